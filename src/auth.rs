@@ -1,0 +1,26 @@
+//! Who calls: tokens, keys, clients, scopes.
+//!
+//! A token is verified by one of the configured keys, each bound to its one algorithm, and judged by the claims that
+//! RFC 7519 and RFC 9068 define. Nothing that a token says about keys is believed or fetched (RFC 8725 section 3.8).
+
+mod algorithm;
+mod caller;
+mod claims;
+mod clients;
+mod development;
+mod header;
+mod issuer;
+mod keys;
+mod scope;
+mod setup;
+mod token_error;
+mod verifier;
+mod weak_secret;
+
+pub use caller::Caller;
+pub use clients::{ClientError, Clients, hash_secret};
+pub use issuer::{IssuedToken, TokenIssuer};
+pub use scope::{Action, Scope, ScopeError, Scopes};
+pub use setup::Authentication;
+pub use token_error::TokenError;
+pub use verifier::Verifier;

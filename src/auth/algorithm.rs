@@ -1,0 +1,25 @@
+//! The algorithms of the settings in terms of the library.
+
+use jsonwebtoken::Algorithm as JwtAlgorithm;
+
+use crate::config::Algorithm;
+
+/// The library's name of an algorithm.
+pub(super) fn of_library(algorithm: Algorithm) -> JwtAlgorithm {
+    match algorithm {
+        Algorithm::HS256 => JwtAlgorithm::HS256,
+        Algorithm::RS256 => JwtAlgorithm::RS256,
+        Algorithm::ES256 => JwtAlgorithm::ES256,
+        Algorithm::EdDSA => JwtAlgorithm::EdDSA,
+    }
+}
+
+/// The name in a token's header, compared letter for letter (RFC 7515 section 4.1.1).
+pub(super) fn name(algorithm: Algorithm) -> &'static str {
+    match algorithm {
+        Algorithm::HS256 => "HS256",
+        Algorithm::RS256 => "RS256",
+        Algorithm::ES256 => "ES256",
+        Algorithm::EdDSA => "EdDSA",
+    }
+}

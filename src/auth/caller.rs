@@ -1,0 +1,29 @@
+//! Who calls, as their token says.
+
+use super::{Action, Scopes};
+use crate::model::ModelName;
+
+/// An authenticated caller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// Who vouches for them (`iss`).
+    pub issuer: String,
+    /// Who they are to the issuer (`sub`).
+    pub subject: String,
+    /// What they may do.
+    pub scopes: Scopes,
+}
+
+impl Caller {
+    /// Everyone, when authentication is switched off.
+    #[must_use]
+    pub fn anonymous() -> Self {
+        Self { issuer: String::new(), subject: "anonymous".to_owned(), scopes: Scopes::all() }
+    }
+
+    /// Whether they may do this with this model; with no model: with at least one.
+    #[must_use]
+    pub fn may(&self, action: Action, model: Option<&ModelName>) -> bool {
+        self.scopes.permit(action, model)
+    }
+}

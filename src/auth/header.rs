@@ -1,0 +1,143 @@
+//! The header of a token, looked at before anything is verified: what it may say is decided here.
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde::{Deserialize, de::IgnoredAny};
+
+use super::TokenError;
+
+/// Longest key id in bytes.
+const MAX_KID_BYTES: usize = 128;
+
+/// `typ` of a token for this use, without the optional `application/` (RFC 9068 section 2.1, RFC 7519 section 5.1).
+const TYPES: &[&str] = &["at+jwt", "jwt"];
+
+/// The parameters that decide; all others are ignored, as RFC 7515 section 4 wants.
+///
+/// Named fields make `serde` refuse a parameter that is there twice.
+#[derive(Deserialize)]
+struct Parameters {
+    alg: String,
+    #[serde(default)]
+    kid: Option<String>,
+    #[serde(default)]
+    typ: Option<String>,
+    // Critical extensions: none is understood, so RFC 7515 section 4.1.11 wants a refusal.
+    #[serde(default, deserialize_with = "is_there")]
+    crit: bool,
+    #[serde(default, deserialize_with = "is_there")]
+    b64: bool,
+    #[serde(default, deserialize_with = "is_there")]
+    zip: bool,
+    #[serde(default, deserialize_with = "is_there")]
+    cty: bool,
+    // Keys and places of keys that the token itself names (RFC 8725 section 3.10).
+    #[serde(default, deserialize_with = "is_there")]
+    jku: bool,
+    #[serde(default, deserialize_with = "is_there")]
+    jwk: bool,
+    #[serde(default, deserialize_with = "is_there")]
+    x5u: bool,
+    #[serde(default, deserialize_with = "is_there")]
+    x5c: bool,
+}
+
+/// A parameter that may not be there is refused whatever its value, `null` included.
+fn is_there<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    IgnoredAny::deserialize(deserializer).map(|_| true)
+}
+
+/// What a header asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct TokenHeader {
+    /// The algorithm's name, unchecked: it is only compared with those of the keys.
+    pub(super) algorithm: String,
+    /// The key's id.
+    pub(super) kid: Option<String>,
+}
+
+impl TokenHeader {
+    /// Reads the first part of a token.
+    pub(super) fn of(token: &str) -> Result<Self, TokenError> {
+        let malformed = |what: &str| TokenError::Malformed(what.to_owned());
+        let first = token.split('.').next().unwrap_or_default();
+        let json = URL_SAFE_NO_PAD.decode(first).map_err(|_| malformed("its header is no base64url"))?;
+        let parameters: Parameters = serde_json::from_slice(&json).map_err(|_| malformed("its header"))?;
+        let refused = [
+            ("crit", parameters.crit),
+            ("b64", parameters.b64),
+            ("zip", parameters.zip),
+            ("cty", parameters.cty),
+            ("jku", parameters.jku),
+            ("jwk", parameters.jwk),
+            ("x5u", parameters.x5u),
+            ("x5c", parameters.x5c),
+            ("typ", parameters.typ.as_deref().is_some_and(|typ| !is_token_type(typ))),
+            ("kid", parameters.kid.as_deref().is_some_and(|kid| !is_key_id(kid))),
+        ];
+        match refused.into_iter().find(|(_, refused)| *refused) {
+            Some((name, _)) => Err(TokenError::Header(name)),
+            None => Ok(Self { algorithm: parameters.alg, kid: parameters.kid }),
+        }
+    }
+}
+
+fn is_token_type(typ: &str) -> bool {
+    let typ = typ.to_ascii_lowercase();
+    TYPES.contains(&typ.strip_prefix("application/").unwrap_or(&typ))
+}
+
+/// Whether a text can be a key's id: 1 to 128 of `A-Z a-z 0-9 . _ -` and the signs of base64 and URIs that issuers use.
+pub(super) fn is_key_id(kid: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-+/=:".contains(&byte);
+    !kid.is_empty() && kid.len() <= MAX_KID_BYTES && kid.bytes().all(allowed) && !kid.contains("..")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header(json: &str) -> Result<TokenHeader, TokenError> {
+        TokenHeader::of(&format!("{}.e30.AA", URL_SAFE_NO_PAD.encode(json)))
+    }
+
+    #[test]
+    fn what_a_token_needs_is_accepted() {
+        let read = header(r#"{"alg":"ES256","kid":"2026-11","typ":"at+jwt","x5t":"abc","custom":{}}"#).unwrap();
+        assert_eq!(read, TokenHeader { algorithm: "ES256".to_owned(), kid: Some("2026-11".to_owned()) });
+        for typ in ["JWT", "jwt", "application/at+jwt"] {
+            assert!(header(&format!(r#"{{"alg":"HS256","typ":"{typ}"}}"#)).is_ok(), "{typ}");
+        }
+    }
+
+    #[test]
+    fn what_could_lead_the_verifier_astray_is_refused() {
+        for (name, value) in [
+            ("crit", "[]"),
+            ("crit", r#"["b64"]"#),
+            ("b64", "false"),
+            ("zip", r#""DEF""#),
+            ("cty", r#""JWT""#),
+            ("jku", r#""https://evil.example/keys""#),
+            ("jwk", "null"),
+            ("x5u", r#""https://evil.example/cert""#),
+            ("x5c", "[]"),
+            ("typ", r#""application/json""#),
+            ("kid", r#""../../dev/null""#),
+            ("kid", r#""' OR 1=1--""#),
+            ("kid", r#""""#),
+        ] {
+            let json = format!(r#"{{"alg":"HS256","{name}":{value}}}"#);
+            assert_eq!(header(&json), Err(TokenError::Header(name)), "{json}");
+        }
+        let long = format!(r#"{{"alg":"HS256","kid":"{}"}}"#, "k".repeat(MAX_KID_BYTES + 1));
+        assert_eq!(header(&long), Err(TokenError::Header("kid")));
+    }
+
+    #[test]
+    fn what_is_no_header_is_malformed() {
+        for json in ["", "[]", "{}", r#"{"alg":1}"#, r#"{"alg":"HS256","alg":"none"}"#, "\u{feff}{\"alg\":\"HS256\"}"] {
+            assert!(matches!(header(json), Err(TokenError::Malformed(_))), "{json}");
+        }
+        assert!(matches!(TokenHeader::of("e30="), Err(TokenError::Malformed(_))));
+    }
+}

@@ -1,0 +1,181 @@
+//! Keys from the settings: read, checked, and refused with the reason when they are not what they claim to be.
+
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, ED25519, ParsedPublicKey, RsaParameters};
+use jsonwebtoken::{
+    DecodingKey, DecodingKeyKind, EncodingKey,
+    jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyOperations, PublicKeyUse},
+};
+
+use super::{algorithm, weak_secret};
+use crate::config::{Algorithm, KeySettings};
+
+/// RFC 7518 section 3.3: the least size of an RSA key.
+const MIN_RSA_BITS: u32 = 2048;
+
+/// A key that can be used.
+pub(super) struct ReadKey {
+    pub(super) algorithm: Algorithm,
+    pub(super) verifies: DecodingKey,
+    /// The private part, if there is one.
+    pub(super) signs: Option<EncodingKey>,
+}
+
+/// A setting of a key (its last name) and what is wrong with it.
+pub(super) type KeyProblem = (&'static str, String);
+
+/// Reads a key of `auth.keys`.
+pub(super) fn read(kid: &str, settings: &KeySettings) -> Result<ReadKey, KeyProblem> {
+    let Some(algorithm) = settings.algorithm else {
+        return Err(("algorithm", "is missing: HS256, RS256, ES256 or EdDSA".to_owned()));
+    };
+    match algorithm {
+        Algorithm::HS256 => read_secret(settings),
+        Algorithm::RS256 | Algorithm::ES256 | Algorithm::EdDSA => read_pair(kid, algorithm, settings),
+    }
+}
+
+fn read_secret(settings: &KeySettings) -> Result<ReadKey, KeyProblem> {
+    for (name, given) in [
+        ("public_key", settings.public_key.is_some()),
+        ("jwk", settings.jwk.is_some()),
+        ("private_key", settings.private_key.is_some()),
+    ] {
+        if given {
+            return Err((name, "does not go with HS256, whose key is a `secret`".to_owned()));
+        }
+    }
+    let Some(secret) = &settings.secret else {
+        return Err(("secret", "is missing: HS256 needs one".to_owned()));
+    };
+    if let Some(weakness) = weak_secret::weakness(secret.expose()) {
+        return Err(("secret", weakness));
+    }
+    Ok(from_secret(secret.expose()))
+}
+
+/// The HS256 key of a secret that was found strong enough.
+pub(super) fn from_secret(secret: &str) -> ReadKey {
+    ReadKey {
+        algorithm: Algorithm::HS256,
+        verifies: DecodingKey::from_secret(secret.as_bytes()),
+        signs: Some(EncodingKey::from_secret(secret.as_bytes())),
+    }
+}
+
+fn read_pair(kid: &str, algorithm: Algorithm, settings: &KeySettings) -> Result<ReadKey, KeyProblem> {
+    let name = algorithm::name(algorithm);
+    if settings.secret.is_some() {
+        return Err(("secret", format!("does not go with {name}, whose key is a `public_key` or `jwk`")));
+    }
+    let (setting, verifies) = match (&settings.public_key, &settings.jwk) {
+        (Some(pem), None) => ("public_key", from_pem(algorithm, pem).map_err(|problem| ("public_key", problem))?),
+        (None, Some(json)) => ("jwk", from_jwk(kid, algorithm, json).map_err(|problem| ("jwk", problem))?),
+        (Some(_), Some(_)) => return Err(("jwk", "and `public_key` are both set; remove one".to_owned())),
+        (None, None) => {
+            return Err(("public_key", format!("is missing: {name} needs it (openssl pkey -in KEY -pubout) or `jwk`")));
+        }
+    };
+    check_strength(algorithm, &verifies).map_err(|problem| (setting, problem))?;
+    let signs = match &settings.private_key {
+        Some(pem) => Some(private_key(algorithm, pem.expose()).map_err(|problem| ("private_key", problem))?),
+        None => None,
+    };
+    Ok(ReadKey { algorithm, verifies, signs })
+}
+
+fn from_pem(algorithm: Algorithm, pem: &str) -> Result<DecodingKey, String> {
+    if pem.contains("PRIVATE KEY") {
+        return Err("is a private key: it belongs in `private_key`, and its public half here".to_owned());
+    }
+    let read = match algorithm {
+        Algorithm::RS256 => DecodingKey::from_rsa_pem(pem.as_bytes()),
+        Algorithm::ES256 => DecodingKey::from_ec_pem(pem.as_bytes()),
+        Algorithm::EdDSA => DecodingKey::from_ed_pem(pem.as_bytes()),
+        Algorithm::HS256 => return Err("does not go with HS256".to_owned()),
+    };
+    read.map_err(|error| format!("is no public key for {} in PEM form: {error}", algorithm::name(algorithm)))
+}
+
+fn private_key(algorithm: Algorithm, pem: &str) -> Result<EncodingKey, String> {
+    let read = match algorithm {
+        Algorithm::RS256 => EncodingKey::from_rsa_pem(pem.as_bytes()),
+        Algorithm::ES256 => EncodingKey::from_ec_pem(pem.as_bytes()),
+        Algorithm::EdDSA => EncodingKey::from_ed_pem(pem.as_bytes()),
+        Algorithm::HS256 => return Err("does not go with HS256".to_owned()),
+    };
+    read.map_err(|error| format!("is no private key for {} in PEM form: {error}", algorithm::name(algorithm)))
+}
+
+/// A public key as RFC 7517 writes it. What the library does not look at is looked at here: `use`, `key_ops`, `alg`,
+/// `kid`, `crv`, and that nothing in it is secret.
+fn from_jwk(kid: &str, algorithm: Algorithm, json: &str) -> Result<DecodingKey, String> {
+    let value: serde_json::Value = serde_json::from_str(json).map_err(|error| format!("is no JSON: {error}"))?;
+    if value.get("keys").is_some() {
+        return Err("is a set of keys: give each its own section auth.keys.KID".to_owned());
+    }
+    if value.get("d").is_some() {
+        return Err("holds a private key; it must hold the public half only".to_owned());
+    }
+    if value.get("k").is_some() {
+        return Err("holds a shared secret; use `secret` with HS256".to_owned());
+    }
+    let jwk: Jwk = serde_json::from_value(value).map_err(|error| format!("is no JWK: {error}"))?;
+    let name = algorithm::name(algorithm);
+    if let Some(stated) = &jwk.common.key_algorithm
+        && stated.to_string() != name
+    {
+        return Err(format!("is for the algorithm {stated}, not {name}"));
+    }
+    if let Some(stated) = &jwk.common.key_id
+        && stated != kid
+    {
+        return Err(format!("has the kid `{stated}`, but stands under `{kid}`"));
+    }
+    if jwk.common.public_key_use.as_ref().is_some_and(|key_use| *key_use != PublicKeyUse::Signature) {
+        return Err("is not for signatures (`use` is not `sig`)".to_owned());
+    }
+    if jwk.common.key_operations.as_ref().is_some_and(|operations| !operations.contains(&KeyOperations::Verify)) {
+        return Err("is not for verification (`key_ops` lacks `verify`)".to_owned());
+    }
+    let fits = match (&jwk.algorithm, algorithm) {
+        (AlgorithmParameters::RSA(_), Algorithm::RS256) => true,
+        (AlgorithmParameters::EllipticCurve(curve), Algorithm::ES256) => curve.curve == EllipticCurve::P256,
+        (AlgorithmParameters::OctetKeyPair(pair), Algorithm::EdDSA) => pair.curve == EllipticCurve::Ed25519,
+        _ => false,
+    };
+    if !fits {
+        return Err(format!("is of another type or curve than {name} needs"));
+    }
+    DecodingKey::from_jwk(&jwk).map_err(|error| format!("is no key: {error}"))
+}
+
+/// Refuses keys that the library would refuse at each token, or not at all.
+fn check_strength(algorithm: Algorithm, key: &DecodingKey) -> Result<(), String> {
+    let not_a_key = |what: &str| format!("is no {what} public key");
+    match (algorithm, key.kind()) {
+        (Algorithm::RS256, DecodingKeyKind::SecretOrDer(der)) => {
+            let bits = RsaParameters::public_modulus_len(der).map_err(|_| not_a_key("RSA"))?;
+            enough_bits(bits)
+        }
+        (Algorithm::RS256, DecodingKeyKind::RsaModulusExponent { n, .. }) => {
+            let leading_zeros = n.iter().take_while(|byte| **byte == 0).count();
+            let bits = (n.len() - leading_zeros) * 8;
+            enough_bits(u32::try_from(bits).unwrap_or(u32::MAX))
+        }
+        (Algorithm::ES256, DecodingKeyKind::SecretOrDer(point)) => {
+            ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point).map(drop).map_err(|_| not_a_key("P-256"))
+        }
+        (Algorithm::EdDSA, DecodingKeyKind::SecretOrDer(point)) => {
+            ParsedPublicKey::new(&ED25519, point).map(drop).map_err(|_| not_a_key("Ed25519"))
+        }
+        _ => Err(not_a_key(algorithm::name(algorithm))),
+    }
+}
+
+fn enough_bits(bits: u32) -> Result<(), String> {
+    if bits < MIN_RSA_BITS {
+        Err(format!("has {bits} bits, RS256 needs at least {MIN_RSA_BITS}"))
+    } else {
+        Ok(())
+    }
+}

@@ -1,0 +1,163 @@
+//! What a caller may do: `predict`, `read`, `manage`, each with all models or one.
+
+use std::{fmt, str::FromStr};
+
+use crate::model::ModelName;
+
+/// Something that needs a scope.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// Asking a model.
+    Predict,
+    /// Looking at what there is.
+    Read,
+    /// Changing what serves.
+    Manage,
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Predict => "predict",
+            Self::Read => "read",
+            Self::Manage => "manage",
+        })
+    }
+}
+
+/// One scope, for example `predict` or `predict:iris`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scope {
+    action: Action,
+    model: Option<ModelName>,
+}
+
+/// A text that is no scope.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no scope: use predict, read or manage, or one of them for one model as in predict:iris")]
+pub struct ScopeError(String);
+
+impl FromStr for Scope {
+    type Err = ScopeError;
+
+    fn from_str(text: &str) -> Result<Self, ScopeError> {
+        let error = || ScopeError(text.to_owned());
+        let (action, model) = match text.split_once(':') {
+            Some((action, model)) => (action, Some(model.parse().map_err(|_| error())?)),
+            None => (text, None),
+        };
+        let action = match action {
+            "predict" => Action::Predict,
+            "read" => Action::Read,
+            "manage" => Action::Manage,
+            _ => return Err(error()),
+        };
+        Ok(Self { action, model })
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.model {
+            Some(model) => write!(formatter, "{}:{model}", self.action),
+            None => self.action.fmt(formatter),
+        }
+    }
+}
+
+impl Scope {
+    /// Whether everything that `other` permits is permitted by this one too.
+    fn covers(&self, other: &Self) -> bool {
+        self.action == other.action && (self.model.is_none() || self.model == other.model)
+    }
+}
+
+/// A set of scopes, written with spaces between (RFC 6749 section 3.3).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Scopes(Vec<Scope>);
+
+impl Scopes {
+    /// Every action on every model.
+    #[must_use]
+    pub fn all() -> Self {
+        let scope = |action| Scope { action, model: None };
+        Self([Action::Predict, Action::Read, Action::Manage].map(scope).into())
+    }
+
+    /// The scopes that a token's claim names; those of other services are none of ours.
+    #[must_use]
+    pub fn of_claim(claim: &str) -> Self {
+        Self(claim.split(' ').filter_map(|scope| scope.parse().ok()).collect())
+    }
+
+    /// Scopes that must all be known.
+    ///
+    /// # Errors
+    ///
+    /// The first that is not.
+    pub fn parse<'s>(scopes: impl IntoIterator<Item = &'s str>) -> Result<Self, ScopeError> {
+        scopes.into_iter().map(str::parse).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// Whether the action is permitted with this model; with no model: with at least one.
+    #[must_use]
+    pub fn permit(&self, action: Action, model: Option<&ModelName>) -> bool {
+        self.0.iter().any(|scope| {
+            scope.action == action && (model.is_none() || scope.model.is_none() || scope.model.as_ref() == model)
+        })
+    }
+
+    /// Whether everything that `other` permits is permitted by these too.
+    #[must_use]
+    pub fn cover(&self, other: &Self) -> bool {
+        other.0.iter().all(|scope| self.0.iter().any(|own| own.covers(scope)))
+    }
+}
+
+impl fmt::Display for Scopes {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, scope) in self.0.iter().enumerate() {
+            if index > 0 {
+                formatter.write_str(" ")?;
+            }
+            scope.fmt(formatter)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn model(name: &str) -> ModelName {
+        name.parse().unwrap()
+    }
+
+    #[test]
+    fn a_scope_for_one_model_permits_nothing_with_another() {
+        let scopes = Scopes::of_claim("openid predict:iris read");
+        assert!(scopes.permit(Action::Predict, Some(&model("iris"))));
+        assert!(!scopes.permit(Action::Predict, Some(&model("wine"))));
+        assert!(scopes.permit(Action::Predict, None), "there is a model it may predict with");
+        assert!(scopes.permit(Action::Read, Some(&model("wine"))));
+        assert!(!scopes.permit(Action::Manage, Some(&model("iris"))));
+        assert_eq!(scopes.to_string(), "predict:iris read");
+    }
+
+    #[test]
+    fn nobody_is_given_more_than_they_have() {
+        let own = Scopes::of_claim("predict:iris read");
+        assert!(own.cover(&Scopes::of_claim("predict:iris")));
+        assert!(own.cover(&Scopes::of_claim("read:wine")));
+        assert!(!own.cover(&Scopes::of_claim("predict")));
+        assert!(!own.cover(&Scopes::of_claim("manage")));
+    }
+
+    #[test]
+    fn unknown_scopes_are_errors_where_they_are_configured() {
+        for bad in ["predicts", "predict:", "predict:a b", "", "Predict"] {
+            assert!(Scopes::parse([bad]).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! Authentication as the settings want it, or everything that keeps it from being safe.
+
+use std::{collections::BTreeMap, time::SystemTime};
+
+use super::{
+    Clients, Scopes, TokenIssuer, Verifier,
+    clients::{self, Client},
+    development,
+    header::is_key_id,
+    keys::{self, ReadKey},
+    verifier::VerificationKey,
+    weak_secret,
+};
+use crate::config::{AuthSettings, Problem};
+
+/// Everything that decides who calls.
+#[derive(Debug)]
+pub struct Authentication {
+    /// Verifies tokens; nothing when authentication is switched off.
+    pub verifier: Option<Verifier>,
+    /// Signs tokens for clients; nothing when there is no key to sign with.
+    pub issuer: Option<TokenIssuer>,
+    /// Who may ask for tokens.
+    pub clients: Clients,
+}
+
+impl Authentication {
+    /// Reads and checks all keys and clients.
+    ///
+    /// `development` says whether well-known credentials are meant.
+    ///
+    /// # Errors
+    ///
+    /// Every key or client that is missing, malformed or unsafe, by its setting.
+    pub fn new(settings: &AuthSettings, development: bool) -> Result<Self, Vec<Problem>> {
+        let mut problems = Vec::new();
+        if !development && development::has_development_client(settings) {
+            let message = "is the development client, whose secret everyone knows: it is only for \
+                           config/development.toml";
+            problems.push(Problem::at("auth.clients.demo", message));
+        }
+        let clients = read_clients(settings, &mut problems);
+        let keys = read_keys(settings, development, &mut problems);
+        let signing = signing_key(settings, &keys, &mut problems);
+        if settings.enabled && keys.is_empty() && problems.is_empty() {
+            let message = "no key is configured, so no token could be verified: set \
+                           GATEWAY__AUTH__SIGNING_SECRET (openssl rand -hex 32) or auth.keys, or start with \
+                           --config config/development.toml to try things out";
+            problems.push(Problem::at("auth.signing_secret", message));
+        }
+        if settings.enabled && !clients.is_empty() && signing.is_none() && problems.is_empty() {
+            let message = "there are clients but no key to sign their tokens with: set auth.signing_secret or the \
+                           private_key of a key";
+            problems.push(Problem::at("auth.clients", message));
+        }
+        let issuer = signing.and_then(|signing| {
+            let key = keys.iter().find(|(kid, _)| *kid == signing).map(|(_, key)| key)?;
+            let encoding = key.signs.clone()?;
+            Some(TokenIssuer::new(signing.as_deref(), key.algorithm, encoding, settings))
+        });
+        let verification: Vec<VerificationKey> = keys
+            .into_iter()
+            .map(|(kid, key)| VerificationKey::new(kid.as_deref(), key.algorithm, key.verifies, settings))
+            .collect();
+        let verifier = Verifier::new(verification, settings);
+        if problems.is_empty() {
+            try_pair(issuer.as_ref(), &verifier, &mut problems);
+        }
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let verifier = settings.enabled.then_some(verifier);
+        Ok(Self { verifier, issuer, clients: Clients::new(clients) })
+    }
+}
+
+type Keys = Vec<(Option<String>, ReadKey)>;
+
+fn read_keys(settings: &AuthSettings, development: bool, problems: &mut Vec<Problem>) -> Keys {
+    let mut keys: Keys = Vec::new();
+    if let Some(secret) = &settings.signing_secret {
+        let secret = secret.expose();
+        let objection = if development::is_development_secret(secret) {
+            (!development).then(|| {
+                "is the development key, which everyone knows: it is only for config/development.toml".to_owned()
+            })
+        } else {
+            weak_secret::weakness(secret)
+        };
+        match objection {
+            Some(objection) => problems.push(Problem::at("auth.signing_secret", objection)),
+            None => keys.push((None, keys::from_secret(secret))),
+        }
+    }
+    for (kid, key) in &settings.keys {
+        if !is_key_id(kid) {
+            let message = "is no key id: 1 to 128 of the characters A-Z a-z 0-9 . _ - + / = :";
+            problems.push(Problem::at(format!("auth.keys.{kid}"), message));
+            continue;
+        }
+        match keys::read(kid, key) {
+            Ok(key) => keys.push((Some(kid.clone()), key)),
+            Err((setting, message)) => {
+                problems.push(Problem::at(format!("auth.keys.{kid}.{setting}"), message));
+            }
+        }
+    }
+    keys
+}
+
+/// The id of the key that signs: outer nothing if there is none, inner nothing for the shared secret.
+#[expect(clippy::option_option, reason = "the shared secret is a key without an id")]
+fn signing_key(settings: &AuthSettings, keys: &Keys, problems: &mut Vec<Problem>) -> Option<Option<String>> {
+    if let Some(named) = &settings.signing_key {
+        let key = keys.iter().find(|(kid, _)| kid.as_ref() == Some(named));
+        match key {
+            Some((_, key)) if key.signs.is_some() => return Some(Some(named.clone())),
+            Some(_) => problems
+                .push(Problem::at("auth.signing_key", format!("auth.keys.{named} has no private_key to sign with"))),
+            None => problems.push(Problem::at("auth.signing_key", format!("there is no auth.keys.{named}"))),
+        }
+        return None;
+    }
+    let signing: Vec<_> = keys.iter().filter(|(_, key)| key.signs.is_some()).map(|(kid, _)| kid).collect();
+    match signing.as_slice() {
+        [] => None,
+        [only] => Some((*only).clone()),
+        several if several.contains(&&None) => Some(None),
+        _ => {
+            let message = "is missing: several keys could sign, say which one does";
+            problems.push(Problem::at("auth.signing_key", message));
+            None
+        }
+    }
+}
+
+fn read_clients(settings: &AuthSettings, problems: &mut Vec<Problem>) -> BTreeMap<String, Client> {
+    let mut clients = BTreeMap::new();
+    for (id, client) in &settings.clients {
+        let key = format!("auth.clients.{id}");
+        let scopes = match Scopes::parse(client.scopes.iter().map(String::as_str)) {
+            Ok(scopes) => Some(scopes),
+            Err(error) => {
+                problems.push(Problem::at(format!("{key}.scopes"), error.to_string()));
+                None
+            }
+        };
+        if client.scopes.is_empty() {
+            let message = "is empty: a client without scopes could do nothing";
+            problems.push(Problem::at(format!("{key}.scopes"), message));
+        }
+        match &client.secret_hash {
+            None => {
+                let message = "is missing: make one with `onnx-gateway hash-secret`";
+                problems.push(Problem::at(format!("{key}.secret_hash"), message));
+            }
+            Some(hash) => match (clients::objection(hash.expose()), scopes) {
+                (Some(objection), _) => problems.push(Problem::at(format!("{key}.secret_hash"), objection)),
+                (None, Some(scopes)) => {
+                    clients.insert(id.clone(), Client { secret_hash: hash.expose().to_owned(), scopes });
+                }
+                (None, None) => {}
+            },
+        }
+    }
+    clients
+}
+
+/// Signs a token and verifies it: a private key that is not the public key's is found now, not by the first client.
+fn try_pair(issuer: Option<&TokenIssuer>, verifier: &Verifier, problems: &mut Vec<Problem>) {
+    let Some(issuer) = issuer else { return };
+    let now = SystemTime::now();
+    let signed = issuer.issue("self-test", Scopes::default(), now, None).map_err(|error| error.to_string());
+    let verified =
+        signed.and_then(|signed| verifier.verify(&signed.token, now).map_err(|error| error.to_string()));
+    if let Err(error) = verified {
+        let message = format!("a token signed with the gateway's own key is not believed: {error}");
+        problems.push(Problem::at("auth", message));
+    }
+}

@@ -1,0 +1,33 @@
+//! Why a token is not believed. For the log: the client is told no more than that it is not.
+
+/// Why a token is not believed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TokenError {
+    /// Longer than any token needs to be.
+    #[error("the token is longer than {0} bytes")]
+    TooLong(usize),
+    /// Not three parts of base64url with JSON in them.
+    #[error("the token is malformed: {0}")]
+    Malformed(String),
+    /// A header parameter that is refused (RFC 8725 sections 3.1, 3.10, 3.11).
+    #[error("the header parameter `{0}` is refused")]
+    Header(&'static str),
+    /// No configured key has this id and algorithm.
+    #[error("no key has this id and algorithm")]
+    UnknownKey,
+    /// The signature is not the key's.
+    #[error("the signature is wrong")]
+    Signature,
+    /// A claim is missing, of the wrong type, or not what it must be.
+    #[error("the claim `{0}` is missing or wrong")]
+    Claim(&'static str),
+    /// Beyond `exp`.
+    #[error("the token has expired")]
+    Expired,
+    /// Before `nbf`, or issued in the future.
+    #[error("the token is not valid yet")]
+    NotYetValid,
+    /// Valid for longer than the gateway allows.
+    #[error("the token is valid for longer than auth.max_token_lifetime_seconds")]
+    LivesTooLong,
+}

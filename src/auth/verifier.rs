@@ -1,0 +1,101 @@
+//! Believing tokens, or not.
+
+use std::time::SystemTime;
+
+use jsonwebtoken::{
+    DecodingKey, Validation, decode,
+    errors::{Error, ErrorKind},
+};
+
+use super::{
+    Caller, TokenError, algorithm,
+    claims::{Claims, ClaimsPolicy},
+    header::TokenHeader,
+};
+use crate::config::{Algorithm, AuthSettings};
+
+/// Longest token in bytes.
+const MAX_TOKEN_BYTES: usize = 8 * 1024;
+
+/// Verifies tokens with the configured keys.
+#[derive(Debug)]
+pub struct Verifier {
+    keys: Vec<VerificationKey>,
+    policy: ClaimsPolicy,
+}
+
+/// A key and the one algorithm it verifies.
+#[derive(Debug)]
+pub(super) struct VerificationKey {
+    /// The id by which a token names it; the shared signing secret has none.
+    kid: Option<String>,
+    algorithm: Algorithm,
+    key: DecodingKey,
+    validation: Validation,
+}
+
+impl VerificationKey {
+    pub(super) fn new(kid: Option<&str>, algorithm: Algorithm, key: DecodingKey, settings: &AuthSettings) -> Self {
+        let mut validation = Validation::new(algorithm::of_library(algorithm));
+        validation.set_issuer(&[&settings.issuer]);
+        validation.set_audience(&[&settings.audience]);
+        validation.set_required_spec_claims(&["exp", "aud", "iss", "sub"]);
+        // Times are judged against a clock that tests can move.
+        validation.validate_exp = false;
+        validation.validate_nbf = false;
+        Self { kid: kid.map(str::to_owned), algorithm, key, validation }
+    }
+
+    /// Checks the signature, issuer and audience.
+    pub(super) fn decode(&self, token: &str) -> Result<Claims, Error> {
+        decode::<Claims>(token, &self.key, &self.validation).map(|data| data.claims)
+    }
+
+    /// Whether a token with this header may be verified with this key: by its id, or without one by its algorithm.
+    fn is_meant_by(&self, header: &TokenHeader) -> bool {
+        let id_fits = header.kid.is_none() || header.kid == self.kid;
+        id_fits && header.algorithm == algorithm::name(self.algorithm)
+    }
+}
+
+impl Verifier {
+    pub(super) fn new(keys: Vec<VerificationKey>, settings: &AuthSettings) -> Self {
+        Self { keys, policy: ClaimsPolicy::new(settings) }
+    }
+
+    /// Who calls with this token at this time.
+    ///
+    /// A token that names no key is tried with each key of its algorithm, so that a shared secret can be rotated.
+    ///
+    /// # Errors
+    ///
+    /// Why the token is not believed.
+    pub fn verify(&self, token: &str, now: SystemTime) -> Result<Caller, TokenError> {
+        if token.len() > MAX_TOKEN_BYTES {
+            return Err(TokenError::TooLong(MAX_TOKEN_BYTES));
+        }
+        let header = TokenHeader::of(token)?;
+        let mut error = TokenError::UnknownKey;
+        for key in self.keys.iter().filter(|key| key.is_meant_by(&header)) {
+            match key.decode(token) {
+                Ok(claims) => return self.policy.judge(claims, now),
+                Err(failure) => error = translate(&failure),
+            }
+            if error != TokenError::Signature {
+                break;
+            }
+        }
+        Err(error)
+    }
+}
+
+fn translate(error: &Error) -> TokenError {
+    match error.kind() {
+        ErrorKind::InvalidSignature => TokenError::Signature,
+        ErrorKind::InvalidIssuer => TokenError::Claim("iss"),
+        ErrorKind::InvalidAudience => TokenError::Claim("aud"),
+        ErrorKind::MissingRequiredClaim(_) => TokenError::Claim("exp, aud, iss or sub"),
+        ErrorKind::InvalidAlgorithm | ErrorKind::InvalidAlgorithmName => TokenError::UnknownKey,
+        other => TokenError::Malformed(format!("{other:?}").split(['(', ' ']).next().unwrap_or_default().to_owned()),
+    }
+}

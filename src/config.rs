@@ -1,0 +1,24 @@
+//! Settings: what they are, where they come from, and what is wrong with them.
+//!
+//! Layers, each over the one before: the embedded defaults, `config/default.toml` if it is there, every
+//! `--config FILE`, then environment variables `GATEWAY__SECTION__KEY`. A secret may be given by the path of a file
+//! that holds it, under the same key with `_file` appended; it then belongs to the layer that named the file.
+//!
+//! This is the only module that reads the environment.
+
+pub mod environment;
+mod known_keys;
+mod layer;
+mod load;
+mod problem;
+mod secret;
+mod sections;
+
+pub use environment::Environment;
+pub use load::{DEVELOPMENT_FILE, Loaded, load};
+pub use problem::{Problem, Problems};
+pub use secret::Secret;
+pub use sections::{
+    AdminSettings, Algorithm, AuthSettings, ClientSettings, KeySettings, LogFormat, LogSettings, ModelsSettings,
+    QuotaSettings, RateLimitSettings, RuntimeSettings, ServerSettings, Settings,
+};

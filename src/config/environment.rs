@@ -1,0 +1,61 @@
+//! The process environment, read once and passed on as a value, so that tests need not touch the real one.
+
+use std::{env, ffi::OsString, path::PathBuf};
+
+/// Prefix of the variables that are settings.
+pub(super) const PREFIX: &str = "GATEWAY__";
+
+/// Tells ONNX Runtime not to start telemetry; it must be set before the process starts.
+pub const TELEMETRY_OPT_OUT: (&str, &str) = ("ORT_DISABLE_TELEMETRY", "1");
+
+/// Where to look for ONNX Runtime before anywhere else; the variable that `ort` documents.
+const LIBRARY_PATH: &str = "ORT_DYLIB_PATH";
+
+/// What the gateway takes from its environment.
+#[derive(Clone, Debug, Default)]
+pub struct Environment {
+    /// Variables that start with `GATEWAY__`, in full.
+    pub settings: Vec<(String, String)>,
+    /// `ORT_DYLIB_PATH`, if it is set and not empty.
+    pub library_path: Option<PathBuf>,
+    /// The folder that the settings file `config/default.toml` and relative paths are looked up in.
+    pub working_directory: PathBuf,
+    /// The folders in which the binary lies, innermost first.
+    pub binary_directories: Vec<PathBuf>,
+}
+
+impl Environment {
+    /// The environment of this process.
+    #[must_use]
+    pub fn of_process() -> Self {
+        let as_text = |(name, value): (OsString, OsString)| {
+            Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))
+        };
+        let settings = env::vars_os().filter_map(as_text).filter(|(name, _)| name.starts_with(PREFIX)).collect();
+        let binary = env::current_exe().and_then(std::fs::canonicalize).unwrap_or_default();
+        Self {
+            settings,
+            library_path: env::var_os(LIBRARY_PATH).filter(|value| !value.is_empty()).map(PathBuf::from),
+            working_directory: env::current_dir().unwrap_or_default(),
+            binary_directories: binary.ancestors().skip(1).map(PathBuf::from).collect(),
+        }
+    }
+}
+
+/// Whether ONNX Runtime will find telemetry switched off in this process.
+#[must_use]
+pub fn telemetry_is_off() -> bool {
+    let (name, value) = TELEMETRY_OPT_OUT;
+    env::var_os(name).is_some_and(|set| set == value)
+}
+
+/// The arguments of this process, its own name first.
+pub fn arguments() -> impl Iterator<Item = OsString> {
+    env::args_os()
+}
+
+/// The system's folder for temporary files (`TMPDIR`, else `/tmp`).
+#[must_use]
+pub fn temporary_directory() -> PathBuf {
+    env::temp_dir()
+}

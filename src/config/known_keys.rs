@@ -1,0 +1,164 @@
+//! Which keys there are, and which one was meant by a key that is not there.
+//!
+//! The list is not written down a second time: it is what the settings serialize to.
+
+use serde_json::Value;
+
+use super::{ClientSettings, KeySettings, Settings};
+
+/// Stands for any name in a table whose keys the user chooses.
+const ANY: &str = "*";
+
+/// Keys that may also be given as the path of a file, with `_file` appended.
+const FROM_FILE: &[&str] = &[
+    "auth.signing_secret",
+    "auth.keys.*.secret",
+    "auth.keys.*.public_key",
+    "auth.keys.*.jwk",
+    "auth.keys.*.private_key",
+    "auth.clients.*.secret_hash",
+];
+
+/// The suffix of such a key.
+const FILE_SUFFIX: &str = "_file";
+
+/// What a key is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A table of more keys.
+    Table,
+    /// A setting.
+    Setting,
+    /// The path of a file that holds the setting of this (last) name.
+    FileOf(String),
+    /// Nothing that exists; the nearest key that does.
+    Unknown { nearest: Option<String> },
+}
+
+/// All keys, dotted.
+pub(super) struct KnownKeys {
+    settings: Vec<String>,
+    tables: Vec<String>,
+}
+
+impl KnownKeys {
+    pub(super) fn new() -> Self {
+        let mut keys = Self { settings: Vec::new(), tables: Vec::new() };
+        keys.add("", &to_value(&Settings::default()));
+        keys.add("auth.keys.*", &to_value(&KeySettings::default()));
+        keys.add("auth.clients.*", &to_value(&ClientSettings::default()));
+        keys
+    }
+
+    fn add(&mut self, path: &str, value: &Value) {
+        match value {
+            Value::Object(entries) => {
+                self.tables.push(path.to_owned());
+                for (name, value) in entries {
+                    self.add(&join(path, name), value);
+                }
+            }
+            _ => self.settings.push(path.to_owned()),
+        }
+    }
+
+    /// What the key `path` is.
+    pub(super) fn kind(&self, path: &str) -> Kind {
+        let is = |known: &String| matches(known, path);
+        if self.settings.iter().any(is) {
+            return Kind::Setting;
+        }
+        if self.tables.iter().any(is) {
+            return Kind::Table;
+        }
+        if let Some(setting) = path.strip_suffix(FILE_SUFFIX)
+            && FROM_FILE.iter().any(|known| matches(known, setting))
+        {
+            return Kind::FileOf(last(setting).to_owned());
+        }
+        Kind::Unknown { nearest: self.nearest(path) }
+    }
+
+    /// The key that is the fewest edits away, if it is near enough to have been meant.
+    fn nearest(&self, path: &str) -> Option<String> {
+        let files = FROM_FILE.iter().map(|setting| format!("{setting}{FILE_SUFFIX}"));
+        let candidates = self.settings.iter().chain(&self.tables).cloned().chain(files);
+        candidates
+            .filter(|candidate| !candidate.is_empty())
+            .map(|candidate| name_as_in(&candidate, path))
+            .map(|candidate| (strsim::damerau_levenshtein(&candidate, path), candidate))
+            .min()
+            .filter(|(distance, candidate)| *distance <= (candidate.len() / 3).max(2))
+            .map(|(_, candidate)| candidate)
+    }
+}
+
+fn to_value<T: serde::Serialize>(settings: &T) -> Value {
+    serde_json::to_value(settings).unwrap_or_default()
+}
+
+fn join(path: &str, name: &str) -> String {
+    if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
+}
+
+fn last(path: &str) -> &str {
+    path.rsplit('.').next().unwrap_or(path)
+}
+
+/// Whether `path` is the key `known`, in which `*` stands for one name.
+fn matches(known: &str, path: &str) -> bool {
+    let (mut known, mut path) = (known.split('.'), path.split('.'));
+    loop {
+        match (known.next(), path.next()) {
+            (None, None) => return true,
+            (Some(expected), Some(name)) if expected == ANY || expected == name => {}
+            _ => return false,
+        }
+    }
+}
+
+/// The candidate with the names that `path` has where the candidate allows any.
+fn name_as_in(candidate: &str, path: &str) -> String {
+    let names: Vec<&str> = path.split('.').collect();
+    let segment = |(index, segment): (usize, &str)| match (segment, names.get(index)) {
+        (ANY, Some(name)) => (*name).to_owned(),
+        (ANY, None) => "NAME".to_owned(),
+        _ => segment.to_owned(),
+    };
+    candidate.split('.').enumerate().map(segment).collect::<Vec<_>>().join(".")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn nearest(path: &str) -> Option<String> {
+        match KnownKeys::new().kind(path) {
+            Kind::Unknown { nearest } => nearest,
+            known => panic!("{path} is {known:?}"),
+        }
+    }
+
+    #[test]
+    fn knows_every_kind_of_key() {
+        let keys = KnownKeys::new();
+        assert_eq!(keys.kind("server.listen"), Kind::Setting);
+        assert_eq!(keys.kind("models.default"), Kind::Setting, "settings without a value are known too");
+        assert_eq!(keys.kind("rate_limit.per_address"), Kind::Table);
+        assert_eq!(keys.kind("auth.clients"), Kind::Table);
+        assert_eq!(keys.kind("auth.clients.demo"), Kind::Table);
+        assert_eq!(keys.kind("auth.keys.k1.algorithm"), Kind::Setting);
+        assert_eq!(keys.kind("auth.signing_secret_file"), Kind::FileOf("signing_secret".to_owned()));
+        assert_eq!(keys.kind("auth.keys.k1.jwk_file"), Kind::FileOf("jwk".to_owned()));
+    }
+
+    #[test]
+    fn suggests_the_key_that_was_meant() {
+        assert_eq!(nearest("server.lisen").as_deref(), Some("server.listen"));
+        assert_eq!(nearest("rate_limits.enabled").as_deref(), Some("rate_limit.enabled"));
+        assert_eq!(nearest("auth.clients.demo.secret").as_deref(), Some("auth.clients.demo.scopes"));
+        assert_eq!(nearest("auth.signing_secrets").as_deref(), Some("auth.signing_secret"));
+        assert_eq!(nearest("completely.different.thing"), None);
+        assert!(nearest("server.listen_file").is_some(), "only secrets come from files");
+    }
+}

@@ -1,0 +1,185 @@
+//! One layer of settings: a file or the environment, checked key by key before the layers are merged.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use config::{Map, Source, Value, ValueKind};
+
+use super::{
+    environment::PREFIX,
+    known_keys::{Kind, KnownKeys},
+    problem::Problem,
+};
+
+/// A secret's file larger than this is a mistake.
+const MAX_SECRET_BYTES: u64 = 64 * 1024;
+
+/// Settings from one origin.
+#[derive(Clone, Debug)]
+pub(super) struct Layer {
+    values: Map<String, Value>,
+}
+
+impl Source for Layer {
+    fn clone_into_box(&self) -> Box<dyn Source + Send + Sync> {
+        Box::new(self.clone())
+    }
+
+    fn collect(&self) -> Result<Map<String, Value>, config::ConfigError> {
+        Ok(self.values.clone())
+    }
+}
+
+/// What reading a layer finds besides its settings.
+#[derive(Default)]
+pub(super) struct Findings {
+    pub(super) problems: Vec<Problem>,
+    pub(super) warnings: Vec<String>,
+}
+
+/// Reads a TOML file; secrets' files are relative to its folder.
+pub(super) fn from_file(path: &Path, keys: &KnownKeys, findings: &mut Findings) -> Option<Layer> {
+    let origin = path.display().to_string();
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) => {
+            findings.problems.push(Problem::in_origin(&origin, "", format!("cannot be read: {error}")));
+            return None;
+        }
+    };
+    let table: toml::Table = match toml::from_str(&text) {
+        Ok(table) => table,
+        Err(error) => {
+            // Only the position: the line itself may hold a secret.
+            let line = error.span().map_or(0, |span| text[..span.start].matches('\n').count() + 1);
+            let message = format!("line {line}: {}", error.message());
+            findings.problems.push(Problem::in_origin(&origin, "", message));
+            return None;
+        }
+    };
+    let base = path.parent().map(Path::to_path_buf).unwrap_or_default();
+    let values = from_table(table, &mut Reader { origin: &origin, base, keys, findings }, "");
+    Some(Layer { values })
+}
+
+/// Reads the variables `GATEWAY__SECTION__KEY`, one layer a variable so that each is its own origin.
+pub(super) fn from_environment(
+    variables: &[(String, String)],
+    working_directory: &Path,
+    keys: &KnownKeys,
+    findings: &mut Findings,
+) -> Vec<Layer> {
+    let mut layers = Vec::new();
+    for (name, value) in variables {
+        let path = name[PREFIX.len()..].to_lowercase().replace("__", ".");
+        let twice = variables.iter().any(|(other, _)| *other == format!("{name}_FILE"));
+        if twice && matches!(keys.kind(&format!("{path}_file")), Kind::FileOf(_)) {
+            let message = format!("{name} and {name}_FILE are both set; unset one");
+            findings.problems.push(Problem::in_origin(&format!("environment variable {name}"), path, message));
+            continue;
+        }
+        let origin = format!("environment variable {name}");
+        let value = toml::Value::String(value.clone());
+        let nested = path.rsplit('.').fold(value, |inner, segment| {
+            toml::Value::Table([(segment.to_owned(), inner)].into_iter().collect())
+        });
+        let toml::Value::Table(table) = nested else { continue };
+        let mut reader = Reader { origin: &origin, base: working_directory.to_path_buf(), keys, findings };
+        layers.push(Layer { values: from_table(table, &mut reader, "") });
+    }
+    layers
+}
+
+struct Reader<'r> {
+    origin: &'r str,
+    base: PathBuf,
+    keys: &'r KnownKeys,
+    findings: &'r mut Findings,
+}
+
+impl Reader<'_> {
+    fn problem(&mut self, key: &str, message: String) {
+        self.findings.problems.push(Problem::in_origin(self.origin, key, message));
+    }
+}
+
+fn from_table(table: toml::Table, reader: &mut Reader<'_>, path: &str) -> Map<String, Value> {
+    let mut values = Map::new();
+    let names: Vec<String> = table.keys().cloned().collect();
+    for (name, value) in table {
+        let key = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+        match (reader.keys.kind(&key), value) {
+            (Kind::Table, toml::Value::Table(inner)) => {
+                let inner = from_table(inner, reader, &key);
+                values.insert(name, Value::new(Some(&reader.origin.to_owned()), inner));
+            }
+            (Kind::Table, _) => reader.problem(&key, "is a section, not a setting".to_owned()),
+            (Kind::Setting, value) => {
+                if let Some(kind) = plain(value, reader.origin) {
+                    values.insert(name, Value::new(Some(&reader.origin.to_owned()), kind));
+                } else {
+                    reader.problem(&key, "is a setting, not a section".to_owned());
+                }
+            }
+            (Kind::FileOf(setting), toml::Value::String(file)) => {
+                if names.contains(&setting) {
+                    reader.problem(&key, format!("`{setting}` and `{name}` are both set; remove one"));
+                } else if let Some(secret) = read_secret(&reader.base.join(file), &key, reader) {
+                    values.insert(setting, Value::new(Some(&reader.origin.to_owned()), secret));
+                }
+            }
+            (Kind::FileOf(_), _) => reader.problem(&key, "must be the path of a file".to_owned()),
+            (Kind::Unknown { nearest }, _) => {
+                let hint = nearest.map(|nearest| format!("; did you mean `{nearest}`?")).unwrap_or_default();
+                reader.problem(&key, format!("there is no such setting{hint}"));
+            }
+        }
+    }
+    values
+}
+
+/// A value that is no table; nothing if it is one.
+fn plain(value: toml::Value, origin: &str) -> Option<ValueKind> {
+    Some(match value {
+        toml::Value::String(text) => ValueKind::String(text),
+        toml::Value::Integer(integer) => ValueKind::I64(integer),
+        toml::Value::Float(float) => ValueKind::Float(float),
+        toml::Value::Boolean(truth) => ValueKind::Boolean(truth),
+        toml::Value::Datetime(datetime) => ValueKind::String(datetime.to_string()),
+        toml::Value::Array(items) => {
+            let item = |item| plain(item, origin).map(|kind| Value::new(Some(&origin.to_owned()), kind));
+            ValueKind::Array(items.into_iter().map(item).collect::<Option<_>>()?)
+        }
+        toml::Value::Table(_) => return None,
+    })
+}
+
+/// The content of a secret's file without the newline that editors end it with.
+fn read_secret(path: &Path, key: &str, reader: &mut Reader<'_>) -> Option<String> {
+    let shown = path.display();
+    let metadata = fs::metadata(path);
+    if metadata.as_ref().is_ok_and(|metadata| metadata.len() > MAX_SECRET_BYTES) {
+        reader.problem(key, format!("{shown} is larger than {MAX_SECRET_BYTES} bytes: no secret is"));
+        return None;
+    }
+    match fs::read_to_string(path) {
+        Ok(text) => {
+            #[cfg(unix)]
+            if let Ok(metadata) = metadata {
+                use std::os::unix::fs::PermissionsExt;
+                if !key.contains("public_key") && !key.contains("jwk") && metadata.permissions().mode() & 0o077 != 0 {
+                    let warning = format!("{shown} holds a secret and others may read it: chmod 600 it");
+                    reader.findings.warnings.push(warning);
+                }
+            }
+            let text = text.strip_suffix('\n').map(|text| text.strip_suffix('\r').unwrap_or(text)).unwrap_or(&text);
+            Some(text.to_owned())
+        }
+        Err(error) => {
+            reader.problem(key, format!("{shown} cannot be read: {error}"));
+            None
+        }
+    }
+}

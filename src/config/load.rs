@@ -1,0 +1,157 @@
+//! Reading all layers into settings, or into everything that is wrong with them.
+
+use std::path::{Path, PathBuf};
+
+use config::{Config, ConfigError};
+use validator::{Validate, ValidationErrors, ValidationErrorsKind};
+
+use super::{
+    Environment, Problem, Problems, Settings,
+    known_keys::KnownKeys,
+    layer::{self, Findings},
+};
+
+/// The settings file that may hold well-known credentials, by its name.
+pub const DEVELOPMENT_FILE: &str = "development.toml";
+
+/// The settings file that is read if it is there.
+const DEFAULT_FILE: &str = "config/default.toml";
+
+/// A type error hides the ones after it, so the setting is put back to its default and the rest read again; this
+/// many times at most.
+const MAX_TYPE_ERRORS: usize = 100;
+
+/// Settings that were read without a problem.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The settings.
+    pub settings: Settings,
+    /// What an operator should know but the start does not depend on.
+    pub warnings: Vec<String>,
+    /// Whether a file named `development.toml` was among the layers.
+    pub development: bool,
+    merged: Config,
+}
+
+impl Loaded {
+    /// Names the file or variable that each problem's setting comes from.
+    #[must_use]
+    pub fn with_origins(&self, problems: Vec<Problem>) -> Problems {
+        Problems(problems.into_iter().map(|problem| with_origin(problem, &self.merged)).collect())
+    }
+}
+
+/// Reads the embedded defaults, `config/default.toml`, the given files and the environment, in this order.
+///
+/// # Errors
+///
+/// Every unreadable file, unknown key, wrong type and value out of range, each with its origin.
+pub fn load(files: &[PathBuf], environment: &Environment) -> Result<Loaded, Problems> {
+    let keys = KnownKeys::new();
+    let mut findings = Findings::default();
+    let default_file = environment.working_directory.join(DEFAULT_FILE);
+    let mut layers: Vec<_> = default_file
+        .exists()
+        .then_some(&default_file)
+        .into_iter()
+        .chain(files)
+        .filter_map(|file| layer::from_file(file, &keys, &mut findings))
+        .collect();
+    let directory = &environment.working_directory;
+    layers.extend(layer::from_environment(&environment.settings, directory, &keys, &mut findings));
+
+    let Findings { mut problems, warnings } = findings;
+    match merge(layers) {
+        Ok(merged) => {
+            let settings = deserialize(&merged, &mut problems);
+            match settings {
+                Some(settings) if problems.is_empty() => {
+                    let development = files.iter().any(|file| is_development(file));
+                    return Ok(Loaded { settings, warnings, development, merged });
+                }
+                _ => {}
+            }
+        }
+        Err(error) => problems.push(problem_of(error)),
+    }
+    Err(Problems(problems))
+}
+
+fn is_development(file: &Path) -> bool {
+    file.file_name().is_some_and(|name| name == DEVELOPMENT_FILE)
+}
+
+fn merge(layers: Vec<layer::Layer>) -> Result<Config, ConfigError> {
+    let defaults = Config::try_from(&Settings::default())?;
+    layers.into_iter().fold(Config::builder().add_source(defaults), |builder, layer| builder.add_source(layer)).build()
+}
+
+/// The settings if all have the right type; adds everything that is wrong to `problems`.
+fn deserialize(merged: &Config, problems: &mut Vec<Problem>) -> Option<Settings> {
+    let defaults = Config::try_from(&Settings::default()).ok()?;
+    let mut attempt = merged.clone();
+    for _ in 0..MAX_TYPE_ERRORS {
+        match attempt.clone().try_deserialize::<Settings>() {
+            Ok(settings) => {
+                if let Err(errors) = settings.validate() {
+                    let found = flatten("", &errors);
+                    problems.extend(found.into_iter().map(|problem| with_origin(problem, merged)));
+                }
+                return Some(settings);
+            }
+            Err(error) => {
+                let problem = problem_of(error);
+                let key = problem.key.clone();
+                problems.push(with_origin(problem, merged));
+                let default = defaults.get::<config::Value>(&key).ok()?;
+                attempt = Config::builder().add_source(attempt).set_override(&key, default).ok()?.build().ok()?;
+            }
+        }
+    }
+    None
+}
+
+fn with_origin(mut problem: Problem, merged: &Config) -> Problem {
+    if problem.origin.is_none() {
+        let value = merged.get::<config::Value>(&problem.key).ok();
+        problem.origin = value.and_then(|value| value.origin().map(str::to_owned));
+    }
+    problem
+}
+
+fn problem_of(error: ConfigError) -> Problem {
+    match error {
+        ConfigError::Type { origin, unexpected, expected, key } => {
+            let message = format!("expected {expected}, got {unexpected}");
+            Problem { origin, key: key.unwrap_or_default(), message }
+        }
+        ConfigError::At { error, origin, key } => {
+            let inner = problem_of(*error);
+            Problem { origin: origin.or(inner.origin), key: key.unwrap_or(inner.key), message: inner.message }
+        }
+        ConfigError::NotFound(key) => Problem::at(key, "is missing"),
+        other => Problem::at("", other.to_string()),
+    }
+}
+
+/// The errors of `validator` as problems with dotted keys.
+fn flatten(path: &str, errors: &ValidationErrors) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for (name, kind) in errors.errors() {
+        let key = if path.is_empty() { name.to_string() } else { format!("{path}.{name}") };
+        match kind {
+            ValidationErrorsKind::Struct(inner) => problems.extend(flatten(&key, inner)),
+            ValidationErrorsKind::List(items) => {
+                for (index, inner) in items {
+                    problems.extend(flatten(&format!("{key}[{index}]"), inner));
+                }
+            }
+            ValidationErrorsKind::Field(found) => problems.extend(found.iter().map(|error| {
+                let message = error.message.clone().unwrap_or_else(|| error.code.clone());
+                Problem::at(&key, message)
+            })),
+        }
+    }
+    problems.sort_by(|left, right| left.key.cmp(&right.key));
+    problems
+}

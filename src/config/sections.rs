@@ -1,0 +1,168 @@
+//! The settings, a struct a section. Defaults are here; `config/default.toml` shows them, and a test compares.
+
+mod auth;
+mod server;
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use serde::{Deserialize, Serialize};
+use validator::Validate;
+
+pub use auth::{Algorithm, AuthSettings, ClientSettings, KeySettings};
+pub use server::ServerSettings;
+
+use crate::model::ModelName;
+
+/// All settings.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, Validate)]
+pub struct Settings {
+    /// The public listener.
+    #[validate(nested)]
+    pub server: ServerSettings,
+    /// The operators' listener.
+    #[validate(nested)]
+    pub admin: AdminSettings,
+    /// Who may call.
+    #[validate(nested)]
+    pub auth: AuthSettings,
+    /// How often.
+    #[validate(nested)]
+    pub rate_limit: RateLimitSettings,
+    /// What is served.
+    #[validate(nested)]
+    pub models: ModelsSettings,
+    /// How it is run.
+    #[validate(nested)]
+    pub runtime: RuntimeSettings,
+    /// What is logged.
+    #[validate(nested)]
+    pub log: LogSettings,
+}
+
+/// The operators' listener: `/metrics` and health, without authentication.
+#[derive(Clone, Debug, Serialize, Deserialize, Validate)]
+pub struct AdminSettings {
+    /// Address and port.
+    pub listen: SocketAddr,
+}
+
+impl Default for AdminSettings {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8002)) }
+    }
+}
+
+/// Rate limits.
+#[derive(Clone, Debug, Serialize, Deserialize, Validate)]
+pub struct RateLimitSettings {
+    /// Whether requests are counted at all.
+    pub enabled: bool,
+    /// For each client address (IPv6: each /64), before authentication.
+    #[validate(nested)]
+    pub per_address: QuotaSettings,
+    /// For each caller, after authentication.
+    #[validate(nested)]
+    pub per_caller: QuotaSettings,
+}
+
+impl Default for RateLimitSettings {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            per_address: QuotaSettings { requests: 60, period_seconds: 60 },
+            per_caller: QuotaSettings { requests: 600, period_seconds: 60 },
+        }
+    }
+}
+
+/// So many requests at once, and so many in each period in the long run.
+#[derive(Clone, Debug, Serialize, Deserialize, Validate)]
+pub struct QuotaSettings {
+    /// How many requests.
+    #[validate(range(min = 1, max = 1_000_000_000, message = "must be from 1 to 1000000000"))]
+    pub requests: u32,
+    /// In how many seconds.
+    #[validate(range(min = 1, max = 86_400, message = "must be from 1 to 86400 (a day)"))]
+    pub period_seconds: u64,
+}
+
+/// The model repository.
+#[derive(Clone, Debug, Serialize, Deserialize, Validate)]
+pub struct ModelsSettings {
+    /// The folder that holds the models.
+    pub repository: PathBuf,
+    /// The model that `/predict` asks; unset: the only one, or `iris`.
+    pub default: Option<ModelName>,
+    /// How often the repository is looked at.
+    #[validate(range(min = 50, max = 3_600_000, message = "must be from 50 to 3600000 (an hour)"))]
+    pub poll_interval_ms: u64,
+    /// Where private copies of the served files are kept; unset: the system's temporary folder.
+    pub snapshot_directory: Option<PathBuf>,
+}
+
+impl Default for ModelsSettings {
+    fn default() -> Self {
+        Self { repository: "models".into(), default: None, poll_interval_ms: 1000, snapshot_directory: None }
+    }
+}
+
+/// ONNX Runtime.
+#[derive(Clone, Debug, Serialize, Deserialize, Validate)]
+pub struct RuntimeSettings {
+    /// The shared library; unset: beside the binary, then where `tools/setup` puts it.
+    pub library: Option<PathBuf>,
+    /// Sessions for each model; 0: as many as the process may use CPUs.
+    #[validate(range(max = 1024, message = "must be from 0 to 1024"))]
+    pub instances: usize,
+    /// Predictions of one model that may wait for a session; more are refused with 503.
+    #[validate(range(max = 1_000_000, message = "must be from 0 to 1000000"))]
+    pub queue_capacity: usize,
+}
+
+impl Default for RuntimeSettings {
+    fn default() -> Self {
+        Self { library: None, instances: 0, queue_capacity: 1024 }
+    }
+}
+
+/// Logging, to standard error.
+#[derive(Clone, Debug, Serialize, Deserialize, Validate)]
+pub struct LogSettings {
+    /// A level (`error`, `warn`, `info`, `debug`, `trace`) or directives such as `info,onnx_gateway=debug`.
+    #[validate(length(min = 1, message = "must be a level: error, warn, info, debug or trace"))]
+    pub level: String,
+    /// One line for people, or one JSON object for machines.
+    pub format: LogFormat,
+}
+
+impl Default for LogSettings {
+    fn default() -> Self {
+        Self { level: "info".to_owned(), format: LogFormat::Text }
+    }
+}
+
+/// The form of a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One object a line.
+    Json,
+}
+
+/// A list of texts from a list, or from one text with commas between: the form an environment variable has.
+fn comma_list<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Form {
+        List(Vec<String>),
+        Text(String),
+    }
+    Ok(match Form::deserialize(deserializer)? {
+        Form::List(items) => items,
+        Form::Text(text) => {
+            text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect()
+        }
+    })
+}

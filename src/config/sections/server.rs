@@ -1,0 +1,68 @@
+//! Section `server`: the public listener and what it puts up with.
+
+use std::net::{IpAddr, SocketAddr};
+
+use ipnet::IpNet;
+use serde::{Deserialize, Deserializer, Serialize, de::Error};
+use validator::Validate;
+
+/// The public listener.
+#[derive(Clone, Debug, Serialize, Deserialize, Validate)]
+pub struct ServerSettings {
+    /// Address and port.
+    pub listen: SocketAddr,
+    /// Networks whose `X-Forwarded-For` is believed.
+    #[serde(deserialize_with = "networks")]
+    pub trusted_proxies: Vec<IpNet>,
+    /// Connections at a time; more wait to be accepted.
+    #[validate(range(min = 1, max = 1_000_000, message = "must be from 1 to 1000000"))]
+    pub max_connections: usize,
+    /// Connections at a time from one address; more are closed. Trusted proxies are not counted.
+    #[validate(range(min = 1, max = 1_000_000, message = "must be from 1 to 1000000"))]
+    pub max_connections_per_address: usize,
+    /// Time for the headers of a request; also how long an idle connection is kept.
+    #[validate(range(min = 1, max = 3_600_000, message = "must be from 1 to 3600000 (an hour)"))]
+    pub header_timeout_ms: u64,
+    /// Time for the body of a request, from its headers on; then 408.
+    #[validate(range(min = 1, max = 3_600_000, message = "must be from 1 to 3600000 (an hour)"))]
+    pub body_timeout_ms: u64,
+    /// Time for an answer, from the headers of its request on; then 504.
+    #[validate(range(min = 1, max = 3_600_000, message = "must be from 1 to 3600000 (an hour)"))]
+    pub request_timeout_ms: u64,
+    /// Size of a request's body; more is 413.
+    #[validate(range(min = 1, max = 1_073_741_824_u64, message = "must be from 1 to 1073741824 (1 GiB)"))]
+    pub max_body_bytes: u64,
+    /// After SIGTERM: how long new requests are still answered while readiness is already down.
+    #[validate(range(max = 3_600_000, message = "must be from 0 to 3600000 (an hour)"))]
+    pub shutdown_delay_ms: u64,
+    /// After that: how long running requests may take before they are cut off.
+    #[validate(range(max = 3_600_000, message = "must be from 0 to 3600000 (an hour)"))]
+    pub drain_timeout_ms: u64,
+}
+
+impl Default for ServerSettings {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8000)),
+            trusted_proxies: Vec::new(),
+            max_connections: 4096,
+            max_connections_per_address: 1024,
+            header_timeout_ms: 5000,
+            body_timeout_ms: 10_000,
+            request_timeout_ms: 30_000,
+            max_body_bytes: 2 * 1024 * 1024,
+            shutdown_delay_ms: 1000,
+            drain_timeout_ms: 20_000,
+        }
+    }
+}
+
+/// Networks as `10.0.0.0/8`, single addresses as `10.1.2.3`.
+fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpNet>, D::Error> {
+    let parse = |text: String| {
+        text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)).map_err(|_| {
+            D::Error::custom(format!("`{text}` is no address (10.1.2.3) and no network (10.0.0.0/8)"))
+        })
+    };
+    super::comma_list(deserializer)?.into_iter().map(parse).collect()
+}

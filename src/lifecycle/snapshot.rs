@@ -1,0 +1,149 @@
+//! Private copies of model files, named by what is in them.
+//!
+//! ONNX Runtime maps parts of a model's files and reads others when it pleases: a file that a user overwrites under a
+//! live session changes its answers, and one that is cut short kills the process. So nothing is ever loaded from the
+//! repository itself.
+
+use std::{
+    fs::{self, File},
+    io::{self, Read, Write},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use sha2::{Digest as _, Sha256};
+use tempfile::TempDir;
+
+use crate::{config::environment::temporary_directory, model::Digest};
+
+/// How much is read at a time.
+const BLOCK_BYTES: usize = 1 << 20;
+
+/// A folder or a copy that cannot be made.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{what}: {cause}")]
+pub struct SnapshotError {
+    what: String,
+    cause: String,
+}
+
+impl SnapshotError {
+    pub(super) fn new(what: impl Into<String>, cause: &io::Error) -> Self {
+        Self { what: what.into(), cause: cause.to_string() }
+    }
+}
+
+/// The folder of the private copies; it is removed with the last of them.
+#[derive(Debug)]
+pub struct Snapshots {
+    folder: Arc<TempDir>,
+}
+
+/// A private copy of a model file; it is removed when it is dropped.
+#[derive(Debug)]
+pub struct Snapshot {
+    file: PathBuf,
+    digest: Digest,
+    /// Keeps the folder.
+    _folder: Arc<TempDir>,
+}
+
+impl Snapshots {
+    /// A new folder that only this user can enter, in `parent` or the system's temporary folder.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be made, for example because the file system is read-only.
+    pub fn new(parent: Option<&Path>) -> Result<Self, SnapshotError> {
+        let parent = parent.map_or_else(temporary_directory, Path::to_path_buf);
+        let folder = tempfile::Builder::new().prefix("onnx-gateway-").tempdir_in(&parent).map_err(|error| {
+            let what = format!(
+                "no folder for private copies of the models can be made in {} (set models.snapshot_directory)",
+                parent.display()
+            );
+            SnapshotError::new(what, &error)
+        })?;
+        Ok(Self { folder: Arc::new(folder) })
+    }
+
+    /// Copies a file as it is now.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read or the copy not written.
+    pub fn take(&self, source: &Path) -> Result<Snapshot, SnapshotError> {
+        let failed = |error: io::Error| SnapshotError::new("the model file cannot be copied", &error);
+        let mut input = File::open(source).map_err(failed)?;
+        // Two copies of the same bytes may live at a time, so the name has a random part.
+        let mut copy = tempfile::Builder::new().suffix(".onnx").tempfile_in(self.folder.path()).map_err(failed)?;
+        let mut hasher = Sha256::new();
+        let mut block = vec![0; BLOCK_BYTES];
+        loop {
+            let read = input.read(&mut block).map_err(failed)?;
+            if read == 0 {
+                break;
+            }
+            hasher.update(&block[..read]);
+            copy.write_all(&block[..read]).map_err(failed)?;
+        }
+        let file = copy.into_temp_path().keep().map_err(|error| failed(error.error))?;
+        let snapshot =
+            Snapshot { file, digest: Digest::from_hasher(hasher), _folder: Arc::clone(&self.folder) };
+        let mut permissions = fs::metadata(&snapshot.file).map_err(failed)?.permissions();
+        permissions.set_readonly(true);
+        fs::set_permissions(&snapshot.file, permissions).map_err(failed)?;
+        Ok(snapshot)
+    }
+}
+
+impl Snapshot {
+    /// Where the copy is.
+    #[must_use]
+    pub fn file(&self) -> &Path {
+        &self.file
+    }
+
+    /// The sha256 of its bytes.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+}
+
+impl Drop for Snapshot {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_file(&self.file) {
+            tracing::warn!(%error, "a private copy of a model cannot be removed");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_does_not_change_with_its_source_and_goes_when_dropped() {
+        let folder = tempfile::tempdir().unwrap();
+        let source = folder.path().join("model.onnx");
+        fs::write(&source, b"first").unwrap();
+        let snapshots = Snapshots::new(Some(folder.path())).unwrap();
+        let snapshot = snapshots.take(&source).unwrap();
+        fs::write(&source, b"other").unwrap();
+
+        assert_eq!(fs::read(snapshot.file()).unwrap(), b"first");
+        assert_eq!(snapshot.digest(), Digest::of(b"first"));
+        let copy = snapshot.file().to_path_buf();
+        drop(snapshots);
+        assert!(copy.exists());
+        drop(snapshot);
+        assert!(!copy.exists());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "only the source is left");
+    }
+
+    #[test]
+    fn says_what_to_do_when_there_is_no_place() {
+        let error = Snapshots::new(Some(Path::new("/nonexistent"))).unwrap_err();
+        assert!(error.to_string().contains("models.snapshot_directory"), "{error}");
+    }
+}

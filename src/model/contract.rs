@@ -1,0 +1,295 @@
+//! The contract: what the model's author knows beyond the signature.
+//!
+//! The training script writes it as JSON into the ONNX metadata, so that one file is the whole deployment:
+//!
+//! ```json
+//! {
+//!   "features": [{"name": "sepal_length", "unit": "cm", "minimum": 0.1, "maximum": 15.0}],
+//!   "classes": ["setosa", "versicolor", "virginica"],
+//!   "golden": [{"inputs": {"features": [[5.1, 3.5, 1.4, 0.2]]}, "outputs": {"label": [0]}}],
+//!   "tolerance": 0.0001
+//! }
+//! ```
+
+use std::collections::{BTreeMap, HashSet};
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{ElementType, Signature, Tensor, TensorData, TensorSpec};
+
+/// The key of the contract among the ONNX metadata properties.
+pub const CONTRACT_KEY: &str = "onnx_gateway.contract";
+
+/// How far a golden output may be off when the contract does not say.
+const DEFAULT_TOLERANCE: f64 = 1e-4;
+
+/// What a value of one column means and may be.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Feature {
+    /// The name by which a request may give it.
+    pub name: String,
+    /// The unit, for people.
+    #[serde(default)]
+    pub unit: Option<String>,
+    /// The least value that is accepted.
+    #[serde(default)]
+    pub minimum: Option<f64>,
+    /// The greatest value that is accepted.
+    #[serde(default)]
+    pub maximum: Option<f64>,
+}
+
+/// Inputs with the outputs that the model must give for them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GoldenCase {
+    /// Every input of the model by name.
+    pub inputs: Vec<(String, Tensor)>,
+    /// The outputs that are compared, by name.
+    pub outputs: Vec<(String, Tensor)>,
+}
+
+/// The contract of a model; empty where its author said nothing.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Contract {
+    /// One for each column of the input, or none.
+    pub features: Vec<Feature>,
+    /// The labels of the classes 0, 1, 2 …, or none.
+    pub classes: Vec<String>,
+    /// Cases that are run before the model serves.
+    pub golden: Vec<GoldenCase>,
+    /// The greatest absolute difference of a golden output.
+    pub tolerance: f64,
+}
+
+/// A contract that does not hold together or does not fit the model.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ContractError {
+    /// The JSON cannot be read.
+    #[error("the contract in the model's metadata (key {CONTRACT_KEY}) cannot be read: {0}")]
+    Malformed(String),
+    /// What it says is impossible.
+    #[error("the contract in the model's metadata (key {CONTRACT_KEY}) is wrong: {0}")]
+    Invalid(String),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document {
+    #[serde(default)]
+    features: Vec<Feature>,
+    #[serde(default)]
+    classes: Vec<String>,
+    #[serde(default)]
+    golden: Vec<GoldenDocument>,
+    #[serde(default)]
+    tolerance: Option<f64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct GoldenDocument {
+    inputs: BTreeMap<String, Value>,
+    outputs: BTreeMap<String, Value>,
+}
+
+impl Contract {
+    /// A contract that says nothing.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self { features: Vec::new(), classes: Vec::new(), golden: Vec::new(), tolerance: DEFAULT_TOLERANCE }
+    }
+
+    /// Reads a contract and checks it against the model's signature.
+    ///
+    /// # Errors
+    ///
+    /// When it is not the JSON described above, names something the model does not have, or contradicts itself.
+    pub fn parse(json: &str, signature: &Signature) -> Result<Self, ContractError> {
+        let document: Document =
+            serde_json::from_str(json).map_err(|error| ContractError::Malformed(error.to_string()))?;
+        check_features(&document.features)?;
+        check_unique("class", document.classes.iter().map(String::as_str))?;
+        let tolerance = document.tolerance.unwrap_or(DEFAULT_TOLERANCE);
+        if !(tolerance.is_finite() && tolerance >= 0.0) {
+            return invalid("`tolerance` must be zero or greater".to_owned());
+        }
+        let golden = document
+            .golden
+            .into_iter()
+            .enumerate()
+            .map(|(index, case)| golden_case(index, case, signature))
+            .collect::<Result<_, _>>()?;
+        Ok(Self { features: document.features, classes: document.classes, golden, tolerance })
+    }
+}
+
+fn invalid<T>(message: String) -> Result<T, ContractError> {
+    Err(ContractError::Invalid(message))
+}
+
+fn check_features(features: &[Feature]) -> Result<(), ContractError> {
+    check_unique("feature", features.iter().map(|feature| feature.name.as_str()))?;
+    for Feature { name, minimum, maximum, .. } in features {
+        if let (Some(minimum), Some(maximum)) = (minimum, maximum)
+            && minimum > maximum
+        {
+            return invalid(format!("feature `{name}` has the minimum {minimum} above its maximum {maximum}"));
+        }
+    }
+    Ok(())
+}
+
+fn check_unique<'a>(kind: &str, names: impl Iterator<Item = &'a str>) -> Result<(), ContractError> {
+    let mut seen = HashSet::new();
+    for name in names {
+        if name.is_empty() {
+            return invalid(format!("a {kind} has no name"));
+        }
+        if !seen.insert(name) {
+            return invalid(format!("the {kind} `{name}` is there twice"));
+        }
+    }
+    Ok(())
+}
+
+fn golden_case(index: usize, case: GoldenDocument, signature: &Signature) -> Result<GoldenCase, ContractError> {
+    if let Some(missing) = signature.inputs.iter().find(|input| !case.inputs.contains_key(&input.name)) {
+        return invalid(format!("golden case {index} has no input `{}`", missing.name));
+    }
+    if case.outputs.is_empty() {
+        return invalid(format!("golden case {index} compares no output"));
+    }
+    let tensors = |values: BTreeMap<String, Value>, specs: &[TensorSpec]| {
+        values
+            .into_iter()
+            .map(|(name, value)| {
+                let Some(spec) = specs.iter().find(|spec| spec.name == name) else {
+                    return invalid(format!("golden case {index} names `{name}`, which the model does not have"));
+                };
+                match tensor_from_json(&value, spec.element_type) {
+                    Some(tensor) => Ok((name, tensor)),
+                    None => invalid(format!(
+                        "golden case {index}: `{name}` is not a nested list of {} values of one shape",
+                        spec.element_type
+                    )),
+                }
+            })
+            .collect::<Result<Vec<_>, _>>()
+    };
+    Ok(GoldenCase {
+        inputs: tensors(case.inputs, &signature.inputs)?,
+        outputs: tensors(case.outputs, &signature.outputs)?,
+    })
+}
+
+/// A tensor from nested lists, or nothing if they are ragged or hold anything but `element_type`.
+fn tensor_from_json(value: &Value, element_type: ElementType) -> Option<Tensor> {
+    let mut shape = Vec::new();
+    let mut level = value;
+    while let Value::Array(items) = level {
+        shape.push(items.len());
+        match items.first() {
+            Some(first) => level = first,
+            None => break,
+        }
+    }
+    let mut leaves = Vec::new();
+    collect_leaves(value, &shape, &mut leaves)?;
+    Tensor::new(shape, elements_from_json(&leaves, element_type)?).ok()
+}
+
+fn collect_leaves<'v>(value: &'v Value, shape: &[usize], leaves: &mut Vec<&'v Value>) -> Option<()> {
+    match (shape.split_first(), value) {
+        (Some((&size, inner)), Value::Array(items)) if items.len() == size => {
+            items.iter().try_for_each(|item| collect_leaves(item, inner, leaves))
+        }
+        (None, leaf) if !leaf.is_array() => {
+            leaves.push(leaf);
+            Some(())
+        }
+        _ => None,
+    }
+}
+
+fn elements_from_json(leaves: &[&Value], element_type: ElementType) -> Option<TensorData> {
+    fn integers<T: TryFrom<i128>>(leaves: &[&Value]) -> Option<Vec<T>> {
+        let integer = |leaf: &&Value| {
+            let wide = leaf.as_i64().map(i128::from).or_else(|| leaf.as_u64().map(i128::from))?;
+            T::try_from(wide).ok()
+        };
+        leaves.iter().map(integer).collect()
+    }
+    #[expect(clippy::cast_possible_truncation, reason = "golden values are compared within a tolerance")]
+    let float = |leaf: &&Value| leaf.as_f64().map(|wide| wide as f32);
+    Some(match element_type {
+        ElementType::F32 => TensorData::F32(leaves.iter().map(float).collect::<Option<_>>()?),
+        ElementType::F64 => TensorData::F64(leaves.iter().map(|leaf| leaf.as_f64()).collect::<Option<_>>()?),
+        ElementType::I8 => TensorData::I8(integers(leaves)?),
+        ElementType::I16 => TensorData::I16(integers(leaves)?),
+        ElementType::I32 => TensorData::I32(integers(leaves)?),
+        ElementType::I64 => TensorData::I64(integers(leaves)?),
+        ElementType::U8 => TensorData::U8(integers(leaves)?),
+        ElementType::U16 => TensorData::U16(integers(leaves)?),
+        ElementType::U32 => TensorData::U32(integers(leaves)?),
+        ElementType::U64 => TensorData::U64(integers(leaves)?),
+        ElementType::Bool => TensorData::Bool(leaves.iter().map(|leaf| leaf.as_bool()).collect::<Option<_>>()?),
+        ElementType::String => {
+            let text = |leaf: &&Value| leaf.as_str().map(str::to_owned);
+            TensorData::String(leaves.iter().map(text).collect::<Option<_>>()?)
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Dimension;
+
+    fn signature() -> Signature {
+        let spec = |name: &str, element_type, shape| TensorSpec { name: name.to_owned(), element_type, shape };
+        let rows = || Dimension::Dynamic("N".to_owned());
+        Signature {
+            inputs: vec![spec("x", ElementType::F32, vec![rows(), Dimension::Fixed(2)])],
+            outputs: vec![spec("label", ElementType::I64, vec![rows()])],
+        }
+    }
+
+    fn problem(json: &str) -> String {
+        Contract::parse(json, &signature()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn reads_features_classes_and_golden_cases() {
+        let json = r#"{"features":[{"name":"a","unit":"cm","minimum":0,"maximum":1},{"name":"b"}],
+            "classes":["no","yes"],"golden":[{"inputs":{"x":[[1,2.5]]},"outputs":{"label":[1]}}]}"#;
+        let contract = Contract::parse(json, &signature()).unwrap();
+        assert_eq!(contract.features[0].maximum, Some(1.0));
+        assert_eq!(contract.classes, ["no", "yes"]);
+        let case = &contract.golden[0];
+        assert_eq!(case.inputs[0].1, Tensor::new(vec![1, 2], TensorData::F32(vec![1.0, 2.5])).unwrap());
+        assert_eq!(case.outputs[0].1, Tensor::new(vec![1], TensorData::I64(vec![1])).unwrap());
+        assert!((contract.tolerance - DEFAULT_TOLERANCE).abs() < f64::EPSILON);
+    }
+
+    #[test]
+    fn names_what_is_wrong() {
+        for (json, part) in [
+            ("[]", "cannot be read"),
+            (r#"{"feature":[]}"#, "unknown field `feature`"),
+            (r#"{"features":[{"name":"a"},{"name":"a"}]}"#, "the feature `a` is there twice"),
+            (r#"{"features":[{"name":""}]}"#, "a feature has no name"),
+            (r#"{"features":[{"name":"a","minimum":2,"maximum":1}]}"#, "minimum 2 above its maximum 1"),
+            (r#"{"tolerance":-1}"#, "`tolerance`"),
+            (r#"{"golden":[{"inputs":{},"outputs":{"label":[1]}}]}"#, "golden case 0 has no input `x`"),
+            (r#"{"golden":[{"inputs":{"x":[[1,2]]},"outputs":{}}]}"#, "compares no output"),
+            (r#"{"golden":[{"inputs":{"x":[[1,2]]},"outputs":{"y":[1]}}]}"#, "names `y`"),
+            (r#"{"golden":[{"inputs":{"x":[[1,2],[3]]},"outputs":{"label":[1]}}]}"#, "`x` is not a nested list"),
+            (r#"{"golden":[{"inputs":{"x":[[1,2]]},"outputs":{"label":[1.5]}}]}"#, "INT64 values"),
+        ] {
+            let message = problem(json);
+            assert!(message.contains(part), "{json}: {message}");
+        }
+    }
+}

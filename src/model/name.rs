@@ -1,0 +1,140 @@
+//! Names and versions of models, as they stand in URLs, scopes and folder names.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+
+/// Longest name in bytes: it becomes a folder name, a label of metrics and part of a scope.
+const MAX_NAME_BYTES: usize = 128;
+
+/// The name of a model: 1 to 128 of `A-Z a-z 0-9 . _ -`, starting with a letter or a digit.
+///
+/// Nothing in it needs escaping in a URL, a path, a scope or a metrics label.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ModelName(String);
+
+/// A name or version that cannot be one.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NameError {
+    /// The text is no model name.
+    #[error(
+        "a model name has 1 to 128 of the characters A-Z a-z 0-9 . _ - and starts with a letter or a digit"
+    )]
+    Name,
+    /// The text is no version.
+    #[error("a version is a whole number from 0 to 18446744073709551615 without leading zeros")]
+    Version,
+}
+
+impl ModelName {
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for ModelName {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let starts_well = text.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric());
+        let all_allowed = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
+        if starts_well && all_allowed && text.len() <= MAX_NAME_BYTES {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(NameError::Name)
+        }
+    }
+}
+
+impl TryFrom<String> for ModelName {
+    type Error = NameError;
+
+    fn try_from(text: String) -> Result<Self, NameError> {
+        text.parse()
+    }
+}
+
+impl From<ModelName> for String {
+    fn from(name: ModelName) -> Self {
+        name.0
+    }
+}
+
+impl fmt::Display for ModelName {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+/// A version of a model: the number of its folder in the repository. On the wire it is a string.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ModelVersion(u64);
+
+impl ModelVersion {
+    /// The version with this number.
+    #[must_use]
+    pub fn new(number: u64) -> Self {
+        Self(number)
+    }
+}
+
+impl FromStr for ModelVersion {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let canonical = text.bytes().all(|byte| byte.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
+        match text.parse() {
+            Ok(number) if canonical => Ok(Self(number)),
+            _ => Err(NameError::Version),
+        }
+    }
+}
+
+impl TryFrom<String> for ModelVersion {
+    type Error = NameError;
+
+    fn try_from(text: String) -> Result<Self, NameError> {
+        text.parse()
+    }
+}
+
+impl From<ModelVersion> for String {
+    fn from(version: ModelVersion) -> Self {
+        version.to_string()
+    }
+}
+
+impl fmt::Display for ModelVersion {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_safe_in_urls_paths_and_scopes() {
+        for good in ["iris", "wine.v2", "A-1_b", "9lives"] {
+            assert_eq!(good.parse::<ModelName>().unwrap().as_str(), good);
+        }
+        let long = "x".repeat(MAX_NAME_BYTES + 1);
+        for bad in ["", ".hidden", "..", "a/b", "a b", "é", "a:b", "-x", long.as_str()] {
+            assert_eq!(bad.parse::<ModelName>(), Err(NameError::Name), "{bad}");
+        }
+    }
+
+    #[test]
+    fn versions_are_canonical_whole_numbers() {
+        assert_eq!("12".parse(), Ok(ModelVersion::new(12)));
+        assert_eq!("0".parse(), Ok(ModelVersion::new(0)));
+        for bad in ["", "01", "-1", "+1", "1.0", "latest", "18446744073709551616"] {
+            assert_eq!(bad.parse::<ModelVersion>(), Err(NameError::Version), "{bad}");
+        }
+    }
+}

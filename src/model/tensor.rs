@@ -1,0 +1,215 @@
+//! Tensors as plain Rust values: what transports make and read, without a word of how they are run.
+
+use std::fmt;
+
+/// The type of a tensor's elements, shown by its name in the Open Inference Protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ElementType {
+    /// 32-bit float
+    F32,
+    /// 64-bit float
+    F64,
+    /// 8-bit signed integer
+    I8,
+    /// 16-bit signed integer
+    I16,
+    /// 32-bit signed integer
+    I32,
+    /// 64-bit signed integer
+    I64,
+    /// 8-bit unsigned integer
+    U8,
+    /// 16-bit unsigned integer
+    U16,
+    /// 32-bit unsigned integer
+    U32,
+    /// 64-bit unsigned integer
+    U64,
+    /// true or false
+    Bool,
+    /// UTF-8 text
+    String,
+}
+
+impl ElementType {
+    /// The name in the Open Inference Protocol, for example `FP32` or `INT64`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "FP32",
+            Self::F64 => "FP64",
+            Self::I8 => "INT8",
+            Self::I16 => "INT16",
+            Self::I32 => "INT32",
+            Self::I64 => "INT64",
+            Self::U8 => "UINT8",
+            Self::U16 => "UINT16",
+            Self::U32 => "UINT32",
+            Self::U64 => "UINT64",
+            Self::Bool => "BOOL",
+            Self::String => "BYTES",
+        }
+    }
+}
+
+impl fmt::Display for ElementType {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
+}
+
+/// The elements of a tensor, row-major.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(missing_docs, reason = "each variant is named as its element type, which is documented there")]
+pub enum TensorData {
+    F32(Vec<f32>),
+    F64(Vec<f64>),
+    I8(Vec<i8>),
+    I16(Vec<i16>),
+    I32(Vec<i32>),
+    I64(Vec<i64>),
+    U8(Vec<u8>),
+    U16(Vec<u16>),
+    U32(Vec<u32>),
+    U64(Vec<u64>),
+    Bool(Vec<bool>),
+    String(Vec<String>),
+}
+
+/// Runs the same expression on the elements of whichever variant it is.
+macro_rules! on_elements {
+    ($data:expr, $elements:ident => $body:expr) => {
+        match $data {
+            TensorData::F32($elements) => $body,
+            TensorData::F64($elements) => $body,
+            TensorData::I8($elements) => $body,
+            TensorData::I16($elements) => $body,
+            TensorData::I32($elements) => $body,
+            TensorData::I64($elements) => $body,
+            TensorData::U8($elements) => $body,
+            TensorData::U16($elements) => $body,
+            TensorData::U32($elements) => $body,
+            TensorData::U64($elements) => $body,
+            TensorData::Bool($elements) => $body,
+            TensorData::String($elements) => $body,
+        }
+    };
+}
+
+impl TensorData {
+    /// How many elements there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        on_elements!(self, elements => elements.len())
+    }
+
+    /// Whether there are none: a dimension of the shape is 0.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The type of the elements.
+    #[must_use]
+    pub fn element_type(&self) -> ElementType {
+        match self {
+            Self::F32(_) => ElementType::F32,
+            Self::F64(_) => ElementType::F64,
+            Self::I8(_) => ElementType::I8,
+            Self::I16(_) => ElementType::I16,
+            Self::I32(_) => ElementType::I32,
+            Self::I64(_) => ElementType::I64,
+            Self::U8(_) => ElementType::U8,
+            Self::U16(_) => ElementType::U16,
+            Self::U32(_) => ElementType::U32,
+            Self::U64(_) => ElementType::U64,
+            Self::Bool(_) => ElementType::Bool,
+            Self::String(_) => ElementType::String,
+        }
+    }
+
+    /// Whether every element is a number that JSON can carry: no NaN, no infinity.
+    #[must_use]
+    pub fn is_finite(&self) -> bool {
+        match self {
+            Self::F32(elements) => elements.iter().all(|element| element.is_finite()),
+            Self::F64(elements) => elements.iter().all(|element| element.is_finite()),
+            _ => true,
+        }
+    }
+}
+
+/// A tensor: elements and their shape.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tensor {
+    shape: Vec<usize>,
+    data: TensorData,
+}
+
+/// A shape that does not fit its elements.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the shape {shape:?} does not hold {elements} elements")]
+pub struct TensorError {
+    /// The shape that was given.
+    pub shape: Vec<usize>,
+    /// How many elements were given.
+    pub elements: usize,
+}
+
+impl Tensor {
+    /// A tensor of this shape.
+    ///
+    /// # Errors
+    ///
+    /// When the product of the dimensions (1 for no dimensions) is not the number of elements, or overflows.
+    pub fn new(shape: Vec<usize>, data: TensorData) -> Result<Self, TensorError> {
+        let product = shape.iter().try_fold(1_usize, |product, &dimension| product.checked_mul(dimension));
+        if product == Some(data.len()) {
+            Ok(Self { shape, data })
+        } else {
+            Err(TensorError { shape, elements: data.len() })
+        }
+    }
+
+    /// The size of each dimension, outermost first.
+    #[must_use]
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// The elements, row-major.
+    #[must_use]
+    pub fn data(&self) -> &TensorData {
+        &self.data
+    }
+
+    /// How many elements one row of `rows` has, if the tensor holds that many rows in its outermost dimension.
+    #[must_use]
+    pub fn row_width(&self, rows: usize) -> Option<usize> {
+        let (&outermost, inner) = self.shape.split_first()?;
+        (outermost == rows).then(|| inner.iter().product())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shape_must_hold_the_elements() {
+        let data = || TensorData::F32(vec![1.0; 6]);
+        assert!(Tensor::new(vec![2, 3], data()).is_ok());
+        assert!(Tensor::new(vec![2, 4], data()).is_err());
+        assert!(Tensor::new(vec![], data()).is_err());
+        assert!(Tensor::new(vec![], TensorData::I64(vec![1])).is_ok(), "a scalar has one element");
+        assert!(Tensor::new(vec![0, 4], TensorData::F32(vec![])).is_ok());
+        assert!(Tensor::new(vec![usize::MAX, 2], TensorData::F32(vec![])).is_err(), "no wrapped product");
+    }
+
+    #[test]
+    fn a_row_is_what_the_outermost_dimension_counts() {
+        let tensor = Tensor::new(vec![2, 3], TensorData::I32(vec![0; 6])).unwrap();
+        assert_eq!(tensor.row_width(2), Some(3));
+        assert_eq!(tensor.row_width(3), None);
+    }
+}

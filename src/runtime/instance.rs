@@ -1,0 +1,103 @@
+//! One ONNX Runtime session.
+
+use std::{
+    any::Any,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
+};
+
+use ort::session::{RunOptions, Session, builder::SessionBuilder};
+
+use super::{Runtime, RuntimeError, convert};
+use crate::model::{Signature, Tensor};
+
+/// A session: a model loaded and ready to run, one request at a time.
+#[derive(Debug)]
+pub struct Instance {
+    session: Session,
+    signature: Signature,
+}
+
+impl Instance {
+    /// Loads a model file. It must not change while the instance lives.
+    ///
+    /// The session runs on the caller's thread and spawns none: instances side by side use the CPUs better than
+    /// threads within one, and a waiting thread that spins takes a CPU from the others.
+    ///
+    /// # Errors
+    ///
+    /// [`RuntimeError::Load`] when ONNX Runtime refuses the file, [`RuntimeError::Unsupported`] when an input or
+    /// output is not a tensor of a type that the gateway knows.
+    pub fn load(runtime: Runtime, file: &Path) -> Result<Self, RuntimeError> {
+        let session = contained(|| {
+            builder(runtime).and_then(|mut builder| builder.commit_from_file(file)).map_err(|error| {
+                // ONNX Runtime quotes the path of the private copy, which nobody outside needs to know.
+                let folder = file.parent().unwrap_or(Path::new("")).display().to_string();
+                RuntimeError::Load(error.message().replace(&format!("{folder}/"), ""))
+            })
+        })?;
+        let specs =
+            |outlets: &[ort::value::Outlet]| outlets.iter().map(convert::tensor_spec).collect::<Result<_, _>>();
+        let signature = Signature { inputs: specs(session.inputs())?, outputs: specs(session.outputs())? };
+        Ok(Self { session, signature })
+    }
+
+    /// What the model takes and gives.
+    #[must_use]
+    pub fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    /// A property of the model's metadata.
+    ///
+    /// # Errors
+    ///
+    /// [`RuntimeError::Load`] when the metadata cannot be read.
+    pub fn metadata(&self, key: &str) -> Result<Option<String>, RuntimeError> {
+        let metadata = self.session.metadata().map_err(|error| RuntimeError::Load(error.message().to_owned()))?;
+        Ok(metadata.custom(key))
+    }
+
+    /// Runs the model on inputs by name; answers every output in the order of the signature.
+    ///
+    /// Blocks until the run is over. `options` can end it early from another thread.
+    ///
+    /// # Errors
+    ///
+    /// [`RuntimeError::Run`] when the model fails, [`RuntimeError::Panicked`] when `ort` does.
+    pub fn run(&mut self, inputs: &[(&str, &Tensor)], options: &RunOptions) -> Result<Vec<Tensor>, RuntimeError> {
+        let Self { session, signature } = self;
+        contained(|| {
+            let values = inputs
+                .iter()
+                .map(|(name, tensor)| Ok((*name, convert::input_value(tensor)?)))
+                .collect::<Result<Vec<_>, RuntimeError>>()?;
+            let outputs = session
+                .run_with_options(values, options)
+                .map_err(|error| RuntimeError::Run(error.message().to_owned()))?;
+            signature
+                .outputs
+                .iter()
+                .map(|spec| match outputs.get(&spec.name) {
+                    Some(value) => convert::output_tensor(&spec.name, value),
+                    None => Err(RuntimeError::Run(format!("output `{}` was not given", spec.name))),
+                })
+                .collect()
+        })
+    }
+}
+
+fn builder(runtime: Runtime) -> ort::Result<SessionBuilder> {
+    let builder = Session::builder(runtime.environment)?;
+    Ok(builder.with_intra_threads(1)?.with_inter_threads(1)?.with_intra_op_spinning(false)?)
+}
+
+/// Runs `work` so that a panic inside `ort` (it has some for optional outputs) is an error of this one call.
+fn contained<T>(work: impl FnOnce() -> Result<T, RuntimeError>) -> Result<T, RuntimeError> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(RuntimeError::Panicked(message_of(&*panic))))
+}
+
+fn message_of(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    text.unwrap_or("no message").to_owned()
+}

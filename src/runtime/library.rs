@@ -1,0 +1,92 @@
+//! Where the shared library of ONNX Runtime is.
+
+use std::path::{Path, PathBuf};
+
+use crate::config::{Environment, RuntimeSettings};
+
+/// The file's name.
+const FILE_NAME: &str = if cfg!(target_os = "macos") {
+    "libonnxruntime.dylib"
+} else if cfg!(windows) {
+    "onnxruntime.dll"
+} else {
+    "libonnxruntime.so"
+};
+
+/// The folder that `tools/setup` fills, in the source tree: some folders above `target/release/onnx-gateway`.
+const SETUP_FOLDER: &str = ".onnxruntime";
+
+/// How many folders above the binary are looked into: `target/TARGET/release/deps` is the deepest.
+const LEVELS: usize = 5;
+
+/// No shared library was found.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "ONNX Runtime ({FILE_NAME}) was not found: run tools/setup, or name the file in ORT_DYLIB_PATH or runtime.library{}",
+    named.as_ref().map(|path| format!(" ({} is not there)", path.display())).unwrap_or_default()
+)]
+pub struct LibraryNotFound {
+    /// The path that was configured, if one was.
+    named: Option<PathBuf>,
+}
+
+/// The path of the shared library: as the environment says, as the settings say, beside the binary, or where
+/// `tools/setup` puts it. One that is named is used or missed: nothing else is tried in its place.
+pub(super) fn find(settings: &RuntimeSettings, environment: &Environment) -> Result<PathBuf, LibraryNotFound> {
+    if let Some(named) = environment.library_path.as_ref().or(settings.library.as_ref()) {
+        let path = environment.working_directory.join(named);
+        return if path.is_file() { Ok(path) } else { Err(LibraryNotFound { named: Some(path) }) };
+    }
+    candidates(&environment.binary_directories)
+        .find(|path| path.is_file())
+        .ok_or(LibraryNotFound { named: None })
+}
+
+fn candidates(binary_directories: &[PathBuf]) -> impl Iterator<Item = PathBuf> {
+    let beside = binary_directories.first().map(|directory| directory.join(FILE_NAME));
+    let from_setup = |directory: &PathBuf| directory.join(Path::new(SETUP_FOLDER)).join(FILE_NAME);
+    beside.into_iter().chain(binary_directories.iter().take(LEVELS).map(from_setup))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn environment(binary: &Path) -> Environment {
+        Environment {
+            binary_directories: binary.ancestors().map(PathBuf::from).collect(),
+            ..Environment::default()
+        }
+    }
+
+    #[test]
+    fn looks_beside_the_binary_then_where_setup_puts_it() {
+        let root = tempfile::tempdir().unwrap();
+        let binary = root.path().join("target/release");
+        std::fs::create_dir_all(&binary).unwrap();
+        std::fs::create_dir(root.path().join(SETUP_FOLDER)).unwrap();
+        let environment = environment(&binary);
+        let settings = RuntimeSettings::default();
+
+        let error = find(&settings, &environment).unwrap_err();
+        assert!(error.to_string().contains("run tools/setup"), "{error}");
+
+        let from_setup = root.path().join(SETUP_FOLDER).join(FILE_NAME);
+        std::fs::write(&from_setup, "").unwrap();
+        assert_eq!(find(&settings, &environment).unwrap(), from_setup);
+
+        let beside = binary.join(FILE_NAME);
+        std::fs::write(&beside, "").unwrap();
+        assert_eq!(find(&settings, &environment).unwrap(), beside);
+    }
+
+    #[test]
+    fn a_library_that_is_named_is_not_replaced_by_another() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::write(root.path().join(FILE_NAME), "").unwrap();
+        let environment = environment(root.path());
+        let settings = RuntimeSettings { library: Some("/nowhere/libgpu.so".into()), ..RuntimeSettings::default() };
+        let error = find(&settings, &environment).unwrap_err();
+        assert!(error.to_string().contains("/nowhere/libgpu.so is not there"), "{error}");
+    }
+}

@@ -1,0 +1,139 @@
+//! What every transport calls: predict, metadata, readiness. No transport holds any of this logic itself.
+
+mod error;
+mod metadata;
+mod prediction;
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+pub use error::ServingError;
+pub use metadata::{ModelMetadata, VersionMetadata};
+pub use prediction::{Prediction, Scalar};
+
+use crate::{
+    config::ModelsSettings,
+    lifecycle::{Lifecycle, Servable},
+    model::{ModelName, ModelVersion, Row, rows_to_tensor},
+    telemetry::Metrics,
+};
+
+/// The model that `/predict` asks when several serve and none is configured.
+const FALLBACK_MODEL: &str = "iris";
+
+/// The gateway's models, behind whatever asks for them.
+#[derive(Debug)]
+pub struct Serving {
+    lifecycle: Lifecycle,
+    default_model: Option<ModelName>,
+    metrics: Arc<Metrics>,
+    draining: AtomicBool,
+}
+
+/// Whether requests should be sent here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Readiness {
+    /// They should.
+    Ready,
+    /// The models that lie in the repository are still being loaded.
+    Starting,
+    /// No model serves.
+    NoModel,
+    /// The gateway is about to stop.
+    Draining,
+}
+
+impl Serving {
+    /// Serves what this lifecycle loads.
+    #[must_use]
+    pub fn new(lifecycle: Lifecycle, settings: &ModelsSettings, metrics: Arc<Metrics>) -> Self {
+        Self { lifecycle, default_model: settings.default.clone(), metrics, draining: AtomicBool::new(false) }
+    }
+
+    /// The model that a request without a model's name means: the configured one, else the only one, else `iris`.
+    ///
+    /// # Errors
+    ///
+    /// [`ServingError::NoDefaultModel`] when none of these exists.
+    pub fn default_model(&self) -> Result<ModelName, ServingError> {
+        if let Some(name) = &self.default_model {
+            return Ok(name.clone());
+        }
+        let names = self.lifecycle.serving().names();
+        match names.as_slice() {
+            [only] => Ok(only.clone()),
+            _ => names
+                .into_iter()
+                .chain(self.lifecycle.status().iter().map(|status| status.model.clone()))
+                .find(|name| name.as_str() == FALLBACK_MODEL)
+                .ok_or(ServingError::NoDefaultModel),
+        }
+    }
+
+    /// The version of a model that serves: the given one, or the newest. The caller keeps it for its whole request.
+    ///
+    /// # Errors
+    ///
+    /// [`ServingError::ModelNotFound`] and its like, or [`ServingError::ModelUnavailable`] when the model lies in
+    /// the repository but does not serve.
+    pub fn servable(&self, model: &ModelName, version: Option<ModelVersion>) -> Result<Arc<Servable>, ServingError> {
+        if let Some(servable) = self.lifecycle.serving().get(model, version) {
+            return Ok(servable);
+        }
+        let status = self.lifecycle.status();
+        let of_model = || status.iter().filter(|status| status.model == *model);
+        match version {
+            _ if of_model().next().is_none() => Err(ServingError::ModelNotFound(model.clone())),
+            Some(version) if self.lifecycle.serving().get(model, None).is_some() => {
+                Err(ServingError::VersionNotFound { model: model.clone(), version })
+            }
+            _ => Err(ServingError::ModelUnavailable(model.clone())),
+        }
+    }
+
+    /// Checks rows against the contract of a version and runs them.
+    ///
+    /// Dropping the future ends the run.
+    ///
+    /// # Errors
+    ///
+    /// [`ServingError::InvalidRows`] with everything that is wrong, or what the run failed with.
+    pub async fn predict(&self, servable: Arc<Servable>, rows: &[Row]) -> Result<Prediction, ServingError> {
+        let tensor = rows_to_tensor(rows, &servable.layout, &servable.contract).map_err(ServingError::InvalidRows)?;
+        let ran = servable.pool.run(vec![(servable.layout.input.clone(), tensor)]).await?;
+        self.metrics.inference_ran(servable.name.as_str(), ran.duration);
+        Prediction::new(servable, rows.len(), ran.outputs)
+    }
+
+    /// All models of the repository with their versions, sorted by name.
+    #[must_use]
+    pub fn models(&self) -> Vec<ModelMetadata> {
+        metadata::models(&self.lifecycle)
+    }
+
+    /// Whether requests should be sent here.
+    #[must_use]
+    pub fn readiness(&self) -> Readiness {
+        if self.draining.load(Ordering::Relaxed) {
+            Readiness::Draining
+        } else if !self.lifecycle.first_pass_is_done() {
+            Readiness::Starting
+        } else if self.lifecycle.serving().names().is_empty() {
+            Readiness::NoModel
+        } else {
+            Readiness::Ready
+        }
+    }
+
+    /// Waits until everything that lay in the repository at the start has been tried.
+    pub async fn started(&self) {
+        self.lifecycle.first_pass().await;
+    }
+
+    /// From now on the gateway is not ready.
+    pub fn begin_draining(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,49 @@
+//! What can go wrong with a prediction, in terms that every transport can translate.
+
+use crate::{
+    model::{ModelName, ModelVersion, Violation},
+    runtime::RuntimeError,
+};
+
+/// An error of a prediction.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ServingError {
+    /// The repository has no such model.
+    #[error("there is no model `{0}`")]
+    ModelNotFound(ModelName),
+    /// The model serves, but not in this version.
+    #[error("version {version} of model `{model}` is not in service")]
+    VersionNotFound {
+        /// The model.
+        model: ModelName,
+        /// The version that was asked for.
+        version: ModelVersion,
+    },
+    /// The request names no model, and which one it means cannot be told.
+    #[error("several models are served and none is the default: name one, as in /models/NAME/predict")]
+    NoDefaultModel,
+    /// The model lies in the repository but is not in service (yet).
+    #[error("model `{0}` is not in service")]
+    ModelUnavailable(ModelName),
+    /// The rows are not what the model takes.
+    #[error("the rows are not what the model takes")]
+    InvalidRows(Vec<Violation>),
+    /// Too many predictions wait.
+    #[error("the model has more predictions to make than it can")]
+    Overloaded,
+    /// The model answered NaN or infinity.
+    #[error("the model answered output `{0}` with NaN or infinity")]
+    NonFiniteOutput(String),
+    /// The model failed or answered something that makes no sense.
+    #[error("the model failed")]
+    ModelFailed(String),
+}
+
+impl From<RuntimeError> for ServingError {
+    fn from(error: RuntimeError) -> Self {
+        match error {
+            RuntimeError::Overloaded => Self::Overloaded,
+            other => Self::ModelFailed(other.to_string()),
+        }
+    }
+}

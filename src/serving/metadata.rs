@@ -1,0 +1,39 @@
+//! What is known of the models, for whoever asks.
+
+use std::sync::Arc;
+
+use crate::{
+    lifecycle::{Lifecycle, Servable, VersionStatus},
+    model::ModelName,
+};
+
+/// A model and its versions.
+#[derive(Clone, Debug)]
+pub struct ModelMetadata {
+    /// Its name.
+    pub name: ModelName,
+    /// Every version that lies in the repository or serves, by number.
+    pub versions: Vec<VersionMetadata>,
+}
+
+/// A version of a model.
+#[derive(Clone, Debug)]
+pub struct VersionMetadata {
+    /// Its state.
+    pub status: VersionStatus,
+    /// What serves, if it does.
+    pub servable: Option<Arc<Servable>>,
+}
+
+pub(super) fn models(lifecycle: &Lifecycle) -> Vec<ModelMetadata> {
+    let mut models: Vec<ModelMetadata> = Vec::new();
+    for status in lifecycle.status().iter() {
+        let servable = lifecycle.serving().get(&status.model, Some(status.version));
+        let version = VersionMetadata { status: status.clone(), servable };
+        match models.last_mut() {
+            Some(model) if model.name == status.model => model.versions.push(version),
+            _ => models.push(ModelMetadata { name: status.model.clone(), versions: vec![version] }),
+        }
+    }
+    models
+}

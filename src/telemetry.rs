@@ -1,0 +1,6 @@
+//! What the gateway says about itself: logs and metrics.
+
+pub mod logging;
+mod metrics;
+
+pub use metrics::{Metrics, ModelInfo};

@@ -1,0 +1,163 @@
+//! Counters, gauges and histograms, in the text format of Prometheus.
+//!
+//! Names and units follow the Prometheus conventions: base units, `_total` for counters.
+
+use std::time::Duration;
+
+use prometheus::{
+    Encoder, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+};
+
+/// Upper bounds in seconds: from the run of a small forest to the slowest model that a request waits for.
+const SECONDS: &[f64] = &[
+    0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
+    2.5, 5.0, 10.0, 30.0,
+];
+
+/// The metrics of one gateway.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    requests: IntCounterVec,
+    request_seconds: HistogramVec,
+    in_flight: IntGauge,
+    connections: IntGauge,
+    inference_seconds: HistogramVec,
+    model_info: IntGaugeVec,
+    swaps: IntCounterVec,
+    refusals: IntCounterVec,
+}
+
+/// A version of a model that serves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModelInfo {
+    /// Its name.
+    pub model: String,
+    /// Its version.
+    pub version: String,
+    /// The short digest of its file.
+    pub digest: String,
+}
+
+impl Metrics {
+    /// Metrics that count from zero.
+    ///
+    /// # Errors
+    ///
+    /// Never with the names in this file; the library checks them at run time.
+    pub fn new() -> Result<Self, prometheus::Error> {
+        let registry = Registry::new();
+        let counter = |name: &str, help: &str, labels: &[&str]| {
+            let metric = IntCounterVec::new(Opts::new(name, help), labels)?;
+            registry.register(Box::new(metric.clone()))?;
+            Ok::<_, prometheus::Error>(metric)
+        };
+        let histogram = |name: &str, help: &str, labels: &[&str]| {
+            let metric = HistogramVec::new(HistogramOpts::new(name, help).buckets(SECONDS.to_vec()), labels)?;
+            registry.register(Box::new(metric.clone()))?;
+            Ok::<_, prometheus::Error>(metric)
+        };
+        let gauge = |name: &str, help: &str| {
+            let metric = IntGauge::new(name, help)?;
+            registry.register(Box::new(metric.clone()))?;
+            Ok::<_, prometheus::Error>(metric)
+        };
+        let model_info = IntGaugeVec::new(
+            Opts::new("gateway_model_info", "Versions of models that serve; the value is always 1."),
+            &["model", "version", "digest"],
+        )?;
+        registry.register(Box::new(model_info.clone()))?;
+        Ok(Self {
+            requests: counter(
+                "gateway_requests_total",
+                "Requests answered, by route and status.",
+                &["method", "route", "status"],
+            )?,
+            request_seconds: histogram(
+                "gateway_request_duration_seconds",
+                "Time from the headers of a request to those of its answer.",
+                &["route"],
+            )?,
+            in_flight: gauge("gateway_requests_in_flight", "Requests that are being answered.")?,
+            connections: gauge("gateway_connections", "Connections that are open.")?,
+            inference_seconds: histogram(
+                "gateway_inference_duration_seconds",
+                "Time of a run inside ONNX Runtime, without waiting.",
+                &["model"],
+            )?,
+            model_info,
+            swaps: counter(
+                "gateway_model_swaps_total",
+                "Versions put into service, the first of a model included.",
+                &["model"],
+            )?,
+            refusals: counter(
+                "gateway_model_refusals_total",
+                "Candidates that were not put into service, by reason.",
+                &["model", "reason"],
+            )?,
+            registry,
+        })
+    }
+
+    /// A request that begins; it is counted when the guard is finished or dropped.
+    pub fn request_started(&self) -> InFlight<'_> {
+        self.in_flight.inc();
+        InFlight(&self.in_flight)
+    }
+
+    /// An answer was given.
+    pub fn request_answered(&self, method: &str, route: &str, status: &str, duration: Duration) {
+        self.requests.with_label_values(&[method, route, status]).inc();
+        self.request_seconds.with_label_values(&[route]).observe(duration.as_secs_f64());
+    }
+
+    /// The gauge of open connections.
+    pub fn connections(&self) -> &IntGauge {
+        &self.connections
+    }
+
+    /// A model ran.
+    pub fn inference_ran(&self, model: &str, duration: Duration) {
+        self.inference_seconds.with_label_values(&[model]).observe(duration.as_secs_f64());
+    }
+
+    /// A version was put into service.
+    pub fn model_swapped(&self, model: &str) {
+        self.swaps.with_label_values(&[model]).inc();
+    }
+
+    /// A candidate was refused.
+    pub fn model_refused(&self, model: &str, reason: &str) {
+        self.refusals.with_label_values(&[model, reason]).inc();
+    }
+
+    /// The versions that serve from now on.
+    pub fn set_models(&self, models: &[ModelInfo]) {
+        self.model_info.reset();
+        for ModelInfo { model, version, digest } in models {
+            self.model_info.with_label_values(&[model, version, digest]).set(1);
+        }
+    }
+
+    /// All metrics in the text exposition format, version 0.0.4.
+    ///
+    /// # Errors
+    ///
+    /// When the library cannot write them.
+    pub fn encode(&self) -> Result<String, prometheus::Error> {
+        let mut text = Vec::new();
+        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
+        String::from_utf8(text).map_err(|error| prometheus::Error::Msg(error.to_string()))
+    }
+}
+
+/// A request that is being answered.
+#[derive(Debug)]
+pub struct InFlight<'m>(&'m IntGauge);
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
