@@ -19,6 +19,6 @@ pub use load::{DEVELOPMENT_FILE, Loaded, load};
 pub use problem::{Problem, Problems};
 pub use secret::Secret;
 pub use sections::{
-    AdminSettings, Algorithm, AuthSettings, ClientSettings, KeySettings, LogFormat, LogSettings, ModelsSettings,
-    QuotaSettings, RateLimitSettings, RuntimeSettings, ServerSettings, Settings,
+    AdminSettings, Algorithm, AuthSettings, ClientSettings, KeySettings, LogFormat, LogSettings,
+    ModelsSettings, QuotaSettings, RateLimitSettings, RuntimeSettings, ServerSettings, Settings,
 };

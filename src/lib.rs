@@ -1,8 +1,29 @@
-#![allow(missing_docs)]
-pub mod model;
-pub mod config;
-pub mod telemetry;
-pub mod runtime;
-pub mod lifecycle;
-pub mod serving;
+//! Serves ONNX models behind a secure, fast API.
+//!
+//! The modules from the outside in; each uses only those below it:
+//!
+//! - [`cli`] parses the command line, [`server`] puts the gateway together and runs it
+//! - [`rest`] is the HTTP transport
+//! - [`auth`] says who calls, [`limits`] how much they may
+//! - [`serving`] is what transports call: predict, metadata, readiness
+//! - [`lifecycle`] takes files from the repository into service and out of it
+//! - [`runtime`] runs models with ONNX Runtime
+//! - [`model`], [`config`] and [`telemetry`] are used by all of them
+
+pub mod cli;
+pub mod server;
+
+pub mod rest;
+
 pub mod auth;
+pub mod limits;
+
+pub mod serving;
+
+pub mod lifecycle;
+
+pub mod runtime;
+
+pub mod config;
+pub mod model;
+pub mod telemetry;

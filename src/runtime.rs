@@ -11,10 +11,7 @@ mod pool;
 
 use std::{path::PathBuf, sync::OnceLock};
 
-use ort::{
-    environment::Environment as OrtEnvironment,
-    logging::LogLevel,
-};
+use ort::{environment::Environment as OrtEnvironment, logging::LogLevel};
 
 pub use error::RuntimeError;
 pub use instance::Instance;
@@ -74,7 +71,9 @@ impl Runtime {
 /// What ONNX Runtime says goes to the log, one level down: its warnings are about graphs, not about this service.
 fn forward_log(level: LogLevel, category: &str, _id: &str, location: &str, message: &str) {
     match level {
-        LogLevel::Fatal | LogLevel::Error => tracing::warn!(target: "onnxruntime", category, location, "{message}"),
+        LogLevel::Fatal | LogLevel::Error => {
+            tracing::warn!(target: "onnxruntime", category, location, "{message}")
+        }
         _ => tracing::debug!(target: "onnxruntime", category, location, "{message}"),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::{Caller, Scopes, TokenError};
 use crate::config::AuthSettings;
@@ -10,31 +10,19 @@ use crate::config::AuthSettings;
 /// Longest subject in bytes: it is a key of rate limits and a field of the log.
 const MAX_SUBJECT_BYTES: usize = 256;
 
-/// The claims that count. Named fields make `serde` refuse a claim that is there twice.
-#[derive(Debug, Serialize, Deserialize)]
+/// The claims that count, but for the audience, which the library compares. Named fields make `serde` refuse a claim
+/// that is there twice.
+#[derive(Debug, Deserialize)]
 pub(super) struct Claims {
     pub(super) iss: String,
     pub(super) sub: String,
-    pub(super) aud: Audience,
     pub(super) exp: f64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub(super) nbf: Option<f64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub(super) iat: Option<f64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) jti: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) client_id: Option<String>,
     #[serde(default)]
     pub(super) scope: String,
-}
-
-/// One audience or several.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(untagged)]
-pub(super) enum Audience {
-    One(String),
-    Several(Vec<String>),
 }
 
 /// What claims are measured against.
@@ -57,15 +45,26 @@ impl ClaimsPolicy {
     /// audience have been compared by then.
     pub(super) fn judge(&self, claims: Claims, now: SystemTime) -> Result<Caller, TokenError> {
         // A clock before 1970 makes every token too long-lived, which is the safe side.
-        let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+        let now = now
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default()
+            .as_secs_f64();
         let Claims { exp, nbf, iat, .. } = claims;
-        if [Some(exp), nbf, iat].into_iter().flatten().any(|time| !time.is_finite() || time < 0.0) {
+        if [Some(exp), nbf, iat]
+            .into_iter()
+            .flatten()
+            .any(|time| !time.is_finite() || time < 0.0)
+        {
             return Err(TokenError::Claim("exp, nbf or iat"));
         }
         if now >= exp + self.leeway {
             return Err(TokenError::Expired);
         }
-        if [nbf, iat].into_iter().flatten().any(|time| time > now + self.leeway) {
+        if [nbf, iat]
+            .into_iter()
+            .flatten()
+            .any(|time| time > now + self.leeway)
+        {
             return Err(TokenError::NotYetValid);
         }
         let issued = iat.unwrap_or(now);
@@ -76,7 +75,11 @@ impl ClaimsPolicy {
         if sub.is_empty() || sub.len() > MAX_SUBJECT_BYTES || sub.chars().any(char::is_control) {
             return Err(TokenError::Claim("sub"));
         }
-        Ok(Caller { issuer: claims.iss, subject: claims.sub, scopes: Scopes::of_claim(&claims.scope) })
+        Ok(Caller {
+            issuer: claims.iss,
+            subject: claims.sub,
+            scopes: Scopes::of_claim(&claims.scope),
+        })
     }
 }
 
@@ -91,12 +94,9 @@ mod tests {
         let mut claims = Claims {
             iss: "issuer".to_owned(),
             sub: "someone".to_owned(),
-            aud: Audience::One("audience".to_owned()),
             exp: at(600),
             nbf: None,
             iat: None,
-            jti: None,
-            client_id: None,
             scope: "predict".to_owned(),
         };
         change(&mut claims);
@@ -113,16 +113,28 @@ mod tests {
         assert!(judge(|claims| claims.exp = at(-29)).is_ok());
         assert_eq!(judge(|claims| claims.exp = at(-30)), Err(TokenError::Expired));
         assert!(judge(|claims| claims.nbf = Some(at(30))).is_ok());
-        assert_eq!(judge(|claims| claims.nbf = Some(at(31))), Err(TokenError::NotYetValid));
-        assert_eq!(judge(|claims| claims.iat = Some(at(31))), Err(TokenError::NotYetValid));
+        assert_eq!(
+            judge(|claims| claims.nbf = Some(at(31))),
+            Err(TokenError::NotYetValid)
+        );
+        assert_eq!(
+            judge(|claims| claims.iat = Some(at(31))),
+            Err(TokenError::NotYetValid)
+        );
     }
 
     #[test]
     fn a_token_must_not_live_for_ever() {
         assert!(judge(|claims| claims.exp = at(86_400)).is_ok());
-        assert_eq!(judge(|claims| claims.exp = at(90_000)), Err(TokenError::LivesTooLong));
+        assert_eq!(
+            judge(|claims| claims.exp = at(90_000)),
+            Err(TokenError::LivesTooLong)
+        );
         assert_eq!(judge(|claims| claims.exp = 1e300), Err(TokenError::LivesTooLong));
-        assert_eq!(judge(|claims| claims.iat = Some(0.0)), Err(TokenError::LivesTooLong));
+        assert_eq!(
+            judge(|claims| claims.iat = Some(0.0)),
+            Err(TokenError::LivesTooLong)
+        );
     }
 
     #[test]
@@ -132,7 +144,10 @@ mod tests {
             assert!(judge(|claims| claims.iat = Some(nonsense)).is_err());
         }
         for subject in ["", "a\nb", &"x".repeat(257)] {
-            assert_eq!(judge(|claims| subject.clone_into(&mut claims.sub)), Err(TokenError::Claim("sub")));
+            assert_eq!(
+                judge(|claims| subject.clone_into(&mut claims.sub)),
+                Err(TokenError::Claim("sub"))
+            );
         }
     }
 }

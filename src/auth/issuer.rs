@@ -3,11 +3,9 @@
 use std::time::{Duration, SystemTime};
 
 use jsonwebtoken::{EncodingKey, Header, encode};
+use serde::Serialize;
 
-use super::{
-    Scopes, algorithm,
-    claims::{Audience, Claims},
-};
+use super::{Scopes, algorithm};
 use crate::config::{Algorithm, AuthSettings};
 
 /// Signs tokens with the gateway's key.
@@ -17,6 +15,19 @@ pub struct TokenIssuer {
     issuer: String,
     audience: String,
     lifetime: Duration,
+}
+
+/// The claims that RFC 9068 section 2.2 wants; times in whole seconds, as many a verifier expects.
+#[derive(Serialize)]
+struct IssuedClaims<'c> {
+    iss: &'c str,
+    sub: &'c str,
+    aud: &'c str,
+    client_id: &'c str,
+    iat: u64,
+    exp: u64,
+    jti: String,
+    scope: String,
 }
 
 /// A token that was signed.
@@ -32,12 +43,20 @@ pub struct IssuedToken {
 
 impl std::fmt::Debug for TokenIssuer {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("TokenIssuer").field("header", &self.header).finish_non_exhaustive()
+        formatter
+            .debug_struct("TokenIssuer")
+            .field("header", &self.header)
+            .finish_non_exhaustive()
     }
 }
 
 impl TokenIssuer {
-    pub(super) fn new(kid: Option<&str>, algorithm: Algorithm, key: EncodingKey, settings: &AuthSettings) -> Self {
+    pub(super) fn new(
+        kid: Option<&str>,
+        algorithm: Algorithm,
+        key: EncodingKey,
+        settings: &AuthSettings,
+    ) -> Self {
         let mut header = Header::new(algorithm::of_library(algorithm));
         header.typ = Some("at+jwt".to_owned());
         header.kid = kid.map(str::to_owned);
@@ -64,19 +83,21 @@ impl TokenIssuer {
     ) -> Result<IssuedToken, jsonwebtoken::errors::Error> {
         let lifetime = lifetime.unwrap_or(self.lifetime);
         let issued = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let seconds = |time: Duration| Duration::from_secs(time.as_secs()).as_secs_f64();
-        let claims = Claims {
-            iss: self.issuer.clone(),
-            sub: subject.to_owned(),
-            aud: Audience::One(self.audience.clone()),
-            exp: seconds(issued + lifetime),
-            nbf: None,
-            iat: Some(seconds(issued)),
-            jti: Some(format!("{:032x}", rand::random::<u128>())),
-            client_id: Some(subject.to_owned()),
+        let claims = IssuedClaims {
+            iss: &self.issuer,
+            sub: subject,
+            aud: &self.audience,
+            client_id: subject,
+            iat: issued.as_secs(),
+            exp: (issued + lifetime).as_secs(),
+            jti: format!("{:032x}", rand::random::<u128>()),
             scope: scopes.to_string(),
         };
         let token = encode(&self.header, &claims, &self.key)?;
-        Ok(IssuedToken { token, expires_in: lifetime.as_secs(), scopes })
+        Ok(IssuedToken {
+            token,
+            expires_in: lifetime.as_secs(),
+            scopes,
+        })
     }
 }

@@ -56,7 +56,12 @@ impl Authentication {
         let issuer = signing.and_then(|signing| {
             let key = keys.iter().find(|(kid, _)| *kid == signing).map(|(_, key)| key)?;
             let encoding = key.signs.clone()?;
-            Some(TokenIssuer::new(signing.as_deref(), key.algorithm, encoding, settings))
+            Some(TokenIssuer::new(
+                signing.as_deref(),
+                key.algorithm,
+                encoding,
+                settings,
+            ))
         });
         let verification: Vec<VerificationKey> = keys
             .into_iter()
@@ -70,7 +75,11 @@ impl Authentication {
             return Err(problems);
         }
         let verifier = settings.enabled.then_some(verifier);
-        Ok(Self { verifier, issuer, clients: Clients::new(clients) })
+        Ok(Self {
+            verifier,
+            issuer,
+            clients: Clients::new(clients),
+        })
     }
 }
 
@@ -82,7 +91,8 @@ fn read_keys(settings: &AuthSettings, development: bool, problems: &mut Vec<Prob
         let secret = secret.expose();
         let objection = if development::is_development_secret(secret) {
             (!development).then(|| {
-                "is the development key, which everyone knows: it is only for config/development.toml".to_owned()
+                "is the development key, which everyone knows: it is only for config/development.toml"
+                    .to_owned()
             })
         } else {
             weak_secret::weakness(secret)
@@ -115,13 +125,22 @@ fn signing_key(settings: &AuthSettings, keys: &Keys, problems: &mut Vec<Problem>
         let key = keys.iter().find(|(kid, _)| kid.as_ref() == Some(named));
         match key {
             Some((_, key)) if key.signs.is_some() => return Some(Some(named.clone())),
-            Some(_) => problems
-                .push(Problem::at("auth.signing_key", format!("auth.keys.{named} has no private_key to sign with"))),
-            None => problems.push(Problem::at("auth.signing_key", format!("there is no auth.keys.{named}"))),
+            Some(_) => problems.push(Problem::at(
+                "auth.signing_key",
+                format!("auth.keys.{named} has no private_key to sign with"),
+            )),
+            None => problems.push(Problem::at(
+                "auth.signing_key",
+                format!("there is no auth.keys.{named}"),
+            )),
         }
         return None;
     }
-    let signing: Vec<_> = keys.iter().filter(|(_, key)| key.signs.is_some()).map(|(kid, _)| kid).collect();
+    let signing: Vec<_> = keys
+        .iter()
+        .filter(|(_, key)| key.signs.is_some())
+        .map(|(kid, _)| kid)
+        .collect();
     match signing.as_slice() {
         [] => None,
         [only] => Some((*only).clone()),
@@ -157,7 +176,13 @@ fn read_clients(settings: &AuthSettings, problems: &mut Vec<Problem>) -> BTreeMa
             Some(hash) => match (clients::objection(hash.expose()), scopes) {
                 (Some(objection), _) => problems.push(Problem::at(format!("{key}.secret_hash"), objection)),
                 (None, Some(scopes)) => {
-                    clients.insert(id.clone(), Client { secret_hash: hash.expose().to_owned(), scopes });
+                    clients.insert(
+                        id.clone(),
+                        Client {
+                            secret_hash: hash.expose().to_owned(),
+                            scopes,
+                        },
+                    );
                 }
                 (None, None) => {}
             },
@@ -170,9 +195,14 @@ fn read_clients(settings: &AuthSettings, problems: &mut Vec<Problem>) -> BTreeMa
 fn try_pair(issuer: Option<&TokenIssuer>, verifier: &Verifier, problems: &mut Vec<Problem>) {
     let Some(issuer) = issuer else { return };
     let now = SystemTime::now();
-    let signed = issuer.issue("self-test", Scopes::default(), now, None).map_err(|error| error.to_string());
-    let verified =
-        signed.and_then(|signed| verifier.verify(&signed.token, now).map_err(|error| error.to_string()));
+    let signed = issuer
+        .issue("self-test", Scopes::default(), now, None)
+        .map_err(|error| error.to_string());
+    let verified = signed.and_then(|signed| {
+        verifier
+            .verify(&signed.token, now)
+            .map_err(|error| error.to_string())
+    });
     if let Err(error) = verified {
         let message = format!("a token signed with the gateway's own key is not believed: {error}");
         problems.push(Problem::at("auth", message));

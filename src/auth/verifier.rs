@@ -35,7 +35,12 @@ pub(super) struct VerificationKey {
 }
 
 impl VerificationKey {
-    pub(super) fn new(kid: Option<&str>, algorithm: Algorithm, key: DecodingKey, settings: &AuthSettings) -> Self {
+    pub(super) fn new(
+        kid: Option<&str>,
+        algorithm: Algorithm,
+        key: DecodingKey,
+        settings: &AuthSettings,
+    ) -> Self {
         let mut validation = Validation::new(algorithm::of_library(algorithm));
         validation.set_issuer(&[&settings.issuer]);
         validation.set_audience(&[&settings.audience]);
@@ -43,7 +48,12 @@ impl VerificationKey {
         // Times are judged against a clock that tests can move.
         validation.validate_exp = false;
         validation.validate_nbf = false;
-        Self { kid: kid.map(str::to_owned), algorithm, key, validation }
+        Self {
+            kid: kid.map(str::to_owned),
+            algorithm,
+            key,
+            validation,
+        }
     }
 
     /// Checks the signature, issuer and audience.
@@ -60,7 +70,10 @@ impl VerificationKey {
 
 impl Verifier {
     pub(super) fn new(keys: Vec<VerificationKey>, settings: &AuthSettings) -> Self {
-        Self { keys, policy: ClaimsPolicy::new(settings) }
+        Self {
+            keys,
+            policy: ClaimsPolicy::new(settings),
+        }
     }
 
     /// Who calls with this token at this time.
@@ -96,6 +109,12 @@ fn translate(error: &Error) -> TokenError {
         ErrorKind::InvalidAudience => TokenError::Claim("aud"),
         ErrorKind::MissingRequiredClaim(_) => TokenError::Claim("exp, aud, iss or sub"),
         ErrorKind::InvalidAlgorithm | ErrorKind::InvalidAlgorithmName => TokenError::UnknownKey,
-        other => TokenError::Malformed(format!("{other:?}").split(['(', ' ']).next().unwrap_or_default().to_owned()),
+        other => TokenError::Malformed(
+            format!("{other:?}")
+                .split(['(', ' '])
+                .next()
+                .unwrap_or_default()
+                .to_owned(),
+        ),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use config::{Config, ConfigError};
+use config::{Config, ConfigError, Source};
 use validator::{Validate, ValidationErrors, ValidationErrorsKind};
 
 use super::{
@@ -37,7 +37,12 @@ impl Loaded {
     /// Names the file or variable that each problem's setting comes from.
     #[must_use]
     pub fn with_origins(&self, problems: Vec<Problem>) -> Problems {
-        Problems(problems.into_iter().map(|problem| with_origin(problem, &self.merged)).collect())
+        Problems(
+            problems
+                .into_iter()
+                .map(|problem| with_origin(problem, &self.merged))
+                .collect(),
+        )
     }
 }
 
@@ -58,16 +63,29 @@ pub fn load(files: &[PathBuf], environment: &Environment) -> Result<Loaded, Prob
         .filter_map(|file| layer::from_file(file, &keys, &mut findings))
         .collect();
     let directory = &environment.working_directory;
-    layers.extend(layer::from_environment(&environment.settings, directory, &keys, &mut findings));
+    layers.extend(layer::from_environment(
+        &environment.settings,
+        directory,
+        &keys,
+        &mut findings,
+    ));
 
-    let Findings { mut problems, warnings } = findings;
+    let Findings {
+        mut problems,
+        warnings,
+    } = findings;
     match merge(layers) {
         Ok(merged) => {
             let settings = deserialize(&merged, &mut problems);
             match settings {
                 Some(settings) if problems.is_empty() => {
                     let development = files.iter().any(|file| is_development(file));
-                    return Ok(Loaded { settings, warnings, development, merged });
+                    return Ok(Loaded {
+                        settings,
+                        warnings,
+                        development,
+                        merged,
+                    });
                 }
                 _ => {}
             }
@@ -83,7 +101,12 @@ fn is_development(file: &Path) -> bool {
 
 fn merge(layers: Vec<layer::Layer>) -> Result<Config, ConfigError> {
     let defaults = Config::try_from(&Settings::default())?;
-    layers.into_iter().fold(Config::builder().add_source(defaults), |builder, layer| builder.add_source(layer)).build()
+    layers
+        .into_iter()
+        .fold(Config::builder().add_source(defaults), |builder, layer| {
+            builder.add_source(layer)
+        })
+        .build()
 }
 
 /// The settings if all have the right type; adds everything that is wrong to `problems`.
@@ -104,7 +127,12 @@ fn deserialize(merged: &Config, problems: &mut Vec<Problem>) -> Option<Settings>
                 let key = problem.key.clone();
                 problems.push(with_origin(problem, merged));
                 let default = defaults.get::<config::Value>(&key).ok()?;
-                attempt = Config::builder().add_source(attempt).set_override(&key, default).ok()?.build().ok()?;
+                attempt = Config::builder()
+                    .add_source(attempt)
+                    .set_override(&key, default)
+                    .ok()?
+                    .build()
+                    .ok()?;
             }
         }
     }
@@ -113,21 +141,47 @@ fn deserialize(merged: &Config, problems: &mut Vec<Problem>) -> Option<Settings>
 
 fn with_origin(mut problem: Problem, merged: &Config) -> Problem {
     if problem.origin.is_none() {
-        let value = merged.get::<config::Value>(&problem.key).ok();
-        problem.origin = value.and_then(|value| value.origin().map(str::to_owned));
+        problem.origin = origin_of(&problem.key, merged);
     }
     problem
 }
 
+/// The file or variable that set a key. The library's own look-up by key answers a copy without the origin.
+fn origin_of(key: &str, merged: &Config) -> Option<String> {
+    let mut table = merged.collect().ok()?;
+    let mut segments = key.split('.').peekable();
+    while let Some(segment) = segments.next() {
+        let value = table.remove(segment)?;
+        if segments.peek().is_none() {
+            return value.origin().map(str::to_owned);
+        }
+        table = value.into_table().ok()?;
+    }
+    None
+}
+
 fn problem_of(error: ConfigError) -> Problem {
     match error {
-        ConfigError::Type { origin, unexpected, expected, key } => {
+        ConfigError::Type {
+            origin,
+            unexpected,
+            expected,
+            key,
+        } => {
             let message = format!("expected {expected}, got {unexpected}");
-            Problem { origin, key: key.unwrap_or_default(), message }
+            Problem {
+                origin,
+                key: key.unwrap_or_default(),
+                message,
+            }
         }
         ConfigError::At { error, origin, key } => {
             let inner = problem_of(*error);
-            Problem { origin: origin.or(inner.origin), key: key.unwrap_or(inner.key), message: inner.message }
+            Problem {
+                origin: origin.or(inner.origin),
+                key: key.unwrap_or(inner.key),
+                message: inner.message,
+            }
         }
         ConfigError::NotFound(key) => Problem::at(key, "is missing"),
         other => Problem::at("", other.to_string()),
@@ -138,7 +192,11 @@ fn problem_of(error: ConfigError) -> Problem {
 fn flatten(path: &str, errors: &ValidationErrors) -> Vec<Problem> {
     let mut problems = Vec::new();
     for (name, kind) in errors.errors() {
-        let key = if path.is_empty() { name.to_string() } else { format!("{path}.{name}") };
+        let key = if path.is_empty() {
+            name.to_string()
+        } else {
+            format!("{path}.{name}")
+        };
         match kind {
             ValidationErrorsKind::Struct(inner) => problems.extend(flatten(&key, inner)),
             ValidationErrorsKind::List(items) => {

@@ -60,8 +60,10 @@ mod tests {
     use Standing::{Loaded, Refused, Unsettled, Untried};
 
     fn next(aspired: &[(u64, Standing)], loaded: &[u64]) -> Option<Action> {
-        let aspired: Vec<_> =
-            aspired.iter().map(|(number, standing)| (ModelVersion::new(*number), *standing)).collect();
+        let aspired: Vec<_> = aspired
+            .iter()
+            .map(|(number, standing)| (ModelVersion::new(*number), *standing))
+            .collect();
         let loaded: Vec<_> = loaded.iter().copied().map(ModelVersion::new).collect();
         next_action(&aspired, &loaded)
     }
@@ -80,7 +82,11 @@ mod tests {
         assert_eq!(next(&[(1, Loaded)], &[1]), None);
         assert_eq!(next(&[(1, Loaded), (2, Untried)], &[1]), load(2));
         assert_eq!(next(&[(1, Loaded), (2, Loaded)], &[1, 2]), unload(1));
-        assert_eq!(next(&[(10, Untried), (9, Untried)], &[]), load(10), "by number, not by text");
+        assert_eq!(
+            next(&[(10, Untried), (9, Untried)], &[]),
+            load(10),
+            "by number, not by text"
+        );
     }
 
     #[test]

@@ -55,7 +55,10 @@ impl Refusal {
     /// A refusal for this reason.
     #[must_use]
     pub fn new(reason: Reason, detail: impl Into<String>) -> Self {
-        Self { reason, detail: detail.into() }
+        Self {
+            reason,
+            detail: detail.into(),
+        }
     }
 }
 
@@ -70,7 +73,9 @@ impl From<RuntimeError> for Refusal {
         let reason = match error {
             RuntimeError::Unsupported(_) => Reason::Unsupported,
             RuntimeError::Run(_) | RuntimeError::Panicked(_) | RuntimeError::Overloaded => Reason::RunFailed,
-            RuntimeError::Load(_) | RuntimeError::Library(_) | RuntimeError::LibraryNotFound(_) => Reason::LoadFailed,
+            RuntimeError::Load(_) | RuntimeError::Library(_) | RuntimeError::LibraryNotFound(_) => {
+                Reason::LoadFailed
+            }
         };
         Self::new(reason, error.to_string())
     }

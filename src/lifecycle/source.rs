@@ -76,7 +76,9 @@ impl Source {
                 self.look_at_folder(&name, &path, &mut found);
             } else if let Some(stem) = name.strip_suffix(".onnx") {
                 if self.repository.join(stem).is_dir() {
-                    found.ignored.push(format!("{name}: the folder {stem} holds the versions of this model"));
+                    found.ignored.push(format!(
+                        "{name}: the folder {stem} holds the versions of this model"
+                    ));
                 } else {
                     self.add(stem, ModelVersion::new(FLAT_VERSION), &path, &mut found);
                 }
@@ -105,7 +107,12 @@ impl Source {
         let shown = file.strip_prefix(&self.repository).unwrap_or(file).display();
         match (name.parse(), Fingerprint::of(file)) {
             (Ok(model), Ok(fingerprint)) => {
-                found.candidates.push(Candidate { model, version, file: file.to_path_buf(), fingerprint });
+                found.candidates.push(Candidate {
+                    model,
+                    version,
+                    file: file.to_path_buf(),
+                    fingerprint,
+                });
             }
             (Err(error), _) => found.ignored.push(format!("{shown}: {error}")),
             (_, Err(error)) => found.ignored.push(format!("{shown}: cannot be read: {error}")),
@@ -184,16 +191,28 @@ mod tests {
         fs::create_dir_all(root.join("iris/3")).unwrap();
 
         let found = Source::new(root.to_path_buf()).look().unwrap();
-        let mut names: Vec<String> =
-            found.candidates.iter().map(|candidate| format!("{}/{}", candidate.model, candidate.version)).collect();
+        let mut names: Vec<String> = found
+            .candidates
+            .iter()
+            .map(|candidate| format!("{}/{}", candidate.model, candidate.version))
+            .collect();
         names.sort();
         assert_eq!(names, ["iris/1", "iris/12", "wine/1"]);
         let mut ignored = found.ignored;
         ignored.sort();
         assert_eq!(ignored.len(), 3, "{ignored:?}");
-        assert!(ignored[0].starts_with("a b.onnx: a model name has"), "{ignored:?}");
-        assert!(ignored[1].starts_with("iris.onnx: the folder iris"), "{ignored:?}");
-        assert!(ignored[2].starts_with("iris/latest: a version is a whole number"), "{ignored:?}");
+        assert!(
+            ignored[0].starts_with("a b.onnx: a model name has"),
+            "{ignored:?}"
+        );
+        assert!(
+            ignored[1].starts_with("iris.onnx: the folder iris"),
+            "{ignored:?}"
+        );
+        assert!(
+            ignored[2].starts_with("iris/latest: a version is a whole number"),
+            "{ignored:?}"
+        );
     }
 
     #[test]

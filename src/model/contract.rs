@@ -98,7 +98,12 @@ impl Contract {
     /// A contract that says nothing.
     #[must_use]
     pub fn empty() -> Self {
-        Self { features: Vec::new(), classes: Vec::new(), golden: Vec::new(), tolerance: DEFAULT_TOLERANCE }
+        Self {
+            features: Vec::new(),
+            classes: Vec::new(),
+            golden: Vec::new(),
+            tolerance: DEFAULT_TOLERANCE,
+        }
     }
 
     /// Reads a contract and checks it against the model's signature.
@@ -121,7 +126,12 @@ impl Contract {
             .enumerate()
             .map(|(index, case)| golden_case(index, case, signature))
             .collect::<Result<_, _>>()?;
-        Ok(Self { features: document.features, classes: document.classes, golden, tolerance })
+        Ok(Self {
+            features: document.features,
+            classes: document.classes,
+            golden,
+            tolerance,
+        })
     }
 }
 
@@ -131,11 +141,19 @@ fn invalid<T>(message: String) -> Result<T, ContractError> {
 
 fn check_features(features: &[Feature]) -> Result<(), ContractError> {
     check_unique("feature", features.iter().map(|feature| feature.name.as_str()))?;
-    for Feature { name, minimum, maximum, .. } in features {
+    for Feature {
+        name,
+        minimum,
+        maximum,
+        ..
+    } in features
+    {
         if let (Some(minimum), Some(maximum)) = (minimum, maximum)
             && minimum > maximum
         {
-            return invalid(format!("feature `{name}` has the minimum {minimum} above its maximum {maximum}"));
+            return invalid(format!(
+                "feature `{name}` has the minimum {minimum} above its maximum {maximum}"
+            ));
         }
     }
     Ok(())
@@ -154,8 +172,16 @@ fn check_unique<'a>(kind: &str, names: impl Iterator<Item = &'a str>) -> Result<
     Ok(())
 }
 
-fn golden_case(index: usize, case: GoldenDocument, signature: &Signature) -> Result<GoldenCase, ContractError> {
-    if let Some(missing) = signature.inputs.iter().find(|input| !case.inputs.contains_key(&input.name)) {
+fn golden_case(
+    index: usize,
+    case: GoldenDocument,
+    signature: &Signature,
+) -> Result<GoldenCase, ContractError> {
+    if let Some(missing) = signature
+        .inputs
+        .iter()
+        .find(|input| !case.inputs.contains_key(&input.name))
+    {
         return invalid(format!("golden case {index} has no input `{}`", missing.name));
     }
     if case.outputs.is_empty() {
@@ -166,7 +192,9 @@ fn golden_case(index: usize, case: GoldenDocument, signature: &Signature) -> Res
             .into_iter()
             .map(|(name, value)| {
                 let Some(spec) = specs.iter().find(|spec| spec.name == name) else {
-                    return invalid(format!("golden case {index} names `{name}`, which the model does not have"));
+                    return invalid(format!(
+                        "golden case {index} names `{name}`, which the model does not have"
+                    ));
                 };
                 match tensor_from_json(&value, spec.element_type) {
                     Some(tensor) => Ok((name, tensor)),
@@ -202,9 +230,9 @@ fn tensor_from_json(value: &Value, element_type: ElementType) -> Option<Tensor> 
 
 fn collect_leaves<'v>(value: &'v Value, shape: &[usize], leaves: &mut Vec<&'v Value>) -> Option<()> {
     match (shape.split_first(), value) {
-        (Some((&size, inner)), Value::Array(items)) if items.len() == size => {
-            items.iter().try_for_each(|item| collect_leaves(item, inner, leaves))
-        }
+        (Some((&size, inner)), Value::Array(items)) if items.len() == size => items
+            .iter()
+            .try_for_each(|item| collect_leaves(item, inner, leaves)),
         (None, leaf) if !leaf.is_array() => {
             leaves.push(leaf);
             Some(())
@@ -216,12 +244,18 @@ fn collect_leaves<'v>(value: &'v Value, shape: &[usize], leaves: &mut Vec<&'v Va
 fn elements_from_json(leaves: &[&Value], element_type: ElementType) -> Option<TensorData> {
     fn integers<T: TryFrom<i128>>(leaves: &[&Value]) -> Option<Vec<T>> {
         let integer = |leaf: &&Value| {
-            let wide = leaf.as_i64().map(i128::from).or_else(|| leaf.as_u64().map(i128::from))?;
+            let wide = leaf
+                .as_i64()
+                .map(i128::from)
+                .or_else(|| leaf.as_u64().map(i128::from))?;
             T::try_from(wide).ok()
         };
         leaves.iter().map(integer).collect()
     }
-    #[expect(clippy::cast_possible_truncation, reason = "golden values are compared within a tolerance")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "golden values are compared within a tolerance"
+    )]
     let float = |leaf: &&Value| leaf.as_f64().map(|wide| wide as f32);
     Some(match element_type {
         ElementType::F32 => TensorData::F32(leaves.iter().map(float).collect::<Option<_>>()?),
@@ -234,7 +268,9 @@ fn elements_from_json(leaves: &[&Value], element_type: ElementType) -> Option<Te
         ElementType::U16 => TensorData::U16(integers(leaves)?),
         ElementType::U32 => TensorData::U32(integers(leaves)?),
         ElementType::U64 => TensorData::U64(integers(leaves)?),
-        ElementType::Bool => TensorData::Bool(leaves.iter().map(|leaf| leaf.as_bool()).collect::<Option<_>>()?),
+        ElementType::Bool => {
+            TensorData::Bool(leaves.iter().map(|leaf| leaf.as_bool()).collect::<Option<_>>()?)
+        }
         ElementType::String => {
             let text = |leaf: &&Value| leaf.as_str().map(str::to_owned);
             TensorData::String(leaves.iter().map(text).collect::<Option<_>>()?)
@@ -248,7 +284,11 @@ mod tests {
     use crate::model::Dimension;
 
     fn signature() -> Signature {
-        let spec = |name: &str, element_type, shape| TensorSpec { name: name.to_owned(), element_type, shape };
+        let spec = |name: &str, element_type, shape| TensorSpec {
+            name: name.to_owned(),
+            element_type,
+            shape,
+        };
         let rows = || Dimension::Dynamic("N".to_owned());
         Signature {
             inputs: vec![spec("x", ElementType::F32, vec![rows(), Dimension::Fixed(2)])],
@@ -268,8 +308,14 @@ mod tests {
         assert_eq!(contract.features[0].maximum, Some(1.0));
         assert_eq!(contract.classes, ["no", "yes"]);
         let case = &contract.golden[0];
-        assert_eq!(case.inputs[0].1, Tensor::new(vec![1, 2], TensorData::F32(vec![1.0, 2.5])).unwrap());
-        assert_eq!(case.outputs[0].1, Tensor::new(vec![1], TensorData::I64(vec![1])).unwrap());
+        assert_eq!(
+            case.inputs[0].1,
+            Tensor::new(vec![1, 2], TensorData::F32(vec![1.0, 2.5])).unwrap()
+        );
+        assert_eq!(
+            case.outputs[0].1,
+            Tensor::new(vec![1], TensorData::I64(vec![1])).unwrap()
+        );
         assert!((contract.tolerance - DEFAULT_TOLERANCE).abs() < f64::EPSILON);
     }
 
@@ -278,15 +324,36 @@ mod tests {
         for (json, part) in [
             ("[]", "cannot be read"),
             (r#"{"feature":[]}"#, "unknown field `feature`"),
-            (r#"{"features":[{"name":"a"},{"name":"a"}]}"#, "the feature `a` is there twice"),
+            (
+                r#"{"features":[{"name":"a"},{"name":"a"}]}"#,
+                "the feature `a` is there twice",
+            ),
             (r#"{"features":[{"name":""}]}"#, "a feature has no name"),
-            (r#"{"features":[{"name":"a","minimum":2,"maximum":1}]}"#, "minimum 2 above its maximum 1"),
+            (
+                r#"{"features":[{"name":"a","minimum":2,"maximum":1}]}"#,
+                "minimum 2 above its maximum 1",
+            ),
             (r#"{"tolerance":-1}"#, "`tolerance`"),
-            (r#"{"golden":[{"inputs":{},"outputs":{"label":[1]}}]}"#, "golden case 0 has no input `x`"),
-            (r#"{"golden":[{"inputs":{"x":[[1,2]]},"outputs":{}}]}"#, "compares no output"),
-            (r#"{"golden":[{"inputs":{"x":[[1,2]]},"outputs":{"y":[1]}}]}"#, "names `y`"),
-            (r#"{"golden":[{"inputs":{"x":[[1,2],[3]]},"outputs":{"label":[1]}}]}"#, "`x` is not a nested list"),
-            (r#"{"golden":[{"inputs":{"x":[[1,2]]},"outputs":{"label":[1.5]}}]}"#, "INT64 values"),
+            (
+                r#"{"golden":[{"inputs":{},"outputs":{"label":[1]}}]}"#,
+                "golden case 0 has no input `x`",
+            ),
+            (
+                r#"{"golden":[{"inputs":{"x":[[1,2]]},"outputs":{}}]}"#,
+                "compares no output",
+            ),
+            (
+                r#"{"golden":[{"inputs":{"x":[[1,2]]},"outputs":{"y":[1]}}]}"#,
+                "names `y`",
+            ),
+            (
+                r#"{"golden":[{"inputs":{"x":[[1,2],[3]]},"outputs":{"label":[1]}}]}"#,
+                "`x` is not a nested list",
+            ),
+            (
+                r#"{"golden":[{"inputs":{"x":[[1,2]]},"outputs":{"label":[1.5]}}]}"#,
+                "INT64 values",
+            ),
         ] {
             let message = problem(json);
             assert!(message.contains(part), "{json}: {message}");

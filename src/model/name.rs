@@ -39,8 +39,13 @@ impl FromStr for ModelName {
     type Err = NameError;
 
     fn from_str(text: &str) -> Result<Self, NameError> {
-        let starts_well = text.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric());
-        let all_allowed = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
+        let starts_well = text
+            .bytes()
+            .next()
+            .is_some_and(|byte| byte.is_ascii_alphanumeric());
+        let all_allowed = text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
         if starts_well && all_allowed && text.len() <= MAX_NAME_BYTES {
             Ok(Self(text.to_owned()))
         } else {
@@ -86,7 +91,8 @@ impl FromStr for ModelVersion {
     type Err = NameError;
 
     fn from_str(text: &str) -> Result<Self, NameError> {
-        let canonical = text.bytes().all(|byte| byte.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
+        let canonical =
+            text.bytes().all(|byte| byte.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
         match text.parse() {
             Ok(number) if canonical => Ok(Self(number)),
             _ => Err(NameError::Version),

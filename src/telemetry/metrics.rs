@@ -10,8 +10,8 @@ use prometheus::{
 
 /// Upper bounds in seconds: from the run of a small forest to the slowest model that a request waits for.
 const SECONDS: &[f64] = &[
-    0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
-    2.5, 5.0, 10.0, 30.0,
+    0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25,
+    0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
 ];
 
 /// The metrics of one gateway.
@@ -63,7 +63,10 @@ impl Metrics {
             Ok::<_, prometheus::Error>(metric)
         };
         let model_info = IntGaugeVec::new(
-            Opts::new("gateway_model_info", "Versions of models that serve; the value is always 1."),
+            Opts::new(
+                "gateway_model_info",
+                "Versions of models that serve; the value is always 1.",
+            ),
             &["model", "version", "digest"],
         )?;
         registry.register(Box::new(model_info.clone()))?;
@@ -109,7 +112,9 @@ impl Metrics {
     /// An answer was given.
     pub fn request_answered(&self, method: &str, route: &str, status: &str, duration: Duration) {
         self.requests.with_label_values(&[method, route, status]).inc();
-        self.request_seconds.with_label_values(&[route]).observe(duration.as_secs_f64());
+        self.request_seconds
+            .with_label_values(&[route])
+            .observe(duration.as_secs_f64());
     }
 
     /// The gauge of open connections.
@@ -119,7 +124,9 @@ impl Metrics {
 
     /// A model ran.
     pub fn inference_ran(&self, model: &str, duration: Duration) {
-        self.inference_seconds.with_label_values(&[model]).observe(duration.as_secs_f64());
+        self.inference_seconds
+            .with_label_values(&[model])
+            .observe(duration.as_secs_f64());
     }
 
     /// A version was put into service.
@@ -135,8 +142,15 @@ impl Metrics {
     /// The versions that serve from now on.
     pub fn set_models(&self, models: &[ModelInfo]) {
         self.model_info.reset();
-        for ModelInfo { model, version, digest } in models {
-            self.model_info.with_label_values(&[model, version, digest]).set(1);
+        for ModelInfo {
+            model,
+            version,
+            digest,
+        } in models
+        {
+            self.model_info
+                .with_label_values(&[model, version, digest])
+                .set(1);
         }
     }
 

@@ -32,9 +32,11 @@ pub struct AuthSettings {
     /// Which of `keys` signs; unset: `signing_secret`, or the only key that has a private part.
     pub signing_key: Option<String>,
     /// More keys, by their `kid`.
+    #[serde(default)]
     #[validate(nested)]
     pub keys: BTreeMap<String, KeySettings>,
     /// Who may ask for tokens, by client id.
+    #[serde(default)]
     #[validate(nested)]
     pub clients: BTreeMap<String, ClientSettings>,
 }
@@ -58,7 +60,10 @@ impl Default for AuthSettings {
 
 /// A signature algorithm. A key is bound to one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "the names are those of RFC 7518 section 3.1 and RFC 8037")]
+#[expect(
+    missing_docs,
+    reason = "the names are those of RFC 7518 section 3.1 and RFC 8037"
+)]
 pub enum Algorithm {
     HS256,
     RS256,

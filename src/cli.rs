@@ -1,0 +1,79 @@
+//! The command line: parses, and hands over.
+
+mod check;
+mod hash_secret;
+mod health;
+mod output;
+mod prepare;
+mod serve;
+mod token;
+
+use std::{ffi::OsString, path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+
+/// Serves ONNX models behind a secure, fast API.
+///
+/// Settings come from the embedded defaults, config/default.toml if it is there, each --config FILE, and environment
+/// variables such as `GATEWAY__SERVER__LISTEN`, each over the one before.
+#[derive(Debug, Parser)]
+#[command(name = "onnx-gateway", version, max_term_width = 100)]
+struct Arguments {
+    /// A settings file; may be given several times, later ones win
+    #[arg(long = "config", value_name = "FILE", global = true)]
+    config: Vec<PathBuf>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve the models (the default)
+    Serve,
+    /// Show what would be served, or everything that is wrong with settings and models
+    Check,
+    /// Sign a token with the gateway's key and print it
+    Token(token::TokenArguments),
+    /// Hash a client's secret, read from standard input, for `auth.clients.ID.secret_hash`
+    HashSecret,
+    /// Ask the gateway that these settings describe whether it is ready; for container health checks
+    Health,
+}
+
+/// Runs the command that the arguments name. The exit status is 0 when all is well, 1 when not, 2 for wrong usage.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help and version come this way too, and go to standard output.
+            let code = u8::try_from(error.exit_code()).unwrap_or(2);
+            return if error.print().is_ok() {
+                ExitCode::from(code)
+            } else {
+                ExitCode::from(2)
+            };
+        }
+    };
+    let files = arguments.config;
+    let done = match arguments.command.unwrap_or(Command::Serve) {
+        Command::Serve => serve::serve(&files),
+        Command::Check => check::check(&files),
+        Command::Token(arguments) => token::token(&files, &arguments),
+        Command::HashSecret => hash_secret::hash_secret(),
+        Command::Health => health::health(&files),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => fail(&failure.to_string()),
+    }
+}
+
+/// Says why nothing could be done; the exit status for that.
+#[must_use]
+pub fn fail(reason: &str) -> ExitCode {
+    output::errors(reason);
+    ExitCode::FAILURE
+}
+
+/// Why a command failed: lines for people.
+type Failure = Box<dyn std::error::Error>;

@@ -1,0 +1,47 @@
+//! `onnx-gateway token`
+
+use std::{
+    path::PathBuf,
+    time::{Duration, SystemTime},
+};
+
+use clap::Args;
+
+use super::{Failure, output, prepare};
+use crate::{auth::Scopes, config::Environment};
+
+#[derive(Debug, Args)]
+pub(super) struct TokenArguments {
+    /// Whom the token is for: the `sub` claim
+    #[arg(long)]
+    subject: String,
+    /// What it permits: predict, read, manage, each for all models or one (predict:iris), with spaces between
+    #[arg(long)]
+    scope: String,
+    /// How long it is valid; the default is `auth.token_lifetime_seconds`
+    #[arg(long, value_name = "SECONDS")]
+    lifetime_seconds: Option<u64>,
+}
+
+/// Signs a token and prints it.
+pub(super) fn token(files: &[PathBuf], arguments: &TokenArguments) -> Result<(), Failure> {
+    let loaded = prepare::settings(files, &Environment::of_process())?;
+    let authentication = prepare::authentication(&loaded)?;
+    let issuer = authentication.issuer.ok_or(
+        "there is no key to sign with: set auth.signing_secret, or the private_key of a key in auth.keys",
+    )?;
+    let scopes = Scopes::parse(arguments.scope.split_whitespace())?;
+    let longest = loaded.settings.auth.max_token_lifetime_seconds;
+    if arguments
+        .lifetime_seconds
+        .is_some_and(|seconds| seconds == 0 || seconds > longest)
+    {
+        return Err(format!(
+            "--lifetime-seconds must be from 1 to {longest} (auth.max_token_lifetime_seconds)"
+        )
+        .into());
+    }
+    let lifetime = arguments.lifetime_seconds.map(Duration::from_secs);
+    let issued = issuer.issue(&arguments.subject, scopes, SystemTime::now(), lifetime)?;
+    Ok(output::print(&format!("{}\n", issued.token))?)
+}

@@ -1,0 +1,57 @@
+//! How much a client may ask: quotas by address and by caller.
+
+mod address;
+mod caller_quota;
+
+pub use address::{AddressKey, client_address};
+pub use caller_quota::{CallerQuota, Exceeded};
+
+use std::{num::NonZeroU32, time::Duration};
+
+use crate::config::QuotaSettings;
+
+/// The time after which a quota gives back one request: a bucket of `requests` that fills up within the period.
+#[must_use]
+pub fn replenish_interval(settings: &QuotaSettings) -> Duration {
+    // The least interval is a nanosecond, which the greatest quota (a billion in a second) just fits.
+    (Duration::from_secs(settings.period_seconds) / settings.requests.max(1)).max(Duration::from_nanos(1))
+}
+
+/// How many requests may come at once.
+fn burst(settings: &QuotaSettings) -> NonZeroU32 {
+    NonZeroU32::new(settings.requests).unwrap_or(NonZeroU32::MIN)
+}
+
+/// The seconds to write into `Retry-After` for this wait: whole, rounded up, never 0, which would mean at once.
+#[must_use]
+pub fn retry_after_seconds(wait: Duration) -> u64 {
+    let partial = u64::from(wait.subsec_nanos() > 0);
+    (wait.as_secs() + partial).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quota_is_given_back_evenly_over_its_period() {
+        let interval = |requests, period_seconds| {
+            replenish_interval(&QuotaSettings {
+                requests,
+                period_seconds,
+            })
+        };
+        assert_eq!(interval(60, 60), Duration::from_secs(1));
+        assert_eq!(interval(600, 60), Duration::from_millis(100));
+        assert_eq!(interval(1, 86_400), Duration::from_hours(24));
+        assert_eq!(interval(1_000_000_000, 1), Duration::from_nanos(1));
+    }
+
+    #[test]
+    fn nobody_is_told_to_retry_at_once() {
+        assert_eq!(retry_after_seconds(Duration::ZERO), 1);
+        assert_eq!(retry_after_seconds(Duration::from_millis(10)), 1);
+        assert_eq!(retry_after_seconds(Duration::from_millis(1001)), 2);
+        assert_eq!(retry_after_seconds(Duration::from_secs(5)), 5);
+    }
+}

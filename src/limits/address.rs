@@ -1,0 +1,97 @@
+//! Whose address a request comes from, and which addresses count as one client.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use ipnet::IpNet;
+
+/// The bits of an IPv6 address that a provider gives to one customer: the rest is theirs to choose from.
+const IPV6_PREFIX_BITS: u32 = 64;
+
+/// The client that an address belongs to: the IPv4 address, or the IPv6 /64.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct AddressKey(IpAddr);
+
+impl From<IpAddr> for AddressKey {
+    fn from(address: IpAddr) -> Self {
+        Self(match address.to_canonical() {
+            IpAddr::V6(address) => {
+                let prefix = u128::MAX << (u128::BITS - IPV6_PREFIX_BITS);
+                IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & prefix))
+            }
+            v4 @ IpAddr::V4(_) => v4,
+        })
+    }
+}
+
+/// The address of the client behind `peer`.
+///
+/// `forwarded` are the values of all `X-Forwarded-For` headers in the order they came. They are believed only as far
+/// as trusted proxies wrote them: from the right, up to the first address that is none of theirs. What a client wrote
+/// itself stands to the left of that.
+pub fn client_address<'h>(
+    peer: IpAddr,
+    forwarded: impl DoubleEndedIterator<Item = &'h str>,
+    trusted: &[IpNet],
+) -> IpAddr {
+    let is_trusted = |address: &IpAddr| trusted.iter().any(|network| network.contains(address));
+    let mut nearest = peer.to_canonical();
+    for value in forwarded.rev().flat_map(|header| header.rsplit(',')) {
+        if !is_trusted(&nearest) {
+            break;
+        }
+        // A proxy that writes nonsense is the last that is known for sure.
+        let Some(address) = parse(value.trim()) else { break };
+        nearest = address;
+    }
+    nearest
+}
+
+/// An address as proxies write it: alone, with a port, or in brackets.
+fn parse(text: &str) -> Option<IpAddr> {
+    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
+    let address = bare.unwrap_or(text).parse::<IpAddr>().ok();
+    let with_port = || {
+        text.parse::<std::net::SocketAddr>()
+            .ok()
+            .map(|socket| socket.ip())
+    };
+    address.or_else(with_port).map(|address| address.to_canonical())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(peer: &str, headers: &[&str]) -> String {
+        let trusted = ["10.0.0.0/8".parse().unwrap(), "fd00::/8".parse().unwrap()];
+        client_address(peer.parse().unwrap(), headers.iter().copied(), &trusted).to_string()
+    }
+
+    #[test]
+    fn an_untrusted_peer_says_nothing_about_itself() {
+        assert_eq!(address("203.0.113.7", &["1.2.3.4"]), "203.0.113.7");
+        assert_eq!(address("::ffff:203.0.113.7", &["1.2.3.4"]), "203.0.113.7");
+    }
+
+    #[test]
+    fn a_trusted_proxy_is_believed_from_the_right() {
+        assert_eq!(address("10.0.0.1", &["6.6.6.6, 198.51.100.9"]), "198.51.100.9");
+        assert_eq!(
+            address("10.0.0.1", &["6.6.6.6", "198.51.100.9, 10.0.0.2"]),
+            "198.51.100.9"
+        );
+        assert_eq!(address("10.0.0.1", &["198.51.100.9:4711"]), "198.51.100.9");
+        assert_eq!(address("fd00::1", &["[2001:db8::1]"]), "2001:db8::1");
+        assert_eq!(address("10.0.0.1", &[]), "10.0.0.1");
+        assert_eq!(address("10.0.0.1", &["198.51.100.9, unknown"]), "10.0.0.1");
+    }
+
+    #[test]
+    fn a_whole_ipv6_network_is_one_client() {
+        let key = |text: &str| AddressKey::from(text.parse::<IpAddr>().unwrap());
+        assert_eq!(key("2001:db8:1:2::1"), key("2001:db8:1:2:ffff:ffff:ffff:ffff"));
+        assert_ne!(key("2001:db8:1:2::1"), key("2001:db8:1:3::1"));
+        assert_eq!(key("::ffff:192.0.2.1"), key("192.0.2.1"));
+        assert_ne!(key("192.0.2.1"), key("192.0.2.2"));
+    }
+}

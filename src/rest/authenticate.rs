@@ -1,0 +1,63 @@
+//! The middleware that finds out who calls, before anything else looks at the request.
+//!
+//! It denies by default: every path needs a token but those of [`open_paths`](super::open_paths), whether or not there
+//! is anything at that path.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::{Request, State},
+    http::{HeaderMap, header},
+    middleware::Next,
+    response::Response,
+};
+
+use super::{error::ApiError, open_paths::is_open, state::RestState};
+use crate::auth::Caller;
+
+pub(super) async fn authenticate(
+    State(state): State<RestState>,
+    mut request: Request,
+    next: Next,
+) -> Result<Response, ApiError> {
+    if !is_open(request.uri().path()) {
+        let caller = Arc::new(caller(&state, request.headers(), request.uri().query())?);
+        tracing::Span::current().record("caller.subject", caller.subject.as_str());
+        request.extensions_mut().insert(caller);
+    }
+    Ok(next.run(request).await)
+}
+
+fn caller(state: &RestState, headers: &HeaderMap, query: Option<&str>) -> Result<Caller, ApiError> {
+    let Some(verifier) = &state.authentication.verifier else {
+        return Ok(Caller::anonymous());
+    };
+    let token = bearer_token(headers, query)?;
+    let caller = verifier.verify(token, state.clock.now())?;
+    if let Some(quota) = &state.caller_quota {
+        quota.charge(&caller).map_err(ApiError::CallerQuota)?;
+    }
+    Ok(caller)
+}
+
+/// The token of the one `Authorization` header (RFC 6750 section 2.1). A token in the query is not accepted, as it
+/// would stand in every log on the way; one beside the header is two ways at once (section 3.1).
+fn bearer_token<'r>(headers: &'r HeaderMap, query: Option<&str>) -> Result<&'r str, ApiError> {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let value = values.next().ok_or(ApiError::NoToken)?;
+    let in_query = query.is_some_and(|query| query.split('&').any(|pair| pair.starts_with("access_token=")));
+    if values.next().is_some() || in_query {
+        return Err(ApiError::TwoTokens);
+    }
+    // The scheme's name is case-insensitive (RFC 9110 section 11.1). Another scheme is no token at all.
+    let (scheme, token) = value
+        .to_str()
+        .unwrap_or_default()
+        .split_once(' ')
+        .unwrap_or_default();
+    if scheme.eq_ignore_ascii_case("bearer") {
+        Ok(token.trim_start_matches(' '))
+    } else {
+        Err(ApiError::NoToken)
+    }
+}

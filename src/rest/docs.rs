@@ -1,0 +1,85 @@
+//! The description of the API (OpenAPI 3.1) and its viewer, which needs no network.
+
+use axum::{
+    Json, Router,
+    http::{HeaderValue, header},
+    response::{IntoResponse, Redirect},
+    routing::get,
+};
+use tower_http::set_header::SetResponseHeaderLayer;
+use utoipa::{
+    Modify, OpenApi,
+    openapi::security::{
+        ClientCredentials, Flow, HttpAuthScheme, HttpBuilder, OAuth2, Scopes, SecurityScheme,
+    },
+};
+use utoipa_swagger_ui::{Config, SwaggerUi};
+
+use super::{routes, state::RestState};
+
+/// The viewer's scripts and styles are its own; it writes styles into the page.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
+                                       frame-ancestors 'none'; base-uri 'none'; form-action 'self'";
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "onnx-gateway",
+        description = "Predictions of ONNX models. Get a token at `/token`, then ask `/predict`.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0"),
+    ),
+    tags(
+        (name = "predict", description = "Asking models"),
+        (name = "token", description = "Getting a token"),
+        (name = "models", description = "What models there are"),
+        (name = "health", description = "Probes; open to all"),
+    ),
+    modifiers(&Security),
+)]
+pub(super) struct Description;
+
+struct Security;
+
+impl Modify for Security {
+    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
+        let scopes = Scopes::from_iter([
+            ("predict", "Ask models"),
+            ("read", "Look at models"),
+            ("manage", "Change what serves"),
+        ]);
+        let grant = Flow::ClientCredentials(ClientCredentials::new("/token", scopes));
+        let bearer = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .bearer_format("JWT")
+            .build();
+        let components = openapi.components.get_or_insert_default();
+        components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
+        components.add_security_scheme("client", SecurityScheme::OAuth2(OAuth2::new([grant])));
+    }
+}
+
+/// The whole description: every route, body and error.
+#[must_use]
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    routes::description()
+}
+
+/// `/openapi.json`, `/docs` and, for whoever opens the address in a browser, `/`.
+pub(super) fn router(description: utoipa::openapi::OpenApi) -> Router<RestState> {
+    let description = serde_json::to_value(description).unwrap_or_default();
+    let config = Config::new(["/openapi.json"])
+        .validator_url("none")
+        .persist_authorization(false);
+    let policy = HeaderValue::from_static(CONTENT_SECURITY_POLICY);
+    Router::new()
+        .merge(SwaggerUi::new("/docs").config(config))
+        .layer(SetResponseHeaderLayer::overriding(
+            header::CONTENT_SECURITY_POLICY,
+            policy,
+        ))
+        .route(
+            "/openapi.json",
+            get(move || async move { Json(description.clone()).into_response() }),
+        )
+        .route("/", get(|| async { Redirect::temporary("/docs") }))
+}

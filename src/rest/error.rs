@@ -1,0 +1,210 @@
+//! Every error of the native API and its answer: the one place that decides on statuses.
+
+use axum::{
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+
+use super::problem::{FieldError, Problem};
+use crate::{
+    auth::{Action, TokenError},
+    limits::{Exceeded, retry_after_seconds},
+    model::{ModelName, Place, Violation},
+    serving::ServingError,
+};
+
+/// So many errors of one body are listed; a body of thousands of bad rows is told of the first ones.
+const MAX_LISTED_ERRORS: usize = 100;
+
+/// Seconds after which a client may try again when the gateway is overloaded or a model not there yet.
+const RETRY_SOON_SECONDS: u64 = 1;
+
+/// An error of the native API.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    #[error(transparent)]
+    Serving(#[from] ServingError),
+    /// Rows that the contract refuses, where they stand in the body.
+    #[error("the body's rows are not what the model takes")]
+    InvalidRows {
+        violations: Vec<Violation>,
+        base: RowBase,
+    },
+    #[error("the body is not JSON of the right form")]
+    InvalidBody(Vec<FieldError>),
+    #[error("the body is no JSON")]
+    MalformedJson(FieldError),
+    #[error("the body's content type is not application/json")]
+    UnsupportedMediaType,
+    #[error("the body is too large")]
+    BodyTooLarge,
+    #[error("the body did not come in time")]
+    BodyTimeout,
+    #[error("the body could not be read")]
+    BodyUnreadable,
+    #[error("the request breaks a rule of HTTP: {0}")]
+    BadRequest(&'static str),
+    #[error("no token was given")]
+    NoToken,
+    #[error("more than one token was given")]
+    TwoTokens,
+    #[error("the token is not believed: {0}")]
+    BadToken(#[from] TokenError),
+    #[error("the token does not permit this")]
+    InsufficientScope {
+        action: Action,
+        model: Option<ModelName>,
+    },
+    #[error("the caller's quota is used up")]
+    CallerQuota(Exceeded),
+    #[error("there is no such path")]
+    NoSuchPath,
+}
+
+/// How the pointer to a row begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RowBase {
+    /// The one row: `/features`.
+    Features,
+    /// One of many: `/instances/3`.
+    Instances,
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        match &self {
+            // The client is told no more than that the token is bad; whoever runs the gateway can find out why.
+            Self::BadToken(error) => tracing::debug!(%error, "a token was refused"),
+            Self::Serving(ServingError::ModelFailed(cause)) => tracing::error!(cause, "a model failed"),
+            Self::Serving(error @ ServingError::NonFiniteOutput(_)) => {
+                tracing::error!(%error, "a model failed")
+            }
+            _ => {}
+        }
+        Problem::from(self).into_response()
+    }
+}
+
+impl From<ApiError> for Problem {
+    fn from(error: ApiError) -> Self {
+        let detail = error.to_string();
+        let problem = |status, code| Self::new(status, code, detail);
+        match error {
+            ApiError::Serving(error) => of_serving(error),
+            ApiError::InvalidRows { violations, base } => invalid_rows(&violations, base),
+            ApiError::InvalidBody(errors) => {
+                let detail = summary(errors.len());
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_body", detail).with_errors(errors)
+            }
+            ApiError::MalformedJson(error) => {
+                let detail = format!("the body is no JSON: {}", error.message);
+                Self::new(StatusCode::BAD_REQUEST, "malformed_json", detail).with_errors(vec![error])
+            }
+            ApiError::UnsupportedMediaType => {
+                problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type")
+            }
+            ApiError::BodyTooLarge => problem(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
+            ApiError::BodyTimeout => problem(StatusCode::REQUEST_TIMEOUT, "body_timeout"),
+            ApiError::BodyUnreadable => problem(StatusCode::BAD_REQUEST, "body_unreadable"),
+            ApiError::BadRequest(_) => problem(StatusCode::BAD_REQUEST, "bad_request"),
+            ApiError::NoToken => {
+                let detail =
+                    "this needs a token: ask /token for one and send it as `Authorization: Bearer TOKEN`";
+                challenge(Self::new(StatusCode::UNAUTHORIZED, "no_token", detail), "")
+            }
+            ApiError::TwoTokens => challenge(
+                problem(StatusCode::BAD_REQUEST, "invalid_request"),
+                r#", error="invalid_request", error_description="more than one token was given""#,
+            ),
+            ApiError::BadToken(_) => {
+                let detail = "the token is expired, malformed, or not meant for this gateway";
+                challenge(
+                    Self::new(StatusCode::UNAUTHORIZED, "invalid_token", detail),
+                    r#", error="invalid_token", error_description="the token is not valid""#,
+                )
+            }
+            ApiError::InsufficientScope { action, model } => {
+                let scope = model.map_or_else(|| action.to_string(), |model| format!("{action}:{model}"));
+                let detail = format!("the token lacks the scope `{action}` (or `{scope}`)");
+                let challenge_parameters = format!(r#", error="insufficient_scope", scope="{action}""#);
+                challenge(
+                    Self::new(StatusCode::FORBIDDEN, "insufficient_scope", detail),
+                    &challenge_parameters,
+                )
+            }
+            ApiError::CallerQuota(exceeded) => {
+                problem(StatusCode::TOO_MANY_REQUESTS, "caller_quota_exceeded")
+                    .with_retry_after(retry_after_seconds(exceeded.wait))
+                    .with_violated_policy("caller")
+            }
+            ApiError::NoSuchPath => problem(StatusCode::NOT_FOUND, "not_found"),
+        }
+    }
+}
+
+fn of_serving(error: ServingError) -> Problem {
+    let detail = error.to_string();
+    let problem = |status, code| Problem::new(status, code, detail);
+    match error {
+        ServingError::ModelNotFound(_) => problem(StatusCode::NOT_FOUND, "model_not_found"),
+        ServingError::VersionNotFound { .. } => problem(StatusCode::NOT_FOUND, "version_not_found"),
+        ServingError::NoDefaultModel => problem(StatusCode::NOT_FOUND, "no_default_model"),
+        ServingError::ModelUnavailable(_) => {
+            problem(StatusCode::SERVICE_UNAVAILABLE, "model_unavailable").with_retry_after(RETRY_SOON_SECONDS)
+        }
+        ServingError::Overloaded => {
+            problem(StatusCode::SERVICE_UNAVAILABLE, "overloaded").with_retry_after(RETRY_SOON_SECONDS)
+        }
+        ServingError::InvalidRows(violations) => invalid_rows(&violations, RowBase::Features),
+        ServingError::NonFiniteOutput(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "non_finite_output"),
+        ServingError::ModelFailed(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "model_failed"),
+    }
+}
+
+fn invalid_rows(violations: &[Violation], base: RowBase) -> Problem {
+    let errors: Vec<FieldError> = violations
+        .iter()
+        .take(MAX_LISTED_ERRORS)
+        .map(|violation| FieldError {
+            pointer: pointer(violation, base),
+            code: violation.code,
+            message: violation.message.clone(),
+        })
+        .collect();
+    let detail = summary(violations.len());
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_body", detail).with_errors(errors)
+}
+
+fn summary(errors: usize) -> String {
+    match errors {
+        1 => "1 thing is wrong with the body".to_owned(),
+        few if few <= MAX_LISTED_ERRORS => format!("{few} things are wrong with the body"),
+        many => format!("{many} things are wrong with the body; the first {MAX_LISTED_ERRORS} are listed"),
+    }
+}
+
+fn pointer(violation: &Violation, base: RowBase) -> String {
+    let row = match base {
+        RowBase::Features => "/features".to_owned(),
+        RowBase::Instances => format!("/instances/{}", violation.row),
+    };
+    match &violation.place {
+        Place::Row => row,
+        Place::Column(column) => format!("{row}/{column}"),
+        Place::Name(name) => format!("{row}/{}", escape(name)),
+    }
+}
+
+/// A name as part of a JSON pointer (RFC 6901 section 3).
+pub(super) fn escape(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
+}
+
+/// Adds the challenge of RFC 6750 section 3.
+fn challenge(problem: Problem, parameters: &str) -> Problem {
+    let value = format!(r#"Bearer realm="onnx-gateway"{parameters}"#);
+    match HeaderValue::from_str(&value) {
+        Ok(value) => problem.with_header(header::WWW_AUTHENTICATE, value),
+        Err(_) => problem,
+    }
+}

@@ -1,0 +1,68 @@
+//! Whether the gateway lives and whether requests should be sent to it.
+
+use axum::{
+    Json,
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::{
+    problem::{Problem, ProblemDocument},
+    state::RestState,
+};
+use crate::serving::Readiness;
+
+/// The state of the gateway.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Health {
+    /// `ok`, `alive` or `ready`
+    #[schema(example = "ok")]
+    status: &'static str,
+    /// The version of the gateway
+    #[schema(example = "0.1.0")]
+    version: &'static str,
+}
+
+impl Health {
+    fn new(status: &'static str) -> Json<Self> {
+        Json(Self {
+            status,
+            version: env!("CARGO_PKG_VERSION"),
+        })
+    }
+}
+
+/// Whether the gateway answers
+#[utoipa::path(get, path = "/health", tag = "health", responses((status = 200, body = Health)))]
+pub(super) async fn health() -> Json<Health> {
+    Health::new("ok")
+}
+
+/// Whether the process lives
+///
+/// For a liveness probe: a gateway that does not answer this should be restarted.
+#[utoipa::path(get, path = "/health/live", tag = "health", responses((status = 200, body = Health)))]
+pub(super) async fn live() -> Json<Health> {
+    Health::new("alive")
+}
+
+/// Whether requests should be sent here
+///
+/// For a readiness probe: false while models are loaded at the start, when none serves, and before a stop.
+#[utoipa::path(get, path = "/health/ready", tag = "health", responses(
+    (status = 200, body = Health),
+    (status = 503, body = ProblemDocument, content_type = "application/problem+json")))]
+pub(super) async fn ready(State(state): State<RestState>) -> Response {
+    let reason = match state.serving.readiness() {
+        Readiness::Ready => return Health::new("ready").into_response(),
+        Readiness::Starting => "the models are being loaded",
+        Readiness::NoModel => "no model is in service: `onnx-gateway check` says why",
+        Readiness::Draining => "the gateway is about to stop",
+    };
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not_ready", reason)
+        .with_retry_after(1)
+        .into_response()
+}

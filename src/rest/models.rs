@@ -1,0 +1,206 @@
+//! What models there are.
+
+use axum::{Json, extract::State};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::{
+    error::ApiError,
+    permit::{MayRead, Permit},
+    problem::ProblemDocument,
+    state::RestState,
+};
+use crate::{
+    auth::{Action, Caller},
+    lifecycle::Servable,
+    model::TensorSpec,
+    serving::{ModelMetadata, ServingError, VersionMetadata},
+};
+
+/// All models that the caller may look at.
+#[derive(Serialize, ToSchema)]
+pub(super) struct ModelList {
+    models: Vec<ModelDocument>,
+}
+
+/// A model.
+#[derive(Serialize, ToSchema)]
+pub(super) struct ModelDocument {
+    /// Its name
+    #[schema(example = "iris")]
+    name: String,
+    /// Its versions, by number
+    versions: Vec<VersionDocument>,
+}
+
+/// A version of a model.
+#[derive(Serialize, ToSchema)]
+pub(super) struct VersionDocument {
+    /// The number of its folder
+    #[schema(example = "1")]
+    version: String,
+    /// `READY`, `LOADING`, `UNLOADING` or `UNAVAILABLE`
+    #[schema(example = "READY")]
+    state: String,
+    /// The first 12 hex digits of the sha256 of the file that serves
+    #[serde(skip_serializing_if = "Option::is_none")]
+    digest: Option<String>,
+    /// Why the file that lies in the repository now is not in service
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refusal: Option<RefusalDocument>,
+    /// What it takes
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    inputs: Vec<TensorDocument>,
+    /// What it gives
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    outputs: Vec<TensorDocument>,
+    /// What its columns mean and may hold
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    features: Vec<FeatureDocument>,
+    /// The labels of its classes
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    classes: Vec<String>,
+}
+
+/// Why a file is not in service.
+#[derive(Serialize, ToSchema)]
+pub(super) struct RefusalDocument {
+    /// A stable word for programs
+    #[schema(example = "golden_mismatch")]
+    reason: &'static str,
+    /// A sentence for people
+    detail: String,
+}
+
+/// An input or output.
+#[derive(Serialize, ToSchema)]
+pub(super) struct TensorDocument {
+    /// Its name in the graph
+    #[schema(example = "features")]
+    name: String,
+    /// The type of its elements, as the Open Inference Protocol names it
+    #[schema(example = "FP32")]
+    datatype: &'static str,
+    /// The declared shape; `?` or a symbol for a dimension that may vary
+    #[schema(example = json!(["?", "4"]))]
+    shape: Vec<String>,
+}
+
+/// A column of the input.
+#[derive(Serialize, ToSchema)]
+pub(super) struct FeatureDocument {
+    /// The name by which a request may give it
+    #[schema(example = "sepal_length")]
+    name: String,
+    /// The unit
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "cm")]
+    unit: Option<String>,
+    /// The least value that is accepted
+    #[serde(skip_serializing_if = "Option::is_none")]
+    minimum: Option<f64>,
+    /// The greatest value that is accepted
+    #[serde(skip_serializing_if = "Option::is_none")]
+    maximum: Option<f64>,
+}
+
+/// All models
+#[utoipa::path(get, path = "/models", tag = "models", security(("bearer" = ["read"])), responses(
+    (status = 200, body = ModelList),
+    (status = 401, body = ProblemDocument, content_type = "application/problem+json"),
+    (status = 403, description = "The token lacks the scope `read`", body = ProblemDocument,
+        content_type = "application/problem+json"),
+    (status = 429, body = ProblemDocument, content_type = "application/problem+json")))]
+pub(super) async fn list(
+    State(state): State<RestState>,
+    caller: Caller,
+) -> Result<Json<ModelList>, ApiError> {
+    if !caller.may(Action::Read, None) {
+        return Err(ApiError::InsufficientScope {
+            action: Action::Read,
+            model: None,
+        });
+    }
+    let models = state
+        .serving
+        .models()
+        .into_iter()
+        .filter(|model| caller.may(Action::Read, Some(&model.name)));
+    Ok(Json(ModelList {
+        models: models.map(document).collect(),
+    }))
+}
+
+/// One model
+#[utoipa::path(get, path = "/models/{model}", tag = "models", security(("bearer" = ["read"])),
+    params(("model" = String, Path, description = "The model's name", example = "iris")),
+    responses(
+        (status = 200, body = ModelDocument),
+        (status = 401, body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 403, description = "The token lacks the scope `read`", body = ProblemDocument,
+            content_type = "application/problem+json"),
+        (status = 404, description = "There is no such model", body = ProblemDocument,
+            content_type = "application/problem+json"),
+        (status = 429, body = ProblemDocument, content_type = "application/problem+json")))]
+pub(super) async fn one(
+    State(state): State<RestState>,
+    permit: Permit<MayRead>,
+) -> Result<Json<ModelDocument>, ApiError> {
+    let model = state
+        .serving
+        .models()
+        .into_iter()
+        .find(|model| model.name == permit.model);
+    model
+        .map(|model| Json(document(model)))
+        .ok_or(ServingError::ModelNotFound(permit.model).into())
+}
+
+fn document(model: ModelMetadata) -> ModelDocument {
+    ModelDocument {
+        name: model.name.to_string(),
+        versions: model.versions.into_iter().map(version_document).collect(),
+    }
+}
+
+fn version_document(VersionMetadata { status, servable }: VersionMetadata) -> VersionDocument {
+    let servable = servable.as_deref();
+    VersionDocument {
+        version: status.version.to_string(),
+        state: status.state.to_string(),
+        digest: status.digest.map(|digest| digest.short()),
+        refusal: status.refusal.map(|refusal| RefusalDocument {
+            reason: refusal.reason.code(),
+            detail: refusal.detail,
+        }),
+        inputs: servable
+            .map(|servable| tensors(&servable.signature.inputs))
+            .unwrap_or_default(),
+        outputs: servable
+            .map(|servable| tensors(&servable.signature.outputs))
+            .unwrap_or_default(),
+        features: servable.map(features).unwrap_or_default(),
+        classes: servable
+            .map(|servable| servable.contract.classes.clone())
+            .unwrap_or_default(),
+    }
+}
+
+fn tensors(specs: &[TensorSpec]) -> Vec<TensorDocument> {
+    let document = |spec: &TensorSpec| TensorDocument {
+        name: spec.name.clone(),
+        datatype: spec.element_type.name(),
+        shape: spec.shape.iter().map(ToString::to_string).collect(),
+    };
+    specs.iter().map(document).collect()
+}
+
+fn features(servable: &Servable) -> Vec<FeatureDocument> {
+    let document = |feature: &crate::model::Feature| FeatureDocument {
+        name: feature.name.clone(),
+        unit: feature.unit.clone(),
+        minimum: feature.minimum,
+        maximum: feature.maximum,
+    };
+    servable.contract.features.iter().map(document).collect()
+}

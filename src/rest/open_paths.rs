@@ -1,0 +1,38 @@
+//! The paths that need no token: all of them are here, everything else needs one.
+
+/// Paths that are open as they stand.
+pub const OPEN_PATHS: &[&str] = &[
+    "/",
+    "/health",
+    "/health/live",
+    "/health/ready",
+    "/token",
+    "/openapi.json",
+    "/docs",
+];
+
+/// The folder of the documentation's own files.
+const DOCS_FOLDER: &str = "/docs/";
+
+/// Whether a path needs no token.
+#[must_use]
+pub fn is_open(path: &str) -> bool {
+    OPEN_PATHS.contains(&path) || path.starts_with(DOCS_FOLDER)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_that_is_not_listed_is_closed() {
+        for open in ["/", "/health", "/docs/swagger-ui.css"] {
+            assert!(is_open(open), "{open}");
+        }
+        for closed in [
+            "", "/predict", "/models", "/health/", "/healthz", "/token/", "/docsx", "/nothing", "//",
+        ] {
+            assert!(!is_open(closed), "{closed}");
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! The extractors that are the authorization.
+//!
+//! [`Caller`] is who calls, put there by [`authenticate`](super::authenticate); [`Permit`] is the proof that they may
+//! do what the handler does, with the model that the path names. A handler that takes neither cannot tell anyone
+//! anything: the paths that need no token are listed in [`open_paths`](super::open_paths).
+
+use std::{marker::PhantomData, sync::Arc};
+
+use axum::{
+    extract::{FromRequestParts, RawPathParams},
+    http::request::Parts,
+};
+
+use super::{error::ApiError, state::RestState};
+use crate::{
+    auth::{Action, Caller},
+    model::{ModelName, ModelVersion},
+};
+
+/// What a handler does, as a type.
+pub(super) trait Permission: Send {
+    /// The action whose scope it needs.
+    const ACTION: Action;
+}
+
+/// Asking a model.
+#[derive(Debug)]
+pub(super) struct MayPredict;
+
+impl Permission for MayPredict {
+    const ACTION: Action = Action::Predict;
+}
+
+/// Looking at a model.
+#[derive(Debug)]
+pub(super) struct MayRead;
+
+impl Permission for MayRead {
+    const ACTION: Action = Action::Read;
+}
+
+/// The proof that the caller may do `P` with this model.
+#[derive(Debug)]
+pub(super) struct Permit<P> {
+    /// The model of the path, or the default one.
+    pub(super) model: ModelName,
+    /// The version of the path.
+    pub(super) version: Option<ModelVersion>,
+    permission: PhantomData<P>,
+}
+
+impl FromRequestParts<RestState> for Caller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &RestState) -> Result<Self, ApiError> {
+        // Without the middleware there is no caller, and so no handler that takes one can be reached.
+        parts
+            .extensions
+            .get::<Arc<Self>>()
+            .map(|caller| Self::clone(caller))
+            .ok_or(ApiError::NoToken)
+    }
+}
+
+impl<P: Permission> FromRequestParts<RestState> for Permit<P> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &RestState) -> Result<Self, ApiError> {
+        let caller = parts
+            .extensions
+            .get::<Arc<Caller>>()
+            .map(Arc::clone)
+            .ok_or(ApiError::NoToken)?;
+        let params = RawPathParams::from_request_parts(parts, state).await.ok();
+        let param = |wanted: &str| {
+            let params = params.as_ref()?;
+            params
+                .iter()
+                .find(|(name, _)| *name == wanted)
+                .map(|(_, value)| value.to_owned())
+        };
+        let forbidden = |model| ApiError::InsufficientScope {
+            action: P::ACTION,
+            model,
+        };
+        // Who may do this with no model at all learns nothing about which models there are.
+        if !caller.may(P::ACTION, None) {
+            return Err(forbidden(None));
+        }
+        let model = match param("model") {
+            // A text that is no name is the name of no model.
+            Some(text) => text.parse().map_err(|_| ApiError::NoSuchPath)?,
+            None => state.serving.default_model()?,
+        };
+        if !caller.may(P::ACTION, Some(&model)) {
+            return Err(forbidden(Some(model)));
+        }
+        let version = param("version")
+            .map(|text| text.parse().map_err(|_| ApiError::NoSuchPath))
+            .transpose()?;
+        Ok(Self {
+            model,
+            version,
+            permission: PhantomData,
+        })
+    }
+}

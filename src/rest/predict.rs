@@ -1,0 +1,147 @@
+//! Predictions.
+
+use axum::{
+    body::Body,
+    extract::State,
+    http::{HeaderName, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+
+use super::{
+    error::{ApiError, RowBase},
+    json_body::ValidJson,
+    native::{Answer, PredictAnswer, PredictRequest},
+    permit::{MayPredict, Permit},
+    problem::{Problem, ProblemDocument},
+    state::RestState,
+};
+use crate::serving::{Prediction, ServingError};
+
+const MODEL_VERSION: HeaderName = HeaderName::from_static("x-model-version");
+const MODEL_DIGEST: HeaderName = HeaderName::from_static("x-model-digest");
+
+/// Ask the default model
+///
+/// The default model is the configured one, the only one, or `iris`.
+#[utoipa::path(post, path = "/predict", tag = "predict", security(("bearer" = ["predict"])),
+    request_body = PredictRequest, responses(PredictResponses))]
+pub(super) async fn predict_default(
+    state: State<RestState>,
+    permit: Permit<MayPredict>,
+    body: ValidJson<PredictRequest>,
+) -> Result<Response, ApiError> {
+    predict(state, permit, body).await
+}
+
+/// Ask the newest version of a model
+#[utoipa::path(post, path = "/models/{model}/predict", tag = "predict", security(("bearer" = ["predict"])),
+    params(("model" = String, Path, description = "The model's name", example = "iris")),
+    request_body = PredictRequest, responses(PredictResponses))]
+pub(super) async fn predict_model(
+    state: State<RestState>,
+    permit: Permit<MayPredict>,
+    body: ValidJson<PredictRequest>,
+) -> Result<Response, ApiError> {
+    predict(state, permit, body).await
+}
+
+/// Ask one version of a model
+#[utoipa::path(post, path = "/models/{model}/versions/{version}/predict", tag = "predict",
+    security(("bearer" = ["predict"])),
+    params(("model" = String, Path, description = "The model's name", example = "iris"),
+        ("version" = String, Path, description = "A version that is in service", example = "1")),
+    request_body = PredictRequest, responses(PredictResponses))]
+pub(super) async fn predict_version(
+    state: State<RestState>,
+    permit: Permit<MayPredict>,
+    body: ValidJson<PredictRequest>,
+) -> Result<Response, ApiError> {
+    predict(state, permit, body).await
+}
+
+/// The answers that all predictions have in common.
+#[derive(utoipa::IntoResponses)]
+#[expect(dead_code, reason = "only its schema is used")]
+enum PredictResponses {
+    /// What the model says; which version said it stands in `x-model-version` and `x-model-digest`
+    #[response(status = 200)]
+    Ok(PredictAnswer),
+    /// The body is no JSON, or the request breaks a rule of HTTP
+    #[response(status = 400, content_type = "application/problem+json")]
+    BadRequest(ProblemDocument),
+    /// No token, or one that is not believed
+    #[response(status = 401, content_type = "application/problem+json")]
+    Unauthorized(ProblemDocument),
+    /// The token lacks the scope `predict`
+    #[response(status = 403, content_type = "application/problem+json")]
+    Forbidden(ProblemDocument),
+    /// There is no such model or version
+    #[response(status = 404, content_type = "application/problem+json")]
+    NotFound(ProblemDocument),
+    /// The body did not come in time
+    #[response(status = 408, content_type = "application/problem+json")]
+    RequestTimeout(ProblemDocument),
+    /// The body is too large
+    #[response(status = 413, content_type = "application/problem+json")]
+    PayloadTooLarge(ProblemDocument),
+    /// The body is not declared as JSON
+    #[response(status = 415, content_type = "application/problem+json")]
+    UnsupportedMediaType(ProblemDocument),
+    /// The rows are not what the model takes: `errors` lists everything that is wrong
+    #[response(status = 422, content_type = "application/problem+json")]
+    UnprocessableEntity(ProblemDocument),
+    /// A quota is used up; `Retry-After` says when to come back
+    #[response(status = 429, content_type = "application/problem+json")]
+    TooManyRequests(ProblemDocument),
+    /// The model failed
+    #[response(status = 500, content_type = "application/problem+json")]
+    InternalServerError(ProblemDocument),
+    /// The model is not in service or has too much to do; `Retry-After` says when to come back
+    #[response(status = 503, content_type = "application/problem+json")]
+    ServiceUnavailable(ProblemDocument),
+    /// The model took too long
+    #[response(status = 504, content_type = "application/problem+json")]
+    GatewayTimeout(ProblemDocument),
+}
+
+async fn predict(
+    State(state): State<RestState>,
+    permit: Permit<MayPredict>,
+    ValidJson(request): ValidJson<PredictRequest>,
+) -> Result<Response, ApiError> {
+    let (rows, base) = match (request.features, request.instances) {
+        (Some(row), _) => (vec![row], RowBase::Features),
+        (None, rows) => (rows.unwrap_or_default(), RowBase::Instances),
+    };
+    let servable = state.serving.servable(&permit.model, permit.version)?;
+    let prediction = state
+        .serving
+        .predict(servable, &rows)
+        .await
+        .map_err(|error| match error {
+            ServingError::InvalidRows(violations) => ApiError::InvalidRows { violations, base },
+            other => ApiError::Serving(other),
+        })?;
+    Ok(answer(&prediction, base == RowBase::Instances))
+}
+
+fn answer(prediction: &Prediction, many: bool) -> Response {
+    let Ok(body) = serde_json::to_vec(&Answer { prediction, many }) else {
+        let detail = "the answer could not be written";
+        return Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "model_failed", detail).into_response();
+    };
+    let mut response = Response::new(Body::from(body));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    let servable = &prediction.servable;
+    for (name, value) in [
+        (MODEL_VERSION, servable.version.to_string()),
+        (MODEL_DIGEST, servable.digest().short()),
+    ] {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            headers.insert(name, value);
+        }
+    }
+    response
+}

@@ -1,0 +1,113 @@
+//! Error answers as problem documents (RFC 9457).
+
+use axum::{
+    body::Body,
+    http::{HeaderName, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// The media type of a problem document.
+pub(super) const MEDIA_TYPE: &str = "application/problem+json";
+
+/// An error answer.
+#[derive(Debug)]
+pub(super) struct Problem {
+    status: StatusCode,
+    document: ProblemDocument,
+    headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+/// The body of every error answer (RFC 9457), with a stable `code` for programs.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct ProblemDocument {
+    /// `about:blank`, or a registered problem type
+    #[serde(rename = "type")]
+    kind: &'static str,
+    /// The meaning of the status
+    #[schema(example = "Unprocessable Entity")]
+    title: &'static str,
+    /// The status
+    #[schema(example = 422)]
+    status: u16,
+    /// A stable word for programs
+    #[schema(example = "invalid_body")]
+    code: &'static str,
+    /// A sentence for people
+    detail: String,
+    /// Everything that is wrong with the body
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<FieldError>,
+    /// The quotas that are used up
+    #[serde(rename = "violated-policies", skip_serializing_if = "Vec::is_empty")]
+    violated_policies: Vec<&'static str>,
+}
+
+/// One thing that is wrong with the body.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct FieldError {
+    /// Where, as a JSON pointer (RFC 6901)
+    #[schema(example = "/features/2")]
+    pub pointer: String,
+    /// A stable word for programs
+    #[schema(example = "out_of_range")]
+    pub code: &'static str,
+    /// A sentence for people, with what is allowed
+    #[schema(example = "expected a number from 0.1 to 15 (cm), got 99")]
+    pub message: String,
+}
+
+impl Problem {
+    pub(super) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
+        let document = ProblemDocument {
+            kind: "about:blank",
+            title: status.canonical_reason().unwrap_or("Error"),
+            status: status.as_u16(),
+            code,
+            detail: detail.into(),
+            errors: Vec::new(),
+            violated_policies: Vec::new(),
+        };
+        Self {
+            status,
+            document,
+            headers: Vec::new(),
+        }
+    }
+
+    pub(super) fn with_errors(mut self, errors: Vec<FieldError>) -> Self {
+        self.document.errors = errors;
+        self
+    }
+
+    pub(super) fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    /// Tells the client to wait for so many seconds.
+    pub(super) fn with_retry_after(self, seconds: u64) -> Self {
+        self.with_header(header::RETRY_AFTER, HeaderValue::from(seconds))
+    }
+
+    /// Names the quota that is used up (draft-ietf-httpapi-ratelimit-headers-11, section on problem types).
+    pub(super) fn with_violated_policy(mut self, policy: &'static str) -> Self {
+        self.document.kind = "https://iana.org/assignments/http-problem-types#quota-exceeded";
+        self.document.violated_policies.push(policy);
+        self
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let body = serde_json::to_vec(&self.document).unwrap_or_default();
+        let mut response = Response::new(Body::from(body));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.extend(self.headers);
+        response
+    }
+}

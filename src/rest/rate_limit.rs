@@ -1,0 +1,136 @@
+//! The quota of each client address, in front of authentication: guessing tokens costs as much as using one.
+
+use std::{net::IpAddr, sync::Arc, time::Duration};
+
+use axum::{
+    body::Body,
+    http::{HeaderName, HeaderValue, Request, Response, StatusCode},
+    response::IntoResponse,
+};
+use governor::middleware::NoOpMiddleware;
+use ipnet::IpNet;
+use tower_governor::{
+    GovernorError, GovernorLayer,
+    governor::{GovernorConfig, GovernorConfigBuilder},
+    key_extractor::KeyExtractor,
+};
+
+use super::{problem::Problem, state::Peer};
+use crate::{
+    config::{QuotaSettings, ServerSettings},
+    limits::{AddressKey, client_address, replenish_interval, retry_after_seconds},
+};
+
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+/// The name of this quota in the fields of a refusal.
+const POLICY: &str = "address";
+
+/// The quota of client addresses. Clones share it.
+#[derive(Clone, Debug)]
+pub struct AddressLimit {
+    config: Arc<GovernorConfig<AddressExtractor, NoOpMiddleware>>,
+    settings: QuotaSettings,
+}
+
+impl AddressLimit {
+    /// A quota that nobody has used yet.
+    #[must_use]
+    pub fn new(settings: &QuotaSettings, server: &ServerSettings) -> Option<Self> {
+        let trusted = server.trusted_proxies.clone().into();
+        let config = GovernorConfigBuilder::default()
+            .period(replenish_interval(settings))
+            .burst_size(settings.requests)
+            .key_extractor(AddressExtractor { trusted })
+            .finish()?;
+        Some(Self {
+            config: Arc::new(config),
+            settings: settings.clone(),
+        })
+    }
+
+    /// The layer that charges it.
+    pub(super) fn layer(&self) -> GovernorLayer<AddressExtractor, NoOpMiddleware, Body> {
+        let settings = self.settings.clone();
+        GovernorLayer::new(Arc::clone(&self.config)).error_handler(move |error| refusal(&error, &settings))
+    }
+
+    /// Forgets addresses whose quota is full again.
+    pub fn release_idle(&self) {
+        self.config.limiter().retain_recent();
+        self.config.limiter().shrink_to_fit();
+    }
+
+    /// How many addresses are remembered.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.config.limiter().len()
+    }
+
+    /// Whether no address is remembered.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.config.limiter().is_empty()
+    }
+}
+
+/// Finds the client that a request is charged to.
+#[derive(Clone, Debug)]
+pub(super) struct AddressExtractor {
+    trusted: Arc<[IpNet]>,
+}
+
+impl KeyExtractor for AddressExtractor {
+    type Key = AddressKey;
+
+    fn extract<B>(&self, request: &Request<B>) -> Result<AddressKey, GovernorError> {
+        // The listener says where each request comes from; one that does not say shares one bucket with its like.
+        let peer = request
+            .extensions()
+            .get::<Peer>()
+            .map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.0);
+        let forwarded: Vec<&str> = request
+            .headers()
+            .get_all(FORWARDED_FOR)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .collect();
+        Ok(client_address(peer, forwarded.into_iter(), &self.trusted).into())
+    }
+}
+
+fn refusal(error: &GovernorError, settings: &QuotaSettings) -> Response<Body> {
+    let wait = match error {
+        // The library rounds the wait down to whole seconds.
+        GovernorError::TooManyRequests { wait_time, .. } => {
+            Duration::from_secs(*wait_time) + Duration::from_millis(1)
+        }
+        GovernorError::UnableToExtractKey | GovernorError::Other { .. } => Duration::ZERO,
+    };
+    let seconds = retry_after_seconds(wait);
+    let QuotaSettings {
+        requests,
+        period_seconds,
+    } = settings;
+    let detail =
+        format!("this address may send {requests} requests in {period_seconds} s; try again in {seconds} s");
+    let mut problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "address_quota_exceeded", detail)
+        .with_retry_after(seconds)
+        .with_violated_policy(POLICY);
+    // draft-ietf-httpapi-ratelimit-headers-11
+    for (name, value) in [
+        (
+            HeaderName::from_static("ratelimit-policy"),
+            format!(r#""{POLICY}";q={requests};w={period_seconds}"#),
+        ),
+        (
+            HeaderName::from_static("ratelimit"),
+            format!(r#""{POLICY}";r=0;t={seconds}"#),
+        ),
+    ] {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            problem = problem.with_header(name, value);
+        }
+    }
+    problem.into_response()
+}

@@ -1,0 +1,39 @@
+//! The id of a request: in the log, and in the answer's `x-request-id`.
+
+use axum::{
+    extract::Request,
+    http::{HeaderName, HeaderValue},
+};
+use tower_http::request_id::{MakeRequestId, RequestId};
+
+/// The header.
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Longest id in bytes that is taken over from a caller.
+const MAX_BYTES: usize = 128;
+
+/// Removes an id that a log should not hold; a fresh one takes its place.
+pub(super) async fn drop_unsound(mut request: Request) -> Request {
+    let mut values = request.headers().get_all(REQUEST_ID).iter();
+    let sound = values.next().is_none_or(is_sound) && values.next().is_none();
+    if !sound {
+        request.headers_mut().remove(REQUEST_ID);
+    }
+    request
+}
+
+fn is_sound(id: &HeaderValue) -> bool {
+    let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:/+=@".contains(byte);
+    !id.is_empty() && id.len() <= MAX_BYTES && id.as_bytes().iter().all(allowed)
+}
+
+/// Makes ids that nobody can guess or have twice.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RandomId;
+
+impl MakeRequestId for RandomId {
+    fn make_request_id<B>(&mut self, _request: &axum::http::Request<B>) -> Option<RequestId> {
+        let id = format!("{:032x}", rand::random::<u128>());
+        HeaderValue::from_str(&id).ok().map(RequestId::new)
+    }
+}

@@ -1,0 +1,54 @@
+//! What handlers and layers share.
+
+use std::{fmt, net::IpAddr, sync::Arc, time::SystemTime};
+
+use crate::{auth::Authentication, limits::CallerQuota, serving::Serving, telemetry::Metrics};
+
+/// Shared by all requests; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct RestState {
+    /// The models.
+    pub serving: Arc<Serving>,
+    /// Who calls.
+    pub authentication: Arc<Authentication>,
+    /// How often each caller may; nothing when rate limits are off.
+    pub caller_quota: Option<Arc<CallerQuota>>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// What time it is.
+    pub clock: Clock,
+}
+
+/// The address that a connection comes from: an extension of each request, put there by the listener.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub IpAddr);
+
+/// The time, which tests can move.
+#[derive(Clone)]
+pub struct Clock(Arc<dyn Fn() -> SystemTime + Send + Sync>);
+
+impl Clock {
+    /// The system's time.
+    #[must_use]
+    pub fn system() -> Self {
+        Self::new(SystemTime::now)
+    }
+
+    /// Whatever time `now` says it is.
+    #[must_use]
+    pub fn new(now: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
+        Self(Arc::new(now))
+    }
+
+    /// The time.
+    #[must_use]
+    pub fn now(&self) -> SystemTime {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Clock")
+    }
+}
