@@ -47,11 +47,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(error) => {
             // Help and version come this way too, and go to standard output.
             let code = u8::try_from(error.exit_code()).unwrap_or(2);
-            return if error.print().is_ok() {
-                ExitCode::from(code)
-            } else {
-                ExitCode::from(2)
-            };
+            return if error.print().is_ok() { ExitCode::from(code) } else { ExitCode::from(2) };
         }
     };
     let files = arguments.config;

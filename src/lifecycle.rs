@@ -78,13 +78,7 @@ impl Lifecycle {
             .name("lifecycle".to_owned())
             .spawn(run)
             .map_err(|error| SnapshotError::new("the manager's thread cannot be started", &error))?;
-        Ok(Self {
-            serving,
-            status,
-            first_pass,
-            stop: Some(stop),
-            manager: Some(manager),
-        })
+        Ok(Self { serving, status, first_pass, stop: Some(stop), manager: Some(manager) })
     }
 
     /// The versions that serve.

@@ -35,12 +35,8 @@ mod tests {
 
     #[test]
     fn a_quota_is_given_back_evenly_over_its_period() {
-        let interval = |requests, period_seconds| {
-            replenish_interval(&QuotaSettings {
-                requests,
-                period_seconds,
-            })
-        };
+        let interval =
+            |requests, period_seconds| replenish_interval(&QuotaSettings { requests, period_seconds });
         assert_eq!(interval(60, 60), Duration::from_secs(1));
         assert_eq!(interval(600, 60), Duration::from_millis(100));
         assert_eq!(interval(1, 86_400), Duration::from_hours(24));

@@ -72,7 +72,7 @@ impl Runtime {
 fn forward_log(level: LogLevel, category: &str, _id: &str, location: &str, message: &str) {
     match level {
         LogLevel::Fatal | LogLevel::Error => {
-            tracing::warn!(target: "onnxruntime", category, location, "{message}")
+            tracing::warn!(target: "onnxruntime", category, location, "{message}");
         }
         _ => tracing::debug!(target: "onnxruntime", category, location, "{message}"),
     }

@@ -78,12 +78,7 @@ impl Gateway {
     ///
     /// When an address cannot be listened on or there is no place for private copies of the models.
     pub async fn start(parts: Parts) -> Result<Self, StartError> {
-        let Parts {
-            settings,
-            authentication,
-            runtime,
-            clock,
-        } = parts;
+        let Parts { settings, authentication, runtime, clock } = parts;
         let server = &settings.server;
         let public_listener = bind("server.listen", server.listen).await?;
         let admin_listener = bind("admin.listen", settings.admin.listen).await?;
@@ -95,9 +90,7 @@ impl Gateway {
         let serving = Arc::new(Serving::new(lifecycle, &settings.models, Arc::clone(&metrics)));
         let rate_limit = &settings.rate_limit;
         let limited = rate_limit.enabled;
-        let address_limit = limited
-            .then(|| AddressLimit::new(&rate_limit.per_address, server))
-            .flatten();
+        let address_limit = limited.then(|| AddressLimit::new(&rate_limit.per_address, server)).flatten();
         let caller_quota = limited.then(|| Arc::new(CallerQuota::new(&rate_limit.per_caller)));
         let state = RestState {
             serving: Arc::clone(&serving),
@@ -111,20 +104,9 @@ impl Gateway {
         let public_router = public_router(state.clone(), server, address_limit.as_ref());
         let limits = ListenerLimits::of(server);
         let connections = metrics.connections().clone();
-        let public = Listener::new(
-            public_listener,
-            public_router,
-            limits.clone(),
-            connections.clone(),
-            &shutdown,
-        );
-        let admin = Listener::new(
-            admin_listener,
-            admin_router(state),
-            limits,
-            connections,
-            &shutdown,
-        );
+        let public =
+            Listener::new(public_listener, public_router, limits.clone(), connections.clone(), &shutdown);
+        let admin = Listener::new(admin_listener, admin_router(state), limits, connections, &shutdown);
         Ok(Self {
             public_address,
             admin_address,
@@ -161,13 +143,7 @@ impl Gateway {
         self.shutdown.announce();
         time::sleep(delay).await;
         self.shutdown.stop_accepting();
-        let Self {
-            shutdown,
-            public,
-            admin,
-            housekeeping,
-            ..
-        } = self;
+        let Self { shutdown, public, admin, housekeeping, .. } = self;
         let (mut public, mut admin) = (public, admin);
         let drained = time::timeout(shutdown.drain_timeout(), async {
             let _ = (&mut public).await;
@@ -183,13 +159,7 @@ impl Gateway {
 }
 
 async fn bind(setting: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|cause| StartError::Bind {
-            setting,
-            address,
-            cause,
-        })
+    TcpListener::bind(address).await.map_err(|cause| StartError::Bind { setting, address, cause })
 }
 
 fn address_of(listener: &TcpListener, configured: SocketAddr) -> SocketAddr {

@@ -49,12 +49,7 @@ impl Serving {
     /// Serves what this lifecycle loads.
     #[must_use]
     pub fn new(lifecycle: Lifecycle, settings: &ModelsSettings, metrics: Arc<Metrics>) -> Self {
-        Self {
-            lifecycle,
-            default_model: settings.default.clone(),
-            metrics,
-            draining: AtomicBool::new(false),
-        }
+        Self { lifecycle, default_model: settings.default.clone(), metrics, draining: AtomicBool::new(false) }
     }
 
     /// The model that a request without a model's name means: the configured one, else the only one, else `iris`.
@@ -96,10 +91,7 @@ impl Serving {
         match version {
             _ if of_model().next().is_none() => Err(ServingError::ModelNotFound(model.clone())),
             Some(version) if self.lifecycle.serving().get(model, None).is_some() => {
-                Err(ServingError::VersionNotFound {
-                    model: model.clone(),
-                    version,
-                })
+                Err(ServingError::VersionNotFound { model: model.clone(), version })
             }
             _ => Err(ServingError::ModelUnavailable(model.clone())),
         }
@@ -115,10 +107,7 @@ impl Serving {
     pub async fn predict(&self, servable: Arc<Servable>, rows: &[Row]) -> Result<Prediction, ServingError> {
         let tensor =
             rows_to_tensor(rows, &servable.layout, &servable.contract).map_err(ServingError::InvalidRows)?;
-        let ran = servable
-            .pool
-            .run(vec![(servable.layout.input.clone(), tensor)])
-            .await?;
+        let ran = servable.pool.run(vec![(servable.layout.input.clone(), tensor)]).await?;
         self.metrics.inference_ran(servable.name.as_str(), ran.duration);
         Prediction::new(servable, rows.len(), ran.outputs)
     }

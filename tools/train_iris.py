@@ -65,6 +65,11 @@ def arguments() -> argparse.Namespace:
         default=REPOSITORY / "models" / "iris" / "1" / "model.onnx",
         help="where to write the ONNX file (default: models/iris/1/model.onnx)",
     )
+    parser.add_argument(
+        "--answers",
+        type=Path,
+        help="also write all 150 rows and scikit-learn's answers to them, as JSON, for tests",
+    )
     options = parser.parse_args()
     if options.trees < 1:
         parser.error("--trees must be at least 1")
@@ -161,6 +166,13 @@ def main() -> int:
     content = exported.SerializeToString()
     write_by_rename(options.output, content)
     print(f"wrote {options.output} ({len(content)} bytes)")
+    if options.answers:
+        answers = {
+            "rows": [[round(float(value), 1) for value in row] for row in rows],
+            "labels": [str(iris.target_names[index]) for index in forest.predict(rows)],
+        }
+        write_by_rename(options.answers, json.dumps(answers).encode())
+        print(f"wrote {options.answers}")
     return 0
 
 

@@ -18,11 +18,7 @@ impl Caller {
     /// Everyone, when authentication is switched off.
     #[must_use]
     pub fn anonymous() -> Self {
-        Self {
-            issuer: String::new(),
-            subject: "anonymous".to_owned(),
-            scopes: Scopes::all(),
-        }
+        Self { issuer: String::new(), subject: "anonymous".to_owned(), scopes: Scopes::all() }
     }
 
     /// Whether they may do this with this model; with no model: with at least one.

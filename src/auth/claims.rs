@@ -45,26 +45,15 @@ impl ClaimsPolicy {
     /// audience have been compared by then.
     pub(super) fn judge(&self, claims: Claims, now: SystemTime) -> Result<Caller, TokenError> {
         // A clock before 1970 makes every token too long-lived, which is the safe side.
-        let now = now
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .unwrap_or_default()
-            .as_secs_f64();
+        let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64();
         let Claims { exp, nbf, iat, .. } = claims;
-        if [Some(exp), nbf, iat]
-            .into_iter()
-            .flatten()
-            .any(|time| !time.is_finite() || time < 0.0)
-        {
+        if [Some(exp), nbf, iat].into_iter().flatten().any(|time| !time.is_finite() || time < 0.0) {
             return Err(TokenError::Claim("exp, nbf or iat"));
         }
         if now >= exp + self.leeway {
             return Err(TokenError::Expired);
         }
-        if [nbf, iat]
-            .into_iter()
-            .flatten()
-            .any(|time| time > now + self.leeway)
-        {
+        if [nbf, iat].into_iter().flatten().any(|time| time > now + self.leeway) {
             return Err(TokenError::NotYetValid);
         }
         let issued = iat.unwrap_or(now);
@@ -75,11 +64,7 @@ impl ClaimsPolicy {
         if sub.is_empty() || sub.len() > MAX_SUBJECT_BYTES || sub.chars().any(char::is_control) {
             return Err(TokenError::Claim("sub"));
         }
-        Ok(Caller {
-            issuer: claims.iss,
-            subject: claims.sub,
-            scopes: Scopes::of_claim(&claims.scope),
-        })
+        Ok(Caller { issuer: claims.iss, subject: claims.sub, scopes: Scopes::of_claim(&claims.scope) })
     }
 }
 
@@ -113,28 +98,16 @@ mod tests {
         assert!(judge(|claims| claims.exp = at(-29)).is_ok());
         assert_eq!(judge(|claims| claims.exp = at(-30)), Err(TokenError::Expired));
         assert!(judge(|claims| claims.nbf = Some(at(30))).is_ok());
-        assert_eq!(
-            judge(|claims| claims.nbf = Some(at(31))),
-            Err(TokenError::NotYetValid)
-        );
-        assert_eq!(
-            judge(|claims| claims.iat = Some(at(31))),
-            Err(TokenError::NotYetValid)
-        );
+        assert_eq!(judge(|claims| claims.nbf = Some(at(31))), Err(TokenError::NotYetValid));
+        assert_eq!(judge(|claims| claims.iat = Some(at(31))), Err(TokenError::NotYetValid));
     }
 
     #[test]
     fn a_token_must_not_live_for_ever() {
         assert!(judge(|claims| claims.exp = at(86_400)).is_ok());
-        assert_eq!(
-            judge(|claims| claims.exp = at(90_000)),
-            Err(TokenError::LivesTooLong)
-        );
+        assert_eq!(judge(|claims| claims.exp = at(90_000)), Err(TokenError::LivesTooLong));
         assert_eq!(judge(|claims| claims.exp = 1e300), Err(TokenError::LivesTooLong));
-        assert_eq!(
-            judge(|claims| claims.iat = Some(0.0)),
-            Err(TokenError::LivesTooLong)
-        );
+        assert_eq!(judge(|claims| claims.iat = Some(0.0)), Err(TokenError::LivesTooLong));
     }
 
     #[test]
@@ -144,10 +117,7 @@ mod tests {
             assert!(judge(|claims| claims.iat = Some(nonsense)).is_err());
         }
         for subject in ["", "a\nb", &"x".repeat(257)] {
-            assert_eq!(
-                judge(|claims| subject.clone_into(&mut claims.sub)),
-                Err(TokenError::Claim("sub"))
-            );
+            assert_eq!(judge(|claims| subject.clone_into(&mut claims.sub)), Err(TokenError::Claim("sub")));
         }
     }
 }

@@ -50,11 +50,7 @@ pub enum ClientError {
 impl Clients {
     pub(super) fn new(by_id: BTreeMap<String, Client>) -> Self {
         let slots = Arc::new(Semaphore::new(CONCURRENT_VERIFICATIONS));
-        Self {
-            by_id,
-            slots,
-            waiting: AtomicUsize::new(0),
-        }
+        Self { by_id, slots, waiting: AtomicUsize::new(0) }
     }
 
     /// Whether there is nobody who could ask.
@@ -72,9 +68,7 @@ impl Clients {
     /// [`ClientError::Invalid`], or [`ClientError::Overloaded`] when too many wait.
     pub async fn authenticate(&self, id: &str, secret: String) -> Result<Scopes, ClientError> {
         let known = self.by_id.get(id);
-        let client = known
-            .or_else(|| self.by_id.values().next())
-            .ok_or(ClientError::Invalid)?;
+        let client = known.or_else(|| self.by_id.values().next()).ok_or(ClientError::Invalid)?;
         let _place = Place::take(&self.waiting).ok_or(ClientError::Overloaded)?;
         let slots = Arc::clone(&self.slots);
         let permit = slots.acquire_owned().await.map_err(|_| ClientError::Overloaded)?;
@@ -97,10 +91,7 @@ struct Place<'w>(&'w AtomicUsize);
 impl<'w> Place<'w> {
     fn take(waiting: &'w AtomicUsize) -> Option<Self> {
         let next = |count: usize| (count < MAX_WAITING).then_some(count + 1);
-        waiting
-            .try_update(Ordering::Relaxed, Ordering::Relaxed, next)
-            .ok()
-            .map(|_| Self(waiting))
+        waiting.try_update(Ordering::Relaxed, Ordering::Relaxed, next).ok().map(|_| Self(waiting))
     }
 }
 
@@ -116,18 +107,13 @@ impl Drop for Place<'_> {
 ///
 /// When the system gives no random salt.
 pub fn hash_secret(secret: &str) -> Result<String, argon2::password_hash::Error> {
-    Argon2::default()
-        .hash_password(secret.as_bytes())
-        .map(|hash| hash.to_string())
+    Argon2::default().hash_password(secret.as_bytes()).map(|hash| hash.to_string())
 }
 
 /// Whether this is the hash of this secret. Takes some 20 ms.
 pub(super) fn verify(hash: &str, secret: &str) -> bool {
-    PasswordHash::new(hash).is_ok_and(|hash| {
-        Argon2::default()
-            .verify_password(secret.as_bytes(), &hash)
-            .is_ok()
-    })
+    PasswordHash::new(hash)
+        .is_ok_and(|hash| Argon2::default().verify_password(secret.as_bytes(), &hash).is_ok())
 }
 
 /// What is wrong with a configured hash, if anything.
@@ -144,10 +130,7 @@ mod tests {
 
     fn clients() -> Clients {
         let secret_hash = hash_secret("right").unwrap();
-        let client = Client {
-            secret_hash,
-            scopes: Scopes::of_claim("predict"),
-        };
+        let client = Client { secret_hash, scopes: Scopes::of_claim("predict") };
         Clients::new(BTreeMap::from([("known".to_owned(), client)]))
     }
 
@@ -164,13 +147,8 @@ mod tests {
     async fn so_many_wait_and_no_more() {
         let clients = clients();
         let slot = Arc::clone(&clients.slots).acquire_owned().await.unwrap();
-        let places: Vec<_> = (0..MAX_WAITING)
-            .map(|_| Place::take(&clients.waiting).unwrap())
-            .collect();
-        assert_eq!(
-            clients.authenticate("known", "right".to_owned()).await,
-            Err(ClientError::Overloaded)
-        );
+        let places: Vec<_> = (0..MAX_WAITING).map(|_| Place::take(&clients.waiting).unwrap()).collect();
+        assert_eq!(clients.authenticate("known", "right".to_owned()).await, Err(ClientError::Overloaded));
         drop((slot, places));
         assert!(clients.authenticate("known", "right".to_owned()).await.is_ok());
     }
@@ -178,12 +156,9 @@ mod tests {
     #[test]
     fn only_argon2id_hashes_are_accepted() {
         assert_eq!(objection(&hash_secret("x").unwrap()), None);
-        for bad in [
-            "",
-            "plain text",
-            "$2b$12$abcdefghijklmnopqrstuv",
-            "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHQ",
-        ] {
+        for bad in
+            ["", "plain text", "$2b$12$abcdefghijklmnopqrstuv", "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHQ"]
+        {
             assert!(objection(bad).is_some(), "{bad}");
         }
     }

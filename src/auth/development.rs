@@ -18,9 +18,6 @@ pub(super) fn is_development_secret(secret: &str) -> bool {
 
 /// Whether the development client is among the clients, under whatever salt its secret was hashed.
 pub(super) fn has_development_client(settings: &AuthSettings) -> bool {
-    let hash = settings
-        .clients
-        .get(CLIENT)
-        .and_then(|client| client.secret_hash.as_ref());
+    let hash = settings.clients.get(CLIENT).and_then(|client| client.secret_hash.as_ref());
     hash.is_some_and(|hash| super::clients::verify(hash.expose(), CLIENT_SECRET))
 }

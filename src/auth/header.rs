@@ -15,6 +15,7 @@ const TYPES: &[&str] = &["at+jwt", "jwt"];
 ///
 /// Named fields make `serde` refuse a parameter that is there twice.
 #[derive(Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each says whether a parameter is there")]
 struct Parameters {
     alg: String,
     #[serde(default)]
@@ -60,9 +61,7 @@ impl TokenHeader {
     pub(super) fn of(token: &str) -> Result<Self, TokenError> {
         let malformed = |what: &str| TokenError::Malformed(what.to_owned());
         let first = token.split('.').next().unwrap_or_default();
-        let json = URL_SAFE_NO_PAD
-            .decode(first)
-            .map_err(|_| malformed("its header is no base64url"))?;
+        let json = URL_SAFE_NO_PAD.decode(first).map_err(|_| malformed("its header is no base64url"))?;
         let parameters: Parameters = serde_json::from_slice(&json).map_err(|_| malformed("its header"))?;
         let refused = [
             ("crit", parameters.crit),
@@ -73,21 +72,12 @@ impl TokenHeader {
             ("jwk", parameters.jwk),
             ("x5u", parameters.x5u),
             ("x5c", parameters.x5c),
-            (
-                "typ",
-                parameters.typ.as_deref().is_some_and(|typ| !is_token_type(typ)),
-            ),
-            (
-                "kid",
-                parameters.kid.as_deref().is_some_and(|kid| !is_key_id(kid)),
-            ),
+            ("typ", parameters.typ.as_deref().is_some_and(|typ| !is_token_type(typ))),
+            ("kid", parameters.kid.as_deref().is_some_and(|kid| !is_key_id(kid))),
         ];
         match refused.into_iter().find(|(_, refused)| *refused) {
             Some((name, _)) => Err(TokenError::Header(name)),
-            None => Ok(Self {
-                algorithm: parameters.alg,
-                kid: parameters.kid,
-            }),
+            None => Ok(Self { algorithm: parameters.alg, kid: parameters.kid }),
         }
     }
 }
@@ -115,18 +105,9 @@ mod tests {
     fn what_a_token_needs_is_accepted() {
         let read =
             header(r#"{"alg":"ES256","kid":"2026-11","typ":"at+jwt","x5t":"abc","custom":{}}"#).unwrap();
-        assert_eq!(
-            read,
-            TokenHeader {
-                algorithm: "ES256".to_owned(),
-                kid: Some("2026-11".to_owned())
-            }
-        );
+        assert_eq!(read, TokenHeader { algorithm: "ES256".to_owned(), kid: Some("2026-11".to_owned()) });
         for typ in ["JWT", "jwt", "application/at+jwt"] {
-            assert!(
-                header(&format!(r#"{{"alg":"HS256","typ":"{typ}"}}"#)).is_ok(),
-                "{typ}"
-            );
+            assert!(header(&format!(r#"{{"alg":"HS256","typ":"{typ}"}}"#)).is_ok(), "{typ}");
         }
     }
 
@@ -156,14 +137,9 @@ mod tests {
 
     #[test]
     fn what_is_no_header_is_malformed() {
-        for json in [
-            "",
-            "[]",
-            "{}",
-            r#"{"alg":1}"#,
-            r#"{"alg":"HS256","alg":"none"}"#,
-            "\u{feff}{\"alg\":\"HS256\"}",
-        ] {
+        for json in
+            ["", "[]", "{}", r#"{"alg":1}"#, r#"{"alg":"HS256","alg":"none"}"#, "\u{feff}{\"alg\":\"HS256\"}"]
+        {
             assert!(matches!(header(json), Err(TokenError::Malformed(_))), "{json}");
         }
         assert!(matches!(TokenHeader::of("e30="), Err(TokenError::Malformed(_))));

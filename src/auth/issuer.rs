@@ -43,10 +43,7 @@ pub struct IssuedToken {
 
 impl std::fmt::Debug for TokenIssuer {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter
-            .debug_struct("TokenIssuer")
-            .field("header", &self.header)
-            .finish_non_exhaustive()
+        formatter.debug_struct("TokenIssuer").field("header", &self.header).finish_non_exhaustive()
     }
 }
 
@@ -94,10 +91,6 @@ impl TokenIssuer {
             scope: scopes.to_string(),
         };
         let token = encode(&self.header, &claims, &self.key)?;
-        Ok(IssuedToken {
-            token,
-            expires_in: lifetime.as_secs(),
-            scopes,
-        })
+        Ok(IssuedToken { token, expires_in: lifetime.as_secs(), scopes })
     }
 }

@@ -65,20 +65,13 @@ pub(super) fn from_secret(secret: &str) -> ReadKey {
 fn read_pair(kid: &str, algorithm: Algorithm, settings: &KeySettings) -> Result<ReadKey, KeyProblem> {
     let name = algorithm::name(algorithm);
     if settings.secret.is_some() {
-        return Err((
-            "secret",
-            format!("does not go with {name}, whose key is a `public_key` or `jwk`"),
-        ));
+        return Err(("secret", format!("does not go with {name}, whose key is a `public_key` or `jwk`")));
     }
     let (setting, verifies) = match (&settings.public_key, &settings.jwk) {
-        (Some(pem), None) => (
-            "public_key",
-            from_pem(algorithm, pem).map_err(|problem| ("public_key", problem))?,
-        ),
-        (None, Some(json)) => (
-            "jwk",
-            from_jwk(kid, algorithm, json).map_err(|problem| ("jwk", problem))?,
-        ),
+        (Some(pem), None) => {
+            ("public_key", from_pem(algorithm, pem).map_err(|problem| ("public_key", problem))?)
+        }
+        (None, Some(json)) => ("jwk", from_jwk(kid, algorithm, json).map_err(|problem| ("jwk", problem))?),
         (Some(_), Some(_)) => return Err(("jwk", "and `public_key` are both set; remove one".to_owned())),
         (None, None) => {
             return Err((
@@ -92,11 +85,7 @@ fn read_pair(kid: &str, algorithm: Algorithm, settings: &KeySettings) -> Result<
         Some(pem) => Some(private_key(algorithm, pem.expose()).map_err(|problem| ("private_key", problem))?),
         None => None,
     };
-    Ok(ReadKey {
-        algorithm,
-        verifies,
-        signs,
-    })
+    Ok(ReadKey { algorithm, verifies, signs })
 }
 
 fn from_pem(algorithm: Algorithm, pem: &str) -> Result<DecodingKey, String> {
@@ -109,12 +98,7 @@ fn from_pem(algorithm: Algorithm, pem: &str) -> Result<DecodingKey, String> {
         Algorithm::EdDSA => DecodingKey::from_ed_pem(pem.as_bytes()),
         Algorithm::HS256 => return Err("does not go with HS256".to_owned()),
     };
-    read.map_err(|error| {
-        format!(
-            "is no public key for {} in PEM form: {error}",
-            algorithm::name(algorithm)
-        )
-    })
+    read.map_err(|error| format!("is no public key for {} in PEM form: {error}", algorithm::name(algorithm)))
 }
 
 fn private_key(algorithm: Algorithm, pem: &str) -> Result<EncodingKey, String> {
@@ -124,12 +108,7 @@ fn private_key(algorithm: Algorithm, pem: &str) -> Result<EncodingKey, String> {
         Algorithm::EdDSA => EncodingKey::from_ed_pem(pem.as_bytes()),
         Algorithm::HS256 => return Err("does not go with HS256".to_owned()),
     };
-    read.map_err(|error| {
-        format!(
-            "is no private key for {} in PEM form: {error}",
-            algorithm::name(algorithm)
-        )
-    })
+    read.map_err(|error| format!("is no private key for {} in PEM form: {error}", algorithm::name(algorithm)))
 }
 
 /// A public key as RFC 7517 writes it. What the library does not look at is looked at here: `use`, `key_ops`, `alg`,
@@ -158,12 +137,7 @@ fn from_jwk(kid: &str, algorithm: Algorithm, json: &str) -> Result<DecodingKey, 
     {
         return Err(format!("has the kid `{stated}`, but stands under `{kid}`"));
     }
-    if jwk
-        .common
-        .public_key_use
-        .as_ref()
-        .is_some_and(|key_use| *key_use != PublicKeyUse::Signature)
-    {
+    if jwk.common.public_key_use.as_ref().is_some_and(|key_use| *key_use != PublicKeyUse::Signature) {
         return Err("is not for signatures (`use` is not `sig`)".to_owned());
     }
     if jwk
@@ -200,13 +174,11 @@ fn check_strength(algorithm: Algorithm, key: &DecodingKey) -> Result<(), String>
             enough_bits(u32::try_from(bits).unwrap_or(u32::MAX))
         }
         (Algorithm::ES256, DecodingKeyKind::SecretOrDer(point)) => {
-            ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point)
-                .map(drop)
-                .map_err(|_| not_a_key("P-256"))
+            ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point).map(drop).map_err(|_| not_a_key("P-256"))
         }
-        (Algorithm::EdDSA, DecodingKeyKind::SecretOrDer(point)) => ParsedPublicKey::new(&ED25519, point)
-            .map(drop)
-            .map_err(|_| not_a_key("Ed25519")),
+        (Algorithm::EdDSA, DecodingKeyKind::SecretOrDer(point)) => {
+            ParsedPublicKey::new(&ED25519, point).map(drop).map_err(|_| not_a_key("Ed25519"))
+        }
         _ => Err(not_a_key(algorithm::name(algorithm))),
     }
 }

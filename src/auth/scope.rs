@@ -96,11 +96,7 @@ impl Scopes {
     ///
     /// The first that is not.
     pub fn parse<'s>(scopes: impl IntoIterator<Item = &'s str>) -> Result<Self, ScopeError> {
-        scopes
-            .into_iter()
-            .map(str::parse)
-            .collect::<Result<_, _>>()
-            .map(Self)
+        scopes.into_iter().map(str::parse).collect::<Result<_, _>>().map(Self)
     }
 
     /// Whether the action is permitted with this model; with no model: with at least one.
@@ -115,10 +111,7 @@ impl Scopes {
     /// Whether everything that `other` permits is permitted by these too.
     #[must_use]
     pub fn cover(&self, other: &Self) -> bool {
-        other
-            .0
-            .iter()
-            .all(|scope| self.0.iter().any(|own| own.covers(scope)))
+        other.0.iter().all(|scope| self.0.iter().any(|own| own.covers(scope)))
     }
 }
 
@@ -147,10 +140,7 @@ mod tests {
         let scopes = Scopes::of_claim("openid predict:iris read");
         assert!(scopes.permit(Action::Predict, Some(&model("iris"))));
         assert!(!scopes.permit(Action::Predict, Some(&model("wine"))));
-        assert!(
-            scopes.permit(Action::Predict, None),
-            "there is a model it may predict with"
-        );
+        assert!(scopes.permit(Action::Predict, None), "there is a model it may predict with");
         assert!(scopes.permit(Action::Read, Some(&model("wine"))));
         assert!(!scopes.permit(Action::Manage, Some(&model("iris"))));
         assert_eq!(scopes.to_string(), "predict:iris read");

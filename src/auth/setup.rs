@@ -56,12 +56,7 @@ impl Authentication {
         let issuer = signing.and_then(|signing| {
             let key = keys.iter().find(|(kid, _)| *kid == signing).map(|(_, key)| key)?;
             let encoding = key.signs.clone()?;
-            Some(TokenIssuer::new(
-                signing.as_deref(),
-                key.algorithm,
-                encoding,
-                settings,
-            ))
+            Some(TokenIssuer::new(signing.as_deref(), key.algorithm, encoding, settings))
         });
         let verification: Vec<VerificationKey> = keys
             .into_iter()
@@ -75,11 +70,7 @@ impl Authentication {
             return Err(problems);
         }
         let verifier = settings.enabled.then_some(verifier);
-        Ok(Self {
-            verifier,
-            issuer,
-            clients: Clients::new(clients),
-        })
+        Ok(Self { verifier, issuer, clients: Clients::new(clients) })
     }
 }
 
@@ -129,18 +120,11 @@ fn signing_key(settings: &AuthSettings, keys: &Keys, problems: &mut Vec<Problem>
                 "auth.signing_key",
                 format!("auth.keys.{named} has no private_key to sign with"),
             )),
-            None => problems.push(Problem::at(
-                "auth.signing_key",
-                format!("there is no auth.keys.{named}"),
-            )),
+            None => problems.push(Problem::at("auth.signing_key", format!("there is no auth.keys.{named}"))),
         }
         return None;
     }
-    let signing: Vec<_> = keys
-        .iter()
-        .filter(|(_, key)| key.signs.is_some())
-        .map(|(kid, _)| kid)
-        .collect();
+    let signing: Vec<_> = keys.iter().filter(|(_, key)| key.signs.is_some()).map(|(kid, _)| kid).collect();
     match signing.as_slice() {
         [] => None,
         [only] => Some((*only).clone()),
@@ -176,13 +160,7 @@ fn read_clients(settings: &AuthSettings, problems: &mut Vec<Problem>) -> BTreeMa
             Some(hash) => match (clients::objection(hash.expose()), scopes) {
                 (Some(objection), _) => problems.push(Problem::at(format!("{key}.secret_hash"), objection)),
                 (None, Some(scopes)) => {
-                    clients.insert(
-                        id.clone(),
-                        Client {
-                            secret_hash: hash.expose().to_owned(),
-                            scopes,
-                        },
-                    );
+                    clients.insert(id.clone(), Client { secret_hash: hash.expose().to_owned(), scopes });
                 }
                 (None, None) => {}
             },
@@ -195,14 +173,9 @@ fn read_clients(settings: &AuthSettings, problems: &mut Vec<Problem>) -> BTreeMa
 fn try_pair(issuer: Option<&TokenIssuer>, verifier: &Verifier, problems: &mut Vec<Problem>) {
     let Some(issuer) = issuer else { return };
     let now = SystemTime::now();
-    let signed = issuer
-        .issue("self-test", Scopes::default(), now, None)
-        .map_err(|error| error.to_string());
-    let verified = signed.and_then(|signed| {
-        verifier
-            .verify(&signed.token, now)
-            .map_err(|error| error.to_string())
-    });
+    let signed = issuer.issue("self-test", Scopes::default(), now, None).map_err(|error| error.to_string());
+    let verified =
+        signed.and_then(|signed| verifier.verify(&signed.token, now).map_err(|error| error.to_string()));
     if let Err(error) = verified {
         let message = format!("a token signed with the gateway's own key is not believed: {error}");
         problems.push(Problem::at("auth", message));

@@ -48,12 +48,7 @@ impl VerificationKey {
         // Times are judged against a clock that tests can move.
         validation.validate_exp = false;
         validation.validate_nbf = false;
-        Self {
-            kid: kid.map(str::to_owned),
-            algorithm,
-            key,
-            validation,
-        }
+        Self { kid: kid.map(str::to_owned), algorithm, key, validation }
     }
 
     /// Checks the signature, issuer and audience.
@@ -70,10 +65,7 @@ impl VerificationKey {
 
 impl Verifier {
     pub(super) fn new(keys: Vec<VerificationKey>, settings: &AuthSettings) -> Self {
-        Self {
-            keys,
-            policy: ClaimsPolicy::new(settings),
-        }
+        Self { keys, policy: ClaimsPolicy::new(settings) }
     }
 
     /// Who calls with this token at this time.
@@ -110,11 +102,7 @@ fn translate(error: &Error) -> TokenError {
         ErrorKind::MissingRequiredClaim(_) => TokenError::Claim("exp, aud, iss or sub"),
         ErrorKind::InvalidAlgorithm | ErrorKind::InvalidAlgorithmName => TokenError::UnknownKey,
         other => TokenError::Malformed(
-            format!("{other:?}")
-                .split(['(', ' '])
-                .next()
-                .unwrap_or_default()
-                .to_owned(),
+            format!("{other:?}").split(['(', ' ']).next().unwrap_or_default().to_owned(),
         ),
     }
 }

@@ -20,14 +20,8 @@ const WELL_KNOWN: &[&str] = &[
 ];
 
 /// Words that stand in secrets nobody chose.
-const PLACEHOLDERS: &[&str] = &[
-    "changeme",
-    "change-me",
-    "change_me",
-    "changethis",
-    "change-this",
-    "change_this",
-];
+const PLACEHOLDERS: &[&str] =
+    &["changeme", "change-me", "change_me", "changethis", "change-this", "change_this"];
 
 /// Why a secret must not sign tokens, if so.
 pub(super) fn weakness(secret: &str) -> Option<String> {
@@ -43,9 +37,7 @@ pub(super) fn weakness(secret: &str) -> Option<String> {
     } else if WELL_KNOWN.contains(&lower.as_str()) || PLACEHOLDERS.iter().any(|word| lower.contains(word)) {
         Some("is well known, anyone could sign with it: openssl rand -hex 32".to_owned())
     } else if different < MIN_DIFFERENT_BYTES {
-        Some(format!(
-            "has only {different} different bytes and can be guessed: openssl rand -hex 32"
-        ))
+        Some(format!("has only {different} different bytes and can be guessed: openssl rand -hex 32"))
     } else {
         None
     }

@@ -18,16 +18,9 @@ pub(super) fn check(files: &[PathBuf]) -> Result<(), Failure> {
     if !loaded.warnings.is_empty() {
         output::warnings(&loaded.warnings.join("\n"));
     }
-    output::print(&format!(
-        "# settings\n\n{}\n# models\n\n",
-        toml::to_string(&loaded.settings)?
-    ))?;
+    output::print(&format!("# settings\n\n{}\n# models\n\n", toml::to_string(&loaded.settings)?))?;
     let problems = check_models(&loaded.settings, &environment)?;
-    if problems.is_empty() {
-        Ok(())
-    } else {
-        Err(problems.join("\n").into())
-    }
+    if problems.is_empty() { Ok(()) } else { Err(problems.join("\n").into()) }
 }
 
 /// Prints what would serve; answers what would not.
@@ -38,16 +31,12 @@ fn check_models(settings: &Settings, environment: &Environment) -> Result<Vec<St
     let found = Source::new(settings.models.repository.clone())
         .look()
         .map_err(|error| format!("models.repository: {repository} cannot be read: {error}"))?;
-    let mut problems: Vec<String> = found
-        .ignored
-        .into_iter()
-        .map(|ignored| format!("{repository}/{ignored}"))
-        .collect();
+    let mut problems: Vec<String> =
+        found.ignored.into_iter().map(|ignored| format!("{repository}/{ignored}")).collect();
     let mut candidates = found.candidates;
     if candidates.is_empty() {
-        problems.push(format!(
-            "models.repository: {repository} holds no model (NAME/1/model.onnx or NAME.onnx)"
-        ));
+        problems
+            .push(format!("models.repository: {repository} holds no model (NAME/1/model.onnx or NAME.onnx)"));
     }
     candidates.sort_by(|left, right| (&left.model, right.version).cmp(&(&right.model, left.version)));
     let mut served: Option<ModelName> = None;
@@ -79,18 +68,10 @@ fn prove(
 
 fn describe(servable: &Servable, serves: bool) -> String {
     let mut text = String::new();
-    let role = if serves {
-        "serves"
-    } else {
-        "is good, but a newer version serves"
-    };
+    let role = if serves { "serves" } else { "is good, but a newer version serves" };
     let digest = servable.digest().short();
     // Writing to a string cannot fail.
-    let _ = writeln!(
-        text,
-        "{} version {} ({digest}) {role}",
-        servable.name, servable.version
-    );
+    let _ = writeln!(text, "{} version {} ({digest}) {role}", servable.name, servable.version);
     for input in &servable.signature.inputs {
         let _ = writeln!(text, "  input   {input}");
     }
@@ -106,10 +87,6 @@ fn describe(servable: &Servable, serves: bool) -> String {
     if !servable.contract.classes.is_empty() {
         let _ = writeln!(text, "  classes {}", servable.contract.classes.join(", "));
     }
-    let _ = writeln!(
-        text,
-        "  golden  {} cases answered as they must",
-        servable.contract.golden.len()
-    );
+    let _ = writeln!(text, "  golden  {} cases answered as they must", servable.contract.golden.len());
     text
 }

@@ -20,9 +20,8 @@ pub(super) fn hash_secret() -> Result<(), Failure> {
         io::stdin().take(MAX_BYTES + 1).read_to_string(&mut text)?;
         text
     };
-    let secret = secret
-        .strip_suffix('\n')
-        .map_or(secret.as_str(), |line| line.strip_suffix('\r').unwrap_or(line));
+    let secret =
+        secret.strip_suffix('\n').map_or(secret.as_str(), |line| line.strip_suffix('\r').unwrap_or(line));
     if secret.is_empty() {
         return Err("no secret was given: type it, or send it to standard input".into());
     }

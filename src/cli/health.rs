@@ -24,9 +24,7 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 pub(super) fn health(files: &[PathBuf]) -> Result<(), Failure> {
     let loaded = prepare::settings(files, &Environment::of_process())?;
     let address = reachable(loaded.settings.server.listen);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let status = runtime
         .block_on(async { time::timeout(TIMEOUT, ask(address)).await })
         .map_err(|_| format!("{address} did not answer within {} s", TIMEOUT.as_secs()))?
@@ -50,9 +48,8 @@ fn reachable(listen: SocketAddr) -> SocketAddr {
 async fn ask(address: SocketAddr) -> Result<StatusCode, Failure> {
     let stream = TcpStream::connect(address).await?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    let request = Request::get("/health/ready")
-        .header(header::HOST, address.to_string())
-        .body(Body::empty())?;
+    let request =
+        Request::get("/health/ready").header(header::HOST, address.to_string()).body(Body::empty())?;
     let asked = async move { sender.send_request(request).await };
     let (answer, _connection) = tokio::join!(asked, connection);
     Ok(answer?.status())

@@ -25,16 +25,8 @@ pub(super) fn serve(files: &[PathBuf]) -> Result<(), Failure> {
     warn_of_danger(&loaded.settings, loaded.development);
     let runtime = Runtime::load(&loaded.settings.runtime, &environment)?;
     let delay = Duration::from_millis(loaded.settings.server.shutdown_delay_ms);
-    let parts = Parts {
-        settings: loaded.settings,
-        authentication,
-        runtime,
-        clock: Clock::system(),
-    };
-    tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()?
-        .block_on(run(parts, delay))
+    let parts = Parts { settings: loaded.settings, authentication, runtime, clock: Clock::system() };
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(run(parts, delay))
 }
 
 async fn run(parts: Parts, delay: Duration) -> Result<(), Failure> {

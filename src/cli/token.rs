@@ -32,10 +32,7 @@ pub(super) fn token(files: &[PathBuf], arguments: &TokenArguments) -> Result<(),
     )?;
     let scopes = Scopes::parse(arguments.scope.split_whitespace())?;
     let longest = loaded.settings.auth.max_token_lifetime_seconds;
-    if arguments
-        .lifetime_seconds
-        .is_some_and(|seconds| seconds == 0 || seconds > longest)
-    {
+    if arguments.lifetime_seconds.is_some_and(|seconds| seconds == 0 || seconds > longest) {
         return Err(format!(
             "--lifetime-seconds must be from 1 to {longest} (auth.max_token_lifetime_seconds)"
         )

@@ -31,18 +31,12 @@ impl Environment {
         let as_text = |(name, value): (OsString, OsString)| {
             Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))
         };
-        let settings = env::vars_os()
-            .filter_map(as_text)
-            .filter(|(name, _)| name.starts_with(PREFIX))
-            .collect();
-        let binary = env::current_exe()
-            .and_then(std::fs::canonicalize)
-            .unwrap_or_default();
+        let settings =
+            env::vars_os().filter_map(as_text).filter(|(name, _)| name.starts_with(PREFIX)).collect();
+        let binary = env::current_exe().and_then(std::fs::canonicalize).unwrap_or_default();
         Self {
             settings,
-            library_path: env::var_os(LIBRARY_PATH)
-                .filter(|value| !value.is_empty())
-                .map(PathBuf::from),
+            library_path: env::var_os(LIBRARY_PATH).filter(|value| !value.is_empty()).map(PathBuf::from),
             working_directory: env::current_dir().unwrap_or_default(),
             binary_directories: binary.ancestors().skip(1).map(PathBuf::from).collect(),
         }

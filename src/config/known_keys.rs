@@ -43,10 +43,7 @@ pub(super) struct KnownKeys {
 
 impl KnownKeys {
     pub(super) fn new() -> Self {
-        let mut keys = Self {
-            settings: Vec::new(),
-            tables: Vec::new(),
-        };
+        let mut keys = Self { settings: Vec::new(), tables: Vec::new() };
         keys.add("", &to_value(&Settings::default()));
         keys.add("auth.keys.*", &to_value(&KeySettings::default()));
         keys.add("auth.clients.*", &to_value(&ClientSettings::default()));
@@ -79,9 +76,7 @@ impl KnownKeys {
         {
             return Kind::FileOf(last(setting).to_owned());
         }
-        Kind::Unknown {
-            nearest: self.nearest(path),
-        }
+        Kind::Unknown { nearest: self.nearest(path) }
     }
 
     /// The key that is the fewest edits away, if it is near enough to have been meant.
@@ -98,9 +93,10 @@ impl KnownKeys {
     }
 }
 
-/// How many edits two keys are apart; one that was only left unfinished is the nearest of all.
+/// How many edits two keys are apart; of keys in one section, one that begins as the other is the nearest of all.
 fn distance(candidate: &str, path: &str) -> usize {
-    if candidate.starts_with(path) {
+    let same_depth = candidate.matches('.').count() == path.matches('.').count();
+    if same_depth && (candidate.starts_with(path) || path.starts_with(candidate)) {
         1
     } else {
         strsim::damerau_levenshtein(candidate, path)
@@ -112,11 +108,7 @@ fn to_value<T: serde::Serialize>(settings: &T) -> Value {
 }
 
 fn join(path: &str, name: &str) -> String {
-    if path.is_empty() {
-        name.to_owned()
-    } else {
-        format!("{path}.{name}")
-    }
+    if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
 }
 
 fn last(path: &str) -> &str {
@@ -143,12 +135,7 @@ fn name_as_in(candidate: &str, path: &str) -> String {
         (ANY, None) => "NAME".to_owned(),
         _ => segment.to_owned(),
     };
-    candidate
-        .split('.')
-        .enumerate()
-        .map(segment)
-        .collect::<Vec<_>>()
-        .join(".")
+    candidate.split('.').enumerate().map(segment).collect::<Vec<_>>().join(".")
 }
 
 #[cfg(test)]
@@ -166,41 +153,22 @@ mod tests {
     fn knows_every_kind_of_key() {
         let keys = KnownKeys::new();
         assert_eq!(keys.kind("server.listen"), Kind::Setting);
-        assert_eq!(
-            keys.kind("models.default"),
-            Kind::Setting,
-            "settings without a value are known too"
-        );
+        assert_eq!(keys.kind("models.default"), Kind::Setting, "settings without a value are known too");
         assert_eq!(keys.kind("rate_limit.per_address"), Kind::Table);
         assert_eq!(keys.kind("auth.clients"), Kind::Table);
         assert_eq!(keys.kind("auth.clients.demo"), Kind::Table);
         assert_eq!(keys.kind("auth.keys.k1.algorithm"), Kind::Setting);
-        assert_eq!(
-            keys.kind("auth.signing_secret_file"),
-            Kind::FileOf("signing_secret".to_owned())
-        );
+        assert_eq!(keys.kind("auth.signing_secret_file"), Kind::FileOf("signing_secret".to_owned()));
         assert_eq!(keys.kind("auth.keys.k1.jwk_file"), Kind::FileOf("jwk".to_owned()));
     }
 
     #[test]
     fn suggests_the_key_that_was_meant() {
         assert_eq!(nearest("server.lisen").as_deref(), Some("server.listen"));
-        assert_eq!(
-            nearest("rate_limits.enabled").as_deref(),
-            Some("rate_limit.enabled")
-        );
-        assert_eq!(
-            nearest("auth.clients.demo.secret").as_deref(),
-            Some("auth.clients.demo.secret_hash")
-        );
-        assert_eq!(
-            nearest("auth.signing_secrets").as_deref(),
-            Some("auth.signing_secret")
-        );
+        assert_eq!(nearest("rate_limits.enabled").as_deref(), Some("rate_limit.enabled"));
+        assert_eq!(nearest("auth.clients.demo.secret").as_deref(), Some("auth.clients.demo.secret_hash"));
+        assert_eq!(nearest("auth.signing_secrets").as_deref(), Some("auth.signing_secret"));
         assert_eq!(nearest("completely.different.thing"), None);
-        assert!(
-            nearest("server.listen_file").is_some(),
-            "only secrets come from files"
-        );
+        assert!(nearest("server.listen_file").is_some(), "only secrets come from files");
     }
 }

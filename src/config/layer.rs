@@ -45,11 +45,7 @@ pub(super) fn from_file(path: &Path, keys: &KnownKeys, findings: &mut Findings) 
     let text = match fs::read_to_string(path) {
         Ok(text) => text,
         Err(error) => {
-            findings.problems.push(Problem::in_origin(
-                &origin,
-                "",
-                format!("cannot be read: {error}"),
-            ));
+            findings.problems.push(Problem::in_origin(&origin, "", format!("cannot be read: {error}")));
             return None;
         }
     };
@@ -57,25 +53,14 @@ pub(super) fn from_file(path: &Path, keys: &KnownKeys, findings: &mut Findings) 
         Ok(table) => table,
         Err(error) => {
             // Only the position: the line itself may hold a secret.
-            let line = error
-                .span()
-                .map_or(0, |span| text[..span.start].matches('\n').count() + 1);
+            let line = error.span().map_or(0, |span| text[..span.start].matches('\n').count() + 1);
             let message = format!("line {line}: {}", error.message());
             findings.problems.push(Problem::in_origin(&origin, "", message));
             return None;
         }
     };
     let base = path.parent().map(Path::to_path_buf).unwrap_or_default();
-    let values = from_table(
-        table,
-        &mut Reader {
-            origin: &origin,
-            base,
-            keys,
-            findings,
-        },
-        "",
-    );
+    let values = from_table(table, &mut Reader { origin: &origin, base, keys, findings }, "");
     Some(Layer { values })
 }
 
@@ -89,9 +74,7 @@ pub(super) fn from_environment(
     let mut layers = Vec::new();
     for (name, value) in variables {
         let path = name[PREFIX.len()..].to_lowercase().replace("__", ".");
-        let twice = variables
-            .iter()
-            .any(|(other, _)| *other == format!("{name}_FILE"));
+        let twice = variables.iter().any(|(other, _)| *other == format!("{name}_FILE"));
         if twice && matches!(keys.kind(&format!("{path}_file")), Kind::FileOf(_)) {
             let message = format!("{name} and {name}_FILE are both set; unset one");
             findings.problems.push(Problem::in_origin(
@@ -109,15 +92,8 @@ pub(super) fn from_environment(
         let toml::Value::Table(table) = nested else {
             continue;
         };
-        let mut reader = Reader {
-            origin: &origin,
-            base: working_directory.to_path_buf(),
-            keys,
-            findings,
-        };
-        layers.push(Layer {
-            values: from_table(table, &mut reader, ""),
-        });
+        let mut reader = Reader { origin: &origin, base: working_directory.to_path_buf(), keys, findings };
+        layers.push(Layer { values: from_table(table, &mut reader, "") });
     }
     layers
 }
@@ -131,9 +107,7 @@ struct Reader<'r> {
 
 impl Reader<'_> {
     fn problem(&mut self, key: &str, message: String) {
-        self.findings
-            .problems
-            .push(Problem::in_origin(self.origin, key, message));
+        self.findings.problems.push(Problem::in_origin(self.origin, key, message));
     }
 }
 
@@ -141,11 +115,7 @@ fn from_table(table: toml::Table, reader: &mut Reader<'_>, path: &str) -> Map<St
     let mut values = Map::new();
     let names: Vec<String> = table.keys().cloned().collect();
     for (name, value) in table {
-        let key = if path.is_empty() {
-            name.clone()
-        } else {
-            format!("{path}.{name}")
-        };
+        let key = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
         match (reader.keys.kind(&key), value) {
             (Kind::Table, toml::Value::Table(inner)) => {
                 let inner = from_table(inner, reader, &key);
@@ -168,9 +138,7 @@ fn from_table(table: toml::Table, reader: &mut Reader<'_>, path: &str) -> Map<St
             }
             (Kind::FileOf(_), _) => reader.problem(&key, "must be the path of a file".to_owned()),
             (Kind::Unknown { nearest }, _) => {
-                let hint = nearest
-                    .map(|nearest| format!("; did you mean `{nearest}`?"))
-                    .unwrap_or_default();
+                let hint = nearest.map(|nearest| format!("; did you mean `{nearest}`?")).unwrap_or_default();
                 reader.problem(&key, format!("there is no such setting{hint}"));
             }
         }
@@ -198,14 +166,8 @@ fn plain(value: toml::Value, origin: &str) -> Option<ValueKind> {
 fn read_secret(path: &Path, key: &str, reader: &mut Reader<'_>) -> Option<String> {
     let shown = path.display();
     let metadata = fs::metadata(path);
-    if metadata
-        .as_ref()
-        .is_ok_and(|metadata| metadata.len() > MAX_SECRET_BYTES)
-    {
-        reader.problem(
-            key,
-            format!("{shown} is larger than {MAX_SECRET_BYTES} bytes: no secret is"),
-        );
+    if metadata.as_ref().is_ok_and(|metadata| metadata.len() > MAX_SECRET_BYTES) {
+        reader.problem(key, format!("{shown} is larger than {MAX_SECRET_BYTES} bytes: no secret is"));
         return None;
     }
     match fs::read_to_string(path) {
@@ -221,10 +183,8 @@ fn read_secret(path: &Path, key: &str, reader: &mut Reader<'_>) -> Option<String
                     reader.findings.warnings.push(warning);
                 }
             }
-            let text = text
-                .strip_suffix('\n')
-                .map(|text| text.strip_suffix('\r').unwrap_or(text))
-                .unwrap_or(&text);
+            let text =
+                text.strip_suffix('\n').map_or(text.as_str(), |line| line.strip_suffix('\r').unwrap_or(line));
             Some(text.to_owned())
         }
         Err(error) => {

@@ -37,12 +37,7 @@ impl Loaded {
     /// Names the file or variable that each problem's setting comes from.
     #[must_use]
     pub fn with_origins(&self, problems: Vec<Problem>) -> Problems {
-        Problems(
-            problems
-                .into_iter()
-                .map(|problem| with_origin(problem, &self.merged))
-                .collect(),
-        )
+        Problems(problems.into_iter().map(|problem| with_origin(problem, &self.merged)).collect())
     }
 }
 
@@ -63,29 +58,16 @@ pub fn load(files: &[PathBuf], environment: &Environment) -> Result<Loaded, Prob
         .filter_map(|file| layer::from_file(file, &keys, &mut findings))
         .collect();
     let directory = &environment.working_directory;
-    layers.extend(layer::from_environment(
-        &environment.settings,
-        directory,
-        &keys,
-        &mut findings,
-    ));
+    layers.extend(layer::from_environment(&environment.settings, directory, &keys, &mut findings));
 
-    let Findings {
-        mut problems,
-        warnings,
-    } = findings;
+    let Findings { mut problems, warnings } = findings;
     match merge(layers) {
         Ok(merged) => {
             let settings = deserialize(&merged, &mut problems);
             match settings {
                 Some(settings) if problems.is_empty() => {
                     let development = files.iter().any(|file| is_development(file));
-                    return Ok(Loaded {
-                        settings,
-                        warnings,
-                        development,
-                        merged,
-                    });
+                    return Ok(Loaded { settings, warnings, development, merged });
                 }
                 _ => {}
             }
@@ -103,9 +85,7 @@ fn merge(layers: Vec<layer::Layer>) -> Result<Config, ConfigError> {
     let defaults = Config::try_from(&Settings::default())?;
     layers
         .into_iter()
-        .fold(Config::builder().add_source(defaults), |builder, layer| {
-            builder.add_source(layer)
-        })
+        .fold(Config::builder().add_source(defaults), |builder, layer| builder.add_source(layer))
         .build()
 }
 
@@ -127,12 +107,8 @@ fn deserialize(merged: &Config, problems: &mut Vec<Problem>) -> Option<Settings>
                 let key = problem.key.clone();
                 problems.push(with_origin(problem, merged));
                 let default = defaults.get::<config::Value>(&key).ok()?;
-                attempt = Config::builder()
-                    .add_source(attempt)
-                    .set_override(&key, default)
-                    .ok()?
-                    .build()
-                    .ok()?;
+                attempt =
+                    Config::builder().add_source(attempt).set_override(&key, default).ok()?.build().ok()?;
             }
         }
     }
@@ -162,26 +138,13 @@ fn origin_of(key: &str, merged: &Config) -> Option<String> {
 
 fn problem_of(error: ConfigError) -> Problem {
     match error {
-        ConfigError::Type {
-            origin,
-            unexpected,
-            expected,
-            key,
-        } => {
+        ConfigError::Type { origin, unexpected, expected, key } => {
             let message = format!("expected {expected}, got {unexpected}");
-            Problem {
-                origin,
-                key: key.unwrap_or_default(),
-                message,
-            }
+            Problem { origin, key: key.unwrap_or_default(), message }
         }
         ConfigError::At { error, origin, key } => {
             let inner = problem_of(*error);
-            Problem {
-                origin: origin.or(inner.origin),
-                key: key.unwrap_or(inner.key),
-                message: inner.message,
-            }
+            Problem { origin: origin.or(inner.origin), key: key.unwrap_or(inner.key), message: inner.message }
         }
         ConfigError::NotFound(key) => Problem::at(key, "is missing"),
         other => Problem::at("", other.to_string()),
@@ -192,11 +155,7 @@ fn problem_of(error: ConfigError) -> Problem {
 fn flatten(path: &str, errors: &ValidationErrors) -> Vec<Problem> {
     let mut problems = Vec::new();
     for (name, kind) in errors.errors() {
-        let key = if path.is_empty() {
-            name.to_string()
-        } else {
-            format!("{path}.{name}")
-        };
+        let key = if path.is_empty() { name.to_string() } else { format!("{path}.{name}") };
         match kind {
             ValidationErrorsKind::Struct(inner) => problems.extend(flatten(&key, inner)),
             ValidationErrorsKind::List(items) => {

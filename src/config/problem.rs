@@ -17,21 +17,13 @@ impl Problem {
     /// A problem with a setting whose origin is looked up later, or that is missing everywhere.
     #[must_use]
     pub fn at(key: impl Into<String>, message: impl Into<String>) -> Self {
-        Self {
-            origin: None,
-            key: key.into(),
-            message: message.into(),
-        }
+        Self { origin: None, key: key.into(), message: message.into() }
     }
 
     /// A problem with something that this file or variable says.
     #[must_use]
     pub fn in_origin(origin: &str, key: impl Into<String>, message: impl Into<String>) -> Self {
-        Self {
-            origin: Some(origin.to_owned()),
-            key: key.into(),
-            message: message.into(),
-        }
+        Self { origin: Some(origin.to_owned()), key: key.into(), message: message.into() }
     }
 }
 

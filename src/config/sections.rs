@@ -48,9 +48,7 @@ pub struct AdminSettings {
 
 impl Default for AdminSettings {
     fn default() -> Self {
-        Self {
-            listen: SocketAddr::from(([127, 0, 0, 1], 8002)),
-        }
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8002)) }
     }
 }
 
@@ -71,14 +69,8 @@ impl Default for RateLimitSettings {
     fn default() -> Self {
         Self {
             enabled: true,
-            per_address: QuotaSettings {
-                requests: 60,
-                period_seconds: 60,
-            },
-            per_caller: QuotaSettings {
-                requests: 600,
-                period_seconds: 60,
-            },
+            per_address: QuotaSettings { requests: 60, period_seconds: 60 },
+            per_caller: QuotaSettings { requests: 600, period_seconds: 60 },
         }
     }
 }
@@ -110,12 +102,7 @@ pub struct ModelsSettings {
 
 impl Default for ModelsSettings {
     fn default() -> Self {
-        Self {
-            repository: "models".into(),
-            default: None,
-            poll_interval_ms: 1000,
-            snapshot_directory: None,
-        }
+        Self { repository: "models".into(), default: None, poll_interval_ms: 1000, snapshot_directory: None }
     }
 }
 
@@ -134,11 +121,7 @@ pub struct RuntimeSettings {
 
 impl Default for RuntimeSettings {
     fn default() -> Self {
-        Self {
-            library: None,
-            instances: 0,
-            queue_capacity: 1024,
-        }
+        Self { library: None, instances: 0, queue_capacity: 1024 }
     }
 }
 
@@ -154,10 +137,7 @@ pub struct LogSettings {
 
 impl Default for LogSettings {
     fn default() -> Self {
-        Self {
-            level: "info".to_owned(),
-            format: LogFormat::Text,
-        }
+        Self { level: "info".to_owned(), format: LogFormat::Text }
     }
 }
 
@@ -181,11 +161,8 @@ fn comma_list<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<S
     }
     Ok(match Form::deserialize(deserializer)? {
         Form::List(items) => items,
-        Form::Text(text) => text
-            .split(',')
-            .map(str::trim)
-            .filter(|item| !item.is_empty())
-            .map(str::to_owned)
-            .collect(),
+        Form::Text(text) => {
+            text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect()
+        }
     })
 }

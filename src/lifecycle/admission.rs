@@ -38,34 +38,17 @@ pub fn admit(
     if let Some(replaced) = replaced {
         let changes = signature.breaking_changes(&replaced.signature);
         if !changes.is_empty() {
-            let detail = format!(
-                "callers of the version in service would break: {}",
-                changes.join("; ")
-            );
+            let detail = format!("callers of the version in service would break: {}", changes.join("; "));
             return Err(Refusal::new(Reason::IncompatibleSignature, detail));
         }
     }
     prove(&mut instance, &contract, &layout)?;
 
-    let size = if settings.instances == 0 {
-        Runtime::cpus()
-    } else {
-        settings.instances
-    };
+    let size = if settings.instances == 0 { Runtime::cpus() } else { settings.instances };
     let more = (1..size).map(|_| Instance::load(runtime, snapshot.file()));
-    let instances = std::iter::once(Ok(instance))
-        .chain(more)
-        .collect::<Result<Vec<_>, _>>()?;
+    let instances = std::iter::once(Ok(instance)).chain(more).collect::<Result<Vec<_>, _>>()?;
     let pool = Arc::new(InstancePool::new(instances, settings.queue_capacity));
-    Ok(Servable {
-        name,
-        version,
-        signature,
-        contract,
-        layout,
-        pool,
-        snapshot,
-    })
+    Ok(Servable { name, version, signature, contract, layout, pool, snapshot })
 }
 
 /// Runs the golden cases, or one made-up row if there are none.
@@ -73,27 +56,17 @@ fn prove(instance: &mut Instance, contract: &Contract, layout: &Layout) -> Resul
     if contract.golden.is_empty() {
         let row = [made_up_row(contract, layout)];
         let tensor = rows_to_tensor(&row, layout, contract).map_err(|violations| {
-            let detail = violations
-                .first()
-                .map(|violation| violation.message.clone())
-                .unwrap_or_default();
+            let detail = violations.first().map(|violation| violation.message.clone()).unwrap_or_default();
             Refusal::new(Reason::InvalidContract, detail)
         })?;
         run_finite(instance, &[(&layout.input, &tensor)])?;
     }
     for (index, case) in contract.golden.iter().enumerate() {
-        let inputs: Vec<(&str, &Tensor)> = case
-            .inputs
-            .iter()
-            .map(|(name, tensor)| (name.as_str(), tensor))
-            .collect();
+        let inputs: Vec<(&str, &Tensor)> =
+            case.inputs.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
         let outputs = run_finite(instance, &inputs)?;
         for (name, expected) in &case.outputs {
-            let position = instance
-                .signature()
-                .outputs
-                .iter()
-                .position(|spec| spec.name == *name);
+            let position = instance.signature().outputs.iter().position(|spec| spec.name == *name);
             let given = position.and_then(|position| outputs.get(position));
             if let Some(difference) = given.and_then(|given| difference(given, expected, contract.tolerance))
             {
@@ -122,12 +95,8 @@ fn run_finite(instance: &mut Instance, inputs: &[(&str, &Tensor)]) -> Result<Vec
 /// rightly not be defined for.
 fn made_up_row(contract: &Contract, layout: &Layout) -> Row {
     let number = |feature: Option<&Feature>| {
-        let minimum = feature
-            .and_then(|feature| feature.minimum)
-            .unwrap_or(f64::NEG_INFINITY);
-        let maximum = feature
-            .and_then(|feature| feature.maximum)
-            .unwrap_or(f64::INFINITY);
+        let minimum = feature.and_then(|feature| feature.minimum).unwrap_or(f64::NEG_INFINITY);
+        let maximum = feature.and_then(|feature| feature.maximum).unwrap_or(f64::INFINITY);
         1.0_f64.max(minimum).min(maximum)
     };
     let cell = |column| match layout.element_type {
@@ -146,11 +115,7 @@ fn made_up_row(contract: &Contract, layout: &Layout) -> Row {
 /// How an output differs from what it must be, if it does.
 fn difference(given: &Tensor, expected: &Tensor, tolerance: f64) -> Option<String> {
     if given.shape() != expected.shape() {
-        return Some(format!(
-            "the shape is {:?}, not {:?}",
-            given.shape(),
-            expected.shape()
-        ));
+        return Some(format!("the shape is {:?}, not {:?}", given.shape(), expected.shape()));
     }
     let off = |position: usize, given: f64, expected: f64| {
         let differs = (given - expected).abs() > tolerance;
@@ -165,11 +130,9 @@ fn difference(given: &Tensor, expected: &Tensor, tolerance: f64) -> Option<Strin
         (given, expected) if given.element_type() == expected.element_type() => {
             Some(format!("it is {given:?}, not {expected:?}"))
         }
-        (given, expected) => Some(format!(
-            "it holds {}, not {}",
-            given.element_type(),
-            expected.element_type()
-        )),
+        (given, expected) => {
+            Some(format!("it holds {}, not {}", given.element_type(), expected.element_type()))
+        }
     }
 }
 
@@ -189,19 +152,8 @@ mod tests {
         assert_eq!(message, "element 1 is 0.75, not 0.5 (tolerance 0.001)");
         let labels = |label| Tensor::new(vec![1], TensorData::I64(vec![label])).unwrap();
         assert_eq!(difference(&labels(1), &labels(1), 1.0), None);
-        assert_eq!(
-            difference(&labels(1), &labels(2), 1.0).unwrap(),
-            "it is I64([1]), not I64([2])"
-        );
-        assert!(
-            difference(&floats(&[1.0]), &labels(1), 1.0)
-                .unwrap()
-                .contains("FP32, not INT64")
-        );
-        assert!(
-            difference(&floats(&[1.0]), &floats(&[1.0, 2.0]), 1.0)
-                .unwrap()
-                .contains("shape")
-        );
+        assert_eq!(difference(&labels(1), &labels(2), 1.0).unwrap(), "it is I64([1]), not I64([2])");
+        assert!(difference(&floats(&[1.0]), &labels(1), 1.0).unwrap().contains("FP32, not INT64"));
+        assert!(difference(&floats(&[1.0]), &floats(&[1.0, 2.0]), 1.0).unwrap().contains("shape"));
     }
 }

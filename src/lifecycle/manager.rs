@@ -71,12 +71,7 @@ impl Aspired {
 
 impl Manager {
     pub(super) fn new(parts: Parts) -> Self {
-        Self {
-            parts,
-            models: HashMap::new(),
-            retired: Vec::new(),
-            complaints: HashSet::new(),
-        }
+        Self { parts, models: HashMap::new(), retired: Vec::new(), complaints: HashSet::new() }
     }
 
     /// Looks at the repository again and again until `stopped` is closed.
@@ -86,11 +81,7 @@ impl Manager {
             if !unsettled {
                 first_pass_done.send_replace(true);
             }
-            let pause = if unsettled {
-                self.settle_time()
-            } else {
-                self.parts.poll_interval
-            };
+            let pause = if unsettled { self.settle_time() } else { self.parts.poll_interval };
             match stopped.recv_timeout(pause) {
                 Err(mpsc::RecvTimeoutError::Timeout) => {}
                 Ok(()) | Err(mpsc::RecvTimeoutError::Disconnected) => return,
@@ -128,14 +119,10 @@ impl Manager {
             }
             let model = self.models.get(&name);
             unsettled |= model.is_some_and(|model| {
-                model
-                    .aspired
-                    .values()
-                    .any(|aspired| self.standing(aspired) == Standing::Unsettled)
+                model.aspired.values().any(|aspired| self.standing(aspired) == Standing::Unsettled)
             });
         }
-        self.models
-            .retain(|_, model| !(model.aspired.is_empty() && model.loaded.is_empty()));
+        self.models.retain(|_, model| !(model.aspired.is_empty() && model.loaded.is_empty()));
         self.publish();
         unsettled
     }
@@ -151,10 +138,7 @@ impl Manager {
     fn note(&mut self, candidates: Vec<Candidate>) {
         let mut found: HashMap<ModelName, BTreeMap<ModelVersion, Candidate>> = HashMap::new();
         for candidate in candidates {
-            found
-                .entry(candidate.model.clone())
-                .or_default()
-                .insert(candidate.version, candidate);
+            found.entry(candidate.model.clone()).or_default().insert(candidate.version, candidate);
         }
         for name in found.keys() {
             self.models.entry(name.clone()).or_default();
@@ -165,11 +149,7 @@ impl Manager {
                 // A file that could not be read may be readable now, though nothing about it changed.
                 let stands = |old: &Aspired| old.candidate == candidate && !old.was_unreadable();
                 let same = before.remove(&version).filter(stands);
-                let new = || Aspired {
-                    candidate,
-                    seen_since: Instant::now(),
-                    outcome: Outcome::Untried,
-                };
+                let new = || Aspired { candidate, seen_since: Instant::now(), outcome: Outcome::Untried };
                 model.aspired.insert(version, same.unwrap_or_else(new));
             }
             model.gone_since = match (model.aspired.is_empty(), model.gone_since) {
@@ -183,17 +163,11 @@ impl Manager {
     fn next_action(&self, name: &ModelName) -> Option<Action> {
         let model = self.models.get(name)?;
         // A tool that replaces a file by removing it first must not take the model out of service.
-        if model
-            .gone_since
-            .is_some_and(|since| since.elapsed() < self.settle_time())
-        {
+        if model.gone_since.is_some_and(|since| since.elapsed() < self.settle_time()) {
             return None;
         }
-        let aspired: Vec<_> = model
-            .aspired
-            .iter()
-            .map(|(version, aspired)| (*version, self.standing(aspired)))
-            .collect();
+        let aspired: Vec<_> =
+            model.aspired.iter().map(|(version, aspired)| (*version, self.standing(aspired))).collect();
         let loaded: Vec<_> = model.loaded.keys().copied().collect();
         next_action(&aspired, &loaded)
     }
@@ -210,11 +184,7 @@ impl Manager {
                     .age(SystemTime::now())
                     .is_some_and(|age| age >= settle_time);
                 let settled = old || aspired.seen_since.elapsed() >= settle_time;
-                if settled {
-                    Standing::Untried
-                } else {
-                    Standing::Unsettled
-                }
+                if settled { Standing::Untried } else { Standing::Unsettled }
             }
         }
     }
@@ -276,14 +246,9 @@ impl Manager {
     }
 
     fn refuse(&mut self, name: &ModelName, version: ModelVersion, digest: Option<Digest>, refusal: Refusal) {
-        self.parts
-            .metrics
-            .model_refused(name.as_str(), refusal.reason.code());
+        self.parts.metrics.model_refused(name.as_str(), refusal.reason.code());
         if refusal.reason == Reason::Unreadable {
-            self.complain(format!(
-                "{name}/{version}: {}; it is tried again at each look",
-                refusal.detail
-            ));
+            self.complain(format!("{name}/{version}: {}; it is tried again at each look", refusal.detail));
         } else {
             tracing::warn!(
                 model.name = %name,
@@ -293,11 +258,7 @@ impl Manager {
                 "a version was refused: {}", refusal.detail
             );
         }
-        if let Some(aspired) = self
-            .models
-            .get_mut(name)
-            .and_then(|model| model.aspired.get_mut(&version))
-        {
+        if let Some(aspired) = self.models.get_mut(name).and_then(|model| model.aspired.get_mut(&version)) {
             aspired.outcome = Outcome::Refused(refusal);
         }
     }
@@ -357,9 +318,7 @@ impl Manager {
                 version: servable.version.to_string(),
                 digest: servable.digest().short(),
             };
-            self.parts
-                .metrics
-                .set_models(&ready.iter().map(info).collect::<Vec<_>>());
+            self.parts.metrics.set_models(&ready.iter().map(info).collect::<Vec<_>>());
             self.parts.status.store(Arc::new(status));
         }
     }

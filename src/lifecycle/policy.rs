@@ -60,33 +60,27 @@ mod tests {
     use Standing::{Loaded, Refused, Unsettled, Untried};
 
     fn next(aspired: &[(u64, Standing)], loaded: &[u64]) -> Option<Action> {
-        let aspired: Vec<_> = aspired
-            .iter()
-            .map(|(number, standing)| (ModelVersion::new(*number), *standing))
-            .collect();
+        let aspired: Vec<_> =
+            aspired.iter().map(|(number, standing)| (ModelVersion::new(*number), *standing)).collect();
         let loaded: Vec<_> = loaded.iter().copied().map(ModelVersion::new).collect();
         next_action(&aspired, &loaded)
     }
 
-    fn load(number: u64) -> Option<Action> {
-        Some(Action::Load(ModelVersion::new(number)))
+    fn load(number: u64) -> Action {
+        Action::Load(ModelVersion::new(number))
     }
 
-    fn unload(number: u64) -> Option<Action> {
-        Some(Action::Unload(ModelVersion::new(number)))
+    fn unload(number: u64) -> Action {
+        Action::Unload(ModelVersion::new(number))
     }
 
     #[test]
     fn the_newest_version_is_loaded_before_the_old_one_goes() {
-        assert_eq!(next(&[(1, Untried)], &[]), load(1));
+        assert_eq!(next(&[(1, Untried)], &[]), Some(load(1)));
         assert_eq!(next(&[(1, Loaded)], &[1]), None);
-        assert_eq!(next(&[(1, Loaded), (2, Untried)], &[1]), load(2));
-        assert_eq!(next(&[(1, Loaded), (2, Loaded)], &[1, 2]), unload(1));
-        assert_eq!(
-            next(&[(10, Untried), (9, Untried)], &[]),
-            load(10),
-            "by number, not by text"
-        );
+        assert_eq!(next(&[(1, Loaded), (2, Untried)], &[1]), Some(load(2)));
+        assert_eq!(next(&[(1, Loaded), (2, Loaded)], &[1, 2]), Some(unload(1)));
+        assert_eq!(next(&[(10, Untried), (9, Untried)], &[]), Some(load(10)), "by number, not by text");
     }
 
     #[test]
@@ -97,7 +91,7 @@ mod tests {
     #[test]
     fn a_version_that_is_refused_takes_nothing_out_of_service() {
         assert_eq!(next(&[(1, Loaded), (2, Refused)], &[1]), None);
-        assert_eq!(next(&[(1, Untried), (2, Refused)], &[]), load(1));
+        assert_eq!(next(&[(1, Untried), (2, Refused)], &[]), Some(load(1)));
         assert_eq!(next(&[(1, Refused)], &[1]), None, "overwritten by a broken file");
         assert_eq!(next(&[(2, Refused)], &[1]), None, "the only one left is broken");
     }
@@ -111,8 +105,8 @@ mod tests {
 
     #[test]
     fn a_version_that_was_removed_makes_way_for_the_one_before() {
-        assert_eq!(next(&[(1, Untried)], &[2]), load(1));
-        assert_eq!(next(&[(1, Loaded)], &[1, 2]), unload(2));
-        assert_eq!(next(&[], &[2]), unload(2));
+        assert_eq!(next(&[(1, Untried)], &[2]), Some(load(1)));
+        assert_eq!(next(&[(1, Loaded)], &[1, 2]), Some(unload(2)));
+        assert_eq!(next(&[], &[2]), Some(unload(2)));
     }
 }

@@ -26,9 +26,7 @@ impl ServingMap {
         let versions = models.get(model)?;
         match version {
             Some(version) => versions.get(&version).cloned(),
-            None => versions
-                .last_key_value()
-                .map(|(_, servable)| Arc::clone(servable)),
+            None => versions.last_key_value().map(|(_, servable)| Arc::clone(servable)),
         }
     }
 
@@ -65,10 +63,8 @@ impl ServingMap {
     #[must_use]
     pub fn all(&self) -> Vec<Arc<Servable>> {
         let models = self.models.load();
-        let mut all: Vec<Arc<Servable>> = models
-            .values()
-            .flat_map(|versions| versions.values().cloned())
-            .collect();
+        let mut all: Vec<Arc<Servable>> =
+            models.values().flat_map(|versions| versions.values().cloned()).collect();
         all.sort_by(|left, right| (&left.name, left.version).cmp(&(&right.name, right.version)));
         all
     }

@@ -29,10 +29,7 @@ pub struct SnapshotError {
 
 impl SnapshotError {
     pub(super) fn new(what: impl Into<String>, cause: &io::Error) -> Self {
-        Self {
-            what: what.into(),
-            cause: cause.to_string(),
-        }
+        Self { what: what.into(), cause: cause.to_string() }
     }
 }
 
@@ -66,9 +63,7 @@ impl Snapshots {
             );
             SnapshotError::new(what, &error)
         })?;
-        Ok(Self {
-            folder: Arc::new(folder),
-        })
+        Ok(Self { folder: Arc::new(folder) })
     }
 
     /// Copies a file as it is now.
@@ -80,10 +75,8 @@ impl Snapshots {
         let failed = |error: io::Error| SnapshotError::new("the model file cannot be copied", &error);
         let mut input = File::open(source).map_err(failed)?;
         // Two copies of the same bytes may live at a time, so the name has a random part.
-        let mut copy = tempfile::Builder::new()
-            .suffix(".onnx")
-            .tempfile_in(self.folder.path())
-            .map_err(failed)?;
+        let mut copy =
+            tempfile::Builder::new().suffix(".onnx").tempfile_in(self.folder.path()).map_err(failed)?;
         let mut hasher = Sha256::new();
         let mut block = vec![0; BLOCK_BYTES];
         loop {
@@ -94,15 +87,9 @@ impl Snapshots {
             hasher.update(&block[..read]);
             copy.write_all(&block[..read]).map_err(failed)?;
         }
-        let file = copy
-            .into_temp_path()
-            .keep()
-            .map_err(|error| failed(error.error))?;
-        let snapshot = Snapshot {
-            file,
-            digest: Digest::from_hasher(hasher),
-            _folder: Arc::clone(&self.folder),
-        };
+        let file = copy.into_temp_path().keep().map_err(|error| failed(error.error))?;
+        let snapshot =
+            Snapshot { file, digest: Digest::from_hasher(hasher), _folder: Arc::clone(&self.folder) };
         let mut permissions = fs::metadata(&snapshot.file).map_err(failed)?.permissions();
         permissions.set_readonly(true);
         fs::set_permissions(&snapshot.file, permissions).map_err(failed)?;
@@ -152,11 +139,7 @@ mod tests {
         assert!(copy.exists());
         drop(snapshot);
         assert!(!copy.exists());
-        assert_eq!(
-            fs::read_dir(folder.path()).unwrap().count(),
-            1,
-            "only the source is left"
-        );
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "only the source is left");
     }
 
     #[test]

@@ -76,9 +76,7 @@ impl Source {
                 self.look_at_folder(&name, &path, &mut found);
             } else if let Some(stem) = name.strip_suffix(".onnx") {
                 if self.repository.join(stem).is_dir() {
-                    found.ignored.push(format!(
-                        "{name}: the folder {stem} holds the versions of this model"
-                    ));
+                    found.ignored.push(format!("{name}: the folder {stem} holds the versions of this model"));
                 } else {
                     self.add(stem, ModelVersion::new(FLAT_VERSION), &path, &mut found);
                 }
@@ -107,12 +105,7 @@ impl Source {
         let shown = file.strip_prefix(&self.repository).unwrap_or(file).display();
         match (name.parse(), Fingerprint::of(file)) {
             (Ok(model), Ok(fingerprint)) => {
-                found.candidates.push(Candidate {
-                    model,
-                    version,
-                    file: file.to_path_buf(),
-                    fingerprint,
-                });
+                found.candidates.push(Candidate { model, version, file: file.to_path_buf(), fingerprint });
             }
             (Err(error), _) => found.ignored.push(format!("{shown}: {error}")),
             (_, Err(error)) => found.ignored.push(format!("{shown}: cannot be read: {error}")),
@@ -201,18 +194,9 @@ mod tests {
         let mut ignored = found.ignored;
         ignored.sort();
         assert_eq!(ignored.len(), 3, "{ignored:?}");
-        assert!(
-            ignored[0].starts_with("a b.onnx: a model name has"),
-            "{ignored:?}"
-        );
-        assert!(
-            ignored[1].starts_with("iris.onnx: the folder iris"),
-            "{ignored:?}"
-        );
-        assert!(
-            ignored[2].starts_with("iris/latest: a version is a whole number"),
-            "{ignored:?}"
-        );
+        assert!(ignored[0].starts_with("a b.onnx: a model name has"), "{ignored:?}");
+        assert!(ignored[1].starts_with("iris.onnx: the folder iris"), "{ignored:?}");
+        assert!(ignored[2].starts_with("iris/latest: a version is a whole number"), "{ignored:?}");
     }
 
     #[test]

@@ -50,11 +50,7 @@ pub fn client_address<'h>(
 fn parse(text: &str) -> Option<IpAddr> {
     let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
     let address = bare.unwrap_or(text).parse::<IpAddr>().ok();
-    let with_port = || {
-        text.parse::<std::net::SocketAddr>()
-            .ok()
-            .map(|socket| socket.ip())
-    };
+    let with_port = || text.parse::<std::net::SocketAddr>().ok().map(|socket| socket.ip());
     address.or_else(with_port).map(|address| address.to_canonical())
 }
 
@@ -76,10 +72,7 @@ mod tests {
     #[test]
     fn a_trusted_proxy_is_believed_from_the_right() {
         assert_eq!(address("10.0.0.1", &["6.6.6.6, 198.51.100.9"]), "198.51.100.9");
-        assert_eq!(
-            address("10.0.0.1", &["6.6.6.6", "198.51.100.9, 10.0.0.2"]),
-            "198.51.100.9"
-        );
+        assert_eq!(address("10.0.0.1", &["6.6.6.6", "198.51.100.9, 10.0.0.2"]), "198.51.100.9");
         assert_eq!(address("10.0.0.1", &["198.51.100.9:4711"]), "198.51.100.9");
         assert_eq!(address("fd00::1", &["[2001:db8::1]"]), "2001:db8::1");
         assert_eq!(address("10.0.0.1", &[]), "10.0.0.1");

@@ -32,10 +32,7 @@ impl CallerQuota {
         let quota = Quota::with_period(replenish_interval(settings))
             .unwrap_or_else(|| Quota::per_second(burst(settings)))
             .allow_burst(burst(settings));
-        Self {
-            limiter: RateLimiter::keyed(quota),
-            clock: DefaultClock::default(),
-        }
+        Self { limiter: RateLimiter::keyed(quota), clock: DefaultClock::default() }
     }
 
     /// Charges one request.
@@ -45,9 +42,9 @@ impl CallerQuota {
     /// [`Exceeded`] when nothing is left; then nothing is charged.
     pub fn charge(&self, caller: &Caller) -> Result<(), Exceeded> {
         let key = (caller.issuer.clone(), caller.subject.clone());
-        self.limiter.check_key(&key).map_err(|refused| Exceeded {
-            wait: refused.wait_time_from(self.clock.now()),
-        })
+        self.limiter
+            .check_key(&key)
+            .map_err(|refused| Exceeded { wait: refused.wait_time_from(self.clock.now()) })
     }
 
     /// Forgets callers whose quota is full again.
@@ -63,31 +60,18 @@ mod tests {
     use crate::auth::Scopes;
 
     fn caller(subject: &str) -> Caller {
-        Caller {
-            issuer: "issuer".to_owned(),
-            subject: subject.to_owned(),
-            scopes: Scopes::default(),
-        }
+        Caller { issuer: "issuer".to_owned(), subject: subject.to_owned(), scopes: Scopes::default() }
     }
 
     #[test]
     fn each_caller_has_their_own_quota() {
-        let quota = CallerQuota::new(&QuotaSettings {
-            requests: 2,
-            period_seconds: 3600,
-        });
+        let quota = CallerQuota::new(&QuotaSettings { requests: 2, period_seconds: 3600 });
         assert_eq!(quota.charge(&caller("a")), Ok(()));
         assert_eq!(quota.charge(&caller("a")), Ok(()));
         let wait = quota.charge(&caller("a")).unwrap_err().wait;
-        assert!(
-            wait <= Duration::from_mins(30) && wait > Duration::from_mins(29),
-            "{wait:?}"
-        );
+        assert!(wait <= Duration::from_mins(30) && wait > Duration::from_mins(29), "{wait:?}");
         assert_eq!(quota.charge(&caller("b")), Ok(()));
         quota.release_idle();
-        assert!(
-            quota.charge(&caller("a")).is_err(),
-            "a used quota is not forgotten"
-        );
+        assert!(quota.charge(&caller("a")).is_err(), "a used quota is not forgotten");
     }
 }

@@ -98,12 +98,7 @@ impl Contract {
     /// A contract that says nothing.
     #[must_use]
     pub fn empty() -> Self {
-        Self {
-            features: Vec::new(),
-            classes: Vec::new(),
-            golden: Vec::new(),
-            tolerance: DEFAULT_TOLERANCE,
-        }
+        Self { features: Vec::new(), classes: Vec::new(), golden: Vec::new(), tolerance: DEFAULT_TOLERANCE }
     }
 
     /// Reads a contract and checks it against the model's signature.
@@ -112,8 +107,10 @@ impl Contract {
     ///
     /// When it is not the JSON described above, names something the model does not have, or contradicts itself.
     pub fn parse(json: &str, signature: &Signature) -> Result<Self, ContractError> {
-        let document: Document =
-            serde_json::from_str(json).map_err(|error| ContractError::Malformed(error.to_string()))?;
+        let malformed = |error: serde_json::Error| ContractError::Malformed(error.to_string());
+        // By way of a map, as a derived `Deserialize` would also read a struct's fields from a list.
+        let entries: serde_json::Map<String, Value> = serde_json::from_str(json).map_err(malformed)?;
+        let document = Document::deserialize(Value::Object(entries)).map_err(malformed)?;
         check_features(&document.features)?;
         check_unique("class", document.classes.iter().map(String::as_str))?;
         let tolerance = document.tolerance.unwrap_or(DEFAULT_TOLERANCE);
@@ -126,12 +123,7 @@ impl Contract {
             .enumerate()
             .map(|(index, case)| golden_case(index, case, signature))
             .collect::<Result<_, _>>()?;
-        Ok(Self {
-            features: document.features,
-            classes: document.classes,
-            golden,
-            tolerance,
-        })
+        Ok(Self { features: document.features, classes: document.classes, golden, tolerance })
     }
 }
 
@@ -141,13 +133,7 @@ fn invalid<T>(message: String) -> Result<T, ContractError> {
 
 fn check_features(features: &[Feature]) -> Result<(), ContractError> {
     check_unique("feature", features.iter().map(|feature| feature.name.as_str()))?;
-    for Feature {
-        name,
-        minimum,
-        maximum,
-        ..
-    } in features
-    {
+    for Feature { name, minimum, maximum, .. } in features {
         if let (Some(minimum), Some(maximum)) = (minimum, maximum)
             && minimum > maximum
         {
@@ -177,11 +163,7 @@ fn golden_case(
     case: GoldenDocument,
     signature: &Signature,
 ) -> Result<GoldenCase, ContractError> {
-    if let Some(missing) = signature
-        .inputs
-        .iter()
-        .find(|input| !case.inputs.contains_key(&input.name))
-    {
+    if let Some(missing) = signature.inputs.iter().find(|input| !case.inputs.contains_key(&input.name)) {
         return invalid(format!("golden case {index} has no input `{}`", missing.name));
     }
     if case.outputs.is_empty() {
@@ -230,9 +212,9 @@ fn tensor_from_json(value: &Value, element_type: ElementType) -> Option<Tensor> 
 
 fn collect_leaves<'v>(value: &'v Value, shape: &[usize], leaves: &mut Vec<&'v Value>) -> Option<()> {
     match (shape.split_first(), value) {
-        (Some((&size, inner)), Value::Array(items)) if items.len() == size => items
-            .iter()
-            .try_for_each(|item| collect_leaves(item, inner, leaves)),
+        (Some((&size, inner)), Value::Array(items)) if items.len() == size => {
+            items.iter().try_for_each(|item| collect_leaves(item, inner, leaves))
+        }
         (None, leaf) if !leaf.is_array() => {
             leaves.push(leaf);
             Some(())
@@ -244,18 +226,12 @@ fn collect_leaves<'v>(value: &'v Value, shape: &[usize], leaves: &mut Vec<&'v Va
 fn elements_from_json(leaves: &[&Value], element_type: ElementType) -> Option<TensorData> {
     fn integers<T: TryFrom<i128>>(leaves: &[&Value]) -> Option<Vec<T>> {
         let integer = |leaf: &&Value| {
-            let wide = leaf
-                .as_i64()
-                .map(i128::from)
-                .or_else(|| leaf.as_u64().map(i128::from))?;
+            let wide = leaf.as_i64().map(i128::from).or_else(|| leaf.as_u64().map(i128::from))?;
             T::try_from(wide).ok()
         };
         leaves.iter().map(integer).collect()
     }
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "golden values are compared within a tolerance"
-    )]
+    #[expect(clippy::cast_possible_truncation, reason = "golden values are compared within a tolerance")]
     let float = |leaf: &&Value| leaf.as_f64().map(|wide| wide as f32);
     Some(match element_type {
         ElementType::F32 => TensorData::F32(leaves.iter().map(float).collect::<Option<_>>()?),
@@ -284,11 +260,8 @@ mod tests {
     use crate::model::Dimension;
 
     fn signature() -> Signature {
-        let spec = |name: &str, element_type, shape| TensorSpec {
-            name: name.to_owned(),
-            element_type,
-            shape,
-        };
+        let spec =
+            |name: &str, element_type, shape| TensorSpec { name: name.to_owned(), element_type, shape };
         let rows = || Dimension::Dynamic("N".to_owned());
         Signature {
             inputs: vec![spec("x", ElementType::F32, vec![rows(), Dimension::Fixed(2)])],
@@ -308,14 +281,8 @@ mod tests {
         assert_eq!(contract.features[0].maximum, Some(1.0));
         assert_eq!(contract.classes, ["no", "yes"]);
         let case = &contract.golden[0];
-        assert_eq!(
-            case.inputs[0].1,
-            Tensor::new(vec![1, 2], TensorData::F32(vec![1.0, 2.5])).unwrap()
-        );
-        assert_eq!(
-            case.outputs[0].1,
-            Tensor::new(vec![1], TensorData::I64(vec![1])).unwrap()
-        );
+        assert_eq!(case.inputs[0].1, Tensor::new(vec![1, 2], TensorData::F32(vec![1.0, 2.5])).unwrap());
+        assert_eq!(case.outputs[0].1, Tensor::new(vec![1], TensorData::I64(vec![1])).unwrap());
         assert!((contract.tolerance - DEFAULT_TOLERANCE).abs() < f64::EPSILON);
     }
 
@@ -324,36 +291,18 @@ mod tests {
         for (json, part) in [
             ("[]", "cannot be read"),
             (r#"{"feature":[]}"#, "unknown field `feature`"),
-            (
-                r#"{"features":[{"name":"a"},{"name":"a"}]}"#,
-                "the feature `a` is there twice",
-            ),
+            (r#"{"features":[{"name":"a"},{"name":"a"}]}"#, "the feature `a` is there twice"),
             (r#"{"features":[{"name":""}]}"#, "a feature has no name"),
-            (
-                r#"{"features":[{"name":"a","minimum":2,"maximum":1}]}"#,
-                "minimum 2 above its maximum 1",
-            ),
+            (r#"{"features":[{"name":"a","minimum":2,"maximum":1}]}"#, "minimum 2 above its maximum 1"),
             (r#"{"tolerance":-1}"#, "`tolerance`"),
-            (
-                r#"{"golden":[{"inputs":{},"outputs":{"label":[1]}}]}"#,
-                "golden case 0 has no input `x`",
-            ),
-            (
-                r#"{"golden":[{"inputs":{"x":[[1,2]]},"outputs":{}}]}"#,
-                "compares no output",
-            ),
-            (
-                r#"{"golden":[{"inputs":{"x":[[1,2]]},"outputs":{"y":[1]}}]}"#,
-                "names `y`",
-            ),
+            (r#"{"golden":[{"inputs":{},"outputs":{"label":[1]}}]}"#, "golden case 0 has no input `x`"),
+            (r#"{"golden":[{"inputs":{"x":[[1,2]]},"outputs":{}}]}"#, "compares no output"),
+            (r#"{"golden":[{"inputs":{"x":[[1,2]]},"outputs":{"y":[1]}}]}"#, "names `y`"),
             (
                 r#"{"golden":[{"inputs":{"x":[[1,2],[3]]},"outputs":{"label":[1]}}]}"#,
                 "`x` is not a nested list",
             ),
-            (
-                r#"{"golden":[{"inputs":{"x":[[1,2]]},"outputs":{"label":[1.5]}}]}"#,
-                "INT64 values",
-            ),
+            (r#"{"golden":[{"inputs":{"x":[[1,2]]},"outputs":{"label":[1.5]}}]}"#, "INT64 values"),
         ] {
             let message = problem(json);
             assert!(message.contains(part), "{json}: {message}");

@@ -67,19 +67,10 @@ impl Layout {
             _ => return Err(LayoutError::Shape(input.name.clone())),
         };
         if features > 0 && features != columns {
-            return Err(LayoutError::Features {
-                input: input.name.clone(),
-                columns,
-                features,
-            });
+            return Err(LayoutError::Features { input: input.name.clone(), columns, features });
         }
         let outputs = output_roles(signature, contract)?;
-        Ok(Self {
-            input: input.name.clone(),
-            element_type: input.element_type,
-            columns,
-            outputs,
-        })
+        Ok(Self { input: input.name.clone(), element_type: input.element_type, columns, outputs })
     }
 }
 
@@ -130,20 +121,11 @@ mod tests {
     fn spec(name: &str, element_type: ElementType, columns: Option<usize>) -> TensorSpec {
         let mut shape = vec![Dimension::Dynamic(String::new())];
         shape.extend(columns.map(Dimension::Fixed));
-        TensorSpec {
-            name: name.to_owned(),
-            element_type,
-            shape,
-        }
+        TensorSpec { name: name.to_owned(), element_type, shape }
     }
 
     fn contract(features: usize, classes: usize) -> Contract {
-        let feature = |index| Feature {
-            name: format!("f{index}"),
-            unit: None,
-            minimum: None,
-            maximum: None,
-        };
+        let feature = |index| Feature { name: format!("f{index}"), unit: None, minimum: None, maximum: None };
         Contract {
             features: (0..features).map(feature).collect(),
             classes: (0..classes).map(|index| format!("c{index}")).collect(),
@@ -163,10 +145,7 @@ mod tests {
         };
         let layout = Layout::of(&signature, &contract(4, 3)).unwrap();
         assert_eq!(layout.columns, 4);
-        assert_eq!(
-            layout.outputs,
-            [Output::Prediction, Output::Probabilities, Output::Other]
-        );
+        assert_eq!(layout.outputs, [Output::Prediction, Output::Probabilities, Output::Other]);
     }
 
     #[test]
@@ -183,30 +162,14 @@ mod tests {
     fn says_why_rows_do_not_fit() {
         let output = || vec![spec("y", ElementType::F32, Some(1))];
         let two = Signature {
-            inputs: vec![
-                spec("a", ElementType::F32, Some(1)),
-                spec("b", ElementType::F32, Some(1)),
-            ],
+            inputs: vec![spec("a", ElementType::F32, Some(1)), spec("b", ElementType::F32, Some(1))],
             outputs: output(),
         };
         assert_eq!(Layout::of(&two, &contract(0, 0)), Err(LayoutError::Inputs(2)));
-        let vector = Signature {
-            inputs: vec![spec("a", ElementType::F32, None)],
-            outputs: output(),
-        };
-        assert_eq!(
-            Layout::of(&vector, &contract(0, 0)),
-            Err(LayoutError::Shape("a".to_owned()))
-        );
-        let matrix = Signature {
-            inputs: vec![spec("a", ElementType::F32, Some(3))],
-            outputs: output(),
-        };
+        let vector = Signature { inputs: vec![spec("a", ElementType::F32, None)], outputs: output() };
+        assert_eq!(Layout::of(&vector, &contract(0, 0)), Err(LayoutError::Shape("a".to_owned())));
+        let matrix = Signature { inputs: vec![spec("a", ElementType::F32, Some(3))], outputs: output() };
         let error = Layout::of(&matrix, &contract(4, 0)).unwrap_err();
-        assert!(
-            error
-                .to_string()
-                .contains("names 4 features, the input `a` has 3 columns")
-        );
+        assert!(error.to_string().contains("names 4 features, the input `a` has 3 columns"));
     }
 }

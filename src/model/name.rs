@@ -39,13 +39,8 @@ impl FromStr for ModelName {
     type Err = NameError;
 
     fn from_str(text: &str) -> Result<Self, NameError> {
-        let starts_well = text
-            .bytes()
-            .next()
-            .is_some_and(|byte| byte.is_ascii_alphanumeric());
-        let all_allowed = text
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
+        let starts_well = text.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric());
+        let all_allowed = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
         if starts_well && all_allowed && text.len() <= MAX_NAME_BYTES {
             Ok(Self(text.to_owned()))
         } else {

@@ -66,12 +66,7 @@ pub fn rows_to_tensor(rows: &[Row], layout: &Layout, contract: &Contract) -> Res
     let mut cells: Vec<&Cell> = Vec::with_capacity(rows.len().saturating_mul(layout.columns));
     for (index, row) in rows.iter().enumerate() {
         let mut report = |place, code, message| {
-            violations.push(Violation {
-                row: index,
-                place,
-                code,
-                message,
-            })
+            violations.push(Violation { row: index, place, code, message });
         };
         match row {
             Row::Positional(values) => positional(values, layout, contract, &mut report),
@@ -89,12 +84,7 @@ pub fn rows_to_tensor(rows: &[Row], layout: &Layout, contract: &Contract) -> Res
     }
     let data = elements(&cells, layout.element_type);
     Tensor::new(vec![rows.len(), layout.columns], data).map_err(|error| {
-        vec![Violation {
-            row: 0,
-            place: Place::Row,
-            code: "wrong_count",
-            message: error.to_string(),
-        }]
+        vec![Violation { row: 0, place: Place::Row, code: "wrong_count", message: error.to_string() }]
     })
 }
 
@@ -105,11 +95,7 @@ fn positional(values: &[Cell], layout: &Layout, contract: &Contract, report: Rep
         let names = if contract.features.is_empty() {
             String::new()
         } else {
-            let names: Vec<&str> = contract
-                .features
-                .iter()
-                .map(|feature| feature.name.as_str())
-                .collect();
+            let names: Vec<&str> = contract.features.iter().map(|feature| feature.name.as_str()).collect();
             format!(" ({})", names.join(", "))
         };
         let message = format!("expected {} values{names}, got {}", layout.columns, values.len());
@@ -124,10 +110,7 @@ fn positional(values: &[Cell], layout: &Layout, contract: &Contract, report: Rep
 
 fn named(values: &[(String, Cell)], layout: &Layout, contract: &Contract, report: Report<'_>) {
     if contract.features.is_empty() {
-        let message = format!(
-            "this model names no features: give a list of {} values",
-            layout.columns
-        );
+        let message = format!("this model names no features: give a list of {} values", layout.columns);
         return report(Place::Row, "no_feature_names", message);
     }
     let mut given: HashMap<&str, usize> = HashMap::with_capacity(values.len());
@@ -136,11 +119,7 @@ fn named(values: &[(String, Cell)], layout: &Layout, contract: &Contract, report
         *times += 1;
         match contract.features.iter().find(|feature| feature.name == *name) {
             Some(_) if *times == 2 => {
-                report(
-                    Place::Name(name.clone()),
-                    "duplicate",
-                    format!("`{name}` is given more than once"),
-                );
+                report(Place::Name(name.clone()), "duplicate", format!("`{name}` is given more than once"));
             }
             Some(_) if *times > 2 => {}
             Some(feature) => {
@@ -148,20 +127,12 @@ fn named(values: &[(String, Cell)], layout: &Layout, contract: &Contract, report
                     report(Place::Name(name.clone()), code, message);
                 }
             }
-            None => report(
-                Place::Name(name.clone()),
-                "unknown_feature",
-                unknown(name, contract),
-            ),
+            None => report(Place::Name(name.clone()), "unknown_feature", unknown(name, contract)),
         }
     }
     for Feature { name, .. } in &contract.features {
         if !given.contains_key(name.as_str()) {
-            report(
-                Place::Name(name.clone()),
-                "missing",
-                format!("`{name}` is required"),
-            );
+            report(Place::Name(name.clone()), "missing", format!("`{name}` is required"));
         }
     }
 }
@@ -179,19 +150,14 @@ fn unknown(name: &str, contract: &Contract) -> String {
 }
 
 fn in_order<'c>(values: &'c [(String, Cell)], contract: &'c Contract) -> impl Iterator<Item = &'c Cell> {
-    contract.features.iter().filter_map(|feature| {
-        values
-            .iter()
-            .find(|(name, _)| *name == feature.name)
-            .map(|(_, cell)| cell)
-    })
+    contract
+        .features
+        .iter()
+        .filter_map(|feature| values.iter().find(|(name, _)| *name == feature.name).map(|(_, cell)| cell))
 }
 
 /// What is wrong with a value, if anything.
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "only compared with limits that are floats themselves"
-)]
+#[expect(clippy::cast_precision_loss, reason = "only compared with limits that are floats themselves")]
 fn objection(
     cell: &Cell,
     element_type: ElementType,
@@ -206,18 +172,12 @@ fn objection(
         }
         (ElementType::Bool, Cell::Bool(_)) => return None,
         (ElementType::String | ElementType::Bool, other) => {
-            return Some((
-                "wrong_type",
-                format!("expected {}, got {}", allowed(), kind(other)),
-            ));
+            return Some(("wrong_type", format!("expected {}, got {}", allowed(), kind(other))));
         }
         (_, Cell::Integer(integer)) => *integer as f64,
         (_, Cell::Float(float)) => *float,
         (_, other) => {
-            return Some((
-                "not_a_number",
-                format!("expected {}, got {}", allowed(), kind(other)),
-            ));
+            return Some(("not_a_number", format!("expected {}, got {}", allowed(), kind(other))));
         }
     };
     let fits = match (element_type, cell) {
@@ -233,12 +193,8 @@ fn objection(
             format!("expected {}; this number does not fit {element_type}", allowed()),
         ));
     }
-    let below = feature
-        .and_then(|feature| feature.minimum)
-        .is_some_and(|minimum| number < minimum);
-    let above = feature
-        .and_then(|feature| feature.maximum)
-        .is_some_and(|maximum| number > maximum);
+    let below = feature.and_then(|feature| feature.minimum).is_some_and(|minimum| number < minimum);
+    let above = feature.and_then(|feature| feature.maximum).is_some_and(|maximum| number > maximum);
     (below || above).then(|| ("out_of_range", format!("expected {}, got {number}", allowed())))
 }
 
@@ -256,9 +212,7 @@ fn allowed(element_type: ElementType, feature: Option<&Feature>) -> String {
         Some((None, Some(maximum))) => format!(" of at most {maximum}"),
         _ => String::new(),
     };
-    let unit = feature
-        .and_then(|feature| feature.unit.as_deref())
-        .map(|unit| format!(" ({unit})"));
+    let unit = feature.and_then(|feature| feature.unit.as_deref()).map(|unit| format!(" ({unit})"));
     format!("{base}{range}{}", unit.unwrap_or_default())
 }
 
@@ -295,20 +249,14 @@ fn elements(cells: &[&Cell], element_type: ElementType) -> TensorData {
         };
         cells.iter().filter_map(integer).collect()
     }
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "a whole number sent for a float column becomes a float"
-    )]
+    #[expect(clippy::cast_precision_loss, reason = "a whole number sent for a float column becomes a float")]
     let float = |cell: &&Cell| match cell {
         Cell::Integer(integer) => Some(*integer as f64),
         Cell::Float(float) => Some(*float),
         _ => None,
     };
     match element_type {
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "rounding to the model's precision is meant"
-        )]
+        #[expect(clippy::cast_possible_truncation, reason = "rounding to the model's precision is meant")]
         ElementType::F32 => TensorData::F32(cells.iter().filter_map(float).map(|wide| wide as f32).collect()),
         ElementType::F64 => TensorData::F64(cells.iter().filter_map(float).collect()),
         ElementType::I8 => TensorData::I8(integers(cells)),
@@ -342,29 +290,14 @@ mod tests {
     use crate::model::Output;
 
     fn layout(element_type: ElementType) -> Layout {
-        Layout {
-            input: "x".to_owned(),
-            element_type,
-            columns: 2,
-            outputs: vec![Output::Prediction],
-        }
+        Layout { input: "x".to_owned(), element_type, columns: 2, outputs: vec![Output::Prediction] }
     }
 
     fn contract() -> Contract {
-        let feature = |name: &str, minimum, maximum| Feature {
-            name: name.to_owned(),
-            unit: None,
-            minimum,
-            maximum,
-        };
-        let features = vec![
-            feature("width", Some(0.1), Some(15.0)),
-            feature("height", None, None),
-        ];
-        Contract {
-            features,
-            ..Contract::empty()
-        }
+        let feature =
+            |name: &str, minimum, maximum| Feature { name: name.to_owned(), unit: None, minimum, maximum };
+        let features = vec![feature("width", Some(0.1), Some(15.0)), feature("height", None, None)];
+        Contract { features, ..Contract::empty() }
     }
 
     fn check(json: &str, element_type: ElementType) -> Result<Tensor, Vec<(Place, &'static str)>> {
@@ -380,19 +313,13 @@ mod tests {
     #[test]
     fn rows_by_position_and_by_name_make_the_same_tensor() {
         let expected = Tensor::new(vec![2, 2], TensorData::F32(vec![1.0, 2.5, 3.0, 4.0])).unwrap();
-        assert_eq!(
-            check(r#"[[1, 2.5], {"height": 4, "width": 3}]"#, ElementType::F32),
-            Ok(expected)
-        );
+        assert_eq!(check(r#"[[1, 2.5], {"height": 4, "width": 3}]"#, ElementType::F32), Ok(expected));
     }
 
     #[test]
     fn every_fault_of_a_row_is_named() {
         assert_eq!(
-            check(
-                r#"[{"widht": 1, "height": "tall", "height": 2}]"#,
-                ElementType::F32
-            ),
+            check(r#"[{"widht": 1, "height": "tall", "height": 2}]"#, ElementType::F32),
             Err(vec![
                 (name("widht"), "unknown_feature"),
                 (name("height"), "not_a_number"),
@@ -412,30 +339,17 @@ mod tests {
 
     #[test]
     fn a_number_that_overflows_the_model_is_refused_not_made_infinite() {
-        assert_eq!(
-            check("[[1, 1e39]]", ElementType::F32),
-            Err(vec![(Place::Column(1), "does_not_fit")])
-        );
-        assert_eq!(
-            check("[[1, -1e39]]", ElementType::F32),
-            Err(vec![(Place::Column(1), "does_not_fit")])
-        );
+        assert_eq!(check("[[1, 1e39]]", ElementType::F32), Err(vec![(Place::Column(1), "does_not_fit")]));
+        assert_eq!(check("[[1, -1e39]]", ElementType::F32), Err(vec![(Place::Column(1), "does_not_fit")]));
         assert!(check("[[1, 1e39]]", ElementType::F64).is_ok());
         let sixty_digits = format!("[[1, {}]]", "9".repeat(60));
-        assert_eq!(
-            check(&sixty_digits, ElementType::F32),
-            Err(vec![(Place::Column(1), "does_not_fit")])
-        );
+        assert_eq!(check(&sixty_digits, ElementType::F32), Err(vec![(Place::Column(1), "does_not_fit")]));
     }
 
     #[test]
     fn ranges_hold_at_both_ends() {
         for (value, accepted) in [("0.1", true), ("15", true), ("0.09", false), ("15.01", false)] {
-            assert_eq!(
-                check(&format!("[[{value}, 0]]"), ElementType::F32).is_ok(),
-                accepted,
-                "{value}"
-            );
+            assert_eq!(check(&format!("[[{value}, 0]]"), ElementType::F32).is_ok(), accepted, "{value}");
         }
     }
 
@@ -443,14 +357,8 @@ mod tests {
     fn integers_keep_their_last_bit_and_are_never_rounded_or_wrapped() {
         let expected = Tensor::new(vec![1, 2], TensorData::I64(vec![1, 9_007_199_254_740_993])).unwrap();
         assert_eq!(check("[[1, 9007199254740993]]", ElementType::I64), Ok(expected));
-        assert_eq!(
-            check("[[1, 300]]", ElementType::U8),
-            Err(vec![(Place::Column(1), "does_not_fit")])
-        );
-        assert_eq!(
-            check("[[1, 1.5]]", ElementType::I32),
-            Err(vec![(Place::Column(1), "not_an_integer")])
-        );
+        assert_eq!(check("[[1, 300]]", ElementType::U8), Err(vec![(Place::Column(1), "does_not_fit")]));
+        assert_eq!(check("[[1, 1.5]]", ElementType::I32), Err(vec![(Place::Column(1), "not_an_integer")]));
     }
 
     #[test]

@@ -38,13 +38,7 @@ impl fmt::Display for TensorSpec {
     /// For example `features FP32 [?, 4]`.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let dimensions: Vec<String> = self.shape.iter().map(ToString::to_string).collect();
-        write!(
-            formatter,
-            "{} {} [{}]",
-            self.name,
-            self.element_type,
-            dimensions.join(", ")
-        )
+        write!(formatter, "{} {} [{}]", self.name, self.element_type, dimensions.join(", "))
     }
 }
 
@@ -111,11 +105,8 @@ mod tests {
 
     fn signature(input: &str, element_type: ElementType, columns: Dimension) -> Signature {
         let rows = || Dimension::Dynamic("N".to_owned());
-        let spec = |name: &str, element_type, shape| TensorSpec {
-            name: name.to_owned(),
-            element_type,
-            shape,
-        };
+        let spec =
+            |name: &str, element_type, shape| TensorSpec { name: name.to_owned(), element_type, shape };
         Signature {
             inputs: vec![spec(input, element_type, vec![rows(), columns])],
             outputs: vec![spec("y", ElementType::F32, vec![rows()])],
@@ -128,10 +119,7 @@ mod tests {
         let dynamic = signature("x", ElementType::F32, Dimension::Dynamic(String::new()));
         assert!(fixed.breaking_changes(&fixed).is_empty());
         assert!(dynamic.breaking_changes(&fixed).is_empty());
-        assert_eq!(
-            fixed.breaking_changes(&dynamic),
-            ["input `x FP32 [N, ?]` became `x FP32 [N, 4]`"]
-        );
+        assert_eq!(fixed.breaking_changes(&dynamic), ["input `x FP32 [N, ?]` became `x FP32 [N, 4]`"]);
     }
 
     #[test]
@@ -143,9 +131,6 @@ mod tests {
             ["input `x FP32 [N, 4]` is gone", "input `z FP32 [N, 4]` is new"]
         );
         let retyped = signature("x", ElementType::F64, Dimension::Fixed(4));
-        assert_eq!(
-            retyped.breaking_changes(&old),
-            ["input `x FP32 [N, 4]` became `x FP64 [N, 4]`"]
-        );
+        assert_eq!(retyped.breaking_changes(&old), ["input `x FP32 [N, 4]` became `x FP64 [N, 4]`"]);
     }
 }

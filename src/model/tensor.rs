@@ -60,10 +60,7 @@ impl fmt::Display for ElementType {
 
 /// The elements of a tensor, row-major.
 #[derive(Clone, Debug, PartialEq)]
-#[expect(
-    missing_docs,
-    reason = "each variant is named as its element type, which is documented there"
-)]
+#[expect(missing_docs, reason = "each variant is named as its element type, which is documented there")]
 pub enum TensorData {
     F32(Vec<f32>),
     F64(Vec<f64>),
@@ -166,16 +163,11 @@ impl Tensor {
     ///
     /// When the product of the dimensions (1 for no dimensions) is not the number of elements, or overflows.
     pub fn new(shape: Vec<usize>, data: TensorData) -> Result<Self, TensorError> {
-        let product = shape
-            .iter()
-            .try_fold(1_usize, |product, &dimension| product.checked_mul(dimension));
+        let product = shape.iter().try_fold(1_usize, |product, &dimension| product.checked_mul(dimension));
         if product == Some(data.len()) {
             Ok(Self { shape, data })
         } else {
-            Err(TensorError {
-                shape,
-                elements: data.len(),
-            })
+            Err(TensorError { shape, elements: data.len() })
         }
     }
 
@@ -209,15 +201,9 @@ mod tests {
         assert!(Tensor::new(vec![2, 3], data()).is_ok());
         assert!(Tensor::new(vec![2, 4], data()).is_err());
         assert!(Tensor::new(vec![], data()).is_err());
-        assert!(
-            Tensor::new(vec![], TensorData::I64(vec![1])).is_ok(),
-            "a scalar has one element"
-        );
+        assert!(Tensor::new(vec![], TensorData::I64(vec![1])).is_ok(), "a scalar has one element");
         assert!(Tensor::new(vec![0, 4], TensorData::F32(vec![])).is_ok());
-        assert!(
-            Tensor::new(vec![usize::MAX, 2], TensorData::F32(vec![])).is_err(),
-            "no wrapped product"
-        );
+        assert!(Tensor::new(vec![usize::MAX, 2], TensorData::F32(vec![])).is_err(), "no wrapped product");
     }
 
     #[test]

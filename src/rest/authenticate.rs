@@ -50,11 +50,7 @@ fn bearer_token<'r>(headers: &'r HeaderMap, query: Option<&str>) -> Result<&'r s
         return Err(ApiError::TwoTokens);
     }
     // The scheme's name is case-insensitive (RFC 9110 section 11.1). Another scheme is no token at all.
-    let (scheme, token) = value
-        .to_str()
-        .unwrap_or_default()
-        .split_once(' ')
-        .unwrap_or_default();
+    let (scheme, token) = value.to_str().unwrap_or_default().split_once(' ').unwrap_or_default();
     if scheme.eq_ignore_ascii_case("bearer") {
         Ok(token.trim_start_matches(' '))
     } else {

@@ -48,10 +48,7 @@ impl Modify for Security {
             ("manage", "Change what serves"),
         ]);
         let grant = Flow::ClientCredentials(ClientCredentials::new("/token", scopes));
-        let bearer = HttpBuilder::new()
-            .scheme(HttpAuthScheme::Bearer)
-            .bearer_format("JWT")
-            .build();
+        let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").build();
         let components = openapi.components.get_or_insert_default();
         components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
         components.add_security_scheme("client", SecurityScheme::OAuth2(OAuth2::new([grant])));
@@ -67,19 +64,11 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 /// `/openapi.json`, `/docs` and, for whoever opens the address in a browser, `/`.
 pub(super) fn router(description: utoipa::openapi::OpenApi) -> Router<RestState> {
     let description = serde_json::to_value(description).unwrap_or_default();
-    let config = Config::new(["/openapi.json"])
-        .validator_url("none")
-        .persist_authorization(false);
+    let config = Config::new(["/openapi.json"]).validator_url("none").persist_authorization(false);
     let policy = HeaderValue::from_static(CONTENT_SECURITY_POLICY);
     Router::new()
         .merge(SwaggerUi::new("/docs").config(config))
-        .layer(SetResponseHeaderLayer::overriding(
-            header::CONTENT_SECURITY_POLICY,
-            policy,
-        ))
-        .route(
-            "/openapi.json",
-            get(move || async move { Json(description.clone()).into_response() }),
-        )
+        .layer(SetResponseHeaderLayer::overriding(header::CONTENT_SECURITY_POLICY, policy))
+        .route("/openapi.json", get(move || async move { Json(description.clone()).into_response() }))
         .route("/", get(|| async { Redirect::temporary("/docs") }))
 }

@@ -26,10 +26,7 @@ pub enum ApiError {
     Serving(#[from] ServingError),
     /// Rows that the contract refuses, where they stand in the body.
     #[error("the body's rows are not what the model takes")]
-    InvalidRows {
-        violations: Vec<Violation>,
-        base: RowBase,
-    },
+    InvalidRows { violations: Vec<Violation>, base: RowBase },
     #[error("the body is not JSON of the right form")]
     InvalidBody(Vec<FieldError>),
     #[error("the body is no JSON")]
@@ -51,10 +48,7 @@ pub enum ApiError {
     #[error("the token is not believed: {0}")]
     BadToken(#[from] TokenError),
     #[error("the token does not permit this")]
-    InsufficientScope {
-        action: Action,
-        model: Option<ModelName>,
-    },
+    InsufficientScope { action: Action, model: Option<ModelName> },
     #[error("the caller's quota is used up")]
     CallerQuota(Exceeded),
     #[error("there is no such path")]
@@ -77,7 +71,7 @@ impl IntoResponse for ApiError {
             Self::BadToken(error) => tracing::debug!(%error, "a token was refused"),
             Self::Serving(ServingError::ModelFailed(cause)) => tracing::error!(cause, "a model failed"),
             Self::Serving(error @ ServingError::NonFiniteOutput(_)) => {
-                tracing::error!(%error, "a model failed")
+                tracing::error!(%error, "a model failed");
             }
             _ => {}
         }

@@ -17,9 +17,7 @@ pub(super) async fn header_rules(request: Request, next: Next) -> Result<Respons
 fn check(version: Version, headers: &HeaderMap) -> Result<(), ApiError> {
     let hosts = headers.get_all(header::HOST).iter().count();
     if hosts > 1 || (hosts == 0 && version == Version::HTTP_11) {
-        return Err(ApiError::BadRequest(
-            "it must have one Host header (RFC 9112 section 3.2)",
-        ));
+        return Err(ApiError::BadRequest("it must have one Host header (RFC 9112 section 3.2)"));
     }
     if headers.contains_key(header::TRANSFER_ENCODING) && headers.contains_key(header::CONTENT_LENGTH) {
         let rule = "it has both Transfer-Encoding and Content-Length (RFC 9112 section 6.1)";

@@ -28,10 +28,7 @@ pub(super) struct Health {
 
 impl Health {
     fn new(status: &'static str) -> Json<Self> {
-        Json(Self {
-            status,
-            version: env!("CARGO_PKG_VERSION"),
-        })
+        Json(Self { status, version: env!("CARGO_PKG_VERSION") })
     }
 }
 
@@ -62,7 +59,5 @@ pub(super) async fn ready(State(state): State<RestState>) -> Response {
         Readiness::NoModel => "no model is in service: `onnx-gateway check` says why",
         Readiness::Draining => "the gateway is about to stop",
     };
-    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not_ready", reason)
-        .with_retry_after(1)
-        .into_response()
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not_ready", reason).with_retry_after(1).into_response()
 }

@@ -77,9 +77,7 @@ pub(super) fn public(
         ))
         // Nor fills the memory, nor trickles in.
         .layer(RequestBodyLimitLayer::new(max_body_bytes))
-        .layer(RequestBodyDeadlineLayer::new(Duration::from_millis(
-            settings.body_timeout_ms,
-        )))
+        .layer(RequestBodyDeadlineLayer::new(Duration::from_millis(settings.body_timeout_ms)))
         .layer(MapRequestBodyLayer::new(Body::new))
         // What other readers on the way could take for another request.
         .layer(from_fn(header_rules));
@@ -88,19 +86,11 @@ pub(super) fn public(
         .layer(option_layer(address_limit.map(AddressLimit::layer)))
         // Who calls, and how much they may.
         .layer(from_fn_with_state(state.clone(), authenticate));
-    routes
-        .layer(authorized)
-        .merge(probes)
-        .layer(bounded)
-        .layer(observed)
+    routes.layer(authorized).merge(probes).layer(bounded).layer(observed)
 }
 
 fn span(request: &Request<impl Sized>) -> tracing::Span {
-    let id = request
-        .headers()
-        .get(REQUEST_ID)
-        .and_then(|id| id.to_str().ok())
-        .unwrap_or_default();
+    let id = request.headers().get(REQUEST_ID).and_then(|id| id.to_str().ok()).unwrap_or_default();
     tracing::info_span!(
         "request",
         id,

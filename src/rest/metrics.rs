@@ -24,9 +24,7 @@ pub(super) async fn count(State(state): State<RestState>, request: Request, next
     let route = request.extensions().get::<MatchedPath>().cloned();
     let response = next.run(request).await;
     let route = route.as_ref().map_or(NO_ROUTE, MatchedPath::as_str);
-    state
-        .metrics
-        .request_answered(method, route, response.status().as_str(), start.elapsed());
+    state.metrics.request_answered(method, route, response.status().as_str(), start.elapsed());
     response
 }
 
@@ -46,19 +44,11 @@ fn method_label(method: &Method) -> &'static str {
 
 pub(super) async fn metrics(State(state): State<RestState>) -> Response {
     match state.metrics.encode() {
-        Ok(text) => (
-            [(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE))],
-            text,
-        )
-            .into_response(),
+        Ok(text) => ([(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE))], text).into_response(),
         Err(error) => {
             tracing::error!(%error, "the metrics cannot be written");
-            Problem::new(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "internal_error",
-                "the metrics cannot be written",
-            )
-            .into_response()
+            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "the metrics cannot be written")
+                .into_response()
         }
     }
 }

@@ -116,19 +116,11 @@ pub(super) async fn list(
     caller: Caller,
 ) -> Result<Json<ModelList>, ApiError> {
     if !caller.may(Action::Read, None) {
-        return Err(ApiError::InsufficientScope {
-            action: Action::Read,
-            model: None,
-        });
+        return Err(ApiError::InsufficientScope { action: Action::Read, model: None });
     }
-    let models = state
-        .serving
-        .models()
-        .into_iter()
-        .filter(|model| caller.may(Action::Read, Some(&model.name)));
-    Ok(Json(ModelList {
-        models: models.map(document).collect(),
-    }))
+    let models =
+        state.serving.models().into_iter().filter(|model| caller.may(Action::Read, Some(&model.name)));
+    Ok(Json(ModelList { models: models.map(document).collect() }))
 }
 
 /// One model
@@ -146,14 +138,8 @@ pub(super) async fn one(
     State(state): State<RestState>,
     permit: Permit<MayRead>,
 ) -> Result<Json<ModelDocument>, ApiError> {
-    let model = state
-        .serving
-        .models()
-        .into_iter()
-        .find(|model| model.name == permit.model);
-    model
-        .map(|model| Json(document(model)))
-        .ok_or(ServingError::ModelNotFound(permit.model).into())
+    let model = state.serving.models().into_iter().find(|model| model.name == permit.model);
+    model.map(|model| Json(document(model))).ok_or(ServingError::ModelNotFound(permit.model).into())
 }
 
 fn document(model: ModelMetadata) -> ModelDocument {
@@ -169,20 +155,13 @@ fn version_document(VersionMetadata { status, servable }: VersionMetadata) -> Ve
         version: status.version.to_string(),
         state: status.state.to_string(),
         digest: status.digest.map(|digest| digest.short()),
-        refusal: status.refusal.map(|refusal| RefusalDocument {
-            reason: refusal.reason.code(),
-            detail: refusal.detail,
-        }),
-        inputs: servable
-            .map(|servable| tensors(&servable.signature.inputs))
-            .unwrap_or_default(),
-        outputs: servable
-            .map(|servable| tensors(&servable.signature.outputs))
-            .unwrap_or_default(),
+        refusal: status
+            .refusal
+            .map(|refusal| RefusalDocument { reason: refusal.reason.code(), detail: refusal.detail }),
+        inputs: servable.map(|servable| tensors(&servable.signature.inputs)).unwrap_or_default(),
+        outputs: servable.map(|servable| tensors(&servable.signature.outputs)).unwrap_or_default(),
         features: servable.map(features).unwrap_or_default(),
-        classes: servable
-            .map(|servable| servable.contract.classes.clone())
-            .unwrap_or_default(),
+        classes: servable.map(|servable| servable.contract.classes.clone()).unwrap_or_default(),
     }
 }
 

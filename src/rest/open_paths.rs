@@ -1,15 +1,8 @@
 //! The paths that need no token: all of them are here, everything else needs one.
 
 /// Paths that are open as they stand.
-pub const OPEN_PATHS: &[&str] = &[
-    "/",
-    "/health",
-    "/health/live",
-    "/health/ready",
-    "/token",
-    "/openapi.json",
-    "/docs",
-];
+pub const OPEN_PATHS: &[&str] =
+    &["/", "/health", "/health/live", "/health/ready", "/token", "/openapi.json", "/docs"];
 
 /// The folder of the documentation's own files.
 const DOCS_FOLDER: &str = "/docs/";
@@ -29,9 +22,9 @@ mod tests {
         for open in ["/", "/health", "/docs/swagger-ui.css"] {
             assert!(is_open(open), "{open}");
         }
-        for closed in [
-            "", "/predict", "/models", "/health/", "/healthz", "/token/", "/docsx", "/nothing", "//",
-        ] {
+        for closed in
+            ["", "/predict", "/models", "/health/", "/healthz", "/token/", "/docsx", "/nothing", "//"]
+        {
             assert!(!is_open(closed), "{closed}");
         }
     }

@@ -54,11 +54,7 @@ impl FromRequestParts<RestState> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, _state: &RestState) -> Result<Self, ApiError> {
         // Without the middleware there is no caller, and so no handler that takes one can be reached.
-        parts
-            .extensions
-            .get::<Arc<Self>>()
-            .map(|caller| Self::clone(caller))
-            .ok_or(ApiError::NoToken)
+        parts.extensions.get::<Arc<Self>>().map(|caller| Self::clone(caller)).ok_or(ApiError::NoToken)
     }
 }
 
@@ -66,23 +62,13 @@ impl<P: Permission> FromRequestParts<RestState> for Permit<P> {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &RestState) -> Result<Self, ApiError> {
-        let caller = parts
-            .extensions
-            .get::<Arc<Caller>>()
-            .map(Arc::clone)
-            .ok_or(ApiError::NoToken)?;
+        let caller = parts.extensions.get::<Arc<Caller>>().map(Arc::clone).ok_or(ApiError::NoToken)?;
         let params = RawPathParams::from_request_parts(parts, state).await.ok();
         let param = |wanted: &str| {
             let params = params.as_ref()?;
-            params
-                .iter()
-                .find(|(name, _)| *name == wanted)
-                .map(|(_, value)| value.to_owned())
+            params.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value.to_owned())
         };
-        let forbidden = |model| ApiError::InsufficientScope {
-            action: P::ACTION,
-            model,
-        };
+        let forbidden = |model| ApiError::InsufficientScope { action: P::ACTION, model };
         // Who may do this with no model at all learns nothing about which models there are.
         if !caller.may(P::ACTION, None) {
             return Err(forbidden(None));
@@ -95,13 +81,8 @@ impl<P: Permission> FromRequestParts<RestState> for Permit<P> {
         if !caller.may(P::ACTION, Some(&model)) {
             return Err(forbidden(Some(model)));
         }
-        let version = param("version")
-            .map(|text| text.parse().map_err(|_| ApiError::NoSuchPath))
-            .transpose()?;
-        Ok(Self {
-            model,
-            version,
-            permission: PhantomData,
-        })
+        let version =
+            param("version").map(|text| text.parse().map_err(|_| ApiError::NoSuchPath)).transpose()?;
+        Ok(Self { model, version, permission: PhantomData })
     }
 }

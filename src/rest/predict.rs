@@ -114,14 +114,10 @@ async fn predict(
         (None, rows) => (rows.unwrap_or_default(), RowBase::Instances),
     };
     let servable = state.serving.servable(&permit.model, permit.version)?;
-    let prediction = state
-        .serving
-        .predict(servable, &rows)
-        .await
-        .map_err(|error| match error {
-            ServingError::InvalidRows(violations) => ApiError::InvalidRows { violations, base },
-            other => ApiError::Serving(other),
-        })?;
+    let prediction = state.serving.predict(servable, &rows).await.map_err(|error| match error {
+        ServingError::InvalidRows(violations) => ApiError::InvalidRows { violations, base },
+        other => ApiError::Serving(other),
+    })?;
     Ok(answer(&prediction, base == RowBase::Instances))
 }
 
@@ -135,10 +131,9 @@ fn answer(prediction: &Prediction, many: bool) -> Response {
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     let servable = &prediction.servable;
-    for (name, value) in [
-        (MODEL_VERSION, servable.version.to_string()),
-        (MODEL_DIGEST, servable.digest().short()),
-    ] {
+    for (name, value) in
+        [(MODEL_VERSION, servable.version.to_string()), (MODEL_DIGEST, servable.digest().short())]
+    {
         if let Ok(value) = HeaderValue::from_str(&value) {
             headers.insert(name, value);
         }

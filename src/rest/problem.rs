@@ -69,11 +69,7 @@ impl Problem {
             errors: Vec::new(),
             violated_policies: Vec::new(),
         };
-        Self {
-            status,
-            document,
-            headers: Vec::new(),
-        }
+        Self { status, document, headers: Vec::new() }
     }
 
     pub(super) fn with_errors(mut self, errors: Vec<FieldError>) -> Self {

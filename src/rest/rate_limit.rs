@@ -43,10 +43,7 @@ impl AddressLimit {
             .burst_size(settings.requests)
             .key_extractor(AddressExtractor { trusted })
             .finish()?;
-        Some(Self {
-            config: Arc::new(config),
-            settings: settings.clone(),
-        })
+        Some(Self { config: Arc::new(config), settings: settings.clone() })
     }
 
     /// The layer that charges it.
@@ -85,16 +82,9 @@ impl KeyExtractor for AddressExtractor {
 
     fn extract<B>(&self, request: &Request<B>) -> Result<AddressKey, GovernorError> {
         // The listener says where each request comes from; one that does not say shares one bucket with its like.
-        let peer = request
-            .extensions()
-            .get::<Peer>()
-            .map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.0);
-        let forwarded: Vec<&str> = request
-            .headers()
-            .get_all(FORWARDED_FOR)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .collect();
+        let peer = request.extensions().get::<Peer>().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.0);
+        let forwarded: Vec<&str> =
+            request.headers().get_all(FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok()).collect();
         Ok(client_address(peer, forwarded.into_iter(), &self.trusted).into())
     }
 }
@@ -108,10 +98,7 @@ fn refusal(error: &GovernorError, settings: &QuotaSettings) -> Response<Body> {
         GovernorError::UnableToExtractKey | GovernorError::Other { .. } => Duration::ZERO,
     };
     let seconds = retry_after_seconds(wait);
-    let QuotaSettings {
-        requests,
-        period_seconds,
-    } = settings;
+    let QuotaSettings { requests, period_seconds } = settings;
     let detail =
         format!("this address may send {requests} requests in {period_seconds} s; try again in {seconds} s");
     let mut problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "address_quota_exceeded", detail)
@@ -123,10 +110,7 @@ fn refusal(error: &GovernorError, settings: &QuotaSettings) -> Response<Body> {
             HeaderName::from_static("ratelimit-policy"),
             format!(r#""{POLICY}";q={requests};w={period_seconds}"#),
         ),
-        (
-            HeaderName::from_static("ratelimit"),
-            format!(r#""{POLICY}";r=0;t={seconds}"#),
-        ),
+        (HeaderName::from_static("ratelimit"), format!(r#""{POLICY}";r=0;t={seconds}"#)),
     ] {
         if let Ok(value) = HeaderValue::from_str(&value) {
             problem = problem.with_header(name, value);

@@ -35,10 +35,7 @@ pub(super) fn panicked(_panic: Box<dyn std::any::Any + Send>) -> HttpResponse<Bo
 
 /// OAuth errors are JSON documents of their own form (RFC 6749 section 5.2).
 fn is_document(response: &Response) -> bool {
-    let content_type = response
-        .headers()
-        .get(header::CONTENT_TYPE)
-        .map(HeaderValue::as_bytes);
+    let content_type = response.headers().get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
     content_type.is_some_and(|value| value == MEDIA_TYPE.as_bytes() || value == b"application/json")
 }
 

@@ -109,25 +109,17 @@ pub(super) async fn token(State(state): State<RestState>, request: Request) -> R
 
 async fn grant(state: &RestState, request: Request) -> Result<TokenAnswer, TokenFailure> {
     let authentication = &state.authentication;
-    let Some(issuer) = authentication
-        .issuer
-        .as_ref()
-        .filter(|_| !authentication.clients.is_empty())
-    else {
+    let Some(issuer) = authentication.issuer.as_ref().filter(|_| !authentication.clients.is_empty()) else {
         return Err(TokenFailure::Disabled);
     };
     let basic = basic_credentials(request.headers())?;
     let asked = read(request).await?;
-    asked
-        .validate()
-        .map_err(|_| TokenFailure::InvalidRequest("a field is longer than 1024 bytes"))?;
+    asked.validate().map_err(|_| TokenFailure::InvalidRequest("a field is longer than 1024 bytes"))?;
     match asked.grant_type.as_deref() {
         Some(GRANT_TYPE) => {}
         // HTTP Basic with an empty body says all there is to say.
         None => {
-            return Err(TokenFailure::InvalidRequest(
-                "grant_type is missing: it is client_credentials",
-            ));
+            return Err(TokenFailure::InvalidRequest("grant_type is missing: it is client_credentials"));
         }
         Some(_) => return Err(TokenFailure::UnsupportedGrantType),
     }
@@ -138,25 +130,16 @@ async fn grant(state: &RestState, request: Request) -> Result<TokenAnswer, Token
             ));
         }
         (Some((id, _)), Some(other), None) if id != other => {
-            return Err(TokenFailure::InvalidRequest(
-                "client_id differs from the id in the header",
-            ));
+            return Err(TokenFailure::InvalidRequest("client_id differs from the id in the header"));
         }
         (Some(credentials), _, None) => credentials,
         (None, Some(id), Some(secret)) => (id, secret),
         (None, _, _) => {
-            return Err(TokenFailure::InvalidRequest(
-                "client_id and client_secret are required",
-            ));
+            return Err(TokenFailure::InvalidRequest("client_id and client_secret are required"));
         }
     };
     let allowed = authentication.clients.authenticate(&id, secret).await?;
-    let scopes = match asked
-        .scope
-        .as_deref()
-        .map(str::trim)
-        .filter(|scope| !scope.is_empty())
-    {
+    let scopes = match asked.scope.as_deref().map(str::trim).filter(|scope| !scope.is_empty()) {
         None => allowed,
         Some(wanted) => {
             let wanted = Scopes::parse(wanted.split_whitespace()).map_err(|_| TokenFailure::InvalidScope)?;
@@ -166,12 +149,10 @@ async fn grant(state: &RestState, request: Request) -> Result<TokenAnswer, Token
             wanted
         }
     };
-    let issued = issuer
-        .issue(&id, scopes, state.clock.now(), None)
-        .map_err(|error| {
-            tracing::error!(%error, "a token cannot be signed");
-            TokenFailure::Overloaded
-        })?;
+    let issued = issuer.issue(&id, scopes, state.clock.now(), None).map_err(|error| {
+        tracing::error!(%error, "a token cannot be signed");
+        TokenFailure::Overloaded
+    })?;
     tracing::info!(caller.subject = %id, scope = %issued.scopes, "a token was issued");
     Ok(TokenAnswer {
         access_token: issued.token,
@@ -183,21 +164,14 @@ async fn grant(state: &RestState, request: Request) -> Result<TokenAnswer, Token
 
 async fn read(request: Request) -> Result<TokenRequest, TokenFailure> {
     let headers = request.headers().clone();
-    let bytes = json_body::read(request.into_body())
-        .await
-        .map_err(TokenFailure::Api)?;
+    let bytes = json_body::read(request.into_body()).await.map_err(TokenFailure::Api)?;
     if json_body::is_json(&headers) {
-        return serde_json::from_slice(&bytes)
+        return json_body::parse(&bytes)
             .map_err(|_| TokenFailure::InvalidRequest("the body is no JSON object with texts in it"));
     }
-    let content_type = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
-    if content_type
-        .to_ascii_lowercase()
-        .starts_with("application/x-www-form-urlencoded")
-    {
+    let content_type =
+        headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if content_type.to_ascii_lowercase().starts_with("application/x-www-form-urlencoded") {
         return serde_urlencoded::from_bytes(&bytes)
             .map_err(|_| TokenFailure::InvalidRequest("the form is malformed or has a field twice"));
     }
@@ -211,20 +185,11 @@ fn basic_credentials(headers: &HeaderMap) -> Result<Option<(String, String)>, To
         return Ok(None);
     };
     if values.next().is_some() {
-        return Err(TokenFailure::InvalidRequest(
-            "there is more than one Authorization header",
-        ));
+        return Err(TokenFailure::InvalidRequest("there is more than one Authorization header"));
     }
     let malformed = TokenFailure::InvalidRequest("the Authorization header is no HTTP Basic authentication");
-    let (scheme, encoded) = value
-        .to_str()
-        .unwrap_or_default()
-        .split_once(' ')
-        .unwrap_or_default();
-    let decoded = STANDARD
-        .decode(encoded.trim())
-        .ok()
-        .and_then(|bytes| String::from_utf8(bytes).ok());
+    let (scheme, encoded) = value.to_str().unwrap_or_default().split_once(' ').unwrap_or_default();
+    let decoded = STANDARD.decode(encoded.trim()).ok().and_then(|bytes| String::from_utf8(bytes).ok());
     match decoded.as_deref().and_then(|text| text.split_once(':')) {
         Some((id, secret)) if scheme.eq_ignore_ascii_case("basic") => {
             Ok(Some((form_decode(id), form_decode(secret))))
@@ -260,21 +225,17 @@ impl IntoResponse for TokenFailure {
     fn into_response(self) -> Response {
         let (status, error, error_description) = match self {
             Self::InvalidRequest(what) => (StatusCode::BAD_REQUEST, "invalid_request", what),
-            Self::UnsupportedGrantType => (
-                StatusCode::BAD_REQUEST,
-                "unsupported_grant_type",
-                "grant_type must be client_credentials",
-            ),
+            Self::UnsupportedGrantType => {
+                (StatusCode::BAD_REQUEST, "unsupported_grant_type", "grant_type must be client_credentials")
+            }
             Self::InvalidScope => (
                 StatusCode::BAD_REQUEST,
                 "invalid_scope",
                 "the client may not have a scope that was asked for",
             ),
-            Self::InvalidClient => (
-                StatusCode::UNAUTHORIZED,
-                "invalid_client",
-                "unknown client or wrong secret",
-            ),
+            Self::InvalidClient => {
+                (StatusCode::UNAUTHORIZED, "invalid_client", "unknown client or wrong secret")
+            }
             Self::Overloaded => {
                 let detail = "too many clients ask for tokens";
                 let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", detail);
@@ -286,15 +247,8 @@ impl IntoResponse for TokenFailure {
             }
             Self::Api(error) => return error.into_response(),
         };
-        let mut response = (
-            status,
-            no_store(),
-            Json(TokenErrorAnswer {
-                error,
-                error_description,
-            }),
-        )
-            .into_response();
+        let mut response =
+            (status, no_store(), Json(TokenErrorAnswer { error, error_description })).into_response();
         if status == StatusCode::UNAUTHORIZED {
             let challenge = HeaderValue::from_static(r#"Basic realm="onnx-gateway""#);
             response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);

@@ -46,10 +46,7 @@ pub(super) fn output_tensor(name: &str, value: &DynValue) -> Result<Tensor, Runt
     macro_rules! copy {
         ($variant:ident) => {{
             let view = value.try_extract_array().map_err(failed)?;
-            (
-                view.shape().to_vec(),
-                TensorData::$variant(view.iter().copied().collect()),
-            )
+            (view.shape().to_vec(), TensorData::$variant(view.iter().copied().collect()))
         }};
     }
     let (shape, data) = match ty {
@@ -66,15 +63,10 @@ pub(super) fn output_tensor(name: &str, value: &DynValue) -> Result<Tensor, Runt
         TensorElementType::Bool => copy!(Bool),
         TensorElementType::String => {
             let array = value.try_extract_string_array().map_err(failed)?;
-            (
-                array.shape().to_vec(),
-                TensorData::String(array.into_iter().collect()),
-            )
+            (array.shape().to_vec(), TensorData::String(array.into_iter().collect()))
         }
         other => {
-            return Err(RuntimeError::Run(format!(
-                "output `{name}` has elements of type {other}"
-            )));
+            return Err(RuntimeError::Run(format!("output `{name}` has elements of type {other}")));
         }
     };
     Tensor::new(shape, data).map_err(|error| RuntimeError::Run(format!("output `{name}`: {error}")))
@@ -83,35 +75,17 @@ pub(super) fn output_tensor(name: &str, value: &DynValue) -> Result<Tensor, Runt
 /// The declaration of an input or output.
 pub(super) fn tensor_spec(outlet: &Outlet) -> Result<TensorSpec, RuntimeError> {
     let name = outlet.name().to_owned();
-    let ValueType::Tensor {
-        ty,
-        shape,
-        dimension_symbols,
-    } = outlet.dtype()
-    else {
-        return Err(RuntimeError::Unsupported(format!(
-            "`{name}` is not a tensor but {}",
-            outlet.dtype()
-        )));
+    let ValueType::Tensor { ty, shape, dimension_symbols } = outlet.dtype() else {
+        return Err(RuntimeError::Unsupported(format!("`{name}` is not a tensor but {}", outlet.dtype())));
     };
     let Some(element_type) = element_type(*ty) else {
-        return Err(RuntimeError::Unsupported(format!(
-            "`{name}` has elements of type {ty}"
-        )));
+        return Err(RuntimeError::Unsupported(format!("`{name}` has elements of type {ty}")));
     };
     let dimension = |(&size, symbol): (&i64, &String)| {
         usize::try_from(size).map_or_else(|_| Dimension::Dynamic(symbol.clone()), Dimension::Fixed)
     };
-    let shape = shape
-        .iter()
-        .zip(dimension_symbols.iter())
-        .map(dimension)
-        .collect();
-    Ok(TensorSpec {
-        name,
-        element_type,
-        shape,
-    })
+    let shape = shape.iter().zip(dimension_symbols.iter()).map(dimension).collect();
+    Ok(TensorSpec { name, element_type, shape })
 }
 
 fn element_type(ty: TensorElementType) -> Option<ElementType> {

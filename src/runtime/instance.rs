@@ -30,21 +30,16 @@ impl Instance {
     /// output is not a tensor of a type that the gateway knows.
     pub fn load(runtime: Runtime, file: &Path) -> Result<Self, RuntimeError> {
         let session = contained(|| {
-            builder(runtime)
-                .and_then(|mut builder| builder.commit_from_file(file))
-                .map_err(|error| {
-                    // ONNX Runtime quotes the path of the private copy, which nobody outside needs to know.
-                    let folder = file.parent().unwrap_or(Path::new("")).display().to_string();
-                    RuntimeError::Load(error.message().replace(&format!("{folder}/"), ""))
-                })
+            builder(runtime).and_then(|mut builder| builder.commit_from_file(file)).map_err(|error| {
+                // ONNX Runtime quotes the path of the private copy, which nobody outside needs to know.
+                let folder = file.parent().unwrap_or(Path::new("")).display().to_string();
+                RuntimeError::Load(error.message().replace(&format!("{folder}/"), ""))
+            })
         })?;
         let specs = |outlets: &[ort::value::Outlet]| {
             outlets.iter().map(convert::tensor_spec).collect::<Result<_, _>>()
         };
-        let signature = Signature {
-            inputs: specs(session.inputs())?,
-            outputs: specs(session.outputs())?,
-        };
+        let signature = Signature { inputs: specs(session.inputs())?, outputs: specs(session.outputs())? };
         Ok(Self { session, signature })
     }
 
@@ -60,10 +55,8 @@ impl Instance {
     ///
     /// [`RuntimeError::Load`] when the metadata cannot be read.
     pub fn metadata(&self, key: &str) -> Result<Option<String>, RuntimeError> {
-        let metadata = self
-            .session
-            .metadata()
-            .map_err(|error| RuntimeError::Load(error.message().to_owned()))?;
+        let metadata =
+            self.session.metadata().map_err(|error| RuntimeError::Load(error.message().to_owned()))?;
         Ok(metadata.custom(key))
     }
 
@@ -102,10 +95,7 @@ impl Instance {
 
 fn builder(runtime: Runtime) -> ort::Result<SessionBuilder> {
     let builder = Session::builder(runtime.environment)?;
-    Ok(builder
-        .with_intra_threads(1)?
-        .with_inter_threads(1)?
-        .with_intra_op_spinning(false)?)
+    Ok(builder.with_intra_threads(1)?.with_inter_threads(1)?.with_intra_op_spinning(false)?)
 }
 
 /// Runs `work` so that a panic inside `ort` (it has some for optional outputs) is an error of this one call.
@@ -115,9 +105,7 @@ fn contained<T>(work: impl FnOnce() -> Result<T, RuntimeError>) -> Result<T, Run
 }
 
 fn message_of(panic: &(dyn Any + Send)) -> String {
-    let text = panic
-        .downcast_ref::<String>()
-        .map(String::as_str)
-        .or_else(|| panic.downcast_ref::<&str>().copied());
+    let text =
+        panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
     text.unwrap_or("no message").to_owned()
 }

@@ -38,11 +38,7 @@ pub(super) fn find(
 ) -> Result<PathBuf, LibraryNotFound> {
     if let Some(named) = environment.library_path.as_ref().or(settings.library.as_ref()) {
         let path = environment.working_directory.join(named);
-        return if path.is_file() {
-            Ok(path)
-        } else {
-            Err(LibraryNotFound { named: Some(path) })
-        };
+        return if path.is_file() { Ok(path) } else { Err(LibraryNotFound { named: Some(path) }) };
     }
     candidates(&environment.binary_directories)
         .find(|path| path.is_file())
@@ -50,13 +46,9 @@ pub(super) fn find(
 }
 
 fn candidates(binary_directories: &[PathBuf]) -> impl Iterator<Item = PathBuf> {
-    let beside = binary_directories
-        .first()
-        .map(|directory| directory.join(FILE_NAME));
+    let beside = binary_directories.first().map(|directory| directory.join(FILE_NAME));
     let from_setup = |directory: &PathBuf| directory.join(Path::new(SETUP_FOLDER)).join(FILE_NAME);
-    beside
-        .into_iter()
-        .chain(binary_directories.iter().take(LEVELS).map(from_setup))
+    beside.into_iter().chain(binary_directories.iter().take(LEVELS).map(from_setup))
 }
 
 #[cfg(test)]
@@ -96,14 +88,9 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         std::fs::write(root.path().join(FILE_NAME), "").unwrap();
         let environment = environment(root.path());
-        let settings = RuntimeSettings {
-            library: Some("/nowhere/libgpu.so".into()),
-            ..RuntimeSettings::default()
-        };
+        let settings =
+            RuntimeSettings { library: Some("/nowhere/libgpu.so".into()), ..RuntimeSettings::default() };
         let error = find(&settings, &environment).unwrap_err();
-        assert!(
-            error.to_string().contains("/nowhere/libgpu.so is not there"),
-            "{error}"
-        );
+        assert!(error.to_string().contains("/nowhere/libgpu.so is not there"), "{error}");
     }
 }

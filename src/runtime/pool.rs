@@ -69,8 +69,7 @@ impl InstancePool {
         let _ends_with_caller = TerminateOnDrop(Arc::clone(&options));
         let pool = Arc::clone(self);
         let run = tokio::task::spawn_blocking(move || pool.run_blocking(&inputs, &options, permit));
-        run.await
-            .unwrap_or_else(|error| Err(RuntimeError::Panicked(error.to_string())))
+        run.await.unwrap_or_else(|error| Err(RuntimeError::Panicked(error.to_string())))
     }
 
     fn run_blocking(
@@ -82,19 +81,14 @@ impl InstancePool {
         let Some(mut instance) = self.idle().pop() else {
             return Err(RuntimeError::Overloaded);
         };
-        let inputs: Vec<(&str, &Tensor)> = inputs
-            .iter()
-            .map(|(name, tensor)| (name.as_str(), tensor))
-            .collect();
+        let inputs: Vec<(&str, &Tensor)> =
+            inputs.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
         let start = Instant::now();
         let outputs = instance.run(&inputs, options);
         let duration = start.elapsed();
         self.idle().push(instance);
         drop(permit);
-        Ok(Ran {
-            outputs: outputs?,
-            duration,
-        })
+        Ok(Ran { outputs: outputs?, duration })
     }
 
     async fn acquire(&self) -> Result<OwnedSemaphorePermit, RuntimeError> {
@@ -102,10 +96,7 @@ impl InstancePool {
             return Ok(permit);
         }
         let _place = Place::take(&self.waiting, self.queue_capacity).ok_or(RuntimeError::Overloaded)?;
-        Arc::clone(&self.available)
-            .acquire_owned()
-            .await
-            .map_err(|_| RuntimeError::Overloaded)
+        Arc::clone(&self.available).acquire_owned().await.map_err(|_| RuntimeError::Overloaded)
     }
 
     fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Instance>> {
@@ -131,10 +122,7 @@ struct Place<'w>(&'w AtomicUsize);
 impl<'w> Place<'w> {
     fn take(waiting: &'w AtomicUsize, capacity: usize) -> Option<Self> {
         let next = |count: usize| (count < capacity).then_some(count + 1);
-        waiting
-            .try_update(Ordering::Relaxed, Ordering::Relaxed, next)
-            .ok()
-            .map(|_| Self(waiting))
+        waiting.try_update(Ordering::Relaxed, Ordering::Relaxed, next).ok().map(|_| Self(waiting))
     }
 }
 

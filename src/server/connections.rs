@@ -24,10 +24,7 @@ impl Connections {
             return None;
         }
         *count += 1;
-        Some(ConnectionGuard {
-            connections: self.clone(),
-            key,
-        })
+        Some(ConnectionGuard { connections: self.clone(), key })
     }
 }
 
@@ -40,11 +37,7 @@ pub(super) struct ConnectionGuard {
 
 impl Drop for ConnectionGuard {
     fn drop(&mut self) {
-        let mut counts = self
-            .connections
-            .counts
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut counts = self.connections.counts.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = counts.get_mut(&self.key) {
             *count -= 1;
             if *count == 0 {
@@ -70,9 +63,6 @@ mod tests {
         drop(first);
         assert!(connections.add(one, 2).is_some());
         drop(second);
-        assert!(
-            connections.counts.lock().unwrap().is_empty(),
-            "an address without connections is forgotten"
-        );
+        assert!(connections.counts.lock().unwrap().is_empty(), "an address without connections is forgotten");
     }
 }

@@ -56,7 +56,7 @@ impl ListenerLimits {
 
 /// A bound listener with what it answers.
 pub(super) struct Listener {
-    listener: TcpListener,
+    socket: TcpListener,
     router: Router,
     limits: ListenerLimits,
     slots: Arc<Semaphore>,
@@ -75,15 +75,7 @@ impl Listener {
     ) -> Self {
         let slots = Arc::new(Semaphore::new(limits.max_connections.min(Semaphore::MAX_PERMITS)));
         let by_address = Connections::default();
-        Self {
-            listener,
-            router,
-            limits,
-            slots,
-            by_address,
-            gauge,
-            shutdown: shutdown.clone(),
-        }
+        Self { socket: listener, router, limits, slots, by_address, gauge, shutdown: shutdown.clone() }
     }
 
     /// Accepts until told to stop, then waits for the connections to finish. Dropping the future cuts them off.
@@ -104,7 +96,7 @@ impl Listener {
                 () = std::future::ready(()) => break,
             }
         }
-        drop(self.listener);
+        drop(self.socket);
         while connections.join_next().await.is_some() {}
     }
 
@@ -114,7 +106,7 @@ impl Listener {
             let Ok(slot) = Arc::clone(&self.slots).acquire_owned().await else {
                 return std::future::pending().await;
             };
-            match self.listener.accept().await {
+            match self.socket.accept().await {
                 Ok((stream, peer)) => return (stream, peer, slot),
                 Err(error) => {
                     tracing::warn!(%error, "a connection cannot be accepted");
@@ -130,16 +122,8 @@ impl Listener {
         connections: &mut JoinSet<()>,
     ) {
         let address = peer.ip().to_canonical();
-        let uncounted = self
-            .limits
-            .uncounted
-            .iter()
-            .any(|network| network.contains(&address));
-        let limit = if uncounted {
-            usize::MAX
-        } else {
-            self.limits.max_connections_per_address
-        };
+        let uncounted = self.limits.uncounted.iter().any(|network| network.contains(&address));
+        let limit = if uncounted { usize::MAX } else { self.limits.max_connections_per_address };
         let Some(counted) = self.by_address.add(address, limit) else {
             return tracing::debug!(%address, "a connection was closed: its address has too many");
         };
@@ -171,12 +155,7 @@ impl Connection {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "a connection delays small packets");
         }
-        let Self {
-            router,
-            peer,
-            header_timeout,
-            shutdown,
-        } = self;
+        let Self { router, peer, header_timeout, shutdown } = self;
         let answers = shutdown.clone();
         let service = service_fn(move |request| answer(router.clone(), request, peer, answers.clone()));
         let connection = http1::Builder::new()
@@ -210,9 +189,7 @@ async fn answer(
     request.extensions_mut().insert(peer);
     let mut response = router.oneshot(request).await?;
     if shutdown.is_announced() {
-        response
-            .headers_mut()
-            .insert(header::CONNECTION, HeaderValue::from_static("close"));
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     Ok(response)
 }

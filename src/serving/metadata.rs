@@ -29,16 +29,10 @@ pub(super) fn models(lifecycle: &Lifecycle) -> Vec<ModelMetadata> {
     let mut models: Vec<ModelMetadata> = Vec::new();
     for status in lifecycle.status().iter() {
         let servable = lifecycle.serving().get(&status.model, Some(status.version));
-        let version = VersionMetadata {
-            status: status.clone(),
-            servable,
-        };
+        let version = VersionMetadata { status: status.clone(), servable };
         match models.last_mut() {
             Some(model) if model.name == status.model => model.versions.push(version),
-            _ => models.push(ModelMetadata {
-                name: status.model.clone(),
-                versions: vec![version],
-            }),
+            _ => models.push(ModelMetadata { name: status.model.clone(), versions: vec![version] }),
         }
     }
     models

@@ -52,41 +52,22 @@ impl Prediction {
             }
             let Some(width) = output.row_width(rows) else {
                 let shape = output.shape();
-                let cause = format!(
-                    "output `{}` of shape {shape:?} does not hold {rows} rows",
-                    spec.name
-                );
+                let cause = format!("output `{}` of shape {shape:?} does not hold {rows} rows", spec.name);
                 return Err(ServingError::ModelFailed(cause));
             };
             widths.push(width);
         }
-        Ok(Self {
-            servable,
-            rows,
-            outputs,
-            widths,
-        })
+        Ok(Self { servable, rows, outputs, widths })
     }
 
     /// The outputs in the order of the signature: name, meaning, and the values of this row.
     pub fn row(&self, row: usize) -> impl Iterator<Item = (&str, Output, Vec<Scalar<'_>>)> {
         let outputs = self.outputs.iter().zip(&self.widths);
-        let declared = self
-            .servable
-            .signature
-            .outputs
-            .iter()
-            .zip(&self.servable.layout.outputs);
-        declared
-            .zip(outputs)
-            .map(move |((spec, role), (output, &width))| {
-                let range = row * width..(row + 1) * width;
-                (
-                    spec.name.as_str(),
-                    *role,
-                    range.filter_map(|index| scalar(output.data(), index)).collect(),
-                )
-            })
+        let declared = self.servable.signature.outputs.iter().zip(&self.servable.layout.outputs);
+        declared.zip(outputs).map(move |((spec, role), (output, &width))| {
+            let range = row * width..(row + 1) * width;
+            (spec.name.as_str(), *role, range.filter_map(|index| scalar(output.data(), index)).collect())
+        })
     }
 
     /// What a predicted value means: the class of this number, or the value itself.

@@ -20,14 +20,12 @@ pub fn start(settings: &LogSettings) -> Result<(), Problem> {
     })?;
     let registry = tracing_subscriber::registry().with(filter);
     let started = match settings.format {
-        LogFormat::Json => registry
-            .with(fmt::layer().json().flatten_event(true).with_writer(io::stderr))
-            .try_init(),
+        LogFormat::Json => {
+            registry.with(fmt::layer().json().flatten_event(true).with_writer(io::stderr)).try_init()
+        }
         LogFormat::Text => {
             let colours = io::stderr().is_terminal();
-            registry
-                .with(fmt::layer().with_ansi(colours).with_writer(io::stderr))
-                .try_init()
+            registry.with(fmt::layer().with_ansi(colours).with_writer(io::stderr)).try_init()
         }
     };
     if started.is_err() {

@@ -63,10 +63,7 @@ impl Metrics {
             Ok::<_, prometheus::Error>(metric)
         };
         let model_info = IntGaugeVec::new(
-            Opts::new(
-                "gateway_model_info",
-                "Versions of models that serve; the value is always 1.",
-            ),
+            Opts::new("gateway_model_info", "Versions of models that serve; the value is always 1."),
             &["model", "version", "digest"],
         )?;
         registry.register(Box::new(model_info.clone()))?;
@@ -104,6 +101,7 @@ impl Metrics {
     }
 
     /// A request that begins; it is counted when the guard is finished or dropped.
+    #[must_use]
     pub fn request_started(&self) -> InFlight<'_> {
         self.in_flight.inc();
         InFlight(&self.in_flight)
@@ -112,21 +110,18 @@ impl Metrics {
     /// An answer was given.
     pub fn request_answered(&self, method: &str, route: &str, status: &str, duration: Duration) {
         self.requests.with_label_values(&[method, route, status]).inc();
-        self.request_seconds
-            .with_label_values(&[route])
-            .observe(duration.as_secs_f64());
+        self.request_seconds.with_label_values(&[route]).observe(duration.as_secs_f64());
     }
 
     /// The gauge of open connections.
+    #[must_use]
     pub fn connections(&self) -> &IntGauge {
         &self.connections
     }
 
     /// A model ran.
     pub fn inference_ran(&self, model: &str, duration: Duration) {
-        self.inference_seconds
-            .with_label_values(&[model])
-            .observe(duration.as_secs_f64());
+        self.inference_seconds.with_label_values(&[model]).observe(duration.as_secs_f64());
     }
 
     /// A version was put into service.
@@ -142,15 +137,8 @@ impl Metrics {
     /// The versions that serve from now on.
     pub fn set_models(&self, models: &[ModelInfo]) {
         self.model_info.reset();
-        for ModelInfo {
-            model,
-            version,
-            digest,
-        } in models
-        {
-            self.model_info
-                .with_label_values(&[model, version, digest])
-                .set(1);
+        for ModelInfo { model, version, digest } in models {
+            self.model_info.with_label_values(&[model, version, digest]).set(1);
         }
     }
 

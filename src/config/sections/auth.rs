@@ -60,10 +60,7 @@ impl Default for AuthSettings {
 
 /// A signature algorithm. A key is bound to one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[expect(
-    missing_docs,
-    reason = "the names are those of RFC 7518 section 3.1 and RFC 8037"
-)]
+#[expect(missing_docs, reason = "the names are those of RFC 7518 section 3.1 and RFC 8037")]
 pub enum Algorithm {
     HS256,
     RS256,

@@ -30,11 +30,7 @@ pub struct ServerSettings {
     #[validate(range(min = 1, max = 3_600_000, message = "must be from 1 to 3600000 (an hour)"))]
     pub request_timeout_ms: u64,
     /// Size of a request's body; more is 413.
-    #[validate(range(
-        min = 1,
-        max = 1_073_741_824_u64,
-        message = "must be from 1 to 1073741824 (1 GiB)"
-    ))]
+    #[validate(range(min = 1, max = 1_073_741_824_u64, message = "must be from 1 to 1073741824 (1 GiB)"))]
     pub max_body_bytes: u64,
     /// After SIGTERM: how long new requests are still answered while readiness is already down.
     #[validate(range(max = 3_600_000, message = "must be from 0 to 3600000 (an hour)"))]
@@ -64,13 +60,9 @@ impl Default for ServerSettings {
 /// Networks as `10.0.0.0/8`, single addresses as `10.1.2.3`.
 fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpNet>, D::Error> {
     let parse = |text: String| {
-        text.parse::<IpNet>()
-            .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
-            .map_err(|_| {
-                D::Error::custom(format!(
-                    "`{text}` is no address (10.1.2.3) and no network (10.0.0.0/8)"
-                ))
-            })
+        text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)).map_err(|_| {
+            D::Error::custom(format!("`{text}` is no address (10.1.2.3) and no network (10.0.0.0/8)"))
+        })
     };
     super::comma_list(deserializer)?.into_iter().map(parse).collect()
 }
