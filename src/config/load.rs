@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use config::{Config, ConfigError, Source};
+use config::{Config, ConfigBuilder, ConfigError, Source, builder::DefaultState};
 use validator::{Validate, ValidationErrors, ValidationErrorsKind};
 
 use super::{
@@ -85,7 +85,7 @@ fn merge(layers: Vec<layer::Layer>) -> Result<Config, ConfigError> {
     let defaults = Config::try_from(&Settings::default())?;
     layers
         .into_iter()
-        .fold(Config::builder().add_source(defaults), |builder, layer| builder.add_source(layer))
+        .fold(Config::builder().add_source(defaults), ConfigBuilder::<DefaultState>::add_source)
         .build()
 }
 

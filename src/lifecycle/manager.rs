@@ -21,6 +21,9 @@ use crate::{
     telemetry::{Metrics, ModelInfo},
 };
 
+/// A file that has not changed for this long is taken for finished, however rarely the repository is looked at.
+const MAX_SETTLE_TIME: Duration = Duration::from_secs(1);
+
 /// What the manager works with.
 pub(super) struct Parts {
     pub(super) source: Source,
@@ -92,7 +95,7 @@ impl Manager {
     /// How long a file must not have changed before it is tried. With the poll interval before it, a new file is in
     /// service within two intervals.
     fn settle_time(&self) -> Duration {
-        self.parts.poll_interval * 3 / 4
+        (self.parts.poll_interval * 3 / 4).min(MAX_SETTLE_TIME)
     }
 
     /// One look and everything that follows from it; whether a file has to be looked at again soon.

@@ -1,4 +1,5 @@
-//! Rules of HTTP that the server library leaves to us: each stands between two readers that see different requests.
+//! The rule of HTTP that the server library leaves to us: a request for two hosts, or for none, is read by two readers
+//! as two different requests.
 
 use axum::{
     extract::Request,
@@ -18,10 +19,6 @@ fn check(version: Version, headers: &HeaderMap) -> Result<(), ApiError> {
     let hosts = headers.get_all(header::HOST).iter().count();
     if hosts > 1 || (hosts == 0 && version == Version::HTTP_11) {
         return Err(ApiError::BadRequest("it must have one Host header (RFC 9112 section 3.2)"));
-    }
-    if headers.contains_key(header::TRANSFER_ENCODING) && headers.contains_key(header::CONTENT_LENGTH) {
-        let rule = "it has both Transfer-Encoding and Content-Length (RFC 9112 section 6.1)";
-        return Err(ApiError::BadRequest(rule));
     }
     Ok(())
 }

@@ -1,0 +1,77 @@
+# The gateway, ONNX Runtime and the Iris example in one image, which holds no secret.
+#
+#   docker build --tag onnx-gateway .
+#   docker run --read-only --tmpfs /tmp --cap-drop all --publish 8000:8000 \
+#       --env GATEWAY__AUTH__SIGNING_SECRET="$(openssl rand -hex 32)" onnx-gateway
+#
+# Any builder takes this file: it uses nothing that only one of them has. tools/container-test tries the image.
+
+# --- The binary --------------------------------------------------------------------------------------------------
+FROM rust:1.95-bookworm AS build
+WORKDIR /build
+
+# The dependencies in a layer of their own, which stands until they change: an empty program compiles them.
+COPY Cargo.toml Cargo.lock ./
+COPY .cargo .cargo
+RUN mkdir src \
+    && touch src/lib.rs \
+    && echo 'fn main() {}' >src/main.rs \
+    && cargo build --release --locked \
+    && rm -r src
+
+# A copied file keeps its age, so it may be older than what was built from the empty program: cargo, which goes by
+# that, would take the empty program for up to date.
+COPY src src
+RUN touch src/lib.rs src/main.rs && cargo build --release --locked
+
+# --- ONNX Runtime ------------------------------------------------------------------------------------------------
+# The same pinned library that tools/setup fetches for a source tree; it needs Python only to get it.
+FROM python:3.11-slim-bookworm AS onnxruntime
+WORKDIR /setup
+COPY tools/setup tools/onnxruntime.txt tools/
+RUN tools/setup
+
+# --- The locale that text models need ----------------------------------------------------------------------------
+# scikit-learn's text steps become an operator that asks the system for en_US.UTF-8. That one locale is 3 MB; the
+# package that it is compiled from is 17 MB and stays behind.
+FROM debian:bookworm-slim AS locale
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends locales \
+    && localedef --no-archive --inputfile en_US --charmap UTF-8 /usr/lib/locale/en_US.UTF-8 \
+    && rm -rf /var/lib/apt/lists/*
+
+# --- The image ---------------------------------------------------------------------------------------------------
+# Debian, as ONNX Runtime is built against glibc and libstdc++: both are in this base already, where Alpine has musl
+# in place of the one and a distroless base would have to be taught locales. bookworm, like the stages above, so that
+# the binary meets the glibc it was linked with.
+FROM debian:bookworm-slim
+LABEL org.opencontainers.image.title="onnx-gateway" \
+      org.opencontainers.image.description="Serves any ONNX model behind a secure, fast API" \
+      org.opencontainers.image.licenses="Apache-2.0"
+
+# Above 10000, where no user of the host is likely to be: outside the container it can do nothing. Without a log entry,
+# for which useradd would write a file as long as the number is high.
+RUN groupadd --gid 65532 gateway \
+    && useradd --uid 65532 --gid gateway --key UID_MAX=65532 --no-log-init --no-create-home \
+        --home-dir /nonexistent --shell /usr/sbin/nologin gateway
+
+# What changes least comes first. The binary looks for the library beside itself.
+COPY --from=locale /usr/lib/locale/en_US.UTF-8 /usr/lib/locale/en_US.UTF-8
+COPY --from=onnxruntime /setup/.onnxruntime/LICENSE /setup/.onnxruntime/ThirdPartyNotices.txt \
+    /usr/share/doc/onnxruntime/
+COPY --from=onnxruntime /setup/.onnxruntime/libonnxruntime.so /usr/local/bin/
+# Readable for the gateway's user whatever the umask of the source tree was.
+COPY --chmod=0644 models/iris/1/model.onnx /models/iris/1/
+COPY --chmod=0644 config/container.toml /app/config/default.toml
+COPY --from=build /build/target/release/onnx-gateway /usr/local/bin/
+
+# ONNX Runtime's telemetry is off before the process starts. Settings are not here: the environment would win over a
+# file that someone mounts.
+ENV ORT_DISABLE_TELEMETRY=1 LANG=C.UTF-8
+WORKDIR /app
+USER 65532:65532
+# 8002, for operators, listens inside the container only until admin.listen says otherwise.
+EXPOSE 8000 8002
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --retries=3 CMD ["onnx-gateway", "health"]
+ENTRYPOINT ["onnx-gateway"]

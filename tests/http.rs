@@ -1,0 +1,216 @@
+//! How the server behaves towards clients that are slow, careless or hostile, and what every answer has.
+
+mod support;
+
+use std::time::{Duration, Instant};
+
+use reqwest::StatusCode;
+use serde_json::json;
+use support::{Answer, PATIENCE, TestGateway, setosa, tokens::TokenBuilder};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::timeout,
+};
+
+/// Sends bytes as they are and reads until the connection is closed.
+async fn exchange(gateway: &TestGateway, bytes: &[u8]) -> String {
+    let mut stream = TcpStream::connect(gateway.address()).await.unwrap();
+    stream.write_all(bytes).await.unwrap();
+    read_to_end(&mut stream).await
+}
+
+async fn read_to_end(stream: &mut TcpStream) -> String {
+    let mut answer = Vec::new();
+    let read = timeout(PATIENCE, stream.read_to_end(&mut answer)).await.expect("the connection is closed");
+    // A connection that is reset has still said what it said before.
+    let _ = read;
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+fn status_of(answer: &str) -> u16 {
+    answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_default()
+}
+
+async fn impatient() -> TestGateway {
+    TestGateway::builder()
+        .settings(|settings| {
+            settings.server.header_timeout_ms = 300;
+            settings.server.body_timeout_ms = 300;
+        })
+        .start()
+        .await
+}
+
+#[tokio::test]
+async fn connections_that_send_no_whole_head_are_closed() {
+    let gateway = impatient().await;
+    for beginning in ["", "P", "POST /predict HTTP/1.1\r\nHost: x\r\nX-Slow: "] {
+        let start = Instant::now();
+        let answer = exchange(&gateway, beginning.as_bytes()).await;
+        assert!(start.elapsed() >= Duration::from_millis(250), "{beginning:?} was closed too early");
+        assert!(answer.is_empty() || status_of(&answer) == 408, "{beginning:?}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_trickles_is_given_up() {
+    let gateway = impatient().await;
+    let token = TokenBuilder::new().build();
+    let head = format!(
+        "POST /predict HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\n\
+         Content-Length: 100\r\n\r\n{{\"features\""
+    );
+    let answer = exchange(&gateway, head.as_bytes()).await;
+    assert_eq!(status_of(&answer), 408, "{answer}");
+    assert!(answer.contains("application/problem+json") && answer.contains("body_timeout"), "{answer}");
+}
+
+#[tokio::test]
+async fn requests_that_two_readers_would_read_differently_are_refused() {
+    let gateway = TestGateway::start().await;
+    for (name, head, statuses) in [
+        ("no Host", "GET /health HTTP/1.1\r\n", &[400][..]),
+        ("two Hosts", "GET /health HTTP/1.1\r\nHost: a\r\nHost: b\r\n", &[400]),
+        (
+            "two lengths",
+            "POST /token HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Length: 6\r\n",
+            &[400],
+        ),
+        ("a negative length", "POST /token HTTP/1.1\r\nHost: a\r\nContent-Length: -5\r\n", &[400]),
+        ("a space before the colon", "GET /health HTTP/1.1\r\nHost : a\r\n", &[400]),
+        ("a folded header", "GET /health HTTP/1.1\r\nHost: a\r\nX: b\r\n c\r\n", &[400]),
+        ("a NUL", "GET /health HTTP/1.1\r\nHost: a\r\nX: \0\r\n", &[400]),
+        ("HTTP/2 without its preface", "GET /health HTTP/2.0\r\nHost: a\r\n", &[400, 505]),
+        ("nonsense", "\u{16}\u{3}\u{1}", &[0, 400]),
+    ] {
+        let answer = exchange(&gateway, format!("{head}Connection: close\r\n\r\n").as_bytes()).await;
+        assert!(statuses.contains(&status_of(&answer)), "{name}: {answer}");
+    }
+    let smuggled =
+        b"POST /token HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n\
+                     0\r\n\r\nGET /health HTTP/1.1\r\nHost: a\r\n\r\n";
+    let answer = exchange(&gateway, smuggled).await;
+    assert_eq!(
+        answer.matches("HTTP/1.1 ").count(),
+        1,
+        "with both lengths, nothing behind the body is read: {answer}"
+    );
+    let old = exchange(&gateway, b"GET /health HTTP/1.0\r\n\r\n").await;
+    assert_eq!(status_of(&old), 200, "HTTP/1.0 has no Host: {old}");
+}
+
+#[tokio::test]
+async fn heads_without_end_are_refused() {
+    let gateway = TestGateway::start().await;
+    let many = format!("GET /health HTTP/1.1\r\nHost: a\r\n{}\r\n", "X: y\r\n".repeat(200));
+    assert_eq!(status_of(&exchange(&gateway, many.as_bytes()).await), 431);
+    let long = format!("GET /health HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "y".repeat(100_000));
+    assert_eq!(status_of(&exchange(&gateway, long.as_bytes()).await), 431);
+}
+
+#[tokio::test]
+async fn a_request_keeps_its_id_if_it_is_sane() {
+    let gateway = TestGateway::start().await;
+    let ask = |id: Option<&'static str>| {
+        let mut request = gateway.post("/predict").json(&setosa());
+        if let Some(id) = id {
+            request = request.header("x-request-id", id);
+        }
+        async { Answer::of(request.send().await.unwrap()).await.header("x-request-id").to_owned() }
+    };
+    assert_eq!(ask(Some("order-4711/a_b.c:d")).await, "order-4711/a_b.c:d");
+    let long: &'static str = Box::leak("x".repeat(129).into_boxed_str());
+    for bad in [None, Some("with space"), Some("quote\""), Some(""), Some(long)] {
+        let id = ask(bad).await;
+        assert_eq!(id.len(), 32, "{bad:?}: {id}");
+        assert!(id.bytes().all(|byte| byte.is_ascii_hexdigit()), "{bad:?}: {id}");
+    }
+    assert_ne!(ask(None).await, ask(None).await);
+}
+
+#[tokio::test]
+async fn every_error_is_a_problem_document() {
+    let gateway = TestGateway::start().await;
+    for (name, request, code) in [
+        ("no token", gateway.client.get(gateway.url("/nothing")), "no_token"),
+        ("no path", gateway.get("/nothing"), "not_found"),
+        ("no method", gateway.get("/predict"), "method_not_allowed"),
+        ("no method at an open path", gateway.client.delete(gateway.url("/health")), "method_not_allowed"),
+        ("no media type", gateway.post("/predict").body("x"), "unsupported_media_type"),
+    ] {
+        let answer = Answer::of(request.send().await.unwrap()).await;
+        assert_eq!(answer.problem_code(), code, "{name}");
+        assert_eq!(answer.header("x-content-type-options"), "nosniff", "{name}");
+        assert!(answer.headers.contains_key("x-request-id"), "{name}");
+        for field in ["type", "title", "status", "code", "detail"] {
+            assert!(!answer.body[field].is_null(), "{name} has no {field}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn health_is_open_to_all_on_both_listeners() {
+    let gateway = TestGateway::start().await;
+    for (path, status) in [("/health", "ok"), ("/health/live", "alive"), ("/health/ready", "ready")] {
+        for url in [gateway.url(path), gateway.admin_url(path)] {
+            let answer = Answer::of(gateway.client.get(url).send().await.unwrap()).await;
+            assert_eq!((answer.status, &answer.body["status"]), (StatusCode::OK, &json!(status)), "{path}");
+        }
+    }
+    let metrics = gateway.client.get(gateway.url("/metrics")).send().await.unwrap();
+    assert_eq!(metrics.status(), StatusCode::UNAUTHORIZED, "metrics are for operators");
+}
+
+#[tokio::test]
+async fn requests_are_counted_by_route_and_unknown_paths_make_no_series() {
+    let gateway = TestGateway::start().await;
+    gateway.predict(&setosa()).await;
+    for path in ["/a", "/b", "/c"] {
+        gateway.get(path).send().await.unwrap();
+    }
+    let metrics = gateway.metrics().await;
+    for line in [
+        r#"gateway_requests_total{method="POST",route="/predict",status="200"} 1"#,
+        r#"gateway_requests_total{method="GET",route="none",status="404"} 3"#,
+        r#"gateway_inference_duration_seconds_count{model="iris"} 1"#,
+        "gateway_requests_in_flight 0",
+    ] {
+        assert!(metrics.lines().any(|found| found == line), "{line} in\n{metrics}");
+    }
+}
+
+#[tokio::test]
+async fn when_the_gateway_stops_readiness_goes_down_first_and_running_requests_finish() {
+    let builder = TestGateway::builder_without_models().model("slow.onnx", "slow");
+    let gateway = builder.start().await;
+    // As many turns as take long enough for the stop to come in between, measured first.
+    let turns = 300_000;
+    let body = json!({"features": [turns]});
+    let running = gateway.post("/predict").json(&body).send();
+    let url = gateway.url("/health/ready");
+    let client = gateway.client.clone();
+    let metrics = gateway.admin_url("/metrics");
+    let stopped = async {
+        let busy = async {
+            loop {
+                let text = client.get(&metrics).send().await.unwrap().text().await.unwrap();
+                if text.lines().any(|line| line == "gateway_requests_in_flight 1") {
+                    return;
+                }
+            }
+        };
+        timeout(PATIENCE, busy).await.expect("the request runs");
+        gateway.shut_down().await;
+    };
+    let (answer, ()) = tokio::join!(running, stopped);
+    let answer = Answer::of(answer.unwrap()).await;
+    assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+    assert_eq!(answer.body["prediction"].as_f64().unwrap(), f64::from(turns));
+    assert_eq!(answer.header("connection"), "close");
+    assert!(client_is_refused(&url).await);
+}
+
+async fn client_is_refused(url: &str) -> bool {
+    reqwest::Client::new().get(url).send().await.is_err()
+}

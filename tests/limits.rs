@@ -1,0 +1,151 @@
+//! How much a client may ask.
+
+mod support;
+
+use std::{net::SocketAddr, time::Duration};
+
+use onnx_gateway::config::Settings;
+use reqwest::{RequestBuilder, StatusCode};
+use serde_json::json;
+use support::{Answer, TestGateway, setosa, tokens::TokenBuilder};
+
+/// The default limits: 60 a minute for each address.
+fn defaults(settings: &mut Settings) {
+    settings.rate_limit = Settings::default().rate_limit;
+}
+
+async fn status(request: RequestBuilder) -> StatusCode {
+    request.send().await.unwrap().status()
+}
+
+#[tokio::test]
+async fn the_61st_request_within_a_minute_is_refused() {
+    let gateway = TestGateway::builder().settings(defaults).start().await;
+    for request in 1..=60 {
+        let forged = format!("198.51.100.{request}");
+        let request = gateway.post("/predict").header("x-forwarded-for", forged).json(&setosa());
+        assert_eq!(status(request).await, StatusCode::OK);
+    }
+    // Requests give back one each second, so a slow machine may be given one or two more.
+    let mut refused = None;
+    for request in 61..=70 {
+        let forged = format!("203.0.113.{request}");
+        let request = gateway.post("/predict").header("x-forwarded-for", forged).json(&setosa());
+        let answer = Answer::of(request.send().await.unwrap()).await;
+        if answer.status == StatusCode::TOO_MANY_REQUESTS {
+            refused = Some(answer);
+            break;
+        }
+    }
+    let answer = refused.expect("a request over the limit is refused");
+    assert_eq!(answer.problem_code(), "address_quota_exceeded");
+    assert_eq!(answer.header("retry-after"), "1");
+    assert_eq!(answer.header("ratelimit-policy"), r#""address";q=60;w=60"#);
+    assert_eq!(answer.header("ratelimit"), r#""address";r=0;t=1"#);
+    assert_eq!(answer.body["type"], "https://iana.org/assignments/http-problem-types#quota-exceeded");
+    assert_eq!(answer.body["violated-policies"], json!(["address"]));
+}
+
+/// A quota that no test outlives.
+fn two_an_hour(settings: &mut Settings) {
+    defaults(settings);
+    settings.rate_limit.per_address.requests = 2;
+    settings.rate_limit.per_address.period_seconds = 3600;
+}
+
+#[tokio::test]
+async fn whoever_has_no_token_is_counted_too_and_probes_are_not() {
+    let gateway = TestGateway::builder().settings(two_an_hour).start().await;
+    let nobody = || gateway.client.post(gateway.url("/predict"));
+    assert_eq!(status(nobody()).await, StatusCode::UNAUTHORIZED);
+    assert_eq!(status(gateway.client.get(gateway.url("/nothing"))).await, StatusCode::UNAUTHORIZED);
+    assert_eq!(status(nobody()).await, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(status(gateway.post("/predict").json(&setosa())).await, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(status(gateway.client.post(gateway.url("/token"))).await, StatusCode::TOO_MANY_REQUESTS);
+    for path in ["/health", "/health/live", "/health/ready"] {
+        assert_eq!(status(gateway.client.get(gateway.url(path))).await, StatusCode::OK, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_trusted_proxy_says_who_asks() {
+    let builder = TestGateway::builder().settings(two_an_hour);
+    let builder =
+        builder.settings(|settings| settings.server.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()]);
+    let gateway = builder.start().await;
+    let from = |forwarded: &str| {
+        status(gateway.post("/predict").header("x-forwarded-for", forwarded).json(&setosa()))
+    };
+    for forged in ["1.1.1.1, 198.51.100.1", "2.2.2.2, 198.51.100.1"] {
+        assert_eq!(from(forged).await, StatusCode::OK);
+    }
+    assert_eq!(from("3.3.3.3, 198.51.100.1").await, StatusCode::TOO_MANY_REQUESTS, "read from the right");
+    assert_eq!(from("198.51.100.2").await, StatusCode::OK, "another client has its own quota");
+    assert_eq!(from("2001:db8::1").await, StatusCode::OK);
+    assert_eq!(from("2001:db8::2").await, StatusCode::OK);
+    assert_eq!(from("2001:db8::3").await, StatusCode::TOO_MANY_REQUESTS, "a /64 is one client");
+}
+
+#[tokio::test]
+async fn whoever_waits_as_told_is_let_in_again() {
+    let gateway = TestGateway::builder()
+        .settings(|settings| {
+            defaults(settings);
+            settings.rate_limit.per_address.requests = 1;
+            settings.rate_limit.per_address.period_seconds = 1;
+        })
+        .start()
+        .await;
+    let ask = || async { Answer::of(gateway.post("/predict").json(&setosa()).send().await.unwrap()).await };
+    let refused = async {
+        loop {
+            let answer = ask().await;
+            if answer.status == StatusCode::TOO_MANY_REQUESTS {
+                return answer;
+            }
+        }
+    };
+    let refused =
+        tokio::time::timeout(support::PATIENCE, refused).await.expect("a second request is refused");
+    let seconds = refused.header("retry-after").parse().unwrap();
+    // The wait is what is tested.
+    tokio::time::sleep(Duration::from_secs(seconds)).await;
+    assert_eq!(ask().await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn each_caller_has_a_quota_whatever_the_address() {
+    let gateway = TestGateway::builder()
+        .settings(|settings| {
+            defaults(settings);
+            settings.rate_limit.per_caller.requests = 2;
+            settings.rate_limit.per_caller.period_seconds = 3600;
+        })
+        .start()
+        .await;
+    let ask = |subject: &'static str| {
+        let token = TokenBuilder::new().claim("sub", json!(subject)).build();
+        let request = gateway.client.post(gateway.url("/predict")).bearer_auth(token).json(&setosa());
+        async { Answer::of(request.send().await.unwrap()).await }
+    };
+    assert_eq!(ask("a").await.status, StatusCode::OK);
+    assert_eq!(ask("a").await.status, StatusCode::OK);
+    let refused = ask("a").await;
+    assert_eq!((refused.status.as_u16(), refused.problem_code()), (429, "caller_quota_exceeded"));
+    assert!(refused.header("retry-after").parse::<u64>().unwrap() > 1);
+    assert_eq!(refused.body["violated-policies"], json!(["caller"]));
+    assert_eq!(ask("b").await.status, StatusCode::OK, "another caller has their own");
+}
+
+#[tokio::test]
+async fn an_address_has_so_many_connections() {
+    let builder = TestGateway::builder().settings(|settings| settings.server.max_connections_per_address = 2);
+    let gateway = builder.start().await;
+    let address: SocketAddr = gateway.address();
+    let open = || async { tokio::net::TcpStream::connect(address).await.unwrap() };
+    let (_first, _second, mut third) = (open().await, open().await, open().await);
+    let mut byte = [0];
+    let read = tokio::io::AsyncReadExt::read(&mut third, &mut byte);
+    let read = tokio::time::timeout(support::PATIENCE, read).await.expect("the third is closed");
+    assert_eq!(read.unwrap_or(0), 0);
+}

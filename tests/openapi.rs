@@ -1,0 +1,123 @@
+//! The description of the API: complete, true, and shown without a network.
+
+mod support;
+
+use std::collections::BTreeSet;
+
+use reqwest::{Method, StatusCode};
+use serde_json::Value;
+use support::{Answer, TestGateway};
+
+fn description() -> Value {
+    serde_json::to_value(onnx_gateway::rest::openapi()).unwrap()
+}
+
+/// Every operation: method, path, and its description.
+fn operations(description: &Value) -> Vec<(Method, String, Value)> {
+    let mut operations = Vec::new();
+    for (path, methods) in description["paths"].as_object().unwrap() {
+        for (method, operation) in methods.as_object().unwrap() {
+            operations.push((method.to_uppercase().parse().unwrap(), path.clone(), operation.clone()));
+        }
+    }
+    operations
+}
+
+#[test]
+fn the_routes_are_those_that_others_rely_on() {
+    let description = description();
+    assert!(description["openapi"].as_str().unwrap().starts_with("3.1"));
+    let routes: BTreeSet<String> =
+        operations(&description).iter().map(|(method, path, _)| format!("{method} {path}")).collect();
+    let expected = [
+        "GET /health",
+        "GET /health/live",
+        "GET /health/ready",
+        "GET /models",
+        "GET /models/{model}",
+        "POST /models/{model}/predict",
+        "POST /models/{model}/versions/{version}/predict",
+        "POST /predict",
+        "POST /token",
+    ];
+    assert_eq!(routes.iter().map(String::as_str).collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn every_operation_says_what_it_takes_and_answers() {
+    for (method, path, operation) in operations(&description()) {
+        let name = format!("{method} {path}");
+        assert!(operation["summary"].is_string(), "{name} has no summary");
+        assert_eq!(operation["requestBody"].is_object(), method == Method::POST, "{name}");
+        let responses = operation["responses"].as_object().unwrap();
+        assert!(responses.contains_key("200"), "{name}");
+        for (status, response) in responses {
+            let content =
+                response["content"].as_object().unwrap_or_else(|| panic!("{name} {status} has no body"));
+            assert!(content.values().all(|body| body["schema"].is_object()), "{name} {status}");
+        }
+    }
+}
+
+#[test]
+fn every_reference_leads_somewhere() {
+    fn references(value: &Value, found: &mut Vec<String>) {
+        match value {
+            Value::Object(entries) => {
+                for (name, value) in entries {
+                    match value.as_str() {
+                        Some(target) if name == "$ref" => found.push(target.to_owned()),
+                        _ => references(value, found),
+                    }
+                }
+            }
+            Value::Array(items) => items.iter().for_each(|item| references(item, found)),
+            _ => {}
+        }
+    }
+    let description = description();
+    let mut found = Vec::new();
+    references(&description, &mut found);
+    assert!(!found.is_empty());
+    for target in found {
+        let pointer = target.strip_prefix('#').unwrap();
+        assert!(description.pointer(pointer).is_some(), "{target} leads nowhere");
+    }
+}
+
+#[tokio::test]
+async fn every_path_needs_a_token_but_those_that_are_listed_as_open() {
+    let gateway = TestGateway::start().await;
+    for (method, path, operation) in operations(&description()) {
+        let concrete = path.replace("{model}", "iris").replace("{version}", "1");
+        let request = gateway.client.request(method.clone(), gateway.url(&concrete));
+        let status = request.send().await.unwrap().status();
+        let open = onnx_gateway::rest::is_open(&path);
+        assert_eq!(status == StatusCode::UNAUTHORIZED, !open, "{method} {path}: {status}");
+        assert_eq!(operation["security"].is_array(), !open, "{method} {path} is described otherwise");
+    }
+    for unknown in ["/admin", "/v2", "/metrics", "/.env", "/models/iris/../../health"] {
+        let status = gateway.client.get(gateway.url(unknown)).send().await.unwrap().status();
+        let closed =
+            status == StatusCode::UNAUTHORIZED || (unknown.contains("..") && status == StatusCode::OK);
+        assert!(closed, "{unknown}: {status}");
+    }
+}
+
+#[tokio::test]
+async fn the_documentation_comes_from_the_gateway_itself() {
+    let gateway = TestGateway::start().await;
+    let get = |path: &'static str| {
+        let request = gateway.client.get(gateway.url(path));
+        async { Answer::of(request.send().await.unwrap()).await }
+    };
+    assert_eq!(get("/openapi.json").await.body, description());
+    let page = get("/").await;
+    assert_eq!(page.status, StatusCode::OK, "/ leads to the documentation");
+    assert!(page.text.contains("swagger-ui"), "{}", page.text);
+    for file in ["/docs/swagger-ui-bundle.js", "/docs/swagger-ui.css", "/docs/swagger-initializer.js"] {
+        assert_eq!(get(file).await.status, StatusCode::OK, "{file}");
+    }
+    assert!(!page.text.contains("https://"), "the page fetches nothing from elsewhere: {}", page.text);
+    assert!(page.header("content-security-policy").starts_with("default-src 'self'"));
+}

@@ -1,0 +1,116 @@
+//! The real binary, as a user runs it.
+
+use std::{
+    ffi::OsStr,
+    io::{BufRead, BufReader, Write},
+    net::TcpListener,
+    path::Path,
+    process::{Child, ChildStdin, Command, ExitStatus, Output, Stdio},
+    sync::mpsc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use super::PATIENCE;
+
+/// The binary with a clean environment and no settings but the given ones.
+pub fn command() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_onnx-gateway"));
+    command.env_clear().stdin(Stdio::null());
+    if let Some(path) = std::env::var_os("PATH") {
+        command.env("PATH", path);
+    }
+    if let Some(library) = std::env::var_os("ORT_DYLIB_PATH") {
+        command.env("ORT_DYLIB_PATH", library);
+    }
+    command
+}
+
+/// Runs the binary to its end.
+pub fn run<S: AsRef<OsStr>>(arguments: &[S], directory: &Path, environment: &[(&str, &str)]) -> Output {
+    let mut command = command();
+    command.args(arguments).current_dir(directory).envs(environment.iter().copied());
+    command.output().unwrap()
+}
+
+/// Runs the binary with something on its standard input.
+pub fn run_with_input(arguments: &[&str], input: &str) -> Output {
+    let mut command = command();
+    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut stdin: ChildStdin = child.stdin.take().unwrap();
+    stdin.write_all(input.as_bytes()).unwrap();
+    drop(stdin);
+    child.wait_with_output().unwrap()
+}
+
+pub fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// A port that is free now.
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// A gateway in a process of its own; killed when dropped.
+pub struct Process {
+    child: Child,
+    lines: mpsc::Receiver<String>,
+}
+
+impl Process {
+    /// Starts `command` and waits until it says that a version was put into service.
+    pub fn serve(mut command: Command) -> Self {
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let (send, lines) = mpsc::channel();
+        thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| send.send(line)));
+        let process = Self { child, lines };
+        process.wait_for_line("a version was put into service");
+        process
+    }
+
+    /// Waits for a line of the log that holds `part`.
+    pub fn wait_for_line(&self, part: &str) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        let mut seen = Vec::new();
+        loop {
+            match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(line) if line.contains(part) => return line,
+                Ok(line) => seen.push(line),
+                Err(_) => panic!("no line with `{part}` in the log:\n{}", seen.join("\n")),
+            }
+        }
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn signal(&self, name: &str) {
+        let status =
+            Command::new("kill").args([&format!("-{name}"), &self.id().to_string()]).status().unwrap();
+        assert!(status.success());
+    }
+
+    /// Waits for the end.
+    pub fn wait(mut self) -> ExitStatus {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(Instant::now() < deadline, "the gateway did not end");
+            // The log ends with the process, so this wakes up when there is something to see.
+            let _ = self.lines.recv_timeout(Duration::from_millis(50));
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,165 @@
+//! A retrained file is a deployment; a broken one is not.
+
+mod support;
+
+use std::fs;
+
+use onnx_gateway::model::Digest;
+use reqwest::StatusCode;
+use serde_json::json;
+use support::{
+    Answer, TestGateway,
+    repository::{iris, test_model},
+    setosa,
+};
+
+fn digest(name: &str) -> String {
+    Digest::of(&test_model(name)).short()
+}
+
+/// How many candidates were refused, by the metrics.
+fn refusals(metrics: &str) -> usize {
+    let counts = metrics.lines().filter(|line| line.starts_with("gateway_model_refusals_total{"));
+    counts.map(|line| line.rsplit(' ').next().unwrap().parse::<usize>().unwrap()).sum()
+}
+
+fn serves(digest: &str) -> impl Fn(&Answer) -> bool {
+    move |answer| answer.header("x-model-digest") == digest
+}
+
+#[tokio::test]
+async fn a_file_put_over_the_old_one_serves_without_one_failed_request() {
+    let gateway = TestGateway::start().await;
+    let before = Digest::of(&iris()).short();
+    assert!(serves(&before)(&gateway.predict(&setosa()).await));
+    gateway.repository.put_test_model("iris/1/model.onnx", "iris_retrained");
+    let answer = gateway.predict_until(serves(&digest("iris_retrained"))).await;
+    assert_eq!(answer.header("x-model-version"), "1");
+    gateway.repository.put_iris("iris/1/model.onnx");
+    gateway.predict_until(serves(&before)).await;
+}
+
+#[tokio::test]
+async fn a_file_written_in_place_serves_too() {
+    let gateway = TestGateway::start().await;
+    fs::write(gateway.repository.path().join("iris/1/model.onnx"), test_model("iris_retrained")).unwrap();
+    gateway.predict_until(serves(&digest("iris_retrained"))).await;
+}
+
+#[tokio::test]
+async fn a_new_version_serves_and_its_removal_brings_back_the_old_one() {
+    let gateway = TestGateway::start().await;
+    gateway.repository.put_test_model("iris/2/model.onnx", "iris_retrained");
+    let answer = gateway.predict_until(|answer| answer.header("x-model-version") == "2").await;
+    assert_eq!(answer.header("x-model-digest"), digest("iris_retrained"));
+    gateway.repository.remove("iris/2");
+    let answer = gateway.predict_until(|answer| answer.header("x-model-version") == "1").await;
+    assert_eq!(answer.header("x-model-digest"), Digest::of(&iris()).short());
+}
+
+#[tokio::test]
+async fn a_broken_file_is_refused_with_its_reason_and_the_old_one_serves_on() {
+    let gateway = TestGateway::start().await;
+    let before = Digest::of(&iris()).short();
+    let whole = iris();
+    let broken = [
+        (whole[..whole.len() / 2].to_vec(), "load_failed"),
+        (Vec::new(), "load_failed"),
+        (b"<html>404</html>".to_vec(), "load_failed"),
+        (test_model("iris_golden_mismatch"), "golden_mismatch"),
+        (test_model("iris_renamed_input"), "incompatible_signature"),
+        (test_model("regressor"), "incompatible_signature"),
+        (test_model("two_inputs"), "unsupported"),
+    ];
+    for (refused, (content, reason)) in broken.iter().enumerate() {
+        gateway.repository.put("iris/1/model.onnx", content);
+        gateway.metrics_until(|metrics| refusals(metrics) == refused + 1).await;
+        let version = gateway.version_until("iris", |version| version["refusal"]["reason"] == *reason).await;
+        assert_eq!(version["state"], "READY", "{reason}");
+        assert_eq!(version["digest"], json!(before), "{reason}");
+        assert!(!version["refusal"]["detail"].as_str().unwrap().contains('/'), "no path: {version}");
+        assert!(serves(&before)(&gateway.predict(&setosa()).await), "{reason}");
+    }
+    let text = gateway.metrics().await;
+    assert!(text.contains(r#"gateway_model_refusals_total{model="iris",reason="load_failed"} 3"#), "{text}");
+
+    gateway.repository.put_test_model("iris/1/model.onnx", "iris_retrained");
+    gateway.predict_until(serves(&digest("iris_retrained"))).await;
+    assert!(
+        gateway.version_until("iris", |version| version["refusal"].is_null()).await["digest"].is_string()
+    );
+}
+
+#[tokio::test]
+async fn a_broken_version_does_not_take_the_place_of_a_good_one() {
+    let gateway = TestGateway::start().await;
+    gateway.repository.put_test_model("iris/2/model.onnx", "nan_weights");
+    let refused = |answer: &Answer| answer.body["versions"][1]["refusal"]["reason"] == "non_finite_output";
+    let waiting = async {
+        loop {
+            let answer = Answer::of(gateway.get("/models/iris").send().await.unwrap()).await;
+            if refused(&answer) {
+                return answer;
+            }
+        }
+    };
+    let answer = tokio::time::timeout(support::PATIENCE, waiting).await.expect("it is refused");
+    assert_eq!(answer.body["versions"][1]["state"], "UNAVAILABLE");
+    assert_eq!(gateway.predict(&setosa()).await.header("x-model-version"), "1");
+    assert_eq!(
+        gateway.predict_at("/models/iris/versions/2/predict", &setosa()).await.problem_code(),
+        "version_not_found"
+    );
+}
+
+#[tokio::test]
+async fn a_model_that_never_worked_is_unavailable_and_others_are_not() {
+    let gateway = TestGateway::builder().model("broken.onnx", "nan_weights").start().await;
+    let answer = gateway.predict_at("/models/broken/predict", &json!({"features": [1, 2]})).await;
+    assert_eq!((answer.status.as_u16(), answer.problem_code()), (503, "model_unavailable"));
+    assert_eq!(answer.header("retry-after"), "1");
+    assert_eq!(gateway.version("broken").await["refusal"]["reason"], "non_finite_output");
+    assert_eq!(gateway.predict(&setosa()).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn models_come_and_go_at_run_time() {
+    let gateway = TestGateway::start().await;
+    gateway.repository.put_test_model("line.onnx", "regressor");
+    gateway.version_until("line", |version| version["state"] == "READY").await;
+    let answer = gateway.predict_at("/models/line/predict", &json!({"features": [1, 1]})).await;
+    assert_eq!(answer.body["prediction"], 5.0);
+    gateway.repository.remove("line.onnx");
+    gateway.version_until("line", |version| version.is_null()).await;
+    let answer = gateway.predict_at("/models/line/predict", &json!({"features": [1, 1]})).await;
+    assert_eq!(answer.problem_code(), "model_not_found");
+}
+
+#[tokio::test]
+async fn the_served_bytes_are_not_the_users_file() {
+    let gateway = TestGateway::builder().settings(|s| s.models.poll_interval_ms = 3_600_000).start().await;
+    let file = gateway.repository.path().join("iris/1/model.onnx");
+    let before = gateway.predict(&setosa()).await;
+    // What nobody should do to a file in use: the gateway does not look at it until the next interval.
+    fs::OpenOptions::new().write(true).open(&file).unwrap().set_len(100).unwrap();
+    let after = gateway.predict(&setosa()).await;
+    assert_eq!(after.body, before.body);
+    assert_eq!(after.header("x-model-digest"), before.header("x-model-digest"));
+}
+
+#[tokio::test]
+async fn swaps_are_counted_and_the_version_in_service_is_shown() {
+    let gateway = TestGateway::start().await;
+    gateway.repository.put_test_model("iris/1/model.onnx", "iris_retrained");
+    gateway.predict_until(serves(&digest("iris_retrained"))).await;
+    gateway.version_until("iris", |version| version["digest"] == json!(digest("iris_retrained"))).await;
+    let text = gateway.metrics().await;
+    let expected = [
+        r#"gateway_model_swaps_total{model="iris"} 2"#.to_owned(),
+        format!(r#"gateway_model_info{{digest="{}",model="iris",version="1"}} 1"#, digest("iris_retrained")),
+    ];
+    for line in expected {
+        assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
+    }
+    assert_eq!(text.matches("gateway_model_info{").count(), 1, "the version before is gone");
+}

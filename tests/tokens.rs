@@ -1,0 +1,469 @@
+//! Who is let in: every kind of token that must be refused, with a shared secret and with each kind of key pair, and
+//! how clients get tokens.
+
+mod support;
+
+use base64::{
+    Engine,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
+use onnx_gateway::config::{Algorithm, KeySettings, Secret};
+use reqwest::{StatusCode, header};
+use serde_json::{Value, json};
+use support::{
+    Answer, CLIENT_ID, CLIENT_SECRET, TestGateway, setosa,
+    tokens::{SigningKey, TokenBuilder, now},
+};
+
+async fn ask(gateway: &TestGateway, token: &str) -> Answer {
+    let request = gateway.client.post(gateway.url("/predict")).bearer_auth(token).json(&setosa());
+    Answer::of(request.send().await.unwrap()).await
+}
+
+/// A gateway that believes this key only.
+async fn gateway_with(key: &SigningKey) -> TestGateway {
+    let (algorithm, public, private) = (key.algorithm, key.public_pem.clone(), key.private_pem.clone());
+    let builder = TestGateway::builder();
+    let builder = builder.settings(|settings| {
+        let algorithm = match algorithm {
+            jsonwebtoken::Algorithm::HS256 => return,
+            jsonwebtoken::Algorithm::RS256 => Algorithm::RS256,
+            jsonwebtoken::Algorithm::ES256 => Algorithm::ES256,
+            _ => Algorithm::EdDSA,
+        };
+        settings.auth.signing_secret = None;
+        let private_key = Some(Secret::new(private));
+        let key = KeySettings {
+            algorithm: Some(algorithm),
+            public_key: Some(public),
+            private_key,
+            ..Default::default()
+        };
+        settings.auth.keys.insert("2026-11".to_owned(), key);
+    });
+    builder.start().await
+}
+
+/// A good token for a gateway of [`gateway_with`].
+fn good(key: &SigningKey) -> TokenBuilder {
+    let builder = TokenBuilder::new().header("alg", json!(key.name));
+    if key.name == "HS256" { builder } else { builder.header("kid", json!("2026-11")) }
+}
+
+/// Every token that is good but for one thing, by what that is.
+fn bad_tokens(key: &SigningKey) -> Vec<(String, String)> {
+    let mut tokens = Vec::new();
+    let mut add = |name: &str, token: String| tokens.push((name.to_owned(), token));
+    let good = good(key);
+    let signed = good.build_with(key);
+    let (message, signature) = signed.rsplit_once('.').unwrap();
+    let (header, claims) = message.split_once('.').unwrap();
+
+    for algorithm in
+        ["none", "None", "NONE", "nOnE", "hs256", "", "HS384", "HS512", "RS512", "PS256", "ES384"]
+    {
+        let unsigned = good.clone().header("alg", json!(algorithm));
+        add(&format!("alg {algorithm:?}, signed"), unsigned.build_with(key));
+        let parts = unsigned.build_with(key);
+        add(&format!("alg {algorithm:?}, no signature"), format!("{}.", parts.rsplit_once('.').unwrap().0));
+    }
+    add("no alg", good.clone().header("alg", Value::Null).build_with(key));
+    add(
+        "two algs",
+        key.sign_json(&format!(r#"{{"alg":"none","alg":"{}"}}"#, key.name), &good.claims.to_string()),
+    );
+    add("unknown kid", good.clone().header("kid", json!("other")).build_with(key));
+    for kid in ["../../../dev/null", "' OR 1=1--", "", "a b", "2026-11\u{0}"] {
+        add(&format!("kid {kid:?}"), good.clone().header("kid", json!(kid)).build_with(key));
+    }
+    add("kid of 10 KB", good.clone().header("kid", json!("k".repeat(10_000))).build_with(key));
+    add("kid a number", good.clone().header("kid", json!(7)).build_with(key));
+    for (name, value) in [
+        ("jku", json!("http://127.0.0.1:1/keys")),
+        ("x5u", json!("http://127.0.0.1:1/cert")),
+        ("x5c", json!(["MIIB"])),
+        ("jwk", json!({"kty": "oct", "k": "AAAA"})),
+        ("crit", json!(["exp"])),
+        ("crit", json!([])),
+        ("b64", json!(false)),
+        ("zip", json!("DEF")),
+        ("cty", json!("JWT")),
+        ("typ", json!("application/json")),
+        ("typ", json!("id_token")),
+    ] {
+        add(&format!("header {name}"), good.clone().header(name, value).build_with(key));
+    }
+
+    let times = now();
+    for (name, claim, value) in [
+        ("expired", "exp", json!(times - 31)),
+        ("exp missing", "exp", Value::Null),
+        ("exp a text", "exp", json!("2099-01-01")),
+        ("exp negative", "exp", json!(-1)),
+        ("exp an object", "exp", json!({})),
+        ("exp absurd", "exp", json!(253_402_300_800_i64)),
+        ("exp in two days", "exp", json!(times + 2 * 86_400)),
+        ("nbf in the future", "nbf", json!(times + 60)),
+        ("nbf a text", "nbf", json!("now")),
+        ("iat in the future", "iat", json!(times + 60)),
+        ("iat a text", "iat", json!("now")),
+        ("iat ancient", "iat", json!(0)),
+        ("aud wrong", "aud", json!("other")),
+        ("aud a wrong list", "aud", json!(["other", "another"])),
+        ("aud empty", "aud", json!([])),
+        ("aud missing", "aud", Value::Null),
+        ("aud a number", "aud", json!(1)),
+        ("aud an object", "aud", json!({})),
+        ("aud a list of a number", "aud", json!([1])),
+        ("iss wrong", "iss", json!("other")),
+        ("iss missing", "iss", Value::Null),
+        ("iss a number", "iss", json!(1)),
+        ("sub missing", "sub", Value::Null),
+        ("sub empty", "sub", json!("")),
+        ("sub of 10 KB", "sub", json!("s".repeat(5000))),
+        ("sub with a line break", "sub", json!("a\nb")),
+        ("sub a number", "sub", json!(1)),
+        ("scope a list", "scope", json!(["predict"])),
+    ] {
+        add(name, good.clone().claim(claim, value).build_with(key));
+    }
+    let header_text = good.header.to_string();
+    let claims_text = good.claims.to_string();
+    let replaced = |from: &str, to: &str| key.sign_json(&header_text, &claims_text.replacen(from, to, 1));
+    add("exp null", replaced(r#""exp":"#, r#""exp":null,"was":"#));
+    add("exp beyond numbers", replaced(r#""exp":"#, r#""exp":1e400,"was":"#));
+    add("aud null", replaced(r#""aud":"#, r#""aud":null,"was":"#));
+    add("two subs", replaced(r#""sub":"#, r#""sub":"admin","sub":"#));
+    add("two scopes", replaced(r#""scope":"#, r#""scope":"manage","scope":"#));
+    add("two exps", replaced(r#""exp":"#, r#""exp":9999999999,"exp":"#));
+    for (name, payload) in [
+        ("claims a text", &b"hello"[..]),
+        ("claims empty", b""),
+        ("claims a list", b"[]"),
+        ("claims null", b"null"),
+        ("claims with a byte order mark", "\u{feff}{}".as_bytes()),
+        ("claims not UTF-8", &[b'{', 0xff, b'}']),
+        ("claims with more behind", b"{} {}"),
+    ] {
+        add(name, key.sign_bytes(header_text.as_bytes(), payload));
+    }
+
+    add("padded", format!("{header}=.{claims}.{signature}"));
+    add("two parts", message.to_owned());
+    add("four parts", format!("{signed}.x"));
+    add("five parts", format!("{signed}.x.y"));
+    add("no parts", "token".to_owned());
+    add("signature empty", format!("{message}."));
+    add("signature cut", format!("{message}.{}", &signature[..signature.len() - 4]));
+    let raw = URL_SAFE_NO_PAD.decode(signature).unwrap();
+    add("signature in the other base64", format!("{message}.{}=", STANDARD.encode(&raw)));
+    add("signature all zeros", format!("{message}.{}", URL_SAFE_NO_PAD.encode(vec![0; raw.len()])));
+    let other_claims = URL_SAFE_NO_PAD.encode(good.clone().claim("sub", json!("admin")).claims.to_string());
+    add("claims of another", format!("{header}.{other_claims}.{signature}"));
+    let stranger = match key.name {
+        "HS256" => SigningKey::secret("another-secret-of-more-than-32-bytes-7f1a2b3c4d5e6f"),
+        "RS256" => SigningKey::rs256(),
+        "ES256" => SigningKey::es256(),
+        _ => SigningKey::eddsa(),
+    };
+    add("signed by another key", good.build_with(&stranger));
+    if !key.public_pem.is_empty() {
+        let confused = SigningKey::secret(&key.public_pem);
+        add("HS256 with the public key", good.clone().header("alg", json!("HS256")).build_with(&confused));
+        let without = good.clone().header("alg", json!("HS256")).header("kid", Value::Null);
+        add("HS256 with the public key, no kid", without.build_with(&confused));
+    }
+    let long = good.clone().claim("filler", json!("x".repeat(9000))).build_with(key);
+    add("9 KB", long);
+    tokens
+}
+
+async fn every_bad_token_is_refused_by(key: &SigningKey) {
+    let gateway = gateway_with(key).await;
+    let answer = ask(&gateway, &good(key).build_with(key)).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}: {answer:?}", key.name);
+    for (name, token) in bad_tokens(key) {
+        let answer = ask(&gateway, &token).await;
+        assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{}: {name}: {answer:?}", key.name);
+        assert_eq!(answer.problem_code(), "invalid_token", "{name}");
+        let challenge = answer.header("www-authenticate");
+        assert!(challenge.starts_with("Bearer realm="), "{name}: {challenge}");
+        assert!(challenge.contains(r#"error="invalid_token""#), "{name}: {challenge}");
+        assert!(!answer.text.contains(&token), "{name}: the answer repeats the token");
+    }
+    let answer = ask(&gateway, &good(key).build_with(key)).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}: the gateway is none the worse for it", key.name);
+}
+
+#[tokio::test]
+async fn bad_tokens_are_refused_with_a_shared_secret() {
+    every_bad_token_is_refused_by(&SigningKey::shared_secret()).await;
+}
+
+#[tokio::test]
+async fn bad_tokens_are_refused_with_es256() {
+    every_bad_token_is_refused_by(&SigningKey::es256()).await;
+}
+
+#[tokio::test]
+async fn bad_tokens_are_refused_with_eddsa() {
+    every_bad_token_is_refused_by(&SigningKey::eddsa()).await;
+}
+
+#[tokio::test]
+async fn bad_tokens_are_refused_with_rs256() {
+    every_bad_token_is_refused_by(&SigningKey::rs256()).await;
+}
+
+#[tokio::test]
+async fn tokens_may_differ_in_what_does_not_matter() {
+    let gateway = TestGateway::start().await;
+    let good = TokenBuilder::new();
+    for (name, token) in [
+        ("typ at+jwt", good.clone().header("typ", json!("at+jwt"))),
+        ("typ in full", good.clone().header("typ", json!("application/at+jwt"))),
+        ("no typ", good.clone().header("typ", Value::Null)),
+        ("several audiences", good.clone().claim("aud", json!(["other", "onnx-gateway"]))),
+        ("just expired", good.clone().claim("exp", json!(now() - 20))),
+        ("a little early", good.clone().claim("nbf", json!(now() + 20))),
+        ("no iat", good.clone().claim("iat", Value::Null)),
+        ("times with a fraction", good.clone().claim("exp", json!(now() as f64 + 60.5))),
+        ("claims of others", good.clone().claim("roles", json!({"a": [1]}))),
+        ("scopes of others", good.clone().scope("openid predict profile")),
+        ("a thumbprint", good.clone().header("x5t", json!("abc"))),
+    ] {
+        let answer = ask(&gateway, &token.build()).await;
+        assert_eq!(answer.status, StatusCode::OK, "{name}: {answer:?}");
+    }
+    let lower_case = format!("bearer {}", good.build());
+    let request = gateway.client.post(gateway.url("/predict")).header(header::AUTHORIZATION, lower_case);
+    assert_eq!(request.json(&setosa()).send().await.unwrap().status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn without_a_token_the_challenge_is_bare() {
+    let gateway = TestGateway::start().await;
+    for authorization in [None, Some("Basic c2hvcDpzZWNyZXQ="), Some("Bearer"), Some("")] {
+        let mut request = gateway.client.post(gateway.url("/predict")).json(&setosa());
+        if let Some(value) = authorization {
+            request = request.header(header::AUTHORIZATION, value);
+        }
+        let answer = Answer::of(request.send().await.unwrap()).await;
+        assert_eq!((answer.status.as_u16(), answer.problem_code()), (401, "no_token"), "{authorization:?}");
+        assert_eq!(answer.header("www-authenticate"), r#"Bearer realm="onnx-gateway""#);
+    }
+}
+
+#[tokio::test]
+async fn two_tokens_are_no_token() {
+    let gateway = TestGateway::start().await;
+    let token = TokenBuilder::new().build();
+    let two_headers = gateway.post("/predict").bearer_auth(&token);
+    let mut two_headers = two_headers.json(&setosa()).build().unwrap();
+    let value = header::HeaderValue::from_str(&format!("Bearer {token}")).unwrap();
+    two_headers.headers_mut().append(header::AUTHORIZATION, value);
+    let two_ways = gateway.post(&format!("/predict?access_token={token}")).json(&setosa()).build().unwrap();
+    for request in [two_headers, two_ways] {
+        let answer = Answer::of(gateway.client.execute(request).await.unwrap()).await;
+        assert_eq!((answer.status.as_u16(), answer.problem_code()), (400, "invalid_request"), "{answer:?}");
+        assert!(answer.header("www-authenticate").contains(r#"error="invalid_request""#));
+    }
+}
+
+#[tokio::test]
+async fn time_passes_for_tokens() {
+    let gateway = TestGateway::start().await;
+    let token = TokenBuilder::new().build();
+    assert_eq!(ask(&gateway, &token).await.status, StatusCode::OK);
+    gateway.clock.advance(600 + 29);
+    assert_eq!(ask(&gateway, &token).await.status, StatusCode::OK, "clocks may differ by 30 s");
+    gateway.clock.advance(2);
+    assert_eq!(ask(&gateway, &token).await.status, StatusCode::UNAUTHORIZED);
+    gateway.clock.advance(-3600);
+    assert_eq!(ask(&gateway, &token).await.status, StatusCode::UNAUTHORIZED, "issued in the future");
+}
+
+#[tokio::test]
+async fn scopes_permit_what_they_say_and_no_more() {
+    let gateway = TestGateway::builder().model("line.onnx", "regressor").start().await;
+    let line = json!({"features": [1, 2]});
+    for (scope, path, status) in [
+        ("predict", "/models/iris/predict", 200),
+        ("predict:iris", "/models/iris/predict", 200),
+        ("predict:iris", "/predict", 200),
+        ("predict:line", "/predict", 403),
+        ("predict:iris", "/models/line/predict", 403),
+        ("predict:iris", "/models/unknown/predict", 403),
+        ("read manage", "/predict", 403),
+        ("", "/predict", 403),
+        ("read", "/models", 200),
+        ("read:line", "/models", 200),
+        ("predict", "/models", 403),
+        ("read:line", "/models/iris", 403),
+        ("read:iris", "/models/iris", 200),
+    ] {
+        let token = TokenBuilder::new().scope(scope).build();
+        let request = if path.ends_with("predict") {
+            let body = if path.contains("line") { &line } else { &setosa() };
+            gateway.client.post(gateway.url(path)).json(body)
+        } else {
+            gateway.client.get(gateway.url(path))
+        };
+        let answer = Answer::of(request.bearer_auth(token).send().await.unwrap()).await;
+        assert_eq!(answer.status.as_u16(), status, "{scope} at {path}: {answer:?}");
+        if status == 403 {
+            assert_eq!(answer.problem_code(), "insufficient_scope");
+            assert!(answer.header("www-authenticate").contains(r#"error="insufficient_scope""#));
+        }
+    }
+    let token = TokenBuilder::new().scope("read:line").build();
+    let list = gateway.client.get(gateway.url("/models")).bearer_auth(token).send().await.unwrap();
+    let names: Vec<Value> = Answer::of(list).await.body["models"].as_array().unwrap().clone();
+    assert_eq!(names.iter().map(|model| &model["name"]).collect::<Vec<_>>(), ["line"]);
+}
+
+#[tokio::test]
+async fn keys_stand_side_by_side_each_for_its_algorithm() {
+    let (es256, eddsa) = (SigningKey::es256(), SigningKey::eddsa());
+    let jwk_x = {
+        let der = STANDARD
+            .decode(eddsa.public_pem.lines().filter(|line| !line.starts_with('-')).collect::<String>());
+        let der = der.unwrap();
+        URL_SAFE_NO_PAD.encode(&der[der.len() - 32..])
+    };
+    let pem = es256.public_pem.clone();
+    let gateway = TestGateway::builder()
+        .settings(|settings| {
+            let key = |algorithm| KeySettings { algorithm: Some(algorithm), ..KeySettings::default() };
+            let es256 = KeySettings { public_key: Some(pem), ..key(Algorithm::ES256) };
+            let jwk =
+                json!({"kty": "OKP", "crv": "Ed25519", "x": jwk_x, "use": "sig", "kid": "b"}).to_string();
+            let eddsa = KeySettings { jwk: Some(jwk), ..key(Algorithm::EdDSA) };
+            let old = Secret::new("the-secret-before-this-one-8f1e2479a8c6b0d9".to_owned());
+            let old = KeySettings { secret: Some(old), ..key(Algorithm::HS256) };
+            settings.auth.keys =
+                [("a".to_owned(), es256), ("b".to_owned(), eddsa), ("old".to_owned(), old)].into();
+        })
+        .start()
+        .await;
+    let old = SigningKey::secret("the-secret-before-this-one-8f1e2479a8c6b0d9");
+    let token = |key: &SigningKey, kid: Value| {
+        TokenBuilder::new().header("alg", json!(key.name)).header("kid", kid).build_with(key)
+    };
+    for (name, token, status) in [
+        ("ES256 by its id", token(&es256, json!("a")), 200),
+        ("EdDSA by its id", token(&eddsa, json!("b")), 200),
+        ("ES256 without an id", token(&es256, Value::Null), 200),
+        ("the secret before, without an id", token(&old, Value::Null), 200),
+        ("the secret before, by its id", token(&old, json!("old")), 200),
+        ("the secret now", TokenBuilder::new().build(), 200),
+        ("ES256 under the id of EdDSA", token(&es256, json!("b")), 401),
+        ("EdDSA under the id of ES256", token(&eddsa, json!("a")), 401),
+        (
+            "the secret now under the id of the one before",
+            token(&SigningKey::shared_secret(), json!("old")),
+            401,
+        ),
+    ] {
+        assert_eq!(ask(&gateway, &token).await.status.as_u16(), status, "{name}");
+    }
+}
+
+async fn ask_token(gateway: &TestGateway, form: &[(&str, &str)]) -> Answer {
+    Answer::of(gateway.client.post(gateway.url("/token")).form(form).send().await.unwrap()).await
+}
+
+#[tokio::test]
+async fn clients_get_tokens_in_three_ways() {
+    let gateway = TestGateway::start().await;
+    let url = gateway.url("/token");
+    let credentials =
+        json!({"grant_type": "client_credentials", "client_id": CLIENT_ID, "client_secret": CLIENT_SECRET});
+    let form = gateway.client.post(&url).form(&credentials);
+    let as_json = gateway.client.post(&url).json(&credentials);
+    let basic = gateway.client.post(&url).basic_auth(CLIENT_ID, Some(CLIENT_SECRET));
+    let basic = basic.form(&[("grant_type", "client_credentials")]);
+    for request in [form, as_json, basic] {
+        let answer = Answer::of(request.send().await.unwrap()).await;
+        assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+        assert_eq!(answer.body["token_type"], "bearer");
+        assert_eq!(answer.body["expires_in"], 3600);
+        assert_eq!(answer.body["scope"], "predict read");
+        assert_eq!(answer.header("cache-control"), "no-store");
+        let token = answer.body["access_token"].as_str().unwrap();
+        assert_eq!(ask(&gateway, token).await.status, StatusCode::OK);
+        let header: Value =
+            serde_json::from_slice(&URL_SAFE_NO_PAD.decode(token.split('.').next().unwrap()).unwrap())
+                .unwrap();
+        assert_eq!(header["typ"], "at+jwt", "RFC 9068");
+    }
+}
+
+#[tokio::test]
+async fn a_client_may_ask_for_less_but_not_for_more() {
+    let gateway = TestGateway::start().await;
+    let ask_for = |scope: &'static str| {
+        let credentials = [
+            ("grant_type", "client_credentials"),
+            ("client_id", CLIENT_ID),
+            ("client_secret", CLIENT_SECRET),
+            ("scope", scope),
+        ];
+        let gateway = &gateway;
+        async move { ask_token(gateway, &credentials).await }
+    };
+    assert_eq!(ask_for("predict:iris").await.body["scope"], "predict:iris");
+    for scope in ["manage", "predict manage", "everything"] {
+        let answer = ask_for(scope).await;
+        assert_eq!(
+            (answer.status.as_u16(), &answer.body["error"]),
+            (400, &json!("invalid_scope")),
+            "{scope}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn requests_for_tokens_that_are_refused() {
+    let gateway = TestGateway::start().await;
+    let grant = ("grant_type", "client_credentials");
+    let long = "x".repeat(2000);
+    let wrong = ask_token(&gateway, &[grant, ("client_id", CLIENT_ID), ("client_secret", "wrong")]).await;
+    let unknown = ask_token(&gateway, &[grant, ("client_id", "nobody"), ("client_secret", "wrong")]).await;
+    assert_eq!(wrong.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(wrong.text, unknown.text, "an unknown client and a wrong secret look alike");
+    assert_eq!(wrong.body["error"], "invalid_client");
+    assert_eq!(wrong.header("www-authenticate"), r#"Basic realm="onnx-gateway""#);
+
+    for (form, error) in [
+        (vec![("client_id", CLIENT_ID), ("client_secret", CLIENT_SECRET)], "invalid_request"),
+        (vec![("grant_type", "password")], "unsupported_grant_type"),
+        (vec![grant], "invalid_request"),
+        (vec![grant, ("client_id", CLIENT_ID)], "invalid_request"),
+        (vec![grant, grant], "invalid_request"),
+        (vec![grant, ("client_id", &long), ("client_secret", "x")], "invalid_request"),
+    ] {
+        let answer = ask_token(&gateway, &form).await;
+        assert_eq!((answer.status.as_u16(), &answer.body["error"]), (400, &json!(error)), "{form:?}");
+    }
+    let request = gateway.client.post(gateway.url("/token"));
+    let plain = request.header("content-type", "text/plain").body("grant_type=client_credentials");
+    assert_eq!(Answer::of(plain.send().await.unwrap()).await.problem_code(), "unsupported_media_type");
+    let twice = gateway.client.post(gateway.url("/token")).basic_auth(CLIENT_ID, Some(CLIENT_SECRET));
+    let twice = twice.form(&[grant, ("client_secret", CLIENT_SECRET)]);
+    assert_eq!(Answer::of(twice.send().await.unwrap()).await.body["error"], "invalid_request");
+}
+
+#[tokio::test]
+async fn without_clients_there_are_no_tokens() {
+    let gateway = TestGateway::builder().settings(|settings| settings.auth.clients.clear()).start().await;
+    let answer = ask_token(&gateway, &[("grant_type", "client_credentials")]).await;
+    assert_eq!((answer.status.as_u16(), answer.problem_code()), (404, "token_disabled"));
+}
+
+#[tokio::test]
+async fn authentication_can_be_switched_off() {
+    let gateway = TestGateway::builder().settings(|settings| settings.auth.enabled = false).start().await;
+    let request = gateway.client.post(gateway.url("/predict")).json(&setosa());
+    assert_eq!(request.send().await.unwrap().status(), StatusCode::OK);
+}
