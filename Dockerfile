@@ -4,7 +4,7 @@
 #   docker run --read-only --tmpfs /tmp --cap-drop all --publish 8000:8000 \
 #       --env GATEWAY__AUTH__SIGNING_SECRET="$(openssl rand -hex 32)" onnx-gateway
 #
-# Any builder takes this file: it uses nothing that only one of them has. tools/container-test tries the image.
+# docker (with BuildKit, its default) and podman take this file alike. tools/container-test tries the image.
 
 # --- The binary --------------------------------------------------------------------------------------------------
 FROM rust:1.95-bookworm AS build
@@ -49,8 +49,8 @@ LABEL org.opencontainers.image.title="onnx-gateway" \
       org.opencontainers.image.description="Serves any ONNX model behind a secure, fast API" \
       org.opencontainers.image.licenses="Apache-2.0"
 
-# Above 10000, where no user of the host is likely to be: outside the container it can do nothing. Without a log entry,
-# for which useradd would write a file as long as the number is high.
+# Above 10000, where no user of the host is likely to be: outside the container it can do nothing. --no-log-init, as
+# the log of logins has a place for every number below.
 RUN groupadd --gid 65532 gateway \
     && useradd --uid 65532 --gid gateway --key UID_MAX=65532 --no-log-init --no-create-home \
         --home-dir /nonexistent --shell /usr/sbin/nologin gateway

@@ -15,7 +15,11 @@ use utoipa::{
 };
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
-use super::{routes, state::RestState};
+use super::{
+    native::{PredictAnswer, RowAnswer},
+    routes,
+    state::RestState,
+};
 
 /// The viewer's scripts and styles are its own; it writes styles into the page.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
@@ -34,6 +38,8 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; style-src 'self' 'uns
         (name = "models", description = "What models there are"),
         (name = "health", description = "Probes; open to all"),
     ),
+    // Named by a derive that does not collect what it names.
+    components(schemas(PredictAnswer, RowAnswer)),
     modifiers(&Security),
 )]
 pub(super) struct Description;
