@@ -1,5 +1,6 @@
 //! Puts the gateway together and runs it: listeners, housekeeping, the end.
 
+mod connection;
 mod connections;
 mod listener;
 mod shutdown;

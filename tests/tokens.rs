@@ -1,5 +1,8 @@
 //! Who is let in: every kind of token that must be refused, with a shared secret and with each kind of key pair, and
 //! how clients get tokens.
+#![allow(clippy::allow_attributes, reason = "what a test file needs of these differs from one to the next")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
+#![allow(clippy::missing_panics_doc, reason = "a test that cannot go on fails")]
 
 mod support;
 

@@ -7,6 +7,7 @@
 use std::{
     fs::{self, File},
     io::{self, Read, Write},
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -56,7 +57,9 @@ impl Snapshots {
     /// When it cannot be made, for example because the file system is read-only.
     pub fn new(parent: Option<&Path>) -> Result<Self, SnapshotError> {
         let parent = parent.map_or_else(temporary_directory, Path::to_path_buf);
-        let folder = tempfile::Builder::new().prefix("onnx-gateway-").tempdir_in(&parent).map_err(|error| {
+        let mut builder = tempfile::Builder::new();
+        builder.prefix("onnx-gateway-").permissions(fs::Permissions::from_mode(0o700));
+        let folder = builder.tempdir_in(&parent).map_err(|error| {
             let what = format!(
                 "no folder for private copies of the models can be made in {} (set models.snapshot_directory)",
                 parent.display()
@@ -90,9 +93,7 @@ impl Snapshots {
         let file = copy.into_temp_path().keep().map_err(|error| failed(error.error))?;
         let snapshot =
             Snapshot { file, digest: Digest::from_hasher(hasher), _folder: Arc::clone(&self.folder) };
-        let mut permissions = fs::metadata(&snapshot.file).map_err(failed)?.permissions();
-        permissions.set_readonly(true);
-        fs::set_permissions(&snapshot.file, permissions).map_err(failed)?;
+        fs::set_permissions(&snapshot.file, fs::Permissions::from_mode(0o400)).map_err(failed)?;
         Ok(snapshot)
     }
 }
@@ -132,6 +133,8 @@ mod tests {
         let snapshot = snapshots.take(&source).unwrap();
         fs::write(&source, b"other").unwrap();
 
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(snapshot.file().parent().unwrap()), mode(snapshot.file())), (0o700, 0o400));
         assert_eq!(fs::read(snapshot.file()).unwrap(), b"first");
         assert_eq!(snapshot.digest(), Digest::of(b"first"));
         let copy = snapshot.file().to_path_buf();

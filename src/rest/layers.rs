@@ -56,7 +56,7 @@ pub(super) fn public(
                 .make_span_with(span)
                 .on_request(())
                 .on_response(DefaultOnResponse::new().level(Level::DEBUG))
-                .on_failure(DefaultOnFailure::new().level(Level::WARN)),
+                .on_failure(DefaultOnFailure::new().level(Level::DEBUG)),
         )
         // Every answer is counted, those of the layers below included.
         .layer(from_fn_with_state(state.clone(), metrics::count))

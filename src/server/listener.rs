@@ -1,14 +1,8 @@
-//! The accept loop: HTTP/1.1 with a deadline for headers, which `axum::serve` does not have.
+//! The accept loop: so many connections at a time, and none lost at the end.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::{
-    Router,
-    body::Body,
-    http::{HeaderValue, Request, Response, header},
-};
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use axum::Router;
 use ipnet::IpNet;
 use prometheus::IntGauge;
 use tokio::{
@@ -17,19 +11,9 @@ use tokio::{
     task::JoinSet,
     time,
 };
-use tower::ServiceExt;
 
-use super::{connections::Connections, shutdown::Shutdown};
+use super::{connection::Connection, connections::Connections, shutdown::Shutdown};
 use crate::{config::ServerSettings, rest::Peer};
-
-/// About the greatest size of the headers of a request.
-const MAX_HEADER_BYTES: usize = 32 * 1024;
-
-/// The most headers that a request may have; more is 431.
-const MAX_HEADERS: usize = 100;
-
-/// As many connections as tokio lets wait in the system's queue.
-const BACKLOG: usize = 1024;
 
 /// When the system gives no connection (out of file descriptors), trying again at once would only take a CPU.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
@@ -88,13 +72,10 @@ impl Listener {
                 () = self.shutdown.stopped() => break,
             }
         }
+        turn_away(&self.socket);
         // Whoever is in the system's queue by now was let in, and may have sent a request.
-        for _ in 0..BACKLOG {
-            tokio::select! {
-                biased;
-                accepted = self.accept() => self.spawn(accepted, &mut connections),
-                () = std::future::ready(()) => break,
-            }
+        while let Some(accepted) = self.accept_now() {
+            self.spawn(accepted, &mut connections);
         }
         drop(self.socket);
         while connections.join_next().await.is_some() {}
@@ -114,6 +95,16 @@ impl Listener {
                 }
             }
         }
+    }
+
+    /// A connection that is in the system's queue. It asks the system itself: the runtime only knows of connections
+    /// that it has been told of.
+    fn accept_now(&self) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+        let slot = Arc::clone(&self.slots).try_acquire_owned().ok()?;
+        let (socket, peer) = socket2::SockRef::from(&self.socket).accept().ok()?;
+        socket.set_nonblocking(true).ok()?;
+        let stream = TcpStream::from_std(socket.into()).ok()?;
+        Some((stream, peer.as_socket()?, slot))
     }
 
     fn spawn(
@@ -143,53 +134,17 @@ impl Listener {
     }
 }
 
-struct Connection {
-    router: Router,
-    peer: Peer,
-    header_timeout: Duration,
-    shutdown: Shutdown,
-}
-
-impl Connection {
-    async fn run(self, stream: TcpStream) {
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "a connection delays small packets");
-        }
-        let Self { router, peer, header_timeout, shutdown } = self;
-        let answers = shutdown.clone();
-        let service = service_fn(move |request| answer(router.clone(), request, peer, answers.clone()));
-        let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(header_timeout)
-            .max_buf_size(MAX_HEADER_BYTES)
-            .max_headers(MAX_HEADERS)
-            .serve_connection(TokioIo::new(stream), service);
-        tokio::pin!(connection);
-        let ended = tokio::select! {
-            ended = connection.as_mut() => ended,
-            () = shutdown.stopped() => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
-            }
-        };
-        // Clients that go away or are slow are everyday matters.
-        if let Err(error) = ended {
-            tracing::debug!(%error, address = %peer.0, "a connection ended early");
-        }
+/// Makes the system drop further connection attempts, so that the queue can be emptied before the socket is closed:
+/// closing it resets whoever is in the queue, with a request that was sent and never read.
+#[cfg(target_os = "linux")]
+fn turn_away(socket: &TcpListener) {
+    /// `BPF_RET | BPF_K` with 0: no byte of any packet is let through.
+    const DROP: socket2::SockFilter = socket2::SockFilter::new(0x06, 0, 0, 0);
+    if let Err(error) = socket2::SockRef::from(socket).attach_filter(&[DROP]) {
+        tracing::debug!(%error, "connection attempts cannot be turned away before the socket is closed");
     }
 }
 
-async fn answer(
-    router: Router,
-    request: Request<Incoming>,
-    peer: Peer,
-    shutdown: Shutdown,
-) -> Result<Response<Body>, std::convert::Infallible> {
-    let mut request = request.map(Body::new);
-    request.extensions_mut().insert(peer);
-    let mut response = router.oneshot(request).await?;
-    if shutdown.is_announced() {
-        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-    }
-    Ok(response)
-}
+/// Other systems have no such filter: a connection that comes at this very moment is reset.
+#[cfg(not(target_os = "linux"))]
+fn turn_away(_socket: &TcpListener) {}

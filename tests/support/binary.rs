@@ -79,7 +79,7 @@ impl Process {
             match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
                 Ok(line) if line.contains(part) => return line,
                 Ok(line) => seen.push(line),
-                Err(_) => panic!("no line with `{part}` in the log:\n{}", seen.join("\n")),
+                Err(error) => panic!("no line with `{part}` in the log ({error}):\n{}", seen.join("\n")),
             }
         }
     }

@@ -2,6 +2,7 @@
 //!
 //! Each test binary uses its own part of this.
 #![allow(dead_code, reason = "each test binary uses its own part of this")]
+#![allow(missing_docs, reason = "for tests only")]
 
 pub mod binary;
 pub mod repository;

@@ -60,12 +60,27 @@ impl Default for AuthSettings {
 
 /// A signature algorithm. A key is bound to one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String")]
 #[expect(missing_docs, reason = "the names are those of RFC 7518 section 3.1 and RFC 8037")]
 pub enum Algorithm {
     HS256,
     RS256,
     ES256,
     EdDSA,
+}
+
+impl TryFrom<String> for Algorithm {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match text.as_str() {
+            "HS256" => Ok(Self::HS256),
+            "RS256" => Ok(Self::RS256),
+            "ES256" => Ok(Self::ES256),
+            "EdDSA" => Ok(Self::EdDSA),
+            _ => Err(format!("expected HS256, RS256, ES256 or EdDSA, got `{text}`")),
+        }
+    }
 }
 
 /// One key.

@@ -12,7 +12,7 @@ pub struct ServerSettings {
     /// Address and port.
     pub listen: SocketAddr,
     /// Networks whose `X-Forwarded-For` is believed.
-    #[serde(deserialize_with = "networks")]
+    #[serde(default, deserialize_with = "networks")]
     pub trusted_proxies: Vec<IpNet>,
     /// Connections at a time; more wait to be accepted.
     #[validate(range(min = 1, max = 1_000_000, message = "must be from 1 to 1000000"))]

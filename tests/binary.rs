@@ -1,0 +1,278 @@
+//! The real binary: commands, signals, and what it leaves on the machine.
+#![allow(clippy::allow_attributes, reason = "what a test file needs of these differs from one to the next")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
+#![allow(clippy::missing_panics_doc, reason = "a test that cannot go on fails")]
+
+mod support;
+
+use std::{
+    fs,
+    path::Path,
+    process::Command,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use reqwest::StatusCode;
+use serde_json::json;
+use support::{
+    PATIENCE,
+    binary::{Process, command, free_port, run, run_with_input, text},
+    repository::{Repository, source_tree},
+    setosa,
+    tokens::{SECRET, TokenBuilder},
+};
+
+/// A command that serves the Iris model on a free port, and that port.
+fn serve(repository: &Repository) -> (Command, u16) {
+    repository.put_iris("iris/1/model.onnx");
+    let port = free_port();
+    let mut command = command();
+    command
+        .current_dir(repository.path())
+        .env("GATEWAY__SERVER__LISTEN", format!("127.0.0.1:{port}"))
+        .env("GATEWAY__ADMIN__LISTEN", "127.0.0.1:0")
+        .env("GATEWAY__AUTH__SIGNING_SECRET", SECRET)
+        .env("GATEWAY__RATE_LIMIT__ENABLED", "false")
+        .env("GATEWAY__MODELS__REPOSITORY", repository.path());
+    (command, port)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sigterm_under_load_loses_no_answer() {
+    const CLIENTS: usize = 16;
+    let repository = Repository::new();
+    let (command, port) = serve(&repository);
+    let gateway = Process::serve(command);
+    let url = format!("http://127.0.0.1:{port}/predict");
+    let token = TokenBuilder::new().build();
+    let answered = Arc::new(AtomicUsize::new(0));
+
+    let clients: Vec<_> = (0..CLIENTS)
+        .map(|_| {
+            let (url, token, answered) = (url.clone(), token.clone(), Arc::clone(&answered));
+            tokio::spawn(async move {
+                let client = reqwest::Client::new();
+                loop {
+                    match client.post(&url).bearer_auth(&token).json(&setosa()).send().await {
+                        Ok(answer) => {
+                            assert_eq!(answer.status(), StatusCode::OK);
+                            assert!(answer.text().await.unwrap().contains("setosa"));
+                            answered.fetch_add(1, Ordering::SeqCst);
+                        }
+                        // Nobody listens any more: the request was never taken.
+                        Err(error) if error.is_connect() => return,
+                        Err(error) => panic!("an answer was lost: {error:?}"),
+                    }
+                }
+            })
+        })
+        .collect();
+
+    let loaded = async {
+        while answered.load(Ordering::SeqCst) < 50 * CLIENTS {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, loaded).await.expect("the gateway is under load");
+    let before = answered.load(Ordering::SeqCst);
+    gateway.signal("TERM");
+    for client in clients {
+        tokio::time::timeout(PATIENCE, client).await.expect("the gateway stops").unwrap();
+    }
+    assert!(gateway.wait().success());
+    assert!(answered.load(Ordering::SeqCst) > before, "requests are still answered after the signal");
+}
+
+#[test]
+fn a_second_signal_stops_at_once() {
+    let repository = Repository::new();
+    let (mut command, _) = serve(&repository);
+    command.env("GATEWAY__SERVER__SHUTDOWN_DELAY_MS", "3600000");
+    let gateway = Process::serve(command);
+    gateway.signal("TERM");
+    gateway.wait_for_line("stopping");
+    gateway.signal("TERM");
+    gateway.wait_for_line("stopped at once");
+    assert!(gateway.wait().success());
+}
+
+/// Everything below a folder.
+fn files_below(folder: &Path) -> Vec<String> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        files.push(path.display().to_string());
+        if path.is_dir() {
+            files.extend(files_below(&path));
+        }
+    }
+    files
+}
+
+#[test]
+fn onnx_runtime_writes_nothing_and_private_copies_are_removed() {
+    let repository = Repository::new();
+    let home = tempfile::tempdir().unwrap();
+    let temporary = tempfile::tempdir().unwrap();
+    let (mut command, _) = serve(&repository);
+    command
+        .env("HOME", home.path())
+        .env("XDG_CACHE_HOME", home.path().join("cache"))
+        .env("TMPDIR", temporary.path());
+    let gateway = Process::serve(command);
+    let environment = fs::read(format!("/proc/{}/environ", gateway.id())).unwrap();
+    let telemetry_is_off =
+        environment.split(|byte| *byte == 0).any(|variable| variable == b"ORT_DISABLE_TELEMETRY=1");
+    assert!(telemetry_is_off, "the process set it for itself");
+    assert_eq!(files_below(temporary.path()).len(), 2, "one folder with one private copy");
+    gateway.signal("TERM");
+    assert!(gateway.wait().success());
+    assert_eq!(files_below(home.path()), Vec::<String>::new());
+    assert_eq!(files_below(temporary.path()), Vec::<String>::new());
+}
+
+#[test]
+fn a_taken_address_is_named() {
+    let repository = Repository::new();
+    let (mut command, port) = serve(&repository);
+    let taken = std::net::TcpListener::bind(("127.0.0.1", port)).unwrap();
+    let output = command.output().unwrap();
+    drop(taken);
+    assert_eq!(output.status.code(), Some(1));
+    let said = text(&output.stderr);
+    assert!(
+        said.contains(&format!("error: server.listen: 127.0.0.1:{port} cannot be listened on")),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_missing_library_is_one_line_that_says_what_to_do() {
+    let repository = Repository::new();
+    let (mut command, _) = serve(&repository);
+    let output = command.env("ORT_DYLIB_PATH", "/nowhere/libonnxruntime.so").output().unwrap();
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert_eq!(said.lines().filter(|line| line.starts_with("error")).count(), 1, "{said}");
+    assert!(said.contains("run tools/setup") && said.contains("/nowhere/libonnxruntime.so"), "{said}");
+}
+
+#[test]
+fn health_says_whether_a_gateway_is_ready() {
+    let repository = Repository::new();
+    let (command, port) = serve(&repository);
+    let listen = format!("0.0.0.0:{port}");
+    let environment = [("GATEWAY__SERVER__LISTEN", listen.as_str())];
+    let down = run(&["health"], repository.path(), &environment);
+    assert_eq!(down.status.code(), Some(1));
+    assert!(text(&down.stderr).contains("cannot be asked"), "{down:?}");
+    let gateway = Process::serve(command);
+    let up = run(&["health"], repository.path(), &environment);
+    assert_eq!((up.status.code(), text(&up.stdout).as_str()), (Some(0), "ready\n"), "{up:?}");
+    drop(gateway);
+}
+
+#[test]
+fn check_shows_what_would_serve() {
+    let output = run(&["check", "--config", "config/development.toml"], &source_tree(), &[]);
+    assert!(output.status.success(), "{output:?}");
+    let shown = text(&output.stdout);
+    for part in [
+        "iris version 1 (",
+        ") serves",
+        "input   features FP32 [?, 4]",
+        "feature sepal_length 0.1 to 15 cm",
+        "classes setosa, versicolor, virginica",
+        "golden  3 cases",
+        "signing_secret = \"[redacted]\"",
+        "secret_hash = \"[redacted]\"",
+    ] {
+        assert!(shown.contains(part), "no `{part}` in\n{shown}");
+    }
+    assert!(!shown.contains("everyone knows"), "no secret is shown: {shown}");
+}
+
+#[test]
+fn check_names_every_bad_model_by_its_file() {
+    let repository = Repository::new();
+    repository.put_iris("iris/1/model.onnx");
+    repository.put("iris/2/model.onnx", b"no model");
+    repository.put_test_model("nan.onnx", "nan_weights");
+    repository.put("iris/latest/model.onnx", b"");
+    let models = repository.path().to_str().unwrap();
+    let environment = [("GATEWAY__MODELS__REPOSITORY", models), ("GATEWAY__AUTH__SIGNING_SECRET", SECRET)];
+    let output = run(&["check"], repository.path(), &environment);
+    assert_eq!(output.status.code(), Some(1));
+    let said = text(&output.stderr);
+    for part in [
+        &format!("error: {models}/iris/2/model.onnx: load_failed: "),
+        &format!("error: {models}/nan.onnx: non_finite_output: "),
+        &format!("error: {models}/iris/latest: a version is a whole number"),
+    ] {
+        assert!(said.contains(part), "no `{part}` in\n{said}");
+    }
+    assert!(text(&output.stdout).contains("iris version 1"), "the good one is shown");
+}
+
+#[test]
+fn secrets_are_hashed_each_time_with_another_salt() {
+    let hash = |input: &str| run_with_input(&["hash-secret"], input);
+    let (one, other) = (hash("a secret long enough\n"), hash("a secret long enough"));
+    assert!(one.status.success(), "{one:?}");
+    assert!(text(&one.stdout).starts_with("$argon2id$v=19$"), "{one:?}");
+    assert_ne!(one.stdout, other.stdout);
+    assert!(text(&hash("short").stderr).contains("easily guessed"));
+    let empty = hash("");
+    assert_eq!(empty.status.code(), Some(1));
+    assert!(text(&empty.stderr).contains("no secret was given"));
+}
+
+#[test]
+fn tokens_are_signed_on_the_command_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let token = |arguments: &[&str]| {
+        let arguments: Vec<&str> = ["token"].iter().chain(arguments).copied().collect();
+        run(&arguments, folder.path(), &[("GATEWAY__AUTH__SIGNING_SECRET", SECRET)])
+    };
+    assert!(token(&["--subject", "ops", "--scope", "predict read"]).status.success());
+    for (arguments, part) in [
+        (&["--subject", "ops", "--scope", "fly"][..], "`fly` is no scope"),
+        (&["--subject", "ops", "--scope", "read", "--lifetime-seconds", "0"], "must be from 1 to 86400"),
+        (&["--subject", "ops", "--scope", "read", "--lifetime-seconds", "86401"], "must be from 1 to 86400"),
+    ] {
+        let output = token(arguments);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+        assert!(text(&output.stderr).contains(part), "{output:?}");
+    }
+}
+
+#[test]
+fn every_command_has_help_and_wrong_usage_is_2() {
+    let here = source_tree();
+    for command in ["serve", "check", "token", "hash-secret", "health"] {
+        let output = run(&[command, "--help"], &here, &[]);
+        assert!(output.status.success() && text(&output.stdout).contains("Usage"), "{command}: {output:?}");
+    }
+    assert_eq!(run(&["fly"], &here, &[]).status.code(), Some(2));
+    assert!(text(&run(&["--version"], &here, &[]).stdout).starts_with("onnx-gateway "));
+}
+
+#[tokio::test]
+async fn the_readme_shows_true_answers() {
+    let gateway = support::TestGateway::start().await;
+    let readme = fs::read_to_string(source_tree().join("README.md")).unwrap();
+    let shown: Vec<serde_json::Value> = readme
+        .split("```json\n")
+        .skip(1)
+        .map(|block| serde_json::from_str(block.split("```").next().unwrap()).unwrap())
+        .collect();
+    let asked = [json!({"features": [5.1, 3.5, 1.4, 0.2]}), json!({"features": [51, "wide", 1.4, 0.2]})];
+    assert_eq!(shown.len(), asked.len());
+    for (shown, asked) in shown.iter().zip(asked) {
+        assert!(readme.contains(&asked.to_string().replace(':', ": ").replace(',', ", ")), "{asked}");
+        assert_eq!(gateway.predict(&asked).await.body, *shown);
+    }
+}

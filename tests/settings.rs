@@ -1,0 +1,229 @@
+//! Settings as users write them: the README's table, the sample files, and what the binary says of mistakes.
+#![allow(clippy::allow_attributes, reason = "what a test file needs of these differs from one to the next")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
+#![allow(clippy::missing_panics_doc, reason = "a test that cannot go on fails")]
+
+mod support;
+
+use std::{collections::BTreeMap, fs, path::Path};
+
+use onnx_gateway::config::{Environment, Settings, load};
+use serde_json::Value;
+use support::{
+    binary::{run, text},
+    repository::source_tree,
+    tokens::SECRET,
+};
+
+/// Every setting with its default as the README writes it.
+fn defaults() -> BTreeMap<String, String> {
+    fn flatten(path: &str, value: &Value, settings: &mut BTreeMap<String, String>) {
+        match value {
+            Value::Object(entries) if !entries.is_empty() => {
+                for (name, value) in entries {
+                    let key = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+                    flatten(&key, value, settings);
+                }
+            }
+            other => {
+                let shown = match other {
+                    Value::Null | Value::Object(_) => "none".to_owned(),
+                    Value::String(text) => format!("`{text}`"),
+                    other => format!("`{other}`"),
+                };
+                settings.insert(path.to_owned(), shown);
+            }
+        }
+    }
+    let mut settings = BTreeMap::new();
+    flatten("", &serde_json::to_value(Settings::default()).unwrap(), &mut settings);
+    settings
+}
+
+#[test]
+fn the_readme_lists_every_setting_with_its_default() {
+    let readme = fs::read_to_string(source_tree().join("README.md")).unwrap();
+    let rows = readme.lines().filter_map(|line| {
+        let mut cells = line.strip_prefix("| `")?.split(" | ");
+        let key = cells.next()?.strip_suffix('`')?;
+        (key.contains('.') && !key.contains(' '))
+            .then(|| (key.to_owned(), cells.next().unwrap_or_default().to_owned()))
+    });
+    assert_eq!(rows.collect::<BTreeMap<_, _>>(), defaults());
+}
+
+fn load_files(files: &[&str]) -> Settings {
+    let files: Vec<_> = files.iter().map(|file| source_tree().join(file)).collect();
+    let environment = Environment { working_directory: "/nonexistent".into(), ..Environment::default() };
+    load(&files, &environment).unwrap_or_else(|problems| panic!("{problems}")).settings
+}
+
+#[test]
+fn the_default_file_shows_the_defaults_and_every_setting() {
+    let loaded = serde_json::to_value(load_files(&["config/default.toml"])).unwrap();
+    assert_eq!(loaded, serde_json::to_value(Settings::default()).unwrap());
+    let shown = fs::read_to_string(source_tree().join("config/default.toml")).unwrap();
+    for key in defaults().keys() {
+        let name = key.rsplit('.').next().unwrap();
+        let line = |line: &str| {
+            let line = line.trim_start_matches("# ");
+            line.starts_with(&format!("{name} = ")) || line.starts_with(&format!("[{key}."))
+        };
+        assert!(shown.lines().any(line), "{key} is not shown");
+    }
+}
+
+#[test]
+fn the_sample_files_are_good() {
+    let development = load_files(&["config/default.toml", "config/development.toml"]);
+    assert!(development.auth.clients.contains_key("demo"));
+    assert!(development.server.listen.ip().is_loopback());
+    let container = load_files(&["config/container.toml"]);
+    assert_eq!(container.server.listen.to_string(), "0.0.0.0:8000");
+    assert_eq!(container.models.repository, Path::new("/models"));
+}
+
+/// What `check` says in an empty folder with these settings; it must fail.
+fn refusal(file: Option<(&str, &str)>, environment: &[(&str, &str)]) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let mut arguments = vec!["check".to_owned()];
+    if let Some((name, content)) = file {
+        fs::write(folder.path().join(name), content).unwrap();
+        arguments.extend(["--config".to_owned(), name.to_owned()]);
+    }
+    let output = run(&arguments, folder.path(), environment);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    text(&output.stderr)
+}
+
+const KEY: (&str, &str) = ("GATEWAY__AUTH__SIGNING_SECRET", SECRET);
+
+#[test]
+fn the_start_is_refused_without_a_key_or_with_a_bad_one() {
+    let development = fs::read_to_string(source_tree().join("config/development.toml")).unwrap();
+    let client_only = development.split("[auth.clients.demo]").nth(1).unwrap();
+    let client_only = format!("[auth.clients.demo]{client_only}");
+    let secret = "GATEWAY__AUTH__SIGNING_SECRET";
+    for (name, refused, parts) in [
+        ("no key", refusal(None, &[]), &["auth.signing_secret: no key is configured", secret][..]),
+        ("a short key", refusal(None, &[(secret, "short")]), &["auth.signing_secret: has 5 bytes", secret]),
+        (
+            "a known key",
+            refusal(None, &[(secret, "a-string-secret-at-least-256-bits-long")]),
+            &["is well known"],
+        ),
+        ("a repeated key", refusal(None, &[(secret, &"ab".repeat(20))]), &["only 2 different bytes"]),
+        (
+            "the development key elsewhere",
+            refusal(None, &[(secret, "development-only: everyone knows this key")]),
+            &["auth.signing_secret: is the development key"],
+        ),
+        (
+            "the development file under another name",
+            refusal(Some(("production.toml", &development)), &[]),
+            &[
+                "production.toml: auth.signing_secret: is the development key",
+                "auth.clients.demo: is the development client",
+            ],
+        ),
+        (
+            "the development client elsewhere",
+            refusal(Some(("my.toml", &client_only)), &[KEY]),
+            &["auth.clients.demo: is the development client"],
+        ),
+        (
+            "a hash that is none",
+            refusal(
+                Some(("my.toml", "[auth.clients.a]\nsecret_hash = 'plain'\nscopes = ['predict', 'fly']")),
+                &[KEY],
+            ),
+            &["auth.clients.a.secret_hash: is no argon2id hash", "auth.clients.a.scopes: `fly` is no scope"],
+        ),
+    ] {
+        for part in parts {
+            assert!(refused.contains(part), "{name}: no `{part}` in:\n{refused}");
+        }
+    }
+}
+
+#[test]
+fn every_mistake_is_said_at_once_with_its_place() {
+    let file = "[server]\nlisen = '127.0.0.1:1'\nlisten = 'here'\nmax_body_bytes = 0\n\
+                [models]\npoll_interval_ms = 'often'\n[rate_limit]\nper_address = 60\n[log]\nformat = 'xml'\n";
+    let refused = refusal(
+        Some(("my.toml", file)),
+        &[("GATEWAY__AUTH__SIGNIN_SECRET", "x"), ("GATEWAY__SERVER__MAX_CONNECTIONS", "-1"), KEY],
+    );
+    for line in [
+        "error: my.toml: server.lisen: there is no such setting; did you mean `server.listen`?",
+        "error: my.toml: server.listen: invalid socket address syntax",
+        "error: my.toml: server.max_body_bytes: must be from 1 to 1073741824 (1 GiB)",
+        "error: my.toml: models.poll_interval_ms: expected an integer, got string \"often\"",
+        "error: my.toml: rate_limit.per_address: is a section, not a setting",
+        "error: environment variable GATEWAY__AUTH__SIGNIN_SECRET: auth.signin_secret: there is no such setting; \
+         did you mean `auth.signing_secret`?",
+        "error: environment variable GATEWAY__SERVER__MAX_CONNECTIONS: server.max_connections: expected an integer, \
+         got string \"-1\"",
+    ] {
+        assert!(refused.lines().any(|said| said == line), "no line\n{line}\nin\n{refused}");
+    }
+    assert!(refused.contains("my.toml: log.format: expected text or json, got `xml`"), "{refused}");
+}
+
+#[test]
+fn files_that_cannot_be_read_are_named_and_their_lines_are_not_shown() {
+    let refused = refusal(Some(("my.toml", "[auth]\nsigning_secret = \"open-ended-secret\n")), &[]);
+    assert!(refused.contains("error: my.toml: line 2: "), "{refused}");
+    assert!(!refused.contains("open-ended"), "{refused}");
+    let folder = tempfile::tempdir().unwrap();
+    let output = run(&["check", "--config", "missing.toml"], folder.path(), &[KEY]);
+    assert!(text(&output.stderr).contains("error: missing.toml: cannot be read: No such file"), "{output:?}");
+}
+
+#[test]
+fn secrets_come_from_files_too_but_not_twice() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("secret");
+    fs::write(&file, format!("{SECRET}\n")).unwrap();
+    let path = file.to_str().unwrap();
+    let by_file = ("GATEWAY__AUTH__SIGNING_SECRET_FILE", path);
+    let arguments = ["token", "--subject", "ops", "--scope", "predict:iris"];
+    let output = run(&arguments, folder.path(), &[by_file]);
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(text(&output.stdout).trim().split('.').count(), 3);
+
+    let twice = run(&arguments, folder.path(), &[by_file, KEY]);
+    let said = text(&twice.stderr);
+    assert!(
+        said.contains("GATEWAY__AUTH__SIGNING_SECRET and GATEWAY__AUTH__SIGNING_SECRET_FILE are both set"),
+        "{said}"
+    );
+    let missing = run(&arguments, folder.path(), &[("GATEWAY__AUTH__SIGNING_SECRET_FILE", "nowhere")]);
+    assert!(text(&missing.stderr).contains("nowhere cannot be read"), "{missing:?}");
+}
+
+#[test]
+fn the_environment_wins_over_files() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("config")).unwrap();
+    fs::write(
+        folder.path().join("config/default.toml"),
+        "[log]\nlevel = 'warn'\n[server]\nmax_connections = 7\n",
+    )
+    .unwrap();
+    fs::write(folder.path().join("my.toml"), "[server]\nmax_connections = 8\nmax_body_bytes = 9\n").unwrap();
+    let environment = Environment {
+        working_directory: folder.path().to_path_buf(),
+        settings: vec![
+            ("GATEWAY__SERVER__MAX_BODY_BYTES".to_owned(), "10".to_owned()),
+            ("GATEWAY__SERVER__TRUSTED_PROXIES".to_owned(), "10.0.0.0/8, ::1".to_owned()),
+        ],
+        ..Environment::default()
+    };
+    let settings = load(&[folder.path().join("my.toml")], &environment).unwrap().settings;
+    assert_eq!(settings.log.level, "warn", "config/default.toml in the working directory");
+    assert_eq!(settings.server.max_connections, 8, "a --config file over it");
+    assert_eq!(settings.server.max_body_bytes, 10, "the environment over both");
+    let proxies: Vec<String> = settings.server.trusted_proxies.iter().map(ToString::to_string).collect();
+    assert_eq!(proxies, ["10.0.0.0/8", "::1/128"]);
+}
