@@ -59,6 +59,7 @@ RUN groupadd --gid 65532 gateway \
 COPY --from=locale /usr/lib/locale/en_US.UTF-8 /usr/lib/locale/en_US.UTF-8
 COPY --from=onnxruntime /setup/.onnxruntime/LICENSE /setup/.onnxruntime/ThirdPartyNotices.txt \
     /usr/share/doc/onnxruntime/
+COPY --chmod=0644 LICENSE /usr/share/doc/onnx-gateway/
 COPY --from=onnxruntime /setup/.onnxruntime/libonnxruntime.so /usr/local/bin/
 # Readable for the gateway's user whatever the umask of the source tree was.
 COPY --chmod=0644 models/iris/1/model.onnx /models/iris/1/

@@ -53,10 +53,13 @@ async fn rows_may_be_given_by_name_and_mixed() {
     assert_eq!(many.body["predictions"][1]["probabilities"], one.body["probabilities"]);
 }
 
+/// A body, the status it gets, and pointer and code of each error that is listed.
+type BadBody = (&'static str, u16, &'static [(&'static str, &'static str)]);
+
 #[tokio::test]
 async fn everything_that_is_wrong_with_a_body_is_said_with_its_place() {
     let gateway = TestGateway::start().await;
-    let table: &[(&str, u16, &[(&str, &str)])] = &[
+    let table: &[BadBody] = &[
         (r#"{"features":[1,2,3]}"#, 422, &[("/features", "wrong_count")]),
         (r#"{"features":[]}"#, 422, &[("/features", "wrong_count")]),
         (r#"{"features":[1,2,3,4,5]}"#, 422, &[("/features", "wrong_count")]),
