@@ -118,3 +118,31 @@ fn refusal(error: &GovernorError, settings: &QuotaSettings) -> Response<Body> {
     }
     problem.into_response()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_whose_quota_is_full_again_are_forgotten() {
+        let limit = |requests, period_seconds| {
+            AddressLimit::new(&QuotaSettings { requests, period_seconds }, &ServerSettings::default())
+                .unwrap()
+        };
+        let charge = |limit: &AddressLimit, last: u8| {
+            let address = AddressKey::from(IpAddr::from([192, 0, 2, last]));
+            limit.config.limiter().check_key(&address).unwrap();
+        };
+        // A quota that is full again a nanosecond later, and one that is not for an hour.
+        let (short, long) = (limit(1_000_000_000, 1), limit(1, 3600));
+        for last in 0..100 {
+            charge(&short, last);
+            charge(&long, last);
+        }
+        assert_eq!((short.len(), long.len()), (100, 100));
+        short.release_idle();
+        long.release_idle();
+        assert_eq!((short.len(), long.len()), (0, 100));
+        assert!(short.is_empty());
+    }
+}
