@@ -7,7 +7,7 @@ mod support;
 
 use onnx_gateway::{
     auth::Authentication,
-    config::{Algorithm, AuthSettings, KeySettings, Secret},
+    config::{Algorithm, AuthSettings, KeySettings, Problems, Secret},
 };
 use serde_json::{Value, json};
 use support::tokens::{SECRET, SigningKey};
@@ -56,7 +56,7 @@ fn refusal(key: KeySettings) -> String {
     let settings = AuthSettings { keys: [("k".to_owned(), key)].into(), ..AuthSettings::default() };
     match Authentication::new(&settings, false) {
         Ok(_) => "accepted".to_owned(),
-        Err(problems) => problems.iter().map(|problem| format!("{problem}\n")).collect(),
+        Err(problems) => Problems(problems).to_string(),
     }
 }
 

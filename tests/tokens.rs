@@ -14,7 +14,7 @@ use onnx_gateway::config::{Algorithm, KeySettings, Secret};
 use reqwest::{StatusCode, header};
 use serde_json::{Value, json};
 use support::{
-    Answer, CLIENT_ID, CLIENT_SECRET, TestGateway, setosa,
+    Answer, CLIENT_ID, CLIENT_SECRET, TestGateway, bad_tokens, setosa,
     tokens::{SigningKey, TokenBuilder, now},
 };
 
@@ -53,139 +53,11 @@ fn good(key: &SigningKey) -> TokenBuilder {
     if key.name == "HS256" { builder } else { builder.header("kid", json!("2026-11")) }
 }
 
-/// Every token that is good but for one thing, by what that is.
-fn bad_tokens(key: &SigningKey) -> Vec<(String, String)> {
-    let mut tokens = Vec::new();
-    let mut add = |name: &str, token: String| tokens.push((name.to_owned(), token));
-    let good = good(key);
-    let signed = good.build_with(key);
-    let (message, signature) = signed.rsplit_once('.').unwrap();
-    let (header, claims) = message.split_once('.').unwrap();
-
-    for algorithm in
-        ["none", "None", "NONE", "nOnE", "hs256", "", "HS384", "HS512", "RS512", "PS256", "ES384"]
-    {
-        let unsigned = good.clone().header("alg", json!(algorithm));
-        add(&format!("alg {algorithm:?}, signed"), unsigned.build_with(key));
-        let parts = unsigned.build_with(key);
-        add(&format!("alg {algorithm:?}, no signature"), format!("{}.", parts.rsplit_once('.').unwrap().0));
-    }
-    add("no alg", good.clone().header("alg", Value::Null).build_with(key));
-    add(
-        "two algs",
-        key.sign_json(&format!(r#"{{"alg":"none","alg":"{}"}}"#, key.name), &good.claims.to_string()),
-    );
-    add("unknown kid", good.clone().header("kid", json!("other")).build_with(key));
-    for kid in ["../../../dev/null", "' OR 1=1--", "", "a b", "2026-11\u{0}"] {
-        add(&format!("kid {kid:?}"), good.clone().header("kid", json!(kid)).build_with(key));
-    }
-    add("kid of 10 KB", good.clone().header("kid", json!("k".repeat(10_000))).build_with(key));
-    add("kid a number", good.clone().header("kid", json!(7)).build_with(key));
-    for (name, value) in [
-        ("jku", json!("http://127.0.0.1:1/keys")),
-        ("x5u", json!("http://127.0.0.1:1/cert")),
-        ("x5c", json!(["MIIB"])),
-        ("jwk", json!({"kty": "oct", "k": "AAAA"})),
-        ("crit", json!(["exp"])),
-        ("crit", json!([])),
-        ("b64", json!(false)),
-        ("zip", json!("DEF")),
-        ("cty", json!("JWT")),
-        ("typ", json!("application/json")),
-        ("typ", json!("id_token")),
-    ] {
-        add(&format!("header {name}"), good.clone().header(name, value).build_with(key));
-    }
-
-    let times = now();
-    for (name, claim, value) in [
-        ("expired", "exp", json!(times - 31)),
-        ("exp missing", "exp", Value::Null),
-        ("exp a text", "exp", json!("2099-01-01")),
-        ("exp negative", "exp", json!(-1)),
-        ("exp an object", "exp", json!({})),
-        ("exp absurd", "exp", json!(253_402_300_800_i64)),
-        ("exp in two days", "exp", json!(times + 2 * 86_400)),
-        ("nbf in the future", "nbf", json!(times + 60)),
-        ("nbf a text", "nbf", json!("now")),
-        ("iat in the future", "iat", json!(times + 60)),
-        ("iat a text", "iat", json!("now")),
-        ("iat ancient", "iat", json!(0)),
-        ("aud wrong", "aud", json!("other")),
-        ("aud a wrong list", "aud", json!(["other", "another"])),
-        ("aud empty", "aud", json!([])),
-        ("aud missing", "aud", Value::Null),
-        ("aud a number", "aud", json!(1)),
-        ("aud an object", "aud", json!({})),
-        ("aud a list of a number", "aud", json!([1])),
-        ("iss wrong", "iss", json!("other")),
-        ("iss missing", "iss", Value::Null),
-        ("iss a number", "iss", json!(1)),
-        ("sub missing", "sub", Value::Null),
-        ("sub empty", "sub", json!("")),
-        ("sub of 10 KB", "sub", json!("s".repeat(5000))),
-        ("sub with a line break", "sub", json!("a\nb")),
-        ("sub a number", "sub", json!(1)),
-        ("scope a list", "scope", json!(["predict"])),
-    ] {
-        add(name, good.clone().claim(claim, value).build_with(key));
-    }
-    let header_text = good.header.to_string();
-    let claims_text = good.claims.to_string();
-    let replaced = |from: &str, to: &str| key.sign_json(&header_text, &claims_text.replacen(from, to, 1));
-    add("exp null", replaced(r#""exp":"#, r#""exp":null,"was":"#));
-    add("exp beyond numbers", replaced(r#""exp":"#, r#""exp":1e400,"was":"#));
-    add("aud null", replaced(r#""aud":"#, r#""aud":null,"was":"#));
-    add("two subs", replaced(r#""sub":"#, r#""sub":"admin","sub":"#));
-    add("two scopes", replaced(r#""scope":"#, r#""scope":"manage","scope":"#));
-    add("two exps", replaced(r#""exp":"#, r#""exp":9999999999,"exp":"#));
-    for (name, payload) in [
-        ("claims a text", &b"hello"[..]),
-        ("claims empty", b""),
-        ("claims a list", b"[]"),
-        ("claims null", b"null"),
-        ("claims with a byte order mark", "\u{feff}{}".as_bytes()),
-        ("claims not UTF-8", &[b'{', 0xff, b'}']),
-        ("claims with more behind", b"{} {}"),
-    ] {
-        add(name, key.sign_bytes(header_text.as_bytes(), payload));
-    }
-
-    add("padded", format!("{header}=.{claims}.{signature}"));
-    add("two parts", message.to_owned());
-    add("four parts", format!("{signed}.x"));
-    add("five parts", format!("{signed}.x.y"));
-    add("no parts", "c29tZXRoaW5n".to_owned());
-    add("signature empty", format!("{message}."));
-    add("signature cut", format!("{message}.{}", &signature[..signature.len() - 4]));
-    let raw = URL_SAFE_NO_PAD.decode(signature).unwrap();
-    add("signature in the other base64", format!("{message}.{}=", STANDARD.encode(&raw)));
-    add("signature all zeros", format!("{message}.{}", URL_SAFE_NO_PAD.encode(vec![0; raw.len()])));
-    let other_claims = URL_SAFE_NO_PAD.encode(good.clone().claim("sub", json!("admin")).claims.to_string());
-    add("claims of another", format!("{header}.{other_claims}.{signature}"));
-    let stranger = match key.name {
-        "HS256" => SigningKey::secret("another-secret-of-more-than-32-bytes-7f1a2b3c4d5e6f"),
-        "RS256" => SigningKey::rs256(),
-        "ES256" => SigningKey::es256(),
-        _ => SigningKey::eddsa(),
-    };
-    add("signed by another key", good.build_with(&stranger));
-    if !key.public_pem.is_empty() {
-        let confused = SigningKey::secret(&key.public_pem);
-        add("HS256 with the public key", good.clone().header("alg", json!("HS256")).build_with(&confused));
-        let without = good.clone().header("alg", json!("HS256")).header("kid", Value::Null);
-        add("HS256 with the public key, no kid", without.build_with(&confused));
-    }
-    let long = good.clone().claim("filler", json!("x".repeat(9000))).build_with(key);
-    add("9 KB", long);
-    tokens
-}
-
 async fn every_bad_token_is_refused_by(key: &SigningKey) {
     let gateway = gateway_with(key).await;
     let answer = ask(&gateway, &good(key).build_with(key)).await;
     assert_eq!(answer.status, StatusCode::OK, "{}: {answer:?}", key.name);
-    for (name, token) in bad_tokens(key) {
+    for (name, token) in bad_tokens::all(key, &good(key)) {
         let answer = ask(&gateway, &token).await;
         assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{}: {name}: {answer:?}", key.name);
         assert_eq!(answer.problem_code(), "invalid_token", "{name}");
@@ -230,7 +102,10 @@ async fn tokens_may_differ_in_what_does_not_matter() {
         ("just expired", good.clone().claim("exp", json!(now() - 20))),
         ("a little early", good.clone().claim("nbf", json!(now() + 20))),
         ("no iat", good.clone().claim("iat", Value::Null)),
-        ("times with a fraction", good.clone().claim("exp", json!(now() as f64 + 60.5))),
+        (
+            "times with a fraction",
+            good.clone().claim("exp", json!(format!("{}.5", now() + 60).parse::<f64>().unwrap())),
+        ),
         ("claims of others", good.clone().claim("roles", json!({"a": [1]}))),
         ("scopes of others", good.clone().scope("openid predict profile")),
         ("a thumbprint", good.clone().header("x5t", json!("abc"))),

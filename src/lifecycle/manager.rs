@@ -24,6 +24,9 @@ use crate::{
 /// A file that has not changed for this long is taken for finished, however rarely the repository is looked at.
 const MAX_SETTLE_TIME: Duration = Duration::from_secs(1);
 
+/// So many looks at the start wait for files that are being written.
+const SETTLING_LOOKS: u64 = 2;
+
 /// What the manager works with.
 pub(super) struct Parts {
     pub(super) source: Source,
@@ -62,6 +65,8 @@ struct Aspired {
 
 enum Outcome {
     Untried,
+    /// It changed while it was copied: the next look will find it new, or gone.
+    Changing,
     Loaded,
     Refused(Refusal),
 }
@@ -79,9 +84,10 @@ impl Manager {
 
     /// Looks at the repository again and again until `stopped` is closed.
     pub(super) fn run(mut self, first_pass_done: &watch::Sender<bool>, stopped: &mpsc::Receiver<()>) {
-        loop {
+        for looks in 1_u64.. {
             let unsettled = self.pass();
-            if !unsettled {
+            // A file that is written all the time must not keep the others' models from being found ready.
+            if !unsettled || looks >= SETTLING_LOOKS {
                 first_pass_done.send_replace(true);
             }
             let pause = if unsettled { self.settle_time() } else { self.parts.poll_interval };
@@ -179,6 +185,7 @@ impl Manager {
         match aspired.outcome {
             Outcome::Loaded => Standing::Loaded,
             Outcome::Refused(_) => Standing::Refused,
+            Outcome::Changing => Standing::Unsettled,
             Outcome::Untried => {
                 let settle_time = self.settle_time();
                 let old = aspired
@@ -211,9 +218,8 @@ impl Manager {
             }
         };
         if Fingerprint::of(&file).ok() != Some(aspired.candidate.fingerprint) {
-            // It changed while it was copied: the next look begins anew.
-            aspired.seen_since = Instant::now();
-            return self.forget(name, version);
+            aspired.outcome = Outcome::Changing;
+            return;
         }
         let digest = snapshot.digest();
         if replaced.is_some_and(|replaced| replaced.digest() == digest) {
@@ -266,12 +272,6 @@ impl Manager {
         }
     }
 
-    fn forget(&mut self, name: &ModelName, version: ModelVersion) {
-        if let Some(model) = self.models.get_mut(name) {
-            model.aspired.remove(&version);
-        }
-    }
-
     fn unload(&mut self, name: &ModelName, version: ModelVersion) {
         let removed = self.parts.serving.remove(name, version);
         if let Some(model) = self.models.get_mut(name) {
@@ -297,7 +297,7 @@ impl Manager {
                 let aspired = model.aspired.get(&version);
                 let refusal = aspired.and_then(|aspired| match &aspired.outcome {
                     Outcome::Refused(refusal) => Some(refusal.clone()),
-                    Outcome::Untried | Outcome::Loaded => None,
+                    Outcome::Untried | Outcome::Changing | Outcome::Loaded => None,
                 });
                 let waiting = aspired.is_some_and(|aspired| self.standing(aspired) == Standing::Unsettled);
                 status.push(VersionStatus {

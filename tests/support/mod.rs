@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "each test binary uses its own part of this")]
 #![allow(missing_docs, reason = "for tests only")]
 
+pub mod bad_tokens;
 pub mod binary;
 pub mod repository;
 pub mod tokens;
