@@ -1,7 +1,7 @@
 //! The HTTP transport: routes, middleware, extractors, wire formats, and errors as answers.
 //!
-//! Everything that a handler or a layer answers with an error goes through [`problem::Problem`]; what the framework
-//! answers by itself is rewritten by [`render`].
+//! Everything that a handler or a layer answers with an error goes through `problem::Problem`; what the framework
+//! answers by itself is rewritten by `render`.
 
 mod authenticate;
 mod docs;
