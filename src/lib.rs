@@ -4,7 +4,7 @@
 //!
 //! - [`cli`] parses the command line, [`server`] puts the gateway together and runs it
 //! - [`rest`] is the HTTP transport
-//! - [`auth`] says who calls, [`limits`] how much they may
+//! - [`limits`] says how much a caller may, [`auth`] who it is
 //! - [`serving`] is what transports call: predict, metadata, readiness
 //! - [`lifecycle`] takes files from the repository into service and out of it
 //! - [`runtime`] runs models with ONNX Runtime
@@ -15,8 +15,9 @@ pub mod server;
 
 pub mod rest;
 
-pub mod auth;
 pub mod limits;
+
+pub mod auth;
 
 pub mod serving;
 

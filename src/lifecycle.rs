@@ -14,7 +14,7 @@ mod source;
 mod status;
 
 use std::{
-    sync::{Arc, mpsc},
+    sync::{Arc, Mutex, PoisonError, mpsc},
     thread::JoinHandle,
     time::Duration,
 };
@@ -44,6 +44,8 @@ pub struct Lifecycle {
     first_pass: watch::Receiver<bool>,
     /// Closing it tells the manager to stop.
     stop: Option<mpsc::Sender<()>>,
+    /// Closed when the manager has stopped.
+    stopped: Mutex<mpsc::Receiver<()>>,
     manager: Option<JoinHandle<()>>,
 }
 
@@ -62,7 +64,8 @@ impl Lifecycle {
         let serving = Arc::new(ServingMap::default());
         let status = Arc::new(ArcSwap::default());
         let (first_pass_done, first_pass) = watch::channel(false);
-        let (stop, stopped) = mpsc::channel();
+        let (stop, stop_wanted) = mpsc::channel();
+        let (running, stopped) = mpsc::channel::<()>();
         let manager = manager::Manager::new(manager::Parts {
             source: Source::new(models.repository.clone()),
             snapshots: Snapshots::new(models.snapshot_directory.as_deref())?,
@@ -73,12 +76,22 @@ impl Lifecycle {
             status: Arc::clone(&status),
             metrics,
         });
-        let run = move || manager.run(&first_pass_done, &stopped);
+        let run = move || {
+            let _until_it_ends = running;
+            manager.run(&first_pass_done, &stop_wanted);
+        };
         let manager = std::thread::Builder::new()
             .name("lifecycle".to_owned())
             .spawn(run)
             .map_err(|error| SnapshotError::new("the manager's thread cannot be started", &error))?;
-        Ok(Self { serving, status, first_pass, stop: Some(stop), manager: Some(manager) })
+        Ok(Self {
+            serving,
+            status,
+            first_pass,
+            stop: Some(stop),
+            stopped: Mutex::new(stopped),
+            manager: Some(manager),
+        })
     }
 
     /// The versions that serve.
@@ -106,10 +119,17 @@ impl Lifecycle {
     }
 }
 
+/// How long the end waits for a model that is just being loaded.
+const STOP_TIMEOUT: Duration = Duration::from_secs(3);
+
 impl Drop for Lifecycle {
     fn drop(&mut self) {
         self.stop.take();
-        if let Some(manager) = self.manager.take()
+        let stopped =
+            self.stopped.get_mut().unwrap_or_else(PoisonError::into_inner).recv_timeout(STOP_TIMEOUT);
+        if stopped == Err(mpsc::RecvTimeoutError::Timeout) {
+            tracing::warn!("a model was still being loaded; its private copy is removed at the next start");
+        } else if let Some(manager) = self.manager.take()
             && manager.join().is_err()
         {
             tracing::error!("the manager of the models panicked");

@@ -12,6 +12,6 @@ pub use contract::{CONTRACT_KEY, Contract, ContractError, Feature, GoldenCase};
 pub use digest::Digest;
 pub use layout::{Layout, LayoutError, Output};
 pub use name::{ModelName, ModelVersion, NameError};
-pub use row::{Cell, Place, Row, Violation, rows_to_tensor};
+pub use row::{Cell, MAX_LISTED, Place, Row, Violation, Violations, rows_to_tensor};
 pub use signature::{Dimension, Signature, TensorSpec};
-pub use tensor::{ElementType, Tensor, TensorData, TensorError};
+pub use tensor::{ElementType, Scalar, Tensor, TensorData, TensorError};

@@ -19,7 +19,7 @@ use crate::{
     rest::{AddressLimit, Clock, RestState, admin_router, public_router},
     runtime::Runtime,
     serving::Serving,
-    telemetry::Metrics,
+    telemetry::{Metrics, MetricsError},
 };
 use listener::{Listener, ListenerLimits};
 
@@ -57,7 +57,7 @@ pub enum StartError {
     Snapshots(#[from] SnapshotError),
     /// The metrics cannot be set up.
     #[error("the metrics cannot be set up: {0}")]
-    Metrics(#[from] prometheus::Error),
+    Metrics(#[from] MetricsError),
 }
 
 /// A running gateway.
@@ -104,10 +104,9 @@ impl Gateway {
         let shutdown = Shutdown::new(server);
         let public_router = public_router(state.clone(), server, address_limit.as_ref());
         let limits = ListenerLimits::of(server);
-        let connections = metrics.connections().clone();
         let public =
-            Listener::new(public_listener, public_router, limits.clone(), connections.clone(), &shutdown);
-        let admin = Listener::new(admin_listener, admin_router(state), limits, connections, &shutdown);
+            Listener::new(public_listener, public_router, limits.clone(), Arc::clone(&metrics), &shutdown);
+        let admin = Listener::new(admin_listener, admin_router(state), limits, metrics, &shutdown);
         Ok(Self {
             public_address,
             admin_address,
@@ -144,7 +143,7 @@ impl Gateway {
         self.shutdown.announce();
         time::sleep(delay).await;
         self.shutdown.stop_accepting();
-        let Self { shutdown, public, admin, housekeeping, .. } = self;
+        let Self { serving, shutdown, public, admin, housekeeping, .. } = self;
         let (mut public, mut admin) = (public, admin);
         let drained = time::timeout(shutdown.drain_timeout(), async {
             let _ = (&mut public).await;
@@ -156,6 +155,8 @@ impl Gateway {
             admin.abort();
         }
         housekeeping.abort();
+        // Its end may wait for a model that is being loaded; a second signal must get through meanwhile.
+        let _ = tokio::task::spawn_blocking(move || drop(serving)).await;
     }
 }
 

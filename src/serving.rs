@@ -11,11 +11,13 @@ use std::sync::{
 
 pub use error::ServingError;
 pub use metadata::{ModelMetadata, VersionMetadata};
-pub use prediction::{Prediction, Scalar};
+pub use prediction::Prediction;
+
+pub use crate::lifecycle::Servable;
 
 use crate::{
     config::ModelsSettings,
-    lifecycle::{Lifecycle, Servable},
+    lifecycle::Lifecycle,
     model::{ModelName, ModelVersion, Row, rows_to_tensor},
     telemetry::Metrics,
 };
@@ -52,23 +54,29 @@ impl Serving {
         Self { lifecycle, default_model: settings.default.clone(), metrics, draining: AtomicBool::new(false) }
     }
 
-    /// The model that a request without a model's name means: the configured one, else the only one, else `iris`.
+    /// The model that a request without a model's name means: the configured one, else the only one in the repository,
+    /// else `iris`. Whether it serves does not matter: another one must not answer in its place.
     ///
     /// # Errors
     ///
-    /// [`ServingError::NoDefaultModel`] when none of these exists.
+    /// [`ServingError::NoDefaultModel`] when none of these exists, [`ServingError::Starting`] when it is too early to
+    /// tell.
     pub fn default_model(&self) -> Result<ModelName, ServingError> {
         if let Some(name) = &self.default_model {
             return Ok(name.clone());
         }
-        let names = self.lifecycle.serving().names();
-        match names.as_slice() {
-            [only] => Ok(only.clone()),
-            _ => names
-                .into_iter()
-                .chain(self.lifecycle.status().iter().map(|status| status.model.clone()))
-                .find(|name| name.as_str() == FALLBACK_MODEL)
-                .ok_or(ServingError::NoDefaultModel),
+        let status = self.lifecycle.status();
+        match (status.first(), status.last()) {
+            // Sorted by name: if the first is the last, there is one.
+            (Some(first), Some(last)) if first.model == last.model => Ok(first.model.clone()),
+            _ => {
+                let fallback = status.iter().find(|status| status.model.as_str() == FALLBACK_MODEL);
+                match fallback {
+                    Some(status) => Ok(status.model.clone()),
+                    None if self.lifecycle.first_pass_is_done() => Err(ServingError::NoDefaultModel),
+                    None => Err(ServingError::Starting),
+                }
+            }
         }
     }
 
@@ -89,6 +97,9 @@ impl Serving {
         let status = self.lifecycle.status();
         let of_model = || status.iter().filter(|status| status.model == *model);
         match version {
+            _ if of_model().next().is_none() && !self.lifecycle.first_pass_is_done() => {
+                Err(ServingError::Starting)
+            }
             _ if of_model().next().is_none() => Err(ServingError::ModelNotFound(model.clone())),
             Some(version) if self.lifecycle.serving().get(model, None).is_some() => {
                 Err(ServingError::VersionNotFound { model: model.clone(), version })

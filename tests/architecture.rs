@@ -39,6 +39,7 @@ const HOMES: &[(&str, &[&str], &str)] = &[
     ("jsonwebtoken", &["auth"], "tokens are believed in one place"),
     ("argon2", &["auth"], "secrets are compared in one place"),
     ("governor", &["limits", "rest"], "quotas are counted in one place"),
+    ("prometheus", &["telemetry"], "metrics are counted in one place"),
     ("clap", &["cli"], "arguments are a matter of the command line"),
     ("std::env", &["config"], "the environment is read in one place"),
 ];
@@ -147,12 +148,16 @@ fn libraries_stay_at_home() {
     for file in source_files() {
         let code = code(&file.text);
         for (library, homes, reason) in HOMES {
-            let named = code.match_indices(&format!("{library}::")).any(|(position, _)| {
-                let before = code[..position].chars().next_back();
-                !before.is_some_and(|character| {
-                    character.is_alphanumeric() || character == '_' || character == ':'
-                })
-            });
+            let grouped = library
+                .split_once("::")
+                .is_some_and(|(krate, module)| names_after(&code, krate).iter().any(|name| name == module));
+            let named = grouped
+                || code.match_indices(&format!("{library}::")).any(|(position, _)| {
+                    let before = code[..position].chars().next_back();
+                    !before.is_some_and(|character| {
+                        character.is_alphanumeric() || character == '_' || character == ':'
+                    })
+                });
             let at_home = homes.contains(&file.module.as_str());
             assert!(!named || at_home, "{}: names `{library}`: {reason}", file.path.display());
         }

@@ -99,6 +99,21 @@ fn a_second_signal_stops_at_once() {
     assert!(gateway.wait().success());
 }
 
+#[test]
+fn a_model_that_is_being_loaded_does_not_hold_up_the_end() {
+    let repository = Repository::new();
+    let (mut command, _) = serve(&repository);
+    command.env("GATEWAY__SERVER__SHUTDOWN_DELAY_MS", "0").env("GATEWAY__LOG__LEVEL", "debug");
+    let gateway = Process::serve(command);
+    repository.put_test_model("endless/1/model.onnx", "endless");
+    gateway.wait_for_line("a candidate is tried model.name=endless");
+    let start = std::time::Instant::now();
+    gateway.signal("TERM");
+    gateway.wait_for_line("stopped");
+    assert!(gateway.wait().success());
+    assert!(start.elapsed() < PATIENCE / 2, "the end did not wait for the candidate");
+}
+
 /// Everything below a folder.
 fn files_below(folder: &Path) -> Vec<String> {
     let mut files = Vec::new();
@@ -127,7 +142,7 @@ fn onnx_runtime_writes_nothing_and_private_copies_are_removed() {
     let telemetry_is_off =
         environment.split(|byte| *byte == 0).any(|variable| variable == b"ORT_DISABLE_TELEMETRY=1");
     assert!(telemetry_is_off, "the process set it for itself");
-    assert_eq!(files_below(temporary.path()).len(), 2, "one folder with one private copy");
+    assert_eq!(files_below(temporary.path()).len(), 3, "one folder with its lock and one private copy");
     gateway.signal("TERM");
     assert!(gateway.wait().success());
     assert_eq!(files_below(home.path()), Vec::<String>::new());

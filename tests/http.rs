@@ -75,6 +75,7 @@ async fn requests_that_two_readers_would_read_differently_are_refused() {
     for (name, head, statuses) in [
         ("no Host", "GET /health HTTP/1.1\r\n", &[400][..]),
         ("two Hosts", "GET /health HTTP/1.1\r\nHost: a\r\nHost: b\r\n", &[400]),
+        ("another coding", "POST /token HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n", &[501]),
         (
             "two lengths",
             "POST /token HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Length: 6\r\n",
@@ -184,33 +185,85 @@ async fn requests_are_counted_by_route_and_unknown_paths_make_no_series() {
 }
 
 #[tokio::test]
+async fn a_client_that_does_not_read_is_given_up() {
+    let gateway =
+        TestGateway::builder().settings(|settings| settings.server.write_timeout_ms = 300).start().await;
+    let mut stream = TcpStream::connect(gateway.address()).await.unwrap();
+    let request = "GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: a\r\n\r\n";
+    stream.write_all(request.repeat(40).as_bytes()).await.unwrap();
+    gateway.metrics_until(|metrics| metrics.contains("gateway_connections 2")).await;
+    let closed = "gateway_connections 1";
+    gateway.metrics_until(|metrics| metrics.lines().any(|line| line == closed)).await;
+}
+
+#[tokio::test]
+async fn a_client_that_sends_too_much_still_reads_why_it_was_refused() {
+    let gateway = TestGateway::start().await;
+    for (name, head, size, status) in [
+        ("no token", String::new(), 1_500_000, 401),
+        ("too much", format!("Authorization: Bearer {}\r\n", TokenBuilder::new().build()), 10_000_000, 413),
+    ] {
+        let body = vec![b'x'; size];
+        for _ in 0..5 {
+            let mut stream = TcpStream::connect(gateway.address()).await.unwrap();
+            let length = body.len();
+            let head = format!("POST /predict HTTP/1.1\r\nHost: a\r\n{head}Content-Length: {length}\r\n\r\n");
+            stream.write_all(head.as_bytes()).await.unwrap();
+            stream
+                .write_all(&body)
+                .await
+                .unwrap_or_else(|error| panic!("{name}: reset while sending: {error}"));
+            assert_eq!(status_of(&read_to_end(&mut stream).await), status, "{name}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn when_the_gateway_stops_readiness_goes_down_first_and_running_requests_finish() {
-    let builder = TestGateway::builder_without_models().model("slow.onnx", "slow");
-    let gateway = builder.start().await;
-    // As many turns as take long enough for the stop to come in between, measured first.
-    let turns = 300_000;
-    let body = json!({"features": [turns]});
-    let running = gateway.post("/predict").json(&body).send();
-    let url = gateway.url("/health/ready");
-    let client = gateway.client.clone();
-    let metrics = gateway.admin_url("/metrics");
-    let stopped = async {
-        let busy = async {
-            loop {
-                let text = client.get(&metrics).send().await.unwrap().text().await.unwrap();
-                if text.lines().any(|line| line == "gateway_requests_in_flight 1") {
-                    return;
-                }
+    let builder = TestGateway::builder().model("slow.onnx", "slow");
+    let gateway = std::sync::Arc::new(builder.start().await);
+    let (url, client) = (gateway.url("/health/ready"), gateway.client.clone());
+    assert_eq!(client.get(&url).send().await.unwrap().status(), StatusCode::OK);
+
+    // Each runs for a good part of a second; there is always one on the way when the stop comes.
+    let runs: Vec<_> = (0..3)
+        .map(|_| {
+            let gateway = std::sync::Arc::clone(&gateway);
+            tokio::spawn(async move {
+                gateway.predict_at("/models/slow/predict", &json!({"features": [300_000]})).await
+            })
+        })
+        .collect();
+    gateway.metrics_until(|metrics| metrics.lines().any(|line| line == "gateway_requests_in_flight 3")).await;
+    let stopping = gateway.begin_shut_down(Duration::from_hours(1));
+    let down = async {
+        loop {
+            let answer = Answer::of(client.get(&url).send().await.unwrap()).await;
+            if answer.status == StatusCode::SERVICE_UNAVAILABLE {
+                return answer;
             }
-        };
-        timeout(PATIENCE, busy).await.expect("the request runs");
-        gateway.shut_down().await;
+        }
     };
-    let (answer, ()) = tokio::join!(running, stopped);
-    let answer = Answer::of(answer.unwrap()).await;
-    assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
-    assert_eq!(answer.body["prediction"], json!(f64::from(turns)));
-    assert_eq!(answer.header("connection"), "close");
+    let down = timeout(PATIENCE, down).await.expect("readiness goes down");
+    assert_eq!((down.problem_code(), down.header("retry-after")), ("not_ready", "1"));
+    let answer = gateway.predict(&setosa()).await;
+    assert_eq!(
+        (answer.status, answer.header("connection")),
+        (StatusCode::OK, "close"),
+        "requests are still answered"
+    );
+    for run in runs {
+        let answer = run.await.unwrap();
+        assert_eq!(answer.body["prediction"], json!(300_000.0), "{answer:?}");
+    }
+    stopping.abort();
+}
+
+#[tokio::test]
+async fn nobody_is_let_in_once_the_gateway_has_stopped() {
+    let gateway = TestGateway::start().await;
+    let url = gateway.url("/health/ready");
+    gateway.shut_down().await;
     assert!(client_is_refused(&url).await);
 }
 

@@ -54,7 +54,7 @@ fn jwk(algorithm: Algorithm, jwk: &Value) -> KeySettings {
 /// What is said of one key under the id `k`.
 fn refusal(key: KeySettings) -> String {
     let settings = AuthSettings { keys: [("k".to_owned(), key)].into(), ..AuthSettings::default() };
-    match Authentication::new(&settings, false) {
+    match Authentication::new(&settings, &|_| false) {
         Ok(_) => "accepted".to_owned(),
         Err(problems) => Problems(problems).to_string(),
     }
@@ -102,6 +102,21 @@ fn bad_keys_are_refused_with_the_reason() {
         ("a JWK to sign", jwk(EdDSA, &with(ed25519_jwk(), "key_ops", json!(["sign"]))), "lacks `verify`"),
         ("a JWK of another id", jwk(EdDSA, &with(ed25519_jwk(), "kid", json!("x"))), "has the kid `x`"),
         ("a JWK for another algorithm", jwk(EdDSA, &with(ed25519_jwk(), "alg", json!("ES256"))), "not EdDSA"),
+        (
+            "a point of small order",
+            jwk(EdDSA, &with(ed25519_jwk(), "x", json!("AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"))),
+            "k.jwk: is a point of small order",
+        ),
+        (
+            "a private part in a JWK",
+            jwk(RS256, &with(rsa_1024.clone(), "p", json!("AQAB"))),
+            "holds a private key",
+        ),
+        (
+            "an RSA exponent of 1",
+            jwk(RS256, &with(rsa_1024.clone(), "e", json!("AQ"))),
+            "is no RSA public key",
+        ),
         ("a JWK of another curve", jwk(EdDSA, &with(ed25519_jwk(), "crv", json!("X25519"))), "k.jwk: is"),
         ("a JWK of another type", jwk(ES256, &ed25519_jwk()), "another type or curve than ES256"),
         (
@@ -138,7 +153,7 @@ fn which_key_signs_must_be_clear() {
     let keys = [("one".to_owned(), signing(&one)), ("other".to_owned(), signing(&other))].into();
     let mut settings = AuthSettings { keys, ..AuthSettings::default() };
     let said = |settings: &AuthSettings| {
-        Authentication::new(settings, false).map(drop).map_err(|problems| problems[0].to_string())
+        Authentication::new(settings, &|_| false).map(drop).map_err(|problems| problems[0].to_string())
     };
     assert_eq!(
         said(&settings),

@@ -22,31 +22,51 @@ async fn status(request: RequestBuilder) -> StatusCode {
 }
 
 #[tokio::test]
-async fn the_61st_request_within_a_minute_is_refused() {
-    let gateway = TestGateway::builder().settings(defaults).start().await;
-    for request in 1..=60 {
-        let forged = format!("198.51.100.{request}");
+async fn the_61st_request_within_the_period_is_refused() {
+    let gateway = TestGateway::builder()
+        .settings(|settings| {
+            defaults(settings);
+            // So long that none of the 60 is given back while this runs.
+            settings.rate_limit.per_address.period_seconds = 86_400;
+        })
+        .start()
+        .await;
+    let ask = |number: u8| {
+        let forged = format!("198.51.100.{number}");
         let request = gateway.post("/predict").header("x-forwarded-for", forged).json(&setosa());
-        assert_eq!(status(request).await, StatusCode::OK);
+        async { Answer::of(request.send().await.unwrap()).await }
+    };
+    for number in 1..=60 {
+        assert_eq!(ask(number).await.status, StatusCode::OK, "{number}");
     }
-    // Requests give back one each second, so a slow machine may be given one or two more.
-    let mut refused = None;
-    for request in 61..=70 {
-        let forged = format!("203.0.113.{request}");
-        let request = gateway.post("/predict").header("x-forwarded-for", forged).json(&setosa());
-        let answer = Answer::of(request.send().await.unwrap()).await;
-        if answer.status == StatusCode::TOO_MANY_REQUESTS {
-            refused = Some(answer);
-            break;
-        }
-    }
-    let answer = refused.expect("a request over the limit is refused");
-    assert_eq!(answer.problem_code(), "address_quota_exceeded");
-    assert_eq!(answer.header("retry-after"), "1");
-    assert_eq!(answer.header("ratelimit-policy"), r#""address";q=60;w=60"#);
-    assert_eq!(answer.header("ratelimit"), r#""address";r=0;t=1"#);
+    let answer = ask(61).await;
+    assert_eq!((answer.status.as_u16(), answer.problem_code()), (429, "address_quota_exceeded"));
+    assert_eq!(answer.header("ratelimit-policy"), r#""address";q=60;w=86400"#);
+    let seconds: u64 = answer.header("retry-after").parse().unwrap();
+    assert!((1..=86_400 / 60).contains(&seconds), "{seconds}");
+    assert_eq!(answer.header("ratelimit"), format!(r#""address";r=0;t={seconds}"#));
     assert_eq!(answer.body["type"], "https://iana.org/assignments/http-problem-types#quota-exceeded");
     assert_eq!(answer.body["violated-policies"], json!(["address"]));
+}
+
+#[tokio::test]
+async fn by_default_it_is_60_a_minute() {
+    let gateway = TestGateway::builder().settings(defaults).start().await;
+    let refused = async {
+        for number in 1.. {
+            let answer = Answer::of(gateway.post("/predict").json(&setosa()).send().await.unwrap()).await;
+            if answer.status != StatusCode::OK {
+                return (number, answer);
+            }
+        }
+        unreachable!("the numbers do not end")
+    };
+    let (number, answer) =
+        tokio::time::timeout(support::PATIENCE, refused).await.expect("a request is refused");
+    // One is given back each second that this takes.
+    assert!(number > 60, "the {number}th was refused");
+    assert_eq!((answer.status.as_u16(), answer.header("retry-after")), (429, "1"));
+    assert_eq!(answer.header("ratelimit-policy"), r#""address";q=60;w=60"#);
 }
 
 /// A quota that no test outlives.
@@ -83,6 +103,26 @@ async fn a_trusted_proxy_says_who_asks() {
         assert_eq!(from(forged).await, StatusCode::OK);
     }
     assert_eq!(from("3.3.3.3, 198.51.100.1").await, StatusCode::TOO_MANY_REQUESTS, "read from the right");
+    let unreadable = reqwest::header::HeaderValue::from_bytes(b"\xff, 198.51.100.1").unwrap();
+    let forged =
+        gateway.post("/predict").header("x-forwarded-for", "4.4.4.4").header("x-forwarded-for", unreadable);
+    assert_eq!(
+        status(forged.json(&setosa())).await,
+        StatusCode::OK,
+        "charged to the proxy, whose first it is"
+    );
+    let again = reqwest::header::HeaderValue::from_bytes(b"\xff, 198.51.100.1").unwrap();
+    for (forged, expected) in [("5.5.5.5", StatusCode::OK), ("6.6.6.6", StatusCode::TOO_MANY_REQUESTS)] {
+        let forged = gateway
+            .post("/predict")
+            .header("x-forwarded-for", forged)
+            .header("x-forwarded-for", again.clone());
+        assert_eq!(
+            status(forged.json(&setosa())).await,
+            expected,
+            "what stands left of nonsense is not believed"
+        );
+    }
     assert_eq!(from("198.51.100.2").await, StatusCode::OK, "another client has its own quota");
     assert_eq!(from("2001:db8::1").await, StatusCode::OK);
     assert_eq!(from("2001:db8::2").await, StatusCode::OK);

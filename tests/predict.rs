@@ -95,9 +95,9 @@ async fn everything_that_is_wrong_with_a_body_is_said_with_its_place() {
             422,
             &[("/instances/1", "wrong_count"), ("/instances/2/2", "out_of_range")],
         ),
-        (r#"{"instances":[]}"#, 422, &[("", "invalid")]),
-        (r#"{"instances":[[1,2,3,4]],"features":[1,2,3,4]}"#, 422, &[("", "invalid")]),
-        ("{}", 422, &[("", "invalid")]),
+        (r#"{"instances":[]}"#, 422, &[("", "no_rows")]),
+        (r#"{"instances":[[1,2,3,4]],"features":[1,2,3,4]}"#, 422, &[("", "one_of_both")]),
+        ("{}", 422, &[("", "one_of_both")]),
         (r#"{"feature":[1,2,3,4]}"#, 422, &[("/feature", "unknown_field")]),
         (r#"{"features":5}"#, 422, &[("/features", "wrong_form")]),
         (r#"{"instances":{"a":1}}"#, 422, &[("/instances", "wrong_form")]),
@@ -145,6 +145,11 @@ async fn bodies_without_end_are_refused_and_harm_nobody() {
     let answer = gateway.predict(&json!({"instances": rows})).await;
     assert_eq!(answer.errors().len(), 100, "so many are listed");
     assert!(answer.body["detail"].as_str().unwrap().starts_with("20000 things"), "{}", answer.body["detail"]);
+    let names: serde_json::Map<String, Value> =
+        (0..50_000).map(|name| (format!("f{name}"), json!(1))).collect();
+    let answer = gateway.predict(&json!({"features": names})).await;
+    assert_eq!(answer.errors().len(), 100);
+    assert!(answer.body["detail"].as_str().unwrap().starts_with("50004 things"), "{}", answer.body["detail"]);
     assert_eq!(gateway.predict(&setosa()).await.status, StatusCode::OK);
 }
 
@@ -177,6 +182,8 @@ async fn models_and_versions_are_found_by_their_paths() {
         ("/models/iris/versions/latest/predict", 404, "not_found"),
         ("/models/rose/predict", 404, "model_not_found"),
         ("/models/..%2Firis/predict", 404, "not_found"),
+        ("/models/%ff/predict", 404, "not_found"),
+        ("/models/iris/versions/%ff/predict", 404, "not_found"),
         ("/models/iris/predict/", 404, "not_found"),
         ("/predictions", 404, "not_found"),
     ] {
@@ -224,10 +231,19 @@ async fn an_answer_that_json_cannot_carry_is_an_error() {
 #[tokio::test]
 async fn without_a_model_there_is_an_answer_that_says_so() {
     let gateway = TestGateway::builder_without_models().start().await;
-    assert_eq!(gateway.predict(&setosa()).await.problem_code(), "no_default_model");
+    let answer = gateway.predict(&setosa()).await;
+    assert_eq!((answer.status.as_u16(), answer.problem_code()), (404, "no_default_model"));
     let ready = Answer::of(gateway.client.get(gateway.url("/health/ready")).send().await.unwrap()).await;
     assert_eq!((ready.status.as_u16(), ready.problem_code()), (503, "not_ready"));
     assert_eq!(ready.header("retry-after"), "1");
+}
+
+#[tokio::test]
+async fn another_model_does_not_answer_in_place_of_the_default_one() {
+    let builder = TestGateway::builder_without_models().model("iris/1/model.onnx", "nan_weights");
+    let gateway = builder.model("line.onnx", "regressor").start().await;
+    let answer = gateway.predict(&json!({"features": [1, 1]})).await;
+    assert_eq!((answer.status.as_u16(), answer.problem_code()), (503, "model_unavailable"));
 }
 
 #[tokio::test]

@@ -112,7 +112,11 @@ fn the_start_is_refused_without_a_key_or_with_a_bad_one() {
             refusal(None, &[(secret, "a-string-secret-at-least-256-bits-long")]),
             &["is well known"],
         ),
-        ("a repeated key", refusal(None, &[(secret, &"ab".repeat(20))]), &["only 2 different bytes"]),
+        (
+            "a repeated key",
+            refusal(None, &[(secret, &"ab".repeat(20))]),
+            &["is a pattern that can be guessed"],
+        ),
         (
             "the development key elsewhere",
             refusal(None, &[(secret, "development-only: everyone knows this key")]),
@@ -125,6 +129,16 @@ fn the_start_is_refused_without_a_key_or_with_a_bad_one() {
                 "production.toml: auth.signing_secret: is the development key",
                 "auth.clients.demo: is the development client",
             ],
+        ),
+        (
+            "the development client under another id",
+            refusal(Some(("my.toml", &client_only.replace("clients.demo", "clients.shop"))), &[KEY]),
+            &["auth.clients.shop: is the development client"],
+        ),
+        (
+            "the development key beside an empty development file",
+            refusal(Some(("development.toml", "")), &[(secret, "development-only: everyone knows this key")]),
+            &["auth.signing_secret: is the development key"],
         ),
         (
             "the development client elsewhere",
@@ -149,10 +163,14 @@ fn the_start_is_refused_without_a_key_or_with_a_bad_one() {
 #[test]
 fn every_mistake_is_said_at_once_with_its_place() {
     let file = "[server]\nlisen = '127.0.0.1:1'\nlisten = 'here'\nmax_body_bytes = 0\n\
-                [models]\npoll_interval_ms = 'often'\n[rate_limit]\nper_address = 60\n[log]\nformat = 'xml'\n";
+                [models]\npoll_interval_ms = 'often'\n[rate_limit]\nper_address = 60\n[log]\nformat = 'xml'\nlevel = 'info,a=b'\n";
     let refused = refusal(
         Some(("my.toml", file)),
-        &[("GATEWAY__AUTH__SIGNIN_SECRET", "x"), ("GATEWAY__SERVER__MAX_CONNECTIONS", "-1"), KEY],
+        &[
+            ("GATEWAY__AUTH__SIGNIN_SECRET", "x"),
+            ("GATEWAY__SERVER__MAX_CONNECTIONS", "-1"),
+            ("GATEWAY__AUTH__SIGNING_SECRET", "short"),
+        ],
     );
     for line in [
         "error: my.toml: server.lisen: there is no such setting; did you mean `server.listen`?",
@@ -160,6 +178,9 @@ fn every_mistake_is_said_at_once_with_its_place() {
         "error: my.toml: server.max_body_bytes: must be from 1 to 1073741824 (1 GiB)",
         "error: my.toml: models.poll_interval_ms: expected an integer, got string \"often\"",
         "error: my.toml: rate_limit.per_address: is a section, not a setting",
+        "error: environment variable GATEWAY__AUTH__SIGNING_SECRET: auth.signing_secret: has 5 bytes, an HS256 key needs \
+         at least 32: openssl rand -hex 32",
+        "error: my.toml: log.level: expected error, warn, info, debug or trace, or directives such as info,onnx_gateway=debug",
         "error: environment variable GATEWAY__AUTH__SIGNIN_SECRET: auth.signin_secret: there is no such setting; \
          did you mean `auth.signing_secret`?",
         "error: environment variable GATEWAY__SERVER__MAX_CONNECTIONS: server.max_connections: expected an integer, \
@@ -200,6 +221,22 @@ fn secrets_come_from_files_too_but_not_twice() {
     );
     let missing = run(&arguments, folder.path(), &[("GATEWAY__AUTH__SIGNING_SECRET_FILE", "nowhere")]);
     assert!(text(&missing.stderr).contains("nowhere cannot be read"), "{missing:?}");
+}
+
+#[test]
+fn names_that_users_choose_may_hold_dots() {
+    let folder = tempfile::tempdir().unwrap();
+    let client = "[auth.clients.\"shop.example\"]\nscopes = ['read']\nsecret_hash = 'h'\n";
+    fs::write(folder.path().join("a.toml"), client).unwrap();
+    let again = "[auth.clients.\"shop.example\"]\nscopes = ['predict']\n[auth.keys.\"2026.11\"]\nalgorithm = 'ES256'\n";
+    fs::write(folder.path().join("b.toml"), again).unwrap();
+    let environment =
+        Environment { working_directory: folder.path().to_path_buf(), ..Environment::default() };
+    let files = ["a.toml", "b.toml"].map(|file| folder.path().join(file));
+    let auth = load(&files, &environment).unwrap().settings.auth;
+    assert_eq!(auth.clients["shop.example"].scopes, ["predict"]);
+    assert!(auth.clients["shop.example"].secret_hash.is_some());
+    assert!(auth.keys.contains_key("2026.11"));
 }
 
 #[test]

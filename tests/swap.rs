@@ -26,6 +26,15 @@ fn refusals(metrics: &str) -> usize {
     counts.map(|line| line.rsplit(' ').next().unwrap().parse::<usize>().unwrap()).sum()
 }
 
+/// The model as it is when its last part, the metadata with the contract, has not been written yet: still a valid one.
+fn without_metadata(whole: &[u8]) -> Vec<u8> {
+    let key = b"onnx_gateway.contract";
+    let position = whole.windows(key.len()).rposition(|window| window == key).unwrap();
+    // Before the key stand its tag and length, and those of the entry, whose length takes two bytes.
+    let cut = whole[..position - 2].iter().rposition(|byte| *byte == 0x72).unwrap();
+    whole[..cut].to_vec()
+}
+
 fn serves(digest: &str) -> impl Fn(&Answer) -> bool {
     move |answer| answer.header("x-model-digest") == digest
 }
@@ -73,6 +82,7 @@ async fn a_broken_file_is_refused_with_its_reason_and_the_old_one_serves_on() {
         (test_model("iris_renamed_input"), "incompatible_signature"),
         (test_model("regressor"), "incompatible_signature"),
         (test_model("two_inputs"), "unsupported"),
+        (without_metadata(&whole), "incompatible_signature"),
     ];
     for (refused, (content, reason)) in broken.iter().enumerate() {
         gateway.repository.put("iris/1/model.onnx", content);
@@ -165,4 +175,47 @@ async fn swaps_are_counted_and_the_version_in_service_is_shown() {
         assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
     }
     assert_eq!(text.matches("gateway_model_info{").count(), 1, "the version before is gone");
+}
+
+#[tokio::test]
+async fn what_is_no_file_is_ignored_and_stops_nothing() {
+    let gateway = TestGateway::start().await;
+    let root = gateway.repository.path();
+    for (folder, target) in [("device", "/dev/zero"), ("text", "/etc/hostname")] {
+        fs::create_dir_all(root.join(folder).join("1")).unwrap();
+        std::os::unix::fs::symlink(target, root.join(folder).join("1/model.onnx")).unwrap();
+    }
+    fs::create_dir_all(root.join("pipe/1")).unwrap();
+    let made = std::process::Command::new("mkfifo").arg(root.join("pipe/1/model.onnx")).status().unwrap();
+    assert!(made.success());
+    fs::create_dir_all(root.join("folder/1/model.onnx")).unwrap();
+    gateway.repository.put_test_model("line.onnx", "regressor");
+    gateway.version_until("line", |version| version["state"] == "READY").await;
+    assert_eq!(gateway.predict_at("/models/pipe/predict", &setosa()).await.problem_code(), "model_not_found");
+    assert_eq!(
+        gateway.predict_at("/models/device/predict", &setosa()).await.problem_code(),
+        "model_not_found"
+    );
+}
+
+#[tokio::test]
+async fn a_candidate_that_never_ends_is_refused_and_the_others_serve() {
+    let gateway = TestGateway::start().await;
+    gateway.repository.put_test_model("loop/1/model.onnx", "endless");
+    gateway.version_until("loop", |version| version["state"] == "LOADING").await;
+    assert_eq!(gateway.predict(&setosa()).await.status, StatusCode::OK, "requests do not wait for it");
+    let version = gateway.version_until("loop", |version| version["refusal"]["reason"] == "timed_out").await;
+    assert_eq!(version["state"], "UNAVAILABLE");
+    gateway.repository.put_test_model("iris/1/model.onnx", "iris_retrained");
+    gateway.predict_until(serves(&digest("iris_retrained"))).await;
+}
+
+#[tokio::test]
+async fn a_folder_beside_a_flat_file_takes_nothing_out_of_service() {
+    let gateway = TestGateway::builder_without_models().model("line.onnx", "regressor").start().await;
+    fs::create_dir(gateway.repository.path().join("line")).unwrap();
+    gateway.repository.put_test_model("other.onnx", "regressor");
+    gateway.version_until("other", |version| version["state"] == "READY").await;
+    let answer = gateway.predict_at("/models/line/predict", &json!({"features": [1, 1]})).await;
+    assert_eq!(answer.body["prediction"], 5.0);
 }

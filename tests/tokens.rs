@@ -252,7 +252,7 @@ async fn ask_token(gateway: &TestGateway, form: &[(&str, &str)]) -> Answer {
 }
 
 #[tokio::test]
-async fn clients_get_tokens_in_three_ways() {
+async fn clients_get_tokens_as_a_form_as_json_and_by_basic_authentication() {
     let gateway = TestGateway::start().await;
     let url = gateway.url("/token");
     let credentials =
@@ -261,7 +261,9 @@ async fn clients_get_tokens_in_three_ways() {
     let as_json = gateway.client.post(&url).json(&credentials);
     let basic = gateway.client.post(&url).basic_auth(CLIENT_ID, Some(CLIENT_SECRET));
     let basic = basic.form(&[("grant_type", "client_credentials")]);
-    for request in [form, as_json, basic] {
+    let encoded = gateway.client.post(&url).basic_auth("sh%6Fp", Some(CLIENT_SECRET.replace(' ', "+")));
+    let encoded = encoded.form(&[("grant_type", "client_credentials")]);
+    for request in [form, as_json, basic, encoded] {
         let answer = Answer::of(request.send().await.unwrap()).await;
         assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
         assert_eq!(answer.body["token_type"], "bearer");

@@ -108,6 +108,16 @@ def slow() -> onnx.ModelProto:
     return model
 
 
+def endless() -> onnx.ModelProto:
+    """Loads well and never ends."""
+    model = slow()
+    del model.metadata_props[:]
+    model.graph.initializer.append(constant("for_ever", np.array(2**62, np.int64)))
+    model.graph.node[2].input[0] = "for_ever"
+    model.graph.node[1].output[0] = "unused"
+    return model
+
+
 def iris_variants(iris: onnx.ModelProto) -> None:
     """The retrained forest with one thing wrong."""
     contract = json.loads(iris.metadata_props[0].value)
@@ -134,7 +144,7 @@ def main() -> int:
     command = [sys.executable, str(REPOSITORY / "tools" / "train_iris.py")]
     subprocess.run([*command, "--seed", "7", "--trees", "20", "--output", str(retrained)], check=True)
     iris_variants(onnx.load(retrained))
-    for make in (regressor, nan_weights, square_root, integers, two_inputs, slow):
+    for make in (regressor, nan_weights, square_root, integers, two_inputs, slow, endless):
         save(make.__name__, make())
     return 0
 

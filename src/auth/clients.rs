@@ -1,23 +1,15 @@
 //! Who may ask for tokens: OAuth 2 clients with hashed secrets.
 
-use std::{
-    collections::BTreeMap,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-};
+use std::{collections::BTreeMap, ops::RangeInclusive, sync::mpsc, thread};
 
 use argon2::{
-    Argon2,
+    Argon2, Params,
     password_hash::{PasswordHasher, PasswordVerifier, phc::PasswordHash},
 };
-use tokio::sync::Semaphore;
+use tokio::sync::oneshot;
 
 use super::Scopes;
-
-/// Verifications at a time. Each takes a core for some 20 ms and 19 MiB: they must not starve predictions.
-const CONCURRENT_VERIFICATIONS: usize = 1;
+use crate::config::Secret;
 
 /// Requests that may wait for their verification.
 const MAX_WAITING: usize = 64;
@@ -26,14 +18,23 @@ const MAX_WAITING: usize = 64;
 #[derive(Debug)]
 pub struct Clients {
     by_id: BTreeMap<String, Client>,
-    slots: Arc<Semaphore>,
-    waiting: AtomicUsize,
+    /// The hash that an unknown client's secret is compared with: the one that takes longest.
+    decoy: Option<String>,
+    verifications: mpsc::SyncSender<Verification>,
 }
 
 #[derive(Clone, Debug)]
 pub(super) struct Client {
     pub(super) secret_hash: String,
     pub(super) scopes: Scopes,
+}
+
+/// A secret to be compared with a hash.
+#[derive(Debug)]
+struct Verification {
+    hash: String,
+    secret: Secret,
+    verified: oneshot::Sender<bool>,
 }
 
 /// Why a client is given no token.
@@ -49,8 +50,20 @@ pub enum ClientError {
 
 impl Clients {
     pub(super) fn new(by_id: BTreeMap<String, Client>) -> Self {
-        let slots = Arc::new(Semaphore::new(CONCURRENT_VERIFICATIONS));
-        Self { by_id, slots, waiting: AtomicUsize::new(0) }
+        let decoy = by_id.values().map(|client| &client.secret_hash).max_by_key(|hash| cost(hash)).cloned();
+        // One at a time, on a thread of its own: each takes a core for some 20 ms, which must not be those of the
+        // predictions, and 19 MiB, which the allocator would keep for each thread that it was done on.
+        let (verifications, waiting) = mpsc::sync_channel::<Verification>(MAX_WAITING);
+        let thread = thread::Builder::new().name("clients".to_owned()).spawn(move || {
+            for Verification { hash, secret, verified } in waiting {
+                // Whoever asked may be gone.
+                let _ = verified.send(verify(&hash, secret.expose()));
+            }
+        });
+        if let Err(error) = thread {
+            tracing::error!(%error, "the thread that verifies clients cannot be started: none will get a token");
+        }
+        Self { by_id, decoy, verifications }
     }
 
     /// Whether there is nobody who could ask.
@@ -61,43 +74,23 @@ impl Clients {
 
     /// The scopes of a client that knows its secret.
     ///
-    /// An unknown client costs the same time as a wrong secret: a hash is verified either way.
+    /// An unknown client costs as much time as a wrong secret: a hash is verified either way.
     ///
     /// # Errors
     ///
     /// [`ClientError::Invalid`], or [`ClientError::Overloaded`] when too many wait.
-    pub async fn authenticate(&self, id: &str, secret: String) -> Result<Scopes, ClientError> {
+    pub async fn authenticate(&self, id: &str, secret: Secret) -> Result<Scopes, ClientError> {
         let known = self.by_id.get(id);
-        let client = known.or_else(|| self.by_id.values().next()).ok_or(ClientError::Invalid)?;
-        let _place = Place::take(&self.waiting).ok_or(ClientError::Overloaded)?;
-        let slots = Arc::clone(&self.slots);
-        let permit = slots.acquire_owned().await.map_err(|_| ClientError::Overloaded)?;
-        let hash = client.secret_hash.clone();
-        let verification = tokio::task::spawn_blocking(move || {
-            let verified = verify(&hash, &secret);
-            drop(permit);
-            verified
-        });
-        let verified = verification.await.unwrap_or(false);
-        match known {
-            Some(client) if verified => Ok(client.scopes.clone()),
-            _ => Err(ClientError::Invalid),
+        let hash =
+            known.map(|client| &client.secret_hash).or(self.decoy.as_ref()).ok_or(ClientError::Invalid)?;
+        let (verified, answer) = oneshot::channel();
+        let verification = Verification { hash: hash.clone(), secret, verified };
+        self.verifications.try_send(verification).map_err(|_| ClientError::Overloaded)?;
+        match (known, answer.await) {
+            (Some(client), Ok(true)) => Ok(client.scopes.clone()),
+            (_, Ok(_)) => Err(ClientError::Invalid),
+            (_, Err(_)) => Err(ClientError::Overloaded),
         }
-    }
-}
-
-struct Place<'w>(&'w AtomicUsize);
-
-impl<'w> Place<'w> {
-    fn take(waiting: &'w AtomicUsize) -> Option<Self> {
-        let next = |count: usize| (count < MAX_WAITING).then_some(count + 1);
-        waiting.try_update(Ordering::Relaxed, Ordering::Relaxed, next).ok().map(|_| Self(waiting))
-    }
-}
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -116,12 +109,33 @@ pub(super) fn verify(hash: &str, secret: &str) -> bool {
         .is_ok_and(|hash| Argon2::default().verify_password(secret.as_bytes(), &hash).is_ok())
 }
 
+/// Memory in KiB, passes and lanes that a hash may ask for: neither so few that it protects nothing, nor so many that
+/// one request for a token stops the machine.
+const MEMORY_KIB: RangeInclusive<u32> = 4096..=262_144;
+const PASSES: RangeInclusive<u32> = 1..=16;
+const LANES: RangeInclusive<u32> = 1..=8;
+
+/// About how long it takes to verify a secret against this hash.
+fn cost(hash: &str) -> u64 {
+    let parameters = PasswordHash::new(hash).ok().and_then(|hash| Params::try_from(&hash).ok());
+    parameters.map_or(0, |parameters| u64::from(parameters.m_cost()) * u64::from(parameters.t_cost()))
+}
+
 /// What is wrong with a configured hash, if anything.
 pub(super) fn objection(hash: &str) -> Option<&'static str> {
-    match PasswordHash::new(hash) {
-        Ok(hash) if hash.algorithm.as_str() == "argon2id" && hash.hash.is_some() => None,
-        _ => Some("is no argon2id hash: make one with `onnx-gateway hash-secret`"),
-    }
+    let parsed = PasswordHash::new(hash)
+        .ok()
+        .filter(|hash| hash.algorithm.as_str() == "argon2id" && hash.hash.is_some());
+    let Some(parameters) = parsed.and_then(|hash| Params::try_from(&hash).ok()) else {
+        return Some("is no argon2id hash: make one with `onnx-gateway hash-secret`");
+    };
+    let fits = MEMORY_KIB.contains(&parameters.m_cost())
+        && PASSES.contains(&parameters.t_cost())
+        && LANES.contains(&parameters.p_cost());
+    (!fits).then_some(
+        "asks for too little or too much work (m from 4096 to 262144, t to 16, p to 8): make another with \
+         `onnx-gateway hash-secret`",
+    )
 }
 
 #[cfg(test)]
@@ -137,7 +151,7 @@ mod tests {
     #[tokio::test]
     async fn only_the_right_secret_of_a_known_client_is_accepted() {
         let clients = clients();
-        let ask = |id, secret: &str| clients.authenticate(id, secret.to_owned());
+        let ask = |id, secret: &str| clients.authenticate(id, Secret::new(secret.to_owned()));
         assert_eq!(ask("known", "right").await, Ok(Scopes::of_claim("predict")));
         assert_eq!(ask("known", "wrong").await, Err(ClientError::Invalid));
         assert_eq!(ask("unknown", "right").await, Err(ClientError::Invalid));
@@ -146,11 +160,23 @@ mod tests {
     #[tokio::test]
     async fn so_many_wait_and_no_more() {
         let clients = clients();
-        let slot = Arc::clone(&clients.slots).acquire_owned().await.unwrap();
-        let places: Vec<_> = (0..MAX_WAITING).map(|_| Place::take(&clients.waiting).unwrap()).collect();
-        assert_eq!(clients.authenticate("known", "right".to_owned()).await, Err(ClientError::Overloaded));
-        drop((slot, places));
-        assert!(clients.authenticate("known", "right".to_owned()).await.is_ok());
+        let ask = || clients.authenticate("known", Secret::new("right".to_owned()));
+        // More at once than may wait, and the one that is being verified.
+        let asked: Vec<_> = (0..MAX_WAITING * 2).map(|_| ask()).collect();
+        let mut overloaded = 0;
+        let mut answers = Vec::new();
+        for answer in asked {
+            let mut answer = Box::pin(answer);
+            // Polled once, so that all have asked before any is awaited.
+            match std::future::poll_fn(|context| std::task::Poll::Ready(answer.as_mut().poll(context))).await
+            {
+                std::task::Poll::Ready(Err(ClientError::Overloaded)) => overloaded += 1,
+                std::task::Poll::Ready(other) => panic!("{other:?}"),
+                std::task::Poll::Pending => answers.push(answer),
+            }
+        }
+        assert!(overloaded > 0 && answers.len() >= MAX_WAITING, "{overloaded} of {}", MAX_WAITING * 2);
+        assert!(answers.remove(0).await.is_ok());
     }
 
     #[test]
@@ -160,6 +186,11 @@ mod tests {
             ["", "plain text", "$2b$12$abcdefghijklmnopqrstuv", "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHQ"]
         {
             assert!(objection(bad).is_some(), "{bad}");
+        }
+        let good = hash_secret("x").unwrap();
+        for parameters in ["m=64,t=1,p=1", "m=4194304,t=2,p=1", "m=19456,t=99,p=1", "m=19456,t=2,p=99"] {
+            let hash = good.replace("m=19456,t=2,p=1", parameters);
+            assert!(objection(&hash).is_some_and(|said| said.contains("too much work")), "{hash}");
         }
     }
 }

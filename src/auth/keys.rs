@@ -12,6 +12,9 @@ use crate::config::{Algorithm, KeySettings};
 /// RFC 7518 section 3.3: the least size of an RSA key.
 const MIN_RSA_BITS: u32 = 2048;
 
+/// The greatest that the library verifies with.
+const MAX_RSA_BITS: u32 = 8192;
+
 /// A key that can be used.
 pub(super) struct ReadKey {
     pub(super) algorithm: Algorithm,
@@ -119,7 +122,7 @@ fn from_jwk(kid: &str, algorithm: Algorithm, json: &str) -> Result<DecodingKey, 
     if value.get("keys").is_some() {
         return Err("is a set of keys: give each its own section auth.keys.KID".to_owned());
     }
-    if value.get("d").is_some() {
+    if ["d", "p", "q", "dp", "dq", "qi"].iter().any(|part| value.get(part).is_some()) {
         return Err("holds a private key; it must hold the public half only".to_owned());
     }
     if value.get("k").is_some() {
@@ -168,13 +171,23 @@ fn check_strength(algorithm: Algorithm, key: &DecodingKey) -> Result<(), String>
             let bits = RsaParameters::public_modulus_len(der).map_err(|_| not_a_key("RSA"))?;
             enough_bits(bits)
         }
-        (Algorithm::RS256, DecodingKeyKind::RsaModulusExponent { n, .. }) => {
+        (Algorithm::RS256, DecodingKeyKind::RsaModulusExponent { n, e }) => {
+            // An even modulus or exponent, or the exponent 1, is no RSA.
+            let odd = |number: &[u8]| number.last().is_some_and(|last| last % 2 == 1);
+            let one = e.iter().rev().skip(1).all(|byte| *byte == 0) && e.last() == Some(&1);
+            if !odd(n) || !odd(e) || one {
+                return Err(not_a_key("RSA"));
+            }
             let leading_zeros = n.iter().take_while(|byte| **byte == 0).count();
-            let bits = (n.len() - leading_zeros) * 8;
-            enough_bits(u32::try_from(bits).unwrap_or(u32::MAX))
+            let top = n.get(leading_zeros).map_or(0, |byte| byte.leading_zeros());
+            let bits = u32::try_from((n.len() - leading_zeros) * 8).unwrap_or(u32::MAX);
+            enough_bits(bits.saturating_sub(top))
         }
         (Algorithm::ES256, DecodingKeyKind::SecretOrDer(point)) => {
             ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point).map(drop).map_err(|_| not_a_key("P-256"))
+        }
+        (Algorithm::EdDSA, DecodingKeyKind::SecretOrDer(point)) if is_small_order(point) => {
+            Err("is a point of small order, with which anyone could sign".to_owned())
         }
         (Algorithm::EdDSA, DecodingKeyKind::SecretOrDer(point)) => {
             ParsedPublicKey::new(&ED25519, point).map(drop).map_err(|_| not_a_key("Ed25519"))
@@ -183,8 +196,33 @@ fn check_strength(algorithm: Algorithm, key: &DecodingKey) -> Result<(), String>
     }
 }
 
+/// Whether an Ed25519 key is one of the few points with which every signature is easily made: the identity, the points
+/// of order 2 and 4, and those of order 8 (RFC 8032 section 5.1 gives the curve; RFC 7748 section 6 the problem).
+fn is_small_order(point: &[u8]) -> bool {
+    const ORDER_8: [[u8; 32]; 2] = [
+        [
+            0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4, 0x89, 0xf2, 0xef, 0x98, 0xf0,
+            0xd5, 0xdf, 0xac, 0x05, 0xd3, 0xc6, 0x33, 0x39, 0xb1, 0x38, 0x02, 0x88, 0x6d, 0x53, 0xfc, 0x05,
+        ],
+        [
+            0xc7, 0x17, 0x6a, 0x70, 0x3d, 0x4d, 0xd8, 0x4f, 0xba, 0x3c, 0x0b, 0x76, 0x0d, 0x10, 0x67, 0x0f,
+            0x2a, 0x20, 0x53, 0xfa, 0x2c, 0x39, 0xcc, 0xc6, 0x4e, 0xc7, 0xfd, 0x77, 0x92, 0xac, 0x03, 0x7a,
+        ],
+    ];
+    let Ok(mut y): Result<[u8; 32], _> = point.try_into() else { return false };
+    // The top bit is the sign of x; the rest is y, little-endian.
+    y[31] &= 0x7f;
+    let (first, last) = (y[0], y[31]);
+    let small = y[1..].iter().all(|byte| *byte == 0) && first <= 1;
+    // p - 1, and p and p + 1 as other spellings of 0 and 1.
+    let near_p = last == 0x7f && y[1..31].iter().all(|byte| *byte == 0xff) && (0xec..=0xee).contains(&first);
+    small || near_p || ORDER_8.contains(&y)
+}
+
 fn enough_bits(bits: u32) -> Result<(), String> {
-    if bits < MIN_RSA_BITS {
+    if bits > MAX_RSA_BITS {
+        Err(format!("has {bits} bits, more than {MAX_RSA_BITS} only take time"))
+    } else if bits < MIN_RSA_BITS {
         Err(format!("has {bits} bits, RS256 needs at least {MIN_RSA_BITS}"))
     } else {
         Ok(())

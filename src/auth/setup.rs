@@ -27,20 +27,18 @@ pub struct Authentication {
 impl Authentication {
     /// Reads and checks all keys and clients.
     ///
-    /// `development` says whether well-known credentials are meant.
+    /// `for_development` says of a setting whether it comes from a file that may hold well-known credentials.
     ///
     /// # Errors
     ///
     /// Every key or client that is missing, malformed or unsafe, by its setting.
-    pub fn new(settings: &AuthSettings, development: bool) -> Result<Self, Vec<Problem>> {
+    pub fn new(
+        settings: &AuthSettings,
+        for_development: &dyn Fn(&str) -> bool,
+    ) -> Result<Self, Vec<Problem>> {
         let mut problems = Vec::new();
-        if !development && development::has_development_client(settings) {
-            let message = "is the development client, whose secret everyone knows: it is only for \
-                           config/development.toml";
-            problems.push(Problem::at("auth.clients.demo", message));
-        }
-        let clients = read_clients(settings, &mut problems);
-        let keys = read_keys(settings, development, &mut problems);
+        let clients = read_clients(settings, for_development, &mut problems);
+        let keys = read_keys(settings, for_development, &mut problems);
         let signing = signing_key(settings, &keys, &mut problems);
         if settings.enabled && keys.is_empty() && problems.is_empty() {
             let message = "no key is configured, so no token could be verified: set \
@@ -76,12 +74,16 @@ impl Authentication {
 
 type Keys = Vec<(Option<String>, ReadKey)>;
 
-fn read_keys(settings: &AuthSettings, development: bool, problems: &mut Vec<Problem>) -> Keys {
+fn read_keys(
+    settings: &AuthSettings,
+    for_development: &dyn Fn(&str) -> bool,
+    problems: &mut Vec<Problem>,
+) -> Keys {
     let mut keys: Keys = Vec::new();
     if let Some(secret) = &settings.signing_secret {
         let secret = secret.expose();
         let objection = if development::is_development_secret(secret) {
-            (!development).then(|| {
+            (!for_development("auth.signing_secret")).then(|| {
                 "is the development key, which everyone knows: it is only for config/development.toml"
                     .to_owned()
             })
@@ -137,7 +139,11 @@ fn signing_key(settings: &AuthSettings, keys: &Keys, problems: &mut Vec<Problem>
     }
 }
 
-fn read_clients(settings: &AuthSettings, problems: &mut Vec<Problem>) -> BTreeMap<String, Client> {
+fn read_clients(
+    settings: &AuthSettings,
+    for_development: &dyn Fn(&str) -> bool,
+    problems: &mut Vec<Problem>,
+) -> BTreeMap<String, Client> {
     let mut clients = BTreeMap::new();
     for (id, client) in &settings.clients {
         let key = format!("auth.clients.{id}");
@@ -156,6 +162,14 @@ fn read_clients(settings: &AuthSettings, problems: &mut Vec<Problem>) -> BTreeMa
             None => {
                 let message = "is missing: make one with `onnx-gateway hash-secret`";
                 problems.push(Problem::at(format!("{key}.secret_hash"), message));
+            }
+            Some(hash)
+                if development::is_development_client(id, hash.expose())
+                    && !for_development(&format!("{key}.secret_hash")) =>
+            {
+                let message = "is the development client, whose secret everyone knows: it is only for \
+                               config/development.toml";
+                problems.push(Problem::at(&key, message));
             }
             Some(hash) => match (clients::objection(hash.expose()), scopes) {
                 (Some(objection), _) => problems.push(Problem::at(format!("{key}.secret_hash"), objection)),

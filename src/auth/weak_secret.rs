@@ -36,11 +36,26 @@ pub(super) fn weakness(secret: &str) -> Option<String> {
         ))
     } else if WELL_KNOWN.contains(&lower.as_str()) || PLACEHOLDERS.iter().any(|word| lower.contains(word)) {
         Some("is well known, anyone could sign with it: openssl rand -hex 32".to_owned())
+    } else if secret.contains("-----BEGIN") {
+        Some("is a PEM file: a key pair goes into auth.keys, and a public key is no secret".to_owned())
+    } else if is_repeated(secret.as_bytes()) || is_run(secret.as_bytes()) {
+        Some("is a pattern that can be guessed: openssl rand -hex 32".to_owned())
     } else if different < MIN_DIFFERENT_BYTES {
         Some(format!("has only {different} different bytes and can be guessed: openssl rand -hex 32"))
     } else {
         None
     }
+}
+
+/// Whether a short text is only repeated.
+fn is_repeated(secret: &[u8]) -> bool {
+    (1..=secret.len() / 2).any(|period| secret.iter().zip(&secret[period..]).all(|(one, next)| one == next))
+}
+
+/// Whether most bytes are the one before, or the next after it: 123456789, abcdefgh.
+fn is_run(secret: &[u8]) -> bool {
+    let steps = secret.windows(2).filter(|pair| pair[1].wrapping_sub(pair[0]) <= 1).count();
+    steps * 4 > secret.len() * 3
 }
 
 #[cfg(test)]
@@ -55,7 +70,13 @@ mod tests {
             ("x23456789012345678901234567890_", "has 31 bytes"),
             ("A-string-secret-at-least-256-bits-long", "well known"),
             ("please-changeme-before-production-1234", "well known"),
-            ("abababababababababababababababababab", "2 different bytes"),
+            ("aaabaabbabbbbabaabbbabbaababbaab", "2 different bytes"),
+            ("abababababababababababababababababab", "a pattern"),
+            ("0123456789abcdef0123456789abcdef", "a pattern"),
+            ("secretsecretsecretsecretsecretse", "a pattern"),
+            ("12345678901234567890123456789012", "a pattern"),
+            ("abcdefghijklmnopqrstuvwxyz0123456789", "a pattern"),
+            ("-----BEGIN PUBLIC KEY-----MIGfMA0GCSqGSIb3DQEBAQUAA4GN", "a PEM file"),
         ] {
             assert!(weakness(secret).unwrap().contains(part), "{secret}");
         }
@@ -65,7 +86,7 @@ mod tests {
     fn random_secrets_are_not() {
         for secret in [
             "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
-            "0c1d2e3f4a5b6c7d8e9f0a1b2c3d4e5f",
+            "0c1f2e9f4a7b6c3d8e5f0a1d2c3b4e9f",
             "correct horse battery staple, and then some",
         ] {
             assert_eq!(weakness(secret), None, "{secret}");

@@ -13,8 +13,7 @@ use crate::{
 /// Shows the settings and proves each model as the server would; fails with everything that is wrong.
 pub(super) fn check(files: &[PathBuf]) -> Result<(), Failure> {
     let environment = Environment::of_process();
-    let loaded = prepare::settings(files, &environment)?;
-    prepare::authentication(&loaded)?;
+    let (loaded, _) = prepare::prepare(files, &environment)?;
     if !loaded.warnings.is_empty() {
         output::warnings(&loaded.warnings.join("\n"));
     }
@@ -41,11 +40,15 @@ fn check_models(settings: &Settings, environment: &Environment) -> Result<Vec<St
     candidates.sort_by(|left, right| (&left.model, right.version).cmp(&(&right.model, left.version)));
     let mut served: Option<ModelName> = None;
     for candidate in candidates {
+        if served.as_ref() == Some(&candidate.model) {
+            let Candidate { model, version, .. } = &candidate;
+            output::print(&format!("{model} version {version} is older and is not tried\n"))?;
+            continue;
+        }
         output::progress(&format!("proving {}", candidate.file.display()));
         match prove(runtime, settings, &snapshots, &candidate) {
             Ok(servable) => {
-                let serves = served.as_ref() != Some(&candidate.model);
-                output::print(&describe(&servable, serves))?;
+                output::print(&describe(&servable))?;
                 served = Some(candidate.model);
             }
             Err(problem) => problems.push(format!("{}: {problem}", candidate.file.display())),
@@ -66,12 +69,11 @@ fn prove(
         .map_err(|refusal: Refusal| refusal.to_string())?)
 }
 
-fn describe(servable: &Servable, serves: bool) -> String {
+fn describe(servable: &Servable) -> String {
     let mut text = String::new();
-    let role = if serves { "serves" } else { "is good, but a newer version serves" };
     let digest = servable.digest().short();
     // Writing to a string cannot fail.
-    let _ = writeln!(text, "{} version {} ({digest}) {role}", servable.name, servable.version);
+    let _ = writeln!(text, "{} version {} ({digest}) serves", servable.name, servable.version);
     for input in &servable.signature.inputs {
         let _ = writeln!(text, "  input   {input}");
     }

@@ -6,7 +6,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Failure, prepare};
 use crate::{
-    config::{Environment, Settings},
+    config::{Environment, Loaded},
     rest::Clock,
     runtime::Runtime,
     server::{Gateway, Parts},
@@ -16,17 +16,21 @@ use crate::{
 /// Serves until SIGTERM or SIGINT.
 pub(super) fn serve(files: &[PathBuf]) -> Result<(), Failure> {
     let environment = Environment::of_process();
-    let loaded = prepare::settings(files, &environment)?;
-    let authentication = prepare::authentication(&loaded)?;
-    logging::start(&loaded.settings.log).map_err(|problem| loaded.with_origins(vec![problem]))?;
+    let (loaded, authentication) = prepare::prepare(files, &environment)?;
+    let _log = logging::start(&loaded.settings.log).map_err(|problem| loaded.with_origins(vec![problem]))?;
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
-    warn_of_danger(&loaded.settings, loaded.development);
-    let runtime = Runtime::load(&loaded.settings.runtime, &environment)?;
+    warn_of_danger(&loaded);
+    let onnx_runtime = Runtime::load(&loaded.settings.runtime, &environment)?;
     let delay = Duration::from_millis(loaded.settings.server.shutdown_delay_ms);
-    let parts = Parts { settings: loaded.settings, authentication, runtime, clock: Clock::system() };
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(run(parts, delay))
+    let parts =
+        Parts { settings: loaded.settings, authentication, runtime: onnx_runtime, clock: Clock::system() };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let served = runtime.block_on(run(parts, delay));
+    // A run that does not end when it is told to must not keep the process alive.
+    runtime.shutdown_background();
+    served
 }
 
 async fn run(parts: Parts, delay: Duration) -> Result<(), Failure> {
@@ -54,7 +58,14 @@ async fn run(parts: Parts, delay: Duration) -> Result<(), Failure> {
 }
 
 /// Says aloud what is allowed but should not be met by surprise.
-fn warn_of_danger(settings: &Settings, development: bool) {
+fn warn_of_danger(loaded: &Loaded) {
+    let settings = &loaded.settings;
+    let development = loaded.is_for_development("auth.signing_secret")
+        || settings
+            .auth
+            .clients
+            .keys()
+            .any(|id| loaded.is_for_development(&format!("auth.clients.{id}.secret_hash")));
     if !settings.auth.enabled {
         tracing::warn!("auth.enabled is false: everyone who can reach the gateway may do everything");
     }

@@ -25,8 +25,7 @@ pub(super) struct TokenArguments {
 
 /// Signs a token and prints it.
 pub(super) fn token(files: &[PathBuf], arguments: &TokenArguments) -> Result<(), Failure> {
-    let loaded = prepare::settings(files, &Environment::of_process())?;
-    let authentication = prepare::authentication(&loaded)?;
+    let (loaded, authentication) = prepare::prepare(files, &Environment::of_process())?;
     let issuer = authentication.issuer.ok_or(
         "there is no key to sign with: set auth.signing_secret, or the private_key of a key in auth.keys",
     )?;

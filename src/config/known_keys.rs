@@ -62,8 +62,8 @@ impl KnownKeys {
         }
     }
 
-    /// What the key `path` is.
-    pub(super) fn kind(&self, path: &str) -> Kind {
+    /// What the key of these names is. Names that users choose may hold dots.
+    pub(super) fn kind(&self, path: &[&str]) -> Kind {
         let is = |known: &String| matches(known, path);
         if self.settings.iter().any(is) {
             return Kind::Setting;
@@ -71,12 +71,15 @@ impl KnownKeys {
         if self.tables.iter().any(is) {
             return Kind::Table;
         }
-        if let Some(setting) = path.strip_suffix(FILE_SUFFIX)
-            && FROM_FILE.iter().any(|known| matches(known, setting))
+        if let Some((last, section)) = path.split_last()
+            && let Some(setting) = last.strip_suffix(FILE_SUFFIX)
         {
-            return Kind::FileOf(last(setting).to_owned());
+            let path: Vec<&str> = section.iter().copied().chain([setting]).collect();
+            if FROM_FILE.iter().any(|known| matches(known, &path)) {
+                return Kind::FileOf(setting.to_owned());
+            }
         }
-        Kind::Unknown { nearest: self.nearest(path) }
+        Kind::Unknown { nearest: self.nearest(&path.join(".")) }
     }
 
     /// The key that is the fewest edits away, if it is near enough to have been meant.
@@ -111,20 +114,13 @@ fn join(path: &str, name: &str) -> String {
     if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
 }
 
-fn last(path: &str) -> &str {
-    path.rsplit('.').next().unwrap_or(path)
-}
-
 /// Whether `path` is the key `known`, in which `*` stands for one name.
-fn matches(known: &str, path: &str) -> bool {
-    let (mut known, mut path) = (known.split('.'), path.split('.'));
-    loop {
-        match (known.next(), path.next()) {
-            (None, None) => return true,
-            (Some(expected), Some(name)) if expected == ANY || expected == name => {}
-            _ => return false,
-        }
-    }
+fn matches(known: &str, path: &[&str]) -> bool {
+    let mut names = path.iter();
+    let fits = known
+        .split('.')
+        .all(|expected| names.next().is_some_and(|name| expected == ANY || expected == *name));
+    fits && names.next().is_none()
 }
 
 /// The candidate with the names that `path` has where the candidate allows any.
@@ -142,8 +138,12 @@ fn name_as_in(candidate: &str, path: &str) -> String {
 mod tests {
     use super::*;
 
+    fn kind(path: &str) -> Kind {
+        KnownKeys::new().kind(&path.split('.').collect::<Vec<_>>())
+    }
+
     fn nearest(path: &str) -> Option<String> {
-        match KnownKeys::new().kind(path) {
+        match kind(path) {
             Kind::Unknown { nearest } => nearest,
             known => panic!("{path} is {known:?}"),
         }
@@ -151,15 +151,16 @@ mod tests {
 
     #[test]
     fn knows_every_kind_of_key() {
-        let keys = KnownKeys::new();
-        assert_eq!(keys.kind("server.listen"), Kind::Setting);
-        assert_eq!(keys.kind("models.default"), Kind::Setting, "settings without a value are known too");
-        assert_eq!(keys.kind("rate_limit.per_address"), Kind::Table);
-        assert_eq!(keys.kind("auth.clients"), Kind::Table);
-        assert_eq!(keys.kind("auth.clients.demo"), Kind::Table);
-        assert_eq!(keys.kind("auth.keys.k1.algorithm"), Kind::Setting);
-        assert_eq!(keys.kind("auth.signing_secret_file"), Kind::FileOf("signing_secret".to_owned()));
-        assert_eq!(keys.kind("auth.keys.k1.jwk_file"), Kind::FileOf("jwk".to_owned()));
+        assert_eq!(kind("server.listen"), Kind::Setting);
+        assert_eq!(kind("models.default"), Kind::Setting, "settings without a value are known too");
+        assert_eq!(kind("rate_limit.per_address"), Kind::Table);
+        assert_eq!(kind("auth.clients"), Kind::Table);
+        assert_eq!(kind("auth.clients.demo"), Kind::Table);
+        assert_eq!(kind("auth.keys.k1.algorithm"), Kind::Setting);
+        let dotted = KnownKeys::new().kind(&["auth", "clients", "shop.example", "scopes"]);
+        assert_eq!(dotted, Kind::Setting, "names may hold dots");
+        assert_eq!(kind("auth.signing_secret_file"), Kind::FileOf("signing_secret".to_owned()));
+        assert_eq!(kind("auth.keys.k1.jwk_file"), Kind::FileOf("jwk".to_owned()));
     }
 
     #[test]

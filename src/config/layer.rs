@@ -60,7 +60,7 @@ pub(super) fn from_file(path: &Path, keys: &KnownKeys, findings: &mut Findings) 
         }
     };
     let base = path.parent().map(Path::to_path_buf).unwrap_or_default();
-    let values = from_table(table, &mut Reader { origin: &origin, base, keys, findings }, "");
+    let values = from_table(table, &mut Reader { origin: &origin, base, keys, findings }, &[]);
     Some(Layer { values })
 }
 
@@ -73,27 +73,29 @@ pub(super) fn from_environment(
 ) -> Vec<Layer> {
     let mut layers = Vec::new();
     for (name, value) in variables {
-        let path = name[PREFIX.len()..].to_lowercase().replace("__", ".");
-        let twice = variables.iter().any(|(other, _)| *other == format!("{name}_FILE"));
-        if twice && matches!(keys.kind(&format!("{path}_file")), Kind::FileOf(_)) {
+        let lower = name[PREFIX.len()..].to_lowercase();
+        let path: Vec<&str> = lower.split("__").collect();
+        let file_path = format!("{lower}_file");
+        let twice = variables.iter().any(|(other, _)| other.eq_ignore_ascii_case(&format!("{name}_FILE")));
+        if twice && matches!(keys.kind(&file_path.split("__").collect::<Vec<_>>()), Kind::FileOf(_)) {
             let message = format!("{name} and {name}_FILE are both set; unset one");
             findings.problems.push(Problem::in_origin(
                 &format!("environment variable {name}"),
-                path,
+                path.join("."),
                 message,
             ));
             continue;
         }
         let origin = format!("environment variable {name}");
         let value = toml::Value::String(value.clone());
-        let nested = path.rsplit('.').fold(value, |inner, segment| {
-            toml::Value::Table([(segment.to_owned(), inner)].into_iter().collect())
+        let nested = path.iter().rev().fold(value, |inner, segment| {
+            toml::Value::Table([((*segment).to_owned(), inner)].into_iter().collect())
         });
         let toml::Value::Table(table) = nested else {
             continue;
         };
         let mut reader = Reader { origin: &origin, base: working_directory.to_path_buf(), keys, findings };
-        layers.push(Layer { values: from_table(table, &mut reader, "") });
+        layers.push(Layer { values: from_table(table, &mut reader, &[]) });
     }
     layers
 }
@@ -111,20 +113,21 @@ impl Reader<'_> {
     }
 }
 
-fn from_table(table: toml::Table, reader: &mut Reader<'_>, path: &str) -> Map<String, Value> {
+fn from_table(table: toml::Table, reader: &mut Reader<'_>, section: &[&str]) -> Map<String, Value> {
     let mut values = Map::new();
     let names: Vec<String> = table.keys().cloned().collect();
     for (name, value) in table {
-        let key = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
-        match (reader.keys.kind(&key), value) {
+        let path: Vec<&str> = section.iter().copied().chain([name.as_str()]).collect();
+        let key = path.join(".");
+        match (reader.keys.kind(&path), value) {
             (Kind::Table, toml::Value::Table(inner)) => {
-                let inner = from_table(inner, reader, &key);
-                values.insert(name, Value::new(Some(&reader.origin.to_owned()), inner));
+                let inner = from_table(inner, reader, &path);
+                values.insert(name.clone(), Value::new(Some(&reader.origin.to_owned()), inner));
             }
             (Kind::Table, _) => reader.problem(&key, "is a section, not a setting".to_owned()),
             (Kind::Setting, value) => {
                 if let Some(kind) = plain(value, reader.origin) {
-                    values.insert(name, Value::new(Some(&reader.origin.to_owned()), kind));
+                    values.insert(name.clone(), Value::new(Some(&reader.origin.to_owned()), kind));
                 } else {
                     reader.problem(&key, "is a setting, not a section".to_owned());
                 }
@@ -172,7 +175,6 @@ fn read_secret(path: &Path, key: &str, reader: &mut Reader<'_>) -> Option<String
     }
     match fs::read_to_string(path) {
         Ok(text) => {
-            #[cfg(unix)]
             if let Ok(metadata) = metadata {
                 use std::os::unix::fs::PermissionsExt;
                 if !key.contains("public_key")

@@ -22,18 +22,21 @@ const DEFAULT_FILE: &str = "config/default.toml";
 const MAX_TYPE_ERRORS: usize = 100;
 
 /// Settings that were read without a problem.
-#[derive(Debug)]
 pub struct Loaded {
     /// The settings.
     pub settings: Settings,
     /// What an operator should know but the start does not depend on.
     pub warnings: Vec<String>,
-    /// Whether a file named `development.toml` was among the layers.
-    pub development: bool,
     merged: Config,
 }
 
 impl Loaded {
+    /// Whether a setting comes from a file named `development.toml`.
+    #[must_use]
+    pub fn is_for_development(&self, key: &str) -> bool {
+        origin_of(key, &self.merged).is_some_and(|origin| is_development(Path::new(&origin)))
+    }
+
     /// Names the file or variable that each problem's setting comes from.
     #[must_use]
     pub fn with_origins(&self, problems: Vec<Problem>) -> Problems {
@@ -47,6 +50,16 @@ impl Loaded {
 ///
 /// Every unreadable file, unknown key, wrong type and value out of range, each with its origin.
 pub fn load(files: &[PathBuf], environment: &Environment) -> Result<Loaded, Problems> {
+    match load_all(files, environment) {
+        (Some(loaded), problems) if problems.is_empty() => Ok(loaded),
+        (_, problems) => Err(Problems(problems)),
+    }
+}
+
+/// The same for whoever wants to look on in spite of problems: the settings as far as they could be read, with defaults
+/// in place of what could not, and everything that is wrong.
+#[must_use]
+pub fn load_all(files: &[PathBuf], environment: &Environment) -> (Option<Loaded>, Vec<Problem>) {
     let keys = KnownKeys::new();
     let mut findings = Findings::default();
     let default_file = environment.working_directory.join(DEFAULT_FILE);
@@ -64,17 +77,13 @@ pub fn load(files: &[PathBuf], environment: &Environment) -> Result<Loaded, Prob
     match merge(layers) {
         Ok(merged) => {
             let settings = deserialize(&merged, &mut problems);
-            match settings {
-                Some(settings) if problems.is_empty() => {
-                    let development = files.iter().any(|file| is_development(file));
-                    return Ok(Loaded { settings, warnings, development, merged });
-                }
-                _ => {}
-            }
+            (settings.map(|settings| Loaded { settings, warnings, merged }), problems)
         }
-        Err(error) => problems.push(problem_of(error)),
+        Err(error) => {
+            problems.push(problem_of(error));
+            (None, problems)
+        }
     }
-    Err(Problems(problems))
 }
 
 fn is_development(file: &Path) -> bool {
@@ -139,8 +148,11 @@ fn origin_of(key: &str, merged: &Config) -> Option<String> {
 fn problem_of(error: ConfigError) -> Problem {
     match error {
         ConfigError::Type { origin, unexpected, expected, key } => {
-            let message = format!("expected {expected}, got {unexpected}");
-            Problem { origin, key: key.unwrap_or_default(), message }
+            let key = key.unwrap_or_default();
+            // What stands in the wrong place there may be a secret.
+            let secret = key.starts_with("auth.");
+            let got = if secret { "another type".to_owned() } else { unexpected.to_string() };
+            Problem { origin, key, message: format!("expected {expected}, got {got}") }
         }
         ConfigError::At { error, origin, key } => {
             let inner = problem_of(*error);

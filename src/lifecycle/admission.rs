@@ -1,6 +1,10 @@
 //! Proving a candidate before it serves: it loads, it runs, it answers what it must.
 
-use std::sync::Arc;
+use std::{
+    sync::{Arc, mpsc},
+    thread,
+    time::{Duration, Instant},
+};
 
 use super::{Reason, Refusal, Servable, Snapshot};
 use crate::{
@@ -36,7 +40,8 @@ pub fn admit(
     let layout = Layout::of(&signature, &contract)
         .map_err(|error| Refusal::new(Reason::Unsupported, error.to_string()))?;
     if let Some(replaced) = replaced {
-        let changes = signature.breaking_changes(&replaced.signature);
+        let mut changes = signature.breaking_changes(&replaced.signature);
+        changes.extend(contract.breaking_changes(&replaced.contract));
         if !changes.is_empty() {
             let detail = format!("callers of the version in service would break: {}", changes.join("; "));
             return Err(Refusal::new(Reason::IncompatibleSignature, detail));
@@ -56,7 +61,8 @@ fn prove(instance: &mut Instance, contract: &Contract, layout: &Layout) -> Resul
     if contract.golden.is_empty() {
         let row = [made_up_row(contract, layout)];
         let tensor = rows_to_tensor(&row, layout, contract).map_err(|violations| {
-            let detail = violations.first().map(|violation| violation.message.clone()).unwrap_or_default();
+            let first = violations.listed.first();
+            let detail = first.map(|violation| violation.message.clone()).unwrap_or_default();
             Refusal::new(Reason::InvalidContract, detail)
         })?;
         run_finite(instance, &[(&layout.input, &tensor)])?;
@@ -78,9 +84,31 @@ fn prove(instance: &mut Instance, contract: &Contract, layout: &Layout) -> Resul
     Ok(())
 }
 
+/// How long one run may take: a candidate that loops for ever must not keep all others from being tried.
+const RUN_TIMEOUT: Duration = Duration::from_secs(10);
+
 fn run_finite(instance: &mut Instance, inputs: &[(&str, &Tensor)]) -> Result<Vec<Tensor>, Refusal> {
     let options = RunOptions::new().map_err(|error| Refusal::new(Reason::RunFailed, error.message()))?;
-    let outputs = instance.run(inputs, &options)?;
+    let (finished, watched) = mpsc::channel::<()>();
+    let ran = thread::scope(|scope| {
+        let options = &options;
+        scope.spawn(move || {
+            let ended = watched.recv_timeout(RUN_TIMEOUT);
+            // Telling it to end fails for no reason that waiting longer would mend.
+            ended == Err(mpsc::RecvTimeoutError::Timeout) && options.terminate().is_ok()
+        });
+        let start = Instant::now();
+        let outputs = instance.run(inputs, options);
+        drop(finished);
+        (outputs, start.elapsed())
+    });
+    let outputs = match ran {
+        (Err(_), duration) if duration >= RUN_TIMEOUT => {
+            let detail = format!("a run did not end within {} s", RUN_TIMEOUT.as_secs());
+            return Err(Refusal::new(Reason::TimedOut, detail));
+        }
+        (outputs, _) => outputs?,
+    };
     let named = instance.signature().outputs.iter().zip(&outputs);
     for (spec, output) in named {
         if !output.data().is_finite() {
@@ -112,28 +140,37 @@ fn made_up_row(contract: &Contract, layout: &Layout) -> Row {
     Row::Positional((0..layout.columns).map(cell).collect())
 }
 
-/// How an output differs from what it must be, if it does.
+/// How an output differs from what it must be, if it does: at its first element that does.
 fn difference(given: &Tensor, expected: &Tensor, tolerance: f64) -> Option<String> {
     if given.shape() != expected.shape() {
         return Some(format!("the shape is {:?}, not {:?}", given.shape(), expected.shape()));
     }
-    let off = |position: usize, given: f64, expected: f64| {
-        let differs = (given - expected).abs() > tolerance;
-        differs.then(|| format!("element {position} is {given}, not {expected} (tolerance {tolerance})"))
-    };
-    match (given.data(), expected.data()) {
-        (TensorData::F32(given), TensorData::F32(expected)) => (given.iter().zip(expected).enumerate())
-            .find_map(|(position, (given, expected))| off(position, f64::from(*given), f64::from(*expected))),
-        (TensorData::F64(given), TensorData::F64(expected)) => (given.iter().zip(expected).enumerate())
-            .find_map(|(position, (given, expected))| off(position, *given, *expected)),
-        (given, expected) if given == expected => None,
-        (given, expected) if given.element_type() == expected.element_type() => {
-            Some(format!("it is {given:?}, not {expected:?}"))
+    let (types, data) =
+        ((given.data().element_type(), expected.data().element_type()), (given.data(), expected.data()));
+    if types.0 != types.1 {
+        return Some(format!("it holds {}, not {}", types.0, types.1));
+    }
+    let count = given.data().len();
+    match data {
+        (TensorData::F32(given), TensorData::F32(expected)) => {
+            let pair = |index: usize| (f64::from(given[index]), f64::from(expected[index]));
+            (0..count).find_map(|index| off(index, pair(index), tolerance))
         }
+        (TensorData::F64(given), TensorData::F64(expected)) => {
+            (0..count).find_map(|index| off(index, (given[index], expected[index]), tolerance))
+        }
+        (given, expected) if given == expected => None,
         (given, expected) => {
-            Some(format!("it holds {}, not {}", given.element_type(), expected.element_type()))
+            let differs = |index: &usize| given.get(*index) != expected.get(*index);
+            let index = (0..count).find(differs)?;
+            Some(format!("element {index} is {:?}, not {:?}", given.get(index)?, expected.get(index)?))
         }
     }
+}
+
+fn off(index: usize, (given, expected): (f64, f64), tolerance: f64) -> Option<String> {
+    let differs = (given - expected).abs() > tolerance;
+    differs.then(|| format!("element {index} is {given}, not {expected} (tolerance {tolerance})"))
 }
 
 #[cfg(test)]
@@ -152,7 +189,10 @@ mod tests {
         assert_eq!(message, "element 1 is 0.75, not 0.5 (tolerance 0.001)");
         let labels = |label| Tensor::new(vec![1], TensorData::I64(vec![label])).unwrap();
         assert_eq!(difference(&labels(1), &labels(1), 1.0), None);
-        assert_eq!(difference(&labels(1), &labels(2), 1.0).unwrap(), "it is I64([1]), not I64([2])");
+        assert_eq!(
+            difference(&labels(1), &labels(2), 1.0).unwrap(),
+            "element 0 is Integer(1), not Integer(2)"
+        );
         assert!(difference(&floats(&[1.0]), &labels(1), 1.0).unwrap().contains("FP32, not INT64"));
         assert!(difference(&floats(&[1.0]), &floats(&[1.0, 2.0]), 1.0).unwrap().contains("shape"));
     }

@@ -44,7 +44,9 @@ pub(super) struct Manager {
     models: HashMap<ModelName, Model>,
     /// Out of service but still held by requests; dropped here once they let go, as dropping a session takes long.
     retired: Vec<Arc<Servable>>,
+    /// What the last look complained of, so that it is said once and not at each look.
     complaints: HashSet<String>,
+    fresh_complaints: HashSet<String>,
 }
 
 /// What is known of one model.
@@ -72,20 +74,31 @@ enum Outcome {
 }
 
 impl Aspired {
-    fn was_unreadable(&self) -> bool {
-        matches!(&self.outcome, Outcome::Refused(refusal) if refusal.reason == Reason::Unreadable)
+    /// Whether the last try said nothing about the content.
+    fn is_open(&self) -> bool {
+        match &self.outcome {
+            Outcome::Changing => true,
+            Outcome::Refused(refusal) => refusal.reason == Reason::Unreadable,
+            Outcome::Untried | Outcome::Loaded => false,
+        }
     }
 }
 
 impl Manager {
     pub(super) fn new(parts: Parts) -> Self {
-        Self { parts, models: HashMap::new(), retired: Vec::new(), complaints: HashSet::new() }
+        Self {
+            parts,
+            models: HashMap::new(),
+            retired: Vec::new(),
+            complaints: HashSet::new(),
+            fresh_complaints: HashSet::new(),
+        }
     }
 
     /// Looks at the repository again and again until `stopped` is closed.
     pub(super) fn run(mut self, first_pass_done: &watch::Sender<bool>, stopped: &mpsc::Receiver<()>) {
         for looks in 1_u64.. {
-            let unsettled = self.pass();
+            let Some(unsettled) = self.pass(stopped) else { return };
             // A file that is written all the time must not keep the others' models from being found ready.
             if !unsettled || looks >= SETTLING_LOOKS {
                 first_pass_done.send_replace(true);
@@ -104,8 +117,9 @@ impl Manager {
         (self.parts.poll_interval * 3 / 4).min(MAX_SETTLE_TIME)
     }
 
-    /// One look and everything that follows from it; whether a file has to be looked at again soon.
-    fn pass(&mut self) -> bool {
+    /// One look and everything that follows from it; whether a file has to be looked at again soon, or nothing if
+    /// the manager is to stop.
+    fn pass(&mut self, stopped: &mpsc::Receiver<()>) -> Option<bool> {
         self.retired.retain(|servable| Arc::strong_count(servable) > 1);
         match self.parts.source.look() {
             Ok(found) => {
@@ -115,16 +129,29 @@ impl Manager {
                 self.note(found.candidates);
             }
             // What serves goes on serving: a repository that cannot be read says nothing about its models.
-            Err(error) => self.complain(format!("the model repository cannot be read: {error}")),
+            Err(error) => {
+                self.complain(format!("the model repository cannot be read: {error}"));
+            }
         }
+        self.publish(None);
         let names: Vec<ModelName> = self.models.keys().cloned().collect();
         let mut unsettled = false;
         for name in names {
             while let Some(action) = self.next_action(&name) {
-                match action {
-                    Action::Load(version) => self.load(&name, version),
-                    Action::Unload(version) => self.unload(&name, version),
+                if stopped.try_recv() == Err(mpsc::TryRecvError::Disconnected) {
+                    return None;
                 }
+                match action {
+                    Action::Load(version) => {
+                        self.publish(Some((&name, version, State::Loading)));
+                        self.load(&name, version);
+                    }
+                    Action::Unload(version) => {
+                        self.publish(Some((&name, version, State::Unloading)));
+                        self.unload(&name, version);
+                    }
+                }
+                self.publish(None);
             }
             let model = self.models.get(&name);
             unsettled |= model.is_some_and(|model| {
@@ -132,15 +159,19 @@ impl Manager {
             });
         }
         self.models.retain(|_, model| !(model.aspired.is_empty() && model.loaded.is_empty()));
-        self.publish();
-        unsettled
+        self.publish(None);
+        self.complaints = std::mem::take(&mut self.fresh_complaints);
+        Some(unsettled)
     }
 
-    fn complain(&mut self, complaint: String) {
-        if !self.complaints.contains(&complaint) {
+    /// Logs what the last look did not complain of; whether it is new.
+    fn complain(&mut self, complaint: String) -> bool {
+        let new = !self.complaints.contains(&complaint) && !self.fresh_complaints.contains(&complaint);
+        if new {
             tracing::warn!("{complaint}");
-            self.complaints.insert(complaint);
         }
+        self.fresh_complaints.insert(complaint);
+        new
     }
 
     /// Takes down what lies in the repository now.
@@ -155,8 +186,8 @@ impl Manager {
         for (name, model) in &mut self.models {
             let mut before = std::mem::take(&mut model.aspired);
             for (version, candidate) in found.remove(name).unwrap_or_default() {
-                // A file that could not be read may be readable now, though nothing about it changed.
-                let stands = |old: &Aspired| old.candidate == candidate && !old.was_unreadable();
+                // A file that could not be read, or changed and is what it was again, has to be tried anew.
+                let stands = |old: &Aspired| old.candidate == candidate && !old.is_open();
                 let same = before.remove(&version).filter(stands);
                 let new = || Aspired { candidate, seen_since: Instant::now(), outcome: Outcome::Untried };
                 model.aspired.insert(version, same.unwrap_or_else(new));
@@ -208,6 +239,7 @@ impl Manager {
         };
         let replaced = model.loaded.get(&version);
         let start = Instant::now();
+        tracing::debug!(model.name = %name, model.version = %version, "a candidate is tried");
 
         let file = aspired.candidate.file.clone();
         let snapshot = match self.parts.snapshots.take(&file) {
@@ -255,9 +287,8 @@ impl Manager {
     }
 
     fn refuse(&mut self, name: &ModelName, version: ModelVersion, digest: Option<Digest>, refusal: Refusal) {
-        self.parts.metrics.model_refused(name.as_str(), refusal.reason.code());
-        if refusal.reason == Reason::Unreadable {
-            self.complain(format!("{name}/{version}: {}; it is tried again at each look", refusal.detail));
+        let news = if refusal.reason == Reason::Unreadable {
+            self.complain(format!("{name}/{version}: {}; it is tried again at each look", refusal.detail))
         } else {
             tracing::warn!(
                 model.name = %name,
@@ -266,6 +297,10 @@ impl Manager {
                 reason = refusal.reason.code(),
                 "a version was refused: {}", refusal.detail
             );
+            true
+        };
+        if news {
+            self.parts.metrics.model_refused(name.as_str(), refusal.reason.code());
         }
         if let Some(aspired) = self.models.get_mut(name).and_then(|model| model.aspired.get_mut(&version)) {
             aspired.outcome = Outcome::Refused(refusal);
@@ -285,8 +320,8 @@ impl Manager {
         tracing::info!(model.name = %name, model.version = %version, "a version was taken out of service");
     }
 
-    /// Makes metrics and status say what is so.
-    fn publish(&self) {
+    /// Makes metrics and status say what is so; `busy` is what is being done right now.
+    fn publish(&self, busy: Option<(&ModelName, ModelVersion, State)>) {
         let mut status = Vec::new();
         for (name, model) in &self.models {
             let aspired = model.aspired.keys();
@@ -304,6 +339,14 @@ impl Manager {
                     model: name.clone(),
                     version,
                     state: match loaded {
+                        _ if busy.is_some_and(|(model, number, state)| {
+                            model == name
+                                && number == version
+                                && (loaded.is_none() || state == State::Unloading)
+                        }) =>
+                        {
+                            busy.map_or(State::Loading, |(_, _, state)| state)
+                        }
                         Some(_) => State::Ready,
                         None if waiting => State::Loading,
                         None => State::Unavailable,

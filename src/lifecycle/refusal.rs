@@ -19,6 +19,8 @@ pub enum Reason {
     IncompatibleSignature,
     /// It loads but fails when it is run.
     RunFailed,
+    /// It does not end when it is run.
+    TimedOut,
     /// It answers a golden case otherwise than it must.
     GoldenMismatch,
     /// It answers NaN or infinity.
@@ -36,6 +38,7 @@ impl Reason {
             Self::InvalidContract => "invalid_contract",
             Self::IncompatibleSignature => "incompatible_signature",
             Self::RunFailed => "run_failed",
+            Self::TimedOut => "timed_out",
             Self::GoldenMismatch => "golden_mismatch",
             Self::NonFiniteOutput => "non_finite_output",
         }

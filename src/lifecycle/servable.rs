@@ -23,7 +23,7 @@ pub struct Servable {
     pub layout: Layout,
     /// Its sessions.
     pub pool: Arc<InstancePool>,
-    /// Its bytes, which live as long as the sessions made of them. Last, so that it is dropped last.
+    /// The copy that the sessions were made of.
     pub(super) snapshot: Snapshot,
 }
 

@@ -17,6 +17,12 @@ use tempfile::TempDir;
 
 use crate::{config::environment::temporary_directory, model::Digest};
 
+/// How the folders' names begin.
+const PREFIX: &str = "onnx-gateway-";
+
+/// The file in each by whose lock one sees that it is in use.
+const LOCK: &str = "lock";
+
 /// How much is read at a time.
 const BLOCK_BYTES: usize = 1 << 20;
 
@@ -37,7 +43,15 @@ impl SnapshotError {
 /// The folder of the private copies; it is removed with the last of them.
 #[derive(Debug)]
 pub struct Snapshots {
-    folder: Arc<TempDir>,
+    folder: Arc<Folder>,
+}
+
+/// A folder that is locked for as long as it is in use.
+#[derive(Debug)]
+struct Folder {
+    directory: TempDir,
+    /// The system lets go of the lock when the process ends, however it ends.
+    _lock: File,
 }
 
 /// A private copy of a model file; it is removed when it is dropped.
@@ -46,7 +60,7 @@ pub struct Snapshot {
     file: PathBuf,
     digest: Digest,
     /// Keeps the folder.
-    _folder: Arc<TempDir>,
+    _folder: Arc<Folder>,
 }
 
 impl Snapshots {
@@ -58,15 +72,19 @@ impl Snapshots {
     pub fn new(parent: Option<&Path>) -> Result<Self, SnapshotError> {
         let parent = parent.map_or_else(temporary_directory, Path::to_path_buf);
         let mut builder = tempfile::Builder::new();
-        builder.prefix("onnx-gateway-").permissions(fs::Permissions::from_mode(0o700));
-        let folder = builder.tempdir_in(&parent).map_err(|error| {
+        builder.prefix(PREFIX).permissions(fs::Permissions::from_mode(0o700));
+        let directory = builder.tempdir_in(&parent).map_err(|error| {
             let what = format!(
                 "no folder for private copies of the models can be made in {} (set models.snapshot_directory)",
                 parent.display()
             );
             SnapshotError::new(what, &error)
         })?;
-        Ok(Self { folder: Arc::new(folder) })
+        remove_abandoned(&parent, directory.path());
+        let lock = File::create(directory.path().join(LOCK)).and_then(|file| file.lock().map(|()| file));
+        let lock = lock
+            .map_err(|error| SnapshotError::new("the folder for private copies cannot be locked", &error))?;
+        Ok(Self { folder: Arc::new(Folder { directory, _lock: lock }) })
     }
 
     /// Copies a file as it is now.
@@ -78,8 +96,10 @@ impl Snapshots {
         let failed = |error: io::Error| SnapshotError::new("the model file cannot be copied", &error);
         let mut input = File::open(source).map_err(failed)?;
         // Two copies of the same bytes may live at a time, so the name has a random part.
-        let mut copy =
-            tempfile::Builder::new().suffix(".onnx").tempfile_in(self.folder.path()).map_err(failed)?;
+        let mut copy = tempfile::Builder::new()
+            .suffix(".onnx")
+            .tempfile_in(self.folder.directory.path())
+            .map_err(failed)?;
         let mut hasher = Sha256::new();
         let mut block = vec![0; BLOCK_BYTES];
         loop {
@@ -95,6 +115,19 @@ impl Snapshots {
             Snapshot { file, digest: Digest::from_hasher(hasher), _folder: Arc::clone(&self.folder) };
         fs::set_permissions(&snapshot.file, fs::Permissions::from_mode(0o400)).map_err(failed)?;
         Ok(snapshot)
+    }
+}
+
+/// Removes the folders of processes that were killed and could not do it themselves.
+fn remove_abandoned(parent: &Path, own: &Path) {
+    let Ok(entries) = fs::read_dir(parent) else { return };
+    for path in entries.flatten().map(|entry| entry.path()).filter(|path| path != own) {
+        let ours = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(PREFIX));
+        // One without a lock file is just being made, or is not ours to judge.
+        let Some(lock) = ours.then(|| File::open(path.join(LOCK)).ok()).flatten() else { continue };
+        if lock.try_lock().is_ok() && fs::remove_dir_all(&path).is_ok() {
+            tracing::info!(folder = %path.display(), "private copies of a gateway that was killed were removed");
+        }
     }
 }
 
@@ -143,6 +176,19 @@ mod tests {
         drop(snapshot);
         assert!(!copy.exists());
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "only the source is left");
+    }
+
+    #[test]
+    fn what_a_killed_process_left_is_removed_and_what_is_in_use_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let abandoned = folder.path().join("onnx-gateway-killed");
+        fs::create_dir(&abandoned).unwrap();
+        fs::write(abandoned.join(LOCK), "").unwrap();
+        fs::write(abandoned.join("model.onnx"), "").unwrap();
+        let first = Snapshots::new(Some(folder.path())).unwrap();
+        assert!(!abandoned.exists());
+        let second = Snapshots::new(Some(folder.path())).unwrap();
+        assert!(first.folder.directory.path().exists() && second.folder.directory.path().exists());
     }
 
     #[test]

@@ -71,15 +71,16 @@ impl Source {
     /// When the folder cannot be read; what is wrong inside it is only ignored.
     pub fn look(&self) -> io::Result<Found> {
         let mut found = Found::default();
-        for (name, path) in visible_entries(&self.repository)? {
-            if path.is_dir() {
-                self.look_at_folder(&name, &path, &mut found);
-            } else if let Some(stem) = name.strip_suffix(".onnx") {
-                if self.repository.join(stem).is_dir() {
-                    found.ignored.push(format!("{name}: the folder {stem} holds the versions of this model"));
-                } else {
-                    self.add(stem, ModelVersion::new(FLAT_VERSION), &path, &mut found);
-                }
+        let entries = visible_entries(&self.repository)?;
+        for (name, folder) in entries.iter().filter(|(_, path)| path.is_dir()) {
+            self.look_at_folder(name, folder, &mut found);
+        }
+        for (name, path) in entries.iter().filter(|(_, path)| !path.is_dir()) {
+            let Some(stem) = name.strip_suffix(".onnx") else { continue };
+            if found.candidates.iter().any(|candidate| candidate.model.as_str() == stem) {
+                found.ignored.push(format!("{name}: the folder {stem} holds the versions of this model"));
+            } else {
+                self.add(stem, ModelVersion::new(FLAT_VERSION), path, &mut found);
             }
         }
         Ok(found)
@@ -102,7 +103,8 @@ impl Source {
     }
 
     fn add(&self, name: &str, version: ModelVersion, file: &Path, found: &mut Found) {
-        let shown = file.strip_prefix(&self.repository).unwrap_or(file).display();
+        let shown =
+            file.strip_prefix(&self.repository).unwrap_or(file).to_string_lossy().escape_debug().to_string();
         match (name.parse(), Fingerprint::of(file)) {
             (Ok(model), Ok(fingerprint)) => {
                 found.candidates.push(Candidate { model, version, file: file.to_path_buf(), fingerprint });
@@ -118,10 +120,14 @@ impl Fingerprint {
     ///
     /// # Errors
     ///
-    /// When the file is not there or may not be looked at.
+    /// When the file is not there, may not be looked at, or is a device, a pipe or a folder, which have no end or none
+    /// to wait for.
     pub fn of(file: &Path) -> io::Result<Self> {
         use std::os::unix::fs::MetadataExt;
         let metadata = fs::metadata(file)?;
+        if !metadata.is_file() {
+            return Err(io::Error::other("it is no regular file"));
+        }
         Ok(Self {
             device: metadata.dev(),
             inode: metadata.ino(),
@@ -146,7 +152,8 @@ fn visible_entries(folder: &Path) -> io::Result<Vec<(String, PathBuf)>> {
     let mut entries = Vec::new();
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
-        let name = entry.file_name().to_string_lossy().into_owned();
+        // Escaped, as these names end up in the log and on terminals; none that is changed by it is a model's.
+        let name = entry.file_name().to_string_lossy().escape_debug().to_string();
         if !name.starts_with('.') {
             entries.push((name, entry.path()));
         }
@@ -182,6 +189,7 @@ mod tests {
             write(&root.join(file));
         }
         fs::create_dir_all(root.join("iris/3")).unwrap();
+        fs::create_dir_all(root.join("wine")).unwrap();
 
         let found = Source::new(root.to_path_buf()).look().unwrap();
         let mut names: Vec<String> = found

@@ -11,7 +11,7 @@
 //! }
 //! ```
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -61,6 +61,8 @@ pub struct Contract {
     pub golden: Vec<GoldenCase>,
     /// The greatest absolute difference of a golden output.
     pub tolerance: f64,
+    /// The column of each feature.
+    columns: HashMap<String, usize>,
 }
 
 /// A contract that does not hold together or does not fit the model.
@@ -95,10 +97,41 @@ struct GoldenDocument {
 }
 
 impl Contract {
+    /// A contract of these features and classes, with no golden cases.
+    #[must_use]
+    pub fn new(features: Vec<Feature>, classes: Vec<String>) -> Self {
+        let columns =
+            features.iter().enumerate().map(|(column, feature)| (feature.name.clone(), column)).collect();
+        Self { features, classes, golden: Vec::new(), tolerance: DEFAULT_TOLERANCE, columns }
+    }
+
+    /// The column of a feature.
+    #[must_use]
+    pub fn column(&self, feature: &str) -> Option<usize> {
+        self.columns.get(feature).copied()
+    }
+
+    /// How `self`, which replaces `old` under the same version number, would break its callers: one sentence a
+    /// difference. Features and classes that callers know by name must stay; a contract may be added.
+    #[must_use]
+    pub fn breaking_changes(&self, old: &Self) -> Vec<String> {
+        let features =
+            |contract: &Self| contract.features.iter().map(|feature| feature.name.clone()).collect();
+        let names: [(&str, Vec<String>, Vec<String>); 2] = [
+            ("features", features(old), features(self)),
+            ("classes", old.classes.clone(), self.classes.clone()),
+        ];
+        let differs = |(_, old, new): &&(&str, Vec<String>, Vec<String>)| !old.is_empty() && old != new;
+        let sentence = |(kind, old, new): &(&str, Vec<String>, Vec<String>)| {
+            format!("the {kind} [{}] became [{}]", old.join(", "), new.join(", "))
+        };
+        names.iter().filter(differs).map(sentence).collect()
+    }
+
     /// A contract that says nothing.
     #[must_use]
     pub fn empty() -> Self {
-        Self { features: Vec::new(), classes: Vec::new(), golden: Vec::new(), tolerance: DEFAULT_TOLERANCE }
+        Self::new(Vec::new(), Vec::new())
     }
 
     /// Reads a contract and checks it against the model's signature.
@@ -123,7 +156,7 @@ impl Contract {
             .enumerate()
             .map(|(index, case)| golden_case(index, case, signature))
             .collect::<Result<_, _>>()?;
-        Ok(Self { features: document.features, classes: document.classes, golden, tolerance })
+        Ok(Self { golden, tolerance, ..Self::new(document.features, document.classes) })
     }
 }
 
@@ -284,6 +317,27 @@ mod tests {
         assert_eq!(case.inputs[0].1, Tensor::new(vec![1, 2], TensorData::F32(vec![1.0, 2.5])).unwrap());
         assert_eq!(case.outputs[0].1, Tensor::new(vec![1], TensorData::I64(vec![1])).unwrap());
         assert!((contract.tolerance - DEFAULT_TOLERANCE).abs() < f64::EPSILON);
+    }
+
+    #[test]
+    fn what_callers_know_by_name_must_stay() {
+        let feature =
+            |name: &str| Feature { name: name.to_owned(), unit: None, minimum: None, maximum: None };
+        let contract = |features: &[&str], classes: &[&str]| {
+            let classes = classes.iter().map(|class| (*class).to_owned()).collect();
+            Contract::new(features.iter().map(|name| feature(name)).collect(), classes)
+        };
+        let old = contract(&["a", "b"], &["no", "yes"]);
+        assert!(old.breaking_changes(&old).is_empty());
+        assert!(old.breaking_changes(&Contract::empty()).is_empty(), "a contract may be added");
+        assert_eq!(
+            Contract::empty().breaking_changes(&old),
+            ["the features [a, b] became []", "the classes [no, yes] became []"]
+        );
+        assert_eq!(
+            contract(&["b", "a"], &["no", "yes"]).breaking_changes(&old),
+            ["the features [a, b] became [b, a]"]
+        );
     }
 
     #[test]

@@ -2,6 +2,9 @@
 
 use super::{Contract, Dimension, ElementType, Signature, TensorSpec};
 
+/// More columns than this are no row of a request: they would not fit a body of the size that is accepted.
+const MAX_COLUMNS: usize = 1 << 20;
+
 /// Where a row goes in and where its prediction comes out.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Layout {
@@ -35,6 +38,9 @@ pub enum LayoutError {
     /// Rows need a matrix of any number of rows and a known number of columns.
     #[error("the input `{0}` is not a matrix with any number of rows and a known number of columns")]
     Shape(String),
+    /// A row of so many values fits no request.
+    #[error("the input `{0}` has more than {MAX_COLUMNS} columns")]
+    Columns(String),
     /// The author's columns are not the model's.
     #[error("the contract names {features} features, the input `{input}` has {columns} columns")]
     Features {
@@ -66,6 +72,9 @@ impl Layout {
             [Dimension::Dynamic(_), Dimension::Dynamic(_)] if features > 0 => features,
             _ => return Err(LayoutError::Shape(input.name.clone())),
         };
+        if columns > MAX_COLUMNS {
+            return Err(LayoutError::Columns(input.name.clone()));
+        }
         if features > 0 && features != columns {
             return Err(LayoutError::Features { input: input.name.clone(), columns, features });
         }
@@ -126,11 +135,10 @@ mod tests {
 
     fn contract(features: usize, classes: usize) -> Contract {
         let feature = |index| Feature { name: format!("f{index}"), unit: None, minimum: None, maximum: None };
-        Contract {
-            features: (0..features).map(feature).collect(),
-            classes: (0..classes).map(|index| format!("c{index}")).collect(),
-            ..Contract::empty()
-        }
+        Contract::new(
+            (0..features).map(feature).collect(),
+            (0..classes).map(|index| format!("c{index}")).collect(),
+        )
     }
 
     #[test]
@@ -168,6 +176,8 @@ mod tests {
         assert_eq!(Layout::of(&two, &contract(0, 0)), Err(LayoutError::Inputs(2)));
         let vector = Signature { inputs: vec![spec("a", ElementType::F32, None)], outputs: output() };
         assert_eq!(Layout::of(&vector, &contract(0, 0)), Err(LayoutError::Shape("a".to_owned())));
+        let wide = Signature { inputs: vec![spec("a", ElementType::F32, Some(1 << 40))], outputs: output() };
+        assert_eq!(Layout::of(&wide, &contract(0, 0)), Err(LayoutError::Columns("a".to_owned())));
         let matrix = Signature { inputs: vec![spec("a", ElementType::F32, Some(3))], outputs: output() };
         let error = Layout::of(&matrix, &contract(4, 0)).unwrap_err();
         assert!(error.to_string().contains("names 4 features, the input `a` has 3 columns"));

@@ -4,8 +4,6 @@
 
 mod read;
 
-use std::collections::HashMap;
-
 use super::{Contract, ElementType, Feature, Layout, Tensor, TensorData};
 
 /// One value of a row, whatever it is.
@@ -56,104 +54,142 @@ pub struct Violation {
     pub message: String,
 }
 
+/// Everything that is wrong with a body's rows: the first of it in full, the rest counted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Violations {
+    /// The first ones, at most [`MAX_LISTED`].
+    pub listed: Vec<Violation>,
+    /// How many there are.
+    pub total: usize,
+}
+
+/// So many violations are listed: a body of a million bad rows must not be answered with a hundred times its size.
+pub const MAX_LISTED: usize = 100;
+
+impl Violations {
+    /// Counts one more; its sentence is made only if it is listed.
+    fn add(
+        &mut self,
+        row: usize,
+        place: impl FnOnce() -> Place,
+        code: &'static str,
+        message: impl FnOnce() -> String,
+    ) {
+        self.total += 1;
+        if self.listed.len() < MAX_LISTED {
+            self.listed.push(Violation { row, place: place(), code, message: message() });
+        }
+    }
+}
+
 /// Checks every row against the contract and puts them into one tensor of shape `[rows, columns]`.
 ///
 /// # Errors
 ///
 /// Everything that is wrong with any row.
-pub fn rows_to_tensor(rows: &[Row], layout: &Layout, contract: &Contract) -> Result<Tensor, Vec<Violation>> {
-    let mut violations = Vec::new();
-    let mut cells: Vec<&Cell> = Vec::with_capacity(rows.len().saturating_mul(layout.columns));
+pub fn rows_to_tensor(rows: &[Row], layout: &Layout, contract: &Contract) -> Result<Tensor, Violations> {
+    let mut violations = Violations::default();
+    let mut cells: Vec<&Cell> = Vec::new();
     for (index, row) in rows.iter().enumerate() {
-        let mut report = |place, code, message| {
-            violations.push(Violation { row: index, place, code, message });
-        };
         match row {
-            Row::Positional(values) => positional(values, layout, contract, &mut report),
-            Row::Named(values) => named(values, layout, contract, &mut report),
+            Row::Positional(values) => positional(index, values, layout, contract, &mut violations),
+            Row::Named(values) => named(index, values, layout, contract, &mut violations),
         }
-        if violations.is_empty() {
+        if violations.total == 0 {
             match row {
                 Row::Positional(values) => cells.extend(values),
                 Row::Named(values) => cells.extend(in_order(values, contract)),
             }
         }
     }
-    if !violations.is_empty() {
+    if violations.total > 0 {
         return Err(violations);
     }
     let data = elements(&cells, layout.element_type);
     Tensor::new(vec![rows.len(), layout.columns], data).map_err(|error| {
-        vec![Violation { row: 0, place: Place::Row, code: "wrong_count", message: error.to_string() }]
+        violations.add(0, || Place::Row, "wrong_count", || error.to_string());
+        violations
     })
 }
 
-type Report<'r> = &'r mut dyn FnMut(Place, &'static str, String);
-
-fn positional(values: &[Cell], layout: &Layout, contract: &Contract, report: Report<'_>) {
+fn positional(
+    row: usize,
+    values: &[Cell],
+    layout: &Layout,
+    contract: &Contract,
+    violations: &mut Violations,
+) {
     if values.len() != layout.columns {
-        let names = if contract.features.is_empty() {
-            String::new()
-        } else {
+        let message = || {
             let names: Vec<&str> = contract.features.iter().map(|feature| feature.name.as_str()).collect();
-            format!(" ({})", names.join(", "))
+            let names = if names.is_empty() { String::new() } else { format!(" ({})", names.join(", ")) };
+            format!("expected {} values{names}, got {}", layout.columns, values.len())
         };
-        let message = format!("expected {} values{names}, got {}", layout.columns, values.len());
-        report(Place::Row, "wrong_count", message);
+        violations.add(row, || Place::Row, "wrong_count", message);
     }
     for (column, cell) in values.iter().enumerate().take(layout.columns) {
         if let Some((code, message)) = objection(cell, layout.element_type, contract.features.get(column)) {
-            report(Place::Column(column), code, message);
+            violations.add(row, || Place::Column(column), code, || message);
         }
     }
 }
 
-fn named(values: &[(String, Cell)], layout: &Layout, contract: &Contract, report: Report<'_>) {
+fn named(
+    row: usize,
+    values: &[(String, Cell)],
+    layout: &Layout,
+    contract: &Contract,
+    violations: &mut Violations,
+) {
     if contract.features.is_empty() {
-        let message = format!("this model names no features: give a list of {} values", layout.columns);
-        return report(Place::Row, "no_feature_names", message);
+        let message = || format!("this model names no features: give a list of {} values", layout.columns);
+        return violations.add(row, || Place::Row, "no_feature_names", message);
     }
-    let mut given: HashMap<&str, usize> = HashMap::with_capacity(values.len());
+    let mut given = vec![0_usize; contract.features.len()];
     for (name, cell) in values {
-        let times = given.entry(name).or_default();
-        *times += 1;
-        match contract.features.iter().find(|feature| feature.name == *name) {
-            Some(_) if *times == 2 => {
-                report(Place::Name(name.clone()), "duplicate", format!("`{name}` is given more than once"));
-            }
-            Some(_) if *times > 2 => {}
-            Some(feature) => {
-                if let Some((code, message)) = objection(cell, layout.element_type, Some(feature)) {
-                    report(Place::Name(name.clone()), code, message);
+        let place = || Place::Name(name.clone());
+        let Some(column) = contract.column(name) else {
+            violations.add(row, place, "unknown_feature", || unknown(name, contract));
+            continue;
+        };
+        given[column] += 1;
+        match given[column] {
+            1 => {
+                let feature = contract.features.get(column);
+                if let Some((code, message)) = objection(cell, layout.element_type, feature) {
+                    violations.add(row, place, code, || message);
                 }
             }
-            None => report(Place::Name(name.clone()), "unknown_feature", unknown(name, contract)),
+            2 => violations.add(row, place, "duplicate", || format!("`{name}` is given more than once")),
+            _ => {}
         }
     }
-    for Feature { name, .. } in &contract.features {
-        if !given.contains_key(name.as_str()) {
-            report(Place::Name(name.clone()), "missing", format!("`{name}` is required"));
-        }
+    for (Feature { name, .. }, _) in contract.features.iter().zip(&given).filter(|(_, times)| **times == 0) {
+        violations.add(row, || Place::Name(name.clone()), "missing", || format!("`{name}` is required"));
     }
 }
 
+/// Names longer than this are nobody's slip of the finger, and comparing them takes long.
+const MAX_COMPARED_BYTES: usize = 64;
+
 fn unknown(name: &str, contract: &Contract) -> String {
-    let nearest = contract
-        .features
-        .iter()
-        .map(|feature| feature.name.as_str())
-        .min_by_key(|candidate| strsim::damerau_levenshtein(candidate, name));
-    match nearest {
-        Some(nearest) => format!("the model has no feature of this name; did you mean `{nearest}`?"),
+    let near = |feature: &Feature| {
+        let distance = strsim::damerau_levenshtein(&feature.name, name);
+        (distance <= (feature.name.len() / 3).max(2)).then(|| (distance, feature.name.clone()))
+    };
+    let comparable = name.len() <= MAX_COMPARED_BYTES;
+    match contract.features.iter().filter(|_| comparable).filter_map(near).min() {
+        Some((_, nearest)) => format!("the model has no feature of this name; did you mean `{nearest}`?"),
         None => "the model has no feature of this name".to_owned(),
     }
 }
 
-fn in_order<'c>(values: &'c [(String, Cell)], contract: &'c Contract) -> impl Iterator<Item = &'c Cell> {
-    contract
-        .features
-        .iter()
-        .filter_map(|feature| values.iter().find(|(name, _)| *name == feature.name).map(|(_, cell)| cell))
+/// The cells of a row that has each feature once, in the order of the columns.
+fn in_order<'c>(values: &'c [(String, Cell)], contract: &Contract) -> Vec<&'c Cell> {
+    let mut ordered: Vec<(Option<usize>, &Cell)> =
+        values.iter().map(|(name, cell)| (contract.column(name), cell)).collect();
+    ordered.sort_by_key(|(column, _)| *column);
+    ordered.into_iter().map(|(_, cell)| cell).collect()
 }
 
 /// What is wrong with a value, if anything.
@@ -297,13 +333,13 @@ mod tests {
         let feature =
             |name: &str, minimum, maximum| Feature { name: name.to_owned(), unit: None, minimum, maximum };
         let features = vec![feature("width", Some(0.1), Some(15.0)), feature("height", None, None)];
-        Contract { features, ..Contract::empty() }
+        Contract::new(features, Vec::new())
     }
 
     fn check(json: &str, element_type: ElementType) -> Result<Tensor, Vec<(Place, &'static str)>> {
         let rows: Vec<Row> = serde_json::from_str(json).unwrap();
         rows_to_tensor(&rows, &layout(element_type), &contract())
-            .map_err(|violations| violations.into_iter().map(|v| (v.place, v.code)).collect())
+            .map_err(|violations| violations.listed.into_iter().map(|v| (v.place, v.code)).collect())
     }
 
     fn name(name: &str) -> Place {
@@ -365,6 +401,6 @@ mod tests {
     fn messages_say_what_is_allowed() {
         let rows: Vec<Row> = serde_json::from_str("[[20, 1]]").unwrap();
         let violations = rows_to_tensor(&rows, &layout(ElementType::F32), &contract()).unwrap_err();
-        assert_eq!(violations[0].message, "expected a number from 0.1 to 15, got 20");
+        assert_eq!(violations.listed[0].message, "expected a number from 0.1 to 15, got 20");
     }
 }

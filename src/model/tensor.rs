@@ -128,6 +128,25 @@ impl TensorData {
         }
     }
 
+    /// The element at this position, row-major.
+    #[must_use]
+    pub fn get(&self, index: usize) -> Option<Scalar<'_>> {
+        Some(match self {
+            Self::F32(elements) => Scalar::Single(*elements.get(index)?),
+            Self::F64(elements) => Scalar::Double(*elements.get(index)?),
+            Self::I8(elements) => Scalar::Integer((*elements.get(index)?).into()),
+            Self::I16(elements) => Scalar::Integer((*elements.get(index)?).into()),
+            Self::I32(elements) => Scalar::Integer((*elements.get(index)?).into()),
+            Self::I64(elements) => Scalar::Integer(*elements.get(index)?),
+            Self::U8(elements) => Scalar::Integer((*elements.get(index)?).into()),
+            Self::U16(elements) => Scalar::Integer((*elements.get(index)?).into()),
+            Self::U32(elements) => Scalar::Integer((*elements.get(index)?).into()),
+            Self::U64(elements) => Scalar::Unsigned(*elements.get(index)?),
+            Self::Bool(elements) => Scalar::Bool(*elements.get(index)?),
+            Self::String(elements) => Scalar::Text(elements.get(index)?),
+        })
+    }
+
     /// Whether every element is a number that JSON can carry: no NaN, no infinity.
     #[must_use]
     pub fn is_finite(&self) -> bool {
@@ -137,6 +156,23 @@ impl TensorData {
             _ => true,
         }
     }
+}
+
+/// One element of a tensor.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Scalar<'t> {
+    /// A whole number.
+    Integer(i64),
+    /// A whole number above the greatest signed one.
+    Unsigned(u64),
+    /// A 32-bit float, to be shown with as few digits as tell it from its neighbours.
+    Single(f32),
+    /// A 64-bit float.
+    Double(f64),
+    /// true or false.
+    Bool(bool),
+    /// A text.
+    Text(&'t str),
 }
 
 /// A tensor: elements and their shape.

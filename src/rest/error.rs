@@ -9,12 +9,9 @@ use super::problem::{FieldError, Problem};
 use crate::{
     auth::{Action, TokenError},
     limits::{Exceeded, retry_after_seconds},
-    model::{ModelName, Place, Violation},
+    model::{MAX_LISTED, ModelName, Place, Violation, Violations},
     serving::ServingError,
 };
-
-/// So many errors of one body are listed; a body of thousands of bad rows is told of the first ones.
-const MAX_LISTED_ERRORS: usize = 100;
 
 /// Seconds after which a client may try again when the gateway is overloaded or a model not there yet.
 const RETRY_SOON_SECONDS: u64 = 1;
@@ -26,7 +23,7 @@ pub enum ApiError {
     Serving(#[from] ServingError),
     /// Rows that the contract refuses, where they stand in the body.
     #[error("the body's rows are not what the model takes")]
-    InvalidRows { violations: Vec<Violation>, base: RowBase },
+    InvalidRows { violations: Violations, base: RowBase },
     #[error("the body is not JSON of the right form")]
     InvalidBody(Vec<FieldError>),
     #[error("the body is no JSON")]
@@ -41,6 +38,8 @@ pub enum ApiError {
     BodyUnreadable,
     #[error("the request breaks a rule of HTTP: {0}")]
     BadRequest(&'static str),
+    #[error("its Transfer-Encoding is not `chunked` (RFC 9112 section 6.1)")]
+    UnknownTransferCoding,
     #[error("no token was given")]
     NoToken,
     #[error("more than one token was given")]
@@ -101,6 +100,9 @@ impl From<ApiError> for Problem {
             ApiError::BodyTimeout => problem(StatusCode::REQUEST_TIMEOUT, "body_timeout"),
             ApiError::BodyUnreadable => problem(StatusCode::BAD_REQUEST, "body_unreadable"),
             ApiError::BadRequest(_) => problem(StatusCode::BAD_REQUEST, "bad_request"),
+            ApiError::UnknownTransferCoding => {
+                problem(StatusCode::NOT_IMPLEMENTED, "unknown_transfer_coding")
+            }
             ApiError::NoToken => {
                 let detail =
                     "this needs a token: ask /token for one and send it as `Authorization: Bearer TOKEN`";
@@ -118,8 +120,8 @@ impl From<ApiError> for Problem {
                 )
             }
             ApiError::InsufficientScope { action, model } => {
-                let scope = model.map_or_else(|| action.to_string(), |model| format!("{action}:{model}"));
-                let detail = format!("the token lacks the scope `{action}` (or `{scope}`)");
+                let narrow = model.map(|model| format!(" (or `{action}:{model}`)")).unwrap_or_default();
+                let detail = format!("the token lacks the scope `{action}`{narrow}");
                 let challenge_parameters = format!(r#", error="insufficient_scope", scope="{action}""#);
                 challenge(
                     Self::new(StatusCode::FORBIDDEN, "insufficient_scope", detail),
@@ -143,6 +145,9 @@ fn of_serving(error: ServingError) -> Problem {
         ServingError::ModelNotFound(_) => problem(StatusCode::NOT_FOUND, "model_not_found"),
         ServingError::VersionNotFound { .. } => problem(StatusCode::NOT_FOUND, "version_not_found"),
         ServingError::NoDefaultModel => problem(StatusCode::NOT_FOUND, "no_default_model"),
+        ServingError::Starting => {
+            problem(StatusCode::SERVICE_UNAVAILABLE, "starting").with_retry_after(RETRY_SOON_SECONDS)
+        }
         ServingError::ModelUnavailable(_) => {
             problem(StatusCode::SERVICE_UNAVAILABLE, "model_unavailable").with_retry_after(RETRY_SOON_SECONDS)
         }
@@ -155,25 +160,22 @@ fn of_serving(error: ServingError) -> Problem {
     }
 }
 
-fn invalid_rows(violations: &[Violation], base: RowBase) -> Problem {
-    let errors: Vec<FieldError> = violations
-        .iter()
-        .take(MAX_LISTED_ERRORS)
-        .map(|violation| FieldError {
-            pointer: pointer(violation, base),
-            code: violation.code,
-            message: violation.message.clone(),
-        })
-        .collect();
-    let detail = summary(violations.len());
+fn invalid_rows(violations: &Violations, base: RowBase) -> Problem {
+    let error = |violation: &Violation| FieldError {
+        pointer: pointer(violation, base),
+        code: violation.code.into(),
+        message: violation.message.clone(),
+    };
+    let errors = violations.listed.iter().map(error).collect();
+    let detail = summary(violations.total);
     Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_body", detail).with_errors(errors)
 }
 
 fn summary(errors: usize) -> String {
     match errors {
         1 => "1 thing is wrong with the body".to_owned(),
-        few if few <= MAX_LISTED_ERRORS => format!("{few} things are wrong with the body"),
-        many => format!("{many} things are wrong with the body; the first {MAX_LISTED_ERRORS} are listed"),
+        few if few <= MAX_LISTED => format!("{few} things are wrong with the body"),
+        many => format!("{many} things are wrong with the body; the first {MAX_LISTED} are listed"),
     }
 }
 

@@ -1,9 +1,8 @@
-//! The rule of HTTP that the server library leaves to us: a request for two hosts, or for none, is read by two readers
-//! as two different requests.
+//! Rules of HTTP that the server library leaves to us: each stands between two readers that see different requests.
 
 use axum::{
     extract::Request,
-    http::{HeaderMap, Version, header},
+    http::{HeaderMap, HeaderValue, Version, header},
     middleware::Next,
     response::Response,
 };
@@ -19,6 +18,11 @@ fn check(version: Version, headers: &HeaderMap) -> Result<(), ApiError> {
     let hosts = headers.get_all(header::HOST).iter().count();
     if hosts > 1 || (hosts == 0 && version == Version::HTTP_11) {
         return Err(ApiError::BadRequest("it must have one Host header (RFC 9112 section 3.2)"));
+    }
+    // The server library undoes `chunked` alone; a body in another coding would be read as if it had none.
+    let codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    if codings.map(HeaderValue::as_bytes).any(|coding| !coding.eq_ignore_ascii_case(b"chunked")) {
+        return Err(ApiError::UnknownTransferCoding);
     }
     Ok(())
 }

@@ -78,7 +78,7 @@ pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
         let message = "expected an object".to_owned();
         return Err(ApiError::InvalidBody(vec![FieldError {
             pointer: String::new(),
-            code: "wrong_form",
+            code: "wrong_form".into(),
             message,
         }]));
     }
@@ -96,6 +96,7 @@ pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
         Category::Data => {
             let message = error.inner().to_string();
             let code = if message.starts_with("unknown field") { "unknown_field" } else { "wrong_form" };
+            let code = code.into();
             Err(ApiError::InvalidBody(vec![FieldError { pointer, code, message }]))
         }
         Category::Syntax | Category::Eof | Category::Io => Err(malformed(pointer, error.inner())),
@@ -103,7 +104,7 @@ pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
 }
 
 fn malformed(pointer: String, error: &serde_json::Error) -> ApiError {
-    ApiError::MalformedJson(FieldError { pointer, code: "malformed_json", message: error.to_string() })
+    ApiError::MalformedJson(FieldError { pointer, code: "malformed_json".into(), message: error.to_string() })
 }
 
 fn pointer(path: &Path) -> String {
@@ -131,7 +132,7 @@ fn field_errors(base: &str, errors: &ValidationErrors) -> Vec<FieldError> {
             }
             ValidationErrorsKind::Field(errors) => found.extend(errors.iter().map(|error| FieldError {
                 pointer: pointer.clone(),
-                code: "invalid",
+                code: error.code.clone(),
                 message: error.message.clone().unwrap_or_else(|| error.code.clone()).into_owned(),
             })),
         }

@@ -91,7 +91,8 @@ pub(super) fn public(
 
 fn span(request: &Request<impl Sized>) -> tracing::Span {
     let id = request.headers().get(REQUEST_ID).and_then(|id| id.to_str().ok()).unwrap_or_default();
-    tracing::info_span!(
+    // Of the highest level, so that it is there for every event however little is logged.
+    tracing::error_span!(
         "request",
         id,
         method = %request.method(),

@@ -12,9 +12,8 @@ use super::{
 };
 use crate::{
     auth::{Action, Caller},
-    lifecycle::Servable,
     model::TensorSpec,
-    serving::{ModelMetadata, ServingError, VersionMetadata},
+    serving::{ModelMetadata, Servable, ServingError, VersionMetadata},
 };
 
 /// All models that the caller may look at.

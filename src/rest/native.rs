@@ -10,8 +10,8 @@ use utoipa::ToSchema;
 use validator::{Validate, ValidationError};
 
 use crate::{
-    model::{Output, Row},
-    serving::{Prediction, Scalar},
+    model::{Output, Row, Scalar},
+    serving::Prediction,
 };
 
 /// One row as `features`, or many as `instances`. A row is a list of values in the order of the model's features, or

@@ -7,7 +7,7 @@
 use std::{marker::PhantomData, sync::Arc};
 
 use axum::{
-    extract::{FromRequestParts, RawPathParams},
+    extract::{FromRequestParts, RawPathParams, rejection::RawPathParamsRejection},
     http::request::Parts,
 };
 
@@ -63,7 +63,12 @@ impl<P: Permission> FromRequestParts<RestState> for Permit<P> {
 
     async fn from_request_parts(parts: &mut Parts, state: &RestState) -> Result<Self, ApiError> {
         let caller = parts.extensions.get::<Arc<Caller>>().map(Arc::clone).ok_or(ApiError::NoToken)?;
-        let params = RawPathParams::from_request_parts(parts, state).await.ok();
+        let params = match RawPathParams::from_request_parts(parts, state).await {
+            Ok(params) => Some(params),
+            Err(RawPathParamsRejection::MissingPathParams(_)) => None,
+            // A parameter that is no UTF-8 names nothing; that must not be taken for a path without parameters.
+            Err(_) => return Err(ApiError::NoSuchPath),
+        };
         let param = |wanted: &str| {
             let params = params.as_ref()?;
             params.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value.to_owned())

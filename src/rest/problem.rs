@@ -1,5 +1,7 @@
 //! Error answers as problem documents (RFC 9457).
 
+use std::borrow::Cow;
+
 use axum::{
     body::Body,
     http::{HeaderName, HeaderValue, StatusCode, header},
@@ -52,7 +54,8 @@ pub struct FieldError {
     pub pointer: String,
     /// A stable word for programs
     #[schema(example = "out_of_range")]
-    pub code: &'static str,
+    #[schema(value_type = String)]
+    pub code: Cow<'static, str>,
     /// A sentence for people, with what is allowed
     #[schema(example = "expected a number from 0.1 to 15 (cm), got 99")]
     pub message: String,

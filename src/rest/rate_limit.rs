@@ -83,9 +83,10 @@ impl KeyExtractor for AddressExtractor {
     fn extract<B>(&self, request: &Request<B>) -> Result<AddressKey, GovernorError> {
         // The listener says where each request comes from; one that does not say shares one bucket with its like.
         let peer = request.extensions().get::<Peer>().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.0);
-        let forwarded: Vec<&str> =
-            request.headers().get_all(FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok()).collect();
-        Ok(client_address(peer, forwarded.into_iter(), &self.trusted).into())
+        // A header that is no text is no address either, and must not be skipped: what is left of it is not believed.
+        let lines = request.headers().get_all(FORWARDED_FOR).iter();
+        let forwarded = lines.map(|line| line.to_str().unwrap_or_default());
+        Ok(client_address(peer, forwarded, &self.trusted).into())
     }
 }
 

@@ -1,6 +1,8 @@
 //! Turns errors that the framework and its layers answer in their own way (plain text, or nothing) into problem
 //! documents.
 
+use std::any::Any;
+
 use axum::{
     body::Body,
     http::{HeaderValue, Response as HttpResponse, StatusCode, header},
@@ -28,8 +30,11 @@ pub(super) async fn render_errors(response: Response) -> Response {
 }
 
 /// The answer to a request whose handler panicked.
-pub(super) fn panicked(_panic: Box<dyn std::any::Any + Send>) -> HttpResponse<Body> {
-    // The panic itself is logged by the panic hook, with its place.
+#[expect(clippy::needless_pass_by_value, reason = "the layer hands it over")]
+pub(super) fn panicked(panic: Box<dyn Any + Send>) -> HttpResponse<Body> {
+    let text =
+        panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    tracing::error!(panic = text.unwrap_or("no message"), "a handler panicked");
     problem_of(StatusCode::INTERNAL_SERVER_ERROR).into_response()
 }
 

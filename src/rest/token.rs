@@ -17,7 +17,10 @@ use super::{
     problem::{Problem, ProblemDocument},
     state::RestState,
 };
-use crate::auth::{ClientError, Scopes};
+use crate::{
+    auth::{ClientError, Scopes},
+    config::Secret,
+};
 
 const GRANT_TYPE: &str = "client_credentials";
 
@@ -78,6 +81,7 @@ enum TokenFailure {
     InvalidClient,
     InvalidScope,
     Overloaded,
+    Unsigned,
     Disabled,
     Api(ApiError),
 }
@@ -95,9 +99,15 @@ enum TokenFailure {
         (status = 401, description = "The client is unknown or its secret wrong", body = TokenErrorAnswer),
         (status = 404, description = "No client is configured", body = ProblemDocument,
             content_type = "application/problem+json"),
+        (status = 408, description = "The body did not come in time", body = ProblemDocument,
+            content_type = "application/problem+json"),
+        (status = 413, description = "The body is too large", body = ProblemDocument,
+            content_type = "application/problem+json"),
         (status = 415, description = "The body is neither a form nor JSON", body = ProblemDocument,
             content_type = "application/problem+json"),
         (status = 429, body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 500, description = "The token cannot be signed", body = ProblemDocument,
+            content_type = "application/problem+json"),
         (status = 503, description = "Too many clients ask at once", body = ProblemDocument,
             content_type = "application/problem+json")))]
 pub(super) async fn token(State(state): State<RestState>, request: Request) -> Response {
@@ -117,7 +127,6 @@ async fn grant(state: &RestState, request: Request) -> Result<TokenAnswer, Token
     asked.validate().map_err(|_| TokenFailure::InvalidRequest("a field is longer than 1024 bytes"))?;
     match asked.grant_type.as_deref() {
         Some(GRANT_TYPE) => {}
-        // HTTP Basic with an empty body says all there is to say.
         None => {
             return Err(TokenFailure::InvalidRequest("grant_type is missing: it is client_credentials"));
         }
@@ -138,7 +147,7 @@ async fn grant(state: &RestState, request: Request) -> Result<TokenAnswer, Token
             return Err(TokenFailure::InvalidRequest("client_id and client_secret are required"));
         }
     };
-    let allowed = authentication.clients.authenticate(&id, secret).await?;
+    let allowed = authentication.clients.authenticate(&id, Secret::new(secret)).await?;
     let scopes = match asked.scope.as_deref().map(str::trim).filter(|scope| !scope.is_empty()) {
         None => allowed,
         Some(wanted) => {
@@ -151,7 +160,7 @@ async fn grant(state: &RestState, request: Request) -> Result<TokenAnswer, Token
     };
     let issued = issuer.issue(&id, scopes, state.clock.now(), None).map_err(|error| {
         tracing::error!(%error, "a token cannot be signed");
-        TokenFailure::Overloaded
+        TokenFailure::Unsigned
     })?;
     tracing::info!(caller.subject = %id, scope = %issued.scopes, "a token was issued");
     Ok(TokenAnswer {
@@ -200,9 +209,10 @@ fn basic_credentials(headers: &HeaderMap) -> Result<Option<(String, String)>, To
 
 /// The text that was form-encoded, or the text itself if it was not.
 fn form_decode(text: &str) -> String {
-    let pair: Result<[(String, String); 1], _> =
-        serde_urlencoded::from_str(&format!("v={}", text.replace('&', "%26")));
-    pair.map_or_else(|_| text.to_owned(), |[(_, decoded)]| decoded)
+    // Only what the encoding would have encoded itself can be in the way of reading it back.
+    let pair = format!("v={}", text.replace('&', "%26"));
+    let decoded: Option<Vec<(String, String)>> = serde_urlencoded::from_str(&pair).ok();
+    decoded.and_then(|mut pairs| pairs.pop()).map_or_else(|| text.to_owned(), |(_, decoded)| decoded)
 }
 
 fn no_store() -> [(header::HeaderName, HeaderValue); 2] {
@@ -240,6 +250,11 @@ impl IntoResponse for TokenFailure {
                 let detail = "too many clients ask for tokens";
                 let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", detail);
                 return problem.with_retry_after(1).into_response();
+            }
+            Self::Unsigned => {
+                let detail = "the token cannot be signed; the log says why";
+                return Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", detail)
+                    .into_response();
             }
             Self::Disabled => {
                 let detail = "the gateway issues no tokens: no client is configured";

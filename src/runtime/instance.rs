@@ -30,11 +30,9 @@ impl Instance {
     /// output is not a tensor of a type that the gateway knows.
     pub fn load(runtime: Runtime, file: &Path) -> Result<Self, RuntimeError> {
         let session = contained(|| {
-            builder(runtime).and_then(|mut builder| builder.commit_from_file(file)).map_err(|error| {
-                // ONNX Runtime quotes the path of the private copy, which nobody outside needs to know.
-                let folder = file.parent().unwrap_or(Path::new("")).display().to_string();
-                RuntimeError::Load(error.message().replace(&format!("{folder}/"), ""))
-            })
+            builder(runtime)
+                .and_then(|mut builder| builder.commit_from_file(file))
+                .map_err(|error| RuntimeError::Load(without_folders(error.message())))
         })?;
         let specs = |outlets: &[ort::value::Outlet]| {
             outlets.iter().map(convert::tensor_spec).collect::<Result<_, _>>()
@@ -93,6 +91,20 @@ impl Instance {
     }
 }
 
+/// The message with only the last name of each path in it: ONNX Runtime quotes the place of the private copy and other
+/// files of this machine, which nobody outside needs to know.
+fn without_folders(message: &str) -> String {
+    let ends_path = |character: char| character.is_whitespace() || "\"'`,;()[]".contains(character);
+    let mut cleaned = String::with_capacity(message.len());
+    for word in message.split_inclusive(ends_path) {
+        match (word.find('/'), word.rfind('/')) {
+            (Some(first), Some(last)) => cleaned.extend([&word[..first], &word[last + 1..]]),
+            _ => cleaned.push_str(word),
+        }
+    }
+    cleaned
+}
+
 fn builder(runtime: Runtime) -> ort::Result<SessionBuilder> {
     let builder = Session::builder(runtime.environment)?;
     Ok(builder.with_intra_threads(1)?.with_inter_threads(1)?.with_intra_op_spinning(false)?)
@@ -108,4 +120,27 @@ fn message_of(panic: &(dyn Any + Send)) -> String {
     let text =
         panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
     text.unwrap_or("no message").to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_name_files_without_their_folders() {
+        for (message, cleaned) in [
+            (
+                "Load model from /tmp/x-1/a.onnx failed:File is empty",
+                "Load model from a.onnx failed:File is empty",
+            ),
+            (
+                r#"allowed directory: "/tmp/x-1", got "/srv/w.bin""#,
+                r#"allowed directory: "x-1", got "w.bin""#,
+            ),
+            ("/onnxruntime_src/core/graph.cc:42 no such operator", "graph.cc:42 no such operator"),
+            ("nothing to hide", "nothing to hide"),
+        ] {
+            assert_eq!(without_folders(message), cleaned);
+        }
+    }
 }

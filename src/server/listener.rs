@@ -1,10 +1,9 @@
 //! The accept loop: so many connections at a time, and none lost at the end.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::Router;
 use ipnet::IpNet;
-use prometheus::IntGauge;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -13,7 +12,10 @@ use tokio::{
 };
 
 use super::{connection::Connection, connections::Connections, shutdown::Shutdown};
-use crate::{config::ServerSettings, rest::Peer};
+use crate::{config::ServerSettings, rest::Peer, telemetry::Metrics};
+
+/// How long a handshake that has begun is waited for before the socket is closed.
+const HANDSHAKE_GRACE: Duration = Duration::from_millis(50);
 
 /// When the system gives no connection (out of file descriptors), trying again at once would only take a CPU.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
@@ -25,6 +27,7 @@ pub(super) struct ListenerLimits {
     max_connections_per_address: usize,
     uncounted: Arc<[IpNet]>,
     header_timeout: Duration,
+    write_timeout: Duration,
 }
 
 impl ListenerLimits {
@@ -34,6 +37,7 @@ impl ListenerLimits {
             max_connections_per_address: settings.max_connections_per_address,
             uncounted: settings.trusted_proxies.clone().into(),
             header_timeout: Duration::from_millis(settings.header_timeout_ms),
+            write_timeout: Duration::from_millis(settings.write_timeout_ms),
         }
     }
 }
@@ -45,7 +49,7 @@ pub(super) struct Listener {
     limits: ListenerLimits,
     slots: Arc<Semaphore>,
     by_address: Connections,
-    gauge: IntGauge,
+    metrics: Arc<Metrics>,
     shutdown: Shutdown,
 }
 
@@ -54,12 +58,12 @@ impl Listener {
         listener: TcpListener,
         router: Router,
         limits: ListenerLimits,
-        gauge: IntGauge,
+        metrics: Arc<Metrics>,
         shutdown: &Shutdown,
     ) -> Self {
         let slots = Arc::new(Semaphore::new(limits.max_connections.min(Semaphore::MAX_PERMITS)));
         let by_address = Connections::default();
-        Self { socket: listener, router, limits, slots, by_address, gauge, shutdown: shutdown.clone() }
+        Self { socket: listener, router, limits, slots, by_address, metrics, shutdown: shutdown.clone() }
     }
 
     /// Accepts until told to stop, then waits for the connections to finish. Dropping the future cuts them off.
@@ -73,8 +77,9 @@ impl Listener {
             }
         }
         turn_away(&self.socket);
-        // Whoever is in the system's queue by now was let in, and may have sent a request.
-        while let Some(accepted) = self.accept_now() {
+        // Whoever is half-way in comes in; whoever is in may have sent a request.
+        time::sleep(HANDSHAKE_GRACE).await;
+        while let Some(accepted) = self.accept_now().await {
             self.spawn(accepted, &mut connections);
         }
         drop(self.socket);
@@ -97,14 +102,23 @@ impl Listener {
         }
     }
 
-    /// A connection that is in the system's queue. It asks the system itself: the runtime only knows of connections
-    /// that it has been told of.
-    fn accept_now(&self) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
-        let slot = Arc::clone(&self.slots).try_acquire_owned().ok()?;
-        let (socket, peer) = socket2::SockRef::from(&self.socket).accept().ok()?;
-        socket.set_nonblocking(true).ok()?;
-        let stream = TcpStream::from_std(socket.into()).ok()?;
-        Some((stream, peer.as_socket()?, slot))
+    /// A connection that is in the system's queue, once there is room for it. It asks the system itself: the runtime
+    /// only knows of connections that it has been told of.
+    async fn accept_now(&self) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+        let slot = Arc::clone(&self.slots).acquire_owned().await.ok()?;
+        loop {
+            let accepted = socket2::SockRef::from(&self.socket).accept().and_then(|(socket, peer)| {
+                socket.set_nonblocking(true)?;
+                let peer = peer.as_socket().ok_or(io::ErrorKind::AddrNotAvailable)?;
+                Ok((TcpStream::from_std(socket.into())?, peer))
+            });
+            match accepted {
+                Ok((stream, peer)) => return Some((stream, peer, slot)),
+                // One that went away while it waited is no reason to leave the others.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                Err(_) => return None,
+            }
+        }
     }
 
     fn spawn(
@@ -122,14 +136,13 @@ impl Listener {
             router: self.router.clone(),
             peer: Peer(address),
             header_timeout: self.limits.header_timeout,
+            write_timeout: self.limits.write_timeout,
             shutdown: self.shutdown.clone(),
         };
-        let gauge = self.gauge.clone();
+        let open = self.metrics.connection_opened();
         connections.spawn(async move {
-            gauge.inc();
             connection.run(stream).await;
-            gauge.dec();
-            drop((slot, counted));
+            drop((slot, counted, open));
         });
     }
 }
@@ -138,9 +151,16 @@ impl Listener {
 /// closing it resets whoever is in the queue, with a request that was sent and never read.
 #[cfg(target_os = "linux")]
 fn turn_away(socket: &TcpListener) {
-    /// `BPF_RET | BPF_K` with 0: no byte of any packet is let through.
-    const DROP: socket2::SockFilter = socket2::SockFilter::new(0x06, 0, 0, 0);
-    if let Err(error) = socket2::SockRef::from(socket).attach_filter(&[DROP]) {
+    use socket2::SockFilter;
+    /// Of a TCP header, byte 13 holds the flags and 0x02 is SYN, which only the first packet of a connection has: no
+    /// byte of it is let through, and all of the others, which belong to connections that are half-way in.
+    const NO_SYN: [SockFilter; 4] = [
+        SockFilter::new(0x30, 0, 0, 13),       // BPF_LD | BPF_B | BPF_ABS
+        SockFilter::new(0x45, 0, 1, 0x02),     // BPF_JMP | BPF_JSET | BPF_K
+        SockFilter::new(0x06, 0, 0, 0),        // BPF_RET | BPF_K
+        SockFilter::new(0x06, 0, 0, u32::MAX), // BPF_RET | BPF_K
+    ];
+    if let Err(error) = socket2::SockRef::from(socket).attach_filter(&NO_SYN) {
         tracing::debug!(%error, "connection attempts cannot be turned away before the socket is closed");
     }
 }

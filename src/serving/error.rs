@@ -1,7 +1,7 @@
 //! What can go wrong with a prediction, in terms that every transport can translate.
 
 use crate::{
-    model::{ModelName, ModelVersion, Violation},
+    model::{ModelName, ModelVersion, Violations},
     runtime::RuntimeError,
 };
 
@@ -20,14 +20,17 @@ pub enum ServingError {
         version: ModelVersion,
     },
     /// The request names no model, and which one it means cannot be told.
-    #[error("several models are served and none is the default: name one, as in /models/NAME/predict")]
+    #[error("no model is the default one: name a model, as in /models/NAME/predict, or set models.default")]
     NoDefaultModel,
+    /// The repository has not been looked at yet.
+    #[error("the models are being loaded")]
+    Starting,
     /// The model lies in the repository but is not in service (yet).
     #[error("model `{0}` is not in service")]
     ModelUnavailable(ModelName),
     /// The rows are not what the model takes.
     #[error("the rows are not what the model takes")]
-    InvalidRows(Vec<Violation>),
+    InvalidRows(Violations),
     /// Too many predictions wait.
     #[error("the model has more predictions to make than it can")]
     Overloaded,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::ServingError;
 use crate::{
     lifecycle::Servable,
-    model::{Output, Tensor, TensorData},
+    model::{Output, Scalar, Tensor},
 };
 
 /// The outputs of a run, checked to hold one row for each row that was asked.
@@ -17,23 +17,6 @@ pub struct Prediction {
     pub rows: usize,
     outputs: Vec<Tensor>,
     widths: Vec<usize>,
-}
-
-/// One value of an output.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Scalar<'p> {
-    /// A whole number.
-    Integer(i64),
-    /// A whole number above the greatest signed one.
-    Unsigned(u64),
-    /// A 32-bit float, to be shown with as few digits as tell it from its neighbours.
-    Single(f32),
-    /// A 64-bit float.
-    Double(f64),
-    /// true or false.
-    Bool(bool),
-    /// A text.
-    Text(&'p str),
 }
 
 impl Prediction {
@@ -66,7 +49,7 @@ impl Prediction {
         let declared = self.servable.signature.outputs.iter().zip(&self.servable.layout.outputs);
         declared.zip(outputs).map(move |((spec, role), (output, &width))| {
             let range = row * width..(row + 1) * width;
-            (spec.name.as_str(), *role, range.filter_map(|index| scalar(output.data(), index)).collect())
+            (spec.name.as_str(), *role, range.filter_map(|index| output.data().get(index)).collect())
         })
     }
 
@@ -91,21 +74,4 @@ impl Prediction {
             (0..width).map(|class| class.to_string()).collect()
         }
     }
-}
-
-fn scalar(data: &TensorData, index: usize) -> Option<Scalar<'_>> {
-    Some(match data {
-        TensorData::F32(elements) => Scalar::Single(*elements.get(index)?),
-        TensorData::F64(elements) => Scalar::Double(*elements.get(index)?),
-        TensorData::I8(elements) => Scalar::Integer((*elements.get(index)?).into()),
-        TensorData::I16(elements) => Scalar::Integer((*elements.get(index)?).into()),
-        TensorData::I32(elements) => Scalar::Integer((*elements.get(index)?).into()),
-        TensorData::I64(elements) => Scalar::Integer(*elements.get(index)?),
-        TensorData::U8(elements) => Scalar::Integer((*elements.get(index)?).into()),
-        TensorData::U16(elements) => Scalar::Integer((*elements.get(index)?).into()),
-        TensorData::U32(elements) => Scalar::Integer((*elements.get(index)?).into()),
-        TensorData::U64(elements) => Scalar::Unsigned(*elements.get(index)?),
-        TensorData::Bool(elements) => Scalar::Bool(*elements.get(index)?),
-        TensorData::String(elements) => Scalar::Text(elements.get(index)?),
-    })
 }

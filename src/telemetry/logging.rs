@@ -2,34 +2,46 @@
 
 use std::io::{self, IsTerminal};
 
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
 use crate::config::{LogFormat, LogSettings, Problem};
 
-/// Starts logging for the process; a second call changes nothing.
+/// Writes what is still to be written when it is dropped.
+#[must_use]
+pub struct LogGuard(#[expect(dead_code, reason = "it works by being dropped")] WorkerGuard);
+
+/// The filter that the settings want.
 ///
 /// # Errors
 ///
 /// When the level is none.
-pub fn start(settings: &LogSettings) -> Result<(), Problem> {
-    let filter = EnvFilter::try_new(&settings.level).map_err(|error| {
-        Problem::at(
-            "log.level",
-            format!("expected error, warn, info, debug or trace, or directives: {error}"),
-        )
-    })?;
-    let registry = tracing_subscriber::registry().with(filter);
+pub fn filter(settings: &LogSettings) -> Result<EnvFilter, Problem> {
+    EnvFilter::try_new(&settings.level).map_err(|_| {
+        let expected =
+            "expected error, warn, info, debug or trace, or directives such as info,onnx_gateway=debug";
+        Problem::at("log.level", expected)
+    })
+}
+
+/// Starts logging for the process; a second call changes nothing.
+///
+/// A thread of its own writes: a reader of the log that stalls, or a full disk, must not stop requests. What it cannot
+/// take is left out.
+///
+/// # Errors
+///
+/// When the level is none.
+pub fn start(settings: &LogSettings) -> Result<LogGuard, Problem> {
+    let registry = tracing_subscriber::registry().with(filter(settings)?);
+    let (writer, guard) = NonBlockingBuilder::default().lossy(true).finish(io::stderr());
+    let layer = fmt::layer().with_writer(writer);
     let started = match settings.format {
-        LogFormat::Json => {
-            registry.with(fmt::layer().json().flatten_event(true).with_writer(io::stderr)).try_init()
-        }
-        LogFormat::Text => {
-            let colours = io::stderr().is_terminal();
-            registry.with(fmt::layer().with_ansi(colours).with_writer(io::stderr)).try_init()
-        }
+        LogFormat::Json => registry.with(layer.json().flatten_event(true)).try_init(),
+        LogFormat::Text => registry.with(layer.with_ansi(io::stderr().is_terminal())).try_init(),
     };
     if started.is_err() {
         tracing::debug!("logging was started before");
     }
-    Ok(())
+    Ok(LogGuard(guard))
 }

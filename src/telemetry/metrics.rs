@@ -14,6 +14,9 @@ const SECONDS: &[f64] = &[
     0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
 ];
 
+/// Metrics that cannot be set up or written.
+pub type MetricsError = prometheus::Error;
+
 /// The metrics of one gateway.
 #[derive(Debug)]
 pub struct Metrics {
@@ -113,10 +116,11 @@ impl Metrics {
         self.request_seconds.with_label_values(&[route]).observe(duration.as_secs_f64());
     }
 
-    /// The gauge of open connections.
+    /// A connection that was opened; it is counted until the guard is dropped.
     #[must_use]
-    pub fn connections(&self) -> &IntGauge {
-        &self.connections
+    pub fn connection_opened(&self) -> OpenConnection {
+        self.connections.inc();
+        OpenConnection(self.connections.clone())
     }
 
     /// A model ran.
@@ -159,6 +163,16 @@ impl Metrics {
 pub struct InFlight<'m>(&'m IntGauge);
 
 impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+/// A connection that is open.
+#[derive(Debug)]
+pub struct OpenConnection(IntGauge);
+
+impl Drop for OpenConnection {
     fn drop(&mut self) {
         self.0.dec();
     }

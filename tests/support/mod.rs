@@ -40,7 +40,9 @@ pub const CLIENT_SECRET: &str = "correct horse battery staple";
 
 /// A gateway in this process.
 pub struct TestGateway {
-    gateway: Gateway,
+    gateway: std::sync::Mutex<Option<Gateway>>,
+    public_address: std::net::SocketAddr,
+    admin_address: std::net::SocketAddr,
     pub repository: Repository,
     pub client: Client,
     pub clock: TestClock,
@@ -90,12 +92,14 @@ impl Builder {
         let Self { mut settings, repository } = self;
         settings.models.repository = repository.path().to_path_buf();
         let clock = TestClock::default();
-        let authentication = Authentication::new(&settings.auth, false).unwrap();
+        let authentication = Authentication::new(&settings.auth, &|_| false).unwrap();
         let runtime = Runtime::load(&settings.runtime, &Environment::of_process()).unwrap();
         let parts = Parts { settings, authentication, runtime, clock: clock.as_clock() };
         let gateway = Gateway::start(parts).await.unwrap();
         tokio::time::timeout(PATIENCE, gateway.serving().started()).await.expect("the models are tried");
-        TestGateway { gateway, repository, client: Client::new(), clock }
+        let (public_address, admin_address) = (gateway.public_address(), gateway.admin_address());
+        let gateway = std::sync::Mutex::new(Some(gateway));
+        TestGateway { gateway, public_address, admin_address, repository, client: Client::new(), clock }
     }
 }
 
@@ -127,17 +131,17 @@ impl TestGateway {
 
     /// An address of the public listener.
     pub fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.gateway.public_address())
+        format!("http://{}{path}", self.public_address)
     }
 
     /// An address of the operators' listener.
     pub fn admin_url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.gateway.admin_address())
+        format!("http://{}{path}", self.admin_address)
     }
 
     /// `host:port` of the public listener.
     pub fn address(&self) -> std::net::SocketAddr {
-        self.gateway.public_address()
+        self.public_address
     }
 
     /// A request with a token that has every scope.
@@ -220,7 +224,13 @@ impl TestGateway {
 
     /// Ends the gateway.
     pub async fn shut_down(self) {
-        self.gateway.shut_down(Duration::ZERO).await;
+        self.begin_shut_down(Duration::ZERO).await.unwrap();
+    }
+
+    /// Begins to end the gateway, which answers for `delay` more.
+    pub fn begin_shut_down(&self, delay: Duration) -> tokio::task::JoinHandle<()> {
+        let gateway = self.gateway.lock().unwrap().take().expect("it was not ended before");
+        tokio::spawn(gateway.shut_down(delay))
     }
 }
 

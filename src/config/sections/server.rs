@@ -26,6 +26,9 @@ pub struct ServerSettings {
     /// Time for the body of a request, from its headers on; then 408.
     #[validate(range(min = 1, max = 3_600_000, message = "must be from 1 to 3600000 (an hour)"))]
     pub body_timeout_ms: u64,
+    /// Time for a client to take more of an answer; then the connection is closed.
+    #[validate(range(min = 1, max = 3_600_000, message = "must be from 1 to 3600000 (an hour)"))]
+    pub write_timeout_ms: u64,
     /// Time for an answer, from the headers of its request on; then 504.
     #[validate(range(min = 1, max = 3_600_000, message = "must be from 1 to 3600000 (an hour)"))]
     pub request_timeout_ms: u64,
@@ -49,6 +52,7 @@ impl Default for ServerSettings {
             max_connections_per_address: 1024,
             header_timeout_ms: 5000,
             body_timeout_ms: 10_000,
+            write_timeout_ms: 10_000,
             request_timeout_ms: 30_000,
             max_body_bytes: 2 * 1024 * 1024,
             shutdown_delay_ms: 1000,
