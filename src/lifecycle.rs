@@ -6,6 +6,7 @@
 mod admission;
 mod manager;
 mod policy;
+mod record;
 mod refusal;
 mod servable;
 mod serving_map;

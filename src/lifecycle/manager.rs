@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     sync::{Arc, mpsc},
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
 use arc_swap::ArcSwap;
@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use super::{
     Candidate, Reason, Refusal, Servable, ServingMap, Snapshots, Source, State, VersionStatus, admission,
     policy::{Action, Standing, next_action},
+    record::{Aspired, Model, Outcome},
     source::Fingerprint,
 };
 use crate::{
@@ -47,41 +48,6 @@ pub(super) struct Manager {
     /// What the last look complained of, so that it is said once and not at each look.
     complaints: HashSet<String>,
     fresh_complaints: HashSet<String>,
-}
-
-/// What is known of one model.
-#[derive(Default)]
-struct Model {
-    aspired: BTreeMap<ModelVersion, Aspired>,
-    loaded: BTreeMap<ModelVersion, Arc<Servable>>,
-    /// Since when no version lies in the repository.
-    gone_since: Option<Instant>,
-}
-
-/// A file in the repository and what became of it.
-struct Aspired {
-    candidate: Candidate,
-    seen_since: Instant,
-    outcome: Outcome,
-}
-
-enum Outcome {
-    Untried,
-    /// It changed while it was copied: the next look will find it new, or gone.
-    Changing,
-    Loaded,
-    Refused(Refusal),
-}
-
-impl Aspired {
-    /// Whether the last try said nothing about the content.
-    fn is_open(&self) -> bool {
-        match &self.outcome {
-            Outcome::Changing => true,
-            Outcome::Refused(refusal) => refusal.reason == Reason::Unreadable,
-            Outcome::Untried | Outcome::Loaded => false,
-        }
-    }
 }
 
 impl Manager {
@@ -153,9 +119,10 @@ impl Manager {
                 }
                 self.publish(None);
             }
+            let settle_time = self.settle_time();
             let model = self.models.get(&name);
             unsettled |= model.is_some_and(|model| {
-                model.aspired.values().any(|aspired| self.standing(aspired) == Standing::Unsettled)
+                model.aspired.values().any(|aspired| aspired.standing(settle_time) == Standing::Unsettled)
             });
         }
         self.models.retain(|_, model| !(model.aspired.is_empty() && model.loaded.is_empty()));
@@ -202,32 +169,18 @@ impl Manager {
 
     fn next_action(&self, name: &ModelName) -> Option<Action> {
         let model = self.models.get(name)?;
+        let settle_time = self.settle_time();
         // A tool that replaces a file by removing it first must not take the model out of service.
         if model.gone_since.is_some_and(|since| since.elapsed() < self.settle_time()) {
             return None;
         }
-        let aspired: Vec<_> =
-            model.aspired.iter().map(|(version, aspired)| (*version, self.standing(aspired))).collect();
+        let aspired: Vec<_> = model
+            .aspired
+            .iter()
+            .map(|(version, aspired)| (*version, aspired.standing(settle_time)))
+            .collect();
         let loaded: Vec<_> = model.loaded.keys().copied().collect();
         next_action(&aspired, &loaded)
-    }
-
-    fn standing(&self, aspired: &Aspired) -> Standing {
-        match aspired.outcome {
-            Outcome::Loaded => Standing::Loaded,
-            Outcome::Refused(_) => Standing::Refused,
-            Outcome::Changing => Standing::Unsettled,
-            Outcome::Untried => {
-                let settle_time = self.settle_time();
-                let old = aspired
-                    .candidate
-                    .fingerprint
-                    .age(SystemTime::now())
-                    .is_some_and(|age| age >= settle_time);
-                let settled = old || aspired.seen_since.elapsed() >= settle_time;
-                if settled { Standing::Untried } else { Standing::Unsettled }
-            }
-        }
     }
 
     fn load(&mut self, name: &ModelName, version: ModelVersion) {
@@ -322,49 +275,25 @@ impl Manager {
 
     /// Makes metrics and status say what is so; `busy` is what is being done right now.
     fn publish(&self, busy: Option<(&ModelName, ModelVersion, State)>) {
-        let mut status = Vec::new();
-        for (name, model) in &self.models {
-            let aspired = model.aspired.keys();
-            let versions: std::collections::BTreeSet<_> =
-                aspired.chain(model.loaded.keys()).copied().collect();
-            for version in versions {
-                let loaded = model.loaded.get(&version);
-                let aspired = model.aspired.get(&version);
-                let refusal = aspired.and_then(|aspired| match &aspired.outcome {
-                    Outcome::Refused(refusal) => Some(refusal.clone()),
-                    Outcome::Untried | Outcome::Changing | Outcome::Loaded => None,
-                });
-                let waiting = aspired.is_some_and(|aspired| self.standing(aspired) == Standing::Unsettled);
-                status.push(VersionStatus {
-                    model: name.clone(),
-                    version,
-                    state: match loaded {
-                        _ if busy.is_some_and(|(model, number, state)| {
-                            model == name
-                                && number == version
-                                && (loaded.is_none() || state == State::Unloading)
-                        }) =>
-                        {
-                            busy.map_or(State::Loading, |(_, _, state)| state)
-                        }
-                        Some(_) => State::Ready,
-                        None if waiting => State::Loading,
-                        None => State::Unavailable,
-                    },
-                    digest: loaded.map(|servable| servable.digest()),
-                    refusal,
-                });
-            }
-        }
+        let mut status: Vec<VersionStatus> =
+            self.models.iter().flat_map(|(name, model)| model.status(name, self.settle_time())).collect();
         status.sort_by(|left, right| (&left.model, left.version).cmp(&(&right.model, right.version)));
+        if let Some((model, version, state)) = busy {
+            // A version in service stays so while another file of the same number is tried.
+            let concerned = |status: &&mut VersionStatus| {
+                status.model == *model
+                    && status.version == version
+                    && (status.state != State::Ready || state == State::Unloading)
+            };
+            status.iter_mut().filter(concerned).for_each(|status| status.state = state);
+        }
         if **self.parts.status.load() != status {
-            let ready = self.parts.serving.all();
             let info = |servable: &Arc<Servable>| ModelInfo {
                 model: servable.name.to_string(),
                 version: servable.version.to_string(),
                 digest: servable.digest().short(),
             };
-            self.parts.metrics.set_models(&ready.iter().map(info).collect::<Vec<_>>());
+            self.parts.metrics.set_models(&self.parts.serving.all().iter().map(info).collect::<Vec<_>>());
             self.parts.status.store(Arc::new(status));
         }
     }
