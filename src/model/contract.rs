@@ -11,12 +11,16 @@
 //! }
 //! ```
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+mod golden;
+
+use std::collections::{HashMap, HashSet};
 
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{ElementType, Signature, Tensor, TensorData, TensorSpec};
+use super::Signature;
+pub use golden::GoldenCase;
+use golden::GoldenDocument;
 
 /// The key of the contract among the ONNX metadata properties.
 pub const CONTRACT_KEY: &str = "onnx_gateway.contract";
@@ -39,15 +43,6 @@ pub struct Feature {
     /// The greatest value that is accepted.
     #[serde(default)]
     pub maximum: Option<f64>,
-}
-
-/// Inputs with the outputs that the model must give for them.
-#[derive(Clone, Debug, PartialEq)]
-pub struct GoldenCase {
-    /// Every input of the model by name.
-    pub inputs: Vec<(String, Tensor)>,
-    /// The outputs that are compared, by name.
-    pub outputs: Vec<(String, Tensor)>,
 }
 
 /// The contract of a model; empty where its author said nothing.
@@ -87,13 +82,6 @@ struct Document {
     golden: Vec<GoldenDocument>,
     #[serde(default)]
     tolerance: Option<f64>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct GoldenDocument {
-    inputs: BTreeMap<String, Value>,
-    outputs: BTreeMap<String, Value>,
 }
 
 impl Contract {
@@ -154,7 +142,7 @@ impl Contract {
             .golden
             .into_iter()
             .enumerate()
-            .map(|(index, case)| golden_case(index, case, signature))
+            .map(|(index, case)| case.read(index, signature).map_err(ContractError::Invalid))
             .collect::<Result<_, _>>()?;
         Ok(Self { golden, tolerance, ..Self::new(document.features, document.classes) })
     }
@@ -191,106 +179,10 @@ fn check_unique<'a>(kind: &str, names: impl Iterator<Item = &'a str>) -> Result<
     Ok(())
 }
 
-fn golden_case(
-    index: usize,
-    case: GoldenDocument,
-    signature: &Signature,
-) -> Result<GoldenCase, ContractError> {
-    if let Some(missing) = signature.inputs.iter().find(|input| !case.inputs.contains_key(&input.name)) {
-        return invalid(format!("golden case {index} has no input `{}`", missing.name));
-    }
-    if case.outputs.is_empty() {
-        return invalid(format!("golden case {index} compares no output"));
-    }
-    let tensors = |values: BTreeMap<String, Value>, specs: &[TensorSpec]| {
-        values
-            .into_iter()
-            .map(|(name, value)| {
-                let Some(spec) = specs.iter().find(|spec| spec.name == name) else {
-                    return invalid(format!(
-                        "golden case {index} names `{name}`, which the model does not have"
-                    ));
-                };
-                match tensor_from_json(&value, spec.element_type) {
-                    Some(tensor) => Ok((name, tensor)),
-                    None => invalid(format!(
-                        "golden case {index}: `{name}` is not a nested list of {} values of one shape",
-                        spec.element_type
-                    )),
-                }
-            })
-            .collect::<Result<Vec<_>, _>>()
-    };
-    Ok(GoldenCase {
-        inputs: tensors(case.inputs, &signature.inputs)?,
-        outputs: tensors(case.outputs, &signature.outputs)?,
-    })
-}
-
-/// A tensor from nested lists, or nothing if they are ragged or hold anything but `element_type`.
-fn tensor_from_json(value: &Value, element_type: ElementType) -> Option<Tensor> {
-    let mut shape = Vec::new();
-    let mut level = value;
-    while let Value::Array(items) = level {
-        shape.push(items.len());
-        match items.first() {
-            Some(first) => level = first,
-            None => break,
-        }
-    }
-    let mut leaves = Vec::new();
-    collect_leaves(value, &shape, &mut leaves)?;
-    Tensor::new(shape, elements_from_json(&leaves, element_type)?).ok()
-}
-
-fn collect_leaves<'v>(value: &'v Value, shape: &[usize], leaves: &mut Vec<&'v Value>) -> Option<()> {
-    match (shape.split_first(), value) {
-        (Some((&size, inner)), Value::Array(items)) if items.len() == size => {
-            items.iter().try_for_each(|item| collect_leaves(item, inner, leaves))
-        }
-        (None, leaf) if !leaf.is_array() => {
-            leaves.push(leaf);
-            Some(())
-        }
-        _ => None,
-    }
-}
-
-fn elements_from_json(leaves: &[&Value], element_type: ElementType) -> Option<TensorData> {
-    fn integers<T: TryFrom<i128>>(leaves: &[&Value]) -> Option<Vec<T>> {
-        let integer = |leaf: &&Value| {
-            let wide = leaf.as_i64().map(i128::from).or_else(|| leaf.as_u64().map(i128::from))?;
-            T::try_from(wide).ok()
-        };
-        leaves.iter().map(integer).collect()
-    }
-    #[expect(clippy::cast_possible_truncation, reason = "golden values are compared within a tolerance")]
-    let float = |leaf: &&Value| leaf.as_f64().map(|wide| wide as f32);
-    Some(match element_type {
-        ElementType::F32 => TensorData::F32(leaves.iter().map(float).collect::<Option<_>>()?),
-        ElementType::F64 => TensorData::F64(leaves.iter().map(|leaf| leaf.as_f64()).collect::<Option<_>>()?),
-        ElementType::I8 => TensorData::I8(integers(leaves)?),
-        ElementType::I16 => TensorData::I16(integers(leaves)?),
-        ElementType::I32 => TensorData::I32(integers(leaves)?),
-        ElementType::I64 => TensorData::I64(integers(leaves)?),
-        ElementType::U8 => TensorData::U8(integers(leaves)?),
-        ElementType::U16 => TensorData::U16(integers(leaves)?),
-        ElementType::U32 => TensorData::U32(integers(leaves)?),
-        ElementType::U64 => TensorData::U64(integers(leaves)?),
-        ElementType::Bool => {
-            TensorData::Bool(leaves.iter().map(|leaf| leaf.as_bool()).collect::<Option<_>>()?)
-        }
-        ElementType::String => {
-            let text = |leaf: &&Value| leaf.as_str().map(str::to_owned);
-            TensorData::String(leaves.iter().map(text).collect::<Option<_>>()?)
-        }
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Dimension;
+    use crate::model::{Dimension, ElementType, Tensor, TensorData, TensorSpec};
 
     fn signature() -> Signature {
         let spec =

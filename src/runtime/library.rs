@@ -5,13 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::config::{Environment, RuntimeSettings};
 
 /// The file's name.
-const FILE_NAME: &str = if cfg!(target_os = "macos") {
-    "libonnxruntime.dylib"
-} else if cfg!(windows) {
-    "onnxruntime.dll"
-} else {
-    "libonnxruntime.so"
-};
+const FILE_NAME: &str = if cfg!(target_os = "macos") { "libonnxruntime.dylib" } else { "libonnxruntime.so" };
 
 /// The folder that `tools/setup` fills, in the source tree: some folders above `target/release/onnx-gateway`.
 const SETUP_FOLDER: &str = ".onnxruntime";

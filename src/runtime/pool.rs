@@ -22,7 +22,6 @@ pub struct InstancePool {
     available: Arc<Semaphore>,
     waiting: AtomicUsize,
     queue_capacity: usize,
-    size: usize,
 }
 
 /// What a run gave, and how long it took without waiting.
@@ -38,20 +37,12 @@ impl InstancePool {
     /// A pool of these instances, for which `queue_capacity` requests may wait.
     #[must_use]
     pub fn new(instances: Vec<Instance>, queue_capacity: usize) -> Self {
-        let size = instances.len();
         Self {
+            available: Arc::new(Semaphore::new(instances.len())),
             idle: Mutex::new(instances),
-            available: Arc::new(Semaphore::new(size)),
             waiting: AtomicUsize::new(0),
             queue_capacity,
-            size,
         }
-    }
-
-    /// How many instances there are.
-    #[must_use]
-    pub fn size(&self) -> usize {
-        self.size
     }
 
     /// Runs the model on its own thread, waiting for an instance if need be.
