@@ -123,8 +123,10 @@ fn remove_abandoned(parent: &Path, own: &Path) {
     let Ok(entries) = fs::read_dir(parent) else { return };
     for path in entries.flatten().map(|entry| entry.path()).filter(|path| path != own) {
         let ours = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(PREFIX));
-        // One without a lock file is just being made, or is not ours to judge.
-        let Some(lock) = ours.then(|| File::open(path.join(LOCK)).ok()).flatten() else { continue };
+        // One without a lock file is just being made, or is not ours to judge; opening a pipe would wait for ever.
+        let lock = path.join(LOCK);
+        let is_file = fs::symlink_metadata(&lock).is_ok_and(|metadata| metadata.is_file());
+        let Some(lock) = (ours && is_file).then(|| File::open(lock).ok()).flatten() else { continue };
         if lock.try_lock().is_ok() && fs::remove_dir_all(&path).is_ok() {
             tracing::info!(folder = %path.display(), "private copies of a gateway that was killed were removed");
         }
