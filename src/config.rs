@@ -15,7 +15,7 @@ mod secret;
 mod sections;
 
 pub use environment::Environment;
-pub use load::{DEVELOPMENT_FILE, Loaded, load, load_all};
+pub use load::{Loaded, load, load_all};
 pub use problem::{Problem, Problems};
 pub use secret::Secret;
 pub use sections::{

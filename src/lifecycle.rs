@@ -107,13 +107,14 @@ impl Lifecycle {
         self.status.load_full()
     }
 
-    /// Whether everything that lay in the repository at the start has been tried.
+    /// Whether everything that lay in the repository at the start has been tried, but for what was still being written.
     #[must_use]
     pub fn first_pass_is_done(&self) -> bool {
         *self.first_pass.borrow()
     }
 
-    /// Waits until everything that lay in the repository at the start has been tried.
+    /// Waits until everything that lay in the repository at the start has been tried, but for what was still being
+    /// written.
     pub async fn first_pass(&self) {
         // An error means that the manager is gone, so there is nothing left to wait for.
         let _ = self.first_pass.clone().wait_for(|done| *done).await;

@@ -66,17 +66,13 @@ impl Serving {
             return Ok(name.clone());
         }
         let status = self.lifecycle.status();
-        match (status.first(), status.last()) {
-            // Sorted by name: if the first is the last, there is one.
-            (Some(first), Some(last)) if first.model == last.model => Ok(first.model.clone()),
-            _ => {
-                let fallback = status.iter().find(|status| status.model.as_str() == FALLBACK_MODEL);
-                match fallback {
-                    Some(status) => Ok(status.model.clone()),
-                    None if self.lifecycle.first_pass_is_done() => Err(ServingError::NoDefaultModel),
-                    None => Err(ServingError::Starting),
-                }
-            }
+        // Sorted by name: if the last is the first, there is one.
+        let only = status.first().filter(|first| status.last().is_some_and(|last| last.model == first.model));
+        let fallback = || status.iter().find(|status| status.model.as_str() == FALLBACK_MODEL);
+        match only.or_else(fallback) {
+            Some(status) => Ok(status.model.clone()),
+            None if self.lifecycle.first_pass_is_done() => Err(ServingError::NoDefaultModel),
+            None => Err(ServingError::Starting),
         }
     }
 
@@ -95,12 +91,15 @@ impl Serving {
             return Ok(servable);
         }
         let status = self.lifecycle.status();
-        let of_model = || status.iter().filter(|status| status.model == *model);
+        if !status.iter().any(|status| status.model == *model) {
+            let done = self.lifecycle.first_pass_is_done();
+            return Err(if done {
+                ServingError::ModelNotFound(model.clone())
+            } else {
+                ServingError::Starting
+            });
+        }
         match version {
-            _ if of_model().next().is_none() && !self.lifecycle.first_pass_is_done() => {
-                Err(ServingError::Starting)
-            }
-            _ if of_model().next().is_none() => Err(ServingError::ModelNotFound(model.clone())),
             Some(version) if self.lifecycle.serving().get(model, None).is_some() => {
                 Err(ServingError::VersionNotFound { model: model.clone(), version })
             }
@@ -143,7 +142,8 @@ impl Serving {
         }
     }
 
-    /// Waits until everything that lay in the repository at the start has been tried.
+    /// Waits until everything that lay in the repository at the start has been tried, but for what was still being
+    /// written.
     pub async fn started(&self) {
         self.lifecycle.first_pass().await;
     }

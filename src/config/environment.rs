@@ -11,8 +11,8 @@ pub const TELEMETRY_OPT_OUT: (&str, &str) = ("ORT_DISABLE_TELEMETRY", "1");
 /// Where to look for ONNX Runtime before anywhere else; the variable that `ort` documents.
 const LIBRARY_PATH: &str = "ORT_DYLIB_PATH";
 
-/// What the gateway takes from its environment.
-#[derive(Clone, Debug, Default)]
+/// What the gateway takes from its environment. It cannot be printed, as settings may be secrets.
+#[derive(Clone, Default)]
 pub struct Environment {
     /// Variables that start with `GATEWAY__`, in full.
     pub settings: Vec<(String, String)>,

@@ -12,7 +12,7 @@ use super::{
 };
 
 /// The settings file that may hold well-known credentials, by its name.
-pub const DEVELOPMENT_FILE: &str = "development.toml";
+const DEVELOPMENT_FILE: &str = "development.toml";
 
 /// The settings file that is read if it is there.
 const DEFAULT_FILE: &str = "config/default.toml";
