@@ -8,7 +8,7 @@
 //! - [`serving`] is what transports call: predict, metadata, readiness
 //! - [`lifecycle`] takes files from the repository into service and out of it
 //! - [`runtime`] runs models with ONNX Runtime
-//! - [`model`], [`config`] and [`telemetry`] are used by all of them
+//! - [`model`], [`config`], [`system`] and [`telemetry`] are used by all of them
 
 pub mod cli;
 pub mod server;
@@ -27,4 +27,5 @@ pub mod runtime;
 
 pub mod config;
 pub mod model;
+pub mod system;
 pub mod telemetry;

@@ -24,6 +24,7 @@ const LAYERS: &[&[&str]] = &[
     &["telemetry"],
     &["config"],
     &["model"],
+    &["system"],
 ];
 
 /// Libraries that only some modules may name, with the reason.
@@ -40,6 +41,10 @@ const HOMES: &[(&str, &[&str], &str)] = &[
     ("argon2", &["auth"], "secrets are compared in one place"),
     ("governor", &["limits", "rest"], "quotas are counted in one place"),
     ("prometheus", &["telemetry"], "metrics are counted in one place"),
+    ("landlock", &["system"], "the sandbox is built in one place"),
+    ("seccompiler", &["system"], "the sandbox is built in one place"),
+    ("libc", &["system", "server"], "the operating system is talked to in one place"),
+    ("notify", &["lifecycle"], "the repository is watched in one place"),
     ("clap", &["cli"], "arguments are a matter of the command line"),
     ("std::env", &["config"], "the environment is read in one place"),
 ];
@@ -161,6 +166,17 @@ fn libraries_stay_at_home() {
             let at_home = homes.contains(&file.module.as_str());
             assert!(!named || at_home, "{}: names `{library}`: {reason}", file.path.display());
         }
+    }
+}
+
+#[test]
+fn unsafe_code_is_in_one_file() {
+    for file in source_files() {
+        let named = code(&file.text)
+            .split(|character: char| !character.is_alphanumeric())
+            .any(|word| word == "unsafe");
+        let there = file.path == Path::new("system/memory.rs");
+        assert_eq!(named, there, "{}: unsafe code is for system/memory.rs only", file.path.display());
     }
 }
 

@@ -1,0 +1,296 @@
+//! What an ONNX file says of itself, read without loading it and without trusting it.
+//!
+//! The file is a protocol buffer (`onnx.proto`, message `ModelProto`). Of its fields only those are read that tell what
+//! the file needs and who made it; tensors are skipped over, so a model of gigabytes costs a few reads.
+
+use std::{
+    collections::BTreeSet,
+    io::{self, BufRead, BufReader, Read, Seek},
+};
+
+use serde::Serialize;
+
+/// Messages within messages: more than ONNX Runtime itself reads.
+const MAX_DEPTH: usize = 128;
+
+/// Names and paths longer than this are none.
+const MAX_TEXT_BYTES: u64 = 4096;
+
+/// More files than this belong to no model.
+const MAX_EXTERNAL_FILES: usize = 4096;
+
+/// The format that first had operator sets: a file that names none ends too early.
+const FIRST_VERSION_WITH_OPSETS: u64 = 3;
+
+/// What stands in an ONNX file.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct OnnxFile {
+    /// The version of the format.
+    pub ir_version: u64,
+    /// The tool that wrote it.
+    pub producer: String,
+    /// The tool's version.
+    pub producer_version: String,
+    /// Operator sets: domain (empty for ONNX's own) and version.
+    pub opsets: Vec<(String, u64)>,
+    /// Nodes, those of subgraphs included.
+    pub nodes: u64,
+    /// Whether trees are among them, which ONNX Runtime holds in many times their size.
+    pub has_trees: bool,
+    /// Files that hold its weights, relative to it, as it names them.
+    pub external_files: BTreeSet<String>,
+}
+
+/// Why a file is no ONNX model.
+#[derive(Debug, thiserror::Error)]
+pub enum OnnxFileError {
+    /// It ends before it is whole.
+    #[error("the file ends too early: {0}")]
+    Truncated(&'static str),
+    /// It is something else.
+    #[error("the file is no ONNX model: {0}")]
+    NotOnnx(&'static str),
+    /// It cannot be read.
+    #[error("the file cannot be read: {0}")]
+    Io(#[from] io::Error),
+}
+
+use OnnxFileError::{NotOnnx, Truncated};
+
+/// The messages that are looked into.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Message {
+    Model,
+    Graph,
+    Node,
+    Attribute,
+    Tensor,
+    SparseTensor,
+    ExternalData,
+    OperatorSet,
+    Function,
+    Training,
+}
+
+impl Message {
+    /// What a field of this message holds, if it is looked into.
+    fn inside(self, field: u64) -> Option<Self> {
+        Some(match (self, field) {
+            (Self::Model, 7) | (Self::Attribute, 6 | 11) | (Self::Training, 1 | 2) => Self::Graph,
+            (Self::Model, 8) => Self::OperatorSet,
+            (Self::Model, 20) => Self::Training,
+            (Self::Model, 25) => Self::Function,
+            (Self::Graph, 1) | (Self::Function, 7) => Self::Node,
+            (Self::Node, 5) | (Self::Function, 11) => Self::Attribute,
+            (Self::Graph, 5) | (Self::Attribute, 5 | 10) | (Self::SparseTensor, 1 | 2) => Self::Tensor,
+            (Self::Graph, 15) | (Self::Attribute, 22 | 23) => Self::SparseTensor,
+            (Self::Tensor, 13) => Self::ExternalData,
+            _ => return None,
+        })
+    }
+}
+
+impl OnnxFile {
+    /// Reads a file from its beginning.
+    ///
+    /// # Errors
+    ///
+    /// When it is cut short or no ONNX model; that it says nothing wrong does not mean that it can be loaded.
+    pub fn read(file: impl Read + Seek) -> Result<Self, OnnxFileError> {
+        let mut input = BufReader::new(file);
+        let end = input.seek(io::SeekFrom::End(0))?;
+        input.rewind()?;
+        if end == 0 {
+            return Err(Truncated("it is empty"));
+        }
+        let mut walk = Walk { input, position: 0, end, found: Self::default(), has_graph: false };
+        walk.message(Message::Model, end, 0)?;
+        let Walk { found, has_graph, .. } = walk;
+        match (found.ir_version, has_graph) {
+            (0, _) => Err(NotOnnx("it names no version of the format")),
+            (_, false) => Err(Truncated("its graph is missing")),
+            (version, true) if version >= FIRST_VERSION_WITH_OPSETS && found.opsets.is_empty() => {
+                Err(Truncated("its operator sets are missing"))
+            }
+            _ => Ok(found),
+        }
+    }
+}
+
+struct Walk<R> {
+    input: BufReader<R>,
+    position: u64,
+    /// Of the file.
+    end: u64,
+    found: OnnxFile,
+    has_graph: bool,
+}
+
+/// The value of a field.
+enum Value {
+    Varint(u64),
+    /// So many bytes, not read yet.
+    Bytes(u64),
+    Fixed,
+}
+
+impl<R: Read + Seek> Walk<R> {
+    fn message(&mut self, message: Message, end: u64, depth: usize) -> Result<(), OnnxFileError> {
+        if depth > MAX_DEPTH {
+            return Err(NotOnnx("its graphs are nested too deeply"));
+        }
+        let (mut key, mut value) = (String::new(), String::new());
+        let mut version = 0;
+        while self.position < end {
+            let (field, content) = self.field(end)?;
+            match (message, field, content) {
+                (Message::Model, 1, Value::Varint(number)) => self.found.ir_version = number,
+                (Message::Model, 1 | 7, Value::Fixed) | (Message::Model, 1, Value::Bytes(_)) => {
+                    return Err(NotOnnx("its first field is not what it should be"));
+                }
+                (Message::Model, 2, Value::Bytes(length)) => self.found.producer = self.text(length)?,
+                (Message::Model, 3, Value::Bytes(length)) => {
+                    self.found.producer_version = self.text(length)?;
+                }
+                (Message::Node, 4, Value::Bytes(length)) => {
+                    self.found.has_trees |= self.text(length)?.starts_with("TreeEnsemble");
+                }
+                (Message::OperatorSet | Message::ExternalData, 1, Value::Bytes(length)) => {
+                    key = self.text(length)?;
+                }
+                (Message::ExternalData, 2, Value::Bytes(length)) => value = self.text(length)?,
+                (Message::OperatorSet, 2, Value::Varint(number)) => version = number,
+                (_, _, Value::Bytes(length)) => match message.inside(field) {
+                    Some(inside) => self.message(inside, self.position + length, depth + 1)?,
+                    None => self.skip(length)?,
+                },
+                (_, _, Value::Varint(_) | Value::Fixed) => {}
+            }
+        }
+        match message {
+            Message::Graph => self.has_graph = true,
+            Message::Node => self.found.nodes += 1,
+            Message::OperatorSet => self.found.opsets.push((key, version)),
+            Message::ExternalData if key == "location" => {
+                self.found.external_files.insert(value);
+                if self.found.external_files.len() > MAX_EXTERNAL_FILES {
+                    return Err(NotOnnx("it names thousands of files"));
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// The number of the next field and its value, which ends before `end`.
+    fn field(&mut self, end: u64) -> Result<(u64, Value), OnnxFileError> {
+        let key = self.varint()?;
+        let value = match key & 7 {
+            0 => Value::Varint(self.varint()?),
+            1 => {
+                self.skip(8)?;
+                Value::Fixed
+            }
+            2 => Value::Bytes(self.varint()?),
+            5 => {
+                self.skip(4)?;
+                Value::Fixed
+            }
+            _ => return Err(NotOnnx("it is no protocol buffer")),
+        };
+        let length = if let Value::Bytes(length) = value { length } else { 0 };
+        match self.position.checked_add(length) {
+            _ if key >> 3 == 0 => Err(NotOnnx("it is no protocol buffer")),
+            Some(after) if after <= end => Ok((key >> 3, value)),
+            // Only a field of the file itself can be cut short by the file's end.
+            Some(_) if end == self.end => Err(Truncated("a part is shorter than it says")),
+            _ => Err(NotOnnx("a part is longer than what holds it")),
+        }
+    }
+
+    fn varint(&mut self) -> Result<u64, OnnxFileError> {
+        let mut number = 0_u64;
+        for shift in (0..64).step_by(7) {
+            let Some(byte) = self.input.fill_buf()?.first().copied() else {
+                return Err(Truncated("it breaks off within a number"));
+            };
+            self.input.consume(1);
+            self.position += 1;
+            number |= u64::from(byte & 0x7f) << shift;
+            if byte < 0x80 {
+                return Ok(number);
+            }
+        }
+        Err(NotOnnx("it is no protocol buffer"))
+    }
+
+    fn text(&mut self, length: u64) -> Result<String, OnnxFileError> {
+        if length > MAX_TEXT_BYTES {
+            return Err(NotOnnx("a name is longer than any name"));
+        }
+        let mut bytes = Vec::new();
+        self.input.by_ref().take(length).read_to_end(&mut bytes)?;
+        self.position += length;
+        String::from_utf8(bytes).map_err(|_| NotOnnx("a name is no text"))
+    }
+
+    fn skip(&mut self, length: u64) -> Result<(), OnnxFileError> {
+        let distance = i64::try_from(length).map_err(|_| NotOnnx("a part is longer than any file"))?;
+        self.position = self.position.checked_add(length).ok_or(NotOnnx("a part is longer than any file"))?;
+        if self.position > self.end {
+            return Err(Truncated("a part is shorter than it says"));
+        }
+        Ok(self.input.seek_relative(distance)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use super::*;
+
+    fn iris() -> Vec<u8> {
+        std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/models/iris/1/model.onnx")).unwrap()
+    }
+
+    fn read(bytes: &[u8]) -> Result<OnnxFile, OnnxFileError> {
+        OnnxFile::read(Cursor::new(bytes))
+    }
+
+    #[test]
+    fn says_what_the_file_needs_and_who_made_it() {
+        let file = read(&iris()).unwrap();
+        assert_eq!(file.producer, "skl2onnx");
+        assert!(file.has_trees && file.nodes > 0 && file.external_files.is_empty());
+        assert!(file.opsets.iter().any(|(domain, version)| domain == "ai.onnx.ml" && *version > 0));
+    }
+
+    #[test]
+    fn a_file_that_is_cut_short_is_told_from_one_that_is_something_else() {
+        let iris = iris();
+        for length in [0, 1, 10, 1024, iris.len() / 2] {
+            assert!(matches!(read(&iris[..length]), Err(Truncated(_))), "{length}");
+        }
+        for other in ["<!DOCTYPE html><html>", "{\"error\": 404}", "PK\u{3}\u{4}", "version https://git-lfs"]
+        {
+            assert!(matches!(read(other.as_bytes()), Err(NotOnnx(_) | Truncated(_))), "{other}");
+        }
+        assert!(matches!(read(b"<!DOCTYPE html>"), Err(NotOnnx(_))));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn nothing_makes_it_panic(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..300)) {
+            let _ = read(&bytes);
+        }
+
+        #[test]
+        fn nor_does_a_damaged_model(at in 0_usize..10_000, byte in proptest::num::u8::ANY) {
+            let mut bytes = iris();
+            let length = bytes.len();
+            bytes[at % length] = byte;
+            let _ = read(&bytes);
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! How much memory there is, how much this process uses, and giving it back.
+
+use std::{fs, path::Path};
+
+/// A limit this large is none: version 1 control groups say so with a number near the greatest.
+const NO_LIMIT: u64 = 1 << 60;
+
+/// Bytes that this process may still use: what the system has available, or less if a control group says so.
+#[must_use]
+pub fn available_bytes() -> Option<u64> {
+    let system = fs::read_to_string("/proc/meminfo").ok().and_then(|text| kibibytes(&text, "MemAvailable:"));
+    let group = fs::read_to_string("/proc/self/cgroup").ok().and_then(|text| groups_available(&text));
+    system.into_iter().chain(group).min()
+}
+
+/// Bytes of memory that this process has resident.
+#[must_use]
+pub fn resident_bytes() -> Option<u64> {
+    status_bytes(&fs::read_to_string("/proc/self/status").ok()?, "VmRSS:")
+}
+
+/// A figure of `/proc/PID/status`, such as `VmHWM:`, the greatest resident size so far.
+#[must_use]
+pub fn status_bytes(status: &str, field: &str) -> Option<u64> {
+    kibibytes(status, field)
+}
+
+/// Gives freed memory back to the system, which the allocator would keep: hundreds of megabytes after a large model.
+pub fn give_back() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    trim();
+}
+
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[expect(unsafe_code, reason = "the C library has no safe form of it")]
+fn trim() {
+    // SAFETY: it takes a number, touches only the allocator's own free lists, and may be called from any thread
+    // (malloc_trim(3): MT-Safe).
+    unsafe { libc::malloc_trim(0) };
+}
+
+fn kibibytes(text: &str, field: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(field))?;
+    line.trim().trim_end_matches("kB").trim().parse::<u64>().ok()?.checked_mul(1024)
+}
+
+/// The least that any of this process's memory groups, or one that holds it, still allows.
+fn groups_available(groups: &str) -> Option<u64> {
+    groups.lines().filter_map(group_available).min()
+}
+
+/// Of one line of `/proc/self/cgroup`: `0::/path` for version 2, `7:memory:/path` for version 1.
+fn group_available(line: &str) -> Option<u64> {
+    let (_, rest) = line.split_once(':')?;
+    let (controllers, path) = rest.split_once(':')?;
+    let (root, limit, usage, reclaimable) = match controllers {
+        "" => ("/sys/fs/cgroup", "memory.max", "memory.current", "inactive_file"),
+        names if names.split(',').any(|name| name == "memory") => {
+            ("/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+        }
+        _ => return None,
+    };
+    let of = |folder: &Path| {
+        let number = |file| fs::read_to_string(folder.join(file)).ok()?.trim().parse::<u64>().ok();
+        let limit = number(limit).filter(|limit| *limit < NO_LIMIT)?;
+        let cached = fs::read_to_string(folder.join("memory.stat")).ok();
+        let cached = cached.and_then(|text| {
+            text.lines().find_map(|line| line.strip_prefix(reclaimable)?.trim().parse::<u64>().ok())
+        });
+        // Pages of files that nobody used lately are counted but given up on demand.
+        Some(limit.saturating_sub(number(usage)?.saturating_sub(cached.unwrap_or(0))))
+    };
+    // Inside a container the path may name what only the host sees; the root is then the container's own group.
+    let inside = Path::new(root).join(path.trim_start_matches('/'));
+    inside.ancestors().take_while(|folder| folder.starts_with(root)).filter_map(of).min()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_what_the_kernel_writes() {
+        let text = "Name:\tx\nVmHWM:\t   31200 kB\nVmRSS:\t 100 kB\n";
+        assert_eq!(status_bytes(text, "VmHWM:"), Some(31_200 * 1024));
+        assert_eq!(status_bytes(text, "VmSwap:"), None);
+        assert!(available_bytes().is_some_and(|bytes| bytes > 0));
+        assert!(resident_bytes().is_some_and(|bytes| bytes > 1 << 20));
+    }
+
+    #[test]
+    fn memory_that_was_freed_is_given_back() {
+        let blocks: Vec<Vec<u8>> = (0..20_000).map(|_| vec![1_u8; 4096]).collect();
+        let full = resident_bytes().unwrap();
+        drop(blocks);
+        give_back();
+        assert!(resident_bytes().unwrap() + (40 << 20) < full);
+    }
+}

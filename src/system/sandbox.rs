@@ -1,0 +1,127 @@
+//! What a process gives up before it touches something that nobody vouches for.
+//!
+//! In two steps, since ONNX Runtime has to be loaded between them: [`limit`] first, before any thread is there, then
+//! [`enter`], after which the process reads what it must, computes, writes its report, and can do nothing else: no
+//! network, no other file, no other program, no other process.
+//!
+//! It keeps a bad model from doing harm by accident and an exploit from reaching far. It does not prove that there is
+//! no exploit: whoever takes the child over can still forge its report.
+
+mod filter;
+
+use std::{io, path::Path};
+
+use landlock::{
+    ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, Ruleset, RulesetAttr, RulesetCreatedAttr,
+    RulesetStatus, Scope, path_beneath_rules,
+};
+use rustix::process::{
+    DumpableBehavior, Resource, Rlimit, Signal, getppid, nice, set_dumpable_behavior,
+    set_parent_process_death_signal, setrlimit,
+};
+use serde::{Deserialize, Serialize};
+
+/// Locales, which text operators look up; without them such a model would be refused for the sandbox's sake.
+const LOCALES: [&str; 2] = ["/usr/lib/locale", "/usr/share/i18n"];
+
+/// A child that is proven gives way to the requests.
+const NICENESS: i32 = 10;
+
+/// Files that may be open at a time; ONNX Runtime gets along with five.
+const MAX_FILES: u64 = 64;
+
+/// How much the process may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Address space in bytes.
+    pub memory_bytes: u64,
+    /// Seconds on a CPU.
+    pub cpu_seconds: u64,
+    /// Size of a file that it writes, 0 for none.
+    pub file_bytes: u64,
+}
+
+/// What the kernel gave.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Enforcement {
+    /// `full`, `partial` or `none`: files and sockets (Landlock).
+    pub landlock: String,
+    /// Whether system calls are filtered (seccomp).
+    pub seccomp: bool,
+    /// What could not be had, in words.
+    pub missing: Vec<String>,
+}
+
+/// Sets limits and cuts the ties to the parent. Must be called before any thread is started.
+///
+/// # Errors
+///
+/// When `parent` is gone already, or a limit that keeps the machine safe cannot be set.
+pub fn limit(limits: Limits, parent: u32) -> io::Result<Enforcement> {
+    let mut missing = Vec::new();
+    let mut try_to = |what: &str, done: rustix::io::Result<()>| {
+        if let Err(error) = done {
+            missing.push(format!("{what}: {error}"));
+        }
+    };
+    try_to("no_new_privs", rustix::thread::set_no_new_privs(true));
+    try_to("death with the parent", set_parent_process_death_signal(Some(Signal::KILL)));
+    // Who died before the line above took effect sends no signal.
+    if getppid().is_none_or(|now| now.as_raw_nonzero().get().unsigned_abs() != parent) {
+        return Err(io::Error::other("the process that started this one is gone"));
+    }
+    // When memory runs out all the same, the kernel should end this process and not the one that serves.
+    try_to("oom_score_adj", std::fs::write("/proc/self/oom_score_adj", "1000").map_err(errno));
+    try_to("niceness", nice(NICENESS).map(drop));
+    let set = |resource, soft: u64, hard: u64| {
+        setrlimit(resource, Rlimit { current: Some(soft), maximum: Some(hard) })
+    };
+    set(Resource::As, limits.memory_bytes, limits.memory_bytes)?;
+    set(Resource::Cpu, limits.cpu_seconds, limits.cpu_seconds + 1)?;
+    set(Resource::Fsize, limits.file_bytes, limits.file_bytes)?;
+    set(Resource::Nofile, MAX_FILES, MAX_FILES)?;
+    set(Resource::Core, 0, 0)?;
+    // A core dump that is piped to a program ignores the limit.
+    try_to("not dumpable", set_dumpable_behavior(DumpableBehavior::NotDumpable));
+    Ok(Enforcement { landlock: "none".to_owned(), seccomp: false, missing })
+}
+
+/// Gives up everything but reading `readable`, writing new files into `writable`, and computing.
+///
+/// What the kernel does not have is noted in `enforcement`, not an error: the limits above hold everywhere.
+pub fn enter(enforcement: &mut Enforcement, readable: &Path, writable: Option<&Path>) {
+    match restrict_files(readable, writable) {
+        Ok(RulesetStatus::FullyEnforced) => "full".clone_into(&mut enforcement.landlock),
+        Ok(RulesetStatus::PartiallyEnforced) => "partial".clone_into(&mut enforcement.landlock),
+        Ok(RulesetStatus::NotEnforced) => enforcement.missing.push("this kernel has no Landlock".to_owned()),
+        Err(error) => enforcement.missing.push(format!("Landlock: {error}")),
+    }
+    // Without Landlock nothing else would keep it from writing anywhere.
+    let may_write = writable.is_some() && enforcement.landlock != "none";
+    match filter::apply(may_write) {
+        Ok(()) => enforcement.seccomp = true,
+        Err(error) => enforcement.missing.push(format!("seccomp: {error}")),
+    }
+}
+
+fn restrict_files(readable: &Path, writable: Option<&Path>) -> Result<RulesetStatus, landlock::RulesetError> {
+    let abi = ABI::V7;
+    let reading = AccessFs::ReadFile | AccessFs::ReadDir;
+    let writing = AccessFs::MakeReg | AccessFs::WriteFile | AccessFs::Truncate | AccessFs::ReadFile;
+    let locales = LOCALES.iter().map(Path::new);
+    let restricted = Ruleset::default()
+        .set_compatibility(CompatLevel::BestEffort)
+        .handle_access(AccessFs::from_all(abi))?
+        .handle_access(AccessNet::from_all(abi))?
+        .scope(Scope::from_all(abi))?
+        .create()?
+        .add_rules(path_beneath_rules(locales.chain([readable]), reading))?
+        .add_rules(path_beneath_rules(writable, writing))?
+        .restrict_self()?;
+    Ok(restricted.ruleset)
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it is handed over by map_err")]
+fn errno(error: io::Error) -> rustix::io::Errno {
+    rustix::io::Errno::from_io_error(&error).unwrap_or(rustix::io::Errno::IO)
+}
