@@ -1,12 +1,14 @@
 //! The command line: parses, and hands over.
 
 mod check;
+mod follow;
 mod hash_secret;
 mod health;
 mod output;
 mod prepare;
 mod serve;
 mod token;
+mod warn;
 
 use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 

@@ -6,6 +6,7 @@
 //!
 //! This is the only module that reads the environment.
 
+mod changes;
 pub mod environment;
 mod known_keys;
 mod layer;
@@ -13,12 +14,15 @@ mod load;
 mod problem;
 mod secret;
 mod sections;
+mod watch;
 
+pub use changes::{Change, changes, known_settings};
 pub use environment::Environment;
-pub use load::{Loaded, load, load_all};
+pub use load::{Loaded, Reading, load, read};
 pub use problem::{Problem, Problems};
 pub use secret::Secret;
 pub use sections::{
     AdminSettings, Algorithm, AuthSettings, ClientSettings, KeySettings, LogFormat, LogSettings,
     ModelsSettings, QuotaSettings, RateLimitSettings, RuntimeSettings, ServerSettings, Settings,
 };
+pub use watch::{SourceFile, Watch};

@@ -3,25 +3,29 @@
 mod connection;
 mod connections;
 mod listener;
+mod live;
+mod reload;
 mod shutdown;
+mod slots;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{net::TcpListener, task::JoinHandle, time};
 
+pub use reload::{NeedsRestart, Reloaded};
 pub use shutdown::Shutdown;
 
 use crate::{
     auth::Authentication,
     config::Settings,
     lifecycle::{Lifecycle, SnapshotError},
-    limits::CallerQuota,
-    rest::{AddressLimit, Clock, RestState, admin_router, public_router},
+    rest::Clock,
     runtime::Runtime,
     serving::Serving,
     telemetry::{Metrics, MetricsError},
 };
-use listener::{Listener, ListenerLimits};
+use listener::Listener;
+use live::Live;
 
 /// How often clients that have not asked for long are forgotten.
 const RELEASE_INTERVAL: Duration = Duration::from_secs(10);
@@ -66,6 +70,8 @@ pub struct Gateway {
     public_address: SocketAddr,
     admin_address: SocketAddr,
     serving: Arc<Serving>,
+    live: Arc<Live>,
+    metrics: Arc<Metrics>,
     shutdown: Shutdown,
     public: JoinHandle<()>,
     admin: JoinHandle<()>,
@@ -89,32 +95,25 @@ impl Gateway {
         let metrics = Arc::new(Metrics::new()?);
         let lifecycle = Lifecycle::start(runtime, &settings.models, &settings.runtime, Arc::clone(&metrics))?;
         let serving = Arc::new(Serving::new(lifecycle, &settings.models, Arc::clone(&metrics)));
-        let rate_limit = &settings.rate_limit;
-        let limited = rate_limit.enabled;
-        let address_limit = limited.then(|| AddressLimit::new(&rate_limit.per_address, server)).flatten();
-        let caller_quota = limited.then(|| Arc::new(CallerQuota::new(&rate_limit.per_caller)));
-        let state = RestState {
-            serving: Arc::clone(&serving),
-            authentication: Arc::new(authentication),
-            caller_quota: caller_quota.clone(),
-            metrics: Arc::clone(&metrics),
-            clock,
-        };
+        let live = Live::new(settings, authentication, Arc::clone(&serving), Arc::clone(&metrics), clock);
+        let live = Arc::new(live);
 
-        let shutdown = Shutdown::new(server);
-        let public_router = public_router(state.clone(), server, address_limit.as_ref());
-        let limits = ListenerLimits::of(server);
-        let public =
-            Listener::new(public_listener, public_router, limits.clone(), Arc::clone(&metrics), &shutdown);
-        let admin = Listener::new(admin_listener, admin_router(state), limits, metrics, &shutdown);
+        let shutdown = Shutdown::new();
+        let listener = |socket, router| {
+            Listener::new(socket, router, live.limits.subscribe(), Arc::clone(&metrics), &shutdown)
+        };
+        let public = listener(public_listener, Arc::clone(&live.public));
+        let admin = listener(admin_listener, Arc::clone(&live.admin));
         Ok(Self {
             public_address,
             admin_address,
             serving,
             shutdown,
+            metrics,
             public: tokio::spawn(public.run()),
             admin: tokio::spawn(admin.run()),
-            housekeeping: tokio::spawn(release_idle(address_limit, caller_quota)),
+            housekeeping: tokio::spawn(release_idle(Arc::clone(&live))),
+            live,
         })
     }
 
@@ -136,6 +135,25 @@ impl Gateway {
         &self.serving
     }
 
+    /// Puts other settings into effect, and says which of them only a restart can. Each request ends with the settings
+    /// that it began with. Connections that are open keep their timeouts; a quota that stays the same stays as used as
+    /// it is. The level of the log is its own matter: [`Log::set_level`](crate::telemetry::logging::Log::set_level).
+    #[must_use = "someone has to say what needs a restart"]
+    pub fn reload(&self, settings: Settings, authentication: Authentication) -> Reloaded {
+        self.live.reload(settings, authentication)
+    }
+
+    /// Counts settings that were read again and are wrong; nothing else changes.
+    pub fn count_refused_settings(&self) {
+        self.metrics.settings_refused();
+    }
+
+    /// How long requests are still answered after the end was announced, as the settings in effect say.
+    #[must_use]
+    pub fn shutdown_delay(&self) -> Duration {
+        self.live.shutdown_delay()
+    }
+
     /// Ends the gateway: readiness goes down, new requests are answered for `delay` more, running ones finish within
     /// the drain timeout; what is left then is cut off.
     pub async fn shut_down(self, delay: Duration) {
@@ -143,9 +161,9 @@ impl Gateway {
         self.shutdown.announce();
         time::sleep(delay).await;
         self.shutdown.stop_accepting();
-        let Self { serving, shutdown, public, admin, housekeeping, .. } = self;
+        let Self { serving, live, public, admin, housekeeping, .. } = self;
         let (mut public, mut admin) = (public, admin);
-        let drained = time::timeout(shutdown.drain_timeout(), async {
+        let drained = time::timeout(live.drain_timeout(), async {
             let _ = (&mut public).await;
             let _ = (&mut admin).await;
         });
@@ -155,6 +173,8 @@ impl Gateway {
             admin.abort();
         }
         housekeeping.abort();
+        let _ = housekeeping.await;
+        drop(live);
         // Its end may wait for a model that is being loaded; a second signal must get through meanwhile.
         let _ = tokio::task::spawn_blocking(move || drop(serving)).await;
     }
@@ -168,16 +188,13 @@ fn address_of(listener: &TcpListener, configured: SocketAddr) -> SocketAddr {
     listener.local_addr().unwrap_or(configured)
 }
 
-async fn release_idle(address_limit: Option<AddressLimit>, caller_quota: Option<Arc<CallerQuota>>) {
+async fn release_idle(live: Arc<Live>) {
     let mut interval = time::interval(RELEASE_INTERVAL);
     loop {
         interval.tick().await;
-        let (address_limit, caller_quota) = (address_limit.clone(), caller_quota.clone());
+        let live = Arc::clone(&live);
         // Millions of addresses take longer than a request should wait.
-        let released = tokio::task::spawn_blocking(move || {
-            address_limit.as_ref().inspect(|limit| limit.release_idle());
-            caller_quota.as_ref().inspect(|quota| quota.release_idle());
-        });
+        let released = tokio::task::spawn_blocking(move || live.quotas().release_idle());
         if let Err(error) = released.await {
             tracing::error!(%error, "idle clients cannot be forgotten");
         }

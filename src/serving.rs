@@ -9,6 +9,8 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
+use arc_swap::ArcSwapOption;
+
 pub use error::ServingError;
 pub use metadata::{ModelMetadata, VersionMetadata};
 pub use prediction::Prediction;
@@ -16,7 +18,7 @@ pub use prediction::Prediction;
 pub use crate::lifecycle::Servable;
 
 use crate::{
-    config::ModelsSettings,
+    config::{ModelsSettings, RuntimeSettings},
     lifecycle::Lifecycle,
     model::{ModelName, ModelVersion, Row, rows_to_tensor},
     telemetry::Metrics,
@@ -29,7 +31,7 @@ const FALLBACK_MODEL: &str = "iris";
 #[derive(Debug)]
 pub struct Serving {
     lifecycle: Lifecycle,
-    default_model: Option<ModelName>,
+    default_model: ArcSwapOption<ModelName>,
     metrics: Arc<Metrics>,
     draining: AtomicBool,
 }
@@ -51,7 +53,13 @@ impl Serving {
     /// Serves what this lifecycle loads.
     #[must_use]
     pub fn new(lifecycle: Lifecycle, settings: &ModelsSettings, metrics: Arc<Metrics>) -> Self {
-        Self { lifecycle, default_model: settings.default.clone(), metrics, draining: AtomicBool::new(false) }
+        let default_model = ArcSwapOption::from_pointee(settings.default.clone());
+        Self { lifecycle, default_model, metrics, draining: AtomicBool::new(false) }
+    }
+
+    /// Follows settings that changed while the gateway runs.
+    pub fn apply_settings(&self, models: &ModelsSettings, _runtime: &RuntimeSettings) {
+        self.default_model.store(models.default.clone().map(Arc::new));
     }
 
     /// The model that a request without a model's name means: the configured one, else the only one in the repository,
@@ -62,7 +70,7 @@ impl Serving {
     /// [`ServingError::NoDefaultModel`] when none of these exists, [`ServingError::Starting`] when it is too early to
     /// tell.
     pub fn default_model(&self) -> Result<ModelName, ServingError> {
-        if let Some(name) = &self.default_model {
+        if let Some(name) = self.default_model.load().as_deref() {
             return Ok(name.clone());
         }
         let status = self.lifecycle.status();

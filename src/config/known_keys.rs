@@ -62,6 +62,11 @@ impl KnownKeys {
         }
     }
 
+    /// The settings, without the tables that they are in.
+    pub(super) fn into_settings(self) -> Vec<String> {
+        self.settings
+    }
+
     /// What the key of these names is. Names that users choose may hold dots.
     pub(super) fn kind(&self, path: &[&str]) -> Kind {
         let is = |known: &String| matches(known, path);

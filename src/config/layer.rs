@@ -11,6 +11,7 @@ use super::{
     environment::PREFIX,
     known_keys::{Kind, KnownKeys},
     problem::Problem,
+    watch::SourceFile,
 };
 
 /// A secret's file larger than this is a mistake.
@@ -37,10 +38,22 @@ impl Source for Layer {
 pub(super) struct Findings {
     pub(super) problems: Vec<Problem>,
     pub(super) warnings: Vec<String>,
+    /// Every file that was looked into, or for.
+    pub(super) files: Vec<SourceFile>,
+}
+
+impl Findings {
+    /// Remembers what is in a file. To be called before it is read: what comes in between is then seen as a change.
+    pub(super) fn note(&mut self, path: &Path) {
+        if self.files.iter().all(|file| file.path() != path) {
+            self.files.push(SourceFile::look(path));
+        }
+    }
 }
 
 /// Reads a TOML file; secrets' files are relative to its folder.
 pub(super) fn from_file(path: &Path, keys: &KnownKeys, findings: &mut Findings) -> Option<Layer> {
+    findings.note(path);
     let origin = path.display().to_string();
     let text = match fs::read_to_string(path) {
         Ok(text) => text,
@@ -167,6 +180,7 @@ fn plain(value: toml::Value, origin: &str) -> Option<ValueKind> {
 
 /// The content of a secret's file without the newline that editors end it with.
 fn read_secret(path: &Path, key: &str, reader: &mut Reader<'_>) -> Option<String> {
+    reader.findings.note(path);
     let shown = path.display();
     let metadata = fs::metadata(path);
     if metadata.as_ref().is_ok_and(|metadata| metadata.len() > MAX_SECRET_BYTES) {

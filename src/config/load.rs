@@ -9,6 +9,7 @@ use super::{
     Environment, Problem, Problems, Settings,
     known_keys::KnownKeys,
     layer::{self, Findings},
+    watch::SourceFile,
 };
 
 /// The settings file that may hold well-known credentials, by its name.
@@ -28,6 +29,16 @@ pub struct Loaded {
     /// What an operator should know but the start does not depend on.
     pub warnings: Vec<String>,
     merged: Config,
+}
+
+/// What came of reading all layers.
+pub struct Reading {
+    /// The settings as far as they could be read, with defaults in place of what could not.
+    pub loaded: Option<Loaded>,
+    /// Everything that is wrong.
+    pub problems: Vec<Problem>,
+    /// Every file that was read or looked for: what to watch.
+    pub files: Vec<SourceFile>,
 }
 
 impl Loaded {
@@ -50,19 +61,19 @@ impl Loaded {
 ///
 /// Every unreadable file, unknown key, wrong type and value out of range, each with its origin.
 pub fn load(files: &[PathBuf], environment: &Environment) -> Result<Loaded, Problems> {
-    match load_all(files, environment) {
-        (Some(loaded), problems) if problems.is_empty() => Ok(loaded),
-        (_, problems) => Err(Problems(problems)),
+    match read(files, environment) {
+        Reading { loaded: Some(loaded), problems, .. } if problems.is_empty() => Ok(loaded),
+        Reading { problems, .. } => Err(Problems(problems)),
     }
 }
 
-/// The same for whoever wants to look on in spite of problems: the settings as far as they could be read, with defaults
-/// in place of what could not, and everything that is wrong.
+/// The same for whoever wants to look on in spite of problems.
 #[must_use]
-pub fn load_all(files: &[PathBuf], environment: &Environment) -> (Option<Loaded>, Vec<Problem>) {
+pub fn read(files: &[PathBuf], environment: &Environment) -> Reading {
     let keys = KnownKeys::new();
     let mut findings = Findings::default();
     let default_file = environment.working_directory.join(DEFAULT_FILE);
+    findings.note(&default_file);
     let mut layers: Vec<_> = default_file
         .exists()
         .then_some(&default_file)
@@ -73,17 +84,18 @@ pub fn load_all(files: &[PathBuf], environment: &Environment) -> (Option<Loaded>
     let directory = &environment.working_directory;
     layers.extend(layer::from_environment(&environment.settings, directory, &keys, &mut findings));
 
-    let Findings { mut problems, warnings } = findings;
-    match merge(layers) {
+    let Findings { mut problems, warnings, files } = findings;
+    let loaded = match merge(layers) {
         Ok(merged) => {
             let settings = deserialize(&merged, &mut problems);
-            (settings.map(|settings| Loaded { settings, warnings, merged }), problems)
+            settings.map(|settings| Loaded { settings, warnings, merged })
         }
         Err(error) => {
             problems.push(problem_of(error));
-            (None, problems)
+            None
         }
-    }
+    };
+    Reading { loaded, problems, files }
 }
 
 fn is_development(file: &Path) -> bool {

@@ -76,7 +76,7 @@ impl Default for RateLimitSettings {
 }
 
 /// So many requests at once, and so many in each period in the long run.
-#[derive(Clone, Debug, Serialize, Deserialize, Validate)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Validate)]
 pub struct QuotaSettings {
     /// How many requests.
     #[validate(range(min = 1, max = 1_000_000_000, message = "must be from 1 to 1000000000"))]

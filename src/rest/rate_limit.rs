@@ -2,6 +2,7 @@
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
+use arc_swap::ArcSwap;
 use axum::{
     body::Body,
     http::{HeaderName, HeaderValue, Request, Response, StatusCode},
@@ -31,19 +32,33 @@ const POLICY: &str = "address";
 pub struct AddressLimit {
     config: Arc<GovernorConfig<AddressExtractor, NoOpMiddleware>>,
     settings: QuotaSettings,
+    trusted: TrustedProxies,
 }
+
+/// They may change while the quotas stay as they are.
+type TrustedProxies = Arc<ArcSwap<Vec<IpNet>>>;
 
 impl AddressLimit {
     /// A quota that nobody has used yet.
     #[must_use]
     pub fn new(settings: &QuotaSettings, server: &ServerSettings) -> Option<Self> {
-        let trusted = server.trusted_proxies.clone().into();
+        let trusted = Arc::new(ArcSwap::from_pointee(server.trusted_proxies.clone()));
         let config = GovernorConfigBuilder::default()
             .period(replenish_interval(settings))
             .burst_size(settings.requests)
-            .key_extractor(AddressExtractor { trusted })
+            .key_extractor(AddressExtractor { trusted: Arc::clone(&trusted) })
             .finish()?;
-        Some(Self { config: Arc::new(config), settings: settings.clone() })
+        Some(Self { config: Arc::new(config), settings: settings.clone(), trusted })
+    }
+
+    /// The quota that other settings want: this one, as far as it is used, unless it is to be another.
+    #[must_use]
+    pub fn with_settings(&self, settings: &QuotaSettings, server: &ServerSettings) -> Option<Self> {
+        if self.settings != *settings {
+            return Self::new(settings, server);
+        }
+        self.trusted.store(Arc::new(server.trusted_proxies.clone()));
+        Some(self.clone())
     }
 
     /// The layer that charges it.
@@ -74,7 +89,7 @@ impl AddressLimit {
 /// Finds the client that a request is charged to.
 #[derive(Clone, Debug)]
 pub(super) struct AddressExtractor {
-    trusted: Arc<[IpNet]>,
+    trusted: TrustedProxies,
 }
 
 impl KeyExtractor for AddressExtractor {
@@ -86,7 +101,7 @@ impl KeyExtractor for AddressExtractor {
         // A header that is no text is no address either, and must not be skipped: what is left of it is not believed.
         let lines = request.headers().get_all(FORWARDED_FOR).iter();
         let forwarded = lines.map(|line| line.to_str().unwrap_or_default());
-        Ok(client_address(peer, forwarded, &self.trusted).into())
+        Ok(client_address(peer, forwarded, &self.trusted.load()).into())
     }
 }
 

@@ -26,7 +26,7 @@ use tokio::{
 use tokio_io_timeout::TimeoutStream;
 use tower::ServiceExt;
 
-use super::shutdown::Shutdown;
+use super::{live::CurrentRouter, shutdown::Shutdown};
 use crate::rest::Peer;
 
 /// About the greatest size of the headers of a request.
@@ -44,7 +44,7 @@ const LINGER_BYTES: u64 = 64 * 1024 * 1024;
 
 /// A connection and what it answers.
 pub(super) struct Connection {
-    pub(super) router: Router,
+    pub(super) router: CurrentRouter,
     pub(super) peer: Peer,
     pub(super) header_timeout: Duration,
     pub(super) write_timeout: Duration,
@@ -65,7 +65,8 @@ impl Connection {
         let (mark, ending) = (Arc::clone(&used), shutdown.clone());
         let service = service_fn(move |request| {
             mark.store(true, Ordering::Relaxed);
-            Box::pin(answer(router.clone(), request, peer, ending.clone()))
+            // The one that is current now: a connection may be open for long.
+            Box::pin(answer(Router::clone(&router.load()), request, peer, ending.clone()))
         });
         let mut connection = http1::Builder::new()
             .timer(TokioTimer::new())

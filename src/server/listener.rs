@@ -2,16 +2,21 @@
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::Router;
 use ipnet::IpNet;
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::watch,
     task::JoinSet,
     time,
 };
 
-use super::{connection::Connection, connections::Connections, shutdown::Shutdown};
+use super::{
+    connection::Connection,
+    connections::Connections,
+    live::CurrentRouter,
+    shutdown::Shutdown,
+    slots::{Slot, Slots},
+};
 use crate::{config::ServerSettings, rest::Peer, telemetry::Metrics};
 
 /// How long a handshake that has begun is waited for before the socket is closed.
@@ -23,7 +28,7 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 /// What connections are held to.
 #[derive(Clone, Debug)]
 pub(super) struct ListenerLimits {
-    max_connections: usize,
+    pub(super) max_connections: usize,
     max_connections_per_address: usize,
     uncounted: Arc<[IpNet]>,
     header_timeout: Duration,
@@ -45,9 +50,9 @@ impl ListenerLimits {
 /// A bound listener with what it answers.
 pub(super) struct Listener {
     socket: TcpListener,
-    router: Router,
-    limits: ListenerLimits,
-    slots: Arc<Semaphore>,
+    router: CurrentRouter,
+    limits: watch::Receiver<ListenerLimits>,
+    slots: Slots,
     by_address: Connections,
     metrics: Arc<Metrics>,
     shutdown: Shutdown,
@@ -56,13 +61,12 @@ pub(super) struct Listener {
 impl Listener {
     pub(super) fn new(
         listener: TcpListener,
-        router: Router,
-        limits: ListenerLimits,
+        router: CurrentRouter,
+        limits: watch::Receiver<ListenerLimits>,
         metrics: Arc<Metrics>,
         shutdown: &Shutdown,
     ) -> Self {
-        let slots = Arc::new(Semaphore::new(limits.max_connections.min(Semaphore::MAX_PERMITS)));
-        let by_address = Connections::default();
+        let (slots, by_address) = (Slots::default(), Connections::default());
         Self { socket: listener, router, limits, slots, by_address, metrics, shutdown: shutdown.clone() }
     }
 
@@ -87,11 +91,9 @@ impl Listener {
     }
 
     /// The next connection, once there is room for it: until then it waits in the system's queue.
-    async fn accept(&self) -> (TcpStream, SocketAddr, OwnedSemaphorePermit) {
+    async fn accept(&self) -> (TcpStream, SocketAddr, Slot) {
         loop {
-            let Ok(slot) = Arc::clone(&self.slots).acquire_owned().await else {
-                return std::future::pending().await;
-            };
+            let slot = self.slots.take(&self.limits).await;
             match self.socket.accept().await {
                 Ok((stream, peer)) => return (stream, peer, slot),
                 Err(error) => {
@@ -104,8 +106,8 @@ impl Listener {
 
     /// A connection that is in the system's queue, once there is room for it. It asks the system itself: the runtime
     /// only knows of connections that it has been told of.
-    async fn accept_now(&self) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
-        let slot = Arc::clone(&self.slots).acquire_owned().await.ok()?;
+    async fn accept_now(&self) -> Option<(TcpStream, SocketAddr, Slot)> {
+        let slot = self.slots.take(&self.limits).await;
         loop {
             let accepted = socket2::SockRef::from(&self.socket).accept().and_then(|(socket, peer)| {
                 socket.set_nonblocking(true)?;
@@ -121,22 +123,19 @@ impl Listener {
         }
     }
 
-    fn spawn(
-        &self,
-        (stream, peer, slot): (TcpStream, SocketAddr, OwnedSemaphorePermit),
-        connections: &mut JoinSet<()>,
-    ) {
+    fn spawn(&self, (stream, peer, slot): (TcpStream, SocketAddr, Slot), connections: &mut JoinSet<()>) {
         let address = peer.ip().to_canonical();
-        let uncounted = self.limits.uncounted.iter().any(|network| network.contains(&address));
-        let limit = if uncounted { usize::MAX } else { self.limits.max_connections_per_address };
+        let limits = self.limits.borrow().clone();
+        let uncounted = limits.uncounted.iter().any(|network| network.contains(&address));
+        let limit = if uncounted { usize::MAX } else { limits.max_connections_per_address };
         let Some(counted) = self.by_address.add(address, limit) else {
             return tracing::debug!(%address, "a connection was closed: its address has too many");
         };
         let connection = Connection {
-            router: self.router.clone(),
+            router: Arc::clone(&self.router),
             peer: Peer(address),
-            header_timeout: self.limits.header_timeout,
-            write_timeout: self.limits.write_timeout,
+            header_timeout: limits.header_timeout,
+            write_timeout: limits.write_timeout,
             shutdown: self.shutdown.clone(),
         };
         let open = self.metrics.connection_opened();

@@ -1,32 +1,22 @@
 //! How the end of the gateway reaches its connections.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
 };
 
 use tokio::sync::watch;
-
-use crate::config::ServerSettings;
 
 /// The end, in two steps: it is announced, then nothing more is accepted.
 #[derive(Clone, Debug)]
 pub struct Shutdown {
     announced: Arc<AtomicBool>,
     stopped: Arc<watch::Sender<bool>>,
-    drain_timeout: Duration,
 }
 
 impl Shutdown {
-    pub(super) fn new(settings: &ServerSettings) -> Self {
-        Self {
-            announced: Arc::new(AtomicBool::new(false)),
-            stopped: Arc::new(watch::Sender::new(false)),
-            drain_timeout: Duration::from_millis(settings.drain_timeout_ms),
-        }
+    pub(super) fn new() -> Self {
+        Self { announced: Arc::new(AtomicBool::new(false)), stopped: Arc::new(watch::Sender::new(false)) }
     }
 
     /// From now on each answer closes its connection, so that no client sends a request into one that is closing.
@@ -48,10 +38,5 @@ impl Shutdown {
     pub(super) async fn stopped(&self) {
         // The sender lives in `self`, so this ends only when it says so.
         let _ = self.stopped.subscribe().wait_for(|stopped| *stopped).await;
-    }
-
-    /// How long running requests may take from then on.
-    pub(super) fn drain_timeout(&self) -> Duration {
-        self.drain_timeout
     }
 }

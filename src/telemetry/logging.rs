@@ -3,13 +3,30 @@
 use std::io::{self, IsTerminal};
 
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
-use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
+use tracing_subscriber::{EnvFilter, Registry, fmt, layer::SubscriberExt, reload, util::SubscriberInitExt};
 
 use crate::config::{LogFormat, LogSettings, Problem};
 
-/// Writes what is still to be written when it is dropped.
+/// The log of this process. Writes what is still to be written when it is dropped.
 #[must_use]
-pub struct LogGuard(#[expect(dead_code, reason = "it works by being dropped")] WorkerGuard);
+pub struct Log {
+    level: reload::Handle<EnvFilter, Registry>,
+    _writer: WorkerGuard,
+}
+
+impl Log {
+    /// Logs what these settings want from now on. Their format is not looked at: it is that of the start.
+    ///
+    /// # Errors
+    ///
+    /// When the level is none.
+    pub fn set_level(&self, settings: &LogSettings) -> Result<(), Problem> {
+        if let Err(error) = self.level.reload(filter(settings)?) {
+            tracing::debug!(%error, "another log was started before this one");
+        }
+        Ok(())
+    }
+}
 
 /// The filter that the settings want.
 ///
@@ -32,8 +49,9 @@ pub fn filter(settings: &LogSettings) -> Result<EnvFilter, Problem> {
 /// # Errors
 ///
 /// When the level is none.
-pub fn start(settings: &LogSettings) -> Result<LogGuard, Problem> {
-    let registry = tracing_subscriber::registry().with(filter(settings)?);
+pub fn start(settings: &LogSettings) -> Result<Log, Problem> {
+    let (filter, level) = reload::Layer::new(filter(settings)?);
+    let registry = tracing_subscriber::registry().with(filter);
     let (writer, guard) = NonBlockingBuilder::default().lossy(true).finish(io::stderr());
     let layer = fmt::layer().with_writer(writer);
     let started = match settings.format {
@@ -43,5 +61,5 @@ pub fn start(settings: &LogSettings) -> Result<LogGuard, Problem> {
     if started.is_err() {
         tracing::debug!("logging was started before");
     }
-    Ok(LogGuard(guard))
+    Ok(Log { level, _writer: guard })
 }

@@ -14,6 +14,10 @@ const SECONDS: &[f64] = &[
     0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
 ];
 
+/// The outcomes of reading the settings again.
+const APPLIED: &str = "applied";
+const REFUSED: &str = "refused";
+
 /// Metrics that cannot be set up or written.
 pub type MetricsError = prometheus::Error;
 
@@ -29,6 +33,7 @@ pub struct Metrics {
     model_info: IntGaugeVec,
     swaps: IntCounterVec,
     refusals: IntCounterVec,
+    settings_reloads: IntCounterVec,
 }
 
 /// A version of a model that serves.
@@ -70,6 +75,15 @@ impl Metrics {
             &["model", "version", "digest"],
         )?;
         registry.register(Box::new(model_info.clone()))?;
+        let settings_reloads = counter(
+            "gateway_settings_reloads_total",
+            "Times that the settings were read again while the gateway ran, by outcome.",
+            &["outcome"],
+        )?;
+        // There from the start: the first refusal is to be seen as an increase.
+        for outcome in [APPLIED, REFUSED] {
+            settings_reloads.with_label_values(&[outcome]).reset();
+        }
         Ok(Self {
             requests: counter(
                 "gateway_requests_total",
@@ -99,6 +113,7 @@ impl Metrics {
                 "Candidates that were not put into service, by reason.",
                 &["model", "reason"],
             )?,
+            settings_reloads,
             registry,
         })
     }
@@ -136,6 +151,16 @@ impl Metrics {
     /// A candidate was refused.
     pub fn model_refused(&self, model: &str, reason: &str) {
         self.refusals.with_label_values(&[model, reason]).inc();
+    }
+
+    /// Settings that were read again are in effect.
+    pub fn settings_applied(&self) {
+        self.settings_reloads.with_label_values(&[APPLIED]).inc();
+    }
+
+    /// Settings that were read again are wrong.
+    pub fn settings_refused(&self) {
+        self.settings_reloads.with_label_values(&[REFUSED]).inc();
     }
 
     /// The versions that serve from now on.

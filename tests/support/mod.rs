@@ -22,7 +22,7 @@ use onnx_gateway::{
     config::{ClientSettings, Environment, Secret, Settings},
     rest::Clock,
     runtime::Runtime,
-    server::{Gateway, Parts},
+    server::{Gateway, Parts, Reloaded},
 };
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
@@ -41,6 +41,7 @@ pub const CLIENT_SECRET: &str = "correct horse battery staple";
 /// A gateway in this process.
 pub struct TestGateway {
     gateway: std::sync::Mutex<Option<Gateway>>,
+    settings: std::sync::Mutex<Settings>,
     public_address: std::net::SocketAddr,
     admin_address: std::net::SocketAddr,
     pub repository: Repository,
@@ -94,12 +95,14 @@ impl Builder {
         let clock = TestClock::default();
         let authentication = Authentication::new(&settings.auth, &|_| false).unwrap();
         let runtime = Runtime::load(&settings.runtime, &Environment::of_process()).unwrap();
+        let kept = std::sync::Mutex::new(settings.clone());
         let parts = Parts { settings, authentication, runtime, clock: clock.as_clock() };
         let gateway = Gateway::start(parts).await.unwrap();
         tokio::time::timeout(PATIENCE, gateway.serving().started()).await.expect("the models are tried");
         let (public_address, admin_address) = (gateway.public_address(), gateway.admin_address());
         let gateway = std::sync::Mutex::new(Some(gateway));
-        TestGateway { gateway, public_address, admin_address, repository, client: Client::new(), clock }
+        let client = Client::new();
+        TestGateway { gateway, settings: kept, public_address, admin_address, repository, client, clock }
     }
 }
 
@@ -220,6 +223,15 @@ impl TestGateway {
             }
         };
         tokio::time::timeout(PATIENCE, waiting).await.expect("metrics that satisfy the condition")
+    }
+
+    /// Changes the settings while the gateway runs.
+    pub fn reload(&self, change: impl FnOnce(&mut Settings)) -> Reloaded {
+        let mut settings = self.settings.lock().unwrap();
+        change(&mut settings);
+        let authentication = Authentication::new(&settings.auth, &|_| false).unwrap();
+        let gateway = self.gateway.lock().unwrap();
+        gateway.as_ref().expect("it was not ended").reload(settings.clone(), authentication)
     }
 
     /// Ends the gateway.

@@ -1,0 +1,132 @@
+//! Following the settings while the gateway runs: their files, and SIGHUP.
+
+use std::{
+    future::pending,
+    io::{self, IsTerminal},
+    path::PathBuf,
+    time::Duration,
+};
+
+use tokio::{
+    signal::unix::Signal,
+    task::spawn_blocking,
+    time::{Instant, sleep_until},
+};
+
+use super::{prepare::Attempt, warn::warn_of_danger};
+use crate::{
+    auth::Authentication,
+    config::{Environment, Loaded, Problem, Problems, SourceFile, Watch},
+    server::{Gateway, Reloaded},
+    telemetry::logging::Log,
+};
+
+/// How often the files are looked at. A change is followed once it is the same in two looks.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What reads the settings again, the way the start did.
+pub(super) struct Follower {
+    pub(super) files: Vec<PathBuf>,
+    pub(super) environment: Environment,
+    /// What the start read.
+    pub(super) watch: Watch,
+    pub(super) hang_up: Signal,
+    pub(super) log: Log,
+}
+
+impl Follower {
+    /// Reloads the gateway whenever its settings' files have changed, and at each SIGHUP, until the terminal that it
+    /// was started in is closed: that is told by the same signal, and nobody is left who could end it.
+    ///
+    /// It may be dropped at any time: the gateway is reloaded in one step.
+    pub(super) async fn run(&mut self, gateway: &Gateway) {
+        let has_terminal = || io::stderr().is_terminal();
+        let had_terminal = has_terminal();
+        let mut next_look = Instant::now() + LOOK_INTERVAL;
+        loop {
+            let told = tokio::select! {
+                Some(()) = self.hang_up.recv() => true,
+                () = sleep_until(next_look) => false,
+            };
+            if told && had_terminal && !has_terminal() {
+                return;
+            }
+            if told || self.is_settled_change().await {
+                self.reload(gateway).await;
+            }
+            next_look = Instant::now() + LOOK_INTERVAL;
+        }
+    }
+
+    async fn is_settled_change(&mut self) -> bool {
+        let paths = self.paths();
+        let look = blocking(move || look_at(&paths)).await;
+        self.watch.is_settled_change(look)
+    }
+
+    async fn reload(&mut self, gateway: &Gateway) {
+        let (files, environment, paths) = (self.files.clone(), self.environment.clone(), self.paths());
+        let attempt = blocking(move || match read_once(&look_at(&paths)) {
+            problems if problems.is_empty() => Ok(Attempt::new(&files, &environment)),
+            problems => Err(Problems(problems)),
+        });
+        let prepared = attempt.await.and_then(|attempt| {
+            self.watch = Watch::new(attempt.files);
+            attempt.prepared
+        });
+        match prepared {
+            Ok((loaded, authentication)) => self.apply(gateway, loaded, authentication),
+            Err(Problems(problems)) => {
+                gateway.count_refused_settings();
+                for problem in problems {
+                    tracing::error!(%problem, "the settings are not reloaded");
+                }
+            }
+        }
+    }
+
+    fn paths(&self) -> Vec<PathBuf> {
+        self.watch.files().iter().map(|file| file.path().to_path_buf()).collect()
+    }
+
+    fn apply(&self, gateway: &Gateway, loaded: Loaded, authentication: Authentication) {
+        // The level was looked at with the rest.
+        if let Err(problem) = self.log.set_level(&loaded.settings.log) {
+            tracing::error!(%problem, "the level of the log stays");
+        }
+        for warning in &loaded.warnings {
+            tracing::warn!("{warning}");
+        }
+        warn_of_danger(&loaded);
+        let Reloaded { applied, needs_restart } = gateway.reload(loaded.settings, authentication);
+        for setting in needs_restart {
+            tracing::warn!("{setting}");
+        }
+        tracing::info!(applied = applied.join(", "), "the settings are reloaded");
+    }
+}
+
+fn look_at(paths: &[PathBuf]) -> Vec<SourceFile> {
+    paths.iter().map(|path| SourceFile::look(path)).collect()
+}
+
+/// What is wrong with files that give what they hold only once: reading such a one again might wait for ever.
+fn read_once(files: &[SourceFile]) -> Vec<Problem> {
+    let message = "is no regular file and cannot be read again: restart the gateway";
+    files
+        .iter()
+        .filter(|file| file.is_read_once())
+        .map(|file| Problem::in_origin(&file.path().display().to_string(), "", message))
+        .collect()
+}
+
+/// Reading files and checking secrets takes longer than a request should wait.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => {
+            tracing::error!(%error, "the settings are no longer followed");
+            pending().await
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! What of a running gateway follows its settings.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use axum::Router;
+use tokio::sync::watch;
+
+use super::{
+    listener::ListenerLimits,
+    reload::{self, Reloaded},
+};
+use crate::{
+    auth::Authentication,
+    config::{Settings, changes},
+    limits::CallerQuota,
+    rest::{AddressLimit, Clock, RestState, admin_router, public_router},
+    serving::Serving,
+    telemetry::Metrics,
+};
+
+/// The router that the next request is answered by.
+pub(super) type CurrentRouter = Arc<ArcSwap<Router>>;
+
+/// Whatever is made of settings and can be exchanged under running requests: each ends with what it began with.
+#[derive(Debug)]
+pub(super) struct Live {
+    in_effect: Mutex<InEffect>,
+    pub(super) public: CurrentRouter,
+    pub(super) admin: CurrentRouter,
+    pub(super) limits: watch::Sender<ListenerLimits>,
+    serving: Arc<Serving>,
+    metrics: Arc<Metrics>,
+    clock: Clock,
+}
+
+/// The settings in effect, and what was made of them.
+#[derive(Debug)]
+struct InEffect {
+    settings: Settings,
+    authentication: Arc<Authentication>,
+    quotas: Quotas,
+}
+
+/// The quotas, which are kept while they are switched off: nobody gets a full one by that.
+#[derive(Clone, Debug)]
+pub(super) struct Quotas {
+    address: Option<AddressLimit>,
+    caller: Arc<CallerQuota>,
+}
+
+impl Quotas {
+    fn new(settings: &Settings) -> Self {
+        let rate_limit = &settings.rate_limit;
+        Self {
+            address: AddressLimit::new(&rate_limit.per_address, &settings.server),
+            caller: Arc::new(CallerQuota::new(&rate_limit.per_caller)),
+        }
+    }
+
+    /// Those that other settings want; one that stays the same stays as used as it is.
+    fn with_settings(&self, old: &Settings, new: &Settings) -> Self {
+        let limit = &new.rate_limit;
+        let address = match &self.address {
+            Some(address) => address.with_settings(&limit.per_address, &new.server),
+            None => AddressLimit::new(&limit.per_address, &new.server),
+        };
+        let caller = if old.rate_limit.per_caller == limit.per_caller {
+            Arc::clone(&self.caller)
+        } else {
+            Arc::new(CallerQuota::new(&limit.per_caller))
+        };
+        Self { address, caller }
+    }
+
+    /// Forgets clients whose quota is full again.
+    pub(super) fn release_idle(&self) {
+        self.address.as_ref().inspect(|limit| limit.release_idle());
+        self.caller.release_idle();
+    }
+}
+
+impl Live {
+    pub(super) fn new(
+        settings: Settings,
+        authentication: Authentication,
+        serving: Arc<Serving>,
+        metrics: Arc<Metrics>,
+        clock: Clock,
+    ) -> Self {
+        let quotas = Quotas::new(&settings);
+        let limits = watch::Sender::new(ListenerLimits::of(&settings.server));
+        let in_effect = InEffect { settings, authentication: Arc::new(authentication), quotas };
+        let router = || Arc::new(ArcSwap::from_pointee(Router::new()));
+        let (public, admin) = (router(), router());
+        let live = Self { in_effect: Mutex::new(in_effect), public, admin, limits, serving, metrics, clock };
+        live.store_routers(&live.lock());
+        live
+    }
+
+    /// Puts other settings into effect, but for those that need a restart.
+    pub(super) fn reload(&self, wanted: Settings, authentication: Authentication) -> Reloaded {
+        let mut in_effect = self.lock();
+        let changes = changes(&in_effect.settings, &wanted);
+        let settings = reload::without_fixed(wanted, &in_effect.settings);
+        if changes.iter().any(|change| change.key.starts_with("auth.")) {
+            in_effect.authentication = Arc::new(authentication);
+        }
+        in_effect.quotas = in_effect.quotas.with_settings(&in_effect.settings, &settings);
+        self.serving.apply_settings(&settings.models, &settings.runtime);
+        self.limits.send_replace(ListenerLimits::of(&settings.server));
+        in_effect.settings = settings;
+        self.store_routers(&in_effect);
+        self.metrics.settings_applied();
+        Reloaded::of(changes)
+    }
+
+    pub(super) fn quotas(&self) -> Quotas {
+        self.lock().quotas.clone()
+    }
+
+    pub(super) fn shutdown_delay(&self) -> Duration {
+        Duration::from_millis(self.lock().settings.server.shutdown_delay_ms)
+    }
+
+    pub(super) fn drain_timeout(&self) -> Duration {
+        Duration::from_millis(self.lock().settings.server.drain_timeout_ms)
+    }
+
+    fn store_routers(&self, in_effect: &InEffect) {
+        let InEffect { settings, authentication, quotas } = in_effect;
+        let limited = settings.rate_limit.enabled;
+        let state = RestState {
+            serving: Arc::clone(&self.serving),
+            authentication: Arc::clone(authentication),
+            caller_quota: limited.then(|| Arc::clone(&quotas.caller)),
+            metrics: Arc::clone(&self.metrics),
+            clock: self.clock.clone(),
+        };
+        let address_limit = quotas.address.as_ref().filter(|_| limited);
+        self.public.store(Arc::new(public_router(state.clone(), &settings.server, address_limit)));
+        self.admin.store(Arc::new(admin_router(state)));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, InEffect> {
+        self.in_effect.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,186 @@
+//! Which settings can change while the gateway runs, and what becomes of those that cannot.
+
+use std::fmt;
+
+use crate::config::{Change, Settings};
+
+/// What became of settings that were read again.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reloaded {
+    /// Settings that changed and are in effect, dotted.
+    pub applied: Vec<String>,
+    /// Settings that changed and are not in effect.
+    pub needs_restart: Vec<NeedsRestart>,
+}
+
+/// A setting that changed but stays what it was at the start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NeedsRestart {
+    /// The setting with its values, as they may be shown.
+    pub change: Change,
+    /// Why it cannot follow.
+    pub reason: &'static str,
+}
+
+impl fmt::Display for NeedsRestart {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Change { key, from, to } = &self.change;
+        write!(formatter, "{key} changed from {from} to {to}: needs a restart, as {}", self.reason)
+    }
+}
+
+/// How a setting follows a change.
+#[derive(Clone, Copy, Debug)]
+enum Class {
+    /// From the next request or connection on.
+    Applied,
+    /// The lifecycle gets it and goes by it in what it does next.
+    GivenToLifecycle,
+    /// Not at all; why, and how the old value is kept.
+    NeedsRestart { reason: &'static str, keep: fn(&Settings, &mut Settings) },
+}
+
+use Class::{Applied, GivenToLifecycle, NeedsRestart as Fixed};
+
+/// Every setting, or a section for all settings in it that have no entry of their own.
+const CLASSES: &[(&str, Class)] = &[
+    (
+        "server.listen",
+        Fixed { reason: "the socket is bound once", keep: |old, new| new.server.listen = old.server.listen },
+    ),
+    ("server.trusted_proxies", Applied),
+    ("server.max_connections", Applied),
+    ("server.max_connections_per_address", Applied),
+    ("server.header_timeout_ms", Applied),
+    ("server.body_timeout_ms", Applied),
+    ("server.write_timeout_ms", Applied),
+    ("server.request_timeout_ms", Applied),
+    ("server.max_body_bytes", Applied),
+    ("server.shutdown_delay_ms", Applied),
+    ("server.drain_timeout_ms", Applied),
+    (
+        "admin.listen",
+        Fixed { reason: "the socket is bound once", keep: |old, new| new.admin.listen = old.admin.listen },
+    ),
+    // Keys, clients and rules are always made anew, all of them at once.
+    ("auth", Applied),
+    ("rate_limit", Applied),
+    ("models.default", Applied),
+    // What `Serving::apply_settings` passes on.
+    ("models", GivenToLifecycle),
+    ("runtime", GivenToLifecycle),
+    (
+        "models.repository",
+        Fixed {
+            reason: "one folder is watched from the start on",
+            keep: |old, new| new.models.repository.clone_from(&old.models.repository),
+        },
+    ),
+    (
+        "runtime.library",
+        Fixed {
+            reason: "a library is loaded once",
+            keep: |old, new| new.runtime.library.clone_from(&old.runtime.library),
+        },
+    ),
+    ("log.level", Applied),
+    (
+        "log.format",
+        Fixed {
+            reason: "whoever reads the log expects one form",
+            keep: |old, new| new.log.format = old.log.format,
+        },
+    ),
+];
+
+/// The class of a setting: its own, or that of the innermost section that has one.
+fn class_of(key: &str) -> Option<Class> {
+    let mut path = Some(key);
+    while let Some(section) = path {
+        if let Some((_, class)) = CLASSES.iter().find(|(known, _)| *known == section) {
+            return Some(*class);
+        }
+        path = section.rsplit_once('.').map(|(outer, _)| outer);
+    }
+    None
+}
+
+/// The settings that are wanted, with the old values where only a restart brings new ones.
+pub(super) fn without_fixed(mut wanted: Settings, old: &Settings) -> Settings {
+    for (_, class) in CLASSES {
+        if let Fixed { keep, .. } = class {
+            keep(old, &mut wanted);
+        }
+    }
+    wanted
+}
+
+impl Reloaded {
+    /// What becomes of these changes.
+    pub(super) fn of(changes: Vec<Change>) -> Self {
+        let mut reloaded = Self::default();
+        for change in changes {
+            match class_of(&change.key) {
+                Some(Applied | GivenToLifecycle) => reloaded.applied.push(change.key),
+                Some(Fixed { reason, .. }) => {
+                    reloaded.needs_restart.push(NeedsRestart { change, reason });
+                }
+                None => {
+                    let reason = "nothing is known of how to change it";
+                    reloaded.needs_restart.push(NeedsRestart { change, reason });
+                }
+            }
+        }
+        reloaded
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{changes, known_settings};
+
+    #[test]
+    fn every_setting_is_classified() {
+        for key in known_settings() {
+            assert!(class_of(&key).is_some(), "{key} has no class");
+        }
+        assert!(class_of("nothing.of.the.kind").is_none());
+    }
+
+    #[test]
+    fn every_class_is_that_of_a_setting_or_a_section() {
+        let known = known_settings();
+        for (entry, _) in CLASSES {
+            let inside = format!("{entry}.");
+            assert!(known.iter().any(|key| key == entry || key.starts_with(&inside)), "{entry}");
+        }
+    }
+
+    #[test]
+    fn what_needs_a_restart_is_kept_and_named_with_both_values() {
+        let old = Settings::default();
+        let mut new = old.clone();
+        new.server.listen.set_port(9);
+        new.admin.listen.set_port(10);
+        new.models.repository = "other".into();
+        new.runtime.library = Some("other.so".into());
+        new.log.format = crate::config::LogFormat::Json;
+        new.server.max_body_bytes = 1;
+        let reloaded = Reloaded::of(changes(&old, &new));
+        assert_eq!(reloaded.applied, ["server.max_body_bytes"]);
+        let said: Vec<String> = reloaded.needs_restart.iter().map(ToString::to_string).collect();
+        for (said, expected) in said.iter().zip([
+            "admin.listen changed from 127.0.0.1:8002 to 127.0.0.1:10: needs a restart",
+            "log.format changed from text to json: needs a restart",
+            "models.repository changed from models to other: needs a restart",
+            "runtime.library changed from unset to other.so: needs a restart",
+            "server.listen changed from 127.0.0.1:8000 to 127.0.0.1:9: needs a restart",
+        ]) {
+            assert!(said.starts_with(expected), "{said}");
+        }
+        let in_effect = without_fixed(new, &old);
+        let left: Vec<String> = changes(&old, &in_effect).into_iter().map(|change| change.key).collect();
+        assert_eq!(left, reloaded.applied, "each that is named is kept, and no other");
+    }
+}
