@@ -222,6 +222,36 @@ fn what_can_be_read_only_once_is_not_read_again() {
     assert!(logged.contains("pipe: is no regular file and cannot be read again"), "{logged}");
 }
 
+#[test]
+fn closing_the_terminal_ends_what_was_started_in_it() {
+    // The same signal says that a terminal is gone; a child of a shell that lives on would hold its port for ever.
+    const IN_A_TERMINAL: &str = r#"
+import os, pty, signal, sys
+child, terminal = pty.fork()
+if child == 0:
+    os.execv(sys.argv[1], sys.argv[1:])
+signal.signal(signal.SIGALRM, lambda *_: os.kill(child, signal.SIGKILL))
+signal.alarm(30)
+def wait_for(part):
+    said = b""
+    while part not in said:
+        said += os.read(terminal, 4096)
+wait_for(b"a version was put into service")
+os.kill(child, signal.SIGHUP)
+wait_for(b"the settings are reloaded")
+os.close(terminal)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"#;
+    let (gateway, folder, port, _) = prepare();
+    folder.put("gateway.toml", with_server(port, &key(SECRET)).as_bytes());
+    let mut python = Command::new("python3");
+    python.args(["-c", IN_A_TERMINAL]).arg(gateway.get_program()).args(gateway.get_args());
+    python.current_dir(folder.path()).env_clear();
+    python.envs(gateway.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let output = python.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn no_request_fails_while_the_settings_change() {
     const CLIENTS: usize = 8;
