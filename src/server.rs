@@ -192,9 +192,10 @@ async fn release_idle(live: Arc<Live>) {
     let mut interval = time::interval(RELEASE_INTERVAL);
     loop {
         interval.tick().await;
-        let live = Arc::clone(&live);
+        // Without `live`, which keeps models loaded.
+        let quotas = live.quotas();
         // Millions of addresses take longer than a request should wait.
-        let released = tokio::task::spawn_blocking(move || live.quotas().release_idle());
+        let released = tokio::task::spawn_blocking(move || quotas.release_idle());
         if let Err(error) = released.await {
             tracing::error!(%error, "idle clients cannot be forgotten");
         }

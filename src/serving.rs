@@ -57,7 +57,8 @@ impl Serving {
         Self { lifecycle, default_model, metrics, draining: AtomicBool::new(false) }
     }
 
-    /// Follows settings that changed while the gateway runs.
+    /// Follows settings that changed while the gateway runs: the default model does at once. This is the one place where
+    /// the lifecycle is to be given the others, which `server/reload.rs` lists as given to it.
     pub fn apply_settings(&self, models: &ModelsSettings, _runtime: &RuntimeSettings) {
         self.default_model.store(models.default.clone().map(Arc::new));
     }

@@ -29,6 +29,8 @@ pub(super) type CurrentRouter = Arc<ArcSwap<Router>>;
 #[derive(Debug)]
 pub(super) struct Live {
     in_effect: Mutex<InEffect>,
+    /// Beside the lock: housekeeping must not wait for a reload.
+    quotas: ArcSwap<Quotas>,
     pub(super) public: CurrentRouter,
     pub(super) admin: CurrentRouter,
     pub(super) limits: watch::Sender<ListenerLimits>,
@@ -42,11 +44,10 @@ pub(super) struct Live {
 struct InEffect {
     settings: Settings,
     authentication: Arc<Authentication>,
-    quotas: Quotas,
 }
 
 /// The quotas, which are kept while they are switched off: nobody gets a full one by that.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Quotas {
     address: Option<AddressLimit>,
     caller: Arc<CallerQuota>,
@@ -91,12 +92,13 @@ impl Live {
         metrics: Arc<Metrics>,
         clock: Clock,
     ) -> Self {
-        let quotas = Quotas::new(&settings);
+        let quotas = ArcSwap::from_pointee(Quotas::new(&settings));
         let limits = watch::Sender::new(ListenerLimits::of(&settings.server));
-        let in_effect = InEffect { settings, authentication: Arc::new(authentication), quotas };
+        let in_effect = InEffect { settings, authentication: Arc::new(authentication) };
         let router = || Arc::new(ArcSwap::from_pointee(Router::new()));
         let (public, admin) = (router(), router());
-        let live = Self { in_effect: Mutex::new(in_effect), public, admin, limits, serving, metrics, clock };
+        let live =
+            Self { in_effect: Mutex::new(in_effect), quotas, public, admin, limits, serving, metrics, clock };
         live.store_routers(&live.lock());
         live
     }
@@ -109,7 +111,8 @@ impl Live {
         if changes.iter().any(|change| change.key.starts_with("auth.")) {
             in_effect.authentication = Arc::new(authentication);
         }
-        in_effect.quotas = in_effect.quotas.with_settings(&in_effect.settings, &settings);
+        let quotas = self.quotas.load().with_settings(&in_effect.settings, &settings);
+        self.quotas.store(Arc::new(quotas));
         self.serving.apply_settings(&settings.models, &settings.runtime);
         self.limits.send_replace(ListenerLimits::of(&settings.server));
         in_effect.settings = settings;
@@ -118,8 +121,8 @@ impl Live {
         Reloaded::of(changes)
     }
 
-    pub(super) fn quotas(&self) -> Quotas {
-        self.lock().quotas.clone()
+    pub(super) fn quotas(&self) -> Arc<Quotas> {
+        self.quotas.load_full()
     }
 
     pub(super) fn shutdown_delay(&self) -> Duration {
@@ -131,7 +134,8 @@ impl Live {
     }
 
     fn store_routers(&self, in_effect: &InEffect) {
-        let InEffect { settings, authentication, quotas } = in_effect;
+        let InEffect { settings, authentication } = in_effect;
+        let quotas = self.quotas();
         let limited = settings.rate_limit.enabled;
         let state = RestState {
             serving: Arc::clone(&self.serving),
