@@ -8,39 +8,19 @@ Run it with the environment that `tools/setup --train` makes, and commit what ch
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
+from skl2onnx import to_onnx
+from skl2onnx.common.data_types import FloatTensorType
+from sklearn.datasets import load_iris
+from sklearn.ensemble import RandomForestClassifier
 
-REPOSITORY = Path(__file__).resolve().parent.parent
-MODELS = REPOSITORY / "tests" / "models"
-CONTRACT_KEY = "onnx_gateway.contract"
-OPSETS = [helper.make_opsetid("", 21)]
-
-
-def rows(name: str, columns: int, element_type: int = TensorProto.FLOAT) -> onnx.ValueInfoProto:
-    return helper.make_tensor_value_info(name, element_type, ["N", columns])
-
-
-def constant(name: str, value: np.ndarray) -> onnx.TensorProto:
-    return numpy_helper.from_array(value, name)
-
-
-def save(name: str, model: onnx.ModelProto) -> None:
-    onnx.checker.check_model(model)
-    path = MODELS / f"{name}.onnx"
-    path.write_bytes(model.SerializeToString())
-    print(f"wrote {path.relative_to(REPOSITORY)} ({path.stat().st_size} bytes)")
-
-
-def graph(name: str, nodes: list, inputs: list, outputs: list, initializers: list = ()) -> onnx.ModelProto:
-    body = helper.make_graph(nodes, name, inputs, outputs, list(initializers))
-    return helper.make_model(body, opset_imports=OPSETS, ir_version=10)
+from hostile_models import write_hostile_models
+from model_parts import MODELS, REPOSITORY, constant, contract_of, copy, graph, rows, save, set_contract
 
 
 def regressor() -> onnx.ModelProto:
@@ -104,7 +84,7 @@ def slow() -> onnx.ModelProto:
     zero = constant("zero", np.array(0.0, np.float32))
     model = graph("slow", nodes, [rows("turns", 1)], [rows("y", 1)], [zero])
     contract = {"features": [{"name": "turns", "minimum": 0, "maximum": 1e12}]}
-    helper.set_model_props(model, {CONTRACT_KEY: json.dumps(contract)})
+    set_contract(model, contract)
     return model
 
 
@@ -118,34 +98,116 @@ def endless() -> onnx.ModelProto:
     return model
 
 
-def iris_variants(iris: onnx.ModelProto) -> None:
-    """The retrained forest with one thing wrong."""
-    contract = json.loads(iris.metadata_props[0].value)
+def iris_golden_mismatch(iris: onnx.ModelProto) -> onnx.ModelProto:
+    """Answers one of its own golden cases otherwise."""
+    model = copy(iris)
+    contract = contract_of(model)
+    contract["golden"][1]["outputs"]["label"] = [0]
+    set_contract(model, contract)
+    return model
 
-    mismatch = onnx.ModelProto.FromString(iris.SerializeToString())
-    wrong = json.loads(json.dumps(contract))
-    wrong["golden"][1]["outputs"]["label"] = [0]
-    helper.set_model_props(mismatch, {CONTRACT_KEY: json.dumps(wrong)})
-    save("iris_golden_mismatch", mismatch)
 
-    renamed = onnx.ModelProto.FromString(iris.SerializeToString())
-    renamed.graph.input[0].name = "measurements"
-    for node in renamed.graph.node:
+def iris_renamed_input(iris: onnx.ModelProto) -> onnx.ModelProto:
+    """Calls its input `measurements`, which breaks callers that know it as `features`."""
+    model = copy(iris)
+    model.graph.input[0].name = "measurements"
+    for node in model.graph.node:
         node.input[:] = ["measurements" if name == "features" else name for name in node.input]
+    contract = contract_of(model)
     for case in contract["golden"]:
         case["inputs"] = {"measurements": case["inputs"]["features"]}
-    helper.set_model_props(renamed, {CONTRACT_KEY: json.dumps(contract)})
-    save("iris_renamed_input", renamed)
+    set_contract(model, contract)
+    return model
+
+
+def iris_renamed_feature(iris: onnx.ModelProto) -> onnx.ModelProto:
+    """Calls a feature otherwise, with the same tensors."""
+    model = copy(iris)
+    contract = contract_of(model)
+    contract["features"][0]["name"] = "sepal_size"
+    set_contract(model, contract)
+    return model
+
+
+def iris_wider(iris: onnx.ModelProto) -> onnx.ModelProto:
+    """Declares any number of columns where four are right: takes all that the old one takes, and more."""
+    model = copy(iris)
+    model.graph.input[0].type.tensor_type.shape.dim[1].dim_param = "columns"
+    return model
+
+
+def iris_nan_weights(iris: onnx.ModelProto) -> onnx.ModelProto:
+    """A training that went wrong: every leaf says NaN, and there are no golden cases that would tell."""
+    model = copy(iris)
+    for attribute in model.graph.node[0].attribute:
+        if attribute.name == "class_weights":
+            attribute.floats[:] = [float("nan")] * len(attribute.floats)
+    contract = contract_of(model)
+    del contract["golden"]
+    set_contract(model, contract)
+    return model
+
+
+def iris_nan_on_large(iris: onnx.ModelProto) -> onnx.ModelProto:
+    """Answers as the forest does, golden cases too, but NaN for a sepal longer than 14.9 cm: fails only in service."""
+    model = copy(iris)
+    for node in model.graph.node:
+        node.output[:] = ["usual" if name == "probabilities" else name for name in node.output]
+    model.graph.initializer.extend(
+        [
+            constant("first", np.array([0])),
+            constant("second", np.array([1])),
+            constant("limit", np.array(14.9, np.float32)),
+            constant("not_a_number", np.array(np.nan, np.float32)),
+        ]
+    )
+    model.graph.node.extend(
+        [
+            helper.make_node("Slice", ["features", "first", "second", "second"], ["sepal_length"]),
+            helper.make_node("Greater", ["sepal_length", "limit"], ["too_long"]),
+            helper.make_node("Where", ["too_long", "not_a_number", "usual"], ["probabilities"]),
+        ]
+    )
+    return model
+
+
+def iris_fewer_classes(iris: onnx.ModelProto) -> onnx.ModelProto:
+    """Trained without virginica: two classes and two probabilities where there were three."""
+    data = load_iris()
+    known = data.target < 2
+    forest = RandomForestClassifier(n_estimators=5, random_state=7)
+    forest.fit(data.data[known].astype(np.float32), data.target[known])
+    model = to_onnx(
+        forest,
+        initial_types=[("features", FloatTensorType([None, 4]))],
+        options={id(forest): {"zipmap": False}},
+        target_opset={"": 21, "ai.onnx.ml": 3},
+    )
+    contract = contract_of(iris)
+    del contract["golden"]
+    contract["classes"] = contract["classes"][:2]
+    set_contract(model, contract)
+    return model
 
 
 def main() -> int:
-    MODELS.mkdir(parents=True, exist_ok=True)
     retrained = MODELS / "iris_retrained.onnx"
     command = [sys.executable, str(REPOSITORY / "tools" / "train_iris.py")]
     subprocess.run([*command, "--seed", "7", "--trees", "20", "--output", str(retrained)], check=True)
-    iris_variants(onnx.load(retrained))
+    iris = onnx.load(retrained)
+    variants = (
+        iris_golden_mismatch, iris_renamed_input, iris_renamed_feature, iris_wider, iris_nan_weights, iris_nan_on_large,
+        iris_fewer_classes,
+    )
+    for vary in variants:
+        model = vary(iris)
+        onnx.checker.check_model(model)
+        save(vary.__name__, model)
     for make in (regressor, nan_weights, square_root, integers, two_inputs, slow, endless):
-        save(make.__name__, make())
+        model = make()
+        onnx.checker.check_model(model)
+        save(make.__name__, model)
+    write_hostile_models()
     return 0
 
 
