@@ -1,0 +1,257 @@
+"""The gateway, asked in both of its ways: by a command for each case, and by one server that has them all."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tomllib
+
+from .cases import Case
+from .wire import RELATIVE_TOLERANCE, TOLERANCE, difference, to_json
+
+CLI_TIMEOUT_SECONDS = 90
+HTTP_TIMEOUT_SECONDS = 60
+# As long as the server gets on within this time, its start may take as long as it takes.
+START_PATIENCE_SECONDS = 120
+STOP_TIMEOUT_SECONDS = 30
+PANIC_STATUS = 101
+
+PASS, REFUSED, WRONG, CRASH, HANG = "pass", "refused", "wrong", "crash", "hang"
+# From the least bad to the worst: a case is as its worst data set.
+OUTCOMES = (PASS, REFUSED, WRONG, HANG, CRASH)
+# What a refusal at the proof says of a case whose golden cases are what this script expects. All others are reasons.
+PROOF_OUTCOMES = {"golden_mismatch": WRONG, "non_finite_output": WRONG, "crashed": CRASH, "timed_out": HANG}
+
+
+@dataclass
+class Result:
+    outcome: str
+    detail: str = ""
+
+
+def worst(results: list[Result]) -> Result:
+    return max(results, key=lambda result: OUTCOMES.index(result.outcome))
+
+
+def name_of(number: int) -> str:
+    return f"case{number:04}"
+
+
+def body_of(inputs: dict[str, Any]) -> str:
+    return json.dumps({"inputs": {name: to_json(value) for name, value in inputs.items()}}, allow_nan=False)
+
+
+def compared(expected: dict[str, Any], text: str | bytes) -> Result:
+    try:
+        document = json.loads(text)
+    except ValueError:
+        return Result(WRONG, f"the answer is no JSON: {text[:80]!r}")
+    problem = difference(expected, document.get("outputs") if isinstance(document, dict) else None)
+    return Result(WRONG, problem) if problem else Result(PASS)
+
+
+def write_repository(folder: Path, cases: dict[int, Case]) -> None:
+    """A model repository of these cases, with what they must answer as golden cases."""
+    for number, case in cases.items():
+        model = folder / name_of(number)
+        (model / "1").mkdir(parents=True)
+        golden = [
+            {"inputs": in_full(inputs), "outputs": in_full(tensors(outputs))} for inputs, outputs in case.data_sets
+        ]
+        contract = [
+            "[contract]",
+            f"tolerance = {TOLERANCE}",
+            f"relative_tolerance = {RELATIVE_TOLERANCE}",
+            'non_finite_outputs = "allow"',
+        ]
+        # Outputs of other kinds are compared when they are asked for; a golden case must have something to compare.
+        if all(entry["outputs"] for entry in golden):
+            contract.append('golden_file = "golden.json"')
+            (model / "golden.json").write_text(json.dumps(golden, allow_nan=False))
+        (model / "model.toml").write_text("\n".join(contract) + "\n")
+        (model / "1" / "model.onnx").write_bytes(case.model)
+
+
+def tensors(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None and not isinstance(value, (list, dict))}
+
+
+def in_full(values: dict[str, Any]) -> dict[str, Any]:
+    """The form of golden cases, which know the types by the model."""
+
+    def without_datatype(value: Any) -> Any:
+        return {key: part for key, part in value.items() if key != "datatype"} if isinstance(value, dict) else value
+
+    return {name: without_datatype(to_json(value)) for name, value in values.items()}
+
+
+def ask_cli(binary: Path, model: Path, case: Case, scratch: Path, environment: dict[str, str]) -> Result:
+    """`onnx-gateway predict` for each data set of a case."""
+    results = []
+    for index, (inputs, expected) in enumerate(case.data_sets):
+        body = scratch / f"{model.parent.parent.name}-{index}.json"
+        body.write_text(body_of(inputs))
+        results.append(predict(binary, model, body, expected, environment))
+        body.unlink()
+    return worst(results)
+
+
+def predict(binary: Path, model: Path, body: Path, expected: dict[str, Any], environment: dict[str, str]) -> Result:
+    command = [binary, "predict", model, "--input", f"@{body}", "--json"]
+    try:
+        done = subprocess.run(
+            command, env=environment, cwd=body.parent, capture_output=True, timeout=CLI_TIMEOUT_SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return Result(HANG, f"no answer within {CLI_TIMEOUT_SECONDS} s")
+    complaint = done.stderr.decode(errors="replace").strip()
+    if done.returncode < 0:
+        return Result(CRASH, f"{signal.Signals(-done.returncode).name}: {complaint[-200:]}")
+    if done.returncode == 0:
+        return compared(expected, done.stdout)
+    if done.returncode == PANIC_STATUS or not complaint:
+        return Result(CRASH, f"status {done.returncode}: {complaint[-200:]}")
+    return Result(REFUSED, complaint.splitlines()[-1][:300])
+
+
+class Server:
+    """One gateway that serves a whole repository."""
+
+    def __init__(self, binary: Path, repository: Path, scratch: Path, log: Path, environment: dict[str, str]) -> None:
+        self.port = free_port()
+        settings = scratch / "suite.toml"
+        settings.write_text(settings_text(self.port, repository))
+        self.log = log.open("wb")
+        # In a folder of its own, so that no settings of the source tree are read and nothing is left in it.
+        self.process = subprocess.Popen(
+            [binary, "--config", settings, "serve"], env=environment, cwd=scratch, stdout=self.log, stderr=self.log
+        )
+        self.connection = self.connect()
+        self.refusals: dict[str, dict[str, str]] = {}
+
+    def connect(self) -> http.client.HTTPConnection:
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=HTTP_TIMEOUT_SECONDS)
+
+    def wait(self, count: int, progress: Callable[[int], None]) -> None:
+        """Until each of so many models is in service or refused."""
+        settled, last_step = 0, time.monotonic()
+        while settled < count:
+            if self.process.poll() is not None:
+                raise RuntimeError(f"the gateway ended with status {self.process.returncode} while it started")
+            if time.monotonic() - last_step > START_PATIENCE_SECONDS:
+                raise RuntimeError(f"{count - settled} models are neither in service nor refused")
+            time.sleep(1)
+            now_settled = self.look()
+            if now_settled != settled:
+                settled, last_step = now_settled, time.monotonic()
+            progress(settled)
+
+    def look(self) -> int:
+        """How many models are in service or refused; keeps the refusals."""
+        try:
+            status, text = self.request("GET", "/models")
+        except OSError:
+            return 0
+        if status != http.client.OK:
+            return 0
+        settled = 0
+        for model in json.loads(text)["models"]:
+            refusals = [version["refusal"] for version in model["versions"] if version.get("refusal")]
+            if refusals:
+                self.refusals[model["name"]] = refusals[0]
+            settled += bool(refusals) or any(version["state"] == "READY" for version in model["versions"])
+        return settled
+
+    def request(self, method: str, path: str, body: str | None = None) -> tuple[int, bytes]:
+        try:
+            self.connection.request(method, path, body, {"Content-Type": "application/json"})
+            answer = self.connection.getresponse()
+            return answer.status, answer.read()
+        except (OSError, http.client.HTTPException) as error:
+            self.connection.close()
+            raise error if isinstance(error, OSError) else OSError(str(error)) from error
+
+    def ask(self, number: int, case: Case) -> Result:
+        name = name_of(number)
+        refusal = self.refusals.get(name)
+        if refusal:
+            outcome = PROOF_OUTCOMES.get(refusal["reason"], REFUSED)
+            return Result(outcome, f"{refusal['reason']}: {refusal['detail']}")
+        return worst([self.predict(name, inputs, expected) for inputs, expected in case.data_sets])
+
+    def predict(self, name: str, inputs: dict[str, Any], expected: dict[str, Any]) -> Result:
+        try:
+            status, text = self.request("POST", f"/models/{name}/predict", body_of(inputs))
+        except TimeoutError:
+            return Result(HANG, f"no answer within {HTTP_TIMEOUT_SECONDS} s")
+        except OSError as error:
+            # A process that dies closes its connections before its end can be seen.
+            try:
+                self.process.wait(2)
+            except subprocess.TimeoutExpired:
+                return Result(CRASH, f"the connection broke: {error}")
+            return Result(CRASH, f"the gateway ended with status {self.process.returncode}")
+        if status == http.client.OK:
+            return compared(expected, text)
+        if status == http.client.GATEWAY_TIMEOUT:
+            return Result(HANG, "504")
+        return Result(REFUSED, f"{status} {text.decode(errors='replace')[:300]}")
+
+    def stop(self) -> str | None:
+        """Ends the gateway; what was wrong with its end, or nothing."""
+        self.connection.close()
+        self.process.terminate()
+        try:
+            status = self.process.wait(STOP_TIMEOUT_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            return f"the gateway had not ended {STOP_TIMEOUT_SECONDS} s after SIGTERM"
+        finally:
+            self.log.close()
+        return None if status == 0 else f"the gateway ended with status {status}"
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def settings_text(port: int, repository: Path) -> str:
+    sections = {
+        "server": {"listen": f"127.0.0.1:{port}", "max_body_bytes": 1 << 28, "shutdown_delay_ms": 0},
+        "admin": {"listen": f"127.0.0.1:{free_port()}"},
+        "auth": {"enabled": False},
+        "rate_limit": {"enabled": False},
+        "models": {"repository": str(repository)},
+        # A session for each processor would be thousands.
+        "runtime": {"instances": 1},
+    }
+    known = tomllib.loads((Path(__file__).resolve().parents[2] / "config" / "default.toml").read_text())
+    if "grpc" in known:
+        sections["grpc"] = {"listen": f"127.0.0.1:{free_port()}"}
+    # What TOML and JSON have in common is all that is needed here.
+    lines = []
+    for section, entries in sections.items():
+        lines += [f"[{section}]", *(f"{key} = {json.dumps(value)}" for key, value in entries.items())]
+    return "\n".join(lines) + "\n"
+
+
+def environment_for(library: Path, locale_folder: Path | None) -> dict[str, str]:
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("GATEWAY__")}
+    environment.setdefault("ORT_DYLIB_PATH", str(library))
+    environment["ORT_DISABLE_TELEMETRY"] = "1"
+    if locale_folder:
+        environment["LOCPATH"] = str(locale_folder)
+    return environment
