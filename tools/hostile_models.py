@@ -61,7 +61,7 @@ def endless_load(levels: int = 24) -> onnx.ModelProto:
 
 
 def deep_if(depth: int = 9) -> onnx.ModelProto:
-    """Needs 400 times its size in memory to load: a condition within both branches of a condition, nine deep."""
+    """Needs 350 times its size in memory to load: a condition within both branches of a condition, nine deep."""
 
     def value(level: int) -> onnx.ValueInfoProto:
         return rows(f"o{level}", 1)
@@ -90,8 +90,8 @@ def deep_tree(depth: int = 5000) -> onnx.ModelProto:
     """A decision tree that is one long branch. ONNX Runtime walks down by recursion while it loads.
 
     On a thread with a stack of 2 MiB, as Rust's and tokio's have, that ends in SIGSEGV; with the 8 MiB of a main thread
-    it loads and answers. So what a child proved on its main thread could still end a server. With 12,000 levels (190 KB)
-    it ends a main thread too.
+    it loads and answers. So what a child proved on its main thread could still end a server. With 12,000 levels
+    (190 KB) it ends a main thread too.
     """
     step = np.arange(1, depth + 1)
     step[-1] = 0
