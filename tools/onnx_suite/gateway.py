@@ -119,7 +119,10 @@ def predict(binary: Path, model: Path, body: Path, expected: dict[str, Any], env
         return Result(CRASH, f"{signal.Signals(-done.returncode).name}: {complaint[-200:]}")
     if done.returncode == 0:
         return compared(expected, done.stdout)
-    if done.returncode == PANIC_STATUS or not complaint:
+    if "no answer within" in complaint:
+        return Result(HANG, complaint.splitlines()[-1])
+    # A contained panic is one all the same: no input may bring it about.
+    if done.returncode == PANIC_STATUS or "panicked" in complaint or not complaint:
         return Result(CRASH, f"status {done.returncode}: {complaint[-200:]}")
     return Result(REFUSED, complaint.splitlines()[-1][:300])
 
