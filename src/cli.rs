@@ -5,6 +5,7 @@ mod follow;
 mod hash_secret;
 mod health;
 mod output;
+mod predict;
 mod prepare;
 mod serve;
 mod token;
@@ -34,6 +35,8 @@ enum Command {
     Serve,
     /// Show what would be served, or everything that is wrong with settings and models
     Check,
+    /// Ask a model file once, without a server, and print the answer
+    Predict(predict::PredictArguments),
     /// Sign a token with the gateway's key and print it
     Token(token::TokenArguments),
     /// Hash a client's secret, read from standard input, for `auth.clients.ID.secret_hash`
@@ -56,6 +59,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let done = match arguments.command.unwrap_or(Command::Serve) {
         Command::Serve => serve::serve(&files),
         Command::Check => check::check(&files),
+        Command::Predict(arguments) => predict::predict(&files, arguments),
         Command::Token(arguments) => token::token(&files, &arguments),
         Command::HashSecret => hash_secret::hash_secret(),
         Command::Health => health::health(&files),

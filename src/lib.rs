@@ -8,6 +8,7 @@
 //! - [`serving`] is what transports call: predict, metadata, readiness
 //! - [`lifecycle`] takes files from the repository into service and out of it
 //! - [`runtime`] runs models with ONNX Runtime
+//! - [`wire`] is how requests and answers look as JSON
 //! - [`model`], [`config`], [`system`] and [`telemetry`] are used by all of them
 
 pub mod cli;
@@ -29,3 +30,4 @@ pub mod config;
 pub mod model;
 pub mod system;
 pub mod telemetry;
+pub mod wire;

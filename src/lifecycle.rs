@@ -6,6 +6,7 @@
 mod admission;
 mod manager;
 mod policy;
+mod proof;
 mod record;
 mod refusal;
 mod servable;
@@ -24,6 +25,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
 pub use admission::admit;
+pub use proof::{Proven, prove};
 pub use refusal::{Reason, Refusal};
 pub use servable::Servable;
 pub use serving_map::ServingMap;

@@ -2,18 +2,33 @@
 
 mod contract;
 mod digest;
+mod element;
+mod element_type;
+mod input_check;
 mod layout;
 mod name;
+mod nearest;
 mod onnx_file;
 mod row;
 mod signature;
 mod tensor;
+mod tensor_document;
+mod value;
+mod violation;
 
-pub use contract::{CONTRACT_KEY, Contract, ContractError, Feature, GoldenCase};
+pub use contract::{
+    CONTRACT_KEY, Contract, ContractDocument, ContractError, Feature, GoldenCase, GoldenDocument, Missing,
+    NonFiniteOutputs,
+};
 pub use digest::Digest;
-pub use layout::{Layout, LayoutError, Output};
+pub use element_type::ElementType;
+pub use input_check::{InputViolation, check_inputs, documents_to_tensors};
+pub use layout::{ColumnInput, Layout, LayoutError, Output, RowInputs};
 pub use name::{ModelName, ModelVersion, NameError};
 pub use onnx_file::{OnnxFile, OnnxFileError};
-pub use row::{Cell, MAX_LISTED, Place, Row, Violation, Violations, rows_to_tensor};
-pub use signature::{Dimension, Signature, TensorSpec};
-pub use tensor::{ElementType, Scalar, Tensor, TensorData, TensorError};
+pub use row::{Cell, NotByRow, Place, Row, RowOutputs, RowValue, Violation, rows_to_tensors};
+pub use signature::{Dimension, Signature, ValueKind, ValueSpec};
+pub use tensor::{Scalar, Tensor, TensorData, TensorError};
+pub use tensor_document::{TensorDocument, TensorDocuments};
+pub use value::Value;
+pub use violation::{MAX_LISTED, Violations};

@@ -12,7 +12,6 @@ mod json_body;
 mod layers;
 mod metrics;
 mod models;
-mod native;
 mod open_paths;
 mod permit;
 mod predict;

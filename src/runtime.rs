@@ -4,6 +4,7 @@
 //! independent sessions, because a session runs one request at a time.
 
 mod convert;
+mod declare;
 mod error;
 mod instance;
 mod library;

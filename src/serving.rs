@@ -13,14 +13,17 @@ use arc_swap::ArcSwapOption;
 
 pub use error::ServingError;
 pub use metadata::{ModelMetadata, VersionMetadata};
-pub use prediction::Prediction;
+pub use prediction::{Inference, Prediction};
 
 pub use crate::lifecycle::Servable;
 
 use crate::{
     config::{ModelsSettings, RuntimeSettings},
     lifecycle::Lifecycle,
-    model::{ModelName, ModelVersion, Row, rows_to_tensor},
+    model::{
+        ModelName, ModelVersion, Row, RowOutputs, Tensor, TensorDocuments, check_inputs,
+        documents_to_tensors, rows_to_tensors,
+    },
     telemetry::Metrics,
 };
 
@@ -122,13 +125,55 @@ impl Serving {
     ///
     /// # Errors
     ///
-    /// [`ServingError::InvalidRows`] with everything that is wrong, or what the run failed with.
+    /// [`ServingError::InvalidRows`] with everything that is wrong, [`ServingError::RowsNotSupported`] when the model
+    /// takes no rows, or what the run failed with.
     pub async fn predict(&self, servable: Arc<Servable>, rows: &[Row]) -> Result<Prediction, ServingError> {
-        let tensor =
-            rows_to_tensor(rows, &servable.layout, &servable.contract).map_err(ServingError::InvalidRows)?;
-        let ran = servable.pool.run(vec![(servable.layout.input.clone(), tensor)]).await?;
+        let layout = servable.layout.clone().ok_or(ServingError::RowsNotSupported)?;
+        let inputs = rows_to_tensors(rows, &layout, &servable.contract).map_err(ServingError::InvalidRows)?;
+        let Inference { servable, outputs } = self.run(servable, inputs).await?;
+        let outputs = RowOutputs::new(rows.len(), outputs, &servable.signature)?;
+        Ok(Prediction { servable, layout, outputs })
+    }
+
+    /// Checks tensors against the signature of a version and runs them.
+    ///
+    /// Dropping the future ends the run.
+    ///
+    /// # Errors
+    ///
+    /// [`ServingError::InvalidInputs`] with everything that is wrong, or what the run failed with.
+    pub async fn infer(
+        &self,
+        servable: Arc<Servable>,
+        inputs: Vec<(String, Tensor)>,
+    ) -> Result<Inference, ServingError> {
+        check_inputs(&servable.signature, &inputs).map_err(ServingError::InvalidInputs)?;
+        self.run(servable, inputs).await
+    }
+
+    /// As [`Serving::infer`], of tensors as they were written.
+    ///
+    /// # Errors
+    ///
+    /// As [`Serving::infer`].
+    pub async fn infer_documents(
+        &self,
+        servable: Arc<Servable>,
+        documents: &TensorDocuments,
+    ) -> Result<Inference, ServingError> {
+        let inputs =
+            documents_to_tensors(documents, &servable.signature).map_err(ServingError::InvalidInputs)?;
+        self.run(servable, inputs).await
+    }
+
+    async fn run(
+        &self,
+        servable: Arc<Servable>,
+        inputs: Vec<(String, Tensor)>,
+    ) -> Result<Inference, ServingError> {
+        let ran = servable.pool.run(inputs).await?;
         self.metrics.inference_ran(servable.name.as_str(), ran.duration);
-        Prediction::new(servable, rows.len(), ran.outputs)
+        Inference::new(servable, ran.outputs)
     }
 
     /// All models of the repository with their versions, sorted by name.

@@ -23,6 +23,7 @@ const LAYERS: &[&[&str]] = &[
     &["runtime"],
     &["telemetry"],
     &["config"],
+    &["wire"],
     &["model"],
     &["system"],
 ];
@@ -34,7 +35,7 @@ const HOMES: &[(&str, &[&str], &str)] = &[
     ("tower_http", &["rest"], "middleware is a matter of the transports"),
     ("tower_governor", &["rest"], "middleware is a matter of the transports"),
     ("hyper", &["server", "cli"], "connections are a matter of the server"),
-    ("utoipa", &["rest"], "the description is the transport's"),
+    ("utoipa", &["rest", "wire"], "the description is of what is sent"),
     ("ort", &["runtime"], "ONNX Runtime can be replaced in one place"),
     ("ndarray", &["runtime"], "it is the form that ONNX Runtime is fed with"),
     ("jsonwebtoken", &["auth"], "tokens are believed in one place"),

@@ -81,7 +81,8 @@ async fn a_broken_file_is_refused_with_its_reason_and_the_old_one_serves_on() {
         (test_model("iris_golden_mismatch"), "golden_mismatch"),
         (test_model("iris_renamed_input"), "incompatible_signature"),
         (test_model("regressor"), "incompatible_signature"),
-        (test_model("two_inputs"), "unsupported"),
+        (test_model("two_inputs"), "incompatible_signature"),
+        (test_model("kinds/sequence_input"), "unsupported"),
         (without_metadata(&whole), "incompatible_signature"),
     ];
     for (refused, (content, reason)) in broken.iter().enumerate() {

@@ -19,8 +19,8 @@ pub struct Servable {
     pub signature: Signature,
     /// What its author knows of it.
     pub contract: Contract,
-    /// How rows fit it.
-    pub layout: Layout,
+    /// How rows fit it, if it takes rows.
+    pub layout: Option<Layout>,
     /// Its sessions.
     pub pool: Arc<InstancePool>,
     /// The copy that the sessions were made of.

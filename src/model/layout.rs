@@ -1,6 +1,13 @@
 //! How rows of named or positional values, the native form of a request, fit a model's inputs and outputs.
 
-use super::{Contract, Dimension, ElementType, Signature, TensorSpec};
+mod roles;
+
+pub use roles::Output;
+
+use super::{
+    Cell, Contract, Dimension, ElementType, Feature, Missing, Signature, ValueSpec, element::objection,
+};
+use serde::Deserialize;
 
 /// More columns than this are no row of a request: they would not fit a body of the size that is accepted.
 const MAX_COLUMNS: usize = 1 << 20;
@@ -8,42 +15,52 @@ const MAX_COLUMNS: usize = 1 << 20;
 /// Where a row goes in and where its prediction comes out.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Layout {
-    /// The name of the one input.
+    /// Where the values of a row go.
+    pub inputs: RowInputs,
+    /// What each output means, in the order of the signature.
+    pub outputs: Vec<Output>,
+    /// What stands in for a missing value, for each column; empty if nothing does for any.
+    fills: Vec<Option<Cell>>,
+}
+
+/// Where the values of a row go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RowInputs {
+    /// All into one input.
+    Matrix {
+        /// Its name.
+        input: String,
+        /// The type of its elements.
+        element_type: ElementType,
+        /// How many values a row has.
+        columns: usize,
+        /// Whether the input has the shape `[rows]`, not `[rows, columns]`.
+        flat: bool,
+    },
+    /// Each into an input of its own, in the order of the features.
+    Columns(Vec<ColumnInput>),
+}
+
+/// An input that takes one value of each row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ColumnInput {
+    /// Its name, which is the feature's too.
     pub input: String,
     /// The type of its elements.
     pub element_type: ElementType,
-    /// How many values a row has.
-    pub columns: usize,
-    /// What each output means, in the order of the signature.
-    pub outputs: Vec<Output>,
+    /// Whether it has the shape `[rows]`, not `[rows, 1]`.
+    pub flat: bool,
 }
 
-/// What an output means in a native answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Output {
-    /// The answer itself: a label or a number.
-    Prediction,
-    /// One probability for each class.
-    Probabilities,
-    /// Anything else: answered under its own name.
-    Other,
-}
-
-/// Why a model cannot be asked row by row.
+/// A contract whose features do not fit the model's inputs.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LayoutError {
-    /// Rows need one place to go.
-    #[error("the model has {0} inputs; rows need exactly one")]
-    Inputs(usize),
-    /// Rows need a matrix of any number of rows and a known number of columns.
-    #[error("the input `{0}` is not a matrix with any number of rows and a known number of columns")]
-    Shape(String),
-    /// A row of so many values fits no request.
-    #[error("the input `{0}` has more than {MAX_COLUMNS} columns")]
-    Columns(String),
-    /// The author's columns are not the model's.
-    #[error("the contract names {features} features, the input `{input}` has {columns} columns")]
-    Features {
+    /// Features are columns of rows, and there are none.
+    #[error("features are named, but the model does not take rows")]
+    NoRows,
+    /// There are more or fewer features than columns.
+    #[error("{features} features are named, the input `{input}` has {columns} columns")]
+    Count {
         /// The input.
         input: String,
         /// How many columns it has.
@@ -51,135 +68,232 @@ pub enum LayoutError {
         /// How many features the contract names.
         features: usize,
     },
-    /// There is nothing to answer with.
-    #[error("the model has no outputs")]
-    Outputs,
+    /// Where each column is an input, the features are the inputs.
+    #[error("the features [{features}] are not the inputs [{inputs}]")]
+    Names {
+        /// The inputs.
+        inputs: String,
+        /// The features.
+        features: String,
+    },
+    /// What stands in for a missing value cannot stand in the column.
+    #[error("feature `{feature}`: `missing`: {message}")]
+    Missing {
+        /// The feature.
+        feature: String,
+        /// What is wrong with it.
+        message: String,
+    },
 }
 
 impl Layout {
-    /// Finds the layout of a model.
+    /// The layout of a model, or nothing if it does not take rows.
+    ///
+    /// Rows are taken by one matrix or vector, or by several vectors or matrices of one column, with any number of
+    /// rows.
     ///
     /// # Errors
     ///
-    /// When the model does not take rows: it has several inputs, or its input is no matrix.
-    pub fn of(signature: &Signature, contract: &Contract) -> Result<Self, LayoutError> {
-        let [input] = signature.inputs.as_slice() else {
-            return Err(LayoutError::Inputs(signature.inputs.len()));
+    /// When the features of the contract do not fit the inputs.
+    pub fn of(signature: &Signature, contract: &Contract) -> Result<Option<Self>, LayoutError> {
+        let features = &contract.features;
+        let inputs = match signature.inputs.as_slice() {
+            [input] => matrix(input, features)?,
+            inputs => columns(inputs, features)?,
         };
-        let features = contract.features.len();
-        let columns = match input.shape.as_slice() {
-            [Dimension::Dynamic(_), Dimension::Fixed(columns)] => *columns,
-            [Dimension::Dynamic(_), Dimension::Dynamic(_)] if features > 0 => features,
-            _ => return Err(LayoutError::Shape(input.name.clone())),
+        let Some(inputs) = inputs else {
+            return if features.is_empty() { Ok(None) } else { Err(LayoutError::NoRows) };
         };
-        if columns > MAX_COLUMNS {
-            return Err(LayoutError::Columns(input.name.clone()));
+        let mut layout = Self { inputs, outputs: roles::roles(signature, contract), fills: Vec::new() };
+        if features.iter().any(|feature| feature.missing != Missing::Refuse) {
+            let fill = |(column, feature)| fill(feature, layout.element_type(column));
+            layout.fills = features.iter().enumerate().map(fill).collect::<Result<_, _>>()?;
         }
-        if features > 0 && features != columns {
-            return Err(LayoutError::Features { input: input.name.clone(), columns, features });
+        Ok(Some(layout))
+    }
+
+    /// How many values a row has.
+    #[must_use]
+    pub fn columns(&self) -> usize {
+        match &self.inputs {
+            RowInputs::Matrix { columns, .. } => *columns,
+            RowInputs::Columns(columns) => columns.len(),
         }
-        let outputs = output_roles(signature, contract)?;
-        Ok(Self { input: input.name.clone(), element_type: input.element_type, columns, outputs })
+    }
+
+    /// The type of the values of a column.
+    #[must_use]
+    pub fn element_type(&self, column: usize) -> Option<ElementType> {
+        match &self.inputs {
+            RowInputs::Matrix { element_type, .. } => Some(*element_type),
+            RowInputs::Columns(columns) => columns.get(column).map(|column| column.element_type),
+        }
+    }
+
+    /// What stands in for a missing value of a column, if anything may.
+    pub(super) fn fill(&self, column: usize) -> Option<&Cell> {
+        self.fills.get(column)?.as_ref()
     }
 }
 
-/// The first output that can be a label or a number is the prediction; exporters of classifiers put the label first
-/// and the probabilities second (skl2onnx, onnxmltools).
-fn output_roles(signature: &Signature, contract: &Contract) -> Result<Vec<Output>, LayoutError> {
-    if signature.outputs.is_empty() {
-        return Err(LayoutError::Outputs);
+fn matrix(input: &ValueSpec, features: &[Feature]) -> Result<Option<RowInputs>, LayoutError> {
+    let Some((element_type, shape)) = input.as_tensor().filter(|_| !input.is_optional()) else {
+        return Ok(None);
+    };
+    let (columns, flat) = match shape {
+        [Dimension::Dynamic(_)] => (1, true),
+        [Dimension::Dynamic(_), Dimension::Fixed(columns)] => (*columns, false),
+        [Dimension::Dynamic(_), Dimension::Dynamic(_)] if !features.is_empty() => (features.len(), false),
+        _ => return Ok(None),
+    };
+    if columns > MAX_COLUMNS {
+        return Ok(None);
     }
-    let prediction = signature.outputs.iter().position(is_label).unwrap_or(0);
-    let probabilities = signature
-        .outputs
-        .iter()
-        .enumerate()
-        .position(|(index, output)| index != prediction && holds_probabilities(output, contract));
-    let role = |index| {
-        if index == prediction {
-            Output::Prediction
-        } else if Some(index) == probabilities {
-            Output::Probabilities
-        } else {
-            Output::Other
+    let input = input.name.clone();
+    if !features.is_empty() && features.len() != columns {
+        return Err(LayoutError::Count { input, columns, features: features.len() });
+    }
+    Ok(Some(RowInputs::Matrix { input, element_type, columns, flat }))
+}
+
+fn columns(inputs: &[ValueSpec], features: &[Feature]) -> Result<Option<RowInputs>, LayoutError> {
+    let Some(columns) = inputs.iter().map(column).collect::<Option<Vec<_>>>() else { return Ok(None) };
+    if columns.is_empty() || features.is_empty() {
+        return Ok((!columns.is_empty()).then_some(RowInputs::Columns(columns)));
+    }
+    let named = |feature: &Feature| columns.iter().find(|column| column.input == feature.name).cloned();
+    let ordered: Option<Vec<ColumnInput>> = features.iter().map(named).collect();
+    if let Some(ordered) = ordered.filter(|ordered| ordered.len() == columns.len()) {
+        return Ok(Some(RowInputs::Columns(ordered)));
+    }
+    let features: Vec<&str> = features.iter().map(|feature| feature.name.as_str()).collect();
+    let inputs: Vec<&str> = columns.iter().map(|column| column.input.as_str()).collect();
+    Err(LayoutError::Names { inputs: inputs.join(", "), features: features.join(", ") })
+}
+
+fn column(input: &ValueSpec) -> Option<ColumnInput> {
+    let (element_type, shape) = input.as_tensor().filter(|_| !input.is_optional())?;
+    let flat = match shape {
+        [Dimension::Dynamic(_)] => true,
+        [Dimension::Dynamic(_), Dimension::Fixed(1)] => false,
+        _ => return None,
+    };
+    Some(ColumnInput { input: input.name.clone(), element_type, flat })
+}
+
+/// What stands in for a missing value of a feature, if the column can hold it.
+fn fill(feature: &Feature, element_type: Option<ElementType>) -> Result<Option<Cell>, LayoutError> {
+    let wrong = |message: String| LayoutError::Missing { feature: feature.name.clone(), message };
+    let Some(element_type) = element_type else { return Ok(None) };
+    match &feature.missing {
+        Missing::Refuse => Ok(None),
+        Missing::Nan if element_type.is_float() => Ok(Some(Cell::Float(f64::NAN))),
+        Missing::Nan => Err(wrong(format!("{element_type} has no NaN"))),
+        Missing::Default(value) => {
+            let cell = Cell::deserialize(value).map_err(|error| wrong(error.to_string()))?;
+            match objection(&cell, element_type, Some(feature)) {
+                Some((_, message)) => Err(wrong(message)),
+                None => Ok(Some(cell)),
+            }
         }
-    };
-    Ok((0..signature.outputs.len()).map(role).collect())
-}
-
-fn is_label(output: &TensorSpec) -> bool {
-    matches!(output.element_type, ElementType::I64 | ElementType::String) && output.shape.len() <= 2
-}
-
-fn holds_probabilities(output: &TensorSpec, contract: &Contract) -> bool {
-    let float = matches!(output.element_type, ElementType::F32 | ElementType::F64);
-    let columns = match output.shape.as_slice() {
-        [_, Dimension::Fixed(columns)] => Some(*columns),
-        [_, Dimension::Dynamic(_)] => None,
-        _ => return false,
-    };
-    let named = output.name.to_ascii_lowercase().contains("probab");
-    float && (named || (!contract.classes.is_empty() && columns == Some(contract.classes.len())))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Feature;
+    use crate::model::ValueKind;
 
-    fn spec(name: &str, element_type: ElementType, columns: Option<usize>) -> TensorSpec {
+    fn spec(name: &str, element_type: ElementType, columns: Option<usize>) -> ValueSpec {
         let mut shape = vec![Dimension::Dynamic(String::new())];
         shape.extend(columns.map(Dimension::Fixed));
-        TensorSpec { name: name.to_owned(), element_type, shape }
+        ValueSpec::tensor(name, element_type, shape)
     }
 
-    fn contract(features: usize, classes: usize) -> Contract {
-        let feature = |index| Feature { name: format!("f{index}"), unit: None, minimum: None, maximum: None };
+    fn contract(features: &[&str], classes: usize) -> Contract {
         Contract::new(
-            (0..features).map(feature).collect(),
+            features.iter().map(|name| Feature::new(*name)).collect(),
             (0..classes).map(|index| format!("c{index}")).collect(),
         )
     }
 
+    fn layout(inputs: Vec<ValueSpec>, contract: &Contract) -> Result<Option<Layout>, String> {
+        let outputs = vec![spec("variable", ElementType::F32, Some(1))];
+        Layout::of(&Signature { inputs, outputs }, contract).map_err(|error| error.to_string())
+    }
+
     #[test]
     fn a_classifier_answers_with_label_and_probabilities() {
-        let signature = Signature {
-            inputs: vec![spec("x", ElementType::F32, Some(4))],
-            outputs: vec![
-                spec("label", ElementType::I64, None),
-                spec("scores", ElementType::F32, Some(3)),
-                spec("leaf", ElementType::F32, Some(9)),
-            ],
-        };
-        let layout = Layout::of(&signature, &contract(4, 3)).unwrap();
-        assert_eq!(layout.columns, 4);
-        assert_eq!(layout.outputs, [Output::Prediction, Output::Probabilities, Output::Other]);
+        let maps = ValueKind::Map { key: ElementType::I64, value: ElementType::F32 };
+        let zip_map =
+            ValueSpec { name: "output_probability".to_owned(), kind: ValueKind::Sequence(Box::new(maps)) };
+        for probabilities in [spec("scores", ElementType::F32, Some(3)), zip_map] {
+            let signature = Signature {
+                inputs: vec![spec("x", ElementType::F32, Some(4))],
+                outputs: vec![
+                    spec("label", ElementType::I64, None),
+                    probabilities,
+                    spec("leaf", ElementType::F32, Some(9)),
+                ],
+            };
+            let layout = Layout::of(&signature, &contract(&["a", "b", "c", "d"], 3)).unwrap().unwrap();
+            assert_eq!(layout.columns(), 4);
+            assert_eq!(layout.outputs, [Output::Prediction, Output::Probabilities, Output::Other]);
+        }
     }
 
     #[test]
     fn a_regressor_answers_with_its_number() {
-        let signature = Signature {
-            inputs: vec![spec("x", ElementType::F64, Some(2))],
-            outputs: vec![spec("variable", ElementType::F32, Some(1))],
-        };
-        let layout = Layout::of(&signature, &contract(0, 0)).unwrap();
+        let layout = layout(vec![spec("x", ElementType::F64, Some(2))], &contract(&[], 0)).unwrap().unwrap();
         assert_eq!(layout.outputs, [Output::Prediction]);
     }
 
     #[test]
-    fn says_why_rows_do_not_fit() {
-        let output = || vec![spec("y", ElementType::F32, Some(1))];
-        let two = Signature {
-            inputs: vec![spec("a", ElementType::F32, Some(1)), spec("b", ElementType::F32, Some(1))],
-            outputs: output(),
+    fn a_vector_and_several_inputs_take_rows_too() {
+        let vector = layout(vec![spec("a", ElementType::F32, None)], &contract(&[], 0)).unwrap().unwrap();
+        assert_eq!(vector.columns(), 1);
+        let inputs = || vec![spec("a", ElementType::F32, Some(1)), spec("b", ElementType::String, None)];
+        let names = |contract: &Contract| match layout(inputs(), contract)?.unwrap().inputs {
+            RowInputs::Columns(columns) => {
+                Ok(columns.into_iter().map(|column| column.input).collect::<Vec<_>>())
+            }
+            RowInputs::Matrix { .. } => Err("one input".to_owned()),
         };
-        assert_eq!(Layout::of(&two, &contract(0, 0)), Err(LayoutError::Inputs(2)));
-        let vector = Signature { inputs: vec![spec("a", ElementType::F32, None)], outputs: output() };
-        assert_eq!(Layout::of(&vector, &contract(0, 0)), Err(LayoutError::Shape("a".to_owned())));
-        let wide = Signature { inputs: vec![spec("a", ElementType::F32, Some(1 << 40))], outputs: output() };
-        assert_eq!(Layout::of(&wide, &contract(0, 0)), Err(LayoutError::Columns("a".to_owned())));
-        let matrix = Signature { inputs: vec![spec("a", ElementType::F32, Some(3))], outputs: output() };
-        let error = Layout::of(&matrix, &contract(4, 0)).unwrap_err();
-        assert!(error.to_string().contains("names 4 features, the input `a` has 3 columns"));
+        assert_eq!(names(&contract(&[], 0)).unwrap(), ["a", "b"]);
+        assert_eq!(names(&contract(&["b", "a"], 0)).unwrap(), ["b", "a"]);
+        let message = names(&contract(&["a", "c"], 0)).unwrap_err();
+        assert_eq!(message, "the features [a, c] are not the inputs [a, b]");
+    }
+
+    #[test]
+    fn what_takes_no_rows_has_no_layout() {
+        let none = contract(&[], 0);
+        for inputs in [
+            Vec::new(),
+            vec![spec("a", ElementType::F32, Some(1 << 40))],
+            vec![ValueSpec::tensor("a", ElementType::F32, Vec::new())],
+            vec![ValueSpec::tensor("a", ElementType::F32, vec![Dimension::Fixed(1), Dimension::Fixed(4)])],
+            vec![spec("a", ElementType::F32, Some(2)), spec("b", ElementType::F32, None)],
+        ] {
+            assert_eq!(layout(inputs.clone(), &none), Ok(None), "{inputs:?}");
+            assert!(layout(inputs, &contract(&["a", "b", "c"], 0)).is_err());
+        }
+        let message = layout(vec![spec("a", ElementType::F32, Some(3))], &contract(&["a"], 0)).unwrap_err();
+        assert_eq!(message, "1 features are named, the input `a` has 3 columns");
+    }
+
+    #[test]
+    fn what_stands_in_for_a_missing_value_must_fit_the_column() {
+        let missing = |missing, element_type| {
+            let feature = Feature { missing, maximum: Some(9.0), ..Feature::new("a") };
+            layout(vec![spec("a", element_type, None)], &Contract::new(vec![feature], Vec::new()))
+                .map(|layout| layout.unwrap().fill(0).cloned())
+        };
+        let default = |value: serde_json::Value| Missing::Default(value);
+        assert_eq!(missing(default(7.into()), ElementType::I64), Ok(Some(Cell::Integer(7))));
+        assert!(missing(Missing::Nan, ElementType::F32).unwrap().is_some());
+        assert!(missing(Missing::Nan, ElementType::I64).unwrap_err().contains("INT64 has no NaN"));
+        assert!(missing(default(10.into()), ElementType::F32).unwrap_err().contains("at most 9"));
+        assert!(missing(default("x".into()), ElementType::F32).unwrap_err().contains("got a text"));
     }
 }

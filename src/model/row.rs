@@ -3,9 +3,11 @@
 //! A row is read without judging it, so that one answer can list everything that is wrong with it.
 
 mod check;
+mod outputs;
 mod read;
 
-pub use check::rows_to_tensor;
+pub use check::rows_to_tensors;
+pub use outputs::{NotByRow, RowOutputs, RowValue};
 
 /// One value of a row, whatever it is.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,7 +20,9 @@ pub enum Cell {
     Text(String),
     /// true or false.
     Bool(bool),
-    /// Something that no column holds: `null`, a list, an object.
+    /// No value: `null`.
+    Null,
+    /// Something that no column holds: a list, an object.
     Misplaced(&'static str),
 }
 
@@ -53,32 +57,4 @@ pub struct Violation {
     pub code: &'static str,
     /// A sentence for people, with what is allowed.
     pub message: String,
-}
-
-/// Everything that is wrong with a body's rows: the first of it in full, the rest counted.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Violations {
-    /// The first ones, at most [`MAX_LISTED`].
-    pub listed: Vec<Violation>,
-    /// How many there are.
-    pub total: usize,
-}
-
-/// So many violations are listed: a body of a million bad rows must not be answered with a hundred times its size.
-pub const MAX_LISTED: usize = 100;
-
-impl Violations {
-    /// Counts one more; its sentence is made only if it is listed.
-    fn add(
-        &mut self,
-        row: usize,
-        place: impl FnOnce() -> Place,
-        code: &'static str,
-        message: impl FnOnce() -> String,
-    ) {
-        self.total += 1;
-        if self.listed.len() < MAX_LISTED {
-            self.listed.push(Violation { row, place: place(), code, message: message() });
-        }
-    }
 }

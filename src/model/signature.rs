@@ -1,16 +1,32 @@
 //! What a model takes and gives: its named, typed inputs and outputs.
 
+mod compare;
+
 use std::fmt;
+
+use serde::{Deserialize, Serialize};
 
 use super::ElementType;
 
 /// One dimension of a declared shape.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
 pub enum Dimension {
     /// Always this many.
     Fixed(usize),
     /// Any number; the symbol that the model's author gave it, or nothing.
     Dynamic(String),
+}
+
+impl Dimension {
+    /// The symbol that ties it to other dimensions. Exporters write `?` where they know of none.
+    #[must_use]
+    pub fn symbol(&self) -> Option<&str> {
+        match self {
+            Self::Dynamic(symbol) if !symbol.is_empty() && symbol != "?" => Some(symbol),
+            _ => None,
+        }
+    }
 }
 
 impl fmt::Display for Dimension {
@@ -23,114 +39,157 @@ impl fmt::Display for Dimension {
     }
 }
 
-/// An input or output: its name, element type and declared shape.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TensorSpec {
-    /// The name in the graph.
-    pub name: String,
-    /// The type of the elements.
-    pub element_type: ElementType,
-    /// The declared shape, outermost dimension first. Those of outputs may be wrong: exporters guess.
-    pub shape: Vec<Dimension>,
+/// What kind of value an input takes or an output gives.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum ValueKind {
+    /// A tensor.
+    Tensor {
+        /// The type of the elements.
+        element_type: ElementType,
+        /// The declared shape, outermost dimension first. Without dimensions it stands for any number of them: ONNX
+        /// Runtime does not tell a scalar from an undeclared shape. Those of outputs may be wrong: exporters guess.
+        shape: Vec<Dimension>,
+    },
+    /// Any number of values of one kind.
+    Sequence(Box<ValueKind>),
+    /// Values by key.
+    Map {
+        /// The type of the keys.
+        key: ElementType,
+        /// The type of the values.
+        value: ElementType,
+    },
+    /// A value that may be absent.
+    Optional(Box<ValueKind>),
 }
 
-impl fmt::Display for TensorSpec {
+impl fmt::Display for ValueKind {
+    /// For example `FP32 [?, 4]`, `sequence of map of INT64 to FP32`.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tensor { element_type, shape } => {
+                let dimensions: Vec<String> = shape.iter().map(ToString::to_string).collect();
+                write!(formatter, "{element_type} [{}]", dimensions.join(", "))
+            }
+            Self::Sequence(items) => write!(formatter, "sequence of {items}"),
+            Self::Map { key, value } => write!(formatter, "map of {key} to {value}"),
+            Self::Optional(inner) => write!(formatter, "optional {inner}"),
+        }
+    }
+}
+
+/// An input or output.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ValueSpec {
+    /// The name in the graph; any text.
+    pub name: String,
+    /// What it takes or gives.
+    pub kind: ValueKind,
+}
+
+impl ValueSpec {
+    /// A tensor of this name.
+    #[must_use]
+    pub fn tensor(name: impl Into<String>, element_type: ElementType, shape: Vec<Dimension>) -> Self {
+        Self { name: name.into(), kind: ValueKind::Tensor { element_type, shape } }
+    }
+
+    /// Element type and declared shape, if it is a tensor or an optional one.
+    #[must_use]
+    pub fn as_tensor(&self) -> Option<(ElementType, &[Dimension])> {
+        let kind = match &self.kind {
+            ValueKind::Optional(inner) => inner,
+            other => other,
+        };
+        match kind {
+            ValueKind::Tensor { element_type, shape } => Some((*element_type, shape)),
+            _ => None,
+        }
+    }
+
+    /// Whether it may be left out.
+    #[must_use]
+    pub fn is_optional(&self) -> bool {
+        matches!(self.kind, ValueKind::Optional(_))
+    }
+}
+
+impl fmt::Display for ValueSpec {
     /// For example `features FP32 [?, 4]`.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let dimensions: Vec<String> = self.shape.iter().map(ToString::to_string).collect();
-        write!(formatter, "{} {} [{}]", self.name, self.element_type, dimensions.join(", "))
+        write!(formatter, "{} {}", self.name, self.kind)
     }
 }
 
 /// The inputs and outputs of a model, in the order of the graph.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Signature {
     /// What has to be given.
-    pub inputs: Vec<TensorSpec>,
+    pub inputs: Vec<ValueSpec>,
     /// What comes back.
-    pub outputs: Vec<TensorSpec>,
+    pub outputs: Vec<ValueSpec>,
 }
 
 impl Signature {
+    /// The input of this name.
+    #[must_use]
+    pub fn input(&self, name: &str) -> Option<&ValueSpec> {
+        self.inputs.iter().find(|spec| spec.name == name)
+    }
+
+    /// The position of an output among what a run gives.
+    #[must_use]
+    pub fn output_position(&self, name: &str) -> Option<usize> {
+        self.outputs.iter().position(|spec| spec.name == name)
+    }
+
     /// How `self`, which replaces `old` under the same version number, would break its callers: one sentence a
     /// difference, none if they will not notice.
     ///
-    /// Compatible are the same inputs with dimensions equal or wider, and the same outputs.
+    /// Compatible are the same inputs with dimensions equal or wider, further inputs that may be left out, and the
+    /// same outputs.
     #[must_use]
     pub fn breaking_changes(&self, old: &Self) -> Vec<String> {
-        let mut changes = compare("input", &old.inputs, &self.inputs, accepts);
-        changes.extend(compare("output", &old.outputs, &self.outputs, |old, new| {
-            // Dimensions of outputs are guesses of the exporter, so only their number counts.
-            old.element_type == new.element_type && old.shape.len() == new.shape.len()
-        }));
-        changes
+        compare::breaking_changes(old, self)
     }
-}
-
-fn compare(
-    kind: &str,
-    old: &[TensorSpec],
-    new: &[TensorSpec],
-    compatible: impl Fn(&TensorSpec, &TensorSpec) -> bool,
-) -> Vec<String> {
-    let find = |specs: &'_ [TensorSpec], name: &str| specs.iter().position(|spec| spec.name == name);
-    let mut changes = Vec::new();
-    for spec in old {
-        match find(new, &spec.name).map(|index| &new[index]) {
-            None => changes.push(format!("{kind} `{spec}` is gone")),
-            Some(now) if !compatible(spec, now) => changes.push(format!("{kind} `{spec}` became `{now}`")),
-            Some(_) => {}
-        }
-    }
-    let added = new.iter().filter(|spec| find(old, &spec.name).is_none());
-    changes.extend(added.map(|spec| format!("{kind} `{spec}` is new")));
-    changes
-}
-
-/// Whether everything that fits the input `old` also fits `new`.
-fn accepts(old: &TensorSpec, new: &TensorSpec) -> bool {
-    let wider = |(old, new): (&Dimension, &Dimension)| match (old, new) {
-        (_, Dimension::Dynamic(_)) => true,
-        (Dimension::Fixed(old), Dimension::Fixed(new)) => old == new,
-        (Dimension::Dynamic(_), Dimension::Fixed(_)) => false,
-    };
-    old.element_type == new.element_type
-        && old.shape.len() == new.shape.len()
-        && old.shape.iter().zip(&new.shape).all(wider)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn signature(input: &str, element_type: ElementType, columns: Dimension) -> Signature {
-        let rows = || Dimension::Dynamic("N".to_owned());
-        let spec =
-            |name: &str, element_type, shape| TensorSpec { name: name.to_owned(), element_type, shape };
-        Signature {
-            inputs: vec![spec(input, element_type, vec![rows(), columns])],
-            outputs: vec![spec("y", ElementType::F32, vec![rows()])],
-        }
+    #[test]
+    fn a_signature_travels_as_json() {
+        let kind = ValueKind::Sequence(Box::new(ValueKind::Map {
+            key: ElementType::String,
+            value: ElementType::F32,
+        }));
+        let shape = vec![Dimension::Dynamic("N".to_owned()), Dimension::Fixed(4)];
+        let optional = ValueKind::Optional(Box::new(ValueKind::Tensor {
+            element_type: ElementType::Bf16,
+            shape: Vec::new(),
+        }));
+        let signature = Signature {
+            inputs: vec![
+                ValueSpec::tensor("x", ElementType::F16, shape),
+                ValueSpec { name: "mask".to_owned(), kind: optional },
+            ],
+            outputs: vec![ValueSpec { name: "y".to_owned(), kind }],
+        };
+        let json = serde_json::to_string(&signature).unwrap();
+        assert!(json.contains(r#"{"tensor":{"element_type":"FP16","shape":["N",4]}}"#), "{json}");
+        assert_eq!(serde_json::from_str::<Signature>(&json).unwrap(), signature);
+        let shown: Vec<String> =
+            signature.inputs.iter().chain(&signature.outputs).map(ToString::to_string).collect();
+        assert_eq!(shown, ["x FP16 [N, 4]", "mask optional BF16 []", "y sequence of map of BYTES to FP32"]);
     }
 
     #[test]
-    fn a_wider_input_breaks_nobody_a_narrower_one_does() {
-        let fixed = signature("x", ElementType::F32, Dimension::Fixed(4));
-        let dynamic = signature("x", ElementType::F32, Dimension::Dynamic(String::new()));
-        assert!(fixed.breaking_changes(&fixed).is_empty());
-        assert!(dynamic.breaking_changes(&fixed).is_empty());
-        assert_eq!(fixed.breaking_changes(&dynamic), ["input `x FP32 [N, ?]` became `x FP32 [N, 4]`"]);
-    }
-
-    #[test]
-    fn names_and_types_must_stay() {
-        let old = signature("x", ElementType::F32, Dimension::Fixed(4));
-        let renamed = signature("z", ElementType::F32, Dimension::Fixed(4));
-        assert_eq!(
-            renamed.breaking_changes(&old),
-            ["input `x FP32 [N, 4]` is gone", "input `z FP32 [N, 4]` is new"]
-        );
-        let retyped = signature("x", ElementType::F64, Dimension::Fixed(4));
-        assert_eq!(retyped.breaking_changes(&old), ["input `x FP32 [N, 4]` became `x FP64 [N, 4]`"]);
+    fn a_question_mark_names_no_dimension() {
+        let symbol = |text: &str| Dimension::Dynamic(text.to_owned()).symbol().map(str::to_owned);
+        assert_eq!((symbol(""), symbol("?"), symbol("N")), (None, None, Some("N".to_owned())));
     }
 }

@@ -2,66 +2,16 @@
 
 use std::fmt;
 
-/// The type of a tensor's elements, shown by its name in the Open Inference Protocol.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ElementType {
-    /// 32-bit float
-    F32,
-    /// 64-bit float
-    F64,
-    /// 8-bit signed integer
-    I8,
-    /// 16-bit signed integer
-    I16,
-    /// 32-bit signed integer
-    I32,
-    /// 64-bit signed integer
-    I64,
-    /// 8-bit unsigned integer
-    U8,
-    /// 16-bit unsigned integer
-    U16,
-    /// 32-bit unsigned integer
-    U32,
-    /// 64-bit unsigned integer
-    U64,
-    /// true or false
-    Bool,
-    /// UTF-8 text
-    String,
-}
+use half::{bf16, f16};
 
-impl ElementType {
-    /// The name in the Open Inference Protocol, for example `FP32` or `INT64`.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::F32 => "FP32",
-            Self::F64 => "FP64",
-            Self::I8 => "INT8",
-            Self::I16 => "INT16",
-            Self::I32 => "INT32",
-            Self::I64 => "INT64",
-            Self::U8 => "UINT8",
-            Self::U16 => "UINT16",
-            Self::U32 => "UINT32",
-            Self::U64 => "UINT64",
-            Self::Bool => "BOOL",
-            Self::String => "BYTES",
-        }
-    }
-}
-
-impl fmt::Display for ElementType {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.name())
-    }
-}
+use super::ElementType;
 
 /// The elements of a tensor, row-major.
 #[derive(Clone, Debug, PartialEq)]
 #[expect(missing_docs, reason = "each variant is named as its element type, which is documented there")]
 pub enum TensorData {
+    F16(Vec<f16>),
+    Bf16(Vec<bf16>),
     F32(Vec<f32>),
     F64(Vec<f64>),
     I8(Vec<i8>),
@@ -80,6 +30,8 @@ pub enum TensorData {
 macro_rules! on_elements {
     ($data:expr, $elements:ident => $body:expr) => {
         match $data {
+            TensorData::F16($elements) => $body,
+            TensorData::Bf16($elements) => $body,
             TensorData::F32($elements) => $body,
             TensorData::F64($elements) => $body,
             TensorData::I8($elements) => $body,
@@ -113,6 +65,8 @@ impl TensorData {
     #[must_use]
     pub fn element_type(&self) -> ElementType {
         match self {
+            Self::F16(_) => ElementType::F16,
+            Self::Bf16(_) => ElementType::Bf16,
             Self::F32(_) => ElementType::F32,
             Self::F64(_) => ElementType::F64,
             Self::I8(_) => ElementType::I8,
@@ -132,6 +86,8 @@ impl TensorData {
     #[must_use]
     pub fn get(&self, index: usize) -> Option<Scalar<'_>> {
         Some(match self {
+            Self::F16(elements) => Scalar::Single((*elements.get(index)?).into()),
+            Self::Bf16(elements) => Scalar::Single((*elements.get(index)?).into()),
             Self::F32(elements) => Scalar::Single(*elements.get(index)?),
             Self::F64(elements) => Scalar::Double(*elements.get(index)?),
             Self::I8(elements) => Scalar::Integer((*elements.get(index)?).into()),
@@ -151,6 +107,8 @@ impl TensorData {
     #[must_use]
     pub fn is_finite(&self) -> bool {
         match self {
+            Self::F16(elements) => elements.iter().all(|element| element.is_finite()),
+            Self::Bf16(elements) => elements.iter().all(|element| element.is_finite()),
             Self::F32(elements) => elements.iter().all(|element| element.is_finite()),
             Self::F64(elements) => elements.iter().all(|element| element.is_finite()),
             _ => true,
@@ -165,7 +123,7 @@ pub enum Scalar<'t> {
     Integer(i64),
     /// A whole number above the greatest signed one.
     Unsigned(u64),
-    /// A 32-bit float, to be shown with as few digits as tell it from its neighbours.
+    /// A float of 32 bits or fewer, to be shown with as few digits as tell it from its neighbours.
     Single(f32),
     /// A 64-bit float.
     Double(f64),
@@ -173,6 +131,31 @@ pub enum Scalar<'t> {
     Bool(bool),
     /// A text.
     Text(&'t str),
+}
+
+impl Scalar<'_> {
+    /// The number, if it is a float.
+    #[must_use]
+    pub fn as_float(&self) -> Option<f64> {
+        match *self {
+            Self::Single(value) => Some(value.into()),
+            Self::Double(value) => Some(value),
+            Self::Integer(_) | Self::Unsigned(_) | Self::Bool(_) | Self::Text(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Scalar<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Integer(value) => value.fmt(formatter),
+            Self::Unsigned(value) => value.fmt(formatter),
+            Self::Single(value) => value.fmt(formatter),
+            Self::Double(value) => value.fmt(formatter),
+            Self::Bool(value) => value.fmt(formatter),
+            Self::Text(value) => value.fmt(formatter),
+        }
+    }
 }
 
 /// A tensor: elements and their shape.

@@ -15,11 +15,8 @@ use utoipa::{
 };
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
-use super::{
-    native::{PredictAnswer, RowAnswer},
-    routes,
-    state::RestState,
-};
+use super::{routes, state::RestState};
+use crate::wire::{PredictAnswer, RowAnswer, ValueDocument};
 
 /// The viewer's scripts and styles are its own; it writes styles into the page.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
@@ -39,7 +36,7 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; style-src 'self' 'uns
         (name = "health", description = "Probes; open to all"),
     ),
     // Named by a derive that does not collect what it names.
-    components(schemas(PredictAnswer, RowAnswer)),
+    components(schemas(PredictAnswer, RowAnswer, ValueDocument)),
     modifiers(&Security),
 )]
 pub(super) struct Description;

@@ -5,12 +5,13 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use super::problem::{FieldError, Problem};
+use super::problem::Problem;
 use crate::{
     auth::{Action, TokenError},
     limits::{Exceeded, retry_after_seconds},
-    model::{MAX_LISTED, ModelName, Place, Violation, Violations},
+    model::{MAX_LISTED, ModelName, Violations},
     serving::ServingError,
+    wire::{BodyError, FieldError, RowBase, input_errors, row_errors},
 };
 
 /// Seconds after which a client may try again when the gateway is overloaded or a model not there yet.
@@ -54,13 +55,13 @@ pub enum ApiError {
     NoSuchPath,
 }
 
-/// How the pointer to a row begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RowBase {
-    /// The one row: `/features`.
-    Features,
-    /// One of many: `/instances/3`.
-    Instances,
+impl From<BodyError> for ApiError {
+    fn from(error: BodyError) -> Self {
+        match error {
+            BodyError::Malformed(error) => Self::MalformedJson(error),
+            BodyError::Invalid(errors) => Self::InvalidBody(errors),
+        }
+    }
 }
 
 impl IntoResponse for ApiError {
@@ -84,10 +85,12 @@ impl From<ApiError> for Problem {
         let problem = |status, code| Self::new(status, code, detail);
         match error {
             ApiError::Serving(error) => of_serving(error),
-            ApiError::InvalidRows { violations, base } => invalid_rows(&violations, base),
+            ApiError::InvalidRows { violations, base } => {
+                invalid_body(row_errors(&violations, base), violations.total)
+            }
             ApiError::InvalidBody(errors) => {
-                let detail = summary(errors.len());
-                Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_body", detail).with_errors(errors)
+                let total = errors.len();
+                invalid_body(errors, total)
             }
             ApiError::MalformedJson(error) => {
                 let detail = format!("the body is no JSON: {}", error.message);
@@ -154,21 +157,18 @@ fn of_serving(error: ServingError) -> Problem {
         ServingError::Overloaded => {
             problem(StatusCode::SERVICE_UNAVAILABLE, "overloaded").with_retry_after(RETRY_SOON_SECONDS)
         }
-        ServingError::InvalidRows(violations) => invalid_rows(&violations, RowBase::Features),
+        ServingError::InvalidRows(violations) => {
+            invalid_body(row_errors(&violations, RowBase::Features), violations.total)
+        }
+        ServingError::InvalidInputs(violations) => invalid_body(input_errors(&violations), violations.total),
+        ServingError::RowsNotSupported => problem(StatusCode::UNPROCESSABLE_ENTITY, "rows_not_supported"),
         ServingError::NonFiniteOutput(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "non_finite_output"),
         ServingError::ModelFailed(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "model_failed"),
     }
 }
 
-fn invalid_rows(violations: &Violations, base: RowBase) -> Problem {
-    let error = |violation: &Violation| FieldError {
-        pointer: pointer(violation, base),
-        code: violation.code.into(),
-        message: violation.message.clone(),
-    };
-    let errors = violations.listed.iter().map(error).collect();
-    let detail = summary(violations.total);
-    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_body", detail).with_errors(errors)
+fn invalid_body(errors: Vec<FieldError>, total: usize) -> Problem {
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_body", summary(total)).with_errors(errors)
 }
 
 fn summary(errors: usize) -> String {
@@ -177,23 +177,6 @@ fn summary(errors: usize) -> String {
         few if few <= MAX_LISTED => format!("{few} things are wrong with the body"),
         many => format!("{many} things are wrong with the body; the first {MAX_LISTED} are listed"),
     }
-}
-
-fn pointer(violation: &Violation, base: RowBase) -> String {
-    let row = match base {
-        RowBase::Features => "/features".to_owned(),
-        RowBase::Instances => format!("/instances/{}", violation.row),
-    };
-    match &violation.place {
-        Place::Row => row,
-        Place::Column(column) => format!("{row}/{column}"),
-        Place::Name(name) => format!("{row}/{}", escape(name)),
-    }
-}
-
-/// A name as part of a JSON pointer (RFC 6901 section 3).
-pub(super) fn escape(name: &str) -> String {
-    name.replace('~', "~0").replace('/', "~1")
 }
 
 /// Adds the challenge of RFC 6750 section 3.

@@ -9,15 +9,11 @@ use axum::{
 };
 use http_body_util::{BodyExt, LengthLimitError};
 use serde::de::DeserializeOwned;
-use serde_json::error::Category;
-use serde_path_to_error::{Path, Segment};
 use tower_http::timeout::TimeoutError;
-use validator::{Validate, ValidationErrors, ValidationErrorsKind};
+use validator::Validate;
 
-use super::{
-    error::{ApiError, escape},
-    problem::FieldError,
-};
+use super::error::ApiError;
+use crate::wire;
 
 /// A JSON body of this form that `validator` has nothing against.
 #[derive(Debug)]
@@ -31,9 +27,7 @@ impl<S: Sync, T: DeserializeOwned + Validate> FromRequest<S> for ValidJson<T> {
             return Err(ApiError::UnsupportedMediaType);
         }
         let bytes = read(request.into_body()).await?;
-        let body: T = parse(&bytes)?;
-        body.validate().map_err(|errors| ApiError::InvalidBody(field_errors("", &errors)))?;
-        Ok(Self(body))
+        Ok(Self(wire::parse_valid(&bytes)?))
     }
 }
 
@@ -64,78 +58,7 @@ fn caused_by<E: Error + 'static>(error: &(dyn Error + 'static)) -> bool {
     error.is::<E>() || error.source().is_some_and(|cause| caused_by::<E>(cause))
 }
 
-/// Whether the text can only be an object. A derived `Deserialize` would also read a struct's fields from a list.
-fn is_object(bytes: &[u8]) -> bool {
-    bytes.trim_ascii_start().first() == Some(&b'{')
-}
-
 /// Parses a JSON object: text that is none is 400, JSON of another form 422, both with the place.
 pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
-    if !is_object(bytes) {
-        // Whatever is wrong with it as JSON is said first.
-        let _: serde::de::IgnoredAny =
-            serde_json::from_slice(bytes).map_err(|error| malformed(String::new(), &error))?;
-        let message = "expected an object".to_owned();
-        return Err(ApiError::InvalidBody(vec![FieldError {
-            pointer: String::new(),
-            code: "wrong_form".into(),
-            message,
-        }]));
-    }
-    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    let parsed = serde_path_to_error::deserialize(&mut deserializer);
-    let error = match parsed {
-        Ok(value) => match deserializer.end() {
-            Ok(()) => return Ok(value),
-            Err(error) => return Err(malformed(String::new(), &error)),
-        },
-        Err(error) => error,
-    };
-    let pointer = pointer(error.path());
-    match error.inner().classify() {
-        Category::Data => {
-            let message = error.inner().to_string();
-            let code = if message.starts_with("unknown field") { "unknown_field" } else { "wrong_form" };
-            let code = code.into();
-            Err(ApiError::InvalidBody(vec![FieldError { pointer, code, message }]))
-        }
-        Category::Syntax | Category::Eof | Category::Io => Err(malformed(pointer, error.inner())),
-    }
-}
-
-fn malformed(pointer: String, error: &serde_json::Error) -> ApiError {
-    ApiError::MalformedJson(FieldError { pointer, code: "malformed_json".into(), message: error.to_string() })
-}
-
-fn pointer(path: &Path) -> String {
-    let segment = |segment: &Segment| match segment {
-        Segment::Seq { index } => format!("/{index}"),
-        Segment::Map { key } => format!("/{}", escape(key)),
-        Segment::Enum { variant } => format!("/{}", escape(variant)),
-        Segment::Unknown => String::new(),
-    };
-    path.iter().map(segment).collect()
-}
-
-/// The errors of `validator` with pointers.
-fn field_errors(base: &str, errors: &ValidationErrors) -> Vec<FieldError> {
-    let mut found = Vec::new();
-    for (name, kind) in errors.errors() {
-        // A rule about the whole struct has the name `__all__`.
-        let pointer = if name == "__all__" { base.to_owned() } else { format!("{base}/{}", escape(name)) };
-        match kind {
-            ValidationErrorsKind::Struct(inner) => found.extend(field_errors(&pointer, inner)),
-            ValidationErrorsKind::List(items) => {
-                for (index, inner) in items {
-                    found.extend(field_errors(&format!("{pointer}/{index}"), inner));
-                }
-            }
-            ValidationErrorsKind::Field(errors) => found.extend(errors.iter().map(|error| FieldError {
-                pointer: pointer.clone(),
-                code: error.code.clone(),
-                message: error.message.clone().unwrap_or_else(|| error.code.clone()).into_owned(),
-            })),
-        }
-    }
-    found
+    Ok(wire::parse(bytes)?)
 }

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     auth::{Action, Caller},
-    model::TensorSpec,
+    model::{ValueKind, ValueSpec},
     serving::{ModelMetadata, Servable, ServingError, VersionMetadata},
 };
 
@@ -49,13 +49,16 @@ pub(super) struct VersionDocument {
     refusal: Option<RefusalDocument>,
     /// What it takes
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    inputs: Vec<TensorDocument>,
+    inputs: Vec<ValueSpecDocument>,
     /// What it gives
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    outputs: Vec<TensorDocument>,
+    outputs: Vec<ValueSpecDocument>,
     /// What its columns mean and may hold
     #[serde(skip_serializing_if = "Vec::is_empty")]
     features: Vec<FeatureDocument>,
+    /// Whether it takes rows (`features`, `instances`); every version in service takes `inputs`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    takes_rows: Option<bool>,
     /// The labels of its classes
     #[serde(skip_serializing_if = "Vec::is_empty")]
     classes: Vec<String>,
@@ -73,16 +76,69 @@ pub(super) struct RefusalDocument {
 
 /// An input or output.
 #[derive(Serialize, ToSchema)]
-pub(super) struct TensorDocument {
+pub(super) struct ValueSpecDocument {
     /// Its name in the graph
     #[schema(example = "features")]
     name: String,
-    /// The type of its elements, as the Open Inference Protocol names it
+    #[serde(flatten)]
+    kind: KindDocument,
+}
+
+/// What an input takes or an output gives.
+#[derive(Serialize, ToSchema)]
+#[schema(no_recursion)]
+pub(super) struct KindDocument {
+    /// `tensor`, `sequence` or `map`
+    #[schema(example = "tensor")]
+    kind: &'static str,
+    /// Whether it may be absent
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    optional: bool,
+    /// Of a tensor: the type of its elements, as the Open Inference Protocol names it
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "FP32")]
-    datatype: &'static str,
-    /// The declared shape; `?` or a symbol for a dimension that may vary
+    datatype: Option<&'static str>,
+    /// Of a tensor: the declared shape; `?` or a symbol for a dimension that may vary. Empty for a scalar and for any
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = json!(["?", "4"]))]
-    shape: Vec<String>,
+    shape: Option<Vec<String>>,
+    /// Of a sequence: what it holds
+    #[serde(skip_serializing_if = "Option::is_none")]
+    items: Option<Box<KindDocument>>,
+    /// Of a map: the type of the keys
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<&'static str>,
+    /// Of a map: the type of the values
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value: Option<&'static str>,
+}
+
+impl From<&ValueKind> for KindDocument {
+    fn from(kind: &ValueKind) -> Self {
+        let none = |kind| Self {
+            kind,
+            optional: false,
+            datatype: None,
+            shape: None,
+            items: None,
+            key: None,
+            value: None,
+        };
+        match kind {
+            ValueKind::Tensor { element_type, shape } => Self {
+                datatype: Some(element_type.name()),
+                shape: Some(shape.iter().map(ToString::to_string).collect()),
+                ..none("tensor")
+            },
+            ValueKind::Sequence(items) => {
+                Self { items: Some(Box::new(Self::from(&**items))), ..none("sequence") }
+            }
+            ValueKind::Map { key, value } => {
+                Self { key: Some(key.name()), value: Some(value.name()), ..none("map") }
+            }
+            ValueKind::Optional(inner) => Self { optional: true, ..Self::from(&**inner) },
+        }
+    }
 }
 
 /// A column of the input.
@@ -101,6 +157,9 @@ pub(super) struct FeatureDocument {
     /// The greatest value that is accepted
     #[serde(skip_serializing_if = "Option::is_none")]
     maximum: Option<f64>,
+    /// What is done when it is null or absent: `refuse`, `nan`, or the value that is taken in its place
+    #[schema(value_type = Object, example = "refuse")]
+    missing: serde_json::Value,
 }
 
 /// All models
@@ -157,20 +216,19 @@ fn version_document(VersionMetadata { status, servable }: VersionMetadata) -> Ve
         refusal: status
             .refusal
             .map(|refusal| RefusalDocument { reason: refusal.reason.code(), detail: refusal.detail }),
-        inputs: servable.map(|servable| tensors(&servable.signature.inputs)).unwrap_or_default(),
-        outputs: servable.map(|servable| tensors(&servable.signature.outputs)).unwrap_or_default(),
+        inputs: servable.map(|servable| values(&servable.signature.inputs)).unwrap_or_default(),
+        outputs: servable.map(|servable| values(&servable.signature.outputs)).unwrap_or_default(),
         features: servable.map(features).unwrap_or_default(),
+        takes_rows: servable.map(|servable| servable.layout.is_some()),
         classes: servable.map(|servable| servable.contract.classes.clone()).unwrap_or_default(),
     }
 }
 
-fn tensors(specs: &[TensorSpec]) -> Vec<TensorDocument> {
-    let document = |spec: &TensorSpec| TensorDocument {
-        name: spec.name.clone(),
-        datatype: spec.element_type.name(),
-        shape: spec.shape.iter().map(ToString::to_string).collect(),
-    };
-    specs.iter().map(document).collect()
+fn values(specs: &[ValueSpec]) -> Vec<ValueSpecDocument> {
+    specs
+        .iter()
+        .map(|spec| ValueSpecDocument { name: spec.name.clone(), kind: (&spec.kind).into() })
+        .collect()
 }
 
 fn features(servable: &Servable) -> Vec<FeatureDocument> {
@@ -179,6 +237,7 @@ fn features(servable: &Servable) -> Vec<FeatureDocument> {
         unit: feature.unit.clone(),
         minimum: feature.minimum,
         maximum: feature.maximum,
+        missing: feature.missing.clone().into(),
     };
     servable.contract.features.iter().map(document).collect()
 }

@@ -6,16 +6,19 @@ use axum::{
     http::{HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use serde::Serialize;
 
 use super::{
-    error::{ApiError, RowBase},
+    error::ApiError,
     json_body::ValidJson,
-    native::{Answer, PredictAnswer, PredictRequest},
     permit::{MayPredict, Permit},
     problem::{Problem, ProblemDocument},
     state::RestState,
 };
-use crate::serving::{Prediction, ServingError};
+use crate::{
+    serving::{Servable, ServingError},
+    wire::{Asked, PredictAnswer, PredictRequest, RowBase, RowsAnswer, TensorsAnswer},
+};
 
 const MODEL_VERSION: HeaderName = HeaderName::from_static("x-model-version");
 const MODEL_DIGEST: HeaderName = HeaderName::from_static("x-model-digest");
@@ -87,7 +90,7 @@ enum PredictResponses {
     /// The body is not declared as JSON
     #[response(status = 415, content_type = "application/problem+json")]
     UnsupportedMediaType(ProblemDocument),
-    /// The rows are not what the model takes: `errors` lists everything that is wrong
+    /// The rows or inputs are not what the model takes: `errors` lists everything that is wrong
     #[response(status = 422, content_type = "application/problem+json")]
     UnprocessableEntity(ProblemDocument),
     /// A quota is used up; `Retry-After` says when to come back
@@ -109,20 +112,36 @@ async fn predict(
     permit: Permit<MayPredict>,
     ValidJson(request): ValidJson<PredictRequest>,
 ) -> Result<Response, ApiError> {
-    let (rows, base) = match (request.features, request.instances) {
-        (Some(row), _) => (vec![row], RowBase::Features),
-        (None, rows) => (rows.unwrap_or_default(), RowBase::Instances),
-    };
     let servable = state.serving.servable(&permit.model, permit.version)?;
-    let prediction = state.serving.predict(servable, &rows).await.map_err(|error| match error {
-        ServingError::InvalidRows(violations) => ApiError::InvalidRows { violations, base },
-        other => ApiError::Serving(other),
-    })?;
-    Ok(answer(&prediction, base == RowBase::Instances))
+    match request.asked() {
+        Asked::Rows(rows, base) => {
+            let prediction = state.serving.predict(servable, &rows).await.map_err(|error| match error {
+                ServingError::InvalidRows(violations) => ApiError::InvalidRows { violations, base },
+                other => ApiError::Serving(other),
+            })?;
+            let Servable { name, version, signature, contract, .. } = &*prediction.servable;
+            let (model, version, layout, outputs) =
+                (name.as_str(), *version, &prediction.layout, &prediction.outputs);
+            let many = base == RowBase::Instances;
+            let body = RowsAnswer { model, version, signature, contract, layout, outputs, many };
+            Ok(answer(&prediction.servable, &body))
+        }
+        Asked::Inputs(documents) => {
+            let inference = state.serving.infer_documents(servable, &documents).await?;
+            let Servable { name, version, signature, .. } = &*inference.servable;
+            let body = TensorsAnswer {
+                model: name.as_str(),
+                version: *version,
+                signature,
+                outputs: &inference.outputs,
+            };
+            Ok(answer(&inference.servable, &body))
+        }
+    }
 }
 
-fn answer(prediction: &Prediction, many: bool) -> Response {
-    let Ok(body) = serde_json::to_vec(&Answer { prediction, many }) else {
+fn answer(servable: &Servable, body: &impl Serialize) -> Response {
+    let Ok(body) = serde_json::to_vec(body) else {
         let detail = "the answer could not be written";
         return Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "model_failed", detail).into_response();
     };
@@ -130,7 +149,6 @@ fn answer(prediction: &Prediction, many: bool) -> Response {
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    let servable = &prediction.servable;
     for (name, value) in
         [(MODEL_VERSION, servable.version.to_string()), (MODEL_DIGEST, servable.digest().short())]
     {

@@ -1,7 +1,5 @@
 //! Error answers as problem documents (RFC 9457).
 
-use std::borrow::Cow;
-
 use axum::{
     body::Body,
     http::{HeaderName, HeaderValue, StatusCode, header},
@@ -9,6 +7,8 @@ use axum::{
 };
 use serde::Serialize;
 use utoipa::ToSchema;
+
+use crate::wire::FieldError;
 
 /// The media type of a problem document.
 pub(super) const MEDIA_TYPE: &str = "application/problem+json";
@@ -44,21 +44,6 @@ pub(super) struct ProblemDocument {
     /// The quotas that are used up
     #[serde(rename = "violated-policies", skip_serializing_if = "Vec::is_empty")]
     violated_policies: Vec<&'static str>,
-}
-
-/// One thing that is wrong with the body.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-pub struct FieldError {
-    /// Where, as a JSON pointer (RFC 6901)
-    #[schema(example = "/features/2")]
-    pub pointer: String,
-    /// A stable word for programs
-    #[schema(example = "out_of_range")]
-    #[schema(value_type = String)]
-    pub code: Cow<'static, str>,
-    /// A sentence for people, with what is allowed
-    #[schema(example = "expected a number from 0.1 to 15 (cm), got 99")]
-    pub message: String,
 }
 
 impl Problem {

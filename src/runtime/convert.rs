@@ -1,13 +1,13 @@
-//! Between the gateway's tensors and ONNX Runtime's values.
+//! Between the gateway's values and ONNX Runtime's.
 
 use ndarray::{ArrayViewD, IxDyn};
 use ort::{
     session::SessionInputValue,
-    value::{DynValue, Outlet, TensorElementType, TensorRef, ValueType},
+    value::{DynValue, DynValueTypeMarker, TensorElementType, TensorRef, ValueType},
 };
 
 use super::RuntimeError;
-use crate::model::{Dimension, ElementType, Tensor, TensorData, TensorSpec};
+use crate::model::{Tensor, TensorData, Value};
 
 /// A value that borrows the tensor's elements; only texts are copied.
 pub(super) fn input_value(tensor: &Tensor) -> Result<SessionInputValue<'_>, RuntimeError> {
@@ -19,6 +19,8 @@ pub(super) fn input_value(tensor: &Tensor) -> Result<SessionInputValue<'_>, Runt
         }};
     }
     match tensor.data() {
+        TensorData::F16(elements) => borrow!(elements),
+        TensorData::Bf16(elements) => borrow!(elements),
         TensorData::F32(elements) => borrow!(elements),
         TensorData::F64(elements) => borrow!(elements),
         TensorData::I8(elements) => borrow!(elements),
@@ -38,18 +40,33 @@ pub(super) fn input_value(tensor: &Tensor) -> Result<SessionInputValue<'_>, Runt
 }
 
 /// A copy of an output, as it is: declared shapes and types of outputs lie, so they are not asked.
-pub(super) fn output_tensor(name: &str, value: &DynValue) -> Result<Tensor, RuntimeError> {
-    let failed = |error: ort::Error| RuntimeError::Run(format!("output `{name}`: {}", error.message()));
-    let ValueType::Tensor { ty, .. } = value.dtype() else {
-        return Err(RuntimeError::Run(format!("output `{name}` is no tensor")));
-    };
+pub(super) fn output_value(name: &str, value: &DynValue) -> Result<Value, RuntimeError> {
+    read(value).map_err(|cause| RuntimeError::Run(format!("output `{name}`: {cause}")))
+}
+
+fn read(value: &DynValue) -> Result<Value, String> {
+    match value.dtype() {
+        ValueType::Tensor { ty, .. } => read_tensor(value, *ty).map(Value::Tensor),
+        ValueType::Sequence(_) => {
+            let items =
+                value.try_extract_sequence::<DynValueTypeMarker>().map_err(|error| message(&error))?;
+            items.iter().map(read).collect::<Result<_, _>>().map(Value::Sequence)
+        }
+        ValueType::Map { key, value: of } => read_map(value, *key, *of),
+        ValueType::Optional(_) => Err("it is an optional value that cannot be looked into".to_owned()),
+    }
+}
+
+fn read_tensor(value: &DynValue, ty: TensorElementType) -> Result<Tensor, String> {
     macro_rules! copy {
         ($variant:ident) => {{
-            let view = value.try_extract_array().map_err(failed)?;
+            let view = value.try_extract_array().map_err(|error| message(&error))?;
             (view.shape().to_vec(), TensorData::$variant(view.iter().copied().collect()))
         }};
     }
     let (shape, data) = match ty {
+        TensorElementType::Float16 => copy!(F16),
+        TensorElementType::Bfloat16 => copy!(Bf16),
         TensorElementType::Float32 => copy!(F32),
         TensorElementType::Float64 => copy!(F64),
         TensorElementType::Int8 => copy!(I8),
@@ -62,46 +79,35 @@ pub(super) fn output_tensor(name: &str, value: &DynValue) -> Result<Tensor, Runt
         TensorElementType::Uint64 => copy!(U64),
         TensorElementType::Bool => copy!(Bool),
         TensorElementType::String => {
-            let array = value.try_extract_string_array().map_err(failed)?;
+            let array = value.try_extract_string_array().map_err(|error| message(&error))?;
             (array.shape().to_vec(), TensorData::String(array.into_iter().collect()))
         }
-        other => {
-            return Err(RuntimeError::Run(format!("output `{name}` has elements of type {other}")));
-        }
+        other => return Err(format!("its elements are of type {other}, which cannot be read")),
     };
-    Tensor::new(shape, data).map_err(|error| RuntimeError::Run(format!("output `{name}`: {error}")))
+    Tensor::new(shape, data).map_err(|error| error.to_string())
 }
 
-/// The declaration of an input or output.
-pub(super) fn tensor_spec(outlet: &Outlet) -> Result<TensorSpec, RuntimeError> {
-    let name = outlet.name().to_owned();
-    let ValueType::Tensor { ty, shape, dimension_symbols } = outlet.dtype() else {
-        return Err(RuntimeError::Unsupported(format!("`{name}` is not a tensor but {}", outlet.dtype())));
-    };
-    let Some(element_type) = element_type(*ty) else {
-        return Err(RuntimeError::Unsupported(format!("`{name}` has elements of type {ty}")));
-    };
-    let dimension = |(&size, symbol): (&i64, &String)| {
-        usize::try_from(size).map_or_else(|_| Dimension::Dynamic(symbol.clone()), Dimension::Fixed)
-    };
-    let shape = shape.iter().zip(dimension_symbols.iter()).map(dimension).collect();
-    Ok(TensorSpec { name, element_type, shape })
+/// The types of maps that ONNX Runtime makes.
+fn read_map(map: &DynValue, key: TensorElementType, value: TensorElementType) -> Result<Value, String> {
+    macro_rules! entries {
+        ($keys:ident, $key:ty, $values:ident, $value:ty) => {{
+            let entries = map.try_extract_key_values::<$key, $value>().map_err(|error| message(&error))?;
+            let (keys, values) = entries.into_iter().unzip();
+            Ok(Value::Map { keys: TensorData::$keys(keys), values: TensorData::$values(values) })
+        }};
+    }
+    use TensorElementType as Type;
+    match (key, value) {
+        (Type::Int64, Type::Float32) => entries!(I64, i64, F32, f32),
+        (Type::Int64, Type::Float64) => entries!(I64, i64, F64, f64),
+        (Type::Int64, Type::Int64) => entries!(I64, i64, I64, i64),
+        (Type::String, Type::Float32) => entries!(String, String, F32, f32),
+        (Type::String, Type::Float64) => entries!(String, String, F64, f64),
+        (Type::String, Type::Int64) => entries!(String, String, I64, i64),
+        _ => Err(format!("it is a map of {key} to {value}, which cannot be read")),
+    }
 }
 
-fn element_type(ty: TensorElementType) -> Option<ElementType> {
-    Some(match ty {
-        TensorElementType::Float32 => ElementType::F32,
-        TensorElementType::Float64 => ElementType::F64,
-        TensorElementType::Int8 => ElementType::I8,
-        TensorElementType::Int16 => ElementType::I16,
-        TensorElementType::Int32 => ElementType::I32,
-        TensorElementType::Int64 => ElementType::I64,
-        TensorElementType::Uint8 => ElementType::U8,
-        TensorElementType::Uint16 => ElementType::U16,
-        TensorElementType::Uint32 => ElementType::U32,
-        TensorElementType::Uint64 => ElementType::U64,
-        TensorElementType::Bool => ElementType::Bool,
-        TensorElementType::String => ElementType::String,
-        _ => return None,
-    })
+fn message(error: &ort::Error) -> String {
+    error.message().to_owned()
 }

@@ -8,8 +8,8 @@ use std::{
 
 use ort::session::{RunOptions, Session, builder::SessionBuilder};
 
-use super::{Runtime, RuntimeError, convert};
-use crate::model::{Signature, Tensor};
+use super::{Runtime, RuntimeError, convert, declare};
+use crate::model::{Signature, Tensor, Value};
 
 /// A session: a model loaded and ready to run, one request at a time.
 #[derive(Debug)]
@@ -26,18 +26,15 @@ impl Instance {
     ///
     /// # Errors
     ///
-    /// [`RuntimeError::Load`] when ONNX Runtime refuses the file, [`RuntimeError::Unsupported`] when an input or
-    /// output is not a tensor of a type that the gateway knows.
+    /// [`RuntimeError::Load`] when ONNX Runtime refuses the file, [`RuntimeError::Unsupported`] when an input
+    /// cannot be fed or an output not be read.
     pub fn load(runtime: Runtime, file: &Path) -> Result<Self, RuntimeError> {
         let session = contained(|| {
             builder(runtime)
                 .and_then(|mut builder| builder.commit_from_file(file))
                 .map_err(|error| RuntimeError::Load(without_folders(error.message())))
         })?;
-        let specs = |outlets: &[ort::value::Outlet]| {
-            outlets.iter().map(convert::tensor_spec).collect::<Result<_, _>>()
-        };
-        let signature = Signature { inputs: specs(session.inputs())?, outputs: specs(session.outputs())? };
+        let signature = declare::signature(session.inputs(), session.outputs())?;
         Ok(Self { session, signature })
     }
 
@@ -69,7 +66,7 @@ impl Instance {
         &mut self,
         inputs: &[(&str, &Tensor)],
         options: &RunOptions,
-    ) -> Result<Vec<Tensor>, RuntimeError> {
+    ) -> Result<Vec<Value>, RuntimeError> {
         let Self { session, signature } = self;
         contained(|| {
             let values = inputs
@@ -83,7 +80,7 @@ impl Instance {
                 .outputs
                 .iter()
                 .map(|spec| match outputs.get(&spec.name) {
-                    Some(value) => convert::output_tensor(&spec.name, value),
+                    Some(value) => convert::output_value(&spec.name, value),
                     None => Err(RuntimeError::Run(format!("output `{}` was not given", spec.name))),
                 })
                 .collect()

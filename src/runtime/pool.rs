@@ -12,7 +12,7 @@ use ort::session::RunOptions;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{Instance, RuntimeError};
-use crate::model::Tensor;
+use crate::model::{Tensor, Value};
 
 /// Instances of one model. As many requests run at a time as there are instances; a bounded number waits.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ pub struct InstancePool {
 #[derive(Debug)]
 pub struct Ran {
     /// Every output in the order of the signature.
-    pub outputs: Vec<Tensor>,
+    pub outputs: Vec<Value>,
     /// The time inside ONNX Runtime.
     pub duration: Duration,
 }

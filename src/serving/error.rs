@@ -1,7 +1,7 @@
 //! What can go wrong with a prediction, in terms that every transport can translate.
 
 use crate::{
-    model::{ModelName, ModelVersion, Violations},
+    model::{InputViolation, ModelName, ModelVersion, NotByRow, Violations},
     runtime::RuntimeError,
 };
 
@@ -31,6 +31,12 @@ pub enum ServingError {
     /// The rows are not what the model takes.
     #[error("the rows are not what the model takes")]
     InvalidRows(Violations),
+    /// The tensors are not what the model takes.
+    #[error("the inputs are not what the model takes")]
+    InvalidInputs(Violations<InputViolation>),
+    /// Rows were sent to a model that takes none.
+    #[error("the model does not take rows: send `inputs`, a tensor for each of its inputs")]
+    RowsNotSupported,
     /// Too many predictions wait.
     #[error("the model has more predictions to make than it can")]
     Overloaded,
@@ -48,5 +54,11 @@ impl From<RuntimeError> for ServingError {
             RuntimeError::Overloaded => Self::Overloaded,
             other => Self::ModelFailed(other.to_string()),
         }
+    }
+}
+
+impl From<NotByRow> for ServingError {
+    fn from(error: NotByRow) -> Self {
+        Self::ModelFailed(error.to_string())
     }
 }

@@ -1,120 +1,118 @@
-//! Golden cases: inputs with the outputs that the model must give for them, as nested lists.
+//! Golden cases: inputs with the outputs that the model must give for them, in the forms of a request and its answer.
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
 
-use crate::model::{ElementType, Signature, Tensor, TensorData, TensorSpec};
+use crate::model::{
+    ElementType, Signature, Tensor, TensorData, TensorDocument, TensorDocuments, Value, ValueKind,
+    Violations, documents_to_tensors,
+};
 
 /// Inputs with the outputs that the model must give for them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GoldenCase {
-    /// Every input of the model by name.
+    /// The inputs of the model by name; an optional one may be left out.
     pub inputs: Vec<(String, Tensor)>,
     /// The outputs that are compared, by name.
-    pub outputs: Vec<(String, Tensor)>,
+    pub outputs: Vec<(String, Value)>,
 }
 
 /// A golden case as it is written.
-#[derive(Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct GoldenDocument {
-    inputs: BTreeMap<String, Value>,
-    outputs: BTreeMap<String, Value>,
+pub struct GoldenDocument {
+    /// The inputs by name: nested lists, or objects with `shape` and `data`.
+    pub inputs: BTreeMap<String, Json>,
+    /// The outputs that are compared, by name. A sequence is a list, a map an object.
+    pub outputs: BTreeMap<String, Json>,
 }
 
 impl GoldenDocument {
     /// The case of this number, checked against the model's signature; else what is wrong with it.
     pub(super) fn read(self, index: usize, signature: &Signature) -> Result<GoldenCase, String> {
-        if let Some(missing) = signature.inputs.iter().find(|input| !self.inputs.contains_key(&input.name)) {
-            return Err(format!("golden case {index} has no input `{}`", missing.name));
-        }
         if self.outputs.is_empty() {
             return Err(format!("golden case {index} compares no output"));
         }
-        let tensors = |values: BTreeMap<String, Value>, specs: &[TensorSpec]| {
-            values
-                .into_iter()
-                .map(|(name, value)| {
-                    let Some(spec) = specs.iter().find(|spec| spec.name == name) else {
-                        return Err(format!(
-                            "golden case {index} names `{name}`, which the model does not have"
-                        ));
-                    };
-                    match tensor_from_json(&value, spec.element_type) {
-                        Some(tensor) => Ok((name, tensor)),
-                        None => Err(format!(
-                            "golden case {index}: `{name}` is not a nested list of {} values of one shape",
-                            spec.element_type
-                        )),
-                    }
-                })
-                .collect::<Result<Vec<_>, _>>()
+        let mut documents = Vec::with_capacity(self.inputs.len());
+        for (name, json) in self.inputs {
+            let document = TensorDocument::deserialize(json)
+                .map_err(|error| format!("golden case {index}, input `{name}`: {error}"))?;
+            documents.push((name, document));
+        }
+        let inputs = documents_to_tensors(&TensorDocuments(documents), signature).map_err(|violations| {
+            let first = violations.listed.into_iter().next();
+            let first = first.map(|violation| {
+                format!(", input `{}{}`: {}", violation.input, violation.path, violation.message)
+            });
+            format!("golden case {index}{}", first.unwrap_or_default())
+        })?;
+        let output = |(name, json): (String, Json)| {
+            let spec = signature.outputs.iter().find(|spec| spec.name == name);
+            let kind =
+                &spec.ok_or_else(|| format!("golden case {index}: the model has no output `{name}`"))?.kind;
+            match value(&json, kind) {
+                Ok(value) => Ok((name, value)),
+                Err(message) => Err(format!("golden case {index}, output `{name}` ({kind}): {message}")),
+            }
         };
-        Ok(GoldenCase {
-            inputs: tensors(self.inputs, &signature.inputs)?,
-            outputs: tensors(self.outputs, &signature.outputs)?,
-        })
+        Ok(GoldenCase { inputs, outputs: self.outputs.into_iter().map(output).collect::<Result<_, _>>()? })
     }
 }
 
-/// A tensor from nested lists, or nothing if they are ragged or hold anything but `element_type`.
-fn tensor_from_json(value: &Value, element_type: ElementType) -> Option<Tensor> {
-    let mut shape = Vec::new();
-    let mut level = value;
-    while let Value::Array(items) = level {
-        shape.push(items.len());
-        match items.first() {
-            Some(first) => level = first,
-            None => break,
+/// A value of this kind, as an answer writes it; the envelopes `{"sequence": …}` and `{"map": …}` may be left out.
+fn value(json: &Json, kind: &ValueKind) -> Result<Value, String> {
+    match kind {
+        ValueKind::Optional(_) if json.is_null() => Ok(Value::Absent),
+        ValueKind::Optional(inner) => value(json, inner),
+        ValueKind::Tensor { element_type, .. } => tensor(json, *element_type).map(Value::Tensor),
+        ValueKind::Sequence(items) => {
+            let list = json.get("sequence").unwrap_or(json).as_array().ok_or("expected a list")?;
+            list.iter().map(|item| value(item, items)).collect::<Result<_, _>>().map(Value::Sequence)
+        }
+        ValueKind::Map { key, value } => {
+            let entries = json.get("map").filter(|inner| inner.is_object()).unwrap_or(json);
+            let entries = entries.as_object().ok_or("expected an object")?;
+            let number = |text: &String| {
+                text.parse::<i64>().map_err(|_| format!("the key `{text}` is no whole number"))
+            };
+            let keys = match key {
+                ElementType::String => TensorData::String(entries.keys().cloned().collect()),
+                ElementType::I64 => TensorData::I64(entries.keys().map(number).collect::<Result<_, _>>()?),
+                other => return Err(format!("maps with keys of type {other} cannot be compared")),
+            };
+            let values = tensor(&entries.values().cloned().collect(), *value)?.data().clone();
+            Ok(Value::Map { keys, values })
         }
     }
-    let mut leaves = Vec::new();
-    collect_leaves(value, &shape, &mut leaves)?;
-    Tensor::new(shape, elements_from_json(&leaves, element_type)?).ok()
 }
 
-fn collect_leaves<'v>(value: &'v Value, shape: &[usize], leaves: &mut Vec<&'v Value>) -> Option<()> {
-    match (shape.split_first(), value) {
-        (Some((&size, inner)), Value::Array(items)) if items.len() == size => {
-            items.iter().try_for_each(|item| collect_leaves(item, inner, leaves))
-        }
-        (None, leaf) if !leaf.is_array() => {
-            leaves.push(leaf);
-            Some(())
-        }
-        _ => None,
-    }
-}
-
-fn elements_from_json(leaves: &[&Value], element_type: ElementType) -> Option<TensorData> {
-    fn integers<T: TryFrom<i128>>(leaves: &[&Value]) -> Option<Vec<T>> {
-        let integer = |leaf: &&Value| {
-            let wide = leaf.as_i64().map(i128::from).or_else(|| leaf.as_u64().map(i128::from))?;
-            T::try_from(wide).ok()
-        };
-        leaves.iter().map(integer).collect()
-    }
-    #[expect(clippy::cast_possible_truncation, reason = "golden values are compared within a tolerance")]
-    let float = |leaf: &&Value| leaf.as_f64().map(|wide| wide as f32);
-    Some(match element_type {
-        ElementType::F32 => TensorData::F32(leaves.iter().map(float).collect::<Option<_>>()?),
-        ElementType::F64 => TensorData::F64(leaves.iter().map(|leaf| leaf.as_f64()).collect::<Option<_>>()?),
-        ElementType::I8 => TensorData::I8(integers(leaves)?),
-        ElementType::I16 => TensorData::I16(integers(leaves)?),
-        ElementType::I32 => TensorData::I32(integers(leaves)?),
-        ElementType::I64 => TensorData::I64(integers(leaves)?),
-        ElementType::U8 => TensorData::U8(integers(leaves)?),
-        ElementType::U16 => TensorData::U16(integers(leaves)?),
-        ElementType::U32 => TensorData::U32(integers(leaves)?),
-        ElementType::U64 => TensorData::U64(integers(leaves)?),
-        ElementType::Bool => {
-            TensorData::Bool(leaves.iter().map(|leaf| leaf.as_bool()).collect::<Option<_>>()?)
-        }
-        ElementType::String => {
-            let text = |leaf: &&Value| leaf.as_str().map(str::to_owned);
-            TensorData::String(leaves.iter().map(text).collect::<Option<_>>()?)
-        }
+fn tensor(json: &Json, element_type: ElementType) -> Result<Tensor, String> {
+    let document = TensorDocument::deserialize(json).map_err(|error| error.to_string())?;
+    let mut violations = Violations::default();
+    document.tensor("", element_type, &mut violations).ok_or_else(|| {
+        let first = violations.listed.into_iter().next();
+        first.map_or_else(String::new, |fault| format!("{} at `{}`", fault.message, fault.path))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sequences_and_maps_are_read_in_full_and_in_short() {
+        let maps = ValueKind::Map { key: ElementType::I64, value: ElementType::F32 };
+        let kind = ValueKind::Sequence(Box::new(maps));
+        let expected = Value::Sequence(vec![Value::Map {
+            keys: TensorData::I64(vec![0, 1]),
+            values: TensorData::F32(vec![0.25, 0.75]),
+        }]);
+        for json in [r#"[{"0":0.25,"1":0.75}]"#, r#"{"sequence":[{"map":{"0":0.25,"1":0.75}}]}"#] {
+            assert_eq!(value(&serde_json::from_str(json).unwrap(), &kind).as_ref(), Ok(&expected), "{json}");
+        }
+        let message = value(&serde_json::json!([{"a": 1}]), &kind).unwrap_err();
+        assert_eq!(message, "the key `a` is no whole number");
+    }
 }

@@ -1,14 +1,24 @@
-//! The check of rows against a model's contract, which makes them a tensor or says everything that is wrong.
+//! The check of rows against a model's contract, which makes them tensors or says everything that is wrong.
 
-use super::{Cell, Place, Row, Violations};
-use crate::model::{Contract, ElementType, Feature, Layout, Tensor, TensorData};
+use super::{Cell, Place, Row, Violation};
+use crate::model::{
+    Contract, Feature, Layout, Tensor, Violations,
+    element::{elements, objection},
+    layout::RowInputs,
+    nearest::nearest,
+};
 
-/// Checks every row against the contract and puts them into one tensor of shape `[rows, columns]`.
+/// Checks every row against the contract and makes them the inputs of the model, one row along the outermost dimension
+/// each.
 ///
 /// # Errors
 ///
 /// Everything that is wrong with any row.
-pub fn rows_to_tensor(rows: &[Row], layout: &Layout, contract: &Contract) -> Result<Tensor, Violations> {
+pub fn rows_to_tensors(
+    rows: &[Row],
+    layout: &Layout,
+    contract: &Contract,
+) -> Result<Vec<(String, Tensor)>, Violations> {
     let mut violations = Violations::default();
     let mut cells: Vec<&Cell> = Vec::new();
     for (index, row) in rows.iter().enumerate() {
@@ -17,20 +27,47 @@ pub fn rows_to_tensor(rows: &[Row], layout: &Layout, contract: &Contract) -> Res
             Row::Named(values) => named(index, values, layout, contract, &mut violations),
         }
         if violations.total == 0 {
-            match row {
-                Row::Positional(values) => cells.extend(values),
-                Row::Named(values) => cells.extend(in_order(values, contract)),
-            }
+            cells.extend(in_order(row, layout, contract));
         }
     }
     if violations.total > 0 {
         return Err(violations);
     }
-    let data = elements(&cells, layout.element_type);
-    Tensor::new(vec![rows.len(), layout.columns], data).map_err(|error| {
-        violations.add(0, || Place::Row, "wrong_count", || error.to_string());
+    tensors(&cells, rows.len(), layout).map_err(|message| {
+        add(&mut violations, 0, || Place::Row, "wrong_count", || message);
         violations
     })
+}
+
+/// The inputs of the model, of cells row by row.
+fn tensors(cells: &[&Cell], rows: usize, layout: &Layout) -> Result<Vec<(String, Tensor)>, String> {
+    let tensor = |name: &str, shape, data| {
+        Tensor::new(shape, data).map(|tensor| (name.to_owned(), tensor)).map_err(|error| error.to_string())
+    };
+    match &layout.inputs {
+        RowInputs::Matrix { input, element_type, columns, flat } => {
+            let shape = if *flat { vec![rows] } else { vec![rows, *columns] };
+            Ok(vec![tensor(input, shape, elements(cells, *element_type))?])
+        }
+        RowInputs::Columns(columns) => {
+            let column = |(index, column): (usize, &crate::model::layout::ColumnInput)| {
+                let cells: Vec<&Cell> = cells.iter().skip(index).step_by(columns.len()).copied().collect();
+                let shape = if column.flat { vec![rows] } else { vec![rows, 1] };
+                tensor(&column.input, shape, elements(&cells, column.element_type))
+            };
+            columns.iter().enumerate().map(column).collect()
+        }
+    }
+}
+
+fn add(
+    violations: &mut Violations,
+    row: usize,
+    place: impl FnOnce() -> Place,
+    code: &'static str,
+    message: impl FnOnce() -> String,
+) {
+    violations.add(|| Violation { row, place: place(), code, message: message() });
 }
 
 fn positional(
@@ -40,17 +77,18 @@ fn positional(
     contract: &Contract,
     violations: &mut Violations,
 ) {
-    if values.len() != layout.columns {
+    let columns = layout.columns();
+    if values.len() != columns {
         let message = || {
             let names: Vec<&str> = contract.features.iter().map(|feature| feature.name.as_str()).collect();
             let names = if names.is_empty() { String::new() } else { format!(" ({})", names.join(", ")) };
-            format!("expected {} values{names}, got {}", layout.columns, values.len())
+            format!("expected {columns} values{names}, got {}", values.len())
         };
-        violations.add(row, || Place::Row, "wrong_count", message);
+        add(violations, row, || Place::Row, "wrong_count", message);
     }
-    for (column, cell) in values.iter().enumerate().take(layout.columns) {
-        if let Some((code, message)) = objection(cell, layout.element_type, contract.features.get(column)) {
-            violations.add(row, || Place::Column(column), code, || message);
+    for (column, cell) in values.iter().enumerate().take(columns) {
+        if let Some((code, message)) = column_objection(column, cell, layout, contract) {
+            add(violations, row, || Place::Column(column), code, || message);
         }
     }
 }
@@ -63,203 +101,98 @@ fn named(
     violations: &mut Violations,
 ) {
     if contract.features.is_empty() {
-        let message = || format!("this model names no features: give a list of {} values", layout.columns);
-        return violations.add(row, || Place::Row, "no_feature_names", message);
+        let message = || format!("this model names no features: give a list of {} values", layout.columns());
+        return add(violations, row, || Place::Row, "no_feature_names", message);
     }
     let mut given = vec![0_usize; contract.features.len()];
     for (name, cell) in values {
         let place = || Place::Name(name.clone());
         let Some(column) = contract.column(name) else {
-            violations.add(row, place, "unknown_feature", || unknown(name, contract));
+            add(violations, row, place, "unknown_feature", || unknown(name, contract));
             continue;
         };
         given[column] += 1;
         match given[column] {
             1 => {
-                let feature = contract.features.get(column);
-                if let Some((code, message)) = objection(cell, layout.element_type, feature) {
-                    violations.add(row, place, code, || message);
+                if let Some((code, message)) = column_objection(column, cell, layout, contract) {
+                    add(violations, row, place, code, || message);
                 }
             }
-            2 => violations.add(row, place, "duplicate", || format!("`{name}` is given more than once")),
+            2 => add(violations, row, place, "duplicate", || format!("`{name}` is given more than once")),
             _ => {}
         }
     }
-    for (Feature { name, .. }, _) in contract.features.iter().zip(&given).filter(|(_, times)| **times == 0) {
-        violations.add(row, || Place::Name(name.clone()), "missing", || format!("`{name}` is required"));
+    for (column, Feature { name, .. }) in contract.features.iter().enumerate() {
+        if given[column] == 0 && layout.fill(column).is_none() {
+            add(violations, row, || Place::Name(name.clone()), "missing", || format!("`{name}` is required"));
+        }
     }
 }
 
-/// Names longer than this are nobody's slip of the finger, and comparing them takes long.
-const MAX_COMPARED_BYTES: usize = 64;
+/// What is wrong with a value of this column; nothing with a missing one that something stands in for.
+fn column_objection(
+    column: usize,
+    cell: &Cell,
+    layout: &Layout,
+    contract: &Contract,
+) -> Option<(&'static str, String)> {
+    if *cell == Cell::Null && layout.fill(column).is_some() {
+        return None;
+    }
+    objection(cell, layout.element_type(column)?, contract.features.get(column))
+}
 
 fn unknown(name: &str, contract: &Contract) -> String {
-    let near = |feature: &Feature| {
-        let distance = strsim::damerau_levenshtein(&feature.name, name);
-        (distance <= (feature.name.len() / 3).max(2)).then(|| (distance, feature.name.clone()))
-    };
-    let comparable = name.len() <= MAX_COMPARED_BYTES;
-    match contract.features.iter().filter(|_| comparable).filter_map(near).min() {
-        Some((_, nearest)) => format!("the model has no feature of this name; did you mean `{nearest}`?"),
+    match nearest(name, contract.features.iter().map(|feature| feature.name.as_str())) {
+        Some(nearest) => format!("the model has no feature of this name; did you mean `{nearest}`?"),
         None => "the model has no feature of this name".to_owned(),
     }
 }
 
-/// The cells of a row that has each feature once, in the order of the columns.
-fn in_order<'c>(values: &'c [(String, Cell)], contract: &Contract) -> Vec<&'c Cell> {
-    let mut ordered: Vec<(Option<usize>, &Cell)> =
-        values.iter().map(|(name, cell)| (contract.column(name), cell)).collect();
-    ordered.sort_by_key(|(column, _)| *column);
-    ordered.into_iter().map(|(_, cell)| cell).collect()
-}
-
-/// What is wrong with a value, if anything.
-#[expect(clippy::cast_precision_loss, reason = "only compared with limits that are floats themselves")]
-fn objection(
-    cell: &Cell,
-    element_type: ElementType,
-    feature: Option<&Feature>,
-) -> Option<(&'static str, String)> {
-    let allowed = || allowed(element_type, feature);
-    let number = match (element_type, cell) {
-        (ElementType::String, Cell::Text(text)) => {
-            return text
-                .contains('\0')
-                .then(|| ("invalid_text", "a text must not hold a NUL character".to_owned()));
-        }
-        (ElementType::Bool, Cell::Bool(_)) => return None,
-        (ElementType::String | ElementType::Bool, other) => {
-            return Some(("wrong_type", format!("expected {}, got {}", allowed(), kind(other))));
-        }
-        (_, Cell::Integer(integer)) => *integer as f64,
-        (_, Cell::Float(float)) => *float,
-        (_, other) => {
-            return Some(("not_a_number", format!("expected {}, got {}", allowed(), kind(other))));
+/// The cells of a row that nothing is wrong with, in the order of the columns, with what stands in for missing ones.
+fn in_order<'c>(row: &'c Row, layout: &'c Layout, contract: &Contract) -> Vec<&'c Cell> {
+    let mut ordered: Vec<&Cell> = match row {
+        Row::Positional(values) => values.iter().collect(),
+        Row::Named(values) => {
+            let mut ordered = vec![&Cell::Null; layout.columns()];
+            for (name, cell) in values {
+                if let Some(place) = contract.column(name).and_then(|column| ordered.get_mut(column)) {
+                    *place = cell;
+                }
+            }
+            ordered
         }
     };
-    let fits = match (element_type, cell) {
-        #[expect(clippy::cast_possible_truncation, reason = "this is the question")]
-        (ElementType::F32, _) => (number as f32).is_finite(),
-        (ElementType::F64, _) => number.is_finite(),
-        (_, Cell::Integer(integer)) => integer_fits(*integer, element_type),
-        _ => return Some(("not_an_integer", format!("expected {}, got {number}", allowed()))),
-    };
-    if !fits {
-        return Some((
-            "does_not_fit",
-            format!("expected {}; this number does not fit {element_type}", allowed()),
-        ));
-    }
-    let below = feature.and_then(|feature| feature.minimum).is_some_and(|minimum| number < minimum);
-    let above = feature.and_then(|feature| feature.maximum).is_some_and(|maximum| number > maximum);
-    (below || above).then(|| ("out_of_range", format!("expected {}, got {number}", allowed())))
-}
-
-/// What a column accepts, for example `a number from 0.1 to 15 (cm)`.
-fn allowed(element_type: ElementType, feature: Option<&Feature>) -> String {
-    let base = match element_type {
-        ElementType::F32 | ElementType::F64 => "a number",
-        ElementType::Bool => return "true or false".to_owned(),
-        ElementType::String => return "a text".to_owned(),
-        _ => "a whole number",
-    };
-    let range = match feature.map(|feature| (feature.minimum, feature.maximum)) {
-        Some((Some(minimum), Some(maximum))) => format!(" from {minimum} to {maximum}"),
-        Some((Some(minimum), None)) => format!(" of at least {minimum}"),
-        Some((None, Some(maximum))) => format!(" of at most {maximum}"),
-        _ => String::new(),
-    };
-    let unit = feature.and_then(|feature| feature.unit.as_deref()).map(|unit| format!(" ({unit})"));
-    format!("{base}{range}{}", unit.unwrap_or_default())
-}
-
-fn kind(cell: &Cell) -> &'static str {
-    match cell {
-        Cell::Integer(_) | Cell::Float(_) => "a number",
-        Cell::Text(_) => "a text",
-        Cell::Bool(_) => "true or false",
-        Cell::Misplaced(kind) => kind,
-    }
-}
-
-fn integer_fits(integer: i128, element_type: ElementType) -> bool {
-    match element_type {
-        ElementType::I8 => i8::try_from(integer).is_ok(),
-        ElementType::I16 => i16::try_from(integer).is_ok(),
-        ElementType::I32 => i32::try_from(integer).is_ok(),
-        ElementType::I64 => i64::try_from(integer).is_ok(),
-        ElementType::U8 => u8::try_from(integer).is_ok(),
-        ElementType::U16 => u16::try_from(integer).is_ok(),
-        ElementType::U32 => u32::try_from(integer).is_ok(),
-        ElementType::U64 => u64::try_from(integer).is_ok(),
-        ElementType::F32 | ElementType::F64 | ElementType::Bool | ElementType::String => false,
-    }
-}
-
-/// The elements of cells that [`objection`] had nothing against; any that slipped through is left out, and the
-/// tensor's shape check then refuses the whole.
-fn elements(cells: &[&Cell], element_type: ElementType) -> TensorData {
-    fn integers<T: TryFrom<i128>>(cells: &[&Cell]) -> Vec<T> {
-        let integer = |cell: &&Cell| match cell {
-            Cell::Integer(integer) => T::try_from(*integer).ok(),
-            _ => None,
-        };
-        cells.iter().filter_map(integer).collect()
-    }
-    #[expect(clippy::cast_precision_loss, reason = "a whole number sent for a float column becomes a float")]
-    let float = |cell: &&Cell| match cell {
-        Cell::Integer(integer) => Some(*integer as f64),
-        Cell::Float(float) => Some(*float),
-        _ => None,
-    };
-    match element_type {
-        #[expect(clippy::cast_possible_truncation, reason = "rounding to the model's precision is meant")]
-        ElementType::F32 => TensorData::F32(cells.iter().filter_map(float).map(|wide| wide as f32).collect()),
-        ElementType::F64 => TensorData::F64(cells.iter().filter_map(float).collect()),
-        ElementType::I8 => TensorData::I8(integers(cells)),
-        ElementType::I16 => TensorData::I16(integers(cells)),
-        ElementType::I32 => TensorData::I32(integers(cells)),
-        ElementType::I64 => TensorData::I64(integers(cells)),
-        ElementType::U8 => TensorData::U8(integers(cells)),
-        ElementType::U16 => TensorData::U16(integers(cells)),
-        ElementType::U32 => TensorData::U32(integers(cells)),
-        ElementType::U64 => TensorData::U64(integers(cells)),
-        ElementType::Bool => {
-            let truth = |cell: &&Cell| match cell {
-                Cell::Bool(truth) => Some(*truth),
-                _ => None,
-            };
-            TensorData::Bool(cells.iter().filter_map(truth).collect())
-        }
-        ElementType::String => {
-            let text = |cell: &&Cell| match cell {
-                Cell::Text(text) => Some(text.clone()),
-                _ => None,
-            };
-            TensorData::String(cells.iter().filter_map(text).collect())
+    for (column, cell) in ordered.iter_mut().enumerate() {
+        if **cell == Cell::Null
+            && let Some(fill) = layout.fill(column)
+        {
+            *cell = fill;
         }
     }
+    ordered
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Output;
+    use crate::model::{Dimension, ElementType, Missing, Signature, TensorData, ValueSpec};
 
     fn layout(element_type: ElementType) -> Layout {
-        Layout { input: "x".to_owned(), element_type, columns: 2, outputs: vec![Output::Prediction] }
+        let shape = vec![Dimension::Dynamic(String::new()), Dimension::Fixed(2)];
+        let inputs = vec![ValueSpec::tensor("x", element_type, shape)];
+        Layout::of(&Signature { inputs, outputs: Vec::new() }, &contract()).unwrap().unwrap()
     }
 
     fn contract() -> Contract {
-        let feature =
-            |name: &str, minimum, maximum| Feature { name: name.to_owned(), unit: None, minimum, maximum };
-        let features = vec![feature("width", Some(0.1), Some(15.0)), feature("height", None, None)];
-        Contract::new(features, Vec::new())
+        let width = Feature { minimum: Some(0.1), maximum: Some(15.0), ..Feature::new("width") };
+        Contract::new(vec![width, Feature::new("height")], Vec::new())
     }
 
     fn check(json: &str, element_type: ElementType) -> Result<Tensor, Vec<(Place, &'static str)>> {
         let rows: Vec<Row> = serde_json::from_str(json).unwrap();
-        rows_to_tensor(&rows, &layout(element_type), &contract())
+        rows_to_tensors(&rows, &layout(element_type), &contract())
+            .map(|mut inputs| inputs.remove(0).1)
             .map_err(|violations| violations.listed.into_iter().map(|v| (v.place, v.code)).collect())
     }
 
@@ -321,7 +254,29 @@ mod tests {
     #[test]
     fn messages_say_what_is_allowed() {
         let rows: Vec<Row> = serde_json::from_str("[[20, 1]]").unwrap();
-        let violations = rows_to_tensor(&rows, &layout(ElementType::F32), &contract()).unwrap_err();
+        let violations = rows_to_tensors(&rows, &layout(ElementType::F32), &contract()).unwrap_err();
         assert_eq!(violations.listed[0].message, "expected a number from 0.1 to 15, got 20");
+    }
+
+    #[test]
+    fn each_column_may_be_an_input_of_its_own() {
+        let rows = || Dimension::Dynamic("N".to_owned());
+        let inputs = vec![
+            ValueSpec::tensor("city", ElementType::String, vec![rows(), Dimension::Fixed(1)]),
+            ValueSpec::tensor("age", ElementType::F32, vec![rows()]),
+        ];
+        let signature = Signature { inputs, outputs: Vec::new() };
+        let age = Feature { missing: Missing::Nan, ..Feature::new("age") };
+        let contract = Contract::new(vec![age, Feature::new("city")], Vec::new());
+        let layout = Layout::of(&signature, &contract).unwrap().unwrap();
+        let rows: Vec<Row> = serde_json::from_str(r#"[[40, "Rome"], {"city": "Oslo"}]"#).unwrap();
+        let inputs = rows_to_tensors(&rows, &layout, &contract).unwrap();
+        let shapes: Vec<(&str, &[usize])> =
+            inputs.iter().map(|(name, tensor)| (name.as_str(), tensor.shape())).collect();
+        assert_eq!(shapes, [("age", [2].as_slice()), ("city", [2, 1].as_slice())]);
+        let texts = TensorData::String(vec!["Rome".to_owned(), "Oslo".to_owned()]);
+        assert_eq!(inputs[1].1.data(), &texts);
+        let TensorData::F32(ages) = inputs[0].1.data() else { panic!("{inputs:?}") };
+        assert!((ages[0] - 40.0).abs() < f32::EPSILON && ages[1].is_nan());
     }
 }

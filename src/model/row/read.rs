@@ -49,7 +49,7 @@ impl<'de> Visitor<'de> for CellVisitor {
     }
 
     fn visit_unit<E>(self) -> Result<Cell, E> {
-        Ok(Cell::Misplaced("null"))
+        Ok(Cell::Null)
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Cell, A::Error> {

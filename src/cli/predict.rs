@@ -1,0 +1,192 @@
+//! `onnx-gateway predict`
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::{Arc, mpsc},
+    thread,
+    time::Duration,
+};
+
+use clap::Args;
+use serde::Serialize;
+
+use super::{Failure, output, prepare};
+use crate::{
+    config::Environment,
+    model::{
+        CONTRACT_KEY, Contract, ContractDocument, Layout, ModelName, ModelVersion, RowOutputs, Tensor, Value,
+        documents_to_tensors, rows_to_tensors,
+    },
+    runtime::{Instance, RunOptions, Runtime},
+    serving::ServingError,
+    wire::{
+        Asked, BodyError, FieldError, PredictRequest, RowBase, RowsAnswer, TensorsAnswer, input_errors,
+        parse_valid, row_errors,
+    },
+};
+
+#[derive(Debug, Args)]
+pub(super) struct PredictArguments {
+    /// The model, an .onnx file
+    #[arg(value_name = "FILE")]
+    model: PathBuf,
+    /// The body of a request to /predict: JSON, @FILE, or - for standard input
+    #[arg(long, value_name = "JSON")]
+    input: String,
+    /// Print the answer as the server writes it, in one line
+    #[arg(long)]
+    json: bool,
+    /// How long loading and running may take
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..))]
+    timeout_seconds: u64,
+}
+
+/// The version of a model that is one flat file.
+const FLAT_VERSION: u64 = 1;
+
+/// The name of a model whose file has none that a model may have.
+const UNNAMED: &str = "model";
+
+/// How long a run that is told to end may take to do so.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// Loads a model in this process, asks it once, and prints what the server would answer.
+pub(super) fn predict(files: &[PathBuf], arguments: PredictArguments) -> Result<(), Failure> {
+    let environment = Environment::of_process();
+    let settings = prepare::settings(files, &environment)?.settings;
+    let request = read_input(&arguments.input)?;
+    let request: PredictRequest = parse_valid(&request).map_err(|error| match error {
+        BodyError::Malformed(error) => listed(&[error]),
+        BodyError::Invalid(errors) => listed(&errors),
+    })?;
+    let runtime = Runtime::load(&settings.runtime, &environment)?;
+    let options = Arc::new(RunOptions::new()?);
+    let (send, answered) = mpsc::channel();
+    let worker_options = Arc::clone(&options);
+    thread::spawn(move || {
+        let PredictArguments { model, json, .. } = arguments;
+        // Nobody listens any more if it took too long.
+        let _ = send.send(answer(runtime, &model, request, json, &worker_options));
+    });
+    let answer = match answered.recv_timeout(Duration::from_secs(arguments.timeout_seconds)) {
+        Ok(answer) => answer?,
+        Err(mpsc::RecvTimeoutError::Disconnected) => return Err("the prediction panicked".into()),
+        Err(mpsc::RecvTimeoutError::Timeout) => {
+            options.terminate()?;
+            // A run that ends leaves nothing behind; one that does not ends with the process.
+            let _ = answered.recv_timeout(GRACE);
+            return Err(format!("there was no answer within {} s", arguments.timeout_seconds).into());
+        }
+    };
+    Ok(output::print(&answer)?)
+}
+
+fn read_input(input: &str) -> Result<Vec<u8>, Failure> {
+    match input.strip_prefix('@') {
+        Some(file) => Ok(fs::read(file).map_err(|error| format!("--input: {file} cannot be read: {error}"))?),
+        None if input == "-" => {
+            let mut bytes = Vec::new();
+            io::Read::read_to_end(&mut io::stdin(), &mut bytes)?;
+            Ok(bytes)
+        }
+        None => Ok(input.as_bytes().to_vec()),
+    }
+}
+
+/// The answer as text, or lines that say why there is none.
+fn answer(
+    runtime: Runtime,
+    file: &Path,
+    request: PredictRequest,
+    json: bool,
+    options: &RunOptions,
+) -> Result<String, String> {
+    let in_model = |error: String| format!("{}: {error}", file.display());
+    let mut instance = Instance::load(runtime, file).map_err(|error| in_model(error.to_string()))?;
+    let signature = instance.signature().clone();
+    let contract = contract(&instance).map_err(in_model)?;
+    let (model, version) = &identity(file);
+    let (model, version) = (model.as_str(), *version);
+    match request.asked() {
+        Asked::Rows(rows, base) => {
+            let layout = Layout::of(&signature, &contract).map_err(|error| in_model(error.to_string()))?;
+            let layout = &layout.ok_or_else(|| in_model(ServingError::RowsNotSupported.to_string()))?;
+            let inputs = rows_to_tensors(&rows, layout, &contract)
+                .map_err(|violations| listed(&row_errors(&violations, base)))?;
+            let outputs = run(&mut instance, &inputs, options).map_err(in_model)?;
+            let outputs = &RowOutputs::new(rows.len(), outputs, &signature)
+                .map_err(|error| in_model(error.to_string()))?;
+            let (signature, contract, many) = (&signature, &contract, base == RowBase::Instances);
+            written(&RowsAnswer { model, version, signature, contract, layout, outputs, many }, json)
+        }
+        Asked::Inputs(documents) => {
+            let inputs = documents_to_tensors(&documents, &signature)
+                .map_err(|violations| listed(&input_errors(&violations)))?;
+            let outputs = &run(&mut instance, &inputs, options).map_err(in_model)?;
+            written(&TensorsAnswer { model, version, signature: &signature, outputs }, json)
+        }
+    }
+}
+
+fn contract(instance: &Instance) -> Result<Contract, String> {
+    let json = instance.metadata(CONTRACT_KEY).map_err(|error| error.to_string())?;
+    let document =
+        json.map_or_else(|| Ok(ContractDocument::default()), |json| ContractDocument::parse_json(&json));
+    document
+        .and_then(|document| Contract::resolve(document, instance.signature()))
+        .map_err(|error| format!("metadata, key {CONTRACT_KEY}: {error}"))
+}
+
+fn run(
+    instance: &mut Instance,
+    inputs: &[(String, Tensor)],
+    options: &RunOptions,
+) -> Result<Vec<Value>, String> {
+    let inputs: Vec<(&str, &Tensor)> = inputs.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
+    instance.run(&inputs, options).map_err(|error| error.to_string())
+}
+
+fn written(answer: &impl Serialize, json: bool) -> Result<String, String> {
+    let text = if json { serde_json::to_string(answer) } else { serde_json::to_string_pretty(answer) };
+    text.map(|text| text + "\n").map_err(|error| error.to_string())
+}
+
+fn listed(errors: &[FieldError]) -> String {
+    let line = |error: &FieldError| match error.pointer.as_str() {
+        "" => format!("--input: {}", error.message),
+        pointer => format!("--input: {pointer}: {}", error.message),
+    };
+    errors.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// What the model of a file would be called in a repository: `NAME/VERSION/model.onnx`, or `NAME.onnx`.
+fn identity(file: &Path) -> (String, ModelVersion) {
+    let named = |path: Option<&Path>| path?.file_stem()?.to_str()?.parse::<ModelName>().ok();
+    let folder = file.parent();
+    let version = folder.and_then(Path::file_name).and_then(|name| name.to_str()?.parse().ok());
+    let numbered = version.and_then(|version| Some((named(folder.and_then(Path::parent))?, version)));
+    match numbered.or_else(|| Some((named(Some(file))?, ModelVersion::new(FLAT_VERSION)))) {
+        Some((name, version)) => (name.to_string(), version),
+        None => (UNNAMED.to_owned(), ModelVersion::new(FLAT_VERSION)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_called_as_in_a_repository() {
+        for (file, expected) in [
+            ("models/iris/3/model.onnx", "iris 3"),
+            ("/models/wine.onnx", "wine 1"),
+            ("wine.onnx", "wine 1"),
+            ("models/latest/model.onnx", "model 1"),
+            ("a b.onnx", "model 1"),
+        ] {
+            let (name, version) = identity(Path::new(file));
+            assert_eq!(format!("{name} {version}"), expected, "{file}");
+        }
+    }
+}

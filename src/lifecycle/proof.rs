@@ -1,0 +1,118 @@
+//! Proving that a model runs: it answers its golden cases, or made-up inputs if it has none.
+
+mod made_up;
+
+use made_up::{ATTEMPTS, made_up};
+
+use super::{Reason, Refusal};
+use crate::{
+    model::{Contract, Layout, Tensor, Value},
+    runtime::{Instance, RunOptions},
+};
+
+/// What a proof leaves.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Proven {
+    /// The inputs of a case that ran, to measure with.
+    pub inputs: Vec<(String, Tensor)>,
+}
+
+/// Runs the golden cases, all of which must be answered as they say. Without any, inputs are made up until some are
+/// answered with numbers.
+///
+/// Blocks for as long as the runs take.
+///
+/// # Errors
+///
+/// Why the model may not serve.
+pub fn prove(instance: &mut Instance, contract: &Contract) -> Result<Proven, Refusal> {
+    let options = RunOptions::new().map_err(|error| Refusal::new(Reason::RunFailed, error.message()))?;
+    prove_with(instance, contract, &options)
+}
+
+/// As [`prove`], with runs that `options` can end from another thread.
+pub(super) fn prove_with(
+    instance: &mut Instance,
+    contract: &Contract,
+    options: &RunOptions,
+) -> Result<Proven, Refusal> {
+    if contract.golden.is_empty() {
+        try_out(instance, contract, options)
+    } else {
+        compare(instance, contract, options)
+    }
+}
+
+/// Runs each golden case.
+fn compare(instance: &mut Instance, contract: &Contract, options: &RunOptions) -> Result<Proven, Refusal> {
+    for (index, case) in contract.golden.iter().enumerate() {
+        let outputs = run(instance, &case.inputs, options).map_err(|refusal| {
+            Refusal::new(refusal.reason, format!("golden case {index}: {}", refusal.detail))
+        })?;
+        check_finite(instance, contract, &outputs)?;
+        for (name, expected) in &case.outputs {
+            let position = instance.signature().output_position(name);
+            let given = position.and_then(|position| outputs.get(position));
+            if let Some(difference) = given.and_then(|given| contract.difference(given, expected)) {
+                let detail = format!("golden case {index}, output `{name}`: {difference}");
+                return Err(Refusal::new(Reason::GoldenMismatch, detail));
+            }
+        }
+    }
+    let inputs = contract.golden.first().map(|case| case.inputs.clone()).unwrap_or_default();
+    Ok(Proven { inputs })
+}
+
+/// Runs made-up inputs of several sizes: many a model takes only some of those that its signature allows.
+fn try_out(instance: &mut Instance, contract: &Contract, options: &RunOptions) -> Result<Proven, Refusal> {
+    let signature = instance.signature().clone();
+    let layout = Layout::of(&signature, contract)
+        .map_err(|error| Refusal::new(Reason::InvalidContract, error.to_string()))?;
+    let (mut failed, mut not_finite) = (None, None);
+    for attempt in ATTEMPTS {
+        let Some(inputs) = made_up(&signature, layout.as_ref(), contract, *attempt)? else { continue };
+        let outputs = match run(instance, &inputs, options) {
+            Ok(outputs) => outputs,
+            Err(refusal) => {
+                failed.get_or_insert(refusal);
+                continue;
+            }
+        };
+        match check_finite(instance, contract, &outputs) {
+            Ok(()) => return Ok(Proven { inputs }),
+            Err(refusal) => {
+                not_finite.get_or_insert(refusal);
+            }
+        }
+    }
+    Err(not_finite.unwrap_or_else(|| {
+        let cause =
+            failed.map_or_else(|| "its inputs are too large to make up".to_owned(), |failed| failed.detail);
+        let detail =
+            format!("{cause}; inputs were made up: a golden case in the contract says which ones it takes");
+        Refusal::new(Reason::RunFailed, detail)
+    }))
+}
+
+fn run(
+    instance: &mut Instance,
+    inputs: &[(String, Tensor)],
+    options: &RunOptions,
+) -> Result<Vec<Value>, Refusal> {
+    let inputs: Vec<(&str, &Tensor)> = inputs.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
+    Ok(instance.run(&inputs, options)?)
+}
+
+fn check_finite(instance: &Instance, contract: &Contract, outputs: &[Value]) -> Result<(), Refusal> {
+    if contract.allows_non_finite() {
+        return Ok(());
+    }
+    let named = instance.signature().outputs.iter().zip(outputs);
+    match named.into_iter().find(|(_, output)| !output.is_finite()) {
+        Some((spec, _)) => {
+            let detail = format!("output `{}` holds NaN or infinity", spec.name);
+            Err(Refusal::new(Reason::NonFiniteOutput, detail))
+        }
+        None => Ok(()),
+    }
+}

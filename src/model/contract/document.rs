@@ -1,0 +1,74 @@
+//! The contract as its author writes it: in the model's metadata or beside the model.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{ContractError, Feature, NonFiniteOutputs, golden::GoldenDocument};
+
+/// A contract as it is written. What is not there says nothing.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ContractDocument {
+    /// One for each column of the rows that the model takes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub features: Option<Vec<Feature>>,
+    /// The labels of the classes 0, 1, 2 …
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub classes: Option<Vec<String>>,
+    /// Cases that are run before the model serves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub golden: Option<Vec<GoldenDocument>>,
+    /// How far a golden output may be off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tolerance: Option<f64>,
+    /// How far it may be off as a part of what it must be, on top of `tolerance`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub relative_tolerance: Option<f64>,
+    /// Whether the model may answer NaN and infinity.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub non_finite_outputs: Option<NonFiniteOutputs>,
+}
+
+impl ContractDocument {
+    /// Reads a contract.
+    ///
+    /// # Errors
+    ///
+    /// [`ContractError::Malformed`] when it is no JSON object of this form.
+    pub fn parse_json(json: &str) -> Result<Self, ContractError> {
+        let malformed = |error: serde_json::Error| ContractError::Malformed(error.to_string());
+        // By way of a map, as a derived `Deserialize` would also read a struct's fields from a list.
+        let entries: serde_json::Map<String, Value> = serde_json::from_str(json).map_err(malformed)?;
+        Self::deserialize(Value::Object(entries)).map_err(malformed)
+    }
+
+    /// Both together: each field that `other` has wins.
+    #[must_use]
+    pub fn overridden_by(self, other: Self) -> Self {
+        Self {
+            features: other.features.or(self.features),
+            classes: other.classes.or(self.classes),
+            golden: other.golden.or(self.golden),
+            tolerance: other.tolerance.or(self.tolerance),
+            relative_tolerance: other.relative_tolerance.or(self.relative_tolerance),
+            non_finite_outputs: other.non_finite_outputs.or(self.non_finite_outputs),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_fields_of_the_other_win() {
+        let parse = |json| ContractDocument::parse_json(json).unwrap();
+        let inner = parse(r#"{"classes":["a"],"tolerance":0.5}"#);
+        let outer = parse(r#"{"classes":[],"non_finite_outputs":"allow"}"#);
+        let both = inner.overridden_by(outer);
+        assert_eq!(
+            serde_json::to_string(&both).unwrap(),
+            r#"{"classes":[],"tolerance":0.5,"non_finite_outputs":"allow"}"#
+        );
+    }
+}

@@ -1,0 +1,98 @@
+//! What a value of one column means and may be.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// What a value of one column means and may be.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Feature {
+    /// The name by which a request may give it.
+    pub name: String,
+    /// The unit, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<String>,
+    /// The least value that is accepted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub minimum: Option<f64>,
+    /// The greatest value that is accepted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub maximum: Option<f64>,
+    /// What to do when it is null or absent.
+    #[serde(default, skip_serializing_if = "Missing::is_refuse")]
+    pub missing: Missing,
+}
+
+impl Feature {
+    /// A feature of which only the name is known.
+    #[must_use]
+    pub fn new(name: impl Into<String>) -> Self {
+        Self { name: name.into(), unit: None, minimum: None, maximum: None, missing: Missing::Refuse }
+    }
+}
+
+/// What to do about a value that is null or absent: `"refuse"`, `"nan"`, or the value to take in its place. A text
+/// that happens to be one of the two words is written `{"default": "nan"}`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(from = "Value", into = "Value")]
+pub enum Missing {
+    /// Refuse the row.
+    #[default]
+    Refuse,
+    /// Take NaN.
+    Nan,
+    /// Take this.
+    Default(Value),
+}
+
+impl Missing {
+    fn is_refuse(&self) -> bool {
+        *self == Self::Refuse
+    }
+}
+
+impl From<Value> for Missing {
+    fn from(value: Value) -> Self {
+        match value {
+            Value::String(word) if word == "refuse" => Self::Refuse,
+            Value::String(word) if word == "nan" => Self::Nan,
+            Value::Object(mut entries) if entries.len() == 1 => match entries.remove("default") {
+                Some(value) => Self::Default(value),
+                None => Self::Default(Value::Object(entries)),
+            },
+            other => Self::Default(other),
+        }
+    }
+}
+
+impl From<Missing> for Value {
+    fn from(missing: Missing) -> Self {
+        match missing {
+            Missing::Refuse => "refuse".into(),
+            Missing::Nan => "nan".into(),
+            Missing::Default(value) if value == "refuse" || value == "nan" => {
+                serde_json::json!({"default": value})
+            }
+            Missing::Default(value) => value,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stands_in_for_a_missing_value_is_read_and_written_alike() {
+        for (json, missing) in [
+            (r#""refuse""#, Missing::Refuse),
+            (r#""nan""#, Missing::Nan),
+            ("3", Missing::Default(3.into())),
+            (r#""Rome""#, Missing::Default("Rome".into())),
+            (r#"{"default":"nan"}"#, Missing::Default("nan".into())),
+        ] {
+            assert_eq!(serde_json::from_str::<Missing>(json).unwrap(), missing);
+            assert_eq!(serde_json::to_string(&missing).unwrap(), json);
+        }
+    }
+}

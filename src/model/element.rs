@@ -1,0 +1,154 @@
+//! From a value that a caller sent to an element of a tensor.
+
+use half::{bf16, f16};
+
+use super::{Cell, ElementType, Feature, TensorData};
+
+/// What is wrong with a value for an element of this type, if anything. A feature may narrow what is right.
+#[expect(clippy::cast_precision_loss, reason = "only compared with limits that are floats themselves")]
+pub(super) fn objection(
+    cell: &Cell,
+    element_type: ElementType,
+    feature: Option<&Feature>,
+) -> Option<(&'static str, String)> {
+    let allowed = || allowed(element_type, feature);
+    let number = match (element_type, cell) {
+        (ElementType::String, Cell::Text(text)) => {
+            return text
+                .contains('\0')
+                .then(|| ("invalid_text", "a text must not hold a NUL character".to_owned()));
+        }
+        (ElementType::Bool, Cell::Bool(_)) => return None,
+        (ElementType::String | ElementType::Bool, other) => {
+            return Some(("wrong_type", format!("expected {}, got {}", allowed(), kind(other))));
+        }
+        (_, Cell::Integer(integer)) => *integer as f64,
+        (_, Cell::Float(float)) => *float,
+        (_, other) => {
+            return Some(("not_a_number", format!("expected {}, got {}", allowed(), kind(other))));
+        }
+    };
+    let fits = match (element_type, cell) {
+        (ElementType::F16, _) => f16::from_f64(number).is_finite(),
+        (ElementType::Bf16, _) => bf16::from_f64(number).is_finite(),
+        #[expect(clippy::cast_possible_truncation, reason = "this is the question")]
+        (ElementType::F32, _) => (number as f32).is_finite(),
+        (ElementType::F64, _) => number.is_finite(),
+        (_, Cell::Integer(integer)) => integer_fits(*integer, element_type),
+        _ => return Some(("not_an_integer", format!("expected {}, got {number}", allowed()))),
+    };
+    if !fits {
+        return Some((
+            "does_not_fit",
+            format!("expected {}; this number does not fit {element_type}", allowed()),
+        ));
+    }
+    let below = feature.and_then(|feature| feature.minimum).is_some_and(|minimum| number < minimum);
+    let above = feature.and_then(|feature| feature.maximum).is_some_and(|maximum| number > maximum);
+    (below || above).then(|| ("out_of_range", format!("expected {}, got {number}", allowed())))
+}
+
+/// What a column accepts, for example `a number from 0.1 to 15 (cm)`.
+fn allowed(element_type: ElementType, feature: Option<&Feature>) -> String {
+    let base = match element_type {
+        float if float.is_float() => "a number",
+        ElementType::Bool => return "true or false".to_owned(),
+        ElementType::String => return "a text".to_owned(),
+        _ => "a whole number",
+    };
+    let range = match feature.map(|feature| (feature.minimum, feature.maximum)) {
+        Some((Some(minimum), Some(maximum))) => format!(" from {minimum} to {maximum}"),
+        Some((Some(minimum), None)) => format!(" of at least {minimum}"),
+        Some((None, Some(maximum))) => format!(" of at most {maximum}"),
+        _ => String::new(),
+    };
+    let unit = feature.and_then(|feature| feature.unit.as_deref()).map(|unit| format!(" ({unit})"));
+    format!("{base}{range}{}", unit.unwrap_or_default())
+}
+
+fn kind(cell: &Cell) -> &'static str {
+    match cell {
+        Cell::Integer(_) | Cell::Float(_) => "a number",
+        Cell::Text(_) => "a text",
+        Cell::Bool(_) => "true or false",
+        Cell::Null => "null",
+        Cell::Misplaced(kind) => kind,
+    }
+}
+
+fn integer_fits(integer: i128, element_type: ElementType) -> bool {
+    match element_type {
+        ElementType::I8 => i8::try_from(integer).is_ok(),
+        ElementType::I16 => i16::try_from(integer).is_ok(),
+        ElementType::I32 => i32::try_from(integer).is_ok(),
+        ElementType::I64 => i64::try_from(integer).is_ok(),
+        ElementType::U8 => u8::try_from(integer).is_ok(),
+        ElementType::U16 => u16::try_from(integer).is_ok(),
+        ElementType::U32 => u32::try_from(integer).is_ok(),
+        ElementType::U64 => u64::try_from(integer).is_ok(),
+        ElementType::F16
+        | ElementType::Bf16
+        | ElementType::F32
+        | ElementType::F64
+        | ElementType::Bool
+        | ElementType::String => false,
+    }
+}
+
+/// The number that a text stands for where JSON has none.
+pub(super) fn non_finite(text: &str) -> Option<f64> {
+    match text {
+        "NaN" => Some(f64::NAN),
+        "Infinity" => Some(f64::INFINITY),
+        "-Infinity" => Some(f64::NEG_INFINITY),
+        _ => None,
+    }
+}
+
+/// The elements of cells that [`objection`] had nothing against; any that slipped through is left out, and the
+/// tensor's shape check then refuses the whole.
+pub(super) fn elements(cells: &[&Cell], element_type: ElementType) -> TensorData {
+    fn integers<T: TryFrom<i128>>(cells: &[&Cell]) -> Vec<T> {
+        let integer = |cell: &&Cell| match cell {
+            Cell::Integer(integer) => T::try_from(*integer).ok(),
+            _ => None,
+        };
+        cells.iter().filter_map(integer).collect()
+    }
+    #[expect(clippy::cast_precision_loss, reason = "a whole number sent for a float column becomes a float")]
+    let float = |cell: &&Cell| match cell {
+        Cell::Integer(integer) => Some(*integer as f64),
+        Cell::Float(float) => Some(*float),
+        Cell::Text(text) => non_finite(text),
+        _ => None,
+    };
+    match element_type {
+        ElementType::F16 => TensorData::F16(cells.iter().filter_map(float).map(f16::from_f64).collect()),
+        ElementType::Bf16 => TensorData::Bf16(cells.iter().filter_map(float).map(bf16::from_f64).collect()),
+        #[expect(clippy::cast_possible_truncation, reason = "rounding to the model's precision is meant")]
+        ElementType::F32 => TensorData::F32(cells.iter().filter_map(float).map(|wide| wide as f32).collect()),
+        ElementType::F64 => TensorData::F64(cells.iter().filter_map(float).collect()),
+        ElementType::I8 => TensorData::I8(integers(cells)),
+        ElementType::I16 => TensorData::I16(integers(cells)),
+        ElementType::I32 => TensorData::I32(integers(cells)),
+        ElementType::I64 => TensorData::I64(integers(cells)),
+        ElementType::U8 => TensorData::U8(integers(cells)),
+        ElementType::U16 => TensorData::U16(integers(cells)),
+        ElementType::U32 => TensorData::U32(integers(cells)),
+        ElementType::U64 => TensorData::U64(integers(cells)),
+        ElementType::Bool => {
+            let truth = |cell: &&Cell| match cell {
+                Cell::Bool(truth) => Some(*truth),
+                _ => None,
+            };
+            TensorData::Bool(cells.iter().filter_map(truth).collect())
+        }
+        ElementType::String => {
+            let text = |cell: &&Cell| match cell {
+                Cell::Text(text) => Some(text.clone()),
+                _ => None,
+            };
+            TensorData::String(cells.iter().filter_map(text).collect())
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! The types that a tensor's elements may have.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// The type of a tensor's elements, shown by its name in the Open Inference Protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum ElementType {
+    /// 16-bit float
+    #[serde(rename = "FP16")]
+    F16,
+    /// 16-bit float with the exponent of a 32-bit one
+    #[serde(rename = "BF16")]
+    Bf16,
+    /// 32-bit float
+    #[serde(rename = "FP32")]
+    F32,
+    /// 64-bit float
+    #[serde(rename = "FP64")]
+    F64,
+    /// 8-bit signed integer
+    #[serde(rename = "INT8")]
+    I8,
+    /// 16-bit signed integer
+    #[serde(rename = "INT16")]
+    I16,
+    /// 32-bit signed integer
+    #[serde(rename = "INT32")]
+    I32,
+    /// 64-bit signed integer
+    #[serde(rename = "INT64")]
+    I64,
+    /// 8-bit unsigned integer
+    #[serde(rename = "UINT8")]
+    U8,
+    /// 16-bit unsigned integer
+    #[serde(rename = "UINT16")]
+    U16,
+    /// 32-bit unsigned integer
+    #[serde(rename = "UINT32")]
+    U32,
+    /// 64-bit unsigned integer
+    #[serde(rename = "UINT64")]
+    U64,
+    /// true or false
+    #[serde(rename = "BOOL")]
+    Bool,
+    /// UTF-8 text
+    #[serde(rename = "BYTES")]
+    String,
+}
+
+impl ElementType {
+    /// The name in the Open Inference Protocol, for example `FP32` or `INT64`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F16 => "FP16",
+            Self::Bf16 => "BF16",
+            Self::F32 => "FP32",
+            Self::F64 => "FP64",
+            Self::I8 => "INT8",
+            Self::I16 => "INT16",
+            Self::I32 => "INT32",
+            Self::I64 => "INT64",
+            Self::U8 => "UINT8",
+            Self::U16 => "UINT16",
+            Self::U32 => "UINT32",
+            Self::U64 => "UINT64",
+            Self::Bool => "BOOL",
+            Self::String => "BYTES",
+        }
+    }
+
+    /// Whether the elements are numbers with a fraction.
+    #[must_use]
+    pub fn is_float(self) -> bool {
+        matches!(self, Self::F16 | Self::Bf16 | Self::F32 | Self::F64)
+    }
+}
+
+impl fmt::Display for ElementType {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
+}

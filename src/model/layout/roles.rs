@@ -1,0 +1,61 @@
+//! What the outputs of a model mean in a native answer.
+
+use crate::model::{Contract, Dimension, ElementType, Signature, ValueKind, ValueSpec};
+
+/// What an output means in a native answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// The answer itself: a label or a number.
+    Prediction,
+    /// One probability for each class.
+    Probabilities,
+    /// Anything else: answered under its own name.
+    Other,
+}
+
+/// The first output that can be a label or a number is the prediction; exporters of classifiers put the label first
+/// and the probabilities second (skl2onnx, onnxmltools).
+pub(super) fn roles(signature: &Signature, contract: &Contract) -> Vec<Output> {
+    let prediction = signature.outputs.iter().position(is_label).unwrap_or(0);
+    let probabilities = signature
+        .outputs
+        .iter()
+        .enumerate()
+        .position(|(index, output)| index != prediction && holds_probabilities(output, contract));
+    let role = |index| {
+        if index == prediction {
+            Output::Prediction
+        } else if Some(index) == probabilities {
+            Output::Probabilities
+        } else {
+            Output::Other
+        }
+    };
+    (0..signature.outputs.len()).map(role).collect()
+}
+
+fn is_label(output: &ValueSpec) -> bool {
+    output.as_tensor().is_some_and(|(element_type, shape)| {
+        matches!(element_type, ElementType::I64 | ElementType::String) && shape.len() <= 2
+    })
+}
+
+fn holds_probabilities(output: &ValueSpec, contract: &Contract) -> bool {
+    match &output.kind {
+        // One map from class to probability for each row.
+        ValueKind::Sequence(items) => {
+            matches!(**items, ValueKind::Map { value, .. } if value.is_float())
+        }
+        ValueKind::Tensor { element_type, shape } => {
+            let columns = match shape.as_slice() {
+                [_, Dimension::Fixed(columns)] => Some(*columns),
+                [_, Dimension::Dynamic(_)] => None,
+                _ => return false,
+            };
+            let named = output.name.to_ascii_lowercase().contains("probab");
+            let as_classes = !contract.classes.is_empty() && columns == Some(contract.classes.len());
+            element_type.is_float() && (named || as_classes)
+        }
+        ValueKind::Map { .. } | ValueKind::Optional(_) => false,
+    }
+}

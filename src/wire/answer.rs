@@ -1,0 +1,203 @@
+//! The answer to rows.
+
+use std::collections::BTreeMap;
+
+use serde::{
+    Serialize, Serializer,
+    ser::{SerializeMap, SerializeSeq},
+};
+use utoipa::ToSchema;
+
+use super::values::ValueDocument;
+use crate::model::{Contract, Layout, ModelVersion, Output, RowOutputs, RowValue, Scalar, Signature};
+
+/// The answer to one row (`prediction` and its companions), to many (`predictions`), or to tensors (`outputs` alone).
+//
+// Only the schema is used: answers are written straight from the outputs.
+#[derive(Serialize, ToSchema)]
+pub struct PredictAnswer {
+    /// The model that answered
+    #[schema(example = "iris")]
+    model: String,
+    /// Its version
+    #[schema(example = "1")]
+    version: String,
+    /// The label or number, for one row
+    #[schema(value_type = Option<Object>, example = "setosa")]
+    prediction: Option<serde_json::Value>,
+    /// The probability of each class, for one row of a classifier
+    #[schema(example = json!({"setosa": 1.0, "versicolor": 0.0, "virginica": 0.0}))]
+    probabilities: Option<BTreeMap<String, f64>>,
+    /// Every further output of the model by name, for one row; every output, for tensors
+    outputs: Option<BTreeMap<String, ValueDocument>>,
+    /// The answer to each row, for many rows
+    predictions: Option<Vec<RowAnswer>>,
+}
+
+/// The answer to one of many rows.
+#[derive(Serialize, ToSchema)]
+pub struct RowAnswer {
+    /// The label or number
+    #[schema(value_type = Object, example = "setosa")]
+    prediction: serde_json::Value,
+    /// The probability of each class
+    probabilities: Option<BTreeMap<String, f64>>,
+    /// Every further output of the model by name
+    #[schema(value_type = Option<Object>)]
+    outputs: Option<serde_json::Value>,
+}
+
+/// Writes what a model said of rows.
+#[derive(Clone, Copy, Debug)]
+pub struct RowsAnswer<'a> {
+    /// The model that answered.
+    pub model: &'a str,
+    /// Its version.
+    pub version: ModelVersion,
+    /// What it gives.
+    pub signature: &'a Signature,
+    /// What its classes are called.
+    pub contract: &'a Contract,
+    /// What its outputs mean.
+    pub layout: &'a Layout,
+    /// What it gave.
+    pub outputs: &'a RowOutputs,
+    /// Whether a list of rows was asked.
+    pub many: bool,
+}
+
+impl Serialize for RowsAnswer<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("model", self.model)?;
+        map.serialize_entry("version", &self.version)?;
+        if self.many {
+            map.serialize_entry("predictions", &Rows(self))?;
+        } else {
+            self.write_row(&mut map, 0)?;
+        }
+        map.end()
+    }
+}
+
+impl RowsAnswer<'_> {
+    fn write_row<M: SerializeMap>(&self, map: &mut M, row: usize) -> Result<(), M::Error> {
+        let mut others = Vec::new();
+        let declared = self.signature.outputs.iter().zip(&self.layout.outputs);
+        for ((spec, role), value) in declared.zip(self.outputs.row(row)) {
+            match role {
+                Output::Prediction => {
+                    map.serialize_entry("prediction", &Written(labelled(value, self.contract)))?;
+                }
+                Output::Probabilities => {
+                    map.serialize_entry("probabilities", &Written(by_class(value, self.contract)))?;
+                }
+                Output::Other => others.push((spec.name.as_str(), Written(value))),
+            }
+        }
+        if !others.is_empty() {
+            map.serialize_entry("outputs", &ByName(others))?;
+        }
+        Ok(())
+    }
+}
+
+/// Numbers of classes as their labels.
+fn labelled<'l>(value: RowValue<'l>, contract: &'l Contract) -> RowValue<'l> {
+    match value {
+        RowValue::Elements(elements) => {
+            RowValue::Elements(elements.into_iter().map(|element| contract.label(element)).collect())
+        }
+        other => other,
+    }
+}
+
+/// What is written of an output for a row; the names of classes may be made up here.
+enum ByClass<'v> {
+    Named(Vec<(String, Scalar<'v>)>),
+    Other(RowValue<'v>),
+}
+
+/// Probabilities under the names of their classes.
+fn by_class<'v>(value: RowValue<'v>, contract: &'v Contract) -> ByClass<'v> {
+    match value {
+        RowValue::Elements(elements) => {
+            ByClass::Named(contract.class_names(elements.len()).into_iter().zip(elements).collect())
+        }
+        RowValue::ByKey(entries) => {
+            let named = |(key, value)| (contract.label(key).to_string(), value);
+            ByClass::Named(entries.into_iter().map(named).collect())
+        }
+        other @ RowValue::Parts(_) => ByClass::Other(other),
+    }
+}
+
+struct Written<V>(V);
+
+impl Serialize for Written<ByClass<'_>> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match &self.0 {
+            ByClass::Named(named) => serializer.collect_map(named.iter().map(|(name, value)| (name, value))),
+            ByClass::Other(other) => write_value(other, serializer),
+        }
+    }
+}
+
+impl Serialize for Written<RowValue<'_>> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        write_value(&self.0, serializer)
+    }
+}
+
+fn write_value<S: Serializer>(value: &RowValue<'_>, serializer: S) -> Result<S::Ok, S::Error> {
+    match value {
+        RowValue::Elements(elements) => Elements(elements).serialize(serializer),
+        RowValue::Parts(parts) => serializer.collect_seq(parts.iter().map(|part| Elements(part))),
+        RowValue::ByKey(entries) => {
+            serializer.collect_map(entries.iter().map(|(key, value)| (key.to_string(), value)))
+        }
+    }
+}
+
+/// The elements of one row of a tensor: alone if there is one, else as a list.
+struct Elements<'v>(&'v [Scalar<'v>]);
+
+impl Serialize for Elements<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            [only] => only.serialize(serializer),
+            several => serializer.collect_seq(several),
+        }
+    }
+}
+
+struct Rows<'a>(&'a RowsAnswer<'a>);
+
+impl Serialize for Rows<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let rows = self.0.outputs.rows();
+        let mut list = serializer.serialize_seq(Some(rows))?;
+        for row in 0..rows {
+            list.serialize_element(&OneRow(self.0, row))?;
+        }
+        list.end()
+    }
+}
+
+struct OneRow<'a>(&'a RowsAnswer<'a>, usize);
+
+impl Serialize for OneRow<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        self.0.write_row(&mut map, self.1)?;
+        map.end()
+    }
+}
+
+struct ByName<'p, V>(Vec<(&'p str, V)>);
+
+impl<V: Serialize> Serialize for ByName<'_, V> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
+    }
+}

@@ -1,0 +1,108 @@
+//! Parsing a JSON body, with the place of whatever is wrong with it.
+
+use serde::de::DeserializeOwned;
+use serde_json::error::Category;
+use serde_path_to_error::{Path, Segment};
+use validator::{Validate, ValidationErrors, ValidationErrorsKind};
+
+use super::{FieldError, field_error::escape};
+
+/// Why a body is not what is expected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BodyError {
+    /// It is no JSON.
+    Malformed(FieldError),
+    /// It is JSON of another form.
+    Invalid(Vec<FieldError>),
+}
+
+/// Whether the text can only be an object. A derived `Deserialize` would also read a struct's fields from a list.
+fn is_object(bytes: &[u8]) -> bool {
+    bytes.trim_ascii_start().first() == Some(&b'{')
+}
+
+/// Parses a JSON object of this form.
+///
+/// # Errors
+///
+/// When the text is no JSON, or of another form, both with the place.
+pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, BodyError> {
+    if !is_object(bytes) {
+        // Whatever is wrong with it as JSON is said first.
+        let _: serde::de::IgnoredAny =
+            serde_json::from_slice(bytes).map_err(|error| malformed(String::new(), &error))?;
+        let message = "expected an object".to_owned();
+        return Err(BodyError::Invalid(vec![FieldError {
+            pointer: String::new(),
+            code: "wrong_form".into(),
+            message,
+        }]));
+    }
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let parsed = serde_path_to_error::deserialize(&mut deserializer);
+    let error = match parsed {
+        Ok(value) => match deserializer.end() {
+            Ok(()) => return Ok(value),
+            Err(error) => return Err(malformed(String::new(), &error)),
+        },
+        Err(error) => error,
+    };
+    let pointer = pointer(error.path());
+    match error.inner().classify() {
+        Category::Data => {
+            let message = error.inner().to_string();
+            let code = if message.starts_with("unknown field") { "unknown_field" } else { "wrong_form" };
+            let code = code.into();
+            Err(BodyError::Invalid(vec![FieldError { pointer, code, message }]))
+        }
+        Category::Syntax | Category::Eof | Category::Io => Err(malformed(pointer, error.inner())),
+    }
+}
+
+/// Parses a JSON object of this form that `validator` has nothing against.
+///
+/// # Errors
+///
+/// As [`parse`], or with everything that `validator` says.
+pub fn parse_valid<T: DeserializeOwned + Validate>(bytes: &[u8]) -> Result<T, BodyError> {
+    let body: T = parse(bytes)?;
+    body.validate().map_err(|errors| BodyError::Invalid(field_errors("", &errors)))?;
+    Ok(body)
+}
+
+fn malformed(pointer: String, error: &serde_json::Error) -> BodyError {
+    BodyError::Malformed(FieldError { pointer, code: "malformed_json".into(), message: error.to_string() })
+}
+
+fn pointer(path: &Path) -> String {
+    let segment = |segment: &Segment| match segment {
+        Segment::Seq { index } => format!("/{index}"),
+        Segment::Map { key } => format!("/{}", escape(key)),
+        Segment::Enum { variant } => format!("/{}", escape(variant)),
+        Segment::Unknown => String::new(),
+    };
+    path.iter().map(segment).collect()
+}
+
+/// The errors of `validator` with pointers.
+fn field_errors(base: &str, errors: &ValidationErrors) -> Vec<FieldError> {
+    let mut found = Vec::new();
+    for (name, kind) in errors.errors() {
+        // A rule about the whole struct has the name `__all__`.
+        let pointer = if name == "__all__" { base.to_owned() } else { format!("{base}/{}", escape(name)) };
+        match kind {
+            ValidationErrorsKind::Struct(inner) => found.extend(field_errors(&pointer, inner)),
+            ValidationErrorsKind::List(items) => {
+                for (index, inner) in items {
+                    found.extend(field_errors(&format!("{pointer}/{index}"), inner));
+                }
+            }
+            ValidationErrorsKind::Field(errors) => found.extend(errors.iter().map(|error| FieldError {
+                pointer: pointer.clone(),
+                code: error.code.clone(),
+                message: error.message.clone().unwrap_or_else(|| error.code.clone()).into_owned(),
+            })),
+        }
+    }
+    found
+}

@@ -1,0 +1,71 @@
+//! One thing that is wrong with a body, and where.
+
+use std::borrow::Cow;
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::model::{InputViolation, Place, Violation, Violations};
+
+/// One thing that is wrong with the body.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct FieldError {
+    /// Where, as a JSON pointer (RFC 6901)
+    #[schema(example = "/features/2")]
+    pub pointer: String,
+    /// A stable word for programs
+    #[schema(example = "out_of_range")]
+    #[schema(value_type = String)]
+    pub code: Cow<'static, str>,
+    /// A sentence for people, with what is allowed
+    #[schema(example = "expected a number from 0.1 to 15 (cm), got 99")]
+    pub message: String,
+}
+
+/// How the pointer to a row begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RowBase {
+    /// The one row: `/features`.
+    Features,
+    /// One of many: `/instances/3`.
+    Instances,
+}
+
+/// What is wrong with the rows of a body.
+#[must_use]
+pub fn row_errors(violations: &Violations, base: RowBase) -> Vec<FieldError> {
+    let error = |violation: &Violation| FieldError {
+        pointer: row_pointer(violation, base),
+        code: violation.code.into(),
+        message: violation.message.clone(),
+    };
+    violations.listed.iter().map(error).collect()
+}
+
+/// What is wrong with the inputs of a body.
+#[must_use]
+pub fn input_errors(violations: &Violations<InputViolation>) -> Vec<FieldError> {
+    let error = |violation: &InputViolation| FieldError {
+        pointer: format!("/inputs/{}{}", escape(&violation.input), violation.path),
+        code: violation.code.into(),
+        message: violation.message.clone(),
+    };
+    violations.listed.iter().map(error).collect()
+}
+
+fn row_pointer(violation: &Violation, base: RowBase) -> String {
+    let row = match base {
+        RowBase::Features => "/features".to_owned(),
+        RowBase::Instances => format!("/instances/{}", violation.row),
+    };
+    match &violation.place {
+        Place::Row => row,
+        Place::Column(column) => format!("{row}/{column}"),
+        Place::Name(name) => format!("{row}/{}", escape(name)),
+    }
+}
+
+/// A name as part of a JSON pointer (RFC 6901 section 3).
+pub(super) fn escape(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
+}

@@ -1,0 +1,161 @@
+//! The answer to tensors: every output as it is.
+
+use std::collections::BTreeMap;
+
+use serde::{Serialize, Serializer, ser::SerializeMap};
+use utoipa::ToSchema;
+
+use crate::model::{ModelVersion, Scalar, Signature, TensorData, Value};
+
+/// Writes what a model said of tensors.
+#[derive(Clone, Copy, Debug)]
+pub struct TensorsAnswer<'a> {
+    /// The model that answered.
+    pub model: &'a str,
+    /// Its version.
+    pub version: ModelVersion,
+    /// What it gives.
+    pub signature: &'a Signature,
+    /// What it gave, in the order of the signature.
+    pub outputs: &'a [Value],
+}
+
+impl Serialize for TensorsAnswer<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(3))?;
+        map.serialize_entry("model", self.model)?;
+        map.serialize_entry("version", &self.version)?;
+        map.serialize_entry("outputs", &Outputs(self))?;
+        map.end()
+    }
+}
+
+struct Outputs<'a>(&'a TensorsAnswer<'a>);
+
+impl Serialize for Outputs<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let named = self.0.signature.outputs.iter().zip(self.0.outputs);
+        serializer.collect_map(named.map(|(spec, value)| (&spec.name, Written(value))))
+    }
+}
+
+/// An output; an optional one that is absent is null.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+#[schema(no_recursion)]
+pub enum ValueDocument {
+    /// A tensor
+    Tensor {
+        /// The type of its elements, as the Open Inference Protocol names it
+        #[schema(example = "FP32")]
+        datatype: String,
+        /// The size of each dimension
+        shape: Vec<usize>,
+        /// The elements, row-major: numbers, texts, or true and false. The texts `NaN`, `Infinity` and `-Infinity`
+        /// stand for these numbers.
+        #[schema(value_type = Vec<Object>)]
+        data: Vec<serde_json::Value>,
+    },
+    /// Any number of values
+    Sequence {
+        /// The values
+        sequence: Vec<ValueDocument>,
+    },
+    /// Values by key
+    Map {
+        /// The values
+        #[schema(value_type = Object)]
+        map: BTreeMap<String, serde_json::Value>,
+    },
+}
+
+struct Written<'v>(&'v Value);
+
+impl Serialize for Written<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Value::Tensor(tensor) => {
+                let mut map = serializer.serialize_map(Some(3))?;
+                map.serialize_entry("datatype", tensor.data().element_type().name())?;
+                map.serialize_entry("shape", tensor.shape())?;
+                map.serialize_entry("data", &Elements(tensor.data()))?;
+                map.end()
+            }
+            Value::Sequence(values) => {
+                let values: Vec<Written> = values.iter().map(Written).collect();
+                let mut map = serializer.serialize_map(Some(1))?;
+                map.serialize_entry("sequence", &values)?;
+                map.end()
+            }
+            Value::Map { keys, values } => {
+                let mut map = serializer.serialize_map(Some(1))?;
+                map.serialize_entry("map", &Entries(keys, values))?;
+                map.end()
+            }
+            Value::Absent => serializer.serialize_none(),
+        }
+    }
+}
+
+struct Elements<'v>(&'v TensorData);
+
+impl Serialize for Elements<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq((0..self.0.len()).filter_map(|index| self.0.get(index)))
+    }
+}
+
+struct Entries<'v>(&'v TensorData, &'v TensorData);
+
+impl Serialize for Entries<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let entry = |index| Some((self.0.get(index)?.to_string(), self.1.get(index)?));
+        serializer.collect_map((0..self.0.len()).filter_map(entry))
+    }
+}
+
+impl Serialize for Scalar<'_> {
+    /// Numbers that JSON has not are texts.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if let Some(number) = self.as_float().filter(|number| !number.is_finite()) {
+            return serializer.serialize_str(match number {
+                _ if number.is_nan() => "NaN",
+                _ if number > 0.0 => "Infinity",
+                _ => "-Infinity",
+            });
+        }
+        match *self {
+            Scalar::Integer(value) => serializer.serialize_i64(value),
+            Scalar::Unsigned(value) => serializer.serialize_u64(value),
+            Scalar::Single(value) => serializer.serialize_f32(value),
+            Scalar::Double(value) => serializer.serialize_f64(value),
+            Scalar::Bool(value) => serializer.serialize_bool(value),
+            Scalar::Text(value) => serializer.serialize_str(value),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Tensor;
+
+    fn json(value: &Value) -> String {
+        serde_json::to_string(&Written(value)).unwrap()
+    }
+
+    #[test]
+    fn every_kind_of_value_is_written_as_it_is() {
+        let tensor = |shape: &[usize], data| Value::Tensor(Tensor::new(shape.to_vec(), data).unwrap());
+        let numbers = tensor(&[3], TensorData::F32(vec![0.1, f32::NAN, f32::NEG_INFINITY]));
+        assert_eq!(json(&numbers), r#"{"datatype":"FP32","shape":[3],"data":[0.1,"NaN","-Infinity"]}"#);
+        let large = tensor(&[], TensorData::U64(vec![u64::MAX]));
+        assert_eq!(json(&large), r#"{"datatype":"UINT64","shape":[],"data":[18446744073709551615]}"#);
+        let keys = TensorData::String(vec!["a".to_owned()]);
+        let map = Value::Map { keys, values: TensorData::F32(vec![0.5]) };
+        assert_eq!(
+            json(&Value::Sequence(vec![map, Value::Absent])),
+            r#"{"sequence":[{"map":{"a":0.5}},null]}"#
+        );
+    }
+}
