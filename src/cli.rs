@@ -1,14 +1,21 @@
 //! The command line: parses, and hands over.
 
+mod admit;
 mod check;
+mod client;
+mod diff;
+mod examine;
 mod follow;
 mod hash_secret;
 mod health;
+mod inspect;
 mod output;
 mod predict;
 mod prepare;
+mod rollback;
 mod serve;
 mod token;
+mod verify;
 mod warn;
 
 use std::{ffi::OsString, path::PathBuf, process::ExitCode};
@@ -35,6 +42,14 @@ enum Command {
     Serve,
     /// Show what would be served, or everything that is wrong with settings and models
     Check,
+    /// Show what a model file is: what it takes and gives, its contract, what it costs
+    Inspect(inspect::InspectArguments),
+    /// Show how one model file differs from another; exit status 3 if callers would break
+    Diff(diff::DiffArguments),
+    /// Prove a model file as the server would; exit status 4 if it would be refused
+    Verify(verify::VerifyArguments),
+    /// Have a running gateway put the deployment before back into service
+    Rollback(rollback::RollbackArguments),
     /// Ask a model file once, without a server, and print the answer
     Predict(predict::PredictArguments),
     /// Sign a token with the gateway's key and print it
@@ -43,9 +58,13 @@ enum Command {
     HashSecret,
     /// Ask the gateway that these settings describe whether it is ready; for container health checks
     Health,
+    /// Prove the model that standard input names; started by the server, for each candidate
+    #[command(hide = true)]
+    Admit,
 }
 
-/// Runs the command that the arguments name. The exit status is 0 when all is well, 1 when not, 2 for wrong usage.
+/// Runs the command that the arguments name. The exit status is 0 when all is well, 1 when not, 2 for wrong usage, and
+/// 3 and 4 as [`Exit`] says.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments,
@@ -59,6 +78,11 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let done = match arguments.command.unwrap_or(Command::Serve) {
         Command::Serve => serve::serve(&files),
         Command::Check => check::check(&files),
+        Command::Inspect(arguments) => inspect::inspect(&files, &arguments),
+        Command::Diff(arguments) => diff::diff(&files, &arguments),
+        Command::Verify(arguments) => verify::verify(&files, &arguments),
+        Command::Rollback(arguments) => rollback::rollback(&files, arguments),
+        Command::Admit => admit::admit(),
         Command::Predict(arguments) => predict::predict(&files, arguments),
         Command::Token(arguments) => token::token(&files, &arguments),
         Command::HashSecret => hash_secret::hash_secret(),
@@ -66,7 +90,13 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => fail(&failure.to_string()),
+        Err(failure) => match failure.downcast_ref::<Exit>() {
+            Some(exit) => {
+                output::errors(&exit.reason);
+                ExitCode::from(exit.status)
+            }
+            None => fail(&failure.to_string()),
+        },
     }
 }
 
@@ -75,6 +105,23 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 pub fn fail(reason: &str) -> ExitCode {
     output::errors(reason);
     ExitCode::FAILURE
+}
+
+/// This program, however it was found when it was started.
+const THIS_PROGRAM: &str = "/proc/self/exe";
+
+/// The exit status of `diff` for a change that breaks callers.
+const BREAKING: u8 = 3;
+
+/// The exit status of `verify` for a model that would be refused.
+const REFUSED: u8 = 4;
+
+/// A failure with an exit status of its own, for scripts.
+#[derive(Debug, thiserror::Error)]
+#[error("{reason}")]
+struct Exit {
+    status: u8,
+    reason: String,
 }
 
 /// Why a command failed: lines for people.

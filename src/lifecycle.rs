@@ -1,99 +1,161 @@
 //! From a file in the repository to a version that serves, and back out.
 //!
-//! source (what lies in the repository) → snapshot (a private copy) → admission (prove it) → policy (decide) →
-//! manager (the one thread that loads and drops) → serving map (what requests see).
+//! source (what lies in the repository) → store (a private copy) → admission (prove it) → policy (decide) → manager (the
+//! one thread that loads and drops) → serving map (what requests see).
 
 mod admission;
+mod beneath;
+mod fingerprint;
+mod history;
 mod manager;
+mod model_config;
+mod operation;
 mod policy;
 mod proof;
 mod record;
 mod refusal;
 mod servable;
 mod serving_map;
-mod snapshot;
 mod source;
 mod status;
+mod store;
+mod trial;
+mod watch;
 
 use std::{
+    path::PathBuf,
     sync::{Arc, Mutex, PoisonError, mpsc},
     thread::JoinHandle,
     time::Duration,
 };
 
 use arc_swap::ArcSwap;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch as async_watch};
 
-pub use admission::admit;
-pub use proof::{Proven, prove};
+pub use admission::{
+    Costs, Proof, Prover,
+    child::{contract_of, run as run_admission},
+};
+pub use history::{Event, HistoryEntry, Timings};
+pub use model_config::{ModelConfig, Pin, Versions};
+pub use operation::{OperationError, RolledBack};
 pub use refusal::{Reason, Refusal};
 pub use servable::Servable;
-pub use serving_map::ServingMap;
-pub use snapshot::{Snapshot, SnapshotError, Snapshots};
-pub use source::{Candidate, Source};
+pub use serving_map::{ServingMap, ServingModel};
+pub use source::{Candidate, Defect, Found, FoundModel, Source};
 pub use status::{State, VersionStatus};
+pub use store::{Deployment, Deployments, ModelDeployments, Snapshot, Store, StoreError};
+pub use trial::Trial;
 
 use crate::{
-    config::{ModelsSettings, RuntimeSettings},
+    config::{AdmissionSettings, ModelsSettings, RollbackSettings, RuntimeSettings, Settings},
+    model::{Digest, ModelName},
     runtime::Runtime,
     telemetry::Metrics,
 };
+use history::History;
+use manager::{Manager, Message, Parts};
+use operation::Operation;
+use store::digest_of;
+
+/// The file in the store that tells what was done.
+const HISTORY_FILE: &str = "history.jsonl";
+
+/// What the lifecycle follows of the settings.
+#[derive(Clone, Debug)]
+pub struct LifecycleSettings {
+    /// What is served.
+    pub models: ModelsSettings,
+    /// How it is proven.
+    pub admission: AdmissionSettings,
+    /// When it is taken back.
+    pub rollback: RollbackSettings,
+    /// How it is run.
+    pub runtime: RuntimeSettings,
+}
+
+impl From<&Settings> for LifecycleSettings {
+    fn from(settings: &Settings) -> Self {
+        Self {
+            models: settings.models.clone(),
+            admission: settings.admission.clone(),
+            rollback: settings.rollback.clone(),
+            runtime: settings.runtime.clone(),
+        }
+    }
+}
 
 /// The running lifecycle of all models: dropping it stops the manager.
 #[derive(Debug)]
 pub struct Lifecycle {
     serving: Arc<ServingMap>,
     status: Arc<ArcSwap<Vec<VersionStatus>>>,
-    first_pass: watch::Receiver<bool>,
-    /// Closing it tells the manager to stop.
-    stop: Option<mpsc::Sender<()>>,
+    history: Arc<History>,
+    first_pass: async_watch::Receiver<bool>,
+    messages: mpsc::Sender<Message>,
     /// Closed when the manager has stopped.
     stopped: Mutex<mpsc::Receiver<()>>,
     manager: Option<JoinHandle<()>>,
+    _watch: Option<watch::Watch>,
 }
 
 impl Lifecycle {
     /// Starts the manager's thread. Models appear as they are admitted; none is there yet on return.
     ///
+    /// `program` is this gateway's binary, which is started again to prove candidates.
+    ///
     /// # Errors
     ///
-    /// When the folder for private copies cannot be made.
+    /// When there is no place for private copies.
     pub fn start(
         runtime: Runtime,
-        models: &ModelsSettings,
-        settings: &RuntimeSettings,
+        program: PathBuf,
+        settings: LifecycleSettings,
         metrics: Arc<Metrics>,
-    ) -> Result<Self, SnapshotError> {
-        let serving = Arc::new(ServingMap::default());
-        let status = Arc::new(ArcSwap::default());
-        let (first_pass_done, first_pass) = watch::channel(false);
-        let (stop, stop_wanted) = mpsc::channel();
+    ) -> Result<Self, StoreError> {
+        let (store, problem) = Store::open(&settings.models.state_directory)?;
+        if let Some(problem) = problem {
+            tracing::warn!("{problem}; deployments, their history and the way back end with this process");
+        }
+        let history =
+            if store.is_lasting() { History::open(&store.path(HISTORY_FILE))? } else { History::in_memory() };
+        let (serving, status) = (Arc::new(ServingMap::default()), Arc::new(ArcSwap::default()));
+        let history = Arc::new(history);
+        let (first_pass_done, first_pass) = async_watch::channel(false);
+        let (messages, received) = mpsc::channel();
         let (running, stopped) = mpsc::channel::<()>();
-        let manager = manager::Manager::new(manager::Parts {
-            source: Source::new(models.repository.clone()),
-            snapshots: Snapshots::new(models.snapshot_directory.as_deref())?,
+        let watch = watch::Watch::start(&settings.models.repository, messages.clone());
+        let library = runtime.library().to_path_buf();
+        let parts = Parts {
+            source: Source::new(settings.models.repository.clone()),
+            store: Arc::new(store),
+            history: Arc::clone(&history),
             runtime,
-            settings: settings.clone(),
-            poll_interval: Duration::from_millis(models.poll_interval_ms),
+            prover: Prover { program, library, settings: settings.admission.clone() },
+            settings,
             serving: Arc::clone(&serving),
             status: Arc::clone(&status),
             metrics,
-        });
+            messages: messages.clone(),
+        };
         let run = move || {
             let _until_it_ends = running;
-            manager.run(&first_pass_done, &stop_wanted);
+            Manager::new(parts).run(&first_pass_done, &received);
         };
         let manager = std::thread::Builder::new()
             .name("lifecycle".to_owned())
+            .stack_size(crate::runtime::STACK_BYTES)
             .spawn(run)
-            .map_err(|error| SnapshotError::new("the manager's thread cannot be started", &error))?;
+            .map_err(|error| StoreError::new("the manager's thread cannot be started", &error))?;
         Ok(Self {
             serving,
             status,
+            history,
             first_pass,
-            stop: Some(stop),
+            messages,
             stopped: Mutex::new(stopped),
             manager: Some(manager),
+            _watch: watch,
         })
     }
 
@@ -109,6 +171,12 @@ impl Lifecycle {
         self.status.load_full()
     }
 
+    /// What was done to a model, the newest first.
+    #[must_use]
+    pub fn history(&self, model: &ModelName) -> Vec<HistoryEntry> {
+        self.history.of(model)
+    }
+
     /// Whether everything that lay in the repository at the start has been tried, but for what was still being written.
     #[must_use]
     pub fn first_pass_is_done(&self) -> bool {
@@ -121,6 +189,65 @@ impl Lifecycle {
         // An error means that the manager is gone, so there is nothing left to wait for.
         let _ = self.first_pass.clone().wait_for(|done| *done).await;
     }
+
+    /// Follows other settings from now on.
+    pub fn change_settings(&self, settings: LifecycleSettings) {
+        self.tell(Message::Settings(Box::new(settings)));
+    }
+
+    /// Says that so many of a deployment's answers fail that it is to be taken back.
+    pub fn is_failing(&self, model: &ModelName, content: Digest) {
+        self.tell(Message::Failing(model.clone(), content));
+    }
+
+    /// Tries what lies in the repository of a model, whatever was refused, taken back or unloaded before, and waits until
+    /// that has ended. `by` is for the history.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such model, or its newest version may not serve.
+    pub async fn load(
+        &self,
+        model: &ModelName,
+        allow_breaking_changes: bool,
+        by: &str,
+    ) -> Result<(), OperationError> {
+        self.operate(model, by, |reply| Operation::Load { allow_breaking_changes, reply }).await
+    }
+
+    /// Takes a model out of service until it is asked for again.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such model.
+    pub async fn unload(&self, model: &ModelName, by: &str) -> Result<(), OperationError> {
+        self.operate(model, by, |reply| Operation::Unload { reply }).await
+    }
+
+    /// Puts what served before into service again.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such model, or nothing to go back to.
+    pub async fn roll_back(&self, model: &ModelName, by: &str) -> Result<RolledBack, OperationError> {
+        self.operate(model, by, |reply| Operation::Rollback { reply }).await
+    }
+
+    async fn operate<T>(
+        &self,
+        model: &ModelName,
+        by: &str,
+        operation: impl FnOnce(oneshot::Sender<Result<T, OperationError>>) -> Operation,
+    ) -> Result<T, OperationError> {
+        let (reply, answer) = oneshot::channel();
+        self.tell(Message::Operate(model.clone(), operation(reply), by.to_owned()));
+        answer.await.unwrap_or(Err(OperationError::Stopping))
+    }
+
+    fn tell(&self, message: Message) {
+        // The manager is gone only when the gateway is about to be.
+        let _ = self.messages.send(message);
+    }
 }
 
 /// How long the end waits for a model that is just being loaded.
@@ -128,7 +255,7 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(3);
 
 impl Drop for Lifecycle {
     fn drop(&mut self) {
-        self.stop.take();
+        self.tell(Message::Stop);
         let stopped =
             self.stopped.get_mut().unwrap_or_else(PoisonError::into_inner).recv_timeout(STOP_TIMEOUT);
         if stopped == Err(mpsc::RecvTimeoutError::Timeout) {

@@ -24,7 +24,7 @@ pub use digest::Digest;
 pub use element_type::ElementType;
 pub use input_check::{InputViolation, check_inputs, documents_to_tensors};
 pub use layout::{ColumnInput, Layout, LayoutError, Output, RowInputs};
-pub use name::{ModelName, ModelVersion, NameError};
+pub use name::{ModelName, ModelVersion, NameError, VersionLabel, VersionSelector};
 pub use onnx_file::{OnnxFile, OnnxFileError};
 pub use row::{Cell, NotByRow, Place, Row, RowOutputs, RowValue, Violation, rows_to_tensors};
 pub use signature::{Dimension, Signature, ValueKind, ValueSpec};

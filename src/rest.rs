@@ -4,6 +4,7 @@
 //! answers by itself is rewritten by `render`.
 
 mod authenticate;
+mod deployments;
 mod docs;
 mod error;
 mod header_rules;
@@ -18,6 +19,7 @@ mod predict;
 mod problem;
 mod rate_limit;
 mod render;
+mod repository;
 mod request_id;
 mod routes;
 mod state;

@@ -10,7 +10,10 @@ mod instance;
 mod library;
 mod pool;
 
-use std::{path::PathBuf, sync::OnceLock};
+use std::{
+    path::{Path, PathBuf},
+    sync::OnceLock,
+};
 
 use ort::{environment::Environment as OrtEnvironment, logging::LogLevel};
 
@@ -28,6 +31,11 @@ pub struct Runtime {
     environment: &'static OrtEnvironment,
 }
 
+/// The stack of every thread that loads or runs models. ONNX Runtime descends into trees and nested graphs by recursion,
+/// and what overflows the stack ends the process. The process of a proof has half of it
+/// ([`sandbox`](crate::system::sandbox)), so what passes there fits here.
+pub const STACK_BYTES: usize = 16 << 20;
+
 /// One environment a process is all that ONNX Runtime allows.
 static LOADED: OnceLock<Result<(OrtEnvironment, PathBuf), RuntimeError>> = OnceLock::new();
 
@@ -41,8 +49,21 @@ impl Runtime {
     ///
     /// When there is no library, or it cannot be loaded, or is too old.
     pub fn load(settings: &RuntimeSettings, environment: &Environment) -> Result<Self, RuntimeError> {
+        Self::load_once(|| Ok(library::find(settings, environment)?))
+    }
+
+    /// The same with the shared library at this path.
+    ///
+    /// # Errors
+    ///
+    /// As [`Runtime::load`].
+    pub fn load_from(library: &Path) -> Result<Self, RuntimeError> {
+        Self::load_once(|| Ok(library.to_path_buf()))
+    }
+
+    fn load_once(find: impl FnOnce() -> Result<PathBuf, RuntimeError>) -> Result<Self, RuntimeError> {
         let loaded = LOADED.get_or_init(|| {
-            let path = library::find(settings, environment)?;
+            let path = find()?;
             let builder = ort::init_from(&path).map_err(|error| RuntimeError::Library(error.to_string()))?;
             let environment = builder
                 .with_name("onnx-gateway")
@@ -60,6 +81,18 @@ impl Runtime {
             }
             Err(error) => Err(error.clone()),
         }
+    }
+
+    /// The shared library that was loaded.
+    #[must_use]
+    pub fn library(self) -> &'static Path {
+        LOADED.get().and_then(|loaded| loaded.as_ref().ok()).map_or(Path::new(""), |(_, path)| path)
+    }
+
+    /// What the shared library says of itself; nothing before it is loaded.
+    #[must_use]
+    pub fn library_version() -> Option<String> {
+        LOADED.get()?.as_ref().ok().map(|_| ort::info().to_owned())
     }
 
     /// How many CPUs this process may use: by the cgroup's quota and the affinity mask, not the host's count.

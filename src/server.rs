@@ -8,7 +8,7 @@ mod reload;
 mod shutdown;
 mod slots;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::{net::TcpListener, task::JoinHandle, time};
 
@@ -18,7 +18,7 @@ pub use shutdown::Shutdown;
 use crate::{
     auth::Authentication,
     config::Settings,
-    lifecycle::{Lifecycle, SnapshotError},
+    lifecycle::{Lifecycle, StoreError},
     rest::Clock,
     runtime::Runtime,
     serving::Serving,
@@ -39,6 +39,8 @@ pub struct Parts {
     pub authentication: Authentication,
     /// What runs the models.
     pub runtime: Runtime,
+    /// This gateway's binary, which is started again to prove candidates.
+    pub program: PathBuf,
     /// What time it is.
     pub clock: Clock,
 }
@@ -58,7 +60,7 @@ pub enum StartError {
     },
     /// There is no place for private copies.
     #[error(transparent)]
-    Snapshots(#[from] SnapshotError),
+    Snapshots(#[from] StoreError),
     /// The metrics cannot be set up.
     #[error("the metrics cannot be set up: {0}")]
     Metrics(#[from] MetricsError),
@@ -85,7 +87,7 @@ impl Gateway {
     ///
     /// When an address cannot be listened on or there is no place for private copies of the models.
     pub async fn start(parts: Parts) -> Result<Self, StartError> {
-        let Parts { settings, authentication, runtime, clock } = parts;
+        let Parts { settings, authentication, runtime, program, clock } = parts;
         let server = &settings.server;
         let public_listener = bind("server.listen", server.listen).await?;
         let admin_listener = bind("admin.listen", settings.admin.listen).await?;
@@ -93,7 +95,7 @@ impl Gateway {
         let admin_address = address_of(&admin_listener, settings.admin.listen);
 
         let metrics = Arc::new(Metrics::new()?);
-        let lifecycle = Lifecycle::start(runtime, &settings.models, &settings.runtime, Arc::clone(&metrics))?;
+        let lifecycle = Lifecycle::start(runtime, program, (&settings).into(), Arc::clone(&metrics))?;
         let serving = Arc::new(Serving::new(lifecycle, &settings.models, Arc::clone(&metrics)));
         let live = Live::new(settings, authentication, Arc::clone(&serving), Arc::clone(&metrics), clock);
         let live = Arc::new(live);

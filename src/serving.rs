@@ -18,10 +18,10 @@ pub use prediction::{Inference, Prediction};
 pub use crate::lifecycle::Servable;
 
 use crate::{
-    config::{ModelsSettings, RuntimeSettings},
+    config::{ModelsSettings, Settings},
     lifecycle::Lifecycle,
     model::{
-        ModelName, ModelVersion, Row, RowOutputs, Tensor, TensorDocuments, check_inputs,
+        ModelName, Row, RowOutputs, Tensor, TensorDocuments, VersionSelector, check_inputs,
         documents_to_tensors, rows_to_tensors,
     },
     telemetry::Metrics,
@@ -62,8 +62,9 @@ impl Serving {
 
     /// Follows settings that changed while the gateway runs: the default model does at once. This is the one place where
     /// the lifecycle is to be given the others, which `server/reload.rs` lists as given to it.
-    pub fn apply_settings(&self, models: &ModelsSettings, _runtime: &RuntimeSettings) {
-        self.default_model.store(models.default.clone().map(Arc::new));
+    pub fn apply_settings(&self, settings: &Settings) {
+        self.default_model.store(settings.models.default.clone().map(Arc::new));
+        self.lifecycle.change_settings(settings.into());
     }
 
     /// The model that a request without a model's name means: the configured one, else the only one in the repository,
@@ -97,7 +98,7 @@ impl Serving {
     pub fn servable(
         &self,
         model: &ModelName,
-        version: Option<ModelVersion>,
+        version: Option<&VersionSelector>,
     ) -> Result<Arc<Servable>, ServingError> {
         if let Some(servable) = self.lifecycle.serving().get(model, version) {
             return Ok(servable);
@@ -113,7 +114,7 @@ impl Serving {
         }
         match version {
             Some(version) if self.lifecycle.serving().get(model, None).is_some() => {
-                Err(ServingError::VersionNotFound { model: model.clone(), version })
+                Err(ServingError::VersionNotFound { model: model.clone(), version: version.clone() })
             }
             _ => Err(ServingError::ModelUnavailable(model.clone())),
         }
@@ -171,9 +172,34 @@ impl Serving {
         servable: Arc<Servable>,
         inputs: Vec<(String, Tensor)>,
     ) -> Result<Inference, ServingError> {
-        let ran = servable.pool.run(inputs).await?;
-        self.metrics.inference_ran(servable.name.as_str(), ran.duration);
-        Inference::new(servable, ran.outputs)
+        let answered = match servable.pool.run(inputs).await {
+            Ok(ran) => {
+                self.metrics.inference_ran(servable.name.as_str(), ran.duration);
+                Inference::new(Arc::clone(&servable), ran.outputs)
+            }
+            Err(error) => Err(error.into()),
+        };
+        self.watch(&servable, answered.as_ref().err());
+        answered
+    }
+
+    /// Counts an answer. The one that is one failure too many has the deployment taken back.
+    fn watch(&self, servable: &Servable, error: Option<&ServingError>) {
+        match error {
+            None => servable.trial.answered(),
+            Some(ServingError::ModelFailed(_) | ServingError::NonFiniteOutput(_))
+                if servable.trial.failed() =>
+            {
+                self.lifecycle.is_failing(&servable.name, servable.content());
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// The lifecycle, for whoever may manage models.
+    #[must_use]
+    pub fn lifecycle(&self) -> &Lifecycle {
+        &self.lifecycle
     }
 
     /// All models of the repository with their versions, sorted by name.

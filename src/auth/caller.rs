@@ -21,6 +21,12 @@ impl Caller {
         Self { issuer: String::new(), subject: "anonymous".to_owned(), scopes: Scopes::all() }
     }
 
+    /// How the history of deployments names them.
+    #[must_use]
+    pub fn for_history(&self) -> String {
+        format!("caller:{}", self.subject)
+    }
+
     /// Whether they may do this with this model; with no model: with at least one.
     #[must_use]
     pub fn may(&self, action: Action, model: Option<&ModelName>) -> bool {

@@ -1,13 +1,12 @@
 //! `onnx-gateway check`
 
-use std::{fmt::Write, path::PathBuf};
+use std::path::PathBuf;
 
-use super::{Failure, output, prepare};
+use super::{Failure, examine::Examiner, output, prepare, verify};
 use crate::{
     config::{Environment, Settings},
-    lifecycle::{Candidate, Refusal, Servable, Snapshots, Source, admit},
+    lifecycle::{Candidate, FoundModel, ModelConfig, Source, Versions},
     model::ModelName,
-    runtime::Runtime,
 };
 
 /// Shows the settings and proves each model as the server would; fails with everything that is wrong.
@@ -24,71 +23,63 @@ pub(super) fn check(files: &[PathBuf]) -> Result<(), Failure> {
 
 /// Prints what would serve; answers what would not.
 fn check_models(settings: &Settings, environment: &Environment) -> Result<Vec<String>, Failure> {
-    let runtime = Runtime::load(&settings.runtime, environment)?;
-    let snapshots = Snapshots::new(settings.models.snapshot_directory.as_deref())?;
+    let examiner = Examiner::with(settings, environment)?;
     let repository = settings.models.repository.display();
     let found = Source::new(settings.models.repository.clone())
         .look()
         .map_err(|error| format!("models.repository: {repository} cannot be read: {error}"))?;
     let mut problems: Vec<String> =
         found.ignored.into_iter().map(|ignored| format!("{repository}/{ignored}")).collect();
-    let mut candidates = found.candidates;
-    if candidates.is_empty() {
+    if found.models.is_empty() {
         problems
             .push(format!("models.repository: {repository} holds no model (NAME/1/model.onnx or NAME.onnx)"));
     }
-    candidates.sort_by(|left, right| (&left.model, right.version).cmp(&(&right.model, left.version)));
-    let mut served: Option<ModelName> = None;
-    for candidate in candidates {
-        if served.as_ref() == Some(&candidate.model) {
-            let Candidate { model, version, .. } = &candidate;
-            output::print(&format!("{model} version {version} is older and is not tried\n"))?;
-            continue;
-        }
-        output::progress(&format!("proving {}", candidate.file.display()));
-        match prove(runtime, settings, &snapshots, &candidate) {
-            Ok(servable) => {
-                output::print(&describe(&servable))?;
-                served = Some(candidate.model);
+    for (name, FoundModel { config, candidates }) in found.models {
+        match config {
+            Ok(config) => {
+                let candidates: Vec<Candidate> = candidates.into_values().collect();
+                check_model(&examiner, &name, &config, candidates, &mut problems)?;
             }
-            Err(problem) => problems.push(format!("{}: {problem}", candidate.file.display())),
+            Err(problem) => problems.push(format!("{name}: {problem}")),
         }
     }
     Ok(problems)
 }
 
-fn prove(
-    runtime: Runtime,
-    settings: &Settings,
-    snapshots: &Snapshots,
-    candidate: &Candidate,
-) -> Result<Servable, Failure> {
-    let snapshot = snapshots.take(&candidate.file)?;
-    let identity = (candidate.model.clone(), candidate.version);
-    Ok(admit(runtime, &settings.runtime, identity, snapshot, None)
-        .map_err(|refusal: Refusal| refusal.to_string())?)
-}
-
-fn describe(servable: &Servable) -> String {
-    let mut text = String::new();
-    let digest = servable.digest().short();
-    // Writing to a string cannot fail.
-    let _ = writeln!(text, "{} version {} ({digest}) serves", servable.name, servable.version);
-    for input in &servable.signature.inputs {
-        let _ = writeln!(text, "  input   {input}");
+/// Proves the versions of a model that would serve.
+fn check_model(
+    examiner: &Examiner,
+    name: &ModelName,
+    config: &ModelConfig,
+    candidates: Vec<Candidate>,
+    problems: &mut Vec<String>,
+) -> Result<(), Failure> {
+    let mut newest_serves = false;
+    for candidate in candidates.into_iter().rev() {
+        let version = candidate.version;
+        let labelled = config.labels.values().any(|label| label.0 == version);
+        let wanted = labelled
+            || match &config.versions {
+                Versions::Latest => !newest_serves,
+                Versions::Exactly(versions) => versions.contains(&version),
+            };
+        if !wanted {
+            output::print(&format!("{name} version {version} would not serve and is not tried\n"))?;
+            continue;
+        }
+        output::progress(&format!("proving {}", candidate.file.display()));
+        let copied = examiner.copy(&candidate, config);
+        match copied.and_then(|copy| examiner.prove(&copy).map(|proof| (copy.digest(), proof))) {
+            Ok((digest, proof)) => {
+                let digest = digest.short();
+                output::print(&format!(
+                    "{name} version {version} ({digest}) serves\n{}",
+                    verify::describe(&proof)
+                ))?;
+                newest_serves = true;
+            }
+            Err(refusal) => problems.push(format!("{}: {refusal}", candidate.file.display())),
+        }
     }
-    for output in &servable.signature.outputs {
-        let _ = writeln!(text, "  output  {output}");
-    }
-    for feature in &servable.contract.features {
-        let bound = |bound: Option<f64>| bound.map_or_else(|| "any".to_owned(), |bound| bound.to_string());
-        let unit = feature.unit.as_deref().unwrap_or_default();
-        let (minimum, maximum) = (bound(feature.minimum), bound(feature.maximum));
-        let _ = writeln!(text, "  feature {} {minimum} to {maximum} {unit}", feature.name);
-    }
-    if !servable.contract.classes.is_empty() {
-        let _ = writeln!(text, "  classes {}", servable.contract.classes.join(", "));
-    }
-    let _ = writeln!(text, "  golden  {} cases answered as they must", servable.contract.golden.len());
-    text
+    Ok(())
 }

@@ -4,11 +4,11 @@ use std::{path::PathBuf, time::Duration};
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{Failure, follow::Follower, prepare::Attempt, warn::warn_of_danger};
+use super::{Failure, THIS_PROGRAM, follow::Follower, prepare::Attempt, warn::warn_of_danger};
 use crate::{
     config::{Environment, Watch},
     rest::Clock,
-    runtime::Runtime,
+    runtime::{self, Runtime},
     server::{Gateway, Parts},
     telemetry::logging,
 };
@@ -24,9 +24,17 @@ pub(super) fn serve(files: &[PathBuf]) -> Result<(), Failure> {
     }
     warn_of_danger(&loaded);
     let onnx_runtime = Runtime::load(&loaded.settings.runtime, &environment)?;
-    let parts =
-        Parts { settings: loaded.settings, authentication, runtime: onnx_runtime, clock: Clock::system() };
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let parts = Parts {
+        settings: loaded.settings,
+        authentication,
+        runtime: onnx_runtime,
+        program: THIS_PROGRAM.into(),
+        clock: Clock::system(),
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .thread_stack_size(runtime::STACK_BYTES)
+        .enable_all()
+        .build()?;
     let served = runtime.block_on(async {
         // Before anything that takes long: unheard, it would end the process.
         let hang_up = signal(SignalKind::hangup())?;

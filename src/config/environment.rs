@@ -11,6 +11,9 @@ pub const TELEMETRY_OPT_OUT: (&str, &str) = ("ORT_DISABLE_TELEMETRY", "1");
 /// Where to look for ONNX Runtime before anywhere else; the variable that `ort` documents.
 const LIBRARY_PATH: &str = "ORT_DYLIB_PATH";
 
+/// Where the C library looks for locales besides the system's folder; text operators need `en_US.UTF-8`.
+pub const LOCALE_PATH: &str = "LOCPATH";
+
 /// What the gateway takes from its environment. It cannot be printed, as settings may be secrets.
 #[derive(Clone, Default)]
 pub struct Environment {
@@ -48,6 +51,12 @@ impl Environment {
 pub fn telemetry_is_off() -> bool {
     let (name, value) = TELEMETRY_OPT_OUT;
     env::var_os(name).is_some_and(|set| set == value)
+}
+
+/// The folder that [`LOCALE_PATH`] names, if it does.
+#[must_use]
+pub fn locale_path() -> Option<PathBuf> {
+    env::var_os(LOCALE_PATH).filter(|value| !value.is_empty()).map(PathBuf::from)
 }
 
 /// The arguments of this process, its own name first.

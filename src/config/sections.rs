@@ -1,6 +1,7 @@
 //! The settings, a struct a section. Defaults are here; `config/default.toml` shows them, and a test compares.
 
 mod auth;
+mod models;
 mod server;
 
 use std::{net::SocketAddr, path::PathBuf};
@@ -9,9 +10,8 @@ use serde::{Deserialize, Serialize};
 use validator::Validate;
 
 pub use auth::{Algorithm, AuthSettings, ClientSettings, KeySettings};
+pub use models::{AdmissionSettings, ModelsSettings, Preserve, RollbackSettings, WhenRemoved};
 pub use server::ServerSettings;
-
-use crate::model::ModelName;
 
 /// All settings.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, Validate)]
@@ -31,6 +31,12 @@ pub struct Settings {
     /// What is served.
     #[validate(nested)]
     pub models: ModelsSettings,
+    /// How it is proven first.
+    #[validate(nested)]
+    pub admission: AdmissionSettings,
+    /// When it is taken back.
+    #[validate(nested)]
+    pub rollback: RollbackSettings,
     /// How it is run.
     #[validate(nested)]
     pub runtime: RuntimeSettings,
@@ -86,28 +92,8 @@ pub struct QuotaSettings {
     pub period_seconds: u64,
 }
 
-/// The model repository.
-#[derive(Clone, Debug, Serialize, Deserialize, Validate)]
-pub struct ModelsSettings {
-    /// The folder that holds the models.
-    pub repository: PathBuf,
-    /// The model that `/predict` asks; unset: the only one, or `iris`.
-    pub default: Option<ModelName>,
-    /// How often the repository is looked at.
-    #[validate(range(min = 50, max = 3_600_000, message = "must be from 50 to 3600000 (an hour)"))]
-    pub poll_interval_ms: u64,
-    /// Where private copies of the served files are kept; unset: the system's temporary folder.
-    pub snapshot_directory: Option<PathBuf>,
-}
-
-impl Default for ModelsSettings {
-    fn default() -> Self {
-        Self { repository: "models".into(), default: None, poll_interval_ms: 1000, snapshot_directory: None }
-    }
-}
-
 /// ONNX Runtime.
-#[derive(Clone, Debug, Serialize, Deserialize, Validate)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Validate)]
 pub struct RuntimeSettings {
     /// The shared library; unset: beside the binary, then where `tools/setup` puts it.
     pub library: Option<PathBuf>,
@@ -117,11 +103,13 @@ pub struct RuntimeSettings {
     /// Predictions of one model that may wait for a session; more are refused with 503.
     #[validate(range(max = 1_000_000, message = "must be from 0 to 1000000"))]
     pub queue_capacity: usize,
+    /// Memory that the process may use in all; 0: what the system and its control group allow.
+    pub memory_limit_bytes: u64,
 }
 
 impl Default for RuntimeSettings {
     fn default() -> Self {
-        Self { library: None, instances: 0, queue_capacity: 1024 }
+        Self { library: None, instances: 0, queue_capacity: 1024, memory_limit_bytes: 0 }
     }
 }
 

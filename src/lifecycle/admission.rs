@@ -1,83 +1,174 @@
-//! Proving a candidate before it serves: it loads, it runs, it answers what it must.
+//! Proving a candidate before it serves, in a process of its own that is shut in: it loads, it runs, it answers what it
+//! must. Whatever it does there, it does not do it here.
+//!
+//! [`Prover`] is this side, [`child`] the other; they exchange a [`Job`](job::Job) and a [`Report`](job::Report).
+
+pub mod child;
+mod job;
+mod verdict;
 
 use std::{
-    sync::{Arc, mpsc},
-    thread,
-    time::{Duration, Instant},
+    io::{Seek, Write},
+    path::PathBuf,
+    process::Command,
+    time::Duration,
 };
 
-use super::{
-    Reason, Refusal, Servable, Snapshot,
-    proof::{Proven, prove_with},
-};
+use serde::{Deserialize, Serialize};
+
+use super::{Reason, Refusal, Snapshot};
 use crate::{
-    config::RuntimeSettings,
-    model::{CONTRACT_KEY, Contract, ContractDocument, Layout, ModelName, ModelVersion},
-    runtime::{Instance, InstancePool, RunOptions, Runtime},
+    config::{AdmissionSettings, environment},
+    model::{Contract, Signature},
+    runtime::Runtime,
+    system::{
+        memory,
+        sandbox::{Enforcement, Limits},
+        supervise,
+    },
 };
+use job::{Depth, Job, Report};
 
-/// Loads a snapshot and proves it; blocks for as long as loading and a few runs take.
-///
-/// `replaced` is the version in service under the same number, whose callers must not be broken.
-///
-/// # Errors
-///
-/// Why it may not serve.
-pub fn admit(
-    runtime: Runtime,
-    settings: &RuntimeSettings,
-    (name, version): (ModelName, ModelVersion),
-    snapshot: Snapshot,
-    replaced: Option<&Servable>,
-) -> Result<Servable, Refusal> {
-    let mut instance = Instance::load(runtime, snapshot.file())?;
-    let signature = instance.signature().clone();
-    let invalid = |message: String| Refusal::new(Reason::InvalidContract, message);
-    let document = match instance.metadata(CONTRACT_KEY)? {
-        Some(json) => ContractDocument::parse_json(&json),
-        None => Ok(ContractDocument::default()),
-    };
-    let contract = document
-        .and_then(|document| Contract::resolve(document, &signature))
-        .map_err(|error| invalid(format!("{error} (it is in the model's metadata, key {CONTRACT_KEY})")))?;
-    let layout = Layout::of(&signature, &contract).map_err(|error| invalid(error.to_string()))?;
-    if let Some(replaced) = replaced {
-        let mut changes = signature.breaking_changes(&replaced.signature);
-        changes.extend(contract.breaking_changes(&replaced.contract));
-        if !changes.is_empty() {
-            let detail = format!("callers of the version in service would break: {}", changes.join("; "));
-            return Err(Refusal::new(Reason::IncompatibleSignature, detail));
-        }
-    }
-    prove_in_time(&mut instance, &contract)?;
+/// Address space that ONNX Runtime takes before there is a model, and then some.
+const BASE_BYTES: u64 = 512 << 20;
 
-    let size = if settings.instances == 0 { Runtime::cpus() } else { settings.instances };
-    let more = (1..size).map(|_| Instance::load(runtime, snapshot.file()));
-    let instances = std::iter::once(Ok(instance)).chain(more).collect::<Result<Vec<_>, _>>()?;
-    let pool = Arc::new(InstancePool::new(instances, settings.queue_capacity));
-    Ok(Servable { name, version, signature, contract, layout, pool, snapshot })
+/// A forest takes 13 times its file while it is loaded.
+const INLINE_FACTOR: u64 = 16;
+
+/// Weights beside the model are mapped, and copied once.
+const EXTERNAL_FACTOR: u64 = 2;
+
+/// With less than this not even the smallest model can be proven.
+const LEAST_BYTES: u64 = 192 << 20;
+
+/// A second more for so many bytes.
+const BYTES_PER_SECOND: u64 = 100_000_000;
+
+/// What was found out about a model before it served.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Proof {
+    /// Which gateway and which ONNX Runtime found it out.
+    pub by: String,
+    /// What the model takes and gives.
+    pub signature: Signature,
+    /// What its author knows of it, without the golden cases.
+    pub contract: Contract,
+    /// How many golden cases it answered.
+    pub golden_cases: usize,
+    /// What it costs.
+    pub costs: Costs,
+    /// How it was shut in.
+    pub sandbox: Enforcement,
 }
 
-/// How long a proof may take: a candidate that loops for ever must not keep all others from being tried.
-const PROOF_TIMEOUT: Duration = Duration::from_secs(10);
+/// What a model costs, measured when it was proven.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Costs {
+    /// Time to load it.
+    pub load_us: u64,
+    /// Time of a run, of one row if it takes rows.
+    pub run_us: u64,
+    /// Time of a run of 32 rows, if it takes any number of them.
+    pub run_32_rows_us: Option<u64>,
+    /// Memory that a session keeps.
+    pub session_bytes: u64,
+    /// The most memory that loading and running took, ONNX Runtime's own included.
+    pub peak_bytes: u64,
+}
 
-fn prove_in_time(instance: &mut Instance, contract: &Contract) -> Result<Proven, Refusal> {
-    let options = RunOptions::new().map_err(|error| Refusal::new(Reason::RunFailed, error.message()))?;
-    let (finished, watched) = mpsc::channel::<()>();
-    thread::scope(|scope| {
-        let options = &options;
-        scope.spawn(move || {
-            let ended = watched.recv_timeout(PROOF_TIMEOUT);
-            // Telling it to end fails for no reason that waiting longer would mend.
-            ended == Err(mpsc::RecvTimeoutError::Timeout) && options.terminate().is_ok()
-        });
-        let start = Instant::now();
-        let proven = prove_with(instance, contract, options);
-        drop(finished);
-        if proven.is_err() && start.elapsed() >= PROOF_TIMEOUT {
-            let detail = format!("its runs did not end within {} s", PROOF_TIMEOUT.as_secs());
-            return Err(Refusal::new(Reason::TimedOut, detail));
+impl Proof {
+    /// Whether it was made with the same gateway and the same ONNX Runtime, and so holds here.
+    #[must_use]
+    pub fn is_of_this_gateway(&self) -> bool {
+        self.by == proven_by()
+    }
+}
+
+/// The names of everything that a proof depends on besides the model.
+fn proven_by() -> String {
+    let library = Runtime::library_version().unwrap_or_default();
+    format!("onnx-gateway {}, ONNX Runtime {library}", env!("CARGO_PKG_VERSION"))
+}
+
+/// Proves candidates.
+#[derive(Clone, Debug)]
+pub struct Prover {
+    /// This program, which is started again for each.
+    pub program: PathBuf,
+    /// ONNX Runtime's shared library.
+    pub library: PathBuf,
+    /// Within which bounds.
+    pub settings: AdmissionSettings,
+}
+
+impl Prover {
+    /// Proves a copy; blocks until that is done or given up. The child lives no longer than this call.
+    ///
+    /// # Errors
+    ///
+    /// Why it may not serve.
+    pub fn prove(&self, snapshot: &Snapshot) -> Result<Proof, Refusal> {
+        self.examine(snapshot, Depth::Proven)
+    }
+
+    /// Finds out what a copy takes and gives, without running it: nothing is measured then but loading.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot be loaded.
+    pub fn declare(&self, snapshot: &Snapshot) -> Result<Proof, Refusal> {
+        self.examine(snapshot, Depth::Declared)
+    }
+
+    fn examine(&self, snapshot: &Snapshot, depth: Depth) -> Result<Proof, Refusal> {
+        let (inline, external) = snapshot.sizes();
+        let timeout =
+            Duration::from_secs(self.settings.timeout_seconds + (inline + external) / BYTES_PER_SECOND);
+        let memory_bytes = self.memory_bytes(inline, external)?;
+        let job = Job {
+            parent: std::process::id(),
+            library: self.library.clone(),
+            file: snapshot.file(),
+            folder: snapshot.folder().to_path_buf(),
+            contract: snapshot.contract().cloned(),
+            limits: Limits { memory_bytes, cpu_seconds: timeout.as_secs(), file_bytes: 0 },
+            depth,
+            require_sandbox: self.settings.require_sandbox,
+        };
+        let failed = |error: std::io::Error| {
+            Refusal::new(Reason::ProofFailed, format!("the proof could not be made: {error}"))
+        };
+        let mut stdin = tempfile::tempfile().map_err(failed)?;
+        serde_json::to_writer(&mut stdin, &job).map_err(|error| failed(error.into()))?;
+        stdin.flush().and_then(|()| stdin.rewind()).map_err(failed)?;
+        let mut command = Command::new(&self.program);
+        let (name, value) = environment::TELEMETRY_OPT_OUT;
+        command.arg("admit").env_clear().env(name, value).current_dir("/");
+        command.envs(environment::locale_path().map(|path| (environment::LOCALE_PATH, path)));
+        let outcome = supervise::run(command, stdin, timeout).map_err(failed)?;
+        tracing::debug!(?outcome, "a candidate was tried");
+        let report = outcome.report.as_deref().and_then(|line| serde_json::from_str::<Report>(line).ok());
+        match report {
+            Some(Report::Proven(proof)) => Ok(*proof),
+            Some(Report::Refused(refusal)) => Err(verdict::of_report(refusal, memory_bytes)),
+            None => Err(verdict::of_end(&outcome, timeout, memory_bytes)),
         }
-        proven
-    })
+    }
+
+    fn memory_bytes(&self, inline: u64, external: u64) -> Result<u64, Refusal> {
+        let needed = inline
+            .saturating_mul(INLINE_FACTOR)
+            .saturating_add(external.saturating_mul(EXTERNAL_FACTOR))
+            .saturating_add(BASE_BYTES);
+        let most = match self.settings.max_memory_bytes {
+            0 => memory::available_bytes().map_or(u64::MAX, |available| available / 2),
+            bytes => bytes,
+        };
+        if most < LEAST_BYTES {
+            let detail =
+                format!("{} MiB are left for the proof; that is too little for any model", most >> 20);
+            return Err(Refusal::new(Reason::InsufficientMemory, detail));
+        }
+        Ok(needed.min(most))
+    }
 }

@@ -1,26 +1,40 @@
-//! The one thread that loads and drops versions. Requests never wait for it.
+//! The one thread that decides, loads and drops. Requests never wait for it, and it waits for no candidate: files are
+//! hashed, copied and proven by threads of their own ([`work`]).
+
+mod load;
+mod look;
+mod operate;
+mod restore;
+mod work;
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
-    sync::{Arc, mpsc},
-    time::{Duration, Instant},
+    collections::{HashMap, HashSet},
+    sync::{
+        Arc,
+        mpsc::{Receiver, RecvTimeoutError, Sender},
+    },
+    time::Duration,
 };
 
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
 use super::{
-    Candidate, Reason, Refusal, Servable, ServingMap, Snapshots, Source, State, VersionStatus, admission,
-    policy::{Action, Standing, next_action},
-    record::{Aspired, Model, Outcome},
-    source::Fingerprint,
+    Deployments, LifecycleSettings, Prover, Refusal, Servable, ServingMap, Source, State, Store,
+    VersionStatus,
+    history::{Event, History, HistoryEntry},
+    operation::Operation,
+    policy::{Action, Standing, Wish, next_action},
+    record::{Model, Patience, Stage},
 };
 use crate::{
-    config::RuntimeSettings,
+    config::WhenRemoved,
     model::{Digest, ModelName, ModelVersion},
     runtime::Runtime,
+    system::{memory, priority},
     telemetry::{Metrics, ModelInfo},
 };
+use work::{Done, Workers};
 
 /// A file that has not changed for this long is taken for finished, however rarely the repository is looked at.
 const MAX_SETTLE_TIME: Duration = Duration::from_secs(1);
@@ -28,21 +42,43 @@ const MAX_SETTLE_TIME: Duration = Duration::from_secs(1);
 /// So many looks at the start wait for files that are being written.
 const SETTLING_LOOKS: u64 = 2;
 
+/// The file in the store that says what serves.
+pub(super) const DEPLOYMENTS_FILE: &str = "deployments.json";
+
+/// What the manager is told.
+pub(super) enum Message {
+    /// Something changed in the repository.
+    Changed,
+    /// A thread has done what it was to do.
+    Done(Box<Done>),
+    /// An operator, who is named, wants something done to a model.
+    Operate(ModelName, Operation, String),
+    /// This content of a model fails in service.
+    Failing(ModelName, Digest),
+    /// The settings are others now.
+    Settings(Box<LifecycleSettings>),
+    /// It is over.
+    Stop,
+}
+
 /// What the manager works with.
 pub(super) struct Parts {
     pub(super) source: Source,
-    pub(super) snapshots: Snapshots,
+    pub(super) store: Arc<Store>,
+    pub(super) history: Arc<History>,
     pub(super) runtime: Runtime,
-    pub(super) settings: RuntimeSettings,
-    pub(super) poll_interval: Duration,
+    pub(super) prover: Prover,
+    pub(super) settings: LifecycleSettings,
     pub(super) serving: Arc<ServingMap>,
     pub(super) status: Arc<ArcSwap<Vec<VersionStatus>>>,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) messages: Sender<Message>,
 }
 
 pub(super) struct Manager {
     parts: Parts,
     models: HashMap<ModelName, Model>,
+    workers: Workers,
     /// Out of service but still held by requests; dropped here once they let go, as dropping a session takes long.
     retired: Vec<Arc<Servable>>,
     /// What the last look complained of, so that it is said once and not at each look.
@@ -52,234 +88,274 @@ pub(super) struct Manager {
 
 impl Manager {
     pub(super) fn new(parts: Parts) -> Self {
+        let workers = Workers::new(Arc::clone(&parts.store), parts.prover.clone(), parts.messages.clone());
         Self {
             parts,
             models: HashMap::new(),
+            workers,
             retired: Vec::new(),
             complaints: HashSet::new(),
             fresh_complaints: HashSet::new(),
         }
     }
 
-    /// Looks at the repository again and again until `stopped` is closed.
-    pub(super) fn run(mut self, first_pass_done: &watch::Sender<bool>, stopped: &mpsc::Receiver<()>) {
-        for looks in 1_u64.. {
-            let Some(unsettled) = self.pass(stopped) else { return };
+    /// Puts into service what served before, then follows the repository and what it is told until it is stopped.
+    pub(super) fn run(mut self, first_pass_done: &watch::Sender<bool>, messages: &Receiver<Message>) {
+        // What it loads is not as urgent as any request.
+        priority::give_way();
+        self.restore();
+        self.publish(None);
+        let mut looks = 0_u64;
+        let mut is_to_look = true;
+        loop {
+            if is_to_look {
+                self.look();
+                looks += 1;
+            }
+            let unsettled = self.act();
             // A file that is written all the time must not keep the others' models from being found ready.
-            if !unsettled || looks >= SETTLING_LOOKS {
+            if !self.is_busy() && (!unsettled || looks > SETTLING_LOOKS) {
                 first_pass_done.send_replace(true);
             }
-            let pause = if unsettled { self.settle_time() } else { self.parts.poll_interval };
-            match stopped.recv_timeout(pause) {
-                Err(mpsc::RecvTimeoutError::Timeout) => {}
-                Ok(()) | Err(mpsc::RecvTimeoutError::Disconnected) => return,
-            }
-        }
-    }
-
-    /// How long a file must not have changed before it is tried. With the poll interval before it, a new file is in
-    /// service within two intervals.
-    fn settle_time(&self) -> Duration {
-        (self.parts.poll_interval * 3 / 4).min(MAX_SETTLE_TIME)
-    }
-
-    /// One look and everything that follows from it; whether a file has to be looked at again soon, or nothing if
-    /// the manager is to stop.
-    fn pass(&mut self, stopped: &mpsc::Receiver<()>) -> Option<bool> {
-        self.retired.retain(|servable| Arc::strong_count(servable) > 1);
-        match self.parts.source.look() {
-            Ok(found) => {
-                for complaint in found.ignored {
-                    self.complain(complaint);
-                }
-                self.note(found.candidates);
-            }
-            // What serves goes on serving: a repository that cannot be read says nothing about its models.
-            Err(error) => {
-                self.complain(format!("the model repository cannot be read: {error}"));
-            }
-        }
-        self.publish(None);
-        let names: Vec<ModelName> = self.models.keys().cloned().collect();
-        let mut unsettled = false;
-        for name in names {
-            while let Some(action) = self.next_action(&name) {
-                if stopped.try_recv() == Err(mpsc::TryRecvError::Disconnected) {
-                    return None;
-                }
-                match action {
-                    Action::Load(version) => {
-                        self.publish(Some((&name, version, State::Loading)));
-                        self.load(&name, version);
+            let poll = Duration::from_millis(self.parts.settings.models.poll_interval_ms);
+            let pause = if unsettled { self.patience().settle.min(poll) } else { poll };
+            is_to_look = match messages.recv_timeout(pause) {
+                Err(RecvTimeoutError::Timeout) => true,
+                Err(RecvTimeoutError::Disconnected) | Ok(Message::Stop) => return,
+                Ok(first) => {
+                    let mut look = false;
+                    for message in std::iter::once(first).chain(messages.try_iter()) {
+                        match message {
+                            Message::Stop => return,
+                            message => look |= self.take(message),
+                        }
                     }
-                    Action::Unload(version) => {
-                        self.publish(Some((&name, version, State::Unloading)));
-                        self.unload(&name, version);
-                    }
+                    look
                 }
-                self.publish(None);
-            }
-            let settle_time = self.settle_time();
-            let model = self.models.get(&name);
-            unsettled |= model.is_some_and(|model| {
-                model.aspired.values().any(|aspired| aspired.standing(settle_time) == Standing::Unsettled)
-            });
-        }
-        self.models.retain(|_, model| !(model.aspired.is_empty() && model.loaded.is_empty()));
-        self.publish(None);
-        self.complaints = std::mem::take(&mut self.fresh_complaints);
-        Some(unsettled)
-    }
-
-    /// Logs what the last look did not complain of; whether it is new.
-    fn complain(&mut self, complaint: String) -> bool {
-        let new = !self.complaints.contains(&complaint) && !self.fresh_complaints.contains(&complaint);
-        if new {
-            tracing::warn!("{complaint}");
-        }
-        self.fresh_complaints.insert(complaint);
-        new
-    }
-
-    /// Takes down what lies in the repository now.
-    fn note(&mut self, candidates: Vec<Candidate>) {
-        let mut found: HashMap<ModelName, BTreeMap<ModelVersion, Candidate>> = HashMap::new();
-        for candidate in candidates {
-            found.entry(candidate.model.clone()).or_default().insert(candidate.version, candidate);
-        }
-        for name in found.keys() {
-            self.models.entry(name.clone()).or_default();
-        }
-        for (name, model) in &mut self.models {
-            let mut before = std::mem::take(&mut model.aspired);
-            for (version, candidate) in found.remove(name).unwrap_or_default() {
-                // A file that could not be read, or changed and is what it was again, has to be tried anew.
-                let stands = |old: &Aspired| old.candidate == candidate && !old.is_open();
-                let same = before.remove(&version).filter(stands);
-                let new = || Aspired { candidate, seen_since: Instant::now(), outcome: Outcome::Untried };
-                model.aspired.insert(version, same.unwrap_or_else(new));
-            }
-            model.gone_since = match (model.aspired.is_empty(), model.gone_since) {
-                (true, None) => Some(Instant::now()),
-                (true, since) => since,
-                (false, _) => None,
             };
         }
     }
 
+    /// Does what a message says; whether the repository is to be looked at.
+    fn take(&mut self, message: Message) -> bool {
+        match message {
+            Message::Changed | Message::Stop => true,
+            Message::Done(done) => {
+                self.finish(*done);
+                false
+            }
+            Message::Operate(model, operation, by) => self.operate(&model, operation, &by),
+            Message::Failing(model, content) => {
+                self.roll_back_failing(&model, content);
+                false
+            }
+            Message::Settings(settings) => {
+                self.workers.change_settings(&settings.admission);
+                self.parts.settings = *settings;
+                true
+            }
+        }
+    }
+
+    /// How long things are waited for. With the poll interval before it, a new file is in service within two.
+    fn patience(&self) -> Patience {
+        let models = &self.parts.settings.models;
+        Patience {
+            settle: (Duration::from_millis(models.poll_interval_ms) * 3 / 4).min(MAX_SETTLE_TIME),
+            incomplete: Duration::from_millis(models.incomplete_grace_ms),
+        }
+    }
+
+    fn is_busy(&self) -> bool {
+        let patience = self.patience();
+        let under_way =
+            |standing| matches!(standing, Standing::Untried | Standing::Trying | Standing::Proven);
+        self.models.iter().filter(|(_, model)| !model.unloaded).any(|(name, model)| {
+            model.aspired.values().any(|aspired| {
+                aspired.standing(patience) == Standing::Trying
+                    || (under_way(aspired.standing(patience)) && self.next_action(name).is_some())
+            })
+        })
+    }
+
+    /// Everything that follows from what is known; whether a file has to be looked at again soon.
+    fn act(&mut self) -> bool {
+        self.publish(None);
+        let names: Vec<ModelName> = self.models.keys().cloned().collect();
+        for name in &names {
+            while let Some(action) = self.next_action(name) {
+                match action {
+                    Action::Prove(version) => self.begin_proof(name, version),
+                    Action::Load(version) => {
+                        self.publish(Some((name, version, State::Loading)));
+                        self.load(name, version);
+                    }
+                    Action::Unload(version) => {
+                        self.publish(Some((name, version, State::Unloading)));
+                        self.unload(name, version);
+                    }
+                }
+            }
+            self.relabel(name);
+            self.answer_load_request(name);
+        }
+        let known = |model: &Model| model.is_known();
+        if self.models.values().any(|model| !known(model)) {
+            self.models.retain(|_, model| known(model));
+            self.remember();
+        }
+        self.drop_retired();
+        self.publish(None);
+        self.is_unsettled()
+    }
+
+    fn is_unsettled(&self) -> bool {
+        let patience = self.patience();
+        self.models.values().any(|model| {
+            model.aspired.values().any(|aspired| aspired.standing(patience) == Standing::Unsettled)
+        })
+    }
+
     fn next_action(&self, name: &ModelName) -> Option<Action> {
         let model = self.models.get(name)?;
-        let settle_time = self.settle_time();
-        // A tool that replaces a file by removing it first must not take the model out of service.
-        if model.gone_since.is_some_and(|since| since.elapsed() < self.settle_time()) {
+        // What cannot be read changes nothing.
+        if model.config_problem.is_some() {
             return None;
         }
-        let aspired: Vec<_> = model
-            .aspired
-            .iter()
-            .map(|(version, aspired)| (*version, aspired.standing(settle_time)))
-            .collect();
+        let patience = self.patience();
+        let aspired: Vec<_> =
+            model.aspired.iter().map(|(version, aspired)| (*version, aspired.standing(patience))).collect();
         let loaded: Vec<_> = model.loaded.keys().copied().collect();
-        next_action(&aspired, &loaded)
+        let wish = Wish {
+            versions: &model.config.versions,
+            labelled: &model.labelled(),
+            preserve: self.parts.settings.models.preserve,
+            unloaded: model.unloaded,
+        };
+        next_action(wish, &aspired, &loaded)
     }
 
-    fn load(&mut self, name: &ModelName, version: ModelVersion) {
-        let Some(model) = self.models.get_mut(name) else {
-            return;
-        };
-        let Some(aspired) = model.aspired.get_mut(&version) else {
-            return;
-        };
-        let replaced = model.loaded.get(&version);
-        let start = Instant::now();
-        tracing::debug!(model.name = %name, model.version = %version, "a candidate is tried");
-
-        let file = aspired.candidate.file.clone();
-        let snapshot = match self.parts.snapshots.take(&file) {
-            Ok(snapshot) => snapshot,
-            Err(error) => {
-                let refusal = Refusal::new(Reason::Unreadable, error.to_string());
-                return self.refuse(name, version, None, refusal);
-            }
-        };
-        if Fingerprint::of(&file).ok() != Some(aspired.candidate.fingerprint) {
-            aspired.outcome = Outcome::Changing;
-            return;
-        }
-        let digest = snapshot.digest();
-        if replaced.is_some_and(|replaced| replaced.digest() == digest) {
-            aspired.outcome = Outcome::Loaded;
-            return;
-        }
-        let identity = (name.clone(), version);
-        let admitted = admission::admit(
-            self.parts.runtime,
-            &self.parts.settings,
-            identity,
-            snapshot,
-            replaced.map(Arc::as_ref),
-        );
-        match admitted {
-            Ok(servable) => {
-                aspired.outcome = Outcome::Loaded;
-                let servable = Arc::new(servable);
-                self.retired.extend(self.parts.serving.insert(&servable));
-                let old = model.loaded.insert(version, servable);
-                self.parts.metrics.model_swapped(name.as_str());
-                tracing::info!(
-                    model.name = %name,
-                    model.version = %version,
-                    model.digest = digest.short(),
-                    model.replaces = old.map(|old| old.digest().short()),
-                    duration_ms = millis(start.elapsed()),
-                    "a version was put into service"
-                );
-            }
-            Err(refusal) => self.refuse(name, version, Some(digest), refusal),
+    /// Makes requests see what is loaded, and remembers it.
+    fn serve(&mut self, name: &ModelName) {
+        self.remember();
+        if let Some(model) = self.models.get_mut(name) {
+            let serving = model.serving();
+            self.parts.serving.set(name, serving);
         }
     }
 
-    fn refuse(&mut self, name: &ModelName, version: ModelVersion, digest: Option<Digest>, refusal: Refusal) {
-        let news = if refusal.reason == Reason::Unreadable {
-            self.complain(format!("{name}/{version}: {}; it is tried again at each look", refusal.detail))
-        } else {
+    /// Moves labels whose settings or whose versions changed.
+    fn relabel(&mut self, name: &ModelName) {
+        let Some(model) = self.models.get_mut(name) else { return };
+        let before =
+            (model.labels.clone(), self.parts.serving.model(name).and_then(|serving| serving.default));
+        let serving = model.serving();
+        if before != (serving.labels.clone(), serving.default) {
+            self.parts.serving.set(name, serving);
+        }
+    }
+
+    /// Writes down what serves, and drops copies that nothing needs any more.
+    fn remember(&self) {
+        let models = self.models.iter().map(|(name, model)| (name.clone(), model.deployments())).collect();
+        let deployments = Deployments { models };
+        if self.parts.store.is_lasting()
+            && let Err(error) = deployments.write(&self.parts.store.path(DEPLOYMENTS_FILE))
+        {
+            tracing::error!(%error, "what serves cannot be written down; a restart begins with the repository");
+        }
+        self.parts.store.sweep(&deployments.contents().collect());
+    }
+
+    /// Drops what no request holds any more, here and on no thread that answers.
+    fn drop_retired(&mut self) {
+        let before = self.retired.len();
+        self.retired.retain(|servable| Arc::strong_count(servable) > 1);
+        if self.retired.len() < before {
+            memory::give_back();
+        }
+    }
+
+    fn unload(&mut self, name: &ModelName, version: ModelVersion) {
+        let keep = self.parts.settings.models.keep_previous;
+        let Some(model) = self.models.get_mut(name) else { return };
+        let before = model.current().cloned();
+        let Some(servable) = model.loaded.remove(&version) else { return };
+        // Whoever brings the file back, or takes a newer one away, wants it tried again.
+        if let Some(aspired) = model.aspired.get_mut(&version)
+            && matches!(aspired.stage, Stage::Loaded)
+        {
+            aspired.stage = Stage::New;
+        }
+        let removed = !model.aspired.contains_key(&version);
+        let superseded = !model.unloaded && !removed && model.current().is_some();
+        if !superseded {
+            model.note_previous(before, keep);
+        }
+        let by =
+            model.load_request.as_ref().map_or_else(|| "repository".to_owned(), |request| request.by.clone());
+        self.serve(name);
+        tracing::info!(model.name = %name, model.version = %version, "a version was taken out of service");
+        if !superseded {
+            let event = if removed { Event::Removed } else { Event::Unloaded };
+            let digest = Some(servable.digest().to_string());
+            self.parts.history.add(HistoryEntry { digest, ..HistoryEntry::of(name, version, event, by) });
+        }
+        self.retired.push(servable);
+    }
+
+    fn refuse(&mut self, name: &ModelName, version: ModelVersion, digest: Option<Digest>, refusal: &Refusal) {
+        let passing = refusal.reason.is_passing();
+        let news = !passing || self.complain_quietly(format!("{name}/{version}: {refusal}"));
+        if news {
             tracing::warn!(
                 model.name = %name,
                 model.version = %version,
                 model.digest = digest.map(|digest| digest.short()),
                 reason = refusal.reason.code(),
-                "a version was refused: {}", refusal.detail
+                "a version was refused: {}{}", refusal.detail,
+                if passing { "; it is tried again" } else { "" }
             );
-            true
-        };
-        if news {
             self.parts.metrics.model_refused(name.as_str(), refusal.reason.code());
+            self.parts.history.add(HistoryEntry {
+                digest: digest.map(|digest| digest.to_string()),
+                reason: Some(refusal.reason),
+                detail: Some(refusal.detail.clone()),
+                ..HistoryEntry::of(name, version, Event::Refused, "repository".to_owned())
+            });
         }
         if let Some(aspired) = self.models.get_mut(name).and_then(|model| model.aspired.get_mut(&version)) {
-            aspired.outcome = Outcome::Refused(refusal);
+            aspired.stage = Stage::Refused(refusal.clone(), std::time::Instant::now());
         }
     }
 
-    fn unload(&mut self, name: &ModelName, version: ModelVersion) {
-        let removed = self.parts.serving.remove(name, version);
-        if let Some(model) = self.models.get_mut(name) {
-            model.loaded.remove(&version);
-            // Whoever brings the file back, or takes a newer one away, wants it tried again.
-            if let Some(aspired) = model.aspired.get_mut(&version) {
-                aspired.outcome = Outcome::Untried;
-            }
+    /// Logs what the last look did not complain of.
+    fn complain(&mut self, complaint: String) {
+        let text = complaint.clone();
+        if self.complain_quietly(complaint) {
+            tracing::warn!("{text}");
         }
-        self.retired.extend(removed);
-        tracing::info!(model.name = %name, model.version = %version, "a version was taken out of service");
+    }
+
+    /// Whether the last look did not complain of this.
+    fn complain_quietly(&mut self, complaint: String) -> bool {
+        let new = !self.complaints.contains(&complaint) && !self.fresh_complaints.contains(&complaint);
+        self.fresh_complaints.insert(complaint);
+        new
+    }
+
+    fn when_removed(&self) -> WhenRemoved {
+        self.parts.settings.models.when_removed
     }
 
     /// Makes metrics and status say what is so; `busy` is what is being done right now.
     fn publish(&self, busy: Option<(&ModelName, ModelVersion, State)>) {
+        let patience = self.patience();
         let mut status: Vec<VersionStatus> =
-            self.models.iter().flat_map(|(name, model)| model.status(name, self.settle_time())).collect();
+            self.models.iter().flat_map(|(name, model)| model.status(name, patience)).collect();
         status.sort_by(|left, right| (&left.model, left.version).cmp(&(&right.model, right.version)));
         if let Some((model, version, state)) = busy {
-            // A version in service stays so while another file of the same number is tried.
+            // A version in service stays so while another file of the same number is loaded.
             let concerned = |status: &&mut VersionStatus| {
                 status.model == *model
                     && status.version == version
@@ -297,8 +373,4 @@ impl Manager {
             self.parts.status.store(Arc::new(status));
         }
     }
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

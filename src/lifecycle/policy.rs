@@ -1,69 +1,180 @@
-//! What to do next with one model: a pure function of what lies in the repository and what is loaded.
+//! What to do next with one model: a pure function of what is wanted, what lies in the repository and what is loaded.
 //!
-//! The newest version that can serve does. Availability first: a new version is in service before the old one goes,
-//! and a version that cannot serve takes nothing out of service.
+//! Availability first, if resources are not said to be dearer: a new version is in service before the old one goes, and
+//! a version that cannot serve takes nothing out of service.
 
-use crate::model::ModelVersion;
+use std::{cmp::Reverse, collections::BTreeSet};
+
+use super::model_config::Versions;
+use crate::{config::Preserve, model::ModelVersion};
 
 /// What is known of the file of a version that lies in the repository.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
-    /// It changed a moment ago and may still be being written.
+    /// It changed a moment ago, or is cut short, and may still be being written.
     Unsettled,
     /// Nobody has tried it.
     Untried,
+    /// It is being proven.
+    Trying,
+    /// It is proven, and is not loaded.
+    Proven,
     /// It was refused, and has not changed since.
     Refused,
     /// It is what is loaded under this version.
     Loaded,
 }
 
+/// What is wanted of a model.
+#[derive(Clone, Copy, Debug)]
+pub struct Wish<'w> {
+    /// Which versions serve.
+    pub versions: &'w Versions,
+    /// Versions that labels point to: they serve too.
+    pub labelled: &'w BTreeSet<ModelVersion>,
+    /// What a swap preserves.
+    pub preserve: Preserve,
+    /// Whether it was unloaded by request.
+    pub unloaded: bool,
+}
+
 /// The next step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Try this version, and put it into service if it is admitted.
+    /// Prove this version.
+    Prove(ModelVersion),
+    /// Put this proven version into service.
     Load(ModelVersion),
     /// Take this version out of service.
     Unload(ModelVersion),
 }
 
-/// The next step for one model, or nothing to do.
+/// What should be in service, as far as can be told, and the first thing to do about it.
+#[derive(Default)]
+struct Plan {
+    wanted: BTreeSet<ModelVersion>,
+    todo: Option<Action>,
+    /// Whether something is under way whose outcome decides what is superfluous.
+    undecided: bool,
+}
+
+/// The next step for one model, or nothing to do now.
 ///
 /// `aspired` are the versions in the repository, `loaded` those in service; both in any order.
 #[must_use]
-pub fn next_action(aspired: &[(ModelVersion, Standing)], loaded: &[ModelVersion]) -> Option<Action> {
+pub fn next_action(
+    wish: Wish,
+    aspired: &[(ModelVersion, Standing)],
+    loaded: &[ModelVersion],
+) -> Option<Action> {
+    if wish.unloaded {
+        return loaded.first().copied().map(Action::Unload);
+    }
     let mut newest_first = aspired.to_vec();
-    newest_first.sort_by_key(|(version, _)| std::cmp::Reverse(*version));
-    let mut wanted = None;
-    for (version, standing) in &newest_first {
-        match standing {
-            Standing::Untried => return Some(Action::Load(*version)),
-            Standing::Loaded => wanted = Some(*version),
-            // The file was replaced by one that does not serve, or not yet: what was loaded from it before serves on.
-            Standing::Refused | Standing::Unsettled if loaded.contains(version) => wanted = Some(*version),
-            Standing::Refused | Standing::Unsettled => {}
+    newest_first.sort_by_key(|(version, _)| Reverse(*version));
+    let mut plan = Plan::default();
+    match wish.versions {
+        Versions::Latest => {
+            for &(version, standing) in &newest_first {
+                if plan.consider(version, standing, loaded) {
+                    break;
+                }
+            }
         }
-        if wanted.is_some() {
-            break;
+        Versions::Exactly(versions) => plan.consider_all(versions, &newest_first, loaded),
+    }
+    plan.consider_all(wish.labelled, &newest_first, loaded);
+
+    let superfluous = || loaded.iter().copied().find(|version| !plan.wanted.contains(version));
+    match plan.todo {
+        // What is proven is known to serve, so what it replaces may make room.
+        Some(Action::Load(version)) if wish.preserve == Preserve::Resources => {
+            let replaced = loaded.contains(&version).then_some(version);
+            Some(superfluous().or(replaced).map_or(Action::Load(version), Action::Unload))
+        }
+        Some(action) => Some(action),
+        None if plan.undecided => None,
+        // Nothing can serve: what does so far goes on, unless all of it was taken away.
+        None if plan.wanted.is_empty() && !aspired.is_empty() => None,
+        None => superfluous().map(Action::Unload),
+    }
+}
+
+impl Plan {
+    fn consider_all(
+        &mut self,
+        versions: &BTreeSet<ModelVersion>,
+        aspired: &[(ModelVersion, Standing)],
+        loaded: &[ModelVersion],
+    ) {
+        for &(version, standing) in aspired.iter().filter(|(version, _)| versions.contains(version)) {
+            self.consider(version, standing, loaded);
         }
     }
-    let superfluous = |version: &&ModelVersion| match wanted {
-        Some(wanted) => **version != wanted,
-        None => aspired.is_empty(),
-    };
-    loaded.iter().find(superfluous).copied().map(Action::Unload)
+
+    /// Whether this version is, or is about to be, one that serves.
+    fn consider(&mut self, version: ModelVersion, standing: Standing, loaded: &[ModelVersion]) -> bool {
+        let first = |todo: &mut Option<Action>, action| *todo = todo.or(Some(action));
+        match standing {
+            Standing::Untried => first(&mut self.todo, Action::Prove(version)),
+            // Loading goes before proving: it is short, and somebody waits for it.
+            Standing::Proven if !matches!(self.todo, Some(Action::Load(_))) => {
+                self.todo = Some(Action::Load(version));
+            }
+            Standing::Trying | Standing::Proven => {}
+            Standing::Loaded => {
+                self.wanted.insert(version);
+                return true;
+            }
+            // The file was replaced by one that does not serve, or not yet: what was loaded before serves on.
+            Standing::Refused | Standing::Unsettled => {
+                let serves = loaded.contains(&version);
+                if serves {
+                    self.wanted.insert(version);
+                }
+                return serves;
+            }
+        }
+        self.undecided = true;
+        true
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use Standing::{Loaded, Refused, Unsettled, Untried};
+    use Standing::{Loaded, Proven, Refused, Trying, Unsettled, Untried};
 
-    fn next(aspired: &[(u64, Standing)], loaded: &[u64]) -> Option<Action> {
-        let aspired: Vec<_> =
-            aspired.iter().map(|(number, standing)| (ModelVersion::new(*number), *standing)).collect();
-        let loaded: Vec<_> = loaded.iter().copied().map(ModelVersion::new).collect();
-        next_action(&aspired, &loaded)
+    fn versions(numbers: &[u64]) -> BTreeSet<ModelVersion> {
+        numbers.iter().copied().map(ModelVersion::new).collect()
+    }
+
+    struct Case {
+        versions: Versions,
+        labelled: BTreeSet<ModelVersion>,
+        preserve: Preserve,
+    }
+
+    const LATEST: Case =
+        Case { versions: Versions::Latest, labelled: BTreeSet::new(), preserve: Preserve::Availability };
+
+    impl Case {
+        fn next(&self, aspired: &[(u64, Standing)], loaded: &[u64]) -> Option<Action> {
+            let wish = Wish {
+                versions: &self.versions,
+                labelled: &self.labelled,
+                preserve: self.preserve,
+                unloaded: false,
+            };
+            let aspired: Vec<_> =
+                aspired.iter().map(|(number, standing)| (ModelVersion::new(*number), *standing)).collect();
+            let loaded: Vec<_> = loaded.iter().copied().map(ModelVersion::new).collect();
+            next_action(wish, &aspired, &loaded)
+        }
+    }
+
+    fn prove(number: u64) -> Action {
+        Action::Prove(ModelVersion::new(number))
     }
 
     fn load(number: u64) -> Action {
@@ -76,37 +187,101 @@ mod tests {
 
     #[test]
     fn the_newest_version_is_loaded_before_the_old_one_goes() {
-        assert_eq!(next(&[(1, Untried)], &[]), Some(load(1)));
-        assert_eq!(next(&[(1, Loaded)], &[1]), None);
-        assert_eq!(next(&[(1, Loaded), (2, Untried)], &[1]), Some(load(2)));
-        assert_eq!(next(&[(1, Loaded), (2, Loaded)], &[1, 2]), Some(unload(1)));
-        assert_eq!(next(&[(10, Untried), (9, Untried)], &[]), Some(load(10)), "by number, not by text");
+        assert_eq!(LATEST.next(&[(1, Untried)], &[]), Some(prove(1)));
+        assert_eq!(LATEST.next(&[(1, Trying)], &[]), None);
+        assert_eq!(LATEST.next(&[(1, Proven)], &[]), Some(load(1)));
+        assert_eq!(LATEST.next(&[(1, Loaded)], &[1]), None);
+        assert_eq!(LATEST.next(&[(1, Loaded), (2, Untried)], &[1]), Some(prove(2)));
+        assert_eq!(LATEST.next(&[(1, Loaded), (2, Trying)], &[1]), None);
+        assert_eq!(LATEST.next(&[(1, Loaded), (2, Proven)], &[1]), Some(load(2)));
+        assert_eq!(LATEST.next(&[(1, Loaded), (2, Loaded)], &[1, 2]), Some(unload(1)));
+        assert_eq!(
+            LATEST.next(&[(10, Untried), (9, Untried)], &[]),
+            Some(prove(10)),
+            "by number, not by text"
+        );
+    }
+
+    #[test]
+    fn a_file_in_place_of_another_is_a_swap_too() {
+        assert_eq!(LATEST.next(&[(1, Untried)], &[1]), Some(prove(1)));
+        assert_eq!(LATEST.next(&[(1, Trying)], &[1]), None);
+        assert_eq!(LATEST.next(&[(1, Proven)], &[1]), Some(load(1)));
     }
 
     #[test]
     fn an_older_version_is_not_loaded_under_a_newer_one() {
-        assert_eq!(next(&[(1, Untried), (2, Loaded)], &[2]), None);
+        assert_eq!(LATEST.next(&[(1, Untried), (2, Loaded)], &[2]), None);
+        assert_eq!(LATEST.next(&[(1, Untried), (2, Trying)], &[]), None);
     }
 
     #[test]
     fn a_version_that_is_refused_takes_nothing_out_of_service() {
-        assert_eq!(next(&[(1, Loaded), (2, Refused)], &[1]), None);
-        assert_eq!(next(&[(1, Untried), (2, Refused)], &[]), Some(load(1)));
-        assert_eq!(next(&[(1, Refused)], &[1]), None, "overwritten by a broken file");
-        assert_eq!(next(&[(2, Refused)], &[1]), None, "the only one left is broken");
+        assert_eq!(LATEST.next(&[(1, Loaded), (2, Refused)], &[1]), None);
+        assert_eq!(LATEST.next(&[(1, Untried), (2, Refused)], &[]), Some(prove(1)));
+        assert_eq!(LATEST.next(&[(1, Refused)], &[1]), None, "overwritten by a broken file");
+        assert_eq!(LATEST.next(&[(2, Refused)], &[1]), None, "the only one left is broken");
     }
 
     #[test]
     fn a_file_that_is_being_written_is_waited_for() {
-        assert_eq!(next(&[(1, Unsettled)], &[]), None);
-        assert_eq!(next(&[(1, Unsettled)], &[1]), None);
-        assert_eq!(next(&[(1, Loaded), (2, Unsettled)], &[1]), None);
+        assert_eq!(LATEST.next(&[(1, Unsettled)], &[]), None);
+        assert_eq!(LATEST.next(&[(1, Unsettled)], &[1]), None);
+        assert_eq!(LATEST.next(&[(1, Loaded), (2, Unsettled)], &[1]), None);
     }
 
     #[test]
     fn a_version_that_was_removed_makes_way_for_the_one_before() {
-        assert_eq!(next(&[(1, Untried)], &[2]), Some(load(1)));
-        assert_eq!(next(&[(1, Loaded)], &[1, 2]), Some(unload(2)));
-        assert_eq!(next(&[], &[2]), Some(unload(2)));
+        assert_eq!(LATEST.next(&[(1, Untried)], &[2]), Some(prove(1)));
+        assert_eq!(LATEST.next(&[(1, Proven)], &[2]), Some(load(1)));
+        assert_eq!(LATEST.next(&[(1, Loaded)], &[1, 2]), Some(unload(2)));
+        assert_eq!(LATEST.next(&[], &[2]), Some(unload(2)));
+    }
+
+    #[test]
+    fn pinned_and_listed_versions_serve_and_no_others() {
+        let pinned = Case { versions: Versions::Exactly(versions(&[1])), ..LATEST };
+        assert_eq!(pinned.next(&[(1, Untried), (2, Untried)], &[]), Some(prove(1)));
+        assert_eq!(pinned.next(&[(1, Untried), (2, Loaded)], &[2]), Some(prove(1)));
+        assert_eq!(pinned.next(&[(1, Loaded), (2, Loaded)], &[1, 2]), Some(unload(2)));
+        assert_eq!(pinned.next(&[(1, Refused), (2, Loaded)], &[2]), None, "nothing better is there");
+        assert_eq!(pinned.next(&[(2, Loaded)], &[2]), None, "the pinned one has not come yet");
+        let listed = Case { versions: Versions::Exactly(versions(&[1, 3])), ..LATEST };
+        assert_eq!(listed.next(&[(1, Untried), (2, Untried), (3, Untried)], &[]), Some(prove(3)));
+        assert_eq!(listed.next(&[(1, Proven), (3, Untried)], &[]), Some(load(1)), "loading goes first");
+        assert_eq!(listed.next(&[(1, Loaded), (3, Loaded)], &[1, 3]), None);
+        assert_eq!(listed.next(&[(1, Loaded), (3, Untried), (4, Loaded)], &[1, 4]), Some(prove(3)));
+    }
+
+    #[test]
+    fn what_a_label_points_to_serves_too() {
+        let labelled = Case { labelled: versions(&[1]), ..LATEST };
+        assert_eq!(labelled.next(&[(1, Loaded), (2, Loaded)], &[1, 2]), None);
+        assert_eq!(labelled.next(&[(1, Untried), (2, Loaded)], &[2]), Some(prove(1)));
+        assert_eq!(labelled.next(&[(1, Untried), (2, Trying)], &[]), Some(prove(1)));
+        let canary = Case { versions: Versions::Exactly(versions(&[1])), labelled: versions(&[2]), ..LATEST };
+        assert_eq!(canary.next(&[(1, Loaded), (2, Proven), (3, Untried)], &[1]), Some(load(2)));
+    }
+
+    #[test]
+    fn where_resources_are_dearer_the_old_one_makes_room_for_one_that_is_proven() {
+        let scarce = Case { preserve: Preserve::Resources, ..LATEST };
+        assert_eq!(scarce.next(&[(1, Loaded), (2, Untried)], &[1]), Some(prove(2)));
+        assert_eq!(scarce.next(&[(1, Loaded), (2, Proven)], &[1]), Some(unload(1)));
+        assert_eq!(scarce.next(&[(1, Untried), (2, Proven)], &[]), Some(load(2)));
+        assert_eq!(scarce.next(&[(1, Proven)], &[1]), Some(unload(1)), "in place");
+    }
+
+    #[test]
+    fn what_was_unloaded_by_request_stays_away() {
+        let wish = Wish {
+            versions: &Versions::Latest,
+            labelled: &BTreeSet::new(),
+            preserve: Preserve::Availability,
+            unloaded: true,
+        };
+        let one = ModelVersion::new(1);
+        assert_eq!(next_action(wish, &[(one, Loaded)], &[one]), Some(unload(1)));
+        assert_eq!(next_action(wish, &[(one, Untried)], &[]), None);
     }
 }

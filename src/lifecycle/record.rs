@@ -1,87 +1,288 @@
 //! What the manager knows of each model: the files that lie in the repository, what became of them, what serves.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
 
-use super::{Candidate, Reason, Refusal, Servable, State, VersionStatus, policy::Standing};
-use crate::model::{ModelName, ModelVersion};
+use super::{
+    Candidate, Defect, Deployment, ModelDeployments, Proof, Reason, Refusal, Servable, Snapshot, State,
+    VersionStatus,
+    history::Timings,
+    model_config::{ModelConfig, Versions},
+    operation::LoadReply,
+    policy::Standing,
+    serving_map::ServingModel,
+};
+use crate::model::{Digest, ModelName, ModelVersion, VersionLabel};
+
+/// So many refused contents of a model are remembered, so that none is tried twice.
+const REMEMBERED_REFUSALS: usize = 256;
+
+/// A refusal that says nothing about the bytes is reconsidered after this long.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// What is known of one model.
 #[derive(Default)]
 pub(super) struct Model {
+    pub(super) config: Arc<ModelConfig>,
+    /// Why what stands beside the model now cannot be read; the one before holds on.
+    pub(super) config_problem: Option<String>,
     pub(super) aspired: BTreeMap<ModelVersion, Aspired>,
     pub(super) loaded: BTreeMap<ModelVersion, Arc<Servable>>,
-    /// Since when no version lies in the repository.
-    pub(super) gone_since: Option<Instant>,
+    pub(super) labels: BTreeMap<VersionLabel, ModelVersion>,
+    /// What served before, the last one last, with their copies.
+    pub(super) previous: Vec<(Deployment, Arc<Snapshot>)>,
+    pub(super) rolled_back: BTreeSet<Digest>,
+    refused: HashMap<Digest, Refusal>,
+    /// Whether it was unloaded by request.
+    pub(super) unloaded: bool,
+    /// What the request to load that is being carried out allows, and who waits for it.
+    pub(super) load_request: Option<LoadRequest>,
+}
+
+/// A request to load that is being carried out.
+pub(super) struct LoadRequest {
+    pub(super) by: String,
+    pub(super) allow_breaking_changes: bool,
+    pub(super) replies: Vec<LoadReply>,
 }
 
 /// A file in the repository and what became of it.
 pub(super) struct Aspired {
     pub(super) candidate: Candidate,
     pub(super) seen_since: Instant,
-    pub(super) outcome: Outcome,
+    /// Since when it is not there any more.
+    pub(super) gone_since: Option<Instant>,
+    /// Whether it was said that it serves on without its file.
+    pub(super) kept: bool,
+    pub(super) stage: Stage,
 }
 
 /// What became of a file.
-pub(super) enum Outcome {
-    Untried,
-    /// It changed while it was copied: the next look will find it new, or gone.
-    Changing,
+pub(super) enum Stage {
+    /// It was seen.
+    New,
+    /// Its first hash is being made.
+    Hashing,
+    /// It had this hash, which has to be the same after a while.
+    Hashed(Digest),
+    /// It is being copied.
+    Copying,
+    /// Its copy is being proven.
+    Proving,
+    /// Its copy may serve.
+    Proven(Box<Admitted>),
     Loaded,
-    Refused(Refusal),
+    Refused(Refusal, Instant),
+}
+
+/// A copy that may serve.
+pub(super) struct Admitted {
+    pub(super) snapshot: Arc<Snapshot>,
+    pub(super) proof: Proof,
+    pub(super) timings: Timings,
+}
+
+/// How long things are waited for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    /// A file that did not change for this long is taken for finished.
+    pub(super) settle: Duration,
+    /// A file that is cut short is waited for.
+    pub(super) incomplete: Duration,
 }
 
 impl Aspired {
-    /// Whether the last try said nothing about the content.
-    pub(super) fn is_open(&self) -> bool {
-        match &self.outcome {
-            Outcome::Changing => true,
-            Outcome::Refused(refusal) => refusal.reason == Reason::Unreadable,
-            Outcome::Untried | Outcome::Loaded => false,
+    pub(super) fn new(candidate: Candidate) -> Self {
+        Self { candidate, seen_since: Instant::now(), gone_since: None, kept: false, stage: Stage::New }
+    }
+
+    /// How the file stands to the policy.
+    pub(super) fn standing(&self, patience: Patience) -> Standing {
+        match &self.stage {
+            Stage::New if self.is_old(patience) => Standing::Untried,
+            Stage::Hashed(_) if self.seen_since.elapsed() >= patience.settle => Standing::Untried,
+            Stage::New | Stage::Hashing | Stage::Hashed(_) => Standing::Unsettled,
+            Stage::Copying | Stage::Proving => Standing::Trying,
+            Stage::Proven(_) => Standing::Proven,
+            Stage::Loaded => Standing::Loaded,
+            Stage::Refused(..) => Standing::Refused,
         }
     }
 
-    /// How the file stands to the policy. It is settled when it has not changed for `settle_time`, by the system's
-    /// clock or, should that of a network file system differ, by ours.
-    pub(super) fn standing(&self, settle_time: Duration) -> Standing {
-        match self.outcome {
-            Outcome::Loaded => Standing::Loaded,
-            Outcome::Refused(_) => Standing::Refused,
-            Outcome::Changing => Standing::Unsettled,
-            Outcome::Untried => {
-                let age = self.candidate.fingerprint.age(SystemTime::now());
-                let settled =
-                    age.is_some_and(|age| age >= settle_time) || self.seen_since.elapsed() >= settle_time;
-                if settled { Standing::Untried } else { Standing::Unsettled }
+    /// Whether the file system itself says that the file has not changed for long enough, so that two looks at it now
+    /// would tell no more.
+    pub(super) fn is_old(&self, patience: Patience) -> bool {
+        let age = self.candidate.fingerprint.age(SystemTime::now());
+        self.candidate.defect.is_none() && age.is_some_and(|age| age >= patience.settle)
+    }
+
+    /// Why the file cannot be tried at all, once it has been waited for.
+    pub(super) fn defect(&self, patience: Patience) -> Option<Refusal> {
+        if !matches!(self.stage, Stage::New) {
+            return None;
+        }
+        let waited = self.seen_since.elapsed();
+        match self.candidate.defect.as_ref()? {
+            Defect::Incomplete(detail) if waited >= patience.incomplete => {
+                Some(Refusal::new(Reason::Truncated, detail.clone()))
             }
+            Defect::Unusable(refusal) if waited >= patience.settle => Some(refusal.clone()),
+            Defect::Incomplete(_) | Defect::Unusable(_) => None,
+        }
+    }
+
+    /// Whether the last try said nothing about the content and is long enough ago.
+    pub(super) fn is_to_be_retried(&self) -> bool {
+        matches!(&self.stage, Stage::Refused(refusal, since)
+            if refusal.reason.is_passing() && since.elapsed() >= RETRY_AFTER)
+    }
+
+    fn waiting(&self) -> Option<String> {
+        match (&self.stage, &self.candidate.defect) {
+            (Stage::New, Some(Defect::Incomplete(detail))) => Some(format!("{detail}; it is waited for")),
+            (Stage::New | Stage::Hashing | Stage::Hashed(_), _) => {
+                Some("it may still be being written".to_owned())
+            }
+            (Stage::Copying, _) => Some("it is being copied".to_owned()),
+            (Stage::Proving, _) => Some("it is being proven".to_owned()),
+            (Stage::Proven(_), _) => Some("it is being loaded".to_owned()),
+            (Stage::Loaded | Stage::Refused(..), _) => None,
         }
     }
 }
 
 impl Model {
+    /// The version that requests without one mean: the newest that is not there for a label's sake only.
+    pub(super) fn default_version(&self) -> Option<ModelVersion> {
+        let newest = self.loaded.keys().next_back().copied();
+        match &self.config.versions {
+            Versions::Latest => newest,
+            Versions::Exactly(versions) => {
+                let listed = self.loaded.keys().rev().find(|version| versions.contains(version));
+                listed.copied().or(newest)
+            }
+        }
+    }
+
+    /// What requests without a version get.
+    pub(super) fn current(&self) -> Option<&Arc<Servable>> {
+        self.loaded.get(&self.default_version()?)
+    }
+
+    /// The versions that labels are to point to.
+    pub(super) fn labelled(&self) -> BTreeSet<ModelVersion> {
+        self.config.labels.values().map(|version| version.0).collect()
+    }
+
+    /// What requests are to see. A label goes on pointing to what it pointed to until its new version is in service.
+    pub(super) fn serving(&mut self) -> ServingModel {
+        let target = |(label, version): (&VersionLabel, &super::model_config::VersionNumber)| {
+            let old = self.labels.get(label).copied();
+            let ready = |version: &ModelVersion| self.loaded.contains_key(version);
+            Some(version.0).filter(ready).or(old.filter(ready)).map(|version| (label.clone(), version))
+        };
+        self.labels = self.config.labels.iter().filter_map(target).collect();
+        ServingModel {
+            versions: self.loaded.clone(),
+            default: self.default_version(),
+            labels: self.labels.clone(),
+        }
+    }
+
+    /// What is remembered of it over a restart.
+    pub(super) fn deployments(&self) -> ModelDeployments {
+        ModelDeployments {
+            serving: self.loaded.values().map(|servable| servable.deployment()).collect(),
+            previous: self.previous.iter().map(|(deployment, _)| deployment.clone()).collect(),
+            rolled_back: self.rolled_back.clone(),
+            unloaded: self.unloaded,
+        }
+    }
+
+    /// Whether there is anything to know of it.
+    pub(super) fn is_known(&self) -> bool {
+        !(self.aspired.is_empty() && self.loaded.is_empty()) || self.unloaded
+    }
+
+    /// Why this content was refused before.
+    pub(super) fn refusal_of(&self, content: Digest) -> Option<Refusal> {
+        if self.rolled_back.contains(&content) {
+            let detail = "it served and was taken back; a request to load it tries it again";
+            return Some(Refusal::new(Reason::RolledBack, detail));
+        }
+        self.refused.get(&content).cloned()
+    }
+
+    /// Remembers that this content was refused, if that says something about it.
+    pub(super) fn remember_refusal(&mut self, content: Digest, refusal: &Refusal) {
+        if refusal.reason.is_passing() {
+            return;
+        }
+        if self.refused.len() >= REMEMBERED_REFUSALS {
+            self.refused.clear();
+        }
+        self.refused.insert(content, refusal.clone());
+    }
+
+    /// Forgets what would keep any content from being tried.
+    pub(super) fn forget_refusals(&mut self) {
+        self.refused.clear();
+        self.rolled_back.clear();
+        self.unloaded = false;
+        for aspired in self.aspired.values_mut() {
+            if matches!(aspired.stage, Stage::Refused(..)) {
+                aspired.stage = Stage::New;
+            }
+        }
+    }
+
+    /// The proof of a content that served before or serves, so that it need not be made again.
+    pub(super) fn known_proof(&self, content: Digest) -> Option<Proof> {
+        let serving = self.loaded.values().find(|servable| servable.content() == content);
+        let before = self.previous.iter().find(|(deployment, _)| deployment.content == content);
+        serving
+            .map(|servable| servable.proof.clone())
+            .or_else(|| before.map(|(deployment, _)| deployment.proof.clone()))
+            .filter(Proof::is_of_this_gateway)
+    }
+
     /// What is so with each version that lies in the repository or serves.
-    pub(super) fn status(&self, name: &ModelName, settle_time: Duration) -> Vec<VersionStatus> {
+    pub(super) fn status(&self, name: &ModelName, patience: Patience) -> Vec<VersionStatus> {
         let versions: BTreeSet<_> = self.aspired.keys().chain(self.loaded.keys()).copied().collect();
+        let default = self.default_version();
         let status = |version| {
             let loaded = self.loaded.get(&version);
             let aspired = self.aspired.get(&version);
-            let waiting = aspired.is_some_and(|aspired| aspired.standing(settle_time) == Standing::Unsettled);
+            let standing = aspired.map(|aspired| aspired.standing(patience));
+            let under_way =
+                matches!(standing, Some(Standing::Unsettled | Standing::Trying | Standing::Proven));
+            let refusal = aspired.and_then(|aspired| match &aspired.stage {
+                Stage::Refused(refusal, _) => Some(refusal.clone()),
+                _ => None,
+            });
+            let config_refusal =
+                || self.config_problem.as_ref().map(|text| Refusal::new(Reason::InvalidConfig, text.clone()));
             VersionStatus {
                 model: name.clone(),
                 version,
                 state: match loaded {
                     Some(_) => State::Ready,
-                    None if waiting => State::Loading,
+                    None if under_way && self.config_problem.is_none() && !self.unloaded => State::Loading,
                     None => State::Unavailable,
                 },
                 digest: loaded.map(|servable| servable.digest()),
-                refusal: aspired.and_then(|aspired| match &aspired.outcome {
-                    Outcome::Refused(refusal) => Some(refusal.clone()),
-                    Outcome::Untried | Outcome::Changing | Outcome::Loaded => None,
-                }),
+                is_default: default == Some(version),
+                labels: self
+                    .labels
+                    .iter()
+                    .filter(|(_, to)| **to == version)
+                    .map(|(label, _)| label.clone())
+                    .collect(),
+                refusal: refusal.or_else(config_refusal),
+                waiting: aspired.and_then(Aspired::waiting).filter(|_| !self.unloaded),
             }
         };
         versions.into_iter().map(status).collect()

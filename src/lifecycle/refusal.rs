@@ -2,14 +2,29 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use crate::runtime::RuntimeError;
 
 /// The reason in one stable word, for metrics and programs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Reason {
     /// The file cannot be read.
     Unreadable,
-    /// ONNX Runtime cannot load it: truncated, no model, an unknown operator.
+    /// It, or a file that it needs, lies outside of the model's folder.
+    OutsideFolder,
+    /// It is something else.
+    NotOnnx,
+    /// It ends before it is whole, or a file that it needs is missing.
+    Truncated,
+    /// It is not what its pin allows.
+    DigestMismatch,
+    /// It is not signed as its pin demands.
+    SignatureMismatch,
+    /// What stands beside it in the repository is wrong.
+    InvalidConfig,
+    /// ONNX Runtime cannot load it: an unknown operator, shapes that do not fit.
     LoadFailed,
     /// It needs something that the gateway cannot give.
     Unsupported,
@@ -19,12 +34,26 @@ pub enum Reason {
     IncompatibleSignature,
     /// It loads but fails when it is run.
     RunFailed,
-    /// It does not end when it is run.
+    /// It does not end.
     TimedOut,
+    /// It takes more memory than it may.
+    MemoryLimit,
+    /// It ends the process that loads it.
+    Crashed,
+    /// It tried what no model needs.
+    SandboxViolation,
+    /// The kernel cannot shut it in, and the settings demand that.
+    SandboxUnavailable,
     /// It answers a golden case otherwise than it must.
     GoldenMismatch,
     /// It answers NaN or infinity.
     NonFiniteOutput,
+    /// There is no room for it beside what serves.
+    InsufficientMemory,
+    /// It served and was taken back.
+    RolledBack,
+    /// The proof itself failed.
+    ProofFailed,
 }
 
 impl Reason {
@@ -33,20 +62,39 @@ impl Reason {
     pub fn code(self) -> &'static str {
         match self {
             Self::Unreadable => "unreadable",
+            Self::OutsideFolder => "outside_folder",
+            Self::NotOnnx => "not_onnx",
+            Self::Truncated => "truncated",
+            Self::DigestMismatch => "digest_mismatch",
+            Self::SignatureMismatch => "signature_mismatch",
+            Self::InvalidConfig => "invalid_config",
             Self::LoadFailed => "load_failed",
             Self::Unsupported => "unsupported",
             Self::InvalidContract => "invalid_contract",
             Self::IncompatibleSignature => "incompatible_signature",
             Self::RunFailed => "run_failed",
             Self::TimedOut => "timed_out",
+            Self::MemoryLimit => "memory_limit",
+            Self::Crashed => "crashed",
+            Self::SandboxViolation => "sandbox_violation",
+            Self::SandboxUnavailable => "sandbox_unavailable",
             Self::GoldenMismatch => "golden_mismatch",
             Self::NonFiniteOutput => "non_finite_output",
+            Self::InsufficientMemory => "insufficient_memory",
+            Self::RolledBack => "rolled_back",
+            Self::ProofFailed => "proof_failed",
         }
+    }
+
+    /// Whether it says nothing about the bytes, so that they are tried again.
+    #[must_use]
+    pub fn is_passing(self) -> bool {
+        matches!(self, Self::Unreadable | Self::InsufficientMemory | Self::ProofFailed)
     }
 }
 
 /// A candidate that was not put into service, and why.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub struct Refusal {
     /// In one word.
     pub reason: Reason,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Snapshot;
+use super::{Deployment, Proof, Snapshot, Trial};
 use crate::{
     model::{Contract, Digest, Layout, ModelName, ModelVersion, Signature},
     runtime::InstancePool,
@@ -19,18 +19,38 @@ pub struct Servable {
     pub signature: Signature,
     /// What its author knows of it.
     pub contract: Contract,
-    /// How rows fit it, if it takes rows.
+    /// How rows fit it, if they do.
     pub layout: Option<Layout>,
     /// Its sessions.
     pub pool: Arc<InstancePool>,
+    /// How it does.
+    pub trial: Trial,
+    /// What was found out about it before.
+    pub proof: Proof,
     /// The copy that the sessions were made of.
-    pub(super) snapshot: Snapshot,
+    pub(super) snapshot: Arc<Snapshot>,
 }
 
 impl Servable {
-    /// The digest of the file.
+    /// The digest of the model's file.
     #[must_use]
     pub fn digest(&self) -> Digest {
         self.snapshot.digest()
+    }
+
+    /// The identity of everything that its answers depend on.
+    #[must_use]
+    pub fn content(&self) -> Digest {
+        self.snapshot.content()
+    }
+
+    /// What is remembered of it.
+    pub(super) fn deployment(&self) -> Deployment {
+        Deployment {
+            version: self.version,
+            content: self.content(),
+            digest: self.digest(),
+            proof: self.proof.clone(),
+        }
     }
 }

@@ -2,28 +2,47 @@
 //!
 //! ```text
 //! models/iris/1/model.onnx    a numbered version
+//! models/iris/model.toml      what the operator says of the model
 //! models/wine.onnx            a flat file: the model `wine`, version 1
+//! models/wine.toml            what the operator says of it
 //! ```
 
 use std::{
+    collections::{BTreeMap, HashMap},
     fs, io,
     path::{Path, PathBuf},
-    time::{Duration, SystemTime},
+    sync::Arc,
 };
 
-use crate::model::{ModelName, ModelVersion};
+use super::{
+    Reason, Refusal,
+    beneath::{self, OpenError},
+    fingerprint::Fingerprint,
+    model_config::ModelConfig,
+};
+use crate::model::{ModelName, ModelVersion, OnnxFile, OnnxFileError};
 
 /// The file in a version's folder.
-const FILE_NAME: &str = "model.onnx";
+const MODEL_FILE: &str = "model.onnx";
+
+/// The file in a model's folder that says how it is served.
+const CONFIG_FILE: &str = "model.toml";
 
 /// The version of a model that is one flat file.
 const FLAT_VERSION: u64 = 1;
 
-/// The repository on disk.
-#[derive(Clone, Debug)]
+/// The name of a model of which there is only a file.
+const FILE_MODEL: &str = "model";
+
+/// The repository on disk, with what is known of its files from the last look.
+#[derive(Debug)]
 pub struct Source {
     repository: PathBuf,
+    described: HashMap<PathBuf, Described>,
+    configs: HashMap<PathBuf, (Fingerprint, Config)>,
 }
+
+type Config = Result<Arc<ModelConfig>, String>;
 
 /// A file that could be served.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,34 +53,87 @@ pub struct Candidate {
     pub version: ModelVersion,
     /// Where it is.
     pub file: PathBuf,
-    /// What tells it from other content of the same file.
+    /// The folder that it and all it needs must lie in, without links.
+    pub root: PathBuf,
+    /// The files that hold its weights, as it names them.
+    pub external: Vec<String>,
+    /// Changes with the content.
     pub fingerprint: Fingerprint,
+    /// What can be seen to be wrong with it without copying it.
+    pub defect: Option<Defect>,
 }
 
-/// Changes whenever the content may have changed. The change time is the kernel's: unlike the modification time, no
-/// copying tool can set it back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Fingerprint {
-    device: u64,
-    inode: u64,
-    size: u64,
-    changed: (i64, i64),
+/// What is wrong with a file at first sight.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Defect {
+    /// Something is missing that may still come.
+    Incomplete(String),
+    /// It will not serve as it is.
+    Unusable(Refusal),
+}
+
+/// What lies in the repository of one model.
+#[derive(Clone, Debug)]
+pub struct FoundModel {
+    /// What the operator says of it, or why that cannot be read.
+    pub config: Config,
+    /// Its versions.
+    pub candidates: BTreeMap<ModelVersion, Candidate>,
 }
 
 /// Everything that one look at the repository found.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Found {
-    /// Files that could be served, in no order.
-    pub candidates: Vec<Candidate>,
+    /// The models.
+    pub models: BTreeMap<ModelName, FoundModel>,
     /// What looks as if it were meant to be served but cannot, with the reason.
     pub ignored: Vec<String>,
 }
 
+/// What a file says of itself, as long as it has this fingerprint.
+#[derive(Clone, Debug)]
+struct Described {
+    fingerprint: Fingerprint,
+    external: Vec<String>,
+    defect: Option<Defect>,
+}
+
+impl Defect {
+    /// Why the file does not serve, if what is missing does not come.
+    #[must_use]
+    pub fn into_refusal(self) -> Refusal {
+        match self {
+            Self::Incomplete(detail) => Refusal::new(Reason::Truncated, detail),
+            Self::Unusable(refusal) => refusal,
+        }
+    }
+}
+
 impl Source {
+    /// A single file, as if it were the one version of a model in its folder.
+    ///
+    /// # Errors
+    ///
+    /// When the file is not there.
+    pub fn candidate(file: &Path) -> io::Result<Candidate> {
+        let file = file.canonicalize()?;
+        let root = file.parent().unwrap_or(&file).to_path_buf();
+        let Described { fingerprint, external, defect } = Self::new(root.clone()).describe(&root, &file);
+        let model = FILE_MODEL.parse().map_err(io::Error::other)?;
+        let version = ModelVersion::new(FLAT_VERSION);
+        Ok(Candidate { model, version, file, root, external, fingerprint, defect })
+    }
+
     /// The repository in this folder.
     #[must_use]
     pub fn new(repository: PathBuf) -> Self {
-        Self { repository }
+        Self { repository, described: HashMap::new(), configs: HashMap::new() }
+    }
+
+    /// The folder.
+    #[must_use]
+    pub fn repository(&self) -> &Path {
+        &self.repository
     }
 
     /// Looks at the whole repository.
@@ -69,32 +141,45 @@ impl Source {
     /// # Errors
     ///
     /// When the folder cannot be read; what is wrong inside it is only ignored.
-    pub fn look(&self) -> io::Result<Found> {
+    pub fn look(&mut self) -> io::Result<Found> {
         let mut found = Found::default();
+        let root = self.repository.canonicalize()?;
         let entries = visible_entries(&self.repository)?;
-        for (name, folder) in entries.iter().filter(|(_, path)| path.is_dir()) {
-            self.look_at_folder(name, folder, &mut found);
+        let is_flat = |name: &str| name.strip_suffix(".onnx").is_some();
+        for (name, folder) in entries.iter().filter(|(name, path)| !is_flat(name) && path.is_dir()) {
+            self.look_at_folder(&root, name, folder, &mut found);
         }
-        for (name, path) in entries.iter().filter(|(_, path)| !path.is_dir()) {
-            let Some(stem) = name.strip_suffix(".onnx") else { continue };
-            if found.candidates.iter().any(|candidate| candidate.model.as_str() == stem) {
+        // A folder in place of a flat file is one too, which cannot be read.
+        for (name, path) in entries.iter().filter(|(name, _)| is_flat(name)) {
+            let stem = name.strip_suffix(".onnx").unwrap_or(name);
+            if found.models.keys().any(|model| model.as_str() == stem) {
                 found.ignored.push(format!("{name}: the folder {stem} holds the versions of this model"));
             } else {
-                self.add(stem, ModelVersion::new(FLAT_VERSION), path, &mut found);
+                let config = path.with_extension("toml");
+                self.add((stem, ModelVersion::new(FLAT_VERSION)), &root, path, &config, &mut found);
             }
         }
+        let current = |path: &PathBuf| {
+            found.models.values().flat_map(|model| model.candidates.values()).any(|one| one.file == *path)
+        };
+        self.described.retain(|path, _| current(path));
         Ok(found)
     }
 
-    fn look_at_folder(&self, name: &str, folder: &Path, found: &mut Found) {
-        let entries = match visible_entries(folder) {
-            Ok(entries) => entries,
-            Err(error) => return found.ignored.push(format!("{name}: cannot be read: {error}")),
-        };
+    fn look_at_folder(&mut self, repository: &Path, name: &str, folder: &Path, found: &mut Found) {
+        let (root, entries) =
+            match folder.canonicalize().and_then(|root| Ok((root, visible_entries(folder)?))) {
+                Ok((root, _)) if !root.starts_with(repository) => {
+                    return found.ignored.push(format!("{name}: is a link that leads out of the repository"));
+                }
+                Ok(read) => read,
+                Err(error) => return found.ignored.push(format!("{name}: cannot be read: {error}")),
+            };
+        let config = folder.join(CONFIG_FILE);
         for (number, path) in entries.into_iter().filter(|(_, path)| path.is_dir()) {
-            let file = path.join(FILE_NAME);
+            let file = path.join(MODEL_FILE);
             match number.parse::<ModelVersion>() {
-                Ok(version) if file.exists() => self.add(name, version, &file, found),
+                Ok(version) if file.exists() => self.add((name, version), &root, &file, &config, found),
                 // A folder without its file is a version that is still being copied.
                 Ok(_) => {}
                 Err(error) => found.ignored.push(format!("{name}/{number}: {error}")),
@@ -102,48 +187,112 @@ impl Source {
         }
     }
 
-    fn add(&self, name: &str, version: ModelVersion, file: &Path, found: &mut Found) {
-        let shown =
-            file.strip_prefix(&self.repository).unwrap_or(file).to_string_lossy().escape_debug().to_string();
-        match (name.parse(), Fingerprint::of(file)) {
-            (Ok(model), Ok(fingerprint)) => {
-                found.candidates.push(Candidate { model, version, file: file.to_path_buf(), fingerprint });
+    fn add(
+        &mut self,
+        (name, version): (&str, ModelVersion),
+        root: &Path,
+        file: &Path,
+        config: &Path,
+        found: &mut Found,
+    ) {
+        let model: ModelName = match name.parse() {
+            Ok(model) => model,
+            Err(error) => return found.ignored.push(format!("{}: {error}", self.shown(file))),
+        };
+        let Described { fingerprint, external, defect } = self.describe(root, file);
+        let candidate = Candidate {
+            model: model.clone(),
+            version,
+            file: file.to_path_buf(),
+            root: root.to_path_buf(),
+            external,
+            fingerprint,
+            defect,
+        };
+        let config = self.config(root, config);
+        let entry = found.models.entry(model);
+        let model = entry.or_insert_with(|| FoundModel { config, candidates: BTreeMap::new() });
+        model.candidates.insert(version, candidate);
+    }
+
+    /// What the file says of itself, read again only when it changed.
+    fn describe(&mut self, root: &Path, file: &Path) -> Described {
+        let main = Fingerprint::of([file]);
+        if let Some(known) = self.described.get(file) {
+            let now = fingerprint(file, &known.external);
+            if now == known.fingerprint {
+                return known.clone();
             }
-            (Err(error), _) => found.ignored.push(format!("{shown}: {error}")),
-            (_, Err(error)) => found.ignored.push(format!("{shown}: cannot be read: {error}")),
+        }
+        let (external, mut defect) = match beneath::open(root, file) {
+            Ok(opened) => describe(opened),
+            Err(error @ OpenError::Outside(_)) => (Vec::new(), Some(unusable(Reason::OutsideFolder, &error))),
+            Err(error @ OpenError::Io(..)) => (Vec::new(), Some(unusable(Reason::Unreadable, &error))),
+        };
+        let fingerprint = fingerprint(file, &external);
+        if defect.is_none() && main.is_whole() && !fingerprint.is_whole() {
+            defect = external.iter().find_map(|name| defect_of_external(file, name));
+        }
+        let described = Described { fingerprint, external, defect };
+        self.described.insert(file.to_path_buf(), described.clone());
+        described
+    }
+
+    /// What the operator says of a model, read again only when it changed.
+    fn config(&mut self, root: &Path, file: &Path) -> Config {
+        if !file.exists() {
+            self.configs.remove(file);
+            return Ok(Arc::default());
+        }
+        let golden = fs::read_to_string(file).ok().and_then(|text| ModelConfig::golden_file(&text));
+        let golden = golden.and_then(|name| beneath::relative(file, &name));
+        let fingerprint = Fingerprint::of([Some(file), golden.as_deref()].into_iter().flatten());
+        if let Some((known, config)) = self.configs.get(file)
+            && *known == fingerprint
+        {
+            return config.clone();
+        }
+        let config = ModelConfig::read(root, file).map(Arc::new);
+        self.configs.insert(file.to_path_buf(), (fingerprint, config.clone()));
+        config
+    }
+
+    fn shown(&self, file: &Path) -> String {
+        file.strip_prefix(&self.repository).unwrap_or(file).to_string_lossy().escape_debug().to_string()
+    }
+}
+
+/// What is wrong with a file that a model names, if it is not there.
+fn defect_of_external(file: &Path, name: &str) -> Option<Defect> {
+    let shown = name.escape_debug();
+    match beneath::relative(file, name) {
+        Some(path) if path.exists() => None,
+        Some(_) => Some(Defect::Incomplete(format!("its file `{shown}` is missing"))),
+        None => {
+            let detail = format!("it names `{shown}`, which leads out of its folder");
+            Some(Defect::Unusable(Refusal::new(Reason::OutsideFolder, detail)))
         }
     }
 }
 
-impl Fingerprint {
-    /// The fingerprint of a file, which links are followed to.
-    ///
-    /// # Errors
-    ///
-    /// When the file is not there, may not be looked at, or is a device, a pipe or a folder, which have no end or none
-    /// to wait for.
-    pub fn of(file: &Path) -> io::Result<Self> {
-        use std::os::unix::fs::MetadataExt;
-        let metadata = fs::metadata(file)?;
-        if !metadata.is_file() {
-            return Err(io::Error::other("it is no regular file"));
-        }
-        Ok(Self {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-            size: metadata.size(),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
-        })
+fn describe(opened: fs::File) -> (Vec<String>, Option<Defect>) {
+    match OnnxFile::read(opened) {
+        Ok(described) => (described.external_files.into_iter().collect(), None),
+        Err(error @ OnnxFileError::Truncated(_)) => (Vec::new(), Some(Defect::Incomplete(error.to_string()))),
+        Err(error @ OnnxFileError::NotOnnx(_)) => (Vec::new(), Some(unusable(Reason::NotOnnx, &error))),
+        Err(error @ OnnxFileError::Io(_)) => (Vec::new(), Some(unusable(Reason::Unreadable, &error))),
     }
+}
 
-    /// How long ago the file changed; nothing if its clock is ahead of ours.
-    #[must_use]
-    pub fn age(&self, now: SystemTime) -> Option<Duration> {
-        let seconds = u64::try_from(self.changed.0).ok()?;
-        let nanoseconds = u32::try_from(self.changed.1).ok()?;
-        let changed = SystemTime::UNIX_EPOCH + Duration::new(seconds, nanoseconds);
-        now.duration_since(changed).ok()
-    }
+fn unusable(reason: Reason, error: &dyn std::error::Error) -> Defect {
+    Defect::Unusable(Refusal::new(reason, error.to_string()))
+}
+
+/// Of a model's file and those that it names; a name that leads out of the folder has none.
+pub(super) fn fingerprint(file: &Path, external: &[String]) -> Fingerprint {
+    let external: Vec<PathBuf> =
+        external.iter().map(|name| beneath::relative(file, name).unwrap_or_default()).collect();
+    Fingerprint::of(std::iter::once(file).chain(external.iter().map(PathBuf::as_path)))
 }
 
 /// Names and paths of what is in a folder, without what is hidden: editors, copying tools and Kubernetes (`..data`)
@@ -165,9 +314,13 @@ fn visible_entries(folder: &Path) -> io::Result<Vec<(String, PathBuf)>> {
 mod tests {
     use super::*;
 
-    fn write(path: &Path) {
+    fn iris() -> Vec<u8> {
+        fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/models/iris/1/model.onnx")).unwrap()
+    }
+
+    fn write(path: &Path, content: &[u8]) {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, "x").unwrap();
+        fs::write(path, content).unwrap();
     }
 
     #[test]
@@ -178,7 +331,6 @@ mod tests {
             "iris/1/model.onnx",
             "iris/12/model.onnx",
             "iris/latest/model.onnx",
-            "iris/model.toml",
             "wine.onnx",
             "iris.onnx",
             "a b.onnx",
@@ -186,19 +338,22 @@ mod tests {
             "iris/1/.model.tmp",
             "notes.txt",
         ] {
-            write(&root.join(file));
+            write(&root.join(file), &iris());
         }
+        write(&root.join("iris/model.toml"), b"versions = 1");
+        write(&root.join("wine.toml"), b"version = 1");
         fs::create_dir_all(root.join("iris/3")).unwrap();
         fs::create_dir_all(root.join("wine")).unwrap();
 
         let found = Source::new(root.to_path_buf()).look().unwrap();
-        let mut names: Vec<String> = found
-            .candidates
-            .iter()
-            .map(|candidate| format!("{}/{}", candidate.model, candidate.version))
-            .collect();
-        names.sort();
-        assert_eq!(names, ["iris/1", "iris/12", "wine/1"]);
+        let names = |(name, model): (&ModelName, &FoundModel)| {
+            let numbers: Vec<String> = model.candidates.keys().map(ToString::to_string).collect();
+            format!("{name}: {}", numbers.join(" "))
+        };
+        assert_eq!(found.models.iter().map(names).collect::<Vec<_>>(), ["iris: 1 12", "wine: 1"]);
+        let config = |name: &str| found.models[&name.parse::<ModelName>().unwrap()].config.clone();
+        assert_ne!(config("iris").unwrap(), Arc::default());
+        assert!(config("wine").unwrap_err().starts_with("wine.toml: unknown field `version`"));
         let mut ignored = found.ignored;
         ignored.sort();
         assert_eq!(ignored.len(), 3, "{ignored:?}");
@@ -208,15 +363,30 @@ mod tests {
     }
 
     #[test]
-    fn a_fingerprint_changes_with_the_file() {
+    fn sees_at_once_what_will_not_serve_as_it_is() {
         let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("model.onnx");
-        fs::write(&file, "one").unwrap();
-        let first = Fingerprint::of(&file).unwrap();
-        assert_eq!(Fingerprint::of(&file).unwrap(), first);
-        let other = folder.path().join("other");
-        fs::write(&other, "two").unwrap();
-        fs::rename(&other, &file).unwrap();
-        assert_ne!(Fingerprint::of(&file).unwrap(), first);
+        let root = folder.path();
+        write(&root.join("cut.onnx"), &iris()[..1000]);
+        write(&root.join("html.onnx"), b"<!DOCTYPE html>");
+        fs::create_dir(root.join("folder.onnx")).unwrap();
+        std::os::unix::fs::symlink("/etc/passwd", root.join("stolen.onnx")).unwrap();
+        let mut source = Source::new(root.to_path_buf());
+        let found = source.look().unwrap();
+        let defect = |name: &str| {
+            let model = &found.models[&name.parse::<ModelName>().unwrap()];
+            model.candidates[&ModelVersion::new(1)].defect.clone().unwrap()
+        };
+        assert!(matches!(defect("cut"), Defect::Incomplete(_)));
+        for (name, reason) in
+            [("html", Reason::NotOnnx), ("folder", Reason::Unreadable), ("stolen", Reason::OutsideFolder)]
+        {
+            match defect(name) {
+                Defect::Unusable(refusal) => assert_eq!(refusal.reason, reason, "{refusal}"),
+                defect @ Defect::Incomplete(_) => panic!("{name}: {defect:?}"),
+            }
+        }
+        write(&root.join("cut.onnx"), &iris());
+        let found = source.look().unwrap();
+        assert_eq!(found.models[&"cut".parse().unwrap()].candidates[&ModelVersion::new(1)].defect, None);
     }
 }

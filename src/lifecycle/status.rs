@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::Refusal;
-use crate::model::{Digest, ModelName, ModelVersion};
+use crate::model::{Digest, ModelName, ModelVersion, VersionLabel};
 
 /// The state of a version, in the words of the Open Inference Protocol's repository extension.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +40,12 @@ pub struct VersionStatus {
     pub state: State,
     /// The digest of the file that serves.
     pub digest: Option<Digest>,
+    /// Whether requests without a version get it.
+    pub is_default: bool,
+    /// The labels that point to it.
+    pub labels: Vec<VersionLabel>,
     /// Why the file that lies in the repository now does not serve; an older one may.
     pub refusal: Option<Refusal>,
+    /// What is waited for, if something is.
+    pub waiting: Option<String>,
 }

@@ -25,6 +25,9 @@ pub enum NameError {
     /// The text is no version.
     #[error("a version is a whole number from 0 to 18446744073709551615 without leading zeros")]
     Version,
+    /// The text is no label.
+    #[error("a label has 1 to 64 of the characters A-Z a-z 0-9 . _ - and starts with a letter")]
+    Label,
 }
 
 impl ModelName {
@@ -112,6 +115,75 @@ impl From<ModelVersion> for String {
 impl fmt::Display for ModelVersion {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(formatter)
+    }
+}
+
+/// A name for whichever version a label points to now: 1 to 64 of `A-Z a-z 0-9 . _ -`, starting with a letter, so that
+/// none can be taken for a number.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct VersionLabel(String);
+
+/// Longest label in bytes.
+const MAX_LABEL_BYTES: usize = 64;
+
+impl FromStr for VersionLabel {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let starts_well = text.bytes().next().is_some_and(|byte| byte.is_ascii_alphabetic());
+        let all_allowed = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
+        if starts_well && all_allowed && text.len() <= MAX_LABEL_BYTES {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(NameError::Label)
+        }
+    }
+}
+
+impl TryFrom<String> for VersionLabel {
+    type Error = NameError;
+
+    fn try_from(text: String) -> Result<Self, NameError> {
+        text.parse()
+    }
+}
+
+impl From<VersionLabel> for String {
+    fn from(label: VersionLabel) -> Self {
+        label.0
+    }
+}
+
+impl fmt::Display for VersionLabel {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+/// Which version of a model a request means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum VersionSelector {
+    /// The one of this number.
+    Number(ModelVersion),
+    /// The one that this label points to.
+    Label(VersionLabel),
+}
+
+impl FromStr for VersionSelector {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        text.parse().map(Self::Number).or_else(|_| text.parse().map(Self::Label))
+    }
+}
+
+impl fmt::Display for VersionSelector {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(version) => version.fmt(formatter),
+            Self::Label(label) => label.fmt(formatter),
+        }
     }
 }
 

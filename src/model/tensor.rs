@@ -1,6 +1,6 @@
 //! Tensors as plain Rust values: what transports make and read, without a word of how they are run.
 
-use std::fmt;
+use std::{fmt, ops::Range};
 
 use half::{bf16, f16};
 
@@ -80,6 +80,21 @@ impl TensorData {
             Self::Bool(_) => ElementType::Bool,
             Self::String(_) => ElementType::String,
         }
+    }
+
+    /// The elements of this range so many times over; fewer if the range leads beyond the end.
+    fn repeated(&self, range: Range<usize>, times: usize) -> Self {
+        macro_rules! repeat {
+            ($($variant:ident),*) => {
+                match self {
+                    $(Self::$variant(elements) => {
+                        let part = elements.get(range).unwrap_or_default();
+                        Self::$variant(part.iter().cycle().take(part.len() * times).cloned().collect())
+                    })*
+                }
+            };
+        }
+        repeat!(F16, Bf16, F32, F64, I8, I16, I32, I64, U8, U16, U32, U64, Bool, String)
     }
 
     /// The element at this position, row-major.
@@ -200,6 +215,16 @@ impl Tensor {
     #[must_use]
     pub fn data(&self) -> &TensorData {
         &self.data
+    }
+
+    /// The first row so many times over; nothing for a tensor without rows.
+    #[must_use]
+    pub fn first_row_repeated(&self, rows: usize) -> Option<Self> {
+        let (&outermost, inner) = self.shape.split_first()?;
+        let width: usize = inner.iter().product();
+        let data = self.data.repeated(0..(outermost > 0).then_some(width)?, rows);
+        let shape = std::iter::once(rows).chain(inner.iter().copied()).collect();
+        Self::new(shape, data).ok()
     }
 
     /// How many elements one row of `rows` has, if the tensor holds that many rows in its outermost dimension.

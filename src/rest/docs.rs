@@ -33,6 +33,8 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; style-src 'self' 'uns
         (name = "predict", description = "Asking models"),
         (name = "token", description = "Getting a token"),
         (name = "models", description = "What models there are"),
+        (name = "deployments", description = "What was done to models, and taking it back"),
+        (name = "repository", description = "Managing models, as the Open Inference Protocol has it"),
         (name = "health", description = "Probes; open to all"),
     ),
     // Named by a derive that does not collect what it names.

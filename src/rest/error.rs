@@ -8,6 +8,7 @@ use axum::{
 use super::problem::Problem;
 use crate::{
     auth::{Action, TokenError},
+    lifecycle::OperationError,
     limits::{Exceeded, retry_after_seconds},
     model::{MAX_LISTED, ModelName, Violations},
     serving::ServingError,
@@ -53,6 +54,10 @@ pub enum ApiError {
     CallerQuota(Exceeded),
     #[error("there is no such path")]
     NoSuchPath,
+    #[error(transparent)]
+    Operation(#[from] OperationError),
+    #[error("a parameter is not known: this takes {known}")]
+    UnknownParameter { known: &'static str },
 }
 
 impl From<BodyError> for ApiError {
@@ -137,6 +142,13 @@ impl From<ApiError> for Problem {
                     .with_violated_policy("caller")
             }
             ApiError::NoSuchPath => problem(StatusCode::NOT_FOUND, "not_found"),
+            ApiError::UnknownParameter { .. } => problem(StatusCode::BAD_REQUEST, "unknown_parameter"),
+            ApiError::Operation(error) => match error {
+                OperationError::ModelNotFound(_) => problem(StatusCode::NOT_FOUND, "model_not_found"),
+                OperationError::NothingBefore(_) => problem(StatusCode::CONFLICT, "nothing_before"),
+                OperationError::Refused(refusal) => problem(StatusCode::CONFLICT, refusal.reason.code()),
+                OperationError::Stopping => problem(StatusCode::SERVICE_UNAVAILABLE, "stopping"),
+            },
         }
     }
 }

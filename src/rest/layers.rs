@@ -7,7 +7,7 @@ use axum::{
     body::Body,
     extract::Request,
     http::{HeaderValue, StatusCode, header},
-    middleware::{from_fn, from_fn_with_state, map_request, map_response},
+    middleware::{from_fn, from_fn_with_state, map_request},
 };
 use tower::{ServiceBuilder, util::option_layer};
 use tower_http::{
@@ -65,8 +65,8 @@ pub(super) fn public(
             header::X_CONTENT_TYPE_OPTIONS,
             HeaderValue::from_static("nosniff"),
         ))
-        // Whatever answers an error below, clients get a problem document.
-        .layer(map_response(render_errors));
+        // Whatever answers an error below, clients get it in the dialect of their path.
+        .layer(from_fn(render_errors));
     let bounded = ServiceBuilder::new()
         // A panic is one answer of 500, not a connection cut off.
         .layer(CatchPanicLayer::custom(panicked))

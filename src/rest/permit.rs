@@ -14,7 +14,7 @@ use axum::{
 use super::{error::ApiError, state::RestState};
 use crate::{
     auth::{Action, Caller},
-    model::{ModelName, ModelVersion},
+    model::{ModelName, VersionSelector},
 };
 
 /// What a handler does, as a type.
@@ -39,13 +39,21 @@ impl Permission for MayRead {
     const ACTION: Action = Action::Read;
 }
 
+/// Changing what serves of a model.
+#[derive(Debug)]
+pub(super) struct MayManage;
+
+impl Permission for MayManage {
+    const ACTION: Action = Action::Manage;
+}
+
 /// The proof that the caller may do `P` with this model.
 #[derive(Debug)]
 pub(super) struct Permit<P> {
     /// The model of the path, or the default one.
     pub(super) model: ModelName,
     /// The version of the path.
-    pub(super) version: Option<ModelVersion>,
+    pub(super) version: Option<VersionSelector>,
     permission: PhantomData<P>,
 }
 

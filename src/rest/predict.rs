@@ -112,7 +112,7 @@ async fn predict(
     permit: Permit<MayPredict>,
     ValidJson(request): ValidJson<PredictRequest>,
 ) -> Result<Response, ApiError> {
-    let servable = state.serving.servable(&permit.model, permit.version)?;
+    let servable = state.serving.servable(&permit.model, permit.version.as_ref())?;
     match request.asked() {
         Asked::Rows(rows, base) => {
             let prediction = state.serving.predict(servable, &rows).await.map_err(|error| match error {

@@ -83,8 +83,28 @@ impl Problem {
     }
 }
 
+/// The sentence of a problem, beside its document: what other dialects say in its place.
+#[derive(Clone, Debug)]
+pub(super) struct Sentence(pub(super) String);
+
+impl ProblemDocument {
+    /// What is wrong, in one sentence, with every place that is listed.
+    fn sentence(&self) -> Sentence {
+        let places = self.errors.iter().map(|error| {
+            if error.pointer.is_empty() {
+                error.message.clone()
+            } else {
+                format!("{}: {}", error.pointer, error.message)
+            }
+        });
+        let places = places.collect::<Vec<_>>().join("; ");
+        Sentence(if places.is_empty() { self.detail.clone() } else { format!("{}: {places}", self.detail) })
+    }
+}
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
+        let sentence = self.document.sentence();
         let body = serde_json::to_vec(&self.document).unwrap_or_default();
         let mut response = Response::new(Body::from(body));
         *response.status_mut() = self.status;
@@ -92,6 +112,7 @@ impl IntoResponse for Problem {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.extend(self.headers);
+        response.extensions_mut().insert(sentence);
         response
     }
 }

@@ -4,25 +4,58 @@
 use std::any::Any;
 
 use axum::{
+    Json,
     body::Body,
+    extract::Request,
     http::{HeaderValue, Response as HttpResponse, StatusCode, header},
+    middleware::Next,
     response::{IntoResponse, Response},
 };
+use serde_json::json;
 
-use super::problem::{MEDIA_TYPE, Problem};
+use super::problem::{MEDIA_TYPE, Problem, Sentence};
 
-/// Leaves what is a document already; `Allow` and its like are kept.
-pub(super) async fn render_errors(response: Response) -> Response {
+/// Everything under this path speaks the Open Inference Protocol.
+const OPEN_INFERENCE_PROTOCOL: &str = "/v2";
+
+/// Leaves what is a document in the dialect of the path already; `Allow` and its like are kept.
+pub(super) async fn render_errors(request: Request, next: Next) -> Response {
+    let path = request.uri().path();
+    let open_inference = path
+        .strip_prefix(OPEN_INFERENCE_PROTOCOL)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    let response = next.run(request).await;
     let status = response.status();
-    let is_error = status.is_client_error() || status.is_server_error();
-    if !is_error || is_document(&response) {
+    if !(status.is_client_error() || status.is_server_error()) {
         return response;
     }
+    if open_inference {
+        return as_open_inference_error(response);
+    }
+    if is_document(&response) { response } else { with_body_of(response, problem_of(status).into_response()) }
+}
+
+/// `{"error": "…"}` (Open Inference Protocol, HTTP/REST, "Response JSON Error Object").
+fn as_open_inference_error(response: Response) -> Response {
+    let sentence = match response.extensions().get::<Sentence>() {
+        Some(Sentence(text)) => text.clone(),
+        None => match problem_of(response.status()).into_response().extensions().get::<Sentence>() {
+            Some(Sentence(text)) => text.clone(),
+            None => String::new(),
+        },
+    };
+    let mut rendered = Json(json!({"error": sentence})).into_response();
+    rendered.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    with_body_of(response, rendered)
+}
+
+/// The response with another body, and the headers that describe it.
+fn with_body_of(response: Response, rendered: Response) -> Response {
     let (mut parts, _) = response.into_parts();
-    let (problem, body) = problem_of(status).into_response().into_parts();
+    let (rendered, body) = rendered.into_parts();
     parts.headers.remove(header::CONTENT_LENGTH);
     for name in [header::CONTENT_TYPE, header::CACHE_CONTROL] {
-        if let Some(value) = problem.headers.get(&name) {
+        if let Some(value) = rendered.headers.get(&name) {
             parts.headers.insert(name, value.clone());
         }
     }

@@ -5,8 +5,8 @@ use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    docs, error::ApiError, health, layers, metrics, models, predict, rate_limit::AddressLimit,
-    state::RestState, token,
+    deployments, docs, error::ApiError, health, layers, metrics, models, predict, rate_limit::AddressLimit,
+    repository, state::RestState, token,
 };
 use crate::config::ServerSettings;
 
@@ -24,6 +24,11 @@ fn api() -> OpenApiRouter<RestState> {
         .routes(routes!(token::token))
         .routes(routes!(models::list))
         .routes(routes!(models::one))
+        .routes(routes!(deployments::history))
+        .routes(routes!(deployments::rollback))
+        .routes(routes!(repository::index))
+        .routes(routes!(repository::load))
+        .routes(routes!(repository::unload))
 }
 
 /// What orchestrators and load balancers call.

@@ -113,7 +113,7 @@ impl Live {
         }
         let quotas = self.quotas.load().with_settings(&in_effect.settings, &settings);
         self.quotas.store(Arc::new(quotas));
-        self.serving.apply_settings(&settings.models, &settings.runtime);
+        self.serving.apply_settings(&settings);
         self.limits.send_replace(ListenerLimits::of(&settings.server));
         in_effect.settings = settings;
         self.store_routers(&in_effect);

@@ -68,7 +68,16 @@ const CLASSES: &[(&str, Class)] = &[
     ("models.default", Applied),
     // What `Serving::apply_settings` passes on.
     ("models", GivenToLifecycle),
+    ("admission", GivenToLifecycle),
+    ("rollback", GivenToLifecycle),
     ("runtime", GivenToLifecycle),
+    (
+        "models.state_directory",
+        Fixed {
+            reason: "the copies of what serves are there",
+            keep: |old, new| new.models.state_directory.clone_from(&old.models.state_directory),
+        },
+    ),
     (
         "models.repository",
         Fixed {

@@ -1,7 +1,7 @@
 //! What can go wrong with a prediction, in terms that every transport can translate.
 
 use crate::{
-    model::{InputViolation, ModelName, ModelVersion, NotByRow, Violations},
+    model::{InputViolation, ModelName, NotByRow, VersionSelector, Violations},
     runtime::RuntimeError,
 };
 
@@ -17,7 +17,7 @@ pub enum ServingError {
         /// The model.
         model: ModelName,
         /// The version that was asked for.
-        version: ModelVersion,
+        version: VersionSelector,
     },
     /// The request names no model, and which one it means cannot be told.
     #[error("no model is the default one: name a model, as in /models/NAME/predict, or set models.default")]

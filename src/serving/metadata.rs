@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     lifecycle::{Lifecycle, Servable, VersionStatus},
-    model::ModelName,
+    model::{ModelName, VersionSelector},
 };
 
 /// A model and its versions.
@@ -28,7 +28,7 @@ pub struct VersionMetadata {
 pub(super) fn models(lifecycle: &Lifecycle) -> Vec<ModelMetadata> {
     let mut models: Vec<ModelMetadata> = Vec::new();
     for status in lifecycle.status().iter() {
-        let servable = lifecycle.serving().get(&status.model, Some(status.version));
+        let servable = lifecycle.serving().get(&status.model, Some(&VersionSelector::Number(status.version)));
         let version = VersionMetadata { status: status.clone(), servable };
         match models.last_mut() {
             Some(model) if model.name == status.model => model.versions.push(version),

@@ -16,7 +16,7 @@ use landlock::{
     RulesetStatus, Scope, path_beneath_rules,
 };
 use rustix::process::{
-    DumpableBehavior, Resource, Rlimit, Signal, getppid, nice, set_dumpable_behavior,
+    DumpableBehavior, Resource, Rlimit, Signal, getppid, getrlimit, nice, set_dumpable_behavior,
     set_parent_process_death_signal, setrlimit,
 };
 use serde::{Deserialize, Serialize};
@@ -29,6 +29,9 @@ const NICENESS: i32 = 10;
 
 /// Files that may be open at a time; ONNX Runtime gets along with five.
 const MAX_FILES: u64 = 64;
+
+/// Half of what threads that run models in the server have.
+const STACK_BYTES: u64 = 8 << 20;
 
 /// How much the process may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,6 +83,8 @@ pub fn limit(limits: Limits, parent: u32) -> io::Result<Enforcement> {
     set(Resource::Cpu, limits.cpu_seconds, limits.cpu_seconds + 1)?;
     set(Resource::Fsize, limits.file_bytes, limits.file_bytes)?;
     set(Resource::Nofile, MAX_FILES, MAX_FILES)?;
+    let stack = getrlimit(Resource::Stack).maximum.map_or(STACK_BYTES, |most| most.min(STACK_BYTES));
+    set(Resource::Stack, stack, stack)?;
     set(Resource::Core, 0, 0)?;
     // A core dump that is piped to a program ignores the limit.
     try_to("not dumpable", set_dumpable_behavior(DumpableBehavior::NotDumpable));
@@ -89,7 +94,7 @@ pub fn limit(limits: Limits, parent: u32) -> io::Result<Enforcement> {
 /// Gives up everything but reading `readable`, writing new files into `writable`, and computing.
 ///
 /// What the kernel does not have is noted in `enforcement`, not an error: the limits above hold everywhere.
-pub fn enter(enforcement: &mut Enforcement, readable: &Path, writable: Option<&Path>) {
+pub fn enter(enforcement: &mut Enforcement, readable: &[&Path], writable: Option<&Path>) {
     match restrict_files(readable, writable) {
         Ok(RulesetStatus::FullyEnforced) => "full".clone_into(&mut enforcement.landlock),
         Ok(RulesetStatus::PartiallyEnforced) => "partial".clone_into(&mut enforcement.landlock),
@@ -104,7 +109,10 @@ pub fn enter(enforcement: &mut Enforcement, readable: &Path, writable: Option<&P
     }
 }
 
-fn restrict_files(readable: &Path, writable: Option<&Path>) -> Result<RulesetStatus, landlock::RulesetError> {
+fn restrict_files(
+    readable: &[&Path],
+    writable: Option<&Path>,
+) -> Result<RulesetStatus, landlock::RulesetError> {
     let abi = ABI::V7;
     let reading = AccessFs::ReadFile | AccessFs::ReadDir;
     let writing = AccessFs::MakeReg | AccessFs::WriteFile | AccessFs::Truncate | AccessFs::ReadFile;
@@ -115,7 +123,7 @@ fn restrict_files(readable: &Path, writable: Option<&Path>) -> Result<RulesetSta
         .handle_access(AccessNet::from_all(abi))?
         .scope(Scope::from_all(abi))?
         .create()?
-        .add_rules(path_beneath_rules(locales.chain([readable]), reading))?
+        .add_rules(path_beneath_rules(locales.chain(readable.iter().copied()), reading))?
         .add_rules(path_beneath_rules(writable, writing))?
         .restrict_self()?;
     Ok(restricted.ruleset)

@@ -33,6 +33,7 @@ pub struct Metrics {
     model_info: IntGaugeVec,
     swaps: IntCounterVec,
     refusals: IntCounterVec,
+    rollbacks: IntCounterVec,
     settings_reloads: IntCounterVec,
 }
 
@@ -113,6 +114,11 @@ impl Metrics {
                 "Candidates that were not put into service, by reason.",
                 &["model", "reason"],
             )?,
+            rollbacks: counter(
+                "gateway_model_rollbacks_total",
+                "Deployments taken back, by whether that was asked for or the share of failures demanded it.",
+                &["model", "cause"],
+            )?,
             settings_reloads,
             registry,
         })
@@ -161,6 +167,11 @@ impl Metrics {
     /// Settings that were read again are wrong.
     pub fn settings_refused(&self) {
         self.settings_reloads.with_label_values(&[REFUSED]).inc();
+    }
+
+    /// A deployment was taken back: `automatic` or by `request`.
+    pub fn model_rolled_back(&self, model: &str, cause: &str) {
+        self.rollbacks.with_label_values(&[model, cause]).inc();
     }
 
     /// The versions that serve from now on.

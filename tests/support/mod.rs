@@ -92,11 +92,13 @@ impl Builder {
     pub async fn start(self) -> TestGateway {
         let Self { mut settings, repository } = self;
         settings.models.repository = repository.path().to_path_buf();
+        settings.models.state_directory = repository.state();
         let clock = TestClock::default();
         let authentication = Authentication::new(&settings.auth, &|_| false).unwrap();
         let runtime = Runtime::load(&settings.runtime, &Environment::of_process()).unwrap();
         let kept = std::sync::Mutex::new(settings.clone());
-        let parts = Parts { settings, authentication, runtime, clock: clock.as_clock() };
+        let program = env!("CARGO_BIN_EXE_onnx-gateway").into();
+        let parts = Parts { settings, authentication, runtime, program, clock: clock.as_clock() };
         let gateway = Gateway::start(parts).await.unwrap();
         tokio::time::timeout(PATIENCE, gateway.serving().started()).await.expect("the models are tried");
         let (public_address, admin_address) = (gateway.public_address(), gateway.admin_address());
@@ -124,6 +126,8 @@ impl TestGateway {
         settings.auth.clients.insert(CLIENT_ID.to_owned(), client(&["predict", "read"]));
         settings.rate_limit.enabled = false;
         settings.models.poll_interval_ms = 100;
+        settings.models.incomplete_grace_ms = 300;
+        settings.models.removal_grace_ms = 300;
         Builder { settings, repository: Repository::new() }
     }
 

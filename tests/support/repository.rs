@@ -16,6 +16,11 @@ impl Repository {
         Self(tempfile::tempdir().unwrap())
     }
 
+    /// Where a gateway keeps what it remembers: in the same temporary folder, under a hidden name.
+    pub fn state(&self) -> PathBuf {
+        self.path().join(".state")
+    }
+
     pub fn path(&self) -> &Path {
         self.0.path()
     }

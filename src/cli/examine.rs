@@ -1,0 +1,69 @@
+//! Looking at model files as the server would, in a process of its own, without a server.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use super::{Failure, THIS_PROGRAM, prepare};
+use crate::{
+    config::{Environment, Settings},
+    lifecycle::{Candidate, Defect, ModelConfig, Proof, Prover, Refusal, Snapshot, Source, Store},
+    runtime::Runtime,
+};
+
+/// Copies and proves single files.
+pub(super) struct Examiner {
+    store: Store,
+    prover: Prover,
+}
+
+impl Examiner {
+    /// With the settings that the server would have.
+    pub(super) fn new(files: &[PathBuf]) -> Result<Self, Failure> {
+        let environment = Environment::of_process();
+        Self::with(&prepare::settings(files, &environment)?.settings, &environment)
+    }
+
+    /// With these settings.
+    pub(super) fn with(settings: &Settings, environment: &Environment) -> Result<Self, Failure> {
+        let runtime = Runtime::load(&settings.runtime, environment)?;
+        let prover = Prover {
+            program: THIS_PROGRAM.into(),
+            library: environment.working_directory.join(runtime.library()),
+            settings: settings.admission.clone(),
+        };
+        Ok(Self { store: Store::temporary()?, prover })
+    }
+
+    /// A private copy of a file and all it needs, with the `model.toml` that is to hold for it.
+    pub(super) fn copy(&self, candidate: &Candidate, config: &ModelConfig) -> Result<Arc<Snapshot>, Refusal> {
+        match &candidate.defect {
+            Some(Defect::Unusable(refusal)) => Err(refusal.clone()),
+            Some(defect @ Defect::Incomplete(_)) => Err(defect.clone().into_refusal()),
+            None => self.store.take(candidate, config.contract.as_ref(), &config.pin),
+        }
+    }
+
+    /// Proves a copy.
+    pub(super) fn prove(&self, snapshot: &Snapshot) -> Result<Proof, Refusal> {
+        self.prover.prove(snapshot)
+    }
+
+    /// Asks a copy what it is.
+    pub(super) fn declare(&self, snapshot: &Snapshot) -> Result<Proof, Refusal> {
+        self.prover.declare(snapshot)
+    }
+}
+
+/// A file by itself, as if it lay in a repository.
+pub(super) fn candidate(file: &Path) -> Result<Candidate, Failure> {
+    Source::candidate(file).map_err(|error| format!("{}: {error}", file.display()).into())
+}
+
+/// What is to hold for a file, as if it stood beside it in a repository.
+pub(super) fn config(file: Option<&Path>) -> Result<ModelConfig, Failure> {
+    let Some(file) = file else { return Ok(ModelConfig::default()) };
+    let root = file.canonicalize().ok().and_then(|file| file.parent().map(Path::to_path_buf));
+    Ok(ModelConfig::read(&root.unwrap_or_default(), file)?)
+}

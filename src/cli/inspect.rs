@@ -1,0 +1,75 @@
+//! `onnx-gateway inspect`
+
+use std::{fmt::Write, fs::File, path::PathBuf};
+
+use clap::Args;
+use serde_json::json;
+
+use super::{
+    Failure,
+    examine::{Examiner, candidate, config},
+    output, verify,
+};
+use crate::model::OnnxFile;
+
+#[derive(Debug, Args)]
+pub(super) struct InspectArguments {
+    /// The model, an .onnx file
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// The model.toml that is to hold for it
+    #[arg(long, value_name = "FILE")]
+    model_toml: Option<PathBuf>,
+    /// Print what there is to know as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Shows what a file says of itself and what comes of trying it.
+pub(super) fn inspect(files: &[PathBuf], arguments: &InspectArguments) -> Result<(), Failure> {
+    let shown = arguments.file.display();
+    let named = |error: &dyn std::fmt::Display| format!("{shown}: {error}");
+    let file = File::open(&arguments.file).map_err(|error| named(&error))?;
+    let bytes = file.metadata()?.len();
+    let says = OnnxFile::read(file).map_err(|error| named(&error))?;
+    let examiner = Examiner::new(files)?;
+    let config = config(arguments.model_toml.as_deref())?;
+    output::progress(&format!("trying {shown}"));
+    let copied = examiner.copy(&candidate(&arguments.file)?, &config);
+    let digest = copied.as_ref().ok().map(|copy| copy.digest().to_string());
+    let proven = copied.and_then(|copy| examiner.prove(&copy));
+    if arguments.json {
+        let document = json!({
+            "file": arguments.file,
+            "bytes": bytes,
+            "sha256": digest,
+            "model": says,
+            "proof": proven.as_ref().ok(),
+            "refusal": proven.as_ref().err(),
+        });
+        return Ok(output::print(&format!("{document}\n"))?);
+    }
+    let mut text = format!("{shown}\n");
+    // Writing to a string cannot fail.
+    let _ = writeln!(text, "  size     {bytes} bytes");
+    if let Some(digest) = digest {
+        let _ = writeln!(text, "  sha256   {digest}");
+    }
+    let OnnxFile { ir_version, producer, producer_version, opsets, nodes, external_files, .. } = &says;
+    let _ = writeln!(text, "  made by  {} {}", producer.escape_debug(), producer_version.escape_debug());
+    let _ = writeln!(text, "  format   IR version {ir_version}, {nodes} nodes");
+    for (domain, version) in opsets {
+        let domain = if domain.is_empty() { "ai.onnx" } else { domain };
+        let _ = writeln!(text, "  opset    {} {version}", domain.escape_debug());
+    }
+    for name in external_files {
+        let _ = writeln!(text, "  weights  {}", name.escape_debug());
+    }
+    match &proven {
+        Ok(proof) => text.push_str(&verify::describe(proof)),
+        Err(refusal) => {
+            let _ = writeln!(text, "  refused  {refusal}");
+        }
+    }
+    Ok(output::print(&text)?)
+}

@@ -1,0 +1,62 @@
+//! `onnx-gateway rollback`
+
+use std::{
+    path::PathBuf,
+    time::{Duration, SystemTime},
+};
+
+use clap::Args;
+
+use super::{Failure, client, output, prepare};
+use crate::{auth::Scopes, config::Environment, model::ModelName};
+
+#[derive(Debug, Args)]
+pub(super) struct RollbackArguments {
+    /// The model that is to go back to the deployment before
+    #[arg(value_name = "MODEL")]
+    model: ModelName,
+    /// A token with the scope `manage`; without one, the gateway's own key signs one
+    #[arg(long)]
+    token: Option<String>,
+}
+
+/// Loading what served before takes as long as loading anything.
+const TIMEOUT: Duration = Duration::from_mins(1);
+
+/// How long the token that is signed for this is valid.
+const TOKEN_LIFETIME: Duration = Duration::from_mins(1);
+
+/// Asks the gateway at `server.listen`.
+pub(super) fn rollback(files: &[PathBuf], arguments: RollbackArguments) -> Result<(), Failure> {
+    let environment = Environment::of_process();
+    let RollbackArguments { model, token } = arguments;
+    let (loaded, authentication) = prepare::prepare(files, &environment)?;
+    let token = match (token, authentication.issuer) {
+        (Some(token), _) => Some(token),
+        (None, Some(issuer)) => {
+            let scopes = Scopes::parse([format!("manage:{model}").as_str()])?;
+            Some(
+                issuer.issue("onnx-gateway rollback", scopes, SystemTime::now(), Some(TOKEN_LIFETIME))?.token,
+            )
+        }
+        (None, None) if !loaded.settings.auth.enabled => None,
+        (None, None) => {
+            return Err(
+                "there is no key to sign a token with: give one with --token, of the scope manage".into()
+            );
+        }
+    };
+    let address = client::reachable(loaded.settings.server.listen);
+    let path = format!("/models/{model}/rollback");
+    let (status, answer) = client::ask(address, "POST", &path, token.as_deref(), TIMEOUT)?;
+    let document: serde_json::Value = serde_json::from_str(&answer).unwrap_or_default();
+    if status.is_success() {
+        let text = |key: &str| document[key].as_str().unwrap_or_default().to_owned();
+        let (version, digest, replaces) = (text("version"), text("digest"), text("replaces"));
+        return Ok(output::print(&format!(
+            "{model} version {version} ({digest}) serves in place of {replaces}\n"
+        ))?);
+    }
+    let detail = document["detail"].as_str().map_or_else(|| status.to_string(), str::to_owned);
+    Err(format!("{model} was not rolled back: {detail}").into())
+}

@@ -1,0 +1,105 @@
+//! `onnx-gateway verify`
+
+use std::{fmt::Write, path::PathBuf};
+
+use clap::Args;
+use serde_json::json;
+
+use super::{
+    Exit, Failure, REFUSED,
+    examine::{Examiner, candidate, config},
+    output,
+};
+use crate::lifecycle::{Proof, Refusal};
+
+#[derive(Debug, Args)]
+pub(super) struct VerifyArguments {
+    /// The model, an .onnx file; files that it names lie beside it
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// The model.toml that is to hold for it: contract and pins
+    #[arg(long, value_name = "FILE")]
+    model_toml: Option<PathBuf>,
+    /// Print the outcome as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Proves a file as the server would.
+pub(super) fn verify(files: &[PathBuf], arguments: &VerifyArguments) -> Result<(), Failure> {
+    let examiner = Examiner::new(files)?;
+    let config = config(arguments.model_toml.as_deref())?;
+    let file = arguments.file.display();
+    let candidate = candidate(&arguments.file)?;
+    output::progress(&format!("proving {file}"));
+    let proven = examiner.copy(&candidate, &config).and_then(|copy| examiner.prove(&copy));
+    match (proven, arguments.json) {
+        (Ok(proof), true) => {
+            output::print(&format!("{}\n", json!({"admitted": true, "proof": proof})))?;
+            Ok(())
+        }
+        (Ok(proof), false) => Ok(output::print(&format!("{file} would serve\n{}", describe(&proof)))?),
+        (Err(Refusal { reason, detail }), as_json) => {
+            if as_json {
+                let outcome = json!({"admitted": false, "reason": reason, "detail": detail});
+                output::print(&format!("{outcome}\n"))?;
+            }
+            let reason = format!("{file} would be refused: {}: {detail}", reason.code());
+            Err(Exit { status: REFUSED, reason }.into())
+        }
+    }
+}
+
+/// A proof for people.
+pub(super) fn describe(proof: &Proof) -> String {
+    let mut text = String::new();
+    // Writing to a string cannot fail.
+    for input in &proof.signature.inputs {
+        let _ = writeln!(text, "  input    {input}");
+    }
+    for output in &proof.signature.outputs {
+        let _ = writeln!(text, "  output   {output}");
+    }
+    for feature in &proof.contract.features {
+        let bound = |bound: Option<f64>| bound.map_or_else(|| "any".to_owned(), |bound| bound.to_string());
+        let unit = feature.unit.as_deref().unwrap_or_default();
+        let (minimum, maximum) = (bound(feature.minimum), bound(feature.maximum));
+        let _ = writeln!(text, "  feature  {} {minimum} to {maximum} {unit}", feature.name);
+    }
+    if !proof.contract.classes.is_empty() {
+        let _ = writeln!(text, "  classes  {}", proof.contract.classes.join(", "));
+    }
+    let costs = &proof.costs;
+    let _ = match proof.golden_cases {
+        0 => writeln!(text, "  golden   no cases: it was tried with made-up inputs"),
+        1 => writeln!(text, "  golden   1 case answered as it must be"),
+        cases => writeln!(text, "  golden   {cases} cases answered as they must be"),
+    };
+    let _ = write!(text, "  time     {} to load, {} a run", time(costs.load_us), time(costs.run_us));
+    let _ = match costs.run_32_rows_us {
+        Some(run) => writeln!(text, ", {} of 32 rows", time(run)),
+        None => writeln!(text),
+    };
+    let mebibytes = |bytes: u64| bytes.div_ceil(1 << 20);
+    let _ = writeln!(
+        text,
+        "  memory   {} MiB a session, {} MiB at most with ONNX Runtime",
+        mebibytes(costs.session_bytes),
+        mebibytes(costs.peak_bytes)
+    );
+    let seccomp = if proof.sandbox.seccomp { "on" } else { "off" };
+    let _ = writeln!(text, "  sandbox  Landlock {}, seccomp {seccomp}", proof.sandbox.landlock);
+    for missing in &proof.sandbox.missing {
+        let _ = writeln!(text, "           without {missing}");
+    }
+    text
+}
+
+/// Microseconds with as many digits as one reads.
+fn time(micros: u64) -> String {
+    match micros {
+        0..1000 => format!("{micros} µs"),
+        1000..1_000_000 => format!("{}.{} ms", micros / 1000, micros % 1000 / 100),
+        _ => format!("{}.{} s", micros / 1_000_000, micros % 1_000_000 / 100_000),
+    }
+}

@@ -1,0 +1,177 @@
+//! The child's side of a proof. It is started, shuts itself in, tries one model, writes one line and ends.
+
+use std::{
+    fs::File,
+    io::{self, Read, Seek, Write},
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use super::{
+    Costs, Proof,
+    job::{Depth, Job, Report},
+    proven_by,
+};
+use crate::{
+    config::environment,
+    lifecycle::{Reason, Refusal, proof::prove},
+    model::{CONTRACT_KEY, Contract, ContractDocument, Dimension, Signature, Tensor},
+    runtime::{Instance, RunOptions, Runtime},
+    system::{memory::status_bytes, sandbox},
+};
+
+/// How often a run is timed; the middle one counts.
+const TIMED_RUNS: usize = 5;
+
+/// Timing ends after this long, however few runs there were.
+const TIMING_BUDGET: Duration = Duration::from_millis(500);
+
+/// A model that takes longer to load is loaded once.
+const MOST_LOAD_US: u64 = 200_000;
+
+/// Rows of the larger timed run.
+const MANY_ROWS: usize = 32;
+
+/// Reads a job, carries it out and writes the report.
+///
+/// # Errors
+///
+/// When the job cannot be understood, the process cannot be bounded, or the report not be written.
+pub fn run(mut input: impl Read, mut output: impl Write) -> io::Result<()> {
+    let mut text = Vec::new();
+    input.read_to_end(&mut text)?;
+    let job: Job = serde_json::from_slice(&text)?;
+    drop(text);
+    let mut sandbox = sandbox::limit(job.limits, job.parent)?;
+    // It cannot be opened any more when it is needed.
+    let mut status = File::open("/proc/self/status")?;
+    let runtime = Runtime::load_from(&job.library).map_err(io::Error::other)?;
+    let locales = environment::locale_path();
+    let readable: Vec<&Path> = std::iter::once(job.folder.as_path()).chain(locales.as_deref()).collect();
+    sandbox::enter(&mut sandbox, &readable, None);
+    let shut_in = sandbox.landlock != "none" && sandbox.seccomp;
+    let report = if job.require_sandbox && !shut_in {
+        let detail = format!("the kernel cannot shut it in: {}", sandbox.missing.join("; "));
+        Report::Refused(Refusal::new(Reason::SandboxUnavailable, detail))
+    } else {
+        match try_model(runtime, &job, &mut status) {
+            Ok((signature, contract, costs)) => Report::Proven(Box::new(Proof {
+                by: proven_by(),
+                signature,
+                golden_cases: contract.golden.len(),
+                contract,
+                costs,
+                sandbox,
+            })),
+            Err(refusal) => Report::Refused(refusal),
+        }
+    };
+    let mut line = serde_json::to_vec(&report)?;
+    line.push(b'\n');
+    output.write_all(&line)?;
+    output.flush()
+}
+
+fn try_model(
+    runtime: Runtime,
+    job: &Job,
+    status: &mut File,
+) -> Result<(Signature, Contract, Costs), Refusal> {
+    let before = memory(status, "VmRSS:");
+    let start = Instant::now();
+    let mut instance = Instance::load(runtime, &job.file)?;
+    let load_us = micros(start.elapsed());
+    let contract = contract_of(&instance, job.contract.as_ref())?;
+    if job.depth == Depth::Declared {
+        let session_bytes = memory(status, "VmRSS:").saturating_sub(before);
+        let peak_bytes = memory(status, "VmHWM:");
+        let costs = Costs { load_us, session_bytes, peak_bytes, ..Costs::default() };
+        return Ok((instance.signature().clone(), contract, costs));
+    }
+    let proven = prove(&mut instance, &contract)?;
+    let session_bytes = match second_session(runtime, job, status, load_us) {
+        Some(bytes) => bytes,
+        None => memory(status, "VmRSS:").saturating_sub(before),
+    };
+    let one = first_row(instance.signature(), &proven.inputs, 1);
+    let many = first_row(instance.signature(), &proven.inputs, MANY_ROWS);
+    let run_us = time_runs(&mut instance, one.as_ref().unwrap_or(&proven.inputs)).unwrap_or(load_us);
+    // That a model takes many rows is its signature's word, not a promise that was asked for.
+    let run_32_rows_us = many.and_then(|inputs| time_runs(&mut instance, &inputs));
+    let peak_bytes = memory(status, "VmHWM:");
+    let costs = Costs { load_us, run_us, run_32_rows_us, session_bytes, peak_bytes };
+    Ok((instance.signature().clone(), contract, costs))
+}
+
+/// What one more session of the model takes: the first one's growth is partly ONNX Runtime's own. Not worth the time for
+/// a model that takes long to load, beside which that is little.
+fn second_session(runtime: Runtime, job: &Job, status: &mut File, load_us: u64) -> Option<u64> {
+    if load_us > MOST_LOAD_US {
+        return None;
+    }
+    let before = memory(status, "VmRSS:");
+    let second = Instance::load(runtime, &job.file).ok()?;
+    let bytes = memory(status, "VmRSS:").saturating_sub(before);
+    drop(second);
+    Some(bytes)
+}
+
+/// The contract of the metadata with what overrides it.
+///
+/// # Errors
+///
+/// When either cannot be read, or does not fit the model.
+pub fn contract_of(
+    instance: &Instance,
+    override_with: Option<&serde_json::Value>,
+) -> Result<Contract, Refusal> {
+    let invalid = |error: String| Refusal::new(Reason::InvalidContract, error);
+    let mut document = match instance.metadata(CONTRACT_KEY)? {
+        Some(json) => ContractDocument::parse_json(&json).map_err(|error| invalid(error.to_string()))?,
+        None => ContractDocument::default(),
+    };
+    if let Some(value) = override_with {
+        let over = ContractDocument::parse_json(&value.to_string())
+            .map_err(|error| invalid(format!("model.toml, [contract]: {error}")))?;
+        document = document.overridden_by(over);
+    }
+    Contract::resolve(document, instance.signature()).map_err(|error| invalid(error.to_string()))
+}
+
+/// The inputs with their first row so many times, if every input may have any number of rows.
+fn first_row(
+    signature: &Signature,
+    inputs: &[(String, Tensor)],
+    rows: usize,
+) -> Option<Vec<(String, Tensor)>> {
+    let repeat = |(name, tensor): &(String, Tensor)| {
+        let (_, shape) = signature.input(name)?.as_tensor()?;
+        matches!(shape.first(), Some(Dimension::Dynamic(_))).then_some(())?;
+        Some((name.clone(), tensor.first_row_repeated(rows)?))
+    };
+    inputs.iter().map(repeat).collect()
+}
+
+fn time_runs(instance: &mut Instance, inputs: &[(String, Tensor)]) -> Option<u64> {
+    let inputs: Vec<(&str, &Tensor)> = inputs.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
+    let options = RunOptions::new().ok()?;
+    let budget = Instant::now();
+    let mut times = Vec::new();
+    while times.len() < TIMED_RUNS && (times.is_empty() || budget.elapsed() < TIMING_BUDGET) {
+        let start = Instant::now();
+        instance.run(&inputs, &options).ok()?;
+        times.push(micros(start.elapsed()));
+    }
+    times.sort_unstable();
+    times.get(times.len() / 2).copied()
+}
+
+fn memory(status: &mut File, field: &str) -> u64 {
+    let mut text = String::new();
+    let read = status.rewind().and_then(|()| status.read_to_string(&mut text));
+    read.ok().and_then(|_| status_bytes(&text, field)).unwrap_or(0)
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,99 @@
+//! What the end of a child says about the model that it tried.
+
+use std::time::Duration;
+
+use crate::{
+    lifecycle::{Reason, Refusal},
+    system::supervise::{End, Outcome},
+};
+
+/// What ONNX Runtime says when it gets no memory.
+const OUT_OF_MEMORY: [&str; 3] = ["bad_alloc", "Failed to allocate memory", "Failed to allocate"];
+
+const SIGKILL: i32 = 9;
+const SIGXCPU: i32 = 24;
+const SIGXFSZ: i32 = 25;
+const SIGSYS: i32 = 31;
+
+/// A refusal in words that the child could not know.
+pub(super) fn of_report(refusal: Refusal, memory_bytes: u64) -> Refusal {
+    let runs = matches!(refusal.reason, Reason::LoadFailed | Reason::RunFailed | Reason::ProofFailed);
+    if runs && OUT_OF_MEMORY.iter().any(|words| refusal.detail.contains(words)) {
+        return memory_limit(memory_bytes);
+    }
+    refusal
+}
+
+/// A child that reported nothing.
+pub(super) fn of_end(outcome: &Outcome, timeout: Duration, memory_bytes: u64) -> Refusal {
+    let seconds = timeout.as_secs();
+    let (reason, detail) = match outcome.end {
+        End::TimedOut => (Reason::TimedOut, format!("loading and running it did not end within {seconds} s")),
+        End::Signalled(SIGXCPU) => (Reason::TimedOut, format!("it took more than {seconds} s on a CPU")),
+        End::Signalled(SIGKILL) if outcome.duration.as_secs() >= seconds => {
+            (Reason::TimedOut, format!("it took more than {seconds} s on a CPU"))
+        }
+        End::Signalled(SIGKILL) => (
+            Reason::MemoryLimit,
+            format!(
+                "the system ended its process at {} MiB, most likely for want of memory",
+                outcome.peak_bytes >> 20
+            ),
+        ),
+        End::Signalled(SIGXFSZ) => (Reason::SandboxViolation, "it tried to write a file".to_owned()),
+        End::Signalled(SIGSYS) => (Reason::SandboxViolation, "it tried what no model needs".to_owned()),
+        End::Signalled(signal) => (Reason::Crashed, format!("it ended its process by signal {signal}")),
+        End::Exited(_) | End::TooMuchOutput
+            if OUT_OF_MEMORY.iter().any(|words| outcome.complaint.contains(words)) =>
+        {
+            return memory_limit(memory_bytes);
+        }
+        End::TooMuchOutput => (Reason::ProofFailed, "its report is longer than any report".to_owned()),
+        End::Exited(status) => {
+            let complaint = outcome.complaint.lines().last().unwrap_or("nothing");
+            (Reason::ProofFailed, format!("the proof ended with status {status} and said: {complaint}"))
+        }
+    };
+    Refusal::new(reason, detail)
+}
+
+fn memory_limit(bytes: u64) -> Refusal {
+    Refusal::new(Reason::MemoryLimit, format!("loading and running it takes more than {} MiB", bytes >> 20))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reason(end: End, complaint: &str) -> Reason {
+        let outcome = Outcome {
+            report: None,
+            end,
+            complaint: complaint.to_owned(),
+            peak_bytes: 0,
+            duration: Duration::from_secs(1),
+        };
+        of_end(&outcome, Duration::from_secs(10), 1 << 30).reason
+    }
+
+    #[test]
+    fn every_end_has_its_reason() {
+        assert_eq!(reason(End::TimedOut, ""), Reason::TimedOut);
+        assert_eq!(reason(End::Signalled(SIGXCPU), ""), Reason::TimedOut);
+        assert_eq!(reason(End::Signalled(SIGKILL), ""), Reason::MemoryLimit);
+        assert_eq!(reason(End::Signalled(11), ""), Reason::Crashed);
+        assert_eq!(reason(End::Signalled(6), ""), Reason::Crashed);
+        assert_eq!(reason(End::Signalled(SIGSYS), ""), Reason::SandboxViolation);
+        assert_eq!(reason(End::Signalled(SIGXFSZ), ""), Reason::SandboxViolation);
+        assert_eq!(reason(End::Exited(1), "memory allocation failed: bad_alloc"), Reason::MemoryLimit);
+        assert_eq!(reason(End::Exited(1), "no such library"), Reason::ProofFailed);
+        assert_eq!(reason(End::TooMuchOutput, ""), Reason::ProofFailed);
+    }
+
+    #[test]
+    fn want_of_memory_is_told_from_other_failures() {
+        let failed = |detail: &str| of_report(Refusal::new(Reason::LoadFailed, detail), 1 << 30).reason;
+        assert_eq!(failed("Exception: std::bad_alloc"), Reason::MemoryLimit);
+        assert_eq!(failed("no such operator"), Reason::LoadFailed);
+    }
+}

@@ -1,0 +1,97 @@
+//! Opening files of the repository, and nothing that a link in it leads to outside.
+//!
+//! Whoever may write into the repository must not be able to have another file of this machine read: a link to one, as
+//! a model or as the weights of a model, would be answered from.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io,
+    os::{fd::AsRawFd, unix::fs::OpenOptionsExt},
+    path::{Component, Path, PathBuf},
+};
+
+/// Why a file is not opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// It lies outside, whatever its name says.
+    #[error("{0} is a link, or names a file, outside of the model's folder")]
+    Outside(String),
+    /// It cannot be opened.
+    #[error("{0}: {1}")]
+    Io(String, io::Error),
+}
+
+/// Opens a regular file that lies beneath `root`, which is a path without links. Links are followed as long as they
+/// stay there, as Kubernetes needs for its volumes.
+///
+/// # Errors
+///
+/// When the file is elsewhere, is no regular file (pipes and devices have no end), or cannot be read.
+pub fn open(root: &Path, path: &Path) -> Result<File, OpenError> {
+    let shown = || shown(root, path);
+    let failed = |error| OpenError::Io(shown(), error);
+    // A pipe must not be waited for; for a file it changes nothing.
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed())
+        .open(path)
+        .map_err(failed)?;
+    if !file.metadata().map_err(failed)?.is_file() {
+        return Err(failed(io::Error::other("it is no regular file")));
+    }
+    // Where the file that was opened is, not where its path led a moment ago.
+    let place = fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).map_err(failed)?;
+    if place.starts_with(root) { Ok(file) } else { Err(OpenError::Outside(shown())) }
+}
+
+/// Where a file that a model names relative to itself is; nothing if the name leads out of the model's folder.
+pub fn relative(model_file: &Path, name: &str) -> Option<PathBuf> {
+    let name = Path::new(name);
+    let plain = name.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+    (plain && name.file_name().is_some()).then(|| model_file.with_file_name(name))
+}
+
+/// A path for people: without the folders above the model's.
+fn shown(root: &Path, path: &Path) -> String {
+    let within = path.strip_prefix(root).ok().filter(|path| path.components().count() > 0);
+    let name = within.or_else(|| path.file_name().map(Path::new)).unwrap_or(path);
+    name.to_string_lossy().escape_debug().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn links_may_point_anywhere_inside_and_nowhere_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let base = folder.path().canonicalize().unwrap();
+        let root = base.join("iris");
+        fs::create_dir_all(root.join("..data")).unwrap();
+        fs::write(root.join("..data/model.onnx"), "inside").unwrap();
+        fs::write(base.join("secret"), "outside").unwrap();
+        symlink("..data/model.onnx", root.join("model.onnx")).unwrap();
+        symlink("../secret", root.join("stolen.onnx")).unwrap();
+        symlink(base.join("secret"), root.join("absolute.onnx")).unwrap();
+        assert!(open(&root, &root.join("model.onnx")).is_ok());
+        for bad in ["stolen.onnx", "absolute.onnx", "../secret"] {
+            let error = open(&root, &root.join(bad)).unwrap_err();
+            assert!(matches!(error, OpenError::Outside(_)), "{error}");
+            assert!(!error.to_string().contains(base.to_str().unwrap()), "{error}");
+        }
+        assert!(matches!(open(&root, &root.join("..data")), Err(OpenError::Io(..))));
+        assert!(matches!(open(&root, &root.join("gone")), Err(OpenError::Io(..))));
+    }
+
+    #[test]
+    fn names_within_a_model_stay_within_its_folder() {
+        let model = Path::new("/models/iris/1/model.onnx");
+        assert_eq!(relative(model, "w.bin"), Some("/models/iris/1/w.bin".into()));
+        assert_eq!(relative(model, "data/w.bin"), Some("/models/iris/1/data/w.bin".into()));
+        for bad in ["/etc/passwd", "../w.bin", "a/../../w.bin", "", "..", "."] {
+            assert_eq!(relative(model, bad), None, "{bad}");
+        }
+    }
+}

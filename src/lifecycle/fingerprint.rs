@@ -1,0 +1,86 @@
+//! What tells one content of a version's files from another without reading them.
+
+use std::{
+    fs, io,
+    os::unix::fs::MetadataExt,
+    path::Path,
+    time::{Duration, SystemTime},
+};
+
+/// Changes whenever the content of any of the files may have changed: a hint, which a hash is then asked about.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fingerprint(Vec<Option<Stamp>>);
+
+/// One file. The change time is the kernel's: unlike the modification time, no copying tool can set it back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stamp {
+    device: u64,
+    inode: u64,
+    size: u64,
+    changed: (i64, i64),
+}
+
+impl Fingerprint {
+    /// Of these files, which links are followed to; one that is missing has none, which is something too.
+    pub fn of<'f>(files: impl IntoIterator<Item = &'f Path>) -> Self {
+        Self(files.into_iter().map(|file| Stamp::of(file).ok()).collect())
+    }
+
+    /// Whether every file is there.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.0.iter().all(Option::is_some)
+    }
+
+    /// How long ago the last of the files changed; nothing if its clock is ahead of ours or a file is missing.
+    #[must_use]
+    pub fn age(&self, now: SystemTime) -> Option<Duration> {
+        let age = |stamp: &Option<Stamp>| stamp.as_ref()?.age(now);
+        self.0.iter().map(age).try_fold(Duration::MAX, |least, age| Some(least.min(age?)))
+    }
+}
+
+impl Stamp {
+    fn of(file: &Path) -> io::Result<Self> {
+        let metadata = fs::metadata(file)?;
+        Ok(Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            size: metadata.size(),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        })
+    }
+
+    fn age(&self, now: SystemTime) -> Option<Duration> {
+        let seconds = u64::try_from(self.changed.0).ok()?;
+        let nanoseconds = u32::try_from(self.changed.1).ok()?;
+        let changed = SystemTime::UNIX_EPOCH + Duration::new(seconds, nanoseconds);
+        now.duration_since(changed).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changes_with_any_of_the_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let (model, weights) = (folder.path().join("model.onnx"), folder.path().join("w.bin"));
+        let of = || Fingerprint::of([model.as_path(), weights.as_path()]);
+        fs::write(&model, "one").unwrap();
+        let first = of();
+        assert!(!first.is_whole() && first == of());
+        fs::write(&weights, "1").unwrap();
+        let second = of();
+        assert!(second.is_whole() && second != first);
+        let other = folder.path().join("other");
+        fs::write(&other, "two").unwrap();
+        fs::rename(&other, &model).unwrap();
+        assert_ne!(of(), second);
+        assert!(
+            of().age(SystemTime::now() + Duration::from_secs(5))
+                .is_some_and(|age| age >= Duration::from_secs(4))
+        );
+    }
+}

@@ -1,0 +1,282 @@
+//! From a file that is to be tried to a version in service.
+
+use std::{sync::Arc, time::Instant};
+
+use super::{
+    Manager,
+    work::{Done, Work, WorkResult},
+};
+use crate::{
+    config::RuntimeSettings,
+    lifecycle::{
+        Proof, Reason, Refusal, Servable, Snapshot, Trial,
+        admission::child::contract_of,
+        history::{Event, HistoryEntry, Timings},
+        record::{Admitted, Model, Stage},
+    },
+    model::{Layout, ModelName, ModelVersion},
+    runtime::{Instance, InstancePool, Runtime},
+    system::memory,
+};
+
+/// More than what was measured is asked for, as it was measured in another process.
+const MEMORY_MARGIN_PERCENT: u64 = 120;
+
+impl Manager {
+    /// Has a copy made of a file that is to be tried.
+    pub(super) fn begin_proof(&mut self, name: &ModelName, version: ModelVersion) {
+        let Some(model) = self.models.get_mut(name) else { return };
+        let (contract, pin) = (model.config.contract.clone(), model.config.pin.clone());
+        let Some(aspired) = model.aspired.get_mut(&version) else { return };
+        let hash = match aspired.stage {
+            Stage::Hashed(hash) => Some(hash),
+            _ => None,
+        };
+        aspired.stage = Stage::Copying;
+        self.workers.give(aspired.candidate.clone(), Work::Copy { contract, pin, hash });
+    }
+
+    /// Goes on with a candidate that a thread has done something for.
+    pub(super) fn finish(&mut self, done: Done) {
+        self.workers.one_is_done();
+        let Done { candidate, result, duration_ms } = done;
+        let (name, version) = (candidate.model.clone(), candidate.version);
+        let Some(aspired) = self.models.get_mut(&name).and_then(|model| model.aspired.get_mut(&version))
+        else {
+            return;
+        };
+        // What was found out about another file, or for another purpose, is of no use.
+        let awaited = matches!(
+            (&result, &aspired.stage),
+            (WorkResult::Hashed(_), Stage::Hashing)
+                | (WorkResult::Copied(_), Stage::Copying)
+                | (WorkResult::Proven(..), Stage::Proving)
+        );
+        if aspired.candidate != candidate || !awaited {
+            return;
+        }
+        match result {
+            WorkResult::Hashed(Ok(hash)) => aspired.stage = Stage::Hashed(hash),
+            WorkResult::Copied(Ok(None)) => {
+                // It changed: the next look will find it new, or gone.
+                aspired.stage = Stage::New;
+                aspired.seen_since = Instant::now();
+                aspired.candidate.fingerprint = crate::lifecycle::fingerprint::Fingerprint::default();
+            }
+            WorkResult::Copied(Ok(Some(snapshot))) => self.copied(&name, version, snapshot, duration_ms),
+            WorkResult::Proven(snapshot, Ok(proof)) => {
+                self.proven(&name, version, snapshot, *proof, duration_ms);
+            }
+            WorkResult::Hashed(Err(refusal)) | WorkResult::Copied(Err(refusal)) => {
+                self.refuse(&name, version, None, &refusal);
+            }
+            WorkResult::Proven(snapshot, Err(refusal)) => {
+                self.refuse_content(&name, version, &snapshot, &refusal);
+            }
+        }
+    }
+
+    fn refuse_content(
+        &mut self,
+        name: &ModelName,
+        version: ModelVersion,
+        snapshot: &Snapshot,
+        refusal: &Refusal,
+    ) {
+        if let Some(model) = self.models.get_mut(name) {
+            model.remember_refusal(snapshot.content(), refusal);
+        }
+        self.refuse(name, version, Some(snapshot.digest()), refusal);
+    }
+
+    /// What the copy is of may be known already; else it is proven.
+    fn copied(&mut self, name: &ModelName, version: ModelVersion, snapshot: Arc<Snapshot>, copy_ms: u64) {
+        let Some(model) = self.models.get_mut(name) else { return };
+        let content = snapshot.content();
+        let refusal = model.refusal_of(content);
+        let known = model.known_proof(content);
+        let serves = model.loaded.get(&version).is_some_and(|servable| servable.content() == content);
+        let Some(aspired) = model.aspired.get_mut(&version) else { return };
+        match (serves, refusal, known) {
+            (true, ..) => aspired.stage = Stage::Loaded,
+            // It was said when it was refused.
+            (false, Some(refusal), _) => aspired.stage = Stage::Refused(refusal, Instant::now()),
+            (false, None, Some(proof)) => self.proven(name, version, snapshot, proof, 0),
+            (false, None, None) => {
+                tracing::debug!(model.name = %name, model.version = %version, copy_ms, "a candidate is proven");
+                aspired.stage = Stage::Proving;
+                self.workers.give(aspired.candidate.clone(), Work::Prove { snapshot });
+            }
+        }
+    }
+
+    /// The child has nothing against it; whether it would break anyone is decided here.
+    fn proven(
+        &mut self,
+        name: &ModelName,
+        version: ModelVersion,
+        snapshot: Arc<Snapshot>,
+        proof: Proof,
+        proof_ms: u64,
+    ) {
+        let Some(model) = self.models.get_mut(name) else { return };
+        if let Some(refusal) = breaks_callers(model, version, &proof) {
+            return self.refuse_content(name, version, &snapshot, &refusal);
+        }
+        if let Some(aspired) = model.aspired.get_mut(&version) {
+            let timings = Timings { proof_ms, ..Timings::default() };
+            aspired.stage = Stage::Proven(Box::new(Admitted { snapshot, proof, timings }));
+        }
+    }
+
+    /// Loads a proven version and puts it into service.
+    pub(super) fn load(&mut self, name: &ModelName, version: ModelVersion) {
+        let Some(model) = self.models.get_mut(name) else { return };
+        let before = model.current().cloned();
+        let Some(aspired) = model.aspired.get_mut(&version) else { return };
+        let Stage::Proven(admitted) = std::mem::replace(&mut aspired.stage, Stage::New) else { return };
+        let Admitted { snapshot, proof, timings } = *admitted;
+        let start = Instant::now();
+        let trial =
+            Trial::new(&self.parts.settings.rollback, before.as_ref().map(|old| old.trial.failure_share()));
+        let loaded = self.servable((name, version), Arc::clone(&snapshot), proof, trial);
+        let servable = match loaded {
+            Ok(servable) => Arc::new(servable),
+            Err(refusal) => return self.refuse_content(name, version, &snapshot, &refusal),
+        };
+        let load_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let keep = self.parts.settings.models.keep_previous;
+        let Some(model) = self.models.get_mut(name) else { return };
+        if let Some(aspired) = model.aspired.get_mut(&version) {
+            aspired.stage = Stage::Loaded;
+        }
+        let replaced = model.loaded.insert(version, Arc::clone(&servable));
+        model.note_previous(before.clone(), keep);
+        let by =
+            model.load_request.as_ref().map_or_else(|| "repository".to_owned(), |request| request.by.clone());
+        self.serve(name);
+        self.retired.extend(replaced);
+        self.parts.metrics.model_swapped(name.as_str());
+        let timings = Timings { load_ms, ..timings };
+        let replaces = before.map(|old| old.digest());
+        tracing::info!(
+            model.name = %name,
+            model.version = %version,
+            model.digest = servable.digest().short(),
+            model.replaces = replaces.map(|digest| digest.short()),
+            proof_ms = timings.proof_ms,
+            load_ms,
+            "a version was put into service"
+        );
+        self.parts.history.add(HistoryEntry {
+            digest: Some(servable.digest().to_string()),
+            replaces: replaces.map(|digest| digest.to_string()),
+            timings: Some(timings),
+            ..HistoryEntry::of(name, version, Event::Deployed, by)
+        });
+    }
+
+    /// A copy, loaded as often as it is to be run at a time.
+    pub(super) fn servable(
+        &self,
+        (name, version): (&ModelName, ModelVersion),
+        snapshot: Arc<Snapshot>,
+        proof: Proof,
+        trial: Trial,
+    ) -> Result<Servable, Refusal> {
+        let settings = &self.parts.settings.runtime;
+        let size = pool_size(settings, &proof)?;
+        load_copy(self.parts.runtime, settings, (name, version), snapshot, proof, trial, size)
+    }
+}
+
+fn load_copy(
+    runtime: Runtime,
+    settings: &RuntimeSettings,
+    (name, version): (&ModelName, ModelVersion),
+    snapshot: Arc<Snapshot>,
+    proof: Proof,
+    trial: Trial,
+    size: usize,
+) -> Result<Servable, Refusal> {
+    let first = Instance::load(runtime, &snapshot.file())?;
+    let signature = first.signature().clone();
+    // Whoever takes the child over could say anything of the model.
+    if signature != proof.signature {
+        let detail = "the model is not what its proof says it is";
+        return Err(Refusal::new(Reason::ProofFailed, detail));
+    }
+    let contract = contract_of(&first, snapshot.contract())?;
+    let layout = Layout::of(&signature, &contract)
+        .map_err(|error| Refusal::new(Reason::InvalidContract, error.to_string()))?;
+    let more = (1..size).map(|_| Instance::load(runtime, &snapshot.file()));
+    let instances = std::iter::once(Ok(first)).chain(more).collect::<Result<Vec<_>, _>>()?;
+    let pool = Arc::new(InstancePool::new(instances, settings.queue_capacity));
+    Ok(Servable { name: name.clone(), version, signature, contract, layout, pool, trial, proof, snapshot })
+}
+
+/// How many sessions of the model there are to be: as many as wanted, fewer where memory is scarce.
+fn pool_size(settings: &RuntimeSettings, proof: &Proof) -> Result<usize, Refusal> {
+    let wanted = if settings.instances == 0 { Runtime::cpus() } else { settings.instances };
+    let Some(available) = available_bytes(settings) else { return Ok(wanted) };
+    let costs = &proof.costs;
+    let with_margin = |bytes: u64| bytes.saturating_mul(MEMORY_MARGIN_PERCENT) / 100;
+    // Loading takes the most, and ONNX Runtime itself, which the measure includes, is here already.
+    let runtime_bytes = costs.peak_bytes.min(RUNTIME_BYTES);
+    let first = with_margin(costs.peak_bytes - runtime_bytes);
+    if first > available {
+        let detail = format!(
+            "loading it takes {} MiB beside what serves, {} MiB are left; give the process more memory, or set \
+             models.preserve to \"resources\" to have the old one make room",
+            first >> 20,
+            available >> 20
+        );
+        return Err(Refusal::new(Reason::InsufficientMemory, detail));
+    }
+    let each = with_margin(costs.session_bytes).max(1);
+    let fitting = 1 + (available - first) / each;
+    Ok(wanted.min(usize::try_from(fitting).unwrap_or(usize::MAX)))
+}
+
+/// What a process with ONNX Runtime and no model has resident.
+const RUNTIME_BYTES: u64 = 20 << 20;
+
+fn available_bytes(settings: &RuntimeSettings) -> Option<u64> {
+    match settings.memory_limit_bytes {
+        0 => memory::available_bytes(),
+        limit => Some(limit.saturating_sub(memory::resident_bytes().unwrap_or(0))),
+    }
+}
+
+/// Why a version would break callers of the one that serves under its number, unless that is allowed.
+fn breaks_callers(model: &Model, version: ModelVersion, proof: &Proof) -> Option<Refusal> {
+    let requested = model.load_request.as_ref().is_some_and(|request| request.allow_breaking_changes);
+    let replaced = model.loaded.get(&version)?;
+    if model.config.allow_breaking_changes || requested {
+        return None;
+    }
+    let mut changes = proof.signature.breaking_changes(&replaced.signature);
+    changes.extend(proof.contract.breaking_changes(&replaced.contract));
+    (!changes.is_empty()).then(|| {
+        let detail = format!(
+            "callers of the version in service would break: {}; give it another version number, or set \
+             allow_breaking_changes in model.toml",
+            changes.join("; ")
+        );
+        Refusal::new(Reason::IncompatibleSignature, detail)
+    })
+}
+
+impl Model {
+    /// What served until now can be gone back to, if something else serves now.
+    pub(super) fn note_previous(&mut self, before: Option<Arc<Servable>>, keep: usize) {
+        let Some(before) = before else { return };
+        if self.current().is_some_and(|now| now.content() == before.content()) {
+            return;
+        }
+        self.previous.retain(|(deployment, _)| deployment.content != before.content());
+        self.previous.push((before.deployment(), Arc::clone(&before.snapshot)));
+        let surplus = self.previous.len().saturating_sub(keep);
+        self.previous.drain(..surplus);
+    }
+}

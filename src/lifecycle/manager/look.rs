@@ -1,0 +1,159 @@
+//! Taking down what lies in the repository now.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use super::{Manager, work::Work};
+use crate::{
+    config::WhenRemoved,
+    lifecycle::{
+        Candidate, Found, FoundModel, Refusal,
+        history::{Event, HistoryEntry},
+        record::{Aspired, Stage},
+    },
+    model::{ModelName, ModelVersion},
+};
+
+impl Manager {
+    /// Looks at the whole repository.
+    pub(super) fn look(&mut self) {
+        match self.parts.source.look() {
+            Ok(found) => self.note(found),
+            // What serves goes on serving: a repository that cannot be read says nothing about its models.
+            Err(error) => {
+                let repository = self.parts.source.repository().display().to_string();
+                self.complain(format!("models.repository: {repository} cannot be read: {error}"));
+            }
+        }
+        self.complaints = std::mem::take(&mut self.fresh_complaints);
+    }
+
+    fn note(&mut self, found: Found) {
+        let Found { mut models, ignored } = found;
+        for complaint in ignored {
+            self.complain(complaint);
+        }
+        for name in models.keys() {
+            self.models.entry(name.clone()).or_default();
+        }
+        let names: Vec<ModelName> = self.models.keys().cloned().collect();
+        for name in names {
+            let candidates = match models.remove(&name) {
+                Some(FoundModel { config, candidates }) => {
+                    self.note_config(&name, config);
+                    candidates
+                }
+                None => BTreeMap::new(),
+            };
+            self.note_candidates(&name, candidates);
+            self.note_removals(&name);
+            self.note_defects(&name);
+            self.hash_new(&name);
+        }
+    }
+
+    fn note_config(
+        &mut self,
+        name: &ModelName,
+        config: Result<std::sync::Arc<crate::lifecycle::ModelConfig>, String>,
+    ) {
+        let Some(model) = self.models.get_mut(name) else { return };
+        match config {
+            Ok(config) => {
+                model.config_problem = None;
+                let same = (&model.config.contract, &model.config.pin) == (&config.contract, &config.pin);
+                model.config = config;
+                if !same {
+                    // What is loaded was admitted under other words; the same file may mean something else now.
+                    for aspired in model.aspired.values_mut() {
+                        aspired.stage = Stage::New;
+                    }
+                }
+            }
+            Err(problem) => {
+                model.config_problem = Some(problem.clone());
+                self.complain(format!("{name}: {problem}; nothing changes until it can be read"));
+            }
+        }
+    }
+
+    fn note_candidates(&mut self, name: &ModelName, candidates: BTreeMap<ModelVersion, Candidate>) {
+        let Some(model) = self.models.get_mut(name) else { return };
+        for aspired in model.aspired.values_mut() {
+            if !candidates.contains_key(&aspired.candidate.version) {
+                aspired.gone_since.get_or_insert_with(Instant::now);
+            }
+        }
+        for (version, candidate) in candidates {
+            match model.aspired.get_mut(&version) {
+                Some(same) if same.candidate == candidate => {
+                    (same.gone_since, same.kept) = (None, false);
+                    if same.is_to_be_retried() {
+                        same.stage = Stage::New;
+                    }
+                }
+                _ => {
+                    model.aspired.insert(version, Aspired::new(candidate));
+                }
+            }
+        }
+    }
+
+    /// A version whose file is gone and that does not serve is forgotten at once, one that serves after a while.
+    fn note_removals(&mut self, name: &ModelName) {
+        let grace = Duration::from_millis(self.parts.settings.models.removal_grace_ms);
+        let when_removed = self.when_removed();
+        let mut kept = Vec::new();
+        let Some(model) = self.models.get_mut(name) else { return };
+        let loaded = &model.loaded;
+        model.aspired.retain(|version, aspired| {
+            let Some(since) = aspired.gone_since else { return true };
+            let serves = loaded.contains_key(version);
+            if serves && since.elapsed() >= grace && when_removed == WhenRemoved::Keep {
+                if !aspired.kept {
+                    kept.push(*version);
+                }
+                aspired.kept = true;
+            }
+            // What its file was last does not matter any more: what is loaded is what there is.
+            if serves {
+                aspired.stage = Stage::Loaded;
+            }
+            serves && (since.elapsed() < grace || when_removed == WhenRemoved::Keep)
+        });
+        for version in kept {
+            tracing::warn!(model.name = %name, model.version = %version, "its file is gone; it serves on");
+            let entry = HistoryEntry::of(name, version, Event::Kept, "repository".to_owned());
+            self.parts.history.add(entry);
+        }
+    }
+
+    /// Refuses what cannot even be tried.
+    fn note_defects(&mut self, name: &ModelName) {
+        let patience = self.patience();
+        let Some(model) = self.models.get(name) else { return };
+        let defects: Vec<(ModelVersion, Refusal)> = model
+            .aspired
+            .iter()
+            .filter_map(|(version, aspired)| Some((*version, aspired.defect(patience)?)))
+            .collect();
+        for (version, refusal) in defects {
+            self.refuse(name, version, None, &refusal);
+        }
+    }
+
+    /// Has the first hash made of every file that is new and changed a moment ago.
+    fn hash_new(&mut self, name: &ModelName) {
+        let patience = self.patience();
+        let Some(model) = self.models.get_mut(name) else { return };
+        for aspired in model.aspired.values_mut() {
+            let new = matches!(aspired.stage, Stage::New) && aspired.candidate.defect.is_none();
+            if new && !aspired.is_old(patience) {
+                aspired.stage = Stage::Hashing;
+                self.workers.give(aspired.candidate.clone(), Work::Hash);
+            }
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! What stands beside a model in the repository: `NAME/model.toml`, or `NAME.toml` beside a flat file.
+//!
+//! ```toml
+//! versions = "latest"              # or one number, or a list of numbers
+//! allow_breaking_changes = false   # whether a file may break the callers of the one it replaces
+//!
+//! [labels]                         # /models/iris/versions/canary/predict
+//! stable = 1
+//! canary = 2
+//!
+//! [pin]                            # what may serve at all
+//! sha256 = ["0123…"]               # of the model's file and of each file that it needs
+//! minisign_public_key = "RWQ…"     # each file has its signature beside it: model.onnx.minisig
+//!
+//! [contract]                       # overrides the contract in the model's metadata, key by key
+//! tolerance = 0.001
+//! golden_file = "golden.json"
+//! ```
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::Read,
+    path::Path,
+};
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::beneath;
+use crate::model::{Digest, ModelVersion, VersionLabel};
+
+/// Files beside a model that are larger than this were put there by mistake.
+const MAX_BYTES: u64 = 64 << 20;
+
+/// The key under `contract` that names a file with golden cases.
+const GOLDEN_FILE: &str = "golden_file";
+
+/// What the operator says of one model.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ModelConfig {
+    /// Which versions serve.
+    pub versions: Versions,
+    /// Names for versions; each serves besides the ones above.
+    pub labels: BTreeMap<VersionLabel, VersionNumber>,
+    /// Whether a file may break the callers of the one that it replaces.
+    pub allow_breaking_changes: bool,
+    /// What may serve at all.
+    pub pin: Pin,
+    /// What overrides the contract in the model's metadata, with the golden cases of a file put in.
+    pub contract: Option<Value>,
+}
+
+/// Which versions of a model serve.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "VersionsForm")]
+pub enum Versions {
+    /// The newest that is admitted.
+    #[default]
+    Latest,
+    /// These.
+    Exactly(BTreeSet<ModelVersion>),
+}
+
+/// A version as a number, as people write it in TOML.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(from = "u64")]
+pub struct VersionNumber(pub ModelVersion);
+
+impl From<u64> for VersionNumber {
+    fn from(number: u64) -> Self {
+        Self(ModelVersion::new(number))
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum VersionsForm {
+    One(u64),
+    List(Vec<u64>),
+    Word(String),
+}
+
+impl TryFrom<VersionsForm> for Versions {
+    type Error = String;
+
+    fn try_from(form: VersionsForm) -> Result<Self, String> {
+        match form {
+            VersionsForm::One(number) => Ok(Self::Exactly([ModelVersion::new(number)].into())),
+            VersionsForm::List(numbers) if !numbers.is_empty() => {
+                Ok(Self::Exactly(numbers.into_iter().map(ModelVersion::new).collect()))
+            }
+            VersionsForm::Word(word) if word == "latest" => Ok(Self::Latest),
+            VersionsForm::List(_) | VersionsForm::Word(_) => {
+                Err("versions: expected \"latest\", a number, or a list of numbers".to_owned())
+            }
+        }
+    }
+}
+
+/// What may serve at all.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Pin {
+    /// The digests that files may have; empty for any.
+    #[serde(deserialize_with = "one_or_many")]
+    pub sha256: Vec<Digest>,
+    /// The key that every file must be signed with.
+    pub minisign_public_key: Option<String>,
+}
+
+fn one_or_many<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<Digest>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Form {
+        One(String),
+        Many(Vec<String>),
+    }
+    let texts = match Form::deserialize(deserializer)? {
+        Form::One(text) => vec![text],
+        Form::Many(texts) => texts,
+    };
+    texts.iter().map(|text| text.parse().map_err(serde::de::Error::custom)).collect()
+}
+
+impl ModelConfig {
+    /// Reads the file, which may name others in the model's folder. Which ones, besides itself, is answered too.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it, in a sentence that begins with the file's name.
+    pub fn read(root: &Path, file: &Path) -> Result<Self, String> {
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        let text = read_text(root, file)?;
+        let mut config: Self =
+            toml::from_str(&text).map_err(|error| format!("{name}: {}", one_line(&error)))?;
+        if let Some(Value::Object(contract)) = &mut config.contract
+            && let Some(golden) = contract.remove(GOLDEN_FILE)
+        {
+            let golden_file =
+                golden.as_str().and_then(|golden| beneath::relative(file, golden)).ok_or_else(|| {
+                    format!("{name}: contract.{GOLDEN_FILE} is no name of a file in the model's folder")
+                })?;
+            let golden_name = golden.as_str().unwrap_or_default();
+            let cases: Value = serde_json::from_str(&read_text(root, &golden_file)?)
+                .map_err(|error| format!("{golden_name}: {error}"))?;
+            contract.insert("golden".to_owned(), cases);
+        }
+        Ok(config)
+    }
+
+    /// The name of the file with golden cases that a text names, without judging the rest of it.
+    #[must_use]
+    pub fn golden_file(text: &str) -> Option<String> {
+        let table: toml::Table = text.parse().ok()?;
+        Some(table.get("contract")?.get(GOLDEN_FILE)?.as_str()?.to_owned())
+    }
+}
+
+fn read_text(root: &Path, file: &Path) -> Result<String, String> {
+    let opened = beneath::open(root, file).map_err(|error| error.to_string())?;
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    let mut text = String::new();
+    let read =
+        opened.take(MAX_BYTES + 1).read_to_string(&mut text).map_err(|error| format!("{name}: {error}"))?;
+    if read as u64 > MAX_BYTES {
+        return Err(format!("{name} is larger than {} MiB", MAX_BYTES >> 20));
+    }
+    Ok(text)
+}
+
+/// The message with the place, without the picture of it that takes several lines.
+fn one_line(error: &toml::de::Error) -> String {
+    error.message().lines().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(files: &[(&str, &str)]) -> Result<ModelConfig, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        for (name, text) in files {
+            std::fs::write(root.join(name), text).unwrap();
+        }
+        ModelConfig::read(&root, &root.join("model.toml"))
+    }
+
+    #[test]
+    fn reads_versions_labels_pins_and_golden_cases() {
+        let digest = "a".repeat(64);
+        let text = format!(
+            "versions = [1, 2]\nallow_breaking_changes = true\n[labels]\nstable = 1\n[pin]\nsha256 = \"{digest}\"\n\
+             [contract]\ntolerance = 0.5\ngolden_file = \"golden.json\"\n"
+        );
+        let config = read(&[("model.toml", &text), ("golden.json", "[{\"inputs\": {}}]")]).unwrap();
+        assert_eq!(config.versions, Versions::Exactly([1, 2].map(ModelVersion::new).into()));
+        assert_eq!(config.labels[&"stable".parse().unwrap()].0, ModelVersion::new(1));
+        assert_eq!(config.pin.sha256, [digest.parse().unwrap()]);
+        assert_eq!(
+            config.contract.unwrap(),
+            serde_json::json!({"tolerance": 0.5, "golden": [{"inputs": {}}]})
+        );
+        assert_eq!(
+            read(&[("model.toml", "versions = 3")]).unwrap().versions,
+            Versions::Exactly([ModelVersion::new(3)].into())
+        );
+        assert_eq!(read(&[("model.toml", "")]).unwrap(), ModelConfig::default());
+    }
+
+    #[test]
+    fn says_what_is_wrong() {
+        for (text, part) in [
+            ("version = 1", "unknown field `version`"),
+            ("versions = \"newest\"", "expected \"latest\", a number, or a list"),
+            ("versions = []", "expected \"latest\""),
+            ("[labels]\n1st = 1", "a label has"),
+            ("[pin]\nsha256 = \"abc\"", "a sha256 has 64"),
+            ("[contract]\ngolden_file = \"../../golden.json\"", "no name of a file in the model's folder"),
+            ("[contract]\ngolden_file = \"gone.json\"", "gone.json"),
+            ("versions", "model.toml: "),
+        ] {
+            let message = read(&[("model.toml", text)]).unwrap_err();
+            assert!(message.contains(part), "{text}: {message}");
+        }
+    }
+}

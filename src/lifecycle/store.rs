@@ -1,0 +1,423 @@
+//! Private copies of what serves and served before, named by what is in them.
+//!
+//! ONNX Runtime maps parts of a model's files and reads others when it pleases: a file that a user overwrites under a
+//! live session changes its answers, and one that is cut short kills the process. So nothing is ever loaded from the
+//! repository itself.
+//!
+//! ```text
+//! state/lock                    locked while a gateway uses the folder
+//! state/deployments.json        what serves, what served before
+//! state/history.jsonl           everything that was done, a line each
+//! state/copies/SHA256/          the files of one content, as the model's file names them
+//! ```
+
+mod copy;
+mod deployments;
+
+use std::{
+    collections::{HashMap, HashSet},
+    fs::{self, DirBuilder, File},
+    io,
+    os::unix::fs::{DirBuilderExt, PermissionsExt},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError, Weak},
+};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tempfile::TempDir;
+
+pub(super) use copy::digest_of;
+pub use deployments::{Deployment, Deployments, ModelDeployments};
+
+use super::{Candidate, Refusal, model_config::Pin};
+use crate::{config::environment::temporary_directory, model::Digest};
+
+/// How the names of temporary folders begin.
+const PREFIX: &str = "onnx-gateway-";
+
+/// The file by whose lock one sees that a folder is in use.
+const LOCK: &str = "lock";
+
+/// The folder of the copies.
+const COPIES: &str = "copies";
+
+/// What is in a copy, in the copy.
+const MANIFEST: &str = "manifest.json";
+
+/// The model's file in a copy.
+const MODEL_FILE: &str = "model.onnx";
+
+/// A folder or a copy that cannot be made or read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{what}: {cause}")]
+pub struct StoreError {
+    what: String,
+    cause: String,
+}
+
+impl StoreError {
+    pub(super) fn new(what: impl Into<String>, cause: &dyn std::error::Error) -> Self {
+        Self { what: what.into(), cause: cause.to_string() }
+    }
+}
+
+/// The folder of the copies and of what is remembered.
+#[derive(Debug)]
+pub struct Store {
+    folder: Arc<Folder>,
+    /// Copies that something holds.
+    live: Mutex<HashMap<Digest, Weak<Snapshot>>>,
+}
+
+/// A folder that is locked for as long as it is in use.
+#[derive(Debug)]
+struct Folder {
+    path: PathBuf,
+    /// The system lets go of the lock when the process ends, however it ends.
+    _lock: File,
+    /// Removes the folder, if it is not to last.
+    temporary: Option<TempDir>,
+}
+
+/// A private copy of a model's files. It is removed when nothing holds it and nothing remembers it.
+#[derive(Debug)]
+pub struct Snapshot {
+    folder: PathBuf,
+    manifest: Manifest,
+    /// Keeps the folder.
+    _store: Arc<Folder>,
+}
+
+/// What is in a copy.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Of everything below: the identity of a deployment.
+    pub content: Digest,
+    /// Of the model's file alone: what answers show.
+    pub digest: Digest,
+    /// Every file, the model's first.
+    pub files: Vec<CopiedFile>,
+    /// What overrides the contract in the model's metadata.
+    pub contract: Option<Value>,
+}
+
+/// A file of a copy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CopiedFile {
+    /// Relative to the model's file, as that names it.
+    pub path: String,
+    /// The sha256 of its bytes.
+    pub digest: Digest,
+    /// How many there are.
+    pub bytes: u64,
+}
+
+impl Store {
+    /// The folder that lasts, or, where that cannot be, a temporary one and the reason.
+    ///
+    /// # Errors
+    ///
+    /// When neither can be made.
+    pub fn open(directory: &Path) -> Result<(Self, Option<StoreError>), StoreError> {
+        match Folder::lasting(directory) {
+            Ok(folder) => Ok((Self::of(folder), None)),
+            Err(error) => {
+                let what = format!("models.state_directory ({}) cannot be used", directory.display());
+                Ok((Self::temporary()?, Some(StoreError::new(what, &error))))
+            }
+        }
+    }
+
+    /// A folder that is gone when nothing uses it any more.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be made, for example because the file system is read-only.
+    pub fn temporary() -> Result<Self, StoreError> {
+        let parent = temporary_directory();
+        let failed = |error: io::Error| {
+            let what = format!("no folder for private copies can be made in {}", parent.display());
+            StoreError::new(format!("{what} (set models.state_directory, or TMPDIR)"), &error)
+        };
+        remove_abandoned(&parent);
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(PREFIX).permissions(fs::Permissions::from_mode(0o700));
+        let directory = builder.tempdir_in(&parent).map_err(failed)?;
+        Ok(Self::of(Folder::locked(directory.path().to_path_buf(), Some(directory)).map_err(failed)?))
+    }
+
+    fn of(folder: Folder) -> Self {
+        Self { folder: Arc::new(folder), live: Mutex::default() }
+    }
+
+    /// Whether what is in it will be there after a restart.
+    #[must_use]
+    pub fn is_lasting(&self) -> bool {
+        self.folder.temporary.is_none()
+    }
+
+    /// A file in the folder.
+    #[must_use]
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path.join(name)
+    }
+
+    /// Copies a candidate's files as they are now.
+    ///
+    /// # Errors
+    ///
+    /// When a file cannot be read or copied, lies outside of the model's folder, or is not what the pin allows.
+    pub fn take(
+        &self,
+        candidate: &Candidate,
+        contract: Option<&Value>,
+        pin: &Pin,
+    ) -> Result<Arc<Snapshot>, Refusal> {
+        let incoming = tempfile::Builder::new()
+            .prefix(".incoming-")
+            .permissions(fs::Permissions::from_mode(0o700))
+            .tempdir_in(self.path(COPIES))
+            .map_err(|error| copy::unreadable(&error))?;
+        let manifest = copy::copy(candidate, contract, pin, incoming.path())?;
+        copy::write_manifest(incoming.path(), &manifest).map_err(|error| copy::unreadable(&error))?;
+
+        let mut live = self.live();
+        if let Some(same) = live.get(&manifest.content).and_then(Weak::upgrade) {
+            return Ok(same);
+        }
+        let folder = self.folder_of(manifest.content);
+        // Nothing holds what may still lie there, so it may go.
+        if folder.exists() {
+            fs::remove_dir_all(&folder).map_err(|error| copy::unreadable(&error))?;
+        }
+        fs::rename(incoming.keep(), &folder).map_err(|error| copy::unreadable(&error))?;
+        let snapshot = Arc::new(Snapshot { folder, manifest, _store: Arc::clone(&self.folder) });
+        live.insert(snapshot.content(), Arc::downgrade(&snapshot));
+        Ok(snapshot)
+    }
+
+    /// A copy that was made before, if it is still whole.
+    ///
+    /// # Errors
+    ///
+    /// When it is gone, or a byte of it is not what it was.
+    pub fn reopen(&self, content: Digest) -> Result<Arc<Snapshot>, StoreError> {
+        let mut live = self.live();
+        if let Some(same) = live.get(&content).and_then(Weak::upgrade) {
+            return Ok(same);
+        }
+        let folder = self.folder_of(content);
+        let failed = |error: io::Error| {
+            StoreError::new(format!("the copy {} cannot be used", content.short()), &error)
+        };
+        let manifest = copy::verify(&folder, content).map_err(failed)?;
+        let snapshot = Arc::new(Snapshot { folder, manifest, _store: Arc::clone(&self.folder) });
+        live.insert(content, Arc::downgrade(&snapshot));
+        Ok(snapshot)
+    }
+
+    /// Removes every copy that nothing holds, but for the `remembered` ones.
+    pub fn sweep(&self, remembered: &HashSet<Digest>) {
+        let mut live = self.live();
+        live.retain(|_, snapshot| snapshot.strong_count() > 0);
+        let Ok(entries) = fs::read_dir(self.path(COPIES)) else { return };
+        for entry in entries.flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let kept = name
+                .parse()
+                .is_ok_and(|content| live.contains_key(&content) || remembered.contains(&content));
+            // What another thread is just copying has a name that is no digest; what a killed process left, too.
+            let foreign = name.parse::<Digest>().is_err();
+            if !kept
+                && !foreign
+                && let Err(error) = fs::remove_dir_all(entry.path())
+            {
+                tracing::warn!(%error, copy = name, "a private copy of a model cannot be removed");
+            }
+        }
+    }
+
+    fn folder_of(&self, content: Digest) -> PathBuf {
+        self.path(COPIES).join(content.to_string())
+    }
+
+    fn live(&self) -> std::sync::MutexGuard<'_, HashMap<Digest, Weak<Snapshot>>> {
+        // The map is whole at every point where a panic could leave it.
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Folder {
+    fn lasting(path: &Path) -> io::Result<Self> {
+        DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+        let folder = Self::locked(path.canonicalize()?, None)?;
+        // What a killed process was about to copy.
+        for entry in fs::read_dir(folder.path.join(COPIES))?.flatten() {
+            if entry.file_name().to_string_lossy().starts_with(".incoming-") {
+                fs::remove_dir_all(entry.path())?;
+            }
+        }
+        Ok(folder)
+    }
+
+    fn locked(path: PathBuf, temporary: Option<TempDir>) -> io::Result<Self> {
+        let lock = File::create(path.join(LOCK))?;
+        lock.try_lock().map_err(|_| io::Error::other("another gateway uses it"))?;
+        DirBuilder::new().recursive(true).mode(0o700).create(path.join(COPIES))?;
+        Ok(Self { path, _lock: lock, temporary })
+    }
+}
+
+/// Removes the temporary folders of processes that were killed and could not do it themselves.
+fn remove_abandoned(parent: &Path) {
+    let Ok(entries) = fs::read_dir(parent) else { return };
+    for path in entries.flatten().map(|entry| entry.path()) {
+        let ours = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(PREFIX));
+        // One without a lock file is just being made, or is not ours to judge; opening a pipe would wait for ever.
+        let lock = path.join(LOCK);
+        let is_file = fs::symlink_metadata(&lock).is_ok_and(|metadata| metadata.is_file());
+        let Some(lock) = (ours && is_file).then(|| File::open(lock).ok()).flatten() else { continue };
+        if lock.try_lock().is_ok() && fs::remove_dir_all(&path).is_ok() {
+            tracing::info!(folder = %path.display(), "private copies of a gateway that was killed were removed");
+        }
+    }
+}
+
+impl Snapshot {
+    /// Where the model's file is.
+    #[must_use]
+    pub fn file(&self) -> PathBuf {
+        self.folder.join(MODEL_FILE)
+    }
+
+    /// The folder that holds it and all it needs, and nothing else.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The identity of a deployment: of all files and what overrides the contract.
+    #[must_use]
+    pub fn content(&self) -> Digest {
+        self.manifest.content
+    }
+
+    /// The sha256 of the model's file.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        self.manifest.digest
+    }
+
+    /// What overrides the contract in the model's metadata.
+    #[must_use]
+    pub fn contract(&self) -> Option<&Value> {
+        self.manifest.contract.as_ref()
+    }
+
+    /// Bytes in the model's file, and in the others.
+    #[must_use]
+    pub fn sizes(&self) -> (u64, u64) {
+        let sizes: Vec<u64> = self.manifest.files.iter().map(|file| file.bytes).collect();
+        sizes.split_first().map_or((0, 0), |(model, others)| (*model, others.iter().sum()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lifecycle::{Reason, Source};
+
+    fn repository(files: &[(&str, &[u8])]) -> TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, bytes) in files {
+            let path = folder.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, bytes).unwrap();
+        }
+        folder
+    }
+
+    fn iris() -> Vec<u8> {
+        fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/models/iris/1/model.onnx")).unwrap()
+    }
+
+    fn candidate(repository: &TempDir) -> Candidate {
+        let found = Source::new(repository.path().to_path_buf()).look().unwrap();
+        found.models.into_values().next().unwrap().candidates.into_values().next().unwrap()
+    }
+
+    #[test]
+    fn a_copy_does_not_change_with_its_source_and_goes_when_nothing_holds_it() {
+        let repository = repository(&[("iris/1/model.onnx", &iris())]);
+        let (store, problem) = Store::open(&repository.path().join(".state")).unwrap();
+        assert_eq!((problem, store.is_lasting()), (None, true));
+        let snapshot = store.take(&candidate(&repository), None, &Pin::default()).unwrap();
+        fs::write(repository.path().join("iris/1/model.onnx"), b"other").unwrap();
+
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(snapshot.folder()), mode(&snapshot.file())), (0o700, 0o400));
+        assert_eq!(fs::read(snapshot.file()).unwrap(), iris());
+        assert_eq!(snapshot.digest(), Digest::of(&iris()));
+        let (content, file) = (snapshot.content(), snapshot.file());
+        store.sweep(&HashSet::new());
+        assert!(file.exists());
+        drop(snapshot);
+        store.sweep(&[content].into());
+        assert!(file.exists() && store.reopen(content).is_ok(), "it is remembered");
+        store.sweep(&HashSet::new());
+        assert!(!file.exists());
+        assert!(store.reopen(content).is_err());
+    }
+
+    #[test]
+    fn a_copy_that_was_tampered_with_is_not_used() {
+        let repository = repository(&[("iris.onnx", &iris())]);
+        let state = repository.path().join(".state");
+        let (store, _) = Store::open(&state).unwrap();
+        let snapshot = store.take(&candidate(&repository), None, &Pin::default()).unwrap();
+        let (content, file) = (snapshot.content(), snapshot.file());
+        drop((snapshot, store));
+        let (store, _) = Store::open(&state).unwrap();
+        assert!(store.reopen(content).is_ok());
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+        fs::write(&file, b"something else").unwrap();
+        let error = store.reopen(content).unwrap_err();
+        assert!(error.to_string().contains("model.onnx is not what it was"), "{error}");
+    }
+
+    #[test]
+    fn the_identity_is_of_everything_that_answers_depend_on() {
+        let repository = repository(&[("iris.onnx", &iris())]);
+        let store = Store::temporary().unwrap();
+        let take = |contract: Option<Value>| {
+            store.take(&candidate(&repository), contract.as_ref(), &Pin::default()).unwrap()
+        };
+        let plain = take(None);
+        assert!(Arc::ptr_eq(&plain, &take(None)), "one copy of one content");
+        let overridden = take(Some(serde_json::json!({"classes": ["a"]})));
+        assert_ne!(overridden.content(), plain.content());
+        assert_eq!(overridden.digest(), plain.digest());
+    }
+
+    #[test]
+    fn only_what_is_pinned_is_taken() {
+        let repository = repository(&[("iris.onnx", &iris())]);
+        let store = Store::temporary().unwrap();
+        let pinned = |digest| Pin { sha256: vec![digest], minisign_public_key: None };
+        assert!(store.take(&candidate(&repository), None, &pinned(Digest::of(&iris()))).is_ok());
+        let refusal = store.take(&candidate(&repository), None, &pinned(Digest::of(b"other"))).unwrap_err();
+        assert_eq!(refusal.reason, Reason::DigestMismatch);
+    }
+
+    #[test]
+    fn two_gateways_do_not_share_a_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let (first, _) = Store::open(folder.path()).unwrap();
+        let (second, problem) = Store::open(folder.path()).unwrap();
+        assert!(first.is_lasting() && !second.is_lasting());
+        assert!(problem.unwrap().to_string().contains("another gateway uses it"));
+        let nowhere = Store::open(Path::new("/proc/nowhere")).unwrap();
+        assert!(nowhere.1.unwrap().to_string().contains("models.state_directory (/proc/nowhere)"));
+    }
+}

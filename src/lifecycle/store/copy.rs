@@ -1,0 +1,176 @@
+//! Making one copy of a version's files, hashed as they are copied and checked as they were copied.
+
+use std::{
+    fs::{self, File},
+    io::{self, Read, Write},
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    path::Path,
+};
+
+use minisign_verify::{PublicKey, Signature};
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+
+use super::{CopiedFile, MANIFEST, MODEL_FILE, Manifest};
+use crate::{
+    lifecycle::{
+        Candidate, Reason, Refusal,
+        beneath::{self, OpenError},
+        model_config::Pin,
+    },
+    model::Digest,
+};
+
+/// How much is read at a time.
+const BLOCK_BYTES: usize = 1 << 20;
+
+/// A signature is a few lines.
+const MAX_SIGNATURE_BYTES: u64 = 16 << 10;
+
+/// Copies every file of the candidate into `folder`.
+pub(super) fn copy(
+    candidate: &Candidate,
+    contract: Option<&Value>,
+    pin: &Pin,
+    folder: &Path,
+) -> Result<Manifest, Refusal> {
+    let mut files = vec![copy_file(candidate, &candidate.file, MODEL_FILE, folder)?];
+    for name in &candidate.external {
+        let source = beneath::relative(&candidate.file, name).ok_or_else(|| {
+            let detail = format!("it names `{}`, which leads out of its folder", name.escape_debug());
+            Refusal::new(Reason::OutsideFolder, detail)
+        })?;
+        files.push(copy_file(candidate, &source, name, folder)?);
+    }
+    check_pin(candidate, pin, &files, folder)?;
+    let digest = files.first().map_or_else(|| Digest::of(b""), |file| file.digest);
+    let content = content_of(&files, contract);
+    Ok(Manifest { content, digest, files, contract: contract.cloned() })
+}
+
+/// The digest of everything that a deployment's answers depend on.
+fn content_of(files: &[CopiedFile], contract: Option<&Value>) -> Digest {
+    let mut hasher = Sha256::new();
+    for file in files {
+        // Lengths first, so that no two lists of files read the same.
+        hasher.update((file.path.len() as u64).to_le_bytes());
+        hasher.update(&file.path);
+        hasher.update(file.digest.to_string());
+    }
+    hasher.update(contract.map(ToString::to_string).unwrap_or_default());
+    Digest::from_hasher(hasher)
+}
+
+fn copy_file(candidate: &Candidate, source: &Path, name: &str, folder: &Path) -> Result<CopiedFile, Refusal> {
+    let mut input = beneath::open(&candidate.root, source).map_err(|error| of_open(&error))?;
+    let target = folder.join(name);
+    if let Some(parent) = target.parent() {
+        fs::create_dir_all(parent).map_err(|error| unreadable(&error))?;
+    }
+    let copied = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&target).and_then(
+        |mut output| {
+            let copied = hash(&mut input, |block| output.write_all(block))?;
+            output.set_permissions(fs::Permissions::from_mode(0o400))?;
+            output.sync_all()?;
+            Ok(copied)
+        },
+    );
+    let (digest, bytes) = copied.map_err(|error| unreadable(&error))?;
+    Ok(CopiedFile { path: name.to_owned(), digest, bytes })
+}
+
+/// The digest and size of everything that `input` gives, each block of which is handed on.
+fn hash(input: &mut File, mut each: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<(Digest, u64)> {
+    let mut hasher = Sha256::new();
+    let mut block = vec![0; BLOCK_BYTES];
+    let mut bytes = 0;
+    loop {
+        let read = input.read(&mut block)?;
+        if read == 0 {
+            return Ok((Digest::from_hasher(hasher), bytes));
+        }
+        hasher.update(&block[..read]);
+        each(&block[..read])?;
+        bytes += read as u64;
+    }
+}
+
+/// The digest of a file in the repository, as it is now.
+pub(in crate::lifecycle) fn digest_of(candidate: &Candidate) -> Result<Digest, Refusal> {
+    let mut input = beneath::open(&candidate.root, &candidate.file).map_err(|error| of_open(&error))?;
+    hash(&mut input, |_| Ok(())).map(|(digest, _)| digest).map_err(|error| unreadable(&error))
+}
+
+/// What was copied is checked, not what lies in the repository: that may change in between.
+fn check_pin(candidate: &Candidate, pin: &Pin, files: &[CopiedFile], folder: &Path) -> Result<(), Refusal> {
+    if let Some(file) = files.iter().find(|file| !pin.sha256.is_empty() && !pin.sha256.contains(&file.digest))
+    {
+        let detail = format!("{} has the sha256 {}, which is not one of pin.sha256", file.path, file.digest);
+        return Err(Refusal::new(Reason::DigestMismatch, detail));
+    }
+    let Some(key) = &pin.minisign_public_key else { return Ok(()) };
+    let refused = |detail: String| Refusal::new(Reason::SignatureMismatch, detail);
+    let key =
+        PublicKey::from_base64(key).map_err(|error| refused(format!("pin.minisign_public_key: {error}")))?;
+    for file in files {
+        let source = match file.path.as_str() {
+            MODEL_FILE => Some(candidate.file.clone()),
+            name => beneath::relative(&candidate.file, name),
+        };
+        let mut signature_file = source.unwrap_or_default().into_os_string();
+        signature_file.push(".minisig");
+        let mut text = String::new();
+        beneath::open(&candidate.root, Path::new(&signature_file))
+            .map_err(|error| refused(error.to_string()))?
+            .take(MAX_SIGNATURE_BYTES)
+            .read_to_string(&mut text)
+            .map_err(|error| refused(format!("the signature of {} cannot be read: {error}", file.path)))?;
+        let wrong =
+            |error: minisign_verify::Error| refused(format!("the signature of {}: {error}", file.path));
+        let signature = Signature::decode(&text).map_err(wrong)?;
+        let mut verifier = key.verify_stream(&signature).map_err(wrong)?;
+        let mut copy = File::open(folder.join(&file.path)).map_err(|error| unreadable(&error))?;
+        hash(&mut copy, |block| {
+            verifier.update(block);
+            Ok(())
+        })
+        .map_err(|error| unreadable(&error))?;
+        verifier.finalize().map_err(wrong)?;
+    }
+    Ok(())
+}
+
+/// Writes what is in the copy beside it.
+pub(super) fn write_manifest(folder: &Path, manifest: &Manifest) -> io::Result<()> {
+    let mut file = File::create(folder.join(MANIFEST))?;
+    file.write_all(&serde_json::to_vec(manifest)?)?;
+    file.sync_all()
+}
+
+/// The manifest of a copy all of whose files are what it says.
+pub(super) fn verify(folder: &Path, content: Digest) -> io::Result<Manifest> {
+    let manifest: Manifest = serde_json::from_slice(&fs::read(folder.join(MANIFEST))?)?;
+    let whole = content_of(&manifest.files, manifest.contract.as_ref());
+    if whole != content || manifest.content != content {
+        return Err(io::Error::other("its manifest is of another content"));
+    }
+    for file in &manifest.files {
+        let (digest, _) = hash(&mut File::open(folder.join(&file.path))?, |_| Ok(()))?;
+        if digest != file.digest {
+            return Err(io::Error::other(format!("{} is not what it was", file.path)));
+        }
+    }
+    Ok(manifest)
+}
+
+fn of_open(error: &OpenError) -> Refusal {
+    let reason = match error {
+        OpenError::Outside(_) => Reason::OutsideFolder,
+        OpenError::Io(..) => Reason::Unreadable,
+    };
+    Refusal::new(reason, error.to_string())
+}
+
+pub(super) fn unreadable(error: &io::Error) -> Refusal {
+    Refusal::new(Reason::Unreadable, format!("the files cannot be copied: {error}"))
+}

@@ -1,0 +1,52 @@
+//! File events: hints that something changed. Whatever they miss (network file systems, a full queue, links that are
+//! swapped) is found by looking again and again.
+
+use std::{path::Path, sync::mpsc::Sender};
+
+use notify::{
+    Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher,
+    event::{AccessKind, AccessMode},
+};
+
+use super::manager::Message;
+
+/// Tells the manager of changes for as long as it lives.
+#[derive(Debug)]
+pub(super) struct Watch {
+    _watcher: RecommendedWatcher,
+}
+
+impl Watch {
+    /// Watches the folder and all below it; nothing where the system cannot.
+    pub(super) fn start(repository: &Path, messages: Sender<Message>) -> Option<Self> {
+        let tell = move |event: notify::Result<Event>| {
+            // An error may be a queue that ran over: then anything may have changed.
+            if event.as_ref().map_or(true, is_change) {
+                let _ = messages.send(Message::Changed);
+            }
+        };
+        let watching = notify::recommended_watcher(tell).and_then(|mut watcher| {
+            watcher.watch(repository, RecursiveMode::Recursive)?;
+            Ok(watcher)
+        });
+        match watching {
+            Ok(watcher) => Some(Self { _watcher: watcher }),
+            Err(error) => {
+                tracing::info!(%error, "no file events can be had; the repository is looked at regularly");
+                None
+            }
+        }
+    }
+}
+
+/// Reading a file is an event too, and the gateway reads all of them.
+fn is_change(event: &Event) -> bool {
+    match event.kind {
+        EventKind::Access(access) => access == AccessKind::Close(AccessMode::Write),
+        EventKind::Any
+        | EventKind::Create(_)
+        | EventKind::Modify(_)
+        | EventKind::Remove(_)
+        | EventKind::Other => true,
+    }
+}

@@ -1,0 +1,171 @@
+//! The model repository extension of the Open Inference Protocol, as Triton defines it: what there is, load, unload.
+//!
+//! Which files there are is the repository's matter, so `load` takes no file and no configuration: it tries what lies
+//! there, whatever was refused, taken back or unloaded before.
+
+use axum::{
+    Json,
+    body::Body,
+    extract::{Request, State},
+};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+use validator::Validate;
+
+use super::{
+    error::ApiError,
+    json_body::read,
+    permit::{MayManage, Permit},
+    state::RestState,
+};
+use crate::{
+    auth::{Action, Caller},
+    lifecycle::VersionStatus,
+    wire,
+};
+
+/// Which models are wanted.
+#[derive(Debug, Default, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct IndexRequest {
+    /// Only versions that are in service
+    #[serde(default)]
+    ready: bool,
+}
+
+/// A version of a model.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct IndexEntry {
+    /// The model
+    #[schema(example = "iris")]
+    name: String,
+    /// Its version
+    #[schema(example = "1")]
+    version: String,
+    /// `READY`, `LOADING`, `UNLOADING` or `UNAVAILABLE`
+    #[schema(example = "READY")]
+    state: String,
+    /// Why what lies in the repository now does not serve, or what is waited for
+    #[schema(example = "golden_mismatch: golden case 1, output `label`: element 0 is 1, not 0")]
+    reason: String,
+}
+
+/// What a load or unload is to heed.
+#[derive(Debug, Default, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RepositoryRequest {
+    /// `allow_breaking_changes` (load): put it into service even if it breaks callers of the version that it replaces.
+    /// `unload_dependents` (unload): accepted; no model depends on another.
+    #[serde(default)]
+    #[schema(value_type = Object)]
+    parameters: Map<String, Value>,
+}
+
+/// An empty object.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Done {}
+
+/// What a v2 error looks like.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct ErrorDocument {
+    /// A sentence for people
+    error: String,
+}
+
+/// What lies in the repository
+#[utoipa::path(post, path = "/v2/repository/index", tag = "repository", security(("bearer" = ["manage"])),
+    request_body(content = IndexRequest, description = "May be empty"), responses(
+    (status = 200, body = Vec<IndexEntry>),
+    (status = 401, body = ErrorDocument),
+    (status = 403, description = "The token lacks the scope `manage`", body = ErrorDocument)))]
+pub(super) async fn index(
+    State(state): State<RestState>,
+    caller: Caller,
+    request: Request,
+) -> Result<Json<Vec<IndexEntry>>, ApiError> {
+    if !caller.may(Action::Manage, None) {
+        return Err(ApiError::InsufficientScope { action: Action::Manage, model: None });
+    }
+    let wanted: IndexRequest = optional_body(request.into_body()).await?;
+    let status = state.serving.lifecycle().status();
+    let shown = status
+        .iter()
+        .filter(|status| caller.may(Action::Manage, Some(&status.model)))
+        .filter(|status| !wanted.ready || status.digest.is_some());
+    Ok(Json(shown.map(entry).collect()))
+}
+
+/// Try what lies in the repository of a model, whatever was refused before
+///
+/// Answers when it serves, or with the reason why not.
+#[utoipa::path(post, path = "/v2/repository/models/{model}/load", tag = "repository",
+    security(("bearer" = ["manage"])),
+    params(("model" = String, Path, description = "The model's name", example = "iris")),
+    request_body(content = RepositoryRequest, description = "May be empty"), responses(
+    (status = 200, body = Done),
+    (status = 400, description = "A parameter that is not known", body = ErrorDocument),
+    (status = 401, body = ErrorDocument),
+    (status = 403, description = "The token lacks the scope `manage`", body = ErrorDocument),
+    (status = 404, description = "There is no such model", body = ErrorDocument),
+    (status = 409, description = "The newest version may not serve, and why", body = ErrorDocument)))]
+pub(super) async fn load(
+    State(state): State<RestState>,
+    permit: Permit<MayManage>,
+    caller: Caller,
+    request: Request,
+) -> Result<Json<Done>, ApiError> {
+    let RepositoryRequest { parameters } = optional_body(request.into_body()).await?;
+    let mut allow_breaking_changes = false;
+    for (name, value) in &parameters {
+        match (name.as_str(), value) {
+            ("allow_breaking_changes", Value::Bool(allow)) => allow_breaking_changes = *allow,
+            _ => {
+                return Err(ApiError::UnknownParameter { known: "`allow_breaking_changes` (true or false)" });
+            }
+        }
+    }
+    let lifecycle = state.serving.lifecycle();
+    lifecycle.load(&permit.model, allow_breaking_changes, &caller.for_history()).await?;
+    Ok(Json(Done {}))
+}
+
+/// Take a model out of service until it is loaded again
+#[utoipa::path(post, path = "/v2/repository/models/{model}/unload", tag = "repository",
+    security(("bearer" = ["manage"])),
+    params(("model" = String, Path, description = "The model's name", example = "iris")),
+    request_body(content = RepositoryRequest, description = "May be empty"), responses(
+    (status = 200, body = Done),
+    (status = 400, description = "A parameter that is not known", body = ErrorDocument),
+    (status = 401, body = ErrorDocument),
+    (status = 403, description = "The token lacks the scope `manage`", body = ErrorDocument),
+    (status = 404, description = "There is no such model", body = ErrorDocument)))]
+pub(super) async fn unload(
+    State(state): State<RestState>,
+    permit: Permit<MayManage>,
+    caller: Caller,
+    request: Request,
+) -> Result<Json<Done>, ApiError> {
+    let RepositoryRequest { parameters } = optional_body(request.into_body()).await?;
+    if parameters.iter().any(|(name, value)| name != "unload_dependents" || !value.is_boolean()) {
+        return Err(ApiError::UnknownParameter { known: "`unload_dependents` (true or false)" });
+    }
+    state.serving.lifecycle().unload(&permit.model, &caller.for_history()).await?;
+    Ok(Json(Done {}))
+}
+
+/// A JSON object, or its default where nothing was sent. Clients do not declare what they send here.
+async fn optional_body<T: DeserializeOwned + Default + Validate>(body: Body) -> Result<T, ApiError> {
+    let bytes = read(body).await?;
+    if bytes.trim_ascii().is_empty() { Ok(T::default()) } else { Ok(wire::parse_valid(&bytes)?) }
+}
+
+fn entry(status: &VersionStatus) -> IndexEntry {
+    let refusal = status.refusal.as_ref().map(ToString::to_string);
+    IndexEntry {
+        name: status.model.to_string(),
+        version: status.version.to_string(),
+        state: status.state.to_string(),
+        reason: refusal.or_else(|| status.waiting.clone()).unwrap_or_default(),
+    }
+}
