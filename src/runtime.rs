@@ -3,6 +3,7 @@
 //! The shared library is found and loaded once for the process ([`Runtime`]); a model is an [`InstancePool`] of
 //! independent sessions, because a session runs one request at a time.
 
+mod contain;
 mod convert;
 mod declare;
 mod error;

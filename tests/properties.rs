@@ -6,6 +6,13 @@ mod support;
 
 use std::sync::LazyLock;
 
+use onnx_gateway::{
+    model::{
+        Dimension, ElementType, ModelVersion, Signature, Tensor, TensorData, TensorDocuments, ValueSpec,
+        documents_to_tensors,
+    },
+    wire::TensorsAnswer,
+};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use support::{Answer, TestGateway};
@@ -84,6 +91,95 @@ fn is_good(row: &Value) -> bool {
                 && limits.iter().all(|(name, maximum)| cells.get(*name).is_some_and(|c| fits(c, *maximum)))
         }
         _ => false,
+    }
+}
+
+/// A model of one input and output `x` of this type and any shape.
+fn one_tensor(element_type: ElementType) -> Signature {
+    let spec = || vec![ValueSpec::tensor("x", element_type, Vec::<Dimension>::new())];
+    Signature { inputs: spec(), outputs: spec() }
+}
+
+/// The tensor that a JSON document is read as.
+fn read(document: &Value, element_type: ElementType) -> Option<Tensor> {
+    let documents: TensorDocuments = serde_json::from_value(json!({"x": document})).unwrap();
+    let inputs = documents_to_tensors(&documents, &one_tensor(element_type)).ok()?;
+    inputs.into_iter().next().map(|(_, tensor)| tensor)
+}
+
+/// The document that a tensor is answered as.
+fn written(tensor: &Tensor) -> Value {
+    let signature = one_tensor(tensor.data().element_type());
+    let outputs = [tensor.clone().into()];
+    let version = ModelVersion::new(1);
+    let answer = TensorsAnswer { model: "m", version, signature: &signature, outputs: &outputs };
+    serde_json::to_value(answer).unwrap()["outputs"]["x"].clone()
+}
+
+/// The elements as nested lists of this shape.
+fn nested(shape: &[usize], elements: &[Value]) -> Value {
+    match shape.split_first() {
+        None => elements[0].clone(),
+        Some((&size, inner)) => {
+            let width = inner.iter().product::<usize>();
+            (0..size).map(|index| nested(inner, &elements[index * width..(index + 1) * width])).collect()
+        }
+    }
+}
+
+/// A shape and as many numbers as it holds.
+fn shaped<T: std::fmt::Debug>(
+    smallest: usize,
+    element: impl Strategy<Value = T> + Clone,
+) -> impl Strategy<Value = (Vec<usize>, Vec<T>)> {
+    prop::collection::vec(smallest..4_usize, 0..4).prop_flat_map(move |shape| {
+        let count = shape.iter().product::<usize>();
+        (Just(shape), prop::collection::vec(element.clone(), count))
+    })
+}
+
+/// JSON of any form, deep and ragged.
+fn any_json() -> impl Strategy<Value = Value> {
+    let name = prop_oneof![Just("shape".to_owned()), Just("data".to_owned()), any::<String>()];
+    cell().prop_recursive(4, 64, 6, move |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..6).prop_map(|list| json!(list)),
+            prop::collection::btree_map(name.clone(), inner, 0..4).prop_map(|object| json!(object)),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn tensors_are_read_alike_from_every_form_with_every_bit((shape, numbers) in shaped(1, any::<i64>())) {
+        let tensor = Tensor::new(shape.clone(), TensorData::I64(numbers.clone())).unwrap();
+        let elements: Vec<Value> = numbers.iter().map(|number| json!(number)).collect();
+        prop_assert_eq!(read(&nested(&shape, &elements), ElementType::I64), Some(tensor.clone()));
+        let flat = json!({"shape": shape, "data": numbers});
+        prop_assert_eq!(read(&flat, ElementType::I64), Some(tensor));
+    }
+
+    #[test]
+    fn what_is_answered_can_be_sent((shape, numbers) in shaped(0, any::<u32>())) {
+        // Every bit pattern of a float, NaN and infinities among them.
+        let floats: Vec<f32> = numbers.iter().map(|bits| f32::from_bits(*bits)).collect();
+        let tensor = Tensor::new(shape.clone(), TensorData::F32(floats.clone())).unwrap();
+        let again = read(&written(&tensor), ElementType::F32).unwrap();
+        prop_assert_eq!(again.shape(), shape.as_slice());
+        let TensorData::F32(again) = again.data() else { panic!("{again:?}") };
+        let same = |(one, other): (&f32, &f32)| one.to_bits() == other.to_bits() || (one.is_nan() && other.is_nan());
+        prop_assert!(floats.iter().zip(again).all(same), "{:?} {:?}", floats, again);
+    }
+
+    #[test]
+    fn any_document_is_a_tensor_or_a_list_of_faults(document in any_json()) {
+        for element_type in [ElementType::F16, ElementType::I8, ElementType::Bool, ElementType::String] {
+            let documents: Result<TensorDocuments, _> = serde_json::from_value(json!({"x": document}));
+            let Ok(documents) = documents else { continue };
+            if let Err(violations) = documents_to_tensors(&documents, &one_tensor(element_type)) {
+                prop_assert!(violations.total > 0 && !violations.listed.is_empty());
+            }
+        }
     }
 }
 

@@ -1,14 +1,10 @@
 //! One ONNX Runtime session.
 
-use std::{
-    any::Any,
-    panic::{AssertUnwindSafe, catch_unwind},
-    path::Path,
-};
+use std::path::Path;
 
 use ort::session::{RunOptions, Session, builder::SessionBuilder};
 
-use super::{Runtime, RuntimeError, convert, declare};
+use super::{Runtime, RuntimeError, contain::contained, convert, declare};
 use crate::model::{Signature, Tensor, Value};
 
 /// A session: a model loaded and ready to run, one request at a time.
@@ -105,18 +101,6 @@ fn without_folders(message: &str) -> String {
 fn builder(runtime: Runtime) -> ort::Result<SessionBuilder> {
     let builder = Session::builder(runtime.environment)?;
     Ok(builder.with_intra_threads(1)?.with_inter_threads(1)?.with_intra_op_spinning(false)?)
-}
-
-/// Runs `work` so that a panic inside `ort` (it has some for optional outputs) is an error of this one call.
-fn contained<T>(work: impl FnOnce() -> Result<T, RuntimeError>) -> Result<T, RuntimeError> {
-    catch_unwind(AssertUnwindSafe(work))
-        .unwrap_or_else(|panic| Err(RuntimeError::Panicked(message_of(&*panic))))
-}
-
-fn message_of(panic: &(dyn Any + Send)) -> String {
-    let text =
-        panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
-    text.unwrap_or("no message").to_owned()
 }
 
 #[cfg(test)]

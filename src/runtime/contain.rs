@@ -1,0 +1,65 @@
+//! Panics of `ort`: it has some for optional outputs. Each is an error of the one call that met it, and no trace on
+//! standard error, as nobody here can mend it.
+
+use std::{
+    any::Any,
+    cell::Cell,
+    panic::{self, AssertUnwindSafe},
+    sync::Once,
+};
+
+use super::RuntimeError;
+
+thread_local! {
+    /// Whether a panic of this thread is an error that someone waits for.
+    static CONTAINED: Cell<bool> = const { Cell::new(false) };
+}
+
+static HOOK: Once = Once::new();
+
+/// Runs `work` so that a panic in it is an error.
+pub(super) fn contained<T>(work: impl FnOnce() -> Result<T, RuntimeError>) -> Result<T, RuntimeError> {
+    HOOK.call_once(|| {
+        let usual = panic::take_hook();
+        panic::set_hook(Box::new(move |panic| {
+            if CONTAINED.get() {
+                tracing::debug!(%panic, "ort panicked");
+            } else {
+                usual(panic);
+            }
+        }));
+    });
+    let before = CONTAINED.replace(true);
+    let done = panic::catch_unwind(AssertUnwindSafe(work));
+    CONTAINED.set(before);
+    done.unwrap_or_else(|panic| Err(RuntimeError::Panicked(message_of(&*panic))))
+}
+
+fn message_of(panic: &(dyn Any + Send)) -> String {
+    let text =
+        panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    without_address(text.unwrap_or("no message")).to_owned()
+}
+
+/// The message of the error that was unwrapped, if it is that: the rest is addresses in this process.
+fn without_address(text: &str) -> &str {
+    let quoted = text.split_once(r#"message: ""#).and_then(|(_, rest)| rest.split_once(r#"", ptr:"#));
+    quoted.map_or(text, |(message, _)| message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_an_error_with_its_message() {
+        let failed = contained::<()>(|| panic!("infallible: {}", "no value"));
+        assert_eq!(failed, Err(RuntimeError::Panicked("infallible: no value".to_owned())));
+    }
+
+    #[test]
+    fn messages_hold_no_address() {
+        let text = r#"infallible: Error { code: InvalidArgument, message: "no `value`", ptr: 0x7f2e }"#;
+        assert_eq!(without_address(text), "no `value`");
+    }
+}
