@@ -267,7 +267,7 @@ fn tokens_are_signed_on_the_command_line() {
 #[test]
 fn every_command_has_help_and_wrong_usage_is_2() {
     let here = source_tree();
-    for command in ["serve", "check", "token", "hash-secret", "health"] {
+    for command in ["serve", "check", "predict", "token", "hash-secret", "health"] {
         let output = run(&[command, "--help"], &here, &[]);
         assert!(output.status.success() && text(&output.stdout).contains("Usage"), "{command}: {output:?}");
     }
@@ -284,7 +284,11 @@ async fn the_readme_shows_true_answers() {
         .skip(1)
         .map(|block| serde_json::from_str(block.split("```").next().unwrap()).unwrap())
         .collect();
-    let asked = [json!({"features": [5.1, 3.5, 1.4, 0.2]}), json!({"features": [51, "wide", 1.4, 0.2]})];
+    let asked = [
+        json!({"features": [5.1, 3.5, 1.4, 0.2]}),
+        json!({"features": [51, "wide", 1.4, 0.2]}),
+        json!({"inputs": {"features": [[6.7, 3.0, 5.2, 2.3]]}}),
+    ];
     assert_eq!(shown.len(), asked.len());
     for (shown, asked) in shown.iter().zip(asked) {
         assert!(readme.contains(&asked.to_string().replace(':', ": ").replace(',', ", ")), "{asked}");

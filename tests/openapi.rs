@@ -63,6 +63,26 @@ fn every_operation_says_what_it_takes_and_answers() {
 }
 
 #[test]
+fn every_form_of_a_request_and_its_answer_is_described() {
+    let description = description();
+    let schemas = &description["components"]["schemas"];
+    for (schema, properties) in [
+        ("PredictRequest", ["features", "instances", "inputs"].as_slice()),
+        ("PredictAnswer", &["prediction", "predictions", "probabilities", "outputs"]),
+        ("KindDocument", &["kind", "datatype", "shape", "items", "key", "value", "optional"]),
+    ] {
+        for property in properties {
+            let found = &schemas[schema]["properties"][property];
+            assert!(found.is_object(), "{schema} says nothing of {property}: {}", schemas[schema]);
+        }
+    }
+    for (schema, forms) in [("InputDocument", 3), ("ValueDocument", 3), ("CellDocument", 4)] {
+        let described = schemas[schema]["oneOf"].as_array().map(Vec::len);
+        assert_eq!(described, Some(forms), "{schema}: {}", schemas[schema]);
+    }
+}
+
+#[test]
 fn every_reference_leads_somewhere() {
     fn references(value: &Value, found: &mut Vec<String>) {
         match value {

@@ -19,8 +19,8 @@ pub struct Servable {
     pub signature: Signature,
     /// What its author knows of it.
     pub contract: Contract,
-    /// How rows fit it, if they do.
-    pub layout: Option<Layout>,
+    /// How rows fit it, if it takes rows.
+    pub layout: Option<Arc<Layout>>,
     /// Its sessions.
     pub pool: Arc<InstancePool>,
     /// How it does.

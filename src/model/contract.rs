@@ -17,12 +17,13 @@ mod difference;
 mod document;
 mod feature;
 mod golden;
+mod resolve;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Layout, Scalar, Signature, layout::RowInputs};
+use super::Scalar;
 pub use document::ContractDocument;
 pub use feature::{Feature, Missing};
 pub use golden::{GoldenCase, GoldenDocument};
@@ -177,144 +178,27 @@ impl Contract {
     pub fn empty() -> Self {
         Self::new(Vec::new(), Vec::new())
     }
-
-    /// Checks a contract against the model's signature. Where each column of a row is an input of its own, the inputs
-    /// are the features if none are named.
-    ///
-    /// # Errors
-    ///
-    /// [`ContractError::Invalid`] when it names something the model does not have, or contradicts itself.
-    pub fn resolve(document: ContractDocument, signature: &Signature) -> Result<Self, ContractError> {
-        let features = document.features.unwrap_or_default();
-        let classes = document.classes.unwrap_or_default();
-        check_features(&features)?;
-        check_unique("class", classes.iter().map(String::as_str))?;
-        let tolerance = tolerance("tolerance", document.tolerance, DEFAULT_TOLERANCE)?;
-        let relative_tolerance = self::tolerance("relative_tolerance", document.relative_tolerance, 0.0)?;
-        let golden = document
-            .golden
-            .unwrap_or_default()
-            .into_iter()
-            .enumerate()
-            .map(|(index, case)| case.read(index, signature).map_err(ContractError::Invalid))
-            .collect::<Result<_, _>>()?;
-        let mut contract = Self {
-            golden,
-            tolerance,
-            relative_tolerance,
-            non_finite_outputs: document.non_finite_outputs.unwrap_or_default(),
-            ..Self::new(features, classes)
-        };
-        let layout =
-            Layout::of(signature, &contract).map_err(|error| ContractError::Invalid(error.to_string()))?;
-        if contract.features.is_empty()
-            && let Some(Layout { inputs: RowInputs::Columns(columns), .. }) = layout
-        {
-            let features = columns.into_iter().map(|column| Feature::new(column.input)).collect();
-            let Self { features, columns, .. } = Self::new(features, Vec::new());
-            (contract.features, contract.columns) = (features, columns);
-        }
-        Ok(contract)
-    }
-
-    /// Reads a contract and checks it against the model's signature.
-    ///
-    /// # Errors
-    ///
-    /// As [`ContractDocument::parse_json`] and [`Contract::resolve`].
-    pub fn parse(json: &str, signature: &Signature) -> Result<Self, ContractError> {
-        Self::resolve(ContractDocument::parse_json(json)?, signature)
-    }
-}
-
-fn tolerance(field: &str, given: Option<f64>, default: f64) -> Result<f64, ContractError> {
-    match given {
-        Some(tolerance) if !(tolerance.is_finite() && tolerance >= 0.0) => {
-            invalid(format!("`{field}` must be zero or greater"))
-        }
-        given => Ok(given.unwrap_or(default)),
-    }
-}
-
-fn invalid<T>(message: String) -> Result<T, ContractError> {
-    Err(ContractError::Invalid(message))
-}
-
-fn check_features(features: &[Feature]) -> Result<(), ContractError> {
-    check_unique("feature", features.iter().map(|feature| feature.name.as_str()))?;
-    for Feature { name, minimum, maximum, .. } in features {
-        if let (Some(minimum), Some(maximum)) = (minimum, maximum)
-            && minimum > maximum
-        {
-            return invalid(format!(
-                "feature `{name}` has the minimum {minimum} above its maximum {maximum}"
-            ));
-        }
-    }
-    Ok(())
-}
-
-fn check_unique<'a>(kind: &str, names: impl Iterator<Item = &'a str>) -> Result<(), ContractError> {
-    let mut seen = HashSet::new();
-    for name in names {
-        if name.is_empty() {
-            return invalid(format!("a {kind} has no name"));
-        }
-        if !seen.insert(name) {
-            return invalid(format!("the {kind} `{name}` is there twice"));
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Dimension, ElementType, Tensor, TensorData, ValueSpec};
-
-    fn signature() -> Signature {
-        let rows = || Dimension::Dynamic("N".to_owned());
-        Signature {
-            inputs: vec![ValueSpec::tensor("x", ElementType::F32, vec![rows(), Dimension::Fixed(2)])],
-            outputs: vec![ValueSpec::tensor("label", ElementType::I64, vec![rows()])],
-        }
-    }
-
-    fn problem(json: &str) -> String {
-        Contract::parse(json, &signature()).unwrap_err().to_string()
-    }
-
-    #[test]
-    fn reads_features_classes_and_golden_cases() {
-        let json = r#"{"features":[{"name":"a","unit":"cm","minimum":0,"maximum":1},{"name":"b"}],
-            "classes":["no","yes"],"golden":[{"inputs":{"x":[[1,2.5]]},"outputs":{"label":[1]}}]}"#;
-        let contract = Contract::parse(json, &signature()).unwrap();
-        assert_eq!(contract.features[0].maximum, Some(1.0));
-        assert_eq!(contract.classes, ["no", "yes"]);
-        let case = &contract.golden[0];
-        assert_eq!(case.inputs[0].1, Tensor::new(vec![1, 2], TensorData::F32(vec![1.0, 2.5])).unwrap());
-        assert_eq!(case.outputs[0].1, Tensor::new(vec![1], TensorData::I64(vec![1])).unwrap().into());
-        assert!((contract.tolerance - DEFAULT_TOLERANCE).abs() < f64::EPSILON);
-    }
+    use crate::model::{Dimension, ElementType, Signature, ValueSpec};
 
     #[test]
     fn a_contract_travels_without_its_golden_cases() {
+        let shape = vec![Dimension::Dynamic("N".to_owned()), Dimension::Fixed(2)];
+        let signature = Signature {
+            inputs: vec![ValueSpec::tensor("x", ElementType::F32, shape)],
+            outputs: vec![ValueSpec::tensor("label", ElementType::I64, Vec::new())],
+        };
         let json = r#"{"features":[{"name":"a","missing":"nan"},{"name":"b"}],"relative_tolerance":0.5,
             "golden":[{"inputs":{"x":{"shape":[1,2],"data":["NaN",2]}},"outputs":{"label":[1]}}]}"#;
-        let contract = Contract::parse(json, &signature()).unwrap();
+        let contract = Contract::parse(json, &signature).unwrap();
         assert_eq!(contract.golden.len(), 1);
         let travelled: Contract = serde_json::from_str(&serde_json::to_string(&contract).unwrap()).unwrap();
         assert_eq!(travelled.column("b"), Some(1));
         assert_eq!(travelled, Contract { golden: Vec::new(), ..contract });
-    }
-
-    #[test]
-    fn where_columns_are_inputs_they_are_the_features() {
-        let column =
-            |name| ValueSpec::tensor(name, ElementType::F32, vec![Dimension::Dynamic(String::new())]);
-        let signature = Signature { inputs: vec![column("a"), column("b")], outputs: Vec::new() };
-        let contract = Contract::resolve(ContractDocument::default(), &signature).unwrap();
-        assert_eq!((contract.features.len(), contract.column("b")), (2, Some(1)));
     }
 
     #[test]
@@ -334,37 +218,5 @@ mod tests {
             contract(&["b", "a"], &["no", "yes"]).breaking_changes(&old),
             ["the features [a, b] became [b, a]"]
         );
-    }
-
-    #[test]
-    fn names_what_is_wrong() {
-        for (json, part) in [
-            ("[]", "cannot be read"),
-            (r#"{"feature":[]}"#, "unknown field `feature`"),
-            (r#"{"features":[{"name":"a"},{"name":"a"}]}"#, "the feature `a` is there twice"),
-            (r#"{"features":[{"name":""}]}"#, "a feature has no name"),
-            (r#"{"features":[{"name":"a","minimum":2,"maximum":1}]}"#, "minimum 2 above its maximum 1"),
-            (r#"{"tolerance":-1}"#, "`tolerance`"),
-            (r#"{"relative_tolerance":-1}"#, "`relative_tolerance`"),
-            (r#"{"non_finite_outputs":"maybe"}"#, "unknown variant `maybe`"),
-            (r#"{"features":[{"name":"a"}]}"#, "1 features are named"),
-            (
-                r#"{"golden":[{"inputs":{},"outputs":{"label":[1]}}]}"#,
-                "golden case 0, input `x`: `x` (FP32 [N, 2]) is required",
-            ),
-            (r#"{"golden":[{"inputs":{"x":[[1,2]]},"outputs":{}}]}"#, "compares no output"),
-            (r#"{"golden":[{"inputs":{"x":[[1,2]]},"outputs":{"y":[1]}}]}"#, "has no output `y`"),
-            (
-                r#"{"golden":[{"inputs":{"x":[[1,2],[3]]},"outputs":{"label":[1]}}]}"#,
-                "input `x/1`: expected a list of 2 items",
-            ),
-            (
-                r#"{"golden":[{"inputs":{"x":[[1,2]]},"outputs":{"label":[1.5]}}]}"#,
-                "expected a whole number, got 1.5 at `/0`",
-            ),
-        ] {
-            let message = problem(json);
-            assert!(message.contains(part), "{json}: {message}");
-        }
     }
 }

@@ -35,7 +35,7 @@ pub fn check_inputs(
     let mut violations = Violations::default();
     check_names(signature, inputs.iter().map(|(name, _)| name.as_str()), &mut violations);
     check_tensors(signature, inputs, &mut violations);
-    violations.or_else(|| ())
+    violations.into_result(|| ())
 }
 
 /// The tensors of what a caller sent, checked against a signature. An optional input may be `null` or left out.
@@ -61,7 +61,7 @@ pub fn documents_to_tensors(
         }
     }
     check_tensors(signature, &inputs, &mut violations);
-    violations.or_else(|| inputs)
+    violations.into_result(|| inputs)
 }
 
 fn check_names<'n>(

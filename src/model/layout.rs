@@ -130,6 +130,11 @@ impl Layout {
         }
     }
 
+    /// Whether something stands in for a missing value of some column.
+    pub(super) fn fills_any(&self) -> bool {
+        !self.fills.is_empty()
+    }
+
     /// What stands in for a missing value of a column, if anything may.
     pub(super) fn fill(&self, column: usize) -> Option<&Cell> {
         self.fills.get(column)?.as_ref()

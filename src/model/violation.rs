@@ -30,7 +30,7 @@ impl<V> Violations<V> {
     }
 
     /// `value`, unless something is wrong.
-    pub(super) fn or_else<T>(self, value: impl FnOnce() -> T) -> Result<T, Self> {
+    pub(super) fn into_result<T>(self, value: impl FnOnce() -> T) -> Result<T, Self> {
         if self.total == 0 { Ok(value()) } else { Err(self) }
     }
 }

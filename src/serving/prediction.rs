@@ -14,7 +14,7 @@ pub struct Prediction {
     /// The version that answered.
     pub servable: Arc<Servable>,
     /// What its outputs mean.
-    pub layout: Layout,
+    pub layout: Arc<Layout>,
     /// What it said of each row.
     pub outputs: RowOutputs,
 }

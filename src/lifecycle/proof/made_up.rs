@@ -39,6 +39,9 @@ pub(super) const ATTEMPTS: &[Attempt] = &[
 /// Larger inputs are not made up.
 const MAX_ELEMENTS: usize = 1 << 24;
 
+/// Nor are more values or texts than this, each of which takes far more memory than a number: the proof may have little.
+const MAX_VALUES: usize = 1 << 20;
+
 /// Inputs of so many dimensions have batches in the first one, as images have: it stays 1 while the others grow.
 const RANK_WITH_BATCHES: usize = 3;
 
@@ -55,7 +58,7 @@ pub(super) fn made_up(
     attempt: Attempt,
 ) -> Result<Option<Vec<(String, Tensor)>>, Refusal> {
     let Some(layout) = layout else { return Ok(tensors(signature, attempt)) };
-    if layout.columns().saturating_mul(attempt.size) > MAX_ELEMENTS {
+    if layout.columns().saturating_mul(attempt.size) > MAX_VALUES {
         return Ok(None);
     }
     let cell = |column| {
@@ -118,6 +121,9 @@ fn tensors(signature: &Signature, attempt: Attempt) -> Option<Vec<(String, Tenso
         let shape: Vec<usize> = declared.iter().enumerate().map(size).collect();
         let count = shape.iter().copied().try_fold(1_usize, usize::checked_mul)?;
         total = total.checked_add(count).filter(|total| *total <= MAX_ELEMENTS)?;
+        if element_type == ElementType::String && count > MAX_VALUES {
+            return None;
+        }
         let tensor = Tensor::new(shape, data(element_type, count, attempt.value)).ok()?;
         inputs.push((spec.name.clone(), tensor));
     }

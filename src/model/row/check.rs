@@ -27,7 +27,11 @@ pub fn rows_to_tensors(
             Row::Named(values) => named(index, values, layout, contract, &mut violations),
         }
         if violations.total == 0 {
-            cells.extend(in_order(row, layout, contract));
+            match row {
+                // What most requests are is worth the shortest way.
+                Row::Positional(values) if !layout.fills_any() => cells.extend(values),
+                row => cells.extend(in_order(row, layout, contract)),
+            }
         }
     }
     if violations.total > 0 {
