@@ -274,6 +274,14 @@ async fn a_model_is_tried_with_inputs_of_several_sizes() {
 }
 
 #[tokio::test]
+async fn a_golden_case_compares_what_is_in_sequences_and_maps() {
+    let (reason, detail) = refusal("zip_map_mismatch").await;
+    assert_eq!(reason, "golden_mismatch");
+    let place = "golden case 0, output `output_probability`: item 0: key";
+    assert!(detail.starts_with(place), "{detail}");
+}
+
+#[tokio::test]
 async fn what_cannot_be_fed_or_read_is_refused_with_its_name() {
     let (reason, detail) = refusal("sequence_input").await;
     assert_eq!(reason, "unsupported");

@@ -70,8 +70,15 @@ def zip_map() -> onnx.ModelProto:
 
 def zip_map_text() -> onnx.ModelProto:
     """The same with classes that are texts, and a golden case."""
-    case = {"inputs": {"X": [[0, 0]]}, "outputs": {"output_label": ["low"]}}
-    return with_contract(classifier(NAMES), golden=[case])
+    outputs = {"output_label": ["low"], "output_probability": [{"low": 0.98, "high": 0.0138}]}
+    case = {"inputs": {"X": {"shape": [1, 2], "data": [0, 0]}}, "outputs": outputs}
+    return with_contract(classifier(NAMES), golden=[case], tolerance=0, relative_tolerance=0.01)
+
+
+def zip_map_mismatch() -> onnx.ModelProto:
+    """A golden case that it does not answer as it must."""
+    outputs = {"output_probability": [{"low": 0.9, "high": 0.1}]}
+    return with_contract(classifier(NAMES), golden=[{"inputs": {"X": [[0, 0]]}, "outputs": outputs}])
 
 
 def no_zip_map() -> onnx.ModelProto:
@@ -236,6 +243,7 @@ def picky() -> onnx.ModelProto:
 ALL = (
     zip_map,
     zip_map_text,
+    zip_map_mismatch,
     no_zip_map,
     several_targets,
     columns,

@@ -66,6 +66,9 @@ pub(super) fn describe(proof: &Proof) -> String {
         let (minimum, maximum) = (bound(feature.minimum), bound(feature.maximum));
         let _ = writeln!(text, "  feature  {} {minimum} to {maximum} {unit}", feature.name);
     }
+    if !proof.takes_rows() {
+        let _ = writeln!(text, "  rows     none: it takes tensors, as `inputs`");
+    }
     if !proof.contract.classes.is_empty() {
         let _ = writeln!(text, "  classes  {}", proof.contract.classes.join(", "));
     }

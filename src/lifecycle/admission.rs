@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use super::{Reason, Refusal, Snapshot};
 use crate::{
     config::{AdmissionSettings, environment},
-    model::{Contract, Signature},
+    model::{Contract, Layout, Signature},
     runtime::Runtime,
     system::{
         memory,
@@ -77,6 +77,12 @@ pub struct Costs {
 }
 
 impl Proof {
+    /// Whether the model can be asked by rows.
+    #[must_use]
+    pub fn takes_rows(&self) -> bool {
+        Layout::of(&self.signature, &self.contract).is_ok_and(|layout| layout.is_some())
+    }
+
     /// Whether it was made with the same gateway and the same ONNX Runtime, and so holds here.
     #[must_use]
     pub fn is_of_this_gateway(&self) -> bool {

@@ -13,7 +13,7 @@ use std::{
         Arc,
         mpsc::{Receiver, RecvTimeoutError, Sender},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use arc_swap::ArcSwap;
@@ -39,8 +39,8 @@ use work::{Done, Workers};
 /// A file that has not changed for this long is taken for finished, however rarely the repository is looked at.
 const MAX_SETTLE_TIME: Duration = Duration::from_secs(1);
 
-/// So many looks at the start wait for files that are being written.
-const SETTLING_LOOKS: u64 = 2;
+/// The start waits for files that are being written, this long.
+const SETTLING_PATIENCE: Duration = Duration::from_secs(3);
 
 /// The file in the store that says what serves.
 pub(super) const DEPLOYMENTS_FILE: &str = "deployments.json";
@@ -105,16 +105,15 @@ impl Manager {
         priority::give_way();
         self.restore();
         self.publish(None);
-        let mut looks = 0_u64;
+        let start = Instant::now();
         let mut is_to_look = true;
         loop {
             if is_to_look {
                 self.look();
-                looks += 1;
             }
             let unsettled = self.act();
             // A file that is written all the time must not keep the others' models from being found ready.
-            if !self.is_busy() && (!unsettled || looks > SETTLING_LOOKS) {
+            if !self.is_busy() && (!unsettled || start.elapsed() >= SETTLING_PATIENCE) {
                 first_pass_done.send_replace(true);
             }
             let poll = Duration::from_millis(self.parts.settings.models.poll_interval_ms);
@@ -172,7 +171,8 @@ impl Manager {
             |standing| matches!(standing, Standing::Untried | Standing::Trying | Standing::Proven);
         self.models.iter().filter(|(_, model)| !model.unloaded).any(|(name, model)| {
             model.aspired.values().any(|aspired| {
-                aspired.standing(patience) == Standing::Trying
+                matches!(aspired.stage, Stage::Hashing)
+                    || aspired.standing(patience) == Standing::Trying
                     || (under_way(aspired.standing(patience)) && self.next_action(name).is_some())
             })
         })

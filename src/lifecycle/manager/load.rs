@@ -212,6 +212,7 @@ fn load_copy(
     let more = (1..size).map(|_| Instance::load(runtime, &snapshot.file()));
     let instances = std::iter::once(Ok(first)).chain(more).collect::<Result<Vec<_>, _>>()?;
     let pool = Arc::new(InstancePool::new(instances, settings.queue_capacity));
+    let layout = layout.map(Arc::new);
     Ok(Servable { name: name.clone(), version, signature, contract, layout, pool, trial, proof, snapshot })
 }
 
