@@ -71,7 +71,7 @@ impl Instance {
                 .collect::<Result<Vec<_>, RuntimeError>>()?;
             let outputs = session
                 .run_with_options(values, options)
-                .map_err(|error| RuntimeError::Run(error.message().to_owned()))?;
+                .map_err(|error| RuntimeError::Run(without_folders(error.message())))?;
             signature
                 .outputs
                 .iter()
