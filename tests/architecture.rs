@@ -173,7 +173,10 @@ fn libraries_stay_at_home() {
 #[test]
 fn unsafe_code_is_in_one_file() {
     for file in source_files() {
+        // `unsafe-inline` is a word of HTTP, `unsafe_settings` one of ours.
         let named = code(&file.text)
+            .replace("unsafe-", "")
+            .replace("unsafe_settings", "")
             .split(|character: char| !character.is_alphanumeric())
             .any(|word| word == "unsafe");
         let there = file.path == Path::new("system/memory.rs");
