@@ -44,7 +44,7 @@ pub use servable::Servable;
 pub use serving_map::{ServingMap, ServingModel};
 pub use source::{Candidate, Defect, Found, FoundModel, Source};
 pub use status::{State, VersionStatus};
-pub use store::{Deployment, Deployments, ModelDeployments, Snapshot, Store, StoreError};
+pub use store::{Deployment, ModelDeployments, Snapshot, Store, StoreError};
 pub use trial::Trial;
 
 use crate::{

@@ -8,7 +8,9 @@ mod job;
 mod verdict;
 
 use std::{
+    fs::{self, File},
     io::{Seek, Write},
+    os::unix::fs::DirBuilderExt,
     path::PathBuf,
     process::Command,
     time::Duration,
@@ -19,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use super::{Reason, Refusal, Snapshot};
 use crate::{
     config::{AdmissionSettings, environment},
-    model::{Contract, Layout, Signature},
+    model::{Contract, Digest, Layout, OnnxFile, Signature},
     runtime::Runtime,
     system::{
         memory,
@@ -37,6 +39,15 @@ const INLINE_FACTOR: u64 = 16;
 
 /// Weights beside the model are mapped, and copied once.
 const EXTERNAL_FACTOR: u64 = 2;
+
+/// Forests of this size are worth the time of a conversion.
+const LEAST_CONVERTED_BYTES: u64 = 1 << 20;
+
+/// A converted forest is two to three times the file.
+const CONVERTED_FACTOR: u64 = 8;
+
+/// A converted model is used if a session of it takes at most so much of what one of the original takes.
+const MOST_PERCENT: u64 = 80;
 
 /// With less than this not even the smallest model can be proven.
 const LEAST_BYTES: u64 = 192 << 20;
@@ -59,6 +70,10 @@ pub struct Proof {
     pub costs: Costs,
     /// How it was shut in.
     pub sandbox: Enforcement,
+    /// The sha256 of the model in ONNX Runtime's own format, if that is what is loaded because it takes less memory; the
+    /// costs are then those of that.
+    #[serde(default)]
+    pub converted: Option<Digest>,
 }
 
 /// What a model costs, measured when it was proven.
@@ -114,7 +129,45 @@ impl Prover {
     ///
     /// Why it may not serve.
     pub fn prove(&self, snapshot: &Snapshot) -> Result<Proof, Refusal> {
-        self.examine(snapshot, Depth::Proven)
+        let proof = self.examine(snapshot, Depth::Proven)?;
+        if !is_worth_converting(snapshot) {
+            return Ok(proof);
+        }
+        match self.convert(snapshot, &proof) {
+            Ok(converted) => Ok(converted),
+            // It serves as it is; it only takes more memory.
+            Err(refusal) => {
+                tracing::info!(model.digest = snapshot.digest().short(), "it is not converted: {refusal}");
+                Ok(proof)
+            }
+        }
+    }
+
+    /// Has a copy converted to the format that takes less memory, and finds out how much less.
+    fn convert(&self, snapshot: &Snapshot, proof: &Proof) -> Result<Proof, Refusal> {
+        let unwritten = |error: std::io::Error| {
+            Refusal::new(Reason::ProofFailed, format!("the converted model cannot be kept: {error}"))
+        };
+        let folder = snapshot.converted_folder();
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(unwritten)?;
+        let converted = self.examine(snapshot, Depth::Converted).and_then(|converted| {
+            let enough = proof.costs.session_bytes / 100 * MOST_PERCENT;
+            if converted.costs.session_bytes > enough {
+                let detail = format!(
+                    "a session would take {} MiB in place of {}",
+                    converted.costs.session_bytes >> 20,
+                    proof.costs.session_bytes >> 20
+                );
+                return Err(Refusal::new(Reason::ProofFailed, detail));
+            }
+            let digest = snapshot.seal_converted().map_err(unwritten)?;
+            Ok(Proof { costs: converted.costs, converted: Some(digest), ..proof.clone() })
+        });
+        if converted.is_err() {
+            // Nothing refers to it.
+            let _ = fs::remove_dir_all(&folder);
+        }
+        converted
     }
 
     /// Finds out what a copy takes and gives, without running it: nothing is measured then but loading.
@@ -137,7 +190,16 @@ impl Prover {
             file: snapshot.file(),
             folder: snapshot.folder().to_path_buf(),
             contract: snapshot.contract().cloned(),
-            limits: Limits { memory_bytes, cpu_seconds: timeout.as_secs(), file_bytes: 0 },
+            converted: (depth == Depth::Converted).then(|| snapshot.converted_file()),
+            limits: Limits {
+                memory_bytes,
+                cpu_seconds: timeout.as_secs(),
+                file_bytes: if depth == Depth::Converted {
+                    inline * CONVERTED_FACTOR + BASE_BYTES
+                } else {
+                    0
+                },
+            },
             depth,
             require_sandbox: self.settings.require_sandbox,
         };
@@ -177,4 +239,14 @@ impl Prover {
         }
         Ok(needed.min(most))
     }
+}
+
+/// Whether a copy is a forest of some size: ONNX Runtime keeps the protocol buffer of one beside what it makes of it.
+fn is_worth_converting(snapshot: &Snapshot) -> bool {
+    let (inline, external) = snapshot.sizes();
+    let has_trees = || {
+        let file = File::open(snapshot.file()).ok();
+        file.and_then(|file| OnnxFile::read(file).ok()).is_some_and(|model| model.has_trees)
+    };
+    inline >= LEAST_CONVERTED_BYTES && external == 0 && has_trees()
 }

@@ -20,8 +20,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
 use super::{
-    Deployments, LifecycleSettings, Prover, Refusal, Servable, ServingMap, Source, State, Store,
-    VersionStatus,
+    LifecycleSettings, Prover, Refusal, Servable, ServingMap, Source, State, Store, VersionStatus,
     history::{Event, History, HistoryEntry},
     operation::Operation,
     policy::{Action, Standing, Wish, next_action},
@@ -41,9 +40,6 @@ const MAX_SETTLE_TIME: Duration = Duration::from_secs(1);
 
 /// The start waits for files that are being written, this long.
 const SETTLING_PATIENCE: Duration = Duration::from_secs(3);
-
-/// The file in the store that says what serves.
-pub(super) const DEPLOYMENTS_FILE: &str = "deployments.json";
 
 /// What the manager is told.
 pub(super) enum Message {
@@ -81,6 +77,8 @@ pub(super) struct Manager {
     workers: Workers,
     /// Out of service but still held by requests; dropped here once they let go, as dropping a session takes long.
     retired: Vec<Arc<Servable>>,
+    /// Whether copies may be there that nothing needs any more.
+    is_to_sweep: bool,
     /// What the last look complained of, so that it is said once and not at each look.
     complaints: HashSet<String>,
     fresh_complaints: HashSet<String>,
@@ -94,6 +92,7 @@ impl Manager {
             models: HashMap::new(),
             workers,
             retired: Vec::new(),
+            is_to_sweep: true,
             complaints: HashSet::new(),
             fresh_complaints: HashSet::new(),
         }
@@ -199,11 +198,13 @@ impl Manager {
             self.relabel(name);
             self.answer_load_request(name);
         }
-        let known = |model: &Model| model.is_known();
-        if self.models.values().any(|model| !known(model)) {
-            self.models.retain(|_, model| known(model));
-            self.remember();
+        let forgotten: Vec<ModelName> =
+            self.models.iter().filter(|(_, model)| !model.is_known()).map(|(name, _)| name.clone()).collect();
+        for name in forgotten {
+            self.models.remove(&name);
+            self.remember(&name);
         }
+        self.sweep();
         self.drop_retired();
         self.publish(None);
         self.is_unsettled()
@@ -237,7 +238,7 @@ impl Manager {
 
     /// Makes requests see what is loaded, and remembers it.
     fn serve(&mut self, name: &ModelName) {
-        self.remember();
+        self.remember(name);
         if let Some(model) = self.models.get_mut(name) {
             let serving = model.serving();
             self.parts.serving.set(name, serving);
@@ -255,16 +256,23 @@ impl Manager {
         }
     }
 
-    /// Writes down what serves, and drops copies that nothing needs any more.
-    fn remember(&self) {
-        let models = self.models.iter().map(|(name, model)| (name.clone(), model.deployments())).collect();
-        let deployments = Deployments { models };
+    /// Writes down what serves of a model, before any request sees it.
+    fn remember(&mut self, name: &ModelName) {
+        self.is_to_sweep = true;
+        let deployments = self.models.get(name).map(Model::deployments).unwrap_or_default();
         if self.parts.store.is_lasting()
-            && let Err(error) = deployments.write(&self.parts.store.path(DEPLOYMENTS_FILE))
+            && let Err(error) = self.parts.store.remember(name, &deployments)
         {
             tracing::error!(%error, "what serves cannot be written down; a restart begins with the repository");
         }
-        self.parts.store.sweep(&deployments.contents().collect());
+    }
+
+    /// Drops copies that nothing needs any more.
+    fn sweep(&mut self) {
+        if std::mem::take(&mut self.is_to_sweep) {
+            let needed = |model: &Model| model.deployments().contents().collect::<Vec<_>>();
+            self.parts.store.sweep(&self.models.values().flat_map(needed).collect());
+        }
     }
 
     /// Drops what no request holds any more, here and on no thread that answers.
@@ -272,6 +280,7 @@ impl Manager {
         let before = self.retired.len();
         self.retired.retain(|servable| Arc::strong_count(servable) > 1);
         if self.retired.len() < before {
+            self.is_to_sweep = true;
             memory::give_back();
         }
     }

@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! state/lock                    locked while a gateway uses the folder
-//! state/deployments.json        what serves, what served before
+//! state/deployments/NAME.json   what serves of a model, what served before
 //! state/history.jsonl           everything that was done, a line each
 //! state/copies/SHA256/          the files of one content, as the model's file names them
 //! ```
@@ -15,7 +15,7 @@ mod copy;
 mod deployments;
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     fs::{self, DirBuilder, File},
     io,
     os::unix::fs::{DirBuilderExt, PermissionsExt},
@@ -28,16 +28,22 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 pub(super) use copy::digest_of;
-pub use deployments::{Deployment, Deployments, ModelDeployments};
+pub use deployments::{Deployment, ModelDeployments};
 
 use super::{Candidate, Refusal, model_config::Pin};
-use crate::{config::environment::temporary_directory, model::Digest};
+use crate::{
+    config::environment::temporary_directory,
+    model::{Digest, ModelName},
+};
 
 /// How the names of temporary folders begin.
 const PREFIX: &str = "onnx-gateway-";
 
 /// The file by whose lock one sees that a folder is in use.
 const LOCK: &str = "lock";
+
+/// The folder of what is remembered of each model.
+const DEPLOYMENTS: &str = "deployments";
 
 /// The folder of the copies.
 const COPIES: &str = "copies";
@@ -47,6 +53,9 @@ const MANIFEST: &str = "manifest.json";
 
 /// The model's file in a copy.
 const MODEL_FILE: &str = "model.onnx";
+
+/// The folder in a copy of the model in ONNX Runtime's own format, and its file there.
+const CONVERTED: (&str, &str) = ("converted", "model.ort");
 
 /// A folder or a copy that cannot be made or read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -163,6 +172,24 @@ impl Store {
         self.folder.path.join(name)
     }
 
+    /// What is remembered of each model, or why not.
+    ///
+    /// # Errors
+    ///
+    /// When none of it can be read.
+    pub fn deployments(&self) -> io::Result<BTreeMap<ModelName, io::Result<ModelDeployments>>> {
+        deployments::read_all(&self.path(DEPLOYMENTS))
+    }
+
+    /// Remembers this of a model.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written.
+    pub fn remember(&self, model: &ModelName, deployments: &ModelDeployments) -> io::Result<()> {
+        deployments::write(&self.path(DEPLOYMENTS), model, deployments)
+    }
+
     /// Copies a candidate's files as they are now.
     ///
     /// # Errors
@@ -264,7 +291,9 @@ impl Folder {
     fn locked(path: PathBuf, temporary: Option<TempDir>) -> io::Result<Self> {
         let lock = File::create(path.join(LOCK))?;
         lock.try_lock().map_err(|_| io::Error::other("another gateway uses it"))?;
-        DirBuilder::new().recursive(true).mode(0o700).create(path.join(COPIES))?;
+        for name in [COPIES, DEPLOYMENTS] {
+            DirBuilder::new().recursive(true).mode(0o700).create(path.join(name))?;
+        }
         Ok(Self { path, _lock: lock, temporary })
     }
 }
@@ -289,6 +318,53 @@ impl Snapshot {
     #[must_use]
     pub fn file(&self) -> PathBuf {
         self.folder.join(MODEL_FILE)
+    }
+
+    /// Sees to it that the copy is on the disk, and not only on its way there.
+    ///
+    /// # Errors
+    ///
+    /// When that cannot be done.
+    pub fn sync(&self) -> io::Result<()> {
+        for file in &self.manifest.files {
+            File::open(self.folder.join(&file.path))?.sync_all()?;
+        }
+        File::open(self.folder.join(MANIFEST))?.sync_all()?;
+        File::open(&self.folder)?.sync_all()?;
+        self.folder.parent().map_or(Ok(()), |copies| File::open(copies)?.sync_all())
+    }
+
+    /// The folder for the model in ONNX Runtime's own format.
+    #[must_use]
+    pub fn converted_folder(&self) -> PathBuf {
+        self.folder.join(CONVERTED.0)
+    }
+
+    /// The model in that format, if it was converted.
+    #[must_use]
+    pub fn converted_file(&self) -> PathBuf {
+        self.converted_folder().join(CONVERTED.1)
+    }
+
+    /// Makes the converted model one that does not change any more; its digest.
+    ///
+    /// # Errors
+    ///
+    /// When it is not there or cannot be kept.
+    pub fn seal_converted(&self) -> io::Result<Digest> {
+        let file = File::open(self.converted_file())?;
+        file.set_permissions(fs::Permissions::from_mode(0o400))?;
+        file.sync_all()?;
+        copy::digest_of_file(&self.converted_file())
+    }
+
+    /// The file to load: the converted one if it is what its proof says, else the model's.
+    #[must_use]
+    pub fn file_to_load(&self, converted: Option<Digest>) -> PathBuf {
+        let same = |wanted: &Digest| {
+            copy::digest_of_file(&self.converted_file()).is_ok_and(|digest| digest == *wanted)
+        };
+        if converted.as_ref().is_some_and(same) { self.converted_file() } else { self.file() }
     }
 
     /// The folder that holds it and all it needs, and nothing else.

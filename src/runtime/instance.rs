@@ -34,6 +34,22 @@ impl Instance {
         Ok(Self { session, signature })
     }
 
+    /// Loads a model file and writes it in ONNX Runtime's own format, which takes less memory to load for some models.
+    /// That file is for this machine and this version of ONNX Runtime.
+    ///
+    /// # Errors
+    ///
+    /// As [`Instance::load`], or when the file cannot be written.
+    pub fn load_and_convert(runtime: Runtime, file: &Path, converted: &Path) -> Result<Self, RuntimeError> {
+        let session = contained(|| {
+            builder(runtime)
+                .and_then(|builder| builder.with_optimized_model_path(converted)?.commit_from_file(file))
+                .map_err(|error| RuntimeError::Load(without_folders(error.message())))
+        })?;
+        let signature = declare::signature(session.inputs(), session.outputs())?;
+        Ok(Self { session, signature })
+    }
+
     /// What the model takes and gives.
     #[must_use]
     pub fn signature(&self) -> &Signature {

@@ -1,5 +1,7 @@
 //! The child's side of a proof. It is started, shuts itself in, tries one model, writes one line and ends.
 
+mod conversion;
+
 use std::{
     fs::File,
     io::{self, Read, Seek, Write},
@@ -48,7 +50,8 @@ pub fn run(mut input: impl Read, mut output: impl Write) -> io::Result<()> {
     let runtime = Runtime::load_from(&job.library).map_err(io::Error::other)?;
     let locales = environment::locale_path();
     let readable: Vec<&Path> = std::iter::once(job.folder.as_path()).chain(locales.as_deref()).collect();
-    sandbox::enter(&mut sandbox, &readable, None);
+    let writable = job.converted.as_deref().and_then(Path::parent);
+    sandbox::enter(&mut sandbox, &readable, writable);
     let shut_in = sandbox.landlock != "none" && sandbox.seccomp;
     let report = if job.require_sandbox && !shut_in {
         let detail = format!("the kernel cannot shut it in: {}", sandbox.missing.join("; "));
@@ -62,6 +65,7 @@ pub fn run(mut input: impl Read, mut output: impl Write) -> io::Result<()> {
                 contract,
                 costs,
                 sandbox,
+                converted: None,
             })),
             Err(refusal) => Report::Refused(refusal),
         }
@@ -77,6 +81,9 @@ fn try_model(
     job: &Job,
     status: &mut File,
 ) -> Result<(Signature, Contract, Costs), Refusal> {
+    if let Some(converted) = &job.converted {
+        return conversion::try_converted(runtime, job, converted, status);
+    }
     let before = memory(status, "VmRSS:");
     let start = Instant::now();
     let mut instance = Instance::load(runtime, &job.file)?;

@@ -19,6 +19,8 @@ pub(super) struct Job {
     pub(super) file: PathBuf,
     /// All that may be read from then on.
     pub(super) folder: PathBuf,
+    /// The file that the converted model is written to, alone in its folder.
+    pub(super) converted: Option<PathBuf>,
     /// What overrides the contract in the model's metadata.
     pub(super) contract: Option<Value>,
     /// How much may be used.
@@ -37,6 +39,8 @@ pub enum Depth {
     Declared,
     /// That it runs and answers what it must.
     Proven,
+    /// What it costs in ONNX Runtime's own format, into which it is converted, and that it answers the same.
+    Converted,
 }
 
 /// How it went.

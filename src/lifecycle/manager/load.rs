@@ -199,7 +199,8 @@ fn load_copy(
     trial: Trial,
     size: usize,
 ) -> Result<Servable, Refusal> {
-    let first = Instance::load(runtime, &snapshot.file())?;
+    let file = snapshot.file_to_load(proof.converted);
+    let first = Instance::load(runtime, &file)?;
     let signature = first.signature().clone();
     // Whoever takes the child over could say anything of the model.
     if signature != proof.signature {
@@ -209,7 +210,7 @@ fn load_copy(
     let contract = contract_of(&first, snapshot.contract())?;
     let layout = Layout::of(&signature, &contract)
         .map_err(|error| Refusal::new(Reason::InvalidContract, error.to_string()))?;
-    let more = (1..size).map(|_| Instance::load(runtime, &snapshot.file()));
+    let more = (1..size).map(|_| Instance::load(runtime, &file));
     let instances = std::iter::once(Ok(first)).chain(more).collect::<Result<Vec<_>, _>>()?;
     let pool = Arc::new(InstancePool::new(instances, settings.queue_capacity));
     let layout = layout.map(Arc::new);

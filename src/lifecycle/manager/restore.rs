@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{DEPLOYMENTS_FILE, Manager};
+use super::Manager;
 use crate::{
     lifecycle::{
-        Candidate, Deployment, Deployments, ModelDeployments, Reason, Refusal, Servable, Trial,
+        Candidate, Deployment, ModelDeployments, Reason, Refusal, Servable, Trial,
         fingerprint::Fingerprint,
         history::{Event, HistoryEntry},
         record::{Aspired, Stage},
@@ -20,17 +20,22 @@ impl Manager {
         if !self.parts.store.is_lasting() {
             return;
         }
-        let remembered = match Deployments::read(&self.parts.store.path(DEPLOYMENTS_FILE)) {
+        let remembered = match self.parts.store.deployments() {
             Ok(remembered) => remembered,
             Err(error) => {
                 tracing::error!(%error, "what served before cannot be read; the start begins with the repository");
                 return;
             }
         };
-        for (name, deployments) in remembered.models {
-            self.restore_model(&name, deployments);
+        for (name, deployments) in remembered {
+            match deployments {
+                Ok(deployments) => self.restore_model(&name, deployments),
+                Err(error) => tracing::error!(
+                    model.name = %name, %error,
+                    "what served before cannot be read; the start begins with the repository"
+                ),
+            }
         }
-        self.remember();
     }
 
     fn restore_model(&mut self, name: &ModelName, deployments: ModelDeployments) {

@@ -69,7 +69,11 @@ impl Workers {
 
     /// Does the work as soon as a thread may be had; a [`Message::Done`] tells when.
     pub(super) fn give(&mut self, candidate: Candidate, work: Work) {
-        self.waiting.push_back((candidate, work));
+        // What is copied is close to serving; what is not has waited in the repository for as long.
+        match work {
+            Work::Prove { .. } => self.waiting.push_front((candidate, work)),
+            Work::Hash | Work::Copy { .. } => self.waiting.push_back((candidate, work)),
+        }
         self.start_waiting();
     }
 
@@ -111,7 +115,13 @@ fn carry_out(store: &Store, prover: &Prover, candidate: &Candidate, work: Work) 
             WorkResult::Copied(copy(store, candidate, contract.as_ref(), &pin, hash))
         }
         Work::Prove { snapshot } => {
-            let proven = prover.prove(&snapshot).map(Box::new);
+            let proven = prover.prove(&snapshot).and_then(|proof| {
+                // Here and not where requests are waited for: it takes seconds for a large model.
+                snapshot.sync().map_err(|error| {
+                    Refusal::new(Reason::Unreadable, format!("the copy cannot be kept: {error}"))
+                })?;
+                Ok(Box::new(proof))
+            });
             WorkResult::Proven(snapshot, proven)
         }
     }));

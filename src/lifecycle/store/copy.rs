@@ -71,7 +71,6 @@ fn copy_file(candidate: &Candidate, source: &Path, name: &str, folder: &Path) ->
         |mut output| {
             let copied = hash(&mut input, |block| output.write_all(block))?;
             output.set_permissions(fs::Permissions::from_mode(0o400))?;
-            output.sync_all()?;
             Ok(copied)
         },
     );
@@ -93,6 +92,11 @@ fn hash(input: &mut File, mut each: impl FnMut(&[u8]) -> io::Result<()>) -> io::
         each(&block[..read])?;
         bytes += read as u64;
     }
+}
+
+/// The digest of a file of a copy.
+pub(super) fn digest_of_file(path: &Path) -> io::Result<Digest> {
+    hash(&mut File::open(path)?, |_| Ok(())).map(|(digest, _)| digest)
 }
 
 /// The digest of a file in the repository, as it is now.
@@ -142,9 +146,7 @@ fn check_pin(candidate: &Candidate, pin: &Pin, files: &[CopiedFile], folder: &Pa
 
 /// Writes what is in the copy beside it.
 pub(super) fn write_manifest(folder: &Path, manifest: &Manifest) -> io::Result<()> {
-    let mut file = File::create(folder.join(MANIFEST))?;
-    file.write_all(&serde_json::to_vec(manifest)?)?;
-    file.sync_all()
+    fs::write(folder.join(MANIFEST), serde_json::to_vec(manifest)?)
 }
 
 /// The manifest of a copy all of whose files are what it says.

@@ -1,4 +1,4 @@
-//! What is remembered over a restart: what serves, what served before, what was taken back.
+//! What is remembered over a restart: what serves, what served before, what was taken back. A file a model.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,14 +13,6 @@ use crate::{
     lifecycle::admission::Proof,
     model::{Digest, ModelName, ModelVersion},
 };
-
-/// All models.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Deployments {
-    /// By name.
-    #[serde(default)]
-    pub models: BTreeMap<ModelName, ModelDeployments>,
-}
 
 /// One model.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -48,40 +40,80 @@ pub struct Deployment {
     pub proof: Proof,
 }
 
-impl Deployments {
-    /// Reads the file; none is there at the first start.
-    ///
-    /// # Errors
-    ///
-    /// When it cannot be read or understood.
-    pub fn read(file: &Path) -> io::Result<Self> {
-        match fs::read(file) {
-            Ok(bytes) => Ok(serde_json::from_slice(&bytes)?),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Writes the file so that whoever reads it, whenever the process is killed, finds the old text or the new one.
-    ///
-    /// # Errors
-    ///
-    /// When it cannot be written.
-    pub fn write(&self, file: &Path) -> io::Result<()> {
-        let temporary = file.with_extension("tmp");
-        let mut output = File::create(&temporary)?;
-        output.write_all(&serde_json::to_vec_pretty(self)?)?;
-        output.sync_all()?;
-        fs::rename(&temporary, file)?;
-        // The name is in the folder, which has to be on the disk too.
-        file.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
-    }
-
+impl ModelDeployments {
     /// Every copy that must be kept.
     pub fn contents(&self) -> impl Iterator<Item = Digest> {
-        self.models
-            .values()
-            .flat_map(|model| model.serving.iter().chain(&model.previous))
-            .map(|one| one.content)
+        self.serving.iter().chain(&self.previous).map(|deployment| deployment.content)
+    }
+}
+
+/// Reads the files of a folder; there are none at the first start. One that cannot be read or understood is answered as
+/// such, and says nothing about the others.
+///
+/// # Errors
+///
+/// When the folder cannot be read.
+pub fn read_all(folder: &Path) -> io::Result<BTreeMap<ModelName, io::Result<ModelDeployments>>> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
+        Err(error) => return Err(error),
+    };
+    let mut all = BTreeMap::new();
+    for entry in entries {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if let Some(Ok(model)) = name.strip_suffix(EXTENSION).map(str::parse) {
+            all.insert(model, fs::read(&path).and_then(|bytes| Ok(serde_json::from_slice(&bytes)?)));
+        }
+    }
+    Ok(all)
+}
+
+/// Writes the file of a model so that whoever reads it, whenever the process is killed, finds the old text or the new
+/// one; removes it if there is nothing to remember.
+///
+/// # Errors
+///
+/// When it cannot be written.
+pub fn write(folder: &Path, model: &ModelName, deployments: &ModelDeployments) -> io::Result<()> {
+    let file = folder.join(format!("{model}{EXTENSION}"));
+    if *deployments == ModelDeployments::default() {
+        return match fs::remove_file(&file) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        };
+    }
+    let temporary = folder.join(format!("{model}.tmp"));
+    let mut output = File::create(&temporary)?;
+    output.write_all(&serde_json::to_vec_pretty(deployments)?)?;
+    output.sync_all()?;
+    fs::rename(&temporary, &file)?;
+    // The name is in the folder, which has to be on the disk too.
+    File::open(folder)?.sync_all()
+}
+
+/// How the names of the files end.
+const EXTENSION: &str = ".json";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_and_what_cannot_be_read_is_said() {
+        let folder = tempfile::tempdir().unwrap();
+        let (iris, wine): (ModelName, ModelName) = ("iris".parse().unwrap(), "wine.v2".parse().unwrap());
+        let unloaded = ModelDeployments { unloaded: true, ..ModelDeployments::default() };
+        write(folder.path(), &iris, &unloaded).unwrap();
+        write(folder.path(), &wine, &unloaded).unwrap();
+        fs::write(folder.path().join("wine.v2.json"), "{").unwrap();
+        let all = read_all(folder.path()).unwrap();
+        assert_eq!(*all[&iris].as_ref().unwrap(), unloaded);
+        assert!(all[&wine].is_err());
+        write(folder.path(), &iris, &ModelDeployments::default()).unwrap();
+        write(folder.path(), &iris, &ModelDeployments::default()).unwrap();
+        assert!(!read_all(folder.path()).unwrap().contains_key(&iris));
+        assert!(read_all(Path::new("/nowhere")).unwrap().is_empty());
     }
 }
