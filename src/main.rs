@@ -8,18 +8,20 @@ use std::{
 use onnx_gateway::{cli, config::environment};
 
 fn main() -> ExitCode {
-    // ONNX Runtime reads this as soon as it starts, and a process cannot safely change its own environment: so it
-    // starts itself once more with the variable set, which takes less than a millisecond.
-    if !environment::telemetry_is_off() {
-        let (name, value) = environment::TELEMETRY_OPT_OUT;
+    // ONNX Runtime reads these as soon as it starts, and a process cannot safely change its own environment: so it
+    // starts itself once more with them set, which takes less than a millisecond.
+    let missing = environment::missing_variables();
+    if !missing.is_empty() {
         let mut arguments = environment::arguments();
         let mut again = Command::new("/proc/self/exe");
         if let Some(name) = arguments.next() {
             again.arg0(name);
         }
-        let error = again.args(arguments).env(name, value).exec();
+        let names: Vec<&str> = missing.iter().map(|(name, _)| *name).collect();
+        let error = again.args(arguments).envs(missing.iter().map(|(name, value)| (name, value))).exec();
         return cli::fail(&format!(
-            "{name}={value} must be set in the environment, as this cannot do it: {error}"
+            "{} must be set in the environment, as this cannot do it: {error}",
+            names.join(" and ")
         ));
     }
     cli::run(environment::arguments())

@@ -2,6 +2,7 @@
 
 mod contract;
 mod digest;
+mod division;
 mod element;
 mod element_type;
 mod input_check;
@@ -21,6 +22,7 @@ pub use contract::{
     NonFiniteOutputs,
 };
 pub use digest::Digest;
+pub use division::check_dividends;
 pub use element_type::ElementType;
 pub use input_check::{InputViolation, check_inputs, documents_to_tensors};
 pub use layout::{ColumnInput, Layout, LayoutError, Output, RowInputs};

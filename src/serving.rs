@@ -21,7 +21,7 @@ use crate::{
     config::{ModelsSettings, Settings},
     lifecycle::Lifecycle,
     model::{
-        ModelName, Row, RowOutputs, Tensor, TensorDocuments, VersionSelector, check_inputs,
+        ModelName, Row, RowOutputs, Tensor, TensorDocuments, VersionSelector, check_dividends, check_inputs,
         documents_to_tensors, rows_to_tensors,
     },
     telemetry::Metrics,
@@ -172,6 +172,9 @@ impl Serving {
         servable: Arc<Servable>,
         inputs: Vec<(String, Tensor)>,
     ) -> Result<Inference, ServingError> {
+        if servable.proof.divides {
+            check_dividends(&inputs).map_err(ServingError::InvalidInputs)?;
+        }
         let answered = match servable.pool.run(inputs).await {
             Ok(ran) => {
                 self.metrics.inference_ran(servable.name.as_str(), ran.duration);

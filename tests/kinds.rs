@@ -308,3 +308,13 @@ async fn what_a_model_takes_and_gives_is_shown() {
     );
     assert_eq!(version["takes_rows"], json!(true));
 }
+
+#[tokio::test]
+async fn the_one_division_that_ends_a_process_is_not_made() {
+    let gateway = TestGateway::builder_without_models().model("quotient.onnx", "quotient").start().await;
+    let least = i64::MIN;
+    let body = format!("{{\"inputs\": {{\"a\": [[{least}]], \"b\": [[-1]]}}}}");
+    assert_eq!(faults(&gateway, &body).await, errors(&[("/inputs/a", "does_not_fit")]));
+    let answer = ask(&gateway, &json!({"inputs": {"a": [[7]], "b": [[-1]]}})).await;
+    assert_eq!(answer["outputs"]["y"]["data"], json!([-7]));
+}

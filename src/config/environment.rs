@@ -14,6 +14,12 @@ const LIBRARY_PATH: &str = "ORT_DYLIB_PATH";
 /// Where the C library looks for locales besides the system's folder; text operators need `en_US.UTF-8`.
 pub const LOCALE_PATH: &str = "LOCPATH";
 
+/// The folder of locales that `tools/setup` fills, in the source tree.
+const SETUP_LOCALES: &str = ".onnxruntime/locale";
+
+/// How many folders above the binary that may be: `target/TARGET/release/deps` is the deepest.
+const SETUP_LEVELS: usize = 5;
+
 /// What the gateway takes from its environment. It cannot be printed, as settings may be secrets.
 #[derive(Clone, Default)]
 pub struct Environment {
@@ -46,11 +52,21 @@ impl Environment {
     }
 }
 
-/// Whether ONNX Runtime will find telemetry switched off in this process.
+/// Variables that libraries read as soon as they are loaded, and that this process was started without. A process cannot
+/// safely change its own environment, so it has to be started again with them.
 #[must_use]
-pub fn telemetry_is_off() -> bool {
+pub fn missing_variables() -> Vec<(&'static str, OsString)> {
     let (name, value) = TELEMETRY_OPT_OUT;
-    env::var_os(name).is_some_and(|set| set == value)
+    let telemetry = (env::var_os(name).is_none_or(|set| set != value)).then(|| (name, value.into()));
+    let locales = locale_path().is_none().then(locales_of_setup).flatten();
+    telemetry.into_iter().chain(locales.map(|path| (LOCALE_PATH, path.into()))).collect()
+}
+
+/// Where `tools/setup` puts the locale that text operators need, where the system has none.
+fn locales_of_setup() -> Option<PathBuf> {
+    let binary = env::current_exe().and_then(std::fs::canonicalize).ok()?;
+    let of = |folder: &std::path::Path| folder.join(SETUP_LOCALES);
+    binary.ancestors().skip(1).take(SETUP_LEVELS).map(of).find(|path| path.is_dir())
 }
 
 /// The folder that [`LOCALE_PATH`] names, if it does.

@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use super::{Reason, Refusal, Snapshot};
 use crate::{
     config::{AdmissionSettings, environment},
-    model::{Contract, Digest, Layout, OnnxFile, Signature},
+    model::{Contract, Digest, Layout, OnnxFile, OnnxFileError, Signature},
     runtime::Runtime,
     system::{
         memory,
@@ -74,6 +74,9 @@ pub struct Proof {
     /// costs are then those of that.
     #[serde(default)]
     pub converted: Option<Digest>,
+    /// Whether it divides ([`check_dividends`](crate::model::check_dividends)).
+    #[serde(default)]
+    pub divides: bool,
 }
 
 /// What a model costs, measured when it was proven.
@@ -129,8 +132,9 @@ impl Prover {
     ///
     /// Why it may not serve.
     pub fn prove(&self, snapshot: &Snapshot) -> Result<Proof, Refusal> {
-        let proof = self.examine(snapshot, Depth::Proven)?;
-        if !is_worth_converting(snapshot) {
+        let file = describe(snapshot)?;
+        let proof = Proof { divides: file.divides, ..self.examine(snapshot, Depth::Proven)? };
+        if !is_worth_converting(snapshot, &file) {
             return Ok(proof);
         }
         match self.convert(snapshot, &proof) {
@@ -241,12 +245,14 @@ impl Prover {
     }
 }
 
+/// What the model's file says of itself.
+fn describe(snapshot: &Snapshot) -> Result<OnnxFile, Refusal> {
+    let unreadable = |error: OnnxFileError| Refusal::new(Reason::Unreadable, error.to_string());
+    OnnxFile::read(File::open(snapshot.file()).map_err(|error| unreadable(error.into()))?).map_err(unreadable)
+}
+
 /// Whether a copy is a forest of some size: ONNX Runtime keeps the protocol buffer of one beside what it makes of it.
-fn is_worth_converting(snapshot: &Snapshot) -> bool {
+fn is_worth_converting(snapshot: &Snapshot, file: &OnnxFile) -> bool {
     let (inline, external) = snapshot.sizes();
-    let has_trees = || {
-        let file = File::open(snapshot.file()).ok();
-        file.and_then(|file| OnnxFile::read(file).ok()).is_some_and(|model| model.has_trees)
-    };
-    inline >= LEAST_CONVERTED_BYTES && external == 0 && has_trees()
+    inline >= LEAST_CONVERTED_BYTES && external == 0 && file.has_trees
 }

@@ -37,6 +37,8 @@ pub struct OnnxFile {
     pub nodes: u64,
     /// Whether trees are among them, which ONNX Runtime holds in many times their size.
     pub has_trees: bool,
+    /// Whether it divides, which for integers can end the process.
+    pub divides: bool,
     /// Files that hold its weights, relative to it, as it names them.
     pub external_files: BTreeSet<String>,
 }
@@ -153,7 +155,9 @@ impl<R: Read + Seek> Walk<R> {
                     self.found.producer_version = self.text(length)?;
                 }
                 (Message::Node, 4, Value::Bytes(length)) => {
-                    self.found.has_trees |= self.text(length)?.starts_with("TreeEnsemble");
+                    let operator = self.text(length)?;
+                    self.found.has_trees |= operator.starts_with("TreeEnsemble");
+                    self.found.divides |= operator == "Div";
                 }
                 (Message::OperatorSet | Message::ExternalData, 1, Value::Bytes(length)) => {
                     key = self.text(length)?;

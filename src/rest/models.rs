@@ -44,6 +44,15 @@ pub(super) struct VersionDocument {
     /// The first 12 hex digits of the sha256 of the file that serves
     #[serde(skip_serializing_if = "Option::is_none")]
     digest: Option<String>,
+    /// Whether requests without a version get it
+    default: bool,
+    /// The labels that point to it: each may stand in a path in place of the version
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    labels: Vec<String>,
+    /// What is waited for, if the file that lies in the repository now is not in service yet
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "it is being proven")]
+    waiting: Option<String>,
     /// Why the file that lies in the repository now is not in service
     #[serde(skip_serializing_if = "Option::is_none")]
     refusal: Option<RefusalDocument>,
@@ -213,6 +222,9 @@ fn version_document(VersionMetadata { status, servable }: VersionMetadata) -> Ve
         version: status.version.to_string(),
         state: status.state.to_string(),
         digest: status.digest.map(|digest| digest.short()),
+        default: status.is_default,
+        labels: status.labels.iter().map(ToString::to_string).collect(),
+        waiting: status.waiting,
         refusal: status
             .refusal
             .map(|refusal| RefusalDocument { reason: refusal.reason.code(), detail: refusal.detail }),

@@ -30,7 +30,8 @@ PASS, REFUSED, WRONG, CRASH, HANG = "pass", "refused", "wrong", "crash", "hang"
 # From the least bad to the worst: a case is as its worst data set.
 OUTCOMES = (PASS, REFUSED, WRONG, HANG, CRASH)
 # What a refusal at the proof says of a case whose golden cases are what this script expects. All others are reasons.
-PROOF_OUTCOMES = {"golden_mismatch": WRONG, "non_finite_output": WRONG, "crashed": CRASH, "timed_out": HANG}
+# A candidate that ends the process it is proven in is refused like any other: the server lives and says why.
+PROOF_OUTCOMES = {"golden_mismatch": WRONG, "non_finite_output": WRONG, "timed_out": HANG}
 
 
 @dataclass

@@ -66,6 +66,7 @@ pub fn run(mut input: impl Read, mut output: impl Write) -> io::Result<()> {
                 costs,
                 sandbox,
                 converted: None,
+                divides: false,
             })),
             Err(refusal) => Report::Refused(refusal),
         }
