@@ -55,6 +55,9 @@ RUN groupadd --gid 65532 gateway \
     && useradd --uid 65532 --gid gateway --key UID_MAX=65532 --no-log-init --no-create-home \
         --home-dir /nonexistent --shell /usr/sbin/nologin gateway
 
+# Where a volume is mounted, which takes over the owner; without one the gateway says that it remembers nothing.
+RUN install --directory --mode=0700 --owner=gateway --group=gateway /var/lib/onnx-gateway
+
 # What changes least comes first. The binary looks for the library beside itself.
 COPY --from=locale /usr/lib/locale/en_US.UTF-8 /usr/lib/locale/en_US.UTF-8
 COPY --from=onnxruntime /setup/.onnxruntime/LICENSE /setup/.onnxruntime/ThirdPartyNotices.txt \

@@ -218,7 +218,10 @@ impl Prover {
         command.arg("admit").env_clear().env(name, value).current_dir("/");
         command.envs(environment::locale_path().map(|path| (environment::LOCALE_PATH, path)));
         let outcome = supervise::run(command, stdin, timeout).map_err(failed)?;
-        tracing::debug!(?outcome, "a candidate was tried");
+        tracing::debug!(
+            end = ?outcome.end, peak_bytes = outcome.peak_bytes, duration_ms = outcome.duration.as_millis(),
+            complaint = outcome.complaint, "a candidate was tried"
+        );
         let report = outcome.report.as_deref().and_then(|line| serde_json::from_str::<Report>(line).ok());
         match report {
             Some(Report::Proven(proof)) => Ok(*proof),

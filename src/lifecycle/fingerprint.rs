@@ -36,7 +36,9 @@ impl Fingerprint {
     #[must_use]
     pub fn age(&self, now: SystemTime) -> Option<Duration> {
         let age = |stamp: &Option<Stamp>| stamp.as_ref()?.age(now);
-        self.0.iter().map(age).try_fold(Duration::MAX, |least, age| Some(least.min(age?)))
+        let mut ages = self.0.iter().map(age);
+        let first = ages.next()??;
+        ages.try_fold(first, |least, age| Some(least.min(age?)))
     }
 }
 

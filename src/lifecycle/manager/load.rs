@@ -92,6 +92,13 @@ impl Manager {
     /// What the copy is of may be known already; else it is proven.
     fn copied(&mut self, name: &ModelName, version: ModelVersion, snapshot: Arc<Snapshot>, copy_ms: u64) {
         let Some(model) = self.models.get_mut(name) else { return };
+        if snapshot.contract() != model.config.contract.as_ref() {
+            // What stands beside it changed meanwhile.
+            if let Some(aspired) = model.aspired.get_mut(&version) {
+                aspired.stage = Stage::New;
+            }
+            return;
+        }
         let content = snapshot.content();
         let refusal = model.refusal_of(content);
         let known = model.known_proof(content);
@@ -157,6 +164,8 @@ impl Manager {
         self.serve(name);
         self.retired.extend(replaced);
         self.parts.metrics.model_swapped(name.as_str());
+        // Loading takes a multiple of what is kept.
+        memory::give_back();
         let timings = Timings { load_ms, ..timings };
         let replaces = before.map(|old| old.digest());
         tracing::info!(
