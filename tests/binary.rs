@@ -7,12 +7,14 @@ mod support;
 
 use std::{
     fs,
+    os::unix::{ffi::OsStrExt, fs::PermissionsExt},
     path::Path,
     process::Command,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Instant,
 };
 
 use reqwest::StatusCode;
@@ -36,7 +38,8 @@ fn serve(repository: &Repository) -> (Command, u16) {
         .env("GATEWAY__ADMIN__LISTEN", "127.0.0.1:0")
         .env("GATEWAY__AUTH__SIGNING_SECRET", SECRET)
         .env("GATEWAY__RATE_LIMIT__ENABLED", "false")
-        .env("GATEWAY__MODELS__REPOSITORY", repository.path());
+        .env("GATEWAY__MODELS__REPOSITORY", repository.path())
+        .env("GATEWAY__MODELS__STATE_DIRECTORY", repository.state());
     (command, port)
 }
 
@@ -106,8 +109,8 @@ fn a_model_that_is_being_loaded_does_not_hold_up_the_end() {
     command.env("GATEWAY__SERVER__SHUTDOWN_DELAY_MS", "0").env("GATEWAY__LOG__LEVEL", "debug");
     let gateway = Process::serve(command);
     repository.put_test_model("endless/1/model.onnx", "endless");
-    gateway.wait_for_line("a candidate is tried model.name=endless");
-    let start = std::time::Instant::now();
+    gateway.wait_for_line("a candidate is proven model.name=endless");
+    let start = Instant::now();
     gateway.signal("TERM");
     gateway.wait_for_line("stopped");
     assert!(gateway.wait().success());
@@ -128,7 +131,7 @@ fn files_below(folder: &Path) -> Vec<String> {
 }
 
 #[test]
-fn onnx_runtime_writes_nothing_and_private_copies_are_removed() {
+fn onnx_runtime_writes_nothing_and_the_gateway_nothing_but_its_state() {
     let repository = Repository::new();
     let home = tempfile::tempdir().unwrap();
     let temporary = tempfile::tempdir().unwrap();
@@ -142,10 +145,45 @@ fn onnx_runtime_writes_nothing_and_private_copies_are_removed() {
     let telemetry_is_off =
         environment.split(|byte| *byte == 0).any(|variable| variable == b"ORT_DISABLE_TELEMETRY=1");
     assert!(telemetry_is_off, "the process set it for itself");
-    assert_eq!(files_below(temporary.path()).len(), 3, "one folder with its lock and one private copy");
     gateway.signal("TERM");
     assert!(gateway.wait().success());
     assert_eq!(files_below(home.path()), Vec::<String>::new());
+    assert_eq!(files_below(temporary.path()), Vec::<String>::new());
+    let mut state: Vec<String> = fs::read_dir(repository.state())
+        .unwrap()
+        .map(|entry| text(entry.unwrap().file_name().as_bytes()))
+        .collect();
+    state.sort();
+    assert_eq!(state, ["copies", "deployments.json", "history.jsonl", "lock"]);
+    let copies: Vec<_> = fs::read_dir(repository.state().join("copies")).unwrap().collect();
+    assert_eq!(copies.len(), 1, "{copies:?}");
+    for private in [repository.state(), repository.state().join("copies")] {
+        let mode = fs::metadata(&private).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, 0o700, "nobody else reads {}", private.display());
+    }
+}
+
+#[test]
+fn without_a_state_directory_private_copies_are_temporary_and_removed() {
+    let repository = Repository::new();
+    let temporary = tempfile::tempdir().unwrap();
+    let (mut command, _) = serve(&repository);
+    repository.put(".taken", b"a file");
+    command
+        .env("GATEWAY__MODELS__STATE_DIRECTORY", repository.path().join(".taken"))
+        .env("TMPDIR", temporary.path());
+    let (gateway, before) = Process::serve_and_log(command);
+    let said = before.join("\n");
+    assert!(said.contains("models.state_directory (") && said.contains("end with this process"), "{said}");
+    let files = files_below(temporary.path());
+    let ending = |end: &str| files.iter().filter(|file| file.ends_with(end)).count();
+    assert_eq!(
+        (ending("/lock"), ending("/model.onnx")),
+        (1, 1),
+        "one folder with its lock and one copy: {files:?}"
+    );
+    gateway.signal("TERM");
+    assert!(gateway.wait().success());
     assert_eq!(files_below(temporary.path()), Vec::<String>::new());
 }
 
@@ -185,7 +223,14 @@ fn health_says_whether_a_gateway_is_ready() {
     assert_eq!(down.status.code(), Some(1));
     assert!(text(&down.stderr).contains("cannot be asked"), "{down:?}");
     let gateway = Process::serve(command);
-    let up = run(&["health"], repository.path(), &environment);
+    let deadline = Instant::now() + PATIENCE;
+    // The first model serves a moment before all have been tried.
+    let up = loop {
+        let answer = run(&["health"], repository.path(), &environment);
+        if answer.status.success() || Instant::now() >= deadline {
+            break answer;
+        }
+    };
     assert_eq!((up.status.code(), text(&up.stdout).as_str()), (Some(0), "ready\n"), "{up:?}");
     drop(gateway);
 }
@@ -198,10 +243,10 @@ fn check_shows_what_would_serve() {
     for part in [
         "iris version 1 (",
         ") serves",
-        "input   features FP32 [?, 4]",
-        "feature sepal_length 0.1 to 15 cm",
-        "classes setosa, versicolor, virginica",
-        "golden  3 cases",
+        "input    features FP32 [?, 4]",
+        "feature  sepal_length 0.1 to 15 cm",
+        "classes  setosa, versicolor, virginica",
+        "golden   3 cases answered as they must be",
         "signing_secret = \"[redacted]\"",
         "secret_hash = \"[redacted]\"",
     ] {
@@ -223,7 +268,7 @@ fn check_names_every_bad_model_by_its_file() {
     assert_eq!(output.status.code(), Some(1));
     let said = text(&output.stderr);
     for part in [
-        &format!("error: {models}/iris/2/model.onnx: load_failed: "),
+        &format!("error: {models}/iris/2/model.onnx: not_onnx: "),
         &format!("error: {models}/nan.onnx: non_finite_output: "),
         &format!("error: {models}/iris/latest: a version is a whole number"),
     ] {
@@ -267,7 +312,18 @@ fn tokens_are_signed_on_the_command_line() {
 #[test]
 fn every_command_has_help_and_wrong_usage_is_2() {
     let here = source_tree();
-    for command in ["serve", "check", "predict", "token", "hash-secret", "health"] {
+    for command in [
+        "serve",
+        "check",
+        "inspect",
+        "diff",
+        "verify",
+        "rollback",
+        "predict",
+        "token",
+        "hash-secret",
+        "health",
+    ] {
         let output = run(&[command, "--help"], &here, &[]);
         assert!(output.status.success() && text(&output.stdout).contains("Usage"), "{command}: {output:?}");
     }

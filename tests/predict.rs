@@ -179,7 +179,7 @@ async fn models_and_versions_are_found_by_their_paths() {
         ("/models/iris/versions/1/predict", 200, ""),
         ("/predict", 200, ""),
         ("/models/iris/versions/2/predict", 404, "version_not_found"),
-        ("/models/iris/versions/latest/predict", 404, "not_found"),
+        ("/models/iris/versions/latest/predict", 404, "version_not_found"),
         ("/models/rose/predict", 404, "model_not_found"),
         ("/models/..%2Firis/predict", 404, "not_found"),
         ("/models/%ff/predict", 404, "not_found"),

@@ -75,9 +75,9 @@ async fn a_broken_file_is_refused_with_its_reason_and_the_old_one_serves_on() {
     let before = Digest::of(&iris()).short();
     let whole = iris();
     let broken = [
-        (whole[..whole.len() / 2].to_vec(), "load_failed"),
-        (Vec::new(), "load_failed"),
-        (b"<html>404</html>".to_vec(), "load_failed"),
+        (whole[..whole.len() / 2].to_vec(), "truncated"),
+        (Vec::new(), "truncated"),
+        (b"<html>404</html>".to_vec(), "not_onnx"),
         (test_model("iris_golden_mismatch"), "golden_mismatch"),
         (test_model("iris_renamed_input"), "incompatible_signature"),
         (test_model("regressor"), "incompatible_signature"),
@@ -91,11 +91,17 @@ async fn a_broken_file_is_refused_with_its_reason_and_the_old_one_serves_on() {
         let version = gateway.version_until("iris", |version| version["refusal"]["reason"] == *reason).await;
         assert_eq!(version["state"], "READY", "{reason}");
         assert_eq!(version["digest"], json!(before), "{reason}");
-        assert!(!version["refusal"]["detail"].as_str().unwrap().contains('/'), "no path: {version}");
+        let detail = version["refusal"]["detail"].as_str().unwrap();
+        assert!(!detail.contains("/tmp") && !detail.contains("model.onnx"), "no path: {version}");
         assert!(serves(&before)(&gateway.predict(&setosa()).await), "{reason}");
     }
     let text = gateway.metrics().await;
-    assert!(text.contains(r#"gateway_model_refusals_total{model="iris",reason="load_failed"} 3"#), "{text}");
+    for line in [
+        r#"gateway_model_refusals_total{model="iris",reason="truncated"} 2"#,
+        r#"gateway_model_refusals_total{model="iris",reason="incompatible_signature"} 4"#,
+    ] {
+        assert!(text.contains(line), "no {line} in\n{text}");
+    }
 
     gateway.repository.put_test_model("iris/1/model.onnx", "iris_retrained");
     gateway.predict_until(serves(&digest("iris_retrained"))).await;
@@ -179,7 +185,7 @@ async fn swaps_are_counted_and_the_version_in_service_is_shown() {
 }
 
 #[tokio::test]
-async fn what_is_no_file_is_ignored_and_stops_nothing() {
+async fn what_is_no_file_is_refused_and_stops_nothing() {
     let gateway = TestGateway::start().await;
     let root = gateway.repository.path();
     for (folder, target) in [("device", "/dev/zero"), ("text", "/etc/hostname")] {
@@ -192,11 +198,17 @@ async fn what_is_no_file_is_ignored_and_stops_nothing() {
     fs::create_dir_all(root.join("folder/1/model.onnx")).unwrap();
     gateway.repository.put_test_model("line.onnx", "regressor");
     gateway.version_until("line", |version| version["state"] == "READY").await;
-    assert_eq!(gateway.predict_at("/models/pipe/predict", &setosa()).await.problem_code(), "model_not_found");
-    assert_eq!(
-        gateway.predict_at("/models/device/predict", &setosa()).await.problem_code(),
-        "model_not_found"
-    );
+    for (model, reason) in [
+        ("device", "unreadable"),
+        ("text", "outside_folder"),
+        ("pipe", "unreadable"),
+        ("folder", "unreadable"),
+    ] {
+        let version = gateway.version_until(model, |version| version["refusal"]["reason"] == reason).await;
+        assert_eq!(version["state"], "UNAVAILABLE", "{model}");
+        let answer = gateway.predict_at(&format!("/models/{model}/predict"), &setosa()).await;
+        assert_eq!(answer.problem_code(), "model_unavailable", "{model}");
+    }
 }
 
 #[tokio::test]

@@ -61,24 +61,45 @@ pub struct Process {
 
 impl Process {
     /// Starts `command` and waits until it says that a version was put into service.
-    pub fn serve(mut command: Command) -> Self {
+    pub fn serve(command: Command) -> Self {
+        Self::serve_and_log(command).0
+    }
+
+    /// The same, and the lines that it logged before.
+    pub fn serve_and_log(command: Command) -> (Self, Vec<String>) {
+        let process = Self::start(command);
+        let mut lines = process.lines_until("a version was put into service");
+        lines.pop();
+        (process, lines)
+    }
+
+    /// Starts `command` and waits for nothing.
+    pub fn start(mut command: Command) -> Self {
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let (send, lines) = mpsc::channel();
         thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| send.send(line)));
-        let process = Self { child, lines };
-        process.wait_for_line("a version was put into service");
-        process
+        Self { child, lines }
     }
 
     /// Waits for a line of the log that holds `part`.
     pub fn wait_for_line(&self, part: &str) -> String {
+        self.lines_until(part).pop().unwrap_or_default()
+    }
+
+    /// The lines of the log up to one that holds `part`.
+    pub fn lines_until(&self, part: &str) -> Vec<String> {
         let deadline = Instant::now() + PATIENCE;
         let mut seen = Vec::new();
         loop {
             match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-                Ok(line) if line.contains(part) => return line,
-                Ok(line) => seen.push(line),
+                Ok(line) => {
+                    let found = line.contains(part);
+                    seen.push(line);
+                    if found {
+                        return seen;
+                    }
+                }
                 Err(error) => panic!("no line with `{part}` in the log ({error}):\n{}", seen.join("\n")),
             }
         }
