@@ -301,8 +301,7 @@ impl Manager {
         if !superseded {
             model.note_previous(before, keep);
         }
-        let by =
-            model.load_request.as_ref().map_or_else(|| "repository".to_owned(), |request| request.by.clone());
+        let by = model.wanted_by();
         self.serve(name);
         tracing::info!(model.name = %name, model.version = %version, "a version was taken out of service");
         if !superseded {
@@ -326,11 +325,12 @@ impl Manager {
                 if passing { "; it is tried again" } else { "" }
             );
             self.parts.metrics.model_refused(name.as_str(), refusal.reason.code());
+            let by = self.models.get(name).map(Model::wanted_by).unwrap_or_default();
             self.parts.history.add(HistoryEntry {
                 digest: digest.map(|digest| digest.to_string()),
                 reason: Some(refusal.reason),
                 detail: Some(refusal.detail.clone()),
-                ..HistoryEntry::of(name, version, Event::Refused, "repository".to_owned())
+                ..HistoryEntry::of(name, version, Event::Refused, by)
             });
         }
         if let Some(aspired) = self.models.get_mut(name).and_then(|model| model.aspired.get_mut(&version)) {

@@ -35,12 +35,16 @@ pub(super) struct Model {
     /// What served before, the last one last, with their copies.
     pub(super) previous: Vec<(Deployment, Arc<Snapshot>)>,
     pub(super) rolled_back: BTreeSet<Digest>,
-    refused: HashMap<Digest, Refusal>,
+    refused: HashMap<Refused, Refusal>,
     /// Whether it was unloaded by request.
     pub(super) unloaded: bool,
     /// What the request to load that is being carried out allows, and who waits for it.
     pub(super) load_request: Option<LoadRequest>,
 }
+
+/// A content that was refused, and, if that is because it would break callers, the content whose callers: they are those
+/// of a version in service, and are no more once another one serves or where another version is meant.
+type Refused = (Digest, Option<Digest>);
 
 /// A request to load that is being carried out.
 pub(super) struct LoadRequest {
@@ -207,24 +211,33 @@ impl Model {
         !(self.aspired.is_empty() && self.loaded.is_empty()) || self.unloaded
     }
 
-    /// Why this content was refused before.
-    pub(super) fn refusal_of(&self, content: Digest) -> Option<Refusal> {
+    /// Who or what is behind what is done now.
+    pub(super) fn wanted_by(&self) -> String {
+        self.load_request.as_ref().map_or_else(|| "repository".to_owned(), |request| request.by.clone())
+    }
+
+    /// Why this content was refused before, if it would be again as this version.
+    pub(super) fn refusal_of(&self, version: ModelVersion, content: Digest) -> Option<Refusal> {
         if self.rolled_back.contains(&content) {
             let detail = "it served and was taken back; a request to load it tries it again";
             return Some(Refusal::new(Reason::RolledBack, detail));
         }
-        self.refused.get(&content).cloned()
+        let replaced = || self.loaded.get(&version).filter(|_| !self.config.allow_breaking_changes);
+        let breaking = || self.refused.get(&(content, Some(replaced()?.content())));
+        self.refused.get(&(content, None)).or_else(breaking).cloned()
     }
 
     /// Remembers that this content was refused, if that says something about it.
-    pub(super) fn remember_refusal(&mut self, content: Digest, refusal: &Refusal) {
+    pub(super) fn remember_refusal(&mut self, version: ModelVersion, content: Digest, refusal: &Refusal) {
         if refusal.reason.is_passing() {
             return;
         }
         if self.refused.len() >= REMEMBERED_REFUSALS {
             self.refused.clear();
         }
-        self.refused.insert(content, refusal.clone());
+        let replaced = self.loaded.get(&version).filter(|_| refusal.reason == Reason::IncompatibleSignature);
+        let key = (content, replaced.map(|replaced| replaced.content()));
+        self.refused.insert(key, refusal.clone());
     }
 
     /// Forgets what would keep any content from being tried.
@@ -282,7 +295,7 @@ impl Model {
                     .map(|(label, _)| label.clone())
                     .collect(),
                 refusal: refusal.or_else(config_refusal),
-                waiting: aspired.and_then(Aspired::waiting).filter(|_| !self.unloaded),
+                waiting: aspired.and_then(Aspired::waiting).filter(|_| under_way && !self.unloaded),
             }
         };
         versions.into_iter().map(status).collect()

@@ -84,7 +84,7 @@ impl Manager {
         refusal: &Refusal,
     ) {
         if let Some(model) = self.models.get_mut(name) {
-            model.remember_refusal(snapshot.content(), refusal);
+            model.remember_refusal(version, snapshot.content(), refusal);
         }
         self.refuse(name, version, Some(snapshot.digest()), refusal);
     }
@@ -100,7 +100,7 @@ impl Manager {
             return;
         }
         let content = snapshot.content();
-        let refusal = model.refusal_of(content);
+        let refusal = model.refusal_of(version, content);
         let known = model.known_proof(content);
         let serves = model.loaded.get(&version).is_some_and(|servable| servable.content() == content);
         let Some(aspired) = model.aspired.get_mut(&version) else { return };
@@ -159,8 +159,7 @@ impl Manager {
         }
         let replaced = model.loaded.insert(version, Arc::clone(&servable));
         model.note_previous(before.clone(), keep);
-        let by =
-            model.load_request.as_ref().map_or_else(|| "repository".to_owned(), |request| request.by.clone());
+        let by = model.wanted_by();
         self.serve(name);
         self.retired.extend(replaced);
         self.parts.metrics.model_swapped(name.as_str());

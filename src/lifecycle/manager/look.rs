@@ -9,7 +9,7 @@ use super::{Manager, work::Work};
 use crate::{
     config::WhenRemoved,
     lifecycle::{
-        Candidate, Found, FoundModel, Refusal,
+        Candidate, Found, FoundModel, Reason, Refusal,
         history::{Event, HistoryEntry},
         record::{Aspired, Stage},
     },
@@ -64,10 +64,12 @@ impl Manager {
             Ok(config) => {
                 model.config_problem = None;
                 let same = (&model.config.contract, &model.config.pin) == (&config.contract, &config.pin);
+                let allows_more = config.allow_breaking_changes && !model.config.allow_breaking_changes;
                 model.config = config;
-                if !same {
+                let broke_callers = |stage: &Stage| matches!(stage, Stage::Refused(refusal, _) if refusal.reason == Reason::IncompatibleSignature);
+                for aspired in model.aspired.values_mut() {
                     // What is loaded was admitted under other words; the same file may mean something else now.
-                    for aspired in model.aspired.values_mut() {
+                    if !same || (allows_more && broke_callers(&aspired.stage)) {
                         aspired.stage = Stage::New;
                     }
                 }

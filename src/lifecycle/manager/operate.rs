@@ -17,7 +17,7 @@ use crate::{
 impl Manager {
     /// Does what an operator asks for; whether the repository is to be looked at.
     pub(super) fn operate(&mut self, name: &ModelName, operation: Operation, by: &str) -> bool {
-        // Who gave up waiting for the answer does not miss it.
+        // Who gave up waiting for the answer does not miss it; who did not finds it in the status.
         match operation {
             Operation::Load { allow_breaking_changes, reply } => {
                 let model = self.models.entry(name.clone()).or_default();
@@ -29,6 +29,8 @@ impl Manager {
                 });
                 request.allow_breaking_changes |= allow_breaking_changes;
                 request.replies.push(reply);
+                // However the loading ends, a restart is not to bring back what was forgotten.
+                self.remember();
                 // Known only because it was asked for, it would be forgotten before it is looked for.
                 self.look();
                 false
@@ -45,11 +47,14 @@ impl Manager {
                     tracing::info!(model.name = %name, by, "a model is unloaded by request");
                     self.unload_all(name, by);
                 }
+                self.publish(None);
                 let _ = reply.send(done);
                 false
             }
             Operation::Rollback { reply } => {
-                let _ = reply.send(self.roll_back(name, by, None));
+                let done = self.roll_back(name, by, None);
+                self.publish(None);
+                let _ = reply.send(done);
                 false
             }
         }
@@ -94,7 +99,9 @@ impl Manager {
             (Some(Stage::Refused(refusal, _)), None) => Err(OperationError::Refused(refusal.clone())),
             (Some(_), None) => Ok(()),
         };
-        for reply in model.load_request.take().map(|request| request.replies).unwrap_or_default() {
+        let replies = model.load_request.take().map(|request| request.replies).unwrap_or_default();
+        self.publish(None);
+        for reply in replies {
             let _ = reply.send(outcome.clone());
         }
     }
@@ -145,7 +152,7 @@ impl Manager {
         }
         let replaced = model.loaded.insert(target.version, Arc::clone(&good));
         model.rolled_back.insert(bad.content());
-        let refusal = model.refusal_of(bad.content());
+        let refusal = model.refusal_of(bad.version, bad.content());
         for aspired in model.aspired.values_mut() {
             if aspired.candidate.version == bad.version
                 && matches!(aspired.stage, Stage::Loaded)
