@@ -12,7 +12,7 @@ pub mod tokens;
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicI64, Ordering},
+        atomic::{AtomicI64, AtomicUsize, Ordering},
     },
     time::{Duration, SystemTime},
 };
@@ -47,6 +47,7 @@ pub struct TestGateway {
     pub repository: Repository,
     pub client: Client,
     pub clock: TestClock,
+    markers: AtomicUsize,
 }
 
 /// A clock that tests can move.
@@ -72,7 +73,7 @@ impl TestClock {
 /// Settings and models of a gateway to be started.
 pub struct Builder {
     settings: Settings,
-    repository: Repository,
+    pub repository: Repository,
 }
 
 impl Builder {
@@ -104,7 +105,17 @@ impl Builder {
         let (public_address, admin_address) = (gateway.public_address(), gateway.admin_address());
         let gateway = std::sync::Mutex::new(Some(gateway));
         let client = Client::new();
-        TestGateway { gateway, settings: kept, public_address, admin_address, repository, client, clock }
+        let markers = AtomicUsize::new(repository.markers());
+        TestGateway {
+            gateway,
+            settings: kept,
+            public_address,
+            admin_address,
+            repository,
+            client,
+            clock,
+            markers,
+        }
     }
 }
 
@@ -211,6 +222,79 @@ impl TestGateway {
         tokio::time::timeout(PATIENCE, waiting).await.expect("a version that satisfies the condition")
     }
 
+    /// Asks the manager of models for something, without a body.
+    pub async fn manage(&self, path: &str) -> Answer {
+        Answer::of(self.post(path).send().await.unwrap()).await
+    }
+
+    /// Takes the deployment of a model back.
+    pub async fn roll_back(&self, model: &str) -> Answer {
+        self.manage(&format!("/models/{model}/rollback")).await
+    }
+
+    /// What was done to a model, the newest first.
+    pub async fn history(&self, model: &str) -> Vec<Value> {
+        let answer = Answer::of(self.get(&format!("/models/{model}/history")).send().await.unwrap()).await;
+        assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+        answer.body["history"].as_array().unwrap().clone()
+    }
+
+    /// What `/v2/repository/index` says of a version.
+    pub async fn indexed(&self, model: &str, version: &str) -> Value {
+        let index = self.manage("/v2/repository/index").await;
+        assert_eq!(index.status, StatusCode::OK, "{index:?}");
+        let entries = index.body.as_array().unwrap();
+        let meant = |entry: &&Value| entry["name"] == model && entry["version"] == version;
+        entries.iter().find(meant).cloned().unwrap_or_default()
+    }
+
+    /// Looks at the index until its reason for a version begins like this.
+    pub async fn reason_until(&self, model: &str, version: &str, beginning: &str) -> Value {
+        let begins = |entry: &Value| entry["reason"].as_str().is_some_and(|text| text.starts_with(beginning));
+        self.index_until(model, version, begins).await
+    }
+
+    /// Looks at the index until what it says of a version satisfies the condition.
+    pub async fn index_until(&self, model: &str, version: &str, condition: impl Fn(&Value) -> bool) -> Value {
+        let waiting = async {
+            loop {
+                let entry = self.indexed(model, version).await;
+                if condition(&entry) {
+                    return entry;
+                }
+            }
+        };
+        let found = tokio::time::timeout(PATIENCE, waiting).await;
+        match found {
+            Ok(entry) => entry,
+            Err(_) => panic!("{model}/{version} is still {}", self.indexed(model, version).await),
+        }
+    }
+
+    /// Asks for setosa at this path until an answer satisfies the condition, whatever is answered before.
+    pub async fn answer_until(&self, path: &str, condition: impl Fn(&Answer) -> bool) -> Answer {
+        let waiting = async {
+            loop {
+                let answer = self.predict_at(path, &setosa()).await;
+                if condition(&answer) {
+                    return answer;
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, waiting).await.expect("an answer that satisfies the condition")
+    }
+
+    /// Waits until everything that was put into the repository before has been dealt with: two files that are put there
+    /// after it, one after the other, serve.
+    pub async fn everything_is_dealt_with(&self) {
+        for _ in 0..2 {
+            let number = self.markers.fetch_add(1, Ordering::SeqCst);
+            let name = format!("marker{number}");
+            self.repository.put_test_model(&format!("{name}.onnx"), "regressor");
+            self.version_until(&name, |version| version["state"] == "READY").await;
+        }
+    }
+
     /// The metrics, as the operators' listener shows them.
     pub async fn metrics(&self) -> String {
         self.client.get(self.admin_url("/metrics")).send().await.unwrap().text().await.unwrap()
@@ -236,6 +320,12 @@ impl TestGateway {
         let authentication = Authentication::new(&settings.auth, &|_| false).unwrap();
         let gateway = self.gateway.lock().unwrap();
         gateway.as_ref().expect("it was not ended").reload(settings.clone(), authentication)
+    }
+
+    /// Ends the gateway; what is answered starts another one on the same repository and state.
+    pub async fn stop(self) -> Builder {
+        self.begin_shut_down(Duration::ZERO).await.unwrap();
+        Builder { settings: self.settings.into_inner().unwrap(), repository: self.repository }
     }
 
     /// Ends the gateway.

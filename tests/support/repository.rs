@@ -44,6 +44,12 @@ impl Repository {
         self.put(path, &iris());
     }
 
+    /// How many files were put there only to see when they serve.
+    pub fn markers(&self) -> usize {
+        let names = fs::read_dir(self.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        names.filter(|name| name.to_string_lossy().starts_with("marker")).count()
+    }
+
     pub fn remove(&self, path: &str) {
         let path = self.path().join(path);
         if path.is_dir() { fs::remove_dir_all(path).unwrap() } else { fs::remove_file(path).unwrap() }
