@@ -30,7 +30,7 @@ impl Manager {
                 request.allow_breaking_changes |= allow_breaking_changes;
                 request.replies.push(reply);
                 // However the loading ends, a restart is not to bring back what was forgotten.
-                self.remember();
+                self.remember(name);
                 // Known only because it was asked for, it would be forgotten before it is looked for.
                 self.look();
                 false
