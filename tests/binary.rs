@@ -154,7 +154,7 @@ fn onnx_runtime_writes_nothing_and_the_gateway_nothing_but_its_state() {
         .map(|entry| text(entry.unwrap().file_name().as_bytes()))
         .collect();
     state.sort();
-    assert_eq!(state, ["copies", "deployments.json", "history.jsonl", "lock"]);
+    assert_eq!(state, ["copies", "deployments", "history.jsonl", "lock"]);
     let copies: Vec<_> = fs::read_dir(repository.state().join("copies")).unwrap().collect();
     assert_eq!(copies.len(), 1, "{copies:?}");
     for private in [repository.state(), repository.state().join("copies")] {

@@ -264,11 +264,10 @@ impl TestGateway {
                 }
             }
         };
-        let found = tokio::time::timeout(PATIENCE, waiting).await;
-        match found {
-            Ok(entry) => entry,
-            Err(_) => panic!("{model}/{version} is still {}", self.indexed(model, version).await),
+        if let Ok(entry) = tokio::time::timeout(PATIENCE, waiting).await {
+            return entry;
         }
+        panic!("{model}/{version} is still {}", self.indexed(model, version).await)
     }
 
     /// Asks for setosa at this path until an answer satisfies the condition, whatever is answered before.
