@@ -299,6 +299,7 @@ impl Manager {
         let removed = !model.aspired.contains_key(&version);
         let superseded = !model.unloaded && !removed && model.current().is_some();
         if !superseded {
+            model.made_room = Some((servable.digest(), servable.trial.failure_share()));
             model.note_previous(before, keep);
         }
         let by = model.wanted_by();

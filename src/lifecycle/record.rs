@@ -10,7 +10,7 @@ use super::{
     Candidate, Defect, Deployment, ModelDeployments, Proof, Reason, Refusal, Servable, Snapshot, State,
     VersionStatus,
     history::Timings,
-    model_config::{ModelConfig, Versions},
+    model_config::{ModelConfig, VersionNumber, Versions},
     operation::LoadReply,
     policy::Standing,
     serving_map::ServingModel,
@@ -35,6 +35,8 @@ pub(super) struct Model {
     /// What served before, the last one last, with their copies.
     pub(super) previous: Vec<(Deployment, Arc<Snapshot>)>,
     pub(super) rolled_back: BTreeSet<Digest>,
+    /// What went out of service for the next one's sake: its file, and the share of its answers that failed.
+    pub(super) made_room: Option<(Digest, f64)>,
     refused: HashMap<Refused, Refusal>,
     /// Whether it was unloaded by request.
     pub(super) unloaded: bool,
@@ -176,14 +178,18 @@ impl Model {
         self.loaded.get(&self.default_version()?)
     }
 
-    /// The versions that labels are to point to.
+    /// The versions that labels are to point to, and those that they point to until then.
     pub(super) fn labelled(&self) -> BTreeSet<ModelVersion> {
-        self.config.labels.values().map(|version| version.0).collect()
+        let versions = |(label, version): (&VersionLabel, &VersionNumber)| {
+            let old = self.labels.get(label).filter(|_| !self.loaded.contains_key(&version.0));
+            [Some(version.0), old.copied()].into_iter().flatten()
+        };
+        self.config.labels.iter().flat_map(versions).collect()
     }
 
     /// What requests are to see. A label goes on pointing to what it pointed to until its new version is in service.
     pub(super) fn serving(&mut self) -> ServingModel {
-        let target = |(label, version): (&VersionLabel, &super::model_config::VersionNumber)| {
+        let target = |(label, version): (&VersionLabel, &VersionNumber)| {
             let old = self.labels.get(label).copied();
             let ready = |version: &ModelVersion| self.loaded.contains_key(version);
             Some(version.0).filter(ready).or(old.filter(ready)).map(|version| (label.clone(), version))

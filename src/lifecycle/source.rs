@@ -59,6 +59,8 @@ pub struct Candidate {
     pub external: Vec<String>,
     /// Changes with the content.
     pub fingerprint: Fingerprint,
+    /// Changes with the signatures beside the files, which may come later than these.
+    pub signatures: Fingerprint,
     /// What can be seen to be wrong with it without copying it.
     pub defect: Option<Defect>,
 }
@@ -121,7 +123,8 @@ impl Source {
         let Described { fingerprint, external, defect } = Self::new(root.clone()).describe(&root, &file);
         let model = FILE_MODEL.parse().map_err(io::Error::other)?;
         let version = ModelVersion::new(FLAT_VERSION);
-        Ok(Candidate { model, version, file, root, external, fingerprint, defect })
+        let signatures = signatures(&file, &external);
+        Ok(Candidate { model, version, file, root, external, fingerprint, signatures, defect })
     }
 
     /// The repository in this folder.
@@ -205,6 +208,7 @@ impl Source {
             version,
             file: file.to_path_buf(),
             root: root.to_path_buf(),
+            signatures: signatures(file, &external),
             external,
             fingerprint,
             defect,
@@ -293,6 +297,20 @@ pub(super) fn fingerprint(file: &Path, external: &[String]) -> Fingerprint {
     let external: Vec<PathBuf> =
         external.iter().map(|name| beneath::relative(file, name).unwrap_or_default()).collect();
     Fingerprint::of(std::iter::once(file).chain(external.iter().map(PathBuf::as_path)))
+}
+
+/// Of the signatures of a model's file and those that it names.
+fn signatures(file: &Path, external: &[String]) -> Fingerprint {
+    let external = external.iter().filter_map(|name| beneath::relative(file, name));
+    let files: Vec<PathBuf> = std::iter::once(file.to_path_buf()).chain(external).map(signature_of).collect();
+    Fingerprint::of(files.iter().map(PathBuf::as_path))
+}
+
+/// Where the signature of a file is.
+pub(super) fn signature_of(file: PathBuf) -> PathBuf {
+    let mut name = file.into_os_string();
+    name.push(".minisig");
+    name.into()
 }
 
 /// Names and paths of what is in a folder, without what is hidden: editors, copying tools and Kubernetes (`..data`)

@@ -144,8 +144,9 @@ impl Manager {
         let Stage::Proven(admitted) = std::mem::replace(&mut aspired.stage, Stage::New) else { return };
         let Admitted { snapshot, proof, timings } = *admitted;
         let start = Instant::now();
-        let trial =
-            Trial::new(&self.parts.settings.rollback, before.as_ref().map(|old| old.trial.failure_share()));
+        let replaced = before.as_ref().map(|old| (old.digest(), old.trial.failure_share()));
+        let replaced = replaced.or(model.made_room);
+        let trial = Trial::new(&self.parts.settings.rollback, replaced.map(|(_, share)| share));
         let loaded = self.servable((name, version), Arc::clone(&snapshot), proof, trial);
         let servable = match loaded {
             Ok(servable) => Arc::new(servable),
@@ -157,16 +158,19 @@ impl Manager {
         if let Some(aspired) = model.aspired.get_mut(&version) {
             aspired.stage = Stage::Loaded;
         }
-        let replaced = model.loaded.insert(version, Arc::clone(&servable));
-        model.note_previous(before.clone(), keep);
+        let displaced = model.loaded.insert(version, Arc::clone(&servable));
+        model.made_room = None;
+        // Going back to what serves is no way back.
+        model.previous.retain(|(deployment, _)| deployment.content != servable.content());
+        model.note_previous(before, keep);
         let by = model.wanted_by();
         self.serve(name);
-        self.retired.extend(replaced);
+        self.retired.extend(displaced);
         self.parts.metrics.model_swapped(name.as_str());
         // Loading takes a multiple of what is kept.
         memory::give_back();
         let timings = Timings { load_ms, ..timings };
-        let replaces = before.map(|old| old.digest());
+        let replaces = replaced.map(|(digest, _)| digest);
         tracing::info!(
             model.name = %name,
             model.version = %version,

@@ -70,6 +70,7 @@ impl Manager {
                 root: servable.snapshot.folder().to_path_buf(),
                 external: Vec::new(),
                 fingerprint: Fingerprint::default(),
+                signatures: Fingerprint::default(),
                 defect: None,
             };
             let aspired = Aspired { stage: Stage::Loaded, ..Aspired::new(candidate) };

@@ -17,6 +17,7 @@ use crate::{
         Candidate, Reason, Refusal,
         beneath::{self, OpenError},
         model_config::Pin,
+        source::signature_of,
     },
     model::Digest,
 };
@@ -121,10 +122,9 @@ fn check_pin(candidate: &Candidate, pin: &Pin, files: &[CopiedFile], folder: &Pa
             MODEL_FILE => Some(candidate.file.clone()),
             name => beneath::relative(&candidate.file, name),
         };
-        let mut signature_file = source.unwrap_or_default().into_os_string();
-        signature_file.push(".minisig");
+        let signature_file = signature_of(source.unwrap_or_default());
         let mut text = String::new();
-        beneath::open(&candidate.root, Path::new(&signature_file))
+        beneath::open(&candidate.root, &signature_file)
             .map_err(|error| refused(error.to_string()))?
             .take(MAX_SIGNATURE_BYTES)
             .read_to_string(&mut text)
