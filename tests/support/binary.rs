@@ -115,6 +115,12 @@ impl Process {
         assert!(status.success());
     }
 
+    /// Ends it at once, as a lack of memory or of power would.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
     /// Waits for the end.
     pub fn wait(mut self) -> ExitStatus {
         let deadline = Instant::now() + PATIENCE;
