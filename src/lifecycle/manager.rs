@@ -315,7 +315,11 @@ impl Manager {
 
     fn refuse(&mut self, name: &ModelName, version: ModelVersion, digest: Option<Digest>, refusal: &Refusal) {
         let passing = refusal.reason.is_passing();
-        let news = !passing || self.complain_quietly(format!("{name}/{version}: {refusal}"));
+        let aspired = self.models.get_mut(name).and_then(|model| model.aspired.get_mut(&version));
+        // By its reason alone, as the sentence may hold a figure that is another one each time.
+        let reason = passing.then_some(refusal.reason);
+        let before = aspired.and_then(|aspired| std::mem::replace(&mut aspired.passing, reason));
+        let news = !passing || before != reason;
         if news {
             tracing::warn!(
                 model.name = %name,
@@ -341,17 +345,10 @@ impl Manager {
 
     /// Logs what the last look did not complain of.
     fn complain(&mut self, complaint: String) {
-        let text = complaint.clone();
-        if self.complain_quietly(complaint) {
-            tracing::warn!("{text}");
+        if !self.complaints.contains(&complaint) && !self.fresh_complaints.contains(&complaint) {
+            tracing::warn!("{complaint}");
         }
-    }
-
-    /// Whether the last look did not complain of this.
-    fn complain_quietly(&mut self, complaint: String) -> bool {
-        let new = !self.complaints.contains(&complaint) && !self.fresh_complaints.contains(&complaint);
         self.fresh_complaints.insert(complaint);
-        new
     }
 
     fn when_removed(&self) -> WhenRemoved {

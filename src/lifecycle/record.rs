@@ -63,6 +63,8 @@ pub(super) struct Aspired {
     pub(super) gone_since: Option<Instant>,
     /// Whether it was said that it serves on without its file.
     pub(super) kept: bool,
+    /// Why it was refused last, if it was tried again since: the same once more is no news.
+    pub(super) passing: Option<Reason>,
     pub(super) stage: Stage,
 }
 
@@ -102,7 +104,14 @@ pub(super) struct Patience {
 
 impl Aspired {
     pub(super) fn new(candidate: Candidate) -> Self {
-        Self { candidate, seen_since: Instant::now(), gone_since: None, kept: false, stage: Stage::New }
+        Self {
+            candidate,
+            seen_since: Instant::now(),
+            gone_since: None,
+            kept: false,
+            passing: None,
+            stage: Stage::New,
+        }
     }
 
     /// How the file stands to the policy.
