@@ -42,9 +42,9 @@ pub use operation::{OperationError, RolledBack};
 pub use refusal::{Reason, Refusal};
 pub use servable::Servable;
 pub use serving_map::{ServingMap, ServingModel};
-pub use source::{Candidate, Defect, Found, FoundModel, Source};
+pub use source::{Candidate, Config, Defect, Found, FoundModel, Source};
 pub use status::{State, VersionStatus};
-pub use store::{Deployment, ModelDeployments, Snapshot, Store, StoreError};
+pub use store::{CopiedFile, Deployment, Manifest, ModelDeployments, Snapshot, Store, StoreError};
 pub use trial::Trial;
 
 use crate::{
@@ -131,7 +131,12 @@ impl Lifecycle {
             store: Arc::new(store),
             history: Arc::clone(&history),
             runtime,
-            prover: Prover { program, library, settings: settings.admission.clone() },
+            prover: Prover {
+                program,
+                library,
+                settings: settings.admission.clone(),
+                memory_limit_bytes: settings.runtime.memory_limit_bytes,
+            },
             settings,
             serving: Arc::clone(&serving),
             status: Arc::clone(&status),

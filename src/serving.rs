@@ -15,7 +15,7 @@ pub use error::ServingError;
 pub use metadata::{ModelMetadata, VersionMetadata};
 pub use prediction::{Inference, Prediction};
 
-pub use crate::lifecycle::Servable;
+pub use crate::lifecycle::{HistoryEntry, OperationError, RolledBack, Servable, VersionStatus};
 
 use crate::{
     config::{ModelsSettings, Settings},
@@ -131,9 +131,12 @@ impl Serving {
     pub async fn predict(&self, servable: Arc<Servable>, rows: &[Row]) -> Result<Prediction, ServingError> {
         let layout = servable.layout.clone().ok_or(ServingError::RowsNotSupported)?;
         let inputs = rows_to_tensors(rows, &layout, &servable.contract).map_err(ServingError::InvalidRows)?;
-        let Inference { servable, outputs } = self.run(servable, inputs).await?;
-        let outputs = RowOutputs::new(rows.len(), outputs, &servable.signature)?;
-        Ok(Prediction { servable, layout, outputs })
+        let answered = self.run(Arc::clone(&servable), inputs).await.and_then(|inference| {
+            let Inference { servable, outputs } = inference;
+            let outputs = RowOutputs::new(rows.len(), outputs, &servable.signature)?;
+            Ok(Prediction { servable, layout, outputs })
+        });
+        self.watched(&servable, answered)
     }
 
     /// Checks tensors against the signature of a version and runs them.
@@ -149,7 +152,8 @@ impl Serving {
         inputs: Vec<(String, Tensor)>,
     ) -> Result<Inference, ServingError> {
         check_inputs(&servable.signature, &inputs).map_err(ServingError::InvalidInputs)?;
-        self.run(servable, inputs).await
+        let answered = self.run(Arc::clone(&servable), inputs).await;
+        self.watched(&servable, answered)
     }
 
     /// As [`Serving::infer`], of tensors as they were written.
@@ -164,7 +168,8 @@ impl Serving {
     ) -> Result<Inference, ServingError> {
         let inputs =
             documents_to_tensors(documents, &servable.signature).map_err(ServingError::InvalidInputs)?;
-        self.run(servable, inputs).await
+        let answered = self.run(Arc::clone(&servable), inputs).await;
+        self.watched(&servable, answered)
     }
 
     async fn run(
@@ -175,34 +180,75 @@ impl Serving {
         if servable.proof.divides {
             check_dividends(&inputs).map_err(ServingError::InvalidInputs)?;
         }
-        let answered = match servable.pool.run(inputs).await {
-            Ok(ran) => {
-                self.metrics.inference_ran(servable.name.as_str(), ran.duration);
-                Inference::new(Arc::clone(&servable), ran.outputs)
-            }
-            Err(error) => Err(error.into()),
-        };
-        self.watch(&servable, answered.as_ref().err());
-        answered
+        let ran = servable.pool.run(inputs).await?;
+        self.metrics.inference_ran(servable.name.as_str(), ran.duration);
+        Inference::new(servable, ran.outputs)
     }
 
     /// Counts an answer. The one that is one failure too many has the deployment taken back.
-    fn watch(&self, servable: &Servable, error: Option<&ServingError>) {
-        match error {
-            None => servable.trial.answered(),
-            Some(ServingError::ModelFailed(_) | ServingError::NonFiniteOutput(_))
-                if servable.trial.failed() =>
-            {
-                self.lifecycle.is_failing(&servable.name, servable.content());
+    fn watched<T>(&self, servable: &Servable, answered: Result<T, ServingError>) -> Result<T, ServingError> {
+        match &answered {
+            Ok(_) => servable.trial.answered(),
+            Err(ServingError::ModelFailed(_) | ServingError::NonFiniteOutput(_)) => {
+                if servable.trial.failed() {
+                    self.lifecycle.is_failing(&servable.name, servable.content());
+                }
             }
-            Some(_) => {}
+            Err(_) => {}
         }
+        answered
     }
 
-    /// The lifecycle, for whoever may manage models.
+    /// Every version that lies in the repository, sorted, with its state.
     #[must_use]
-    pub fn lifecycle(&self) -> &Lifecycle {
-        &self.lifecycle
+    pub fn status(&self) -> Arc<Vec<VersionStatus>> {
+        self.lifecycle.status()
+    }
+
+    /// What was done to a model, the newest first.
+    ///
+    /// # Errors
+    ///
+    /// [`ServingError::ModelNotFound`] when nothing is known of it.
+    pub fn history(&self, model: &ModelName) -> Result<Vec<HistoryEntry>, ServingError> {
+        let history = self.lifecycle.history(model);
+        // A model that was removed has one all the same.
+        if history.is_empty() && !self.status().iter().any(|status| status.model == *model) {
+            return Err(ServingError::ModelNotFound(model.clone()));
+        }
+        Ok(history)
+    }
+
+    /// Tries what lies in the repository of a model, whatever was refused before ([`Lifecycle::load`]).
+    ///
+    /// # Errors
+    ///
+    /// When there is no such model, or its newest version may not serve.
+    pub async fn load(
+        &self,
+        model: &ModelName,
+        allow_breaking_changes: bool,
+        by: &str,
+    ) -> Result<(), OperationError> {
+        self.lifecycle.load(model, allow_breaking_changes, by).await
+    }
+
+    /// Takes a model out of service until it is loaded again.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such model.
+    pub async fn unload(&self, model: &ModelName, by: &str) -> Result<(), OperationError> {
+        self.lifecycle.unload(model, by).await
+    }
+
+    /// Puts what served before into service again.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such model, or nothing to go back to.
+    pub async fn roll_back(&self, model: &ModelName, by: &str) -> Result<RolledBack, OperationError> {
+        self.lifecycle.roll_back(model, by).await
     }
 
     /// All models of the repository with their versions, sorted by name.

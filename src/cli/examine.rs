@@ -32,6 +32,7 @@ impl Examiner {
             program: THIS_PROGRAM.into(),
             library: environment.working_directory.join(runtime.library()),
             settings: settings.admission.clone(),
+            memory_limit_bytes: settings.runtime.memory_limit_bytes,
         };
         Ok(Self { store: Store::temporary()?, prover })
     }
@@ -65,5 +66,5 @@ pub(super) fn candidate(file: &Path) -> Result<Candidate, Failure> {
 pub(super) fn config(file: Option<&Path>) -> Result<ModelConfig, Failure> {
     let Some(file) = file else { return Ok(ModelConfig::default()) };
     let root = file.canonicalize().ok().and_then(|file| file.parent().map(Path::to_path_buf));
-    Ok(ModelConfig::read(&root.unwrap_or_default(), file)?)
+    Ok(ModelConfig::read(&root.unwrap_or_default(), file)?.0)
 }

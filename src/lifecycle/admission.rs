@@ -8,9 +8,8 @@ mod job;
 mod verdict;
 
 use std::{
-    fs::{self, File},
+    fs::File,
     io::{Seek, Write},
-    os::unix::fs::DirBuilderExt,
     path::PathBuf,
     process::Command,
     time::Duration,
@@ -50,7 +49,7 @@ const CONVERTED_FACTOR: u64 = 8;
 const MOST_PERCENT: u64 = 80;
 
 /// With less than this not even the smallest model can be proven.
-const LEAST_BYTES: u64 = 192 << 20;
+const LEAST_BYTES: u64 = 64 << 20;
 
 /// A second more for so many bytes.
 const BYTES_PER_SECOND: u64 = 100_000_000;
@@ -94,6 +93,17 @@ pub struct Costs {
     pub peak_bytes: u64,
 }
 
+/// What takes more than this beyond ONNX Runtime itself leaves memory behind that is worth giving back.
+const LARGE_BYTES: u64 = 128 << 20;
+
+impl Costs {
+    /// Whether loading and dropping it moves so much memory that what is freed should be given back to the system.
+    #[must_use]
+    pub fn is_large(&self) -> bool {
+        self.peak_bytes > LARGE_BYTES
+    }
+}
+
 impl Proof {
     /// Whether the model can be asked by rows.
     #[must_use]
@@ -123,6 +133,8 @@ pub struct Prover {
     pub library: PathBuf,
     /// Within which bounds.
     pub settings: AdmissionSettings,
+    /// Memory that all of it may take together with this process; 0 for what the system has.
+    pub memory_limit_bytes: u64,
 }
 
 impl Prover {
@@ -133,7 +145,7 @@ impl Prover {
     /// Why it may not serve.
     pub fn prove(&self, snapshot: &Snapshot) -> Result<Proof, Refusal> {
         let file = describe(snapshot)?;
-        let proof = Proof { divides: file.divides, ..self.examine(snapshot, Depth::Proven)? };
+        let proof = Proof { divides: file.divides, ..self.examine(snapshot, Depth::Proven, None)? };
         if !is_worth_converting(snapshot, &file) {
             return Ok(proof);
         }
@@ -152,26 +164,19 @@ impl Prover {
         let unwritten = |error: std::io::Error| {
             Refusal::new(Reason::ProofFailed, format!("the converted model cannot be kept: {error}"))
         };
-        let folder = snapshot.converted_folder();
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(unwritten)?;
-        let converted = self.examine(snapshot, Depth::Converted).and_then(|converted| {
-            let enough = proof.costs.session_bytes / 100 * MOST_PERCENT;
-            if converted.costs.session_bytes > enough {
-                let detail = format!(
-                    "a session would take {} MiB in place of {}",
-                    converted.costs.session_bytes >> 20,
-                    proof.costs.session_bytes >> 20
-                );
-                return Err(Refusal::new(Reason::ProofFailed, detail));
-            }
-            let digest = snapshot.seal_converted().map_err(unwritten)?;
-            Ok(Proof { costs: converted.costs, converted: Some(digest), ..proof.clone() })
-        });
-        if converted.is_err() {
-            // Nothing refers to it.
-            let _ = fs::remove_dir_all(&folder);
+        // Another model may be of the same content, and be converted beside this one.
+        let (_folder, file) = snapshot.begin_conversion().map_err(unwritten)?;
+        let converted = self.examine(snapshot, Depth::Converted, Some(file.clone()))?;
+        if converted.costs.session_bytes > proof.costs.session_bytes / 100 * MOST_PERCENT {
+            let detail = format!(
+                "a session would take {} MiB in place of {}",
+                converted.costs.session_bytes >> 20,
+                proof.costs.session_bytes >> 20
+            );
+            return Err(Refusal::new(Reason::ProofFailed, detail));
         }
-        converted
+        let digest = snapshot.keep_converted(&file).map_err(unwritten)?;
+        Ok(Proof { costs: converted.costs, converted: Some(digest), ..proof.clone() })
     }
 
     /// Finds out what a copy takes and gives, without running it: nothing is measured then but loading.
@@ -180,21 +185,26 @@ impl Prover {
     ///
     /// Why it cannot be loaded.
     pub fn declare(&self, snapshot: &Snapshot) -> Result<Proof, Refusal> {
-        self.examine(snapshot, Depth::Declared)
+        self.examine(snapshot, Depth::Declared, None)
     }
 
-    fn examine(&self, snapshot: &Snapshot, depth: Depth) -> Result<Proof, Refusal> {
+    fn examine(
+        &self,
+        snapshot: &Snapshot,
+        depth: Depth,
+        converted: Option<PathBuf>,
+    ) -> Result<Proof, Refusal> {
         let (inline, external) = snapshot.sizes();
         let timeout =
             Duration::from_secs(self.settings.timeout_seconds + (inline + external) / BYTES_PER_SECOND);
-        let memory_bytes = self.memory_bytes(inline, external)?;
+        let (memory_bytes, is_scarce) = self.memory_bytes(inline, external)?;
         let job = Job {
             parent: std::process::id(),
             library: self.library.clone(),
             file: snapshot.file(),
             folder: snapshot.folder().to_path_buf(),
             contract: snapshot.contract().cloned(),
-            converted: (depth == Depth::Converted).then(|| snapshot.converted_file()),
+            converted,
             limits: Limits {
                 memory_bytes,
                 cpu_seconds: timeout.as_secs(),
@@ -225,26 +235,36 @@ impl Prover {
         let report = outcome.report.as_deref().and_then(|line| serde_json::from_str::<Report>(line).ok());
         match report {
             Some(Report::Proven(proof)) => Ok(*proof),
-            Some(Report::Refused(refusal)) => Err(verdict::of_report(refusal, memory_bytes)),
-            None => Err(verdict::of_end(&outcome, timeout, memory_bytes)),
+            Some(Report::Refused(refusal)) => Err(verdict::of_report(refusal, memory_bytes, is_scarce)),
+            None => Err(verdict::of_end(&outcome, timeout, memory_bytes, is_scarce)),
         }
     }
 
-    fn memory_bytes(&self, inline: u64, external: u64) -> Result<u64, Refusal> {
+    /// How much memory a proof may take, and whether that is less than it should have for want of more.
+    fn memory_bytes(&self, inline: u64, external: u64) -> Result<(u64, bool), Refusal> {
         let needed = inline
             .saturating_mul(INLINE_FACTOR)
             .saturating_add(external.saturating_mul(EXTERNAL_FACTOR))
             .saturating_add(BASE_BYTES);
-        let most = match self.settings.max_memory_bytes {
-            0 => memory::available_bytes().map_or(u64::MAX, |available| available / 2),
-            bytes => bytes,
-        };
-        if most < LEAST_BYTES {
-            let detail =
-                format!("{} MiB are left for the proof; that is too little for any model", most >> 20);
+        if self.settings.max_memory_bytes > 0 {
+            return Ok((needed.min(self.settings.max_memory_bytes), false));
+        }
+        let available = available_bytes(self.memory_limit_bytes).unwrap_or(u64::MAX);
+        if available < LEAST_BYTES {
+            let detail = format!("{} MiB are left; that is too little to prove any model", available >> 20);
             return Err(Refusal::new(Reason::InsufficientMemory, detail));
         }
-        Ok(needed.min(most))
+        // Address space, of which a part is never used: that of a small model fits a small container.
+        let most = (available / 2).max(BASE_BYTES);
+        Ok((needed.min(most), most < needed))
+    }
+}
+
+/// What this process may still use, of what the system has or of a limit that was set; 0 for none.
+pub(super) fn available_bytes(limit: u64) -> Option<u64> {
+    match limit {
+        0 => memory::available_bytes(),
+        limit => Some(limit.saturating_sub(memory::resident_bytes().unwrap_or(0))),
     }
 }
 

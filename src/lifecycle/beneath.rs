@@ -48,6 +48,8 @@ pub fn open(root: &Path, path: &Path) -> Result<File, OpenError> {
 pub fn relative(model_file: &Path, name: &str) -> Option<PathBuf> {
     let name = Path::new(name);
     let plain = name.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+    // `./w.bin` and `w.bin` are one file.
+    let name: PathBuf = name.components().filter(|part| *part != Component::CurDir).collect();
     (plain && name.file_name().is_some()).then(|| model_file.with_file_name(name))
 }
 

@@ -24,10 +24,10 @@ use super::{
     history::{Event, History, HistoryEntry},
     operation::Operation,
     policy::{Action, Standing, Wish, next_action},
-    record::{Model, Patience, Stage},
+    record::{Aspired, Model, Patience, Stage},
 };
 use crate::{
-    config::WhenRemoved,
+    config::{Preserve, WhenRemoved},
     model::{Digest, ModelName, ModelVersion},
     runtime::Runtime,
     system::{memory, priority},
@@ -37,6 +37,12 @@ use work::{Done, Workers};
 
 /// A file that has not changed for this long is taken for finished, however rarely the repository is looked at.
 const MAX_SETTLE_TIME: Duration = Duration::from_secs(1);
+
+/// The repository is looked at no more often than this, whatever is written to it.
+const MIN_LOOK_INTERVAL: Duration = Duration::from_millis(20);
+
+/// How often it is seen whether requests still hold what is out of service.
+const RETIRED_PAUSE: Duration = Duration::from_millis(50);
 
 /// The start waits for files that are being written, this long.
 const SETTLING_PATIENCE: Duration = Duration::from_secs(3);
@@ -79,6 +85,8 @@ pub(super) struct Manager {
     retired: Vec<Arc<Servable>>,
     /// Whether copies may be there that nothing needs any more.
     is_to_sweep: bool,
+    /// Whether it is not known which copies are needed, as something that says so cannot be read.
+    keeps_all_copies: bool,
     /// What the last look complained of, so that it is said once and not at each look.
     complaints: HashSet<String>,
     fresh_complaints: HashSet<String>,
@@ -93,6 +101,7 @@ impl Manager {
             workers,
             retired: Vec::new(),
             is_to_sweep: true,
+            keeps_all_copies: false,
             complaints: HashSet::new(),
             fresh_complaints: HashSet::new(),
         }
@@ -105,10 +114,15 @@ impl Manager {
         self.restore();
         self.publish(None);
         let start = Instant::now();
+        let mut last_look: Option<Instant> = None;
         let mut is_to_look = true;
         loop {
-            if is_to_look {
+            // Whoever writes all the time must not have the repository looked at all the time.
+            let waited = last_look.map_or(MIN_LOOK_INTERVAL, |last| last.elapsed());
+            let is_early = is_to_look && waited < MIN_LOOK_INTERVAL;
+            if is_to_look && !is_early {
                 self.look();
+                last_look = Some(Instant::now());
             }
             let unsettled = self.act();
             // A file that is written all the time must not keep the others' models from being found ready.
@@ -117,11 +131,16 @@ impl Manager {
             }
             let poll = Duration::from_millis(self.parts.settings.models.poll_interval_ms);
             let pause = if unsettled { self.patience().settle.min(poll) } else { poll };
+            // What is out of service is dropped soon after its last request.
+            let pause = if self.retired.is_empty() { pause } else { pause.min(RETIRED_PAUSE) };
+            let pause = if is_early { pause.min(MIN_LOOK_INTERVAL.saturating_sub(waited)) } else { pause };
             is_to_look = match messages.recv_timeout(pause) {
-                Err(RecvTimeoutError::Timeout) => true,
+                Err(RecvTimeoutError::Timeout) => {
+                    is_early || pause > RETIRED_PAUSE || self.retired.is_empty()
+                }
                 Err(RecvTimeoutError::Disconnected) | Ok(Message::Stop) => return,
                 Ok(first) => {
-                    let mut look = false;
+                    let mut look = is_early;
                     for message in std::iter::once(first).chain(messages.try_iter()) {
                         match message {
                             Message::Stop => return,
@@ -148,7 +167,7 @@ impl Manager {
                 false
             }
             Message::Settings(settings) => {
-                self.workers.change_settings(&settings.admission);
+                self.workers.change_settings(&settings);
                 self.parts.settings = *settings;
                 true
             }
@@ -164,16 +183,14 @@ impl Manager {
         }
     }
 
+    /// Whether a candidate on which it depends what serves is being tried.
     fn is_busy(&self) -> bool {
         let patience = self.patience();
-        let under_way =
-            |standing| matches!(standing, Standing::Untried | Standing::Trying | Standing::Proven);
-        self.models.iter().filter(|(_, model)| !model.unloaded).any(|(name, model)| {
-            model.aspired.values().any(|aspired| {
-                matches!(aspired.stage, Stage::Hashing)
-                    || aspired.standing(patience) == Standing::Trying
-                    || (under_way(aspired.standing(patience)) && self.next_action(name).is_some())
-            })
+        let tried = |standing| matches!(standing, Standing::Trying | Standing::Proven);
+        self.models.values().any(|model| {
+            let considered = model.considered(patience);
+            let standings = model.standings(patience);
+            standings.into_iter().any(|(version, standing)| considered.contains(&version) && tried(standing))
         })
     }
 
@@ -192,10 +209,13 @@ impl Manager {
                     Action::Unload(version) => {
                         self.publish(Some((name, version, State::Unloading)));
                         self.unload(name, version);
+                        self.drop_retired();
                     }
                 }
             }
+            self.restore_versions(name);
             self.relabel(name);
+            self.give_up_unwanted(name);
             self.answer_load_request(name);
         }
         let forgotten: Vec<ModelName> =
@@ -212,9 +232,24 @@ impl Manager {
 
     fn is_unsettled(&self) -> bool {
         let patience = self.patience();
-        self.models.values().any(|model| {
-            model.aspired.values().any(|aspired| aspired.standing(patience) == Standing::Unsettled)
-        })
+        let unsettled = |(_, standing): &(ModelVersion, Standing)| *standing == Standing::Unsettled;
+        self.models
+            .values()
+            .any(|model| model.coming_config.is_some() || model.standings(patience).iter().any(unsettled))
+    }
+
+    /// Lets go of copies that were proven while another version was decided for.
+    fn give_up_unwanted(&mut self, name: &ModelName) {
+        let patience = self.patience();
+        let Some(model) = self.models.get_mut(name) else { return };
+        let considered = model.considered(patience);
+        let unwanted = |(version, aspired): &(&ModelVersion, &mut Aspired)| {
+            matches!(aspired.stage, Stage::Proven(_)) && !considered.contains(version)
+        };
+        for (_, aspired) in model.aspired.iter_mut().filter(unwanted) {
+            aspired.stage = Stage::New;
+            self.is_to_sweep = true;
+        }
     }
 
     fn next_action(&self, name: &ModelName) -> Option<Action> {
@@ -223,9 +258,7 @@ impl Manager {
         if model.config_problem.is_some() {
             return None;
         }
-        let patience = self.patience();
-        let aspired: Vec<_> =
-            model.aspired.iter().map(|(version, aspired)| (*version, aspired.standing(patience))).collect();
+        let aspired = model.standings(self.patience());
         let loaded: Vec<_> = model.loaded.keys().copied().collect();
         let wish = Wish {
             versions: &model.config.versions,
@@ -233,7 +266,11 @@ impl Manager {
             preserve: self.parts.settings.models.preserve,
             unloaded: model.unloaded,
         };
-        next_action(wish, &aspired, &loaded)
+        let action = next_action(wish, &aspired, &loaded)?;
+        let makes_room = self.parts.settings.models.preserve == Preserve::Resources;
+        // What made room has to be gone before its room is there.
+        let is_waited_for = || self.retired.iter().any(|servable| servable.name == *name);
+        (!matches!(action, Action::Load(_)) || !makes_room || !is_waited_for()).then_some(action)
     }
 
     /// Makes requests see what is loaded, and remembers it.
@@ -269,7 +306,7 @@ impl Manager {
 
     /// Drops copies that nothing needs any more.
     fn sweep(&mut self) {
-        if std::mem::take(&mut self.is_to_sweep) {
+        if std::mem::take(&mut self.is_to_sweep) && !self.keeps_all_copies {
             let needed = |model: &Model| model.deployments().contents().collect::<Vec<_>>();
             self.parts.store.sweep(&self.models.values().flat_map(needed).collect());
         }
@@ -278,9 +315,11 @@ impl Manager {
     /// Drops what no request holds any more, here and on no thread that answers.
     fn drop_retired(&mut self) {
         let before = self.retired.len();
+        let is_large = |servable: &Arc<Servable>| servable.proof.costs.is_large();
+        let large = self.retired.iter().filter(|servable| is_large(servable)).count();
         self.retired.retain(|servable| Arc::strong_count(servable) > 1);
-        if self.retired.len() < before {
-            self.is_to_sweep = true;
+        self.is_to_sweep |= self.retired.len() < before;
+        if self.retired.iter().filter(|servable| is_large(servable)).count() < large {
             memory::give_back();
         }
     }
@@ -288,8 +327,8 @@ impl Manager {
     fn unload(&mut self, name: &ModelName, version: ModelVersion) {
         let keep = self.parts.settings.models.keep_previous;
         let Some(model) = self.models.get_mut(name) else { return };
-        let before = model.current().cloned();
-        let Some(servable) = model.loaded.remove(&version) else { return };
+        let out = model.exchange(None, &[version], None, keep);
+        let Some(servable) = out.into_iter().next() else { return };
         // Whoever brings the file back, or takes a newer one away, wants it tried again.
         if let Some(aspired) = model.aspired.get_mut(&version)
             && matches!(aspired.stage, Stage::Loaded)
@@ -300,7 +339,6 @@ impl Manager {
         let superseded = !model.unloaded && !removed && model.current().is_some();
         if !superseded {
             model.made_room = Some((servable.digest(), servable.trial.failure_share()));
-            model.note_previous(before, keep);
         }
         let by = model.wanted_by();
         self.serve(name);
@@ -317,9 +355,14 @@ impl Manager {
         let passing = refusal.reason.is_passing();
         let aspired = self.models.get_mut(name).and_then(|model| model.aspired.get_mut(&version));
         // By its reason alone, as the sentence may hold a figure that is another one each time.
-        let reason = passing.then_some(refusal.reason);
-        let before = aspired.and_then(|aspired| std::mem::replace(&mut aspired.passing, reason));
-        let news = !passing || before != reason;
+        let mut news = true;
+        if let Some(aspired) = aspired {
+            let times =
+                aspired.passing.filter(|(reason, _)| *reason == refusal.reason).map_or(0, |(_, times)| times);
+            aspired.passing = passing.then_some((refusal.reason, times + 1));
+            news = times == 0;
+        }
+        self.is_to_sweep = true;
         if news {
             tracing::warn!(
                 model.name = %name,
@@ -339,7 +382,7 @@ impl Manager {
             });
         }
         if let Some(aspired) = self.models.get_mut(name).and_then(|model| model.aspired.get_mut(&version)) {
-            aspired.stage = Stage::Refused(refusal.clone(), std::time::Instant::now());
+            aspired.stage = Stage::Refused(refusal.clone(), Instant::now());
         }
     }
 

@@ -20,7 +20,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     io::Read,
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use serde::Deserialize;
@@ -30,7 +30,7 @@ use super::beneath;
 use crate::model::{Digest, ModelVersion, VersionLabel};
 
 /// Files beside a model that are larger than this were put there by mistake.
-const MAX_BYTES: u64 = 64 << 20;
+const MAX_BYTES: u64 = 8 << 20;
 
 /// The key under `contract` that names a file with golden cases.
 const GOLDEN_FILE: &str = "golden_file";
@@ -124,36 +124,26 @@ fn one_or_many<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<
 }
 
 impl ModelConfig {
-    /// Reads the file, which may name others in the model's folder. Which ones, besides itself, is answered too.
+    /// Reads the file, and the one with golden cases that it may name, which is answered too.
     ///
     /// # Errors
     ///
-    /// What is wrong with it, in a sentence that begins with the file's name.
-    pub fn read(root: &Path, file: &Path) -> Result<Self, String> {
+    /// What is wrong with either, in a sentence that begins with the file's name.
+    pub fn read(root: &Path, file: &Path) -> Result<(Self, Option<PathBuf>), String> {
         let name = file.file_name().unwrap_or_default().to_string_lossy();
         let text = read_text(root, file)?;
         let mut config: Self =
             toml::from_str(&text).map_err(|error| format!("{name}: {}", one_line(&error)))?;
-        if let Some(Value::Object(contract)) = &mut config.contract
-            && let Some(golden) = contract.remove(GOLDEN_FILE)
-        {
-            let golden_file =
-                golden.as_str().and_then(|golden| beneath::relative(file, golden)).ok_or_else(|| {
-                    format!("{name}: contract.{GOLDEN_FILE} is no name of a file in the model's folder")
-                })?;
-            let golden_name = golden.as_str().unwrap_or_default();
-            let cases: Value = serde_json::from_str(&read_text(root, &golden_file)?)
-                .map_err(|error| format!("{golden_name}: {error}"))?;
-            contract.insert("golden".to_owned(), cases);
-        }
-        Ok(config)
-    }
-
-    /// The name of the file with golden cases that a text names, without judging the rest of it.
-    #[must_use]
-    pub fn golden_file(text: &str) -> Option<String> {
-        let table: toml::Table = text.parse().ok()?;
-        Some(table.get("contract")?.get(GOLDEN_FILE)?.as_str()?.to_owned())
+        let Some(Value::Object(contract)) = &mut config.contract else { return Ok((config, None)) };
+        let Some(golden) = contract.remove(GOLDEN_FILE) else { return Ok((config, None)) };
+        let golden_name = golden.as_str().unwrap_or_default();
+        let golden_file = beneath::relative(file, golden_name).ok_or_else(|| {
+            format!("{name}: contract.{GOLDEN_FILE} is no name of a file in the model's folder")
+        })?;
+        let cases: Value = serde_json::from_str(&read_text(root, &golden_file)?)
+            .map_err(|error| format!("{golden_name}: {error}"))?;
+        contract.insert("golden".to_owned(), cases);
+        Ok((config, Some(golden_file)))
     }
 }
 
@@ -184,7 +174,7 @@ mod tests {
         for (name, text) in files {
             std::fs::write(root.join(name), text).unwrap();
         }
-        ModelConfig::read(&root, &root.join("model.toml"))
+        ModelConfig::read(&root, &root.join("model.toml")).map(|(config, _)| config)
     }
 
     #[test]

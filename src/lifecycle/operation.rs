@@ -26,8 +26,8 @@ pub struct RolledBack {
     pub version: ModelVersion,
     /// Of its file.
     pub digest: Digest,
-    /// Of the file that was taken back.
-    pub replaces: Digest,
+    /// Of the file that was taken back, if one served.
+    pub replaces: Option<Digest>,
 }
 
 /// Why an operation was not carried out.
@@ -39,6 +39,9 @@ pub enum OperationError {
     /// Nothing served before, or its copy is gone.
     #[error("model `{0}` has no earlier deployment to go back to")]
     NothingBefore(ModelName),
+    /// It was unloaded by another request while it was being loaded.
+    #[error("model `{0}` was unloaded meanwhile")]
+    Unloaded(ModelName),
     /// It may not serve.
     #[error("{0}")]
     Refused(Refusal),

@@ -52,6 +52,8 @@ pub enum Action {
 /// What should be in service, as far as can be told, and the first thing to do about it.
 #[derive(Default)]
 struct Plan {
+    /// Versions whose standing mattered.
+    considered: BTreeSet<ModelVersion>,
     wanted: BTreeSet<ModelVersion>,
     todo: Option<Action>,
     /// Whether something is under way whose outcome decides what is superfluous.
@@ -70,21 +72,7 @@ pub fn next_action(
     if wish.unloaded {
         return loaded.first().copied().map(Action::Unload);
     }
-    let mut newest_first = aspired.to_vec();
-    newest_first.sort_by_key(|(version, _)| Reverse(*version));
-    let mut plan = Plan::default();
-    match wish.versions {
-        Versions::Latest => {
-            for &(version, standing) in &newest_first {
-                if plan.consider(version, standing, loaded) {
-                    break;
-                }
-            }
-        }
-        Versions::Exactly(versions) => plan.consider_all(versions, &newest_first, loaded),
-    }
-    plan.consider_all(wish.labelled, &newest_first, loaded);
-
+    let plan = Plan::new(wish, aspired, loaded);
     let superfluous = || loaded.iter().copied().find(|version| !plan.wanted.contains(version));
     match plan.todo {
         // What is proven is known to serve, so what it replaces may make room.
@@ -100,7 +88,35 @@ pub fn next_action(
     }
 }
 
+/// The versions on which it depends what serves: all others may be whatever they are.
+#[must_use]
+pub fn considered(
+    wish: Wish,
+    aspired: &[(ModelVersion, Standing)],
+    loaded: &[ModelVersion],
+) -> BTreeSet<ModelVersion> {
+    if wish.unloaded { BTreeSet::new() } else { Plan::new(wish, aspired, loaded).considered }
+}
+
 impl Plan {
+    fn new(wish: Wish, aspired: &[(ModelVersion, Standing)], loaded: &[ModelVersion]) -> Self {
+        let mut newest_first = aspired.to_vec();
+        newest_first.sort_by_key(|(version, _)| Reverse(*version));
+        let mut plan = Self::default();
+        match wish.versions {
+            Versions::Latest => {
+                for &(version, standing) in &newest_first {
+                    if plan.consider(version, standing, loaded) {
+                        break;
+                    }
+                }
+            }
+            Versions::Exactly(versions) => plan.consider_all(versions, &newest_first, loaded),
+        }
+        plan.consider_all(wish.labelled, &newest_first, loaded);
+        plan
+    }
+
     fn consider_all(
         &mut self,
         versions: &BTreeSet<ModelVersion>,
@@ -114,6 +130,7 @@ impl Plan {
 
     /// Whether this version is, or is about to be, one that serves.
     fn consider(&mut self, version: ModelVersion, standing: Standing, loaded: &[ModelVersion]) -> bool {
+        self.considered.insert(version);
         let first = |todo: &mut Option<Action>, action| *todo = todo.or(Some(action));
         match standing {
             Standing::Untried => first(&mut self.todo, Action::Prove(version)),
@@ -270,6 +287,21 @@ mod tests {
         assert_eq!(scarce.next(&[(1, Loaded), (2, Proven)], &[1]), Some(unload(1)));
         assert_eq!(scarce.next(&[(1, Untried), (2, Proven)], &[]), Some(load(2)));
         assert_eq!(scarce.next(&[(1, Proven)], &[1]), Some(unload(1)), "in place");
+    }
+
+    #[test]
+    fn only_versions_that_decide_are_considered() {
+        let considered = |versions: &Versions, aspired: &[(u64, Standing)]| {
+            let aspired: Vec<_> =
+                aspired.iter().map(|(number, standing)| (ModelVersion::new(*number), *standing)).collect();
+            let (labelled, preserve) = (&BTreeSet::new(), Preserve::Availability);
+            considered(Wish { versions, labelled, preserve, unloaded: false }, &aspired, &[])
+        };
+        let latest = |aspired: &[(u64, Standing)]| considered(&Versions::Latest, aspired);
+        assert_eq!(latest(&[(1, Proven), (2, Trying)]), versions(&[2]));
+        assert_eq!(latest(&[(1, Proven), (2, Refused), (3, Unsettled)]), versions(&[1, 2, 3]));
+        let listed = Versions::Exactly(versions(&[1]));
+        assert_eq!(considered(&listed, &[(1, Trying), (2, Untried)]), versions(&[1]));
     }
 
     #[test]

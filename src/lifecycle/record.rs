@@ -12,21 +12,31 @@ use super::{
     history::Timings,
     model_config::{ModelConfig, VersionNumber, Versions},
     operation::LoadReply,
-    policy::Standing,
+    policy::{Standing, Wish, considered},
     serving_map::ServingModel,
 };
-use crate::model::{Digest, ModelName, ModelVersion, VersionLabel};
+use crate::{
+    config::Preserve,
+    model::{Digest, ModelName, ModelVersion, VersionLabel},
+};
 
 /// So many refused contents of a model are remembered, so that none is tried twice.
 const REMEMBERED_REFUSALS: usize = 256;
 
-/// A refusal that says nothing about the bytes is reconsidered after this long.
+/// A refusal that says nothing about the bytes is reconsidered after this long, and each time after twice as long.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// It is not doubled more often than this: ten minutes and a half.
+const MOST_DOUBLINGS: u32 = 7;
 
 /// What is known of one model.
 #[derive(Default)]
 pub(super) struct Model {
     pub(super) config: Arc<ModelConfig>,
+    /// What stands beside the model now, if that is something else, and since when: it may still be being written.
+    pub(super) coming_config: Option<(Result<Arc<ModelConfig>, String>, Instant)>,
+    /// Whether anything that stands beside the model, or that nothing does, was ever taken down.
+    pub(super) is_configured: bool,
     /// Why what stands beside the model now cannot be read; the one before holds on.
     pub(super) config_problem: Option<String>,
     pub(super) aspired: BTreeMap<ModelVersion, Aspired>,
@@ -34,12 +44,16 @@ pub(super) struct Model {
     pub(super) labels: BTreeMap<VersionLabel, ModelVersion>,
     /// What served before, the last one last, with their copies.
     pub(super) previous: Vec<(Deployment, Arc<Snapshot>)>,
+    /// The files that were taken back, whatever stands beside them.
     pub(super) rolled_back: BTreeSet<Digest>,
     /// What went out of service for the next one's sake: its file, and the share of its answers that failed.
     pub(super) made_room: Option<(Digest, f64)>,
     refused: HashMap<Refused, Refusal>,
     /// Whether it was unloaded by request.
     pub(super) unloaded: bool,
+    /// What served when the process ended and could not be put into service again, and when that was tried last.
+    pub(super) unrestored: Vec<(Deployment, Arc<Snapshot>)>,
+    pub(super) restored_at: Option<Instant>,
     /// What the request to load that is being carried out allows, and who waits for it.
     pub(super) load_request: Option<LoadRequest>,
 }
@@ -63,8 +77,11 @@ pub(super) struct Aspired {
     pub(super) gone_since: Option<Instant>,
     /// Whether it was said that it serves on without its file.
     pub(super) kept: bool,
-    /// Why it was refused last, if it was tried again since: the same once more is no news.
-    pub(super) passing: Option<Reason>,
+    /// Why it was refused last, and how often for this reason, if it is tried again: the same once more is no news.
+    pub(super) passing: Option<(Reason, u32)>,
+    /// Which piece of work is being done for it: the results of others are of no use.
+    pub(super) work: u64,
+    pub(super) timings: Timings,
     pub(super) stage: Stage,
 }
 
@@ -90,7 +107,6 @@ pub(super) enum Stage {
 pub(super) struct Admitted {
     pub(super) snapshot: Arc<Snapshot>,
     pub(super) proof: Proof,
-    pub(super) timings: Timings,
 }
 
 /// How long things are waited for.
@@ -110,6 +126,8 @@ impl Aspired {
             gone_since: None,
             kept: false,
             passing: None,
+            work: 0,
+            timings: Timings::default(),
             stage: Stage::New,
         }
     }
@@ -117,6 +135,8 @@ impl Aspired {
     /// How the file stands to the policy.
     pub(super) fn standing(&self, patience: Patience) -> Standing {
         match &self.stage {
+            // It is here only because it serves; when its file comes back, it is what it was.
+            _ if self.gone_since.is_some() => Standing::Loaded,
             Stage::New if self.is_old(patience) => Standing::Untried,
             Stage::Hashed(_) if self.seen_since.elapsed() >= patience.settle => Standing::Untried,
             Stage::New | Stage::Hashing | Stage::Hashed(_) => Standing::Unsettled,
@@ -151,8 +171,9 @@ impl Aspired {
 
     /// Whether the last try said nothing about the content and is long enough ago.
     pub(super) fn is_to_be_retried(&self) -> bool {
+        let doublings = self.passing.map_or(0, |(_, times)| times.saturating_sub(1).min(MOST_DOUBLINGS));
         matches!(&self.stage, Stage::Refused(refusal, since)
-            if refusal.reason.is_passing() && since.elapsed() >= RETRY_AFTER)
+            if refusal.reason.is_passing() && since.elapsed() >= RETRY_AFTER * 2_u32.pow(doublings))
     }
 
     fn waiting(&self) -> Option<String> {
@@ -170,6 +191,21 @@ impl Aspired {
 }
 
 impl Model {
+    /// Follows what stands beside it. What is loaded was admitted under other words, and what was refused too: the same
+    /// files may mean something else now.
+    pub(super) fn configure(&mut self, config: Arc<ModelConfig>) {
+        self.config_problem = None;
+        let same = (&self.config.contract, &self.config.pin) == (&config.contract, &config.pin);
+        let allows_more = config.allow_breaking_changes && !self.config.allow_breaking_changes;
+        self.config = config;
+        let broke_callers = |stage: &Stage| matches!(stage, Stage::Refused(refusal, _) if refusal.reason == Reason::IncompatibleSignature);
+        for aspired in self.aspired.values_mut() {
+            if !same || (allows_more && broke_callers(&aspired.stage)) {
+                aspired.stage = Stage::New;
+            }
+        }
+    }
+
     /// The version that requests without one mean: the newest that is not there for a label's sake only.
     pub(super) fn default_version(&self) -> Option<ModelVersion> {
         let newest = self.loaded.keys().next_back().copied();
@@ -214,7 +250,12 @@ impl Model {
     /// What is remembered of it over a restart.
     pub(super) fn deployments(&self) -> ModelDeployments {
         ModelDeployments {
-            serving: self.loaded.values().map(|servable| servable.deployment()).collect(),
+            serving: self
+                .loaded
+                .values()
+                .map(|servable| servable.deployment())
+                .chain(self.unrestored.iter().map(|(deployment, _)| deployment.clone()))
+                .collect(),
             previous: self.previous.iter().map(|(deployment, _)| deployment.clone()).collect(),
             rolled_back: self.rolled_back.clone(),
             unloaded: self.unloaded,
@@ -223,7 +264,72 @@ impl Model {
 
     /// Whether there is anything to know of it.
     pub(super) fn is_known(&self) -> bool {
-        !(self.aspired.is_empty() && self.loaded.is_empty()) || self.unloaded
+        let lies_or_serves = !(self.aspired.is_empty() && self.loaded.is_empty());
+        lies_or_serves || self.unloaded || !self.rolled_back.is_empty() || !self.unrestored.is_empty()
+    }
+
+    /// How its versions stand to the policy.
+    pub(super) fn standings(&self, patience: Patience) -> Vec<(ModelVersion, Standing)> {
+        self.aspired.iter().map(|(version, aspired)| (*version, aspired.standing(patience))).collect()
+    }
+
+    /// The versions on which it depends what serves.
+    pub(super) fn considered(&self, patience: Patience) -> BTreeSet<ModelVersion> {
+        let loaded: Vec<_> = self.loaded.keys().copied().collect();
+        let labelled = self.labelled();
+        // What a swap preserves changes when something is done, not what.
+        let preserve = Preserve::Availability;
+        let wish =
+            Wish { versions: &self.config.versions, labelled: &labelled, preserve, unloaded: self.unloaded };
+        considered(wish, &self.standings(patience), &loaded)
+    }
+
+    /// Whether anything is under way that decides what serves.
+    pub(super) fn is_under_way(&self, patience: Patience) -> bool {
+        let considered = self.considered(patience);
+        let under_way =
+            |standing| matches!(standing, Standing::Unsettled | Standing::Trying | Standing::Proven);
+        self.standings(patience)
+            .into_iter()
+            .any(|(version, standing)| considered.contains(&version) && under_way(standing))
+    }
+
+    /// Puts a servable into service and takes others out, in one step; answers what is out of service now. What was
+    /// current before can be gone back to, unless it is `bad`.
+    pub(super) fn exchange(
+        &mut self,
+        put: Option<Arc<Servable>>,
+        take: &[ModelVersion],
+        bad: Option<Digest>,
+        keep: usize,
+    ) -> Vec<Arc<Servable>> {
+        let before = self.current().cloned();
+        let mut out: Vec<_> = take.iter().filter_map(|version| self.loaded.remove(version)).collect();
+        out.extend(put.and_then(|servable| self.loaded.insert(servable.version, servable)));
+        let now = self.current().map(|servable| servable.content());
+        if let Some(before) = before.filter(|before| Some(before.content()) != now) {
+            let content = before.content();
+            self.previous.retain(|(deployment, _)| deployment.content != content);
+            if Some(content) != bad {
+                self.previous.push((before.deployment(), Arc::clone(&before.snapshot)));
+            }
+        }
+        // Going back to what serves is no way back, and what serves is not taken back any more.
+        self.previous.retain(|(deployment, _)| Some(deployment.content) != now);
+        let files = self.current().map(|servable| servable.snapshot.files_digest());
+        self.rolled_back.retain(|digest| Some(*digest) != files);
+        let surplus = self.previous.len().saturating_sub(keep);
+        self.previous.drain(..surplus);
+        out
+    }
+
+    /// Why a copy may not serve, as what stands beside the model says by now.
+    pub(super) fn objection(&self, snapshot: &Snapshot) -> Option<Refusal> {
+        let pinned = &self.config.pin.sha256;
+        let foreign = snapshot.digests().find(|digest| !pinned.is_empty() && !pinned.contains(digest));
+        foreign.map(|digest| {
+            Refusal::new(Reason::DigestMismatch, format!("the sha256 {digest} is not one of pin.sha256"))
+        })
     }
 
     /// Who or what is behind what is done now.
@@ -232,8 +338,9 @@ impl Model {
     }
 
     /// Why this content was refused before, if it would be again as this version.
-    pub(super) fn refusal_of(&self, version: ModelVersion, content: Digest) -> Option<Refusal> {
-        if self.rolled_back.contains(&content) {
+    pub(super) fn refusal_of(&self, version: ModelVersion, snapshot: &Snapshot) -> Option<Refusal> {
+        let content = snapshot.content();
+        if self.rolled_back.contains(&snapshot.files_digest()) {
             let detail = "it served and was taken back; a request to load it tries it again";
             return Some(Refusal::new(Reason::RolledBack, detail));
         }
@@ -281,12 +388,13 @@ impl Model {
     pub(super) fn status(&self, name: &ModelName, patience: Patience) -> Vec<VersionStatus> {
         let versions: BTreeSet<_> = self.aspired.keys().chain(self.loaded.keys()).copied().collect();
         let default = self.default_version();
+        let considered = self.considered(patience);
         let status = |version| {
             let loaded = self.loaded.get(&version);
             let aspired = self.aspired.get(&version);
             let standing = aspired.map(|aspired| aspired.standing(patience));
-            let under_way =
-                matches!(standing, Some(Standing::Unsettled | Standing::Trying | Standing::Proven));
+            let under_way = considered.contains(&version)
+                && matches!(standing, Some(Standing::Unsettled | Standing::Trying | Standing::Proven));
             let refusal = aspired.and_then(|aspired| match &aspired.stage {
                 Stage::Refused(refusal, _) => Some(refusal.clone()),
                 _ => None,

@@ -7,20 +7,20 @@
 //! models/wine.toml            what the operator says of it
 //! ```
 
+mod describe;
+
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     fs, io,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use super::{
-    Reason, Refusal,
-    beneath::{self, OpenError},
-    fingerprint::Fingerprint,
-    model_config::ModelConfig,
-};
-use crate::model::{ModelName, ModelVersion, OnnxFile, OnnxFileError};
+use super::{beneath, fingerprint::Fingerprint, model_config::ModelConfig};
+use crate::model::{ModelName, ModelVersion};
+pub use describe::Defect;
+use describe::{Described, signatures};
+pub(super) use describe::{fingerprint, signature_of};
 
 /// The file in a version's folder.
 const MODEL_FILE: &str = "model.onnx";
@@ -39,10 +39,11 @@ const FILE_MODEL: &str = "model";
 pub struct Source {
     repository: PathBuf,
     described: HashMap<PathBuf, Described>,
-    configs: HashMap<PathBuf, (Fingerprint, Config)>,
+    configs: HashMap<PathBuf, KnownConfig>,
 }
 
-type Config = Result<Arc<ModelConfig>, String>;
+/// What the operator says of a model, or why that cannot be read.
+pub type Config = Result<Arc<ModelConfig>, String>;
 
 /// A file that could be served.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,15 +66,6 @@ pub struct Candidate {
     pub defect: Option<Defect>,
 }
 
-/// What is wrong with a file at first sight.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Defect {
-    /// Something is missing that may still come.
-    Incomplete(String),
-    /// It will not serve as it is.
-    Unusable(Refusal),
-}
-
 /// What lies in the repository of one model.
 #[derive(Clone, Debug)]
 pub struct FoundModel {
@@ -88,26 +80,27 @@ pub struct FoundModel {
 pub struct Found {
     /// The models.
     pub models: BTreeMap<ModelName, FoundModel>,
+    /// Folders that cannot be read now, by the names of their models: nothing is known of these.
+    pub unreadable: BTreeSet<String>,
     /// What looks as if it were meant to be served but cannot, with the reason.
     pub ignored: Vec<String>,
 }
 
-/// What a file says of itself, as long as it has this fingerprint.
-#[derive(Clone, Debug)]
-struct Described {
+/// What was read beside a model, and when it has to be read again.
+#[derive(Debug)]
+struct KnownConfig {
     fingerprint: Fingerprint,
-    external: Vec<String>,
-    defect: Option<Defect>,
+    golden: Option<PathBuf>,
+    config: Config,
 }
 
-impl Defect {
-    /// Why the file does not serve, if what is missing does not come.
+impl Candidate {
+    /// The sizes of its files together, as the file system has them.
     #[must_use]
-    pub fn into_refusal(self) -> Refusal {
-        match self {
-            Self::Incomplete(detail) => Refusal::new(Reason::Truncated, detail),
-            Self::Unusable(refusal) => refusal,
-        }
+    pub fn bytes(&self) -> u64 {
+        let external = self.external.iter().filter_map(|name| beneath::relative(&self.file, name));
+        let size = |file: PathBuf| fs::metadata(file).map_or(0, |metadata| metadata.len());
+        std::iter::once(self.file.clone()).chain(external).map(size).fold(0, u64::saturating_add)
     }
 }
 
@@ -166,6 +159,8 @@ impl Source {
             found.models.values().flat_map(|model| model.candidates.values()).any(|one| one.file == *path)
         };
         self.described.retain(|path, _| current(path));
+        // Those that were not asked for belong to models that are gone.
+        self.configs.retain(|path, _| path.exists());
         Ok(found)
     }
 
@@ -176,13 +171,19 @@ impl Source {
                     return found.ignored.push(format!("{name}: is a link that leads out of the repository"));
                 }
                 Ok(read) => read,
-                Err(error) => return found.ignored.push(format!("{name}: cannot be read: {error}")),
+                Err(error) => {
+                    if error.kind() != io::ErrorKind::NotFound {
+                        found.unreadable.insert(name.to_owned());
+                    }
+                    return found.ignored.push(format!("{name}: cannot be read: {error}"));
+                }
             };
         let config = folder.join(CONFIG_FILE);
         for (number, path) in entries.into_iter().filter(|(_, path)| path.is_dir()) {
             let file = path.join(MODEL_FILE);
+            let is_there = !fs::metadata(&file).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
             match number.parse::<ModelVersion>() {
-                Ok(version) if file.exists() => self.add((name, version), &root, &file, &config, found),
+                Ok(version) if is_there => self.add((name, version), &root, &file, &config, found),
                 // A folder without its file is a version that is still being copied.
                 Ok(_) => {}
                 Err(error) => found.ignored.push(format!("{name}/{number}: {error}")),
@@ -221,96 +222,45 @@ impl Source {
 
     /// What the file says of itself, read again only when it changed.
     fn describe(&mut self, root: &Path, file: &Path) -> Described {
-        let main = Fingerprint::of([file]);
-        if let Some(known) = self.described.get(file) {
-            let now = fingerprint(file, &known.external);
-            if now == known.fingerprint {
-                return known.clone();
-            }
+        if let Some(known) = self.described.get(file)
+            && known.is_of(file)
+        {
+            return known.clone();
         }
-        let (external, mut defect) = match beneath::open(root, file) {
-            Ok(opened) => describe(opened),
-            Err(error @ OpenError::Outside(_)) => (Vec::new(), Some(unusable(Reason::OutsideFolder, &error))),
-            Err(error @ OpenError::Io(..)) => (Vec::new(), Some(unusable(Reason::Unreadable, &error))),
-        };
-        let fingerprint = fingerprint(file, &external);
-        if defect.is_none() && main.is_whole() && !fingerprint.is_whole() {
-            defect = external.iter().find_map(|name| defect_of_external(file, name));
-        }
-        let described = Described { fingerprint, external, defect };
+        let described = Described::read(root, file);
         self.described.insert(file.to_path_buf(), described.clone());
         described
     }
 
     /// What the operator says of a model, read again only when it changed.
     fn config(&mut self, root: &Path, file: &Path) -> Config {
-        if !file.exists() {
+        if let Err(error) = fs::symlink_metadata(file)
+            && error.kind() == io::ErrorKind::NotFound
+        {
             self.configs.remove(file);
             return Ok(Arc::default());
         }
-        let golden = fs::read_to_string(file).ok().and_then(|text| ModelConfig::golden_file(&text));
-        let golden = golden.and_then(|name| beneath::relative(file, &name));
-        let fingerprint = Fingerprint::of([Some(file), golden.as_deref()].into_iter().flatten());
-        if let Some((known, config)) = self.configs.get(file)
-            && *known == fingerprint
+        let of = |golden: Option<&Path>| Fingerprint::of([Some(file), golden].into_iter().flatten());
+        if let Some(known) = self.configs.get(file)
+            && known.fingerprint == of(known.golden.as_deref())
         {
-            return config.clone();
+            return known.config.clone();
         }
-        let config = ModelConfig::read(root, file).map(Arc::new);
-        self.configs.insert(file.to_path_buf(), (fingerprint, config.clone()));
+        let before = of(None);
+        let (config, golden) = match ModelConfig::read(root, file) {
+            Ok((config, golden)) => (Ok(Arc::new(config)), golden),
+            Err(problem) => (Err(problem), None),
+        };
+        // What was read while it was written is read again.
+        let fingerprint = if before == of(None) { of(golden.as_deref()) } else { Fingerprint::default() };
+        let known = KnownConfig { fingerprint, golden, config: config.clone() };
+        self.configs.insert(file.to_path_buf(), known);
         config
     }
 
     fn shown(&self, file: &Path) -> String {
         file.strip_prefix(&self.repository).unwrap_or(file).to_string_lossy().escape_debug().to_string()
     }
-}
-
-/// What is wrong with a file that a model names, if it is not there.
-fn defect_of_external(file: &Path, name: &str) -> Option<Defect> {
-    let shown = name.escape_debug();
-    match beneath::relative(file, name) {
-        Some(path) if path.exists() => None,
-        Some(_) => Some(Defect::Incomplete(format!("its file `{shown}` is missing"))),
-        None => {
-            let detail = format!("it names `{shown}`, which leads out of its folder");
-            Some(Defect::Unusable(Refusal::new(Reason::OutsideFolder, detail)))
-        }
-    }
-}
-
-fn describe(opened: fs::File) -> (Vec<String>, Option<Defect>) {
-    match OnnxFile::read(opened) {
-        Ok(described) => (described.external_files.into_iter().collect(), None),
-        Err(error @ OnnxFileError::Truncated(_)) => (Vec::new(), Some(Defect::Incomplete(error.to_string()))),
-        Err(error @ OnnxFileError::NotOnnx(_)) => (Vec::new(), Some(unusable(Reason::NotOnnx, &error))),
-        Err(error @ OnnxFileError::Io(_)) => (Vec::new(), Some(unusable(Reason::Unreadable, &error))),
-    }
-}
-
-fn unusable(reason: Reason, error: &dyn std::error::Error) -> Defect {
-    Defect::Unusable(Refusal::new(reason, error.to_string()))
-}
-
-/// Of a model's file and those that it names; a name that leads out of the folder has none.
-pub(super) fn fingerprint(file: &Path, external: &[String]) -> Fingerprint {
-    let external: Vec<PathBuf> =
-        external.iter().map(|name| beneath::relative(file, name).unwrap_or_default()).collect();
-    Fingerprint::of(std::iter::once(file).chain(external.iter().map(PathBuf::as_path)))
-}
-
-/// Of the signatures of a model's file and those that it names.
-fn signatures(file: &Path, external: &[String]) -> Fingerprint {
-    let external = external.iter().filter_map(|name| beneath::relative(file, name));
-    let files: Vec<PathBuf> = std::iter::once(file.to_path_buf()).chain(external).map(signature_of).collect();
-    Fingerprint::of(files.iter().map(PathBuf::as_path))
-}
-
-/// Where the signature of a file is.
-pub(super) fn signature_of(file: PathBuf) -> PathBuf {
-    let mut name = file.into_os_string();
-    name.push(".minisig");
-    name.into()
 }
 
 /// Names and paths of what is in a folder, without what is hidden: editors, copying tools and Kubernetes (`..data`)
@@ -331,6 +281,7 @@ fn visible_entries(folder: &Path) -> io::Result<Vec<(String, PathBuf)>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lifecycle::Reason;
 
     fn iris() -> Vec<u8> {
         fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/models/iris/1/model.onnx")).unwrap()

@@ -8,11 +8,12 @@
 //! state/lock                    locked while a gateway uses the folder
 //! state/deployments/NAME.json   what serves of a model, what served before
 //! state/history.jsonl           everything that was done, a line each
-//! state/copies/SHA256/          the files of one content, as the model's file names them
+//! state/copies/SHA256/files/    the files of one content, as the model's file names them
 //! ```
 
 mod copy;
 mod deployments;
+mod snapshot;
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -23,14 +24,15 @@ use std::{
     sync::{Arc, Mutex, PoisonError, Weak},
 };
 
-use serde::{Deserialize, Serialize};
+use rustix::fs::statvfs;
 use serde_json::Value;
 use tempfile::TempDir;
 
 pub(super) use copy::digest_of;
 pub use deployments::{Deployment, ModelDeployments};
+pub use snapshot::{CopiedFile, Manifest, Snapshot};
 
-use super::{Candidate, Refusal, model_config::Pin};
+use super::{Candidate, Reason, Refusal, model_config::Pin};
 use crate::{
     config::environment::temporary_directory,
     model::{Digest, ModelName},
@@ -47,15 +49,6 @@ const DEPLOYMENTS: &str = "deployments";
 
 /// The folder of the copies.
 const COPIES: &str = "copies";
-
-/// What is in a copy, in the copy.
-const MANIFEST: &str = "manifest.json";
-
-/// The model's file in a copy.
-const MODEL_FILE: &str = "model.onnx";
-
-/// The folder in a copy of the model in ONNX Runtime's own format, and its file there.
-const CONVERTED: (&str, &str) = ("converted", "model.ort");
 
 /// A folder or a copy that cannot be made or read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -87,39 +80,6 @@ struct Folder {
     _lock: File,
     /// Removes the folder, if it is not to last.
     temporary: Option<TempDir>,
-}
-
-/// A private copy of a model's files. It is removed when nothing holds it and nothing remembers it.
-#[derive(Debug)]
-pub struct Snapshot {
-    folder: PathBuf,
-    manifest: Manifest,
-    /// Keeps the folder.
-    _store: Arc<Folder>,
-}
-
-/// What is in a copy.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Manifest {
-    /// Of everything below: the identity of a deployment.
-    pub content: Digest,
-    /// Of the model's file alone: what answers show.
-    pub digest: Digest,
-    /// Every file, the model's first.
-    pub files: Vec<CopiedFile>,
-    /// What overrides the contract in the model's metadata.
-    pub contract: Option<Value>,
-}
-
-/// A file of a copy.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CopiedFile {
-    /// Relative to the model's file, as that names it.
-    pub path: String,
-    /// The sha256 of its bytes.
-    pub digest: Digest,
-    /// How many there are.
-    pub bytes: u64,
 }
 
 impl Store {
@@ -206,8 +166,9 @@ impl Store {
             .permissions(fs::Permissions::from_mode(0o700))
             .tempdir_in(self.path(COPIES))
             .map_err(|error| copy::unreadable(&error))?;
-        let manifest = copy::copy(candidate, contract, pin, incoming.path())?;
-        copy::write_manifest(incoming.path(), &manifest).map_err(|error| copy::unreadable(&error))?;
+        self.check_room(candidate)?;
+        let manifest = copy::copy(candidate, contract, pin, &incoming.path().join(snapshot::FILES))?;
+        manifest.write(incoming.path()).map_err(|error| copy::unreadable(&error))?;
 
         let mut live = self.live();
         if let Some(same) = live.get(&manifest.content).and_then(Weak::upgrade) {
@@ -218,10 +179,33 @@ impl Store {
         if folder.exists() {
             fs::remove_dir_all(&folder).map_err(|error| copy::unreadable(&error))?;
         }
-        fs::rename(incoming.keep(), &folder).map_err(|error| copy::unreadable(&error))?;
-        let snapshot = Arc::new(Snapshot { folder, manifest, _store: Arc::clone(&self.folder) });
+        fs::rename(incoming.path(), &folder).map_err(|error| copy::unreadable(&error))?;
+        // Its name is not there any more to be removed.
+        let _ = incoming.keep();
+        let snapshot = Arc::new(Snapshot::new(folder, manifest, Arc::clone(&self.folder)));
         live.insert(snapshot.content(), Arc::downgrade(&snapshot));
         Ok(snapshot)
+    }
+
+    /// Whether a candidate's files can be copied at all: a file may claim to be larger than any disk.
+    ///
+    /// # Errors
+    ///
+    /// When there is less room than they take.
+    pub fn check_room(&self, candidate: &Candidate) -> Result<(), Refusal> {
+        let bytes = candidate.bytes();
+        let room = statvfs(&self.folder.path)
+            .map(|volume| volume.f_bavail.saturating_mul(volume.f_frsize))
+            .map_err(|error| copy::unreadable(&error.into()))?;
+        if bytes <= room {
+            return Ok(());
+        }
+        let detail = format!(
+            "copying it takes {} MiB, and {} MiB are free in models.state_directory",
+            bytes >> 20,
+            room >> 20
+        );
+        Err(Refusal::new(Reason::Unreadable, detail))
     }
 
     /// A copy that was made before, if it is still whole.
@@ -238,8 +222,8 @@ impl Store {
         let failed = |error: io::Error| {
             StoreError::new(format!("the copy {} cannot be used", content.short()), &error)
         };
-        let manifest = copy::verify(&folder, content).map_err(failed)?;
-        let snapshot = Arc::new(Snapshot { folder, manifest, _store: Arc::clone(&self.folder) });
+        let manifest = Manifest::read(&folder, content).map_err(failed)?;
+        let snapshot = Arc::new(Snapshot::new(folder, manifest, Arc::clone(&self.folder)));
         live.insert(content, Arc::downgrade(&snapshot));
         Ok(snapshot)
     }
@@ -313,96 +297,10 @@ fn remove_abandoned(parent: &Path) {
     }
 }
 
-impl Snapshot {
-    /// Where the model's file is.
-    #[must_use]
-    pub fn file(&self) -> PathBuf {
-        self.folder.join(MODEL_FILE)
-    }
-
-    /// Sees to it that the copy is on the disk, and not only on its way there.
-    ///
-    /// # Errors
-    ///
-    /// When that cannot be done.
-    pub fn sync(&self) -> io::Result<()> {
-        for file in &self.manifest.files {
-            File::open(self.folder.join(&file.path))?.sync_all()?;
-        }
-        File::open(self.folder.join(MANIFEST))?.sync_all()?;
-        File::open(&self.folder)?.sync_all()?;
-        self.folder.parent().map_or(Ok(()), |copies| File::open(copies)?.sync_all())
-    }
-
-    /// The folder for the model in ONNX Runtime's own format.
-    #[must_use]
-    pub fn converted_folder(&self) -> PathBuf {
-        self.folder.join(CONVERTED.0)
-    }
-
-    /// The model in that format, if it was converted.
-    #[must_use]
-    pub fn converted_file(&self) -> PathBuf {
-        self.converted_folder().join(CONVERTED.1)
-    }
-
-    /// Makes the converted model one that does not change any more; its digest.
-    ///
-    /// # Errors
-    ///
-    /// When it is not there or cannot be kept.
-    pub fn seal_converted(&self) -> io::Result<Digest> {
-        let file = File::open(self.converted_file())?;
-        file.set_permissions(fs::Permissions::from_mode(0o400))?;
-        file.sync_all()?;
-        copy::digest_of_file(&self.converted_file())
-    }
-
-    /// The file to load: the converted one if it is what its proof says, else the model's.
-    #[must_use]
-    pub fn file_to_load(&self, converted: Option<Digest>) -> PathBuf {
-        let same = |wanted: &Digest| {
-            copy::digest_of_file(&self.converted_file()).is_ok_and(|digest| digest == *wanted)
-        };
-        if converted.as_ref().is_some_and(same) { self.converted_file() } else { self.file() }
-    }
-
-    /// The folder that holds it and all it needs, and nothing else.
-    #[must_use]
-    pub fn folder(&self) -> &Path {
-        &self.folder
-    }
-
-    /// The identity of a deployment: of all files and what overrides the contract.
-    #[must_use]
-    pub fn content(&self) -> Digest {
-        self.manifest.content
-    }
-
-    /// The sha256 of the model's file.
-    #[must_use]
-    pub fn digest(&self) -> Digest {
-        self.manifest.digest
-    }
-
-    /// What overrides the contract in the model's metadata.
-    #[must_use]
-    pub fn contract(&self) -> Option<&Value> {
-        self.manifest.contract.as_ref()
-    }
-
-    /// Bytes in the model's file, and in the others.
-    #[must_use]
-    pub fn sizes(&self) -> (u64, u64) {
-        let sizes: Vec<u64> = self.manifest.files.iter().map(|file| file.bytes).collect();
-        sizes.split_first().map_or((0, 0), |(model, others)| (*model, others.iter().sum()))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lifecycle::{Reason, Source};
+    use crate::lifecycle::Source;
 
     fn repository(files: &[(&str, &[u8])]) -> TempDir {
         let folder = tempfile::tempdir().unwrap();
@@ -459,7 +357,7 @@ mod tests {
         fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
         fs::write(&file, b"something else").unwrap();
         let error = store.reopen(content).unwrap_err();
-        assert!(error.to_string().contains("model.onnx is not what it was"), "{error}");
+        assert!(error.to_string().contains("iris.onnx is not what it was"), "{error}");
     }
 
     #[test]

@@ -66,6 +66,11 @@ impl Trial {
         fails && !self.tripped.swap(true, Ordering::Relaxed)
     }
 
+    /// What was to follow from failing could not be done: the next failure asks for it again.
+    pub fn rearm(&self) {
+        self.tripped.store(false, Ordering::Relaxed);
+    }
+
     /// The share of all answers so far that failed.
     #[must_use]
     pub fn failure_share(&self) -> f64 {

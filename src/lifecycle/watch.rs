@@ -4,7 +4,7 @@
 use std::{path::Path, sync::mpsc::Sender};
 
 use notify::{
-    Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher,
+    Config, Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher,
     event::{AccessKind, AccessMode},
 };
 
@@ -25,7 +25,9 @@ impl Watch {
                 let _ = messages.send(Message::Changed);
             }
         };
-        let watching = notify::recommended_watcher(tell).and_then(|mut watcher| {
+        // A link may lead to all of the machine; what it leads to is looked at regularly.
+        let config = Config::default().with_follow_symlinks(false);
+        let watching = RecommendedWatcher::new(tell, config).and_then(|mut watcher| {
             watcher.watch(repository, RecursiveMode::Recursive)?;
             Ok(watcher)
         });

@@ -19,6 +19,12 @@ const MAX_TEXT_BYTES: u64 = 4096;
 /// More files than this belong to no model.
 const MAX_EXTERNAL_FILES: usize = 4096;
 
+/// More operator sets than this has no model.
+const MAX_OPSETS: usize = 256;
+
+/// A file with more fields than this is there to take up time.
+const MAX_FIELDS: u64 = 50_000_000;
+
 /// The format that first had operator sets: a file that names none ends too early.
 const FIRST_VERSION_WITH_OPSETS: u64 = 3;
 
@@ -105,7 +111,7 @@ impl OnnxFile {
         if end == 0 {
             return Err(Truncated("it is empty"));
         }
-        let mut walk = Walk { input, position: 0, end, found: Self::default(), has_graph: false };
+        let mut walk = Walk { input, position: 0, end, fields: 0, found: Self::default(), has_graph: false };
         walk.message(Message::Model, end, 0)?;
         let Walk { found, has_graph, .. } = walk;
         match (found.ir_version, has_graph) {
@@ -124,6 +130,7 @@ struct Walk<R> {
     position: u64,
     /// Of the file.
     end: u64,
+    fields: u64,
     found: OnnxFile,
     has_graph: bool,
 }
@@ -174,7 +181,12 @@ impl<R: Read + Seek> Walk<R> {
         match message {
             Message::Graph => self.has_graph = true,
             Message::Node => self.found.nodes += 1,
-            Message::OperatorSet => self.found.opsets.push((key, version)),
+            Message::OperatorSet => {
+                self.found.opsets.push((key, version));
+                if self.found.opsets.len() > MAX_OPSETS {
+                    return Err(NotOnnx("it names hundreds of operator sets"));
+                }
+            }
             Message::ExternalData if key == "location" => {
                 self.found.external_files.insert(value);
                 if self.found.external_files.len() > MAX_EXTERNAL_FILES {
@@ -188,6 +200,10 @@ impl<R: Read + Seek> Walk<R> {
 
     /// The number of the next field and its value, which ends before `end`.
     fn field(&mut self, end: u64) -> Result<(u64, Value), OnnxFileError> {
+        self.fields += 1;
+        if self.fields > MAX_FIELDS {
+            return Err(NotOnnx("it has more parts than any model"));
+        }
         let key = self.varint()?;
         let value = match key & 7 {
             0 => Value::Varint(self.varint()?),

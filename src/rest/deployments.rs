@@ -10,7 +10,7 @@ use super::{
     problem::ProblemDocument,
     state::RestState,
 };
-use crate::{auth::Caller, lifecycle::HistoryEntry, serving::ServingError};
+use crate::{auth::Caller, serving::HistoryEntry};
 
 /// What serves after a rollback.
 #[derive(Serialize, ToSchema)]
@@ -23,8 +23,9 @@ pub(super) struct RollbackAnswer {
     version: String,
     /// The first 12 hex digits of the sha256 of its file
     digest: String,
-    /// Those of the file that was taken back
-    replaces: String,
+    /// Those of the file that was taken back, if one served
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replaces: Option<String>,
 }
 
 /// Put the deployment before back into service
@@ -47,12 +48,12 @@ pub(super) async fn rollback(
     permit: Permit<MayManage>,
     caller: Caller,
 ) -> Result<Json<RollbackAnswer>, ApiError> {
-    let done = state.serving.lifecycle().roll_back(&permit.model, &caller.for_history()).await?;
+    let done = state.serving.roll_back(&permit.model, &caller.for_history()).await?;
     Ok(Json(RollbackAnswer {
         model: permit.model.to_string(),
         version: done.version.to_string(),
         digest: done.digest.short(),
-        replaces: done.replaces.short(),
+        replaces: done.replaces.map(|digest| digest.short()),
     }))
 }
 
@@ -82,11 +83,6 @@ pub(super) async fn history(
     State(state): State<RestState>,
     permit: Permit<MayRead>,
 ) -> Result<Json<HistoryAnswer>, ApiError> {
-    let lifecycle = state.serving.lifecycle();
-    let history = lifecycle.history(&permit.model);
-    // A model that was removed has one all the same.
-    if history.is_empty() && !lifecycle.status().iter().any(|status| status.model == permit.model) {
-        return Err(ServingError::ModelNotFound(permit.model).into());
-    }
+    let history = state.serving.history(&permit.model)?;
     Ok(Json(HistoryAnswer { model: permit.model.to_string(), history }))
 }

@@ -8,10 +8,9 @@ use axum::{
 use super::problem::Problem;
 use crate::{
     auth::{Action, TokenError},
-    lifecycle::OperationError,
     limits::{Exceeded, retry_after_seconds},
     model::{MAX_LISTED, ModelName, Violations},
-    serving::ServingError,
+    serving::{OperationError, ServingError},
     wire::{BodyError, FieldError, RowBase, input_errors, row_errors},
 };
 
@@ -146,6 +145,7 @@ impl From<ApiError> for Problem {
             ApiError::Operation(error) => match error {
                 OperationError::ModelNotFound(_) => problem(StatusCode::NOT_FOUND, "model_not_found"),
                 OperationError::NothingBefore(_) => problem(StatusCode::CONFLICT, "nothing_before"),
+                OperationError::Unloaded(_) => problem(StatusCode::CONFLICT, "unloaded"),
                 OperationError::Refused(refusal) => problem(StatusCode::CONFLICT, refusal.reason.code()),
                 OperationError::Stopping => problem(StatusCode::SERVICE_UNAVAILABLE, "stopping"),
             },

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     auth::{Action, Caller},
-    lifecycle::VersionStatus,
+    serving::VersionStatus,
     wire,
 };
 
@@ -88,7 +88,7 @@ pub(super) async fn index(
         return Err(ApiError::InsufficientScope { action: Action::Manage, model: None });
     }
     let wanted: IndexRequest = optional_body(request.into_body()).await?;
-    let status = state.serving.lifecycle().status();
+    let status = state.serving.status();
     let shown = status
         .iter()
         .filter(|status| caller.may(Action::Manage, Some(&status.model)))
@@ -108,7 +108,8 @@ pub(super) async fn index(
     (status = 401, body = ErrorDocument),
     (status = 403, description = "The token lacks the scope `manage`", body = ErrorDocument),
     (status = 404, description = "There is no such model", body = ErrorDocument),
-    (status = 409, description = "The newest version may not serve, and why", body = ErrorDocument)))]
+    (status = 409, description = "The newest version may not serve, and why", body = ErrorDocument),
+    (status = 504, description = "It takes longer than server.request_timeout_ms, and goes on", body = ErrorDocument)))]
 pub(super) async fn load(
     State(state): State<RestState>,
     permit: Permit<MayManage>,
@@ -125,8 +126,7 @@ pub(super) async fn load(
             }
         }
     }
-    let lifecycle = state.serving.lifecycle();
-    lifecycle.load(&permit.model, allow_breaking_changes, &caller.for_history()).await?;
+    state.serving.load(&permit.model, allow_breaking_changes, &caller.for_history()).await?;
     Ok(Json(Done {}))
 }
 
@@ -150,7 +150,7 @@ pub(super) async fn unload(
     if parameters.iter().any(|(name, value)| name != "unload_dependents" || !value.is_boolean()) {
         return Err(ApiError::UnknownParameter { known: "`unload_dependents` (true or false)" });
     }
-    state.serving.lifecycle().unload(&permit.model, &caller.for_history()).await?;
+    state.serving.unload(&permit.model, &caller.for_history()).await?;
     Ok(Json(Done {}))
 }
 

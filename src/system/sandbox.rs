@@ -16,8 +16,8 @@ use landlock::{
     RulesetStatus, Scope, path_beneath_rules,
 };
 use rustix::process::{
-    DumpableBehavior, Resource, Rlimit, Signal, getppid, getrlimit, nice, set_dumpable_behavior,
-    set_parent_process_death_signal, setrlimit,
+    DumpableBehavior, Resource, Rlimit, Signal, getppid, getrlimit, set_dumpable_behavior,
+    set_parent_process_death_signal, setpriority_process, setrlimit,
 };
 use serde::{Deserialize, Serialize};
 
@@ -75,7 +75,8 @@ pub fn limit(limits: Limits, parent: u32) -> io::Result<Enforcement> {
     }
     // When memory runs out all the same, the kernel should end this process and not the one that serves.
     try_to("oom_score_adj", std::fs::write("/proc/self/oom_score_adj", "1000").map_err(errno));
-    try_to("niceness", nice(NICENESS).map(drop));
+    // Set, not added: whoever starts it has given way already.
+    try_to("niceness", setpriority_process(None, NICENESS));
     let set = |resource, soft: u64, hard: u64| {
         setrlimit(resource, Rlimit { current: Some(soft), maximum: Some(hard) })
     };

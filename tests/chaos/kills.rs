@@ -17,7 +17,7 @@ use super::{
 fn remembered(server: &Server) -> Vec<String> {
     let text = fs::read_to_string(server.folder.path().join("state/deployments/iris.json")).unwrap();
     let state: Value = serde_json::from_str(&text).expect("whole JSON");
-    let serving = state["models"]["iris"]["serving"].as_array().unwrap();
+    let serving = state["serving"].as_array().unwrap();
     serving.iter().map(|one| one["digest"].as_str().unwrap()[..12].to_owned()).collect()
 }
 

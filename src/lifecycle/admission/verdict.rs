@@ -16,18 +16,23 @@ const SIGXFSZ: i32 = 25;
 const SIGSYS: i32 = 31;
 
 /// A refusal in words that the child could not know.
-pub(super) fn of_report(refusal: Refusal, memory_bytes: u64) -> Refusal {
+pub(super) fn of_report(refusal: Refusal, memory_bytes: u64, is_scarce: bool) -> Refusal {
     let runs = matches!(refusal.reason, Reason::LoadFailed | Reason::RunFailed | Reason::ProofFailed);
     if runs && OUT_OF_MEMORY.iter().any(|words| refusal.detail.contains(words)) {
-        return memory_limit(memory_bytes);
+        return memory_limit(memory_bytes, is_scarce);
     }
     refusal
 }
 
 /// A child that reported nothing.
-pub(super) fn of_end(outcome: &Outcome, timeout: Duration, memory_bytes: u64) -> Refusal {
+pub(super) fn of_end(outcome: &Outcome, timeout: Duration, memory_bytes: u64, is_scarce: bool) -> Refusal {
     let seconds = timeout.as_secs();
     let (reason, detail) = match outcome.end {
+        // Who got no CPU could not show anything; a model that waits for ever has had as little.
+        End::TimedOut if outcome.cpu < timeout / 4 => (
+            Reason::ProofFailed,
+            format!("in {seconds} s it got {} ms of a CPU, too little to tell", outcome.cpu.as_millis()),
+        ),
         End::TimedOut => (Reason::TimedOut, format!("loading and running it did not end within {seconds} s")),
         End::Signalled(SIGXCPU) => (Reason::TimedOut, format!("it took more than {seconds} s on a CPU")),
         End::Signalled(SIGKILL) if outcome.duration.as_secs() >= seconds => {
@@ -46,7 +51,7 @@ pub(super) fn of_end(outcome: &Outcome, timeout: Duration, memory_bytes: u64) ->
         End::Exited(_) | End::TooMuchOutput
             if OUT_OF_MEMORY.iter().any(|words| outcome.complaint.contains(words)) =>
         {
-            return memory_limit(memory_bytes);
+            return memory_limit(memory_bytes, is_scarce);
         }
         End::TooMuchOutput => (Reason::ProofFailed, "its report is longer than any report".to_owned()),
         End::Exited(status) => {
@@ -57,8 +62,10 @@ pub(super) fn of_end(outcome: &Outcome, timeout: Duration, memory_bytes: u64) ->
     Refusal::new(reason, detail)
 }
 
-fn memory_limit(bytes: u64) -> Refusal {
-    Refusal::new(Reason::MemoryLimit, format!("loading and running it takes more than {} MiB", bytes >> 20))
+/// Too much for the model's own sake, or only for what is left now.
+fn memory_limit(bytes: u64, is_scarce: bool) -> Refusal {
+    let reason = if is_scarce { Reason::InsufficientMemory } else { Reason::MemoryLimit };
+    Refusal::new(reason, format!("loading and running it takes more than {} MiB", bytes >> 20))
 }
 
 #[cfg(test)]
@@ -72,8 +79,9 @@ mod tests {
             complaint: complaint.to_owned(),
             peak_bytes: 0,
             duration: Duration::from_secs(1),
+            cpu: Duration::from_secs(9),
         };
-        of_end(&outcome, Duration::from_secs(10), 1 << 30).reason
+        of_end(&outcome, Duration::from_secs(10), 1 << 30, false).reason
     }
 
     #[test]
@@ -92,7 +100,9 @@ mod tests {
 
     #[test]
     fn want_of_memory_is_told_from_other_failures() {
-        let failed = |detail: &str| of_report(Refusal::new(Reason::LoadFailed, detail), 1 << 30).reason;
+        let report = |detail: &str| Refusal::new(Reason::LoadFailed, detail);
+        let failed = |detail: &str| of_report(report(detail), 1 << 30, false).reason;
+        assert_eq!(of_report(report("bad_alloc"), 1 << 30, true).reason, Reason::InsufficientMemory);
         assert_eq!(failed("Exception: std::bad_alloc"), Reason::MemoryLimit);
         assert_eq!(failed("no such operator"), Reason::LoadFailed);
     }

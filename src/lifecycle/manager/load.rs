@@ -10,7 +10,8 @@ use crate::{
     config::RuntimeSettings,
     lifecycle::{
         Proof, Reason, Refusal, Servable, Snapshot, Trial,
-        admission::child::contract_of,
+        admission::{available_bytes, child::contract_of},
+        fingerprint::Fingerprint,
         history::{Event, HistoryEntry, Timings},
         record::{Admitted, Model, Stage},
     },
@@ -33,39 +34,41 @@ impl Manager {
             _ => None,
         };
         aspired.stage = Stage::Copying;
-        self.workers.give(aspired.candidate.clone(), Work::Copy { contract, pin, hash });
+        aspired.work = self.workers.give(aspired.candidate.clone(), Work::Copy { contract, pin, hash });
     }
 
     /// Goes on with a candidate that a thread has done something for.
     pub(super) fn finish(&mut self, done: Done) {
         self.workers.one_is_done();
-        let Done { candidate, result, duration_ms } = done;
-        let (name, version) = (candidate.model.clone(), candidate.version);
-        let Some(aspired) = self.models.get_mut(&name).and_then(|model| model.aspired.get_mut(&version))
-        else {
-            return;
-        };
-        // What was found out about another file, or for another purpose, is of no use.
+        let Done { candidate, number, result, duration_ms } = done;
+        let (name, version) = (candidate.model, candidate.version);
+        let model = self.models.get_mut(&name);
+        let Some(aspired) = model.and_then(|model| model.aspired.get_mut(&version)) else { return };
+        // What was found out about another file, or under another configuration, is of no use.
         let awaited = matches!(
             (&result, &aspired.stage),
             (WorkResult::Hashed(_), Stage::Hashing)
                 | (WorkResult::Copied(_), Stage::Copying)
                 | (WorkResult::Proven(..), Stage::Proving)
         );
-        if aspired.candidate != candidate || !awaited {
+        if aspired.work != number || !awaited {
             return;
         }
         match result {
-            WorkResult::Hashed(Ok(hash)) => aspired.stage = Stage::Hashed(hash),
-            WorkResult::Copied(Ok(None)) => {
+            WorkResult::Hashed(Ok(Some(hash))) => aspired.stage = Stage::Hashed(hash),
+            WorkResult::Hashed(Ok(None)) | WorkResult::Copied(Ok(None)) => {
                 // It changed: the next look will find it new, or gone.
                 aspired.stage = Stage::New;
                 aspired.seen_since = Instant::now();
-                aspired.candidate.fingerprint = crate::lifecycle::fingerprint::Fingerprint::default();
+                aspired.candidate.fingerprint = Fingerprint::default();
             }
-            WorkResult::Copied(Ok(Some(snapshot))) => self.copied(&name, version, snapshot, duration_ms),
+            WorkResult::Copied(Ok(Some(snapshot))) => {
+                aspired.timings.copy_ms = duration_ms;
+                self.copied(&name, version, snapshot);
+            }
             WorkResult::Proven(snapshot, Ok(proof)) => {
-                self.proven(&name, version, snapshot, *proof, duration_ms);
+                aspired.timings.proof_ms = duration_ms;
+                self.proven(&name, version, snapshot, *proof);
             }
             WorkResult::Hashed(Err(refusal)) | WorkResult::Copied(Err(refusal)) => {
                 self.refuse(&name, version, None, &refusal);
@@ -90,86 +93,77 @@ impl Manager {
     }
 
     /// What the copy is of may be known already; else it is proven.
-    fn copied(&mut self, name: &ModelName, version: ModelVersion, snapshot: Arc<Snapshot>, copy_ms: u64) {
+    fn copied(&mut self, name: &ModelName, version: ModelVersion, snapshot: Arc<Snapshot>) {
         let Some(model) = self.models.get_mut(name) else { return };
-        if snapshot.contract() != model.config.contract.as_ref() {
-            // What stands beside it changed meanwhile.
-            if let Some(aspired) = model.aspired.get_mut(&version) {
-                aspired.stage = Stage::New;
-            }
-            return;
-        }
         let content = snapshot.content();
-        let refusal = model.refusal_of(version, content);
+        let refusal = model.refusal_of(version, &snapshot);
         let known = model.known_proof(content);
         let serves = model.loaded.get(&version).is_some_and(|servable| servable.content() == content);
         let Some(aspired) = model.aspired.get_mut(&version) else { return };
         match (serves, refusal, known) {
             (true, ..) => aspired.stage = Stage::Loaded,
             // It was said when it was refused.
-            (false, Some(refusal), _) => aspired.stage = Stage::Refused(refusal, Instant::now()),
-            (false, None, Some(proof)) => self.proven(name, version, snapshot, proof, 0),
+            (false, Some(refusal), _) => {
+                aspired.stage = Stage::Refused(refusal, Instant::now());
+                self.is_to_sweep = true;
+            }
+            (false, None, Some(proof)) => self.proven(name, version, snapshot, proof),
             (false, None, None) => {
-                tracing::debug!(model.name = %name, model.version = %version, copy_ms, "a candidate is proven");
+                tracing::debug!(model.name = %name, model.version = %version, "a candidate is proven");
                 aspired.stage = Stage::Proving;
-                self.workers.give(aspired.candidate.clone(), Work::Prove { snapshot });
+                aspired.work = self.workers.give(aspired.candidate.clone(), Work::Prove { snapshot });
             }
         }
     }
 
     /// The child has nothing against it; whether it would break anyone is decided here.
-    fn proven(
-        &mut self,
-        name: &ModelName,
-        version: ModelVersion,
-        snapshot: Arc<Snapshot>,
-        proof: Proof,
-        proof_ms: u64,
-    ) {
+    fn proven(&mut self, name: &ModelName, version: ModelVersion, snapshot: Arc<Snapshot>, proof: Proof) {
         let Some(model) = self.models.get_mut(name) else { return };
         if let Some(refusal) = breaks_callers(model, version, &proof) {
             return self.refuse_content(name, version, &snapshot, &refusal);
         }
         if let Some(aspired) = model.aspired.get_mut(&version) {
-            let timings = Timings { proof_ms, ..Timings::default() };
-            aspired.stage = Stage::Proven(Box::new(Admitted { snapshot, proof, timings }));
+            aspired.stage = Stage::Proven(Box::new(Admitted { snapshot, proof }));
         }
     }
 
     /// Loads a proven version and puts it into service.
     pub(super) fn load(&mut self, name: &ModelName, version: ModelVersion) {
+        let keep = self.parts.settings.models.keep_previous;
         let Some(model) = self.models.get_mut(name) else { return };
-        let before = model.current().cloned();
+        let before = model.current().map(|old| (old.digest(), old.trial.failure_share()));
+        let replaced = before.or(model.made_room);
         let Some(aspired) = model.aspired.get_mut(&version) else { return };
         let Stage::Proven(admitted) = std::mem::replace(&mut aspired.stage, Stage::New) else { return };
-        let Admitted { snapshot, proof, timings } = *admitted;
+        let Admitted { snapshot, proof } = *admitted;
         let start = Instant::now();
-        let replaced = before.as_ref().map(|old| (old.digest(), old.trial.failure_share()));
-        let replaced = replaced.or(model.made_room);
         let trial = Trial::new(&self.parts.settings.rollback, replaced.map(|(_, share)| share));
         let loaded = self.servable((name, version), Arc::clone(&snapshot), proof, trial);
         let servable = match loaded {
             Ok(servable) => Arc::new(servable),
-            Err(refusal) => return self.refuse_content(name, version, &snapshot, &refusal),
+            Err(refusal) => {
+                self.refuse_content(name, version, &snapshot, &refusal);
+                return self.restore_availability(name);
+            }
         };
         let load_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let keep = self.parts.settings.models.keep_previous;
         let Some(model) = self.models.get_mut(name) else { return };
+        let out = model.exchange(Some(Arc::clone(&servable)), &[], None, keep);
+        model.made_room = None;
+        let by = model.wanted_by();
+        let mut timings = Timings::default();
         if let Some(aspired) = model.aspired.get_mut(&version) {
             aspired.stage = Stage::Loaded;
+            (aspired.timings.load_ms, aspired.passing) = (load_ms, None);
+            timings = aspired.timings;
         }
-        let displaced = model.loaded.insert(version, Arc::clone(&servable));
-        model.made_room = None;
-        // Going back to what serves is no way back.
-        model.previous.retain(|(deployment, _)| deployment.content != servable.content());
-        model.note_previous(before, keep);
-        let by = model.wanted_by();
         self.serve(name);
-        self.retired.extend(displaced);
+        self.retired.extend(out);
         self.parts.metrics.model_swapped(name.as_str());
-        // Loading takes a multiple of what is kept.
-        memory::give_back();
-        let timings = Timings { load_ms, ..timings };
+        if servable.proof.costs.is_large() {
+            // Loading takes a multiple of what is kept.
+            memory::give_back();
+        }
         let replaces = replaced.map(|(digest, _)| digest);
         tracing::info!(
             model.name = %name,
@@ -186,6 +180,17 @@ impl Manager {
             timings: Some(timings),
             ..HistoryEntry::of(name, version, Event::Deployed, by)
         });
+    }
+
+    /// Brings back what made room for a version that then could not be loaded.
+    fn restore_availability(&mut self, name: &ModelName) {
+        let made_room = |model: &Model| model.made_room.is_some() && model.loaded.is_empty();
+        if self.models.get(name).is_some_and(made_room) {
+            let detail = "the version for which it made room could not be loaded";
+            if let Err(error) = self.roll_back(name, "automatic", Some(detail.to_owned())) {
+                tracing::error!(model.name = %name, %error, "what made room cannot be brought back");
+            }
+        }
     }
 
     /// A copy, loaded as often as it is to be run at a time.
@@ -232,7 +237,7 @@ fn load_copy(
 /// How many sessions of the model there are to be: as many as wanted, fewer where memory is scarce.
 fn pool_size(settings: &RuntimeSettings, proof: &Proof) -> Result<usize, Refusal> {
     let wanted = if settings.instances == 0 { Runtime::cpus() } else { settings.instances };
-    let Some(available) = available_bytes(settings) else { return Ok(wanted) };
+    let Some(available) = available_bytes(settings.memory_limit_bytes) else { return Ok(wanted) };
     let costs = &proof.costs;
     let with_margin = |bytes: u64| bytes.saturating_mul(MEMORY_MARGIN_PERCENT) / 100;
     // Loading takes the most, and ONNX Runtime itself, which the measure includes, is here already.
@@ -255,13 +260,6 @@ fn pool_size(settings: &RuntimeSettings, proof: &Proof) -> Result<usize, Refusal
 /// What a process with ONNX Runtime and no model has resident.
 const RUNTIME_BYTES: u64 = 20 << 20;
 
-fn available_bytes(settings: &RuntimeSettings) -> Option<u64> {
-    match settings.memory_limit_bytes {
-        0 => memory::available_bytes(),
-        limit => Some(limit.saturating_sub(memory::resident_bytes().unwrap_or(0))),
-    }
-}
-
 /// Why a version would break callers of the one that serves under its number, unless that is allowed.
 fn breaks_callers(model: &Model, version: ModelVersion, proof: &Proof) -> Option<Refusal> {
     let requested = model.load_request.as_ref().is_some_and(|request| request.allow_breaking_changes);
@@ -279,18 +277,4 @@ fn breaks_callers(model: &Model, version: ModelVersion, proof: &Proof) -> Option
         );
         Refusal::new(Reason::IncompatibleSignature, detail)
     })
-}
-
-impl Model {
-    /// What served until now can be gone back to, if something else serves now.
-    pub(super) fn note_previous(&mut self, before: Option<Arc<Servable>>, keep: usize) {
-        let Some(before) = before else { return };
-        if self.current().is_some_and(|now| now.content() == before.content()) {
-            return;
-        }
-        self.previous.retain(|(deployment, _)| deployment.content != before.content());
-        self.previous.push((before.deployment(), Arc::clone(&before.snapshot)));
-        let surplus = self.previous.len().saturating_sub(keep);
-        self.previous.drain(..surplus);
-    }
 }

@@ -9,7 +9,7 @@ use super::{Manager, work::Work};
 use crate::{
     config::WhenRemoved,
     lifecycle::{
-        Candidate, Found, FoundModel, Reason, Refusal,
+        Candidate, Config, Found, FoundModel, ModelConfig, Refusal,
         history::{Event, HistoryEntry},
         record::{Aspired, Stage},
     },
@@ -31,14 +31,16 @@ impl Manager {
     }
 
     fn note(&mut self, found: Found) {
-        let Found { mut models, ignored } = found;
+        let Found { mut models, unreadable, ignored } = found;
         for complaint in ignored {
             self.complain(complaint);
         }
         for name in models.keys() {
             self.models.entry(name.clone()).or_default();
         }
-        let names: Vec<ModelName> = self.models.keys().cloned().collect();
+        // What cannot be read says nothing about what lies there.
+        let names: Vec<ModelName> =
+            self.models.keys().filter(|name| !unreadable.contains(name.as_str())).cloned().collect();
         for name in names {
             let candidates = match models.remove(&name) {
                 Some(FoundModel { config, candidates }) => {
@@ -54,26 +56,34 @@ impl Manager {
         }
     }
 
-    fn note_config(
-        &mut self,
-        name: &ModelName,
-        config: Result<std::sync::Arc<crate::lifecycle::ModelConfig>, String>,
-    ) {
+    /// What stands beside a model holds once it was the same for as long as a file has to be, and its absence only after
+    /// the grace of a removal: an editor may just be writing it.
+    fn note_config(&mut self, name: &ModelName, config: Config) {
+        let patience = self.patience();
+        let grace = Duration::from_millis(self.parts.settings.models.removal_grace_ms);
         let Some(model) = self.models.get_mut(name) else { return };
+        let holds = match (&config, &model.config_problem) {
+            (Ok(config), None) => *config == model.config,
+            (Err(problem), Some(known)) => problem == known,
+            _ => false,
+        };
+        if holds && model.is_configured {
+            model.coming_config = None;
+            return;
+        }
+        let is_absent = config.as_ref().is_ok_and(|config| **config == ModelConfig::default());
+        let needed = if is_absent { grace } else { patience.settle };
+        let since = match &model.coming_config {
+            Some((coming, since)) if *coming == config => *since,
+            _ => Instant::now(),
+        };
+        if model.is_configured && since.elapsed() < needed {
+            model.coming_config = Some((config, since));
+            return;
+        }
+        (model.coming_config, model.is_configured) = (None, true);
         match config {
-            Ok(config) => {
-                model.config_problem = None;
-                let same = (&model.config.contract, &model.config.pin) == (&config.contract, &config.pin);
-                let allows_more = config.allow_breaking_changes && !model.config.allow_breaking_changes;
-                model.config = config;
-                let broke_callers = |stage: &Stage| matches!(stage, Stage::Refused(refusal, _) if refusal.reason == Reason::IncompatibleSignature);
-                for aspired in model.aspired.values_mut() {
-                    // What is loaded was admitted under other words; the same file may mean something else now.
-                    if !same || (allows_more && broke_callers(&aspired.stage)) {
-                        aspired.stage = Stage::New;
-                    }
-                }
-            }
+            Ok(config) => model.configure(config),
             Err(problem) => {
                 model.config_problem = Some(problem.clone());
                 self.complain(format!("{name}: {problem}; nothing changes until it can be read"));
@@ -119,10 +129,6 @@ impl Manager {
                 }
                 aspired.kept = true;
             }
-            // What its file was last does not matter any more: what is loaded is what there is.
-            if serves {
-                aspired.stage = Stage::Loaded;
-            }
             serves && (since.elapsed() < grace || when_removed == WhenRemoved::Keep)
         });
         for version in kept {
@@ -154,7 +160,7 @@ impl Manager {
             let new = matches!(aspired.stage, Stage::New) && aspired.candidate.defect.is_none();
             if new && !aspired.is_old(patience) {
                 aspired.stage = Stage::Hashing;
-                self.workers.give(aspired.candidate.clone(), Work::Hash);
+                aspired.work = self.workers.give(aspired.candidate.clone(), Work::Hash);
             }
         }
     }

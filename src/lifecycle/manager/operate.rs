@@ -1,17 +1,16 @@
 //! What operators ask for, and going back without being asked.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use super::Manager;
 use crate::{
     lifecycle::{
-        OperationError, Reason, Refusal, RolledBack, Servable, Trial,
+        OperationError, Reason, Refusal, RolledBack, Trial,
         history::{Event, HistoryEntry},
         operation::Operation,
-        policy::Standing,
         record::{LoadRequest, Stage},
     },
-    model::{Digest, ModelName},
+    model::{Digest, ModelName, ModelVersion},
 };
 
 impl Manager {
@@ -36,17 +35,7 @@ impl Manager {
                 false
             }
             Operation::Unload { reply } => {
-                let done = match self.models.get_mut(name) {
-                    Some(model) => {
-                        model.unloaded = true;
-                        Ok(())
-                    }
-                    None => Err(OperationError::ModelNotFound(name.clone())),
-                };
-                if done.is_ok() {
-                    tracing::info!(model.name = %name, by, "a model is unloaded by request");
-                    self.unload_all(name, by);
-                }
+                let done = self.unload_by_request(name, by);
                 self.publish(None);
                 let _ = reply.send(done);
                 false
@@ -60,44 +49,49 @@ impl Manager {
         }
     }
 
-    fn unload_all(&mut self, name: &ModelName, by: &str) {
+    fn unload_by_request(&mut self, name: &ModelName, by: &str) -> Result<(), OperationError> {
         let keep = self.parts.settings.models.keep_previous;
-        let Some(model) = self.models.get_mut(name) else { return };
-        let before = model.current().cloned();
-        let loaded = std::mem::take(&mut model.loaded);
-        model.note_previous(before, keep);
+        let model = self.models.get_mut(name).ok_or_else(|| OperationError::ModelNotFound(name.clone()))?;
+        model.unloaded = true;
+        let versions: Vec<ModelVersion> = model.loaded.keys().copied().collect();
+        let out = model.exchange(None, &versions, None, keep);
         for aspired in model.aspired.values_mut().filter(|aspired| matches!(aspired.stage, Stage::Loaded)) {
             aspired.stage = Stage::New;
         }
+        let replies = model.load_request.take().map(|request| request.replies).unwrap_or_default();
         self.serve(name);
-        for (version, servable) in loaded {
+        tracing::info!(model.name = %name, by, "a model was unloaded by request");
+        for servable in out {
             self.parts.history.add(HistoryEntry {
                 digest: Some(servable.digest().to_string()),
-                ..HistoryEntry::of(name, version, Event::Unloaded, by.to_owned())
+                ..HistoryEntry::of(name, servable.version, Event::Unloaded, by.to_owned())
             });
             self.retired.push(servable);
         }
+        for reply in replies {
+            let _ = reply.send(Err(OperationError::Unloaded(name.clone())));
+        }
+        Ok(())
     }
 
-    /// Tells whoever asked for a load how it ended, once nothing is under way any more.
+    /// Tells whoever asked for a load how it ended, once nothing is under way any more that decides what serves.
     pub(super) fn answer_load_request(&mut self, name: &ModelName) {
         let patience = self.patience();
-        let Some(model) = self.models.get_mut(name) else { return };
-        let under_way =
-            |standing| matches!(standing, Standing::Unsettled | Standing::Trying | Standing::Proven);
-        if model.load_request.is_none()
-            || model.aspired.values().any(|aspired| under_way(aspired.standing(patience)))
-        {
+        let Some(model) = self.models.get_mut(name).filter(|model| model.load_request.is_some()) else {
             return;
-        }
-        let newest = model.aspired.values().next_back();
-        let outcome = match (newest.map(|aspired| &aspired.stage), &model.config_problem) {
-            (None, _) => Err(OperationError::ModelNotFound(name.clone())),
-            (_, Some(problem)) => {
-                Err(OperationError::Refused(Refusal::new(Reason::InvalidConfig, problem.clone())))
+        };
+        let outcome = if model.aspired.is_empty() {
+            Err(OperationError::ModelNotFound(name.clone()))
+        } else if let Some(problem) = &model.config_problem {
+            Err(OperationError::Refused(Refusal::new(Reason::InvalidConfig, problem.clone())))
+        } else if model.coming_config.is_some() || model.is_under_way(patience) {
+            return;
+        } else {
+            let newest = model.considered(patience).into_iter().next_back();
+            match newest.and_then(|version| model.aspired.get(&version)).map(|aspired| &aspired.stage) {
+                Some(Stage::Refused(refusal, _)) => Err(OperationError::Refused(refusal.clone())),
+                _ => Ok(()),
             }
-            (Some(Stage::Refused(refusal, _)), None) => Err(OperationError::Refused(refusal.clone())),
-            (Some(_), None) => Ok(()),
         };
         let replies = model.load_request.take().map(|request| request.replies).unwrap_or_default();
         self.publish(None);
@@ -115,56 +109,64 @@ impl Manager {
         let detail = "too many of its answers failed or were not finite";
         if let Err(error) = self.roll_back(name, "automatic", Some(detail.to_owned())) {
             tracing::error!(model.name = %name, %error, "too many answers fail, and there is no way back");
+            // Another failure tries it again.
+            if let Some(current) = self.models.get(name).and_then(|model| model.current()) {
+                current.trial.rearm();
+            }
         }
     }
 
-    /// Puts what served before into service again, in one store, and keeps what served from coming back by itself.
-    fn roll_back(
+    /// Puts what served before into service again, in one store, and keeps what serves from coming back by itself.
+    pub(super) fn roll_back(
         &mut self,
         name: &ModelName,
         by: &str,
         detail: Option<String>,
     ) -> Result<RolledBack, OperationError> {
-        let model = self.models.get_mut(name).ok_or_else(|| OperationError::ModelNotFound(name.clone()))?;
-        let bad = model.current().cloned();
+        let keep = self.parts.settings.models.keep_previous;
         let nothing = || OperationError::NothingBefore(name.clone());
-        let bad = bad.ok_or_else(nothing)?;
+        let model = self.models.get_mut(name).ok_or_else(|| OperationError::ModelNotFound(name.clone()))?;
+        // Nothing serves where the last thing that did was unloaded or could not be followed.
+        let bad = model.current().cloned();
         let (target, snapshot) = model.previous.pop().ok_or_else(nothing)?;
+        let objection = model.objection(&snapshot);
         let loaded = model.loaded.get(&target.version).filter(|one| one.content() == target.content).cloned();
-        let good: Arc<Servable> = if let Some(servable) = loaded {
-            servable
-        } else {
-            let trial = Trial::new(&self.parts.settings.rollback, None);
-            let (proof, identity) = (target.proof.clone(), (name, target.version));
-            match self.servable(identity, Arc::clone(&snapshot), proof, trial) {
-                Ok(servable) => Arc::new(servable),
-                Err(refusal) => {
-                    if let Some(model) = self.models.get_mut(name) {
-                        model.previous.push((target, snapshot));
-                    }
-                    return Err(OperationError::Refused(refusal));
-                }
+        let trial = Trial::new(&self.parts.settings.rollback, None);
+        let good = match (objection, loaded) {
+            (Some(refusal), _) => Err(refusal),
+            (None, Some(servable)) => Ok(servable),
+            (None, None) => {
+                let (proof, identity) = (target.proof.clone(), (name, target.version));
+                self.servable(identity, Arc::clone(&snapshot), proof, trial).map(Arc::new)
             }
         };
-        let Some(model) = self.models.get_mut(name) else { return Err(nothing()) };
-        if bad.version != target.version {
-            model.loaded.remove(&bad.version);
-        }
-        let replaced = model.loaded.insert(target.version, Arc::clone(&good));
-        model.rolled_back.insert(bad.content());
-        let refusal = model.refusal_of(bad.version, bad.content());
-        for aspired in model.aspired.values_mut() {
-            if aspired.candidate.version == bad.version
-                && matches!(aspired.stage, Stage::Loaded)
-                && let Some(refusal) = &refusal
-            {
-                aspired.stage = Stage::Refused(refusal.clone(), std::time::Instant::now());
+        let model = self.models.get_mut(name).ok_or_else(nothing)?;
+        let good = match good {
+            Ok(good) => good,
+            Err(refusal) => {
+                model.previous.push((target, snapshot));
+                return Err(OperationError::Refused(refusal));
+            }
+        };
+        let taken: Vec<ModelVersion> =
+            bad.iter().map(|bad| bad.version).filter(|version| *version != good.version).collect();
+        let out =
+            model.exchange(Some(Arc::clone(&good)), &taken, bad.as_ref().map(|bad| bad.content()), keep);
+        model.unloaded = false;
+        model.made_room = None;
+        if let Some(bad) = &bad {
+            model.rolled_back.insert(bad.snapshot.files_digest());
+            let refusal = model.refusal_of(bad.version, &bad.snapshot);
+            let aspired =
+                model.aspired.get_mut(&bad.version).filter(|one| matches!(one.stage, Stage::Loaded));
+            if let (Some(aspired), Some(refusal)) = (aspired, refusal) {
+                aspired.stage = Stage::Refused(refusal, Instant::now());
             }
         }
         self.serve(name);
-        let answer = RolledBack { version: target.version, digest: good.digest(), replaces: bad.digest() };
-        self.retired.extend(replaced.filter(|replaced| !Arc::ptr_eq(replaced, &good)));
-        self.retired.push(bad);
+        let replaces = bad.map(|bad| bad.digest());
+        let answer = RolledBack { version: target.version, digest: good.digest(), replaces };
+        self.retired.extend(out.into_iter().filter(|servable| !Arc::ptr_eq(servable, &good)));
         self.parts
             .metrics
             .model_rolled_back(name.as_str(), if by == "automatic" { "automatic" } else { "request" });
@@ -172,13 +174,13 @@ impl Manager {
             model.name = %name,
             model.version = %answer.version,
             model.digest = answer.digest.short(),
-            model.replaces = answer.replaces.short(),
+            model.replaces = replaces.map(|digest| digest.short()),
             by,
             "rolled back{}", detail.as_ref().map(|detail| format!(": {detail}")).unwrap_or_default()
         );
         self.parts.history.add(HistoryEntry {
             digest: Some(answer.digest.to_string()),
-            replaces: Some(answer.replaces.to_string()),
+            replaces: replaces.map(|digest| digest.to_string()),
             detail,
             ..HistoryEntry::of(name, answer.version, Event::RolledBack, by.to_owned())
         });

@@ -13,10 +13,9 @@ use serde_json::Value;
 
 use super::Message;
 use crate::{
-    config::AdmissionSettings,
     lifecycle::{
-        Candidate, Proof, Prover, Reason, Refusal, Snapshot, Store, digest_of, model_config::Pin,
-        source::fingerprint,
+        Candidate, LifecycleSettings, Proof, Prover, Reason, Refusal, Snapshot, Store, digest_of,
+        model_config::Pin, source::fingerprint,
     },
     model::Digest,
 };
@@ -38,12 +37,15 @@ pub(super) enum Work {
 pub(in crate::lifecycle) struct Done {
     /// The candidate as it was when the work was given out.
     pub(super) candidate: Candidate,
+    /// Which piece of work it was.
+    pub(super) number: u64,
     pub(super) result: WorkResult,
     pub(super) duration_ms: u64,
 }
 
 pub(super) enum WorkResult {
-    Hashed(Result<Digest, Refusal>),
+    /// Nothing if it changed meanwhile.
+    Hashed(Result<Option<Digest>, Refusal>),
     /// Nothing if it changed meanwhile.
     Copied(Result<Option<Arc<Snapshot>>, Refusal>),
     Proven(Arc<Snapshot>, Result<Box<Proof>, Refusal>),
@@ -55,26 +57,41 @@ pub(super) struct Workers {
     prover: Prover,
     messages: Sender<Message>,
     running: usize,
-    waiting: VecDeque<(Candidate, Work)>,
+    waiting: VecDeque<Job>,
+    given: u64,
+}
+
+struct Job {
+    candidate: Candidate,
+    number: u64,
+    work: Work,
 }
 
 impl Workers {
     pub(super) fn new(store: Arc<Store>, prover: Prover, messages: Sender<Message>) -> Self {
-        Self { store, prover, messages, running: 0, waiting: VecDeque::new() }
+        Self { store, prover, messages, running: 0, waiting: VecDeque::new(), given: 0 }
     }
 
-    pub(super) fn change_settings(&mut self, settings: &AdmissionSettings) {
-        self.prover.settings = settings.clone();
+    pub(super) fn change_settings(&mut self, settings: &LifecycleSettings) {
+        self.prover.settings = settings.admission.clone();
+        self.prover.memory_limit_bytes = settings.runtime.memory_limit_bytes;
     }
 
-    /// Does the work as soon as a thread may be had; a [`Message::Done`] tells when.
-    pub(super) fn give(&mut self, candidate: Candidate, work: Work) {
+    /// Does the work as soon as a thread may be had; a [`Message::Done`] with the number that is answered tells when. What
+    /// still waited to be done for the same version is of no use any more.
+    pub(super) fn give(&mut self, candidate: Candidate, work: Work) -> u64 {
+        self.given += 1;
+        let number = self.given;
+        let same =
+            |job: &Job| job.candidate.model == candidate.model && job.candidate.version == candidate.version;
+        self.waiting.retain(|job| !same(job));
         // What is copied is close to serving; what is not has waited in the repository for as long.
         match work {
-            Work::Prove { .. } => self.waiting.push_front((candidate, work)),
-            Work::Hash | Work::Copy { .. } => self.waiting.push_back((candidate, work)),
+            Work::Prove { .. } => self.waiting.push_front(Job { candidate, number, work }),
+            Work::Hash | Work::Copy { .. } => self.waiting.push_back(Job { candidate, number, work }),
         }
         self.start_waiting();
+        number
     }
 
     /// To be called for every [`Message::Done`].
@@ -85,17 +102,18 @@ impl Workers {
 
     fn start_waiting(&mut self) {
         while self.running < MAX_RUNNING {
-            let Some((candidate, work)) = self.waiting.pop_front() else { return };
+            let Some(Job { candidate, number, work }) = self.waiting.pop_front() else { return };
             self.running += 1;
             let (store, prover) = (Arc::clone(&self.store), self.prover.clone());
             let messages = self.messages.clone();
-            let stuck = Done { result: failed(&work), candidate: candidate.clone(), duration_ms: 0 };
+            let stuck = Done { result: failed(&work), candidate: candidate.clone(), number, duration_ms: 0 };
             let run = move || {
                 let start = Instant::now();
                 let result = carry_out(&store, &prover, &candidate, work);
                 let duration_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
                 // Nobody is there to be told when the gateway has stopped.
-                let _ = messages.send(Message::Done(Box::new(Done { candidate, result, duration_ms })));
+                let _ =
+                    messages.send(Message::Done(Box::new(Done { candidate, number, result, duration_ms })));
             };
             // Whoever waits for the child has to be the one who started it, so this takes a thread for each.
             let thread = thread::Builder::new().name("admission".to_owned());
@@ -110,7 +128,11 @@ impl Workers {
 fn carry_out(store: &Store, prover: &Prover, candidate: &Candidate, work: Work) -> WorkResult {
     let otherwise = failed(&work);
     let done = catch_unwind(AssertUnwindSafe(|| match work {
-        Work::Hash => WorkResult::Hashed(digest_of(candidate)),
+        Work::Hash if has_changed(candidate) => WorkResult::Hashed(Ok(None)),
+        Work::Hash => {
+            let room = store.check_room(candidate);
+            WorkResult::Hashed(room.and_then(|()| digest_of(candidate)).map(Some))
+        }
         Work::Copy { contract, pin, hash } => {
             WorkResult::Copied(copy(store, candidate, contract.as_ref(), &pin, hash))
         }
@@ -146,10 +168,18 @@ fn copy(
     pin: &Pin,
     hash: Option<Digest>,
 ) -> Result<Option<Arc<Snapshot>>, Refusal> {
+    if has_changed(candidate) {
+        return Ok(None);
+    }
     let taken = store.take(candidate, contract, pin);
-    if fingerprint(&candidate.file, &candidate.external) != candidate.fingerprint {
+    if has_changed(candidate) {
         return Ok(None);
     }
     let snapshot = taken?;
     Ok(hash.is_none_or(|hash| hash == snapshot.digest()).then_some(snapshot))
+}
+
+/// Whether the files are not what they were when the work was given out.
+fn has_changed(candidate: &Candidate) -> bool {
+    fingerprint(&candidate.file, &candidate.external) != candidate.fingerprint
 }

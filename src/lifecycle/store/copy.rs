@@ -3,15 +3,15 @@
 use std::{
     fs::{self, File},
     io::{self, Read, Write},
-    os::unix::fs::{OpenOptionsExt, PermissionsExt},
-    path::Path,
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
+    path::{Path, PathBuf},
 };
 
 use minisign_verify::{PublicKey, Signature};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use super::{CopiedFile, MANIFEST, MODEL_FILE, Manifest};
+use super::{CopiedFile, Manifest};
 use crate::{
     lifecycle::{
         Candidate, Reason, Refusal,
@@ -28,29 +28,39 @@ const BLOCK_BYTES: usize = 1 << 20;
 /// A signature is a few lines.
 const MAX_SIGNATURE_BYTES: u64 = 16 << 10;
 
-/// Copies every file of the candidate into `folder`.
+/// Copies every file of the candidate into `folder`, which is made.
 pub(super) fn copy(
     candidate: &Candidate,
     contract: Option<&Value>,
     pin: &Pin,
     folder: &Path,
 ) -> Result<Manifest, Refusal> {
-    let mut files = vec![copy_file(candidate, &candidate.file, MODEL_FILE, folder)?];
+    fs::DirBuilder::new().mode(0o700).create(folder).map_err(|error| unreadable(&error))?;
+    let home = candidate.file.parent().unwrap_or(&candidate.root);
+    let mut sources = vec![candidate.file.clone()];
     for name in &candidate.external {
         let source = beneath::relative(&candidate.file, name).ok_or_else(|| {
             let detail = format!("it names `{}`, which leads out of its folder", name.escape_debug());
             Refusal::new(Reason::OutsideFolder, detail)
         })?;
-        files.push(copy_file(candidate, &source, name, folder)?);
+        // A file may be named twice, and a model may keep weights in its own file.
+        if !sources.contains(&source) {
+            sources.push(source);
+        }
     }
-    check_pin(candidate, pin, &files, folder)?;
+    let mut files = Vec::new();
+    for source in &sources {
+        let name = source.strip_prefix(home).unwrap_or(source).to_string_lossy();
+        files.push(copy_file(candidate, source, &name, folder)?);
+    }
+    check_pin(candidate, pin, &sources, &files, folder)?;
     let digest = files.first().map_or_else(|| Digest::of(b""), |file| file.digest);
     let content = content_of(&files, contract);
     Ok(Manifest { content, digest, files, contract: contract.cloned() })
 }
 
 /// The digest of everything that a deployment's answers depend on.
-fn content_of(files: &[CopiedFile], contract: Option<&Value>) -> Digest {
+pub(super) fn content_of(files: &[CopiedFile], contract: Option<&Value>) -> Digest {
     let mut hasher = Sha256::new();
     for file in files {
         // Lengths first, so that no two lists of files read the same.
@@ -107,7 +117,13 @@ pub(in crate::lifecycle) fn digest_of(candidate: &Candidate) -> Result<Digest, R
 }
 
 /// What was copied is checked, not what lies in the repository: that may change in between.
-fn check_pin(candidate: &Candidate, pin: &Pin, files: &[CopiedFile], folder: &Path) -> Result<(), Refusal> {
+fn check_pin(
+    candidate: &Candidate,
+    pin: &Pin,
+    sources: &[PathBuf],
+    files: &[CopiedFile],
+    folder: &Path,
+) -> Result<(), Refusal> {
     if let Some(file) = files.iter().find(|file| !pin.sha256.is_empty() && !pin.sha256.contains(&file.digest))
     {
         let detail = format!("{} has the sha256 {}, which is not one of pin.sha256", file.path, file.digest);
@@ -117,12 +133,8 @@ fn check_pin(candidate: &Candidate, pin: &Pin, files: &[CopiedFile], folder: &Pa
     let refused = |detail: String| Refusal::new(Reason::SignatureMismatch, detail);
     let key =
         PublicKey::from_base64(key).map_err(|error| refused(format!("pin.minisign_public_key: {error}")))?;
-    for file in files {
-        let source = match file.path.as_str() {
-            MODEL_FILE => Some(candidate.file.clone()),
-            name => beneath::relative(&candidate.file, name),
-        };
-        let signature_file = signature_of(source.unwrap_or_default());
+    for (file, source) in files.iter().zip(sources) {
+        let signature_file = signature_of(source.clone());
         let mut text = String::new();
         beneath::open(&candidate.root, &signature_file)
             .map_err(|error| refused(error.to_string()))?
@@ -142,27 +154,6 @@ fn check_pin(candidate: &Candidate, pin: &Pin, files: &[CopiedFile], folder: &Pa
         verifier.finalize().map_err(wrong)?;
     }
     Ok(())
-}
-
-/// Writes what is in the copy beside it.
-pub(super) fn write_manifest(folder: &Path, manifest: &Manifest) -> io::Result<()> {
-    fs::write(folder.join(MANIFEST), serde_json::to_vec(manifest)?)
-}
-
-/// The manifest of a copy all of whose files are what it says.
-pub(super) fn verify(folder: &Path, content: Digest) -> io::Result<Manifest> {
-    let manifest: Manifest = serde_json::from_slice(&fs::read(folder.join(MANIFEST))?)?;
-    let whole = content_of(&manifest.files, manifest.contract.as_ref());
-    if whole != content || manifest.content != content {
-        return Err(io::Error::other("its manifest is of another content"));
-    }
-    for file in &manifest.files {
-        let (digest, _) = hash(&mut File::open(folder.join(&file.path))?, |_| Ok(()))?;
-        if digest != file.digest {
-            return Err(io::Error::other(format!("{} is not what it was", file.path)));
-        }
-    }
-    Ok(manifest)
 }
 
 fn of_open(error: &OpenError) -> Refusal {

@@ -1,0 +1,201 @@
+//! One private copy: the files, what is in them, and what was made of them.
+//!
+//! ```text
+//! manifest.json       what is in the copy
+//! files/              the model's file and those that it names
+//! converted/          the model in ONNX Runtime's own format, by its sha256
+//! ```
+
+use std::{
+    fs::{self, File},
+    io,
+    os::unix::fs::{DirBuilderExt, PermissionsExt},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::{Folder, copy};
+use crate::model::Digest;
+
+/// The folder of the files, which has nothing else in it: a model may name its weights as it likes.
+pub(super) const FILES: &str = "files";
+
+/// The folder of converted models.
+const CONVERTED: &str = "converted";
+
+/// What is in a copy, in the copy.
+const MANIFEST: &str = "manifest.json";
+
+/// The file that a conversion writes.
+const CONVERTED_FILE: &str = "model.ort";
+
+/// A private copy of a model's files. It is removed when nothing holds it and nothing remembers it.
+#[derive(Debug)]
+pub struct Snapshot {
+    folder: PathBuf,
+    manifest: Manifest,
+    /// Keeps the folder.
+    _store: Arc<Folder>,
+}
+
+/// What is in a copy.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Of everything below: the identity of a deployment.
+    pub content: Digest,
+    /// Of the model's file alone: what answers show.
+    pub digest: Digest,
+    /// Every file, the model's first.
+    pub files: Vec<CopiedFile>,
+    /// What overrides the contract in the model's metadata.
+    pub contract: Option<Value>,
+}
+
+/// A file of a copy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CopiedFile {
+    /// Relative to the model's file, as that names it.
+    pub path: String,
+    /// The sha256 of its bytes.
+    pub digest: Digest,
+    /// How many there are.
+    pub bytes: u64,
+}
+
+impl Manifest {
+    /// Writes it into the folder of a copy.
+    pub(super) fn write(&self, folder: &Path) -> io::Result<()> {
+        fs::write(folder.join(MANIFEST), serde_json::to_vec(self)?)
+    }
+
+    /// The manifest of a copy all of whose files are what it says.
+    pub(super) fn read(folder: &Path, content: Digest) -> io::Result<Self> {
+        let manifest: Self = serde_json::from_slice(&fs::read(folder.join(MANIFEST))?)?;
+        let whole = copy::content_of(&manifest.files, manifest.contract.as_ref());
+        if whole != content || manifest.content != content {
+            return Err(io::Error::other("its manifest is of another content"));
+        }
+        for file in &manifest.files {
+            if copy::digest_of_file(&folder.join(FILES).join(&file.path))? != file.digest {
+                return Err(io::Error::other(format!("{} is not what it was", file.path)));
+            }
+        }
+        Ok(manifest)
+    }
+}
+
+impl Snapshot {
+    pub(super) fn new(folder: PathBuf, manifest: Manifest, store: Arc<Folder>) -> Self {
+        Self { folder, manifest, _store: store }
+    }
+
+    /// Where the model's file is.
+    #[must_use]
+    pub fn file(&self) -> PathBuf {
+        let name = self.manifest.files.first().map_or("", |file| &file.path);
+        self.folder.join(FILES).join(name)
+    }
+
+    /// The folder that holds everything of the copy, and nothing else.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The identity of a deployment: of all files and what overrides the contract.
+    #[must_use]
+    pub fn content(&self) -> Digest {
+        self.manifest.content
+    }
+
+    /// The sha256 of the model's file.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        self.manifest.digest
+    }
+
+    /// The sha256 of each file.
+    pub fn digests(&self) -> impl Iterator<Item = Digest> {
+        self.manifest.files.iter().map(|file| file.digest)
+    }
+
+    /// The identity of all files, whatever stands beside them.
+    #[must_use]
+    pub fn files_digest(&self) -> Digest {
+        copy::content_of(&self.manifest.files, None)
+    }
+
+    /// What overrides the contract in the model's metadata.
+    #[must_use]
+    pub fn contract(&self) -> Option<&Value> {
+        self.manifest.contract.as_ref()
+    }
+
+    /// Bytes in the model's file, and in the others.
+    #[must_use]
+    pub fn sizes(&self) -> (u64, u64) {
+        let sizes: Vec<u64> = self.manifest.files.iter().map(|file| file.bytes).collect();
+        sizes.split_first().map_or((0, 0), |(model, others)| (*model, others.iter().sum()))
+    }
+
+    /// Sees to it that the copy is on the disk, and not only on its way there.
+    ///
+    /// # Errors
+    ///
+    /// When that cannot be done.
+    pub fn sync(&self) -> io::Result<()> {
+        for file in &self.manifest.files {
+            File::open(self.folder.join(FILES).join(&file.path))?.sync_all()?;
+        }
+        File::open(self.folder.join(MANIFEST))?.sync_all()?;
+        File::open(&self.folder)?.sync_all()?;
+        self.folder.parent().map_or(Ok(()), |copies| File::open(copies)?.sync_all())
+    }
+
+    /// An empty folder in the copy, for a conversion to write into, and the file that it is to write.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be made.
+    pub fn begin_conversion(&self) -> io::Result<(TempDir, PathBuf)> {
+        let mut builder = tempfile::Builder::new();
+        builder.prefix("converting-").permissions(fs::Permissions::from_mode(0o700));
+        let folder = builder.tempdir_in(&self.folder)?;
+        let file = folder.path().join(CONVERTED_FILE);
+        Ok((folder, file))
+    }
+
+    /// Keeps a converted model, which does not change any more; its digest.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be kept.
+    pub fn keep_converted(&self, file: &Path) -> io::Result<Digest> {
+        let opened = File::open(file)?;
+        opened.set_permissions(fs::Permissions::from_mode(0o400))?;
+        opened.sync_all()?;
+        let digest = copy::digest_of_file(file)?;
+        let kept = self.converted(digest);
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(self.folder.join(CONVERTED))?;
+        fs::rename(file, kept)?;
+        Ok(digest)
+    }
+
+    /// The file to load: the converted one if it is what its proof says, else the model's.
+    #[must_use]
+    pub fn file_to_load(&self, converted: Option<Digest>) -> PathBuf {
+        let kept = converted.map(|digest| (digest, self.converted(digest)));
+        match kept {
+            Some((digest, file)) if copy::digest_of_file(&file).is_ok_and(|now| now == digest) => file,
+            _ => self.file(),
+        }
+    }
+
+    fn converted(&self, digest: Digest) -> PathBuf {
+        self.folder.join(CONVERTED).join(format!("{digest}.ort"))
+    }
+}
