@@ -54,7 +54,7 @@ async fn swaps_fail_no_request_and_leak_nothing() {
     let mut slowest_ms = 0;
     for swap in 1..=swaps {
         let base = swap % 2;
-        // Half of the files are known from two swaps before, and need not be proven again; a retrained one is not.
+        // Half of the files are new, as retrained ones are; the others served some swaps before.
         let content = if swap % 4 < 2 { fresh(&originals[base], swap) } else { originals[base].clone() };
         let digest = digest(&content);
         expected.announce(&digest, BASES[base]);
