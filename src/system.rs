@@ -1,6 +1,6 @@
 //! The operating system: memory, priorities, child processes and what they may do.
 //!
-//! The only module with `unsafe` code, and that in one line of [`memory`].
+//! The only module with `unsafe` code: one call each in [`memory`] and [`priority`], for which there is no safe form.
 
 pub mod memory;
 pub mod priority;

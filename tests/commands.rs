@@ -61,7 +61,10 @@ fn inspect_shows_what_a_file_is() {
     assert_eq!(keys(&document), ["bytes", "file", "model", "proof", "refusal", "sha256"]);
     assert_eq!(document["sha256"], json!(Digest::of(&iris()).to_string()));
     assert_eq!(document["refusal"], Value::Null);
-    assert_eq!(keys(&document["proof"]), ["by", "contract", "costs", "golden_cases", "sandbox", "signature"]);
+    assert_eq!(
+        keys(&document["proof"]),
+        ["by", "contract", "converted", "costs", "divides", "golden_cases", "sandbox", "signature"]
+    );
     assert_eq!(document["proof"]["golden_cases"], 3);
 }
 

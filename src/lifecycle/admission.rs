@@ -51,6 +51,10 @@ const MOST_PERCENT: u64 = 80;
 /// With less than this not even the smallest model can be proven.
 const LEAST_BYTES: u64 = 64 << 20;
 
+/// Time is taken on a CPU, as a good model must not be refused because requests leave it little of one; by the clock it
+/// may take so many times as long.
+const WALL_FACTOR: u64 = 4;
+
 /// A second more for so many bytes.
 const BYTES_PER_SECOND: u64 = 100_000_000;
 
@@ -227,7 +231,8 @@ impl Prover {
         let (name, value) = environment::TELEMETRY_OPT_OUT;
         command.arg("admit").env_clear().env(name, value).current_dir("/");
         command.envs(environment::locale_path().map(|path| (environment::LOCALE_PATH, path)));
-        let outcome = supervise::run(command, stdin, timeout).map_err(failed)?;
+        let outcome = supervise::run(command, stdin, Duration::from_secs(timeout.as_secs() * WALL_FACTOR))
+            .map_err(failed)?;
         tracing::debug!(
             end = ?outcome.end, peak_bytes = outcome.peak_bytes, duration_ms = outcome.duration.as_millis(),
             complaint = outcome.complaint, "a candidate was tried"

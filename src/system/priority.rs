@@ -1,15 +1,39 @@
 //! Giving way.
 
-use rustix::process::nice;
-
 /// How far: at a tenth of the weight there is progress even beside full load.
 const NICENESS: i32 = 10;
 
-/// Makes this thread, and those that it starts, give way to the others of this process and of the machine.
+/// How long a thread that gave way runs before another one may: without it, a request that arrives waits for milliseconds,
+/// until the usual slice of the thread on its CPU is over.
+const SLICE_NANOSECONDS: u64 = 100_000;
+
+/// Makes this thread, and those that it starts, give way to the others of this process and of the machine. Where the
+/// kernel knows nothing of slices for ordinary threads (before Linux 6.12), only the weight counts.
 ///
 /// Linux keeps the priority by thread, whatever POSIX says.
 pub fn give_way() {
-    if let Err(error) = nice(NICENESS) {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = set_attributes() {
         tracing::debug!(%error, "the priority stays what it is");
     }
+}
+
+#[cfg(target_os = "linux")]
+#[expect(unsafe_code, reason = "the C library has no function for this system call")]
+fn set_attributes() -> std::io::Result<()> {
+    let size = size_of::<libc::sched_attr>();
+    let attributes = libc::sched_attr {
+        size: u32::try_from(size).unwrap_or(0),
+        sched_policy: libc::SCHED_BATCH.unsigned_abs(),
+        sched_flags: 0,
+        sched_nice: NICENESS,
+        sched_priority: 0,
+        sched_runtime: SLICE_NANOSECONDS,
+        sched_deadline: 0,
+        sched_period: 0,
+    };
+    // SAFETY: sched_setattr(2) reads `size` bytes of the structure, which lives until it returns, for the calling thread
+    // (0) and without flags (0); it changes nothing else.
+    let done = unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0) };
+    if done == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
 }

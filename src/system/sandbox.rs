@@ -17,15 +17,14 @@ use landlock::{
 };
 use rustix::process::{
     DumpableBehavior, Resource, Rlimit, Signal, getppid, getrlimit, set_dumpable_behavior,
-    set_parent_process_death_signal, setpriority_process, setrlimit,
+    set_parent_process_death_signal, setrlimit,
 };
 use serde::{Deserialize, Serialize};
 
+use super::priority;
+
 /// Locales, which text operators look up; without them such a model would be refused for the sandbox's sake.
 const LOCALES: [&str; 2] = ["/usr/lib/locale", "/usr/share/i18n"];
-
-/// A child that is proven gives way to the requests.
-const NICENESS: i32 = 10;
 
 /// Files that may be open at a time; ONNX Runtime gets along with five.
 const MAX_FILES: u64 = 64;
@@ -75,8 +74,7 @@ pub fn limit(limits: Limits, parent: u32) -> io::Result<Enforcement> {
     }
     // When memory runs out all the same, the kernel should end this process and not the one that serves.
     try_to("oom_score_adj", std::fs::write("/proc/self/oom_score_adj", "1000").map_err(errno));
-    // Set, not added: whoever starts it has given way already.
-    try_to("niceness", setpriority_process(None, NICENESS));
+    priority::give_way();
     let set = |resource, soft: u64, hard: u64| {
         setrlimit(resource, Rlimit { current: Some(soft), maximum: Some(hard) })
     };

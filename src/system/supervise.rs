@@ -56,8 +56,6 @@ pub struct Outcome {
     pub peak_bytes: u64,
     /// How long it lived.
     pub duration: Duration,
-    /// How much of that it was on a CPU, as far as was seen.
-    pub cpu: Duration,
 }
 
 /// Runs `command` until its first line, its end or the deadline. It leads a process group of its own, all of which is
@@ -83,7 +81,7 @@ pub fn run(mut command: Command, stdin: File, timeout: Duration) -> io::Result<O
     });
     kill_group(&child);
     child.wait()?;
-    let (Watched { report, complaint, peak_bytes, cpu, stopped, .. }, status) = watched?;
+    let (Watched { report, complaint, peak_bytes, stopped, .. }, status) = watched?;
     let end = match (stopped, status) {
         (Some(end), _) => end,
         (None, Some(status)) => end_of(status),
@@ -97,7 +95,6 @@ pub fn run(mut command: Command, stdin: File, timeout: Duration) -> io::Result<O
         complaint: String::from_utf8_lossy(&complaint).trim().to_owned(),
         peak_bytes,
         duration: start.elapsed(),
-        cpu,
     })
 }
 
@@ -107,7 +104,6 @@ struct Watched {
     report: Option<String>,
     complaint: Vec<u8>,
     peak_bytes: u64,
-    cpu: Duration,
     stopped: Option<End>,
 }
 
@@ -117,7 +113,6 @@ fn watch(child: &mut Child, start: Instant, timeout: Duration) -> io::Result<Wat
     let mut stdout = child.stdout.take().map(OwnedFd::from).map(File::from);
     let mut stderr = child.stderr.take().map(OwnedFd::from).map(File::from);
     let status_file = format!("/proc/{}/status", child.id());
-    let stat_file = format!("/proc/{}/schedstat", child.id());
     let mut block = vec![0; 64 << 10];
     while let Some(out) = &mut stdout {
         let Some(left) = timeout.checked_sub(start.elapsed()).filter(|left| !left.is_zero()) else {
@@ -126,8 +121,6 @@ fn watch(child: &mut Child, start: Instant, timeout: Duration) -> io::Result<Wat
         };
         let status = std::fs::read_to_string(&status_file).unwrap_or_default();
         watched.peak_bytes = watched.peak_bytes.max(status_bytes(&status, "VmHWM:").unwrap_or(0));
-        let stat = std::fs::read_to_string(&stat_file).unwrap_or_default();
-        watched.cpu = watched.cpu.max(time_on_cpu(&stat));
 
         let (out_ready, err_ready) = wait_readable(out, stderr.as_ref(), left.min(SAMPLE_INTERVAL))?;
         if let Some(err) = stderr.as_mut().filter(|_| err_ready) {
@@ -166,12 +159,6 @@ fn watch(child: &mut Child, start: Instant, timeout: Duration) -> io::Result<Wat
         }
     }
     Ok(watched)
-}
-
-/// The first figure of `/proc/PID/schedstat`: nanoseconds on a CPU (proc(5)).
-fn time_on_cpu(stat: &str) -> Duration {
-    let nanoseconds = stat.split_whitespace().next().and_then(|figure| figure.parse().ok());
-    Duration::from_nanos(nanoseconds.unwrap_or(0))
 }
 
 /// Which of the two can be read now, or is at its end.

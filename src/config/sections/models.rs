@@ -97,7 +97,7 @@ impl TryFrom<String> for Preserve {
 /// The proof of a candidate, in a process of its own.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Validate)]
 pub struct AdmissionSettings {
-    /// How long it may take; a second more for every 100 MB of the file.
+    /// How long it may take on a CPU, and four times as long by the clock; a second more for every 100 MB of the file.
     #[validate(range(min = 1, max = 86_400, message = "must be from 1 to 86400 (a day)"))]
     pub timeout_seconds: u64,
     /// How much memory it may use; 0: half of what the process may still use, and no more than a multiple of the file.

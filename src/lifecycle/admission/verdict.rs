@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::WALL_FACTOR;
 use crate::{
     lifecycle::{Reason, Refusal},
     system::supervise::{End, Outcome},
@@ -28,12 +29,10 @@ pub(super) fn of_report(refusal: Refusal, memory_bytes: u64, is_scarce: bool) ->
 pub(super) fn of_end(outcome: &Outcome, timeout: Duration, memory_bytes: u64, is_scarce: bool) -> Refusal {
     let seconds = timeout.as_secs();
     let (reason, detail) = match outcome.end {
-        // Who got no CPU could not show anything; a model that waits for ever has had as little.
-        End::TimedOut if outcome.cpu < timeout / 4 => (
-            Reason::ProofFailed,
-            format!("in {seconds} s it got {} ms of a CPU, too little to tell", outcome.cpu.as_millis()),
+        End::TimedOut => (
+            Reason::TimedOut,
+            format!("loading and running it did not end within {} s", timeout.as_secs() * WALL_FACTOR),
         ),
-        End::TimedOut => (Reason::TimedOut, format!("loading and running it did not end within {seconds} s")),
         End::Signalled(SIGXCPU) => (Reason::TimedOut, format!("it took more than {seconds} s on a CPU")),
         End::Signalled(SIGKILL) if outcome.duration.as_secs() >= seconds => {
             (Reason::TimedOut, format!("it took more than {seconds} s on a CPU"))
@@ -79,7 +78,6 @@ mod tests {
             complaint: complaint.to_owned(),
             peak_bytes: 0,
             duration: Duration::from_secs(1),
-            cpu: Duration::from_secs(9),
         };
         of_end(&outcome, Duration::from_secs(10), 1 << 30, false).reason
     }
