@@ -110,7 +110,7 @@ impl Manager {
     /// Puts into service what served before, then follows the repository and what it is told until it is stopped.
     pub(super) fn run(mut self, first_pass_done: &watch::Sender<bool>, messages: &Receiver<Message>) {
         // What it loads is not as urgent as any request.
-        priority::give_way();
+        priority::give_way(priority::Way::Behind);
         self.restore();
         self.publish(None);
         let start = Instant::now();
@@ -315,11 +315,10 @@ impl Manager {
     /// Drops what no request holds any more, here and on no thread that answers.
     fn drop_retired(&mut self) {
         let before = self.retired.len();
-        let is_large = |servable: &Arc<Servable>| servable.proof.costs.is_large();
-        let large = self.retired.iter().filter(|servable| is_large(servable)).count();
         self.retired.retain(|servable| Arc::strong_count(servable) > 1);
-        self.is_to_sweep |= self.retired.len() < before;
-        if self.retired.iter().filter(|servable| is_large(servable)).count() < large {
+        if self.retired.len() < before {
+            self.is_to_sweep = true;
+            // Small ones too: the allocator keeps what it can, swap by swap.
             memory::give_back();
         }
     }

@@ -74,7 +74,7 @@ pub fn limit(limits: Limits, parent: u32) -> io::Result<Enforcement> {
     }
     // When memory runs out all the same, the kernel should end this process and not the one that serves.
     try_to("oom_score_adj", std::fs::write("/proc/self/oom_score_adj", "1000").map_err(errno));
-    priority::give_way();
+    priority::give_way(priority::Way::Last);
     let set = |resource, soft: u64, hard: u64| {
         setrlimit(resource, Rlimit { current: Some(soft), maximum: Some(hard) })
     };

@@ -28,6 +28,9 @@ const TIMED_RUNS: usize = 5;
 /// Timing ends after this long, however few runs there were.
 const TIMING_BUDGET: Duration = Duration::from_millis(500);
 
+/// Sessions of smaller files are too small to count.
+const LEAST_BYTES: u64 = 1 << 20;
+
 /// A model that takes longer to load is loaded once.
 const MOST_LOAD_US: u64 = 200_000;
 
@@ -114,7 +117,8 @@ fn try_model(
 /// What one more session of the model takes: the first one's growth is partly ONNX Runtime's own. Not worth the time for
 /// a model that takes long to load, beside which that is little.
 fn second_session(runtime: Runtime, job: &Job, status: &mut File, load_us: u64) -> Option<u64> {
-    if load_us > MOST_LOAD_US {
+    let bytes = std::fs::metadata(&job.file).map_or(0, |metadata| metadata.len());
+    if load_us > MOST_LOAD_US || bytes < LEAST_BYTES {
         return None;
     }
     let before = memory(status, "VmRSS:");
