@@ -64,7 +64,7 @@ enum Command {
 }
 
 /// Runs the command that the arguments name. The exit status is 0 when all is well, 1 when not, 2 for wrong usage, and
-/// 3 and 4 as [`Exit`] says.
+/// 3 and 4 as `diff` and `verify` say.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments,

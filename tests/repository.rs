@@ -461,3 +461,34 @@ async fn what_there_is_no_memory_for_is_refused_until_there_is() {
     gateway.predict_until(serves(&variant(2))).await;
     events_until(&gateway, "iris", &["deployed", "refused", "deployed"]).await;
 }
+
+#[tokio::test]
+async fn weights_may_have_any_name() {
+    let gateway = TestGateway::builder_without_models().start().await;
+    gateway.repository.put("ext/1/manifest.json", &data("models/external/weights.bin"));
+    gateway.repository.put("ext/1/model.onnx", &data("models/external_manifest.onnx"));
+    gateway.version_until("ext", |version| version["state"] == "READY").await;
+    let answer = gateway.predict_at("/models/ext/predict", &json!({"features": [1, 1]})).await;
+    assert_eq!(answer.body["prediction"], 5.0, "{answer:?}");
+}
+
+#[tokio::test]
+async fn a_pipe_in_place_of_model_toml_holds_nothing_up() {
+    let gateway = TestGateway::start().await;
+    let pipe = gateway.repository.path().join("iris/model.toml");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    gateway.repository.put_test_model("other.onnx", "regressor");
+    gateway.version_until("other", |version| version["state"] == "READY").await;
+    assert_eq!(gateway.predict(&setosa()).await.status, 200);
+}
+
+#[tokio::test]
+async fn what_is_being_proven_for_nobody_keeps_no_request_waiting() {
+    let gateway = TestGateway::start().await;
+    gateway.repository.put_test_model("iris/1/model.onnx", "endless");
+    gateway.reason_until("iris", "1", "it is being proven").await;
+    gateway.repository.put("iris/2/model.onnx", &variant(2));
+    gateway.predict_until(serves(&variant(2))).await;
+    let answer = gateway.post("/v2/repository/models/iris/load").send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+}

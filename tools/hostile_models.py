@@ -172,6 +172,8 @@ def write_external_models() -> None:
     for folder, values in (("external", [2.0, 3.0]), ("external_retrained", [4.0, 5.0])):
         save(f"{folder}/model", with_external_weights("weights.bin"))
         (MODELS / folder / "weights.bin").write_bytes(np.array(values, "<f4").tobytes())
+    # A name that whoever keeps copies may have a use for.
+    save("external_manifest", with_external_weights("./manifest.json"))
     save("external_missing", with_external_weights("missing.bin"))
     save("external_escape_absolute", with_external_weights("/etc/passwd"))
     # So many steps up that it is the root from anywhere.

@@ -130,13 +130,15 @@ impl Manager {
                 first_pass_done.send_replace(true);
             }
             let poll = Duration::from_millis(self.parts.settings.models.poll_interval_ms);
-            let pause = if unsettled { self.patience().settle.min(poll) } else { poll };
+            let between_looks = if unsettled { self.patience().settle.min(poll) } else { poll };
             // What is out of service is dropped soon after its last request.
-            let pause = if self.retired.is_empty() { pause } else { pause.min(RETIRED_PAUSE) };
+            let pause =
+                if self.retired.is_empty() { between_looks } else { between_looks.min(RETIRED_PAUSE) };
             let pause = if is_early { pause.min(MIN_LOOK_INTERVAL.saturating_sub(waited)) } else { pause };
             is_to_look = match messages.recv_timeout(pause) {
+                // Shorter pauses are for something else than looking.
                 Err(RecvTimeoutError::Timeout) => {
-                    is_early || pause > RETIRED_PAUSE || self.retired.is_empty()
+                    is_early || last_look.is_none_or(|last| last.elapsed() >= between_looks)
                 }
                 Err(RecvTimeoutError::Disconnected) | Ok(Message::Stop) => return,
                 Ok(first) => {

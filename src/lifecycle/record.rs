@@ -362,6 +362,11 @@ impl Model {
         self.refused.insert(key, refusal.clone());
     }
 
+    /// Keeps this content from being tried again by itself, even for a reason that may pass.
+    pub(super) fn bar(&mut self, content: Digest, refusal: &Refusal) {
+        self.refused.insert((content, None), refusal.clone());
+    }
+
     /// Forgets what would keep any content from being tried.
     pub(super) fn forget_refusals(&mut self) {
         self.refused.clear();

@@ -143,7 +143,7 @@ impl Manager {
             Ok(servable) => Arc::new(servable),
             Err(refusal) => {
                 self.refuse_content(name, version, &snapshot, &refusal);
-                return self.restore_availability(name);
+                return self.restore_availability(name, &snapshot, &refusal);
             }
         };
         let load_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -182,10 +182,11 @@ impl Manager {
         });
     }
 
-    /// Brings back what made room for a version that then could not be loaded.
-    fn restore_availability(&mut self, name: &ModelName) {
-        let made_room = |model: &Model| model.made_room.is_some() && model.loaded.is_empty();
-        if self.models.get(name).is_some_and(made_room) {
+    /// Brings back what made room for a version that then could not be loaded, and that no room is made for again.
+    fn restore_availability(&mut self, name: &ModelName, snapshot: &Snapshot, refusal: &Refusal) {
+        let made_room = |model: &&mut Model| model.made_room.is_some() && model.loaded.is_empty();
+        if let Some(model) = self.models.get_mut(name).filter(made_room) {
+            model.bar(snapshot.content(), refusal);
             let detail = "the version for which it made room could not be loaded";
             if let Err(error) = self.roll_back(name, "automatic", Some(detail.to_owned())) {
                 tracing::error!(model.name = %name, %error, "what made room cannot be brought back");
