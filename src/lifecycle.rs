@@ -4,6 +4,7 @@
 //! one thread that loads and drops) → serving map (what requests see).
 
 mod admission;
+mod aspired;
 mod beneath;
 mod fingerprint;
 mod history;

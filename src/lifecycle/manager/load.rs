@@ -11,9 +11,10 @@ use crate::{
     lifecycle::{
         Proof, Reason, Refusal, Servable, Snapshot, Trial,
         admission::{available_bytes, child::contract_of},
+        aspired::{Admitted, Stage},
         fingerprint::Fingerprint,
         history::{Event, HistoryEntry, Timings},
-        record::{Admitted, Model, Stage},
+        record::Model,
     },
     model::{Layout, ModelName, ModelVersion},
     runtime::{Instance, InstancePool, Runtime},

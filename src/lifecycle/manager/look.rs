@@ -10,8 +10,8 @@ use crate::{
     config::WhenRemoved,
     lifecycle::{
         Candidate, Config, Found, FoundModel, ModelConfig, Refusal,
+        aspired::{Aspired, Stage},
         history::{Event, HistoryEntry},
-        record::{Aspired, Stage},
     },
     model::{ModelName, ModelVersion},
 };

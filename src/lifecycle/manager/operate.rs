@@ -6,9 +6,10 @@ use super::Manager;
 use crate::{
     lifecycle::{
         OperationError, Reason, Refusal, RolledBack, Trial,
+        aspired::Stage,
         history::{Event, HistoryEntry},
         operation::Operation,
-        record::{LoadRequest, Stage},
+        record::LoadRequest,
     },
     model::{Digest, ModelName, ModelVersion},
 };

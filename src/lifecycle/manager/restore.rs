@@ -9,9 +9,9 @@ use super::Manager;
 use crate::{
     lifecycle::{
         Candidate, Deployment, ModelDeployments, Refusal, Servable, Snapshot, Trial,
+        aspired::{Aspired, Stage},
         fingerprint::Fingerprint,
         history::{Event, HistoryEntry},
-        record::{Aspired, Stage},
     },
     model::ModelName,
 };

@@ -1,0 +1,137 @@
+//! A file in the repository, and how far it has come on its way into service.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
+
+use super::{Candidate, Defect, Proof, Reason, Refusal, Snapshot, history::Timings, policy::Standing};
+use crate::model::Digest;
+
+/// A refusal that says nothing about the bytes is reconsidered after this long, and each time after twice as long.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// It is not doubled more often than this: ten minutes and a half.
+const MOST_DOUBLINGS: u32 = 7;
+
+/// A file in the repository and what became of it.
+pub(super) struct Aspired {
+    pub(super) candidate: Candidate,
+    pub(super) seen_since: Instant,
+    /// Since when it is not there any more.
+    pub(super) gone_since: Option<Instant>,
+    /// Whether it was said that it serves on without its file.
+    pub(super) kept: bool,
+    /// Why it was refused last, and how often for this reason, if it is tried again: the same once more is no news.
+    pub(super) passing: Option<(Reason, u32)>,
+    /// Which piece of work is being done for it: the results of others are of no use.
+    pub(super) work: u64,
+    pub(super) timings: Timings,
+    pub(super) stage: Stage,
+}
+
+/// What became of a file.
+pub(super) enum Stage {
+    /// It was seen.
+    New,
+    /// Its first hash is being made.
+    Hashing,
+    /// It had this hash, which has to be the same after a while.
+    Hashed(Digest),
+    /// It is being copied.
+    Copying,
+    /// Its copy is being proven.
+    Proving,
+    /// Its copy may serve.
+    Proven(Box<Admitted>),
+    Loaded,
+    Refused(Refusal, Instant),
+}
+
+/// A copy that may serve.
+pub(super) struct Admitted {
+    pub(super) snapshot: Arc<Snapshot>,
+    pub(super) proof: Proof,
+}
+
+/// How long things are waited for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    /// A file that did not change for this long is taken for finished.
+    pub(super) settle: Duration,
+    /// A file that is cut short is waited for.
+    pub(super) incomplete: Duration,
+}
+
+impl Aspired {
+    pub(super) fn new(candidate: Candidate) -> Self {
+        Self {
+            candidate,
+            seen_since: Instant::now(),
+            gone_since: None,
+            kept: false,
+            passing: None,
+            work: 0,
+            timings: Timings::default(),
+            stage: Stage::New,
+        }
+    }
+
+    /// How the file stands to the policy.
+    pub(super) fn standing(&self, patience: Patience) -> Standing {
+        match &self.stage {
+            // It is here only because it serves; when its file comes back, it is what it was.
+            _ if self.gone_since.is_some() => Standing::Loaded,
+            Stage::New if self.is_old(patience) => Standing::Untried,
+            Stage::Hashed(_) if self.seen_since.elapsed() >= patience.settle => Standing::Untried,
+            Stage::New | Stage::Hashing | Stage::Hashed(_) => Standing::Unsettled,
+            Stage::Copying | Stage::Proving => Standing::Trying,
+            Stage::Proven(_) => Standing::Proven,
+            Stage::Loaded => Standing::Loaded,
+            Stage::Refused(..) => Standing::Refused,
+        }
+    }
+
+    /// Whether the file system itself says that the file has not changed for long enough, so that two looks at it now
+    /// would tell no more.
+    pub(super) fn is_old(&self, patience: Patience) -> bool {
+        let age = self.candidate.fingerprint.age(SystemTime::now());
+        self.candidate.defect.is_none() && age.is_some_and(|age| age >= patience.settle)
+    }
+
+    /// Why the file cannot be tried at all, once it has been waited for.
+    pub(super) fn defect(&self, patience: Patience) -> Option<Refusal> {
+        if !matches!(self.stage, Stage::New) {
+            return None;
+        }
+        let waited = self.seen_since.elapsed();
+        match self.candidate.defect.as_ref()? {
+            Defect::Incomplete(detail) if waited >= patience.incomplete => {
+                Some(Refusal::new(Reason::Truncated, detail.clone()))
+            }
+            Defect::Unusable(refusal) if waited >= patience.settle => Some(refusal.clone()),
+            Defect::Incomplete(_) | Defect::Unusable(_) => None,
+        }
+    }
+
+    /// Whether the last try said nothing about the content and is long enough ago.
+    pub(super) fn is_to_be_retried(&self) -> bool {
+        let doublings = self.passing.map_or(0, |(_, times)| times.saturating_sub(1).min(MOST_DOUBLINGS));
+        matches!(&self.stage, Stage::Refused(refusal, since)
+            if refusal.reason.is_passing() && since.elapsed() >= RETRY_AFTER * 2_u32.pow(doublings))
+    }
+
+    /// What is waited for, if something is.
+    pub(super) fn waiting(&self) -> Option<String> {
+        match (&self.stage, &self.candidate.defect) {
+            (Stage::New, Some(Defect::Incomplete(detail))) => Some(format!("{detail}; it is waited for")),
+            (Stage::New | Stage::Hashing | Stage::Hashed(_), _) => {
+                Some("it may still be being written".to_owned())
+            }
+            (Stage::Copying, _) => Some("it is being copied".to_owned()),
+            (Stage::Proving, _) => Some("it is being proven".to_owned()),
+            (Stage::Proven(_), _) => Some("it is being loaded".to_owned()),
+            (Stage::Loaded | Stage::Refused(..), _) => None,
+        }
+    }
+}
