@@ -213,7 +213,9 @@ async fn what_is_no_file_is_refused_and_stops_nothing() {
 
 #[tokio::test]
 async fn a_candidate_that_never_ends_is_refused_and_the_others_serve() {
-    let gateway = TestGateway::start().await;
+    // Of time on a CPU, which it gets little of beside other tests.
+    let builder = TestGateway::builder().settings(|settings| settings.admission.timeout_seconds = 1);
+    let gateway = builder.start().await;
     gateway.repository.put_test_model("loop/1/model.onnx", "endless");
     gateway.version_until("loop", |version| version["state"] == "LOADING").await;
     assert_eq!(gateway.predict(&setosa()).await.status, StatusCode::OK, "requests do not wait for it");
