@@ -43,11 +43,11 @@ enum Command {
     /// Show what would be served, or everything that is wrong with settings and models
     Check,
     /// Show what a model file is: what it takes and gives, its contract, what it costs
-    Inspect(inspect::InspectArguments),
+    Inspect(examine::FileArguments),
     /// Show how one model file differs from another; exit status 3 if callers would break
     Diff(diff::DiffArguments),
     /// Prove a model file as the server would; exit status 4 if it would be refused
-    Verify(verify::VerifyArguments),
+    Verify(examine::FileArguments),
     /// Have a running gateway put the deployment before back into service
     Rollback(rollback::RollbackArguments),
     /// Ask a model file once, without a server, and print the answer

@@ -5,12 +5,28 @@ use std::{
     sync::Arc,
 };
 
+use clap::Args;
+
 use super::{Failure, THIS_PROGRAM, prepare};
 use crate::{
     config::{Environment, Settings},
     lifecycle::{Candidate, Defect, ModelConfig, Proof, Prover, Refusal, Snapshot, Source, Store},
     runtime::Runtime,
 };
+
+/// A file to look at.
+#[derive(Debug, Args)]
+pub(super) struct FileArguments {
+    /// The model, an .onnx file; files that it names lie beside it
+    #[arg(value_name = "FILE")]
+    pub(super) file: PathBuf,
+    /// The model.toml that is to hold for it: contract and pins
+    #[arg(long, value_name = "FILE")]
+    pub(super) model_toml: Option<PathBuf>,
+    /// Print what comes of it as JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
 
 /// Copies and proves single files.
 pub(super) struct Examiner {

@@ -2,31 +2,17 @@
 
 use std::{fmt::Write, fs::File, path::PathBuf};
 
-use clap::Args;
 use serde_json::json;
 
 use super::{
     Failure,
-    examine::{Examiner, candidate, config},
+    examine::{Examiner, FileArguments, candidate, config},
     output, verify,
 };
 use crate::model::OnnxFile;
 
-#[derive(Debug, Args)]
-pub(super) struct InspectArguments {
-    /// The model, an .onnx file
-    #[arg(value_name = "FILE")]
-    file: PathBuf,
-    /// The model.toml that is to hold for it
-    #[arg(long, value_name = "FILE")]
-    model_toml: Option<PathBuf>,
-    /// Print what there is to know as JSON
-    #[arg(long)]
-    json: bool,
-}
-
 /// Shows what a file says of itself and what comes of trying it.
-pub(super) fn inspect(files: &[PathBuf], arguments: &InspectArguments) -> Result<(), Failure> {
+pub(super) fn inspect(files: &[PathBuf], arguments: &FileArguments) -> Result<(), Failure> {
     let shown = arguments.file.display();
     let named = |error: &dyn std::fmt::Display| format!("{shown}: {error}");
     let file = File::open(&arguments.file).map_err(|error| named(&error))?;

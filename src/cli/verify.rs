@@ -2,31 +2,17 @@
 
 use std::{fmt::Write, path::PathBuf};
 
-use clap::Args;
 use serde_json::json;
 
 use super::{
     Exit, Failure, REFUSED,
-    examine::{Examiner, candidate, config},
+    examine::{Examiner, FileArguments, candidate, config},
     output,
 };
 use crate::lifecycle::{Proof, Refusal};
 
-#[derive(Debug, Args)]
-pub(super) struct VerifyArguments {
-    /// The model, an .onnx file; files that it names lie beside it
-    #[arg(value_name = "FILE")]
-    file: PathBuf,
-    /// The model.toml that is to hold for it: contract and pins
-    #[arg(long, value_name = "FILE")]
-    model_toml: Option<PathBuf>,
-    /// Print the outcome as JSON
-    #[arg(long)]
-    json: bool,
-}
-
 /// Proves a file as the server would.
-pub(super) fn verify(files: &[PathBuf], arguments: &VerifyArguments) -> Result<(), Failure> {
+pub(super) fn verify(files: &[PathBuf], arguments: &FileArguments) -> Result<(), Failure> {
     let examiner = Examiner::new(files)?;
     let config = config(arguments.model_toml.as_deref())?;
     let file = arguments.file.display();

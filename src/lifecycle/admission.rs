@@ -7,13 +7,7 @@ pub mod child;
 mod job;
 mod verdict;
 
-use std::{
-    fs::File,
-    io::{Seek, Write},
-    path::PathBuf,
-    process::Command,
-    time::Duration,
-};
+use std::{fs::File, path::PathBuf, process::Command, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -95,17 +89,6 @@ pub struct Costs {
     pub session_bytes: u64,
     /// The most memory that loading and running took, ONNX Runtime's own included.
     pub peak_bytes: u64,
-}
-
-/// What takes more than this beyond ONNX Runtime itself leaves memory behind that is worth giving back.
-const LARGE_BYTES: u64 = 128 << 20;
-
-impl Costs {
-    /// Whether loading and dropping it moves so much memory that what is freed should be given back to the system.
-    #[must_use]
-    pub fn is_large(&self) -> bool {
-        self.peak_bytes > LARGE_BYTES
-    }
 }
 
 impl Proof {
@@ -224,15 +207,13 @@ impl Prover {
         let failed = |error: std::io::Error| {
             Refusal::new(Reason::ProofFailed, format!("the proof could not be made: {error}"))
         };
-        let mut stdin = tempfile::tempfile().map_err(failed)?;
-        serde_json::to_writer(&mut stdin, &job).map_err(|error| failed(error.into()))?;
-        stdin.flush().and_then(|()| stdin.rewind()).map_err(failed)?;
+        let job = serde_json::to_vec(&job).map_err(|error| failed(error.into()))?;
         let mut command = Command::new(&self.program);
         let (name, value) = environment::TELEMETRY_OPT_OUT;
         command.arg("admit").env_clear().env(name, value).current_dir("/");
         command.envs(environment::locale_path().map(|path| (environment::LOCALE_PATH, path)));
-        let outcome = supervise::run(command, stdin, Duration::from_secs(timeout.as_secs() * WALL_FACTOR))
-            .map_err(failed)?;
+        let by_the_clock = Duration::from_secs(timeout.as_secs() * WALL_FACTOR);
+        let outcome = supervise::run(command, &job, by_the_clock).map_err(failed)?;
         tracing::debug!(
             end = ?outcome.end, peak_bytes = outcome.peak_bytes, duration_ms = outcome.duration.as_millis(),
             complaint = outcome.complaint, "a candidate was tried"

@@ -5,6 +5,7 @@ mod load;
 mod look;
 mod operate;
 mod restore;
+mod serve;
 mod tell;
 mod work;
 
@@ -23,16 +24,16 @@ use tokio::sync::watch;
 use super::{
     LifecycleSettings, Prover, Servable, ServingMap, Source, State, Store, VersionStatus,
     aspired::{Aspired, Patience, Stage},
-    history::{Event, History, HistoryEntry},
+    history::History,
     operation::Operation,
     policy::{Action, Standing, Wish, next_action},
     record::Model,
 };
 use crate::{
-    config::{Preserve, WhenRemoved},
+    config::Preserve,
     model::{Digest, ModelName, ModelVersion},
     runtime::Runtime,
-    system::{memory, priority},
+    system::priority,
     telemetry::Metrics,
 };
 use work::{Done, Workers};
@@ -87,6 +88,8 @@ pub(super) struct Manager {
     retired: Vec<Arc<Servable>>,
     /// Whether copies may be there that nothing needs any more.
     is_to_sweep: bool,
+    /// Whether memory was freed that the allocator keeps.
+    is_to_give_back: bool,
     /// Whether it is not known which copies are needed, as something that says so cannot be read.
     keeps_all_copies: bool,
     /// What the last look complained of, so that it is said once and not at each look.
@@ -103,6 +106,7 @@ impl Manager {
             workers,
             retired: Vec::new(),
             is_to_sweep: true,
+            is_to_give_back: false,
             keeps_all_copies: false,
             complaints: HashSet::new(),
             fresh_complaints: HashSet::new(),
@@ -191,11 +195,7 @@ impl Manager {
     fn is_busy(&self) -> bool {
         let patience = self.patience();
         let tried = |standing| matches!(standing, Standing::Trying | Standing::Proven);
-        self.models.values().any(|model| {
-            let considered = model.considered(patience);
-            let standings = model.standings(patience);
-            standings.into_iter().any(|(version, standing)| considered.contains(&version) && tried(standing))
-        })
+        self.models.values().any(|model| model.decisive_standings(patience).any(tried))
     }
 
     /// Everything that follows from what is known; whether a file has to be looked at again soon.
@@ -228,8 +228,9 @@ impl Manager {
             self.models.remove(&name);
             self.remember(&name);
         }
-        self.sweep();
         self.drop_retired();
+        self.sweep();
+        self.give_back();
         self.publish(None);
         self.is_unsettled()
     }
@@ -275,86 +276,5 @@ impl Manager {
         // What made room has to be gone before its room is there.
         let is_waited_for = || self.retired.iter().any(|servable| servable.name == *name);
         (!matches!(action, Action::Load(_)) || !makes_room || !is_waited_for()).then_some(action)
-    }
-
-    /// Makes requests see what is loaded, and remembers it.
-    fn serve(&mut self, name: &ModelName) {
-        self.remember(name);
-        if let Some(model) = self.models.get_mut(name) {
-            let serving = model.serving();
-            self.parts.serving.set(name, serving);
-        }
-    }
-
-    /// Moves labels whose settings or whose versions changed.
-    fn relabel(&mut self, name: &ModelName) {
-        let Some(model) = self.models.get_mut(name) else { return };
-        let before =
-            (model.labels.clone(), self.parts.serving.model(name).and_then(|serving| serving.default));
-        let serving = model.serving();
-        if before != (serving.labels.clone(), serving.default) {
-            self.parts.serving.set(name, serving);
-        }
-    }
-
-    /// Writes down what serves of a model, before any request sees it.
-    fn remember(&mut self, name: &ModelName) {
-        self.is_to_sweep = true;
-        let deployments = self.models.get(name).map(Model::deployments).unwrap_or_default();
-        if self.parts.store.is_lasting()
-            && let Err(error) = self.parts.store.remember(name, &deployments)
-        {
-            tracing::error!(%error, "what serves cannot be written down; a restart begins with the repository");
-        }
-    }
-
-    /// Drops copies that nothing needs any more.
-    fn sweep(&mut self) {
-        if std::mem::take(&mut self.is_to_sweep) && !self.keeps_all_copies {
-            let needed = |model: &Model| model.deployments().contents().collect::<Vec<_>>();
-            self.parts.store.sweep(&self.models.values().flat_map(needed).collect());
-        }
-    }
-
-    /// Drops what no request holds any more, here and on no thread that answers.
-    fn drop_retired(&mut self) {
-        let before = self.retired.len();
-        self.retired.retain(|servable| Arc::strong_count(servable) > 1);
-        if self.retired.len() < before {
-            self.is_to_sweep = true;
-            // Small ones too: the allocator keeps what it can, swap by swap.
-            memory::give_back();
-        }
-    }
-
-    fn unload(&mut self, name: &ModelName, version: ModelVersion) {
-        let keep = self.parts.settings.models.keep_previous;
-        let Some(model) = self.models.get_mut(name) else { return };
-        let out = model.exchange(None, &[version], None, keep);
-        let Some(servable) = out.into_iter().next() else { return };
-        // Whoever brings the file back, or takes a newer one away, wants it tried again.
-        if let Some(aspired) = model.aspired.get_mut(&version)
-            && matches!(aspired.stage, Stage::Loaded)
-        {
-            aspired.stage = Stage::New;
-        }
-        let removed = !model.aspired.contains_key(&version);
-        let superseded = !model.unloaded && !removed && model.current().is_some();
-        if !superseded {
-            model.made_room = Some((servable.digest(), servable.trial.failure_share()));
-        }
-        let by = model.wanted_by();
-        self.serve(name);
-        tracing::info!(model.name = %name, model.version = %version, "a version was taken out of service");
-        if !superseded {
-            let event = if removed { Event::Removed } else { Event::Unloaded };
-            let digest = Some(servable.digest().to_string());
-            self.parts.history.add(HistoryEntry { digest, ..HistoryEntry::of(name, version, event, by) });
-        }
-        self.retired.push(servable);
-    }
-
-    fn when_removed(&self) -> WhenRemoved {
-        self.parts.settings.models.when_removed
     }
 }

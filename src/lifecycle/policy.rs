@@ -25,6 +25,14 @@ pub enum Standing {
     Loaded,
 }
 
+impl Standing {
+    /// Whether something is still to come of it by itself.
+    #[must_use]
+    pub fn is_under_way(self) -> bool {
+        matches!(self, Self::Unsettled | Self::Trying | Self::Proven)
+    }
+}
+
 /// What is wanted of a model.
 #[derive(Clone, Copy, Debug)]
 pub struct Wish<'w> {

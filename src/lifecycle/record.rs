@@ -159,14 +159,16 @@ impl Model {
         considered(wish, &self.standings(patience), &loaded)
     }
 
+    /// How the versions stand on which it depends what serves.
+    pub(super) fn decisive_standings(&self, patience: Patience) -> impl Iterator<Item = Standing> {
+        let considered = self.considered(patience);
+        let standings = self.standings(patience).into_iter();
+        standings.filter(move |(version, _)| considered.contains(version)).map(|(_, standing)| standing)
+    }
+
     /// Whether anything is under way that decides what serves.
     pub(super) fn is_under_way(&self, patience: Patience) -> bool {
-        let considered = self.considered(patience);
-        let under_way =
-            |standing| matches!(standing, Standing::Unsettled | Standing::Trying | Standing::Proven);
-        self.standings(patience)
-            .into_iter()
-            .any(|(version, standing)| considered.contains(&version) && under_way(standing))
+        self.decisive_standings(patience).any(Standing::is_under_way)
     }
 
     /// Puts a servable into service and takes others out, in one step; answers what is out of service now. What was
@@ -198,13 +200,16 @@ impl Model {
         out
     }
 
-    /// Why a copy may not serve, as what stands beside the model says by now.
-    pub(super) fn objection(&self, snapshot: &Snapshot) -> Option<Refusal> {
+    /// Whether a copy that was made before may still serve: it is what it was, and what stands beside the model allows it
+    /// by now.
+    pub(super) fn check_copy(&self, snapshot: &Snapshot) -> Result<(), Refusal> {
         let pinned = &self.config.pin.sha256;
-        let foreign = snapshot.digests().find(|digest| !pinned.is_empty() && !pinned.contains(digest));
-        foreign.map(|digest| {
-            Refusal::new(Reason::DigestMismatch, format!("the sha256 {digest} is not one of pin.sha256"))
-        })
+        if let Some(digest) = snapshot.digests().find(|digest| !pinned.is_empty() && !pinned.contains(digest))
+        {
+            let detail = format!("the sha256 {digest} is not one of pin.sha256");
+            return Err(Refusal::new(Reason::DigestMismatch, detail));
+        }
+        snapshot.verify().map_err(|error| Refusal::new(Reason::Unreadable, format!("its copy: {error}")))
     }
 
     /// Who or what is behind what is done now.
@@ -273,8 +278,7 @@ impl Model {
             let loaded = self.loaded.get(&version);
             let aspired = self.aspired.get(&version);
             let standing = aspired.map(|aspired| aspired.standing(patience));
-            let under_way = considered.contains(&version)
-                && matches!(standing, Some(Standing::Unsettled | Standing::Trying | Standing::Proven));
+            let under_way = considered.contains(&version) && standing.is_some_and(Standing::is_under_way);
             let refusal = aspired.and_then(|aspired| match &aspired.stage {
                 Stage::Refused(refusal, _) => Some(refusal.clone()),
                 _ => None,
@@ -286,7 +290,7 @@ impl Model {
                 version,
                 state: match loaded {
                     Some(_) => State::Ready,
-                    None if under_way && self.config_problem.is_none() && !self.unloaded => State::Loading,
+                    None if under_way && self.config_problem.is_none() => State::Loading,
                     None => State::Unavailable,
                 },
                 digest: loaded.map(|servable| servable.digest()),
@@ -298,7 +302,7 @@ impl Model {
                     .map(|(label, _)| label.clone())
                     .collect(),
                 refusal: refusal.or_else(config_refusal),
-                waiting: aspired.and_then(Aspired::waiting).filter(|_| under_way && !self.unloaded),
+                waiting: aspired.and_then(Aspired::waiting).filter(|_| under_way),
             }
         };
         versions.into_iter().map(status).collect()

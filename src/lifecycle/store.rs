@@ -13,42 +13,27 @@
 
 mod copy;
 mod deployments;
+mod folder;
 mod snapshot;
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
-    fs::{self, DirBuilder, File},
-    io,
-    os::unix::fs::{DirBuilderExt, PermissionsExt},
+    fs, io,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError, Weak},
 };
 
 use rustix::fs::statvfs;
 use serde_json::Value;
-use tempfile::TempDir;
 
 pub(super) use copy::digest_of;
 pub use deployments::{Deployment, ModelDeployments};
 pub use snapshot::{CopiedFile, Manifest, Snapshot};
 
 use super::{Candidate, Reason, Refusal, model_config::Pin};
-use crate::{
-    config::environment::temporary_directory,
-    model::{Digest, ModelName},
-};
-
-/// How the names of temporary folders begin.
-const PREFIX: &str = "onnx-gateway-";
-
-/// The file by whose lock one sees that a folder is in use.
-const LOCK: &str = "lock";
-
-/// The folder of what is remembered of each model.
-const DEPLOYMENTS: &str = "deployments";
-
-/// The folder of the copies.
-const COPIES: &str = "copies";
+use crate::model::{Digest, ModelName};
+use folder::{COPIES, DEPLOYMENTS, Folder};
 
 /// A folder or a copy that cannot be made or read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -70,16 +55,6 @@ pub struct Store {
     folder: Arc<Folder>,
     /// Copies that something holds.
     live: Mutex<HashMap<Digest, Weak<Snapshot>>>,
-}
-
-/// A folder that is locked for as long as it is in use.
-#[derive(Debug)]
-struct Folder {
-    path: PathBuf,
-    /// The system lets go of the lock when the process ends, however it ends.
-    _lock: File,
-    /// Removes the folder, if it is not to last.
-    temporary: Option<TempDir>,
 }
 
 impl Store {
@@ -104,16 +79,7 @@ impl Store {
     ///
     /// When it cannot be made, for example because the file system is read-only.
     pub fn temporary() -> Result<Self, StoreError> {
-        let parent = temporary_directory();
-        let failed = |error: io::Error| {
-            let what = format!("no folder for private copies can be made in {}", parent.display());
-            StoreError::new(format!("{what} (set models.state_directory, or TMPDIR)"), &error)
-        };
-        remove_abandoned(&parent);
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(PREFIX).permissions(fs::Permissions::from_mode(0o700));
-        let directory = builder.tempdir_in(&parent).map_err(failed)?;
-        Ok(Self::of(Folder::locked(directory.path().to_path_buf(), Some(directory)).map_err(failed)?))
+        Ok(Self::of(Folder::temporary()?))
     }
 
     fn of(folder: Folder) -> Self {
@@ -123,7 +89,7 @@ impl Store {
     /// Whether what is in it will be there after a restart.
     #[must_use]
     pub fn is_lasting(&self) -> bool {
-        self.folder.temporary.is_none()
+        self.folder.is_lasting()
     }
 
     /// A file in the folder.
@@ -208,11 +174,12 @@ impl Store {
         Err(Refusal::new(Reason::Unreadable, detail))
     }
 
-    /// A copy that was made before, if it is still whole.
+    /// A copy that was made before. Whether it is still whole is for [`Snapshot::verify`] to say: it may take long, and a
+    /// copy may never be loaded again.
     ///
     /// # Errors
     ///
-    /// When it is gone, or a byte of it is not what it was.
+    /// When it is gone, or another one.
     pub fn reopen(&self, content: Digest) -> Result<Arc<Snapshot>, StoreError> {
         let mut live = self.live();
         if let Some(same) = live.get(&content).and_then(Weak::upgrade) {
@@ -259,46 +226,10 @@ impl Store {
     }
 }
 
-impl Folder {
-    fn lasting(path: &Path) -> io::Result<Self> {
-        DirBuilder::new().recursive(true).mode(0o700).create(path)?;
-        let folder = Self::locked(path.canonicalize()?, None)?;
-        // What a killed process was about to copy.
-        for entry in fs::read_dir(folder.path.join(COPIES))?.flatten() {
-            if entry.file_name().to_string_lossy().starts_with(".incoming-") {
-                fs::remove_dir_all(entry.path())?;
-            }
-        }
-        Ok(folder)
-    }
-
-    fn locked(path: PathBuf, temporary: Option<TempDir>) -> io::Result<Self> {
-        let lock = File::create(path.join(LOCK))?;
-        lock.try_lock().map_err(|_| io::Error::other("another gateway uses it"))?;
-        for name in [COPIES, DEPLOYMENTS] {
-            DirBuilder::new().recursive(true).mode(0o700).create(path.join(name))?;
-        }
-        Ok(Self { path, _lock: lock, temporary })
-    }
-}
-
-/// Removes the temporary folders of processes that were killed and could not do it themselves.
-fn remove_abandoned(parent: &Path) {
-    let Ok(entries) = fs::read_dir(parent) else { return };
-    for path in entries.flatten().map(|entry| entry.path()) {
-        let ours = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(PREFIX));
-        // One without a lock file is just being made, or is not ours to judge; opening a pipe would wait for ever.
-        let lock = path.join(LOCK);
-        let is_file = fs::symlink_metadata(&lock).is_ok_and(|metadata| metadata.is_file());
-        let Some(lock) = (ours && is_file).then(|| File::open(lock).ok()).flatten() else { continue };
-        if lock.try_lock().is_ok() && fs::remove_dir_all(&path).is_ok() {
-            tracing::info!(folder = %path.display(), "private copies of a gateway that was killed were removed");
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use tempfile::TempDir;
+
     use super::*;
     use crate::lifecycle::Source;
 
@@ -353,10 +284,10 @@ mod tests {
         let (content, file) = (snapshot.content(), snapshot.file());
         drop((snapshot, store));
         let (store, _) = Store::open(&state).unwrap();
-        assert!(store.reopen(content).is_ok());
+        assert!(store.reopen(content).unwrap().verify().is_ok());
         fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
         fs::write(&file, b"something else").unwrap();
-        let error = store.reopen(content).unwrap_err();
+        let error = store.reopen(content).unwrap().verify().unwrap_err();
         assert!(error.to_string().contains("iris.onnx is not what it was"), "{error}");
     }
 

@@ -4,6 +4,35 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
+/// What serde needs of a type that is written as text.
+macro_rules! written_as_text {
+    ($($type:ty),*) => {
+        $(
+            impl TryFrom<String> for $type {
+                type Error = NameError;
+
+                fn try_from(text: String) -> Result<Self, NameError> {
+                    text.parse()
+                }
+            }
+
+            impl From<$type> for String {
+                fn from(value: $type) -> Self {
+                    value.to_string()
+                }
+            }
+        )*
+    };
+}
+
+written_as_text!(ModelName, ModelVersion, VersionLabel);
+
+/// Whether a text is short, starts well, and has only characters that need no escaping anywhere.
+fn is_plain(text: &str, longest: usize, starts_well: impl FnOnce(&u8) -> bool) -> bool {
+    let all_allowed = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
+    text.as_bytes().first().is_some_and(starts_well) && all_allowed && text.len() <= longest
+}
+
 /// Longest name in bytes: it becomes a folder name, a label of metrics and part of a scope.
 const MAX_NAME_BYTES: usize = 128;
 
@@ -42,27 +71,8 @@ impl FromStr for ModelName {
     type Err = NameError;
 
     fn from_str(text: &str) -> Result<Self, NameError> {
-        let starts_well = text.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric());
-        let all_allowed = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
-        if starts_well && all_allowed && text.len() <= MAX_NAME_BYTES {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(NameError::Name)
-        }
-    }
-}
-
-impl TryFrom<String> for ModelName {
-    type Error = NameError;
-
-    fn try_from(text: String) -> Result<Self, NameError> {
-        text.parse()
-    }
-}
-
-impl From<ModelName> for String {
-    fn from(name: ModelName) -> Self {
-        name.0
+        let is_name = is_plain(text, MAX_NAME_BYTES, u8::is_ascii_alphanumeric);
+        is_name.then(|| Self(text.to_owned())).ok_or(NameError::Name)
     }
 }
 
@@ -98,20 +108,6 @@ impl FromStr for ModelVersion {
     }
 }
 
-impl TryFrom<String> for ModelVersion {
-    type Error = NameError;
-
-    fn try_from(text: String) -> Result<Self, NameError> {
-        text.parse()
-    }
-}
-
-impl From<ModelVersion> for String {
-    fn from(version: ModelVersion) -> Self {
-        version.to_string()
-    }
-}
-
 impl fmt::Display for ModelVersion {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(formatter)
@@ -131,27 +127,8 @@ impl FromStr for VersionLabel {
     type Err = NameError;
 
     fn from_str(text: &str) -> Result<Self, NameError> {
-        let starts_well = text.bytes().next().is_some_and(|byte| byte.is_ascii_alphabetic());
-        let all_allowed = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
-        if starts_well && all_allowed && text.len() <= MAX_LABEL_BYTES {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(NameError::Label)
-        }
-    }
-}
-
-impl TryFrom<String> for VersionLabel {
-    type Error = NameError;
-
-    fn try_from(text: String) -> Result<Self, NameError> {
-        text.parse()
-    }
-}
-
-impl From<VersionLabel> for String {
-    fn from(label: VersionLabel) -> Self {
-        label.0
+        let is_label = is_plain(text, MAX_LABEL_BYTES, u8::is_ascii_alphabetic);
+        is_label.then(|| Self(text.to_owned())).ok_or(NameError::Label)
     }
 }
 
@@ -199,6 +176,15 @@ mod tests {
         let long = "x".repeat(MAX_NAME_BYTES + 1);
         for bad in ["", ".hidden", "..", "a/b", "a b", "é", "a:b", "-x", long.as_str()] {
             assert_eq!(bad.parse::<ModelName>(), Err(NameError::Name), "{bad}");
+        }
+    }
+
+    #[test]
+    fn no_label_is_a_number() {
+        assert_eq!("canary".parse(), Ok(VersionSelector::Label("canary".parse().unwrap())));
+        assert_eq!("2".parse(), Ok(VersionSelector::Number(ModelVersion::new(2))));
+        for bad in ["", "1st", "-x", "a/b", &"x".repeat(MAX_LABEL_BYTES + 1)] {
+            assert_eq!(bad.parse::<VersionLabel>(), Err(NameError::Label), "{bad}");
         }
     }
 

@@ -18,7 +18,6 @@ use crate::{
     },
     model::{Layout, ModelName, ModelVersion},
     runtime::{Instance, InstancePool, Runtime},
-    system::memory,
 };
 
 /// More than what was measured is asked for, as it was measured in another process.
@@ -161,10 +160,8 @@ impl Manager {
         self.serve(name);
         self.retired.extend(out);
         self.parts.metrics.model_swapped(name.as_str());
-        if servable.proof.costs.is_large() {
-            // Loading takes a multiple of what is kept.
-            memory::give_back();
-        }
+        // Loading takes a multiple of what is kept.
+        self.is_to_give_back = true;
         let replaces = replaced.map(|(digest, _)| digest);
         tracing::info!(
             model.name = %name,

@@ -116,7 +116,7 @@ impl Manager {
     /// A version whose file is gone and that does not serve is forgotten at once, one that serves after a while.
     fn note_removals(&mut self, name: &ModelName) {
         let grace = Duration::from_millis(self.parts.settings.models.removal_grace_ms);
-        let when_removed = self.when_removed();
+        let when_removed = self.parts.settings.models.when_removed;
         let mut kept = Vec::new();
         let Some(model) = self.models.get_mut(name) else { return };
         let loaded = &model.loaded;

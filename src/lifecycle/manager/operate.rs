@@ -130,17 +130,16 @@ impl Manager {
         // Nothing serves where the last thing that did was unloaded or could not be followed.
         let bad = model.current().cloned();
         let (target, snapshot) = model.previous.pop().ok_or_else(nothing)?;
-        let objection = model.objection(&snapshot);
+        let checked = model.check_copy(&snapshot);
         let loaded = model.loaded.get(&target.version).filter(|one| one.content() == target.content).cloned();
-        let trial = Trial::new(&self.parts.settings.rollback, None);
-        let good = match (objection, loaded) {
-            (Some(refusal), _) => Err(refusal),
-            (None, Some(servable)) => Ok(servable),
-            (None, None) => {
+        let good = checked.and_then(|()| match loaded {
+            Some(servable) => Ok(servable),
+            None => {
+                let trial = Trial::new(&self.parts.settings.rollback, None);
                 let (proof, identity) = (target.proof.clone(), (name, target.version));
                 self.servable(identity, Arc::clone(&snapshot), proof, trial).map(Arc::new)
             }
-        };
+        });
         let model = self.models.get_mut(name).ok_or_else(nothing)?;
         let good = match good {
             Ok(good) => good,

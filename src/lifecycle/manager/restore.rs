@@ -83,7 +83,7 @@ impl Manager {
         }
         if model.unloaded || (model.restored_at.is_some() && !model.loaded.is_empty()) {
             model.unrestored.clear();
-            return;
+            return self.remember(name);
         }
         model.restored_at = Some(Instant::now());
         for (deployment, snapshot) in std::mem::take(&mut model.unrestored) {
@@ -139,8 +139,8 @@ impl Manager {
         deployment: &Deployment,
         snapshot: &Arc<Snapshot>,
     ) -> Result<Servable, Refusal> {
-        if let Some(refusal) = self.models.get(name).and_then(|model| model.objection(snapshot)) {
-            return Err(refusal);
+        if let Some(model) = self.models.get(name) {
+            model.check_copy(snapshot)?;
         }
         // Another gateway or another ONNX Runtime may see it otherwise: one that it ends must not end this process, so
         // this is waited for.

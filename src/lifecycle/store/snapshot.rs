@@ -72,17 +72,12 @@ impl Manifest {
         fs::write(folder.join(MANIFEST), serde_json::to_vec(self)?)
     }
 
-    /// The manifest of a copy all of whose files are what it says.
+    /// The manifest of a copy of this content.
     pub(super) fn read(folder: &Path, content: Digest) -> io::Result<Self> {
         let manifest: Self = serde_json::from_slice(&fs::read(folder.join(MANIFEST))?)?;
         let whole = copy::content_of(&manifest.files, manifest.contract.as_ref());
         if whole != content || manifest.content != content {
             return Err(io::Error::other("its manifest is of another content"));
-        }
-        for file in &manifest.files {
-            if copy::digest_of_file(&folder.join(FILES).join(&file.path))? != file.digest {
-                return Err(io::Error::other(format!("{} is not what it was", file.path)));
-            }
         }
         Ok(manifest)
     }
@@ -140,6 +135,20 @@ impl Snapshot {
     pub fn sizes(&self) -> (u64, u64) {
         let sizes: Vec<u64> = self.manifest.files.iter().map(|file| file.bytes).collect();
         sizes.split_first().map_or((0, 0), |(model, others)| (*model, others.iter().sum()))
+    }
+
+    /// Reads every file again.
+    ///
+    /// # Errors
+    ///
+    /// When one cannot be read, or a byte of it is not what it was.
+    pub fn verify(&self) -> io::Result<()> {
+        for file in &self.manifest.files {
+            if copy::digest_of_file(&self.folder.join(FILES).join(&file.path))? != file.digest {
+                return Err(io::Error::other(format!("{} is not what it was", file.path)));
+            }
+        }
+        Ok(())
     }
 
     /// Sees to it that the copy is on the disk, and not only on its way there.

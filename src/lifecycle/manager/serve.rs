@@ -1,0 +1,100 @@
+//! Making requests see what is loaded, remembering it, and dropping what nobody needs any more.
+
+use std::sync::Arc;
+
+use super::Manager;
+use crate::{
+    lifecycle::{
+        aspired::Stage,
+        history::{Event, HistoryEntry},
+        record::Model,
+    },
+    model::{ModelName, ModelVersion},
+    system::memory,
+};
+
+impl Manager {
+    /// Makes requests see what is loaded, and remembers it.
+    pub(super) fn serve(&mut self, name: &ModelName) {
+        self.remember(name);
+        if let Some(model) = self.models.get_mut(name) {
+            let serving = model.serving();
+            self.parts.serving.set(name, serving);
+        }
+    }
+
+    /// Moves labels whose settings or whose versions changed.
+    pub(super) fn relabel(&mut self, name: &ModelName) {
+        let Some(model) = self.models.get_mut(name) else { return };
+        let before =
+            (model.labels.clone(), self.parts.serving.model(name).and_then(|serving| serving.default));
+        let serving = model.serving();
+        if before != (serving.labels.clone(), serving.default) {
+            self.parts.serving.set(name, serving);
+        }
+    }
+
+    /// Writes down what serves of a model, before any request sees it.
+    pub(super) fn remember(&mut self, name: &ModelName) {
+        self.is_to_sweep = true;
+        let deployments = self.models.get(name).map(Model::deployments).unwrap_or_default();
+        if self.parts.store.is_lasting()
+            && let Err(error) = self.parts.store.remember(name, &deployments)
+        {
+            tracing::error!(%error, "what serves cannot be written down; a restart begins with the repository");
+        }
+    }
+
+    /// Drops copies that nothing needs any more.
+    pub(super) fn sweep(&mut self) {
+        if std::mem::take(&mut self.is_to_sweep) && !self.keeps_all_copies {
+            let needed = |model: &Model| model.deployments().contents().collect::<Vec<_>>();
+            self.parts.store.sweep(&self.models.values().flat_map(needed).collect());
+        }
+    }
+
+    /// Drops what no request holds any more, here and on no thread that answers.
+    pub(super) fn drop_retired(&mut self) {
+        let before = self.retired.len();
+        self.retired.retain(|servable| Arc::strong_count(servable) > 1);
+        if self.retired.len() < before {
+            self.is_to_sweep = true;
+            self.is_to_give_back = true;
+        }
+    }
+
+    /// Gives freed memory back, that of small models too: the allocator keeps what it can, swap by swap.
+    pub(super) fn give_back(&mut self) {
+        if std::mem::take(&mut self.is_to_give_back) {
+            memory::give_back();
+        }
+    }
+
+    /// Takes a version out of service.
+    pub(super) fn unload(&mut self, name: &ModelName, version: ModelVersion) {
+        let keep = self.parts.settings.models.keep_previous;
+        let Some(model) = self.models.get_mut(name) else { return };
+        let out = model.exchange(None, &[version], None, keep);
+        let Some(servable) = out.into_iter().next() else { return };
+        // Whoever brings the file back, or takes a newer one away, wants it tried again.
+        if let Some(aspired) = model.aspired.get_mut(&version)
+            && matches!(aspired.stage, Stage::Loaded)
+        {
+            aspired.stage = Stage::New;
+        }
+        let removed = !model.aspired.contains_key(&version);
+        let superseded = !model.unloaded && !removed && model.current().is_some();
+        if !superseded {
+            model.made_room = Some((servable.digest(), servable.trial.failure_share()));
+        }
+        let by = model.wanted_by();
+        self.serve(name);
+        tracing::info!(model.name = %name, model.version = %version, "a version was taken out of service");
+        if !superseded {
+            let event = if removed { Event::Removed } else { Event::Unloaded };
+            let digest = Some(servable.digest().to_string());
+            self.parts.history.add(HistoryEntry { digest, ..HistoryEntry::of(name, version, event, by) });
+        }
+        self.retired.push(servable);
+    }
+}
