@@ -85,7 +85,8 @@ async fn killed_at_any_moment_it_serves_again_what_was_admitted() {
         let copies = fs::read_dir(server.folder.path().join("state/copies")).unwrap().count();
         server.put(IRIS, &content);
         let point = POINTS[round % POINTS.len()];
-        let reached = point.until(&server, copies, &old, &digest(&content));
+        let new = digest(&content);
+        let reached = point.until(&server, copies, &old, &new);
         tokio::time::timeout(PATIENCE, reached).await.unwrap_or_else(|_| panic!("{point:?} is not reached"));
         server.kill();
 
