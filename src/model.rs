@@ -1,5 +1,6 @@
 //! What a model is, without saying how it is run: names, signature, contract, tensors, rows.
 
+mod buffer;
 mod contract;
 mod digest;
 mod division;
@@ -17,6 +18,7 @@ mod tensor_document;
 mod value;
 mod violation;
 
+pub use buffer::Buffer;
 pub use contract::{
     CONTRACT_KEY, Contract, ContractDocument, ContractError, Feature, GoldenCase, GoldenDocument, Missing,
     NonFiniteOutputs,

@@ -39,10 +39,10 @@ mod tests {
     #[test]
     fn only_the_least_integers_are_refused() {
         let tensor = |data: TensorData| vec![("x".to_owned(), Tensor::new(vec![2], data).unwrap())];
-        assert!(check_dividends(&tensor(TensorData::I64(vec![i64::MIN + 1, -1]))).is_ok());
-        assert!(check_dividends(&tensor(TensorData::F32(vec![f32::MIN, -1.0]))).is_ok());
-        assert!(check_dividends(&tensor(TensorData::I64(vec![1, i64::MIN]))).is_err());
-        let violations = check_dividends(&tensor(TensorData::I32(vec![i32::MIN, -1]))).unwrap_err();
+        assert!(check_dividends(&tensor(TensorData::I64(vec![i64::MIN + 1, -1].into()))).is_ok());
+        assert!(check_dividends(&tensor(TensorData::F32(vec![f32::MIN, -1.0].into()))).is_ok());
+        assert!(check_dividends(&tensor(TensorData::I64(vec![1, i64::MIN].into()))).is_err());
+        let violations = check_dividends(&tensor(TensorData::I32(vec![i32::MIN, -1].into()))).unwrap_err();
         assert_eq!((violations.total, violations.listed[0].code), (1, "does_not_fit"));
     }
 }

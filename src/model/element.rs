@@ -2,7 +2,7 @@
 
 use half::{bf16, f16};
 
-use super::{Cell, ElementType, Feature, TensorData};
+use super::{Buffer, Cell, ElementType, Feature, TensorData};
 
 /// What is wrong with a value for an element of this type, if anything. A feature may narrow what is right.
 #[expect(clippy::cast_precision_loss, reason = "only compared with limits that are floats themselves")]
@@ -108,7 +108,7 @@ pub(super) fn non_finite(text: &str) -> Option<f64> {
 /// The elements of cells that [`objection`] had nothing against; any that slipped through is left out, and the
 /// tensor's shape check then refuses the whole.
 pub(super) fn elements(cells: &[&Cell], element_type: ElementType) -> TensorData {
-    fn integers<T: TryFrom<i128>>(cells: &[&Cell]) -> Vec<T> {
+    fn integers<T: TryFrom<i128>>(cells: &[&Cell]) -> Buffer<T> {
         let integer = |cell: &&Cell| match cell {
             Cell::Integer(integer) => T::try_from(*integer).ok(),
             _ => None,

@@ -233,8 +233,8 @@ mod tests {
     #[test]
     fn tensors_of_another_type_are_refused() {
         let texts = Tensor::new(vec![1], TensorData::String(vec!["a\0".to_owned()])).unwrap();
-        let doubles = Tensor::new(vec![1, 2], TensorData::F64(vec![0.0; 2])).unwrap();
-        let length = Tensor::new(vec![2], TensorData::I64(vec![0; 2])).unwrap();
+        let doubles = Tensor::new(vec![1, 2], TensorData::F64(vec![0.0; 2].into())).unwrap();
+        let length = Tensor::new(vec![2], TensorData::I64(vec![0; 2].into())).unwrap();
         let inputs =
             [("image".to_owned(), doubles), ("length".to_owned(), length), ("text".to_owned(), texts)];
         let violations = check_inputs(&signature(), &inputs).unwrap_err();

@@ -4,24 +4,24 @@ use std::{fmt, ops::Range};
 
 use half::{bf16, f16};
 
-use super::ElementType;
+use super::{Buffer, ElementType};
 
 /// The elements of a tensor, row-major.
 #[derive(Clone, Debug, PartialEq)]
 #[expect(missing_docs, reason = "each variant is named as its element type, which is documented there")]
 pub enum TensorData {
-    F16(Vec<f16>),
-    Bf16(Vec<bf16>),
-    F32(Vec<f32>),
-    F64(Vec<f64>),
-    I8(Vec<i8>),
-    I16(Vec<i16>),
-    I32(Vec<i32>),
-    I64(Vec<i64>),
-    U8(Vec<u8>),
-    U16(Vec<u16>),
-    U32(Vec<u32>),
-    U64(Vec<u64>),
+    F16(Buffer<f16>),
+    Bf16(Buffer<bf16>),
+    F32(Buffer<f32>),
+    F64(Buffer<f64>),
+    I8(Buffer<i8>),
+    I16(Buffer<i16>),
+    I32(Buffer<i32>),
+    I64(Buffer<i64>),
+    U8(Buffer<u8>),
+    U16(Buffer<u16>),
+    U32(Buffer<u32>),
+    U64(Buffer<u64>),
     Bool(Vec<bool>),
     String(Vec<String>),
 }
@@ -241,18 +241,21 @@ mod tests {
 
     #[test]
     fn the_shape_must_hold_the_elements() {
-        let data = || TensorData::F32(vec![1.0; 6]);
+        let data = || TensorData::F32(vec![1.0; 6].into());
         assert!(Tensor::new(vec![2, 3], data()).is_ok());
         assert!(Tensor::new(vec![2, 4], data()).is_err());
         assert!(Tensor::new(vec![], data()).is_err());
-        assert!(Tensor::new(vec![], TensorData::I64(vec![1])).is_ok(), "a scalar has one element");
-        assert!(Tensor::new(vec![0, 4], TensorData::F32(vec![])).is_ok());
-        assert!(Tensor::new(vec![usize::MAX, 2], TensorData::F32(vec![])).is_err(), "no wrapped product");
+        assert!(Tensor::new(vec![], TensorData::I64(vec![1].into())).is_ok(), "a scalar has one element");
+        assert!(Tensor::new(vec![0, 4], TensorData::F32(vec![].into())).is_ok());
+        assert!(
+            Tensor::new(vec![usize::MAX, 2], TensorData::F32(vec![].into())).is_err(),
+            "no wrapped product"
+        );
     }
 
     #[test]
     fn a_row_is_what_the_outermost_dimension_counts() {
-        let tensor = Tensor::new(vec![2, 3], TensorData::I32(vec![0; 6])).unwrap();
+        let tensor = Tensor::new(vec![2, 3], TensorData::I32(vec![0; 6].into())).unwrap();
         assert_eq!(tensor.row_width(2), Some(3));
         assert_eq!(tensor.row_width(3), None);
     }

@@ -128,8 +128,9 @@ mod tests {
 
     #[test]
     fn nested_lists_flat_data_and_bare_values_are_tensors() {
-        let tensor =
-            |shape: &[usize], data: &[i64]| Tensor::new(shape.to_vec(), TensorData::I64(data.to_vec()));
+        let tensor = |shape: &[usize], data: &[i64]| {
+            Tensor::new(shape.to_vec(), TensorData::I64(data.to_vec().into()))
+        };
         for (json, expected) in [
             ("[[1,2,3],[4,5,6]]", tensor(&[2, 3], &[1, 2, 3, 4, 5, 6])),
             (r#"{"shape":[2,3],"data":[1,2,3,4,5,6]}"#, tensor(&[2, 3], &[1, 2, 3, 4, 5, 6])),

@@ -56,7 +56,10 @@ mod tests {
 
     #[test]
     fn a_number_that_json_cannot_carry_is_found_wherever_it_is() {
-        let map = |value| Value::Map { keys: TensorData::I64(vec![0]), values: TensorData::F32(vec![value]) };
+        let map = |value| Value::Map {
+            keys: TensorData::I64(vec![0].into()),
+            values: TensorData::F32(vec![value].into()),
+        };
         assert!(Value::Sequence(vec![map(1.0), Value::Absent]).is_finite());
         assert!(!Value::Sequence(vec![map(1.0), map(f32::NAN)]).is_finite());
     }

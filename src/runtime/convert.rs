@@ -92,8 +92,11 @@ fn read_map(map: &DynValue, key: TensorElementType, value: TensorElementType) ->
     macro_rules! entries {
         ($keys:ident, $key:ty, $values:ident, $value:ty) => {{
             let entries = map.try_extract_key_values::<$key, $value>().map_err(|error| message(&error))?;
-            let (keys, values) = entries.into_iter().unzip();
-            Ok(Value::Map { keys: TensorData::$keys(keys), values: TensorData::$values(values) })
+            let (keys, values): (Vec<_>, Vec<_>) = entries.into_iter().unzip();
+            Ok(Value::Map {
+                keys: TensorData::$keys(keys.into()),
+                values: TensorData::$values(values.into()),
+            })
         }};
     }
     use TensorElementType as Type;

@@ -147,12 +147,12 @@ mod tests {
     #[test]
     fn every_kind_of_value_is_written_as_it_is() {
         let tensor = |shape: &[usize], data| Value::Tensor(Tensor::new(shape.to_vec(), data).unwrap());
-        let numbers = tensor(&[3], TensorData::F32(vec![0.1, f32::NAN, f32::NEG_INFINITY]));
+        let numbers = tensor(&[3], TensorData::F32(vec![0.1, f32::NAN, f32::NEG_INFINITY].into()));
         assert_eq!(json(&numbers), r#"{"datatype":"FP32","shape":[3],"data":[0.1,"NaN","-Infinity"]}"#);
-        let large = tensor(&[], TensorData::U64(vec![u64::MAX]));
+        let large = tensor(&[], TensorData::U64(vec![u64::MAX].into()));
         assert_eq!(json(&large), r#"{"datatype":"UINT64","shape":[],"data":[18446744073709551615]}"#);
         let keys = TensorData::String(vec!["a".to_owned()]);
-        let map = Value::Map { keys, values: TensorData::F32(vec![0.5]) };
+        let map = Value::Map { keys, values: TensorData::F32(vec![0.5].into()) };
         assert_eq!(
             json(&Value::Sequence(vec![map, Value::Absent])),
             r#"{"sequence":[{"map":{"a":0.5}},null]}"#

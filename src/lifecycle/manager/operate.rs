@@ -132,13 +132,15 @@ impl Manager {
         let (target, snapshot) = model.previous.pop().ok_or_else(nothing)?;
         let checked = model.check_copy(&snapshot);
         let loaded = model.loaded.get(&target.version).filter(|one| one.content() == target.content).cloned();
-        let good = checked.and_then(|()| match loaded {
-            Some(servable) => Ok(servable),
-            None => {
-                let trial = Trial::new(&self.parts.settings.rollback, None);
-                let (proof, identity) = (target.proof.clone(), (name, target.version));
-                self.servable(identity, Arc::clone(&snapshot), proof, trial).map(Arc::new)
-            }
+        let good = checked.and_then(|()| {
+            loaded.map_or_else(
+                || {
+                    let trial = Trial::new(&self.parts.settings.rollback, None);
+                    let (proof, identity) = (target.proof.clone(), (name, target.version));
+                    self.servable(identity, Arc::clone(&snapshot), proof, trial).map(Arc::new)
+                },
+                Ok,
+            )
         });
         let model = self.models.get_mut(name).ok_or_else(nothing)?;
         let good = match good {

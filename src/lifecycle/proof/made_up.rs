@@ -133,7 +133,7 @@ fn tensors(signature: &Signature, attempt: Attempt) -> Option<Vec<(String, Tenso
 fn data(element_type: ElementType, count: usize, value: Fill) -> TensorData {
     macro_rules! fill {
         ($variant:ident, $zero:expr, $one:expr) => {
-            TensorData::$variant(vec![if value == Fill::Ones { $one } else { $zero }; count])
+            TensorData::$variant(vec![if value == Fill::Ones { $one } else { $zero }; count].into())
         };
     }
     match element_type {
@@ -198,7 +198,7 @@ mod tests {
         let contract = Contract::new(vec![feature], Vec::new());
         let layout = Layout::of(&signature, &contract).unwrap();
         let inputs = made_up(&signature, layout.as_ref(), &contract, ATTEMPTS[2]).unwrap().unwrap();
-        let expected = Tensor::new(vec![2, 1], TensorData::F32(vec![5.0; 2])).unwrap();
+        let expected = Tensor::new(vec![2, 1], TensorData::F32(vec![5.0; 2].into())).unwrap();
         assert_eq!(inputs, [("x".to_owned(), expected)]);
     }
 }

@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     fn floats(values: &[f32]) -> Value {
-        Tensor::new(vec![values.len()], TensorData::F32(values.to_vec())).unwrap().into()
+        Tensor::new(vec![values.len()], TensorData::F32(values.to_vec().into())).unwrap().into()
     }
 
     fn differ(given: &Value, expected: &Value, absolute: f64, relative: f64) -> Option<String> {
@@ -113,7 +113,8 @@ mod tests {
 
     #[test]
     fn other_outputs_must_be_equal() {
-        let labels = |label| Value::Tensor(Tensor::new(vec![1], TensorData::I64(vec![label])).unwrap());
+        let labels =
+            |label| Value::Tensor(Tensor::new(vec![1], TensorData::I64(vec![label].into())).unwrap());
         assert_eq!(differ(&labels(1), &labels(1), 1.0, 0.0), None);
         assert_eq!(differ(&labels(1), &labels(2), 1.0, 0.0).unwrap(), "element 0 is 1, not 2");
         assert!(differ(&floats(&[1.0]), &labels(1), 1.0, 0.0).unwrap().contains("FP32, not INT64"));
@@ -133,8 +134,8 @@ mod tests {
     #[test]
     fn maps_are_compared_by_key() {
         let map = |keys: &[i64], values: &[f32]| Value::Map {
-            keys: TensorData::I64(keys.to_vec()),
-            values: TensorData::F32(values.to_vec()),
+            keys: TensorData::I64(keys.to_vec().into()),
+            values: TensorData::F32(values.to_vec().into()),
         };
         assert_eq!(differ(&map(&[1, 0], &[0.5, 0.25]), &map(&[0, 1], &[0.25, 0.5]), 0.0, 0.0), None);
         let message = differ(&map(&[1, 0], &[0.5, 0.5]), &map(&[0, 1], &[0.25, 0.5]), 0.0, 0.0).unwrap();

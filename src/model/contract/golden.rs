@@ -106,8 +106,8 @@ mod tests {
         let maps = ValueKind::Map { key: ElementType::I64, value: ElementType::F32 };
         let kind = ValueKind::Sequence(Box::new(maps));
         let expected = Value::Sequence(vec![Value::Map {
-            keys: TensorData::I64(vec![0, 1]),
-            values: TensorData::F32(vec![0.25, 0.75]),
+            keys: TensorData::I64(vec![0, 1].into()),
+            values: TensorData::F32(vec![0.25, 0.75].into()),
         }]);
         for json in [r#"[{"0":0.25,"1":0.75}]"#, r#"{"sequence":[{"map":{"0":0.25,"1":0.75}}]}"#] {
             assert_eq!(value(&serde_json::from_str(json).unwrap(), &kind).as_ref(), Ok(&expected), "{json}");

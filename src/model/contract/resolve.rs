@@ -120,8 +120,11 @@ mod tests {
         assert_eq!(contract.features[0].maximum, Some(1.0));
         assert_eq!(contract.classes, ["no", "yes"]);
         let case = &contract.golden[0];
-        assert_eq!(case.inputs[0].1, Tensor::new(vec![1, 2], TensorData::F32(vec![1.0, 2.5])).unwrap());
-        assert_eq!(case.outputs[0].1, Tensor::new(vec![1], TensorData::I64(vec![1])).unwrap().into());
+        assert_eq!(
+            case.inputs[0].1,
+            Tensor::new(vec![1, 2], TensorData::F32(vec![1.0, 2.5].into())).unwrap()
+        );
+        assert_eq!(case.outputs[0].1, Tensor::new(vec![1], TensorData::I64(vec![1].into())).unwrap().into());
         assert!((contract.tolerance - DEFAULT_TOLERANCE).abs() < f64::EPSILON);
     }
 

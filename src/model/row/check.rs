@@ -206,7 +206,7 @@ mod tests {
 
     #[test]
     fn rows_by_position_and_by_name_make_the_same_tensor() {
-        let expected = Tensor::new(vec![2, 2], TensorData::F32(vec![1.0, 2.5, 3.0, 4.0])).unwrap();
+        let expected = Tensor::new(vec![2, 2], TensorData::F32(vec![1.0, 2.5, 3.0, 4.0].into())).unwrap();
         assert_eq!(check(r#"[[1, 2.5], {"height": 4, "width": 3}]"#, ElementType::F32), Ok(expected));
     }
 
@@ -249,7 +249,8 @@ mod tests {
 
     #[test]
     fn integers_keep_their_last_bit_and_are_never_rounded_or_wrapped() {
-        let expected = Tensor::new(vec![1, 2], TensorData::I64(vec![1, 9_007_199_254_740_993])).unwrap();
+        let expected =
+            Tensor::new(vec![1, 2], TensorData::I64(vec![1, 9_007_199_254_740_993].into())).unwrap();
         assert_eq!(check("[[1, 9007199254740993]]", ElementType::I64), Ok(expected));
         assert_eq!(check("[[1, 300]]", ElementType::U8), Err(vec![(Place::Column(1), "does_not_fit")]));
         assert_eq!(check("[[1, 1.5]]", ElementType::I32), Err(vec![(Place::Column(1), "not_an_integer")]));

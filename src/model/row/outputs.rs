@@ -129,7 +129,7 @@ mod tests {
 
     fn matrix(rows: usize, first: f32) -> Tensor {
         let data = [first, 1.0, 2.0, 3.0];
-        Tensor::new(vec![rows, 2], TensorData::F32(data[..rows * 2].to_vec())).unwrap()
+        Tensor::new(vec![rows, 2], TensorData::F32(data[..rows * 2].to_vec().into())).unwrap()
     }
 
     #[test]
@@ -144,7 +144,8 @@ mod tests {
 
     #[test]
     fn a_sequence_has_a_map_for_each_row() {
-        let map = Value::Map { keys: TensorData::I64(vec![7]), values: TensorData::F32(vec![0.5]) };
+        let map =
+            Value::Map { keys: TensorData::I64(vec![7].into()), values: TensorData::F32(vec![0.5].into()) };
         let outputs = by_row(1, Value::Sequence(vec![map.clone()])).unwrap();
         let entry = (Scalar::Integer(7), Scalar::Single(0.5));
         assert_eq!(outputs.row(0).collect::<Vec<_>>(), [RowValue::ByKey(vec![entry])]);

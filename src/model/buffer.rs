@@ -1,0 +1,104 @@
+//! The elements of a tensor: numbers of its own, or a part of what was received, which is not copied.
+
+use std::{fmt, ops::Deref};
+
+use bytemuck::AnyBitPattern;
+use bytes::Bytes;
+
+/// A list of numbers, row-major.
+#[derive(Clone)]
+pub struct Buffer<T>(Memory<T>);
+
+#[derive(Clone)]
+enum Memory<T> {
+    Own(Vec<T>),
+    /// Bytes that lie in memory as a list of `T` does.
+    Received(Bytes),
+}
+
+impl<T: AnyBitPattern> Buffer<T> {
+    /// The numbers that these little-endian bytes are, if their count allows. They are copied only where they do not lie
+    /// in memory as the machine wants them: unaligned, or, on a big-endian machine, always.
+    ///
+    /// `from_bytes` makes a number of the bytes of one.
+    pub(super) fn received(bytes: Bytes, from_bytes: impl Fn(&[u8]) -> T) -> Option<Self> {
+        let size = size_of::<T>();
+        if !bytes.len().is_multiple_of(size) {
+            return None;
+        }
+        if cfg!(target_endian = "little") && bytemuck::try_cast_slice::<u8, T>(&bytes).is_ok() {
+            return Some(Self(Memory::Received(bytes)));
+        }
+        Some(Self(Memory::Own(bytes.chunks_exact(size).map(from_bytes).collect())))
+    }
+}
+
+impl<T: AnyBitPattern> Deref for Buffer<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        match &self.0 {
+            Memory::Own(elements) => elements,
+            // Whether they lie rightly was checked when they were received, and they do not move.
+            Memory::Received(bytes) => bytemuck::try_cast_slice(bytes).unwrap_or_default(),
+        }
+    }
+}
+
+impl<T> From<Vec<T>> for Buffer<T> {
+    fn from(elements: Vec<T>) -> Self {
+        Self(Memory::Own(elements))
+    }
+}
+
+impl<T> FromIterator<T> for Buffer<T> {
+    fn from_iter<I: IntoIterator<Item = T>>(elements: I) -> Self {
+        Vec::from_iter(elements).into()
+    }
+}
+
+impl<T: AnyBitPattern + PartialEq> PartialEq for Buffer<T> {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl<T: AnyBitPattern + fmt::Debug> fmt::Debug for Buffer<T> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(formatter)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn received(bytes: Bytes) -> Option<Buffer<f32>> {
+        Buffer::received(bytes, |bytes| f32::from_le_bytes(bytes.try_into().unwrap()))
+    }
+
+    #[test]
+    fn aligned_bytes_are_not_copied_and_others_are_read_all_the_same() {
+        let numbers = [1.5_f32, -2.0, f32::MAX];
+        let mut bytes = vec![0; 8];
+        bytes.extend(numbers.iter().flat_map(|number| number.to_le_bytes()));
+        let bytes = Bytes::from(bytes);
+        let misalignment = bytes.as_ptr().align_offset(4);
+        for shift in 0..4 {
+            let start = bytes.slice(misalignment + shift..);
+            let part = start.slice(..start.len() / 4 * 4);
+            let buffer = received(part.clone()).unwrap();
+            let expected: Vec<f32> =
+                part.chunks_exact(4).map(|bytes| f32::from_le_bytes(bytes.try_into().unwrap())).collect();
+            assert_eq!(*buffer, expected);
+            let is_same_memory = std::ptr::eq(buffer.as_ptr().cast(), part.as_ptr());
+            assert_eq!(is_same_memory, shift == 0, "{shift}");
+        }
+    }
+
+    #[test]
+    fn half_a_number_is_none() {
+        assert!(received(Bytes::from_static(&[0; 6])).is_none());
+        assert_eq!(received(Bytes::new()).as_deref(), Some(&[][..]));
+    }
+}
