@@ -19,10 +19,10 @@ use crate::{
     auth::Authentication,
     config::Settings,
     lifecycle::{Lifecycle, StoreError},
-    rest::Clock,
     runtime::Runtime,
     serving::Serving,
     telemetry::{Metrics, MetricsError},
+    transport::Clock,
 };
 use listener::Listener;
 use live::Live;

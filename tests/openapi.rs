@@ -121,7 +121,7 @@ async fn every_path_needs_a_token_but_those_that_are_listed_as_open() {
         let concrete = path.replace("{model}", "iris").replace("{version}", "1");
         let request = gateway.client.request(method.clone(), gateway.url(&concrete));
         let status = request.send().await.unwrap().status();
-        let open = onnx_gateway::rest::is_open(&path);
+        let open = onnx_gateway::transport::is_open(&path);
         assert_eq!(status == StatusCode::UNAUTHORIZED, !open, "{method} {path}: {status}");
         assert_eq!(operation["security"].is_array(), !open, "{method} {path} is described otherwise");
     }

@@ -7,10 +7,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::{Failure, THIS_PROGRAM, follow::Follower, prepare::Attempt, warn::warn_of_danger};
 use crate::{
     config::{Environment, Watch},
-    rest::Clock,
     runtime::{self, Runtime},
     server::{Gateway, Parts},
     telemetry::logging,
+    transport::Clock,
 };
 
 /// Serves until SIGTERM or SIGINT.

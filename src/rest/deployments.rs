@@ -4,13 +4,10 @@ use axum::{Json, extract::State};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{
-    error::ApiError,
-    permit::{MayManage, MayRead, Permit},
-    problem::ProblemDocument,
-    state::RestState,
+use crate::{
+    transport::{ApiError, MayManage, MayRead, Permit, ProblemDocument, TransportState},
+    {auth::Caller, serving::HistoryEntry},
 };
-use crate::{auth::Caller, serving::HistoryEntry};
 
 /// What serves after a rollback.
 #[derive(Serialize, ToSchema)]
@@ -44,7 +41,7 @@ pub(super) struct RollbackAnswer {
         (status = 409, description = "There is nothing to go back to", body = ProblemDocument,
             content_type = "application/problem+json")))]
 pub(super) async fn rollback(
-    State(state): State<RestState>,
+    State(state): State<TransportState>,
     permit: Permit<MayManage>,
     caller: Caller,
 ) -> Result<Json<RollbackAnswer>, ApiError> {
@@ -80,7 +77,7 @@ pub(super) struct HistoryAnswer {
         (status = 404, description = "Nothing is known of such a model", body = ProblemDocument,
             content_type = "application/problem+json")))]
 pub(super) async fn history(
-    State(state): State<RestState>,
+    State(state): State<TransportState>,
     permit: Permit<MayRead>,
 ) -> Result<Json<HistoryAnswer>, ApiError> {
     let history = state.serving.history(&permit.model)?;

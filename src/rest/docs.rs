@@ -15,8 +15,11 @@ use utoipa::{
 };
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
-use super::{routes, state::RestState};
-use crate::wire::{PredictAnswer, RowAnswer, ValueDocument};
+use super::routes;
+use crate::{
+    transport::TransportState,
+    wire::{PredictAnswer, RowAnswer, ValueDocument},
+};
 
 /// The viewer's scripts and styles are its own; it writes styles into the page.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
@@ -67,7 +70,7 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 }
 
 /// `/openapi.json`, `/docs` and, for whoever opens the address in a browser, `/`.
-pub(super) fn router(description: utoipa::openapi::OpenApi) -> Router<RestState> {
+pub(super) fn router(description: utoipa::openapi::OpenApi) -> Router<TransportState> {
     let description = serde_json::to_value(description).unwrap_or_default();
     let config = Config::new(["/openapi.json"]).validator_url("none").persist_authorization(false);
     let policy = HeaderValue::from_static(CONTENT_SECURITY_POLICY);

@@ -7,7 +7,7 @@ use axum::{
     response::Response,
 };
 
-use super::error::ApiError;
+use crate::transport::ApiError;
 
 pub(super) async fn header_rules(request: Request, next: Next) -> Result<Response, ApiError> {
     check(request.version(), request.headers())?;

@@ -9,11 +9,10 @@ use axum::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{
-    problem::{Problem, ProblemDocument},
-    state::RestState,
+use crate::{
+    serving::Readiness,
+    transport::{Problem, ProblemDocument, TransportState},
 };
-use crate::serving::Readiness;
 
 /// The state of the gateway.
 #[derive(Serialize, ToSchema)]
@@ -52,7 +51,7 @@ pub(super) async fn live() -> Json<Health> {
 #[utoipa::path(get, path = "/health/ready", tag = "health", responses(
     (status = 200, body = Health),
     (status = 503, body = ProblemDocument, content_type = "application/problem+json")))]
-pub(super) async fn ready(State(state): State<RestState>) -> Response {
+pub(super) async fn ready(State(state): State<TransportState>) -> Response {
     let reason = match state.serving.readiness() {
         Readiness::Ready => return Health::new("ready").into_response(),
         Readiness::Starting => "the models are being loaded",

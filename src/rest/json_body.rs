@@ -12,8 +12,7 @@ use serde::de::DeserializeOwned;
 use tower_http::timeout::TimeoutError;
 use validator::Validate;
 
-use super::error::ApiError;
-use crate::wire;
+use crate::{transport::ApiError, wire};
 
 /// A JSON body of this form that `validator` has nothing against.
 #[derive(Debug)]

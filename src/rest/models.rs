@@ -4,16 +4,11 @@ use axum::{Json, extract::State};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{
-    error::ApiError,
-    permit::{MayRead, Permit},
-    problem::ProblemDocument,
-    state::RestState,
-};
 use crate::{
     auth::{Action, Caller},
     model::{ValueKind, ValueSpec},
     serving::{ModelMetadata, Servable, ServingError, VersionMetadata},
+    transport::{ApiError, MayRead, Permit, ProblemDocument, TransportState},
 };
 
 /// All models that the caller may look at.
@@ -179,7 +174,7 @@ pub(super) struct FeatureDocument {
         content_type = "application/problem+json"),
     (status = 429, body = ProblemDocument, content_type = "application/problem+json")))]
 pub(super) async fn list(
-    State(state): State<RestState>,
+    State(state): State<TransportState>,
     caller: Caller,
 ) -> Result<Json<ModelList>, ApiError> {
     if !caller.may(Action::Read, None) {
@@ -202,7 +197,7 @@ pub(super) async fn list(
             content_type = "application/problem+json"),
         (status = 429, body = ProblemDocument, content_type = "application/problem+json")))]
 pub(super) async fn one(
-    State(state): State<RestState>,
+    State(state): State<TransportState>,
     permit: Permit<MayRead>,
 ) -> Result<Json<ModelDocument>, ApiError> {
     let model = state.serving.models().into_iter().find(|model| model.name == permit.model);

@@ -8,15 +8,10 @@ use axum::{
 };
 use serde::Serialize;
 
-use super::{
-    error::ApiError,
-    json_body::ValidJson,
-    permit::{MayPredict, Permit},
-    problem::{Problem, ProblemDocument},
-    state::RestState,
-};
+use super::json_body::ValidJson;
 use crate::{
     serving::{Servable, ServingError},
+    transport::{ApiError, MayPredict, Permit, Problem, ProblemDocument, TransportState},
     wire::{Asked, PredictAnswer, PredictRequest, RowBase, RowsAnswer, TensorsAnswer},
 };
 
@@ -29,7 +24,7 @@ const MODEL_DIGEST: HeaderName = HeaderName::from_static("x-model-digest");
 #[utoipa::path(post, path = "/predict", tag = "predict", security(("bearer" = ["predict"])),
     request_body = PredictRequest, responses(PredictResponses))]
 pub(super) async fn predict_default(
-    state: State<RestState>,
+    state: State<TransportState>,
     permit: Permit<MayPredict>,
     body: ValidJson<PredictRequest>,
 ) -> Result<Response, ApiError> {
@@ -41,7 +36,7 @@ pub(super) async fn predict_default(
     params(("model" = String, Path, description = "The model's name", example = "iris")),
     request_body = PredictRequest, responses(PredictResponses))]
 pub(super) async fn predict_model(
-    state: State<RestState>,
+    state: State<TransportState>,
     permit: Permit<MayPredict>,
     body: ValidJson<PredictRequest>,
 ) -> Result<Response, ApiError> {
@@ -55,7 +50,7 @@ pub(super) async fn predict_model(
         ("version" = String, Path, description = "A version that is in service", example = "1")),
     request_body = PredictRequest, responses(PredictResponses))]
 pub(super) async fn predict_version(
-    state: State<RestState>,
+    state: State<TransportState>,
     permit: Permit<MayPredict>,
     body: ValidJson<PredictRequest>,
 ) -> Result<Response, ApiError> {
@@ -108,7 +103,7 @@ enum PredictResponses {
 }
 
 async fn predict(
-    State(state): State<RestState>,
+    State(state): State<TransportState>,
     permit: Permit<MayPredict>,
     ValidJson(request): ValidJson<PredictRequest>,
 ) -> Result<Response, ApiError> {

@@ -13,7 +13,7 @@ use axum::{
 };
 use serde_json::json;
 
-use super::problem::{MEDIA_TYPE, Problem, Sentence};
+use crate::transport::{MEDIA_TYPE, Problem, Sentence};
 
 /// Everything under this path speaks the Open Inference Protocol.
 const OPEN_INFERENCE_PROTOCOL: &str = "/v2";

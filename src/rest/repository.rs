@@ -13,15 +13,11 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 use validator::Validate;
 
-use super::{
-    error::ApiError,
-    json_body::read,
-    permit::{MayManage, Permit},
-    state::RestState,
-};
+use super::json_body::read;
 use crate::{
     auth::{Action, Caller},
     serving::VersionStatus,
+    transport::{ApiError, MayManage, Permit, TransportState},
     wire,
 };
 
@@ -80,7 +76,7 @@ pub(super) struct ErrorDocument {
     (status = 401, body = ErrorDocument),
     (status = 403, description = "The token lacks the scope `manage`", body = ErrorDocument)))]
 pub(super) async fn index(
-    State(state): State<RestState>,
+    State(state): State<TransportState>,
     caller: Caller,
     request: Request,
 ) -> Result<Json<Vec<IndexEntry>>, ApiError> {
@@ -111,7 +107,7 @@ pub(super) async fn index(
     (status = 409, description = "The newest version may not serve, and why", body = ErrorDocument),
     (status = 504, description = "It takes longer than server.request_timeout_ms, and goes on", body = ErrorDocument)))]
 pub(super) async fn load(
-    State(state): State<RestState>,
+    State(state): State<TransportState>,
     permit: Permit<MayManage>,
     caller: Caller,
     request: Request,
@@ -141,7 +137,7 @@ pub(super) async fn load(
     (status = 403, description = "The token lacks the scope `manage`", body = ErrorDocument),
     (status = 404, description = "There is no such model", body = ErrorDocument)))]
 pub(super) async fn unload(
-    State(state): State<RestState>,
+    State(state): State<TransportState>,
     permit: Permit<MayManage>,
     caller: Caller,
     request: Request,

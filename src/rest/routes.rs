@@ -4,11 +4,11 @@ use axum::{Router, extract::DefaultBodyLimit, routing::get};
 use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{
-    deployments, docs, error::ApiError, health, layers, metrics, models, predict, rate_limit::AddressLimit,
-    repository, state::RestState, token,
+use super::{deployments, docs, health, layers, metrics, models, predict, repository, token};
+use crate::{
+    config::ServerSettings,
+    transport::{AddressLimit, ApiError, TransportState},
 };
-use crate::config::ServerSettings;
 
 /// The description of everything that is described.
 pub(super) fn description() -> utoipa::openapi::OpenApi {
@@ -16,7 +16,7 @@ pub(super) fn description() -> utoipa::openapi::OpenApi {
 }
 
 /// What clients call.
-fn api() -> OpenApiRouter<RestState> {
+fn api() -> OpenApiRouter<TransportState> {
     OpenApiRouter::with_openapi(docs::Description::openapi())
         .routes(routes!(predict::predict_default))
         .routes(routes!(predict::predict_model))
@@ -32,7 +32,7 @@ fn api() -> OpenApiRouter<RestState> {
 }
 
 /// What orchestrators and load balancers call.
-fn probes() -> OpenApiRouter<RestState> {
+fn probes() -> OpenApiRouter<TransportState> {
     OpenApiRouter::new()
         .routes(routes!(health::health))
         .routes(routes!(health::live))
@@ -41,7 +41,7 @@ fn probes() -> OpenApiRouter<RestState> {
 
 /// The public listener's routes in all their layers.
 pub fn public_router(
-    state: RestState,
+    state: TransportState,
     settings: &ServerSettings,
     address_limit: Option<&AddressLimit>,
 ) -> Router {
@@ -54,7 +54,7 @@ pub fn public_router(
 }
 
 /// The operators' listener's routes.
-pub fn admin_router(state: RestState) -> Router {
+pub fn admin_router(state: TransportState) -> Router {
     Router::new()
         .route("/metrics", get(metrics::metrics))
         .route("/health", get(health::health))

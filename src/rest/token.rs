@@ -11,15 +11,11 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use validator::Validate;
 
-use super::{
-    error::ApiError,
-    json_body,
-    problem::{Problem, ProblemDocument},
-    state::RestState,
-};
+use super::json_body;
 use crate::{
     auth::{ClientError, Scopes},
     config::Secret,
+    transport::{ApiError, Problem, ProblemDocument, TransportState},
 };
 
 const GRANT_TYPE: &str = "client_credentials";
@@ -110,14 +106,14 @@ enum TokenFailure {
             content_type = "application/problem+json"),
         (status = 503, description = "Too many clients ask at once", body = ProblemDocument,
             content_type = "application/problem+json")))]
-pub(super) async fn token(State(state): State<RestState>, request: Request) -> Response {
+pub(super) async fn token(State(state): State<TransportState>, request: Request) -> Response {
     match grant(&state, request).await {
         Ok(answer) => (no_store(), Json(answer)).into_response(),
         Err(failure) => failure.into_response(),
     }
 }
 
-async fn grant(state: &RestState, request: Request) -> Result<TokenAnswer, TokenFailure> {
+async fn grant(state: &TransportState, request: Request) -> Result<TokenAnswer, TokenFailure> {
     let authentication = &state.authentication;
     let Some(issuer) = authentication.issuer.as_ref().filter(|_| !authentication.clients.is_empty()) else {
         return Err(TokenFailure::Disabled);

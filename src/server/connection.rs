@@ -27,7 +27,7 @@ use tokio_io_timeout::TimeoutStream;
 use tower::ServiceExt;
 
 use super::{live::CurrentRouter, shutdown::Shutdown};
-use crate::rest::Peer;
+use crate::transport::Peer;
 
 /// About the greatest size of the headers of a request.
 const MAX_HEADER_BYTES: usize = 32 * 1024;

@@ -17,7 +17,7 @@ use super::{
     shutdown::Shutdown,
     slots::{Slot, Slots},
 };
-use crate::{config::ServerSettings, rest::Peer, telemetry::Metrics};
+use crate::{config::ServerSettings, telemetry::Metrics, transport::Peer};
 
 /// How long a handshake that has begun is waited for before the socket is closed.
 const HANDSHAKE_GRACE: Duration = Duration::from_millis(50);

@@ -17,9 +17,10 @@ use crate::{
     auth::Authentication,
     config::{Settings, changes},
     limits::CallerQuota,
-    rest::{AddressLimit, Clock, RestState, admin_router, public_router},
+    rest::{admin_router, public_router},
     serving::Serving,
     telemetry::Metrics,
+    transport::{AddressLimit, Clock, TransportState},
 };
 
 /// The router that the next request is answered by.
@@ -137,7 +138,7 @@ impl Live {
         let InEffect { settings, authentication } = in_effect;
         let quotas = self.quotas();
         let limited = settings.rate_limit.enabled;
-        let state = RestState {
+        let state = TransportState {
             serving: Arc::clone(&self.serving),
             authentication: Arc::clone(authentication),
             caller_quota: limited.then(|| Arc::clone(&quotas.caller)),

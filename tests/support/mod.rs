@@ -20,9 +20,9 @@ use std::{
 use onnx_gateway::{
     auth::Authentication,
     config::{ClientSettings, Environment, Secret, Settings},
-    rest::Clock,
     runtime::Runtime,
     server::{Gateway, Parts, Reloaded},
+    transport::Clock,
 };
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};

@@ -62,7 +62,7 @@ impl AddressLimit {
     }
 
     /// The layer that charges it.
-    pub(super) fn layer(&self) -> GovernorLayer<AddressExtractor, NoOpMiddleware, Body> {
+    pub(crate) fn layer(&self) -> GovernorLayer<AddressExtractor, NoOpMiddleware, Body> {
         let settings = self.settings.clone();
         GovernorLayer::new(Arc::clone(&self.config)).error_handler(move |error| refusal(&error, &settings))
     }
@@ -88,7 +88,7 @@ impl AddressLimit {
 
 /// Finds the client that a request is charged to.
 #[derive(Clone, Debug)]
-pub(super) struct AddressExtractor {
+pub(crate) struct AddressExtractor {
     trusted: TrustedProxies,
 }
 

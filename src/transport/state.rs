@@ -6,7 +6,7 @@ use crate::{auth::Authentication, limits::CallerQuota, serving::Serving, telemet
 
 /// Shared by all requests; cheap to clone.
 #[derive(Clone, Debug)]
-pub struct RestState {
+pub struct TransportState {
     /// The models.
     pub serving: Arc<Serving>,
     /// Who calls.

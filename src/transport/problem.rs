@@ -11,11 +11,11 @@ use utoipa::ToSchema;
 use crate::wire::FieldError;
 
 /// The media type of a problem document.
-pub(super) const MEDIA_TYPE: &str = "application/problem+json";
+pub(crate) const MEDIA_TYPE: &str = "application/problem+json";
 
 /// An error answer.
 #[derive(Debug)]
-pub(super) struct Problem {
+pub(crate) struct Problem {
     status: StatusCode,
     document: ProblemDocument,
     headers: Vec<(HeaderName, HeaderValue)>,
@@ -23,7 +23,7 @@ pub(super) struct Problem {
 
 /// The body of every error answer (RFC 9457), with a stable `code` for programs.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct ProblemDocument {
+pub(crate) struct ProblemDocument {
     /// `about:blank`, or a registered problem type
     #[serde(rename = "type")]
     kind: &'static str,
@@ -47,7 +47,7 @@ pub(super) struct ProblemDocument {
 }
 
 impl Problem {
-    pub(super) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
+    pub(crate) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
         let document = ProblemDocument {
             kind: "about:blank",
             title: status.canonical_reason().unwrap_or("Error"),
@@ -60,23 +60,23 @@ impl Problem {
         Self { status, document, headers: Vec::new() }
     }
 
-    pub(super) fn with_errors(mut self, errors: Vec<FieldError>) -> Self {
+    pub(crate) fn with_errors(mut self, errors: Vec<FieldError>) -> Self {
         self.document.errors = errors;
         self
     }
 
-    pub(super) fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+    pub(crate) fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.push((name, value));
         self
     }
 
     /// Tells the client to wait for so many seconds.
-    pub(super) fn with_retry_after(self, seconds: u64) -> Self {
+    pub(crate) fn with_retry_after(self, seconds: u64) -> Self {
         self.with_header(header::RETRY_AFTER, HeaderValue::from(seconds))
     }
 
     /// Names the quota that is used up (draft-ietf-httpapi-ratelimit-headers-11, section on problem types).
-    pub(super) fn with_violated_policy(mut self, policy: &'static str) -> Self {
+    pub(crate) fn with_violated_policy(mut self, policy: &'static str) -> Self {
         self.document.kind = "https://iana.org/assignments/http-problem-types#quota-exceeded";
         self.document.violated_policies.push(policy);
         self
@@ -85,7 +85,7 @@ impl Problem {
 
 /// The sentence of a problem, beside its document: what other dialects say in its place.
 #[derive(Clone, Debug)]
-pub(super) struct Sentence(pub(super) String);
+pub(crate) struct Sentence(pub(crate) String);
 
 impl ProblemDocument {
     /// What is wrong, in one sentence, with every place that is listed.

@@ -12,11 +12,11 @@ use axum::{
     response::Response,
 };
 
-use super::{error::ApiError, open_paths::is_open, state::RestState};
+use super::{error::ApiError, open_paths::is_open, state::TransportState};
 use crate::auth::Caller;
 
-pub(super) async fn authenticate(
-    State(state): State<RestState>,
+pub(crate) async fn authenticate(
+    State(state): State<TransportState>,
     mut request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
@@ -28,7 +28,7 @@ pub(super) async fn authenticate(
     Ok(next.run(request).await)
 }
 
-fn caller(state: &RestState, headers: &HeaderMap, query: Option<&str>) -> Result<Caller, ApiError> {
+fn caller(state: &TransportState, headers: &HeaderMap, query: Option<&str>) -> Result<Caller, ApiError> {
     let Some(verifier) = &state.authentication.verifier else {
         return Ok(Caller::anonymous());
     };

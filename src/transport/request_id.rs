@@ -7,13 +7,13 @@ use axum::{
 use tower_http::request_id::{MakeRequestId, RequestId};
 
 /// The header.
-pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Longest id in bytes that is taken over from a caller.
 const MAX_BYTES: usize = 128;
 
 /// Removes an id that a log should not hold; a fresh one takes its place.
-pub(super) async fn drop_unsound(mut request: Request) -> Request {
+pub(crate) async fn drop_unsound(mut request: Request) -> Request {
     let mut values = request.headers().get_all(REQUEST_ID).iter();
     let sound = values.next().is_none_or(is_sound) && values.next().is_none();
     if !sound {
@@ -29,7 +29,7 @@ fn is_sound(id: &HeaderValue) -> bool {
 
 /// Makes ids that nobody can guess or have twice.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct RandomId;
+pub(crate) struct RandomId;
 
 impl MakeRequestId for RandomId {
     fn make_request_id<B>(&mut self, _request: &axum::http::Request<B>) -> Option<RequestId> {

@@ -11,21 +11,21 @@ use axum::{
     http::request::Parts,
 };
 
-use super::{error::ApiError, state::RestState};
+use super::{error::ApiError, state::TransportState};
 use crate::{
     auth::{Action, Caller},
     model::{ModelName, VersionSelector},
 };
 
 /// What a handler does, as a type.
-pub(super) trait Permission: Send {
+pub(crate) trait Permission: Send {
     /// The action whose scope it needs.
     const ACTION: Action;
 }
 
 /// Asking a model.
 #[derive(Debug)]
-pub(super) struct MayPredict;
+pub(crate) struct MayPredict;
 
 impl Permission for MayPredict {
     const ACTION: Action = Action::Predict;
@@ -33,7 +33,7 @@ impl Permission for MayPredict {
 
 /// Looking at a model.
 #[derive(Debug)]
-pub(super) struct MayRead;
+pub(crate) struct MayRead;
 
 impl Permission for MayRead {
     const ACTION: Action = Action::Read;
@@ -41,7 +41,7 @@ impl Permission for MayRead {
 
 /// Changing what serves of a model.
 #[derive(Debug)]
-pub(super) struct MayManage;
+pub(crate) struct MayManage;
 
 impl Permission for MayManage {
     const ACTION: Action = Action::Manage;
@@ -49,27 +49,56 @@ impl Permission for MayManage {
 
 /// The proof that the caller may do `P` with this model.
 #[derive(Debug)]
-pub(super) struct Permit<P> {
+pub(crate) struct Permit<P> {
     /// The model of the path, or the default one.
-    pub(super) model: ModelName,
+    pub(crate) model: ModelName,
     /// The version of the path.
-    pub(super) version: Option<VersionSelector>,
+    pub(crate) version: Option<VersionSelector>,
     permission: PhantomData<P>,
 }
 
-impl FromRequestParts<RestState> for Caller {
+impl FromRequestParts<TransportState> for Caller {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, _state: &RestState) -> Result<Self, ApiError> {
+    async fn from_request_parts(parts: &mut Parts, _state: &TransportState) -> Result<Self, ApiError> {
         // Without the middleware there is no caller, and so no handler that takes one can be reached.
         parts.extensions.get::<Arc<Self>>().map(|caller| Self::clone(caller)).ok_or(ApiError::NoToken)
     }
 }
 
-impl<P: Permission> FromRequestParts<RestState> for Permit<P> {
+impl<P: Permission> Permit<P> {
+    /// Checks what a caller asks for by these names; without a model's, the default one is meant.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiError::InsufficientScope`], or [`ApiError::NoSuchPath`] for a text that is no name and so the name of nothing.
+    pub(crate) fn check(
+        state: &TransportState,
+        caller: &Caller,
+        model: Option<&str>,
+        version: Option<&str>,
+    ) -> Result<Self, ApiError> {
+        let forbidden = |model| ApiError::InsufficientScope { action: P::ACTION, model };
+        // Who may do this with no model at all learns nothing about which models there are.
+        if !caller.may(P::ACTION, None) {
+            return Err(forbidden(None));
+        }
+        let model = match model {
+            Some(text) => text.parse().map_err(|_| ApiError::NoSuchPath)?,
+            None => state.serving.default_model()?,
+        };
+        if !caller.may(P::ACTION, Some(&model)) {
+            return Err(forbidden(Some(model)));
+        }
+        let version = version.map(|text| text.parse().map_err(|_| ApiError::NoSuchPath)).transpose()?;
+        Ok(Self { model, version, permission: PhantomData })
+    }
+}
+
+impl<P: Permission> FromRequestParts<TransportState> for Permit<P> {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, state: &RestState) -> Result<Self, ApiError> {
+    async fn from_request_parts(parts: &mut Parts, state: &TransportState) -> Result<Self, ApiError> {
         let caller = parts.extensions.get::<Arc<Caller>>().map(Arc::clone).ok_or(ApiError::NoToken)?;
         let params = match RawPathParams::from_request_parts(parts, state).await {
             Ok(params) => Some(params),
@@ -78,24 +107,9 @@ impl<P: Permission> FromRequestParts<RestState> for Permit<P> {
             Err(_) => return Err(ApiError::NoSuchPath),
         };
         let param = |wanted: &str| {
-            let params = params.as_ref()?;
-            params.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value.to_owned())
+            let mut params = params.iter().flat_map(RawPathParams::iter);
+            params.find(|(name, _)| *name == wanted).map(|(_, value)| value)
         };
-        let forbidden = |model| ApiError::InsufficientScope { action: P::ACTION, model };
-        // Who may do this with no model at all learns nothing about which models there are.
-        if !caller.may(P::ACTION, None) {
-            return Err(forbidden(None));
-        }
-        let model = match param("model") {
-            // A text that is no name is the name of no model.
-            Some(text) => text.parse().map_err(|_| ApiError::NoSuchPath)?,
-            None => state.serving.default_model()?,
-        };
-        if !caller.may(P::ACTION, Some(&model)) {
-            return Err(forbidden(Some(model)));
-        }
-        let version =
-            param("version").map(|text| text.parse().map_err(|_| ApiError::NoSuchPath)).transpose()?;
-        Ok(Self { model, version, permission: PhantomData })
+        Self::check(state, &caller, param("model"), param("version"))
     }
 }

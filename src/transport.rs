@@ -1,0 +1,23 @@
+//! What REST and gRPC have in common, so that neither has a copy of it: who calls and how much they may, what every
+//! request passes, and what went wrong, before it is said in the dialect of the transport.
+//!
+//! gRPC is HTTP/2, and its services are an `axum` router like any other, so the same layers are around both.
+
+mod authenticate;
+mod error;
+mod layers;
+mod metrics;
+mod open_paths;
+mod permit;
+mod problem;
+mod rate_limit;
+mod request_id;
+mod state;
+
+pub(crate) use error::ApiError;
+pub(crate) use layers::{authorized, observed};
+pub use open_paths::{OPEN_PATHS, is_open};
+pub(crate) use permit::{MayManage, MayPredict, MayRead, Permit};
+pub(crate) use problem::{MEDIA_TYPE, Problem, ProblemDocument, Sentence};
+pub use rate_limit::AddressLimit;
+pub use state::{Clock, Peer, TransportState};

@@ -1,0 +1,71 @@
+//! What every request passes, whichever transport it comes by, each layer with its reason. What only one of them has
+//! around its handlers is in its own `layers`.
+
+use axum::{
+    Router,
+    extract::Request,
+    http::header,
+    middleware::{from_fn_with_state, map_request},
+};
+use tower::{ServiceBuilder, util::option_layer};
+use tower_http::{
+    request_id::{PropagateRequestIdLayer, SetRequestIdLayer},
+    sensitive_headers::SetSensitiveRequestHeadersLayer,
+    trace::{DefaultOnFailure, DefaultOnResponse, TraceLayer},
+};
+use tracing::Level;
+
+use super::{
+    authenticate::authenticate,
+    metrics,
+    rate_limit::AddressLimit,
+    request_id::{REQUEST_ID, RandomId, drop_unsound},
+    state::TransportState,
+};
+
+/// The outermost layers: whatever happens to a request, it has an id and is counted.
+pub(crate) fn observed(routes: Router<TransportState>, state: &TransportState) -> Router<TransportState> {
+    let layers = ServiceBuilder::new()
+        // An id for the log and the client; one from the client only if a log can hold it.
+        .layer(map_request(drop_unsound))
+        .layer(SetRequestIdLayer::new(REQUEST_ID, RandomId))
+        .layer(PropagateRequestIdLayer::new(REQUEST_ID))
+        // Credentials must not be printed by whatever prints headers.
+        .layer(SetSensitiveRequestHeadersLayer::new([header::AUTHORIZATION]))
+        // One span a request, which every event of it is in.
+        .layer(
+            TraceLayer::new_for_http()
+                .make_span_with(span)
+                .on_request(())
+                .on_response(DefaultOnResponse::new().level(Level::DEBUG))
+                .on_failure(DefaultOnFailure::new().level(Level::DEBUG)),
+        )
+        // Every answer is counted, those of the layers below included.
+        .layer(from_fn_with_state(state.clone(), metrics::count));
+    routes.layer(layers)
+}
+
+/// The innermost layers: who calls, and how much they may.
+pub(crate) fn authorized(
+    routes: Router<TransportState>,
+    state: &TransportState,
+    address_limit: Option<&AddressLimit>,
+) -> Router<TransportState> {
+    let layers = ServiceBuilder::new()
+        // Before anything is verified: guessing costs as much as asking.
+        .layer(option_layer(address_limit.map(AddressLimit::layer)))
+        .layer(from_fn_with_state(state.clone(), authenticate));
+    routes.layer(layers)
+}
+
+fn span(request: &Request<impl Sized>) -> tracing::Span {
+    let id = request.headers().get(REQUEST_ID).and_then(|id| id.to_str().ok()).unwrap_or_default();
+    // Of the highest level, so that it is there for every event however little is logged.
+    tracing::error_span!(
+        "request",
+        id,
+        method = %request.method(),
+        path = request.uri().path(),
+        caller.subject = tracing::field::Empty,
+    )
+}
