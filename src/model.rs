@@ -25,6 +25,7 @@ pub use contract::{
 };
 pub use digest::Digest;
 pub use division::check_dividends;
+pub use element::{non_finite, objection as element_objection};
 pub use element_type::ElementType;
 pub use input_check::{InputViolation, check_inputs, documents_to_tensors};
 pub use layout::{ColumnInput, Layout, LayoutError, Output, RowInputs};

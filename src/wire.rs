@@ -1,9 +1,12 @@
-//! The native JSON forms: what a request and its answer look like, whoever reads and writes them.
+//! What requests and answers look like, whoever reads and writes them: the native JSON forms, those of the Open Inference
+//! Protocol, and tensors as bytes.
 
 mod answer;
 mod body;
 mod field_error;
+pub mod open_inference;
 mod request;
+pub mod tensor_bytes;
 mod values;
 
 pub use answer::{PredictAnswer, RowAnswer, RowsAnswer};

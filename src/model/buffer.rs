@@ -17,11 +17,11 @@ enum Memory<T> {
 }
 
 impl<T: AnyBitPattern> Buffer<T> {
-    /// The numbers that these little-endian bytes are, if their count allows. They are copied only where they do not lie
+    /// The numbers that these little-endian bytes are; nothing where the last one would be cut short. They are copied only where they do not lie
     /// in memory as the machine wants them: unaligned, or, on a big-endian machine, always.
     ///
     /// `from_bytes` makes a number of the bytes of one.
-    pub(super) fn received(bytes: Bytes, from_bytes: impl Fn(&[u8]) -> T) -> Option<Self> {
+    pub fn received(bytes: Bytes, from_bytes: impl Fn(&[u8]) -> T) -> Option<Self> {
         let size = size_of::<T>();
         if !bytes.len().is_multiple_of(size) {
             return None;
@@ -73,13 +73,13 @@ impl<T: AnyBitPattern + fmt::Debug> fmt::Debug for Buffer<T> {
 mod tests {
     use super::*;
 
-    fn received(bytes: Bytes) -> Option<Buffer<f32>> {
-        Buffer::received(bytes, |bytes| f32::from_le_bytes(bytes.try_into().unwrap()))
+    fn received(bytes: Bytes) -> Option<Buffer<u32>> {
+        Buffer::received(bytes, |bytes| u32::from_le_bytes(bytes.try_into().unwrap()))
     }
 
     #[test]
     fn aligned_bytes_are_not_copied_and_others_are_read_all_the_same() {
-        let numbers = [1.5_f32, -2.0, f32::MAX];
+        let numbers = [1_u32, 2, u32::MAX];
         let mut bytes = vec![0; 8];
         bytes.extend(numbers.iter().flat_map(|number| number.to_le_bytes()));
         let bytes = Bytes::from(bytes);
@@ -88,8 +88,8 @@ mod tests {
             let start = bytes.slice(misalignment + shift..);
             let part = start.slice(..start.len() / 4 * 4);
             let buffer = received(part.clone()).unwrap();
-            let expected: Vec<f32> =
-                part.chunks_exact(4).map(|bytes| f32::from_le_bytes(bytes.try_into().unwrap())).collect();
+            let expected: Vec<u32> =
+                part.chunks_exact(4).map(|bytes| u32::from_le_bytes(bytes.try_into().unwrap())).collect();
             assert_eq!(*buffer, expected);
             let is_same_memory = std::ptr::eq(buffer.as_ptr().cast(), part.as_ptr());
             assert_eq!(is_same_memory, shift == 0, "{shift}");

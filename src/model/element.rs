@@ -4,9 +4,11 @@ use half::{bf16, f16};
 
 use super::{Buffer, Cell, ElementType, Feature, TensorData};
 
-/// What is wrong with a value for an element of this type, if anything. A feature may narrow what is right.
+/// What is wrong with a value for an element of this type, if anything: a stable word and a sentence. A feature may narrow
+/// what is right.
+#[must_use]
 #[expect(clippy::cast_precision_loss, reason = "only compared with limits that are floats themselves")]
-pub(super) fn objection(
+pub fn objection(
     cell: &Cell,
     element_type: ElementType,
     feature: Option<&Feature>,
@@ -96,7 +98,8 @@ fn integer_fits(integer: i128, element_type: ElementType) -> bool {
 }
 
 /// The number that a text stands for where JSON has none.
-pub(super) fn non_finite(text: &str) -> Option<f64> {
+#[must_use]
+pub fn non_finite(text: &str) -> Option<f64> {
     match text {
         "NaN" => Some(f64::NAN),
         "Infinity" => Some(f64::INFINITY),

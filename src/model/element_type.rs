@@ -52,6 +52,48 @@ pub enum ElementType {
 }
 
 impl ElementType {
+    /// All of them.
+    const ALL: [Self; 14] = [
+        Self::F16,
+        Self::Bf16,
+        Self::F32,
+        Self::F64,
+        Self::I8,
+        Self::I16,
+        Self::I32,
+        Self::I64,
+        Self::U8,
+        Self::U16,
+        Self::U32,
+        Self::U64,
+        Self::Bool,
+        Self::String,
+    ];
+
+    /// The type of this name in the Open Inference Protocol.
+    #[must_use]
+    pub fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|element_type| element_type.name() == name)
+    }
+
+    /// All names in the Open Inference Protocol, with commas between.
+    #[must_use]
+    pub fn names() -> String {
+        Self::ALL.map(Self::name).join(", ")
+    }
+
+    /// The bytes that an element takes, if all take the same.
+    #[must_use]
+    pub fn size_bytes(self) -> Option<usize> {
+        Some(match self {
+            Self::Bool | Self::I8 | Self::U8 => 1,
+            Self::F16 | Self::Bf16 | Self::I16 | Self::U16 => 2,
+            Self::F32 | Self::I32 | Self::U32 => 4,
+            Self::F64 | Self::I64 | Self::U64 => 8,
+            Self::String => return None,
+        })
+    }
+
     /// The name in the Open Inference Protocol, for example `FP32` or `INT64`.
     #[must_use]
     pub fn name(self) -> &'static str {

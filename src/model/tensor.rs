@@ -1,6 +1,6 @@
 //! Tensors as plain Rust values: what transports make and read, without a word of how they are run.
 
-use std::{fmt, ops::Range};
+use std::{cmp::Ordering, fmt, ops::Range};
 
 use half::{bf16, f16};
 
@@ -97,6 +97,25 @@ impl TensorData {
         repeat!(F16, Bf16, F32, F64, I8, I16, I32, I64, U8, U16, U32, U64, Bool, String)
     }
 
+    /// The elements of several one after the other; nothing if there are none, or of several types.
+    pub(super) fn concatenated<'t>(parts: impl Iterator<Item = &'t Self> + Clone) -> Option<Self> {
+        macro_rules! concatenate {
+            ($($variant:ident),*) => {
+                match parts.clone().next()? {
+                    $(Self::$variant(_) => {
+                        let mut all = Vec::new();
+                        for part in parts {
+                            let Self::$variant(elements) = part else { return None };
+                            all.extend_from_slice(elements);
+                        }
+                        Self::$variant(all.into())
+                    })*
+                }
+            };
+        }
+        Some(concatenate!(F16, Bf16, F32, F64, I8, I16, I32, I64, U8, U16, U32, U64, Bool, String))
+    }
+
     /// The element at this position, row-major.
     #[must_use]
     pub fn get(&self, index: usize) -> Option<Scalar<'_>> {
@@ -149,6 +168,18 @@ pub enum Scalar<'t> {
 }
 
 impl Scalar<'_> {
+    /// The order of two numbers of one type, in which NaN is the greatest. Others are equal to each other.
+    #[must_use]
+    pub fn total_order(&self, other: &Self) -> Ordering {
+        match (self, other) {
+            (Self::Integer(one), Self::Integer(other)) => one.cmp(other),
+            (Self::Unsigned(one), Self::Unsigned(other)) => one.cmp(other),
+            (Self::Single(one), Self::Single(other)) => one.total_cmp(other),
+            (Self::Double(one), Self::Double(other)) => one.total_cmp(other),
+            _ => Ordering::Equal,
+        }
+    }
+
     /// The number, if it is a float.
     #[must_use]
     pub fn as_float(&self) -> Option<f64> {

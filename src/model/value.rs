@@ -1,5 +1,7 @@
 //! What a model gives: tensors, and what is made of them.
 
+mod dense;
+
 use super::{Tensor, TensorData};
 
 /// One output of a model, as it is.

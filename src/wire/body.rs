@@ -1,6 +1,6 @@
 //! Parsing a JSON body, with the place of whatever is wrong with it.
 
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::error::Category;
 use serde_path_to_error::{Path, Segment};
 use validator::{Validate, ValidationErrors, ValidationErrorsKind};
@@ -26,7 +26,7 @@ fn is_object(bytes: &[u8]) -> bool {
 /// # Errors
 ///
 /// When the text is no JSON, or of another form, both with the place.
-pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, BodyError> {
+pub fn parse<'b, T: Deserialize<'b>>(bytes: &'b [u8]) -> Result<T, BodyError> {
     if !is_object(bytes) {
         // Whatever is wrong with it as JSON is said first.
         let _: serde::de::IgnoredAny =

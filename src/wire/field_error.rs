@@ -22,6 +22,14 @@ pub struct FieldError {
     pub message: String,
 }
 
+impl FieldError {
+    /// An error at this place, a JSON pointer.
+    #[must_use]
+    pub fn new(pointer: impl Into<String>, code: &'static str, message: impl Into<String>) -> Self {
+        Self { pointer: pointer.into(), code: code.into(), message: message.into() }
+    }
+}
+
 /// How the pointer to a row begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RowBase {

@@ -97,7 +97,8 @@ impl Serialize for Written<'_> {
     }
 }
 
-struct Elements<'v>(&'v TensorData);
+/// The elements of a tensor as a flat list.
+pub(super) struct Elements<'v>(pub(super) &'v TensorData);
 
 impl Serialize for Elements<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

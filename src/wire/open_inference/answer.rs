@@ -1,0 +1,85 @@
+//! An inference response: JSON, and after it the outputs that are wanted as bytes.
+
+use bytes::{Bytes, BytesMut};
+use serde::{Serialize, Serializer, ser::SerializeMap};
+use serde_json::json;
+
+use super::outputs::OutputTensor;
+use crate::{
+    model::{ModelName, ModelVersion},
+    wire::{tensor_bytes::elements_to_bytes, values::Elements},
+};
+
+/// A response, written.
+#[derive(Debug)]
+pub struct InferAnswer {
+    /// The whole body.
+    pub body: Bytes,
+    /// How much of it is JSON, if anything follows it.
+    pub json_bytes: Option<usize>,
+}
+
+/// Writes a response.
+///
+/// # Errors
+///
+/// Only where a serializer has some: there are none to expect.
+pub fn write_infer_answer(
+    model: &ModelName,
+    version: ModelVersion,
+    id: Option<&str>,
+    outputs: &[OutputTensor<'_>],
+) -> serde_json::Result<InferAnswer> {
+    let written: Vec<Written> = outputs
+        .iter()
+        .map(|output| Written {
+            output,
+            bytes: output.binary.then(|| elements_to_bytes(output.tensor.data())),
+        })
+        .collect();
+    let json = serde_json::to_vec(&Document {
+        model_name: model.as_str(),
+        model_version: version,
+        id,
+        outputs: &written,
+    })?;
+    let parts: Vec<&Bytes> = written.iter().filter_map(|output| output.bytes.as_ref()).collect();
+    let total: usize = parts.iter().map(|part| part.len()).sum();
+    if total == 0 {
+        return Ok(InferAnswer { body: json.into(), json_bytes: None });
+    }
+    let json_bytes = Some(json.len());
+    let mut body = BytesMut::from(Bytes::from(json));
+    body.reserve(total);
+    parts.into_iter().for_each(|part| body.extend_from_slice(part));
+    Ok(InferAnswer { body: body.freeze(), json_bytes })
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    model_name: &'a str,
+    model_version: ModelVersion,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<&'a str>,
+    outputs: &'a [Written<'a>],
+}
+
+struct Written<'a> {
+    output: &'a OutputTensor<'a>,
+    bytes: Option<Bytes>,
+}
+
+impl Serialize for Written<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let OutputTensor { name, tensor, .. } = self.output;
+        let mut map = serializer.serialize_map(Some(4))?;
+        map.serialize_entry("name", name)?;
+        map.serialize_entry("datatype", tensor.data().element_type().name())?;
+        map.serialize_entry("shape", tensor.shape())?;
+        match &self.bytes {
+            Some(bytes) => map.serialize_entry("parameters", &json!({"binary_data_size": bytes.len()}))?,
+            None => map.serialize_entry("data", &Elements(tensor.data()))?,
+        }
+        map.end()
+    }
+}

@@ -1,0 +1,408 @@
+//! The elements of a tensor as JSON, nested or flat: numbers go straight into a list of their type.
+
+use std::fmt;
+
+use half::{bf16, f16};
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+use crate::model::{Cell, ElementType, TensorData, element_objection, non_finite};
+
+/// What is wrong with elements.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct ElementFault {
+    /// Where below them, as a JSON pointer.
+    pub(super) path: String,
+    pub(super) code: &'static str,
+    pub(super) message: String,
+}
+
+/// The elements that this JSON text holds, of which the shape says how many there are.
+pub(super) fn elements_from_json(
+    json: &str,
+    element_type: ElementType,
+    shape: &[usize],
+    count: usize,
+) -> Result<TensorData, ElementFault> {
+    macro_rules! read {
+        ($variant:ident) => {
+            read(json, element_type, shape, count).map(|elements| TensorData::$variant(elements.into()))
+        };
+    }
+    match element_type {
+        ElementType::F16 => read!(F16),
+        ElementType::Bf16 => read!(Bf16),
+        ElementType::F32 => read!(F32),
+        ElementType::F64 => read!(F64),
+        ElementType::I8 => read!(I8),
+        ElementType::I16 => read!(I16),
+        ElementType::I32 => read!(I32),
+        ElementType::I64 => read!(I64),
+        ElementType::U8 => read!(U8),
+        ElementType::U16 => read!(U16),
+        ElementType::U32 => read!(U32),
+        ElementType::U64 => read!(U64),
+        ElementType::Bool => read!(Bool),
+        ElementType::String => read!(String),
+    }
+}
+
+/// A type that elements may have: what of JSON it is made of. Nothing is what it cannot be made of.
+trait Element: Sized {
+    fn from_signed(_: i64) -> Option<Self> {
+        None
+    }
+
+    fn from_unsigned(_: u64) -> Option<Self> {
+        None
+    }
+
+    fn from_float(_: f64) -> Option<Self> {
+        None
+    }
+
+    fn from_text(_: &str) -> Option<Self> {
+        None
+    }
+
+    fn from_truth(_: bool) -> Option<Self> {
+        None
+    }
+}
+
+macro_rules! integers {
+    ($($integer:ty),*) => {
+        $(impl Element for $integer {
+            fn from_signed(number: i64) -> Option<Self> {
+                Self::try_from(number).ok()
+            }
+
+            fn from_unsigned(number: u64) -> Option<Self> {
+                Self::try_from(number).ok()
+            }
+        })*
+    };
+}
+
+integers!(i8, i16, i32, i64, u8, u16, u32, u64);
+
+macro_rules! floats {
+    ($($float:ty: $signed:expr, $unsigned:expr, $wide:expr;)*) => {
+        $(impl Element for $float {
+            fn from_signed(number: i64) -> Option<Self> {
+                Some($signed(number)).filter(|float| float.is_finite())
+            }
+
+            fn from_unsigned(number: u64) -> Option<Self> {
+                Some($unsigned(number)).filter(|float| float.is_finite())
+            }
+
+            fn from_float(number: f64) -> Option<Self> {
+                Some($wide(number)).filter(|float| float.is_finite())
+            }
+
+            fn from_text(text: &str) -> Option<Self> {
+                non_finite(text).map($wide)
+            }
+        })*
+    };
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a whole number sent for a float becomes the nearest one")]
+#[expect(clippy::cast_possible_truncation, reason = "rounding to the precision of the type is meant")]
+mod float_elements {
+    use super::{Element, bf16, f16, non_finite};
+
+    floats! {
+        f16: |number: i64| f16::from_f64(number as f64), |number: u64| f16::from_f64(number as f64), f16::from_f64;
+        bf16: |number: i64| bf16::from_f64(number as f64), |number: u64| bf16::from_f64(number as f64), bf16::from_f64;
+        f32: |number: i64| number as f32, |number: u64| number as f32, |number: f64| number as f32;
+        f64: |number: i64| number as f64, |number: u64| number as f64, |number: f64| number;
+    }
+}
+
+impl Element for bool {
+    fn from_truth(truth: bool) -> Option<Self> {
+        Some(truth)
+    }
+}
+
+impl Element for String {
+    fn from_text(text: &str) -> Option<Self> {
+        (!text.contains('\0')).then(|| text.to_owned())
+    }
+}
+
+/// How the elements are arranged.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// One list.
+    Flat,
+    /// A list for each dimension.
+    Nested,
+}
+
+struct Reader<'s, T> {
+    element_type: ElementType,
+    shape: &'s [usize],
+    count: usize,
+    elements: Vec<T>,
+    /// Which item of each list around it the reader is at.
+    position: Vec<usize>,
+    /// Known as soon as there is an element.
+    form: Option<Form>,
+    fault: Option<ElementFault>,
+}
+
+fn read<T: Element>(
+    json: &str,
+    element_type: ElementType,
+    shape: &[usize],
+    count: usize,
+) -> Result<Vec<T>, ElementFault> {
+    // An element takes two bytes at least, so a shape that was made up reserves no memory.
+    let elements = Vec::with_capacity(count.min(json.len() / 2 + 1));
+    let mut reader = Reader {
+        element_type,
+        shape,
+        count,
+        elements,
+        position: Vec::with_capacity(shape.len()),
+        form: None,
+        fault: None,
+    };
+    let mut deserializer = serde_json::Deserializer::from_str(json);
+    let read = Node(&mut reader).deserialize(&mut deserializer);
+    let Reader { elements, fault, .. } = reader;
+    match (fault, read) {
+        (Some(fault), _) => Err(fault),
+        // Only lists within lists to a depth that no tensor has.
+        (None, Err(error)) => Err(wrong_form(String::new(), error.to_string())),
+        (None, Ok(())) if elements.len() == count => Ok(elements),
+        (None, Ok(())) => Err(wrong_count(shape, count, elements.len())),
+    }
+}
+
+fn wrong_form(path: String, message: impl Into<String>) -> ElementFault {
+    ElementFault { path, code: "wrong_form", message: message.into() }
+}
+
+fn wrong_count(shape: &[usize], count: usize, given: impl fmt::Display) -> ElementFault {
+    let message = format!("the shape {shape:?} holds {count} elements, not {given}");
+    ElementFault { path: String::new(), code: "wrong_count", message }
+}
+
+impl<T> Reader<'_, T> {
+    fn here(&self) -> String {
+        self.position.iter().map(|index| format!("/{index}")).collect()
+    }
+
+    /// Ends the reading: the first fault is told, and what comes after it is not looked at.
+    fn fail<E: serde::de::Error>(&mut self, fault: ElementFault) -> E {
+        self.fault = Some(fault);
+        E::custom("the elements are wrong")
+    }
+
+    /// Whether an element may stand here.
+    fn check_place<E: serde::de::Error>(&mut self) -> Result<(), E> {
+        let (depth, rank) = (self.position.len(), self.shape.len());
+        let form = match self.form {
+            Some(form) => form,
+            None if depth == 1 => Form::Flat,
+            None => Form::Nested,
+        };
+        self.form = Some(form);
+        let expected = if form == Form::Flat { 1 } else { rank };
+        if depth != expected {
+            let message = format!(
+                "expected a flat list, or lists as deep as the shape {:?}; got a value in list {depth}",
+                self.shape
+            );
+            return Err(self.fail(wrong_form(self.here(), message)));
+        }
+        if self.elements.len() == self.count {
+            return Err(self.fail(wrong_count(self.shape, self.count, "more")));
+        }
+        Ok(())
+    }
+
+    fn add<E: serde::de::Error>(&mut self, element: Option<T>, cell: impl FnOnce() -> Cell) -> Result<(), E> {
+        self.check_place()?;
+        let Some(element) = element else {
+            let objection = element_objection(&cell(), self.element_type, None);
+            let (code, message) =
+                objection.unwrap_or_else(|| ("wrong_type", format!("expected {}", self.element_type)));
+            return Err(self.fail(ElementFault { path: self.here(), code, message }));
+        };
+        self.elements.push(element);
+        Ok(())
+    }
+
+    fn begin_list<E: serde::de::Error>(&mut self) -> Result<(), E> {
+        let depth = self.position.len();
+        // Even a scalar may stand in a list: it is what `data` always is.
+        let is_too_deep = depth >= self.shape.len().max(1);
+        if is_too_deep || (depth > 0 && self.form == Some(Form::Flat)) {
+            let message = format!("expected a value: the shape {:?} has no list here", self.shape);
+            return Err(self.fail(wrong_form(self.here(), message)));
+        }
+        Ok(())
+    }
+
+    /// `self.position` is that of the list.
+    fn end_list<E: serde::de::Error>(&mut self, size: usize) -> Result<(), E> {
+        let depth = self.position.len();
+        // A flat list has its own size, and an empty one holds what a shape with a zero in it does.
+        let is_flat = depth == 0 && (self.form == Some(Form::Flat) || size == 0);
+        match self.shape.get(depth) {
+            Some(&expected) if !is_flat && expected != size => {
+                let message = format!("expected {expected} items, as the shape says, got {size}");
+                Err(self.fail(wrong_form(self.here(), message)))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+struct Node<'r, 's, T>(&'r mut Reader<'s, T>);
+
+impl<'de, T: Element> DeserializeSeed<'de> for Node<'_, '_, T> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de, T: Element> Visitor<'de> for Node<'_, '_, T> {
+    type Value = ();
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a list of elements")
+    }
+
+    fn visit_i64<E: serde::de::Error>(self, number: i64) -> Result<(), E> {
+        self.0.add(T::from_signed(number), || Cell::Integer(number.into()))
+    }
+
+    fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<(), E> {
+        self.0.add(T::from_unsigned(number), || Cell::Integer(number.into()))
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, number: f64) -> Result<(), E> {
+        self.0.add(T::from_float(number), || Cell::Float(number))
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<(), E> {
+        self.0.add(T::from_text(text), || Cell::Text(text.to_owned()))
+    }
+
+    fn visit_bool<E: serde::de::Error>(self, truth: bool) -> Result<(), E> {
+        self.0.add(T::from_truth(truth), || Cell::Bool(truth))
+    }
+
+    fn visit_unit<E: serde::de::Error>(self) -> Result<(), E> {
+        self.0.add(None, || Cell::Null)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+        let reader = self.0;
+        reader.begin_list()?;
+        let depth = reader.position.len();
+        reader.position.push(0);
+        while items.next_element_seed(Node(&mut *reader))?.is_some() {
+            reader.position[depth] += 1;
+        }
+        let size = reader.position.pop().unwrap_or_default();
+        reader.end_list(size)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<(), A::Error> {
+        while entries.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        self.0.add(None, || Cell::Misplaced("an object"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fault(json: &str, element_type: ElementType, shape: &[usize]) -> (String, &'static str) {
+        let count = shape.iter().product();
+        let fault = elements_from_json(json, element_type, shape, count).unwrap_err();
+        (fault.path, fault.code)
+    }
+
+    #[test]
+    fn nested_and_flat_lists_hold_the_same_elements() {
+        let numbers = TensorData::I64(vec![1, 2, 3, 4, 5, 9_007_199_254_740_993].into());
+        for json in ["[1,2,3,4,5,9007199254740993]", "[[1,2,3],[4,5,9007199254740993]]"] {
+            assert_eq!(elements_from_json(json, ElementType::I64, &[2, 3], 6), Ok(numbers.clone()), "{json}");
+        }
+        let empty = TensorData::F32(Vec::new().into());
+        for (json, shape) in [("[]", &[0, 3][..]), ("[[],[]]", &[2, 0]), ("[]", &[2, 0]), ("[]", &[0])] {
+            assert_eq!(elements_from_json(json, ElementType::F32, shape, 0), Ok(empty.clone()), "{json}");
+        }
+        for json in ["7", "[7]"] {
+            let seven = TensorData::U8(vec![7].into());
+            assert_eq!(elements_from_json(json, ElementType::U8, &[], 1), Ok(seven), "{json}");
+        }
+    }
+
+    #[test]
+    fn every_type_has_its_edges() {
+        for (json, element_type, is_right) in [
+            ("[-128, 127]", ElementType::I8, true),
+            ("[128, 0]", ElementType::I8, false),
+            ("[0, 300]", ElementType::U8, false),
+            ("[0, -1]", ElementType::U64, false),
+            ("[0, 18446744073709551615]", ElementType::U64, true),
+            ("[0, 18446744073709551616]", ElementType::U64, false),
+            ("[-9223372036854775808, 9223372036854775807]", ElementType::I64, true),
+            ("[0, 9223372036854775808]", ElementType::I64, false),
+            ("[0, 1.5]", ElementType::I64, false),
+            ("[0, 1.0]", ElementType::I64, false),
+            ("[0, true]", ElementType::I64, false),
+            ("[65504, -65504]", ElementType::F16, true),
+            ("[0, 65520]", ElementType::F16, false),
+            ("[1e38, 3e38]", ElementType::Bf16, true),
+            ("[0, 1e39]", ElementType::F32, false),
+            ("[0, 1e308]", ElementType::F64, true),
+            (r#"["NaN", "-Infinity"]"#, ElementType::F32, true),
+            (r#"["nan", 1]"#, ElementType::F32, false),
+            (r#"["NaN", 1]"#, ElementType::I32, false),
+            ("[true, false]", ElementType::Bool, true),
+            ("[1, 0]", ElementType::Bool, false),
+            (r#"["a", "NaN"]"#, ElementType::String, true),
+            (r#"["a", "\u0000"]"#, ElementType::String, false),
+            (r#"["a", 1]"#, ElementType::String, false),
+            ("[0, null]", ElementType::F32, false),
+        ] {
+            let read = elements_from_json(json, element_type, &[2], 2);
+            assert_eq!(read.is_ok(), is_right, "{json} as {element_type}: {read:?}");
+        }
+    }
+
+    #[test]
+    fn every_fault_has_its_place() {
+        for (json, shape, path, code) in [
+            ("[[1,2],[3,300]]", &[2, 2][..], "/1/1", "does_not_fit"),
+            ("[1,2,3,300]", &[2, 2], "/3", "does_not_fit"),
+            ("[[1,2],[3]]", &[2, 2], "/1", "wrong_form"),
+            ("[[1,2],3]", &[2, 2], "/1", "wrong_form"),
+            ("[1,[2]]", &[2, 2], "/1", "wrong_form"),
+            ("[[1,2]]", &[2, 2], "", "wrong_form"),
+            ("[[[1,2]]]", &[1, 2], "/0/0", "wrong_form"),
+            ("[1,2,3]", &[2, 2], "", "wrong_count"),
+            ("[1,2,3,4,5]", &[2, 2], "", "wrong_count"),
+            ("[]", &[1], "", "wrong_count"),
+            ("1", &[1], "", "wrong_form"),
+            ("{}", &[1], "", "wrong_form"),
+            ("[{}]", &[1], "/0", "not_a_number"),
+            ("[[1]]", &[], "/0", "wrong_form"),
+        ] {
+            assert_eq!(fault(json, ElementType::U8, shape), (path.to_owned(), code), "{json}");
+        }
+        let deep = format!("{}{}", "[".repeat(1000), "]".repeat(1000));
+        assert_eq!(fault(&deep, ElementType::U8, &[1; 1000]).1, "wrong_form");
+    }
+}

@@ -1,0 +1,117 @@
+//! The outputs of an answer: those that were asked for, in that order, each as one tensor.
+
+use std::borrow::Cow;
+
+use super::classification::{self, MAX_ELEMENTS};
+use crate::{
+    model::{Contract, ElementType, Signature, Tensor, Value},
+    wire::FieldError,
+};
+
+/// An output that is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestedOutput {
+    /// Its name.
+    pub name: String,
+    /// How many of the greatest elements are wanted in its place (extension classification).
+    pub classes: Option<usize>,
+    /// Whether it is wanted as bytes, where the transport has another form too.
+    pub binary: bool,
+}
+
+/// An output as the protocol carries it.
+#[derive(Debug)]
+pub struct OutputTensor<'v> {
+    /// Its name.
+    pub name: &'v str,
+    /// Its elements.
+    pub tensor: Cow<'v, Tensor>,
+    /// Whether it is wanted as bytes, where the transport has another form too.
+    pub binary: bool,
+}
+
+/// An output that the protocol cannot carry.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum OutputError {
+    /// It is made of values that are no one tensor.
+    #[error(
+        "output `{0}` is a {1} that makes no one tensor, which this protocol cannot carry: ask for other outputs by \
+         name, or at /models/NAME/predict"
+    )]
+    NotATensor(String, &'static str),
+    /// Classes were asked of something else than numbers.
+    #[error("output `{name}` is of type {element_type}, of which there are no greatest elements")]
+    NotClassifiable {
+        /// The output.
+        name: String,
+        /// The type of its elements.
+        element_type: ElementType,
+    },
+    /// Classes were asked of too many elements.
+    #[error("output `{0}` has more than {MAX_ELEMENTS} elements, too many to be classified")]
+    TooManyElements(String),
+}
+
+/// Checks the outputs that are asked for before the model runs.
+///
+/// # Errors
+///
+/// Every one that the model does not have, or that is asked for twice.
+pub fn check_requested(requested: &[RequestedOutput], signature: &Signature) -> Result<(), Vec<FieldError>> {
+    let mut faults = Vec::new();
+    for (index, output) in requested.iter().enumerate() {
+        let name = &output.name;
+        let fault = if signature.output_position(name).is_none() {
+            let known: Vec<&str> = signature.outputs.iter().map(|spec| spec.name.as_str()).collect();
+            ("unknown_output", format!("the model has no output `{name}`; it has [{}]", known.join(", ")))
+        } else if requested[..index].iter().any(|before| before.name == *name) {
+            ("duplicate", format!("`{name}` is asked for more than once"))
+        } else {
+            continue;
+        };
+        faults.push(FieldError::new(format!("/outputs/{index}/name"), fault.0, fault.1));
+    }
+    if faults.is_empty() { Ok(()) } else { Err(faults) }
+}
+
+/// What a model gave, as it was asked for: `values` in the order of the signature.
+///
+/// # Errors
+///
+/// When a wanted output cannot be carried.
+pub fn output_tensors<'v>(
+    signature: &'v Signature,
+    contract: &Contract,
+    values: &'v [Value],
+    requested: &[RequestedOutput],
+    binary_outputs: bool,
+) -> Result<Vec<OutputTensor<'v>>, OutputError> {
+    let named = || signature.outputs.iter().zip(values);
+    if requested.is_empty() {
+        return named()
+            .map(|(spec, value)| {
+                let tensor = tensor(&spec.name, value)?;
+                Ok(OutputTensor { name: &spec.name, tensor, binary: binary_outputs })
+            })
+            .collect();
+    }
+    let wanted = requested.iter().filter_map(|output| {
+        named().find(|(spec, _)| spec.name == output.name).map(|(spec, value)| (output, spec, value))
+    });
+    wanted
+        .map(|(output, spec, value)| {
+            let tensor = tensor(&spec.name, value)?;
+            let tensor = match output.classes {
+                Some(classes) => {
+                    Cow::Owned(classification::greatest(spec, value, &tensor, contract, classes)?)
+                }
+                None => tensor,
+            };
+            Ok(OutputTensor { name: &spec.name, tensor, binary: output.binary })
+        })
+        .collect()
+}
+
+fn tensor<'v>(name: &str, value: &'v Value) -> Result<Cow<'v, Tensor>, OutputError> {
+    value.as_tensor().ok_or_else(|| OutputError::NotATensor(name.to_owned(), value.kind()))
+}

@@ -1,0 +1,170 @@
+//! An inference request: JSON, with binary tensors after it (extension binary_tensor_data), or one tensor alone.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::Deserialize;
+
+use super::{
+    input::{InputDocument, count},
+    outputs::RequestedOutput,
+    parameters::Parameters,
+};
+use crate::{
+    model::{Dimension, ElementType, Signature, Tensor, TensorData},
+    wire::{BodyError, FieldError, body::parse, tensor_bytes::elements_from_bytes},
+};
+
+/// What a request asks.
+#[derive(Debug, Default)]
+pub struct InferRequest {
+    /// To be given back with the answer.
+    pub id: Option<String>,
+    /// The tensors by input name, in the order they were sent.
+    pub inputs: Vec<(String, Tensor)>,
+    /// The outputs that are wanted, in this order; none: all of them.
+    pub outputs: Vec<RequestedOutput>,
+    /// Whether outputs that are not named are wanted as bytes.
+    pub binary_outputs: bool,
+    /// How long the caller waits at most.
+    pub timeout: Option<Duration>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Document<'b> {
+    #[serde(default)]
+    id: Option<String>,
+    #[serde(default)]
+    parameters: Parameters,
+    #[serde(borrow)]
+    inputs: Vec<InputDocument<'b>>,
+    #[serde(default)]
+    outputs: Option<Vec<OutputDocument>>,
+}
+
+#[derive(Debug, Deserialize)]
+struct OutputDocument {
+    name: String,
+    #[serde(default)]
+    parameters: Parameters,
+}
+
+/// Reads a request whose JSON is `json_bytes` long, or all of the body.
+///
+/// # Errors
+///
+/// When the JSON cannot be read, or a tensor, parameter or length in it is wrong: with the place.
+pub fn read_infer_request(body: &Bytes, json_bytes: Option<usize>) -> Result<InferRequest, BodyError> {
+    let invalid = |error| BodyError::Invalid(vec![error]);
+    let json_bytes = json_bytes.unwrap_or(body.len());
+    if json_bytes > body.len() {
+        let message = format!("the body has {} bytes, fewer than the JSON in it should", body.len());
+        return Err(invalid(FieldError::new("", "wrong_length", message)));
+    }
+    let json = body.slice(..json_bytes);
+    let mut binary = body.slice(json_bytes..);
+    let document: Document = parse(&json)?;
+    let (id, inputs) = (document.id, document.inputs);
+    document.parameters.check("").map_err(invalid)?;
+    let timeout = document.parameters.timeout("").map_err(invalid)?;
+    let binary_outputs =
+        document.parameters.truth("", "binary_data_output").map_err(invalid)?.unwrap_or_default();
+    let requested = |(index, output): (usize, OutputDocument)| {
+        requested(&output, &format!("/outputs/{index}"), binary_outputs)
+    };
+    let outputs = document.outputs.unwrap_or_default().into_iter().enumerate().map(requested);
+    let outputs = outputs.collect::<Result<_, _>>().map_err(invalid)?;
+    let mut tensors = Vec::with_capacity(inputs.len());
+    for (index, input) in inputs.into_iter().enumerate() {
+        let tensor = input.tensor(&format!("/inputs/{index}"), &mut binary).map_err(invalid)?;
+        tensors.push((input.name, tensor));
+    }
+    if !binary.is_empty() {
+        let message = format!("{} bytes are left over after the last input's", binary.len());
+        return Err(invalid(FieldError::new("", "wrong_bytes", message)));
+    }
+    Ok(InferRequest { id, inputs: tensors, outputs, binary_outputs, timeout })
+}
+
+fn requested(
+    output: &OutputDocument,
+    place: &str,
+    binary_outputs: bool,
+) -> Result<RequestedOutput, FieldError> {
+    let OutputDocument { name, parameters } = output;
+    parameters.check(place)?;
+    if parameters.has("shared_memory_region") {
+        let place = format!("{place}/parameters/shared_memory_region");
+        return Err(FieldError::new(place, "unsupported", "shared memory is not offered"));
+    }
+    Ok(RequestedOutput {
+        name: name.clone(),
+        classes: parameters.count(place, "classification")?.filter(|count| *count > 0),
+        binary: parameters.truth(place, "binary_data")?.unwrap_or(binary_outputs),
+    })
+}
+
+/// Reads a body that is the model's only input and nothing else; every output is wanted as bytes.
+///
+/// # Errors
+///
+/// When the model has several inputs, or one whose shape cannot be told from the size of the body.
+pub fn read_raw_request(body: Bytes, signature: &Signature) -> Result<InferRequest, BodyError> {
+    let invalid = |code, message: String| BodyError::Invalid(vec![FieldError::new("", code, message)]);
+    let [spec] = signature.inputs.as_slice() else {
+        let message = format!(
+            "a body without JSON is for models of one input; this one has {}",
+            signature.inputs.len()
+        );
+        return Err(invalid("wrong_form", message));
+    };
+    let Some((element_type, declared)) = spec.as_tensor() else {
+        return Err(invalid("wrong_form", format!("input `{}` is no tensor", spec.name)));
+    };
+    let undecided = || {
+        invalid(
+            "wrong_shape",
+            format!("the shape of input `{}` cannot be told from the body: {}", spec.name, spec.kind),
+        )
+    };
+    let dynamic = declared.iter().filter(|dimension| matches!(dimension, Dimension::Dynamic(_))).count();
+    // The outermost one counts rows: it is 1 where another one varies too, and for a text, of which there is one.
+    let is_text = element_type == ElementType::String;
+    let size = |fill: usize| {
+        let size = |(axis, dimension): (usize, &Dimension)| match dimension {
+            Dimension::Fixed(size) => *size,
+            Dimension::Dynamic(_) if axis == 0 && (dynamic > 1 || is_text) => 1,
+            Dimension::Dynamic(_) => fill,
+        };
+        declared.iter().enumerate().map(size).collect::<Vec<usize>>()
+    };
+    if dynamic > 2 || (dynamic == 2 && !matches!(declared.first(), Some(Dimension::Dynamic(_)))) {
+        return Err(undecided());
+    }
+    let (shape, data) = if is_text {
+        let shape = size(1);
+        if count(&shape) != Some(1) {
+            return Err(undecided());
+        }
+        let text = str::from_utf8(&body).map_err(|error| invalid("wrong_bytes", error.to_string()))?;
+        (shape, TensorData::String(vec![text.to_owned()]))
+    } else {
+        let least = count(&size(1)).ok_or_else(undecided)?;
+        let row = elements_to_size(element_type, least);
+        let rows = if row > 0 && body.len().is_multiple_of(row) { body.len() / row } else { 1 };
+        let shape = size(rows);
+        let elements = count(&shape).ok_or_else(undecided)?;
+        let data = elements_from_bytes(element_type, elements, body);
+        (shape, data.map_err(|error| invalid("wrong_bytes", error.to_string()))?)
+    };
+    let tensor = Tensor::new(shape, data).map_err(|error| invalid("wrong_shape", error.to_string()))?;
+    Ok(InferRequest {
+        inputs: vec![(spec.name.clone(), tensor)],
+        binary_outputs: true,
+        ..InferRequest::default()
+    })
+}
+
+fn elements_to_size(element_type: ElementType, elements: usize) -> usize {
+    element_type.size_bytes().unwrap_or_default().saturating_mul(elements)
+}

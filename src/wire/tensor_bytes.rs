@@ -1,0 +1,198 @@
+//! Tensors as bytes (binary tensor data extension of the Open Inference Protocol, and gRPC's raw contents):
+//! little-endian, row-major, no padding. A boolean is one byte, 0 or 1; a text is its length in 4 bytes, then its bytes.
+
+use bytes::{BufMut, Bytes, BytesMut};
+use half::{bf16, f16};
+
+use crate::model::{Buffer, ElementType, TensorData};
+
+/// The size of a text's length.
+const LENGTH_BYTES: usize = 4;
+
+/// Bytes that are not the elements that they should be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BytesError {
+    /// There are too few or too many.
+    #[error("{elements} elements of {element_type} take {expected} bytes, not {given}")]
+    WrongLength {
+        /// How many elements the shape says there are.
+        elements: usize,
+        /// Their type.
+        element_type: ElementType,
+        /// What they take.
+        expected: usize,
+        /// What there is.
+        given: usize,
+    },
+    /// A text leads beyond the end, or its length does.
+    #[error("element {0} is cut short")]
+    CutShort(usize),
+    /// There are more bytes than texts.
+    #[error("{0} bytes are left over after the last element")]
+    LeftOver(usize),
+    /// A byte that is neither true nor false.
+    #[error("element {0} is a boolean of another value than 0 and 1")]
+    NoBoolean(usize),
+    /// A text that the gateway could not pass on as it is.
+    #[error("element {0} is no UTF-8")]
+    NoUtf8(usize),
+}
+
+/// So many elements of this type. Where the bytes lie in memory as the numbers do, they are not copied.
+///
+/// # Errors
+///
+/// When the bytes are not exactly these elements.
+pub fn elements_from_bytes(
+    element_type: ElementType,
+    elements: usize,
+    bytes: Bytes,
+) -> Result<TensorData, BytesError> {
+    let given = bytes.len();
+    if let Some(size) = element_type.size_bytes() {
+        let expected = elements.saturating_mul(size);
+        if expected != given {
+            return Err(BytesError::WrongLength { elements, element_type, expected, given });
+        }
+    }
+    macro_rules! numbers {
+        ($variant:ident, $number:ty) => {
+            Buffer::received(bytes, |bytes| <$number>::from_le_bytes(bytes.try_into().unwrap_or_default()))
+                .map(TensorData::$variant)
+        };
+    }
+    let read = match element_type {
+        ElementType::F16 => numbers!(F16, f16),
+        ElementType::Bf16 => numbers!(Bf16, bf16),
+        ElementType::F32 => numbers!(F32, f32),
+        ElementType::F64 => numbers!(F64, f64),
+        ElementType::I8 => numbers!(I8, i8),
+        ElementType::I16 => numbers!(I16, i16),
+        ElementType::I32 => numbers!(I32, i32),
+        ElementType::I64 => numbers!(I64, i64),
+        ElementType::U8 => numbers!(U8, u8),
+        ElementType::U16 => numbers!(U16, u16),
+        ElementType::U32 => numbers!(U32, u32),
+        ElementType::U64 => numbers!(U64, u64),
+        ElementType::Bool => return booleans(&bytes),
+        ElementType::String => return texts(elements, &bytes),
+    };
+    // The length was found to be right above.
+    read.ok_or(BytesError::WrongLength { elements, element_type, expected: given, given })
+}
+
+fn booleans(bytes: &[u8]) -> Result<TensorData, BytesError> {
+    let boolean = |(index, byte): (usize, &u8)| match byte {
+        0 => Ok(false),
+        1 => Ok(true),
+        _ => Err(BytesError::NoBoolean(index)),
+    };
+    bytes.iter().enumerate().map(boolean).collect::<Result<_, _>>().map(TensorData::Bool)
+}
+
+fn texts(elements: usize, mut rest: &[u8]) -> Result<TensorData, BytesError> {
+    // Every text takes at least its length, so a count that was made up reserves no memory.
+    let mut texts = Vec::with_capacity(elements.min(rest.len() / LENGTH_BYTES));
+    for index in 0..elements {
+        let (length, after) = rest.split_first_chunk::<LENGTH_BYTES>().ok_or(BytesError::CutShort(index))?;
+        let length = usize::try_from(u32::from_le_bytes(*length)).unwrap_or(usize::MAX);
+        let (text, after) = after.split_at_checked(length).ok_or(BytesError::CutShort(index))?;
+        texts.push(str::from_utf8(text).map_err(|_| BytesError::NoUtf8(index))?.to_owned());
+        rest = after;
+    }
+    if rest.is_empty() { Ok(TensorData::String(texts)) } else { Err(BytesError::LeftOver(rest.len())) }
+}
+
+/// The elements as bytes. A text longer than its length can say is cut, which no request is large enough for.
+#[must_use]
+pub fn elements_to_bytes(data: &TensorData) -> Bytes {
+    macro_rules! numbers {
+        ($elements:expr) => {{
+            // On the machines that this runs on the bytes of a slice are these already, so this is one copy.
+            let mut bytes = BytesMut::with_capacity(size_of_val::<[_]>($elements));
+            if cfg!(target_endian = "little") {
+                bytes.extend_from_slice(bytemuck::cast_slice($elements));
+            } else {
+                $elements.iter().for_each(|element| bytes.extend_from_slice(&element.to_le_bytes()));
+            }
+            bytes.freeze()
+        }};
+    }
+    match data {
+        TensorData::F16(elements) => numbers!(elements),
+        TensorData::Bf16(elements) => numbers!(elements),
+        TensorData::F32(elements) => numbers!(elements),
+        TensorData::F64(elements) => numbers!(elements),
+        TensorData::I8(elements) => numbers!(elements),
+        TensorData::I16(elements) => numbers!(elements),
+        TensorData::I32(elements) => numbers!(elements),
+        TensorData::I64(elements) => numbers!(elements),
+        TensorData::U8(elements) => numbers!(elements),
+        TensorData::U16(elements) => numbers!(elements),
+        TensorData::U32(elements) => numbers!(elements),
+        TensorData::U64(elements) => numbers!(elements),
+        TensorData::Bool(elements) => elements.iter().map(|element| u8::from(*element)).collect(),
+        TensorData::String(elements) => {
+            let size = elements.iter().map(|text| LENGTH_BYTES + text.len()).sum();
+            let mut bytes = BytesMut::with_capacity(size);
+            for text in elements {
+                let length = u32::try_from(text.len()).unwrap_or(u32::MAX);
+                bytes.put_u32_le(length);
+                bytes.extend_from_slice(&text.as_bytes()[..length as usize]);
+            }
+            bytes.freeze()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(element_type: ElementType, elements: usize, bytes: &[u8]) -> Result<TensorData, BytesError> {
+        elements_from_bytes(element_type, elements, Bytes::copy_from_slice(bytes))
+    }
+
+    #[test]
+    fn every_type_comes_back_as_it_went() {
+        for data in [
+            TensorData::F16(vec![f16::MIN, f16::ONE].into()),
+            TensorData::Bf16(vec![bf16::MAX, bf16::NEG_ONE].into()),
+            TensorData::F32(vec![0.1, f32::INFINITY].into()),
+            TensorData::F64(vec![f64::MIN_POSITIVE, -0.0].into()),
+            TensorData::I8(vec![-128, 127].into()),
+            TensorData::I16(vec![i16::MIN, i16::MAX].into()),
+            TensorData::I32(vec![i32::MIN, i32::MAX].into()),
+            TensorData::I64(vec![i64::MIN, i64::MAX].into()),
+            TensorData::U8(vec![0, 255].into()),
+            TensorData::U16(vec![0, u16::MAX].into()),
+            TensorData::U32(vec![0, u32::MAX].into()),
+            TensorData::U64(vec![0, u64::MAX].into()),
+            TensorData::Bool(vec![true, false]),
+            TensorData::String(vec![String::new(), "größer".to_owned()]),
+        ] {
+            let bytes = elements_to_bytes(&data);
+            assert_eq!(elements_from_bytes(data.element_type(), 2, bytes), Ok(data));
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_something_else_are_refused() {
+        let wrong = |elements, element_type, expected, given| {
+            Err(BytesError::WrongLength { elements, element_type, expected, given })
+        };
+        assert_eq!(read(ElementType::F32, 2, &[0; 7]), wrong(2, ElementType::F32, 8, 7));
+        assert_eq!(
+            read(ElementType::I64, usize::MAX, &[0; 8]),
+            wrong(usize::MAX, ElementType::I64, usize::MAX, 8)
+        );
+        assert_eq!(read(ElementType::Bool, 3, &[0, 1, 2]), Err(BytesError::NoBoolean(2)));
+        assert_eq!(read(ElementType::String, 1, &[1, 0, 0]), Err(BytesError::CutShort(0)));
+        assert_eq!(read(ElementType::String, 1, &[2, 0, 0, 0, b'a']), Err(BytesError::CutShort(0)));
+        assert_eq!(read(ElementType::String, 1, &[255, 255, 255, 255]), Err(BytesError::CutShort(0)));
+        assert_eq!(read(ElementType::String, usize::MAX, &[]), Err(BytesError::CutShort(0)));
+        assert_eq!(read(ElementType::String, 1, &[1, 0, 0, 0, 0xff]), Err(BytesError::NoUtf8(0)));
+        assert_eq!(read(ElementType::String, 1, &[1, 0, 0, 0, b'a', 0]), Err(BytesError::LeftOver(1)));
+        assert_eq!(read(ElementType::String, 0, &[]), Ok(TensorData::String(Vec::new())));
+    }
+}
