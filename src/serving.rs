@@ -4,9 +4,12 @@ mod error;
 mod metadata;
 mod prediction;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
 };
 
 use arc_swap::ArcSwapOption;
@@ -15,11 +18,13 @@ pub use error::ServingError;
 pub use metadata::{ModelMetadata, VersionMetadata};
 pub use prediction::{Inference, Prediction};
 
-pub use crate::lifecycle::{HistoryEntry, OperationError, RolledBack, Servable, VersionStatus};
+pub use crate::lifecycle::{
+    BatchCounts, Counts, HistoryEntry, OperationError, RolledBack, Servable, Total, VersionStatus,
+};
 
 use crate::{
     config::{ModelsSettings, Settings},
-    lifecycle::Lifecycle,
+    lifecycle::{Lifecycle, Phases},
     model::{
         ModelName, Row, RowOutputs, Tensor, TensorDocuments, VersionSelector, check_dividends, check_inputs,
         documents_to_tensors, rows_to_tensors,
@@ -129,9 +134,10 @@ impl Serving {
     /// [`ServingError::InvalidRows`] with everything that is wrong, [`ServingError::RowsNotSupported`] when the model
     /// takes no rows, or what the run failed with.
     pub async fn predict(&self, servable: Arc<Servable>, rows: &[Row]) -> Result<Prediction, ServingError> {
+        let begin = Instant::now();
         let layout = servable.layout.clone().ok_or(ServingError::RowsNotSupported)?;
         let inputs = rows_to_tensors(rows, &layout, &servable.contract).map_err(ServingError::InvalidRows)?;
-        let answered = self.run(Arc::clone(&servable), inputs).await.and_then(|inference| {
+        let answered = self.run(Arc::clone(&servable), inputs, begin).await.and_then(|inference| {
             let Inference { servable, outputs } = inference;
             let outputs = RowOutputs::new(rows.len(), outputs, &servable.signature)?;
             Ok(Prediction { servable, layout, outputs })
@@ -151,8 +157,9 @@ impl Serving {
         servable: Arc<Servable>,
         inputs: Vec<(String, Tensor)>,
     ) -> Result<Inference, ServingError> {
+        let begin = Instant::now();
         check_inputs(&servable.signature, &inputs).map_err(ServingError::InvalidInputs)?;
-        let answered = self.run(Arc::clone(&servable), inputs).await;
+        let answered = self.run(Arc::clone(&servable), inputs, begin).await;
         self.watched(&servable, answered)
     }
 
@@ -166,9 +173,10 @@ impl Serving {
         servable: Arc<Servable>,
         documents: &TensorDocuments,
     ) -> Result<Inference, ServingError> {
+        let begin = Instant::now();
         let inputs =
             documents_to_tensors(documents, &servable.signature).map_err(ServingError::InvalidInputs)?;
-        let answered = self.run(Arc::clone(&servable), inputs).await;
+        let answered = self.run(Arc::clone(&servable), inputs, begin).await;
         self.watched(&servable, answered)
     }
 
@@ -176,13 +184,21 @@ impl Serving {
         &self,
         servable: Arc<Servable>,
         inputs: Vec<(String, Tensor)>,
+        begin: Instant,
     ) -> Result<Inference, ServingError> {
         if servable.proof.divides {
             check_dividends(&inputs).map_err(ServingError::InvalidInputs)?;
         }
-        let ran = servable.pool.run(inputs).await?;
+        let rows = servable.signature.rows(&inputs).unwrap_or(1);
+        let input = begin.elapsed();
+        let failed = |_: &ServingError| servable.statistics.failed(begin.elapsed());
+        let ran = servable.pool.run(inputs).await.map_err(ServingError::from).inspect_err(failed)?;
         self.metrics.inference_ran(servable.name.as_str(), ran.duration);
-        Inference::new(servable, ran.outputs)
+        let ended = Instant::now();
+        let inference = Inference::new(Arc::clone(&servable), ran.outputs).inspect_err(failed)?;
+        let phases = Phases { queue: ran.queued, input, infer: ran.duration, output: ended.elapsed() };
+        servable.statistics.answered(rows, &phases);
+        Ok(inference)
     }
 
     /// Counts an answer. The one that is one failure too many has the deployment taken back.

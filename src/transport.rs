@@ -5,6 +5,7 @@
 
 mod authenticate;
 mod error;
+mod inference;
 mod layers;
 mod metrics;
 mod open_paths;
@@ -15,6 +16,7 @@ mod request_id;
 mod state;
 
 pub(crate) use error::ApiError;
+pub(crate) use inference::{infer, outputs};
 pub(crate) use layers::{authorized, observed};
 pub use open_paths::{OPEN_PATHS, is_open};
 pub(crate) use permit::{MayManage, MayPredict, MayRead, Permit};

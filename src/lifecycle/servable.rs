@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Deployment, Proof, Snapshot, Trial};
+use super::{Deployment, Proof, Snapshot, Statistics, Trial};
 use crate::{
     model::{Contract, Digest, Layout, ModelName, ModelVersion, Signature},
     runtime::InstancePool,
@@ -25,6 +25,8 @@ pub struct Servable {
     pub pool: Arc<InstancePool>,
     /// How it does.
     pub trial: Trial,
+    /// What it has answered so far.
+    pub statistics: Statistics,
     /// What was found out about it before.
     pub proof: Proof,
     /// The copy that the sessions were made of.

@@ -6,7 +6,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::ElementType;
+use super::{ElementType, Tensor};
 
 /// One dimension of a declared shape.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -144,6 +144,16 @@ impl Signature {
     #[must_use]
     pub fn output_position(&self, name: &str) -> Option<usize> {
         self.outputs.iter().position(|spec| spec.name == name)
+    }
+
+    /// How many rows these inputs are, for a model whose first input counts them in its outermost dimension.
+    #[must_use]
+    pub fn rows(&self, inputs: &[(String, Tensor)]) -> Option<usize> {
+        let (_, declared) = self.inputs.first()?.as_tensor()?;
+        let Dimension::Dynamic(_) = declared.first()? else { return None };
+        let first = &self.inputs.first()?.name;
+        let (_, tensor) = inputs.iter().find(|(name, _)| name == first)?;
+        tensor.shape().first().copied()
     }
 
     /// How `self`, which replaces `old` under the same version number, would break its callers: one sentence a

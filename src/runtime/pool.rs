@@ -29,6 +29,8 @@ pub struct InstancePool {
 pub struct Ran {
     /// Every output in the order of the signature.
     pub outputs: Vec<Value>,
+    /// The time before that: waiting for an instance and a thread.
+    pub queued: Duration,
     /// The time inside ONNX Runtime.
     pub duration: Duration,
 }
@@ -54,12 +56,13 @@ impl InstancePool {
     ///
     /// [`RuntimeError::Overloaded`] when too many wait, else as [`Instance::run`].
     pub async fn run(self: &Arc<Self>, inputs: Vec<(String, Tensor)>) -> Result<Ran, RuntimeError> {
+        let asked = Instant::now();
         let permit = self.acquire().await?;
         let options = RunOptions::new().map_err(|error| RuntimeError::Run(error.message().to_owned()))?;
         let options = Arc::new(options);
         let _ends_with_caller = TerminateOnDrop(Arc::clone(&options));
         let pool = Arc::clone(self);
-        let run = tokio::task::spawn_blocking(move || pool.run_blocking(&inputs, &options, permit));
+        let run = tokio::task::spawn_blocking(move || pool.run_blocking(&inputs, &options, permit, asked));
         run.await.unwrap_or_else(|error| Err(RuntimeError::Panicked(error.to_string())))
     }
 
@@ -68,6 +71,7 @@ impl InstancePool {
         inputs: &[(String, Tensor)],
         options: &RunOptions,
         permit: OwnedSemaphorePermit,
+        asked: Instant,
     ) -> Result<Ran, RuntimeError> {
         let Some(mut instance) = self.idle().pop() else {
             return Err(RuntimeError::Overloaded);
@@ -79,7 +83,7 @@ impl InstancePool {
         let duration = start.elapsed();
         self.idle().push(instance);
         drop(permit);
-        Ok(Ran { outputs: outputs?, duration })
+        Ok(Ran { outputs: outputs?, queued: start - asked, duration })
     }
 
     async fn acquire(&self) -> Result<OwnedSemaphorePermit, RuntimeError> {

@@ -1,4 +1,4 @@
-//! Every error of the native API and its answer: the one place that decides on statuses.
+//! Every error of the transports and its answer: the one place that decides on statuses.
 
 use axum::{
     http::{HeaderValue, StatusCode, header},
@@ -11,13 +11,13 @@ use crate::{
     limits::{Exceeded, retry_after_seconds},
     model::{MAX_LISTED, ModelName, Violations},
     serving::{OperationError, ServingError},
-    wire::{BodyError, FieldError, RowBase, input_errors, row_errors},
+    wire::{BodyError, FieldError, RowBase, input_errors, open_inference::OutputError, row_errors},
 };
 
 /// Seconds after which a client may try again when the gateway is overloaded or a model not there yet.
 const RETRY_SOON_SECONDS: u64 = 1;
 
-/// An error of the native API.
+/// An error of a request.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
     #[error(transparent)]
@@ -55,6 +55,11 @@ pub enum ApiError {
     NoSuchPath,
     #[error(transparent)]
     Operation(#[from] OperationError),
+    /// An output that the dialect cannot carry.
+    #[error(transparent)]
+    Output(#[from] OutputError),
+    #[error("the answer took longer than the request's own timeout")]
+    Timeout,
     #[error("a parameter is not known: this takes {known}")]
     UnknownParameter { known: &'static str },
 }
@@ -141,6 +146,8 @@ impl From<ApiError> for Problem {
                     .with_violated_policy("caller")
             }
             ApiError::NoSuchPath => problem(StatusCode::NOT_FOUND, "not_found"),
+            ApiError::Output(_) => problem(StatusCode::UNPROCESSABLE_ENTITY, "output_not_carried"),
+            ApiError::Timeout => problem(StatusCode::GATEWAY_TIMEOUT, "timeout"),
             ApiError::UnknownParameter { .. } => problem(StatusCode::BAD_REQUEST, "unknown_parameter"),
             ApiError::Operation(error) => match error {
                 OperationError::ModelNotFound(_) => problem(StatusCode::NOT_FOUND, "model_not_found"),

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     config::RuntimeSettings,
     lifecycle::{
-        Proof, Reason, Refusal, Servable, Snapshot, Trial,
+        Proof, Reason, Refusal, Servable, Snapshot, Statistics, Trial,
         admission::{available_bytes, child::contract_of},
         aspired::{Admitted, Stage},
         fingerprint::Fingerprint,
@@ -230,7 +230,8 @@ fn load_copy(
     let instances = std::iter::once(Ok(first)).chain(more).collect::<Result<Vec<_>, _>>()?;
     let pool = Arc::new(InstancePool::new(instances, settings.queue_capacity));
     let layout = layout.map(Arc::new);
-    Ok(Servable { name: name.clone(), version, signature, contract, layout, pool, trial, proof, snapshot })
+    let (name, statistics) = (name.clone(), Statistics::default());
+    Ok(Servable { name, version, signature, contract, layout, pool, trial, statistics, proof, snapshot })
 }
 
 /// How many sessions of the model there are to be: as many as wanted, fewer where memory is scarce.

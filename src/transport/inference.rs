@@ -1,0 +1,35 @@
+//! An inference of the Open Inference Protocol, whichever transport it came by.
+
+use std::{mem, sync::Arc};
+
+use super::{error::ApiError, state::TransportState};
+use crate::{
+    serving::{Inference, Servable},
+    wire::open_inference::{InferRequest, OutputTensor, check_requested, output_tensors},
+};
+
+/// Runs a request, whose inputs it takes. Dropping the future ends the run.
+pub(crate) async fn infer(
+    state: &TransportState,
+    servable: Arc<Servable>,
+    request: &mut InferRequest,
+) -> Result<Inference, ApiError> {
+    check_requested(&request.outputs, &servable.signature).map_err(ApiError::InvalidBody)?;
+    let run = state.serving.infer(servable, mem::take(&mut request.inputs));
+    let inference = match request.timeout {
+        Some(timeout) => tokio::time::timeout(timeout, run).await.map_err(|_| ApiError::Timeout)?,
+        None => run.await,
+    };
+    Ok(inference?)
+}
+
+/// The outputs that a request asks for.
+pub(crate) fn outputs<'i>(
+    inference: &'i Inference,
+    request: &InferRequest,
+) -> Result<Vec<OutputTensor<'i>>, ApiError> {
+    let Servable { signature, contract, .. } = &*inference.servable;
+    let outputs =
+        output_tensors(signature, contract, &inference.outputs, &request.outputs, request.binary_outputs);
+    Ok(outputs?)
+}
