@@ -3,6 +3,7 @@
 //! Everything that a handler or a layer answers with an error goes through `transport`'s `Problem`; what the framework
 //! answers by itself is rewritten by `render`.
 
+mod answer;
 mod deployments;
 mod docs;
 mod header_rules;
@@ -11,9 +12,9 @@ mod json_body;
 mod layers;
 mod metrics;
 mod models;
+mod open_inference;
 mod predict;
 mod render;
-mod repository;
 mod routes;
 mod token;
 

@@ -26,8 +26,8 @@ use crate::{
     config::{ModelsSettings, Settings},
     lifecycle::{Lifecycle, Phases},
     model::{
-        ModelName, Row, RowOutputs, Tensor, TensorDocuments, VersionSelector, check_dividends, check_inputs,
-        documents_to_tensors, rows_to_tensors,
+        ModelName, ModelVersion, Row, RowOutputs, Tensor, TensorDocuments, VersionSelector, check_dividends,
+        check_inputs, documents_to_tensors, rows_to_tensors,
     },
     telemetry::Metrics,
 };
@@ -265,6 +265,28 @@ impl Serving {
     /// When there is no such model, or nothing to go back to.
     pub async fn roll_back(&self, model: &ModelName, by: &str) -> Result<RolledBack, OperationError> {
         self.lifecycle.roll_back(model, by).await
+    }
+
+    /// Every version that is in service, sorted by name and number.
+    #[must_use]
+    pub fn servables(&self) -> Vec<Arc<Servable>> {
+        self.lifecycle.serving().all()
+    }
+
+    /// The models that are in service, sorted.
+    #[must_use]
+    pub fn names(&self) -> Vec<ModelName> {
+        let mut names: Vec<ModelName> =
+            self.servables().into_iter().map(|servable| servable.name.clone()).collect();
+        names.dedup();
+        names
+    }
+
+    /// The versions of a model that are in service, sorted.
+    #[must_use]
+    pub fn versions_in_service(&self, model: &ModelName) -> Vec<ModelVersion> {
+        let versions = self.servables().into_iter().filter(|servable| servable.name == *model);
+        versions.map(|servable| servable.version).collect()
     }
 
     /// All models of the repository with their versions, sorted by name.

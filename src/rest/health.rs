@@ -3,7 +3,6 @@
 use axum::{
     Json,
     extract::State,
-    http::StatusCode,
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
@@ -11,7 +10,7 @@ use utoipa::ToSchema;
 
 use crate::{
     serving::Readiness,
-    transport::{Problem, ProblemDocument, TransportState},
+    transport::{ApiError, ProblemDocument, TransportState},
 };
 
 /// The state of the gateway.
@@ -52,11 +51,8 @@ pub(super) async fn live() -> Json<Health> {
     (status = 200, body = Health),
     (status = 503, body = ProblemDocument, content_type = "application/problem+json")))]
 pub(super) async fn ready(State(state): State<TransportState>) -> Response {
-    let reason = match state.serving.readiness() {
-        Readiness::Ready => return Health::new("ready").into_response(),
-        Readiness::Starting => "the models are being loaded",
-        Readiness::NoModel => "no model is in service: `onnx-gateway check` says why",
-        Readiness::Draining => "the gateway is about to stop",
-    };
-    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not_ready", reason).with_retry_after(1).into_response()
+    match state.serving.readiness() {
+        Readiness::Ready => Health::new("ready").into_response(),
+        other => ApiError::NotReady(other).into_response(),
+    }
 }

@@ -12,6 +12,8 @@ use axum::{
 use tower::ServiceBuilder;
 use tower_http::{
     catch_panic::CatchPanicLayer,
+    compression::CompressionLayer,
+    decompression::RequestDecompressionLayer,
     limit::RequestBodyLimitLayer,
     map_request_body::MapRequestBodyLayer,
     set_header::SetResponseHeaderLayer,
@@ -27,6 +29,21 @@ use crate::{
     transport::{AddressLimit, TransportState, authorized, observed},
 };
 
+/// Wraps routes whose bodies may be compressed, coming and going.
+pub(super) fn coded(routes: Router<TransportState>, settings: &ServerSettings) -> Router<TransportState> {
+    let coded = ServiceBuilder::new()
+        .layer(CompressionLayer::new())
+        .layer(RequestDecompressionLayer::new())
+        // Once more: a small body may be a large one.
+        .layer(RequestBodyLimitLayer::new(max_body_bytes(settings)))
+        .layer(MapRequestBodyLayer::new(Body::new));
+    routes.layer(coded)
+}
+
+fn max_body_bytes(settings: &ServerSettings) -> usize {
+    usize::try_from(settings.max_body_bytes).unwrap_or(usize::MAX)
+}
+
 /// Wraps the public routes. `probes` are spared the quota of their address: a load balancer must not take the gateway
 /// for dead because others behind the same address ask too much.
 pub(super) fn public(
@@ -36,7 +53,6 @@ pub(super) fn public(
     settings: &ServerSettings,
     address_limit: Option<&AddressLimit>,
 ) -> Router<TransportState> {
-    let max_body_bytes = usize::try_from(settings.max_body_bytes).unwrap_or(usize::MAX);
     let bounded = ServiceBuilder::new()
         // A browser must not guess that an answer is a page.
         .layer(SetResponseHeaderLayer::if_not_present(
@@ -53,7 +69,7 @@ pub(super) fn public(
             Duration::from_millis(settings.request_timeout_ms),
         ))
         // Nor fills the memory, nor trickles in.
-        .layer(RequestBodyLimitLayer::new(max_body_bytes))
+        .layer(RequestBodyLimitLayer::new(max_body_bytes(settings)))
         .layer(RequestBodyDeadlineLayer::new(Duration::from_millis(settings.body_timeout_ms)))
         .layer(MapRequestBodyLayer::new(Body::new))
         // What other readers on the way could take for another request.

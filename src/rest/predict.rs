@@ -1,22 +1,13 @@
 //! Predictions.
 
-use axum::{
-    body::Body,
-    extract::State,
-    http::{HeaderName, HeaderValue, StatusCode, header},
-    response::{IntoResponse, Response},
-};
-use serde::Serialize;
+use axum::{extract::State, response::Response};
 
-use super::json_body::ValidJson;
+use super::{answer::json_answer, json_body::ValidJson};
 use crate::{
     serving::{Servable, ServingError},
-    transport::{ApiError, MayPredict, Permit, Problem, ProblemDocument, TransportState},
+    transport::{ApiError, MayPredict, Permit, ProblemDocument, TransportState},
     wire::{Asked, PredictAnswer, PredictRequest, RowBase, RowsAnswer, TensorsAnswer},
 };
-
-const MODEL_VERSION: HeaderName = HeaderName::from_static("x-model-version");
-const MODEL_DIGEST: HeaderName = HeaderName::from_static("x-model-digest");
 
 /// Ask the default model
 ///
@@ -119,7 +110,7 @@ async fn predict(
                 (name.as_str(), *version, &prediction.layout, &prediction.outputs);
             let many = base == RowBase::Instances;
             let body = RowsAnswer { model, version, signature, contract, layout, outputs, many };
-            Ok(answer(&prediction.servable, &body))
+            json_answer(&prediction.servable, &body)
         }
         Asked::Inputs(documents) => {
             let inference = state.serving.infer_documents(servable, &documents).await?;
@@ -130,26 +121,7 @@ async fn predict(
                 signature,
                 outputs: &inference.outputs,
             };
-            Ok(answer(&inference.servable, &body))
+            json_answer(&inference.servable, &body)
         }
     }
-}
-
-fn answer(servable: &Servable, body: &impl Serialize) -> Response {
-    let Ok(body) = serde_json::to_vec(body) else {
-        let detail = "the answer could not be written";
-        return Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "model_failed", detail).into_response();
-    };
-    let mut response = Response::new(Body::from(body));
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    for (name, value) in
-        [(MODEL_VERSION, servable.version.to_string()), (MODEL_DIGEST, servable.digest().short())]
-    {
-        if let Ok(value) = HeaderValue::from_str(&value) {
-            headers.insert(name, value);
-        }
-    }
-    response
 }

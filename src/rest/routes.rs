@@ -4,7 +4,7 @@ use axum::{Router, extract::DefaultBodyLimit, routing::get};
 use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{deployments, docs, health, layers, metrics, models, predict, repository, token};
+use super::{deployments, docs, health, layers, metrics, models, open_inference, predict, token};
 use crate::{
     config::ServerSettings,
     transport::{AddressLimit, ApiError, TransportState},
@@ -12,7 +12,7 @@ use crate::{
 
 /// The description of everything that is described.
 pub(super) fn description() -> utoipa::openapi::OpenApi {
-    api().merge(probes()).into_openapi()
+    api().merge(inference()).merge(probes()).into_openapi()
 }
 
 /// What clients call.
@@ -26,9 +26,12 @@ fn api() -> OpenApiRouter<TransportState> {
         .routes(routes!(models::one))
         .routes(routes!(deployments::history))
         .routes(routes!(deployments::rollback))
-        .routes(routes!(repository::index))
-        .routes(routes!(repository::load))
-        .routes(routes!(repository::unload))
+        .merge(open_inference::routes())
+}
+
+/// What takes bodies that may be compressed.
+fn inference() -> OpenApiRouter<TransportState> {
+    open_inference::inference()
 }
 
 /// What orchestrators and load balancers call.
@@ -37,6 +40,7 @@ fn probes() -> OpenApiRouter<TransportState> {
         .routes(routes!(health::health))
         .routes(routes!(health::live))
         .routes(routes!(health::ready))
+        .merge(open_inference::probes())
 }
 
 /// The public listener's routes in all their layers.
@@ -46,6 +50,7 @@ pub fn public_router(
     address_limit: Option<&AddressLimit>,
 ) -> Router {
     let routes = Router::from(api())
+        .merge(layers::coded(inference().into(), settings))
         .merge(docs::router(description()))
         .fallback(|| async { ApiError::NoSuchPath })
         // The layers limit bodies; a second limit inside would only hide their answer.

@@ -18,6 +18,7 @@ use crate::model::{Tensor, Value};
 #[derive(Debug)]
 pub struct InstancePool {
     idle: Mutex<Vec<Instance>>,
+    size: usize,
     /// One permit for each idle instance.
     available: Arc<Semaphore>,
     waiting: AtomicUsize,
@@ -40,11 +41,18 @@ impl InstancePool {
     #[must_use]
     pub fn new(instances: Vec<Instance>, queue_capacity: usize) -> Self {
         Self {
+            size: instances.len(),
             available: Arc::new(Semaphore::new(instances.len())),
             idle: Mutex::new(instances),
             waiting: AtomicUsize::new(0),
             queue_capacity,
         }
+    }
+
+    /// How many instances there are.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.size
     }
 
     /// Runs the model on its own thread, waiting for an instance if need be.

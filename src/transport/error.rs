@@ -10,7 +10,7 @@ use crate::{
     auth::{Action, TokenError},
     limits::{Exceeded, retry_after_seconds},
     model::{MAX_LISTED, ModelName, Violations},
-    serving::{OperationError, ServingError},
+    serving::{OperationError, Readiness, ServingError},
     wire::{BodyError, FieldError, RowBase, input_errors, open_inference::OutputError, row_errors},
 };
 
@@ -60,6 +60,10 @@ pub enum ApiError {
     Output(#[from] OutputError),
     #[error("the answer took longer than the request's own timeout")]
     Timeout,
+    #[error("{}", not_ready(*.0))]
+    NotReady(Readiness),
+    #[error("the answer could not be written")]
+    AnswerNotWritten,
     #[error("a parameter is not known: this takes {known}")]
     UnknownParameter { known: &'static str },
 }
@@ -147,6 +151,10 @@ impl From<ApiError> for Problem {
             }
             ApiError::NoSuchPath => problem(StatusCode::NOT_FOUND, "not_found"),
             ApiError::Output(_) => problem(StatusCode::UNPROCESSABLE_ENTITY, "output_not_carried"),
+            ApiError::NotReady(_) => {
+                problem(StatusCode::SERVICE_UNAVAILABLE, "not_ready").with_retry_after(RETRY_SOON_SECONDS)
+            }
+            ApiError::AnswerNotWritten => problem(StatusCode::INTERNAL_SERVER_ERROR, "model_failed"),
             ApiError::Timeout => problem(StatusCode::GATEWAY_TIMEOUT, "timeout"),
             ApiError::UnknownParameter { .. } => problem(StatusCode::BAD_REQUEST, "unknown_parameter"),
             ApiError::Operation(error) => match error {
@@ -157,6 +165,16 @@ impl From<ApiError> for Problem {
                 OperationError::Stopping => problem(StatusCode::SERVICE_UNAVAILABLE, "stopping"),
             },
         }
+    }
+}
+
+/// Why no requests should be sent here.
+fn not_ready(readiness: Readiness) -> &'static str {
+    match readiness {
+        Readiness::Ready => "the gateway is ready",
+        Readiness::Starting => "the models are being loaded",
+        Readiness::NoModel => "no model is in service: `onnx-gateway check` says why",
+        Readiness::Draining => "the gateway is about to stop",
     }
 }
 

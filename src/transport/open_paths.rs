@@ -1,8 +1,17 @@
 //! The paths that need no token: all of them are here, everything else needs one.
 
 /// Paths that are open as they stand.
-pub const OPEN_PATHS: &[&str] =
-    &["/", "/health", "/health/live", "/health/ready", "/token", "/openapi.json", "/docs"];
+pub const OPEN_PATHS: &[&str] = &[
+    "/",
+    "/health",
+    "/health/live",
+    "/health/ready",
+    "/v2/health/live",
+    "/v2/health/ready",
+    "/token",
+    "/openapi.json",
+    "/docs",
+];
 
 /// The folder of the documentation's own files.
 const DOCS_FOLDER: &str = "/docs/";

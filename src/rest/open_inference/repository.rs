@@ -13,9 +13,10 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 use validator::Validate;
 
-use super::json_body::read;
+use super::ErrorDocument;
 use crate::{
     auth::{Action, Caller},
+    rest::json_body::read,
     serving::VersionStatus,
     transport::{ApiError, MayManage, Permit, TransportState},
     wire,
@@ -61,13 +62,6 @@ pub(super) struct RepositoryRequest {
 /// An empty object.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Done {}
-
-/// What a v2 error looks like.
-#[derive(Debug, Serialize, ToSchema)]
-pub(super) struct ErrorDocument {
-    /// A sentence for people
-    error: String,
-}
 
 /// What lies in the repository
 #[utoipa::path(post, path = "/v2/repository/index", tag = "repository", security(("bearer" = ["manage"])),

@@ -1,0 +1,50 @@
+//! The Open Inference Protocol (v2) over REST, with the extensions that `EXTENSIONS` lists.
+
+mod infer;
+mod models;
+mod repository;
+mod schema;
+mod server;
+mod statistics;
+
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::transport::TransportState;
+
+/// What tells of the server and its models, and what changes them.
+pub(super) fn routes() -> OpenApiRouter<TransportState> {
+    OpenApiRouter::new()
+        .routes(routes!(server::metadata))
+        .routes(routes!(models::names))
+        .routes(routes!(models::metadata))
+        .routes(routes!(models::version_metadata))
+        .routes(routes!(models::ready))
+        .routes(routes!(models::version_ready))
+        .routes(routes!(models::config))
+        .routes(routes!(models::version_config))
+        .routes(routes!(statistics::all))
+        .routes(routes!(statistics::model))
+        .routes(routes!(statistics::version))
+        .routes(routes!(repository::index))
+        .routes(routes!(repository::load))
+        .routes(routes!(repository::unload))
+}
+
+/// What runs models: bodies of any encoding.
+pub(super) fn inference() -> OpenApiRouter<TransportState> {
+    OpenApiRouter::new().routes(routes!(infer::infer)).routes(routes!(infer::version_infer))
+}
+
+/// What orchestrators call.
+pub(super) fn probes() -> OpenApiRouter<TransportState> {
+    OpenApiRouter::new().routes(routes!(server::live)).routes(routes!(server::ready))
+}
+
+/// What an error looks like.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct ErrorDocument {
+    /// A sentence for people
+    error: String,
+}

@@ -1,0 +1,131 @@
+//! Asking a model: JSON, JSON with binary tensors after it, or one binary tensor alone.
+
+use axum::{
+    extract::{Request, State},
+    http::{HeaderMap, HeaderName, HeaderValue, header},
+    response::Response,
+};
+
+use super::{
+    ErrorDocument,
+    schema::{InferRequestDocument, InferResponseDocument},
+};
+use crate::{
+    rest::{answer::answer, json_body::read},
+    transport::{self, ApiError, MayPredict, Permit, TransportState},
+    wire::open_inference::{read_infer_request, read_raw_request, write_infer_answer},
+};
+
+/// How many bytes of a body are JSON; binary tensors follow (extension `binary_tensor_data`).
+const JSON_LENGTH: HeaderName = HeaderName::from_static("inference-header-content-length");
+
+/// The media type of an answer with binary tensors.
+const BINARY: HeaderValue = HeaderValue::from_static("application/octet-stream");
+
+/// Ask the newest version of a model
+///
+/// With `Inference-Header-Content-Length`, so many bytes of the body are JSON, and the tensors that it gives a
+/// `binary_data_size` follow; with the value 0, the body is the only input of the model.
+#[utoipa::path(post, path = "/v2/models/{model}/infer", tag = "open inference", security(("bearer" = ["predict"])),
+    params(("model" = String, Path, description = "The model's name", example = "iris")),
+    request_body = InferRequestDocument, responses(InferResponses))]
+pub(super) async fn infer(
+    state: State<TransportState>,
+    permit: Permit<MayPredict>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    run(state, permit, request).await
+}
+
+/// Ask one version of a model
+#[utoipa::path(post, path = "/v2/models/{model}/versions/{version}/infer", tag = "open inference",
+    security(("bearer" = ["predict"])),
+    params(("model" = String, Path, description = "The model's name", example = "iris"),
+        ("version" = String, Path, description = "A version that is in service, or a label", example = "1")),
+    request_body = InferRequestDocument, responses(InferResponses))]
+pub(super) async fn version_infer(
+    state: State<TransportState>,
+    permit: Permit<MayPredict>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    run(state, permit, request).await
+}
+
+/// The answers that both have in common.
+#[derive(utoipa::IntoResponses)]
+#[expect(dead_code, reason = "only its schema is used")]
+enum InferResponses {
+    /// What the model says; which version said it stands in `x-model-version` and `x-model-digest`
+    #[response(status = 200)]
+    Ok(InferResponseDocument),
+    /// The request is wrong: the error names the place
+    #[response(status = 400)]
+    BadRequest(ErrorDocument),
+    /// No token, or one that is not believed
+    #[response(status = 401)]
+    Unauthorized(ErrorDocument),
+    /// The token lacks the scope `predict`
+    #[response(status = 403)]
+    Forbidden(ErrorDocument),
+    /// There is no such model or version
+    #[response(status = 404)]
+    NotFound(ErrorDocument),
+    /// The body did not come in time
+    #[response(status = 408)]
+    RequestTimeout(ErrorDocument),
+    /// The body is too large
+    #[response(status = 413)]
+    PayloadTooLarge(ErrorDocument),
+    /// The body's encoding is neither gzip nor deflate
+    #[response(status = 415)]
+    UnsupportedMediaType(ErrorDocument),
+    /// A quota is used up; `Retry-After` says when to come back
+    #[response(status = 429)]
+    TooManyRequests(ErrorDocument),
+    /// The model failed
+    #[response(status = 500)]
+    InternalServerError(ErrorDocument),
+    /// The model is not in service or has too much to do; `Retry-After` says when to come back
+    #[response(status = 503)]
+    ServiceUnavailable(ErrorDocument),
+    /// The model took too long
+    #[response(status = 504)]
+    GatewayTimeout(ErrorDocument),
+}
+
+async fn run(
+    State(state): State<TransportState>,
+    permit: Permit<MayPredict>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let json_bytes = json_length(request.headers())?;
+    let servable = state.serving.servable(&permit.model, permit.version.as_ref())?;
+    let body = read(request.into_body()).await?;
+    let mut asked = match json_bytes {
+        Some(0) => read_raw_request(body, &servable.signature)?,
+        _ => read_infer_request(&body, json_bytes)?,
+    };
+    let inference = transport::infer(&state, servable, &mut asked).await?;
+    let outputs = transport::outputs(&inference, &asked)?;
+    let (model, version) = (&inference.servable.name, inference.servable.version);
+    let written = write_infer_answer(model, version, asked.id.as_deref(), &outputs)
+        .map_err(|_| ApiError::AnswerNotWritten)?;
+    let mut response = answer(&inference.servable, written.body);
+    if let Some(json_bytes) = written.json_bytes {
+        let headers = response.headers_mut();
+        headers.insert(JSON_LENGTH, HeaderValue::from(json_bytes));
+        headers.insert(header::CONTENT_TYPE, BINARY);
+    }
+    Ok(response)
+}
+
+/// What the header says, if it is there.
+fn json_length(headers: &HeaderMap) -> Result<Option<usize>, ApiError> {
+    let mut values = headers.get_all(JSON_LENGTH).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    let digits = value.to_str().ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+    match digits.and_then(|digits| digits.parse().ok()) {
+        Some(length) if values.next().is_none() => Ok(Some(length)),
+        _ => Err(ApiError::BadRequest("Inference-Header-Content-Length must be one whole number of bytes")),
+    }
+}

@@ -1,0 +1,151 @@
+//! Models: which there are, what they take and give, whether they are ready, how they are set up.
+
+use axum::{Json, extract::State};
+
+use super::ErrorDocument;
+use crate::{
+    auth::{Action, Caller},
+    serving::Servable,
+    transport::{ApiError, MayRead, Permit, TransportState},
+    wire::open_inference::{ModelConfigDocument, ModelMetadataDocument, ModelNames, ModelReadyDocument},
+};
+
+/// The models that are in service
+#[utoipa::path(get, path = "/v2/models", tag = "open inference", security(("bearer" = ["read"])), responses(
+    (status = 200, body = ModelNames),
+    (status = 401, body = ErrorDocument),
+    (status = 403, description = "The token lacks the scope `read`", body = ErrorDocument)))]
+pub(super) async fn names(
+    State(state): State<TransportState>,
+    caller: Caller,
+) -> Result<Json<ModelNames>, ApiError> {
+    if !caller.may(Action::Read, None) {
+        return Err(ApiError::InsufficientScope { action: Action::Read, model: None });
+    }
+    let names = state.serving.names().into_iter().filter(|name| caller.may(Action::Read, Some(name)));
+    Ok(Json(ModelNames { models: names.map(|name| name.to_string()).collect() }))
+}
+
+/// What a model takes and gives
+#[utoipa::path(get, path = "/v2/models/{model}", tag = "open inference", security(("bearer" = ["read"])),
+    params(("model" = String, Path, description = "The model's name", example = "iris")), responses(
+    (status = 200, body = ModelMetadataDocument),
+    (status = 401, body = ErrorDocument),
+    (status = 403, description = "The token lacks the scope `read`", body = ErrorDocument),
+    (status = 404, description = "There is no such model", body = ErrorDocument),
+    (status = 503, description = "It is not in service", body = ErrorDocument)))]
+pub(super) async fn metadata(
+    State(state): State<TransportState>,
+    permit: Permit<MayRead>,
+) -> Result<Json<ModelMetadataDocument>, ApiError> {
+    metadata_of(&state, &permit)
+}
+
+/// What a version of a model takes and gives
+#[utoipa::path(get, path = "/v2/models/{model}/versions/{version}", tag = "open inference",
+    security(("bearer" = ["read"])),
+    params(("model" = String, Path, description = "The model's name", example = "iris"),
+        ("version" = String, Path, description = "A version that is in service, or a label", example = "1")),
+    responses(
+    (status = 200, body = ModelMetadataDocument),
+    (status = 401, body = ErrorDocument),
+    (status = 403, description = "The token lacks the scope `read`", body = ErrorDocument),
+    (status = 404, description = "There is no such model or version", body = ErrorDocument),
+    (status = 503, description = "The model is not in service", body = ErrorDocument)))]
+pub(super) async fn version_metadata(
+    State(state): State<TransportState>,
+    permit: Permit<MayRead>,
+) -> Result<Json<ModelMetadataDocument>, ApiError> {
+    metadata_of(&state, &permit)
+}
+
+/// Whether a model is ready
+#[utoipa::path(get, path = "/v2/models/{model}/ready", tag = "open inference", security(("bearer" = ["read"])),
+    params(("model" = String, Path, description = "The model's name", example = "iris")), responses(
+    (status = 200, body = ModelReadyDocument),
+    (status = 401, body = ErrorDocument),
+    (status = 403, description = "The token lacks the scope `read`", body = ErrorDocument),
+    (status = 404, description = "There is no such model", body = ErrorDocument),
+    (status = 503, description = "It is not in service", body = ErrorDocument)))]
+pub(super) async fn ready(
+    State(state): State<TransportState>,
+    permit: Permit<MayRead>,
+) -> Result<Json<ModelReadyDocument>, ApiError> {
+    ready_of(&state, &permit)
+}
+
+/// Whether a version of a model is ready
+#[utoipa::path(get, path = "/v2/models/{model}/versions/{version}/ready", tag = "open inference",
+    security(("bearer" = ["read"])),
+    params(("model" = String, Path, description = "The model's name", example = "iris"),
+        ("version" = String, Path, description = "A version, or a label", example = "1")), responses(
+    (status = 200, body = ModelReadyDocument),
+    (status = 401, body = ErrorDocument),
+    (status = 403, description = "The token lacks the scope `read`", body = ErrorDocument),
+    (status = 404, description = "There is no such model or version", body = ErrorDocument),
+    (status = 503, description = "The model is not in service", body = ErrorDocument)))]
+pub(super) async fn version_ready(
+    State(state): State<TransportState>,
+    permit: Permit<MayRead>,
+) -> Result<Json<ModelReadyDocument>, ApiError> {
+    ready_of(&state, &permit)
+}
+
+/// How a model is set up, as Triton's `ModelConfig` says it
+#[utoipa::path(get, path = "/v2/models/{model}/config", tag = "open inference", security(("bearer" = ["read"])),
+    params(("model" = String, Path, description = "The model's name", example = "iris")), responses(
+    (status = 200, body = ModelConfigDocument),
+    (status = 401, body = ErrorDocument),
+    (status = 403, description = "The token lacks the scope `read`", body = ErrorDocument),
+    (status = 404, description = "There is no such model", body = ErrorDocument),
+    (status = 503, description = "It is not in service", body = ErrorDocument)))]
+pub(super) async fn config(
+    State(state): State<TransportState>,
+    permit: Permit<MayRead>,
+) -> Result<Json<ModelConfigDocument>, ApiError> {
+    config_of(&state, &permit)
+}
+
+/// How a version of a model is set up
+#[utoipa::path(get, path = "/v2/models/{model}/versions/{version}/config", tag = "open inference",
+    security(("bearer" = ["read"])),
+    params(("model" = String, Path, description = "The model's name", example = "iris"),
+        ("version" = String, Path, description = "A version that is in service, or a label", example = "1")),
+    responses(
+    (status = 200, body = ModelConfigDocument),
+    (status = 401, body = ErrorDocument),
+    (status = 403, description = "The token lacks the scope `read`", body = ErrorDocument),
+    (status = 404, description = "There is no such model or version", body = ErrorDocument),
+    (status = 503, description = "The model is not in service", body = ErrorDocument)))]
+pub(super) async fn version_config(
+    State(state): State<TransportState>,
+    permit: Permit<MayRead>,
+) -> Result<Json<ModelConfigDocument>, ApiError> {
+    config_of(&state, &permit)
+}
+
+fn metadata_of(
+    state: &TransportState,
+    permit: &Permit<MayRead>,
+) -> Result<Json<ModelMetadataDocument>, ApiError> {
+    let servable = state.serving.servable(&permit.model, permit.version.as_ref())?;
+    let versions = match permit.version {
+        Some(_) => vec![servable.version],
+        None => state.serving.versions_in_service(&permit.model),
+    };
+    Ok(Json(ModelMetadataDocument::new(servable.name.to_string(), versions, &servable.signature)))
+}
+
+fn ready_of(state: &TransportState, permit: &Permit<MayRead>) -> Result<Json<ModelReadyDocument>, ApiError> {
+    let servable = state.serving.servable(&permit.model, permit.version.as_ref())?;
+    Ok(Json(ModelReadyDocument { name: servable.name.to_string(), ready: true }))
+}
+
+fn config_of(
+    state: &TransportState,
+    permit: &Permit<MayRead>,
+) -> Result<Json<ModelConfigDocument>, ApiError> {
+    let servable = state.serving.servable(&permit.model, permit.version.as_ref())?;
+    let Servable { name, signature, pool, .. } = &*servable;
+    Ok(Json(ModelConfigDocument::new(name.as_str(), signature, pool.size())))
+}

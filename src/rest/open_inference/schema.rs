@@ -1,0 +1,78 @@
+//! The forms of requests and answers, for the description only: they are read and written elsewhere.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// Tensors by name, and which outputs are wanted.
+#[derive(Serialize, ToSchema)]
+#[schema(examples(json!({"inputs": [{"name": "features", "shape": [1, 4], "datatype": "FP32",
+    "data": [5.1, 3.5, 1.4, 0.2]}]})))]
+pub(super) struct InferRequestDocument {
+    /// Given back with the answer
+    id: Option<String>,
+    /// `binary_data_output`: outputs as bytes; `timeout`: in microseconds
+    parameters: Option<BTreeMap<String, ParameterDocument>>,
+    /// A tensor for each input
+    inputs: Vec<TensorDocument>,
+    /// The outputs that are wanted, in this order; without it, all
+    outputs: Option<Vec<RequestedOutputDocument>>,
+}
+
+/// A tensor.
+#[derive(Serialize, ToSchema)]
+pub(super) struct TensorDocument {
+    /// Its name
+    #[schema(example = "features")]
+    name: String,
+    /// The size of each dimension, the outermost first
+    #[schema(example = json!([1, 4]))]
+    shape: Vec<u64>,
+    /// `BOOL`, `UINT8` to `UINT64`, `INT8` to `INT64`, `FP16`, `BF16`, `FP32`, `FP64` or `BYTES` (texts)
+    #[schema(example = "FP32")]
+    datatype: String,
+    /// `binary_data_size`: so many of the bytes that follow the JSON, in place of `data`
+    parameters: Option<BTreeMap<String, ParameterDocument>>,
+    /// The elements, row-major, flat or nested; the texts `NaN`, `Infinity` and `-Infinity` stand for these numbers
+    #[schema(value_type = Option<Vec<Object>>, example = json!([5.1, 3.5, 1.4, 0.2]))]
+    data: Option<Vec<serde_json::Value>>,
+}
+
+/// An output that is wanted.
+#[derive(Serialize, ToSchema)]
+pub(super) struct RequestedOutputDocument {
+    /// Its name
+    #[schema(example = "probabilities")]
+    name: String,
+    /// `binary_data`: as bytes; `classification`: so many of the greatest elements, as `VALUE:INDEX:LABEL`
+    parameters: Option<BTreeMap<String, ParameterDocument>>,
+}
+
+/// A parameter.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "only its schema is used")]
+pub(super) enum ParameterDocument {
+    /// A text
+    Text(String),
+    /// A number
+    Number(f64),
+    /// true or false
+    Truth(bool),
+}
+
+/// Tensors by name.
+#[derive(Serialize, ToSchema)]
+pub(super) struct InferResponseDocument {
+    /// The model that answered
+    #[schema(example = "iris")]
+    model_name: String,
+    /// Its version
+    #[schema(example = "1")]
+    model_version: String,
+    /// That of the request
+    id: Option<String>,
+    /// A tensor for each output
+    outputs: Vec<TensorDocument>,
+}

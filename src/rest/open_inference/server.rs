@@ -1,0 +1,37 @@
+//! The server: what it offers, whether it lives and is ready.
+
+use axum::{Json, extract::State};
+
+use super::ErrorDocument;
+use crate::{
+    auth::Caller,
+    serving::Readiness,
+    transport::{ApiError, TransportState},
+    wire::open_inference::{LiveDocument, ReadyDocument, ServerMetadata},
+};
+
+/// What the server offers
+#[utoipa::path(get, path = "/v2", tag = "open inference", security(("bearer" = [])), responses(
+    (status = 200, body = ServerMetadata),
+    (status = 401, body = ErrorDocument)))]
+pub(super) async fn metadata(_caller: Caller) -> Json<ServerMetadata> {
+    Json(ServerMetadata::default())
+}
+
+/// Whether the server lives
+#[utoipa::path(get, path = "/v2/health/live", tag = "open inference",
+    responses((status = 200, body = LiveDocument)))]
+pub(super) async fn live() -> Json<LiveDocument> {
+    Json(LiveDocument { live: true })
+}
+
+/// Whether requests should be sent here
+#[utoipa::path(get, path = "/v2/health/ready", tag = "open inference", responses(
+    (status = 200, body = ReadyDocument),
+    (status = 503, description = "Not now, and why", body = ErrorDocument)))]
+pub(super) async fn ready(State(state): State<TransportState>) -> Result<Json<ReadyDocument>, ApiError> {
+    match state.serving.readiness() {
+        Readiness::Ready => Ok(Json(ReadyDocument { ready: true })),
+        other => Err(ApiError::NotReady(other)),
+    }
+}
