@@ -45,7 +45,8 @@ class Answer:
         return document
 
     def shown(self) -> str:
-        text = self.content.decode("utf-8", "backslashreplace").strip()
+        text = self.content[:161].decode("utf-8", "backslashreplace").strip()
+        text = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
         return f"{self.status} {text if len(text) <= 160 else text[:157] + '...'}".strip()
 
 
