@@ -1,0 +1,25 @@
+"""The rules that `tools/conformance` checks, by theme. Each module registers its own when it is imported."""
+
+from . import (  # noqa: F401 - imported for their rules, in the order in which they are checked
+    metadata,
+    health,
+    infer,
+    outputs,
+    broken_requests,
+    numbers,
+    json_form,
+    parameters,
+    binary,
+    binary_refused,
+    raw_request,
+    encodings,
+    classification,
+    repository,
+    statistics,
+    configuration,
+    http_form,
+    access,
+    grpc_core,
+    grpc_tensors,
+    grpc_extensions,
+)

@@ -1,0 +1,129 @@
+"""What the protocol itself has over gRPC, but for tensors."""
+
+from __future__ import annotations
+
+from .grpc_client import Status, raw
+from .protobuf import decode, encode
+from .registry import NotApplicable, expect, rule
+from .server import Server
+
+SECTION = "7 gRPC"
+
+
+@rule("grpc.live", SECTION, "ServerLive: live", grpc=True)
+def live(server: Server) -> None:
+    expect(server.grpc.call("ServerLive").get("live") is True, "not live")
+
+
+@rule("grpc.ready", SECTION, "ServerReady: ready", grpc=True)
+def ready(server: Server) -> None:
+    expect(server.grpc.call("ServerReady").get("ready") is True, "not ready")
+
+
+@rule("grpc.model-ready", SECTION, "ModelReady: ready, with and without a version", grpc=True)
+def model_ready(server: Server) -> None:
+    for model in server.models:
+        for version in ["", *model.versions]:
+            came = server.grpc.call("ModelReady", {"name": model.name, "version": version})
+            expect(came.get("ready") is True, f"{model.name} {version} is not ready")
+
+
+@rule("grpc.unknown-not-ready", SECTION, "ModelReady of an unknown model: not ready, or NOT_FOUND", grpc=True)
+def unknown_not_ready(server: Server) -> None:
+    try:
+        came = server.grpc.call("ModelReady", {"name": "no-such-model-here"})
+    except Status as status:
+        expect(status.code in ("NOT_FOUND", "INVALID_ARGUMENT"), str(status))
+    else:
+        expect(not came.get("ready", False), "it is ready")
+
+
+@rule("grpc.server-metadata", SECTION, "ServerMetadata: the same as over REST", grpc=True)
+def server_metadata(server: Server) -> None:
+    came = server.grpc.call("ServerMetadata")
+    expect((came.get("name"), came.get("version")) == (server.metadata["name"], server.metadata["version"]), f"{came}")
+    wanted = server.metadata.get("extensions", [])
+    expect(came.get("extensions", []) == wanted, f"extensions {came.get('extensions')}, over REST {wanted}")
+
+
+@rule("grpc.model-metadata", SECTION, "ModelMetadata: the same as over REST", grpc=True)
+def model_metadata(server: Server) -> None:
+    for model in server.models:
+        for version in ["", *model.versions[-1:]]:
+            came = server.grpc.call("ModelMetadata", {"name": model.name, "version": version})
+            for key in ("name", "platform"):
+                expect(came.get(key) == model.metadata[key], f"{key} {came.get(key)!r}")
+            for key in ("inputs", "outputs"):
+                tensors = [{"shape": []} | entry for entry in came.get(key, [])]
+                expect(tensors == model.metadata[key], f"{model.name}: {key} {tensors}")
+
+
+@rule("grpc.unknown-model", SECTION, "ModelMetadata and ModelInfer of an unknown model: NOT_FOUND", grpc=True)
+def unknown_model(server: Server) -> None:
+    code = server.grpc.code("ModelMetadata", {"name": "no-such-model-here"})
+    expect(code == "NOT_FOUND", f"ModelMetadata: {code}")
+    code = server.grpc.code("ModelInfer", raw("no-such-model-here", server.models[0].inputs))
+    expect(code == "NOT_FOUND", f"ModelInfer: {code}")
+
+
+@rule("grpc.unknown-version", SECTION, "an unknown version, or one that is no number: an error, not UNKNOWN", grpc=True)
+def unknown_version(server: Server) -> None:
+    model = server.models[0]
+    for version in ("987654321", "no-such-label", "-1"):
+        code = server.grpc.code("ModelInfer", raw(model.name, model.inputs, model_version=version))
+        expect(code in ("NOT_FOUND", "INVALID_ARGUMENT"), f"version {version!r}: {code}")
+
+
+@rule("grpc.unknown-method", SECTION, "a method that there is not: UNIMPLEMENTED", grpc=True)
+def unknown_method(server: Server) -> None:
+    try:
+        server.grpc.unary("/inference.GRPCInferenceService/NoSuchMethod", b"")
+    except Status as status:
+        expect(status.code == "UNIMPLEMENTED", str(status))
+    else:
+        expect(False, "it is answered")
+
+
+@rule("grpc.malformed", SECTION, "bytes that are no message: an error, and the connection lives on", grpc=True)
+def malformed(server: Server) -> None:
+    for content in (b"\xff" * 20, b"\x0a\xff\xff\xff\xff\x0f", b"\x0a\x02\xff\xfe"):
+        code = server.grpc.code("ModelInfer", content)
+        expect(code in ("INVALID_ARGUMENT", "INTERNAL"), f"{content[:6]!r}: {code}")
+    live(server)
+
+
+@rule("grpc.health", SECTION, "grpc.health.v1: SERVING for the server, NOT_FOUND for a service that is none", grpc=True)
+def health(server: Server) -> None:
+    path = "/grpc.health.v1.Health/Check"
+    try:
+        answer = decode("HealthCheckResponse", server.grpc.unary(path, b""))
+    except Status as status:
+        if status.code == "UNIMPLEMENTED":
+            raise NotApplicable("there is none") from None
+        raise
+    expect(answer.get("status") == 1, f"status {answer.get('status')}")
+    try:
+        server.grpc.unary(path, encode("HealthCheckRequest", {"service": "no.such.Service"}))
+    except Status as status:
+        expect(status.code == "NOT_FOUND", str(status))
+    else:
+        expect(False, "a service that is none is answered")
+
+
+@rule("grpc.reflection", SECTION, "reflection lists inference.GRPCInferenceService and has its file", grpc=True)
+def reflection(server: Server) -> None:
+    requests = [{"list_services": "*"}, {"file_containing_symbol": "inference.GRPCInferenceService"}]
+    for edition in ("v1", "v1alpha"):
+        path = f"/grpc.reflection.{edition}.ServerReflection/ServerReflectionInfo"
+        try:
+            answers = server.grpc.stream(path, [encode("ReflectionRequest", request) for request in requests])
+        except Status as status:
+            if status.code == "UNIMPLEMENTED":
+                continue
+            raise
+        services, files = (decode("ReflectionResponse", answer) for answer in answers)
+        names = [entry["name"] for entry in services["list_services_response"]["service"]]
+        expect("inference.GRPCInferenceService" in names, f"services {names}")
+        expect(files["file_descriptor_response"]["file_descriptor_proto"] != [], "no file")
+        return
+    raise NotApplicable("there is none")
