@@ -5,6 +5,7 @@
 
 mod answer;
 mod deployments;
+mod dialect;
 mod docs;
 mod header_rules;
 mod health;

@@ -7,6 +7,7 @@ mod schema;
 mod server;
 mod statistics;
 
+use axum::routing::get;
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -30,6 +31,8 @@ pub(super) fn routes() -> OpenApiRouter<TransportState> {
         .routes(routes!(repository::index))
         .routes(routes!(repository::load))
         .routes(routes!(repository::unload))
+        // The specification writes it both ways.
+        .route("/v2/", get(server::metadata))
 }
 
 /// What runs models: bodies of any encoding.

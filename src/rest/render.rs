@@ -11,42 +11,31 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use serde_json::json;
 
+use super::dialect::Dialect;
 use crate::transport::{MEDIA_TYPE, Problem, Sentence};
-
-/// Everything under this path speaks the Open Inference Protocol.
-const OPEN_INFERENCE_PROTOCOL: &str = "/v2";
 
 /// Leaves what is a document in the dialect of the path already; `Allow` and its like are kept.
 pub(super) async fn render_errors(request: Request, next: Next) -> Response {
-    let path = request.uri().path();
-    let open_inference = path
-        .strip_prefix(OPEN_INFERENCE_PROTOCOL)
-        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-    let response = next.run(request).await;
+    let dialect = Dialect::of(request.uri().path());
+    let mut response = next.run(request).await;
     let status = response.status();
     if !(status.is_client_error() || status.is_server_error()) {
         return response;
     }
-    if open_inference {
-        return as_open_inference_error(response);
+    if let Some(document) = dialect.error_document(&sentence(&response)) {
+        let mut rendered = Json(document).into_response();
+        rendered.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        *response.status_mut() = dialect.status(status);
+        return with_body_of(response, rendered);
     }
     if is_document(&response) { response } else { with_body_of(response, problem_of(status).into_response()) }
 }
 
-/// `{"error": "…"}` (Open Inference Protocol, HTTP/REST, "Response JSON Error Object").
-fn as_open_inference_error(response: Response) -> Response {
-    let sentence = match response.extensions().get::<Sentence>() {
-        Some(Sentence(text)) => text.clone(),
-        None => match problem_of(response.status()).into_response().extensions().get::<Sentence>() {
-            Some(Sentence(text)) => text.clone(),
-            None => String::new(),
-        },
-    };
-    let mut rendered = Json(json!({"error": sentence})).into_response();
-    rendered.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    with_body_of(response, rendered)
+/// What went wrong, in one sentence.
+fn sentence(response: &Response) -> String {
+    let of = |response: &Response| response.extensions().get::<Sentence>().map(|Sentence(text)| text.clone());
+    of(response).or_else(|| of(&problem_of(response.status()).into_response())).unwrap_or_default()
 }
 
 /// The response with another body, and the headers that describe it.

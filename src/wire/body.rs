@@ -30,7 +30,7 @@ pub fn parse<'b, T: Deserialize<'b>>(bytes: &'b [u8]) -> Result<T, BodyError> {
     if !is_object(bytes) {
         // Whatever is wrong with it as JSON is said first.
         let _: serde::de::IgnoredAny =
-            serde_json::from_slice(bytes).map_err(|error| malformed(String::new(), &error))?;
+            serde_json::from_slice(bytes).map_err(|error| malformed(String::new(), &error, bytes))?;
         let message = "expected an object".to_owned();
         return Err(BodyError::Invalid(vec![FieldError {
             pointer: String::new(),
@@ -43,7 +43,7 @@ pub fn parse<'b, T: Deserialize<'b>>(bytes: &'b [u8]) -> Result<T, BodyError> {
     let error = match parsed {
         Ok(value) => match deserializer.end() {
             Ok(()) => return Ok(value),
-            Err(error) => return Err(malformed(String::new(), &error)),
+            Err(error) => return Err(malformed(String::new(), &error, bytes)),
         },
         Err(error) => error,
     };
@@ -55,7 +55,7 @@ pub fn parse<'b, T: Deserialize<'b>>(bytes: &'b [u8]) -> Result<T, BodyError> {
             let code = code.into();
             Err(BodyError::Invalid(vec![FieldError { pointer, code, message }]))
         }
-        Category::Syntax | Category::Eof | Category::Io => Err(malformed(pointer, error.inner())),
+        Category::Syntax | Category::Eof | Category::Io => Err(malformed(pointer, error.inner(), bytes)),
     }
 }
 
@@ -70,8 +70,22 @@ pub fn parse_valid<T: DeserializeOwned + Validate>(bytes: &[u8]) -> Result<T, Bo
     Ok(body)
 }
 
-fn malformed(pointer: String, error: &serde_json::Error) -> BodyError {
-    BodyError::Malformed(FieldError { pointer, code: "malformed_json".into(), message: error.to_string() })
+fn malformed(pointer: String, error: &serde_json::Error, bytes: &[u8]) -> BodyError {
+    let mut message = error.to_string();
+    if names_no_json_number(error, bytes) {
+        message += r#"; JSON has no NaN and no infinity: a tensor takes the texts "NaN", "Infinity" and "-Infinity""#;
+    }
+    BodyError::Malformed(FieldError { pointer, code: "malformed_json".into(), message })
+}
+
+/// Whether the error is at a number that some clients write though JSON has none like it.
+fn names_no_json_number(error: &serde_json::Error, bytes: &[u8]) -> bool {
+    let line = bytes.split(|byte| *byte == b'\n').nth(error.line().saturating_sub(1)).unwrap_or_default();
+    // The column is that of the last byte that was read, the first or second one of the number.
+    (1..=2).any(|back| {
+        let rest = line.get(error.column().saturating_sub(back)..).unwrap_or_default();
+        [&b"NaN"[..], b"Infinity", b"-Infinity"].iter().any(|number| rest.starts_with(number))
+    })
 }
 
 fn pointer(path: &Path) -> String {

@@ -1,0 +1,54 @@
+//! Which dialect is spoken under a path, and how it says that something went wrong.
+
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+
+/// A way of asking and answering.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Dialect {
+    /// Our own: problem documents.
+    Native,
+    /// The Open Inference Protocol.
+    OpenInference,
+}
+
+impl Dialect {
+    /// The dialect of a path, whether or not there is anything at it.
+    pub(super) fn of(path: &str) -> Self {
+        let is_below =
+            |root| path.strip_prefix(root).is_some_and(|rest: &str| rest.is_empty() || rest.starts_with('/'));
+        if is_below("/v2") { Self::OpenInference } else { Self::Native }
+    }
+
+    /// The status that an error has: only the native dialect tells a body of the wrong form from one of wrong content.
+    pub(super) fn status(self, status: StatusCode) -> StatusCode {
+        match self {
+            Self::OpenInference if status == StatusCode::UNPROCESSABLE_ENTITY => StatusCode::BAD_REQUEST,
+            Self::Native | Self::OpenInference => status,
+        }
+    }
+
+    /// The document of an error, where it is not a problem document.
+    pub(super) fn error_document(self, sentence: &str) -> Option<Value> {
+        match self {
+            Self::Native => None,
+            // Open Inference Protocol, HTTP/REST, "Response JSON Error Object"
+            Self::OpenInference => Some(json!({"error": sentence})),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_has_one_dialect() {
+        for path in ["/v2", "/v2/", "/v2/models/iris/infer", "/v2/nothing"] {
+            assert_eq!(Dialect::of(path), Dialect::OpenInference, "{path}");
+        }
+        for path in ["/", "/v22", "/predict", "/models/v2"] {
+            assert_eq!(Dialect::of(path), Dialect::Native, "{path}");
+        }
+    }
+}
