@@ -15,7 +15,7 @@ use utoipa::{
 };
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
-use super::routes;
+use super::{open_inference::InferResponseDocument, routes};
 use crate::{
     transport::TransportState,
     wire::{PredictAnswer, RowAnswer, ValueDocument},
@@ -37,11 +37,12 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; style-src 'self' 'uns
         (name = "token", description = "Getting a token"),
         (name = "models", description = "What models there are"),
         (name = "deployments", description = "What was done to models, and taking it back"),
+        (name = "open inference", description = "Asking models as the Open Inference Protocol (v2) has it"),
         (name = "repository", description = "Managing models, as the Open Inference Protocol has it"),
         (name = "health", description = "Probes; open to all"),
     ),
     // Named by a derive that does not collect what it names.
-    components(schemas(PredictAnswer, RowAnswer, ValueDocument)),
+    components(schemas(PredictAnswer, RowAnswer, ValueDocument, InferResponseDocument)),
     modifiers(&Security),
 )]
 pub(super) struct Description;

@@ -29,19 +29,30 @@ use crate::{
     transport::{AddressLimit, TransportState, authorized, observed},
 };
 
-/// Wraps routes whose bodies may be compressed, coming and going.
-pub(super) fn coded(routes: Router<TransportState>, settings: &ServerSettings) -> Router<TransportState> {
+/// Wraps routes whose bodies are small.
+pub(super) fn small(routes: Router<TransportState>, settings: &ServerSettings) -> Router<TransportState> {
+    let limited = ServiceBuilder::new()
+        // No body fills the memory.
+        .layer(RequestBodyLimitLayer::new(bytes(settings.max_body_bytes)))
+        .layer(MapRequestBodyLayer::new(Body::new));
+    routes.layer(limited)
+}
+
+/// Wraps routes whose bodies are tensors, and may be compressed, coming and going.
+pub(super) fn large(routes: Router<TransportState>, settings: &ServerSettings) -> Router<TransportState> {
+    let max_body_bytes = bytes(settings.max_tensor_body_bytes);
     let coded = ServiceBuilder::new()
         .layer(CompressionLayer::new())
+        // As for small ones, before it is unpacked and after: a small body may be a large one.
+        .layer(RequestBodyLimitLayer::new(max_body_bytes))
         .layer(RequestDecompressionLayer::new())
-        // Once more: a small body may be a large one.
-        .layer(RequestBodyLimitLayer::new(max_body_bytes(settings)))
+        .layer(RequestBodyLimitLayer::new(max_body_bytes))
         .layer(MapRequestBodyLayer::new(Body::new));
     routes.layer(coded)
 }
 
-fn max_body_bytes(settings: &ServerSettings) -> usize {
-    usize::try_from(settings.max_body_bytes).unwrap_or(usize::MAX)
+fn bytes(setting: u64) -> usize {
+    usize::try_from(setting).unwrap_or(usize::MAX)
 }
 
 /// Wraps the public routes. `probes` are spared the quota of their address: a load balancer must not take the gateway
@@ -68,8 +79,7 @@ pub(super) fn public(
             StatusCode::GATEWAY_TIMEOUT,
             Duration::from_millis(settings.request_timeout_ms),
         ))
-        // Nor fills the memory, nor trickles in.
-        .layer(RequestBodyLimitLayer::new(max_body_bytes(settings)))
+        // Nor trickles in.
         .layer(RequestBodyDeadlineLayer::new(Duration::from_millis(settings.body_timeout_ms)))
         .layer(MapRequestBodyLayer::new(Body::new))
         // What other readers on the way could take for another request.

@@ -7,6 +7,8 @@ mod schema;
 mod server;
 mod statistics;
 
+pub(super) use schema::InferResponseDocument;
+
 use axum::routing::get;
 use serde::Serialize;
 use utoipa::ToSchema;

@@ -71,7 +71,10 @@ fn problem_of(status: StatusCode) -> Problem {
         StatusCode::NOT_FOUND => ("not_found", "there is no such path: see /docs"),
         StatusCode::METHOD_NOT_ALLOWED => ("method_not_allowed", "this path has other methods: see `Allow`"),
         StatusCode::REQUEST_TIMEOUT => ("body_timeout", "the body did not come in time"),
-        StatusCode::PAYLOAD_TOO_LARGE => ("body_too_large", "the body is larger than server.max_body_bytes"),
+        StatusCode::PAYLOAD_TOO_LARGE => (
+            "body_too_large",
+            "the body is larger than server.max_body_bytes, or server.max_tensor_body_bytes under /v2",
+        ),
         StatusCode::GATEWAY_TIMEOUT => ("timeout", "the answer took longer than server.request_timeout_ms"),
         StatusCode::INTERNAL_SERVER_ERROR => ("internal_error", "the gateway failed; the log says why"),
         _ => ("error", "the request cannot be answered"),

@@ -29,7 +29,7 @@ fn api() -> OpenApiRouter<TransportState> {
         .merge(open_inference::routes())
 }
 
-/// What takes bodies that may be compressed.
+/// What takes tensors.
 fn inference() -> OpenApiRouter<TransportState> {
     open_inference::inference()
 }
@@ -49,8 +49,8 @@ pub fn public_router(
     settings: &ServerSettings,
     address_limit: Option<&AddressLimit>,
 ) -> Router {
-    let routes = Router::from(api())
-        .merge(layers::coded(inference().into(), settings))
+    let routes = layers::small(api().into(), settings)
+        .merge(layers::large(inference().into(), settings))
         .merge(docs::router(description()))
         .fallback(|| async { ApiError::NoSuchPath })
         // The layers limit bodies; a second limit inside would only hide their answer.

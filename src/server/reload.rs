@@ -56,6 +56,7 @@ const CLASSES: &[(&str, Class)] = &[
     ("server.write_timeout_ms", Applied),
     ("server.request_timeout_ms", Applied),
     ("server.max_body_bytes", Applied),
+    ("server.max_tensor_body_bytes", Applied),
     ("server.shutdown_delay_ms", Applied),
     ("server.drain_timeout_ms", Applied),
     (

@@ -234,7 +234,7 @@ def free_port() -> int:
 
 def settings_text(port: int, repository: Path) -> str:
     sections = {
-        "server": {"listen": f"127.0.0.1:{port}", "max_body_bytes": 1 << 28, "shutdown_delay_ms": 0},
+        "server": {"listen": f"127.0.0.1:{port}", "max_body_bytes": 1 << 28, "max_tensor_body_bytes": 1 << 28, "shutdown_delay_ms": 0},
         "admin": {"listen": f"127.0.0.1:{free_port()}"},
         "auth": {"enabled": False},
         "rate_limit": {"enabled": False},

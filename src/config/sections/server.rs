@@ -35,6 +35,9 @@ pub struct ServerSettings {
     /// Size of a request's body; more is 413.
     #[validate(range(min = 1, max = 1_073_741_824_u64, message = "must be from 1 to 1073741824 (1 GiB)"))]
     pub max_body_bytes: u64,
+    /// Size of a body that holds tensors, as under `/v2`, whether or not it is compressed; more is 413.
+    #[validate(range(min = 1, max = 4_294_967_296_u64, message = "must be from 1 to 4294967296 (4 GiB)"))]
+    pub max_tensor_body_bytes: u64,
     /// After SIGTERM: how long new requests are still answered while readiness is already down.
     #[validate(range(max = 3_600_000, message = "must be from 0 to 3600000 (an hour)"))]
     pub shutdown_delay_ms: u64,
@@ -55,6 +58,7 @@ impl Default for ServerSettings {
             write_timeout_ms: 10_000,
             request_timeout_ms: 30_000,
             max_body_bytes: 2 * 1024 * 1024,
+            max_tensor_body_bytes: 64 * 1024 * 1024,
             shutdown_delay_ms: 1000,
             drain_timeout_ms: 20_000,
         }

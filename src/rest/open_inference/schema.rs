@@ -22,7 +22,7 @@ pub(super) struct InferRequestDocument {
 
 /// A tensor.
 #[derive(Serialize, ToSchema)]
-pub(super) struct TensorDocument {
+pub(in crate::rest) struct TensorDocument {
     /// Its name
     #[schema(example = "features")]
     name: String,
@@ -53,7 +53,7 @@ pub(super) struct RequestedOutputDocument {
 #[derive(Serialize, ToSchema)]
 #[serde(untagged)]
 #[expect(dead_code, reason = "only its schema is used")]
-pub(super) enum ParameterDocument {
+pub(in crate::rest) enum ParameterDocument {
     /// A text
     Text(String),
     /// A number
@@ -64,7 +64,7 @@ pub(super) enum ParameterDocument {
 
 /// Tensors by name.
 #[derive(Serialize, ToSchema)]
-pub(super) struct InferResponseDocument {
+pub(in crate::rest) struct InferResponseDocument {
     /// The model that answered
     #[schema(example = "iris")]
     model_name: String,

@@ -46,6 +46,13 @@ impl Parameters {
         self.0.get(name).map(count).transpose()
     }
 
+    pub(super) fn positive_count(&self, place: &str, name: &str) -> Result<Option<usize>, FieldError> {
+        match self.count(place, name)? {
+            Some(0) => Err(fault(place, name, "expected a whole number from 1")),
+            other => Ok(other),
+        }
+    }
+
     /// The reserved `timeout` in microseconds; 0 is none.
     pub(super) fn timeout(&self, place: &str) -> Result<Option<Duration>, FieldError> {
         let microseconds = self.count(place, "timeout")?.filter(|microseconds| *microseconds > 0);

@@ -99,7 +99,7 @@ fn requested(
     }
     Ok(RequestedOutput {
         name: name.clone(),
-        classes: parameters.count(place, "classification")?.filter(|count| *count > 0),
+        classes: parameters.positive_count(place, "classification")?,
         binary: parameters.truth(place, "binary_data")?.unwrap_or(binary_outputs),
     })
 }
