@@ -43,12 +43,12 @@ async fn infer_binary(gateway: &TestGateway, path: &str, json: &Value, binary: &
     send(gateway.post(path).header(JSON_LENGTH, json.len()).body(body)).await
 }
 
-fn input(data: Value) -> Value {
+fn input(data: &Value) -> Value {
     json!({"name": "features", "shape": [2, 4], "datatype": "FP32", "data": data})
 }
 
 fn two_rows() -> Value {
-    json!({"inputs": [input(json!([5.1, 3.5, 1.4, 0.2, 6.7, 3.0, 5.2, 2.3]))]})
+    json!({"inputs": [input(&json!([5.1, 3.5, 1.4, 0.2, 6.7, 3.0, 5.2, 2.3]))]})
 }
 
 fn little_endian(numbers: &[f32]) -> Vec<u8> {
@@ -105,7 +105,7 @@ async fn a_model_is_described_and_asked() {
     assert_eq!(answer.headers["x-model-version"], "1");
     assert_eq!(answer.headers["x-model-digest"].len(), 12);
 
-    let nested = json!({"id": "7", "inputs": [input(json!([[5.1, 3.5, 1.4, 0.2], [6.7, 3.0, 5.2, 2.3]]))]});
+    let nested = json!({"id": "7", "inputs": [input(&json!([[5.1, 3.5, 1.4, 0.2], [6.7, 3.0, 5.2, 2.3]]))]});
     let again = infer(&gateway, &nested).await;
     assert_eq!(again.json["outputs"], answer.json["outputs"]);
     assert_eq!(again.json["id"], "7");
@@ -236,7 +236,7 @@ async fn texts_and_truths_travel_in_both_forms() {
                     [&u32::try_from(text.len()).unwrap().to_le_bytes()[..], text].concat().repeat(count)
                 }),
                 "BOOL" => (json!(vec![true; count]), vec![1; count]),
-                "FP16" => (json!(vec![1.5; count]), vec![0x00, 0x3e].repeat(count)),
+                "FP16" => (json!(vec![1.5; count]), [0x00, 0x3e].repeat(count)),
                 "FP32" => (json!(vec![1.5; count]), little_endian(&vec![1.5; count])),
                 other => panic!("{name}: {other}"),
             };

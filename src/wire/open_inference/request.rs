@@ -1,4 +1,4 @@
-//! An inference request: JSON, with binary tensors after it (extension binary_tensor_data), or one tensor alone.
+//! An inference request: JSON, with binary tensors after it (extension `binary_tensor_data`), or one tensor alone.
 
 use std::time::Duration;
 
