@@ -357,6 +357,11 @@ async fn whatever_is_wrong_is_named() {
         assert_eq!(answer.status, 400, "{body}: {}", answer.json);
         assert!(error(&answer).contains(place), "{body}: {} has no {place}", answer.json);
     }
+    let named = with(|body| {
+        body["id"] = json!("7");
+        body["inputs"] = json!([]);
+    });
+    assert_eq!(send(gateway.post(INFER).body(named)).await.json["id"], "7");
     for (method, path, status) in [
         (reqwest::Method::GET, INFER, 405),
         (reqwest::Method::POST, "/v2/models/nothing/infer", 404),
