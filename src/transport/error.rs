@@ -53,6 +53,8 @@ pub enum ApiError {
     CallerQuota(Exceeded),
     #[error("there is no such path")]
     NoSuchPath,
+    #[error("there is no model or version of such a name")]
+    NoSuchName,
     #[error(transparent)]
     Operation(#[from] OperationError),
     /// An output that the dialect cannot carry.
@@ -149,7 +151,7 @@ impl From<ApiError> for Problem {
                     .with_retry_after(retry_after_seconds(exceeded.wait))
                     .with_violated_policy("caller")
             }
-            ApiError::NoSuchPath => problem(StatusCode::NOT_FOUND, "not_found"),
+            ApiError::NoSuchPath | ApiError::NoSuchName => problem(StatusCode::NOT_FOUND, "not_found"),
             ApiError::Output(_) => problem(StatusCode::UNPROCESSABLE_ENTITY, "output_not_carried"),
             ApiError::NotReady(_) => {
                 problem(StatusCode::SERVICE_UNAVAILABLE, "not_ready").with_retry_after(RETRY_SOON_SECONDS)

@@ -5,8 +5,7 @@ use axum::{Json, extract::State};
 use super::ErrorDocument;
 use crate::{
     auth::{Action, Caller},
-    serving::Servable,
-    transport::{ApiError, MayRead, Permit, TransportState},
+    transport::{self, ApiError, MayRead, Permit, TransportState},
     wire::open_inference::{ModelConfigDocument, ModelMetadataDocument, ModelNames, ModelReadyDocument},
 };
 
@@ -38,7 +37,7 @@ pub(super) async fn metadata(
     State(state): State<TransportState>,
     permit: Permit<MayRead>,
 ) -> Result<Json<ModelMetadataDocument>, ApiError> {
-    metadata_of(&state, &permit)
+    Ok(Json(transport::metadata(&state, &permit)?))
 }
 
 /// What a version of a model takes and gives
@@ -56,7 +55,7 @@ pub(super) async fn version_metadata(
     State(state): State<TransportState>,
     permit: Permit<MayRead>,
 ) -> Result<Json<ModelMetadataDocument>, ApiError> {
-    metadata_of(&state, &permit)
+    Ok(Json(transport::metadata(&state, &permit)?))
 }
 
 /// Whether a model is ready
@@ -103,7 +102,7 @@ pub(super) async fn config(
     State(state): State<TransportState>,
     permit: Permit<MayRead>,
 ) -> Result<Json<ModelConfigDocument>, ApiError> {
-    config_of(&state, &permit)
+    Ok(Json(transport::config(&state, &permit)?))
 }
 
 /// How a version of a model is set up
@@ -121,31 +120,10 @@ pub(super) async fn version_config(
     State(state): State<TransportState>,
     permit: Permit<MayRead>,
 ) -> Result<Json<ModelConfigDocument>, ApiError> {
-    config_of(&state, &permit)
-}
-
-fn metadata_of(
-    state: &TransportState,
-    permit: &Permit<MayRead>,
-) -> Result<Json<ModelMetadataDocument>, ApiError> {
-    let servable = state.serving.servable(&permit.model, permit.version.as_ref())?;
-    let versions = match permit.version {
-        Some(_) => vec![servable.version],
-        None => state.serving.versions_in_service(&permit.model),
-    };
-    Ok(Json(ModelMetadataDocument::new(servable.name.to_string(), versions, &servable.signature)))
+    Ok(Json(transport::config(&state, &permit)?))
 }
 
 fn ready_of(state: &TransportState, permit: &Permit<MayRead>) -> Result<Json<ModelReadyDocument>, ApiError> {
     let servable = state.serving.servable(&permit.model, permit.version.as_ref())?;
     Ok(Json(ModelReadyDocument { name: servable.name.to_string(), ready: true }))
-}
-
-fn config_of(
-    state: &TransportState,
-    permit: &Permit<MayRead>,
-) -> Result<Json<ModelConfigDocument>, ApiError> {
-    let servable = state.serving.servable(&permit.model, permit.version.as_ref())?;
-    let Servable { name, signature, pool, .. } = &*servable;
-    Ok(Json(ModelConfigDocument::new(name.as_str(), signature, pool.size())))
 }
