@@ -13,9 +13,10 @@ from .checks import Check, Wrong, expect
 from .gateway import REPOSITORY, Gateway
 
 PAGE = REPOSITORY / "docs" / "clients.md"
-# A block that is marked to be run, and the block right after it that says what it prints: curl ends well whatever comes.
+# A block that is marked to be run, and the block after it that says what it prints: curl ends well whatever comes.
 BLOCK = re.compile(
-    r"^<!-- run: (?P<name>[^\n]+) -->\n```(?P<language>\w+)\n(?P<code>.*?)^```$\n\n```(?:json|text)\n(?P<prints>.*?)^```$",
+    r"^<!-- run: (?P<name>[^\n]+) -->\n```(?P<language>\w+)\n(?P<code>.*?)^```$\n\n"
+    r"```(?:json|text)\n(?P<prints>.*?)^```$",
     re.MULTILINE | re.DOTALL,
 )
 TIMEOUT_SECONDS = 60
