@@ -305,6 +305,9 @@ async fn bodies_may_be_compressed() {
     ] {
         let answer = send(gateway.post(INFER).header("content-encoding", encoding).body(body)).await;
         assert_eq!(answer.status, status, "{encoding}: {}", answer.json);
+        // An error is as it is, whatever its caller takes.
+        let request = gateway.post(INFER).header("accept-encoding", "gzip").body("{}");
+        assert!(!request.send().await.unwrap().headers().contains_key("content-encoding"));
         error(&answer);
     }
 }

@@ -55,7 +55,10 @@ fn sentence(response: &Response) -> String {
 fn with_body_of(response: Response, rendered: Response) -> Response {
     let (mut parts, _) = response.into_parts();
     let (rendered, body) = rendered.into_parts();
-    parts.headers.remove(header::CONTENT_LENGTH);
+    // What described the body before: its length, and how it was compressed.
+    for name in [header::CONTENT_LENGTH, header::CONTENT_ENCODING] {
+        parts.headers.remove(name);
+    }
     for name in [header::CONTENT_TYPE, header::CACHE_CONTROL] {
         if let Some(value) = rendered.headers.get(&name) {
             parts.headers.insert(name, value.clone());
