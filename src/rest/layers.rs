@@ -22,11 +22,11 @@ use tower_http::{
 
 use super::{
     header_rules::header_rules,
-    render::{panicked, render_errors},
+    render::render_errors,
 };
 use crate::{
     config::ServerSettings,
-    transport::{AddressLimit, TransportState, authorized, observed},
+    transport::{AddressLimit, TransportState, authorized, observed, panicked},
 };
 
 /// Wraps routes whose bodies are small.
