@@ -20,13 +20,10 @@ use tower_http::{
     timeout::{RequestBodyDeadlineLayer, TimeoutLayer},
 };
 
-use super::{
-    header_rules::header_rules,
-    render::{panicked, render_errors},
-};
+use super::{header_rules::header_rules, render::render_errors};
 use crate::{
     config::ServerSettings,
-    transport::{AddressLimit, TransportState, authorized, observed},
+    transport::{AddressLimit, TransportState, authorized, observed, panicked},
 };
 
 /// Wraps routes whose bodies are small.
