@@ -21,6 +21,12 @@ impl Caller {
         Self { issuer: String::new(), subject: "anonymous".to_owned(), scopes: Scopes::all() }
     }
 
+    /// Whoever a platform in front lets through: they may ask models and nothing else.
+    #[must_use]
+    pub fn of_platform() -> Self {
+        Self { scopes: Scopes::of_claim("predict"), ..Self::anonymous() }
+    }
+
     /// How the history of deployments names them.
     #[must_use]
     pub fn for_history(&self) -> String {

@@ -3,7 +3,6 @@
 mod answer;
 mod classification;
 mod declared;
-mod elements;
 mod input;
 mod metadata;
 mod outputs;

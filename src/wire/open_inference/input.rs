@@ -4,13 +4,14 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{
-    elements::{ElementFault, elements_from_json},
-    parameters::Parameters,
-};
+use super::parameters::Parameters;
 use crate::{
     model::{ElementType, Tensor},
-    wire::{FieldError, tensor_bytes::elements_from_bytes},
+    wire::{
+        FieldError,
+        elements::{ElementFault, elements_from_json},
+        tensor_bytes::elements_from_bytes,
+    },
 };
 
 /// An input as it is written.
