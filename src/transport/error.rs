@@ -11,7 +11,12 @@ use crate::{
     limits::{Exceeded, retry_after_seconds},
     model::{MAX_LISTED, ModelName, Violations},
     serving::{OperationError, Readiness, ServingError},
-    wire::{BodyError, FieldError, RowBase, input_errors, open_inference::OutputError, row_errors},
+    wire::{
+        BodyError, FieldError, RowBase, input_errors,
+        open_inference::OutputError,
+        row_errors,
+        tensorflow::{NoResult, NotPredictions},
+    },
 };
 
 /// Seconds after which a client may try again when the gateway is overloaded or a model not there yet.
@@ -31,6 +36,8 @@ pub enum ApiError {
     MalformedJson(FieldError),
     #[error("the body's content type is not application/json")]
     UnsupportedMediaType,
+    #[error("only gRPC is spoken here, with content-type: application/grpc")]
+    NotGrpc,
     #[error("the body is too large")]
     BodyTooLarge,
     #[error("the body did not come in time")]
@@ -53,6 +60,8 @@ pub enum ApiError {
     CallerQuota(Exceeded),
     #[error("there is no such path")]
     NoSuchPath,
+    #[error("there is no such method")]
+    NoSuchMethod,
     #[error("there is no model or version of such a name")]
     NoSuchName,
     #[error(transparent)]
@@ -60,10 +69,16 @@ pub enum ApiError {
     /// An output that the dialect cannot carry.
     #[error(transparent)]
     Output(#[from] OutputError),
+    #[error(transparent)]
+    NotPredictions(#[from] NotPredictions),
+    #[error(transparent)]
+    NoResult(#[from] NoResult),
     #[error("the answer took longer than the request's own timeout")]
     Timeout,
     #[error("{}", not_ready(*.0))]
     NotReady(Readiness),
+    #[error("the answer took longer than server.request_timeout_ms")]
+    TakesTooLong,
     #[error("the answer could not be written")]
     AnswerNotWritten,
     #[error("a parameter is not known: this takes {known}")]
@@ -111,7 +126,7 @@ impl From<ApiError> for Problem {
                 let detail = format!("the body is no JSON: {}", error.message);
                 Self::new(StatusCode::BAD_REQUEST, "malformed_json", detail).with_errors(vec![error])
             }
-            ApiError::UnsupportedMediaType => {
+            ApiError::UnsupportedMediaType | ApiError::NotGrpc => {
                 problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type")
             }
             ApiError::BodyTooLarge => problem(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
@@ -151,13 +166,16 @@ impl From<ApiError> for Problem {
                     .with_retry_after(retry_after_seconds(exceeded.wait))
                     .with_violated_policy("caller")
             }
+            ApiError::NoSuchMethod => problem(StatusCode::NOT_IMPLEMENTED, "unimplemented"),
             ApiError::NoSuchPath | ApiError::NoSuchName => problem(StatusCode::NOT_FOUND, "not_found"),
-            ApiError::Output(_) => problem(StatusCode::UNPROCESSABLE_ENTITY, "output_not_carried"),
+            ApiError::Output(_) | ApiError::NotPredictions(_) | ApiError::NoResult(_) => {
+                problem(StatusCode::UNPROCESSABLE_ENTITY, "output_not_carried")
+            }
             ApiError::NotReady(_) => {
                 problem(StatusCode::SERVICE_UNAVAILABLE, "not_ready").with_retry_after(RETRY_SOON_SECONDS)
             }
             ApiError::AnswerNotWritten => problem(StatusCode::INTERNAL_SERVER_ERROR, "model_failed"),
-            ApiError::Timeout => problem(StatusCode::GATEWAY_TIMEOUT, "timeout"),
+            ApiError::Timeout | ApiError::TakesTooLong => problem(StatusCode::GATEWAY_TIMEOUT, "timeout"),
             ApiError::UnknownParameter { .. } => problem(StatusCode::BAD_REQUEST, "unknown_parameter"),
             ApiError::Operation(error) => match error {
                 OperationError::ModelNotFound(_) => problem(StatusCode::NOT_FOUND, "model_not_found"),

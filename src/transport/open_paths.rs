@@ -11,6 +11,10 @@ pub const OPEN_PATHS: &[&str] = &[
     "/token",
     "/openapi.json",
     "/docs",
+    "/inference.GRPCInferenceService/ServerLive",
+    "/inference.GRPCInferenceService/ServerReady",
+    "/grpc.health.v1.Health/Check",
+    "/grpc.health.v1.Health/Watch",
 ];
 
 /// The folder of the documentation's own files.
@@ -31,9 +35,19 @@ mod tests {
         for open in ["/", "/health", "/docs/swagger-ui.css"] {
             assert!(is_open(open), "{open}");
         }
-        for closed in
-            ["", "/predict", "/models", "/health/", "/healthz", "/token/", "/docsx", "/nothing", "//"]
-        {
+        for closed in [
+            "",
+            "/predict",
+            "/models",
+            "/health/",
+            "/healthz",
+            "/token/",
+            "/docsx",
+            "/nothing",
+            "//",
+            "/inference.GRPCInferenceService/ServerMetadata",
+            "/grpc.health.v1.Health",
+        ] {
             assert!(!is_open(closed), "{closed}");
         }
     }
