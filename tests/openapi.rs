@@ -178,7 +178,7 @@ async fn every_path_needs_a_token_but_those_that_are_listed_as_open() {
 async fn the_documentation_comes_from_the_gateway_itself() {
     let gateway = TestGateway::start().await;
     let get = |path: &'static str| {
-        let request = gateway.client.get(gateway.url(path));
+        let request = gateway.client.get(gateway.url(path)).header("accept", "text/html,*/*;q=0.8");
         async { Answer::of(request.send().await.unwrap()).await }
     };
     assert_eq!(get("/openapi.json").await.body, description());
@@ -190,4 +190,7 @@ async fn the_documentation_comes_from_the_gateway_itself() {
     }
     assert!(!page.text.contains("https://"), "the page fetches nothing from elsewhere: {}", page.text);
     assert!(page.header("content-security-policy").starts_with("default-src 'self'"));
+    // Clients of KServe's V1 protocol ask there whether the server is alive.
+    let asked = gateway.client.get(gateway.url("/")).send().await.unwrap();
+    assert_eq!(Answer::of(asked).await.body, serde_json::json!({"status": "alive"}));
 }

@@ -2,8 +2,8 @@
 
 use axum::{
     Json, Router,
-    http::{HeaderValue, StatusCode, header},
-    response::{IntoResponse, Redirect},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Redirect, Response},
     routing::get,
 };
 use tower_http::set_header::SetResponseHeaderLayer;
@@ -87,7 +87,7 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     routes::description(&DialectSettings::default())
 }
 
-/// `/openapi.json`, `/docs` and, for whoever opens the address in a browser, `/`.
+/// `/openapi.json`, `/docs`, and what leads there from `/`.
 pub(super) fn router(description: utoipa::openapi::OpenApi) -> Router<TransportState> {
     let description = serde_json::to_value(description).unwrap_or_default();
     let config = Config::new(["/openapi.json"]).validator_url("none").persist_authorization(false);
@@ -96,5 +96,19 @@ pub(super) fn router(description: utoipa::openapi::OpenApi) -> Router<TransportS
         .merge(SwaggerUi::new("/docs").config(config))
         .layer(SetResponseHeaderLayer::overriding(header::CONTENT_SECURITY_POLICY, policy))
         .route("/openapi.json", get(move || async move { Json(description.clone()).into_response() }))
-        .route("/", get(|| async { Redirect::temporary("/docs") }))
+        .route("/", get(root))
+}
+
+/// The viewer for a browser; for all others that the server is alive, as clients of KServe's V1 protocol ask it here.
+async fn root(headers: HeaderMap) -> Response {
+    let accepted = headers.get_all(header::ACCEPT).into_iter().filter_map(|value| value.to_str().ok());
+    let for_browser =
+        accepted.flat_map(|value| value.split(',')).any(|kind| kind.trim().starts_with("text/html"));
+    let mut response = if for_browser {
+        Redirect::temporary("/docs").into_response()
+    } else {
+        Json(serde_json::json!({"status": "alive"})).into_response()
+    };
+    response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept"));
+    response
 }

@@ -15,9 +15,9 @@ from .gateway import REPOSITORY, Gateway
 PAGE = REPOSITORY / "docs" / "clients.md"
 # A block that is marked to be run, and the block after it that says what it prints: curl ends well whatever comes.
 BLOCK = re.compile(
-    r"^<!-- run: (?P<name>[^\n]+) -->\n```(?P<language>\w+)\n(?P<code>.*?)^```$\n\n"
-    r"```(?:json|text)\n(?P<prints>.*?)^```$",
-    re.MULTILINE | re.DOTALL,
+    r"^<!-- run: (?P<name>[^\n]+) -->\n```(?P<language>\w+)\n(?P<code>(?:(?!```).*\n)*)```\n\n"
+    r"```(?:json|text)\n(?P<prints>(?:(?!```).*\n)*)```$",
+    re.MULTILINE,
 )
 TIMEOUT_SECONDS = 60
 
