@@ -22,8 +22,8 @@ pub use load::{Loaded, Reading, load, read};
 pub use problem::{Problem, Problems};
 pub use secret::Secret;
 pub use sections::{
-    AdminSettings, AdmissionSettings, Algorithm, AuthSettings, ClientSettings, KeySettings, LogFormat,
-    LogSettings, ModelsSettings, Preserve, QuotaSettings, RateLimitSettings, RollbackSettings,
+    AdminSettings, AdmissionSettings, Algorithm, AuthSettings, ClientSettings, GrpcSettings, KeySettings,
+    LogFormat, LogSettings, ModelsSettings, Preserve, QuotaSettings, RateLimitSettings, RollbackSettings,
     RuntimeSettings, ServerSettings, Settings, WhenRemoved,
 };
 pub use watch::{SourceFile, Watch};

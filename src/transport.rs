@@ -16,8 +16,8 @@ mod rate_limit;
 mod repository;
 mod request_id;
 mod rescue;
-mod version;
 mod state;
+mod version;
 
 pub(crate) use error::ApiError;
 pub(crate) use inference::{infer, outputs};

@@ -22,7 +22,12 @@ impl Caller {
     /// Everyone, when authentication is switched off.
     #[must_use]
     pub fn anonymous() -> Self {
-        Self { issuer: String::new(), subject: "anonymous".to_owned(), scopes: Scopes::all(), valid_until: None }
+        Self {
+            issuer: String::new(),
+            subject: "anonymous".to_owned(),
+            scopes: Scopes::all(),
+            valid_until: None,
+        }
     }
 
     /// Whether their token is not believed any more at this time.

@@ -47,7 +47,9 @@ fn timeout_of(headers: &HeaderMap) -> Result<Option<Duration>, ApiError> {
     let mut values = headers.get_all(GRPC_TIMEOUT).iter();
     let Some(value) = values.next() else { return Ok(None) };
     let parsed = value.to_str().ok().filter(|_| values.next().is_none()).and_then(parse);
-    parsed.map(Some).ok_or(ApiError::BadRequest("grpc-timeout must be one number of up to 8 digits and a unit"))
+    parsed
+        .map(Some)
+        .ok_or(ApiError::BadRequest("grpc-timeout must be one number of up to 8 digits and a unit"))
 }
 
 fn parse(text: &str) -> Option<Duration> {

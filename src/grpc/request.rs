@@ -55,9 +55,11 @@ fn tensor(index: usize, input: InferInputTensor, raw: Option<Bytes>) -> Result<(
     read_parameters(parameters).check_tensor(&place)?;
     let form = TensorForm::read(&place, &datatype, &shape)?;
     let data = match (raw, contents) {
-        (Some(bytes), None) => elements_from_bytes(form.element_type, form.count, bytes).map_err(|error| {
-            FieldError::new(format!("/raw_input_contents/{index}"), "wrong_bytes", error.to_string())
-        })?,
+        (Some(bytes), None) => {
+            elements_from_bytes(form.element_type, form.count, bytes).map_err(|error| {
+                FieldError::new(format!("/raw_input_contents/{index}"), "wrong_bytes", error.to_string())
+            })?
+        }
         (Some(_), Some(_)) => {
             let message = "a request with raw_input_contents has none here";
             return Err(FieldError::new(format!("{place}/contents"), "wrong_form", message));

@@ -20,10 +20,7 @@ use tower_http::{
     timeout::{RequestBodyDeadlineLayer, TimeoutLayer},
 };
 
-use super::{
-    header_rules::header_rules,
-    render::render_errors,
-};
+use super::{header_rules::header_rules, render::render_errors};
 use crate::{
     config::ServerSettings,
     transport::{AddressLimit, TransportState, authorized, observed, panicked},

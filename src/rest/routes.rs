@@ -12,7 +12,7 @@ use crate::{
 
 /// The description of everything that is described.
 pub(super) fn description() -> utoipa::openapi::OpenApi {
-    api().merge(inference()).merge(probes()).into_openapi()
+    docs::completed(api().merge(inference()).merge(probes()).into_openapi())
 }
 
 /// What clients call.

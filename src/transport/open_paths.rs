@@ -35,10 +35,19 @@ mod tests {
         for open in ["/", "/health", "/docs/swagger-ui.css"] {
             assert!(is_open(open), "{open}");
         }
-        for closed in
-            ["", "/predict", "/models", "/health/", "/healthz", "/token/", "/docsx", "/nothing", "//",
-                "/inference.GRPCInferenceService/ServerMetadata", "/grpc.health.v1.Health"]
-        {
+        for closed in [
+            "",
+            "/predict",
+            "/models",
+            "/health/",
+            "/healthz",
+            "/token/",
+            "/docsx",
+            "/nothing",
+            "//",
+            "/inference.GRPCInferenceService/ServerMetadata",
+            "/grpc.health.v1.Health",
+        ] {
             assert!(!is_open(closed), "{closed}");
         }
     }

@@ -83,9 +83,9 @@ impl AddressLimit {
     /// The refusal, when nothing is left.
     pub(crate) fn charge(&self, client: &AddressKey) -> Result<(), Problem> {
         let limiter = self.config.limiter();
-        limiter.check_key(client).map_err(|refused| {
-            refusal(refused.wait_time_from(DefaultClock::default().now()), &self.settings)
-        })
+        limiter
+            .check_key(client)
+            .map_err(|refused| refusal(refused.wait_time_from(DefaultClock::default().now()), &self.settings))
     }
 
     /// Forgets addresses whose quota is full again.

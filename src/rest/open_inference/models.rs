@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// The models that are in service
-#[utoipa::path(get, path = "/v2/models", tag = "open inference", security(("bearer" = ["read"])), responses(
+#[utoipa::path(get, path = "/v2/models", operation_id = "model_names", tag = "open inference", security(("bearer" = ["read"])), responses(
     (status = 200, body = ModelNames),
     (status = 401, body = ErrorDocument),
     (status = 403, description = "The token lacks the scope `read`", body = ErrorDocument)))]
@@ -26,7 +26,7 @@ pub(super) async fn names(
 }
 
 /// What a model takes and gives
-#[utoipa::path(get, path = "/v2/models/{model}", tag = "open inference", security(("bearer" = ["read"])),
+#[utoipa::path(get, path = "/v2/models/{model}", operation_id = "model_metadata", tag = "open inference", security(("bearer" = ["read"])),
     params(("model" = String, Path, description = "The model's name", example = "iris")), responses(
     (status = 200, body = ModelMetadataDocument),
     (status = 401, body = ErrorDocument),
@@ -41,7 +41,7 @@ pub(super) async fn metadata(
 }
 
 /// What a version of a model takes and gives
-#[utoipa::path(get, path = "/v2/models/{model}/versions/{version}", tag = "open inference",
+#[utoipa::path(get, path = "/v2/models/{model}/versions/{version}", operation_id = "version_metadata", tag = "open inference",
     security(("bearer" = ["read"])),
     params(("model" = String, Path, description = "The model's name", example = "iris"),
         ("version" = String, Path, description = "A version that is in service, or a label", example = "1")),
@@ -59,7 +59,7 @@ pub(super) async fn version_metadata(
 }
 
 /// Whether a model is ready
-#[utoipa::path(get, path = "/v2/models/{model}/ready", tag = "open inference", security(("bearer" = ["read"])),
+#[utoipa::path(get, path = "/v2/models/{model}/ready", operation_id = "model_ready", tag = "open inference", security(("bearer" = ["read"])),
     params(("model" = String, Path, description = "The model's name", example = "iris")), responses(
     (status = 200, body = ModelReadyDocument),
     (status = 401, body = ErrorDocument),
@@ -74,7 +74,7 @@ pub(super) async fn ready(
 }
 
 /// Whether a version of a model is ready
-#[utoipa::path(get, path = "/v2/models/{model}/versions/{version}/ready", tag = "open inference",
+#[utoipa::path(get, path = "/v2/models/{model}/versions/{version}/ready", operation_id = "version_ready", tag = "open inference",
     security(("bearer" = ["read"])),
     params(("model" = String, Path, description = "The model's name", example = "iris"),
         ("version" = String, Path, description = "A version, or a label", example = "1")), responses(
@@ -91,7 +91,7 @@ pub(super) async fn version_ready(
 }
 
 /// How a model is set up, as Triton's `ModelConfig` says it
-#[utoipa::path(get, path = "/v2/models/{model}/config", tag = "open inference", security(("bearer" = ["read"])),
+#[utoipa::path(get, path = "/v2/models/{model}/config", operation_id = "model_config", tag = "open inference", security(("bearer" = ["read"])),
     params(("model" = String, Path, description = "The model's name", example = "iris")), responses(
     (status = 200, body = ModelConfigDocument),
     (status = 401, body = ErrorDocument),
@@ -106,7 +106,7 @@ pub(super) async fn config(
 }
 
 /// How a version of a model is set up
-#[utoipa::path(get, path = "/v2/models/{model}/versions/{version}/config", tag = "open inference",
+#[utoipa::path(get, path = "/v2/models/{model}/versions/{version}/config", operation_id = "version_config", tag = "open inference",
     security(("bearer" = ["read"])),
     params(("model" = String, Path, description = "The model's name", example = "iris"),
         ("version" = String, Path, description = "A version that is in service, or a label", example = "1")),

@@ -64,7 +64,7 @@ pub(super) struct RepositoryRequest {
 pub(super) struct Done {}
 
 /// What lies in the repository
-#[utoipa::path(post, path = "/v2/repository/index", tag = "repository", security(("bearer" = ["manage"])),
+#[utoipa::path(post, path = "/v2/repository/index", operation_id = "repository_index", tag = "repository", security(("bearer" = ["manage"])),
     request_body(content = IndexRequest, description = "May be empty"), responses(
     (status = 200, body = Vec<IndexEntry>),
     (status = 401, body = ErrorDocument),
@@ -82,7 +82,7 @@ pub(super) async fn index(
 /// Try what lies in the repository of a model, whatever was refused before
 ///
 /// Answers when it serves, or with the reason why not.
-#[utoipa::path(post, path = "/v2/repository/models/{model}/load", tag = "repository",
+#[utoipa::path(post, path = "/v2/repository/models/{model}/load", operation_id = "load_model", tag = "repository",
     security(("bearer" = ["manage"])),
     params(("model" = String, Path, description = "The model's name", example = "iris")),
     request_body(content = RepositoryRequest, description = "May be empty"), responses(
@@ -105,7 +105,7 @@ pub(super) async fn load(
 }
 
 /// Take a model out of service until it is loaded again
-#[utoipa::path(post, path = "/v2/repository/models/{model}/unload", tag = "repository",
+#[utoipa::path(post, path = "/v2/repository/models/{model}/unload", operation_id = "unload_model", tag = "repository",
     security(("bearer" = ["manage"])),
     params(("model" = String, Path, description = "The model's name", example = "iris")),
     request_body(content = RepositoryRequest, description = "May be empty"), responses(

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// What every model has answered since it was loaded
-#[utoipa::path(get, path = "/v2/models/stats", tag = "open inference", security(("bearer" = ["read"])), responses(
+#[utoipa::path(get, path = "/v2/models/stats", operation_id = "statistics", tag = "open inference", security(("bearer" = ["read"])), responses(
     (status = 200, body = StatisticsDocument),
     (status = 401, body = ErrorDocument),
     (status = 403, description = "The token lacks the scope `read`", body = ErrorDocument)))]
@@ -22,7 +22,7 @@ pub(super) async fn all(
 }
 
 /// What each version of a model has answered since it was loaded
-#[utoipa::path(get, path = "/v2/models/{model}/stats", tag = "open inference", security(("bearer" = ["read"])),
+#[utoipa::path(get, path = "/v2/models/{model}/stats", operation_id = "model_statistics", tag = "open inference", security(("bearer" = ["read"])),
     params(("model" = String, Path, description = "The model's name", example = "iris")), responses(
     (status = 200, body = StatisticsDocument),
     (status = 401, body = ErrorDocument),
@@ -37,7 +37,7 @@ pub(super) async fn model(
 }
 
 /// What a version of a model has answered since it was loaded
-#[utoipa::path(get, path = "/v2/models/{model}/versions/{version}/stats", tag = "open inference",
+#[utoipa::path(get, path = "/v2/models/{model}/versions/{version}/stats", operation_id = "version_statistics", tag = "open inference",
     security(("bearer" = ["read"])),
     params(("model" = String, Path, description = "The model's name", example = "iris"),
         ("version" = String, Path, description = "A version that is in service, or a label", example = "1")),

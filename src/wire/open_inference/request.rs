@@ -1,16 +1,11 @@
-//! An inference request: JSON, with binary tensors after it (extension binary_tensor_data), or one tensor alone.
+//! An inference request: JSON, with binary tensors after it (extension `binary_tensor_data`), or one tensor alone.
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use serde::Deserialize;
 
-use super::{
-    form::count,
-    input::InputDocument,
-    outputs::RequestedOutput,
-    parameters::Parameters,
-};
+use super::{form::count, input::InputDocument, outputs::RequestedOutput, parameters::Parameters};
 use crate::{
     model::{Dimension, ElementType, Signature, Tensor, TensorData},
     wire::{BodyError, FieldError, body::parse, tensor_bytes::elements_from_bytes},
