@@ -1,7 +1,7 @@
 //! Settings: what they are, where they come from, and what is wrong with them.
 //!
-//! Layers, each over the one before: the embedded defaults, `config/default.toml` if it is there, every
-//! `--config FILE`, then environment variables `GATEWAY__SECTION__KEY`. A secret may be given by the path of a file
+//! Layers, each over the one before: the embedded defaults, `config/default.toml` if it is there, what Vertex AI says in
+//! its variables `AIP_*`, every `--config FILE`, then environment variables `GATEWAY__SECTION__KEY`. A secret may be given by the path of a file
 //! that holds it, under the same key with `_file` appended; it then belongs to the layer that named the file.
 //!
 //! This is the only module that reads the environment.
@@ -14,6 +14,7 @@ mod load;
 mod problem;
 mod secret;
 mod sections;
+mod vertex;
 mod watch;
 
 pub use changes::{Change, changes, known_settings};
@@ -22,8 +23,8 @@ pub use load::{Loaded, Reading, load, read};
 pub use problem::{Problem, Problems};
 pub use secret::Secret;
 pub use sections::{
-    AdminSettings, AdmissionSettings, Algorithm, AuthSettings, ClientSettings, GrpcSettings, KeySettings,
-    LogFormat, LogSettings, ModelsSettings, Preserve, QuotaSettings, RateLimitSettings, RollbackSettings,
-    RuntimeSettings, ServerSettings, Settings, WhenRemoved,
+    AdminSettings, AdmissionSettings, Algorithm, AuthSettings, ClientSettings, DialectName, DialectSettings,
+    GrpcSettings, KeySettings, LogFormat, LogSettings, ModelsSettings, Preserve, QuotaSettings,
+    RateLimitSettings, RollbackSettings, RuntimeSettings, ServerSettings, Settings, WhenRemoved,
 };
 pub use watch::{SourceFile, Watch};

@@ -7,6 +7,7 @@ mod answer;
 mod deployments;
 mod dialect;
 mod docs;
+mod given;
 mod header_rules;
 mod health;
 mod json_body;
@@ -17,6 +18,7 @@ mod open_inference;
 mod predict;
 mod render;
 mod routes;
+mod tensorflow;
 mod token;
 
 pub use docs::openapi;

@@ -21,10 +21,10 @@ mod version;
 
 pub(crate) use error::ApiError;
 pub(crate) use inference::{infer, outputs};
-pub(crate) use layers::{authorized, observed};
+pub(crate) use layers::{authorized, authorized_by_platform, observed};
 pub(crate) use models::{all_statistics, config, metadata, statistics};
 pub use open_paths::{OPEN_PATHS, is_open};
-pub(crate) use permit::{MayManage, MayPredict, MayRead, Permit};
+pub(crate) use permit::{MayManage, MayPredict, MayRead, Permission, Permit};
 pub(crate) use problem::{MEDIA_TYPE, Problem, ProblemDocument};
 pub use rate_limit::AddressLimit;
 pub(crate) use repository::{index, load, unload};

@@ -1,12 +1,14 @@
 //! What requests and answers look like, whoever reads and writes them: the native JSON forms, those of the Open Inference
-//! Protocol, and tensors as bytes.
+//! Protocol and of TensorFlow Serving, and tensors as bytes.
 
 mod answer;
 mod body;
+mod elements;
 mod field_error;
 pub mod open_inference;
 mod request;
 pub mod tensor_bytes;
+pub mod tensorflow;
 mod values;
 
 pub use answer::{PredictAnswer, RowAnswer, RowsAnswer};

@@ -39,6 +39,13 @@ fn the_routes_are_those_that_others_rely_on() {
         "GET /models",
         "GET /models/{model}",
         "GET /models/{model}/history",
+        "GET /v1/models",
+        "GET /v1/models/{model}",
+        "GET /v1/models/{model}/labels/{label}",
+        "GET /v1/models/{model}/labels/{label}/metadata",
+        "GET /v1/models/{model}/metadata",
+        "GET /v1/models/{model}/versions/{version}",
+        "GET /v1/models/{model}/versions/{version}/metadata",
         "GET /v2",
         "GET /v2/health/live",
         "GET /v2/health/ready",
@@ -57,6 +64,15 @@ fn the_routes_are_those_that_others_rely_on() {
         "POST /models/{model}/versions/{version}/predict",
         "POST /predict",
         "POST /token",
+        "POST /v1/models/{model}/labels/{label}:classify",
+        "POST /v1/models/{model}/labels/{label}:predict",
+        "POST /v1/models/{model}/labels/{label}:regress",
+        "POST /v1/models/{model}/versions/{version}:classify",
+        "POST /v1/models/{model}/versions/{version}:predict",
+        "POST /v1/models/{model}/versions/{version}:regress",
+        "POST /v1/models/{model}:classify",
+        "POST /v1/models/{model}:predict",
+        "POST /v1/models/{model}:regress",
         "POST /v2/models/{model}/infer",
         "POST /v2/models/{model}/versions/{version}/infer",
         "POST /v2/repository/index",
@@ -143,7 +159,7 @@ fn every_reference_leads_somewhere() {
 async fn every_path_needs_a_token_but_those_that_are_listed_as_open() {
     let gateway = TestGateway::start().await;
     for (method, path, operation) in operations(&description()) {
-        let concrete = path.replace("{model}", "iris").replace("{version}", "1");
+        let concrete = path.replace("{model}", "iris").replace("{version}", "1").replace("{label}", "canary");
         let request = gateway.client.request(method.clone(), gateway.url(&concrete));
         let status = request.send().await.unwrap().status();
         let open = onnx_gateway::transport::is_open(&path);

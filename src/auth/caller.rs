@@ -36,6 +36,12 @@ impl Caller {
         self.valid_until.is_some_and(|end| now >= end)
     }
 
+    /// Whoever a platform in front lets through: they may ask models and nothing else.
+    #[must_use]
+    pub fn of_platform() -> Self {
+        Self { scopes: Scopes::of_claim("predict"), ..Self::anonymous() }
+    }
+
     /// How the history of deployments names them.
     #[must_use]
     pub fn for_history(&self) -> String {

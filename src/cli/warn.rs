@@ -14,6 +14,15 @@ pub(super) fn warn_of_danger(loaded: &Loaded) {
     if !settings.auth.enabled {
         tracing::warn!("auth.enabled is false: everyone who can reach the gateway may do everything");
     }
+    if settings.auth.enabled {
+        for dialect in &settings.dialects.platform_authenticates {
+            tracing::warn!(
+                %dialect,
+                "dialects.platform_authenticates: everyone who can reach the gateway may ask its models in this dialect \
+                 without a token; only the platform should be able to"
+            );
+        }
+    }
     if development && !settings.server.listen.ip().is_loopback() {
         let address = settings.server.listen;
         tracing::warn!(%address, "the development settings, whose secrets everyone knows, are reachable from outside");

@@ -2,6 +2,8 @@
 
 use std::{env, ffi::OsString, path::PathBuf};
 
+use super::vertex;
+
 /// Prefix of the variables that are settings.
 pub(super) const PREFIX: &str = "GATEWAY__";
 
@@ -25,6 +27,8 @@ const SETUP_LEVELS: usize = 5;
 pub struct Environment {
     /// Variables that start with `GATEWAY__`, in full.
     pub settings: Vec<(String, String)>,
+    /// The variables by which Vertex AI tells a container what to do; empty elsewhere.
+    pub vertex: Vec<(String, String)>,
     /// `ORT_DYLIB_PATH`, if it is set and not empty.
     pub library_path: Option<PathBuf>,
     /// The folder that the settings file `config/default.toml` and relative paths are looked up in.
@@ -42,9 +46,15 @@ impl Environment {
         };
         let settings =
             env::vars_os().filter_map(as_text).filter(|(name, _)| name.starts_with(PREFIX)).collect();
+        let is_vertex = env::var_os(vertex::MODE).is_some_and(|mode| mode == vertex::PREDICTION);
+        let vertex = env::vars_os()
+            .filter_map(as_text)
+            .filter(|(name, _)| is_vertex && vertex::VARIABLES.contains(&name.as_str()))
+            .collect();
         let binary = env::current_exe().and_then(std::fs::canonicalize).unwrap_or_default();
         Self {
             settings,
+            vertex,
             library_path: env::var_os(LIBRARY_PATH).filter(|value| !value.is_empty()).map(PathBuf::from),
             working_directory: env::current_dir().unwrap_or_default(),
             binary_directories: binary.ancestors().skip(1).map(PathBuf::from).collect(),

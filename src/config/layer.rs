@@ -11,6 +11,7 @@ use super::{
     environment::PREFIX,
     known_keys::{Kind, KnownKeys},
     problem::Problem,
+    vertex::{self, VertexSetting},
     watch::SourceFile,
 };
 
@@ -75,6 +76,23 @@ pub(super) fn from_file(path: &Path, keys: &KnownKeys, findings: &mut Findings) 
     let base = path.parent().map(Path::to_path_buf).unwrap_or_default();
     let values = from_table(table, &mut Reader { origin: &origin, base, keys, findings }, &[]);
     Some(Layer { values })
+}
+
+/// What Vertex AI says, one layer a variable.
+pub(super) fn from_vertex(
+    variables: &[(String, String)],
+    keys: &KnownKeys,
+    findings: &mut Findings,
+) -> Vec<Layer> {
+    let mut layers = Vec::new();
+    for VertexSetting { section, name, value, variable } in vertex::settings(variables) {
+        let setting = toml::Table::from_iter([(name.to_owned(), toml::Value::String(value))]);
+        let table = toml::Table::from_iter([(section.to_owned(), toml::Value::Table(setting))]);
+        let origin = format!("environment variable {variable}");
+        let mut reader = Reader { origin: &origin, base: PathBuf::new(), keys, findings };
+        layers.push(Layer { values: from_table(table, &mut reader, &[]) });
+    }
+    layers
 }
 
 /// Reads the variables `GATEWAY__SECTION__KEY`, one layer a variable so that each is its own origin.

@@ -74,13 +74,13 @@ pub fn read(files: &[PathBuf], environment: &Environment) -> Reading {
     let mut findings = Findings::default();
     let default_file = environment.working_directory.join(DEFAULT_FILE);
     findings.note(&default_file);
-    let mut layers: Vec<_> = default_file
-        .exists()
-        .then_some(&default_file)
-        .into_iter()
-        .chain(files)
-        .filter_map(|file| layer::from_file(file, &keys, &mut findings))
-        .collect();
+    let mut layers = Vec::new();
+    if default_file.exists() {
+        layers.extend(layer::from_file(&default_file, &keys, &mut findings));
+    }
+    // Over what an image says for everywhere, under what is said for this place.
+    layers.extend(layer::from_vertex(&environment.vertex, &keys, &mut findings));
+    layers.extend(files.iter().filter_map(|file| layer::from_file(file, &keys, &mut findings)));
     let directory = &environment.working_directory;
     layers.extend(layer::from_environment(&environment.settings, directory, &keys, &mut findings));
 

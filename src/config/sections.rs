@@ -1,6 +1,7 @@
 //! The settings, a struct a section. Defaults are here; `config/default.toml` shows them, and a test compares.
 
 mod auth;
+mod dialects;
 mod models;
 mod server;
 
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use validator::Validate;
 
 pub use auth::{Algorithm, AuthSettings, ClientSettings, KeySettings};
+pub use dialects::{DialectName, DialectSettings};
 pub use models::{AdmissionSettings, ModelsSettings, Preserve, RollbackSettings, WhenRemoved};
 pub use server::ServerSettings;
 
@@ -28,6 +30,9 @@ pub struct Settings {
     /// Who may call.
     #[validate(nested)]
     pub auth: AuthSettings,
+    /// In which words besides our own.
+    #[validate(nested)]
+    pub dialects: DialectSettings,
     /// How often.
     #[validate(nested)]
     pub rate_limit: RateLimitSettings,

@@ -10,6 +10,8 @@ pub(super) enum Dialect {
     Native,
     /// The Open Inference Protocol.
     OpenInference,
+    /// KServe V1 and TensorFlow Serving.
+    TensorFlow,
 }
 
 impl Dialect {
@@ -17,14 +19,21 @@ impl Dialect {
     pub(super) fn of(path: &str) -> Self {
         let is_below =
             |root| path.strip_prefix(root).is_some_and(|rest: &str| rest.is_empty() || rest.starts_with('/'));
-        if is_below("/v2") { Self::OpenInference } else { Self::Native }
+        if is_below("/v2") {
+            Self::OpenInference
+        } else if is_below("/v1") {
+            Self::TensorFlow
+        } else {
+            Self::Native
+        }
     }
 
     /// The status that an error has: only the native dialect tells a body of the wrong form from one of wrong content.
     pub(super) fn status(self, status: StatusCode) -> StatusCode {
         match self {
-            Self::OpenInference if status == StatusCode::UNPROCESSABLE_ENTITY => StatusCode::BAD_REQUEST,
-            Self::Native | Self::OpenInference => status,
+            Self::Native => status,
+            _ if status == StatusCode::UNPROCESSABLE_ENTITY => StatusCode::BAD_REQUEST,
+            _ => status,
         }
     }
 
@@ -33,7 +42,7 @@ impl Dialect {
         match self {
             Self::Native => None,
             // Open Inference Protocol, HTTP/REST, "Response JSON Error Object"
-            Self::OpenInference => Some(match id {
+            Self::OpenInference | Self::TensorFlow => Some(match id {
                 Some(id) => json!({"error": sentence, "id": id}),
                 None => json!({"error": sentence}),
             }),

@@ -18,6 +18,7 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use super::{open_inference::InferResponseDocument, routes};
 use crate::{
+    config::DialectSettings,
     transport::TransportState,
     wire::{PredictAnswer, RowAnswer, ValueDocument},
 };
@@ -40,6 +41,7 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; style-src 'self' 'uns
         (name = "deployments", description = "What was done to models, and taking it back"),
         (name = "open inference", description = "Asking models as the Open Inference Protocol (v2) has it"),
         (name = "repository", description = "Managing models, as the Open Inference Protocol has it"),
+        (name = "tensorflow", description = "KServe V1 and TensorFlow Serving"),
         (name = "health", description = "Probes; open to all"),
     ),
     // Named by a derive that does not collect what it names.
@@ -82,7 +84,7 @@ pub(super) fn completed(mut description: utoipa::openapi::OpenApi) -> utoipa::op
 /// The whole description: every route, body and error.
 #[must_use]
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    routes::description()
+    routes::description(&DialectSettings::default())
 }
 
 /// `/openapi.json`, `/docs` and, for whoever opens the address in a browser, `/`.

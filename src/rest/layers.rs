@@ -1,5 +1,5 @@
 //! Everything that a request passes before its handler, each layer with its reason: on top of this `transport::observed`,
-//! below it `transport::authorized`.
+//! below it `transport::authorized`, which probes are spared.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ use tower_http::{
 use super::{header_rules::header_rules, render::render_errors};
 use crate::{
     config::ServerSettings,
-    transport::{AddressLimit, TransportState, authorized, observed, panicked},
+    transport::{TransportState, observed, panicked},
 };
 
 /// Wraps routes whose bodies are small.
@@ -52,14 +52,11 @@ fn bytes(setting: u64) -> usize {
     usize::try_from(setting).unwrap_or(usize::MAX)
 }
 
-/// Wraps the public routes. `probes` are spared the quota of their address: a load balancer must not take the gateway
-/// for dead because others behind the same address ask too much.
+/// Wraps the public routes, whoever may call them.
 pub(super) fn public(
     routes: Router<TransportState>,
-    probes: Router<TransportState>,
     state: &TransportState,
     settings: &ServerSettings,
-    address_limit: Option<&AddressLimit>,
 ) -> Router<TransportState> {
     let bounded = ServiceBuilder::new()
         // A browser must not guess that an answer is a page.
@@ -81,6 +78,5 @@ pub(super) fn public(
         .layer(MapRequestBodyLayer::new(Body::new))
         // What other readers on the way could take for another request.
         .layer(from_fn(header_rules));
-    let routes = authorized(routes, state, address_limit).merge(probes).layer(bounded);
-    observed(routes, state)
+    observed(routes.layer(bounded), state)
 }

@@ -49,7 +49,7 @@ pub(super) fn probes() -> OpenApiRouter<TransportState> {
 
 /// What an error looks like.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct ErrorDocument {
+pub(in crate::rest) struct ErrorDocument {
     /// A sentence for people
     error: String,
 }

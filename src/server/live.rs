@@ -148,7 +148,7 @@ impl Live {
             clock: self.clock.clone(),
         };
         let address_limit = quotas.address.as_ref().filter(|_| limited);
-        self.public.store(Arc::new(public_router(state.clone(), &settings.server, address_limit)));
+        self.public.store(Arc::new(public_router(state.clone(), settings, address_limit)));
         self.grpc.store(Arc::new(grpc::router(state.clone(), &settings.server, address_limit)));
         self.admin.store(Arc::new(admin_router(state)));
     }

@@ -73,6 +73,7 @@ const CLASSES: &[(&str, Class)] = &[
     ),
     // Keys, clients and rules are always made anew, all of them at once.
     ("auth", Applied),
+    ("dialects", Applied),
     ("rate_limit", Applied),
     ("models.default", Applied),
     // What `Serving::apply_settings` passes on.

@@ -11,7 +11,12 @@ use crate::{
     limits::{Exceeded, retry_after_seconds},
     model::{MAX_LISTED, ModelName, Violations},
     serving::{OperationError, Readiness, ServingError},
-    wire::{BodyError, FieldError, RowBase, input_errors, open_inference::OutputError, row_errors},
+    wire::{
+        BodyError, FieldError, RowBase, input_errors,
+        open_inference::OutputError,
+        row_errors,
+        tensorflow::{NoResult, NotPredictions},
+    },
 };
 
 /// Seconds after which a client may try again when the gateway is overloaded or a model not there yet.
@@ -64,6 +69,10 @@ pub enum ApiError {
     /// An output that the dialect cannot carry.
     #[error(transparent)]
     Output(#[from] OutputError),
+    #[error(transparent)]
+    NotPredictions(#[from] NotPredictions),
+    #[error(transparent)]
+    NoResult(#[from] NoResult),
     #[error("the answer took longer than the request's own timeout")]
     Timeout,
     #[error("{}", not_ready(*.0))]
@@ -159,7 +168,9 @@ impl From<ApiError> for Problem {
             }
             ApiError::NoSuchMethod => problem(StatusCode::NOT_IMPLEMENTED, "unimplemented"),
             ApiError::NoSuchPath | ApiError::NoSuchName => problem(StatusCode::NOT_FOUND, "not_found"),
-            ApiError::Output(_) => problem(StatusCode::UNPROCESSABLE_ENTITY, "output_not_carried"),
+            ApiError::Output(_) | ApiError::NotPredictions(_) | ApiError::NoResult(_) => {
+                problem(StatusCode::UNPROCESSABLE_ENTITY, "output_not_carried")
+            }
             ApiError::NotReady(_) => {
                 problem(StatusCode::SERVICE_UNAVAILABLE, "not_ready").with_retry_after(RETRY_SOON_SECONDS)
             }

@@ -1,6 +1,8 @@
 //! What every request passes, whichever transport it comes by, each layer with its reason. What only one of them has
 //! around its handlers is in its own `layers`.
 
+use std::sync::Arc;
+
 use axum::{
     Router,
     extract::Request,
@@ -22,6 +24,7 @@ use super::{
     request_id::{REQUEST_ID, RandomId, drop_unsound},
     state::TransportState,
 };
+use crate::auth::Caller;
 
 /// The outermost layers: whatever happens to a request, it has an id and is counted.
 pub(crate) fn observed(routes: Router<TransportState>, state: &TransportState) -> Router<TransportState> {
@@ -56,6 +59,23 @@ pub(crate) fn authorized(
         .layer(option_layer(address_limit.map(AddressLimit::layer)))
         .layer(from_fn_with_state(state.clone(), authenticate));
     routes.layer(layers)
+}
+
+/// The same where a platform in front knows who calls: no token is asked for, and nothing but predictions is permitted.
+pub(crate) fn authorized_by_platform(
+    routes: Router<TransportState>,
+    address_limit: Option<&AddressLimit>,
+) -> Router<TransportState> {
+    let layers = ServiceBuilder::new()
+        // The platform is a client like any other: what it lets through must not overwhelm the models.
+        .layer(option_layer(address_limit.map(AddressLimit::layer)))
+        .layer(map_request(let_through));
+    routes.layer(layers)
+}
+
+async fn let_through(mut request: Request) -> Request {
+    request.extensions_mut().insert(Arc::new(Caller::of_platform()));
+    request
 }
 
 fn span(request: &Request<impl Sized>) -> tracing::Span {

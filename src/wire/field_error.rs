@@ -37,6 +37,8 @@ pub enum RowBase {
     Features,
     /// One of many: `/instances/3`.
     Instances,
+    /// One of many, in the list at this place.
+    List(&'static str),
 }
 
 /// What is wrong with the rows of a body.
@@ -65,6 +67,7 @@ fn row_pointer(violation: &Violation, base: RowBase) -> String {
     let row = match base {
         RowBase::Features => "/features".to_owned(),
         RowBase::Instances => format!("/instances/{}", violation.row),
+        RowBase::List(place) => format!("{place}/{}", violation.row),
     };
     match &violation.place {
         Place::Row => row,

@@ -3,7 +3,6 @@
 mod answer;
 mod classification;
 mod declared;
-mod elements;
 mod form;
 mod input;
 mod metadata;

@@ -22,13 +22,28 @@ def ask(gateway: Gateway, path: str, body: Any, *options: str) -> str:
     if not PROGRAM.exists():
         raise LeftOut("npm is needed to install it")
     command = [
-        PROGRAM, "curl", "--protocol", "grpc", "--http2-prior-knowledge", "-H", f"authorization: Bearer {gateway.token}",
-        "-d", json.dumps(body), *options, f"http://{gateway.grpc}{path}",
+        PROGRAM,
+        "curl",
+        "--protocol",
+        "grpc",
+        "--http2-prior-knowledge",
+        "-H",
+        f"authorization: Bearer {gateway.token}",
+        "-d",
+        json.dumps(body),
+        *options,
+        f"http://{gateway.grpc}{path}",
     ]
     # Nothing of the user's home is read or written.
     environment = os.environ | {"HOME": str(gateway.scratch), "BUF_CACHE_DIR": str(Path(gateway.scratch) / "buf")}
     done = subprocess.run(
-        command, env=environment, cwd=gateway.scratch, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False
+        command,
+        env=environment,
+        cwd=gateway.scratch,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_SECONDS,
+        check=False,
     )
     if done.returncode != 0:
         raise Wrong(done.stderr or done.stdout)
@@ -41,7 +56,12 @@ def lists(gateway: Gateway) -> None:
 
 
 def infers(gateway: Gateway) -> None:
-    entry = {"name": "features", "datatype": "FP32", "shape": [1, 4], "contents": {"fp32_contents": ROW.ravel().tolist()}}
+    entry = {
+        "name": "features",
+        "datatype": "FP32",
+        "shape": [1, 4],
+        "contents": {"fp32_contents": ROW.ravel().tolist()},
+    }
     body = {"model_name": "iris", "id": "b-1", "inputs": [entry]}
     answer = json.loads(ask(gateway, "/inference.GRPCInferenceService/ModelInfer", body))
     equal((answer["modelName"], answer["id"]), ("iris", "b-1"))

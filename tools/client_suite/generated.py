@@ -28,7 +28,9 @@ def generate(gateway: Gateway) -> None:
     command += ["--output-path", gateway.scratch / PACKAGE, "--fail-on-warning"]
     # Its name for the shell is in its folder only.
     environment = {"PATH": f"{bin_folder}:/usr/bin:/bin", "HOME": str(gateway.scratch)}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False)
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False
+    )
     if done.returncode != 0:
         raise Wrong(done.stdout + done.stderr)
 
@@ -69,7 +71,9 @@ class Calls:
 
     def infer(self) -> None:
         entry = {"name": "features", "shape": [1, 4], "datatype": "FP32", "data": ROW.ravel().tolist()}
-        answer = self.call("open_inference.infer", "iris", body=self.body("InferRequestDocument", {"inputs": [entry], "id": "x"}))
+        answer = self.call(
+            "open_inference.infer", "iris", body=self.body("InferRequestDocument", {"inputs": [entry], "id": "x"})
+        )
         equal((answer.model_name, answer.id), ("iris", "x"))
 
     def metadata(self) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from typing import Any
 
-import numpy as np
 from kserve import InferInput, InferRequest, RESTConfig
 from kserve.inference_client import InferenceRESTClient
 from kserve.protocol.infer_type import RequestedOutput
@@ -48,7 +47,9 @@ def run(gateway: Gateway, protocol: str, ask: Callable[[Client, str, dict[str, s
     asyncio.run(with_client())
 
 
-async def infer(sample: Sample, binary_in: bool, binary_out: bool, client: Client, url: str, headers: dict[str, str]) -> None:
+async def infer(
+    sample: Sample, binary_in: bool, binary_out: bool, client: Client, url: str, headers: dict[str, str]
+) -> None:
     request = request_of(sample, binary_in, parameters={"binary_data_output": binary_out})
     compare(await client.infer(url, request, model_name=sample.model, headers=headers), sample)
 

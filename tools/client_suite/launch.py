@@ -8,12 +8,13 @@ import shutil
 import socket
 import subprocess
 import time
+import tomllib
 import urllib.parse
 import urllib.request
 from pathlib import Path
 from typing import Any
 
-from .gateway import REPOSITORY, TIMEOUT_SECONDS, VERTEX_PREDICT_ROUTE, Gateway
+from .gateway import REPOSITORY, TIMEOUT_SECONDS, VERTEX_HEALTH_ROUTE, VERTEX_PREDICT_ROUTE, Gateway
 
 START_SECONDS = 60
 STOP_SECONDS = 30
@@ -67,8 +68,11 @@ class Launched:
             "rate_limit": {"enabled": False},
             "models": {"repository": str(self.repository), "default": "iris"},
             "runtime": {"instances": 1},
+            # What Vertex AI says in the environment, where it would also say on which port to listen.
+            "dialects": {"vertex_predict_route": VERTEX_PREDICT_ROUTE, "vertex_health_route": VERTEX_HEALTH_ROUTE},
         }
-        if "NO_GRPC" in os.environ: del sections["grpc"]
+        known = tomllib.loads((REPOSITORY / "config" / "default.toml").read_text())
+        sections = {name: entries for name, entries in sections.items() if name in known}
         # What TOML and JSON have in common is all that is needed here.
         lines = []
         for section, entries in sections.items():
@@ -118,6 +122,4 @@ def environment() -> dict[str, str]:
     locales = REPOSITORY / ".onnxruntime" / "locale"
     if locales.is_dir():
         found.setdefault("LOCPATH", str(locales))
-    found["AIP_PREDICT_ROUTE"] = VERTEX_PREDICT_ROUTE
-    found["AIP_HEALTH_ROUTE"] = "/vertex-health"
     return found

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from .checks import Check, Wrong
@@ -33,7 +34,16 @@ def kept(verdict: dict[str, Any]) -> None:
         raise Wrong(f"expected {verdict['expected']}; came {verdict['detail']}")
 
 
+def all_apply(found: list[dict[str, Any]]) -> None:
+    """The models of this suite are there for that."""
+    others = [f"{verdict['id']}: {verdict['detail']}" for verdict in found if verdict["outcome"] == "not applicable"]
+    if others:
+        raise Wrong("; ".join(others))
+
+
 def checks(gateway: Gateway) -> Iterator[Check]:
-    for verdict in verdicts(gateway):
+    found = verdicts(gateway)
+    yield "every rule of tools/conformance applies", partial(all_apply, found)
+    for verdict in found:
         if verdict["outcome"] != "not applicable":
-            yield f"rule {verdict['id']}", lambda verdict=verdict: kept(verdict)
+            yield f"rule {verdict['id']}", partial(kept, verdict)

@@ -55,7 +55,12 @@ def lists(gateway: Gateway) -> None:
 
 def infers(gateway: Gateway) -> None:
     reflected = Reflected(gateway)
-    entry = {"name": "features", "datatype": "FP32", "shape": [1, 4], "contents": {"fp32_contents": ROW.ravel().tolist()}}
+    entry = {
+        "name": "features",
+        "datatype": "FP32",
+        "shape": [1, 4],
+        "contents": {"fp32_contents": ROW.ravel().tolist()},
+    }
     answer = reflected.call("ModelInfer", model_name="iris", inputs=[entry], id="x")
     equal((answer.model_name, answer.model_version, answer.id), ("iris", "1", "x"))
 

@@ -205,7 +205,10 @@ def grpc_typed_by_hand(gateway: Gateway, rows: np.ndarray) -> Answer:
     from .reflection import Reflected
 
     entry = {
-        "name": "features", "datatype": "FP32", "shape": list(rows.shape), "contents": {"fp32_contents": rows.ravel().tolist()}
+        "name": "features",
+        "datatype": "FP32",
+        "shape": list(rows.shape),
+        "contents": {"fp32_contents": rows.ravel().tolist()},
     }
     answer = Reflected(gateway).call("ModelInfer", model_name="iris", inputs=[entry])
     if answer.raw_output_contents:
@@ -230,7 +233,10 @@ WAYS: list[tuple[str, Way]] = [
     ("TensorFlow Serving, named rows", serving_row_named),
     ("TensorFlow Serving, columns", serving_column),
     ("TensorFlow Serving, named columns", serving_column_named),
-    *[(f"MLflow, {form}", partial(mlflow, form)) for form in ("instances", "inputs", "dataframe_split", "dataframe_records")],
+    *[
+        (f"MLflow, {form}", partial(mlflow, form))
+        for form in ("instances", "inputs", "dataframe_split", "dataframe_records")
+    ],
     ("MLflow, CSV", mlflow_csv),
     ("SageMaker, JSON", sagemaker),
     ("SageMaker, binary", sagemaker_binary),

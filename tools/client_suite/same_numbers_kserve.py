@@ -1,4 +1,4 @@
-"""The same rows through KServe's SDK. Apart from the others: its messages and tritonclient's cannot be in one process."""
+"""The same rows through KServe's SDK. Apart from the others, as it and tritonclient cannot be in one process."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ from .same_numbers import Answer, all_rows, same
 def by_kserve(module: Any, binary: bool, gateway: Gateway, rows: np.ndarray) -> Answer:
     entry = InferInput("features", list(rows.shape), "FP32")
     entry.set_data_from_numpy(rows, binary_data=binary)
-    request = InferRequest("iris", [entry], parameters={"binary_data_output": binary} if module is kserve_rest else None)
+    request = InferRequest(
+        "iris", [entry], parameters={"binary_data_output": binary} if module is kserve_rest else None
+    )
     answers = []
 
     async def rest(client: Any, url: str, headers: dict[str, str]) -> None:

@@ -38,9 +38,17 @@ def samples() -> list[Sample]:
         Sample("texts", {"x": words}, {"y": words}),
         Sample("one_text", {"x": texts("one")}, {"y": texts("one")}),
         Sample("half", {"x": halves}, {"y": halves}, plain=False),
-        Sample("brain_half", {"x": halves.astype(ml_dtypes.bfloat16)}, {"y": halves.astype(ml_dtypes.bfloat16)}, plain=False),
-        Sample("scalar", {"sound": sound, "gain": np.array(0.1, np.float32)}, {
-            "louder": sound * np.float32(0.1), "length": np.array([2, 3, 2])}),
+        Sample(
+            "brain_half",
+            {"x": halves.astype(ml_dtypes.bfloat16)},
+            {"y": halves.astype(ml_dtypes.bfloat16)},
+            plain=False,
+        ),
+        Sample(
+            "scalar",
+            {"sound": sound, "gain": np.array(0.1, np.float32)},
+            {"louder": sound * np.float32(0.1), "length": np.array([2, 3, 2])},
+        ),
         Sample("truths", {"x": truths}, {"y": ~truths}),
         Sample("unsigned", {"x": large}, {"y": large}),
         Sample("bytes_in", {"x": small}, {"y": small}),

@@ -125,7 +125,11 @@ class Calls:
         answers: queue.Queue = queue.Queue()
         for at in range(16):
             self.client.async_infer(
-                "iris", row(), lambda result, error: answers.put((result, error)), request_id=str(at), headers=self.headers
+                "iris",
+                row(),
+                lambda result, error: answers.put((result, error)),
+                request_id=str(at),
+                headers=self.headers,
             )
         seen = set()
         for _ in range(16):

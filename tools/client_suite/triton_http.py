@@ -81,7 +81,10 @@ class Calls:
 
     def index(self) -> None:
         document = self.client.get_model_repository_index(headers=self.headers)
-        expect({"name": "iris", "version": "1", "state": "READY"}.items() <= document_of(document, "iris").items(), document)
+        expect(
+            {"name": "iris", "version": "1", "state": "READY"}.items() <= document_of(document, "iris").items(),
+            document,
+        )
 
     def statistics(self) -> None:
         before = self.client.get_inference_statistics("iris", headers=self.headers)["model_stats"][0]
@@ -194,7 +197,10 @@ def checks(gateway: Gateway) -> Iterator[Check]:
         if sample.plain:
             yield f"{name}: infer {sample.model}, JSON in and out", partial(calls.sample, sample, False, False)
             yield f"{name}: infer {sample.model}, JSON in, binary out", partial(calls.sample, sample, False, True)
-            yield f"{name}: infer {sample.model}, JSON in, outputs not named", partial(calls.sample, sample, False, None)
+            yield (
+                f"{name}: infer {sample.model}, JSON in, outputs not named",
+                partial(calls.sample, sample, False, None),
+            )
             yield f"{name}: infer {sample.model}, binary in, JSON out", partial(calls.sample, sample, True, False)
     yield f"{name}: infer with request_id, names in the answer", calls.names
     yield f"{name}: infer with model_version", calls.version

@@ -78,9 +78,12 @@ for name in ENCODERS:
     rule(f"encoding.{name}", SECTION, f"a request in {name} is read")(
         lambda server, name=name: request_json(name, server)
     )
-    rule(f"encoding.{name}-binary", SECTION, f"in {name}, the header counts decoded bytes", extension="binary_tensor_data")(
-        lambda server, name=name: request_binary(name, server)
-    )
+    rule(
+        f"encoding.{name}-binary",
+        SECTION,
+        f"in {name}, the header counts decoded bytes",
+        extension="binary_tensor_data",
+    )(lambda server, name=name: request_binary(name, server))
     rule(f"encoding.{name}-answer", SECTION, f"an answer to Accept-Encoding: {name} is in {name} or as it is")(
         lambda server, name=name: answer_encoded(name, server)
     )

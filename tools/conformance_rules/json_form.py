@@ -11,7 +11,11 @@ from .tensors import Tensor
 
 NESTING = 100_000
 BODIES: list[tuple[str, str, list[bytes]]] = [
-    ("json.malformed", "JSON that breaks off or is none", [b'{"inputs": [', b"{'inputs': []}", b"inputs", b'{"inputs" []}']),
+    (
+        "json.malformed",
+        "JSON that breaks off or is none",
+        [b'{"inputs": [', b"{'inputs': []}", b"inputs", b'{"inputs" []}'],
+    ),
     ("json.empty", "an empty body", [b"", b"  "]),
     ("json.no-object", "JSON that is no object", [b"[]", b"1", b'"text"', b"null", b"true"]),
     ("json.empty-object", "an object without inputs", [b"{}"]),

@@ -4,14 +4,14 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{
-    elements::{ElementFault, elements_from_json},
-    form::TensorForm,
-    parameters::Parameters,
-};
+use super::{form::TensorForm, parameters::Parameters};
 use crate::{
     model::Tensor,
-    wire::{FieldError, tensor_bytes::elements_from_bytes},
+    wire::{
+        FieldError,
+        elements::{ElementFault, elements_from_json},
+        tensor_bytes::elements_from_bytes,
+    },
 };
 
 /// An input as it is written.

@@ -2,8 +2,15 @@
 
 use std::fmt;
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use half::{bf16, f16};
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{
+    Deserialize,
+    de::{
+        DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor,
+        value::MapAccessDeserializer,
+    },
+};
 
 use crate::model::{Cell, ElementType, TensorData, element_objection, non_finite};
 
@@ -16,6 +23,15 @@ pub(super) struct ElementFault {
     pub(super) message: String,
 }
 
+/// How texts may be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum TextForm {
+    /// As they are.
+    Plain,
+    /// As they are, or as `{"b64": "…"}`.
+    PlainOrBase64,
+}
+
 /// The elements that this JSON text holds, of which the shape says how many there are.
 pub(super) fn elements_from_json(
     json: &str,
@@ -23,9 +39,21 @@ pub(super) fn elements_from_json(
     shape: &[usize],
     count: usize,
 ) -> Result<TensorData, ElementFault> {
+    elements_of_items(&[json], element_type, shape, count, TextForm::Plain).map_err(|(_, fault)| fault)
+}
+
+/// The elements of several JSON texts, one after the other, each of the same shape; a fault says in which it is.
+pub(super) fn elements_of_items(
+    items: &[&str],
+    element_type: ElementType,
+    shape: &[usize],
+    count: usize,
+    texts: TextForm,
+) -> Result<TensorData, (usize, ElementFault)> {
     macro_rules! read {
         ($variant:ident) => {
-            read(json, element_type, shape, count).map(|elements| TensorData::$variant(elements.into()))
+            read_items(items, element_type, shape, count, texts)
+                .map(|elements| TensorData::$variant(elements.into()))
         };
     }
     match element_type {
@@ -144,32 +172,49 @@ enum Form {
 struct Reader<'s, T> {
     element_type: ElementType,
     shape: &'s [usize],
+    /// How many elements there are when the last one has been read.
+    end: usize,
+    /// How many of them are of this text.
     count: usize,
     elements: Vec<T>,
     /// Which item of each list around it the reader is at.
     position: Vec<usize>,
     /// Known as soon as there is an element.
     form: Option<Form>,
+    texts: TextForm,
     fault: Option<ElementFault>,
 }
 
-fn read<T: Element>(
-    json: &str,
+fn read_items<T: Element>(
+    items: &[&str],
     element_type: ElementType,
     shape: &[usize],
     count: usize,
-) -> Result<Vec<T>, ElementFault> {
+    texts: TextForm,
+) -> Result<Vec<T>, (usize, ElementFault)> {
     // An element takes two bytes at least, so a shape that was made up reserves no memory.
-    let elements = Vec::with_capacity(count.min(json.len() / 2 + 1));
-    let mut reader = Reader {
-        element_type,
-        shape,
-        count,
-        elements,
-        position: Vec::with_capacity(shape.len()),
-        form: None,
-        fault: None,
-    };
+    let bytes: usize = items.iter().map(|json| json.len() / 2 + 1).sum();
+    let mut elements = Vec::with_capacity(count.saturating_mul(items.len()).min(bytes));
+    for (index, json) in items.iter().enumerate() {
+        let end = elements.len().saturating_add(count);
+        let reader = Reader {
+            element_type,
+            shape,
+            end,
+            count,
+            elements,
+            position: Vec::with_capacity(shape.len()),
+            form: None,
+            texts,
+            fault: None,
+        };
+        elements = read(json, reader).map_err(|fault| (index, fault))?;
+    }
+    Ok(elements)
+}
+
+fn read<T: Element>(json: &str, mut reader: Reader<'_, T>) -> Result<Vec<T>, ElementFault> {
+    let (shape, end, count) = (reader.shape, reader.end, reader.count);
     let mut deserializer = serde_json::Deserializer::from_str(json);
     let read = Node(&mut reader).deserialize(&mut deserializer);
     let Reader { elements, fault, .. } = reader;
@@ -177,8 +222,10 @@ fn read<T: Element>(
         (Some(fault), _) => Err(fault),
         // Only lists within lists to a depth that no tensor has.
         (None, Err(error)) => Err(wrong_form(String::new(), error.to_string())),
-        (None, Ok(())) if elements.len() == count => Ok(elements),
-        (None, Ok(())) => Err(wrong_count(shape, count, elements.len())),
+        (None, Ok(())) if elements.len() == end => Ok(elements),
+        (None, Ok(())) => {
+            Err(wrong_count(shape, count, elements.len().saturating_sub(end.saturating_sub(count))))
+        }
     }
 }
 
@@ -219,7 +266,7 @@ impl<T> Reader<'_, T> {
             );
             return Err(self.fail(wrong_form(self.here(), message)));
         }
-        if self.elements.len() == self.count {
+        if self.elements.len() == self.end {
             return Err(self.fail(wrong_count(self.shape, self.count, "more")));
         }
         Ok(())
@@ -260,6 +307,19 @@ impl<T> Reader<'_, T> {
             }
             _ => Ok(()),
         }
+    }
+}
+
+/// A text as TensorFlow Serving writes bytes in JSON.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Base64 {
+    b64: String,
+}
+
+impl Base64 {
+    fn text(self) -> Option<String> {
+        String::from_utf8(STANDARD.decode(self.b64).ok()?).ok()
     }
 }
 
@@ -317,14 +377,128 @@ impl<'de, T: Element> Visitor<'de> for Node<'_, '_, T> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<(), A::Error> {
+        if self.0.texts == TextForm::PlainOrBase64 && self.0.element_type == ElementType::String {
+            let text = Base64::deserialize(MapAccessDeserializer::new(entries)).ok().and_then(Base64::text);
+            let Some(text) = text else {
+                let message = r#"expected a text, or {"b64": "…"} with the base64 of a text in UTF-8"#;
+                let fault = wrong_form(self.0.here(), message);
+                return Err(self.0.fail(fault));
+            };
+            return self.0.add(T::from_text(&text), || Cell::Text(text.clone()));
+        }
         while entries.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
         self.0.add(None, || Cell::Misplaced("an object"))
+    }
+}
+
+/// The shape of nested lists, as the first item at each depth has it. Whether the others have it too is seen when their
+/// elements are read.
+pub(super) fn shape_of(json: &str) -> Result<Vec<usize>, ElementFault> {
+    let mut shape = Vec::new();
+    let mut deserializer = serde_json::Deserializer::from_str(json);
+    match Sizes(&mut shape, 0).deserialize(&mut deserializer) {
+        Ok(()) => Ok(shape),
+        Err(error) => Err(wrong_form(String::new(), error.to_string())),
+    }
+}
+
+/// The sizes of the lists from this depth on.
+struct Sizes<'s>(&'s mut Vec<usize>, usize);
+
+impl<'de> DeserializeSeed<'de> for Sizes<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Sizes<'_> {
+    type Value = ();
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("nested lists")
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+        let Self(shape, depth) = self;
+        shape.push(0);
+        if items.next_element_seed(Sizes(&mut *shape, depth + 1))?.is_none() {
+            return Ok(());
+        }
+        let mut size = 1;
+        while items.next_element::<IgnoredAny>()?.is_some() {
+            size += 1;
+        }
+        shape[depth] = size;
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<(), A::Error> {
+        while entries.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_first_items_tell_the_shape() {
+        for (json, shape) in [
+            ("7", &[][..]),
+            ("[]", &[0]),
+            ("[[], []]", &[2, 0]),
+            ("[[1, 2, 3], [4]]", &[2, 3]),
+            (r#"[{"b64": "eA=="}]"#, &[1]),
+        ] {
+            assert_eq!(shape_of(json).unwrap(), shape, "{json}");
+        }
+    }
+
+    #[test]
+    fn items_of_one_shape_make_one_tensor() {
+        let read = |items: &[&str]| {
+            elements_of_items(items, ElementType::String, &[2], 2, TextForm::PlainOrBase64)
+                .map_err(|(item, fault)| (item, fault.path, fault.code))
+        };
+        let texts = ["a", "b", "ü", "d"].map(str::to_owned).to_vec();
+        assert_eq!(read(&[r#"["a", "b"]"#, r#"[{"b64": "w7w="}, "d"]"#]), Ok(TensorData::String(texts)));
+        for (second, path, code) in [
+            (r#"["a"]"#, "", "wrong_count"),
+            (r#"["a", {"b64": "/w=="}]"#, "/1", "wrong_form"),
+            (r#"["a", {"b64": "!"}]"#, "/1", "wrong_form"),
+            (r#"["a", {"b64": "eA==", "x": 1}]"#, "/1", "wrong_form"),
+            (r#"["a", 1]"#, "/1", "wrong_type"),
+        ] {
+            assert_eq!(read(&[r#"["a", "b"]"#, second]), Err((1, path.to_owned(), code)), "{second}");
+        }
+    }
 
     fn fault(json: &str, element_type: ElementType, shape: &[usize]) -> (String, &'static str) {
         let count = shape.iter().product();

@@ -1,0 +1,154 @@
+//! The description of the routes with a verb, which the router has under the whole segment.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use utoipa::{OpenApi, ToSchema};
+
+use crate::rest::open_inference::ErrorDocument;
+
+/// Every verb for a model, a version and a label.
+#[derive(OpenApi)]
+#[openapi(paths(
+    predict,
+    predict_version,
+    predict_label,
+    classify,
+    classify_version,
+    classify_label,
+    regress,
+    regress_version,
+    regress_label
+))]
+pub(super) struct Verbs;
+
+/// Rows as `instances`, or whole tensors as `inputs`.
+#[derive(Serialize, ToSchema)]
+#[schema(examples(json!({"instances": [[5.1, 3.5, 1.4, 0.2]]})))]
+struct PredictRequestDocument {
+    /// `serving_default`, which every model has, or nothing
+    signature_name: Option<String>,
+    /// One item a row: a bare value if the model has one input, an object of values by input name if it has several. For
+    /// models that take rows of features also objects by feature name. `{"b64": "…"}` stands for a text, the texts `NaN`,
+    /// `Infinity` and `-Infinity` for these numbers
+    #[schema(value_type = Option<Vec<Object>>)]
+    instances: Option<Vec<serde_json::Value>>,
+    /// A tensor if the model has one input, else an object of tensors by input name
+    #[schema(value_type = Option<Object>)]
+    inputs: Option<serde_json::Value>,
+    /// Nothing, or an empty object
+    parameters: Option<BTreeMap<String, String>>,
+}
+
+/// `predictions` for `instances`, `outputs` for `inputs`.
+#[derive(Serialize, ToSchema)]
+struct PredictResponseDocument {
+    /// One item a row: a value if the model has one output, else an object of values by output name
+    #[schema(value_type = Option<Vec<Object>>)]
+    predictions: Option<Vec<serde_json::Value>>,
+    /// A tensor if the model has one output, else an object of tensors by output name
+    #[schema(value_type = Option<Object>)]
+    outputs: Option<serde_json::Value>,
+}
+
+/// Examples.
+#[derive(Serialize, ToSchema)]
+#[schema(examples(json!({"examples": [{"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4,
+    "petal_width": 0.2}]})))]
+struct ExamplesDocument {
+    /// `serving_default`, which every model has, or nothing
+    signature_name: Option<String>,
+    /// Values by feature name that all examples have in common
+    #[schema(value_type = Option<Object>)]
+    context: Option<serde_json::Value>,
+    /// Values by feature name, or by input name
+    #[schema(value_type = Vec<Object>)]
+    examples: Vec<serde_json::Value>,
+}
+
+/// What was found of each example.
+#[derive(Serialize, ToSchema)]
+#[schema(examples(json!({"result": [[["setosa", 1.0], ["versicolor", 0.0], ["virginica", 0.0]]]})))]
+struct ResultDocument {
+    /// For each example: a label and score for each class, or a number
+    #[schema(value_type = Vec<Object>)]
+    result: Vec<serde_json::Value>,
+}
+
+/// The answers that all have in common, but for the first.
+#[derive(utoipa::IntoResponses)]
+#[expect(dead_code, reason = "only its schema is used")]
+enum Errors {
+    /// The request is wrong: the error names the place
+    #[response(status = 400)]
+    BadRequest(ErrorDocument),
+    /// No token, or one that is not believed
+    #[response(status = 401)]
+    Unauthorized(ErrorDocument),
+    /// The token lacks the scope `predict`
+    #[response(status = 403)]
+    Forbidden(ErrorDocument),
+    /// There is no such model or version
+    #[response(status = 404)]
+    NotFound(ErrorDocument),
+    /// The body is too large
+    #[response(status = 413)]
+    PayloadTooLarge(ErrorDocument),
+    /// A quota is used up; `Retry-After` says when to come back
+    #[response(status = 429)]
+    TooManyRequests(ErrorDocument),
+    /// The model failed
+    #[response(status = 500)]
+    InternalServerError(ErrorDocument),
+    /// The model is not in service or has too much to do; `Retry-After` says when to come back
+    #[response(status = 503)]
+    ServiceUnavailable(ErrorDocument),
+    /// The model took too long
+    #[response(status = 504)]
+    GatewayTimeout(ErrorDocument),
+}
+
+macro_rules! verb {
+    ($($name:ident, $path:literal, $summary:literal, $request:ty => $response:ty, ($($param:tt)*);)*) => {
+        $(
+            #[doc = $summary]
+            #[utoipa::path(post, path = $path, operation_id = concat!("tensorflow_", stringify!($name)), tag = "tensorflow", security(("bearer" = ["predict"])),
+                params(("model" = String, Path, description = "The model's name", example = "iris") $($param)*),
+                request_body = $request, responses(
+                (status = 200, description = "What the model says; which version said it stands in `x-model-version` \
+                    and `x-model-digest`", body = $response),
+                Errors))]
+            #[expect(dead_code, reason = "only its description is used")]
+            fn $name() {}
+        )*
+    };
+}
+
+verb! {
+    predict, "/v1/models/{model}:predict", "Ask the newest version of a model",
+        PredictRequestDocument => PredictResponseDocument, ();
+    predict_version, "/v1/models/{model}/versions/{version}:predict", "Ask one version of a model",
+        PredictRequestDocument => PredictResponseDocument,
+        (, ("version" = String, Path, description = "A version that is in service", example = "1"));
+    predict_label, "/v1/models/{model}/labels/{label}:predict", "Ask the version that a label points to",
+        PredictRequestDocument => PredictResponseDocument,
+        (, ("label" = String, Path, description = "A label of a version", example = "canary"));
+    classify, "/v1/models/{model}:classify", "Have the newest version of a model score classes",
+        ExamplesDocument => ResultDocument, ();
+    classify_version, "/v1/models/{model}/versions/{version}:classify", "Have one version of a model score classes",
+        ExamplesDocument => ResultDocument,
+        (, ("version" = String, Path, description = "A version that is in service", example = "1"));
+    classify_label, "/v1/models/{model}/labels/{label}:classify",
+        "Have the version that a label points to score classes",
+        ExamplesDocument => ResultDocument,
+        (, ("label" = String, Path, description = "A label of a version", example = "canary"));
+    regress, "/v1/models/{model}:regress", "Have the newest version of a model estimate a number",
+        ExamplesDocument => ResultDocument, ();
+    regress_version, "/v1/models/{model}/versions/{version}:regress", "Have one version of a model estimate a number",
+        ExamplesDocument => ResultDocument,
+        (, ("version" = String, Path, description = "A version that is in service", example = "1"));
+    regress_label, "/v1/models/{model}/labels/{label}:regress",
+        "Have the version that a label points to estimate a number",
+        ExamplesDocument => ResultDocument,
+        (, ("label" = String, Path, description = "A label of a version", example = "canary"));
+}

@@ -1,0 +1,97 @@
+//! Asking models: to predict, to classify, to regress.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::{Request, State},
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+
+use super::target::{Target, Verb};
+use crate::{
+    auth::Caller,
+    model::RowOutputs,
+    rest::{
+        answer::json_answer,
+        given::{ListOfRows, run},
+        json_body::read,
+    },
+    serving::{Servable, ServingError},
+    transport::{ApiError, MayPredict, TransportState},
+    wire::tensorflow::{
+        Columns, Instances, Predictions, TensorFlowRequest, classes, numbers, read_examples, read_request,
+    },
+};
+
+/// The answer by row.
+#[derive(Serialize)]
+struct ByRow<'p> {
+    predictions: Predictions<'p>,
+}
+
+/// The answer by output.
+#[derive(Serialize)]
+struct ByOutput<'p> {
+    outputs: Columns<'p>,
+}
+
+/// The answer to examples.
+#[derive(Serialize)]
+struct Results<R> {
+    result: Vec<R>,
+}
+
+/// Does what the verb of the path says. Bodies are read as JSON whatever they are declared as: the documentation of
+/// TensorFlow Serving shows requests that are declared as forms.
+pub(super) async fn act(
+    State(state): State<TransportState>,
+    caller: Caller,
+    target: Target,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let Some(verb) = target.verb()? else {
+        let allow = [(header::ALLOW, HeaderValue::from_static("GET,HEAD"))];
+        return Ok((StatusCode::METHOD_NOT_ALLOWED, allow).into_response());
+    };
+    let permit = target.permit::<MayPredict>(&state, &caller)?;
+    let servable = state.serving.servable(&permit.model, permit.version.as_ref())?;
+    let body = read(request.into_body()).await?;
+    let (signature, layout) = (&servable.signature, servable.layout.as_deref());
+    match verb {
+        Verb::Predict => match read_request(&body, signature, layout)? {
+            TensorFlowRequest::Rows(rows) => answer_rows(&state, servable, rows, Some("/instances")).await,
+            TensorFlowRequest::Columns(given) => {
+                let inference = run(&state, servable, given, None).await?;
+                let (signature, values) = (&inference.servable.signature, inference.outputs.as_slice());
+                json_answer(&inference.servable, &ByOutput { outputs: Columns { signature, values } })
+            }
+        },
+        Verb::Classify | Verb::Regress => {
+            let Instances { given, count } = read_examples(&body, signature, layout)?;
+            let layout = servable.layout.clone().ok_or(ServingError::RowsNotSupported)?;
+            let inference = run(&state, servable, given, Some("/examples")).await?;
+            let servable = inference.servable;
+            let outputs = RowOutputs::new(count, inference.outputs, &servable.signature);
+            let outputs = outputs.map_err(ServingError::from)?;
+            if verb == Verb::Classify {
+                json_answer(&servable, &Results { result: classes(&outputs, &layout, &servable.contract)? })
+            } else {
+                json_answer(&servable, &Results { result: numbers(&outputs, &layout)? })
+            }
+        }
+    }
+}
+
+/// Runs a version on rows and answers by row.
+pub(in crate::rest) async fn answer_rows(
+    state: &TransportState,
+    servable: Arc<Servable>,
+    rows: Instances,
+    list: ListOfRows,
+) -> Result<Response, ApiError> {
+    let inference = run(state, servable, rows.given, list).await?;
+    let predictions = Predictions::new(rows.count, &inference.servable.signature, &inference.outputs)?;
+    json_answer(&inference.servable, &ByRow { predictions })
+}

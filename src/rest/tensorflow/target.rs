@@ -1,0 +1,78 @@
+//! What a path names: a model, perhaps one of its versions, and what is to be done with it.
+
+use axum::{
+    extract::{FromRequestParts, RawPathParams},
+    http::request::Parts,
+};
+
+use crate::{
+    auth::Caller,
+    model::{ModelVersion, VersionLabel},
+    transport::{ApiError, Permission, Permit, TransportState},
+};
+
+/// What a model is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verb {
+    Predict,
+    Classify,
+    Regress,
+}
+
+/// What a path names.
+#[derive(Debug)]
+pub(super) struct Target {
+    model: String,
+    version: Option<String>,
+    /// Text behind the last colon, whether or not it is a verb.
+    verb: Option<String>,
+}
+
+impl Target {
+    /// What is to be done; nothing if the path only names a model.
+    pub(super) fn verb(&self) -> Result<Option<Verb>, ApiError> {
+        match self.verb.as_deref() {
+            None => Ok(None),
+            Some("predict") => Ok(Some(Verb::Predict)),
+            Some("classify") => Ok(Some(Verb::Classify)),
+            Some("regress") => Ok(Some(Verb::Regress)),
+            Some(_) => Err(ApiError::NoSuchPath),
+        }
+    }
+
+    /// Whether the caller may do this with the model.
+    pub(super) fn permit<P: Permission>(
+        &self,
+        state: &TransportState,
+        caller: &Caller,
+    ) -> Result<Permit<P>, ApiError> {
+        Permit::check(state, caller, Some(&self.model), self.version.as_deref())
+    }
+}
+
+impl FromRequestParts<TransportState> for Target {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &TransportState) -> Result<Self, ApiError> {
+        let params =
+            RawPathParams::from_request_parts(parts, state).await.map_err(|_| ApiError::NoSuchPath)?;
+        let mut params: Vec<(&str, &str)> = params.iter().collect();
+        let mut verb = None;
+        if let Some((_, last)) = params.last_mut()
+            && let Some((name, after)) = last.rsplit_once(':')
+        {
+            (*last, verb) = (name, Some(after.to_owned()));
+        }
+        let (mut model, mut version) = (String::new(), None);
+        for (name, value) in params {
+            match name {
+                "model" => value.clone_into(&mut model),
+                // A number is no label and a label no number, so that either can say which of them it is.
+                "version" if value.parse::<ModelVersion>().is_ok() => version = Some(value.to_owned()),
+                "label" if value.parse::<VersionLabel>().is_ok() => version = Some(value.to_owned()),
+                _ => return Err(ApiError::NoSuchPath),
+            }
+        }
+        Ok(Self { model, version, verb })
+    }
+}

@@ -1,0 +1,22 @@
+//! What TensorFlow Serving's REST API asks and answers with, which KServe's V1 protocol, MLflow and Vertex AI have in
+//! common: tensors as nested lists without types, by row (`instances`) or by input (`inputs`).
+
+mod answer;
+mod entries;
+mod examples;
+mod instances;
+mod metadata;
+mod request;
+mod results;
+mod status;
+
+pub use answer::{Columns, NotPredictions, Predictions};
+pub use examples::read_examples;
+pub use instances::{Given, Instances, read_columns, read_instances};
+pub use metadata::MetadataDocument;
+pub use request::{TensorFlowRequest, read_request};
+pub use results::{NoResult, classes, numbers};
+pub use status::{ModelStatusDocument, VersionStatusDocument};
+
+/// The only signature that an ONNX model has, by the name that TensorFlow gives it.
+pub const SIGNATURE_NAME: &str = "serving_default";

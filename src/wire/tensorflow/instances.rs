@@ -1,0 +1,260 @@
+//! Tensors by row and by input.
+//!
+//! The types are the model's: nothing in a request says them. A row is what a model takes for one row of its inputs: a
+//! bare value if it has one input, an object of values by input name if it has several. Models that take rows of features
+//! also take objects by feature name.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::{
+    entries::{Entries, Glance, Kind, MAX_VALUES, kind},
+    request::invalid,
+};
+use crate::{
+    model::{Cell, ElementType, Layout, Row, RowInputs, Signature, Tensor, TensorData, ValueSpec},
+    wire::{
+        BodyError,
+        elements::{ElementFault, TextForm, elements_of_items, shape_of},
+        field_error::escape,
+    },
+};
+
+/// Rows are read value by value, which takes much more memory than tensors do.
+const MAX_ROWS_BYTES: usize = 4 * 1024 * 1024;
+
+/// What a model is given.
+#[derive(Debug)]
+pub enum Given {
+    /// Tensors by input name.
+    Tensors(Vec<(String, Tensor)>),
+    /// Rows of features.
+    Rows(Vec<Row>),
+}
+
+/// Rows that a model is given.
+#[derive(Debug)]
+pub struct Instances {
+    /// What they hold.
+    pub given: Given,
+    /// How many there are.
+    pub count: usize,
+}
+
+/// Reads a list of rows, which stands at this place.
+///
+/// # Errors
+///
+/// When it is not what the model takes, with the place of the first fault.
+pub fn read_instances(
+    json: &RawValue,
+    place: &str,
+    signature: &Signature,
+    layout: Option<&Layout>,
+) -> Result<Instances, BodyError> {
+    if kind(json) != Kind::List {
+        return Err(invalid(place, "wrong_form", "expected a list of rows"));
+    }
+    let Glance { first, count } = read(json, place)?;
+    let Some(first) = first else {
+        return Err(invalid(place, "no_rows", "expected at least one row"));
+    };
+    let given = match (kind(first), signature.inputs.as_slice()) {
+        (Kind::Object, _) => read_objects(&objects(json, place)?, place, signature, layout)?,
+        (Kind::List, _) if takes_lists_as_rows(layout) => {
+            if json.get().len() > MAX_ROWS_BYTES {
+                return Err(too_large(place));
+            }
+            Given::Rows(read(json, place)?)
+        }
+        (_, [spec]) => Given::Tensors(vec![read_tensor(json, place, spec)?]),
+        (_, inputs) => {
+            let names: Vec<&str> = inputs.iter().map(|spec| spec.name.as_str()).collect();
+            let message = format!(
+                "expected an object of values by name: the model has the inputs [{}]",
+                names.join(", ")
+            );
+            return Err(invalid(&format!("{place}/0"), "wrong_form", message));
+        }
+    };
+    Ok(Instances { given, count })
+}
+
+/// The objects of a list of nothing else.
+pub(super) fn objects<'b>(json: &'b RawValue, place: &str) -> Result<Vec<Entries<'b>>, BodyError> {
+    let Glance { count, .. } = read(json, place)?;
+    let mut values = count;
+    let items: Vec<&RawValue> = if values > MAX_VALUES { Vec::new() } else { read(json, place)? };
+    let mut objects = Vec::with_capacity(items.len());
+    for (index, item) in items.into_iter().enumerate() {
+        let at = || format!("{place}/{index}");
+        if kind(item) != Kind::Object {
+            return Err(invalid(&at(), "wrong_form", "expected an object of values by name"));
+        }
+        let object: Entries<'b> = read(item, &at())?;
+        values += object.0.len();
+        if values > MAX_VALUES {
+            break;
+        }
+        objects.push(object);
+    }
+    if values > MAX_VALUES { Err(too_large(place)) } else { Ok(objects) }
+}
+
+/// Whether a list is a row, of one value for a model that takes a value a row, or of a value for each input.
+fn takes_lists_as_rows(layout: Option<&Layout>) -> bool {
+    match layout.map(|layout| &layout.inputs) {
+        Some(RowInputs::Matrix { flat, .. }) => *flat,
+        Some(RowInputs::Columns(_)) => true,
+        None => false,
+    }
+}
+
+/// Reads objects of values by name, one a row.
+pub(super) fn read_objects(
+    objects: &[Entries<'_>],
+    place: &str,
+    signature: &Signature,
+    layout: Option<&Layout>,
+) -> Result<Given, BodyError> {
+    let mut names = objects.iter().flat_map(|object| object.0.keys());
+    let mut values = objects.iter().flat_map(|object| object.0.values());
+    let as_rows = match layout.map(|layout| &layout.inputs) {
+        Some(RowInputs::Columns(_)) => values.all(|value| kind(value) == Kind::Value),
+        Some(RowInputs::Matrix { .. }) => {
+            values.all(|value| kind(value) == Kind::Value)
+                && !names.all(|name| signature.input(name).is_some())
+        }
+        None => false,
+    };
+    if as_rows {
+        return read_rows(objects, place).map(Given::Rows);
+    }
+    for (index, object) in objects.iter().enumerate() {
+        if let Some(name) = object.0.keys().find(|name| signature.input(name).is_none()) {
+            return Err(unknown_input(&format!("{place}/{index}"), name, signature));
+        }
+    }
+    let is_given = |spec: &&ValueSpec| {
+        let is_null =
+            |object: &Entries<'_>| object.0.get(&spec.name).is_none_or(|value| value.get() == "null");
+        !(spec.is_optional() && objects.iter().all(is_null))
+    };
+    let given = signature.inputs.iter().filter(is_given);
+    given.map(|spec| stacked(objects, place, spec)).collect::<Result<_, _>>().map(Given::Tensors)
+}
+
+/// One input of all rows.
+fn stacked(objects: &[Entries<'_>], place: &str, spec: &ValueSpec) -> Result<(String, Tensor), BodyError> {
+    let at = |index: usize| format!("{place}/{index}/{}", escape(&spec.name));
+    let mut values = Vec::with_capacity(objects.len());
+    for (index, object) in objects.iter().enumerate() {
+        let missing = || invalid(&at(index), "missing", format!("`{}` is required", spec.name));
+        values.push(object.0.get(&spec.name).ok_or_else(missing)?.get());
+    }
+    let element_type = element_type(spec, &at(0))?;
+    let first = values.first().copied().unwrap_or_default();
+    let mut shape = shape_of(first).map_err(|fault| in_place(&at(0), fault))?;
+    let size = elements(&shape).ok_or_else(|| too_large(&at(0)))?;
+    let data = elements_of_items(&values, element_type, &shape, size, TextForm::PlainOrBase64);
+    let data = data.map_err(|(index, fault)| in_place(&at(index), fault))?;
+    shape.insert(0, objects.len());
+    Ok((spec.name.clone(), tensor(shape, data, place)?))
+}
+
+fn read_rows(objects: &[Entries<'_>], place: &str) -> Result<Vec<Row>, BodyError> {
+    let row = |(index, object): (usize, &Entries<'_>)| {
+        let cell = |(name, value): (&String, &&RawValue)| {
+            let at = || format!("{place}/{index}/{}", escape(name));
+            Ok((name.clone(), cell(value, &at())?))
+        };
+        object.0.iter().map(cell).collect::<Result<_, _>>().map(Row::Named)
+    };
+    objects.iter().enumerate().map(row).collect()
+}
+
+/// A value of a row; `{"b64": "…"}` is read as the text that it stands for.
+fn cell(json: &RawValue, place: &str) -> Result<Cell, BodyError> {
+    if json.get().trim_ascii_start().starts_with('{') {
+        let texts = elements_of_items(&[json.get()], ElementType::String, &[], 1, TextForm::PlainOrBase64);
+        return match texts.map_err(|(_, fault)| in_place(place, fault))? {
+            TensorData::String(mut texts) => Ok(texts.pop().map_or(Cell::Null, Cell::Text)),
+            _ => Ok(Cell::Null),
+        };
+    }
+    read(json, place)
+}
+
+/// Reads whole tensors: an object of them by input name, or a bare one if the model has one input.
+///
+/// # Errors
+///
+/// When they are not what the model takes, with the place of the first fault.
+pub fn read_columns(json: &RawValue, signature: &Signature) -> Result<Given, BodyError> {
+    const PLACE: &str = "/inputs";
+    if kind(json) != Kind::Object {
+        let [spec] = signature.inputs.as_slice() else {
+            let message = format!(
+                "expected an object of tensors by name: the model has {} inputs",
+                signature.inputs.len()
+            );
+            return Err(invalid(PLACE, "wrong_form", message));
+        };
+        return Ok(Given::Tensors(vec![read_tensor(json, PLACE, spec)?]));
+    }
+    let Entries(entries) = read(json, PLACE)?;
+    let mut tensors = Vec::with_capacity(entries.len());
+    for (name, value) in entries {
+        let spec = signature.input(&name).ok_or_else(|| unknown_input(PLACE, &name, signature))?;
+        if spec.is_optional() && value.get() == "null" {
+            continue;
+        }
+        tensors.push(read_tensor(value, &format!("{PLACE}/{}", escape(&name)), spec)?);
+    }
+    Ok(Given::Tensors(tensors))
+}
+
+fn read_tensor(json: &RawValue, place: &str, spec: &ValueSpec) -> Result<(String, Tensor), BodyError> {
+    let element_type = element_type(spec, place)?;
+    let shape = shape_of(json.get()).map_err(|fault| in_place(place, fault))?;
+    let size = elements(&shape).ok_or_else(|| too_large(place))?;
+    let data = elements_of_items(&[json.get()], element_type, &shape, size, TextForm::PlainOrBase64);
+    let data = data.map_err(|(_, fault)| in_place(place, fault))?;
+    Ok((spec.name.clone(), tensor(shape, data, place)?))
+}
+
+fn tensor(shape: Vec<usize>, data: TensorData, place: &str) -> Result<Tensor, BodyError> {
+    Tensor::new(shape, data).map_err(|error| invalid(place, "wrong_shape", error.to_string()))
+}
+
+fn element_type(spec: &ValueSpec, place: &str) -> Result<ElementType, BodyError> {
+    let no_tensor = || {
+        let message = format!("input `{}` is a {}, which this dialect has no form for", spec.name, spec.kind);
+        invalid(place, "unsupported", message)
+    };
+    spec.as_tensor().map(|(element_type, _)| element_type).ok_or_else(no_tensor)
+}
+
+fn elements(shape: &[usize]) -> Option<usize> {
+    shape.iter().try_fold(1_usize, |product, &size| product.checked_mul(size))
+}
+
+pub(super) fn too_large(place: &str) -> BodyError {
+    invalid(place, "too_many", "these are too many values for one request")
+}
+
+fn in_place(place: &str, fault: ElementFault) -> BodyError {
+    let ElementFault { path, code, message } = fault;
+    invalid(&format!("{place}{path}"), code, message)
+}
+
+fn unknown_input(place: &str, name: &str, signature: &Signature) -> BodyError {
+    let names: Vec<&str> = signature.inputs.iter().map(|spec| spec.name.as_str()).collect();
+    let message = format!("the model has no input of this name; it has [{}]", names.join(", "));
+    invalid(&format!("{place}/{}", escape(name)), "unknown_input", message)
+}
+
+/// Reads JSON that was found to be some before, into a form that it may not have.
+pub(super) fn read<'b, T: Deserialize<'b>>(json: &'b RawValue, place: &str) -> Result<T, BodyError> {
+    serde_json::from_str(json.get()).map_err(|error| invalid(place, "wrong_form", error.to_string()))
+}

@@ -1,0 +1,90 @@
+//! A request to predict.
+
+use serde::Deserialize;
+use serde_json::{Map, Value, value::RawValue};
+
+use super::{
+    SIGNATURE_NAME,
+    instances::{Given, Instances, read_columns, read_instances},
+};
+use crate::{
+    model::{Layout, Signature},
+    wire::{BodyError, FieldError, body::parse},
+};
+
+/// What is asked, and in which form it is to be answered.
+#[derive(Debug)]
+pub enum TensorFlowRequest {
+    /// By row.
+    Rows(Instances),
+    /// By input.
+    Columns(Given),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document<'b> {
+    #[serde(default)]
+    signature_name: Option<String>,
+    #[serde(borrow, default)]
+    instances: Option<&'b RawValue>,
+    #[serde(borrow, default)]
+    inputs: Option<&'b RawValue>,
+    #[serde(default)]
+    parameters: Option<Map<String, Value>>,
+}
+
+/// Reads a request to a model of this signature.
+///
+/// # Errors
+///
+/// When it is no JSON, or not what the model takes, with the place.
+pub fn read_request(
+    body: &[u8],
+    signature: &Signature,
+    layout: Option<&Layout>,
+) -> Result<TensorFlowRequest, BodyError> {
+    let document: Document = parse(body)?;
+    check_signature_name(document.signature_name.as_deref())?;
+    check_parameters("parameters", document.parameters.as_ref())?;
+    match (document.instances, document.inputs) {
+        (Some(instances), None) => {
+            read_instances(instances, "/instances", signature, layout).map(TensorFlowRequest::Rows)
+        }
+        (None, Some(inputs)) => read_columns(inputs, signature).map(TensorFlowRequest::Columns),
+        _ => {
+            let message =
+                "expected either `instances` (a list of rows) or `inputs` (a tensor for each input)";
+            Err(invalid("", "one_of_both", message))
+        }
+    }
+}
+
+/// Only the default signature is there to be named.
+pub(super) fn check_signature_name(name: Option<&str>) -> Result<(), BodyError> {
+    match name {
+        None | Some("" | SIGNATURE_NAME) => Ok(()),
+        Some(_) => {
+            let message = format!("an ONNX model has one signature, `{SIGNATURE_NAME}`");
+            Err(invalid("/signature_name", "unknown_signature", message))
+        }
+    }
+}
+
+/// A model takes no parameters beside its inputs.
+pub(crate) fn check_parameters(
+    field: &str,
+    parameters: Option<&Map<String, Value>>,
+) -> Result<(), BodyError> {
+    match parameters {
+        Some(parameters) if !parameters.is_empty() => {
+            let message = "an ONNX model takes no parameters beside its inputs: leave them out";
+            Err(invalid(&format!("/{field}"), "unknown_parameter", message))
+        }
+        _ => Ok(()),
+    }
+}
+
+pub(super) fn invalid(pointer: &str, code: &'static str, message: impl Into<String>) -> BodyError {
+    BodyError::Invalid(vec![FieldError::new(pointer, code, message)])
+}
