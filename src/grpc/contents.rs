@@ -172,7 +172,7 @@ mod tests {
         let read_int = |element_type, numbers: &[i32]| read(element_type, 2, int_contents(numbers));
         assert_eq!(read_int(ElementType::I8, &[0, 128]), error("/contents/int_contents/1", "does_not_fit"));
         assert_eq!(read_int(ElementType::I16, &[0]), error("/contents/int_contents", "wrong_count"));
-        assert_eq!(read_int(ElementType::I64, &[0, 0]), error("/contents/int64_contents", "wrong_count"));
+        assert_eq!(read_int(ElementType::I64, &[0, 0]), error("/contents/int64_contents", "wrong_form"));
         assert_eq!(read_int(ElementType::F16, &[0, 0]), error("/contents", "wrong_form"));
         let unsigned = InferTensorContents { uint_contents: vec![300], ..InferTensorContents::default() };
         assert_eq!(

@@ -1,6 +1,6 @@
 //! The messages of the protocol and the trait of its service, as `build.rs` makes them of `open_inference.proto`.
-#![expect(missing_docs, reason = "oneofs have none in the description")]
-#![expect(clippy::pedantic, clippy::allow_attributes, reason = "it is generated")]
+#![allow(clippy::allow_attributes, reason = "what generated code needs of these is its generator's matter")]
+#![allow(clippy::pedantic, clippy::allow_attributes_without_reason, reason = "it is generated")]
 
 include!(concat!(env!("OUT_DIR"), "/inference.rs"));
 
