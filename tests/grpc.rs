@@ -55,8 +55,8 @@ async fn models_are_told_of_as_by_rest() {
     let metadata = client.model_metadata(request).await.unwrap().into_inner();
     let rest = Answer::of(gateway.get("/v2/models/iris").send().await.unwrap()).await.body;
     let tensor = |tensor: &onnx_gateway::grpc::proto::model_metadata_response::TensorMetadata| json!({"name": tensor.name, "datatype": tensor.datatype, "shape": tensor.shape});
-    assert_eq!(Value::from_iter(metadata.inputs.iter().map(tensor)), rest["inputs"]);
-    assert_eq!(Value::from_iter(metadata.outputs.iter().map(tensor)), rest["outputs"]);
+    assert_eq!(metadata.inputs.iter().map(tensor).collect::<Value>(), rest["inputs"]);
+    assert_eq!(metadata.outputs.iter().map(tensor).collect::<Value>(), rest["outputs"]);
     assert_eq!(
         (json!(metadata.versions), json!(metadata.platform)),
         (json!(["1"]), rest["platform"].clone())

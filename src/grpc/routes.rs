@@ -1,7 +1,7 @@
 //! Every method, on one page. One that is not here is UNIMPLEMENTED.
 
 use axum::{Router, extract::Request, response::IntoResponse};
-use tonic::codec::CompressionEncoding::{Gzip, Zstd};
+use tonic::codec::CompressionEncoding::{Deflate, Gzip, Zstd};
 use tonic_health::pb::health_server::HealthServer;
 use tower::Service as TowerService;
 
@@ -46,8 +46,10 @@ pub fn router(
     let limited = |max_bytes: u64| {
         GrpcInferenceServiceServer::new(service.clone())
             .max_decoding_message_size(usize::try_from(max_bytes).unwrap_or(usize::MAX))
+            .accept_compressed(Deflate)
             .accept_compressed(Gzip)
             .accept_compressed(Zstd)
+            .send_compressed(Deflate)
             .send_compressed(Gzip)
             .send_compressed(Zstd)
     };
@@ -57,7 +59,9 @@ pub fn router(
         .max_decoding_message_size(usize::try_from(settings.max_body_bytes).unwrap_or(usize::MAX));
 
     let unary = methods(SMALL, &small).route_service(INFER, large.clone());
-    let open_ended = reflection::routes().route_service(HEALTH_WATCH, health.clone());
+    // Anyone may ask it, so nobody may take long.
+    let reflection = layers::unary(reflection::routes(), settings);
+    let open_ended = reflection.route_service(HEALTH_WATCH, health.clone());
     let routes = layers::unary(unary, settings)
         .route_service(STREAM_INFER, large)
         .merge(layers::open_ended(open_ended))
