@@ -2,6 +2,7 @@
 #![allow(clippy::allow_attributes, reason = "what a test file needs of these differs from one to the next")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
 #![allow(clippy::missing_panics_doc, reason = "a test that cannot go on fails")]
+#![allow(clippy::too_many_lines, reason = "tables of cases are long")]
 
 mod support;
 
@@ -438,7 +439,7 @@ async fn what_is_wrong_with_a_request_is_said_with_its_place() {
             "not a caller's to set",
         ),
         (
-            changed(&|request| _ = request.parameters.insert("x".to_owned(), Default::default())),
+            changed(&|request| _ = request.parameters.insert("x".to_owned(), InferParameter::default())),
             "/parameters/x: expected a text",
         ),
     ] {
