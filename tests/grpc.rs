@@ -439,7 +439,11 @@ async fn what_is_wrong_with_a_request_is_said_with_its_place() {
             "not a caller's to set",
         ),
         (
-            changed(&|request| _ = request.parameters.insert("x".to_owned(), InferParameter::default())),
+            changed(&|request| {
+                _ = request
+                    .parameters
+                    .insert("x".to_owned(), onnx_gateway::grpc::proto::InferParameter::default())
+            }),
             "/parameters/x: expected a text",
         ),
     ] {
