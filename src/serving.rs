@@ -196,7 +196,8 @@ impl Serving {
         let ran = servable.pool.run(inputs).await.map_err(ServingError::from).inspect_err(failed)?;
         self.metrics.inference_ran(servable.name.as_str(), ran.duration);
         let ended = Instant::now();
-        let inference = Inference::new(Arc::clone(&servable), ran.outputs).inspect_err(failed)?;
+        let inference =
+            Inference::new(Arc::clone(&servable), ran.outputs, &ran.inputs).inspect_err(failed)?;
         let phases = Phases { queue: ran.queued, input, infer: ran.duration, output: ended.elapsed() };
         servable.statistics.answered(rows, &phases);
         Ok(inference)

@@ -341,13 +341,20 @@ async fn the_readme_shows_true_answers() {
         .map(|block| serde_json::from_str(block.split("```").next().unwrap()).unwrap())
         .collect();
     let asked = [
-        json!({"features": [5.1, 3.5, 1.4, 0.2]}),
-        json!({"features": [51, "wide", 1.4, 0.2]}),
-        json!({"inputs": {"features": [[6.7, 3.0, 5.2, 2.3]]}}),
+        ("/predict", json!({"features": [5.1, 3.5, 1.4, 0.2]})),
+        ("/predict", json!({"features": [51, "wide", 1.4, 0.2]})),
+        ("/predict", json!({"inputs": {"features": [[6.7, 3.0, 5.2, 2.3]]}})),
+        (
+            "/v2/models/iris/infer",
+            json!({"inputs": [{"name": "features", "shape": [1, 4], "datatype": "FP32",
+                "data": [6.7, 3.0, 5.2, 2.3]}]}),
+        ),
     ];
     assert_eq!(shown.len(), asked.len());
-    for (shown, asked) in shown.iter().zip(asked) {
-        assert!(readme.contains(&asked.to_string().replace(':', ": ").replace(',', ", ")), "{asked}");
-        assert_eq!(gateway.predict(&asked).await.body, *shown);
+    for (shown, (path, asked)) in shown.iter().zip(asked) {
+        let sent = readme.split("-d '").skip(1).filter_map(|rest| rest.split('\'').next());
+        let mut sent = sent.filter_map(|body| serde_json::from_str::<serde_json::Value>(body).ok());
+        assert!(sent.any(|body| body == asked), "{asked}");
+        assert_eq!(gateway.predict_at(path, &asked).await.body, *shown);
     }
 }

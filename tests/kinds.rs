@@ -232,7 +232,11 @@ async fn everything_that_is_wrong_with_inputs_is_said_with_its_place() {
 async fn an_answer_that_json_cannot_carry_is_an_error_unless_the_contract_allows_it() {
     let half = gateway("half").await;
     let answer = half.predict(&json!({"inputs": {"x": [["NaN", 1]]}})).await;
-    assert_eq!((answer.status.as_u16(), answer.problem_code()), (500, "non_finite_output"));
+    assert_eq!(
+        (answer.status.as_u16(), answer.problem_code()),
+        (422, "non_finite_input"),
+        "the caller's own"
+    );
 }
 
 #[tokio::test]

@@ -92,10 +92,20 @@ fn every_operation_says_what_it_takes_and_answers() {
         let responses = operation["responses"].as_object().unwrap();
         assert!(responses.contains_key("200"), "{name}");
         for (status, response) in responses {
+            assert!(response["description"].is_string(), "{name} {status} has no description");
             let content =
                 response["content"].as_object().unwrap_or_else(|| panic!("{name} {status} has no body"));
             assert!(content.values().all(|body| body["schema"].is_object()), "{name} {status}");
         }
+    }
+}
+
+#[test]
+fn every_operation_has_a_name_of_its_own() {
+    let mut seen = BTreeSet::new();
+    for (method, path, operation) in operations(&description()) {
+        let name = operation["operationId"].as_str().unwrap().to_owned();
+        assert!(seen.insert(name.clone()), "{method} {path} is called {name}, as another is");
     }
 }
 

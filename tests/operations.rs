@@ -156,7 +156,7 @@ async fn errors_are_in_the_words_of_the_protocol() {
         (&*narrow, "POST", line, "", 403, "the token lacks the scope `manage` (or `manage:line`)"),
         (&*everything, "POST", "/v2/repository/models/rose/load", "", 404, "there is no model `rose`"),
         (&*everything, "POST", "/v2/repository/models/rose/unload", "", 404, "there is no model `rose`"),
-        (&*everything, "POST", "/v2/repository/models/..%2Firis/load", "", 404, "there is no such path"),
+        (&*everything, "POST", "/v2/repository/models/..%2Firis/load", "", 404, "of such a name"),
         (&*everything, "POST", "/v2/repository/models/iris/reload", "", 404, "there is no such path"),
         (&*everything, "GET", INDEX, "", 405, "this path has other methods"),
         (&*everything, "DELETE", LOAD, "", 405, "this path has other methods"),
@@ -174,8 +174,8 @@ async fn errors_are_in_the_words_of_the_protocol() {
             400,
             "`unload_dependents`",
         ),
-        (&*everything, "POST", LOAD, r#"{"model":"x"}"#, 422, "unknown field"),
-        (&*everything, "POST", INDEX, r#"{"ready":"yes"}"#, 422, "/ready"),
+        (&*everything, "POST", LOAD, r#"{"model":"x"}"#, 400, "unknown field"),
+        (&*everything, "POST", INDEX, r#"{"ready":"yes"}"#, 400, "/ready"),
     ] {
         let mut request = gateway.client.request(method.parse::<Method>().unwrap(), gateway.url(path));
         if !token.is_empty() {
@@ -439,6 +439,25 @@ async fn a_deployment_that_fails_in_service_is_taken_back_by_itself() {
     assert_eq!(newest["detail"], "too many of its answers failed or were not finite");
     assert!(serves(&iris())(&gateway.predict(&setosa()).await), "it does not return");
     gateway.reason_until("iris", "1", "rolled_back").await;
+}
+
+#[tokio::test]
+async fn nobody_makes_a_good_deployment_go_by_asking_with_nan() {
+    let builder =
+        TestGateway::builder_without_models().settings(|settings| settings.rollback.min_answers = 4);
+    let gateway = builder.model("half.onnx", "kinds/half").start().await;
+    // Metadata in another part of the file: a protocol buffer may be written in parts, one behind the other.
+    let other = [&test_model("kinds/half")[..], &[0x72, 6, 0x0a, 1, b'a', 0x12, 1, b'b']].concat();
+    gateway.repository.put("half.onnx", &other);
+    let digest = short(&other);
+    gateway.version_until("half", |version| version["digest"] == digest).await;
+    let body = json!({"inputs": {"x": {"shape": [1, 2], "data": ["NaN", 1]}}});
+    for _ in 0..20 {
+        let answer = gateway.predict(&body).await;
+        assert_eq!((answer.status.as_u16(), answer.problem_code()), (422, "non_finite_input"));
+    }
+    gateway.everything_is_dealt_with().await;
+    assert_eq!(gateway.version("half").await["digest"], digest);
 }
 
 #[tokio::test]

@@ -167,6 +167,24 @@ def texts() -> onnx.ModelProto:
     return echo(TensorProto.STRING, [2, "N"])
 
 
+def one_text() -> onnx.ModelProto:
+    return echo(TensorProto.STRING, [1])
+
+
+def every_type() -> onnx.ModelProto:
+    """One input of each type that has a name in the Open Inference Protocol, and an output that is the same."""
+    types = {
+        "bool": TensorProto.BOOL, "int8": TensorProto.INT8, "int16": TensorProto.INT16, "int32": TensorProto.INT32,
+        "int64": TensorProto.INT64, "uint8": TensorProto.UINT8, "uint16": TensorProto.UINT16,
+        "uint32": TensorProto.UINT32, "uint64": TensorProto.UINT64, "fp32": TensorProto.FLOAT,
+        "fp64": TensorProto.DOUBLE, "bytes": TensorProto.STRING,
+    }
+    nodes = [helper.make_node("Identity", [name], [f"same_{name}"]) for name in types]
+    inputs = [tensor(name, element_type, ["N"]) for name, element_type in types.items()]
+    outputs = [tensor(f"same_{name}", element_type, ["N"]) for name, element_type in types.items()]
+    return graph(nodes, inputs, outputs)
+
+
 def truths() -> onnx.ModelProto:
     node = helper.make_node("Not", ["x"], ["y"])
     return graph([node], [tensor("x", TensorProto.BOOL, ["a", "b", 1])], [tensor("y", TensorProto.BOOL, ["a", "b", 1])])
@@ -255,6 +273,8 @@ ALL = (
     bytes_in,
     unsigned,
     texts,
+    one_text,
+    every_type,
     truths,
     same_symbol,
     sequence_output,

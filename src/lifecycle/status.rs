@@ -49,3 +49,11 @@ pub struct VersionStatus {
     /// What is waited for, if something is.
     pub waiting: Option<String>,
 }
+
+impl VersionStatus {
+    /// Why what lies in the repository now does not serve, or what is waited for.
+    #[must_use]
+    pub fn reason(&self) -> Option<String> {
+        self.refusal.as_ref().map(ToString::to_string).or_else(|| self.waiting.clone())
+    }
+}

@@ -37,12 +37,15 @@ impl Dialect {
         }
     }
 
-    /// The document of an error, where it is not a problem document.
-    pub(super) fn error_document(self, sentence: &str) -> Option<Value> {
+    /// The document of an error, where it is not a problem document; `id` is what the caller calls its request.
+    pub(super) fn error_document(self, sentence: &str, id: Option<&str>) -> Option<Value> {
         match self {
             Self::Native => None,
             // Open Inference Protocol, HTTP/REST, "Response JSON Error Object"
-            Self::OpenInference | Self::TensorFlow => Some(json!({"error": sentence})),
+            Self::OpenInference | Self::TensorFlow => Some(match id {
+                Some(id) => json!({"error": sentence, "id": id}),
+                None => json!({"error": sentence}),
+            }),
         }
     }
 }

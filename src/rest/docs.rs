@@ -2,15 +2,16 @@
 
 use axum::{
     Json, Router,
-    http::{HeaderValue, header},
+    http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Redirect},
     routing::get,
 };
 use tower_http::set_header::SetResponseHeaderLayer;
 use utoipa::{
     Modify, OpenApi,
-    openapi::security::{
-        ClientCredentials, Flow, HttpAuthScheme, HttpBuilder, OAuth2, Scopes, SecurityScheme,
+    openapi::{
+        RefOr,
+        security::{ClientCredentials, Flow, HttpAuthScheme, HttpBuilder, OAuth2, Scopes, SecurityScheme},
     },
 };
 use utoipa_swagger_ui::{Config, SwaggerUi};
@@ -64,6 +65,20 @@ impl Modify for Security {
         components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
         components.add_security_scheme("client", SecurityScheme::OAuth2(OAuth2::new([grant])));
     }
+}
+
+/// With a description of each response, which OpenAPI 3.1 demands and generators of clients insist on.
+pub(super) fn completed(mut description: utoipa::openapi::OpenApi) -> utoipa::openapi::OpenApi {
+    let operations = description.paths.paths.values_mut().flat_map(|path| [&mut path.get, &mut path.post]);
+    for (status, response) in operations.flatten().flat_map(|operation| &mut operation.responses.responses) {
+        if let RefOr::T(response) = response
+            && response.description.is_empty()
+        {
+            let status = status.parse().ok().and_then(|status: StatusCode| status.canonical_reason());
+            status.unwrap_or("An answer").clone_into(&mut response.description);
+        }
+    }
+    description
 }
 
 /// The whole description: every route, body and error.

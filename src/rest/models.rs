@@ -162,7 +162,7 @@ pub(super) struct FeatureDocument {
     #[serde(skip_serializing_if = "Option::is_none")]
     maximum: Option<f64>,
     /// What is done when it is null or absent: `refuse`, `nan`, or the value that is taken in its place
-    #[schema(value_type = Object, example = "refuse")]
+    #[schema(value_type = Value, example = "refuse")]
     missing: serde_json::Value,
 }
 

@@ -23,13 +23,26 @@ pub(super) async fn render_errors(request: Request, next: Next) -> Response {
     if !(status.is_client_error() || status.is_server_error()) {
         return response;
     }
-    if let Some(document) = dialect.error_document(&sentence(&response)) {
+    let id = response.extensions().get::<RequestedId>().map(|RequestedId(id)| id.as_str());
+    if let Some(document) = dialect.error_document(&sentence(&response), id) {
         let mut rendered = Json(document).into_response();
         rendered.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         *response.status_mut() = dialect.status(status);
         return with_body_of(response, rendered);
     }
     if is_document(&response) { response } else { with_body_of(response, problem_of(status).into_response()) }
+}
+
+/// The id that a caller gave its request, for the error that it gets.
+#[derive(Clone, Debug)]
+struct RequestedId(String);
+
+/// An error that names the request by the caller's own id, where its dialect has one.
+pub(super) fn with_id(mut error: Response, id: Option<String>) -> Response {
+    if let Some(id) = id {
+        error.extensions_mut().insert(RequestedId(id));
+    }
+    error
 }
 
 /// What went wrong, in one sentence.
@@ -42,7 +55,10 @@ fn sentence(response: &Response) -> String {
 fn with_body_of(response: Response, rendered: Response) -> Response {
     let (mut parts, _) = response.into_parts();
     let (rendered, body) = rendered.into_parts();
-    parts.headers.remove(header::CONTENT_LENGTH);
+    // What described the body before: its length, and how it was compressed.
+    for name in [header::CONTENT_LENGTH, header::CONTENT_ENCODING] {
+        parts.headers.remove(name);
+    }
     for name in [header::CONTENT_TYPE, header::CACHE_CONTROL] {
         if let Some(value) = rendered.headers.get(&name) {
             parts.headers.insert(name, value.clone());

@@ -14,7 +14,7 @@ use crate::{
 pub(super) fn description(dialects: &DialectSettings) -> utoipa::openapi::OpenApi {
     let asked = dialect_inference(dialects).into_iter().map(|(_, routes)| routes);
     let routes = asked.fold(api(dialects), OpenApiRouter::merge);
-    routes.merge(inference()).merge(probes()).into_openapi()
+    docs::completed(routes.merge(inference()).merge(probes()).into_openapi())
 }
 
 /// What clients call.

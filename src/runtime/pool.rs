@@ -30,6 +30,8 @@ pub struct InstancePool {
 pub struct Ran {
     /// Every output in the order of the signature.
     pub outputs: Vec<Value>,
+    /// What it was given.
+    pub inputs: Vec<(String, Tensor)>,
     /// The time before that: waiting for an instance and a thread.
     pub queued: Duration,
     /// The time inside ONNX Runtime.
@@ -70,13 +72,13 @@ impl InstancePool {
         let options = Arc::new(options);
         let _ends_with_caller = TerminateOnDrop(Arc::clone(&options));
         let pool = Arc::clone(self);
-        let run = tokio::task::spawn_blocking(move || pool.run_blocking(&inputs, &options, permit, asked));
+        let run = tokio::task::spawn_blocking(move || pool.run_blocking(inputs, &options, permit, asked));
         run.await.unwrap_or_else(|error| Err(RuntimeError::Panicked(error.to_string())))
     }
 
     fn run_blocking(
         &self,
-        inputs: &[(String, Tensor)],
+        inputs: Vec<(String, Tensor)>,
         options: &RunOptions,
         permit: OwnedSemaphorePermit,
         asked: Instant,
@@ -84,14 +86,14 @@ impl InstancePool {
         let Some(mut instance) = self.idle().pop() else {
             return Err(RuntimeError::Overloaded);
         };
-        let inputs: Vec<(&str, &Tensor)> =
+        let named: Vec<(&str, &Tensor)> =
             inputs.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
         let start = Instant::now();
-        let outputs = instance.run(&inputs, options);
+        let outputs = instance.run(&named, options);
         let duration = start.elapsed();
         self.idle().push(instance);
         drop(permit);
-        Ok(Ran { outputs: outputs?, queued: start - asked, duration })
+        Ok(Ran { outputs: outputs?, inputs, queued: start - asked, duration })
     }
 
     async fn acquire(&self) -> Result<OwnedSemaphorePermit, RuntimeError> {

@@ -40,6 +40,9 @@ pub enum ServingError {
     /// Too many predictions wait.
     #[error("the model has more predictions to make than it can")]
     Overloaded,
+    /// The model answered NaN or infinity, as it was asked with them.
+    #[error("the inputs hold NaN or infinity, and output `{0}` that follows from them does too")]
+    NonFiniteInput(String),
     /// The model answered NaN or infinity.
     #[error("the model answered output `{0}` with NaN or infinity")]
     NonFiniteOutput(String),

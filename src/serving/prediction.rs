@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::ServingError;
 use crate::{
     lifecycle::Servable,
-    model::{Layout, RowOutputs, Value},
+    model::{Layout, RowOutputs, Tensor, Value},
 };
 
 /// The answer to rows.
@@ -31,12 +31,23 @@ pub struct Inference {
 impl Inference {
     /// # Errors
     ///
-    /// When an output holds NaN or infinity and the contract does not allow it.
-    pub(super) fn new(servable: Arc<Servable>, outputs: Vec<Value>) -> Result<Self, ServingError> {
+    /// When an output holds NaN or infinity and the contract does not allow it. Where inputs do too, it is they who are
+    /// to blame, and not the model.
+    pub(super) fn new(
+        servable: Arc<Servable>,
+        outputs: Vec<Value>,
+        inputs: &[(String, Tensor)],
+    ) -> Result<Self, ServingError> {
         if !servable.contract.allows_non_finite() {
             let mut named = servable.signature.outputs.iter().zip(&outputs);
             if let Some((spec, _)) = named.find(|(_, output)| !output.is_finite()) {
-                return Err(ServingError::NonFiniteOutput(spec.name.clone()));
+                let output = spec.name.clone();
+                let to_blame = inputs.iter().any(|(_, input)| !input.data().is_finite());
+                return Err(if to_blame {
+                    ServingError::NonFiniteInput(output)
+                } else {
+                    ServingError::NonFiniteOutput(output)
+                });
             }
         }
         Ok(Self { servable, outputs })

@@ -58,6 +58,8 @@ pub enum ApiError {
     CallerQuota(Exceeded),
     #[error("there is no such path")]
     NoSuchPath,
+    #[error("there is no model or version of such a name")]
+    NoSuchName,
     #[error(transparent)]
     Operation(#[from] OperationError),
     /// An output that the dialect cannot carry.
@@ -158,7 +160,7 @@ impl From<ApiError> for Problem {
                     .with_retry_after(retry_after_seconds(exceeded.wait))
                     .with_violated_policy("caller")
             }
-            ApiError::NoSuchPath => problem(StatusCode::NOT_FOUND, "not_found"),
+            ApiError::NoSuchPath | ApiError::NoSuchName => problem(StatusCode::NOT_FOUND, "not_found"),
             ApiError::Output(_) | ApiError::NotPredictions(_) | ApiError::NoResult(_) => {
                 problem(StatusCode::UNPROCESSABLE_ENTITY, "output_not_carried")
             }
@@ -210,6 +212,7 @@ fn of_serving(error: ServingError) -> Problem {
         }
         ServingError::InvalidInputs(violations) => invalid_body(input_errors(&violations), violations.total),
         ServingError::RowsNotSupported => problem(StatusCode::UNPROCESSABLE_ENTITY, "rows_not_supported"),
+        ServingError::NonFiniteInput(_) => problem(StatusCode::UNPROCESSABLE_ENTITY, "non_finite_input"),
         ServingError::NonFiniteOutput(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "non_finite_output"),
         ServingError::ModelFailed(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "model_failed"),
     }

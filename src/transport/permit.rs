@@ -71,7 +71,7 @@ impl<P: Permission> Permit<P> {
     ///
     /// # Errors
     ///
-    /// [`ApiError::InsufficientScope`], or [`ApiError::NoSuchPath`] for a text that is no name and so the name of nothing.
+    /// [`ApiError::InsufficientScope`], or [`ApiError::NoSuchName`] for a text that is no name and so the name of nothing.
     pub(crate) fn check(
         state: &TransportState,
         caller: &Caller,
@@ -84,13 +84,13 @@ impl<P: Permission> Permit<P> {
             return Err(forbidden(None));
         }
         let model = match model {
-            Some(text) => text.parse().map_err(|_| ApiError::NoSuchPath)?,
+            Some(text) => text.parse().map_err(|_| ApiError::NoSuchName)?,
             None => state.serving.default_model()?,
         };
         if !caller.may(P::ACTION, Some(&model)) {
             return Err(forbidden(Some(model)));
         }
-        let version = version.map(|text| text.parse().map_err(|_| ApiError::NoSuchPath)).transpose()?;
+        let version = version.map(|text| text.parse().map_err(|_| ApiError::NoSuchName)).transpose()?;
         Ok(Self { model, version, permission: PhantomData })
     }
 }

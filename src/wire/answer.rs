@@ -23,7 +23,7 @@ pub struct PredictAnswer {
     #[schema(example = "1")]
     version: String,
     /// The label or number, for one row
-    #[schema(value_type = Option<Object>, example = "setosa")]
+    #[schema(value_type = Option<Value>, example = "setosa")]
     prediction: Option<serde_json::Value>,
     /// The probability of each class, for one row of a classifier
     #[schema(example = json!({"setosa": 1.0, "versicolor": 0.0, "virginica": 0.0}))]
@@ -38,7 +38,7 @@ pub struct PredictAnswer {
 #[derive(Serialize, ToSchema)]
 pub struct RowAnswer {
     /// The label or number
-    #[schema(value_type = Object, example = "setosa")]
+    #[schema(value_type = Value, example = "setosa")]
     prediction: serde_json::Value,
     /// The probability of each class
     probabilities: Option<BTreeMap<String, f64>>,

@@ -240,7 +240,7 @@ fn wrong_count(shape: &[usize], count: usize, given: impl fmt::Display) -> Eleme
 
 impl<T> Reader<'_, T> {
     fn here(&self) -> String {
-        self.position.iter().map(|index| format!("/{index}")).collect()
+        self.position.iter().flat_map(|index| ["/".to_owned(), index.to_string()]).collect()
     }
 
     /// Ends the reading: the first fault is told, and what comes after it is not looked at.

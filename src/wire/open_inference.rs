@@ -3,6 +3,7 @@
 mod answer;
 mod classification;
 mod declared;
+mod form;
 mod input;
 mod metadata;
 mod outputs;
@@ -12,11 +13,13 @@ mod statistics;
 
 pub use answer::{InferAnswer, write_infer_answer};
 pub use declared::{DeclaredTensor, declared_tensor};
+pub use form::TensorForm;
 pub use metadata::{
     EXTENSIONS, LiveDocument, ModelConfigDocument, ModelMetadataDocument, ModelNames, ModelReadyDocument,
     PLATFORM, ReadyDocument, SERVER_NAME, ServerMetadata,
 };
 pub use outputs::{OutputError, OutputTensor, RequestedOutput, check_requested, output_tensors};
+pub use parameters::Parameters;
 pub use request::{InferRequest, read_infer_request, read_raw_request};
 pub use statistics::{
     BatchStatistics, DurationStatistics, InferenceStatistics, ModelStatistics, StatisticsDocument,

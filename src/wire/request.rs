@@ -108,7 +108,7 @@ enum InputDocument {
         datatype: Option<String>,
     },
     /// Lists in lists
-    #[schema(value_type = Vec<Object>)]
+    #[schema(value_type = Vec<Value>)]
     Nested(Vec<serde_json::Value>),
     /// A tensor without dimensions
     Bare(CellDocument),

@@ -42,31 +42,41 @@ impl Serialize for Outputs<'_> {
 /// An output; an optional one that is absent is null.
 #[derive(Serialize, ToSchema)]
 #[serde(untagged)]
-#[schema(no_recursion)]
 pub enum ValueDocument {
     /// A tensor
-    Tensor {
-        /// The type of its elements, as the Open Inference Protocol names it
-        #[schema(example = "FP32")]
-        datatype: String,
-        /// The size of each dimension
-        shape: Vec<usize>,
-        /// The elements, row-major: numbers, texts, or true and false. The texts `NaN`, `Infinity` and `-Infinity`
-        /// stand for these numbers.
-        #[schema(value_type = Vec<Object>)]
-        data: Vec<serde_json::Value>,
-    },
+    Tensor(TensorValue),
     /// Any number of values
-    Sequence {
-        /// The values
-        sequence: Vec<ValueDocument>,
-    },
+    Sequence(SequenceValue),
     /// Values by key
-    Map {
-        /// The values
-        #[schema(value_type = Object)]
-        map: BTreeMap<String, serde_json::Value>,
-    },
+    Map(MapValue),
+}
+
+/// A tensor.
+#[derive(Serialize, ToSchema)]
+pub struct TensorValue {
+    /// The type of its elements, as the Open Inference Protocol names it
+    #[schema(example = "FP32")]
+    datatype: String,
+    /// The size of each dimension
+    shape: Vec<usize>,
+    /// The elements, row-major: numbers, texts, or true and false. The texts `NaN`, `Infinity` and `-Infinity`
+    /// stand for these numbers.
+    data: Vec<serde_json::Value>,
+}
+
+/// Any number of values.
+#[derive(Serialize, ToSchema)]
+pub struct SequenceValue {
+    /// The values: each a tensor, a sequence or a map. Not by reference, as generators of clients give up at types that
+    /// contain themselves.
+    sequence: Vec<serde_json::Value>,
+}
+
+/// Values by key.
+#[derive(Serialize, ToSchema)]
+pub struct MapValue {
+    /// The values
+    map: BTreeMap<String, serde_json::Value>,
 }
 
 struct Written<'v>(&'v Value);

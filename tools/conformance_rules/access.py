@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .registry import NotApplicable, expect, rule
+from .registry import NotApplicable, expect, grpc_rule, rule
 from .server import JSON, Server
 
 SECTION = "access"
@@ -41,7 +41,7 @@ def wrong_token(server: Server) -> None:
     refused_with(server, {"Authorization": "Basic bm86bm8="})
 
 
-@rule("access.grpc", SECTION, "no token, a wrong one: UNAUTHENTICATED", grpc=True)
+@grpc_rule("access.grpc", SECTION, "no token, a wrong one: UNAUTHENTICATED")
 def grpc_token(server: Server) -> None:
     if not server.http.token:
         raise NotApplicable("no --token is given")
@@ -51,7 +51,7 @@ def grpc_token(server: Server) -> None:
             expect(code == "UNAUTHENTICATED", f"{method}: {code}")
 
 
-@rule("access.grpc-open", SECTION, "ServerLive and ServerReady need no token", grpc=True)
+@grpc_rule("access.grpc-open", SECTION, "ServerLive and ServerReady need no token")
 def grpc_open(server: Server) -> None:
     for method in ("ServerLive", "ServerReady"):
         code = server.grpc.code(method, b"", metadata=[])

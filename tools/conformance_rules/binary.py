@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from .registry import NotApplicable, expect, rule
@@ -12,7 +13,7 @@ from .tensors import FLOATS, Tensor, encode, flatten, texts_in
 from .transport import Answer
 
 SECTION = "2 binary"
-EXTENSION = "binary_tensor_data"
+extension_rule = partial(rule, extension="binary_tensor_data")
 
 
 def sizes(server: Server, answer: Answer) -> dict[str, int | None]:
@@ -34,7 +35,7 @@ def no_binary(server: Server, answer: Answer) -> None:
     expect(answer.headers.get_content_type() == "application/json", answer.headers.get_content_type())
 
 
-@rule("binary.in", SECTION, "inputs in binary, outputs in JSON: the same numbers", extension=EXTENSION)
+@extension_rule("binary.in", SECTION, "inputs in binary, outputs in JSON: the same numbers")
 def binary_in(server: Server) -> None:
     for model in server.models:
         if model.is_plain():
@@ -43,7 +44,7 @@ def binary_in(server: Server) -> None:
             server.same(model, answer)
 
 
-@rule("binary.both", SECTION, "inputs and outputs in binary: the same numbers, of every datatype", extension=EXTENSION)
+@extension_rule("binary.both", SECTION, "inputs and outputs in binary: the same numbers, of every datatype")
 def binary_both(server: Server) -> None:
     for model in server.models:
         answer = server.post_binary(model, binary_output=True)
@@ -51,7 +52,7 @@ def binary_both(server: Server) -> None:
         server.same(model, answer)
 
 
-@rule("binary.out", SECTION, "JSON in without the header, binary out by binary_data_output", extension=EXTENSION)
+@extension_rule("binary.out", SECTION, "JSON in without the header, binary out by binary_data_output")
 def json_in_binary_out(server: Server) -> None:
     for model in server.models:
         if model.is_plain():
@@ -60,7 +61,7 @@ def json_in_binary_out(server: Server) -> None:
             server.same(model, answer)
 
 
-@rule("binary.out-by-output", SECTION, "binary out by binary_data of each output", extension=EXTENSION)
+@extension_rule("binary.out-by-output", SECTION, "binary out by binary_data of each output")
 def binary_out_by_output(server: Server) -> None:
     model = server.model()
     wanted = [{"name": name, "parameters": {"binary_data": True}} for name in model.output_names]
@@ -69,14 +70,14 @@ def binary_out_by_output(server: Server) -> None:
     server.same(model, answer)
 
 
-@rule("binary.out-listed", SECTION, "binary_data_output holds for outputs listed without binary_data", extension=EXTENSION)
+@extension_rule("binary.out-listed", SECTION, "binary_data_output holds for outputs listed without binary_data")
 def binary_out_listed(server: Server) -> None:
     model = server.model()
     wanted = [{"name": name} for name in model.output_names]
     all_binary(server, server.infer(model, model.body(outputs=wanted, parameters={"binary_data_output": True})))
 
 
-@rule("binary.out-overridden", SECTION, "binary_data false overrides binary_data_output true", extension=EXTENSION)
+@extension_rule("binary.out-overridden", SECTION, "binary_data false overrides binary_data_output true")
 def binary_out_overridden(server: Server) -> None:
     model = server.model()
     wanted = [{"name": name, "parameters": {"binary_data": False}} for name in model.output_names]
@@ -85,13 +86,13 @@ def binary_out_overridden(server: Server) -> None:
     server.same(model, answer)
 
 
-@rule("binary.out-false", SECTION, "binary_data_output false: all in JSON", extension=EXTENSION)
+@extension_rule("binary.out-false", SECTION, "binary_data_output false: all in JSON")
 def binary_out_false(server: Server) -> None:
     model = server.model()
     no_binary(server, server.infer(model, model.body(parameters={"binary_data_output": False})))
 
 
-@rule("binary.out-mixed", SECTION, "one output in binary, the others in JSON, in the order asked for", extension=EXTENSION)
+@extension_rule("binary.out-mixed", SECTION, "one output in binary, the others in JSON, in the order asked for")
 def binary_out_mixed(server: Server) -> None:
     model = server.model("no model has two outputs", lambda model: len(model.output_names) > 1)
     for chosen in model.output_names:
@@ -103,7 +104,7 @@ def binary_out_mixed(server: Server) -> None:
         server.same(model, answer)
 
 
-@rule("binary.out-order", SECTION, "what follows the JSON is in the order of the outputs", extension=EXTENSION)
+@extension_rule("binary.out-order", SECTION, "what follows the JSON is in the order of the outputs")
 def binary_out_order(server: Server) -> None:
     model = server.any_model("no model has two outputs", lambda model: len(model.output_names) > 1)
     wanted = [{"name": name, "parameters": {"binary_data": True}} for name in model.output_names[::-1]]
@@ -112,7 +113,7 @@ def binary_out_order(server: Server) -> None:
     server.same(model, answer)
 
 
-@rule("binary.in-mixed", SECTION, "some inputs in binary, others in JSON, which have no bytes after it", extension=EXTENSION)
+@extension_rule("binary.in-mixed", SECTION, "some inputs in binary, others in JSON, which have no bytes after it")
 def binary_in_mixed(server: Server) -> None:
     model = server.model("no model has two inputs", lambda model: len(model.inputs) > 1)
     for tensor in model.inputs:
@@ -121,27 +122,27 @@ def binary_in_mixed(server: Server) -> None:
         server.same(model, server.post_binary(model, as_json=others))
 
 
-@rule("binary.in-order", SECTION, "bytes belong to inputs in the request's order, whatever it is", extension=EXTENSION)
+@extension_rule("binary.in-order", SECTION, "bytes belong to inputs in the request's order, whatever it is")
 def binary_in_order(server: Server) -> None:
     model = server.any_model("no model has two inputs", lambda model: len(model.inputs) > 1)
     server.same(model, server.post_binary(model, model.inputs[::-1], binary_output=True))
 
 
-@rule("binary.id", SECTION, "id and version are in the JSON of a binary answer", extension=EXTENSION)
+@extension_rule("binary.id", SECTION, "id and version are in the JSON of a binary answer")
 def binary_id(server: Server) -> None:
     model = server.model()
     head = server.answered(server.post_binary(model, binary_output=True, id="b-1"))
     expect(head.get("id") == "b-1" and head.get("model_name") == model.name, f"{head}"[:160])
 
 
-@rule("binary.header-of-json", SECTION, "a header that covers the whole body is a request in JSON", extension=EXTENSION)
+@extension_rule("binary.header-of-json", SECTION, "a header that covers the whole body is a request in JSON")
 def header_of_json(server: Server) -> None:
     model = server.model()
     body = json.dumps(model.body()).encode()
     server.same(model, server.infer(model, body, {HEADER_LENGTH: str(len(body))}))
 
 
-@rule("binary.header-case", "8.13", "the name of the header in small and large letters", extension=EXTENSION)
+@extension_rule("binary.header-case", "8.13", "the name of the header in small and large letters")
 def header_case(server: Server) -> None:
     model = server.model()
     head, blobs = server.binary_parts(model)
@@ -149,7 +150,9 @@ def header_case(server: Server) -> None:
         server.same(model, server.infer(model, head + blobs, OCTETS | {name: str(len(head))}))
 
 
-@rule("binary.content-type", SECTION, "the header decides, whatever the Content-Type says, or if there is none", extension=EXTENSION)
+@extension_rule(
+    "binary.content-type", SECTION, "the header decides, whatever the Content-Type says, or if there is none"
+)
 def content_type(server: Server) -> None:
     model = server.model()
     head, blobs = server.binary_parts(model)
@@ -157,7 +160,7 @@ def content_type(server: Server) -> None:
         server.same(model, server.infer(model, head + blobs, headers | {HEADER_LENGTH: str(len(head))}))
 
 
-@rule("binary.unaligned", "8.11", "bytes that begin at any offset mean the same", extension=EXTENSION)
+@extension_rule("binary.unaligned", "8.11", "bytes that begin at any offset mean the same")
 def unaligned(server: Server) -> None:
     model = server.model()
     head, blobs = server.binary_parts(model)
@@ -166,7 +169,7 @@ def unaligned(server: Server) -> None:
         server.same(model, server.infer(model, padded + blobs, OCTETS | {HEADER_LENGTH: str(len(padded))}))
 
 
-@rule("binary.empty", "8.3", "a tensor without elements has binary_data_size 0", extension=EXTENSION)
+@extension_rule("binary.empty", "8.3", "a tensor without elements has binary_data_size 0")
 def empty(server: Server) -> None:
     for model in server.models:
         tensor = model.inputs[0]
@@ -179,7 +182,7 @@ def empty(server: Server) -> None:
     raise NotApplicable("no model runs on nothing")
 
 
-@rule("binary.non-finite", "8.7", "NaN and infinities go in in binary; out they come exact, or as an error", extension=EXTENSION)
+@extension_rule("binary.non-finite", "8.7", "NaN and infinities go in in binary; out they come exact, or as an error")
 def non_finite(server: Server) -> None:
     model, tensor = server.input_of(FLOATS)
     for text in ("NaN", "Infinity", "-Infinity"):
@@ -192,13 +195,13 @@ def non_finite(server: Server) -> None:
             expect("error" in answer.object(), answer.shown())
 
 
-@rule("binary.float-bits", SECTION, "FP16 and BF16 go in and out in binary", extension=EXTENSION)
+@extension_rule("binary.float-bits", SECTION, "FP16 and BF16 go in and out in binary")
 def half_floats(server: Server) -> None:
     model, _ = server.input_of({"FP16", "BF16"})
     all_binary(server, server.post_binary(model, binary_output=True))
 
 
-@rule("binary.texts", SECTION, "BYTES of several lengths, empty ones too: the same as in JSON", extension=EXTENSION)
+@extension_rule("binary.texts", SECTION, "BYTES of several lengths, empty ones too: the same as in JSON")
 def texts(server: Server) -> None:
     model, tensor = server.input_of({"BYTES"}, Model.is_plain)
     words = ["", "a", "ö€😀", "x" * 300]
@@ -211,7 +214,9 @@ def texts(server: Server) -> None:
         expect(server.outputs(plain) == server.outputs(binary), "other outputs than in JSON")
 
 
-@rule("binary.no-utf-8", "8.8", "BYTES that are no UTF-8: exact in binary, or refused; in JSON never replaced", extension=EXTENSION)
+@extension_rule(
+    "binary.no-utf-8", "8.8", "BYTES that are no UTF-8: exact in binary, or refused; in JSON never replaced"
+)
 def no_utf_8(server: Server) -> None:
     model, tensor = server.input_of({"BYTES"})
     changed: list[Tensor] = server.with_input(model, tensor.with_values([b"\xff\xfe"] * len(tensor.values)))
@@ -226,7 +231,9 @@ def no_utf_8(server: Server) -> None:
                 expect("\ufffd".encode() not in b"".join(texts_in(blob)), "U+FFFD stands in an output")
 
 
-@rule("binary.json-as-binary", SECTION, "numbers in JSON are the shortest, or as many digits as bring back the bits", extension=EXTENSION)
+@extension_rule(
+    "binary.json-as-binary", SECTION, "numbers in JSON are the shortest, or as many digits as bring back the bits"
+)
 def digits(server: Server) -> None:
     model, tensor = server.input_of({"FP32", "FP64"}, Model.is_plain)
     thirds = [(index % 7 + 1) / 3 for index in range(len(tensor.values))]

@@ -13,7 +13,7 @@ from .server import HEADER_LENGTH, OCTETS, Model, Server
 from .tensors import Tensor
 
 SECTION = "2 binary"
-EXTENSION = "binary_tensor_data"
+extension_rule = partial(rule, extension="binary_tensor_data")
 
 
 def send(server: Server, model: Model, head: bytes, blobs: bytes, length: object = None) -> None:
@@ -36,12 +36,16 @@ def header_value(values: Callable[[int, int], list[object]], server: Server) -> 
 HEADERS: list[tuple[str, str, Callable[[int, int], list[object]]]] = [
     ("beyond", "more than the body has", lambda head, body: [body + 1, body * 10, 2**63, 2**64, 10**30]),
     ("negative", "less than nothing", lambda head, body: [-1, -head]),
-    ("form", "no whole number", lambda head, body: ["", "x", f"{head}.0", f"0x{head:x}", f"{head}, {head}", f"{head} 1"]),
+    (
+        "form",
+        "no whole number",
+        lambda head, body: ["", "x", f"{head}.0", f"0x{head:x}", f"{head}, {head}", f"{head} 1"],
+    ),
     ("short", "the JSON is cut", lambda head, body: [1, head - 1]),
     ("long", "bytes of tensors are taken for JSON", lambda head, body: [head + 1, body]),
 ]
 for name, wrong, values in HEADERS:
-    rule(f"binary.header-{name}", SECTION, f'a header value that is wrong ({wrong}): 400, {{"error"}}', extension=EXTENSION)(
+    extension_rule(f"binary.header-{name}", SECTION, f'a header value that is wrong ({wrong}): 400, {{"error"}}')(
         partial(header_value, values)
     )
 
@@ -99,10 +103,10 @@ BODIES: list[tuple[str, str, Callable[[dict[str, Any], bytes], bytes]]] = [
     ("no-data-no-size", "neither data nor binary_data_size", neither),
 ]
 for name, wrong, change in BODIES:
-    rule(f"binary.{name}", SECTION, f'{wrong}: 400, {{"error"}}', extension=EXTENSION)(partial(changed_body, change))
+    extension_rule(f"binary.{name}", SECTION, f'{wrong}: 400, {{"error"}}')(partial(changed_body, change))
 
 
-@rule("binary.size-without-header", SECTION, 'binary_data_size without the header: 400, {"error"}', extension=EXTENSION)
+@extension_rule("binary.size-without-header", SECTION, 'binary_data_size without the header: 400, {"error"}')
 def size_without_header(server: Server) -> None:
     model = server.model()
     head, blobs = server.binary_parts(model)
@@ -110,7 +114,7 @@ def size_without_header(server: Server) -> None:
     server.refused(server.infer(model, head + blobs, OCTETS), 400)
 
 
-@rule("binary.flag-form", SECTION, 'binary_data that is no truth value: 400, {"error"}', extension=EXTENSION)
+@extension_rule("binary.flag-form", SECTION, 'binary_data that is no truth value: 400, {"error"}')
 def flag_form(server: Server) -> None:
     model = server.model()
     wanted = [{"name": model.output_names[0], "parameters": {"binary_data": "true"}}]
@@ -118,7 +122,7 @@ def flag_form(server: Server) -> None:
     server.refused(server.infer(model, model.body(parameters={"binary_data_output": "true"})), 400)
 
 
-@rule("binary.truths", "8.10", 'bytes of BOOL but 0 and 1: 400, {"error"}', extension=EXTENSION)
+@extension_rule("binary.truths", "8.10", 'bytes of BOOL but 0 and 1: 400, {"error"}')
 def truths(server: Server) -> None:
     model, tensor = server.input_of({"BOOL"})
     if model.inputs[0] is not tensor:
@@ -141,7 +145,7 @@ def wrong_texts(tensor: Tensor) -> list[bytes]:
     ]
 
 
-@rule("binary.text-lengths", "8.9", 'lengths of BYTES that do not use up the tensor exactly: 400, {"error"}', extension=EXTENSION)
+@extension_rule("binary.text-lengths", "8.9", 'lengths of BYTES that do not use up the tensor exactly: 400, {"error"}')
 def text_lengths(server: Server) -> None:
     model, tensor = server.input_of({"BYTES"}, lambda model: len(model.inputs) == 1)
     for blob in wrong_texts(tensor):

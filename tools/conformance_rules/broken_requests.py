@@ -59,40 +59,79 @@ BROKEN: list[tuple[str, str, str, Callable[[Body], None]]] = [
     ("inputs.no-data", "1 infer", "an input without data", drop_first("data")),
     ("inputs.name-form", "1 infer", "a name that is no text", set_first("name", 1)),
     ("inputs.other-datatype", "1 infer", "another datatype than the model's", other_datatype),
-    ("inputs.unknown-datatype", "1 infer", "a datatype that the protocol does not have", set_first("datatype", "FLOAT")),
-    ("inputs.datatype-case", "1 infer", "a datatype in small letters", lambda body: body["inputs"][0].update(
-        datatype=body["inputs"][0]["datatype"].lower())),
+    (
+        "inputs.unknown-datatype",
+        "1 infer",
+        "a datatype that the protocol does not have",
+        set_first("datatype", "FLOAT"),
+    ),
+    (
+        "inputs.datatype-case",
+        "1 infer",
+        "a datatype in small letters",
+        lambda body: body["inputs"][0].update(datatype=body["inputs"][0]["datatype"].lower()),
+    ),
     ("inputs.rank", "8.2", "a dimension more than the model takes", shape_by(lambda shape: [1, *shape])),
     ("inputs.negative", "1 infer", "a negative dimension", shape_by(lambda shape: [-1, *shape[1:]])),
-    ("inputs.negative-pair", "8.5", "negative dimensions whose product is right", shape_by(
-        lambda shape: [-size for size in shape[:2]] + shape[2:] if len(shape) > 1 else [-1] * 2 + shape)),
+    (
+        "inputs.negative-pair",
+        "8.5",
+        "negative dimensions whose product is right",
+        shape_by(lambda shape: [-size for size in shape[:2]] + shape[2:] if len(shape) > 1 else [-1] * 2 + shape),
+    ),
     ("inputs.shape-text", "1 infer", "a dimension that is a text", shape_by(lambda shape: [*map(str, shape)] or ["1"])),
     ("inputs.shape-fraction", "1 infer", "a dimension that is a fraction", shape_by(lambda shape: [1.5, *shape[1:]])),
     ("inputs.shape-form", "1 infer", "a shape that is no list", set_first("shape", 4)),
     ("inputs.count-less", "8.5", "an element less than the shape has", lambda body: body["inputs"][0]["data"].pop()),
-    ("inputs.count-more", "8.5", "an element more than the shape has", lambda body: body["inputs"][0]["data"].append(
-        body["inputs"][0]["data"][0])),
+    (
+        "inputs.count-more",
+        "8.5",
+        "an element more than the shape has",
+        lambda body: body["inputs"][0]["data"].append(body["inputs"][0]["data"][0]),
+    ),
     ("inputs.count-none", "8.5", "no elements at all", set_first("data", [])),
-    ("inputs.overflow", "8.5", "a shape whose product is beyond 64 bits", shape_by(
-        lambda shape: [2**33] * max(len(shape), 2))),
-    ("inputs.overflow-to-zero", "8.5", "a shape whose product is 0 in 64 bits, with no data", lambda body: body["inputs"][
-        0].update(shape=[2**32] * max(len(body["inputs"][0]["shape"]), 2), data=[])),
-    ("inputs.huge", "8.5", "a shape of 2^40 elements with few of them", shape_by(
-        lambda shape: [2**40, *shape[1:]] if shape else [2**40])),
+    (
+        "inputs.overflow",
+        "8.5",
+        "a shape whose product is beyond 64 bits",
+        shape_by(lambda shape: [2**33] * max(len(shape), 2)),
+    ),
+    (
+        "inputs.overflow-to-zero",
+        "8.5",
+        "a shape whose product is 0 in 64 bits, with no data",
+        lambda body: body["inputs"][0].update(shape=[2**32] * max(len(body["inputs"][0]["shape"]), 2), data=[]),
+    ),
+    (
+        "inputs.huge",
+        "8.5",
+        "a shape of 2^40 elements with few of them",
+        shape_by(lambda shape: [2**40, *shape[1:]] if shape else [2**40]),
+    ),
     ("inputs.beyond-64-bits", "8.5", "a dimension of 2^64 and more", shape_by(lambda shape: [2**64, *shape[1:]])),
     ("inputs.data-object", "1 infer", "data that is an object", set_first("data", {})),
     ("inputs.data-null", "1 infer", "data that is null", set_first("data", None)),
-    ("inputs.element-null", "1 infer", "an element that is null", lambda body: body["inputs"][0].update(
-        data=[None] * len(body["inputs"][0]["data"]))),
-    ("inputs.element-object", "1 infer", "an element that is an object", lambda body: body["inputs"][0].update(
-        data=[{}] * len(body["inputs"][0]["data"]))),
+    (
+        "inputs.element-null",
+        "1 infer",
+        "an element that is null",
+        lambda body: body["inputs"][0].update(data=[None] * len(body["inputs"][0]["data"])),
+    ),
+    (
+        "inputs.element-object",
+        "1 infer",
+        "an element that is an object",
+        lambda body: body["inputs"][0].update(data=[{}] * len(body["inputs"][0]["data"])),
+    ),
     ("inputs.id-form", "1 infer", "an id that is no text", set_member("id", 12)),
     ("inputs.entry-form", "1 infer", "an input that is no object", lambda body: body["inputs"].insert(0, "text")),
 ]
 
 
 def broken(change: Callable[[Body], None], server: Server) -> None:
-    model = server.model("no model has an input with elements", lambda model: bool(model.inputs and model.inputs[0].values))
+    model = server.model(
+        "no model has an input with elements", lambda model: bool(model.inputs and model.inputs[0].values)
+    )
     body = copy.deepcopy(model.body())
     change(body)
     server.refused(server.infer(model, body), 400)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from functools import partial
 from typing import Any
 
 from .registry import expect, rule
@@ -11,7 +12,7 @@ from .server import Model, Server
 from .tensors import FLOATS, INTEGERS, numbers_in
 
 SECTION = "5 classification"
-EXTENSION = "classification"
+extension_rule = partial(rule, extension="classification")
 FORM = re.compile(r"(?P<value>[^:]+):(?P<index>[0-9]+)(:(?P<label>.*))?", re.DOTALL)
 # Servers write as few as six digits after the point.
 TOLERANCE = 1e-5
@@ -29,7 +30,9 @@ def classified(server: Server) -> tuple[Model, str, list[int], list[Any]]:
         )
         return next(names, None)
 
-    model = server.model("no model has a numeric output of more than one element", lambda model: output(model) is not None)
+    model = server.model(
+        "no model has a numeric output of more than one element", lambda model: output(model) is not None
+    )
     name = output(model)
     datatype, shape, blob = server.reference(model)[name]
     return model, name, shape, numbers_in(datatype, blob)
@@ -48,7 +51,9 @@ def rows_of(shape: list[int], values: list[Any], answered: list[int]) -> list[li
     return [values[at * width : (at + 1) * width] for at in range(shape[0])]
 
 
-@rule("classification.form", SECTION, "BYTES of [k] or [batch, k], texts VALUE:INDEX[:LABEL], the largest first", extension=EXTENSION)
+@extension_rule(
+    "classification.form", SECTION, "BYTES of [k] or [batch, k], texts VALUE:INDEX[:LABEL], the largest first"
+)
 def form(server: Server) -> None:
     model, name, shape, values = classified(server)
     for count in (1, 2, 1_000):
@@ -80,7 +85,7 @@ def check_row(row: list[Any], texts: list[str]) -> None:
         expect(row[index] == best[rank], f"{text!r} is not number {rank + 1}")
 
 
-@rule("classification.others", SECTION, "other outputs come as they are", extension=EXTENSION)
+@extension_rule("classification.others", SECTION, "other outputs come as they are")
 def others(server: Server) -> None:
     model, name, _, _ = classified(server)
     wanted = server.reference(model)
@@ -93,23 +98,23 @@ def others(server: Server) -> None:
     expect(all(came[other] == wanted[other] for other in wanted if other != name), "other values")
 
 
-@rule("classification.binary", SECTION, "classes may come in binary", extension=EXTENSION)
+@extension_rule("classification.binary", SECTION, "classes may come in binary")
 def binary(server: Server) -> None:
     model, name, _, _ = classified(server)
     plain, packed = ask(server, model, name, 2, binary_data=False), ask(server, model, name, 2, binary_data=True)
     expect(server.outputs(plain) == server.outputs(packed), "other classes than in JSON")
 
 
-@rule("classification.count", SECTION, 'a count that is 0, negative, a fraction or a text: 400, {"error"}', extension=EXTENSION)
+@extension_rule("classification.count", SECTION, 'a count that is negative, a fraction or a text: 400, {"error"}')
 def count_form(server: Server) -> None:
     model, name, _, _ = classified(server)
-    for count in (0, -1, 1.5, "2"):
+    for count in (-1, 1.5, "2"):
         answer = ask(server, model, name, count)
         expect(answer.status == 400, f"{count!r}: {answer.shown()}")
         server.refused(answer, 400)
 
 
-@rule("classification.no-numbers", SECTION, 'an output that has no numbers (BYTES, BOOL): 400, {"error"}', extension=EXTENSION)
+@extension_rule("classification.no-numbers", SECTION, 'an output that has no numbers (BYTES, BOOL): 400, {"error"}')
 def no_numbers(server: Server) -> None:
     def output(model: Model) -> str | None:
         kinds = {*INTEGERS, *FLOATS}

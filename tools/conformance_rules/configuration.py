@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from .registry import expect, rule
 from .server import Server
 
 SECTION = "1 configuration"
-EXTENSION = "model_configuration"
+extension_rule = partial(rule, extension="model_configuration")
 TYPES = {"BYTES": "TYPE_STRING"}
 
 
@@ -27,7 +28,9 @@ def check_tensors(config: dict[str, Any], key: str, declared: list[dict[str, Any
         expect(same, f"{key} {wanted['name']}: dims {entry.get('dims')}, the metadata has {wanted['shape']}")
 
 
-@rule("config.form", SECTION, "name, platform or backend, max_batch_size, input and output as in the metadata", extension=EXTENSION)
+@extension_rule(
+    "config.form", SECTION, "name, platform or backend, max_batch_size, input and output as in the metadata"
+)
 def form(server: Server) -> None:
     for model in server.models:
         config = server.found(f"{model.path}/config")
@@ -40,13 +43,13 @@ def form(server: Server) -> None:
         check_tensors(config, "output", model.metadata["outputs"])
 
 
-@rule("config.version-path", SECTION, "GET .../versions/V/config: the same form", extension=EXTENSION)
+@extension_rule("config.version-path", SECTION, "GET .../versions/V/config: the same form")
 def version_path(server: Server) -> None:
     model = server.model("no model has versions", lambda model: bool(model.versions))
     config = server.found(f"{model.path}/versions/{model.versions[-1]}/config")
     expect(config.get("name") == model.name, f"name {config.get('name')!r}")
 
 
-@rule("config.unknown-model", SECTION, 'an unknown model: 4xx, {"error"}', extension=EXTENSION)
+@extension_rule("config.unknown-model", SECTION, 'an unknown model: 4xx, {"error"}')
 def unknown_model(server: Server) -> None:
     server.refused(server.get("/v2/models/no-such-model-here/config"))

@@ -7,7 +7,7 @@ import json
 import zlib
 from collections.abc import Callable
 
-from .registry import NotApplicable, expect, rule
+from .registry import Miss, NotApplicable, expect, rule
 from .server import HEADER_LENGTH, JSON, OCTETS, Model, Server
 from .transport import Answer
 
@@ -37,12 +37,19 @@ def request_binary(encoding: str, server: Server) -> None:
     server.same(model, encoded(server, model, encoding, head + blobs, headers))
 
 
+def unpacked(answer: Answer, unpack: Callable[[bytes], bytes]) -> bytes:
+    try:
+        return unpack(answer.content)
+    except (OSError, zlib.error) as error:
+        raise Miss(f"what says that it is packed is not: {error}: {answer.shown()}") from None
+
+
 def decoded(answer: Answer) -> Answer:
     came = answer.headers.get("Content-Encoding", "identity").lower()
     if came == "gzip":
-        return Answer(answer.status, answer.headers, gzip.decompress(answer.content))
+        return Answer(answer.status, answer.headers, unpacked(answer, gzip.decompress))
     if came == "deflate":
-        return Answer(answer.status, answer.headers, zlib.decompress(answer.content))
+        return Answer(answer.status, answer.headers, unpacked(answer, zlib.decompress))
     expect(came == "identity", f"Content-Encoding {came}, which was not asked for")
     return answer
 
@@ -71,9 +78,12 @@ for name in ENCODERS:
     rule(f"encoding.{name}", SECTION, f"a request in {name} is read")(
         lambda server, name=name: request_json(name, server)
     )
-    rule(f"encoding.{name}-binary", SECTION, f"in {name}, the header counts decoded bytes", extension="binary_tensor_data")(
-        lambda server, name=name: request_binary(name, server)
-    )
+    rule(
+        f"encoding.{name}-binary",
+        SECTION,
+        f"in {name}, the header counts decoded bytes",
+        extension="binary_tensor_data",
+    )(lambda server, name=name: request_binary(name, server))
     rule(f"encoding.{name}-answer", SECTION, f"an answer to Accept-Encoding: {name} is in {name} or as it is")(
         lambda server, name=name: answer_encoded(name, server)
     )
@@ -104,3 +114,10 @@ def bomb(server: Server) -> None:
     packed = b"".join(packer.compress(piece) for _ in range(BOMB_BYTES >> 20)) + packer.flush()
     answer = server.infer(model, packed, JSON | {"Content-Encoding": "gzip"})
     server.refused(answer, 400, 413)
+
+
+@rule("encoding.errors", SECTION, 'an error can be read whatever Accept-Encoding says')
+def errors(server: Server) -> None:
+    model = server.model()
+    for accept in ("gzip", "deflate", "gzip, deflate, br, zstd"):
+        server.refused(decoded(server.infer(model, b"{}", JSON | {"Accept-Encoding": accept})), 400)

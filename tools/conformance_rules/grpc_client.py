@@ -6,7 +6,8 @@ from typing import Any
 
 from .protobuf import decode, encode
 from .registry import Miss
-from .tensors import Tensor, encode as encode_values, output_of
+from .tensors import Tensor, output_of
+from .tensors import encode as encode_values
 
 SERVICE = "/inference.GRPCInferenceService/"
 TIMEOUT_SECONDS = 30

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from .grpc_client import Status, raw
 from .protobuf import decode, encode
-from .registry import NotApplicable, expect, rule
+from .registry import NotApplicable, expect, grpc_rule
 from .server import Server
 
 SECTION = "7 gRPC"
 
 
-@rule("grpc.live", SECTION, "ServerLive: live", grpc=True)
+@grpc_rule("grpc.live", SECTION, "ServerLive: live")
 def live(server: Server) -> None:
     expect(server.grpc.call("ServerLive").get("live") is True, "not live")
 
 
-@rule("grpc.ready", SECTION, "ServerReady: ready", grpc=True)
+@grpc_rule("grpc.ready", SECTION, "ServerReady: ready")
 def ready(server: Server) -> None:
     expect(server.grpc.call("ServerReady").get("ready") is True, "not ready")
 
 
-@rule("grpc.model-ready", SECTION, "ModelReady: ready, with and without a version", grpc=True)
+@grpc_rule("grpc.model-ready", SECTION, "ModelReady: ready, with and without a version")
 def model_ready(server: Server) -> None:
     for model in server.models:
         for version in ["", *model.versions]:
@@ -28,7 +28,7 @@ def model_ready(server: Server) -> None:
             expect(came.get("ready") is True, f"{model.name} {version} is not ready")
 
 
-@rule("grpc.unknown-not-ready", SECTION, "ModelReady of an unknown model: not ready, or NOT_FOUND", grpc=True)
+@grpc_rule("grpc.unknown-not-ready", SECTION, "ModelReady of an unknown model: not ready, or NOT_FOUND")
 def unknown_not_ready(server: Server) -> None:
     try:
         came = server.grpc.call("ModelReady", {"name": "no-such-model-here"})
@@ -38,7 +38,7 @@ def unknown_not_ready(server: Server) -> None:
         expect(not came.get("ready", False), "it is ready")
 
 
-@rule("grpc.server-metadata", SECTION, "ServerMetadata: the same as over REST", grpc=True)
+@grpc_rule("grpc.server-metadata", SECTION, "ServerMetadata: the same as over REST")
 def server_metadata(server: Server) -> None:
     came = server.grpc.call("ServerMetadata")
     expect((came.get("name"), came.get("version")) == (server.metadata["name"], server.metadata["version"]), f"{came}")
@@ -46,7 +46,7 @@ def server_metadata(server: Server) -> None:
     expect(came.get("extensions", []) == wanted, f"extensions {came.get('extensions')}, over REST {wanted}")
 
 
-@rule("grpc.model-metadata", SECTION, "ModelMetadata: the same as over REST", grpc=True)
+@grpc_rule("grpc.model-metadata", SECTION, "ModelMetadata: the same as over REST")
 def model_metadata(server: Server) -> None:
     for model in server.models:
         for version in ["", *model.versions[-1:]]:
@@ -58,7 +58,7 @@ def model_metadata(server: Server) -> None:
                 expect(tensors == model.metadata[key], f"{model.name}: {key} {tensors}")
 
 
-@rule("grpc.unknown-model", SECTION, "ModelMetadata and ModelInfer of an unknown model: NOT_FOUND", grpc=True)
+@grpc_rule("grpc.unknown-model", SECTION, "ModelMetadata and ModelInfer of an unknown model: NOT_FOUND")
 def unknown_model(server: Server) -> None:
     code = server.grpc.code("ModelMetadata", {"name": "no-such-model-here"})
     expect(code == "NOT_FOUND", f"ModelMetadata: {code}")
@@ -66,7 +66,7 @@ def unknown_model(server: Server) -> None:
     expect(code == "NOT_FOUND", f"ModelInfer: {code}")
 
 
-@rule("grpc.unknown-version", SECTION, "an unknown version, or one that is no number: an error, not UNKNOWN", grpc=True)
+@grpc_rule("grpc.unknown-version", SECTION, "an unknown version, or one that is no number: an error, not UNKNOWN")
 def unknown_version(server: Server) -> None:
     model = server.models[0]
     for version in ("987654321", "no-such-label", "-1"):
@@ -74,7 +74,7 @@ def unknown_version(server: Server) -> None:
         expect(code in ("NOT_FOUND", "INVALID_ARGUMENT"), f"version {version!r}: {code}")
 
 
-@rule("grpc.unknown-method", SECTION, "a method that there is not: UNIMPLEMENTED", grpc=True)
+@grpc_rule("grpc.unknown-method", SECTION, "a method that there is not: UNIMPLEMENTED")
 def unknown_method(server: Server) -> None:
     try:
         server.grpc.unary("/inference.GRPCInferenceService/NoSuchMethod", b"")
@@ -84,7 +84,7 @@ def unknown_method(server: Server) -> None:
         expect(False, "it is answered")
 
 
-@rule("grpc.malformed", SECTION, "bytes that are no message: an error, and the connection lives on", grpc=True)
+@grpc_rule("grpc.malformed", SECTION, "bytes that are no message: an error, and the connection lives on")
 def malformed(server: Server) -> None:
     for content in (b"\xff" * 20, b"\x0a\xff\xff\xff\xff\x0f", b"\x0a\x02\xff\xfe"):
         code = server.grpc.code("ModelInfer", content)
@@ -92,7 +92,7 @@ def malformed(server: Server) -> None:
     live(server)
 
 
-@rule("grpc.health", SECTION, "grpc.health.v1: SERVING for the server, NOT_FOUND for a service that is none", grpc=True)
+@grpc_rule("grpc.health", SECTION, "grpc.health.v1: SERVING for the server, NOT_FOUND for a service that is none")
 def health(server: Server) -> None:
     path = "/grpc.health.v1.Health/Check"
     try:
@@ -110,7 +110,7 @@ def health(server: Server) -> None:
         expect(False, "a service that is none is answered")
 
 
-@rule("grpc.reflection", SECTION, "reflection lists inference.GRPCInferenceService and has its file", grpc=True)
+@grpc_rule("grpc.reflection", SECTION, "reflection lists inference.GRPCInferenceService and has its file")
 def reflection(server: Server) -> None:
     requests = [{"list_services": "*"}, {"file_containing_symbol": "inference.GRPCInferenceService"}]
     for edition in ("v1", "v1alpha"):

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from .grpc_client import SERVICE, Status, outputs, raw
 from .protobuf import decode, encode
-from .registry import NotApplicable, expect, rule
+from .registry import NotApplicable, expect, grpc_rule
 from .repository import STATES
 from .server import Server
 
 SECTION = "7 gRPC"
 
 
-@rule("grpc.index", "3 repository", "RepositoryIndex: what the index over REST has", extension="model_repository", grpc=True)
+@grpc_rule("grpc.index", "3 repository", "RepositoryIndex: what the index over REST has", extension="model_repository")
 def index(server: Server) -> None:
     entries = server.grpc.call("RepositoryIndex").get("models", [])
     expect(all(entry.get("state", "") in STATES | {""} for entry in entries), f"states of {entries}")
@@ -23,13 +23,17 @@ def index(server: Server) -> None:
     expect(all(entry.get("state") == "READY" for entry in ready), "`ready` has others")
 
 
-@rule("grpc.load-unknown", "3 repository", "loading a model that is not there: an error", extension="model_repository", grpc=True)
+@grpc_rule(
+    "grpc.load-unknown", "3 repository", "loading a model that is not there: an error", extension="model_repository"
+)
 def load_unknown(server: Server) -> None:
     code = server.grpc.code("RepositoryModelLoad", {"model_name": "no-such-model-here"})
     expect(code in ("NOT_FOUND", "INVALID_ARGUMENT"), code)
 
 
-@rule("grpc.config", "1 configuration", "ModelConfig: name and platform or backend", extension="model_configuration", grpc=True)
+@grpc_rule(
+    "grpc.config", "1 configuration", "ModelConfig: name and platform or backend", extension="model_configuration"
+)
 def config(server: Server) -> None:
     for model in server.models:
         came = server.grpc.call("ModelConfig", {"name": model.name})["config"]
@@ -39,7 +43,7 @@ def config(server: Server) -> None:
     expect(code == "NOT_FOUND", f"an unknown model: {code}")
 
 
-@rule("grpc.statistics", "4 statistics", "ModelStatistics: one inference more than before", extension="statistics", grpc=True)
+@grpc_rule("grpc.statistics", "4 statistics", "ModelStatistics: one inference more than before", extension="statistics")
 def statistics(server: Server) -> None:
     model = server.models[0]
     version = server.grpc.call("ModelInfer", raw(model.name, model.inputs)).get("model_version", "")
@@ -58,7 +62,7 @@ def statistics(server: Server) -> None:
     expect(not missing, f"not in those of all: {missing}")
 
 
-@rule("grpc.stream", SECTION, "ModelStreamInfer: an answer to each request, in order; an error ends only its own", grpc=True)
+@grpc_rule("grpc.stream", SECTION, "ModelStreamInfer: an answer to each request, in order; an error ends only its own")
 def stream(server: Server) -> None:
     model = server.models[0]
     requests = [

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from .grpc_client import outputs, raw, typed
-from .registry import NotApplicable, expect, rule
+from .registry import NotApplicable, expect, grpc_rule
 from .server import Model, Server
 from .tensors import INTEGERS, Tensor
 
@@ -29,7 +29,7 @@ def invalid(server: Server, message: dict[str, Any]) -> None:
     expect(code == "INVALID_ARGUMENT", code)
 
 
-@rule("grpc.raw", SECTION, "raw contents: the numbers of REST, bit for bit, of every datatype", grpc=True)
+@grpc_rule("grpc.raw", SECTION, "raw contents: the numbers of REST, bit for bit, of every datatype")
 def raw_contents(server: Server) -> None:
     for model in server.models:
         answer = infer(server, raw(model.name, model.inputs))
@@ -37,21 +37,21 @@ def raw_contents(server: Server) -> None:
         same(server, model, answer)
 
 
-@rule("grpc.typed", SECTION, "typed contents: the numbers of REST, bit for bit", grpc=True)
+@grpc_rule("grpc.typed", SECTION, "typed contents: the numbers of REST, bit for bit")
 def typed_contents(server: Server) -> None:
     for model in server.models:
         if model.is_plain():
             same(server, model, infer(server, typed(model.name, model.inputs)))
 
 
-@rule("grpc.raw-for-raw", "8.24", "raw outputs for raw inputs", grpc=True)
+@grpc_rule("grpc.raw-for-raw", "8.24", "raw outputs for raw inputs")
 def raw_for_raw(server: Server) -> None:
     model = server.models[0]
     answer = infer(server, raw(model.name, model.inputs))
     expect(len(answer.get("raw_output_contents", [])) == len(answer["outputs"]), "typed outputs")
 
 
-@rule("grpc.id", SECTION, "the id is in the answer; none, if there was none", grpc=True)
+@grpc_rule("grpc.id", SECTION, "the id is in the answer; none, if there was none")
 def id_echoed(server: Server) -> None:
     model = server.models[0]
     came = infer(server, raw(model.name, model.inputs, id="g-1")).get("id")
@@ -60,7 +60,7 @@ def id_echoed(server: Server) -> None:
     expect(came == "", f"id {came!r}")
 
 
-@rule("grpc.version", SECTION, "a version that is asked for answers, and says so", grpc=True)
+@grpc_rule("grpc.version", SECTION, "a version that is asked for answers, and says so")
 def version(server: Server) -> None:
     model = server.any_model("no model has versions", lambda model: bool(model.versions))
     wanted = model.versions[-1]
@@ -68,7 +68,7 @@ def version(server: Server) -> None:
     expect(came == wanted, f"model_version {came!r}")
 
 
-@rule("grpc.outputs-order", "8.12", "the outputs that are asked for, in the order of the request", grpc=True)
+@grpc_rule("grpc.outputs-order", "8.12", "the outputs that are asked for, in the order of the request")
 def outputs_order(server: Server) -> None:
     model = server.any_model("no model has two outputs", lambda model: len(model.output_names) > 1)
     for names in (model.output_names[::-1], model.output_names[:1], model.output_names[-1:]):
@@ -76,7 +76,7 @@ def outputs_order(server: Server) -> None:
         expect(list(outputs(answer)) == names, f"{list(outputs(answer))} for {names}")
 
 
-@rule("grpc.parameters", "6 parameters", "parameters of every kind that the server does not know change nothing", grpc=True)
+@grpc_rule("grpc.parameters", "6 parameters", "parameters of every kind that the server does not know change nothing")
 def parameters(server: Server) -> None:
     model = server.models[0]
     kinds = {
@@ -86,13 +86,13 @@ def parameters(server: Server) -> None:
     same(server, model, infer(server, raw(model.name, model.inputs, parameters=kinds)))
 
 
-@rule("grpc.gzip", SECTION, "a message in gzip is read", grpc=True)
+@grpc_rule("grpc.gzip", SECTION, "a message in gzip is read")
 def compressed(server: Server) -> None:
     model = server.models[0]
     same(server, model, infer(server, raw(model.name, model.inputs), compression="gzip"))
 
 
-@rule("grpc.large", "8.18", "a message of more than 4 MiB is read", grpc=True)
+@grpc_rule("grpc.large", "8.18", "a message of more than 4 MiB is read")
 def large(server: Server) -> None:
     def grows(model: Model) -> bool:
         one = len(model.inputs) == 1 and model.inputs[0].datatype != "BYTES"
@@ -182,10 +182,10 @@ def wrong_message(change: Any, server: Server) -> None:
 
 
 for name, section, wrong, change in WRONG:
-    rule(f"grpc.{name}", section, f"{wrong}: INVALID_ARGUMENT", grpc=True)(partial(wrong_message, change))
+    grpc_rule(f"grpc.{name}", section, f"{wrong}: INVALID_ARGUMENT")(partial(wrong_message, change))
 
 
-@rule("grpc.typed-count", "8.5", "typed contents of another number than the shape's: INVALID_ARGUMENT", grpc=True)
+@grpc_rule("grpc.typed-count", "8.5", "typed contents of another number than the shape's: INVALID_ARGUMENT")
 def typed_count(server: Server) -> None:
     model = server.model("no model has one input with elements", lambda model: bool(model.inputs[0].values))
     tensor = model.inputs[0]
@@ -194,7 +194,7 @@ def typed_count(server: Server) -> None:
         invalid(server, typed(model.name, changed))
 
 
-@rule("grpc.typed-field", SECTION, "contents in the field of another datatype: INVALID_ARGUMENT", grpc=True)
+@grpc_rule("grpc.typed-field", SECTION, "contents in the field of another datatype: INVALID_ARGUMENT")
 def typed_field(server: Server) -> None:
     model, tensor = server.input_of({"FP32"}, Model.is_plain)
     message = typed(model.name, model.inputs)
@@ -203,7 +203,7 @@ def typed_field(server: Server) -> None:
     invalid(server, message)
 
 
-@rule("grpc.narrow", "8.23", "numbers beyond INT8/16, UINT8/16 in typed contents: INVALID_ARGUMENT", grpc=True)
+@grpc_rule("grpc.narrow", "8.23", "numbers beyond INT8/16, UINT8/16 in typed contents: INVALID_ARGUMENT")
 def narrow(server: Server) -> None:
     found = False
     for datatype in ("INT8", "INT16", "UINT8", "UINT16"):
@@ -220,7 +220,7 @@ def narrow(server: Server) -> None:
         raise NotApplicable("no model has an input of INT8, INT16, UINT8 or UINT16")
 
 
-@rule("grpc.half-floats", SECTION, "FP16 and BF16 in typed contents: INVALID_ARGUMENT, they are raw only", grpc=True)
+@grpc_rule("grpc.half-floats", SECTION, "FP16 and BF16 in typed contents: INVALID_ARGUMENT, they are raw only")
 def half_floats(server: Server) -> None:
     model, tensor = server.input_of({"FP16", "BF16"}, lambda model: len(model.inputs) == 1)
     invalid(server, {
@@ -229,7 +229,7 @@ def half_floats(server: Server) -> None:
     })
 
 
-@rule("grpc.texts", "8.9", "lengths of raw BYTES that do not use up the tensor exactly: INVALID_ARGUMENT", grpc=True)
+@grpc_rule("grpc.texts", "8.9", "lengths of raw BYTES that do not use up the tensor exactly: INVALID_ARGUMENT")
 def text_lengths(server: Server) -> None:
     from .binary_refused import wrong_texts
 
@@ -238,7 +238,7 @@ def text_lengths(server: Server) -> None:
         invalid(server, {"model_name": model.name, "inputs": [tensor.head()], "raw_input_contents": [blob]})
 
 
-@rule("grpc.truths", "8.10", "raw bytes of BOOL but 0 and 1: INVALID_ARGUMENT", grpc=True)
+@grpc_rule("grpc.truths", "8.10", "raw bytes of BOOL but 0 and 1: INVALID_ARGUMENT")
 def truths(server: Server) -> None:
     model, tensor = server.input_of({"BOOL"}, lambda model: len(model.inputs) == 1)
     blob = b"\x02" + tensor.blob()[1:]

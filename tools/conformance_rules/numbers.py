@@ -31,7 +31,9 @@ rule("numbers.fraction", "8.6", 'a fraction for an integer: 400, {"error"}')(
 rule("numbers.truth-for-integer", "8.6", 'true for an integer: 400, {"error"}')(
     partial(refused_as, set(INTEGERS), [True])
 )
-rule("numbers.truth-for-float", "8.6", 'true for a float: 400, {"error"}')(partial(refused_as, {"FP32", "FP64"}, [True]))
+rule("numbers.truth-for-float", "8.6", 'true for a float: 400, {"error"}')(
+    partial(refused_as, {"FP32", "FP64"}, [True])
+)
 rule("numbers.no-truth", "8.10", 'a number but 0 and 1, or a text, for BOOL: 400, {"error"}')(
     partial(refused_as, {"BOOL"}, [2, -1, 0.5, "true"])
 )

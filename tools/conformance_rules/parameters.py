@@ -36,7 +36,9 @@ def malformed(server: Server) -> None:
         server.refused(answer, 400)
 
 
-@rule("parameters.reserved", SECTION, 'names that begin with triton_ are reserved: 400, {"error"}', extension="parameters")
+@rule(
+    "parameters.reserved", SECTION, 'names that begin with triton_ are reserved: 400, {"error"}', extension="parameters"
+)
 def reserved(server: Server) -> None:
     model = server.model()
     server.refused(server.infer(model, model.body(parameters={"triton_thing": 1})), 400)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 from .binary import all_binary
 from .registry import expect, rule
@@ -10,7 +11,7 @@ from .server import HEADER_LENGTH, OCTETS, Model, Server
 from .tensors import texts_in
 
 SECTION = "2 raw"
-EXTENSION = "binary_tensor_data"
+extension_rule = partial(rule, extension="binary_tensor_data")
 ZERO = OCTETS | {HEADER_LENGTH: "0"}
 
 
@@ -25,7 +26,7 @@ def raw_model(server: Server) -> Model:
     return server.any_model("no model has one input with at most one variable dimension", takes_raw)
 
 
-@rule("raw.request", SECTION, "the whole body is the input; all outputs are binary", extension=EXTENSION)
+@extension_rule("raw.request", SECTION, "the whole body is the input; all outputs are binary")
 def request(server: Server) -> None:
     model = raw_model(server)
     answer = server.infer(model, model.inputs[0].blob(), ZERO)
@@ -33,7 +34,7 @@ def request(server: Server) -> None:
     server.same(model, answer)
 
 
-@rule("raw.variable", SECTION, "the variable dimension is as large as the body makes it", extension=EXTENSION)
+@extension_rule("raw.variable", SECTION, "the variable dimension is as large as the body makes it")
 def variable(server: Server) -> None:
     model = server.any_model(
         "no model has one input with one variable dimension",
@@ -49,13 +50,13 @@ def variable(server: Server) -> None:
         server.refused(answer)
 
 
-@rule("raw.no-content-type", SECTION, "the header decides, not the Content-Type", extension=EXTENSION)
+@extension_rule("raw.no-content-type", SECTION, "the header decides, not the Content-Type")
 def no_content_type(server: Server) -> None:
     model = raw_model(server)
     server.same(model, server.infer(model, model.inputs[0].blob(), {HEADER_LENGTH: "0"}))
 
 
-@rule("raw.wrong-size", SECTION, 'a body that is no whole number of elements or rows: 400, {"error"}', extension=EXTENSION)
+@extension_rule("raw.wrong-size", SECTION, 'a body that is no whole number of elements or rows: 400, {"error"}')
 def wrong_size(server: Server) -> None:
     model = server.any_model(
         "no model has such an input, of more than one byte a row",
@@ -66,13 +67,13 @@ def wrong_size(server: Server) -> None:
         server.refused(server.infer(model, body, ZERO), 400)
 
 
-@rule("raw.several-inputs", SECTION, 'a model with several inputs has no raw request: 400, {"error"}', extension=EXTENSION)
+@extension_rule("raw.several-inputs", SECTION, 'a model with several inputs has no raw request: 400, {"error"}')
 def several_inputs(server: Server) -> None:
     model = server.any_model("no model has two inputs", lambda model: len(model.inputs) > 1)
     server.refused(server.infer(model, model.inputs[0].blob(), ZERO), 400)
 
 
-@rule("raw.several-variable", SECTION, 'more than one variable dimension has none: 400, {"error"}', extension=EXTENSION)
+@extension_rule("raw.several-variable", SECTION, 'more than one variable dimension has none: 400, {"error"}')
 def several_variable(server: Server) -> None:
     model = server.any_model(
         "no model has one input with two variable dimensions",
@@ -81,7 +82,7 @@ def several_variable(server: Server) -> None:
     server.refused(server.infer(model, model.inputs[0].blob(), ZERO), 400)
 
 
-@rule("raw.text", SECTION, "BYTES of one element: the body is the text, without a length", extension=EXTENSION)
+@extension_rule("raw.text", SECTION, "BYTES of one element: the body is the text, without a length")
 def text(server: Server) -> None:
     def one_element(model: Model) -> bool:
         shape = model.metadata["inputs"][0]["shape"]

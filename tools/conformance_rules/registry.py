@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 PASS, FAIL, NOT_APPLICABLE = "pass", "FAIL", "not applicable"
@@ -48,6 +49,9 @@ def rule(
         return check
 
     return register
+
+
+grpc_rule = partial(rule, grpc=True)
 
 
 def expect(kept: bool, came: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -10,7 +11,7 @@ from .registry import NotApplicable, expect, rule
 from .server import Model, Server
 
 SECTION = "3 repository"
-EXTENSION = "model_repository"
+extension_rule = partial(rule, extension="model_repository")
 STATES = {"UNKNOWN", "READY", "UNAVAILABLE", "LOADING", "UNLOADING"}
 PATIENCE_SECONDS = 60
 
@@ -23,7 +24,7 @@ def index(server: Server, body: Any = None) -> list[dict[str, Any]]:
     return document
 
 
-@rule("repository.index", "8.20", "POST /v2/repository/index: an array of name, version?, state?, reason?", extension=EXTENSION)
+@extension_rule("repository.index", "8.20", "POST /v2/repository/index: an array of name, version?, state?, reason?")
 def index_form(server: Server) -> None:
     for entry in index(server):
         expect(isinstance(entry.get("name"), str), f"name: {entry}")
@@ -31,12 +32,12 @@ def index_form(server: Server) -> None:
         expect(entry.get("state", "READY") in STATES, f"state {entry.get('state')!r}")
 
 
-@rule("repository.index-bodies", SECTION, "the body of the index may be empty or {}", extension=EXTENSION)
+@extension_rule("repository.index-bodies", SECTION, "the body of the index may be empty or {}")
 def index_bodies(server: Server) -> None:
     expect(sorted(map(str, index(server, b""))) == sorted(map(str, index(server, {}))), "two indexes")
 
 
-@rule("repository.ready", SECTION, 'with {"ready": true} only what is READY, all that serves', extension=EXTENSION)
+@extension_rule("repository.ready", SECTION, 'with {"ready": true} only what is READY, all that serves')
 def index_ready(server: Server) -> None:
     ready = index(server, {"ready": True})
     others = [entry for entry in ready if entry.get("state") != "READY"]
@@ -45,13 +46,13 @@ def index_ready(server: Server) -> None:
     expect(not missing, f"not in it: {missing}")
 
 
-@rule("repository.index-form", SECTION, 'a body that is no object, or ready that is no truth: 400, {"error"}', extension=EXTENSION)
+@extension_rule("repository.index-form", SECTION, 'a body that is no object, or ready that is no truth: 400, {"error"}')
 def index_malformed(server: Server) -> None:
     for body in (b"[", [], {"ready": "yes"}):
         server.refused(server.post("/v2/repository/index", body), 400)
 
 
-@rule("repository.index-post", "8.20", 'GET of the index is no way to it: 405, {"error"}', extension=EXTENSION)
+@extension_rule("repository.index-post", "8.20", 'GET of the index is no way to it: 405, {"error"}')
 def index_is_post(server: Server) -> None:
     server.refused(server.get("/v2/repository/index"), 405)
 
@@ -60,12 +61,12 @@ def act(server: Server, name: str, action: str, body: Any = None) -> Any:
     return server.post(f"/v2/repository/models/{quote(name, safe='')}/{action}", body)
 
 
-@rule("repository.load-unknown", SECTION, 'loading a model that is not there: 4xx, {"error"}', extension=EXTENSION)
+@extension_rule("repository.load-unknown", SECTION, 'loading a model that is not there: 4xx, {"error"}')
 def load_unknown(server: Server) -> None:
     server.refused(act(server, "no-such-model-here", "load"))
 
 
-@rule("repository.load-form", SECTION, 'parameters that are none, or that load does not have: an {"error"}', extension=EXTENSION)
+@extension_rule("repository.load-form", SECTION, 'parameters that are none, or that load does not have: an {"error"}')
 def load_form(server: Server) -> None:
     name = server.model().name
     for body in (b"{", {"parameters": []}, {"parameters": {"no_such_parameter": 1}}):
@@ -87,7 +88,7 @@ def becomes(server: Server, model: Model, ready: bool) -> None:
         time.sleep(0.05)
 
 
-@rule("repository.load", SECTION, "loading what serves: 200, it serves on", extension=EXTENSION)
+@extension_rule("repository.load", SECTION, "loading what serves: 200, it serves on")
 def load_again(server: Server) -> None:
     model = managed(server)
     for body in (None, {}, {"parameters": {}}):
@@ -96,7 +97,7 @@ def load_again(server: Server) -> None:
         expect(server.ask_somehow(model).status == 200, "afterwards it does not answer")
 
 
-@rule("repository.unload", SECTION, "unload: 200, not ready, no inference; load brings it back", extension=EXTENSION)
+@extension_rule("repository.unload", SECTION, "unload: 200, not ready, no inference; load brings it back")
 def unload_and_load(server: Server) -> None:
     model = managed(server)
     try:

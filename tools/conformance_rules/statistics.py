@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import Any
 
 from .registry import expect, rule
 from .server import Model, Server
 
 SECTION = "4 statistics"
-EXTENSION = "statistics"
+extension_rule = partial(rule, extension="statistics")
 DURATIONS = ("success", "fail", "queue", "compute_input", "compute_infer", "compute_output")
 CLOCK_SECONDS = 60
 
@@ -26,7 +27,7 @@ def is_count(value: Any) -> bool:
     return type(value) is int and value >= 0
 
 
-@rule("statistics.form", SECTION, "model_stats of name, version, counts, and durations of count and ns", extension=EXTENSION)
+@extension_rule("statistics.form", SECTION, "model_stats of name, version, counts, and durations of count and ns")
 def form(server: Server) -> None:
     model = server.model()
     entry = of(server, model)
@@ -46,14 +47,14 @@ def form(server: Server) -> None:
         expect(is_count(usage.get("byte_size")), f"memory_usage: {usage}")
 
 
-@rule("statistics.all", SECTION, "GET /v2/models/stats: those of all models", extension=EXTENSION)
+@extension_rule("statistics.all", SECTION, "GET /v2/models/stats: those of all models")
 def all_models(server: Server) -> None:
     names = {entry["name"] for entry in server.found("/v2/models/stats")["model_stats"]}
     missing = {model.name for model in server.models} - names
     expect(not missing, f"not in it: {missing}")
 
 
-@rule("statistics.version-path", SECTION, "GET .../versions/V/stats: only that version's", extension=EXTENSION)
+@extension_rule("statistics.version-path", SECTION, "GET .../versions/V/stats: only that version's")
 def version_path(server: Server) -> None:
     model = server.model("no model has versions", lambda model: bool(model.versions))
     version = model.versions[-1]
@@ -61,12 +62,12 @@ def version_path(server: Server) -> None:
     expect([entry["version"] for entry in entries] == [version], f"versions {[entry['version'] for entry in entries]}")
 
 
-@rule("statistics.unknown-model", SECTION, 'an unknown model: 4xx, {"error"}', extension=EXTENSION)
+@extension_rule("statistics.unknown-model", SECTION, 'an unknown model: 4xx, {"error"}')
 def unknown_model(server: Server) -> None:
     server.refused(server.get("/v2/models/no-such-model-here/stats"))
 
 
-@rule("statistics.counts", SECTION, "a request of three rows adds 3 to inference_count, 1 to success", extension=EXTENSION)
+@extension_rule("statistics.counts", SECTION, "a request of three rows adds 3 to inference_count, 1 to success")
 def counts(server: Server) -> None:
     def is_batched(model: Model) -> bool:
         entries = model.metadata["inputs"] + model.metadata["outputs"]
@@ -87,7 +88,7 @@ def counts(server: Server) -> None:
     expect(after["inference_stats"]["success"]["ns"] > before["inference_stats"]["success"]["ns"], "no time was spent")
 
 
-@rule("statistics.last", "8.21", "last_inference is in milliseconds of the epoch", extension=EXTENSION)
+@extension_rule("statistics.last", "8.21", "last_inference is in milliseconds of the epoch")
 def last_inference(server: Server) -> None:
     model = server.model()
     of(server, model)

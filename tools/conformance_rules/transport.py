@@ -114,7 +114,11 @@ class Http:
         for name, value in headers.items():
             self.connection.putheader(name, value)
         lower = {name.lower() for name in headers}
-        if "transfer-encoding" not in lower and "content-length" not in lower and (body is not None or method == "POST"):
+        if (
+            "transfer-encoding" not in lower
+            and "content-length" not in lower
+            and (body is not None or method == "POST")
+        ):
             self.connection.putheader("Content-Length", str(len(body or b"")))
         self.connection.endheaders(body)
         response = self.connection.getresponse()

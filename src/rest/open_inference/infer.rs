@@ -1,9 +1,11 @@
 //! Asking a model: JSON, JSON with binary tensors after it, or one binary tensor alone.
 
+use std::sync::Arc;
+
 use axum::{
     extract::{Request, State},
     http::{HeaderMap, HeaderName, HeaderValue, header},
-    response::Response,
+    response::{IntoResponse, Response},
 };
 
 use super::{
@@ -11,9 +13,10 @@ use super::{
     schema::{InferRequestDocument, InferResponseDocument},
 };
 use crate::{
-    rest::{answer::answer, json_body::read},
+    rest::{answer::answer, json_body::read, render::with_id},
+    serving::Servable,
     transport::{self, ApiError, MayPredict, Permit, TransportState},
-    wire::open_inference::{read_infer_request, read_raw_request, write_infer_answer},
+    wire::open_inference::{InferRequest, read_infer_request, read_raw_request, write_infer_answer},
 };
 
 /// How many bytes of a body are JSON; binary tensors follow (extension `binary_tensor_data`).
@@ -105,8 +108,19 @@ async fn run(
         Some(0) => read_raw_request(body, &servable.signature)?,
         _ => read_infer_request(&body, json_bytes)?,
     };
-    let inference = transport::infer(&state, servable, &mut asked).await?;
-    let outputs = transport::outputs(&inference, &asked)?;
+    match answered(&state, servable, &mut asked).await {
+        Ok(response) => Ok(response),
+        Err(error) => Ok(with_id(error.into_response(), asked.id)),
+    }
+}
+
+async fn answered(
+    state: &TransportState,
+    servable: Arc<Servable>,
+    asked: &mut InferRequest,
+) -> Result<Response, ApiError> {
+    let inference = transport::infer(state, servable, asked).await?;
+    let outputs = transport::outputs(&inference, asked)?;
     let (model, version) = (&inference.servable.name, inference.servable.version);
     let written = write_infer_answer(model, version, asked.id.as_deref(), &outputs)
         .map_err(|_| ApiError::AnswerNotWritten)?;

@@ -5,13 +5,12 @@ use axum::{Json, extract::State};
 use super::ErrorDocument;
 use crate::{
     auth::{Action, Caller},
-    serving::Servable,
-    transport::{ApiError, MayRead, Permit, TransportState},
+    transport::{self, ApiError, MayRead, Permit, TransportState},
     wire::open_inference::{ModelConfigDocument, ModelMetadataDocument, ModelNames, ModelReadyDocument},
 };
 
 /// The models that are in service
-#[utoipa::path(get, path = "/v2/models", tag = "open inference", security(("bearer" = ["read"])), responses(
+#[utoipa::path(get, path = "/v2/models", operation_id = "model_names", tag = "open inference", security(("bearer" = ["read"])), responses(
     (status = 200, body = ModelNames),
     (status = 401, body = ErrorDocument),
     (status = 403, description = "The token lacks the scope `read`", body = ErrorDocument)))]
@@ -27,7 +26,7 @@ pub(super) async fn names(
 }
 
 /// What a model takes and gives
-#[utoipa::path(get, path = "/v2/models/{model}", tag = "open inference", security(("bearer" = ["read"])),
+#[utoipa::path(get, path = "/v2/models/{model}", operation_id = "model_metadata", tag = "open inference", security(("bearer" = ["read"])),
     params(("model" = String, Path, description = "The model's name", example = "iris")), responses(
     (status = 200, body = ModelMetadataDocument),
     (status = 401, body = ErrorDocument),
@@ -38,11 +37,11 @@ pub(super) async fn metadata(
     State(state): State<TransportState>,
     permit: Permit<MayRead>,
 ) -> Result<Json<ModelMetadataDocument>, ApiError> {
-    metadata_of(&state, &permit)
+    Ok(Json(transport::metadata(&state, &permit)?))
 }
 
 /// What a version of a model takes and gives
-#[utoipa::path(get, path = "/v2/models/{model}/versions/{version}", tag = "open inference",
+#[utoipa::path(get, path = "/v2/models/{model}/versions/{version}", operation_id = "version_metadata", tag = "open inference",
     security(("bearer" = ["read"])),
     params(("model" = String, Path, description = "The model's name", example = "iris"),
         ("version" = String, Path, description = "A version that is in service, or a label", example = "1")),
@@ -56,11 +55,11 @@ pub(super) async fn version_metadata(
     State(state): State<TransportState>,
     permit: Permit<MayRead>,
 ) -> Result<Json<ModelMetadataDocument>, ApiError> {
-    metadata_of(&state, &permit)
+    Ok(Json(transport::metadata(&state, &permit)?))
 }
 
 /// Whether a model is ready
-#[utoipa::path(get, path = "/v2/models/{model}/ready", tag = "open inference", security(("bearer" = ["read"])),
+#[utoipa::path(get, path = "/v2/models/{model}/ready", operation_id = "model_ready", tag = "open inference", security(("bearer" = ["read"])),
     params(("model" = String, Path, description = "The model's name", example = "iris")), responses(
     (status = 200, body = ModelReadyDocument),
     (status = 401, body = ErrorDocument),
@@ -75,7 +74,7 @@ pub(super) async fn ready(
 }
 
 /// Whether a version of a model is ready
-#[utoipa::path(get, path = "/v2/models/{model}/versions/{version}/ready", tag = "open inference",
+#[utoipa::path(get, path = "/v2/models/{model}/versions/{version}/ready", operation_id = "version_ready", tag = "open inference",
     security(("bearer" = ["read"])),
     params(("model" = String, Path, description = "The model's name", example = "iris"),
         ("version" = String, Path, description = "A version, or a label", example = "1")), responses(
@@ -92,7 +91,7 @@ pub(super) async fn version_ready(
 }
 
 /// How a model is set up, as Triton's `ModelConfig` says it
-#[utoipa::path(get, path = "/v2/models/{model}/config", tag = "open inference", security(("bearer" = ["read"])),
+#[utoipa::path(get, path = "/v2/models/{model}/config", operation_id = "model_config", tag = "open inference", security(("bearer" = ["read"])),
     params(("model" = String, Path, description = "The model's name", example = "iris")), responses(
     (status = 200, body = ModelConfigDocument),
     (status = 401, body = ErrorDocument),
@@ -103,11 +102,11 @@ pub(super) async fn config(
     State(state): State<TransportState>,
     permit: Permit<MayRead>,
 ) -> Result<Json<ModelConfigDocument>, ApiError> {
-    config_of(&state, &permit)
+    Ok(Json(transport::config(&state, &permit)?))
 }
 
 /// How a version of a model is set up
-#[utoipa::path(get, path = "/v2/models/{model}/versions/{version}/config", tag = "open inference",
+#[utoipa::path(get, path = "/v2/models/{model}/versions/{version}/config", operation_id = "version_config", tag = "open inference",
     security(("bearer" = ["read"])),
     params(("model" = String, Path, description = "The model's name", example = "iris"),
         ("version" = String, Path, description = "A version that is in service, or a label", example = "1")),
@@ -121,31 +120,10 @@ pub(super) async fn version_config(
     State(state): State<TransportState>,
     permit: Permit<MayRead>,
 ) -> Result<Json<ModelConfigDocument>, ApiError> {
-    config_of(&state, &permit)
-}
-
-fn metadata_of(
-    state: &TransportState,
-    permit: &Permit<MayRead>,
-) -> Result<Json<ModelMetadataDocument>, ApiError> {
-    let servable = state.serving.servable(&permit.model, permit.version.as_ref())?;
-    let versions = match permit.version {
-        Some(_) => vec![servable.version],
-        None => state.serving.versions_in_service(&permit.model),
-    };
-    Ok(Json(ModelMetadataDocument::new(servable.name.to_string(), versions, &servable.signature)))
+    Ok(Json(transport::config(&state, &permit)?))
 }
 
 fn ready_of(state: &TransportState, permit: &Permit<MayRead>) -> Result<Json<ModelReadyDocument>, ApiError> {
     let servable = state.serving.servable(&permit.model, permit.version.as_ref())?;
     Ok(Json(ModelReadyDocument { name: servable.name.to_string(), ready: true }))
-}
-
-fn config_of(
-    state: &TransportState,
-    permit: &Permit<MayRead>,
-) -> Result<Json<ModelConfigDocument>, ApiError> {
-    let servable = state.serving.servable(&permit.model, permit.version.as_ref())?;
-    let Servable { name, signature, pool, .. } = &*servable;
-    Ok(Json(ModelConfigDocument::new(name.as_str(), signature, pool.size())))
 }

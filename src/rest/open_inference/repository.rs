@@ -15,10 +15,10 @@ use validator::Validate;
 
 use super::ErrorDocument;
 use crate::{
-    auth::{Action, Caller},
+    auth::Caller,
     rest::json_body::read,
     serving::VersionStatus,
-    transport::{ApiError, MayManage, Permit, TransportState},
+    transport::{self, ApiError, MayManage, Permit, TransportState},
     wire,
 };
 
@@ -64,7 +64,7 @@ pub(super) struct RepositoryRequest {
 pub(super) struct Done {}
 
 /// What lies in the repository
-#[utoipa::path(post, path = "/v2/repository/index", tag = "repository", security(("bearer" = ["manage"])),
+#[utoipa::path(post, path = "/v2/repository/index", operation_id = "repository_index", tag = "repository", security(("bearer" = ["manage"])),
     request_body(content = IndexRequest, description = "May be empty"), responses(
     (status = 200, body = Vec<IndexEntry>),
     (status = 401, body = ErrorDocument),
@@ -74,22 +74,15 @@ pub(super) async fn index(
     caller: Caller,
     request: Request,
 ) -> Result<Json<Vec<IndexEntry>>, ApiError> {
-    if !caller.may(Action::Manage, None) {
-        return Err(ApiError::InsufficientScope { action: Action::Manage, model: None });
-    }
     let wanted: IndexRequest = optional_body(request.into_body()).await?;
-    let status = state.serving.status();
-    let shown = status
-        .iter()
-        .filter(|status| caller.may(Action::Manage, Some(&status.model)))
-        .filter(|status| !wanted.ready || status.digest.is_some());
-    Ok(Json(shown.map(entry).collect()))
+    let shown = transport::index(&state, &caller, wanted.ready)?;
+    Ok(Json(shown.iter().map(entry).collect()))
 }
 
 /// Try what lies in the repository of a model, whatever was refused before
 ///
 /// Answers when it serves, or with the reason why not.
-#[utoipa::path(post, path = "/v2/repository/models/{model}/load", tag = "repository",
+#[utoipa::path(post, path = "/v2/repository/models/{model}/load", operation_id = "load_model", tag = "repository",
     security(("bearer" = ["manage"])),
     params(("model" = String, Path, description = "The model's name", example = "iris")),
     request_body(content = RepositoryRequest, description = "May be empty"), responses(
@@ -107,21 +100,12 @@ pub(super) async fn load(
     request: Request,
 ) -> Result<Json<Done>, ApiError> {
     let RepositoryRequest { parameters } = optional_body(request.into_body()).await?;
-    let mut allow_breaking_changes = false;
-    for (name, value) in &parameters {
-        match (name.as_str(), value) {
-            ("allow_breaking_changes", Value::Bool(allow)) => allow_breaking_changes = *allow,
-            _ => {
-                return Err(ApiError::UnknownParameter { known: "`allow_breaking_changes` (true or false)" });
-            }
-        }
-    }
-    state.serving.load(&permit.model, allow_breaking_changes, &caller.for_history()).await?;
+    transport::load(&state, &permit, &caller, truths(&parameters)).await?;
     Ok(Json(Done {}))
 }
 
 /// Take a model out of service until it is loaded again
-#[utoipa::path(post, path = "/v2/repository/models/{model}/unload", tag = "repository",
+#[utoipa::path(post, path = "/v2/repository/models/{model}/unload", operation_id = "unload_model", tag = "repository",
     security(("bearer" = ["manage"])),
     params(("model" = String, Path, description = "The model's name", example = "iris")),
     request_body(content = RepositoryRequest, description = "May be empty"), responses(
@@ -137,11 +121,13 @@ pub(super) async fn unload(
     request: Request,
 ) -> Result<Json<Done>, ApiError> {
     let RepositoryRequest { parameters } = optional_body(request.into_body()).await?;
-    if parameters.iter().any(|(name, value)| name != "unload_dependents" || !value.is_boolean()) {
-        return Err(ApiError::UnknownParameter { known: "`unload_dependents` (true or false)" });
-    }
-    state.serving.unload(&permit.model, &caller.for_history()).await?;
+    transport::unload(&state, &permit, &caller, truths(&parameters)).await?;
     Ok(Json(Done {}))
+}
+
+/// Parameters with their values, where those are true or false.
+fn truths(parameters: &Map<String, Value>) -> impl Iterator<Item = (&str, Option<bool>)> {
+    parameters.iter().map(|(name, value)| (name.as_str(), value.as_bool()))
 }
 
 /// A JSON object, or its default where nothing was sent. Clients do not declare what they send here.
@@ -151,11 +137,10 @@ async fn optional_body<T: DeserializeOwned + Default + Validate>(body: Body) -> 
 }
 
 fn entry(status: &VersionStatus) -> IndexEntry {
-    let refusal = status.refusal.as_ref().map(ToString::to_string);
     IndexEntry {
         name: status.model.to_string(),
         version: status.version.to_string(),
         state: status.state.to_string(),
-        reason: refusal.or_else(|| status.waiting.clone()).unwrap_or_default(),
+        reason: status.reason().unwrap_or_default(),
     }
 }

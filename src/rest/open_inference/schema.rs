@@ -35,7 +35,7 @@ pub(in crate::rest) struct TensorDocument {
     /// `binary_data_size`: so many of the bytes that follow the JSON, in place of `data`
     parameters: Option<BTreeMap<String, ParameterDocument>>,
     /// The elements, row-major, flat or nested; the texts `NaN`, `Infinity` and `-Infinity` stand for these numbers
-    #[schema(value_type = Option<Vec<Object>>, example = json!([5.1, 3.5, 1.4, 0.2]))]
+    #[schema(value_type = Option<Vec<Value>>, example = json!([5.1, 3.5, 1.4, 0.2]))]
     data: Option<Vec<serde_json::Value>>,
 }
 

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// What the server offers
-#[utoipa::path(get, path = "/v2", tag = "open inference", security(("bearer" = [])), responses(
+#[utoipa::path(get, path = "/v2", operation_id = "server_metadata", tag = "open inference", security(("bearer" = [])), responses(
     (status = 200, body = ServerMetadata),
     (status = 401, body = ErrorDocument)))]
 pub(super) async fn metadata(_caller: Caller) -> Json<ServerMetadata> {
@@ -19,14 +19,14 @@ pub(super) async fn metadata(_caller: Caller) -> Json<ServerMetadata> {
 }
 
 /// Whether the server lives
-#[utoipa::path(get, path = "/v2/health/live", tag = "open inference",
+#[utoipa::path(get, path = "/v2/health/live", operation_id = "server_live", tag = "open inference",
     responses((status = 200, body = LiveDocument)))]
 pub(super) async fn live() -> Json<LiveDocument> {
     Json(LiveDocument { live: true })
 }
 
 /// Whether requests should be sent here
-#[utoipa::path(get, path = "/v2/health/ready", tag = "open inference", responses(
+#[utoipa::path(get, path = "/v2/health/ready", operation_id = "server_ready", tag = "open inference", responses(
     (status = 200, body = ReadyDocument),
     (status = 503, description = "Not now, and why", body = ErrorDocument)))]
 pub(super) async fn ready(State(state): State<TransportState>) -> Result<Json<ReadyDocument>, ApiError> {

@@ -4,16 +4,13 @@ use axum::{Json, extract::State};
 
 use super::ErrorDocument;
 use crate::{
-    auth::{Action, Caller},
-    serving::{BatchCounts, Servable, Total},
-    transport::{ApiError, MayRead, Permit, TransportState},
-    wire::open_inference::{
-        BatchStatistics, DurationStatistics, InferenceStatistics, ModelStatistics, StatisticsDocument,
-    },
+    auth::Caller,
+    transport::{self, ApiError, MayRead, Permit, TransportState},
+    wire::open_inference::StatisticsDocument,
 };
 
 /// What every model has answered since it was loaded
-#[utoipa::path(get, path = "/v2/models/stats", tag = "open inference", security(("bearer" = ["read"])), responses(
+#[utoipa::path(get, path = "/v2/models/stats", operation_id = "statistics", tag = "open inference", security(("bearer" = ["read"])), responses(
     (status = 200, body = StatisticsDocument),
     (status = 401, body = ErrorDocument),
     (status = 403, description = "The token lacks the scope `read`", body = ErrorDocument)))]
@@ -21,16 +18,11 @@ pub(super) async fn all(
     State(state): State<TransportState>,
     caller: Caller,
 ) -> Result<Json<StatisticsDocument>, ApiError> {
-    if !caller.may(Action::Read, None) {
-        return Err(ApiError::InsufficientScope { action: Action::Read, model: None });
-    }
-    let models = state.serving.servables().into_iter();
-    let readable = models.filter(|servable| caller.may(Action::Read, Some(&servable.name)));
-    Ok(Json(StatisticsDocument { model_stats: readable.map(|servable| of(&servable)).collect() }))
+    Ok(Json(StatisticsDocument { model_stats: transport::all_statistics(&state, &caller)? }))
 }
 
 /// What each version of a model has answered since it was loaded
-#[utoipa::path(get, path = "/v2/models/{model}/stats", tag = "open inference", security(("bearer" = ["read"])),
+#[utoipa::path(get, path = "/v2/models/{model}/stats", operation_id = "model_statistics", tag = "open inference", security(("bearer" = ["read"])),
     params(("model" = String, Path, description = "The model's name", example = "iris")), responses(
     (status = 200, body = StatisticsDocument),
     (status = 401, body = ErrorDocument),
@@ -41,15 +33,11 @@ pub(super) async fn model(
     State(state): State<TransportState>,
     permit: Permit<MayRead>,
 ) -> Result<Json<StatisticsDocument>, ApiError> {
-    // Says what is wrong if nothing serves.
-    state.serving.servable(&permit.model, None)?;
-    let models = state.serving.servables().into_iter();
-    let versions = models.filter(|servable| servable.name == permit.model);
-    Ok(Json(StatisticsDocument { model_stats: versions.map(|servable| of(&servable)).collect() }))
+    Ok(Json(StatisticsDocument { model_stats: transport::statistics(&state, &permit)? }))
 }
 
 /// What a version of a model has answered since it was loaded
-#[utoipa::path(get, path = "/v2/models/{model}/versions/{version}/stats", tag = "open inference",
+#[utoipa::path(get, path = "/v2/models/{model}/versions/{version}/stats", operation_id = "version_statistics", tag = "open inference",
     security(("bearer" = ["read"])),
     params(("model" = String, Path, description = "The model's name", example = "iris"),
         ("version" = String, Path, description = "A version that is in service, or a label", example = "1")),
@@ -63,39 +51,5 @@ pub(super) async fn version(
     State(state): State<TransportState>,
     permit: Permit<MayRead>,
 ) -> Result<Json<StatisticsDocument>, ApiError> {
-    let servable = state.serving.servable(&permit.model, permit.version.as_ref())?;
-    Ok(Json(StatisticsDocument { model_stats: vec![of(&servable)] }))
-}
-
-fn of(servable: &Servable) -> ModelStatistics {
-    let counts = servable.statistics.counts();
-    let batch = |(&batch_size, batch): (&usize, &BatchCounts)| BatchStatistics {
-        batch_size,
-        compute_input: total(&batch.input),
-        compute_infer: total(&batch.infer),
-        compute_output: total(&batch.output),
-    };
-    ModelStatistics {
-        name: servable.name.to_string(),
-        version: servable.version.to_string(),
-        last_inference: counts.last_milliseconds(),
-        inference_count: counts.inferences,
-        execution_count: counts.executions,
-        inference_stats: InferenceStatistics {
-            success: total(&counts.success),
-            fail: total(&counts.fail),
-            queue: total(&counts.queue),
-            compute_input: total(&counts.input),
-            compute_infer: total(&counts.infer),
-            compute_output: total(&counts.output),
-            ..InferenceStatistics::default()
-        },
-        batch_stats: counts.batches.iter().map(batch).collect(),
-        response_stats: serde_json::Map::new(),
-        memory_usage: Vec::new(),
-    }
-}
-
-fn total(total: &Total) -> DurationStatistics {
-    DurationStatistics { count: total.count, ns: total.nanoseconds() }
+    Ok(Json(StatisticsDocument { model_stats: transport::statistics(&state, &permit)? }))
 }

@@ -51,7 +51,9 @@ pub fn write_infer_answer(
     let json_bytes = Some(json.len());
     let mut body = BytesMut::from(Bytes::from(json));
     body.reserve(total);
-    parts.into_iter().for_each(|part| body.extend_from_slice(part));
+    for part in parts {
+        body.extend_from_slice(part);
+    }
     Ok(InferAnswer { body: body.freeze(), json_bytes })
 }
 

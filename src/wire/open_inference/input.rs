@@ -4,9 +4,9 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::parameters::Parameters;
+use super::{form::TensorForm, parameters::Parameters};
 use crate::{
-    model::{ElementType, Tensor},
+    model::Tensor,
     wire::{
         FieldError,
         elements::{ElementFault, elements_from_json},
@@ -33,25 +33,12 @@ impl InputDocument<'_> {
         let wrong = |path: String, code: &'static str, message: String| {
             FieldError::new(format!("{place}{path}"), code, message)
         };
-        self.parameters.check(place)?;
-        if self.parameters.has("shared_memory_region") {
-            let message = "shared memory is not offered: send `data` or `binary_data_size`".to_owned();
-            return Err(wrong("/parameters/shared_memory_region".to_owned(), "unsupported", message));
-        }
-        let element_type = ElementType::of_name(&self.datatype).ok_or_else(|| {
-            let message = format!("`{}` is no datatype: one of {}", self.datatype, ElementType::names());
-            wrong("/datatype".to_owned(), "unknown_datatype", message)
-        })?;
-        let shape = sizes(&self.shape).map_err(|axis| {
-            let message = format!("expected a size, a whole number from 0, got {}", self.shape[axis]);
-            wrong(format!("/shape/{axis}"), "wrong_shape", message)
-        })?;
-        let count = count(&shape).ok_or_else(|| {
-            wrong("/shape".to_owned(), "wrong_shape", "it holds too many elements".to_owned())
-        })?;
+        self.parameters.check_tensor(place)?;
+        let form = TensorForm::read(place, &self.datatype, &self.shape)?;
+        let TensorForm { element_type, count, .. } = form;
         let binary_bytes = self.parameters.count(place, "binary_data_size")?;
         let data = match (self.data, binary_bytes) {
-            (Some(json), None) => elements_from_json(json.get(), element_type, &shape, count).map_err(
+            (Some(json), None) => elements_from_json(json.get(), element_type, &form.shape, count).map_err(
                 |ElementFault { path, code, message }| wrong(format!("/data{path}"), code, message),
             )?,
             (None, Some(size)) if size <= binary.len() => {
@@ -72,21 +59,6 @@ impl InputDocument<'_> {
                 return Err(wrong(String::new(), "wrong_form", message));
             }
         };
-        Tensor::new(shape, data).map_err(|error| wrong(String::new(), "wrong_shape", error.to_string()))
+        form.tensor(place, data)
     }
-}
-
-/// The sizes of a shape, or which of them is none.
-pub(super) fn sizes(shape: &[i64]) -> Result<Vec<usize>, usize> {
-    let size = |(axis, size): (usize, &i64)| usize::try_from(*size).map_err(|_| axis);
-    shape.iter().enumerate().map(size).collect()
-}
-
-/// How many elements a shape holds, if they can be counted.
-pub(super) fn count(shape: &[usize]) -> Option<usize> {
-    // A zero makes the product 0 wherever it stands: the sizes before it must not overflow it.
-    if shape.contains(&0) {
-        return Some(0);
-    }
-    shape.iter().try_fold(1_usize, |product, &size| product.checked_mul(size))
 }

@@ -2,7 +2,10 @@
 
 use std::borrow::Cow;
 
-use super::classification::{self, MAX_ELEMENTS};
+use super::{
+    classification::{self, MAX_ELEMENTS},
+    parameters::Parameters,
+};
 use crate::{
     model::{Contract, ElementType, Signature, Tensor, Value},
     wire::FieldError,
@@ -17,6 +20,25 @@ pub struct RequestedOutput {
     pub classes: Option<usize>,
     /// Whether it is wanted as bytes, where the transport has another form too.
     pub binary: bool,
+}
+
+impl RequestedOutput {
+    /// Reads what is asked for at `place`, a JSON pointer; `binary_outputs` is what holds where it does not say.
+    ///
+    /// # Errors
+    ///
+    /// A parameter that is wrong.
+    pub fn read(
+        place: &str,
+        name: String,
+        parameters: &Parameters,
+        binary_outputs: bool,
+    ) -> Result<Self, FieldError> {
+        parameters.check_tensor(place)?;
+        let classes = parameters.positive_count(place, "classification")?;
+        let binary = parameters.truth(place, "binary_data")?.unwrap_or(binary_outputs);
+        Ok(Self { name, classes, binary })
+    }
 }
 
 /// An output as the protocol carries it.

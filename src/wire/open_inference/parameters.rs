@@ -9,14 +9,18 @@ use crate::wire::{FieldError, field_error::escape};
 /// Parameters of a request, or of a part of it.
 #[derive(Debug, Default, serde::Deserialize)]
 #[serde(transparent)]
-pub(super) struct Parameters(Map<String, Value>);
+pub struct Parameters(Map<String, Value>);
 
 impl Parameters {
     /// Triton's own names that are not a client's to set begin like this.
     const RESERVED: &str = "triton_";
 
-    /// What is wrong with them whatever they are for, if anything; `place` is where they stand.
-    pub(super) fn check(&self, place: &str) -> Result<(), FieldError> {
+    /// Finds what is wrong with them whatever they are for; `place`, a JSON pointer, is where they stand.
+    ///
+    /// # Errors
+    ///
+    /// Something else than a text, a number, true or false, or a name that is not a caller's to set.
+    pub fn check(&self, place: &str) -> Result<(), FieldError> {
         for (name, value) in &self.0 {
             if value.is_null() || value.is_array() || value.is_object() {
                 return Err(fault(place, name, "expected a text, a number, true or false"));
@@ -28,8 +32,19 @@ impl Parameters {
         Ok(())
     }
 
-    pub(super) fn has(&self, name: &str) -> bool {
-        self.0.contains_key(name)
+    /// The same for parameters of an input or output.
+    ///
+    /// # Errors
+    ///
+    /// As [`Parameters::check`], and where the tensor is to be found, or left, in memory that is shared.
+    pub fn check_tensor(&self, place: &str) -> Result<(), FieldError> {
+        self.check(place)?;
+        let region = "shared_memory_region";
+        if self.0.contains_key(region) {
+            let place = format!("{place}/parameters/{region}");
+            return Err(FieldError::new(place, "unsupported", "shared memory is not offered"));
+        }
+        Ok(())
     }
 
     pub(super) fn truth(&self, place: &str, name: &str) -> Result<Option<bool>, FieldError> {
@@ -54,10 +69,20 @@ impl Parameters {
     }
 
     /// The reserved `timeout` in microseconds; 0 is none.
-    pub(super) fn timeout(&self, place: &str) -> Result<Option<Duration>, FieldError> {
+    ///
+    /// # Errors
+    ///
+    /// When it is no whole number from 0.
+    pub fn timeout(&self, place: &str) -> Result<Option<Duration>, FieldError> {
         let microseconds = self.count(place, "timeout")?.filter(|microseconds| *microseconds > 0);
         Ok(microseconds
             .map(|microseconds| Duration::from_micros(u64::try_from(microseconds).unwrap_or(u64::MAX))))
+    }
+}
+
+impl FromIterator<(String, Value)> for Parameters {
+    fn from_iter<I: IntoIterator<Item = (String, Value)>>(entries: I) -> Self {
+        Self(entries.into_iter().collect())
     }
 }
 

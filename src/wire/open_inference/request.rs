@@ -1,15 +1,11 @@
-//! An inference request: JSON, with binary tensors after it (extension binary_tensor_data), or one tensor alone.
+//! An inference request: JSON, with binary tensors after it (extension `binary_tensor_data`), or one tensor alone.
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use serde::Deserialize;
 
-use super::{
-    input::{InputDocument, count},
-    outputs::RequestedOutput,
-    parameters::Parameters,
-};
+use super::{form::count, input::InputDocument, outputs::RequestedOutput, parameters::Parameters};
 use crate::{
     model::{Dimension, ElementType, Signature, Tensor, TensorData},
     wire::{BodyError, FieldError, body::parse, tensor_bytes::elements_from_bytes},
@@ -69,8 +65,8 @@ pub fn read_infer_request(body: &Bytes, json_bytes: Option<usize>) -> Result<Inf
     let timeout = document.parameters.timeout("").map_err(invalid)?;
     let binary_outputs =
         document.parameters.truth("", "binary_data_output").map_err(invalid)?.unwrap_or_default();
-    let requested = |(index, output): (usize, OutputDocument)| {
-        requested(&output, &format!("/outputs/{index}"), binary_outputs)
+    let requested = |(index, OutputDocument { name, parameters }): (usize, OutputDocument)| {
+        RequestedOutput::read(&format!("/outputs/{index}"), name, &parameters, binary_outputs)
     };
     let outputs = document.outputs.unwrap_or_default().into_iter().enumerate().map(requested);
     let outputs = outputs.collect::<Result<_, _>>().map_err(invalid)?;
@@ -84,24 +80,6 @@ pub fn read_infer_request(body: &Bytes, json_bytes: Option<usize>) -> Result<Inf
         return Err(invalid(FieldError::new("", "wrong_bytes", message)));
     }
     Ok(InferRequest { id, inputs: tensors, outputs, binary_outputs, timeout })
-}
-
-fn requested(
-    output: &OutputDocument,
-    place: &str,
-    binary_outputs: bool,
-) -> Result<RequestedOutput, FieldError> {
-    let OutputDocument { name, parameters } = output;
-    parameters.check(place)?;
-    if parameters.has("shared_memory_region") {
-        let place = format!("{place}/parameters/shared_memory_region");
-        return Err(FieldError::new(place, "unsupported", "shared memory is not offered"));
-    }
-    Ok(RequestedOutput {
-        name: name.clone(),
-        classes: parameters.positive_count(place, "classification")?,
-        binary: parameters.truth(place, "binary_data")?.unwrap_or(binary_outputs),
-    })
 }
 
 /// Reads a body that is the model's only input and nothing else; every output is wanted as bytes.
