@@ -8,6 +8,7 @@ pub const OPEN_PATHS: &[&str] = &[
     "/health/ready",
     "/v2/health/live",
     "/v2/health/ready",
+    "/ping",
     "/token",
     "/openapi.json",
     "/docs",

@@ -106,7 +106,7 @@ async fn models_of_every_kind_answer() {
     let half = gateway("half").await;
     let numbers = json!([[0.1, -2.5], ["NaN", "Infinity"]]);
     let refused = post(&half, "/v1/models/half:predict", &json!({"instances": numbers})).await;
-    assert_eq!(refused.status.as_u16(), 500, "the contract does not allow them out: {refused:?}");
+    assert_eq!(refused.status.as_u16(), 400, "the contract does not allow them out: {refused:?}");
     let answer = ask(&half, "/v1/models/half:predict", &json!({"instances": [[0.1, -2.5]]})).await;
     let native = half.predict(&json!({"inputs": {"x": [[0.1, -2.5]]}})).await;
     assert_eq!(answer["predictions"][0], native.body["outputs"]["y"]["data"]);

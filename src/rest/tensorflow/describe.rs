@@ -112,7 +112,7 @@ macro_rules! verb {
     ($($name:ident, $path:literal, $summary:literal, $request:ty => $response:ty, ($($param:tt)*);)*) => {
         $(
             #[doc = $summary]
-            #[utoipa::path(post, path = $path, tag = "tensorflow", security(("bearer" = ["predict"])),
+            #[utoipa::path(post, path = $path, operation_id = concat!("tensorflow_", stringify!($name)), tag = "tensorflow", security(("bearer" = ["predict"])),
                 params(("model" = String, Path, description = "The model's name", example = "iris") $($param)*),
                 request_body = $request, responses(
                 (status = 200, description = "What the model says; which version said it stands in `x-model-version` \

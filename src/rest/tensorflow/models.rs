@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// The models that are in service
-#[utoipa::path(get, path = "/v1/models", tag = "tensorflow", security(("bearer" = ["read"])), responses(
+#[utoipa::path(get, path = "/v1/models", operation_id = "tensorflow_names", tag = "tensorflow", security(("bearer" = ["read"])), responses(
     (status = 200, body = ModelNames),
     (status = 401, body = ErrorDocument),
     (status = 403, description = "The token lacks the scope `read`", body = ErrorDocument)))]
@@ -40,7 +40,7 @@ macro_rules! status {
     ($($name:ident, $path:literal, $summary:literal, ($($param:tt)*);)*) => {
         $(
             #[doc = $summary]
-            #[utoipa::path(get, path = $path, tag = "tensorflow", security(("bearer" = ["read"])),
+            #[utoipa::path(get, path = $path, operation_id = concat!("tensorflow_", stringify!($name)), tag = "tensorflow", security(("bearer" = ["read"])),
                 params(("model" = String, Path, description = "The model's name", example = "iris") $($param)*),
                 responses(
                 (status = 200, body = ModelStatusDocument),
@@ -71,7 +71,7 @@ macro_rules! metadata {
     ($($name:ident, $path:literal, $summary:literal, ($($param:tt)*);)*) => {
         $(
             #[doc = $summary]
-            #[utoipa::path(get, path = $path, tag = "tensorflow", security(("bearer" = ["read"])),
+            #[utoipa::path(get, path = $path, operation_id = concat!("tensorflow_", stringify!($name)), tag = "tensorflow", security(("bearer" = ["read"])),
                 params(("model" = String, Path, description = "The model's name", example = "iris") $($param)*),
                 responses(
                 (status = 200, body = MetadataDocument),
