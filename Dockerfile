@@ -11,10 +11,10 @@ FROM rust:1.95-bookworm AS build
 WORKDIR /build
 
 # The dependencies in a layer of their own, which stands until they change: an empty program compiles them.
-COPY Cargo.toml Cargo.lock ./
+COPY Cargo.toml Cargo.lock build.rs ./
 COPY .cargo .cargo
-RUN mkdir src \
-    && touch src/lib.rs \
+COPY src/grpc/open_inference.proto src/grpc/
+RUN touch src/lib.rs \
     && echo 'fn main() {}' >src/main.rs \
     && cargo build --release --locked \
     && rm -r src
@@ -75,7 +75,7 @@ ENV ORT_DISABLE_TELEMETRY=1 LANG=C.UTF-8
 WORKDIR /app
 USER 65532:65532
 # 8002, for operators, listens inside the container only until admin.listen says otherwise.
-EXPOSE 8000 8002
+EXPOSE 8000 8001 8002
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --retries=3 CMD ["onnx-gateway", "health"]
 ENTRYPOINT ["onnx-gateway"]

@@ -3,7 +3,7 @@
 //! The modules from the outside in; each uses only those below it:
 //!
 //! - [`cli`] parses the command line, [`server`] puts the gateway together and runs it
-//! - [`rest`] is the transport over HTTP and JSON; [`transport`] is what all transports have in common
+//! - [`rest`] is the transport over HTTP and JSON, [`grpc`] the one over gRPC; [`transport`] is what all transports have in common
 //! - [`limits`] says how much a caller may, [`auth`] who it is
 //! - [`serving`] is what transports call: predict, metadata, readiness
 //! - [`lifecycle`] takes files from the repository into service and out of it
@@ -14,6 +14,7 @@
 pub mod cli;
 pub mod server;
 
+pub mod grpc;
 pub mod rest;
 pub mod transport;
 

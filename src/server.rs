@@ -1,5 +1,6 @@
 //! Puts the gateway together and runs it: listeners, housekeeping, the end.
 
+mod answers;
 mod connection;
 mod connections;
 mod listener;
@@ -10,22 +11,27 @@ mod slots;
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use tokio::{net::TcpListener, task::JoinHandle, time};
+use tokio::{
+    net::TcpListener,
+    task::{JoinHandle, JoinSet},
+    time,
+};
 
 pub use reload::{NeedsRestart, Reloaded};
 pub use shutdown::Shutdown;
 
 use crate::{
     auth::Authentication,
-    config::Settings,
+    config::{GrpcSettings, Settings},
     lifecycle::{Lifecycle, StoreError},
     runtime::Runtime,
     serving::Serving,
     telemetry::{Metrics, MetricsError},
     transport::Clock,
 };
+use connection::Protocol;
 use listener::Listener;
-use live::Live;
+use live::{CurrentRouter, Live};
 
 /// How often clients that have not asked for long are forgotten.
 const RELEASE_INTERVAL: Duration = Duration::from_secs(10);
@@ -70,13 +76,13 @@ pub enum StartError {
 #[derive(Debug)]
 pub struct Gateway {
     public_address: SocketAddr,
+    grpc_address: Option<SocketAddr>,
     admin_address: SocketAddr,
     serving: Arc<Serving>,
     live: Arc<Live>,
     metrics: Arc<Metrics>,
     shutdown: Shutdown,
-    public: JoinHandle<()>,
-    admin: JoinHandle<()>,
+    listeners: JoinSet<()>,
     housekeeping: JoinHandle<()>,
 }
 
@@ -88,11 +94,13 @@ impl Gateway {
     /// When an address cannot be listened on or there is no place for private copies of the models.
     pub async fn start(parts: Parts) -> Result<Self, StartError> {
         let Parts { settings, authentication, runtime, program, clock } = parts;
-        let server = &settings.server;
-        let public_listener = bind("server.listen", server.listen).await?;
-        let admin_listener = bind("admin.listen", settings.admin.listen).await?;
-        let public_address = address_of(&public_listener, server.listen);
-        let admin_address = address_of(&admin_listener, settings.admin.listen);
+        let (public_socket, public_address) = bind("server.listen", settings.server.listen).await?;
+        let (admin_socket, admin_address) = bind("admin.listen", settings.admin.listen).await?;
+        let grpc = match &settings.grpc {
+            GrpcSettings { enabled: true, listen } => Some(bind("grpc.listen", *listen).await?),
+            GrpcSettings { enabled: false, .. } => None,
+        };
+        let grpc_address = grpc.as_ref().map(|(_, address)| *address);
 
         let metrics = Arc::new(Metrics::new()?);
         let lifecycle = Lifecycle::start(runtime, program, (&settings).into(), Arc::clone(&metrics))?;
@@ -101,19 +109,25 @@ impl Gateway {
         let live = Arc::new(live);
 
         let shutdown = Shutdown::new();
-        let listener = |socket, router| {
-            Listener::new(socket, router, live.limits.subscribe(), Arc::clone(&metrics), &shutdown)
+        let mut listeners = JoinSet::new();
+        let mut listen = |socket, protocol, router: &CurrentRouter| {
+            let (router, limits) = (Arc::clone(router), live.limits.subscribe());
+            let listener = Listener::new(socket, protocol, router, limits, Arc::clone(&metrics), &shutdown);
+            listeners.spawn(listener.run());
         };
-        let public = listener(public_listener, Arc::clone(&live.public));
-        let admin = listener(admin_listener, Arc::clone(&live.admin));
+        listen(public_socket, Protocol::Http1, &live.public);
+        listen(admin_socket, Protocol::Http1, &live.admin);
+        if let Some((socket, _)) = grpc {
+            listen(socket, Protocol::Http2, &live.grpc);
+        }
         Ok(Self {
             public_address,
+            grpc_address,
             admin_address,
             serving,
             shutdown,
             metrics,
-            public: tokio::spawn(public.run()),
-            admin: tokio::spawn(admin.run()),
+            listeners,
             housekeeping: tokio::spawn(release_idle(Arc::clone(&live))),
             live,
         })
@@ -123,6 +137,12 @@ impl Gateway {
     #[must_use]
     pub fn public_address(&self) -> SocketAddr {
         self.public_address
+    }
+
+    /// Where clients call by gRPC, if they may.
+    #[must_use]
+    pub fn grpc_address(&self) -> Option<SocketAddr> {
+        self.grpc_address
     }
 
     /// Where operators look.
@@ -163,16 +183,12 @@ impl Gateway {
         self.shutdown.announce();
         time::sleep(delay).await;
         self.shutdown.stop_accepting();
-        let Self { serving, live, public, admin, housekeeping, .. } = self;
-        let (mut public, mut admin) = (public, admin);
-        let drained = time::timeout(live.drain_timeout(), async {
-            let _ = (&mut public).await;
-            let _ = (&mut admin).await;
-        });
+        let Self { serving, live, mut listeners, housekeeping, .. } = self;
+        let drained =
+            time::timeout(live.drain_timeout(), async { while listeners.join_next().await.is_some() {} });
         if drained.await.is_err() {
             tracing::warn!("requests that took longer than server.drain_timeout_ms were cut off");
-            public.abort();
-            admin.abort();
+            listeners.abort_all();
         }
         housekeeping.abort();
         let _ = housekeeping.await;
@@ -182,12 +198,12 @@ impl Gateway {
     }
 }
 
-async fn bind(setting: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address).await.map_err(|cause| StartError::Bind { setting, address, cause })
-}
-
-fn address_of(listener: &TcpListener, configured: SocketAddr) -> SocketAddr {
-    listener.local_addr().unwrap_or(configured)
+/// Listens; answers the socket and its address, in which the port is that of the system if it was to choose.
+async fn bind(setting: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    let socket =
+        TcpListener::bind(address).await.map_err(|cause| StartError::Bind { setting, address, cause })?;
+    let bound = socket.local_addr().unwrap_or(address);
+    Ok((socket, bound))
 }
 
 async fn release_idle(live: Arc<Live>) {

@@ -171,6 +171,7 @@ fn rollback_has_a_running_gateway_go_back() {
     command
         .current_dir(repository.path())
         .envs(environment)
+        .env("GATEWAY__GRPC__LISTEN", "127.0.0.1:0")
         .env("GATEWAY__ADMIN__LISTEN", "127.0.0.1:0")
         .env("GATEWAY__MODELS__REPOSITORY", repository.path())
         .env("GATEWAY__MODELS__STATE_DIRECTORY", repository.state())

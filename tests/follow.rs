@@ -51,6 +51,7 @@ fn prepare() -> (Command, Repository, u16, u16) {
     command
         .current_dir(folder.path())
         .args(["--config", "gateway.toml"])
+        .env("GATEWAY__GRPC__LISTEN", "127.0.0.1:0")
         .env("GATEWAY__ADMIN__LISTEN", format!("127.0.0.1:{admin_port}"))
         .env("GATEWAY__RATE_LIMIT__ENABLED", "false");
     (command, folder, port, admin_port)

@@ -1,5 +1,7 @@
 //! Who calls, as their token says.
 
+use std::time::SystemTime;
+
 use super::{Action, Scopes};
 use crate::model::ModelName;
 
@@ -12,13 +14,26 @@ pub struct Caller {
     pub subject: String,
     /// What they may do.
     pub scopes: Scopes,
+    /// Until when their token is believed; nothing without one.
+    pub valid_until: Option<SystemTime>,
 }
 
 impl Caller {
     /// Everyone, when authentication is switched off.
     #[must_use]
     pub fn anonymous() -> Self {
-        Self { issuer: String::new(), subject: "anonymous".to_owned(), scopes: Scopes::all() }
+        Self {
+            issuer: String::new(),
+            subject: "anonymous".to_owned(),
+            scopes: Scopes::all(),
+            valid_until: None,
+        }
+    }
+
+    /// Whether their token is not believed any more at this time.
+    #[must_use]
+    pub fn is_expired(&self, now: SystemTime) -> bool {
+        self.valid_until.is_some_and(|end| now >= end)
     }
 
     /// Whoever a platform in front lets through: they may ask models and nothing else.

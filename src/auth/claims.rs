@@ -64,7 +64,13 @@ impl ClaimsPolicy {
         if sub.is_empty() || sub.len() > MAX_SUBJECT_BYTES || sub.chars().any(char::is_control) {
             return Err(TokenError::Claim("sub"));
         }
-        Ok(Caller { issuer: claims.iss, subject: claims.sub, scopes: Scopes::of_claim(&claims.scope) })
+        let lifetime = Duration::try_from_secs_f64(exp + self.leeway).ok();
+        Ok(Caller {
+            issuer: claims.iss,
+            subject: claims.sub,
+            scopes: Scopes::of_claim(&claims.scope),
+            valid_until: lifetime.and_then(|lifetime| SystemTime::UNIX_EPOCH.checked_add(lifetime)),
+        })
     }
 }
 
@@ -97,6 +103,8 @@ mod tests {
     fn clocks_may_differ_by_thirty_seconds() {
         assert!(judge(|claims| claims.exp = at(-29)).is_ok());
         assert_eq!(judge(|claims| claims.exp = at(-30)), Err(TokenError::Expired));
+        let until = judge(|claims| claims.exp = at(10)).unwrap().valid_until;
+        assert_eq!(until, Some(SystemTime::UNIX_EPOCH + Duration::from_secs(NOW + 40)));
         assert!(judge(|claims| claims.nbf = Some(at(30))).is_ok());
         assert_eq!(judge(|claims| claims.nbf = Some(at(31))), Err(TokenError::NotYetValid));
         assert_eq!(judge(|claims| claims.iat = Some(at(31))), Err(TokenError::NotYetValid));

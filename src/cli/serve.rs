@@ -52,6 +52,7 @@ async fn run(parts: Parts, mut follower: Follower) -> Result<(), Failure> {
     let gateway = Gateway::start(parts).await?;
     tracing::info!(
         address = %gateway.public_address(),
+        grpc = gateway.grpc_address().map(tracing::field::display),
         admin = %gateway.admin_address(),
         version = env!("CARGO_PKG_VERSION"),
         "listening"

@@ -21,6 +21,9 @@ pub struct Settings {
     /// The public listener.
     #[validate(nested)]
     pub server: ServerSettings,
+    /// The listener of gRPC.
+    #[validate(nested)]
+    pub grpc: GrpcSettings,
     /// The operators' listener.
     #[validate(nested)]
     pub admin: AdminSettings,
@@ -48,6 +51,21 @@ pub struct Settings {
     /// What is logged.
     #[validate(nested)]
     pub log: LogSettings,
+}
+
+/// The listener of gRPC. What it puts up with is said in section `server`, for both.
+#[derive(Clone, Debug, Serialize, Deserialize, Validate)]
+pub struct GrpcSettings {
+    /// Whether it is there.
+    pub enabled: bool,
+    /// Address and port.
+    pub listen: SocketAddr,
+}
+
+impl Default for GrpcSettings {
+    fn default() -> Self {
+        Self { enabled: true, listen: SocketAddr::from(([127, 0, 0, 1], 8001)) }
+    }
 }
 
 /// The operators' listener: `/metrics` and health, without authentication.

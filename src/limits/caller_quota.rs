@@ -60,7 +60,8 @@ mod tests {
     use crate::auth::Scopes;
 
     fn caller(subject: &str) -> Caller {
-        Caller { issuer: "issuer".to_owned(), subject: subject.to_owned(), scopes: Scopes::default() }
+        let scopes = Scopes::default();
+        Caller { issuer: "issuer".to_owned(), subject: subject.to_owned(), scopes, valid_until: None }
     }
 
     #[test]

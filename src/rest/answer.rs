@@ -2,15 +2,15 @@
 
 use axum::{
     body::Body,
-    http::{HeaderName, HeaderValue, header},
+    http::{HeaderValue, header},
     response::Response,
 };
 use serde::Serialize;
 
-use crate::{serving::Servable, transport::ApiError};
-
-const MODEL_VERSION: HeaderName = HeaderName::from_static("x-model-version");
-const MODEL_DIGEST: HeaderName = HeaderName::from_static("x-model-digest");
+use crate::{
+    serving::Servable,
+    transport::{ApiError, version_headers},
+};
 
 /// An answer of a version, as JSON.
 pub(super) fn json_answer(servable: &Servable, body: &impl Serialize) -> Result<Response, ApiError> {
@@ -24,12 +24,6 @@ pub(super) fn answer(servable: &Servable, body: impl Into<Body>) -> Response {
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    for (name, value) in
-        [(MODEL_VERSION, servable.version.to_string()), (MODEL_DIGEST, servable.digest().short())]
-    {
-        if let Ok(value) = HeaderValue::from_str(&value) {
-            headers.insert(name, value);
-        }
-    }
+    headers.extend(version_headers(servable));
     response
 }

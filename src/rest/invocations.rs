@@ -55,16 +55,13 @@ impl Understood {
 
 /// What runs the default model.
 pub(super) fn inference(understood: Understood) -> OpenApiRouter<TransportState> {
-    let mut routes = OpenApiRouter::new().routes(routes!(invocations));
-    if understood.mlflow {
-        routes = routes.routes(routes!(version));
-    }
-    routes.layer(Extension(understood))
+    OpenApiRouter::new().routes(routes!(invocations)).layer(Extension(understood))
 }
 
 /// What the platform asks again and again.
-pub(super) fn probes() -> OpenApiRouter<TransportState> {
-    OpenApiRouter::new().routes(routes!(ping))
+pub(super) fn probes(understood: Understood) -> OpenApiRouter<TransportState> {
+    let routes = OpenApiRouter::new().routes(routes!(ping));
+    if understood.mlflow { routes.routes(routes!(version)) } else { routes }
 }
 
 /// An error as both look for it.
@@ -91,10 +88,9 @@ pub(super) async fn ping(State(state): State<TransportState>) -> Result<Response
 }
 
 /// The version of the gateway, where MLflow has its own
-#[utoipa::path(get, path = "/version", operation_id = "platform_version", tag = "platforms", security(("bearer" = [])), responses(
-    (status = 200, body = String, content_type = "text/plain"),
-    (status = 401, body = InvocationError)))]
-pub(super) async fn version(_caller: Caller) -> Response {
+#[utoipa::path(get, path = "/version", operation_id = "platform_version", tag = "platforms",
+    responses((status = 200, body = String, content_type = "text/plain")))]
+pub(super) async fn version() -> Response {
     let text = HeaderValue::from_static("text/plain; charset=utf-8");
     ([(header::CONTENT_TYPE, text)], env!("CARGO_PKG_VERSION")).into_response()
 }

@@ -22,11 +22,11 @@ use tower_http::{
 
 use super::{
     header_rules::header_rules,
-    render::{DialectOf, panicked, render_errors},
+    render::{DialectOf, render_errors},
 };
 use crate::{
     config::ServerSettings,
-    transport::{TransportState, observed},
+    transport::{TransportState, observed, panicked},
 };
 
 /// Wraps routes whose bodies are small.

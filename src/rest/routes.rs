@@ -78,7 +78,11 @@ fn probes(dialects: &DialectSettings) -> OpenApiRouter<TransportState> {
         .routes(routes!(health::live))
         .routes(routes!(health::ready))
         .merge(open_inference::probes());
-    if dialects.mlflow || dialects.sagemaker { routes.merge(invocations::probes()) } else { routes }
+    if dialects.mlflow || dialects.sagemaker {
+        routes.merge(invocations::probes(Understood::new(dialects)))
+    } else {
+        routes
+    }
 }
 
 /// The public listener's routes in all their layers.

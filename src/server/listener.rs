@@ -11,7 +11,7 @@ use tokio::{
 };
 
 use super::{
-    connection::Connection,
+    connection::{Connection, Protocol},
     connections::Connections,
     live::CurrentRouter,
     shutdown::Shutdown,
@@ -50,6 +50,7 @@ impl ListenerLimits {
 /// A bound listener with what it answers.
 pub(super) struct Listener {
     socket: TcpListener,
+    protocol: Protocol,
     router: CurrentRouter,
     limits: watch::Receiver<ListenerLimits>,
     slots: Slots,
@@ -60,14 +61,16 @@ pub(super) struct Listener {
 
 impl Listener {
     pub(super) fn new(
-        listener: TcpListener,
+        socket: TcpListener,
+        protocol: Protocol,
         router: CurrentRouter,
         limits: watch::Receiver<ListenerLimits>,
         metrics: Arc<Metrics>,
         shutdown: &Shutdown,
     ) -> Self {
         let (slots, by_address) = (Slots::default(), Connections::default());
-        Self { socket: listener, router, limits, slots, by_address, metrics, shutdown: shutdown.clone() }
+        let shutdown = shutdown.clone();
+        Self { socket, protocol, router, limits, slots, by_address, metrics, shutdown }
     }
 
     /// Accepts until told to stop, then waits for the connections to finish. Dropping the future cuts them off.
@@ -132,6 +135,7 @@ impl Listener {
             return tracing::debug!(%address, "a connection was closed: its address has too many");
         };
         let connection = Connection {
+            protocol: self.protocol,
             router: Arc::clone(&self.router),
             peer: Peer(address),
             header_timeout: limits.header_timeout,

@@ -16,6 +16,7 @@ use super::{
 use crate::{
     auth::Authentication,
     config::{Settings, changes},
+    grpc,
     limits::CallerQuota,
     rest::{admin_router, public_router},
     serving::Serving,
@@ -33,6 +34,7 @@ pub(super) struct Live {
     /// Beside the lock: housekeeping must not wait for a reload.
     quotas: ArcSwap<Quotas>,
     pub(super) public: CurrentRouter,
+    pub(super) grpc: CurrentRouter,
     pub(super) admin: CurrentRouter,
     pub(super) limits: watch::Sender<ListenerLimits>,
     serving: Arc<Serving>,
@@ -97,9 +99,9 @@ impl Live {
         let limits = watch::Sender::new(ListenerLimits::of(&settings.server));
         let in_effect = InEffect { settings, authentication: Arc::new(authentication) };
         let router = || Arc::new(ArcSwap::from_pointee(Router::new()));
-        let (public, admin) = (router(), router());
-        let live =
-            Self { in_effect: Mutex::new(in_effect), quotas, public, admin, limits, serving, metrics, clock };
+        let (public, grpc, admin) = (router(), router(), router());
+        let in_effect = Mutex::new(in_effect);
+        let live = Self { in_effect, quotas, public, grpc, admin, limits, serving, metrics, clock };
         live.store_routers(&live.lock());
         live
     }
@@ -147,6 +149,7 @@ impl Live {
         };
         let address_limit = quotas.address.as_ref().filter(|_| limited);
         self.public.store(Arc::new(public_router(state.clone(), settings, address_limit)));
+        self.grpc.store(Arc::new(grpc::router(state.clone(), &settings.server, address_limit)));
         self.admin.store(Arc::new(admin_router(state)));
     }
 

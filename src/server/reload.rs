@@ -60,6 +60,14 @@ const CLASSES: &[(&str, Class)] = &[
     ("server.shutdown_delay_ms", Applied),
     ("server.drain_timeout_ms", Applied),
     (
+        "grpc.enabled",
+        Fixed { reason: "the socket is bound once", keep: |old, new| new.grpc.enabled = old.grpc.enabled },
+    ),
+    (
+        "grpc.listen",
+        Fixed { reason: "the socket is bound once", keep: |old, new| new.grpc.listen = old.grpc.listen },
+    ),
+    (
         "admin.listen",
         Fixed { reason: "the socket is bound once", keep: |old, new| new.admin.listen = old.admin.listen },
     ),
@@ -174,6 +182,8 @@ mod tests {
         let mut new = old.clone();
         new.server.listen.set_port(9);
         new.admin.listen.set_port(10);
+        new.grpc.enabled = false;
+        new.grpc.listen.set_port(11);
         new.models.repository = "other".into();
         new.runtime.library = Some("other.so".into());
         new.log.format = crate::config::LogFormat::Json;
@@ -183,6 +193,8 @@ mod tests {
         let said: Vec<String> = reloaded.needs_restart.iter().map(ToString::to_string).collect();
         for (said, expected) in said.iter().zip([
             "admin.listen changed from 127.0.0.1:8002 to 127.0.0.1:10: needs a restart",
+            "grpc.enabled changed from true to false: needs a restart",
+            "grpc.listen changed from 127.0.0.1:8001 to 127.0.0.1:11: needs a restart",
             "log.format changed from text to json: needs a restart",
             "models.repository changed from models to other: needs a restart",
             "runtime.library changed from unset to other.so: needs a restart",

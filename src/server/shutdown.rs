@@ -7,6 +7,8 @@ use std::sync::{
 
 use tokio::sync::watch;
 
+use crate::transport::Ending;
+
 /// The end, in two steps: it is announced, then nothing more is accepted.
 #[derive(Clone, Debug)]
 pub struct Shutdown {
@@ -32,6 +34,11 @@ impl Shutdown {
     /// From now on no connection is accepted, and idle ones are closed.
     pub(super) fn stop_accepting(&self) {
         self.stopped.send_replace(true);
+    }
+
+    /// The second step, as answers that would go on learn of it.
+    pub(super) fn ending(&self) -> Ending {
+        Ending::new(self.stopped.subscribe())
     }
 
     /// Waits until nothing more is accepted.

@@ -38,6 +38,8 @@ pub enum ApiError {
     UnsupportedMediaType,
     #[error("the body's content type is neither application/json nor text/csv")]
     NotJsonOrCsv,
+    #[error("only gRPC is spoken here, with content-type: application/grpc")]
+    NotGrpc,
     #[error("the body is too large")]
     BodyTooLarge,
     #[error("the body did not come in time")]
@@ -60,6 +62,8 @@ pub enum ApiError {
     CallerQuota(Exceeded),
     #[error("there is no such path")]
     NoSuchPath,
+    #[error("there is no such method")]
+    NoSuchMethod,
     #[error("there is no model or version of such a name")]
     NoSuchName,
     #[error(transparent)]
@@ -80,6 +84,8 @@ pub enum ApiError {
     Timeout,
     #[error("{}", not_ready(*.0))]
     NotReady(Readiness),
+    #[error("the answer took longer than server.request_timeout_ms")]
+    TakesTooLong,
     #[error("the answer could not be written")]
     AnswerNotWritten,
     #[error("a parameter is not known: this takes {known}")]
@@ -127,7 +133,7 @@ impl From<ApiError> for Problem {
                 let detail = format!("the body is no JSON: {}", error.message);
                 Self::new(StatusCode::BAD_REQUEST, "malformed_json", detail).with_errors(vec![error])
             }
-            ApiError::UnsupportedMediaType | ApiError::NotJsonOrCsv => {
+            ApiError::UnsupportedMediaType | ApiError::NotJsonOrCsv | ApiError::NotGrpc => {
                 problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type")
             }
             ApiError::BodyTooLarge => problem(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
@@ -167,6 +173,7 @@ impl From<ApiError> for Problem {
                     .with_retry_after(retry_after_seconds(exceeded.wait))
                     .with_violated_policy("caller")
             }
+            ApiError::NoSuchMethod => problem(StatusCode::NOT_IMPLEMENTED, "unimplemented"),
             ApiError::NoSuchPath | ApiError::NoSuchName => problem(StatusCode::NOT_FOUND, "not_found"),
             ApiError::Output(_) | ApiError::NotPredictions(_) | ApiError::NoResult(_) => {
                 problem(StatusCode::UNPROCESSABLE_ENTITY, "output_not_carried")
@@ -183,7 +190,7 @@ impl From<ApiError> for Problem {
                 };
                 problem(status, refusal.reason.code())
             }
-            ApiError::Timeout => problem(StatusCode::GATEWAY_TIMEOUT, "timeout"),
+            ApiError::Timeout | ApiError::TakesTooLong => problem(StatusCode::GATEWAY_TIMEOUT, "timeout"),
             ApiError::UnknownParameter { .. } => problem(StatusCode::BAD_REQUEST, "unknown_parameter"),
             ApiError::Operation(error) => match error {
                 OperationError::ModelNotFound(_) => problem(StatusCode::NOT_FOUND, "model_not_found"),

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use axum::{
     extract::{MatchedPath, Request, State},
-    http::Method,
+    http::{HeaderMap, HeaderName, Method, StatusCode, header},
     middleware::Next,
     response::Response,
 };
@@ -14,6 +14,33 @@ use super::state::TransportState;
 /// Stands for every path at which there is nothing, so that a scan makes no new series.
 const NO_ROUTE: &str = "none";
 
+/// The media type of gRPC's answers.
+const GRPC: &str = "application/grpc";
+
+/// The header of gRPC answers that are errors from the start.
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+
+/// gRPC's statuses by their numbers.
+const GRPC_CODES: [&str; 17] = [
+    "OK",
+    "CANCELLED",
+    "UNKNOWN",
+    "INVALID_ARGUMENT",
+    "DEADLINE_EXCEEDED",
+    "NOT_FOUND",
+    "ALREADY_EXISTS",
+    "PERMISSION_DENIED",
+    "RESOURCE_EXHAUSTED",
+    "FAILED_PRECONDITION",
+    "ABORTED",
+    "OUT_OF_RANGE",
+    "UNIMPLEMENTED",
+    "INTERNAL",
+    "UNAVAILABLE",
+    "DATA_LOSS",
+    "UNAUTHENTICATED",
+];
+
 pub(crate) async fn count(State(state): State<TransportState>, request: Request, next: Next) -> Response {
     let _in_flight = state.metrics.request_started();
     let start = Instant::now();
@@ -21,8 +48,22 @@ pub(crate) async fn count(State(state): State<TransportState>, request: Request,
     let route = request.extensions().get::<MatchedPath>().cloned();
     let response = next.run(request).await;
     let route = route.as_ref().map_or(NO_ROUTE, MatchedPath::as_str);
-    state.metrics.request_answered(method, route, response.status().as_str(), start.elapsed());
+    let status = response.status();
+    let label = status_label(&status, response.headers());
+    state.metrics.request_answered(method, route, label, start.elapsed());
     response
+}
+
+/// The status; of gRPC, where that of HTTP is always 200, the name of its own. One that is not known yet when the
+/// headers are written, as those of streams are not, is taken for `OK`.
+fn status_label<'s>(status: &'s StatusCode, headers: &HeaderMap) -> &'s str {
+    match headers.get(GRPC_STATUS).and_then(|status| status.to_str().ok()?.parse::<usize>().ok()) {
+        Some(code) => GRPC_CODES.get(code).unwrap_or(&"UNKNOWN"),
+        None if headers.get(header::CONTENT_TYPE).is_some_and(|media_type| media_type == GRPC) => {
+            GRPC_CODES[0]
+        }
+        None => status.as_str(),
+    }
 }
 
 /// The methods of RFC 9110; a client may make up others.

@@ -43,9 +43,7 @@ pub(crate) fn all_statistics(
     state: &TransportState,
     caller: &Caller,
 ) -> Result<Vec<ModelStatistics>, ApiError> {
-    if !caller.may(Action::Read, None) {
-        return Err(ApiError::InsufficientScope { action: Action::Read, model: None });
-    }
+    Permit::<MayRead>::check_any(caller)?;
     let models = state.serving.servables().into_iter();
     let readable = models.filter(|servable| caller.may(Action::Read, Some(&servable.name)));
     Ok(readable.map(|servable| statistics_of(&servable)).collect())

@@ -9,9 +9,14 @@ pub const OPEN_PATHS: &[&str] = &[
     "/v2/health/live",
     "/v2/health/ready",
     "/ping",
+    "/version",
     "/token",
     "/openapi.json",
     "/docs",
+    "/inference.GRPCInferenceService/ServerLive",
+    "/inference.GRPCInferenceService/ServerReady",
+    "/grpc.health.v1.Health/Check",
+    "/grpc.health.v1.Health/Watch",
 ];
 
 /// The folder of the documentation's own files.
@@ -32,9 +37,19 @@ mod tests {
         for open in ["/", "/health", "/docs/swagger-ui.css"] {
             assert!(is_open(open), "{open}");
         }
-        for closed in
-            ["", "/predict", "/models", "/health/", "/healthz", "/token/", "/docsx", "/nothing", "//"]
-        {
+        for closed in [
+            "",
+            "/predict",
+            "/models",
+            "/health/",
+            "/healthz",
+            "/token/",
+            "/docsx",
+            "/nothing",
+            "//",
+            "/inference.GRPCInferenceService/ServerMetadata",
+            "/grpc.health.v1.Health",
+        ] {
             assert!(!is_open(closed), "{closed}");
         }
     }

@@ -67,6 +67,16 @@ impl FromRequestParts<TransportState> for Caller {
 }
 
 impl<P: Permission> Permit<P> {
+    /// Checks whether a caller may do this with at least one model.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiError::InsufficientScope`].
+    pub(crate) fn check_any(caller: &Caller) -> Result<(), ApiError> {
+        let forbidden = ApiError::InsufficientScope { action: P::ACTION, model: None };
+        if caller.may(P::ACTION, None) { Ok(()) } else { Err(forbidden) }
+    }
+
     /// Checks what a caller asks for by these names; without a model's, the default one is meant.
     ///
     /// # Errors
@@ -78,17 +88,14 @@ impl<P: Permission> Permit<P> {
         model: Option<&str>,
         version: Option<&str>,
     ) -> Result<Self, ApiError> {
-        let forbidden = |model| ApiError::InsufficientScope { action: P::ACTION, model };
         // Who may do this with no model at all learns nothing about which models there are.
-        if !caller.may(P::ACTION, None) {
-            return Err(forbidden(None));
-        }
+        Self::check_any(caller)?;
         let model = match model {
             Some(text) => text.parse().map_err(|_| ApiError::NoSuchName)?,
             None => state.serving.default_model()?,
         };
         if !caller.may(P::ACTION, Some(&model)) {
-            return Err(forbidden(Some(model)));
+            return Err(ApiError::InsufficientScope { action: P::ACTION, model: Some(model) });
         }
         let version = version.map(|text| text.parse().map_err(|_| ApiError::NoSuchName)).transpose()?;
         Ok(Self { model, version, permission: PhantomData })

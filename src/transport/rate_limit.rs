@@ -5,10 +5,13 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 use arc_swap::ArcSwap;
 use axum::{
     body::Body,
-    http::{HeaderName, HeaderValue, Request, Response, StatusCode},
+    http::{Extensions, HeaderMap, HeaderName, HeaderValue, Request, StatusCode},
     response::IntoResponse,
 };
-use governor::middleware::NoOpMiddleware;
+use governor::{
+    clock::{Clock, DefaultClock},
+    middleware::NoOpMiddleware,
+};
 use ipnet::IpNet;
 use tower_governor::{
     GovernorError, GovernorLayer,
@@ -64,7 +67,25 @@ impl AddressLimit {
     /// The layer that charges it.
     pub(crate) fn layer(&self) -> GovernorLayer<AddressExtractor, NoOpMiddleware, Body> {
         let settings = self.settings.clone();
-        GovernorLayer::new(Arc::clone(&self.config)).error_handler(move |error| refusal(&error, &settings))
+        let refused = move |error| refusal(wait(&error), &settings).into_response();
+        GovernorLayer::new(Arc::clone(&self.config)).error_handler(refused)
+    }
+
+    /// The client that a request with these is charged to.
+    pub(crate) fn client(&self, extensions: &Extensions, headers: &HeaderMap) -> AddressKey {
+        AddressExtractor { trusted: Arc::clone(&self.trusted) }.client(extensions, headers)
+    }
+
+    /// Charges a request that does not pass the layer: one of several in a stream.
+    ///
+    /// # Errors
+    ///
+    /// The refusal, when nothing is left.
+    pub(crate) fn charge(&self, client: &AddressKey) -> Result<(), Problem> {
+        let limiter = self.config.limiter();
+        limiter
+            .check_key(client)
+            .map_err(|refused| refusal(refused.wait_time_from(DefaultClock::default().now()), &self.settings))
     }
 
     /// Forgets addresses whose quota is full again.
@@ -92,27 +113,36 @@ pub(crate) struct AddressExtractor {
     trusted: TrustedProxies,
 }
 
+impl AddressExtractor {
+    fn client(&self, extensions: &Extensions, headers: &HeaderMap) -> AddressKey {
+        // The listener says where each request comes from; one that does not say shares one bucket with its like.
+        let peer = extensions.get::<Peer>().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.0);
+        // A header that is no text is no address either, and must not be skipped: what is left of it is not believed.
+        let lines = headers.get_all(FORWARDED_FOR).iter();
+        let forwarded = lines.map(|line| line.to_str().unwrap_or_default());
+        client_address(peer, forwarded, &self.trusted.load()).into()
+    }
+}
+
 impl KeyExtractor for AddressExtractor {
     type Key = AddressKey;
 
     fn extract<B>(&self, request: &Request<B>) -> Result<AddressKey, GovernorError> {
-        // The listener says where each request comes from; one that does not say shares one bucket with its like.
-        let peer = request.extensions().get::<Peer>().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.0);
-        // A header that is no text is no address either, and must not be skipped: what is left of it is not believed.
-        let lines = request.headers().get_all(FORWARDED_FOR).iter();
-        let forwarded = lines.map(|line| line.to_str().unwrap_or_default());
-        Ok(client_address(peer, forwarded, &self.trusted.load()).into())
+        Ok(self.client(request.extensions(), request.headers()))
     }
 }
 
-fn refusal(error: &GovernorError, settings: &QuotaSettings) -> Response<Body> {
-    let wait = match error {
+fn wait(error: &GovernorError) -> Duration {
+    match error {
         // The library rounds the wait down to whole seconds.
         GovernorError::TooManyRequests { wait_time, .. } => {
             Duration::from_secs(*wait_time) + Duration::from_millis(1)
         }
         GovernorError::UnableToExtractKey | GovernorError::Other { .. } => Duration::ZERO,
-    };
+    }
+}
+
+fn refusal(wait: Duration, settings: &QuotaSettings) -> Problem {
     let seconds = retry_after_seconds(wait);
     let QuotaSettings { requests, period_seconds } = settings;
     let detail =
@@ -132,7 +162,7 @@ fn refusal(error: &GovernorError, settings: &QuotaSettings) -> Response<Body> {
             problem = problem.with_header(name, value);
         }
     }
-    problem.into_response()
+    problem
 }
 
 #[cfg(test)]

@@ -17,9 +17,7 @@ pub(crate) fn index(
     caller: &Caller,
     ready: bool,
 ) -> Result<Vec<VersionStatus>, ApiError> {
-    if !caller.may(Action::Manage, None) {
-        return Err(ApiError::InsufficientScope { action: Action::Manage, model: None });
-    }
+    Permit::<MayManage>::check_any(caller)?;
     let status = state.serving.status();
     let shown = status
         .iter()

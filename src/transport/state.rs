@@ -1,6 +1,9 @@
 //! What handlers and layers share.
 
-use std::{fmt, net::IpAddr, sync::Arc, time::SystemTime};
+use std::{fmt, future::pending, net::IpAddr, sync::Arc, time::SystemTime};
+
+use axum::http::Extensions;
+use tokio::sync::watch;
 
 use crate::{auth::Authentication, limits::CallerQuota, serving::Serving, telemetry::Metrics};
 
@@ -22,6 +25,31 @@ pub struct TransportState {
 /// The address that a connection comes from: an extension of each request, put there by the listener.
 #[derive(Clone, Copy, Debug)]
 pub struct Peer(pub IpAddr);
+
+/// The end of the gateway, as answers that would go on learn of it: an extension of each request, put there by the
+/// listener.
+#[derive(Clone, Debug)]
+pub struct Ending(watch::Receiver<bool>);
+
+impl Ending {
+    /// It has begun when this says so.
+    #[must_use]
+    pub fn new(begun: watch::Receiver<bool>) -> Self {
+        Self(begun)
+    }
+
+    /// That of a request: without a listener, there is none.
+    pub(crate) fn of(extensions: &Extensions) -> Self {
+        extensions.get::<Self>().cloned().unwrap_or_else(|| Self(watch::channel(false).1))
+    }
+
+    /// Waits until it has begun.
+    pub(crate) async fn begun(&mut self) {
+        if self.0.wait_for(|begun| *begun).await.is_err() {
+            pending().await
+        }
+    }
+}
 
 /// The time, which tests can move.
 #[derive(Clone)]

@@ -15,8 +15,8 @@ pub use answer::{InferAnswer, write_infer_answer};
 pub use declared::{DeclaredTensor, declared_tensor};
 pub use form::TensorForm;
 pub use metadata::{
-    EXTENSIONS, LiveDocument, ModelConfigDocument, ModelMetadataDocument, ModelNames, ModelReadyDocument,
-    PLATFORM, ReadyDocument, SERVER_NAME, ServerMetadata,
+    ConfiguredTensor, EXTENSIONS, InstanceGroup, LiveDocument, ModelConfigDocument, ModelMetadataDocument,
+    ModelNames, ModelReadyDocument, PLATFORM, ReadyDocument, SERVER_NAME, ServerMetadata,
 };
 pub use outputs::{OutputError, OutputTensor, RequestedOutput, check_requested, output_tensors};
 pub use parameters::Parameters;

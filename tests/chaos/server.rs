@@ -85,6 +85,7 @@ fn serve(
     command
         .current_dir(folder.path())
         .env("GATEWAY__SERVER__LISTEN", format!("127.0.0.1:{port}"))
+        .env("GATEWAY__GRPC__LISTEN", "127.0.0.1:0")
         .env("GATEWAY__ADMIN__LISTEN", format!("127.0.0.1:{admin_port}"))
         .env("GATEWAY__AUTH__SIGNING_SECRET", SECRET)
         .env("GATEWAY__RATE_LIMIT__ENABLED", "false")

@@ -189,7 +189,7 @@ async fn probes_are_open_and_the_version_is_told() {
     let gateway = TestGateway::start().await;
     let ping = Answer::of(gateway.client.get(gateway.url("/ping")).send().await.unwrap()).await;
     assert_eq!((ping.status.as_u16(), ping.text.as_str()), (200, ""), "{ping:?}");
-    let version = Answer::of(gateway.get("/version").send().await.unwrap()).await;
+    let version = Answer::of(gateway.client.get(gateway.url("/version")).send().await.unwrap()).await;
     assert_eq!(version.text, env!("CARGO_PKG_VERSION"));
     let empty = TestGateway::builder_without_models().start().await;
     let ping = Answer::of(empty.client.get(empty.url("/ping")).send().await.unwrap()).await;

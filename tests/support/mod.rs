@@ -6,6 +6,7 @@
 
 pub mod bad_tokens;
 pub mod binary;
+pub mod grpc;
 pub mod repository;
 pub mod tokens;
 
@@ -43,6 +44,7 @@ pub struct TestGateway {
     gateway: std::sync::Mutex<Option<Gateway>>,
     settings: std::sync::Mutex<Settings>,
     public_address: std::net::SocketAddr,
+    grpc_address: Option<std::net::SocketAddr>,
     admin_address: std::net::SocketAddr,
     pub repository: Repository,
     pub client: Client,
@@ -103,6 +105,7 @@ impl Builder {
         let gateway = Gateway::start(parts).await.unwrap();
         tokio::time::timeout(PATIENCE, gateway.serving().started()).await.expect("the models are tried");
         let (public_address, admin_address) = (gateway.public_address(), gateway.admin_address());
+        let grpc_address = gateway.grpc_address();
         let gateway = std::sync::Mutex::new(Some(gateway));
         let client = Client::new();
         let markers = AtomicUsize::new(repository.markers());
@@ -110,6 +113,7 @@ impl Builder {
             gateway,
             settings: kept,
             public_address,
+            grpc_address,
             admin_address,
             repository,
             client,
@@ -132,6 +136,7 @@ impl TestGateway {
         let mut settings = Settings::default();
         settings.server.listen.set_port(0);
         settings.server.shutdown_delay_ms = 0;
+        settings.grpc.listen.set_port(0);
         settings.admin.listen.set_port(0);
         settings.auth.signing_secret = Some(Secret::new(SECRET.to_owned()));
         settings.auth.clients.insert(CLIENT_ID.to_owned(), client(&["predict", "read"]));
@@ -160,6 +165,11 @@ impl TestGateway {
     /// `host:port` of the public listener.
     pub fn address(&self) -> std::net::SocketAddr {
         self.public_address
+    }
+
+    /// `host:port` of the listener of gRPC.
+    pub fn grpc_address(&self) -> std::net::SocketAddr {
+        self.grpc_address.expect("gRPC is switched on")
     }
 
     /// A request with a token that has every scope.

@@ -4,5 +4,5 @@
 # names, of which protobuf takes only one in a process.
 PARTS = (
     "triton_http", "triton_http_async", "triton_grpc", "triton_grpc_async", "kserve_rest", "kserve_grpc", "generated",
-    "reflection", "buf_curl", "same_numbers", "same_numbers_kserve", "documents", "protocol",
+    "reflection", "buf_curl", "dialects", "same_numbers", "same_numbers_kserve", "documents", "protocol",
 )

@@ -1,0 +1,32 @@
+//! An inference: the same for a call of its own and for one of a stream.
+
+use std::{mem, sync::Arc};
+
+use super::{
+    answer,
+    proto::{ModelInferRequest, ModelInferResponse},
+    request,
+    service::chosen_version,
+};
+use crate::{
+    auth::Caller,
+    serving::Servable,
+    transport::{self, ApiError, MayPredict, Permit, TransportState},
+};
+
+/// Asks a model. Dropping the future ends the run.
+pub(super) async fn infer(
+    state: &TransportState,
+    caller: &Caller,
+    message: ModelInferRequest,
+) -> Result<(Arc<Servable>, ModelInferResponse), ApiError> {
+    let version = chosen_version(&message.model_version);
+    let permit = Permit::<MayPredict>::check(state, caller, Some(&message.model_name), version)?;
+    let servable = state.serving.servable(&permit.model, permit.version.as_ref())?;
+    let mut asked = request::read(message).map_err(|error| ApiError::InvalidBody(vec![error]))?;
+    let inference = transport::infer(state, servable, &mut asked).await?;
+    let outputs = transport::outputs(&inference, &asked)?;
+    let id = mem::take(&mut asked.id);
+    let answer = answer::write(&inference.servable, id, &outputs, asked.binary_outputs);
+    Ok((Arc::clone(&inference.servable), answer))
+}

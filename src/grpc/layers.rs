@@ -1,0 +1,92 @@
+//! Everything that a call passes before its method, each layer with its reason: on top of this `transport::observed`,
+//! below it `transport::authorized`.
+
+use std::{error::Error, time::Duration};
+
+use axum::{
+    Router,
+    body::{Body, HttpBody},
+    extract::Request,
+    http::HeaderName,
+    middleware::{from_fn, from_fn_with_state, map_request},
+};
+use http_body_util::BodyExt;
+use tower::ServiceBuilder;
+use tower_http::{
+    catch_panic::CatchPanicLayer,
+    map_request_body::MapRequestBodyLayer,
+    timeout::{RequestBodyDeadlineLayer, TimeoutError},
+};
+
+use super::{
+    deadline::deadline,
+    open_ended::end_with_gateway,
+    render::{only_grpc, render_errors},
+    status::status_of,
+};
+use crate::{
+    config::ServerSettings,
+    transport::{AddressLimit, ApiError, TransportState, authorized, observed, panicked},
+};
+
+const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
+const GRPC_ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grpc-accept-encoding");
+
+/// Wraps the public routes. As with REST, `probes` are spared the quota of their address.
+pub(super) fn public(
+    routes: Router<TransportState>,
+    probes: Router<TransportState>,
+    state: &TransportState,
+    settings: &ServerSettings,
+    address_limit: Option<&AddressLimit>,
+) -> Router<TransportState> {
+    let bounded = ServiceBuilder::new()
+        // Whoever speaks something else gets an answer in HTTP, and is not looked at any further.
+        .layer(from_fn(only_grpc))
+        // Whatever answers an error below, clients get a status of gRPC.
+        .layer(from_fn(render_errors))
+        // A panic is one answer of INTERNAL, not a stream cut off.
+        .layer(CatchPanicLayer::custom(panicked))
+        // No call holds resources for ever, nor longer than its client waits.
+        .layer(from_fn_with_state(Duration::from_millis(settings.request_timeout_ms), deadline))
+        // Most clients say by default that they could take a compressed answer: those that compress mean it.
+        .layer(map_request(compress_as_asked));
+    let routes = authorized(routes, state, address_limit).merge(probes).layer(bounded);
+    observed(routes, state)
+}
+
+/// Wraps methods that take one message: it must not trickle in. How large it may be the decoder says.
+pub(super) fn unary(routes: Router<TransportState>, settings: &ServerSettings) -> Router<TransportState> {
+    let bounded = ServiceBuilder::new()
+        .layer(RequestBodyDeadlineLayer::new(Duration::from_millis(settings.body_timeout_ms)))
+        .layer(MapRequestBodyLayer::new(with_status));
+    routes.layer(bounded)
+}
+
+/// Wraps methods whose answers have no end.
+pub(super) fn open_ended(routes: Router<TransportState>) -> Router<TransportState> {
+    routes.layer(from_fn(end_with_gateway))
+}
+
+async fn compress_as_asked(mut request: Request) -> Request {
+    let headers = request.headers_mut();
+    if headers.get(GRPC_ENCODING).is_none_or(|encoding| encoding == "identity") {
+        headers.remove(GRPC_ACCEPT_ENCODING);
+    }
+    request
+}
+
+/// A body whose deadline is told as a status, by which the decoder knows it.
+fn with_status<B>(body: B) -> Body
+where
+    B: HttpBody<Data = axum::body::Bytes, Error: Into<axum::BoxError>> + Send + 'static,
+{
+    Body::new(body.map_err(|error| {
+        let error: axum::BoxError = error.into();
+        if is_timeout(&*error) { Box::new(status_of(ApiError::BodyTimeout)) } else { error }
+    }))
+}
+
+fn is_timeout(error: &(dyn Error + 'static)) -> bool {
+    error.is::<TimeoutError>() || error.source().is_some_and(is_timeout)
+}

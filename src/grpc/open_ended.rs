@@ -1,0 +1,67 @@
+//! Answers that have no end of their own: they end with the gateway, or when the client waits no more.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use axum::{
+    body::{Body, Bytes, HttpBody},
+    extract::Request,
+    middleware::Next,
+    response::Response,
+};
+use futures_util::future::{BoxFuture, FutureExt};
+use http_body::Frame;
+use tokio::time::sleep_until;
+use tonic::{Status, codegen::http::HeaderMap};
+
+use super::{deadline::Deadline, status::status_of};
+use crate::transport::{ApiError, Ending};
+
+/// Ends the answers of methods that do nothing while they wait.
+pub(super) async fn end_with_gateway(request: Request, next: Next) -> Response {
+    let mut ending = Ending::of(request.extensions());
+    let call = request.extensions().get::<Deadline>().and_then(|deadline| deadline.call);
+    let end = async move {
+        let deadline = async {
+            match call {
+                Some(deadline) => sleep_until(deadline).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = ending.begun() => Status::unavailable("the gateway is about to stop"),
+            () = deadline => status_of(ApiError::Timeout),
+        }
+    };
+    let response = next.run(request).await;
+    response.map(|body| Body::new(OpenEnded { body, end: Some(end.boxed()) }))
+}
+
+/// A body that ends with a status of its own, unless it ends by itself before.
+struct OpenEnded {
+    body: Body,
+    end: Option<BoxFuture<'static, Status>>,
+}
+
+impl HttpBody for OpenEnded {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let Some(end) = &mut self.end else { return Poll::Ready(None) };
+        let status = match end.poll_unpin(context) {
+            Poll::Ready(status) => status,
+            Poll::Pending => return Pin::new(&mut self.body).poll_frame(context),
+        };
+        self.end = None;
+        let mut trailers = HeaderMap::new();
+        // Only a message that is no header could not be added, and these are.
+        let _ = status.add_header(&mut trailers);
+        Poll::Ready(Some(Ok(Frame::trailers(trailers))))
+    }
+}

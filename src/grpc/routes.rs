@@ -1,0 +1,76 @@
+//! Every method, on one page. One that is not here is UNIMPLEMENTED.
+
+use axum::{Router, extract::Request, response::IntoResponse};
+use tonic::codec::CompressionEncoding::{Gzip, Zstd};
+use tonic_health::pb::health_server::HealthServer;
+use tower::Service as TowerService;
+
+use super::{
+    health::HealthService, layers, proto::grpc_inference_service_server::GrpcInferenceServiceServer,
+    reflection, service::Service,
+};
+use crate::{
+    config::ServerSettings,
+    transport::{AddressLimit, ApiError, TransportState},
+};
+
+/// Methods that take a small message and give one.
+const SMALL: &[&str] = &[
+    "/inference.GRPCInferenceService/ServerMetadata",
+    "/inference.GRPCInferenceService/ModelReady",
+    "/inference.GRPCInferenceService/ModelMetadata",
+    "/inference.GRPCInferenceService/ModelConfig",
+    "/inference.GRPCInferenceService/ModelStatistics",
+    "/inference.GRPCInferenceService/RepositoryIndex",
+    "/inference.GRPCInferenceService/RepositoryModelLoad",
+    "/inference.GRPCInferenceService/RepositoryModelUnload",
+];
+
+/// Methods that take tensors.
+const INFER: &str = "/inference.GRPCInferenceService/ModelInfer";
+const STREAM_INFER: &str = "/inference.GRPCInferenceService/ModelStreamInfer";
+
+/// What orchestrators and load balancers call.
+const PROBES: &[&str] =
+    &["/inference.GRPCInferenceService/ServerLive", "/inference.GRPCInferenceService/ServerReady"];
+const HEALTH_CHECK: &str = "/grpc.health.v1.Health/Check";
+const HEALTH_WATCH: &str = "/grpc.health.v1.Health/Watch";
+
+/// The listener's methods in all their layers.
+pub fn router(
+    state: TransportState,
+    settings: &ServerSettings,
+    address_limit: Option<&AddressLimit>,
+) -> Router {
+    let service = Service { state: state.clone(), address_limit: address_limit.cloned() };
+    let limited = |max_bytes: u64| {
+        GrpcInferenceServiceServer::new(service.clone())
+            .max_decoding_message_size(usize::try_from(max_bytes).unwrap_or(usize::MAX))
+            .accept_compressed(Gzip)
+            .accept_compressed(Zstd)
+            .send_compressed(Gzip)
+            .send_compressed(Zstd)
+    };
+    let small = limited(settings.max_body_bytes);
+    let large = limited(settings.max_tensor_body_bytes);
+    let health = HealthServer::new(HealthService { state: state.clone() })
+        .max_decoding_message_size(usize::try_from(settings.max_body_bytes).unwrap_or(usize::MAX));
+
+    let unary = methods(SMALL, &small).route_service(INFER, large.clone());
+    let open_ended = reflection::routes().route_service(HEALTH_WATCH, health.clone());
+    let routes = layers::unary(unary, settings)
+        .route_service(STREAM_INFER, large)
+        .merge(layers::open_ended(open_ended))
+        .fallback(|| async { ApiError::NoSuchMethod });
+    let probes = layers::unary(methods(PROBES, &small).route_service(HEALTH_CHECK, health), settings);
+    layers::public(routes, probes, &state, settings, address_limit).with_state(state)
+}
+
+fn methods<S>(paths: &[&str], service: &S) -> Router<TransportState>
+where
+    S: TowerService<Request, Error = std::convert::Infallible> + Clone + Send + Sync + 'static,
+    S::Response: IntoResponse,
+    S::Future: Send + 'static,
+{
+    paths.iter().fold(Router::new(), |routes, path| routes.route_service(path, service.clone()))
+}

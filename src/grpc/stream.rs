@@ -1,0 +1,153 @@
+//! Inferences of one stream: each is answered in its turn, before the next is read, so a stream asks for no more at a
+//! time than a call does. Each is also charged and judged as a call is: the stream opens no way around quotas, scopes
+//! or the end of a token.
+
+use std::{mem, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+use futures_util::{FutureExt, stream};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tonic::{Request, Status, Streaming, codegen::tokio_stream::Stream};
+
+use super::{
+    deadline::Deadline,
+    infer::infer,
+    proto::{ModelInferRequest, ModelInferResponse, ModelStreamInferResponse},
+    render::unreadable,
+    service::{Service, caller},
+    status::status_of,
+};
+use crate::{
+    auth::{Caller, TokenError},
+    limits::AddressKey,
+    transport::{AddressLimit, ApiError, Ending, MayPredict, Permit, TransportState, panicked},
+};
+
+/// How long one answer may take where no layer says so.
+const LONGEST_ANSWER: Duration = Duration::from_secs(30);
+
+/// How often an idle stream looks at the clock: that of tokens is not the runtime's.
+const TOKEN_CHECK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// A stream that is being answered.
+pub(super) struct Session {
+    messages: Streaming<ModelInferRequest>,
+    state: TransportState,
+    caller: Arc<Caller>,
+    address: Option<(AddressLimit, AddressKey)>,
+    deadline: Deadline,
+    ending: Ending,
+    /// The layers have charged one request when the stream was opened: the first message.
+    is_charged: bool,
+}
+
+impl Session {
+    /// # Errors
+    ///
+    /// When the caller may ask no model at all.
+    pub(super) fn new(
+        service: &Service,
+        request: Request<Streaming<ModelInferRequest>>,
+    ) -> Result<Self, ApiError> {
+        let caller = caller(&request)?;
+        Permit::<MayPredict>::check_any(&caller)?;
+        let (metadata, extensions, messages) = request.into_parts();
+        let headers = metadata.into_headers();
+        let address = service.address_limit.as_ref();
+        Ok(Self {
+            messages,
+            state: service.state.clone(),
+            caller,
+            address: address.map(|limit| (limit.clone(), limit.client(&extensions, &headers))),
+            deadline: extensions.get().copied().unwrap_or(Deadline { call: None, answer: LONGEST_ANSWER }),
+            ending: Ending::of(&extensions),
+            is_charged: true,
+        })
+    }
+
+    /// The answers, one a message, until the client has sent its last or has to stop.
+    pub(super) fn answers(self) -> impl Stream<Item = Result<ModelStreamInferResponse, Status>> + Send {
+        stream::unfold(Some(self), |session| async {
+            let mut session = session?;
+            match session.next().await {
+                Ok(Some(answer)) => Some((Ok(answer), Some(session))),
+                Ok(None) => None,
+                Err(status) => Some((Err(status), None)),
+            }
+        })
+    }
+
+    /// The next answer, nothing after the last, or why there are no more.
+    async fn next(&mut self) -> Result<Option<ModelStreamInferResponse>, Status> {
+        let call = self.deadline.call;
+        tokio::select! {
+            answer = self.next_in_time() => answer,
+            () = passed(call) => Err(status_of(ApiError::Timeout)),
+        }
+    }
+
+    async fn next_in_time(&mut self) -> Result<Option<ModelStreamInferResponse>, Status> {
+        let message = tokio::select! {
+            biased;
+            // What was sent before the end is answered.
+            message = self.messages.message() => message.map_err(unreadable)?,
+            () = self.ending.begun() => {
+                return Err(Status::unavailable("the gateway is about to stop: open another stream"));
+            }
+            () = expired(&self.caller, &self.state) => None,
+        };
+        if self.caller.is_expired(self.state.clock.now()) {
+            return Err(status_of(ApiError::BadToken(TokenError::Expired)));
+        }
+        let Some(message) = message else { return Ok(None) };
+        let refused = ModelInferResponse {
+            model_name: message.model_name.clone(),
+            model_version: message.model_version.clone(),
+            id: message.id.clone(),
+            ..ModelInferResponse::default()
+        };
+        Ok(Some(match self.answer(message).await {
+            Ok(answer) => {
+                ModelStreamInferResponse { error_message: String::new(), infer_response: Some(answer) }
+            }
+            Err(status) => ModelStreamInferResponse {
+                error_message: status.message().to_owned(),
+                infer_response: Some(refused),
+            },
+        }))
+    }
+
+    async fn answer(&mut self, message: ModelInferRequest) -> Result<ModelInferResponse, Status> {
+        if !mem::take(&mut self.is_charged) {
+            self.charge()?;
+        }
+        let run = AssertUnwindSafe(infer(&self.state, &self.caller, message)).catch_unwind();
+        match timeout(self.deadline.answer, run).await {
+            Ok(Ok(answered)) => answered.map(|(_, answer)| answer).map_err(status_of),
+            Ok(Err(panic)) => Err(status_of(panicked(panic))),
+            Err(_) => Err(status_of(ApiError::TakesTooLong)),
+        }
+    }
+
+    fn charge(&self) -> Result<(), Status> {
+        if let Some((limit, client)) = &self.address {
+            limit.charge(client).map_err(status_of)?;
+        }
+        if let Some(quota) = &self.state.caller_quota {
+            quota.charge(&self.caller).map_err(|exceeded| status_of(ApiError::CallerQuota(exceeded)))?;
+        }
+        Ok(())
+    }
+}
+
+async fn passed(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn expired(caller: &Caller, state: &TransportState) {
+    while !caller.is_expired(state.clock.now()) {
+        sleep(TOKEN_CHECK_INTERVAL).await;
+    }
+}

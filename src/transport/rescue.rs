@@ -1,0 +1,45 @@
+//! What is answered where nothing has said what went wrong: the framework, its layers, a panic.
+
+use std::any::Any;
+
+use axum::{
+    body::Body,
+    http::{Response, StatusCode},
+    response::IntoResponse,
+};
+
+use super::problem::{Problem, Sentence};
+
+/// The answer to a request whose handler panicked.
+#[expect(clippy::needless_pass_by_value, reason = "the layer hands it over")]
+pub(crate) fn panicked(panic: Box<dyn Any + Send>) -> Response<Body> {
+    let text =
+        panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    tracing::error!(panic = text.unwrap_or("no message"), "a handler panicked");
+    problem_of(StatusCode::INTERNAL_SERVER_ERROR).into_response()
+}
+
+/// What went wrong, in one sentence.
+pub(crate) fn sentence(response: &Response<Body>) -> String {
+    let of = |response: &Response<Body>| {
+        response.extensions().get::<Sentence>().map(|Sentence(text)| text.clone())
+    };
+    of(response).or_else(|| of(&problem_of(response.status()).into_response())).unwrap_or_default()
+}
+
+/// What a status means by itself.
+pub(crate) fn problem_of(status: StatusCode) -> Problem {
+    let (code, detail) = match status {
+        StatusCode::NOT_FOUND => ("not_found", "there is no such path: see /docs"),
+        StatusCode::METHOD_NOT_ALLOWED => ("method_not_allowed", "this path has other methods: see `Allow`"),
+        StatusCode::REQUEST_TIMEOUT => ("body_timeout", "the body did not come in time"),
+        StatusCode::PAYLOAD_TOO_LARGE => (
+            "body_too_large",
+            "the body is larger than server.max_body_bytes, or server.max_tensor_body_bytes under /v2",
+        ),
+        StatusCode::GATEWAY_TIMEOUT => ("timeout", "the answer took longer than server.request_timeout_ms"),
+        StatusCode::INTERNAL_SERVER_ERROR => ("internal_error", "the gateway failed; the log says why"),
+        _ => ("error", "the request cannot be answered"),
+    };
+    Problem::new(status, code, detail)
+}
