@@ -8,6 +8,8 @@ pub const OPEN_PATHS: &[&str] = &[
     "/health/ready",
     "/v2/health/live",
     "/v2/health/ready",
+    "/ping",
+    "/version",
     "/token",
     "/openapi.json",
     "/docs",
