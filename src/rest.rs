@@ -10,6 +10,7 @@ mod docs;
 mod given;
 mod header_rules;
 mod health;
+mod invocations;
 mod json_body;
 mod layers;
 mod metrics;
@@ -18,8 +19,10 @@ mod open_inference;
 mod predict;
 mod render;
 mod routes;
+mod sagemaker;
 mod tensorflow;
 mod token;
+mod vertex;
 
 pub use docs::openapi;
 pub use routes::{admin_router, public_router};

@@ -19,8 +19,8 @@ pub use metadata::{ModelMetadata, VersionMetadata};
 pub use prediction::{Inference, Prediction};
 
 pub use crate::lifecycle::{
-    BatchCounts, Counts, HistoryEntry, OperationError, RolledBack, Servable, State as VersionState, Total,
-    VersionStatus,
+    BatchCounts, Counts, HistoryEntry, OperationError, Reason, Refusal, RolledBack, Servable,
+    State as VersionState, Total, VersionStatus,
 };
 
 use crate::{

@@ -1,10 +1,11 @@
 //! What requests and answers look like, whoever reads and writes them: the native JSON forms, those of the Open Inference
-//! Protocol and of TensorFlow Serving, and tensors as bytes.
+//! Protocol of TensorFlow Serving and of MLflow, and tensors as bytes.
 
 mod answer;
 mod body;
 mod elements;
 mod field_error;
+pub mod mlflow;
 pub mod open_inference;
 mod request;
 pub mod tensor_bytes;

@@ -6,7 +6,12 @@
 mod support;
 
 mod dialects {
+    mod access;
+    mod mlflow;
+    mod mutations;
+    mod sagemaker;
     mod tensorflow;
+    mod vertex;
 }
 
 use reqwest::{Method, header::CONTENT_TYPE};

@@ -2,6 +2,7 @@
 #![allow(clippy::allow_attributes, reason = "what a test file needs of these differs from one to the next")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
 #![allow(clippy::missing_panics_doc, reason = "a test that cannot go on fails")]
+#![allow(clippy::too_many_lines, reason = "tables of cases are long")]
 
 mod support;
 
@@ -55,8 +56,8 @@ async fn models_are_told_of_as_by_rest() {
     let metadata = client.model_metadata(request).await.unwrap().into_inner();
     let rest = Answer::of(gateway.get("/v2/models/iris").send().await.unwrap()).await.body;
     let tensor = |tensor: &onnx_gateway::grpc::proto::model_metadata_response::TensorMetadata| json!({"name": tensor.name, "datatype": tensor.datatype, "shape": tensor.shape});
-    assert_eq!(Value::from_iter(metadata.inputs.iter().map(tensor)), rest["inputs"]);
-    assert_eq!(Value::from_iter(metadata.outputs.iter().map(tensor)), rest["outputs"]);
+    assert_eq!(metadata.inputs.iter().map(tensor).collect::<Value>(), rest["inputs"]);
+    assert_eq!(metadata.outputs.iter().map(tensor).collect::<Value>(), rest["outputs"]);
     assert_eq!(
         (json!(metadata.versions), json!(metadata.platform)),
         (json!(["1"]), rest["platform"].clone())
@@ -438,7 +439,11 @@ async fn what_is_wrong_with_a_request_is_said_with_its_place() {
             "not a caller's to set",
         ),
         (
-            changed(&|request| _ = request.parameters.insert("x".to_owned(), Default::default())),
+            changed(&|request| {
+                _ = request
+                    .parameters
+                    .insert("x".to_owned(), onnx_gateway::grpc::proto::InferParameter::default())
+            }),
             "/parameters/x: expected a text",
         ),
     ] {

@@ -4,6 +4,7 @@
 #![allow(clippy::allow_attributes, reason = "what a test file needs of these differs from one to the next")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
 #![allow(clippy::missing_panics_doc, reason = "a test that cannot go on fails")]
+#![allow(clippy::print_stdout, reason = "how to repeat a run, and what came of it")]
 
 mod support;
 

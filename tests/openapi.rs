@@ -33,12 +33,14 @@ fn the_routes_are_those_that_others_rely_on() {
     let routes: BTreeSet<String> =
         operations(&description).iter().map(|(method, path, _)| format!("{method} {path}")).collect();
     let expected = [
+        "DELETE /models/{model}",
         "GET /health",
         "GET /health/live",
         "GET /health/ready",
         "GET /models",
         "GET /models/{model}",
         "GET /models/{model}/history",
+        "GET /ping",
         "GET /v1/models",
         "GET /v1/models/{model}",
         "GET /v1/models/{model}/labels/{label}",
@@ -59,6 +61,10 @@ fn the_routes_are_those_that_others_rely_on() {
         "GET /v2/models/{model}/versions/{version}/config",
         "GET /v2/models/{model}/versions/{version}/ready",
         "GET /v2/models/{model}/versions/{version}/stats",
+        "GET /version",
+        "POST /invocations",
+        "POST /models",
+        "POST /models/{model}/invoke",
         "POST /models/{model}/predict",
         "POST /models/{model}/rollback",
         "POST /models/{model}/versions/{version}/predict",

@@ -1,4 +1,4 @@
-//! What there is to be called, told to whoever asks with a token (`grpc.reflection.v1`, and its predecessor `v1alpha`,
+//! What there is to be called, told to whoever asks, as `/openapi.json` is (`grpc.reflection.v1`, and its predecessor `v1alpha`,
 //! which older clients know).
 
 use axum::Router;

@@ -59,7 +59,9 @@ pub fn router(
         .max_decoding_message_size(usize::try_from(settings.max_body_bytes).unwrap_or(usize::MAX));
 
     let unary = methods(SMALL, &small).route_service(INFER, large.clone());
-    let open_ended = reflection::routes().route_service(HEALTH_WATCH, health.clone());
+    // Anyone may ask it, so nobody may take long.
+    let reflection = layers::unary(reflection::routes(), settings);
+    let open_ended = reflection.route_service(HEALTH_WATCH, health.clone());
     let routes = layers::unary(unary, settings)
         .route_service(STREAM_INFER, large)
         .merge(layers::open_ended(open_ended))

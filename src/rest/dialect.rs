@@ -1,6 +1,6 @@
-//! Which dialect is spoken under a path, and how it says that something went wrong.
+//! Which dialect a request is in, and how it says that something went wrong.
 
-use axum::http::StatusCode;
+use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 /// A way of asking and answering.
@@ -12,19 +12,32 @@ pub(super) enum Dialect {
     OpenInference,
     /// KServe V1 and TensorFlow Serving.
     TensorFlow,
+    /// MLflow and SageMaker, where they have the same paths.
+    Invocations,
+    /// SageMaker's multi-model routes.
+    SageMaker,
+    /// Vertex AI.
+    Vertex,
 }
 
 impl Dialect {
-    /// The dialect of a path, whether or not there is anything at it.
-    pub(super) fn of(path: &str) -> Self {
+    /// The dialect of a request, whether or not there is anything at its path.
+    pub(super) fn of(method: &Method, path: &str) -> Self {
         let is_below =
             |root| path.strip_prefix(root).is_some_and(|rest: &str| rest.is_empty() || rest.starts_with('/'));
         if is_below("/v2") {
-            Self::OpenInference
-        } else if is_below("/v1") {
-            Self::TensorFlow
-        } else {
-            Self::Native
+            return Self::OpenInference;
+        }
+        if is_below("/v1") {
+            return Self::TensorFlow;
+        }
+        let segments: Vec<&str> = path.split('/').skip(1).collect();
+        match (method, segments.as_slice()) {
+            (_, ["ping" | "invocations" | "version"]) => Self::Invocations,
+            (_, ["models", _, "invoke"]) | (&Method::POST, ["models"]) | (&Method::DELETE, ["models", _]) => {
+                Self::SageMaker
+            }
+            _ => Self::Native,
         }
     }
 
@@ -38,15 +51,40 @@ impl Dialect {
     }
 
     /// The document of an error, where it is not a problem document; `id` is what the caller calls its request.
-    pub(super) fn error_document(self, sentence: &str, id: Option<&str>) -> Option<Value> {
-        match self {
-            Self::Native => None,
-            // Open Inference Protocol, HTTP/REST, "Response JSON Error Object"
-            Self::OpenInference | Self::TensorFlow => Some(match id {
-                Some(id) => json!({"error": sentence, "id": id}),
-                None => json!({"error": sentence}),
-            }),
+    pub(super) fn error_document(
+        self,
+        status: StatusCode,
+        sentence: &str,
+        id: Option<&str>,
+    ) -> Option<Value> {
+        let mut document = match self {
+            Self::Native => return None,
+            // Open Inference Protocol, HTTP/REST, "Response JSON Error Object"; TensorFlow Serving, RESTful API, "Errors"
+            Self::OpenInference | Self::TensorFlow | Self::SageMaker | Self::Vertex => {
+                json!({"error": sentence})
+            }
+            Self::Invocations => {
+                json!({"error_code": mlflow_error_code(status), "message": sentence, "error": sentence})
+            }
+        };
+        if let Some(id) = id {
+            document["id"] = id.into();
         }
+        Some(document)
+    }
+}
+
+/// MLflow's words for errors, which its clients make exceptions of.
+fn mlflow_error_code(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::UNAUTHORIZED => "UNAUTHENTICATED",
+        StatusCode::FORBIDDEN => "PERMISSION_DENIED",
+        StatusCode::NOT_FOUND => "RESOURCE_DOES_NOT_EXIST",
+        StatusCode::TOO_MANY_REQUESTS => "REQUEST_LIMIT_EXCEEDED",
+        StatusCode::SERVICE_UNAVAILABLE => "TEMPORARILY_UNAVAILABLE",
+        StatusCode::GATEWAY_TIMEOUT => "DEADLINE_EXCEEDED",
+        status if status.is_server_error() => "INTERNAL_ERROR",
+        _ => "BAD_REQUEST",
     }
 }
 
@@ -55,12 +93,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_has_one_dialect() {
-        for path in ["/v2", "/v2/", "/v2/models/iris/infer", "/v2/nothing"] {
-            assert_eq!(Dialect::of(path), Dialect::OpenInference, "{path}");
-        }
-        for path in ["/", "/v22", "/predict", "/models/v2"] {
-            assert_eq!(Dialect::of(path), Dialect::Native, "{path}");
+    fn a_request_has_one_dialect() {
+        let (get, post, delete) = (Method::GET, Method::POST, Method::DELETE);
+        for (method, path, dialect) in [
+            (&get, "/", Dialect::Native),
+            (&post, "/v22", Dialect::Native),
+            (&post, "/predict", Dialect::Native),
+            (&get, "/models/v2", Dialect::Native),
+            (&get, "/models", Dialect::Native),
+            (&get, "/models/iris", Dialect::Native),
+            (&post, "/models/iris/predict", Dialect::Native),
+            (&get, "/v2", Dialect::OpenInference),
+            (&get, "/v2/", Dialect::OpenInference),
+            (&post, "/v2/models/iris/infer", Dialect::OpenInference),
+            (&post, "/v1/models/iris:predict", Dialect::TensorFlow),
+            (&get, "/v1/nothing", Dialect::TensorFlow),
+            (&get, "/ping", Dialect::Invocations),
+            (&post, "/invocations", Dialect::Invocations),
+            (&post, "/models/iris/invoke", Dialect::SageMaker),
+            (&post, "/models", Dialect::SageMaker),
+            (&delete, "/models/iris", Dialect::SageMaker),
+        ] {
+            assert_eq!(Dialect::of(method, path), dialect, "{method} {path}");
         }
     }
 }

@@ -18,7 +18,7 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use super::{open_inference::InferResponseDocument, routes};
 use crate::{
-    config::DialectSettings,
+    config::Settings,
     transport::TransportState,
     wire::{PredictAnswer, RowAnswer, ValueDocument},
 };
@@ -42,6 +42,7 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; style-src 'self' 'uns
         (name = "open inference", description = "Asking models as the Open Inference Protocol (v2) has it"),
         (name = "repository", description = "Managing models, as the Open Inference Protocol has it"),
         (name = "tensorflow", description = "KServe V1 and TensorFlow Serving"),
+        (name = "platforms", description = "MLflow and SageMaker"),
         (name = "health", description = "Probes; open to all"),
     ),
     // Named by a derive that does not collect what it names.
@@ -69,7 +70,11 @@ impl Modify for Security {
 
 /// With a description of each response, which OpenAPI 3.1 demands and generators of clients insist on.
 pub(super) fn completed(mut description: utoipa::openapi::OpenApi) -> utoipa::openapi::OpenApi {
-    let operations = description.paths.paths.values_mut().flat_map(|path| [&mut path.get, &mut path.post]);
+    let operations = description
+        .paths
+        .paths
+        .values_mut()
+        .flat_map(|path| [&mut path.get, &mut path.post, &mut path.delete]);
     for (status, response) in operations.flatten().flat_map(|operation| &mut operation.responses.responses) {
         if let RefOr::T(response) = response
             && response.description.is_empty()
@@ -84,7 +89,7 @@ pub(super) fn completed(mut description: utoipa::openapi::OpenApi) -> utoipa::op
 /// The whole description: every route, body and error.
 #[must_use]
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    routes::description(&DialectSettings::default())
+    routes::description(&Settings::default())
 }
 
 /// `/openapi.json`, `/docs`, and what leads there from `/`.

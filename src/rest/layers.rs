@@ -20,7 +20,10 @@ use tower_http::{
     timeout::{RequestBodyDeadlineLayer, TimeoutLayer},
 };
 
-use super::{header_rules::header_rules, render::render_errors};
+use super::{
+    header_rules::header_rules,
+    render::{DialectOf, render_errors},
+};
 use crate::{
     config::ServerSettings,
     transport::{TransportState, observed, panicked},
@@ -57,6 +60,7 @@ pub(super) fn public(
     routes: Router<TransportState>,
     state: &TransportState,
     settings: &ServerSettings,
+    dialect_of: DialectOf,
 ) -> Router<TransportState> {
     let bounded = ServiceBuilder::new()
         // A browser must not guess that an answer is a page.
@@ -65,7 +69,7 @@ pub(super) fn public(
             HeaderValue::from_static("nosniff"),
         ))
         // Whatever answers an error below, clients get it in the dialect of their path.
-        .layer(from_fn(render_errors))
+        .layer(from_fn(move |request, next| render_errors(dialect_of, request, next)))
         // A panic is one answer of 500, not a connection cut off.
         .layer(CatchPanicLayer::custom(panicked))
         // No request holds resources for ever.

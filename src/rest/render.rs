@@ -4,7 +4,7 @@
 use axum::{
     Json,
     extract::Request,
-    http::{HeaderValue, Response as HttpResponse, header},
+    http::{HeaderValue, Method, Response as HttpResponse, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -12,16 +12,19 @@ use axum::{
 use super::dialect::Dialect;
 use crate::transport::{MEDIA_TYPE, problem_of, sentence};
 
+/// The dialect that a request is in.
+pub(super) type DialectOf = fn(&Method, &str) -> Dialect;
+
 /// Leaves what is a document in the dialect of the path already; `Allow` and its like are kept.
-pub(super) async fn render_errors(request: Request, next: Next) -> Response {
-    let dialect = Dialect::of(request.uri().path());
+pub(super) async fn render_errors(dialect_of: DialectOf, request: Request, next: Next) -> Response {
+    let dialect = dialect_of(request.method(), request.uri().path());
     let mut response = next.run(request).await;
     let status = response.status();
     if !(status.is_client_error() || status.is_server_error()) {
         return response;
     }
     let id = response.extensions().get::<RequestedId>().map(|RequestedId(id)| id.as_str());
-    if let Some(document) = dialect.error_document(&sentence(&response), id) {
+    if let Some(document) = dialect.error_document(status, &sentence(&response), id) {
         let mut rendered = Json(document).into_response();
         rendered.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         *response.status_mut() = dialect.status(status);

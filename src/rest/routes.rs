@@ -4,21 +4,29 @@ use axum::{Router, extract::DefaultBodyLimit, routing::get};
 use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{deployments, docs, health, layers, metrics, models, open_inference, predict, tensorflow, token};
+use super::{
+    deployments,
+    dialect::Dialect,
+    docs, health,
+    invocations::{self, Understood},
+    layers, metrics, models, open_inference, predict,
+    sagemaker::{self, Repository},
+    tensorflow, token, vertex,
+};
 use crate::{
     config::{DialectName, DialectSettings, Settings},
     transport::{AddressLimit, ApiError, TransportState, authorized, authorized_by_platform},
 };
 
 /// The description of everything that is described.
-pub(super) fn description(dialects: &DialectSettings) -> utoipa::openapi::OpenApi {
-    let asked = dialect_inference(dialects).into_iter().map(|(_, routes)| routes);
-    let routes = asked.fold(api(dialects), OpenApiRouter::merge);
-    docs::completed(routes.merge(inference()).merge(probes()).into_openapi())
+pub(super) fn description(settings: &Settings) -> utoipa::openapi::OpenApi {
+    let asked = dialect_inference(&settings.dialects).into_iter().map(|(_, routes)| routes);
+    let routes = asked.fold(api(settings), OpenApiRouter::merge);
+    docs::completed(routes.merge(inference()).merge(probes(&settings.dialects)).into_openapi())
 }
 
 /// What clients call.
-fn api(dialects: &DialectSettings) -> OpenApiRouter<TransportState> {
+fn api(settings: &Settings) -> OpenApiRouter<TransportState> {
     let mut routes = OpenApiRouter::with_openapi(docs::Description::openapi())
         .routes(routes!(predict::predict_default))
         .routes(routes!(predict::predict_model))
@@ -29,8 +37,11 @@ fn api(dialects: &DialectSettings) -> OpenApiRouter<TransportState> {
         .routes(routes!(deployments::history))
         .routes(routes!(deployments::rollback))
         .merge(open_inference::routes());
-    if dialects.kserve_v1 {
+    if settings.dialects.kserve_v1 {
         routes = routes.merge(tensorflow::routes());
+    }
+    if settings.dialects.sagemaker {
+        routes = routes.merge(sagemaker::routes(Repository::new(&settings.models.repository)));
     }
     routes
 }
@@ -40,22 +51,38 @@ fn inference() -> OpenApiRouter<TransportState> {
     open_inference::inference()
 }
 
-/// What takes tensors in the dialects of other servers.
-fn dialect_inference(dialects: &DialectSettings) -> Vec<(DialectName, OpenApiRouter<TransportState>)> {
+/// What takes tensors in the dialects of other servers, and whether the platform in front of it knows who calls.
+fn dialect_inference(dialects: &DialectSettings) -> Vec<(bool, OpenApiRouter<TransportState>)> {
+    let by_platform = |name| dialects.authenticates(name);
+    let understood = Understood::new(dialects);
     let mut routes = Vec::new();
     if dialects.kserve_v1 {
-        routes.push((DialectName::KserveV1, tensorflow::inference()));
+        routes.push((by_platform(DialectName::KserveV1), tensorflow::inference()));
+    }
+    if dialects.mlflow || dialects.sagemaker {
+        // They have one path, so whoever is let through for one of them is for both.
+        let by_platform = (dialects.mlflow && by_platform(DialectName::Mlflow))
+            || (dialects.sagemaker && by_platform(DialectName::Sagemaker));
+        routes.push((by_platform, invocations::inference(understood)));
+    }
+    if dialects.sagemaker {
+        routes.push((by_platform(DialectName::Sagemaker), sagemaker::inference(understood)));
     }
     routes
 }
 
 /// What orchestrators and load balancers call.
-fn probes() -> OpenApiRouter<TransportState> {
-    OpenApiRouter::new()
+fn probes(dialects: &DialectSettings) -> OpenApiRouter<TransportState> {
+    let routes = OpenApiRouter::new()
         .routes(routes!(health::health))
         .routes(routes!(health::live))
         .routes(routes!(health::ready))
-        .merge(open_inference::probes())
+        .merge(open_inference::probes());
+    if dialects.mlflow || dialects.sagemaker {
+        routes.merge(invocations::probes(Understood::new(dialects)))
+    } else {
+        routes
+    }
 }
 
 /// The public listener's routes in all their layers.
@@ -65,14 +92,14 @@ pub fn public_router(
     address_limit: Option<&AddressLimit>,
 ) -> Router {
     let Settings { server, dialects, .. } = settings;
-    let mut closed = layers::small(api(dialects).into(), server)
+    let mut closed = layers::small(api(settings).into(), server)
         .merge(layers::large(inference().into(), server))
-        .merge(docs::router(description(dialects)))
+        .merge(docs::router(description(settings)))
         .fallback(|| async { ApiError::NoSuchPath });
     let mut let_through = Router::new();
-    for (name, routes) in dialect_inference(dialects) {
+    for (by_platform, routes) in dialect_inference(dialects) {
         let routes = layers::large(routes.into(), server);
-        if dialects.authenticates(name) {
+        if by_platform {
             let_through = let_through.merge(routes);
         } else {
             closed = closed.merge(routes);
@@ -82,10 +109,11 @@ pub fn public_router(
         .merge(authorized_by_platform(let_through, address_limit))
         // Spared the quota of their address: a load balancer must not take the gateway for dead because others behind
         // the same address ask too much.
-        .merge(Router::from(probes()))
+        .merge(Router::from(probes(dialects)))
         // The layers limit bodies; a second limit inside would only hide their answer.
         .layer(DefaultBodyLimit::disable());
-    layers::public(routes, &state, server).with_state(state)
+    let routes = layers::public(routes, &state, server, Dialect::of).with_state(state.clone());
+    vertex::in_front_of(routes, state, settings, address_limit)
 }
 
 /// The operators' listener's routes.

@@ -15,6 +15,8 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::transport::TransportState;
 
+pub(super) use predict::answer_rows;
+
 /// What tells of models.
 pub(super) fn routes() -> OpenApiRouter<TransportState> {
     OpenApiRouter::new()

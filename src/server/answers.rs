@@ -133,7 +133,7 @@ impl HttpBody for Parts {
                     self.place.handed(None);
                     return Poll::Pending;
                 }
-                other => return other,
+                other @ Poll::Ready(_) => return other,
             }
         }
         self.place.handed(Some(Instant::now()));

@@ -10,7 +10,7 @@ use crate::{
     auth::{Action, TokenError},
     limits::{Exceeded, retry_after_seconds},
     model::{MAX_LISTED, ModelName, Violations},
-    serving::{OperationError, Readiness, ServingError},
+    serving::{OperationError, Readiness, Reason, Refusal, ServingError},
     wire::{
         BodyError, FieldError, RowBase, input_errors,
         open_inference::OutputError,
@@ -36,6 +36,8 @@ pub enum ApiError {
     MalformedJson(FieldError),
     #[error("the body's content type is not application/json")]
     UnsupportedMediaType,
+    #[error("the body's content type is neither application/json nor text/csv")]
+    NotJsonOrCsv,
     #[error("only gRPC is spoken here, with content-type: application/grpc")]
     NotGrpc,
     #[error("the body is too large")]
@@ -69,6 +71,11 @@ pub enum ApiError {
     /// An output that the dialect cannot carry.
     #[error(transparent)]
     Output(#[from] OutputError),
+    #[error("the model `{0}` is loaded already")]
+    AlreadyLoaded(ModelName),
+    /// A model that may not serve, for whoever takes a conflict for one that does.
+    #[error("{0}")]
+    CannotLoad(Refusal),
     #[error(transparent)]
     NotPredictions(#[from] NotPredictions),
     #[error(transparent)]
@@ -126,7 +133,7 @@ impl From<ApiError> for Problem {
                 let detail = format!("the body is no JSON: {}", error.message);
                 Self::new(StatusCode::BAD_REQUEST, "malformed_json", detail).with_errors(vec![error])
             }
-            ApiError::UnsupportedMediaType | ApiError::NotGrpc => {
+            ApiError::UnsupportedMediaType | ApiError::NotJsonOrCsv | ApiError::NotGrpc => {
                 problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type")
             }
             ApiError::BodyTooLarge => problem(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
@@ -175,6 +182,14 @@ impl From<ApiError> for Problem {
                 problem(StatusCode::SERVICE_UNAVAILABLE, "not_ready").with_retry_after(RETRY_SOON_SECONDS)
             }
             ApiError::AnswerNotWritten => problem(StatusCode::INTERNAL_SERVER_ERROR, "model_failed"),
+            ApiError::AlreadyLoaded(_) => problem(StatusCode::CONFLICT, "already_loaded"),
+            ApiError::CannotLoad(refusal) => {
+                let status = match refusal.reason {
+                    Reason::InsufficientMemory => StatusCode::INSUFFICIENT_STORAGE,
+                    _ => StatusCode::BAD_REQUEST,
+                };
+                problem(status, refusal.reason.code())
+            }
             ApiError::Timeout | ApiError::TakesTooLong => problem(StatusCode::GATEWAY_TIMEOUT, "timeout"),
             ApiError::UnknownParameter { .. } => problem(StatusCode::BAD_REQUEST, "unknown_parameter"),
             ApiError::Operation(error) => match error {

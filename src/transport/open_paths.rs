@@ -8,6 +8,8 @@ pub const OPEN_PATHS: &[&str] = &[
     "/health/ready",
     "/v2/health/live",
     "/v2/health/ready",
+    "/ping",
+    "/version",
     "/token",
     "/openapi.json",
     "/docs",
@@ -15,6 +17,9 @@ pub const OPEN_PATHS: &[&str] = &[
     "/inference.GRPCInferenceService/ServerReady",
     "/grpc.health.v1.Health/Check",
     "/grpc.health.v1.Health/Watch",
+    // As open as `/openapi.json`: it tells of the protocol, and nothing of what is served.
+    "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+    "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
 ];
 
 /// The folder of the documentation's own files.

@@ -81,11 +81,12 @@ impl AddressLimit {
     /// # Errors
     ///
     /// The refusal, when nothing is left.
-    pub(crate) fn charge(&self, client: &AddressKey) -> Result<(), Problem> {
+    pub(crate) fn charge(&self, client: &AddressKey) -> Result<(), Box<Problem>> {
         let limiter = self.config.limiter();
         limiter
             .check_key(client)
-            .map_err(|refused| refusal(refused.wait_time_from(DefaultClock::default().now()), &self.settings))
+            .map_err(|refused| refused.wait_time_from(DefaultClock::default().now()))
+            .map_err(|wait| Box::new(refusal(wait, &self.settings)))
     }
 
     /// Forgets addresses whose quota is full again.

@@ -46,7 +46,7 @@ impl Ending {
     /// Waits until it has begun.
     pub(crate) async fn begun(&mut self) {
         if self.0.wait_for(|begun| *begun).await.is_err() {
-            pending().await
+            pending::<()>().await;
         }
     }
 }

@@ -10,6 +10,10 @@ mod request;
 mod results;
 mod status;
 
+pub(super) use entries::{Entries, MAX_VALUES};
+pub(super) use instances::{MAX_ROWS_BYTES, objects, read, read_objects, too_many};
+pub(super) use request::{check_parameters, invalid};
+
 pub use answer::{Columns, NotPredictions, Predictions};
 pub use examples::read_examples;
 pub use instances::{Given, Instances, read_columns, read_instances};

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::{
+    body::Bytes,
     extract::{Request, State},
     http::{HeaderMap, HeaderName, HeaderValue, header},
     response::{IntoResponse, Response},
@@ -104,13 +105,29 @@ async fn run(
     let json_bytes = json_length(request.headers())?;
     let servable = state.serving.servable(&permit.model, permit.version.as_ref())?;
     let body = read(request.into_body()).await?;
+    let (mut response, json_bytes) = answer_body(&state, servable, body, json_bytes).await?;
+    if let Some(json_bytes) = json_bytes {
+        let headers = response.headers_mut();
+        headers.insert(JSON_LENGTH, HeaderValue::from(json_bytes));
+        headers.insert(header::CONTENT_TYPE, BINARY);
+    }
+    Ok(response)
+}
+
+/// Answers a body, of which so many bytes are JSON if not all are, and says the same of the answer.
+pub(in crate::rest) async fn answer_body(
+    state: &TransportState,
+    servable: Arc<Servable>,
+    body: Bytes,
+    json_bytes: Option<usize>,
+) -> Result<(Response, Option<usize>), ApiError> {
     let mut asked = match json_bytes {
         Some(0) => read_raw_request(body, &servable.signature)?,
         _ => read_infer_request(&body, json_bytes)?,
     };
-    match answered(&state, servable, &mut asked).await {
-        Ok(response) => Ok(response),
-        Err(error) => Ok(with_id(error.into_response(), asked.id)),
+    match answered(state, servable, &mut asked).await {
+        Ok(answered) => Ok(answered),
+        Err(error) => Ok((with_id(error.into_response(), asked.id), None)),
     }
 }
 
@@ -118,19 +135,13 @@ async fn answered(
     state: &TransportState,
     servable: Arc<Servable>,
     asked: &mut InferRequest,
-) -> Result<Response, ApiError> {
+) -> Result<(Response, Option<usize>), ApiError> {
     let inference = transport::infer(state, servable, asked).await?;
     let outputs = transport::outputs(&inference, asked)?;
     let (model, version) = (&inference.servable.name, inference.servable.version);
     let written = write_infer_answer(model, version, asked.id.as_deref(), &outputs)
         .map_err(|_| ApiError::AnswerNotWritten)?;
-    let mut response = answer(&inference.servable, written.body);
-    if let Some(json_bytes) = written.json_bytes {
-        let headers = response.headers_mut();
-        headers.insert(JSON_LENGTH, HeaderValue::from(json_bytes));
-        headers.insert(header::CONTENT_TYPE, BINARY);
-    }
-    Ok(response)
+    Ok((answer(&inference.servable, written.body), written.json_bytes))
 }
 
 /// What the header says, if it is there.

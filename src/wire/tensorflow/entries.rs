@@ -12,11 +12,11 @@ use serde::{
 use serde_json::value::RawValue;
 
 /// So many values by name are read: each takes some hundred bytes, and a body may be large.
-pub(super) const MAX_VALUES: usize = 1 << 20;
+pub(in crate::wire) const MAX_VALUES: usize = 1 << 20;
 
 /// The values of an object by name.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Entries<'b>(pub(super) BTreeMap<String, &'b RawValue>);
+pub(in crate::wire) struct Entries<'b>(pub(in crate::wire) BTreeMap<String, &'b RawValue>);
 
 impl<'de> Deserialize<'de> for Entries<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -53,9 +53,9 @@ impl<'de> Deserialize<'de> for Entries<'de> {
 
 /// The first item of a list, and how many there are.
 #[derive(Debug)]
-pub(super) struct Glance<'b> {
-    pub(super) first: Option<&'b RawValue>,
-    pub(super) count: usize,
+pub(in crate::wire) struct Glance<'b> {
+    pub(in crate::wire) first: Option<&'b RawValue>,
+    pub(in crate::wire) count: usize,
 }
 
 impl<'de> Deserialize<'de> for Glance<'de> {
@@ -85,14 +85,14 @@ impl<'de> Deserialize<'de> for Glance<'de> {
 
 /// What a JSON text is, by how it begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(in crate::wire) enum Kind {
     Object,
     List,
     /// A number, a text, true, false, null, or `{"b64": "…"}`, which stands for a text.
     Value,
 }
 
-pub(super) fn kind(json: &RawValue) -> Kind {
+pub(in crate::wire) fn kind(json: &RawValue) -> Kind {
     let json = json.get().trim_ascii_start();
     match json.as_bytes().first() {
         Some(b'{') if json[1..].trim_ascii_start().starts_with(r#""b64""#) => Kind::Value,

@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 
 use super::{
     entries::{Entries, Kind, MAX_VALUES, kind},
-    instances::{Instances, objects, read, read_objects, too_large},
+    instances::{Instances, objects, read, read_objects, too_many},
     request::{check_signature_name, invalid},
 };
 use crate::{
@@ -44,7 +44,7 @@ pub fn read_examples(
     if let Some(context) = document.context {
         let Entries(context) = object(context, "/context")?;
         if examples.len().saturating_mul(context.len()) > MAX_VALUES {
-            return Err(too_large("/context"));
+            return Err(too_many("/context"));
         }
         for (index, example) in examples.iter_mut().enumerate() {
             for (name, value) in &context {

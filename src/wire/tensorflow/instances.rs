@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// Rows are read value by value, which takes much more memory than tensors do.
-const MAX_ROWS_BYTES: usize = 4 * 1024 * 1024;
+pub(in crate::wire) const MAX_ROWS_BYTES: usize = 4 * 1024 * 1024;
 
 /// What a model is given.
 #[derive(Debug)]
@@ -63,7 +63,7 @@ pub fn read_instances(
         (Kind::Object, _) => read_objects(&objects(json, place)?, place, signature, layout)?,
         (Kind::List, _) if takes_lists_as_rows(layout) => {
             if json.get().len() > MAX_ROWS_BYTES {
-                return Err(too_large(place));
+                return Err(too_many(place));
             }
             Given::Rows(read(json, place)?)
         }
@@ -81,7 +81,7 @@ pub fn read_instances(
 }
 
 /// The objects of a list of nothing else.
-pub(super) fn objects<'b>(json: &'b RawValue, place: &str) -> Result<Vec<Entries<'b>>, BodyError> {
+pub(in crate::wire) fn objects<'b>(json: &'b RawValue, place: &str) -> Result<Vec<Entries<'b>>, BodyError> {
     let Glance { count, .. } = read(json, place)?;
     let mut values = count;
     let items: Vec<&RawValue> = if values > MAX_VALUES { Vec::new() } else { read(json, place)? };
@@ -98,7 +98,7 @@ pub(super) fn objects<'b>(json: &'b RawValue, place: &str) -> Result<Vec<Entries
         }
         objects.push(object);
     }
-    if values > MAX_VALUES { Err(too_large(place)) } else { Ok(objects) }
+    if values > MAX_VALUES { Err(too_many(place)) } else { Ok(objects) }
 }
 
 /// Whether a list is a row, of one value for a model that takes a value a row, or of a value for each input.
@@ -111,7 +111,7 @@ fn takes_lists_as_rows(layout: Option<&Layout>) -> bool {
 }
 
 /// Reads objects of values by name, one a row.
-pub(super) fn read_objects(
+pub(in crate::wire) fn read_objects(
     objects: &[Entries<'_>],
     place: &str,
     signature: &Signature,
@@ -155,7 +155,7 @@ fn stacked(objects: &[Entries<'_>], place: &str, spec: &ValueSpec) -> Result<(St
     let element_type = element_type(spec, &at(0))?;
     let first = values.first().copied().unwrap_or_default();
     let mut shape = shape_of(first).map_err(|fault| in_place(&at(0), fault))?;
-    let size = elements(&shape).ok_or_else(|| too_large(&at(0)))?;
+    let size = elements(&shape).ok_or_else(|| too_many(&at(0)))?;
     let data = elements_of_items(&values, element_type, &shape, size, TextForm::PlainOrBase64);
     let data = data.map_err(|(index, fault)| in_place(&at(index), fault))?;
     shape.insert(0, objects.len());
@@ -217,7 +217,7 @@ pub fn read_columns(json: &RawValue, signature: &Signature) -> Result<Given, Bod
 fn read_tensor(json: &RawValue, place: &str, spec: &ValueSpec) -> Result<(String, Tensor), BodyError> {
     let element_type = element_type(spec, place)?;
     let shape = shape_of(json.get()).map_err(|fault| in_place(place, fault))?;
-    let size = elements(&shape).ok_or_else(|| too_large(place))?;
+    let size = elements(&shape).ok_or_else(|| too_many(place))?;
     let data = elements_of_items(&[json.get()], element_type, &shape, size, TextForm::PlainOrBase64);
     let data = data.map_err(|(_, fault)| in_place(place, fault))?;
     Ok((spec.name.clone(), tensor(shape, data, place)?))
@@ -239,7 +239,7 @@ fn elements(shape: &[usize]) -> Option<usize> {
     shape.iter().try_fold(1_usize, |product, &size| product.checked_mul(size))
 }
 
-pub(super) fn too_large(place: &str) -> BodyError {
+pub(in crate::wire) fn too_many(place: &str) -> BodyError {
     invalid(place, "too_many", "these are too many values for one request")
 }
 
@@ -255,6 +255,6 @@ fn unknown_input(place: &str, name: &str, signature: &Signature) -> BodyError {
 }
 
 /// Reads JSON that was found to be some before, into a form that it may not have.
-pub(super) fn read<'b, T: Deserialize<'b>>(json: &'b RawValue, place: &str) -> Result<T, BodyError> {
+pub(in crate::wire) fn read<'b, T: Deserialize<'b>>(json: &'b RawValue, place: &str) -> Result<T, BodyError> {
     serde_json::from_str(json.get()).map_err(|error| invalid(place, "wrong_form", error.to_string()))
 }

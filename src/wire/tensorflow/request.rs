@@ -72,7 +72,7 @@ pub(super) fn check_signature_name(name: Option<&str>) -> Result<(), BodyError> 
 }
 
 /// A model takes no parameters beside its inputs.
-pub(crate) fn check_parameters(
+pub(in crate::wire) fn check_parameters(
     field: &str,
     parameters: Option<&Map<String, Value>>,
 ) -> Result<(), BodyError> {
@@ -85,6 +85,6 @@ pub(crate) fn check_parameters(
     }
 }
 
-pub(super) fn invalid(pointer: &str, code: &'static str, message: impl Into<String>) -> BodyError {
+pub(in crate::wire) fn invalid(pointer: &str, code: &'static str, message: impl Into<String>) -> BodyError {
     BodyError::Invalid(vec![FieldError::new(pointer, code, message)])
 }

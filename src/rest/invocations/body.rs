@@ -1,0 +1,154 @@
+//! Whose request a body is.
+
+use axum::http::{HeaderMap, HeaderValue, header};
+use serde::{Deserialize, de::IgnoredAny};
+use serde_json::value::RawValue;
+
+use crate::transport::ApiError;
+
+/// Triton's media type for SageMaker, which passes on no header of its own: the length of the JSON is a parameter.
+const BINARY: &str = "application/vnd.sagemaker-triton.binary+json";
+
+/// The parameter.
+const JSON_LENGTH: &str = "json-header-size";
+
+/// What a body is declared as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Declared {
+    /// JSON of so many bytes, then binary tensors.
+    Binary {
+        json_bytes: usize,
+    },
+    Json,
+    Csv,
+}
+
+/// What is in a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum BodyKind {
+    /// A request of the Open Inference Protocol, of which so many bytes are JSON if not all are.
+    OpenInference { json_bytes: Option<usize> },
+    /// A request of MLflow.
+    Json,
+    /// A frame as CSV.
+    Csv,
+}
+
+/// What a body is declared as.
+pub(super) fn content_type(headers: &HeaderMap) -> Result<Declared, ApiError> {
+    let declared = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let mut parts = declared.unwrap_or_default().split(';').map(str::trim);
+    let media_type = parts.next().unwrap_or_default().to_ascii_lowercase();
+    match media_type.as_str() {
+        BINARY => {
+            let length = parts.find_map(|parameter| {
+                let (name, value) = parameter.split_once('=')?;
+                name.trim().eq_ignore_ascii_case(JSON_LENGTH).then(|| value.trim())
+            });
+            let digits = length.filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+            let json_bytes = digits.and_then(|digits| digits.parse().ok()).ok_or(ApiError::BadRequest(
+                "its Content-Type must say how many bytes are JSON: json-header-size=NUMBER",
+            ))?;
+            Ok(Declared::Binary { json_bytes })
+        }
+        "application/json" => Ok(Declared::Json),
+        "text/csv" => Ok(Declared::Csv),
+        _ => Err(ApiError::NotJsonOrCsv),
+    }
+}
+
+impl Declared {
+    pub(super) fn kind_of(self, body: &[u8], mlflow: bool, sagemaker: bool) -> Result<BodyKind, ApiError> {
+        match self {
+            Self::Binary { json_bytes } if sagemaker => {
+                Ok(BodyKind::OpenInference { json_bytes: Some(json_bytes) })
+            }
+            Self::Json if sagemaker && (!mlflow || has_named_tensors(body)) => {
+                Ok(BodyKind::OpenInference { json_bytes: None })
+            }
+            Self::Json => Ok(BodyKind::Json),
+            Self::Csv if mlflow => Ok(BodyKind::Csv),
+            Self::Binary { .. } | Self::Csv => Err(ApiError::NotJsonOrCsv),
+        }
+    }
+}
+
+/// The media type of an answer with binary tensors.
+pub(super) fn binary_media_type(json_bytes: usize) -> Result<HeaderValue, ApiError> {
+    HeaderValue::from_str(&format!("{BINARY};{JSON_LENGTH}={json_bytes}"))
+        .map_err(|_| ApiError::AnswerNotWritten)
+}
+
+/// Whether `inputs` begins with a tensor of the Open Inference Protocol. What is wrong with the rest is not asked here.
+fn has_named_tensors(body: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Request<'b> {
+        #[serde(borrow)]
+        inputs: &'b RawValue,
+    }
+
+    #[derive(Deserialize)]
+    struct NamedTensor {
+        #[serde(rename = "name")]
+        _name: IgnoredAny,
+        #[serde(rename = "datatype")]
+        _datatype: IgnoredAny,
+    }
+
+    let Ok(Request { inputs }) = serde_json::from_slice(body) else { return false };
+    let Some(first) = inputs.get().trim_start().strip_prefix('[') else { return false };
+    // A derived reader would also take the fields from a list.
+    if !first.trim_start().starts_with('{') {
+        return false;
+    }
+    let first = serde_json::Deserializer::from_str(first).into_iter::<NamedTensor>().next();
+    first.is_some_and(|tensor| tensor.is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn declared(text: &'static str) -> Option<Declared> {
+        let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static(text))]);
+        content_type(&headers).ok()
+    }
+
+    #[test]
+    fn the_media_type_says_how_a_body_is_read() {
+        assert_eq!(declared("application/json; charset=utf-8"), Some(Declared::Json));
+        assert_eq!(declared("text/csv"), Some(Declared::Csv));
+        let binary = "application/vnd.sagemaker-triton.binary+json;json-header-size=";
+        assert_eq!(binary_media_type(7).unwrap(), format!("{binary}7"));
+        assert_eq!(
+            declared("application/vnd.sagemaker-triton.binary+json;json-header-size=12"),
+            Some(Declared::Binary { json_bytes: 12 })
+        );
+        for wrong in [
+            "application/vnd.sagemaker-triton.binary+json",
+            "application/vnd.sagemaker-triton.binary+json;json-header-size=-1",
+            "application/vnd.sagemaker-triton.binary+json;json-header-size=",
+            "text/plain",
+            "",
+        ] {
+            assert_eq!(declared(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn named_tensors_are_told_from_other_inputs() {
+        for (body, is_open_inference) in [
+            (r#"{"inputs": [ {"name": "x", "shape": [1], "datatype": "FP32", "data": [1]}, 7]}"#, true),
+            (r#"{"inputs": [{"name": "x", "shape": [1]}]}"#, false),
+            (r#"{"inputs": [{"x": 1}]}"#, false),
+            (r#"{"inputs": [[1]]}"#, false),
+            (r#"{"inputs": [[1, 2], [3, 4]]}"#, false),
+            (r#"{"inputs": []}"#, false),
+            (r#"{"inputs": {"name": [1]}}"#, false),
+            (r#"{"instances": [{"name": "x", "datatype": "FP32"}]}"#, false),
+            ("[", false),
+        ] {
+            assert_eq!(has_named_tensors(body.as_bytes()), is_open_inference, "{body}");
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! The forms of requests and answers, for the description only: they are read and written elsewhere.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::InvocationError;
+
+/// Rows as `dataframe_split`, `dataframe_records` or `instances`, or whole tensors as `inputs`; or a request of the Open
+/// Inference Protocol, as under `/v2`.
+#[derive(Serialize, ToSchema)]
+#[schema(examples(json!({"dataframe_split": {"columns": ["sepal_length", "sepal_width", "petal_length", "petal_width"],
+    "data": [[5.1, 3.5, 1.4, 0.2]]}})))]
+pub(in crate::rest) struct InvocationDocument {
+    /// `columns`, `data` and perhaps `index`
+    #[schema(value_type = Option<Object>)]
+    dataframe_split: Option<serde_json::Value>,
+    /// Values by column name for each row
+    #[schema(value_type = Option<Vec<Object>>)]
+    dataframe_records: Option<Vec<serde_json::Value>>,
+    /// As TensorFlow Serving has them
+    #[schema(value_type = Option<Vec<Object>>)]
+    instances: Option<Vec<serde_json::Value>>,
+    /// As TensorFlow Serving or the Open Inference Protocol has them
+    #[schema(value_type = Option<Object>)]
+    inputs: Option<serde_json::Value>,
+    /// Nothing, or an empty object
+    #[schema(value_type = Option<Object>)]
+    params: Option<serde_json::Value>,
+}
+
+/// What the model says.
+#[derive(Serialize, ToSchema)]
+pub(in crate::rest) struct InvocationAnswer {
+    /// One item a row: a value if the model has one output, else an object of values by output name. For `inputs`: a
+    /// tensor, or an object of tensors
+    #[schema(value_type = Object)]
+    predictions: serde_json::Value,
+}
+
+/// The answers that all have in common, but for the first.
+#[derive(utoipa::IntoResponses)]
+#[expect(dead_code, reason = "only its schema is used")]
+pub(in crate::rest) enum InvocationErrors {
+    /// The request is wrong: the error names the place
+    #[response(status = 400)]
+    BadRequest(InvocationError),
+    /// No token, or one that is not believed
+    #[response(status = 401)]
+    Unauthorized(InvocationError),
+    /// The token lacks the scope `predict`
+    #[response(status = 403)]
+    Forbidden(InvocationError),
+    /// There is no such model
+    #[response(status = 404)]
+    NotFound(InvocationError),
+    /// The body is too large
+    #[response(status = 413)]
+    PayloadTooLarge(InvocationError),
+    /// The body is neither JSON nor CSV
+    #[response(status = 415)]
+    UnsupportedMediaType(InvocationError),
+    /// A quota is used up; `Retry-After` says when to come back
+    #[response(status = 429)]
+    TooManyRequests(InvocationError),
+    /// The model failed
+    #[response(status = 500)]
+    InternalServerError(InvocationError),
+    /// The model is not in service or has too much to do; `Retry-After` says when to come back
+    #[response(status = 503)]
+    ServiceUnavailable(InvocationError),
+    /// The model took too long
+    #[response(status = 504)]
+    GatewayTimeout(InvocationError),
+}

@@ -1,0 +1,230 @@
+//! SageMaker's multi-model routes ("Build your own container for multi-model endpoints"), as far as they fit a repository
+//! that lies in the container: models are there already, and are loaded from nowhere else.
+//!
+//! `GET /models` and `GET /models/NAME` stay what they are in the native dialect.
+
+use std::path::{self, Component, PathBuf};
+
+use axum::{
+    Extension, Json,
+    extract::{Path, Request, State, rejection::PathRejection},
+    http::{HeaderMap, HeaderName},
+    response::Response,
+};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+use validator::Validate;
+
+use super::{
+    invocations::{
+        Understood,
+        describe::{InvocationAnswer, InvocationDocument, InvocationErrors},
+        invoke,
+    },
+    json_body::ValidJson,
+    open_inference::ErrorDocument,
+};
+use crate::{
+    auth::Caller,
+    model::ModelName,
+    serving::OperationError,
+    transport::{ApiError, MayManage, MayPredict, Permit, TransportState},
+    wire::FieldError,
+};
+
+/// Which model of several is meant: on SageMaker the path holds a hash of the name, this header the name.
+const TARGET_MODEL: HeaderName = HeaderName::from_static("x-amzn-sagemaker-target-model");
+
+/// Ends of file names that are no part of a model's name.
+const SUFFIXES: &[&str] = &[".tar.gz", ".onnx"];
+
+/// The folder that models must lie in.
+#[derive(Clone, Debug)]
+pub(super) struct Repository(PathBuf);
+
+impl Repository {
+    /// The folder of this path.
+    pub(super) fn new(path: &path::Path) -> Self {
+        Self(path::absolute(path).unwrap_or_else(|_| path.to_path_buf()))
+    }
+
+    /// Whether a path is that of a model in it, or of something in the model's folder, as far as its names say. The file
+    /// system is not asked, so that nothing can be learned about it.
+    fn holds(&self, path: &str, model: &ModelName) -> bool {
+        let path = path::Path::new(path);
+        let is_plain =
+            path.components().all(|part| matches!(part, Component::RootDir | Component::Normal(_)));
+        let inside = path.strip_prefix(&self.0).ok().and_then(|rest| rest.components().next());
+        let name = inside.and_then(|first| first.as_os_str().to_str()).unwrap_or_default();
+        is_plain && name.strip_suffix(".onnx").unwrap_or(name) == model.as_str()
+    }
+}
+
+/// What runs one of several models.
+pub(super) fn inference(understood: Understood) -> OpenApiRouter<TransportState> {
+    OpenApiRouter::new().routes(routes!(invoke_model)).layer(Extension(understood))
+}
+
+/// What changes which models are in service.
+pub(super) fn routes(repository: Repository) -> OpenApiRouter<TransportState> {
+    OpenApiRouter::new().routes(routes!(load)).routes(routes!(unload)).layer(Extension(repository))
+}
+
+/// The model that the header names, if it is there.
+pub(super) fn target_model(headers: &HeaderMap) -> Result<Option<ModelName>, ApiError> {
+    let Some(value) = headers.get(TARGET_MODEL) else { return Ok(None) };
+    let name = value.to_str().unwrap_or_default().trim_start_matches('/');
+    let name = SUFFIXES.iter().find_map(|suffix| name.strip_suffix(suffix)).unwrap_or(name);
+    name.parse().map(Some).map_err(|_| ApiError::NoSuchName)
+}
+
+/// Ask one of several models, in the words of MLflow or SageMaker
+///
+/// `X-Amzn-SageMaker-Target-Model`, if it is there, names the model; else the path does.
+#[utoipa::path(post, path = "/models/{model}/invoke", operation_id = "sagemaker_invoke", tag = "platforms", security(("bearer" = ["predict"])),
+    params(("model" = String, Path, description = "The model's name", example = "iris")),
+    request_body(content = InvocationDocument), responses(
+    (status = 200, description = "What the model says; which version said it stands in `x-model-version` and \
+        `x-model-digest`", body = InvocationAnswer),
+    InvocationErrors))]
+pub(super) async fn invoke_model(
+    State(state): State<TransportState>,
+    Extension(understood): Extension<Understood>,
+    caller: Caller,
+    path: Result<Path<String>, PathRejection>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let model = match target_model(request.headers())? {
+        Some(model) => model,
+        None => match path {
+            Ok(Path(name)) => name.parse().map_err(|_| ApiError::NoSuchName)?,
+            Err(_) => return Err(ApiError::NoSuchName),
+        },
+    };
+    invoke(&state, understood, &caller, Some(&model), request).await
+}
+
+/// A model to be loaded.
+#[derive(Debug, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LoadRequest {
+    /// Its name
+    #[schema(example = "iris")]
+    model_name: String,
+    /// Where it lies, which must be in the repository
+    #[schema(example = "/models/iris")]
+    url: String,
+}
+
+/// A model that was loaded.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Loaded {
+    /// Its name
+    #[serde(rename = "modelName")]
+    #[schema(example = "iris")]
+    model_name: String,
+    /// Where it lies
+    #[serde(rename = "modelUrl")]
+    #[schema(example = "/models/iris")]
+    model_url: String,
+}
+
+/// Load a model that lies in the repository, as SageMaker asks for it
+///
+/// Whoever may only predict learns whether it is loaded already, which SageMaker takes for success.
+#[utoipa::path(post, path = "/models", operation_id = "sagemaker_load", tag = "platforms", security(("bearer" = ["manage"])),
+    request_body = LoadRequest, responses(
+    (status = 200, body = Loaded),
+    (status = 400, description = "It does not lie in the repository, or may not serve, and why", body = ErrorDocument),
+    (status = 401, body = ErrorDocument),
+    (status = 403, description = "The token lacks the scope `manage`", body = ErrorDocument),
+    (status = 404, description = "There is no such model", body = ErrorDocument),
+    (status = 409, description = "It is loaded already", body = ErrorDocument),
+    (status = 507, description = "There is no room for it", body = ErrorDocument)))]
+pub(super) async fn load(
+    State(state): State<TransportState>,
+    Extension(repository): Extension<Repository>,
+    caller: Caller,
+    ValidJson(LoadRequest { model_name, url }): ValidJson<LoadRequest>,
+) -> Result<Json<Loaded>, ApiError> {
+    let wrong = |pointer, message: String| {
+        ApiError::InvalidBody(vec![FieldError::new(pointer, "wrong_value", message)])
+    };
+    let model: ModelName = model_name.parse().map_err(|error| wrong("/model_name", format!("{error}")))?;
+    if !repository.holds(&url, &model) {
+        let message = "expected the path of this model in the repository (models.repository)".to_owned();
+        return Err(wrong("/url", message));
+    }
+    let named = Some(model.as_str());
+    let may_predict = Permit::<MayPredict>::check(&state, &caller, named, None).is_ok();
+    let may_manage = Permit::<MayManage>::check(&state, &caller, named, None);
+    if (may_predict || may_manage.is_ok()) && state.serving.servable(&model, None).is_ok() {
+        return Err(ApiError::AlreadyLoaded(model));
+    }
+    let permit = may_manage?;
+    state.serving.load(&permit.model, false, &caller.for_history()).await.map_err(|error| match error {
+        OperationError::Refused(refusal) => ApiError::CannotLoad(refusal),
+        other => other.into(),
+    })?;
+    Ok(Json(Loaded { model_name, model_url: url }))
+}
+
+/// An empty object.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Unloaded {}
+
+/// Take a model out of service until it is loaded again, as SageMaker asks for it
+#[utoipa::path(delete, path = "/models/{model}", operation_id = "sagemaker_unload", tag = "platforms", security(("bearer" = ["manage"])),
+    params(("model" = String, Path, description = "The model's name", example = "iris")), responses(
+    (status = 200, body = Unloaded),
+    (status = 401, body = ErrorDocument),
+    (status = 403, description = "The token lacks the scope `manage`", body = ErrorDocument),
+    (status = 404, description = "There is no such model", body = ErrorDocument)))]
+pub(super) async fn unload(
+    State(state): State<TransportState>,
+    permit: Permit<MayManage>,
+    caller: Caller,
+) -> Result<Json<Unloaded>, ApiError> {
+    state.serving.unload(&permit.model, &caller.for_history()).await?;
+    Ok(Json(Unloaded {}))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_model_itself_is_loaded_from_the_repository() {
+        let repository = Repository::new(path::Path::new("/opt/models"));
+        let model: ModelName = "iris".parse().unwrap();
+        for good in ["/opt/models/iris", "/opt/models/iris/1/model.onnx", "/opt/models/iris.onnx"] {
+            assert!(repository.holds(good, &model), "{good}");
+        }
+        for bad in [
+            "",
+            "/opt/models",
+            "/opt/models/wine",
+            "/opt/models/../models/iris",
+            "/opt/models/iris/../../../etc",
+            "iris",
+            "/etc/passwd",
+            "s3://bucket/iris",
+            "file:///opt/models/iris",
+        ] {
+            assert!(!repository.holds(bad, &model), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_header_names_a_model_by_its_archive() {
+        let named = |name: &'static str| {
+            let headers = HeaderMap::from_iter([(TARGET_MODEL, name.parse().unwrap())]);
+            target_model(&headers).map(|model| model.map(|model| model.to_string())).ok().flatten()
+        };
+        for name in ["iris", "iris.tar.gz", "/iris.tar.gz", "iris.onnx"] {
+            assert_eq!(named(name).as_deref(), Some("iris"), "{name}");
+        }
+        assert_eq!(named("../iris"), None);
+    }
+}

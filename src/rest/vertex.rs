@@ -1,0 +1,79 @@
+//! Vertex AI, which says in the environment at which paths it asks ("Custom container requirements for prediction").
+//!
+//! These paths may be any, our own among them, as many write `/health` and `/predict`. So they are looked at before all
+//! others, and whatever is not theirs passes on as if they were not there.
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{Request, State},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use tower::ServiceExt;
+
+use super::{dialect::Dialect, invocations, json_body::read, layers, tensorflow::answer_rows};
+use crate::{
+    auth::Caller,
+    config::{DialectName, Settings},
+    transport::{
+        AddressLimit, ApiError, MayPredict, Permit, TransportState, authorized, authorized_by_platform,
+    },
+    wire::{
+        FieldError,
+        tensorflow::{TensorFlowRequest, read_request},
+    },
+};
+
+/// The routes of Vertex AI in front of all others, if there are any.
+pub(super) fn in_front_of(
+    others: Router,
+    state: TransportState,
+    settings: &Settings,
+    address_limit: Option<&AddressLimit>,
+) -> Router {
+    let Settings { server, dialects, .. } = settings;
+    let mut routes = Router::new();
+    let mut probes = Router::new();
+    if let Some(route) = dialects.vertex_predict_route.as_deref().filter(|_| dialects.vertex) {
+        routes = routes.route(route, post(predict));
+    }
+    if let Some(route) = dialects.vertex_health_route.as_deref().filter(|_| dialects.vertex) {
+        probes = probes.route(route, get(invocations::ping));
+    }
+    if !routes.has_routes() && !probes.has_routes() {
+        return others;
+    }
+    let routes = layers::large(routes, server);
+    let routes = if dialects.authenticates(DialectName::Vertex) {
+        authorized_by_platform(routes, address_limit)
+    } else {
+        authorized(routes, &state, address_limit)
+    };
+    let passed_on = move |request: Request<Body>| {
+        let others = others.clone();
+        async move { others.oneshot(request).await.into_response() }
+    };
+    layers::public(routes.merge(probes), &state, server, |_, _| Dialect::Vertex)
+        .with_state(state)
+        .method_not_allowed_fallback(passed_on.clone())
+        .fallback(passed_on)
+}
+
+/// Asks the default model.
+async fn predict(
+    State(state): State<TransportState>,
+    caller: Caller,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let permit = Permit::<MayPredict>::check(&state, &caller, None, None)?;
+    let servable = state.serving.servable(&permit.model, None)?;
+    let body = read(request.into_body()).await?;
+    match read_request(&body, &servable.signature, servable.layout.as_deref())? {
+        TensorFlowRequest::Rows(rows) => answer_rows(&state, servable, rows, Some("/instances")).await,
+        TensorFlowRequest::Columns(_) => {
+            let message = "expected `instances`, a list of rows: Vertex AI knows nothing else";
+            Err(ApiError::InvalidBody(vec![FieldError::new("/inputs", "wrong_form", message)]))
+        }
+    }
+}

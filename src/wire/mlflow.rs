@@ -1,0 +1,77 @@
+//! What MLflow's scoring server is asked with: frames of rows and columns as JSON or CSV, or tensors as TensorFlow Serving
+//! has them.
+
+mod frame;
+mod table;
+
+use serde::Deserialize;
+use serde_json::{Map, Value, value::RawValue};
+
+pub use table::{ROWS as CSV_ROWS, read_csv};
+
+use super::{
+    BodyError, FieldError,
+    body::parse,
+    tensorflow::{Given, Instances, check_parameters, read_columns, read_instances},
+};
+use crate::model::{Contract, Layout, Signature};
+
+/// What is asked. The answer is by row, or by output if the request is by input.
+#[derive(Debug)]
+pub enum MlflowRequest {
+    /// By row, in the list at this place.
+    Rows(Instances, &'static str),
+    /// By input.
+    Columns(Given),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document<'b> {
+    #[serde(borrow, default)]
+    dataframe_split: Option<frame::Split<'b>>,
+    #[serde(borrow, default)]
+    dataframe_records: Option<&'b RawValue>,
+    #[serde(borrow, default)]
+    instances: Option<&'b RawValue>,
+    #[serde(borrow, default)]
+    inputs: Option<&'b RawValue>,
+    #[serde(default)]
+    params: Option<Map<String, Value>>,
+}
+
+/// Reads a JSON request to a model of this signature.
+///
+/// # Errors
+///
+/// When it is no JSON, or not what the model takes, with the place.
+pub fn read_json(
+    body: &[u8],
+    signature: &Signature,
+    layout: Option<&Layout>,
+    contract: &Contract,
+) -> Result<MlflowRequest, BodyError> {
+    const RECORDS: &str = "/dataframe_records";
+    const INSTANCES: &str = "/instances";
+    let Document { dataframe_split, dataframe_records, instances, inputs, params } = parse(body)?;
+    check_parameters("params", params.as_ref())?;
+    match (dataframe_split, dataframe_records, instances, inputs) {
+        (Some(split), None, None, None) => {
+            let rows = split.read(signature, layout, contract)?;
+            Ok(MlflowRequest::Rows(rows, frame::SPLIT_DATA))
+        }
+        (None, Some(records), None, None) => {
+            let rows = frame::read_records(records, RECORDS, signature, layout)?;
+            Ok(MlflowRequest::Rows(rows, RECORDS))
+        }
+        (None, None, Some(instances), None) => {
+            let rows = read_instances(instances, INSTANCES, signature, layout)?;
+            Ok(MlflowRequest::Rows(rows, INSTANCES))
+        }
+        (None, None, None, Some(inputs)) => read_columns(inputs, signature).map(MlflowRequest::Columns),
+        _ => {
+            let message = "expected one of `dataframe_split`, `dataframe_records`, `instances` and `inputs`";
+            Err(BodyError::Invalid(vec![FieldError::new("", "one_of_all", message)]))
+        }
+    }
+}
