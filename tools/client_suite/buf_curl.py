@@ -29,6 +29,9 @@ def ask(gateway: Gateway, path: str, body: Any, *options: str) -> str:
         "--http2-prior-knowledge",
         "-H",
         f"authorization: Bearer {gateway.token}",
+        # The same for reflection.
+        "--reflect-header",
+        "*",
         "-d",
         json.dumps(body),
         *options,

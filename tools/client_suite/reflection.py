@@ -23,12 +23,23 @@ METHODS = {
 }
 
 
+class Bearer(grpc.UnaryUnaryClientInterceptor, grpc.StreamStreamClientInterceptor):
+    """Adds the token to each call, as the client for reflection has no place for it."""
+
+    def __init__(self, metadata: list[tuple[str, str]]) -> None:
+        self.metadata = metadata
+
+    def with_token(self, ask: Any, details: Any, requests: Any) -> Any:
+        return ask(details._replace(metadata=[*(details.metadata or []), *self.metadata]), requests)
+
+    intercept_unary_unary = intercept_stream_stream = with_token
+
+
 class Reflected:
     """The service as it says it is."""
 
     def __init__(self, gateway: Gateway) -> None:
-        self.metadata = gateway.metadata
-        self.channel = grpc.insecure_channel(gateway.grpc)
+        self.channel = grpc.intercept_channel(grpc.insecure_channel(gateway.grpc), Bearer(gateway.metadata))
         self.database = ProtoReflectionDescriptorDatabase(self.channel)
         self.pool = DescriptorPool(self.database)
 
@@ -42,7 +53,7 @@ class Reflected:
             request_serializer=lambda message: message.SerializeToString(),
             response_deserializer=GetMessageClass(described.output_type).FromString,
         )
-        return ask(GetMessageClass(described.input_type)(**fields), metadata=self.metadata, timeout=30)
+        return ask(GetMessageClass(described.input_type)(**fields), timeout=30)
 
 
 def lists(gateway: Gateway) -> None:

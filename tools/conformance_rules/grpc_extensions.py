@@ -65,9 +65,10 @@ def statistics(server: Server) -> None:
 @grpc_rule("grpc.stream", SECTION, "ModelStreamInfer: an answer to each request, in order; an error ends only its own")
 def stream(server: Server) -> None:
     model = server.models[0]
+    too_long = [tensor.blob() + b"\0\0\0" for tensor in model.inputs]
     requests = [
         raw(model.name, model.inputs, id="1"),
-        raw(model.name, model.inputs, id="2") | {"raw_input_contents": [b"x"] * len(model.inputs)},
+        raw(model.name, model.inputs, id="2") | {"raw_input_contents": too_long},
         raw("no-such-model-here", model.inputs, id="3"),
         raw(model.name, model.inputs, id="4"),
     ]
