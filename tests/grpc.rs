@@ -440,9 +440,9 @@ async fn what_is_wrong_with_a_request_is_said_with_its_place() {
         ),
         (
             changed(&|request| {
-                _ = request
+                request
                     .parameters
-                    .insert("x".to_owned(), onnx_gateway::grpc::proto::InferParameter::default())
+                    .insert("x".to_owned(), onnx_gateway::grpc::proto::InferParameter::default());
             }),
             "/parameters/x: expected a text",
         ),
