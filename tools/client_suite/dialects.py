@@ -23,7 +23,8 @@ def probed(gateway: Gateway, path: str) -> None:
 
 def closed(gateway: Gateway, path: str, body: Any) -> None:
     """401 without one, where something is asked of a model."""
-    request = urllib.request.Request(gateway.url + path, json.dumps(body).encode(), {"Content-Type": "application/json"})
+    kind = {"Content-Type": "application/json"}
+    request = urllib.request.Request(gateway.url + path, json.dumps(body).encode(), kind)
     try:
         urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS)
     except urllib.error.HTTPError as error:
