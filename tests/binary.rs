@@ -350,6 +350,7 @@ async fn the_readme_shows_true_answers() {
             json!({"inputs": [{"name": "features", "shape": [1, 4], "datatype": "FP32",
                 "data": [6.7, 3.0, 5.2, 2.3]}]}),
         ),
+        ("/v1/models/iris:predict", json!({"instances": [[6.7, 3.0, 5.2, 2.3]]})),
     ];
     assert_eq!(shown.len(), asked.len());
     for (shown, (path, asked)) in shown.iter().zip(asked) {
