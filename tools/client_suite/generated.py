@@ -25,7 +25,10 @@ def generate(gateway: Gateway) -> None:
     document.write_text(json.dumps(gateway.document("GET", "/openapi.json")))
     bin_folder = Path(sys.executable).parent
     command = [bin_folder / "openapi-python-client", "generate", "--path", document, "--meta", "none", "--overwrite"]
-    command += ["--output-path", gateway.scratch / PACKAGE, "--fail-on-warning"]
+    # It knows only a few types of bodies, and says so of others.
+    settings = gateway.scratch / "generator.json"
+    settings.write_text(json.dumps({"content_type_overrides": {"text/csv": "application/octet-stream"}}))
+    command += ["--output-path", gateway.scratch / PACKAGE, "--config", settings, "--fail-on-warning"]
     # Its name for the shell is in its folder only.
     environment = {"PATH": f"{bin_folder}:/usr/bin:/bin", "HOME": str(gateway.scratch)}
     done = subprocess.run(
@@ -79,6 +82,9 @@ class Calls:
     def metadata(self) -> None:
         equal(self.call("open_inference.model_metadata", "iris").name, "iris")
 
+    def serving(self) -> None:
+        equal(self.call("tensorflow.tensorflow_status", "iris").to_dict()["name"], "iris")
+
 
 def checks(gateway: Gateway) -> Iterator[Check]:
     calls = Calls(gateway)
@@ -88,3 +94,4 @@ def checks(gateway: Gateway) -> Iterator[Check]:
     yield f"{name}: predict", calls.predict
     yield f"{name}: infer", calls.infer
     yield f"{name}: metadata", calls.metadata
+    yield f"{name}: the status of TensorFlow Serving", calls.serving

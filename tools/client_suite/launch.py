@@ -8,7 +8,6 @@ import shutil
 import socket
 import subprocess
 import time
-import tomllib
 import urllib.parse
 import urllib.request
 from pathlib import Path
@@ -71,8 +70,6 @@ class Launched:
             # What Vertex AI says in the environment, where it would also say on which port to listen.
             "dialects": {"vertex_predict_route": VERTEX_PREDICT_ROUTE, "vertex_health_route": VERTEX_HEALTH_ROUTE},
         }
-        known = tomllib.loads((REPOSITORY / "config" / "default.toml").read_text())
-        sections = {name: entries for name, entries in sections.items() if name in known}
         # What TOML and JSON have in common is all that is needed here.
         lines = []
         for section, entries in sections.items():
