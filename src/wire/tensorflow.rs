@@ -10,7 +10,7 @@ mod request;
 mod results;
 mod status;
 
-pub(super) use entries::{Entries, MAX_VALUES};
+pub(super) use entries::{Entries, Glance, MAX_VALUES};
 pub(super) use instances::{MAX_ROWS_BYTES, objects, read, read_objects, too_many};
 pub(super) use request::{check_parameters, invalid};
 

@@ -128,3 +128,35 @@ fn what_is_mutated_was_right() {
         assert_eq!(answer.status.as_u16(), 200, "{path}: {body}: {answer:?}");
     }
 }
+
+/// A body of many small parts costs much more memory as values by name than it has bytes: there is an end to that.
+#[test]
+fn values_by_name_have_an_end_that_tensors_have_not() {
+    const MANY: usize = (1 << 20) + 1;
+    let (runtime, gateway) = &*GATEWAY;
+    let many = |item: &str| vec![item; MANY].join(",");
+    for (path, body, place) in [
+        ("/v1/models/iris:predict", format!(r#"{{"instances":[{}]}}"#, many("{}")), "/instances"),
+        ("/v1/models/iris:classify", format!(r#"{{"examples":[{}]}}"#, many("{}")), "/examples"),
+        ("/invocations", format!(r#"{{"dataframe_records":[{}]}}"#, many("{}")), "/dataframe_records"),
+        (
+            "/invocations",
+            format!(r#"{{"dataframe_split":{{"columns":[{}],"data":[]}}}}"#, many("1")),
+            "/dataframe_split/columns",
+        ),
+        (
+            "/invocations",
+            format!(r#"{{"dataframe_split":{{"columns":[1],"data":[{}]}}}}"#, many("[]")),
+            "/dataframe_split/data",
+        ),
+    ] {
+        let answer = runtime.block_on(send(gateway, Method::POST, path, "application/json", body));
+        assert_eq!(answer.status.as_u16(), 400, "{path}");
+        let message = answer.body["error"].as_str().unwrap();
+        assert!(message.contains(&format!("{place}: these are too many values")), "{path}: {message}");
+    }
+    let rows = many("[]").replace("[]", "[1,1,1,1]");
+    let body = format!(r#"{{"inputs":[{}]}}"#, &rows[..rows.len() / 64 / 10 * 10 - 1]);
+    let answer = runtime.block_on(send(gateway, Method::POST, "/v1/models/iris:predict", "text/plain", body));
+    assert_eq!(answer.status.as_u16(), 200, "{}", answer.text.get(..200).unwrap_or_default());
+}

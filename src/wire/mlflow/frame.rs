@@ -3,15 +3,15 @@
 use std::collections::{BTreeMap, HashSet};
 
 use serde::{Deserialize, Deserializer, de::IgnoredAny};
-use serde_json::{Value, value::RawValue};
+use serde_json::value::RawValue;
 
 use crate::{
-    model::{Contract, Layout, Row, RowInputs, Signature},
+    model::{Cell, Contract, Layout, Row, RowInputs, Signature},
     wire::{
         BodyError,
         tensorflow::{
-            Entries, Given, Instances, MAX_ROWS_BYTES, MAX_VALUES, invalid, objects, read, read_objects,
-            too_many,
+            Entries, Given, Glance, Instances, MAX_ROWS_BYTES, MAX_VALUES, invalid, objects, read,
+            read_objects, too_many,
         },
     },
 };
@@ -19,12 +19,15 @@ use crate::{
 /// Where the rows of a split frame stand.
 pub(super) const SPLIT_DATA: &str = "/dataframe_split/data";
 
+/// Where the names of its columns do.
+const SPLIT_COLUMNS: &str = "/dataframe_split/columns";
+
 /// A frame as pandas writes it with `orient="split"`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Split<'b> {
-    #[serde(default)]
-    columns: Option<Vec<ColumnName>>,
+    #[serde(borrow, default)]
+    columns: Option<&'b RawValue>,
     /// The names of rows mean nothing to a model.
     #[serde(default)]
     #[serde(rename = "index")]
@@ -39,9 +42,9 @@ struct ColumnName(String);
 
 impl<'de> Deserialize<'de> for ColumnName {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match Value::deserialize(deserializer)? {
-            Value::String(name) => Ok(Self(name)),
-            Value::Number(number) => Ok(Self(number.to_string())),
+        match Cell::deserialize(deserializer)? {
+            Cell::Text(name) => Ok(Self(name)),
+            Cell::Integer(number) => Ok(Self(number.to_string())),
             _ => Err(serde::de::Error::custom("expected the name of a column")),
         }
     }
@@ -55,7 +58,8 @@ impl Split<'_> {
         layout: Option<&Layout>,
         contract: &Contract,
     ) -> Result<Instances, BodyError> {
-        if self.columns.is_none() || takes_no_names(layout, contract) {
+        let names = self.columns.filter(|_| !takes_no_names(layout, contract));
+        let Some(names) = names else {
             if self.data.get().len() > MAX_ROWS_BYTES {
                 return Err(too_many(SPLIT_DATA));
             }
@@ -68,16 +72,16 @@ impl Split<'_> {
                 ));
             }
             return instances(rows.len(), Given::Rows(rows), SPLIT_DATA);
-        }
-        let columns = self.columns.unwrap_or_default();
+        };
+        let columns: Vec<ColumnName> = read_few(names, SPLIT_COLUMNS)?;
         let mut names = HashSet::new();
         for (index, ColumnName(name)) in columns.iter().enumerate() {
             if !names.insert(name) {
-                let place = format!("/dataframe_split/columns/{index}");
+                let place = format!("{SPLIT_COLUMNS}/{index}");
                 return Err(invalid(&place, "duplicate", format!("`{name}` is there more than once")));
             }
         }
-        let rows: Vec<&RawValue> = read(self.data, SPLIT_DATA)?;
+        let rows: Vec<&RawValue> = read_few(self.data, SPLIT_DATA)?;
         if rows.len().saturating_mul(columns.len().max(1)) > MAX_VALUES {
             return Err(too_many(SPLIT_DATA));
         }
@@ -88,9 +92,15 @@ impl Split<'_> {
     }
 }
 
+/// Reads a list, if it is not so long that reading it would fill the memory.
+fn read_few<'b, T: Deserialize<'b>>(json: &'b RawValue, place: &str) -> Result<Vec<T>, BodyError> {
+    let Glance { count, .. } = read(json, place)?;
+    if count > MAX_VALUES { Err(too_many(place)) } else { read(json, place) }
+}
+
 /// A row as an object of its values by column name.
 fn object<'b>(row: &'b RawValue, columns: &[ColumnName], place: &str) -> Result<Entries<'b>, BodyError> {
-    let values: Vec<&RawValue> = read(row, place)?;
+    let values: Vec<&RawValue> = read_few(row, place)?;
     if values.len() != columns.len() {
         let message = format!("expected {} values, one a column, got {}", columns.len(), values.len());
         return Err(invalid(place, "wrong_count", message));
