@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use axum::http::{HeaderMap, StatusCode};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
 use hyper_util::{
     client::legacy::{Client as HyperClient, connect::HttpConnector},
     rt::TokioExecutor,
@@ -12,7 +15,7 @@ use onnx_gateway::grpc::proto::{
     model_infer_request::{InferInputTensor, InferRequestedOutputTensor},
 };
 use tonic::{
-    Request, Status,
+    Code, Request, Status,
     body::Body,
     metadata::MetadataValue,
     service::{Interceptor, interceptor::InterceptedService},
@@ -46,7 +49,9 @@ impl Interceptor for Bearer {
 
 /// What speaks HTTP/2 and nothing else.
 pub fn http() -> Http {
-    HyperClient::builder(TokioExecutor::new()).http2_only(true).build(HttpConnector::new())
+    let mut connector = HttpConnector::new();
+    connector.set_nodelay(true);
+    HyperClient::builder(TokioExecutor::new()).http2_only(true).build(connector)
 }
 
 /// A client at this address.
@@ -126,4 +131,44 @@ pub fn within<T>(message: T, timeout: Duration) -> Request<T> {
     let mut request = Request::new(message);
     request.set_timeout(timeout);
     request
+}
+
+/// Sends bytes in place of a message; answers HTTP's status and headers with trailers.
+pub async fn raw_call(
+    gateway: &TestGateway,
+    headers: &[(&str, &str)],
+    body: impl Into<Bytes>,
+) -> (StatusCode, HeaderMap) {
+    raw_call_over(&http(), gateway, headers, body).await
+}
+
+/// The same over the connections of this client.
+pub async fn raw_call_over(
+    http: &Http,
+    gateway: &TestGateway,
+    headers: &[(&str, &str)],
+    body: impl Into<Bytes>,
+) -> (StatusCode, HeaderMap) {
+    let path = "inference.GRPCInferenceService/ModelInfer";
+    let mut request = axum::http::Request::post(format!("http://{}/{path}", gateway.grpc_address()))
+        .header("authorization", format!("Bearer {}", TokenBuilder::new().build()));
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let body = Body::new(Full::new(body.into()).map_err(|never| match never {}));
+    let (parts, body) = http.request(request.body(body).unwrap()).await.unwrap().into_parts();
+    let mut headers = parts.headers;
+    headers.extend(body.collect().await.unwrap().trailers().cloned().unwrap_or_default());
+    (parts.status, headers)
+}
+
+pub const GRPC: (&str, &str) = ("content-type", "application/grpc");
+
+pub fn framed(flag: u8, message: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(message.len()).unwrap().to_be_bytes();
+    [&[flag][..], &length, message].concat()
+}
+
+pub fn code(headers: &HeaderMap) -> Code {
+    Code::from_bytes(headers["grpc-status"].as_bytes())
 }
