@@ -462,7 +462,10 @@ async fn the_end_under_load_loses_no_answer() {
 fn is_connect(status: &Status) -> bool {
     let mut cause: Option<&(dyn Error + 'static)> = Some(status);
     while let Some(error) = cause {
-        if error.downcast_ref::<hyper_util::client::legacy::Error>().is_some_and(|error| error.is_connect()) {
+        if error
+            .downcast_ref::<hyper_util::client::legacy::Error>()
+            .is_some_and(hyper_util::client::legacy::Error::is_connect)
+        {
             return true;
         }
         cause = error.source();

@@ -103,7 +103,9 @@ fn changed(mut request: ModelInferRequest, changes: Vec<Change>) -> ModelInferRe
             Change::Datatype(name) => first.into_iter().for_each(|input| input.datatype.clone_from(&name)),
             Change::Shape(shape) => first.into_iter().for_each(|input| input.shape.clone_from(&shape)),
             Change::Contents(contents) => {
-                first.into_iter().for_each(|input| input.contents.clone_from(&contents));
+                if let Some(input) = first {
+                    input.contents.clone_from(&contents);
+                }
             }
             Change::Raw(raw) => request.raw_input_contents = raw.into_iter().map(Into::into).collect(),
             Change::Output(name, classes) => {
