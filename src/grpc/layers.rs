@@ -40,6 +40,12 @@ pub(super) fn public(
     settings: &ServerSettings,
     address_limit: Option<&AddressLimit>,
 ) -> Router<TransportState> {
+    let routes = bounded(authorized(routes, state, address_limit).merge(probes), settings);
+    observed(routes, state)
+}
+
+/// What every call passes whether or not it may.
+fn bounded<S: Clone + Send + Sync + 'static>(routes: Router<S>, settings: &ServerSettings) -> Router<S> {
     let bounded = ServiceBuilder::new()
         // Whoever speaks something else gets an answer in HTTP, and is not looked at any further.
         .layer(from_fn(only_grpc))
@@ -51,8 +57,7 @@ pub(super) fn public(
         .layer(from_fn_with_state(Duration::from_millis(settings.request_timeout_ms), deadline))
         // Most clients say by default that they could take a compressed answer: those that compress mean it.
         .layer(map_request(compress_as_asked));
-    let routes = authorized(routes, state, address_limit).merge(probes).layer(bounded);
-    observed(routes, state)
+    routes.layer(bounded)
 }
 
 /// Wraps methods that take one message: it must not trickle in. How large it may be the decoder says.
@@ -89,4 +94,39 @@ where
 
 fn is_timeout(error: &(dyn Error + 'static)) -> bool {
     error.is::<TimeoutError>() || error.source().is_some_and(is_timeout)
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::{
+        http::{Response, StatusCode},
+        routing::post,
+    };
+    use tower::ServiceExt;
+
+    use super::*;
+
+    async fn ask(routes: Router, path: &str, content_type: &str) -> Response<Body> {
+        let routes = bounded(routes, &ServerSettings { request_timeout_ms: 50, ..ServerSettings::default() });
+        let request = Request::post(path).header("content-type", content_type).body(Body::empty());
+        routes.oneshot(request.unwrap()).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn whatever_goes_wrong_is_a_status_of_grpc() {
+        let routes = || {
+            Router::new()
+                .route("/panic", post(async || -> () { panic!("on purpose") }))
+                .route("/never", post(async || std::future::pending::<()>().await))
+                .route("/refused", post(async || StatusCode::TOO_MANY_REQUESTS))
+        };
+        for (path, code) in [("/panic", "13"), ("/never", "4"), ("/refused", "8"), ("/nothing", "5")] {
+            let response = ask(routes(), path, "application/grpc").await;
+            assert_eq!(response.status(), StatusCode::OK, "{path}");
+            assert_eq!(response.headers()["grpc-status"], code, "{path}");
+            assert_eq!(response.headers()["content-type"], "application/grpc", "{path}");
+        }
+        let response = ask(routes(), "/panic", "text/plain").await;
+        assert_eq!(response.status(), StatusCode::UNSUPPORTED_MEDIA_TYPE, "nothing behind it was asked");
+    }
 }
