@@ -172,6 +172,16 @@ proptest! {
     }
 
     #[test]
+    fn no_bit_of_a_64_bit_float_is_lost(numbers in prop::collection::vec(any::<f64>(), 0..50)) {
+        let text = json!({"shape": [numbers.len()], "data": numbers}).to_string();
+        let document: Value = serde_json::from_str(&text).unwrap();
+        let again = read(&document, ElementType::F64).unwrap();
+        let TensorData::F64(again) = again.data() else { panic!("{again:?}") };
+        let bits = |numbers: &[f64]| numbers.iter().map(|number| number.to_bits()).collect::<Vec<_>>();
+        prop_assert_eq!(bits(again), bits(&numbers));
+    }
+
+    #[test]
     fn any_document_is_a_tensor_or_a_list_of_faults(document in any_json()) {
         for element_type in [ElementType::F16, ElementType::I8, ElementType::Bool, ElementType::String] {
             let documents: Result<TensorDocuments, _> = serde_json::from_value(json!({"x": document}));
