@@ -31,7 +31,9 @@ pub use input_check::{InputViolation, check_inputs, documents_to_tensors};
 pub use layout::{ColumnInput, Layout, LayoutError, Output, RowInputs};
 pub use name::{ModelName, ModelVersion, NameError, VersionLabel, VersionSelector};
 pub use onnx_file::{OnnxFile, OnnxFileError};
-pub use row::{Cell, NotByRow, Place, Row, RowOutputs, RowValue, Violation, rows_to_tensors};
+pub use row::{
+    Cell, FlatElement, FlatLayout, NotByRow, Place, Row, RowOutputs, RowValue, Violation, rows_to_tensors,
+};
 pub use signature::{Dimension, Signature, ValueKind, ValueSpec};
 pub use tensor::{Scalar, Tensor, TensorData, TensorError};
 pub use tensor_document::{TensorDocument, TensorDocuments};

@@ -3,8 +3,10 @@
 
 mod answer;
 mod body;
+mod cursor;
 mod elements;
 mod field_error;
+mod flat_rows;
 pub mod mlflow;
 pub mod open_inference;
 mod request;
@@ -15,5 +17,6 @@ mod values;
 pub use answer::{PredictAnswer, RowAnswer, RowsAnswer};
 pub use body::{BodyError, parse, parse_valid};
 pub use field_error::{FieldError, RowBase, input_errors, row_errors};
+pub use flat_rows::{FlatRows, read_flat_rows};
 pub use request::{Asked, PredictRequest};
 pub use values::{TensorsAnswer, ValueDocument};

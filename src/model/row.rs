@@ -3,10 +3,12 @@
 //! A row is read without judging it, so that one answer can list everything that is wrong with it.
 
 mod check;
+mod flat;
 mod outputs;
 mod read;
 
 pub use check::rows_to_tensors;
+pub use flat::{FlatElement, FlatLayout};
 pub use outputs::{NotByRow, RowOutputs, RowValue};
 
 /// One value of a row, whatever it is.
