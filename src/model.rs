@@ -35,6 +35,7 @@ pub use row::{
     Cell, FlatElement, FlatLayout, NotByRow, Place, Row, RowOutputs, RowValue, Violation, rows_to_tensors,
 };
 pub use signature::{Dimension, Signature, ValueKind, ValueSpec};
+pub(crate) use tensor::on_elements;
 pub use tensor::{Scalar, Tensor, TensorData, TensorError};
 pub use tensor_document::{TensorDocument, TensorDocuments};
 pub use value::Value;

@@ -30,23 +30,24 @@ pub enum TensorData {
 macro_rules! on_elements {
     ($data:expr, $elements:ident => $body:expr) => {
         match $data {
-            TensorData::F16($elements) => $body,
-            TensorData::Bf16($elements) => $body,
-            TensorData::F32($elements) => $body,
-            TensorData::F64($elements) => $body,
-            TensorData::I8($elements) => $body,
-            TensorData::I16($elements) => $body,
-            TensorData::I32($elements) => $body,
-            TensorData::I64($elements) => $body,
-            TensorData::U8($elements) => $body,
-            TensorData::U16($elements) => $body,
-            TensorData::U32($elements) => $body,
-            TensorData::U64($elements) => $body,
-            TensorData::Bool($elements) => $body,
-            TensorData::String($elements) => $body,
+            $crate::model::TensorData::F16($elements) => $body,
+            $crate::model::TensorData::Bf16($elements) => $body,
+            $crate::model::TensorData::F32($elements) => $body,
+            $crate::model::TensorData::F64($elements) => $body,
+            $crate::model::TensorData::I8($elements) => $body,
+            $crate::model::TensorData::I16($elements) => $body,
+            $crate::model::TensorData::I32($elements) => $body,
+            $crate::model::TensorData::I64($elements) => $body,
+            $crate::model::TensorData::U8($elements) => $body,
+            $crate::model::TensorData::U16($elements) => $body,
+            $crate::model::TensorData::U32($elements) => $body,
+            $crate::model::TensorData::U64($elements) => $body,
+            $crate::model::TensorData::Bool($elements) => $body,
+            $crate::model::TensorData::String($elements) => $body,
         }
     };
 }
+pub(crate) use on_elements;
 
 impl TensorData {
     /// How many elements there are.
@@ -119,22 +120,7 @@ impl TensorData {
     /// The element at this position, row-major.
     #[must_use]
     pub fn get(&self, index: usize) -> Option<Scalar<'_>> {
-        Some(match self {
-            Self::F16(elements) => Scalar::Single((*elements.get(index)?).into()),
-            Self::Bf16(elements) => Scalar::Single((*elements.get(index)?).into()),
-            Self::F32(elements) => Scalar::Single(*elements.get(index)?),
-            Self::F64(elements) => Scalar::Double(*elements.get(index)?),
-            Self::I8(elements) => Scalar::Integer((*elements.get(index)?).into()),
-            Self::I16(elements) => Scalar::Integer((*elements.get(index)?).into()),
-            Self::I32(elements) => Scalar::Integer((*elements.get(index)?).into()),
-            Self::I64(elements) => Scalar::Integer(*elements.get(index)?),
-            Self::U8(elements) => Scalar::Integer((*elements.get(index)?).into()),
-            Self::U16(elements) => Scalar::Integer((*elements.get(index)?).into()),
-            Self::U32(elements) => Scalar::Integer((*elements.get(index)?).into()),
-            Self::U64(elements) => Scalar::Unsigned(*elements.get(index)?),
-            Self::Bool(elements) => Scalar::Bool(*elements.get(index)?),
-            Self::String(elements) => Scalar::Text(elements.get(index)?),
-        })
+        on_elements!(self, elements => elements.get(index).map(Scalar::from))
     }
 
     /// Whether every element is a number that JSON can carry: no NaN, no infinity.
@@ -165,6 +151,38 @@ pub enum Scalar<'t> {
     Bool(bool),
     /// A text.
     Text(&'t str),
+}
+
+macro_rules! scalars {
+    ($($element:ty => $variant:ident;)*) => {
+        $(impl From<&$element> for Scalar<'_> {
+            fn from(element: &$element) -> Self {
+                Self::$variant((*element).into())
+            }
+        })*
+    };
+}
+
+scalars! {
+    f16 => Single;
+    bf16 => Single;
+    f32 => Single;
+    f64 => Double;
+    i8 => Integer;
+    i16 => Integer;
+    i32 => Integer;
+    i64 => Integer;
+    u8 => Integer;
+    u16 => Integer;
+    u32 => Integer;
+    u64 => Unsigned;
+    bool => Bool;
+}
+
+impl<'t> From<&'t String> for Scalar<'t> {
+    fn from(element: &'t String) -> Self {
+        Self::Text(element)
+    }
 }
 
 impl Scalar<'_> {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use utoipa::ToSchema;
 
-use crate::model::{ModelVersion, Scalar, Signature, TensorData, Value};
+use crate::model::{ModelVersion, Scalar, Signature, TensorData, Value, on_elements};
 
 /// Writes what a model said of tensors.
 #[derive(Clone, Copy, Debug)]
@@ -112,7 +112,7 @@ pub(super) struct Elements<'v>(pub(super) &'v TensorData);
 
 impl Serialize for Elements<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq((0..self.0.len()).filter_map(|index| self.0.get(index)))
+        on_elements!(self.0, elements => serializer.collect_seq(elements.iter().map(Scalar::from)))
     }
 }
 

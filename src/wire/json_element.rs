@@ -1,0 +1,123 @@
+//! Elements of tensors written as JSON: byte for byte what `serde_json` writes of a [`Scalar`].
+
+use half::{bf16, f16};
+
+use crate::model::Scalar;
+
+/// An element of a tensor that can be written.
+pub(super) trait JsonElement {
+    /// Writes it to the end of `out`. Numbers that JSON has not are texts.
+    fn write(&self, out: &mut Vec<u8>);
+
+    /// The class that it is the number of, as [`Contract::label`](crate::model::Contract::label) takes it.
+    fn class(&self) -> Option<usize> {
+        None
+    }
+}
+
+macro_rules! integers {
+    ($($integer:ty: $class:expr;)*) => {
+        $(impl JsonElement for $integer {
+            fn write(&self, out: &mut Vec<u8>) {
+                out.extend_from_slice(itoa::Buffer::new().format(*self).as_bytes());
+            }
+
+            fn class(&self) -> Option<usize> {
+                $class(*self)
+            }
+        })*
+    };
+}
+
+integers! {
+    i8: |number| usize::try_from(number).ok();
+    i16: |number| usize::try_from(number).ok();
+    i32: |number| usize::try_from(number).ok();
+    i64: |number| usize::try_from(number).ok();
+    u8: |number| Some(usize::from(number));
+    u16: |number| Some(usize::from(number));
+    u32: |number| usize::try_from(number).ok();
+    u64: |_| None;
+}
+
+impl JsonElement for usize {
+    fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(itoa::Buffer::new().format(*self).as_bytes());
+    }
+}
+
+macro_rules! floats {
+    ($($float:ty),*) => {
+        $(impl JsonElement for $float {
+            fn write(&self, out: &mut Vec<u8>) {
+                if self.is_finite() {
+                    out.extend_from_slice(zmij::Buffer::new().format_finite(*self).as_bytes());
+                } else {
+                    write_non_finite((*self).into(), out);
+                }
+            }
+        })*
+    };
+}
+
+floats!(f32, f64);
+
+impl JsonElement for f16 {
+    fn write(&self, out: &mut Vec<u8>) {
+        f32::from(*self).write(out);
+    }
+}
+
+impl JsonElement for bf16 {
+    fn write(&self, out: &mut Vec<u8>) {
+        f32::from(*self).write(out);
+    }
+}
+
+impl JsonElement for bool {
+    fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(if *self { b"true" } else { b"false" });
+    }
+}
+
+impl JsonElement for str {
+    fn write(&self, out: &mut Vec<u8>) {
+        // Writing to memory does not fail.
+        let _ = serde_json::to_writer(out, self);
+    }
+}
+
+impl JsonElement for String {
+    fn write(&self, out: &mut Vec<u8>) {
+        self.as_str().write(out);
+    }
+}
+
+impl JsonElement for Scalar<'_> {
+    fn write(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Integer(value) => value.write(out),
+            Self::Unsigned(value) => value.write(out),
+            Self::Single(value) => value.write(out),
+            Self::Double(value) => value.write(out),
+            Self::Bool(value) => value.write(out),
+            Self::Text(value) => value.write(out),
+        }
+    }
+
+    fn class(&self) -> Option<usize> {
+        match self {
+            Self::Integer(value) => value.class(),
+            _ => None,
+        }
+    }
+}
+
+#[cold]
+fn write_non_finite(number: f64, out: &mut Vec<u8>) {
+    out.extend_from_slice(match number {
+        _ if number.is_nan() => br#""NaN""#,
+        _ if number > 0.0 => br#""Infinity""#,
+        _ => br#""-Infinity""#,
+    });
+}

@@ -1,0 +1,188 @@
+//! The answer to rows, written straight into bytes: the same that [`RowsAnswer`](super::RowsAnswer) is as JSON, with what
+//! all answers of a version have in common made ready when it is loaded.
+
+mod row_value;
+
+use std::ops::Range;
+
+use self::row_value::{holds_rows, write_prediction, write_probabilities, write_value};
+use super::json_element::JsonElement;
+use crate::model::{Contract, Layout, ModelVersion, Output, Signature, Value};
+
+/// So many bytes are reserved for a number.
+const NUMBER_BYTES: usize = 12;
+
+/// What all answers of a version to rows have in common.
+#[derive(Clone, Debug)]
+pub struct AnswerTemplate {
+    /// From the first brace up to what the outputs say.
+    head: Vec<u8>,
+    /// What stands in the answer itself, in the order of the signature.
+    members: Vec<Member>,
+    /// What stands in its `outputs`, in the order of the signature.
+    others: Vec<Member>,
+    classes: Classes,
+}
+
+/// A member of an answer.
+#[derive(Clone, Debug)]
+struct Member {
+    /// Its name, with a comma before and a colon after it.
+    key: Vec<u8>,
+    /// Which output it tells of.
+    output: usize,
+    role: Output,
+}
+
+/// What the classes are called.
+#[derive(Clone, Debug)]
+struct Classes {
+    /// As texts.
+    labels: Vec<Vec<u8>>,
+    /// As names of members, with a colon after each and a comma before all but the first.
+    keys: Vec<Vec<u8>>,
+}
+
+impl AnswerTemplate {
+    /// What all answers of this version have in common.
+    #[must_use]
+    pub fn new(
+        model: &str,
+        version: ModelVersion,
+        signature: &Signature,
+        contract: &Contract,
+        layout: &Layout,
+    ) -> Self {
+        let [model, version] = [model, &version.to_string()].map(written);
+        let head = [br#"{"model":"#, model.as_slice(), br#","version":"#, &version].concat();
+        let mut members = Vec::new();
+        let mut others = Vec::new();
+        for (output, (spec, &role)) in signature.outputs.iter().zip(&layout.outputs).enumerate() {
+            let (place, name) = match role {
+                Output::Prediction => (&mut members, "prediction"),
+                Output::Probabilities => (&mut members, "probabilities"),
+                Output::Other => (&mut others, spec.name.as_str()),
+            };
+            place.push(Member { key: [b",", written(name).as_slice(), b":"].concat(), output, role });
+        }
+        Self { head, members, others, classes: Classes::new(&contract.classes) }
+    }
+
+    /// Writes the answer to some rows of a run on `total` rows to the end of `out`: to the list of them if `many`, else to
+    /// the first one.
+    ///
+    /// Writes nothing and returns `false` where there are no such rows, or an output does not hold `total` of them:
+    /// [`RowOutputs`](crate::model::RowOutputs) says which.
+    #[must_use]
+    pub fn write(
+        &self,
+        out: &mut Vec<u8>,
+        outputs: &[Value],
+        rows: Range<usize>,
+        total: usize,
+        many: bool,
+    ) -> bool {
+        let is_whole = outputs.len() == self.members.len() + self.others.len();
+        let has_rows = rows.start < rows.end && rows.end <= total;
+        if !is_whole || !has_rows || !outputs.iter().all(|value| holds_rows(value, total)) {
+            return false;
+        }
+        let count = if many { rows.len() } else { 1 };
+        out.reserve(self.head.len() + 20 + count.saturating_mul(self.row_bytes(outputs, total)));
+        out.extend_from_slice(&self.head);
+        if many {
+            out.extend_from_slice(br#","predictions":["#);
+            for row in rows {
+                self.write_object(out, outputs, row, total);
+                out.push(b',');
+            }
+            // The comma after the last row.
+            out.pop();
+            out.push(b']');
+        } else {
+            self.write_row(out, outputs, rows.start, total);
+        }
+        out.push(b'}');
+        true
+    }
+
+    /// About how long the answer to one row is.
+    fn row_bytes(&self, outputs: &[Value], total: usize) -> usize {
+        let bytes = |member: &Member| {
+            let elements = match outputs.get(member.output) {
+                Some(Value::Tensor(tensor)) => tensor.data().len() / total.max(1),
+                _ => self.classes.keys.len(),
+            };
+            let names = match member.role {
+                Output::Probabilities => self.classes.keys.iter().map(Vec::len).sum(),
+                Output::Prediction => self.classes.labels.first().map_or(0, Vec::len),
+                Output::Other => 0,
+            };
+            member.key.len() + names + elements * NUMBER_BYTES + 2
+        };
+        4 + self.members.iter().chain(&self.others).map(bytes).sum::<usize>()
+    }
+
+    fn write_object(&self, out: &mut Vec<u8>, outputs: &[Value], row: usize, total: usize) {
+        let begin = out.len();
+        self.write_row(out, outputs, row, total);
+        open_object(out, begin);
+        out.push(b'}');
+    }
+
+    /// The members that tell of a row, each with a comma before it.
+    fn write_row(&self, out: &mut Vec<u8>, outputs: &[Value], row: usize, total: usize) {
+        for member in &self.members {
+            let Some(value) = outputs.get(member.output) else { continue };
+            out.extend_from_slice(&member.key);
+            match member.role {
+                Output::Prediction => write_prediction(out, value, row, total, &self.classes),
+                Output::Probabilities => write_probabilities(out, value, row, total, &self.classes),
+                Output::Other => write_value(out, value, row, total),
+            }
+        }
+        if self.others.is_empty() {
+            return;
+        }
+        out.extend_from_slice(br#","outputs":"#);
+        let begin = out.len();
+        for member in &self.others {
+            let Some(value) = outputs.get(member.output) else { continue };
+            out.extend_from_slice(&member.key);
+            write_value(out, value, row, total);
+        }
+        open_object(out, begin);
+        out.push(b'}');
+    }
+}
+
+impl Classes {
+    fn new(classes: &[String]) -> Self {
+        let key = |(index, class): (usize, &String)| {
+            let comma: &[u8] = if index == 0 { b"" } else { b"," };
+            [comma, written(class).as_slice(), b":"].concat()
+        };
+        Self {
+            labels: classes.iter().map(|class| written(class)).collect(),
+            keys: classes.iter().enumerate().map(key).collect(),
+        }
+    }
+
+    fn label(&self, class: Option<usize>) -> Option<&[u8]> {
+        self.labels.get(class?).map(Vec::as_slice)
+    }
+}
+
+/// Makes a brace of the comma before the first of the members that begin here; if there are none, adds one.
+fn open_object(out: &mut Vec<u8>, begin: usize) {
+    match out.get_mut(begin) {
+        Some(comma) => *comma = b'{',
+        None => out.push(b'{'),
+    }
+}
+
+fn written(text: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    text.write(&mut out);
+    out
+}

@@ -1,0 +1,164 @@
+//! What one row of an output is written as.
+
+use std::ops::Range;
+
+use super::Classes;
+use crate::{
+    model::{Tensor, TensorData, Value, on_elements},
+    wire::json_element::JsonElement,
+};
+
+/// Whether a value holds so many rows; the functions below are for those that do.
+pub(super) fn holds_rows(value: &Value, total: usize) -> bool {
+    let has_rows = |tensor: &Tensor| tensor.row_width(total).is_some();
+    match value {
+        Value::Tensor(tensor) => has_rows(tensor),
+        Value::Sequence(items) => match items.first() {
+            Some(Value::Map { .. }) => {
+                items.len() == total && items.iter().all(|item| matches!(item, Value::Map { .. }))
+            }
+            Some(Value::Tensor(_)) => {
+                items.iter().all(|item| matches!(item, Value::Tensor(tensor) if has_rows(tensor)))
+            }
+            _ => false,
+        },
+        Value::Map { .. } | Value::Absent => false,
+    }
+}
+
+/// The label of a class, or a number or whatever else it is.
+pub(super) fn write_prediction(
+    out: &mut Vec<u8>,
+    value: &Value,
+    row: usize,
+    total: usize,
+    classes: &Classes,
+) {
+    match value {
+        Value::Tensor(tensor) if !classes.labels.is_empty() => {
+            let range = row_range(tensor, row, total);
+            on_elements!(tensor.data(), elements => {
+                write_list(out, elements.get(range).unwrap_or_default(), |element, out| {
+                    match classes.label(element.class()) {
+                        Some(label) => out.extend_from_slice(label),
+                        None => element.write(out),
+                    }
+                });
+            });
+        }
+        other => write_value(out, other, row, total),
+    }
+}
+
+/// The probabilities by the names of their classes.
+pub(super) fn write_probabilities(
+    out: &mut Vec<u8>,
+    value: &Value,
+    row: usize,
+    total: usize,
+    classes: &Classes,
+) {
+    match value {
+        Value::Tensor(tensor) => {
+            let range = row_range(tensor, row, total);
+            on_elements!(tensor.data(), elements => {
+                write_by_class(out, elements.get(range).unwrap_or_default(), classes);
+            });
+        }
+        Value::Sequence(items) => match items.get(row) {
+            Some(Value::Map { keys, values }) => write_map(out, keys, values, Some(classes)),
+            _ => write_value(out, value, row, total),
+        },
+        other => write_value(out, other, row, total),
+    }
+}
+
+/// Whatever it is: the elements of a tensor's row, those of several tensors, a map.
+pub(super) fn write_value(out: &mut Vec<u8>, value: &Value, row: usize, total: usize) {
+    match value {
+        Value::Tensor(tensor) => write_row(out, tensor, row, total),
+        Value::Sequence(items) => match items.get(row) {
+            Some(Value::Map { keys, values }) => write_map(out, keys, values, None),
+            _ => write_parts(out, items, row, total),
+        },
+        Value::Map { .. } | Value::Absent => {}
+    }
+}
+
+/// The rows of several tensors, as a list.
+fn write_parts(out: &mut Vec<u8>, parts: &[Value], row: usize, total: usize) {
+    out.push(b'[');
+    for (index, part) in parts.iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        if let Value::Tensor(tensor) = part {
+            write_row(out, tensor, row, total);
+        }
+    }
+    out.push(b']');
+}
+
+fn row_range(tensor: &Tensor, row: usize, total: usize) -> Range<usize> {
+    let width = tensor.row_width(total).unwrap_or_default();
+    row * width..(row + 1) * width
+}
+
+fn write_row(out: &mut Vec<u8>, tensor: &Tensor, row: usize, total: usize) {
+    let range = row_range(tensor, row, total);
+    on_elements!(tensor.data(), elements => {
+        write_list(out, elements.get(range).unwrap_or_default(), JsonElement::write);
+    });
+}
+
+/// The elements of one row: alone if there is one, else as a list.
+fn write_list<E>(out: &mut Vec<u8>, elements: &[E], write: impl Fn(&E, &mut Vec<u8>)) {
+    if let [only] = elements {
+        return write(only, out);
+    }
+    out.push(b'[');
+    for (index, element) in elements.iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        write(element, out);
+    }
+    out.push(b']');
+}
+
+/// Elements by the names of as many classes, or by their numbers.
+fn write_by_class<E: JsonElement>(out: &mut Vec<u8>, elements: &[E], classes: &Classes) {
+    out.push(b'{');
+    if classes.keys.len() == elements.len() {
+        for (key, element) in classes.keys.iter().zip(elements) {
+            out.extend_from_slice(key);
+            element.write(out);
+        }
+    } else {
+        for (index, element) in elements.iter().enumerate() {
+            out.extend_from_slice(if index == 0 { br#"""# } else { br#",""# });
+            index.write(out);
+            out.extend_from_slice(br#"":"#);
+            element.write(out);
+        }
+    }
+    out.push(b'}');
+}
+
+/// Values by key; by the label of the class where the key is one's number.
+fn write_map(out: &mut Vec<u8>, keys: &TensorData, values: &TensorData, classes: Option<&Classes>) {
+    let entries = (0..keys.len()).filter_map(|index| Some((keys.get(index)?, values.get(index)?)));
+    out.push(b'{');
+    for (index, (key, value)) in entries.enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        match classes.and_then(|classes| classes.label(key.class())) {
+            Some(label) => out.extend_from_slice(label),
+            None => key.to_string().write(out),
+        }
+        out.push(b':');
+        value.write(out);
+    }
+    out.push(b'}');
+}
