@@ -33,6 +33,7 @@ impl<'t> Cursor<'t> {
         self.text.get(self.at).copied()
     }
 
+    #[inline]
     pub(super) fn skip_whitespace(&mut self) {
         while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.peek() {
             self.at += 1;
@@ -43,6 +44,11 @@ impl<'t> Cursor<'t> {
     pub(super) fn take(&mut self, expected: &[u8]) -> Option<()> {
         self.skip_whitespace();
         self.text.get(self.at..)?.starts_with(expected).then(|| self.at += expected.len())
+    }
+
+    /// Skips whitespace and this byte, if it comes next.
+    pub(super) fn byte(&mut self, expected: u8) -> Option<()> {
+        (self.next()? == expected).then_some(())
     }
 
     /// Skips whitespace and the byte after it, which is returned.

@@ -41,12 +41,12 @@ fn read<T: FlatElement>(
     layout: &FlatLayout,
     elements: &mut Vec<T>,
 ) -> Option<FlatRows> {
-    text.take(b"{")?;
+    text.byte(b'{')?;
     let many = text.take(br#""features""#).is_none();
     if many {
         text.take(br#""instances""#)?;
     }
-    text.take(b":")?;
+    text.byte(b':')?;
     let rows = if many {
         rows(text, size, layout, elements)?
     } else {
@@ -54,7 +54,7 @@ fn read<T: FlatElement>(
         row(text, layout, elements)?;
         1
     };
-    text.take(b"}")?;
+    text.byte(b'}')?;
     text.is_at_end().then_some(FlatRows { rows, many })
 }
 
@@ -64,7 +64,7 @@ fn rows<T: FlatElement>(
     layout: &FlatLayout,
     elements: &mut Vec<T>,
 ) -> Option<usize> {
-    text.take(b"[")?;
+    text.byte(b'[')?;
     let begin = text.position();
     row(text, layout, elements)?;
     // The others are as long as the first, or nearly so. A body of short ones does not grow: two bytes make no more than
@@ -83,12 +83,12 @@ fn rows<T: FlatElement>(
 }
 
 fn row<T: FlatElement>(text: &mut Cursor<'_>, layout: &FlatLayout, elements: &mut Vec<T>) -> Option<()> {
-    text.take(b"[")?;
+    text.byte(b'[')?;
     for column in 0..layout.columns() {
         if column > 0 {
-            text.take(b",")?;
+            text.byte(b',')?;
         }
         elements.push(layout.element(column, text.number()?)?);
     }
-    text.take(b"]")
+    text.byte(b']')
 }
