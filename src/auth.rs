@@ -11,6 +11,7 @@ mod development;
 mod header;
 mod issuer;
 mod keys;
+mod known_tokens;
 mod scope;
 mod setup;
 mod token_error;

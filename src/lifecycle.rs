@@ -42,7 +42,7 @@ pub use history::{Event, HistoryEntry, Timings};
 pub use model_config::{ModelConfig, Pin, Versions};
 pub use operation::{OperationError, RolledBack};
 pub use refusal::{Reason, Refusal};
-pub use servable::Servable;
+pub use servable::{Flat, Servable};
 pub use serving_map::{ServingMap, ServingModel};
 pub use source::{Candidate, Config, Defect, Found, FoundModel, Source};
 pub use statistics::{BatchCounts, Counts, Phases, Statistics, Total};

@@ -12,6 +12,7 @@ mod name;
 mod nearest;
 mod onnx_file;
 mod row;
+mod schedule;
 mod signature;
 mod tensor;
 mod tensor_document;
@@ -34,6 +35,7 @@ pub use onnx_file::{OnnxFile, OnnxFileError};
 pub use row::{
     Cell, FlatElement, FlatLayout, NotByRow, Place, Row, RowOutputs, RowValue, Violation, rows_to_tensors,
 };
+pub use schedule::ScheduleMode;
 pub use signature::{Dimension, Signature, ValueKind, ValueSpec};
 pub(crate) use tensor::on_elements;
 pub use tensor::{Scalar, Tensor, TensorData, TensorError};

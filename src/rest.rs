@@ -7,6 +7,8 @@ mod answer;
 mod deployments;
 mod dialect;
 mod docs;
+mod express;
+mod front;
 mod given;
 mod header_rules;
 mod health;
@@ -25,4 +27,5 @@ mod token;
 mod vertex;
 
 pub use docs::openapi;
-pub use routes::{admin_router, public_router};
+pub use front::Front;
+pub use routes::admin_router;

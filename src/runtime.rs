@@ -1,7 +1,7 @@
 //! Running models: the only module that knows ONNX Runtime.
 //!
-//! The shared library is found and loaded once for the process ([`Runtime`]); a model is an [`InstancePool`] of
-//! independent sessions, because a session runs one request at a time.
+//! The shared library is found and loaded once for the process ([`Runtime`]); a model is a [`Scheduler`] over
+//! independent sessions, because a session runs one batch at a time.
 
 mod contain;
 mod convert;
@@ -9,7 +9,7 @@ mod declare;
 mod error;
 mod instance;
 mod library;
-mod pool;
+mod scheduler;
 
 use std::{
     path::{Path, PathBuf},
@@ -22,7 +22,7 @@ pub use error::RuntimeError;
 pub use instance::Instance;
 pub use library::LibraryNotFound;
 pub use ort::session::RunOptions;
-pub use pool::{InstancePool, Ran};
+pub use scheduler::{Asked, Inputs, Options, Ran, Scheduler, set_worker};
 
 use crate::config::{Environment, RuntimeSettings};
 

@@ -8,6 +8,7 @@ mod live;
 mod reload;
 mod shutdown;
 mod slots;
+mod workers;
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
@@ -31,7 +32,8 @@ use crate::{
 };
 use connection::Protocol;
 use listener::Listener;
-use live::{CurrentRouter, Live};
+use live::{CurrentFront, Live};
+use workers::Workers;
 
 /// How often clients that have not asked for long are forgotten.
 const RELEASE_INTERVAL: Duration = Duration::from_secs(10);
@@ -67,6 +69,9 @@ pub enum StartError {
     /// There is no place for private copies.
     #[error(transparent)]
     Snapshots(#[from] StoreError),
+    /// There are no threads to answer requests.
+    #[error("no thread can be had to answer requests: {0}")]
+    Threads(std::io::Error),
     /// The metrics cannot be set up.
     #[error("the metrics cannot be set up: {0}")]
     Metrics(#[from] MetricsError),
@@ -104,21 +109,29 @@ impl Gateway {
 
         let metrics = Arc::new(Metrics::new()?);
         let lifecycle = Lifecycle::start(runtime, program, (&settings).into(), Arc::clone(&metrics))?;
-        let serving = Arc::new(Serving::new(lifecycle, &settings.models, Arc::clone(&metrics)));
+        let serving = Arc::new(Serving::new(lifecycle, &settings, Arc::clone(&metrics)));
         let live = Live::new(settings, authentication, Arc::clone(&serving), Arc::clone(&metrics), clock);
         let live = Arc::new(live);
 
         let shutdown = Shutdown::new();
         let mut listeners = JoinSet::new();
-        let mut listen = |socket, protocol, router: &CurrentRouter| {
-            let (router, limits) = (Arc::clone(router), live.limits.subscribe());
-            let listener = Listener::new(socket, protocol, router, limits, Arc::clone(&metrics), &shutdown);
+        let threads = match live.threads() {
+            0 => Runtime::cpus(),
+            threads => threads,
+        };
+        let workers = Arc::new(Workers::start("requests", threads).map_err(StartError::Threads)?);
+        // Operators are answered however much there is to do for clients.
+        let for_operators = Arc::new(Workers::start("admin", 1).map_err(StartError::Threads)?);
+        let mut listen = |socket, protocol, front: &CurrentFront, workers| {
+            let (front, limits) = (Arc::clone(front), live.limits.subscribe());
+            let metrics = Arc::clone(&metrics);
+            let listener = Listener::new(socket, protocol, front, limits, workers, metrics, &shutdown);
             listeners.spawn(listener.run());
         };
-        listen(public_socket, Protocol::Http1, &live.public);
-        listen(admin_socket, Protocol::Http1, &live.admin);
+        listen(public_socket, Protocol::Http1, &live.public, &workers);
+        listen(admin_socket, Protocol::Http1, &live.admin, &for_operators);
         if let Some((socket, _)) = grpc {
-            listen(socket, Protocol::Http2, &live.grpc);
+            listen(socket, Protocol::Http2, &live.grpc, &workers);
         }
         Ok(Self {
             public_address,

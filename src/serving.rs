@@ -1,35 +1,40 @@
 //! What every transport calls: predict, metadata, readiness. No transport holds any of this logic itself.
 
 mod error;
+mod flat;
 mod metadata;
 mod prediction;
 
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use arc_swap::ArcSwapOption;
 
 pub use error::ServingError;
+pub use flat::FlatPrediction;
 pub use metadata::{ModelMetadata, VersionMetadata};
-pub use prediction::{Inference, Prediction};
+pub use prediction::{Inference, Prediction, Terms};
 
 pub use crate::lifecycle::{
-    BatchCounts, Counts, HistoryEntry, OperationError, Reason, Refusal, RolledBack, Servable,
+    BatchCounts, Counts, Flat, HistoryEntry, OperationError, Reason, Refusal, RolledBack, Servable,
     State as VersionState, Total, VersionStatus,
 };
 
+use prediction::check_finite;
+
 use crate::{
-    config::{ModelsSettings, Settings},
+    config::Settings,
     lifecycle::{Lifecycle, Phases},
     model::{
         ModelName, ModelVersion, Row, RowOutputs, Tensor, TensorDocuments, VersionSelector, check_dividends,
         check_inputs, documents_to_tensors, rows_to_tensors,
     },
+    runtime::{Asked, Inputs, Ran},
     telemetry::Metrics,
 };
 
@@ -43,6 +48,7 @@ pub struct Serving {
     default_model: ArcSwapOption<ModelName>,
     metrics: Arc<Metrics>,
     draining: AtomicBool,
+    request_timeout_ms: AtomicU64,
 }
 
 /// Whether requests should be sent here.
@@ -61,15 +67,17 @@ pub enum Readiness {
 impl Serving {
     /// Serves what this lifecycle loads.
     #[must_use]
-    pub fn new(lifecycle: Lifecycle, settings: &ModelsSettings, metrics: Arc<Metrics>) -> Self {
-        let default_model = ArcSwapOption::from_pointee(settings.default.clone());
-        Self { lifecycle, default_model, metrics, draining: AtomicBool::new(false) }
+    pub fn new(lifecycle: Lifecycle, settings: &Settings, metrics: Arc<Metrics>) -> Self {
+        let default_model = ArcSwapOption::from_pointee(settings.models.default.clone());
+        let request_timeout_ms = AtomicU64::new(settings.server.request_timeout_ms);
+        Self { lifecycle, default_model, metrics, draining: AtomicBool::new(false), request_timeout_ms }
     }
 
     /// Follows settings that changed while the gateway runs: the default model does at once. This is the one place where
     /// the lifecycle is to be given the others, which `server/reload.rs` lists as given to it.
     pub fn apply_settings(&self, settings: &Settings) {
         self.default_model.store(settings.models.default.clone().map(Arc::new));
+        self.request_timeout_ms.store(settings.server.request_timeout_ms, Ordering::Relaxed);
         self.lifecycle.change_settings(settings.into());
     }
 
@@ -134,11 +142,16 @@ impl Serving {
     ///
     /// [`ServingError::InvalidRows`] with everything that is wrong, [`ServingError::RowsNotSupported`] when the model
     /// takes no rows, or what the run failed with.
-    pub async fn predict(&self, servable: Arc<Servable>, rows: &[Row]) -> Result<Prediction, ServingError> {
+    pub async fn predict(
+        &self,
+        servable: Arc<Servable>,
+        rows: &[Row],
+        terms: Terms,
+    ) -> Result<Prediction, ServingError> {
         let begin = Instant::now();
         let layout = servable.layout.clone().ok_or(ServingError::RowsNotSupported)?;
         let inputs = rows_to_tensors(rows, &layout, &servable.contract).map_err(ServingError::InvalidRows)?;
-        let answered = self.run(Arc::clone(&servable), inputs, begin).await.and_then(|inference| {
+        let answered = self.run(Arc::clone(&servable), inputs, terms, begin).await.and_then(|inference| {
             let Inference { servable, outputs } = inference;
             let outputs = RowOutputs::new(rows.len(), outputs, &servable.signature)?;
             Ok(Prediction { servable, layout, outputs })
@@ -157,10 +170,11 @@ impl Serving {
         &self,
         servable: Arc<Servable>,
         inputs: Vec<(String, Tensor)>,
+        terms: Terms,
     ) -> Result<Inference, ServingError> {
         let begin = Instant::now();
         check_inputs(&servable.signature, &inputs).map_err(ServingError::InvalidInputs)?;
-        let answered = self.run(Arc::clone(&servable), inputs, begin).await;
+        let answered = self.run(Arc::clone(&servable), inputs, terms, begin).await;
         self.watched(&servable, answered)
     }
 
@@ -173,11 +187,12 @@ impl Serving {
         &self,
         servable: Arc<Servable>,
         documents: &TensorDocuments,
+        terms: Terms,
     ) -> Result<Inference, ServingError> {
         let begin = Instant::now();
         let inputs =
             documents_to_tensors(documents, &servable.signature).map_err(ServingError::InvalidInputs)?;
-        let answered = self.run(Arc::clone(&servable), inputs, begin).await;
+        let answered = self.run(Arc::clone(&servable), inputs, terms, begin).await;
         self.watched(&servable, answered)
     }
 
@@ -185,22 +200,69 @@ impl Serving {
         &self,
         servable: Arc<Servable>,
         inputs: Vec<(String, Tensor)>,
+        terms: Terms,
         begin: Instant,
     ) -> Result<Inference, ServingError> {
         if servable.proof.divides {
             check_dividends(&inputs).map_err(ServingError::InvalidInputs)?;
         }
-        let rows = servable.signature.rows(&inputs).unwrap_or(1);
+        let rows = servable.signature.rows(&inputs);
+        let mut ran = self.run_asked(&servable, Inputs::Named(inputs), rows, terms, begin).await?;
+        let outputs = ran.take_outputs();
+        let outputs = outputs.ok_or_else(|| ServingError::ModelFailed("its outputs are gone".to_owned()))?;
+        Ok(Inference { servable, outputs })
+    }
+
+    /// Runs inputs that were checked, and counts the run.
+    async fn run_asked(
+        &self,
+        servable: &Servable,
+        inputs: Inputs,
+        rows: Option<usize>,
+        terms: Terms,
+        begin: Instant,
+    ) -> Result<Ran, ServingError> {
+        let deadline = self.deadline(begin, terms.deadline);
+        let Terms { caller, priority, .. } = terms;
+        let asked = Asked { inputs, rows, caller, priority, deadline };
         let input = begin.elapsed();
         let failed = |_: &ServingError| servable.statistics.failed(begin.elapsed());
-        let ran = servable.pool.run(inputs).await.map_err(ServingError::from).inspect_err(failed)?;
-        self.metrics.inference_ran(servable.name.as_str(), ran.duration);
+        let ran = servable.scheduler.run(asked).await.map_err(ServingError::from).inspect_err(failed)?;
+        if ran.runs > 0 {
+            servable.inference_seconds.observe(ran.duration);
+        }
         let ended = Instant::now();
-        let inference =
-            Inference::new(Arc::clone(&servable), ran.outputs, &ran.inputs).inspect_err(failed)?;
+        check_finite(servable, &ran).inspect_err(failed)?;
         let phases = Phases { queue: ran.queued, input, infer: ran.duration, output: ended.elapsed() };
-        servable.statistics.answered(rows, &phases);
-        Ok(inference)
+        servable.statistics.answered(rows.unwrap_or(1), ran.runs, ran.batch_rows, &phases);
+        Ok(ran)
+    }
+
+    /// Runs rows of numbers that were read and checked as the servable's [`Flat`] says.
+    ///
+    /// Dropping the future ends the run.
+    ///
+    /// # Errors
+    ///
+    /// What the run failed with.
+    pub async fn predict_flat(
+        &self,
+        servable: Arc<Servable>,
+        input: Tensor,
+        rows: usize,
+        terms: Terms,
+    ) -> Result<FlatPrediction, ServingError> {
+        let begin = Instant::now();
+        let ran = self.run_asked(&servable, Inputs::Only(input), Some(rows), terms, begin).await;
+        let answered = ran.map(|ran| FlatPrediction { servable: Arc::clone(&servable), ran, rows });
+        self.watched(&servable, answered)
+    }
+
+    /// When nobody waits for an answer any more.
+    fn deadline(&self, begin: Instant, own: Option<Instant>) -> Option<Instant> {
+        let timeout = Duration::from_millis(self.request_timeout_ms.load(Ordering::Relaxed));
+        let latest = begin.checked_add(timeout);
+        own.into_iter().chain(latest).min()
     }
 
     /// Counts an answer. The one that is one failure too many has the deployment taken back.

@@ -3,4 +3,4 @@
 pub mod logging;
 mod metrics;
 
-pub use metrics::{Metrics, MetricsError, ModelInfo};
+pub use metrics::{Metrics, MetricsError, ModelInfo, Route, Seconds};

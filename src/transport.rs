@@ -28,6 +28,7 @@ pub(crate) use permit::{MayManage, MayPredict, MayRead, Permission, Permit};
 pub(crate) use problem::{MEDIA_TYPE, Problem, ProblemDocument};
 pub use rate_limit::AddressLimit;
 pub(crate) use repository::{index, load, unload};
+pub(crate) use request_id::{REQUEST_ID, is_sound_request_id, new_request_id};
 pub(crate) use rescue::{panicked, problem_of, sentence};
 pub use state::{Clock, Ending, Peer, TransportState};
-pub(crate) use version::version_headers;
+pub(crate) use version::{MODEL_DIGEST, MODEL_VERSION, version_headers};

@@ -63,7 +63,17 @@ fn inspect_shows_what_a_file_is() {
     assert_eq!(document["refusal"], Value::Null);
     assert_eq!(
         keys(&document["proof"]),
-        ["by", "contract", "converted", "costs", "divides", "golden_cases", "sandbox", "signature"]
+        [
+            "by",
+            "contract",
+            "converted",
+            "costs",
+            "divides",
+            "golden_cases",
+            "is_steady",
+            "sandbox",
+            "signature"
+        ]
     );
     assert_eq!(document["proof"]["golden_cases"], 3);
 }

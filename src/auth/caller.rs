@@ -1,9 +1,16 @@
 //! Who calls, as their token says.
 
-use std::time::SystemTime;
+use std::{
+    hash::{BuildHasher, RandomState},
+    sync::LazyLock,
+    time::SystemTime,
+};
 
 use super::{Action, Scopes};
 use crate::model::ModelName;
+
+/// What callers are told apart by in this process: nobody outside can find two that it takes for one.
+static HASHERS: LazyLock<[RandomState; 2]> = LazyLock::new(|| [RandomState::new(), RandomState::new()]);
 
 /// An authenticated caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +35,20 @@ impl Caller {
             scopes: Scopes::all(),
             valid_until: None,
         }
+    }
+
+    /// A number that stands for issuer and subject as long as the process lives.
+    #[must_use]
+    pub fn key(&self) -> u128 {
+        let [low, high] = HASHERS.each_ref().map(|hasher| hasher.hash_one((&self.issuer, &self.subject)));
+        u128::from(high) << u64::BITS | u128::from(low)
+    }
+
+    /// A shorter one, for those who wait for the same model.
+    #[must_use]
+    #[expect(clippy::cast_possible_truncation, reason = "a part of it tells them apart as well")]
+    pub fn number(&self) -> u64 {
+        self.key() as u64
     }
 
     /// Whether their token is not believed any more at this time.

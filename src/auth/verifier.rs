@@ -1,6 +1,6 @@
 //! Believing tokens, or not.
 
-use std::time::SystemTime;
+use std::{sync::Arc, time::SystemTime};
 
 use jsonwebtoken::{
     DecodingKey, Validation, decode,
@@ -11,6 +11,7 @@ use super::{
     Caller, TokenError, algorithm,
     claims::{Claims, ClaimsPolicy},
     header::TokenHeader,
+    known_tokens::{KnownTokens, fingerprint},
 };
 use crate::config::{Algorithm, AuthSettings};
 
@@ -22,6 +23,7 @@ const MAX_TOKEN_BYTES: usize = 8 * 1024;
 pub struct Verifier {
     keys: Vec<VerificationKey>,
     policy: ClaimsPolicy,
+    known: KnownTokens,
 }
 
 /// A key and the one algorithm it verifies.
@@ -65,7 +67,7 @@ impl VerificationKey {
 
 impl Verifier {
     pub(super) fn new(keys: Vec<VerificationKey>, settings: &AuthSettings) -> Self {
-        Self { keys, policy: ClaimsPolicy::new(settings) }
+        Self { keys, policy: ClaimsPolicy::new(settings), known: KnownTokens::default() }
     }
 
     /// Who calls with this token at this time.
@@ -75,10 +77,26 @@ impl Verifier {
     /// # Errors
     ///
     /// Why the token is not believed.
-    pub fn verify(&self, token: &str, now: SystemTime) -> Result<Caller, TokenError> {
+    pub fn verify(&self, token: &str, now: SystemTime) -> Result<Arc<Caller>, TokenError> {
         if token.len() > MAX_TOKEN_BYTES {
             return Err(TokenError::TooLong(MAX_TOKEN_BYTES));
         }
+        let fingerprint = fingerprint(token);
+        if let Some(caller) = self.known.caller(&fingerprint, now) {
+            return Ok(caller);
+        }
+        let caller = Arc::new(self.judge(token, now)?);
+        self.known.remember(fingerprint, &caller, now);
+        Ok(caller)
+    }
+
+    /// Who calls with this token, if it was verified before and is believed still: what costs next to nothing.
+    #[must_use]
+    pub fn known(&self, token: &str, now: SystemTime) -> Option<Arc<Caller>> {
+        (token.len() <= MAX_TOKEN_BYTES).then(|| self.known.caller(&fingerprint(token), now))?
+    }
+
+    fn judge(&self, token: &str, now: SystemTime) -> Result<Caller, TokenError> {
         let header = TokenHeader::of(token)?;
         let mut error = TokenError::UnknownKey;
         for key in self.keys.iter().filter(|key| key.is_meant_by(&header)) {

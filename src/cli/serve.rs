@@ -32,6 +32,8 @@ pub(super) fn serve(files: &[PathBuf]) -> Result<(), Failure> {
         clock: Clock::system(),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
+        // Requests are answered by threads of the server's own.
+        .worker_threads(1)
         .thread_stack_size(runtime::STACK_BYTES)
         .enable_all()
         .build()?;

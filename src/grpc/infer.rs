@@ -24,7 +24,7 @@ pub(super) async fn infer(
     let permit = Permit::<MayPredict>::check(state, caller, Some(&message.model_name), version)?;
     let servable = state.serving.servable(&permit.model, permit.version.as_ref())?;
     let mut asked = request::read(message).map_err(|error| ApiError::InvalidBody(vec![error]))?;
-    let inference = transport::infer(state, servable, &mut asked).await?;
+    let inference = transport::infer(state, servable, &mut asked, permit.terms).await?;
     let outputs = transport::outputs(&inference, &asked)?;
     let id = mem::take(&mut asked.id);
     let answer = answer::write(&inference.servable, id, &outputs, asked.binary_outputs);

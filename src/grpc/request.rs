@@ -30,7 +30,7 @@ pub(super) fn read(message: ModelInferRequest) -> Result<InferRequest, FieldErro
     let ModelInferRequest { id, parameters, inputs, outputs, raw_input_contents: raw, .. } = message;
     let parameters = read_parameters(parameters);
     parameters.check("")?;
-    let timeout = parameters.timeout("")?;
+    let (timeout, priority) = (parameters.timeout("")?, parameters.priority("")?);
     let is_raw = !raw.is_empty();
     let requested = outputs.into_iter().enumerate().map(|(index, output)| {
         let parameters = read_parameters(output.parameters);
@@ -45,7 +45,7 @@ pub(super) fn read(message: ModelInferRequest) -> Result<InferRequest, FieldErro
     let tensors = inputs.into_iter().enumerate().map(|(index, input)| tensor(index, input, raw.next()));
     let inputs = tensors.collect::<Result<_, _>>()?;
     let id = (!id.is_empty()).then_some(id);
-    Ok(InferRequest { id, inputs, outputs, binary_outputs: is_raw, timeout })
+    Ok(InferRequest { id, inputs, outputs, binary_outputs: is_raw, timeout, priority })
 }
 
 /// An input with its name; `raw` are its elements if they are not in it.

@@ -74,6 +74,9 @@ pub struct Proof {
     /// Whether it divides ([`check_dividends`](crate::model::check_dividends)).
     #[serde(default)]
     pub divides: bool,
+    /// Whether the time of a run follows from the number of rows, whatever their values.
+    #[serde(default)]
+    pub is_steady: bool,
 }
 
 /// What a model costs, measured when it was proven.
@@ -132,7 +135,9 @@ impl Prover {
     /// Why it may not serve.
     pub fn prove(&self, snapshot: &Snapshot) -> Result<Proof, Refusal> {
         let file = describe(snapshot)?;
-        let proof = Proof { divides: file.divides, ..self.examine(snapshot, Depth::Proven, None)? };
+        let proof = self.examine(snapshot, Depth::Proven, None)?;
+        let is_steady = !file.is_unsteady && proof.signature.has_rows_of_one_size();
+        let proof = Proof { divides: file.divides, is_steady, ..proof };
         if !is_worth_converting(snapshot, &file) {
             return Ok(proof);
         }

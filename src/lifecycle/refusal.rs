@@ -120,7 +120,10 @@ impl From<RuntimeError> for Refusal {
     fn from(error: RuntimeError) -> Self {
         let reason = match error {
             RuntimeError::Unsupported(_) => Reason::Unsupported,
-            RuntimeError::Run(_) | RuntimeError::Panicked(_) | RuntimeError::Overloaded => Reason::RunFailed,
+            RuntimeError::Run(_)
+            | RuntimeError::Panicked(_)
+            | RuntimeError::Overloaded
+            | RuntimeError::TooLate => Reason::RunFailed,
             RuntimeError::Load(_) | RuntimeError::Library(_) | RuntimeError::LibraryNotFound(_) => {
                 Reason::LoadFailed
             }

@@ -2,11 +2,28 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::{Deployment, Proof, Snapshot, Statistics, Trial};
 use crate::{
-    model::{Contract, Digest, Layout, ModelName, ModelVersion, Signature},
-    runtime::InstancePool,
+    model::{Contract, Digest, FlatLayout, Layout, ModelName, ModelVersion, Signature},
+    runtime::Scheduler,
+    telemetry::Seconds,
+    wire::AnswerTemplate,
 };
+
+/// Reading rows of numbers straight into a tensor, and writing the answer straight from the outputs.
+#[derive(Debug)]
+pub struct Flat {
+    /// How rows fit the model.
+    pub layout: FlatLayout,
+    /// How answers look.
+    pub answers: AnswerTemplate,
+    /// The version, as it stands in headers.
+    pub version: Bytes,
+    /// The short digest, as it stands in headers.
+    pub digest: Bytes,
+}
 
 /// A version of a model that was admitted.
 #[derive(Debug)]
@@ -21,8 +38,12 @@ pub struct Servable {
     pub contract: Contract,
     /// How rows fit it, if it takes rows.
     pub layout: Option<Arc<Layout>>,
-    /// Its sessions.
-    pub pool: Arc<InstancePool>,
+    /// Its sessions, and who waits for them.
+    pub scheduler: Scheduler,
+    /// What requests of the usual form need; nothing if the model takes none.
+    pub flat: Option<Flat>,
+    /// How long its runs take, as a metric.
+    pub inference_seconds: Seconds,
     /// How it does.
     pub trial: Trial,
     /// What it has answered so far.

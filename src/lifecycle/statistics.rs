@@ -94,21 +94,23 @@ impl Counts {
 }
 
 impl Statistics {
-    /// Counts an answer to `rows` rows.
-    pub fn answered(&self, rows: usize, phases: &Phases) {
+    /// Counts an answer to `rows` rows, and the runs that it stands for, of so many rows each: none where another answer
+    /// of the same run does.
+    pub fn answered(&self, rows: usize, runs: u64, batch_rows: usize, phases: &Phases) {
         let Phases { queue, input, infer, output } = *phases;
         let now = SystemTime::now();
         let mut counts = self.lock();
         counts.last = Some(now);
         counts.inferences = counts.inferences.saturating_add(rows as u64);
-        counts.executions += 1;
+        counts.executions += runs;
         counts.success.add(queue + input + infer + output);
         counts.queue.add(queue);
         counts.input.add(input);
         counts.infer.add(infer);
         counts.output.add(output);
-        if counts.batches.len() < MAX_BATCH_SIZES || counts.batches.contains_key(&rows) {
-            let batch = counts.batches.entry(rows).or_default();
+        let counted = counts.batches.len() < MAX_BATCH_SIZES || counts.batches.contains_key(&batch_rows);
+        if runs > 0 && counted {
+            let batch = counts.batches.entry(batch_rows).or_default();
             batch.input.add(input);
             batch.infer.add(infer);
             batch.output.add(output);
@@ -141,13 +143,14 @@ mod tests {
         let statistics = Statistics::default();
         let ms = Duration::from_millis;
         let phases = Phases { queue: ms(1), input: ms(2), infer: ms(3), output: ms(4) };
-        statistics.answered(5, &phases);
-        statistics.answered(5, &phases);
-        statistics.answered(1, &phases);
+        statistics.answered(5, 1, 5, &phases);
+        statistics.answered(2, 1, 5, &phases);
+        statistics.answered(3, 0, 5, &phases);
+        statistics.answered(1, 1, 1, &phases);
         statistics.failed(ms(7));
         let counts = statistics.counts();
         assert_eq!((counts.inferences, counts.executions), (11, 3));
-        assert_eq!(counts.success, Total { count: 3, duration: ms(30) });
+        assert_eq!(counts.success, Total { count: 4, duration: ms(40) });
         assert_eq!(counts.fail, Total { count: 1, duration: ms(7) });
         assert_eq!(counts.batches[&5].infer, Total { count: 2, duration: ms(6) });
         assert!(counts.last_milliseconds() > 1_700_000_000_000);
@@ -156,7 +159,7 @@ mod tests {
     #[test]
     fn made_up_numbers_of_rows_take_no_memory() {
         let statistics = Statistics::default();
-        (0..1000).for_each(|rows| statistics.answered(rows, &Phases::default()));
+        (0..1000).for_each(|rows| statistics.answered(rows, 1, rows, &Phases::default()));
         assert_eq!(statistics.counts().batches.len(), MAX_BATCH_SIZES);
         assert_eq!(statistics.counts().executions, 1000);
     }

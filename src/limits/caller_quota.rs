@@ -14,7 +14,7 @@ use crate::{auth::Caller, config::QuotaSettings};
 /// The quota of callers, each identified by issuer and subject.
 #[derive(Debug)]
 pub struct CallerQuota {
-    limiter: RateLimiter<(String, String), DefaultKeyedStateStore<(String, String)>, DefaultClock>,
+    limiter: RateLimiter<u128, DefaultKeyedStateStore<u128>, DefaultClock>,
     clock: DefaultClock,
 }
 
@@ -41,9 +41,8 @@ impl CallerQuota {
     ///
     /// [`Exceeded`] when nothing is left; then nothing is charged.
     pub fn charge(&self, caller: &Caller) -> Result<(), Exceeded> {
-        let key = (caller.issuer.clone(), caller.subject.clone());
         self.limiter
-            .check_key(&key)
+            .check_key(&caller.key())
             .map_err(|refused| Exceeded { wait: refused.wait_time_from(self.clock.now()) })
     }
 

@@ -1,6 +1,9 @@
 //! The elements of a tensor: numbers of its own, or a part of what was received, which is not copied.
 
-use std::{fmt, ops::Deref};
+use std::{
+    fmt,
+    ops::{Deref, Range},
+};
 
 use bytemuck::AnyBitPattern;
 use bytes::Bytes;
@@ -17,6 +20,18 @@ enum Memory<T> {
 }
 
 impl<T: AnyBitPattern> Buffer<T> {
+    /// The numbers of this range, if there are so many; what was received is not copied.
+    #[must_use]
+    pub fn part(&self, range: Range<usize>) -> Option<Self> {
+        let part = self.get(range.clone())?;
+        Some(Self(match &self.0 {
+            Memory::Own(_) => Memory::Own(part.to_vec()),
+            Memory::Received(bytes) => {
+                Memory::Received(bytes.slice(range.start * size_of::<T>()..range.end * size_of::<T>()))
+            }
+        }))
+    }
+
     /// The numbers that these little-endian bytes are; nothing where the last one would be cut short. They are copied only where they do not lie
     /// in memory as the machine wants them: unaligned, or, on a big-endian machine, always.
     ///

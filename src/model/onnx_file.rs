@@ -28,6 +28,21 @@ const MAX_FIELDS: u64 = 50_000_000;
 /// The format that first had operator sets: a file that names none ends too early.
 const FIRST_VERSION_WITH_OPSETS: u64 = 3;
 
+/// Operators whose work follows from the values that they are given, and not from how many.
+const UNSTEADY: [&str; 11] = [
+    "Loop",
+    "Scan",
+    "SequenceMap",
+    "Range",
+    "Expand",
+    "Tile",
+    "ConstantOfShape",
+    "Resize",
+    "Upsample",
+    "Pad",
+    "OneHot",
+];
+
 /// What stands in an ONNX file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct OnnxFile {
@@ -45,6 +60,9 @@ pub struct OnnxFile {
     pub has_trees: bool,
     /// Whether it divides, which for integers can end the process.
     pub divides: bool,
+    /// Whether it has operators that can do any amount of work for inputs of one size: loops, and those that make tensors of
+    /// a size that is a value.
+    pub is_unsteady: bool,
     /// Files that hold its weights, relative to it, as it names them.
     pub external_files: BTreeSet<String>,
 }
@@ -165,6 +183,7 @@ impl<R: Read + Seek> Walk<R> {
                     let operator = self.text(length)?;
                     self.found.has_trees |= operator.starts_with("TreeEnsemble");
                     self.found.divides |= operator == "Div";
+                    self.found.is_unsteady |= UNSTEADY.contains(&operator.as_str());
                 }
                 (Message::OperatorSet | Message::ExternalData, 1, Value::Bytes(length)) => {
                     key = self.text(length)?;

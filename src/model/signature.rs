@@ -146,14 +146,30 @@ impl Signature {
         self.outputs.iter().position(|spec| spec.name == name)
     }
 
-    /// How many rows these inputs are, for a model whose first input counts them in its outermost dimension.
+    /// How many rows these inputs are, for a model whose first input counts them in its outermost dimension; nothing where
+    /// the others have not as many.
     #[must_use]
     pub fn rows(&self, inputs: &[(String, Tensor)]) -> Option<usize> {
         let (_, declared) = self.inputs.first()?.as_tensor()?;
         let Dimension::Dynamic(_) = declared.first()? else { return None };
         let first = &self.inputs.first()?.name;
         let (_, tensor) = inputs.iter().find(|(name, _)| name == first)?;
-        tensor.shape().first().copied()
+        let rows = tensor.shape().first().copied()?;
+        inputs.iter().all(|(_, tensor)| tensor.shape().first() == Some(&rows)).then_some(rows)
+    }
+
+    /// Whether every input is a tensor of numbers of which nothing but the number of rows, its outermost dimension, is left
+    /// open.
+    #[must_use]
+    pub fn has_rows_of_one_size(&self) -> bool {
+        self.inputs.iter().all(|input| match &input.kind {
+            ValueKind::Tensor { element_type, shape } => {
+                let is_fixed = |dimension: &Dimension| matches!(dimension, Dimension::Fixed(_));
+                *element_type != ElementType::String
+                    && shape.split_first().is_some_and(|(_, inner)| inner.iter().all(is_fixed))
+            }
+            _ => false,
+        })
     }
 
     /// How `self`, which replaces `old` under the same version number, would break its callers: one sentence a

@@ -98,13 +98,26 @@ impl TensorData {
         repeat!(F16, Bf16, F32, F64, I8, I16, I32, I64, U8, U16, U32, U64, Bool, String)
     }
 
+    /// The elements of this range, if there are so many.
+    fn part(&self, range: Range<usize>) -> Option<Self> {
+        macro_rules! part {
+            ([$($buffer:ident),*], [$($list:ident),*]) => {
+                match self {
+                    $(Self::$buffer(elements) => Self::$buffer(elements.part(range)?),)*
+                    $(Self::$list(elements) => Self::$list(elements.get(range)?.to_vec()),)*
+                }
+            };
+        }
+        Some(part!([F16, Bf16, F32, F64, I8, I16, I32, I64, U8, U16, U32, U64], [Bool, String]))
+    }
+
     /// The elements of several one after the other; nothing if there are none, or of several types.
     pub(super) fn concatenated<'t>(parts: impl Iterator<Item = &'t Self> + Clone) -> Option<Self> {
         macro_rules! concatenate {
             ($($variant:ident),*) => {
                 match parts.clone().next()? {
                     $(Self::$variant(_) => {
-                        let mut all = Vec::new();
+                        let mut all = Vec::with_capacity(parts.clone().map(Self::len).sum());
                         for part in parts {
                             let Self::$variant(elements) = part else { return None };
                             all.extend_from_slice(elements);
@@ -272,6 +285,54 @@ impl Tensor {
         let (&outermost, inner) = self.shape.split_first()?;
         let width: usize = inner.iter().product();
         let data = self.data.repeated(0..(outermost > 0).then_some(width)?, rows);
+        let shape = std::iter::once(rows).chain(inner.iter().copied()).collect();
+        Self::new(shape, data).ok()
+    }
+
+    /// Some of its rows; nothing where it has not so many.
+    #[must_use]
+    pub fn rows(&self, rows: Range<usize>) -> Option<Self> {
+        let (&outermost, inner) = self.shape.split_first()?;
+        let width: usize = inner.iter().product();
+        (rows.start <= rows.end && rows.end <= outermost).then_some(())?;
+        let data = self.data.part(rows.start * width..rows.end * width)?;
+        let shape = std::iter::once(rows.len()).chain(inner.iter().copied()).collect();
+        Some(Self { shape, data })
+    }
+
+    /// Whether every element of some of its rows is a number that JSON can carry: no NaN, no infinity.
+    #[must_use]
+    pub fn rows_are_finite(&self, rows: Range<usize>) -> bool {
+        let width: usize = self.shape.iter().skip(1).product();
+        let range = rows.start.saturating_mul(width)..rows.end.saturating_mul(width);
+        match &self.data {
+            TensorData::F16(all) => {
+                all.get(range).is_none_or(|part| part.iter().all(|element| element.is_finite()))
+            }
+            TensorData::Bf16(all) => {
+                all.get(range).is_none_or(|part| part.iter().all(|element| element.is_finite()))
+            }
+            TensorData::F32(all) => {
+                all.get(range).is_none_or(|part| part.iter().all(|element| element.is_finite()))
+            }
+            TensorData::F64(all) => {
+                all.get(range).is_none_or(|part| part.iter().all(|element| element.is_finite()))
+            }
+            _ => true,
+        }
+    }
+
+    /// The rows of several tensors one after the other; nothing if there are none, or their rows are of several shapes or
+    /// types.
+    #[must_use]
+    pub fn joined(parts: &[&Self]) -> Option<Self> {
+        let (_, inner) = parts.first()?.shape.split_first()?;
+        let mut rows = 0_usize;
+        for part in parts {
+            let (outermost, others) = part.shape.split_first()?;
+            rows = (others == inner).then(|| rows.checked_add(*outermost))??;
+        }
+        let data = TensorData::concatenated(parts.iter().map(|part| &part.data))?;
         let shape = std::iter::once(rows).chain(inner.iter().copied()).collect();
         Self::new(shape, data).ok()
     }

@@ -2,6 +2,8 @@
 
 mod dense;
 
+use std::ops::Range;
+
 use super::{Tensor, TensorData};
 
 /// One output of a model, as it is.
@@ -31,6 +33,82 @@ impl Value {
             Self::Sequence(values) => values.iter().all(Self::is_finite),
             Self::Map { values, .. } => values.is_finite(),
             Self::Absent => true,
+        }
+    }
+
+    /// Whether it has one part for each of so many rows: a tensor in its outermost dimension, a sequence of maps one each,
+    /// any other sequence in each of its tensors.
+    #[must_use]
+    pub fn holds_rows(&self, rows: usize) -> bool {
+        match self {
+            Self::Tensor(tensor) => tensor.row_width(rows).is_some(),
+            Self::Sequence(items) if items.iter().all(|item| matches!(item, Self::Map { .. })) => {
+                items.len() == rows
+            }
+            Self::Sequence(items) => items
+                .iter()
+                .all(|item| matches!(item, Self::Tensor(tensor) if tensor.row_width(rows).is_some())),
+            Self::Map { .. } | Self::Absent => false,
+        }
+    }
+
+    /// The parts of some rows, of a value that holds as many ([`Value::holds_rows`]).
+    #[must_use]
+    pub fn rows(&self, rows: Range<usize>) -> Option<Self> {
+        match self {
+            Self::Tensor(tensor) => tensor.rows(rows).map(Self::Tensor),
+            Self::Sequence(items) if items.iter().all(|item| matches!(item, Self::Map { .. })) => {
+                items.get(rows).map(|part| Self::Sequence(part.to_vec()))
+            }
+            Self::Sequence(items) => {
+                items.iter().map(|item| item.rows(rows.clone())).collect::<Option<_>>().map(Self::Sequence)
+            }
+            Self::Map { .. } | Self::Absent => None,
+        }
+    }
+
+    /// The rows of several values one after the other, if they go together.
+    #[must_use]
+    pub fn joined(parts: &[&Self]) -> Option<Self> {
+        match parts.first()? {
+            Self::Tensor(_) => {
+                let mut tensors = Vec::with_capacity(parts.len());
+                for part in parts {
+                    let Self::Tensor(tensor) = part else { return None };
+                    tensors.push(tensor);
+                }
+                Tensor::joined(&tensors).map(Self::Tensor)
+            }
+            Self::Sequence(first) => {
+                let mut sequences = Vec::with_capacity(parts.len());
+                for part in parts {
+                    let Self::Sequence(items) = part else { return None };
+                    sequences.push(items);
+                }
+                if first.iter().all(|item| matches!(item, Self::Map { .. })) {
+                    return Some(Self::Sequence(sequences.into_iter().flatten().cloned().collect()));
+                }
+                let joined = |position: usize| {
+                    let items =
+                        sequences.iter().map(|items| items.get(position)).collect::<Option<Vec<_>>>()?;
+                    Self::joined(&items)
+                };
+                (0..first.len()).map(joined).collect::<Option<_>>().map(Self::Sequence)
+            }
+            Self::Map { .. } | Self::Absent => None,
+        }
+    }
+
+    /// Whether every number in the parts of some rows is one that JSON can carry.
+    #[must_use]
+    pub fn rows_are_finite(&self, rows: Range<usize>) -> bool {
+        match self {
+            Self::Tensor(tensor) => tensor.rows_are_finite(rows),
+            Self::Sequence(items) if items.iter().all(|item| matches!(item, Self::Map { .. })) => {
+                items.get(rows).is_some_and(|part| part.iter().all(Self::is_finite))
+            }
+            Self::Sequence(items) => items.iter().all(|item| item.rows_are_finite(rows.clone())),
+            Self::Map { .. } | Self::Absent => self.is_finite(),
         }
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     model::{InputViolation, Violations, rows_to_tensors},
-    serving::{Inference, Servable, ServingError},
+    serving::{Inference, Servable, ServingError, Terms},
     transport::{ApiError, TransportState},
     wire::{FieldError, RowBase, tensorflow::Given},
 };
@@ -18,6 +18,7 @@ pub(super) async fn run(
     servable: Arc<Servable>,
     given: Given,
     list: ListOfRows,
+    terms: Terms,
 ) -> Result<Inference, ApiError> {
     let inputs = match given {
         Given::Tensors(tensors) => tensors,
@@ -28,7 +29,7 @@ pub(super) async fn run(
                 .map_err(|violations| ApiError::InvalidRows { violations, base })?
         }
     };
-    state.serving.infer(servable, inputs).await.map_err(|error| match (error, list) {
+    state.serving.infer(servable, inputs, terms).await.map_err(|error| match (error, list) {
         (ServingError::InvalidInputs(violations), Some(list)) => of_list(violations, list),
         (other, _) => other.into(),
     })

@@ -136,7 +136,8 @@ pub(super) async fn invoke(
     let Understood { mlflow, sagemaker } = understood;
     match declared.kind_of(&body, mlflow, sagemaker)? {
         BodyKind::OpenInference { json_bytes } => {
-            let (mut response, json_bytes) = answer_body(state, servable, body, json_bytes).await?;
+            let (mut response, json_bytes) =
+                answer_body(state, servable, body, json_bytes, permit.terms).await?;
             if let Some(json_bytes) = json_bytes {
                 response.headers_mut().insert(header::CONTENT_TYPE, body::binary_media_type(json_bytes)?);
             }
@@ -145,12 +146,14 @@ pub(super) async fn invoke(
         BodyKind::Csv => {
             let layout = layout.ok_or(ServingError::RowsNotSupported)?;
             let rows = read_csv(&body, layout, contract)?;
-            answer_rows(state, servable, rows, Some(CSV_ROWS)).await
+            answer_rows(state, servable, rows, Some(CSV_ROWS), permit.terms).await
         }
         BodyKind::Json => match read_json(&body, signature, layout, contract)? {
-            MlflowRequest::Rows(rows, place) => answer_rows(state, servable, rows, Some(place)).await,
+            MlflowRequest::Rows(rows, place) => {
+                answer_rows(state, servable, rows, Some(place), permit.terms).await
+            }
             MlflowRequest::Columns(given) => {
-                let inference = run(state, servable, given, None).await?;
+                let inference = run(state, servable, given, None, permit.terms).await?;
                 let (signature, values) = (&inference.servable.signature, inference.outputs.as_slice());
                 json_answer(&inference.servable, &ByOutput { predictions: Columns { signature, values } })
             }

@@ -99,12 +99,14 @@ async fn predict(
     ValidJson(request): ValidJson<PredictRequest>,
 ) -> Result<Response, ApiError> {
     let servable = state.serving.servable(&permit.model, permit.version.as_ref())?;
+    let terms = permit.terms;
     match request.asked() {
         Asked::Rows(rows, base) => {
-            let prediction = state.serving.predict(servable, &rows).await.map_err(|error| match error {
-                ServingError::InvalidRows(violations) => ApiError::InvalidRows { violations, base },
-                other => ApiError::Serving(other),
-            })?;
+            let prediction =
+                state.serving.predict(servable, &rows, terms).await.map_err(|error| match error {
+                    ServingError::InvalidRows(violations) => ApiError::InvalidRows { violations, base },
+                    other => ApiError::Serving(other),
+                })?;
             let Servable { name, version, signature, contract, .. } = &*prediction.servable;
             let (model, version, layout, outputs) =
                 (name.as_str(), *version, &prediction.layout, &prediction.outputs);
@@ -113,7 +115,7 @@ async fn predict(
             json_answer(&prediction.servable, &body)
         }
         Asked::Inputs(documents) => {
-            let inference = state.serving.infer_documents(servable, &documents).await?;
+            let inference = state.serving.infer_documents(servable, &documents, terms).await?;
             let Servable { name, version, signature, .. } = &*inference.servable;
             let body = TensorsAnswer {
                 model: name.as_str(),

@@ -86,7 +86,7 @@ fn probes(dialects: &DialectSettings) -> OpenApiRouter<TransportState> {
 }
 
 /// The public listener's routes in all their layers.
-pub fn public_router(
+pub(super) fn public_router(
     state: TransportState,
     settings: &Settings,
     address_limit: Option<&AddressLimit>,

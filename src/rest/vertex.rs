@@ -70,7 +70,9 @@ async fn predict(
     let servable = state.serving.servable(&permit.model, None)?;
     let body = read(request.into_body()).await?;
     match read_request(&body, &servable.signature, servable.layout.as_deref())? {
-        TensorFlowRequest::Rows(rows) => answer_rows(&state, servable, rows, Some("/instances")).await,
+        TensorFlowRequest::Rows(rows) => {
+            answer_rows(&state, servable, rows, Some("/instances"), permit.terms).await
+        }
         TensorFlowRequest::Columns(_) => {
             let message = "expected `instances`, a list of rows: Vertex AI knows nothing else";
             Err(ApiError::InvalidBody(vec![FieldError::new("/inputs", "wrong_form", message)]))

@@ -2,7 +2,7 @@
 
 use super::LibraryNotFound;
 
-/// An error of ONNX Runtime or of the pool around it.
+/// An error of ONNX Runtime or of the scheduler around it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RuntimeError {
     /// There is no shared library.
@@ -26,4 +26,7 @@ pub enum RuntimeError {
     /// As many predictions wait as may.
     #[error("the queue of the model is full")]
     Overloaded,
+    /// Its deadline passed before its turn came.
+    #[error("the deadline passed while it waited")]
+    TooLate,
 }

@@ -12,7 +12,7 @@ use tokio::{
 };
 use tokio_io_timeout::TimeoutStream;
 
-use super::{live::CurrentRouter, shutdown::Shutdown};
+use super::{live::CurrentFront, shutdown::Shutdown};
 use crate::transport::Peer;
 
 /// At the end, how long the first request of a connection that was just opened is waited for.
@@ -34,7 +34,7 @@ pub(super) enum Protocol {
 /// A connection and what it answers.
 pub(super) struct Connection {
     pub(super) protocol: Protocol,
-    pub(super) router: CurrentRouter,
+    pub(super) front: CurrentFront,
     pub(super) peer: Peer,
     pub(super) header_timeout: Duration,
     pub(super) write_timeout: Duration,

@@ -6,16 +6,16 @@ use ipnet::IpNet;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::watch,
-    task::JoinSet,
     time,
 };
 
 use super::{
     connection::{Connection, Protocol},
     connections::Connections,
-    live::CurrentRouter,
+    live::CurrentFront,
     shutdown::Shutdown,
     slots::{Slot, Slots},
+    workers::Workers,
 };
 use crate::{config::ServerSettings, telemetry::Metrics, transport::Peer};
 
@@ -51,8 +51,9 @@ impl ListenerLimits {
 pub(super) struct Listener {
     socket: TcpListener,
     protocol: Protocol,
-    router: CurrentRouter,
+    front: CurrentFront,
     limits: watch::Receiver<ListenerLimits>,
+    workers: Arc<Workers>,
     slots: Slots,
     by_address: Connections,
     metrics: Arc<Metrics>,
@@ -63,23 +64,22 @@ impl Listener {
     pub(super) fn new(
         socket: TcpListener,
         protocol: Protocol,
-        router: CurrentRouter,
+        front: CurrentFront,
         limits: watch::Receiver<ListenerLimits>,
+        workers: &Arc<Workers>,
         metrics: Arc<Metrics>,
         shutdown: &Shutdown,
     ) -> Self {
         let (slots, by_address) = (Slots::default(), Connections::default());
-        let shutdown = shutdown.clone();
-        Self { socket, protocol, router, limits, slots, by_address, metrics, shutdown }
+        let (workers, shutdown) = (Arc::clone(workers), shutdown.clone());
+        Self { socket, protocol, front, limits, workers, slots, by_address, metrics, shutdown }
     }
 
-    /// Accepts until told to stop, then waits for the connections to finish. Dropping the future cuts them off.
+    /// Accepts until told to stop, then waits for the connections to finish.
     pub(super) async fn run(self) {
-        let mut connections = JoinSet::new();
         loop {
             tokio::select! {
-                accepted = self.accept() => self.spawn(accepted, &mut connections),
-                Some(_) = connections.join_next() => {}
+                accepted = self.accept() => self.give(accepted),
                 () = self.shutdown.stopped() => break,
             }
         }
@@ -87,10 +87,10 @@ impl Listener {
         // Whoever is half-way in comes in; whoever is in may have sent a request.
         time::sleep(HANDSHAKE_GRACE).await;
         while let Some(accepted) = self.accept_now().await {
-            self.spawn(accepted, &mut connections);
+            self.give(accepted);
         }
         drop(self.socket);
-        while connections.join_next().await.is_some() {}
+        self.slots.all_free().await;
     }
 
     /// The next connection, once there is room for it: until then it waits in the system's queue.
@@ -126,7 +126,7 @@ impl Listener {
         }
     }
 
-    fn spawn(&self, (stream, peer, slot): (TcpStream, SocketAddr, Slot), connections: &mut JoinSet<()>) {
+    fn give(&self, (stream, peer, slot): (TcpStream, SocketAddr, Slot)) {
         let address = peer.ip().to_canonical();
         let limits = self.limits.borrow().clone();
         let uncounted = limits.uncounted.iter().any(|network| network.contains(&address));
@@ -136,17 +136,14 @@ impl Listener {
         };
         let connection = Connection {
             protocol: self.protocol,
-            router: Arc::clone(&self.router),
+            front: Arc::clone(&self.front),
             peer: Peer(address),
             header_timeout: limits.header_timeout,
             write_timeout: limits.write_timeout,
             shutdown: self.shutdown.clone(),
         };
         let open = self.metrics.connection_opened();
-        connections.spawn(async move {
-            connection.run(stream).await;
-            drop((slot, counted, open));
-        });
+        self.workers.give(stream, connection, (slot, counted, open));
     }
 }
 

@@ -18,14 +18,14 @@ use crate::{
     config::{Settings, changes},
     grpc,
     limits::CallerQuota,
-    rest::{admin_router, public_router},
+    rest::{Front, admin_router},
     serving::Serving,
     telemetry::Metrics,
     transport::{AddressLimit, Clock, TransportState},
 };
 
-/// The router that the next request is answered by.
-pub(super) type CurrentRouter = Arc<ArcSwap<Router>>;
+/// What the next request is answered by.
+pub(super) type CurrentFront = Arc<ArcSwap<Front>>;
 
 /// Whatever is made of settings and can be exchanged under running requests: each ends with what it began with.
 #[derive(Debug)]
@@ -33,9 +33,9 @@ pub(super) struct Live {
     in_effect: Mutex<InEffect>,
     /// Beside the lock: housekeeping must not wait for a reload.
     quotas: ArcSwap<Quotas>,
-    pub(super) public: CurrentRouter,
-    pub(super) grpc: CurrentRouter,
-    pub(super) admin: CurrentRouter,
+    pub(super) public: CurrentFront,
+    pub(super) grpc: CurrentFront,
+    pub(super) admin: CurrentFront,
     pub(super) limits: watch::Sender<ListenerLimits>,
     serving: Arc<Serving>,
     metrics: Arc<Metrics>,
@@ -98,11 +98,11 @@ impl Live {
         let quotas = ArcSwap::from_pointee(Quotas::new(&settings));
         let limits = watch::Sender::new(ListenerLimits::of(&settings.server));
         let in_effect = InEffect { settings, authentication: Arc::new(authentication) };
-        let router = || Arc::new(ArcSwap::from_pointee(Router::new()));
-        let (public, grpc, admin) = (router(), router(), router());
+        let front = || Arc::new(ArcSwap::from_pointee(Front::from(Router::new())));
+        let (public, grpc, admin) = (front(), front(), front());
         let in_effect = Mutex::new(in_effect);
         let live = Self { in_effect, quotas, public, grpc, admin, limits, serving, metrics, clock };
-        live.store_routers(&live.lock());
+        live.store_fronts(&live.lock());
         live
     }
 
@@ -119,7 +119,7 @@ impl Live {
         self.serving.apply_settings(&settings);
         self.limits.send_replace(ListenerLimits::of(&settings.server));
         in_effect.settings = settings;
-        self.store_routers(&in_effect);
+        self.store_fronts(&in_effect);
         self.metrics.settings_applied();
         Reloaded::of(changes)
     }
@@ -132,11 +132,15 @@ impl Live {
         Duration::from_millis(self.lock().settings.server.shutdown_delay_ms)
     }
 
+    pub(super) fn threads(&self) -> usize {
+        self.lock().settings.server.threads
+    }
+
     pub(super) fn drain_timeout(&self) -> Duration {
         Duration::from_millis(self.lock().settings.server.drain_timeout_ms)
     }
 
-    fn store_routers(&self, in_effect: &InEffect) {
+    fn store_fronts(&self, in_effect: &InEffect) {
         let InEffect { settings, authentication } = in_effect;
         let quotas = self.quotas();
         let limited = settings.rate_limit.enabled;
@@ -148,9 +152,9 @@ impl Live {
             clock: self.clock.clone(),
         };
         let address_limit = quotas.address.as_ref().filter(|_| limited);
-        self.public.store(Arc::new(public_router(state.clone(), settings, address_limit)));
-        self.grpc.store(Arc::new(grpc::router(state.clone(), &settings.server, address_limit)));
-        self.admin.store(Arc::new(admin_router(state)));
+        self.public.store(Arc::new(Front::public(state.clone(), settings, address_limit)));
+        self.grpc.store(Arc::new(grpc::router(state.clone(), &settings.server, address_limit).into()));
+        self.admin.store(Arc::new(admin_router(state).into()));
     }
 
     fn lock(&self) -> MutexGuard<'_, InEffect> {

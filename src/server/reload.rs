@@ -48,6 +48,13 @@ const CLASSES: &[(&str, Class)] = &[
         "server.listen",
         Fixed { reason: "the socket is bound once", keep: |old, new| new.server.listen = old.server.listen },
     ),
+    (
+        "server.threads",
+        Fixed {
+            reason: "connections stay with their threads",
+            keep: |old, new| new.server.threads = old.server.threads,
+        },
+    ),
     ("server.trusted_proxies", Applied),
     ("server.max_connections", Applied),
     ("server.max_connections_per_address", Applied),

@@ -37,6 +37,12 @@ impl Slots {
             }
         }
     }
+
+    /// Waits until nobody has one.
+    pub(super) async fn all_free(&self) {
+        // The sender lives in `self`, so this ends only when it says so.
+        let _ = self.taken.subscribe().wait_for(|taken| *taken == 0).await;
+    }
 }
 
 impl Drop for Slot {

@@ -40,6 +40,9 @@ pub enum ServingError {
     /// Too many predictions wait.
     #[error("the model has more predictions to make than it can")]
     Overloaded,
+    /// Its deadline passed before its turn came.
+    #[error("the answer took longer than the request may take")]
+    TooLate,
     /// The model answered NaN or infinity, as it was asked with them.
     #[error("the inputs hold NaN or infinity, and output `{0}` that follows from them does too")]
     NonFiniteInput(String),
@@ -55,6 +58,7 @@ impl From<RuntimeError> for ServingError {
     fn from(error: RuntimeError) -> Self {
         match error {
             RuntimeError::Overloaded => Self::Overloaded,
+            RuntimeError::TooLate => Self::TooLate,
             other => Self::ModelFailed(other.to_string()),
         }
     }

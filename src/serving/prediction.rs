@@ -1,12 +1,24 @@
 //! What a model answered.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use super::ServingError;
 use crate::{
     lifecycle::Servable,
-    model::{Layout, RowOutputs, Tensor, Value},
+    model::{Layout, RowOutputs, Value},
+    runtime::Ran,
 };
+
+/// For whom a model is asked, and how urgently.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Terms {
+    /// Who asks, as a number: where requests wait, each caller gets as much as the others.
+    pub caller: u64,
+    /// Whose turn it is first where requests wait: 0 before 1, and so on.
+    pub priority: u8,
+    /// When the caller does not wait any more, if that is before `server.request_timeout_ms`.
+    pub deadline: Option<Instant>,
+}
 
 /// The answer to rows.
 #[derive(Debug)]
@@ -28,28 +40,24 @@ pub struct Inference {
     pub outputs: Vec<Value>,
 }
 
-impl Inference {
-    /// # Errors
-    ///
-    /// When an output holds NaN or infinity and the contract does not allow it. Where inputs do too, it is they who are
-    /// to blame, and not the model.
-    pub(super) fn new(
-        servable: Arc<Servable>,
-        outputs: Vec<Value>,
-        inputs: &[(String, Tensor)],
-    ) -> Result<Self, ServingError> {
-        if !servable.contract.allows_non_finite() {
-            let mut named = servable.signature.outputs.iter().zip(&outputs);
-            if let Some((spec, _)) = named.find(|(_, output)| !output.is_finite()) {
-                let output = spec.name.clone();
-                let to_blame = inputs.iter().any(|(_, input)| !input.data().is_finite());
-                return Err(if to_blame {
-                    ServingError::NonFiniteInput(output)
-                } else {
-                    ServingError::NonFiniteOutput(output)
-                });
-            }
-        }
-        Ok(Self { servable, outputs })
+/// Checks what a run gave for one request.
+///
+/// # Errors
+///
+/// When an output holds NaN or infinity and the contract does not allow it. Where inputs do too, it is they who are to
+/// blame, and not the model.
+pub(super) fn check_finite(servable: &Servable, ran: &Ran) -> Result<(), ServingError> {
+    if servable.contract.allows_non_finite() {
+        return Ok(());
+    }
+    let is_finite = |output: &Value| match ran.rows() {
+        Some(rows) => output.rows_are_finite(rows),
+        None => output.is_finite(),
+    };
+    let mut named = servable.signature.outputs.iter().zip(ran.batch());
+    match named.find(|(_, output)| !is_finite(output)) {
+        Some((spec, _)) if ran.inputs.are_finite() => Err(ServingError::NonFiniteOutput(spec.name.clone())),
+        Some((spec, _)) => Err(ServingError::NonFiniteInput(spec.name.clone())),
+        None => Ok(()),
     }
 }

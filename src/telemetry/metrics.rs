@@ -5,7 +5,8 @@
 use std::time::Duration;
 
 use prometheus::{
-    Encoder, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder,
 };
 
 /// Upper bounds in seconds: from the run of a small forest to the slowest model that a request waits for.
@@ -144,9 +145,19 @@ impl Metrics {
         OpenConnection(self.connections.clone())
     }
 
-    /// A model ran.
-    pub fn inference_ran(&self, model: &str, duration: Duration) {
-        self.inference_seconds.with_label_values(&[model]).observe(duration.as_secs_f64());
+    /// The time of the runs of a model, found once for all of them.
+    #[must_use]
+    pub fn inference_seconds(&self, model: &str) -> Seconds {
+        Seconds(self.inference_seconds.with_label_values(&[model]))
+    }
+
+    /// Answers of one kind, found once for all of them.
+    #[must_use]
+    pub fn route(&self, method: &str, route: &str, status: &str) -> Route {
+        Route {
+            answers: self.requests.with_label_values(&[method, route, status]),
+            seconds: Seconds(self.request_seconds.with_label_values(&[route])),
+        }
     }
 
     /// A version was put into service.
@@ -191,6 +202,32 @@ impl Metrics {
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
         String::from_utf8(text).map_err(|error| prometheus::Error::Msg(error.to_string()))
+    }
+}
+
+/// Durations of one kind.
+#[derive(Clone, Debug)]
+pub struct Seconds(Histogram);
+
+impl Seconds {
+    /// Something took so long.
+    pub fn observe(&self, duration: Duration) {
+        self.0.observe(duration.as_secs_f64());
+    }
+}
+
+/// Answers of one kind.
+#[derive(Clone, Debug)]
+pub struct Route {
+    answers: IntCounter,
+    seconds: Seconds,
+}
+
+impl Route {
+    /// One was given.
+    pub fn answered(&self, duration: Duration) {
+        self.answers.inc();
+        self.seconds.observe(duration);
     }
 }
 

@@ -21,16 +21,16 @@ pub(crate) async fn authenticate(
     next: Next,
 ) -> Result<Response, ApiError> {
     if !is_open(request.uri().path()) {
-        let caller = Arc::new(caller(&state, request.headers(), request.uri().query())?);
+        let caller = caller(&state, request.headers(), request.uri().query())?;
         tracing::Span::current().record("caller.subject", caller.subject.as_str());
         request.extensions_mut().insert(caller);
     }
     Ok(next.run(request).await)
 }
 
-fn caller(state: &TransportState, headers: &HeaderMap, query: Option<&str>) -> Result<Caller, ApiError> {
+fn caller(state: &TransportState, headers: &HeaderMap, query: Option<&str>) -> Result<Arc<Caller>, ApiError> {
     let Some(verifier) = &state.authentication.verifier else {
-        return Ok(Caller::anonymous());
+        return Ok(Arc::new(Caller::anonymous()));
     };
     let token = bearer_token(headers, query)?;
     let caller = verifier.verify(token, state.clock.now())?;

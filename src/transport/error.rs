@@ -229,6 +229,7 @@ fn of_serving(error: ServingError) -> Problem {
         ServingError::Overloaded => {
             problem(StatusCode::SERVICE_UNAVAILABLE, "overloaded").with_retry_after(RETRY_SOON_SECONDS)
         }
+        ServingError::TooLate => problem(StatusCode::GATEWAY_TIMEOUT, "timeout"),
         ServingError::InvalidRows(violations) => {
             invalid_body(row_errors(&violations, RowBase::Features), violations.total)
         }

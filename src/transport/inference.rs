@@ -1,10 +1,10 @@
 //! An inference of the Open Inference Protocol, whichever transport it came by.
 
-use std::{mem, sync::Arc};
+use std::{mem, sync::Arc, time::Instant};
 
 use super::{error::ApiError, state::TransportState};
 use crate::{
-    serving::{Inference, Servable},
+    serving::{Inference, Servable, Terms},
     wire::open_inference::{InferRequest, OutputTensor, check_requested, output_tensors},
 };
 
@@ -13,9 +13,12 @@ pub(crate) async fn infer(
     state: &TransportState,
     servable: Arc<Servable>,
     request: &mut InferRequest,
+    terms: Terms,
 ) -> Result<Inference, ApiError> {
     check_requested(&request.outputs, &servable.signature).map_err(ApiError::InvalidBody)?;
-    let run = state.serving.infer(servable, mem::take(&mut request.inputs));
+    let deadline = request.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+    let terms = Terms { priority: request.priority, deadline, ..terms };
+    let run = state.serving.infer(servable, mem::take(&mut request.inputs), terms);
     let inference = match request.timeout {
         Some(timeout) => tokio::time::timeout(timeout, run).await.map_err(|_| ApiError::Timeout)?,
         None => run.await,

@@ -34,8 +34,8 @@ pub(crate) fn config(
     permit: &Permit<MayRead>,
 ) -> Result<ModelConfigDocument, ApiError> {
     let servable = state.serving.servable(&permit.model, permit.version.as_ref())?;
-    let Servable { name, signature, pool, .. } = &*servable;
-    Ok(ModelConfigDocument::new(name.as_str(), signature, pool.size()))
+    let Servable { name, signature, scheduler, .. } = &*servable;
+    Ok(ModelConfigDocument::new(name.as_str(), signature, scheduler.instances()))
 }
 
 /// What every version that the caller may look at has answered since it was loaded.

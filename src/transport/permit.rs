@@ -15,6 +15,7 @@ use super::{error::ApiError, state::TransportState};
 use crate::{
     auth::{Action, Caller},
     model::{ModelName, VersionSelector},
+    serving::Terms,
 };
 
 /// What a handler does, as a type.
@@ -54,6 +55,8 @@ pub(crate) struct Permit<P> {
     pub(crate) model: ModelName,
     /// The version of the path.
     pub(crate) version: Option<VersionSelector>,
+    /// For whom the model is asked.
+    pub(crate) terms: Terms,
     permission: PhantomData<P>,
 }
 
@@ -98,7 +101,8 @@ impl<P: Permission> Permit<P> {
             return Err(ApiError::InsufficientScope { action: P::ACTION, model: Some(model) });
         }
         let version = version.map(|text| text.parse().map_err(|_| ApiError::NoSuchName)).transpose()?;
-        Ok(Self { model, version, permission: PhantomData })
+        let terms = Terms { caller: caller.number(), ..Terms::default() };
+        Ok(Self { model, version, terms, permission: PhantomData })
     }
 }
 

@@ -76,6 +76,11 @@ impl AddressLimit {
         AddressExtractor { trusted: Arc::clone(&self.trusted) }.client(extensions, headers)
     }
 
+    /// The same, of a request that comes from this address and has these headers.
+    pub(crate) fn client_of(&self, peer: Peer, headers: &HeaderMap) -> AddressKey {
+        client(peer.0, headers, &self.trusted.load())
+    }
+
     /// Charges a request that does not pass the layer: one of several in a stream.
     ///
     /// # Errors
@@ -118,11 +123,16 @@ impl AddressExtractor {
     fn client(&self, extensions: &Extensions, headers: &HeaderMap) -> AddressKey {
         // The listener says where each request comes from; one that does not say shares one bucket with its like.
         let peer = extensions.get::<Peer>().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.0);
-        // A header that is no text is no address either, and must not be skipped: what is left of it is not believed.
-        let lines = headers.get_all(FORWARDED_FOR).iter();
-        let forwarded = lines.map(|line| line.to_str().unwrap_or_default());
-        client_address(peer, forwarded, &self.trusted.load()).into()
+        client(peer, headers, &self.trusted.load())
     }
+}
+
+/// The client behind a peer that sent these headers.
+fn client(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> AddressKey {
+    // A header that is no text is no address either, and must not be skipped: what is left of it is not believed.
+    let lines = headers.get_all(FORWARDED_FOR).iter();
+    let forwarded = lines.map(|line| line.to_str().unwrap_or_default());
+    client_address(peer, forwarded, trusted).into()
 }
 
 impl KeyExtractor for AddressExtractor {

@@ -11,6 +11,9 @@ use validator::Validate;
 pub struct ServerSettings {
     /// Address and port.
     pub listen: SocketAddr,
+    /// Threads that answer requests; 0 for as many as there are CPUs.
+    #[validate(range(max = 1024, message = "must be from 0 to 1024"))]
+    pub threads: usize,
     /// Networks whose `X-Forwarded-For` is believed.
     #[serde(default, deserialize_with = "networks")]
     pub trusted_proxies: Vec<IpNet>,
@@ -50,6 +53,7 @@ impl Default for ServerSettings {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8000)),
+            threads: 0,
             trusted_proxies: Vec::new(),
             max_connections: 4096,
             max_connections_per_address: 1024,

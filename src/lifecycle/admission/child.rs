@@ -70,6 +70,7 @@ pub fn run(mut input: impl Read, mut output: impl Write) -> io::Result<()> {
                 sandbox,
                 converted: None,
                 divides: false,
+                is_steady: false,
             })),
             Err(refusal) => Report::Refused(refusal),
         }

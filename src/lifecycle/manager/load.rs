@@ -1,6 +1,9 @@
 //! From a file that is to be tried to a version in service.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::{
     Manager,
@@ -9,15 +12,17 @@ use super::{
 use crate::{
     config::RuntimeSettings,
     lifecycle::{
-        Proof, Reason, Refusal, Servable, Snapshot, Statistics, Trial,
+        Flat, Proof, Reason, Refusal, Servable, Snapshot, Statistics, Trial,
         admission::{available_bytes, child::contract_of},
         aspired::{Admitted, Stage},
         fingerprint::Fingerprint,
         history::{Event, HistoryEntry, Timings},
         record::Model,
     },
-    model::{Layout, ModelName, ModelVersion},
-    runtime::{Instance, InstancePool, Runtime},
+    model::{FlatLayout, Layout, ModelName, ModelVersion, ScheduleMode},
+    runtime::{Instance, Options, Runtime, Scheduler},
+    telemetry::Seconds,
+    wire::AnswerTemplate,
 };
 
 /// More than what was measured is asked for, as it was measured in another process.
@@ -202,7 +207,9 @@ impl Manager {
     ) -> Result<Servable, Refusal> {
         let settings = &self.parts.settings.runtime;
         let size = pool_size(settings, &proof)?;
-        load_copy(self.parts.runtime, settings, (name, version), snapshot, proof, trial, size)
+        let inference_seconds = self.parts.metrics.inference_seconds(name.as_str());
+        let watched = (trial, inference_seconds);
+        load_copy(self.parts.runtime, settings, (name, version), snapshot, proof, watched, size)
     }
 }
 
@@ -212,7 +219,7 @@ fn load_copy(
     (name, version): (&ModelName, ModelVersion),
     snapshot: Arc<Snapshot>,
     proof: Proof,
-    trial: Trial,
+    (trial, inference_seconds): (Trial, Seconds),
     size: usize,
 ) -> Result<Servable, Refusal> {
     let file = snapshot.file_to_load(proof.converted);
@@ -228,10 +235,49 @@ fn load_copy(
         .map_err(|error| Refusal::new(Reason::InvalidContract, error.to_string()))?;
     let more = (1..size).map(|_| Instance::load(runtime, &file));
     let instances = std::iter::once(Ok(first)).chain(more).collect::<Result<Vec<_>, _>>()?;
-    let pool = Arc::new(InstancePool::new(instances, settings.queue_capacity));
-    let layout = layout.map(Arc::new);
-    let (name, statistics) = (name.clone(), Statistics::default());
-    Ok(Servable { name, version, signature, contract, layout, pool, trial, statistics, proof, snapshot })
+    let scheduler = Scheduler::new(instances, schedule(settings, &proof))?;
+    let flat = layout.as_ref().filter(|_| !proof.divides).and_then(|layout| {
+        Some(Flat {
+            layout: FlatLayout::of(layout, &contract)?,
+            answers: AnswerTemplate::new(name.as_str(), version, &signature, &contract, layout),
+            version: version.to_string().into(),
+            digest: snapshot.digest().short().into(),
+        })
+    });
+    Ok(Servable {
+        name: name.clone(),
+        version,
+        signature,
+        contract,
+        layout: layout.map(Arc::new),
+        scheduler,
+        flat,
+        inference_seconds,
+        trial,
+        statistics: Statistics::default(),
+        proof,
+        snapshot,
+    })
+}
+
+/// How a model is run.
+fn schedule(settings: &RuntimeSettings, proof: &Proof) -> Options {
+    let run = Duration::from_micros(proof.costs.run_us);
+    let run_32_rows = proof.costs.run_32_rows_us.map(Duration::from_micros);
+    let mode = if proof.is_steady && run <= Duration::from_micros(200) {
+        ScheduleMode::RequestThread
+    } else {
+        ScheduleMode::OwnThreads
+    };
+    Options {
+        mode,
+        batching: run_32_rows.is_some(),
+        max_batch_rows: 1024,
+        max_delay: Duration::ZERO,
+        queue_capacity: settings.queue_capacity,
+        run,
+        run_32_rows,
+    }
 }
 
 /// How many sessions of the model there are to be: as many as wanted, fewer where memory is scarce.

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     rest::{answer::answer, json_body::read, render::with_id},
-    serving::Servable,
+    serving::{Servable, Terms},
     transport::{self, ApiError, MayPredict, Permit, TransportState},
     wire::open_inference::{InferRequest, read_infer_request, read_raw_request, write_infer_answer},
 };
@@ -105,7 +105,7 @@ async fn run(
     let json_bytes = json_length(request.headers())?;
     let servable = state.serving.servable(&permit.model, permit.version.as_ref())?;
     let body = read(request.into_body()).await?;
-    let (mut response, json_bytes) = answer_body(&state, servable, body, json_bytes).await?;
+    let (mut response, json_bytes) = answer_body(&state, servable, body, json_bytes, permit.terms).await?;
     if let Some(json_bytes) = json_bytes {
         let headers = response.headers_mut();
         headers.insert(JSON_LENGTH, HeaderValue::from(json_bytes));
@@ -120,12 +120,13 @@ pub(in crate::rest) async fn answer_body(
     servable: Arc<Servable>,
     body: Bytes,
     json_bytes: Option<usize>,
+    terms: Terms,
 ) -> Result<(Response, Option<usize>), ApiError> {
     let mut asked = match json_bytes {
         Some(0) => read_raw_request(body, &servable.signature)?,
         _ => read_infer_request(&body, json_bytes)?,
     };
-    match answered(state, servable, &mut asked).await {
+    match answered(state, servable, &mut asked, terms).await {
         Ok(answered) => Ok(answered),
         Err(error) => Ok((with_id(error.into_response(), asked.id), None)),
     }
@@ -135,8 +136,9 @@ async fn answered(
     state: &TransportState,
     servable: Arc<Servable>,
     asked: &mut InferRequest,
+    terms: Terms,
 ) -> Result<(Response, Option<usize>), ApiError> {
-    let inference = transport::infer(state, servable, asked).await?;
+    let inference = transport::infer(state, servable, asked, terms).await?;
     let outputs = transport::outputs(&inference, asked)?;
     let (model, version) = (&inference.servable.name, inference.servable.version);
     let written = write_infer_answer(model, version, asked.id.as_deref(), &outputs)

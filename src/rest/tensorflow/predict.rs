@@ -18,7 +18,7 @@ use crate::{
         given::{ListOfRows, run},
         json_body::read,
     },
-    serving::{Servable, ServingError},
+    serving::{Servable, ServingError, Terms},
     transport::{ApiError, MayPredict, TransportState},
     wire::tensorflow::{
         Columns, Instances, Predictions, TensorFlowRequest, classes, numbers, read_examples, read_request,
@@ -61,9 +61,11 @@ pub(super) async fn act(
     let (signature, layout) = (&servable.signature, servable.layout.as_deref());
     match verb {
         Verb::Predict => match read_request(&body, signature, layout)? {
-            TensorFlowRequest::Rows(rows) => answer_rows(&state, servable, rows, Some("/instances")).await,
+            TensorFlowRequest::Rows(rows) => {
+                answer_rows(&state, servable, rows, Some("/instances"), permit.terms).await
+            }
             TensorFlowRequest::Columns(given) => {
-                let inference = run(&state, servable, given, None).await?;
+                let inference = run(&state, servable, given, None, permit.terms).await?;
                 let (signature, values) = (&inference.servable.signature, inference.outputs.as_slice());
                 json_answer(&inference.servable, &ByOutput { outputs: Columns { signature, values } })
             }
@@ -71,7 +73,7 @@ pub(super) async fn act(
         Verb::Classify | Verb::Regress => {
             let Instances { given, count } = read_examples(&body, signature, layout)?;
             let layout = servable.layout.clone().ok_or(ServingError::RowsNotSupported)?;
-            let inference = run(&state, servable, given, Some("/examples")).await?;
+            let inference = run(&state, servable, given, Some("/examples"), permit.terms).await?;
             let servable = inference.servable;
             let outputs = RowOutputs::new(count, inference.outputs, &servable.signature);
             let outputs = outputs.map_err(ServingError::from)?;
@@ -90,8 +92,9 @@ pub(in crate::rest) async fn answer_rows(
     servable: Arc<Servable>,
     rows: Instances,
     list: ListOfRows,
+    terms: Terms,
 ) -> Result<Response, ApiError> {
-    let inference = run(state, servable, rows.given, list).await?;
+    let inference = run(state, servable, rows.given, list, terms).await?;
     let predictions = Predictions::new(rows.count, &inference.servable.signature, &inference.outputs)?;
     json_answer(&inference.servable, &ByRow { predictions })
 }

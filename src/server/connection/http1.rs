@@ -10,17 +10,15 @@ use std::{
 };
 
 use axum::{
-    Router,
     body::Body,
     http::{HeaderValue, Request, Response, header},
 };
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{net::TcpStream, time};
-use tower::ServiceExt;
 
 use super::{Connection, FIRST_REQUEST_GRACE, linger, with_write_timeout};
-use crate::{server::shutdown::Shutdown, transport::Peer};
+use crate::{rest::Front, server::shutdown::Shutdown, transport::Peer};
 
 /// About the greatest size of the headers of a request.
 const MAX_HEADER_BYTES: usize = 32 * 1024;
@@ -29,14 +27,14 @@ const MAX_HEADER_BYTES: usize = 32 * 1024;
 const MAX_HEADERS: usize = 100;
 
 pub(super) async fn run(connection: Connection, stream: TcpStream) {
-    let Connection { router, peer, header_timeout, write_timeout, shutdown, .. } = connection;
+    let Connection { front, peer, header_timeout, write_timeout, shutdown, .. } = connection;
     let stream = with_write_timeout(stream, write_timeout);
     let used = Arc::new(AtomicBool::new(false));
     let (mark, ending) = (Arc::clone(&used), shutdown.clone());
     let service = service_fn(move |request| {
         mark.store(true, Ordering::Relaxed);
         // The one that is current now: a connection may be open for long.
-        Box::pin(answer(Router::clone(&router.load()), request, peer, ending.clone()))
+        Box::pin(answer(front.load_full(), request, peer, ending.clone()))
     });
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -66,14 +64,12 @@ pub(super) async fn run(connection: Connection, stream: TcpStream) {
 }
 
 async fn answer(
-    router: Router,
+    front: Arc<Front>,
     request: Request<Incoming>,
     peer: Peer,
     shutdown: Shutdown,
 ) -> Result<Response<Body>, Infallible> {
-    let mut request = request.map(Body::new);
-    request.extensions_mut().insert(peer);
-    let mut response = router.oneshot(request).await?;
+    let mut response = front.answer(request, peer).await?;
     if shutdown.is_announced() {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }

@@ -50,7 +50,7 @@ const WRONG_PROTOCOL: &str =
     "HTTP/1.1 505 HTTP Version Not Supported\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 
 pub(super) async fn run(connection: Connection, mut stream: TcpStream) {
-    let Connection { router, peer, header_timeout, write_timeout, shutdown, .. } = connection;
+    let Connection { front, peer, header_timeout, write_timeout, shutdown, .. } = connection;
     let stopped = async {
         shutdown.stopped().await;
         // As for HTTP/1.1: the first request may be on the way.
@@ -72,7 +72,7 @@ pub(super) async fn run(connection: Connection, mut stream: TcpStream) {
     let answers = Arc::new(Answers::default());
     let (given, ending) = (Arc::clone(&answers), shutdown.ending());
     let service = service_fn(move |request| {
-        let router = Router::clone(&router.load());
+        let router = front.load().router().clone();
         answer(router, request, peer, ending.clone(), Arc::clone(&given))
     });
     let io = TokioIo::new(with_write_timeout(stream, write_timeout));

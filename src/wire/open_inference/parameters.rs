@@ -15,6 +15,9 @@ impl Parameters {
     /// Triton's own names that are not a client's to set begin like this.
     const RESERVED: &str = "triton_";
 
+    /// The priority of what can wait.
+    const LEAST_URGENT: u8 = 10;
+
     /// Finds what is wrong with them whatever they are for; `place`, a JSON pointer, is where they stand.
     ///
     /// # Errors
@@ -77,6 +80,20 @@ impl Parameters {
         let microseconds = self.count(place, "timeout")?.filter(|microseconds| *microseconds > 0);
         Ok(microseconds
             .map(|microseconds| Duration::from_micros(u64::try_from(microseconds).unwrap_or(u64::MAX))))
+    }
+
+    /// The reserved `priority`, from 1, the most urgent, to [`LEAST_URGENT`](Self::LEAST_URGENT); 0, as none, is 1: a
+    /// caller can only be more patient than others.
+    ///
+    /// # Errors
+    ///
+    /// When it is another number, or none.
+    pub fn priority(&self, place: &str) -> Result<u8, FieldError> {
+        let priority = self.count(place, "priority")?.unwrap_or_default().saturating_sub(1);
+        match u8::try_from(priority) {
+            Ok(priority) if priority < Self::LEAST_URGENT => Ok(priority),
+            _ => Err(fault(place, "priority", "expected a whole number from 0 to 10")),
+        }
     }
 }
 

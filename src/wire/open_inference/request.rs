@@ -24,6 +24,8 @@ pub struct InferRequest {
     pub binary_outputs: bool,
     /// How long the caller waits at most.
     pub timeout: Option<Duration>,
+    /// Whose turn it is first, where requests wait: 0 before 1, and so on.
+    pub priority: u8,
 }
 
 #[derive(Debug, Deserialize)]
@@ -63,6 +65,7 @@ pub fn read_infer_request(body: &Bytes, json_bytes: Option<usize>) -> Result<Inf
     let (id, inputs) = (document.id, document.inputs);
     document.parameters.check("").map_err(invalid)?;
     let timeout = document.parameters.timeout("").map_err(invalid)?;
+    let priority = document.parameters.priority("").map_err(invalid)?;
     let binary_outputs =
         document.parameters.truth("", "binary_data_output").map_err(invalid)?.unwrap_or_default();
     let requested = |(index, OutputDocument { name, parameters }): (usize, OutputDocument)| {
@@ -79,7 +82,7 @@ pub fn read_infer_request(body: &Bytes, json_bytes: Option<usize>) -> Result<Inf
         let message = format!("{} bytes are left over after the last input's", binary.len());
         return Err(invalid(FieldError::new("", "wrong_bytes", message)));
     }
-    Ok(InferRequest { id, inputs: tensors, outputs, binary_outputs, timeout })
+    Ok(InferRequest { id, inputs: tensors, outputs, binary_outputs, timeout, priority })
 }
 
 /// Reads a body that is the model's only input and nothing else; every output is wanted as bytes.

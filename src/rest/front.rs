@@ -1,0 +1,67 @@
+//! What answers the requests of a listener: a router, and in front of it, where there is one, the short way.
+
+use std::convert::Infallible;
+
+use axum::{
+    BoxError, Router,
+    body::{Body, Bytes},
+    http::{Request, Response},
+};
+use http_body::Body as HttpBody;
+use tower::ServiceExt;
+
+use super::{express::Express, routes::public_router};
+use crate::{
+    config::Settings,
+    transport::{AddressLimit, Peer, TransportState},
+};
+
+/// What a listener answers with.
+#[derive(Debug)]
+pub struct Front {
+    router: Router,
+    express: Option<Express>,
+}
+
+impl From<Router> for Front {
+    fn from(router: Router) -> Self {
+        Self { router, express: None }
+    }
+}
+
+impl Front {
+    /// That of the public listener.
+    #[must_use]
+    pub fn public(state: TransportState, settings: &Settings, address_limit: Option<&AddressLimit>) -> Self {
+        let express = Express::new(state.clone(), &settings.server, address_limit);
+        Self { router: public_router(state, settings, address_limit), express: Some(express) }
+    }
+
+    /// The router alone.
+    #[must_use]
+    pub fn router(&self) -> &Router {
+        &self.router
+    }
+
+    /// Answers a request that comes from this address.
+    ///
+    /// # Errors
+    ///
+    /// None: what goes wrong is an answer.
+    pub async fn answer<B>(&self, request: Request<B>, peer: Peer) -> Result<Response<Body>, Infallible>
+    where
+        B: HttpBody<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let mut request = match &self.express {
+            Some(express) => match express.answer(request, peer).await {
+                Ok(response) => return Ok(response),
+                Err(request) => request,
+            },
+            None => request.map(Body::new),
+        };
+        request.extensions_mut().insert(peer);
+        // Its state is large, and most requests do not come here.
+        Box::pin(self.router.clone().oneshot(request)).await
+    }
+}

@@ -1,0 +1,200 @@
+//! Which requests run when, on which session, together with which others.
+//!
+//! A model whose runs are short is run by the thread that has the request in hand ([`lanes`]): whatever else is ready on
+//! that thread joins the batch, and nothing waits. One whose runs are long has threads of its own ([`threads`]), so that
+//! the requests for other models go on. Which of the two it is, is decided when the model is loaded
+//! ([`Options::mode`]).
+
+mod batch;
+mod job;
+mod lanes;
+mod pace;
+mod queue;
+mod threads;
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::sync::oneshot;
+
+pub use job::{Asked, Inputs, Ran};
+pub use lanes::set_worker;
+
+use super::{Instance, RuntimeError};
+use crate::model::{ScheduleMode, Signature, Value};
+use job::{Job, Place};
+use lanes::Lanes;
+use pace::Pace;
+use threads::Threads;
+
+/// The longest run on a thread that has other requests in hand: a larger batch is run in parts, with the others between.
+const LONGEST_TURN: Duration = Duration::from_millis(2);
+
+/// How a model is to be run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// On whose threads.
+    pub mode: ScheduleMode,
+    /// Whether rows of several requests may be run together, and those of one apart.
+    pub batching: bool,
+    /// The most rows of one run.
+    pub max_batch_rows: usize,
+    /// How long a batch waits for more rows; only on threads of its own.
+    pub max_delay: Duration,
+    /// How many requests may wait.
+    pub queue_capacity: usize,
+    /// How long a run of one row took when the model was proven.
+    pub run: Duration,
+    /// How long a run of 32 rows took, if it takes that many.
+    pub run_32_rows: Option<Duration>,
+}
+
+/// The sessions of a model, and who waits for them.
+#[derive(Debug)]
+pub struct Scheduler {
+    inner: Inner,
+    options: Options,
+    /// The most rows of one run, where a run must not take long.
+    turn_rows: usize,
+    instances: usize,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+enum Inner {
+    Lanes(Lanes),
+    Threads(Threads),
+}
+
+/// What those who run share with those who wait.
+#[derive(Debug)]
+struct Shared {
+    /// Requests that wait or run.
+    places: job::Places,
+    pace: Pace,
+    signature: Signature,
+}
+
+impl Scheduler {
+    /// Runs these instances, of which there must be one at least.
+    ///
+    /// # Errors
+    ///
+    /// When a thread cannot be had.
+    pub fn new(instances: Vec<Instance>, options: Options) -> Result<Self, RuntimeError> {
+        let none = || RuntimeError::Load("there is no session of it".to_owned());
+        let signature = instances.first().ok_or_else(none)?.signature().clone();
+        let pace = Pace::new(options.run, options.run_32_rows);
+        let turn_rows = if options.batching {
+            pace.rows_within(LONGEST_TURN).clamp(1, options.max_batch_rows.max(1))
+        } else {
+            1
+        };
+        let count = instances.len();
+        let shared = Arc::new(Shared { places: job::Places::default(), pace, signature });
+        let inner = match options.mode {
+            ScheduleMode::RequestThread => Inner::Lanes(Lanes::new(instances, turn_rows, &shared)?),
+            ScheduleMode::OwnThreads => Inner::Threads(Threads::start(instances, options, &shared)?),
+        };
+        Ok(Self { inner, options, turn_rows, instances: count, shared })
+    }
+
+    /// Whether a run is over before anyone could stop waiting for it.
+    #[must_use]
+    pub fn is_prompt(&self) -> bool {
+        matches!(self.inner, Inner::Lanes(_))
+    }
+
+    /// How many sessions there are.
+    #[must_use]
+    pub fn instances(&self) -> usize {
+        self.instances
+    }
+
+    /// Runs the model, alone or with what others ask.
+    ///
+    /// Dropping the future takes the request out of the queue, or ends its run if nobody else waits for that.
+    ///
+    /// # Errors
+    ///
+    /// [`RuntimeError::Overloaded`] when too many wait, or so many that the deadline cannot be met; else as
+    /// [`Instance::run`].
+    pub async fn run(&self, asked: Asked) -> Result<Ran, RuntimeError> {
+        let most = match self.inner {
+            Inner::Lanes(_) => self.turn_rows,
+            Inner::Threads(_) => self.options.max_batch_rows,
+        };
+        match asked.rows {
+            Some(rows) if self.options.batching && rows > most => self.run_in_parts(asked, rows, most).await,
+            _ => self.run_whole(asked).await,
+        }
+    }
+
+    async fn run_whole(&self, mut asked: Asked) -> Result<Ran, RuntimeError> {
+        if !self.options.batching {
+            asked.rows = None;
+        }
+        let place = Place::take(&self.shared, self.options.queue_capacity + self.instances, asked.rows())
+            .ok_or(RuntimeError::Overloaded)?;
+        if let Some(deadline) = asked.deadline {
+            self.shared.check_deadline(deadline, asked.rows(), self.instances)?;
+        }
+        let deadline = asked.deadline;
+        let (answer, answered) = oneshot::channel();
+        let waiting = match &self.inner {
+            Inner::Lanes(lanes) => {
+                lanes.add(Job::short(asked, answer));
+                None
+            }
+            Inner::Threads(threads) => {
+                let (job, waiting) = Job::long(asked, answer);
+                threads.add(job);
+                Some(waiting)
+            }
+        };
+        let ran = answered.await;
+        drop((waiting, place));
+        // It is not run when it is too late, or when the gateway ends.
+        let is_late = || deadline.is_some_and(|deadline| deadline <= Instant::now());
+        ran.unwrap_or_else(|_| Err(if is_late() { RuntimeError::TooLate } else { RuntimeError::Overloaded }))
+    }
+
+    /// Runs parts one after the other, with what others ask between.
+    async fn run_in_parts(&self, asked: Asked, rows: usize, most: usize) -> Result<Ran, RuntimeError> {
+        let Asked { inputs, caller, priority, deadline, .. } = asked;
+        let mut parts: Vec<Vec<Value>> = Vec::new();
+        let mut whole: Option<Ran> = None;
+        // Of one size, so that no small rest is left.
+        let size = rows.div_ceil(rows.div_ceil(most));
+        for start in (0..rows).step_by(size) {
+            let range = start..rows.min(start + size);
+            let inputs = inputs.rows(range.clone()).ok_or_else(|| not_by_row("its inputs"))?;
+            let asked = Asked { inputs, rows: Some(range.len()), caller, priority, deadline };
+            let mut ran = self.run_whole(asked).await?;
+            let queued = ran.queued;
+            let part = ran.take_outputs().ok_or_else(|| not_by_row("its outputs"))?;
+            if part.iter().any(|output| !output.holds_rows(range.len())) {
+                return Err(not_by_row("its outputs"));
+            }
+            parts.push(part);
+            match &mut whole {
+                None => whole = Some(ran),
+                Some(whole) => {
+                    whole.queued += queued;
+                    whole.duration += ran.duration;
+                    whole.runs += ran.runs;
+                }
+            }
+        }
+        let mut whole = whole.ok_or_else(|| not_by_row("its inputs"))?;
+        let outputs = batch::joined(&parts).ok_or_else(|| not_by_row("its outputs"))?;
+        whole.replace(inputs, outputs, rows);
+        Ok(whole)
+    }
+}
+
+fn not_by_row(what: &str) -> RuntimeError {
+    RuntimeError::Run(format!("{what} do not hold one row for each row that was asked"))
+}

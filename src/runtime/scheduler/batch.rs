@@ -1,0 +1,128 @@
+//! Several requests as one run, and back.
+
+use std::{sync::Arc, time::Instant};
+
+use ort::session::RunOptions;
+
+use super::{
+    Shared,
+    job::{Asked, Inputs, Job, Ran},
+};
+use crate::{
+    model::{Tensor, Value},
+    runtime::{Instance, RuntimeError},
+};
+
+/// Whether two requests can be one run: their inputs differ in nothing but the number of rows.
+pub(super) fn can_run_with(one: &Asked, other: &Asked) -> bool {
+    if one.rows.is_none() || other.rows.is_none() {
+        return false;
+    }
+    let same = |(one, other): (&Tensor, &Tensor)| {
+        one.data().element_type() == other.data().element_type()
+            && one.shape().get(1..) == other.shape().get(1..)
+    };
+    match (&one.inputs, &other.inputs) {
+        (Inputs::Only(one), Inputs::Only(other)) => same((one, other)),
+        (Inputs::Named(one), Inputs::Named(other)) => {
+            one.len() == other.len()
+                && one
+                    .iter()
+                    .zip(other)
+                    .all(|((name, one), (other_name, other))| name == other_name && same((one, other)))
+        }
+        _ => false,
+    }
+}
+
+/// Runs jobs together, and answers each. Where the run fails, each is run alone: one that the model cannot take is no
+/// reason to refuse the others.
+pub(super) fn run(instance: &mut Instance, jobs: Vec<Job>, options: &RunOptions, shared: &Shared) {
+    let rows: usize = jobs.iter().map(|job| job.asked.rows()).sum();
+    let Some((first, others)) = jobs.split_first() else { return };
+    let start = Instant::now();
+    let outputs = if others.is_empty() {
+        run_inputs(instance, &first.asked.inputs, options, shared)
+    } else {
+        match together(&jobs) {
+            Some(inputs) => run_inputs(instance, &inputs, options, shared),
+            None => Err(RuntimeError::Run("the requests do not go together".to_owned())),
+        }
+    };
+    let duration = start.elapsed();
+    shared.pace.saw(rows, duration);
+    let is_alone = others.is_empty();
+    match outputs {
+        Ok(outputs) if is_alone || outputs.iter().all(|output| output.holds_rows(rows)) => {
+            let outputs = Arc::new(outputs);
+            let mut begin = 0;
+            for job in jobs {
+                let end = begin + job.asked.rows();
+                let part = (!is_alone).then_some(begin..end);
+                // The first of them stands for the run.
+                let runs = u64::from(begin == 0);
+                let queued = start.saturating_duration_since(job.since);
+                let Job { asked, answer, .. } = job;
+                let ran = Ran::new(Arc::clone(&outputs), part, asked.inputs, (queued, duration), rows, runs);
+                // Whoever does not wait any more needs no answer.
+                let _ = answer.send(Ok(ran));
+                begin = end;
+            }
+        }
+        Err(error) if is_alone => {
+            for job in jobs {
+                let _ = job.answer.send(Err(error.clone()));
+            }
+        }
+        Ok(_) | Err(_) => {
+            for job in jobs {
+                run(instance, vec![job], options, shared);
+            }
+        }
+    }
+}
+
+fn run_inputs(
+    instance: &mut Instance,
+    inputs: &Inputs,
+    options: &RunOptions,
+    shared: &Shared,
+) -> Result<Vec<Value>, RuntimeError> {
+    match inputs {
+        Inputs::Named(named) => {
+            let named: Vec<(&str, &Tensor)> =
+                named.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
+            instance.run(&named, options)
+        }
+        Inputs::Only(only) => {
+            let name = shared.signature.inputs.first().map(|input| input.name.as_str()).unwrap_or_default();
+            instance.run(&[(name, only)], options)
+        }
+    }
+}
+
+/// The inputs of all, one after the other.
+fn together(jobs: &[Job]) -> Option<Inputs> {
+    let (first, _) = jobs.split_first()?;
+    let joined = |position: usize| {
+        let parts = jobs.iter().map(|job| job.asked.inputs.tensors().nth(position));
+        Tensor::joined(&parts.collect::<Option<Vec<_>>>()?)
+    };
+    Some(match &first.asked.inputs {
+        Inputs::Only(_) => Inputs::Only(joined(0)?),
+        Inputs::Named(named) => {
+            let input =
+                |(position, (name, _)): (usize, &(String, Tensor))| Some((name.clone(), joined(position)?));
+            Inputs::Named(named.iter().enumerate().map(input).collect::<Option<_>>()?)
+        }
+    })
+}
+
+/// The outputs of parts as those of the whole.
+pub(super) fn joined(parts: &[Vec<Value>]) -> Option<Vec<Value>> {
+    let (first, _) = parts.split_first()?;
+    let joined = |position: usize| {
+        Value::joined(&parts.iter().map(|part| part.get(position)).collect::<Option<Vec<_>>>()?)
+    };
+    (0..first.len()).map(joined).collect()
+}

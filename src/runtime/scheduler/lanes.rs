@@ -1,0 +1,133 @@
+//! Short runs, on the threads of the requests.
+//!
+//! Each thread has a lane with a session of its own, so that nothing is shared between them. Whoever comes first begins a
+//! task that runs the batch. That task stands last in the thread's queue: every request that is ready to run by then
+//! joins. Alone, a request waits for nothing; under load, batches are as large as the load makes them.
+
+use std::{
+    cell::Cell,
+    fmt, mem,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use ort::session::RunOptions;
+
+use super::{RuntimeError, Shared, batch, job::Job, queue::Queue};
+use crate::runtime::Instance;
+
+/// Threads that nobody numbered are numbered as they come.
+static NEXT: AtomicUsize = AtomicUsize::new(0);
+
+thread_local! {
+    static NUMBER: Cell<Option<usize>> = const { Cell::new(None) };
+}
+
+/// Numbers this thread among those that answer requests, so that they share the sessions evenly.
+pub fn set_worker(number: usize) {
+    NUMBER.set(Some(number));
+}
+
+fn number() -> usize {
+    NUMBER.get().unwrap_or_else(|| {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        NUMBER.set(Some(number));
+        number
+    })
+}
+
+/// A lane for each session.
+#[derive(Debug)]
+pub(super) struct Lanes(Vec<Arc<Lane>>);
+
+struct Lane {
+    waiting: Mutex<Waiting>,
+    instance: Mutex<Instance>,
+    options: RunOptions,
+    max_rows: usize,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    queue: Queue,
+    is_led: bool,
+}
+
+impl Lanes {
+    pub(super) fn new(
+        instances: Vec<Instance>,
+        max_rows: usize,
+        shared: &Arc<Shared>,
+    ) -> Result<Self, RuntimeError> {
+        let lane = |instance| {
+            let options = RunOptions::new().map_err(|error| RuntimeError::Run(error.message().to_owned()))?;
+            let (waiting, instance) = (Mutex::default(), Mutex::new(instance));
+            Ok(Arc::new(Lane { waiting, instance, options, max_rows, shared: Arc::clone(shared) }))
+        };
+        Ok(Self(instances.into_iter().map(lane).collect::<Result<_, RuntimeError>>()?))
+    }
+
+    /// Lets a job join the lane of this thread.
+    pub(super) fn add(&self, job: Job) {
+        let Some(lane) = self.0.get(number() % self.0.len().max(1)) else { return };
+        let mut waiting = lane.waiting();
+        waiting.queue.push(job);
+        if !mem::replace(&mut waiting.is_led, true) {
+            drop(waiting);
+            tokio::spawn(Leader(Arc::clone(lane)).lead());
+        }
+    }
+}
+
+impl fmt::Debug for Lane {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Lane").field("waiting", &self.waiting).finish_non_exhaustive()
+    }
+}
+
+impl Lane {
+    /// Held for some instructions at a time.
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        // It is whole at every point where a panic could leave it.
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The next to run; none ends the leadership.
+    fn take(&self) -> Vec<Job> {
+        let mut waiting = self.waiting();
+        let batch = waiting.queue.take(self.max_rows);
+        waiting.is_led = !batch.is_empty();
+        batch
+    }
+}
+
+/// The task that runs what is in a lane.
+struct Leader(Arc<Lane>);
+
+impl Leader {
+    async fn lead(self) {
+        let Self(lane) = &self;
+        loop {
+            let batch = lane.take();
+            if batch.is_empty() {
+                return;
+            }
+            {
+                let mut instance = lane.instance.lock().unwrap_or_else(PoisonError::into_inner);
+                batch::run(&mut instance, batch, &lane.options, &lane.shared);
+            }
+            // Those who have their answers now send them, and whoever is ready joins.
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+impl Drop for Leader {
+    fn drop(&mut self) {
+        // A thread that ends takes its leader along; another one must be able to begin.
+        self.0.waiting().is_led = false;
+    }
+}

@@ -1,0 +1,99 @@
+//! How long runs take: as measured when the model was proven, and as seen since.
+
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::{Duration, Instant},
+};
+
+use super::{RuntimeError, Shared};
+
+/// The rows of the larger run that a proof measures.
+const MANY: u64 = 32;
+
+/// One part in so many of the mean is the last run's.
+const MEMORY: u64 = 8;
+
+/// The time of a run by its rows.
+#[derive(Debug)]
+pub(super) struct Pace {
+    /// Of a run, whatever its rows, in nanoseconds.
+    base: u64,
+    /// Of each row of it, in nanoseconds.
+    per_row: u64,
+    /// Of a row in the runs since, those of other rows included, in nanoseconds.
+    seen_per_row: AtomicU64,
+}
+
+impl Pace {
+    pub(super) fn new(one: Duration, many: Option<Duration>) -> Self {
+        let one = nanoseconds(one).max(1);
+        let per_row = many.map_or(one, |many| nanoseconds(many).saturating_sub(one) / (MANY - 1)).max(1);
+        Self { base: one.saturating_sub(per_row), per_row, seen_per_row: AtomicU64::new(one) }
+    }
+
+    /// How many rows can be run within so long.
+    pub(super) fn rows_within(&self, duration: Duration) -> usize {
+        let rows = nanoseconds(duration).saturating_sub(self.base) / self.per_row;
+        usize::try_from(rows).unwrap_or(usize::MAX)
+    }
+
+    /// A run took so long.
+    pub(super) fn saw(&self, rows: usize, duration: Duration) {
+        let per_row = nanoseconds(duration) / u64::try_from(rows.max(1)).unwrap_or(u64::MAX);
+        let mean = self.seen_per_row.load(Ordering::Relaxed);
+        self.seen_per_row.store(mean - mean / MEMORY + per_row / MEMORY, Ordering::Relaxed);
+    }
+
+    /// About how long so many rows take at the pace of late.
+    fn expected(&self, rows: usize) -> Duration {
+        let rows = u64::try_from(rows).unwrap_or(u64::MAX);
+        Duration::from_nanos(self.seen_per_row.load(Ordering::Relaxed).saturating_mul(rows))
+    }
+}
+
+impl Shared {
+    /// Whether a request that came last is answered in time.
+    ///
+    /// # Errors
+    ///
+    /// [`RuntimeError::Overloaded`] when those who wait already take longer than there is time. Without them, it is
+    /// tried however short the time is.
+    pub(super) fn check_deadline(
+        &self,
+        deadline: Instant,
+        rows: usize,
+        instances: usize,
+    ) -> Result<(), RuntimeError> {
+        let before = self.places.rows().saturating_sub(rows) / instances.max(1);
+        let is_late = before > 0 && Instant::now() + self.pace.expected(before) > deadline;
+        if is_late { Err(RuntimeError::Overloaded) } else { Ok(()) }
+    }
+}
+
+fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_costs_something_and_each_row_some_more() {
+        let us = Duration::from_micros;
+        let pace = Pace::new(us(10), Some(us(41)));
+        assert_eq!(pace.rows_within(us(41)), 32);
+        assert_eq!(pace.rows_within(us(9)), 0);
+        assert_eq!(Pace::new(us(10), None).rows_within(us(100)), 10);
+        assert_eq!(Pace::new(us(10), Some(us(5))).rows_within(Duration::ZERO), 0, "faster with more rows");
+    }
+
+    #[test]
+    fn what_is_expected_follows_what_was_seen() {
+        let us = Duration::from_micros;
+        let pace = Pace::new(us(100), None);
+        (0..100).for_each(|_| pace.saw(10, us(200)));
+        let expected = pace.expected(10);
+        assert!(expected > us(190) && expected < us(210), "{expected:?}");
+    }
+}

@@ -1,0 +1,134 @@
+//! Long runs, on threads of the model's own: one for each session.
+
+use std::{
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use super::{
+    Options, RuntimeError, Shared, batch,
+    job::{Job, Run},
+    queue::Queue,
+};
+use crate::runtime::{Instance, STACK_BYTES};
+
+/// How long the end of a run is waited for when the model is dropped: it was told to end, and then gives its memory back.
+const END_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How often it is looked for.
+const END_PAUSE: Duration = Duration::from_millis(1);
+
+/// The threads of a model.
+#[derive(Debug)]
+pub(super) struct Threads {
+    desk: Arc<Desk>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// Where jobs wait for the threads, and threads for jobs.
+#[derive(Debug)]
+struct Desk {
+    waiting: Mutex<Waiting>,
+    changed: Condvar,
+    options: Options,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    queue: Queue,
+    is_closed: bool,
+}
+
+impl Threads {
+    pub(super) fn start(
+        instances: Vec<Instance>,
+        options: Options,
+        shared: &Arc<Shared>,
+    ) -> Result<Self, RuntimeError> {
+        let desk = Arc::new(Desk {
+            waiting: Mutex::default(),
+            changed: Condvar::new(),
+            options,
+            shared: Arc::clone(shared),
+        });
+        let mut all = Self { desk, threads: Vec::new() };
+        for instance in instances {
+            let desk = Arc::clone(&all.desk);
+            let thread = thread::Builder::new().name("model".to_owned()).stack_size(STACK_BYTES);
+            let started = thread.spawn(move || desk.serve(instance));
+            let thread =
+                started.map_err(|error| RuntimeError::Load(format!("it gets no thread: {error}")))?;
+            all.threads.push(thread);
+        }
+        Ok(all)
+    }
+
+    pub(super) fn add(&self, job: Job) {
+        self.desk.waiting().queue.push(job);
+        self.desk.changed.notify_one();
+    }
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        self.desk.waiting().is_closed = true;
+        self.desk.changed.notify_all();
+        // Whoever drops a model gives its memory back to the system next, so the sessions have to be gone by then.
+        let end = Instant::now() + END_TIMEOUT;
+        while self.threads.iter().any(|thread| !thread.is_finished()) && Instant::now() < end {
+            thread::sleep(END_PAUSE);
+        }
+    }
+}
+
+impl Desk {
+    /// Held for some instructions at a time.
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs what comes until the desk is closed.
+    fn serve(&self, mut instance: Instance) {
+        while let Some(jobs) = self.next() {
+            match Run::of(&jobs) {
+                Ok(run) => batch::run(&mut instance, jobs, &run.options, &self.shared),
+                Err(error) => {
+                    for job in jobs {
+                        let _ = job.answer.send(Err(error.clone()));
+                    }
+                }
+            }
+        }
+    }
+
+    /// The next to run; nothing when the desk is closed.
+    fn next(&self) -> Option<Vec<Job>> {
+        let Options { batching, max_batch_rows, max_delay, .. } = self.options;
+        let mut waiting = self.waiting();
+        loop {
+            if waiting.is_closed {
+                return None;
+            }
+            let Some(since) = waiting.queue.since() else {
+                waiting = self.changed.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
+            let left = (since + max_delay).saturating_duration_since(Instant::now());
+            if batching && !left.is_zero() && waiting.queue.rows() < max_batch_rows {
+                let woken = self.changed.wait_timeout(waiting, left);
+                waiting = woken.unwrap_or_else(PoisonError::into_inner).0;
+                continue;
+            }
+            let batch = waiting.queue.take(max_batch_rows);
+            if !batch.is_empty() {
+                if !waiting.queue.is_empty() {
+                    // The others are for whoever is idle.
+                    self.changed.notify_one();
+                }
+                return Some(batch);
+            }
+        }
+    }
+}

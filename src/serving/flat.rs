@@ -1,0 +1,47 @@
+//! Rows of numbers that were read straight into a tensor, and their answer, written straight from the outputs.
+
+use std::sync::Arc;
+
+use super::ServingError;
+use crate::{lifecycle::Servable, model::RowOutputs, runtime::Ran, wire::RowsAnswer};
+
+/// What a model said of such rows.
+#[derive(Debug)]
+pub struct FlatPrediction {
+    pub(super) servable: Arc<Servable>,
+    pub(super) ran: Ran,
+    pub(super) rows: usize,
+}
+
+impl FlatPrediction {
+    /// The answer as JSON: to the list of rows if `many`, else to the first.
+    ///
+    /// # Errors
+    ///
+    /// When the outputs do not hold one part for each row.
+    pub fn write(mut self, many: bool) -> Result<Vec<u8>, ServingError> {
+        let Servable { name, version, signature, contract, layout, flat, .. } = &*self.servable;
+        let rows = self.ran.rows().unwrap_or(0..self.rows);
+        let mut body = Vec::new();
+        let total = self.ran.batch_rows;
+        if let Some(flat) = flat
+            && flat.answers.write(&mut body, self.ran.batch(), rows, total, many)
+        {
+            return Ok(body);
+        }
+        // It says what is wrong, or writes what has no template.
+        let outputs = self.ran.take_outputs().unwrap_or_default();
+        let outputs = RowOutputs::new(self.rows, outputs, signature)?;
+        let layout = layout.as_deref().ok_or(ServingError::RowsNotSupported)?;
+        let answer = RowsAnswer {
+            model: name.as_str(),
+            version: *version,
+            signature,
+            contract,
+            layout,
+            outputs: &outputs,
+            many,
+        };
+        serde_json::to_vec(&answer).map_err(|error| ServingError::ModelFailed(error.to_string()))
+    }
+}
