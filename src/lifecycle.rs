@@ -15,6 +15,7 @@ mod policy;
 mod proof;
 mod record;
 mod refusal;
+mod schedule;
 mod servable;
 mod serving_map;
 mod source;
@@ -39,9 +40,10 @@ pub use admission::{
     child::{contract_of, run as run_admission},
 };
 pub use history::{Event, HistoryEntry, Timings};
-pub use model_config::{ModelConfig, Pin, Versions};
+pub use model_config::{ModelConfig, Pin, SchedulerConfig, Versions};
 pub use operation::{OperationError, RolledBack};
 pub use refusal::{Reason, Refusal};
+pub use schedule::decide as decide_schedule;
 pub use servable::{Flat, Servable};
 pub use serving_map::{ServingMap, ServingModel};
 pub use source::{Candidate, Config, Defect, Found, FoundModel, Source};

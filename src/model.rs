@@ -35,7 +35,7 @@ pub use onnx_file::{OnnxFile, OnnxFileError};
 pub use row::{
     Cell, FlatElement, FlatLayout, NotByRow, Place, Row, RowOutputs, RowValue, Violation, rows_to_tensors,
 };
-pub use schedule::ScheduleMode;
+pub use schedule::{Schedule, ScheduleMode, WantedMode};
 pub use signature::{Dimension, Signature, ValueKind, ValueSpec};
 pub(crate) use tensor::on_elements;
 pub use tensor::{Scalar, Tensor, TensorData, TensorError};

@@ -50,6 +50,8 @@ fn inspect_shows_what_a_file_is() {
         "classes  setosa, versicolor, virginica",
         "golden   3 cases answered as they must be",
         "to load, ",
+        "batches  of several requests: rows are answered at once as each alone",
+        "runs     on request thread (a run takes ",
     ] {
         assert!(shown.contains(part), "no `{part}` in\n{shown}");
     }
@@ -58,12 +60,13 @@ fn inspect_shows_what_a_file_is() {
 
     let output = here(&["inspect", IRIS, "--json"]);
     let document = as_json(&output);
-    assert_eq!(keys(&document), ["bytes", "file", "model", "proof", "refusal", "sha256"]);
+    assert_eq!(keys(&document), ["bytes", "file", "model", "proof", "refusal", "scheduler", "sha256"]);
     assert_eq!(document["sha256"], json!(Digest::of(&iris()).to_string()));
     assert_eq!(document["refusal"], Value::Null);
     assert_eq!(
         keys(&document["proof"]),
         [
+            "batchable",
             "by",
             "contract",
             "converted",
@@ -127,7 +130,10 @@ fn verify_tells_what_would_be_refused_by_its_exit_status() {
     assert!(output.status.success(), "{output:?}");
     assert!(text(&output.stdout).starts_with(&format!("{IRIS} would serve\n")), "{output:?}");
     let document = as_json(&here(&["verify", IRIS, "--json"]));
-    assert_eq!((keys(&document), &document["admitted"]), (vec!["admitted", "proof"], &json!(true)));
+    assert_eq!(
+        (keys(&document), &document["admitted"]),
+        (vec!["admitted", "proof", "scheduler"], &json!(true))
+    );
 
     let bad = "tests/models/iris_golden_mismatch.onnx";
     let output = here(&["verify", bad]);

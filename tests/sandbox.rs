@@ -31,11 +31,16 @@ fn start(child: &str, folder: &Path) -> Output {
 
 /// In the child: the folder, after everything else was given up.
 fn shut_in() -> Option<(std::path::PathBuf, Enforcement)> {
+    shut_in_with(false)
+}
+
+/// The same, with or without further threads.
+fn shut_in_with(may_thread: bool) -> Option<(std::path::PathBuf, Enforcement)> {
     let folder = std::path::PathBuf::from(std::env::var_os(FOLDER)?);
     let limits = Limits { memory_bytes: 2 << 30, cpu_seconds: 20, file_bytes: 1 << 20 };
     let parent = rustix::process::getppid().unwrap().as_raw_nonzero().get().unsigned_abs();
     let mut enforcement = sandbox::limit(limits, parent).unwrap();
-    sandbox::enter(&mut enforcement, &[&folder], None);
+    sandbox::enter(&mut enforcement, &[&folder], None, may_thread);
     Some((folder, enforcement))
 }
 
@@ -94,6 +99,40 @@ fn child_tries_everything() {
 /// Whether a connection fails for want of a listener only.
 fn connects() -> bool {
     TcpStream::connect("127.0.0.1:1").is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+}
+
+#[test]
+fn threads_are_had_where_they_are_to_be_measured_and_nothing_else_by_them() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("model.onnx"), "bytes").unwrap();
+    let output = start("child_tries_everything_in_a_thread", folder.path());
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{output:?}");
+    for line in [
+        "start a thread: done",
+        "read the model: done",
+        "read /etc/passwd: refused",
+        "write beside the model: refused",
+        "connect: refused",
+        "start a process: refused",
+    ] {
+        assert!(said.lines().any(|said| said.ends_with(line)), "no `{line}` in\n{said}");
+    }
+}
+
+#[test]
+fn child_tries_everything_in_a_thread() {
+    let Some((folder, _)) = shut_in_with(true) else { return };
+    let report = |what: &str, done: bool| println!("{what}: {}", if done { "done" } else { "refused" });
+    println!();
+    let in_thread = thread::Builder::new().spawn(move || {
+        report("read the model", fs::read(folder.join("model.onnx")).is_ok());
+        report("read /etc/passwd", fs::read("/etc/passwd").is_ok());
+        report("write beside the model", File::create(folder.join("other")).is_ok());
+        report("connect", TcpStream::connect("127.0.0.1:1").is_ok_and(|_| true) || connects());
+        report("start a process", Command::new("/bin/true").spawn().is_ok());
+    });
+    report("start a thread", in_thread.is_ok_and(|thread| thread.join().is_ok()));
 }
 
 #[test]

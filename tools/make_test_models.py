@@ -42,6 +42,22 @@ def square_root() -> onnx.ModelProto:
     return graph("square_root", [helper.make_node("Sqrt", ["x"], ["y"])], [rows("x", 1)], [rows("y", 1)])
 
 
+def centred() -> onnx.ModelProto:
+    """y = x less the mean of all rows: what it answers for one row depends on the others."""
+    axes = constant("axes", np.array([0], np.int64))
+    nodes = [
+        helper.make_node("ReduceMean", ["x", "axes"], ["mean"]),
+        helper.make_node("Sub", ["x", "mean"], ["y"]),
+    ]
+    return graph("centred", nodes, [rows("x", 2)], [rows("y", 2)], [axes])
+
+
+def softmax_of_rows() -> onnx.ModelProto:
+    """A softmax along the wrong axis: the probabilities of a column add up to 1 over all rows."""
+    node = helper.make_node("Softmax", ["x"], ["y"], axis=0)
+    return graph("softmax_of_rows", [node], [rows("x", 2)], [rows("y", 2)])
+
+
 def integers() -> onnx.ModelProto:
     """y = x for 64-bit integers: shows whether every bit survives."""
     node = helper.make_node("Identity", ["x"], ["y"])
@@ -203,7 +219,7 @@ def main() -> int:
         model = vary(iris)
         onnx.checker.check_model(model)
         save(vary.__name__, model)
-    for make in (regressor, nan_weights, square_root, integers, two_inputs, slow, endless):
+    for make in (regressor, nan_weights, square_root, centred, softmax_of_rows, integers, two_inputs, slow, endless):
         model = make()
         onnx.checker.check_model(model)
         save(make.__name__, model)

@@ -69,12 +69,16 @@ fn check_model(
         }
         output::progress(&format!("proving {}", candidate.file.display()));
         let copied = examiner.copy(&candidate, config);
-        match copied.and_then(|copy| examiner.prove(&copy).map(|proof| (copy.digest(), proof))) {
-            Ok((digest, proof)) => {
+        let proven = copied.and_then(|copy| {
+            let proof = examiner.prove(&copy)?;
+            Ok((copy.digest(), examiner.schedule(config, &proof)?, proof))
+        });
+        match proven {
+            Ok((digest, schedule, proof)) => {
                 let digest = digest.short();
                 output::print(&format!(
                     "{name} version {version} ({digest}) serves\n{}",
-                    verify::describe(&proof)
+                    verify::describe(&proof, &schedule)
                 ))?;
                 newest_serves = true;
             }

@@ -9,8 +9,11 @@ use clap::Args;
 
 use super::{Failure, THIS_PROGRAM, prepare};
 use crate::{
-    config::{Environment, Settings},
-    lifecycle::{Candidate, Defect, ModelConfig, Proof, Prover, Refusal, Snapshot, Source, Store},
+    config::{Environment, RuntimeSettings, Settings},
+    lifecycle::{
+        Candidate, Defect, ModelConfig, Proof, Prover, Refusal, Snapshot, Source, Store, decide_schedule,
+    },
+    model::Schedule,
     runtime::Runtime,
 };
 
@@ -32,6 +35,7 @@ pub(super) struct FileArguments {
 pub(super) struct Examiner {
     store: Store,
     prover: Prover,
+    runtime: RuntimeSettings,
 }
 
 impl Examiner {
@@ -50,7 +54,7 @@ impl Examiner {
             settings: settings.admission.clone(),
             memory_limit_bytes: settings.runtime.memory_limit_bytes,
         };
-        Ok(Self { store: Store::temporary()?, prover })
+        Ok(Self { store: Store::temporary()?, prover, runtime: settings.runtime.clone() })
     }
 
     /// A private copy of a file and all it needs, with the `model.toml` that is to hold for it.
@@ -65,6 +69,11 @@ impl Examiner {
     /// Proves a copy.
     pub(super) fn prove(&self, snapshot: &Snapshot) -> Result<Proof, Refusal> {
         self.prover.prove(snapshot)
+    }
+
+    /// How a proven copy would be scheduled, if it were the only one of this machine.
+    pub(super) fn schedule(&self, config: &ModelConfig, proof: &Proof) -> Result<Schedule, Refusal> {
+        decide_schedule(&self.runtime, &config.scheduler, proof, Runtime::cpus(), None)
     }
 
     /// Asks a copy what it is.

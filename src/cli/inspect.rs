@@ -23,14 +23,18 @@ pub(super) fn inspect(files: &[PathBuf], arguments: &FileArguments) -> Result<()
     output::progress(&format!("trying {shown}"));
     let copied = examiner.copy(&candidate(&arguments.file)?, &config);
     let digest = copied.as_ref().ok().map(|copy| copy.digest().to_string());
-    let proven = copied.and_then(|copy| examiner.prove(&copy));
+    let proven = copied.and_then(|copy| {
+        let proof = examiner.prove(&copy)?;
+        Ok((examiner.schedule(&config, &proof)?, proof))
+    });
     if arguments.json {
         let document = json!({
             "file": arguments.file,
             "bytes": bytes,
             "sha256": digest,
             "model": says,
-            "proof": proven.as_ref().ok(),
+            "proof": proven.as_ref().ok().map(|(_, proof)| proof),
+            "scheduler": proven.as_ref().ok().map(|(schedule, _)| verify::as_json(schedule)),
             "refusal": proven.as_ref().err(),
         });
         return Ok(output::print(&format!("{document}\n"))?);
@@ -52,7 +56,7 @@ pub(super) fn inspect(files: &[PathBuf], arguments: &FileArguments) -> Result<()
         let _ = writeln!(text, "  weights  {}", name.escape_debug());
     }
     match &proven {
-        Ok(proof) => text.push_str(&verify::describe(proof)),
+        Ok((schedule, proof)) => text.push_str(&verify::describe(proof, schedule)),
         Err(refusal) => {
             let _ = writeln!(text, "  refused  {refusal}");
         }

@@ -9,7 +9,10 @@ use super::{
     examine::{Examiner, FileArguments, candidate, config},
     output,
 };
-use crate::lifecycle::{Proof, Refusal};
+use crate::{
+    lifecycle::{Proof, Refusal},
+    model::Schedule,
+};
 
 /// Proves a file as the server would.
 pub(super) fn verify(files: &[PathBuf], arguments: &FileArguments) -> Result<(), Failure> {
@@ -18,13 +21,18 @@ pub(super) fn verify(files: &[PathBuf], arguments: &FileArguments) -> Result<(),
     let file = arguments.file.display();
     let candidate = candidate(&arguments.file)?;
     output::progress(&format!("proving {file}"));
-    let proven = examiner.copy(&candidate, &config).and_then(|copy| examiner.prove(&copy));
+    let proven = examiner.copy(&candidate, &config).and_then(|copy| {
+        let proof = examiner.prove(&copy)?;
+        Ok((examiner.schedule(&config, &proof)?, proof))
+    });
     match (proven, arguments.json) {
-        (Ok(proof), true) => {
-            output::print(&format!("{}\n", json!({"admitted": true, "proof": proof})))?;
-            Ok(())
+        (Ok((schedule, proof)), true) => {
+            let document = json!({"admitted": true, "proof": proof, "scheduler": as_json(&schedule)});
+            Ok(output::print(&format!("{document}\n"))?)
         }
-        (Ok(proof), false) => Ok(output::print(&format!("{file} would serve\n{}", describe(&proof)))?),
+        (Ok((schedule, proof)), false) => {
+            Ok(output::print(&format!("{file} would serve\n{}", describe(&proof, &schedule)))?)
+        }
         (Err(Refusal { reason, detail }), as_json) => {
             if as_json {
                 let outcome = json!({"admitted": false, "reason": reason, "detail": detail});
@@ -36,8 +44,22 @@ pub(super) fn verify(files: &[PathBuf], arguments: &FileArguments) -> Result<(),
     }
 }
 
-/// A proof for people.
-pub(super) fn describe(proof: &Proof) -> String {
+/// A schedule for programs.
+pub(super) fn as_json(schedule: &Schedule) -> serde_json::Value {
+    json!({
+        "mode": schedule.mode,
+        "batching": schedule.batching,
+        "instances": schedule.instances,
+        "threads": schedule.threads,
+        "max_batch_rows": schedule.max_batch_rows,
+        "max_delay_ms": schedule.max_delay.as_millis(),
+        "queue_capacity": schedule.queue_capacity,
+        "reason": schedule.reason,
+    })
+}
+
+/// A proof for people, and what follows from it here.
+pub(super) fn describe(proof: &Proof, schedule: &Schedule) -> String {
     let mut text = String::new();
     // Writing to a string cannot fail.
     for input in &proof.signature.inputs {
@@ -69,6 +91,20 @@ pub(super) fn describe(proof: &Proof) -> String {
         Some(run) => writeln!(text, ", {} of 32 rows", time(run)),
         None => writeln!(text),
     };
+    if let Some(run) = costs.run_threads_us {
+        let _ = writeln!(text, "           {} with a thread for each CPU", time(run));
+    }
+    let batches = match (proof.batchable, schedule.batching) {
+        (false, _) => "none: rows are not proven to be answered at once as each alone",
+        (true, true) => "of several requests: rows are answered at once as each alone",
+        (true, false) => "none: batching is switched off",
+    };
+    let _ = writeln!(text, "  batches  {batches}");
+    let Schedule { mode, instances, threads, reason, .. } = schedule;
+    let count = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
+    let (sessions, threads) = (count(*instances, "session"), count(*threads, "thread"));
+    let _ = writeln!(text, "  runs     on {} ({reason})", mode.name().replace('_', " "));
+    let _ = writeln!(text, "           in {sessions} of {threads}");
     let mebibytes = |bytes: u64| bytes.div_ceil(1 << 20);
     let _ = writeln!(
         text,

@@ -15,6 +15,8 @@ pub use dialects::{DialectName, DialectSettings};
 pub use models::{AdmissionSettings, ModelsSettings, Preserve, RollbackSettings, WhenRemoved};
 pub use server::ServerSettings;
 
+use crate::model::WantedMode;
+
 /// All settings.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, Validate)]
 pub struct Settings {
@@ -120,7 +122,7 @@ pub struct QuotaSettings {
 pub struct RuntimeSettings {
     /// The shared library; unset: beside the binary, then where `tools/setup` puts it.
     pub library: Option<PathBuf>,
-    /// Sessions for each model; 0: as many as the process may use CPUs.
+    /// Sessions for each model; 0: as many as the process may use CPUs, or one with all their threads.
     #[validate(range(max = 1024, message = "must be from 0 to 1024"))]
     pub instances: usize,
     /// Predictions of one model that may wait for a session; more are refused with 503.
@@ -128,11 +130,31 @@ pub struct RuntimeSettings {
     pub queue_capacity: usize,
     /// Memory that the process may use in all; 0: what the system and its control group allow.
     pub memory_limit_bytes: u64,
+    /// On whose threads models run: `auto`, `request_thread` or `own_threads`.
+    pub scheduler: WantedMode,
+    /// Threads of each session; 0: as many as were measured to be worth it.
+    #[validate(range(max = 1024, message = "must be from 0 to 1024"))]
+    pub threads: usize,
+    /// Rows of several requests that are run at once at most, where that is proven to change no answer.
+    #[validate(range(min = 1, max = 1_000_000, message = "must be from 1 to 1000000"))]
+    pub max_batch_rows: usize,
+    /// How long a batch that is not full waits for more rows, where models run on threads of their own.
+    #[validate(range(max = 1000, message = "must be from 0 to 1000"))]
+    pub max_delay_ms: u64,
 }
 
 impl Default for RuntimeSettings {
     fn default() -> Self {
-        Self { library: None, instances: 0, queue_capacity: 1024, memory_limit_bytes: 0 }
+        Self {
+            library: None,
+            instances: 0,
+            queue_capacity: 1024,
+            memory_limit_bytes: 0,
+            scheduler: WantedMode::Auto,
+            threads: 0,
+            max_batch_rows: 1024,
+            max_delay_ms: 0,
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use std::{fs::File, path::PathBuf, process::Command, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Reason, Refusal, Snapshot};
+use super::{Reason, Refusal, Snapshot, schedule::sessions_may_share};
 use crate::{
     config::{AdmissionSettings, environment},
     model::{Contract, Digest, Layout, OnnxFile, OnnxFileError, Signature},
@@ -52,6 +52,12 @@ const WALL_FACTOR: u64 = 4;
 /// A second more for so many bytes.
 const BYTES_PER_SECOND: u64 = 100_000_000;
 
+/// Counts up with what a proof finds out: those of a build that found out less are made anew.
+const PROOF_FORMAT: u32 = 2;
+
+/// Address space that a thread takes: its stack and what the allocator reserves for it.
+const THREAD_BYTES: u64 = 80 << 20;
+
 /// What was found out about a model before it served.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Proof {
@@ -74,6 +80,9 @@ pub struct Proof {
     /// Whether it divides ([`check_dividends`](crate::model::check_dividends)).
     #[serde(default)]
     pub divides: bool,
+    /// Whether it answers several rows at once as it answers each alone.
+    #[serde(default)]
+    pub batchable: bool,
     /// Whether the time of a run follows from the number of rows, whatever their values.
     #[serde(default)]
     pub is_steady: bool,
@@ -88,6 +97,10 @@ pub struct Costs {
     pub run_us: u64,
     /// Time of a run of 32 rows, if it takes any number of them.
     pub run_32_rows_us: Option<u64>,
+    /// Time of the shorter run in a session with a thread for each CPU, if it is a large model of runs that are long enough
+    /// to share.
+    #[serde(default)]
+    pub run_threads_us: Option<u64>,
     /// Memory that a session keeps.
     pub session_bytes: u64,
     /// The most memory that loading and running took, ONNX Runtime's own included.
@@ -111,7 +124,7 @@ impl Proof {
 /// The names of everything that a proof depends on besides the model.
 fn proven_by() -> String {
     let library = Runtime::library_version().unwrap_or_default();
-    format!("onnx-gateway {}, ONNX Runtime {library}", env!("CARGO_PKG_VERSION"))
+    format!("onnx-gateway {}, proof {PROOF_FORMAT}, ONNX Runtime {library}", env!("CARGO_PKG_VERSION"))
 }
 
 /// Proves candidates.
@@ -139,7 +152,7 @@ impl Prover {
         let is_steady = !file.is_unsteady && proof.signature.has_rows_of_one_size();
         let proof = Proof { divides: file.divides, is_steady, ..proof };
         if !is_worth_converting(snapshot, &file) {
-            return Ok(proof);
+            return Ok(self.measure_threads(snapshot, proof));
         }
         match self.convert(snapshot, &proof) {
             Ok(converted) => Ok(converted),
@@ -149,6 +162,23 @@ impl Prover {
                 Ok(proof)
             }
         }
+    }
+
+    /// Finds out how much faster a large model runs with a thread for each CPU, in a child of its own: the first one may
+    /// not start any.
+    fn measure_threads(&self, snapshot: &Snapshot, mut proof: Proof) -> Proof {
+        if Runtime::cpus() > 1 && sessions_may_share(&proof.costs) {
+            match self.examine(snapshot, Depth::Threaded, None) {
+                Ok(threaded) => proof.costs.run_threads_us = threaded.costs.run_threads_us,
+                Err(refusal) => {
+                    tracing::info!(
+                        model.digest = snapshot.digest().short(),
+                        "threads are not measured: {refusal}"
+                    );
+                }
+            }
+        }
+        proof
     }
 
     /// Has a copy converted to the format that takes less memory, and finds out how much less.
@@ -190,6 +220,8 @@ impl Prover {
         let timeout =
             Duration::from_secs(self.settings.timeout_seconds + (inline + external) / BYTES_PER_SECOND);
         let (memory_bytes, is_scarce) = self.memory_bytes(inline, external)?;
+        let threads = if depth == Depth::Threaded { Runtime::cpus() } else { 1 };
+        let thread_bytes = u64::try_from(threads).map_or(0, |threads| (threads - 1) * THREAD_BYTES);
         let job = Job {
             parent: std::process::id(),
             library: self.library.clone(),
@@ -198,7 +230,7 @@ impl Prover {
             contract: snapshot.contract().cloned(),
             converted,
             limits: Limits {
-                memory_bytes,
+                memory_bytes: memory_bytes + thread_bytes,
                 cpu_seconds: timeout.as_secs(),
                 file_bytes: if depth == Depth::Converted {
                     inline * CONVERTED_FACTOR + BASE_BYTES
@@ -207,6 +239,7 @@ impl Prover {
                 },
             },
             depth,
+            threads,
             require_sandbox: self.settings.require_sandbox,
         };
         let failed = |error: std::io::Error| {

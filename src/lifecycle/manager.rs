@@ -4,6 +4,7 @@
 mod load;
 mod look;
 mod operate;
+mod reschedule;
 mod restore;
 mod serve;
 mod tell;
@@ -218,6 +219,7 @@ impl Manager {
                 }
             }
             self.restore_versions(name);
+            self.reschedule(name);
             self.relabel(name);
             self.give_up_unwanted(name);
             self.answer_load_request(name);

@@ -15,7 +15,13 @@
 //! [contract]                       # overrides the contract in the model's metadata, key by key
 //! tolerance = 0.001
 //! golden_file = "golden.json"
+//!
+//! [scheduler]                      # what of the gateway's settings is otherwise for this model
+//! mode = "own_threads"
+//! max_delay_ms = 2
 //! ```
+
+mod scheduler;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -25,6 +31,8 @@ use std::{
 
 use serde::Deserialize;
 use serde_json::Value;
+
+pub use scheduler::SchedulerConfig;
 
 use super::beneath;
 use crate::model::{Digest, ModelVersion, VersionLabel};
@@ -49,6 +57,8 @@ pub struct ModelConfig {
     pub pin: Pin,
     /// What overrides the contract in the model's metadata, with the golden cases of a file put in.
     pub contract: Option<Value>,
+    /// How its runs are to be scheduled.
+    pub scheduler: SchedulerConfig,
 }
 
 /// Which versions of a model serve.
@@ -167,6 +177,7 @@ fn one_line(error: &toml::de::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::WantedMode;
 
     fn read(files: &[(&str, &str)]) -> Result<ModelConfig, String> {
         let folder = tempfile::tempdir().unwrap();
@@ -182,12 +193,20 @@ mod tests {
         let digest = "a".repeat(64);
         let text = format!(
             "versions = [1, 2]\nallow_breaking_changes = true\n[labels]\nstable = 1\n[pin]\nsha256 = \"{digest}\"\n\
-             [contract]\ntolerance = 0.5\ngolden_file = \"golden.json\"\n"
+             [contract]\ntolerance = 0.5\ngolden_file = \"golden.json\"\n\
+             [scheduler]\nmode = \"own_threads\"\nbatching = false\nmax_delay_ms = 2\n"
         );
         let config = read(&[("model.toml", &text), ("golden.json", "[{\"inputs\": {}}]")]).unwrap();
         assert_eq!(config.versions, Versions::Exactly([1, 2].map(ModelVersion::new).into()));
         assert_eq!(config.labels[&"stable".parse().unwrap()].0, ModelVersion::new(1));
         assert_eq!(config.pin.sha256, [digest.parse().unwrap()]);
+        let scheduler = SchedulerConfig {
+            mode: Some(WantedMode::OwnThreads),
+            batching: Some(false),
+            max_delay_ms: Some(2),
+            ..SchedulerConfig::default()
+        };
+        assert_eq!(config.scheduler, scheduler);
         assert_eq!(
             config.contract.unwrap(),
             serde_json::json!({"tolerance": 0.5, "golden": [{"inputs": {}}]})
@@ -209,6 +228,24 @@ mod tests {
             ("[pin]\nsha256 = \"abc\"", "a sha256 has 64"),
             ("[contract]\ngolden_file = \"../../golden.json\"", "no name of a file in the model's folder"),
             ("[contract]\ngolden_file = \"gone.json\"", "gone.json"),
+            ("[scheduler]\nmod = \"auto\"", "unknown field `mod`"),
+            (
+                "[scheduler]\nmode = \"fast\"",
+                "scheduler.mode: expected \"auto\", \"request_thread\" or \"own_threads\", got \"fast\"",
+            ),
+            ("[scheduler]\nbatching = 1", "scheduler.batching: expected true or false, got 1"),
+            (
+                "[scheduler]\nmax_batch_rows = 0",
+                "model.toml: scheduler.max_batch_rows: expected a whole number from 1 to 1000000, got 0",
+            ),
+            (
+                "[scheduler]\nmax_delay_ms = 1001",
+                "scheduler.max_delay_ms: expected a whole number from 0 to 1000",
+            ),
+            (
+                "[scheduler]\nthreads = -1",
+                "scheduler.threads: expected a whole number from 0 to 1024, got -1",
+            ),
             ("versions", "model.toml: "),
         ] {
             let message = read(&[("model.toml", text)]).unwrap_err();

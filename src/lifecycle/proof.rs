@@ -1,8 +1,12 @@
 //! Proving that a model runs: it answers its golden cases, or made-up inputs if it has none.
 
+mod batchable;
 mod made_up;
+mod varied;
 
+pub use batchable::is_batchable;
 use made_up::{ATTEMPTS, made_up};
+pub(super) use varied::Varied;
 
 use super::{Reason, Refusal};
 use crate::{

@@ -30,6 +30,8 @@ pub(super) struct Model {
     pub(super) coming_config: Option<(Result<Arc<ModelConfig>, String>, Instant)>,
     /// Whether anything that stands beside the model, or that nothing does, was ever taken down.
     pub(super) is_configured: bool,
+    /// Whether what serves may have to be scheduled otherwise.
+    pub(super) is_to_reschedule: bool,
     /// Why what stands beside the model now cannot be read; the one before holds on.
     pub(super) config_problem: Option<String>,
     pub(super) aspired: BTreeMap<ModelVersion, Aspired>,
@@ -68,14 +70,21 @@ impl Model {
     pub(super) fn configure(&mut self, config: Arc<ModelConfig>) {
         self.config_problem = None;
         let same = (&self.config.contract, &self.config.pin) == (&config.contract, &config.pin);
+        let reschedules = self.config.scheduler != config.scheduler;
         let allows_more = config.allow_breaking_changes && !self.config.allow_breaking_changes;
         self.config = config;
-        let broke_callers = |stage: &Stage| match stage {
-            Stage::Refused(refusal, _) => refusal.reason == Reason::IncompatibleSignature,
-            _ => false,
-        };
+        let refused_as =
+            |stage: &Stage, reason| matches!(stage, Stage::Refused(refusal, _) if refusal.reason == reason);
+        if reschedules {
+            self.is_to_reschedule = true;
+            self.refused.retain(|_, refusal| refusal.reason != Reason::InvalidConfig);
+        }
         for aspired in self.aspired.values_mut() {
-            if !same || (allows_more && broke_callers(&aspired.stage)) {
+            let stage = &aspired.stage;
+            if !same
+                || (allows_more && refused_as(stage, Reason::IncompatibleSignature))
+                || (reschedules && refused_as(stage, Reason::InvalidConfig))
+            {
                 aspired.stage = Stage::New;
             }
         }

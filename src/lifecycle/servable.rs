@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Deployment, Proof, Snapshot, Statistics, Trial};
+use super::{Deployment, Proof, SchedulerConfig, Snapshot, Statistics, Trial};
 use crate::{
-    model::{Contract, Digest, FlatLayout, Layout, ModelName, ModelVersion, Signature},
+    model::{Contract, Digest, FlatLayout, Layout, ModelName, ModelVersion, Schedule, Signature},
     runtime::Scheduler,
     telemetry::Seconds,
     wire::AnswerTemplate,
@@ -40,16 +40,20 @@ pub struct Servable {
     pub layout: Option<Arc<Layout>>,
     /// Its sessions, and who waits for them.
     pub scheduler: Scheduler,
+    /// How they are used.
+    pub schedule: Schedule,
     /// What requests of the usual form need; nothing if the model takes none.
     pub flat: Option<Flat>,
     /// How long its runs take, as a metric.
     pub inference_seconds: Seconds,
     /// How it does.
-    pub trial: Trial,
+    pub trial: Arc<Trial>,
     /// What it has answered so far.
-    pub statistics: Statistics,
+    pub statistics: Arc<Statistics>,
     /// What was found out about it before.
     pub proof: Proof,
+    /// What stood beside the model when that was decided.
+    pub(super) scheduled_by: SchedulerConfig,
     /// The copy that the sessions were made of.
     pub(super) snapshot: Arc<Snapshot>,
 }

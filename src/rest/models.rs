@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 use crate::{
     auth::{Action, Caller},
-    model::{ValueKind, ValueSpec},
+    model::{Schedule, ValueKind, ValueSpec},
     serving::{ModelMetadata, Servable, ServingError, VersionMetadata},
     transport::{ApiError, MayRead, Permit, ProblemDocument, TransportState},
 };
@@ -66,6 +66,79 @@ pub(super) struct VersionDocument {
     /// The labels of its classes
     #[serde(skip_serializing_if = "Vec::is_empty")]
     classes: Vec<String>,
+    /// How its runs are scheduled, if it is in service
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scheduler: Option<SchedulerDocument>,
+    /// What was measured before it served
+    #[serde(skip_serializing_if = "Option::is_none")]
+    costs: Option<CostsDocument>,
+}
+
+/// How the runs of a version are scheduled.
+#[derive(Serialize, ToSchema)]
+pub(super) struct SchedulerDocument {
+    /// `request_thread`, or `own_threads` for runs that would hold up others there
+    #[schema(example = "request_thread")]
+    mode: &'static str,
+    /// Whether the rows of several requests are run at once
+    batching: bool,
+    /// Sessions beside each other
+    instances: usize,
+    /// Threads of each session
+    threads: usize,
+    /// So many rows are run at once at most
+    max_batch_rows: usize,
+    /// How long a batch that is not full waits for more rows
+    max_delay_ms: u64,
+    /// So many requests may wait
+    queue_capacity: usize,
+    /// Why it runs on these threads
+    reason: String,
+}
+
+/// What was measured of a version before it served.
+#[derive(Serialize, ToSchema)]
+pub(super) struct CostsDocument {
+    /// Time of a run in microseconds, of one row if it takes rows
+    run_us: u64,
+    /// Time of a run of 32 rows, if it takes any number of them
+    #[serde(skip_serializing_if = "Option::is_none")]
+    run_32_rows_us: Option<u64>,
+    /// Time of the shorter run with a thread for each CPU, if it is a large model of long runs
+    #[serde(skip_serializing_if = "Option::is_none")]
+    run_threads_us: Option<u64>,
+    /// Memory that a session keeps
+    session_bytes: u64,
+    /// Whether it answers several rows at once as it answers each alone
+    batchable: bool,
+}
+
+impl From<&Schedule> for SchedulerDocument {
+    fn from(schedule: &Schedule) -> Self {
+        Self {
+            mode: schedule.mode.name(),
+            batching: schedule.batching,
+            instances: schedule.instances,
+            threads: schedule.threads,
+            max_batch_rows: schedule.max_batch_rows,
+            max_delay_ms: u64::try_from(schedule.max_delay.as_millis()).unwrap_or(u64::MAX),
+            queue_capacity: schedule.queue_capacity,
+            reason: schedule.reason.clone(),
+        }
+    }
+}
+
+impl From<&Servable> for CostsDocument {
+    fn from(servable: &Servable) -> Self {
+        let (proof, costs) = (&servable.proof, &servable.proof.costs);
+        Self {
+            run_us: costs.run_us,
+            run_32_rows_us: costs.run_32_rows_us,
+            run_threads_us: costs.run_threads_us,
+            session_bytes: costs.session_bytes,
+            batchable: proof.batchable,
+        }
+    }
 }
 
 /// Why a file is not in service.
@@ -228,6 +301,8 @@ fn version_document(VersionMetadata { status, servable }: VersionMetadata) -> Ve
         features: servable.map(features).unwrap_or_default(),
         takes_rows: servable.map(|servable| servable.layout.is_some()),
         classes: servable.map(|servable| servable.contract.classes.clone()).unwrap_or_default(),
+        scheduler: servable.map(|servable| (&servable.schedule).into()),
+        costs: servable.map(Into::into),
     }
 }
 

@@ -25,8 +25,18 @@ impl Instance {
     /// [`RuntimeError::Load`] when ONNX Runtime refuses the file, [`RuntimeError::Unsupported`] when an input
     /// cannot be fed or an output not be read.
     pub fn load(runtime: Runtime, file: &Path) -> Result<Self, RuntimeError> {
+        Self::load_with_threads(runtime, file, 1)
+    }
+
+    /// The same for a session that runs on so many threads, the caller's included. Those that wait for work sleep: a run
+    /// begins a little later for it, but a thread that spins would take its CPU from the requests.
+    ///
+    /// # Errors
+    ///
+    /// As [`Instance::load`].
+    pub fn load_with_threads(runtime: Runtime, file: &Path, threads: usize) -> Result<Self, RuntimeError> {
         let session = contained(|| {
-            builder(runtime)
+            builder(runtime, threads)
                 .and_then(|mut builder| builder.commit_from_file(file))
                 .map_err(|error| RuntimeError::Load(without_folders(error.message())))
         })?;
@@ -42,7 +52,7 @@ impl Instance {
     /// As [`Instance::load`], or when the file cannot be written.
     pub fn load_and_convert(runtime: Runtime, file: &Path, converted: &Path) -> Result<Self, RuntimeError> {
         let session = contained(|| {
-            builder(runtime)
+            builder(runtime, 1)
                 .and_then(|builder| builder.with_optimized_model_path(converted)?.commit_from_file(file))
                 .map_err(|error| RuntimeError::Load(without_folders(error.message())))
         })?;
@@ -114,9 +124,9 @@ fn without_folders(message: &str) -> String {
     cleaned
 }
 
-fn builder(runtime: Runtime) -> ort::Result<SessionBuilder> {
+fn builder(runtime: Runtime, threads: usize) -> ort::Result<SessionBuilder> {
     let builder = Session::builder(runtime.environment)?;
-    Ok(builder.with_intra_threads(1)?.with_inter_threads(1)?.with_intra_op_spinning(false)?)
+    Ok(builder.with_intra_threads(threads.max(1))?.with_inter_threads(1)?.with_intra_op_spinning(false)?)
 }
 
 #[cfg(test)]

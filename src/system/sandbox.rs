@@ -90,10 +90,11 @@ pub fn limit(limits: Limits, parent: u32) -> io::Result<Enforcement> {
     Ok(Enforcement { landlock: "none".to_owned(), seccomp: false, missing })
 }
 
-/// Gives up everything but reading `readable`, writing new files into `writable`, and computing.
+/// Gives up everything but reading `readable`, writing new files into `writable`, and computing; on one thread, unless
+/// `may_thread`.
 ///
 /// What the kernel does not have is noted in `enforcement`, not an error: the limits above hold everywhere.
-pub fn enter(enforcement: &mut Enforcement, readable: &[&Path], writable: Option<&Path>) {
+pub fn enter(enforcement: &mut Enforcement, readable: &[&Path], writable: Option<&Path>, may_thread: bool) {
     match restrict_files(readable, writable) {
         Ok(RulesetStatus::FullyEnforced) => "full".clone_into(&mut enforcement.landlock),
         Ok(RulesetStatus::PartiallyEnforced) => "partial".clone_into(&mut enforcement.landlock),
@@ -102,7 +103,7 @@ pub fn enter(enforcement: &mut Enforcement, readable: &[&Path], writable: Option
     }
     // Without Landlock nothing else would keep it from writing anywhere.
     let may_write = writable.is_some() && enforcement.landlock != "none";
-    match filter::apply(may_write) {
+    match filter::apply(may_write, may_thread) {
         Ok(()) => enforcement.seccomp = true,
         Err(error) => enforcement.missing.push(format!("seccomp: {error}")),
     }

@@ -9,6 +9,8 @@ use prometheus::{
     Registry, TextEncoder,
 };
 
+use crate::model::Schedule;
+
 /// Upper bounds in seconds: from the run of a small forest to the slowest model that a request waits for.
 const SECONDS: &[f64] = &[
     0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25,
@@ -32,6 +34,7 @@ pub struct Metrics {
     connections: IntGauge,
     inference_seconds: HistogramVec,
     model_info: IntGaugeVec,
+    model_schedule_info: IntGaugeVec,
     swaps: IntCounterVec,
     refusals: IntCounterVec,
     rollbacks: IntCounterVec,
@@ -47,6 +50,8 @@ pub struct ModelInfo {
     pub version: String,
     /// The short digest of its file.
     pub digest: String,
+    /// How its runs are scheduled.
+    pub schedule: Schedule,
 }
 
 impl Metrics {
@@ -77,6 +82,14 @@ impl Metrics {
             &["model", "version", "digest"],
         )?;
         registry.register(Box::new(model_info.clone()))?;
+        let model_schedule_info = IntGaugeVec::new(
+            Opts::new(
+                "gateway_model_schedule_info",
+                "How the runs of versions that serve are scheduled; the value is always 1.",
+            ),
+            &["model", "version", "mode", "batching", "instances", "threads"],
+        )?;
+        registry.register(Box::new(model_schedule_info.clone()))?;
         let settings_reloads = counter(
             "gateway_settings_reloads_total",
             "Times that the settings were read again while the gateway ran, by outcome.",
@@ -105,6 +118,7 @@ impl Metrics {
                 &["model"],
             )?,
             model_info,
+            model_schedule_info,
             swaps: counter(
                 "gateway_model_swaps_total",
                 "Versions put into service, the first of a model included.",
@@ -188,8 +202,13 @@ impl Metrics {
     /// The versions that serve from now on.
     pub fn set_models(&self, models: &[ModelInfo]) {
         self.model_info.reset();
-        for ModelInfo { model, version, digest } in models {
+        self.model_schedule_info.reset();
+        for ModelInfo { model, version, digest, schedule } in models {
             self.model_info.with_label_values(&[model, version, digest]).set(1);
+            let batching = if schedule.batching { "true" } else { "false" };
+            let (instances, threads) = (schedule.instances.to_string(), schedule.threads.to_string());
+            let labels = [model, version, schedule.mode.name(), batching, &instances, &threads];
+            self.model_schedule_info.with_label_values(&labels).set(1);
         }
     }
 

@@ -1,6 +1,7 @@
 //! The child's side of a proof. It is started, shuts itself in, tries one model, writes one line and ends.
 
 mod conversion;
+mod threads;
 
 use std::{
     fs::File,
@@ -16,7 +17,10 @@ use super::{
 };
 use crate::{
     config::environment,
-    lifecycle::{Reason, Refusal, proof::prove},
+    lifecycle::{
+        Reason, Refusal,
+        proof::{is_batchable, prove},
+    },
     model::{CONTRACT_KEY, Contract, ContractDocument, Dimension, Signature, Tensor},
     runtime::{Instance, RunOptions, Runtime},
     system::{memory::status_bytes, sandbox},
@@ -54,14 +58,14 @@ pub fn run(mut input: impl Read, mut output: impl Write) -> io::Result<()> {
     let locales = environment::locale_path();
     let readable: Vec<&Path> = std::iter::once(job.folder.as_path()).chain(locales.as_deref()).collect();
     let writable = job.converted.as_deref().and_then(Path::parent);
-    sandbox::enter(&mut sandbox, &readable, writable);
+    sandbox::enter(&mut sandbox, &readable, writable, job.threads > 1);
     let shut_in = sandbox.landlock != "none" && sandbox.seccomp;
     let report = if job.require_sandbox && !shut_in {
         let detail = format!("the kernel cannot shut it in: {}", sandbox.missing.join("; "));
         Report::Refused(Refusal::new(Reason::SandboxUnavailable, detail))
     } else {
         match try_model(runtime, &job, &mut status) {
-            Ok((signature, contract, costs)) => Report::Proven(Box::new(Proof {
+            Ok(Findings { signature, contract, costs, batchable }) => Report::Proven(Box::new(Proof {
                 by: proven_by(),
                 signature,
                 golden_cases: contract.golden.len(),
@@ -70,6 +74,7 @@ pub fn run(mut input: impl Read, mut output: impl Write) -> io::Result<()> {
                 sandbox,
                 converted: None,
                 divides: false,
+                batchable,
                 is_steady: false,
             })),
             Err(refusal) => Report::Refused(refusal),
@@ -81,13 +86,20 @@ pub fn run(mut input: impl Read, mut output: impl Write) -> io::Result<()> {
     output.flush()
 }
 
-fn try_model(
-    runtime: Runtime,
-    job: &Job,
-    status: &mut File,
-) -> Result<(Signature, Contract, Costs), Refusal> {
+/// What was found out about a model that may serve.
+struct Findings {
+    signature: Signature,
+    contract: Contract,
+    costs: Costs,
+    batchable: bool,
+}
+
+fn try_model(runtime: Runtime, job: &Job, status: &mut File) -> Result<Findings, Refusal> {
     if let Some(converted) = &job.converted {
         return conversion::try_converted(runtime, job, converted, status);
+    }
+    if job.depth == Depth::Threaded {
+        return threads::try_threaded(runtime, job);
     }
     let before = memory(status, "VmRSS:");
     let start = Instant::now();
@@ -98,7 +110,7 @@ fn try_model(
         let session_bytes = memory(status, "VmRSS:").saturating_sub(before);
         let peak_bytes = memory(status, "VmHWM:");
         let costs = Costs { load_us, session_bytes, peak_bytes, ..Costs::default() };
-        return Ok((instance.signature().clone(), contract, costs));
+        return Ok(Findings { signature: instance.signature().clone(), contract, costs, batchable: false });
     }
     let proven = prove(&mut instance, &contract)?;
     let session_bytes = match second_session(runtime, job, status, load_us) {
@@ -110,9 +122,10 @@ fn try_model(
     let run_us = time_runs(&mut instance, one.as_ref().unwrap_or(&proven.inputs)).unwrap_or(load_us);
     // That a model takes many rows is its signature's word, not a promise that was asked for.
     let run_32_rows_us = many.and_then(|inputs| time_runs(&mut instance, &inputs));
+    let batchable = is_batchable(&mut instance, &contract, &proven.inputs, run_us);
     let peak_bytes = memory(status, "VmHWM:");
-    let costs = Costs { load_us, run_us, run_32_rows_us, session_bytes, peak_bytes };
-    Ok((instance.signature().clone(), contract, costs))
+    let costs = Costs { load_us, run_us, run_32_rows_us, run_threads_us: None, session_bytes, peak_bytes };
+    Ok(Findings { signature: instance.signature().clone(), contract, costs, batchable })
 }
 
 /// What one more session of the model takes: the first one's growth is partly ONNX Runtime's own. Not worth the time for

@@ -27,6 +27,8 @@ pub(super) struct Job {
     pub(super) limits: Limits,
     /// Whether it is to be run, too, or only asked what it is.
     pub(super) depth: Depth,
+    /// Threads of a session, its caller's included; more than one only where that is what is to be measured.
+    pub(super) threads: usize,
     /// Whether to refuse where the kernel cannot shut it in.
     pub(super) require_sandbox: bool,
 }
@@ -41,6 +43,8 @@ pub enum Depth {
     Proven,
     /// What it costs in ONNX Runtime's own format, into which it is converted, and that it answers the same.
     Converted,
+    /// How long a run takes with several threads, and that it answers what it must.
+    Threaded,
 }
 
 /// How it went.

@@ -10,23 +10,20 @@ use super::{
     work::{Done, Work, WorkResult},
 };
 use crate::{
-    config::RuntimeSettings,
     lifecycle::{
-        Flat, Proof, Reason, Refusal, Servable, Snapshot, Statistics, Trial,
+        Flat, Proof, Reason, Refusal, SchedulerConfig, Servable, Snapshot, Trial,
         admission::{available_bytes, child::contract_of},
         aspired::{Admitted, Stage},
         fingerprint::Fingerprint,
         history::{Event, HistoryEntry, Timings},
         record::Model,
+        schedule,
     },
-    model::{FlatLayout, Layout, ModelName, ModelVersion, ScheduleMode},
+    model::{FlatLayout, Layout, ModelName, ModelVersion, Schedule},
     runtime::{Instance, Options, Runtime, Scheduler},
     telemetry::Seconds,
     wire::AnswerTemplate,
 };
-
-/// More than what was measured is asked for, as it was measured in another process.
-const MEMORY_MARGIN_PERCENT: u64 = 120;
 
 impl Manager {
     /// Has a copy made of a file that is to be tried.
@@ -106,7 +103,11 @@ impl Manager {
         let serves = model.loaded.get(&version).is_some_and(|servable| servable.content() == content);
         let Some(aspired) = model.aspired.get_mut(&version) else { return };
         match (serves, refusal, known) {
-            (true, ..) => aspired.stage = Stage::Loaded,
+            (true, ..) => {
+                aspired.stage = Stage::Loaded;
+                // For want of memory it may not have been possible before.
+                model.is_to_reschedule = true;
+            }
             // It was said when it was refused.
             (false, Some(refusal), _) => {
                 aspired.stage = Stage::Refused(refusal, Instant::now());
@@ -197,7 +198,7 @@ impl Manager {
         }
     }
 
-    /// A copy, loaded as often as it is to be run at a time.
+    /// A copy, loaded as often as it is to be run at a time, as the model is to be scheduled now.
     pub(super) fn servable(
         &self,
         (name, version): (&ModelName, ModelVersion),
@@ -206,24 +207,26 @@ impl Manager {
         trial: Trial,
     ) -> Result<Servable, Refusal> {
         let settings = &self.parts.settings.runtime;
-        let size = pool_size(settings, &proof)?;
+        let config = self.models.get(name).map(|model| model.config.scheduler.clone()).unwrap_or_default();
+        let available = available_bytes(settings.memory_limit_bytes);
+        let schedule = schedule::decide(settings, &config, &proof, Runtime::cpus(), available)?;
         let inference_seconds = self.parts.metrics.inference_seconds(name.as_str());
         let watched = (trial, inference_seconds);
-        load_copy(self.parts.runtime, settings, (name, version), snapshot, proof, watched, size)
+        load_copy(self.parts.runtime, (name, version), snapshot, proof, watched, (schedule, config))
     }
 }
 
 fn load_copy(
     runtime: Runtime,
-    settings: &RuntimeSettings,
     (name, version): (&ModelName, ModelVersion),
     snapshot: Arc<Snapshot>,
     proof: Proof,
     (trial, inference_seconds): (Trial, Seconds),
-    size: usize,
+    (schedule, scheduled_by): (Schedule, SchedulerConfig),
 ) -> Result<Servable, Refusal> {
     let file = snapshot.file_to_load(proof.converted);
-    let first = Instance::load(runtime, &file)?;
+    let load = || Instance::load_with_threads(runtime, &file, schedule.threads);
+    let first = load()?;
     let signature = first.signature().clone();
     // Whoever takes the child over could say anything of the model.
     if signature != proof.signature {
@@ -233,9 +236,9 @@ fn load_copy(
     let contract = contract_of(&first, snapshot.contract())?;
     let layout = Layout::of(&signature, &contract)
         .map_err(|error| Refusal::new(Reason::InvalidContract, error.to_string()))?;
-    let more = (1..size).map(|_| Instance::load(runtime, &file));
+    let more = (1..schedule.instances).map(|_| load());
     let instances = std::iter::once(Ok(first)).chain(more).collect::<Result<Vec<_>, _>>()?;
-    let scheduler = Scheduler::new(instances, schedule(settings, &proof))?;
+    let scheduler = Scheduler::new(instances, options(&schedule, &proof))?;
     let flat = layout.as_ref().filter(|_| !proof.divides).and_then(|layout| {
         Some(Flat {
             layout: FlatLayout::of(layout, &contract)?,
@@ -251,60 +254,31 @@ fn load_copy(
         contract,
         layout: layout.map(Arc::new),
         scheduler,
+        schedule,
         flat,
         inference_seconds,
-        trial,
-        statistics: Statistics::default(),
+        trial: Arc::new(trial),
+        statistics: Arc::default(),
         proof,
+        scheduled_by,
         snapshot,
     })
 }
 
-/// How a model is run.
-fn schedule(settings: &RuntimeSettings, proof: &Proof) -> Options {
-    let run = Duration::from_micros(proof.costs.run_us);
-    let run_32_rows = proof.costs.run_32_rows_us.map(Duration::from_micros);
-    let mode = if proof.is_steady && run <= Duration::from_micros(200) {
-        ScheduleMode::RequestThread
-    } else {
-        ScheduleMode::OwnThreads
-    };
-    Options {
-        mode,
-        batching: run_32_rows.is_some(),
-        max_batch_rows: 1024,
-        max_delay: Duration::ZERO,
-        queue_capacity: settings.queue_capacity,
-        run,
-        run_32_rows,
-    }
-}
-
-/// How many sessions of the model there are to be: as many as wanted, fewer where memory is scarce.
-fn pool_size(settings: &RuntimeSettings, proof: &Proof) -> Result<usize, Refusal> {
-    let wanted = if settings.instances == 0 { Runtime::cpus() } else { settings.instances };
-    let Some(available) = available_bytes(settings.memory_limit_bytes) else { return Ok(wanted) };
+/// What the scheduler is told of a model.
+fn options(schedule: &Schedule, proof: &Proof) -> Options {
     let costs = &proof.costs;
-    let with_margin = |bytes: u64| bytes.saturating_mul(MEMORY_MARGIN_PERCENT) / 100;
-    // Loading takes the most, and ONNX Runtime itself, which the measure includes, is here already.
-    let runtime_bytes = costs.peak_bytes.min(RUNTIME_BYTES);
-    let first = with_margin(costs.peak_bytes - runtime_bytes);
-    if first > available {
-        let detail = format!(
-            "loading it takes {} MiB beside what serves, {} MiB are left; give the process more memory, or set \
-             models.preserve to \"resources\" to have the old one make room",
-            first >> 20,
-            available >> 20
-        );
-        return Err(Refusal::new(Reason::InsufficientMemory, detail));
+    let run_us = costs.run_threads_us.filter(|_| schedule.threads > 1).unwrap_or(costs.run_us);
+    Options {
+        mode: schedule.mode,
+        batching: schedule.batching,
+        max_batch_rows: schedule.max_batch_rows,
+        max_delay: schedule.max_delay,
+        queue_capacity: schedule.queue_capacity,
+        run: Duration::from_micros(run_us),
+        run_32_rows: costs.run_32_rows_us.map(Duration::from_micros),
     }
-    let each = with_margin(costs.session_bytes).max(1);
-    let fitting = 1 + (available - first) / each;
-    Ok(wanted.min(usize::try_from(fitting).unwrap_or(usize::MAX)))
 }
-
-/// What a process with ONNX Runtime and no model has resident.
-const RUNTIME_BYTES: u64 = 20 << 20;
 
 /// Why a version would break callers of the one that serves under its number, unless that is allowed.
 fn breaks_callers(model: &Model, version: ModelVersion, proof: &Proof) -> Option<Refusal> {

@@ -81,13 +81,19 @@ impl Manager {
             status.iter_mut().filter(concerned).for_each(|status| status.state = state);
         }
         if **self.parts.status.load() != status {
-            let info = |servable: &Arc<Servable>| ModelInfo {
-                model: servable.name.to_string(),
-                version: servable.version.to_string(),
-                digest: servable.digest().short(),
-            };
-            self.parts.metrics.set_models(&self.parts.serving.all().iter().map(info).collect::<Vec<_>>());
+            self.tell_metrics();
             self.parts.status.store(Arc::new(status));
         }
+    }
+
+    /// Makes the metrics say what serves.
+    pub(super) fn tell_metrics(&self) {
+        let info = |servable: &Arc<Servable>| ModelInfo {
+            model: servable.name.to_string(),
+            version: servable.version.to_string(),
+            digest: servable.digest().short(),
+            schedule: servable.schedule.clone(),
+        };
+        self.parts.metrics.set_models(&self.parts.serving.all().iter().map(info).collect::<Vec<_>>());
     }
 }

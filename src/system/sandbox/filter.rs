@@ -95,12 +95,18 @@ const ALLOWED: &[i64] = &[
     libc::SYS_readlink,
 ];
 
-/// Puts both filters in place, for ever.
-pub(super) fn apply(may_write: bool) -> Result<(), seccompiler::Error> {
+/// Puts the filters in place, for ever.
+pub(super) fn apply(may_write: bool, may_thread: bool) -> Result<(), seccompiler::Error> {
     let deadly: Rules = DEADLY.iter().map(|call| (*call, Vec::new())).collect();
     let first = compile(deadly, SeccompAction::Allow, SeccompAction::KillProcess)?;
-    let second = compile(allowed(may_write)?, eperm(), SeccompAction::Allow)?;
+    let second = compile(allowed(may_write, may_thread)?, eperm(), SeccompAction::Allow)?;
     apply_filter_all_threads(&first)?;
+    if may_thread {
+        // Its arguments are out of a filter's sight. Without it the C library asks by way of `clone`, whose are not.
+        let newer: Rules = [(libc::SYS_clone3, Vec::new())].into();
+        let missing = SeccompAction::Errno(libc::ENOSYS.unsigned_abs());
+        apply_filter_all_threads(&compile(newer, SeccompAction::Allow, missing)?)?;
+    }
     apply_filter_all_threads(&second)
 }
 
@@ -108,7 +114,7 @@ fn eperm() -> SeccompAction {
     SeccompAction::Errno(libc::EPERM.unsigned_abs())
 }
 
-fn allowed(may_write: bool) -> Result<Rules, seccompiler::Error> {
+fn allowed(may_write: bool, may_thread: bool) -> Result<Rules, seccompiler::Error> {
     let mut rules: Rules = ALLOWED.iter().map(|call| (*call, Vec::new())).collect();
     let without_bits = |argument, bits: i32| {
         let bits = u64::from(bits.unsigned_abs());
@@ -130,6 +136,14 @@ fn allowed(may_write: bool) -> Result<Rules, seccompiler::Error> {
     };
     let harmless = [libc::F_GETFD, libc::F_SETFD, libc::F_GETFL, libc::F_DUPFD_CLOEXEC];
     rules.insert(libc::SYS_fcntl, harmless.into_iter().map(command).collect::<Result<_, _>>()?);
+    if may_thread {
+        // Threads of this process, and no other process.
+        let thread = u64::from(libc::CLONE_THREAD.unsigned_abs());
+        let condition = Condition::new(0, Length::Dword, Op::MaskedEq(thread), thread)?;
+        rules.insert(libc::SYS_clone, vec![SeccompRule::new(vec![condition])?]);
+        // Another filter says that there is none.
+        rules.insert(libc::SYS_clone3, Vec::new());
+    }
     // What `abort` does to its own process.
     let own = u64::from(std::process::id());
     let only_own = SeccompRule::new(vec![Condition::new(0, Length::Dword, Op::Eq, own)?])?;

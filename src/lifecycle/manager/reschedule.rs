@@ -1,0 +1,55 @@
+//! Following what stands beside a model about how it is scheduled: what serves is loaded anew, of the same copy.
+
+use std::sync::Arc;
+
+use super::Manager;
+use crate::{
+    lifecycle::{Servable, Trial},
+    model::ModelName,
+};
+
+impl Manager {
+    /// Loads versions anew that serve and are scheduled as they should not be any more. Requests in flight end with the
+    /// sessions that they began with.
+    pub(super) fn reschedule(&mut self, name: &ModelName) {
+        let Some(model) = self.models.get_mut(name) else { return };
+        if !std::mem::take(&mut model.is_to_reschedule) {
+            return;
+        }
+        let config = &model.config.scheduler;
+        let differs = |servable: &&Arc<Servable>| servable.scheduled_by != *config;
+        let outdated: Vec<_> = model.loaded.values().filter(differs).cloned().collect();
+        for old in outdated {
+            self.reschedule_version(name, &old);
+        }
+    }
+
+    fn reschedule_version(&mut self, name: &ModelName, old: &Arc<Servable>) {
+        let (version, keep) = (old.version, self.parts.settings.models.keep_previous);
+        let (snapshot, proof) = (Arc::clone(&old.snapshot), old.proof.clone());
+        let loaded =
+            self.servable((name, version), snapshot, proof, Trial::new(&self.parts.settings.rollback, None));
+        let new = match loaded {
+            // It is the same version, on trial since it came and with all that it has answered.
+            Ok(new) => {
+                Servable { trial: Arc::clone(&old.trial), statistics: Arc::clone(&old.statistics), ..new }
+            }
+            Err(refusal) => return self.refuse(name, version, Some(old.digest()), &refusal),
+        };
+        tracing::info!(
+            model.name = %name,
+            model.version = %version,
+            mode = new.schedule.mode.name(),
+            batching = new.schedule.batching,
+            instances = new.schedule.instances,
+            threads = new.schedule.threads,
+            "a version is scheduled otherwise"
+        );
+        let Some(model) = self.models.get_mut(name) else { return };
+        let out = model.exchange(Some(Arc::new(new)), &[], None, keep);
+        self.serve(name);
+        self.tell_metrics();
+        self.retired.extend(out);
+        self.is_to_give_back = true;
+    }
+}

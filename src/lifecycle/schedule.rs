@@ -1,0 +1,197 @@
+//! How a version is to be scheduled: a pure function of what is wanted, what was found out about it, and what there is.
+
+mod sessions;
+
+use std::time::Duration;
+
+use super::{Costs, Proof, Reason, Refusal, SchedulerConfig};
+use crate::{
+    config::RuntimeSettings,
+    model::{Schedule, ScheduleMode, WantedMode},
+};
+use sessions::{Sessions, Wanted};
+
+/// A run that takes no longer than this is done on the thread of the request. That thread answers other connections too,
+/// and they wait for as long; handing a run to another thread and back costs tens of microseconds and a change of CPU,
+/// which for shorter runs is more than they take.
+const LONGEST_RUN_US: u64 = 200;
+
+/// The same for the run of a batch, measured with 32 rows: it is longer, but is that of many requests.
+const LONGEST_BATCH_US: u64 = 1000;
+
+/// How a version is scheduled. What stands beside the model wins over the gateway's settings.
+///
+/// `available_bytes` is the memory that may still be used, if anyone knows.
+///
+/// # Errors
+///
+/// When batches are demanded of a model that answers otherwise in them, or there is no room for one session.
+pub fn decide(
+    settings: &RuntimeSettings,
+    config: &SchedulerConfig,
+    proof: &Proof,
+    cpus: usize,
+    available_bytes: Option<u64>,
+) -> Result<Schedule, Refusal> {
+    if config.batching == Some(true) && !proof.batchable {
+        let detail = "model.toml: scheduler.batching is true, but the model is not proven to answer rows of several \
+                      requests at once as it answers each alone; leave it out or set it to false";
+        return Err(Refusal::new(Reason::InvalidConfig, detail));
+    }
+    let wanted = Wanted {
+        instances: config.instances.unwrap_or(settings.instances),
+        threads: config.threads.unwrap_or(settings.threads),
+    };
+    let Sessions { instances, threads } = sessions::decide(wanted, &proof.costs, cpus, available_bytes)?;
+    let batching = config.batching.unwrap_or(proof.batchable);
+    let (mode, reason) = mode(settings, config, proof, batching, threads);
+    let max_delay_ms = match mode {
+        ScheduleMode::RequestThread => 0,
+        ScheduleMode::OwnThreads => config.max_delay_ms.unwrap_or(settings.max_delay_ms),
+    };
+    Ok(Schedule {
+        mode,
+        batching,
+        max_batch_rows: config.max_batch_rows.unwrap_or(settings.max_batch_rows),
+        max_delay: Duration::from_millis(max_delay_ms),
+        queue_capacity: config.queue_capacity.unwrap_or(settings.queue_capacity),
+        instances,
+        threads,
+        reason,
+    })
+}
+
+/// Whether it may be worth it to have the sessions of a model run on several threads, so that it should be measured.
+pub(super) fn sessions_may_share(costs: &Costs) -> bool {
+    costs.session_bytes >= sessions::LARGE_BYTES && costs.run_us >= sessions::LEAST_SHARED_RUN_US
+}
+
+fn mode(
+    settings: &RuntimeSettings,
+    config: &SchedulerConfig,
+    proof: &Proof,
+    batching: bool,
+    threads: usize,
+) -> (ScheduleMode, String) {
+    let (wanted, place) = match config.mode {
+        Some(wanted) => (wanted, "scheduler.mode in model.toml"),
+        None => (settings.scheduler, "runtime.scheduler"),
+    };
+    match wanted {
+        WantedMode::RequestThread => return (ScheduleMode::RequestThread, format!("{place} asks for it")),
+        WantedMode::OwnThreads => return (ScheduleMode::OwnThreads, format!("{place} asks for it")),
+        WantedMode::Auto => {}
+    }
+    let costs = &proof.costs;
+    let batch_us = costs.run_32_rows_us.filter(|_| batching);
+    let too_long = "on the thread of a request it would hold up the other connections there";
+    if threads > 1 {
+        let reason = format!("its sessions have {threads} threads, which wait for each other");
+        (ScheduleMode::OwnThreads, reason)
+    } else if !proof.is_steady {
+        let reason = "how long a run takes depends on what it is given, and a long one would hold up other connections";
+        (ScheduleMode::OwnThreads, reason.to_owned())
+    } else if costs.run_us > LONGEST_RUN_US {
+        (ScheduleMode::OwnThreads, format!("a run takes {} µs: {too_long}", costs.run_us))
+    } else if let Some(batch_us) = batch_us.filter(|micros| *micros > LONGEST_BATCH_US) {
+        (ScheduleMode::OwnThreads, format!("a run of 32 rows takes {batch_us} µs: {too_long}"))
+    } else {
+        let reason = format!("a run takes {} µs, less than handing it to another thread", costs.run_us);
+        (ScheduleMode::RequestThread, reason)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        model::{Contract, Signature},
+        system::sandbox::Enforcement,
+    };
+
+    fn proof(batchable: bool, run_us: u64, run_32_rows_us: Option<u64>) -> Proof {
+        Proof {
+            by: String::new(),
+            signature: Signature { inputs: Vec::new(), outputs: Vec::new() },
+            contract: Contract::empty(),
+            golden_cases: 0,
+            costs: Costs { run_us, run_32_rows_us, ..Costs::default() },
+            sandbox: Enforcement::default(),
+            converted: None,
+            divides: false,
+            is_steady: true,
+            batchable,
+        }
+    }
+
+    fn decided(config: &SchedulerConfig, proof: &Proof) -> Schedule {
+        decide(&RuntimeSettings::default(), config, proof, 2, None).unwrap()
+    }
+
+    fn mode(proof: &Proof) -> ScheduleMode {
+        decided(&SchedulerConfig::default(), proof).mode
+    }
+
+    #[test]
+    fn short_runs_stay_on_the_thread_of_the_request() {
+        assert_eq!(mode(&proof(true, 200, Some(1000))), ScheduleMode::RequestThread);
+        assert_eq!(mode(&proof(true, 201, Some(900))), ScheduleMode::OwnThreads);
+        assert_eq!(mode(&proof(true, 100, Some(1001))), ScheduleMode::OwnThreads);
+        assert_eq!(mode(&proof(false, 100, Some(1001))), ScheduleMode::RequestThread, "no batches");
+        let no_batches = SchedulerConfig { batching: Some(false), ..SchedulerConfig::default() };
+        assert_eq!(decided(&no_batches, &proof(true, 100, Some(1001))).mode, ScheduleMode::RequestThread);
+        let unsteady = Proof { is_steady: false, ..proof(true, 1, Some(1)) };
+        assert_eq!(mode(&unsteady), ScheduleMode::OwnThreads, "a loop may run for long some day");
+    }
+
+    #[test]
+    fn what_stands_beside_the_model_wins() {
+        let settings = RuntimeSettings {
+            scheduler: WantedMode::RequestThread,
+            max_delay_ms: 5,
+            max_batch_rows: 7,
+            ..RuntimeSettings::default()
+        };
+        let slow = proof(true, 5000, Some(9000));
+        let of_gateway = decide(&settings, &SchedulerConfig::default(), &slow, 2, None).unwrap();
+        assert_eq!((of_gateway.mode, of_gateway.max_batch_rows), (ScheduleMode::RequestThread, 7));
+        assert_eq!(of_gateway.max_delay, Duration::ZERO, "no thread of a request waits");
+        assert_eq!(of_gateway.reason, "runtime.scheduler asks for it");
+        let config = SchedulerConfig {
+            mode: Some(WantedMode::Auto),
+            max_batch_rows: Some(9),
+            queue_capacity: Some(3),
+            instances: Some(4),
+            ..SchedulerConfig::default()
+        };
+        let of_model = decide(&settings, &config, &slow, 2, None).unwrap();
+        assert_eq!((of_model.mode, of_model.max_batch_rows), (ScheduleMode::OwnThreads, 9));
+        assert_eq!((of_model.queue_capacity, of_model.instances, of_model.threads), (3, 4, 1));
+        assert_eq!(of_model.max_delay, Duration::from_millis(5));
+        assert!(of_model.reason.starts_with("a run takes 5000 µs: "), "{}", of_model.reason);
+    }
+
+    #[test]
+    fn batches_are_made_where_they_are_proven_and_never_else() {
+        let auto = SchedulerConfig::default();
+        assert!(decided(&auto, &proof(true, 1, None)).batching);
+        assert!(!decided(&auto, &proof(false, 1, None)).batching);
+        let demanded = SchedulerConfig { batching: Some(true), ..SchedulerConfig::default() };
+        assert!(decided(&demanded, &proof(true, 1, None)).batching);
+        let settings = RuntimeSettings::default();
+        let refusal = decide(&settings, &demanded, &proof(false, 1, None), 2, None).unwrap_err();
+        assert_eq!(refusal.reason, Reason::InvalidConfig);
+        assert!(
+            refusal.detail.contains("scheduler.batching is true, but the model is not proven"),
+            "{refusal}"
+        );
+    }
+
+    #[test]
+    fn sessions_with_threads_have_threads_of_their_own_to_run_on() {
+        let config = SchedulerConfig { threads: Some(2), ..SchedulerConfig::default() };
+        let schedule = decided(&config, &proof(true, 1, Some(1)));
+        assert_eq!((schedule.mode, schedule.instances), (ScheduleMode::OwnThreads, 1));
+        assert_eq!(schedule.threads, 2);
+    }
+}
