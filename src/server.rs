@@ -109,7 +109,7 @@ impl Gateway {
 
         let metrics = Arc::new(Metrics::new()?);
         let lifecycle = Lifecycle::start(runtime, program, (&settings).into(), Arc::clone(&metrics))?;
-        let serving = Arc::new(Serving::new(lifecycle, &settings, Arc::clone(&metrics)));
+        let serving = Arc::new(Serving::new(lifecycle, &settings));
         let live = Live::new(settings, authentication, Arc::clone(&serving), Arc::clone(&metrics), clock);
         let live = Arc::new(live);
 

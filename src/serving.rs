@@ -35,7 +35,6 @@ use crate::{
         check_inputs, documents_to_tensors, rows_to_tensors,
     },
     runtime::{Asked, Inputs, Ran},
-    telemetry::Metrics,
 };
 
 /// The model that `/predict` asks when several serve and none is configured.
@@ -46,7 +45,6 @@ const FALLBACK_MODEL: &str = "iris";
 pub struct Serving {
     lifecycle: Lifecycle,
     default_model: ArcSwapOption<ModelName>,
-    metrics: Arc<Metrics>,
     draining: AtomicBool,
     request_timeout_ms: AtomicU64,
 }
@@ -67,10 +65,10 @@ pub enum Readiness {
 impl Serving {
     /// Serves what this lifecycle loads.
     #[must_use]
-    pub fn new(lifecycle: Lifecycle, settings: &Settings, metrics: Arc<Metrics>) -> Self {
+    pub fn new(lifecycle: Lifecycle, settings: &Settings) -> Self {
         let default_model = ArcSwapOption::from_pointee(settings.models.default.clone());
         let request_timeout_ms = AtomicU64::new(settings.server.request_timeout_ms);
-        Self { lifecycle, default_model, metrics, draining: AtomicBool::new(false), request_timeout_ms }
+        Self { lifecycle, default_model, draining: AtomicBool::new(false), request_timeout_ms }
     }
 
     /// Follows settings that changed while the gateway runs: the default model does at once. This is the one place where

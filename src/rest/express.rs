@@ -124,12 +124,11 @@ impl Express {
             None => Arc::clone(&self.anonymous),
         };
         let default;
-        let model = match &head.model {
-            Some(model) => model,
-            None => {
-                default = state.serving.default_model().ok()?;
-                &default
-            }
+        let model = if let Some(model) = &head.model {
+            model
+        } else {
+            default = state.serving.default_model().ok()?;
+            &default
         };
         if !caller.may(Action::Predict, Some(model)) {
             return None;

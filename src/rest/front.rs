@@ -38,7 +38,6 @@ impl Front {
     }
 
     /// The router alone.
-    #[must_use]
     pub fn router(&self) -> &Router {
         &self.router
     }

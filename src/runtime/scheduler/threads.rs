@@ -1,8 +1,11 @@
 //! Long runs, on threads of the model's own: one for each session.
 
 use std::{
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
-    thread::{self, JoinHandle},
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        mpsc::{Receiver, RecvTimeoutError, channel},
+    },
+    thread,
     time::{Duration, Instant},
 };
 
@@ -16,14 +19,12 @@ use crate::runtime::{Instance, STACK_BYTES};
 /// How long the end of a run is waited for when the model is dropped: it was told to end, and then gives its memory back.
 const END_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How often it is looked for.
-const END_PAUSE: Duration = Duration::from_millis(1);
-
 /// The threads of a model.
 #[derive(Debug)]
 pub(super) struct Threads {
     desk: Arc<Desk>,
-    threads: Vec<JoinHandle<()>>,
+    /// Says that all threads have ended, with their sessions: nobody is left who could send.
+    ended: Mutex<Receiver<()>>,
 }
 
 /// Where jobs wait for the threads, and threads for jobs.
@@ -53,14 +54,17 @@ impl Threads {
             options,
             shared: Arc::clone(shared),
         });
-        let mut all = Self { desk, threads: Vec::new() };
+        let (alive, ended) = channel();
+        // From now on it closes the desk when it is dropped: threads that have begun end then.
+        let all = Self { desk, ended: Mutex::new(ended) };
         for instance in instances {
-            let desk = Arc::clone(&all.desk);
+            let (desk, alive) = (Arc::clone(&all.desk), alive.clone());
             let thread = thread::Builder::new().name("model".to_owned()).stack_size(STACK_BYTES);
-            let started = thread.spawn(move || desk.serve(instance));
-            let thread =
-                started.map_err(|error| RuntimeError::Load(format!("it gets no thread: {error}")))?;
-            all.threads.push(thread);
+            let started = thread.spawn(move || {
+                desk.serve(instance);
+                drop(alive);
+            });
+            started.map_err(|error| RuntimeError::Load(format!("it gets no thread: {error}")))?;
         }
         Ok(all)
     }
@@ -76,9 +80,9 @@ impl Drop for Threads {
         self.desk.waiting().is_closed = true;
         self.desk.changed.notify_all();
         // Whoever drops a model gives its memory back to the system next, so the sessions have to be gone by then.
-        let end = Instant::now() + END_TIMEOUT;
-        while self.threads.iter().any(|thread| !thread.is_finished()) && Instant::now() < end {
-            thread::sleep(END_PAUSE);
+        let ended = self.ended.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if ended.recv_timeout(END_TIMEOUT) == Err(RecvTimeoutError::Timeout) {
+            tracing::warn!("a model that was taken out of service still runs, though it was told to end");
         }
     }
 }
