@@ -24,6 +24,7 @@ mod routes;
 mod sagemaker;
 mod tensorflow;
 mod token;
+mod unread;
 mod vertex;
 
 pub use docs::openapi;

@@ -222,21 +222,26 @@ impl Serving {
     ) -> Result<Ran, ServingError> {
         let deadline = self.deadline(begin, terms.deadline);
         let Terms { caller, priority, .. } = terms;
-        let asked = Asked { inputs, rows, caller, priority, deadline };
-        let input = begin.elapsed();
+        let since = Instant::now();
+        let asked = Asked { inputs, rows, caller, priority, deadline, since };
         let failed = |_: &ServingError| servable.statistics.failed(begin.elapsed());
         let ran = servable.scheduler.run(asked).await.map_err(ServingError::from).inspect_err(failed)?;
         if ran.runs > 0 {
             servable.inference_seconds.observe(ran.duration);
         }
-        let ended = Instant::now();
         check_finite(servable, &ran).inspect_err(failed)?;
-        let phases = Phases { queue: ran.queued, input, infer: ran.duration, output: ended.elapsed() };
-        servable.statistics.answered(rows.unwrap_or(1), ran.runs, ran.batch_rows, &phases);
+        let now = Instant::now();
+        let phases = Phases {
+            queue: ran.queued,
+            input: since - begin,
+            infer: ran.duration,
+            output: now.saturating_duration_since(ran.ended),
+        };
+        servable.statistics.answered(now, rows.unwrap_or(1), ran.runs, ran.batch_rows, &phases);
         Ok(ran)
     }
 
-    /// Runs rows of numbers that were read and checked as the servable's [`Flat`] says.
+    /// Runs rows of numbers that were read and checked, from `begin` on, as the servable's [`Flat`] says.
     ///
     /// Dropping the future ends the run.
     ///
@@ -249,8 +254,8 @@ impl Serving {
         input: Tensor,
         rows: usize,
         terms: Terms,
+        begin: Instant,
     ) -> Result<FlatPrediction, ServingError> {
-        let begin = Instant::now();
         let ran = self.run_asked(&servable, Inputs::Only(input), Some(rows), terms, begin).await;
         let answered = ran.map(|ran| FlatPrediction { servable: Arc::clone(&servable), ran, rows });
         self.watched(&servable, answered)

@@ -2,7 +2,7 @@
 
 use std::{
     hash::{BuildHasher, RandomState},
-    sync::LazyLock,
+    sync::{LazyLock, OnceLock},
     time::SystemTime,
 };
 
@@ -23,6 +23,8 @@ pub struct Caller {
     pub scopes: Scopes,
     /// Until when their token is believed; nothing without one.
     pub valid_until: Option<SystemTime>,
+    /// What stands for issuer and subject, once it was asked for.
+    pub(crate) key: OnceLock<u128>,
 }
 
 impl Caller {
@@ -34,14 +36,17 @@ impl Caller {
             subject: "anonymous".to_owned(),
             scopes: Scopes::all(),
             valid_until: None,
+            key: OnceLock::new(),
         }
     }
 
     /// A number that stands for issuer and subject as long as the process lives.
     #[must_use]
     pub fn key(&self) -> u128 {
-        let [low, high] = HASHERS.each_ref().map(|hasher| hasher.hash_one((&self.issuer, &self.subject)));
-        u128::from(high) << u64::BITS | u128::from(low)
+        *self.key.get_or_init(|| {
+            let [low, high] = HASHERS.each_ref().map(|hasher| hasher.hash_one((&self.issuer, &self.subject)));
+            u128::from(high) << u64::BITS | u128::from(low)
+        })
     }
 
     /// A shorter one, for those who wait for the same model.

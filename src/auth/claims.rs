@@ -1,6 +1,9 @@
 //! The claims of a token and what they must be (RFC 7519 section 4.1).
 
-use std::time::{Duration, SystemTime};
+use std::{
+    sync::OnceLock,
+    time::{Duration, SystemTime},
+};
 
 use serde::Deserialize;
 
@@ -70,6 +73,7 @@ impl ClaimsPolicy {
             subject: claims.sub,
             scopes: Scopes::of_claim(&claims.scope),
             valid_until: lifetime.and_then(|lifetime| SystemTime::UNIX_EPOCH.checked_add(lifetime)),
+            key: OnceLock::new(),
         })
     }
 }

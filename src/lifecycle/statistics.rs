@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::{Mutex, MutexGuard, PoisonError},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 /// Batches of so many sizes are told apart; those of further sizes are only in the sums.
@@ -39,7 +39,7 @@ pub struct Phases {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// When the last answer was given.
-    pub last: Option<SystemTime>,
+    pub last: Option<Instant>,
     /// The rows of all runs.
     pub inferences: u64,
     /// The runs.
@@ -88,17 +88,17 @@ impl Counts {
     /// When the last answer was given, in milliseconds since 1970; 0 for never.
     #[must_use]
     pub fn last_milliseconds(&self) -> u64 {
-        let since = self.last.and_then(|last| last.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
-        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+        let time = |last: Instant| SystemTime::now().checked_sub(last.elapsed());
+        let since = self.last.and_then(time).and_then(|last| last.duration_since(UNIX_EPOCH).ok());
+        u64::try_from(since.unwrap_or_default().as_millis()).unwrap_or(u64::MAX)
     }
 }
 
 impl Statistics {
-    /// Counts an answer to `rows` rows, and the runs that it stands for, of so many rows each: none where another answer
+    /// Counts an answer to `rows` rows that is given now, and the runs that it stands for, of so many rows each: none where another answer
     /// of the same run does.
-    pub fn answered(&self, rows: usize, runs: u64, batch_rows: usize, phases: &Phases) {
+    pub fn answered(&self, now: Instant, rows: usize, runs: u64, batch_rows: usize, phases: &Phases) {
         let Phases { queue, input, infer, output } = *phases;
-        let now = SystemTime::now();
         let mut counts = self.lock();
         counts.last = Some(now);
         counts.inferences = counts.inferences.saturating_add(rows as u64);
@@ -141,12 +141,12 @@ mod tests {
     #[test]
     fn answers_are_counted_by_rows_and_by_parts() {
         let statistics = Statistics::default();
-        let ms = Duration::from_millis;
+        let (ms, now) = (Duration::from_millis, Instant::now());
         let phases = Phases { queue: ms(1), input: ms(2), infer: ms(3), output: ms(4) };
-        statistics.answered(5, 1, 5, &phases);
-        statistics.answered(2, 1, 5, &phases);
-        statistics.answered(3, 0, 5, &phases);
-        statistics.answered(1, 1, 1, &phases);
+        statistics.answered(now, 5, 1, 5, &phases);
+        statistics.answered(now, 2, 1, 5, &phases);
+        statistics.answered(now, 3, 0, 5, &phases);
+        statistics.answered(now, 1, 1, 1, &phases);
         statistics.failed(ms(7));
         let counts = statistics.counts();
         assert_eq!((counts.inferences, counts.executions), (11, 3));
@@ -159,7 +159,7 @@ mod tests {
     #[test]
     fn made_up_numbers_of_rows_take_no_memory() {
         let statistics = Statistics::default();
-        (0..1000).for_each(|rows| statistics.answered(rows, 1, rows, &Phases::default()));
+        (0..1000).for_each(|rows| statistics.answered(Instant::now(), rows, 1, rows, &Phases::default()));
         assert_eq!(statistics.counts().batches.len(), MAX_BATCH_SIZES);
         assert_eq!(statistics.counts().executions, 1000);
     }

@@ -56,11 +56,9 @@ impl CallerQuota {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::auth::Scopes;
 
     fn caller(subject: &str) -> Caller {
-        let scopes = Scopes::default();
-        Caller { issuer: "issuer".to_owned(), subject: subject.to_owned(), scopes, valid_until: None }
+        Caller { issuer: "issuer".to_owned(), subject: subject.to_owned(), ..Caller::anonymous() }
     }
 
     #[test]

@@ -174,7 +174,7 @@ impl Express {
     }
 
     async fn run(&self, asked: Asked, peer: Peer) -> Result<Response<Body>, Refused> {
-        let Asked { servable, input, rows, caller, headers, .. } = asked;
+        let Asked { servable, input, rows, caller, headers, begin, .. } = asked;
         if let Some(limit) = &self.address_limit {
             limit.charge(&limit.client_of(peer, &headers)).map_err(Refused::Address)?;
         }
@@ -182,7 +182,7 @@ impl Express {
             quota.charge(&caller).map_err(ApiError::CallerQuota)?;
         }
         let terms = Terms { caller: caller.number(), ..Terms::default() };
-        let run = self.state.serving.predict_flat(Arc::clone(&servable), input, rows.rows, terms);
+        let run = self.state.serving.predict_flat(Arc::clone(&servable), input, rows.rows, terms, begin);
         let answered = if servable.scheduler.is_prompt() {
             run.await
         } else {

@@ -10,7 +10,7 @@ use axum::{
 use http_body::Body as HttpBody;
 use tower::ServiceExt;
 
-use super::{express::Express, routes::public_router};
+use super::{express::Express, routes::public_router, unread::Unread};
 use crate::{
     config::Settings,
     transport::{AddressLimit, Peer, TransportState},
@@ -52,15 +52,22 @@ impl Front {
         B: HttpBody<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<BoxError>,
     {
-        let mut request = match &self.express {
+        let request = match &self.express {
             Some(express) => match express.answer(request, peer).await {
                 Ok(response) => return Ok(response),
                 Err(request) => request,
             },
             None => request.map(Body::new),
         };
-        request.extensions_mut().insert(peer);
+        let (mut parts, body) = request.into_parts();
+        parts.extensions.insert(peer);
+        let (body, unread) = Unread::of(body);
+        let answered = self.router.clone().oneshot(Request::from_parts(parts, body));
         // Its state is large, and most requests do not come here.
-        Box::pin(self.router.clone().oneshot(request)).await
+        let mut response = Box::pin(answered).await?;
+        if let Some(unread) = unread {
+            unread.tell(&mut response);
+        }
+        Ok(response)
     }
 }

@@ -139,7 +139,7 @@ impl Scheduler {
         let place = Place::take(&self.shared, self.options.queue_capacity + self.instances, asked.rows())
             .ok_or(RuntimeError::Overloaded)?;
         if let Some(deadline) = asked.deadline {
-            self.shared.check_deadline(deadline, asked.rows(), self.instances)?;
+            self.shared.check_deadline(deadline, &asked, self.instances)?;
         }
         let deadline = asked.deadline;
         let (answer, answered) = oneshot::channel();
@@ -163,7 +163,7 @@ impl Scheduler {
 
     /// Runs parts one after the other, with what others ask between.
     async fn run_in_parts(&self, asked: Asked, rows: usize, most: usize) -> Result<Ran, RuntimeError> {
-        let Asked { inputs, caller, priority, deadline, .. } = asked;
+        let Asked { inputs, caller, priority, deadline, mut since, .. } = asked;
         let mut parts: Vec<Vec<Value>> = Vec::new();
         let mut whole: Option<Ran> = None;
         // Of one size, so that no small rest is left.
@@ -171,9 +171,10 @@ impl Scheduler {
         for start in (0..rows).step_by(size) {
             let range = start..rows.min(start + size);
             let inputs = inputs.rows(range.clone()).ok_or_else(|| not_by_row("its inputs"))?;
-            let asked = Asked { inputs, rows: Some(range.len()), caller, priority, deadline };
+            let asked = Asked { inputs, rows: Some(range.len()), caller, priority, deadline, since };
             let mut ran = self.run_whole(asked).await?;
             let queued = ran.queued;
+            since = ran.ended;
             let part = ran.take_outputs().ok_or_else(|| not_by_row("its outputs"))?;
             if part.iter().any(|output| !output.holds_rows(range.len())) {
                 return Err(not_by_row("its outputs"));
@@ -185,6 +186,7 @@ impl Scheduler {
                     whole.queued += queued;
                     whole.duration += ran.duration;
                     whole.runs += ran.runs;
+                    whole.ended = ran.ended;
                 }
             }
         }

@@ -4,7 +4,7 @@ use std::{mem, sync::Arc, time::Instant};
 
 use super::{error::ApiError, state::TransportState};
 use crate::{
-    serving::{Inference, Servable, Terms},
+    serving::{Inference, Servable, ServingError, Terms},
     wire::open_inference::{InferRequest, OutputTensor, check_requested, output_tensors},
 };
 
@@ -19,11 +19,13 @@ pub(crate) async fn infer(
     let deadline = request.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
     let terms = Terms { priority: request.priority, deadline, ..terms };
     let run = state.serving.infer(servable, mem::take(&mut request.inputs), terms);
-    let inference = match request.timeout {
-        Some(timeout) => tokio::time::timeout(timeout, run).await.map_err(|_| ApiError::Timeout)?,
-        None => run.await,
-    };
-    Ok(inference?)
+    match request.timeout {
+        Some(timeout) => match tokio::time::timeout(timeout, run).await {
+            Ok(Err(ServingError::TooLate)) | Err(_) => Err(ApiError::Timeout),
+            Ok(answered) => Ok(answered?),
+        },
+        None => Ok(run.await?),
+    }
 }
 
 /// The outputs that a request asks for.

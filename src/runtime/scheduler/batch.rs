@@ -49,8 +49,8 @@ pub(super) fn run(instance: &mut Instance, jobs: Vec<Job>, options: &RunOptions,
             None => Err(RuntimeError::Run("the requests do not go together".to_owned())),
         }
     };
-    let duration = start.elapsed();
-    shared.pace.saw(rows, duration);
+    let ended = Instant::now();
+    shared.pace.saw(rows, ended - start);
     let is_alone = others.is_empty();
     match outputs {
         Ok(outputs) if is_alone || outputs.iter().all(|output| output.holds_rows(rows)) => {
@@ -61,9 +61,9 @@ pub(super) fn run(instance: &mut Instance, jobs: Vec<Job>, options: &RunOptions,
                 let part = (!is_alone).then_some(begin..end);
                 // The first of them stands for the run.
                 let runs = u64::from(begin == 0);
-                let queued = start.saturating_duration_since(job.since);
                 let Job { asked, answer, .. } = job;
-                let ran = Ran::new(Arc::clone(&outputs), part, asked.inputs, (queued, duration), rows, runs);
+                let times = (start, ended);
+                let ran = Ran::new(Arc::clone(&outputs), part, asked.inputs, times, asked.since, rows, runs);
                 // Whoever does not wait any more needs no answer.
                 let _ = answer.send(Ok(ran));
                 begin = end;

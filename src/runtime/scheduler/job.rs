@@ -29,6 +29,8 @@ pub struct Asked {
     pub priority: u8,
     /// When nobody waits any more.
     pub deadline: Option<Instant>,
+    /// Since when it waits.
+    pub since: Instant,
 }
 
 impl Asked {
@@ -90,6 +92,8 @@ pub struct Ran {
     pub duration: Duration,
     /// How many rows were run together.
     pub batch_rows: usize,
+    /// When the run was over.
+    pub ended: Instant,
     /// The runs that are counted with this request: none when another one of its batch stands for it.
     pub runs: u64,
 }
@@ -99,11 +103,13 @@ impl Ran {
         outputs: Arc<Vec<Value>>,
         rows: Option<Range<usize>>,
         inputs: Inputs,
-        (queued, duration): (Duration, Duration),
+        (begun, ended): (Instant, Instant),
+        since: Instant,
         batch_rows: usize,
         runs: u64,
     ) -> Self {
-        Self { outputs, rows, inputs, queued, duration, batch_rows, runs }
+        let queued = begun.saturating_duration_since(since);
+        Self { outputs, rows, inputs, queued, duration: ended - begun, batch_rows, ended, runs }
     }
 
     /// The outputs of the batch.
@@ -140,7 +146,6 @@ pub(super) type Answer = oneshot::Sender<Result<Ran, RuntimeError>>;
 #[derive(Debug)]
 pub(super) struct Job {
     pub(super) asked: Asked,
-    pub(super) since: Instant,
     pub(super) answer: Answer,
     /// Nothing where a run is too short to be ended.
     state: Option<Arc<Mutex<State>>>,
@@ -191,7 +196,7 @@ impl Run {
 impl Job {
     /// A job whose run is too short to be ended.
     pub(super) fn short(asked: Asked, answer: Answer) -> Self {
-        Self { asked, since: Instant::now(), answer, state: None }
+        Self { asked, answer, state: None }
     }
 
     /// A job, and what its caller holds on to as long as it waits.

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{RuntimeError, Shared};
+use super::{RuntimeError, Shared, job::Asked};
 
 /// The rows of the larger run that a proof measures.
 const MANY: u64 = 32;
@@ -61,11 +61,11 @@ impl Shared {
     pub(super) fn check_deadline(
         &self,
         deadline: Instant,
-        rows: usize,
+        asked: &Asked,
         instances: usize,
     ) -> Result<(), RuntimeError> {
-        let before = self.places.rows().saturating_sub(rows) / instances.max(1);
-        let is_late = before > 0 && Instant::now() + self.pace.expected(before) > deadline;
+        let before = self.places.rows().saturating_sub(asked.rows()) / instances.max(1);
+        let is_late = before > 0 && asked.since + self.pace.expected(before) > deadline;
         if is_late { Err(RuntimeError::Overloaded) } else { Ok(()) }
     }
 }

@@ -29,7 +29,7 @@ impl Queue {
 
     /// Since when the first has waited.
     pub(super) fn since(&self) -> Option<Instant> {
-        self.jobs.front().map(|job| job.since)
+        self.jobs.front().map(|job| job.asked.since)
     }
 
     /// The next to run, together; those whom nobody waits for any more are left out. Nobody is left when there are none.
@@ -64,7 +64,7 @@ impl Queue {
         let mut before: HashMap<(u8, u64), usize> = HashMap::new();
         let mut ranked: Vec<(u8, usize, Job)> = Vec::with_capacity(self.jobs.len());
         let mut jobs: Vec<Job> = self.jobs.drain(..).collect();
-        jobs.sort_by_key(|job| job.since);
+        jobs.sort_by_key(|job| job.asked.since);
         for job in jobs {
             let rows = before.entry((job.asked.priority, job.asked.caller)).or_default();
             ranked.push((job.asked.priority, *rows, job));
@@ -109,7 +109,14 @@ mod tests {
     }
 
     fn asked(caller: u64, tensor: Tensor, rows: usize) -> Asked {
-        Asked { inputs: Inputs::Only(tensor), rows: Some(rows), caller, priority: 0, deadline: None }
+        Asked {
+            inputs: Inputs::Only(tensor),
+            rows: Some(rows),
+            caller,
+            priority: 0,
+            deadline: None,
+            since: Instant::now(),
+        }
     }
 
     fn callers(batch: &[Job]) -> Vec<u64> {
