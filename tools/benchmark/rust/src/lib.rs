@@ -1,0 +1,5 @@
+//! What the programs of the benchmark share.
+
+pub mod bodies;
+pub mod processor_time;
+pub mod tally;

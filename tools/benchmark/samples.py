@@ -1,0 +1,45 @@
+"""Rows of Iris flowers, and the bodies that carry them."""
+
+from __future__ import annotations
+
+import json
+import random
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+
+Row = list[float]
+# The least and the greatest of each measurement in the data set, in cm.
+RANGES = ((4.3, 7.9), (2.0, 4.4), (1.0, 6.9), (0.1, 2.5))
+SEED = 1
+ONE_ROW_BODIES = 256
+JSON = {"content-type": "application/json"}
+
+
+@dataclass(frozen=True)
+class Request:
+    """How a contestant is asked: where, with which headers, and how rows become a body."""
+
+    path: str
+    headers: dict[str, str]
+    body: Callable[[list[Row]], bytes]
+
+
+def iris_rows(number: int) -> list[Row]:
+    chance = random.Random(SEED)
+    return [[round(chance.uniform(*limits), 1) for limits in RANGES] for _ in range(number)]
+
+
+def compact(document: object) -> bytes:
+    # As browsers and the clients of most languages write JSON.
+    return json.dumps(document, separators=(",", ":")).encode()
+
+
+def one_row(rows: list[Row]) -> bytes:
+    (row,) = rows
+    return compact({"features": row})
+
+
+def framed(bodies: list[bytes]) -> bytes:
+    """The file of bodies that the load generator reads."""
+    return b"".join(struct.pack("<I", len(body)) + body for body in bodies)
