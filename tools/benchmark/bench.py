@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from . import generator, rounds
 from .contestants import Contestant
 from .generator import Load
+from .place import say
 from .samples import Request
 
 
@@ -21,7 +22,9 @@ class Bench:
     scratch: Path
     # Ends all servers.
     servers: ExitStack
-    left_out: list[str] = field(default_factory=list)
+    # Names of those that the gateway is compared with.
+    others: list[str]
+    left_out: list[str]
 
     def folder(self, name: str) -> Path:
         made = self.scratch / name
@@ -33,8 +36,13 @@ class Bench:
         self.servers.enter_context(contestant.server)
         return contestant
 
+    def leave_out(self, reason: str) -> None:
+        say(f"left out: {reason}")
+        self.left_out.append(reason)
+
     def load(self, connections: int, rate: float | None = None) -> Load:
         return Load(connections, self.seconds, self.warmup_seconds, rate)
 
     def run(self, contestant: Contestant, request: Request, bodies: list[bytes], load: Load) -> rounds.Figures:
-        return rounds.per_request(generator.run(contestant.server, request, bodies, load, self.scratch))
+        figures = rounds.per_request(generator.run(contestant.server, request, bodies, load, self.scratch))
+        return figures | {"memory_mb": contestant.server.memory_bytes() / 1e6}

@@ -43,3 +43,10 @@ def one_row(rows: list[Row]) -> bytes:
 def framed(bodies: list[bytes]) -> bytes:
     """The file of bodies that the load generator reads."""
     return b"".join(struct.pack("<I", len(body)) + body for body in bodies)
+
+
+def one_tensor(rows: list[Row]) -> bytes:
+    """As the Open Inference Protocol has it."""
+    flat = [number for row in rows for number in row]
+    tensor = {"name": "features", "shape": [len(rows), len(rows[0])], "datatype": "FP32", "data": flat}
+    return compact({"inputs": [tensor]})

@@ -7,6 +7,7 @@ from functools import partial
 from .. import contestants
 from ..bench import Bench
 from ..contestants import Contestant
+from ..processes import NotServing
 from ..rounds import Result, alternate
 from ..samples import ONE_ROW_BODIES, iris_rows
 
@@ -31,14 +32,17 @@ def measure(bench: Bench, connections: tuple[int, ...] = CONNECTIONS) -> list[Re
 
 
 def started(bench: Bench) -> list[Contestant]:
-    """All that run here and answer what the gateway answers."""
+    """All that run here and answer what the gateway answers; who does not is left out, with the reason."""
     rows = iris_rows(COMPARED_ROWS)
     gateway = bench.keep(contestants.gateway(bench.gateway, bench.folder("gateway")))
     wanted = [contestants.answer_of(gateway, row) for row in rows]
     everyone = [gateway]
-    for start in (contestants.echo,):
-        other = bench.keep(start())
-        other.wait(rows[0])
-        contestants.same_answers(other, wanted, rows)
-        everyone.append(other)
+    for name in bench.others:
+        try:
+            other = bench.keep(contestants.OTHERS[name](bench.folder(name)))
+            contestants.same_answers(other, wanted, rows)
+        except NotServing as error:
+            bench.leave_out(f"{NAME}: {name}: {error}")
+        else:
+            everyone.append(other)
     return everyone

@@ -2,4 +2,5 @@
 
 pub mod bodies;
 pub mod processor_time;
+pub mod sessions;
 pub mod tally;
