@@ -29,12 +29,15 @@ class Contestant:
     request: Request
     # What an answer says; nothing if it says nothing of a model.
     read: Callable[[bytes], Prediction] | None
+    # Of the gateway.
+    grpc_port: int = 0
 
 
 def gateway(binary: Path, folder: Path, changes: Settings | None = None, name: str = "gateway") -> Contestant:
     made = Gateway(binary, folder, changes)
     headers = JSON | {"authorization": f"Bearer {made.token()}"}
-    return Contestant(name, made.start(name, LOGS / f"{name}.log"), Request("/predict", headers, one_row), read_native)
+    server = made.start(name, LOGS / f"{name}.log")
+    return Contestant(name, server, Request("/predict", headers, one_row), read_native, made.grpc)
 
 
 def program(name: str, *arguments: str | Path) -> Server:

@@ -45,7 +45,8 @@ def uvicorn(name: str, module: str, folder: Path) -> Server:
     """A worker for each CPU."""
     make_environment()
     forest = folder / "forest.joblib"
-    subprocess.run([PYTHON, SERVERS / "make_forest.py", forest], check=True)
+    if not forest.exists():
+        subprocess.run([PYTHON, SERVERS / "make_forest.py", forest], check=True)
     port = free_port()
     command = [
         PYTHON, "-m", "uvicorn", "--app-dir", str(SERVERS), f"{module}:app", "--port", str(port),
@@ -59,8 +60,9 @@ def mlserver(name: str, folder: Path) -> Server:
     make_environment()
     http, grpc, metrics = (free_port() for _ in range(3))
     settings = {"host": "127.0.0.1", "http_port": http, "grpc_port": grpc, "metrics_port": metrics}
-    # In the server's own process: handing a run of some microseconds to another takes longer.
-    (folder / "settings.json").write_text(json.dumps(settings | {"parallel_workers": 0}))
+    # In the server's own process, as handing a run of some microseconds to another takes longer; without a line in the
+    # log for each request.
+    (folder / "settings.json").write_text(json.dumps(settings | {"parallel_workers": 0, "debug": False}))
     model = {"name": "iris", "implementation": "iris_runtime.OnnxModel", "parameters": {"uri": str(IRIS)}}
     (folder / "model-settings.json").write_text(json.dumps(model))
     shutil.copy(SERVERS / "mlserver" / "iris_runtime.py", folder)

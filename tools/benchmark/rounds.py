@@ -10,8 +10,8 @@ from typing import Any
 from .place import say
 
 Figures = dict[str, float]
-# Of these there are ratios to the yardstick, made within each round.
-RATIOS = {"requests_per_second": "requests_ratio", "cpu_us": "cpu_ratio"}
+# Of these there are ratios to the yardstick, a row against a row, made within each round.
+RATIOS = {"rows_per_second": "rows_ratio", "cpu_per_row_us": "cpu_ratio"}
 YARDSTICK = "echo"
 
 
@@ -34,41 +34,48 @@ def rounded(value: float) -> float:
     return float(f"{value:.4g}")
 
 
-def per_request(raw: dict[str, Any]) -> Figures:
-    """The figures of one run, as they are compared."""
+def per_request(raw: dict[str, Any], rows: int) -> Figures:
+    """The figures of one run of so many rows a request, as they are compared."""
     found = {
         "requests_per_second": raw["requests"] / raw["seconds"],
+        "rows_per_second": raw["requests"] * rows / raw["seconds"],
         "errors": raw["errors"],
         **{name: raw[name] for name in ("p50_us", "p99_us", "p999_us", "max_us")},
     }
     if raw.get("server_cpu_us") is not None:
         found["cpu_us"] = raw["server_cpu_us"] / raw["requests"]
+        found["cpu_per_row_us"] = found["cpu_us"] / rows
     return found
 
 
-def alternate(item: str, setting: str, runs: dict[str, Callable[[], Figures]], rounds: int) -> list[Result]:
+def alternate(
+    item: str, setting: str, runs: dict[str, Callable[[], Figures]], rounds: int, yardstick: str = YARDSTICK
+) -> list[Result]:
     """Runs all of them in each round, the order turned by one from round to round."""
     seen: dict[str, list[Figures]] = {name: [] for name in runs}
     names = list(runs)
     for number in range(rounds):
         turn = number % len(names)
         this_round = {name: runs[name]() for name in names[turn:] + names[:turn]}
-        compare(this_round)
+        compare(this_round, yardstick)
         for name, figures in this_round.items():
             seen[name].append(figures)
-        shown = ", ".join(f"{name} {this_round[name]['requests_per_second']:,.0f}/s" for name in names)
+        shown = ", ".join(f"{name} {summary(this_round[name])}" for name in names)
         say(f"{item}, {setting}, round {number + 1} of {rounds}: {shown}")
     return [Result(item, setting, name, medians(seen[name])) for name in names]
 
 
-def compare(this_round: dict[str, Figures]) -> None:
-    yardstick = this_round.get(YARDSTICK)
-    if yardstick is None:
-        return
+def compare(this_round: dict[str, Figures], yardstick: str) -> None:
+    standard = this_round.get(yardstick, {})
     for figures in this_round.values():
         for name, ratio in RATIOS.items():
-            if name in figures and yardstick.get(name):
-                figures[ratio] = figures[name] / yardstick[name]
+            if name in figures and standard.get(name):
+                figures[ratio] = figures[name] / standard[name]
+
+
+def summary(figures: Figures) -> str:
+    rate = figures.get("requests_per_second")
+    return f"{rate:,.0f}/s" if rate is not None else f"{figures['ready_ms']:,.0f} ms"
 
 
 def medians(rounds: list[Figures]) -> Figures:

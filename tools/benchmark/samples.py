@@ -50,3 +50,26 @@ def one_tensor(rows: list[Row]) -> bytes:
     flat = [number for row in rows for number in row]
     tensor = {"name": "features", "shape": [len(rows), len(rows[0])], "datatype": "FP32", "data": flat}
     return compact({"inputs": [tensor]})
+
+
+def as_floats(rows: list[Row]) -> bytes:
+    flat = [number for row in rows for number in row]
+    return struct.pack(f"<{len(flat)}f", *flat)
+
+
+def binary(name: str, rows: list[Row]) -> tuple[str, bytes]:
+    """The same as bytes: the length of the JSON at its start, and the body."""
+    content = as_floats(rows)
+    tensor = {
+        "name": name, "shape": [len(rows), len(rows[0])], "datatype": "FP32",
+        "parameters": {"binary_data_size": len(content)},
+    }
+    head = compact({"inputs": [tensor], "parameters": {"binary_data_output": True}})
+    return str(len(head)), head + content
+
+
+def binary_request(path: str, name: str, sample: list[Row], headers: dict[str, str]) -> Request:
+    """For rows as many and as long as those of the sample."""
+    length, _ = binary(name, sample)
+    headers = headers | {"content-type": "application/octet-stream", "inference-header-content-length": length}
+    return Request(path, headers, lambda rows: binary(name, rows)[1])

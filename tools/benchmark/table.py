@@ -5,10 +5,12 @@ from __future__ import annotations
 from .rounds import Result
 
 COLUMNS = {
+    "ready_ms": ("ready after ms", "{:,.0f}"),
     "requests_per_second": ("requests/s", "{:,.0f}"),
-    "requests_ratio": ("× echo", "{:.2f}"),
+    "rows_per_second": ("rows/s", "{:,.0f}"),
+    "rows_ratio": ("×", "{:.3g}"),
     "cpu_us": ("CPU µs/request", "{:,.1f}"),
-    "cpu_ratio": ("× echo", "{:.2f}"),
+    "cpu_ratio": ("×", "{:.3g}"),
     "p50_us": ("p50 µs", "{:,.0f}"),
     "p99_us": ("p99 µs", "{:,.0f}"),
     "p999_us": ("p99.9 µs", "{:,.0f}"),

@@ -11,14 +11,13 @@ from ..processes import NotServing
 from ..rounds import Result, alternate
 from ..samples import ONE_ROW_BODIES, iris_rows
 
-NAME = "iris-1"
 CONNECTIONS = (1, 32, 256)
 COMPARED_ROWS = 20
 
 
 def measure(bench: Bench, connections: tuple[int, ...] = CONNECTIONS) -> list[Result]:
     rows = iris_rows(ONE_ROW_BODIES)
-    everyone = started(bench)
+    everyone = started(bench, bench.others)
     results = []
     for number in connections:
         runs = {
@@ -27,22 +26,22 @@ def measure(bench: Bench, connections: tuple[int, ...] = CONNECTIONS) -> list[Re
             )
             for one in everyone
         }
-        results += alternate(NAME, f"{number} connections" if number > 1 else "1 connection", runs, bench.rounds)
+        results += alternate("iris-1", f"{number} connections" if number > 1 else "1 connection", runs, bench.rounds)
     return results
 
 
-def started(bench: Bench) -> list[Contestant]:
+def started(bench: Bench, others: list[str]) -> list[Contestant]:
     """All that run here and answer what the gateway answers; who does not is left out, with the reason."""
     rows = iris_rows(COMPARED_ROWS)
     gateway = bench.keep(contestants.gateway(bench.gateway, bench.folder("gateway")))
     wanted = [contestants.answer_of(gateway, row) for row in rows]
     everyone = [gateway]
-    for name in bench.others:
+    for name in others:
         try:
             other = bench.keep(contestants.OTHERS[name](bench.folder(name)))
             contestants.same_answers(other, wanted, rows)
         except NotServing as error:
-            bench.leave_out(f"{NAME}: {name}: {error}")
+            bench.leave_out(f"{name}: {error}")
         else:
             everyone.append(other)
     return everyone

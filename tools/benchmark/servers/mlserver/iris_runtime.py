@@ -15,13 +15,13 @@ class OnnxModel(MLModel):
         self.session = onnxruntime.InferenceSession(
             self.settings.parameters.uri, options, providers=["CPUExecutionProvider"]
         )
-        self.outputs = [output.name for output in self.session.get_outputs()]
+        self.output_names = [output.name for output in self.session.get_outputs()]
         return True
 
     async def predict(self, payload: InferenceRequest) -> InferenceResponse:
         inputs = {tensor.name: NumpyCodec.decode_input(tensor) for tensor in payload.inputs}
-        arrays = self.session.run(self.outputs, inputs)
+        arrays = self.session.run(self.output_names, inputs)
         outputs = [
-            NumpyCodec.encode_output(name, array) for name, array in zip(self.outputs, arrays, strict=True)
+            NumpyCodec.encode_output(name, array) for name, array in zip(self.output_names, arrays, strict=True)
         ]
         return InferenceResponse(model_name=self.name, outputs=outputs)

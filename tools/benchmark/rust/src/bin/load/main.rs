@@ -5,6 +5,7 @@
 mod answer;
 mod connection;
 mod event_loop;
+mod grpc;
 mod plan;
 mod window;
 
@@ -16,7 +17,7 @@ use crate::plan::{Arguments, Plan};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let plan = Plan::new(&Arguments::parse())?;
-    let report = event_loop::run(&plan)?;
+    let report = if plan.grpc { grpc::run(&plan)? } else { event_loop::run(&plan)? };
     writeln!(std::io::stdout(), "{}", serde_json::to_string(&report)?)?;
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::{io, net::SocketAddr, path::PathBuf, time::Duration};
 use benchmark::bodies;
 use clap::Parser;
 
-/// Asks a server over HTTP/1.1 with connections that stay open, each with one request at a time.
+/// Asks a server, over HTTP/1.1 or gRPC, with connections that stay open, each with one request at a time.
 #[derive(Parser)]
 pub struct Arguments {
     /// Where the server listens.
@@ -31,6 +31,9 @@ pub struct Arguments {
     /// Requests per second, sent when they are due whatever became of those before; without: as fast as answers come.
     #[arg(long)]
     rate: Option<f64>,
+    /// Bodies are messages of gRPC, with their prefix.
+    #[arg(long)]
+    grpc: bool,
     /// The server's process, whose time on CPUs is reported.
     #[arg(long)]
     process: Option<u32>,
@@ -39,7 +42,11 @@ pub struct Arguments {
 /// Arguments, with the requests as they go out.
 pub struct Plan {
     pub address: SocketAddr,
+    pub path: String,
+    pub headers: Vec<String>,
+    /// Over HTTP/1.1 with their heads, over gRPC messages.
     pub requests: Vec<Vec<u8>>,
+    pub grpc: bool,
     pub connections: usize,
     pub warmup: Duration,
     pub measured: Duration,
@@ -48,13 +55,20 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Reads the bodies, puts a head before each.
+    /// Reads the bodies.
     pub fn new(arguments: &Arguments) -> io::Result<Self> {
         let bodies = bodies::read(&arguments.bodies)?;
-        let requests = bodies.iter().map(|body| request(arguments, body)).collect();
+        let requests = if arguments.grpc {
+            bodies
+        } else {
+            bodies.iter().map(|body| request(arguments, body)).collect()
+        };
         Ok(Self {
             address: arguments.address,
+            path: arguments.path.clone(),
+            headers: arguments.header.clone(),
             requests,
+            grpc: arguments.grpc,
             connections: arguments.connections.max(1),
             warmup: Duration::from_secs_f64(arguments.warmup_seconds),
             measured: Duration::from_secs_f64(arguments.seconds),
