@@ -25,7 +25,9 @@ class Bench:
     servers: ExitStack
     # Names of those that the gateway is compared with.
     others: list[str]
+    # Reasons, each behind the name of its item.
     left_out: list[str]
+    item: str = ""
 
     def folder(self, name: str) -> Path:
         made = self.scratch / name
@@ -42,7 +44,7 @@ class Bench:
 
     def leave_out(self, reason: str) -> None:
         say(f"left out: {reason}")
-        self.left_out.append(reason)
+        self.left_out.append(f"{self.item}: {reason}")
 
     def load(self, connections: int, rate: float | None = None) -> Load:
         return Load(connections, self.seconds, self.warmup_seconds, rate)

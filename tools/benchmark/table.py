@@ -8,9 +8,9 @@ COLUMNS = {
     "ready_ms": ("ready after ms", "{:,.0f}"),
     "requests_per_second": ("requests/s", "{:,.0f}"),
     "rows_per_second": ("rows/s", "{:,.0f}"),
-    "rows_ratio": ("×", "{:.3g}"),
+    "rows_ratio": ("rows ×", "{:.3g}"),
     "cpu_us": ("CPU µs/request", "{:,.1f}"),
-    "cpu_ratio": ("×", "{:.3g}"),
+    "cpu_ratio": ("CPU ×", "{:.3g}"),
     "p50_us": ("p50 µs", "{:,.0f}"),
     "p99_us": ("p99 µs", "{:,.0f}"),
     "p999_us": ("p99.9 µs", "{:,.0f}"),
@@ -21,6 +21,9 @@ COLUMNS = {
 
 def lines(results: list[Result]) -> list[tuple[str, ...]]:
     shown = [name for name in COLUMNS if any(name in result.figures for result in results)]
+    if all(result.figures.get("rows_per_second") == result.figures.get("requests_per_second") for result in results):
+        # A row a request: twice the same.
+        shown = [name for name in shown if name != "rows_per_second"]
     head = ("item", "setting", "server", *(COLUMNS[name][0] for name in shown))
     body = [
         (

@@ -23,7 +23,7 @@ BATCH = 64
 
 def measure(bench: Bench) -> list[Result]:
     if not PYTHON.exists():
-        bench.leave_out("mlp: .venv is not there, with which its model is made: tools/setup --train")
+        bench.leave_out(".venv is not there, with which its model is made: tools/setup --train")
         return []
     models = bench.folder("models")
     model = models / "mlp.onnx"

@@ -25,7 +25,7 @@ def measure(bench: Bench) -> list[Result]:
         try:
             started(start())
         except NotServing as error:
-            bench.leave_out(f"start: {name}: {error}")
+            bench.leave_out(f"{name}: {error}")
         else:
             runs[name] = lambda start=start: started(start())
     return alternate("start", "one after another", runs, bench.rounds)

@@ -21,7 +21,7 @@ CONNECTIONS = 32
 def measure_rs256(bench: Bench) -> list[Result]:
     """Tokens signed with a key of RSA, in place of a secret."""
     if not shutil.which("openssl"):
-        bench.leave_out("rs256: openssl is not there, with which the key is made")
+        bench.leave_out("openssl is not there, with which the key is made")
         return []
     folder = bench.folder("keys")
     private, public = folder / "private.pem", folder / "public.pem"
@@ -43,7 +43,7 @@ def compare(bench: Bench, item: str, name: str, changes: Settings) -> list[Resul
         changed = bench.keep(contestants.gateway(bench.gateway, bench.folder("changed"), changes, name))
         contestants.answer_of(changed, rows[0])
     except (NotServing, subprocess.CalledProcessError) as error:
-        bench.leave_out(f"{item}: the gateway does not start with these settings: {error}")
+        bench.leave_out(f"the gateway does not start with these settings: {error}")
         return []
     everyone = [*iris_1.started(bench, [other for other in ("echo",) if other in bench.others]), changed]
     return alternate(item, f"{CONNECTIONS} connections", {one.name: run(bench, one) for one in everyone}, bench.rounds)

@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    os::fd::AsRawFd,
+    os::fd::{AsRawFd, OwnedFd},
     time::{Duration, Instant},
 };
 
@@ -19,8 +19,6 @@ const MOST_FAILURES: u64 = 10_000;
 const LONGEST_WAIT: Duration = Duration::from_millis(20);
 /// How long after the end requests at a rate are waited for.
 const GRACE: Duration = Duration::from_secs(5);
-/// How often it is looked whether a request is due: a wake-up takes some microseconds of a CPU.
-const SHORTEST_TICK: Duration = Duration::from_micros(50);
 
 struct Loop<'a> {
     plan: &'a Plan,
@@ -38,11 +36,27 @@ struct Arrivals {
     begin: Instant,
     interval: Duration,
     sent: u32,
+    /// Wakes the loop when the next one is due.
+    alarm: OwnedFd,
+    alarm_is_set: bool,
 }
 
 impl Arrivals {
     fn due(&self) -> Instant {
         self.begin + self.interval * self.sent
+    }
+
+    /// Has the loop woken when the next one is due.
+    fn set_alarm(&mut self, now: Instant) -> io::Result<()> {
+        // Nothing would switch the alarm off.
+        let left = (self.due() - now).max(Duration::from_nanos(1));
+        let once = Itimerspec {
+            it_interval: Timespec::default(),
+            it_value: left.try_into().map_err(io::Error::other)?,
+        };
+        timerfd_settime(&self.alarm, TimerfdTimerFlags::empty(), &once)?;
+        self.alarm_is_set = true;
+        Ok(())
     }
 }
 
@@ -81,18 +95,13 @@ impl Loop<'_> {
     }
 
     fn at_rate(&mut self, rate: f64) -> io::Result<()> {
-        let interval = Duration::from_secs_f64(1.0 / rate);
-        let ticks = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK)?;
-        let tick = Timespec::try_from(interval.max(SHORTEST_TICK)).map_err(io::Error::other)?;
-        timerfd_settime(
-            &ticks,
-            TimerfdTimerFlags::empty(),
-            &Itimerspec { it_interval: tick, it_value: tick },
-        )?;
-        // The number of no connection. Every tick is an event of its own, so the timer need not be read.
+        let alarm = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK)?;
+        // The number of no connection. Setting the alarm again makes the next event, so it is never read.
         let token = Token(self.connections.len());
-        self.poll.registry().register(&mut SourceFd(&ticks.as_raw_fd()), token, Interest::READABLE)?;
-        self.arrivals = Some(Arrivals { begin: Instant::now(), interval, sent: 0 });
+        self.poll.registry().register(&mut SourceFd(&alarm.as_raw_fd()), token, Interest::READABLE)?;
+        let interval = Duration::from_secs_f64(1.0 / rate);
+        self.arrivals =
+            Some(Arrivals { begin: Instant::now(), interval, sent: 0, alarm, alarm_is_set: false });
         let mut events = Events::with_capacity(self.connections.len() + 1);
         let latest = self.window.end + GRACE;
         while !self.all_answered() && Instant::now() < latest {
@@ -130,6 +139,8 @@ impl Loop<'_> {
                 self.advance(index, event.is_readable(), event.is_writable())?;
                 // At once: the server should not wait for the answers of other connections to be taken.
                 self.send_due(Instant::now())?;
+            } else if let Some(arrivals) = &mut self.arrivals {
+                arrivals.alarm_is_set = false;
             }
         }
         if self.tally.failures() > MOST_FAILURES {
@@ -172,8 +183,11 @@ impl Loop<'_> {
                 None => now,
                 Some(arrivals) => {
                     let due = arrivals.due();
-                    if due > now || due >= self.window.end {
+                    if due >= self.window.end {
                         return Ok(());
+                    }
+                    if due > now {
+                        return if arrivals.alarm_is_set { Ok(()) } else { arrivals.set_alarm(now) };
                     }
                     arrivals.sent += 1;
                     due
