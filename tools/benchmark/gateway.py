@@ -1,4 +1,4 @@
-"""The gateway as it is measured: tokens, quotas, metrics and the log are on; only the quotas are so large that none ends."""
+"""The gateway as it is measured: tokens, quotas, metrics and the log are on, but no quota is ever used up."""
 
 from __future__ import annotations
 

@@ -31,8 +31,8 @@ def run(server: Server, request: Request, bodies: list[bytes], load: Load, scrat
     file = scratch / "bodies"
     file.write_bytes(framed(bodies))
     command: list[str | Path] = [
-        PROGRAMS / "load", "--address", f"127.0.0.1:{load.grpc_port or server.port}", "--path", request.path, "--bodies", file,
-        "--connections", str(load.connections), "--seconds", str(load.seconds),
+        PROGRAMS / "load", "--address", f"127.0.0.1:{load.grpc_port or server.port}", "--path", request.path,
+        "--bodies", file, "--connections", str(load.connections), "--seconds", str(load.seconds),
         "--warmup-seconds", str(load.warmup_seconds), "--process", str(server.process.pid),
     ]
     for name, value in request.headers.items():

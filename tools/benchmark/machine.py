@@ -34,8 +34,9 @@ def memory_gb() -> int:
 
 def versions(gateway: Path) -> dict[str, str]:
     locked = {package["name"]: package["version"] for package in lock()}
-    found = {"gateway": f"{first_line([gateway, '--version'])}, commit {first_line(['git', 'rev-parse', '--short', 'HEAD'])}"}
-    found |= {"rustc": first_line(["rustc", "--version"]), "Python": platform.python_version()}
+    commit = first_line(["git", "rev-parse", "--short", "HEAD"])
+    found = {"gateway": f"{first_line([gateway, '--version'])}, commit {commit}"}
+    found |= {"Rust": first_line(["rustc", "--version"]).removeprefix("rustc "), "Python": platform.python_version()}
     # Which the wheel in tools/onnxruntime.txt holds.
     pinned = re.search(r"onnxruntime==([\d.]+)", (REPOSITORY / "tools" / "onnxruntime.txt").read_text())
     found["ONNX Runtime"] = pinned[1] if pinned else "unknown"

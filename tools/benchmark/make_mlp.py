@@ -15,7 +15,8 @@ nodes, constants, last = [], [], "x"
 for index, (rows, columns) in enumerate(zip(WIDTHS, WIDTHS[1:], strict=False)):
     # He's scale: what goes through keeps its size.
     weights = (chance.standard_normal((rows, columns)) * np.sqrt(2 / rows)).astype(np.float32)
-    constants += [numpy_helper.from_array(weights, f"w{index}"), numpy_helper.from_array(np.zeros(columns, np.float32), f"b{index}")]
+    constants.append(numpy_helper.from_array(weights, f"w{index}"))
+    constants.append(numpy_helper.from_array(np.zeros(columns, np.float32), f"b{index}"))
     ends = columns == WIDTHS[-1]
     product = "logits" if ends else f"p{index}"
     nodes.append(helper.make_node("Gemm", [last, f"w{index}", f"b{index}"], [product]))

@@ -47,13 +47,13 @@ REMARKS = """\
 ## How to read it
 
 - The load generator, one thread, has to share the CPUs with the server. So requests per second say what this machine
-  does with both; **CPU time per request** is the server's alone (of all its processes, from the kernel's scheduler), and
-  the better figure to compare.
-- × is the ratio to the yardstick of the same round, row by row: to `echo`, or to `bare` where that is in the table. Servers
-  take turns in rounds, and every figure is the median of the rounds, the ratios too.
-- Latencies are the load generator's. With as many requests as are answered (all but `half-load`), 32 connections wait for
-  each other's requests, and a latency says little more than the throughput does. `half-load` sends requests when they are
-  due and counts from then, so that a server that stalls is charged for all whom it keeps waiting. Where other
+  does with both; **CPU time per request** is the server's alone (of all its processes, from the kernel's scheduler),
+  and the better figure to compare.
+- × is the ratio to the yardstick of the same round, row by row: to `echo`, or to `bare` where that is in the table.
+  Servers take turns in rounds, and every figure is the median of the rounds, the ratios too.
+- Latencies are the load generator's. With as many requests as are answered (all but `half-load`), connections wait for
+  each other's requests, and a latency says little more than the throughput does. `half-load` sends requests when they
+  are due and counts from then, so that a server that stalls is charged for all whom it keeps waiting. Where other
   programs run on the machine, the highest percentiles are theirs.
 - MB is resident memory after the load, of all processes of a server; pages of files that they share count once.
 - The Iris forest takes ONNX Runtime some microseconds a row: what is measured is what a server adds to a model. With
@@ -62,15 +62,15 @@ REMARKS = """\
 
 ITEMS = {
     "iris-1": "One row a request over REST, as many requests as are answered.",
-    "iris-1024-json": "1024 rows a request as JSON: `instances` on `/predict`, and one tensor on `/v2/models/iris/infer`.",
+    "iris-1024-json": "1024 rows a request as JSON: `instances` on `/predict`, one tensor on `/v2/models/iris/infer`.",
     "iris-1024-binary": "1024 rows a request as bytes, on `/v2/models/iris/infer`; the answer too.",
-    "mlp": "A network 64 → 512 → 512 → 512 → 10, one row a request. The yardstick is the model alone with 64 rows a run.",
+    "mlp": "A network 64 → 512 → 512 → 512 → 10, one row a request. The yardstick: the model alone, 64 rows a run.",
     "half-load": "Requests at half of the rate that the gateway reached at most with 32 connections.",
     "grpc": "One row a request over gRPC, beside REST with JSON and with bytes.",
     "rs256": "Tokens signed with an RSA key of 2048 bits in place of HS256.",
     "metrics-off": "Without metrics.",
-    "start": "From the start of the process to the first answer. The gateway has admitted the model's bytes before, or starts "
-    "with an empty folder for its state (`new files`).",
+    "start": "From the start of the process to the first answer. The gateway has admitted the model's bytes before, or "
+    "starts with an empty folder for its state (`new files`).",
 }
 
 

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
@@ -107,16 +108,13 @@ class Server:
     def stop(self) -> None:
         self.signal(signal.SIGTERM)
         try:
-            self.process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            pass
+            with suppress(subprocess.TimeoutExpired):
+                self.process.wait(STOP_SECONDS)
         finally:
             # Whatever is left of its group, too: a master that has ended may leave its workers.
             self.signal(signal.SIGKILL)
             self.process.wait()
 
     def signal(self, number: int) -> None:
-        try:
+        with suppress(ProcessLookupError):
             os.killpg(self.process.pid, number)
-        except ProcessLookupError:
-            pass

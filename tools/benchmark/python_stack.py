@@ -24,8 +24,14 @@ SECRET = "for measurements only: everyone knows this key"
 TOKEN_SECONDS = 86_400
 
 
+# What was in the way of the environment, so that it is tried once only.
+obstacles: list[str] = []
+
+
 def make_environment() -> None:
     """Pinned; again only when a pin changes."""
+    if obstacles:
+        raise NotServing(obstacles[0])
     stamp = hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()
     stamp_file = ENVIRONMENT / "stamp"
     if stamp_file.exists() and stamp_file.read_text() == stamp:
@@ -37,7 +43,8 @@ def make_environment() -> None:
         install = [PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", REQUIREMENTS]
         subprocess.run(install, check=True)
     except (OSError, subprocess.CalledProcessError) as error:
-        raise NotServing(f"{ENVIRONMENT.name} cannot be made: {error}") from error
+        obstacles.append(f"{ENVIRONMENT.name} cannot be made: {error}")
+        raise NotServing(obstacles[0]) from error
     stamp_file.write_text(stamp)
 
 

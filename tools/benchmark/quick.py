@@ -33,7 +33,7 @@ def judge(bench: Bench) -> int:
             f"({FACTOR_OF_NOISE}): find out why, or record it with tools/bench --record"
         )
         return 1
-    say("as recorded" if 1 / FACTOR_OF_NOISE <= factor else "less than was recorded: tools/bench --record")
+    say("as recorded" if factor >= 1 / FACTOR_OF_NOISE else "less than was recorded: tools/bench --record")
     return 0
 
 

@@ -13,6 +13,7 @@ COLUMNS = {
     "cpu_ratio": ("CPU ×", "{:.3g}"),
     "p50_us": ("p50 µs", "{:,.0f}"),
     "p99_us": ("p99 µs", "{:,.0f}"),
+    "p99_over_bare_us": ("p99 − bare µs", "{:,.0f}"),
     "p999_us": ("p99.9 µs", "{:,.0f}"),
     "memory_mb": ("MB", "{:,.0f}"),
     "errors": ("errors", "{:,.0f}"),
