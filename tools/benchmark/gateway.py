@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .place import REPOSITORY, environment
-from .processes import Server, free_port
+from .processes import NotServing, Server, free_port
 
 QUOTA = {"requests": 1_000_000_000, "period_seconds": 60}
 Settings = dict[str, dict[str, Any]]
@@ -48,7 +48,11 @@ class Gateway:
 
     def token(self) -> str:
         command = [self.binary, "token", *self.arguments, "--subject", "bench", "--scope", "predict read"]
-        signed = subprocess.run(command, env=environment(), cwd=self.folder, check=True, capture_output=True, text=True)
+        signed = subprocess.run(command, env=environment(), cwd=self.folder, capture_output=True, text=True)
+        if signed.returncode != 0:
+            # The folder's name says nothing once it is gone.
+            reason = " ".join(signed.stderr.replace(f"{self.folder}/", "").split())
+            raise NotServing(f"the gateway signs no token: {reason}")
         return signed.stdout.strip()
 
 
