@@ -40,6 +40,8 @@ SERVERS = """\
 | mlserver | MLServer with ONNX Runtime in a runtime of its own, without worker processes, `/v2/models/iris/infer` | no | no |
 | bare | no server: `session.run` again and again, a session for each thread | no | no |
 
+MLServer runs in one process, as its workers do not start with these versions: it uses one CPU where others use all.
+
 All answer the same rows of the same model, and their answers are compared with the gateway's before anything is timed.
 """
 

@@ -67,8 +67,8 @@ def mlserver(name: str, folder: Path) -> Server:
     make_environment()
     http, grpc, metrics = (free_port() for _ in range(3))
     settings = {"host": "127.0.0.1", "http_port": http, "grpc_port": grpc, "metrics_port": metrics}
-    # In the server's own process, as handing a run of some microseconds to another takes longer; without a line in the
-    # log for each request.
+    # In the server's own process: with the pinned versions its workers end as they start ("There is no current event
+    # loop"). Without a line in the log for each request.
     (folder / "settings.json").write_text(json.dumps(settings | {"parallel_workers": 0, "debug": False}))
     model = {"name": "iris", "implementation": "iris_runtime.OnnxModel", "parameters": {"uri": str(IRIS)}}
     (folder / "model-settings.json").write_text(json.dumps(model))
