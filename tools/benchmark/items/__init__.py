@@ -1,0 +1,22 @@
+"""What can be measured. Each item is a function that answers results under its name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..bench import Bench
+from ..rounds import Result
+from . import grpc, half_load, iris_1, iris_1024, mlp, start, variants
+
+# In the order in which they are measured.
+ITEMS: dict[str, Callable[[Bench], list[Result]]] = {
+    "iris-1": iris_1.measure,
+    "iris-1024-json": iris_1024.measure_json,
+    "iris-1024-binary": iris_1024.measure_binary,
+    "mlp": mlp.measure,
+    "half-load": half_load.measure,
+    "grpc": grpc.measure,
+    "rs256": variants.measure_rs256,
+    "metrics-off": variants.measure_without_metrics,
+    "start": start.measure,
+}

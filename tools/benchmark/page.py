@@ -1,0 +1,103 @@
+"""docs/benchmarks.md, made of the figures."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from . import table
+from .rounds import Result
+
+HEAD = """\
+# Benchmarks
+
+Made by `tools/bench --record`; the figures with all digits are in [benchmarks.json](benchmarks.json). To measure again:
+
+```sh
+tools/setup --train                # ONNX Runtime, and what makes the model of the item `mlp`
+tools/bench                        # everything; prints these tables
+tools/bench --only iris-1          # one item
+tools/bench --record               # everything, and writes this page anew
+tools/bench --quick                # in about half a minute: is it still what is written here?
+```
+
+What is measured is the gateway as one would run it: tokens are verified, quotas are counted (so large that none ends),
+metrics and the log are on. The others do less: what each does stands below.
+
+![CPU time, requests and latency of each server, one row a request](benchmarks.svg)
+"""
+
+SERVERS = """\
+## Who is measured
+
+| name | what it is | tokens | quotas |
+| --- | --- | --- | --- |
+| gateway | this binary: `POST /predict`, validated, unless another route is named | JWT, HS256 | by address and caller |
+| echo | axum, which reads one row of JSON and writes it back; no model. The yardstick | no | no |
+| plain | axum and ONNX Runtime, as one writes it by hand | no | no |
+| furnace | furnace-server with ONNX Runtime under it, `/v2/models/iris/infer` | one API key | by key |
+| fastapi-onnx | FastAPI, PyJWT and ONNX Runtime; uvicorn with uvloop and httptools, a worker for each CPU | JWT, HS256 | no |
+| tutorial | FastAPI, PyJWT, slowapi and scikit-learn itself; uvicorn likewise | JWT, HS256 | by address |
+| mlserver | MLServer with ONNX Runtime in a runtime of its own, without worker processes, `/v2/models/iris/infer` | no | no |
+| bare | no server: `session.run` again and again, a session for each thread | no | no |
+
+MLServer runs in one process, as its workers do not start with these versions: it uses one CPU where others use all.
+
+All answer the same rows of the same model, and their answers are compared with the gateway's before anything is timed.
+"""
+
+REMARKS = """\
+## How to read it
+
+- The load generator, one thread, has to share the CPUs with the server. So requests per second say what this machine
+  does with both; **CPU time per request** is the server's alone (of all its processes, from the kernel's scheduler),
+  and the better figure to compare.
+- × is the ratio to the yardstick of the same round, row by row: to `echo`, or to `bare` where that is in the table.
+  Servers take turns in rounds, and every figure is the median of the rounds, the ratios too.
+- Latencies are the load generator's. With as many requests as are answered (all but `half-load`), connections wait for
+  each other's requests, and a latency says little more than the throughput does. `half-load` sends requests when they
+  are due and counts from then, so that a server that stalls is charged for all whom it keeps waiting. Where other
+  programs run on the machine, the highest percentiles are theirs.
+- MB is resident memory after the load, of all processes of a server; pages of files that they share count once.
+- The Iris forest takes ONNX Runtime some microseconds a row: what is measured is what a server adds to a model. With
+  slow models all servers are alike.
+"""
+
+ITEMS = {
+    "iris-1": "One row a request over REST, as many requests as are answered.",
+    "iris-1024-json": "1024 rows a request as JSON: `instances` on `/predict`, one tensor on `/v2/models/iris/infer`.",
+    "iris-1024-binary": "1024 rows a request as bytes, on `/v2/models/iris/infer`; the answer too.",
+    "mlp": "A network 64 → 512 → 512 → 512 → 10, one row a request. The yardstick: the model alone, 64 rows a run.",
+    "half-load": "Requests at half of the rate that the gateway reached at most with 32 connections.",
+    "grpc": "One row a request over gRPC, beside REST with JSON and with bytes.",
+    "rs256": "Tokens signed with an RSA key of 2048 bits in place of HS256.",
+    "metrics-off": "Without metrics.",
+    "start": "From the start of the process to the first answer. The gateway has admitted the model's bytes before, or "
+    "starts with an empty folder for its state (`new files`).",
+}
+
+
+def write(record: dict[str, Any]) -> str:
+    parts = [HEAD, SERVERS, REMARKS, "## Figures\n"]
+    for name in (name for name in ITEMS if name in record["items"]):
+        item = record["items"][name]
+        parts.append(f"### {name}\n\n{ITEMS[name]} {item['how']}, {item['date']}, {item['gateway']}.\n")
+        results = [result_of(entry) for entry in item["results"]]
+        if results:
+            parts.append(markdown(table.lines(results)))
+        parts += [f"Left out: {reason}\n" for reason in item["left_out"]]
+    versions = ", ".join(f"{name} {version}" for name, version in record["versions"].items() if name != "gateway")
+    parts.append(f"## The machine\n\n{record['machine']}.\n\n{versions}.\n")
+    return "\n".join(parts)
+
+
+def result_of(entry: dict[str, Any]) -> Result:
+    names = ("item", "setting", "contestant")
+    figures = {key: value for key, value in entry.items() if key not in names}
+    return Result(*(entry[name] for name in names), figures)
+
+
+def markdown(lines: list[tuple[str, ...]]) -> str:
+    # The item is in the heading.
+    head, *body = ([cell or " " for cell in line[1:]] for line in lines)
+    rule = ["---", "---", *["---:"] * (len(head) - 2)]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, rule, *body)) + "\n"

@@ -1,0 +1,41 @@
+"""Where everything is, and what is built before anything is measured."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+GATEWAY = REPOSITORY / "target" / "release" / "onnx-gateway"
+WORKSPACE = REPOSITORY / "tools" / "benchmark" / "rust"
+TARGET = REPOSITORY / "target" / "benchmark"
+PROGRAMS = TARGET / "release"
+LOGS = REPOSITORY / "target" / "bench-logs"
+IRIS = REPOSITORY / "models" / "iris" / "1" / "model.onnx"
+ONNX_RUNTIME = REPOSITORY / ".onnxruntime" / "libonnxruntime.so"
+
+
+def say(text: str) -> None:
+    print(f"bench: {text}", file=sys.stderr, flush=True)
+
+
+def build_programs() -> None:
+    say("building the load generator and what the gateway is compared with")
+    command = ["cargo", "build", "--release", "--locked", "--quiet"]
+    subprocess.run(command, cwd=WORKSPACE, env=os.environ | {"CARGO_TARGET_DIR": str(TARGET)}, check=True)
+
+
+def build_gateway() -> None:
+    say("building the gateway")
+    command = ["cargo", "build", "--release", "--locked", "--quiet", "--bin", "onnx-gateway"]
+    subprocess.run(command, cwd=REPOSITORY, check=True)
+
+
+def environment() -> dict[str, str]:
+    """Of every server: nothing that configures the gateway from outside, and ONNX Runtime where tools/setup put it."""
+    found = {key: value for key, value in os.environ.items() if not key.startswith(("GATEWAY__", "AIP_"))}
+    found.setdefault("ORT_DYLIB_PATH", str(ONNX_RUNTIME))
+    found["ORT_DISABLE_TELEMETRY"] = "1"
+    return found

@@ -1,0 +1,120 @@
+"""Servers as processes: started, waited for, measured, and ended whatever happens."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import signal
+import socket
+import subprocess
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Self
+
+START_SECONDS = 60
+STOP_SECONDS = 20
+REQUEST_SECONDS = 30
+POLL_SECONDS = 0.001
+OK = 200
+
+
+class NotServing(Exception):
+    """A server did not come up, or did not answer as it should."""
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def ask(port: int, path: str, headers: dict[str, str], body: bytes) -> tuple[int, bytes]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=REQUEST_SECONDS)
+    try:
+        connection.request("POST", path, body, headers)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    finally:
+        connection.close()
+
+
+class Server:
+    """A process in a group of its own, with all that it starts. Ended at the end of a `with`."""
+
+    def __init__(self, name: str, port: int, command: list[str | Path], environment: dict[str, str], log: Path) -> None:
+        self.name, self.port, self.log = name, port, log
+        self.ready_seconds = 0.0
+        self.began = time.monotonic()
+        with log.open("ab") as output:
+            self.process = subprocess.Popen(
+                command, env=environment, cwd=log.parent, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+                start_new_session=True,
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def wait(self, path: str, headers: dict[str, str], body: bytes) -> bytes:
+        """The first answer that is a good one, waited for from the start on."""
+        last = "nothing"
+        while time.monotonic() - self.began < START_SECONDS:
+            if self.process.poll() is not None:
+                raise NotServing(f"{self.name} ended with {self.process.returncode}: {self.last_words()}")
+            try:
+                status, answer = ask(self.port, path, headers, body)
+            except OSError as error:
+                last = str(error)
+            else:
+                if status == OK:
+                    self.ready_seconds = time.monotonic() - self.began
+                    return answer
+                last = f"{status} {answer[:200]!r}"
+            time.sleep(POLL_SECONDS)
+        raise NotServing(f"{self.name} does not serve after {START_SECONDS} s: {last}; {self.last_words()}")
+
+    def last_words(self) -> str:
+        lines = self.log.read_text(errors="replace").splitlines()
+        return " / ".join(lines[-3:])
+
+    def memory_bytes(self) -> int:
+        """What it and its children have in memory. Pages of files are shared, so the largest share counts once."""
+        own, files = 0, [0]
+        for process in self.tree():
+            try:
+                lines = Path(f"/proc/{process}/status").read_text().splitlines()
+            except OSError:
+                continue
+            sizes = {line.split()[0]: int(line.split()[1]) * 1024 for line in lines if line.startswith("Rss")}
+            own += sizes.get("RssAnon:", 0) + sizes.get("RssShmem:", 0)
+            files.append(sizes.get("RssFile:", 0))
+        return own + max(files)
+
+    def tree(self) -> list[int]:
+        found, pending = [], [self.process.pid]
+        while pending:
+            process = pending.pop()
+            found.append(process)
+            for children in Path(f"/proc/{process}/task").glob("*/children"):
+                try:
+                    pending += [int(child) for child in children.read_text().split()]
+                except OSError:
+                    continue
+        return found
+
+    def stop(self) -> None:
+        self.signal(signal.SIGTERM)
+        try:
+            with suppress(subprocess.TimeoutExpired):
+                self.process.wait(STOP_SECONDS)
+        finally:
+            # Whatever is left of its group, too: a master that has ended may leave its workers.
+            self.signal(signal.SIGKILL)
+            self.process.wait()
+
+    def signal(self, number: int) -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, number)

@@ -1,0 +1,88 @@
+"""The environment of the servers written in Python, and how each is started."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import os
+import shutil
+import subprocess
+import time
+import venv
+from pathlib import Path
+
+from .place import IRIS, LOGS, REPOSITORY, environment, say
+from .processes import NotServing, Server, free_port
+
+ENVIRONMENT = REPOSITORY / ".venv-bench"
+PYTHON = ENVIRONMENT / "bin" / "python"
+REQUIREMENTS = REPOSITORY / "tools" / "requirements-bench.txt"
+SERVERS = REPOSITORY / "tools" / "benchmark" / "servers"
+SECRET = "for measurements only: everyone knows this key"
+TOKEN_SECONDS = 86_400
+
+
+# What was in the way of the environment, so that it is tried once only.
+obstacles: list[str] = []
+
+
+def make_environment() -> None:
+    """Pinned; again only when a pin changes."""
+    if obstacles:
+        raise NotServing(obstacles[0])
+    stamp = hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()
+    stamp_file = ENVIRONMENT / "stamp"
+    if stamp_file.exists() and stamp_file.read_text() == stamp:
+        return
+    say(f"installing servers written in Python in {ENVIRONMENT.name} (about 700 MB)")
+    try:
+        shutil.rmtree(ENVIRONMENT, ignore_errors=True)
+        venv.create(ENVIRONMENT, with_pip=True)
+        install = [PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", REQUIREMENTS]
+        subprocess.run(install, check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        obstacles.append(f"{ENVIRONMENT.name} cannot be made: {error}")
+        raise NotServing(obstacles[0]) from error
+    stamp_file.write_text(stamp)
+
+
+def uvicorn(name: str, module: str, folder: Path) -> Server:
+    """A worker for each CPU."""
+    make_environment()
+    forest = folder / "forest.joblib"
+    if not forest.exists():
+        subprocess.run([PYTHON, SERVERS / "make_forest.py", forest], check=True)
+    port = free_port()
+    command = [
+        PYTHON, "-m", "uvicorn", "--app-dir", str(SERVERS), f"{module}:app", "--port", str(port),
+        "--workers", str(os.cpu_count() or 1), "--no-access-log",
+    ]
+    shared = {"BENCH_SECRET": SECRET, "BENCH_FOREST": str(forest), "BENCH_MODEL": str(IRIS)}
+    return Server(name, port, command, environment() | shared, LOGS / f"{name}.log")
+
+
+def mlserver(name: str, folder: Path) -> Server:
+    make_environment()
+    http, grpc, metrics = (free_port() for _ in range(3))
+    settings = {"host": "127.0.0.1", "http_port": http, "grpc_port": grpc, "metrics_port": metrics}
+    # In the server's own process: with the pinned versions its workers end as they start ("There is no current event
+    # loop"). Without a line in the log for each request.
+    (folder / "settings.json").write_text(json.dumps(settings | {"parallel_workers": 0, "debug": False}))
+    model = {"name": "iris", "implementation": "iris_runtime.OnnxModel", "parameters": {"uri": str(IRIS)}}
+    (folder / "model-settings.json").write_text(json.dumps(model))
+    shutil.copy(SERVERS / "mlserver" / "iris_runtime.py", folder)
+    command = [ENVIRONMENT / "bin" / "mlserver", "start", str(folder)]
+    return Server(name, http, command, environment() | {"PYTHONPATH": str(folder)}, LOGS / f"{name}.log")
+
+
+def token() -> str:
+    """What a service of one's own would issue: HS256, a subject, an end."""
+    claims = {"sub": "bench", "exp": int(time.time()) + TOKEN_SECONDS}
+    signed = ".".join(encoded(json.dumps(part).encode()) for part in ({"alg": "HS256", "typ": "JWT"}, claims))
+    return f"{signed}.{encoded(hmac.digest(SECRET.encode(), signed.encode(), 'sha256'))}"
+
+
+def encoded(content: bytes) -> str:
+    return base64.urlsafe_b64encode(content).rstrip(b"=").decode()

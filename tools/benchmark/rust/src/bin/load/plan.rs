@@ -1,0 +1,91 @@
+//! What is asked, by how many connections, for how long.
+
+use std::{io, net::SocketAddr, path::PathBuf, time::Duration};
+
+use benchmark::bodies;
+use clap::Parser;
+
+/// Asks a server, over HTTP/1.1 or gRPC, with connections that stay open, each with one request at a time.
+#[derive(Parser)]
+pub struct Arguments {
+    /// Where the server listens.
+    #[arg(long)]
+    address: SocketAddr,
+    /// The path of each request.
+    #[arg(long)]
+    path: String,
+    /// `name: value`, for each request; repeatable.
+    #[arg(long)]
+    header: Vec<String>,
+    /// A file of bodies, each behind its length as a little-endian `u32`; they are sent in turn.
+    #[arg(long)]
+    bodies: PathBuf,
+    #[arg(long, default_value_t = 1)]
+    connections: usize,
+    /// How long is measured.
+    #[arg(long, default_value_t = 2.0)]
+    seconds: f64,
+    /// How long before that nothing is counted.
+    #[arg(long, default_value_t = 0.5)]
+    warmup_seconds: f64,
+    /// Requests per second, sent when they are due whatever became of those before; without: as fast as answers come.
+    #[arg(long)]
+    rate: Option<f64>,
+    /// Bodies are messages of gRPC, with their prefix.
+    #[arg(long)]
+    grpc: bool,
+    /// The server's process, whose time on CPUs is reported.
+    #[arg(long)]
+    process: Option<u32>,
+}
+
+/// Arguments, with the requests as they go out.
+pub struct Plan {
+    pub address: SocketAddr,
+    pub path: String,
+    pub headers: Vec<String>,
+    /// Over HTTP/1.1 with their heads, over gRPC messages.
+    pub requests: Vec<Vec<u8>>,
+    pub grpc: bool,
+    pub connections: usize,
+    pub warmup: Duration,
+    pub measured: Duration,
+    pub rate: Option<f64>,
+    pub process: Option<u32>,
+}
+
+impl Plan {
+    /// Reads the bodies.
+    pub fn new(arguments: &Arguments) -> io::Result<Self> {
+        let bodies = bodies::read(&arguments.bodies)?;
+        let requests = if arguments.grpc {
+            bodies
+        } else {
+            bodies.iter().map(|body| request(arguments, body)).collect()
+        };
+        Ok(Self {
+            address: arguments.address,
+            path: arguments.path.clone(),
+            headers: arguments.header.clone(),
+            requests,
+            grpc: arguments.grpc,
+            connections: arguments.connections.max(1),
+            warmup: Duration::from_secs_f64(arguments.warmup_seconds),
+            measured: Duration::from_secs_f64(arguments.seconds),
+            rate: arguments.rate,
+            process: arguments.process,
+        })
+    }
+}
+
+fn request(arguments: &Arguments, body: &[u8]) -> Vec<u8> {
+    let mut lines = vec![
+        format!("POST {} HTTP/1.1", arguments.path),
+        format!("host: {}", arguments.address),
+        format!("content-length: {}", body.len()),
+    ];
+    lines.extend(arguments.header.iter().cloned());
+    let mut bytes = (lines.join("\r\n") + "\r\n\r\n").into_bytes();
+    bytes.extend_from_slice(body);
+    bytes
+}

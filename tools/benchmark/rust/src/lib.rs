@@ -1,0 +1,6 @@
+//! What the programs of the benchmark share.
+
+pub mod bodies;
+pub mod processor_time;
+pub mod sessions;
+pub mod tally;
