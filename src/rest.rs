@@ -17,6 +17,7 @@ mod json_body;
 mod layers;
 mod metrics;
 mod models;
+mod offload;
 mod open_inference;
 mod predict;
 mod render;

@@ -36,6 +36,17 @@ impl Value {
         }
     }
 
+    /// How many elements it has in all.
+    #[must_use]
+    pub fn elements(&self) -> usize {
+        match self {
+            Self::Tensor(tensor) => tensor.data().len(),
+            Self::Sequence(values) => values.iter().map(Self::elements).sum(),
+            Self::Map { values, .. } => values.len(),
+            Self::Absent => 0,
+        }
+    }
+
     /// Whether it has one part for each of so many rows: a tensor in its outermost dimension, a sequence of maps one each,
     /// any other sequence in each of its tensors.
     #[must_use]

@@ -107,7 +107,7 @@ impl Express {
         let Some(whole) = first.as_ref().filter(|first| first.len() == length) else {
             return Err(Request::from_parts(parts, Again::new(first, body).into()));
         };
-        let Some((input, rows)) = servable.flat.as_ref().and_then(|flat| read(flat, whole)) else {
+        let Some((input, rows)) = servable.flat.as_ref().and_then(|flat| read_numbers(flat, whole)) else {
             return Err(Request::from_parts(parts, Again::new(first, body).into()));
         };
         let id = id.unwrap_or_else(new_request_id);
@@ -194,7 +194,7 @@ impl Express {
 }
 
 /// The rows of a body, if it holds nothing else and nothing is wrong with them.
-fn read(flat: &Flat, body: &[u8]) -> Option<(Tensor, FlatRows)> {
+pub(super) fn read_numbers(flat: &Flat, body: &[u8]) -> Option<(Tensor, FlatRows)> {
     fn read_as<T: FlatElement>(flat: &Flat, body: &[u8]) -> Option<(Tensor, FlatRows)> {
         let mut elements = Vec::<T>::new();
         let rows = read_flat_rows(body, &flat.layout, &mut elements)?;

@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use axum::{
-    body::{Body, Bytes},
+    body::{Body, Bytes, HttpBody},
     extract::{FromRequest, Request},
     http::{HeaderMap, header},
 };
@@ -22,11 +22,20 @@ impl<S: Sync, T: DeserializeOwned + Validate> FromRequest<S> for ValidJson<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, _state: &S) -> Result<Self, ApiError> {
-        if !is_json(request.headers()) {
-            return Err(ApiError::UnsupportedMediaType);
-        }
-        let bytes = read(request.into_body()).await?;
-        Ok(Self(wire::parse_valid(&bytes)?))
+        Ok(Self(wire::parse_valid(&read_json(request).await?)?))
+    }
+}
+
+/// The whole body of a request that declares it as JSON.
+///
+/// # Errors
+///
+/// When it does not, or as [`read`].
+pub(super) async fn read_json(request: Request) -> Result<Bytes, ApiError> {
+    if is_json(request.headers()) {
+        read(request.into_body()).await
+    } else {
+        Err(ApiError::UnsupportedMediaType)
     }
 }
 
@@ -45,11 +54,54 @@ pub(super) fn is_json(headers: &HeaderMap) -> bool {
 ///
 /// By what the limits around it say: too large, too slow, or broken off.
 pub(super) async fn read(body: Body) -> Result<Bytes, ApiError> {
-    match body.collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if caused_by::<LengthLimitError>(&error) => Err(ApiError::BodyTooLarge),
-        Err(error) if caused_by::<TimeoutError>(&error) => Err(ApiError::BodyTimeout),
-        Err(_) => Err(ApiError::BodyUnreadable),
+    read_aligned(body, 0).await
+}
+
+/// The whole body, of which the part from `offset` on lies in memory where numbers may: it need not be copied then.
+///
+/// There is one copy of it, which grows with what has come, so that nobody has memory taken by announcing a long one.
+///
+/// # Errors
+///
+/// As [`read`].
+pub(super) async fn read_aligned(mut body: Body, offset: usize) -> Result<Bytes, ApiError> {
+    let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+    let padding = offset.next_multiple_of(ALIGNMENT) - offset;
+    let mut whole = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(|error| unread(&error))?.into_data() else { continue };
+        if whole.is_empty() {
+            if data.len() == announced {
+                return Ok(data);
+            }
+            whole.reserve(padding.saturating_add(announced.min(BELIEVED_BYTES)));
+            whole.resize(padding, 0);
+        }
+        if whole.len() >= BELIEVED_BYTES {
+            // Whoever has sent so much means the rest too.
+            whole.reserve_exact(
+                (padding.saturating_add(announced)).saturating_sub(whole.len()).max(data.len()),
+            );
+        }
+        whole.extend_from_slice(&data);
+    }
+    let padding = padding.min(whole.len());
+    Ok(Bytes::from(whole).slice(padding..))
+}
+
+/// Where the widest numbers may lie in memory; the allocator's own alignment is no less.
+const ALIGNMENT: usize = 8;
+
+/// A body that is announced as longer has to come first.
+const BELIEVED_BYTES: usize = 1 << 20;
+
+fn unread(error: &axum::Error) -> ApiError {
+    if caused_by::<LengthLimitError>(error) {
+        ApiError::BodyTooLarge
+    } else if caused_by::<TimeoutError>(error) {
+        ApiError::BodyTimeout
+    } else {
+        ApiError::BodyUnreadable
     }
 }
 
@@ -60,4 +112,27 @@ fn caused_by<E: Error + 'static>(error: &(dyn Error + 'static)) -> bool {
 /// Parses a JSON object: text that is none is 400, JSON of another form 422, both with the place.
 pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     Ok(wire::parse(bytes)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn in_parts(parts: &[&[u8]]) -> Body {
+        let parts: Vec<Result<Bytes, axum::Error>> =
+            parts.iter().map(|part| Ok(Bytes::copy_from_slice(part))).collect();
+        Body::from_stream(futures_util::stream::iter(parts))
+    }
+
+    #[tokio::test]
+    async fn a_body_in_parts_is_whole_and_its_numbers_lie_where_numbers_may() {
+        for offset in 0..20 {
+            let long = vec![7; 3_000_000];
+            let body = read_aligned(in_parts(&[b"abc", &long, b"", b"d"]), offset).await.unwrap();
+            assert_eq!((body.len(), &body[..3], body[body.len() - 1]), (3_000_004, &b"abc"[..], b'd'));
+            assert_eq!(body[offset..].as_ptr().align_offset(ALIGNMENT), 0, "{offset}");
+        }
+        assert_eq!(read(in_parts(&[])).await.unwrap(), "");
+        assert_eq!(read(Body::from("one")).await.unwrap(), "one");
+    }
 }

@@ -1,12 +1,22 @@
 //! Predictions.
 
-use axum::{extract::State, response::Response};
+use std::{sync::Arc, time::Instant};
 
-use super::{answer::json_answer, json_body::ValidJson};
+use axum::{
+    extract::{Request, State},
+    response::Response,
+};
+
+use super::{
+    answer::{answer, json_answer},
+    express::read_numbers,
+    json_body::read_json,
+    offload::offloaded,
+};
 use crate::{
     serving::{Servable, ServingError},
     transport::{ApiError, MayPredict, Permit, ProblemDocument, TransportState},
-    wire::{Asked, PredictAnswer, PredictRequest, RowBase, RowsAnswer, TensorsAnswer},
+    wire::{Asked, PredictAnswer, PredictRequest, RowBase, RowsAnswer, TensorsAnswer, parse_valid},
 };
 
 /// Ask the default model
@@ -17,9 +27,9 @@ use crate::{
 pub(super) async fn predict_default(
     state: State<TransportState>,
     permit: Permit<MayPredict>,
-    body: ValidJson<PredictRequest>,
+    request: Request,
 ) -> Result<Response, ApiError> {
-    predict(state, permit, body).await
+    predict(state, permit, request).await
 }
 
 /// Ask the newest version of a model
@@ -29,9 +39,9 @@ pub(super) async fn predict_default(
 pub(super) async fn predict_model(
     state: State<TransportState>,
     permit: Permit<MayPredict>,
-    body: ValidJson<PredictRequest>,
+    request: Request,
 ) -> Result<Response, ApiError> {
-    predict(state, permit, body).await
+    predict(state, permit, request).await
 }
 
 /// Ask one version of a model
@@ -43,9 +53,9 @@ pub(super) async fn predict_model(
 pub(super) async fn predict_version(
     state: State<TransportState>,
     permit: Permit<MayPredict>,
-    body: ValidJson<PredictRequest>,
+    request: Request,
 ) -> Result<Response, ApiError> {
-    predict(state, permit, body).await
+    predict(state, permit, request).await
 }
 
 /// The answers that all predictions have in common.
@@ -96,9 +106,27 @@ enum PredictResponses {
 async fn predict(
     State(state): State<TransportState>,
     permit: Permit<MayPredict>,
-    ValidJson(request): ValidJson<PredictRequest>,
+    request: Request,
 ) -> Result<Response, ApiError> {
-    let servable = state.serving.servable(&permit.model, permit.version.as_ref())?;
+    let begin = Instant::now();
+    let body = read_json(request).await?;
+    let servable = state.serving.servable(&permit.model, permit.version.as_ref());
+    if let Ok(servable) = &servable {
+        let (flat, of) = (body.clone(), Arc::clone(servable));
+        let read = offloaded(body.len(), move || of.flat.as_ref().and_then(|of| read_numbers(of, &flat)));
+        if let Some((input, rows)) = read.await? {
+            let (servable, terms) = (Arc::clone(servable), permit.terms);
+            let run = state.serving.predict_flat(Arc::clone(&servable), input, rows.rows, terms, begin);
+            let prediction = run.await?;
+            // An answer is about as long as its question.
+            let written = offloaded(body.len(), move || prediction.write(rows.many)).await?;
+            return Ok(answer(&servable, written?));
+        }
+    }
+    let length = body.len();
+    let parsed = offloaded(length, move || parse_valid::<PredictRequest>(&body));
+    let request = parsed.await??;
+    let servable = servable?;
     let terms = permit.terms;
     match request.asked() {
         Asked::Rows(rows, base) => {
@@ -107,23 +135,29 @@ async fn predict(
                     ServingError::InvalidRows(violations) => ApiError::InvalidRows { violations, base },
                     other => ApiError::Serving(other),
                 })?;
-            let Servable { name, version, signature, contract, .. } = &*prediction.servable;
-            let (model, version, layout, outputs) =
-                (name.as_str(), *version, &prediction.layout, &prediction.outputs);
-            let many = base == RowBase::Instances;
-            let body = RowsAnswer { model, version, signature, contract, layout, outputs, many };
-            json_answer(&prediction.servable, &body)
+            let write = move || {
+                let Servable { name, version, signature, contract, .. } = &*prediction.servable;
+                let (model, version, layout, outputs) =
+                    (name.as_str(), *version, &prediction.layout, &prediction.outputs);
+                let many = base == RowBase::Instances;
+                let body = RowsAnswer { model, version, signature, contract, layout, outputs, many };
+                json_answer(&prediction.servable, &body)
+            };
+            offloaded(length, write).await?
         }
         Asked::Inputs(documents) => {
             let inference = state.serving.infer_documents(servable, &documents, terms).await?;
-            let Servable { name, version, signature, .. } = &*inference.servable;
-            let body = TensorsAnswer {
-                model: name.as_str(),
-                version: *version,
-                signature,
-                outputs: &inference.outputs,
+            let write = move || {
+                let Servable { name, version, signature, .. } = &*inference.servable;
+                let body = TensorsAnswer {
+                    model: name.as_str(),
+                    version: *version,
+                    signature,
+                    outputs: &inference.outputs,
+                };
+                json_answer(&inference.servable, &body)
             };
-            json_answer(&inference.servable, &body)
+            offloaded(length, write).await?
         }
     }
 }

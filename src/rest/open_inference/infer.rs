@@ -1,6 +1,6 @@
 //! Asking a model: JSON, JSON with binary tensors after it, or one binary tensor alone.
 
-use std::sync::Arc;
+use std::{mem, sync::Arc};
 
 use axum::{
     body::Bytes,
@@ -14,7 +14,8 @@ use super::{
     schema::{InferRequestDocument, InferResponseDocument},
 };
 use crate::{
-    rest::{answer::answer, json_body::read, render::with_id},
+    model::Value,
+    rest::{answer::answer, json_body::read_aligned, offload::offloaded, render::with_id},
     serving::{Servable, Terms},
     transport::{self, ApiError, MayPredict, Permit, TransportState},
     wire::open_inference::{InferRequest, read_infer_request, read_raw_request, write_infer_answer},
@@ -104,7 +105,7 @@ async fn run(
 ) -> Result<Response, ApiError> {
     let json_bytes = json_length(request.headers())?;
     let servable = state.serving.servable(&permit.model, permit.version.as_ref())?;
-    let body = read(request.into_body()).await?;
+    let body = read_aligned(request.into_body(), json_bytes.unwrap_or_default()).await?;
     let (mut response, json_bytes) = answer_body(&state, servable, body, json_bytes, permit.terms).await?;
     if let Some(json_bytes) = json_bytes {
         let headers = response.headers_mut();
@@ -114,6 +115,12 @@ async fn run(
     Ok(response)
 }
 
+/// So many bytes of tensors are read in the time of one byte of JSON.
+const BYTES_PER_BYTE_OF_JSON: usize = 64;
+
+/// About how long a number is when it is written.
+const ELEMENT_BYTES: usize = 8;
+
 /// Answers a body, of which so many bytes are JSON if not all are, and says the same of the answer.
 pub(in crate::rest) async fn answer_body(
     state: &TransportState,
@@ -122,10 +129,14 @@ pub(in crate::rest) async fn answer_body(
     json_bytes: Option<usize>,
     terms: Terms,
 ) -> Result<(Response, Option<usize>), ApiError> {
-    let mut asked = match json_bytes {
-        Some(0) => read_raw_request(body, &servable.signature)?,
-        _ => read_infer_request(&body, json_bytes)?,
+    // Bytes cost next to nothing beside JSON, unless they are a great many.
+    let long_bytes = json_bytes.unwrap_or(body.len()).max(body.len() / BYTES_PER_BYTE_OF_JSON);
+    let of = Arc::clone(&servable);
+    let read = move || match json_bytes {
+        Some(0) => read_raw_request(body, &of.signature),
+        _ => read_infer_request(&body, json_bytes),
     };
+    let mut asked = offloaded(long_bytes, read).await??;
     match answered(state, servable, &mut asked, terms).await {
         Ok(answered) => Ok(answered),
         Err(error) => Ok((with_id(error.into_response(), asked.id), None)),
@@ -139,11 +150,18 @@ async fn answered(
     terms: Terms,
 ) -> Result<(Response, Option<usize>), ApiError> {
     let inference = transport::infer(state, servable, asked, terms).await?;
-    let outputs = transport::outputs(&inference, asked)?;
-    let (model, version) = (&inference.servable.name, inference.servable.version);
-    let written = write_infer_answer(model, version, asked.id.as_deref(), &outputs)
-        .map_err(|_| ApiError::AnswerNotWritten)?;
-    Ok((answer(&inference.servable, written.body), written.json_bytes))
+    // The id stays, for errors.
+    let request = InferRequest { id: asked.id.clone(), ..mem::take(asked) };
+    asked.id.clone_from(&request.id);
+    let elements: usize = inference.outputs.iter().map(Value::elements).sum();
+    let write = move || {
+        let outputs = transport::outputs(&inference, &request)?;
+        let (model, version) = (&inference.servable.name, inference.servable.version);
+        let written = write_infer_answer(model, version, request.id.as_deref(), &outputs)
+            .map_err(|_| ApiError::AnswerNotWritten)?;
+        Ok((answer(&inference.servable, written.body), written.json_bytes))
+    };
+    offloaded(elements.saturating_mul(ELEMENT_BYTES), write).await?
 }
 
 /// What the header says, if it is there.
