@@ -178,7 +178,9 @@ impl Express {
         if let Some(limit) = &self.address_limit {
             limit.charge(&limit.client_of(peer, &headers)).map_err(Refused::Address)?;
         }
-        if let Some(quota) = &self.state.caller_quota {
+        // Who has no token is no caller: together they would have the quota of one.
+        let is_known = self.state.authentication.verifier.is_some();
+        if let Some(quota) = self.state.caller_quota.as_ref().filter(|_| is_known) {
             quota.charge(&caller).map_err(ApiError::CallerQuota)?;
         }
         let terms = Terms { caller: caller.number(), ..Terms::default() };
