@@ -82,7 +82,7 @@ impl Parameters {
             .map(|microseconds| Duration::from_micros(u64::try_from(microseconds).unwrap_or(u64::MAX))))
     }
 
-    /// The reserved `priority`, from 1, the most urgent, to [`LEAST_URGENT`](Self::LEAST_URGENT); 0, as none, is 1: a
+    /// The reserved `priority`, from 1, the most urgent, to 10; 0, as none, is 1: a
     /// caller can only be more patient than others.
     ///
     /// # Errors
