@@ -44,7 +44,7 @@ pub use model_config::{ModelConfig, Pin, SchedulerConfig, Versions};
 pub use operation::{OperationError, RolledBack};
 pub use refusal::{Reason, Refusal};
 pub use schedule::decide as decide_schedule;
-pub use servable::{Flat, Servable};
+pub use servable::{Flat, Servable, Stamp};
 pub use serving_map::{ServingMap, ServingModel};
 pub use source::{Candidate, Config, Defect, Found, FoundModel, Source};
 pub use statistics::{BatchCounts, Counts, Phases, Statistics, Total};

@@ -3,14 +3,12 @@
 mod error;
 mod flat;
 mod metadata;
+mod predict;
 mod prediction;
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
-    time::{Duration, Instant},
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use arc_swap::ArcSwapOption;
@@ -25,16 +23,10 @@ pub use crate::lifecycle::{
     State as VersionState, Total, VersionStatus,
 };
 
-use prediction::check_finite;
-
 use crate::{
     config::Settings,
-    lifecycle::{Lifecycle, Phases},
-    model::{
-        ModelName, ModelVersion, Row, RowOutputs, Tensor, TensorDocuments, VersionSelector, check_dividends,
-        check_inputs, documents_to_tensors, rows_to_tensors,
-    },
-    runtime::{Asked, Inputs, Ran},
+    lifecycle::Lifecycle,
+    model::{ModelName, ModelVersion, VersionSelector},
 };
 
 /// The model that `/predict` asks when several serve and none is configured.
@@ -130,156 +122,6 @@ impl Serving {
             }
             _ => Err(ServingError::ModelUnavailable(model.clone())),
         }
-    }
-
-    /// Checks rows against the contract of a version and runs them.
-    ///
-    /// Dropping the future ends the run.
-    ///
-    /// # Errors
-    ///
-    /// [`ServingError::InvalidRows`] with everything that is wrong, [`ServingError::RowsNotSupported`] when the model
-    /// takes no rows, or what the run failed with.
-    pub async fn predict(
-        &self,
-        servable: Arc<Servable>,
-        rows: &[Row],
-        terms: Terms,
-    ) -> Result<Prediction, ServingError> {
-        let begin = Instant::now();
-        let layout = servable.layout.clone().ok_or(ServingError::RowsNotSupported)?;
-        let inputs = rows_to_tensors(rows, &layout, &servable.contract).map_err(ServingError::InvalidRows)?;
-        let answered = self.run(Arc::clone(&servable), inputs, terms, begin).await.and_then(|inference| {
-            let Inference { servable, outputs } = inference;
-            let outputs = RowOutputs::new(rows.len(), outputs, &servable.signature)?;
-            Ok(Prediction { servable, layout, outputs })
-        });
-        self.watched(&servable, answered)
-    }
-
-    /// Checks tensors against the signature of a version and runs them.
-    ///
-    /// Dropping the future ends the run.
-    ///
-    /// # Errors
-    ///
-    /// [`ServingError::InvalidInputs`] with everything that is wrong, or what the run failed with.
-    pub async fn infer(
-        &self,
-        servable: Arc<Servable>,
-        inputs: Vec<(String, Tensor)>,
-        terms: Terms,
-    ) -> Result<Inference, ServingError> {
-        let begin = Instant::now();
-        check_inputs(&servable.signature, &inputs).map_err(ServingError::InvalidInputs)?;
-        let answered = self.run(Arc::clone(&servable), inputs, terms, begin).await;
-        self.watched(&servable, answered)
-    }
-
-    /// As [`Serving::infer`], of tensors as they were written.
-    ///
-    /// # Errors
-    ///
-    /// As [`Serving::infer`].
-    pub async fn infer_documents(
-        &self,
-        servable: Arc<Servable>,
-        documents: &TensorDocuments,
-        terms: Terms,
-    ) -> Result<Inference, ServingError> {
-        let begin = Instant::now();
-        let inputs =
-            documents_to_tensors(documents, &servable.signature).map_err(ServingError::InvalidInputs)?;
-        let answered = self.run(Arc::clone(&servable), inputs, terms, begin).await;
-        self.watched(&servable, answered)
-    }
-
-    async fn run(
-        &self,
-        servable: Arc<Servable>,
-        inputs: Vec<(String, Tensor)>,
-        terms: Terms,
-        begin: Instant,
-    ) -> Result<Inference, ServingError> {
-        if servable.proof.divides {
-            check_dividends(&inputs).map_err(ServingError::InvalidInputs)?;
-        }
-        let rows = servable.signature.rows(&inputs);
-        let mut ran = self.run_asked(&servable, Inputs::Named(inputs), rows, terms, begin).await?;
-        let outputs = ran.take_outputs();
-        let outputs = outputs.ok_or_else(|| ServingError::ModelFailed("its outputs are gone".to_owned()))?;
-        Ok(Inference { servable, outputs })
-    }
-
-    /// Runs inputs that were checked, and counts the run.
-    async fn run_asked(
-        &self,
-        servable: &Servable,
-        inputs: Inputs,
-        rows: Option<usize>,
-        terms: Terms,
-        begin: Instant,
-    ) -> Result<Ran, ServingError> {
-        let deadline = self.deadline(begin, terms.deadline);
-        let Terms { caller, priority, .. } = terms;
-        let since = Instant::now();
-        let asked = Asked { inputs, rows, caller, priority, deadline, since };
-        let failed = |_: &ServingError| servable.statistics.failed(begin.elapsed());
-        let ran = servable.scheduler.run(asked).await.map_err(ServingError::from).inspect_err(failed)?;
-        if ran.runs > 0 {
-            servable.inference_seconds.observe(ran.duration);
-        }
-        check_finite(servable, &ran).inspect_err(failed)?;
-        let now = Instant::now();
-        let phases = Phases {
-            queue: ran.queued,
-            input: since - begin,
-            infer: ran.duration,
-            output: now.saturating_duration_since(ran.ended),
-        };
-        servable.statistics.answered(now, rows.unwrap_or(1), ran.runs, ran.batch_rows, &phases);
-        Ok(ran)
-    }
-
-    /// Runs rows of numbers that were read and checked, from `begin` on, as the servable's [`Flat`] says.
-    ///
-    /// Dropping the future ends the run.
-    ///
-    /// # Errors
-    ///
-    /// What the run failed with.
-    pub async fn predict_flat(
-        &self,
-        servable: Arc<Servable>,
-        input: Tensor,
-        rows: usize,
-        terms: Terms,
-        begin: Instant,
-    ) -> Result<FlatPrediction, ServingError> {
-        let ran = self.run_asked(&servable, Inputs::Only(input), Some(rows), terms, begin).await;
-        let answered = ran.map(|ran| FlatPrediction { servable: Arc::clone(&servable), ran, rows });
-        self.watched(&servable, answered)
-    }
-
-    /// When nobody waits for an answer any more.
-    fn deadline(&self, begin: Instant, own: Option<Instant>) -> Option<Instant> {
-        let timeout = Duration::from_millis(self.request_timeout_ms.load(Ordering::Relaxed));
-        let latest = begin.checked_add(timeout);
-        own.into_iter().chain(latest).min()
-    }
-
-    /// Counts an answer. The one that is one failure too many has the deployment taken back.
-    fn watched<T>(&self, servable: &Servable, answered: Result<T, ServingError>) -> Result<T, ServingError> {
-        match &answered {
-            Ok(_) => servable.trial.answered(),
-            Err(ServingError::ModelFailed(_) | ServingError::NonFiniteOutput(_)) => {
-                if servable.trial.failed() {
-                    self.lifecycle.is_failing(&servable.name, servable.content());
-                }
-            }
-            Err(_) => {}
-        }
-        answered
     }
 
     /// Every version that lies in the repository, sorted, with its state.

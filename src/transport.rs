@@ -31,4 +31,4 @@ pub(crate) use repository::{index, load, unload};
 pub(crate) use request_id::{REQUEST_ID, is_sound_request_id, new_request_id};
 pub(crate) use rescue::{panicked, problem_of, sentence};
 pub use state::{Clock, Ending, Peer, TransportState};
-pub(crate) use version::{MODEL_DIGEST, MODEL_VERSION, version_headers};
+pub(crate) use version::version_headers;

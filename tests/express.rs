@@ -129,7 +129,7 @@ async fn compare(gateway: &TestGateway, path: &str, further: &str, body: &str) -
 #[tokio::test]
 async fn every_body_is_answered_alike() {
     let builder = TestGateway::builder().model("scalar.onnx", "kinds/scalar");
-    let builder = builder.model("root.onnx", "square_root").model("quotient.onnx", "quotient");
+    let builder = builder.model("square_root.onnx", "square_root").model("quotient.onnx", "quotient");
     let gateway = builder.settings(|settings| settings.models.default = Some("iris".parse().unwrap()));
     let gateway = gateway.start().await;
     let token = bearer(&TokenBuilder::new().build());
@@ -174,8 +174,8 @@ async fn every_body_is_answered_alike() {
     for (path, body, status) in [
         ("/models/scalar/predict", r#"{"features":[1]}"#, 0),
         ("/models/rose/predict", r#"{"features":[1]}"#, 404),
-        ("/models/root/predict", r#"{"features":[9]}"#, 200),
-        ("/models/root/predict", r#"{"features":[-1]}"#, 500),
+        ("/models/square_root/predict", r#"{"features":[9]}"#, 200),
+        ("/models/square_root/predict", r#"{"features":[-1]}"#, 500),
         ("/models/quotient/predict", r#"{"features":[7,2]}"#, 0),
         ("/models/quotient/predict", r#"{"features":[7,0]}"#, 0),
     ] {

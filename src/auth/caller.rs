@@ -2,7 +2,7 @@
 
 use std::{
     hash::{BuildHasher, RandomState},
-    sync::{LazyLock, OnceLock},
+    sync::LazyLock,
     time::SystemTime,
 };
 
@@ -23,37 +23,36 @@ pub struct Caller {
     pub scopes: Scopes,
     /// Until when their token is believed; nothing without one.
     pub valid_until: Option<SystemTime>,
-    /// What stands for issuer and subject, once it was asked for.
-    pub(crate) key: OnceLock<u128>,
+    /// What stands for issuer and subject as long as the process lives.
+    key: u128,
 }
 
 impl Caller {
+    /// Whoever this is, with these rights, until then.
+    #[must_use]
+    pub fn new(issuer: String, subject: String, scopes: Scopes, valid_until: Option<SystemTime>) -> Self {
+        let [low, high] = HASHERS.each_ref().map(|hasher| hasher.hash_one((&issuer, &subject)));
+        let key = u128::from(high) << u64::BITS | u128::from(low);
+        Self { issuer, subject, scopes, valid_until, key }
+    }
+
     /// Everyone, when authentication is switched off.
     #[must_use]
     pub fn anonymous() -> Self {
-        Self {
-            issuer: String::new(),
-            subject: "anonymous".to_owned(),
-            scopes: Scopes::all(),
-            valid_until: None,
-            key: OnceLock::new(),
-        }
+        Self::new(String::new(), "anonymous".to_owned(), Scopes::all(), None)
     }
 
     /// A number that stands for issuer and subject as long as the process lives.
     #[must_use]
     pub fn key(&self) -> u128 {
-        *self.key.get_or_init(|| {
-            let [low, high] = HASHERS.each_ref().map(|hasher| hasher.hash_one((&self.issuer, &self.subject)));
-            u128::from(high) << u64::BITS | u128::from(low)
-        })
+        self.key
     }
 
     /// A shorter one, for those who wait for the same model.
     #[must_use]
     #[expect(clippy::cast_possible_truncation, reason = "a part of it tells them apart as well")]
     pub fn number(&self) -> u64 {
-        self.key() as u64
+        self.key as u64
     }
 
     /// Whether their token is not believed any more at this time.

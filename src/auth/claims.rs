@@ -1,9 +1,6 @@
 //! The claims of a token and what they must be (RFC 7519 section 4.1).
 
-use std::{
-    sync::OnceLock,
-    time::{Duration, SystemTime},
-};
+use std::time::{Duration, SystemTime};
 
 use serde::Deserialize;
 
@@ -68,13 +65,8 @@ impl ClaimsPolicy {
             return Err(TokenError::Claim("sub"));
         }
         let lifetime = Duration::try_from_secs_f64(exp + self.leeway).ok();
-        Ok(Caller {
-            issuer: claims.iss,
-            subject: claims.sub,
-            scopes: Scopes::of_claim(&claims.scope),
-            valid_until: lifetime.and_then(|lifetime| SystemTime::UNIX_EPOCH.checked_add(lifetime)),
-            key: OnceLock::new(),
-        })
+        let valid_until = lifetime.and_then(|lifetime| SystemTime::UNIX_EPOCH.checked_add(lifetime));
+        Ok(Caller::new(claims.iss, claims.sub, Scopes::of_claim(&claims.scope), valid_until))
     }
 }
 

@@ -74,9 +74,10 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::auth::Scopes;
 
     fn caller(valid_until: SystemTime) -> Arc<Caller> {
-        Arc::new(Caller { valid_until: Some(valid_until), ..Caller::anonymous() })
+        Arc::new(Caller::new(String::new(), "someone".to_owned(), Scopes::default(), Some(valid_until)))
     }
 
     #[test]

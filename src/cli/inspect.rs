@@ -34,7 +34,7 @@ pub(super) fn inspect(files: &[PathBuf], arguments: &FileArguments) -> Result<()
             "sha256": digest,
             "model": says,
             "proof": proven.as_ref().ok().map(|(_, proof)| proof),
-            "scheduler": proven.as_ref().ok().map(|(schedule, _)| verify::as_json(schedule)),
+            "scheduler": proven.as_ref().ok().map(|(schedule, _)| schedule),
             "refusal": proven.as_ref().err(),
         });
         return Ok(output::print(&format!("{document}\n"))?);

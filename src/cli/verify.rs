@@ -27,7 +27,7 @@ pub(super) fn verify(files: &[PathBuf], arguments: &FileArguments) -> Result<(),
     });
     match (proven, arguments.json) {
         (Ok((schedule, proof)), true) => {
-            let document = json!({"admitted": true, "proof": proof, "scheduler": as_json(&schedule)});
+            let document = json!({"admitted": true, "proof": proof, "scheduler": schedule});
             Ok(output::print(&format!("{document}\n"))?)
         }
         (Ok((schedule, proof)), false) => {
@@ -42,20 +42,6 @@ pub(super) fn verify(files: &[PathBuf], arguments: &FileArguments) -> Result<(),
             Err(Exit { status: REFUSED, reason }.into())
         }
     }
-}
-
-/// A schedule for programs.
-pub(super) fn as_json(schedule: &Schedule) -> serde_json::Value {
-    json!({
-        "mode": schedule.mode,
-        "batching": schedule.batching,
-        "instances": schedule.instances,
-        "threads": schedule.threads,
-        "max_batch_rows": schedule.max_batch_rows,
-        "max_delay_ms": schedule.max_delay.as_millis(),
-        "queue_capacity": schedule.queue_capacity,
-        "reason": schedule.reason,
-    })
 }
 
 /// A proof for people, and what follows from it here.

@@ -130,7 +130,7 @@ impl Session {
 
     fn charge(&self) -> Result<(), Status> {
         if let Some((limit, client)) = &self.address {
-            limit.charge(client).map_err(|problem| status_of(*problem))?;
+            limit.charge(client).map_err(status_of)?;
         }
         if let Some(quota) = &self.state.caller_quota {
             quota.charge(&self.caller).map_err(|exceeded| status_of(ApiError::CallerQuota(exceeded)))?;

@@ -91,6 +91,9 @@ fn mode(
     } else if !proof.is_steady {
         let reason = "how long a run takes depends on what it is given, and a long one would hold up other connections";
         (ScheduleMode::OwnThreads, reason.to_owned())
+    } else if !batching && proof.signature.takes_any_number_of_rows() {
+        let reason = "it takes any number of rows, which cannot be run in parts, and many would hold up other connections";
+        (ScheduleMode::OwnThreads, reason.to_owned())
     } else if costs.run_us > LONGEST_RUN_US {
         (ScheduleMode::OwnThreads, format!("a run takes {} µs: {too_long}", costs.run_us))
     } else if let Some(batch_us) = batch_us.filter(|micros| *micros > LONGEST_BATCH_US) {
@@ -105,7 +108,7 @@ fn mode(
 mod tests {
     use super::*;
     use crate::{
-        model::{Contract, Signature},
+        model::{Contract, Dimension, ElementType, Signature, ValueSpec},
         system::sandbox::Enforcement,
     };
 
@@ -137,11 +140,23 @@ mod tests {
         assert_eq!(mode(&proof(true, 200, Some(1000))), ScheduleMode::RequestThread);
         assert_eq!(mode(&proof(true, 201, Some(900))), ScheduleMode::OwnThreads);
         assert_eq!(mode(&proof(true, 100, Some(1001))), ScheduleMode::OwnThreads);
-        assert_eq!(mode(&proof(false, 100, Some(1001))), ScheduleMode::RequestThread, "no batches");
-        let no_batches = SchedulerConfig { batching: Some(false), ..SchedulerConfig::default() };
-        assert_eq!(decided(&no_batches, &proof(true, 100, Some(1001))).mode, ScheduleMode::RequestThread);
+        assert_eq!(mode(&proof(false, 100, None)), ScheduleMode::RequestThread, "one row at a time");
         let unsteady = Proof { is_steady: false, ..proof(true, 1, Some(1)) };
         assert_eq!(mode(&unsteady), ScheduleMode::OwnThreads, "a loop may run for long some day");
+    }
+
+    #[test]
+    fn many_rows_that_cannot_be_run_in_parts_are_not_run_on_the_thread_of_a_request() {
+        let rows = vec![Dimension::Dynamic(String::new()), Dimension::Fixed(2)];
+        let inputs = vec![ValueSpec::tensor("x", ElementType::F32, rows)];
+        let of_rows = |batchable| Proof {
+            signature: Signature { inputs: inputs.clone(), outputs: Vec::new() },
+            ..proof(batchable, 10, Some(20))
+        };
+        assert_eq!(mode(&of_rows(true)), ScheduleMode::RequestThread);
+        assert_eq!(mode(&of_rows(false)), ScheduleMode::OwnThreads);
+        let no_batches = SchedulerConfig { batching: Some(false), ..SchedulerConfig::default() };
+        assert_eq!(decided(&no_batches, &of_rows(true)).mode, ScheduleMode::OwnThreads);
     }
 
     #[test]

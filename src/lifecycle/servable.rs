@@ -19,9 +19,14 @@ pub struct Flat {
     pub layout: FlatLayout,
     /// How answers look.
     pub answers: AnswerTemplate,
-    /// The version, as it stands in headers.
+}
+
+/// How answers say which version they are of.
+#[derive(Clone, Debug)]
+pub struct Stamp {
+    /// Its number.
     pub version: Bytes,
-    /// The short digest, as it stands in headers.
+    /// The short digest of its file.
     pub digest: Bytes,
 }
 
@@ -42,6 +47,8 @@ pub struct Servable {
     pub scheduler: Scheduler,
     /// How they are used.
     pub schedule: Schedule,
+    /// What its answers say of it.
+    pub stamp: Stamp,
     /// What requests of the usual form need; nothing if the model takes none.
     pub flat: Option<Flat>,
     /// How long its runs take, as a metric.

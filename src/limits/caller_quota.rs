@@ -56,9 +56,10 @@ impl CallerQuota {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::auth::Scopes;
 
     fn caller(subject: &str) -> Caller {
-        Caller { issuer: "issuer".to_owned(), subject: subject.to_owned(), ..Caller::anonymous() }
+        Caller::new("issuer".to_owned(), subject.to_owned(), Scopes::default(), None)
     }
 
     #[test]

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 /// How the runs of a version are scheduled.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Schedule {
     /// On whose threads they run.
     pub mode: ScheduleMode,
@@ -14,6 +14,7 @@ pub struct Schedule {
     /// So many rows are run at once at most.
     pub max_batch_rows: usize,
     /// A batch that is not full waits this long for more; nothing does on the thread of a request.
+    #[serde(rename = "max_delay_ms", serialize_with = "milliseconds")]
     pub max_delay: Duration,
     /// So many requests may wait.
     pub queue_capacity: usize,
@@ -23,6 +24,22 @@ pub struct Schedule {
     pub threads: usize,
     /// Why it runs on these threads, in a sentence for people.
     pub reason: String,
+}
+
+impl Schedule {
+    /// How long a batch waits, as a setting has it.
+    #[must_use]
+    pub fn max_delay_ms(&self) -> u64 {
+        whole_milliseconds(self.max_delay)
+    }
+}
+
+fn whole_milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn milliseconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u64(whole_milliseconds(*duration))
 }
 
 /// On whose threads a model runs.

@@ -158,6 +158,13 @@ impl Signature {
         inputs.iter().all(|(_, tensor)| tensor.shape().first() == Some(&rows)).then_some(rows)
     }
 
+    /// Whether the number of rows of some input, its outermost dimension, is left open.
+    #[must_use]
+    pub fn takes_any_number_of_rows(&self) -> bool {
+        let mut shapes = self.inputs.iter().filter_map(ValueSpec::as_tensor).map(|(_, shape)| shape.first());
+        shapes.any(|rows| matches!(rows, Some(Dimension::Dynamic(_))))
+    }
+
     /// Whether every input is a tensor of numbers of which nothing but the number of rows, its outermost dimension, is left
     /// open.
     #[must_use]

@@ -53,9 +53,7 @@ impl Value {
     pub fn holds_rows(&self, rows: usize) -> bool {
         match self {
             Self::Tensor(tensor) => tensor.row_width(rows).is_some(),
-            Self::Sequence(items) if items.iter().all(|item| matches!(item, Self::Map { .. })) => {
-                items.len() == rows
-            }
+            Self::Sequence(items) if are_maps(items) => items.len() == rows,
             Self::Sequence(items) => items
                 .iter()
                 .all(|item| matches!(item, Self::Tensor(tensor) if tensor.row_width(rows).is_some())),
@@ -68,7 +66,7 @@ impl Value {
     pub fn rows(&self, rows: Range<usize>) -> Option<Self> {
         match self {
             Self::Tensor(tensor) => tensor.rows(rows).map(Self::Tensor),
-            Self::Sequence(items) if items.iter().all(|item| matches!(item, Self::Map { .. })) => {
+            Self::Sequence(items) if are_maps(items) => {
                 items.get(rows).map(|part| Self::Sequence(part.to_vec()))
             }
             Self::Sequence(items) => {
@@ -96,7 +94,7 @@ impl Value {
                     let Self::Sequence(items) = part else { return None };
                     sequences.push(items);
                 }
-                if first.iter().all(|item| matches!(item, Self::Map { .. })) {
+                if are_maps(first) {
                     return Some(Self::Sequence(sequences.into_iter().flatten().cloned().collect()));
                 }
                 let joined = |position: usize| {
@@ -115,7 +113,7 @@ impl Value {
     pub fn rows_are_finite(&self, rows: Range<usize>) -> bool {
         match self {
             Self::Tensor(tensor) => tensor.rows_are_finite(rows),
-            Self::Sequence(items) if items.iter().all(|item| matches!(item, Self::Map { .. })) => {
+            Self::Sequence(items) if are_maps(items) => {
                 items.get(rows).is_some_and(|part| part.iter().all(Self::is_finite))
             }
             Self::Sequence(items) => items.iter().all(|item| item.rows_are_finite(rows.clone())),
@@ -133,6 +131,11 @@ impl Value {
             Self::Absent => "absent",
         }
     }
+}
+
+/// Whether a sequence has a map for each row, as classifiers answer their probabilities.
+fn are_maps(items: &[Value]) -> bool {
+    items.iter().all(|item| matches!(item, Value::Map { .. }))
 }
 
 impl From<Tensor> for Value {

@@ -16,24 +16,23 @@ use std::{
 
 use axum::{
     body::{Body, Bytes},
-    http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header},
+    http::{HeaderValue, Request, Response, StatusCode, header, request::Parts},
     response::IntoResponse,
 };
 use futures_util::FutureExt;
 use http_body::Body as HttpBody;
 use tokio::time::timeout;
+use tracing::level_filters::LevelFilter;
 
 use self::{body::Again, head::Head};
+use super::{answer::answer, vertex};
 use crate::{
     auth::{Action, Caller},
-    config::ServerSettings,
+    config::Settings,
     model::{FlatElement, Tensor},
     serving::{Flat, Servable, Terms},
     telemetry::Route,
-    transport::{
-        AddressLimit, ApiError, MODEL_DIGEST, MODEL_VERSION, Peer, REQUEST_ID, TransportState,
-        new_request_id, panicked,
-    },
+    transport::{AddressLimit, ApiError, Peer, REQUEST_ID, TransportState, new_request_id, panicked},
     wire::{FlatRows, read_flat_rows},
 };
 
@@ -52,10 +51,12 @@ pub(super) struct Express {
     most_body_bytes: usize,
     request_timeout: Duration,
     routes: [Route; 2],
+    /// A path of which something else than the native API answers, whatever it is.
+    taken: Option<String>,
 }
 
 /// A request that can go the short way.
-struct Asked {
+struct Usual {
     servable: Arc<Servable>,
     input: Tensor,
     rows: FlatRows,
@@ -63,23 +64,25 @@ struct Asked {
     id: HeaderValue,
     /// The number of its route.
     route: usize,
-    headers: HeaderMap,
+    head: Parts,
     begin: Instant,
 }
 
 impl Express {
     pub(super) fn new(
         state: TransportState,
-        settings: &ServerSettings,
+        settings: &Settings,
         address_limit: Option<&AddressLimit>,
     ) -> Self {
-        let most = usize::try_from(settings.max_body_bytes).unwrap_or(usize::MAX);
+        let Settings { server, dialects, .. } = settings;
+        let most = usize::try_from(server.max_body_bytes).unwrap_or(usize::MAX);
         Self {
             address_limit: address_limit.cloned(),
             anonymous: Arc::new(Caller::anonymous()),
             most_body_bytes: most.min(MOST_BODY_BYTES),
-            request_timeout: Duration::from_millis(settings.request_timeout_ms),
+            request_timeout: Duration::from_millis(server.request_timeout_ms),
             routes: ROUTES.map(|route| state.metrics.route("POST", route, StatusCode::OK.as_str())),
+            taken: vertex::predict_route(dialects).map(str::to_owned),
             state,
         }
     }
@@ -95,7 +98,7 @@ impl Express {
         B::Error: Into<axum::BoxError>,
     {
         // What logs everything is in the layers.
-        if tracing::enabled!(tracing::Level::DEBUG) {
+        if LevelFilter::current() >= LevelFilter::DEBUG {
             return Err(request.map(Body::new));
         }
         let begin = Instant::now();
@@ -111,13 +114,14 @@ impl Express {
             return Err(Request::from_parts(parts, Again::new(first, body).into()));
         };
         let id = id.unwrap_or_else(new_request_id);
-        let asked = Asked { servable, input, rows, caller, id, route, headers: parts.headers, begin };
-        Ok(self.charged(asked, peer).await)
+        let usual = Usual { servable, input, rows, caller, id, route, head: parts, begin };
+        Ok(self.charged(usual, peer).await)
     }
 
     /// Who asks and what, if both are known and go together.
     fn known<'r, B>(&self, request: &'r Request<B>) -> Option<(Arc<Servable>, Arc<Caller>, Head<'r>)> {
-        let head = Head::of(request).filter(|head| head.length <= self.most_body_bytes)?;
+        let is_taken = self.taken.as_deref() == Some(request.uri().path());
+        let head = Head::of(request).filter(|head| !is_taken && head.length <= self.most_body_bytes)?;
         let state = &self.state;
         let caller = match &state.authentication.verifier {
             Some(verifier) => verifier.known(head.token?, state.clock.now())?,
@@ -138,12 +142,11 @@ impl Express {
     }
 
     /// Counts, charges and answers.
-    async fn charged(&self, asked: Asked, peer: Peer) -> Response<Body> {
-        let (metrics, route, begin) = (&self.state.metrics, asked.route, asked.begin);
+    async fn charged(&self, usual: Usual, peer: Peer) -> Response<Body> {
+        let (metrics, route, begin) = (&self.state.metrics, usual.route, usual.begin);
         let _in_flight = metrics.request_started();
-        let id = asked.id.clone();
-        let caller = Arc::clone(&asked.caller);
-        let answered = AssertUnwindSafe(self.run(asked, peer)).catch_unwind().await;
+        let (id, path, caller) = (usual.id.clone(), usual.head.uri.clone(), Arc::clone(&usual.caller));
+        let answered = AssertUnwindSafe(self.run(usual, peer)).catch_unwind().await;
         let mut response = match answered {
             Ok(Ok(response)) => response,
             failed => {
@@ -152,7 +155,7 @@ impl Express {
                     "request",
                     id = id.to_str().unwrap_or_default(),
                     method = "POST",
-                    path = ROUTES[route],
+                    path = path.path(),
                     caller.subject = caller.subject,
                 );
                 span.in_scope(|| match failed {
@@ -173,14 +176,12 @@ impl Express {
         response
     }
 
-    async fn run(&self, asked: Asked, peer: Peer) -> Result<Response<Body>, Refused> {
-        let Asked { servable, input, rows, caller, headers, begin, .. } = asked;
+    async fn run(&self, usual: Usual, peer: Peer) -> Result<Response<Body>, ApiError> {
+        let Usual { servable, input, rows, caller, head, begin, .. } = usual;
         if let Some(limit) = &self.address_limit {
-            limit.charge(&limit.client_of(peer, &headers)).map_err(Refused::Address)?;
+            limit.charge(&limit.client_of(peer, &head.headers))?;
         }
-        // Who has no token is no caller: together they would have the quota of one.
-        let is_known = self.state.authentication.verifier.is_some();
-        if let Some(quota) = self.state.caller_quota.as_ref().filter(|_| is_known) {
+        if let Some(quota) = &self.state.caller_quota {
             quota.charge(&caller).map_err(ApiError::CallerQuota)?;
         }
         let terms = Terms { caller: caller.number(), ..Terms::default() };
@@ -190,8 +191,7 @@ impl Express {
         } else {
             timeout(self.request_timeout, run).await.map_err(|_| ApiError::TakesTooLong)?
         };
-        let body = answered.map_err(ApiError::from)?.write(rows.many).map_err(ApiError::from)?;
-        Ok(answer(&servable, body))
+        Ok(answer(&servable, answered?.write(rows.many)?))
     }
 }
 
@@ -203,42 +203,4 @@ pub(super) fn read_numbers(flat: &Flat, body: &[u8]) -> Option<(Tensor, FlatRows
         Some((flat.layout.tensor(rows.rows, elements)?, rows))
     }
     read_as::<f32>(flat, body).or_else(|| read_as::<f64>(flat, body))
-}
-
-/// An answer of a version, with the headers that it has by the long way.
-fn answer(servable: &Servable, body: Vec<u8>) -> Response<Body> {
-    let mut response = Response::new(Body::from(body));
-    let mut headers = HeaderMap::with_capacity(8);
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if let Some(Flat { version, digest, .. }) = &servable.flat {
-        for (name, value) in [(MODEL_VERSION, version), (MODEL_DIGEST, digest)] {
-            if let Ok(value) = HeaderValue::from_maybe_shared(value.clone()) {
-                headers.insert(name, value);
-            }
-        }
-    }
-    *response.headers_mut() = headers;
-    response
-}
-
-/// Why a request is not answered.
-enum Refused {
-    Address(Box<crate::transport::Problem>),
-    Other(ApiError),
-}
-
-impl From<ApiError> for Refused {
-    fn from(error: ApiError) -> Self {
-        Self::Other(error)
-    }
-}
-
-impl IntoResponse for Refused {
-    fn into_response(self) -> Response<Body> {
-        match self {
-            Self::Address(problem) => problem.into_response(),
-            Self::Other(error) => error.into_response(),
-        }
-    }
 }

@@ -33,7 +33,7 @@ impl Front {
     /// That of the public listener.
     #[must_use]
     pub fn public(state: TransportState, settings: &Settings, address_limit: Option<&AddressLimit>) -> Self {
-        let express = Express::new(state.clone(), &settings.server, address_limit);
+        let express = Express::new(state.clone(), settings, address_limit);
         Self { router: public_router(state, settings, address_limit), express: Some(express) }
     }
 

@@ -65,23 +65,24 @@ pub(super) async fn read(body: Body) -> Result<Bytes, ApiError> {
 ///
 /// As [`read`].
 pub(super) async fn read_aligned(mut body: Body, offset: usize) -> Result<Bytes, ApiError> {
-    let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+    let announced = body.size_hint().exact().and_then(|bytes| usize::try_from(bytes).ok());
     let padding = offset.next_multiple_of(ALIGNMENT) - offset;
     let mut whole = Vec::new();
     while let Some(frame) = body.frame().await {
-        let Ok(data) = frame.map_err(|error| unread(&error))?.into_data() else { continue };
+        let Ok(data) = frame.map_err(|error| read_error(&error))?.into_data() else { continue };
+        if data.is_empty() {
+            continue;
+        }
         if whole.is_empty() {
-            if data.len() == announced {
+            if announced == Some(data.len()) {
                 return Ok(data);
             }
-            whole.reserve(padding.saturating_add(announced.min(BELIEVED_BYTES)));
+            whole.reserve(padding + announced.unwrap_or_default().min(BELIEVED_BYTES));
             whole.resize(padding, 0);
         }
-        if whole.len() >= BELIEVED_BYTES {
+        if let Some(announced) = announced.filter(|_| whole.len() >= BELIEVED_BYTES) {
             // Whoever has sent so much means the rest too.
-            whole.reserve_exact(
-                (padding.saturating_add(announced)).saturating_sub(whole.len()).max(data.len()),
-            );
+            whole.reserve_exact(padding.saturating_add(announced).saturating_sub(whole.len()));
         }
         whole.extend_from_slice(&data);
     }
@@ -95,7 +96,8 @@ const ALIGNMENT: usize = 8;
 /// A body that is announced as longer has to come first.
 const BELIEVED_BYTES: usize = 1 << 20;
 
-fn unread(error: &axum::Error) -> ApiError {
+/// By what the limits around a body say.
+fn read_error(error: &axum::Error) -> ApiError {
     if caused_by::<LengthLimitError>(error) {
         ApiError::BodyTooLarge
     } else if caused_by::<TimeoutError>(error) {
@@ -132,6 +134,7 @@ mod tests {
             assert_eq!((body.len(), &body[..3], body[body.len() - 1]), (3_000_004, &b"abc"[..], b'd'));
             assert_eq!(body[offset..].as_ptr().align_offset(ALIGNMENT), 0, "{offset}");
         }
+        assert_eq!(read(in_parts(&[b"", b"late"])).await.unwrap(), "late");
         assert_eq!(read(in_parts(&[])).await.unwrap(), "");
         assert_eq!(read(Body::from("one")).await.unwrap(), "one");
     }

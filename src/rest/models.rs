@@ -121,7 +121,7 @@ impl From<&Schedule> for SchedulerDocument {
             instances: schedule.instances,
             threads: schedule.threads,
             max_batch_rows: schedule.max_batch_rows,
-            max_delay_ms: u64::try_from(schedule.max_delay.as_millis()).unwrap_or(u64::MAX),
+            max_delay_ms: schedule.max_delay_ms(),
             queue_capacity: schedule.queue_capacity,
             reason: schedule.reason.clone(),
         }

@@ -118,7 +118,7 @@ async fn predict(
             let (servable, terms) = (Arc::clone(servable), permit.terms);
             let run = state.serving.predict_flat(Arc::clone(&servable), input, rows.rows, terms, begin);
             let prediction = run.await?;
-            // An answer is about as long as its question.
+            // How long an answer is follows from how long the question was.
             let written = offloaded(body.len(), move || prediction.write(rows.many)).await?;
             return Ok(answer(&servable, written?));
         }

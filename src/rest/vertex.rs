@@ -15,7 +15,7 @@ use tower::ServiceExt;
 use super::{dialect::Dialect, invocations, json_body::read, layers, tensorflow::answer_rows};
 use crate::{
     auth::Caller,
-    config::{DialectName, Settings},
+    config::{DialectName, DialectSettings, Settings},
     transport::{
         AddressLimit, ApiError, MayPredict, Permit, TransportState, authorized, authorized_by_platform,
     },
@@ -24,6 +24,11 @@ use crate::{
         tensorflow::{TensorFlowRequest, read_request},
     },
 };
+
+/// The path at which it asks, if it does.
+pub(super) fn predict_route(dialects: &DialectSettings) -> Option<&str> {
+    dialects.vertex_predict_route.as_deref().filter(|_| dialects.vertex)
+}
 
 /// The routes of Vertex AI in front of all others, if there are any.
 pub(super) fn in_front_of(
@@ -35,7 +40,7 @@ pub(super) fn in_front_of(
     let Settings { server, dialects, .. } = settings;
     let mut routes = Router::new();
     let mut probes = Router::new();
-    if let Some(route) = dialects.vertex_predict_route.as_deref().filter(|_| dialects.vertex) {
+    if let Some(route) = predict_route(dialects) {
         routes = routes.route(route, post(predict));
     }
     if let Some(route) = dialects.vertex_health_route.as_deref().filter(|_| dialects.vertex) {

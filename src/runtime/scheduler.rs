@@ -56,8 +56,8 @@ pub struct Options {
 pub struct Scheduler {
     inner: Inner,
     options: Options,
-    /// The most rows of one run, where a run must not take long.
-    turn_rows: usize,
+    /// The most rows of one run.
+    max_rows: usize,
     instances: usize,
     shared: Arc<Shared>,
 }
@@ -87,18 +87,18 @@ impl Scheduler {
         let none = || RuntimeError::Load("there is no session of it".to_owned());
         let signature = instances.first().ok_or_else(none)?.signature().clone();
         let pace = Pace::new(options.run, options.run_32_rows);
-        let turn_rows = if options.batching {
-            pace.rows_within(LONGEST_TURN).clamp(1, options.max_batch_rows.max(1))
-        } else {
-            1
+        let most = options.max_batch_rows.max(1);
+        let max_rows = match options.mode {
+            ScheduleMode::RequestThread => pace.rows_within(LONGEST_TURN).clamp(1, most),
+            ScheduleMode::OwnThreads => most,
         };
         let count = instances.len();
         let shared = Arc::new(Shared { places: job::Places::default(), pace, signature });
         let inner = match options.mode {
-            ScheduleMode::RequestThread => Inner::Lanes(Lanes::new(instances, turn_rows, &shared)?),
+            ScheduleMode::RequestThread => Inner::Lanes(Lanes::new(instances, max_rows, &shared)?),
             ScheduleMode::OwnThreads => Inner::Threads(Threads::start(instances, options, &shared)?),
         };
-        Ok(Self { inner, options, turn_rows, instances: count, shared })
+        Ok(Self { inner, options, max_rows, instances: count, shared })
     }
 
     /// Whether a run is over before anyone could stop waiting for it.
@@ -122,12 +122,10 @@ impl Scheduler {
     /// [`RuntimeError::Overloaded`] when too many wait, or so many that the deadline cannot be met; else as
     /// [`Instance::run`].
     pub async fn run(&self, asked: Asked) -> Result<Ran, RuntimeError> {
-        let most = match self.inner {
-            Inner::Lanes(_) => self.turn_rows,
-            Inner::Threads(_) => self.options.max_batch_rows,
-        };
         match asked.rows {
-            Some(rows) if self.options.batching && rows > most => self.run_in_parts(asked, rows, most).await,
+            Some(rows) if self.options.batching && rows > self.max_rows => {
+                self.run_in_parts(asked, rows).await
+            }
             _ => self.run_whole(asked).await,
         }
     }
@@ -162,12 +160,12 @@ impl Scheduler {
     }
 
     /// Runs parts one after the other, with what others ask between.
-    async fn run_in_parts(&self, asked: Asked, rows: usize, most: usize) -> Result<Ran, RuntimeError> {
+    async fn run_in_parts(&self, asked: Asked, rows: usize) -> Result<Ran, RuntimeError> {
         let Asked { inputs, caller, priority, deadline, mut since, .. } = asked;
         let mut parts: Vec<Vec<Value>> = Vec::new();
         let mut whole: Option<Ran> = None;
         // Of one size, so that no small rest is left.
-        let size = rows.div_ceil(rows.div_ceil(most));
+        let size = rows.div_ceil(rows.div_ceil(self.max_rows));
         for start in (0..rows).step_by(size) {
             let range = start..rows.min(start + size);
             let inputs = inputs.rows(range.clone()).ok_or_else(|| not_by_row("its inputs"))?;

@@ -147,7 +147,8 @@ impl Live {
         let state = TransportState {
             serving: Arc::clone(&self.serving),
             authentication: Arc::clone(authentication),
-            caller_quota: limited.then(|| Arc::clone(&quotas.caller)),
+            // Who has no token is no caller: together they would have the quota of one.
+            caller_quota: (limited && authentication.verifier.is_some()).then(|| Arc::clone(&quotas.caller)),
             metrics: Arc::clone(&self.metrics),
             clock: self.clock.clone(),
         };

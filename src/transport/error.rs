@@ -1,13 +1,16 @@
 //! Every error of the transports and its answer: the one place that decides on statuses.
 
+use std::time::Duration;
+
 use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 
-use super::problem::Problem;
+use super::{problem::Problem, rate_limit::refusal};
 use crate::{
     auth::{Action, TokenError},
+    config::QuotaSettings,
     limits::{Exceeded, retry_after_seconds},
     model::{MAX_LISTED, ModelName, Violations},
     serving::{OperationError, Readiness, Reason, Refusal, ServingError},
@@ -58,6 +61,8 @@ pub enum ApiError {
     BadToken(#[from] TokenError),
     #[error("the token does not permit this")]
     InsufficientScope { action: Action, model: Option<ModelName> },
+    #[error("the address's quota is used up")]
+    AddressQuota { wait: Duration, quota: QuotaSettings },
     #[error("the caller's quota is used up")]
     CallerQuota(Exceeded),
     #[error("there is no such path")]
@@ -168,6 +173,7 @@ impl From<ApiError> for Problem {
                     &challenge_parameters,
                 )
             }
+            ApiError::AddressQuota { wait, quota } => refusal(wait, &quota),
             ApiError::CallerQuota(exceeded) => {
                 problem(StatusCode::TOO_MANY_REQUESTS, "caller_quota_exceeded")
                     .with_retry_after(retry_after_seconds(exceeded.wait))

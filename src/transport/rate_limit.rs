@@ -19,7 +19,7 @@ use tower_governor::{
     key_extractor::KeyExtractor,
 };
 
-use super::{problem::Problem, state::Peer};
+use super::{error::ApiError, problem::Problem, state::Peer};
 use crate::{
     config::{QuotaSettings, ServerSettings},
     limits::{AddressKey, client_address, replenish_interval, retry_after_seconds},
@@ -73,25 +73,24 @@ impl AddressLimit {
 
     /// The client that a request with these is charged to.
     pub(crate) fn client(&self, extensions: &Extensions, headers: &HeaderMap) -> AddressKey {
-        AddressExtractor { trusted: Arc::clone(&self.trusted) }.client(extensions, headers)
+        client(peer(extensions), headers, &self.trusted.load())
     }
 
     /// The same, of a request that comes from this address and has these headers.
     pub(crate) fn client_of(&self, peer: Peer, headers: &HeaderMap) -> AddressKey {
-        client(peer.0, headers, &self.trusted.load())
+        client(peer, headers, &self.trusted.load())
     }
 
-    /// Charges a request that does not pass the layer: one of several in a stream.
+    /// Charges a request that does not pass the layer: one of several in a stream, or one that goes the short way.
     ///
     /// # Errors
     ///
-    /// The refusal, when nothing is left.
-    pub(crate) fn charge(&self, client: &AddressKey) -> Result<(), Box<Problem>> {
-        let limiter = self.config.limiter();
-        limiter
-            .check_key(client)
-            .map_err(|refused| refused.wait_time_from(DefaultClock::default().now()))
-            .map_err(|wait| Box::new(refusal(wait, &self.settings)))
+    /// [`ApiError::AddressQuota`] when nothing is left.
+    pub(crate) fn charge(&self, client: &AddressKey) -> Result<(), ApiError> {
+        self.config.limiter().check_key(client).map_err(|refused| {
+            let wait = refused.wait_time_from(DefaultClock::default().now());
+            ApiError::AddressQuota { wait, quota: self.settings.clone() }
+        })
     }
 
     /// Forgets addresses whose quota is full again.
@@ -119,27 +118,24 @@ pub(crate) struct AddressExtractor {
     trusted: TrustedProxies,
 }
 
-impl AddressExtractor {
-    fn client(&self, extensions: &Extensions, headers: &HeaderMap) -> AddressKey {
-        // The listener says where each request comes from; one that does not say shares one bucket with its like.
-        let peer = extensions.get::<Peer>().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.0);
-        client(peer, headers, &self.trusted.load())
-    }
+/// Where a request comes from, as the listener says; where it does not, it shares one bucket with its like.
+fn peer(extensions: &Extensions) -> Peer {
+    extensions.get().copied().unwrap_or(Peer(IpAddr::from([0, 0, 0, 0])))
 }
 
 /// The client behind a peer that sent these headers.
-fn client(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> AddressKey {
+fn client(peer: Peer, headers: &HeaderMap, trusted: &[IpNet]) -> AddressKey {
     // A header that is no text is no address either, and must not be skipped: what is left of it is not believed.
     let lines = headers.get_all(FORWARDED_FOR).iter();
     let forwarded = lines.map(|line| line.to_str().unwrap_or_default());
-    client_address(peer, forwarded, trusted).into()
+    client_address(peer.0, forwarded, trusted).into()
 }
 
 impl KeyExtractor for AddressExtractor {
     type Key = AddressKey;
 
     fn extract<B>(&self, request: &Request<B>) -> Result<AddressKey, GovernorError> {
-        Ok(self.client(request.extensions(), request.headers()))
+        Ok(client(peer(request.extensions()), request.headers(), &self.trusted.load()))
     }
 }
 
@@ -153,7 +149,8 @@ fn wait(error: &GovernorError) -> Duration {
     }
 }
 
-fn refusal(wait: Duration, settings: &QuotaSettings) -> Problem {
+/// What a client is told whose quota is used up.
+pub(super) fn refusal(wait: Duration, settings: &QuotaSettings) -> Problem {
     let seconds = retry_after_seconds(wait);
     let QuotaSettings { requests, period_seconds } = settings;
     let detail =

@@ -1,9 +1,11 @@
 //! The elements of a tensor as JSON, nested or flat: numbers go straight into a list of their type.
 
+mod element;
+mod shape;
+
 use std::fmt;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use half::{bf16, f16};
 use serde::{
     Deserialize,
     de::{
@@ -12,7 +14,9 @@ use serde::{
     },
 };
 
-use crate::model::{Cell, ElementType, TensorData, element_objection, non_finite};
+use self::element::Element;
+pub(super) use self::shape::shape_of;
+use crate::model::{Cell, ElementType, TensorData, element_objection};
 
 /// What is wrong with elements.
 #[derive(Debug, PartialEq, Eq)]
@@ -71,92 +75,6 @@ pub(super) fn elements_of_items(
         ElementType::U64 => read!(U64),
         ElementType::Bool => read!(Bool),
         ElementType::String => read!(String),
-    }
-}
-
-/// A type that elements may have: what of JSON it is made of. Nothing is what it cannot be made of.
-trait Element: Sized {
-    fn from_signed(_: i64) -> Option<Self> {
-        None
-    }
-
-    fn from_unsigned(_: u64) -> Option<Self> {
-        None
-    }
-
-    fn from_float(_: f64) -> Option<Self> {
-        None
-    }
-
-    fn from_text(_: &str) -> Option<Self> {
-        None
-    }
-
-    fn from_truth(_: bool) -> Option<Self> {
-        None
-    }
-}
-
-macro_rules! integers {
-    ($($integer:ty),*) => {
-        $(impl Element for $integer {
-            fn from_signed(number: i64) -> Option<Self> {
-                Self::try_from(number).ok()
-            }
-
-            fn from_unsigned(number: u64) -> Option<Self> {
-                Self::try_from(number).ok()
-            }
-        })*
-    };
-}
-
-integers!(i8, i16, i32, i64, u8, u16, u32, u64);
-
-macro_rules! floats {
-    ($($float:ty: $signed:expr, $unsigned:expr, $wide:expr;)*) => {
-        $(impl Element for $float {
-            fn from_signed(number: i64) -> Option<Self> {
-                Some($signed(number)).filter(|float| float.is_finite())
-            }
-
-            fn from_unsigned(number: u64) -> Option<Self> {
-                Some($unsigned(number)).filter(|float| float.is_finite())
-            }
-
-            fn from_float(number: f64) -> Option<Self> {
-                Some($wide(number)).filter(|float| float.is_finite())
-            }
-
-            fn from_text(text: &str) -> Option<Self> {
-                non_finite(text).map($wide)
-            }
-        })*
-    };
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a whole number sent for a float becomes the nearest one")]
-#[expect(clippy::cast_possible_truncation, reason = "rounding to the precision of the type is meant")]
-mod float_elements {
-    use super::{Element, bf16, f16, non_finite};
-
-    floats! {
-        f16: |number: i64| f16::from_f64(number as f64), |number: u64| f16::from_f64(number as f64), f16::from_f64;
-        bf16: |number: i64| bf16::from_f64(number as f64), |number: u64| bf16::from_f64(number as f64), bf16::from_f64;
-        f32: |number: i64| number as f32, |number: u64| number as f32, |number: f64| number as f32;
-        f64: |number: i64| number as f64, |number: u64| number as f64, |number: f64| number;
-    }
-}
-
-impl Element for bool {
-    fn from_truth(truth: bool) -> Option<Self> {
-        Some(truth)
-    }
-}
-
-impl Element for String {
-    fn from_text(text: &str) -> Option<Self> {
-        (!text.contains('\0')).then(|| text.to_owned())
     }
 }
 
@@ -391,95 +309,9 @@ impl<'de, T: Element> Visitor<'de> for Node<'_, '_, T> {
     }
 }
 
-/// The shape of nested lists, as the first item at each depth has it. Whether the others have it too is seen when their
-/// elements are read.
-pub(super) fn shape_of(json: &str) -> Result<Vec<usize>, ElementFault> {
-    let mut shape = Vec::new();
-    let mut deserializer = serde_json::Deserializer::from_str(json);
-    match Sizes(&mut shape, 0).deserialize(&mut deserializer) {
-        Ok(()) => Ok(shape),
-        Err(error) => Err(wrong_form(String::new(), error.to_string())),
-    }
-}
-
-/// The sizes of the lists from this depth on.
-struct Sizes<'s>(&'s mut Vec<usize>, usize);
-
-impl<'de> DeserializeSeed<'de> for Sizes<'_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Sizes<'_> {
-    type Value = ();
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("nested lists")
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_str<E>(self, _: &str) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_unit<E>(self) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
-        let Self(shape, depth) = self;
-        shape.push(0);
-        if items.next_element_seed(Sizes(&mut *shape, depth + 1))?.is_none() {
-            return Ok(());
-        }
-        let mut size = 1;
-        while items.next_element::<IgnoredAny>()?.is_some() {
-            size += 1;
-        }
-        shape[depth] = size;
-        Ok(())
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<(), A::Error> {
-        while entries.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_first_items_tell_the_shape() {
-        for (json, shape) in [
-            ("7", &[][..]),
-            ("[]", &[0]),
-            ("[[], []]", &[2, 0]),
-            ("[[1, 2, 3], [4]]", &[2, 3]),
-            (r#"[{"b64": "eA=="}]"#, &[1]),
-        ] {
-            assert_eq!(shape_of(json).unwrap(), shape, "{json}");
-        }
-    }
 
     #[test]
     fn items_of_one_shape_make_one_tensor() {

@@ -5,7 +5,7 @@ mod row_value;
 
 use std::ops::Range;
 
-use self::row_value::{holds_rows, write_prediction, write_probabilities, write_value};
+use self::row_value::{write_prediction, write_probabilities, write_value};
 use super::json_element::JsonElement;
 use crate::model::{Contract, Layout, ModelVersion, Output, Signature, Value};
 
@@ -84,7 +84,7 @@ impl AnswerTemplate {
     ) -> bool {
         let is_whole = outputs.len() == self.members.len() + self.others.len();
         let has_rows = rows.start < rows.end && rows.end <= total;
-        if !is_whole || !has_rows || !outputs.iter().all(|value| holds_rows(value, total)) {
+        if !is_whole || !has_rows || !outputs.iter().all(|value| value.holds_rows(total)) {
             return false;
         }
         let count = if many { rows.len() } else { 1 };

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     lifecycle::{
-        Flat, Proof, Reason, Refusal, SchedulerConfig, Servable, Snapshot, Trial,
+        Flat, Proof, Reason, Refusal, SchedulerConfig, Servable, Snapshot, Stamp, Trial,
         admission::{available_bytes, child::contract_of},
         aspired::{Admitted, Stage},
         fingerprint::Fingerprint,
@@ -243,10 +243,9 @@ fn load_copy(
         Some(Flat {
             layout: FlatLayout::of(layout, &contract)?,
             answers: AnswerTemplate::new(name.as_str(), version, &signature, &contract, layout),
-            version: version.to_string().into(),
-            digest: snapshot.digest().short().into(),
         })
     });
+    let stamp = Stamp { version: version.to_string().into(), digest: snapshot.digest().short().into() };
     Ok(Servable {
         name: name.clone(),
         version,
@@ -255,6 +254,7 @@ fn load_copy(
         layout: layout.map(Arc::new),
         scheduler,
         schedule,
+        stamp,
         flat,
         inference_seconds,
         trial: Arc::new(trial),

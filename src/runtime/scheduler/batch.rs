@@ -56,11 +56,11 @@ pub(super) fn run(instance: &mut Instance, jobs: Vec<Job>, options: &RunOptions,
         Ok(outputs) if is_alone || outputs.iter().all(|output| output.holds_rows(rows)) => {
             let outputs = Arc::new(outputs);
             let mut begin = 0;
-            for job in jobs {
+            for (index, job) in jobs.into_iter().enumerate() {
                 let end = begin + job.asked.rows();
                 let part = (!is_alone).then_some(begin..end);
                 // The first of them stands for the run.
-                let runs = u64::from(begin == 0);
+                let runs = u64::from(index == 0);
                 let Job { asked, answer, .. } = job;
                 let times = (start, ended);
                 let ran = Ran::new(Arc::clone(&outputs), part, asked.inputs, times, asked.since, rows, runs);

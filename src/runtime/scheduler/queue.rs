@@ -7,74 +7,93 @@ use std::{
 
 use super::{batch::can_run_with, job::Job};
 
-/// Jobs in the order they came.
+/// Jobs in the order they came, or, where not all of them can be run together, in that of their turns.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    jobs: VecDeque<Job>,
+    waiting: VecDeque<Waiting>,
+    /// The turn that the next job of a caller gets at the earliest.
+    next_turns: HashMap<u64, usize>,
+    /// The turn that was last taken.
+    turn: usize,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    job: Job,
+    /// Nothing as long as nobody had to wait for others.
+    turn: Option<usize>,
 }
 
 impl Queue {
     pub(super) fn push(&mut self, job: Job) {
-        self.jobs.push_back(job);
+        self.waiting.push_back(Waiting { job, turn: None });
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.jobs.is_empty()
+        self.waiting.is_empty()
     }
 
     /// The rows of all that wait.
     pub(super) fn rows(&self) -> usize {
-        self.jobs.iter().map(|job| job.asked.rows()).sum()
+        self.waiting.iter().map(|waiting| waiting.job.asked.rows()).sum()
     }
 
     /// Since when the first has waited.
     pub(super) fn since(&self) -> Option<Instant> {
-        self.jobs.front().map(|job| job.asked.since)
+        self.waiting.front().map(|waiting| waiting.job.asked.since)
     }
 
     /// The next to run, together; those whom nobody waits for any more are left out. Nobody is left when there are none.
     ///
-    /// As long as all fit into one run they are taken as they came. Where they do not, the more urgent come first, and
-    /// among them those whose caller has the fewest rows before: who asks for much waits for himself.
+    /// As long as all can be run together they are taken as they came. Where they cannot, the more urgent come first, and
+    /// among them those whose turn it is: each caller gets as many rows as the others, so who asks for much waits for
+    /// himself (start-time fair queueing: Goyal, Vin, Cheng, 1996).
     pub(super) fn take(&mut self, max_rows: usize) -> Vec<Job> {
         let now = Instant::now();
-        self.jobs.retain(|job| !job.is_gone(now));
-        if self.rows() > max_rows {
+        self.waiting.retain(|waiting| !waiting.job.is_gone(now));
+        if !self.goes_together(max_rows) {
             self.sort();
         }
-        let mut batch: Vec<Job> = Vec::with_capacity(self.jobs.len());
-        let Some(first) = self.jobs.pop_front() else { return batch };
-        let mut rows = first.asked.rows();
-        batch.push(first);
-        let mut others = VecDeque::new();
-        while let Some(job) = self.jobs.pop_front() {
-            let fits = rows + job.asked.rows() <= max_rows;
-            if fits && batch.first().is_some_and(|first| can_run_with(&first.asked, &job.asked)) {
-                rows += job.asked.rows();
-                batch.push(job);
+        let mut batch: Vec<Job> = Vec::with_capacity(self.waiting.len());
+        let (mut rows, mut others) = (0, VecDeque::new());
+        for waiting in self.waiting.drain(..) {
+            let asked = &waiting.job.asked;
+            let fits = batch
+                .first()
+                .is_none_or(|first| rows + asked.rows() <= max_rows && can_run_with(&first.asked, asked));
+            if fits {
+                rows += asked.rows();
+                self.turn = self.turn.max(waiting.turn.unwrap_or_default());
+                batch.push(waiting.job);
             } else {
-                others.push_back(job);
+                others.push_back(waiting);
             }
         }
-        self.jobs = others;
+        self.waiting = others;
+        if self.waiting.is_empty() {
+            self.next_turns.clear();
+            self.turn = 0;
+        }
         batch
     }
 
+    fn goes_together(&self, max_rows: usize) -> bool {
+        let mut asked = self.waiting.iter().map(|waiting| &waiting.job.asked);
+        let Some(first) = asked.next() else { return true };
+        self.rows() <= max_rows && asked.all(|other| can_run_with(first, other)) || self.waiting.len() == 1
+    }
+
+    /// Gives everyone a turn who has none yet, and puts all in the order of their turns.
     fn sort(&mut self) {
-        let mut before: HashMap<(u8, u64), usize> = HashMap::new();
-        let mut ranked: Vec<(u8, usize, Job)> = Vec::with_capacity(self.jobs.len());
-        let mut jobs: Vec<Job> = self.jobs.drain(..).collect();
-        jobs.sort_by_key(|job| job.asked.since);
-        for job in jobs {
-            let rows = before.entry((job.asked.priority, job.asked.caller)).or_default();
-            ranked.push((job.asked.priority, *rows, job));
-            if let Some((_, _, job)) = ranked.last() {
-                *rows += job.asked.rows();
-            }
+        // Those without one came last, and stand in the order they came.
+        for Waiting { job, turn } in self.waiting.iter_mut().filter(|waiting| waiting.turn.is_none()) {
+            let next = self.next_turns.entry(job.asked.caller).or_default();
+            let own = self.turn.max(*next);
+            *turn = Some(own);
+            *next = own.saturating_add(job.asked.rows().max(1));
         }
         // Stable: who came first is first among equals.
-        ranked.sort_by_key(|(priority, rows, _)| (*priority, *rows));
-        self.jobs = ranked.into_iter().map(|(_, _, job)| job).collect();
+        self.waiting.make_contiguous().sort_by_key(|waiting| (waiting.job.asked.priority, waiting.turn));
     }
 }
 
@@ -147,6 +166,17 @@ mod tests {
         (0..3).for_each(|_| all.ask(&mut queue, 1, 1, 1));
         all.ask(&mut queue, 2, 0, 1);
         assert_eq!(callers(&queue.take(2)), [2, 1]);
+    }
+
+    #[test]
+    fn it_is_somebodys_turn_where_nobody_can_be_run_with_others_too() {
+        let (mut queue, mut all) = (Queue::default(), Callers(Vec::new()));
+        let alone = |caller, priority| Asked { rows: None, priority, ..asked(caller, tensor(1, 2), 1) };
+        for (caller, priority) in [(1, 1), (1, 1), (2, 1), (3, 0)] {
+            all.ask_of(&mut queue, alone(caller, priority));
+        }
+        let order: Vec<u64> = (0..4).flat_map(|_| callers(&queue.take(9))).collect();
+        assert_eq!(order, [3, 1, 2, 1]);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What one row of an output is written as.
+//! What one row of an output is written as, of a value that holds as many as it should ([`Value::holds_rows`]).
 
 use std::ops::Range;
 
@@ -7,24 +7,6 @@ use crate::{
     model::{Tensor, TensorData, Value, on_elements},
     wire::json_element::JsonElement,
 };
-
-/// Whether a value holds so many rows; the functions below are for those that do.
-pub(super) fn holds_rows(value: &Value, total: usize) -> bool {
-    let has_rows = |tensor: &Tensor| tensor.row_width(total).is_some();
-    match value {
-        Value::Tensor(tensor) => has_rows(tensor),
-        Value::Sequence(items) => match items.first() {
-            Some(Value::Map { .. }) => {
-                items.len() == total && items.iter().all(|item| matches!(item, Value::Map { .. }))
-            }
-            Some(Value::Tensor(_)) => {
-                items.iter().all(|item| matches!(item, Value::Tensor(tensor) if has_rows(tensor)))
-            }
-            _ => false,
-        },
-        Value::Map { .. } | Value::Absent => false,
-    }
-}
 
 /// The label of a class, or a number or whatever else it is.
 pub(super) fn write_prediction(

@@ -1,0 +1,161 @@
+//! The elements of a tensor, each type in a list of its own.
+
+use std::ops::Range;
+
+use half::{bf16, f16};
+
+use super::Scalar;
+use crate::model::{Buffer, ElementType};
+
+/// The elements of a tensor, row-major.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(missing_docs, reason = "each variant is named as its element type, which is documented there")]
+pub enum TensorData {
+    F16(Buffer<f16>),
+    Bf16(Buffer<bf16>),
+    F32(Buffer<f32>),
+    F64(Buffer<f64>),
+    I8(Buffer<i8>),
+    I16(Buffer<i16>),
+    I32(Buffer<i32>),
+    I64(Buffer<i64>),
+    U8(Buffer<u8>),
+    U16(Buffer<u16>),
+    U32(Buffer<u32>),
+    U64(Buffer<u64>),
+    Bool(Vec<bool>),
+    String(Vec<String>),
+}
+
+/// Runs the same expression on the elements of whichever variant it is.
+macro_rules! on_elements {
+    ($data:expr, $elements:ident => $body:expr) => {
+        match $data {
+            $crate::model::TensorData::F16($elements) => $body,
+            $crate::model::TensorData::Bf16($elements) => $body,
+            $crate::model::TensorData::F32($elements) => $body,
+            $crate::model::TensorData::F64($elements) => $body,
+            $crate::model::TensorData::I8($elements) => $body,
+            $crate::model::TensorData::I16($elements) => $body,
+            $crate::model::TensorData::I32($elements) => $body,
+            $crate::model::TensorData::I64($elements) => $body,
+            $crate::model::TensorData::U8($elements) => $body,
+            $crate::model::TensorData::U16($elements) => $body,
+            $crate::model::TensorData::U32($elements) => $body,
+            $crate::model::TensorData::U64($elements) => $body,
+            $crate::model::TensorData::Bool($elements) => $body,
+            $crate::model::TensorData::String($elements) => $body,
+        }
+    };
+}
+pub(crate) use on_elements;
+
+impl TensorData {
+    /// How many elements there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        on_elements!(self, elements => elements.len())
+    }
+
+    /// Whether there are none: a dimension of the shape is 0.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The type of the elements.
+    #[must_use]
+    pub fn element_type(&self) -> ElementType {
+        match self {
+            Self::F16(_) => ElementType::F16,
+            Self::Bf16(_) => ElementType::Bf16,
+            Self::F32(_) => ElementType::F32,
+            Self::F64(_) => ElementType::F64,
+            Self::I8(_) => ElementType::I8,
+            Self::I16(_) => ElementType::I16,
+            Self::I32(_) => ElementType::I32,
+            Self::I64(_) => ElementType::I64,
+            Self::U8(_) => ElementType::U8,
+            Self::U16(_) => ElementType::U16,
+            Self::U32(_) => ElementType::U32,
+            Self::U64(_) => ElementType::U64,
+            Self::Bool(_) => ElementType::Bool,
+            Self::String(_) => ElementType::String,
+        }
+    }
+
+    /// The elements of this range so many times over; fewer if the range leads beyond the end.
+    pub(super) fn repeated(&self, range: Range<usize>, times: usize) -> Self {
+        macro_rules! repeat {
+            ($($variant:ident),*) => {
+                match self {
+                    $(Self::$variant(elements) => {
+                        let part = elements.get(range).unwrap_or_default();
+                        Self::$variant(part.iter().cycle().take(part.len() * times).cloned().collect())
+                    })*
+                }
+            };
+        }
+        repeat!(F16, Bf16, F32, F64, I8, I16, I32, I64, U8, U16, U32, U64, Bool, String)
+    }
+
+    /// The elements of this range, if there are so many.
+    pub(super) fn part(&self, range: Range<usize>) -> Option<Self> {
+        macro_rules! part {
+            ([$($buffer:ident),*], [$($list:ident),*]) => {
+                match self {
+                    $(Self::$buffer(elements) => Self::$buffer(elements.part(range)?),)*
+                    $(Self::$list(elements) => Self::$list(elements.get(range)?.to_vec()),)*
+                }
+            };
+        }
+        Some(part!([F16, Bf16, F32, F64, I8, I16, I32, I64, U8, U16, U32, U64], [Bool, String]))
+    }
+
+    /// The elements of several one after the other; nothing if there are none, or of several types.
+    pub(in crate::model) fn concatenated<'t>(parts: impl Iterator<Item = &'t Self> + Clone) -> Option<Self> {
+        macro_rules! concatenate {
+            ($($variant:ident),*) => {
+                match parts.clone().next()? {
+                    $(Self::$variant(_) => {
+                        let mut all = Vec::with_capacity(parts.clone().map(Self::len).sum());
+                        for part in parts {
+                            let Self::$variant(elements) = part else { return None };
+                            all.extend_from_slice(elements);
+                        }
+                        Self::$variant(all.into())
+                    })*
+                }
+            };
+        }
+        Some(concatenate!(F16, Bf16, F32, F64, I8, I16, I32, I64, U8, U16, U32, U64, Bool, String))
+    }
+
+    /// The element at this position, row-major.
+    #[must_use]
+    pub fn get(&self, index: usize) -> Option<Scalar<'_>> {
+        on_elements!(self, elements => elements.get(index).map(Scalar::from))
+    }
+
+    /// Whether every element is a number that JSON can carry: no NaN, no infinity.
+    #[must_use]
+    pub fn is_finite(&self) -> bool {
+        self.part_is_finite(0..self.len())
+    }
+
+    /// The same of the elements of this range, as far as there are any.
+    pub(super) fn part_is_finite(&self, range: Range<usize>) -> bool {
+        macro_rules! finite {
+            ($elements:expr) => {
+                $elements.get(range).unwrap_or_default().iter().all(|element| element.is_finite())
+            };
+        }
+        match self {
+            Self::F16(elements) => finite!(elements),
+            Self::Bf16(elements) => finite!(elements),
+            Self::F32(elements) => finite!(elements),
+            Self::F64(elements) => finite!(elements),
+            _ => true,
+        }
+    }
+}

@@ -1,0 +1,292 @@
+//! Which requests are run when, and with which others: seen from outside, by what is answered and what is counted.
+#![allow(clippy::allow_attributes, reason = "what a test file needs of these differs from one to the next")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
+#![allow(clippy::missing_panics_doc, reason = "a test that cannot go on fails")]
+
+mod support;
+
+use std::{sync::Arc, time::Duration};
+
+use onnx_gateway::model::WantedMode;
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+use support::{Answer, PATIENCE, TestGateway, setosa, tokens::TokenBuilder};
+use tokio::{sync::mpsc, task::JoinSet, time::timeout};
+
+/// Inferences and executions of a model so far.
+async fn counts(gateway: &TestGateway, model: &str) -> (u64, u64) {
+    let answer = gateway.get(&format!("/v2/models/{model}/stats")).send().await.unwrap();
+    let statistics: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+    let counts = &statistics["model_stats"][0];
+    (counts["inference_count"].as_u64().unwrap(), counts["execution_count"].as_u64().unwrap())
+}
+
+/// Rows that are all different.
+fn row(number: u32) -> [f64; 4] {
+    let number = f64::from(number);
+    [
+        4.0 + number % 40.0 / 10.0,
+        2.0 + number % 23.0 / 10.0,
+        1.0 + number % 57.0 / 10.0,
+        0.1 + number % 24.0 / 10.0,
+    ]
+}
+
+/// What is to be set so that whatever waits a moment is run together.
+async fn batching() -> Arc<TestGateway> {
+    let builder = TestGateway::builder().settings(|settings| {
+        settings.runtime.scheduler = WantedMode::OwnThreads;
+        settings.runtime.instances = 1;
+        settings.runtime.max_delay_ms = 50;
+    });
+    Arc::new(builder.start().await)
+}
+
+#[tokio::test]
+async fn each_row_of_a_batch_is_answered_as_it_is_alone() {
+    for gateway in [batching().await, Arc::new(TestGateway::start().await)] {
+        let mut all = JoinSet::new();
+        let before = counts(&gateway, "iris").await;
+        for number in 0..64 {
+            let gateway = Arc::clone(&gateway);
+            all.spawn(async move { (number, gateway.predict(&json!({"features": row(number)})).await) });
+        }
+        let answers = all.join_all().await;
+        let after = counts(&gateway, "iris").await;
+        assert_eq!(after.0 - before.0, 64);
+        if gateway.version("iris").await["scheduler"]["mode"] == "own_threads" {
+            assert!(after.1 - before.1 < 64, "{before:?} {after:?}");
+        }
+        for (number, answer) in answers {
+            assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+            let alone = gateway.predict(&json!({"features": row(number)})).await;
+            assert_eq!(answer.text, alone.text, "{number}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_more_than_a_run_takes_is_run_in_parts_and_answered_whole() {
+    let whole = TestGateway::start().await;
+    let rows: Vec<_> = (0..23).map(row).collect();
+    let body = json!({"instances": rows});
+    let expected = whole.predict(&body).await;
+    for mode in [WantedMode::OwnThreads, WantedMode::RequestThread] {
+        let builder = TestGateway::builder().settings(|settings| {
+            settings.runtime.scheduler = mode;
+            settings.runtime.max_batch_rows = 5;
+        });
+        let gateway = builder.start().await;
+        let answer = gateway.predict(&body).await;
+        assert_eq!((answer.status, &answer.text), (StatusCode::OK, &expected.text));
+        assert_eq!(counts(&gateway, "iris").await, (23, 5));
+    }
+}
+
+#[tokio::test]
+async fn models_whose_rows_depend_on_each_other_are_never_given_those_of_others() {
+    let builder = TestGateway::builder_without_models().model("centred.onnx", "centred");
+    let builder = builder.settings(|settings| {
+        settings.runtime.scheduler = WantedMode::OwnThreads;
+        settings.runtime.instances = 1;
+        settings.runtime.max_delay_ms = 100;
+        settings.runtime.max_batch_rows = 2;
+    });
+    let gateway = Arc::new(builder.start().await);
+    let mut all = JoinSet::new();
+    for number in 0..20 {
+        let gateway = Arc::clone(&gateway);
+        // The mean of a row alone is the row; of five rows, more than a run takes elsewhere, that of all five.
+        let rows: Vec<_> = (0..5).map(|row| [number + row, 2 * row]).collect();
+        all.spawn(async move {
+            let one = gateway.predict(&json!({"features": [number, 1]})).await;
+            (one, gateway.predict(&json!({"instances": rows})).await)
+        });
+    }
+    for (one, five) in all.join_all().await {
+        assert_eq!(one.body["prediction"], json!([0.0, 0.0]), "{one:?}");
+        let centred = |row: f64| json!([row - 2.0, 2.0 * row - 4.0]);
+        for (number, answered) in
+            [0.0, 1.0, 2.0, 3.0, 4.0].into_iter().zip(five.body["predictions"].as_array().unwrap())
+        {
+            assert_eq!(answered["prediction"], centred(number), "{five:?}");
+        }
+    }
+    assert_eq!(counts(&gateway, "centred").await, (120, 40));
+}
+
+#[tokio::test]
+async fn an_answer_that_fails_fails_alone() {
+    let builder = TestGateway::builder_without_models().model("root.onnx", "square_root");
+    let builder = builder.settings(|settings| {
+        settings.runtime.scheduler = WantedMode::OwnThreads;
+        settings.runtime.instances = 1;
+        settings.runtime.max_delay_ms = 50;
+    });
+    let gateway = Arc::new(builder.start().await);
+    let mut all = JoinSet::new();
+    for number in 0_i32..16 {
+        let gateway = Arc::clone(&gateway);
+        let asked = if number == 7 { -1 } else { number * number };
+        all.spawn(async move { (number, gateway.predict(&json!({"features": [asked]})).await) });
+    }
+    for (number, answer) in all.join_all().await {
+        if number == 7 {
+            assert_eq!((answer.status.as_u16(), answer.problem_code()), (500, "non_finite_output"));
+        } else {
+            assert_eq!(answer.body["prediction"], json!(f64::from(number)), "{answer:?}");
+        }
+    }
+}
+
+// --- Waiting ---
+
+/// One session of a model that runs as long as it is told.
+async fn slow() -> Arc<TestGateway> {
+    let builder = TestGateway::builder().model("slow/1/model.onnx", "slow");
+    let builder = builder.settings(|settings| settings.runtime.instances = 1);
+    Arc::new(builder.start().await)
+}
+
+/// A request that goes on until it is dropped.
+fn keep_busy(gateway: &Arc<TestGateway>) -> tokio::task::JoinHandle<Answer> {
+    let gateway = Arc::clone(gateway);
+    tokio::spawn(async move {
+        gateway.predict_at("/models/slow/predict", &json!({"features": {"turns": 1e12}})).await
+    })
+}
+
+/// Waits until so many requests are being answered.
+async fn in_flight(gateway: &TestGateway, count: usize) {
+    let line = format!("gateway_requests_in_flight {count}");
+    gateway.metrics_until(|metrics| metrics.lines().any(|found| found == line)).await;
+}
+
+fn infer(turns: f64, parameters: &Value) -> Value {
+    let input = json!({"name": "turns", "shape": [1, 1], "datatype": "FP32", "data": [turns]});
+    json!({"parameters": parameters, "inputs": [input]})
+}
+
+#[tokio::test]
+async fn a_model_that_is_busy_does_not_hold_up_another() {
+    let gateway = slow().await;
+    let busy: Vec<_> = (0..4).map(|_| keep_busy(&gateway)).collect();
+    in_flight(&gateway, 4).await;
+    for number in 0..50 {
+        assert_eq!(gateway.predict(&json!({"features": row(number)})).await.status, StatusCode::OK);
+    }
+    assert!(busy.iter().all(|run| !run.is_finished()));
+    busy.iter().for_each(tokio::task::JoinHandle::abort);
+}
+
+#[tokio::test]
+async fn a_queue_that_is_full_refuses_at_once() {
+    let gateway = slow().await;
+    gateway.repository.put("slow/model.toml", b"[scheduler]\nqueue_capacity = 1\n");
+    gateway.version_until("slow", |version| version["scheduler"]["queue_capacity"] == 1).await;
+    let busy: Vec<_> = (0..2).map(|_| keep_busy(&gateway)).collect();
+    in_flight(&gateway, 2).await;
+    let refused = async {
+        loop {
+            // The two are counted a moment before they have their places.
+            let body = json!({"features": [1e12]});
+            let answer = gateway.predict_at("/models/slow/predict", &body);
+            if let Ok(answer) = timeout(Duration::from_millis(500), answer).await {
+                return answer;
+            }
+        }
+    };
+    let answer = timeout(PATIENCE, refused).await.expect("a refusal");
+    assert_eq!((answer.status.as_u16(), answer.problem_code()), (503, "overloaded"));
+    assert_eq!(answer.header("retry-after"), "1");
+    assert_eq!(
+        gateway.predict(&setosa()).await.status,
+        StatusCode::OK,
+        "other models have queues of their own"
+    );
+    busy.iter().for_each(tokio::task::JoinHandle::abort);
+}
+
+#[tokio::test]
+async fn who_does_not_wait_any_more_is_not_run() {
+    let gateway = slow().await;
+    let before = counts(&gateway, "slow").await;
+    let busy = keep_busy(&gateway);
+    in_flight(&gateway, 1).await;
+    let gone = keep_busy(&gateway);
+    in_flight(&gateway, 2).await;
+    gone.abort();
+    in_flight(&gateway, 1).await;
+    let late = gateway.predict_at("/v2/models/slow/infer", &infer(1e12, &json!({"timeout": 1000}))).await;
+    assert!([503, 504].contains(&late.status.as_u16()), "{late:?}");
+    busy.abort();
+    in_flight(&gateway, 0).await;
+    // Were one of them run, this would wait for it.
+    let answer = gateway.predict_at("/models/slow/predict", &json!({"features": [3]})).await;
+    assert_eq!(answer.body["prediction"], 3.0, "{answer:?}");
+    let after = counts(&gateway, "slow").await;
+    assert_eq!((after.0 - before.0, after.1 - before.1), (1, 1));
+}
+
+/// Has requests wait behind a run, ends that, and answers in what order they are answered.
+async fn order(gateway: &Arc<TestGateway>, asked: &[(&'static str, u8, &'static str)]) -> Vec<&'static str> {
+    let busy = keep_busy(gateway);
+    in_flight(gateway, 1).await;
+    let (answered, mut answers) = mpsc::unbounded_channel();
+    for (number, &(caller, priority, name)) in asked.iter().enumerate() {
+        let token = TokenBuilder::new().claim("sub", json!(caller)).build();
+        let request = gateway.client.post(gateway.url("/v2/models/slow/infer")).bearer_auth(token);
+        // Long enough that answers do not overtake each other on their way.
+        let request = request.json(&infer(20_000.0, &json!({"priority": priority})));
+        let answered = answered.clone();
+        tokio::spawn(async move {
+            let answer = Answer::of(request.send().await.unwrap()).await;
+            assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+            answered.send(name).unwrap();
+        });
+        in_flight(gateway, number + 2).await;
+    }
+    drop(answered);
+    busy.abort();
+    let mut order = Vec::new();
+    while let Some(name) = timeout(PATIENCE, answers.recv()).await.expect("all are answered") {
+        order.push(name);
+    }
+    order
+}
+
+#[tokio::test]
+async fn the_more_urgent_is_run_first() {
+    let gateway = slow().await;
+    let asked = [("a", 10, "can wait"), ("a", 10, "can wait"), ("b", 1, "urgent")];
+    assert_eq!(order(&gateway, &asked).await.first(), Some(&"urgent"));
+}
+
+#[tokio::test]
+async fn who_asks_for_much_does_not_keep_others_waiting() {
+    let gateway = slow().await;
+    let much = [("much", 1, "much"); 8];
+    let asked: Vec<_> = much.into_iter().chain([("little", 1, "little")]).collect();
+    let order = order(&gateway, &asked).await;
+    assert_eq!(order.len(), 9);
+    assert_ne!(order.last(), Some(&"little"), "{order:?}");
+    let place = order.iter().position(|name| *name == "little").unwrap();
+    assert!(place < 4, "{order:?}");
+}
+
+#[tokio::test]
+async fn those_who_wait_for_a_model_that_is_removed_get_an_answer() {
+    let gateway = slow().await;
+    let busy = keep_busy(&gateway);
+    in_flight(&gateway, 1).await;
+    let waiting = Arc::clone(&gateway);
+    let waiting = tokio::spawn(async move {
+        waiting.predict_at("/models/slow/predict", &json!({"features": {"turns": 5}})).await
+    });
+    in_flight(&gateway, 2).await;
+    gateway.repository.remove("slow");
+    gateway.answer_until("/models/slow/predict", |answer| answer.status == StatusCode::NOT_FOUND).await;
+    busy.abort();
+    let answer = timeout(PATIENCE, waiting).await.expect("an answer").unwrap();
+    assert_eq!((answer.status, &answer.body["prediction"]), (StatusCode::OK, &json!(5.0)), "{answer:?}");
+}
