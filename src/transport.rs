@@ -3,6 +3,7 @@
 //!
 //! gRPC is HTTP/2, and its services are an `axum` router like any other, so the same layers are around both.
 
+mod access;
 mod authenticate;
 mod error;
 mod inference;
@@ -19,6 +20,7 @@ mod rescue;
 mod state;
 mod version;
 
+pub(crate) use access::{AccessLog, request_span};
 pub(crate) use error::ApiError;
 pub(crate) use inference::{infer, outputs};
 pub(crate) use layers::{authorized, authorized_by_platform, observed};

@@ -18,7 +18,7 @@ use std::{
 };
 
 use reqwest::StatusCode;
-use serde_json::json;
+use serde_json::{Value, json};
 use support::{
     PATIENCE,
     binary::{Process, command, free_port, run, run_with_input, text},
@@ -234,6 +234,48 @@ fn health_says_whether_a_gateway_is_ready() {
     };
     assert_eq!((up.status.code(), text(&up.stdout).as_str()), (Some(0), "ready\n"), "{up:?}");
     drop(gateway);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_access_log_has_a_line_for_each_answer() {
+    let repository = Repository::new();
+    let (mut command, port) = serve(&repository);
+    command.env("GATEWAY__LOG__ACCESS", "true").env("GATEWAY__LOG__FORMAT", "json");
+    let gateway = Process::serve(command);
+    let client = reqwest::Client::new();
+    let token = TokenBuilder::new().claim("sub", json!("robin")).build();
+    let setosa = setosa();
+    let cases = [
+        // Twice, as the second one has a token that is known by then, and goes another way.
+        ("/predict", Some(&token), &setosa, 200),
+        ("/predict", Some(&token), &setosa, 200),
+        ("/models/iris/predict", Some(&token), &json!({"features": [1]}), 422),
+        ("/predict", None, &setosa, 401),
+        ("/nowhere", Some(&token), &setosa, 404),
+    ];
+    for (number, (path, token, body, status)) in cases.into_iter().enumerate() {
+        let id = format!("asked-{number}");
+        let request = client.post(format!("http://127.0.0.1:{port}{path}")).header("x-request-id", &id);
+        let request = if let Some(token) = token { request.bearer_auth(token) } else { request };
+        assert_eq!(request.json(body).send().await.unwrap().status(), status, "{path}");
+        let line = loop {
+            let line: Value = serde_json::from_str(&gateway.wait_for_line(&id)).unwrap();
+            if line["target"] == "onnx_gateway::access" {
+                break line;
+            }
+        };
+        let span = &line["span"];
+        assert_eq!((&line["level"], &line["status"]), (&json!("INFO"), &json!(status)), "{line}");
+        assert_eq!((&span["id"], &span["path"]), (&json!(id), &json!(path)), "{line}");
+        assert_eq!((&span["method"], &span["peer"]), (&json!("POST"), &json!("127.0.0.1")), "{line}");
+        assert!(line["duration_us"].as_u64().unwrap() > 0, "{line}");
+        let caller = if token.is_some() { json!("robin") } else { Value::Null };
+        assert_eq!(span["caller.subject"], caller, "{line}");
+        let version = if status == 200 { json!("1") } else { Value::Null };
+        assert_eq!(line["model.version"], version, "{line}");
+        assert_eq!(line["model.digest"].is_string(), status == 200, "{line}");
+        assert!(!line.to_string().contains(token.map_or("Bearer", String::as_str)), "{line}");
+    }
 }
 
 #[test]

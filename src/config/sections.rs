@@ -166,11 +166,13 @@ pub struct LogSettings {
     pub level: String,
     /// One line for people, or one JSON object for machines.
     pub format: LogFormat,
+    /// Whether a line says of each answer who was given it, by which version, with which status, and how fast.
+    pub access: bool,
 }
 
 impl Default for LogSettings {
     fn default() -> Self {
-        Self { level: "info".to_owned(), format: LogFormat::Text }
+        Self { level: "info".to_owned(), format: LogFormat::Text, access: false }
     }
 }
 

@@ -32,7 +32,10 @@ use crate::{
     model::{FlatElement, Tensor},
     serving::{Flat, Servable, Terms},
     telemetry::Route,
-    transport::{AddressLimit, ApiError, Peer, REQUEST_ID, TransportState, new_request_id, panicked},
+    transport::{
+        AccessLog, AddressLimit, ApiError, Peer, REQUEST_ID, TransportState, new_request_id, panicked,
+        request_span,
+    },
     wire::{FlatRows, read_flat_rows},
 };
 
@@ -147,31 +150,24 @@ impl Express {
         let _in_flight = metrics.request_started();
         let (id, path, caller) = (usual.id.clone(), usual.head.uri.clone(), Arc::clone(&usual.caller));
         let answered = AssertUnwindSafe(self.run(usual, peer)).catch_unwind().await;
+        // As the layers have it; most requests have nothing to say.
+        let span = || request_span(&id, Some(&peer), ("POST", path.path()), Some(&caller));
         let mut response = match answered {
             Ok(Ok(response)) => response,
-            failed => {
-                // As the layers would log it.
-                let span = tracing::error_span!(
-                    "request",
-                    id = id.to_str().unwrap_or_default(),
-                    method = "POST",
-                    path = path.path(),
-                    caller.subject = caller.subject,
-                );
-                span.in_scope(|| match failed {
-                    Ok(Err(error)) => error.into_response(),
-                    Err(panic) => panicked(panic),
-                    Ok(Ok(response)) => response,
-                })
-            }
+            Ok(Err(error)) => span().in_scope(|| error.into_response()),
+            Err(panic) => span().in_scope(|| panicked(panic)),
         };
+        let latency = begin.elapsed();
+        if self.state.has_access_log {
+            span().in_scope(|| AccessLog { is_on: true }.answered(&response, latency));
+        }
         let headers = response.headers_mut();
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         headers.insert(REQUEST_ID, id);
         if response.status() == StatusCode::OK {
-            self.routes[route].answered(begin.elapsed());
+            self.routes[route].answered(latency);
         } else {
-            metrics.request_answered("POST", ROUTES[route], response.status().as_str(), begin.elapsed());
+            metrics.request_answered("POST", ROUTES[route], response.status().as_str(), latency);
         }
         response
     }

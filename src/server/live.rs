@@ -150,6 +150,7 @@ impl Live {
             // Who has no token is no caller: together they would have the quota of one.
             caller_quota: (limited && authentication.verifier.is_some()).then(|| Arc::clone(&quotas.caller)),
             metrics: Arc::clone(&self.metrics),
+            has_access_log: settings.log.access,
             clock: self.clock.clone(),
         };
         let address_limit = quotas.address.as_ref().filter(|_| limited);

@@ -110,6 +110,7 @@ const CLASSES: &[(&str, Class)] = &[
         },
     ),
     ("log.level", Applied),
+    ("log.access", Applied),
     (
         "log.format",
         Fixed {

@@ -6,18 +6,19 @@ use std::sync::Arc;
 use axum::{
     Router,
     extract::Request,
-    http::header,
+    http::{HeaderValue, header},
     middleware::{from_fn_with_state, map_request},
 };
 use tower::{ServiceBuilder, util::option_layer};
 use tower_http::{
     request_id::{PropagateRequestIdLayer, SetRequestIdLayer},
     sensitive_headers::SetSensitiveRequestHeadersLayer,
-    trace::{DefaultOnFailure, DefaultOnResponse, TraceLayer},
+    trace::{DefaultOnFailure, TraceLayer},
 };
 use tracing::Level;
 
 use super::{
+    access::{AccessLog, request_span},
     authenticate::authenticate,
     metrics,
     rate_limit::AddressLimit,
@@ -40,7 +41,7 @@ pub(crate) fn observed(routes: Router<TransportState>, state: &TransportState) -
             TraceLayer::new_for_http()
                 .make_span_with(span)
                 .on_request(())
-                .on_response(DefaultOnResponse::new().level(Level::DEBUG))
+                .on_response(AccessLog { is_on: state.has_access_log })
                 .on_failure(DefaultOnFailure::new().level(Level::DEBUG)),
         )
         // Every answer is counted, those of the layers below included.
@@ -79,13 +80,8 @@ async fn let_through(mut request: Request) -> Request {
 }
 
 fn span(request: &Request<impl Sized>) -> tracing::Span {
-    let id = request.headers().get(REQUEST_ID).and_then(|id| id.to_str().ok()).unwrap_or_default();
-    // Of the highest level, so that it is there for every event however little is logged.
-    tracing::error_span!(
-        "request",
-        id,
-        method = %request.method(),
-        path = request.uri().path(),
-        caller.subject = tracing::field::Empty,
-    )
+    let none = HeaderValue::from_static("");
+    let id = request.headers().get(REQUEST_ID).unwrap_or(&none);
+    let asked = (request.method().as_str(), request.uri().path());
+    request_span(id, request.extensions().get(), asked, None)
 }

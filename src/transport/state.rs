@@ -18,6 +18,8 @@ pub struct TransportState {
     pub caller_quota: Option<Arc<CallerQuota>>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// Whether a line of the log says of each answer that it was given.
+    pub has_access_log: bool,
     /// What time it is.
     pub clock: Clock,
 }

@@ -7,8 +7,8 @@ use axum::{
 
 use crate::serving::Servable;
 
-const MODEL_VERSION: HeaderName = HeaderName::from_static("x-model-version");
-const MODEL_DIGEST: HeaderName = HeaderName::from_static("x-model-digest");
+pub(super) const MODEL_VERSION: HeaderName = HeaderName::from_static("x-model-version");
+pub(super) const MODEL_DIGEST: HeaderName = HeaderName::from_static("x-model-digest");
 
 /// The headers that every answer of this version has.
 pub(crate) fn version_headers(servable: &Servable) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
