@@ -9,6 +9,7 @@ mod body;
 mod head;
 
 use std::{
+    mem,
     panic::AssertUnwindSafe,
     sync::Arc,
     time::{Duration, Instant},
@@ -16,7 +17,7 @@ use std::{
 
 use axum::{
     body::{Body, Bytes},
-    http::{HeaderValue, Request, Response, StatusCode, header, request::Parts},
+    http::{HeaderValue, Request, Response, StatusCode, Uri, header},
     response::IntoResponse,
 };
 use futures_util::FutureExt;
@@ -29,6 +30,7 @@ use super::{answer::answer, vertex};
 use crate::{
     auth::{Action, Caller},
     config::Settings,
+    limits::AddressKey,
     model::{FlatElement, Tensor},
     serving::{Flat, Servable, Terms},
     telemetry::Route,
@@ -67,7 +69,9 @@ struct Usual {
     id: HeaderValue,
     /// The number of its route.
     route: usize,
-    head: Parts,
+    uri: Uri,
+    /// Whose quota it is charged to, where addresses have one.
+    client: Option<AddressKey>,
     begin: Instant,
 }
 
@@ -117,7 +121,8 @@ impl Express {
             return Err(Request::from_parts(parts, Again::new(first, body).into()));
         };
         let id = id.unwrap_or_else(new_request_id);
-        let usual = Usual { servable, input, rows, caller, id, route, head: parts, begin };
+        let client = self.address_limit.as_ref().map(|limit| limit.client_of(peer, &parts.headers));
+        let usual = Usual { servable, input, rows, caller, id, route, uri: parts.uri, client, begin };
         Ok(self.charged(usual, peer).await)
     }
 
@@ -145,13 +150,13 @@ impl Express {
     }
 
     /// Counts, charges and answers.
-    async fn charged(&self, usual: Usual, peer: Peer) -> Response<Body> {
+    async fn charged(&self, mut usual: Usual, peer: Peer) -> Response<Body> {
         let (metrics, route, begin) = (&self.state.metrics, usual.route, usual.begin);
         let _in_flight = metrics.request_started();
-        let (id, path, caller) = (usual.id.clone(), usual.head.uri.clone(), Arc::clone(&usual.caller));
-        let answered = AssertUnwindSafe(self.run(usual, peer)).catch_unwind().await;
+        let (id, uri, caller) = (usual.id.clone(), mem::take(&mut usual.uri), Arc::clone(&usual.caller));
+        let answered = AssertUnwindSafe(self.run(usual)).catch_unwind().await;
         // As the layers have it; most requests have nothing to say.
-        let span = || request_span(&id, Some(&peer), ("POST", path.path()), Some(&caller));
+        let span = || request_span(&id, Some(&peer), ("POST", uri.path()), Some(&caller));
         let mut response = match answered {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => span().in_scope(|| error.into_response()),
@@ -172,10 +177,10 @@ impl Express {
         response
     }
 
-    async fn run(&self, usual: Usual, peer: Peer) -> Result<Response<Body>, ApiError> {
-        let Usual { servable, input, rows, caller, head, begin, .. } = usual;
-        if let Some(limit) = &self.address_limit {
-            limit.charge(&limit.client_of(peer, &head.headers))?;
+    async fn run(&self, usual: Usual) -> Result<Response<Body>, ApiError> {
+        let Usual { servable, input, rows, caller, client, begin, .. } = usual;
+        if let (Some(limit), Some(client)) = (&self.address_limit, &client) {
+            limit.charge(client)?;
         }
         if let Some(quota) = &self.state.caller_quota {
             quota.charge(&caller).map_err(ApiError::CallerQuota)?;

@@ -2,11 +2,12 @@
 
 mod http1;
 mod http2;
+mod joined;
 
-use std::time::Duration;
+use std::{pin::Pin, time::Duration};
 
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, copy, sink},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy, sink},
     net::TcpStream,
     time,
 };
@@ -64,10 +65,10 @@ async fn linger(mut stream: impl AsyncReadExt + AsyncWriteExt + Unpin) {
 }
 
 /// A stream whose client must not ask and not read: its answers would be kept for ever.
-fn with_write_timeout(
-    stream: TcpStream,
+fn with_write_timeout<S: AsyncRead + AsyncWrite>(
+    stream: S,
     write_timeout: Duration,
-) -> std::pin::Pin<Box<TimeoutStream<TcpStream>>> {
+) -> Pin<Box<TimeoutStream<S>>> {
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(write_timeout));
     Box::pin(stream)

@@ -17,7 +17,7 @@ use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{net::TcpStream, time};
 
-use super::{Connection, FIRST_REQUEST_GRACE, linger, with_write_timeout};
+use super::{Connection, FIRST_REQUEST_GRACE, joined::Joined, linger, with_write_timeout};
 use crate::{rest::Front, server::shutdown::Shutdown, transport::Peer};
 
 /// About the greatest size of the headers of a request.
@@ -28,7 +28,7 @@ const MAX_HEADERS: usize = 100;
 
 pub(super) async fn run(connection: Connection, stream: TcpStream) {
     let Connection { front, peer, header_timeout, write_timeout, shutdown, .. } = connection;
-    let stream = with_write_timeout(stream, write_timeout);
+    let stream = with_write_timeout(Joined(stream), write_timeout);
     let used = Arc::new(AtomicBool::new(false));
     let (mark, ending) = (Arc::clone(&used), shutdown.clone());
     let service = service_fn(move |request| {
