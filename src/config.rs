@@ -24,7 +24,8 @@ pub use problem::{Problem, Problems};
 pub use secret::Secret;
 pub use sections::{
     AdminSettings, AdmissionSettings, Algorithm, AuthSettings, ClientSettings, DialectName, DialectSettings,
-    GrpcSettings, KeySettings, LogFormat, LogSettings, ModelsSettings, Preserve, QuotaSettings,
-    RateLimitSettings, RollbackSettings, RuntimeSettings, ServerSettings, Settings, WhenRemoved,
+    GrpcSettings, KeySettings, LogFormat, LogSettings, MetricsSettings, ModelsSettings, Preserve,
+    QuotaSettings, RateLimitSettings, RollbackSettings, RuntimeSettings, ServerSettings, Settings,
+    WhenRemoved,
 };
 pub use watch::{SourceFile, Watch};

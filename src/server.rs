@@ -107,7 +107,7 @@ impl Gateway {
         };
         let grpc_address = grpc.as_ref().map(|(_, address)| *address);
 
-        let metrics = Arc::new(Metrics::new()?);
+        let metrics = Arc::new(Metrics::new(settings.metrics.enabled)?);
         let lifecycle = Lifecycle::start(runtime, program, (&settings).into(), Arc::clone(&metrics))?;
         let serving = Arc::new(Serving::new(lifecycle, &settings));
         let live = Live::new(settings, authentication, Arc::clone(&serving), Arc::clone(&metrics), clock);

@@ -167,6 +167,19 @@ async fn health_is_open_to_all_on_both_listeners() {
 }
 
 #[tokio::test]
+async fn without_metrics_all_else_is_as_ever() {
+    let gateway = TestGateway::builder().settings(|settings| settings.metrics.enabled = false).start().await;
+    // Twice, as the second one goes another way.
+    for _ in 0..2 {
+        let answer = gateway.predict(&setosa()).await;
+        assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+    }
+    let admin = async |path: &str| gateway.client.get(gateway.admin_url(path)).send().await.unwrap().status();
+    assert_eq!(admin("/metrics").await, StatusCode::NOT_FOUND);
+    assert_eq!(admin("/health/ready").await, StatusCode::OK);
+}
+
+#[tokio::test]
 async fn requests_are_counted_by_route_and_unknown_paths_make_no_series() {
     let gateway = TestGateway::start().await;
     gateway.predict(&setosa()).await;

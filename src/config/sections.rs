@@ -50,6 +50,9 @@ pub struct Settings {
     /// How it is run.
     #[validate(nested)]
     pub runtime: RuntimeSettings,
+    /// What is counted.
+    #[validate(nested)]
+    pub metrics: MetricsSettings,
     /// What is logged.
     #[validate(nested)]
     pub log: LogSettings,
@@ -155,6 +158,19 @@ impl Default for RuntimeSettings {
             max_batch_rows: 1024,
             max_delay_ms: 0,
         }
+    }
+}
+
+/// Metrics, for operators.
+#[derive(Clone, Debug, Serialize, Deserialize, Validate)]
+pub struct MetricsSettings {
+    /// Whether requests are counted, and `/metrics` is there.
+    pub enabled: bool,
+}
+
+impl Default for MetricsSettings {
+    fn default() -> Self {
+        Self { enabled: true }
     }
 }
 

@@ -118,8 +118,12 @@ pub(super) fn public_router(
 
 /// The operators' listener's routes.
 pub fn admin_router(state: TransportState) -> Router {
-    Router::new()
-        .route("/metrics", get(metrics::metrics))
+    let counted = if state.metrics.is_on() {
+        Router::new().route("/metrics", get(metrics::metrics))
+    } else {
+        Router::new()
+    };
+    counted
         .route("/health", get(health::health))
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready))

@@ -109,6 +109,13 @@ const CLASSES: &[(&str, Class)] = &[
             keep: |old, new| new.runtime.library.clone_from(&old.runtime.library),
         },
     ),
+    (
+        "metrics.enabled",
+        Fixed {
+            reason: "what was not counted cannot be made up for",
+            keep: |old, new| new.metrics.enabled = old.metrics.enabled,
+        },
+    ),
     ("log.level", Applied),
     ("log.access", Applied),
     (

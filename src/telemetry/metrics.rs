@@ -28,6 +28,8 @@ pub type MetricsError = prometheus::Error;
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
+    /// Whether anyone looks: else requests are not counted.
+    is_on: bool,
     requests: IntCounterVec,
     request_seconds: HistogramVec,
     in_flight: IntGauge,
@@ -55,12 +57,12 @@ pub struct ModelInfo {
 }
 
 impl Metrics {
-    /// Metrics that count from zero.
+    /// Metrics that count from zero; those that are off spare requests the time that counting takes.
     ///
     /// # Errors
     ///
     /// Never with the names in this file; the library checks them at run time.
-    pub fn new() -> Result<Self, prometheus::Error> {
+    pub fn new(is_on: bool) -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
         let counter = |name: &str, help: &str, labels: &[&str]| {
             let metric = IntCounterVec::new(Opts::new(name, help), labels)?;
@@ -136,20 +138,25 @@ impl Metrics {
             )?,
             settings_reloads,
             registry,
+            is_on,
         })
     }
 
     /// A request that begins; it is counted when the guard is finished or dropped.
     #[must_use]
     pub fn request_started(&self) -> InFlight<'_> {
-        self.in_flight.inc();
-        InFlight(&self.in_flight)
+        let counted = self.is_on.then_some(&self.in_flight);
+        if let Some(in_flight) = counted {
+            in_flight.inc();
+        }
+        InFlight(counted)
     }
 
     /// An answer was given.
     pub fn request_answered(&self, method: &str, route: &str, status: &str, duration: Duration) {
-        self.requests.with_label_values(&[method, route, status]).inc();
-        self.request_seconds.with_label_values(&[route]).observe(duration.as_secs_f64());
+        if self.is_on {
+            self.route(method, route, status).answered(duration);
+        }
     }
 
     /// A connection that was opened; it is counted until the guard is dropped.
@@ -162,16 +169,20 @@ impl Metrics {
     /// The time of the runs of a model, found once for all of them.
     #[must_use]
     pub fn inference_seconds(&self, model: &str) -> Seconds {
-        Seconds(self.inference_seconds.with_label_values(&[model]))
+        self.seconds(&self.inference_seconds, model)
     }
 
     /// Answers of one kind, found once for all of them.
     #[must_use]
     pub fn route(&self, method: &str, route: &str, status: &str) -> Route {
         Route {
-            answers: self.requests.with_label_values(&[method, route, status]),
-            seconds: Seconds(self.request_seconds.with_label_values(&[route])),
+            answers: self.is_on.then(|| self.requests.with_label_values(&[method, route, status])),
+            seconds: self.seconds(&self.request_seconds, route),
         }
+    }
+
+    fn seconds(&self, of_all: &HistogramVec, label: &str) -> Seconds {
+        Seconds(self.is_on.then(|| of_all.with_label_values(&[label])))
     }
 
     /// A version was put into service.
@@ -212,6 +223,12 @@ impl Metrics {
         }
     }
 
+    /// Whether they are on.
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        self.is_on
+    }
+
     /// All metrics in the text exposition format, version 0.0.4.
     ///
     /// # Errors
@@ -226,37 +243,43 @@ impl Metrics {
 
 /// Durations of one kind.
 #[derive(Clone, Debug)]
-pub struct Seconds(Histogram);
+pub struct Seconds(Option<Histogram>);
 
 impl Seconds {
     /// Something took so long.
     pub fn observe(&self, duration: Duration) {
-        self.0.observe(duration.as_secs_f64());
+        if let Some(histogram) = &self.0 {
+            histogram.observe(duration.as_secs_f64());
+        }
     }
 }
 
 /// Answers of one kind.
 #[derive(Clone, Debug)]
 pub struct Route {
-    answers: IntCounter,
+    answers: Option<IntCounter>,
     seconds: Seconds,
 }
 
 impl Route {
     /// One was given.
     pub fn answered(&self, duration: Duration) {
-        self.answers.inc();
+        if let Some(answers) = &self.answers {
+            answers.inc();
+        }
         self.seconds.observe(duration);
     }
 }
 
 /// A request that is being answered.
 #[derive(Debug)]
-pub struct InFlight<'m>(&'m IntGauge);
+pub struct InFlight<'m>(Option<&'m IntGauge>);
 
 impl Drop for InFlight<'_> {
     fn drop(&mut self) {
-        self.0.dec();
+        if let Some(in_flight) = self.0 {
+            in_flight.dec();
+        }
     }
 }
 

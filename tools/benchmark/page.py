@@ -70,7 +70,8 @@ ITEMS = {
     "half-load": "Requests at half of the rate that the gateway reached at most with 32 connections.",
     "grpc": "One row a request over gRPC, beside REST with JSON and with bytes.",
     "rs256": "Tokens signed with an RSA key of 2048 bits in place of HS256.",
-    "metrics-off": "Without metrics.",
+    "metrics-off": "Without metrics (`metrics.enabled = false`).",
+    "access-log": "With a line logged for each answer (`log.access = true`).",
     "start": "From the start of the process to the first answer. The gateway has admitted the model's bytes before, or "
     "starts with an empty folder for its state (`new files`).",
 }

@@ -18,5 +18,6 @@ ITEMS: dict[str, Callable[[Bench], list[Result]]] = {
     "grpc": grpc.measure,
     "rs256": variants.measure_rs256,
     "metrics-off": variants.measure_without_metrics,
+    "access-log": variants.measure_with_access_log,
     "start": start.measure,
 }

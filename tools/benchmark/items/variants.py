@@ -36,6 +36,10 @@ def measure_without_metrics(bench: Bench) -> list[Result]:
     return compare(bench, "metrics-off", "gateway, no metrics", {"metrics": {"enabled": False}})
 
 
+def measure_with_access_log(bench: Bench) -> list[Result]:
+    return compare(bench, "access-log", "gateway, access log", {"log": {"access": True}})
+
+
 def compare(bench: Bench, item: str, name: str, changes: Settings) -> list[Result]:
     """The gateway with and without changes to its settings."""
     rows = iris_rows(ONE_ROW_BODIES)
