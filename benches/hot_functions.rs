@@ -5,9 +5,16 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a benchmark that cannot go on fails")]
 #![allow(missing_docs, reason = "a benchmark is used by its name only")]
 
-use std::{env, hint::black_box, process::ExitCode};
+use std::{
+    env,
+    hint::black_box,
+    process::ExitCode,
+    time::{Duration, SystemTime},
+};
 
 use onnx_gateway::{
+    auth::{Authentication, Scopes, Verifier},
+    config::{AuthSettings, Secret},
     model::{
         Contract, Dimension, ElementType, Feature, FlatLayout, Layout, ModelVersion, RowOutputs, Signature,
         Tensor, TensorData, Value, ValueSpec, rows_to_tensors,
@@ -19,12 +26,16 @@ use onnx_gateway::{
 type Run = fn(usize);
 
 const FUNCTIONS: &[(&str, Run)] = &[
+    ("token", token),
+    ("token_long_way", token_long_way),
     ("parse_row", |times| parse(&body(1), times)),
     ("parse_row_long_way", |times| parse_long_way(&body(1), times)),
     ("parse_1024", |times| parse(&body(1024), times)),
     ("parse_1024_long_way", |times| parse_long_way(&body(1024), times)),
     ("parse_1024_doubles", |times| parse(&doubles(), times)),
     ("parse_1024_doubles_long_way", |times| parse_long_way(&doubles(), times)),
+    ("batch_8", |times| batch(8, times)),
+    ("batch_64", |times| batch(64, times)),
     ("serialise_row", |times| serialise(1, times)),
     ("serialise_row_long_way", |times| serialise_long_way(1, times)),
     ("serialise_1024", |times| serialise(1024, times)),
@@ -100,6 +111,52 @@ fn outputs(rows: u16) -> Vec<Value> {
         Tensor::new(vec![count], TensorData::I64(labels)).unwrap().into(),
         Tensor::new(vec![count, 3], TensorData::F32(probabilities)).unwrap().into(),
     ]
+}
+
+/// A verifier and a token that it believes, signed with HS256, at a time.
+fn believed() -> (Verifier, String, SystemTime) {
+    let secret = Secret::new("nothing but a benchmark is kept by this secret".to_owned());
+    let settings = AuthSettings { signing_secret: Some(secret), ..AuthSettings::default() };
+    let Authentication { verifier, issuer, .. } = Authentication::new(&settings, &|_| false).unwrap();
+    let now = SystemTime::now();
+    let scopes = Scopes::of_claim("predict read");
+    let token = issuer.unwrap().issue("benchmark", scopes, now, None).unwrap().token;
+    let verifier = verifier.unwrap();
+    verifier.verify(&token, now).unwrap();
+    (verifier, token, now)
+}
+
+/// A token that was verified before.
+fn token(times: usize) {
+    let (verifier, token, now) = believed();
+    for _ in 0..times {
+        black_box(verifier.known(black_box(&token), now).unwrap());
+    }
+}
+
+/// A token that is verified.
+fn token_long_way(times: usize) {
+    let (verifier, token, now) = believed();
+    for time in 1..=times {
+        // What is remembered holds from when it was believed on, and this is before.
+        let before = now - Duration::from_nanos(u64::try_from(time).unwrap());
+        black_box(verifier.verify(black_box(&token), before).unwrap());
+    }
+}
+
+/// The rows of so many requests as one tensor, and the outputs of the run as theirs.
+fn batch(requests: u16, times: usize) {
+    let row = Tensor::new(vec![1, 4], TensorData::F32(vec![5.1, 3.5, 1.4, 0.2].into())).unwrap();
+    let rows = vec![&row; usize::from(requests)];
+    let outputs = outputs(requests);
+    for _ in 0..times {
+        black_box(Tensor::joined(black_box(&rows)).unwrap());
+        for request in 0..usize::from(requests) {
+            for output in black_box(&outputs) {
+                black_box(output.rows(request..request + 1).unwrap());
+            }
+        }
+    }
 }
 
 fn parse(body: &str, times: usize) {
