@@ -7,7 +7,7 @@ mod support;
 
 use std::{sync::Arc, time::Duration};
 
-use onnx_gateway::model::WantedMode;
+use onnx_gateway::{config::Settings, model::WantedMode};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use support::{Answer, PATIENCE, TestGateway, setosa, tokens::TokenBuilder};
@@ -32,14 +32,15 @@ fn row(number: u32) -> [f64; 4] {
     ]
 }
 
-/// What is to be set so that whatever waits a moment is run together.
+/// One session on a thread of its own, which runs together whatever comes within this time.
+fn one_thread(settings: &mut Settings, max_delay_ms: u64) {
+    settings.runtime.scheduler = WantedMode::OwnThreads;
+    settings.runtime.instances = 1;
+    settings.runtime.max_delay_ms = max_delay_ms;
+}
+
 async fn batching() -> Arc<TestGateway> {
-    let builder = TestGateway::builder().settings(|settings| {
-        settings.runtime.scheduler = WantedMode::OwnThreads;
-        settings.runtime.instances = 1;
-        settings.runtime.max_delay_ms = 50;
-    });
-    Arc::new(builder.start().await)
+    Arc::new(TestGateway::builder().settings(|settings| one_thread(settings, 50)).start().await)
 }
 
 #[tokio::test]
@@ -87,9 +88,7 @@ async fn what_is_more_than_a_run_takes_is_run_in_parts_and_answered_whole() {
 async fn models_whose_rows_depend_on_each_other_are_never_given_those_of_others() {
     let builder = TestGateway::builder_without_models().model("centred.onnx", "centred");
     let builder = builder.settings(|settings| {
-        settings.runtime.scheduler = WantedMode::OwnThreads;
-        settings.runtime.instances = 1;
-        settings.runtime.max_delay_ms = 100;
+        one_thread(settings, 100);
         settings.runtime.max_batch_rows = 2;
     });
     let gateway = Arc::new(builder.start().await);
@@ -118,11 +117,7 @@ async fn models_whose_rows_depend_on_each_other_are_never_given_those_of_others(
 #[tokio::test]
 async fn an_answer_that_fails_fails_alone() {
     let builder = TestGateway::builder_without_models().model("root.onnx", "square_root");
-    let builder = builder.settings(|settings| {
-        settings.runtime.scheduler = WantedMode::OwnThreads;
-        settings.runtime.instances = 1;
-        settings.runtime.max_delay_ms = 50;
-    });
+    let builder = builder.settings(|settings| one_thread(settings, 50));
     let gateway = Arc::new(builder.start().await);
     let mut all = JoinSet::new();
     for number in 0_i32..16 {

@@ -40,13 +40,13 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Joined<S> {
         context: &mut Context<'_>,
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let mut joined = [0; MOST_BYTES];
-        let mut length = 0;
+        let total = pieces.iter().map(|piece| piece.len()).sum::<usize>();
+        if pieces.len() < 2 || total > MOST_BYTES {
+            return Pin::new(&mut self.0).poll_write_vectored(context, pieces);
+        }
+        let (mut joined, mut length) = ([0; MOST_BYTES], 0);
         for piece in pieces {
-            let Some(room) = joined.get_mut(length..length + piece.len()) else {
-                return Pin::new(&mut self.0).poll_write_vectored(context, pieces);
-            };
-            room.copy_from_slice(piece);
+            joined[length..length + piece.len()].copy_from_slice(piece);
             length += piece.len();
         }
         Pin::new(&mut self.0).poll_write(context, &joined[..length])
