@@ -22,7 +22,7 @@ pub use error::RuntimeError;
 pub use instance::Instance;
 pub use library::LibraryNotFound;
 pub use ort::session::RunOptions;
-pub use scheduler::{Asked, Inputs, Options, Ran, Scheduler, set_worker};
+pub use scheduler::{Asked, Inputs, Options, Ran, Running, Scheduler, set_worker};
 
 use crate::config::{Environment, RuntimeSettings};
 

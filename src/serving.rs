@@ -93,6 +93,18 @@ impl Serving {
         }
     }
 
+    /// The version of the default model that serves.
+    ///
+    /// # Errors
+    ///
+    /// As [`Serving::default_model`] and [`Serving::servable`].
+    pub fn default_servable(&self) -> Result<Arc<Servable>, ServingError> {
+        match self.default_model.load().as_deref() {
+            Some(configured) => self.servable(configured, None),
+            None => self.servable(&self.default_model()?, None),
+        }
+    }
+
     /// The version of a model that serves: the given one, or the newest. The caller keeps it for its whole request.
     ///
     /// # Errors

@@ -20,7 +20,7 @@ mod rescue;
 mod state;
 mod version;
 
-pub(crate) use access::{AccessLog, request_span};
+pub(crate) use access::AskedBy;
 pub(crate) use error::ApiError;
 pub(crate) use inference::{infer, outputs};
 pub(crate) use layers::{authorized, authorized_by_platform, observed};

@@ -2,7 +2,7 @@
 
 use axum::{
     body::Body,
-    http::{HeaderValue, header},
+    http::{HeaderMap, HeaderValue, header},
     response::Response,
 };
 use serde::Serialize;
@@ -12,6 +12,9 @@ use crate::{
     transport::{ApiError, version_headers},
 };
 
+/// So many has an answer of a version, with those that the layers add.
+const HEADERS: usize = 8;
+
 /// An answer of a version, as JSON.
 pub(super) fn json_answer(servable: &Servable, body: &impl Serialize) -> Result<Response, ApiError> {
     let body = serde_json::to_vec(body).map_err(|_| ApiError::AnswerNotWritten)?;
@@ -20,10 +23,16 @@ pub(super) fn json_answer(servable: &Servable, body: &impl Serialize) -> Result<
 
 /// An answer of a version, declared as JSON.
 pub(super) fn answer(servable: &Servable, body: impl Into<Body>) -> Response {
-    let mut response = Response::new(body.into());
-    let headers = response.headers_mut();
+    answer_in(HeaderMap::with_capacity(HEADERS), servable, body)
+}
+
+/// The same, with the memory of headers that are not needed any more.
+pub(super) fn answer_in(mut headers: HeaderMap, servable: &Servable, body: impl Into<Body>) -> Response {
+    headers.clear();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.extend(version_headers(servable));
+    let mut response = Response::new(body.into());
+    *response.headers_mut() = headers;
     response
 }

@@ -9,15 +9,17 @@ mod body;
 mod head;
 
 use std::{
+    borrow::Cow,
     mem,
     panic::AssertUnwindSafe,
+    pin::pin,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use axum::{
     body::{Body, Bytes},
-    http::{HeaderValue, Request, Response, StatusCode, Uri, header},
+    http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header},
     response::IntoResponse,
 };
 use futures_util::FutureExt;
@@ -26,17 +28,15 @@ use tokio::time::timeout;
 use tracing::level_filters::LevelFilter;
 
 use self::{body::Again, head::Head};
-use super::{answer::answer, vertex};
+use super::{answer::answer_in, vertex};
 use crate::{
     auth::{Action, Caller},
     config::Settings,
-    limits::AddressKey,
     model::{FlatElement, Tensor},
     serving::{Flat, Servable, Terms},
     telemetry::Route,
     transport::{
-        AccessLog, AddressLimit, ApiError, Peer, REQUEST_ID, TransportState, new_request_id, panicked,
-        request_span,
+        AddressLimit, ApiError, AskedBy, Peer, REQUEST_ID, TransportState, new_request_id, panicked,
     },
     wire::{FlatRows, read_flat_rows},
 };
@@ -60,18 +60,26 @@ pub(super) struct Express {
     taken: Option<String>,
 }
 
+/// Which way a request goes.
+pub(super) enum Way {
+    Short(Usual),
+    /// As it was.
+    Long(Request<Body>),
+}
+
 /// A request that can go the short way.
-struct Usual {
+pub(super) struct Usual {
     servable: Arc<Servable>,
-    input: Tensor,
+    /// Until it is run.
+    input: Option<Tensor>,
     rows: FlatRows,
     caller: Arc<Caller>,
     id: HeaderValue,
     /// The number of its route.
     route: usize,
-    uri: Uri,
-    /// Whose quota it is charged to, where addresses have one.
-    client: Option<AddressKey>,
+    /// Its headers, whose memory becomes that of the answer's.
+    headers: HeaderMap,
+    peer: Peer,
     begin: Instant,
 }
 
@@ -94,36 +102,34 @@ impl Express {
         }
     }
 
-    /// Answers a request, or gives it back as it was.
-    pub(super) async fn answer<B>(
-        &self,
-        request: Request<B>,
-        peer: Peer,
-    ) -> Result<Response<Body>, Request<Body>>
+    /// Which way this request goes.
+    ///
+    /// Nothing of it is waited for, so that what waits for the answer holds only what is needed for it.
+    pub(super) fn way_of<B>(&self, request: Request<B>, peer: Peer) -> Way
     where
         B: HttpBody<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<axum::BoxError>,
     {
         // What logs everything is in the layers.
         if LevelFilter::current() >= LevelFilter::DEBUG {
-            return Err(request.map(Body::new));
+            return Way::Long(request.map(Body::new));
         }
         let begin = Instant::now();
-        let Some((servable, caller, head)) = self.known(&request) else { return Err(request.map(Body::new)) };
+        let Some((servable, caller, head)) = self.known(&request) else {
+            return Way::Long(request.map(Body::new));
+        };
         let Head { id, route, length, .. } = head;
         let id = id.cloned();
         let (parts, mut body) = request.into_parts();
-        let first = body::first(&mut body).await;
-        let Some(whole) = first.as_ref().filter(|first| first.len() == length) else {
-            return Err(Request::from_parts(parts, Again::new(first, body).into()));
-        };
-        let Some((input, rows)) = servable.flat.as_ref().and_then(|flat| read_numbers(flat, whole)) else {
-            return Err(Request::from_parts(parts, Again::new(first, body).into()));
+        let first = body::first(&mut body);
+        let whole = first.as_ref().filter(|first| first.len() == length);
+        let flat = servable.flat.as_ref();
+        let Some((input, rows)) = whole.zip(flat).and_then(|(whole, flat)| read_numbers(flat, whole)) else {
+            return Way::Long(Request::from_parts(parts, Again::new(first, body).into()));
         };
         let id = id.unwrap_or_else(new_request_id);
-        let client = self.address_limit.as_ref().map(|limit| limit.client_of(peer, &parts.headers));
-        let usual = Usual { servable, input, rows, caller, id, route, uri: parts.uri, client, begin };
-        Ok(self.charged(usual, peer).await)
+        let (input, headers) = (Some(input), parts.headers);
+        Way::Short(Usual { servable, input, rows, caller, id, route, headers, peer, begin })
     }
 
     /// Who asks and what, if both are known and go together.
@@ -135,64 +141,78 @@ impl Express {
             Some(verifier) => verifier.known(head.token?, state.clock.now())?,
             None => Arc::clone(&self.anonymous),
         };
-        let default;
-        let model = if let Some(model) = &head.model {
-            model
-        } else {
-            default = state.serving.default_model().ok()?;
-            &default
+        let servable = match &head.model {
+            Some(model) => state.serving.servable(model, None),
+            None => state.serving.default_servable(),
         };
-        if !caller.may(Action::Predict, Some(model)) {
-            return None;
-        }
-        let servable = state.serving.servable(model, None).ok()?;
-        servable.flat.is_some().then_some((servable, caller, head))
+        let servable = servable.ok().filter(|servable| servable.flat.is_some())?;
+        caller.may(Action::Predict, Some(&servable.name)).then_some((servable, caller, head))
     }
 
     /// Counts, charges and answers.
-    async fn charged(&self, mut usual: Usual, peer: Peer) -> Response<Body> {
-        let (metrics, route, begin) = (&self.state.metrics, usual.route, usual.begin);
+    pub(super) async fn answer(&self, usual: &mut Usual) -> Response<Body> {
+        let metrics = &self.state.metrics;
         let _in_flight = metrics.request_started();
-        let (id, uri, caller) = (usual.id.clone(), mem::take(&mut usual.uri), Arc::clone(&usual.caller));
         let answered = AssertUnwindSafe(self.run(usual)).catch_unwind().await;
+        let Usual { id, route, begin, .. } = &*usual;
         // As the layers have it; most requests have nothing to say.
-        let span = || request_span(&id, Some(&peer), ("POST", uri.path()), Some(&caller));
         let mut response = match answered {
             Ok(Ok(response)) => response,
-            Ok(Err(error)) => span().in_scope(|| error.into_response()),
-            Err(panic) => span().in_scope(|| panicked(panic)),
+            Ok(Err(error)) => usual.asked(&usual.path()).span().in_scope(|| error.into_response()),
+            Err(panic) => usual.asked(&usual.path()).span().in_scope(|| panicked(panic)),
         };
-        let latency = begin.elapsed();
         if self.state.has_access_log {
-            span().in_scope(|| AccessLog { is_on: true }.answered(&response, latency));
+            usual.asked(&usual.path()).answered(&response, *begin, true);
+        }
+        let latency = begin.elapsed();
+        if response.status() == StatusCode::OK {
+            self.routes[*route].answered(latency);
+        } else {
+            metrics.request_answered("POST", ROUTES[*route], response.status().as_str(), latency);
         }
         let headers = response.headers_mut();
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        headers.insert(REQUEST_ID, id);
-        if response.status() == StatusCode::OK {
-            self.routes[route].answered(latency);
-        } else {
-            metrics.request_answered("POST", ROUTES[route], response.status().as_str(), latency);
-        }
+        headers.insert(REQUEST_ID, id.clone());
         response
     }
 
-    async fn run(&self, usual: Usual) -> Result<Response<Body>, ApiError> {
-        let Usual { servable, input, rows, caller, client, begin, .. } = usual;
-        if let (Some(limit), Some(client)) = (&self.address_limit, &client) {
-            limit.charge(client)?;
+    async fn run(&self, usual: &mut Usual) -> Result<Response<Body>, ApiError> {
+        let Usual { servable, input, rows, caller, headers, peer, begin, .. } = usual;
+        if let Some(limit) = &self.address_limit {
+            limit.charge(&limit.client_of(*peer, headers))?;
         }
         if let Some(quota) = &self.state.caller_quota {
-            quota.charge(&caller).map_err(ApiError::CallerQuota)?;
+            quota.charge(caller).map_err(ApiError::CallerQuota)?;
         }
+        let input = input.take().ok_or(ApiError::AnswerNotWritten)?;
         let terms = Terms { caller: caller.number(), ..Terms::default() };
-        let run = self.state.serving.predict_flat(Arc::clone(&servable), input, rows.rows, terms, begin);
+        let mut run = pin!(self.state.serving.predict_flat(servable, input, rows.rows, terms, *begin));
         let answered = if servable.scheduler.is_prompt() {
             run.await
         } else {
-            timeout(self.request_timeout, run).await.map_err(|_| ApiError::TakesTooLong)?
+            timeout(self.request_timeout, run.as_mut()).await.map_err(|_| ApiError::TakesTooLong)?
         };
-        Ok(answer(&servable, answered?.write(rows.many)?))
+        Ok(answer_in(mem::take(headers), servable, answered?.write(servable, rows.many)?))
+    }
+}
+
+impl Usual {
+    fn asked<'u>(&'u self, path: &'u str) -> AskedBy<'u> {
+        AskedBy {
+            id: Some(&self.id),
+            peer: Some(&self.peer),
+            method: "POST",
+            path,
+            caller: Some(&self.caller),
+        }
+    }
+
+    /// The path that was asked.
+    fn path(&self) -> Cow<'static, str> {
+        match self.route {
+            0 => Cow::Borrowed(ROUTES[0]),
+            _ => Cow::Owned(ROUTES[1].replace("{model}", self.servable.name.as_str())),
+        }
     }
 }
 

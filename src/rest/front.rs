@@ -1,6 +1,6 @@
 //! What answers the requests of a listener: a router, and in front of it, where there is one, the short way.
 
-use std::convert::Infallible;
+use std::{convert::Infallible, sync::Arc};
 
 use axum::{
     BoxError, Router,
@@ -10,7 +10,11 @@ use axum::{
 use http_body::Body as HttpBody;
 use tower::ServiceExt;
 
-use super::{express::Express, routes::public_router, unread::Unread};
+use super::{
+    express::{Express, Way},
+    routes::public_router,
+    unread::Unread,
+};
 use crate::{
     config::Settings,
     transport::{AddressLimit, Peer, TransportState},
@@ -47,24 +51,32 @@ impl Front {
     /// # Errors
     ///
     /// None: what goes wrong is an answer.
-    pub async fn answer<B>(&self, request: Request<B>, peer: Peer) -> Result<Response<Body>, Infallible>
+    pub async fn answer<B>(
+        self: Arc<Self>,
+        request: Request<B>,
+        peer: Peer,
+    ) -> Result<Response<Body>, Infallible>
     where
         B: HttpBody<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<BoxError>,
     {
-        let request = match &self.express {
-            Some(express) => match express.answer(request, peer).await {
-                Ok(response) => return Ok(response),
-                Err(request) => request,
-            },
-            None => request.map(Body::new),
+        let Some(express) = &self.express else {
+            return Box::pin(self.routed(request.map(Body::new), peer)).await;
         };
+        let mut way = express.way_of(request, peer);
+        match way {
+            // Where it lies, so that it is here once.
+            Way::Short(ref mut usual) => Ok(express.answer(usual).await),
+            // What it waits for is large, and most requests do not come here.
+            Way::Long(request) => Box::pin(self.routed(request, peer)).await,
+        }
+    }
+
+    async fn routed(&self, request: Request<Body>, peer: Peer) -> Result<Response<Body>, Infallible> {
         let (mut parts, body) = request.into_parts();
         parts.extensions.insert(peer);
         let (body, unread) = Unread::of(body);
-        let answered = self.router.clone().oneshot(Request::from_parts(parts, body));
-        // Its state is large, and most requests do not come here.
-        let mut response = Box::pin(answered).await?;
+        let mut response = self.router.clone().oneshot(Request::from_parts(parts, body)).await?;
         if let Some(unread) = unread {
             unread.tell(&mut response);
         }

@@ -116,10 +116,10 @@ async fn predict(
         let read = offloaded(body.len(), move || of.flat.as_ref().and_then(|of| read_numbers(of, &flat)));
         if let Some((input, rows)) = read.await? {
             let (servable, terms) = (Arc::clone(servable), permit.terms);
-            let run = state.serving.predict_flat(Arc::clone(&servable), input, rows.rows, terms, begin);
-            let prediction = run.await?;
+            let prediction = state.serving.predict_flat(&servable, input, rows.rows, terms, begin).await?;
+            let of = Arc::clone(&servable);
             // How long an answer is follows from how long the question was.
-            let written = offloaded(body.len(), move || prediction.write(rows.many)).await?;
+            let written = offloaded(body.len(), move || prediction.write(&of, rows.many)).await?;
             return Ok(answer(&servable, written?));
         }
     }

@@ -10,23 +10,23 @@ mod job;
 mod lanes;
 mod pace;
 mod queue;
+mod running;
 mod threads;
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use tokio::sync::oneshot;
 
 pub use job::{Asked, Inputs, Ran};
 pub use lanes::set_worker;
+pub use running::Running;
 
 use super::{Instance, RuntimeError};
 use crate::model::{ScheduleMode, Signature, Value};
 use job::{Job, Place};
 use lanes::Lanes;
 use pace::Pace;
+use running::Whole;
 use threads::Threads;
 
 /// The longest run on a thread that has other requests in hand: a larger batch is run in parts, with the others between.
@@ -113,33 +113,31 @@ impl Scheduler {
         self.instances
     }
 
-    /// Runs the model, alone or with what others ask.
-    ///
-    /// Dropping the future takes the request out of the queue, or ends its run if nobody else waits for that.
+    /// Runs the model, alone or with what others ask. The request stands in line from this call on.
     ///
     /// # Errors
     ///
     /// [`RuntimeError::Overloaded`] when too many wait, or so many that the deadline cannot be met; else as
     /// [`Instance::run`].
-    pub async fn run(&self, asked: Asked) -> Result<Ran, RuntimeError> {
+    pub fn run(&self, asked: Asked) -> Running<'_> {
         match asked.rows {
             Some(rows) if self.options.batching && rows > self.max_rows => {
-                self.run_in_parts(asked, rows).await
+                Running::in_parts(self.run_in_parts(asked, rows))
             }
-            _ => self.run_whole(asked).await,
+            _ => Running::whole(self.enter(asked)),
         }
     }
 
-    async fn run_whole(&self, mut asked: Asked) -> Result<Ran, RuntimeError> {
+    fn enter(&self, mut asked: Asked) -> Result<Whole<'_>, RuntimeError> {
         if !self.options.batching {
             asked.rows = None;
         }
         let place = Place::take(&self.shared, self.options.queue_capacity + self.instances, asked.rows())
             .ok_or(RuntimeError::Overloaded)?;
-        if let Some(deadline) = asked.deadline {
+        let deadline = asked.deadline;
+        if let Some(deadline) = deadline {
             self.shared.check_deadline(deadline, &asked, self.instances)?;
         }
-        let deadline = asked.deadline;
         let (answer, answered) = oneshot::channel();
         let waiting = match &self.inner {
             Inner::Lanes(lanes) => {
@@ -152,11 +150,7 @@ impl Scheduler {
                 Some(waiting)
             }
         };
-        let ran = answered.await;
-        drop((waiting, place));
-        // It is not run when it is too late, or when the gateway ends.
-        let is_late = || deadline.is_some_and(|deadline| deadline <= Instant::now());
-        ran.unwrap_or_else(|_| Err(if is_late() { RuntimeError::TooLate } else { RuntimeError::Overloaded }))
+        Ok(Whole { answered, deadline, _waiting: waiting, _place: place })
     }
 
     /// Runs parts one after the other, with what others ask between.
@@ -170,7 +164,7 @@ impl Scheduler {
             let range = start..rows.min(start + size);
             let inputs = inputs.rows(range.clone()).ok_or_else(|| not_by_row("its inputs"))?;
             let asked = Asked { inputs, rows: Some(range.len()), caller, priority, deadline, since };
-            let mut ran = self.run_whole(asked).await?;
+            let mut ran = self.enter(asked)?.await?;
             let queued = ran.queued;
             since = ran.ended;
             let part = ran.take_outputs().ok_or_else(|| not_by_row("its outputs"))?;

@@ -1,26 +1,23 @@
 //! Rows of numbers that were read straight into a tensor, and their answer, written straight from the outputs.
 
-use std::sync::Arc;
-
 use super::ServingError;
 use crate::{lifecycle::Servable, model::RowOutputs, runtime::Ran, wire::RowsAnswer};
 
 /// What a model said of such rows.
 #[derive(Debug)]
 pub struct FlatPrediction {
-    pub(super) servable: Arc<Servable>,
     pub(super) ran: Ran,
     pub(super) rows: usize,
 }
 
 impl FlatPrediction {
-    /// The answer as JSON: to the list of rows if `many`, else to the first.
+    /// The answer as JSON of the version that gave it: to the list of rows if `many`, else to the first.
     ///
     /// # Errors
     ///
     /// When the outputs do not hold one part for each row.
-    pub fn write(mut self, many: bool) -> Result<Vec<u8>, ServingError> {
-        let Servable { name, version, signature, contract, layout, flat, .. } = &*self.servable;
+    pub fn write(mut self, servable: &Servable, many: bool) -> Result<Vec<u8>, ServingError> {
+        let Servable { name, version, signature, contract, layout, flat, .. } = servable;
         let rows = self.ran.rows().unwrap_or(0..self.rows);
         let mut body = Vec::new();
         let total = self.ran.batch_rows;

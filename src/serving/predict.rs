@@ -5,6 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures_util::FutureExt;
+
 use super::{
     FlatPrediction, Inference, Prediction, Servable, Serving, ServingError, Terms, prediction::check_finite,
 };
@@ -98,53 +100,59 @@ impl Serving {
     }
 
     /// Runs inputs that were checked, and counts the run.
-    async fn run_asked(
+    //
+    // What most requests wait for, so it is small: an `async` block would hold twice what it is made of.
+    fn run_asked<'s>(
         &self,
-        servable: &Servable,
+        servable: &'s Servable,
         inputs: Inputs,
         rows: Option<usize>,
         terms: Terms,
         begin: Instant,
-    ) -> Result<Ran, ServingError> {
-        let deadline = self.deadline(begin, terms.deadline);
-        let Terms { caller, priority, .. } = terms;
+    ) -> impl Future<Output = Result<Ran, ServingError>> + use<'s> {
+        let Terms { caller, priority, deadline } = terms;
+        let deadline = self.deadline(begin, deadline);
         let since = Instant::now();
         let asked = Asked { inputs, rows, caller, priority, deadline, since };
-        let failed = |_: &ServingError| servable.statistics.failed(begin.elapsed());
-        let ran = servable.scheduler.run(asked).await.map_err(ServingError::from).inspect_err(failed)?;
-        if ran.runs > 0 {
-            servable.inference_seconds.observe(ran.duration);
-        }
-        check_finite(servable, &ran).inspect_err(failed)?;
-        let now = Instant::now();
-        let phases = Phases {
-            queue: ran.queued,
-            input: since - begin,
-            infer: ran.duration,
-            output: now.saturating_duration_since(ran.ended),
-        };
-        servable.statistics.answered(now, rows.unwrap_or(1), ran.runs, ran.batch_rows, &phases);
-        Ok(ran)
+        servable.scheduler.run(asked).map(move |ran| {
+            let failed = |_: &ServingError| servable.statistics.failed(begin.elapsed());
+            let ran = ran.map_err(ServingError::from).inspect_err(failed)?;
+            if ran.runs > 0 {
+                servable.inference_seconds.observe(ran.duration);
+            }
+            check_finite(servable, &ran).inspect_err(failed)?;
+            let now = Instant::now();
+            let phases = Phases {
+                queue: ran.queued,
+                input: since - begin,
+                infer: ran.duration,
+                output: now.saturating_duration_since(ran.ended),
+            };
+            servable.statistics.answered(now, rows.unwrap_or(1), ran.runs, ran.batch_rows, &phases);
+            Ok(ran)
+        })
     }
 
-    /// Runs rows of numbers that were read and checked, from `begin` on, as the servable's flat plan says.
+    /// Runs rows of numbers that were read and checked, from `begin` on, as the servable's flat plan says. They stand in
+    /// line from this call on.
     ///
     /// Dropping the future ends the run.
     ///
     /// # Errors
     ///
     /// What the run failed with.
-    pub async fn predict_flat(
-        &self,
-        servable: Arc<Servable>,
+    pub fn predict_flat<'s>(
+        &'s self,
+        servable: &'s Servable,
         input: Tensor,
         rows: usize,
         terms: Terms,
         begin: Instant,
-    ) -> Result<FlatPrediction, ServingError> {
-        let ran = self.run_asked(&servable, Inputs::Only(input), Some(rows), terms, begin).await;
-        let answered = ran.map(|ran| FlatPrediction { servable: Arc::clone(&servable), ran, rows });
-        self.watched(&servable, answered)
+    ) -> impl Future<Output = Result<FlatPrediction, ServingError>> {
+        self.run_asked(servable, Inputs::Only(input), Some(rows), terms, begin).map(move |ran| {
+            let answered = ran.map(|ran| FlatPrediction { ran, rows });
+            self.watched(servable, answered)
+        })
     }
 
     /// When nobody waits for an answer any more.

@@ -1,11 +1,21 @@
 //! Logs, to standard error: standard output belongs to the commands.
 
-use std::io::{self, IsTerminal};
+use std::{
+    io::{self, BufWriter, IsTerminal, Write},
+    thread,
+    time::Duration,
+};
 
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::{EnvFilter, Registry, fmt, layer::SubscriberExt, reload, util::SubscriberInitExt};
 
 use crate::config::{LogFormat, LogSettings, Problem};
+
+/// What is written at once, at most.
+const WRITE_BYTES: usize = 64 * 1024;
+
+/// How long lines are gathered for after some were written.
+const GATHER_TIME: Duration = Duration::from_millis(5);
 
 /// The log of this process. Writes what is still to be written when it is dropped.
 #[must_use]
@@ -52,7 +62,8 @@ pub fn filter(settings: &LogSettings) -> Result<EnvFilter, Problem> {
 pub fn start(settings: &LogSettings) -> Result<Log, Problem> {
     let (filter, level) = reload::Layer::new(filter(settings)?);
     let registry = tracing_subscriber::registry().with(filter);
-    let (writer, guard) = NonBlockingBuilder::default().lossy(true).finish(io::stderr());
+    let stderr = Gathering(BufWriter::with_capacity(WRITE_BYTES, io::stderr()));
+    let (writer, guard) = NonBlockingBuilder::default().lossy(true).finish(stderr);
     let layer = fmt::layer().with_writer(writer);
     let started = match settings.format {
         LogFormat::Json => registry.with(layer.json().flatten_event(true)).try_init(),
@@ -62,4 +73,23 @@ pub fn start(settings: &LogSettings) -> Result<Log, Problem> {
         tracing::debug!("logging was started before");
     }
     Ok(Log { level, _writer: guard })
+}
+
+/// Writes a line at once, and those of the next moment together: to wake the thread that writes for each of many lines
+/// would cost the requests more than the lines do.
+struct Gathering<W>(W);
+
+impl<W: Write> Write for Gathering<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    /// What the writing thread does when no line is left.
+    #[expect(clippy::disallowed_methods, reason = "it waits for nothing: lines gather meanwhile")]
+    fn flush(&mut self) -> io::Result<()> {
+        let flushed = self.0.flush();
+        // Whoever logs does not wait for a thread that sleeps, and does not wake it.
+        thread::sleep(GATHER_TIME);
+        flushed
+    }
 }

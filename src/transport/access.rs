@@ -1,71 +1,81 @@
 //! The access log: a line for each answer, where it is wanted.
 //!
 //! Its lines have a target of their own, `onnx_gateway::access`, so that `log.level` can have them in another level than
-//! the rest, or not at all.
+//! the rest, or not at all. They stand outside the span of their request and name what it names: a span has to be kept,
+//! and written out, for more than all the rest of a small request takes.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Instant};
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Response};
-use tower_http::trace::OnResponse;
+use axum::{
+    extract::{Request, State},
+    http::{HeaderName, HeaderValue, Response},
+    middleware::Next,
+    response::Response as AxumResponse,
+};
 use tracing::Span;
 
 use super::{
-    state::Peer,
+    REQUEST_ID,
+    state::{Peer, TransportState},
     version::{MODEL_DIGEST, MODEL_VERSION},
 };
 use crate::auth::Caller;
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
-/// The span of a request, which every event of it is in. Who calls is recorded once it is known.
-pub(crate) fn request_span(
-    id: &HeaderValue,
-    peer: Option<&Peer>,
-    (method, path): (&str, &str),
-    caller: Option<&Caller>,
-) -> Span {
-    // Of the highest level, so that it is there for every event however little is logged.
-    tracing::error_span!(
-        "request",
-        id = id.to_str().unwrap_or_default(),
-        peer = peer.map(|Peer(address)| tracing::field::display(address)),
-        method,
-        path,
-        caller.subject = caller.map(|caller| caller.subject.as_str()),
-    )
-}
-
-/// Writes the line of each answer whose head is sent, in the span of its request; without it, a line for who debugs.
+/// Who asked what.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct AccessLog {
-    /// Whether there is one.
-    pub(crate) is_on: bool,
+pub(crate) struct AskedBy<'r> {
+    /// The id of the request.
+    pub(crate) id: Option<&'r HeaderValue>,
+    pub(crate) peer: Option<&'r Peer>,
+    pub(crate) method: &'r str,
+    pub(crate) path: &'r str,
+    /// Once it is known.
+    pub(crate) caller: Option<&'r Caller>,
 }
 
-impl AccessLog {
-    /// To be called within the span of the request.
-    pub(crate) fn answered<B>(self, response: &Response<B>, latency: Duration) {
+impl AskedBy<'_> {
+    /// The span of the request, which every event of it is in.
+    pub(crate) fn span(&self) -> Span {
+        let Self { id, peer, method, path, caller } = *self;
+        // Of the highest level, so that it is there for every event however little is logged.
+        tracing::error_span!(
+            "request",
+            id = id.and_then(text),
+            peer = peer.map(|Peer(address)| tracing::field::display(address)),
+            method,
+            path,
+            caller.subject = caller.map(|caller| caller.subject.as_str()),
+        )
+    }
+
+    /// Writes the line of an answer whose head is about to be sent: of the access log, or for who debugs.
+    pub(crate) fn answered<B>(&self, response: &Response<B>, begin: Instant, is_access: bool) {
+        let Self { id, peer, method, path, caller } = *self;
         let headers = response.headers();
-        let status = response.status().as_u16();
-        let duration_us = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
-        // gRPC says what came of a call in a header where nothing else follows.
-        let grpc_status = text(headers, &GRPC_STATUS);
-        let version = text(headers, &MODEL_VERSION);
-        let digest = text(headers, &MODEL_DIGEST);
+        let of_answer = |name| headers.get(name).and_then(text);
         macro_rules! line {
             ($level:ident) => {
                 tracing::$level!(
                     target: "onnx_gateway::access",
-                    status,
-                    grpc.status = grpc_status,
-                    model.version = version,
-                    model.digest = digest,
-                    duration_us,
+                    parent: None,
+                    method,
+                    path,
+                    status = response.status().as_u16(),
+                    // gRPC says what came of a call in a header where nothing else follows.
+                    grpc.status = of_answer(GRPC_STATUS),
+                    duration_us = u64::try_from(begin.elapsed().as_micros()).unwrap_or(u64::MAX),
+                    peer = peer.map(|Peer(address)| tracing::field::display(address)),
+                    caller.subject = caller.map(|caller| caller.subject.as_str()),
+                    model.version = of_answer(MODEL_VERSION),
+                    model.digest = of_answer(MODEL_DIGEST),
+                    request.id = id.and_then(text),
                     "answered"
                 )
             };
         }
-        if self.is_on {
+        if is_access {
             line!(info);
         } else {
             line!(debug);
@@ -73,12 +83,24 @@ impl AccessLog {
     }
 }
 
-impl<B> OnResponse<B> for AccessLog {
-    fn on_response(self, response: &Response<B>, latency: Duration, _: &Span) {
-        self.answered(response, latency);
-    }
+/// The middleware that has a line for each answer.
+pub(super) async fn log(State(state): State<TransportState>, request: Request, next: Next) -> AxumResponse {
+    let begin = Instant::now();
+    let (method, uri) = (request.method().clone(), request.uri().clone());
+    let id = request.headers().get(REQUEST_ID).cloned();
+    let peer = request.extensions().get::<Peer>().copied();
+    let response = next.run(request).await;
+    let asked = AskedBy {
+        id: id.as_ref(),
+        peer: peer.as_ref(),
+        method: method.as_str(),
+        path: uri.path(),
+        caller: response.extensions().get::<Arc<Caller>>().map(Arc::as_ref),
+    };
+    asked.answered(&response, begin, state.has_access_log);
+    response
 }
 
-fn text<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {
-    headers.get(name)?.to_str().ok()
+fn text(value: &HeaderValue) -> Option<&str> {
+    value.to_str().ok()
 }

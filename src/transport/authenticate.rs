@@ -20,12 +20,16 @@ pub(crate) async fn authenticate(
     mut request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
-    if !is_open(request.uri().path()) {
-        let caller = caller(&state, request.headers(), request.uri().query())?;
-        tracing::Span::current().record("caller.subject", caller.subject.as_str());
-        request.extensions_mut().insert(caller);
+    if is_open(request.uri().path()) {
+        return Ok(next.run(request).await);
     }
-    Ok(next.run(request).await)
+    let caller = caller(&state, request.headers(), request.uri().query())?;
+    tracing::Span::current().record("caller.subject", caller.subject.as_str());
+    request.extensions_mut().insert(Arc::clone(&caller));
+    let mut response = next.run(request).await;
+    // For the access log, which is further out.
+    response.extensions_mut().insert(caller);
+    Ok(response)
 }
 
 fn caller(state: &TransportState, headers: &HeaderMap, query: Option<&str>) -> Result<Arc<Caller>, ApiError> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::{
     Router,
     extract::Request,
-    http::{HeaderValue, header},
+    http::header,
     middleware::{from_fn_with_state, map_request},
 };
 use tower::{ServiceBuilder, util::option_layer};
@@ -18,7 +18,7 @@ use tower_http::{
 use tracing::Level;
 
 use super::{
-    access::{AccessLog, request_span},
+    access::{self, AskedBy},
     authenticate::authenticate,
     metrics,
     rate_limit::AddressLimit,
@@ -41,10 +41,11 @@ pub(crate) fn observed(routes: Router<TransportState>, state: &TransportState) -
             TraceLayer::new_for_http()
                 .make_span_with(span)
                 .on_request(())
-                .on_response(AccessLog { is_on: state.has_access_log })
+                .on_response(())
                 .on_failure(DefaultOnFailure::new().level(Level::DEBUG)),
         )
-        // Every answer is counted, those of the layers below included.
+        // Every answer is logged and counted, those of the layers below included.
+        .layer(from_fn_with_state(state.clone(), access::log))
         .layer(from_fn_with_state(state.clone(), metrics::count));
     routes.layer(layers)
 }
@@ -80,8 +81,12 @@ async fn let_through(mut request: Request) -> Request {
 }
 
 fn span(request: &Request<impl Sized>) -> tracing::Span {
-    let none = HeaderValue::from_static("");
-    let id = request.headers().get(REQUEST_ID).unwrap_or(&none);
-    let asked = (request.method().as_str(), request.uri().path());
-    request_span(id, request.extensions().get(), asked, None)
+    let asked = AskedBy {
+        id: request.headers().get(REQUEST_ID),
+        peer: request.extensions().get(),
+        method: request.method().as_str(),
+        path: request.uri().path(),
+        caller: None,
+    };
+    asked.span()
 }

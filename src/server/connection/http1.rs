@@ -1,24 +1,21 @@
 //! HTTP/1.1, with a deadline for headers.
 
 use std::{
-    convert::Infallible,
     future::poll_fn,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::atomic::{AtomicBool, Ordering},
 };
 
 use axum::{
     body::Body,
-    http::{HeaderValue, Request, Response, header},
+    http::{HeaderValue, Response, header},
 };
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use futures_util::TryFutureExt;
+use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{net::TcpStream, time};
 
 use super::{Connection, FIRST_REQUEST_GRACE, joined::Joined, linger, with_write_timeout};
-use crate::{rest::Front, server::shutdown::Shutdown, transport::Peer};
+use crate::server::shutdown::Shutdown;
 
 /// About the greatest size of the headers of a request.
 const MAX_HEADER_BYTES: usize = 32 * 1024;
@@ -28,13 +25,12 @@ const MAX_HEADERS: usize = 100;
 
 pub(super) async fn run(connection: Connection, stream: TcpStream) {
     let Connection { front, peer, header_timeout, write_timeout, shutdown, .. } = connection;
-    let stream = with_write_timeout(Joined(stream), write_timeout);
-    let used = Arc::new(AtomicBool::new(false));
-    let (mark, ending) = (Arc::clone(&used), shutdown.clone());
-    let service = service_fn(move |request| {
-        mark.store(true, Ordering::Relaxed);
+    let stream = with_write_timeout(Joined::new(stream), write_timeout);
+    let used = AtomicBool::new(false);
+    let service = service_fn(|request| {
+        used.store(true, Ordering::Relaxed);
         // The one that is current now: a connection may be open for long.
-        Box::pin(answer(front.load_full(), request, peer, ending.clone()))
+        Box::pin(front.load_full().answer(request, peer).map_ok(|response| announced(response, &shutdown)))
     });
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -63,15 +59,10 @@ pub(super) async fn run(connection: Connection, stream: TcpStream) {
     }
 }
 
-async fn answer(
-    front: Arc<Front>,
-    request: Request<Incoming>,
-    peer: Peer,
-    shutdown: Shutdown,
-) -> Result<Response<Body>, Infallible> {
-    let mut response = front.answer(request, peer).await?;
+/// The answer, which says so if it is the last one of its connection.
+fn announced(mut response: Response<Body>, shutdown: &Shutdown) -> Response<Body> {
     if shutdown.is_announced() {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    Ok(response)
+    response
 }

@@ -14,7 +14,17 @@ const MOST_BYTES: usize = 2048;
 
 /// A stream that joins small pieces which are written together.
 #[derive(Debug)]
-pub(super) struct Joined<S>(pub(super) S);
+pub(super) struct Joined<S> {
+    stream: S,
+    /// Kept, so that not each answer needs memory of its own.
+    joined: Vec<u8>,
+}
+
+impl<S> Joined<S> {
+    pub(super) fn new(stream: S) -> Self {
+        Self { stream, joined: Vec::new() }
+    }
+}
 
 impl<S: AsyncRead + Unpin> AsyncRead for Joined<S> {
     fn poll_read(
@@ -22,7 +32,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Joined<S> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(context, buffer)
+        Pin::new(&mut self.stream).poll_read(context, buffer)
     }
 }
 
@@ -32,7 +42,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Joined<S> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(context, bytes)
+        Pin::new(&mut self.stream).poll_write(context, bytes)
     }
 
     fn poll_write_vectored(
@@ -42,26 +52,26 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Joined<S> {
     ) -> Poll<io::Result<usize>> {
         let total = pieces.iter().map(|piece| piece.len()).sum::<usize>();
         if pieces.len() < 2 || total > MOST_BYTES {
-            return Pin::new(&mut self.0).poll_write_vectored(context, pieces);
+            return Pin::new(&mut self.stream).poll_write_vectored(context, pieces);
         }
-        let (mut joined, mut length) = ([0; MOST_BYTES], 0);
+        let Self { stream, joined } = &mut *self;
+        joined.clear();
         for piece in pieces {
-            joined[length..length + piece.len()].copy_from_slice(piece);
-            length += piece.len();
+            joined.extend_from_slice(piece);
         }
-        Pin::new(&mut self.0).poll_write(context, &joined[..length])
+        Pin::new(stream).poll_write(context, joined)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.0.is_write_vectored()
+        self.stream.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(context)
+        Pin::new(&mut self.stream).poll_flush(context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(context)
+        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
 
@@ -83,7 +93,7 @@ mod tests {
             let (near, mut far) = tokio::io::duplex(1500);
             let wanted = whole.clone();
             let writing = async move {
-                let (mut near, mut written) = (Joined(near), 0);
+                let (mut near, mut written) = (Joined::new(near), 0);
                 while written < wanted.len() {
                     let mut end = 0;
                     let mut pieces = Vec::new();
