@@ -17,7 +17,6 @@ mod json_body;
 mod layers;
 mod metrics;
 mod models;
-mod offload;
 mod open_inference;
 mod predict;
 mod render;

@@ -4,6 +4,7 @@
 //! gRPC is HTTP/2, and its services are an `axum` router like any other, so the same layers are around both.
 
 mod access;
+mod apart;
 mod authenticate;
 mod error;
 mod inference;
@@ -21,6 +22,7 @@ mod state;
 mod version;
 
 pub(crate) use access::AskedBy;
+pub(crate) use apart::{apart, is_long, long_apart};
 pub(crate) use error::ApiError;
 pub(crate) use inference::{infer, outputs};
 pub(crate) use layers::{authorized, authorized_by_platform, observed};

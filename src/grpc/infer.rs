@@ -2,6 +2,8 @@
 
 use std::{mem, sync::Arc};
 
+use prost::Message;
+
 use super::{
     answer,
     proto::{ModelInferRequest, ModelInferResponse},
@@ -11,11 +13,24 @@ use super::{
 use crate::{
     auth::Caller,
     serving::Servable,
-    transport::{self, ApiError, MayPredict, Permit, TransportState},
+    transport::{self, ApiError, MayPredict, Permit, TransportState, apart, is_long},
 };
 
 /// Asks a model. Dropping the future ends the run.
 pub(super) async fn infer(
+    state: &TransportState,
+    caller: &Arc<Caller>,
+    message: ModelInferRequest,
+) -> Result<(Arc<Servable>, ModelInferResponse), ApiError> {
+    let bytes = Some(message.encoded_len());
+    if !is_long(bytes) {
+        return answered(state, caller, message).await;
+    }
+    let (state, caller) = (state.clone(), Arc::clone(caller));
+    apart(bytes, async move { answered(&state, &caller, message).await }).await?
+}
+
+async fn answered(
     state: &TransportState,
     caller: &Caller,
     message: ModelInferRequest,

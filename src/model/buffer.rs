@@ -32,6 +32,16 @@ impl<T: AnyBitPattern> Buffer<T> {
         }))
     }
 
+    /// Puts other numbers after its own; what was received is copied for that.
+    pub fn append(&mut self, other: &[T]) {
+        if let Memory::Received(_) = self.0 {
+            self.0 = Memory::Own(self.to_vec());
+        }
+        if let Memory::Own(own) = &mut self.0 {
+            own.extend_from_slice(other);
+        }
+    }
+
     /// The numbers that these little-endian bytes are; nothing where the last one would be cut short. They are copied only where they do not lie
     /// in memory as the machine wants them: unaligned, or, on a big-endian machine, always.
     ///

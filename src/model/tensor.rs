@@ -96,6 +96,19 @@ impl Tensor {
         Self::new(shape, data).ok()
     }
 
+    /// Puts the rows of another tensor after its own; whether they are of the same shape and type.
+    #[must_use]
+    pub fn append(&mut self, other: Self) -> bool {
+        let (Some((rows, inner)), Some((more, others))) =
+            (self.shape.split_first_mut(), other.shape.split_first())
+        else {
+            return false;
+        };
+        let Some(all) = rows.checked_add(*more).filter(|_| *inner == *others) else { return false };
+        *rows = all;
+        self.data.append(other.data)
+    }
+
     /// How many elements one row of `rows` has, if the tensor holds that many rows in its outermost dimension.
     #[must_use]
     pub fn row_width(&self, rows: usize) -> Option<usize> {
@@ -120,6 +133,18 @@ mod tests {
             Tensor::new(vec![usize::MAX, 2], TensorData::F32(vec![].into())).is_err(),
             "no wrapped product"
         );
+    }
+
+    #[test]
+    fn only_rows_of_the_same_shape_and_type_are_appended() {
+        let tensor = |shape: &[usize], numbers: Vec<f32>| {
+            Tensor::new(shape.to_vec(), TensorData::F32(numbers.into())).unwrap()
+        };
+        let mut all = tensor(&[1, 2], vec![1.0, 2.0]);
+        assert!(all.append(tensor(&[2, 2], vec![3.0, 4.0, 5.0, 6.0])));
+        assert_eq!(all, tensor(&[3, 2], vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0]));
+        assert!(!all.append(tensor(&[1, 3], vec![0.0; 3])) && !all.append(tensor(&[], vec![0.0])));
+        assert!(!all.append(Tensor::new(vec![1, 2], TensorData::F64(vec![0.0; 2].into())).unwrap()));
     }
 
     #[test]

@@ -76,35 +76,19 @@ impl Value {
         }
     }
 
-    /// The rows of several values one after the other, if they go together.
+    /// Puts the rows of another value after its own; whether they go together.
     #[must_use]
-    pub fn joined(parts: &[&Self]) -> Option<Self> {
-        match parts.first()? {
-            Self::Tensor(_) => {
-                let mut tensors = Vec::with_capacity(parts.len());
-                for part in parts {
-                    let Self::Tensor(tensor) = part else { return None };
-                    tensors.push(tensor);
-                }
-                Tensor::joined(&tensors).map(Self::Tensor)
+    pub fn append(&mut self, other: Self) -> bool {
+        match (self, other) {
+            (Self::Tensor(own), Self::Tensor(other)) => own.append(other),
+            (Self::Sequence(own), Self::Sequence(other)) if are_maps(own) && are_maps(&other) => {
+                own.extend(other);
+                true
             }
-            Self::Sequence(first) => {
-                let mut sequences = Vec::with_capacity(parts.len());
-                for part in parts {
-                    let Self::Sequence(items) = part else { return None };
-                    sequences.push(items);
-                }
-                if are_maps(first) {
-                    return Some(Self::Sequence(sequences.into_iter().flatten().cloned().collect()));
-                }
-                let joined = |position: usize| {
-                    let items =
-                        sequences.iter().map(|items| items.get(position)).collect::<Option<Vec<_>>>()?;
-                    Self::joined(&items)
-                };
-                (0..first.len()).map(joined).collect::<Option<_>>().map(Self::Sequence)
+            (Self::Sequence(own), Self::Sequence(other)) => {
+                own.len() == other.len() && own.iter_mut().zip(other).all(|(own, other)| own.append(other))
             }
-            Self::Map { .. } | Self::Absent => None,
+            _ => false,
         }
     }
 

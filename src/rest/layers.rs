@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     config::ServerSettings,
-    transport::{TransportState, observed, panicked},
+    transport::{TransportState, long_apart, observed, panicked},
 };
 
 /// Wraps routes whose bodies are small.
@@ -34,7 +34,9 @@ pub(super) fn small(routes: Router<TransportState>, settings: &ServerSettings) -
     let limited = ServiceBuilder::new()
         // No body fills the memory.
         .layer(RequestBodyLimitLayer::new(bytes(settings.max_body_bytes)))
-        .layer(MapRequestBodyLayer::new(Body::new));
+        .layer(MapRequestBodyLayer::new(Body::new))
+        // Nobody waits until a long one is read.
+        .layer(from_fn(long_apart));
     routes.layer(limited)
 }
 
@@ -47,7 +49,9 @@ pub(super) fn large(routes: Router<TransportState>, settings: &ServerSettings) -
         .layer(RequestBodyLimitLayer::new(max_body_bytes))
         .layer(RequestDecompressionLayer::new())
         .layer(RequestBodyLimitLayer::new(max_body_bytes))
-        .layer(MapRequestBodyLayer::new(Body::new));
+        .layer(MapRequestBodyLayer::new(Body::new))
+        // Nobody waits until a long one is read.
+        .layer(from_fn(long_apart));
     routes.layer(coded)
 }
 

@@ -1,6 +1,6 @@
 //! Predictions.
 
-use std::{sync::Arc, time::Instant};
+use std::time::Instant;
 
 use axum::{
     extract::{Request, State},
@@ -11,7 +11,6 @@ use super::{
     answer::{answer, json_answer},
     express::read_numbers,
     json_body::read_json,
-    offload::offloaded,
 };
 use crate::{
     serving::{Servable, ServingError},
@@ -112,20 +111,13 @@ async fn predict(
     let body = read_json(request).await?;
     let servable = state.serving.servable(&permit.model, permit.version.as_ref());
     if let Ok(servable) = &servable {
-        let (flat, of) = (body.clone(), Arc::clone(servable));
-        let read = offloaded(body.len(), move || of.flat.as_ref().and_then(|of| read_numbers(of, &flat)));
-        if let Some((input, rows)) = read.await? {
-            let (servable, terms) = (Arc::clone(servable), permit.terms);
-            let prediction = state.serving.predict_flat(&servable, input, rows.rows, terms, begin).await?;
-            let of = Arc::clone(&servable);
-            // How long an answer is follows from how long the question was.
-            let written = offloaded(body.len(), move || prediction.write(&of, rows.many)).await?;
-            return Ok(answer(&servable, written?));
+        let read = servable.flat.as_ref().and_then(|flat| read_numbers(flat, &body));
+        if let Some((input, rows)) = read {
+            let run = state.serving.predict_flat(servable, input, rows.rows, permit.terms, begin);
+            return Ok(answer(servable, run.await?.write(servable, rows.many)?));
         }
     }
-    let length = body.len();
-    let parsed = offloaded(length, move || parse_valid::<PredictRequest>(&body));
-    let request = parsed.await??;
+    let request = parse_valid::<PredictRequest>(&body)?;
     let servable = servable?;
     let terms = permit.terms;
     match request.asked() {
@@ -135,29 +127,18 @@ async fn predict(
                     ServingError::InvalidRows(violations) => ApiError::InvalidRows { violations, base },
                     other => ApiError::Serving(other),
                 })?;
-            let write = move || {
-                let Servable { name, version, signature, contract, .. } = &*prediction.servable;
-                let (model, version, layout, outputs) =
-                    (name.as_str(), *version, &prediction.layout, &prediction.outputs);
-                let many = base == RowBase::Instances;
-                let body = RowsAnswer { model, version, signature, contract, layout, outputs, many };
-                json_answer(&prediction.servable, &body)
-            };
-            offloaded(length, write).await?
+            let Servable { name, version, signature, contract, .. } = &*prediction.servable;
+            let (model, version, layout, outputs) =
+                (name.as_str(), *version, &prediction.layout, &prediction.outputs);
+            let many = base == RowBase::Instances;
+            let body = RowsAnswer { model, version, signature, contract, layout, outputs, many };
+            json_answer(&prediction.servable, &body)
         }
         Asked::Inputs(documents) => {
             let inference = state.serving.infer_documents(servable, &documents, terms).await?;
-            let write = move || {
-                let Servable { name, version, signature, .. } = &*inference.servable;
-                let body = TensorsAnswer {
-                    model: name.as_str(),
-                    version: *version,
-                    signature,
-                    outputs: &inference.outputs,
-                };
-                json_answer(&inference.servable, &body)
-            };
-            offloaded(length, write).await?
+            let Servable { name, version, signature, .. } = &*inference.servable;
+            let (model, version, outputs) = (name.as_str(), *version, inference.outputs.as_slice());
+            json_answer(&inference.servable, &TensorsAnswer { model, version, signature, outputs })
         }
     }
 }

@@ -156,7 +156,7 @@ impl Scheduler {
     /// Runs parts one after the other, with what others ask between.
     async fn run_in_parts(&self, asked: Asked, rows: usize) -> Result<Ran, RuntimeError> {
         let Asked { inputs, caller, priority, deadline, mut since, .. } = asked;
-        let mut parts: Vec<Vec<Value>> = Vec::new();
+        let mut outputs: Vec<Value> = Vec::new();
         let mut whole: Option<Ran> = None;
         // Of one size, so that no small rest is left.
         let size = rows.div_ceil(rows.div_ceil(self.max_rows));
@@ -171,10 +171,13 @@ impl Scheduler {
             if part.iter().any(|output| !output.holds_rows(range.len())) {
                 return Err(not_by_row("its outputs"));
             }
-            parts.push(part);
             match &mut whole {
-                None => whole = Some(ran),
+                None => (whole, outputs) = (Some(ran), part),
                 Some(whole) => {
+                    // One by one, so that there is never a second copy of all of them.
+                    if !outputs.iter_mut().zip(part).all(|(output, part)| output.append(part)) {
+                        return Err(not_by_row("its outputs"));
+                    }
                     whole.queued += queued;
                     whole.duration += ran.duration;
                     whole.runs += ran.runs;
@@ -183,7 +186,6 @@ impl Scheduler {
             }
         }
         let mut whole = whole.ok_or_else(|| not_by_row("its inputs"))?;
-        let outputs = batch::joined(&parts).ok_or_else(|| not_by_row("its outputs"))?;
         whole.replace(inputs, outputs, rows);
         Ok(whole)
     }

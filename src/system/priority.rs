@@ -3,6 +3,8 @@
 /// How far a thread gives way, as nice(1) counts it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
+    /// It gets as much as a request, but not at one go: a long request beside short ones.
+    InShortTurns = 0,
     /// At a tenth of the weight of a request there is progress even beside full load: somebody waits for a rollback.
     Behind = 10,
     /// What is left over: nobody waits for a proof.

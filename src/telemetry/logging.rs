@@ -14,6 +14,10 @@ use crate::config::{LogFormat, LogSettings, Problem};
 /// What is written at once, at most.
 const WRITE_BYTES: usize = 64 * 1024;
 
+/// So many lines wait to be written at most: many times what the fastest gateway gathers. Their places are taken from the
+/// start on.
+const MOST_LINES: usize = 16 * 1024;
+
 /// How long lines are gathered for after some were written.
 const GATHER_TIME: Duration = Duration::from_millis(5);
 
@@ -63,7 +67,8 @@ pub fn start(settings: &LogSettings) -> Result<Log, Problem> {
     let (filter, level) = reload::Layer::new(filter(settings)?);
     let registry = tracing_subscriber::registry().with(filter);
     let stderr = Gathering(BufWriter::with_capacity(WRITE_BYTES, io::stderr()));
-    let (writer, guard) = NonBlockingBuilder::default().lossy(true).finish(stderr);
+    let (writer, guard) =
+        NonBlockingBuilder::default().lossy(true).buffered_lines_limit(MOST_LINES).finish(stderr);
     let layer = fmt::layer().with_writer(writer);
     let started = match settings.format {
         LogFormat::Json => registry.with(layer.json().flatten_event(true)).try_init(),

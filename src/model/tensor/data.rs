@@ -131,6 +131,21 @@ impl TensorData {
         Some(concatenate!(F16, Bf16, F32, F64, I8, I16, I32, I64, U8, U16, U32, U64, Bool, String))
     }
 
+    /// Puts the elements of another one after its own; whether they are of the same type.
+    pub(super) fn append(&mut self, other: Self) -> bool {
+        macro_rules! append {
+            ([$($buffer:ident),*], [$($list:ident),*]) => {
+                match (self, other) {
+                    $((Self::$buffer(own), Self::$buffer(other)) => own.append(&other),)*
+                    $((Self::$list(own), Self::$list(other)) => own.extend(other),)*
+                    _ => return false,
+                }
+            };
+        }
+        append!([F16, Bf16, F32, F64, I8, I16, I32, I64, U8, U16, U32, U64], [Bool, String]);
+        true
+    }
+
     /// The element at this position, row-major.
     #[must_use]
     pub fn get(&self, index: usize) -> Option<Scalar<'_>> {

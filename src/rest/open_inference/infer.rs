@@ -15,9 +15,9 @@ use super::{
 };
 use crate::{
     model::Value,
-    rest::{answer::answer, json_body::read_aligned, offload::offloaded, render::with_id},
+    rest::{answer::answer, json_body::read_aligned, render::with_id},
     serving::{Servable, Terms},
-    transport::{self, ApiError, MayPredict, Permit, TransportState},
+    transport::{self, ApiError, MayPredict, Permit, TransportState, apart},
     wire::open_inference::{InferRequest, read_infer_request, read_raw_request, write_infer_answer},
 };
 
@@ -115,9 +115,6 @@ async fn run(
     Ok(response)
 }
 
-/// So many bytes of tensors are read in the time of one byte of JSON.
-const BYTES_PER_BYTE_OF_JSON: usize = 64;
-
 /// About how long a number is when it is written.
 const ELEMENT_BYTES: usize = 8;
 
@@ -129,14 +126,10 @@ pub(in crate::rest) async fn answer_body(
     json_bytes: Option<usize>,
     terms: Terms,
 ) -> Result<(Response, Option<usize>), ApiError> {
-    // Bytes cost next to nothing beside JSON, unless they are a great many.
-    let long_bytes = json_bytes.unwrap_or(body.len()).max(body.len() / BYTES_PER_BYTE_OF_JSON);
-    let of = Arc::clone(&servable);
-    let read = move || match json_bytes {
-        Some(0) => read_raw_request(body, &of.signature),
+    let mut asked = match json_bytes {
+        Some(0) => read_raw_request(body, &servable.signature),
         _ => read_infer_request(&body, json_bytes),
-    };
-    let mut asked = offloaded(long_bytes, read).await??;
+    }?;
     match answered(state, servable, &mut asked, terms).await {
         Ok(answered) => Ok(answered),
         Err(error) => Ok((with_id(error.into_response(), asked.id), None)),
@@ -154,14 +147,15 @@ async fn answered(
     let request = InferRequest { id: asked.id.clone(), ..mem::take(asked) };
     asked.id.clone_from(&request.id);
     let elements: usize = inference.outputs.iter().map(Value::elements).sum();
-    let write = move || {
+    let write = async move {
         let outputs = transport::outputs(&inference, &request)?;
         let (model, version) = (&inference.servable.name, inference.servable.version);
         let written = write_infer_answer(model, version, request.id.as_deref(), &outputs)
             .map_err(|_| ApiError::AnswerNotWritten)?;
         Ok((answer(&inference.servable, written.body), written.json_bytes))
     };
-    offloaded(elements.saturating_mul(ELEMENT_BYTES), write).await?
+    // A short question may have a long answer.
+    apart(Some(elements.saturating_mul(ELEMENT_BYTES)), write).await?
 }
 
 /// What the header says, if it is there.

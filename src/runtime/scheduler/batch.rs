@@ -117,12 +117,3 @@ fn together(jobs: &[Job]) -> Option<Inputs> {
         }
     })
 }
-
-/// The outputs of parts as those of the whole.
-pub(super) fn joined(parts: &[Vec<Value>]) -> Option<Vec<Value>> {
-    let (first, _) = parts.split_first()?;
-    let joined = |position: usize| {
-        Value::joined(&parts.iter().map(|part| part.get(position)).collect::<Option<Vec<_>>>()?)
-    };
-    (0..first.len()).map(joined).collect()
-}

@@ -8,12 +8,13 @@ use std::{
     cell::Cell,
     fmt, mem,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
 };
 
 use ort::session::RunOptions;
+use tokio::runtime::Handle;
 
 use super::{RuntimeError, Shared, batch, job::Job, queue::Queue};
 use crate::runtime::Instance;
@@ -22,19 +23,27 @@ use crate::runtime::Instance;
 static NEXT: AtomicUsize = AtomicUsize::new(0);
 
 thread_local! {
-    static NUMBER: Cell<Option<usize>> = const { Cell::new(None) };
+    static PLACE: Cell<Option<Place>> = const { Cell::new(None) };
+}
+
+/// Where a thread stands.
+#[derive(Clone, Copy)]
+struct Place {
+    number: usize,
+    /// Whether it is one of those that answer requests.
+    is_worker: bool,
 }
 
 /// Numbers this thread among those that answer requests, so that they share the sessions evenly.
 pub fn set_worker(number: usize) {
-    NUMBER.set(Some(number));
+    PLACE.set(Some(Place { number, is_worker: true }));
 }
 
-fn number() -> usize {
-    NUMBER.get().unwrap_or_else(|| {
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        NUMBER.set(Some(number));
-        number
+fn place() -> Place {
+    PLACE.get().unwrap_or_else(|| {
+        let place = Place { number: NEXT.fetch_add(1, Ordering::Relaxed), is_worker: false };
+        PLACE.set(Some(place));
+        place
     })
 }
 
@@ -48,6 +57,8 @@ struct Lane {
     options: RunOptions,
     max_rows: usize,
     shared: Arc<Shared>,
+    /// The thread whose lane it is, once it has come.
+    home: OnceLock<Handle>,
 }
 
 #[derive(Debug, Default)]
@@ -65,19 +76,31 @@ impl Lanes {
         let lane = |instance| {
             let options = RunOptions::new().map_err(|error| RuntimeError::Run(error.message().to_owned()))?;
             let (waiting, instance) = (Mutex::default(), Mutex::new(instance));
-            Ok(Arc::new(Lane { waiting, instance, options, max_rows, shared: Arc::clone(shared) }))
+            let (shared, home) = (Arc::clone(shared), OnceLock::new());
+            Ok(Arc::new(Lane { waiting, instance, options, max_rows, shared, home }))
         };
         Ok(Self(instances.into_iter().map(lane).collect::<Result<_, RuntimeError>>()?))
     }
 
     /// Lets a job join the lane of this thread.
     pub(super) fn add(&self, job: Job) {
-        let Some(lane) = self.0.get(number() % self.0.len().max(1)) else { return };
+        let Place { number, is_worker } = place();
+        let Some(lane) = self.0.get(number % self.0.len().max(1)) else { return };
         let mut waiting = lane.waiting();
         waiting.queue.push(job);
         if !mem::replace(&mut waiting.is_led, true) {
             drop(waiting);
-            tokio::spawn(Leader(Arc::clone(lane)).lead());
+            let lead = Leader(Arc::clone(lane)).lead();
+            // A thread that is no worker may have something long to do between two batches, with others in the lane.
+            match lane.home.get() {
+                Some(home) if !is_worker => home.spawn(lead),
+                home => {
+                    if is_worker && home.is_none() {
+                        let _ = lane.home.set(Handle::current());
+                    }
+                    tokio::spawn(lead)
+                }
+            };
         }
     }
 }

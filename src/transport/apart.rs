@@ -1,0 +1,137 @@
+//! Long requests leave the threads that answer the others: to read, check and write many numbers takes a while, and all
+//! other connections of a thread would wait for it.
+
+use std::{
+    io,
+    panic::resume_unwind,
+    sync::{
+        LazyLock,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use axum::{
+    extract::Request,
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use http_body::Body;
+use tokio::{
+    runtime::{Builder, Runtime as Threads},
+    task::JoinSet,
+};
+use tracing::Instrument;
+
+use super::error::ApiError;
+use crate::{
+    runtime::{Runtime, STACK_BYTES},
+    system::priority::{Way, give_way},
+};
+
+/// From so many bytes on, a request takes longer than going to another thread and back.
+const LONG_BYTES: usize = 64 * 1024;
+
+/// As many as there are CPUs: more would only take turns, and hold more memory meanwhile.
+static THREADS: LazyLock<io::Result<Threads>> = LazyLock::new(|| {
+    static STARTED: AtomicUsize = AtomicUsize::new(0);
+    Builder::new_multi_thread()
+        .worker_threads(Runtime::cpus())
+        .thread_name_fn(|| format!("long-{}", STARTED.fetch_add(1, Ordering::Relaxed)))
+        .thread_stack_size(STACK_BYTES)
+        .on_thread_start(|| give_way(Way::InShortTurns))
+        .enable_time()
+        .build()
+});
+
+/// Whether a request of so many bytes is long. One that does not say how long it is may be.
+pub(crate) fn is_long(bytes: Option<usize>) -> bool {
+    bytes.is_none_or(|bytes| bytes >= LONG_BYTES)
+}
+
+/// Does the work on a request of so many bytes, elsewhere if it is long. Dropping the future ends it.
+///
+/// # Errors
+///
+/// When the gateway ends before it is done.
+pub(crate) async fn apart<T: Send + 'static>(
+    bytes: Option<usize>,
+    work: impl Future<Output = T> + Send + 'static,
+) -> Result<T, ApiError> {
+    if !is_long(bytes) {
+        return Ok(work.await);
+    }
+    let threads = match &*THREADS {
+        Ok(threads) => threads,
+        Err(error) => {
+            tracing::warn!(%error, "there are no threads for long requests: others wait for them");
+            return Ok(work.await);
+        }
+    };
+    let mut task = JoinSet::new();
+    task.spawn_on(work.in_current_span(), threads.handle());
+    match task.join_next().await {
+        Some(Ok(done)) => Ok(done),
+        // A panic goes on where it would have been without the other thread.
+        Some(Err(error)) => match error.try_into_panic() {
+            Ok(panic) => resume_unwind(panic),
+            Err(_) => Err(ApiError::AnswerNotWritten),
+        },
+        None => Err(ApiError::AnswerNotWritten),
+    }
+}
+
+/// The middleware that does so with all that is done about a request with a long body.
+pub(crate) async fn long_apart(request: Request, next: Next) -> Response {
+    let bytes = request.body().size_hint().exact().map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
+    apart(bytes, next.run(request)).await.unwrap_or_else(IntoResponse::into_response)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{future::pending, thread};
+
+    use axum::{Router, body, middleware::from_fn, routing::post};
+    use futures_util::{FutureExt, stream};
+    use tower::ServiceExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn only_long_requests_are_answered_elsewhere() {
+        let here = thread::current().id();
+        let handler = move |request: Request| async move {
+            let bytes = body::to_bytes(request.into_body(), usize::MAX).await.unwrap().len();
+            format!("{bytes} {}", thread::current().id() == here)
+        };
+        let router = Router::new().route("/", post(handler)).layer(from_fn(long_apart));
+        let in_parts = stream::iter([Ok::<_, io::Error>("a"), Ok("b")]);
+        for (body, expected) in [
+            (body::Body::empty(), "0 true"),
+            (body::Body::from(vec![0; LONG_BYTES - 1]), "65535 true"),
+            (body::Body::from(vec![0; LONG_BYTES]), "65536 false"),
+            // It may have become very long.
+            (body::Body::from_stream(in_parts), "2 false"),
+        ] {
+            let request = axum::http::Request::post("/").body(body).unwrap();
+            let answer = router.clone().oneshot(request).await.unwrap();
+            assert_eq!(body::to_bytes(answer.into_body(), usize::MAX).await.unwrap(), expected);
+        }
+    }
+
+    #[tokio::test]
+    #[should_panic(expected = "as it would have been here")]
+    async fn a_panic_comes_back() {
+        let _ = apart(None, async { panic!("as it would have been here") }).await;
+    }
+
+    #[tokio::test]
+    async fn who_hangs_up_ends_the_work() {
+        let (held, dropped) = tokio::sync::oneshot::channel::<()>();
+        let work = apart(None, async move {
+            let _held = held;
+            pending::<()>().await;
+        });
+        assert!(work.now_or_never().is_none());
+        assert!(dropped.await.is_err(), "it is gone");
+    }
+}
