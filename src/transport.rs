@@ -18,6 +18,7 @@ mod rate_limit;
 mod repository;
 mod request_id;
 mod rescue;
+mod shared;
 mod state;
 mod version;
 
@@ -34,5 +35,6 @@ pub use rate_limit::AddressLimit;
 pub(crate) use repository::{index, load, unload};
 pub(crate) use request_id::{REQUEST_ID, is_sound_request_id, new_request_id};
 pub(crate) use rescue::{panicked, problem_of, sentence};
-pub use state::{Clock, Ending, Peer, TransportState};
+pub(crate) use shared::SharedLayer;
+pub use state::{Clock, Ending, Peer, TransportParts, TransportState};
 pub(crate) use version::version_headers;

@@ -8,7 +8,7 @@ use axum::{
     body::{Body, HttpBody},
     extract::Request,
     http::HeaderName,
-    middleware::{from_fn, from_fn_with_state, map_request},
+    middleware::{from_fn, from_fn_with_state},
 };
 use http_body_util::BodyExt;
 use tower::ServiceBuilder;
@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     config::ServerSettings,
-    transport::{AddressLimit, ApiError, TransportState, authorized, observed, panicked},
+    transport::{AddressLimit, ApiError, SharedLayer, TransportState, authorized, observed, panicked},
 };
 
 const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
@@ -47,22 +47,27 @@ pub(super) fn public(
 /// What every call passes whether or not it may.
 fn bounded<S: Clone + Send + Sync + 'static>(routes: Router<S>, settings: &ServerSettings) -> Router<S> {
     let bounded = ServiceBuilder::new()
+        .layer(SharedLayer)
         // Whoever speaks something else gets an answer in HTTP, and is not looked at any further.
         .layer(from_fn(only_grpc))
+        .layer(SharedLayer)
         // Whatever answers an error below, clients get a status of gRPC.
         .layer(from_fn(render_errors))
+        .layer(SharedLayer)
         // A panic is one answer of INTERNAL, not a stream cut off.
         .layer(CatchPanicLayer::custom(panicked))
         // No call holds resources for ever, nor longer than its client waits.
         .layer(from_fn_with_state(Duration::from_millis(settings.request_timeout_ms), deadline))
+        .layer(SharedLayer)
         // Most clients say by default that they could take a compressed answer: those that compress mean it.
-        .layer(map_request(compress_as_asked));
+        .map_request(compress_as_asked);
     routes.layer(bounded)
 }
 
 /// Wraps methods that take one message: it must not trickle in. How large it may be the decoder says.
 pub(super) fn unary(routes: Router<TransportState>, settings: &ServerSettings) -> Router<TransportState> {
     let bounded = ServiceBuilder::new()
+        .layer(SharedLayer)
         .layer(RequestBodyDeadlineLayer::new(Duration::from_millis(settings.body_timeout_ms)))
         .layer(MapRequestBodyLayer::new(with_status));
     routes.layer(bounded)
@@ -73,7 +78,7 @@ pub(super) fn open_ended(routes: Router<TransportState>) -> Router<TransportStat
     routes.layer(from_fn(end_with_gateway))
 }
 
-async fn compress_as_asked(mut request: Request) -> Request {
+fn compress_as_asked(mut request: Request) -> Request {
     let headers = request.headers_mut();
     if headers.get(GRPC_ENCODING).is_none_or(|encoding| encoding == "identity") {
         headers.remove(GRPC_ACCEPT_ENCODING);

@@ -26,17 +26,19 @@ use super::{
 };
 use crate::{
     config::ServerSettings,
-    transport::{TransportState, long_apart, observed, panicked},
+    transport::{SharedLayer, TransportState, long_apart, observed, panicked},
 };
 
 /// Wraps routes whose bodies are small.
 pub(super) fn small(routes: Router<TransportState>, settings: &ServerSettings) -> Router<TransportState> {
     let limited = ServiceBuilder::new()
+        .layer(SharedLayer)
         // No body fills the memory.
         .layer(RequestBodyLimitLayer::new(bytes(settings.max_body_bytes)))
         .layer(MapRequestBodyLayer::new(Body::new))
         // Nobody waits until a long one is read.
-        .layer(from_fn(long_apart));
+        .layer(from_fn(long_apart))
+        .layer(SharedLayer);
     routes.layer(limited)
 }
 
@@ -44,6 +46,7 @@ pub(super) fn small(routes: Router<TransportState>, settings: &ServerSettings) -
 pub(super) fn large(routes: Router<TransportState>, settings: &ServerSettings) -> Router<TransportState> {
     let max_body_bytes = bytes(settings.max_tensor_body_bytes);
     let coded = ServiceBuilder::new()
+        .layer(SharedLayer)
         .layer(CompressionLayer::new())
         // As for small ones, before it is unpacked and after: a small body may be a large one.
         .layer(RequestBodyLimitLayer::new(max_body_bytes))
@@ -51,7 +54,8 @@ pub(super) fn large(routes: Router<TransportState>, settings: &ServerSettings) -
         .layer(RequestBodyLimitLayer::new(max_body_bytes))
         .layer(MapRequestBodyLayer::new(Body::new))
         // Nobody waits until a long one is read.
-        .layer(from_fn(long_apart));
+        .layer(from_fn(long_apart))
+        .layer(SharedLayer);
     routes.layer(coded)
 }
 
@@ -67,6 +71,7 @@ pub(super) fn public(
     dialect_of: DialectOf,
 ) -> Router<TransportState> {
     let bounded = ServiceBuilder::new()
+        .layer(SharedLayer)
         // A browser must not guess that an answer is a page.
         .layer(SetResponseHeaderLayer::if_not_present(
             header::X_CONTENT_TYPE_OPTIONS,
@@ -74,6 +79,7 @@ pub(super) fn public(
         ))
         // Whatever answers an error below, clients get it in the dialect of their path.
         .layer(from_fn(move |request, next| render_errors(dialect_of, request, next)))
+        .layer(SharedLayer)
         // A panic is one answer of 500, not a connection cut off.
         .layer(CatchPanicLayer::custom(panicked))
         // No request holds resources for ever.
@@ -85,6 +91,7 @@ pub(super) fn public(
         .layer(RequestBodyDeadlineLayer::new(Duration::from_millis(settings.body_timeout_ms)))
         .layer(MapRequestBodyLayer::new(Body::new))
         // What other readers on the way could take for another request.
-        .layer(from_fn(header_rules));
+        .layer(from_fn(header_rules))
+        .layer(SharedLayer);
     observed(routes.layer(bounded), state)
 }

@@ -21,7 +21,7 @@ use crate::{
     rest::{Front, admin_router},
     serving::Serving,
     telemetry::Metrics,
-    transport::{AddressLimit, Clock, TransportState},
+    transport::{AddressLimit, Clock, TransportParts, TransportState},
 };
 
 /// What the next request is answered by.
@@ -144,7 +144,7 @@ impl Live {
         let InEffect { settings, authentication } = in_effect;
         let quotas = self.quotas();
         let limited = settings.rate_limit.enabled;
-        let state = TransportState {
+        let state = TransportState::from(TransportParts {
             serving: Arc::clone(&self.serving),
             authentication: Arc::clone(authentication),
             // Who has no token is no caller: together they would have the quota of one.
@@ -152,7 +152,7 @@ impl Live {
             metrics: Arc::clone(&self.metrics),
             has_access_log: settings.log.access,
             clock: self.clock.clone(),
-        };
+        });
         let address_limit = quotas.address.as_ref().filter(|_| limited);
         self.public.store(Arc::new(Front::public(state.clone(), settings, address_limit)));
         self.grpc.store(Arc::new(grpc::router(state.clone(), &settings.server, address_limit).into()));

@@ -3,12 +3,7 @@
 
 use std::sync::Arc;
 
-use axum::{
-    Router,
-    extract::Request,
-    http::header,
-    middleware::{from_fn_with_state, map_request},
-};
+use axum::{Router, extract::Request, http::header, middleware::from_fn_with_state};
 use tower::{ServiceBuilder, util::option_layer};
 use tower_http::{
     request_id::{PropagateRequestIdLayer, SetRequestIdLayer},
@@ -23,6 +18,7 @@ use super::{
     metrics,
     rate_limit::AddressLimit,
     request_id::{REQUEST_ID, RandomId, drop_unsound},
+    shared::SharedLayer,
     state::TransportState,
 };
 use crate::auth::Caller;
@@ -30,8 +26,9 @@ use crate::auth::Caller;
 /// The outermost layers: whatever happens to a request, it has an id and is counted.
 pub(crate) fn observed(routes: Router<TransportState>, state: &TransportState) -> Router<TransportState> {
     let layers = ServiceBuilder::new()
+        .layer(SharedLayer)
         // An id for the log and the client; one from the client only if a log can hold it.
-        .layer(map_request(drop_unsound))
+        .map_request(drop_unsound)
         .layer(SetRequestIdLayer::new(REQUEST_ID, RandomId))
         .layer(PropagateRequestIdLayer::new(REQUEST_ID))
         // Credentials must not be printed by whatever prints headers.
@@ -46,7 +43,9 @@ pub(crate) fn observed(routes: Router<TransportState>, state: &TransportState) -
         )
         // Every answer is logged and counted, those of the layers below included.
         .layer(from_fn_with_state(state.clone(), access::log))
-        .layer(from_fn_with_state(state.clone(), metrics::count));
+        .layer(SharedLayer)
+        .layer(from_fn_with_state(state.clone(), metrics::count))
+        .layer(SharedLayer);
     routes.layer(layers)
 }
 
@@ -57,9 +56,11 @@ pub(crate) fn authorized(
     address_limit: Option<&AddressLimit>,
 ) -> Router<TransportState> {
     let layers = ServiceBuilder::new()
+        .layer(SharedLayer)
         // Before anything is verified: guessing costs as much as asking.
         .layer(option_layer(address_limit.map(AddressLimit::layer)))
-        .layer(from_fn_with_state(state.clone(), authenticate));
+        .layer(from_fn_with_state(state.clone(), authenticate))
+        .layer(SharedLayer);
     routes.layer(layers)
 }
 
@@ -69,13 +70,14 @@ pub(crate) fn authorized_by_platform(
     address_limit: Option<&AddressLimit>,
 ) -> Router<TransportState> {
     let layers = ServiceBuilder::new()
+        .layer(SharedLayer)
         // The platform is a client like any other: what it lets through must not overwhelm the models.
         .layer(option_layer(address_limit.map(AddressLimit::layer)))
-        .layer(map_request(let_through));
+        .map_request(let_through);
     routes.layer(layers)
 }
 
-async fn let_through(mut request: Request) -> Request {
+fn let_through(mut request: Request) -> Request {
     request.extensions_mut().insert(Arc::new(Caller::of_platform()));
     request
 }

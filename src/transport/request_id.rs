@@ -13,7 +13,7 @@ pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id"
 const MAX_BYTES: usize = 128;
 
 /// Removes an id that a log should not hold; a fresh one takes its place.
-pub(crate) async fn drop_unsound(mut request: Request) -> Request {
+pub(crate) fn drop_unsound(mut request: Request) -> Request {
     let mut values = request.headers().get_all(REQUEST_ID).iter();
     let sound = values.next().is_none_or(is_sound_request_id) && values.next().is_none();
     if !sound {

@@ -1,15 +1,19 @@
 //! What handlers and layers share.
 
-use std::{fmt, future::pending, net::IpAddr, sync::Arc, time::SystemTime};
+use std::{fmt, future::pending, net::IpAddr, ops::Deref, sync::Arc, time::SystemTime};
 
 use axum::http::Extensions;
 use tokio::sync::watch;
 
 use crate::{auth::Authentication, limits::CallerQuota, serving::Serving, telemetry::Metrics};
 
-/// Shared by all requests; cheap to clone.
+/// Shared by all requests; cheap to clone, as each layer has one.
 #[derive(Clone, Debug)]
-pub struct TransportState {
+pub struct TransportState(Arc<TransportParts>);
+
+/// What it consists of.
+#[derive(Debug)]
+pub struct TransportParts {
     /// The models.
     pub serving: Arc<Serving>,
     /// Who calls.
@@ -22,6 +26,20 @@ pub struct TransportState {
     pub has_access_log: bool,
     /// What time it is.
     pub clock: Clock,
+}
+
+impl From<TransportParts> for TransportState {
+    fn from(parts: TransportParts) -> Self {
+        Self(Arc::new(parts))
+    }
+}
+
+impl Deref for TransportState {
+    type Target = TransportParts;
+
+    fn deref(&self) -> &TransportParts {
+        &self.0
+    }
 }
 
 /// The address that a connection comes from: an extension of each request, put there by the listener.
