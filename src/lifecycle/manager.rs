@@ -89,7 +89,7 @@ pub(super) struct Manager {
     retired: Vec<Arc<Servable>>,
     /// Whether copies may be there that nothing needs any more.
     is_to_sweep: bool,
-    /// Whether memory was freed that the allocator keeps.
+    /// Whether there is memory, freed or of code, that only the start, a load or what is out of service now needed.
     is_to_give_back: bool,
     /// Whether it is not known which copies are needed, as something that says so cannot be read.
     keeps_all_copies: bool,
@@ -107,7 +107,7 @@ impl Manager {
             workers,
             retired: Vec::new(),
             is_to_sweep: true,
-            is_to_give_back: false,
+            is_to_give_back: true,
             keeps_all_copies: false,
             complaints: HashSet::new(),
             fresh_complaints: HashSet::new(),

@@ -10,7 +10,7 @@ use crate::{
         record::Model,
     },
     model::{ModelName, ModelVersion},
-    system::memory,
+    system::{code, memory},
 };
 
 impl Manager {
@@ -63,10 +63,12 @@ impl Manager {
         }
     }
 
-    /// Gives freed memory back, that of small models too: the allocator keeps what it can, swap by swap.
+    /// Gives back what was needed to put a version into service or to take one out: freed memory, that of small models too,
+    /// as the allocator keeps what it can, swap by swap; and code that requests do not run.
     pub(super) fn give_back(&mut self) {
         if std::mem::take(&mut self.is_to_give_back) {
             memory::give_back();
+            code::let_go();
         }
     }
 
