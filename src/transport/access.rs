@@ -4,19 +4,13 @@
 //! the rest, or not at all. They stand outside the span of their request and name what it names: a span has to be kept,
 //! and written out, for more than all the rest of a small request takes.
 
-use std::{sync::Arc, time::Instant};
+use std::time::Instant;
 
-use axum::{
-    extract::{Request, State},
-    http::{HeaderName, HeaderValue, Response},
-    middleware::Next,
-    response::Response as AxumResponse,
-};
+use axum::http::{HeaderName, HeaderValue, Response};
 use tracing::Span;
 
 use super::{
-    REQUEST_ID,
-    state::{Peer, TransportState},
+    state::Peer,
     version::{MODEL_DIGEST, MODEL_VERSION},
 };
 use crate::auth::Caller;
@@ -81,24 +75,6 @@ impl AskedBy<'_> {
             line!(debug);
         }
     }
-}
-
-/// The middleware that has a line for each answer.
-pub(super) async fn log(State(state): State<TransportState>, request: Request, next: Next) -> AxumResponse {
-    let begin = Instant::now();
-    let (method, uri) = (request.method().clone(), request.uri().clone());
-    let id = request.headers().get(REQUEST_ID).cloned();
-    let peer = request.extensions().get::<Peer>().copied();
-    let response = next.run(request).await;
-    let asked = AskedBy {
-        id: id.as_ref(),
-        peer: peer.as_ref(),
-        method: method.as_str(),
-        path: uri.path(),
-        caller: response.extensions().get::<Arc<Caller>>().map(Arc::as_ref),
-    };
-    asked.answered(&response, begin, state.has_access_log);
-    response
 }
 
 fn text(value: &HeaderValue) -> Option<&str> {

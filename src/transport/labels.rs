@@ -1,15 +1,9 @@
-//! Counting requests.
-
-use std::time::Instant;
+//! What requests are counted under.
 
 use axum::{
-    extract::{MatchedPath, Request, State},
+    extract::MatchedPath,
     http::{HeaderMap, HeaderName, Method, StatusCode, header},
-    middleware::Next,
-    response::Response,
 };
-
-use super::state::TransportState;
 
 /// Stands for every path at which there is nothing, so that a scan makes no new series.
 const NO_ROUTE: &str = "none";
@@ -41,22 +35,14 @@ const GRPC_CODES: [&str; 17] = [
     "UNAUTHENTICATED",
 ];
 
-pub(crate) async fn count(State(state): State<TransportState>, request: Request, next: Next) -> Response {
-    let _in_flight = state.metrics.request_started();
-    let start = Instant::now();
-    let method = method_label(request.method());
-    let route = request.extensions().get::<MatchedPath>().cloned();
-    let response = next.run(request).await;
-    let route = route.as_ref().map_or(NO_ROUTE, MatchedPath::as_str);
-    let status = response.status();
-    let label = status_label(&status, response.headers());
-    state.metrics.request_answered(method, route, label, start.elapsed());
-    response
+/// The pattern of the path that a request matched.
+pub(super) fn route_label(route: Option<&MatchedPath>) -> &str {
+    route.map_or(NO_ROUTE, MatchedPath::as_str)
 }
 
 /// The status; of gRPC, where that of HTTP is always 200, the name of its own. One that is not known yet when the
 /// headers are written, as those of streams are not, is taken for `OK`.
-fn status_label<'s>(status: &'s StatusCode, headers: &HeaderMap) -> &'s str {
+pub(super) fn status_label<'s>(status: &'s StatusCode, headers: &HeaderMap) -> &'s str {
     match headers.get(GRPC_STATUS).and_then(|status| status.to_str().ok()?.parse::<usize>().ok()) {
         Some(code) => GRPC_CODES.get(code).unwrap_or(&"UNKNOWN"),
         None if headers.get(header::CONTENT_TYPE).is_some_and(|media_type| media_type == GRPC) => {
@@ -67,7 +53,7 @@ fn status_label<'s>(status: &'s StatusCode, headers: &HeaderMap) -> &'s str {
 }
 
 /// The methods of RFC 9110; a client may make up others.
-fn method_label(method: &Method) -> &'static str {
+pub(super) fn method_label(method: &Method) -> &'static str {
     match method.as_str() {
         "GET" => "GET",
         "HEAD" => "HEAD",

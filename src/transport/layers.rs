@@ -13,9 +13,9 @@ use tower_http::{
 use tracing::Level;
 
 use super::{
-    access::{self, AskedBy},
+    access::AskedBy,
     authenticate::authenticate,
-    metrics,
+    observe::observe,
     rate_limit::AddressLimit,
     request_id::{REQUEST_ID, RandomId, drop_unsound},
     shared::SharedLayer,
@@ -42,9 +42,7 @@ pub(crate) fn observed(routes: Router<TransportState>, state: &TransportState) -
                 .on_failure(DefaultOnFailure::new().level(Level::DEBUG)),
         )
         // Every answer is logged and counted, those of the layers below included.
-        .layer(from_fn_with_state(state.clone(), access::log))
-        .layer(SharedLayer)
-        .layer(from_fn_with_state(state.clone(), metrics::count))
+        .layer(from_fn_with_state(state.clone(), observe))
         .layer(SharedLayer);
     routes.layer(layers)
 }
