@@ -11,7 +11,7 @@ use onnx_gateway::{config::Settings, model::WantedMode};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use support::{Answer, PATIENCE, TestGateway, setosa, tokens::TokenBuilder};
-use tokio::{sync::mpsc, task::JoinSet, time::timeout};
+use tokio::{task::JoinSet, time::timeout};
 
 /// Inferences and executions of a model so far.
 async fn counts(gateway: &TestGateway, model: &str) -> (u64, u64) {
@@ -139,7 +139,11 @@ async fn an_answer_that_fails_fails_alone() {
 /// One session of a model that runs as long as it is told.
 async fn slow() -> Arc<TestGateway> {
     let builder = TestGateway::builder().model("slow/1/model.onnx", "slow");
-    let builder = builder.settings(|settings| settings.runtime.instances = 1);
+    let builder = builder.settings(|settings| {
+        settings.runtime.instances = 1;
+        // Longer than a test waits: what never ends is not ended for it.
+        settings.server.request_timeout_ms = 600_000;
+    });
     Arc::new(builder.start().await)
 }
 
@@ -153,7 +157,16 @@ fn keep_busy(gateway: &Arc<TestGateway>) -> tokio::task::JoinHandle<Answer> {
 
 /// Waits until so many requests are being answered.
 async fn in_flight(gateway: &TestGateway, count: usize) {
-    let line = format!("gateway_requests_in_flight {count}");
+    metric(gateway, &format!("gateway_requests_in_flight {count}")).await;
+}
+
+/// Waits until so many requests wait for a run of the slow model.
+async fn waiting(gateway: &TestGateway, count: usize) {
+    let line = format!(r#"gateway_model_requests_waiting{{model="slow",version="1"}} {count}"#);
+    metric(gateway, &line).await;
+}
+
+async fn metric(gateway: &TestGateway, line: &str) {
     gateway.metrics_until(|metrics| metrics.lines().any(|found| found == line)).await;
 }
 
@@ -206,12 +219,12 @@ async fn a_queue_that_is_full_refuses_at_once() {
 async fn who_does_not_wait_any_more_is_not_run() {
     let gateway = slow().await;
     let before = counts(&gateway, "slow").await;
-    let busy = keep_busy(&gateway);
-    in_flight(&gateway, 1).await;
-    let gone = keep_busy(&gateway);
-    in_flight(&gateway, 2).await;
+    let (busy, gone) = (keep_busy(&gateway), keep_busy(&gateway));
+    waiting(&gateway, 1).await;
+    // Whichever of them waits, one is left.
     gone.abort();
     in_flight(&gateway, 1).await;
+    waiting(&gateway, 0).await;
     let late = gateway.predict_at("/v2/models/slow/infer", &infer(1e12, &json!({"timeout": 1000}))).await;
     assert!([503, 504].contains(&late.status.as_u16()), "{late:?}");
     busy.abort();
@@ -223,65 +236,70 @@ async fn who_does_not_wait_any_more_is_not_run() {
     assert_eq!((after.0 - before.0, after.1 - before.1), (1, 1));
 }
 
-/// Has requests wait behind a run, ends that, and answers in what order they are answered.
-async fn order(gateway: &Arc<TestGateway>, asked: &[(&'static str, u8, &'static str)]) -> Vec<&'static str> {
-    let busy = keep_busy(gateway);
-    in_flight(gateway, 1).await;
-    let (answered, mut answers) = mpsc::unbounded_channel();
-    for (number, &(caller, priority, name)) in asked.iter().enumerate() {
+/// Runs that are over at once, or never.
+const SHORT: f64 = 3.0;
+const ENDLESS: f64 = 1e12;
+
+/// Has requests wait, in this order, until all of them do; then answers the last one, which some that never end would
+/// keep waiting if they came first.
+async fn last_answer(gateway: &Arc<TestGateway>, asked: &[(&str, u8, f64)]) -> Answer {
+    let before = (keep_busy(gateway), keep_busy(gateway));
+    waiting(gateway, 1).await;
+    let mut requests = Vec::new();
+    for &(caller, priority, turns) in asked {
         let token = TokenBuilder::new().claim("sub", json!(caller)).build();
         let request = gateway.client.post(gateway.url("/v2/models/slow/infer")).bearer_auth(token);
-        // Long enough that answers do not overtake each other on their way.
-        let request = request.json(&infer(20_000.0, &json!({"priority": priority})));
-        let answered = answered.clone();
-        tokio::spawn(async move {
-            let answer = Answer::of(request.send().await.unwrap()).await;
-            assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
-            answered.send(name).unwrap();
-        });
-        in_flight(gateway, number + 2).await;
+        let request = request.json(&infer(turns, &json!({"priority": priority})));
+        requests.push(tokio::spawn(async move { Answer::of(request.send().await.unwrap()).await }));
+        waiting(gateway, 1 + requests.len()).await;
     }
-    drop(answered);
-    busy.abort();
-    let mut order = Vec::new();
-    while let Some(name) = timeout(PATIENCE, answers.recv()).await.expect("all are answered") {
-        order.push(name);
-    }
-    order
+    before.0.abort();
+    before.1.abort();
+    let last = requests.pop().unwrap();
+    let answer = timeout(PATIENCE, last).await.expect("those that never end are run later").unwrap();
+    requests.iter().for_each(tokio::task::JoinHandle::abort);
+    answer
 }
 
 #[tokio::test]
 async fn the_more_urgent_is_run_first() {
     let gateway = slow().await;
-    let asked = [("a", 10, "can wait"), ("a", 10, "can wait"), ("b", 1, "urgent")];
-    assert_eq!(order(&gateway, &asked).await.first(), Some(&"urgent"));
+    let asked = [("a", 10, ENDLESS), ("a", 10, ENDLESS), ("b", 1, SHORT)];
+    let answer = last_answer(&gateway, &asked).await;
+    assert_eq!(
+        (answer.status, &answer.body["outputs"][0]["data"]),
+        (StatusCode::OK, &json!([SHORT])),
+        "{answer:?}"
+    );
 }
 
 #[tokio::test]
 async fn who_asks_for_much_does_not_keep_others_waiting() {
     let gateway = slow().await;
-    let much = [("much", 1, "much"); 8];
-    let asked: Vec<_> = much.into_iter().chain([("little", 1, "little")]).collect();
-    let order = order(&gateway, &asked).await;
-    assert_eq!(order.len(), 9);
-    assert_ne!(order.last(), Some(&"little"), "{order:?}");
-    let place = order.iter().position(|name| *name == "little").unwrap();
-    assert!(place < 4, "{order:?}");
+    let much = [SHORT, ENDLESS, ENDLESS, ENDLESS].map(|turns| ("much", 1, turns));
+    let asked: Vec<_> = much.into_iter().chain([("little", 1, SHORT)]).collect();
+    let answer = last_answer(&gateway, &asked).await;
+    assert_eq!(
+        (answer.status, &answer.body["outputs"][0]["data"]),
+        (StatusCode::OK, &json!([SHORT])),
+        "{answer:?}"
+    );
 }
 
 #[tokio::test]
 async fn those_who_wait_for_a_model_that_is_removed_get_an_answer() {
     let gateway = slow().await;
-    let busy = keep_busy(&gateway);
-    in_flight(&gateway, 1).await;
-    let waiting = Arc::clone(&gateway);
-    let waiting = tokio::spawn(async move {
-        waiting.predict_at("/models/slow/predict", &json!({"features": {"turns": 5}})).await
+    let before = (keep_busy(&gateway), keep_busy(&gateway));
+    waiting(&gateway, 1).await;
+    let last = Arc::clone(&gateway);
+    let last = tokio::spawn(async move {
+        last.predict_at("/models/slow/predict", &json!({"features": {"turns": 5}})).await
     });
-    in_flight(&gateway, 2).await;
+    waiting(&gateway, 2).await;
     gateway.repository.remove("slow");
     gateway.answer_until("/models/slow/predict", |answer| answer.status == StatusCode::NOT_FOUND).await;
-    busy.abort();
-    let answer = timeout(PATIENCE, waiting).await.expect("an answer").unwrap();
+    before.0.abort();
+    before.1.abort();
+    let answer = timeout(PATIENCE, last).await.expect("an answer").unwrap();
     assert_eq!((answer.status, &answer.body["prediction"]), (StatusCode::OK, &json!(5.0)), "{answer:?}");
 }

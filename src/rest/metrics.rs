@@ -1,18 +1,30 @@
 //! What was counted, for operators.
 
+use std::sync::Arc;
+
 use axum::{
     extract::State,
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 
-use crate::transport::{Problem, TransportState};
+use crate::{
+    serving::Servable,
+    telemetry::ModelQueue,
+    transport::{Problem, TransportState},
+};
 
 /// Prometheus text exposition format.
 const MEDIA_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 pub(super) async fn metrics(State(state): State<TransportState>) -> Response {
-    match state.metrics.encode() {
+    let queue = |servable: &Arc<Servable>| ModelQueue {
+        model: servable.name.to_string(),
+        version: servable.version.to_string(),
+        waiting: servable.scheduler.waiting(),
+    };
+    let queues: Vec<_> = state.serving.servables().iter().map(queue).collect();
+    match state.metrics.encode(&queues) {
         Ok(text) => ([(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE))], text).into_response(),
         Err(error) => {
             tracing::error!(%error, "the metrics cannot be written");

@@ -113,6 +113,15 @@ impl Scheduler {
         self.instances
     }
 
+    /// How many requests wait for a run; those that are being run are not among them.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        match &self.inner {
+            Inner::Lanes(lanes) => lanes.waiting(),
+            Inner::Threads(threads) => threads.waiting(),
+        }
+    }
+
     /// Runs the model, alone or with what others ask. The request stands in line from this call on.
     ///
     /// # Errors

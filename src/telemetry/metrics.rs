@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use prometheus::{
     Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, TextEncoder,
+    Registry, TextEncoder, core::Collector,
 };
 
 use crate::model::Schedule;
@@ -54,6 +54,17 @@ pub struct ModelInfo {
     pub digest: String,
     /// How its runs are scheduled.
     pub schedule: Schedule,
+}
+
+/// Those who wait for a version that serves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModelQueue {
+    /// The model's name.
+    pub model: String,
+    /// Its version.
+    pub version: String,
+    /// How many requests wait for a run.
+    pub waiting: usize,
 }
 
 impl Metrics {
@@ -229,14 +240,26 @@ impl Metrics {
         self.is_on
     }
 
-    /// All metrics in the text exposition format, version 0.0.4.
+    /// All metrics in the text exposition format, version 0.0.4, with what is only looked at when somebody asks.
     ///
     /// # Errors
     ///
     /// When the library cannot write them.
-    pub fn encode(&self) -> Result<String, prometheus::Error> {
+    pub fn encode(&self, queues: &[ModelQueue]) -> Result<String, prometheus::Error> {
+        let waiting = IntGaugeVec::new(
+            Opts::new("gateway_model_requests_waiting", "Requests that wait for a run of the model."),
+            &["model", "version"],
+        )?;
+        for ModelQueue { model, version, waiting: requests } in queues {
+            let requests = i64::try_from(*requests).unwrap_or(i64::MAX);
+            waiting.with_label_values(&[model, version]).set(requests);
+        }
+        let mut families = self.registry.gather();
+        if !queues.is_empty() {
+            families.extend(waiting.collect());
+        }
         let mut text = Vec::new();
-        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
+        TextEncoder::new().encode(&families, &mut text)?;
         String::from_utf8(text).map_err(|error| prometheus::Error::Msg(error.to_string()))
     }
 }

@@ -103,6 +103,10 @@ impl Lanes {
             };
         }
     }
+
+    pub(super) fn waiting(&self) -> usize {
+        self.0.iter().map(|lane| lane.waiting().queue.requests()).sum()
+    }
 }
 
 impl fmt::Debug for Lane {

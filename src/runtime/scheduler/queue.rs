@@ -38,6 +38,12 @@ impl Queue {
         self.waiting.iter().map(|waiting| waiting.job.asked.rows()).sum()
     }
 
+    /// How many requests wait, without those whom nobody waits for any more.
+    pub(super) fn requests(&self) -> usize {
+        let now = Instant::now();
+        self.waiting.iter().filter(|waiting| !waiting.job.is_gone(now)).count()
+    }
+
     /// Since when the first has waited.
     pub(super) fn since(&self) -> Option<Instant> {
         self.waiting.front().map(|waiting| waiting.job.asked.since)
@@ -208,6 +214,7 @@ mod tests {
         let late = Instant::now().checked_sub(Duration::from_millis(1)).unwrap();
         all.ask_of(&mut queue, Asked { deadline: Some(late), ..asked(3, tensor(1, 2), 1) });
         all.0.remove(0);
+        assert_eq!(queue.requests(), 1);
         assert_eq!(callers(&queue.take(9)), [2]);
         assert!(queue.is_empty());
     }

@@ -73,6 +73,10 @@ impl Threads {
         self.desk.waiting().queue.push(job);
         self.desk.changed.notify_one();
     }
+
+    pub(super) fn waiting(&self) -> usize {
+        self.desk.waiting().queue.requests()
+    }
 }
 
 impl Drop for Threads {
