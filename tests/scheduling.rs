@@ -45,7 +45,11 @@ async fn batching() -> Arc<TestGateway> {
 
 #[tokio::test]
 async fn each_row_of_a_batch_is_answered_as_it_is_alone() {
-    for gateway in [batching().await, Arc::new(TestGateway::start().await)] {
+    let request_thread = TestGateway::builder()
+        .settings(|settings| settings.runtime.scheduler = WantedMode::RequestThread)
+        .start()
+        .await;
+    for gateway in [batching().await, Arc::new(request_thread)] {
         let mut all = JoinSet::new();
         let before = counts(&gateway, "iris").await;
         for number in 0..64 {
@@ -80,7 +84,13 @@ async fn what_is_more_than_a_run_takes_is_run_in_parts_and_answered_whole() {
         let gateway = builder.start().await;
         let answer = gateway.predict(&body).await;
         assert_eq!((answer.status, &answer.text), (StatusCode::OK, &expected.text));
-        assert_eq!(counts(&gateway, "iris").await, (23, 5));
+        let (rows, runs) = counts(&gateway, "iris").await;
+        assert_eq!(rows, 23);
+        match mode {
+            // On a thread that has others to answer, parts are smaller where the proof found runs to be long.
+            WantedMode::RequestThread => assert!((5..=23).contains(&runs), "{runs}"),
+            _ => assert_eq!(runs, 5),
+        }
     }
 }
 
