@@ -25,7 +25,7 @@ const HOSTILE: [(&str, &[&str]); 9] = [
     ("endless", &["timed_out"]),
     ("endless_load", &["timed_out", "memory_limit"]),
     ("wants_a_tebibyte", &["memory_limit"]),
-    ("folding_bomb", &["memory_limit"]),
+    ("folding_bomb", &["memory_limit", "timed_out"]),
     ("crash_at_load", &[CRASHES]),
     ("iris_nan_weights", &["non_finite_output"]),
     ("iris_renamed_input", &["incompatible_signature"]),

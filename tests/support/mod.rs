@@ -92,6 +92,7 @@ impl Builder {
     }
 
     /// Starts the gateway and waits until its models have been tried.
+    #[allow(clippy::print_stderr, reason = "it is printed where a test fails")]
     pub async fn start(self) -> TestGateway {
         let Self { mut settings, repository } = self;
         settings.models.repository = repository.path().to_path_buf();
@@ -104,6 +105,12 @@ impl Builder {
         let parts = Parts { settings, authentication, runtime, program, clock: clock.as_clock() };
         let gateway = Gateway::start(parts).await.unwrap();
         tokio::time::timeout(PATIENCE, gateway.serving().started()).await.expect("the models are tried");
+        // For whoever reads why a test failed.
+        for version in gateway.serving().status().iter() {
+            if let Some(reason) = version.reason() {
+                eprintln!("{} {} does not serve: {reason}", version.model, version.version);
+            }
+        }
         let (public_address, admin_address) = (gateway.public_address(), gateway.admin_address());
         let grpc_address = gateway.grpc_address();
         let gateway = std::sync::Mutex::new(Some(gateway));
