@@ -21,7 +21,7 @@ pub(super) async fn metrics(State(state): State<TransportState>) -> Response {
     let queue = |servable: &Arc<Servable>| ModelQueue {
         model: servable.name.to_string(),
         version: servable.version.to_string(),
-        waiting: servable.scheduler.waiting(),
+        waiting: servable.scheduler.requests_waiting(),
     };
     let queues: Vec<_> = state.serving.servables().iter().map(queue).collect();
     match state.metrics.encode(&queues) {

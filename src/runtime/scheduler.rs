@@ -115,10 +115,10 @@ impl Scheduler {
 
     /// How many requests wait for a run; those that are being run are not among them.
     #[must_use]
-    pub fn waiting(&self) -> usize {
+    pub fn requests_waiting(&self) -> usize {
         match &self.inner {
-            Inner::Lanes(lanes) => lanes.waiting(),
-            Inner::Threads(threads) => threads.waiting(),
+            Inner::Lanes(lanes) => lanes.requests_waiting(),
+            Inner::Threads(threads) => threads.requests_waiting(),
         }
     }
 

@@ -240,7 +240,7 @@ impl Metrics {
         self.is_on
     }
 
-    /// All metrics in the text exposition format, version 0.0.4, with what is only looked at when somebody asks.
+    /// All metrics in the text exposition format, version 0.0.4; what waits is looked at for this, and counted nowhere.
     ///
     /// # Errors
     ///
@@ -255,6 +255,7 @@ impl Metrics {
             waiting.with_label_values(&[model, version]).set(requests);
         }
         let mut families = self.registry.gather();
+        // The library takes a family without values for a mistake.
         if !queues.is_empty() {
             families.extend(waiting.collect());
         }

@@ -25,7 +25,7 @@ const HOSTILE: [(&str, &[&str]); 9] = [
     ("endless", &["timed_out"]),
     ("endless_load", &["timed_out", "memory_limit"]),
     ("wants_a_tebibyte", &["memory_limit"]),
-    ("folding_bomb", &["memory_limit", "timed_out"]),
+    ("folding_bomb", &["memory_limit"]),
     ("crash_at_load", &[CRASHES]),
     ("iris_nan_weights", &["non_finite_output"]),
     ("iris_renamed_input", &["incompatible_signature"]),
@@ -53,7 +53,8 @@ async fn hostile_models_are_refused_and_leave_nothing_behind() {
     let good = fresh(&iris, 1);
     expected.announce(&digest(&iris), BASES[0]);
     expected.announce(&digest(&good), BASES[0]);
-    let prepared = Server::prepare().with_iris().setting("ADMISSION__TIMEOUT_SECONDS", sized(4, 10));
+    // Long enough that a busy machine comes to the memory's limit first where that is the one that is tried.
+    let prepared = Server::prepare().with_iris().setting("ADMISSION__TIMEOUT_SECONDS", 10);
     let server = prepared.start().await;
     let load = Load::start(&server, plan(&expected, 4));
     // What a swap takes is not what harm takes.

@@ -104,7 +104,7 @@ impl Lanes {
         }
     }
 
-    pub(super) fn waiting(&self) -> usize {
+    pub(super) fn requests_waiting(&self) -> usize {
         self.0.iter().map(|lane| lane.waiting().queue.requests()).sum()
     }
 }

@@ -74,7 +74,7 @@ impl Threads {
         self.desk.changed.notify_one();
     }
 
-    pub(super) fn waiting(&self) -> usize {
+    pub(super) fn requests_waiting(&self) -> usize {
         self.desk.waiting().queue.requests()
     }
 }
