@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Make classifiers whose labels are not 0, 1, 2 …, in tests/models/classes/, as skl2onnx exports them.
+"""Make classifiers whose labels are not 0, 1, 2 …, in tests/models/classes/, and models whose graph states facts of its
+columns, in tests/models/facts/.
 
 Run it with the environment that `tools/setup --train` makes, and commit what changes:
 
@@ -19,7 +20,7 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 
-MODELS = Path(__file__).resolve().parent.parent / "tests" / "models" / "classes"
+MODELS = Path(__file__).resolve().parent.parent / "tests" / "models"
 OPSETS = {"": 18, "ai.onnx.ml": 3}
 # The further right, the higher the class.
 POINTS = np.linspace(-3, 3, 60, dtype=np.float32).reshape(-1, 1)
@@ -39,7 +40,6 @@ def with_contract(model: onnx.ModelProto, **contract) -> onnx.ModelProto:
 
 def likeliest() -> onnx.ModelProto:
     """The place of the greatest score, as exporters of networks write it: nothing names a class."""
-    rows = lambda name, kind, *more: helper.make_tensor_value_info(name, kind, ["N", *more])
     nodes = [
         helper.make_node("MatMul", ["x", "weights"], ["scores"]),
         helper.make_node("Softmax", ["scores"], ["probabilities"]),
@@ -50,6 +50,49 @@ def likeliest() -> onnx.ModelProto:
         nodes, "likeliest", [rows("x", TensorProto.FLOAT, 1)],
         [rows("label", TensorProto.INT64), rows("probabilities", TensorProto.FLOAT, 3)], [weights])
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+
+
+def rows(name: str, kind: int, *more) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(name, kind, ["N", *more])
+
+
+def model(nodes: list, inputs: list, outputs: list, constants: dict) -> onnx.ModelProto:
+    initializers = [numpy_helper.from_array(value, name) for name, value in constants.items()]
+    graph = helper.make_graph(nodes, "facts", inputs, outputs, initializers)
+    opsets = [helper.make_opsetid("", 18), helper.make_opsetid("ai.onnx.ml", 3)]
+    return helper.make_model(graph, opset_imports=opsets, ir_version=8)
+
+
+def tree(tracks: int) -> onnx.ModelProto:
+    """One split of the second feature: up to 0.5 is 1, above 2; a missing value goes left where `tracks` says so."""
+    node = helper.make_node(
+        "TreeEnsembleRegressor", ["x"], ["y"], domain="ai.onnx.ml", n_targets=1,
+        nodes_treeids=[0, 0, 0], nodes_nodeids=[0, 1, 2], nodes_featureids=[1, 0, 0],
+        nodes_modes=["BRANCH_LEQ", "LEAF", "LEAF"], nodes_values=[0.5, 0.0, 0.0],
+        nodes_truenodeids=[1, 0, 0], nodes_falsenodeids=[2, 0, 0],
+        nodes_missing_value_tracks_true=[tracks, 0, 0],
+        target_treeids=[0, 0], target_nodeids=[1, 2], target_ids=[0, 0], target_weights=[1.0, 2.0])
+    return model([node], [rows("x", TensorProto.FLOAT, 2)], [rows("y", TensorProto.FLOAT, 1)], {})
+
+
+def encoder() -> onnx.ModelProto:
+    nodes = [
+        helper.make_node("OneHotEncoder", ["town"], ["coded"], domain="ai.onnx.ml", cats_strings=["Bern", "Zug"], zeros=0),
+        helper.make_node("Reshape", ["coded", "shape"], ["flat"]),
+        helper.make_node("Concat", ["flat", "size"], ["y"], axis=1),
+    ]
+    return model(nodes, [rows("town", TensorProto.STRING, 1), rows("size", TensorProto.FLOAT, 1)],
+                 [rows("y", TensorProto.FLOAT, 3)], {"shape": np.array([-1, 2], np.int64)})
+
+
+def embedding() -> onnx.ModelProto:
+    nodes = [
+        helper.make_node("Gather", ["table", "ids"], ["vectors"]),
+        helper.make_node("ReduceMean", ["vectors", "one"], ["y"], keepdims=0),
+    ]
+    table = np.arange(20, dtype=np.float32).reshape(10, 2)
+    return model(nodes, [rows("ids", TensorProto.INT64, 3)], [rows("y", TensorProto.FLOAT, 2)],
+                 {"table": table, "one": np.array([1], np.int64)})
 
 
 def main() -> None:
@@ -72,9 +115,19 @@ def main() -> None:
         "likeliest_named": with_contract(likeliest(), classes=["a", "b", "c"]),
         "likeliest_too_few": with_contract(likeliest(), classes=["a", "b"]),
     }
-    MODELS.mkdir(parents=True, exist_ok=True)
-    for name, model in models.items():
-        (MODELS / f"{name}.onnx").write_bytes(model.SerializeToString(deterministic=True))
+    named = [{"name": name} for name in ("first", "second", "third")]
+    facts = {
+        "tracked": tree(1),
+        "tracked_named": with_contract(tree(1), features=[{"name": "a", "missing": "refuse"}, {"name": "b"}]),
+        "not_tracked": tree(0),
+        "encoder": encoder(),
+        "embedding": embedding(),
+        "embedding_named": with_contract(embedding(), features=named),
+    }
+    for folder, made in (("classes", models), ("facts", facts)):
+        (MODELS / folder).mkdir(parents=True, exist_ok=True)
+        for name, proto in made.items():
+            (MODELS / folder / f"{name}.onnx").write_bytes(proto.SerializeToString(deterministic=True))
 
 
 if __name__ == "__main__":

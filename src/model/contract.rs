@@ -163,6 +163,15 @@ impl Contract {
         labels.map(|labels| Cow::Owned(labels.names()))
     }
 
+    /// The names of all classes, by the contract or else by the graph; empty if nothing names them.
+    #[must_use]
+    pub fn all_class_names(&self) -> Vec<String> {
+        match (&self.classes, &self.graph.labels) {
+            (classes, Some(labels)) if classes.is_empty() => labels.names(),
+            (classes, _) => classes.clone(),
+        }
+    }
+
     /// The column of a feature.
     #[must_use]
     pub fn column(&self, feature: &str) -> Option<usize> {

@@ -19,7 +19,7 @@ use crate::{
     config::environment,
     lifecycle::{
         Reason, Refusal,
-        proof::{is_batchable, prove},
+        proof::{check_classes, is_batchable, prove},
     },
     model::{CONTRACT_KEY, Contract, ContractDocument, Dimension, GraphFacts, Signature, Tensor},
     runtime::{Instance, RunOptions, Runtime},
@@ -113,6 +113,7 @@ fn try_model(runtime: Runtime, job: &Job, status: &mut File) -> Result<Findings,
         return Ok(Findings { signature: instance.signature().clone(), contract, costs, batchable: false });
     }
     let proven = prove(&mut instance, &contract)?;
+    check_classes(&mut instance, &contract, &proven.inputs)?;
     let session_bytes = match second_session(runtime, job, status, load_us) {
         Some(bytes) => bytes,
         None => memory(status, "VmRSS:").saturating_sub(before),
