@@ -159,7 +159,7 @@ impl Contract {
         if !self.classes.is_empty() {
             return (self.classes.len() == width).then_some(Cow::Borrowed(&self.classes));
         }
-        let labels = self.graph.labels.as_ref().filter(|labels| labels.len() == width);
+        let labels = self.graph.labels.as_ref().filter(|labels| labels.len() == width && width > 0);
         labels.map(|labels| Cow::Owned(labels.names()))
     }
 
