@@ -1,4 +1,4 @@
-"""Gradient boosters: LightGBM and XGBoost by onnxmltools, CatBoost by its own exporter, and InterpretML's by ebm2onnx."""
+"""Boosters: LightGBM and XGBoost by onnxmltools, CatBoost by its own exporter, and InterpretML's by ebm2onnx."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from onnxmltools import convert_lightgbm, convert_xgboost
 from onnxmltools.convert.common.data_types import FloatTensorType
 
 from . import rows
-from .made import Made, serialized
+from .made import Made, labels_of, serialized
 
 GAPS = rows.with_gaps(rows.FEATURES)
 TYPES = [("input", FloatTensorType([None, 4]))]
@@ -39,7 +39,8 @@ def from_lightgbm() -> Iterator[Made]:
         missing = given is GAPS
         what = estimator.__name__ + ("" if zipmap else ", zipmap=False")
         inputs = {"input": rows.asked(missing=missing)}
-        yield Made(f"lgbm_{name}", "onnxmltools", what, serialized(model), inputs, ("missing",) if missing else ())
+        flags = ("missing",) if missing else ()
+        yield Made(f"lgbm_{name}", "onnxmltools", what, serialized(model), inputs, flags, labels=labels_of(trained))
 
 
 def from_xgboost() -> Iterator[Made]:
@@ -55,7 +56,8 @@ def from_xgboost() -> Iterator[Made]:
         missing = given is GAPS
         inputs = {"input": rows.asked(missing=missing)}
         flags = ("missing",) if missing else ()
-        yield Made(f"xgb_{name}", "onnxmltools", estimator.__name__, serialized(model), inputs, flags)
+        what, labels = estimator.__name__, labels_of(trained)
+        yield Made(f"xgb_{name}", "onnxmltools", what, serialized(model), inputs, flags, labels=labels)
 
 
 def from_catboost() -> Iterator[Made]:
@@ -73,8 +75,8 @@ def from_catboost() -> Iterator[Made]:
             path = Path(folder) / "model.onnx"
             trained.save_model(path, format="onnx")
             model = onnx.load(path)
-        what = estimator.__name__
-        yield Made(f"cat_{name}", "catboost", what, serialized(model), {"features": rows.asked()})
+        what, labels = estimator.__name__, tuple(np.unique(target)) if estimator is classifier else ()
+        yield Made(f"cat_{name}", "catboost", what, serialized(model), {"features": rows.asked()}, labels=labels)
 
 
 def from_interpret() -> Iterator[Made]:
@@ -83,16 +85,17 @@ def from_interpret() -> Iterator[Made]:
     names = ["sepal_length", "sepal_width", "petal_length", "petal_width"]
     frame = pd.DataFrame(rows.FEATURES.astype(np.float64), columns=names)
     asked = {name: rows.asked()[:, index] for index, name in enumerate(names)}
-    settings = {"max_rounds": 20, "max_bins": 8, "interactions": 0, "outer_bags": 1, "random_state": rows.SEED, "n_jobs": 1}
+    settings = {"max_rounds": 20, "max_bins": 8, "interactions": 0, "outer_bags": 1, "n_jobs": 1}
     for name, estimator, target in (
         ("classifier", ExplainableBoostingClassifier, rows.SIGNS),
         ("regressor", ExplainableBoostingRegressor, rows.PRICES),
     ):
-        trained = estimator(**settings).fit(frame, target)
+        trained = estimator(random_state=rows.SEED, **settings).fit(frame, target)
         kinds = dict.fromkeys(names, "float")
         options = {"predict_proba": True} if name == "classifier" else {}
         model = ebm2onnx.to_onnx(trained, kinds, **options)
-        yield Made(f"ebm_{name}", "ebm2onnx", estimator.__name__, serialized(model), asked)
+        what, labels = estimator.__name__, labels_of(trained)
+        yield Made(f"ebm_{name}", "ebm2onnx", what, serialized(model), asked, labels=labels)
 
 
 def models() -> Iterator[Made]:

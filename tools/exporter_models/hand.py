@@ -66,8 +66,9 @@ def models() -> Iterator[Made]:
     yield made(
         "softmax", "a softmax that takes the greatest number of the whole tensor away",
         [
-            node("ReduceMax", "x", "greatest", keepdims=0), node("Sub", "x greatest", "less"), node("Exp", "less", "powers"),
-            node("ReduceSum", "powers last", "sums", keepdims=1), node("Div", "powers sums", "y"),
+            node("ReduceMax", "x", "greatest", keepdims=0), node("Sub", "x greatest", "less"),
+            node("Exp", "less", "powers"), node("ReduceSum", "powers last", "sums", keepdims=1),
+            node("Div", "powers sums", "y"),
         ],
         [tensor("y", ["N", 4])], {"last": np.array([1])}, asked=rows.asked(extreme=10), flags=DEPENDS,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -23,8 +23,8 @@ class Made:
     flags: tuple[str, ...] = ()
     # Outputs that do not hold one item for each row.
     whole: tuple[str, ...] = ()
-    # What stands in its `model.toml`.
-    contract: dict[str, Any] = field(default_factory=dict)
+    # Labels of its classes, in the order of their probabilities.
+    labels: tuple[Any, ...] = ()
 
 
 def serialized(model: onnx.ModelProto) -> bytes:
@@ -46,10 +46,16 @@ def document(made: Made) -> dict[str, Any]:
         entry["flags"] = list(made.flags)
     if made.whole:
         entry["whole"] = list(made.whole)
-    if made.contract:
-        entry["contract"] = made.contract
+    if made.labels:
+        entry["labels"] = [plain(label) for label in made.labels]
     entry["inputs"] = {name: [plain(row) for row in rows] for name, rows in made.inputs.items()}
     return entry
+
+
+def labels_of(estimator: Any) -> tuple[Any, ...]:
+    """Labels of a classifier that has one target."""
+    classes = getattr(estimator, "classes_", ())
+    return () if isinstance(classes, list) else tuple(classes)
 
 
 def plain(value: Any) -> Any:

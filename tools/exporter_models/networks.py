@@ -66,7 +66,9 @@ def picture() -> nn.Module:
     return nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(72, 3))
 
 
-def exported(model: nn.Module, name: str, example: torch.Tensor, outputs: list[str], *, dynamo: bool) -> onnx.ModelProto:
+def exported(
+    model: nn.Module, name: str, example: torch.Tensor, outputs: list[str], *, dynamo: bool
+) -> onnx.ModelProto:
     shared: dict[str, Any] = {"input_names": [name], "output_names": outputs, "opset_version": 18}
     logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)
     model.eval()

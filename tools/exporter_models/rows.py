@@ -24,9 +24,9 @@ def asked(*, missing: bool = False, extreme: float = 1000.0) -> np.ndarray:
     flowers = FEATURES[drawn.permutation(len(FEATURES))[:48]].copy()
     odd = np.array(
         [
-            [0, 0, 0, 0], [-1, -1, -1, -1], [extreme, 0, 0, 0], [0, -extreme, 0, 0], [extreme] * 4, [-extreme] * 4,
-            [1e-6, 1e-6, 1e-6, 1e-6], [5.1, 3.5, 1.4, 0.2], [5.1, 3.5, 1.4, 0.2], [0.5, 9, 0.5, 9], [9, 0.5, 9, 0.5],
-            [2.45, 2.45, 2.45, 2.45], [1, 2, 3, 4], [4, 3, 2, 1], [extreme / 2, -extreme / 2, 1, 1], [5.1, 3.5, 1.4, 0.2],
+            [0] * 4, [-1] * 4, [extreme, 0, 0, 0], [0, -extreme, 0, 0], [extreme] * 4, [-extreme] * 4, [1e-6] * 4,
+            [5.1, 3.5, 1.4, 0.2], [5.1, 3.5, 1.4, 0.2], [5.1, 3.5, 1.4, 0.2], [0.5, 9, 0.5, 9], [9, 0.5, 9, 0.5],
+            [2.45] * 4, [1, 2, 3, 4], [4, 3, 2, 1], [extreme / 2, -extreme / 2, 1, 1],
         ],
         np.float32,
     )
@@ -77,5 +77,6 @@ def asked_texts() -> np.ndarray:
     drawn = np.random.default_rng(SEED)
     words = sorted({word for text in TEXTS for word in text.replace(",", " ").replace(":", " ").split()})
     usual = [" ".join(drawn.choice(words, drawn.integers(1, 12))) for _ in range(COUNT - 20)]
-    odd = [*TEXTS, "", "Zürich", "日本語のレビュー", "GOOD", "a", "good good good good", "late! (again?)", "1 2 3", "the " * 60, "é"]
+    odd = ["", "Zürich", "日本語のレビュー", "GOOD", "a", "good " * 4, "late! (again?)", "1 2 3", "the " * 60, "é"]
+    odd = [*TEXTS, *odd]
     return np.array(usual + odd, object)[drawn.permutation(COUNT)]

@@ -10,12 +10,12 @@ import numpy as np
 from skl2onnx import to_onnx
 from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType, Int64TensorType, StringTensorType
 from sklearn import (
-    calibration, cluster, compose, decomposition, ensemble, feature_extraction, impute, linear_model, mixture, multioutput,
-    naive_bayes, neighbors, neural_network, pipeline, preprocessing, svm, tree,
+    calibration, cluster, compose, decomposition, ensemble, feature_extraction, impute, linear_model, mixture,
+    multioutput, naive_bayes, neighbors, neural_network, pipeline, preprocessing, svm, tree,
 )
 
 from . import rows
-from .made import Made, serialized
+from .made import Made, labels_of, serialized
 
 OPSET = {"": 21, "ai.onnx.ml": 3}
 FLOATS = [("X", FloatTensorType([None, 4]))]
@@ -23,15 +23,19 @@ SEED = rows.SEED
 
 
 def made(
-    name: str, estimator: Any, target: Any = None, *, given: np.ndarray = rows.FEATURES, asked: np.ndarray | None = None,
-    types: list = FLOATS, zipmap: Any = True, flags: tuple[str, ...] = (), train: Any = None,
+    name: str, estimator: Any, target: Any = None, *, given: np.ndarray = rows.FEATURES,
+    asked: np.ndarray | None = None, types: list = FLOATS, zipmap: Any = True, flags: tuple[str, ...] = (),
+    train: Any = None,
 ) -> Made:
     estimator.fit(given if train is None else train, target)
     options = {} if zipmap is True else {"zipmap": zipmap}
     model = to_onnx(estimator, initial_types=types, options=options, target_opset=OPSET)
     what = type(estimator).__name__ + ("" if zipmap is True else f", zipmap={zipmap!r}")
     column = rows.asked() if asked is None else asked
-    return Made(f"sk_{name}", "skl2onnx", what, serialized(model), {types[0][0]: column}, flags)
+    return Made(
+        f"sk_{name}", "skl2onnx", what, serialized(model), {types[0][0]: column}, flags,
+        labels=labels_of(estimator),
+    )
 
 
 def classifiers() -> Iterator[Made]:
@@ -66,7 +70,8 @@ def classifiers() -> Iterator[Made]:
         ("line", linear_model.LogisticRegression(max_iter=500)),
         ("tree", tree.DecisionTreeClassifier(max_depth=2, random_state=SEED)),
     ]
-    yield made("voting", ensemble.VotingClassifier(parts, voting="soft", flatten_transform=False), rows.MARKS, zipmap=False)
+    voting = ensemble.VotingClassifier(parts, voting="soft", flatten_transform=False)
+    yield made("voting", voting, rows.MARKS, zipmap=False)
     yield made("stacking", ensemble.StackingClassifier(parts, cv=3), rows.NAMES, zipmap=False)
     calibrated = calibration.CalibratedClassifierCV(linear_model.LogisticRegression(max_iter=500), cv=2)
     yield made("calibrated", calibrated, rows.SPECIES, zipmap=False)
@@ -94,7 +99,8 @@ def others() -> Iterator[Made]:
     yield made("linear", linear_model.LinearRegression(), rows.PRICES)
     doubles = [("X", DoubleTensorType([None, 4]))]
     given = rows.FEATURES.astype(np.float64)
-    yield made("ridge_doubles", linear_model.Ridge(), rows.PRICES, given=given, asked=rows.asked().astype(float), types=doubles)
+    asked = rows.asked().astype(np.float64)
+    yield made("ridge_doubles", linear_model.Ridge(), rows.PRICES, given=given, asked=asked, types=doubles)
     yield made("svr", svm.SVR(), rows.PRICES)
     yield made("neighbours_regressor", neighbors.KNeighborsRegressor(3), rows.PRICES)
     network = neural_network.MLPRegressor(hidden_layer_sizes=(8,), random_state=SEED, max_iter=300)
@@ -132,7 +138,9 @@ def columns() -> Iterator[Made]:
             asked["city"][::5] = "Lugano"
         inputs = {column: values.reshape(-1, 1) for column, values in asked.items()}
         what = f"ColumnTransformer, {type(encoder).__name__}, {type(last).__name__}"
-        yield Made(f"sk_columns_{name}", "skl2onnx", what, serialized(model), inputs)
+        yield Made(
+            f"sk_columns_{name}", "skl2onnx", what, serialized(model), inputs, labels=labels_of(last) if options else ()
+        )
 
 
 def texts() -> Iterator[Made]:
