@@ -43,6 +43,18 @@ class Words(nn.Module):
         return self.out(self.words(ids).mean(1)).softmax(1)
 
 
+class Bag(nn.Module):
+    """The same by an embedding bag, which the exporter writes as a loop."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words = nn.EmbeddingBag(WORDS, 4, mode="mean")
+        self.out = nn.Linear(4, 2)
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        return self.out(self.words(ids))
+
+
 class Recurrent(nn.Module):
     """A series in, what comes next out, and if asked for the state: its first axis counts the layers."""
 
@@ -98,6 +110,7 @@ def models() -> Iterator[Made]:
         ("mlp_older", perceptron, "x", flowers),
         ("argmax", lambda: Digit(perceptron()), "x", flowers),
         ("words", Words, "ids", ids),
+        ("bag", Bag, "ids", ids),
         ("lstm", lambda: Recurrent(nn.LSTM), "series", series),
         ("gru", lambda: Recurrent(nn.GRU), "series", series),
         ("gru_state", lambda: Recurrent(nn.GRU, state=True), "series", series),

@@ -10,8 +10,9 @@ import numpy as np
 from skl2onnx import to_onnx
 from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType, Int64TensorType, StringTensorType
 from sklearn import (
-    calibration, cluster, compose, decomposition, ensemble, feature_extraction, impute, linear_model, mixture,
-    multioutput, naive_bayes, neighbors, neural_network, pipeline, preprocessing, svm, tree,
+    calibration, cluster, compose, decomposition, discriminant_analysis, ensemble, feature_extraction, impute,
+    linear_model, mixture, multiclass, multioutput, naive_bayes, neighbors, neural_network, pipeline, preprocessing,
+    svm, tree,
 )
 
 from . import rows
@@ -25,7 +26,7 @@ SEED = rows.SEED
 def made(
     name: str, estimator: Any, target: Any = None, *, given: np.ndarray = rows.FEATURES,
     asked: np.ndarray | None = None, types: list = FLOATS, zipmap: Any = True, flags: tuple[str, ...] = (),
-    train: Any = None,
+    train: Any = None, whole: tuple[str, ...] = (), named: bool = True,
 ) -> Made:
     estimator.fit(given if train is None else train, target)
     options = {} if zipmap is True else {"zipmap": zipmap}
@@ -34,7 +35,7 @@ def made(
     column = rows.asked() if asked is None else asked
     return Made(
         f"sk_{name}", "skl2onnx", what, serialized(model), {types[0][0]: column}, flags,
-        labels=labels_of(estimator),
+        whole, labels_of(estimator) if named else (),
     )
 
 
@@ -58,6 +59,8 @@ def classifiers() -> Iterator[Made]:
     yield made("logistic_signs", linear_model.LogisticRegression(), rows.SIGNS)
     yield made("ridge", linear_model.RidgeClassifier(), rows.MARKS, zipmap=False)
     yield made("linear_svc", svm.LinearSVC(random_state=SEED), rows.NAMES)
+    # Of two classes there is one score.
+    yield made("linear_svc_signs", svm.LinearSVC(random_state=SEED), rows.SIGNS)
     yield made("svc", svm.SVC(random_state=SEED), rows.NAMES, zipmap=False)
     yield made("svc_probability", svm.SVC(probability=True, random_state=SEED), rows.MARKS, zipmap=False)
     yield made("neighbours", neighbors.KNeighborsClassifier(3), rows.MARKS, zipmap=False)
@@ -66,6 +69,15 @@ def classifiers() -> Iterator[Made]:
     yield made("network", network, rows.NAMES, zipmap=False)
     several = multioutput.MultiOutputClassifier(tree.DecisionTreeClassifier(max_depth=2, random_state=SEED))
     yield made("several", several, np.stack([rows.SPECIES, rows.SIGNS > 0], 1).astype(int), zipmap=False)
+    # Its labels are places of classes, which the graph does not name.
+    pairs = multiclass.OneVsOneClassifier(linear_model.LogisticRegression(max_iter=500))
+    yield made("one_vs_one", pairs, rows.MARKS, zipmap=False, named=False)
+    forest = ensemble.RandomForestClassifier(3, max_depth=2, random_state=SEED)
+    pair = np.stack([rows.SPECIES > 0, rows.SIGNS > 0], 1).astype(int)
+    # The first axis of the probabilities counts the targets, that of the labels of the discriminant has the size 1.
+    yield made("forest_several", forest, pair, zipmap=False, whole=("probabilities",))
+    quadratic = discriminant_analysis.QuadraticDiscriminantAnalysis()
+    yield made("quadratic", quadratic, rows.NAMES, zipmap=False, asked=rows.asked(extreme=20), whole=("label",))
     parts = [
         ("line", linear_model.LogisticRegression(max_iter=500)),
         ("tree", tree.DecisionTreeClassifier(max_depth=2, random_state=SEED)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -79,7 +80,7 @@ class Asker:
         single = [protocol.write(case, row, row + 1) for row in range(case.count)]
 
         def judge(answer: Answer, first: int, count: int) -> str | None:
-            if answer.status in REFUSALS and by_row and case.whole:
+            if by_row and case.whole and refused(protocol, answer):
                 return None
             if answer.status != OK:
                 return f"{answer.status} {answer.body.decode(errors='replace')[:300]}"
@@ -110,6 +111,13 @@ class Asker:
         for row, call in enumerate(calls):
             yield AT_ONCE, row, judge(call, row, 1)
         yield IN_ONE, 0, judge(self.channel.begin(case, 0, TOGETHER), 0, TOGETHER)
+
+
+def refused(protocol: Protocol, answer: Answer) -> bool:
+    """Whether rows are refused for a reason that says so."""
+    if answer.status not in REFUSALS:
+        return False
+    return protocol.name != "native" or json.loads(answer.body).get("code") == "rows_not_supported"
 
 
 def judged(compare: Callable[[], str | None]) -> str | None:
