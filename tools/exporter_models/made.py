@@ -28,7 +28,7 @@ class Made:
 
 
 def serialized(model: onnx.ModelProto) -> bytes:
-    """The bytes of a model, checked and without what no server reads and each run writes anew: times, random names."""
+    """The bytes of a model, checked, without times and random names: no server reads them, and each run has others."""
     onnx.checker.check_model(model)
     model.graph.name = "model"
     del model.graph.value_info[:]
@@ -40,7 +40,7 @@ def serialized(model: onnx.ModelProto) -> bytes:
 
 
 def document(made: Made) -> dict[str, Any]:
-    """What `cases.json` says of a model."""
+    """The entry of a model in `cases.json`."""
     entry: dict[str, Any] = {"exporter": made.exporter, "estimator": made.estimator}
     if made.flags:
         entry["flags"] = list(made.flags)

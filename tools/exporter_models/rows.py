@@ -1,4 +1,4 @@
-"""What the models are trained on, and the rows that they are asked: usual ones, and some that are unlike them all."""
+"""Training data of the models, and the rows that they are asked: usual ones, and some that are unlike them all."""
 
 from __future__ import annotations
 

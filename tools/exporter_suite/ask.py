@@ -16,13 +16,13 @@ from .protocols import PROTOCOLS, Protocol, Rows, Unexpected
 
 GRPC = "gRPC"
 NAMES = (*(protocol.name for protocol in PROTOCOLS), GRPC)
-# How rows are sent: one after another, all before an answer is read, and the first of them in one request.
+# Ways to send rows: one after another, all before an answer is read, and the first of them in one request.
 ALONE, AT_ONCE, IN_ONE = "alone", "64 at once", "32 in one"
 FORMS = (ALONE, AT_ONCE, IN_ONE)
 OK = 200
 REFUSALS = (400, 422)
 
-# What is wrong, by protocol and form; protocols that cannot carry the outputs are not there.
+# Faults, by protocol and form; protocols that cannot carry the outputs are not there.
 Problems = dict[tuple[str, str], list[str]]
 
 
@@ -114,14 +114,14 @@ class Asker:
 
 
 def refused(protocol: Protocol, answer: Answer) -> bool:
-    """Whether rows are refused for a reason that says so."""
+    """Returns true if rows are refused, and the answer says that they are."""
     if answer.status not in REFUSALS:
         return False
     return protocol.name != "native" or json.loads(answer.body).get("code") == "rows_not_supported"
 
 
 def judged(compare: Callable[[], str | None]) -> str | None:
-    """What is wrong; an answer of another form is wrong, too."""
+    """The fault of an answer; another form than the protocol's is one, too."""
     try:
         return compare()
     except (Unexpected, LookupError, TypeError, ValueError) as error:

@@ -51,7 +51,7 @@ class Case:
 
     @property
     def takes_rows(self) -> bool:
-        """Whether a row is a list of values: those of one matrix, or one of each input."""
+        """Returns true if a row is a list of values: those of one matrix, or one of each input."""
         if len(self.inputs) > 1:
             return all(given.takes_one_value for given in self.inputs)
         shape = self.inputs[0].shape
@@ -59,11 +59,11 @@ class Case:
 
     @property
     def answers_tensors(self) -> bool:
-        """Whether each output is a tensor, or maps, which make one: a list of tensors is neither."""
+        """Returns true if each output is a tensor, or maps, which make one. A list of tensors is neither."""
         return all("map" in value["items"][0] for value in self.together.values() if "items" in value)
 
     def row(self, outputs: dict[str, Any], index: int) -> dict[str, Any]:
-        """What of these outputs belongs to one row."""
+        """The part of these outputs that belongs to one row."""
         return {name: value if name in self.whole else part(value, index) for name, value in outputs.items()}
 
 

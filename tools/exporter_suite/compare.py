@@ -1,4 +1,4 @@
-"""Whether an answer is ONNX Runtime's: labels equal, numbers within the tolerance that contracts have by default."""
+"""Comparison with ONNX Runtime's answers: labels equal, numbers within the tolerance that contracts have by default."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ RELATIVE_TOLERANCE = 1e-5
 
 
 def difference(expected: dict[str, Any], answer: Any, labels: list[str]) -> str | None:
-    """What is wrong with an output, or nothing. `answer` is a value, lists of values, or values by key."""
+    """The fault of an output, `None` if it has none. `answer` is a value, lists of values, or values by key."""
     if "map" in expected:
         keys, numbers, exact = list(expected["map"]), list(expected["map"].values()), False
     else:

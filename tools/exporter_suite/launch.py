@@ -79,7 +79,7 @@ class Launched:
         return settled >= set(self.names)
 
     def stop(self) -> str | None:
-        """Ends the gateway; what was wrong with its end, or nothing."""
+        """Ends the gateway. Returns the fault of its end, `None` if it has none."""
         self.process.terminate()
         try:
             status = self.process.wait(STOP_SECONDS)

@@ -29,9 +29,9 @@ class Protocol:
     name: str
     write: Callable[[Case, int, int], bytes]
     read: Callable[[Case, Answer, int], Rows]
-    # Whether it answers by row, so that outputs which are not by row may be refused.
+    # True if it answers by row, so that outputs which are not by row may be refused.
     by_row: Callable[[Case], bool]
-    # Whether it can carry every kind of output.
+    # False if it carries tensors only.
     carries_all: bool = True
 
 
@@ -89,7 +89,10 @@ def named(case: Case, row: dict[str, Any]) -> dict[str, Any]:
     """A native row, whose `prediction` and `probabilities` stand for the outputs that are not named."""
     outputs = dict(row.get("outputs", {}))
     left = [name for name in case.together if name not in outputs]
-    if "prediction" in row:
+    if "probabilities" not in row:
+        # What is not by row may stand elsewhere.
+        left = [name for name in left if name not in case.whole]
+    if "prediction" in row and left:
         labels = [name for name in left if case.together[name].get("datatype") in ("INT64", "BYTES")]
         prediction = (labels or left)[0]
         outputs[prediction] = row["prediction"]
