@@ -61,7 +61,10 @@ pub(super) fn describe(proof: &Proof, schedule: &Schedule) -> String {
         let _ = writeln!(text, "  feature  {} {minimum} to {maximum} {unit}", feature.name);
     }
     if !proof.takes_rows() {
-        let _ = writeln!(text, "  rows     none: it takes tensors, as `inputs`");
+        let _ = match proof.whole_output() {
+            Some(output) => writeln!(text, "  rows     none: {output}: send tensors as `inputs`"),
+            None => writeln!(text, "  rows     none: it takes tensors, as `inputs`"),
+        };
     }
     if !proof.contract.classes.is_empty() {
         let _ = writeln!(text, "  classes  {}", proof.contract.classes.join(", "));

@@ -14,7 +14,10 @@ use serde::{Deserialize, Serialize};
 use super::{Reason, Refusal, Snapshot, schedule::sessions_may_share};
 use crate::{
     config::{AdmissionSettings, environment},
-    model::{Contract, Digest, Layout, OnnxFile, OnnxFileError, Signature},
+    model::{
+        Contract, Digest, Layout, LayoutError, NoRows, OnnxFile, OnnxFileError, OutputForms, Signature,
+        WholeOutput,
+    },
     runtime::Runtime,
     system::{
         memory,
@@ -53,7 +56,7 @@ const WALL_FACTOR: u64 = 4;
 const BYTES_PER_SECOND: u64 = 100_000_000;
 
 /// Counts up with what a proof finds out: those of a build that found out less are made anew.
-const PROOF_FORMAT: u32 = 2;
+const PROOF_FORMAT: u32 = 3;
 
 /// Address space that a thread takes: its stack and what the allocator reserves for it.
 const THREAD_BYTES: u64 = 80 << 20;
@@ -63,8 +66,14 @@ const THREAD_BYTES: u64 = 80 << 20;
 pub struct Proof {
     /// Which gateway and which ONNX Runtime found it out.
     pub by: String,
-    /// What the model takes and gives.
+    /// What the model takes and gives. Outputs have the shapes that the proof saw, as exporters often declare others.
     pub signature: Signature,
+    /// What the file declares, where that is something else.
+    #[serde(default)]
+    pub declared: Option<Signature>,
+    /// How the outputs go with rows.
+    #[serde(default)]
+    pub output_forms: OutputForms,
     /// What its author knows of it, without the golden cases.
     pub contract: Contract,
     /// How many golden cases it answered.
@@ -111,7 +120,35 @@ impl Proof {
     /// Whether the model can be asked by rows.
     #[must_use]
     pub fn takes_rows(&self) -> bool {
-        Layout::of(&self.signature, &self.contract).is_ok_and(|layout| layout.is_some())
+        self.layout_by(&self.contract).is_ok_and(|layout| layout.is_some())
+    }
+
+    /// What the file declares that the model takes and gives.
+    #[must_use]
+    pub fn declared(&self) -> &Signature {
+        self.declared.as_ref().unwrap_or(&self.signature)
+    }
+
+    /// The output that stands against rows, if one does.
+    #[must_use]
+    pub fn whole_output(&self) -> Option<WholeOutput> {
+        self.output_forms.whole_output(&self.signature)
+    }
+
+    /// How rows fit the model by a contract; `None` if it takes none.
+    ///
+    /// # Errors
+    ///
+    /// When the contract describes features of rows that the model does not take.
+    pub fn layout_by(&self, contract: &Contract) -> Result<Option<Layout>, LayoutError> {
+        let Some(layout) = Layout::of(self.declared(), contract)? else { return Ok(None) };
+        match self.whole_output() {
+            None => Ok(Some(layout.with_forms(self.declared(), contract, &self.output_forms))),
+            Some(output) if layout.is_described_by(contract) => {
+                Err(LayoutError::NoRows(NoRows::Output(output)))
+            }
+            Some(_) => Ok(None),
+        }
     }
 
     /// Whether it was made with the same gateway and the same ONNX Runtime, and so holds here.

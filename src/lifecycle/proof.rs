@@ -1,10 +1,13 @@
 //! Proving that a model runs: it answers its golden cases, or made-up inputs if it has none.
 
 mod batchable;
+mod forms;
 mod made_up;
+mod shapes;
 mod varied;
 
 pub use batchable::is_batchable;
+pub use forms::{FoundOutputs, find_outputs};
 use made_up::{ATTEMPTS, made_up};
 pub(super) use varied::Varied;
 

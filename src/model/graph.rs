@@ -2,6 +2,7 @@
 //!
 //! Message and field numbers are those of `onnx.proto`. Memory is bounded: large tensors and lists keep their shape only.
 
+mod dependence;
 mod read;
 
 use std::collections::{BTreeMap, HashMap};
@@ -96,7 +97,10 @@ impl Graph {
     #[must_use]
     pub fn producer(&self, value: &str) -> Option<&Node> {
         // The empty name stands for an output that is left out.
-        self.nodes.iter().filter(|_| !value.is_empty()).find(|node| node.outputs.iter().any(|name| name == value))
+        self.nodes
+            .iter()
+            .filter(|_| !value.is_empty())
+            .find(|node| node.outputs.iter().any(|name| name == value))
     }
 
     /// The elements of a constant, if the value is one and its elements were kept.

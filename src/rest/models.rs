@@ -63,6 +63,12 @@ pub(super) struct VersionDocument {
     /// Whether it takes rows (`features`, `instances`); every version in service takes `inputs`
     #[serde(skip_serializing_if = "Option::is_none")]
     takes_rows: Option<bool>,
+    /// Why it takes no rows, if an output stands against them
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(
+        example = "output `h_n` [2, N, 4] does not hold one part for each row: send tensors as `inputs`"
+    )]
+    rows_reason: Option<String>,
     /// The labels of its classes
     #[serde(skip_serializing_if = "Vec::is_empty")]
     classes: Vec<String>,
@@ -298,8 +304,11 @@ fn version_document(VersionMetadata { status, servable }: VersionMetadata) -> Ve
             .map(|refusal| RefusalDocument { reason: refusal.reason.code(), detail: refusal.detail }),
         inputs: servable.map(|servable| values(&servable.signature.inputs)).unwrap_or_default(),
         outputs: servable.map(|servable| values(&servable.signature.outputs)).unwrap_or_default(),
-        features: servable.map(features).unwrap_or_default(),
+        features: servable.filter(|servable| servable.layout.is_some()).map(features).unwrap_or_default(),
         takes_rows: servable.map(|servable| servable.layout.is_some()),
+        rows_reason: servable
+            .and_then(|servable| servable.proof.whole_output())
+            .map(|output| format!("{output}: send tensors as `inputs`")),
         classes: servable.map(|servable| servable.contract.classes.clone()).unwrap_or_default(),
         scheduler: servable.map(|servable| (&servable.schedule).into()),
         costs: servable.map(Into::into),
