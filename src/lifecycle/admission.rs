@@ -15,8 +15,8 @@ use super::{Reason, Refusal, Snapshot, schedule::sessions_may_share};
 use crate::{
     config::{AdmissionSettings, environment},
     model::{
-        Contract, Digest, Layout, LayoutError, NoRows, OnnxFile, OnnxFileError, OutputForms, Signature,
-        WholeOutput,
+        Contract, ContractDocument, Digest, Layout, LayoutError, NoRows, OnnxFile, OnnxFileError,
+        OutputForms, Signature, ValueSpec, WholeOutput,
     },
     runtime::Runtime,
     system::{
@@ -144,11 +144,31 @@ impl Proof {
         let Some(layout) = Layout::of(self.declared(), contract)? else { return Ok(None) };
         match self.whole_output() {
             None => Ok(Some(layout.with_forms(self.declared(), contract, &self.output_forms))),
-            Some(output) if layout.is_described_by(contract) => {
+            Some(output) if self.is_described_by(contract) => {
                 Err(LayoutError::NoRows(NoRows::Output(output)))
             }
             Some(_) => Ok(None),
         }
+    }
+
+    /// Returns true if the features of a contract are not those that a model has of which nothing is said.
+    fn is_described_by(&self, contract: &Contract) -> bool {
+        let unsaid = Contract::resolve(ContractDocument::default(), self.declared());
+        unsaid.map_or(!contract.features.is_empty(), |unsaid| unsaid.features != contract.features)
+    }
+
+    /// Why the model cannot be asked with a list of rows, even of tensors; `None` if nothing is known against it.
+    #[must_use]
+    pub fn against_rows(&self) -> Option<NoRows> {
+        let scalar = || {
+            let has_several = self.signature.inputs.len() > 1;
+            let is_scalar = |spec: &&ValueSpec| {
+                !spec.is_optional() && spec.as_tensor().is_some_and(|(_, shape)| shape.is_empty())
+            };
+            self.signature.inputs.iter().filter(|_| has_several).find(is_scalar)
+        };
+        let output = self.whole_output().map(NoRows::Output);
+        output.or_else(|| scalar().map(|spec| NoRows::Scalar(spec.name.clone())))
     }
 
     /// Whether it was made with the same gateway and the same ONNX Runtime, and so holds here.

@@ -88,7 +88,7 @@ impl Servable {
     ///
     /// Why it takes no rows.
     pub fn layout_of_rows(&self) -> Result<&Arc<Layout>, NoRows> {
-        self.layout.as_ref().ok_or_else(|| self.proof.whole_output().map_or(NoRows::Inputs, NoRows::Output))
+        self.layout.as_ref().ok_or_else(|| self.proof.against_rows().unwrap_or(NoRows::Inputs))
     }
 
     /// What is remembered of it.

@@ -121,19 +121,6 @@ impl Layout {
         self
     }
 
-    /// Returns true if the features say more than the names of the inputs, which stand in for features that are not
-    /// named.
-    #[must_use]
-    pub fn is_described_by(&self, contract: &Contract) -> bool {
-        match &self.inputs {
-            RowInputs::Matrix { .. } => !contract.features.is_empty(),
-            RowInputs::Columns(columns) => {
-                let named = columns.iter().map(|column| Feature::new(column.input.as_str()));
-                !contract.features.is_empty() && !named.eq(contract.features.iter().cloned())
-            }
-        }
-    }
-
     /// How many values a row has.
     #[must_use]
     pub fn columns(&self) -> usize {

@@ -35,12 +35,26 @@ pub struct WholeOutput {
 /// Why a model takes no rows.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoRows {
-    /// Its inputs have no place for them.
+    /// Its inputs are no columns of one.
     #[error("the model does not take rows")]
     Inputs,
+    /// An input of several is a scalar, or of an undeclared shape: a list of rows would be another value.
+    #[error("the model does not take rows, as input `{0}` has no dimension for them")]
+    Scalar(String),
     /// An output does not hold one part for each.
     #[error("the model does not take rows, as {0}")]
     Output(WholeOutput),
+}
+
+impl NoRows {
+    /// The form in which the model can be asked.
+    #[must_use]
+    pub fn advice(&self) -> &'static str {
+        match self {
+            Self::Inputs => "send `inputs`, a tensor for each of its inputs",
+            Self::Scalar(_) | Self::Output(_) => "send whole tensors as `inputs`",
+        }
+    }
 }
 
 impl fmt::Display for WholeOutput {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    model::{InputViolation, NoRows, Violations, rows_to_tensors},
+    model::{InputViolation, Violations, rows_to_tensors},
     serving::{Inference, Servable, ServingError, Terms},
     transport::{ApiError, TransportState},
     wire::{FieldError, RowBase, asks_by_row, tensorflow::Given},
@@ -12,10 +12,10 @@ use crate::{
 /// Where the list of rows stands in the body; nothing if tensors stand there by input name, as `inputs`.
 pub(super) type ListOfRows = Option<&'static str>;
 
-/// Refuses a body that asks by rows where an output does not hold one part for each, however many they are.
+/// Refuses a body that asks by rows, however many, where an input or an output does not hold one part for each.
 pub(super) fn refuse_rows(servable: &Servable, body: &[u8]) -> Result<(), ServingError> {
-    match servable.proof.whole_output() {
-        Some(output) if asks_by_row(body) => Err(NoRows::Output(output).into()),
+    match servable.proof.against_rows() {
+        Some(reason) if asks_by_row(body) => Err(reason.into()),
         _ => Ok(()),
     }
 }

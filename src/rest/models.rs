@@ -63,10 +63,10 @@ pub(super) struct VersionDocument {
     /// Whether it takes rows (`features`, `instances`); every version in service takes `inputs`
     #[serde(skip_serializing_if = "Option::is_none")]
     takes_rows: Option<bool>,
-    /// Why it takes no rows, if an output stands against them
+    /// Why it takes no rows, not even of tensors, if an input or output stands against them
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(
-        example = "output `h_n` [2, N, 4] does not hold one part for each row: send tensors as `inputs`"
+        example = "the model does not take rows, as output `h_n` [2, N, 4] does not hold one part for each row"
     )]
     rows_reason: Option<String>,
     /// The labels of its classes
@@ -307,8 +307,8 @@ fn version_document(VersionMetadata { status, servable }: VersionMetadata) -> Ve
         features: servable.filter(|servable| servable.layout.is_some()).map(features).unwrap_or_default(),
         takes_rows: servable.map(|servable| servable.layout.is_some()),
         rows_reason: servable
-            .and_then(|servable| servable.proof.whole_output())
-            .map(|output| format!("{output}: send tensors as `inputs`")),
+            .and_then(|servable| servable.proof.against_rows())
+            .map(|reason| format!("{reason}: {}", reason.advice())),
         classes: servable.map(|servable| servable.contract.classes.clone()).unwrap_or_default(),
         scheduler: servable.map(|servable| (&servable.schedule).into()),
         costs: servable.map(Into::into),

@@ -35,7 +35,7 @@ pub enum ServingError {
     #[error("the inputs are not what the model takes")]
     InvalidInputs(Violations<InputViolation>),
     /// Rows were sent to a model that takes none.
-    #[error("{0}: send whole tensors as `inputs`, one for each of its inputs")]
+    #[error("{}: {}", .0, .0.advice())]
     RowsNotSupported(#[from] NoRows),
     /// Too many predictions wait.
     #[error("the model has more predictions to make than it can")]
