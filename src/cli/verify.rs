@@ -66,6 +66,12 @@ pub(super) fn describe(proof: &Proof, schedule: &Schedule) -> String {
             None => writeln!(text, "  rows     none: it takes tensors, as `inputs`"),
         };
     }
+    for output in proof.constant_outputs() {
+        let _ = writeln!(
+            text,
+            "  rows     `{output}` is the same for all rows: it is answered whole beside each"
+        );
+    }
     if !proof.contract.classes.is_empty() {
         let _ = writeln!(text, "  classes  {}", proof.contract.classes.join(", "));
     }

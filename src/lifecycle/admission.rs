@@ -68,10 +68,10 @@ pub struct Proof {
     pub by: String,
     /// What the model takes and gives. Outputs have the shapes that the proof saw, as exporters often declare others.
     pub signature: Signature,
-    /// What the file declares, where that is something else.
-    #[serde(default)]
+    /// The signature that the file declares, where that is another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub declared: Option<Signature>,
-    /// How the outputs go with rows.
+    /// Forms of the outputs: by row, constant, or whole.
     #[serde(default)]
     pub output_forms: OutputForms,
     /// What its author knows of it, without the golden cases.
@@ -123,7 +123,7 @@ impl Proof {
         self.layout_by(&self.contract).is_ok_and(|layout| layout.is_some())
     }
 
-    /// What the file declares that the model takes and gives.
+    /// The signature that the file declares.
     #[must_use]
     pub fn declared(&self) -> &Signature {
         self.declared.as_ref().unwrap_or(&self.signature)
@@ -135,7 +135,17 @@ impl Proof {
         self.output_forms.whole_output(&self.signature)
     }
 
-    /// How rows fit the model by a contract; `None` if it takes none.
+    /// Names of the outputs that are the same for all rows, where rows are taken.
+    pub fn constant_outputs(&self) -> impl Iterator<Item = &str> {
+        let constants = self.output_forms.constants();
+        let takes_rows = self.takes_rows();
+        let outputs = self.signature.outputs.iter().enumerate();
+        outputs
+            .filter(move |(index, _)| takes_rows && constants.contains(*index))
+            .map(|(_, output)| output.name.as_str())
+    }
+
+    /// The layout of rows by a contract; `None` if the model takes none.
     ///
     /// # Errors
     ///
@@ -157,7 +167,7 @@ impl Proof {
         unsaid.map_or(!contract.features.is_empty(), |unsaid| unsaid.features != contract.features)
     }
 
-    /// Why the model cannot be asked with a list of rows, even of tensors; `None` if nothing is known against it.
+    /// The reason for which the model cannot be asked with a list of rows, even of tensors; `None` if nothing is known against it.
     #[must_use]
     pub fn against_rows(&self) -> Option<NoRows> {
         let scalar = || {

@@ -82,11 +82,11 @@ impl Servable {
         self.snapshot.content()
     }
 
-    /// How rows fit it.
+    /// The layout of rows.
     ///
     /// # Errors
     ///
-    /// Why it takes no rows.
+    /// When it takes none, with the reason.
     pub fn layout_of_rows(&self) -> Result<&Arc<Layout>, NoRows> {
         self.layout.as_ref().ok_or_else(|| self.proof.against_rows().unwrap_or(NoRows::Inputs))
     }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Signature, Value, ValueKind};
 
-/// How an output goes with the rows of a run.
+/// The relation of an output to the rows of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OutputForm {
@@ -28,11 +28,11 @@ pub struct OutputForms(Vec<OutputForm>);
 pub struct WholeOutput {
     /// The name of the output.
     pub name: String,
-    /// What it holds, for example `[2, N, 4]`.
+    /// The shape, for example `[2, N, 4]`.
     pub shape: String,
 }
 
-/// Why a model takes no rows.
+/// The reason for which a model takes no rows.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoRows {
     /// Its inputs are no columns of one.

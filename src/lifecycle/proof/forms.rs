@@ -26,15 +26,18 @@ const ROWS: [usize; 4] = [1, 2, 3, 5];
 /// No further run begins after this long.
 const BUDGET: Duration = Duration::from_secs(1);
 
+/// The same for one and two rows, without which little can be told.
+const LEAST_BUDGET: Duration = Duration::from_secs(5);
+
 /// Larger values that are the same for all rows would be repeated beside each of them: they are answered to tensors only.
 const MAX_CONSTANT_ELEMENTS: usize = 4096;
 
-/// What was found out about the outputs of a model.
+/// Facts about the outputs of a model that runs show.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FoundOutputs {
-    /// How they go with rows.
+    /// Forms of the outputs.
     pub forms: OutputForms,
-    /// What the model takes and gives, with the shapes that outputs were seen to have.
+    /// The signature with the shapes that outputs were seen to have.
     pub signature: Signature,
 }
 
@@ -53,8 +56,8 @@ pub fn find_outputs(
         && let Ok(options) = RunOptions::new()
     {
         let begin = Instant::now();
-        for batch in batches(contract, inputs) {
-            if begin.elapsed() > BUDGET {
+        for batch in batches(&signature, contract, inputs) {
+            if begin.elapsed() > if batch.rows <= 2 { LEAST_BUDGET } else { BUDGET } {
                 break;
             }
             // What a model does not take is no fault: others will be refused in the same way.
@@ -74,11 +77,13 @@ pub fn find_outputs(
     FoundOutputs { forms, signature: Signature { inputs: signature.inputs.clone(), outputs } }
 }
 
-/// Whether every input that must be given has a place for any number of rows, the outermost dimension.
+/// Returns true if an input has a place for any number of rows, the outermost dimension.
+fn has_place(spec: &ValueSpec) -> bool {
+    spec.as_tensor().is_some_and(|(_, shape)| matches!(shape.first(), Some(Dimension::Dynamic(_))))
+}
+
+/// Returns true if every input that must be given has a place for any number of rows.
 fn counts_rows(signature: &Signature) -> bool {
-    let has_place = |spec: &ValueSpec| {
-        spec.as_tensor().is_some_and(|(_, shape)| matches!(shape.first(), Some(Dimension::Dynamic(_))))
-    };
     let mut required = signature.inputs.iter().filter(|spec| !spec.is_optional()).peekable();
     required.peek().is_some() && required.all(has_place)
 }
@@ -92,6 +97,7 @@ struct Batch {
 
 /// Few rows first: where runs take long, these are all. Each is made when its turn comes, as they may be large.
 fn batches<'i>(
+    signature: &'i Signature,
     contract: &'i Contract,
     inputs: &'i [(String, Tensor)],
 ) -> impl Iterator<Item = Batch> + use<'i> {
@@ -103,7 +109,7 @@ fn batches<'i>(
     let makes = [Make::Repeated, Make::Unlike, Make::UnlikeWithTexts];
     ROWS.into_iter().flat_map(move |rows| makes.map(|make| (rows, make))).filter_map(move |(rows, make)| {
         let inputs = match make {
-            Make::Repeated => repeated(inputs, rows),
+            Make::Repeated => repeated(signature, inputs, rows),
             Make::Unlike if rows > 1 => varied.rows(&bases, rows),
             Make::UnlikeWithTexts if rows > 1 && vary_texts => with_texts.rows(&bases, rows),
             Make::Unlike | Make::UnlikeWithTexts => None,
@@ -112,7 +118,7 @@ fn batches<'i>(
     })
 }
 
-/// How rows are made of those that run.
+/// The ways of making rows of those that run.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Make {
     Repeated,
@@ -120,23 +126,28 @@ enum Make {
     UnlikeWithTexts,
 }
 
-fn repeated(inputs: &[(String, Tensor)], rows: usize) -> Option<Inputs> {
-    let repeat = |(name, tensor): &(String, Tensor)| Some((name.clone(), tensor.first_row_repeated(rows)?));
+/// The first row of each input that has a place for any number of them, as often; other inputs as they are.
+fn repeated(signature: &Signature, inputs: &[(String, Tensor)], rows: usize) -> Option<Inputs> {
+    let repeat = |(name, tensor): &(String, Tensor)| {
+        let counts = signature.input(name).is_some_and(has_place);
+        let tensor = if counts { tensor.first_row_repeated(rows)? } else { tensor.clone() };
+        Some((name.clone(), tensor))
+    };
     inputs.iter().map(repeat).collect()
 }
 
-/// What was seen of one output.
+/// Observations of one output over several runs.
 #[derive(Debug, Default)]
 struct Seen {
     /// The numbers of rows that were run.
     rows: HashSet<usize>,
-    /// Whether it did not have one part for each row once.
+    /// True once it did not have one part for each row.
     is_not_by_row: bool,
     /// Shapes without the outermost dimension, in the runs of rows that are alike.
     inner: Option<Vec<Vec<usize>>>,
-    /// Whether any rows differed.
+    /// True once rows differed.
     rows_differed: bool,
-    /// What it was, as long as it stays that.
+    /// The value, as long as it stays the same.
     value: Option<Value>,
     has_changed: bool,
     shapes: Shapes,
@@ -192,14 +203,14 @@ fn inner_shapes(value: &Value) -> Vec<Vec<usize>> {
     }
 }
 
-/// Whether two values are the same to the last bit, and NaN where the other is.
+/// Returns true if two values are the same to the last bit, and NaN where the other is.
 fn is_same(one: &Value, other: &Value) -> bool {
     let mut exact = Contract::empty();
     (exact.tolerance, exact.relative_tolerance) = (0.0, 0.0);
     exact.difference(other, one).is_none()
 }
 
-/// Whether the rows' own symbol stands in another dimension than the outermost, as that of states by layer does.
+/// Returns true if the symbol of the rows stands in another dimension than the outermost, as that of states by layer does.
 fn declares_rows_within(spec: &ValueSpec, signature: &Signature) -> bool {
     let outermost = |spec: &ValueSpec| {
         let (_, shape) = spec.as_tensor()?;
@@ -210,4 +221,79 @@ fn declares_rows_within(spec: &ValueSpec, signature: &Signature) -> bool {
     spec.as_tensor().is_some_and(|(_, shape)| {
         shape.split_first().is_some_and(|(first, inner)| !is_rows(first) && inner.iter().any(is_rows))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{ElementType, TensorData};
+
+    fn dynamic(symbol: &str) -> Dimension {
+        Dimension::Dynamic(symbol.to_owned())
+    }
+
+    fn value(shape: &[usize], element: f32) -> Value {
+        let count = shape.iter().product();
+        Tensor::new(shape.to_vec(), TensorData::F32(vec![element; count].into())).unwrap().into()
+    }
+
+    /// The form of an output of these values for so many rows each, which are alike or not.
+    fn form(
+        declared: Vec<Dimension>,
+        runs: Vec<(usize, bool, Value)>,
+        dependent: Option<&HashSet<&str>>,
+    ) -> OutputForm {
+        let mut seen = Seen::default();
+        for (rows, are_alike, output) in runs {
+            seen.see(&Batch { rows, are_alike, inputs: Vec::new() }, output);
+        }
+        let inputs = vec![ValueSpec::tensor("x", ElementType::F32, vec![dynamic("N"), Dimension::Fixed(4)])];
+        let signature = Signature { inputs, outputs: Vec::new() };
+        seen.form(&ValueSpec::tensor("y", ElementType::F32, declared), &signature, dependent)
+    }
+
+    /// Runs on one, two and two other rows, with an output of these shapes and elements.
+    fn runs(outputs: [(&[usize], f32); 3]) -> Vec<(usize, bool, Value)> {
+        let how = [(1, true), (2, true), (2, false)];
+        let run = |((rows, are_alike), (shape, element))| (rows, are_alike, value(shape, element));
+        how.into_iter().zip(outputs).map(run).collect()
+    }
+
+    #[test]
+    fn what_follows_the_number_of_rows_in_its_outermost_dimension_alone_is_by_row() {
+        use OutputForm::{ByRow, Constant, Whole};
+        for (outputs, expected) in [
+            ([(&[1, 3][..], 0.5), (&[2, 3], 0.5), (&[2, 3], 0.5)], ByRow),
+            ([(&[1], 0.5), (&[2], 0.5), (&[2], 0.25)], ByRow),
+            ([(&[1, 3], 0.5), (&[2, 3], 0.5), (&[2, 9], 0.5)], ByRow),
+            ([(&[1, 1], 0.5), (&[2, 2], 0.5), (&[2, 2], 0.5)], Whole),
+            ([(&[1, 3], 0.5), (&[2, 3], 0.5), (&[1, 3], 0.5)], Whole),
+            ([(&[2, 1], 0.5), (&[2, 2], 0.5), (&[2, 2], 0.5)], Whole),
+            ([(&[], 0.5), (&[], 1.0), (&[], 0.75)], Whole),
+            ([(&[3], 0.5), (&[3], 0.5), (&[3], 0.5)], Constant),
+            ([(&[2], f32::NAN), (&[2], f32::NAN), (&[2], f32::NAN)], Constant),
+            ([(&[4097], 0.5), (&[4097], 0.5), (&[4097], 0.5)], Whole),
+        ] {
+            assert_eq!(form(Vec::new(), runs(outputs), None), expected, "{outputs:?}");
+        }
+    }
+
+    #[test]
+    fn what_follows_from_the_rows_is_no_constant_even_if_it_stayed_the_same() {
+        let same = || runs([(&[], 1.0), (&[], 1.0), (&[], 1.0)]);
+        assert_eq!(form(Vec::new(), same(), Some(&HashSet::from(["y"]))), OutputForm::Whole);
+        assert_eq!(form(Vec::new(), same(), Some(&HashSet::new())), OutputForm::Constant);
+        let alike = || vec![(1, true, value(&[3], 1.0)), (2, true, value(&[3], 1.0))];
+        assert_eq!(form(Vec::new(), alike(), None), OutputForm::Whole, "no rows that differ");
+    }
+
+    #[test]
+    fn where_one_row_alone_runs_the_declaration_decides() {
+        let one = |shape: &[usize]| vec![(1, true, value(shape, 1.0))];
+        let fixed = Dimension::Fixed(1);
+        assert_eq!(form(vec![fixed.clone()], one(&[1, 4]), None), OutputForm::ByRow);
+        assert_eq!(form(vec![dynamic("N"), dynamic("N")], one(&[1, 1]), None), OutputForm::ByRow);
+        assert_eq!(form(vec![fixed, dynamic("N")], one(&[1, 1]), None), OutputForm::Whole);
+        assert_eq!(form(Vec::new(), one(&[2, 1]), None), OutputForm::Whole);
+    }
 }

@@ -231,7 +231,8 @@ mod tests {
 
     fn rows(count: usize, names: &[&str], values: &[Value]) -> Result<String, String> {
         let signature = signature(names);
-        let predictions = Predictions::new(count, &signature, values).map_err(|error| error.output)?;
+        let predictions = Predictions::new(count, &signature, &Constants::default(), values);
+        let predictions = predictions.map_err(|error| error.output)?;
         Ok(serde_json::to_string(&predictions).unwrap())
     }
 
