@@ -5,6 +5,8 @@
 
 mod support;
 
+use std::fmt::Write;
+
 use serde_json::{Value, json};
 use support::{Answer, TestGateway};
 
@@ -40,8 +42,10 @@ fn requests(count: usize) -> Vec<(&'static str, &'static str, String)> {
         .map(|row| columns.iter().zip(row).map(|(name, value)| ((*name).to_owned(), json!(value))).collect())
         .collect();
     let split = json!({"dataframe_split": {"columns": columns, "data": rows}}).to_string();
-    let lines: String = rows.iter().map(|[a, b, c, d]| format!("{a},{b},{c},{d}\n")).collect();
-    let lines = format!("a,b,c,d\n{lines}");
+    let mut lines = "a,b,c,d\n".to_owned();
+    for [a, b, c, d] in &rows {
+        writeln!(lines, "{a},{b},{c},{d}").unwrap();
+    }
     vec![
         ("/models/m/predict", JSON, instances.clone()),
         ("/models/m/predict", JSON, json!({"features": rows[0]}).to_string()),
@@ -196,7 +200,7 @@ async fn more_rows_than_one_run_takes_get_the_buffer_once_each() {
     }
 }
 
-/// What the metadata of each protocol say of the shape of an output: native, Open Inference, TensorFlow Serving.
+/// Shapes of an output in the metadata of each protocol: native, Open Inference, TensorFlow Serving.
 async fn shapes(gateway: &TestGateway, output: usize) -> (Value, Value, Value) {
     let get = async |path: &str| Answer::of(gateway.get(path).send().await.unwrap()).await.body;
     let native = get("/models/m").await["versions"][0]["outputs"][output].clone();

@@ -66,7 +66,7 @@ const THREAD_BYTES: u64 = 80 << 20;
 pub struct Proof {
     /// Which gateway and which ONNX Runtime found it out.
     pub by: String,
-    /// What the model takes and gives. Outputs have the shapes that the proof saw, as exporters often declare others.
+    /// The signature, with the shapes of outputs that the proof saw: exporters often declare others.
     pub signature: Signature,
     /// The signature that the file declares, where that is another one.
     #[serde(default, skip_serializing_if = "Option::is_none")]

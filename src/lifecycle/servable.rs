@@ -39,7 +39,7 @@ pub struct Servable {
     pub name: ModelName,
     /// The version.
     pub version: ModelVersion,
-    /// What it takes and gives; the shapes of outputs are those that its proof saw.
+    /// The signature, with the shapes of outputs that its proof saw.
     pub signature: Signature,
     /// Outputs that are the same for all rows.
     pub constants: Constants,

@@ -1,4 +1,4 @@
-//! How the outputs of a model go with the rows that it is given: found out when it is proven, never by a single answer.
+//! Relations of outputs to the rows that a model is given: found out when it is proven, never by a single answer.
 
 use std::{fmt, ops::Range, sync::Arc};
 
@@ -35,7 +35,7 @@ pub struct WholeOutput {
 /// The reason for which a model takes no rows.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoRows {
-    /// Its inputs are no columns of one.
+    /// The inputs are not columns of a row.
     #[error("the model does not take rows")]
     Inputs,
     /// An input of several is a scalar, or of an undeclared shape: a list of rows would be another value.

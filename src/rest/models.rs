@@ -63,7 +63,7 @@ pub(super) struct VersionDocument {
     /// Whether it takes rows (`features`, `instances`); every version in service takes `inputs`
     #[serde(skip_serializing_if = "Option::is_none")]
     takes_rows: Option<bool>,
-    /// Why it takes no rows, not even of tensors, if an input or output stands against them
+    /// The reason for which it takes no rows, not even of tensors, if an input or output stands against them
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(
         example = "the model does not take rows, as output `h_n` [2, N, 4] does not hold one part for each row"

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
 
 /// Members of a body that hold a list of rows: of TensorFlow Serving, KServe and Vertex AI, and of MLflow.
 const MEMBERS: [&str; 4] = ["instances", "examples", "dataframe_split", "dataframe_records"];
@@ -10,7 +10,7 @@ const MEMBERS: [&str; 4] = ["instances", "examples", "dataframe_split", "datafra
 /// Returns true if a body is a JSON object with a list of rows in it, whatever these are.
 #[must_use]
 pub fn asks_by_row(body: &[u8]) -> bool {
-    let members = serde_json::from_slice::<BTreeMap<String, IgnoredAny>>(body);
+    let members = serde_json::from_slice::<BTreeMap<String, &RawValue>>(body);
     members.is_ok_and(|members| MEMBERS.iter().any(|member| members.contains_key(*member)))
 }
 

@@ -80,7 +80,7 @@ pub fn run(mut input: impl Read, mut output: impl Write) -> io::Result<()> {
 
 /// What was found out about a model that may serve.
 struct Findings {
-    /// What the file declares.
+    /// The signature that the file declares.
     declared: Signature,
     outputs: FoundOutputs,
     contract: Contract,
@@ -89,7 +89,7 @@ struct Findings {
 }
 
 impl Findings {
-    /// What a model declares and what was measured of it.
+    /// The declaration of a model and measurements of it.
     fn of(instance: &Instance, contract: Contract, costs: Costs) -> Self {
         let declared = instance.signature().clone();
         let outputs = FoundOutputs { forms: OutputForms::default(), signature: declared.clone() };

@@ -25,7 +25,7 @@ const MAX_ELEMENTS: usize = 1 << 24;
 /// Kernels for one row and for many add in another order; that much of a number is rounding, whatever the contract says.
 const ROUNDING: f64 = 1e-5;
 
-/// Whether several rows at once are answered as each alone. `inputs` are some that run, in about `run_us` a row; `constants`
+/// Returns true if several rows at once are answered as each alone. `inputs` are some that run, in about `run_us` a row; `constants`
 /// are outputs that are the same for all rows, as far as is known.
 ///
 /// What cannot be found out, as too little is known of what the model takes, is answered with no.

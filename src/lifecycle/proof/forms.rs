@@ -26,7 +26,7 @@ const ROWS: [usize; 4] = [1, 2, 3, 5];
 /// No further run begins after this long.
 const BUDGET: Duration = Duration::from_secs(1);
 
-/// The same for one and two rows, without which little can be told.
+/// No further run on one or two rows begins after this long, without which little can be told.
 const LEAST_BUDGET: Duration = Duration::from_secs(5);
 
 /// Larger values that are the same for all rows would be repeated beside each of them: they are answered to tensors only.

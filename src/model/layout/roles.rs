@@ -13,7 +13,7 @@ pub enum Output {
     Probabilities,
     /// Anything else: answered under its own name.
     Other,
-    /// The same for all rows: answered whole beside each, under its own name.
+    /// A value that all rows share: answered whole beside each, under its own name.
     Constant,
 }
 

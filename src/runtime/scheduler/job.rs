@@ -77,7 +77,7 @@ impl Inputs {
     }
 }
 
-/// What a run gave: every output of the whole batch, in the order of the signature.
+/// Every output of a batch, in the order of the signature.
 #[derive(Clone, Debug)]
 pub(super) struct Outputs {
     pub(super) values: Arc<Vec<Value>>,
