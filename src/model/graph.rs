@@ -2,9 +2,12 @@
 //!
 //! Message and field numbers are those of `onnx.proto`. Memory is bounded: large tensors and lists keep their shape only.
 
+mod dependence;
 mod read;
 
 use std::collections::{BTreeMap, HashMap};
+
+pub use dependence::RowDependence;
 
 /// Operators of a model and what they are connected by.
 #[derive(Clone, Debug, Default, PartialEq)]
