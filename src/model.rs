@@ -30,7 +30,10 @@ pub use digest::Digest;
 pub use division::check_dividends;
 pub use element::{non_finite, objection as element_objection};
 pub use element_type::ElementType;
-pub use graph::{Attribute, AttributeValue, Constant, Elements, Graph, Node, RowDependence};
+pub use graph::{
+    Attribute, AttributeValue, ColumnFacts, Constant, Elements, Graph, GraphFacts, KnownColumns, Labels, Node,
+    RowDependence,
+};
 pub use input_check::{InputViolation, check_inputs, documents_to_tensors};
 pub use layout::{ColumnInput, Layout, LayoutError, Output, RowInputs};
 pub use name::{ModelName, ModelVersion, NameError, VersionLabel, VersionSelector};

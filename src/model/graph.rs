@@ -2,12 +2,20 @@
 //!
 //! Message and field numbers are those of `onnx.proto`. Memory is bounded: large tensors and lists keep their shape only.
 
+mod columns;
 mod dependence;
+mod facts;
+mod labels;
 mod read;
 
 use std::collections::{BTreeMap, HashMap};
 
+use serde::{Deserialize, Serialize};
+
+pub use columns::{ColumnFacts, KnownColumns};
 pub use dependence::RowDependence;
+pub use facts::GraphFacts;
+pub use labels::Labels;
 
 /// Operators of a model and what they are connected by.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -84,7 +92,8 @@ pub struct Constant {
 }
 
 /// Elements of a small tensor or list.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Elements {
     /// Whole numbers of any width; booleans as 0 and 1.
     Integers(Vec<i64>),
@@ -99,7 +108,10 @@ impl Graph {
     #[must_use]
     pub fn producer(&self, value: &str) -> Option<&Node> {
         // The empty name stands for an output that is left out.
-        self.nodes.iter().filter(|_| !value.is_empty()).find(|node| node.outputs.iter().any(|name| name == value))
+        self.nodes
+            .iter()
+            .filter(|_| !value.is_empty())
+            .find(|node| node.outputs.iter().any(|name| name == value))
     }
 
     /// The elements of a constant, if the value is one and its elements were kept.

@@ -152,10 +152,13 @@ impl<R: Read + Seek> Walk<R> {
             let (field, content) = self.fields.next(end)?;
             match (message, field, content) {
                 (Message::Model, 1, Value::Varint(number)) => self.found.ir_version = number,
-                (Message::Model, 1 | 7, Value::Fixed32(_) | Value::Fixed64(_)) | (Message::Model, 1, Value::Bytes(_)) => {
+                (Message::Model, 1 | 7, Value::Fixed32(_) | Value::Fixed64(_))
+                | (Message::Model, 1, Value::Bytes(_)) => {
                     return Err(NotOnnx("its first field is not what it should be"));
                 }
-                (Message::Model, 2, Value::Bytes(length)) => self.found.producer = self.fields.text(length)?,
+                (Message::Model, 2, Value::Bytes(length)) => {
+                    self.found.producer = self.fields.text(length)?
+                }
                 (Message::Model, 3, Value::Bytes(length)) => {
                     self.found.producer_version = self.fields.text(length)?;
                 }
