@@ -21,7 +21,7 @@ use crate::{
         Reason, Refusal,
         proof::{is_batchable, prove},
     },
-    model::{CONTRACT_KEY, Contract, ContractDocument, Dimension, Signature, Tensor},
+    model::{CONTRACT_KEY, Contract, ContractDocument, Dimension, GraphFacts, Signature, Tensor},
     runtime::{Instance, RunOptions, Runtime},
     system::{memory::status_bytes, sandbox},
 };
@@ -105,7 +105,7 @@ fn try_model(runtime: Runtime, job: &Job, status: &mut File) -> Result<Findings,
     let start = Instant::now();
     let mut instance = Instance::load(runtime, &job.file)?;
     let load_us = micros(start.elapsed());
-    let contract = contract_of(&instance, job.contract.as_ref())?;
+    let contract = contract_of(&instance, job.contract.as_ref(), facts(&job.file, &instance)?)?;
     if job.depth == Depth::Declared {
         let session_bytes = memory(status, "VmRSS:").saturating_sub(before);
         let peak_bytes = memory(status, "VmHWM:");
@@ -142,7 +142,13 @@ fn second_session(runtime: Runtime, job: &Job, status: &mut File, load_us: u64) 
     Some(bytes)
 }
 
-/// The contract of the metadata with what overrides it.
+/// The facts that the graph of a model's file states.
+fn facts(file: &Path, instance: &Instance) -> Result<GraphFacts, Refusal> {
+    GraphFacts::read(file, instance.signature())
+        .map_err(|error| Refusal::new(Reason::Unreadable, error.to_string()))
+}
+
+/// The contract of the metadata with what overrides it, and the facts of the graph as its defaults.
 ///
 /// # Errors
 ///
@@ -150,6 +156,7 @@ fn second_session(runtime: Runtime, job: &Job, status: &mut File, load_us: u64) 
 pub fn contract_of(
     instance: &Instance,
     override_with: Option<&serde_json::Value>,
+    graph: GraphFacts,
 ) -> Result<Contract, Refusal> {
     let invalid = |error: String| Refusal::new(Reason::InvalidContract, error);
     let mut document = match instance.metadata(CONTRACT_KEY)? {
@@ -161,7 +168,7 @@ pub fn contract_of(
             .map_err(|error| invalid(format!("model.toml, [contract]: {error}")))?;
         document = document.overridden_by(over);
     }
-    Contract::resolve(document, instance.signature()).map_err(|error| invalid(error.to_string()))
+    Contract::resolve(document, instance.signature(), graph).map_err(|error| invalid(error.to_string()))
 }
 
 /// The inputs with their first row so many times, if every input may have any number of rows.

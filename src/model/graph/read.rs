@@ -96,7 +96,7 @@ impl<R: Read + Seek> Reader<R> {
         let (mut domain, mut version) = (String::new(), 0);
         while self.fields.position() < end {
             match self.fields.next(end)? {
-                (1, Value::Bytes(length)) => domain = self.fields.text(length)?,
+                (1, Value::Bytes(length)) => domain = self.name(length)?,
                 (2, Value::Varint(number)) => version = number,
                 (_, value) => self.pass(value)?,
             }
@@ -119,7 +119,8 @@ impl<R: Read + Seek> Reader<R> {
     /// `GraphProto`; `depth` is 0 for the main graph.
     fn graph(&mut self, end: u64, depth: usize) -> Result<(), OnnxFileError> {
         if depth > MAX_DEPTH {
-            return Err(OnnxFileError::NotOnnx("its graphs are nested too deeply"));
+            self.graph.is_complete = false;
+            return self.fields.skip(end - self.fields.position());
         }
         while self.fields.position() < end {
             match self.fields.next(end)? {
@@ -149,7 +150,7 @@ impl<R: Read + Seek> Reader<R> {
         let mut name = String::new();
         while self.fields.position() < end {
             match self.fields.next(end)? {
-                (1, Value::Bytes(length)) => name = self.fields.text(length)?,
+                (1, Value::Bytes(length)) => name = self.name(length)?,
                 (_, value) => self.pass(value)?,
             }
         }
@@ -161,14 +162,14 @@ impl<R: Read + Seek> Reader<R> {
         let mut node = Node::default();
         while self.fields.position() < end {
             match self.fields.next(end)? {
-                (1, Value::Bytes(length)) => node.inputs.push(self.fields.text(length)?),
-                (2, Value::Bytes(length)) => node.outputs.push(self.fields.text(length)?),
-                (4, Value::Bytes(length)) => node.operator = self.fields.text(length)?,
+                (1, Value::Bytes(length)) => node.inputs.push(self.name(length)?),
+                (2, Value::Bytes(length)) => node.outputs.push(self.name(length)?),
+                (4, Value::Bytes(length)) => node.operator = self.name(length)?,
                 (5, Value::Bytes(length)) => {
                     let attribute = self.attribute(self.fields.position() + length, depth)?;
                     node.attributes.push(attribute);
                 }
-                (7, Value::Bytes(length)) => node.domain = self.fields.text(length)?,
+                (7, Value::Bytes(length)) => node.domain = self.name(length)?,
                 (_, value) => self.pass(value)?,
             }
         }
@@ -188,7 +189,7 @@ impl<R: Read + Seek> Reader<R> {
         let (mut value, mut kind) = (None, 0);
         while self.fields.position() < end {
             match self.fields.next(end)? {
-                (1, Value::Bytes(length)) => name = self.fields.text(length)?,
+                (1, Value::Bytes(length)) => name = self.name(length)?,
                 (2, Value::Fixed32(bytes)) => value = Some(AttributeValue::Number(f32::from_le_bytes(bytes))),
                 (3, Value::Varint(number)) => value = Some(AttributeValue::Integer(number.cast_signed())),
                 (4, Value::Bytes(length)) => value = self.short_text(length)?.map(AttributeValue::Text),
@@ -233,7 +234,7 @@ impl<R: Read + Seek> Reader<R> {
                 (5 | 7, Value::Bytes(length)) => self.packed_integers(length, &mut list)?,
                 (5 | 7, Value::Varint(number)) => list.integer(number.cast_signed()),
                 (6, Value::Bytes(length)) => list.text(self.short_text(length)?),
-                (8, Value::Bytes(length)) => name = self.fields.text(length)?,
+                (8, Value::Bytes(length)) => name = self.name(length)?,
                 (9, Value::Bytes(length)) if length <= 8 * MAX_ELEMENTS as u64 => {
                     raw = Some(self.fields.bytes(length)?);
                 }
@@ -262,6 +263,13 @@ impl<R: Read + Seek> Reader<R> {
         let left = self.budget.checked_sub(bytes_of(elements));
         self.budget = left.unwrap_or(self.budget);
         left.is_some()
+    }
+
+    /// A name; empty if it is longer than what is looked into.
+    fn name(&mut self, length: u64) -> Result<String, OnnxFileError> {
+        let name = self.short_text(length)?;
+        self.graph.is_complete &= name.is_some();
+        Ok(name.unwrap_or_default())
     }
 
     fn short_text(&mut self, length: u64) -> Result<Option<String>, OnnxFileError> {
