@@ -53,7 +53,7 @@ const WALL_FACTOR: u64 = 4;
 const BYTES_PER_SECOND: u64 = 100_000_000;
 
 /// Counts up with what a proof finds out: those of a build that found out less are made anew.
-const PROOF_FORMAT: u32 = 2;
+const PROOF_FORMAT: u32 = 3;
 
 /// Address space that a thread takes: its stack and what the allocator reserves for it.
 const THREAD_BYTES: u64 = 80 << 20;
@@ -83,6 +83,12 @@ pub struct Proof {
     /// Whether it answers several rows at once as it answers each alone.
     #[serde(default)]
     pub batchable: bool,
+    /// Reason why it does or does not, for people.
+    #[serde(default)]
+    pub batching_reason: String,
+    /// What the runs were made of where neither contract nor graph say what the model takes.
+    #[serde(default)]
+    pub assumptions: Vec<String>,
     /// Whether the time of a run follows from the number of rows, whatever their values.
     #[serde(default)]
     pub is_steady: bool,

@@ -3,7 +3,7 @@
 //! Message and field numbers are those of `onnx.proto`. Memory is bounded: large tensors and lists keep their shape only.
 
 mod columns;
-mod dependence;
+mod coupling;
 mod facts;
 mod labels;
 mod read;
@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, HashMap};
 use serde::{Deserialize, Serialize};
 
 pub use columns::{ColumnFacts, KnownColumns};
-pub use dependence::RowDependence;
+pub use coupling::{RowAnalysis, RowDependence};
 pub use facts::GraphFacts;
 pub use labels::Labels;
 

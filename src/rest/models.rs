@@ -111,6 +111,9 @@ pub(super) struct CostsDocument {
     session_bytes: u64,
     /// Whether it answers several rows at once as it answers each alone
     batchable: bool,
+    /// Why it is known to do so, or is not
+    #[schema(example = "each row is answered alone: the graph keeps rows apart")]
+    batching_reason: String,
 }
 
 impl From<&Schedule> for SchedulerDocument {
@@ -137,6 +140,7 @@ impl From<&Servable> for CostsDocument {
             run_threads_us: costs.run_threads_us,
             session_bytes: costs.session_bytes,
             batchable: proof.batchable,
+            batching_reason: proof.batching_reason.clone(),
         }
     }
 }

@@ -19,9 +19,9 @@ use crate::{
     config::environment,
     lifecycle::{
         Reason, Refusal,
-        proof::{is_batchable, prove},
+        proof::{BatchingFound, BatchingHints, assumptions, find_batching, prove},
     },
-    model::{CONTRACT_KEY, Contract, ContractDocument, Dimension, GraphFacts, Signature, Tensor},
+    model::{CONTRACT_KEY, Contract, ContractDocument, Dimension, Graph, GraphFacts, RowAnalysis, Signature, Tensor},
     runtime::{Instance, RunOptions, Runtime},
     system::{memory::status_bytes, sandbox},
 };
@@ -37,6 +37,12 @@ const LEAST_BYTES: u64 = 1 << 20;
 
 /// A model that takes longer to load is loaded once.
 const MOST_LOAD_US: u64 = 200_000;
+
+/// At most one of so many parts of the time that is left is spent on finding out about batches.
+const ALLOWANCE_PART: u32 = 3;
+
+/// No more than this is, however much is left.
+const MOST_ALLOWANCE: Duration = Duration::from_secs(10);
 
 /// Rows of the larger timed run.
 const MANY_ROWS: usize = 32;
@@ -65,7 +71,7 @@ pub fn run(mut input: impl Read, mut output: impl Write) -> io::Result<()> {
         Report::Refused(Refusal::new(Reason::SandboxUnavailable, detail))
     } else {
         match try_model(runtime, &job, &mut status) {
-            Ok(Findings { signature, contract, costs, batchable }) => Report::Proven(Box::new(Proof {
+            Ok(Findings { signature, contract, costs, batching, assumptions }) => Report::Proven(Box::new(Proof {
                 by: proven_by(),
                 signature,
                 golden_cases: contract.golden.len(),
@@ -74,7 +80,9 @@ pub fn run(mut input: impl Read, mut output: impl Write) -> io::Result<()> {
                 sandbox,
                 converted: None,
                 divides: false,
-                batchable,
+                batchable: batching.batchable,
+                batching_reason: batching.reason,
+                assumptions,
                 is_steady: false,
             })),
             Err(refusal) => Report::Refused(refusal),
@@ -91,7 +99,17 @@ struct Findings {
     signature: Signature,
     contract: Contract,
     costs: Costs,
-    batchable: bool,
+    batching: BatchingFound,
+    assumptions: Vec<String>,
+}
+
+impl Findings {
+    /// Findings about a model of which it is not to be found out whether rows may be run together.
+    fn of(instance: &Instance, contract: Contract, costs: Costs) -> Self {
+        let batching = BatchingFound { batchable: false, reason: String::new() };
+        let signature = instance.signature().clone();
+        Self { signature, contract, costs, batching, assumptions: Vec::new() }
+    }
 }
 
 fn try_model(runtime: Runtime, job: &Job, status: &mut File) -> Result<Findings, Refusal> {
@@ -102,7 +120,8 @@ fn try_model(runtime: Runtime, job: &Job, status: &mut File) -> Result<Findings,
         return threads::try_threaded(runtime, job);
     }
     let before = memory(status, "VmRSS:");
-    let start = Instant::now();
+    let begin = Instant::now();
+    let start = begin;
     let mut instance = Instance::load(runtime, &job.file)?;
     let load_us = micros(start.elapsed());
     let contract = contract_of(&instance, job.contract.as_ref(), facts(&job.file, &instance)?)?;
@@ -110,7 +129,7 @@ fn try_model(runtime: Runtime, job: &Job, status: &mut File) -> Result<Findings,
         let session_bytes = memory(status, "VmRSS:").saturating_sub(before);
         let peak_bytes = memory(status, "VmHWM:");
         let costs = Costs { load_us, session_bytes, peak_bytes, ..Costs::default() };
-        return Ok(Findings { signature: instance.signature().clone(), contract, costs, batchable: false });
+        return Ok(Findings::of(&instance, contract, costs));
     }
     let proven = prove(&mut instance, &contract)?;
     let session_bytes = match second_session(runtime, job, status, load_us) {
@@ -122,10 +141,33 @@ fn try_model(runtime: Runtime, job: &Job, status: &mut File) -> Result<Findings,
     let run_us = time_runs(&mut instance, one.as_ref().unwrap_or(&proven.inputs)).unwrap_or(load_us);
     // That a model takes many rows is its signature's word, not a promise that was asked for.
     let run_32_rows_us = many.and_then(|inputs| time_runs(&mut instance, &inputs));
-    let batchable = is_batchable(&mut instance, &contract, &proven.inputs, run_us);
+    let allowance = allowance(job, begin);
+    let batching = batching(&mut instance, job, &contract, &proven.inputs, run_us, allowance);
+    let assumptions = assumptions(&contract, &proven.inputs);
     let peak_bytes = memory(status, "VmHWM:");
     let costs = Costs { load_us, run_us, run_32_rows_us, run_threads_us: None, session_bytes, peak_bytes };
-    Ok(Findings { signature: instance.signature().clone(), contract, costs, batchable })
+    Ok(Findings { batching, assumptions, ..Findings::of(&instance, contract, costs) })
+}
+
+/// Time that may be spent on further runs: a part of what is left.
+fn allowance(job: &Job, begin: Instant) -> Duration {
+    let left = Duration::from_secs(job.limits.cpu_seconds).saturating_sub(begin.elapsed());
+    (left / ALLOWANCE_PART).min(MOST_ALLOWANCE)
+}
+
+/// Finds out whether rows may be run together.
+fn batching(
+    instance: &mut Instance,
+    job: &Job,
+    contract: &Contract,
+    inputs: &[(String, Tensor)],
+    run_us: u64,
+    allowance: Duration,
+) -> BatchingFound {
+    let graph = File::open(&job.file).ok().and_then(|file| Graph::read(file).ok()).unwrap_or_default();
+    let RowAnalysis { dependence, may_grow } = RowAnalysis::of(&graph, instance.signature());
+    let hints = BatchingHints { dependence: &dependence, may_grow, run_us, allowance };
+    find_batching(instance, contract, inputs, hints)
 }
 
 /// What one more session of the model takes: the first one's growth is partly ONNX Runtime's own. Not worth the time for

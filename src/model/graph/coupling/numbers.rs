@@ -2,55 +2,52 @@
 
 use super::{
     Operation,
-    value::{Rows, Size, Stop, Value},
+    broadcast::{is_broadcast, is_unary, shape_together},
+    value::{Rows, Shape, Size, Stop, Value, from_either_end},
 };
 
 /// The value of an operator that is given no rows, if something is known of it.
 pub(super) fn of_numbers(operation: &Operation<'_>) -> Option<Vec<Value>> {
-    of_row_counts(operation).ok().or_else(|| {
-        let shape = operation.inputs.first().copied().flatten()?.fixed_shape()?;
-        let shape = match operation.node.operator.as_str() {
-            "Cast" | "Identity" | "DequantizeLinear" | "QuantizeLinear" | "Neg" | "Sqrt" | "Exp" | "Tanh" => shape,
-            "Transpose" => {
-                let order = operation.whole_numbers("perm", usize::MAX).ok()?;
-                let order = order.unwrap_or_else(|| (0..i64::try_from(shape.len()).unwrap_or(0)).rev().collect());
-                let size = |axis: &i64| shape.get(usize::try_from(*axis).ok()?).copied();
-                order.iter().map(size).collect::<Option<_>>()?
+    of_row_counts(operation).ok().or_else(|| Some(vec![Value::Fixed(Some(shape_of_fixed(operation)?))]))
+}
+
+/// The shape of a value that is the same for all rows.
+fn shape_of_fixed(operation: &Operation<'_>) -> Option<Shape> {
+    let operator = operation.node.operator.as_str();
+    let shapes = || operation.inputs.iter().flatten().map(|value| value.fixed_shape());
+    let first = shapes().next()??;
+    match operator {
+        _ if is_unary(operator) || matches!(operator, "DequantizeLinear" | "QuantizeLinear") => Some(first),
+        _ if is_broadcast(operator) => {
+            let shapes: Vec<Shape> = shapes().collect::<Option<_>>()?;
+            Some(shape_together(&shapes.iter().collect::<Vec<_>>()))
+        }
+        "Transpose" => {
+            let order = operation.whole_numbers("perm", usize::MAX).ok()?;
+            let order = order.unwrap_or_else(|| (0..i64::try_from(first.len()).unwrap_or(0)).rev().collect());
+            order.iter().map(|axis| first.get(usize::try_from(*axis).ok()?).copied()).collect()
+        }
+        "Reshape" => {
+            let size = |size: &Size| match size {
+                Size::Known(-1..=0) => Size::Other,
+                other => *other,
+            };
+            Some(operation.list_input(1).ok()??.iter().map(size).collect())
+        }
+        "Unsqueeze" => {
+            let axes = operation.whole_numbers("axes", 1).ok()??;
+            let rank = first.len() + axes.len();
+            let mut axes: Vec<usize> =
+                axes.iter().map(|axis| from_either_end(*axis, rank).ok()).collect::<Option<_>>()?;
+            axes.sort_unstable();
+            let mut shape = first;
+            for axis in axes {
+                shape.insert(axis.min(shape.len()), Size::Known(1));
             }
-            "Reshape" => {
-                let numbers = operation.list_input(1).ok()??;
-                let size = |size: &Size| match size {
-                    Size::Known(-1..=0) => Size::Other,
-                    other => *other,
-                };
-                numbers.iter().map(size).collect()
-            }
-            "Unsqueeze" => {
-                let axes = operation.whole_numbers("axes", 1).ok()??;
-                let mut axes: Vec<usize> = axes
-                    .iter()
-                    .map(|axis| super::value::from_either_end(*axis, shape.len() + axes.len()).ok())
-                    .collect::<Option<_>>()?;
-                axes.sort_unstable();
-                let mut shape = shape;
-                for axis in axes {
-                    shape.insert(axis.min(shape.len()), Size::Known(1));
-                }
-                shape
-            }
-            "Add" | "Sub" | "Mul" | "Div" | "Pow" => {
-                let other = operation.inputs.get(1).copied().flatten()?.fixed_shape()?;
-                match (shape.as_slice(), other.as_slice()) {
-                    (_, []) => shape,
-                    ([], _) => other,
-                    (one, two) if one == two => shape,
-                    _ => return None,
-                }
-            }
-            _ => return None,
-        };
-        Some(vec![Value::Fixed(Some(shape))])
-    })
+            Some(shape)
+        }
+        _ => None,
+    }
 }
 
 /// The value of an operator on lists some of which count rows.

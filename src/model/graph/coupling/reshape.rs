@@ -77,10 +77,13 @@ fn place_of_rows(rows: &Rows, target: &[Size], copies: bool) -> Result<usize, St
 fn flattened(operation: &Operation<'_>) -> Result<Value, Stop> {
     let rows = operation.first()?;
     let axis = rows.dimension(operation.node.integer("axis").unwrap_or(1))?;
+    let is_padded = rows.shape.as_ref().is_some_and(|shape| shape.contains(&Size::Mixed));
+    if axis == 0 && rows.is_outermost() && !is_padded {
+        return Ok(Value::rows(1, Some(vec![Size::Known(1), Size::Rows])));
+    }
     if !rows.is_outermost() || axis <= rows.axis {
         return Err(not_outermost());
     }
-    let is_padded = rows.shape.as_ref().is_some_and(|shape| shape.contains(&Size::Mixed));
     let inner = match rows.shape.as_ref().and_then(|shape| shape.get(axis..)) {
         _ if is_padded => Size::Mixed,
         Some(sizes) => product(sizes),

@@ -24,13 +24,21 @@ const BROADCAST: &[&str] = &[
 /// First version in which shapes go together without attributes that say how.
 const FIRST_BROADCASTING_OPSET: u64 = 7;
 
+pub(super) fn is_unary(operator: &str) -> bool {
+    UNARY.contains(&operator)
+}
+
+pub(super) fn is_broadcast(operator: &str) -> bool {
+    BROADCAST.contains(&operator)
+}
+
 pub(super) fn elementwise(operation: &Operation<'_>) -> Option<Result<Vec<Value>, Stop>> {
     let operator = operation.node.operator.as_str();
-    if UNARY.contains(&operator) {
+    if is_unary(operator) {
         Some(unary(operation))
-    } else if BROADCAST.contains(&operator) {
+    } else if is_broadcast(operator) {
         Some(several(operation).map(|value| vec![value]))
-    } else if operator.starts_with("QLinear") && matches!(operator, "QLinearAdd" | "QLinearMul") {
+    } else if matches!(operator, "QLinearAdd" | "QLinearMul") {
         Some(quantized_pair(operation).map(|value| vec![value]))
     } else if matches!(operator, "QLinearSigmoid" | "QLinearLeakyRelu") {
         Some(unary(operation))
@@ -130,9 +138,14 @@ pub(super) fn broadcast(operands: &[&Value]) -> Result<Value, Stop> {
         None => {}
     }
     let shapes: Vec<&Shape> = shapes.into_iter().chain(&fixed).collect();
-    let rank = shapes.iter().map(|shape| shape.len()).max().unwrap_or(place);
-    let shape = (1..=rank).rev().map(|place| together(&shapes, place)).collect();
-    Ok(Value::rows(rank - place, Some(shape)))
+    let shape = shape_together(&shapes);
+    Ok(Value::rows(shape.len() - place, Some(shape)))
+}
+
+/// The shape that values of these shapes make.
+pub(super) fn shape_together(shapes: &[&Shape]) -> Shape {
+    let rank = shapes.iter().map(|shape| shape.len()).max().unwrap_or(0);
+    (1..=rank).rev().map(|place| together(shapes, place)).collect()
 }
 
 /// The size of a dimension counted from the innermost one, which is 1.
