@@ -66,7 +66,9 @@ fn inspect_shows_what_a_file_is() {
     assert_eq!(
         keys(&document["proof"]),
         [
+            "assumptions",
             "batchable",
+            "batching_reason",
             "by",
             "contract",
             "converted",

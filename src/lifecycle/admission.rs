@@ -101,7 +101,7 @@ pub struct Costs {
     pub load_us: u64,
     /// Time of a run, of one row if it takes rows.
     pub run_us: u64,
-    /// Time of a run of 32 rows, if it takes any number of them.
+    /// Time of a run of 32 rows, if it takes any number of them and that is not a matter of seconds.
     pub run_32_rows_us: Option<u64>,
     /// Time of the shorter run in a session with a thread for each CPU, if it is a large model of runs that are long enough
     /// to share.

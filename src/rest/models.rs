@@ -82,6 +82,9 @@ pub(super) struct SchedulerDocument {
     mode: &'static str,
     /// Whether the rows of several requests are run at once
     batching: bool,
+    /// Reason why they are or are not
+    #[schema(example = "each row is answered alone: the graph keeps rows apart")]
+    batching_reason: String,
     /// Sessions beside each other
     instances: usize,
     /// Threads of each session
@@ -111,16 +114,21 @@ pub(super) struct CostsDocument {
     session_bytes: u64,
     /// Whether it answers several rows at once as it answers each alone
     batchable: bool,
-    /// Why it is known to do so, or is not
-    #[schema(example = "each row is answered alone: the graph keeps rows apart")]
-    batching_reason: String,
 }
 
-impl From<&Schedule> for SchedulerDocument {
-    fn from(schedule: &Schedule) -> Self {
+impl From<&Servable> for SchedulerDocument {
+    fn from(servable: &Servable) -> Self {
+        let (schedule, proof): (&Schedule, _) = (&servable.schedule, &servable.proof);
+        let is_switched_off = proof.batchable && !schedule.batching;
+        let batching_reason = if is_switched_off {
+            "scheduler.batching in model.toml is false".to_owned()
+        } else {
+            proof.batching_reason.clone()
+        };
         Self {
             mode: schedule.mode.name(),
             batching: schedule.batching,
+            batching_reason,
             instances: schedule.instances,
             threads: schedule.threads,
             max_batch_rows: schedule.max_batch_rows,
@@ -140,7 +148,6 @@ impl From<&Servable> for CostsDocument {
             run_threads_us: costs.run_threads_us,
             session_bytes: costs.session_bytes,
             batchable: proof.batchable,
-            batching_reason: proof.batching_reason.clone(),
         }
     }
 }
@@ -305,7 +312,7 @@ fn version_document(VersionMetadata { status, servable }: VersionMetadata) -> Ve
         features: servable.map(features).unwrap_or_default(),
         takes_rows: servable.map(|servable| servable.layout.is_some()),
         classes: servable.map(|servable| servable.contract.classes.clone()).unwrap_or_default(),
-        scheduler: servable.map(|servable| (&servable.schedule).into()),
+        scheduler: servable.map(Into::into),
         costs: servable.map(Into::into),
     }
 }

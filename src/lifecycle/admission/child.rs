@@ -21,7 +21,10 @@ use crate::{
         Reason, Refusal,
         proof::{BatchingFound, BatchingHints, assumptions, find_batching, prove},
     },
-    model::{CONTRACT_KEY, Contract, ContractDocument, Dimension, Graph, GraphFacts, RowAnalysis, Signature, Tensor},
+    model::{
+        CONTRACT_KEY, Contract, ContractDocument, Dimension, Graph, GraphFacts, RowAnalysis, Signature,
+        Tensor,
+    },
     runtime::{Instance, RunOptions, Runtime},
     system::{memory::status_bytes, sandbox},
 };
@@ -47,6 +50,9 @@ const MOST_ALLOWANCE: Duration = Duration::from_secs(10);
 /// Rows of the larger timed run.
 const MANY_ROWS: usize = 32;
 
+/// Where one row takes longer than this, so many would take seconds, and no more would be known.
+const LONGEST_RUN_OF_MANY_US: u64 = 150_000;
+
 /// Reads a job, carries it out and writes the report.
 ///
 /// # Errors
@@ -71,20 +77,22 @@ pub fn run(mut input: impl Read, mut output: impl Write) -> io::Result<()> {
         Report::Refused(Refusal::new(Reason::SandboxUnavailable, detail))
     } else {
         match try_model(runtime, &job, &mut status) {
-            Ok(Findings { signature, contract, costs, batching, assumptions }) => Report::Proven(Box::new(Proof {
-                by: proven_by(),
-                signature,
-                golden_cases: contract.golden.len(),
-                contract,
-                costs,
-                sandbox,
-                converted: None,
-                divides: false,
-                batchable: batching.batchable,
-                batching_reason: batching.reason,
-                assumptions,
-                is_steady: false,
-            })),
+            Ok(Findings { signature, contract, costs, batching, assumptions }) => {
+                Report::Proven(Box::new(Proof {
+                    by: proven_by(),
+                    signature,
+                    golden_cases: contract.golden.len(),
+                    contract,
+                    costs,
+                    sandbox,
+                    converted: None,
+                    divides: false,
+                    batchable: batching.batchable,
+                    batching_reason: batching.reason,
+                    assumptions,
+                    is_steady: false,
+                }))
+            }
             Err(refusal) => Report::Refused(refusal),
         }
     };
@@ -140,6 +148,7 @@ fn try_model(runtime: Runtime, job: &Job, status: &mut File) -> Result<Findings,
     let many = first_row(instance.signature(), &proven.inputs, MANY_ROWS);
     let run_us = time_runs(&mut instance, one.as_ref().unwrap_or(&proven.inputs)).unwrap_or(load_us);
     // That a model takes many rows is its signature's word, not a promise that was asked for.
+    let many = many.filter(|_| run_us <= LONGEST_RUN_OF_MANY_US);
     let run_32_rows_us = many.and_then(|inputs| time_runs(&mut instance, &inputs));
     let allowance = allowance(job, begin);
     let batching = batching(&mut instance, job, &contract, &proven.inputs, run_us, allowance);

@@ -126,7 +126,9 @@ pub fn find_batching(
     if pool.is_empty() {
         return BatchingFound::no("no row could be run alone");
     }
-    let reason = if is_settled {
+    let reason = if is_settled && pool.len() < 2 {
+        format!("each row is answered alone: {dependence}; no two unlike rows are known that it takes")
+    } else if is_settled {
         format!("each row is answered alone: {dependence}")
     } else {
         format!("{} rows as unlike as can be were answered together as each alone ({dependence})", pool.len())
@@ -209,7 +211,8 @@ fn row_count(base: &Inputs, hints: BatchingHints<'_>) -> Result<usize, String> {
     }
     let budget = if is_settled { SOFT_BUDGET } else { HARD_BUDGET };
     let in_time = usize::try_from(budget.as_micros() / u128::from(run_us.max(1))).unwrap_or(ROWS);
-    if Duration::from_micros(run_us.saturating_mul(4)) > allowance {
+    // A pair alone and together may take another part of the time, as batches gain most where runs are long.
+    if Duration::from_micros(run_us.saturating_mul(4)) > 2 * allowance {
         return Err(format!("a run takes {} ms: too long to try two rows alone and together", run_us / 1000));
     }
     if !is_settled && in_time.min(fit) < LEAST_HARD_ROWS {

@@ -109,7 +109,10 @@ fn integer(known: &Known<'_>, input: &str, index: usize, value: Fill) -> i128 {
     if let Some(category) = known.integer(input, index, place(value)) {
         return category.into();
     }
-    #[expect(clippy::cast_possible_truncation, reason = "a bound beyond every integer is beyond the model too")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "a bound beyond every integer is beyond the model too"
+    )]
     let number = number(known, input, index, value).ceil() as i128;
     number
 }
@@ -191,9 +194,9 @@ impl Source<'_> {
             ElementType::U32 => integers!(U32, u32),
             ElementType::U64 => integers!(U64, u64),
             ElementType::Bool => TensorData::Bool(vec![self.value == Fill::Ones; count]),
-            ElementType::String => TensorData::String(
-                self.each(count, |index| text(self.known, self.input, index, self.value)),
-            ),
+            ElementType::String => {
+                TensorData::String(self.each(count, |index| text(self.known, self.input, index, self.value)))
+            }
         }
     }
 

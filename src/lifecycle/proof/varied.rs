@@ -46,15 +46,29 @@ impl<'c> Varied<'c> {
     pub(in crate::lifecycle) fn rows(&mut self, bases: &[Inputs], count: usize) -> Option<Inputs> {
         let rows: Vec<Inputs> = (0..count)
             .zip(bases.iter().cycle())
-            .map(|(index, base)| {
-                if index < bases.len() { Some(base.clone()) } else { self.row(base, bases, Draw::Near) }
-            })
+            .map(
+                |(index, base)| {
+                    if index < bases.len() { Some(base.clone()) } else { self.row(base, bases, Draw::Near) }
+                },
+            )
             .collect::<Option<_>>()?;
         joined(&rows)
     }
 
+    /// So many rows at the edges of what is known, missing values included.
+    pub(in crate::lifecycle) fn edges(&mut self, base: &Inputs, count: usize) -> Option<Inputs> {
+        let rows: Vec<Inputs> =
+            (0..count).map(|_| self.row(base, &[], Draw::Edges)).collect::<Option<_>>()?;
+        joined(&rows)
+    }
+
     /// A row that is drawn from around one that runs; texts of which nothing is known may be those of another one.
-    pub(in crate::lifecycle) fn row(&mut self, base: &Inputs, others: &[Inputs], draw: Draw) -> Option<Inputs> {
+    pub(in crate::lifecycle) fn row(
+        &mut self,
+        base: &Inputs,
+        others: &[Inputs],
+        draw: Draw,
+    ) -> Option<Inputs> {
         let known = Known::of(self.contract, base);
         let vary = |(input, (name, tensor)): (usize, &(String, Tensor))| {
             let at = usize::try_from(self.state >> 8).unwrap_or(0) % others.len().max(1);
@@ -129,10 +143,7 @@ impl Source<'_> {
         match data {
             TensorData::F16(elements) => float!(F16, elements, f64::from, half),
             TensorData::Bf16(elements) => float!(Bf16, elements, f64::from, bf16::from_f64),
-            #[expect(
-                clippy::cast_possible_truncation,
-                reason = "rounding to the model's precision is meant"
-            )]
+            #[expect(clippy::cast_possible_truncation, reason = "rounding to the model's precision is meant")]
             TensorData::F32(elements) => float!(F32, elements, f64::from, |wide: f64| wide as f32),
             TensorData::F64(elements) => float!(F64, elements, f64::from, f64::from),
             TensorData::I8(elements) => integer!(I8, i8, elements),
@@ -254,6 +265,8 @@ fn whole(number: f64) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
     use crate::model::Feature;
 
@@ -287,6 +300,72 @@ mod tests {
         let column = |column: usize| elements.iter().copied().skip(column).step_by(3);
         let range = |index| (column(index).min().unwrap(), column(index).max().unwrap());
         assert_eq!((range(0), range(1), range(2)), ((0, 7), (0, 0), (-3, 0)));
+    }
+
+    /// A contract of a graph that states these facts of the columns of `x`, by position.
+    fn known(columns: serde_json::Value) -> Contract {
+        let mut contract = Contract::empty();
+        contract.graph =
+            serde_json::from_value(serde_json::json!({"columns": {"x": {"each": columns}}})).unwrap();
+        contract
+    }
+
+    fn drawn(contract: &Contract, base: &Inputs, draw: Draw) -> Vec<TensorData> {
+        let mut varied = Varied::new(contract, true);
+        (0..64).map(|_| varied.row(base, &[], draw).unwrap().remove(0).1.data().clone()).collect()
+    }
+
+    #[test]
+    fn texts_and_numbers_are_those_that_the_graph_lists() {
+        let contract = known(serde_json::json!({"0": {"categories": {"texts": ["Bern", "Zug", "Basel"]}}}));
+        let base = inputs("x", vec![1, 1], TensorData::String(vec!["1".to_owned()]));
+        let texts: HashSet<String> = drawn(&contract, &base, Draw::Near)
+            .into_iter()
+            .map(|data| match data {
+                TensorData::String(texts) => texts[0].clone(),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(texts, ["Bern", "Zug", "Basel"].map(str::to_owned).into());
+        let made_up = drawn(&Contract::empty(), &base, Draw::Near);
+        assert!(made_up.contains(&TensorData::String(vec!["a".to_owned()])), "{made_up:?}");
+    }
+
+    #[test]
+    fn ids_lie_anywhere_in_the_table_and_at_its_ends() {
+        let contract = known(serde_json::json!({"0": {"range": [-50, 49]}}));
+        let base = inputs("x", vec![1, 1], TensorData::I64(vec![1].into()));
+        let ids = |draw| {
+            let id = |data: TensorData| match data {
+                TensorData::I64(ids) => ids[0],
+                other => panic!("{other:?}"),
+            };
+            drawn(&contract, &base, draw).into_iter().map(id).collect::<HashSet<i64>>()
+        };
+        let near = ids(Draw::Near);
+        assert!(near.len() > 20 && near.iter().all(|id| (0..50).contains(id)), "{near:?}");
+        assert_eq!((ids(Draw::Edges), ids(Draw::Far(1e6))), ([0, 49].into(), [0, 49].into()));
+    }
+
+    #[test]
+    fn edges_are_those_of_the_contract_and_missing_values_of_the_graph() {
+        let mut contract = known(serde_json::json!({"1": {"missing": true}}));
+        let limits = Feature { minimum: Some(-2.0), maximum: Some(7.0), ..Feature::new("a") };
+        contract =
+            Contract { graph: contract.graph, ..Contract::new(vec![limits, Feature::new("b")], Vec::new()) };
+        let base = inputs("x", vec![1, 2], TensorData::F64(vec![1.0, 3.0].into()));
+        let rows: Vec<[f64; 2]> = drawn(&contract, &base, Draw::Edges)
+            .into_iter()
+            .map(|data| match data {
+                TensorData::F64(row) => [row[0], row[1]],
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert!(rows.iter().all(|row| row[0] == -2.0 || row[0] == 7.0), "{rows:?}");
+        assert!(rows.iter().any(|row| row[1].is_nan()) && rows.iter().any(|row| row[1] == 0.0), "{rows:?}");
+        let far = drawn(&contract, &base, Draw::Far(1e6));
+        let is_far = |data: &TensorData| matches!(data, TensorData::F64(row) if row[0].abs() >= 5e5);
+        assert!(far.iter().all(is_far), "{far:?}");
     }
 
     #[test]

@@ -5,9 +5,9 @@
 
 mod arrange;
 mod broadcast;
-mod multiply;
 mod family;
 mod ml;
+mod multiply;
 mod numbers;
 mod reduce;
 mod reshape;
@@ -155,7 +155,8 @@ impl<'g> Walk<'g> {
     fn node(&mut self, node: &'g Node) {
         let constants: Vec<Option<Value>> = node.inputs.iter().map(|name| self.constant(name)).collect();
         let inputs = node.inputs.iter().zip(&constants);
-        let inputs = inputs.map(|(name, constant)| constant.as_ref().or_else(|| self.values.get(name.as_str())));
+        let inputs =
+            inputs.map(|(name, constant)| constant.as_ref().or_else(|| self.values.get(name.as_str())));
         let inputs: Vec<Option<&Value>> = inputs.collect();
         let operation = Operation { node, graph: self.graph, opset: self.opset, inputs };
         self.may_grow |= operation.may_grow();
@@ -238,7 +239,8 @@ impl Operation<'_> {
         if inputs.iter().zip(&self.inputs).any(|(name, value)| !name.is_empty() && value.is_none()) {
             return Some("takes a value that no operator gives".to_owned());
         }
-        let is_known = self.node.is_standard() || domain == "com.microsoft" || domain == "com.ms.internal.nhwc";
+        let is_known =
+            self.node.is_standard() || domain == "com.microsoft" || domain == "com.ms.internal.nhwc";
         (!is_known).then(|| unknown_operator(domain))
     }
 
@@ -247,7 +249,9 @@ impl Operation<'_> {
         let is_padded = self.inputs.iter().flatten().any(|value| value.is_padded());
         match self.node.operator.as_str() {
             "Identity" | "Flatten" | "Reshape" | "Squeeze" | "Unsqueeze" | "TfIdfVectorizer" => Ok(()),
-            _ if is_padded => Err(Stop::Coupled("takes rows that are filled up to the longest one".to_owned())),
+            _ if is_padded => {
+                Err(Stop::Coupled("takes rows that are filled up to the longest one".to_owned()))
+            }
             _ => Ok(()),
         }
     }
@@ -304,7 +308,9 @@ impl Operation<'_> {
             return match value {
                 AttributeValue::Integer(number) => Ok(Some(vec![*number])),
                 AttributeValue::List(list) if list.is_empty() => Ok(Some(Vec::new())),
-                AttributeValue::List(list) => list.integers().map(<[i64]>::to_vec).map(Some).ok_or_else(long_list),
+                AttributeValue::List(list) => {
+                    list.integers().map(<[i64]>::to_vec).map(Some).ok_or_else(long_list)
+                }
                 _ => Err(long_list()),
             };
         }

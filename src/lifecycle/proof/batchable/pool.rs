@@ -36,7 +36,12 @@ pub(super) struct Pool {
 
 /// At most `count` rows that are to be tried, and some more as not all may run: known ones, such as are drawn near them, at
 /// the edges, and far away.
-pub(super) fn candidates(contract: &Contract, bases: &[Inputs], count: usize, goes_far: bool) -> Vec<Candidate> {
+pub(super) fn candidates(
+    contract: &Contract,
+    bases: &[Inputs],
+    count: usize,
+    goes_far: bool,
+) -> Vec<Candidate> {
     let are_made_up = contract.golden.is_empty();
     let (mut varied, mut with_texts) = (Varied::new(contract, false), Varied::new(contract, are_made_up));
     let base = |index: usize| bases.get(index % bases.len().max(1));

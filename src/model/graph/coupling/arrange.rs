@@ -23,10 +23,11 @@ pub(super) fn arrange(operation: &Operation<'_>) -> Option<Result<Vec<Value>, St
 fn transposed(operation: &Operation<'_>) -> Result<Value, Stop> {
     let rows = operation.first()?;
     let rank = rows.rank()?;
-    let order: Vec<usize> = match operation.whole_numbers("perm", usize::MAX)?.filter(|order| !order.is_empty()) {
-        Some(order) => order.iter().map(|axis| from_either_end(*axis, rank)).collect::<Result<_, _>>()?,
-        None => (0..rank).rev().collect(),
-    };
+    let order: Vec<usize> =
+        match operation.whole_numbers("perm", usize::MAX)?.filter(|order| !order.is_empty()) {
+            Some(order) => order.iter().map(|axis| from_either_end(*axis, rank)).collect::<Result<_, _>>()?,
+            None => (0..rank).rev().collect(),
+        };
     let at = order.iter().position(|axis| *axis == rows.axis);
     let at = at.ok_or_else(|| Stop::Unknown("does not keep the rows' dimension".to_owned()))?;
     let shape = rows.shape.as_ref().map(|shape| order.iter().map(|axis| shape[*axis]).collect());

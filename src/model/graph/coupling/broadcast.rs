@@ -7,18 +7,85 @@ use super::{
 
 /// Operators that take one value, others of one element at most.
 const UNARY: &[&str] = &[
-    "Abs", "Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "BitwiseNot", "Cast", "CastLike", "Ceil", "Celu",
-    "Clip", "Cos", "Cosh", "Dropout", "Elu", "Erf", "Exp", "FastGelu", "Floor", "Gelu", "HardSigmoid",
-    "HardSwish", "Identity", "IsInf", "IsNaN", "LeakyRelu", "Log", "Mish", "Neg", "Not", "QuickGelu",
-    "Reciprocal", "Relu", "Round", "Selu", "Shrink", "Sigmoid", "Sign", "Sin", "Sinh", "Softplus", "Softsign",
-    "Sqrt", "Swish", "Tan", "Tanh", "ThresholdedRelu",
+    "Abs",
+    "Acos",
+    "Acosh",
+    "Asin",
+    "Asinh",
+    "Atan",
+    "Atanh",
+    "BitwiseNot",
+    "Cast",
+    "CastLike",
+    "Ceil",
+    "Celu",
+    "Clip",
+    "Cos",
+    "Cosh",
+    "Dropout",
+    "Elu",
+    "Erf",
+    "Exp",
+    "FastGelu",
+    "Floor",
+    "Gelu",
+    "HardSigmoid",
+    "HardSwish",
+    "Identity",
+    "IsInf",
+    "IsNaN",
+    "LeakyRelu",
+    "Log",
+    "Mish",
+    "Neg",
+    "Not",
+    "QuickGelu",
+    "Reciprocal",
+    "Relu",
+    "Round",
+    "Selu",
+    "Shrink",
+    "Sigmoid",
+    "Sign",
+    "Sin",
+    "Sinh",
+    "Softplus",
+    "Softsign",
+    "Sqrt",
+    "Swish",
+    "Tan",
+    "Tanh",
+    "ThresholdedRelu",
 ];
 
 /// Operators that take several values of shapes that go together (Broadcasting in ONNX, multidirectional).
 const BROADCAST: &[&str] = &[
-    "Add", "And", "BiasGelu", "BitShift", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "Div", "Equal", "Greater",
-    "GreaterOrEqual", "Less", "LessOrEqual", "Max", "Mean", "Min", "Mod", "Mul", "Or", "PRelu", "Pow",
-    "StringConcat", "Sub", "Sum", "Where", "Xor",
+    "Add",
+    "And",
+    "BiasGelu",
+    "BitShift",
+    "BitwiseAnd",
+    "BitwiseOr",
+    "BitwiseXor",
+    "Div",
+    "Equal",
+    "Greater",
+    "GreaterOrEqual",
+    "Less",
+    "LessOrEqual",
+    "Max",
+    "Mean",
+    "Min",
+    "Mod",
+    "Mul",
+    "Or",
+    "PRelu",
+    "Pow",
+    "StringConcat",
+    "Sub",
+    "Sum",
+    "Where",
+    "Xor",
 ];
 
 /// First version in which shapes go together without attributes that say how.
@@ -64,14 +131,17 @@ fn unary(operation: &Operation<'_>) -> Result<Vec<Value>, Stop> {
 
 /// Returns true unless a dropout is known to let everything through.
 fn may_train(operation: &Operation<'_>) -> bool {
-    let is_off = |value: &Value| matches!(value, Value::Numbers { elements, .. } if elements[..] == [Size::Known(0)]);
+    let is_off =
+        |value: &Value| matches!(value, Value::Numbers { elements, .. } if elements[..] == [Size::Known(0)]);
     let is_old = operation.opset < FIRST_BROADCASTING_OPSET && operation.node.integer("is_test") != Some(1);
     is_old || operation.inputs.get(2).copied().flatten().is_some_and(|training| !is_off(training))
 }
 
 fn several(operation: &Operation<'_>) -> Result<Value, Stop> {
     if operation.opset < FIRST_BROADCASTING_OPSET && operation.node.attribute("broadcast").is_some() {
-        return Err(Stop::Unknown("is of an operator set that says otherwise how shapes go together".to_owned()));
+        return Err(Stop::Unknown(
+            "is of an operator set that says otherwise how shapes go together".to_owned(),
+        ));
     }
     let operands: Vec<&Value> = operation.inputs.iter().flatten().copied().collect();
     broadcast(&operands)
@@ -84,7 +154,8 @@ fn quantized_pair(operation: &Operation<'_>) -> Result<Value, Stop> {
     if parameters.filter_map(|index| operation.inputs[index]).any(Value::has_rows) {
         return Err(Stop::Coupled("takes a scale that is computed".to_owned()));
     }
-    let operands: Vec<&Value> = [0, 3].iter().filter_map(|index| operation.inputs.get(*index)?.as_ref()).copied().collect();
+    let operands: Vec<&Value> =
+        [0, 3].iter().filter_map(|index| operation.inputs.get(*index)?.as_ref()).copied().collect();
     broadcast(&operands)
 }
 
@@ -159,5 +230,7 @@ fn together(shapes: &[&Shape], place: usize) -> Size {
 }
 
 fn is_one_element(value: &Value) -> bool {
-    value.fixed_shape().is_some_and(|shape| shape.len() <= 1 && shape.iter().all(|size| *size == Size::Known(1)))
+    value
+        .fixed_shape()
+        .is_some_and(|shape| shape.len() <= 1 && shape.iter().all(|size| *size == Size::Known(1)))
 }

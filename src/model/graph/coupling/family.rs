@@ -8,10 +8,26 @@ use super::{
 pub(super) fn family(operation: &Operation<'_>) -> Option<Result<Vec<Value>, Stop>> {
     let operator = operation.node.operator.as_str();
     Some(match operator {
-        "Conv" | "ConvTranspose" | "FusedConv" | "ConvInteger" | "QLinearConv" | "AveragePool" | "LpPool"
-        | "GlobalAveragePool" | "GlobalMaxPool" | "GlobalLpPool" | "MaxPool" | "InstanceNormalization"
-        | "GroupNormalization" | "GroupNorm" | "LRN" | "DepthToSpace" | "SpaceToDepth" | "QLinearAveragePool"
-        | "QLinearGlobalAveragePool" | "Col2Im" => samples(operation),
+        "Conv"
+        | "ConvTranspose"
+        | "FusedConv"
+        | "ConvInteger"
+        | "QLinearConv"
+        | "AveragePool"
+        | "LpPool"
+        | "GlobalAveragePool"
+        | "GlobalMaxPool"
+        | "GlobalLpPool"
+        | "MaxPool"
+        | "InstanceNormalization"
+        | "GroupNormalization"
+        | "GroupNorm"
+        | "LRN"
+        | "DepthToSpace"
+        | "SpaceToDepth"
+        | "QLinearAveragePool"
+        | "QLinearGlobalAveragePool"
+        | "Col2Im" => samples(operation),
         "BatchNormalization" => batch_normalization(operation),
         "Resize" | "Upsample" => resized(operation),
         "GridSample" => by_sample(operation, &[0, 1]),
@@ -43,7 +59,8 @@ fn samples(operation: &Operation<'_>) -> Result<Vec<Value>, Stop> {
     let mut outputs = by_sample(operation, &[0])?;
     // The places that a pool gives count all samples.
     for output in outputs.iter_mut().skip(1) {
-        *output = Value::lost(Stop::Coupled("gives places among all rows".to_owned()), &operation.node.operator);
+        *output =
+            Value::lost(Stop::Coupled("gives places among all rows".to_owned()), &operation.node.operator);
     }
     Ok(outputs)
 }
@@ -156,7 +173,8 @@ fn attention(operation: &Operation<'_>) -> Result<Vec<Value>, Stop> {
         match value {
             Some(Value::Rows(rows)) if rows.axis == 0 && rows.rank()? >= 3 => {}
             // Masks of a row's own are [rows, steps] in ONNX Runtime's operators, where ONNX's own begins with steps.
-            Some(Value::Rows(rows)) if is_microsofts && index >= 3 && rows.axis == 0 && rows.rank()? == 2 => {}
+            Some(Value::Rows(rows)) if is_microsofts && index >= 3 && rows.axis == 0 && rows.rank()? == 2 => {
+            }
             Some(value) if value.has_rows() => return Err(not_outermost()),
             _ => {}
         }

@@ -130,7 +130,8 @@ fn tokens(operation: &Operation<'_>) -> Result<Vec<Value>, Stop> {
     if operation.node.domain != "com.microsoft" || rows.axis != 0 {
         return Err(Stop::Unknown("is not looked into".to_owned()));
     }
-    let mut shape = rows.shape.clone().ok_or_else(|| Stop::Unknown("takes a value of unknown rank".to_owned()))?;
+    let mut shape =
+        rows.shape.clone().ok_or_else(|| Stop::Unknown("takes a value of unknown rank".to_owned()))?;
     shape.push(Size::Mixed);
     Ok(vec![Value::rows(0, Some(shape))])
 }

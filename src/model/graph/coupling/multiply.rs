@@ -219,7 +219,8 @@ fn einsum(operation: &Operation<'_>) -> Result<Value, Stop> {
         }
     }
     let letter = of_rows.ok_or_else(unread)?;
-    let fixed = terms.iter().zip(&operation.inputs).filter(|(_, value)| !matches!(value, Some(Value::Rows(_))));
+    let fixed =
+        terms.iter().zip(&operation.inputs).filter(|(_, value)| !matches!(value, Some(Value::Rows(_))));
     if fixed.into_iter().any(|(term, _)| term.contains(&letter)) {
         return Err(Stop::Coupled("sets the rows against a list".to_owned()));
     }

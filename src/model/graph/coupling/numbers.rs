@@ -54,7 +54,9 @@ fn shape_of_fixed(operation: &Operation<'_>) -> Option<Shape> {
 pub(super) fn of_row_counts(operation: &Operation<'_>) -> Result<Vec<Value>, Stop> {
     let computes = || Stop::Unknown("computes with the number of rows".to_owned());
     let value = match operation.node.operator.as_str() {
-        "Identity" => operation.inputs.first().copied().flatten().filter(|value| list(value).is_some()).cloned(),
+        "Identity" => {
+            operation.inputs.first().copied().flatten().filter(|value| list(value).is_some()).cloned()
+        }
         // INT32 and INT64: other types may compute with fractions.
         "Cast" if matches!(operation.node.integer("to"), Some(6 | 7)) => {
             operation.inputs.first().copied().flatten().filter(|value| list(value).is_some()).cloned()
@@ -138,7 +140,8 @@ fn gathered(operation: &Operation<'_>) -> Option<Value> {
 fn reshaped(operation: &Operation<'_>, is_scalar: bool) -> Option<Value> {
     let (elements, _) = input(operation, 0)?;
     let has_axis = operation.whole_numbers("axes", 1).ok().flatten();
-    let is_first = operation.node.operator == "Reshape" || has_axis.is_none_or(|axes| axes == [0] || axes == [-1]);
+    let is_first =
+        operation.node.operator == "Reshape" || has_axis.is_none_or(|axes| axes == [0] || axes == [-1]);
     (is_first && elements.len() == 1).then(|| Value::Numbers { elements: elements.to_vec(), is_scalar })
 }
 
@@ -157,7 +160,8 @@ fn sliced(operation: &Operation<'_>) -> Option<Value> {
     if is_scalar || one("steps", 4, 1)? != 1 {
         return None;
     }
-    let place = |place: i64| usize::try_from((if place < 0 { place + length } else { place }).clamp(0, length)).ok();
+    let place =
+        |place: i64| usize::try_from((if place < 0 { place + length } else { place }).clamp(0, length)).ok();
     let (start, end) = (place(one("starts", 1, 0)?)?, place(one("ends", 2, length)?)?);
     let part = elements.get(start..end.max(start))?.to_vec();
     Some(Value::Numbers { elements: part, is_scalar: false })
@@ -184,9 +188,8 @@ fn computed(operator: &str, left: Size, right: Size) -> Size {
             _ => left.checked_div(right).filter(|_| left >= 0 && right > 0),
         }
         .map_or(Size::Other, Size::Known),
-        ("Mul", Size::Rows, Size::Other | Size::Known(1..)) | ("Mul", Size::Other | Size::Known(1..), Size::Rows) => {
-            Size::Rows
-        }
+        ("Mul", Size::Rows, Size::Other | Size::Known(1..))
+        | ("Mul", Size::Other | Size::Known(1..), Size::Rows) => Size::Rows,
         ("Div", Size::Rows, Size::Known(1)) => Size::Rows,
         (_, Size::Known(_) | Size::Other, Size::Known(_) | Size::Other) => Size::Other,
         _ => Size::Mixed,

@@ -111,7 +111,9 @@ fn skip_layer_norm(operation: &Operation<'_>) -> Result<Vec<Value>, Stop> {
     operation.fixed_from(2)?;
     let is_last = rows.rank()? == rows.axis + 1;
     match operation.inputs.get(1).copied().flatten() {
-        Some(Value::Rows(other)) if !is_last && other.axis == rows.axis && other.rank()? == rows.rank()? => {
+        Some(Value::Rows(other))
+            if !is_last && other.axis == rows.axis && other.rank()? == rows.rank()? =>
+        {
             Ok(vec![Value::Rows(rows.clone()); operation.node.outputs.len().max(1)])
         }
         _ => Err(Stop::Unknown("takes rows in another place than is looked into".to_owned())),

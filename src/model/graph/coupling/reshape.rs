@@ -46,7 +46,9 @@ fn reshaped(operation: &Operation<'_>) -> Result<Value, Stop> {
     let size = |(place, size): (usize, &Size)| match size {
         _ if place == at => Size::Rows,
         Size::Known(0) if copies => copied(place).unwrap_or(Size::Other),
-        Size::Known(-1) if rows.shape.as_ref().is_some_and(|shape| shape.contains(&Size::Mixed)) => Size::Mixed,
+        Size::Known(-1) if rows.shape.as_ref().is_some_and(|shape| shape.contains(&Size::Mixed)) => {
+            Size::Mixed
+        }
         Size::Known(-1) => Size::Other,
         other => *other,
     };
@@ -94,7 +96,9 @@ fn flattened(operation: &Operation<'_>) -> Result<Value, Stop> {
 
 fn product(sizes: &[Size]) -> Size {
     let times = |product: Size, size: &Size| match (product, size) {
-        (Size::Known(product), Size::Known(size)) => product.checked_mul(*size).map_or(Size::Other, Size::Known),
+        (Size::Known(product), Size::Known(size)) => {
+            product.checked_mul(*size).map_or(Size::Other, Size::Known)
+        }
         _ => Size::Other,
     };
     sizes.iter().fold(Size::Known(1), times)
@@ -116,7 +120,8 @@ fn unsqueezed(operation: &Operation<'_>) -> Result<Value, Stop> {
     let rows = operation.first()?;
     let axes = operation.whole_numbers("axes", 1)?.unwrap_or_default();
     let rank = rows.rank()? + axes.len();
-    let mut axes: Vec<usize> = axes.iter().map(|axis| from_either_end(*axis, rank)).collect::<Result<_, _>>()?;
+    let mut axes: Vec<usize> =
+        axes.iter().map(|axis| from_either_end(*axis, rank)).collect::<Result<_, _>>()?;
     axes.sort_unstable();
     let mut shape = rows.shape.clone().unwrap_or_default();
     let mut at = rows.axis;
@@ -137,13 +142,16 @@ fn expanded(operation: &Operation<'_>) -> Result<Value, Stop> {
     let target = operation.list_input(1)?.unwrap_or_default();
     let rank = own.max(target.len());
     let at = rows.axis + (rank - own);
-    let wanted = |place: usize| (place + target.len()).checked_sub(rank).and_then(|index| target.get(index).copied());
+    let wanted =
+        |place: usize| (place + target.len()).checked_sub(rank).and_then(|index| target.get(index).copied());
     let size = |place: usize| {
         let kept = (place + own).checked_sub(rank).and_then(|index| rows.shape.as_ref()?.get(index).copied());
         match (place == at, wanted(place), kept) {
             (true, None | Some(Size::Rows | Size::Known(1)), _) => Ok(Size::Rows),
             (true, _, _) => Err(Stop::Coupled("sets the rows against a list".to_owned())),
-            (false, Some(Size::Rows | Size::Mixed), _) => Err(Stop::Coupled("repeats rows by their number".to_owned())),
+            (false, Some(Size::Rows | Size::Mixed), _) => {
+                Err(Stop::Coupled("repeats rows by their number".to_owned()))
+            }
             (false, None | Some(Size::Known(1)), kept) => Ok(kept.unwrap_or(Size::Known(1))),
             (false, Some(wanted), None | Some(Size::Known(1))) => Ok(wanted),
             (false, Some(_), Some(kept)) => Ok(kept),

@@ -44,7 +44,8 @@ fn gathered(operation: &Operation<'_>) -> Result<Value, Stop> {
             } else {
                 data.axis
             };
-            let shape = data.shape.as_ref().zip(indices).map(|(shape, indices)| replaced(shape, axis, &indices));
+            let shape =
+                data.shape.as_ref().zip(indices).map(|(shape, indices)| replaced(shape, axis, &indices));
             Ok(Value::rows(at, shape))
         }
         (Some(Value::Rows(_)), Some(_)) => Err(among_rows()),
@@ -55,7 +56,8 @@ fn gathered(operation: &Operation<'_>) -> Result<Value, Stop> {
                 (Err(_), Some(shape)) => from_either_end(axis, shape.len())?,
                 (Err(_), None) => return Err(Stop::Unknown("works along an unknown dimension".to_owned())),
             };
-            let shape = table.zip(indices.shape.as_ref()).map(|(table, indices)| replaced(&table, axis, indices));
+            let shape =
+                table.zip(indices.shape.as_ref()).map(|(table, indices)| replaced(&table, axis, indices));
             Ok(Value::rows(axis + indices.axis, shape))
         }
         _ => Err(Stop::Unknown("takes rows in another place than is looked into".to_owned())),
@@ -78,7 +80,8 @@ fn elements(operation: &Operation<'_>, count: usize) -> Result<Value, Stop> {
     if axis == data.axis {
         return Err(among_rows());
     }
-    let is_by_row = |value: &Option<&Value>| matches!(value, Some(Value::Rows(rows)) if rows.axis == data.axis);
+    let is_by_row =
+        |value: &Option<&Value>| matches!(value, Some(Value::Rows(rows)) if rows.axis == data.axis);
     if operation.inputs.len() != count || !operation.inputs.iter().all(is_by_row) {
         return Err(Stop::Unknown("takes places that are not by row".to_owned()));
     }

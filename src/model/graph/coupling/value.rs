@@ -120,7 +120,9 @@ impl Value {
     /// A value of the file.
     pub(super) fn of_constant(constant: &Constant) -> Self {
         let numbers = match &constant.elements {
-            Some(Elements::Integers(numbers)) if numbers.len() <= MAX_NUMBERS && constant.shape.len() <= 1 => {
+            Some(Elements::Integers(numbers))
+                if numbers.len() <= MAX_NUMBERS && constant.shape.len() <= 1 =>
+            {
                 numbers.iter().map(|number| Size::Known(*number)).collect()
             }
             _ => {
