@@ -349,10 +349,9 @@ mod tests {
 
     #[test]
     fn edges_are_those_of_the_contract_and_missing_values_of_the_graph() {
-        let mut contract = known(serde_json::json!({"1": {"missing": true}}));
         let limits = Feature { minimum: Some(-2.0), maximum: Some(7.0), ..Feature::new("a") };
-        contract =
-            Contract { graph: contract.graph, ..Contract::new(vec![limits, Feature::new("b")], Vec::new()) };
+        let mut contract = Contract::new(vec![limits, Feature::new("b")], Vec::new());
+        contract.graph = known(serde_json::json!({"1": {"missing": true}})).graph;
         let base = inputs("x", vec![1, 2], TensorData::F64(vec![1.0, 3.0].into()));
         let rows: Vec<[f64; 2]> = drawn(&contract, &base, Draw::Edges)
             .into_iter()
