@@ -50,7 +50,7 @@ fn inspect_shows_what_a_file_is() {
         "classes  setosa, versicolor, virginica",
         "golden   3 cases answered as they must be",
         "to load, ",
-        "batches  of several requests: rows are answered at once as each alone",
+        "batches  of several requests: each row is answered alone: the graph keeps rows apart",
         "runs     on request thread (a run takes ",
     ] {
         assert!(shown.contains(part), "no `{part}` in\n{shown}");
@@ -74,7 +74,9 @@ fn inspect_shows_what_a_file_is() {
     assert_eq!(
         keys(&document["proof"]),
         [
+            "assumptions",
             "batchable",
+            "batching_reason",
             "by",
             "contract",
             "converted",

@@ -88,6 +88,9 @@ pub(super) struct SchedulerDocument {
     mode: &'static str,
     /// Whether the rows of several requests are run at once
     batching: bool,
+    /// Reason why they are or are not
+    #[schema(example = "each row is answered alone: the graph keeps rows apart")]
+    batching_reason: String,
     /// Sessions beside each other
     instances: usize,
     /// Threads of each session
@@ -119,11 +122,19 @@ pub(super) struct CostsDocument {
     batchable: bool,
 }
 
-impl From<&Schedule> for SchedulerDocument {
-    fn from(schedule: &Schedule) -> Self {
+impl From<&Servable> for SchedulerDocument {
+    fn from(servable: &Servable) -> Self {
+        let (schedule, proof): (&Schedule, _) = (&servable.schedule, &servable.proof);
+        let is_switched_off = proof.batchable && !schedule.batching;
+        let batching_reason = if is_switched_off {
+            "scheduler.batching in model.toml is false".to_owned()
+        } else {
+            proof.batching_reason.clone()
+        };
         Self {
             mode: schedule.mode.name(),
             batching: schedule.batching,
+            batching_reason,
             instances: schedule.instances,
             threads: schedule.threads,
             max_batch_rows: schedule.max_batch_rows,
@@ -310,7 +321,7 @@ fn version_document(VersionMetadata { status, servable }: VersionMetadata) -> Ve
             .and_then(|servable| servable.proof.against_rows())
             .map(|reason| format!("{reason}: {}", reason.advice())),
         classes: servable.map(|servable| servable.contract.all_class_names()).unwrap_or_default(),
-        scheduler: servable.map(|servable| (&servable.schedule).into()),
+        scheduler: servable.map(Into::into),
         costs: servable.map(Into::into),
     }
 }
