@@ -10,7 +10,7 @@ use std::{
 
 use serde::Serialize;
 
-/// Messages within messages: no exporter writes as many.
+/// Messages within messages: more than ONNX Runtime itself reads.
 const MAX_DEPTH: usize = 128;
 
 /// Names and paths longer than this are none.
@@ -22,7 +22,7 @@ const MAX_EXTERNAL_FILES: usize = 4096;
 /// More operator sets than this has no model.
 const MAX_OPSETS: usize = 256;
 
-/// More fields than this has no model.
+/// A file with more fields than this is there to take up time.
 const MAX_FIELDS: u64 = 50_000_000;
 
 /// The format that first had operator sets: a file that names none ends too early.
