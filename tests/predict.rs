@@ -137,7 +137,8 @@ async fn bodies_without_end_are_refused_and_harm_nobody() {
 
     // More lists within lists than are read, closed or not.
     let (open, closed) = ("[".repeat(200), "]".repeat(200));
-    for deep in [open.clone(), format!(r#"{{"features":{open}"#), format!(r#"{{"features":{open}{closed}}}"#)] {
+    for deep in [open.clone(), format!(r#"{{"features":{open}"#), format!(r#"{{"features":{open}{closed}}}"#)]
+    {
         let answer = gateway.predict_raw(deep).await;
         assert!(answer.status.is_client_error(), "{answer:?}");
         assert!(!answer.errors().is_empty(), "{answer:?}");

@@ -230,8 +230,7 @@ async fn a_candidate_that_takes_longer_than_it_may_is_refused_and_the_others_ser
 
 #[tokio::test]
 async fn a_candidate_that_takes_more_memory_than_it_may_is_refused_until_it_may() {
-    let builder =
-        TestGateway::builder().settings(|settings| settings.admission.max_memory_bytes = 320 << 20);
+    let builder = TestGateway::builder().settings(|settings| settings.admission.max_memory_bytes = 320 << 20);
     let gateway = builder.start().await;
     for model in ["megabytes_to_load", "megabytes_to_run"] {
         gateway.repository.put_test_model(&format!("{model}/1/model.onnx"), model);

@@ -11,7 +11,10 @@ use super::{
     server::{IRIS, Server},
     swaps::plan,
 };
-use crate::support::{PATIENCE, processes::{Child, children}};
+use crate::support::{
+    PATIENCE,
+    processes::{Child, children},
+};
 
 /// The digests that the state says serve.
 fn remembered(server: &Server) -> Vec<String> {
