@@ -16,6 +16,7 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 use support::{
     Answer, TestGateway,
+    processes::{Child, children},
     repository::{iris, source_tree, test_model},
     setosa,
 };
@@ -485,10 +486,12 @@ async fn a_pipe_in_place_of_model_toml_holds_nothing_up() {
 #[tokio::test]
 async fn what_is_being_proven_for_nobody_keeps_no_request_waiting() {
     let gateway = TestGateway::start().await;
-    gateway.repository.put_test_model("iris/1/model.onnx", "endless");
+    gateway.repository.put_test_model("iris/1/model.onnx", "seconds_to_run");
     gateway.reason_until("iris", "1", "it is being proven").await;
     gateway.repository.put("iris/2/model.onnx", &variant(2));
     gateway.predict_until(serves(&variant(2))).await;
     let answer = gateway.post("/v2/repository/models/iris/load").send().await.unwrap();
     assert_eq!(answer.status(), 200);
+    let is_being_proven = children(std::process::id()).iter().any(Child::is_proof);
+    assert!(is_being_proven, "it was not waited for");
 }

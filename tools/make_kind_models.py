@@ -191,7 +191,7 @@ def truths() -> onnx.ModelProto:
 
 
 def same_symbol() -> onnx.ModelProto:
-    """Two inputs whose first dimension is declared to be the same, which ONNX Runtime does not insist on."""
+    """Two inputs whose first dimension is declared to be the same."""
     inputs = [tensor("a", TensorProto.FLOAT, ["N", 2]), tensor("b", TensorProto.FLOAT, ["N", 2])]
     return graph([helper.make_node("Add", ["a", "b"], ["y"])], inputs, [tensor("y", TensorProto.FLOAT, ["N", 2])])
 
@@ -221,14 +221,6 @@ def optional_input() -> onnx.ModelProto:
     total = helper.make_node("ReduceSum", ["x"], ["sum"], keepdims=0)
     inputs = [tensor("x", TensorProto.FLOAT, [2]), maybe]
     return graph([node, total], inputs, [tensor("given", TensorProto.BOOL, []), tensor("sum", TensorProto.FLOAT, [])])
-
-
-def absent_output() -> onnx.ModelProto:
-    """An optional output that is never there, which makes `ort` panic."""
-    node = helper.make_node("Optional", [], ["nothing"], type=helper.make_tensor_type_proto(TensorProto.FLOAT, [2]))
-    output = helper.make_value_info("nothing", optional_type())
-    double = helper.make_node("Add", ["x", "x"], ["y"])
-    return graph([double, node], [tensor("x", TensorProto.FLOAT, [2])], [tensor("y", TensorProto.FLOAT, [2]), output])
 
 
 def odd_names() -> onnx.ModelProto:
@@ -369,7 +361,6 @@ ALL = (
     sequence_output,
     sequence_input,
     optional_input,
-    absent_output,
     odd_names,
     large_image,
     picky,

@@ -19,8 +19,12 @@ from skl2onnx.common.data_types import FloatTensorType
 from sklearn.datasets import load_iris
 from sklearn.ensemble import RandomForestClassifier
 
-from hostile_models import write_hostile_models
+from costly_models import write_costly_models
+from external_models import write_external_models
 from model_parts import MODELS, REPOSITORY, constant, contract_of, copy, graph, rows, save, set_contract
+
+# A turn of the slow model takes about a microsecond, so that its longest run takes half a minute.
+MOST_TURNS = 20e6
 
 
 def regressor() -> onnx.ModelProto:
@@ -71,7 +75,7 @@ def two_inputs() -> onnx.ModelProto:
 
 
 def slow() -> onnx.ModelProto:
-    """Runs as long as it is told: a loop of as many turns as the first value says."""
+    """Takes as long as it is told: a loop of as many turns as the first value says, at most `MOST_TURNS`."""
     float_scalar = helper.make_tensor_value_info
     turn = helper.make_graph(
         [
@@ -92,26 +96,44 @@ def slow() -> onnx.ModelProto:
     )
     nodes = [
         helper.make_node("ReduceMax", ["turns"], ["most"], keepdims=0),
-        helper.make_node("Cast", ["most"], ["count"], to=TensorProto.INT64),
+        helper.make_node("Min", ["most", "most_turns"], ["wanted"]),
+        helper.make_node("Cast", ["wanted"], ["count"], to=TensorProto.INT64),
         helper.make_node("Loop", ["count", "", "zero"], ["sum"], body=turn),
         helper.make_node("Mul", ["turns", "zero"], ["nothing"]),
         helper.make_node("Add", ["nothing", "sum"], ["y"]),
     ]
-    zero = constant("zero", np.array(0.0, np.float32))
-    model = graph("slow", nodes, [rows("turns", 1)], [rows("y", 1)], [zero])
-    contract = {"features": [{"name": "turns", "minimum": 0, "maximum": 1e12}]}
+    constants = [constant("zero", np.array(0.0, np.float32)), constant("most_turns", np.array(MOST_TURNS, np.float32))]
+    model = graph("slow", nodes, [rows("turns", 1)], [rows("y", 1)], constants)
+    contract = {"features": [{"name": "turns", "minimum": 0, "maximum": MOST_TURNS}]}
     set_contract(model, contract)
     return model
 
 
-def endless() -> onnx.ModelProto:
-    """Loads well and never ends."""
-    model = slow()
-    del model.metadata_props[:]
-    model.graph.initializer.append(constant("for_ever", np.array(2**62, np.int64)))
-    model.graph.node[2].input[0] = "for_ever"
-    model.graph.node[1].output[0] = "unused"
+def quotient() -> onnx.ModelProto:
+    """y = a / b in whole numbers."""
+    integers = [rows(name, 1, TensorProto.INT64) for name in "aby"]
+    return graph("quotient", [helper.make_node("Div", ["a", "b"], ["y"])], integers[:2], integers[2:])
+
+
+def with_failpoint(failpoint: str) -> onnx.ModelProto:
+    """The regressor, with an entry in its metadata that only test builds of the gateway act upon."""
+    model = regressor()
+    helper.set_model_props(model, {"onnx_gateway.failpoint": failpoint})
     return model
+
+
+def panics() -> onnx.ModelProto:
+    return with_failpoint("panic")
+
+
+def panics_at_13() -> onnx.ModelProto:
+    """Runs well on all inputs without a 13 in them."""
+    return with_failpoint("panic at 13")
+
+
+def deep_calls() -> onnx.ModelProto:
+    """Has a test build call functions within functions until they take 6 MiB of stack, when it loads and when it runs."""
+    return with_failpoint("stack of 6 MiB")
 
 
 def iris_golden_mismatch(iris: onnx.ModelProto) -> onnx.ModelProto:
@@ -219,11 +241,16 @@ def main() -> int:
         model = vary(iris)
         onnx.checker.check_model(model)
         save(vary.__name__, model)
-    for make in (regressor, nan_weights, square_root, centred, softmax_of_rows, integers, two_inputs, slow, endless):
+    plain = (
+        regressor, nan_weights, square_root, centred, softmax_of_rows, integers, two_inputs, slow, quotient, panics,
+        panics_at_13, deep_calls,
+    )
+    for make in plain:
         model = make()
         onnx.checker.check_model(model)
         save(make.__name__, model)
-    write_hostile_models()
+    write_costly_models()
+    write_external_models()
     return 0
 
 

@@ -1,8 +1,7 @@
 //! Private copies of what serves and served before, named by what is in them.
 //!
-//! ONNX Runtime maps parts of a model's files and reads others when it pleases: a file that a user overwrites under a
-//! live session changes its answers, and one that is cut short kills the process. So nothing is ever loaded from the
-//! repository itself.
+//! Parts of a model's files are read while it serves. What a user does to a file must not change answers, so nothing is
+//! ever loaded from the repository itself.
 //!
 //! ```text
 //! state/lock                    locked while a gateway uses the folder

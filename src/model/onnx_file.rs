@@ -52,12 +52,11 @@ pub struct OnnxFile {
     pub opsets: Vec<(String, u64)>,
     /// Nodes, those of subgraphs included.
     pub nodes: u64,
-    /// Whether trees are among them, which ONNX Runtime holds in many times their size.
+    /// Whether trees are among them, which take less memory in ONNX Runtime's own format.
     pub has_trees: bool,
-    /// Whether it divides, which for integers can end the process.
+    /// Whether it divides, so that the dividends of callers are checked.
     pub divides: bool,
-    /// Whether it has operators that can do any amount of work for inputs of one size: loops, and those that make tensors of
-    /// a size that is a value.
+    /// Whether it has operators whose work follows from values, so that inputs of one size may take unlike times.
     pub is_unsteady: bool,
     /// Files that hold its weights, relative to it, as it names them.
     pub external_files: BTreeSet<String>,

@@ -133,6 +133,8 @@ mod tests {
             Tensor::new(vec![usize::MAX, 2], TensorData::F32(vec![].into())).is_err(),
             "no wrapped product"
         );
+        let half_of_64_bits = 1 << (usize::BITS / 2);
+        assert!(Tensor::new(vec![half_of_64_bits; 2], TensorData::F32(vec![].into())).is_err());
     }
 
     #[test]

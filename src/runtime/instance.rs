@@ -4,6 +4,8 @@ use std::path::Path;
 
 use ort::session::{RunOptions, Session, builder::SessionBuilder};
 
+#[cfg(debug_assertions)]
+use super::failpoint::Failpoint;
 use super::{Runtime, RuntimeError, contain::contained, convert, declare};
 use crate::model::{Signature, Tensor, Value};
 
@@ -12,6 +14,8 @@ use crate::model::{Signature, Tensor, Value};
 pub struct Instance {
     session: Session,
     signature: Signature,
+    #[cfg(debug_assertions)]
+    failpoint: Option<Failpoint>,
 }
 
 impl Instance {
@@ -40,8 +44,7 @@ impl Instance {
                 .and_then(|mut builder| builder.commit_from_file(file))
                 .map_err(|error| RuntimeError::Load(without_folders(error.message())))
         })?;
-        let signature = declare::signature(session.inputs(), session.outputs())?;
-        Ok(Self { session, signature })
+        Self::of(session)
     }
 
     /// Loads a model file and writes it in ONNX Runtime's own format, which takes less memory to load for some models.
@@ -56,8 +59,19 @@ impl Instance {
                 .and_then(|builder| builder.with_optimized_model_path(converted)?.commit_from_file(file))
                 .map_err(|error| RuntimeError::Load(without_folders(error.message())))
         })?;
+        Self::of(session)
+    }
+
+    fn of(session: Session) -> Result<Self, RuntimeError> {
         let signature = declare::signature(session.inputs(), session.outputs())?;
-        Ok(Self { session, signature })
+        #[cfg(debug_assertions)]
+        let failpoint = Failpoint::of(&session).inspect(|failpoint| failpoint.in_load());
+        Ok(Self {
+            session,
+            signature,
+            #[cfg(debug_assertions)]
+            failpoint,
+        })
     }
 
     /// What the model takes and gives.
@@ -89,8 +103,12 @@ impl Instance {
         inputs: &[(&str, &Tensor)],
         options: &RunOptions,
     ) -> Result<Vec<Value>, RuntimeError> {
-        let Self { session, signature } = self;
+        let Self { session, signature, .. } = self;
         contained(|| {
+            #[cfg(debug_assertions)]
+            if let Some(failpoint) = self.failpoint {
+                failpoint.in_run(inputs);
+            }
             let values = inputs
                 .iter()
                 .map(|(name, tensor)| Ok((*name, convert::input_value(tensor)?)))

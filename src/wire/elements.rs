@@ -408,7 +408,7 @@ mod tests {
         ] {
             assert_eq!(fault(json, ElementType::U8, shape), (path.to_owned(), code), "{json}");
         }
-        let deep = format!("{}{}", "[".repeat(1000), "]".repeat(1000));
-        assert_eq!(fault(&deep, ElementType::U8, &[1; 1000]).1, "wrong_form");
+        let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
+        assert_eq!(fault(&deep, ElementType::U8, &[1; 200]).1, "wrong_form");
     }
 }

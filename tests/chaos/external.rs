@@ -1,4 +1,4 @@
-//! Weights in a file beside the model, which ONNX Runtime maps: what is done to that file is not done to what serves.
+//! Weights in a file beside the model: what is done to that file is not done to what serves.
 
 use std::{
     fs::{self, OpenOptions},

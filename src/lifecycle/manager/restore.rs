@@ -142,8 +142,7 @@ impl Manager {
         if let Some(model) = self.models.get(name) {
             model.check_copy(snapshot)?;
         }
-        // Another gateway or another ONNX Runtime may see it otherwise: one that it ends must not end this process, so
-        // this is waited for.
+        // Another gateway or another ONNX Runtime may see it otherwise, so it is proven again before it is loaded here.
         let proof = if deployment.proof.is_of_this_gateway() {
             deployment.proof.clone()
         } else {

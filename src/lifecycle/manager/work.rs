@@ -1,5 +1,5 @@
 //! The threads that do for a candidate what takes long: hash it, copy it, prove it. So many run at a time; one that
-//! never ends holds up nobody else's model.
+//! takes long holds up nobody else's model.
 
 use std::{
     collections::VecDeque,

@@ -6,7 +6,7 @@ use super::known::Known;
 use crate::model::{Buffer, Contract, Scalar, Tensor, TensorData};
 
 /// Numbers are drawn from around those of a row that runs: this far, in the unit or the number itself, whichever is more.
-/// Further away, a model may do something else altogether, such as to compute for ever.
+/// Further away, a model may do something else altogether, or take longer.
 const SPREAD: f64 = 10.0;
 
 /// Texts that are tried where none is known but one that was made up.
