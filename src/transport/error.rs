@@ -49,6 +49,10 @@ pub enum ApiError {
     BodyTimeout,
     #[error("the body could not be read")]
     BodyUnreadable,
+    #[error("the body is not {0} from beginning to end: it is cut short, altered, or something follows it")]
+    BodyNotDecoded(&'static str),
+    #[error("the Content-Encoding `{0}` is not supported: send gzip or deflate, one of them, or the body as it is")]
+    UnsupportedContentEncoding(String),
     #[error("the request breaks a rule of HTTP: {0}")]
     BadRequest(&'static str),
     #[error("its Transfer-Encoding is not `chunked` (RFC 9112 section 6.1)")]
@@ -143,6 +147,12 @@ impl From<ApiError> for Problem {
             }
             ApiError::BodyTooLarge => problem(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
             ApiError::BodyTimeout => problem(StatusCode::REQUEST_TIMEOUT, "body_timeout"),
+            ApiError::BodyNotDecoded(_) => problem(StatusCode::BAD_REQUEST, "body_not_decoded"),
+            // RFC 9110 section 15.5.16: this header tells a coding from a media type.
+            ApiError::UnsupportedContentEncoding(_) => {
+                problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_content_encoding")
+                    .with_header(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip, deflate"))
+            }
             ApiError::BodyUnreadable => problem(StatusCode::BAD_REQUEST, "body_unreadable"),
             ApiError::BadRequest(_) => problem(StatusCode::BAD_REQUEST, "bad_request"),
             ApiError::UnknownTransferCoding => {
