@@ -7,6 +7,7 @@ mod division;
 mod element;
 mod element_type;
 mod input_check;
+mod json_text;
 mod layout;
 mod name;
 mod nearest;
@@ -29,12 +30,14 @@ pub use division::check_dividends;
 pub use element::{non_finite, objection as element_objection};
 pub use element_type::ElementType;
 pub use input_check::{InputViolation, check_inputs, documents_to_tensors};
+pub(crate) use json_text::{Token, Tokens, number, unquoted};
 pub use layout::{ColumnInput, Layout, LayoutError, Output, RowInputs};
 pub use name::{ModelName, ModelVersion, NameError, VersionLabel, VersionSelector};
 pub use onnx_file::{OnnxFile, OnnxFileError};
 pub use row::{
     Cell, FlatElement, FlatLayout, NotByRow, Place, Row, RowOutputs, RowValue, Violation, rows_to_tensors,
 };
+pub(crate) use row::OUT_OF_RANGE;
 pub use schedule::{Schedule, ScheduleMode, WantedMode};
 pub use signature::{Dimension, Signature, ValueKind, ValueSpec};
 pub(crate) use tensor::on_elements;

@@ -7,7 +7,6 @@ pub use roles::Output;
 use super::{
     Cell, Contract, Dimension, ElementType, Feature, Missing, Signature, ValueSpec, element::objection,
 };
-use serde::Deserialize;
 
 /// More columns than this are no row of a request: they would not fit a body of the size that is accepted.
 const MAX_COLUMNS: usize = 1 << 20;
@@ -195,7 +194,7 @@ fn fill(feature: &Feature, element_type: Option<ElementType>) -> Result<Option<C
         Missing::Nan if element_type.is_float() => Ok(Some(Cell::Float(f64::NAN))),
         Missing::Nan => Err(wrong(format!("{element_type} has no NaN"))),
         Missing::Default(value) => {
-            let cell = Cell::deserialize(value).map_err(|error| wrong(error.to_string()))?;
+            let cell = Cell::of_json(value).map_err(|error| wrong(error.to_string()))?;
             match objection(&cell, element_type, Some(feature)) {
                 Some((_, message)) => Err(wrong(message)),
                 None => Ok(Some(cell)),
