@@ -120,6 +120,21 @@ impl Layout {
         }
     }
 
+    /// The column of this name: that of the feature, or where none are named, the only column by the name of its input.
+    #[must_use]
+    pub fn column_of(&self, name: &str, contract: &Contract) -> Option<usize> {
+        if contract.features.is_empty() { (self.only_column()? == name).then_some(0) } else { contract.column(name) }
+    }
+
+    /// The name of the input that takes one value a row, if that is the only one.
+    #[must_use]
+    pub fn only_column(&self) -> Option<&str> {
+        match &self.inputs {
+            RowInputs::Matrix { input, columns: 1, .. } => Some(input),
+            RowInputs::Matrix { .. } | RowInputs::Columns(_) => None,
+        }
+    }
+
     /// The type of the values of a column.
     #[must_use]
     pub fn element_type(&self, column: usize) -> Option<ElementType> {

@@ -143,9 +143,9 @@ pub(super) async fn invoke(
             }
             Ok(response)
         }
-        BodyKind::Csv => {
+        BodyKind::Csv(header) => {
             let layout = layout.ok_or(ServingError::RowsNotSupported)?;
-            let rows = read_csv(&body, layout, contract)?;
+            let rows = read_csv(&body, header, layout, contract)?;
             answer_rows(state, servable, rows, Some(CSV_ROWS), permit.terms).await
         }
         BodyKind::Json => match read_json(&body, signature, layout, contract)? {

@@ -99,7 +99,7 @@ enum TokenFailure {
             content_type = "application/problem+json"),
         (status = 413, description = "The body is too large", body = ProblemDocument,
             content_type = "application/problem+json"),
-        (status = 415, description = "The body is neither a form nor JSON", body = ProblemDocument,
+        (status = 415, description = "The body is neither a form nor JSON, or its encoding neither gzip nor deflate", body = ProblemDocument,
             content_type = "application/problem+json"),
         (status = 429, body = ProblemDocument, content_type = "application/problem+json"),
         (status = 500, description = "The token cannot be signed", body = ProblemDocument,
@@ -180,7 +180,7 @@ async fn read(request: Request) -> Result<TokenRequest, TokenFailure> {
         return serde_urlencoded::from_bytes(&bytes)
             .map_err(|_| TokenFailure::InvalidRequest("the form is malformed or has a field twice"));
     }
-    Err(TokenFailure::Api(ApiError::UnsupportedMediaType))
+    Err(TokenFailure::Api(ApiError::NotFormOrJson))
 }
 
 /// Id and secret from `Authorization: Basic` (RFC 6749 section 2.3.1: each form-encoded before it is joined).

@@ -39,6 +39,10 @@ pub enum ApiError {
     MalformedJson(FieldError),
     #[error("the body's content type is not application/json")]
     UnsupportedMediaType,
+    #[error(
+        "the body's content type is neither application/x-www-form-urlencoded (a form) nor application/json (JSON)"
+    )]
+    NotFormOrJson,
     #[error("the body's content type is neither application/json nor text/csv")]
     NotJsonOrCsv,
     #[error("only gRPC is spoken here, with content-type: application/grpc")]
@@ -142,7 +146,10 @@ impl From<ApiError> for Problem {
                 let detail = format!("the body is no JSON: {}", error.message);
                 Self::new(StatusCode::BAD_REQUEST, "malformed_json", detail).with_errors(vec![error])
             }
-            ApiError::UnsupportedMediaType | ApiError::NotJsonOrCsv | ApiError::NotGrpc => {
+            ApiError::UnsupportedMediaType
+            | ApiError::NotFormOrJson
+            | ApiError::NotJsonOrCsv
+            | ApiError::NotGrpc => {
                 problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type")
             }
             ApiError::BodyTooLarge => problem(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),

@@ -115,7 +115,8 @@ fn names_no_json_number(error: &serde_json::Error, bytes: &[u8]) -> bool {
     })
 }
 
-fn pointer(path: &Path) -> String {
+/// The place of an error as a JSON pointer.
+pub(super) fn pointer(path: &Path) -> String {
     let segment = |segment: &Segment| match segment {
         Segment::Seq { index } => format!("/{index}"),
         Segment::Map { key } => format!("/{}", escape(key)),

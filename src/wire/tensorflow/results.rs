@@ -11,7 +11,7 @@ pub struct NoResult(&'static str);
 ///
 /// # Errors
 ///
-/// When the model has no output of probabilities.
+/// When the model has no output of probabilities, and not just one of several numbers a row.
 pub fn classes<'o>(
     outputs: &'o RowOutputs,
     layout: &Layout,
@@ -25,12 +25,33 @@ pub fn classes<'o>(
             let scored = |(key, score)| (contract.label(key).to_string(), score);
             Ok(entries.into_iter().map(scored).collect())
         }
-        Some(RowValue::Parts(_)) | None => Err(NoResult("classify")),
+        Some(RowValue::Parts(_)) => Err(NoResult("classify")),
+        None => scores(outputs, row, contract).ok_or(NoResult("classify")),
     };
     (0..outputs.rows()).map(row).collect()
 }
 
-/// A number for each row: `[0.5, …]`.
+/// The scores of a row of a model that has no other output, as a network that ends with a softmax; a label that nobody
+/// has named is empty, as for TensorFlow Serving.
+fn scores<'o>(outputs: &'o RowOutputs, row: usize, contract: &Contract) -> Option<Vec<(String, Scalar<'o>)>> {
+    let mut values = outputs.row(row);
+    let (Some(RowValue::Elements(scores)), None) = (values.next(), values.next()) else { return None };
+    if scores.len() < 2 || !scores.iter().all(is_float) {
+        return None;
+    }
+    let label = |index: usize| match contract.classes.get(index) {
+        Some(name) if contract.classes.len() == scores.len() => name.clone(),
+        _ => String::new(),
+    };
+    Some(scores.iter().enumerate().map(|(index, score)| (label(index), *score)).collect())
+}
+
+fn is_float(scalar: &Scalar<'_>) -> bool {
+    matches!(scalar, Scalar::Single(_) | Scalar::Double(_))
+}
+
+/// A number for each row: `[0.5, …]`. Of a model that gives a label and one score beside, as an isolation forest, it is
+/// the score.
 ///
 /// # Errors
 ///
@@ -38,13 +59,30 @@ pub fn classes<'o>(
 pub fn numbers<'o>(outputs: &'o RowOutputs, layout: &Layout) -> Result<Vec<Scalar<'o>>, NoResult> {
     let row = |row| match of_role(outputs, layout, row, Output::Prediction) {
         Some(RowValue::Elements(elements)) => match elements.as_slice() {
-            [Scalar::Text(_) | Scalar::Bool(_)] => Err(NoResult("regress")),
+            [label] if !is_float(label) => match score_beside(outputs, layout, row) {
+                Some(score) => Ok(score),
+                None if matches!(label, Scalar::Text(_) | Scalar::Bool(_)) => Err(NoResult("regress")),
+                None => Ok(*label),
+            },
             [number] => Ok(*number),
             _ => Err(NoResult("regress")),
         },
         _ => Err(NoResult("regress")),
     };
     (0..outputs.rows()).map(row).collect()
+}
+
+/// The one number beside the label of a row, if a model gives one output beside the label, of one number a row.
+fn score_beside<'o>(outputs: &'o RowOutputs, layout: &Layout, row: usize) -> Option<Scalar<'o>> {
+    let roles = layout.outputs.iter();
+    let mut beside = outputs.row(row).zip(roles).filter(|(_, role)| **role != Output::Prediction);
+    match (beside.next(), beside.next()) {
+        (Some((RowValue::Elements(elements), Output::Other)), None) => match elements.as_slice() {
+            [score] if is_float(score) => Some(*score),
+            _ => None,
+        },
+        _ => None,
+    }
 }
 
 fn of_role<'o>(outputs: &'o RowOutputs, layout: &Layout, row: usize, role: Output) -> Option<RowValue<'o>> {
