@@ -34,10 +34,10 @@ pub(crate) use json_text::{Token, Tokens, number, unquoted};
 pub use layout::{ColumnInput, Layout, LayoutError, Output, RowInputs};
 pub use name::{ModelName, ModelVersion, NameError, VersionLabel, VersionSelector};
 pub use onnx_file::{OnnxFile, OnnxFileError};
+pub(crate) use row::OUT_OF_RANGE;
 pub use row::{
     Cell, FlatElement, FlatLayout, NotByRow, Place, Row, RowOutputs, RowValue, Violation, rows_to_tensors,
 };
-pub(crate) use row::OUT_OF_RANGE;
 pub use schedule::{Schedule, ScheduleMode, WantedMode};
 pub use signature::{Dimension, Signature, ValueKind, ValueSpec};
 pub(crate) use tensor::on_elements;

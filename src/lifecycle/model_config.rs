@@ -89,7 +89,7 @@ enum VersionsForm {
     One(u64),
     List(Vec<u64>),
     Word(String),
-    /// Whatever else stands there, so that the error can say what was expected.
+    /// Anything else, so that the error can say what was expected.
     Other(serde::de::IgnoredAny),
 }
 
@@ -103,9 +103,10 @@ impl TryFrom<VersionsForm> for Versions {
                 Ok(Self::Exactly(numbers.into_iter().map(ModelVersion::new).collect()))
             }
             VersionsForm::Word(word) if word == "latest" => Ok(Self::Latest),
-            VersionsForm::List(_) | VersionsForm::Word(_) | VersionsForm::Other(_) => {
-                Err("versions: expected \"latest\", a number, or a list of numbers, as in `versions = [1, 2]`".to_owned())
-            }
+            VersionsForm::List(_) | VersionsForm::Word(_) | VersionsForm::Other(_) => Err(
+                "versions: expected \"latest\", a number, or a list of numbers, as in `versions = [1, 2]`"
+                    .to_owned(),
+            ),
         }
     }
 }

@@ -30,9 +30,7 @@ impl Token<'_> {
             Self::Begin | Self::End => Cell::Misplaced("a list"),
             Self::Object(_) => Cell::Misplaced("an object"),
             Self::Number(text) => number(text),
-            Self::Text(text) => {
-                unquoted(text).map_or(NOT_UNICODE, |text| Cell::Text(text.into_owned()))
-            }
+            Self::Text(text) => unquoted(text).map_or(NOT_UNICODE, |text| Cell::Text(text.into_owned())),
             Self::Truth(truth) => Cell::Bool(truth),
             Self::Null => Cell::Null,
         }

@@ -123,7 +123,11 @@ impl Layout {
     /// The column of this name: that of the feature, or where none are named, the only column by the name of its input.
     #[must_use]
     pub fn column_of(&self, name: &str, contract: &Contract) -> Option<usize> {
-        if contract.features.is_empty() { (self.only_column()? == name).then_some(0) } else { contract.column(name) }
+        if contract.features.is_empty() {
+            (self.only_column()? == name).then_some(0)
+        } else {
+            contract.column(name)
+        }
     }
 
     /// The name of the input that takes one value a row, if that is the only one.

@@ -16,6 +16,7 @@ use crate::{
     auth::{ClientError, Scopes},
     config::Secret,
     transport::{ApiError, Problem, ProblemDocument, TransportState},
+    wire::other_encoding,
 };
 
 const GRANT_TYPE: &str = "client_credentials";
@@ -171,8 +172,10 @@ async fn read(request: Request) -> Result<TokenRequest, TokenFailure> {
     let headers = request.headers().clone();
     let bytes = json_body::read(request.into_body()).await.map_err(TokenFailure::Api)?;
     if json_body::is_json(&headers) {
-        return json_body::parse(&bytes)
-            .map_err(|_| TokenFailure::InvalidRequest("the body is no JSON object with texts in it"));
+        return json_body::parse(&bytes).map_err(|_| {
+            let form = "the body is not a JSON object with texts in it";
+            TokenFailure::InvalidRequest(other_encoding(&bytes).unwrap_or(form))
+        });
     }
     let content_type =
         headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();

@@ -55,7 +55,9 @@ pub enum ApiError {
     BodyUnreadable,
     #[error("the body is not {0} from beginning to end: it is cut short, altered, or something follows it")]
     BodyNotDecoded(&'static str),
-    #[error("the Content-Encoding `{0}` is not supported: send gzip or deflate, one of them, or the body as it is")]
+    #[error(
+        "the Content-Encoding `{0}` is not supported: send gzip or deflate, one of them, or the body as it is"
+    )]
     UnsupportedContentEncoding(String),
     #[error("the request breaks a rule of HTTP: {0}")]
     BadRequest(&'static str),
@@ -149,9 +151,7 @@ impl From<ApiError> for Problem {
             ApiError::UnsupportedMediaType
             | ApiError::NotFormOrJson
             | ApiError::NotJsonOrCsv
-            | ApiError::NotGrpc => {
-                problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type")
-            }
+            | ApiError::NotGrpc => problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type"),
             ApiError::BodyTooLarge => problem(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
             ApiError::BodyTimeout => problem(StatusCode::REQUEST_TIMEOUT, "body_timeout"),
             ApiError::BodyNotDecoded(_) => problem(StatusCode::BAD_REQUEST, "body_not_decoded"),

@@ -85,7 +85,8 @@ pub fn without_mark(bytes: &[u8]) -> &[u8] {
 }
 
 /// The error of a body that begins with the byte order mark of another encoding than UTF-8.
-fn other_encoding(bytes: &[u8]) -> Option<&'static str> {
+#[must_use]
+pub fn other_encoding(bytes: &[u8]) -> Option<&'static str> {
     match bytes {
         [0xff, 0xfe, 0, 0, ..] | [0, 0, 0xfe, 0xff, ..] => {
             Some("the body begins with the byte order mark of UTF-32: send JSON in UTF-8")

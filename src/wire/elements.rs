@@ -459,7 +459,11 @@ mod tests {
             "[[9007199254740993],[-9007199254740993.000]]",
             "[9.007199254740993e15, -9007199254740993]",
         ] {
-            assert_eq!(elements_from_json(json, ElementType::I64, &[2, 1], 2), Ok(expected.clone()), "{json}");
+            assert_eq!(
+                elements_from_json(json, ElementType::I64, &[2, 1], 2),
+                Ok(expected.clone()),
+                "{json}"
+            );
         }
         // Items before the one that needs every digit stay as they are.
         let items = elements_of_items(&["[1, 2]", "[3.0, 4]"], ElementType::I32, &[2], 2, TextForm::Plain);

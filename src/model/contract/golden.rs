@@ -37,7 +37,7 @@ impl GoldenDocument {
         }
         let mut documents = Vec::with_capacity(self.inputs.len());
         for (name, json) in self.inputs {
-            let document = TensorDocument::of_json(&json)
+            let document = TensorDocument::deserialize(json)
                 .map_err(|error| format!("golden case {index}, input `{name}`: {error}"))?;
             documents.push((name, document));
         }
@@ -89,7 +89,7 @@ fn value(json: &Json, kind: &ValueKind) -> Result<Value, String> {
 }
 
 fn tensor(json: &Json, element_type: ElementType) -> Result<Tensor, String> {
-    let document = TensorDocument::of_json(json).map_err(|error| error.to_string())?;
+    let document = TensorDocument::deserialize(json).map_err(|error| error.to_string())?;
     let mut violations = Violations::default();
     document.tensor("", element_type, &mut violations).ok_or_else(|| {
         let first = violations.listed.into_iter().next();

@@ -132,7 +132,13 @@ fn named(
     }
     for (column, name) in names.iter().enumerate() {
         if given[column] == 0 && layout.fill(column).is_none() {
-            add(violations, row, || Place::Name((*name).to_owned()), "missing", || format!("`{name}` is required"));
+            add(
+                violations,
+                row,
+                || Place::Name((*name).to_owned()),
+                "missing",
+                || format!("`{name}` is required"),
+            );
         }
     }
 }
@@ -164,7 +170,9 @@ fn in_order<'c>(row: &'c Row, layout: &'c Layout, contract: &Contract) -> Vec<&'
         Row::Named(values) => {
             let mut ordered = vec![&Cell::Null; layout.columns()];
             for (name, cell) in values {
-                if let Some(place) = layout.column_of(name, contract).and_then(|column| ordered.get_mut(column)) {
+                if let Some(place) =
+                    layout.column_of(name, contract).and_then(|column| ordered.get_mut(column))
+                {
                     *place = cell;
                 }
             }

@@ -6,7 +6,7 @@ use serde::{
     Deserialize, Deserializer,
     de::{Error, IgnoredAny, MapAccess, Visitor},
 };
-use serde_json::{Value, value::RawValue};
+use serde_json::value::RawValue;
 
 use super::{Cell, Form, TensorDocument, TensorDocuments};
 use crate::model::{Token, Tokens};
@@ -84,9 +84,11 @@ impl Reader {
 }
 
 impl<'de> Deserialize<'de> for TensorDocument {
-    /// Reads a tensor from its text, as a [`Cell`] is read.
+    /// Reads a tensor from its text, as a [`Cell`] is read: a float would lose digits of whole numbers.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let json = <&RawValue>::deserialize(deserializer)?.get();
+        // Owned, as a value that is held in memory is read here too.
+        let json = <Box<RawValue>>::deserialize(deserializer)?;
+        let json = json.get();
         if json.starts_with('{') {
             return serde_json::from_str::<Flat>(json).map(|Flat(flat)| flat).map_err(D::Error::custom);
         }
@@ -112,13 +114,6 @@ impl<'de> Deserialize<'de> for TensorDocument {
             }
         }
         Ok(reader.nested())
-    }
-}
-
-impl TensorDocument {
-    /// The document that a JSON value is.
-    pub(in crate::model) fn of_json(json: &Value) -> Result<Self, serde_json::Error> {
-        serde_json::from_str(&json.to_string())
     }
 }
 

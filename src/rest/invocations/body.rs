@@ -60,7 +60,7 @@ pub(super) fn content_type(headers: &HeaderMap) -> Result<Declared, ApiError> {
     }
 }
 
-/// What the parameters of `text/csv` say of the header (RFC 4180 section 3).
+/// Reads from the parameters of `text/csv` how the header is declared (RFC 4180 section 3).
 fn header_of<'p>(mut parameters: impl Iterator<Item = &'p str>) -> Result<Header, ApiError> {
     let said = parameters.find_map(|parameter| {
         let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
@@ -137,7 +137,10 @@ mod tests {
     fn the_media_type_says_how_a_body_is_read() {
         assert_eq!(declared("application/json; charset=utf-8"), Some(Declared::Json));
         assert_eq!(declared("text/csv"), Some(Declared::Csv(Header::Unsaid)));
-        assert_eq!(declared("text/csv; charset=utf-8; Header=\"absent\""), Some(Declared::Csv(Header::Absent)));
+        assert_eq!(
+            declared("text/csv; charset=utf-8; Header=\"absent\""),
+            Some(Declared::Csv(Header::Absent))
+        );
         assert_eq!(declared("text/csv;header=Present"), Some(Declared::Csv(Header::Present)));
         let binary = "application/vnd.sagemaker-triton.binary+json;json-header-size=";
         assert_eq!(binary_media_type(7).unwrap(), format!("{binary}7"));

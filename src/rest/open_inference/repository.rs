@@ -133,7 +133,11 @@ fn truths(parameters: &Map<String, Value>) -> impl Iterator<Item = (&str, Option
 /// A JSON object, or its default where nothing was sent. Clients do not declare what they send here.
 async fn optional_body<T: DeserializeOwned + Default + Validate>(body: Body) -> Result<T, ApiError> {
     let bytes = read(body).await?;
-    if wire::without_mark(&bytes).trim_ascii().is_empty() { Ok(T::default()) } else { Ok(wire::parse_valid(&bytes)?) }
+    if wire::without_mark(&bytes).trim_ascii().is_empty() {
+        Ok(T::default())
+    } else {
+        Ok(wire::parse_valid(&bytes)?)
+    }
 }
 
 fn entry(status: &VersionStatus) -> IndexEntry {

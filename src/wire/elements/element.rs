@@ -28,7 +28,10 @@ pub(super) trait Element: Sized {
 
     /// The element of a number that was read with every digit.
     fn from_number(number: &Cell) -> Option<Self> {
-        #[expect(clippy::cast_precision_loss, reason = "a whole number sent for a float becomes the nearest one")]
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "a whole number sent for a float becomes the nearest one"
+        )]
         match *number {
             Cell::Integer(number) => i64::try_from(number)
                 .ok()

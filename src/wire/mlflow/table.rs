@@ -16,7 +16,7 @@ use crate::{
 /// Where the rows stand: they are counted from 0, the header is none.
 pub const ROWS: &str = "/rows";
 
-/// What the request says of the first line (RFC 4180 section 3, parameter `header`).
+/// The first line, as the request declares it (RFC 4180 section 3, parameter `header`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Header {
     /// It names the columns.
@@ -83,7 +83,9 @@ pub fn read_csv(
 /// The error without what stands in the body.
 fn not_csv(error: &csv::Error) -> &'static str {
     match error.kind() {
-        csv::ErrorKind::Utf8 { .. } => "the body is not CSV in UTF-8: convert it, for instance with `iconv -t UTF-8`",
+        csv::ErrorKind::Utf8 { .. } => {
+            "the body is not CSV in UTF-8: convert it, for instance with `iconv -t UTF-8`"
+        }
         _ => "the body is not CSV",
     }
 }

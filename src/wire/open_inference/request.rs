@@ -87,10 +87,8 @@ pub fn read_infer_request(body: &Bytes, json_bytes: Option<usize>) -> Result<Inf
     }
     if !binary.is_empty() {
         let left = binary.len();
-        let message = format!(
-            "{left} bytes are left over after the last input's; {}",
-            declared.unwrap_or_default()
-        );
+        let message =
+            format!("{left} bytes are left over after the last input's; {}", declared.unwrap_or_default());
         return Err(invalid(FieldError::new("", "wrong_bytes", message)));
     }
     Ok(InferRequest { id, inputs: tensors, outputs, binary_outputs, timeout, priority })
