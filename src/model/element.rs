@@ -47,10 +47,12 @@ pub fn objection(
         _ => return Some(("not_an_integer", format!("expected {}, got {number}", allowed()))),
     };
     if !fits {
-        return Some((
-            "does_not_fit",
-            format!("expected {}; this number does not fit {element_type}", allowed()),
-        ));
+        let number = match cell {
+            Cell::Integer(integer) => integer.to_string(),
+            _ => "this number".to_owned(),
+        };
+        let message = format!("expected {}; {number} does not fit {element_type}", allowed());
+        return Some(("does_not_fit", message));
     }
     let below = feature.and_then(|feature| feature.minimum).is_some_and(|minimum| number < minimum);
     let above = feature.and_then(|feature| feature.maximum).is_some_and(|maximum| number > maximum);
@@ -124,7 +126,7 @@ pub(super) fn elements(cells: &[&Cell], element_type: ElementType) -> TensorData
     fn integers<T: TryFrom<i128>>(cells: &[&Cell]) -> Buffer<T> {
         let integer = |cell: &&Cell| match cell {
             Cell::Integer(integer) => T::try_from(*integer).ok(),
-            Cell::Float(float) if *float == 0.0 => T::try_from(0).ok(),
+            Cell::Float(0.0) => T::try_from(0).ok(),
             _ => None,
         };
         cells.iter().filter_map(integer).collect()

@@ -260,7 +260,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_limit_holds_over_all_members_together() {
-        let members = gzip(&[b'x'; 40_000]).repeat(3);
+        let members = gzip(&vec![b'x'; 40_000]).repeat(3);
         let error = read(&members, Coding::Gzip, 1000).await.unwrap_err();
         assert!(cause_of::<LengthLimitError>(&error).is_some(), "{error:?}");
         assert_eq!(read(&members[..members.len() / 3 * 2], Coding::Gzip, 1000).await.unwrap().len(), 80_000);

@@ -473,7 +473,7 @@ mod tests {
             format!("{}: {}", fault.path, fault.message)
         };
         assert_eq!(message("[1, 5.5]", ElementType::I64), "/1: expected a whole number, got 5.5");
-        let too_large = "/1: expected a whole number; this number does not fit UINT64";
+        let too_large = "/1: expected a whole number; 18446744073709551616 does not fit UINT64";
         assert_eq!(message("[1, 18446744073709551616]", ElementType::U64), too_large);
         let too_large = "/1: expected a number; this number does not fit FP32";
         assert_eq!(message("[1, 1e400]", ElementType::F32), too_large);

@@ -83,7 +83,7 @@ async fn a_fraction_is_quoted_and_a_number_beyond_the_type_is_said_not_to_fit() 
         ("-1e-1", "expected a whole number, got -0.1"),
         ("5.0000000000000000001", "expected a whole number; this number has a fraction"),
         ("9223372036854775808", "does not fit INT64"),
-        ("9223372036854775808.0", "does not fit INT64"),
+        ("9223372036854775808.0", "9223372036854775808 does not fit INT64"),
         ("1e30", "does not fit INT64"),
         ("1e300", "does not fit INT64"),
     ] {

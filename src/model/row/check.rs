@@ -192,7 +192,7 @@ fn in_order<'c>(row: &'c Row, layout: &'c Layout, contract: &Contract) -> Vec<&'
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Dimension, ElementType, Missing, Signature, TensorData, ValueSpec};
+    use crate::model::{Dimension, ElementType, Feature, Missing, Signature, TensorData, ValueSpec};
 
     fn layout(element_type: ElementType) -> Layout {
         let shape = vec![Dimension::Dynamic(String::new()), Dimension::Fixed(2)];

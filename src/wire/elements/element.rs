@@ -39,7 +39,7 @@ pub(super) trait Element: Sized {
                 .or_else(|| u64::try_from(number).ok().and_then(Self::from_unsigned))
                 .or_else(|| Self::from_float(number as f64)),
             // A negative zero is a whole number too.
-            Cell::Float(zero) if zero == 0.0 && zero.is_sign_negative() => {
+            Cell::Float(zero @ 0.0) if zero.is_sign_negative() => {
                 Self::from_float(zero).or_else(|| Self::from_signed(0))
             }
             Cell::Float(number) => Self::from_float(number),

@@ -34,7 +34,7 @@ impl<'de> Deserialize<'de> for Size {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let size = match Cell::deserialize(deserializer)? {
             Cell::Integer(size) => i64::try_from(size).ok(),
-            Cell::Float(zero) if zero == 0.0 => Some(0),
+            Cell::Float(0.0) => Some(0),
             _ => None,
         };
         size.map(Self).ok_or_else(|| D::Error::custom("expected a size, a whole number from 0"))

@@ -57,7 +57,11 @@ pub fn read_infer_request(body: &Bytes, json_bytes: Option<usize>) -> Result<Inf
     let declared = json_bytes.map(|json_bytes| declared_length(json_bytes, body.len()));
     let json_bytes = json_bytes.unwrap_or(body.len());
     if json_bytes > body.len() {
-        return Err(invalid(FieldError::new("", "wrong_length", declared.unwrap_or_default())));
+        let message = format!(
+            "the bytes of the body are fewer than the JSON in it should have: {}",
+            declared.unwrap_or_default()
+        );
+        return Err(invalid(FieldError::new("", "wrong_length", message)));
     }
     let json = body.slice(..json_bytes);
     let mut binary = body.slice(json_bytes..);
