@@ -8,6 +8,7 @@ mod element;
 mod element_type;
 mod graph;
 mod input_check;
+mod json_text;
 mod layout;
 mod name;
 mod nearest;
@@ -36,10 +37,12 @@ pub use graph::{
     Node, RowAnalysis, RowDependence,
 };
 pub use input_check::{InputViolation, check_inputs, documents_to_tensors};
+pub(crate) use json_text::{Token, Tokens, number, unquoted};
 pub use layout::{ColumnInput, Layout, LayoutError, Output, RowInputs};
 pub use name::{ModelName, ModelVersion, NameError, VersionLabel, VersionSelector};
 pub use onnx_file::{OnnxFile, OnnxFileError};
 pub use output_form::{Constants, NoRows, OutputForm, OutputForms, WholeOutput};
+pub(crate) use row::OUT_OF_RANGE;
 pub use row::{
     Cell, FlatElement, FlatLayout, NotByRow, Place, Row, RowOutputs, RowValue, Violation, rows_to_tensors,
 };

@@ -19,7 +19,7 @@ mod values;
 mod whole;
 
 pub use answer::{PredictAnswer, RowAnswer, RowsAnswer};
-pub use body::{BodyError, parse, parse_valid};
+pub use body::{BodyError, other_encoding, parse, parse_valid, without_mark};
 pub use field_error::{FieldError, RowBase, input_errors, row_errors};
 pub use flat_rows::{FlatRows, read_flat_rows};
 pub use request::{Asked, PredictRequest};

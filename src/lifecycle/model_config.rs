@@ -89,6 +89,8 @@ enum VersionsForm {
     One(u64),
     List(Vec<u64>),
     Word(String),
+    /// Anything else, so that the error can say what was expected.
+    Other(serde::de::IgnoredAny),
 }
 
 impl TryFrom<VersionsForm> for Versions {
@@ -101,9 +103,10 @@ impl TryFrom<VersionsForm> for Versions {
                 Ok(Self::Exactly(numbers.into_iter().map(ModelVersion::new).collect()))
             }
             VersionsForm::Word(word) if word == "latest" => Ok(Self::Latest),
-            VersionsForm::List(_) | VersionsForm::Word(_) => {
-                Err("versions: expected \"latest\", a number, or a list of numbers".to_owned())
-            }
+            VersionsForm::List(_) | VersionsForm::Word(_) | VersionsForm::Other(_) => Err(
+                "versions: expected \"latest\", a number, or a list of numbers, as in `versions = [1, 2]`"
+                    .to_owned(),
+            ),
         }
     }
 }
@@ -125,10 +128,14 @@ fn one_or_many<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<
     enum Form {
         One(String),
         Many(Vec<String>),
+        Other(serde::de::IgnoredAny),
     }
     let texts = match Form::deserialize(deserializer)? {
         Form::One(text) => vec![text],
         Form::Many(texts) => texts,
+        Form::Other(_) => {
+            return Err(serde::de::Error::custom("sha256: expected a digest as text, or a list of digests"));
+        }
     };
     texts.iter().map(|text| text.parse().map_err(serde::de::Error::custom)).collect()
 }

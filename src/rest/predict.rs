@@ -82,7 +82,7 @@ enum PredictResponses {
     /// The body is too large
     #[response(status = 413, content_type = "application/problem+json")]
     PayloadTooLarge(ProblemDocument),
-    /// The body is not declared as JSON
+    /// The body is not declared as JSON, or its encoding is neither gzip nor deflate
     #[response(status = 415, content_type = "application/problem+json")]
     UnsupportedMediaType(ProblemDocument),
     /// The rows or inputs are not what the model takes: `errors` lists everything that is wrong

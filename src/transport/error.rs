@@ -39,6 +39,10 @@ pub enum ApiError {
     MalformedJson(FieldError),
     #[error("the body's content type is not application/json")]
     UnsupportedMediaType,
+    #[error(
+        "the body's content type is neither application/x-www-form-urlencoded (a form) nor application/json (JSON)"
+    )]
+    NotFormOrJson,
     #[error("the body's content type is neither application/json nor text/csv")]
     NotJsonOrCsv,
     #[error("only gRPC is spoken here, with content-type: application/grpc")]
@@ -49,6 +53,12 @@ pub enum ApiError {
     BodyTimeout,
     #[error("the body could not be read")]
     BodyUnreadable,
+    #[error("the body is not {0} from beginning to end: it is cut short, altered, or something follows it")]
+    BodyNotDecoded(&'static str),
+    #[error(
+        "the Content-Encoding `{0}` is not supported: send gzip or deflate, one of them, or the body as it is"
+    )]
+    UnsupportedContentEncoding(String),
     #[error("the request breaks a rule of HTTP: {0}")]
     BadRequest(&'static str),
     #[error("its Transfer-Encoding is not `chunked` (RFC 9112 section 6.1)")]
@@ -138,11 +148,18 @@ impl From<ApiError> for Problem {
                 let detail = format!("the body is no JSON: {}", error.message);
                 Self::new(StatusCode::BAD_REQUEST, "malformed_json", detail).with_errors(vec![error])
             }
-            ApiError::UnsupportedMediaType | ApiError::NotJsonOrCsv | ApiError::NotGrpc => {
-                problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type")
-            }
+            ApiError::UnsupportedMediaType
+            | ApiError::NotFormOrJson
+            | ApiError::NotJsonOrCsv
+            | ApiError::NotGrpc => problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type"),
             ApiError::BodyTooLarge => problem(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
             ApiError::BodyTimeout => problem(StatusCode::REQUEST_TIMEOUT, "body_timeout"),
+            ApiError::BodyNotDecoded(_) => problem(StatusCode::BAD_REQUEST, "body_not_decoded"),
+            // RFC 9110 section 15.5.16: this header tells a coding from a media type.
+            ApiError::UnsupportedContentEncoding(_) => {
+                problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_content_encoding")
+                    .with_header(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip, deflate"))
+            }
             ApiError::BodyUnreadable => problem(StatusCode::BAD_REQUEST, "body_unreadable"),
             ApiError::BadRequest(_) => problem(StatusCode::BAD_REQUEST, "bad_request"),
             ApiError::UnknownTransferCoding => {
