@@ -9,6 +9,7 @@ mod declare;
 mod error;
 mod instance;
 mod library;
+mod refused;
 mod scheduler;
 
 use std::{
@@ -22,7 +23,7 @@ pub use error::RuntimeError;
 pub use instance::Instance;
 pub use library::LibraryNotFound;
 pub use ort::session::RunOptions;
-pub use scheduler::{Asked, Inputs, Options, Ran, Running, Scheduler, set_worker};
+pub use scheduler::{Asked, Failed, Inputs, Options, Ran, Running, Scheduler, set_worker};
 
 use crate::config::{Environment, RuntimeSettings};
 

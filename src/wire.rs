@@ -18,7 +18,7 @@ mod values;
 
 pub use answer::{PredictAnswer, RowAnswer, RowsAnswer};
 pub use body::{BodyError, parse, parse_valid};
-pub use field_error::{FieldError, RowBase, input_errors, row_errors};
+pub use field_error::{FieldError, RowBase, input_errors, input_pointer, row_errors};
 pub use flat_rows::{FlatRows, read_flat_rows};
 pub use request::{Asked, PredictRequest};
 pub use rows_writer::AnswerTemplate;
