@@ -11,10 +11,10 @@ mod ask;
 #[path = "rollback/refused.rs"]
 mod refused;
 
-use ask::{Form, asker, deployed, is_taken_back, serves, stays};
+use ask::{Form, Serves, asker, deployed, deployed_for_all, is_taken_back, stays};
 use reqwest::StatusCode;
 use serde_json::json;
-use support::{PATIENCE, TestGateway, repository::test_model};
+use support::{PATIENCE, repository::test_model};
 
 /// Numbers of which the models of square roots are asked: `bad` of ten are negative.
 fn roots(bad: usize) -> Vec<f32> {
@@ -28,7 +28,6 @@ async fn ten_thousand_requests_that_no_deployment_answers_undo_nothing() {
     let gateway = deployed("lookup", &test_model("lookup")).await;
     let guest = asker(&gateway, "guest", Form::Row);
     let tester = asker(&gateway, "tester", Form::Row);
-    let digest = gateway.version("m").await["digest"].clone();
     let one = async |from: i64| {
         for number in from..from + 1250 {
             assert_eq!(guest.ask(&json!(number)).await, StatusCode::UNPROCESSABLE_ENTITY);
@@ -39,28 +38,27 @@ async fn ten_thousand_requests_that_no_deployment_answers_undo_nothing() {
     };
     let all = futures_util::future::join_all((0..8).map(|part| one(1000 + part * 1250)));
     tokio::time::timeout(2 * PATIENCE, all).await.expect("ten thousand answers");
-    stays(&gateway, &digest).await;
-    let answer = gateway.predict_at("/models/m/predict", &json!({"features": [77]})).await;
+    stays(&gateway, &test_model("lookup")).await;
+    let answer = gateway.predict_at("/models/row/predict", &json!({"features": [77]})).await;
     assert_eq!((answer.status.as_u16(), answer.problem_code()), (422, "inputs_refused"));
 }
 
 #[tokio::test]
 async fn a_town_that_no_deployment_knows_undoes_nothing() {
     let gateway = deployed("towns", &test_model("towns")).await;
-    let digest = gateway.version("m").await["digest"].clone();
     let guest = asker(&gateway, "guest", Form::Row);
     for _ in 0..60 {
         assert_eq!(guest.ask(&json!("Zug")).await, StatusCode::UNPROCESSABLE_ENTITY);
     }
-    stays(&gateway, &digest).await;
+    stays(&gateway, &test_model("towns")).await;
 }
 
 #[tokio::test]
 async fn a_deployment_that_fails_most_of_what_the_one_before_answers_is_taken_back() {
+    let gateway = deployed_for_all("absolute_root", &test_model("square_root")).await;
     for form in Form::ALL {
-        let gateway = deployed("absolute_root", &test_model("square_root")).await;
         let tester = asker(&gateway, "tester", form);
-        let before = serves(&gateway, &test_model("absolute_root"));
+        let before = Serves::of(&tester, &test_model("absolute_root"));
         let asking = async {
             for number in roots(6).iter().cycle() {
                 let status = tester.ask(&json!(number)).await;
@@ -71,7 +69,7 @@ async fn a_deployment_that_fails_most_of_what_the_one_before_answers_is_taken_ba
             }
         };
         tokio::time::timeout(PATIENCE, asking).await.expect("it is taken back");
-        let detail = is_taken_back(&gateway, &test_model("square_root")).await;
+        let detail = is_taken_back(&tester, &test_model("square_root")).await;
         assert!(detail.contains(" answers failed; the deployment before answered "), "{detail}");
         assert_eq!(tester.ask(&json!(-4.0)).await, StatusCode::OK, "{form:?}");
     }
@@ -79,24 +77,23 @@ async fn a_deployment_that_fails_most_of_what_the_one_before_answers_is_taken_ba
 
 #[tokio::test]
 async fn a_deployment_that_fails_less_than_the_share_stays() {
+    let gateway = deployed_for_all("absolute_root", &test_model("square_root")).await;
     for form in Form::ALL {
-        let gateway = deployed("absolute_root", &test_model("square_root")).await;
-        let digest = gateway.version("m").await["digest"].clone();
         let tester = asker(&gateway, "tester", form);
         for number in roots(4).iter().cycle().take(200) {
             let expected = if *number < 0.0 { 500 } else { 200 };
             assert_eq!(tester.ask(&json!(number)).await.as_u16(), expected, "{form:?}");
         }
-        stays(&gateway, &digest).await;
     }
+    stays(&gateway, &test_model("square_root")).await;
 }
 
 #[tokio::test]
 async fn a_deployment_that_refuses_what_the_one_before_answers_is_taken_back() {
-    for form in [Form::Row, Form::Tensor] {
-        let gateway = deployed("lookup", &test_model("lookup_smaller")).await;
+    let gateway = deployed_for_all("lookup", &test_model("lookup_smaller")).await;
+    for form in Form::ALL {
         let tester = asker(&gateway, "tester", form);
-        let before = serves(&gateway, &test_model("lookup"));
+        let before = Serves::of(&tester, &test_model("lookup"));
         let asking = async {
             // Three of five are refused, among others that are refused by both.
             for number in [0, 3, 70, 1, 4, 71, 3, 72].iter().cycle() {
@@ -108,7 +105,7 @@ async fn a_deployment_that_refuses_what_the_one_before_answers_is_taken_back() {
             }
         };
         tokio::time::timeout(PATIENCE, asking).await.expect("it is taken back");
-        is_taken_back(&gateway, &test_model("lookup_smaller")).await;
+        is_taken_back(&tester, &test_model("lookup_smaller")).await;
         assert_eq!(tester.ask(&json!(4)).await, StatusCode::OK);
     }
 }
@@ -117,22 +114,21 @@ async fn a_deployment_that_refuses_what_the_one_before_answers_is_taken_back() {
 async fn what_the_deployment_before_answers_with_nan_too_undoes_nothing() {
     // Metadata in another part of the file: a protocol buffer may be written in parts, one behind the other.
     let same = [&test_model("square_root")[..], &[0x72, 6, 0x0a, 1, b'a', 0x12, 1, b'b']].concat();
+    let gateway = deployed_for_all("square_root", &same).await;
     for form in Form::ALL {
-        let gateway = deployed("square_root", &same).await;
-        let digest = gateway.version("m").await["digest"].clone();
         let guest = asker(&gateway, "guest", form);
         for _ in 0..60 {
             assert_eq!(guest.ask(&json!(-4.0)).await, StatusCode::INTERNAL_SERVER_ERROR, "{form:?}");
         }
-        stays(&gateway, &digest).await;
     }
+    stays(&gateway, &same).await;
 }
 
 #[tokio::test]
 async fn answers_that_lack_rows_count_as_failures_where_rows_are_asked() {
     let gateway = deployed("absolute_root", &test_model("drops_large")).await;
     let tester = asker(&gateway, "tester", Form::Row);
-    let before = serves(&gateway, &test_model("absolute_root"));
+    let before = Serves::of(&tester, &test_model("absolute_root"));
     let asking = async {
         while !before.now().await {
             let status = tester.ask(&json!(4e6)).await;
@@ -140,13 +136,12 @@ async fn answers_that_lack_rows_count_as_failures_where_rows_are_asked() {
         }
     };
     tokio::time::timeout(PATIENCE, asking).await.expect("it is taken back");
-    is_taken_back(&gateway, &test_model("drops_large")).await;
+    is_taken_back(&tester, &test_model("drops_large")).await;
 }
 
 #[tokio::test]
 async fn one_caller_does_not_undo_what_serves_the_others() {
     let gateway = deployed("lookup", &test_model("lookup_smaller")).await;
-    let digest = gateway.version("m").await["digest"].clone();
     let (guest, tester) = (asker(&gateway, "guest", Form::Row), asker(&gateway, "tester", Form::Row));
     for _ in 0..30 {
         assert_eq!(tester.ask(&json!(1)).await, StatusCode::OK);
@@ -155,8 +150,8 @@ async fn one_caller_does_not_undo_what_serves_the_others() {
         // The deployment before answers this.
         assert_eq!(guest.ask(&json!(4)).await, StatusCode::UNPROCESSABLE_ENTITY);
     }
-    stays(&gateway, &digest).await;
-    let before = serves(&gateway, &test_model("lookup"));
+    stays(&gateway, &test_model("lookup_smaller")).await;
+    let before = Serves::of(&tester, &test_model("lookup"));
     let asking = async {
         while !before.now().await {
             // Another caller fares like it.
@@ -164,7 +159,7 @@ async fn one_caller_does_not_undo_what_serves_the_others() {
         }
     };
     tokio::time::timeout(PATIENCE, asking).await.expect("it is taken back");
-    is_taken_back(&gateway, &test_model("lookup_smaller")).await;
+    is_taken_back(&tester, &test_model("lookup_smaller")).await;
 }
 
 #[tokio::test]
@@ -174,7 +169,7 @@ async fn a_flood_of_one_caller_does_not_hide_the_failures_of_others() {
     for number in 1000..1500 {
         assert_eq!(guest.ask(&json!(number)).await, StatusCode::UNPROCESSABLE_ENTITY);
     }
-    let before = serves(&gateway, &test_model("lookup"));
+    let before = Serves::of(&tester, &test_model("lookup"));
     let asking = async {
         for (number, unknown) in [0, 3, 4].iter().cycle().zip(2000..) {
             let _ = (tester.ask(&json!(number)).await, guest.ask(&json!(unknown)).await);
@@ -184,5 +179,5 @@ async fn a_flood_of_one_caller_does_not_hide_the_failures_of_others() {
         }
     };
     tokio::time::timeout(PATIENCE, asking).await.expect("it is taken back");
-    is_taken_back(&gateway, &test_model("lookup_smaller")).await;
+    is_taken_back(&tester, &test_model("lookup_smaller")).await;
 }

@@ -9,7 +9,7 @@ use std::{
 use super::{Proof, Refusal, Snapshot, trial::Sample};
 use crate::{
     lifecycle::Reason,
-    model::{RowOutputs, Tensor, check_dividends, check_inputs},
+    model::{Feature, Layout, Missing, RowInputs, RowOutputs, Scalar, Tensor, check_dividends, check_inputs},
     runtime::{Inputs, Instance, RunOptions, Runtime},
 };
 
@@ -72,14 +72,76 @@ impl Replay {
         if check_inputs(signature, &inputs).is_err() || (*divides && check_dividends(&inputs).is_err()) {
             return false;
         }
+        let rows = signature.rows(&inputs);
+        if sample.by_rows && !rows.is_some_and(|rows| self.takes_rows(&inputs, rows)) {
+            return false;
+        }
         let named: Vec<(&str, &Tensor)> =
             inputs.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
         let Ok(outputs) = instance.run(&named, &self.options) else { return false };
         let is_finite = contract.allows_non_finite() || outputs.iter().all(|output| output.is_finite());
-        let is_by_row = !sample.by_rows
-            || signature.rows(&inputs).is_some_and(|rows| {
-                self.proof.takes_rows() && RowOutputs::new(rows, outputs, signature).is_ok()
-            });
-        is_finite && is_by_row
+        let is_by_row = || rows.is_some_and(|rows| RowOutputs::new(rows, outputs, signature).is_ok());
+        is_finite && (!sample.by_rows || is_by_row())
+    }
+
+    /// Returns true if its contract allows these rows: a deployment on trial may take more than the one before.
+    fn takes_rows(&self, inputs: &[(String, Tensor)], rows: usize) -> bool {
+        let Proof { signature, contract, .. } = &self.proof;
+        let Ok(Some(layout)) = Layout::of(signature, contract) else { return false };
+        let cell = |row: usize, column: usize| match &layout.inputs {
+            RowInputs::Matrix { columns, .. } => inputs.first()?.1.data().get(row * columns + column),
+            RowInputs::Columns(columns) => {
+                let name = &columns.get(column)?.input;
+                inputs.iter().find(|(input, _)| input == name)?.1.data().get(row)
+            }
+        };
+        let mut features = contract.features.iter().enumerate();
+        features.all(|(column, feature)| {
+            (0..rows).all(|row| cell(row, column).is_some_and(|value| allows(feature, value)))
+        })
+    }
+}
+
+/// Returns true if the feature may have this value. Like the tensor that it is of, its range is of the type of the value.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    reason = "what is out of range by less than a rounding is allowed"
+)]
+fn allows(feature: &Feature, value: Scalar<'_>) -> bool {
+    let (minimum, maximum) =
+        (feature.minimum.unwrap_or(f64::NEG_INFINITY), feature.maximum.unwrap_or(f64::INFINITY));
+    match value {
+        Scalar::Single(value) if value.is_nan() => feature.missing != Missing::Refuse,
+        Scalar::Double(value) if value.is_nan() => feature.missing != Missing::Refuse,
+        Scalar::Single(value) => (minimum as f32..=maximum as f32).contains(&value),
+        Scalar::Double(value) => (minimum..=maximum).contains(&value),
+        Scalar::Integer(value) => (minimum..=maximum).contains(&(value as f64)),
+        Scalar::Unsigned(value) => (minimum..=maximum).contains(&(value as f64)),
+        Scalar::Bool(_) | Scalar::Text(_) => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_deployment_before_would_not_take_it_does_not_answer() {
+        let width = Feature { minimum: Some(0.1), maximum: Some(15.0), ..Feature::new("width") };
+        for (value, is_allowed) in [
+            (Scalar::Single(0.1), true),
+            (Scalar::Single(15.1), false),
+            (Scalar::Double(0.09), false),
+            (Scalar::Integer(15), true),
+            (Scalar::Unsigned(16), false),
+            (Scalar::Single(f32::NAN), false),
+            (Scalar::Double(f64::NAN), false),
+            (Scalar::Text("wide"), true),
+        ] {
+            assert_eq!(allows(&width, value), is_allowed, "{value:?}");
+        }
+        let gap = Feature { missing: Missing::Nan, ..width };
+        assert!(allows(&gap, Scalar::Single(f32::NAN)));
     }
 }

@@ -1,6 +1,9 @@
 //! Asking one model with one value, in every form, and seeing what serves.
 
-use onnx_gateway::{grpc::proto::ModelInferRequest, model::Digest};
+use onnx_gateway::{
+    grpc::proto::{InferTensorContents, ModelInferRequest},
+    model::Digest,
+};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use tonic::Code;
@@ -33,6 +36,19 @@ pub enum Form {
 impl Form {
     pub const ALL: [Self; 7] =
         [Self::Row, Self::Rows, Self::Tensor, Self::OpenInference, Self::Instances, Self::Csv, Self::Grpc];
+
+    /// The model that is asked so.
+    fn model(self) -> &'static str {
+        match self {
+            Self::Row => "row",
+            Self::Rows => "rows",
+            Self::Tensor => "tensor",
+            Self::OpenInference => "open_inference",
+            Self::Instances => "instances",
+            Self::Csv => "csv",
+            Self::Grpc => "grpc",
+        }
+    }
 }
 
 /// A caller who may ask and nothing else.
@@ -41,24 +57,38 @@ pub struct Asker<'g> {
     form: Form,
     token: String,
     grpc: Client,
-    input: String,
-    datatype: String,
 }
 
-/// A model `m` that was deployed over this one, and serves.
+/// A model for [`Form::Row`] that was deployed over another, and serves.
 pub async fn deployed(first: &str, second: &[u8]) -> TestGateway {
-    let gateway = TestGateway::builder_without_models().model("m/1/model.onnx", first).start().await;
-    gateway.repository.put("m/1/model.onnx", second);
+    deployed_for(&[Form::Row], first, second).await
+}
+
+/// As [`deployed`], a model for each form.
+pub async fn deployed_for_all(first: &str, second: &[u8]) -> TestGateway {
+    deployed_for(&Form::ALL, first, second).await
+}
+
+async fn deployed_for(forms: &[Form], first: &str, second: &[u8]) -> TestGateway {
+    let mut builder = TestGateway::builder_without_models();
+    for form in forms {
+        builder = builder.model(&format!("{}/1/model.onnx", form.model()), first);
+    }
+    let gateway = builder.start().await;
+    for form in forms {
+        gateway.repository.put(&format!("{}/1/model.onnx", form.model()), second);
+    }
     let digest = json!(Digest::of(second).short());
-    gateway.version_until("m", |version| version["digest"] == digest).await;
+    for form in forms {
+        gateway.version_until(form.model(), |version| version["digest"] == digest).await;
+    }
     gateway
 }
 
 /// A caller of this name.
 pub fn asker<'g>(gateway: &'g TestGateway, name: &str, form: Form) -> Asker<'g> {
     let token = TokenBuilder::new().claim("sub", json!(name)).scope("predict");
-    let (input, datatype) = ("x".to_owned(), "FP32".to_owned());
-    Asker { gateway, form, token: token.build(), grpc: gateway.grpc_with(&token), input, datatype }
+    Asker { gateway, form, token: token.build(), grpc: gateway.grpc_with(&token) }
 }
 
 impl Asker<'_> {
@@ -67,19 +97,21 @@ impl Asker<'_> {
         let (input, datatype) = match value {
             Value::String(_) => ("town", "BYTES"),
             Value::Number(number) if !number.is_f64() => ("number", "INT64"),
-            _ => (self.input.as_str(), self.datatype.as_str()),
+            _ => ("x", "FP32"),
         };
         let tensor = json!({"name": input, "datatype": datatype, "shape": [1, 1], "data": [value]});
+        let model = self.form.model();
+        let native = format!("/models/{model}/predict");
         let (path, body) = match self.form {
-            Form::Row => ("/models/m/predict", json!({"features": [value]})),
-            Form::Rows => ("/models/m/predict", json!({"instances": [[value], [value]]})),
-            Form::Tensor => ("/models/m/predict", json!({"inputs": {input: [[value]]}})),
-            Form::OpenInference => ("/v2/models/m/infer", json!({"inputs": [tensor]})),
-            Form::Instances => ("/v1/models/m:predict", json!({"instances": [[value]]})),
-            Form::Csv => return self.csv(input, value).await,
-            Form::Grpc => return self.grpc(value).await,
+            Form::Row => (native, json!({"features": [value]})),
+            Form::Rows => (native, json!({"instances": [[value], [value]]})),
+            Form::Tensor => (native, json!({"inputs": {input: [[value]]}})),
+            Form::OpenInference => (format!("/v2/models/{model}/infer"), json!({"inputs": [tensor]})),
+            Form::Instances => (format!("/v1/models/{model}:predict"), json!({"instances": [[value]]})),
+            Form::Csv => return self.csv(value).await,
+            Form::Grpc => return self.grpc(input, value).await,
         };
-        let request = self.gateway.client.post(self.gateway.url(path)).bearer_auth(&self.token).json(&body);
+        let request = self.gateway.client.post(self.gateway.url(&path)).bearer_auth(&self.token).json(&body);
         let answer = request.send().await.unwrap();
         let status = answer.status();
         // A connection is used again once its answer was read.
@@ -87,20 +119,32 @@ impl Asker<'_> {
         status
     }
 
-    async fn csv(&self, input: &str, value: &Value) -> StatusCode {
-        let url = self.gateway.url("/invocations");
+    async fn csv(&self, value: &Value) -> StatusCode {
+        let url = self.gateway.url("/models/csv/invoke");
         let request =
             self.gateway.client.post(url).bearer_auth(&self.token).header("content-type", "text/csv");
-        request.body(format!("{input}\n{value}\n")).send().await.unwrap().status()
+        let answer = request.body(format!("0\n{value}\n")).send().await.unwrap();
+        let status = answer.status();
+        answer.bytes().await.unwrap();
+        status
     }
 
-    async fn grpc(&self, value: &Value) -> StatusCode {
-        #[allow(clippy::cast_possible_truncation, reason = "small numbers")]
-        let value = value.as_f64().unwrap() as f32;
-        let contents = super::support::grpc::fp32(&[value]);
+    async fn grpc(&self, name: &str, value: &Value) -> StatusCode {
+        let mut contents = InferTensorContents::default();
+        let datatype = match value.as_i64() {
+            Some(number) => {
+                contents.int64_contents.push(number);
+                "INT64"
+            }
+            None => {
+                #[allow(clippy::cast_possible_truncation, reason = "small numbers")]
+                contents.fp32_contents.push(value.as_f64().unwrap() as f32);
+                "FP32"
+            }
+        };
         let request = ModelInferRequest {
-            model_name: "m".to_owned(),
-            inputs: vec![input(&self.input, &self.datatype, &[1, 1], Some(contents))],
+            model_name: "grpc".to_owned(),
+            inputs: vec![input(name, datatype, &[1, 1], Some(contents))],
             ..ModelInferRequest::default()
         };
         match self.grpc.clone().model_infer(request).await {
@@ -112,36 +156,46 @@ impl Asker<'_> {
     }
 }
 
-/// Sees whether one file serves as `m`.
+/// Sees whether one file serves as the model that a caller asks.
 pub struct Serves<'g> {
     gateway: &'g TestGateway,
+    model: &'static str,
     digest: Value,
 }
 
-/// Whether this file serves as `m`.
-pub fn serves<'g>(gateway: &'g TestGateway, content: &[u8]) -> Serves<'g> {
-    Serves { gateway, digest: json!(Digest::of(content).short()) }
-}
+impl<'g> Serves<'g> {
+    pub fn of(asker: &Asker<'g>, content: &[u8]) -> Self {
+        let digest = json!(Digest::of(content).short());
+        Self { gateway: asker.gateway, model: asker.form.model(), digest }
+    }
 
-impl Serves<'_> {
     pub async fn now(&self) -> bool {
-        self.gateway.version("m").await["digest"] == self.digest
+        self.gateway.version(self.model).await["digest"] == self.digest
     }
 }
 
-/// Waits until whatever was begun is dealt with: what serves is what served, and nothing was taken back.
-pub async fn stays(gateway: &TestGateway, digest: &Value) {
+/// Waits until whatever was begun is dealt with: this file serves as each model, and nothing was taken back.
+pub async fn stays(gateway: &TestGateway, content: &[u8]) {
     gateway.everything_is_dealt_with().await;
-    assert_eq!(gateway.version("m").await["digest"], *digest);
-    assert!(gateway.history("m").await.iter().all(|entry| entry["event"] != "rolled_back"));
+    let digest = json!(Digest::of(content).short());
+    for model in Form::ALL.map(Form::model) {
+        let version = gateway.version(model).await;
+        if version.is_null() {
+            continue;
+        }
+        assert_eq!(version["digest"], digest, "{model}");
+        let history = gateway.history(model).await;
+        assert!(history.iter().all(|entry| entry["event"] != "rolled_back"), "{history:?}");
+    }
 }
 
 /// Why this file was taken back, by the gateway itself.
-pub async fn is_taken_back(gateway: &TestGateway, content: &[u8]) -> String {
-    let history = gateway.history("m").await;
+pub async fn is_taken_back(asker: &Asker<'_>, content: &[u8]) -> String {
+    let (gateway, model) = (asker.gateway, asker.form.model());
+    let history = gateway.history(model).await;
     let newest = &history[0];
     assert_eq!((&newest["event"], &newest["by"]), (&json!("rolled_back"), &json!("automatic")), "{newest}");
     assert_eq!(newest["replaces"], json!(Digest::of(content).to_string()));
-    gateway.reason_until("m", "1", "rolled_back").await;
+    gateway.reason_until(model, "1", "rolled_back").await;
     newest["detail"].as_str().unwrap().to_owned()
 }

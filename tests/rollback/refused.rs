@@ -25,7 +25,6 @@ async fn every_route_says_why_a_model_refuses_inputs_and_where_they_stand() {
     let gateway = TestGateway::builder_without_models().model("m/1/model.onnx", "lookup").start().await;
     for (body, pointer) in [
         (json!({"features": [7]}), "/features"),
-        (json!({"features": {"number": 7}}), "/features"),
         (json!({"instances": [[1], [7]]}), "/instances"),
         (json!({"inputs": {"number": [[7]]}}), "/inputs/number"),
     ] {
@@ -35,12 +34,11 @@ async fn every_route_says_why_a_model_refuses_inputs_and_where_they_stand() {
         assert_eq!(answer.errors(), [(pointer.to_owned(), "inputs_refused".to_owned())], "{body}");
     }
     let tensor = json!({"name": "number", "datatype": "INT64", "shape": [2, 1], "data": [1, 7]});
-    let frame = json!({"dataframe_split": {"columns": ["number"], "data": [[7]]}});
     for (path, body, key) in [
         ("/v2/models/m/infer", json!({"inputs": [tensor]}), "error"),
         ("/v1/models/m:predict", json!({"instances": [[7]]}), "error"),
         ("/v1/models/m:predict", json!({"inputs": [[7]]}), "error"),
-        ("/invocations", frame, "message"),
+        ("/invocations", json!({"instances": [[7]]}), "message"),
         ("/invocations", json!({"inputs": [[7]]}), "message"),
         ("/models/m/invoke", json!({"inputs": [tensor]}), "message"),
     ] {
@@ -62,7 +60,7 @@ async fn every_route_says_why_a_model_refuses_inputs_and_where_they_stand() {
 async fn only_the_request_that_is_refused_is_told_so() {
     let gateway = deployed("lookup", &test_model("lookup_smaller")).await;
     let ask = async |number: i64| {
-        let answer = gateway.predict_at("/models/m/predict", &json!({"features": [number]})).await;
+        let answer = gateway.predict_at("/models/row/predict", &json!({"features": [number]})).await;
         (number, answer.status.as_u16())
     };
     let answers = futures_util::future::join_all((0..200).map(|number| ask(number % 4))).await;
