@@ -190,7 +190,7 @@ impl Manager {
                 false
             }
             Message::Compared(compared) => {
-                self.finish_comparison(*compared);
+                self.finish_comparison(&compared);
                 false
             }
             Message::Settings(settings) => {

@@ -9,7 +9,9 @@ use std::{
 use super::{Proof, Refusal, Snapshot, trial::Sample};
 use crate::{
     lifecycle::Reason,
-    model::{Feature, Layout, Missing, RowInputs, RowOutputs, Scalar, Tensor, check_dividends, check_inputs},
+    model::{
+        Feature, Layout, Missing, RowInputs, RowOutputs, Scalar, Tensor, Value, check_dividends, check_inputs,
+    },
     runtime::{Inputs, Instance, RunOptions, Runtime},
 };
 
@@ -79,7 +81,7 @@ impl Replay {
         let named: Vec<(&str, &Tensor)> =
             inputs.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
         let Ok(outputs) = instance.run(&named, &self.options) else { return false };
-        let is_finite = contract.allows_non_finite() || outputs.iter().all(|output| output.is_finite());
+        let is_finite = contract.allows_non_finite() || outputs.iter().all(Value::is_finite);
         let is_by_row = || rows.is_some_and(|rows| RowOutputs::new(rows, outputs, signature).is_ok());
         is_finite && (!sample.by_rows || is_by_row())
     }

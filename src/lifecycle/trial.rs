@@ -31,7 +31,7 @@ const GROUPS: usize = 32;
 type ByGroup<T> = [T; GROUPS];
 
 /// After a comparison, the next one of the same deployment waits at least this long.
-const MIN_PAUSE: Duration = Duration::from_secs(2);
+const MIN_PAUSE: Duration = Duration::from_secs(1);
 
 /// It waits this many times as long as the comparison took, so that comparisons take 5 % of a CPU at most.
 const PAUSE_FACTOR: u32 = 20;
@@ -175,7 +175,6 @@ impl Watch {
 }
 
 /// The group of a caller. Multiplied by a large odd number, neighbours fall far apart.
-#[expect(clippy::cast_possible_truncation, reason = "it is less than the number of groups")]
 fn group_of(caller: u64) -> usize {
     (caller.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) as usize % GROUPS
 }

@@ -85,7 +85,8 @@ enum PredictResponses {
     /// The body is not declared as JSON
     #[response(status = 415, content_type = "application/problem+json")]
     UnsupportedMediaType(ProblemDocument),
-    /// The rows or inputs are not what the model takes: `errors` lists everything that is wrong
+    /// The rows or inputs are not what the model takes: `errors` lists everything that is wrong. Or the model refuses their
+    /// values (`inputs_refused`), and would refuse the same ones again
     #[response(status = 422, content_type = "application/problem+json")]
     UnprocessableEntity(ProblemDocument),
     /// A quota is used up; `Retry-After` says when to come back

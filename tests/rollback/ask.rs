@@ -92,8 +92,15 @@ pub fn asker<'g>(gateway: &'g TestGateway, name: &str, form: Form) -> Asker<'g> 
 }
 
 impl Asker<'_> {
-    /// The status of the answer, for gRPC the one of HTTP that it stands for.
+    /// The status of the answer; in other protocols than the native one, the native status that it stands for.
     pub async fn ask(&self, value: &Value) -> StatusCode {
+        match self.status(value).await {
+            StatusCode::BAD_REQUEST => StatusCode::UNPROCESSABLE_ENTITY,
+            status => status,
+        }
+    }
+
+    async fn status(&self, value: &Value) -> StatusCode {
         let (input, datatype) = match value {
             Value::String(_) => ("town", "BYTES"),
             Value::Number(number) if !number.is_f64() => ("number", "INT64"),
@@ -131,16 +138,13 @@ impl Asker<'_> {
 
     async fn grpc(&self, name: &str, value: &Value) -> StatusCode {
         let mut contents = InferTensorContents::default();
-        let datatype = match value.as_i64() {
-            Some(number) => {
-                contents.int64_contents.push(number);
-                "INT64"
-            }
-            None => {
-                #[allow(clippy::cast_possible_truncation, reason = "small numbers")]
-                contents.fp32_contents.push(value.as_f64().unwrap() as f32);
-                "FP32"
-            }
+        let datatype = if let Some(number) = value.as_i64() {
+            contents.int64_contents.push(number);
+            "INT64"
+        } else {
+            #[allow(clippy::cast_possible_truncation, reason = "small numbers")]
+            contents.fp32_contents.push(value.as_f64().unwrap() as f32);
+            "FP32"
         };
         let request = ModelInferRequest {
             model_name: "grpc".to_owned(),

@@ -135,14 +135,14 @@ impl Manager {
     }
 
     /// Goes back if the deployment before answers what the one on trial does not.
-    pub(super) fn finish_comparison(&mut self, compared: Compared) {
+    pub(super) fn finish_comparison(&mut self, compared: &Compared) {
         let Some(on_trial) = self.comparison.take().map(|comparison| comparison.on_trial.clone()) else {
             return;
         };
         // The sessions of the comparison are gone.
         self.is_to_give_back = true;
         if let Some(trial) = self.trial_of(&on_trial)
-            && !self.roll_back_failing(&on_trial, &trial, &compared)
+            && !self.roll_back_failing(&on_trial, &trial, compared)
         {
             trial.rest(compared.took);
         }
