@@ -14,8 +14,11 @@ use crate::{
     system::priority,
 };
 
-/// A comparison ends after this long, however few samples were tried by then.
+/// A comparison runs no longer than this, however few samples were tried by then.
 const TIME_LIMIT: Duration = Duration::from_secs(10);
+
+/// Checking the copy and loading it may take this many times as long as loading took when it was proven.
+const LOADING_PATIENCE: u32 = 5;
 
 /// A model takes up to this many times the memory of its session while it is loaded.
 const LOAD_FACTOR: u64 = 2;
@@ -111,7 +114,8 @@ impl Manager {
         }
         let options = RunOptions::new().map_err(|error| error.message().to_owned())?;
         let Some(taken) = trial.take() else { return Ok(None) };
-        let (options, deadline) = (Arc::new(options), Instant::now() + TIME_LIMIT);
+        let loading = Duration::from_micros(deployment.proof.costs.load_us) * LOADING_PATIENCE;
+        let (options, deadline) = (Arc::new(options), Instant::now() + loading + TIME_LIMIT);
         let replay = Replay {
             runtime: self.parts.runtime,
             snapshot: Arc::clone(snapshot),
