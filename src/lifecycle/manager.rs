@@ -50,7 +50,7 @@ const MIN_LOOK_INTERVAL: Duration = Duration::from_millis(20);
 /// How often it is seen whether requests still hold what is out of service.
 const RETIRED_PAUSE: Duration = Duration::from_millis(50);
 
-/// How often it is seen whether a comparison takes too long.
+/// The pause between two looks at a comparison, which may take too long.
 const COMPARISON_PAUSE: Duration = Duration::from_secs(1);
 
 /// The start waits for files that are being written, this long.

@@ -2,7 +2,7 @@
 //!
 //! Answers are counted; inputs that the model did not answer are sampled ([`suspects`]). Once their share is what the
 //! settings say, the manager asks the deployment before for the same inputs, off the request path ([`replay`](super::replay)).
-//! What that one does not answer either is nobody's failure: only the others count ([`verdict`]).
+//! Inputs that it does not answer either are left out: only the others count ([`verdict`]).
 
 mod suspects;
 mod verdict;
@@ -42,13 +42,13 @@ pub struct Trial {
     answered: ByGroup<AtomicU64>,
     /// Requests that the model failed; those that it refused are not among them.
     failed: AtomicU64,
-    /// Whether a comparison is asked for or in progress.
+    /// True while a comparison is asked for or in progress.
     is_compared: AtomicBool,
     since: Instant,
     watch: Option<Watch>,
 }
 
-/// What is kept of a deployment that took the place of another.
+/// The state of a deployment that took the place of another.
 #[derive(Debug)]
 struct Watch {
     rule: Rule,

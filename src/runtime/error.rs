@@ -23,7 +23,7 @@ pub enum RuntimeError {
     /// The model cannot answer these inputs, and refuses them again.
     #[error("the model refuses these inputs: {cause}")]
     Refused {
-        /// What the caller is told: short, without paths.
+        /// The sentence for the caller: short, without paths.
         reason: String,
         /// All that ONNX Runtime says of it.
         cause: String,

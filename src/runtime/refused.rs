@@ -7,10 +7,10 @@ use super::{RuntimeError, instance::without_folders};
 /// The most bytes of a reason that a caller is told.
 const MOST_REASON_BYTES: usize = 200;
 
-/// How an error begins that an operator of the graph raised while it ran.
+/// The beginning of an error that an operator of the graph raised while it ran.
 const RAISED_BY_OPERATOR: &str = "Non-zero status code returned while running ";
 
-/// What stands between the name of the operator and what it says.
+/// The words between the name of the operator and its own message.
 const BEFORE_STATUS: &str = "Status Message: ";
 
 /// Words, in lower case, of errors that say nothing of the inputs: memory, devices, and runs that were told to end.
@@ -28,8 +28,8 @@ const SAYS_NOTHING_OF_INPUTS: [&str; 8] = [
 /// The error of a run of a model that loaded.
 ///
 /// The inputs are to blame where ONNX Runtime calls an argument invalid, where an operator says that it cannot go on with
-/// what it was given (an unknown category, a shape that does not fit), and where a text is not a number. Every operator
-/// that refuses does so before it computes, so the same inputs are refused again.
+/// what it was given (an unknown category, a shape that does not fit), and where a text is not a number. Runs repeat
+/// themselves, so the same inputs are refused again.
 pub(super) fn error_of_run(code: ErrorCode, message: &str) -> RuntimeError {
     let cause = without_folders(message);
     if is_about_inputs(code, message) {
@@ -71,7 +71,7 @@ fn status_of(message: &str) -> Option<(&str, &str)> {
     Some((operator, status))
 }
 
-/// What a caller is told: without the places of ONNX Runtime's own code, in one line, and short.
+/// The sentence for the caller: one short line, without the places of ONNX Runtime's own code.
 fn reason_of(cause: &str) -> String {
     let reason = match status_of(cause) {
         Some((operator, status)) if is_of_number_in_text(status) => {

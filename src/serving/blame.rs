@@ -11,7 +11,7 @@ use crate::{
 pub(super) struct AskedBy {
     /// The caller, as a number.
     pub(super) caller: u64,
-    /// Whether rows were asked.
+    /// True if rows were asked.
     pub(super) by_rows: bool,
 }
 

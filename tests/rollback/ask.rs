@@ -14,7 +14,7 @@ use super::support::{
     tokens::TokenBuilder,
 };
 
-/// How a value is asked.
+/// The forms in which a value is asked.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Form {
     /// As the one row.

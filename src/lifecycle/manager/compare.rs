@@ -52,7 +52,7 @@ impl Drop for Comparison {
 }
 
 impl Manager {
-    /// Takes note that a deployment is to be compared with the one before; one comparison runs at a time.
+    /// Queues the comparison of a deployment with the one before; one runs at a time.
     pub(super) fn compare(&mut self, name: ModelName, content: Digest) {
         self.to_compare.push_back((name, content));
         self.begin_comparison();
@@ -93,7 +93,7 @@ impl Manager {
         (current.content() == *content).then(|| Arc::clone(&current.trial))
     }
 
-    /// What does not answer requests without a version may do so later.
+    /// Lets a deployment be compared later: it does not answer requests without a version now, but may then.
     fn rest_others(&self, (name, content): &OnTrial) {
         let loaded = self.models.get(name).into_iter().flat_map(|model| model.loaded.values());
         loaded

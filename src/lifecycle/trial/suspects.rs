@@ -30,11 +30,11 @@ const TEXT_BYTES: usize = size_of::<String>();
 pub struct Suspect {
     /// The caller, as a number.
     pub caller: u64,
-    /// What the model was run on, if that is known.
+    /// The inputs of the run; `None` if they are lost.
     pub inputs: Option<Box<Inputs>>,
-    /// Whether rows were asked: each output must hold one for each of them.
+    /// True if rows were asked: each output must hold one for each of them.
     pub by_rows: bool,
-    /// Whether the model refused the inputs, and did not fail.
+    /// True if the model refused the inputs, and did not fail.
     pub is_refusal: bool,
 }
 
@@ -51,7 +51,7 @@ pub struct Sample {
 pub(super) struct Suspects {
     /// Those since the last comparison, by group.
     fresh: BTreeMap<usize, Group>,
-    /// How many of those before the deployment before would have answered, as far as the samples tell.
+    /// Those of earlier comparisons that the deployment before would have answered, estimated from the samples.
     counted: ByGroup<f64>,
     /// All of them.
     all: u64,
@@ -66,7 +66,7 @@ struct Group {
     samples: Vec<Sample>,
 }
 
-/// What was collected between two comparisons.
+/// Everything that was collected between two comparisons.
 #[derive(Debug)]
 pub(in crate::lifecycle) struct Taken {
     /// Good answers so far.

@@ -22,9 +22,9 @@ pub(super) struct Rule {
 /// The outcome of a comparison.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Verdict {
-    /// Whether the deployment is taken back.
+    /// True if the deployment is taken back.
     pub takes_back: bool,
-    /// Whether it would be, if the failures were not all of one caller while others are answered.
+    /// True if it would be, were the failures not all of one caller while others are answered.
     pub is_one_caller: bool,
     /// Requests that were not answered.
     pub failed: u64,

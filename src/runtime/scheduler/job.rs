@@ -83,7 +83,7 @@ impl Inputs {
 pub struct Failed {
     /// Why.
     pub error: RuntimeError,
-    /// What the model was run on; `None` if it was not run.
+    /// The inputs of the run; `None` if the model was not run.
     pub inputs: Option<Box<Inputs>>,
 }
 
