@@ -15,6 +15,7 @@ mod policy;
 mod proof;
 mod record;
 mod refusal;
+mod replay;
 mod schedule;
 mod servable;
 mod serving_map;
@@ -51,11 +52,11 @@ pub use source::{Candidate, Config, Defect, Found, FoundModel, Source};
 pub use statistics::{BatchCounts, Counts, Phases, Statistics, Total};
 pub use status::{State, VersionStatus};
 pub use store::{CopiedFile, Deployment, Manifest, ModelDeployments, Snapshot, Store, StoreError};
-pub use trial::Trial;
+pub use trial::{Suspect, Trial, Verdict};
 
 use crate::{
     config::{AdmissionSettings, ModelsSettings, RollbackSettings, RuntimeSettings, Settings},
-    model::{Digest, ModelName},
+    model::ModelName,
     runtime::Runtime,
     telemetry::Metrics,
 };
@@ -204,11 +205,6 @@ impl Lifecycle {
     /// Follows other settings from now on.
     pub fn change_settings(&self, settings: LifecycleSettings) {
         self.tell(Message::Settings(Box::new(settings)));
-    }
-
-    /// Says that so many of a deployment's answers fail that it is to be taken back.
-    pub fn is_failing(&self, model: &ModelName, content: Digest) {
-        self.tell(Message::Failing(model.clone(), content));
     }
 
     /// Tries what lies in the repository of a model, whatever was refused, taken back or unloaded before, and waits until

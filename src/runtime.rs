@@ -11,6 +11,7 @@ mod error;
 mod failpoint;
 mod instance;
 mod library;
+mod refused;
 mod scheduler;
 
 use std::{
@@ -24,7 +25,7 @@ pub use error::RuntimeError;
 pub use instance::Instance;
 pub use library::LibraryNotFound;
 pub use ort::session::RunOptions;
-pub use scheduler::{Asked, Inputs, Options, Ran, Running, Scheduler, set_worker};
+pub use scheduler::{Asked, Failed, Inputs, Options, Ran, Running, Scheduler, set_worker};
 
 use crate::config::{Environment, RuntimeSettings};
 

@@ -1,5 +1,6 @@
 //! What every transport calls: predict, metadata, readiness. No transport holds any of this logic itself.
 
+mod blame;
 mod error;
 mod flat;
 mod metadata;

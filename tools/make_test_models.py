@@ -21,7 +21,7 @@ from sklearn.ensemble import RandomForestClassifier
 
 from costly_models import write_costly_models
 from external_models import write_external_models
-from model_parts import MODELS, REPOSITORY, constant, contract_of, copy, graph, rows, save, set_contract
+from model_parts import ML_OPSET, MODELS, OPSET, REPOSITORY, constant, contract_of, copy, graph, rows, save, set_contract
 
 # A turn of the slow model takes about a microsecond, so that its longest run takes half a minute.
 MOST_TURNS = 20e6
@@ -60,6 +60,63 @@ def softmax_of_rows() -> onnx.ModelProto:
     """A softmax along the wrong axis: the probabilities of a column add up to 1 over all rows."""
     node = helper.make_node("Softmax", ["x"], ["y"], axis=0)
     return graph("softmax_of_rows", [node], [rows("x", 2)], [rows("y", 2)])
+
+
+def absolute_root() -> onnx.ModelProto:
+    """What `square_root` is, for negative numbers too."""
+    nodes = [helper.make_node("Abs", ["x"], ["size"]), helper.make_node("Sqrt", ["size"], ["y"])]
+    return graph("absolute_root", nodes, [rows("x", 1)], [rows("y", 1)])
+
+
+def drops_large() -> onnx.ModelProto:
+    """What `absolute_root` is, but for numbers over a million there is no row in the answer."""
+    nodes = [
+        helper.make_node("Less", ["x", "limit"], ["small"]),
+        helper.make_node("Reshape", ["small", "list"], ["kept"]),
+        helper.make_node("Abs", ["x"], ["size"]),
+        helper.make_node("Sqrt", ["size"], ["root"]),
+        helper.make_node("Compress", ["root", "kept"], ["y"], axis=0),
+    ]
+    constants = [constant("limit", np.array(1e6, np.float32)), constant("list", np.array([-1], np.int64))]
+    return graph("drops_large", nodes, [rows("x", 1)], [rows("y", 1)], constants)
+
+
+def lookup_of(name: str, known: int) -> onnx.ModelProto:
+    """Looks numbers up in a table: those that are not in it are errors."""
+    table = np.arange(2 * (known + 1), dtype=np.float32).reshape(known + 1, 2)
+    nodes = [
+        helper.make_node("Add", ["number", "one"], ["place"]),
+        helper.make_node("Gather", ["table", "place"], ["found"]),
+        helper.make_node("Squeeze", ["found", "second"], ["y"]),
+    ]
+    constants = [
+        constant("one", np.array(1, np.int64)), constant("table", table), constant("second", np.array([1], np.int64)),
+    ]
+    return graph(name, nodes, [rows("number", 1, TensorProto.INT64)], [rows("y", 2)], constants)
+
+
+def lookup() -> onnx.ModelProto:
+    """Knows the numbers 0 to 4."""
+    return lookup_of("lookup", 5)
+
+
+def lookup_smaller() -> onnx.ModelProto:
+    """Knows the numbers 0 to 2."""
+    return lookup_of("lookup_smaller", 3)
+
+
+def towns() -> onnx.ModelProto:
+    """Knows two towns: another one is an error of its encoder."""
+    encode = helper.make_node(
+        "OneHotEncoder", ["town"], ["found"], domain="ai.onnx.ml", cats_strings=["Basel", "Bern"], zeros=0
+    )
+    nodes = [encode, helper.make_node("Squeeze", ["found", "second"], ["y"])]
+    inputs, outputs = [rows("town", 1, TensorProto.STRING)], [rows("y", 2)]
+    constants = [constant("second", np.array([1], np.int64))]
+    model = graph("towns", nodes, inputs, outputs, constants, opsets=[OPSET, ML_OPSET])
+    golden = [{"inputs": {"town": [["Bern"]]}, "outputs": {"y": [[0.0, 1.0]]}}]
+    set_contract(model, {"golden": golden})
+    return model
 
 
 def integers() -> onnx.ModelProto:
@@ -243,7 +300,7 @@ def main() -> int:
         save(vary.__name__, model)
     plain = (
         regressor, nan_weights, square_root, centred, softmax_of_rows, integers, two_inputs, slow, quotient, panics,
-        panics_at_13, deep_calls,
+        panics_at_13, deep_calls, absolute_root, drops_large, lookup, lookup_smaller, towns,
     )
     for make in plain:
         model = make()

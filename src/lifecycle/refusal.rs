@@ -121,6 +121,7 @@ impl From<RuntimeError> for Refusal {
         let reason = match error {
             RuntimeError::Unsupported(_) => Reason::Unsupported,
             RuntimeError::Run(_)
+            | RuntimeError::Refused { .. }
             | RuntimeError::Panicked(_)
             | RuntimeError::Overloaded
             | RuntimeError::TooLate => Reason::RunFailed,

@@ -63,6 +63,13 @@ impl Tensor {
         Self::new(shape, data).ok()
     }
 
+    /// A copy that holds on to nothing else: elements that were received may be a part of a whole body.
+    #[must_use]
+    pub fn detached(&self) -> Option<Self> {
+        let data = TensorData::concatenated(std::iter::once(&self.data))?;
+        Some(Self { shape: self.shape.clone(), data })
+    }
+
     /// Some of its rows; nothing where it has not so many.
     #[must_use]
     pub fn rows(&self, rows: Range<usize>) -> Option<Self> {

@@ -6,7 +6,7 @@ use ort::session::{RunOptions, Session, builder::SessionBuilder};
 
 #[cfg(debug_assertions)]
 use super::failpoint::Failpoint;
-use super::{Runtime, RuntimeError, contain::contained, convert, declare};
+use super::{Runtime, RuntimeError, contain::contained, convert, declare, refused::error_of_run};
 use crate::model::{Signature, Tensor, Value};
 
 /// A session: a model loaded and ready to run, one request at a time.
@@ -97,7 +97,8 @@ impl Instance {
     ///
     /// # Errors
     ///
-    /// [`RuntimeError::Run`] when the model fails, [`RuntimeError::Panicked`] when `ort` does.
+    /// [`RuntimeError::Refused`] when the model cannot answer these inputs, [`RuntimeError::Run`] when it fails,
+    /// [`RuntimeError::Panicked`] when `ort` does.
     pub fn run(
         &mut self,
         inputs: &[(&str, &Tensor)],
@@ -115,7 +116,7 @@ impl Instance {
                 .collect::<Result<Vec<_>, RuntimeError>>()?;
             let outputs = session
                 .run_with_options(values, options)
-                .map_err(|error| RuntimeError::Run(without_folders(error.message())))?;
+                .map_err(|error| error_of_run(error.code(), error.message()))?;
             signature
                 .outputs
                 .iter()
@@ -130,7 +131,7 @@ impl Instance {
 
 /// The message with only the last name of each path in it: ONNX Runtime quotes the place of the private copy and other
 /// files of this machine, which nobody outside needs to know.
-fn without_folders(message: &str) -> String {
+pub(super) fn without_folders(message: &str) -> String {
     let ends_path = |character: char| character.is_whitespace() || "\"'`,;()[]".contains(character);
     let mut cleaned = String::with_capacity(message.len());
     for word in message.split_inclusive(ends_path) {

@@ -15,7 +15,7 @@ use crate::{
     model::{MAX_LISTED, ModelName, Violations},
     serving::{OperationError, Readiness, Reason, Refusal, ServingError},
     wire::{
-        BodyError, FieldError, RowBase, input_errors,
+        BodyError, FieldError, RowBase, input_errors, input_pointer,
         open_inference::OutputError,
         row_errors,
         tensorflow::{NoResult, NotPredictions},
@@ -33,6 +33,9 @@ pub enum ApiError {
     /// Rows that the contract refuses, where they stand in the body.
     #[error("the body's rows are not what the model takes")]
     InvalidRows { violations: Violations, base: RowBase },
+    /// Rows that the model refuses, where they stand in the body.
+    #[error("{error}")]
+    RefusedRows { error: ServingError, base: RowBase },
     #[error("the body is not JSON of the right form")]
     InvalidBody(Vec<FieldError>),
     #[error("the body is no JSON")]
@@ -107,6 +110,17 @@ pub enum ApiError {
     UnknownParameter { known: &'static str },
 }
 
+impl ApiError {
+    /// An error of rows that stand at this place in the body.
+    pub(crate) fn about_rows(error: ServingError, base: RowBase) -> Self {
+        match error {
+            ServingError::InvalidRows(violations) => Self::InvalidRows { violations, base },
+            error @ ServingError::InputsRefused { .. } => Self::RefusedRows { error, base },
+            other => Self::Serving(other),
+        }
+    }
+}
+
 impl From<BodyError> for ApiError {
     fn from(error: BodyError) -> Self {
         match error {
@@ -125,6 +139,10 @@ impl IntoResponse for ApiError {
             Self::Serving(error @ ServingError::NonFiniteOutput(_)) => {
                 tracing::error!(%error, "a model failed");
             }
+            Self::Serving(ServingError::InputsRefused { cause, .. })
+            | Self::RefusedRows { error: ServingError::InputsRefused { cause, .. }, .. } => {
+                tracing::warn!(cause, "a model refused its inputs");
+            }
             _ => {}
         }
         Problem::from(self).into_response()
@@ -139,6 +157,10 @@ impl From<ApiError> for Problem {
             ApiError::Serving(error) => of_serving(error),
             ApiError::InvalidRows { violations, base } => {
                 invalid_body(row_errors(&violations, base), violations.total)
+            }
+            ApiError::RefusedRows { error, base } => {
+                let problem = of_serving(error);
+                problem.with_errors(vec![refused_at(base.pointer().to_owned())])
             }
             ApiError::InvalidBody(errors) => {
                 let total = errors.len();
@@ -258,10 +280,19 @@ fn of_serving(error: ServingError) -> Problem {
         }
         ServingError::InvalidInputs(violations) => invalid_body(input_errors(&violations), violations.total),
         ServingError::RowsNotSupported(_) => problem(StatusCode::UNPROCESSABLE_ENTITY, "rows_not_supported"),
+        ServingError::InputsRefused { input, .. } => {
+            let errors = input.map(|input| vec![refused_at(input_pointer(&input))]).unwrap_or_default();
+            problem(StatusCode::UNPROCESSABLE_ENTITY, "inputs_refused").with_errors(errors)
+        }
         ServingError::NonFiniteInput(_) => problem(StatusCode::UNPROCESSABLE_ENTITY, "non_finite_input"),
         ServingError::NonFiniteOutput(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "non_finite_output"),
         ServingError::ModelFailed(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "model_failed"),
     }
+}
+
+/// The place of inputs that the model refuses: one of its operators did, so which of the values it was is not known.
+fn refused_at(pointer: String) -> FieldError {
+    FieldError::new(pointer, "inputs_refused", "the model refuses this; the same values are refused again")
 }
 
 fn invalid_body(errors: Vec<FieldError>, total: usize) -> Problem {

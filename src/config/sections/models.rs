@@ -117,7 +117,8 @@ impl Default for AdmissionSettings {
 pub struct RollbackSettings {
     /// Whether that is done.
     pub automatic: bool,
-    /// The share of answers that failed or were not finite, from which on it is, if it was lower before the swap.
+    /// The share of answers that fail on inputs that the deployment before answers, from which on it is. Below 0.5 it must be
+    /// more than that one failed, too.
     #[validate(range(min = 0.001, max = 1.0, message = "must be from 0.001 to 1"))]
     pub failure_share: f64,
     /// How long after a swap answers are watched.

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    Manager,
+    Manager, Message,
     work::{Done, Work, WorkResult},
 };
 use crate::{
@@ -19,7 +19,7 @@ use crate::{
         record::Model,
         schedule,
     },
-    model::{FlatLayout, ModelName, ModelVersion, Schedule},
+    model::{Digest, FlatLayout, ModelName, ModelVersion, Schedule},
     runtime::{Instance, Options, Runtime, Scheduler},
     telemetry::Seconds,
     wire::AnswerTemplate,
@@ -143,7 +143,7 @@ impl Manager {
         let Stage::Proven(admitted) = std::mem::replace(&mut aspired.stage, Stage::New) else { return };
         let Admitted { snapshot, proof } = *admitted;
         let start = Instant::now();
-        let trial = Trial::new(&self.parts.settings.rollback, replaced.map(|(_, share)| share));
+        let trial = self.trial((name, snapshot.content()), replaced.map(|(_, share)| share));
         let loaded = self.servable((name, version), Arc::clone(&snapshot), proof, trial);
         let servable = match loaded {
             Ok(servable) => Arc::new(servable),
@@ -184,6 +184,16 @@ impl Manager {
             timings: Some(timings),
             ..HistoryEntry::of(name, version, Event::Deployed, by)
         });
+    }
+
+    /// The trial of a content that takes the place of another, of whose answers this share failed.
+    fn trial(&self, (name, content): (&ModelName, Digest), before: Option<f64>) -> Trial {
+        let (name, messages) = (name.clone(), self.parts.messages.clone());
+        // The manager is gone only when the gateway is about to be.
+        let alarm = move || drop(messages.send(Message::Failing(name.clone(), content)));
+        before.map_or_else(Trial::without_comparison, |before| {
+            Trial::new(&self.parts.settings.rollback, before, alarm)
+        })
     }
 
     /// Brings back what made room for a version that then could not be loaded, and that no room is made for again.

@@ -11,7 +11,7 @@ use crate::{
         operation::Operation,
         record::LoadRequest,
     },
-    model::{Digest, ModelName, ModelVersion},
+    model::{ModelName, ModelVersion},
 };
 
 impl Manager {
@@ -101,22 +101,6 @@ impl Manager {
         }
     }
 
-    /// Goes back if it is this content that serves.
-    pub(super) fn roll_back_failing(&mut self, name: &ModelName, content: Digest) {
-        let current = self.models.get(name).and_then(|model| model.current());
-        if current.is_none_or(|current| current.content() != content) {
-            return;
-        }
-        let detail = "too many of its answers failed or were not finite";
-        if let Err(error) = self.roll_back(name, "automatic", Some(detail.to_owned())) {
-            tracing::error!(model.name = %name, %error, "too many answers fail, and there is no way back");
-            // Another failure tries it again.
-            if let Some(current) = self.models.get(name).and_then(|model| model.current()) {
-                current.trial.rearm();
-            }
-        }
-    }
-
     /// Puts what served before into service again, in one store, and keeps what serves from coming back by itself.
     pub(super) fn roll_back(
         &mut self,
@@ -135,7 +119,7 @@ impl Manager {
         let good = checked.and_then(|()| {
             loaded.map_or_else(
                 || {
-                    let trial = Trial::new(&self.parts.settings.rollback, None);
+                    let trial = Trial::without_comparison();
                     let (proof, identity) = (target.proof.clone(), (name, target.version));
                     self.servable(identity, Arc::clone(&snapshot), proof, trial).map(Arc::new)
                 },

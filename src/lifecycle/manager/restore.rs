@@ -148,7 +148,7 @@ impl Manager {
         } else {
             self.parts.prover.prove(snapshot)?
         };
-        let trial = Trial::new(&self.parts.settings.rollback, None);
+        let trial = Trial::without_comparison();
         self.servable((name, deployment.version), Arc::clone(snapshot), proof, trial)
     }
 }
