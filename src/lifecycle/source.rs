@@ -7,6 +7,7 @@
 //! models/wine.toml            what the operator says of it
 //! ```
 
+mod data;
 mod describe;
 
 use std::{
@@ -113,7 +114,7 @@ impl Source {
     pub fn candidate(file: &Path) -> io::Result<Candidate> {
         let file = file.canonicalize()?;
         let root = file.parent().unwrap_or(&file).to_path_buf();
-        let Described { fingerprint, external, defect } = Self::new(root.clone()).describe(&root, &file);
+        let Described { fingerprint, external, defect, .. } = Self::new(root.clone()).describe(&root, &file);
         let model = FILE_MODEL.parse().map_err(io::Error::other)?;
         let version = ModelVersion::new(FLAT_VERSION);
         let signatures = signatures(&file, &external);
@@ -203,7 +204,7 @@ impl Source {
             Ok(model) => model,
             Err(error) => return found.ignored.push(format!("{}: {error}", self.shown(file))),
         };
-        let Described { fingerprint, external, defect } = self.describe(root, file);
+        let Described { fingerprint, external, defect, .. } = self.describe(root, file);
         let candidate = Candidate {
             model: model.clone(),
             version,
@@ -225,7 +226,7 @@ impl Source {
         if let Some(known) = self.described.get(file)
             && known.is_of(file)
         {
-            return known.clone();
+            return known.clone().with_data(file);
         }
         let described = Described::read(root, file);
         self.described.insert(file.to_path_buf(), described.clone());

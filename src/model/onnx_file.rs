@@ -4,7 +4,7 @@
 //! the file needs and who made it; tensors are skipped over, so a model of gigabytes costs a few reads.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     io::{self, BufRead, BufReader, Read, Seek},
 };
 
@@ -65,6 +65,17 @@ pub struct OnnxFile {
     pub is_unsteady: bool,
     /// Files that hold its weights, relative to it, as it names them.
     pub external_files: BTreeSet<String>,
+    /// The least length in bytes of those of them of which the tensors' places say it.
+    #[serde(skip)]
+    pub external_bytes: BTreeMap<String, u64>,
+}
+
+/// The place of a tensor in a file beside the model.
+#[derive(Default)]
+struct ExternalPlace {
+    location: Option<String>,
+    offset: u64,
+    length: Option<u64>,
 }
 
 /// Why a file is no ONNX model.
@@ -129,7 +140,7 @@ impl OnnxFile {
         if end == 0 {
             return Err(Truncated("it is empty"));
         }
-        let mut walk = Walk { input, position: 0, end, fields: 0, found: Self::default(), has_graph: false };
+        let mut walk = Walk { input, position: 0, end, fields: 0, found: Self::default(), has_graph: false, place: ExternalPlace::default() };
         walk.message(Message::Model, end, 0)?;
         let Walk { found, has_graph, .. } = walk;
         match (found.ir_version, has_graph) {
@@ -151,6 +162,8 @@ struct Walk<R> {
     fields: u64,
     found: OnnxFile,
     has_graph: bool,
+    /// Of the tensor that is being read.
+    place: ExternalPlace,
 }
 
 /// The value of a field.
@@ -206,7 +219,11 @@ impl<R: Read + Seek> Walk<R> {
                     return Err(NotOnnx("it names hundreds of operator sets"));
                 }
             }
+            Message::ExternalData if key == "offset" => self.place.offset = value.parse().unwrap_or_default(),
+            Message::ExternalData if key == "length" => self.place.length = value.parse().ok(),
+            Message::Tensor => self.note_place(),
             Message::ExternalData if key == "location" => {
+                self.place.location = Some(value.clone());
                 self.found.external_files.insert(value);
                 if self.found.external_files.len() > MAX_EXTERNAL_FILES {
                     return Err(NotOnnx("it names thousands of files"));
@@ -215,6 +232,15 @@ impl<R: Read + Seek> Walk<R> {
             _ => {}
         }
         Ok(())
+    }
+
+    /// Takes down how long the file has to be that the tensor which was read lies in.
+    fn note_place(&mut self) {
+        let ExternalPlace { location, offset, length } = std::mem::take(&mut self.place);
+        if let (Some(location), Some(length)) = (location, length) {
+            let bytes = self.found.external_bytes.entry(location).or_default();
+            *bytes = (*bytes).max(offset.saturating_add(length));
+        }
     }
 
     /// The number of the next field and its value, which ends before `end`.

@@ -36,7 +36,7 @@ pub(super) struct VersionDocument {
     /// `READY`, `LOADING`, `UNLOADING` or `UNAVAILABLE`
     #[schema(example = "READY")]
     state: String,
-    /// The first 12 hex digits of the sha256 of the file that serves
+    /// The first 12 hex digits of the sha256 of the file that serves; with data files, of the list of their digests
     #[serde(skip_serializing_if = "Option::is_none")]
     digest: Option<String>,
     /// Whether requests without a version get it
