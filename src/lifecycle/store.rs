@@ -6,6 +6,7 @@
 //!
 //! ```text
 //! state/lock                    locked while a gateway uses the folder
+//! state/repository              the repository whose state this is; those of others lie in state/others
 //! state/deployments/NAME.json   what serves of a model, what served before
 //! state/history.jsonl           everything that was done, a line each
 //! state/copies/SHA256/files/    the files of one content, as the model's file names them
@@ -14,6 +15,7 @@
 mod copy;
 mod deployments;
 mod folder;
+mod owner;
 mod snapshot;
 
 use std::{
@@ -58,13 +60,13 @@ pub struct Store {
 }
 
 impl Store {
-    /// The folder that lasts, or, where that cannot be, a temporary one and the reason.
+    /// The folder that lasts, for what serves of this repository, or, where that cannot be, a temporary one and the reason.
     ///
     /// # Errors
     ///
     /// When neither can be made.
-    pub fn open(directory: &Path) -> Result<(Self, Option<StoreError>), StoreError> {
-        match Folder::lasting(directory) {
+    pub fn open(directory: &Path, repository: &Path) -> Result<(Self, Option<StoreError>), StoreError> {
+        match Folder::lasting(directory, repository) {
             Ok(folder) => Ok((Self::of(folder), None)),
             Err(error) => {
                 let what = format!("models.state_directory ({}) cannot be used", directory.display());
@@ -90,6 +92,12 @@ impl Store {
     #[must_use]
     pub fn is_lasting(&self) -> bool {
         self.folder.is_lasting()
+    }
+
+    /// Returns true if the folder had the state of another repository, which this one does not go on with.
+    #[must_use]
+    pub fn begins_beside_another(&self) -> bool {
+        self.folder.begins
     }
 
     /// A file in the folder.
@@ -255,7 +263,7 @@ mod tests {
     #[test]
     fn a_copy_does_not_change_with_its_source_and_goes_when_nothing_holds_it() {
         let repository = repository(&[("iris/1/model.onnx", &iris())]);
-        let (store, problem) = Store::open(&repository.path().join(".state")).unwrap();
+        let (store, problem) = Store::open(&repository.path().join(".state"), repository.path()).unwrap();
         assert_eq!((problem, store.is_lasting()), (None, true));
         let snapshot = store.take(&candidate(&repository), None, &Pin::default()).unwrap();
         fs::write(repository.path().join("iris/1/model.onnx"), b"other").unwrap();
@@ -279,11 +287,11 @@ mod tests {
     fn a_copy_that_was_tampered_with_is_not_used() {
         let repository = repository(&[("iris.onnx", &iris())]);
         let state = repository.path().join(".state");
-        let (store, _) = Store::open(&state).unwrap();
+        let (store, _) = Store::open(&state, repository.path()).unwrap();
         let snapshot = store.take(&candidate(&repository), None, &Pin::default()).unwrap();
         let (content, file) = (snapshot.content(), snapshot.file());
         drop((snapshot, store));
-        let (store, _) = Store::open(&state).unwrap();
+        let (store, _) = Store::open(&state, repository.path()).unwrap();
         assert!(store.reopen(content).unwrap().verify().is_ok());
         fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
         fs::write(&file, b"something else").unwrap();
@@ -318,11 +326,11 @@ mod tests {
     #[test]
     fn two_gateways_do_not_share_a_folder() {
         let folder = tempfile::tempdir().unwrap();
-        let (first, _) = Store::open(folder.path()).unwrap();
-        let (second, problem) = Store::open(folder.path()).unwrap();
+        let (first, _) = Store::open(folder.path(), folder.path()).unwrap();
+        let (second, problem) = Store::open(folder.path(), folder.path()).unwrap();
         assert!(first.is_lasting() && !second.is_lasting());
         assert!(problem.unwrap().to_string().contains("another gateway uses it"));
-        let nowhere = Store::open(Path::new("/proc/nowhere")).unwrap();
+        let nowhere = Store::open(Path::new("/proc/nowhere"), folder.path()).unwrap();
         assert!(nowhere.1.unwrap().to_string().contains("models.state_directory (/proc/nowhere)"));
     }
 }

@@ -140,7 +140,15 @@ impl OnnxFile {
         if end == 0 {
             return Err(Truncated("it is empty"));
         }
-        let mut walk = Walk { input, position: 0, end, fields: 0, found: Self::default(), has_graph: false, place: ExternalPlace::default() };
+        let mut walk = Walk {
+            input,
+            position: 0,
+            end,
+            fields: 0,
+            found: Self::default(),
+            has_graph: false,
+            place: ExternalPlace::default(),
+        };
         walk.message(Message::Model, end, 0)?;
         let Walk { found, has_graph, .. } = walk;
         match (found.ir_version, has_graph) {

@@ -25,6 +25,10 @@ pub(super) struct ModelDocument {
     name: String,
     /// Its versions, by number
     versions: Vec<VersionDocument>,
+    /// What was put into the repository or the settings for it and has no effect, with what was expected
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(example = json!(["model.toml asks for version 9, which is not there"]))]
+    problems: Vec<String>,
 }
 
 /// A version of a model.
@@ -281,6 +285,7 @@ fn document(model: ModelMetadata) -> ModelDocument {
     ModelDocument {
         name: model.name.to_string(),
         versions: model.versions.into_iter().map(version_document).collect(),
+        problems: model.problems,
     }
 }
 

@@ -17,8 +17,7 @@ use super::ErrorDocument;
 use crate::{
     auth::Caller,
     rest::json_body::read,
-    serving::VersionStatus,
-    transport::{self, ApiError, MayManage, Permit, TransportState},
+    transport::{self, ApiError, Indexed, MayManage, Permit, TransportState},
     wire,
 };
 
@@ -37,7 +36,7 @@ pub(super) struct IndexEntry {
     /// The model
     #[schema(example = "iris")]
     name: String,
-    /// Its version
+    /// Its version; a folder's name that is no version, or nothing, for what lies in a wrong place
     #[schema(example = "1")]
     version: String,
     /// `READY`, `LOADING`, `UNLOADING` or `UNAVAILABLE`
@@ -76,7 +75,7 @@ pub(super) async fn index(
 ) -> Result<Json<Vec<IndexEntry>>, ApiError> {
     let wanted: IndexRequest = optional_body(request.into_body()).await?;
     let shown = transport::index(&state, &caller, wanted.ready)?;
-    Ok(Json(shown.iter().map(entry).collect()))
+    Ok(Json(shown.into_iter().map(entry).collect()))
 }
 
 /// Try what lies in the repository of a model, whatever was refused before
@@ -136,11 +135,6 @@ async fn optional_body<T: DeserializeOwned + Default + Validate>(body: Body) -> 
     if bytes.trim_ascii().is_empty() { Ok(T::default()) } else { Ok(wire::parse_valid(&bytes)?) }
 }
 
-fn entry(status: &VersionStatus) -> IndexEntry {
-    IndexEntry {
-        name: status.model.to_string(),
-        version: status.version.to_string(),
-        state: status.state.to_string(),
-        reason: status.reason().unwrap_or_default(),
-    }
+fn entry(Indexed { name, version, state, reason }: Indexed) -> IndexEntry {
+    IndexEntry { name, version, state: state.to_string(), reason }
 }
