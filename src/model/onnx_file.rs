@@ -10,6 +10,8 @@ use std::{
 
 use serde::Serialize;
 
+use super::foreign;
+
 /// Messages within messages: more than ONNX Runtime itself reads.
 const MAX_DEPTH: usize = 128;
 
@@ -133,7 +135,11 @@ impl OnnxFile {
     /// # Errors
     ///
     /// When it is cut short or no ONNX model; that it says nothing wrong does not mean that it can be loaded.
-    pub fn read(file: impl Read + Seek) -> Result<Self, OnnxFileError> {
+    pub fn read(mut file: impl Read + Seek) -> Result<Self, OnnxFileError> {
+        Self::read_model(&mut file).map_err(|error| foreign::named(error, &mut file))
+    }
+
+    fn read_model(file: impl Read + Seek) -> Result<Self, OnnxFileError> {
         let mut input = BufReader::new(file);
         let end = input.seek(io::SeekFrom::End(0))?;
         input.rewind()?;
