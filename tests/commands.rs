@@ -274,6 +274,27 @@ fn check_names_whatever_has_no_effect_and_fails() {
 }
 
 #[test]
+fn check_warns_of_scopes_for_models_that_are_not_there() {
+    let repository = Repository::new();
+    repository.put_iris("models/iris/1/model.onnx");
+    let hash = onnx_gateway::auth::hash_secret("secret").unwrap();
+    let client = format!(
+        "[auth.clients.shop]\nsecret_hash = '{hash}'\nscopes = ['predict:iris', 'read:nosuch', 'read']\n"
+    );
+    repository.put("gateway.toml", client.as_bytes());
+    let output = run(
+        &["check", "--config", "gateway.toml"],
+        repository.path(),
+        &[("GATEWAY__AUTH__SIGNING_SECRET", SECRET)],
+    );
+    assert!(output.status.success(), "the model may come later: {output:?}");
+    let said = text(&output.stderr);
+    let warning =
+        "warning: auth.clients.shop.scopes: `read:nosuch` names a model that is not in models.repository";
+    assert!(said.lines().any(|line| line == warning) && !said.contains("predict:iris"), "{said}");
+}
+
+#[test]
 fn a_model_with_weights_beside_it_is_known_by_all_its_files() {
     let old = "tests/models/external/model.onnx";
     let folder = Repository::new();

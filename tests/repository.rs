@@ -562,6 +562,9 @@ async fn versions_that_model_toml_names_and_that_are_not_there_are_told_of() {
     let shown = Answer::of(gateway.get("/models/iris").send().await.unwrap()).await;
     assert_eq!(shown.body["problems"], json!([labelled, asked]));
     assert_eq!(shown.body["versions"][0]["waiting"], asked);
+    let load = gateway.manage("/v2/repository/models/iris/load").await;
+    assert_eq!(load.status, StatusCode::CONFLICT);
+    assert_eq!(load.body["error"], format!("invalid_config: {asked}"));
 
     gateway.repository.put("iris/9/model.onnx", &variant(9));
     gateway.repository.put("iris/model.toml", b"versions = [1, 9]");

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Failure, examine::Examiner, output, prepare, verify};
+use super::{Failure, examine::Examiner, output, prepare, verify, warn::scopes_without_model};
 use crate::{
     config::{Environment, Settings},
     lifecycle::{Candidate, FoundModel, ModelConfig, Notice, Source, Versions},
@@ -31,11 +31,14 @@ fn check_models(settings: &Settings, environment: &Environment) -> Result<Vec<St
     let mut problems: Vec<String> =
         found.notices.iter().map(|notice| format!("{repository}/{notice}")).collect();
     let is_there = |name: &ModelName| found.models.contains_key(name);
+    let warnings = scopes_without_model(&settings.auth, is_there);
+    if !warnings.is_empty() {
+        output::warnings(&warnings.join("\n"));
+    }
     let default = settings.models.default.as_ref().filter(|name| !is_there(name));
     problems.extend(default.map(|name| Notice::of_default(name).to_string()));
     if found.models.is_empty() {
-        problems
-            .push(format!("models.repository: {repository} holds no model (NAME/1/model.onnx or NAME.onnx)"));
+        problems.push(Notice::of_empty_repository(&settings.models.repository).to_string());
     }
     for (name, FoundModel { config, candidates }) in found.models {
         match config {

@@ -1,6 +1,6 @@
 //! What a person put into the repository or the settings and that has no effect, with what was expected.
 
-use std::fmt;
+use std::{fmt, path::Path};
 
 use super::model_config::{ModelConfig, Versions};
 use crate::model::{ModelName, ModelVersion};
@@ -49,6 +49,18 @@ impl Notice {
             subject: "models.default".to_owned(),
             text: format!("there is no model `{name}`, and /predict is answered with 404 until it comes"),
             patience: Patience::AtOnce,
+        }
+    }
+
+    /// That there is no model at all.
+    #[must_use]
+    pub fn of_empty_repository(repository: &Path) -> Self {
+        Self {
+            model: None,
+            version: String::new(),
+            subject: "models.repository".to_owned(),
+            text: format!("{} holds no model (NAME/1/model.onnx or NAME.onnx)", repository.display()),
+            patience: Patience::Copying,
         }
     }
 

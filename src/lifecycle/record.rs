@@ -157,14 +157,14 @@ impl Model {
         self.aspired.contains_key(&version) || self.loaded.contains_key(&version)
     }
 
-    /// The reason why nothing of it serves, if none of the versions is there that are asked for.
-    fn wants_what_is_missing(&self) -> Option<String> {
+    /// The sentence for versions that are asked for, if none of them is there.
+    pub(super) fn wants_what_is_missing(&self) -> Option<String> {
         let missing = self.config.versions.missing(|version| self.has_version(version));
         let asked = match &self.config.versions {
             Versions::Exactly(versions) => versions.len(),
             Versions::Latest => return None,
         };
-        (self.loaded.is_empty() && missing.len() == asked).then(|| wanted_but_missing(&missing))
+        (missing.len() == asked).then(|| wanted_but_missing(&missing))
     }
 
     /// Whether there is anything to know of it.
@@ -335,7 +335,7 @@ impl Model {
                 waiting: aspired
                     .and_then(Aspired::waiting)
                     .filter(|_| under_way)
-                    .or_else(|| self.wants_what_is_missing()),
+                    .or_else(|| self.wants_what_is_missing().filter(|_| self.loaded.is_empty())),
             }
         };
         versions.into_iter().map(status).collect()

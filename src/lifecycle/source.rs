@@ -428,7 +428,7 @@ mod tests {
             let path = folder.path().join(file);
             match file.strip_suffix('/') {
                 Some(_) => fs::create_dir_all(path).unwrap(),
-                None if file.ends_with(".toml") => write(&path, b"versions = 1"),
+                None if file.contains(".toml") || file.contains(".TOML") => write(&path, b"versions = 1"),
                 None => write(&path, &iris()),
             }
         }

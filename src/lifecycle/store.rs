@@ -300,6 +300,28 @@ mod tests {
     }
 
     #[test]
+    fn a_copy_of_an_older_gateway_shows_the_digest_of_its_data_files_too() {
+        let read = |name: &str| {
+            fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/models/external").join(name)).unwrap()
+        };
+        let (model, weights) = (read("model.onnx"), read("weights.bin"));
+        let repository = repository(&[("ext/1/model.onnx", &model), ("ext/1/weights.bin", &weights)]);
+        let (store, _) = Store::open(&repository.path().join(".state"), repository.path()).unwrap();
+        let snapshot = store.take(&candidate(&repository), None, &Pin::default()).unwrap();
+        let lines = format!("{}\n{}\n", Digest::of(&model), Digest::of(&weights));
+        let (content, digest) = (snapshot.content(), Digest::of(lines.as_bytes()));
+        assert_eq!(snapshot.digest(), digest);
+        let manifest = snapshot.folder().join("manifest.json");
+        let mut written: Value = serde_json::from_slice(&fs::read(&manifest).unwrap()).unwrap();
+        assert_eq!(written["digest"], digest.to_string());
+        written["digest"] = Digest::of(&model).to_string().into();
+        fs::write(&manifest, written.to_string()).unwrap();
+        drop(snapshot);
+        let again = store.reopen(content).unwrap();
+        assert_eq!((again.digest(), again.content()), (digest, content));
+    }
+
+    #[test]
     fn the_identity_is_of_everything_that_answers_depend_on() {
         let repository = repository(&[("iris.onnx", &iris())]);
         let store = Store::temporary().unwrap();

@@ -14,6 +14,7 @@ use crate::{
         aspired::{Aspired, Stage},
         history::{Event, HistoryEntry},
         notice::Patience as NoticePatience,
+        record::Model,
     },
     model::{ModelName, ModelVersion},
 };
@@ -71,8 +72,10 @@ impl Manager {
             is_settled.then(|| Notice::of_config(name, &model.config, |version| model.has_version(version)))
         };
         let default = self.parts.settings.models.default.as_ref().filter(|name| known(name).is_none());
+        let is_empty = !self.models.values().any(Model::has_versions);
+        let repository = is_empty.then(|| Notice::of_empty_repository(self.parts.source.repository()));
         let of_models = present.iter().filter_map(of_model).flatten();
-        of_models.chain(default.map(Notice::of_default)).collect()
+        of_models.chain(default.map(Notice::of_default)).chain(repository).collect()
     }
 
     /// Tells of what has no effect once it had the time to be completed, each once.

@@ -20,7 +20,7 @@ const MAX_ENTRIES: usize = 500;
 const MAX_LISTED: usize = 3;
 
 /// How the names of models in other formats end.
-const OTHER_FORMATS: [&str; 22] = [
+const OTHER_FORMATS: [&str; 24] = [
     "ort",
     "pb",
     "pbtxt",
@@ -43,6 +43,8 @@ const OTHER_FORMATS: [&str; 22] = [
     "mlmodel",
     "engine",
     "gguf",
+    "mar",
+    "zip",
 ];
 
 /// A file's kind, as far as its name tells; the better it fits the place of a model, the earlier.
