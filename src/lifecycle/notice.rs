@@ -17,14 +17,14 @@ pub struct Notice {
     /// Why that has no effect, and what was expected.
     pub text: String,
     /// When it is said.
-    pub patience: Patience,
+    pub grace: Grace,
 }
 
 /// How long something is waited for before it is said that it has no effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Patience {
+pub enum Grace {
     /// It is said at once.
-    AtOnce,
+    None,
     /// What belongs to it may be written in the next moment.
     Settling,
     /// It may be a part of what is just being copied.
@@ -48,7 +48,7 @@ impl Notice {
             version: String::new(),
             subject: "models.default".to_owned(),
             text: format!("there is no model `{name}`, and /predict is answered with 404 until it comes"),
-            patience: Patience::AtOnce,
+            grace: Grace::None,
         }
     }
 
@@ -60,7 +60,7 @@ impl Notice {
             version: String::new(),
             subject: "models.repository".to_owned(),
             text: format!("{} holds no model (NAME/1/model.onnx or NAME.onnx)", repository.display()),
-            patience: Patience::Copying,
+            grace: Grace::Copying,
         }
     }
 
@@ -75,7 +75,7 @@ impl Notice {
             version: version.to_string(),
             subject: name.to_string(),
             text,
-            patience: Patience::Settling,
+            grace: Grace::Settling,
         };
         let missing = config.versions.missing(&is_there);
         let asked = missing.iter().map(|version| notice(*version, wanted_but_missing(&[*version])));

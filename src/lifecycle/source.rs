@@ -22,7 +22,7 @@ use super::{
     beneath,
     fingerprint::Fingerprint,
     model_config::ModelConfig,
-    notice::{Notice, Patience},
+    notice::{Grace, Notice},
 };
 use crate::model::{ModelName, ModelVersion};
 pub use describe::Defect;
@@ -208,8 +208,8 @@ impl Source {
             config.filter(|_| !flat.exists())?;
             format!("has no effect: there is no {stem}.onnx beside it")
         };
-        let patience = Patience::Copying;
-        Some(Notice { patience, ..notice(Some(model), name, text) })
+        let grace = Grace::Copying;
+        Some(Notice { grace, ..notice(Some(model), name, text) })
     }
 
     fn look_at_folder(
@@ -331,7 +331,7 @@ impl Source {
 
 /// That this has no effect, which is said at once.
 fn notice(model: Option<ModelName>, subject: &str, text: String) -> Notice {
-    Notice { model, version: String::new(), subject: subject.to_owned(), text, patience: Patience::AtOnce }
+    Notice { model, version: String::new(), subject: subject.to_owned(), text, grace: Grace::None }
 }
 
 /// Every file that is looked at, as links lead to it.

@@ -13,7 +13,7 @@ use crate::{
         Candidate, Config, Found, FoundModel, ModelConfig, Notice, Refusal,
         aspired::{Aspired, Stage},
         history::{Event, HistoryEntry},
-        notice::Patience as NoticePatience,
+        notice::Grace,
         record::Model,
     },
     model::{ModelName, ModelVersion},
@@ -89,10 +89,10 @@ impl Manager {
         self.notices = notices.into_iter().map(|notice| (notice.clone(), since(&notice))).collect();
         let is_due = |(notice, since): &&(Notice, Instant)| {
             since.elapsed()
-                >= match notice.patience {
-                    NoticePatience::AtOnce => Duration::ZERO,
-                    NoticePatience::Settling => patience.settle,
-                    NoticePatience::Copying => patience.incomplete,
+                >= match notice.grace {
+                    Grace::None => Duration::ZERO,
+                    Grace::Settling => patience.settle,
+                    Grace::Copying => patience.incomplete,
                 }
         };
         let mut due: Vec<Notice> =

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::{CONFIG_FILE, MODEL_FILE, data::is_data, visible_entries};
 use crate::{
-    lifecycle::notice::{Notice, Patience},
+    lifecycle::notice::{Grace, Notice},
     model::{ModelName, ModelVersion},
 };
 
@@ -116,7 +116,7 @@ fn notice(
     subject: impl Into<String>,
     text: String,
 ) -> Notice {
-    Notice { model, version: version.into(), subject: subject.into(), text, patience: Patience::Copying }
+    Notice { model, version: version.into(), subject: subject.into(), text, grace: Grace::Copying }
 }
 
 /// A version's folder without the model's file.
@@ -196,7 +196,7 @@ pub(super) fn in_model(
         let shown = format!("{name}/{number}");
         let found = found_instead(path, &shown, &expected, MAX_DEPTH);
         let text = found.map_or_else(|| error.to_string(), |found| format!("{error}: {found}"));
-        Some(Notice { patience: Patience::AtOnce, ..about(number, shown, text) })
+        Some(Notice { grace: Grace::None, ..about(number, shown, text) })
     }));
     notices
 }
@@ -207,7 +207,7 @@ pub(super) fn in_unnamed(name: &str, folder: &Path) -> Option<Notice> {
     let mut found = Vec::new();
     search(folder, name, MAX_DEPTH, &mut { MAX_ENTRIES }, &mut found);
     let (_, path) = found.into_iter().filter(|(kind, _)| *kind == Kind::Onnx).min()?;
-    Some(Notice { patience: Patience::AtOnce, ..notice(None, "", path, error.to_string()) })
+    Some(Notice { grace: Grace::None, ..notice(None, "", path, error.to_string()) })
 }
 
 /// What has no effect of a file in the repository itself that is no flat model.
