@@ -12,7 +12,7 @@ mod describe;
 mod strays;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     fs, io,
     path::{Path, PathBuf},
     sync::Arc,
@@ -149,15 +149,14 @@ impl Source {
         let root = self.repository.canonicalize()?;
         let entries = visible_entries(&self.repository)?;
         let is_flat = |name: &str| name.strip_suffix(".onnx").is_some();
-        let stem = |(name, path): &'_ (String, PathBuf)| match name.strip_suffix(".onnx") {
-            Some(stem) => Some(stem.to_owned()),
-            None => path.is_dir().then(|| name.clone()),
-        };
-        let stems: Vec<String> = entries.iter().filter_map(stem).collect();
-        let stems: Vec<&str> = stems.iter().map(String::as_str).collect();
-        for (name, folder) in entries.iter().filter(|(name, path)| !is_flat(name) && path.is_dir()) {
-            let is_flat = entries.iter().any(|(file, _)| file.strip_suffix(".onnx") == Some(name));
-            self.look_at_folder(&root, name, folder, is_flat, &mut found);
+        let flats: HashSet<&str> =
+            entries.iter().filter_map(|(name, _)| name.strip_suffix(".onnx")).collect();
+        let (folders, files): (Vec<_>, Vec<_>) =
+            entries.iter().filter(|(name, _)| !is_flat(name)).partition(|(_, path)| path.is_dir());
+        let names: HashSet<&str> =
+            flats.iter().copied().chain(folders.iter().map(|(name, _)| name.as_str())).collect();
+        for (name, folder) in folders {
+            self.look_at_folder(&root, name, folder, flats.contains(name.as_str()), &mut found);
         }
         // A folder in place of a flat file is one too, which cannot be read.
         for (name, path) in entries.iter().filter(|(name, _)| is_flat(name)) {
@@ -170,8 +169,8 @@ impl Source {
                 self.add((stem, ModelVersion::new(FLAT_VERSION)), &root, path, &config, &mut found);
             }
         }
-        for (name, path) in entries.iter().filter(|(name, path)| !is_flat(name) && path.is_file()) {
-            let stray = strays::in_repository(name, &stems);
+        for (name, path) in files {
+            let stray = strays::in_repository(name, &names);
             found.notices.extend(stray.or_else(|| self.stray_config(&root, name, path, &found)));
         }
         if !found.notices.is_empty() {

@@ -2,7 +2,10 @@
 //!
 //! Hidden files, and files that are no models by their names, say nothing: editors, notebooks and people keep them there.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::HashSet,
+    path::{Path, PathBuf},
+};
 
 use super::{CONFIG_FILE, MODEL_FILE, data::is_data, visible_entries};
 use crate::{
@@ -212,18 +215,18 @@ pub(super) fn in_unnamed(name: &str, folder: &Path) -> Option<Notice> {
 
 /// What has no effect of a file in the repository itself that is no flat model.
 ///
-/// `stems` are the names of everything else there: flat models and folders.
-pub(super) fn in_repository(file: &str, stems: &[&str]) -> Option<Notice> {
+/// `names` are those of everything else there: flat models and folders.
+pub(super) fn in_repository(file: &str, names: &HashSet<&str>) -> Option<Notice> {
     let (kind, (stem, _)) = (Kind::of(file)?, file.rsplit_once('.')?);
     let (stem, text) = match kind {
         Kind::Onnx => {
             (stem, format!("a flat model's name ends in .onnx, in small letters: expected {stem}.onnx"))
         }
-        Kind::OtherFormat if stems.contains(&stem) => return None,
+        Kind::OtherFormat if names.contains(stem) => return None,
         Kind::OtherFormat => (stem, format!("is not ONNX: expected {stem}.onnx: export the model to ONNX")),
         Kind::Data => {
             let stem = file.split_once(".onnx").map(|(stem, _)| stem)?;
-            if stems.contains(&stem) {
+            if names.contains(stem) {
                 return None;
             }
             (stem, format!("holds weights of a model that is not there: expected {stem}.onnx beside it"))
