@@ -142,7 +142,7 @@ impl Serving {
         self.lifecycle.status()
     }
 
-    /// What lies in the repository, or is said of it in the settings, and has no effect.
+    /// Files in the repository, and words of the settings about it, that have no effect.
     #[must_use]
     pub fn notices(&self) -> Arc<Vec<Notice>> {
         self.lifecycle.notices()

@@ -209,7 +209,7 @@ async fn the_state_of_another_repository_is_kept_and_not_believed() {
     let (command, port) = serve_from(&other, true);
     let (gateway, before) = Process::serve_and_log(command);
     assert!(before.iter().any(|line| line.contains("WARN") && line.contains(old)), "{before:?}");
-    assert_eq!(digest_served(port).await, Digest::of(&breaking).short(), "it begins anew");
+    assert_eq!(digest_served(port).await, Digest::of(&breaking).short(), "it begins again");
     end(gateway);
 
     for (repository, breaks, digest) in

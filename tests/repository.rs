@@ -482,7 +482,7 @@ async fn weights_under_another_name_are_told_of_with_the_one_that_is_wanted() {
         .await;
 }
 
-/// What the index has under this name, as state, version and reason.
+/// The entries of the index under this name, as state, version and reason.
 async fn index_of(gateway: &TestGateway, name: &str) -> Vec<[String; 3]> {
     let index = gateway.manage("/v2/repository/index").await.body;
     let of_name = index.as_array().unwrap().iter().filter(|entry| entry["name"] == name);

@@ -7,7 +7,7 @@ use super::vertex;
 /// Prefix of the variables that are settings.
 pub(super) const PREFIX: &str = "GATEWAY__";
 
-/// What people write in its place, in any case: variables that begin so may have been meant as settings.
+/// The beginning that people write in its place, in any case.
 pub(super) const MISTAKEN_PREFIX: &str = "GATEWAY_";
 
 /// Tells ONNX Runtime not to start telemetry; it must be set before the process starts.

@@ -32,7 +32,7 @@ pub(super) struct Aspired {
     pub(super) timings: Timings,
     /// The files of this version that were tried last.
     pub(super) tried: Fingerprint,
-    /// Whether some of its files are those that were tried last, and others are not: the rest may still come.
+    /// True if some of its files are those that were tried last, and others are not: the rest may still come.
     pub(super) is_half_replaced: bool,
     pub(super) stage: Stage,
 }

@@ -36,7 +36,7 @@ pub struct HistoryEntry {
     /// The sha256 of the model's file; with data files, that of the list of all digests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
-    /// The same of what served before.
+    /// The digest of the files that served before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaces: Option<String>,
     /// Why it was refused or taken back.

@@ -97,7 +97,7 @@ pub(super) struct Manager {
     /// What the last look complained of, so that it is said once and not at each look.
     complaints: HashSet<String>,
     fresh_complaints: HashSet<String>,
-    /// What the last look found to have no effect, and since when.
+    /// Everything that the last look found to have no effect, and since when.
     notices: Vec<(Notice, Instant)>,
 }
 

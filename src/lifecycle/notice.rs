@@ -1,4 +1,4 @@
-//! What a person put into the repository or the settings and that has no effect, with what was expected.
+//! Notices of files and settings that have no effect, with what was expected.
 
 use std::{fmt, path::Path};
 
@@ -20,12 +20,12 @@ pub struct Notice {
     pub grace: Grace,
 }
 
-/// How long something is waited for before it is said that it has no effect.
+/// The time that something gets to be completed before it is said that it has no effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Grace {
     /// It is said at once.
     None,
-    /// What belongs to it may be written in the next moment.
+    /// The rest may be written in the next moment.
     Settling,
     /// It may be a part of what is just being copied.
     Copying,
@@ -40,7 +40,7 @@ impl Notice {
         if self.model.as_ref().is_some_and(is_known) { self.text.clone() } else { self.to_string() }
     }
 
-    /// That the configured default model is not there.
+    /// Says that the configured default model is not there.
     #[must_use]
     pub fn of_default(name: &ModelName) -> Self {
         Self {
@@ -52,7 +52,7 @@ impl Notice {
         }
     }
 
-    /// That there is no model at all.
+    /// Says that there is no model at all.
     #[must_use]
     pub fn of_empty_repository(repository: &Path) -> Self {
         Self {

@@ -134,7 +134,7 @@ impl From<RuntimeError> for Refusal {
     }
 }
 
-/// What to do about an operator that ONNX Runtime does not know, which it names with its domain.
+/// Advice about an operator that ONNX Runtime does not know, which it names with its domain.
 fn unknown_operator(message: &str) -> Option<String> {
     let (before, _) = message.split_once(UNKNOWN_OPERATOR)?;
     let named = before.rsplit([' ', '(']).next();

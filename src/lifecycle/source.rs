@@ -89,7 +89,7 @@ pub struct Found {
     pub models: BTreeMap<ModelName, FoundModel>,
     /// Folders that cannot be read now, by the names of their models: nothing is known of these.
     pub unreadable: BTreeSet<String>,
-    /// What looks as if it were meant to be served but has no effect, with the reason.
+    /// Files that look as if they were meant to be served but have no effect, with the reason.
     pub notices: Vec<Notice>,
 }
 
@@ -328,7 +328,7 @@ impl Source {
     }
 }
 
-/// That this has no effect, which is said at once.
+/// Says that this has no effect, at once.
 fn notice(model: Option<ModelName>, subject: &str, text: String) -> Notice {
     Notice { model, version: String::new(), subject: subject.to_owned(), text, grace: Grace::None }
 }
@@ -420,7 +420,7 @@ mod tests {
         said
     }
 
-    /// What is said of a repository with these files; a name that ends in `/` is an empty folder.
+    /// Everything that is said of a repository with these files; a name that ends in `/` is an empty folder.
     fn said_of(files: &[&str]) -> Vec<String> {
         let folder = tempfile::tempdir().unwrap();
         for file in files {

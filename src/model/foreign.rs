@@ -7,7 +7,7 @@ use super::onnx_file::OnnxFileError::{self, NotOnnx};
 /// The part of a file that is looked at.
 const START_BYTES: u64 = 8192;
 
-/// The same error, or one that says what the file is if it is of another format.
+/// Names the file's format in the error, if it is another one that is known.
 pub(super) fn named(error: OnnxFileError, file: &mut (impl Read + Seek)) -> OnnxFileError {
     let mut start = Vec::new();
     let is_read = file.rewind().and_then(|()| file.take(START_BYTES).read_to_end(&mut start)).is_ok();
@@ -43,14 +43,14 @@ const MAGIC: [(usize, &[u8], &str); 23] = [
     (0, b"\x78\x9c", COMPRESSED),
     (0, b"7z\xbc\xaf\x27\x1c", COMPRESSED),
     (257, b"ustar", "it is a tar archive: unpack it"),
-    (0, b"\x93NUMPY", "it is a NumPy array, and no model"),
+    (0, b"\x93NUMPY", "it is a NumPy array, and not a model"),
     (0, b"CBM1", "it is in CatBoost's own format: save the model with format=\"onnx\""),
     (0, b"tree\nversion=", "it is in LightGBM's own format: convert the model with onnxmltools"),
     (0, b"{L\0\0\0\0\0\0", "it is in XGBoost's own format: convert the model with onnxmltools"),
     (0, b"version https://git-lfs", "it is a Git LFS pointer in place of the file: run `git lfs pull`"),
     (0, b"GGUF", "it is in the format GGUF of llama.cpp: export the model to ONNX"),
-    (0, b"PAR1", "it is a Parquet file, and no model"),
-    (0, b"\x7fELF", "it is a program or a library, and no model"),
+    (0, b"PAR1", "it is a Parquet file, and not a model"),
+    (0, b"\x7fELF", "it is a program or a library, and not a model"),
 ];
 
 const PICKLE: &str = "it is a Python pickle (.pkl, .joblib, or an old .pt): convert the model to ONNX, for example with \
@@ -64,7 +64,9 @@ fn format_of(start: &[u8]) -> Option<&'static str> {
     let known = MAGIC.iter().find(|(at, magic, _)| has(*at, magic));
     known.map(|(_, _, format)| *format).or_else(|| archive(start)).or_else(|| text(start)).or_else(|| {
         is_safetensors(start)
-            .then_some("it is a safetensors file, which holds weights and no graph: export the model to ONNX")
+            .then_some(
+                "it is a safetensors file, which holds weights and not a graph: export the model to ONNX",
+            )
             .or_else(|| tensorflow(start))
     })
 }
@@ -80,7 +82,7 @@ fn archive(start: &[u8]) -> Option<&'static str> {
         } else if contains(start, b"metadata.json") && contains(start, b"config.json") {
             "it is a Keras model (.keras): convert it to ONNX, for example with tf2onnx"
         } else if contains(start, b".npy") {
-            "it is an archive of NumPy arrays (.npz), and no model"
+            "it is an archive of NumPy arrays (.npz), and not a model"
         } else {
             "it is a zip archive (.zip, .pt, .keras, .mar): unpack it, or export the model to ONNX"
         }

@@ -25,7 +25,7 @@ pub(super) struct ModelDocument {
     name: String,
     /// Its versions, by number
     versions: Vec<VersionDocument>,
-    /// What was put into the repository or the settings for it and has no effect, with what was expected
+    /// Files and settings for it that have no effect, with what was expected
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(example = json!(["model.toml asks for version 9, which is not there"]))]
     problems: Vec<String>,

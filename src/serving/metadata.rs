@@ -14,7 +14,7 @@ pub struct ModelMetadata {
     pub name: ModelName,
     /// Every version that lies in the repository or serves, by number.
     pub versions: Vec<VersionMetadata>,
-    /// What was put there for it and has no effect, with what was expected.
+    /// Files and settings for it that have no effect, with what was expected.
     pub problems: Vec<String>,
 }
 

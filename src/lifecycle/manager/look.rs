@@ -62,7 +62,7 @@ impl Manager {
         self.note_notices(notices);
     }
 
-    /// What is named beside models, and as the default one, and is not there.
+    /// Notices of versions, labels and a default model that are named and are not there.
     fn ineffective_settings(&self, present: &[ModelName]) -> Vec<Notice> {
         let known = |name: &ModelName| self.models.get(name).filter(|model| model.has_versions());
         let of_model = |name: &ModelName| {

@@ -5,13 +5,13 @@ use std::path::Path;
 use super::{Defect, MODEL_FILE, visible_entries};
 use crate::lifecycle::{Reason, Refusal, beneath};
 
-/// How the names of data files usually end.
+/// The usual endings of the names of data files.
 const DATA_ENDINGS: [&str; 4] = [".data", "_data", ".bin", ".weights"];
 
 /// Names of at most this many files are listed.
 const MAX_LISTED: usize = 3;
 
-/// What is wrong with the data file `name` of a model; it names the files `all`, and needs so many bytes of this one.
+/// The defect of the data file `name` of a model, which names the files `all` and reads this many bytes of this one.
 pub(super) fn defect(model: &Path, name: &str, all: &[String], bytes: Option<&u64>) -> Option<Defect> {
     let shown = name.escape_debug();
     let Some(path) = beneath::relative(model, name) else {

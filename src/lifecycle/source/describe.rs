@@ -79,7 +79,7 @@ impl Described {
         if before.is_whole() { described.with_data(file) } else { described }
     }
 
-    /// The same with what is to be said of its data files now: others may lie beside it by now.
+    /// Looks at its data files again: others may lie beside it by now.
     pub(super) fn with_data(mut self, file: &Path) -> Self {
         if self.external.is_empty() || matches!(self.defect, Some(Defect::Unusable(_))) {
             return self;

@@ -22,7 +22,7 @@ const MAX_ENTRIES: usize = 500;
 /// Files of one folder that are listed in one sentence at most.
 const MAX_LISTED: usize = 3;
 
-/// How the names of models in other formats end.
+/// The endings of the names of models in other formats.
 const OTHER_FORMATS: [&str; 24] = [
     "ort",
     "pb",
@@ -71,7 +71,7 @@ impl Kind {
     }
 }
 
-/// What lies in a folder in place of `expected`, in a sentence; none if nothing there looks like a model.
+/// A sentence about the files in a folder in place of `expected`. `None` if nothing there looks like a model.
 fn found_instead(folder: &Path, shown: &str, expected: &str, depth: usize) -> Option<String> {
     let mut found = Vec::new();
     search(folder, shown, depth, &mut { MAX_ENTRIES }, &mut found);
@@ -134,7 +134,7 @@ pub(super) fn in_empty_version(name: &ModelName, version: ModelVersion, folder: 
     notice(Some(name.clone()), version.to_string(), shown, text)
 }
 
-/// What has no effect beside a version's model, unless that is a link to it.
+/// Notices of files beside a version's model that have no effect, unless that is a link to them.
 pub(super) fn beside_model(name: &ModelName, version: ModelVersion, folder: &Path) -> Vec<Notice> {
     let mut notices = Vec::new();
     for (file, path) in visible_entries(folder).unwrap_or_default() {
@@ -156,7 +156,7 @@ fn is_config(file: &str, name: &ModelName) -> bool {
     file.eq_ignore_ascii_case(CONFIG_FILE) || file == format!("{name}.toml")
 }
 
-/// What has no effect in a model's folder: files in place of versions, and folders that are no versions.
+/// Notices of files in place of versions, and of folders that are not versions, in a model's folder.
 ///
 /// `has_versions` says whether there are folders of versions, whatever is in them, and `is_flat` whether a flat file of
 /// this name is served.
@@ -213,7 +213,7 @@ pub(super) fn in_unnamed(name: &str, folder: &Path) -> Option<Notice> {
     Some(Notice { grace: Grace::None, ..notice(None, "", path, error.to_string()) })
 }
 
-/// What has no effect of a file in the repository itself that is no flat model.
+/// A notice of a file in the repository itself that looks like a model and is not a flat one.
 ///
 /// `names` are those of everything else there: flat models and folders.
 pub(super) fn in_repository(file: &str, names: &HashSet<&str>) -> Option<Notice> {

@@ -28,7 +28,7 @@ pub(super) const COPIES: &str = "copies";
 #[derive(Debug)]
 pub(super) struct Folder {
     pub(super) path: PathBuf,
-    /// Whether what lay in it belongs to another repository, so that this one begins without a past.
+    /// True if the state in it belongs to another repository, so that this one begins without a past.
     pub(super) begins: bool,
     /// The system lets go of the lock when the process ends, however it ends.
     _lock: File,

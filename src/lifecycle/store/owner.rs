@@ -1,4 +1,4 @@
-//! Whose a state directory is: what served of one repository is never mixed up with another's models of the same names.
+//! The repository that a state directory belongs to: its deployments are never mixed up with another's of the same names.
 //!
 //! ```text
 //! state/repository                    the repository whose state lies beside this file

@@ -36,7 +36,7 @@ pub(super) struct IndexEntry {
     /// The model
     #[schema(example = "iris")]
     name: String,
-    /// Its version; a folder's name that is no version, or nothing, for what lies in a wrong place
+    /// The version; a folder's name that is not a version, or nothing, for files in a wrong place
     #[schema(example = "1")]
     version: String,
     /// `READY`, `LOADING`, `UNLOADING` or `UNAVAILABLE`
