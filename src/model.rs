@@ -6,6 +6,7 @@ mod digest;
 mod division;
 mod element;
 mod element_type;
+mod foreign;
 mod graph;
 mod input_check;
 mod json_text;

@@ -131,6 +131,14 @@ def two_inputs() -> onnx.ModelProto:
     return graph("two_inputs", [node], [rows("a", 1), rows("b", 1)], [rows("y", 1)])
 
 
+def extension_operator() -> onnx.ModelProto:
+    """Uses an operator of onnxruntime-extensions, which ONNX Runtime does not have by itself."""
+    node = helper.make_node("StringLower", ["x"], ["y"], domain="ai.onnx.contrib")
+    model = graph("extension_operator", [node], [rows("x", 1, TensorProto.STRING)], [rows("y", 1, TensorProto.STRING)])
+    model.opset_import.append(helper.make_opsetid("ai.onnx.contrib", 1))
+    return model
+
+
 def slow() -> onnx.ModelProto:
     """Takes as long as it is told: a loop of as many turns as the first value says, at most `MOST_TURNS`."""
     float_scalar = helper.make_tensor_value_info
@@ -299,7 +307,7 @@ def main() -> int:
         onnx.checker.check_model(model)
         save(vary.__name__, model)
     plain = (
-        regressor, nan_weights, square_root, centred, softmax_of_rows, integers, two_inputs, slow, quotient, panics,
+        regressor, nan_weights, square_root, centred, softmax_of_rows, integers, two_inputs, extension_operator, slow, quotient, panics,
         panics_at_13, deep_calls, absolute_root, drops_large, lookup, lookup_smaller, towns,
     )
     for make in plain:

@@ -1,6 +1,9 @@
 //! `onnx-gateway diff`
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use clap::Args;
 use serde_json::json;
@@ -11,7 +14,7 @@ use super::{
     output,
 };
 use crate::{
-    lifecycle::{ModelConfig, Proof},
+    lifecycle::{CopiedFile, ModelConfig, Proof, Snapshot},
     model::{Contract, ValueSpec},
 };
 
@@ -31,12 +34,13 @@ pub(super) struct DiffArguments {
 /// Shows what callers of one model would notice of the other.
 pub(super) fn diff(files: &[PathBuf], arguments: &DiffArguments) -> Result<(), Failure> {
     let examiner = Examiner::new(files)?;
-    let old = declared(&examiner, &arguments.old)?;
-    let new = declared(&examiner, &arguments.new)?;
+    let (old_copy, old) = declared(&examiner, &arguments.old)?;
+    let (new_copy, new) = declared(&examiner, &arguments.new)?;
     let mut breaking = new.signature.breaking_changes(&old.signature);
     breaking.extend(new.contract.breaking_changes(&old.contract));
-    let harmless: Vec<String> =
+    let mut harmless: Vec<String> =
         harmless_changes(&old, &new).into_iter().filter(|change| !breaking.contains(change)).collect();
+    harmless.extend(weights_change(old_copy.files(), new_copy.files()));
     if arguments.json {
         let document = json!({"compatible": breaking.is_empty(), "breaking": breaking, "harmless": harmless});
         output::print(&format!("{document}\n"))?;
@@ -55,10 +59,23 @@ pub(super) fn diff(files: &[PathBuf], arguments: &DiffArguments) -> Result<(), F
     Err(Exit { status: BREAKING, reason: format!("{new} in place of {old} would break callers") }.into())
 }
 
-fn declared(examiner: &Examiner, file: &Path) -> Result<Proof, Failure> {
+fn declared(examiner: &Examiner, file: &Path) -> Result<(Arc<Snapshot>, Proof), Failure> {
     let copied = examiner.copy(&candidate(file)?, &ModelConfig::default());
-    let declared = copied.and_then(|copy| examiner.declare(&copy));
+    let declared = copied.and_then(|copy| {
+        let proof = examiner.declare(&copy)?;
+        Ok((copy, proof))
+    });
     Ok(declared.map_err(|refusal| format!("{}: {refusal}", file.display()))?)
+}
+
+/// Says that two models are one graph with other weights, which lie in files beside it.
+fn weights_change(old: &[CopiedFile], new: &[CopiedFile]) -> Option<String> {
+    let ((old, old_data), (new, new_data)) = (old.split_first()?, new.split_first()?);
+    let before = |file: &&CopiedFile| !old_data.contains(file);
+    let changed: Vec<String> =
+        new_data.iter().filter(before).map(|file| format!("`{}`", file.path.escape_debug())).collect();
+    (old.digest == new.digest && !changed.is_empty())
+        .then(|| format!("the weights differ, in {}; the graph is the same", changed.join(", ")))
 }
 
 /// Differences that need not break anyone; breaking ones may be among them, in the same words.

@@ -24,7 +24,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
 use super::{
-    LifecycleSettings, Prover, Servable, ServingMap, Source, State, Store, VersionStatus,
+    LifecycleSettings, Notice, Prover, Servable, ServingMap, Source, State, Store, VersionStatus,
     aspired::{Aspired, Patience, Stage},
     history::History,
     operation::Operation,
@@ -84,6 +84,7 @@ pub(super) struct Parts {
     pub(super) settings: LifecycleSettings,
     pub(super) serving: Arc<ServingMap>,
     pub(super) status: Arc<ArcSwap<Vec<VersionStatus>>>,
+    pub(super) notices: Arc<ArcSwap<Vec<Notice>>>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) messages: Sender<Message>,
 }
@@ -107,6 +108,8 @@ pub(super) struct Manager {
     /// What the last look complained of, so that it is said once and not at each look.
     complaints: HashSet<String>,
     fresh_complaints: HashSet<String>,
+    /// Everything that the last look found to have no effect, and since when.
+    notices: Vec<(Notice, Instant)>,
 }
 
 impl Manager {
@@ -124,6 +127,7 @@ impl Manager {
             keeps_all_copies: false,
             complaints: HashSet::new(),
             fresh_complaints: HashSet::new(),
+            notices: Vec::new(),
         }
     }
 
@@ -150,7 +154,9 @@ impl Manager {
                 first_pass_done.send_replace(true);
             }
             let poll = Duration::from_millis(self.parts.settings.models.poll_interval_ms);
-            let between_looks = if unsettled { self.patience().settle.min(poll) } else { poll };
+            let is_to_be_told = self.notices.len() > self.parts.notices.load().len();
+            let between_looks =
+                if unsettled || is_to_be_told { self.patience().settle.min(poll) } else { poll };
             // What is out of service is dropped soon after its last request.
             let pause =
                 if self.retired.is_empty() { between_looks } else { between_looks.min(RETIRED_PAUSE) };

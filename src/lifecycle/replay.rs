@@ -9,9 +9,7 @@ use std::{
 use super::{Proof, Refusal, Snapshot, trial::Sample};
 use crate::{
     lifecycle::Reason,
-    model::{
-        Feature, Missing, RowInputs, RowOutputs, Scalar, Tensor, Value, check_dividends, check_inputs,
-    },
+    model::{Feature, Missing, RowInputs, RowOutputs, Scalar, Tensor, Value, check_dividends, check_inputs},
     runtime::{Inputs, Instance, RunOptions, Runtime},
 };
 

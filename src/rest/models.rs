@@ -25,6 +25,10 @@ pub(super) struct ModelDocument {
     name: String,
     /// Its versions, by number
     versions: Vec<VersionDocument>,
+    /// Files and settings for it that have no effect, with what was expected
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(example = json!(["model.toml asks for version 9, which is not there"]))]
+    problems: Vec<String>,
 }
 
 /// A version of a model.
@@ -36,7 +40,7 @@ pub(super) struct VersionDocument {
     /// `READY`, `LOADING`, `UNLOADING` or `UNAVAILABLE`
     #[schema(example = "READY")]
     state: String,
-    /// The first 12 hex digits of the sha256 of the file that serves
+    /// The first 12 hex digits of the sha256 of the file that serves; with data files, of the list of their digests
     #[serde(skip_serializing_if = "Option::is_none")]
     digest: Option<String>,
     /// Whether requests without a version get it
@@ -298,6 +302,7 @@ fn document(model: ModelMetadata) -> ModelDocument {
     ModelDocument {
         name: model.name.to_string(),
         versions: model.versions.into_iter().map(version_document).collect(),
+        problems: model.problems,
     }
 }
 

@@ -133,6 +133,8 @@ impl Instance {
 /// files of this machine, which nobody outside needs to know.
 pub(super) fn without_folders(message: &str) -> String {
     let ends_path = |character: char| character.is_whitespace() || "\"'`,;()[]".contains(character);
+    // The one word with a slash that is no path.
+    let message = message.replace("function/op", "function or operator");
     let mut cleaned = String::with_capacity(message.len());
     for word in message.split_inclusive(ends_path) {
         match (word.find('/'), word.rfind('/')) {
@@ -165,6 +167,7 @@ mod tests {
             ),
             ("/onnxruntime_src/core/graph.cc:42 no such operator", "graph.cc:42 no such operator"),
             ("nothing to hide", "nothing to hide"),
+            ("a:B(-1) is not a registered function/op", "a:B(-1) is not a registered function or operator"),
         ] {
             assert_eq!(without_folders(message), cleaned);
         }

@@ -96,7 +96,18 @@ impl Manager {
 
     /// What the copy is of may be known already; else it is proven.
     fn copied(&mut self, name: &ModelName, version: ModelVersion, snapshot: Arc<Snapshot>) {
+        let patience = self.patience();
         let Some(model) = self.models.get_mut(name) else { return };
+        if is_half_of_loaded(model, version, &snapshot)
+            && let Some(aspired) = model.aspired.get_mut(&version).filter(|aspired| aspired.is_first())
+        {
+            aspired.is_half_replaced = true;
+            if aspired.awaits_rest(patience) {
+                aspired.stage = Stage::New;
+                self.is_to_sweep = true;
+                return;
+            }
+        }
         let content = snapshot.content();
         let refusal = model.refusal_of(version, &snapshot);
         let known = model.known_proof(content);
@@ -295,6 +306,15 @@ fn options(schedule: &Schedule, proof: &Proof) -> Options {
         run: Duration::from_micros(run_us),
         run_32_rows: costs.run_32_rows_us.map(Duration::from_micros),
     }
+}
+
+/// Returns true if some files of the copy are those of the version in service, and others are not.
+fn is_half_of_loaded(model: &Model, version: ModelVersion, snapshot: &Snapshot) -> bool {
+    model.loaded.get(&version).is_some_and(|servable| {
+        let known = servable.snapshot.files();
+        let same = snapshot.files().iter().filter(|file| known.contains(file)).count();
+        same > 0 && same < snapshot.files().len()
+    })
 }
 
 /// Why a version would break callers of the one that serves under its number, unless that is allowed.

@@ -87,6 +87,8 @@ impl Manager {
             Err(OperationError::Refused(Refusal::new(Reason::InvalidConfig, problem.clone())))
         } else if model.coming_config.is_some() || model.is_under_way(patience) {
             return;
+        } else if let Some(missing) = model.wants_what_is_missing() {
+            Err(OperationError::Refused(Refusal::new(Reason::InvalidConfig, missing)))
         } else {
             let newest = model.considered(patience).into_iter().next_back();
             match newest.and_then(|version| model.aspired.get(&version)).map(|aspired| &aspired.stage) {

@@ -60,7 +60,8 @@ impl Manager {
         let ModelDeployments { serving, previous, rolled_back, unloaded } = deployments;
         let store = Arc::clone(&self.parts.store);
         let reopened = |deployment: Deployment| match store.reopen(deployment.content) {
-            Ok(snapshot) => Some((deployment, snapshot)),
+            // What an older gateway wrote down is the digest of the model's file alone.
+            Ok(snapshot) => Some((Deployment { digest: snapshot.digest(), ..deployment }, snapshot)),
             Err(error) => {
                 tracing::error!(model.name = %name, %error, "a copy of what served before is lost");
                 None

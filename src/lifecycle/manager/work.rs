@@ -176,7 +176,7 @@ fn copy(
         return Ok(None);
     }
     let snapshot = taken?;
-    Ok(hash.is_none_or(|hash| hash == snapshot.digest()).then_some(snapshot))
+    Ok(hash.is_none_or(|hash| snapshot.digests().next() == Some(hash)).then_some(snapshot))
 }
 
 /// Whether the files are not what they were when the work was given out.

@@ -17,8 +17,7 @@ use super::ErrorDocument;
 use crate::{
     auth::Caller,
     rest::json_body::read,
-    serving::VersionStatus,
-    transport::{self, ApiError, MayManage, Permit, TransportState},
+    transport::{self, ApiError, Indexed, MayManage, Permit, TransportState},
     wire,
 };
 
@@ -37,7 +36,7 @@ pub(super) struct IndexEntry {
     /// The model
     #[schema(example = "iris")]
     name: String,
-    /// Its version
+    /// The version; a folder's name that is not a version, or nothing, for files in a wrong place
     #[schema(example = "1")]
     version: String,
     /// `READY`, `LOADING`, `UNLOADING` or `UNAVAILABLE`
@@ -76,7 +75,7 @@ pub(super) async fn index(
 ) -> Result<Json<Vec<IndexEntry>>, ApiError> {
     let wanted: IndexRequest = optional_body(request.into_body()).await?;
     let shown = transport::index(&state, &caller, wanted.ready.unwrap_or_default())?;
-    Ok(Json(shown.iter().map(entry).collect()))
+    Ok(Json(shown.into_iter().map(entry).collect()))
 }
 
 /// Try what lies in the repository of a model, whatever was refused before
@@ -140,11 +139,6 @@ async fn optional_body<T: DeserializeOwned + Default + Validate>(body: Body) -> 
     }
 }
 
-fn entry(status: &VersionStatus) -> IndexEntry {
-    IndexEntry {
-        name: status.model.to_string(),
-        version: status.version.to_string(),
-        state: status.state.to_string(),
-        reason: status.reason().unwrap_or_default(),
-    }
+fn entry(Indexed { name, version, state, reason }: Indexed) -> IndexEntry {
+    IndexEntry { name, version, state: state.to_string(), reason }
 }
