@@ -1,18 +1,14 @@
 //! `onnx-gateway diff`
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
-use serde_json::json;
 
 use super::{
     BREAKING, Exit, Failure,
-    examine::{Examiner, candidate},
+    comparison::Comparison,
+    examine::{Examiner, config},
     output,
-};
-use crate::{
-    lifecycle::{ModelConfig, Proof},
-    model::{Contract, ValueSpec},
 };
 
 #[derive(Debug, Args)]
@@ -23,6 +19,9 @@ pub(super) struct DiffArguments {
     /// The model that is to take its place
     #[arg(value_name = "NEW")]
     new: PathBuf,
+    /// The model.toml that is to hold for both: their contract
+    #[arg(long, value_name = "FILE")]
+    model_toml: Option<PathBuf>,
     /// Print the differences as JSON
     #[arg(long)]
     json: bool,
@@ -31,77 +30,18 @@ pub(super) struct DiffArguments {
 /// Shows what callers of one model would notice of the other.
 pub(super) fn diff(files: &[PathBuf], arguments: &DiffArguments) -> Result<(), Failure> {
     let examiner = Examiner::new(files)?;
-    let old = declared(&examiner, &arguments.old)?;
-    let new = declared(&examiner, &arguments.new)?;
-    let mut breaking = new.signature.breaking_changes(&old.signature);
-    breaking.extend(new.contract.breaking_changes(&old.contract));
-    let harmless: Vec<String> =
-        harmless_changes(&old, &new).into_iter().filter(|change| !breaking.contains(change)).collect();
+    let config = config(arguments.model_toml.as_deref())?;
+    let old = examiner.declared(&arguments.old, &config)?;
+    let new = examiner.declared(&arguments.new, &config)?;
+    let comparison = Comparison::of(&old, &new);
     if arguments.json {
-        let document = json!({"compatible": breaking.is_empty(), "breaking": breaking, "harmless": harmless});
-        output::print(&format!("{document}\n"))?;
-    } else if breaking.is_empty() && harmless.is_empty() {
-        output::print("callers notice nothing: the same inputs, outputs, features and classes\n")?;
+        output::print(&format!("{}\n", comparison.document()))?;
     } else {
-        let marked = breaking.iter().map(|change| ("breaks  ", change));
-        for (mark, change) in marked.chain(harmless.iter().map(|change| ("harmless", change))) {
-            output::print(&format!("{mark} {change}\n"))?;
-        }
+        output::print(&comparison.lines())?;
     }
-    if breaking.is_empty() {
+    if !comparison.breaks() {
         return Ok(());
     }
     let (old, new) = (arguments.old.display(), arguments.new.display());
     Err(Exit { status: BREAKING, reason: format!("{new} in place of {old} would break callers") }.into())
-}
-
-fn declared(examiner: &Examiner, file: &Path) -> Result<Proof, Failure> {
-    let copied = examiner.copy(&candidate(file)?, &ModelConfig::default());
-    let declared = copied.and_then(|copy| examiner.declare(&copy));
-    Ok(declared.map_err(|refusal| format!("{}: {refusal}", file.display()))?)
-}
-
-/// Differences that need not break anyone; breaking ones may be among them, in the same words.
-fn harmless_changes(old: &Proof, new: &Proof) -> Vec<String> {
-    let mut changes = changed("input", &old.signature.inputs, &new.signature.inputs);
-    changes.extend(changed("output", &old.signature.outputs, &new.signature.outputs));
-    changes.extend(contract_changes(&old.contract, &new.contract));
-    if old.golden_cases != new.golden_cases {
-        changes.push(format!("{} golden cases became {}", old.golden_cases, new.golden_cases));
-    }
-    changes
-}
-
-fn changed(kind: &str, old: &[ValueSpec], new: &[ValueSpec]) -> Vec<String> {
-    let mut changes = Vec::new();
-    for now in new {
-        match old.iter().find(|spec| spec.name == now.name) {
-            Some(before) if before != now => changes.push(format!("{kind} `{before}` became `{now}`")),
-            None => changes.push(format!("{kind} `{now}` is new")),
-            Some(_) => {}
-        }
-    }
-    changes
-}
-
-fn contract_changes(old: &Contract, new: &Contract) -> Vec<String> {
-    let bounds = |minimum: Option<f64>, maximum: Option<f64>| {
-        let bound = |bound: Option<f64>| bound.map_or_else(|| "any".to_owned(), |bound| bound.to_string());
-        format!("{} to {}", bound(minimum), bound(maximum))
-    };
-    let mut changes = Vec::new();
-    for now in &new.features {
-        match old.features.iter().find(|feature| feature.name == now.name) {
-            Some(before) if (before.minimum, before.maximum) != (now.minimum, now.maximum) => {
-                let (from, to) = (bounds(before.minimum, before.maximum), bounds(now.minimum, now.maximum));
-                changes.push(format!("the feature `{}` may be {to}, was {from}", now.name));
-            }
-            None => changes.push(format!("the feature `{}` has a name now", now.name)),
-            Some(_) => {}
-        }
-    }
-    if old.classes.is_empty() && !new.classes.is_empty() {
-        changes.push(format!("the classes have names now: {}", new.classes.join(", ")));
-    }
-    changes
 }

@@ -76,9 +76,12 @@ impl Examiner {
         decide_schedule(&self.runtime, &config.scheduler, proof, Runtime::cpus(), None)
     }
 
-    /// Asks a copy what it is.
-    pub(super) fn declare(&self, snapshot: &Snapshot) -> Result<Proof, Refusal> {
-        self.prover.declare(snapshot)
+    /// Asks a file what it is, under the contract that is to hold for it. Pins are not looked at: it need not serve.
+    pub(super) fn declared(&self, file: &Path, config: &ModelConfig) -> Result<Proof, Failure> {
+        let config = ModelConfig { contract: config.contract.clone(), ..ModelConfig::default() };
+        let copied = self.copy(&candidate(file)?, &config);
+        let declared = copied.and_then(|copy| self.prover.declare(&copy));
+        Ok(declared.map_err(|refusal| format!("{}: {refusal}", file.display()))?)
     }
 }
 

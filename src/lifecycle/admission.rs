@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::{Reason, Refusal, Snapshot, schedule::sessions_may_share};
 use crate::{
     config::{AdmissionSettings, environment},
-    model::{Contract, Digest, Layout, OnnxFile, OnnxFileError, Signature},
+    model::{Contract, Digest, Interface, Layout, OnnxFile, OnnxFileError, Signature},
     runtime::Runtime,
     system::{
         memory,
@@ -112,6 +112,13 @@ impl Proof {
     #[must_use]
     pub fn takes_rows(&self) -> bool {
         Layout::of(&self.signature, &self.contract).is_ok_and(|layout| layout.is_some())
+    }
+
+    /// What callers see of the model.
+    #[must_use]
+    pub fn interface(&self) -> Interface<'_> {
+        let layout = Layout::of(&self.signature, &self.contract).ok().flatten();
+        Interface::new(&self.signature, &self.contract, layout)
     }
 
     /// Whether it was made with the same gateway and the same ONNX Runtime, and so holds here.

@@ -1,0 +1,52 @@
+//! What callers would notice of a model in place of another, for `diff` and `verify` alike.
+
+use serde_json::{Value, json};
+
+use crate::{lifecycle::Proof, model::Change};
+
+/// What callers would notice of a model in place of another.
+pub(super) struct Comparison {
+    changes: Vec<Change>,
+}
+
+impl Comparison {
+    /// Compares two models.
+    pub(super) fn of(old: &Proof, new: &Proof) -> Self {
+        let mut changes = new.interface().changes_from(&old.interface());
+        if old.golden_cases != new.golden_cases {
+            let sentence = format!("{} golden cases became {}", old.golden_cases, new.golden_cases);
+            changes.push(Change { breaks: false, sentence });
+        }
+        Self { changes }
+    }
+
+    /// The differences, those that break callers first.
+    pub(super) fn changes(&self) -> &[Change] {
+        &self.changes
+    }
+
+    /// Returns true if callers would break.
+    pub(super) fn breaks(&self) -> bool {
+        self.changes.iter().any(|change| change.breaks)
+    }
+
+    /// The differences for programs.
+    pub(super) fn document(&self) -> Value {
+        let sentences = |breaks: bool| -> Vec<&str> {
+            let meant = self.changes.iter().filter(|change| change.breaks == breaks);
+            meant.map(|change| change.sentence.as_str()).collect()
+        };
+        json!({"compatible": !self.breaks(), "breaking": sentences(true), "harmless": sentences(false)})
+    }
+
+    /// The differences for people, a line each.
+    pub(super) fn lines(&self) -> String {
+        if self.changes.is_empty() {
+            return "callers notice nothing: the same inputs, outputs, features and classes\n".to_owned();
+        }
+        let line = |Change { breaks, sentence }: &Change| {
+            format!("{} {sentence}\n", if *breaks { "breaks  " } else { "harmless" })
+        };
+        self.changes.iter().map(line).collect()
+    }
+}
