@@ -246,8 +246,8 @@ fn check_proves_only_what_would_serve() {
 fn every_command_says_what_it_takes() {
     for (command, parts) in [
         ("inspect", ["<FILE>", "--json", "--model-toml"]),
-        ("verify", ["<FILE>", "--json", "--model-toml"]),
-        ("diff", ["<OLD>", "<NEW>", "--json"]),
+        ("verify", ["<FILE>", "--model-toml", "--against <FILE>"]),
+        ("diff", ["<OLD>", "<NEW>", "--model-toml"]),
         ("rollback", ["<MODEL>", "--token", "--config"]),
     ] {
         let output = here(&[command, "--help"]);

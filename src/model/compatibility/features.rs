@@ -119,9 +119,14 @@ fn compare_unit(before: &Feature, now: &Feature, told: &mut Told<'_>) {
         (Some(was), Some(is)) if was != is => {
             told.breaks(Subject::Other, format!("the feature `{name}` is in {is}, was in {was}"));
         }
-        (None, Some(is)) => told.harmless(Subject::Other, format!("the feature `{name}` is said to be in {is}")),
+        (None, Some(is)) => {
+            told.harmless(Subject::Other, format!("the feature `{name}` is said to be in {is}"))
+        }
         (Some(was), None) => {
-            told.harmless(Subject::Other, format!("the feature `{name}` is not said to be in {was} any more"));
+            told.harmless(
+                Subject::Other,
+                format!("the feature `{name}` is not said to be in {was} any more"),
+            );
         }
         _ => {}
     }
@@ -139,7 +144,8 @@ fn compare_missing(before: &Feature, now: &Feature, told: &mut Told<'_>) {
         Missing::Default(value) => format!("taken as {value}"),
     };
     let name = &now.name;
-    let sentence = format!("a missing value of the feature `{name}` is {}, was {}", policy(now), policy(before));
+    let sentence =
+        format!("a missing value of the feature `{name}` is {}, was {}", policy(now), policy(before));
     if before.missing == Missing::Refuse {
         told.harmless(Subject::Other, sentence);
     } else {

@@ -18,7 +18,8 @@ pub(super) fn became<S: AsRef<str>>(things: &str, before: &[S], now: &[S]) -> St
     let differs = |(before, now): (&S, &S)| before.as_ref() != now.as_ref();
     let shorter = before.len().min(now.len());
     let place = before.iter().zip(now).position(differs).unwrap_or(shorter);
-    let name = |names: &[S]| names.get(place).map_or("none".to_owned(), |name| format!("`{}`", name.as_ref()));
+    let name =
+        |names: &[S]| names.get(place).map_or("none".to_owned(), |name| format!("`{}`", name.as_ref()));
     let (were, are) = (before.len(), now.len());
     format!("the {were} {things} became {are}: at {place}, {} became {}", name(before), name(now))
 }
