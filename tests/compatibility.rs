@@ -54,7 +54,7 @@ const PAIRS: &[Pair] = &[
     harmless("01-other-weights", "", TWO),
     harmless("02-wider-input", "input `x` was FP32 [N, 2] and is now FP32 [N, M]", TWO),
     harmless("03-wider-range", "the feature `a` may be -5 to 50, was 0 to 10", TWO),
-    harmless("04-missing-taken", "a missing value of the feature `a` is taken as 0, was refused", TWO),
+    harmless("04-missing-taken", "a missing value of `a` is taken as 0, was refused", TWO),
     harmless("05-unit-appears", "the feature `a` is said to be in cm", TWO),
     harmless("06-feature-names-appear", "the features have names now: a, b", TWO),
     harmless("07-optional-input", "input `maybe` (optional FP32 [2]) is new and may be left out", TENSORS),
@@ -86,12 +86,12 @@ const PAIRS: &[Pair] = &[
     breaks("29-other-unit", "the feature `a` is in mm, was in cm", TWO),
     breaks(
         "30-missing-refused",
-        "a missing value of the feature `a` is refused, was taken as NaN",
+        "a missing value of `a` is refused, was taken as NaN",
         r#"{"features":[3,2]}"#,
     ),
     breaks(
         "31-other-default",
-        "a missing value of the feature `a` is taken as 1, was taken as 0",
+        "a missing value of `a` is taken as 1, was taken as 0",
         r#"{"features":[null,2]}"#,
     ),
     breaks("32-rows-refused", "input `x` was FP32 [N, 2] and is now FP32 [N, M]: rows are refused", TWO),

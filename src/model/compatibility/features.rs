@@ -1,13 +1,13 @@
 //! Features: their names, ranges, units, and what stands in for a missing value.
 
-use std::cmp::Ordering;
+use std::{cmp::Ordering, collections::BTreeMap};
 
 use super::{
     Interface, Subject, Told,
     lists::{became, listed},
     rows::is_input,
 };
-use crate::model::{ElementType, Feature, Layout, Missing, RowInputs};
+use crate::model::{Cell, ElementType, Feature, Layout, RowInputs};
 
 pub(super) fn names<'m>(interface: &Interface<'m>) -> Vec<&'m str> {
     interface.contract.features.iter().map(|feature| feature.name.as_str()).collect()
@@ -47,7 +47,7 @@ pub(super) fn compare_names<'m>(
     true
 }
 
-/// Compares what is said of each feature. A feature that is new, or has no name any more, is told of as such.
+/// Compares the range and the unit of each feature. A feature that is new, or has no name any more, is told of as such.
 pub(super) fn compare_each<'m>(
     old: &Interface<'m>,
     new: &Interface<'m>,
@@ -56,30 +56,63 @@ pub(super) fn compare_each<'m>(
 ) {
     let unnamed = Feature::new("");
     for (column, now) in new.contract.features.iter().enumerate() {
-        if let Some(before) = counterpart(old, new, column, &unnamed) {
+        let before = if old.contract.features.is_empty() {
+            Some(&unnamed)
+        } else {
+            counterpart(old, new, column).and_then(|before| old.contract.features.get(before))
+        };
+        if let Some(before) = before {
             compare_range(before, now, layout.element_type(column), told);
             compare_unit(before, now, told);
-            compare_missing(before, now, told);
         }
     }
 }
 
-/// The feature of the old model that callers take for that of a column: that of the same name, or that at the same place
-/// if its name, too, is gone.
-fn counterpart<'f>(
-    old: &Interface<'f>,
-    new: &Interface<'_>,
-    column: usize,
-    unnamed: &'f Feature,
-) -> Option<&'f Feature> {
-    let features = &old.contract.features;
-    if features.is_empty() {
-        return Some(unnamed);
+/// Compares what stands in for a missing value. A value that is taken where it was refused breaks no caller; one that is
+/// refused, or taken for something else, does.
+pub(super) fn compare_missing<'m>(
+    (old, before): (&Interface<'m>, &Layout),
+    (new, now): (&Interface<'m>, &Layout),
+    told: &mut Told<'m>,
+) {
+    if !before.fills_any() && !now.fills_any() {
+        return;
     }
-    let name = &new.contract.features.get(column)?.name;
-    let is_gone = |before: &&Feature| new.contract.column(&before.name).is_none();
-    let same = features.iter().find(|before| before.name == *name);
-    same.or_else(|| features.get(column).filter(is_gone))
+    // Most models have one rule for all of their columns.
+    let mut by_rule: BTreeMap<(String, String), Vec<String>> = BTreeMap::new();
+    for column in 0..now.columns() {
+        let Some(was) = counterpart(old, new, column).filter(|was| *was < before.columns()) else { continue };
+        let (was, is) = (before.fill(was), now.fill(column));
+        if !is_same_fill(was, is) {
+            let feature = new.contract.features.get(column);
+            let name = feature.map_or_else(|| format!("column {column}"), |feature| feature.name.clone());
+            by_rule.entry((rule(was), rule(is))).or_default().push(name);
+        }
+    }
+    for ((was, is), columns) in by_rule {
+        let columns = match columns.as_slice() {
+            [only] => format!("`{only}`"),
+            several => format!("[{}]", listed(several)),
+        };
+        let sentence = format!("a missing value of {columns} is {is}, was {was}");
+        if was == REFUSED {
+            told.harmless(Subject::Other, sentence);
+        } else {
+            told.breaks(Subject::Other, sentence);
+        }
+    }
+}
+
+/// The column of the old model that callers take for that of the new one: that of the feature of the same name, or that
+/// at the same place where its name, too, is gone or there are no names.
+fn counterpart(old: &Interface<'_>, new: &Interface<'_>, column: usize) -> Option<usize> {
+    let (before, now) = (&old.contract.features, &new.contract.features);
+    if before.is_empty() || now.is_empty() {
+        return Some(column);
+    }
+    let is_gone = |name: &str| new.contract.column(name).is_none();
+    let same = old.contract.column(&now.get(column)?.name);
+    same.or_else(|| before.get(column).filter(|before| is_gone(&before.name)).map(|_| column))
 }
 
 fn compare_range(before: &Feature, now: &Feature, element_type: Option<ElementType>, told: &mut Told<'_>) {
@@ -132,34 +165,25 @@ fn compare_unit(before: &Feature, now: &Feature, told: &mut Told<'_>) {
     }
 }
 
-/// A missing value that is taken where it was refused breaks no caller; one that is refused, or taken for something else,
-/// does.
-fn compare_missing(before: &Feature, now: &Feature, told: &mut Told<'_>) {
-    if is_same_policy(&before.missing, &now.missing) {
-        return;
-    }
-    let policy = |feature: &Feature| match &feature.missing {
-        Missing::Refuse => "refused".to_owned(),
-        Missing::Nan => "taken as NaN".to_owned(),
-        Missing::Default(value) => format!("taken as {value}"),
-    };
-    let name = &now.name;
-    let sentence =
-        format!("a missing value of the feature `{name}` is {}, was {}", policy(now), policy(before));
-    if before.missing == Missing::Refuse {
-        told.harmless(Subject::Other, sentence);
-    } else {
-        told.breaks(Subject::Other, sentence);
+/// The rule for a missing value that nothing stands in for.
+const REFUSED: &str = "refused";
+
+fn rule(fill: Option<&Cell>) -> String {
+    match fill {
+        None => REFUSED.to_owned(),
+        Some(Cell::Float(value)) if value.is_nan() => "taken as NaN".to_owned(),
+        Some(Cell::Integer(value)) => format!("taken as {value}"),
+        Some(Cell::Float(value)) => format!("taken as {value}"),
+        Some(Cell::Bool(value)) => format!("taken as {value}"),
+        Some(Cell::Text(value)) => format!("taken as the text `{value}`"),
+        Some(Cell::Null | Cell::Misplaced(_)) => "taken".to_owned(),
     }
 }
 
-fn is_same_policy(before: &Missing, now: &Missing) -> bool {
-    match (before, now) {
-        // 3 and 3.0 are the same number.
-        (Missing::Default(before), Missing::Default(now)) => {
-            before == now || before.as_f64().is_some_and(|before| now.as_f64() == Some(before))
-        }
-        (before, now) => before == now,
+fn is_same_fill(was: Option<&Cell>, is: Option<&Cell>) -> bool {
+    match (was, is) {
+        (Some(was), Some(is)) => was == is || rule(Some(was)) == rule(Some(is)),
+        (was, is) => was.is_none() && is.is_none(),
     }
 }
 

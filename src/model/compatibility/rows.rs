@@ -39,6 +39,7 @@ fn compare_columns<'m>(
         told.breaks(Subject::Features, sentence);
     }
     features::compare_each(old, new, now, told);
+    features::compare_missing((old, before), (new, now), told);
 }
 
 pub(super) fn is_input(subject: Subject<'_>) -> bool {

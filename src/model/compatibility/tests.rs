@@ -221,7 +221,7 @@ fn ranges_units_and_missing_values_are_compared_by_feature() {
     assert_eq!(
         changes(&old, &wider),
         [
-            "!a missing value of the feature `a` is taken as 3.5, was taken as 3",
+            "!a missing value of `a` is taken as 3.5, was taken as 3",
             "the feature `a` may be any number, was 0 to 10",
             "the feature `a` is not said to be in cm any more",
         ]
@@ -231,10 +231,25 @@ fn ranges_units_and_missing_values_are_compared_by_feature() {
         changes(&unnamed, &with(&|feature| feature.minimum = Some(-0.5))),
         ["!the feature `a` may be at least -0.5, was any number", "the features have names now: a, b"]
     );
-    assert_eq!(changes(&old, &unnamed), ["!the features [a, b] have no names any more"]);
+    assert_eq!(
+        changes(&old, &unnamed),
+        [
+            "!the features [a, b] have no names any more",
+            "!a missing value of `column 0` is refused, was taken as 3",
+        ]
+    );
     let same = with(&|feature| feature.missing = Missing::Default(3.0.into()));
     let default = with(&|feature| feature.missing = Missing::Default(3.into()));
     assert!(changes(&default, &same).is_empty(), "3 and 3.0 are the same number");
+    let everywhere = |missing: &Missing| {
+        let feature = |name: &str| Feature { missing: missing.clone(), ..Feature::new(name) };
+        plain(Contract::new(vec![feature("a"), feature("b")], Vec::new()))
+    };
+    assert_eq!(
+        changes(&everywhere(&Missing::Nan), &everywhere(&Missing::Refuse)),
+        ["!a missing value of [a, b] is refused, was taken as NaN"],
+        "one rule for all is one difference"
+    );
     let endless = with(&|feature| feature.maximum = Some(f64::INFINITY));
     assert!(changes(&with(&|_| {}), &endless).is_empty(), "no number is above it");
 }
