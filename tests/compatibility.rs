@@ -280,13 +280,14 @@ async fn a_swap_is_refused_where_callers_would_break_and_done_where_not() {
         let version = gateway.version_until(pair.name, decided).await;
         let answer = ask(pair).await;
         let newest = &gateway.history(pair.name).await[0];
-        let refused = [&version["refusal"]["reason"], &version["refusal"]["detail"], &newest["event"]];
+        let refusal = &version["refusal"];
+        let refused = [&refusal["reason"], &refusal["detail"], &newest["detail"], &newest["event"]];
         let found = (refused, json!(answer.header("x-model-digest")), answer.status.as_u16());
         let (reason, detail) = (json!("incompatible_signature"), json!(pair.refusal()));
         let expected = if pair.breaks {
-            ([&reason, &detail, &json!("refused")], digest(pair, "old"), 200)
+            ([&reason, &detail, &detail, &json!("refused")], digest(pair, "old"), 200)
         } else {
-            ([&Value::Null, &Value::Null, &json!("deployed")], digest(pair, "new"), 200)
+            ([&Value::Null, &Value::Null, &Value::Null, &json!("deployed")], digest(pair, "new"), 200)
         };
         let outcome = same(&found, &expected)
             .and_then(|()| if pair.breaks { same(&answer.body, &before.body) } else { Ok(()) });

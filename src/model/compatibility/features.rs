@@ -153,7 +153,7 @@ fn compare_unit(before: &Feature, now: &Feature, told: &mut Told<'_>) {
             told.breaks(Subject::Other, format!("the feature `{name}` is in {is}, was in {was}"));
         }
         (None, Some(is)) => {
-            told.harmless(Subject::Other, format!("the feature `{name}` is said to be in {is}"))
+            told.harmless(Subject::Other, format!("the feature `{name}` is said to be in {is}"));
         }
         (Some(was), None) => {
             told.harmless(
