@@ -7,11 +7,13 @@ mod digest;
 mod division;
 mod element;
 mod element_type;
+mod graph;
 mod input_check;
 mod layout;
 mod name;
 mod nearest;
 mod onnx_file;
+mod protobuf;
 mod row;
 mod schedule;
 mod signature;
@@ -30,6 +32,9 @@ pub use digest::Digest;
 pub use division::check_dividends;
 pub use element::{non_finite, objection as element_objection};
 pub use element_type::ElementType;
+pub use graph::{
+    Attribute, AttributeValue, ColumnFacts, Constant, Elements, Graph, GraphFacts, KnownColumns, Labels, Node,
+};
 pub use input_check::{InputViolation, check_inputs, documents_to_tensors};
 pub use layout::{ColumnInput, Layout, LayoutError, Output, RowInputs};
 pub use name::{ModelName, ModelVersion, NameError, VersionLabel, VersionSelector};

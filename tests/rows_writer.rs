@@ -6,8 +6,8 @@ use std::ops::Range;
 
 use onnx_gateway::{
     model::{
-        Contract, Dimension, ElementType, Feature, Layout, ModelVersion, Output, RowOutputs, Signature,
-        Tensor, TensorData, Value, ValueKind, ValueSpec,
+        Contract, Dimension, ElementType, Feature, Labels, Layout, ModelVersion, Output, RowOutputs,
+        Signature, Tensor, TensorData, Value, ValueKind, ValueSpec,
     },
     wire::{AnswerTemplate, RowsAnswer},
 };
@@ -38,6 +38,12 @@ impl Model {
             Self::new(outputs, &classes.iter().map(|class| (*class).to_owned()).collect::<Vec<_>>());
         model.layout.outputs = vec![Output::Prediction, Output::Probabilities, Output::Other, Output::Other];
         model
+    }
+
+    /// The same, of a graph that lists labels.
+    fn labelled(mut self, labels: Option<Labels>) -> Self {
+        self.contract.graph.labels = labels;
+        self
     }
 
     fn by_serde(&self, outputs: &[Value], total: usize, many: bool) -> Option<String> {
@@ -231,6 +237,13 @@ fn output(rows: usize) -> impl Strategy<Value = Value> {
     ]
 }
 
+fn labels() -> impl Strategy<Value = Labels> {
+    prop_oneof![
+        prop::collection::vec(-1..4_i64, 0..4).prop_map(Labels::Integers),
+        prop::collection::vec(any::<String>(), 0..4).prop_map(Labels::Texts),
+    ]
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(3000))]
 
@@ -238,8 +251,9 @@ proptest! {
     fn whatever_a_model_answers_is_the_same_bytes(
         (total, outputs) in (1..4_usize).prop_flat_map(|rows| (Just(rows), prop::collection::vec(output(rows), 4))),
         classes in prop::collection::vec(any::<String>(), 0..4),
+        labels in prop::option::of(labels()),
     ) {
         let classes: Vec<&str> = classes.iter().map(String::as_str).collect();
-        Model::classifier(&classes).assert_alike(&outputs, total);
+        Model::classifier(&classes).labelled(labels).assert_alike(&outputs, total);
     }
 }

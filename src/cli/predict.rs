@@ -15,8 +15,8 @@ use super::{Failure, output, prepare};
 use crate::{
     config::Environment,
     model::{
-        CONTRACT_KEY, Contract, ContractDocument, Layout, ModelName, ModelVersion, RowOutputs, Tensor, Value,
-        documents_to_tensors, rows_to_tensors,
+        CONTRACT_KEY, Contract, ContractDocument, GraphFacts, Layout, ModelName, ModelVersion, RowOutputs,
+        Tensor, Value, documents_to_tensors, rows_to_tensors,
     },
     runtime::{Instance, RunOptions, Runtime},
     serving::ServingError,
@@ -105,7 +105,7 @@ fn answer(
     let in_model = |error: String| format!("{}: {error}", file.display());
     let mut instance = Instance::load(runtime, file).map_err(|error| in_model(error.to_string()))?;
     let signature = instance.signature().clone();
-    let contract = contract(&instance).map_err(in_model)?;
+    let contract = contract(file, &instance).map_err(in_model)?;
     let (model, version) = &identity(file);
     let (model, version) = (model.as_str(), *version);
     match request.asked() {
@@ -129,12 +129,13 @@ fn answer(
     }
 }
 
-fn contract(instance: &Instance) -> Result<Contract, String> {
+fn contract(file: &Path, instance: &Instance) -> Result<Contract, String> {
+    let graph = GraphFacts::read(file, instance.signature()).map_err(|error| error.to_string())?;
     let json = instance.metadata(CONTRACT_KEY).map_err(|error| error.to_string())?;
     let document =
         json.map_or_else(|| Ok(ContractDocument::default()), |json| ContractDocument::parse_json(&json));
     document
-        .and_then(|document| Contract::resolve(document, instance.signature()))
+        .and_then(|document| Contract::resolve(document, instance.signature(), graph))
         .map_err(|error| format!("metadata, key {CONTRACT_KEY}: {error}"))
 }
 

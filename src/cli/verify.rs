@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     lifecycle::{Proof, Refusal},
-    model::Schedule,
+    model::{ColumnFacts, Elements, Labels, Schedule},
 };
 
 #[derive(Debug, Args)]
@@ -24,6 +24,9 @@ pub(super) struct VerifyArguments {
     #[arg(long, value_name = "FILE")]
     against: Option<PathBuf>,
 }
+
+/// Most columns, and categories of a column, that are shown.
+const MAX_LISTED: usize = 8;
 
 /// Proves a file as the server would.
 pub(super) fn verify(files: &[PathBuf], arguments: &VerifyArguments) -> Result<(), Failure> {
@@ -103,8 +106,24 @@ pub(super) fn describe(proof: &Proof, schedule: &Schedule) -> String {
     if !proof.takes_rows() {
         let _ = writeln!(text, "  rows     none: it takes tensors, as `inputs`");
     }
-    if !proof.contract.classes.is_empty() {
-        let _ = writeln!(text, "  classes  {}", proof.contract.classes.join(", "));
+    let labels = proof.contract.graph.labels.as_ref().map(Labels::names);
+    match (proof.contract.classes.as_slice(), labels) {
+        ([], Some(labels)) => {
+            let _ = writeln!(text, "  classes  {} (from the graph)", labels.join(", "));
+        }
+        ([], None) => {}
+        (names, _) => {
+            let _ = writeln!(text, "  classes  {}", names.join(", "));
+        }
+    }
+    let columns = &proof.contract.graph.columns;
+    for (input, column, facts) in columns.iter().take(MAX_LISTED) {
+        let place = column.map_or_else(|| "every element".to_owned(), |column| format!("column {column}"));
+        let _ = writeln!(text, "  column   {input}, {place}: {} (from the graph)", described(facts));
+    }
+    let more = columns.iter().count().saturating_sub(MAX_LISTED);
+    if more > 0 {
+        let _ = writeln!(text, "           and {more} more columns that the graph knows of");
     }
     let costs = &proof.costs;
     let _ = match proof.golden_cases {
@@ -144,6 +163,24 @@ pub(super) fn describe(proof: &Proof, schedule: &Schedule) -> String {
         let _ = writeln!(text, "           without {missing}");
     }
     text
+}
+
+/// Facts of a column for people.
+fn described(facts: &ColumnFacts) -> String {
+    let categories = facts.categories.as_ref().map(|categories| {
+        let texts = match categories {
+            Elements::Texts(texts) => texts.iter().take(MAX_LISTED).map(|text| format!("{text:?}")).collect(),
+            Elements::Integers(numbers) => numbers.iter().take(MAX_LISTED).map(ToString::to_string).collect(),
+            Elements::Numbers(numbers) => numbers.iter().take(MAX_LISTED).map(ToString::to_string).collect(),
+        };
+        let texts: Vec<String> = texts;
+        let more = categories.len() - texts.len();
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        format!("one of {}{more}", texts.join(", "))
+    });
+    let range = facts.range.map(|(least, most)| format!("{least} to {most}"));
+    let missing = facts.missing.then(|| "may be missing".to_owned());
+    [categories, range, missing].into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 /// Microseconds with as many digits as one reads.

@@ -1,12 +1,14 @@
 //! Proving that a model runs: it answers its golden cases, or made-up inputs if it has none.
 
 mod batchable;
+mod classes;
 mod made_up;
 mod varied;
 
 pub use batchable::is_batchable;
+pub use classes::check_classes;
 use made_up::{ATTEMPTS, made_up};
-pub(super) use varied::Varied;
+pub(super) use varied::{Inputs, Varied};
 
 use super::{Reason, Refusal};
 use crate::{

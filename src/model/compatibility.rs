@@ -57,8 +57,17 @@ impl<'m> Interface<'m> {
     }
 
     /// The names by which answers call the classes, in the order of their probabilities; empty where there are none.
-    fn class_keys(&self) -> &[String] {
-        &self.contract.classes
+    fn class_keys(&self) -> Vec<String> {
+        self.contract.all_class_names()
+    }
+
+    /// The labels that the model itself answers, which tensors show; empty where they are not known. Names of classes
+    /// without labels in the graph stand for 0, 1, 2 …
+    fn labels(&self) -> Vec<String> {
+        match &self.contract.graph.labels {
+            Some(labels) => labels.names(),
+            None => (0..self.contract.classes.len()).map(|label| label.to_string()).collect(),
+        }
     }
 }
 

@@ -13,17 +13,18 @@
 //! }
 //! ```
 
+mod classes;
 mod difference;
 mod document;
 mod feature;
 mod golden;
 mod resolve;
 
-use std::collections::HashMap;
+use std::{borrow::Cow, collections::HashMap};
 
 use serde::{Deserialize, Serialize};
 
-use super::Scalar;
+use super::{GraphFacts, Scalar};
 pub use document::ContractDocument;
 pub use feature::{Feature, Missing};
 pub use golden::{GoldenCase, GoldenDocument};
@@ -41,7 +42,7 @@ const DEFAULT_TOLERANCE: f64 = 1e-4;
 pub struct Contract {
     /// One for each column of the rows that the model takes, or none.
     pub features: Vec<Feature>,
-    /// The labels of the classes 0, 1, 2 …, or none.
+    /// The names of the classes, in the order of the labels that the graph lists, else of the labels 0, 1, 2 …; or none.
     pub classes: Vec<String>,
     /// Cases that are run before the model serves.
     pub golden: Vec<GoldenCase>,
@@ -51,6 +52,8 @@ pub struct Contract {
     pub relative_tolerance: f64,
     /// Whether the model may answer NaN and infinity.
     pub non_finite_outputs: NonFiniteOutputs,
+    /// Facts that the model's graph states, which hold where the author says nothing else.
+    pub graph: GraphFacts,
     /// The column of each feature.
     columns: HashMap<String, usize>,
 }
@@ -86,12 +89,15 @@ struct Written {
     tolerance: f64,
     relative_tolerance: f64,
     non_finite_outputs: NonFiniteOutputs,
+    #[serde(default, skip_serializing_if = "GraphFacts::is_empty")]
+    graph: GraphFacts,
 }
 
 impl From<Contract> for Written {
     fn from(contract: Contract) -> Self {
-        let Contract { features, classes, tolerance, relative_tolerance, non_finite_outputs, .. } = contract;
-        Self { features, classes, tolerance, relative_tolerance, non_finite_outputs }
+        let Contract { features, classes, tolerance, relative_tolerance, non_finite_outputs, graph, .. } =
+            contract;
+        Self { features, classes, tolerance, relative_tolerance, non_finite_outputs, graph }
     }
 }
 
@@ -101,6 +107,7 @@ impl From<Written> for Contract {
             tolerance: written.tolerance,
             relative_tolerance: written.relative_tolerance,
             non_finite_outputs: written.non_finite_outputs,
+            graph: written.graph,
             ..Self::new(written.features, written.classes)
         }
     }
@@ -119,6 +126,7 @@ impl Contract {
             tolerance: DEFAULT_TOLERANCE,
             relative_tolerance: 0.0,
             non_finite_outputs: NonFiniteOutputs::Refuse,
+            graph: GraphFacts::default(),
             columns,
         }
     }
@@ -129,24 +137,38 @@ impl Contract {
         self.non_finite_outputs == NonFiniteOutputs::Allow
     }
 
-    /// What a predicted value means: the class of this number, or the value itself.
+    /// The name of the class that a predicted label stands for, or the label itself.
     #[must_use]
     pub fn label<'l>(&'l self, value: Scalar<'l>) -> Scalar<'l> {
-        let class = match value {
-            Scalar::Integer(number) => usize::try_from(number).ok(),
-            _ => None,
+        if self.classes.is_empty() {
+            return value;
+        }
+        let class = match (&self.graph.labels, value) {
+            (Some(labels), value) => labels.position(value),
+            (None, Scalar::Integer(number)) => usize::try_from(number).ok(),
+            (None, _) => None,
         };
-        let label = class.and_then(|class| self.classes.get(class));
-        label.map_or(value, |label| Scalar::Text(label))
+        let name = class.and_then(|class| self.classes.get(class));
+        name.map_or(value, |name| Scalar::Text(name))
     }
 
-    /// The names of the classes whose probabilities an output of this width holds.
+    /// The names of the classes, by the contract or else by the graph; `None` if nothing names as many as an output has
+    /// columns.
     #[must_use]
-    pub fn class_names(&self, width: usize) -> Vec<String> {
-        if self.classes.len() == width {
-            self.classes.clone()
-        } else {
-            (0..width).map(|class| class.to_string()).collect()
+    pub fn class_names(&self, width: usize) -> Option<Cow<'_, [String]>> {
+        if !self.classes.is_empty() {
+            return (self.classes.len() == width).then_some(Cow::Borrowed(&self.classes));
+        }
+        let labels = self.graph.labels.as_ref().filter(|labels| labels.len() == width && width > 0);
+        labels.map(|labels| Cow::Owned(labels.names()))
+    }
+
+    /// The names of all classes, by the contract or else by the graph; empty if nothing names them.
+    #[must_use]
+    pub fn all_class_names(&self) -> Vec<String> {
+        match (&self.classes, &self.graph.labels) {
+            (classes, Some(labels)) if classes.is_empty() => labels.names(),
+            (classes, _) => classes.clone(),
         }
     }
 

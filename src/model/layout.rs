@@ -105,9 +105,11 @@ impl Layout {
             return if features.is_empty() { Ok(None) } else { Err(LayoutError::NoRows) };
         };
         let mut layout = Self { inputs, outputs: roles::roles(signature, contract), fills: Vec::new() };
-        if features.iter().any(|feature| feature.missing != Missing::Refuse) {
+        if features.iter().any(|feature| !feature.missing.is_refused()) {
             let fill = |(column, feature)| fill(feature, layout.element_type(column));
             layout.fills = features.iter().enumerate().map(fill).collect::<Result<_, _>>()?;
+        } else if features.is_empty() {
+            layout.fills = layout.fills_of_graph(contract);
         }
         Ok(Some(layout))
     }
@@ -128,6 +130,29 @@ impl Layout {
             RowInputs::Matrix { element_type, .. } => Some(*element_type),
             RowInputs::Columns(columns) => columns.get(column).map(|column| column.element_type),
         }
+    }
+
+    /// The input that takes the values of a column, and their place in a row of it.
+    #[must_use]
+    pub fn place(&self, column: usize) -> Option<(&str, usize)> {
+        match &self.inputs {
+            RowInputs::Matrix { input, .. } => Some((input.as_str(), column)),
+            RowInputs::Columns(columns) => columns.get(column).map(|column| (column.input.as_str(), 0)),
+        }
+    }
+
+    /// NaN for the columns without a feature whose missing values the graph is made for; empty if there are none.
+    fn fills_of_graph(&self, contract: &Contract) -> Vec<Option<Cell>> {
+        let known = &contract.graph.columns;
+        let may_miss = |column| {
+            let facts = self.place(column).and_then(|(input, place)| known.get(input, place));
+            let is_float = self.element_type(column).is_some_and(ElementType::is_float);
+            is_float && facts.is_some_and(|facts| facts.missing)
+        };
+        if known.is_empty() || !(0..self.columns()).any(may_miss) {
+            return Vec::new();
+        }
+        (0..self.columns()).map(|column| may_miss(column).then_some(Cell::Float(f64::NAN))).collect()
     }
 
     /// Whether something stands in for a missing value of some column.
@@ -191,7 +216,7 @@ fn fill(feature: &Feature, element_type: Option<ElementType>) -> Result<Option<C
     let wrong = |message: String| LayoutError::Missing { feature: feature.name.clone(), message };
     let Some(element_type) = element_type else { return Ok(None) };
     match &feature.missing {
-        Missing::Refuse => Ok(None),
+        Missing::Unspecified | Missing::Refuse => Ok(None),
         Missing::Nan if element_type.is_float() => Ok(Some(Cell::Float(f64::NAN))),
         Missing::Nan => Err(wrong(format!("{element_type} has no NaN"))),
         Missing::Default(value) => {

@@ -5,25 +5,21 @@
 
 use std::{
     collections::BTreeSet,
-    io::{self, BufRead, BufReader, Read, Seek},
+    io::{self, Read, Seek},
 };
 
 use serde::Serialize;
 
+use super::protobuf::{Fields, Value};
+
 /// Messages within messages: more than ONNX Runtime itself reads.
 const MAX_DEPTH: usize = 128;
-
-/// Names and paths longer than this are none.
-const MAX_TEXT_BYTES: u64 = 4096;
 
 /// More files than this belong to no model.
 const MAX_EXTERNAL_FILES: usize = 4096;
 
 /// More operator sets than this has no model.
 const MAX_OPSETS: usize = 256;
-
-/// A file with more fields than this is there to take up time.
-const MAX_FIELDS: u64 = 50_000_000;
 
 /// The format that first had operator sets: a file that names none ends too early.
 const FIRST_VERSION_WITH_OPSETS: u64 = 3;
@@ -123,13 +119,9 @@ impl OnnxFile {
     ///
     /// When it is cut short or no ONNX model; that it says nothing wrong does not mean that it can be loaded.
     pub fn read(file: impl Read + Seek) -> Result<Self, OnnxFileError> {
-        let mut input = BufReader::new(file);
-        let end = input.seek(io::SeekFrom::End(0))?;
-        input.rewind()?;
-        if end == 0 {
-            return Err(Truncated("it is empty"));
-        }
-        let mut walk = Walk { input, position: 0, end, fields: 0, found: Self::default(), has_graph: false };
+        let fields = Fields::new(file)?;
+        let end = fields.end();
+        let mut walk = Walk { fields, found: Self::default(), has_graph: false };
         walk.message(Message::Model, end, 0)?;
         let Walk { found, has_graph, .. } = walk;
         match (found.ir_version, has_graph) {
@@ -144,21 +136,9 @@ impl OnnxFile {
 }
 
 struct Walk<R> {
-    input: BufReader<R>,
-    position: u64,
-    /// Of the file.
-    end: u64,
-    fields: u64,
+    fields: Fields<R>,
     found: OnnxFile,
     has_graph: bool,
-}
-
-/// The value of a field.
-enum Value {
-    Varint(u64),
-    /// So many bytes, not read yet.
-    Bytes(u64),
-    Fixed,
 }
 
 impl<R: Read + Seek> Walk<R> {
@@ -168,33 +148,36 @@ impl<R: Read + Seek> Walk<R> {
         }
         let (mut key, mut value) = (String::new(), String::new());
         let mut version = 0;
-        while self.position < end {
-            let (field, content) = self.field(end)?;
+        while self.fields.position() < end {
+            let (field, content) = self.fields.next(end)?;
             match (message, field, content) {
                 (Message::Model, 1, Value::Varint(number)) => self.found.ir_version = number,
-                (Message::Model, 1 | 7, Value::Fixed) | (Message::Model, 1, Value::Bytes(_)) => {
+                (Message::Model, 1 | 7, Value::Fixed32(_) | Value::Fixed64(_))
+                | (Message::Model, 1, Value::Bytes(_)) => {
                     return Err(NotOnnx("its first field is not what it should be"));
                 }
-                (Message::Model, 2, Value::Bytes(length)) => self.found.producer = self.text(length)?,
+                (Message::Model, 2, Value::Bytes(length)) => {
+                    self.found.producer = self.fields.text(length)?
+                }
                 (Message::Model, 3, Value::Bytes(length)) => {
-                    self.found.producer_version = self.text(length)?;
+                    self.found.producer_version = self.fields.text(length)?;
                 }
                 (Message::Node, 4, Value::Bytes(length)) => {
-                    let operator = self.text(length)?;
+                    let operator = self.fields.text(length)?;
                     self.found.has_trees |= operator.starts_with("TreeEnsemble");
                     self.found.divides |= operator == "Div";
                     self.found.is_unsteady |= UNSTEADY.contains(&operator.as_str());
                 }
                 (Message::OperatorSet | Message::ExternalData, 1, Value::Bytes(length)) => {
-                    key = self.text(length)?;
+                    key = self.fields.text(length)?;
                 }
-                (Message::ExternalData, 2, Value::Bytes(length)) => value = self.text(length)?,
+                (Message::ExternalData, 2, Value::Bytes(length)) => value = self.fields.text(length)?,
                 (Message::OperatorSet, 2, Value::Varint(number)) => version = number,
                 (_, _, Value::Bytes(length)) => match message.inside(field) {
-                    Some(inside) => self.message(inside, self.position + length, depth + 1)?,
-                    None => self.skip(length)?,
+                    Some(inside) => self.message(inside, self.fields.position() + length, depth + 1)?,
+                    None => self.fields.skip(length)?,
                 },
-                (_, _, Value::Varint(_) | Value::Fixed) => {}
+                (_, _, _) => {}
             }
         }
         match message {
@@ -215,71 +198,6 @@ impl<R: Read + Seek> Walk<R> {
             _ => {}
         }
         Ok(())
-    }
-
-    /// The number of the next field and its value, which ends before `end`.
-    fn field(&mut self, end: u64) -> Result<(u64, Value), OnnxFileError> {
-        self.fields += 1;
-        if self.fields > MAX_FIELDS {
-            return Err(NotOnnx("it has more parts than any model"));
-        }
-        let key = self.varint()?;
-        let value = match key & 7 {
-            0 => Value::Varint(self.varint()?),
-            1 => {
-                self.skip(8)?;
-                Value::Fixed
-            }
-            2 => Value::Bytes(self.varint()?),
-            5 => {
-                self.skip(4)?;
-                Value::Fixed
-            }
-            _ => return Err(NotOnnx("it is no protocol buffer")),
-        };
-        let length = if let Value::Bytes(length) = value { length } else { 0 };
-        match self.position.checked_add(length) {
-            _ if key >> 3 == 0 => Err(NotOnnx("it is no protocol buffer")),
-            Some(after) if after <= end => Ok((key >> 3, value)),
-            // Only a field of the file itself can be cut short by the file's end.
-            Some(_) if end == self.end => Err(Truncated("a part is shorter than it says")),
-            _ => Err(NotOnnx("a part is longer than what holds it")),
-        }
-    }
-
-    fn varint(&mut self) -> Result<u64, OnnxFileError> {
-        let mut number = 0_u64;
-        for shift in (0..64).step_by(7) {
-            let Some(byte) = self.input.fill_buf()?.first().copied() else {
-                return Err(Truncated("it breaks off within a number"));
-            };
-            self.input.consume(1);
-            self.position += 1;
-            number |= u64::from(byte & 0x7f) << shift;
-            if byte < 0x80 {
-                return Ok(number);
-            }
-        }
-        Err(NotOnnx("it is no protocol buffer"))
-    }
-
-    fn text(&mut self, length: u64) -> Result<String, OnnxFileError> {
-        if length > MAX_TEXT_BYTES {
-            return Err(NotOnnx("a name is longer than any name"));
-        }
-        let mut bytes = Vec::new();
-        self.input.by_ref().take(length).read_to_end(&mut bytes)?;
-        self.position += length;
-        String::from_utf8(bytes).map_err(|_| NotOnnx("a name is no text"))
-    }
-
-    fn skip(&mut self, length: u64) -> Result<(), OnnxFileError> {
-        let distance = i64::try_from(length).map_err(|_| NotOnnx("a part is longer than any file"))?;
-        self.position = self.position.checked_add(length).ok_or(NotOnnx("a part is longer than any file"))?;
-        if self.position > self.end {
-            return Err(Truncated("a part is shorter than it says"));
-        }
-        Ok(self.input.seek_relative(distance)?)
     }
 }
 

@@ -63,7 +63,7 @@ pub(super) struct VersionDocument {
     /// Whether it takes rows (`features`, `instances`); every version in service takes `inputs`
     #[serde(skip_serializing_if = "Option::is_none")]
     takes_rows: Option<bool>,
-    /// The labels of its classes
+    /// The names of its classes: those of the contract, else the labels that the graph lists
     #[serde(skip_serializing_if = "Vec::is_empty")]
     classes: Vec<String>,
     /// How its runs are scheduled, if it is in service
@@ -300,7 +300,7 @@ fn version_document(VersionMetadata { status, servable }: VersionMetadata) -> Ve
         outputs: servable.map(|servable| values(&servable.signature.outputs)).unwrap_or_default(),
         features: servable.map(features).unwrap_or_default(),
         takes_rows: servable.map(|servable| servable.layout.is_some()),
-        classes: servable.map(|servable| servable.contract.classes.clone()).unwrap_or_default(),
+        classes: servable.map(|servable| servable.contract.all_class_names()).unwrap_or_default(),
         scheduler: servable.map(|servable| (&servable.schedule).into()),
         costs: servable.map(Into::into),
     }

@@ -25,9 +25,9 @@ pub struct PredictAnswer {
     /// The label or number, for one row
     #[schema(value_type = Option<Value>, example = "setosa")]
     prediction: Option<serde_json::Value>,
-    /// The probability of each class, for one row of a classifier
-    #[schema(example = json!({"setosa": 1.0, "versicolor": 0.0, "virginica": 0.0}))]
-    probabilities: Option<BTreeMap<String, f64>>,
+    /// The probability of each class, for one row of a classifier: by name, or a list where no names are known
+    #[schema(value_type = Option<Value>, example = json!({"setosa": 1.0, "versicolor": 0.0, "virginica": 0.0}))]
+    probabilities: Option<serde_json::Value>,
     /// Every further output of the model by name, for one row; every output, for tensors
     outputs: Option<BTreeMap<String, ValueDocument>>,
     /// The answer to each row, for many rows
@@ -40,8 +40,9 @@ pub struct RowAnswer {
     /// The label or number
     #[schema(value_type = Value, example = "setosa")]
     prediction: serde_json::Value,
-    /// The probability of each class
-    probabilities: Option<BTreeMap<String, f64>>,
+    /// The probability of each class: by name, or a list where no names are known
+    #[schema(value_type = Option<Value>)]
+    probabilities: Option<serde_json::Value>,
     /// Every further output of the model by name
     #[schema(value_type = Option<Object>)]
     outputs: Option<serde_json::Value>,
@@ -112,7 +113,7 @@ fn labelled<'l>(value: RowValue<'l>, contract: &'l Contract) -> RowValue<'l> {
     }
 }
 
-/// What is written of an output for a row; the names of classes may be made up here.
+/// An output of a row as it is written: by the names of the classes, where they are known.
 enum ByClass<'v> {
     Named(Vec<(String, Scalar<'v>)>),
     Other(RowValue<'v>),
@@ -121,9 +122,10 @@ enum ByClass<'v> {
 /// Probabilities under the names of their classes.
 fn by_class<'v>(value: RowValue<'v>, contract: &'v Contract) -> ByClass<'v> {
     match value {
-        RowValue::Elements(elements) => {
-            ByClass::Named(contract.class_names(elements.len()).into_iter().zip(elements).collect())
-        }
+        RowValue::Elements(elements) => match contract.class_names(elements.len()) {
+            Some(names) => ByClass::Named(names.iter().cloned().zip(elements).collect()),
+            None => ByClass::Other(RowValue::Elements(elements)),
+        },
         RowValue::ByKey(entries) => {
             let named = |(key, value)| (contract.label(key).to_string(), value);
             ByClass::Named(entries.into_iter().map(named).collect())

@@ -9,35 +9,35 @@ pub(super) trait JsonElement {
     /// Writes it to the end of `out`. Numbers that JSON has not are texts.
     fn write(&self, out: &mut Vec<u8>);
 
-    /// The class that it is the number of, as [`Contract::label`](crate::model::Contract::label) takes it.
-    fn class(&self) -> Option<usize> {
+    /// The label of a class that it may be, as [`Contract::label`](crate::model::Contract::label) takes it.
+    fn label(&self) -> Option<Scalar<'_>> {
         None
     }
 }
 
 macro_rules! integers {
-    ($($integer:ty: $class:expr;)*) => {
+    ($($integer:ty: $label:ident;)*) => {
         $(impl JsonElement for $integer {
             fn write(&self, out: &mut Vec<u8>) {
                 out.extend_from_slice(itoa::Buffer::new().format(*self).as_bytes());
             }
 
-            fn class(&self) -> Option<usize> {
-                $class(*self)
+            fn label(&self) -> Option<Scalar<'_>> {
+                Some(Scalar::$label((*self).into()))
             }
         })*
     };
 }
 
 integers! {
-    i8: |number| usize::try_from(number).ok();
-    i16: |number| usize::try_from(number).ok();
-    i32: |number| usize::try_from(number).ok();
-    i64: |number| usize::try_from(number).ok();
-    u8: |number| Some(usize::from(number));
-    u16: |number| Some(usize::from(number));
-    u32: |number| usize::try_from(number).ok();
-    u64: |_| None;
+    i8: Integer;
+    i16: Integer;
+    i32: Integer;
+    i64: Integer;
+    u8: Integer;
+    u16: Integer;
+    u32: Integer;
+    u64: Unsigned;
 }
 
 impl JsonElement for usize {
@@ -91,6 +91,10 @@ impl JsonElement for String {
     fn write(&self, out: &mut Vec<u8>) {
         self.as_str().write(out);
     }
+
+    fn label(&self) -> Option<Scalar<'_>> {
+        Some(Scalar::Text(self))
+    }
 }
 
 impl JsonElement for Scalar<'_> {
@@ -105,11 +109,8 @@ impl JsonElement for Scalar<'_> {
         }
     }
 
-    fn class(&self) -> Option<usize> {
-        match self {
-            Self::Integer(value) => value.class(),
-            _ => None,
-        }
+    fn label(&self) -> Option<Scalar<'_>> {
+        Some(*self)
     }
 }
 

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use self::row_value::{write_prediction, write_probabilities, write_value};
 use super::json_element::JsonElement;
-use crate::model::{Contract, Layout, ModelVersion, Output, Signature, Value};
+use crate::model::{Contract, Labels, Layout, ModelVersion, Output, Scalar, Signature, Value};
 
 /// So many bytes are reserved for a number.
 const NUMBER_BYTES: usize = 12;
@@ -37,7 +37,9 @@ struct Member {
 /// What the classes are called.
 #[derive(Clone, Debug)]
 struct Classes {
-    /// As texts.
+    /// Labels of the graph, in whose order the names are; `None` for 0, 1, 2 ….
+    order: Option<Labels>,
+    /// As texts; empty if labels are written as they are.
     labels: Vec<Vec<u8>>,
     /// As names of members, with a colon after each and a comma before all but the first.
     keys: Vec<Vec<u8>>,
@@ -65,7 +67,7 @@ impl AnswerTemplate {
             };
             place.push(Member { key: [b",", written(name).as_slice(), b":"].concat(), output, role });
         }
-        Self { head, members, others, classes: Classes::new(&contract.classes) }
+        Self { head, members, others, classes: Classes::new(contract) }
     }
 
     /// Writes the answer to some rows of a run on `total` rows to the end of `out`: to the list of them if `many`, else to
@@ -157,18 +159,31 @@ impl AnswerTemplate {
 }
 
 impl Classes {
-    fn new(classes: &[String]) -> Self {
+    fn new(contract: &Contract) -> Self {
+        let (classes, order) = (&contract.classes, contract.graph.labels.clone());
+        let names = match &order {
+            Some(labels) if classes.is_empty() => labels.names(),
+            _ => classes.clone(),
+        };
         let key = |(index, class): (usize, &String)| {
             let comma: &[u8] = if index == 0 { b"" } else { b"," };
             [comma, written(class).as_slice(), b":"].concat()
         };
         Self {
+            order,
             labels: classes.iter().map(|class| written(class)).collect(),
-            keys: classes.iter().enumerate().map(key).collect(),
+            keys: names.iter().enumerate().map(key).collect(),
         }
     }
 
-    fn label(&self, class: Option<usize>) -> Option<&[u8]> {
+    /// The name of a label, written; `None` if it has none.
+    fn label(&self, label: Option<Scalar<'_>>) -> Option<&[u8]> {
+        let class = match (&self.order, label?) {
+            _ if self.labels.is_empty() => None,
+            (Some(labels), label) => labels.position(label),
+            (None, Scalar::Integer(number)) => usize::try_from(number).ok(),
+            (None, _) => None,
+        };
         self.labels.get(class?).map(Vec::as_slice)
     }
 }

@@ -19,9 +19,9 @@ use crate::{
     config::environment,
     lifecycle::{
         Reason, Refusal,
-        proof::{is_batchable, prove},
+        proof::{check_classes, is_batchable, prove},
     },
-    model::{CONTRACT_KEY, Contract, ContractDocument, Dimension, Signature, Tensor},
+    model::{CONTRACT_KEY, Contract, ContractDocument, Dimension, GraphFacts, Signature, Tensor},
     runtime::{Instance, RunOptions, Runtime},
     system::{memory::status_bytes, sandbox},
 };
@@ -105,7 +105,7 @@ fn try_model(runtime: Runtime, job: &Job, status: &mut File) -> Result<Findings,
     let start = Instant::now();
     let mut instance = Instance::load(runtime, &job.file)?;
     let load_us = micros(start.elapsed());
-    let contract = contract_of(&instance, job.contract.as_ref())?;
+    let contract = contract_of(&instance, job.contract.as_ref(), facts(&job.file, &instance)?)?;
     if job.depth == Depth::Declared {
         let session_bytes = memory(status, "VmRSS:").saturating_sub(before);
         let peak_bytes = memory(status, "VmHWM:");
@@ -113,6 +113,7 @@ fn try_model(runtime: Runtime, job: &Job, status: &mut File) -> Result<Findings,
         return Ok(Findings { signature: instance.signature().clone(), contract, costs, batchable: false });
     }
     let proven = prove(&mut instance, &contract)?;
+    check_classes(&mut instance, &contract, &proven.inputs)?;
     let session_bytes = match second_session(runtime, job, status, load_us) {
         Some(bytes) => bytes,
         None => memory(status, "VmRSS:").saturating_sub(before),
@@ -142,7 +143,13 @@ fn second_session(runtime: Runtime, job: &Job, status: &mut File, load_us: u64) 
     Some(bytes)
 }
 
-/// The contract of the metadata with what overrides it.
+/// The facts that the graph of a model's file states.
+fn facts(file: &Path, instance: &Instance) -> Result<GraphFacts, Refusal> {
+    GraphFacts::read(file, instance.signature())
+        .map_err(|error| Refusal::new(Reason::Unreadable, error.to_string()))
+}
+
+/// The contract of the metadata with what overrides it, and the facts of the graph as its defaults.
 ///
 /// # Errors
 ///
@@ -150,6 +157,7 @@ fn second_session(runtime: Runtime, job: &Job, status: &mut File, load_us: u64) 
 pub fn contract_of(
     instance: &Instance,
     override_with: Option<&serde_json::Value>,
+    graph: GraphFacts,
 ) -> Result<Contract, Refusal> {
     let invalid = |error: String| Refusal::new(Reason::InvalidContract, error);
     let mut document = match instance.metadata(CONTRACT_KEY)? {
@@ -161,7 +169,7 @@ pub fn contract_of(
             .map_err(|error| invalid(format!("model.toml, [contract]: {error}")))?;
         document = document.overridden_by(over);
     }
-    Contract::resolve(document, instance.signature()).map_err(|error| invalid(error.to_string()))
+    Contract::resolve(document, instance.signature(), graph).map_err(|error| invalid(error.to_string()))
 }
 
 /// The inputs with their first row so many times, if every input may have any number of rows.

@@ -233,7 +233,7 @@ fn load_copy(
         let detail = "the model is not what its proof says it is";
         return Err(Refusal::new(Reason::ProofFailed, detail));
     }
-    let contract = contract_of(&first, snapshot.contract())?;
+    let contract = contract_of(&first, snapshot.contract(), proof.contract.graph.clone())?;
     let layout = Layout::of(&signature, &contract)
         .map_err(|error| Refusal::new(Reason::InvalidContract, error.to_string()))?;
     let more = (1..schedule.instances).map(|_| load());

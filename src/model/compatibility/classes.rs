@@ -8,10 +8,11 @@ use crate::model::Output;
 
 pub(super) fn compare<'m>(old: &Interface<'m>, new: &Interface<'m>, told: &mut Told<'m>) {
     let (before, now) = (old.class_keys(), new.class_keys());
-    if before == now {
-        return;
-    }
-    let sentence = match (before, now) {
+    let labels = (old.labels(), new.labels());
+    let sentence = match (before.as_slice(), now.as_slice()) {
+        (before, now) if before == now && labels.0 == labels.1 => return,
+        // The names stay, but tensors show what they stand for.
+        (before, now) if before == now => became("labels", &labels.0, &labels.1),
         ([], now) => format!("the classes have names now: {}", listed(now)),
         (before, []) => format!("the classes [{}] have no names any more", listed(before)),
         (before, now) => became("classes", before, now),

@@ -19,7 +19,7 @@ pub struct Feature {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub maximum: Option<f64>,
     /// What to do when it is null or absent.
-    #[serde(default, skip_serializing_if = "Missing::is_refuse")]
+    #[serde(default, skip_serializing_if = "Missing::is_unspecified")]
     pub missing: Missing,
 }
 
@@ -27,7 +27,7 @@ impl Feature {
     /// A feature of which only the name is known.
     #[must_use]
     pub fn new(name: impl Into<String>) -> Self {
-        Self { name: name.into(), unit: None, minimum: None, maximum: None, missing: Missing::Refuse }
+        Self { name: name.into(), unit: None, minimum: None, maximum: None, missing: Missing::Unspecified }
     }
 }
 
@@ -36,8 +36,10 @@ impl Feature {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(from = "Value", into = "Value")]
 pub enum Missing {
-    /// Refuse the row.
+    /// Nothing is said: NaN if the graph tells that the model is made for missing values, else the row is refused.
     #[default]
+    Unspecified,
+    /// Refuse the row.
     Refuse,
     /// Take NaN.
     Nan,
@@ -46,8 +48,14 @@ pub enum Missing {
 }
 
 impl Missing {
-    fn is_refuse(&self) -> bool {
-        *self == Self::Refuse
+    fn is_unspecified(&self) -> bool {
+        *self == Self::Unspecified
+    }
+
+    /// Returns true if a missing value is refused.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        matches!(self, Self::Unspecified | Self::Refuse)
     }
 }
 
@@ -68,7 +76,7 @@ impl From<Value> for Missing {
 impl From<Missing> for Value {
     fn from(missing: Missing) -> Self {
         match missing {
-            Missing::Refuse => "refuse".into(),
+            Missing::Unspecified | Missing::Refuse => "refuse".into(),
             Missing::Nan => "nan".into(),
             Missing::Default(value) if value == "refuse" || value == "nan" => {
                 serde_json::json!({"default": value})

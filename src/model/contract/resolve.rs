@@ -2,17 +2,21 @@
 
 use std::collections::HashSet;
 
-use super::{Contract, ContractDocument, ContractError, DEFAULT_TOLERANCE, Feature};
-use crate::model::{Layout, RowInputs, Signature};
+use super::{Contract, ContractDocument, ContractError, DEFAULT_TOLERANCE, Feature, Missing, classes};
+use crate::model::{ElementType, GraphFacts, Layout, RowInputs, Signature};
 
 impl Contract {
-    /// Checks a contract against the model's signature. Where each column of a row is an input of its own, the inputs
-    /// are the features if none are named.
+    /// Checks a contract against the model's signature and graph. Where each column of a row is an input of its own, the
+    /// inputs are the features if none are named. Facts of the graph stand where the contract says nothing.
     ///
     /// # Errors
     ///
-    /// [`ContractError::Invalid`] when it names something the model does not have, or contradicts itself.
-    pub fn resolve(document: ContractDocument, signature: &Signature) -> Result<Self, ContractError> {
+    /// [`ContractError::Invalid`] when it names something the model does not have, or contradicts itself or the graph.
+    pub fn resolve(
+        document: ContractDocument,
+        signature: &Signature,
+        graph: GraphFacts,
+    ) -> Result<Self, ContractError> {
         let features = document.features.unwrap_or_default();
         let classes = document.classes.unwrap_or_default();
         check_features(&features)?;
@@ -31,27 +35,52 @@ impl Contract {
             tolerance,
             relative_tolerance,
             non_finite_outputs: document.non_finite_outputs.unwrap_or_default(),
+            graph,
             ..Self::new(features, classes)
         };
         let layout =
             Layout::of(signature, &contract).map_err(|error| ContractError::Invalid(error.to_string()))?;
         if contract.features.is_empty()
-            && let Some(Layout { inputs: RowInputs::Columns(columns), .. }) = layout
+            && let Some(Layout { inputs: RowInputs::Columns(columns), .. }) = &layout
         {
-            let features = columns.into_iter().map(|column| Feature::new(column.input)).collect();
+            let features = columns.iter().map(|column| Feature::new(column.input.as_str())).collect();
             let Self { features, columns, .. } = Self::new(features, Vec::new());
             (contract.features, contract.columns) = (features, columns);
+        }
+        if let Some(layout) = &layout {
+            contract.take_defaults(layout);
+            classes::check(&contract, signature, layout)?;
         }
         Ok(contract)
     }
 
-    /// Reads a contract and checks it against the model's signature.
+    /// Gives each feature what the graph knows of its column and the contract does not say.
+    fn take_defaults(&mut self, layout: &Layout) {
+        let Self { features, graph, .. } = self;
+        for (column, feature) in features.iter_mut().enumerate() {
+            let facts = layout.place(column).and_then(|(input, place)| graph.columns.get(input, place));
+            if feature.missing == Missing::Unspecified {
+                let is_float = layout.element_type(column).is_some_and(ElementType::is_float);
+                let may_miss = is_float && facts.is_some_and(|facts| facts.missing);
+                feature.missing = if may_miss { Missing::Nan } else { Missing::Refuse };
+            }
+            if let (None, None, Some((least, most))) =
+                (feature.minimum, feature.maximum, facts.and_then(|facts| facts.range))
+            {
+                #[expect(clippy::cast_precision_loss, reason = "tables of more rows than 2^53 do not exist")]
+                let bounds = (least as f64, most as f64);
+                (feature.minimum, feature.maximum) = (Some(bounds.0), Some(bounds.1));
+            }
+        }
+    }
+
+    /// Reads a contract and checks it against the model's signature, of a graph that states nothing.
     ///
     /// # Errors
     ///
     /// As [`ContractDocument::parse_json`] and [`Contract::resolve`].
     pub fn parse(json: &str, signature: &Signature) -> Result<Self, ContractError> {
-        Self::resolve(ContractDocument::parse_json(json)?, signature)
+        Self::resolve(ContractDocument::parse_json(json)?, signature, GraphFacts::default())
     }
 }
 
@@ -133,7 +162,8 @@ mod tests {
         let column =
             |name| ValueSpec::tensor(name, ElementType::F32, vec![Dimension::Dynamic(String::new())]);
         let signature = Signature { inputs: vec![column("a"), column("b")], outputs: Vec::new() };
-        let contract = Contract::resolve(ContractDocument::default(), &signature).unwrap();
+        let contract =
+            Contract::resolve(ContractDocument::default(), &signature, GraphFacts::default()).unwrap();
         assert_eq!((contract.features.len(), contract.column("b")), (2, Some(1)));
     }
 

@@ -143,7 +143,14 @@ fn column_objection(
     if *cell == Cell::Null && layout.fill(column).is_some() {
         return None;
     }
-    objection(cell, layout.element_type(column)?, contract.features.get(column))
+    let objection = objection(cell, layout.element_type(column)?, contract.features.get(column));
+    objection.map(|(code, message)| match cell {
+        Cell::Null => (
+            code,
+            format!("{message}: give a value, or let `missing` in the contract say what stands in for it"),
+        ),
+        _ => (code, message),
+    })
 }
 
 fn unknown(name: &str, contract: &Contract) -> String {

@@ -1,6 +1,8 @@
 //! The greatest elements of an output in place of all of them, each with its index and its label (extension
 //! classification): texts of the form `VALUE:INDEX[:LABEL]`.
 
+use std::borrow::Cow;
+
 use super::outputs::OutputError;
 use crate::model::{
     Contract, Dimension, ElementType, Scalar, Tensor, TensorData, Value, ValueKind, ValueSpec,
@@ -69,8 +71,7 @@ fn labels(value: &Value, contract: &Contract, width: usize) -> Vec<String> {
         Some(keys) => {
             (0..keys.len()).filter_map(|index| Some(contract.label(keys.get(index)?).to_string())).collect()
         }
-        None if contract.classes.len() == width => contract.classes.clone(),
-        None => Vec::new(),
+        None => contract.class_names(width).map(Cow::into_owned).unwrap_or_default(),
     }
 }
 

@@ -21,7 +21,7 @@ pub(super) fn write_prediction(
             let range = row_range(tensor, row, total);
             on_elements!(tensor.data(), elements => {
                 write_list(out, elements.get(range).unwrap_or_default(), |element, out| {
-                    match classes.label(element.class()) {
+                    match classes.label(element.label()) {
                         Some(label) => out.extend_from_slice(label),
                         None => element.write(out),
                     }
@@ -108,21 +108,15 @@ fn write_list<E>(out: &mut Vec<u8>, elements: &[E], write: impl Fn(&E, &mut Vec<
     out.push(b']');
 }
 
-/// Elements by the names of as many classes, or by their numbers.
+/// Elements by the names of as many classes, or as a list.
 fn write_by_class<E: JsonElement>(out: &mut Vec<u8>, elements: &[E], classes: &Classes) {
+    if classes.keys.is_empty() || classes.keys.len() != elements.len() {
+        return write_list(out, elements, JsonElement::write);
+    }
     out.push(b'{');
-    if classes.keys.len() == elements.len() {
-        for (key, element) in classes.keys.iter().zip(elements) {
-            out.extend_from_slice(key);
-            element.write(out);
-        }
-    } else {
-        for (index, element) in elements.iter().enumerate() {
-            out.extend_from_slice(if index == 0 { br#"""# } else { br#",""# });
-            index.write(out);
-            out.extend_from_slice(br#"":"#);
-            element.write(out);
-        }
+    for (key, element) in classes.keys.iter().zip(elements) {
+        out.extend_from_slice(key);
+        element.write(out);
     }
     out.push(b'}');
 }
@@ -135,7 +129,7 @@ fn write_map(out: &mut Vec<u8>, keys: &TensorData, values: &TensorData, classes:
         if index > 0 {
             out.push(b',');
         }
-        match classes.and_then(|classes| classes.label(key.class())) {
+        match classes.and_then(|classes| classes.label(Some(key))) {
             Some(label) => out.extend_from_slice(label),
             None => key.to_string().write(out),
         }

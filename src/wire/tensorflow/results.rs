@@ -19,7 +19,11 @@ pub fn classes<'o>(
 ) -> Result<Vec<Vec<(String, Scalar<'o>)>>, NoResult> {
     let row = |row| match of_role(outputs, layout, row, Output::Probabilities) {
         Some(RowValue::Elements(elements)) => {
-            Ok(contract.class_names(elements.len()).into_iter().zip(elements).collect())
+            // Labels of TensorFlow's classes are empty texts where a model names none.
+            let names = contract.class_names(elements.len());
+            let name = |index: usize| names.as_ref().and_then(|names| names.get(index)).cloned();
+            let scored = |(index, score)| (name(index).unwrap_or_default(), score);
+            Ok(elements.into_iter().enumerate().map(scored).collect())
         }
         Some(RowValue::ByKey(entries)) => {
             let scored = |(key, score)| (contract.label(key).to_string(), score);

@@ -2,7 +2,7 @@
 
 use std::{fs::File, path::Path, time::Instant};
 
-use super::{Costs, Findings, Job, MANY_ROWS, contract_of, first_row, memory, micros, time_runs};
+use super::{Costs, Findings, Job, MANY_ROWS, contract_of, facts, first_row, memory, micros, time_runs};
 use crate::{
     lifecycle::{
         Reason, Refusal,
@@ -23,7 +23,7 @@ pub(super) fn try_converted(
     status: &mut File,
 ) -> Result<Findings, Refusal> {
     let mut original = Instance::load_and_convert(runtime, &job.file, converted)?;
-    let contract = contract_of(&original, job.contract.as_ref())?;
+    let contract = contract_of(&original, job.contract.as_ref(), facts(&job.file, &original)?)?;
     let before = memory(status, "VmRSS:");
     let start = Instant::now();
     let mut instance = Instance::load(runtime, converted)?;

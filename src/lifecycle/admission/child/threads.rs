@@ -1,6 +1,6 @@
 //! Measuring a model with several threads a session, in a child that may start them.
 
-use super::{Costs, Findings, Job, contract_of, first_row, time_runs};
+use super::{Costs, Findings, Job, contract_of, facts, first_row, time_runs};
 use crate::{
     lifecycle::{Refusal, proof::prove},
     runtime::{Instance, Runtime},
@@ -9,7 +9,7 @@ use crate::{
 /// Proves that the model answers what it must with threads too, and measures how long a run takes.
 pub(super) fn try_threaded(runtime: Runtime, job: &Job) -> Result<Findings, Refusal> {
     let mut instance = Instance::load_with_threads(runtime, &job.file, job.threads)?;
-    let contract = contract_of(&instance, job.contract.as_ref())?;
+    let contract = contract_of(&instance, job.contract.as_ref(), facts(&job.file, &instance)?)?;
     let proven = prove(&mut instance, &contract)?;
     let one = first_row(instance.signature(), &proven.inputs, 1);
     let run_threads_us = time_runs(&mut instance, one.as_ref().unwrap_or(&proven.inputs));

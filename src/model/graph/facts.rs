@@ -1,0 +1,44 @@
+//! Facts of a graph that a contract takes as its defaults.
+
+use std::{fs::File, io, path::Path};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Graph, KnownColumns, Labels};
+use crate::model::{OnnxFileError, Signature};
+
+/// Facts that a graph states of its inputs and classes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GraphFacts {
+    /// Labels of the classes; `None` if the graph lists none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub labels: Option<Labels>,
+    /// Facts about the columns of the inputs.
+    #[serde(default, skip_serializing_if = "KnownColumns::is_empty")]
+    pub columns: KnownColumns,
+}
+
+impl GraphFacts {
+    /// The facts of a graph.
+    #[must_use]
+    pub fn of(graph: &Graph, signature: &Signature) -> Self {
+        Self { labels: Labels::of(graph, signature), columns: KnownColumns::of(graph, signature) }
+    }
+
+    /// The facts of a model's file.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read, or is not an ONNX model.
+    pub fn read(file: &Path, signature: &Signature) -> Result<Self, OnnxFileError> {
+        let file = File::open(file).map_err(|error: io::Error| OnnxFileError::Io(error))?;
+        Ok(Self::of(&Graph::read(file)?, signature))
+    }
+
+    /// Returns true if the graph states nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_none() && self.columns.is_empty()
+    }
+}

@@ -1,0 +1,138 @@
+//! Fields of a protocol buffer, read one by one from a file that is not trusted.
+//!
+//! Wire format: <https://protobuf.dev/programming-guides/encoding/>. Nothing is kept but the field at hand.
+
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
+
+use super::onnx_file::OnnxFileError::{self, NotOnnx, Truncated};
+
+/// Longest name or path that is accepted, in bytes.
+const MAX_TEXT_BYTES: u64 = 4096;
+
+/// Most fields of a file; one with more is there to take up time.
+const MAX_FIELDS: u64 = 50_000_000;
+
+/// A reader of fields, which knows its place in the file.
+pub(super) struct Fields<R> {
+    input: BufReader<R>,
+    position: u64,
+    end: u64,
+    count: u64,
+}
+
+/// The value of a field.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Value {
+    /// A whole number.
+    Varint(u64),
+    /// The length of bytes that follow and are not read yet.
+    Bytes(u64),
+    /// Four bytes.
+    Fixed32([u8; 4]),
+    /// Eight bytes.
+    Fixed64([u8; 8]),
+}
+
+impl<R: Read + Seek> Fields<R> {
+    /// A reader of a whole file.
+    ///
+    /// # Errors
+    ///
+    /// When the file is empty or cannot be read.
+    pub(super) fn new(file: R) -> Result<Self, OnnxFileError> {
+        let mut input = BufReader::new(file);
+        let end = input.seek(SeekFrom::End(0))?;
+        input.rewind()?;
+        if end == 0 {
+            return Err(Truncated("it is empty"));
+        }
+        Ok(Self { input, position: 0, end, count: 0 })
+    }
+
+    /// The end of the file, in bytes from its beginning.
+    pub(super) fn end(&self) -> u64 {
+        self.end
+    }
+
+    /// The place in the file, in bytes from its beginning.
+    pub(super) fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// The number of the next field and its value, which ends before `end`.
+    pub(super) fn next(&mut self, end: u64) -> Result<(u64, Value), OnnxFileError> {
+        self.count += 1;
+        if self.count > MAX_FIELDS {
+            return Err(NotOnnx("it has more parts than any model"));
+        }
+        let key = self.varint()?;
+        let value = match key & 7 {
+            0 => Value::Varint(self.varint()?),
+            1 => Value::Fixed64(self.fixed()?),
+            2 => Value::Bytes(self.varint()?),
+            5 => Value::Fixed32(self.fixed()?),
+            _ => return Err(NotOnnx("it is no protocol buffer")),
+        };
+        let length = if let Value::Bytes(length) = value { length } else { 0 };
+        match self.position.checked_add(length) {
+            _ if key >> 3 == 0 => Err(NotOnnx("it is no protocol buffer")),
+            Some(after) if after <= end => Ok((key >> 3, value)),
+            // Only a field of the file itself can be cut short by the file's end.
+            Some(_) if end == self.end => Err(Truncated("a part is shorter than it says")),
+            _ => Err(NotOnnx("a part is longer than what holds it")),
+        }
+    }
+
+    /// A whole number of variable length.
+    pub(super) fn varint(&mut self) -> Result<u64, OnnxFileError> {
+        let mut number = 0_u64;
+        for shift in (0..64).step_by(7) {
+            let Some(byte) = self.input.fill_buf()?.first().copied() else {
+                return Err(Truncated("it breaks off within a number"));
+            };
+            self.input.consume(1);
+            self.position += 1;
+            number |= u64::from(byte & 0x7f) << shift;
+            if byte < 0x80 {
+                return Ok(number);
+            }
+        }
+        Err(NotOnnx("it is no protocol buffer"))
+    }
+
+    fn fixed<const N: usize>(&mut self) -> Result<[u8; N], OnnxFileError> {
+        let mut bytes = [0; N];
+        self.input.read_exact(&mut bytes).map_err(|error| match error.kind() {
+            std::io::ErrorKind::UnexpectedEof => Truncated("it breaks off within a number"),
+            _ => OnnxFileError::Io(error),
+        })?;
+        self.position += N as u64;
+        Ok(bytes)
+    }
+
+    /// A name or path of this length in bytes.
+    pub(super) fn text(&mut self, length: u64) -> Result<String, OnnxFileError> {
+        if length > MAX_TEXT_BYTES {
+            return Err(NotOnnx("a name is longer than any name"));
+        }
+        String::from_utf8(self.bytes(length)?).map_err(|_| NotOnnx("a name is no text"))
+    }
+
+    /// This many bytes; the caller bounds their number.
+    pub(super) fn bytes(&mut self, length: u64) -> Result<Vec<u8>, OnnxFileError> {
+        let mut bytes = Vec::new();
+        self.input.by_ref().take(length).read_to_end(&mut bytes)?;
+        self.position += length;
+        Ok(bytes)
+    }
+
+    /// Passes over this many bytes.
+    pub(super) fn skip(&mut self, length: u64) -> Result<(), OnnxFileError> {
+        let distance = i64::try_from(length).map_err(|_| NotOnnx("a part is longer than any file"))?;
+        self.position = self.position.checked_add(length).ok_or(NotOnnx("a part is longer than any file"))?;
+        if self.position > self.end {
+            return Err(Truncated("a part is shorter than it says"));
+        }
+        Ok(self.input.seek_relative(distance)?)
+    }
+}
