@@ -41,8 +41,9 @@ impl Model {
     }
 
     /// The same, of a graph that lists labels.
-    fn labelled(mut self, labels: Option<Labels>) -> Self {
+    fn labelled(mut self, labels: Option<Labels>, score_labels: Option<Labels>) -> Self {
         self.contract.graph.labels = labels;
+        self.contract.graph.score_labels = score_labels;
         self
     }
 
@@ -252,8 +253,9 @@ proptest! {
         (total, outputs) in (1..4_usize).prop_flat_map(|rows| (Just(rows), prop::collection::vec(output(rows), 4))),
         classes in prop::collection::vec(any::<String>(), 0..4),
         labels in prop::option::of(labels()),
+        score_labels in prop::option::of(labels()),
     ) {
         let classes: Vec<&str> = classes.iter().map(String::as_str).collect();
-        Model::classifier(&classes).labelled(labels).assert_alike(&outputs, total);
+        Model::classifier(&classes).labelled(labels, score_labels).assert_alike(&outputs, total);
     }
 }

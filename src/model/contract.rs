@@ -24,7 +24,7 @@ use std::{borrow::Cow, collections::HashMap};
 
 use serde::{Deserialize, Serialize};
 
-use super::{GraphFacts, Scalar};
+use super::{GraphFacts, Labels, Scalar};
 pub use document::ContractDocument;
 pub use feature::{Feature, Missing};
 pub use golden::{GoldenCase, GoldenDocument};
@@ -140,10 +140,20 @@ impl Contract {
     /// The name of the class that a predicted label stands for, or the label itself.
     #[must_use]
     pub fn label<'l>(&'l self, value: Scalar<'l>) -> Scalar<'l> {
+        self.named(self.graph.labels.as_ref(), value)
+    }
+
+    /// The name of the class whose score stands under a key, or the key itself.
+    #[must_use]
+    pub fn key<'l>(&'l self, key: Scalar<'l>) -> Scalar<'l> {
+        self.named(self.graph.score_labels(), key)
+    }
+
+    fn named<'l>(&'l self, labels: Option<&Labels>, value: Scalar<'l>) -> Scalar<'l> {
         if self.classes.is_empty() {
             return value;
         }
-        let class = match (&self.graph.labels, value) {
+        let class = match (labels, value) {
             (Some(labels), value) => labels.position(value),
             (None, Scalar::Integer(number)) => usize::try_from(number).ok(),
             (None, _) => None,
@@ -159,14 +169,14 @@ impl Contract {
         if !self.classes.is_empty() {
             return (self.classes.len() == width).then_some(Cow::Borrowed(&self.classes));
         }
-        let labels = self.graph.labels.as_ref().filter(|labels| labels.len() == width && width > 0);
+        let labels = self.graph.score_labels().filter(|labels| labels.len() == width && width > 0);
         labels.map(|labels| Cow::Owned(labels.names()))
     }
 
     /// The names of all classes, by the contract or else by the graph; empty if nothing names them.
     #[must_use]
     pub fn all_class_names(&self) -> Vec<String> {
-        match (&self.classes, &self.graph.labels) {
+        match (&self.classes, self.graph.score_labels()) {
             (classes, Some(labels)) if classes.is_empty() => labels.names(),
             (classes, _) => classes.clone(),
         }

@@ -127,7 +127,7 @@ fn by_class<'v>(value: RowValue<'v>, contract: &'v Contract) -> ByClass<'v> {
             None => ByClass::Other(RowValue::Elements(elements)),
         },
         RowValue::ByKey(entries) => {
-            let named = |(key, value)| (contract.label(key).to_string(), value);
+            let named = |(key, value)| (contract.key(key).to_string(), value);
             ByClass::Named(entries.into_iter().map(named).collect())
         }
         other @ RowValue::Parts(_) => ByClass::Other(other),

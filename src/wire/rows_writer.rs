@@ -39,6 +39,8 @@ struct Member {
 struct Classes {
     /// Labels of the graph, in whose order the names are; `None` for 0, 1, 2 ….
     order: Option<Labels>,
+    /// Labels that are keys of scores, in the same order.
+    key_order: Option<Labels>,
     /// As texts; empty if labels are written as they are.
     labels: Vec<Vec<u8>>,
     /// As names of members, with a colon after each and a comma before all but the first.
@@ -161,7 +163,8 @@ impl AnswerTemplate {
 impl Classes {
     fn new(contract: &Contract) -> Self {
         let (classes, order) = (&contract.classes, contract.graph.labels.clone());
-        let names = match &order {
+        let key_order = contract.graph.score_labels().cloned();
+        let names = match &key_order {
             Some(labels) if classes.is_empty() => labels.names(),
             _ => classes.clone(),
         };
@@ -171,14 +174,24 @@ impl Classes {
         };
         Self {
             order,
+            key_order,
             labels: classes.iter().map(|class| written(class)).collect(),
             keys: names.iter().enumerate().map(key).collect(),
         }
     }
 
-    /// The name of a label, written; `None` if it has none.
+    /// The name of a predicted label, written; `None` if it has none.
     fn label(&self, label: Option<Scalar<'_>>) -> Option<&[u8]> {
-        let class = match (&self.order, label?) {
+        self.named(self.order.as_ref(), label?)
+    }
+
+    /// The name of the class whose score stands under a key, written; `None` if it has none.
+    fn key(&self, key: Scalar<'_>) -> Option<&[u8]> {
+        self.named(self.key_order.as_ref(), key)
+    }
+
+    fn named(&self, order: Option<&Labels>, label: Scalar<'_>) -> Option<&[u8]> {
+        let class = match (order, label) {
             _ if self.labels.is_empty() => None,
             (Some(labels), label) => labels.position(label),
             (None, Scalar::Integer(number)) => usize::try_from(number).ok(),

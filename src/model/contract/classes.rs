@@ -20,8 +20,12 @@ pub(super) fn check(
     if names.is_empty() {
         return Ok(());
     }
-    if let Some(labels) = &contract.graph.labels {
-        return check_labels(names, labels);
+    let lists = contract.graph.labels.iter().chain(&contract.graph.score_labels);
+    for labels in lists {
+        check_labels(names, labels)?;
+    }
+    if contract.graph.labels.is_some() {
+        return Ok(());
     }
     let outputs = signature.outputs.iter().zip(&layout.outputs);
     for (spec, _) in outputs.filter(|(_, role)| **role == Output::Probabilities) {

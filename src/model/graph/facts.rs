@@ -14,6 +14,9 @@ pub struct GraphFacts {
     /// Labels of the classes; `None` if the graph lists none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub labels: Option<Labels>,
+    /// Labels of the columns or keys of scores, where they are other ones: some exporters write places as labels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub score_labels: Option<Labels>,
     /// Facts about the columns of the inputs.
     #[serde(default, skip_serializing_if = "KnownColumns::is_empty")]
     pub columns: KnownColumns,
@@ -23,7 +26,11 @@ impl GraphFacts {
     /// The facts of a graph.
     #[must_use]
     pub fn of(graph: &Graph, signature: &Signature) -> Self {
-        Self { labels: Labels::of(graph, signature), columns: KnownColumns::of(graph, signature) }
+        let (labels, scores) = (Labels::of(graph, signature, false), Labels::of(graph, signature, true));
+        let score_labels =
+            scores.clone().filter(|scores| labels.as_ref().is_some_and(|labels| labels != scores));
+        let columns = KnownColumns::of(graph, signature);
+        Self { labels: labels.or(scores), score_labels, columns }
     }
 
     /// The facts of a model's file.
@@ -36,9 +43,15 @@ impl GraphFacts {
         Ok(Self::of(&Graph::read(file)?, signature))
     }
 
+    /// The labels of the columns or keys of scores; `None` if the graph lists none.
+    #[must_use]
+    pub fn score_labels(&self) -> Option<&Labels> {
+        self.score_labels.as_ref().or(self.labels.as_ref())
+    }
+
     /// Returns true if the graph states nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.labels.is_none() && self.columns.is_empty()
+        self.labels.is_none() && self.score_labels.is_none() && self.columns.is_empty()
     }
 }

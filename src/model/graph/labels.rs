@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Elements, Graph, Node};
-use crate::model::{Scalar, Signature};
+use crate::model::{Scalar, Signature, ValueKind, ValueSpec};
 
 /// Most operators between an output and what lists its labels.
 const MAX_STEPS: usize = 64;
@@ -25,10 +25,12 @@ pub enum Labels {
 }
 
 impl Labels {
-    /// Labels that a graph lists for one of its outputs; `None` if it lists none, or different ones.
+    /// Labels that a graph lists for its outputs of labels, if `scores` is false, or of scores; `None` if it lists none,
+    /// or different ones.
     #[must_use]
-    pub fn of(graph: &Graph, signature: &Signature) -> Option<Self> {
-        let mut found = signature.outputs.iter().filter_map(|output| of_value(graph, &output.name));
+    pub fn of(graph: &Graph, signature: &Signature, scores: bool) -> Option<Self> {
+        let outputs = signature.outputs.iter().filter(|output| holds_scores(output) == scores);
+        let mut found = outputs.filter_map(|output| of_value(graph, &output.name));
         let labels = found.next()?;
         found.all(|other| other == labels).then_some(labels)
     }
@@ -69,6 +71,14 @@ impl Labels {
             (Self::Texts(labels), Scalar::Text(text)) => labels.iter().position(|label| label == text),
             _ => None,
         }
+    }
+}
+
+/// Returns true if an output holds floats, by column or by key.
+fn holds_scores(output: &ValueSpec) -> bool {
+    match &output.kind {
+        ValueKind::Sequence(items) => matches!(**items, ValueKind::Map { value, .. } if value.is_float()),
+        _ => output.as_tensor().is_some_and(|(element_type, _)| element_type.is_float()),
     }
 }
 
@@ -185,7 +195,7 @@ mod tests {
         let output =
             |name| ValueSpec::tensor(name, ElementType::I64, vec![Dimension::Dynamic(String::new())]);
         let outputs = vec![output("label"), output("scores")];
-        Labels::of(&graph, &Signature { inputs: Vec::new(), outputs })
+        Labels::of(&graph, &Signature { inputs: Vec::new(), outputs }, false)
     }
 
     fn integers(list: &[i64]) -> Elements {

@@ -69,7 +69,7 @@ fn has_rows(spec: &ValueSpec) -> bool {
 fn labels(value: &Value, contract: &Contract, width: usize) -> Vec<String> {
     match value.column_keys() {
         Some(keys) => {
-            (0..keys.len()).filter_map(|index| Some(contract.label(keys.get(index)?).to_string())).collect()
+            (0..keys.len()).filter_map(|index| Some(contract.key(keys.get(index)?).to_string())).collect()
         }
         None => contract.class_names(width).map(Cow::into_owned).unwrap_or_default(),
     }

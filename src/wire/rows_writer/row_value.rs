@@ -129,7 +129,7 @@ fn write_map(out: &mut Vec<u8>, keys: &TensorData, values: &TensorData, classes:
         if index > 0 {
             out.push(b',');
         }
-        match classes.and_then(|classes| classes.label(Some(key))) {
+        match classes.and_then(|classes| classes.key(key)) {
             Some(label) => out.extend_from_slice(label),
             None => key.to_string().write(out),
         }

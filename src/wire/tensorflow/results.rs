@@ -26,7 +26,7 @@ pub fn classes<'o>(
             Ok(elements.into_iter().enumerate().map(scored).collect())
         }
         Some(RowValue::ByKey(entries)) => {
-            let scored = |(key, score)| (contract.label(key).to_string(), score);
+            let scored = |(key, score)| (contract.key(key).to_string(), score);
             Ok(entries.into_iter().map(scored).collect())
         }
         Some(RowValue::Parts(_)) | None => Err(NoResult("classify")),

@@ -1,0 +1,1 @@
+"""Models as exporters write them, against the gateway: what `tools/exporter-suite` consists of."""
