@@ -106,6 +106,8 @@ const PAIRS: &[Pair] = &[
     breaks("37-labels-renamed", "the classes [no, yes] became [ja, nein]", TWO),
     breaks("38-labels-renumbered", "the classes [3, 4, 5, 6] became [0, 1, 2, 3]", TWO),
     breaks("39-not-finite", "NaN and infinity are answered, were an error", TWO),
+    breaks("40-category-gone", "`x` may not be [Oslo] any more", r#"{"features":["Oslo"]}"#),
+    breaks("41-fewer-ids", "`x` may be -5 to 4, was -10 to 9", r#"{"features":[7]}"#),
 ];
 
 impl Pair {

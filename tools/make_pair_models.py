@@ -135,6 +135,24 @@ def classifier(labels: list, zip_map: bool = False) -> onnx.ModelProto:
     return graph("classifier", made, [rows("x", 2)], [label, probabilities], opsets=[OPSET, ML_OPSET])
 
 
+def encoder(*towns: str) -> onnx.ModelProto:
+    """1 for a town that it knows; another one is an error."""
+    nodes = [
+        node("OneHotEncoder", ["x"], ["known"], domain="ai.onnx.ml", cats_strings=list(towns), zeros=0),
+        node("ReduceMax", ["known", "axes"], ["y"], keepdims=0),
+    ]
+    inputs, axes = [rows("x", 1, TensorProto.STRING)], [constant("axes", np.array([2], np.int64))]
+    return graph("encoder", nodes, inputs, [rows("y", 1)], axes, opsets=[OPSET, ML_OPSET])
+
+
+def embedding(ids: int) -> onnx.ModelProto:
+    """A row of a table for each of these ids, halved."""
+    table = constant("table", np.arange(2 * ids, dtype=np.float32).reshape(ids, 2))
+    nodes = [node("Gather", ["table", "x"], ["found"]), node("Mul", ["found", "half"], ["y"])]
+    half = constant("half", np.array(0.5, np.float32))
+    return graph("embedding", nodes, [tensor("x", INT64, ["N"])], [rows("y", 2)], [table, half])
+
+
 GOLDEN = [{"inputs": {"x": [[1, 2]]}, "outputs": {"y": [[3]]}}]
 ABC, NO_YES = ["a", "b", "c"], ["no", "yes", "perhaps"]
 
@@ -182,6 +200,8 @@ PAIRS = {
     "38-labels-renumbered": (classifier([3, 4, 5, 6]), classifier([0, 1, 2, 3])),
     "39-not-finite": (named("a", "b"), with_contract(
         sums(), features=features("a", "b"), non_finite_outputs="allow")),
+    "40-category-gone": (encoder("Bern", "Oslo"), encoder("Bern")),
+    "41-fewer-ids": (embedding(10), embedding(5)),
 }
 
 

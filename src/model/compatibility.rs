@@ -5,6 +5,7 @@
 //! difference is told once, in one sentence.
 
 mod classes;
+mod facts;
 mod features;
 mod inputs;
 mod kinds;
@@ -48,6 +49,7 @@ impl<'m> Interface<'m> {
         let mut told = Told::default();
         inputs::compare(old, self, &mut told);
         rows::compare(old, self, &mut told);
+        facts::compare(old, self, &mut told);
         inputs::compare_order(old, self, &mut told);
         outputs::compare(old, self, &mut told);
         classes::compare(old, self, &mut told);

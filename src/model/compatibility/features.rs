@@ -54,18 +54,28 @@ pub(super) fn compare_each<'m>(
     layout: &Layout,
     told: &mut Told<'m>,
 ) {
-    let unnamed = Feature::new("");
     for (column, now) in new.contract.features.iter().enumerate() {
         let before = if old.contract.features.is_empty() {
-            Some(&unnamed)
+            Some(unnamed(old, layout, column))
         } else {
-            counterpart(old, new, column).and_then(|before| old.contract.features.get(before))
+            counterpart(old, new, column).and_then(|before| old.contract.features.get(before).cloned())
         };
         if let Some(before) = before {
-            compare_range(before, now, layout.element_type(column), told);
-            compare_unit(before, now, told);
+            compare_range(&before, now, layout.element_type(column), told);
+            compare_unit(&before, now, told);
         }
     }
+}
+
+/// What is known of a column without a feature: the range that the graph has for it.
+fn unnamed(interface: &Interface<'_>, layout: &Layout, column: usize) -> Feature {
+    let facts =
+        layout.place(column).and_then(|(input, place)| interface.contract.graph.columns.get(input, place));
+    let range = facts.and_then(|facts| facts.range);
+    #[expect(clippy::cast_precision_loss, reason = "tables of more rows than 2^53 do not exist")]
+    let bound = |bound: i64| bound as f64;
+    let (minimum, maximum) = (range.map(|range| bound(range.0)), range.map(|range| bound(range.1)));
+    Feature { minimum, maximum, ..Feature::new("") }
 }
 
 /// Compares what stands in for a missing value. A value that is taken where it was refused breaks no caller; one that is
