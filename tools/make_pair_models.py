@@ -142,7 +142,8 @@ def encoder(*towns: str) -> onnx.ModelProto:
         node("ReduceMax", ["known", "axes"], ["y"], keepdims=0),
     ]
     inputs, axes = [rows("x", 1, TensorProto.STRING)], [constant("axes", np.array([2], np.int64))]
-    return graph("encoder", nodes, inputs, [rows("y", 1)], axes, opsets=[OPSET, ML_OPSET])
+    model = graph("encoder", nodes, inputs, [rows("y", 1)], axes, opsets=[OPSET, ML_OPSET])
+    return with_contract(model, golden=[{"inputs": {"x": [[towns[0]]]}, "outputs": {"y": [[1]]}}])
 
 
 def embedding(ids: int) -> onnx.ModelProto:
