@@ -1,5 +1,5 @@
-//! What callers notice of a model in place of another: `diff`, `verify --against` and the swap say the same of each pair
-//! in `tests/models/pairs`, in one line a difference.
+//! Pairs of models of which one takes the place of the other: `diff`, `verify --against` and the swap say the same of each
+//! pair in `tests/models/pairs`, in one line a difference.
 #![allow(clippy::allow_attributes, reason = "what a test file needs of these differs from one to the next")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
 #![allow(clippy::missing_panics_doc, reason = "a test that cannot go on fails")]
@@ -23,7 +23,7 @@ use support::{
 /// Commands that run at a time.
 const AT_A_TIME: usize = 4;
 
-/// What two rows of numbers are asked with.
+/// A row of two numbers.
 const TWO: &str = r#"{"features":[1,2]}"#;
 
 /// Two models, and what callers of the first notice of the second.

@@ -1,10 +1,10 @@
-//! What callers would notice of a model in place of another, for `diff` and `verify` alike.
+//! The comparison of two models, for `diff` and `verify` alike.
 
 use serde_json::{Value, json};
 
 use crate::{lifecycle::Proof, model::Change};
 
-/// What callers would notice of a model in place of another.
+/// The differences that callers would notice of a model in place of another.
 pub(super) struct Comparison {
     changes: Vec<Change>,
 }

@@ -67,7 +67,7 @@ pub(super) fn verify(files: &[PathBuf], arguments: &VerifyArguments) -> Result<(
     }
 }
 
-/// What came of a proof, for programs.
+/// The outcome of a proof, for programs.
 fn document(outcome: &Result<(Schedule, Proof), Refusal>, compared: Option<&Comparison>) -> Value {
     let mut document = Map::new();
     document.insert("admitted".to_owned(), outcome.is_ok().into());

@@ -114,7 +114,7 @@ impl Proof {
         Layout::of(&self.signature, &self.contract).is_ok_and(|layout| layout.is_some())
     }
 
-    /// What callers see of the model.
+    /// The side of the model that callers see.
     #[must_use]
     pub fn interface(&self) -> Interface<'_> {
         let layout = Layout::of(&self.signature, &self.contract).ok().flatten();

@@ -1,4 +1,4 @@
-//! What callers of a model notice when another takes its place.
+//! Differences that callers notice when another model takes the place of the one they call.
 //!
 //! This is the only definition of it: the gate at a swap and the commands `diff` and `verify` all ask here. A difference
 //! breaks callers if a request that was answered is refused, or an answer has another form or another meaning. Each
@@ -21,13 +21,13 @@ use told::{Subject, Told};
 /// A difference between two models that callers may notice.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
-    /// Whether a caller may break over it.
+    /// True if it may break a caller.
     pub breaks: bool,
     /// The difference in one sentence, without a full stop.
     pub sentence: String,
 }
 
-/// What callers see of a model.
+/// The side of a model that callers see.
 #[derive(Clone, Debug)]
 pub struct Interface<'m> {
     signature: &'m Signature,

@@ -59,7 +59,7 @@ fn closed(facts: &ColumnFacts) -> Option<BTreeSet<String>> {
     })
 }
 
-/// What becomes of the values that are taken, and whether that breaks callers.
+/// The difference between the values that are taken, and true if it breaks callers.
 fn categories(before: Option<BTreeSet<String>>, now: Option<BTreeSet<String>>) -> Option<(bool, String)> {
     let all = |values: &BTreeSet<String>| listed(&values.iter().collect::<Vec<_>>());
     let beyond = |values: &BTreeSet<String>, others: &BTreeSet<String>| {

@@ -67,7 +67,7 @@ pub(super) fn compare_each<'m>(
     }
 }
 
-/// What is known of a column without a feature: the range that the graph has for it.
+/// A feature without a name for a column that has none: only the range that the graph states is known.
 fn unnamed(interface: &Interface<'_>, layout: &Layout, column: usize) -> Feature {
     let facts =
         layout.place(column).and_then(|(input, place)| interface.contract.graph.columns.get(input, place));
@@ -197,7 +197,7 @@ fn is_same_fill(was: Option<&Cell>, is: Option<&Cell>) -> bool {
     }
 }
 
-/// Whether the features are the inputs by name: each takes one value of a row.
+/// Returns true if the features are the inputs by name: each takes one value of a row.
 fn are_inputs(interface: &Interface<'_>) -> bool {
     match interface.layout.as_ref().map(|layout| &layout.inputs) {
         Some(RowInputs::Columns(_)) => true,

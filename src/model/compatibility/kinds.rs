@@ -1,8 +1,8 @@
-//! Whether what was sent fits what is taken now, and what is answered can be read as what was.
+//! Kinds of inputs and outputs: a request that fitted must fit, an answer must read as it did.
 
 use crate::model::{Dimension, ValueKind};
 
-/// How one kind stands to another; the later, the worse.
+/// The relation of one kind to another; the later, the worse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Fit {
     /// They are the same but for the names of dimensions.
@@ -13,7 +13,7 @@ pub(super) enum Fit {
     Breaks,
 }
 
-/// How an input of the kind `new` takes what was sent to one of the kind `old`.
+/// Judges an input of the kind `new` by requests that were sent to one of the kind `old`.
 pub(super) fn takes(old: &ValueKind, new: &ValueKind) -> Fit {
     match (old, new) {
         (ValueKind::Optional(old), ValueKind::Optional(new)) => takes(old, new),
@@ -42,8 +42,8 @@ fn takes_shape(old: &[Dimension], new: &[Dimension]) -> Fit {
     }
 }
 
-/// How an answer of the kind `new` reads as one of the kind `old`. Where rows are answered, the first dimension counts
-/// them, whatever the exporter declared.
+/// Judges an output of the kind `new` by readers of one of the kind `old`. Where rows are answered, the first dimension
+/// counts them, whatever the exporter declared.
 pub(super) fn reads_as(old: &ValueKind, new: &ValueKind, answers_rows: bool) -> Fit {
     match (old, new) {
         (
@@ -74,7 +74,7 @@ fn reads_as_shape(old: &[Dimension], new: &[Dimension], answers_rows: bool) -> F
     }
 }
 
-/// Whether two kinds are the same but for the names of dimensions; `Fit::Breaks` if not.
+/// `Fit::Same` if two kinds are the same but for the names of dimensions, else `Fit::Breaks`.
 pub(super) fn same_form(old: &ValueKind, new: &ValueKind) -> Fit {
     let is_same = match (old, new) {
         (

@@ -10,7 +10,7 @@ pub(super) fn listed<S: AsRef<str>>(names: &[S]) -> String {
     if more == 0 { shown.join(", ") } else { format!("{} and {more} more", shown.join(", ")) }
 }
 
-/// That a list became another one; of long lists, where they first differ.
+/// The sentence for a list that became another one; of long lists, the first difference.
 pub(super) fn became<S: AsRef<str>>(things: &str, before: &[S], now: &[S]) -> String {
     if before.len().max(now.len()) <= MAX_LISTED {
         return format!("the {things} [{}] became [{}]", listed(before), listed(now));

@@ -11,7 +11,7 @@ pub(super) struct Pairs<'m> {
     pub(super) gone: Vec<&'m ValueSpec>,
     /// Those that only the new model has.
     pub(super) added: Vec<&'m ValueSpec>,
-    /// Whether those that both have stand in another order.
+    /// True if those that both have stand in another order.
     pub(super) is_reordered: bool,
 }
 

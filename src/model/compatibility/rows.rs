@@ -1,4 +1,4 @@
-//! Rows: whether they are taken, and how many values they have.
+//! Rows: they are taken or not, and have a number of values.
 
 use super::{Interface, Subject, Told, features};
 use crate::model::Layout;
@@ -12,7 +12,7 @@ pub(super) fn compare<'m>(old: &Interface<'m>, new: &Interface<'m>, told: &mut T
     }
 }
 
-/// That rows are refused follows from a difference of the inputs, if there is any.
+/// Rows are refused: this follows from a difference of the inputs, if there is any.
 fn lost(told: &mut Told<'_>) {
     if !told.any_breaks(is_input) && !told.follows(is_input, "rows are refused") {
         told.breaks(Subject::Other, "rows are refused: tensors must be given as `inputs`".to_owned());

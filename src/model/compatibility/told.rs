@@ -2,7 +2,7 @@
 
 use super::Change;
 
-/// What a difference is about.
+/// The subject of a difference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Subject<'m> {
     /// The input of this name in the new model, or in the old one if it is gone.
