@@ -42,6 +42,7 @@ pub use admission::{
 pub use history::{Event, HistoryEntry, Timings};
 pub use model_config::{ModelConfig, Pin, SchedulerConfig, Versions};
 pub use operation::{OperationError, RolledBack};
+pub use proof::{FoundOutputs, find_outputs};
 pub use refusal::{Reason, Refusal};
 pub use schedule::decide as decide_schedule;
 pub use servable::{Flat, Servable, Stamp};

@@ -13,6 +13,7 @@ mod layout;
 mod name;
 mod nearest;
 mod onnx_file;
+mod output_form;
 mod protobuf;
 mod row;
 mod schedule;
@@ -39,6 +40,7 @@ pub use input_check::{InputViolation, check_inputs, documents_to_tensors};
 pub use layout::{ColumnInput, Layout, LayoutError, Output, RowInputs};
 pub use name::{ModelName, ModelVersion, NameError, VersionLabel, VersionSelector};
 pub use onnx_file::{OnnxFile, OnnxFileError};
+pub use output_form::{Constants, NoRows, OutputForm, OutputForms, WholeOutput};
 pub use row::{
     Cell, FlatElement, FlatLayout, NotByRow, Place, Row, RowOutputs, RowValue, Violation, rows_to_tensors,
 };

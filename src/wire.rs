@@ -11,15 +11,18 @@ mod json_element;
 pub mod mlflow;
 pub mod open_inference;
 mod request;
+mod rows_asked;
 mod rows_writer;
 pub mod tensor_bytes;
 pub mod tensorflow;
 mod values;
+mod whole;
 
 pub use answer::{PredictAnswer, RowAnswer, RowsAnswer};
 pub use body::{BodyError, parse, parse_valid};
 pub use field_error::{FieldError, RowBase, input_errors, row_errors};
 pub use flat_rows::{FlatRows, read_flat_rows};
 pub use request::{Asked, PredictRequest};
+pub use rows_asked::asks_by_row;
 pub use rows_writer::AnswerTemplate;
 pub use values::{TensorsAnswer, ValueDocument};

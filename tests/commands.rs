@@ -58,6 +58,14 @@ fn inspect_shows_what_a_file_is() {
     let weights = here(&["inspect", "tests/models/external/model.onnx"]);
     assert!(text(&weights.stdout).contains("weights  weights.bin"), "{weights:?}");
 
+    let states = here(&["inspect", "tests/models/kinds/states.onnx"]);
+    let line =
+        "rows     none: output `h_n` [2, N, 4] does not hold one part for each row: send tensors as `inputs`";
+    assert!(text(&states.stdout).contains(line), "{states:?}");
+    let buffer = here(&["inspect", "tests/models/kinds/buffer.onnx"]);
+    let line = "rows     `classes` is the same for all rows: it is answered whole beside each";
+    assert!(text(&buffer.stdout).contains(line), "{buffer:?}");
+
     let output = here(&["inspect", IRIS, "--json"]);
     let document = as_json(&output);
     assert_eq!(keys(&document), ["bytes", "file", "model", "proof", "refusal", "scheduler", "sha256"]);
@@ -74,6 +82,7 @@ fn inspect_shows_what_a_file_is() {
             "divides",
             "golden_cases",
             "is_steady",
+            "output_forms",
             "sandbox",
             "signature"
         ]

@@ -87,6 +87,11 @@ fn whatever_is_wrong_is_said_with_its_place() {
             "--input: /inputs/x: expected FP32 [N, 2], got 1 in dimension 1",
         ),
         ("kinds/scalar", r#"{"features":[1]}"#, "the model does not take rows: send `inputs`"),
+        (
+            "kinds/states",
+            r#"{"features":[1,2,3,4]}"#,
+            "as output `h_n` [2, N, 4] does not hold one part for each row: send whole tensors as `inputs`",
+        ),
         ("kinds/absent_output", r#"{"inputs":{"x":[1,2]}}"#, "absent_output.onnx: the run panicked: "),
         ("kinds/sequence_input", r#"{"inputs":{}}"#, "input `parts` is of type"),
         ("none", "{\"features\":[1]}", "none.onnx"),

@@ -48,8 +48,8 @@ impl Model {
     }
 
     fn by_serde(&self, outputs: &[Value], total: usize, many: bool) -> Option<String> {
-        let outputs = &RowOutputs::new(total, outputs.to_vec(), &self.signature).ok()?;
         let Self { signature, contract, layout } = self;
+        let outputs = &RowOutputs::new(total, outputs.to_vec(), signature, &layout.outputs).ok()?;
         let version = ModelVersion::new(7);
         let answer = RowsAnswer { model: "iris", version, signature, contract, layout, outputs, many };
         Some(serde_json::to_string(&answer).unwrap())
@@ -168,6 +168,23 @@ fn maps_and_sequences_are_written() {
 }
 
 #[test]
+fn what_is_the_same_for_all_rows_is_written_whole_beside_each() {
+    let mut model = Model::new(vec![any_kind("scores"), any_kind("classes"), any_kind("scale")], &[]);
+    model.layout.outputs = vec![Output::Prediction, Output::Constant, Output::Constant];
+    let outputs = [
+        tensor(&[2, 1], TensorData::F32(vec![0.5, 1.5].into())),
+        tensor(&[3], TensorData::I64(vec![10, 20, 30].into())),
+        tensor(&[], TensorData::F32(vec![f32::NAN].into())),
+    ];
+    model.assert_alike(&outputs, 2);
+    let beside = r#""outputs":{"classes":[10,20,30],"scale":"NaN"}"#;
+    assert_eq!(
+        model.by_template(&outputs, 1..2, 2, true).unwrap(),
+        format!(r#"{{"model":"iris","version":"7","predictions":[{{"prediction":1.5,{beside}}}]}}"#)
+    );
+}
+
+#[test]
 fn what_does_not_hold_the_rows_is_not_written() {
     let model = Model::new(vec![any_kind("y")], &[]);
     let matrix = || tensor(&[2, 1], TensorData::F32(vec![0.0; 2].into()));
@@ -247,6 +264,16 @@ fn labels() -> impl Strategy<Value = Labels> {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(3000))]
+
+    #[test]
+    fn whatever_is_the_same_for_all_rows_is_the_same_bytes(
+        by_row in output(2),
+        constant in prop_oneof![output(2), output(3), Just(Value::Absent)],
+    ) {
+        let mut model = Model::new(vec![any_kind("y"), any_kind("c")], &[]);
+        model.layout.outputs = vec![Output::Prediction, Output::Constant];
+        model.assert_alike(&[by_row, constant], 2);
+    }
 
     #[test]
     fn whatever_a_model_answers_is_the_same_bytes(

@@ -258,6 +258,95 @@ def picky() -> onnx.ModelProto:
     return graph([node], [tensor("x", TensorProto.FLOAT, ["N", 3])], [tensor("y", TensorProto.FLOAT, [7, 3])], [shape])
 
 
+ROWS_OF_FOUR = ["N", 4]
+
+
+def beside(nodes: list, output: onnx.ValueInfoProto, initializers: list = ()) -> onnx.ModelProto:
+    """A row of four numbers that comes back as `y`, and another output."""
+    same = helper.make_node("Identity", ["x"], ["y"])
+    outputs = [tensor("y", TensorProto.FLOAT, ROWS_OF_FOUR), output]
+    return graph([same, *nodes], [tensor("x", TensorProto.FLOAT, ROWS_OF_FOUR)], outputs, initializers)
+
+
+def states() -> onnx.ModelProto:
+    """States of two layers, as recurrent networks have them: the rows are counted in the second dimension."""
+    nodes = [
+        helper.make_node("Unsqueeze", ["x", "axis"], ["first"]),
+        helper.make_node("Neg", ["first"], ["second"]),
+        helper.make_node("Concat", ["first", "second"], ["h_n"], axis=0),
+    ]
+    return beside(nodes, tensor("h_n", TensorProto.FLOAT, [2, "N", 4]), [constant("axis", np.array([0], np.int64))])
+
+
+def states_named() -> onnx.ModelProto:
+    """The same with a contract that describes rows."""
+    return with_contract(states(), features=[{"name": name} for name in "abcd"])
+
+
+def transposed() -> onnx.ModelProto:
+    """Rows as columns."""
+    return beside([helper.make_node("Transpose", ["x"], ["t"], perm=[1, 0])], tensor("t", TensorProto.FLOAT, [4, "N"]))
+
+
+def total() -> onnx.ModelProto:
+    """A number of all rows together, as a loss is."""
+    node = helper.make_node("ReduceSum", ["x"], ["total"], keepdims=0)
+    return beside([node], tensor("total", TensorProto.FLOAT, []))
+
+
+def gram() -> onnx.ModelProto:
+    """The product of each row with each: as many columns as rows."""
+    nodes = [
+        helper.make_node("Transpose", ["x"], ["t"], perm=[1, 0]),
+        helper.make_node("MatMul", ["x", "t"], ["products"]),
+    ]
+    return beside(nodes, tensor("products", TensorProto.FLOAT, ["N", "M"]))
+
+
+def positive() -> onnx.ModelProto:
+    """As many rows as have a first number above zero."""
+    nodes = [
+        helper.make_node("Gather", ["x", "zero"], ["first"], axis=1),
+        helper.make_node("Greater", ["first", "limit"], ["mark"]),
+        helper.make_node("Compress", ["x", "mark"], ["chosen"], axis=0),
+    ]
+    initializers = [constant("zero", np.array(0, np.int64)), constant("limit", np.array(0, np.float32))]
+    outputs = [tensor("chosen", TensorProto.FLOAT, ["M", 4])]
+    return graph(nodes, [tensor("x", TensorProto.FLOAT, ROWS_OF_FOUR)], outputs, initializers)
+
+
+def buffer() -> onnx.ModelProto:
+    """Scores, and the numbers of the classes that they are of, which the model holds."""
+    nodes = [
+        helper.make_node("MatMul", ["x", "weights"], ["scores"]),
+        helper.make_node("Identity", ["numbers"], ["classes"]),
+    ]
+    weights = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1], [0, 0, 0]], np.float32)
+    initializers = [constant("weights", weights), constant("numbers", np.array([10, 20, 30], np.int64))]
+    outputs = [tensor("scores", TensorProto.FLOAT, ["batch", 3]), tensor("classes", TensorProto.INT64, [3])]
+    model = graph(nodes, [tensor("x", TensorProto.FLOAT, ["batch", 4])], outputs, initializers)
+    return with_contract(model, features=[{"name": name} for name in "abcd"])
+
+
+def wider_than_declared() -> onnx.ModelProto:
+    """Declares a vector, answers a matrix of one column, as CatBoost's regressors do."""
+    node = helper.make_node("ReduceSum", ["x", "axes"], ["predictions"], keepdims=1)
+    inputs = [tensor("features", TensorProto.FLOAT, ROWS_OF_FOUR)]
+    node.input[0] = "features"
+    model = graph([node], inputs, [tensor("predictions", TensorProto.FLOAT, ["N", 1])],
+                  [constant("axes", np.array([1], np.int64))])
+    model.graph.output[0].CopyFrom(tensor("predictions", TensorProto.FLOAT, ["N"]))
+    return model
+
+
+def one_row() -> onnx.ModelProto:
+    """Takes one row only, which its signature does not say."""
+    node = helper.make_node("Reshape", ["x", "shape"], ["y"])
+    shape = constant("shape", np.array([1, 4], np.int64))
+    inputs = [tensor("x", TensorProto.FLOAT, ROWS_OF_FOUR)]
+    return graph([node], inputs, [tensor("y", TensorProto.FLOAT, [1, 4])], [shape])
+
+
 ALL = (
     zip_map,
     zip_map_text,
@@ -284,6 +373,15 @@ ALL = (
     odd_names,
     large_image,
     picky,
+    states,
+    states_named,
+    transposed,
+    total,
+    gram,
+    positive,
+    buffer,
+    wider_than_declared,
+    one_row,
 )
 
 

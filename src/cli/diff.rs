@@ -31,8 +31,12 @@ pub(super) struct DiffArguments {
 pub(super) fn diff(files: &[PathBuf], arguments: &DiffArguments) -> Result<(), Failure> {
     let examiner = Examiner::new(files)?;
     let config = config(arguments.model_toml.as_deref())?;
-    let old = examiner.declared(&arguments.old, &config)?;
-    let new = examiner.declared(&arguments.new, &config)?;
+    let proven = |file: &PathBuf| examiner.compared(file, &config);
+    let (old, new) = match (proven(&arguments.old), proven(&arguments.new)) {
+        (Ok(old), Ok(new)) => (old, new),
+        // What is answered can only be compared with what is answered.
+        _ => (examiner.declared(&arguments.old, &config)?, examiner.declared(&arguments.new, &config)?),
+    };
     let comparison = Comparison::of(&old, &new);
     if arguments.json {
         output::print(&format!("{}\n", comparison.document()))?;

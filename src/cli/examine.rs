@@ -76,7 +76,16 @@ impl Examiner {
         decide_schedule(&self.runtime, &config.scheduler, proof, Runtime::cpus(), None)
     }
 
-    /// Asks a file what it is, under the contract that is to hold for it. Pins are not looked at: it need not serve.
+    /// Proves a file that is compared with another, as both were proven before they served. Pins are not looked at: it
+    /// need not serve.
+    pub(super) fn compared(&self, file: &Path, config: &ModelConfig) -> Result<Proof, Failure> {
+        let config = ModelConfig { contract: config.contract.clone(), ..ModelConfig::default() };
+        let copied = self.copy(&candidate(file)?, &config);
+        let proven = copied.and_then(|copy| self.prover.prove(&copy));
+        Ok(proven.map_err(|refusal| format!("{}: {refusal}", file.display()))?)
+    }
+
+    /// Asks a file what it declares, where it cannot be proven.
     pub(super) fn declared(&self, file: &Path, config: &ModelConfig) -> Result<Proof, Failure> {
         let config = ModelConfig { contract: config.contract.clone(), ..ModelConfig::default() };
         let copied = self.copy(&candidate(file)?, &config);

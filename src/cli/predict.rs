@@ -1,7 +1,8 @@
 //! `onnx-gateway predict`
 
 use std::{
-    fs, io,
+    fs::{self, File},
+    io,
     path::{Path, PathBuf},
     sync::{Arc, mpsc},
     thread,
@@ -14,9 +15,10 @@ use serde::Serialize;
 use super::{Failure, output, prepare};
 use crate::{
     config::Environment,
+    lifecycle::find_outputs,
     model::{
-        CONTRACT_KEY, Contract, ContractDocument, GraphFacts, Layout, ModelName, ModelVersion, RowOutputs,
-        Tensor, Value, documents_to_tensors, rows_to_tensors,
+        CONTRACT_KEY, Contract, ContractDocument, Graph, GraphFacts, Layout, ModelName, ModelVersion, NoRows,
+        RowOutputs, Tensor, Value, documents_to_tensors, rows_to_tensors,
     },
     runtime::{Instance, RunOptions, Runtime},
     serving::ServingError,
@@ -111,11 +113,18 @@ fn answer(
     match request.asked() {
         Asked::Rows(rows, base) => {
             let layout = Layout::of(&signature, &contract).map_err(|error| in_model(error.to_string()))?;
-            let layout = &layout.ok_or_else(|| in_model(ServingError::RowsNotSupported.to_string()))?;
-            let inputs = rows_to_tensors(&rows, layout, &contract)
+            let not_supported = |reason| in_model(ServingError::RowsNotSupported(reason).to_string());
+            let layout = layout.ok_or_else(|| not_supported(NoRows::Inputs))?;
+            let inputs = rows_to_tensors(&rows, &layout, &contract)
                 .map_err(|violations| listed(&row_errors(&violations, base)))?;
             let outputs = run(&mut instance, &inputs, options).map_err(in_model)?;
-            let outputs = &RowOutputs::new(rows.len(), outputs, &signature)
+            let graph = File::open(file).ok().and_then(|file| Graph::read(file).ok());
+            let found = find_outputs(&mut instance, &contract, &inputs, graph.as_ref());
+            if let Some(output) = found.forms.whole_output(&found.signature) {
+                return Err(not_supported(NoRows::Output(output)));
+            }
+            let layout = &layout.with_forms(&signature, &contract, &found.forms);
+            let outputs = &RowOutputs::new(rows.len(), outputs, &signature, &layout.outputs)
                 .map_err(|error| in_model(error.to_string()))?;
             let (signature, contract, many) = (&signature, &contract, base == RowBase::Instances);
             written(&RowsAnswer { model, version, signature, contract, layout, outputs, many }, json)

@@ -33,7 +33,7 @@ pub(super) fn verify(files: &[PathBuf], arguments: &VerifyArguments) -> Result<(
     let VerifyArguments { file: FileArguments { file, model_toml, json: as_json }, against } = arguments;
     let examiner = Examiner::new(files)?;
     let config = config(model_toml.as_deref())?;
-    let old = against.as_ref().map(|old| examiner.declared(old, &config)).transpose()?;
+    let old = against.as_ref().map(|old| examiner.compared(old, &config)).transpose()?;
     let candidate = candidate(file)?;
     let file = file.display();
     output::progress(&format!("proving {file}"));
@@ -104,7 +104,16 @@ pub(super) fn describe(proof: &Proof, schedule: &Schedule) -> String {
         let _ = writeln!(text, "  feature  {} {minimum} to {maximum} {unit}", feature.name);
     }
     if !proof.takes_rows() {
-        let _ = writeln!(text, "  rows     none: it takes tensors, as `inputs`");
+        let _ = match proof.whole_output() {
+            Some(output) => writeln!(text, "  rows     none: {output}: send tensors as `inputs`"),
+            None => writeln!(text, "  rows     none: it takes tensors, as `inputs`"),
+        };
+    }
+    for output in proof.constant_outputs() {
+        let _ = writeln!(
+            text,
+            "  rows     `{output}` is the same for all rows: it is answered whole beside each"
+        );
     }
     let labels = proof.contract.graph.labels.as_ref().map(Labels::names);
     match (proof.contract.classes.as_slice(), labels) {

@@ -14,7 +14,10 @@ use serde::{Deserialize, Serialize};
 use super::{Reason, Refusal, Snapshot, schedule::sessions_may_share};
 use crate::{
     config::{AdmissionSettings, environment},
-    model::{Contract, Digest, Interface, Layout, OnnxFile, OnnxFileError, Signature},
+    model::{
+        Contract, ContractDocument, Digest, Interface, Layout, LayoutError, NoRows, OnnxFile, OnnxFileError,
+        OutputForms, Signature, ValueSpec, WholeOutput,
+    },
     runtime::Runtime,
     system::{
         memory,
@@ -53,7 +56,7 @@ const WALL_FACTOR: u64 = 4;
 const BYTES_PER_SECOND: u64 = 100_000_000;
 
 /// Counts up with what a proof finds out: those of a build that found out less are made anew.
-const PROOF_FORMAT: u32 = 2;
+const PROOF_FORMAT: u32 = 3;
 
 /// Address space that a thread takes: its stack and what the allocator reserves for it.
 const THREAD_BYTES: u64 = 80 << 20;
@@ -63,8 +66,14 @@ const THREAD_BYTES: u64 = 80 << 20;
 pub struct Proof {
     /// Which gateway and which ONNX Runtime found it out.
     pub by: String,
-    /// What the model takes and gives.
+    /// The signature, with the shapes of outputs that the proof saw: exporters often declare others.
     pub signature: Signature,
+    /// The signature that the file declares, where that is another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub declared: Option<Signature>,
+    /// Forms of the outputs: by row, constant, or whole.
+    #[serde(default)]
+    pub output_forms: OutputForms,
     /// What its author knows of it, without the golden cases.
     pub contract: Contract,
     /// How many golden cases it answered.
@@ -111,13 +120,72 @@ impl Proof {
     /// Whether the model can be asked by rows.
     #[must_use]
     pub fn takes_rows(&self) -> bool {
-        Layout::of(&self.signature, &self.contract).is_ok_and(|layout| layout.is_some())
+        self.layout_by(&self.contract).is_ok_and(|layout| layout.is_some())
+    }
+
+    /// The signature that the file declares.
+    #[must_use]
+    pub fn declared(&self) -> &Signature {
+        self.declared.as_ref().unwrap_or(&self.signature)
+    }
+
+    /// The output that stands against rows, if one does.
+    #[must_use]
+    pub fn whole_output(&self) -> Option<WholeOutput> {
+        self.output_forms.whole_output(&self.signature)
+    }
+
+    /// Names of the outputs that are the same for all rows, where rows are taken.
+    pub fn constant_outputs(&self) -> impl Iterator<Item = &str> {
+        let constants = self.output_forms.constants();
+        let takes_rows = self.takes_rows();
+        let outputs = self.signature.outputs.iter().enumerate();
+        outputs
+            .filter(move |(index, _)| takes_rows && constants.contains(*index))
+            .map(|(_, output)| output.name.as_str())
+    }
+
+    /// The layout of rows by a contract; `None` if the model takes none.
+    ///
+    /// # Errors
+    ///
+    /// When the contract describes features of rows that the model does not take.
+    pub fn layout_by(&self, contract: &Contract) -> Result<Option<Layout>, LayoutError> {
+        let Some(layout) = Layout::of(self.declared(), contract)? else { return Ok(None) };
+        match self.whole_output() {
+            None => Ok(Some(layout.with_forms(self.declared(), contract, &self.output_forms))),
+            Some(output) if self.is_described_by(contract) => {
+                Err(LayoutError::NoRows(NoRows::Output(output)))
+            }
+            Some(_) => Ok(None),
+        }
+    }
+
+    /// Returns true if the features of a contract are not those that a model has of which nothing is said.
+    fn is_described_by(&self, contract: &Contract) -> bool {
+        let graph = contract.graph.clone();
+        let unsaid = Contract::resolve(ContractDocument::default(), self.declared(), graph);
+        unsaid.map_or(!contract.features.is_empty(), |unsaid| unsaid.features != contract.features)
+    }
+
+    /// The reason for which the model cannot be asked with a list of rows, even of tensors; `None` if nothing is known against it.
+    #[must_use]
+    pub fn against_rows(&self) -> Option<NoRows> {
+        let scalar = || {
+            let has_several = self.signature.inputs.len() > 1;
+            let is_scalar = |spec: &&ValueSpec| {
+                !spec.is_optional() && spec.as_tensor().is_some_and(|(_, shape)| shape.is_empty())
+            };
+            self.signature.inputs.iter().filter(|_| has_several).find(is_scalar)
+        };
+        let output = self.whole_output().map(NoRows::Output);
+        output.or_else(|| scalar().map(|spec| NoRows::Scalar(spec.name.clone())))
     }
 
     /// The side of the model that callers see.
     #[must_use]
     pub fn interface(&self) -> Interface<'_> {
-        let layout = Layout::of(&self.signature, &self.contract).ok().flatten();
+        let layout = self.layout_by(&self.contract).ok().flatten();
         Interface::new(&self.signature, &self.contract, layout)
     }
 

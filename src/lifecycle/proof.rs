@@ -2,11 +2,14 @@
 
 mod batchable;
 mod classes;
+mod forms;
 mod made_up;
+mod shapes;
 mod varied;
 
 pub use batchable::is_batchable;
 pub use classes::check_classes;
+pub use forms::{FoundOutputs, find_outputs};
 use made_up::{ATTEMPTS, made_up};
 pub(super) use varied::{Inputs, Varied};
 

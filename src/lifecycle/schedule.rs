@@ -108,7 +108,7 @@ fn mode(
 mod tests {
     use super::*;
     use crate::{
-        model::{Contract, Dimension, ElementType, Signature, ValueSpec},
+        model::{Contract, Dimension, ElementType, OutputForms, Signature, ValueSpec},
         system::sandbox::Enforcement,
     };
 
@@ -116,6 +116,8 @@ mod tests {
         Proof {
             by: String::new(),
             signature: Signature { inputs: Vec::new(), outputs: Vec::new() },
+            declared: None,
+            output_forms: OutputForms::default(),
             contract: Contract::empty(),
             golden_cases: 0,
             costs: Costs { run_us, run_32_rows_us, ..Costs::default() },

@@ -6,7 +6,9 @@ use bytes::Bytes;
 
 use super::{Deployment, Proof, SchedulerConfig, Snapshot, Statistics, Trial};
 use crate::{
-    model::{Contract, Digest, FlatLayout, Layout, ModelName, ModelVersion, Schedule, Signature},
+    model::{
+        Constants, Contract, Digest, FlatLayout, Layout, ModelName, ModelVersion, NoRows, Schedule, Signature,
+    },
     runtime::Scheduler,
     telemetry::Seconds,
     wire::AnswerTemplate,
@@ -37,8 +39,10 @@ pub struct Servable {
     pub name: ModelName,
     /// The version.
     pub version: ModelVersion,
-    /// What it takes and gives.
+    /// The signature, with the shapes of outputs that its proof saw.
     pub signature: Signature,
+    /// Outputs that are the same for all rows.
+    pub constants: Constants,
     /// What its author knows of it.
     pub contract: Contract,
     /// How rows fit it, if it takes rows.
@@ -76,6 +80,15 @@ impl Servable {
     #[must_use]
     pub fn content(&self) -> Digest {
         self.snapshot.content()
+    }
+
+    /// The layout of rows.
+    ///
+    /// # Errors
+    ///
+    /// When it takes none, with the reason.
+    pub fn layout_of_rows(&self) -> Result<&Arc<Layout>, NoRows> {
+        self.layout.as_ref().ok_or_else(|| self.proof.against_rows().unwrap_or(NoRows::Inputs))
     }
 
     /// What is remembered of it.

@@ -3,6 +3,7 @@
 //! Message and field numbers are those of `onnx.proto`. Memory is bounded: large tensors and lists keep their shape only.
 
 mod columns;
+mod dependence;
 mod facts;
 mod labels;
 mod read;

@@ -5,7 +5,8 @@ mod roles;
 pub use roles::Output;
 
 use super::{
-    Cell, Contract, Dimension, ElementType, Feature, Missing, Signature, ValueSpec, element::objection,
+    Cell, Contract, Dimension, ElementType, Feature, Missing, NoRows, OutputForms, Signature, ValueSpec,
+    element::objection,
 };
 use serde::Deserialize;
 
@@ -56,8 +57,8 @@ pub struct ColumnInput {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LayoutError {
     /// Features are columns of rows, and there are none.
-    #[error("features are named, but the model does not take rows")]
-    NoRows,
+    #[error("features are named, but {0}")]
+    NoRows(NoRows),
     /// There are more or fewer features than columns.
     #[error("{features} features are named, the input `{input}` has {columns} columns")]
     Count {
@@ -102,9 +103,10 @@ impl Layout {
             inputs => columns(inputs, features)?,
         };
         let Some(inputs) = inputs else {
-            return if features.is_empty() { Ok(None) } else { Err(LayoutError::NoRows) };
+            return if features.is_empty() { Ok(None) } else { Err(LayoutError::NoRows(NoRows::Inputs)) };
         };
-        let mut layout = Self { inputs, outputs: roles::roles(signature, contract), fills: Vec::new() };
+        let outputs = roles::roles(signature, contract, &OutputForms::default());
+        let mut layout = Self { inputs, outputs, fills: Vec::new() };
         if features.iter().any(|feature| !feature.missing.is_refused()) {
             let fill = |(column, feature)| fill(feature, layout.element_type(column));
             layout.fills = features.iter().enumerate().map(fill).collect::<Result<_, _>>()?;
@@ -112,6 +114,13 @@ impl Layout {
             layout.fills = layout.fills_of_graph(contract);
         }
         Ok(Some(layout))
+    }
+
+    /// The layout once it is known how the outputs go with rows: one that is the same for all rows is no answer to any.
+    #[must_use]
+    pub fn with_forms(mut self, signature: &Signature, contract: &Contract, forms: &OutputForms) -> Self {
+        self.outputs = roles::roles(signature, contract, forms);
+        self
     }
 
     /// How many values a row has.

@@ -176,6 +176,24 @@ impl Signature {
             _ => false,
         })
     }
+
+    /// Returns true if two signatures differ in nothing but the shapes of outputs, of which exporters may not be right.
+    #[must_use]
+    pub fn is_alike_but_for_output_shapes(&self, other: &Self) -> bool {
+        let alike = |(one, other): (&ValueSpec, &ValueSpec)| {
+            one.name == other.name
+                && match (&one.kind, &other.kind) {
+                    (
+                        ValueKind::Tensor { element_type: one, .. },
+                        ValueKind::Tensor { element_type: other, .. },
+                    ) => one == other,
+                    (one, other) => one == other,
+                }
+        };
+        self.inputs == other.inputs
+            && self.outputs.len() == other.outputs.len()
+            && self.outputs.iter().zip(&other.outputs).all(alike)
+    }
 }
 
 #[cfg(test)]

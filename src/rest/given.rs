@@ -6,11 +6,19 @@ use crate::{
     model::{InputViolation, Violations, rows_to_tensors},
     serving::{Inference, Servable, ServingError, Terms},
     transport::{ApiError, TransportState},
-    wire::{FieldError, RowBase, tensorflow::Given},
+    wire::{FieldError, RowBase, asks_by_row, tensorflow::Given},
 };
 
 /// Where the list of rows stands in the body; nothing if tensors stand there by input name, as `inputs`.
 pub(super) type ListOfRows = Option<&'static str>;
+
+/// Refuses a body that asks by rows, however many, where an input or an output does not hold one part for each.
+pub(super) fn refuse_rows(servable: &Servable, body: &[u8]) -> Result<(), ServingError> {
+    match servable.proof.against_rows() {
+        Some(reason) if asks_by_row(body) => Err(reason.into()),
+        _ => Ok(()),
+    }
+}
 
 /// Runs a version. Dropping the future ends the run.
 pub(super) async fn run(
@@ -23,7 +31,7 @@ pub(super) async fn run(
     let inputs = match given {
         Given::Tensors(tensors) => tensors,
         Given::Rows(rows) => {
-            let layout = servable.layout.as_ref().ok_or(ServingError::RowsNotSupported)?;
+            let layout = servable.layout_of_rows().map_err(ServingError::from)?;
             let base = list.map_or(RowBase::Instances, RowBase::List);
             rows_to_tensors(&rows, layout, &servable.contract)
                 .map_err(|violations| ApiError::InvalidRows { violations, base })?

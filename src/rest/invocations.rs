@@ -24,7 +24,11 @@ use self::{
     describe::InvocationErrors,
 };
 use super::{
-    answer::json_answer, given::run, json_body::read, open_inference::answer_body, sagemaker::target_model,
+    answer::json_answer,
+    given::{refuse_rows, run},
+    json_body::read,
+    open_inference::answer_body,
+    sagemaker::target_model,
     tensorflow::answer_rows,
 };
 use crate::{
@@ -144,19 +148,22 @@ pub(super) async fn invoke(
             Ok(response)
         }
         BodyKind::Csv => {
-            let layout = layout.ok_or(ServingError::RowsNotSupported)?;
+            let layout = servable.layout_of_rows().map_err(ServingError::from)?;
             let rows = read_csv(&body, layout, contract)?;
             answer_rows(state, servable, rows, Some(CSV_ROWS), permit.terms).await
         }
-        BodyKind::Json => match read_json(&body, signature, layout, contract)? {
-            MlflowRequest::Rows(rows, place) => {
-                answer_rows(state, servable, rows, Some(place), permit.terms).await
+        BodyKind::Json => {
+            refuse_rows(&servable, &body)?;
+            match read_json(&body, signature, layout, contract)? {
+                MlflowRequest::Rows(rows, place) => {
+                    answer_rows(state, servable, rows, Some(place), permit.terms).await
+                }
+                MlflowRequest::Columns(given) => {
+                    let inference = run(state, servable, given, None, permit.terms).await?;
+                    let (signature, values) = (&inference.servable.signature, inference.outputs.as_slice());
+                    json_answer(&inference.servable, &ByOutput { predictions: Columns { signature, values } })
+                }
             }
-            MlflowRequest::Columns(given) => {
-                let inference = run(state, servable, given, None, permit.terms).await?;
-                let (signature, values) = (&inference.servable.signature, inference.outputs.as_slice());
-                json_answer(&inference.servable, &ByOutput { predictions: Columns { signature, values } })
-            }
-        },
+        }
     }
 }

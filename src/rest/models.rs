@@ -63,6 +63,12 @@ pub(super) struct VersionDocument {
     /// Whether it takes rows (`features`, `instances`); every version in service takes `inputs`
     #[serde(skip_serializing_if = "Option::is_none")]
     takes_rows: Option<bool>,
+    /// The reason for which it takes no rows, not even of tensors, if an input or output stands against them
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(
+        example = "the model does not take rows, as output `h_n` [2, N, 4] does not hold one part for each row"
+    )]
+    rows_reason: Option<String>,
     /// The names of its classes: those of the contract, else the labels that the graph lists
     #[serde(skip_serializing_if = "Vec::is_empty")]
     classes: Vec<String>,
@@ -298,8 +304,11 @@ fn version_document(VersionMetadata { status, servable }: VersionMetadata) -> Ve
             .map(|refusal| RefusalDocument { reason: refusal.reason.code(), detail: refusal.detail }),
         inputs: servable.map(|servable| values(&servable.signature.inputs)).unwrap_or_default(),
         outputs: servable.map(|servable| values(&servable.signature.outputs)).unwrap_or_default(),
-        features: servable.map(features).unwrap_or_default(),
+        features: servable.filter(|servable| servable.layout.is_some()).map(features).unwrap_or_default(),
         takes_rows: servable.map(|servable| servable.layout.is_some()),
+        rows_reason: servable
+            .and_then(|servable| servable.proof.against_rows())
+            .map(|reason| format!("{reason}: {}", reason.advice())),
         classes: servable.map(|servable| servable.contract.all_class_names()).unwrap_or_default(),
         scheduler: servable.map(|servable| (&servable.schedule).into()),
         costs: servable.map(Into::into),

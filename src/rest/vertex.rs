@@ -12,7 +12,9 @@ use axum::{
 };
 use tower::ServiceExt;
 
-use super::{dialect::Dialect, invocations, json_body::read, layers, tensorflow::answer_rows};
+use super::{
+    dialect::Dialect, given::refuse_rows, invocations, json_body::read, layers, tensorflow::answer_rows,
+};
 use crate::{
     auth::Caller,
     config::{DialectName, DialectSettings, Settings},
@@ -74,6 +76,7 @@ async fn predict(
     let permit = Permit::<MayPredict>::check(&state, &caller, None, None)?;
     let servable = state.serving.servable(&permit.model, None)?;
     let body = read(request.into_body()).await?;
+    refuse_rows(&servable, &body)?;
     match read_request(&body, &servable.signature, servable.layout.as_deref())? {
         TensorFlowRequest::Rows(rows) => {
             answer_rows(&state, servable, rows, Some("/instances"), permit.terms).await

@@ -22,7 +22,7 @@ pub use lanes::set_worker;
 pub use running::Running;
 
 use super::{Instance, RuntimeError};
-use crate::model::{ScheduleMode, Signature, Value};
+use crate::model::{Constants, ScheduleMode, Signature, Value};
 use job::{Job, Place};
 use lanes::Lanes;
 use pace::Pace;
@@ -75,15 +75,21 @@ struct Shared {
     places: job::Places,
     pace: Pace,
     signature: Signature,
+    /// Outputs that each request of a batch gets whole.
+    constants: Constants,
 }
 
 impl Scheduler {
-    /// Runs these instances, of which there must be one at least.
+    /// Runs these instances, of which there must be one at least. `constants` are outputs that are the same for all rows.
     ///
     /// # Errors
     ///
     /// When a thread cannot be had.
-    pub fn new(instances: Vec<Instance>, options: Options) -> Result<Self, RuntimeError> {
+    pub fn new(
+        instances: Vec<Instance>,
+        options: Options,
+        constants: Constants,
+    ) -> Result<Self, RuntimeError> {
         let none = || RuntimeError::Load("there is no session of it".to_owned());
         let signature = instances.first().ok_or_else(none)?.signature().clone();
         let pace = Pace::new(options.run, options.run_32_rows);
@@ -93,7 +99,7 @@ impl Scheduler {
             ScheduleMode::OwnThreads => most,
         };
         let count = instances.len();
-        let shared = Arc::new(Shared { places: job::Places::default(), pace, signature });
+        let shared = Arc::new(Shared { places: job::Places::default(), pace, signature, constants });
         let inner = match options.mode {
             ScheduleMode::RequestThread => Inner::Lanes(Lanes::new(instances, max_rows, &shared)?),
             ScheduleMode::OwnThreads => Inner::Threads(Threads::start(instances, options, &shared)?),
@@ -177,14 +183,17 @@ impl Scheduler {
             let queued = ran.queued;
             since = ran.ended;
             let part = ran.take_outputs().ok_or_else(|| not_by_row("its outputs"))?;
-            if part.iter().any(|output| !output.holds_rows(range.len())) {
+            if !self.shared.constants.hold_rows(&part, range.len()) {
                 return Err(not_by_row("its outputs"));
             }
             match &mut whole {
                 None => (whole, outputs) = (Some(ran), part),
                 Some(whole) => {
                     // One by one, so that there is never a second copy of all of them.
-                    if !outputs.iter_mut().zip(part).all(|(output, part)| output.append(part)) {
+                    let constants = &self.shared.constants;
+                    let mut parts = outputs.iter_mut().zip(part).enumerate();
+                    if !parts.all(|(index, (output, part))| constants.contains(index) || output.append(part))
+                    {
                         return Err(not_by_row("its outputs"));
                     }
                     whole.queued += queued;

@@ -1,7 +1,7 @@
 //! What can go wrong with a prediction, in terms that every transport can translate.
 
 use crate::{
-    model::{InputViolation, ModelName, NotByRow, VersionSelector, Violations},
+    model::{InputViolation, ModelName, NoRows, NotByRow, VersionSelector, Violations},
     runtime::RuntimeError,
 };
 
@@ -35,8 +35,8 @@ pub enum ServingError {
     #[error("the inputs are not what the model takes")]
     InvalidInputs(Violations<InputViolation>),
     /// Rows were sent to a model that takes none.
-    #[error("the model does not take rows: send `inputs`, a tensor for each of its inputs")]
-    RowsNotSupported,
+    #[error("{}: {}", .0, .0.advice())]
+    RowsNotSupported(#[from] NoRows),
     /// Too many predictions wait.
     #[error("the model has more predictions to make than it can")]
     Overloaded,

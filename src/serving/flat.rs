@@ -17,7 +17,7 @@ impl FlatPrediction {
     ///
     /// When the outputs do not hold one part for each row.
     pub fn write(mut self, servable: &Servable, many: bool) -> Result<Vec<u8>, ServingError> {
-        let Servable { name, version, signature, contract, layout, flat, .. } = servable;
+        let Servable { name, version, signature, contract, flat, .. } = servable;
         let rows = self.ran.rows().unwrap_or(0..self.rows);
         let mut body = Vec::new();
         let total = self.ran.batch_rows;
@@ -28,8 +28,8 @@ impl FlatPrediction {
         }
         // It says what is wrong, or writes what has no template.
         let outputs = self.ran.take_outputs().unwrap_or_default();
-        let outputs = RowOutputs::new(self.rows, outputs, signature)?;
-        let layout = layout.as_deref().ok_or(ServingError::RowsNotSupported)?;
+        let layout = servable.layout_of_rows()?;
+        let outputs = RowOutputs::new(self.rows, outputs, signature, &layout.outputs)?;
         let answer = RowsAnswer {
             model: name.as_str(),
             version: *version,

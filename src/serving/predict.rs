@@ -35,11 +35,11 @@ impl Serving {
         terms: Terms,
     ) -> Result<Prediction, ServingError> {
         let begin = Instant::now();
-        let layout = servable.layout.clone().ok_or(ServingError::RowsNotSupported)?;
+        let layout = Arc::clone(servable.layout_of_rows()?);
         let inputs = rows_to_tensors(rows, &layout, &servable.contract).map_err(ServingError::InvalidRows)?;
         let answered = self.run(Arc::clone(&servable), inputs, terms, begin).await.and_then(|inference| {
             let Inference { servable, outputs } = inference;
-            let outputs = RowOutputs::new(rows.len(), outputs, &servable.signature)?;
+            let outputs = RowOutputs::new(rows.len(), outputs, &servable.signature, &layout.outputs)?;
             Ok(Prediction { servable, layout, outputs })
         });
         self.watched(&servable, answered)

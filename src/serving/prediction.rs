@@ -50,12 +50,12 @@ pub(super) fn check_finite(servable: &Servable, ran: &Ran) -> Result<(), Serving
     if servable.contract.allows_non_finite() {
         return Ok(());
     }
-    let is_finite = |output: &Value| match ran.rows() {
-        Some(rows) => output.rows_are_finite(rows),
-        None => output.is_finite(),
+    let is_finite = |index: usize, output: &Value| match ran.rows() {
+        Some(rows) if !ran.is_constant(index) => output.rows_are_finite(rows),
+        _ => output.is_finite(),
     };
-    let mut named = servable.signature.outputs.iter().zip(ran.batch());
-    match named.find(|(_, output)| !is_finite(output)) {
+    let mut named = servable.signature.outputs.iter().zip(ran.batch()).enumerate();
+    match named.find(|(index, (_, output))| !is_finite(*index, output)).map(|(_, named)| named) {
         Some((spec, _)) if ran.inputs.are_finite() => Err(ServingError::NonFiniteOutput(spec.name.clone())),
         Some((spec, _)) => Err(ServingError::NonFiniteInput(spec.name.clone())),
         None => Ok(()),

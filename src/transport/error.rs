@@ -240,7 +240,7 @@ fn of_serving(error: ServingError) -> Problem {
             invalid_body(row_errors(&violations, RowBase::Features), violations.total)
         }
         ServingError::InvalidInputs(violations) => invalid_body(input_errors(&violations), violations.total),
-        ServingError::RowsNotSupported => problem(StatusCode::UNPROCESSABLE_ENTITY, "rows_not_supported"),
+        ServingError::RowsNotSupported(_) => problem(StatusCode::UNPROCESSABLE_ENTITY, "rows_not_supported"),
         ServingError::NonFiniteInput(_) => problem(StatusCode::UNPROCESSABLE_ENTITY, "non_finite_input"),
         ServingError::NonFiniteOutput(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "non_finite_output"),
         ServingError::ModelFailed(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "model_failed"),

@@ -8,7 +8,7 @@ use serde::{
 };
 use utoipa::ToSchema;
 
-use super::values::ValueDocument;
+use super::{values::ValueDocument, whole::Whole};
 use crate::model::{Contract, Layout, ModelVersion, Output, RowOutputs, RowValue, Scalar, Signature};
 
 /// The answer to one row (`prediction` and its companions), to many (`predictions`), or to tensors (`outputs` alone).
@@ -93,7 +93,7 @@ impl RowsAnswer<'_> {
                 Output::Probabilities => {
                     map.serialize_entry("probabilities", &Written(by_class(value, self.contract)))?;
                 }
-                Output::Other => others.push((spec.name.as_str(), Written(value))),
+                Output::Other | Output::Constant => others.push((spec.name.as_str(), Written(value))),
             }
         }
         if !others.is_empty() {
@@ -130,7 +130,7 @@ fn by_class<'v>(value: RowValue<'v>, contract: &'v Contract) -> ByClass<'v> {
             let named = |(key, value)| (contract.key(key).to_string(), value);
             ByClass::Named(entries.into_iter().map(named).collect())
         }
-        other @ RowValue::Parts(_) => ByClass::Other(other),
+        other @ (RowValue::Parts(_) | RowValue::Whole(_)) => ByClass::Other(other),
     }
 }
 
@@ -158,6 +158,7 @@ fn write_value<S: Serializer>(value: &RowValue<'_>, serializer: S) -> Result<S::
         RowValue::ByKey(entries) => {
             serializer.collect_map(entries.iter().map(|(key, value)| (key.to_string(), value)))
         }
+        RowValue::Whole(value) => Whole(value).serialize(serializer),
     }
 }
 

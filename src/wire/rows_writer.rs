@@ -5,7 +5,7 @@ mod row_value;
 
 use std::ops::Range;
 
-use self::row_value::{write_prediction, write_probabilities, write_value};
+use self::row_value::{write_prediction, write_probabilities, write_value, write_whole};
 use super::json_element::JsonElement;
 use crate::model::{Contract, Labels, Layout, ModelVersion, Output, Scalar, Signature, Value};
 
@@ -65,7 +65,7 @@ impl AnswerTemplate {
             let (place, name) = match role {
                 Output::Prediction => (&mut members, "prediction"),
                 Output::Probabilities => (&mut members, "probabilities"),
-                Output::Other => (&mut others, spec.name.as_str()),
+                Output::Other | Output::Constant => (&mut others, spec.name.as_str()),
             };
             place.push(Member { key: [b",", written(name).as_slice(), b":"].concat(), output, role });
         }
@@ -75,8 +75,8 @@ impl AnswerTemplate {
     /// Writes the answer to some rows of a run on `total` rows to the end of `out`: to the list of them if `many`, else to
     /// the first one.
     ///
-    /// Writes nothing and returns `false` where there are no such rows, or an output does not hold `total` of them:
-    /// [`RowOutputs`](crate::model::RowOutputs) says which.
+    /// Writes nothing and returns `false` where there are no such rows, or an output that is not the same for all rows does
+    /// not hold `total` of them: [`RowOutputs`](crate::model::RowOutputs) says which.
     #[must_use]
     pub fn write(
         &self,
@@ -88,7 +88,7 @@ impl AnswerTemplate {
     ) -> bool {
         let is_whole = outputs.len() == self.members.len() + self.others.len();
         let has_rows = rows.start < rows.end && rows.end <= total;
-        if !is_whole || !has_rows || !outputs.iter().all(|value| value.holds_rows(total)) {
+        if !is_whole || !has_rows || !self.hold_rows(outputs, total) {
             return false;
         }
         let count = if many { rows.len() } else { 1 };
@@ -110,17 +110,27 @@ impl AnswerTemplate {
         true
     }
 
+    /// Returns true if every output that is not the same for all rows holds `total` of them.
+    fn hold_rows(&self, outputs: &[Value], total: usize) -> bool {
+        let holds = |member: &Member| {
+            member.role == Output::Constant
+                || outputs.get(member.output).is_some_and(|value| value.holds_rows(total))
+        };
+        self.members.iter().chain(&self.others).all(holds)
+    }
+
     /// About how long the answer to one row is.
     fn row_bytes(&self, outputs: &[Value], total: usize) -> usize {
         let bytes = |member: &Member| {
             let elements = match outputs.get(member.output) {
+                Some(value) if member.role == Output::Constant => value.elements(),
                 Some(Value::Tensor(tensor)) => tensor.data().len() / total.max(1),
                 _ => self.classes.keys.len(),
             };
             let names = match member.role {
                 Output::Probabilities => self.classes.keys.iter().map(Vec::len).sum(),
                 Output::Prediction => self.classes.labels.first().map_or(0, Vec::len),
-                Output::Other => 0,
+                Output::Other | Output::Constant => 0,
             };
             member.key.len() + names + elements * NUMBER_BYTES + 2
         };
@@ -143,6 +153,7 @@ impl AnswerTemplate {
                 Output::Prediction => write_prediction(out, value, row, total, &self.classes),
                 Output::Probabilities => write_probabilities(out, value, row, total, &self.classes),
                 Output::Other => write_value(out, value, row, total),
+                Output::Constant => write_whole(out, value),
             }
         }
         if self.others.is_empty() {
@@ -153,7 +164,11 @@ impl AnswerTemplate {
         for member in &self.others {
             let Some(value) = outputs.get(member.output) else { continue };
             out.extend_from_slice(&member.key);
-            write_value(out, value, row, total);
+            if member.role == Output::Constant {
+                write_whole(out, value);
+            } else {
+                write_value(out, value, row, total);
+            }
         }
         open_object(out, begin);
         out.push(b'}');

@@ -19,11 +19,17 @@ use crate::{
     config::environment,
     lifecycle::{
         Reason, Refusal,
-        proof::{check_classes, is_batchable, prove},
+        proof::{FoundOutputs, check_classes, find_outputs, is_batchable, prove},
     },
-    model::{CONTRACT_KEY, Contract, ContractDocument, Dimension, GraphFacts, Signature, Tensor},
+    model::{
+        CONTRACT_KEY, Contract, ContractDocument, Dimension, Graph, GraphFacts, OutputForms, Signature,
+        Tensor,
+    },
     runtime::{Instance, RunOptions, Runtime},
-    system::{memory::status_bytes, sandbox},
+    system::{
+        memory::status_bytes,
+        sandbox::{self, Enforcement},
+    },
 };
 
 /// How often a run is timed; the middle one counts.
@@ -65,18 +71,7 @@ pub fn run(mut input: impl Read, mut output: impl Write) -> io::Result<()> {
         Report::Refused(Refusal::new(Reason::SandboxUnavailable, detail))
     } else {
         match try_model(runtime, &job, &mut status) {
-            Ok(Findings { signature, contract, costs, batchable }) => Report::Proven(Box::new(Proof {
-                by: proven_by(),
-                signature,
-                golden_cases: contract.golden.len(),
-                contract,
-                costs,
-                sandbox,
-                converted: None,
-                divides: false,
-                batchable,
-                is_steady: false,
-            })),
+            Ok(findings) => report(findings, sandbox),
             Err(refusal) => Report::Refused(refusal),
         }
     };
@@ -88,10 +83,45 @@ pub fn run(mut input: impl Read, mut output: impl Write) -> io::Result<()> {
 
 /// What was found out about a model that may serve.
 struct Findings {
-    signature: Signature,
+    /// The signature that the file declares.
+    declared: Signature,
+    outputs: FoundOutputs,
     contract: Contract,
     costs: Costs,
     batchable: bool,
+}
+
+impl Findings {
+    /// The declaration of a model and measurements of it.
+    fn of(instance: &Instance, contract: Contract, costs: Costs) -> Self {
+        let declared = instance.signature().clone();
+        let outputs = FoundOutputs { forms: OutputForms::default(), signature: declared.clone() };
+        Self { declared, outputs, contract, costs, batchable: false }
+    }
+}
+
+/// The proof, unless the contract describes rows that the model turned out not to take.
+fn report(findings: Findings, sandbox: Enforcement) -> Report {
+    let Findings { declared, outputs, contract, costs, batchable } = findings;
+    let FoundOutputs { forms, signature } = outputs;
+    let proof = Proof {
+        by: proven_by(),
+        declared: (declared != signature).then_some(declared),
+        signature,
+        output_forms: forms,
+        golden_cases: contract.golden.len(),
+        contract,
+        costs,
+        sandbox,
+        converted: None,
+        divides: false,
+        batchable,
+        is_steady: false,
+    };
+    match proof.layout_by(&proof.contract) {
+        Ok(_) => Report::Proven(Box::new(proof)),
+        Err(error) => Report::Refused(Refusal::new(Reason::InvalidContract, error.to_string())),
+    }
 }
 
 fn try_model(runtime: Runtime, job: &Job, status: &mut File) -> Result<Findings, Refusal> {
@@ -110,7 +140,7 @@ fn try_model(runtime: Runtime, job: &Job, status: &mut File) -> Result<Findings,
         let session_bytes = memory(status, "VmRSS:").saturating_sub(before);
         let peak_bytes = memory(status, "VmHWM:");
         let costs = Costs { load_us, session_bytes, peak_bytes, ..Costs::default() };
-        return Ok(Findings { signature: instance.signature().clone(), contract, costs, batchable: false });
+        return Ok(Findings::of(&instance, contract, costs));
     }
     let proven = prove(&mut instance, &contract)?;
     check_classes(&mut instance, &contract, &proven.inputs)?;
@@ -123,10 +153,13 @@ fn try_model(runtime: Runtime, job: &Job, status: &mut File) -> Result<Findings,
     let run_us = time_runs(&mut instance, one.as_ref().unwrap_or(&proven.inputs)).unwrap_or(load_us);
     // That a model takes many rows is its signature's word, not a promise that was asked for.
     let run_32_rows_us = many.and_then(|inputs| time_runs(&mut instance, &inputs));
-    let batchable = is_batchable(&mut instance, &contract, &proven.inputs, run_us);
+    let graph = File::open(&job.file).ok().and_then(|file| Graph::read(file).ok());
+    let outputs = find_outputs(&mut instance, &contract, &proven.inputs, graph.as_ref());
+    let constants = outputs.forms.constants();
+    let batchable = is_batchable(&mut instance, &contract, &proven.inputs, run_us, &constants);
     let peak_bytes = memory(status, "VmHWM:");
     let costs = Costs { load_us, run_us, run_32_rows_us, run_threads_us: None, session_bytes, peak_bytes };
-    Ok(Findings { signature: instance.signature().clone(), contract, costs, batchable })
+    Ok(Findings { outputs, batchable, ..Findings::of(&instance, contract, costs) })
 }
 
 /// What one more session of the model takes: the first one's growth is partly ONNX Runtime's own. Not worth the time for

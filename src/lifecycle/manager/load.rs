@@ -19,7 +19,7 @@ use crate::{
         record::Model,
         schedule,
     },
-    model::{FlatLayout, Layout, ModelName, ModelVersion, Schedule},
+    model::{FlatLayout, ModelName, ModelVersion, Schedule},
     runtime::{Instance, Options, Runtime, Scheduler},
     telemetry::Seconds,
     wire::AnswerTemplate,
@@ -229,16 +229,22 @@ fn load_copy(
     let first = load()?;
     let signature = first.signature().clone();
     // Whoever takes the child over could say anything of the model.
-    if signature != proof.signature {
+    let is_proven = signature == *proof.declared()
+        && signature.is_alike_but_for_output_shapes(&proof.signature)
+        && proof.output_forms.fit(signature.outputs.len());
+    if !is_proven {
         let detail = "the model is not what its proof says it is";
         return Err(Refusal::new(Reason::ProofFailed, detail));
     }
     let contract = contract_of(&first, snapshot.contract(), proof.contract.graph.clone())?;
-    let layout = Layout::of(&signature, &contract)
+    let layout = proof
+        .layout_by(&contract)
         .map_err(|error| Refusal::new(Reason::InvalidContract, error.to_string()))?;
     let more = (1..schedule.instances).map(|_| load());
     let instances = std::iter::once(Ok(first)).chain(more).collect::<Result<Vec<_>, _>>()?;
-    let scheduler = Scheduler::new(instances, options(&schedule, &proof))?;
+    let constants = proof.output_forms.constants();
+    let scheduler = Scheduler::new(instances, options(&schedule, &proof), constants.clone())?;
+    let signature = proof.signature.clone();
     let flat = layout.as_ref().filter(|_| !proof.divides).and_then(|layout| {
         Some(Flat {
             layout: FlatLayout::of(layout, &contract)?,
@@ -250,6 +256,7 @@ fn load_copy(
         name: name.clone(),
         version,
         signature,
+        constants,
         contract,
         layout: layout.map(Arc::new),
         scheduler,

@@ -9,7 +9,7 @@ use super::{
     varied::{Inputs, Varied, joined, split},
 };
 use crate::{
-    model::{Contract, Dimension, Signature, Tensor, Value, ValueSpec},
+    model::{Constants, Contract, Dimension, Signature, Tensor, Value, ValueSpec},
     runtime::{Instance, RunOptions},
 };
 
@@ -25,7 +25,8 @@ const MAX_ELEMENTS: usize = 1 << 24;
 /// Kernels for one row and for many add in another order; that much of a number is rounding, whatever the contract says.
 const ROUNDING: f64 = 1e-5;
 
-/// Whether several rows at once are answered as each alone. `inputs` are some that run, in about `run_us` a row.
+/// Returns true if several rows at once are answered as each alone. `inputs` are some that run, in about `run_us` a row; `constants`
+/// are outputs that are the same for all rows, as far as is known.
 ///
 /// What cannot be found out, as too little is known of what the model takes, is answered with no.
 pub fn is_batchable(
@@ -33,6 +34,7 @@ pub fn is_batchable(
     contract: &Contract,
     inputs: &[(String, Tensor)],
     run_us: u64,
+    constants: &Constants,
 ) -> bool {
     let Ok(options) = RunOptions::new() else { return false };
     let bases = bases(instance.signature(), contract, inputs);
@@ -45,7 +47,7 @@ pub fn is_batchable(
         Varied::new(contract, false).rows(bases, count),
         joined(bases),
     ];
-    let mut judge = Judge { instance, options: &options, tolerance: tolerance(contract) };
+    let mut judge = Judge { instance, options: &options, tolerance: tolerance(contract), constants };
     let mut attempts = attempts.into_iter().flatten();
     attempts.find_map(|batch| judge.judge(&batch)).unwrap_or(false)
 }
@@ -91,6 +93,7 @@ struct Judge<'i> {
     instance: &'i mut Instance,
     options: &'i RunOptions,
     tolerance: Contract,
+    constants: &'i Constants,
 }
 
 impl Judge<'_> {
@@ -103,7 +106,12 @@ impl Judge<'_> {
         let Some(together) = self.run(batch) else { return Some(false) };
         let agree = |(index, alone): (usize, &Vec<Value>)| {
             together.len() == alone.len()
-                && together.iter().zip(alone).all(|(all, one)| self.agree(all, one, index, rows.len()))
+                && together.iter().zip(alone).enumerate().all(|(output, (all, one))| {
+                    if self.constants.contains(output) {
+                        return self.tolerance.difference(all, one).is_none();
+                    }
+                    self.agree(all, one, index, rows.len())
+                })
         };
         Some(alone.iter().enumerate().all(agree))
     }

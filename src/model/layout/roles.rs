@@ -1,6 +1,8 @@
 //! What the outputs of a model mean in a native answer.
 
-use crate::model::{Contract, Dimension, ElementType, Signature, ValueKind, ValueSpec};
+use crate::model::{
+    Contract, Dimension, ElementType, OutputForm, OutputForms, Signature, ValueKind, ValueSpec,
+};
 
 /// What an output means in a native answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,19 +13,24 @@ pub enum Output {
     Probabilities,
     /// Anything else: answered under its own name.
     Other,
+    /// A value that all rows share: answered whole beside each, under its own name.
+    Constant,
 }
 
 /// The first output that can be a label or a number is the prediction; exporters of classifiers put the label first
 /// and the probabilities second (skl2onnx, onnxmltools).
-pub(super) fn roles(signature: &Signature, contract: &Contract) -> Vec<Output> {
-    let prediction = signature.outputs.iter().position(is_label).unwrap_or(0);
-    let probabilities = signature
-        .outputs
-        .iter()
-        .enumerate()
-        .position(|(index, output)| index != prediction && holds_probabilities(output, contract));
+pub(super) fn roles(signature: &Signature, contract: &Contract, forms: &OutputForms) -> Vec<Output> {
+    let is_constant = |index: usize| forms.get(index) == Some(OutputForm::Constant);
+    let mut by_row = signature.outputs.iter().enumerate().filter(|(index, _)| !is_constant(*index));
+    let first = by_row.clone().next().map_or(0, |(index, _)| index);
+    let prediction = by_row.find(|(_, output)| is_label(output)).map_or(first, |(index, _)| index);
+    let probabilities = signature.outputs.iter().enumerate().position(|(index, output)| {
+        index != prediction && !is_constant(index) && holds_probabilities(output, contract)
+    });
     let role = |index| {
-        if index == prediction {
+        if is_constant(index) {
+            Output::Constant
+        } else if index == prediction {
             Output::Prediction
         } else if Some(index) == probabilities {
             Output::Probabilities

@@ -1,6 +1,6 @@
 //! What a model answered, row by row.
 
-use crate::model::{Scalar, Signature, Tensor, TensorData, Value};
+use crate::model::{Output, Scalar, Signature, Tensor, TensorData, Value};
 
 /// The outputs of a run, checked to hold one row for each row that was asked.
 #[derive(Debug)]
@@ -18,6 +18,8 @@ enum ByRow {
     Tensors(Vec<(Tensor, usize)>),
     /// A map for each row, as classifiers answer their probabilities.
     Maps(Vec<(TensorData, TensorData)>),
+    /// One value for all rows.
+    Constant(Value),
 }
 
 /// What one row of an output holds.
@@ -29,6 +31,8 @@ pub enum RowValue<'o> {
     Parts(Vec<Vec<Scalar<'o>>>),
     /// Values by key.
     ByKey(Vec<(Scalar<'o>, Scalar<'o>)>),
+    /// A value that is the same for all rows.
+    Whole(&'o Value),
 }
 
 /// An output that does not hold one row for each row that was asked.
@@ -44,13 +48,21 @@ pub struct NotByRow {
 }
 
 impl RowOutputs {
-    /// The outputs of a run on `rows` rows, in the order of the signature.
+    /// The outputs of a run on `rows` rows, in the order of the signature and of what they mean.
     ///
     /// # Errors
     ///
-    /// When one of them does not hold that many.
-    pub fn new(rows: usize, outputs: Vec<Value>, signature: &Signature) -> Result<Self, NotByRow> {
+    /// When one of them that is not the same for all rows does not hold that many.
+    pub fn new(
+        rows: usize,
+        outputs: Vec<Value>,
+        signature: &Signature,
+        roles: &[Output],
+    ) -> Result<Self, NotByRow> {
         let by_row = |(index, value): (usize, Value)| {
+            if roles.get(index) == Some(&Output::Constant) {
+                return Ok(ByRow::Constant(value));
+            }
             by_row(value, rows).map_err(|found| {
                 let output = signature.outputs.get(index).map(|spec| spec.name.clone()).unwrap_or_default();
                 NotByRow { output, found, rows }
@@ -73,6 +85,7 @@ impl RowOutputs {
                 RowValue::Parts(tensors.iter().map(|(tensor, width)| slice(tensor, row, *width)).collect())
             }
             ByRow::Maps(maps) => RowValue::ByKey(maps.get(row).map(entries).unwrap_or_default()),
+            ByRow::Constant(value) => RowValue::Whole(value),
         })
     }
 }
@@ -124,7 +137,7 @@ mod tests {
 
     fn by_row(rows: usize, value: Value) -> Result<RowOutputs, NotByRow> {
         let outputs = vec![ValueSpec::tensor("y", ElementType::F32, Vec::new())];
-        RowOutputs::new(rows, vec![value], &Signature { inputs: Vec::new(), outputs })
+        RowOutputs::new(rows, vec![value], &Signature { inputs: Vec::new(), outputs }, &[Output::Prediction])
     }
 
     fn matrix(rows: usize, first: f32) -> Tensor {

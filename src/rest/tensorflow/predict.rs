@@ -15,7 +15,7 @@ use crate::{
     model::RowOutputs,
     rest::{
         answer::json_answer,
-        given::{ListOfRows, run},
+        given::{ListOfRows, refuse_rows, run},
         json_body::read,
     },
     serving::{Servable, ServingError, Terms},
@@ -58,6 +58,7 @@ pub(super) async fn act(
     let permit = target.permit::<MayPredict>(&state, &caller)?;
     let servable = state.serving.servable(&permit.model, permit.version.as_ref())?;
     let body = read(request.into_body()).await?;
+    refuse_rows(&servable, &body)?;
     let (signature, layout) = (&servable.signature, servable.layout.as_deref());
     match verb {
         Verb::Predict => match read_request(&body, signature, layout)? {
@@ -72,10 +73,10 @@ pub(super) async fn act(
         },
         Verb::Classify | Verb::Regress => {
             let Instances { given, count } = read_examples(&body, signature, layout)?;
-            let layout = servable.layout.clone().ok_or(ServingError::RowsNotSupported)?;
+            let layout = Arc::clone(servable.layout_of_rows().map_err(ServingError::from)?);
             let inference = run(&state, servable, given, Some("/examples"), permit.terms).await?;
             let servable = inference.servable;
-            let outputs = RowOutputs::new(count, inference.outputs, &servable.signature);
+            let outputs = RowOutputs::new(count, inference.outputs, &servable.signature, &layout.outputs);
             let outputs = outputs.map_err(ServingError::from)?;
             if verb == Verb::Classify {
                 json_answer(&servable, &Results { result: classes(&outputs, &layout, &servable.contract)? })
@@ -95,6 +96,7 @@ pub(in crate::rest) async fn answer_rows(
     terms: Terms,
 ) -> Result<Response, ApiError> {
     let inference = run(state, servable, rows.given, list, terms).await?;
-    let predictions = Predictions::new(rows.count, &inference.servable.signature, &inference.outputs)?;
+    let Servable { signature, constants, .. } = &*inference.servable;
+    let predictions = Predictions::new(rows.count, signature, constants, &inference.outputs)?;
     json_answer(&inference.servable, &ByRow { predictions })
 }

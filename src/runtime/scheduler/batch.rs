@@ -6,7 +6,7 @@ use ort::session::RunOptions;
 
 use super::{
     Shared,
-    job::{Asked, Inputs, Job, Ran},
+    job::{Asked, Inputs, Job, Outputs, Ran},
 };
 use crate::{
     model::{Tensor, Value},
@@ -53,8 +53,9 @@ pub(super) fn run(instance: &mut Instance, jobs: Vec<Job>, options: &RunOptions,
     shared.pace.saw(rows, ended - start);
     let is_alone = others.is_empty();
     match outputs {
-        Ok(outputs) if is_alone || outputs.iter().all(|output| output.holds_rows(rows)) => {
-            let outputs = Arc::new(outputs);
+        Ok(outputs) if is_alone || shared.constants.hold_rows(&outputs, rows) => {
+            let constants = shared.constants.clone();
+            let outputs = Outputs { values: Arc::new(outputs), constants };
             let mut begin = 0;
             for (index, job) in jobs.into_iter().enumerate() {
                 let end = begin + job.asked.rows();
@@ -63,7 +64,7 @@ pub(super) fn run(instance: &mut Instance, jobs: Vec<Job>, options: &RunOptions,
                 let runs = u64::from(index == 0);
                 let Job { asked, answer, .. } = job;
                 let times = (start, ended);
-                let ran = Ran::new(Arc::clone(&outputs), part, asked.inputs, times, asked.since, rows, runs);
+                let ran = Ran::new(outputs.clone(), part, asked.inputs, times, asked.since, rows, runs);
                 // Whoever does not wait any more needs no answer.
                 let _ = answer.send(Ok(ran));
                 begin = end;

@@ -14,7 +14,7 @@ use ort::session::RunOptions;
 use tokio::sync::oneshot;
 
 use super::{RuntimeError, Shared};
-use crate::model::{Tensor, Value};
+use crate::model::{Constants, Tensor, Value};
 
 /// What is asked of a model.
 #[derive(Debug)]
@@ -77,11 +77,18 @@ impl Inputs {
     }
 }
 
+/// Every output of a batch, in the order of the signature.
+#[derive(Clone, Debug)]
+pub(super) struct Outputs {
+    pub(super) values: Arc<Vec<Value>>,
+    /// Those that are not cut into rows.
+    pub(super) constants: Constants,
+}
+
 /// What a run gave, and how long it took.
 #[derive(Debug)]
 pub struct Ran {
-    /// Every output of the whole batch, in the order of the signature.
-    outputs: Arc<Vec<Value>>,
+    outputs: Outputs,
     /// The rows of this request in the batch; nothing when all of it is this request's.
     rows: Option<Range<usize>>,
     /// What it was given.
@@ -100,7 +107,7 @@ pub struct Ran {
 
 impl Ran {
     pub(super) fn new(
-        outputs: Arc<Vec<Value>>,
+        outputs: Outputs,
         rows: Option<Range<usize>>,
         inputs: Inputs,
         (begun, ended): (Instant, Instant),
@@ -115,7 +122,13 @@ impl Ran {
     /// The outputs of the batch.
     #[must_use]
     pub fn batch(&self) -> &[Value] {
-        &self.outputs
+        &self.outputs.values
+    }
+
+    /// Returns true if the output at this position is the same for all rows, and so belongs whole to each request.
+    #[must_use]
+    pub fn is_constant(&self, output: usize) -> bool {
+        self.outputs.constants.contains(output)
     }
 
     /// Which rows of the batch are this request's; nothing when all are.
@@ -127,15 +140,15 @@ impl Ran {
     /// The outputs of this request, in the order of the signature; nothing when the batch does not hold its rows, or for
     /// the second time.
     pub fn take_outputs(&mut self) -> Option<Vec<Value>> {
-        let outputs = mem::take(&mut self.outputs);
-        match self.rows.clone() {
-            Some(rows) => outputs.iter().map(|output| output.rows(rows.clone())).collect(),
-            None => Some(Arc::unwrap_or_clone(outputs)),
+        let values = mem::take(&mut self.outputs.values);
+        match &self.rows {
+            Some(rows) => self.outputs.constants.rows_of(&values, rows),
+            None => Some(Arc::unwrap_or_clone(values)),
         }
     }
 
     pub(super) fn replace(&mut self, inputs: Inputs, outputs: Vec<Value>, rows: usize) {
-        (self.inputs, self.outputs, self.rows) = (inputs, Arc::new(outputs), None);
+        (self.inputs, self.outputs.values, self.rows) = (inputs, Arc::new(outputs), None);
         self.batch_rows = rows;
     }
 }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::Classes;
 use crate::{
     model::{Tensor, TensorData, Value, on_elements},
-    wire::json_element::JsonElement,
+    wire::{json_element::JsonElement, whole::Whole},
 };
 
 /// The label of a class, or a number or whatever else it is.
@@ -64,6 +64,16 @@ pub(super) fn write_value(out: &mut Vec<u8>, value: &Value, row: usize, total: u
             _ => write_parts(out, items, row, total),
         },
         Value::Map { .. } | Value::Absent => {}
+    }
+}
+
+/// A value that is the same for all rows.
+pub(super) fn write_whole(out: &mut Vec<u8>, value: &Value) {
+    let begin = out.len();
+    // Writing to memory cannot fail, nor can a value that was read from an output.
+    if serde_json::to_writer(&mut *out, &Whole(value)).is_err() {
+        out.truncate(begin);
+        out.extend_from_slice(b"null");
     }
 }
 

@@ -3,7 +3,7 @@
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::json;
 
-use crate::model::{ElementType, Scalar, Signature, Tensor, TensorData, Value};
+use crate::model::{Constants, ElementType, Scalar, Signature, Tensor, TensorData, Value};
 
 /// Outputs that hold bytes end like this: their texts are written in base64.
 const BYTES_SUFFIX: &str = "_bytes";
@@ -41,6 +41,8 @@ enum ByRow<'v> {
     Maps(&'v [Value]),
     /// Several tensors of which the same is true, as of a model with several targets.
     Tensors(Vec<&'v Tensor>),
+    /// One value for all rows.
+    Constant(&'v Value),
     /// An optional output that is not there.
     Absent,
 }
@@ -50,13 +52,21 @@ impl<'v> Predictions<'v> {
     ///
     /// # Errors
     ///
-    /// When an output holds another number of rows.
-    pub fn new(rows: usize, signature: &'v Signature, values: &'v [Value]) -> Result<Self, NotPredictions> {
-        let output = |(spec, value): (&'v crate::model::ValueSpec, &'v Value)| {
+    /// When an output that is not the same for all rows holds another number of them.
+    pub fn new(
+        rows: usize,
+        signature: &'v Signature,
+        constants: &Constants,
+        values: &'v [Value],
+    ) -> Result<Self, NotPredictions> {
+        let output = |(index, (spec, value)): (usize, (&'v crate::model::ValueSpec, &'v Value))| {
             let not_by_row = || NotPredictions { output: spec.name.clone(), rows };
-            Ok(Output { name: &spec.name, value: by_row(value, rows).ok_or_else(not_by_row)? })
+            let constant = constants.contains(index).then_some(ByRow::Constant(value));
+            let value = constant.or_else(|| by_row(value, rows)).ok_or_else(not_by_row)?;
+            Ok(Output { name: &spec.name, value })
         };
-        let outputs = signature.outputs.iter().zip(values).map(output).collect::<Result<_, _>>()?;
+        let outputs = signature.outputs.iter().zip(values).enumerate();
+        let outputs = outputs.map(output).collect::<Result<_, _>>()?;
         Ok(Self { rows, outputs })
     }
 }
@@ -111,6 +121,7 @@ impl Serialize for OutputRow<'_> {
                 serializer.collect_seq(tensors.iter().map(|tensor| Nested::row(tensor, row, name)))
             }
             ByRow::Maps(maps) => maps.get(row).map(|map| Written(map, name)).serialize(serializer),
+            ByRow::Constant(value) => Written(value, name).serialize(serializer),
             ByRow::Absent => serializer.serialize_none(),
         }
     }
@@ -220,7 +231,8 @@ mod tests {
 
     fn rows(count: usize, names: &[&str], values: &[Value]) -> Result<String, String> {
         let signature = signature(names);
-        let predictions = Predictions::new(count, &signature, values).map_err(|error| error.output)?;
+        let predictions = Predictions::new(count, &signature, &Constants::default(), values);
+        let predictions = predictions.map_err(|error| error.output)?;
         Ok(serde_json::to_string(&predictions).unwrap())
     }
 

@@ -29,7 +29,7 @@ pub fn classes<'o>(
             let scored = |(key, score)| (contract.key(key).to_string(), score);
             Ok(entries.into_iter().map(scored).collect())
         }
-        Some(RowValue::Parts(_)) | None => Err(NoResult("classify")),
+        Some(RowValue::Parts(_) | RowValue::Whole(_)) | None => Err(NoResult("classify")),
     };
     (0..outputs.rows()).map(row).collect()
 }

@@ -49,7 +49,7 @@ pub(super) fn try_converted(
     let peak_bytes = memory(status, "VmHWM:");
     let costs = Costs { load_us, run_us, run_32_rows_us, run_threads_us: None, session_bytes, peak_bytes };
     // It answers as the original does, of which it is known.
-    Ok(Findings { signature: instance.signature().clone(), contract, costs, batchable: false })
+    Ok(Findings::of(&instance, contract, costs))
 }
 
 fn differs(what: &str) -> Refusal {

@@ -14,5 +14,5 @@ pub(super) fn try_threaded(runtime: Runtime, job: &Job) -> Result<Findings, Refu
     let one = first_row(instance.signature(), &proven.inputs, 1);
     let run_threads_us = time_runs(&mut instance, one.as_ref().unwrap_or(&proven.inputs));
     let costs = Costs { run_threads_us, ..Costs::default() };
-    Ok(Findings { signature: instance.signature().clone(), contract, costs, batchable: false })
+    Ok(Findings::of(&instance, contract, costs))
 }

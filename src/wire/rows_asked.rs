@@ -1,0 +1,34 @@
+//! Which requests of the protocols of other servers ask by rows.
+
+use std::collections::BTreeMap;
+
+use serde_json::value::RawValue;
+
+/// Members of a body that hold a list of rows: of TensorFlow Serving, KServe and Vertex AI, and of MLflow.
+const MEMBERS: [&str; 4] = ["instances", "examples", "dataframe_split", "dataframe_records"];
+
+/// Returns true if a body is a JSON object with a list of rows in it, whatever these are.
+#[must_use]
+pub fn asks_by_row(body: &[u8]) -> bool {
+    let members = serde_json::from_slice::<BTreeMap<String, &RawValue>>(body);
+    members.is_ok_and(|members| MEMBERS.iter().any(|member| members.contains_key(*member)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_of_rows_are_told_from_tensors() {
+        for (body, expected) in [
+            (r#"{"instances":[[1]]}"#, true),
+            (r#"{"signature_name":"","examples":[{"a":1}]}"#, true),
+            (r#"{"dataframe_split":{"columns":["a"],"data":[[1]]}}"#, true),
+            (r#"{"inputs":{"instances":[1]}}"#, false),
+            ("[1]", false),
+            ("{", false),
+        ] {
+            assert_eq!(asks_by_row(body.as_bytes()), expected, "{body}");
+        }
+    }
+}
