@@ -3,6 +3,7 @@
 mod admit;
 mod check;
 mod client;
+mod comparison;
 mod diff;
 mod examine;
 mod follow;
@@ -47,7 +48,7 @@ enum Command {
     /// Show how one model file differs from another; exit status 3 if callers would break
     Diff(diff::DiffArguments),
     /// Prove a model file as the server would; exit status 4 if it would be refused
-    Verify(examine::FileArguments),
+    Verify(verify::VerifyArguments),
     /// Have a running gateway put the deployment before back into service
     Rollback(rollback::RollbackArguments),
     /// Ask a model file once, without a server, and print the answer

@@ -1,6 +1,7 @@
 //! What a model is, without saying how it is run: names, signature, contract, tensors, rows.
 
 mod buffer;
+mod compatibility;
 mod contract;
 mod digest;
 mod division;
@@ -25,6 +26,7 @@ mod value;
 mod violation;
 
 pub use buffer::Buffer;
+pub use compatibility::{Change, Interface};
 pub use contract::{
     CONTRACT_KEY, Contract, ContractDocument, ContractError, Feature, GoldenCase, GoldenDocument, Missing,
     NonFiniteOutputs,

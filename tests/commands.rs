@@ -348,8 +348,8 @@ fn an_operator_of_a_library_that_is_not_offered_is_named_with_its_domain() {
 fn every_command_says_what_it_takes() {
     for (command, parts) in [
         ("inspect", ["<FILE>", "--json", "--model-toml"]),
-        ("verify", ["<FILE>", "--json", "--model-toml"]),
-        ("diff", ["<OLD>", "<NEW>", "--json"]),
+        ("verify", ["<FILE>", "--model-toml", "--against <FILE>"]),
+        ("diff", ["<OLD>", "<NEW>", "--model-toml"]),
         ("rollback", ["<MODEL>", "--token", "--config"]),
     ] {
         let output = here(&[command, "--help"]);

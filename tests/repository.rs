@@ -185,10 +185,13 @@ async fn model_toml_overrides_the_contract_and_has_the_model_proven_anew() {
     let named = json!({"features": {"a": 1, "b": 1}});
     let path = "/models/line/predict";
     assert_eq!(gateway.predict_at(path, &named).await.errors()[0].1, "no_feature_names");
-    gateway.repository.put(
-        "line/model.toml",
-        b"[[contract.features]]\nname = \"a\"\nmaximum = 9\n[[contract.features]]\nname = \"b\"\n",
-    );
+    let narrower = "[[contract.features]]\nname = \"a\"\nmaximum = 9\n[[contract.features]]\nname = \"b\"\n";
+    gateway.repository.put("line/model.toml", narrower.as_bytes());
+    let entry = gateway.reason_until("line", "1", "incompatible_signature").await;
+    let difference = "the feature `a` may be at most 9, was any number";
+    assert!(entry["reason"].as_str().unwrap().contains(difference), "{entry}");
+    let allowed = format!("allow_breaking_changes = true\n{narrower}");
+    gateway.repository.put("line/model.toml", allowed.as_bytes());
     let by_name = async |status: StatusCode| {
         let waiting = async { while gateway.predict_at(path, &named).await.status != status {} };
         tokio::time::timeout(support::PATIENCE, waiting).await.expect("the other contract holds");
@@ -196,7 +199,7 @@ async fn model_toml_overrides_the_contract_and_has_the_model_proven_anew() {
     by_name(StatusCode::OK).await;
     let answer = gateway.predict_at(path, &json!({"features": [10, 1]})).await;
     assert_eq!(answer.errors(), [("/features/0".to_owned(), "out_of_range".to_owned())]);
-    events_until(&gateway, "line", &["deployed", "deployed"]).await;
+    events_until(&gateway, "line", &["deployed", "refused", "deployed"]).await;
 
     let breaking = "[[contract.features]]\nname = \"c\"\n[[contract.features]]\nname = \"d\"\n";
     gateway.repository.put("line/model.toml", breaking.as_bytes());

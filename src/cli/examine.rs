@@ -76,9 +76,29 @@ impl Examiner {
         decide_schedule(&self.runtime, &config.scheduler, proof, Runtime::cpus(), None)
     }
 
-    /// Asks a copy what it is.
-    pub(super) fn declare(&self, snapshot: &Snapshot) -> Result<Proof, Refusal> {
-        self.prover.declare(snapshot)
+    /// Proves a file that is compared with another, as both were proven before they served. Pins are not looked at: it
+    /// need not serve.
+    pub(super) fn compared(
+        &self,
+        file: &Path,
+        config: &ModelConfig,
+    ) -> Result<(Arc<Snapshot>, Proof), Failure> {
+        let config = ModelConfig { contract: config.contract.clone(), ..ModelConfig::default() };
+        let copied = self.copy(&candidate(file)?, &config);
+        let proven = copied.and_then(|copy| self.prover.prove(&copy).map(|proof| (copy, proof)));
+        Ok(proven.map_err(|refusal| format!("{}: {refusal}", file.display()))?)
+    }
+
+    /// Asks a file what it declares, where it cannot be proven.
+    pub(super) fn declared(
+        &self,
+        file: &Path,
+        config: &ModelConfig,
+    ) -> Result<(Arc<Snapshot>, Proof), Failure> {
+        let config = ModelConfig { contract: config.contract.clone(), ..ModelConfig::default() };
+        let copied = self.copy(&candidate(file)?, &config);
+        let declared = copied.and_then(|copy| self.prover.declare(&copy).map(|proof| (copy, proof)));
+        Ok(declared.map_err(|refusal| format!("{}: {refusal}", file.display()))?)
     }
 }
 

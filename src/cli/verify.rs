@@ -2,10 +2,12 @@
 
 use std::{fmt::Write, path::PathBuf};
 
-use serde_json::json;
+use clap::Args;
+use serde_json::{Map, Value, json};
 
 use super::{
     Exit, Failure, REFUSED,
+    comparison::Comparison,
     examine::{Examiner, FileArguments, candidate, config},
     output,
 };
@@ -14,37 +16,79 @@ use crate::{
     model::{ColumnFacts, Elements, Labels, Schedule},
 };
 
+#[derive(Debug, Args)]
+pub(super) struct VerifyArguments {
+    #[command(flatten)]
+    file: FileArguments,
+    /// The model whose place it is to take, under the same version number: what breaks its callers is refused
+    #[arg(long, value_name = "FILE")]
+    against: Option<PathBuf>,
+}
+
 /// Most columns, and categories of a column, that are shown.
 const MAX_LISTED: usize = 8;
 
 /// Proves a file as the server would.
-pub(super) fn verify(files: &[PathBuf], arguments: &FileArguments) -> Result<(), Failure> {
+pub(super) fn verify(files: &[PathBuf], arguments: &VerifyArguments) -> Result<(), Failure> {
+    let VerifyArguments { file: FileArguments { file, model_toml, json: as_json }, against } = arguments;
     let examiner = Examiner::new(files)?;
-    let config = config(arguments.model_toml.as_deref())?;
-    let file = arguments.file.display();
-    let candidate = candidate(&arguments.file)?;
+    let config = config(model_toml.as_deref())?;
+    let old = against.as_ref().map(|old| examiner.compared(old, &config)).transpose()?;
+    let candidate = candidate(file)?;
+    let file = file.display();
     output::progress(&format!("proving {file}"));
-    let proven = examiner.copy(&candidate, &config).and_then(|copy| {
+    let copied = examiner.copy(&candidate, &config);
+    let files = copied.as_ref().map(|copy| copy.files().to_vec()).unwrap_or_default();
+    let proven = copied.and_then(|copy| {
         let proof = examiner.prove(&copy)?;
         Ok((examiner.schedule(&config, &proof)?, proof))
     });
-    match (proven, arguments.json) {
-        (Ok((schedule, proof)), true) => {
-            let document = json!({"admitted": true, "proof": proof, "scheduler": schedule});
-            Ok(output::print(&format!("{document}\n"))?)
+    let compared = match (&old, &proven) {
+        (Some((copy, old)), Ok((_, proof))) => {
+            Some(Comparison::of(old, proof).with_weights(copy.files(), &files))
         }
-        (Ok((schedule, proof)), false) => {
-            Ok(output::print(&format!("{file} would serve\n{}", describe(&proof, &schedule)))?)
+        _ => None,
+    };
+    let broken = compared.as_ref().filter(|_| !config.allow_breaking_changes);
+    let outcome = match broken.and_then(|compared| Refusal::of_changes(compared.changes())) {
+        Some(refusal) => Err(refusal),
+        None => proven,
+    };
+    if *as_json {
+        output::print(&format!("{}\n", document(&outcome, compared.as_ref())))?;
+    } else {
+        if let Ok((schedule, proof)) = &outcome {
+            output::print(&format!("{file} would serve\n{}", describe(proof, schedule)))?;
         }
-        (Err(Refusal { reason, detail }), as_json) => {
-            if as_json {
-                let outcome = json!({"admitted": false, "reason": reason, "detail": detail});
-                output::print(&format!("{outcome}\n"))?;
-            }
+        output::print(&compared.map(|compared| compared.lines()).unwrap_or_default())?;
+    }
+    match outcome {
+        Ok(_) => Ok(()),
+        Err(Refusal { reason, detail }) => {
             let reason = format!("{file} would be refused: {}: {detail}", reason.code());
             Err(Exit { status: REFUSED, reason }.into())
         }
     }
+}
+
+/// The outcome of a proof, for programs.
+fn document(outcome: &Result<(Schedule, Proof), Refusal>, compared: Option<&Comparison>) -> Value {
+    let mut document = Map::new();
+    document.insert("admitted".to_owned(), outcome.is_ok().into());
+    match outcome {
+        Ok((schedule, proof)) => {
+            document.insert("proof".to_owned(), json!(proof));
+            document.insert("scheduler".to_owned(), json!(schedule));
+        }
+        Err(Refusal { reason, detail }) => {
+            document.insert("reason".to_owned(), json!(reason));
+            document.insert("detail".to_owned(), json!(detail));
+        }
+    }
+    if let Some(compared) = compared {
+        document.insert("changes".to_owned(), compared.document());
+    }
+    Value::Object(document)
 }
 
 /// A proof for people, and what follows from it here.

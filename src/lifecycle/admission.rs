@@ -15,7 +15,7 @@ use super::{Reason, Refusal, Snapshot, schedule::sessions_may_share};
 use crate::{
     config::{AdmissionSettings, environment},
     model::{
-        Contract, ContractDocument, Digest, Layout, LayoutError, NoRows, OnnxFile, OnnxFileError,
+        Contract, ContractDocument, Digest, Interface, Layout, LayoutError, NoRows, OnnxFile, OnnxFileError,
         OutputForms, Signature, ValueSpec, WholeOutput,
     },
     runtime::Runtime,
@@ -186,6 +186,13 @@ impl Proof {
         };
         let output = self.whole_output().map(NoRows::Output);
         output.or_else(|| scalar().map(|spec| NoRows::Scalar(spec.name.clone())))
+    }
+
+    /// The side of the model that callers see.
+    #[must_use]
+    pub fn interface(&self) -> Interface<'_> {
+        let layout = self.layout_by(&self.contract).ok().flatten();
+        Interface::new(&self.signature, &self.contract, layout)
     }
 
     /// Whether it was made with the same gateway and the same ONNX Runtime, and so holds here.

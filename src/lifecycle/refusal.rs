@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::runtime::RuntimeError;
+use crate::{model::Change, runtime::RuntimeError};
 
 /// The reason in one stable word, for metrics and programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -107,6 +107,21 @@ impl Refusal {
     #[must_use]
     pub fn new(reason: Reason, detail: impl Into<String>) -> Self {
         Self { reason, detail: detail.into() }
+    }
+
+    /// The refusal of a model that differs like this from the one whose place it would take; `None` if it breaks no caller.
+    #[must_use]
+    pub fn of_changes(changes: &[Change]) -> Option<Self> {
+        let breaking = changes.iter().filter(|change| change.breaks);
+        let breaking: Vec<&str> = breaking.map(|change| change.sentence.as_str()).collect();
+        (!breaking.is_empty()).then(|| {
+            let detail = format!(
+                "callers of the version in service would break: {}; give it another version number, or set \
+                 allow_breaking_changes in model.toml",
+                breaking.join("; ")
+            );
+            Self::new(Reason::IncompatibleSignature, detail)
+        })
     }
 }
 

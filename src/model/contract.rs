@@ -188,23 +188,6 @@ impl Contract {
         self.columns.get(feature).copied()
     }
 
-    /// How `self`, which replaces `old` under the same version number, would break its callers: one sentence a
-    /// difference. Features and classes that callers know by name must stay; a contract may be added.
-    #[must_use]
-    pub fn breaking_changes(&self, old: &Self) -> Vec<String> {
-        let features =
-            |contract: &Self| contract.features.iter().map(|feature| feature.name.clone()).collect();
-        let names: [(&str, Vec<String>, Vec<String>); 2] = [
-            ("features", features(old), features(self)),
-            ("classes", old.classes.clone(), self.classes.clone()),
-        ];
-        let differs = |(_, old, new): &&(&str, Vec<String>, Vec<String>)| !old.is_empty() && old != new;
-        let sentence = |(kind, old, new): &(&str, Vec<String>, Vec<String>)| {
-            format!("the {kind} [{}] became [{}]", old.join(", "), new.join(", "))
-        };
-        names.iter().filter(differs).map(sentence).collect()
-    }
-
     /// A contract that says nothing.
     #[must_use]
     pub fn empty() -> Self {
@@ -231,24 +214,5 @@ mod tests {
         let travelled: Contract = serde_json::from_str(&serde_json::to_string(&contract).unwrap()).unwrap();
         assert_eq!(travelled.column("b"), Some(1));
         assert_eq!(travelled, Contract { golden: Vec::new(), ..contract });
-    }
-
-    #[test]
-    fn what_callers_know_by_name_must_stay() {
-        let contract = |features: &[&str], classes: &[&str]| {
-            let classes = classes.iter().map(|class| (*class).to_owned()).collect();
-            Contract::new(features.iter().map(|name| Feature::new(*name)).collect(), classes)
-        };
-        let old = contract(&["a", "b"], &["no", "yes"]);
-        assert!(old.breaking_changes(&old).is_empty());
-        assert!(old.breaking_changes(&Contract::empty()).is_empty(), "a contract may be added");
-        assert_eq!(
-            Contract::empty().breaking_changes(&old),
-            ["the features [a, b] became []", "the classes [no, yes] became []"]
-        );
-        assert_eq!(
-            contract(&["b", "a"], &["no", "yes"]).breaking_changes(&old),
-            ["the features [a, b] became [b, a]"]
-        );
     }
 }

@@ -1,7 +1,5 @@
 //! What a model takes and gives: its named, typed inputs and outputs.
 
-mod compare;
-
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -195,16 +193,6 @@ impl Signature {
         self.inputs == other.inputs
             && self.outputs.len() == other.outputs.len()
             && self.outputs.iter().zip(&other.outputs).all(alike)
-    }
-
-    /// How `self`, which replaces `old` under the same version number, would break its callers: one sentence a
-    /// difference, none if they will not notice.
-    ///
-    /// Compatible are the same inputs with dimensions equal or wider, further inputs that may be left out, and the
-    /// same outputs.
-    #[must_use]
-    pub fn breaking_changes(&self, old: &Self) -> Vec<String> {
-        compare::breaking_changes(old, self)
     }
 }
 

@@ -324,14 +324,5 @@ fn breaks_callers(model: &Model, version: ModelVersion, proof: &Proof) -> Option
     if model.config.allow_breaking_changes || requested {
         return None;
     }
-    let mut changes = proof.signature.breaking_changes(&replaced.signature);
-    changes.extend(proof.contract.breaking_changes(&replaced.contract));
-    (!changes.is_empty()).then(|| {
-        let detail = format!(
-            "callers of the version in service would break: {}; give it another version number, or set \
-             allow_breaking_changes in model.toml",
-            changes.join("; ")
-        );
-        Refusal::new(Reason::IncompatibleSignature, detail)
-    })
+    Refusal::of_changes(&proof.interface().changes_from(&replaced.proof.interface()))
 }

@@ -1,0 +1,33 @@
+//! Classes: the names that predictions and probabilities have.
+
+use super::{
+    Interface, Subject, Told,
+    lists::{became, listed},
+};
+use crate::model::Output;
+
+pub(super) fn compare<'m>(old: &Interface<'m>, new: &Interface<'m>, told: &mut Told<'m>) {
+    let (before, now) = (old.class_keys(), new.class_keys());
+    let labels = (old.labels(), new.labels());
+    let sentence = match (before.as_slice(), now.as_slice()) {
+        (before, now) if before == now && labels.0 == labels.1 => return,
+        // The names stay, but tensors show what they stand for.
+        (before, now) if before == now => became("labels", &labels.0, &labels.1),
+        ([], now) => format!("the classes have names now: {}", listed(now)),
+        (before, []) => format!("the classes [{}] have no names any more", listed(before)),
+        (before, now) => became("classes", before, now),
+    };
+    // Other classes are often another type of the label or another number of probabilities, which was told.
+    let holds_classes = |output: &str| {
+        let outputs = |interface: &Interface<'m>| {
+            let roles = interface.layout.iter().flat_map(|layout| &layout.outputs);
+            let mut named = interface.signature.outputs.iter().zip(roles);
+            named.any(|(spec, role)| spec.name == output && *role != Output::Other)
+        };
+        outputs(old) || outputs(new)
+    };
+    let breaks = |subject| matches!(subject, Subject::Output(output) if holds_classes(output));
+    if !(told.any_breaks(breaks) && told.follows(breaks, &sentence)) {
+        told.breaks(Subject::Classes, sentence);
+    }
+}

@@ -1,0 +1,95 @@
+//! Kinds of inputs and outputs: a request that fitted must fit, an answer must read as it did.
+
+use crate::model::{Dimension, ValueKind};
+
+/// The relation of one kind to another; the later, the worse.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Fit {
+    /// They are the same but for the names of dimensions.
+    Same,
+    /// They differ in what breaks no caller.
+    Harmless,
+    /// Callers break.
+    Breaks,
+}
+
+/// Judges an input of the kind `new` by requests that were sent to one of the kind `old`.
+pub(super) fn takes(old: &ValueKind, new: &ValueKind) -> Fit {
+    match (old, new) {
+        (ValueKind::Optional(old), ValueKind::Optional(new)) => takes(old, new),
+        (old, ValueKind::Optional(new)) => takes(old, new).max(Fit::Harmless),
+        (
+            ValueKind::Tensor { element_type: old_type, shape: old },
+            ValueKind::Tensor { element_type: new_type, shape: new },
+        ) if old_type == new_type => takes_shape(old, new),
+        (old, new) => same_form(old, new),
+    }
+}
+
+/// A shape without dimensions stands for any.
+fn takes_shape(old: &[Dimension], new: &[Dimension]) -> Fit {
+    let dimension = |(old, new): (&Dimension, &Dimension)| match (old, new) {
+        (Dimension::Fixed(old), Dimension::Fixed(new)) if old == new => Fit::Same,
+        (Dimension::Dynamic(_), Dimension::Dynamic(_)) => Fit::Same,
+        (Dimension::Fixed(_), Dimension::Dynamic(_)) => Fit::Harmless,
+        (_, Dimension::Fixed(_)) => Fit::Breaks,
+    };
+    match (old.len(), new.len()) {
+        (0, 0) => Fit::Same,
+        (_, 0) => Fit::Harmless,
+        (before, now) if before != now => Fit::Breaks,
+        _ => old.iter().zip(new).map(dimension).max().unwrap_or(Fit::Same),
+    }
+}
+
+/// Judges an output of the kind `new` by readers of one of the kind `old`. Where rows are answered, the first dimension
+/// counts them, whatever the exporter declared.
+pub(super) fn reads_as(old: &ValueKind, new: &ValueKind, answers_rows: bool) -> Fit {
+    match (old, new) {
+        (
+            ValueKind::Tensor { element_type: old_type, shape: old },
+            ValueKind::Tensor { element_type: new_type, shape: new },
+        ) if old_type == new_type => reads_as_shape(old, new, answers_rows),
+        (ValueKind::Sequence(old), ValueKind::Sequence(new))
+        | (ValueKind::Optional(old), ValueKind::Optional(new)) => reads_as(old, new, answers_rows),
+        // What was absent at times is now always there.
+        (ValueKind::Optional(old), new) => reads_as(old, new, answers_rows).max(Fit::Harmless),
+        (old, new) => same_form(old, new),
+    }
+}
+
+/// Dimensions that an exporter leaves open say nothing, and neither does a shape without any.
+fn reads_as_shape(old: &[Dimension], new: &[Dimension], answers_rows: bool) -> Fit {
+    let dimension = |(axis, (old, new)): (usize, (&Dimension, &Dimension))| match (old, new) {
+        (Dimension::Fixed(old), Dimension::Fixed(new)) if old == new => Fit::Same,
+        (Dimension::Dynamic(_), Dimension::Dynamic(_)) => Fit::Same,
+        (Dimension::Fixed(_), Dimension::Fixed(_)) if axis > 0 || !answers_rows => Fit::Breaks,
+        _ => Fit::Harmless,
+    };
+    match (old.len(), new.len()) {
+        (0, 0) => Fit::Same,
+        (0, _) | (_, 0) => Fit::Harmless,
+        (before, now) if before != now => Fit::Breaks,
+        _ => old.iter().zip(new).enumerate().map(dimension).max().unwrap_or(Fit::Same),
+    }
+}
+
+/// `Fit::Same` if two kinds are the same but for the names of dimensions, else `Fit::Breaks`.
+pub(super) fn same_form(old: &ValueKind, new: &ValueKind) -> Fit {
+    let is_same = match (old, new) {
+        (
+            ValueKind::Tensor { element_type: old_type, shape: old },
+            ValueKind::Tensor { element_type: new_type, shape: new },
+        ) => {
+            let size = |dimension: &Dimension| match dimension {
+                Dimension::Fixed(size) => Some(*size),
+                Dimension::Dynamic(_) => None,
+            };
+            old_type == new_type && old.iter().map(size).eq(new.iter().map(size))
+        }
+        (ValueKind::Sequence(old), ValueKind::Sequence(new))
+        | (ValueKind::Optional(old), ValueKind::Optional(new)) => return same_form(old, new),
+        (old, new) => old == new,
+    };
+    if is_same { Fit::Same } else { Fit::Breaks }
+}

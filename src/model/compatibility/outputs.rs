@@ -1,0 +1,90 @@
+//! Outputs: names, types, columns, order, and the place that each has in a native answer.
+
+use super::{
+    Interface, Subject, Told,
+    kinds::{Fit, reads_as},
+    lists::became,
+    pairs::Pairs,
+};
+use crate::model::{Output, Signature, ValueKind, ValueSpec};
+
+pub(super) fn compare<'m>(old: &Interface<'m>, new: &Interface<'m>, told: &mut Told<'m>) {
+    let pairs = Pairs::of(&old.signature.outputs, &new.signature.outputs);
+    let answers_rows = old.layout.is_some() && new.layout.is_some();
+    for (before, now) in &pairs.kept {
+        let subject = Subject::Output(&now.name);
+        let ValueSpec { name, kind: was } = before;
+        if *name != now.name {
+            let sentence = format!("output `{name}` ({was}) is called `{}` now", now.name);
+            told.breaks(Subject::OutputNames, sentence);
+            continue;
+        }
+        let sentence = || format!("output `{name}` was {was} and is now {}", now.kind);
+        match reads_as(was, &now.kind, answers_rows) {
+            Fit::Same => {}
+            Fit::Harmless => told.harmless(subject, sentence()),
+            Fit::Breaks => told.breaks(subject, sentence()),
+        }
+    }
+    for ValueSpec { name, kind } in &pairs.gone {
+        told.breaks(Subject::OutputNames, format!("output `{name}` ({kind}) is gone"));
+    }
+    for ValueSpec { name, kind } in &pairs.added {
+        told.breaks(Subject::OutputNames, format!("output `{name}` ({kind}) is new"));
+    }
+    // The Open Inference Protocol and gRPC answer them in this order, and the first one may be the prediction.
+    if pairs.is_reordered {
+        let (before, now) = pairs.orders(&new.signature.outputs);
+        told.breaks(Subject::OutputNames, became("outputs", &before, &now));
+    }
+}
+
+/// Compares which outputs are `prediction` and `probabilities` in answers to rows, unless that follows from a difference
+/// that was told.
+pub(super) fn compare_roles<'m>(old: &Interface<'m>, new: &Interface<'m>, told: &mut Told<'m>) {
+    let (Some(before), Some(now)) = (&old.layout, &new.layout) else { return };
+    let explains = |subject| matches!(subject, Subject::Output(_) | Subject::OutputNames | Subject::Classes);
+    if told.any_breaks(explains) {
+        return;
+    }
+    for (role, key) in [(Output::Prediction, "prediction"), (Output::Probabilities, "probabilities")] {
+        let was = of_role(old.signature, &before.outputs, role);
+        let is = of_role(new.signature, &now.outputs, role);
+        let (sentence, about) = match (was, is) {
+            (was, is) if was == is => continue,
+            (Some(was), Some(is)) => (format!("the output `{is}` is `{key}`, which was `{was}`"), is),
+            (Some(was), None) => (format!("the output `{was}` is not `{key}` any more"), was),
+            (None, Some(is)) => (format!("the output `{is}` is `{key}` now"), is),
+            (None, None) => continue,
+        };
+        if !told.follows(|subject| subject == Subject::Output(about), &sentence) {
+            told.breaks(Subject::Output(about), sentence);
+        }
+    }
+}
+
+/// Compares what becomes of NaN and infinity, which only floats hold.
+pub(super) fn compare_non_finite<'m>(old: &Interface<'m>, new: &Interface<'m>, told: &mut Told<'m>) {
+    let sentence = match (old.contract.allows_non_finite(), new.contract.allows_non_finite()) {
+        // Texts stand where numbers did, and what was an error passes for an answer.
+        (false, true) => "NaN and infinity are answered, were an error",
+        (true, false) => "NaN and infinity are an error, were answered",
+        _ => return,
+    };
+    if new.signature.outputs.iter().any(|output| holds_floats(&output.kind)) {
+        told.breaks(Subject::Other, sentence.to_owned());
+    }
+}
+
+fn of_role<'m>(signature: &'m Signature, roles: &[Output], role: Output) -> Option<&'m str> {
+    let named = signature.outputs.iter().zip(roles).find(|(_, known)| **known == role);
+    named.map(|(output, _)| output.name.as_str())
+}
+
+fn holds_floats(kind: &ValueKind) -> bool {
+    match kind {
+        ValueKind::Tensor { element_type, .. } => element_type.is_float(),
+        ValueKind::Map { value, .. } => value.is_float(),
+        ValueKind::Sequence(inner) | ValueKind::Optional(inner) => holds_floats(inner),
+    }
+}

@@ -1,0 +1,51 @@
+//! The inputs or outputs of two models, each beside its counterpart.
+
+use super::kinds::{Fit, same_form};
+use crate::model::ValueSpec;
+
+/// The inputs or outputs of two models, each beside its counterpart.
+pub(super) struct Pairs<'m> {
+    /// Those that both have, in the order of the old model; their names differ where one was renamed.
+    pub(super) kept: Vec<(&'m ValueSpec, &'m ValueSpec)>,
+    /// Those that only the old model has.
+    pub(super) gone: Vec<&'m ValueSpec>,
+    /// Those that only the new model has.
+    pub(super) added: Vec<&'m ValueSpec>,
+    /// True if those that both have stand in another order.
+    pub(super) is_reordered: bool,
+}
+
+impl<'m> Pairs<'m> {
+    /// Finds counterparts by name. What is of the same form at the same place, under a name that the other model does
+    /// not have, was renamed.
+    pub(super) fn of(old: &'m [ValueSpec], new: &'m [ValueSpec]) -> Self {
+        let place = |specs: &[ValueSpec], name: &str| specs.iter().position(|spec| spec.name == name);
+        let counterpart = |index: usize, before: &ValueSpec| {
+            let renamed = |now: &&ValueSpec| {
+                place(old, &now.name).is_none() && same_form(&before.kind, &now.kind) == Fit::Same
+            };
+            place(new, &before.name).or_else(|| new.get(index).filter(renamed).map(|_| index))
+        };
+        let (mut kept, mut gone, mut places) = (Vec::new(), Vec::new(), Vec::new());
+        for (index, before) in old.iter().enumerate() {
+            match counterpart(index, before) {
+                Some(place) => {
+                    kept.push((before, &new[place]));
+                    places.push(place);
+                }
+                None => gone.push(before),
+            }
+        }
+        let added = new.iter().enumerate().filter(|(place, _)| !places.contains(place));
+        Self { added: added.map(|(_, spec)| spec).collect(), kept, gone, is_reordered: !places.is_sorted() }
+    }
+
+    /// The names of those that both models have, in the order of the old one and in that of `new`; by their old names.
+    pub(super) fn orders(&self, new: &[ValueSpec]) -> (Vec<&'m str>, Vec<&'m str>) {
+        let old_name = |spec: &ValueSpec| {
+            self.kept.iter().find(|(_, now)| now.name == spec.name).map(|(before, _)| before.name.as_str())
+        };
+        let before = self.kept.iter().map(|(before, _)| before.name.as_str());
+        (before.collect(), new.iter().filter_map(old_name).collect())
+    }
+}
