@@ -10,11 +10,13 @@ mod fingerprint;
 mod history;
 mod manager;
 mod model_config;
+mod notice;
 mod operation;
 mod policy;
 mod proof;
 mod record;
 mod refusal;
+mod replay;
 mod schedule;
 mod servable;
 mod serving_map;
@@ -41,6 +43,7 @@ pub use admission::{
 };
 pub use history::{Event, HistoryEntry, Timings};
 pub use model_config::{ModelConfig, Pin, SchedulerConfig, Versions};
+pub use notice::Notice;
 pub use operation::{OperationError, RolledBack};
 pub use proof::{FoundOutputs, find_outputs};
 pub use refusal::{Reason, Refusal};
@@ -51,11 +54,11 @@ pub use source::{Candidate, Config, Defect, Found, FoundModel, Source};
 pub use statistics::{BatchCounts, Counts, Phases, Statistics, Total};
 pub use status::{State, VersionStatus};
 pub use store::{CopiedFile, Deployment, Manifest, ModelDeployments, Snapshot, Store, StoreError};
-pub use trial::Trial;
+pub use trial::{Suspect, Trial, Verdict};
 
 use crate::{
     config::{AdmissionSettings, ModelsSettings, RollbackSettings, RuntimeSettings, Settings},
-    model::{Digest, ModelName},
+    model::ModelName,
     runtime::Runtime,
     telemetry::Metrics,
 };
@@ -96,6 +99,7 @@ impl From<&Settings> for LifecycleSettings {
 pub struct Lifecycle {
     serving: Arc<ServingMap>,
     status: Arc<ArcSwap<Vec<VersionStatus>>>,
+    notices: Arc<ArcSwap<Vec<Notice>>>,
     history: Arc<History>,
     first_pass: async_watch::Receiver<bool>,
     messages: mpsc::Sender<Message>,
@@ -119,13 +123,21 @@ impl Lifecycle {
         settings: LifecycleSettings,
         metrics: Arc<Metrics>,
     ) -> Result<Self, StoreError> {
-        let (store, problem) = Store::open(&settings.models.state_directory)?;
+        let (store, problem) = Store::open(&settings.models.state_directory, &settings.models.repository)?;
         if let Some(problem) = problem {
             tracing::warn!("{problem}; deployments, their history and the way back end with this process");
+        }
+        if store.begins_beside_another() {
+            tracing::warn!(
+                repository = %settings.models.repository.display(),
+                "models.state_directory has the state of another repository, which is kept and not used: this one begins \
+                 without deployments to restore, in a folder of its own"
+            );
         }
         let history =
             if store.is_lasting() { History::open(&store.path(HISTORY_FILE))? } else { History::in_memory() };
         let (serving, status) = (Arc::new(ServingMap::default()), Arc::new(ArcSwap::default()));
+        let notices = Arc::new(ArcSwap::default());
         let history = Arc::new(history);
         let (first_pass_done, first_pass) = async_watch::channel(false);
         let (messages, received) = mpsc::channel();
@@ -146,6 +158,7 @@ impl Lifecycle {
             settings,
             serving: Arc::clone(&serving),
             status: Arc::clone(&status),
+            notices: Arc::clone(&notices),
             metrics,
             messages: messages.clone(),
         };
@@ -161,6 +174,7 @@ impl Lifecycle {
         Ok(Self {
             serving,
             status,
+            notices,
             history,
             first_pass,
             messages,
@@ -180,6 +194,12 @@ impl Lifecycle {
     #[must_use]
     pub fn status(&self) -> Arc<Vec<VersionStatus>> {
         self.status.load_full()
+    }
+
+    /// Files in the repository, and words of the settings about it, that have no effect.
+    #[must_use]
+    pub fn notices(&self) -> Arc<Vec<Notice>> {
+        self.notices.load_full()
     }
 
     /// What was done to a model, the newest first.
@@ -204,11 +224,6 @@ impl Lifecycle {
     /// Follows other settings from now on.
     pub fn change_settings(&self, settings: LifecycleSettings) {
         self.tell(Message::Settings(Box::new(settings)));
-    }
-
-    /// Says that so many of a deployment's answers fail that it is to be taken back.
-    pub fn is_failing(&self, model: &ModelName, content: Digest) {
-        self.tell(Message::Failing(model.clone(), content));
     }
 
     /// Tries what lies in the repository of a model, whatever was refused, taken back or unloaded before, and waits until

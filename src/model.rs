@@ -7,8 +7,10 @@ mod digest;
 mod division;
 mod element;
 mod element_type;
+mod foreign;
 mod graph;
 mod input_check;
+mod json_text;
 mod layout;
 mod name;
 mod nearest;
@@ -34,13 +36,16 @@ pub use division::check_dividends;
 pub use element::{non_finite, objection as element_objection};
 pub use element_type::ElementType;
 pub use graph::{
-    Attribute, AttributeValue, ColumnFacts, Constant, Elements, Graph, GraphFacts, KnownColumns, Labels, Node,
+    Attribute, AttributeValue, ColumnFacts, Constant, Elements, Graph, GraphFacts, KnownColumns, Labels,
+    Node, RowAnalysis, RowDependence,
 };
 pub use input_check::{InputViolation, check_inputs, documents_to_tensors};
+pub(crate) use json_text::{Token, Tokens, number, unquoted};
 pub use layout::{ColumnInput, Layout, LayoutError, Output, RowInputs};
 pub use name::{ModelName, ModelVersion, NameError, VersionLabel, VersionSelector};
 pub use onnx_file::{OnnxFile, OnnxFileError};
 pub use output_form::{Constants, NoRows, OutputForm, OutputForms, WholeOutput};
+pub(crate) use row::OUT_OF_RANGE;
 pub use row::{
     Cell, FlatElement, FlatLayout, NotByRow, Place, Row, RowOutputs, RowValue, Violation, rows_to_tensors,
 };

@@ -4,6 +4,7 @@
 //! answers by itself is rewritten by `render`.
 
 mod answer;
+mod decoding;
 mod deployments;
 mod dialect;
 mod docs;

@@ -7,8 +7,11 @@ mod contain;
 mod convert;
 mod declare;
 mod error;
+#[cfg(debug_assertions)]
+mod failpoint;
 mod instance;
 mod library;
+mod refused;
 mod scheduler;
 
 use std::{
@@ -22,7 +25,7 @@ pub use error::RuntimeError;
 pub use instance::Instance;
 pub use library::LibraryNotFound;
 pub use ort::session::RunOptions;
-pub use scheduler::{Asked, Inputs, Options, Ran, Running, Scheduler, set_worker};
+pub use scheduler::{Asked, Failed, Inputs, Options, Ran, Running, Scheduler, set_worker};
 
 use crate::config::{Environment, RuntimeSettings};
 
@@ -32,9 +35,8 @@ pub struct Runtime {
     environment: &'static OrtEnvironment,
 }
 
-/// The stack of every thread that loads or runs models. ONNX Runtime descends into trees and nested graphs by recursion,
-/// and what overflows the stack ends the process. The process of a proof has half of it
-/// ([`sandbox`](crate::system::sandbox)), so what passes there fits here.
+/// The stack of every thread that loads or runs models. The process of a proof has half of it
+/// ([`sandbox`](crate::system::sandbox)), so that what passes there fits here, whatever model it is.
 pub const STACK_BYTES: usize = 16 << 20;
 
 /// One environment a process is all that ONNX Runtime allows.

@@ -1,5 +1,6 @@
 //! What every transport calls: predict, metadata, readiness. No transport holds any of this logic itself.
 
+mod blame;
 mod error;
 mod flat;
 mod metadata;
@@ -19,7 +20,7 @@ pub use metadata::{ModelMetadata, VersionMetadata};
 pub use prediction::{Inference, Prediction, Terms};
 
 pub use crate::lifecycle::{
-    BatchCounts, Counts, Flat, HistoryEntry, OperationError, Reason, Refusal, RolledBack, Servable,
+    BatchCounts, Counts, Flat, HistoryEntry, Notice, OperationError, Reason, Refusal, RolledBack, Servable,
     State as VersionState, Total, VersionStatus,
 };
 
@@ -140,6 +141,12 @@ impl Serving {
     #[must_use]
     pub fn status(&self) -> Arc<Vec<VersionStatus>> {
         self.lifecycle.status()
+    }
+
+    /// Files in the repository, and words of the settings about it, that have no effect.
+    #[must_use]
+    pub fn notices(&self) -> Arc<Vec<Notice>> {
+        self.lifecycle.notices()
     }
 
     /// What was done to a model, the newest first.

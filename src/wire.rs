@@ -19,8 +19,8 @@ mod values;
 mod whole;
 
 pub use answer::{PredictAnswer, RowAnswer, RowsAnswer};
-pub use body::{BodyError, parse, parse_valid};
-pub use field_error::{FieldError, RowBase, input_errors, row_errors};
+pub use body::{BodyError, other_encoding, parse, parse_valid, without_mark};
+pub use field_error::{FieldError, RowBase, input_errors, input_pointer, row_errors};
 pub use flat_rows::{FlatRows, read_flat_rows};
 pub use request::{Asked, PredictRequest};
 pub use rows_asked::asks_by_row;

@@ -1,4 +1,5 @@
-//! The real binary under load while everything happens to its models: swaps, broken and hostile files, rollbacks, SIGKILL.
+//! The real binary under load while everything happens to its models: swaps, files that are broken or cost too much,
+//! rollbacks, signals.
 //!
 //! Nothing here is judged by the clock. What was measured is written to `target/chaos.jsonl`, a row a scenario, where
 //! `tools/chaos-swap` judges it; it also runs everything at full size (`CHAOS=full`), which is too long for every day.
@@ -11,12 +12,11 @@ mod support;
 mod chaos {
     mod bad_files;
     mod external;
-    mod hostile;
     mod kills;
     mod large;
     mod load;
     mod models;
-    mod processes;
+    mod refused;
     mod rollback;
     mod row;
     mod server;

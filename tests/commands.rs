@@ -50,7 +50,7 @@ fn inspect_shows_what_a_file_is() {
         "classes  setosa, versicolor, virginica",
         "golden   3 cases answered as they must be",
         "to load, ",
-        "batches  of several requests: rows are answered at once as each alone",
+        "batches  of several requests: each row is answered alone: the graph keeps rows apart",
         "runs     on request thread (a run takes ",
     ] {
         assert!(shown.contains(part), "no `{part}` in\n{shown}");
@@ -74,7 +74,9 @@ fn inspect_shows_what_a_file_is() {
     assert_eq!(
         keys(&document["proof"]),
         [
+            "assumptions",
             "batchable",
+            "batching_reason",
             "by",
             "contract",
             "converted",
@@ -249,6 +251,97 @@ fn check_proves_only_what_would_serve() {
     repository.put("iris/model.toml", b"version = 3");
     assert!(text(&check().stderr).contains("error: iris: model.toml: unknown field `version`"));
     assert!(!repository.path().join("state").exists(), "a look leaves nothing behind");
+}
+
+#[test]
+fn check_names_whatever_has_no_effect_and_fails() {
+    let repository = Repository::new();
+    repository.put_iris("iris/1/model.onnx");
+    let check = |default: &str| {
+        let environment = [
+            ("GATEWAY__AUTH__SIGNING_SECRET", SECRET),
+            ("GATEWAY__MODELS__REPOSITORY", repository.path().to_str().unwrap()),
+            ("GATEWAY__MODELS__DEFAULT", default),
+        ];
+        run(&["check"], repository.path(), &environment)
+    };
+    assert!(check("iris").status.success());
+    repository.put_test_model("churn/model.onnx", "regressor");
+    repository.put_test_model("wine/1/wine.onnx", "regressor");
+    repository.put("iris/model.toml", b"versions = [1, 9]\n[labels]\nnext = 2");
+    let output = check("zzz");
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let said = text(&output.stderr);
+    for part in [
+        "/churn: no version in it: expected churn/1/model.onnx, found churn/model.onnx: move it there",
+        "/wine/1: expected wine/1/model.onnx, found wine/1/wine.onnx: rename it",
+        "iris: model.toml asks for version 9, which is not there",
+        "iris: the label `next` of model.toml names version 2, which is not there",
+        "models.default: there is no model `zzz`",
+    ] {
+        assert!(said.contains(part), "no `{part}` in\n{said}");
+    }
+    assert!(text(&output.stdout).contains("iris version 1 ("), "the rest is proven: {output:?}");
+}
+
+#[test]
+fn check_warns_of_scopes_for_models_that_are_not_there() {
+    let repository = Repository::new();
+    repository.put_iris("models/iris/1/model.onnx");
+    let hash = onnx_gateway::auth::hash_secret("secret").unwrap();
+    let client = format!(
+        "[auth.clients.shop]\nsecret_hash = '{hash}'\nscopes = ['predict:iris', 'read:nosuch', 'read']\n"
+    );
+    repository.put("gateway.toml", client.as_bytes());
+    let output = run(
+        &["check", "--config", "gateway.toml"],
+        repository.path(),
+        &[("GATEWAY__AUTH__SIGNING_SECRET", SECRET)],
+    );
+    assert!(output.status.success(), "the model may come later: {output:?}");
+    let said = text(&output.stderr);
+    let warning =
+        "warning: auth.clients.shop.scopes: `read:nosuch` names a model that is not in models.repository";
+    assert!(said.lines().any(|line| line == warning) && !said.contains("predict:iris"), "{said}");
+}
+
+#[test]
+fn a_model_with_weights_beside_it_is_known_by_all_its_files() {
+    let old = "tests/models/external/model.onnx";
+    let folder = Repository::new();
+    let read = |file: &str| std::fs::read(source_tree().join("tests/models").join(file)).unwrap();
+    // Whatever the model's file is called.
+    folder.put("new.onnx", &read("external/model.onnx"));
+    folder.put("weights.bin", &read("external_retrained/weights.bin"));
+    let new = folder.path().join("new.onnx");
+    let new = new.to_str().unwrap();
+    let digest = |file: &str| as_json(&here(&["inspect", file, "--json"]))["sha256"].clone();
+    let expected = |weights: &str| {
+        let lines =
+            [read("external/model.onnx"), read(weights)].map(|file| format!("{}\n", Digest::of(&file)));
+        json!(Digest::of(lines.concat().as_bytes()).to_string())
+    };
+    assert_eq!(digest(old), expected("external/weights.bin"));
+    assert_eq!(digest(new), expected("external_retrained/weights.bin"));
+    let output = here(&["diff", old, new]);
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(
+        text(&output.stdout),
+        "harmless the weights differ, in `weights.bin`; the graph is the same\n"
+    );
+    assert!(text(&here(&["diff", old, old]).stdout).starts_with("callers notice nothing"));
+}
+
+#[test]
+fn an_operator_of_a_library_that_is_not_offered_is_named_with_its_domain() {
+    let output = here(&["verify", "tests/models/extension_operator.onnx"]);
+    assert_eq!(output.status.code(), Some(4), "{output:?}");
+    let said = text(&output.stderr);
+    for part in
+        ["load_failed: ", "ai.onnx.contrib:StringLower", "onnxruntime-extensions, which are not offered"]
+    {
+        assert!(said.contains(part), "no `{part}` in {said}");
+    }
 }
 
 #[test]

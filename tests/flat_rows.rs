@@ -135,7 +135,7 @@ fn the_unusual_is_for_the_long_way() {
     ] {
         assert!(!is_read_alike(body.as_bytes(), 2), "{body}");
     }
-    let deep = "[".repeat(100_000);
+    let deep = "[".repeat(200);
     assert!(!is_read_alike(format!(r#"{{"instances":{deep}"#).as_bytes(), 2));
     // No 32-bit float is as great, but a 64-bit one is.
     let layout = layout(ElementType::F32, 2);

@@ -110,6 +110,10 @@ async fn a_bad_file_changes_nothing_and_is_refused_in_the_words_of_the_start() {
     for (bad, part) in [
         (format!("{secret}\n[log]\nlevle = \"info\""), "log.levle: there is no such setting; did you mean"),
         (format!("{secret}\n[log]\nlevel = 7.5.3"), "line 5: "),
+        (
+            format!("{secret}\n[log]\nlevel = \"warning\""),
+            "log.level: expected error, warn, info, debug or trace",
+        ),
         (format!("{secret}\n[rate_limit.per_address]\nrequests = 0"), "must be from 1 to 1000000000"),
         (key("short"), "auth.signing_secret: has 5 bytes"),
         (String::new(), "auth.signing_secret: no key is configured"),

@@ -159,6 +159,22 @@ async fn the_repository_is_managed_as_by_rest() {
     assert_eq!(refused(client.repository_model_unload(unload("nothing")).await).0, Code::NotFound);
 }
 
+#[tokio::test]
+async fn what_has_no_effect_is_in_the_index_as_by_rest() {
+    let gateway = TestGateway::start().await;
+    gateway.repository.put_test_model("churn/1/churn.onnx", "regressor");
+    let entry = gateway.index_until("churn", "1", |entry| entry["state"] == "UNAVAILABLE").await;
+    let index = |ready| RepositoryIndexRequest { ready, ..Default::default() };
+    let mut client = gateway.grpc();
+    let models = client.repository_index(index(false)).await.unwrap().into_inner().models;
+    let shown = [&models[0].name, &models[0].version, &models[0].state, &models[0].reason];
+    let reason = "expected churn/1/model.onnx, found churn/1/churn.onnx: rename it";
+    assert_eq!(shown, ["churn", "1", "UNAVAILABLE", reason]);
+    assert_eq!(entry["reason"], reason);
+    assert_eq!(models.len(), 2);
+    assert_eq!(client.repository_index(index(true)).await.unwrap().into_inner().models.len(), 1);
+}
+
 fn truth(truth: bool) -> ModelRepositoryParameter {
     let choice = model_repository_parameter::ParameterChoice::BoolParam(truth);
     ModelRepositoryParameter { parameter_choice: Some(choice) }

@@ -40,7 +40,13 @@ use tonic_reflection::pb::v1::{
     server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
 };
 
-/// A request that keeps the slow model busy for `turns`; 1e12 are more than any test waits for.
+/// The turns of a run of half a minute, if nothing ends it.
+const LONG: f32 = 2e7;
+
+/// Less than a long run takes.
+const SOON: Duration = Duration::from_secs(10);
+
+/// A request that keeps the slow model busy for `turns`.
 fn turns(turns: f32) -> ModelInferRequest {
     ModelInferRequest {
         model_name: "slow".to_owned(),
@@ -148,7 +154,7 @@ async fn a_stream_holds_one_run_at_a_time_and_none_once_it_is_gone() {
     let builder = TestGateway::builder_without_models().model("slow.onnx", "slow");
     let gateway = builder.settings(|settings| settings.runtime.instances = 1).start().await;
     let mut client = gateway.grpc();
-    let many = stream::iter((0..10).map(|_| turns(1e12)));
+    let many = stream::iter((0..10).map(|_| turns(LONG)));
     let answers = client.model_stream_infer(many).await.unwrap().into_inner();
     let waits = timeout(Duration::from_millis(100), async {
         let mut answers = answers;
@@ -156,7 +162,7 @@ async fn a_stream_holds_one_run_at_a_time_and_none_once_it_is_gone() {
     });
     assert!(waits.await.is_err());
     // The client is gone, and with it the run.
-    let answer = timeout(PATIENCE, client.model_infer(turns(3.0))).await.expect("the one instance is free");
+    let answer = timeout(SOON, client.model_infer(turns(3.0))).await.expect("the one instance is free");
     answer.unwrap();
 }
 
@@ -167,18 +173,18 @@ async fn a_deadline_ends_the_run() {
     let builder = TestGateway::builder_without_models().model("slow.onnx", "slow");
     let gateway = builder.settings(|settings| settings.runtime.instances = 1).start().await;
     let mut client = gateway.grpc();
-    let status = client.model_infer(within(turns(1e12), Duration::from_millis(100))).await.unwrap_err();
+    let status = client.model_infer(within(turns(LONG), Duration::from_millis(100))).await.unwrap_err();
     assert_eq!(
         (status.code(), status.message()),
         (Code::DeadlineExceeded, "the answer took longer than the request's own timeout")
     );
-    timeout(PATIENCE, client.model_infer(turns(3.0))).await.expect("the one instance is free").unwrap();
+    timeout(SOON, client.model_infer(turns(3.0))).await.expect("the one instance is free").unwrap();
 
-    let stream = within(stream::iter([turns(3.0), turns(1e12)]), Duration::from_millis(500));
+    let stream = within(stream::iter([turns(3.0), turns(LONG)]), Duration::from_millis(500));
     let mut answers = client.model_stream_infer(stream).await.unwrap().into_inner();
     assert_eq!(next(&mut answers).await.unwrap().error_message, "");
     assert_eq!(next(&mut answers).await.unwrap_err().code(), Code::DeadlineExceeded);
-    timeout(PATIENCE, client.model_infer(turns(3.0))).await.expect("the one instance is free").unwrap();
+    timeout(SOON, client.model_infer(turns(3.0))).await.expect("the one instance is free").unwrap();
 
     let mut request = Request::new(setosa_raw());
     request.metadata_mut().insert("grpc-timeout", "soon".parse().unwrap());
@@ -196,13 +202,13 @@ async fn no_deadline_is_later_than_the_settings_allow() {
         .start()
         .await;
     let mut client = gateway.grpc();
-    let status = client.model_infer(within(turns(1e12), PATIENCE)).await.unwrap_err();
+    let status = client.model_infer(within(turns(LONG), PATIENCE)).await.unwrap_err();
     assert_eq!(
         (status.code(), status.message()),
         (Code::DeadlineExceeded, "the answer took longer than server.request_timeout_ms")
     );
     // Of a stream, each answer.
-    let requests = stream::iter([turns(1e12), turns(3.0)]);
+    let requests = stream::iter([turns(LONG), turns(3.0)]);
     let mut answers = client.model_stream_infer(requests).await.unwrap().into_inner();
     assert!(next(&mut answers).await.unwrap().error_message.contains("server.request_timeout_ms"));
     assert_eq!(next(&mut answers).await.unwrap().error_message, "");
@@ -213,9 +219,9 @@ async fn a_client_that_goes_away_ends_its_run() {
     let builder = TestGateway::builder_without_models().model("slow.onnx", "slow");
     let gateway = builder.settings(|settings| settings.runtime.instances = 1).start().await;
     let mut client = gateway.grpc();
-    let gone = timeout(Duration::from_millis(100), client.model_infer(turns(1e12))).await;
+    let gone = timeout(Duration::from_millis(100), client.model_infer(turns(LONG))).await;
     assert!(gone.is_err());
-    timeout(PATIENCE, client.model_infer(turns(3.0))).await.expect("the one instance is free").unwrap();
+    timeout(SOON, client.model_infer(turns(3.0))).await.expect("the one instance is free").unwrap();
 }
 
 // --- Messages ---

@@ -1,4 +1,4 @@
-//! How the server behaves towards clients that are slow, careless or hostile, and what every answer has.
+//! How the server behaves towards clients that are slow, careless or wrong, and what every answer has.
 #![allow(clippy::allow_attributes, reason = "what a test file needs of these differs from one to the next")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
 #![allow(clippy::missing_panics_doc, reason = "a test that cannot go on fails")]

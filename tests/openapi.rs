@@ -181,6 +181,42 @@ async fn every_path_needs_a_token_but_those_that_are_listed_as_open() {
 }
 
 #[tokio::test]
+async fn the_documentation_and_its_requests_stay_below_the_prefix_that_a_proxy_adds() {
+    let gateway = TestGateway::start().await;
+    let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+    // What a browser makes of a relative reference on a page of the gateway, behind `https://host/ml/`.
+    let below = |page: &str, reference: &str| {
+        let base =
+            reqwest::Url::parse("https://host/ml/").unwrap().join(page.trim_start_matches('/')).unwrap();
+        base.join(reference).unwrap().to_string()
+    };
+    for (page, expected) in [("/", "https://host/ml/docs"), ("/docs", "https://host/ml/docs/")] {
+        let answer = client.get(gateway.url(page)).header("accept", "text/html").send().await.unwrap();
+        assert!(answer.status().is_redirection(), "{page}: {answer:?}");
+        assert_eq!(below(page, answer.headers()["location"].to_str().unwrap()), expected);
+    }
+    let script =
+        client.get(gateway.url("/docs/swagger-initializer.js")).send().await.unwrap().text().await.unwrap();
+    let url = script
+        .split("\"url\":")
+        .nth(1)
+        .and_then(|rest| rest.split('"').nth(1))
+        .unwrap_or_else(|| panic!("{script}"));
+    assert_eq!(below("/docs/", url), "https://host/ml/openapi.json");
+    let description = description();
+    let servers: Vec<&str> = description["servers"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|server| server["url"].as_str().unwrap())
+        .collect();
+    assert_eq!(servers.len(), 1);
+    // A path is appended to the address of the server, whose last slash is left out (OpenAPI 3.1, "Server Object").
+    let server = below("/openapi.json", servers[0]);
+    assert_eq!(format!("{}/predict", server.trim_end_matches('/')), "https://host/ml/predict");
+}
+
+#[tokio::test]
 async fn the_documentation_comes_from_the_gateway_itself() {
     let gateway = TestGateway::start().await;
     let get = |path: &'static str| {

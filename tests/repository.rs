@@ -16,6 +16,7 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 use support::{
     Answer, TestGateway,
+    processes::{Child, children},
     repository::{iris, source_tree, test_model},
     setosa,
 };
@@ -358,13 +359,262 @@ async fn weights_beside_the_model_are_part_of_it() {
 
     put_weights("external");
     let before = answers(5.0).await;
+    let digest_with = |folder: &str| {
+        let files = ["external/model.onnx".to_owned(), format!("{folder}/weights.bin")];
+        let lines = files.iter().map(|file| format!("{}\n", Digest::of(&data(&format!("models/{file}")))));
+        // As `sha256sum model.onnx weights.bin | cut -d ' ' -f 1 | sha256sum` says.
+        Digest::of(lines.collect::<String>().as_bytes())
+    };
+    assert_eq!(before, digest_with("external").short());
     put_weights("external_retrained");
-    assert_eq!(answers(9.0).await, before, "the model's file is the same");
+    assert_eq!(answers(9.0).await, digest_with("external_retrained").short(), "the weights are part of it");
+    let digest = digest_with("external_retrained").short();
+    gateway.version_until("ext", |version| version["digest"] == digest).await;
+    let history = gateway.history("ext").await;
+    assert_eq!(history[0]["digest"], digest_with("external_retrained").to_string(), "{history:?}");
+    assert_eq!(history[0]["replaces"], digest_with("external").to_string(), "{history:?}");
     events_until(&gateway, "ext", &["deployed", "deployed", "refused"]).await;
     assert_eq!(gateway.roll_back("ext").await.status, StatusCode::OK);
     answers(5.0).await;
     gateway.everything_is_dealt_with().await;
     answers(5.0).await;
+}
+
+/// A model with weights beside it, and as retrained: another file for each.
+fn halves() -> [(&'static str, Vec<u8>, Vec<u8>); 2] {
+    let model = data("models/external/model.onnx");
+    let retrained = [model.clone(), vec![0xc0, 0x3e, 7]].concat();
+    let weights = |folder: &str| data(&format!("models/{folder}/weights.bin"));
+    [
+        ("ext/1/model.onnx", model, retrained),
+        ("ext/1/weights.bin", weights("external"), weights("external_retrained")),
+    ]
+}
+
+async fn prediction_of(gateway: &TestGateway, model: &str) -> Value {
+    gateway.predict_at(&format!("/models/{model}/predict"), &json!({"features": [1, 1]})).await.body["prediction"]
+        .clone()
+}
+
+#[tokio::test]
+async fn files_that_belong_together_replace_the_old_ones_together_in_either_order() {
+    for first in [0, 1] {
+        let gateway = TestGateway::builder_without_models()
+            .settings(|settings| settings.models.incomplete_grace_ms = 3_600_000)
+            .start()
+            .await;
+        let files = halves();
+        for (path, old, _) in &files {
+            gateway.repository.put(path, old);
+        }
+        gateway.version_until("ext", |version| version["state"] == "READY").await;
+        let (before, (path, _, new)) = (gateway.version("ext").await["digest"].clone(), &files[first]);
+        gateway.repository.put(path, new);
+        gateway.reason_until("ext", "1", "only a part of its files changed; the rest is waited for").await;
+        gateway.everything_is_dealt_with().await;
+        assert_eq!(gateway.version("ext").await["digest"], before, "half a retraining does not serve");
+        assert_eq!(prediction_of(&gateway, "ext").await, 5.0);
+        let (path, _, new) = &files[1 - first];
+        gateway.repository.put(path, new);
+        gateway.version_until("ext", |version| version["digest"] != before).await;
+        assert_eq!(prediction_of(&gateway, "ext").await, 9.0);
+        events_until(&gateway, "ext", &["deployed", "deployed"]).await;
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_stays_the_only_one_to_change_serves_after_the_grace() {
+    let gateway = TestGateway::builder_without_models().start().await;
+    let files = halves();
+    for (path, old, _) in &files {
+        gateway.repository.put(path, old);
+    }
+    gateway.version_until("ext", |version| version["state"] == "READY").await;
+    let (path, _, new) = &files[1];
+    gateway.repository.put(path, new);
+    let answered = async { while prediction_of(&gateway, "ext").await != 9.0 {} };
+    tokio::time::timeout(support::PATIENCE, answered).await.expect("the retrained weights serve");
+}
+
+#[tokio::test]
+async fn half_a_retraining_that_a_start_finds_is_waited_on_too() {
+    let builder = TestGateway::builder_without_models()
+        .settings(|settings| settings.models.incomplete_grace_ms = 3_600_000);
+    let files = halves();
+    for (path, old, _) in &files {
+        builder.repository.put(path, old);
+    }
+    let gateway = builder.start().await;
+    gateway.version_until("ext", |version| version["state"] == "READY").await;
+    let stopped = gateway.stop().await;
+    let (path, _, new) = &files[0];
+    stopped.repository.put(path, new);
+    let gateway = stopped.start().await;
+    gateway.reason_until("ext", "1", "only a part of its files changed").await;
+    assert_eq!(prediction_of(&gateway, "ext").await, 5.0);
+    let (path, _, new) = &files[1];
+    gateway.repository.put(path, new);
+    let answered = async { while prediction_of(&gateway, "ext").await != 9.0 {} };
+    tokio::time::timeout(support::PATIENCE, answered).await.expect("the whole retraining serves");
+    events_until(&gateway, "ext", &["deployed", "restored", "deployed"]).await;
+}
+
+#[tokio::test]
+async fn weights_that_are_shorter_than_the_model_says_are_waited_for() {
+    let gateway = TestGateway::builder_without_models().start().await;
+    let [(model, graph, _), (path, weights, _)] = halves();
+    gateway.repository.put(path, &weights[..weights.len() - 4]);
+    gateway.repository.put(model, &graph);
+    let entry = gateway.reason_until("ext", "1", "truncated: its file `weights.bin` is too short: ").await;
+    assert_eq!(entry["state"], "UNAVAILABLE");
+    gateway.repository.put(path, &weights);
+    gateway.version_until("ext", |version| version["state"] == "READY").await;
+}
+
+#[tokio::test]
+async fn weights_under_another_name_are_told_of_with_the_one_that_is_wanted() {
+    let gateway = TestGateway::builder_without_models().start().await;
+    let [(model, graph, _), (_, weights, _)] = halves();
+    gateway.repository.put("ext/1/model.onnx.data", &weights);
+    gateway.repository.put(model, &graph);
+    gateway
+        .reason_until(
+            "ext",
+            "1",
+            "truncated: its file `weights.bin` is missing; `model.onnx.data` lies beside it: a data file keeps the name",
+        )
+        .await;
+}
+
+/// The entries of the index under this name, as state, version and reason.
+async fn index_of(gateway: &TestGateway, name: &str) -> Vec<[String; 3]> {
+    let index = gateway.manage("/v2/repository/index").await.body;
+    let of_name = index.as_array().unwrap().iter().filter(|entry| entry["name"] == name);
+    let text = |entry: &Value, key: &str| entry[key].as_str().unwrap().to_owned();
+    of_name.map(|entry| ["state", "version", "reason"].map(|key| text(entry, key))).collect()
+}
+
+#[tokio::test]
+async fn a_model_in_a_wrong_place_is_in_the_index_and_in_nobody_s_way() {
+    let gateway = TestGateway::start().await;
+    gateway.repository.put_test_model("churn/model.onnx", "regressor");
+    let reason = "no version in it: expected churn/1/model.onnx, found churn/model.onnx: move it there";
+    gateway.index_until("churn", "", |entry| entry["reason"] == reason).await;
+    assert_eq!(index_of(&gateway, "churn").await, [["UNAVAILABLE", "", reason]]);
+    let shown = Answer::of(gateway.get("/models/churn").send().await.unwrap()).await;
+    assert_eq!(shown.body, json!({"name": "churn", "versions": [], "problems": [reason]}));
+    // Whoever asks for what is ready is not told, nor whoever asks a model.
+    let ready =
+        Answer::of(gateway.post("/v2/repository/index").json(&json!({"ready": true})).send().await.unwrap());
+    assert_eq!(ready.await.body.as_array().unwrap().len(), 1);
+    let predict = gateway.predict_at("/models/churn/predict", &setosa()).await;
+    assert_eq!(predict.problem_code(), "model_not_found");
+    assert_eq!(gateway.get("/health/ready").send().await.unwrap().status(), StatusCode::OK);
+    assert_eq!(gateway.predict(&setosa()).await.status, StatusCode::OK, "iris is the only model");
+
+    gateway.repository.put_test_model("churn/1/model.onnx", "regressor");
+    gateway.repository.remove("churn/model.onnx");
+    gateway.index_until("churn", "1", |entry| entry["state"] == "READY" && entry["reason"] == "").await;
+    gateway.index_until("churn", "", Value::is_null).await;
+    let shown = Answer::of(gateway.get("/models/churn").send().await.unwrap()).await;
+    assert_eq!(shown.body.get("problems"), None, "{shown:?}");
+}
+
+#[tokio::test]
+async fn a_model_that_only_lies_in_a_wrong_place_is_not_the_default_one() {
+    let gateway = TestGateway::builder_without_models().model("line.onnx", "regressor").start().await;
+    gateway.repository.put_test_model("iris/model.onnx", "regressor");
+    gateway.index_until("iris", "", |entry| entry["state"] == "UNAVAILABLE").await;
+    let answer = gateway.predict(&json!({"features": [1, 1]})).await;
+    assert_eq!((answer.status, &answer.body["model"]), (StatusCode::OK, &json!("line")));
+}
+
+#[tokio::test]
+async fn what_lies_beside_versions_that_serve_is_told_of_under_its_own_name() {
+    let gateway = TestGateway::start().await;
+    gateway.repository.put("iris/2/iris.onnx", &variant(2));
+    gateway.repository.put("iris/v3/model.onnx", &variant(3));
+    gateway.repository.put("iris/1/other.onnx", &variant(4));
+    let reason = |version, part: &'static str| {
+        gateway.index_until("iris", version, move |entry| {
+            entry["reason"].as_str().is_some_and(|reason| reason.contains(part))
+        })
+    };
+    let entry = reason("2", "expected iris/2/model.onnx, found iris/2/iris.onnx: rename it").await;
+    assert_eq!(entry["state"], "UNAVAILABLE");
+    let entry = reason("v3", "a version is a whole number").await;
+    assert_eq!(entry["state"], "UNAVAILABLE");
+    let entry = reason("1", "iris/1/other.onnx: has no effect: only iris/1/model.onnx is read").await;
+    assert_eq!(entry["state"], "READY");
+    ready_until(&gateway, &["1"]).await;
+}
+
+#[tokio::test]
+async fn versions_that_model_toml_names_and_that_are_not_there_are_told_of() {
+    let builder = TestGateway::builder();
+    builder.repository.put("iris/model.toml", b"versions = 9\n[labels]\ncanary = 8");
+    let gateway = builder.start().await;
+    let (asked, labelled) = (
+        "model.toml asks for version 9, which is not there",
+        "the label `canary` of model.toml names version 8, which is not there",
+    );
+    gateway.index_until("iris", "9", |entry| entry["reason"] == asked).await;
+    let expected = [["UNAVAILABLE", "1", asked], ["UNAVAILABLE", "8", labelled], ["UNAVAILABLE", "9", asked]];
+    let mut index = index_of(&gateway, "iris").await;
+    index.sort_by(|left, right| left[1].cmp(&right[1]));
+    assert_eq!(index, expected);
+    let shown = Answer::of(gateway.get("/models/iris").send().await.unwrap()).await;
+    assert_eq!(shown.body["problems"], json!([labelled, asked]));
+    assert_eq!(shown.body["versions"][0]["waiting"], asked);
+    let load = gateway.manage("/v2/repository/models/iris/load").await;
+    assert_eq!(load.status, StatusCode::CONFLICT);
+    assert_eq!(load.body["error"], format!("invalid_config: {asked}"));
+
+    gateway.repository.put("iris/9/model.onnx", &variant(9));
+    gateway.repository.put("iris/model.toml", b"versions = [1, 9]");
+    ready_until(&gateway, &["1", "9"]).await;
+    gateway.index_until("iris", "8", Value::is_null).await;
+    assert_eq!(index_of(&gateway, "iris").await, [["READY", "1", ""], ["READY", "9", ""]]);
+    gateway.repository.put("iris/model.toml", b"versions = [1, 7]");
+    gateway
+        .index_until("iris", "7", |entry| {
+            entry["reason"] == "model.toml asks for version 7, which is not there"
+        })
+        .await;
+    ready_until(&gateway, &["1"]).await;
+}
+
+#[tokio::test]
+async fn a_default_model_that_is_not_there_is_told_of_until_it_comes() {
+    let builder =
+        TestGateway::builder().settings(|settings| settings.models.default = Some("zzz".parse().unwrap()));
+    let gateway = builder.start().await;
+    let entry = gateway.reason_until("zzz", "", "models.default: there is no model `zzz`").await;
+    assert_eq!(entry["state"], "UNAVAILABLE");
+    assert_eq!(gateway.predict(&setosa()).await.problem_code(), "model_not_found");
+    gateway.reload(|settings| settings.models.default = Some("iris".parse().unwrap()));
+    gateway.index_until("zzz", "", Value::is_null).await;
+    gateway.reload(|settings| settings.models.default = Some("late".parse().unwrap()));
+    gateway.reason_until("late", "", "models.default").await;
+    gateway.repository.put_iris("late.onnx");
+    gateway.index_until("late", "", Value::is_null).await;
+    gateway.answer_until("/predict", serves(&iris())).await;
+}
+
+#[tokio::test]
+async fn a_file_of_another_format_is_refused_by_its_name() {
+    let gateway = TestGateway::start().await;
+    let padded = |start: &[u8]| [start, &[0; 100]].concat();
+    for (name, content, part) in [
+        ("ort", padded(b"\x1c\0\0\0ORTM"), "ONNX Runtime's own format (ORT)"),
+        ("pickle", padded(b"\x80\x04\x95"), "a Python pickle"),
+        ("keras", padded(b"\x89HDF\r\n\x1a\n"), "an HDF5 file"),
+        ("lfs", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n".to_vec(), "run `git lfs pull`"),
+    ] {
+        gateway.repository.put(&format!("{name}/1/model.onnx"), &content);
+        let entry = gateway.reason_until(name, "1", "not_onnx: the file is no ONNX model: it is ").await;
+        assert!(entry["reason"].as_str().unwrap().contains(part), "{entry}");
+    }
 }
 
 #[tokio::test]
@@ -488,10 +738,12 @@ async fn a_pipe_in_place_of_model_toml_holds_nothing_up() {
 #[tokio::test]
 async fn what_is_being_proven_for_nobody_keeps_no_request_waiting() {
     let gateway = TestGateway::start().await;
-    gateway.repository.put_test_model("iris/1/model.onnx", "endless");
+    gateway.repository.put_test_model("iris/1/model.onnx", "seconds_to_run");
     gateway.reason_until("iris", "1", "it is being proven").await;
     gateway.repository.put("iris/2/model.onnx", &variant(2));
     gateway.predict_until(serves(&variant(2))).await;
     let answer = gateway.post("/v2/repository/models/iris/load").send().await.unwrap();
     assert_eq!(answer.status(), 200);
+    let is_being_proven = children(std::process::id()).iter().any(Child::is_proof);
+    assert!(is_being_proven, "it was not waited for");
 }

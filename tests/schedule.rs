@@ -95,7 +95,8 @@ async fn what_stands_beside_a_model_is_followed_without_a_restart() {
     };
     let version = tokio::time::timeout(support::PATIENCE, waiting).await.unwrap();
     let expected = json!({
-        "mode": "own_threads", "batching": false, "instances": 3, "threads": 2, "max_batch_rows": 64,
+        "mode": "own_threads", "batching": false,
+        "batching_reason": "scheduler.batching in model.toml is false", "instances": 3, "threads": 2, "max_batch_rows": 64,
         "max_delay_ms": 3, "queue_capacity": 9, "reason": "scheduler.mode in model.toml asks for it"
     });
     assert_eq!(version["scheduler"], expected);
@@ -165,7 +166,8 @@ async fn the_gateway_has_settings_for_all_models() {
         .await;
     let scheduler = gateway.version("iris").await["scheduler"].clone();
     let expected = json!({
-        "mode": "own_threads", "batching": true, "instances": 1, "threads": 2, "max_batch_rows": 16,
+        "mode": "own_threads", "batching": true,
+        "batching_reason": "each row is answered alone: the graph keeps rows apart", "instances": 1, "threads": 2, "max_batch_rows": 16,
         "max_delay_ms": 4, "queue_capacity": 1024, "reason": "runtime.scheduler asks for it"
     });
     assert_eq!(scheduler, expected);

@@ -156,16 +156,21 @@ async fn an_answer_that_fails_fails_alone() {
 
 // --- Waiting ---
 
-/// The turns of runs that are over at once, or never.
+/// The turns of a run that is over at once.
 const SHORT: f64 = 3.0;
-const ENDLESS: f64 = 1e12;
+
+/// The turns of a run of half a minute, if nothing ends it.
+const LONG: f64 = 2e7;
+
+/// Less than a long run takes.
+const SOON: Duration = Duration::from_secs(10);
 
 /// One session of a model that runs as long as it is told.
 async fn slow() -> Arc<TestGateway> {
     let builder = TestGateway::builder().model("slow/1/model.onnx", "slow");
     let builder = builder.settings(|settings| {
         settings.runtime.instances = 1;
-        // Longer than a test waits: what never ends is not ended for it.
+        // Longer than a test waits: no long run is ended for it.
         settings.server.request_timeout_ms = 600_000;
     });
     Arc::new(builder.start().await)
@@ -175,7 +180,7 @@ async fn slow() -> Arc<TestGateway> {
 fn keep_busy(gateway: &Arc<TestGateway>) -> tokio::task::JoinHandle<Answer> {
     let gateway = Arc::clone(gateway);
     tokio::spawn(async move {
-        gateway.predict_at("/models/slow/predict", &json!({"features": {"turns": ENDLESS}})).await
+        gateway.predict_at("/models/slow/predict", &json!({"features": {"turns": LONG}})).await
     })
 }
 
@@ -221,7 +226,7 @@ async fn a_queue_that_is_full_refuses_at_once() {
     let refused = async {
         loop {
             // The two are counted a moment before they have their places.
-            let body = json!({"features": [ENDLESS]});
+            let body = json!({"features": [LONG]});
             let answer = gateway.predict_at("/models/slow/predict", &body);
             if let Ok(answer) = timeout(Duration::from_millis(500), answer).await {
                 return answer;
@@ -249,19 +254,21 @@ async fn who_does_not_wait_any_more_is_not_run() {
     gone.abort();
     in_flight(&gateway, 1).await;
     waiting(&gateway, 0).await;
-    let late = gateway.predict_at("/v2/models/slow/infer", &infer(ENDLESS, &json!({"timeout": 1000}))).await;
+    let late = gateway.predict_at("/v2/models/slow/infer", &infer(LONG, &json!({"timeout": 1000}))).await;
     assert!([503, 504].contains(&late.status.as_u16()), "{late:?}");
     busy.abort();
     in_flight(&gateway, 0).await;
     // Were one of them run, this would wait for it.
-    let answer = gateway.predict_at("/models/slow/predict", &json!({"features": [3]})).await;
+    let body = json!({"features": [3]});
+    let answer = gateway.predict_at("/models/slow/predict", &body);
+    let answer = timeout(SOON, answer).await.expect("none of them is run");
     assert_eq!(answer.body["prediction"], 3.0, "{answer:?}");
     let after = counts(&gateway, "slow").await;
     assert_eq!((after.0 - before.0, after.1 - before.1), (1, 1));
 }
 
 /// Has requests of callers wait, with these priorities and turns and in this order, until all of them do. The last one is
-/// short, and those that never end would keep it waiting if they were run before it.
+/// short, and long ones would keep it waiting if they were run before it.
 async fn assert_last_is_answered(gateway: &Arc<TestGateway>, asked: &[(&str, u8, f64)]) {
     let before = (keep_busy(gateway), keep_busy(gateway));
     waiting(gateway, 1).await;
@@ -276,7 +283,7 @@ async fn assert_last_is_answered(gateway: &Arc<TestGateway>, asked: &[(&str, u8,
     before.0.abort();
     before.1.abort();
     let last = requests.pop().unwrap();
-    let answer = timeout(PATIENCE, last).await.expect("those that never end are run later").unwrap();
+    let answer = timeout(SOON, last).await.expect("long runs come later").unwrap();
     let result = (answer.status, &answer.body["outputs"][0]["data"]);
     assert_eq!(result, (StatusCode::OK, &json!([SHORT])), "{answer:?}");
     requests.iter().for_each(tokio::task::JoinHandle::abort);
@@ -285,14 +292,14 @@ async fn assert_last_is_answered(gateway: &Arc<TestGateway>, asked: &[(&str, u8,
 #[tokio::test]
 async fn the_more_urgent_is_run_first() {
     let gateway = slow().await;
-    let asked = [("a", 10, ENDLESS), ("a", 10, ENDLESS), ("b", 1, SHORT)];
+    let asked = [("a", 10, LONG), ("a", 10, LONG), ("b", 1, SHORT)];
     assert_last_is_answered(&gateway, &asked).await;
 }
 
 #[tokio::test]
 async fn who_asks_for_much_does_not_keep_others_waiting() {
     let gateway = slow().await;
-    let much = [SHORT, ENDLESS, ENDLESS, ENDLESS].map(|turns| ("much", 1, turns));
+    let much = [SHORT, LONG, LONG, LONG].map(|turns| ("much", 1, turns));
     let asked: Vec<_> = much.into_iter().chain([("little", 1, SHORT)]).collect();
     assert_last_is_answered(&gateway, &asked).await;
 }

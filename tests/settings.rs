@@ -192,6 +192,52 @@ fn every_mistake_is_said_at_once_with_its_place() {
 }
 
 #[test]
+fn a_level_of_the_log_that_is_none_stops_the_start_in_any_form() {
+    let expected = "error: environment variable GATEWAY__LOG__LEVEL: log.level: expected error, warn, info, debug or trace, \
+                    or directives such as info,onnx_gateway=debug";
+    for level in [
+        "warning",
+        "verbose",
+        "information",
+        "critical",
+        "info,hyper",
+        "onnx_gateway=loud",
+        "info,",
+        "hyper=info",
+    ] {
+        let refused = refusal(None, &[KEY, ("GATEWAY__LOG__LEVEL", level)]);
+        assert!(refused.lines().any(|line| line == expected), "{level}: {refused}");
+    }
+    for level in
+        ["WARN", "Debug", "off", "onnx_gateway=debug", "info,onnx_gateway::access=off", "onnx_gateway"]
+    {
+        let refused = refusal(None, &[KEY, ("GATEWAY__LOG__LEVEL", level)]);
+        assert!(!refused.contains("log.level"), "the repository is missing, no more: {level}: {refused}");
+    }
+}
+
+#[test]
+fn a_variable_that_is_nearly_a_setting_is_told_of() {
+    let refused = refusal(
+        None,
+        &[
+            KEY,
+            ("GATEWAY_LOG_LEVEL", "debug"),
+            ("gateway__server__max_body_bytes", "1"),
+            ("GATEWAY_SERVICE_HOST", "x"),
+        ],
+    );
+    for line in [
+        "warning: environment variable GATEWAY_LOG_LEVEL has no effect: did you mean GATEWAY__LOG__LEVEL?",
+        "warning: environment variable gateway__server__max_body_bytes has no effect: did you mean \
+         GATEWAY__SERVER__MAX_BODY_BYTES?",
+    ] {
+        assert!(refused.lines().any(|said| said == line), "no line\n{line}\nin\n{refused}");
+    }
+    assert!(!refused.contains("GATEWAY_SERVICE_HOST"), "a platform's own variable: {refused}");
+}
+
+#[test]
 fn files_that_cannot_be_read_are_named_and_their_lines_are_not_shown() {
     let refused = refusal(Some(("my.toml", "[auth]\nsigning_secret = \"open-ended-secret\n")), &[]);
     assert!(refused.contains("error: my.toml: line 2: "), "{refused}");

@@ -188,7 +188,7 @@ async fn swaps_are_counted_and_the_version_in_service_is_shown() {
 async fn what_is_no_file_is_refused_and_stops_nothing() {
     let gateway = TestGateway::start().await;
     let root = gateway.repository.path();
-    for (folder, target) in [("device", "/dev/zero"), ("text", "/etc/hostname")] {
+    for (folder, target) in [("device", "/dev/null"), ("text", "/etc/hostname")] {
         fs::create_dir_all(root.join(folder).join("1")).unwrap();
         std::os::unix::fs::symlink(target, root.join(folder).join("1/model.onnx")).unwrap();
     }
@@ -212,17 +212,38 @@ async fn what_is_no_file_is_refused_and_stops_nothing() {
 }
 
 #[tokio::test]
-async fn a_candidate_that_never_ends_is_refused_and_the_others_serve() {
+async fn a_candidate_that_takes_longer_than_it_may_is_refused_and_the_others_serve() {
     // Of time on a CPU, which it gets little of beside other tests.
     let builder = TestGateway::builder().settings(|settings| settings.admission.timeout_seconds = 1);
     let gateway = builder.start().await;
-    gateway.repository.put_test_model("loop/1/model.onnx", "endless");
-    gateway.version_until("loop", |version| version["state"] == "LOADING").await;
-    assert_eq!(gateway.predict(&setosa()).await.status, StatusCode::OK, "requests do not wait for it");
-    let version = gateway.version_until("loop", |version| version["refusal"]["reason"] == "timed_out").await;
-    assert_eq!(version["state"], "UNAVAILABLE");
+    for model in ["seconds_to_load", "seconds_to_run"] {
+        gateway.repository.put_test_model(&format!("{model}/1/model.onnx"), model);
+        gateway.version_until(model, |version| version["state"] == "LOADING").await;
+        assert_eq!(gateway.predict(&setosa()).await.status, StatusCode::OK, "requests do not wait for it");
+        let version = gateway.version_until(model, |version| !version["refusal"].is_null()).await;
+        assert_eq!(version["refusal"]["reason"], "timed_out", "{version}");
+        assert_eq!(version["state"], "UNAVAILABLE", "{model}");
+    }
     gateway.repository.put_test_model("iris/1/model.onnx", "iris_retrained");
     gateway.predict_until(serves(&digest("iris_retrained"))).await;
+}
+
+#[tokio::test]
+async fn a_candidate_that_takes_more_memory_than_it_may_is_refused_until_it_may() {
+    let builder = TestGateway::builder().settings(|settings| settings.admission.max_memory_bytes = 320 << 20);
+    let gateway = builder.start().await;
+    for model in ["megabytes_to_load", "megabytes_to_run"] {
+        gateway.repository.put_test_model(&format!("{model}/1/model.onnx"), model);
+        let version = gateway.version_until(model, |version| !version["refusal"].is_null()).await;
+        assert_eq!(version["refusal"]["reason"], "memory_limit", "{version}");
+        assert_eq!(gateway.predict(&setosa()).await.status, StatusCode::OK, "the others serve");
+    }
+    gateway.reload(|settings| settings.admission.max_memory_bytes = 2 << 30);
+    let model = "megabytes_to_run";
+    let load = gateway.manage(&format!("/v2/repository/models/{model}/load")).await;
+    assert_eq!(load.status, StatusCode::OK, "{load:?}");
+    let answer = gateway.predict_at(&format!("/models/{model}/predict"), &json!({"features": [2]})).await;
+    assert_eq!(answer.body["prediction"], 4.0, "{answer:?}");
 }
 
 #[tokio::test]

@@ -191,7 +191,7 @@ def truths() -> onnx.ModelProto:
 
 
 def same_symbol() -> onnx.ModelProto:
-    """Two inputs whose first dimension is declared to be the same, which ONNX Runtime does not insist on."""
+    """Two inputs whose first dimension is declared to be the same."""
     inputs = [tensor("a", TensorProto.FLOAT, ["N", 2]), tensor("b", TensorProto.FLOAT, ["N", 2])]
     return graph([helper.make_node("Add", ["a", "b"], ["y"])], inputs, [tensor("y", TensorProto.FLOAT, ["N", 2])])
 
@@ -221,14 +221,6 @@ def optional_input() -> onnx.ModelProto:
     total = helper.make_node("ReduceSum", ["x"], ["sum"], keepdims=0)
     inputs = [tensor("x", TensorProto.FLOAT, [2]), maybe]
     return graph([node, total], inputs, [tensor("given", TensorProto.BOOL, []), tensor("sum", TensorProto.FLOAT, [])])
-
-
-def absent_output() -> onnx.ModelProto:
-    """An optional output that is never there, which makes `ort` panic."""
-    node = helper.make_node("Optional", [], ["nothing"], type=helper.make_tensor_type_proto(TensorProto.FLOAT, [2]))
-    output = helper.make_value_info("nothing", optional_type())
-    double = helper.make_node("Add", ["x", "x"], ["y"])
-    return graph([double, node], [tensor("x", TensorProto.FLOAT, [2])], [tensor("y", TensorProto.FLOAT, [2]), output])
 
 
 def odd_names() -> onnx.ModelProto:
@@ -347,6 +339,41 @@ def one_row() -> onnx.ModelProto:
     return graph([node], inputs, [tensor("y", TensorProto.FLOAT, [1, 4])], [shape])
 
 
+def text_column() -> onnx.ModelProto:
+    """One column of texts, as a vectorizer takes them."""
+    shape = ["N", 1]
+    inputs, outputs = [tensor("text", TensorProto.STRING, shape)], [tensor("y", TensorProto.STRING, shape)]
+    return graph([helper.make_node("Identity", ["text"], ["y"])], inputs, outputs)
+
+
+def text_rows() -> onnx.ModelProto:
+    """Rows of two texts that have no names."""
+    return echo(TensorProto.STRING, ["N", 2])
+
+
+def numbers() -> onnx.ModelProto:
+    """One whole number a row, which has no name but that of the input."""
+    return echo(TensorProto.INT64, ["N"])
+
+
+def softmax() -> onnx.ModelProto:
+    """Scores and no label, as networks give them."""
+    node = helper.make_node("Softmax", ["x"], ["scores"], axis=-1)
+    shape = ["N", 3]
+    return graph([node], [tensor("x", TensorProto.FLOAT, shape)], [tensor("scores", TensorProto.FLOAT, shape)])
+
+
+def outliers() -> onnx.ModelProto:
+    """A label of 1 or -1, and a score beside, as an isolation forest gives them."""
+    nodes = [
+        helper.make_node("ReduceSum", ["x", "axes"], ["scores"], keepdims=1),
+        helper.make_node("Sign", ["scores"], ["sign"]),
+        helper.make_node("Cast", ["sign"], ["label"], to=TensorProto.INT64),
+    ]
+    outputs = [tensor("label", TensorProto.INT64, ["N", 1]), tensor("scores", TensorProto.FLOAT, ["N", 1])]
+    return graph(nodes, [tensor("x", TensorProto.FLOAT, ["N", 2])], outputs, [constant("axes", np.array([1], np.int64))])
+
+
 ALL = (
     zip_map,
     zip_map_text,
@@ -369,7 +396,6 @@ ALL = (
     sequence_output,
     sequence_input,
     optional_input,
-    absent_output,
     odd_names,
     large_image,
     picky,
@@ -382,6 +408,11 @@ ALL = (
     buffer,
     wider_than_declared,
     one_row,
+    text_column,
+    text_rows,
+    numbers,
+    softmax,
+    outliers,
 )
 
 

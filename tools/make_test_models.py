@@ -19,8 +19,12 @@ from skl2onnx.common.data_types import FloatTensorType
 from sklearn.datasets import load_iris
 from sklearn.ensemble import RandomForestClassifier
 
-from hostile_models import write_hostile_models
-from model_parts import MODELS, REPOSITORY, constant, contract_of, copy, graph, rows, save, set_contract
+from costly_models import write_costly_models
+from external_models import write_external_models
+from model_parts import ML_OPSET, MODELS, OPSET, REPOSITORY, constant, contract_of, copy, graph, rows, save, set_contract
+
+# A turn of the slow model takes about a microsecond, so that its longest run takes half a minute.
+MOST_TURNS = 20e6
 
 
 def regressor() -> onnx.ModelProto:
@@ -58,6 +62,63 @@ def softmax_of_rows() -> onnx.ModelProto:
     return graph("softmax_of_rows", [node], [rows("x", 2)], [rows("y", 2)])
 
 
+def absolute_root() -> onnx.ModelProto:
+    """What `square_root` is, for negative numbers too."""
+    nodes = [helper.make_node("Abs", ["x"], ["size"]), helper.make_node("Sqrt", ["size"], ["y"])]
+    return graph("absolute_root", nodes, [rows("x", 1)], [rows("y", 1)])
+
+
+def drops_large() -> onnx.ModelProto:
+    """What `absolute_root` is, but for numbers over a million there is no row in the answer."""
+    nodes = [
+        helper.make_node("Less", ["x", "limit"], ["small"]),
+        helper.make_node("Reshape", ["small", "list"], ["kept"]),
+        helper.make_node("Abs", ["x"], ["size"]),
+        helper.make_node("Sqrt", ["size"], ["root"]),
+        helper.make_node("Compress", ["root", "kept"], ["y"], axis=0),
+    ]
+    constants = [constant("limit", np.array(1e6, np.float32)), constant("list", np.array([-1], np.int64))]
+    return graph("drops_large", nodes, [rows("x", 1)], [rows("y", 1)], constants)
+
+
+def lookup_of(name: str, known: int) -> onnx.ModelProto:
+    """Looks numbers up in a table: those that are not in it are errors."""
+    table = np.arange(2 * (known + 1), dtype=np.float32).reshape(known + 1, 2)
+    nodes = [
+        helper.make_node("Add", ["number", "one"], ["place"]),
+        helper.make_node("Gather", ["table", "place"], ["found"]),
+        helper.make_node("Squeeze", ["found", "second"], ["y"]),
+    ]
+    constants = [
+        constant("one", np.array(1, np.int64)), constant("table", table), constant("second", np.array([1], np.int64)),
+    ]
+    return graph(name, nodes, [rows("number", 1, TensorProto.INT64)], [rows("y", 2)], constants)
+
+
+def lookup() -> onnx.ModelProto:
+    """Knows the numbers 0 to 4."""
+    return lookup_of("lookup", 5)
+
+
+def lookup_smaller() -> onnx.ModelProto:
+    """Knows the numbers 0 to 2."""
+    return lookup_of("lookup_smaller", 3)
+
+
+def towns() -> onnx.ModelProto:
+    """Knows two towns: another one is an error of its encoder."""
+    encode = helper.make_node(
+        "OneHotEncoder", ["town"], ["found"], domain="ai.onnx.ml", cats_strings=["Basel", "Bern"], zeros=0
+    )
+    nodes = [encode, helper.make_node("Squeeze", ["found", "second"], ["y"])]
+    inputs, outputs = [rows("town", 1, TensorProto.STRING)], [rows("y", 2)]
+    constants = [constant("second", np.array([1], np.int64))]
+    model = graph("towns", nodes, inputs, outputs, constants, opsets=[OPSET, ML_OPSET])
+    golden = [{"inputs": {"town": [["Bern"]]}, "outputs": {"y": [[0.0, 1.0]]}}]
+    set_contract(model, {"golden": golden})
+    return model
+
+
 def integers() -> onnx.ModelProto:
     """y = x for 64-bit integers: shows whether every bit survives."""
     node = helper.make_node("Identity", ["x"], ["y"])
@@ -70,8 +131,16 @@ def two_inputs() -> onnx.ModelProto:
     return graph("two_inputs", [node], [rows("a", 1), rows("b", 1)], [rows("y", 1)])
 
 
+def extension_operator() -> onnx.ModelProto:
+    """Uses an operator of onnxruntime-extensions, which ONNX Runtime does not have by itself."""
+    node = helper.make_node("StringLower", ["x"], ["y"], domain="ai.onnx.contrib")
+    model = graph("extension_operator", [node], [rows("x", 1, TensorProto.STRING)], [rows("y", 1, TensorProto.STRING)])
+    model.opset_import.append(helper.make_opsetid("ai.onnx.contrib", 1))
+    return model
+
+
 def slow() -> onnx.ModelProto:
-    """Runs as long as it is told: a loop of as many turns as the first value says."""
+    """Takes as long as it is told: a loop of as many turns as the first value says, at most `MOST_TURNS`."""
     float_scalar = helper.make_tensor_value_info
     turn = helper.make_graph(
         [
@@ -92,26 +161,44 @@ def slow() -> onnx.ModelProto:
     )
     nodes = [
         helper.make_node("ReduceMax", ["turns"], ["most"], keepdims=0),
-        helper.make_node("Cast", ["most"], ["count"], to=TensorProto.INT64),
+        helper.make_node("Min", ["most", "most_turns"], ["wanted"]),
+        helper.make_node("Cast", ["wanted"], ["count"], to=TensorProto.INT64),
         helper.make_node("Loop", ["count", "", "zero"], ["sum"], body=turn),
         helper.make_node("Mul", ["turns", "zero"], ["nothing"]),
         helper.make_node("Add", ["nothing", "sum"], ["y"]),
     ]
-    zero = constant("zero", np.array(0.0, np.float32))
-    model = graph("slow", nodes, [rows("turns", 1)], [rows("y", 1)], [zero])
-    contract = {"features": [{"name": "turns", "minimum": 0, "maximum": 1e12}]}
+    constants = [constant("zero", np.array(0.0, np.float32)), constant("most_turns", np.array(MOST_TURNS, np.float32))]
+    model = graph("slow", nodes, [rows("turns", 1)], [rows("y", 1)], constants)
+    contract = {"features": [{"name": "turns", "minimum": 0, "maximum": MOST_TURNS}]}
     set_contract(model, contract)
     return model
 
 
-def endless() -> onnx.ModelProto:
-    """Loads well and never ends."""
-    model = slow()
-    del model.metadata_props[:]
-    model.graph.initializer.append(constant("for_ever", np.array(2**62, np.int64)))
-    model.graph.node[2].input[0] = "for_ever"
-    model.graph.node[1].output[0] = "unused"
+def quotient() -> onnx.ModelProto:
+    """y = a / b in whole numbers."""
+    integers = [rows(name, 1, TensorProto.INT64) for name in "aby"]
+    return graph("quotient", [helper.make_node("Div", ["a", "b"], ["y"])], integers[:2], integers[2:])
+
+
+def with_failpoint(failpoint: str) -> onnx.ModelProto:
+    """The regressor, with an entry in its metadata that only test builds of the gateway act upon."""
+    model = regressor()
+    helper.set_model_props(model, {"onnx_gateway.failpoint": failpoint})
     return model
+
+
+def panics() -> onnx.ModelProto:
+    return with_failpoint("panic")
+
+
+def panics_at_13() -> onnx.ModelProto:
+    """Runs well on all inputs without a 13 in them."""
+    return with_failpoint("panic at 13")
+
+
+def deep_calls() -> onnx.ModelProto:
+    """Has a test build call functions within functions until they take 6 MiB of stack, when it loads and when it runs."""
+    return with_failpoint("stack of 6 MiB")
 
 
 def iris_golden_mismatch(iris: onnx.ModelProto) -> onnx.ModelProto:
@@ -219,11 +306,16 @@ def main() -> int:
         model = vary(iris)
         onnx.checker.check_model(model)
         save(vary.__name__, model)
-    for make in (regressor, nan_weights, square_root, centred, softmax_of_rows, integers, two_inputs, slow, endless):
+    plain = (
+        regressor, nan_weights, square_root, centred, softmax_of_rows, integers, two_inputs, extension_operator, slow, quotient, panics,
+        panics_at_13, deep_calls, absolute_root, drops_large, lookup, lookup_smaller, towns,
+    )
+    for make in plain:
         model = make()
         onnx.checker.check_model(model)
         save(make.__name__, model)
-    write_hostile_models()
+    write_costly_models()
+    write_external_models()
     return 0
 
 

@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use super::{Failure, examine::Examiner, output, prepare, verify};
+use super::{Failure, examine::Examiner, output, prepare, verify, warn::scopes_without_model};
 use crate::{
     config::{Environment, Settings},
-    lifecycle::{Candidate, FoundModel, ModelConfig, Source, Versions},
+    lifecycle::{Candidate, FoundModel, ModelConfig, Notice, Source, Versions},
     model::ModelName,
 };
 
@@ -29,14 +29,22 @@ fn check_models(settings: &Settings, environment: &Environment) -> Result<Vec<St
         .look()
         .map_err(|error| format!("models.repository: {repository} cannot be read: {error}"))?;
     let mut problems: Vec<String> =
-        found.ignored.into_iter().map(|ignored| format!("{repository}/{ignored}")).collect();
+        found.notices.iter().map(|notice| format!("{repository}/{notice}")).collect();
+    let is_there = |name: &ModelName| found.models.contains_key(name);
+    let warnings = scopes_without_model(&settings.auth, is_there);
+    if !warnings.is_empty() {
+        output::warnings(&warnings.join("\n"));
+    }
+    let default = settings.models.default.as_ref().filter(|name| !is_there(name));
+    problems.extend(default.map(|name| Notice::of_default(name).to_string()));
     if found.models.is_empty() {
-        problems
-            .push(format!("models.repository: {repository} holds no model (NAME/1/model.onnx or NAME.onnx)"));
+        problems.push(Notice::of_empty_repository(&settings.models.repository).to_string());
     }
     for (name, FoundModel { config, candidates }) in found.models {
         match config {
             Ok(config) => {
+                let missing = Notice::of_config(&name, &config, |version| candidates.contains_key(&version));
+                problems.extend(missing.iter().map(ToString::to_string));
                 let candidates: Vec<Candidate> = candidates.into_values().collect();
                 check_model(&examiner, &name, &config, candidates, &mut problems)?;
             }

@@ -2,7 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::{lifecycle::Proof, model::Change};
+use crate::{
+    lifecycle::{CopiedFile, Proof},
+    model::Change,
+};
 
 /// The differences that callers would notice of a model in place of another.
 pub(super) struct Comparison {
@@ -18,6 +21,20 @@ impl Comparison {
             changes.push(Change { breaks: false, sentence });
         }
         Self { changes }
+    }
+
+    /// Says so where two models are one graph with other weights, which lie in files beside it.
+    pub(super) fn add_weights(&mut self, old: &[CopiedFile], new: &[CopiedFile]) {
+        let (Some((old, old_data)), Some((new, new_data))) = (old.split_first(), new.split_first()) else {
+            return;
+        };
+        let before = |file: &&CopiedFile| !old_data.contains(file);
+        let changed: Vec<String> =
+            new_data.iter().filter(before).map(|file| format!("`{}`", file.path.escape_debug())).collect();
+        if old.digest == new.digest && !changed.is_empty() {
+            let sentence = format!("the weights differ, in {}; the graph is the same", changed.join(", "));
+            self.changes.push(Change { breaks: false, sentence });
+        }
     }
 
     /// The differences, those that break callers first.

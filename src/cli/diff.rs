@@ -32,12 +32,13 @@ pub(super) fn diff(files: &[PathBuf], arguments: &DiffArguments) -> Result<(), F
     let examiner = Examiner::new(files)?;
     let config = config(arguments.model_toml.as_deref())?;
     let proven = |file: &PathBuf| examiner.compared(file, &config);
-    let (old, new) = match (proven(&arguments.old), proven(&arguments.new)) {
+    let ((old_copy, old), (new_copy, new)) = match (proven(&arguments.old), proven(&arguments.new)) {
         (Ok(old), Ok(new)) => (old, new),
         // What is answered can only be compared with what is answered.
         _ => (examiner.declared(&arguments.old, &config)?, examiner.declared(&arguments.new, &config)?),
     };
-    let comparison = Comparison::of(&old, &new);
+    let mut comparison = Comparison::of(&old, &new);
+    comparison.add_weights(old_copy.files(), new_copy.files());
     if arguments.json {
         output::print(&format!("{}\n", comparison.document()))?;
     } else {

@@ -78,18 +78,26 @@ impl Examiner {
 
     /// Proves a file that is compared with another, as both were proven before they served. Pins are not looked at: it
     /// need not serve.
-    pub(super) fn compared(&self, file: &Path, config: &ModelConfig) -> Result<Proof, Failure> {
+    pub(super) fn compared(
+        &self,
+        file: &Path,
+        config: &ModelConfig,
+    ) -> Result<(Arc<Snapshot>, Proof), Failure> {
         let config = ModelConfig { contract: config.contract.clone(), ..ModelConfig::default() };
         let copied = self.copy(&candidate(file)?, &config);
-        let proven = copied.and_then(|copy| self.prover.prove(&copy));
+        let proven = copied.and_then(|copy| self.prover.prove(&copy).map(|proof| (copy, proof)));
         Ok(proven.map_err(|refusal| format!("{}: {refusal}", file.display()))?)
     }
 
     /// Asks a file what it declares, where it cannot be proven.
-    pub(super) fn declared(&self, file: &Path, config: &ModelConfig) -> Result<Proof, Failure> {
+    pub(super) fn declared(
+        &self,
+        file: &Path,
+        config: &ModelConfig,
+    ) -> Result<(Arc<Snapshot>, Proof), Failure> {
         let config = ModelConfig { contract: config.contract.clone(), ..ModelConfig::default() };
         let copied = self.copy(&candidate(file)?, &config);
-        let declared = copied.and_then(|copy| self.prover.declare(&copy));
+        let declared = copied.and_then(|copy| self.prover.declare(&copy).map(|proof| (copy, proof)));
         Ok(declared.map_err(|refusal| format!("{}: {refusal}", file.display()))?)
     }
 }

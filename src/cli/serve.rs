@@ -1,12 +1,17 @@
 //! `onnx-gateway serve`
 
-use std::{path::PathBuf, time::Duration};
+use std::{future::pending, path::PathBuf, time::Duration};
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{Failure, THIS_PROGRAM, follow::Follower, prepare::Attempt, warn::warn_of_danger};
+use super::{
+    Failure, THIS_PROGRAM,
+    follow::Follower,
+    prepare::Attempt,
+    warn::{scopes_without_model, warn_of_danger},
+};
 use crate::{
-    config::{Environment, Watch},
+    config::{AuthSettings, Environment, Watch},
     runtime::{self, Runtime},
     server::{Gateway, Parts},
     telemetry::logging,
@@ -48,9 +53,22 @@ pub(super) fn serve(files: &[PathBuf]) -> Result<(), Failure> {
     served
 }
 
+/// Says which scopes are for models that are not there, once that is known; then waits for ever.
+async fn warn_of_scopes(gateway: &Gateway, auth: AuthSettings) {
+    gateway.serving().started().await;
+    let status = gateway.serving().status();
+    for warning in scopes_without_model(&auth, |model| status.iter().any(|status| status.model == *model)) {
+        tracing::warn!("{warning}");
+    }
+    // Hashes of secrets are not kept for longer.
+    drop(auth);
+    pending::<()>().await;
+}
+
 async fn run(parts: Parts, mut follower: Follower) -> Result<(), Failure> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let auth = parts.settings.auth.clone();
     let gateway = Gateway::start(parts).await?;
     tracing::info!(
         address = %gateway.public_address(),
@@ -64,6 +82,7 @@ async fn run(parts: Parts, mut follower: Follower) -> Result<(), Failure> {
         // Whoever presses Ctrl-C or closes the terminal waits for no load balancer.
         _ = interrupt.recv() => Duration::ZERO,
         () = follower.run(&gateway) => Duration::ZERO,
+        () = warn_of_scopes(&gateway, auth) => Duration::ZERO,
     };
     tracing::info!("stopping: running requests are finished");
     tokio::select! {

@@ -42,7 +42,7 @@ pub(super) fn verify(files: &[PathBuf], arguments: &VerifyArguments) -> Result<(
         Ok((examiner.schedule(&config, &proof)?, proof))
     });
     let compared = match (&old, &proven) {
-        (Some(old), Ok((_, proof))) => Some(Comparison::of(old, proof)),
+        (Some((_, old)), Ok((_, proof))) => Some(Comparison::of(old, proof)),
         _ => None,
     };
     let broken = compared.as_ref().filter(|_| !config.allow_breaking_changes);
@@ -140,6 +140,9 @@ pub(super) fn describe(proof: &Proof, schedule: &Schedule) -> String {
         1 => writeln!(text, "  golden   1 case answered as it must be"),
         cases => writeln!(text, "  golden   {cases} cases answered as they must be"),
     };
+    for assumption in &proof.assumptions {
+        let _ = writeln!(text, "           with {assumption}");
+    }
     let _ = write!(text, "  time     {} to load, {} a run", time(costs.load_us), time(costs.run_us));
     let _ = match costs.run_32_rows_us {
         Some(run) => writeln!(text, ", {} of 32 rows", time(run)),
@@ -149,11 +152,11 @@ pub(super) fn describe(proof: &Proof, schedule: &Schedule) -> String {
         let _ = writeln!(text, "           {} with a thread for each CPU", time(run));
     }
     let batches = match (proof.batchable, schedule.batching) {
-        (false, _) => "none: rows are not proven to be answered at once as each alone",
-        (true, true) => "of several requests: rows are answered at once as each alone",
-        (true, false) => "none: batching is switched off",
+        (false, _) => "none",
+        (true, true) => "of several requests",
+        (true, false) => "none, as batching is switched off",
     };
-    let _ = writeln!(text, "  batches  {batches}");
+    let _ = writeln!(text, "  batches  {batches}: {}", proof.batching_reason);
     let Schedule { mode, instances, threads, reason, .. } = schedule;
     let count = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
     let (sessions, threads) = (count(*instances, "session"), count(*threads, "thread"));

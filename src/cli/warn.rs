@@ -1,6 +1,27 @@
 //! What is allowed but should not be met by surprise.
 
-use crate::config::Loaded;
+use crate::{
+    config::{AuthSettings, Loaded},
+    model::ModelName,
+};
+
+/// Scopes of clients for one model that is not known: they permit nothing until it comes.
+pub(super) fn scopes_without_model(
+    auth: &AuthSettings,
+    is_known: impl Fn(&ModelName) -> bool,
+) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for (id, client) in auth.clients.iter().filter(|_| auth.enabled) {
+        let unknown = |scope: &&String| {
+            let model = scope.split_once(':').and_then(|(_, model)| model.parse().ok());
+            model.is_some_and(|model| !is_known(&model))
+        };
+        warnings.extend(client.scopes.iter().filter(unknown).map(|scope| {
+            format!("auth.clients.{id}.scopes: `{scope}` names a model that is not in models.repository")
+        }));
+    }
+    warnings
+}
 
 /// Says aloud what the settings open.
 pub(super) fn warn_of_danger(loaded: &Loaded) {

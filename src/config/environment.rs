@@ -7,6 +7,9 @@ use super::vertex;
 /// Prefix of the variables that are settings.
 pub(super) const PREFIX: &str = "GATEWAY__";
 
+/// The beginning that people write in its place, in any case.
+pub(super) const MISTAKEN_PREFIX: &str = "GATEWAY_";
+
 /// Tells ONNX Runtime not to start telemetry; it must be set before the process starts.
 pub const TELEMETRY_OPT_OUT: (&str, &str) = ("ORT_DISABLE_TELEMETRY", "1");
 
@@ -27,6 +30,8 @@ const SETUP_LEVELS: usize = 5;
 pub struct Environment {
     /// Variables that start with `GATEWAY__`, in full.
     pub settings: Vec<(String, String)>,
+    /// Names of variables that nearly start so.
+    pub similar: Vec<String>,
     /// The variables by which Vertex AI tells a container what to do; empty elsewhere.
     pub vertex: Vec<(String, String)>,
     /// `ORT_DYLIB_PATH`, if it is set and not empty.
@@ -46,6 +51,12 @@ impl Environment {
         };
         let settings =
             env::vars_os().filter_map(as_text).filter(|(name, _)| name.starts_with(PREFIX)).collect();
+        let is_similar = |name: &String| {
+            let start = name.get(..MISTAKEN_PREFIX.len());
+            start.is_some_and(|start| start.eq_ignore_ascii_case(MISTAKEN_PREFIX))
+                && !name.starts_with(PREFIX)
+        };
+        let similar = env::vars_os().filter_map(as_text).map(|(name, _)| name).filter(is_similar).collect();
         let is_vertex = env::var_os(vertex::MODE).is_some_and(|mode| mode == vertex::PREDICTION);
         let vertex = env::vars_os()
             .filter_map(as_text)
@@ -54,6 +65,7 @@ impl Environment {
         let binary = env::current_exe().and_then(std::fs::canonicalize).unwrap_or_default();
         Self {
             settings,
+            similar,
             vertex,
             library_path: env::var_os(LIBRARY_PATH).filter(|value| !value.is_empty()).map(PathBuf::from),
             working_directory: env::current_dir().unwrap_or_default(),

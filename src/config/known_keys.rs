@@ -62,6 +62,17 @@ impl KnownKeys {
         }
     }
 
+    /// The setting that a variable's name means whose underscores are not as they should be.
+    pub(super) fn meant_by(&self, variable: &str) -> Option<&str> {
+        let lower = variable.to_ascii_lowercase();
+        let words = |text: &'_ str| -> Vec<String> {
+            text.split(['_', '.']).filter(|word| !word.is_empty()).map(str::to_owned).collect()
+        };
+        let named = words(&lower);
+        let (_, meant) = named.split_first()?;
+        self.settings.iter().find(|key| words(key) == meant).map(String::as_str)
+    }
+
     /// The settings, without the tables that they are in.
     pub(super) fn into_settings(self) -> Vec<String> {
         self.settings

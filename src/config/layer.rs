@@ -131,6 +131,17 @@ pub(super) fn from_environment(
     layers
 }
 
+/// Says of variables that are no settings which setting was most likely meant.
+pub(super) fn warn_of_similar(variables: &[String], keys: &KnownKeys, findings: &mut Findings) {
+    for name in variables {
+        if let Some(key) = keys.meant_by(name) {
+            let meant = key.replace('.', "__").to_uppercase();
+            let warning = format!("environment variable {name} has no effect: did you mean {PREFIX}{meant}?");
+            findings.warnings.push(warning);
+        }
+    }
+}
+
 struct Reader<'r> {
     origin: &'r str,
     base: PathBuf,

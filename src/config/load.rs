@@ -83,6 +83,7 @@ pub fn read(files: &[PathBuf], environment: &Environment) -> Reading {
     layers.extend(files.iter().filter_map(|file| layer::from_file(file, &keys, &mut findings)));
     let directory = &environment.working_directory;
     layers.extend(layer::from_environment(&environment.settings, directory, &keys, &mut findings));
+    layer::warn_of_similar(&environment.similar, &keys, &mut findings);
 
     let Findings { mut problems, warnings, files } = findings;
     let loaded = match merge(layers) {

@@ -6,7 +6,7 @@ use super::proto::{
     model_metadata_response::TensorMetadata, repository_index_response::ModelIndex,
 };
 use crate::{
-    serving::VersionStatus,
+    transport::Indexed,
     wire::open_inference::{
         self as documents, ConfiguredTensor, DeclaredTensor, DurationStatistics, ModelConfigDocument,
         ModelMetadataDocument,
@@ -99,13 +99,8 @@ fn duration(DurationStatistics { count, ns }: DurationStatistics) -> Option<Stat
     Some(StatisticDuration { count, ns })
 }
 
-impl From<VersionStatus> for ModelIndex {
-    fn from(status: VersionStatus) -> Self {
-        Self {
-            name: status.model.to_string(),
-            version: status.version.to_string(),
-            state: status.state.to_string(),
-            reason: status.reason().unwrap_or_default(),
-        }
+impl From<Indexed> for ModelIndex {
+    fn from(Indexed { name, version, state, reason }: Indexed) -> Self {
+        Self { name, version, state: state.to_string(), reason }
     }
 }

@@ -92,6 +92,12 @@ pub struct Proof {
     /// Whether it answers several rows at once as it answers each alone.
     #[serde(default)]
     pub batchable: bool,
+    /// Reason why it does or does not, for people.
+    #[serde(default)]
+    pub batching_reason: String,
+    /// What the runs were made of where neither contract nor graph say what the model takes.
+    #[serde(default)]
+    pub assumptions: Vec<String>,
     /// Whether the time of a run follows from the number of rows, whatever their values.
     #[serde(default)]
     pub is_steady: bool,
@@ -104,7 +110,7 @@ pub struct Costs {
     pub load_us: u64,
     /// Time of a run, of one row if it takes rows.
     pub run_us: u64,
-    /// Time of a run of 32 rows, if it takes any number of them.
+    /// Time of a run of 32 rows, if it takes any number of them and that is not a matter of seconds.
     pub run_32_rows_us: Option<u64>,
     /// Time of the shorter run in a session with a thread for each CPU, if it is a large model of runs that are long enough
     /// to share.

@@ -5,7 +5,10 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use super::{Candidate, Defect, Proof, Reason, Refusal, Snapshot, history::Timings, policy::Standing};
+use super::{
+    Candidate, Defect, Proof, Reason, Refusal, Snapshot, fingerprint::Fingerprint, history::Timings,
+    policy::Standing,
+};
 use crate::model::Digest;
 
 /// A refusal that says nothing about the bytes is reconsidered after this long, and each time after twice as long.
@@ -27,6 +30,10 @@ pub(super) struct Aspired {
     /// Which piece of work is being done for it: the results of others are of no use.
     pub(super) work: u64,
     pub(super) timings: Timings,
+    /// The files of this version that were tried last.
+    pub(super) tried: Fingerprint,
+    /// True if some of its files are those that were tried last, and others are not: the rest may still come.
+    pub(super) is_half_replaced: bool,
     pub(super) stage: Stage,
 }
 
@@ -59,7 +66,7 @@ pub(super) struct Admitted {
 pub(super) struct Patience {
     /// A file that did not change for this long is taken for finished.
     pub(super) settle: Duration,
-    /// A file that is cut short is waited for.
+    /// A file that is cut short is waited for, and so is the rest of files that belong together.
     pub(super) incomplete: Duration,
 }
 
@@ -73,8 +80,31 @@ impl Aspired {
             passing: None,
             work: 0,
             timings: Timings::default(),
+            tried: Fingerprint::default(),
+            is_half_replaced: false,
             stage: Stage::New,
         }
+    }
+
+    /// A candidate in place of this one.
+    pub(super) fn replaced_by(&self, candidate: Candidate) -> Self {
+        let is_tried = self.candidate.defect.is_none()
+            && !matches!(self.stage, Stage::New | Stage::Hashing | Stage::Hashed(_));
+        let tried = if is_tried { &self.candidate.fingerprint } else { &self.tried };
+        let is_half_replaced = candidate.fingerprint.is_part_of(tried);
+        Self { tried: tried.clone(), is_half_replaced, ..Self::new(candidate) }
+    }
+
+    /// Returns true if no files of this version were tried since the start, but for those that were put back then.
+    pub(super) fn is_first(&self) -> bool {
+        self.tried == Fingerprint::default()
+    }
+
+    /// Returns true if files that belong to those which changed may still come.
+    pub(super) fn awaits_rest(&self, patience: Patience) -> bool {
+        self.is_half_replaced
+            && self.seen_since.elapsed() < patience.incomplete
+            && self.candidate.fingerprint.age(SystemTime::now()).is_none_or(|age| age < patience.incomplete)
     }
 
     /// How the file stands to the policy.
@@ -82,6 +112,7 @@ impl Aspired {
         match &self.stage {
             // It is here only because it serves; when its file comes back, it is what it was.
             _ if self.gone_since.is_some() => Standing::Loaded,
+            Stage::New | Stage::Hashed(_) if self.awaits_rest(patience) => Standing::Unsettled,
             Stage::New if self.is_old(patience) => Standing::Untried,
             Stage::Hashed(_) if self.seen_since.elapsed() >= patience.settle => Standing::Untried,
             Stage::New | Stage::Hashing | Stage::Hashed(_) => Standing::Unsettled,
@@ -124,6 +155,9 @@ impl Aspired {
     /// What is waited for, if something is.
     pub(super) fn waiting(&self) -> Option<String> {
         match (&self.stage, &self.candidate.defect) {
+            (Stage::New | Stage::Hashed(_), None) if self.is_half_replaced => {
+                Some("only a part of its files changed; the rest is waited for".to_owned())
+            }
             (Stage::New, Some(Defect::Incomplete(detail))) => Some(format!("{detail}; it is waited for")),
             (Stage::New | Stage::Hashing | Stage::Hashed(_), _) => {
                 Some("it may still be being written".to_owned())

@@ -32,6 +32,14 @@ impl Fingerprint {
         self.0.iter().all(Option::is_some)
     }
 
+    /// Returns true if some of the files are those of `before`, unchanged, and others are not.
+    #[must_use]
+    pub fn is_part_of(&self, before: &Self) -> bool {
+        let is_known = |stamp: &&Option<Stamp>| stamp.is_some() && before.0.contains(stamp);
+        let known = self.0.iter().filter(is_known).count();
+        known > 0 && known < self.0.len()
+    }
+
     /// How long ago the last of the files changed; nothing if its clock is ahead of ours or a file is missing.
     #[must_use]
     pub fn age(&self, now: SystemTime) -> Option<Duration> {
@@ -76,6 +84,8 @@ mod tests {
         fs::write(&weights, "1").unwrap();
         let second = of();
         assert!(second.is_whole() && second != first);
+        assert!(second.is_part_of(&first), "the weights are new, the model is not");
+        assert!(!second.is_part_of(&second) && !second.is_part_of(&Fingerprint::default()));
         let other = folder.path().join("other");
         fs::write(&other, "two").unwrap();
         fs::rename(&other, &model).unwrap();

@@ -33,10 +33,10 @@ pub struct HistoryEntry {
     pub event: Event,
     /// Who or what wanted it: `repository`, `start`, `automatic`, or a caller as `caller:SUBJECT`.
     pub by: String,
-    /// The sha256 of the model's file.
+    /// The sha256 of the model's file; with data files, that of the list of all digests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
-    /// The sha256 of the file that served before.
+    /// The digest of the files that served before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaces: Option<String>,
     /// Why it was refused or taken back.

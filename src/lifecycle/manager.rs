@@ -1,6 +1,7 @@
 //! The one thread that decides, loads and drops. Requests never wait for it, and it waits for no candidate: files are
 //! hashed, copied and proven by threads of their own ([`work`]).
 
+mod compare;
 mod load;
 mod look;
 mod operate;
@@ -11,7 +12,7 @@ mod tell;
 mod work;
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{HashMap, HashSet, VecDeque},
     sync::{
         Arc,
         mpsc::{Receiver, RecvTimeoutError, Sender},
@@ -23,7 +24,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
 use super::{
-    LifecycleSettings, Prover, Servable, ServingMap, Source, State, Store, VersionStatus,
+    LifecycleSettings, Notice, Prover, Servable, ServingMap, Source, State, Store, VersionStatus,
     aspired::{Aspired, Patience, Stage},
     history::History,
     operation::Operation,
@@ -37,6 +38,7 @@ use crate::{
     system::priority,
     telemetry::Metrics,
 };
+use compare::{Compared, Comparison};
 use work::{Done, Workers};
 
 /// A file that has not changed for this long is taken for finished, however rarely the repository is looked at.
@@ -47,6 +49,9 @@ const MIN_LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// How often it is seen whether requests still hold what is out of service.
 const RETIRED_PAUSE: Duration = Duration::from_millis(50);
+
+/// The pause between two looks at a comparison, which may take too long.
+const COMPARISON_PAUSE: Duration = Duration::from_secs(1);
 
 /// The start waits for files that are being written, this long.
 const SETTLING_PATIENCE: Duration = Duration::from_secs(3);
@@ -59,8 +64,10 @@ pub(super) enum Message {
     Done(Box<Done>),
     /// An operator, who is named, wants something done to a model.
     Operate(ModelName, Operation, String),
-    /// This content of a model fails in service.
+    /// This content of a model fails in service, or its callers do.
     Failing(ModelName, Digest),
+    /// A deployment on trial was compared with the one before.
+    Compared(Box<Compared>),
     /// The settings are others now.
     Settings(Box<LifecycleSettings>),
     /// It is over.
@@ -77,6 +84,7 @@ pub(super) struct Parts {
     pub(super) settings: LifecycleSettings,
     pub(super) serving: Arc<ServingMap>,
     pub(super) status: Arc<ArcSwap<Vec<VersionStatus>>>,
+    pub(super) notices: Arc<ArcSwap<Vec<Notice>>>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) messages: Sender<Message>,
 }
@@ -85,6 +93,10 @@ pub(super) struct Manager {
     parts: Parts,
     models: HashMap<ModelName, Model>,
     workers: Workers,
+    /// The comparison in progress.
+    comparison: Option<Comparison>,
+    /// Deployments that wait for theirs: models, and the contents that fail.
+    to_compare: VecDeque<(ModelName, Digest)>,
     /// Out of service but still held by requests; dropped here once they let go, as dropping a session takes long.
     retired: Vec<Arc<Servable>>,
     /// Whether copies may be there that nothing needs any more.
@@ -96,6 +108,8 @@ pub(super) struct Manager {
     /// What the last look complained of, so that it is said once and not at each look.
     complaints: HashSet<String>,
     fresh_complaints: HashSet<String>,
+    /// Everything that the last look found to have no effect, and since when.
+    notices: Vec<(Notice, Instant)>,
 }
 
 impl Manager {
@@ -105,12 +119,15 @@ impl Manager {
             parts,
             models: HashMap::new(),
             workers,
+            comparison: None,
+            to_compare: VecDeque::new(),
             retired: Vec::new(),
             is_to_sweep: true,
             is_to_give_back: true,
             keeps_all_copies: false,
             complaints: HashSet::new(),
             fresh_complaints: HashSet::new(),
+            notices: Vec::new(),
         }
     }
 
@@ -137,10 +154,13 @@ impl Manager {
                 first_pass_done.send_replace(true);
             }
             let poll = Duration::from_millis(self.parts.settings.models.poll_interval_ms);
-            let between_looks = if unsettled { self.patience().settle.min(poll) } else { poll };
+            let is_to_be_told = self.notices.len() > self.parts.notices.load().len();
+            let between_looks =
+                if unsettled || is_to_be_told { self.patience().settle.min(poll) } else { poll };
             // What is out of service is dropped soon after its last request.
             let pause =
                 if self.retired.is_empty() { between_looks } else { between_looks.min(RETIRED_PAUSE) };
+            let pause = if self.comparison.is_some() { pause.min(COMPARISON_PAUSE) } else { pause };
             let pause = if is_early { pause.min(MIN_LOOK_INTERVAL.saturating_sub(waited)) } else { pause };
             is_to_look = match messages.recv_timeout(pause) {
                 // Shorter pauses are for something else than looking.
@@ -172,7 +192,11 @@ impl Manager {
             }
             Message::Operate(model, operation, by) => self.operate(&model, operation, &by),
             Message::Failing(model, content) => {
-                self.roll_back_failing(&model, content);
+                self.compare(model, content);
+                false
+            }
+            Message::Compared(compared) => {
+                self.finish_comparison(&compared);
                 false
             }
             Message::Settings(settings) => {
@@ -230,6 +254,11 @@ impl Manager {
             self.models.remove(&name);
             self.remember(&name);
         }
+        self.models
+            .values()
+            .flat_map(|model| model.loaded.values())
+            .for_each(|servable| servable.trial.forget_when_over());
+        self.begin_comparison();
         self.drop_retired();
         self.sweep();
         self.give_back();

@@ -63,7 +63,7 @@ pub struct ModelConfig {
 
 /// Which versions of a model serve.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "VersionsForm")]
+#[serde(try_from = "Value")]
 pub enum Versions {
     /// The newest that is admitted.
     #[default]
@@ -74,37 +74,32 @@ pub enum Versions {
 
 /// A version as a number, as people write it in TOML.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(from = "u64")]
+#[serde(try_from = "Value")]
 pub struct VersionNumber(pub ModelVersion);
 
-impl From<u64> for VersionNumber {
-    fn from(number: u64) -> Self {
-        Self(ModelVersion::new(number))
+impl TryFrom<Value> for VersionNumber {
+    type Error = String;
+
+    fn try_from(value: Value) -> Result<Self, String> {
+        let number =
+            value.as_u64().ok_or_else(|| format!("expected the number of a version, got {value}"))?;
+        Ok(Self(ModelVersion::new(number)))
     }
 }
 
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum VersionsForm {
-    One(u64),
-    List(Vec<u64>),
-    Word(String),
-}
-
-impl TryFrom<VersionsForm> for Versions {
+impl TryFrom<Value> for Versions {
     type Error = String;
 
-    fn try_from(form: VersionsForm) -> Result<Self, String> {
-        match form {
-            VersionsForm::One(number) => Ok(Self::Exactly([ModelVersion::new(number)].into())),
-            VersionsForm::List(numbers) if !numbers.is_empty() => {
-                Ok(Self::Exactly(numbers.into_iter().map(ModelVersion::new).collect()))
-            }
-            VersionsForm::Word(word) if word == "latest" => Ok(Self::Latest),
-            VersionsForm::List(_) | VersionsForm::Word(_) => {
-                Err("versions: expected \"latest\", a number, or a list of numbers".to_owned())
-            }
-        }
+    fn try_from(value: Value) -> Result<Self, String> {
+        let numbers = match &value {
+            Value::String(word) if word == "latest" => return Ok(Self::Latest),
+            Value::Array(numbers) => numbers.iter().map(Value::as_u64).collect(),
+            one => one.as_u64().map(|number| vec![number]),
+        };
+        let listed = numbers.filter(|numbers: &Vec<u64>| !numbers.is_empty());
+        let expected =
+            || format!("versions: expected \"latest\", a number, or a list of numbers, got {value}");
+        Ok(Self::Exactly(listed.ok_or_else(expected)?.into_iter().map(ModelVersion::new).collect()))
     }
 }
 
@@ -120,16 +115,14 @@ pub struct Pin {
 }
 
 fn one_or_many<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<Digest>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Form {
-        One(String),
-        Many(Vec<String>),
-    }
-    let texts = match Form::deserialize(deserializer)? {
-        Form::One(text) => vec![text],
-        Form::Many(texts) => texts,
+    let value = Value::deserialize(deserializer)?;
+    let texts: Option<Vec<&str>> = match &value {
+        Value::Array(texts) => texts.iter().map(Value::as_str).collect(),
+        one => one.as_str().map(|text| vec![text]),
     };
+    let expected =
+        || serde::de::Error::custom(format!("pin.sha256: expected a text or a list of texts, got {value}"));
+    let texts = texts.ok_or_else(expected)?;
     texts.iter().map(|text| text.parse().map_err(serde::de::Error::custom)).collect()
 }
 
@@ -224,7 +217,12 @@ mod tests {
             ("version = 1", "unknown field `version`"),
             ("versions = \"newest\"", "expected \"latest\", a number, or a list"),
             ("versions = []", "expected \"latest\""),
+            ("versions = [\"1\"]", "or a list of numbers, got [\"1\"]"),
+            ("versions = -1", "or a list of numbers, got -1"),
+            ("versions = [1.5]", "or a list of numbers, got [1.5]"),
             ("[labels]\n1st = 1", "a label has"),
+            ("[labels]\nstable = \"1\"", "expected the number of a version, got \"1\""),
+            ("[pin]\nsha256 = 5", "pin.sha256: expected a text or a list of texts, got 5"),
             ("[pin]\nsha256 = \"abc\"", "a sha256 has 64"),
             ("[contract]\ngolden_file = \"../../golden.json\"", "no name of a file in the model's folder"),
             ("[contract]\ngolden_file = \"gone.json\"", "gone.json"),

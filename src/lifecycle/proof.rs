@@ -3,11 +3,12 @@
 mod batchable;
 mod classes;
 mod forms;
+mod known;
 mod made_up;
 mod shapes;
 mod varied;
 
-pub use batchable::is_batchable;
+pub use batchable::{BatchingFound, BatchingHints, find_batching};
 pub use classes::check_classes;
 pub use forms::{FoundOutputs, find_outputs};
 use made_up::{ATTEMPTS, made_up};
@@ -15,7 +16,7 @@ pub(super) use varied::{Inputs, Varied};
 
 use super::{Reason, Refusal};
 use crate::{
-    model::{Contract, Layout, Tensor, Value},
+    model::{Contract, ElementType, Layout, Tensor, Value},
     runtime::{Instance, RunOptions},
 };
 
@@ -50,6 +51,30 @@ pub(super) fn prove_with(
     } else {
         compare(instance, contract, options)
     }
+}
+
+/// What made-up inputs were made of where neither contract nor graph say what the model takes: one line a kind.
+#[must_use]
+pub fn assumptions(contract: &Contract, inputs: &[(String, Tensor)]) -> Vec<String> {
+    if !contract.golden.is_empty() {
+        return Vec::new();
+    }
+    let guessed = batchable::guessed(contract, &first_rows(inputs));
+    let of_kind = |is_text: bool, words: &str| {
+        let named = guessed.iter().filter(|(_, of)| (*of == ElementType::String) == is_text);
+        let names: Vec<String> = named.map(|(name, _)| format!("`{name}`")).collect();
+        (!names.is_empty()).then(|| format!("{words} {}", names.join(", ")))
+    };
+    let texts = of_kind(true, "made-up texts for");
+    texts.into_iter().chain(of_kind(false, "whole numbers of unknown range for")).collect()
+}
+
+/// The first row of each input, of those that have rows.
+fn first_rows(inputs: &[(String, Tensor)]) -> Vec<(String, Tensor)> {
+    let first = |(name, tensor): &(String, Tensor)| {
+        (name.clone(), tensor.rows(0..1).unwrap_or_else(|| tensor.clone()))
+    };
+    inputs.iter().map(first).collect()
 }
 
 /// Runs each golden case.

@@ -10,6 +10,7 @@ use super::{
     Deployment, ModelDeployments, Proof, Reason, Refusal, Servable, Snapshot, State, VersionStatus,
     aspired::{Aspired, Patience, Stage},
     model_config::{ModelConfig, VersionNumber, Versions},
+    notice::wanted_but_missing,
     operation::LoadReply,
     policy::{Standing, Wish, considered},
     serving_map::ServingModel,
@@ -144,6 +145,26 @@ impl Model {
             rolled_back: self.rolled_back.clone(),
             unloaded: self.unloaded,
         }
+    }
+
+    /// Returns true if any version of it lies in the repository or serves.
+    pub(super) fn has_versions(&self) -> bool {
+        !(self.aspired.is_empty() && self.loaded.is_empty())
+    }
+
+    /// Returns true if this version lies in the repository or serves.
+    pub(super) fn has_version(&self, version: ModelVersion) -> bool {
+        self.aspired.contains_key(&version) || self.loaded.contains_key(&version)
+    }
+
+    /// The sentence for versions that are asked for, if none of them is there.
+    pub(super) fn wants_what_is_missing(&self) -> Option<String> {
+        let missing = self.config.versions.missing(|version| self.has_version(version));
+        let asked = match &self.config.versions {
+            Versions::Exactly(versions) => versions.len(),
+            Versions::Latest => return None,
+        };
+        (missing.len() == asked).then(|| wanted_but_missing(&missing))
     }
 
     /// Whether there is anything to know of it.
@@ -311,7 +332,10 @@ impl Model {
                     .map(|(label, _)| label.clone())
                     .collect(),
                 refusal: refusal.or_else(config_refusal),
-                waiting: aspired.and_then(Aspired::waiting).filter(|_| under_way),
+                waiting: aspired
+                    .and_then(Aspired::waiting)
+                    .filter(|_| under_way)
+                    .or_else(|| self.wants_what_is_missing().filter(|_| self.loaded.is_empty())),
             }
         };
         versions.into_iter().map(status).collect()

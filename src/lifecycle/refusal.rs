@@ -34,7 +34,7 @@ pub enum Reason {
     IncompatibleSignature,
     /// It loads but fails when it is run.
     RunFailed,
-    /// It does not end.
+    /// It takes longer than it may.
     TimedOut,
     /// It takes more memory than it may.
     MemoryLimit,
@@ -136,6 +136,7 @@ impl From<RuntimeError> for Refusal {
         let reason = match error {
             RuntimeError::Unsupported(_) => Reason::Unsupported,
             RuntimeError::Run(_)
+            | RuntimeError::Refused { .. }
             | RuntimeError::Panicked(_)
             | RuntimeError::Overloaded
             | RuntimeError::TooLate => Reason::RunFailed,
@@ -143,6 +144,56 @@ impl From<RuntimeError> for Refusal {
                 Reason::LoadFailed
             }
         };
-        Self::new(reason, error.to_string())
+        let text = error.to_string();
+        let hint = if reason == Reason::LoadFailed { unknown_operator(&text) } else { None };
+        Self::new(reason, text + &hint.unwrap_or_default())
+    }
+}
+
+/// Advice about an operator that ONNX Runtime does not know, which it names with its domain.
+fn unknown_operator(message: &str) -> Option<String> {
+    let (before, _) = message.split_once(UNKNOWN_OPERATOR)?;
+    let named = before.rsplit([' ', '(']).next();
+    let domain = named.and_then(|word| word.rsplit_once(':')).map_or("", |(domain, _)| domain);
+    Some(match domain {
+        "" => String::new(),
+        EXTENSIONS => {
+            "; its operators are those of the package onnxruntime-extensions, which are not offered: \
+                       export the model without its pre- and post-processing"
+                .to_owned()
+        }
+        domain => format!(
+            "; operators of the domain `{domain}` come with a library of their own, which is not offered: \
+             export the model without them"
+        ),
+    })
+}
+
+/// ONNX Runtime's words after the operator's name.
+const UNKNOWN_OPERATOR: &str = "(-1) is not a registered function";
+
+/// The domain of the operators of onnxruntime-extensions.
+const EXTENSIONS: &str = "ai.onnx.contrib";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_operator_that_is_not_known_is_named_with_its_domain_and_what_to_do() {
+        let refusal = |operator: &str| {
+            let text = format!(
+                "Load model from m.onnx failed:Fatal error: {operator}(-1) is not a registered function"
+            );
+            Refusal::from(RuntimeError::Load(text)).detail
+        };
+        let contrib = refusal("ai.onnx.contrib:StringLower");
+        assert!(contrib.contains("ai.onnx.contrib:StringLower(-1)"), "{contrib}");
+        assert!(
+            contrib.contains("; its operators are those of the package onnxruntime-extensions"),
+            "{contrib}"
+        );
+        assert!(refusal("com.example:Frob").contains("; operators of the domain `com.example` come with"));
+        assert!(refusal("Frob").ends_with("is not a registered function"), "{}", refusal("Frob"));
     }
 }

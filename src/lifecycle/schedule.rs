@@ -34,8 +34,11 @@ pub fn decide(
     available_bytes: Option<u64>,
 ) -> Result<Schedule, Refusal> {
     if config.batching == Some(true) && !proof.batchable {
-        let detail = "model.toml: scheduler.batching is true, but the model is not proven to answer rows of several \
-                      requests at once as it answers each alone; leave it out or set it to false";
+        let detail = format!(
+            "model.toml: scheduler.batching is true, but the model is not proven to answer rows of several requests \
+             at once as it answers each alone: {}; leave it out or set it to false",
+            proof.batching_reason
+        );
         return Err(Refusal::new(Reason::InvalidConfig, detail));
     }
     let wanted = Wanted {
@@ -126,6 +129,8 @@ mod tests {
             divides: false,
             is_steady: true,
             batchable,
+            batching_reason: "as in a test".to_owned(),
+            assumptions: Vec::new(),
         }
     }
 

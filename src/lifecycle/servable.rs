@@ -28,7 +28,7 @@ pub struct Flat {
 pub struct Stamp {
     /// Its number.
     pub version: Bytes,
-    /// The short digest of its file.
+    /// The short digest of its files.
     pub digest: Bytes,
 }
 
@@ -70,7 +70,7 @@ pub struct Servable {
 }
 
 impl Servable {
-    /// The digest of the model's file.
+    /// The digest that answers show: of the model's file and its data files.
     #[must_use]
     pub fn digest(&self) -> Digest {
         self.snapshot.digest()

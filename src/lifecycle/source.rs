@@ -7,16 +7,23 @@
 //! models/wine.toml            what the operator says of it
 //! ```
 
+mod data;
 mod describe;
+mod strays;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     fs, io,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use super::{beneath, fingerprint::Fingerprint, model_config::ModelConfig};
+use super::{
+    beneath,
+    fingerprint::Fingerprint,
+    model_config::ModelConfig,
+    notice::{Grace, Notice},
+};
 use crate::model::{ModelName, ModelVersion};
 pub use describe::Defect;
 use describe::{Described, signatures};
@@ -82,8 +89,8 @@ pub struct Found {
     pub models: BTreeMap<ModelName, FoundModel>,
     /// Folders that cannot be read now, by the names of their models: nothing is known of these.
     pub unreadable: BTreeSet<String>,
-    /// What looks as if it were meant to be served but cannot, with the reason.
-    pub ignored: Vec<String>,
+    /// Files that look as if they were meant to be served but have no effect, with the reason.
+    pub notices: Vec<Notice>,
 }
 
 /// What was read beside a model, and when it has to be read again.
@@ -113,7 +120,7 @@ impl Source {
     pub fn candidate(file: &Path) -> io::Result<Candidate> {
         let file = file.canonicalize()?;
         let root = file.parent().unwrap_or(&file).to_path_buf();
-        let Described { fingerprint, external, defect } = Self::new(root.clone()).describe(&root, &file);
+        let Described { fingerprint, external, defect, .. } = Self::new(root.clone()).describe(&root, &file);
         let model = FILE_MODEL.parse().map_err(io::Error::other)?;
         let version = ModelVersion::new(FLAT_VERSION);
         let signatures = signatures(&file, &external);
@@ -142,18 +149,37 @@ impl Source {
         let root = self.repository.canonicalize()?;
         let entries = visible_entries(&self.repository)?;
         let is_flat = |name: &str| name.strip_suffix(".onnx").is_some();
-        for (name, folder) in entries.iter().filter(|(name, path)| !is_flat(name) && path.is_dir()) {
-            self.look_at_folder(&root, name, folder, &mut found);
+        let flats: HashSet<&str> =
+            entries.iter().filter_map(|(name, _)| name.strip_suffix(".onnx")).collect();
+        let (folders, files): (Vec<_>, Vec<_>) =
+            entries.iter().filter(|(name, _)| !is_flat(name)).partition(|(_, path)| path.is_dir());
+        let names: HashSet<&str> =
+            flats.iter().copied().chain(folders.iter().map(|(name, _)| name.as_str())).collect();
+        for (name, folder) in folders {
+            self.look_at_folder(&root, name, folder, flats.contains(name.as_str()), &mut found);
         }
         // A folder in place of a flat file is one too, which cannot be read.
         for (name, path) in entries.iter().filter(|(name, _)| is_flat(name)) {
             let stem = name.strip_suffix(".onnx").unwrap_or(name);
             if found.models.keys().any(|model| model.as_str() == stem) {
-                found.ignored.push(format!("{name}: the folder {stem} holds the versions of this model"));
+                let text = format!("the folder {stem} holds the versions of this model");
+                found.notices.push(notice(stem.parse().ok(), name, text));
             } else {
                 let config = path.with_extension("toml");
                 self.add((stem, ModelVersion::new(FLAT_VERSION)), &root, path, &config, &mut found);
             }
+        }
+        for (name, path) in files {
+            let stray = strays::in_repository(name, &names);
+            found.notices.extend(stray.or_else(|| self.stray_config(&root, name, path, &found)));
+        }
+        if !found.notices.is_empty() {
+            let used = used_files(&found);
+            // A link may lead to a file that is looked for nowhere.
+            found.notices.retain(|notice| {
+                let subject = root.join(&notice.subject);
+                !used.iter().any(|file| file.starts_with(&subject))
+            });
         }
         let current = |path: &PathBuf| {
             found.models.values().flat_map(|model| model.candidates.values()).any(|one| one.file == *path)
@@ -164,31 +190,68 @@ impl Source {
         Ok(found)
     }
 
-    fn look_at_folder(&mut self, repository: &Path, name: &str, folder: &Path, found: &mut Found) {
+    /// A file that says how a model is served which is not there, or not where the file says.
+    fn stray_config(&mut self, root: &Path, name: &str, path: &Path, found: &Found) -> Option<Notice> {
+        let stem = name.strip_suffix(".toml")?;
+        let model: ModelName = stem.parse().ok()?;
+        let flat = path.with_extension("onnx");
+        let is_read = |found: &FoundModel| found.candidates.values().any(|candidate| candidate.file == flat);
+        if found.models.get(&model).is_some_and(is_read) {
+            return None;
+        }
+        let text = if path.with_extension("").is_dir() {
+            format!("has no effect: expected {stem}/{CONFIG_FILE}")
+        } else {
+            // Others may keep their settings here, too.
+            let config = self.config(root, path).ok().filter(|config| **config != ModelConfig::default());
+            config.filter(|_| !flat.exists())?;
+            format!("has no effect: there is no {stem}.onnx beside it")
+        };
+        let grace = Grace::Copying;
+        Some(Notice { grace, ..notice(Some(model), name, text) })
+    }
+
+    fn look_at_folder(
+        &mut self,
+        repository: &Path,
+        name: &str,
+        folder: &Path,
+        is_flat: bool,
+        found: &mut Found,
+    ) {
         let (root, entries) =
             match folder.canonicalize().and_then(|root| Ok((root, visible_entries(folder)?))) {
                 Ok((root, _)) if !root.starts_with(repository) => {
-                    return found.ignored.push(format!("{name}: is a link that leads out of the repository"));
+                    let text = "is a link that leads out of the repository".to_owned();
+                    return found.notices.push(notice(name.parse().ok(), name, text));
                 }
                 Ok(read) => read,
                 Err(error) => {
                     if error.kind() != io::ErrorKind::NotFound {
                         found.unreadable.insert(name.to_owned());
                     }
-                    return found.ignored.push(format!("{name}: cannot be read: {error}"));
+                    let text = format!("cannot be read: {error}");
+                    return found.notices.push(notice(name.parse().ok(), name, text));
                 }
             };
+        let Ok(model) = name.parse::<ModelName>() else {
+            return found.notices.extend(strays::in_unnamed(name, folder));
+        };
         let config = folder.join(CONFIG_FILE);
-        for (number, path) in entries.into_iter().filter(|(_, path)| path.is_dir()) {
+        let version = |(number, path): &'_ (String, PathBuf)| {
+            Some((number.parse::<ModelVersion>().ok()?, path.clone())).filter(|(_, path)| path.is_dir())
+        };
+        let versions: Vec<(ModelVersion, PathBuf)> = entries.iter().filter_map(version).collect();
+        for (version, path) in &versions {
             let file = path.join(MODEL_FILE);
-            let is_there = !fs::metadata(&file).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
-            match number.parse::<ModelVersion>() {
-                Ok(version) if is_there => self.add((name, version), &root, &file, &config, found),
-                // A folder without its file is a version that is still being copied.
-                Ok(_) => {}
-                Err(error) => found.ignored.push(format!("{name}/{number}: {error}")),
+            if fs::metadata(&file).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+                found.notices.push(strays::in_empty_version(&model, *version, path));
+            } else {
+                self.add((name, *version), &root, &file, &config, found);
+                found.notices.extend(strays::beside_model(&model, *version, path));
             }
         }
+        found.notices.extend(strays::in_model(&model, &entries, folder, (!versions.is_empty(), is_flat)));
     }
 
     fn add(
@@ -201,9 +264,11 @@ impl Source {
     ) {
         let model: ModelName = match name.parse() {
             Ok(model) => model,
-            Err(error) => return found.ignored.push(format!("{}: {error}", self.shown(file))),
+            Err(error) => {
+                return found.notices.push(notice(None, &self.shown(file), error.to_string()));
+            }
         };
-        let Described { fingerprint, external, defect } = self.describe(root, file);
+        let Described { fingerprint, external, defect, .. } = self.describe(root, file);
         let candidate = Candidate {
             model: model.clone(),
             version,
@@ -225,7 +290,7 @@ impl Source {
         if let Some(known) = self.described.get(file)
             && known.is_of(file)
         {
-            return known.clone();
+            return known.clone().with_data(file);
         }
         let described = Described::read(root, file);
         self.described.insert(file.to_path_buf(), described.clone());
@@ -261,6 +326,21 @@ impl Source {
     fn shown(&self, file: &Path) -> String {
         file.strip_prefix(&self.repository).unwrap_or(file).to_string_lossy().escape_debug().to_string()
     }
+}
+
+/// Says that this has no effect, at once.
+fn notice(model: Option<ModelName>, subject: &str, text: String) -> Notice {
+    Notice { model, version: String::new(), subject: subject.to_owned(), text, grace: Grace::None }
+}
+
+/// Every file that is looked at, as links lead to it.
+fn used_files(found: &Found) -> Vec<PathBuf> {
+    let candidates = found.models.values().flat_map(|model| model.candidates.values());
+    let files = candidates.flat_map(|candidate| {
+        let data = candidate.external.iter().filter_map(|name| beneath::relative(&candidate.file, name));
+        std::iter::once(candidate.file.clone()).chain(data)
+    });
+    files.filter_map(|file| file.canonicalize().ok()).collect()
 }
 
 /// Names and paths of what is in a folder, without what is hidden: editors, copying tools and Kubernetes (`..data`)
@@ -323,12 +403,125 @@ mod tests {
         let config = |name: &str| found.models[&name.parse::<ModelName>().unwrap()].config.clone();
         assert_ne!(config("iris").unwrap(), Arc::default());
         assert!(config("wine").unwrap_err().starts_with("wine.toml: unknown field `version`"));
-        let mut ignored = found.ignored;
-        ignored.sort();
-        assert_eq!(ignored.len(), 3, "{ignored:?}");
-        assert!(ignored[0].starts_with("a b.onnx: a model name has"), "{ignored:?}");
-        assert!(ignored[1].starts_with("iris.onnx: the folder iris"), "{ignored:?}");
-        assert!(ignored[2].starts_with("iris/latest: a version is a whole number"), "{ignored:?}");
+        let said = said(&found);
+        assert_eq!(said.len(), 4, "{said:?}");
+        assert!(said[0].starts_with("a b.onnx: a model name has"), "{said:?}");
+        assert_eq!(said[1], "iris.onnx: the folder iris holds the versions of this model");
+        assert_eq!(said[2], "iris/3: expected iris/3/model.onnx, and the folder is empty");
+        assert!(said[3].starts_with("iris/latest: a version is a whole number"), "{said:?}");
+        assert!(
+            said[3].ends_with(": expected iris/1/model.onnx, found iris/latest/model.onnx: move it there")
+        );
+    }
+
+    fn said(found: &Found) -> Vec<String> {
+        let mut said: Vec<String> = found.notices.iter().map(ToString::to_string).collect();
+        said.sort();
+        said
+    }
+
+    /// Everything that is said of a repository with these files; a name that ends in `/` is an empty folder.
+    fn said_of(files: &[&str]) -> Vec<String> {
+        let folder = tempfile::tempdir().unwrap();
+        for file in files {
+            let path = folder.path().join(file);
+            match file.strip_suffix('/') {
+                Some(_) => fs::create_dir_all(path).unwrap(),
+                None if file.contains(".toml") || file.contains(".TOML") => write(&path, b"versions = 1"),
+                None => write(&path, &iris()),
+            }
+        }
+        said(&Source::new(folder.path().to_path_buf()).look().unwrap())
+    }
+
+    #[test]
+    fn every_file_in_a_wrong_place_is_told_of_with_the_right_one() {
+        for (files, expected) in [
+            (
+                &["a/model.onnx"][..],
+                "a: no version in it: expected a/1/model.onnx, found a/model.onnx: move it there",
+            ),
+            (&["a/a.onnx"], "a: no version in it: expected a/1/model.onnx, found a/a.onnx: move it there"),
+            (&["a/1/a.onnx"], "a/1: expected a/1/model.onnx, found a/1/a.onnx: rename it"),
+            (&["a/1/MODEL.ONNX"], "a/1: expected a/1/model.onnx, found a/1/MODEL.ONNX: rename it"),
+            (
+                &["a/1/b.onnx", "a/1/a.onnx", "a/1/a.pkl"],
+                "a/1: expected a/1/model.onnx, found a/1/a.onnx, a/1/b.onnx: put one of them there",
+            ),
+            (
+                &["a/1/onnx/model.onnx"],
+                "a/1: expected a/1/model.onnx, found a/1/onnx/model.onnx: move it there",
+            ),
+            (&["a/1/"], "a/1: expected a/1/model.onnx, and the folder is empty"),
+            (&["a/1/README.md"], "a/1: expected a/1/model.onnx, which is not there"),
+            (
+                &["a/1/model.onnx.data"],
+                "a/1: expected a/1/model.onnx, found a/1/model.onnx.data, which holds weights of a model: the model belongs beside it",
+            ),
+            (
+                &["a/1/model.ort"],
+                "a/1: expected a/1/model.onnx, found a/1/model.ort, which is not ONNX: export the model to ONNX",
+            ),
+            (
+                &["a/1/saved_model/saved_model.pb"],
+                "a/1: expected a/1/model.onnx, found a/1/saved_model/saved_model.pb, which is not ONNX: export the model to ONNX",
+            ),
+            (
+                &["a/model.joblib"],
+                "a: no version in it: expected a/1/model.onnx, found a/model.joblib, which is not ONNX: export the model to ONNX",
+            ),
+            (&["a/model.toml"], "a: no version in it: expected a/1/model.onnx, found only a/model.toml"),
+            (&["a/"], "a: no version in it: expected a/1/model.onnx, and the folder is empty"),
+            (
+                &["a/1/model.onnx", "a/model.onnx"],
+                "a/model.onnx: has no effect: the files of a version lie in its folder, as a/1/model.onnx",
+            ),
+            (&["a/1/model.onnx", "a/1/old.onnx"], "a/1/old.onnx: has no effect: only a/1/model.onnx is read"),
+            (&["a/1/model.onnx", "a/1/model.toml"], "a/1/model.toml: has no effect: expected a/model.toml"),
+            (&["a/1/model.onnx", "a/MODEL.toml"], "a/MODEL.toml: has no effect: expected a/model.toml"),
+            (&["a/1/model.onnx", "a.toml"], "a.toml: has no effect: expected a/model.toml"),
+            (&["a.toml"], "a.toml: has no effect: there is no a.onnx beside it"),
+            (&["A.ONNX"], "A.ONNX: a flat model's name ends in .onnx, in small letters: expected A.onnx"),
+            (&["a.pkl"], "a.pkl: is not ONNX: expected a.onnx: export the model to ONNX"),
+            (
+                &["a.onnx.data"],
+                "a.onnx.data: holds weights of a model that is not there: expected a.onnx beside it",
+            ),
+            (
+                &["a/v1/model.onnx"],
+                "a/v1: a version is a whole number from 0 to 18446744073709551615 without leading zeros: expected a/1/model.onnx, found a/v1/model.onnx: move it there",
+            ),
+            (
+                &["group/a/1/model.onnx"],
+                "group/a: a version is a whole number from 0 to 18446744073709551615 without leading zeros: expected group/1/model.onnx, found group/a/1/model.onnx: move it there",
+            ),
+        ] {
+            assert_eq!(said_of(files), [expected], "{files:?}");
+        }
+        let unnamed = said_of(&["a b/1/model.onnx"]);
+        assert!(
+            unnamed.len() == 1 && unnamed[0].starts_with("a b/1/model.onnx: a model name has"),
+            "{unnamed:?}"
+        );
+    }
+
+    #[test]
+    fn what_is_no_model_by_its_name_is_nobody_s_matter() {
+        for files in [
+            &["a/1/model.onnx", "a/1/model.pkl", "a/README.md", "a/golden.json", "a/config.pbtxt"][..],
+            &["a/1/model.onnx", "a/1/.model.onnx", "a/.git/x.onnx", ".b.onnx", ".c/1/x.onnx"],
+            &["a.onnx", "a.toml", "a.pkl", "a.onnx.data", "a/"],
+            &["lost+found/", "__pycache__/", "notes/today.txt", "README.md", "a.onnx~", "a.onnx.part"],
+        ] {
+            assert_eq!(said_of(files), [""; 0], "{files:?}");
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        write(&root.join("a/1/real.onnx"), &iris());
+        std::os::unix::fs::symlink("real.onnx", root.join("a/1/model.onnx")).unwrap();
+        write(&root.join("files/b.onnx"), &iris());
+        std::os::unix::fs::symlink("files/b.onnx", root.join("b.onnx")).unwrap();
+        assert_eq!(said(&Source::new(root.to_path_buf()).look().unwrap()), [""; 0], "links lead to them");
     }
 
     #[test]

@@ -38,7 +38,7 @@ pub struct VersionStatus {
     pub version: ModelVersion,
     /// Whether it serves.
     pub state: State,
-    /// The digest of the file that serves.
+    /// The digest of the files that serve.
     pub digest: Option<Digest>,
     /// Whether requests without a version get it.
     pub is_default: bool,

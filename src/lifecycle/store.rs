@@ -1,11 +1,11 @@
 //! Private copies of what serves and served before, named by what is in them.
 //!
-//! ONNX Runtime maps parts of a model's files and reads others when it pleases: a file that a user overwrites under a
-//! live session changes its answers, and one that is cut short kills the process. So nothing is ever loaded from the
-//! repository itself.
+//! Parts of a model's files are read while it serves. What a user does to a file must not change answers, so nothing is
+//! ever loaded from the repository itself.
 //!
 //! ```text
 //! state/lock                    locked while a gateway uses the folder
+//! state/repository              the repository whose state this is; those of others lie in state/others
 //! state/deployments/NAME.json   what serves of a model, what served before
 //! state/history.jsonl           everything that was done, a line each
 //! state/copies/SHA256/files/    the files of one content, as the model's file names them
@@ -14,6 +14,7 @@
 mod copy;
 mod deployments;
 mod folder;
+mod owner;
 mod snapshot;
 
 use std::{
@@ -58,13 +59,13 @@ pub struct Store {
 }
 
 impl Store {
-    /// The folder that lasts, or, where that cannot be, a temporary one and the reason.
+    /// The folder that lasts, for what serves of this repository, or, where that cannot be, a temporary one and the reason.
     ///
     /// # Errors
     ///
     /// When neither can be made.
-    pub fn open(directory: &Path) -> Result<(Self, Option<StoreError>), StoreError> {
-        match Folder::lasting(directory) {
+    pub fn open(directory: &Path, repository: &Path) -> Result<(Self, Option<StoreError>), StoreError> {
+        match Folder::lasting(directory, repository) {
             Ok(folder) => Ok((Self::of(folder), None)),
             Err(error) => {
                 let what = format!("models.state_directory ({}) cannot be used", directory.display());
@@ -90,6 +91,12 @@ impl Store {
     #[must_use]
     pub fn is_lasting(&self) -> bool {
         self.folder.is_lasting()
+    }
+
+    /// Returns true if the folder had the state of another repository, which this one does not go on with.
+    #[must_use]
+    pub fn begins_beside_another(&self) -> bool {
+        self.folder.begins
     }
 
     /// A file in the folder.
@@ -255,7 +262,7 @@ mod tests {
     #[test]
     fn a_copy_does_not_change_with_its_source_and_goes_when_nothing_holds_it() {
         let repository = repository(&[("iris/1/model.onnx", &iris())]);
-        let (store, problem) = Store::open(&repository.path().join(".state")).unwrap();
+        let (store, problem) = Store::open(&repository.path().join(".state"), repository.path()).unwrap();
         assert_eq!((problem, store.is_lasting()), (None, true));
         let snapshot = store.take(&candidate(&repository), None, &Pin::default()).unwrap();
         fs::write(repository.path().join("iris/1/model.onnx"), b"other").unwrap();
@@ -279,16 +286,38 @@ mod tests {
     fn a_copy_that_was_tampered_with_is_not_used() {
         let repository = repository(&[("iris.onnx", &iris())]);
         let state = repository.path().join(".state");
-        let (store, _) = Store::open(&state).unwrap();
+        let (store, _) = Store::open(&state, repository.path()).unwrap();
         let snapshot = store.take(&candidate(&repository), None, &Pin::default()).unwrap();
         let (content, file) = (snapshot.content(), snapshot.file());
         drop((snapshot, store));
-        let (store, _) = Store::open(&state).unwrap();
+        let (store, _) = Store::open(&state, repository.path()).unwrap();
         assert!(store.reopen(content).unwrap().verify().is_ok());
         fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
         fs::write(&file, b"something else").unwrap();
         let error = store.reopen(content).unwrap().verify().unwrap_err();
         assert!(error.to_string().contains("iris.onnx is not what it was"), "{error}");
+    }
+
+    #[test]
+    fn a_copy_of_an_older_gateway_shows_the_digest_of_its_data_files_too() {
+        let read = |name: &str| {
+            fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/models/external").join(name)).unwrap()
+        };
+        let (model, weights) = (read("model.onnx"), read("weights.bin"));
+        let repository = repository(&[("ext/1/model.onnx", &model), ("ext/1/weights.bin", &weights)]);
+        let (store, _) = Store::open(&repository.path().join(".state"), repository.path()).unwrap();
+        let snapshot = store.take(&candidate(&repository), None, &Pin::default()).unwrap();
+        let lines = format!("{}\n{}\n", Digest::of(&model), Digest::of(&weights));
+        let (content, digest) = (snapshot.content(), Digest::of(lines.as_bytes()));
+        assert_eq!(snapshot.digest(), digest);
+        let manifest = snapshot.folder().join("manifest.json");
+        let mut written: Value = serde_json::from_slice(&fs::read(&manifest).unwrap()).unwrap();
+        assert_eq!(written["digest"], digest.to_string());
+        written["digest"] = Digest::of(&model).to_string().into();
+        fs::write(&manifest, written.to_string()).unwrap();
+        drop(snapshot);
+        let again = store.reopen(content).unwrap();
+        assert_eq!((again.digest(), again.content()), (digest, content));
     }
 
     #[test]
@@ -318,11 +347,11 @@ mod tests {
     #[test]
     fn two_gateways_do_not_share_a_folder() {
         let folder = tempfile::tempdir().unwrap();
-        let (first, _) = Store::open(folder.path()).unwrap();
-        let (second, problem) = Store::open(folder.path()).unwrap();
+        let (first, _) = Store::open(folder.path(), folder.path()).unwrap();
+        let (second, problem) = Store::open(folder.path(), folder.path()).unwrap();
         assert!(first.is_lasting() && !second.is_lasting());
         assert!(problem.unwrap().to_string().contains("another gateway uses it"));
-        let nowhere = Store::open(Path::new("/proc/nowhere")).unwrap();
+        let nowhere = Store::open(Path::new("/proc/nowhere"), folder.path()).unwrap();
         assert!(nowhere.1.unwrap().to_string().contains("models.state_directory (/proc/nowhere)"));
     }
 }

@@ -1,120 +1,183 @@
-//! How a deployment does in its first minutes: the share of its answers that failed.
+//! A deployment in its first minutes, compared with the one before.
+//!
+//! Answers are counted; inputs that the model did not answer are sampled ([`suspects`]). Once their share is what the
+//! settings say, the manager asks the deployment before for the same inputs, off the request path ([`replay`](super::replay)).
+//! Inputs that it does not answer either are left out: only the others count ([`verdict`]).
+
+mod suspects;
+mod verdict;
 
 use std::{
-    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    fmt,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
-use crate::config::RollbackSettings;
+pub use suspects::{Sample, Suspect};
+pub use verdict::Verdict;
 
-/// Counts the answers of one deployment.
+use crate::config::RollbackSettings;
+use suspects::Suspects;
+pub(super) use suspects::Taken;
+use verdict::Rule;
+
+/// Callers are told apart by as many groups, into which they fall by chance.
+const GROUPS: usize = 32;
+
+/// Counters, one for each group of callers.
+type ByGroup<T> = [T; GROUPS];
+
+/// After a comparison, the next one of the same deployment waits at least this long.
+const MIN_PAUSE: Duration = Duration::from_secs(1);
+
+/// It waits this many times as long as the comparison took, so that comparisons take 5 % of a CPU at most.
+const PAUSE_FACTOR: u32 = 20;
+
+/// The answers of one deployment.
 #[derive(Debug)]
 pub struct Trial {
-    answers: AtomicU64,
-    failures: AtomicU64,
-    tripped: AtomicBool,
+    answered: ByGroup<AtomicU64>,
+    /// Requests that the model failed; those that it refused are not among them.
+    failed: AtomicU64,
+    /// True while a comparison is asked for or in progress.
+    is_compared: AtomicBool,
     since: Instant,
-    rule: Option<Rule>,
+    watch: Option<Watch>,
 }
 
-/// When a deployment is to be taken back.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Rule {
-    share: f64,
-    min_answers: u64,
+/// The state of a deployment that took the place of another.
+#[derive(Debug)]
+struct Watch {
+    rule: Rule,
     window: Duration,
-    /// The share of the deployment before: what fails no more than that is no worse.
-    before: f64,
+    suspects: Mutex<Suspects>,
+    alarm: Alarm,
+}
+
+/// Asks for a comparison.
+struct Alarm(Box<dyn Fn() + Send + Sync>);
+
+impl fmt::Debug for Alarm {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Alarm")
+    }
 }
 
 impl Trial {
-    /// For a deployment that takes the place of another, whose share of failures was `before`.
+    /// The trial of a deployment that took the place of another, of whose answers the share `before` failed. `alarm` asks
+    /// for a comparison with it; it is called by threads that answer requests, once until that comparison has ended.
     #[must_use]
-    pub fn new(settings: &RollbackSettings, before: Option<f64>) -> Self {
-        let rule = |before| Rule {
-            share: settings.failure_share,
-            min_answers: settings.min_answers,
+    pub fn new(settings: &RollbackSettings, before: f64, alarm: impl Fn() + Send + Sync + 'static) -> Self {
+        let watch = settings.automatic.then(|| Watch {
+            rule: Rule { share: settings.failure_share, min_answers: settings.min_answers, before },
             window: Duration::from_secs(settings.window_seconds),
-            before,
-        };
+            suspects: Mutex::default(),
+            alarm: Alarm(Box::new(alarm)),
+        });
+        Self { watch, ..Self::without_comparison() }
+    }
+
+    /// The trial of a deployment that took nothing's place: answers are counted, and nothing follows.
+    #[must_use]
+    pub fn without_comparison() -> Self {
         Self {
-            answers: AtomicU64::new(0),
-            failures: AtomicU64::new(0),
-            tripped: AtomicBool::new(false),
+            answered: std::array::from_fn(|_| AtomicU64::new(0)),
+            failed: AtomicU64::new(0),
+            is_compared: AtomicBool::new(false),
             since: Instant::now(),
-            rule: before.filter(|_| settings.automatic).map(rule),
+            watch: None,
         }
     }
 
-    /// Counts a good answer.
-    pub fn answered(&self) {
-        self.answers.fetch_add(1, Ordering::Relaxed);
+    /// Counts a good answer to a caller.
+    pub fn answered(&self, caller: u64) {
+        self.answered[group_of(caller)].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Counts an answer that the model failed to give, or that was not finite; whether this is the one with which the
-    /// deployment has failed. It answers so once.
+    /// Counts a request that the model did not answer though it is what its signature and contract allow.
+    pub fn failed(&self, suspect: Suspect) {
+        if !suspect.is_refusal {
+            self.failed.fetch_add(1, Ordering::Relaxed);
+        }
+        let Some(watch) = &self.watch else { return };
+        let mut suspects = watch.suspects();
+        if self.since.elapsed() > watch.window {
+            *suspects = Suspects::default();
+            return;
+        }
+        suspects.add(suspect);
+        let may_fail = suspects.may_be_compared() && watch.rule.may_fail(&self.answers(), &suspects);
+        drop(suspects);
+        if may_fail && !self.is_compared.swap(true, Ordering::Relaxed) {
+            (watch.alarm.0)();
+        }
+    }
+
+    /// The share of all answers so far that the model failed to give.
     #[must_use]
-    pub fn failed(&self) -> bool {
-        let answers = self.answers.fetch_add(1, Ordering::Relaxed) + 1;
-        let failures = self.failures.fetch_add(1, Ordering::Relaxed) + 1;
-        let Some(rule) = self.rule else { return false };
-        let share = share(failures, answers);
-        let fails = answers >= rule.min_answers
-            && share >= rule.share
-            && share > rule.before
-            && self.since.elapsed() <= rule.window;
-        fails && !self.tripped.swap(true, Ordering::Relaxed)
-    }
-
-    /// What was to follow from failing could not be done: the next failure asks for it again.
-    pub fn rearm(&self) {
-        self.tripped.store(false, Ordering::Relaxed);
-    }
-
-    /// The share of all answers so far that failed.
-    #[must_use]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a share of more answers than 2^53 is as good when rounded"
+    )]
     pub fn failure_share(&self) -> f64 {
-        share(self.failures.load(Ordering::Relaxed), self.answers.load(Ordering::Relaxed))
+        let failed = self.failed.load(Ordering::Relaxed);
+        let all = failed + self.answers().iter().sum::<u64>();
+        if all == 0 { 0.0 } else { failed as f64 / all as f64 }
+    }
+
+    /// Takes out what was collected since the last comparison, for the next one; `None` if the time on trial is over.
+    pub(super) fn take(&self) -> Option<Taken> {
+        let watch = self.watch.as_ref().filter(|watch| self.since.elapsed() <= watch.window)?;
+        let mut suspects = watch.suspects();
+        Some(suspects.take(self.answers()))
+    }
+
+    /// Judges the deployment by what the one before said to the samples that were taken: true for each that it answered,
+    /// `None` for each that was not tried.
+    pub(super) fn judge(&self, taken: &Taken, answered: &[Option<bool>]) -> Verdict {
+        let Some(watch) = &self.watch else { return Verdict::default() };
+        let mut suspects = watch.suspects();
+        suspects.learn(taken, answered);
+        watch.rule.judge(taken, &suspects)
+    }
+
+    /// Ends a comparison that took this long and after which the deployment stays: another one may follow after a pause.
+    pub(super) fn rest(&self, took: Duration) {
+        if let Some(watch) = &self.watch {
+            watch.suspects().rest((took * PAUSE_FACTOR).max(MIN_PAUSE));
+        }
+        self.is_compared.store(false, Ordering::Relaxed);
+    }
+
+    /// Gives back the memory of samples once the time on trial is over.
+    pub(super) fn forget_when_over(&self) {
+        if let Some(watch) = &self.watch
+            && self.since.elapsed() > watch.window
+        {
+            *watch.suspects() = Suspects::default();
+        }
+    }
+
+    fn answers(&self) -> ByGroup<u64> {
+        std::array::from_fn(|group| self.answered[group].load(Ordering::Relaxed))
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a share of more answers than 2^53 is as good when rounded")]
-fn share(failures: u64, answers: u64) -> f64 {
-    if answers == 0 { 0.0 } else { failures as f64 / answers as f64 }
+impl Watch {
+    /// Held for the copy of one request's inputs at most, and only by requests that were not answered.
+    fn suspects(&self) -> MutexGuard<'_, Suspects> {
+        // It is whole at every point where a panic could leave it.
+        self.suspects.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The group of a caller. Multiplied by a large odd number, neighbours fall far apart.
+fn group_of(caller: u64) -> usize {
+    (caller.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) as usize % GROUPS
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn settings() -> RollbackSettings {
-        RollbackSettings { automatic: true, failure_share: 0.5, window_seconds: 3600, min_answers: 4 }
-    }
-
-    #[test]
-    fn trips_once_when_the_share_is_reached_after_so_many_answers() {
-        let trial = Trial::new(&settings(), Some(0.0));
-        assert!(!trial.failed() && !trial.failed() && !trial.failed(), "too few");
-        assert!(trial.failed());
-        assert!(!trial.failed(), "once is enough");
-    }
-
-    #[test]
-    fn a_share_below_the_threshold_or_no_worse_than_before_is_put_up_with() {
-        let trial = Trial::new(&settings(), Some(0.0));
-        (0..10).for_each(|_| trial.answered());
-        assert!((0..9).all(|_| !trial.failed()));
-        assert!(trial.failed(), "ten of twenty");
-        let no_worse = Trial::new(&settings(), Some(1.0));
-        assert!((0..100).all(|_| !no_worse.failed()));
-        assert!((no_worse.failure_share() - 1.0).abs() < f64::EPSILON);
-    }
-
-    #[test]
-    fn what_replaced_nothing_is_not_taken_back_nor_when_that_is_switched_off() {
-        let first = Trial::new(&settings(), None);
-        assert!((0..100).all(|_| !first.failed()));
-        let off = Trial::new(&RollbackSettings { automatic: false, ..settings() }, Some(0.0));
-        assert!((0..100).all(|_| !off.failed()));
-    }
-}
+mod tests;

@@ -1,8 +1,7 @@
-//! The one number that no processor divides: the least 32- or 64-bit integer by -1, whose quotient does not fit.
+//! The dividends of a model that divides integers. The least 32- or 64-bit integer is not accepted: it has no counterpart
+//! above zero, so a quotient may be none that its type can hold, and no answer would be right.
 //!
-//! x86-64 answers such a division with SIGFPE, ONNX Runtime does not look for it, and so a caller of a model that divides
-//! what callers send could end the process with one request. A model that computes its dividend can still be led there:
-//! this keeps out what a caller can send, not what a model can make of it.
+//! Inputs are checked as callers send them, not what a model computes of them.
 
 use super::{InputViolation, Tensor, TensorData, Violations};
 

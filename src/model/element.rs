@@ -37,18 +37,30 @@ pub fn objection(
         (ElementType::F32, _) => (number as f32).is_finite(),
         (ElementType::F64, _) => number.is_finite(),
         (_, Cell::Integer(integer)) => integer_fits(*integer, element_type),
+        // A negative zero, however it is written, is the whole number zero.
+        _ if number == 0.0 && number.is_sign_negative() => true,
+        _ if number.abs() > INTEGERS => false,
+        _ if number.fract() == 0.0 => {
+            let message = format!("expected {}; this number has a fraction", allowed());
+            return Some(("not_an_integer", message));
+        }
         _ => return Some(("not_an_integer", format!("expected {}, got {number}", allowed()))),
     };
     if !fits {
-        return Some((
-            "does_not_fit",
-            format!("expected {}; this number does not fit {element_type}", allowed()),
-        ));
+        let number = match cell {
+            Cell::Integer(integer) => integer.to_string(),
+            _ => "this number".to_owned(),
+        };
+        let message = format!("expected {}; {number} does not fit {element_type}", allowed());
+        return Some(("does_not_fit", message));
     }
     let below = feature.and_then(|feature| feature.minimum).is_some_and(|minimum| number < minimum);
     let above = feature.and_then(|feature| feature.maximum).is_some_and(|maximum| number > maximum);
     (below || above).then(|| ("out_of_range", format!("expected {}, got {number}", allowed())))
 }
+
+/// Beyond this a number fits no type of integers, whether or not it has a fraction.
+const INTEGERS: f64 = 18_446_744_073_709_551_616.0;
 
 /// What a column accepts, for example `a number from 0.1 to 15 (cm)`.
 fn allowed(element_type: ElementType, feature: Option<&Feature>) -> String {
@@ -114,6 +126,7 @@ pub(super) fn elements(cells: &[&Cell], element_type: ElementType) -> TensorData
     fn integers<T: TryFrom<i128>>(cells: &[&Cell]) -> Buffer<T> {
         let integer = |cell: &&Cell| match cell {
             Cell::Integer(integer) => T::try_from(*integer).ok(),
+            Cell::Float(0.0) => T::try_from(0).ok(),
             _ => None,
         };
         cells.iter().filter_map(integer).collect()

@@ -3,6 +3,7 @@
 //! Message and field numbers are those of `onnx.proto`. Memory is bounded: large tensors and lists keep their shape only.
 
 mod columns;
+mod coupling;
 mod dependence;
 mod facts;
 mod labels;
@@ -13,6 +14,7 @@ use std::collections::{BTreeMap, HashMap};
 use serde::{Deserialize, Serialize};
 
 pub use columns::{ColumnFacts, KnownColumns};
+pub use coupling::{RowAnalysis, RowDependence};
 pub use facts::GraphFacts;
 pub use labels::Labels;
 

@@ -1,5 +1,5 @@
-//! The check of inputs against a signature, before ONNX Runtime sees them: it accepts some that make no sense and
-//! names others badly.
+//! The check of inputs against a signature, before ONNX Runtime sees them: so that every fault is named at once, as callers
+//! know it.
 
 use std::collections::{HashMap, HashSet};
 

@@ -8,7 +8,6 @@ use super::{
     Cell, Contract, Dimension, ElementType, Feature, Missing, NoRows, OutputForms, Signature, ValueSpec,
     element::objection,
 };
-use serde::Deserialize;
 
 /// More columns than this are no row of a request: they would not fit a body of the size that is accepted.
 const MAX_COLUMNS: usize = 1 << 20;
@@ -132,6 +131,25 @@ impl Layout {
         }
     }
 
+    /// The column of this name: that of the feature, or where none are named, the only column by the name of its input.
+    #[must_use]
+    pub fn column_of(&self, name: &str, contract: &Contract) -> Option<usize> {
+        if contract.features.is_empty() {
+            (self.only_column()? == name).then_some(0)
+        } else {
+            contract.column(name)
+        }
+    }
+
+    /// The name of the input that takes one value a row, if that is the only one.
+    #[must_use]
+    pub fn only_column(&self) -> Option<&str> {
+        match &self.inputs {
+            RowInputs::Matrix { input, columns: 1, .. } => Some(input),
+            RowInputs::Matrix { .. } | RowInputs::Columns(_) => None,
+        }
+    }
+
     /// The type of the values of a column.
     #[must_use]
     pub fn element_type(&self, column: usize) -> Option<ElementType> {
@@ -229,7 +247,7 @@ fn fill(feature: &Feature, element_type: Option<ElementType>) -> Result<Option<C
         Missing::Nan if element_type.is_float() => Ok(Some(Cell::Float(f64::NAN))),
         Missing::Nan => Err(wrong(format!("{element_type} has no NaN"))),
         Missing::Default(value) => {
-            let cell = Cell::deserialize(value).map_err(|error| wrong(error.to_string()))?;
+            let cell = Cell::of_json(value).map_err(|error| wrong(error.to_string()))?;
             match objection(&cell, element_type, Some(feature)) {
                 Some((_, message)) => Err(wrong(message)),
                 None => Ok(Some(cell)),

@@ -4,13 +4,16 @@
 //! the file needs and who made it; tensors are skipped over, so a model of gigabytes costs a few reads.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     io::{self, Read, Seek},
 };
 
 use serde::Serialize;
 
-use super::protobuf::{Fields, Value};
+use super::{
+    foreign,
+    protobuf::{Fields, Value},
+};
 
 /// Messages within messages: more than ONNX Runtime itself reads.
 const MAX_DEPTH: usize = 128;
@@ -52,15 +55,25 @@ pub struct OnnxFile {
     pub opsets: Vec<(String, u64)>,
     /// Nodes, those of subgraphs included.
     pub nodes: u64,
-    /// Whether trees are among them, which ONNX Runtime holds in many times their size.
+    /// Whether trees are among them, which take less memory in ONNX Runtime's own format.
     pub has_trees: bool,
-    /// Whether it divides, which for integers can end the process.
+    /// Whether it divides, so that the dividends of callers are checked.
     pub divides: bool,
-    /// Whether it has operators that can do any amount of work for inputs of one size: loops, and those that make tensors of
-    /// a size that is a value.
+    /// Whether it has operators whose work follows from values, so that inputs of one size may take unlike times.
     pub is_unsteady: bool,
     /// Files that hold its weights, relative to it, as it names them.
     pub external_files: BTreeSet<String>,
+    /// The least length in bytes of those of them of which the tensors' places say it.
+    #[serde(skip)]
+    pub external_bytes: BTreeMap<String, u64>,
+}
+
+/// The place of a tensor in a file beside the model.
+#[derive(Default)]
+struct ExternalPlace {
+    location: Option<String>,
+    offset: u64,
+    length: Option<u64>,
 }
 
 /// Why a file is no ONNX model.
@@ -118,10 +131,15 @@ impl OnnxFile {
     /// # Errors
     ///
     /// When it is cut short or no ONNX model; that it says nothing wrong does not mean that it can be loaded.
-    pub fn read(file: impl Read + Seek) -> Result<Self, OnnxFileError> {
+    pub fn read(mut file: impl Read + Seek) -> Result<Self, OnnxFileError> {
+        Self::read_model(&mut file).map_err(|error| foreign::named(error, &mut file))
+    }
+
+    fn read_model(file: impl Read + Seek) -> Result<Self, OnnxFileError> {
         let fields = Fields::new(file)?;
         let end = fields.end();
-        let mut walk = Walk { fields, found: Self::default(), has_graph: false };
+        let mut walk =
+            Walk { fields, found: Self::default(), has_graph: false, place: ExternalPlace::default() };
         walk.message(Message::Model, end, 0)?;
         let Walk { found, has_graph, .. } = walk;
         match (found.ir_version, has_graph) {
@@ -139,6 +157,8 @@ struct Walk<R> {
     fields: Fields<R>,
     found: OnnxFile,
     has_graph: bool,
+    /// Of the tensor that is being read.
+    place: ExternalPlace,
 }
 
 impl<R: Read + Seek> Walk<R> {
@@ -189,7 +209,11 @@ impl<R: Read + Seek> Walk<R> {
                     return Err(NotOnnx("it names hundreds of operator sets"));
                 }
             }
+            Message::ExternalData if key == "offset" => self.place.offset = value.parse().unwrap_or_default(),
+            Message::ExternalData if key == "length" => self.place.length = value.parse().ok(),
+            Message::Tensor => self.note_place(),
             Message::ExternalData if key == "location" => {
+                self.place.location = Some(value.clone());
                 self.found.external_files.insert(value);
                 if self.found.external_files.len() > MAX_EXTERNAL_FILES {
                     return Err(NotOnnx("it names thousands of files"));
@@ -198,6 +222,15 @@ impl<R: Read + Seek> Walk<R> {
             _ => {}
         }
         Ok(())
+    }
+
+    /// Takes down how long the file has to be that the tensor which was read lies in.
+    fn note_place(&mut self) {
+        let ExternalPlace { location, offset, length } = std::mem::take(&mut self.place);
+        if let (Some(location), Some(length)) = (location, length) {
+            let bytes = self.found.external_bytes.entry(location).or_default();
+            *bytes = (*bytes).max(offset.saturating_add(length));
+        }
     }
 }
 

@@ -10,11 +10,12 @@ mod read;
 pub use check::rows_to_tensors;
 pub use flat::{FlatElement, FlatLayout};
 pub use outputs::{NotByRow, RowOutputs, RowValue};
+pub(crate) use read::OUT_OF_RANGE;
 
 /// One value of a row, whatever it is.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Cell {
-    /// A number without a fraction, every digit kept.
+    /// A whole number, however it was written, every digit kept.
     Integer(i128),
     /// Any other number; infinite when the text was beyond the greatest 64-bit float.
     Float(f64),

@@ -63,6 +63,13 @@ impl Tensor {
         Self::new(shape, data).ok()
     }
 
+    /// A copy that holds on to nothing else: elements that were received may be a part of a whole body.
+    #[must_use]
+    pub fn detached(&self) -> Option<Self> {
+        let data = TensorData::concatenated(std::iter::once(&self.data))?;
+        Some(Self { shape: self.shape.clone(), data })
+    }
+
     /// Some of its rows; nothing where it has not so many.
     #[must_use]
     pub fn rows(&self, rows: Range<usize>) -> Option<Self> {
@@ -133,6 +140,8 @@ mod tests {
             Tensor::new(vec![usize::MAX, 2], TensorData::F32(vec![].into())).is_err(),
             "no wrapped product"
         );
+        let half_of_64_bits = 1 << (usize::BITS / 2);
+        assert!(Tensor::new(vec![half_of_64_bits; 2], TensorData::F32(vec![].into())).is_err());
     }
 
     #[test]

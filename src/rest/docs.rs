@@ -3,6 +3,7 @@
 use axum::{
     Json, Router,
     http::{HeaderMap, HeaderValue, StatusCode, header},
+    middleware::map_response,
     response::{IntoResponse, Redirect, Response},
     routing::get,
 };
@@ -47,6 +48,8 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; style-src 'self' 'uns
     ),
     // Named by a derive that does not collect what it names.
     components(schemas(PredictAnswer, RowAnswer, ValueDocument, InferResponseDocument)),
+    // Relative to the description itself: whoever stands in front may show both below a prefix.
+    servers((url = ".")),
     modifiers(&Security),
 )]
 pub(super) struct Description;
@@ -95,13 +98,25 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 /// `/openapi.json`, `/docs`, and what leads there from `/`.
 pub(super) fn router(description: utoipa::openapi::OpenApi) -> Router<TransportState> {
     let description = serde_json::to_value(description).unwrap_or_default();
-    let config = Config::new(["/openapi.json"]).validator_url("none").persist_authorization(false);
+    let config = Config::new(["../openapi.json"]).validator_url("none").persist_authorization(false);
     let policy = HeaderValue::from_static(CONTENT_SECURITY_POLICY);
     Router::new()
         .merge(SwaggerUi::new("/docs").config(config))
+        .layer(map_response(below_a_prefix))
         .layer(SetResponseHeaderLayer::overriding(header::CONTENT_SECURITY_POLICY, policy))
         .route("/openapi.json", get(move || async move { Json(description.clone()).into_response() }))
         .route("/", get(root))
+}
+
+/// Makes a redirect relative, as whoever stands in front may show the gateway below a prefix.
+async fn below_a_prefix(mut response: Response) -> Response {
+    if let Some(location) = response.headers_mut().get_mut(header::LOCATION)
+        && let Some(relative) = location.to_str().ok().and_then(|path| path.strip_prefix('/'))
+        && let Ok(relative) = HeaderValue::from_str(relative)
+    {
+        *location = relative;
+    }
+    response
 }
 
 /// The viewer for a browser; for all others that the server is alive, as clients of KServe's V1 protocol ask it here.
@@ -110,7 +125,7 @@ async fn root(headers: HeaderMap) -> Response {
     let for_browser =
         accepted.flat_map(|value| value.split(',')).any(|kind| kind.trim().starts_with("text/html"));
     let mut response = if for_browser {
-        Redirect::temporary("/docs").into_response()
+        Redirect::temporary("docs").into_response()
     } else {
         Json(serde_json::json!({"status": "alive"})).into_response()
     };

@@ -38,7 +38,7 @@ use crate::{
     transport::{
         AddressLimit, ApiError, AskedBy, Peer, REQUEST_ID, TransportState, new_request_id, panicked,
     },
-    wire::{FlatRows, read_flat_rows},
+    wire::{FlatRows, RowBase, read_flat_rows},
 };
 
 /// Larger bodies go the long way: they take long enough to be read by another thread.
@@ -192,7 +192,9 @@ impl Express {
         } else {
             timeout(self.request_timeout, run.as_mut()).await.map_err(|_| ApiError::TakesTooLong)?
         };
-        Ok(answer_in(mem::take(headers), servable, answered?.write(servable, rows.many)?))
+        let body = answered.and_then(|prediction| prediction.write(servable, rows.many));
+        let body = body.map_err(|error| ApiError::about_rows(error, RowBase::of(rows.many)))?;
+        Ok(answer_in(mem::take(headers), servable, body))
     }
 }
 

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::{
-    model::{InputViolation, Violations, rows_to_tensors},
-    serving::{Inference, Servable, ServingError, Terms},
+    model::{InputViolation, Tensor, Violations, rows_to_tensors},
+    serving::{Inference, Prediction, Servable, ServingError, Terms},
     transport::{ApiError, TransportState},
     wire::{FieldError, RowBase, asks_by_row, tensorflow::Given},
 };
@@ -28,19 +28,41 @@ pub(super) async fn run(
     list: ListOfRows,
     terms: Terms,
 ) -> Result<Inference, ApiError> {
-    let inputs = match given {
-        Given::Tensors(tensors) => tensors,
+    let inputs = inputs_of(&servable, given, list)?;
+    state.serving.infer(servable, inputs, terms).await.map_err(|error| placed(error, list))
+}
+
+/// Runs a version on so many rows, for an answer row by row. Dropping the future ends the run.
+pub(super) async fn run_rows(
+    state: &TransportState,
+    servable: Arc<Servable>,
+    (given, rows): (Given, usize),
+    list: ListOfRows,
+    terms: Terms,
+) -> Result<Prediction, ApiError> {
+    let inputs = inputs_of(&servable, given, list)?;
+    state.serving.infer_rows(servable, inputs, rows, terms).await.map_err(|error| placed(error, list))
+}
+
+fn inputs_of(servable: &Servable, given: Given, list: ListOfRows) -> Result<Vec<(String, Tensor)>, ApiError> {
+    match given {
+        Given::Tensors(tensors) => Ok(tensors),
         Given::Rows(rows) => {
             let layout = servable.layout_of_rows().map_err(ServingError::from)?;
             let base = list.map_or(RowBase::Instances, RowBase::List);
             rows_to_tensors(&rows, layout, &servable.contract)
-                .map_err(|violations| ApiError::InvalidRows { violations, base })?
+                .map_err(|violations| ApiError::InvalidRows { violations, base })
         }
-    };
-    state.serving.infer(servable, inputs, terms).await.map_err(|error| match (error, list) {
+    }
+}
+
+/// The error with the place in the body that it is about.
+fn placed(error: ServingError, list: ListOfRows) -> ApiError {
+    match (error, list) {
         (ServingError::InvalidInputs(violations), Some(list)) => of_list(violations, list),
-        (other, _) => other.into(),
-    })
+        (error, Some(list)) => ApiError::about_rows(error, RowBase::List(list)),
+        (error, None) => error.into(),
+    }
 }
 
 /// What is wrong with whole inputs, where there is only a list of rows to point to.

@@ -147,9 +147,9 @@ pub(super) async fn invoke(
             }
             Ok(response)
         }
-        BodyKind::Csv => {
+        BodyKind::Csv(header) => {
             let layout = servable.layout_of_rows().map_err(ServingError::from)?;
-            let rows = read_csv(&body, layout, contract)?;
+            let rows = read_csv(&body, header, layout, contract)?;
             answer_rows(state, servable, rows, Some(CSV_ROWS), permit.terms).await
         }
         BodyKind::Json => {

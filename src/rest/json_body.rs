@@ -1,7 +1,5 @@
 //! The extractor of JSON bodies: read within limits, parsed, and checked by `validator`.
 
-use std::error::Error;
-
 use axum::{
     body::{Body, Bytes, HttpBody},
     extract::{FromRequest, Request},
@@ -12,6 +10,7 @@ use serde::de::DeserializeOwned;
 use tower_http::timeout::TimeoutError;
 use validator::Validate;
 
+use super::decoding::{NotDecoded, cause_of};
 use crate::{transport::ApiError, wire};
 
 /// A JSON body of this form that `validator` has nothing against.
@@ -98,17 +97,15 @@ const BELIEVED_BYTES: usize = 1 << 20;
 
 /// By what the limits around a body say.
 fn read_error(error: &axum::Error) -> ApiError {
-    if caused_by::<LengthLimitError>(error) {
+    if cause_of::<LengthLimitError>(error).is_some() {
         ApiError::BodyTooLarge
-    } else if caused_by::<TimeoutError>(error) {
+    } else if cause_of::<TimeoutError>(error).is_some() {
         ApiError::BodyTimeout
+    } else if let Some(NotDecoded(coding)) = cause_of(error) {
+        ApiError::BodyNotDecoded(coding)
     } else {
         ApiError::BodyUnreadable
     }
-}
-
-fn caused_by<E: Error + 'static>(error: &(dyn Error + 'static)) -> bool {
-    error.is::<E>() || error.source().is_some_and(|cause| caused_by::<E>(cause))
 }
 
 /// Parses a JSON object: text that is none is 400, JSON of another form 422, both with the place.

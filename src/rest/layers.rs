@@ -13,7 +13,6 @@ use tower::ServiceBuilder;
 use tower_http::{
     catch_panic::CatchPanicLayer,
     compression::CompressionLayer,
-    decompression::RequestDecompressionLayer,
     limit::RequestBodyLimitLayer,
     map_request_body::MapRequestBodyLayer,
     set_header::SetResponseHeaderLayer,
@@ -21,6 +20,7 @@ use tower_http::{
 };
 
 use super::{
+    decoding::DecodingLayer,
     header_rules::header_rules,
     render::{DialectOf, render_errors},
 };
@@ -31,28 +31,27 @@ use crate::{
 
 /// Wraps routes whose bodies are small.
 pub(super) fn small(routes: Router<TransportState>, settings: &ServerSettings) -> Router<TransportState> {
+    let max_bytes = bytes(settings.max_body_bytes);
     let limited = ServiceBuilder::new()
         .layer(SharedLayer)
-        // No body fills the memory.
-        .layer(RequestBodyLimitLayer::new(bytes(settings.max_body_bytes)))
-        .layer(MapRequestBodyLayer::new(Body::new))
+        // No body fills the memory, as it comes or decompressed: a small body may be a large one.
+        .layer(RequestBodyLimitLayer::new(max_bytes))
+        .layer(DecodingLayer { max_bytes })
         // Nobody waits until a long one is read.
         .layer(from_fn(long_apart))
         .layer(SharedLayer);
     routes.layer(limited)
 }
 
-/// Wraps routes whose bodies are tensors, and may be compressed, coming and going.
+/// Wraps routes whose bodies are tensors, and may be compressed in the answer too.
 pub(super) fn large(routes: Router<TransportState>, settings: &ServerSettings) -> Router<TransportState> {
-    let max_body_bytes = bytes(settings.max_tensor_body_bytes);
+    let max_bytes = bytes(settings.max_tensor_body_bytes);
     let coded = ServiceBuilder::new()
         .layer(SharedLayer)
         .layer(CompressionLayer::new())
-        // As for small ones, before it is unpacked and after: a small body may be a large one.
-        .layer(RequestBodyLimitLayer::new(max_body_bytes))
-        .layer(RequestDecompressionLayer::new())
-        .layer(RequestBodyLimitLayer::new(max_body_bytes))
-        .layer(MapRequestBodyLayer::new(Body::new))
+        // As for small ones.
+        .layer(RequestBodyLimitLayer::new(max_bytes))
+        .layer(DecodingLayer { max_bytes })
         // Nobody waits until a long one is read.
         .layer(from_fn(long_apart))
         .layer(SharedLayer);

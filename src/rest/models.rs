@@ -25,6 +25,10 @@ pub(super) struct ModelDocument {
     name: String,
     /// Its versions, by number
     versions: Vec<VersionDocument>,
+    /// Files and settings for it that have no effect, with what was expected
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(example = json!(["model.toml asks for version 9, which is not there"]))]
+    problems: Vec<String>,
 }
 
 /// A version of a model.
@@ -36,7 +40,7 @@ pub(super) struct VersionDocument {
     /// `READY`, `LOADING`, `UNLOADING` or `UNAVAILABLE`
     #[schema(example = "READY")]
     state: String,
-    /// The first 12 hex digits of the sha256 of the file that serves
+    /// The first 12 hex digits of the sha256 of the file that serves; with data files, of the list of their digests
     #[serde(skip_serializing_if = "Option::is_none")]
     digest: Option<String>,
     /// Whether requests without a version get it
@@ -88,6 +92,9 @@ pub(super) struct SchedulerDocument {
     mode: &'static str,
     /// Whether the rows of several requests are run at once
     batching: bool,
+    /// Reason why they are or are not
+    #[schema(example = "each row is answered alone: the graph keeps rows apart")]
+    batching_reason: String,
     /// Sessions beside each other
     instances: usize,
     /// Threads of each session
@@ -119,11 +126,19 @@ pub(super) struct CostsDocument {
     batchable: bool,
 }
 
-impl From<&Schedule> for SchedulerDocument {
-    fn from(schedule: &Schedule) -> Self {
+impl From<&Servable> for SchedulerDocument {
+    fn from(servable: &Servable) -> Self {
+        let (schedule, proof): (&Schedule, _) = (&servable.schedule, &servable.proof);
+        let is_switched_off = proof.batchable && !schedule.batching;
+        let batching_reason = if is_switched_off {
+            "scheduler.batching in model.toml is false".to_owned()
+        } else {
+            proof.batching_reason.clone()
+        };
         Self {
             mode: schedule.mode.name(),
             batching: schedule.batching,
+            batching_reason,
             instances: schedule.instances,
             threads: schedule.threads,
             max_batch_rows: schedule.max_batch_rows,
@@ -287,6 +302,7 @@ fn document(model: ModelMetadata) -> ModelDocument {
     ModelDocument {
         name: model.name.to_string(),
         versions: model.versions.into_iter().map(version_document).collect(),
+        problems: model.problems,
     }
 }
 
@@ -310,7 +326,7 @@ fn version_document(VersionMetadata { status, servable }: VersionMetadata) -> Ve
             .and_then(|servable| servable.proof.against_rows())
             .map(|reason| format!("{reason}: {}", reason.advice())),
         classes: servable.map(|servable| servable.contract.all_class_names()).unwrap_or_default(),
-        scheduler: servable.map(|servable| (&servable.schedule).into()),
+        scheduler: servable.map(Into::into),
         costs: servable.map(Into::into),
     }
 }

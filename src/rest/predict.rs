@@ -13,7 +13,7 @@ use super::{
     json_body::read_json,
 };
 use crate::{
-    serving::{Servable, ServingError},
+    serving::Servable,
     transport::{ApiError, MayPredict, Permit, ProblemDocument, TransportState},
     wire::{Asked, PredictAnswer, PredictRequest, RowBase, RowsAnswer, TensorsAnswer, parse_valid},
 };
@@ -82,10 +82,11 @@ enum PredictResponses {
     /// The body is too large
     #[response(status = 413, content_type = "application/problem+json")]
     PayloadTooLarge(ProblemDocument),
-    /// The body is not declared as JSON
+    /// The body is not declared as JSON, or its encoding is neither gzip nor deflate
     #[response(status = 415, content_type = "application/problem+json")]
     UnsupportedMediaType(ProblemDocument),
-    /// The rows or inputs are not what the model takes: `errors` lists everything that is wrong
+    /// The rows or inputs are not what the model takes: `errors` lists everything that is wrong. Or the model refuses their
+    /// values (`inputs_refused`), and would refuse the same ones again
     #[response(status = 422, content_type = "application/problem+json")]
     UnprocessableEntity(ProblemDocument),
     /// A quota is used up; `Retry-After` says when to come back
@@ -114,7 +115,9 @@ async fn predict(
         let read = servable.flat.as_ref().and_then(|flat| read_numbers(flat, &body));
         if let Some((input, rows)) = read {
             let run = state.serving.predict_flat(servable, input, rows.rows, permit.terms, begin);
-            return Ok(answer(servable, run.await?.write(servable, rows.many)?));
+            let predicted = run.await.and_then(|prediction| prediction.write(servable, rows.many));
+            let base = RowBase::of(rows.many);
+            return Ok(answer(servable, predicted.map_err(|error| ApiError::about_rows(error, base))?));
         }
     }
     let request = parse_valid::<PredictRequest>(&body)?;
@@ -122,11 +125,8 @@ async fn predict(
     let terms = permit.terms;
     match request.asked() {
         Asked::Rows(rows, base) => {
-            let prediction =
-                state.serving.predict(servable, &rows, terms).await.map_err(|error| match error {
-                    ServingError::InvalidRows(violations) => ApiError::InvalidRows { violations, base },
-                    other => ApiError::Serving(other),
-                })?;
+            let prediction = state.serving.predict(servable, &rows, terms).await;
+            let prediction = prediction.map_err(|error| ApiError::about_rows(error, base))?;
             let Servable { name, version, signature, contract, .. } = &*prediction.servable;
             let (model, version, layout, outputs) =
                 (name.as_str(), *version, &prediction.layout, &prediction.outputs);

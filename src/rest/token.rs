@@ -16,6 +16,7 @@ use crate::{
     auth::{ClientError, Scopes},
     config::Secret,
     transport::{ApiError, Problem, ProblemDocument, TransportState},
+    wire::other_encoding,
 };
 
 const GRANT_TYPE: &str = "client_credentials";
@@ -99,7 +100,7 @@ enum TokenFailure {
             content_type = "application/problem+json"),
         (status = 413, description = "The body is too large", body = ProblemDocument,
             content_type = "application/problem+json"),
-        (status = 415, description = "The body is neither a form nor JSON", body = ProblemDocument,
+        (status = 415, description = "The body is neither a form nor JSON, or its encoding neither gzip nor deflate", body = ProblemDocument,
             content_type = "application/problem+json"),
         (status = 429, body = ProblemDocument, content_type = "application/problem+json"),
         (status = 500, description = "The token cannot be signed", body = ProblemDocument,
@@ -171,8 +172,10 @@ async fn read(request: Request) -> Result<TokenRequest, TokenFailure> {
     let headers = request.headers().clone();
     let bytes = json_body::read(request.into_body()).await.map_err(TokenFailure::Api)?;
     if json_body::is_json(&headers) {
-        return json_body::parse(&bytes)
-            .map_err(|_| TokenFailure::InvalidRequest("the body is no JSON object with texts in it"));
+        return json_body::parse(&bytes).map_err(|_| {
+            let form = "the body is not a JSON object with texts in it";
+            TokenFailure::InvalidRequest(other_encoding(&bytes).unwrap_or(form))
+        });
     }
     let content_type =
         headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
@@ -180,7 +183,7 @@ async fn read(request: Request) -> Result<TokenRequest, TokenFailure> {
         return serde_urlencoded::from_bytes(&bytes)
             .map_err(|_| TokenFailure::InvalidRequest("the form is malformed or has a field twice"));
     }
-    Err(TokenFailure::Api(ApiError::UnsupportedMediaType))
+    Err(TokenFailure::Api(ApiError::NotFormOrJson))
 }
 
 /// Id and secret from `Authorization: Basic` (RFC 6749 section 2.3.1: each form-encoded before it is joined).

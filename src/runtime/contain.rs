@@ -1,4 +1,4 @@
-//! Panics of `ort`: it has some for optional outputs. Each is an error of the one call that met it, and no trace on
+//! Panics in calls of `ort`: each is an error of the one call that met it, so that the model serves on, and no trace on
 //! standard error, as nobody here can mend it.
 
 use std::{
@@ -55,6 +55,18 @@ mod tests {
     fn a_panic_is_an_error_with_its_message() {
         let failed = contained::<()>(|| panic!("infallible: {}", "no value"));
         assert_eq!(failed, Err(RuntimeError::Panicked("infallible: no value".to_owned())));
+    }
+
+    #[test]
+    fn after_a_panic_the_thread_goes_on_and_other_panics_are_not_contained() {
+        assert!(contained::<()>(|| panic!("first")).is_err());
+        assert_eq!(contained(|| Ok(7)), Ok(7));
+        let nested = contained(|| {
+            assert!(contained::<()>(|| panic!("within")).is_err());
+            Ok(CONTAINED.get())
+        });
+        assert_eq!(nested, Ok(true), "the outer call still is contained");
+        assert!(!CONTAINED.get(), "what panics outside says so as usual");
     }
 
     #[test]

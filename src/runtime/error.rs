@@ -17,9 +17,17 @@ pub enum RuntimeError {
     /// The model uses something that the gateway cannot feed or read.
     #[error("the model cannot be served: {0}")]
     Unsupported(String),
-    /// The model failed on these inputs.
+    /// The model failed.
     #[error("the model failed: {0}")]
     Run(String),
+    /// The model cannot answer these inputs, and refuses them again.
+    #[error("the model refuses these inputs: {cause}")]
+    Refused {
+        /// The sentence for the caller: short, without paths.
+        reason: String,
+        /// All that ONNX Runtime says of it.
+        cause: String,
+    },
     /// `ort` panicked; the session is still good.
     #[error("the run panicked: {0}")]
     Panicked(String),

@@ -4,7 +4,9 @@ use std::path::Path;
 
 use ort::session::{RunOptions, Session, builder::SessionBuilder};
 
-use super::{Runtime, RuntimeError, contain::contained, convert, declare};
+#[cfg(debug_assertions)]
+use super::failpoint::Failpoint;
+use super::{Runtime, RuntimeError, contain::contained, convert, declare, refused::error_of_run};
 use crate::model::{Signature, Tensor, Value};
 
 /// A session: a model loaded and ready to run, one request at a time.
@@ -12,6 +14,8 @@ use crate::model::{Signature, Tensor, Value};
 pub struct Instance {
     session: Session,
     signature: Signature,
+    #[cfg(debug_assertions)]
+    failpoint: Option<Failpoint>,
 }
 
 impl Instance {
@@ -40,8 +44,7 @@ impl Instance {
                 .and_then(|mut builder| builder.commit_from_file(file))
                 .map_err(|error| RuntimeError::Load(without_folders(error.message())))
         })?;
-        let signature = declare::signature(session.inputs(), session.outputs())?;
-        Ok(Self { session, signature })
+        Self::of(session)
     }
 
     /// Loads a model file and writes it in ONNX Runtime's own format, which takes less memory to load for some models.
@@ -56,8 +59,19 @@ impl Instance {
                 .and_then(|builder| builder.with_optimized_model_path(converted)?.commit_from_file(file))
                 .map_err(|error| RuntimeError::Load(without_folders(error.message())))
         })?;
+        Self::of(session)
+    }
+
+    fn of(session: Session) -> Result<Self, RuntimeError> {
         let signature = declare::signature(session.inputs(), session.outputs())?;
-        Ok(Self { session, signature })
+        #[cfg(debug_assertions)]
+        let failpoint = Failpoint::of(&session).inspect(|failpoint| failpoint.in_load());
+        Ok(Self {
+            session,
+            signature,
+            #[cfg(debug_assertions)]
+            failpoint,
+        })
     }
 
     /// What the model takes and gives.
@@ -83,21 +97,26 @@ impl Instance {
     ///
     /// # Errors
     ///
-    /// [`RuntimeError::Run`] when the model fails, [`RuntimeError::Panicked`] when `ort` does.
+    /// [`RuntimeError::Refused`] when the model cannot answer these inputs, [`RuntimeError::Run`] when it fails,
+    /// [`RuntimeError::Panicked`] when `ort` does.
     pub fn run(
         &mut self,
         inputs: &[(&str, &Tensor)],
         options: &RunOptions,
     ) -> Result<Vec<Value>, RuntimeError> {
-        let Self { session, signature } = self;
+        let Self { session, signature, .. } = self;
         contained(|| {
+            #[cfg(debug_assertions)]
+            if let Some(failpoint) = self.failpoint {
+                failpoint.in_run(inputs);
+            }
             let values = inputs
                 .iter()
                 .map(|(name, tensor)| Ok((*name, convert::input_value(tensor)?)))
                 .collect::<Result<Vec<_>, RuntimeError>>()?;
             let outputs = session
                 .run_with_options(values, options)
-                .map_err(|error| RuntimeError::Run(without_folders(error.message())))?;
+                .map_err(|error| error_of_run(error.code(), error.message()))?;
             signature
                 .outputs
                 .iter()
@@ -112,8 +131,10 @@ impl Instance {
 
 /// The message with only the last name of each path in it: ONNX Runtime quotes the place of the private copy and other
 /// files of this machine, which nobody outside needs to know.
-fn without_folders(message: &str) -> String {
+pub(super) fn without_folders(message: &str) -> String {
     let ends_path = |character: char| character.is_whitespace() || "\"'`,;()[]".contains(character);
+    // The one word with a slash that is no path.
+    let message = message.replace("function/op", "function or operator");
     let mut cleaned = String::with_capacity(message.len());
     for word in message.split_inclusive(ends_path) {
         match (word.find('/'), word.rfind('/')) {
@@ -146,6 +167,7 @@ mod tests {
             ),
             ("/onnxruntime_src/core/graph.cc:42 no such operator", "graph.cc:42 no such operator"),
             ("nothing to hide", "nothing to hide"),
+            ("a:B(-1) is not a registered function/op", "a:B(-1) is not a registered function or operator"),
         ] {
             assert_eq!(without_folders(message), cleaned);
         }

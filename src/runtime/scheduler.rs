@@ -17,7 +17,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::sync::oneshot;
 
-pub use job::{Asked, Inputs, Ran};
+pub use job::{Asked, Failed, Inputs, Ran};
 pub use lanes::set_worker;
 pub use running::Running;
 
@@ -169,7 +169,7 @@ impl Scheduler {
     }
 
     /// Runs parts one after the other, with what others ask between.
-    async fn run_in_parts(&self, asked: Asked, rows: usize) -> Result<Ran, RuntimeError> {
+    async fn run_in_parts(&self, asked: Asked, rows: usize) -> Result<Ran, Failed> {
         let Asked { inputs, caller, priority, deadline, mut since, .. } = asked;
         let mut outputs: Vec<Value> = Vec::new();
         let mut whole: Option<Ran> = None;
@@ -177,14 +177,14 @@ impl Scheduler {
         let size = rows.div_ceil(rows.div_ceil(self.max_rows));
         for start in (0..rows).step_by(size) {
             let range = start..rows.min(start + size);
-            let inputs = inputs.rows(range.clone()).ok_or_else(|| not_by_row("its inputs"))?;
-            let asked = Asked { inputs, rows: Some(range.len()), caller, priority, deadline, since };
+            let part = inputs.rows(range.clone()).ok_or_else(|| not_by_row("its inputs"))?;
+            let asked = Asked { inputs: part, rows: Some(range.len()), caller, priority, deadline, since };
             let mut ran = self.enter(asked)?.await?;
             let queued = ran.queued;
             since = ran.ended;
             let part = ran.take_outputs().ok_or_else(|| not_by_row("its outputs"))?;
             if !self.shared.constants.hold_rows(&part, range.len()) {
-                return Err(not_by_row("its outputs"));
+                return Err(Failed::on(not_by_row("its outputs"), inputs));
             }
             match &mut whole {
                 None => (whole, outputs) = (Some(ran), part),
@@ -194,7 +194,7 @@ impl Scheduler {
                     let mut parts = outputs.iter_mut().zip(part).enumerate();
                     if !parts.all(|(index, (output, part))| constants.contains(index) || output.append(part))
                     {
-                        return Err(not_by_row("its outputs"));
+                        return Err(Failed::on(not_by_row("its outputs"), inputs));
                     }
                     whole.queued += queued;
                     whole.duration += ran.duration;

@@ -49,6 +49,16 @@ pub enum ServingError {
     /// The model answered NaN or infinity.
     #[error("the model answered output `{0}` with NaN or infinity")]
     NonFiniteOutput(String),
+    /// The model cannot answer these inputs, though they are what it declares to take.
+    #[error("the model refuses these inputs: {reason}")]
+    InputsRefused {
+        /// Why, as ONNX Runtime says, without paths.
+        reason: String,
+        /// The input, if the model has only one.
+        input: Option<String>,
+        /// All that ONNX Runtime says of it, for the log.
+        cause: String,
+    },
     /// The model failed or answered something that makes no sense.
     #[error("the model failed")]
     ModelFailed(String),
@@ -59,6 +69,7 @@ impl From<RuntimeError> for ServingError {
         match error {
             RuntimeError::Overloaded => Self::Overloaded,
             RuntimeError::TooLate => Self::TooLate,
+            RuntimeError::Refused { reason, cause } => Self::InputsRefused { reason, input: None, cause },
             other => Self::ModelFailed(other.to_string()),
         }
     }

@@ -1,6 +1,9 @@
 //! Rows of numbers that were read straight into a tensor, and their answer, written straight from the outputs.
 
-use super::ServingError;
+use super::{
+    ServingError,
+    blame::{AskedBy, blamed},
+};
 use crate::{lifecycle::Servable, model::RowOutputs, runtime::Ran, wire::RowsAnswer};
 
 /// What a model said of such rows.
@@ -8,6 +11,7 @@ use crate::{lifecycle::Servable, model::RowOutputs, runtime::Ran, wire::RowsAnsw
 pub struct FlatPrediction {
     pub(super) ran: Ran,
     pub(super) rows: usize,
+    pub(super) by: AskedBy,
 }
 
 impl FlatPrediction {
@@ -24,12 +28,22 @@ impl FlatPrediction {
         if let Some(flat) = flat
             && flat.answers.write(&mut body, self.ran.batch(), rows, total, many)
         {
+            servable.trial.answered(self.by.caller);
             return Ok(body);
         }
         // It says what is wrong, or writes what has no template.
         let outputs = self.ran.take_outputs().unwrap_or_default();
-        let layout = servable.layout_of_rows()?;
-        let outputs = RowOutputs::new(self.rows, outputs, signature, &layout.outputs)?;
+        let layout = match servable.layout_of_rows() {
+            Ok(layout) => layout,
+            Err(error) => return Err(error.into()),
+        };
+        let outputs = match RowOutputs::new(self.rows, outputs, signature, &layout.outputs) {
+            Ok(outputs) => outputs,
+            Err(error) => {
+                return Err(blamed(servable, self.by, error.into(), Some(Box::new(self.ran.inputs))));
+            }
+        };
+        servable.trial.answered(self.by.caller);
         let answer = RowsAnswer {
             model: name.as_str(),
             version: *version,

@@ -14,6 +14,8 @@ pub struct ModelMetadata {
     pub name: ModelName,
     /// Every version that lies in the repository or serves, by number.
     pub versions: Vec<VersionMetadata>,
+    /// Files and settings for it that have no effect, with what was expected.
+    pub problems: Vec<String>,
 }
 
 /// A version of a model.
@@ -32,8 +34,21 @@ pub(super) fn models(lifecycle: &Lifecycle) -> Vec<ModelMetadata> {
         let version = VersionMetadata { status: status.clone(), servable };
         match models.last_mut() {
             Some(model) if model.name == status.model => model.versions.push(version),
-            _ => models.push(ModelMetadata { name: status.model.clone(), versions: vec![version] }),
+            _ => models.push(ModelMetadata {
+                name: status.model.clone(),
+                versions: vec![version],
+                problems: Vec::new(),
+            }),
         }
+    }
+    for notice in lifecycle.notices().iter() {
+        let Some(name) = &notice.model else { continue };
+        let at = models.binary_search_by(|model| model.name.cmp(name)).unwrap_or_else(|at| {
+            models
+                .insert(at, ModelMetadata { name: name.clone(), versions: Vec::new(), problems: Vec::new() });
+            at
+        });
+        models[at].problems.push(notice.reason());
     }
     models
 }

@@ -8,15 +8,17 @@ use std::{
 use futures_util::FutureExt;
 
 use super::{
-    FlatPrediction, Inference, Prediction, Servable, Serving, ServingError, Terms, prediction::check_finite,
+    FlatPrediction, Inference, Prediction, Servable, Serving, ServingError, Terms,
+    blame::{AskedBy, blamed},
+    prediction::check_finite,
 };
 use crate::{
     lifecycle::Phases,
     model::{
-        Row, RowOutputs, Tensor, TensorDocuments, check_dividends, check_inputs, documents_to_tensors,
-        rows_to_tensors,
+        Layout, Row, RowOutputs, Tensor, TensorDocuments, Value, check_dividends, check_inputs,
+        documents_to_tensors, rows_to_tensors,
     },
-    runtime::{Asked, Inputs, Ran},
+    runtime::{Asked, Failed, Inputs, Ran},
 };
 
 impl Serving {
@@ -37,12 +39,45 @@ impl Serving {
         let begin = Instant::now();
         let layout = Arc::clone(servable.layout_of_rows()?);
         let inputs = rows_to_tensors(rows, &layout, &servable.contract).map_err(ServingError::InvalidRows)?;
-        let answered = self.run(Arc::clone(&servable), inputs, terms, begin).await.and_then(|inference| {
-            let Inference { servable, outputs } = inference;
-            let outputs = RowOutputs::new(rows.len(), outputs, &servable.signature, &layout.outputs)?;
-            Ok(Prediction { servable, layout, outputs })
-        });
-        self.watched(&servable, answered)
+        self.run_rows(servable, layout, inputs, rows.len(), terms, begin).await
+    }
+
+    /// Checks tensors that stand for so many rows, and runs them as rows.
+    ///
+    /// # Errors
+    ///
+    /// As [`Serving::infer`], and as [`Serving::predict`] where the model takes no rows.
+    pub async fn infer_rows(
+        &self,
+        servable: Arc<Servable>,
+        inputs: Vec<(String, Tensor)>,
+        rows: usize,
+        terms: Terms,
+    ) -> Result<Prediction, ServingError> {
+        let begin = Instant::now();
+        let layout = Arc::clone(servable.layout_of_rows()?);
+        check_inputs(&servable.signature, &inputs).map_err(ServingError::InvalidInputs)?;
+        self.run_rows(servable, layout, inputs, rows, terms, begin).await
+    }
+
+    async fn run_rows(
+        &self,
+        servable: Arc<Servable>,
+        layout: Arc<Layout>,
+        inputs: Vec<(String, Tensor)>,
+        rows: usize,
+        terms: Terms,
+        begin: Instant,
+    ) -> Result<Prediction, ServingError> {
+        let by = AskedBy { caller: terms.caller, by_rows: true };
+        let (outputs, inputs) = self.run(&servable, inputs, terms, begin, by).await?;
+        match RowOutputs::new(rows, outputs, &servable.signature, &layout.outputs) {
+            Ok(outputs) => {
+                servable.trial.answered(by.caller);
+                Ok(Prediction { servable, layout, outputs })
+            }
+            Err(error) => Err(blamed(&servable, by, error.into(), Some(Box::new(inputs)))),
+        }
     }
 
     /// Checks tensors against the signature of a version and runs them.
@@ -60,8 +95,7 @@ impl Serving {
     ) -> Result<Inference, ServingError> {
         let begin = Instant::now();
         check_inputs(&servable.signature, &inputs).map_err(ServingError::InvalidInputs)?;
-        let answered = self.run(Arc::clone(&servable), inputs, terms, begin).await;
-        self.watched(&servable, answered)
+        self.run_tensors(servable, inputs, terms, begin).await
     }
 
     /// As [`Serving::infer`], of tensors as they were written.
@@ -78,25 +112,42 @@ impl Serving {
         let begin = Instant::now();
         let inputs =
             documents_to_tensors(documents, &servable.signature).map_err(ServingError::InvalidInputs)?;
-        let answered = self.run(Arc::clone(&servable), inputs, terms, begin).await;
-        self.watched(&servable, answered)
+        self.run_tensors(servable, inputs, terms, begin).await
     }
 
-    async fn run(
+    async fn run_tensors(
         &self,
         servable: Arc<Servable>,
         inputs: Vec<(String, Tensor)>,
         terms: Terms,
         begin: Instant,
     ) -> Result<Inference, ServingError> {
+        let by = AskedBy { caller: terms.caller, by_rows: false };
+        let (outputs, _) = self.run(&servable, inputs, terms, begin, by).await?;
+        servable.trial.answered(by.caller);
+        Ok(Inference { servable, outputs })
+    }
+
+    /// The outputs, and the inputs again.
+    async fn run(
+        &self,
+        servable: &Servable,
+        inputs: Vec<(String, Tensor)>,
+        terms: Terms,
+        begin: Instant,
+        by: AskedBy,
+    ) -> Result<(Vec<Value>, Inputs), ServingError> {
         if servable.proof.divides {
             check_dividends(&inputs).map_err(ServingError::InvalidInputs)?;
         }
         let rows = servable.signature.rows(&inputs);
-        let mut ran = self.run_asked(&servable, Inputs::Named(inputs), rows, terms, begin).await?;
+        let mut ran = self.run_asked(servable, Inputs::Named(inputs), rows, terms, begin, by).await?;
         let outputs = ran.take_outputs();
-        let outputs = outputs.ok_or_else(|| ServingError::ModelFailed("its outputs are gone".to_owned()))?;
-        Ok(Inference { servable, outputs })
+        let gone = || ServingError::ModelFailed("its outputs are gone".to_owned());
+        match outputs {
+            Some(outputs) => Ok((outputs, ran.inputs)),
+            None => Err(blamed(servable, by, gone(), Some(Box::new(ran.inputs)))),
+        }
     }
 
     /// Runs inputs that were checked, and counts the run.
@@ -109,18 +160,27 @@ impl Serving {
         rows: Option<usize>,
         terms: Terms,
         begin: Instant,
+        by: AskedBy,
     ) -> impl Future<Output = Result<Ran, ServingError>> + use<'s> {
         let Terms { caller, priority, deadline } = terms;
         let deadline = self.deadline(begin, deadline);
         let since = Instant::now();
         let asked = Asked { inputs, rows, caller, priority, deadline, since };
         servable.scheduler.run(asked).map(move |ran| {
-            let failed = |_: &ServingError| servable.statistics.failed(begin.elapsed());
-            let ran = ran.map_err(ServingError::from).inspect_err(failed)?;
+            let ran = match ran {
+                Ok(ran) => ran,
+                Err(Failed { error, inputs }) => {
+                    servable.statistics.failed(begin.elapsed());
+                    return Err(blamed(servable, by, error.into(), inputs));
+                }
+            };
             if ran.runs > 0 {
                 servable.inference_seconds.observe(ran.duration);
             }
-            check_finite(servable, &ran).inspect_err(failed)?;
+            if let Err(error) = check_finite(servable, &ran) {
+                servable.statistics.failed(begin.elapsed());
+                return Err(blamed(servable, by, error, Some(Box::new(ran.inputs))));
+            }
             let now = Instant::now();
             let phases = Phases {
                 queue: ran.queued,
@@ -149,10 +209,9 @@ impl Serving {
         terms: Terms,
         begin: Instant,
     ) -> impl Future<Output = Result<FlatPrediction, ServingError>> {
-        self.run_asked(servable, Inputs::Only(input), Some(rows), terms, begin).map(move |ran| {
-            let answered = ran.map(|ran| FlatPrediction { ran, rows });
-            self.watched(servable, answered)
-        })
+        let by = AskedBy { caller: terms.caller, by_rows: true };
+        self.run_asked(servable, Inputs::Only(input), Some(rows), terms, begin, by)
+            .map(move |ran| ran.map(|ran| FlatPrediction { ran, rows, by }))
     }
 
     /// When nobody waits for an answer any more.
@@ -160,19 +219,5 @@ impl Serving {
         let timeout = Duration::from_millis(self.request_timeout_ms.load(Ordering::Relaxed));
         let latest = begin.checked_add(timeout);
         own.into_iter().chain(latest).min()
-    }
-
-    /// Counts an answer. The one that is one failure too many has the deployment taken back.
-    fn watched<T>(&self, servable: &Servable, answered: Result<T, ServingError>) -> Result<T, ServingError> {
-        match &answered {
-            Ok(_) => servable.trial.answered(),
-            Err(ServingError::ModelFailed(_) | ServingError::NonFiniteOutput(_)) => {
-                if servable.trial.failed() {
-                    self.lifecycle.is_failing(&servable.name, servable.content());
-                }
-            }
-            Err(_) => {}
-        }
-        answered
     }
 }

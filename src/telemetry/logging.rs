@@ -1,5 +1,7 @@
 //! Logs, to standard error: standard output belongs to the commands.
 
+mod directives;
+
 use std::{
     io::{self, BufWriter, IsTerminal, Write},
     thread,
@@ -48,7 +50,8 @@ impl Log {
 ///
 /// When the level is none.
 pub fn filter(settings: &LogSettings) -> Result<EnvFilter, Problem> {
-    EnvFilter::try_new(&settings.level).map_err(|_| {
+    let filter = EnvFilter::try_new(&settings.level).ok();
+    filter.filter(|_| directives::are_meant(&settings.level)).ok_or_else(|| {
         let expected =
             "expected error, warn, info, debug or trace, or directives such as info,onnx_gateway=debug";
         Problem::at("log.level", expected)

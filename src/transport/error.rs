@@ -15,7 +15,7 @@ use crate::{
     model::{MAX_LISTED, ModelName, Violations},
     serving::{OperationError, Readiness, Reason, Refusal, ServingError},
     wire::{
-        BodyError, FieldError, RowBase, input_errors,
+        BodyError, FieldError, RowBase, input_errors, input_pointer,
         open_inference::OutputError,
         row_errors,
         tensorflow::{NoResult, NotPredictions},
@@ -33,12 +33,19 @@ pub enum ApiError {
     /// Rows that the contract refuses, where they stand in the body.
     #[error("the body's rows are not what the model takes")]
     InvalidRows { violations: Violations, base: RowBase },
+    /// Rows that the model refuses, where they stand in the body.
+    #[error("{error}")]
+    RefusedRows { error: ServingError, base: RowBase },
     #[error("the body is not JSON of the right form")]
     InvalidBody(Vec<FieldError>),
     #[error("the body is no JSON")]
     MalformedJson(FieldError),
     #[error("the body's content type is not application/json")]
     UnsupportedMediaType,
+    #[error(
+        "the body's content type is neither application/x-www-form-urlencoded (a form) nor application/json (JSON)"
+    )]
+    NotFormOrJson,
     #[error("the body's content type is neither application/json nor text/csv")]
     NotJsonOrCsv,
     #[error("only gRPC is spoken here, with content-type: application/grpc")]
@@ -49,6 +56,12 @@ pub enum ApiError {
     BodyTimeout,
     #[error("the body could not be read")]
     BodyUnreadable,
+    #[error("the body is not {0} from beginning to end: it is cut short, altered, or something follows it")]
+    BodyNotDecoded(&'static str),
+    #[error(
+        "the Content-Encoding `{0}` is not supported: send gzip or deflate, one of them, or the body as it is"
+    )]
+    UnsupportedContentEncoding(String),
     #[error("the request breaks a rule of HTTP: {0}")]
     BadRequest(&'static str),
     #[error("its Transfer-Encoding is not `chunked` (RFC 9112 section 6.1)")]
@@ -97,6 +110,17 @@ pub enum ApiError {
     UnknownParameter { known: &'static str },
 }
 
+impl ApiError {
+    /// An error of rows that stand at this place in the body.
+    pub(crate) fn about_rows(error: ServingError, base: RowBase) -> Self {
+        match error {
+            ServingError::InvalidRows(violations) => Self::InvalidRows { violations, base },
+            error @ ServingError::InputsRefused { .. } => Self::RefusedRows { error, base },
+            other => Self::Serving(other),
+        }
+    }
+}
+
 impl From<BodyError> for ApiError {
     fn from(error: BodyError) -> Self {
         match error {
@@ -115,6 +139,10 @@ impl IntoResponse for ApiError {
             Self::Serving(error @ ServingError::NonFiniteOutput(_)) => {
                 tracing::error!(%error, "a model failed");
             }
+            Self::Serving(ServingError::InputsRefused { cause, .. })
+            | Self::RefusedRows { error: ServingError::InputsRefused { cause, .. }, .. } => {
+                tracing::warn!(cause, "a model refused its inputs");
+            }
             _ => {}
         }
         Problem::from(self).into_response()
@@ -130,6 +158,10 @@ impl From<ApiError> for Problem {
             ApiError::InvalidRows { violations, base } => {
                 invalid_body(row_errors(&violations, base), violations.total)
             }
+            ApiError::RefusedRows { error, base } => {
+                let problem = of_serving(error);
+                problem.with_errors(vec![refused_at(base.pointer().to_owned())])
+            }
             ApiError::InvalidBody(errors) => {
                 let total = errors.len();
                 invalid_body(errors, total)
@@ -138,11 +170,18 @@ impl From<ApiError> for Problem {
                 let detail = format!("the body is no JSON: {}", error.message);
                 Self::new(StatusCode::BAD_REQUEST, "malformed_json", detail).with_errors(vec![error])
             }
-            ApiError::UnsupportedMediaType | ApiError::NotJsonOrCsv | ApiError::NotGrpc => {
-                problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type")
-            }
+            ApiError::UnsupportedMediaType
+            | ApiError::NotFormOrJson
+            | ApiError::NotJsonOrCsv
+            | ApiError::NotGrpc => problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type"),
             ApiError::BodyTooLarge => problem(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
             ApiError::BodyTimeout => problem(StatusCode::REQUEST_TIMEOUT, "body_timeout"),
+            ApiError::BodyNotDecoded(_) => problem(StatusCode::BAD_REQUEST, "body_not_decoded"),
+            // RFC 9110 section 15.5.16: this header tells a coding from a media type.
+            ApiError::UnsupportedContentEncoding(_) => {
+                problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_content_encoding")
+                    .with_header(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip, deflate"))
+            }
             ApiError::BodyUnreadable => problem(StatusCode::BAD_REQUEST, "body_unreadable"),
             ApiError::BadRequest(_) => problem(StatusCode::BAD_REQUEST, "bad_request"),
             ApiError::UnknownTransferCoding => {
@@ -241,10 +280,19 @@ fn of_serving(error: ServingError) -> Problem {
         }
         ServingError::InvalidInputs(violations) => invalid_body(input_errors(&violations), violations.total),
         ServingError::RowsNotSupported(_) => problem(StatusCode::UNPROCESSABLE_ENTITY, "rows_not_supported"),
+        ServingError::InputsRefused { input, .. } => {
+            let errors = input.map(|input| vec![refused_at(input_pointer(&input))]).unwrap_or_default();
+            problem(StatusCode::UNPROCESSABLE_ENTITY, "inputs_refused").with_errors(errors)
+        }
         ServingError::NonFiniteInput(_) => problem(StatusCode::UNPROCESSABLE_ENTITY, "non_finite_input"),
         ServingError::NonFiniteOutput(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "non_finite_output"),
         ServingError::ModelFailed(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "model_failed"),
     }
+}
+
+/// The place of inputs that the model refuses: one of its operators did, so which of the values it was is not known.
+fn refused_at(pointer: String) -> FieldError {
+    FieldError::new(pointer, "inputs_refused", "the model refuses this; the same values are refused again")
 }
 
 fn invalid_body(errors: Vec<FieldError>, total: usize) -> Problem {

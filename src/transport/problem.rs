@@ -98,7 +98,12 @@ impl ProblemDocument {
             }
         });
         let places = places.collect::<Vec<_>>().join("; ");
-        Sentence(if places.is_empty() { self.detail.clone() } else { format!("{}: {places}", self.detail) })
+        // The detail may end with the message of its only error, which is said with its place.
+        let detail = match self.errors.as_slice() {
+            [only] => self.detail.strip_suffix(&only.message).unwrap_or(&self.detail).trim_end_matches(": "),
+            _ => &self.detail,
+        };
+        Sentence(if places.is_empty() { self.detail.clone() } else { format!("{detail}: {places}") })
     }
 }
 

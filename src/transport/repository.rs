@@ -8,22 +8,67 @@ use super::{
 };
 use crate::{
     auth::{Action, Caller},
-    serving::VersionStatus,
+    model::ModelName,
+    serving::{Notice, VersionState as State, VersionStatus},
 };
 
-/// Every version that the caller may manage, or only those in service.
-pub(crate) fn index(
-    state: &TransportState,
-    caller: &Caller,
-    ready: bool,
-) -> Result<Vec<VersionStatus>, ApiError> {
+/// A version as the index lists it, or what stands in place of one and has no effect.
+pub(crate) struct Indexed {
+    pub(crate) name: String,
+    /// As it is written; empty where no version can be told.
+    pub(crate) version: String,
+    pub(crate) state: State,
+    pub(crate) reason: String,
+}
+
+/// Every version that the caller may manage, with what has no effect, or only those in service.
+pub(crate) fn index(state: &TransportState, caller: &Caller, ready: bool) -> Result<Vec<Indexed>, ApiError> {
     Permit::<MayManage>::check_any(caller)?;
     let status = state.serving.status();
-    let shown = status
+    let mut shown: Vec<Indexed> = status
         .iter()
         .filter(|status| caller.may(Action::Manage, Some(&status.model)))
-        .filter(|status| !ready || status.digest.is_some());
-    Ok(shown.cloned().collect())
+        .filter(|status| !ready || status.digest.is_some())
+        .map(Indexed::of_version)
+        .collect();
+    if !ready {
+        for notice in state.serving.notices().iter() {
+            let model = notice.model.as_ref().filter(|model| caller.may(Action::Manage, Some(model)));
+            if let Some(model) = model {
+                note(&mut shown, model, notice);
+            }
+        }
+        shown.sort_by(|left, right| left.name.cmp(&right.name));
+    }
+    Ok(shown)
+}
+
+/// Adds what has no effect to the version that it is about, or as one that is not there.
+fn note(index: &mut Vec<Indexed>, model: &ModelName, notice: &Notice) {
+    let is_meant = |known: &&mut Indexed| known.name == model.as_str() && known.version == notice.version;
+    let reason = notice.reason();
+    match index.iter_mut().find(is_meant) {
+        Some(known) if known.reason.is_empty() => known.reason = reason,
+        Some(known) if known.reason.contains(&reason) => {}
+        Some(known) => known.reason = format!("{}; {reason}", known.reason),
+        None => index.push(Indexed {
+            name: model.to_string(),
+            version: notice.version.clone(),
+            state: State::Unavailable,
+            reason,
+        }),
+    }
+}
+
+impl Indexed {
+    fn of_version(status: &VersionStatus) -> Self {
+        Self {
+            name: status.model.to_string(),
+            version: status.version.to_string(),
+            state: status.state,
+            reason: status.reason().unwrap_or_default(),
+        }
+    }
 }
 
 /// Tries what lies in the repository of a model, whatever was refused, taken back or unloaded before. Of parameters, only

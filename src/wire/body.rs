@@ -6,6 +6,7 @@ use serde_path_to_error::{Path, Segment};
 use validator::{Validate, ValidationErrors, ValidationErrorsKind};
 
 use super::{FieldError, field_error::escape};
+use crate::model::OUT_OF_RANGE;
 
 /// Why a body is not what is expected.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +28,10 @@ fn is_object(bytes: &[u8]) -> bool {
 ///
 /// When the text is no JSON, or of another form, both with the place.
 pub fn parse<'b, T: Deserialize<'b>>(bytes: &'b [u8]) -> Result<T, BodyError> {
+    let bytes = without_mark(bytes);
+    if let Some(message) = other_encoding(bytes) {
+        return Err(BodyError::Malformed(FieldError::new("", "malformed_json", message)));
+    }
     if !is_object(bytes) {
         // Whatever is wrong with it as JSON is said first.
         let _: serde::de::IgnoredAny =
@@ -51,6 +56,9 @@ pub fn parse<'b, T: Deserialize<'b>>(bytes: &'b [u8]) -> Result<T, BodyError> {
     match error.inner().classify() {
         Category::Data => {
             let message = error.inner().to_string();
+            if message.starts_with(OUT_OF_RANGE) {
+                return Err(malformed(pointer, error.inner(), bytes));
+            }
             let code = if message.starts_with("unknown field") { "unknown_field" } else { "wrong_form" };
             let code = code.into();
             Err(BodyError::Invalid(vec![FieldError { pointer, code, message }]))
@@ -68,6 +76,26 @@ pub fn parse_valid<T: DeserializeOwned + Validate>(bytes: &[u8]) -> Result<T, Bo
     let body: T = parse(bytes)?;
     body.validate().map_err(|errors| BodyError::Invalid(field_errors("", &errors)))?;
     Ok(body)
+}
+
+/// The text without the byte order mark that it may begin with, which RFC 8259 section 8.1 lets readers pass over.
+#[must_use]
+pub fn without_mark(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)
+}
+
+/// The error of a body that begins with the byte order mark of another encoding than UTF-8.
+#[must_use]
+pub fn other_encoding(bytes: &[u8]) -> Option<&'static str> {
+    match bytes {
+        [0xff, 0xfe, 0, 0, ..] | [0, 0, 0xfe, 0xff, ..] => {
+            Some("the body begins with the byte order mark of UTF-32: send JSON in UTF-8")
+        }
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => {
+            Some("the body begins with the byte order mark of UTF-16: send JSON in UTF-8")
+        }
+        _ => None,
+    }
 }
 
 fn malformed(pointer: String, error: &serde_json::Error, bytes: &[u8]) -> BodyError {
@@ -88,7 +116,8 @@ fn names_no_json_number(error: &serde_json::Error, bytes: &[u8]) -> bool {
     })
 }
 
-fn pointer(path: &Path) -> String {
+/// The place of an error as a JSON pointer.
+pub(super) fn pointer(path: &Path) -> String {
     let segment = |segment: &Segment| match segment {
         Segment::Seq { index } => format!("/{index}"),
         Segment::Map { key } => format!("/{}", escape(key)),

@@ -41,6 +41,24 @@ pub enum RowBase {
     List(&'static str),
 }
 
+impl RowBase {
+    /// The base of native bodies: many rows, or one.
+    #[must_use]
+    pub fn of(many: bool) -> Self {
+        if many { Self::Instances } else { Self::Features }
+    }
+
+    /// The place of all rows.
+    #[must_use]
+    pub fn pointer(self) -> &'static str {
+        match self {
+            Self::Features => "/features",
+            Self::Instances => "/instances",
+            Self::List(list) => list,
+        }
+    }
+}
+
 /// What is wrong with the rows of a body.
 #[must_use]
 pub fn row_errors(violations: &Violations, base: RowBase) -> Vec<FieldError> {
@@ -52,11 +70,17 @@ pub fn row_errors(violations: &Violations, base: RowBase) -> Vec<FieldError> {
     violations.listed.iter().map(error).collect()
 }
 
+/// The place of an input in a body.
+#[must_use]
+pub fn input_pointer(input: &str) -> String {
+    format!("/inputs/{}", escape(input))
+}
+
 /// What is wrong with the inputs of a body.
 #[must_use]
 pub fn input_errors(violations: &Violations<InputViolation>) -> Vec<FieldError> {
     let error = |violation: &InputViolation| FieldError {
-        pointer: format!("/inputs/{}{}", escape(&violation.input), violation.path),
+        pointer: format!("{}{}", input_pointer(&violation.input), violation.path),
         code: violation.code.into(),
         message: violation.message.clone(),
     };

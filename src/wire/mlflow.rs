@@ -7,7 +7,7 @@ mod table;
 use serde::Deserialize;
 use serde_json::{Map, Value, value::RawValue};
 
-pub use table::{ROWS as CSV_ROWS, read_csv};
+pub use table::{Header, ROWS as CSV_ROWS, read_csv};
 
 use super::{
     BodyError, FieldError,

@@ -1,4 +1,4 @@
-//! Weights in a file beside the model, which ONNX Runtime maps: what is done to that file is not done to what serves.
+//! Weights in a file beside the model: what is done to that file is not done to what serves.
 
 use std::{
     fs::{self, OpenOptions},
@@ -29,7 +29,7 @@ async fn weights_that_are_damaged_in_place_do_no_harm() {
         prepared.folder.put(&format!("models/external/1/{file}"), &content);
     }
     let server = prepared.start().await;
-    // The header shows the digest of the model's file, which stays the same when only its weights change.
+    // The prediction tells which of the weights answered.
     let retrained = Arc::new(AtomicBool::new(false));
     let may_be_retrained = Arc::clone(&retrained);
     let check = move |seen: &Seen| {

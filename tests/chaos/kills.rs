@@ -7,12 +7,14 @@ use serde_json::Value;
 use super::{
     load::{Load, Tally},
     models::{BASES, Expected, bodies, bytes, digest, fresh},
-    processes::children,
     row::{Row, sized},
     server::{IRIS, Server},
     swaps::plan,
 };
-use crate::support::PATIENCE;
+use crate::support::{
+    PATIENCE,
+    processes::{Child, children},
+};
 
 /// The digests that the state says serve.
 fn remembered(server: &Server) -> Vec<String> {
@@ -46,7 +48,7 @@ impl Point {
         let is_there = || match self {
             Self::Dropped | Self::Answers => true,
             Self::Copied => count() > copies,
-            Self::Proving => children(server.id()).iter().any(|child| child.command_line.contains("admit")),
+            Self::Proving => children(server.id()).iter().any(Child::is_proof),
             Self::Remembered => {
                 // Written beside the old one, then put in its place.
                 state.join("deployments/iris.tmp").exists() || remembered(server) != [old]

@@ -1,14 +1,14 @@
-//! Swaps without end.
+//! Many swaps.
 
 use std::{sync::Arc, time::Instant};
 
 use super::{
     load::{Load, Plan, Seen, Tally},
     models::{BASES, Expected, bodies, bytes, digest, fresh},
-    processes::memory,
     row::{Row, sized},
     server::{Server, until},
 };
+use crate::support::processes::memory;
 
 /// Load on the default model, every answer to which must be that of the file that the header names.
 pub fn plan(expected: &Arc<Expected>, connections: usize) -> Plan {

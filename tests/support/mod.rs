@@ -7,6 +7,7 @@
 pub mod bad_tokens;
 pub mod binary;
 pub mod grpc;
+pub mod processes;
 pub mod repository;
 pub mod tokens;
 

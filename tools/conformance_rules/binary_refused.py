@@ -34,7 +34,7 @@ def header_value(values: Callable[[int, int], list[object]], server: Server) -> 
 
 
 HEADERS: list[tuple[str, str, Callable[[int, int], list[object]]]] = [
-    ("beyond", "more than the body has", lambda head, body: [body + 1, body * 10, 2**63, 2**64, 10**30]),
+    ("beyond", "more than the body has", lambda head, body: [body + 1, body * 10]),
     ("negative", "less than nothing", lambda head, body: [-1, -head]),
     (
         "form",
@@ -96,7 +96,6 @@ BODIES: list[tuple[str, str, Callable[[dict[str, Any], bytes], bytes]]] = [
     ("size-beyond", "binary_data_size beyond the body", with_size(lambda size: size + 1_000_000)),
     ("size-zero", "binary_data_size 0 for a tensor that has elements", with_size(lambda size: 0)),
     ("size-negative", "binary_data_size negative", with_size(lambda size: -size)),
-    ("size-overflow", "binary_data_size of 2^63 and 2^64 - 1", with_size(lambda size: 2**64 - 1)),
     ("size-fraction", "binary_data_size a fraction", with_size(lambda size: size + 0.5)),
     ("size-text", "binary_data_size a text", with_size(str)),
     ("data-and-size", "data and binary_data_size", both),
@@ -135,7 +134,7 @@ def truths(server: Server) -> None:
 def wrong_texts(tensor: Tensor) -> list[bytes]:
     good, word = tensor.blob(), struct.pack("<I", 1) + b"a"
     return [
-        struct.pack("<I", 0xFFFFFFFF) + good[4:],
+        struct.pack("<I", 10 * len(good)) + good[4:],
         struct.pack("<I", len(good)) + good[4:],
         good + word,
         good + b"\0",

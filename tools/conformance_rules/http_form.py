@@ -101,7 +101,7 @@ def several_mebibytes(server: Server) -> None:
 
 
 def pour(server: Server, declared: int | None) -> Answer:
-    """A body without end, until the server answers or as much is sent as is allowed."""
+    """A long body, until the server answers or as much is sent as is allowed."""
     if server.http.secure:
         raise NotApplicable("not checked over TLS")
     model = server.model()

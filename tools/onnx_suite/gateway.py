@@ -136,7 +136,7 @@ def predict(binary: Path, model: Path, body: Path, expected: dict[str, Any], env
         return compared(expected, done.stdout)
     if "no answer within" in complaint:
         return Result(HANG, complaint.splitlines()[-1])
-    # What ONNX Runtime's binding panics at is contained and is a reason; a panic of the command itself is none.
+    # A panic that was contained is a reason; a panic of the command itself is none.
     if done.returncode == PANIC_STATUS or "the prediction panicked" in complaint or not complaint:
         return Result(CRASH, f"status {done.returncode}: {complaint[-200:]}")
     return Result(REFUSED, complaint.splitlines()[-1][:300])

@@ -22,7 +22,8 @@ pub struct ModelsSettings {
     /// How many earlier deployments of each model are kept, to go back to.
     #[validate(range(max = 100, message = "must be from 0 to 100"))]
     pub keep_previous: usize,
-    /// A file that is cut short is waited for, this long since its last change, before it is refused.
+    /// A file that is cut short is waited for, this long since its last change, before it is refused. Of a model with data
+    /// files, the change of only some of its files is waited on for the others as long.
     #[validate(range(max = 3_600_000, message = "must be from 0 to 3600000 (an hour)"))]
     pub incomplete_grace_ms: u64,
     /// A file that vanishes may come back within this time, as some tools replace files.
@@ -117,7 +118,8 @@ impl Default for AdmissionSettings {
 pub struct RollbackSettings {
     /// Whether that is done.
     pub automatic: bool,
-    /// The share of answers that failed or were not finite, from which on it is, if it was lower before the swap.
+    /// The share of answers that fail on inputs that the deployment before answers, from which on it is. Below 0.5 it must be
+    /// more than that one failed, too.
     #[validate(range(min = 0.001, max = 1.0, message = "must be from 0.001 to 1"))]
     pub failure_share: f64,
     /// How long after a swap answers are watched.

@@ -19,11 +19,14 @@ use crate::{
     config::environment,
     lifecycle::{
         Reason, Refusal,
-        proof::{FoundOutputs, check_classes, find_outputs, is_batchable, prove},
+        proof::{
+            BatchingFound, BatchingHints, FoundOutputs, assumptions, check_classes, find_batching,
+            find_outputs, prove,
+        },
     },
     model::{
-        CONTRACT_KEY, Contract, ContractDocument, Dimension, Graph, GraphFacts, OutputForms, Signature,
-        Tensor,
+        CONTRACT_KEY, Contract, ContractDocument, Dimension, Graph, GraphFacts, OutputForms, RowAnalysis,
+        Signature, Tensor,
     },
     runtime::{Instance, RunOptions, Runtime},
     system::{
@@ -44,8 +47,17 @@ const LEAST_BYTES: u64 = 1 << 20;
 /// A model that takes longer to load is loaded once.
 const MOST_LOAD_US: u64 = 200_000;
 
+/// At most one of so many parts of the time that is left is spent on finding out about batches.
+const ALLOWANCE_PART: u32 = 3;
+
+/// No more than this is, however much is left.
+const MOST_ALLOWANCE: Duration = Duration::from_secs(10);
+
 /// Rows of the larger timed run.
 const MANY_ROWS: usize = 32;
+
+/// Where one row takes longer than this, so many would take seconds, and no more would be known.
+const LONGEST_RUN_OF_MANY_US: u64 = 150_000;
 
 /// Reads a job, carries it out and writes the report.
 ///
@@ -88,7 +100,8 @@ struct Findings {
     outputs: FoundOutputs,
     contract: Contract,
     costs: Costs,
-    batchable: bool,
+    batching: BatchingFound,
+    assumptions: Vec<String>,
 }
 
 impl Findings {
@@ -96,13 +109,14 @@ impl Findings {
     fn of(instance: &Instance, contract: Contract, costs: Costs) -> Self {
         let declared = instance.signature().clone();
         let outputs = FoundOutputs { forms: OutputForms::default(), signature: declared.clone() };
-        Self { declared, outputs, contract, costs, batchable: false }
+        let batching = BatchingFound { batchable: false, reason: String::new() };
+        Self { declared, outputs, contract, costs, batching, assumptions: Vec::new() }
     }
 }
 
 /// The proof, unless the contract describes rows that the model turned out not to take.
 fn report(findings: Findings, sandbox: Enforcement) -> Report {
-    let Findings { declared, outputs, contract, costs, batchable } = findings;
+    let Findings { declared, outputs, contract, costs, batching, assumptions } = findings;
     let FoundOutputs { forms, signature } = outputs;
     let proof = Proof {
         by: proven_by(),
@@ -115,7 +129,9 @@ fn report(findings: Findings, sandbox: Enforcement) -> Report {
         sandbox,
         converted: None,
         divides: false,
-        batchable,
+        batchable: batching.batchable,
+        batching_reason: batching.reason,
+        assumptions,
         is_steady: false,
     };
     match proof.layout_by(&proof.contract) {
@@ -132,7 +148,8 @@ fn try_model(runtime: Runtime, job: &Job, status: &mut File) -> Result<Findings,
         return threads::try_threaded(runtime, job);
     }
     let before = memory(status, "VmRSS:");
-    let start = Instant::now();
+    let begin = Instant::now();
+    let start = begin;
     let mut instance = Instance::load(runtime, &job.file)?;
     let load_us = micros(start.elapsed());
     let contract = contract_of(&instance, job.contract.as_ref(), facts(&job.file, &instance)?)?;
@@ -152,14 +169,26 @@ fn try_model(runtime: Runtime, job: &Job, status: &mut File) -> Result<Findings,
     let many = first_row(instance.signature(), &proven.inputs, MANY_ROWS);
     let run_us = time_runs(&mut instance, one.as_ref().unwrap_or(&proven.inputs)).unwrap_or(load_us);
     // That a model takes many rows is its signature's word, not a promise that was asked for.
+    let many = many.filter(|_| run_us <= LONGEST_RUN_OF_MANY_US);
     let run_32_rows_us = many.and_then(|inputs| time_runs(&mut instance, &inputs));
+    let allowance = allowance(job, begin);
     let graph = File::open(&job.file).ok().and_then(|file| Graph::read(file).ok());
     let outputs = find_outputs(&mut instance, &contract, &proven.inputs, graph.as_ref());
     let constants = outputs.forms.constants();
-    let batchable = is_batchable(&mut instance, &contract, &proven.inputs, run_us, &constants);
+    let RowAnalysis { dependence, may_grow } =
+        RowAnalysis::of(&graph.unwrap_or_default(), instance.signature());
+    let hints = BatchingHints { dependence: &dependence, may_grow, run_us, allowance, constants: &constants };
+    let batching = find_batching(&mut instance, &contract, &proven.inputs, hints);
+    let assumptions = assumptions(&contract, &proven.inputs);
     let peak_bytes = memory(status, "VmHWM:");
     let costs = Costs { load_us, run_us, run_32_rows_us, run_threads_us: None, session_bytes, peak_bytes };
-    Ok(Findings { outputs, batchable, ..Findings::of(&instance, contract, costs) })
+    Ok(Findings { outputs, batching, assumptions, ..Findings::of(&instance, contract, costs) })
+}
+
+/// Time that may be spent on further runs: a part of what is left.
+fn allowance(job: &Job, begin: Instant) -> Duration {
+    let left = Duration::from_secs(job.limits.cpu_seconds).saturating_sub(begin.elapsed());
+    (left / ALLOWANCE_PART).min(MOST_ALLOWANCE)
 }
 
 /// What one more session of the model takes: the first one's growth is partly ONNX Runtime's own. Not worth the time for

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    Manager,
+    Manager, Message,
     work::{Done, Work, WorkResult},
 };
 use crate::{
@@ -19,7 +19,7 @@ use crate::{
         record::Model,
         schedule,
     },
-    model::{FlatLayout, ModelName, ModelVersion, Schedule},
+    model::{Digest, FlatLayout, ModelName, ModelVersion, Schedule},
     runtime::{Instance, Options, Runtime, Scheduler},
     telemetry::Seconds,
     wire::AnswerTemplate,
@@ -96,7 +96,18 @@ impl Manager {
 
     /// What the copy is of may be known already; else it is proven.
     fn copied(&mut self, name: &ModelName, version: ModelVersion, snapshot: Arc<Snapshot>) {
+        let patience = self.patience();
         let Some(model) = self.models.get_mut(name) else { return };
+        if is_half_of_loaded(model, version, &snapshot)
+            && let Some(aspired) = model.aspired.get_mut(&version).filter(|aspired| aspired.is_first())
+        {
+            aspired.is_half_replaced = true;
+            if aspired.awaits_rest(patience) {
+                aspired.stage = Stage::New;
+                self.is_to_sweep = true;
+                return;
+            }
+        }
         let content = snapshot.content();
         let refusal = model.refusal_of(version, &snapshot);
         let known = model.known_proof(content);
@@ -143,7 +154,7 @@ impl Manager {
         let Stage::Proven(admitted) = std::mem::replace(&mut aspired.stage, Stage::New) else { return };
         let Admitted { snapshot, proof } = *admitted;
         let start = Instant::now();
-        let trial = Trial::new(&self.parts.settings.rollback, replaced.map(|(_, share)| share));
+        let trial = self.trial((name, snapshot.content()), replaced.map(|(_, share)| share));
         let loaded = self.servable((name, version), Arc::clone(&snapshot), proof, trial);
         let servable = match loaded {
             Ok(servable) => Arc::new(servable),
@@ -184,6 +195,16 @@ impl Manager {
             timings: Some(timings),
             ..HistoryEntry::of(name, version, Event::Deployed, by)
         });
+    }
+
+    /// The trial of a content that takes the place of another, of whose answers this share failed.
+    fn trial(&self, (name, content): (&ModelName, Digest), before: Option<f64>) -> Trial {
+        let (name, messages) = (name.clone(), self.parts.messages.clone());
+        // The manager is gone only when the gateway is about to be.
+        let alarm = move || drop(messages.send(Message::Failing(name.clone(), content)));
+        before.map_or_else(Trial::without_comparison, |before| {
+            Trial::new(&self.parts.settings.rollback, before, alarm)
+        })
     }
 
     /// Brings back what made room for a version that then could not be loaded, and that no room is made for again.
@@ -285,6 +306,15 @@ fn options(schedule: &Schedule, proof: &Proof) -> Options {
         run: Duration::from_micros(run_us),
         run_32_rows: costs.run_32_rows_us.map(Duration::from_micros),
     }
+}
+
+/// Returns true if some files of the copy are those of the version in service, and others are not.
+fn is_half_of_loaded(model: &Model, version: ModelVersion, snapshot: &Snapshot) -> bool {
+    model.loaded.get(&version).is_some_and(|servable| {
+        let known = servable.snapshot.files();
+        let same = snapshot.files().iter().filter(|file| known.contains(file)).count();
+        same > 0 && same < snapshot.files().len()
+    })
 }
 
 /// Why a version would break callers of the one that serves under its number, unless that is allowed.

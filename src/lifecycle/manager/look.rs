@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -9,9 +10,11 @@ use super::{Manager, work::Work};
 use crate::{
     config::WhenRemoved,
     lifecycle::{
-        Candidate, Config, Found, FoundModel, ModelConfig, Refusal,
+        Candidate, Config, Found, FoundModel, ModelConfig, Notice, Refusal,
         aspired::{Aspired, Stage},
         history::{Event, HistoryEntry},
+        notice::Grace,
+        record::Model,
     },
     model::{ModelName, ModelVersion},
 };
@@ -25,16 +28,17 @@ impl Manager {
             Err(error) => {
                 let repository = self.parts.source.repository().display().to_string();
                 self.complain(format!("models.repository: {repository} cannot be read: {error}"));
+                // What was told of the files is no news when they can be looked at again.
+                let told: Vec<String> = self.parts.notices.load().iter().map(ToString::to_string).collect();
+                self.fresh_complaints.extend(told);
             }
         }
         self.complaints = std::mem::take(&mut self.fresh_complaints);
     }
 
     fn note(&mut self, found: Found) {
-        let Found { mut models, unreadable, ignored } = found;
-        for complaint in ignored {
-            self.complain(complaint);
-        }
+        let Found { mut models, unreadable, mut notices } = found;
+        let present: Vec<ModelName> = models.keys().cloned().collect();
         for name in models.keys() {
             self.models.entry(name.clone()).or_default();
         }
@@ -53,6 +57,52 @@ impl Manager {
             self.note_removals(&name);
             self.note_defects(&name);
             self.hash_new(&name);
+        }
+        notices.extend(self.ineffective_settings(&present));
+        self.note_notices(notices);
+    }
+
+    /// Notices of versions, labels and a default model that are named and are not there.
+    fn ineffective_settings(&self, present: &[ModelName]) -> Vec<Notice> {
+        let known = |name: &ModelName| self.models.get(name).filter(|model| model.has_versions());
+        let of_model = |name: &ModelName| {
+            let model = known(name)?;
+            // The words that hold until others do.
+            let is_settled = model.coming_config.is_none() && model.config_problem.is_none();
+            is_settled.then(|| Notice::of_config(name, &model.config, |version| model.has_version(version)))
+        };
+        let default = self.parts.settings.models.default.as_ref().filter(|name| known(name).is_none());
+        let is_empty = !self.models.values().any(Model::has_versions);
+        let repository = is_empty.then(|| Notice::of_empty_repository(self.parts.source.repository()));
+        let of_models = present.iter().filter_map(of_model).flatten();
+        of_models.chain(default.map(Notice::of_default)).chain(repository).collect()
+    }
+
+    /// Tells of what has no effect once it had the time to be completed, each once.
+    fn note_notices(&mut self, notices: Vec<Notice>) {
+        let patience = self.patience();
+        let known = std::mem::take(&mut self.notices);
+        let since = |notice: &Notice| {
+            let known = known.iter().find(|(known, _)| known == notice);
+            known.map_or_else(Instant::now, |(_, since)| *since)
+        };
+        self.notices = notices.into_iter().map(|notice| (notice.clone(), since(&notice))).collect();
+        let is_due = |(notice, since): &&(Notice, Instant)| {
+            since.elapsed()
+                >= match notice.grace {
+                    Grace::None => Duration::ZERO,
+                    Grace::Settling => patience.settle,
+                    Grace::Copying => patience.incomplete,
+                }
+        };
+        let mut due: Vec<Notice> =
+            self.notices.iter().filter(is_due).map(|(notice, _)| notice.clone()).collect();
+        due.sort();
+        for notice in &due {
+            self.complain(notice.to_string());
+        }
+        if **self.parts.notices.load() != due {
+            self.parts.notices.store(Arc::new(due));
         }
     }
 
@@ -106,7 +156,8 @@ impl Manager {
                         same.stage = Stage::New;
                     }
                 }
-                _ => {
+                Some(other) => *other = other.replaced_by(candidate),
+                None => {
                     model.aspired.insert(version, Aspired::new(candidate));
                 }
             }

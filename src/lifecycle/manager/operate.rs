@@ -11,7 +11,7 @@ use crate::{
         operation::Operation,
         record::LoadRequest,
     },
-    model::{Digest, ModelName, ModelVersion},
+    model::{ModelName, ModelVersion},
 };
 
 impl Manager {
@@ -87,6 +87,8 @@ impl Manager {
             Err(OperationError::Refused(Refusal::new(Reason::InvalidConfig, problem.clone())))
         } else if model.coming_config.is_some() || model.is_under_way(patience) {
             return;
+        } else if let Some(missing) = model.wants_what_is_missing() {
+            Err(OperationError::Refused(Refusal::new(Reason::InvalidConfig, missing)))
         } else {
             let newest = model.considered(patience).into_iter().next_back();
             match newest.and_then(|version| model.aspired.get(&version)).map(|aspired| &aspired.stage) {
@@ -98,22 +100,6 @@ impl Manager {
         self.publish(None);
         for reply in replies {
             let _ = reply.send(outcome.clone());
-        }
-    }
-
-    /// Goes back if it is this content that serves.
-    pub(super) fn roll_back_failing(&mut self, name: &ModelName, content: Digest) {
-        let current = self.models.get(name).and_then(|model| model.current());
-        if current.is_none_or(|current| current.content() != content) {
-            return;
-        }
-        let detail = "too many of its answers failed or were not finite";
-        if let Err(error) = self.roll_back(name, "automatic", Some(detail.to_owned())) {
-            tracing::error!(model.name = %name, %error, "too many answers fail, and there is no way back");
-            // Another failure tries it again.
-            if let Some(current) = self.models.get(name).and_then(|model| model.current()) {
-                current.trial.rearm();
-            }
         }
     }
 
@@ -135,7 +121,7 @@ impl Manager {
         let good = checked.and_then(|()| {
             loaded.map_or_else(
                 || {
-                    let trial = Trial::new(&self.parts.settings.rollback, None);
+                    let trial = Trial::without_comparison();
                     let (proof, identity) = (target.proof.clone(), (name, target.version));
                     self.servable(identity, Arc::clone(&snapshot), proof, trial).map(Arc::new)
                 },

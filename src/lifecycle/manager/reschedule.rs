@@ -27,8 +27,7 @@ impl Manager {
     fn reschedule_version(&mut self, name: &ModelName, old: &Arc<Servable>) {
         let (version, keep) = (old.version, self.parts.settings.models.keep_previous);
         let (snapshot, proof) = (Arc::clone(&old.snapshot), old.proof.clone());
-        let loaded =
-            self.servable((name, version), snapshot, proof, Trial::new(&self.parts.settings.rollback, None));
+        let loaded = self.servable((name, version), snapshot, proof, Trial::without_comparison());
         let new = match loaded {
             // It is the same version, on trial since it came and with all that it has answered.
             Ok(new) => {

@@ -60,7 +60,8 @@ impl Manager {
         let ModelDeployments { serving, previous, rolled_back, unloaded } = deployments;
         let store = Arc::clone(&self.parts.store);
         let reopened = |deployment: Deployment| match store.reopen(deployment.content) {
-            Ok(snapshot) => Some((deployment, snapshot)),
+            // What an older gateway wrote down is the digest of the model's file alone.
+            Ok(snapshot) => Some((Deployment { digest: snapshot.digest(), ..deployment }, snapshot)),
             Err(error) => {
                 tracing::error!(model.name = %name, %error, "a copy of what served before is lost");
                 None
@@ -142,14 +143,13 @@ impl Manager {
         if let Some(model) = self.models.get(name) {
             model.check_copy(snapshot)?;
         }
-        // Another gateway or another ONNX Runtime may see it otherwise: one that it ends must not end this process, so
-        // this is waited for.
+        // Another gateway or another ONNX Runtime may see it otherwise, so it is proven again before it is loaded here.
         let proof = if deployment.proof.is_of_this_gateway() {
             deployment.proof.clone()
         } else {
             self.parts.prover.prove(snapshot)?
         };
-        let trial = Trial::new(&self.parts.settings.rollback, None);
+        let trial = Trial::without_comparison();
         self.servable((name, deployment.version), Arc::clone(snapshot), proof, trial)
     }
 }

@@ -1,5 +1,5 @@
 //! The threads that do for a candidate what takes long: hash it, copy it, prove it. So many run at a time; one that
-//! never ends holds up nobody else's model.
+//! takes long holds up nobody else's model.
 
 use std::{
     collections::VecDeque,
@@ -176,7 +176,7 @@ fn copy(
         return Ok(None);
     }
     let snapshot = taken?;
-    Ok(hash.is_none_or(|hash| hash == snapshot.digest()).then_some(snapshot))
+    Ok(hash.is_none_or(|hash| snapshot.digests().next() == Some(hash)).then_some(snapshot))
 }
 
 /// Whether the files are not what they were when the work was given out.

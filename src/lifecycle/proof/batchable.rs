@@ -1,23 +1,41 @@
-//! Proving that the rows of several requests may be run at once: that a model answers each row alone as it does among
-//! others.
+//! Finding out whether the rows of several requests may be run at once: whether a model answers each row alone as it does
+//! among others.
 //!
 //! No signature says so: a mean over all rows, a softmax along the wrong axis or a loop that ends with the last row are
-//! as good a model as any. So rows that differ are run both ways.
+//! as good a model as any. The graph says it where all its operators are understood; rows that differ are run both ways
+//! in any case. Where neither settles it, rows are not run together.
+
+mod pool;
+
+use std::time::{Duration, Instant};
 
 use super::{
+    known::Known,
     run,
-    varied::{Inputs, Varied, joined, split},
+    varied::{Inputs, joined, split},
 };
 use crate::{
-    model::{Constants, Contract, Dimension, Signature, Tensor, Value, ValueSpec},
+    model::{
+        Constants, Contract, Dimension, ElementType, RowDependence, Signature, Tensor, Value, ValueSpec,
+    },
     runtime::{Instance, RunOptions},
 };
+use pool::Pool;
 
-/// So many rows are compared.
+/// At most this many rows are compared.
 const ROWS: usize = 32;
 
-/// Fewer where a run takes long: this is how long running all of them one by one may take, and at once as long again.
-const BUDGET_US: u64 = 450_000;
+/// Fewer where a run takes long: running all of them one by one may take this long, and at once as long again.
+const SOFT_BUDGET: Duration = Duration::from_millis(450);
+
+/// The same for a graph that does not settle it.
+const HARD_BUDGET: Duration = Duration::from_secs(1);
+
+/// Rows that have to be compared where the graph does not settle it.
+const LEAST_HARD_ROWS: usize = 12;
+
+/// Unlike ordinary rows among them.
+const LEAST_UNLIKE_ROWS: usize = 4;
 
 /// Larger inputs are not made.
 const MAX_ELEMENTS: usize = 1 << 24;
@@ -25,39 +43,144 @@ const MAX_ELEMENTS: usize = 1 << 24;
 /// Kernels for one row and for many add in another order; that much of a number is rounding, whatever the contract says.
 const ROUNDING: f64 = 1e-5;
 
-/// Returns true if several rows at once are answered as each alone. `inputs` are some that run, in about `run_us` a row; `constants`
-/// are outputs that are the same for all rows, as far as is known.
+/// An absolute difference that may be rounding; a contract may allow less for golden cases, and no more here.
+const MOST_TOLERANCE: f64 = 1e-4;
+
+/// Sums of numbers beyond this have rounding errors that count by the numbers, not by the sum.
+const ORDINARY: f64 = 100.0;
+
+/// Result of the search for a dependence among rows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BatchingFound {
+    /// Whether rows of several requests may be run at once.
+    pub batchable: bool,
+    /// Reason, for people.
+    pub reason: String,
+}
+
+impl BatchingFound {
+    fn no(reason: impl Into<String>) -> Self {
+        Self { batchable: false, reason: reason.into() }
+    }
+}
+
+/// Knowledge that the search begins with.
+#[derive(Clone, Copy, Debug)]
+pub struct BatchingHints<'h> {
+    /// What the graph says.
+    pub dependence: &'h RowDependence,
+    /// Whether the work of a run may follow from the values that it is given.
+    pub may_grow: bool,
+    /// Time of a run of one row, in microseconds.
+    pub run_us: u64,
+    /// Time that all of it may take.
+    pub allowance: Duration,
+    /// Outputs that are the same for all rows, as far as is known.
+    pub constants: &'h Constants,
+}
+
+/// Finds out whether several rows at once are answered as each alone. `inputs` are some that run.
 ///
-/// What cannot be found out, as too little is known of what the model takes, is answered with no.
-pub fn is_batchable(
+/// Blocks for as long as the runs take. Where too little is known, the answer is no.
+pub fn find_batching(
     instance: &mut Instance,
     contract: &Contract,
     inputs: &[(String, Tensor)],
-    run_us: u64,
-    constants: &Constants,
-) -> bool {
-    let Ok(options) = RunOptions::new() else { return false };
+    hints: BatchingHints<'_>,
+) -> BatchingFound {
+    let BatchingHints { dependence, run_us, allowance, .. } = hints;
+    if let RowDependence::Coupled { .. } = dependence {
+        return BatchingFound::no(dependence.to_string());
+    }
     let bases = bases(instance.signature(), contract, inputs);
-    let Some(count) = bases.first().and_then(|base| row_count(base, run_us)) else { return false };
-    let bases = &bases[..bases.len().min(count)];
-    let are_made_up = contract.golden.is_empty();
-    // Texts first, then without, then nothing that the author has not shown: each may be more than the model takes.
-    let attempts = [
-        are_made_up.then(|| Varied::new(contract, true).rows(bases, count)).flatten(),
-        Varied::new(contract, false).rows(bases, count),
-        joined(bases),
-    ];
-    let mut judge = Judge { instance, options: &options, tolerance: tolerance(contract), constants };
-    let mut attempts = attempts.into_iter().flatten();
-    attempts.find_map(|batch| judge.judge(&batch)).unwrap_or(false)
+    let Some(first) = bases.first() else {
+        return BatchingFound::no("its inputs do not all count rows in their outermost dimension");
+    };
+    let count = match row_count(first, hints) {
+        Ok(count) => count,
+        Err(reason) => return BatchingFound::no(reason),
+    };
+    if let Some(reason) = refused_by_knowledge(contract, first, hints) {
+        return BatchingFound::no(reason);
+    }
+    let Ok(options) = RunOptions::new() else { return BatchingFound::no("no run could be begun") };
+    let is_settled = *dependence == RowDependence::Independent;
+    let ends = Instant::now() + allowance;
+    let budget = if is_settled { SOFT_BUDGET } else { HARD_BUDGET };
+    let soft_end = ends.min(Instant::now() + 2 * budget.max(Duration::from_micros(run_us.saturating_mul(2))));
+    let mut judge = Judge { instance, options: &options, contract, constants: hints.constants, is_settled };
+    let goes_far = is_settled || !hints.may_grow;
+    let rows = pool::candidates(contract, &bases, count, goes_far);
+    let pool = Pool::of(rows, count, ends, |row| judge.run(row));
+    if !is_settled && pool.unlike_rows() < LEAST_UNLIKE_ROWS {
+        return BatchingFound::no(format!("{dependence}, and too few unlike rows are known that it takes"));
+    }
+    for (index, batch) in pool.batches().into_iter().enumerate() {
+        // Two rows are compared in any case.
+        if index > 0 && Instant::now() > if is_settled { soft_end } else { ends } {
+            if is_settled {
+                break;
+            }
+            return BatchingFound::no(format!("{dependence}, and it takes too long to try enough rows"));
+        }
+        if let Err(difference) = judge.judge(&pool, &batch) {
+            return BatchingFound::no(format!("rows were answered otherwise together: {difference}"));
+        }
+    }
+    if pool.is_empty() {
+        return BatchingFound::no("no row could be run alone");
+    }
+    let reason = if is_settled && pool.len() < 2 {
+        format!("each row is answered alone: {dependence}; no two unlike rows are known that it takes")
+    } else if is_settled {
+        format!("each row is answered alone: {dependence}")
+    } else {
+        format!("{} rows as unlike as can be were answered together as each alone ({dependence})", pool.len())
+    };
+    BatchingFound { batchable: true, reason }
 }
 
-/// What of the contract says how far answers may be apart.
-fn tolerance(contract: &Contract) -> Contract {
-    let mut tolerance = Contract::empty();
-    tolerance.tolerance = contract.tolerance;
-    tolerance.relative_tolerance = contract.relative_tolerance.max(ROUNDING);
-    tolerance
+/// The reason why rows need not be tried, or would prove nothing.
+fn refused_by_knowledge(contract: &Contract, row: &Inputs, hints: BatchingHints<'_>) -> Option<String> {
+    let dependence = hints.dependence;
+    if *dependence == RowDependence::Independent {
+        return None;
+    }
+    let has_cases = !contract.golden.is_empty();
+    let guesses = guessed(contract, row);
+    if !has_cases && guesses.iter().any(|(_, element_type)| *element_type == ElementType::String) {
+        return Some(format!("{dependence}, and its texts were made up"));
+    }
+    (hints.may_grow && !is_bounded(contract, row)).then(|| {
+        format!("{dependence}, and values far from those that were tried may take it too long: it has operators whose work follows from values")
+    })
+}
+
+/// Inputs of which neither contract nor graph say which values they take, with the type of these.
+pub(super) fn guessed(contract: &Contract, row: &Inputs) -> Vec<(String, ElementType)> {
+    let known = Known::of(contract, row);
+    let is_guess = |name: &str, tensor: &Tensor| {
+        let element_type = tensor.data().element_type();
+        (0..tensor.data().len()).any(|index| known.is_guess(name, index, element_type))
+    };
+    let of_input = |(name, tensor): &(String, Tensor)| {
+        is_guess(name, tensor).then(|| (name.clone(), tensor.data().element_type()))
+    };
+    row.iter().filter_map(of_input).collect()
+}
+
+/// Returns true if contract or graph bound every value of a row.
+fn is_bounded(contract: &Contract, row: &Inputs) -> bool {
+    let known = Known::of(contract, row);
+    let is_bounded = |name: &str, tensor: &Tensor| {
+        let element_type = tensor.data().element_type();
+        (0..tensor.data().len()).all(|index| {
+            let (minimum, maximum) = known.limits(name, index);
+            let is_limited = !element_type.is_float() || (minimum.is_some() && maximum.is_some());
+            is_limited && !known.is_guess(name, index, element_type)
+        })
+    };
+    row.iter().all(|(name, tensor)| is_bounded(name, tensor))
 }
 
 /// Rows that are known to run: of the golden cases, else of what was made up. None if the model takes no rows.
@@ -81,46 +204,84 @@ fn bases(signature: &Signature, contract: &Contract, inputs: &[(String, Tensor)]
     rows
 }
 
-/// How many rows to compare; nothing where that takes too long or too much.
-fn row_count(base: &Inputs, run_us: u64) -> Option<usize> {
-    let in_time = usize::try_from(BUDGET_US / run_us.max(1)).unwrap_or(ROWS);
+/// The number of rows to compare, or why none are.
+fn row_count(base: &Inputs, hints: BatchingHints<'_>) -> Result<usize, String> {
+    let BatchingHints { dependence, run_us, allowance, .. } = hints;
+    let is_settled = *dependence == RowDependence::Independent;
     let elements: usize = base.iter().map(|(_, tensor)| tensor.data().len()).sum();
-    let count = ROWS.min(in_time).min(MAX_ELEMENTS / elements.max(1));
-    (count > 1).then_some(count)
+    let fit = MAX_ELEMENTS / elements.max(1);
+    if fit < 2 {
+        return Err("its rows are too large to try two at once".to_owned());
+    }
+    let budget = if is_settled { SOFT_BUDGET } else { HARD_BUDGET };
+    let in_time = usize::try_from(budget.as_micros() / u128::from(run_us.max(1))).unwrap_or(ROWS);
+    // A pair alone and together may take another part of the time, as batches gain most where runs are long.
+    if Duration::from_micros(run_us.saturating_mul(4)) > 2 * allowance {
+        return Err(format!("a run takes {} ms: too long to try two rows alone and together", run_us / 1000));
+    }
+    if !is_settled && in_time.min(fit) < LEAST_HARD_ROWS {
+        return Err(format!("{dependence}, and a run takes too long to try enough rows"));
+    }
+    Ok(ROWS.min(in_time).min(fit).max(2))
 }
 
 struct Judge<'i> {
     instance: &'i mut Instance,
     options: &'i RunOptions,
-    tolerance: Contract,
+    contract: &'i Contract,
     constants: &'i Constants,
+    /// Whether the graph settles it, so that far rows only have to leave others as they are.
+    is_settled: bool,
 }
 
 impl Judge<'_> {
-    /// Whether the rows are answered alike; nothing where they are not answered at all, or are all the same.
-    fn judge(&mut self, batch: &Inputs) -> Option<bool> {
-        let rows = split(batch)?;
-        rows.iter().any(|row| Some(row) != rows.first()).then_some(())?;
-        let alone: Vec<Vec<Value>> = rows.iter().map(|row| self.run(row)).collect::<Option<_>>()?;
+    /// Compares the answers to rows of the pool that are run at once with those to each alone.
+    fn judge(&mut self, pool: &Pool, batch: &[usize]) -> Result<(), String> {
+        let rows: Vec<&pool::Row> = batch.iter().map(|index| pool.row(*index)).collect();
+        let inputs: Vec<Inputs> = rows.iter().map(|row| row.inputs.clone()).collect();
+        let inputs = joined(&inputs).ok_or("they do not go together")?;
         // What answers each alone but not all at once is no batch's.
-        let Some(together) = self.run(batch) else { return Some(false) };
-        let agree = |(index, alone): (usize, &Vec<Value>)| {
-            together.len() == alone.len()
-                && together.iter().zip(alone).enumerate().all(|(output, (all, one))| {
-                    if self.constants.contains(output) {
-                        return self.tolerance.difference(all, one).is_none();
-                    }
-                    self.agree(all, one, index, rows.len())
-                })
-        };
-        Some(alone.iter().enumerate().all(agree))
+        let together = self.run(&inputs).ok_or("together they are not answered at all")?;
+        for (index, row) in rows.iter().enumerate() {
+            if row.is_far && self.is_settled {
+                continue;
+            }
+            for (output, (all, one)) in together.iter().zip(&row.alone).enumerate() {
+                let difference = if self.constants.contains(output) {
+                    self.contract.difference(all, one)
+                } else {
+                    self.difference(all, one, (index, rows.len()), row)
+                };
+                if let Some(difference) = difference {
+                    let name = self.instance.signature().outputs.get(output).map_or("", |spec| &spec.name);
+                    return Err(format!("output `{name}`, row {index} of {}: {difference}", rows.len()));
+                }
+            }
+        }
+        Ok(())
     }
 
-    fn agree(&self, all: &Value, one: &Value, index: usize, rows: usize) -> bool {
-        let row = || all.rows(index..index + 1);
-        all.holds_rows(rows)
-            && one.holds_rows(1)
-            && row().is_some_and(|row| self.tolerance.difference(&row, one).is_none())
+    fn difference(
+        &self,
+        all: &Value,
+        one: &Value,
+        (index, rows): (usize, usize),
+        row: &pool::Row,
+    ) -> Option<String> {
+        if !all.holds_rows(rows) || !one.holds_rows(1) {
+            return Some("it does not have one part for each row".to_owned());
+        }
+        let Some(part) = all.rows(index..index + 1) else { return Some("it has no such row".to_owned()) };
+        self.tolerance(row).difference(&part, one)
+    }
+
+    /// The tolerance for a row, as that of a contract.
+    fn tolerance(&self, row: &pool::Row) -> Contract {
+        let mut tolerance = Contract::empty();
+        let rounding = if row.greatest > ORDINARY { ROUNDING * row.greatest } else { 0.0 };
+        tolerance.tolerance = self.contract.tolerance.min(MOST_TOLERANCE) + rounding;
+        tolerance.relative_tolerance = ROUNDING;
+        tolerance
     }
 
     fn run(&mut self, inputs: &Inputs) -> Option<Vec<Value>> {

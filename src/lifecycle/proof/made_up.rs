@@ -4,10 +4,11 @@ use std::collections::HashSet;
 
 use half::{bf16, f16};
 
+use super::known::Known;
 use crate::{
     lifecycle::{Reason, Refusal},
     model::{
-        Cell, Contract, Dimension, ElementType, Feature, Layout, Row, Signature, Tensor, TensorData,
+        Cell, Contract, Dimension, ElementType, Layout, Row, RowInputs, Signature, Tensor, TensorData,
         rows_to_tensors,
     },
 };
@@ -57,13 +58,18 @@ pub(super) fn made_up(
     contract: &Contract,
     attempt: Attempt,
 ) -> Result<Option<Vec<(String, Tensor)>>, Refusal> {
-    let Some(layout) = layout else { return Ok(tensors(signature, attempt)) };
+    let known = Known::of_layout(contract, layout);
+    let Some(layout) = layout else { return Ok(tensors(signature, &known, attempt)) };
     if layout.columns().saturating_mul(attempt.size) > MAX_VALUES {
         return Ok(None);
     }
     let cell = |column| {
         let element_type = layout.element_type(column).unwrap_or(ElementType::F32);
-        cell(element_type, contract.features.get(column), attempt.value)
+        let (input, index) = match &layout.inputs {
+            RowInputs::Matrix { input, .. } => (input.as_str(), column),
+            RowInputs::Columns(columns) => (columns.get(column).map_or("", |column| &column.input), 0),
+        };
+        cell(element_type, &known, input, index, attempt.value)
     };
     let row = Row::Positional((0..layout.columns()).map(cell).collect());
     let rows = vec![row; attempt.size];
@@ -74,30 +80,50 @@ pub(super) fn made_up(
     })
 }
 
-/// A value that the contract allows, near the one that is wanted.
-fn cell(element_type: ElementType, feature: Option<&Feature>, value: Fill) -> Cell {
-    let wanted = if value == Fill::Ones { 1.0_f64 } else { 0.0 };
-    let minimum = feature.and_then(|feature| feature.minimum).unwrap_or(f64::NEG_INFINITY);
-    let maximum = feature.and_then(|feature| feature.maximum).unwrap_or(f64::INFINITY);
-    let number = wanted.max(minimum).min(maximum);
+/// A value that is known to be taken, else one that the contract allows, near the one that is wanted.
+fn cell(element_type: ElementType, known: &Known<'_>, input: &str, index: usize, value: Fill) -> Cell {
     match element_type {
-        ElementType::String => Cell::Text(text(value)),
+        ElementType::String => Cell::Text(text(known, input, index, value)),
         ElementType::Bool => Cell::Bool(value == Fill::Ones),
-        float if float.is_float() => Cell::Float(number),
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "a bound beyond every integer is beyond the model too"
-        )]
-        _ => Cell::Integer(number.ceil() as i128),
+        float if float.is_float() => Cell::Float(number(known, input, index, value)),
+        _ => Cell::Integer(integer(known, input, index, value)),
     }
 }
 
-fn text(value: Fill) -> String {
-    if value == Fill::Ones { "1".to_owned() } else { String::new() }
+/// The first category where ones are wanted, the last where zeros are.
+fn place(value: Fill) -> f64 {
+    f64::from(u8::from(value == Fill::Zeros))
+}
+
+fn number(known: &Known<'_>, input: &str, index: usize, value: Fill) -> f64 {
+    let wanted = if value == Fill::Ones { 1.0_f64 } else { 0.0 };
+    let (minimum, maximum) = known.limits(input, index);
+    let near = wanted.max(minimum.unwrap_or(f64::NEG_INFINITY)).min(maximum.unwrap_or(f64::INFINITY));
+    known.number(input, index, place(value)).unwrap_or(near)
+}
+
+fn integer(known: &Known<'_>, input: &str, index: usize, value: Fill) -> i128 {
+    if let Some((least, most)) = known.range(input, index) {
+        return i64::from(value == Fill::Ones).clamp(least, most).into();
+    }
+    if let Some(category) = known.integer(input, index, place(value)) {
+        return category.into();
+    }
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "a bound beyond every integer is beyond the model too"
+    )]
+    let number = number(known, input, index, value).ceil() as i128;
+    number
+}
+
+fn text(known: &Known<'_>, input: &str, index: usize, value: Fill) -> String {
+    let made_up = if value == Fill::Ones { "1" } else { "" };
+    known.text(input, index, place(value)).unwrap_or(made_up).to_owned()
 }
 
 /// Every input that must be given, by its declared shape.
-fn tensors(signature: &Signature, attempt: Attempt) -> Option<Vec<(String, Tensor)>> {
+fn tensors(signature: &Signature, known: &Known<'_>, attempt: Attempt) -> Option<Vec<(String, Tensor)>> {
     let required = || signature.inputs.iter().filter(|spec| !spec.is_optional());
     let shapes = || required().filter_map(|spec| spec.as_tensor().map(|(_, shape)| shape));
     let batches: HashSet<&str> = shapes()
@@ -124,40 +150,75 @@ fn tensors(signature: &Signature, attempt: Attempt) -> Option<Vec<(String, Tenso
         if element_type == ElementType::String && count > MAX_VALUES {
             return None;
         }
-        let tensor = Tensor::new(shape, data(element_type, count, attempt.value)).ok()?;
+        let columns = shape.last().copied().filter(|_| shape.len() > 1).unwrap_or(1).max(1);
+        let source = Source { known, input: &spec.name, columns, value: attempt.value };
+        let tensor = Tensor::new(shape, source.data(element_type, count)).ok()?;
         inputs.push((spec.name.clone(), tensor));
     }
     Some(inputs)
 }
 
-fn data(element_type: ElementType, count: usize, value: Fill) -> TensorData {
-    macro_rules! fill {
-        ($variant:ident, $zero:expr, $one:expr) => {
-            TensorData::$variant(vec![if value == Fill::Ones { $one } else { $zero }; count].into())
-        };
+/// What the elements of one input are made of.
+struct Source<'s> {
+    known: &'s Known<'s>,
+    input: &'s str,
+    /// The number of elements in the innermost dimension, each of which may mean something else.
+    columns: usize,
+    value: Fill,
+}
+
+impl Source<'_> {
+    fn data(&self, element_type: ElementType, count: usize) -> TensorData {
+        macro_rules! fill {
+            ($variant:ident, $of:expr) => {
+                TensorData::$variant(self.each(count, $of).into())
+            };
+        }
+        macro_rules! integers {
+            ($variant:ident, $type:ty) => {
+                fill!($variant, |index| <$type>::try_from(self.integer(index)).unwrap_or_default())
+            };
+        }
+        match element_type {
+            ElementType::F16 => fill!(F16, |index| f16::from_f64(self.number(index))),
+            ElementType::Bf16 => fill!(Bf16, |index| bf16::from_f64(self.number(index))),
+            #[expect(clippy::cast_possible_truncation, reason = "rounding to the model's precision is meant")]
+            ElementType::F32 => fill!(F32, |index| self.number(index) as f32),
+            ElementType::F64 => fill!(F64, |index| self.number(index)),
+            ElementType::I8 => integers!(I8, i8),
+            ElementType::I16 => integers!(I16, i16),
+            ElementType::I32 => integers!(I32, i32),
+            ElementType::I64 => integers!(I64, i64),
+            ElementType::U8 => integers!(U8, u8),
+            ElementType::U16 => integers!(U16, u16),
+            ElementType::U32 => integers!(U32, u32),
+            ElementType::U64 => integers!(U64, u64),
+            ElementType::Bool => TensorData::Bool(vec![self.value == Fill::Ones; count]),
+            ElementType::String => {
+                TensorData::String(self.each(count, |index| text(self.known, self.input, index, self.value)))
+            }
+        }
     }
-    match element_type {
-        ElementType::F16 => fill!(F16, f16::ZERO, f16::ONE),
-        ElementType::Bf16 => fill!(Bf16, bf16::ZERO, bf16::ONE),
-        ElementType::F32 => fill!(F32, 0.0, 1.0),
-        ElementType::F64 => fill!(F64, 0.0, 1.0),
-        ElementType::I8 => fill!(I8, 0, 1),
-        ElementType::I16 => fill!(I16, 0, 1),
-        ElementType::I32 => fill!(I32, 0, 1),
-        ElementType::I64 => fill!(I64, 0, 1),
-        ElementType::U8 => fill!(U8, 0, 1),
-        ElementType::U16 => fill!(U16, 0, 1),
-        ElementType::U32 => fill!(U32, 0, 1),
-        ElementType::U64 => fill!(U64, 0, 1),
-        ElementType::Bool => fill!(Bool, false, true),
-        ElementType::String => TensorData::String(vec![text(value); count]),
+
+    /// Elements of which the same is known in each line.
+    fn each<T: Clone>(&self, count: usize, of: impl Fn(usize) -> T) -> Vec<T> {
+        let line: Vec<T> = (0..self.columns.min(count)).map(of).collect();
+        line.iter().cycle().take(count).cloned().collect()
+    }
+
+    fn number(&self, index: usize) -> f64 {
+        number(self.known, self.input, index, self.value)
+    }
+
+    fn integer(&self, index: usize) -> i128 {
+        integer(self.known, self.input, index, self.value)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::ValueSpec;
+    use crate::model::{Feature, ValueSpec};
 
     fn shapes(signature: &Signature, attempt: Attempt) -> Option<Vec<Vec<usize>>> {
         let inputs = made_up(signature, None, &Contract::empty(), attempt).unwrap()?;

@@ -1,23 +1,38 @@
-//! Rows that differ, made of rows that are known to run.
+//! Rows that differ, made of rows that are known to run and of what is known of their columns.
 
 use half::{bf16, f16};
 
-use crate::model::{Buffer, Contract, Feature, Tensor, TensorData};
+use super::known::Known;
+use crate::model::{Buffer, Contract, Scalar, Tensor, TensorData};
 
 /// Numbers are drawn from around those of a row that runs: this far, in the unit or the number itself, whichever is more.
-/// Further away, a model may do something else altogether, such as to compute for ever.
+/// Further away, a model may do something else altogether, or take longer.
 const SPREAD: f64 = 10.0;
 
 /// Texts that are tried where none is known but one that was made up.
 const TEXTS: [&str; 3] = ["1", "0", "a"];
 
+/// Greatest whole number that is tried of which nothing is known.
+const MAX_UNKNOWN_INTEGER: f64 = 1000.0;
+
 /// Inputs by name.
 pub(in crate::lifecycle) type Inputs = Vec<(String, Tensor)>;
+
+/// The place that values are drawn from.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(in crate::lifecycle) enum Draw {
+    /// Around a row that runs, and anywhere among the values that are known.
+    Near,
+    /// The ends of ranges, the first and last category, a missing value where the model is made for it.
+    Edges,
+    /// About this far from zero, whatever the contract allows; known ids and categories as at the edges.
+    Far(f64),
+}
 
 /// Draws rows, the same ones each time: a proof that differs from run to run is none.
 pub(in crate::lifecycle) struct Varied<'c> {
     contract: &'c Contract,
-    /// Whether texts are varied too, which a model may not take.
+    /// Whether texts of which none is known are varied too, which a model may not take.
     vary_texts: bool,
     state: u32,
 }
@@ -31,24 +46,39 @@ impl<'c> Varied<'c> {
     pub(in crate::lifecycle) fn rows(&mut self, bases: &[Inputs], count: usize) -> Option<Inputs> {
         let rows: Vec<Inputs> = (0..count)
             .zip(bases.iter().cycle())
-            .map(|(index, base)| if index < bases.len() { Some(base.clone()) } else { self.around(base) })
+            .map(
+                |(index, base)| {
+                    if index < bases.len() { Some(base.clone()) } else { self.row(base, bases, Draw::Near) }
+                },
+            )
             .collect::<Option<_>>()?;
         joined(&rows)
     }
 
-    fn around(&mut self, base: &Inputs) -> Option<Inputs> {
-        let is_alone = base.len() == 1;
-        let vary = |(name, tensor): &(String, Tensor)| {
-            let feature = |index: usize| {
-                let features = &self.contract.features;
-                let of_matrix = is_alone && features.len() == tensor.data().len();
-                let column = if of_matrix { Some(index) } else { self.contract.column(name) };
-                column.and_then(|column| features.get(column))
-            };
-            let data = vary(tensor.data(), &feature, self.vary_texts, &mut self.state);
+    /// So many rows at the edges of what is known, missing values included.
+    pub(in crate::lifecycle) fn edges(&mut self, base: &Inputs, count: usize) -> Option<Inputs> {
+        let rows: Vec<Inputs> =
+            (0..count).map(|_| self.row(base, &[], Draw::Edges)).collect::<Option<_>>()?;
+        joined(&rows)
+    }
+
+    /// A row that is drawn from around one that runs; texts of which nothing is known may be those of another one.
+    pub(in crate::lifecycle) fn row(
+        &mut self,
+        base: &Inputs,
+        others: &[Inputs],
+        draw: Draw,
+    ) -> Option<Inputs> {
+        let known = Known::of(self.contract, base);
+        let vary = |(input, (name, tensor)): (usize, &(String, Tensor))| {
+            let at = usize::try_from(self.state >> 8).unwrap_or(0) % others.len().max(1);
+            let other = others.get(at).and_then(|row| row.get(input)).map(|(_, tensor)| tensor.data());
+            let other = other.filter(|other| other.len() == tensor.data().len());
+            let source = Source { known: &known, input: name, draw, other, vary_texts: self.vary_texts };
+            let data = source.vary(tensor.data(), &mut self.state);
             Some((name.clone(), Tensor::new(tensor.shape().to_vec(), data).ok()?))
         };
-        base.iter().map(vary).collect()
+        base.iter().enumerate().map(vary).collect()
     }
 }
 
@@ -75,89 +105,147 @@ pub(super) fn joined(rows: &[Inputs]) -> Option<Inputs> {
     rows.first()?.iter().map(of_input).collect()
 }
 
-/// The elements with each number drawn anew.
-fn vary<'f>(
-    data: &TensorData,
-    feature: &dyn Fn(usize) -> Option<&'f Feature>,
+/// What the elements of one input are drawn from.
+struct Source<'s> {
+    known: &'s Known<'s>,
+    input: &'s str,
+    draw: Draw,
+    /// The same input of another row that runs.
+    other: Option<&'s TensorData>,
     vary_texts: bool,
-    state: &mut u32,
-) -> TensorData {
-    fn each<T: Copy>(elements: &[T], mut drawn: impl FnMut(usize, T) -> T) -> Buffer<T> {
-        elements.iter().enumerate().map(|(index, element)| drawn(index, *element)).collect()
-    }
-    macro_rules! float {
-        ($variant:ident, $elements:expr, $to:expr, $from:expr) => {
-            TensorData::$variant(each($elements, |index, element| {
-                $from(float($to(element), feature(index), state))
-            }))
-        };
-    }
-    macro_rules! integer {
-        ($variant:ident, $type:ty, $elements:expr) => {
-            TensorData::$variant(each($elements, |index, element| {
-                // What does not fit the type is not drawn.
-                i64::try_from(element)
-                    .ok()
-                    .and_then(|base| <$type>::try_from(integer(base, feature(index), state)).ok())
-                    .unwrap_or(element)
-            }))
-        };
-    }
-    match data {
-        TensorData::F16(elements) => float!(F16, elements, f64::from, f16::from_f64),
-        TensorData::Bf16(elements) => float!(Bf16, elements, f64::from, bf16::from_f64),
-        #[expect(clippy::cast_possible_truncation, reason = "rounding to the model's precision is meant")]
-        TensorData::F32(elements) => float!(F32, elements, f64::from, |wide: f64| wide as f32),
-        TensorData::F64(elements) => float!(F64, elements, f64::from, f64::from),
-        TensorData::I8(elements) => integer!(I8, i8, elements),
-        TensorData::I16(elements) => integer!(I16, i16, elements),
-        TensorData::I32(elements) => integer!(I32, i32, elements),
-        TensorData::I64(elements) => integer!(I64, i64, elements),
-        TensorData::U8(elements) => integer!(U8, u8, elements),
-        TensorData::U16(elements) => integer!(U16, u16, elements),
-        TensorData::U32(elements) => integer!(U32, u32, elements),
-        TensorData::U64(elements) => integer!(U64, u64, elements),
-        TensorData::Bool(elements) => TensorData::Bool(elements.iter().map(|_| next(state) < 0.5).collect()),
-        TensorData::String(elements) if vary_texts => {
-            let text = |_: &String| {
-                TEXTS.get(whole(next(state) * 3.0)).map_or_else(String::new, |text| (*text).to_owned())
-            };
-            TensorData::String(elements.iter().map(text).collect())
+}
+
+impl Source<'_> {
+    /// The elements with each drawn again.
+    fn vary(&self, data: &TensorData, state: &mut u32) -> TensorData {
+        fn each<T: Copy>(elements: &[T], mut drawn: impl FnMut(usize, T) -> T) -> Buffer<T> {
+            elements.iter().enumerate().map(|(index, element)| drawn(index, *element)).collect()
         }
-        TensorData::String(elements) => TensorData::String(elements.clone()),
+        macro_rules! float {
+            ($variant:ident, $elements:expr, $to:expr, $from:expr) => {
+                TensorData::$variant(each($elements, |index, element| {
+                    $from(self.float($to(element), index, state))
+                }))
+            };
+        }
+        macro_rules! integer {
+            ($variant:ident, $type:ty, $elements:expr) => {
+                TensorData::$variant(each($elements, |index, element| {
+                    // What does not fit the type is not drawn.
+                    i64::try_from(element)
+                        .ok()
+                        .and_then(|base| <$type>::try_from(self.integer(base, index, state)).ok())
+                        .unwrap_or(element)
+                }))
+            };
+        }
+        let half = |wide: f64| f16::from_f64(wide.clamp(f16::MIN.into(), f16::MAX.into()));
+        match data {
+            TensorData::F16(elements) => float!(F16, elements, f64::from, half),
+            TensorData::Bf16(elements) => float!(Bf16, elements, f64::from, bf16::from_f64),
+            #[expect(clippy::cast_possible_truncation, reason = "rounding to the model's precision is meant")]
+            TensorData::F32(elements) => float!(F32, elements, f64::from, |wide: f64| wide as f32),
+            TensorData::F64(elements) => float!(F64, elements, f64::from, f64::from),
+            TensorData::I8(elements) => integer!(I8, i8, elements),
+            TensorData::I16(elements) => integer!(I16, i16, elements),
+            TensorData::I32(elements) => integer!(I32, i32, elements),
+            TensorData::I64(elements) => integer!(I64, i64, elements),
+            TensorData::U8(elements) => integer!(U8, u8, elements),
+            TensorData::U16(elements) => integer!(U16, u16, elements),
+            TensorData::U32(elements) => integer!(U32, u32, elements),
+            TensorData::U64(elements) => integer!(U64, u64, elements),
+            TensorData::Bool(elements) => {
+                TensorData::Bool(elements.iter().map(|_| next(state) < 0.5).collect())
+            }
+            TensorData::String(elements) => {
+                let text = |(index, base): (usize, &String)| self.text(base, index, state);
+                TensorData::String(elements.iter().enumerate().map(text).collect())
+            }
+        }
+    }
+
+    /// A text that the graph lists, else one of a row that runs, else one that is made up.
+    fn text(&self, base: &str, index: usize, state: &mut u32) -> String {
+        let place = self.place(state);
+        if let Some(text) = self.known.text(self.input, index, place) {
+            return text.to_owned();
+        }
+        match self.other {
+            _ if self.vary_texts => {
+                TEXTS.get(whole(next(state) * 3.0)).map_or_else(String::new, |text| (*text).to_owned())
+            }
+            Some(TensorData::String(texts)) => texts.get(index).cloned().unwrap_or_default(),
+            _ => base.to_owned(),
+        }
+    }
+
+    /// A place in a list of what is known, from 0 up to 1.
+    fn place(&self, state: &mut u32) -> f64 {
+        let place = next(state);
+        match self.draw {
+            Draw::Near => place,
+            Draw::Edges | Draw::Far(_) => f64::from(u8::from(place >= 0.5)),
+        }
+    }
+
+    /// A number around this one that the contract allows, or a far one that it may not.
+    fn float(&self, base: f64, index: usize, state: &mut u32) -> f64 {
+        let place = self.place(state);
+        if let Some(number) = self.known.number(self.input, index, place) {
+            return number;
+        }
+        if !base.is_finite() {
+            return base;
+        }
+        let (minimum, maximum) = self.known.limits(self.input, index);
+        match self.draw {
+            Draw::Edges if self.known.may_be_missing(self.input, index) && next(state) < 0.25 => f64::NAN,
+            Draw::Edges => match (place < 0.5, minimum, maximum) {
+                (true, Some(minimum), _) => minimum,
+                (false, _, Some(maximum)) => maximum,
+                _ if next(state) < 0.5 => 0.0,
+                _ => base,
+            },
+            Draw::Far(size) => size * (0.5 + next(state)) * if place < 0.5 { 1.0 } else { -1.0 },
+            Draw::Near => {
+                let spread = SPREAD * base.abs().max(1.0);
+                let minimum = minimum.unwrap_or(f64::NEG_INFINITY);
+                let maximum = maximum.unwrap_or(f64::INFINITY);
+                let (least, most) = ((base - spread).max(minimum), (base + spread).min(maximum));
+                if least < most { least + (most - least) * next(state) } else { base }
+            }
+        }
+    }
+
+    /// A whole number that the contract or the graph allows. Of one of which nothing is known, no more than zero and the
+    /// one that runs are drawn near it: most stand for a position in a table that is no longer than it must be.
+    fn integer(&self, base: i64, index: usize, state: &mut u32) -> i64 {
+        let place = self.place(state);
+        if let Some(number) = self.known.integer(self.input, index, place) {
+            return number;
+        }
+        let (minimum, maximum) = self.known.limits(self.input, index);
+        if let Draw::Far(size) = self.draw {
+            let far = (size * (0.25 + next(state))).min(MAX_UNKNOWN_INTEGER);
+            return truncated(if minimum.is_none() && place < 0.25 { -far } else { far });
+        }
+        #[expect(clippy::cast_precision_loss, reason = "a number that is near enough will do")]
+        let wide = base as f64;
+        let spread = if self.draw == Draw::Near { SPREAD * wide.abs().max(1.0) } else { f64::INFINITY };
+        let least = minimum.unwrap_or(wide.min(0.0)).max(wide - spread).ceil();
+        let most = maximum.unwrap_or(wide.max(0.0)).min(wide + spread).floor();
+        match self.other.and_then(|other| other.get(index)) {
+            // What another row has is known to run.
+            Some(Scalar::Integer(other)) if other != base && next(state) < 0.5 => other,
+            _ if least >= most => base,
+            _ => truncated((least + ((most - least + 1.0) * place).floor()).min(most)),
+        }
     }
 }
 
-/// A number that the contract allows, around this one.
-fn float(base: f64, feature: Option<&Feature>, state: &mut u32) -> f64 {
-    if !base.is_finite() {
-        return base;
-    }
-    let spread = SPREAD * base.abs().max(1.0);
-    let minimum = feature.and_then(|feature| feature.minimum).unwrap_or(f64::NEG_INFINITY);
-    let maximum = feature.and_then(|feature| feature.maximum).unwrap_or(f64::INFINITY);
-    let (least, most) = ((base - spread).max(minimum), (base + spread).min(maximum));
-    if least < most { least + (most - least) * next(state) } else { base }
-}
-
-/// A whole number that the contract allows, around this one; where it says nothing, between this one and zero: it may be the
-/// position in a list, of which nothing is known but that this one is in it.
-fn integer(base: i64, feature: Option<&Feature>, state: &mut u32) -> i64 {
-    #[expect(clippy::cast_precision_loss, reason = "what is drawn need not be exact")]
-    let wide = base as f64;
-    let spread = SPREAD * wide.abs().max(1.0);
-    let minimum = feature.and_then(|feature| feature.minimum).unwrap_or(wide.min(0.0));
-    let maximum = feature.and_then(|feature| feature.maximum).unwrap_or(wide.max(0.0));
-    let (least, most) = ((wide - spread).max(minimum).ceil(), (wide + spread).min(maximum).floor());
-    if least >= most {
-        return base;
-    }
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "it lies between two that fit, give or take a rounding"
-    )]
-    let drawn = (least + ((most - least + 1.0) * next(state)).floor()).min(most) as i64;
-    drawn
+#[expect(clippy::cast_possible_truncation, reason = "it saturates, and what does not fit is not drawn")]
+fn truncated(number: f64) -> i64 {
+    number as i64
 }
 
 /// A number from 0 up to 1: a fixed sequence (Numerical Recipes' linear congruential generator).
@@ -177,7 +265,10 @@ fn whole(number: f64) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
+    use crate::model::Feature;
 
     fn inputs(name: &str, shape: Vec<usize>, data: TensorData) -> Inputs {
         vec![(name.to_owned(), Tensor::new(shape, data).unwrap())]
@@ -209,6 +300,71 @@ mod tests {
         let column = |column: usize| elements.iter().copied().skip(column).step_by(3);
         let range = |index| (column(index).min().unwrap(), column(index).max().unwrap());
         assert_eq!((range(0), range(1), range(2)), ((0, 7), (0, 0), (-3, 0)));
+    }
+
+    /// A contract of a graph that states these facts of the columns of `x`, by position.
+    fn known(columns: serde_json::Value) -> Contract {
+        let mut contract = Contract::empty();
+        contract.graph =
+            serde_json::from_value(serde_json::json!({"columns": {"x": {"each": columns}}})).unwrap();
+        contract
+    }
+
+    fn drawn(contract: &Contract, base: &Inputs, draw: Draw) -> Vec<TensorData> {
+        let mut varied = Varied::new(contract, true);
+        (0..64).map(|_| varied.row(base, &[], draw).unwrap().remove(0).1.data().clone()).collect()
+    }
+
+    #[test]
+    fn texts_and_numbers_are_those_that_the_graph_lists() {
+        let contract = known(serde_json::json!({"0": {"categories": {"texts": ["Bern", "Zug", "Basel"]}}}));
+        let base = inputs("x", vec![1, 1], TensorData::String(vec!["1".to_owned()]));
+        let texts: HashSet<String> = drawn(&contract, &base, Draw::Near)
+            .into_iter()
+            .map(|data| match data {
+                TensorData::String(texts) => texts[0].clone(),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(texts, ["Bern", "Zug", "Basel"].map(str::to_owned).into());
+        let made_up = drawn(&Contract::empty(), &base, Draw::Near);
+        assert!(made_up.contains(&TensorData::String(vec!["a".to_owned()])), "{made_up:?}");
+    }
+
+    #[test]
+    fn ids_lie_anywhere_in_the_table_and_at_its_ends() {
+        let contract = known(serde_json::json!({"0": {"range": [-50, 49]}}));
+        let base = inputs("x", vec![1, 1], TensorData::I64(vec![1].into()));
+        let ids = |draw| {
+            let id = |data: TensorData| match data {
+                TensorData::I64(ids) => ids[0],
+                other => panic!("{other:?}"),
+            };
+            drawn(&contract, &base, draw).into_iter().map(id).collect::<HashSet<i64>>()
+        };
+        let near = ids(Draw::Near);
+        assert!(near.len() > 20 && near.iter().all(|id| (0..50).contains(id)), "{near:?}");
+        assert_eq!((ids(Draw::Edges), ids(Draw::Far(1e6))), ([0, 49].into(), [0, 49].into()));
+    }
+
+    #[test]
+    fn edges_are_those_of_the_contract_and_missing_values_of_the_graph() {
+        let limits = Feature { minimum: Some(-2.0), maximum: Some(7.0), ..Feature::new("a") };
+        let mut contract = Contract::new(vec![limits, Feature::new("b")], Vec::new());
+        contract.graph = known(serde_json::json!({"1": {"missing": true}})).graph;
+        let base = inputs("x", vec![1, 2], TensorData::F64(vec![1.0, 3.0].into()));
+        let rows: Vec<[f64; 2]> = drawn(&contract, &base, Draw::Edges)
+            .into_iter()
+            .map(|data| match data {
+                TensorData::F64(row) => [row[0], row[1]],
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert!(rows.iter().all(|row| row[0] == -2.0 || row[0] == 7.0), "{rows:?}");
+        assert!(rows.iter().any(|row| row[1].is_nan()) && rows.iter().any(|row| row[1] == 0.0), "{rows:?}");
+        let far = drawn(&contract, &base, Draw::Far(1e6));
+        let is_far = |data: &TensorData| matches!(data, TensorData::F64(row) if row[0].abs() >= 5e5);
+        assert!(far.iter().all(is_far), "{far:?}");
     }
 
     #[test]

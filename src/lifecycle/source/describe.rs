@@ -1,10 +1,12 @@
 //! What a model's file says of itself at first sight, without copying it.
 
 use std::{
+    collections::BTreeMap,
     fs::File,
     path::{Path, PathBuf},
 };
 
+use super::data;
 use crate::{
     lifecycle::{
         Reason, Refusal,
@@ -43,6 +45,8 @@ impl Defect {
 pub(super) struct Described {
     pub(super) fingerprint: Fingerprint,
     pub(super) external: Vec<String>,
+    /// The least lengths of those files that the model says.
+    external_bytes: BTreeMap<String, u64>,
     pub(super) defect: Option<Defect>,
 }
 
@@ -53,50 +57,47 @@ impl Described {
 
     pub(super) fn read(root: &Path, file: &Path) -> Self {
         let before = Fingerprint::of([file]);
-        let (external, mut defect) = match beneath::open(root, file) {
+        let (described, defect) = match beneath::open(root, file) {
             Ok(opened) => describe(opened),
             Err(error @ OpenError::Outside(_)) => {
-                (Vec::new(), Some(Defect::unusable(Reason::OutsideFolder, &error)))
+                (OnnxFile::default(), Some(Defect::unusable(Reason::OutsideFolder, &error)))
             }
             Err(error @ OpenError::Io(..)) => {
-                (Vec::new(), Some(Defect::unusable(Reason::Unreadable, &error)))
+                (OnnxFile::default(), Some(Defect::unusable(Reason::Unreadable, &error)))
             }
         };
+        let OnnxFile { external_files, external_bytes, .. } = described;
         if before != Fingerprint::of([file]) {
             // What was read is of no content that lies there now: no look takes it for known.
             let defect = Some(Defect::Incomplete("it is being written".to_owned()));
-            return Self { fingerprint: Fingerprint::default(), external: Vec::new(), defect };
+            let fingerprint = Fingerprint::default();
+            return Self { fingerprint, external: Vec::new(), external_bytes: BTreeMap::new(), defect };
         }
+        let external: Vec<String> = external_files.into_iter().collect();
         let fingerprint = fingerprint(file, &external);
-        if defect.is_none() && before.is_whole() && !fingerprint.is_whole() {
-            defect = external.iter().find_map(|name| defect_of_external(file, name));
+        let described = Self { fingerprint, external, external_bytes, defect };
+        if before.is_whole() { described.with_data(file) } else { described }
+    }
+
+    /// Looks at its data files again: others may lie beside it by now.
+    pub(super) fn with_data(mut self, file: &Path) -> Self {
+        if self.external.is_empty() || matches!(self.defect, Some(Defect::Unusable(_))) {
+            return self;
         }
-        Self { fingerprint, external, defect }
+        let defect = |name| data::defect(file, name, &self.external, self.external_bytes.get(name));
+        self.defect = self.external.iter().map(String::as_str).find_map(|name: &str| defect(name));
+        self
     }
 }
 
-fn describe(opened: File) -> (Vec<String>, Option<Defect>) {
-    match OnnxFile::read(opened) {
-        Ok(described) => (described.external_files.into_iter().collect(), None),
-        Err(error @ OnnxFileError::Truncated(_)) => (Vec::new(), Some(Defect::Incomplete(error.to_string()))),
-        Err(error @ OnnxFileError::NotOnnx(_)) => {
-            (Vec::new(), Some(Defect::unusable(Reason::NotOnnx, &error)))
-        }
-        Err(error @ OnnxFileError::Io(_)) => (Vec::new(), Some(Defect::unusable(Reason::Unreadable, &error))),
-    }
-}
-
-/// What is wrong with a file that a model names, if it is not there.
-fn defect_of_external(file: &Path, name: &str) -> Option<Defect> {
-    let shown = name.escape_debug();
-    match beneath::relative(file, name) {
-        Some(path) if path.exists() => None,
-        Some(_) => Some(Defect::Incomplete(format!("its file `{shown}` is missing"))),
-        None => {
-            let detail = format!("it names `{shown}`, which leads out of its folder");
-            Some(Defect::Unusable(Refusal::new(Reason::OutsideFolder, detail)))
-        }
-    }
+fn describe(opened: File) -> (OnnxFile, Option<Defect>) {
+    let defect = match OnnxFile::read(opened) {
+        Ok(described) => return (described, None),
+        Err(error @ OnnxFileError::Truncated(_)) => Defect::Incomplete(error.to_string()),
+        Err(error @ OnnxFileError::NotOnnx(_)) => Defect::unusable(Reason::NotOnnx, &error),
+        Err(error @ OnnxFileError::Io(_)) => Defect::unusable(Reason::Unreadable, &error),
+    };
+    (OnnxFile::default(), Some(defect))
 }
 
 /// Of a model's file and those that it names; a name that leads out of the folder has none.

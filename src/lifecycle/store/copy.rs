@@ -54,9 +54,24 @@ pub(super) fn copy(
         files.push(copy_file(candidate, source, &name, folder)?);
     }
     check_pin(candidate, pin, &sources, &files, folder)?;
-    let digest = files.first().map_or_else(|| Digest::of(b""), |file| file.digest);
     let content = content_of(&files, contract);
-    Ok(Manifest { content, digest, files, contract: contract.cloned() })
+    Ok(Manifest { content, digest: shown_digest(&files), files, contract: contract.cloned() })
+}
+
+/// The digest that answers show: the sha256 of the model's file if it stands alone.
+///
+/// With data files it is the sha256 of a list: the sha256 of each file in hex, a line each, the model's file first and
+/// the others by the bytes of their names. So a shell can compute it, whatever the model's file is called:
+/// `sha256sum model.onnx a.data b.data | cut -d ' ' -f 1 | sha256sum`.
+pub(super) fn shown_digest(files: &[CopiedFile]) -> Digest {
+    let Some((model, data)) = files.split_first() else { return Digest::of(b"") };
+    if data.is_empty() {
+        return model.digest;
+    }
+    let mut data: Vec<&CopiedFile> = data.iter().collect();
+    data.sort_by(|left, right| left.path.cmp(&right.path));
+    let lines = std::iter::once(model).chain(data).map(|file| format!("{}\n", file.digest));
+    Digest::of(lines.collect::<String>().as_bytes())
 }
 
 /// The digest of everything that a deployment's answers depend on.

@@ -34,7 +34,7 @@ pub struct Deployment {
     pub version: ModelVersion,
     /// Which copy it is of.
     pub content: Digest,
-    /// Of the model's file.
+    /// The digest that answers show.
     pub digest: Digest,
     /// What was found out about it.
     pub proof: Proof,

@@ -9,7 +9,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use super::StoreError;
+use super::{StoreError, owner};
 use crate::config::environment::temporary_directory;
 
 /// How the names of temporary folders begin.
@@ -28,6 +28,8 @@ pub(super) const COPIES: &str = "copies";
 #[derive(Debug)]
 pub(super) struct Folder {
     pub(super) path: PathBuf,
+    /// True if the state in it belongs to another repository, so that this one begins without a past.
+    pub(super) begins: bool,
     /// The system lets go of the lock when the process ends, however it ends.
     _lock: File,
     /// Removes the folder, if it is not to last.
@@ -35,10 +37,13 @@ pub(super) struct Folder {
 }
 
 impl Folder {
-    /// The folder at this path, made if it is not there.
-    pub(super) fn lasting(path: &Path) -> io::Result<Self> {
+    /// The folder at this path, made if it is not there, or the one within it that belongs to this repository.
+    pub(super) fn lasting(path: &Path, repository: &Path) -> io::Result<Self> {
         DirBuilder::new().recursive(true).mode(0o700).create(path)?;
-        let folder = Self::locked(path.canonicalize()?, None)?;
+        let path = path.canonicalize()?;
+        let lock = lock(&path)?;
+        let (path, begins) = owner::folder_of(path, repository)?;
+        let folder = Self { begins, ..Self::with(path, lock, None)? };
         // What a killed process was about to copy.
         for entry in fs::read_dir(folder.path.join(COPIES))?.flatten() {
             if entry.file_name().to_string_lossy().starts_with(".incoming-") {
@@ -59,7 +64,8 @@ impl Folder {
         let mut builder = tempfile::Builder::new();
         builder.prefix(PREFIX).permissions(fs::Permissions::from_mode(0o700));
         let directory = builder.tempdir_in(&parent).map_err(failed)?;
-        Self::locked(directory.path().to_path_buf(), Some(directory)).map_err(failed)
+        let path = directory.path().to_path_buf();
+        lock(&path).and_then(|lock| Self::with(path, lock, Some(directory))).map_err(failed)
     }
 
     /// Whether it will be there after a restart.
@@ -67,14 +73,19 @@ impl Folder {
         self.temporary.is_none()
     }
 
-    fn locked(path: PathBuf, temporary: Option<TempDir>) -> io::Result<Self> {
-        let lock = File::create(path.join(LOCK))?;
-        lock.try_lock().map_err(|_| io::Error::other("another gateway uses it"))?;
+    fn with(path: PathBuf, lock: File, temporary: Option<TempDir>) -> io::Result<Self> {
         for name in [COPIES, DEPLOYMENTS] {
             DirBuilder::new().recursive(true).mode(0o700).create(path.join(name))?;
         }
-        Ok(Self { path, _lock: lock, temporary })
+        Ok(Self { path, begins: false, _lock: lock, temporary })
     }
+}
+
+/// The lock of a folder, for as long as it is held.
+fn lock(folder: &Path) -> io::Result<File> {
+    let lock = File::create(folder.join(LOCK))?;
+    lock.try_lock().map_err(|_| io::Error::other("another gateway uses it"))?;
+    Ok(lock)
 }
 
 /// Removes the temporary folders of processes that were killed and could not do it themselves.

@@ -47,7 +47,7 @@ pub struct Snapshot {
 pub struct Manifest {
     /// Of everything below: the identity of a deployment.
     pub content: Digest,
-    /// Of the model's file alone: what answers show.
+    /// Of the model's file and its data files: what answers show.
     pub digest: Digest,
     /// Every file, the model's first.
     pub files: Vec<CopiedFile>,
@@ -74,11 +74,13 @@ impl Manifest {
 
     /// The manifest of a copy of this content.
     pub(super) fn read(folder: &Path, content: Digest) -> io::Result<Self> {
-        let manifest: Self = serde_json::from_slice(&fs::read(folder.join(MANIFEST))?)?;
+        let mut manifest: Self = serde_json::from_slice(&fs::read(folder.join(MANIFEST))?)?;
         let whole = copy::content_of(&manifest.files, manifest.contract.as_ref());
         if whole != content || manifest.content != content {
             return Err(io::Error::other("its manifest is of another content"));
         }
+        // An older gateway wrote the digest of the model's file alone.
+        manifest.digest = copy::shown_digest(&manifest.files);
         Ok(manifest)
     }
 }
@@ -107,10 +109,16 @@ impl Snapshot {
         self.manifest.content
     }
 
-    /// The sha256 of the model's file.
+    /// The digest that answers show: the sha256 of the model's file, or of the list of all its files' digests.
     #[must_use]
     pub fn digest(&self) -> Digest {
         self.manifest.digest
+    }
+
+    /// Every file with its digest, the model's first.
+    #[must_use]
+    pub fn files(&self) -> &[CopiedFile] {
+        &self.manifest.files
     }
 
     /// The sha256 of each file.

@@ -2,7 +2,7 @@
 
 use super::{Cell, Place, Row, Violation};
 use crate::model::{
-    Contract, Feature, Layout, Tensor, Violations,
+    Contract, Layout, Tensor, Violations,
     element::{elements, objection},
     layout::RowInputs,
     nearest::nearest,
@@ -104,15 +104,19 @@ fn named(
     contract: &Contract,
     violations: &mut Violations,
 ) {
-    if contract.features.is_empty() {
+    let names: Vec<&str> = match layout.only_column() {
+        Some(input) if contract.features.is_empty() => vec![input],
+        _ => contract.features.iter().map(|feature| feature.name.as_str()).collect(),
+    };
+    if names.is_empty() {
         let message = || format!("this model names no features: give a list of {} values", layout.columns());
         return add(violations, row, || Place::Row, "no_feature_names", message);
     }
-    let mut given = vec![0_usize; contract.features.len()];
+    let mut given = vec![0_usize; names.len()];
     for (name, cell) in values {
         let place = || Place::Name(name.clone());
-        let Some(column) = contract.column(name) else {
-            add(violations, row, place, "unknown_feature", || unknown(name, contract));
+        let Some(column) = layout.column_of(name, contract) else {
+            add(violations, row, place, "unknown_feature", || unknown(name, &names));
             continue;
         };
         given[column] += 1;
@@ -126,9 +130,15 @@ fn named(
             _ => {}
         }
     }
-    for (column, Feature { name, .. }) in contract.features.iter().enumerate() {
+    for (column, name) in names.iter().enumerate() {
         if given[column] == 0 && layout.fill(column).is_none() {
-            add(violations, row, || Place::Name(name.clone()), "missing", || format!("`{name}` is required"));
+            add(
+                violations,
+                row,
+                || Place::Name((*name).to_owned()),
+                "missing",
+                || format!("`{name}` is required"),
+            );
         }
     }
 }
@@ -153,8 +163,8 @@ fn column_objection(
     })
 }
 
-fn unknown(name: &str, contract: &Contract) -> String {
-    match nearest(name, contract.features.iter().map(|feature| feature.name.as_str())) {
+fn unknown(name: &str, names: &[&str]) -> String {
+    match nearest(name, names.iter().copied()) {
         Some(nearest) => format!("the model has no feature of this name; did you mean `{nearest}`?"),
         None => "the model has no feature of this name".to_owned(),
     }
@@ -167,7 +177,9 @@ fn in_order<'c>(row: &'c Row, layout: &'c Layout, contract: &Contract) -> Vec<&'
         Row::Named(values) => {
             let mut ordered = vec![&Cell::Null; layout.columns()];
             for (name, cell) in values {
-                if let Some(place) = contract.column(name).and_then(|column| ordered.get_mut(column)) {
+                if let Some(place) =
+                    layout.column_of(name, contract).and_then(|column| ordered.get_mut(column))
+                {
                     *place = cell;
                 }
             }
@@ -187,7 +199,7 @@ fn in_order<'c>(row: &'c Row, layout: &'c Layout, contract: &Contract) -> Vec<&'
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Dimension, ElementType, Missing, Signature, TensorData, ValueSpec};
+    use crate::model::{Dimension, ElementType, Feature, Missing, Signature, TensorData, ValueSpec};
 
     fn layout(element_type: ElementType) -> Layout {
         let shape = vec![Dimension::Dynamic(String::new()), Dimension::Fixed(2)];

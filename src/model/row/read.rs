@@ -1,65 +1,35 @@
-//! Reading rows from any self-describing format, without judging them.
+//! Reading rows from JSON text, without judging them.
 
 use std::fmt;
 
 use serde::{
     Deserialize, Deserializer,
-    de::{IgnoredAny, MapAccess, SeqAccess, Visitor},
+    de::{Error, MapAccess, SeqAccess, Visitor},
 };
+use serde_json::{Value, value::RawValue};
 
 use super::{Cell, Row};
+use crate::model::{Token, Tokens};
+
+/// The words of `serde_json` for a number that is beyond the greatest 64-bit float.
+pub(crate) const OUT_OF_RANGE: &str = "number out of range";
 
 impl<'de> Deserialize<'de> for Cell {
+    /// Reads a value from its text, which only JSON text that is held in memory has: a float would lose digits of whole
+    /// numbers.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(CellVisitor)
+        let json = <&RawValue>::deserialize(deserializer)?.get();
+        match Tokens::new(json).next().map_or(Self::Null, Token::cell) {
+            Self::Float(number) if number.is_infinite() => Err(D::Error::custom(OUT_OF_RANGE)),
+            cell => Ok(cell),
+        }
     }
 }
 
-struct CellVisitor;
-
-impl<'de> Visitor<'de> for CellVisitor {
-    type Value = Cell;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("a value")
-    }
-
-    fn visit_bool<E>(self, truth: bool) -> Result<Cell, E> {
-        Ok(Cell::Bool(truth))
-    }
-
-    fn visit_i64<E>(self, integer: i64) -> Result<Cell, E> {
-        Ok(Cell::Integer(integer.into()))
-    }
-
-    fn visit_u64<E>(self, integer: u64) -> Result<Cell, E> {
-        Ok(Cell::Integer(integer.into()))
-    }
-
-    fn visit_f64<E>(self, float: f64) -> Result<Cell, E> {
-        Ok(Cell::Float(float))
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Cell, E> {
-        Ok(Cell::Text(text.to_owned()))
-    }
-
-    fn visit_string<E>(self, text: String) -> Result<Cell, E> {
-        Ok(Cell::Text(text))
-    }
-
-    fn visit_unit<E>(self) -> Result<Cell, E> {
-        Ok(Cell::Null)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Cell, A::Error> {
-        while items.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(Cell::Misplaced("a list"))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Cell, A::Error> {
-        while entries.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(Cell::Misplaced("an object"))
+impl Cell {
+    /// The cell that a JSON value is.
+    pub(in crate::model) fn of_json(json: &Value) -> Result<Self, serde_json::Error> {
+        serde_json::from_str(&json.to_string())
     }
 }
 

@@ -1,13 +1,18 @@
-//! Reading tensors from any self-describing format, without judging them.
+//! Reading tensors from JSON text, without judging them.
 
 use std::fmt;
 
 use serde::{
     Deserialize, Deserializer,
-    de::{DeserializeSeed, Error, IgnoredAny, MapAccess, SeqAccess, Visitor},
+    de::{Error, IgnoredAny, MapAccess, Visitor},
 };
+use serde_json::value::RawValue;
 
 use super::{Cell, Form, TensorDocument, TensorDocuments};
+use crate::model::{Token, Tokens};
+
+/// Most lists within lists.
+const MAX_DEPTH: usize = 128;
 
 /// So many faults of form are told apart.
 const MAX_FAULTS: usize = 10;
@@ -79,88 +84,59 @@ impl Reader {
 }
 
 impl<'de> Deserialize<'de> for TensorDocument {
+    /// Reads a tensor from its text, as a [`Cell`] is read: a float would lose digits of whole numbers.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // Owned, as a value that is held in memory is read here too.
+        let json = <Box<RawValue>>::deserialize(deserializer)?;
+        let json = json.get();
+        if json.starts_with('{') {
+            return serde_json::from_str::<Flat>(json).map(|Flat(flat)| flat).map_err(D::Error::custom);
+        }
         let mut reader = Reader::default();
-        let flat = Node { reader: &mut reader, outermost: true }.deserialize(deserializer)?;
-        Ok(flat.unwrap_or_else(|| reader.nested()))
-    }
-}
-
-/// A value or list at some depth; the answer is a document if it was a flat one.
-struct Node<'r> {
-    reader: &'r mut Reader,
-    outermost: bool,
-}
-
-impl<'de> DeserializeSeed<'de> for Node<'_> {
-    type Value = Option<TensorDocument>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Node<'_> {
-    type Value = Option<TensorDocument>;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("nested lists of values, or an object with `shape` and `data`")
-    }
-
-    fn visit_bool<E>(self, truth: bool) -> Result<Self::Value, E> {
-        self.reader.value(Cell::Bool(truth));
-        Ok(None)
-    }
-
-    fn visit_i64<E>(self, integer: i64) -> Result<Self::Value, E> {
-        self.reader.value(Cell::Integer(integer.into()));
-        Ok(None)
-    }
-
-    fn visit_u64<E>(self, integer: u64) -> Result<Self::Value, E> {
-        self.reader.value(Cell::Integer(integer.into()));
-        Ok(None)
-    }
-
-    fn visit_f64<E>(self, float: f64) -> Result<Self::Value, E> {
-        self.reader.value(Cell::Float(float));
-        Ok(None)
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-        self.reader.value(Cell::Text(text.to_owned()));
-        Ok(None)
-    }
-
-    fn visit_unit<E>(self) -> Result<Self::Value, E> {
-        self.reader.value(Cell::Null);
-        Ok(None)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
-        let reader = self.reader;
-        reader.begin_list();
-        let mut size = 0;
-        loop {
-            reader.position.push(size);
-            let item = items.next_element_seed(Node { reader: &mut *reader, outermost: false });
-            reader.position.pop();
-            if item?.is_none() {
-                break;
+        for token in Tokens::new(json) {
+            match token {
+                Token::Begin if reader.position.len() == MAX_DEPTH => {
+                    return Err(D::Error::custom("the lists are deeper than those of any tensor"));
+                }
+                Token::Begin => {
+                    reader.begin_list();
+                    reader.position.push(0);
+                    continue;
+                }
+                Token::End => {
+                    let size = reader.position.pop().unwrap_or_default();
+                    reader.end_list(size);
+                }
+                value => reader.value(value.cell()),
             }
-            size += 1;
+            if let Some(items) = reader.position.last_mut() {
+                *items += 1;
+            }
         }
-        reader.end_list(size);
-        Ok(None)
+        Ok(reader.nested())
     }
+}
 
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
-        if self.outermost {
-            return read_flat(entries).map(Some);
+/// A tensor as an object.
+struct Flat(TensorDocument);
+
+impl<'de> Deserialize<'de> for Flat {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct FlatVisitor;
+
+        impl<'de> Visitor<'de> for FlatVisitor {
+            type Value = Flat;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("an object with `shape` and `data`")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, entries: A) -> Result<Flat, A::Error> {
+                read_flat(entries).map(Flat)
+            }
         }
-        while entries.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        self.reader.value(Cell::Misplaced("an object"));
-        Ok(None)
+
+        deserializer.deserialize_map(FlatVisitor)
     }
 }
 
@@ -171,7 +147,7 @@ fn read_flat<'de, A: MapAccess<'de>>(mut entries: A) -> Result<TensorDocument, A
         let twice = match name.as_str() {
             "shape" => shape.replace(entries.next_value::<List>()?).is_some(),
             "data" => data.replace(entries.next_value::<List>()?).is_some(),
-            "datatype" => datatype.replace(entries.next_value::<String>()?).is_some(),
+            "datatype" => datatype.replace(entries.next_value::<Option<String>>()?).is_some(),
             _ => {
                 entries.next_value::<IgnoredAny>()?;
                 let path = format!("/{}", name.replace('~', "~0").replace('/', "~1"));
@@ -207,7 +183,7 @@ fn read_flat<'de, A: MapAccess<'de>>(mut entries: A) -> Result<TensorDocument, A
         }
     }
     faults.truncate(MAX_FAULTS);
-    Ok(TensorDocument { shape, cells, form: Form::Flat, datatype, faults })
+    Ok(TensorDocument { shape, cells, form: Form::Flat, datatype: datatype.flatten(), faults })
 }
 
 /// The values of a list, or nothing for what is none.
@@ -215,54 +191,25 @@ struct List(Option<Vec<Cell>>);
 
 impl<'de> Deserialize<'de> for List {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct ListVisitor;
-
-        impl<'de> Visitor<'de> for ListVisitor {
-            type Value = List;
-
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("a list of values")
+        let json = <&RawValue>::deserialize(deserializer)?.get();
+        let mut tokens = Tokens::new(json);
+        if tokens.next() != Some(Token::Begin) {
+            return Ok(Self(None));
+        }
+        let mut cells = Vec::new();
+        let mut depth = 0_usize;
+        for token in tokens {
+            // A list within the list is one value, and none that a tensor has.
+            match token {
+                Token::Begin => depth += 1,
+                Token::End => depth = depth.saturating_sub(1),
+                _ => {}
             }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<List, A::Error> {
-                let mut cells = Vec::new();
-                while let Some(cell) = items.next_element()? {
-                    cells.push(cell);
-                }
-                Ok(List(Some(cells)))
-            }
-
-            fn visit_bool<E>(self, _: bool) -> Result<List, E> {
-                Ok(List(None))
-            }
-
-            fn visit_i64<E>(self, _: i64) -> Result<List, E> {
-                Ok(List(None))
-            }
-
-            fn visit_u64<E>(self, _: u64) -> Result<List, E> {
-                Ok(List(None))
-            }
-
-            fn visit_f64<E>(self, _: f64) -> Result<List, E> {
-                Ok(List(None))
-            }
-
-            fn visit_str<E>(self, _: &str) -> Result<List, E> {
-                Ok(List(None))
-            }
-
-            fn visit_unit<E>(self) -> Result<List, E> {
-                Ok(List(None))
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<List, A::Error> {
-                while entries.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-                Ok(List(None))
+            if depth == usize::from(token == Token::Begin) && token != Token::End {
+                cells.push(token.cell());
             }
         }
-
-        deserializer.deserialize_any(ListVisitor)
+        Ok(Self(Some(cells)))
     }
 }
 

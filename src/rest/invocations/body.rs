@@ -4,7 +4,10 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use serde::{Deserialize, de::IgnoredAny};
 use serde_json::value::RawValue;
 
-use crate::transport::ApiError;
+use crate::{
+    transport::ApiError,
+    wire::{mlflow::Header, without_mark},
+};
 
 /// Triton's media type for SageMaker, which passes on no header of its own: the length of the JSON is a parameter.
 const BINARY: &str = "application/vnd.sagemaker-triton.binary+json";
@@ -20,7 +23,7 @@ pub(super) enum Declared {
         json_bytes: usize,
     },
     Json,
-    Csv,
+    Csv(Header),
 }
 
 /// What is in a body.
@@ -31,7 +34,7 @@ pub(super) enum BodyKind {
     /// A request of MLflow.
     Json,
     /// A frame as CSV.
-    Csv,
+    Csv(Header),
 }
 
 /// What a body is declared as.
@@ -52,8 +55,24 @@ pub(super) fn content_type(headers: &HeaderMap) -> Result<Declared, ApiError> {
             Ok(Declared::Binary { json_bytes })
         }
         "application/json" => Ok(Declared::Json),
-        "text/csv" => Ok(Declared::Csv),
+        "text/csv" => header_of(parts).map(Declared::Csv),
         _ => Err(ApiError::NotJsonOrCsv),
+    }
+}
+
+/// Reads from the parameters of `text/csv` how the header is declared (RFC 4180 section 3).
+fn header_of<'p>(mut parameters: impl Iterator<Item = &'p str>) -> Result<Header, ApiError> {
+    let said = parameters.find_map(|parameter| {
+        let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+        name.trim().eq_ignore_ascii_case("header").then(|| value.trim().trim_matches('"'))
+    });
+    match said {
+        None => Ok(Header::Unsaid),
+        Some(value) if value.eq_ignore_ascii_case("present") => Ok(Header::Present),
+        Some(value) if value.eq_ignore_ascii_case("absent") => Ok(Header::Absent),
+        Some(_) => Err(ApiError::BadRequest(
+            "the parameter `header` of text/csv must be `present` or `absent` (RFC 4180 section 3)",
+        )),
     }
 }
 
@@ -67,8 +86,8 @@ impl Declared {
                 Ok(BodyKind::OpenInference { json_bytes: None })
             }
             Self::Json => Ok(BodyKind::Json),
-            Self::Csv if mlflow => Ok(BodyKind::Csv),
-            Self::Binary { .. } | Self::Csv => Err(ApiError::NotJsonOrCsv),
+            Self::Csv(header) if mlflow => Ok(BodyKind::Csv(header)),
+            Self::Binary { .. } | Self::Csv(_) => Err(ApiError::NotJsonOrCsv),
         }
     }
 }
@@ -95,7 +114,7 @@ fn has_named_tensors(body: &[u8]) -> bool {
         _datatype: IgnoredAny,
     }
 
-    let Ok(Request { inputs }) = serde_json::from_slice(body) else { return false };
+    let Ok(Request { inputs }) = serde_json::from_slice(without_mark(body)) else { return false };
     let Some(first) = inputs.get().trim_start().strip_prefix('[') else { return false };
     // A derived reader would also take the fields from a list.
     if !first.trim_start().starts_with('{') {
@@ -117,7 +136,12 @@ mod tests {
     #[test]
     fn the_media_type_says_how_a_body_is_read() {
         assert_eq!(declared("application/json; charset=utf-8"), Some(Declared::Json));
-        assert_eq!(declared("text/csv"), Some(Declared::Csv));
+        assert_eq!(declared("text/csv"), Some(Declared::Csv(Header::Unsaid)));
+        assert_eq!(
+            declared("text/csv; charset=utf-8; Header=\"absent\""),
+            Some(Declared::Csv(Header::Absent))
+        );
+        assert_eq!(declared("text/csv;header=Present"), Some(Declared::Csv(Header::Present)));
         let binary = "application/vnd.sagemaker-triton.binary+json;json-header-size=";
         assert_eq!(binary_media_type(7).unwrap(), format!("{binary}7"));
         assert_eq!(
@@ -125,6 +149,8 @@ mod tests {
             Some(Declared::Binary { json_bytes: 12 })
         );
         for wrong in [
+            "text/csv; header=no",
+            "text/csv; header",
             "application/vnd.sagemaker-triton.binary+json",
             "application/vnd.sagemaker-triton.binary+json;json-header-size=-1",
             "application/vnd.sagemaker-triton.binary+json;json-header-size=",

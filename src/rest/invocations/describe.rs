@@ -56,7 +56,7 @@ pub(in crate::rest) enum InvocationErrors {
     /// The body is too large
     #[response(status = 413)]
     PayloadTooLarge(InvocationError),
-    /// The body is neither JSON nor CSV
+    /// The body is neither JSON nor CSV, or its encoding is neither gzip nor deflate
     #[response(status = 415)]
     UnsupportedMediaType(InvocationError),
     /// A quota is used up; `Retry-After` says when to come back

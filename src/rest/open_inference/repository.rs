@@ -17,8 +17,7 @@ use super::ErrorDocument;
 use crate::{
     auth::Caller,
     rest::json_body::read,
-    serving::VersionStatus,
-    transport::{self, ApiError, MayManage, Permit, TransportState},
+    transport::{self, ApiError, Indexed, MayManage, Permit, TransportState},
     wire,
 };
 
@@ -28,7 +27,7 @@ use crate::{
 pub(super) struct IndexRequest {
     /// Only versions that are in service
     #[serde(default)]
-    ready: bool,
+    ready: Option<bool>,
 }
 
 /// A version of a model.
@@ -37,7 +36,7 @@ pub(super) struct IndexEntry {
     /// The model
     #[schema(example = "iris")]
     name: String,
-    /// Its version
+    /// The version; a folder's name that is not a version, or nothing, for files in a wrong place
     #[schema(example = "1")]
     version: String,
     /// `READY`, `LOADING`, `UNLOADING` or `UNAVAILABLE`
@@ -55,8 +54,8 @@ pub(super) struct RepositoryRequest {
     /// `allow_breaking_changes` (load): put it into service even if it breaks callers of the version that it replaces.
     /// `unload_dependents` (unload): accepted; no model depends on another.
     #[serde(default)]
-    #[schema(value_type = Object)]
-    parameters: Map<String, Value>,
+    #[schema(value_type = Option<Object>)]
+    parameters: Option<Map<String, Value>>,
 }
 
 /// An empty object.
@@ -75,8 +74,8 @@ pub(super) async fn index(
     request: Request,
 ) -> Result<Json<Vec<IndexEntry>>, ApiError> {
     let wanted: IndexRequest = optional_body(request.into_body()).await?;
-    let shown = transport::index(&state, &caller, wanted.ready)?;
-    Ok(Json(shown.iter().map(entry).collect()))
+    let shown = transport::index(&state, &caller, wanted.ready.unwrap_or_default())?;
+    Ok(Json(shown.into_iter().map(entry).collect()))
 }
 
 /// Try what lies in the repository of a model, whatever was refused before
@@ -100,7 +99,7 @@ pub(super) async fn load(
     request: Request,
 ) -> Result<Json<Done>, ApiError> {
     let RepositoryRequest { parameters } = optional_body(request.into_body()).await?;
-    transport::load(&state, &permit, &caller, truths(&parameters)).await?;
+    transport::load(&state, &permit, &caller, truths(&parameters.unwrap_or_default())).await?;
     Ok(Json(Done {}))
 }
 
@@ -121,7 +120,7 @@ pub(super) async fn unload(
     request: Request,
 ) -> Result<Json<Done>, ApiError> {
     let RepositoryRequest { parameters } = optional_body(request.into_body()).await?;
-    transport::unload(&state, &permit, &caller, truths(&parameters)).await?;
+    transport::unload(&state, &permit, &caller, truths(&parameters.unwrap_or_default())).await?;
     Ok(Json(Done {}))
 }
 
@@ -133,14 +132,13 @@ fn truths(parameters: &Map<String, Value>) -> impl Iterator<Item = (&str, Option
 /// A JSON object, or its default where nothing was sent. Clients do not declare what they send here.
 async fn optional_body<T: DeserializeOwned + Default + Validate>(body: Body) -> Result<T, ApiError> {
     let bytes = read(body).await?;
-    if bytes.trim_ascii().is_empty() { Ok(T::default()) } else { Ok(wire::parse_valid(&bytes)?) }
+    if wire::without_mark(&bytes).trim_ascii().is_empty() {
+        Ok(T::default())
+    } else {
+        Ok(wire::parse_valid(&bytes)?)
+    }
 }
 
-fn entry(status: &VersionStatus) -> IndexEntry {
-    IndexEntry {
-        name: status.model.to_string(),
-        version: status.version.to_string(),
-        state: status.state.to_string(),
-        reason: status.reason().unwrap_or_default(),
-    }
+fn entry(Indexed { name, version, state, reason }: Indexed) -> IndexEntry {
+    IndexEntry { name, version, state: state.to_string(), reason }
 }

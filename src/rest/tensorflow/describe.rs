@@ -94,6 +94,9 @@ enum Errors {
     /// The body is too large
     #[response(status = 413)]
     PayloadTooLarge(ErrorDocument),
+    /// The body's encoding is neither gzip nor deflate
+    #[response(status = 415)]
+    UnsupportedMediaType(ErrorDocument),
     /// A quota is used up; `Retry-After` says when to come back
     #[response(status = 429)]
     TooManyRequests(ErrorDocument),

@@ -12,13 +12,12 @@ use serde::Serialize;
 use super::target::{Target, Verb};
 use crate::{
     auth::Caller,
-    model::RowOutputs,
     rest::{
         answer::json_answer,
-        given::{ListOfRows, refuse_rows, run},
+        given::{ListOfRows, refuse_rows, run, run_rows},
         json_body::read,
     },
-    serving::{Servable, ServingError, Terms},
+    serving::{Prediction, Servable, Terms},
     transport::{ApiError, MayPredict, TransportState},
     wire::tensorflow::{
         Columns, Instances, Predictions, TensorFlowRequest, classes, numbers, read_examples, read_request,
@@ -73,11 +72,9 @@ pub(super) async fn act(
         },
         Verb::Classify | Verb::Regress => {
             let Instances { given, count } = read_examples(&body, signature, layout)?;
-            let layout = Arc::clone(servable.layout_of_rows().map_err(ServingError::from)?);
-            let inference = run(&state, servable, given, Some("/examples"), permit.terms).await?;
-            let servable = inference.servable;
-            let outputs = RowOutputs::new(count, inference.outputs, &servable.signature, &layout.outputs);
-            let outputs = outputs.map_err(ServingError::from)?;
+            let prediction =
+                run_rows(&state, servable, (given, count), Some("/examples"), permit.terms).await?;
+            let Prediction { servable, layout, outputs } = prediction;
             if verb == Verb::Classify {
                 json_answer(&servable, &Results { result: classes(&outputs, &layout, &servable.contract)? })
             } else {

@@ -6,7 +6,7 @@ use ort::session::RunOptions;
 
 use super::{
     Shared,
-    job::{Asked, Inputs, Job, Outputs, Ran},
+    job::{Asked, Failed, Inputs, Job, Outputs, Ran},
 };
 use crate::{
     model::{Tensor, Value},
@@ -71,8 +71,8 @@ pub(super) fn run(instance: &mut Instance, jobs: Vec<Job>, options: &RunOptions,
             }
         }
         Err(error) if is_alone => {
-            for job in jobs {
-                let _ = job.answer.send(Err(error.clone()));
+            for Job { asked, answer, .. } in jobs {
+                let _ = answer.send(Err(Failed::on(error.clone(), asked.inputs)));
             }
         }
         Ok(_) | Err(_) => {

@@ -56,7 +56,8 @@ impl Inputs {
         self.tensors().all(|tensor| tensor.data().is_finite())
     }
 
-    pub(super) fn tensors(&self) -> impl Iterator<Item = &Tensor> {
+    /// Every tensor, in the order in which they were given.
+    pub fn tensors(&self) -> impl Iterator<Item = &Tensor> {
         let (named, only) = match self {
             Self::Named(named) => (named.as_slice(), None),
             Self::Only(only) => (Default::default(), Some(only)),
@@ -83,6 +84,28 @@ pub(super) struct Outputs {
     pub(super) values: Arc<Vec<Value>>,
     /// Those that are not cut into rows.
     pub(super) constants: Constants,
+}
+
+/// A request that got no answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Failed {
+    /// Why.
+    pub error: RuntimeError,
+    /// The inputs of the run; `None` if the model was not run.
+    pub inputs: Option<Box<Inputs>>,
+}
+
+impl Failed {
+    /// A run on these inputs that failed.
+    pub(super) fn on(error: RuntimeError, inputs: Inputs) -> Self {
+        Self { error, inputs: Some(Box::new(inputs)) }
+    }
+}
+
+impl From<RuntimeError> for Failed {
+    fn from(error: RuntimeError) -> Self {
+        Self { error, inputs: None }
+    }
 }
 
 /// What a run gave, and how long it took.
@@ -153,7 +176,7 @@ impl Ran {
     }
 }
 
-pub(super) type Answer = oneshot::Sender<Result<Ran, RuntimeError>>;
+pub(super) type Answer = oneshot::Sender<Result<Ran, Failed>>;
 
 /// A request in a queue.
 #[derive(Debug)]

@@ -119,7 +119,7 @@ mod tests {
         Tensor::new(vec![rows, width], TensorData::F32(vec![0.0; rows * width].into())).unwrap()
     }
 
-    struct Callers(Vec<oneshot::Receiver<Result<crate::runtime::Ran, crate::runtime::RuntimeError>>>);
+    struct Callers(Vec<oneshot::Receiver<Result<crate::runtime::Ran, crate::runtime::Failed>>>);
 
     impl Callers {
         fn ask(&mut self, queue: &mut Queue, caller: u64, priority: u8, rows: usize) {

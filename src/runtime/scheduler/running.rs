@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 
 use super::{
     RuntimeError,
-    job::{Place, Ran, Waiting},
+    job::{Failed, Place, Ran, Waiting},
 };
 
 /// The run of a request: it waits, and then has an answer.
@@ -22,14 +22,14 @@ pub struct Running<'s>(State<'s>);
 /// Small, as it is a part of whatever waits for it.
 enum State<'s> {
     Whole(Whole<'s>),
-    InParts(Pin<Box<dyn Future<Output = Result<Ran, RuntimeError>> + Send + 's>>),
+    InParts(Pin<Box<dyn Future<Output = Result<Ran, Failed>> + Send + 's>>),
     /// Once.
     Refused(Option<RuntimeError>),
 }
 
 /// A request that is run as it came.
 pub(super) struct Whole<'s> {
-    pub(super) answered: oneshot::Receiver<Result<Ran, RuntimeError>>,
+    pub(super) answered: oneshot::Receiver<Result<Ran, Failed>>,
     pub(super) deadline: Option<Instant>,
     pub(super) _waiting: Option<Waiting>,
     pub(super) _place: Place<'s>,
@@ -40,32 +40,34 @@ impl<'s> Running<'s> {
         Self(entered.map_or_else(|refused| State::Refused(Some(refused)), State::Whole))
     }
 
-    pub(super) fn in_parts(parts: impl Future<Output = Result<Ran, RuntimeError>> + Send + 's) -> Self {
+    pub(super) fn in_parts(parts: impl Future<Output = Result<Ran, Failed>> + Send + 's) -> Self {
         Self(State::InParts(Box::pin(parts)))
     }
 }
 
 impl Future for Running<'_> {
-    type Output = Result<Ran, RuntimeError>;
+    type Output = Result<Ran, Failed>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut self.0 {
             State::Whole(whole) => Pin::new(whole).poll(context),
             State::InParts(parts) => parts.as_mut().poll(context),
-            State::Refused(refused) => Poll::Ready(Err(refused.take().unwrap_or(RuntimeError::Overloaded))),
+            State::Refused(refused) => {
+                Poll::Ready(Err(refused.take().unwrap_or(RuntimeError::Overloaded).into()))
+            }
         }
     }
 }
 
 impl Future for Whole<'_> {
-    type Output = Result<Ran, RuntimeError>;
+    type Output = Result<Ran, Failed>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let answered = ready!(Pin::new(&mut self.answered).poll(context));
         // It is not run when it is too late, or when the gateway ends.
         let is_late = || self.deadline.is_some_and(|deadline| deadline <= Instant::now());
         Poll::Ready(answered.unwrap_or_else(|_| {
-            Err(if is_late() { RuntimeError::TooLate } else { RuntimeError::Overloaded })
+            Err(if is_late() { RuntimeError::TooLate } else { RuntimeError::Overloaded }.into())
         }))
     }
 }

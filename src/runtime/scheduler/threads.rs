@@ -104,7 +104,7 @@ impl Desk {
                 Ok(run) => batch::run(&mut instance, jobs, &run.options, &self.shared),
                 Err(error) => {
                     for job in jobs {
-                        let _ = job.answer.send(Err(error.clone()));
+                        let _ = job.answer.send(Err(error.clone().into()));
                     }
                 }
             }

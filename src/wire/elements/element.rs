@@ -2,7 +2,7 @@
 
 use half::{bf16, f16};
 
-use crate::model::non_finite;
+use crate::model::{Cell, non_finite};
 
 /// A type that elements may have: what of JSON it is made of. Nothing is what it cannot be made of.
 pub(super) trait Element: Sized {
@@ -24,6 +24,27 @@ pub(super) trait Element: Sized {
 
     fn from_truth(_: bool) -> Option<Self> {
         None
+    }
+
+    /// The element of a number that was read with every digit.
+    fn from_number(number: &Cell) -> Option<Self> {
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "a whole number sent for a float becomes the nearest one"
+        )]
+        match *number {
+            Cell::Integer(number) => i64::try_from(number)
+                .ok()
+                .and_then(Self::from_signed)
+                .or_else(|| u64::try_from(number).ok().and_then(Self::from_unsigned))
+                .or_else(|| Self::from_float(number as f64)),
+            // A negative zero is a whole number too.
+            Cell::Float(zero @ 0.0) if zero.is_sign_negative() => {
+                Self::from_float(zero).or_else(|| Self::from_signed(0))
+            }
+            Cell::Float(number) => Self::from_float(number),
+            _ => None,
+        }
     }
 }
 

@@ -82,6 +82,9 @@ impl Split<'_> {
             }
         }
         let rows: Vec<&RawValue> = read_few(self.data, SPLIT_DATA)?;
+        if rows.is_empty() {
+            return Err(no_rows(SPLIT_DATA));
+        }
         if rows.len().saturating_mul(columns.len().max(1)) > MAX_VALUES {
             return Err(too_many(SPLIT_DATA));
         }
@@ -123,13 +126,17 @@ pub(super) fn read_records(
     layout: Option<&Layout>,
 ) -> Result<Instances, BodyError> {
     let records = objects(json, place)?;
+    if records.is_empty() {
+        return Err(no_rows(place));
+    }
     instances(records.len(), read_objects(&records, place, signature, layout)?, place)
 }
 
 /// These rows, if there are any.
 pub(super) fn instances(count: usize, given: Given, place: &str) -> Result<Instances, BodyError> {
-    if count == 0 {
-        return Err(invalid(place, "no_rows", "expected at least one row"));
-    }
-    Ok(Instances { given, count })
+    if count == 0 { Err(no_rows(place)) } else { Ok(Instances { given, count }) }
+}
+
+fn no_rows(place: &str) -> BodyError {
+    invalid(place, "no_rows", "expected at least one row")
 }

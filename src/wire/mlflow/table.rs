@@ -1,4 +1,4 @@
-//! Frames as CSV (RFC 4180) with a header. A text has no type: what a field is, the column of the model says.
+//! Frames as CSV (RFC 4180). A text has no type: what a field is, the column of the model says.
 
 use std::collections::HashSet;
 
@@ -6,7 +6,7 @@ use csv::{ReaderBuilder, StringRecord};
 
 use super::frame::{instances, takes_no_names};
 use crate::{
-    model::{Cell, Contract, ElementType, Layout, Row},
+    model::{self, Cell, Contract, ElementType, Layout, Row},
     wire::{
         BodyError,
         tensorflow::{Given, Instances, MAX_ROWS_BYTES, MAX_VALUES, invalid, too_many},
@@ -16,21 +16,50 @@ use crate::{
 /// Where the rows stand: they are counted from 0, the header is none.
 pub const ROWS: &str = "/rows";
 
+/// The first line, as the request declares it (RFC 4180 section 3, parameter `header`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Header {
+    /// It names the columns.
+    Present,
+    /// It is a row as any other: values are in the order of the columns.
+    Absent,
+    /// Nothing: it has to look like names.
+    Unsaid,
+}
+
 /// Reads the rows of a model that takes some.
 ///
 /// # Errors
 ///
-/// When it is no CSV, has no header, or rows of other lengths than the header's.
-pub fn read_csv(body: &[u8], layout: &Layout, contract: &Contract) -> Result<Instances, BodyError> {
+/// When it is not CSV, has no header where there must be one, or rows of other lengths than the header's.
+pub fn read_csv(
+    body: &[u8],
+    header: Header,
+    layout: &Layout,
+    contract: &Contract,
+) -> Result<Instances, BodyError> {
     if body.len() > MAX_ROWS_BYTES {
         return Err(too_many(ROWS));
     }
-    let mut reader = ReaderBuilder::new().flexible(true).from_reader(body);
-    let malformed = |error: &csv::Error| invalid(ROWS, "malformed_csv", no_csv(error));
-    let header = reader.headers().map_err(|error| malformed(&error))?.clone();
-    check_header(&header, takes_no_names(Some(layout), contract))?;
-    let columns: Vec<Column<'_>> =
-        header.iter().enumerate().map(|(index, name)| Column::new(index, name, layout, contract)).collect();
+    let has_header = header != Header::Absent;
+    let by_position = !has_header || takes_no_names(Some(layout), contract);
+    let mut reader = ReaderBuilder::new().flexible(true).has_headers(has_header).from_reader(body);
+    let malformed = |error: &csv::Error| invalid(ROWS, "malformed_csv", not_csv(error));
+    let names = if has_header {
+        let names = reader.headers().map_err(|error| malformed(&error))?.clone();
+        check_header(&names, header, by_position, contract)?;
+        Some(names)
+    } else {
+        None
+    };
+    let columns: Vec<Column<'_>> = match &names {
+        Some(names) => names
+            .iter()
+            .enumerate()
+            .map(|(index, name)| Column::new(index, name, by_position, layout, contract))
+            .collect(),
+        None => (0..layout.columns()).map(|index| Column::new(index, "", true, layout, contract)).collect(),
+    };
     let mut rows = Vec::new();
     for (index, record) in reader.records().enumerate() {
         let record = record.map_err(|error| malformed(&error))?;
@@ -42,7 +71,7 @@ pub fn read_csv(body: &[u8], layout: &Layout, contract: &Contract) -> Result<Ins
             return Err(too_many(ROWS));
         }
         let cells = columns.iter().zip(&record).map(|(column, text)| cell(text, column.element_type));
-        rows.push(if takes_no_names(Some(layout), contract) {
+        rows.push(if by_position {
             Row::Positional(cells.collect())
         } else {
             Row::Named(columns.iter().map(|column| column.name.to_owned()).zip(cells).collect())
@@ -52,23 +81,43 @@ pub fn read_csv(body: &[u8], layout: &Layout, contract: &Contract) -> Result<Ins
 }
 
 /// The error without what stands in the body.
-fn no_csv(error: &csv::Error) -> &'static str {
+fn not_csv(error: &csv::Error) -> &'static str {
     match error.kind() {
-        csv::ErrorKind::Utf8 { .. } => "the body is no CSV: it is not in UTF-8",
-        _ => "the body is no CSV",
+        csv::ErrorKind::Utf8 { .. } => {
+            "the body is not CSV in UTF-8: convert it, for instance with `iconv -t UTF-8`"
+        }
+        _ => "the body is not CSV",
     }
 }
 
-fn check_header(header: &StringRecord, counted: bool) -> Result<(), BodyError> {
+/// Refuses a first line that is none of names. A row that was taken for one would be left out of the answer.
+fn check_header(
+    header: &StringRecord,
+    said: Header,
+    by_position: bool,
+    contract: &Contract,
+) -> Result<(), BodyError> {
     let no_header = |message: &str| Err(invalid("/header", "no_header", message));
     if header.is_empty() || header.iter().all(str::is_empty) {
         return no_header("the first line must name the columns");
     }
     // pandas counts columns that have no names.
-    let is_count = header.iter().enumerate().all(|(index, name)| name == index.to_string());
-    let is_data = header.iter().all(|name| name.trim().parse::<f64>().is_ok());
-    if is_data && !(counted && is_count) {
-        return no_header("the first line must name the columns, and holds numbers: send a header");
+    let is_count = || by_position && header.iter().enumerate().all(|(index, name)| name == index.to_string());
+    if said == Header::Unsaid && !is_count() {
+        let is_number = |name: &str| name.parse::<f64>().is_ok() && contract.column(name).is_none();
+        let names = || header.iter().map(str::trim);
+        if names().any(is_number) {
+            return no_header(
+                "the first line must name the columns, and holds numbers: send a header, or declare the body as \
+                 `text/csv; header=absent`",
+            );
+        }
+        if names().any(str::is_empty) {
+            return no_header(
+                "the first line must name the columns, and a name is empty: send a header that names each column, or \
+                 declare the body as `text/csv; header=absent`",
+            );
+        }
     }
     let mut names = HashSet::new();
     for (index, name) in header.iter().enumerate() {
@@ -87,10 +136,9 @@ struct Column<'h> {
 }
 
 impl<'h> Column<'h> {
-    fn new(index: usize, name: &'h str, layout: &Layout, contract: &Contract) -> Self {
+    fn new(index: usize, name: &'h str, by_position: bool, layout: &Layout, contract: &Contract) -> Self {
         let name = name.trim();
-        let position =
-            if takes_no_names(Some(layout), contract) { Some(index) } else { contract.column(name) };
+        let position = if by_position { Some(index) } else { contract.column(name) };
         Self { name, element_type: position.and_then(|position| layout.element_type(position)) }
     }
 }
@@ -105,10 +153,9 @@ fn cell(text: &str, element_type: Option<ElementType>) -> Cell {
         (None | Some(ElementType::String | ElementType::Bool), _) => as_text(),
         (Some(_), "NaN" | "nan") => Cell::Null,
         (Some(_), number) => {
-            let integer = number.parse().map(Cell::Integer);
             let is_number = number.bytes().all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte));
-            let float = || number.parse().ok().filter(|_| is_number).map(Cell::Float);
-            integer.ok().or_else(float).unwrap_or_else(as_text)
+            let is_number = is_number && number.parse::<f64>().is_ok();
+            if is_number { model::number(number) } else { as_text() }
         }
     }
 }
@@ -125,7 +172,13 @@ mod tests {
             ("nan", Some(ElementType::String), Cell::Text("nan".to_owned())),
             (" 7 ", Some(ElementType::F32), Cell::Integer(7)),
             ("7", Some(ElementType::String), Cell::Text("7".to_owned())),
-            ("-1.5e3", Some(ElementType::I64), Cell::Float(-1500.0)),
+            ("-1.5e3", Some(ElementType::I64), Cell::Integer(-1500)),
+            ("5.0", Some(ElementType::I64), Cell::Integer(5)),
+            ("5.5", Some(ElementType::I64), Cell::Float(5.5)),
+            (".5", Some(ElementType::F32), Cell::Float(0.5)),
+            ("1e400", Some(ElementType::F64), Cell::Float(f64::INFINITY)),
+            ("+5", Some(ElementType::U8), Cell::Integer(5)),
+            ("-", Some(ElementType::U8), Cell::Text("-".to_owned())),
             ("inf", Some(ElementType::F32), Cell::Text("inf".to_owned())),
             ("0x1", Some(ElementType::F32), Cell::Text("0x1".to_owned())),
             ("True", Some(ElementType::Bool), Cell::Bool(true)),

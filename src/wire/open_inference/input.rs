@@ -1,12 +1,12 @@
 //! One input of a request: its elements as JSON, or a part of what follows the JSON.
 
 use bytes::Bytes;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de::Error};
 use serde_json::value::RawValue;
 
 use super::{form::TensorForm, parameters::Parameters};
 use crate::{
-    model::Tensor,
+    model::{Cell, Tensor},
     wire::{
         FieldError,
         elements::{ElementFault, elements_from_json},
@@ -18,13 +18,27 @@ use crate::{
 #[derive(Debug, Deserialize)]
 pub(super) struct InputDocument<'b> {
     pub(super) name: String,
-    /// Signed, so that a negative size can be named as one.
-    shape: Vec<i64>,
+    shape: Vec<Size>,
     datatype: String,
     #[serde(default)]
     parameters: Parameters,
     #[serde(borrow, default)]
     data: Option<&'b RawValue>,
+}
+
+/// A size in a shape, signed, so that a negative one can be named as one.
+#[derive(Clone, Copy, Debug)]
+struct Size(i64);
+
+impl<'de> Deserialize<'de> for Size {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let size = match Cell::deserialize(deserializer)? {
+            Cell::Integer(size) => i64::try_from(size).ok(),
+            Cell::Float(0.0) => Some(0),
+            _ => None,
+        };
+        size.map(Self).ok_or_else(|| D::Error::custom("expected a size, a whole number from 0"))
+    }
 }
 
 impl InputDocument<'_> {
@@ -34,7 +48,8 @@ impl InputDocument<'_> {
             FieldError::new(format!("{place}{path}"), code, message)
         };
         self.parameters.check_tensor(place)?;
-        let form = TensorForm::read(place, &self.datatype, &self.shape)?;
+        let sizes: Vec<i64> = self.shape.iter().map(|Size(size)| *size).collect();
+        let form = TensorForm::read(place, &self.datatype, &sizes)?;
         let TensorForm { element_type, count, .. } = form;
         let binary_bytes = self.parameters.count(place, "binary_data_size")?;
         let data = match (self.data, binary_bytes) {

@@ -4,12 +4,22 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use crate::wire::{FieldError, field_error::escape};
+use crate::{
+    model::{Cell, number},
+    wire::{FieldError, field_error::escape},
+};
 
 /// Parameters of a request, or of a part of it.
 #[derive(Debug, Default, serde::Deserialize)]
-#[serde(transparent)]
+#[serde(from = "Option<Map<String, Value>>")]
 pub struct Parameters(Map<String, Value>);
+
+impl From<Option<Map<String, Value>>> for Parameters {
+    /// `null` is as good as none: clients write it for a field that they leave out.
+    fn from(parameters: Option<Map<String, Value>>) -> Self {
+        Self(parameters.unwrap_or_default())
+    }
+}
 
 impl Parameters {
     /// Triton's own names that are not a client's to set begin like this.
@@ -58,7 +68,10 @@ impl Parameters {
 
     pub(super) fn count(&self, place: &str, name: &str) -> Result<Option<usize>, FieldError> {
         let count = |value: &Value| {
-            let number = value.as_u64().and_then(|number| usize::try_from(number).ok());
+            let number = value.as_number().and_then(|written| match number(&written.to_string()) {
+                Cell::Integer(number) => usize::try_from(number).ok(),
+                _ => None,
+            });
             number.ok_or_else(|| fault(place, name, "expected a whole number from 0"))
         };
         self.0.get(name).map(count).transpose()

@@ -54,14 +54,25 @@ struct OutputDocument {
 /// When the JSON cannot be read, or a tensor, parameter or length in it is wrong: with the place.
 pub fn read_infer_request(body: &Bytes, json_bytes: Option<usize>) -> Result<InferRequest, BodyError> {
     let invalid = |error| BodyError::Invalid(vec![error]);
+    let declared = json_bytes.map(|json_bytes| declared_length(json_bytes, body.len()));
     let json_bytes = json_bytes.unwrap_or(body.len());
     if json_bytes > body.len() {
-        let message = format!("the body has {} bytes, fewer than the JSON in it should", body.len());
+        let message = format!(
+            "the bytes of the body are fewer than the JSON in it should have: {}",
+            declared.unwrap_or_default()
+        );
         return Err(invalid(FieldError::new("", "wrong_length", message)));
     }
     let json = body.slice(..json_bytes);
     let mut binary = body.slice(json_bytes..);
-    let document: Document = parse(&json)?;
+    let document: Document = parse(&json).map_err(|error| match (error, &declared) {
+        // The length may be that of another request, and this one's JSON cut by it.
+        (BodyError::Malformed(error), Some(declared)) => {
+            let message = format!("{}; {declared}", error.message);
+            BodyError::Malformed(FieldError { message, ..error })
+        }
+        (error, _) => error,
+    })?;
     let (id, inputs) = (document.id, document.inputs);
     document.parameters.check("").map_err(invalid)?;
     let timeout = document.parameters.timeout("").map_err(invalid)?;
@@ -79,10 +90,20 @@ pub fn read_infer_request(body: &Bytes, json_bytes: Option<usize>) -> Result<Inf
         tensors.push((input.name, tensor));
     }
     if !binary.is_empty() {
-        let message = format!("{} bytes are left over after the last input's", binary.len());
+        let left = binary.len();
+        let message =
+            format!("{left} bytes are left over after the last input's; {}", declared.unwrap_or_default());
         return Err(invalid(FieldError::new("", "wrong_bytes", message)));
     }
     Ok(InferRequest { id, inputs: tensors, outputs, binary_outputs, timeout, priority })
+}
+
+/// The declared length of the JSON beside that of the body: a client that reuses its headers sends a stale one.
+fn declared_length(json_bytes: usize, body_bytes: usize) -> String {
+    format!(
+        "Inference-Header-Content-Length (or json-header-size) says that {json_bytes} bytes are JSON, and the body has \
+         {body_bytes}: send the length of this request, or none where nothing follows the JSON"
+    )
 }
 
 /// Reads a body that is the model's only input and nothing else; every output is wanted as bytes.

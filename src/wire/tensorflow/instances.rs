@@ -15,6 +15,7 @@ use crate::{
     model::{Cell, ElementType, Layout, Row, RowInputs, Signature, Tensor, TensorData, ValueSpec},
     wire::{
         BodyError,
+        body::pointer,
         elements::{ElementFault, TextForm, elements_of_items, shape_of},
         field_error::escape,
     },
@@ -121,9 +122,12 @@ pub(in crate::wire) fn read_objects(
     let mut values = objects.iter().flat_map(|object| object.0.values());
     let as_rows = match layout.map(|layout| &layout.inputs) {
         Some(RowInputs::Columns(_)) => values.all(|value| kind(value) == Kind::Value),
-        Some(RowInputs::Matrix { .. }) => {
+        // A bare value is a row of a matrix of one column, but no row of its input.
+        Some(RowInputs::Matrix { columns, flat, .. }) => {
+            let is_column = *columns == 1 && !flat;
+            let is_empty = objects.iter().all(|object| object.0.is_empty());
             values.all(|value| kind(value) == Kind::Value)
-                && !names.all(|name| signature.input(name).is_some())
+                && (is_column || is_empty || !names.all(|name| signature.input(name).is_some()))
         }
         None => false,
     };
@@ -256,5 +260,17 @@ fn unknown_input(place: &str, name: &str, signature: &Signature) -> BodyError {
 
 /// Reads JSON that was found to be some before, into a form that it may not have.
 pub(in crate::wire) fn read<'b, T: Deserialize<'b>>(json: &'b RawValue, place: &str) -> Result<T, BodyError> {
-    serde_json::from_str(json.get()).map_err(|error| invalid(place, "wrong_form", error.to_string()))
+    serde_json::from_str(json.get()).map_err(|error| {
+        // Once more, for the place of what is wrong.
+        let mut deserializer = serde_json::Deserializer::from_str(json.get());
+        match serde_path_to_error::deserialize::<_, T>(&mut deserializer) {
+            Ok(_) => invalid(place, "wrong_form", error.to_string()),
+            Err(error) => {
+                let (path, message) = (pointer(error.path()), error.inner().to_string());
+                // Line and column are those of a part of the body.
+                let message = message.split(" at line ").next().unwrap_or_default();
+                invalid(&format!("{place}{path}"), "wrong_form", message)
+            }
+        }
+    })
 }

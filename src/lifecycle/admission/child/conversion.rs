@@ -39,7 +39,8 @@ pub(super) fn try_converted(
     let drawn = one
         .as_ref()
         .and_then(|one| Varied::new(&contract, false).rows(std::slice::from_ref(one), COMPARED_ROWS));
-    for inputs in std::iter::once(&proven.inputs).chain(&many).chain(&drawn) {
+    let edges = one.as_ref().and_then(|one| Varied::new(&contract, false).edges(one, MANY_ROWS));
+    for inputs in std::iter::once(&proven.inputs).chain(&many).chain(&drawn).chain(&edges) {
         if run(&mut original, inputs)? != run(&mut instance, inputs)? {
             return Err(differs("an answer differs"));
         }

@@ -10,6 +10,13 @@ pub struct Child {
     pub command_line: String,
 }
 
+impl Child {
+    /// Returns true if it is there to prove a model.
+    pub fn is_proof(&self) -> bool {
+        !self.is_zombie && self.command_line.contains(" admit")
+    }
+}
+
 /// The children that a process has now.
 pub fn children(parent: u32) -> Vec<Child> {
     let child = |id: u32| {

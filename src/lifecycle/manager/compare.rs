@@ -1,0 +1,195 @@
+//! Comparing a deployment on trial with the one before, and going back if that answers what this one does not.
+
+use std::{
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use super::{Manager, Message};
+use crate::{
+    lifecycle::{Refusal, Trial, Verdict, admission::available_bytes, replay::Replay, trial::Taken},
+    model::{Digest, ModelName},
+    runtime::{RunOptions, STACK_BYTES},
+    system::priority,
+};
+
+/// A comparison runs no longer than this, however few samples were tried by then.
+const TIME_LIMIT: Duration = Duration::from_secs(10);
+
+/// Checking the copy and loading it may take this many times as long as loading took when it was proven.
+const LOADING_PATIENCE: u32 = 5;
+
+/// A model takes up to this many times the memory of its session while it is loaded.
+const LOAD_FACTOR: u64 = 2;
+
+/// The deployment that is compared: a model and the content of its files.
+type OnTrial = (ModelName, Digest);
+
+/// A comparison in progress. Dropped, it tells the run in progress to end.
+pub(super) struct Comparison {
+    on_trial: OnTrial,
+    options: Arc<RunOptions>,
+    deadline: Instant,
+}
+
+/// The end of a comparison.
+pub(in crate::lifecycle) struct Compared {
+    taken: Taken,
+    /// The content that was asked.
+    before: Digest,
+    answered: Result<Vec<Option<bool>>, Refusal>,
+    took: Duration,
+}
+
+impl Drop for Comparison {
+    fn drop(&mut self) {
+        // A run that has ended by itself takes no harm.
+        if let Err(error) = self.options.terminate() {
+            tracing::warn!(error = error.message(), "a comparison could not be told to end");
+        }
+    }
+}
+
+impl Manager {
+    /// Queues the comparison of a deployment with the one before; one runs at a time.
+    pub(super) fn compare(&mut self, name: ModelName, content: Digest) {
+        self.to_compare.push_back((name, content));
+        self.begin_comparison();
+    }
+
+    /// Begins the next comparison, and ends one that takes too long.
+    pub(super) fn begin_comparison(&mut self) {
+        if let Some(running) = &self.comparison {
+            if Instant::now() >= running.deadline
+                && let Err(error) = running.options.terminate()
+            {
+                tracing::warn!(error = error.message(), "a comparison could not be told to end");
+            }
+            return;
+        }
+        while let Some(on_trial) = self.to_compare.pop_front() {
+            let Some(trial) = self.trial_of(&on_trial) else {
+                self.rest_others(&on_trial);
+                continue;
+            };
+            match self.start_comparison(&on_trial, &trial) {
+                Ok(Some(comparison)) => {
+                    self.comparison = Some(comparison);
+                    return;
+                }
+                Ok(None) => trial.rest(Duration::ZERO),
+                Err(problem) => {
+                    tracing::error!(model.name = %on_trial.0, "too many answers fail, and {problem}");
+                    trial.rest(Duration::ZERO);
+                }
+            }
+        }
+    }
+
+    /// The trial of a deployment, if it still is what requests without a version get.
+    fn trial_of(&self, (name, content): &OnTrial) -> Option<Arc<Trial>> {
+        let current = self.models.get(name)?.current()?;
+        (current.content() == *content).then(|| Arc::clone(&current.trial))
+    }
+
+    /// Lets a deployment be compared later: it does not answer requests without a version now, but may then.
+    fn rest_others(&self, (name, content): &OnTrial) {
+        let loaded = self.models.get(name).into_iter().flat_map(|model| model.loaded.values());
+        loaded
+            .filter(|servable| servable.content() == *content)
+            .for_each(|servable| servable.trial.rest(Duration::ZERO));
+    }
+
+    /// `None` if there is nothing left to compare.
+    fn start_comparison(&self, on_trial: &OnTrial, trial: &Trial) -> Result<Option<Comparison>, String> {
+        let previous = self.models.get(&on_trial.0).and_then(|model| model.previous.last());
+        let (deployment, snapshot) = previous.ok_or("there is no way back")?;
+        let needed = deployment.proof.costs.session_bytes.saturating_mul(LOAD_FACTOR);
+        if available_bytes(self.parts.settings.runtime.memory_limit_bytes).is_some_and(|left| left < needed) {
+            return Err(format!(
+                "comparing with the deployment before takes {} MiB, which are not left",
+                needed >> 20
+            ));
+        }
+        let options = RunOptions::new().map_err(|error| error.message().to_owned())?;
+        let Some(taken) = trial.take() else { return Ok(None) };
+        let loading = Duration::from_micros(deployment.proof.costs.load_us) * LOADING_PATIENCE;
+        let (options, deadline) = (Arc::new(options), Instant::now() + loading + TIME_LIMIT);
+        let replay = Replay {
+            runtime: self.parts.runtime,
+            snapshot: Arc::clone(snapshot),
+            proof: deployment.proof.clone(),
+            options: Arc::clone(&options),
+            deadline,
+        };
+        let messages = self.parts.messages.clone();
+        let run = move || {
+            // It is not as urgent as any request.
+            priority::give_way(priority::Way::Behind);
+            let start = Instant::now();
+            let answered = replay.run(&taken.samples);
+            let (before, took) = (replay.snapshot.content(), start.elapsed());
+            // Nobody is there to be told when the gateway has stopped.
+            let _ = messages.send(Message::Compared(Box::new(Compared { taken, before, answered, took })));
+        };
+        let thread = thread::Builder::new().name("comparison".to_owned()).stack_size(STACK_BYTES);
+        thread.spawn(run).map_err(|error| format!("no thread can be had for a comparison: {error}"))?;
+        Ok(Some(Comparison { on_trial: on_trial.clone(), options, deadline }))
+    }
+
+    /// Goes back if the deployment before answers what the one on trial does not.
+    pub(super) fn finish_comparison(&mut self, compared: &Compared) {
+        let Some(on_trial) = self.comparison.take().map(|comparison| comparison.on_trial.clone()) else {
+            return;
+        };
+        // The sessions of the comparison are gone.
+        self.is_to_give_back = true;
+        if let Some(trial) = self.trial_of(&on_trial)
+            && !self.roll_back_failing(&on_trial, &trial, compared)
+        {
+            trial.rest(compared.took);
+        }
+        self.begin_comparison();
+    }
+
+    /// Returns true if the deployment was taken back.
+    fn roll_back_failing(&mut self, (name, _): &OnTrial, trial: &Trial, compared: &Compared) -> bool {
+        let Compared { taken, before, answered, .. } = compared;
+        let answered = match answered {
+            Ok(answered) => answered,
+            Err(refusal) => {
+                tracing::error!(model.name = %name, "it cannot be compared with the deployment before: {refusal}");
+                return false;
+            }
+        };
+        let previous = self.models.get(name).and_then(|model| model.previous.last());
+        if previous.is_none_or(|(deployment, _)| deployment.content != *before) {
+            return false;
+        }
+        let verdict = trial.judge(taken, answered);
+        let detail = verdict.detail();
+        if !verdict.takes_back {
+            tell_of_stay(name, &verdict, &detail);
+            return false;
+        }
+        match self.roll_back(name, "automatic", Some(detail)) {
+            Ok(_) => true,
+            Err(error) => {
+                tracing::error!(model.name = %name, %error, "too many answers fail, and there is no way back");
+                false
+            }
+        }
+    }
+}
+
+fn tell_of_stay(name: &ModelName, verdict: &Verdict, detail: &str) {
+    if verdict.is_one_caller {
+        tracing::warn!(
+            model.name = %name,
+            "the deployment stays, as the failures are of one caller and the others are answered: {detail}"
+        );
+    } else {
+        tracing::info!(model.name = %name, "the deployment stays: {detail}");
+    }
+}

@@ -1,0 +1,144 @@
+//! Notices of files and settings that have no effect, with what was expected.
+
+use std::{fmt, path::Path};
+
+use super::model_config::{ModelConfig, Versions};
+use crate::model::{ModelName, ModelVersion};
+
+/// Something that has no effect.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Notice {
+    /// The model that it is about, if one can be told.
+    pub model: Option<ModelName>,
+    /// The version as it is written; empty if it is about no version.
+    pub version: String,
+    /// The path, or the setting, that it is about.
+    pub subject: String,
+    /// Why that has no effect, and what was expected.
+    pub text: String,
+    /// When it is said.
+    pub grace: Grace,
+}
+
+/// The time that something gets to be completed before it is said that it has no effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Grace {
+    /// It is said at once.
+    None,
+    /// The rest may be written in the next moment.
+    Settling,
+    /// It may be a part of what is just being copied.
+    Copying,
+}
+
+impl Notice {
+    /// The reason as one gives it for the model's version.
+    #[must_use]
+    pub fn reason(&self) -> String {
+        let is_version = |name: &ModelName| self.subject == format!("{name}/{}", self.version);
+        let is_known = |name: &ModelName| self.subject == name.as_str() || is_version(name);
+        if self.model.as_ref().is_some_and(is_known) { self.text.clone() } else { self.to_string() }
+    }
+
+    /// Says that the configured default model is not there.
+    #[must_use]
+    pub fn of_default(name: &ModelName) -> Self {
+        Self {
+            model: Some(name.clone()),
+            version: String::new(),
+            subject: "models.default".to_owned(),
+            text: format!("there is no model `{name}`, and /predict is answered with 404 until it comes"),
+            grace: Grace::None,
+        }
+    }
+
+    /// Says that there is no model at all.
+    #[must_use]
+    pub fn of_empty_repository(repository: &Path) -> Self {
+        Self {
+            model: None,
+            version: String::new(),
+            subject: "models.repository".to_owned(),
+            text: format!("{} holds no model (NAME/1/model.onnx or NAME.onnx)", repository.display()),
+            grace: Grace::Copying,
+        }
+    }
+
+    /// Every version that a `model.toml` names and that is not there.
+    pub fn of_config(
+        name: &ModelName,
+        config: &ModelConfig,
+        is_there: impl Fn(ModelVersion) -> bool,
+    ) -> Vec<Self> {
+        let notice = |version: ModelVersion, text| Self {
+            model: Some(name.clone()),
+            version: version.to_string(),
+            subject: name.to_string(),
+            text,
+            grace: Grace::Settling,
+        };
+        let missing = config.versions.missing(&is_there);
+        let asked = missing.iter().map(|version| notice(*version, wanted_but_missing(&[*version])));
+        let labels =
+            config.labels.iter().filter(|(_, version)| !is_there(version.0)).map(|(label, version)| {
+                let version = version.0;
+                let text =
+                    format!("the label `{label}` of model.toml names version {version}, which is not there");
+                notice(version, text)
+            });
+        asked.chain(labels).collect()
+    }
+}
+
+impl fmt::Display for Notice {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}: {}", self.subject, self.text)
+    }
+}
+
+impl Versions {
+    /// The versions that are asked for by number and are not there.
+    pub(super) fn missing(&self, is_there: impl Fn(ModelVersion) -> bool) -> Vec<ModelVersion> {
+        match self {
+            Self::Latest => Vec::new(),
+            Self::Exactly(versions) => {
+                versions.iter().copied().filter(|version| !is_there(*version)).collect()
+            }
+        }
+    }
+}
+
+/// The sentence for versions that are asked for and are not there.
+pub(super) fn wanted_but_missing(versions: &[ModelVersion]) -> String {
+    let numbers: Vec<String> = versions.iter().map(ToString::to_string).collect();
+    let (plural, are) = if numbers.len() == 1 { ("", "is") } else { ("s", "are") };
+    format!("model.toml asks for version{plural} {}, which {are} not there", numbers.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_and_labels_that_are_not_there_are_named_one_by_one() {
+        let config = ModelConfig {
+            versions: Versions::Exactly([1, 8, 9].map(ModelVersion::new).into()),
+            labels: toml::from_str("canary = 7\nstable = 1").unwrap(),
+            ..ModelConfig::default()
+        };
+        let name = "iris".parse().unwrap();
+        let notices = Notice::of_config(&name, &config, |version| version == ModelVersion::new(1));
+        let said: Vec<String> = notices.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            said,
+            [
+                "iris: model.toml asks for version 8, which is not there",
+                "iris: model.toml asks for version 9, which is not there",
+                "iris: the label `canary` of model.toml names version 7, which is not there",
+            ]
+        );
+        assert_eq!(notices[0].reason(), "model.toml asks for version 8, which is not there");
+        assert!(Notice::of_config(&name, &ModelConfig::default(), |_| false).is_empty());
+        assert!(Notice::of_default(&name).reason().starts_with("models.default: there is no model `iris`"));
+    }
+}

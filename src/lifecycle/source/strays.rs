@@ -1,0 +1,236 @@
+//! Files that lie where no model is looked for, and what was expected in their place.
+//!
+//! Hidden files, and files that are no models by their names, say nothing: editors, notebooks and people keep them there.
+
+use std::{
+    collections::HashSet,
+    path::{Path, PathBuf},
+};
+
+use super::{CONFIG_FILE, MODEL_FILE, data::is_data, visible_entries};
+use crate::{
+    lifecycle::notice::{Grace, Notice},
+    model::{ModelName, ModelVersion},
+};
+
+/// Folders within the one that is looked at are searched this deep.
+const MAX_DEPTH: usize = 2;
+
+/// A search ends after this many entries.
+const MAX_ENTRIES: usize = 500;
+
+/// Files of one folder that are listed in one sentence at most.
+const MAX_LISTED: usize = 3;
+
+/// The endings of the names of models in other formats.
+const OTHER_FORMATS: [&str; 24] = [
+    "ort",
+    "pb",
+    "pbtxt",
+    "pkl",
+    "pickle",
+    "joblib",
+    "sav",
+    "h5",
+    "hdf5",
+    "keras",
+    "pt",
+    "pth",
+    "pt2",
+    "torchscript",
+    "tflite",
+    "safetensors",
+    "cbm",
+    "ubj",
+    "pmml",
+    "mlmodel",
+    "engine",
+    "gguf",
+    "mar",
+    "zip",
+];
+
+/// A file's kind, as far as its name tells; the better it fits the place of a model, the earlier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    Onnx,
+    OtherFormat,
+    Data,
+}
+
+impl Kind {
+    fn of(name: &str) -> Option<Self> {
+        let ending = name.rsplit_once('.').map(|(_, ending)| ending.to_ascii_lowercase())?;
+        if ending == "onnx" {
+            Some(Self::Onnx)
+        } else if OTHER_FORMATS.contains(&ending.as_str()) && !name.eq_ignore_ascii_case("config.pbtxt") {
+            Some(Self::OtherFormat)
+        } else {
+            is_data(name).then_some(Self::Data)
+        }
+    }
+}
+
+/// A sentence about the files in a folder in place of `expected`. `None` if nothing there looks like a model.
+fn found_instead(folder: &Path, shown: &str, expected: &str, depth: usize) -> Option<String> {
+    let mut found = Vec::new();
+    search(folder, shown, depth, &mut { MAX_ENTRIES }, &mut found);
+    let best = found.iter().map(|(kind, _)| *kind).min()?;
+    found.retain(|(kind, _)| *kind == best);
+    found.sort_by_key(|(_, path)| (path.matches('/').count(), path.clone()));
+    let one = found.len() == 1;
+    let listed: Vec<&str> = found.iter().take(MAX_LISTED).map(|(_, path)| path.as_str()).collect();
+    let folder_of = |path: &str| path.rsplit_once('/').map(|(folder, _)| folder.to_owned());
+    let to_do = match best {
+        Kind::Onnx if !one => ": put one of them there",
+        Kind::Onnx if listed.first().and_then(|path| folder_of(path)) == folder_of(expected) => ": rename it",
+        Kind::Onnx => ": move it there",
+        Kind::OtherFormat => ", which is not ONNX: export the model to ONNX",
+        Kind::Data => ", which holds weights of a model: the model belongs beside it",
+    };
+    Some(format!("expected {expected}, found {}{to_do}", listed.join(", ")))
+}
+
+fn search(
+    folder: &Path,
+    shown: &str,
+    depth: usize,
+    entries_left: &mut usize,
+    found: &mut Vec<(Kind, String)>,
+) {
+    for (name, path) in visible_entries(folder).unwrap_or_default() {
+        let Some(left) = entries_left.checked_sub(1) else { return };
+        *entries_left = left;
+        let shown = format!("{shown}/{name}");
+        if path.is_dir() {
+            // A folder may be named like a file, as tools unpack archives.
+            if depth > 0 {
+                search(&path, &shown, depth - 1, entries_left, found);
+            }
+        } else if let Some(kind) = Kind::of(&name) {
+            found.push((kind, shown));
+        }
+    }
+}
+
+fn notice(
+    model: Option<ModelName>,
+    version: impl Into<String>,
+    subject: impl Into<String>,
+    text: String,
+) -> Notice {
+    Notice { model, version: version.into(), subject: subject.into(), text, grace: Grace::Copying }
+}
+
+/// A version's folder without the model's file.
+pub(super) fn in_empty_version(name: &ModelName, version: ModelVersion, folder: &Path) -> Notice {
+    let shown = format!("{name}/{version}");
+    let expected = format!("{shown}/{MODEL_FILE}");
+    let text = found_instead(folder, &shown, &expected, MAX_DEPTH).unwrap_or_else(|| {
+        let is_empty = visible_entries(folder).is_ok_and(|entries| entries.is_empty());
+        let found = if is_empty { "and the folder is empty" } else { "which is not there" };
+        format!("expected {expected}, {found}")
+    });
+    notice(Some(name.clone()), version.to_string(), shown, text)
+}
+
+/// Notices of files beside a version's model that have no effect, unless that is a link to them.
+pub(super) fn beside_model(name: &ModelName, version: ModelVersion, folder: &Path) -> Vec<Notice> {
+    let mut notices = Vec::new();
+    for (file, path) in visible_entries(folder).unwrap_or_default() {
+        let subject = format!("{name}/{version}/{file}");
+        let text = if Kind::of(&file) == Some(Kind::Onnx) && file != MODEL_FILE && path.is_file() {
+            format!("has no effect: only {name}/{version}/{MODEL_FILE} is read")
+        } else if is_config(&file, name) {
+            format!("has no effect: expected {name}/{CONFIG_FILE}")
+        } else {
+            continue;
+        };
+        notices.push(notice(Some(name.clone()), version.to_string(), subject, text));
+    }
+    notices
+}
+
+/// Returns true if a file was meant to say how the model is served.
+fn is_config(file: &str, name: &ModelName) -> bool {
+    file.eq_ignore_ascii_case(CONFIG_FILE) || file == format!("{name}.toml")
+}
+
+/// Notices of files in place of versions, and of folders that are not versions, in a model's folder.
+///
+/// `has_versions` says whether there are folders of versions, whatever is in them, and `is_flat` whether a flat file of
+/// this name is served.
+pub(super) fn in_model(
+    name: &ModelName,
+    entries: &[(String, PathBuf)],
+    folder: &Path,
+    (has_versions, is_flat): (bool, bool),
+) -> Vec<Notice> {
+    let mut notices = Vec::new();
+    let (folders, files): (Vec<_>, Vec<_>) = entries.iter().partition(|(_, path)| path.is_dir());
+    let expected = format!("{name}/1/{MODEL_FILE}");
+    let about = |version: &str, subject: String, text| notice(Some(name.clone()), version, subject, text);
+    for (file, _) in &files {
+        let subject = format!("{name}/{file}");
+        if file != CONFIG_FILE && is_config(file, name) {
+            notices.push(about("", subject, format!("has no effect: expected {name}/{CONFIG_FILE}")));
+        } else if has_versions && Kind::of(file) == Some(Kind::Onnx) {
+            let text = format!("has no effect: the files of a version lie in its folder, as {expected}");
+            notices.push(about("", subject, text));
+        }
+    }
+    if !has_versions {
+        let shown = name.as_str();
+        let has_config = files.iter().any(|(file, _)| file == CONFIG_FILE);
+        let text = match found_instead(folder, shown, &expected, 0) {
+            Some(text) => Some(text),
+            None if has_config && folders.is_empty() => {
+                Some(format!("expected {expected}, found only {name}/{CONFIG_FILE}"))
+            }
+            None if entries.is_empty() && !is_flat => {
+                Some(format!("expected {expected}, and the folder is empty"))
+            }
+            None => None,
+        };
+        notices.extend(text.map(|text| about("", shown.to_owned(), format!("no version in it: {text}"))));
+    }
+    notices.extend(folders.into_iter().filter_map(|(number, path)| {
+        let error = number.parse::<ModelVersion>().err()?;
+        let shown = format!("{name}/{number}");
+        let found = found_instead(path, &shown, &expected, MAX_DEPTH);
+        let text = found.map_or_else(|| error.to_string(), |found| format!("{error}: {found}"));
+        Some(Notice { grace: Grace::None, ..about(number, shown, text) })
+    }));
+    notices
+}
+
+/// A folder whose name is that of no model, if a model lies in it.
+pub(super) fn in_unnamed(name: &str, folder: &Path) -> Option<Notice> {
+    let error = name.parse::<ModelName>().err()?;
+    let mut found = Vec::new();
+    search(folder, name, MAX_DEPTH, &mut { MAX_ENTRIES }, &mut found);
+    let (_, path) = found.into_iter().filter(|(kind, _)| *kind == Kind::Onnx).min()?;
+    Some(Notice { grace: Grace::None, ..notice(None, "", path, error.to_string()) })
+}
+
+/// A notice of a file in the repository itself that looks like a model and is not a flat one.
+///
+/// `names` are those of everything else there: flat models and folders.
+pub(super) fn in_repository(file: &str, names: &HashSet<&str>) -> Option<Notice> {
+    let (kind, (stem, _)) = (Kind::of(file)?, file.rsplit_once('.')?);
+    let (stem, text) = match kind {
+        Kind::Onnx => {
+            (stem, format!("a flat model's name ends in .onnx, in small letters: expected {stem}.onnx"))
+        }
+        Kind::OtherFormat if names.contains(stem) => return None,
+        Kind::OtherFormat => (stem, format!("is not ONNX: expected {stem}.onnx: export the model to ONNX")),
+        Kind::Data => {
+            let stem = file.split_once(".onnx").map(|(stem, _)| stem)?;
+            if names.contains(stem) {
+                return None;
+            }
+            (stem, format!("holds weights of a model that is not there: expected {stem}.onnx beside it"))
+        }
+    };
+    Some(notice(stem.parse().ok(), "", file, text))
+}

@@ -1,0 +1,115 @@
+//! The words of errors: the place, once, and what to do.
+
+use serde_json::json;
+
+use crate::{JSON, V2, gateway, gateway_of, send, sentence, support::TestGateway};
+
+#[tokio::test]
+async fn a_frame_without_rows_says_so_whatever_its_form_and_model() {
+    let columns = ["sepal_length", "sepal_width", "petal_length", "petal_width"];
+    let iris = TestGateway::start().await;
+    for gateway in [&iris, &gateway_of("columns").await, &gateway_of("text_rows").await] {
+        for body in [
+            json!({"dataframe_records": []}),
+            json!({"dataframe_split": {"columns": columns, "data": []}}),
+            json!({"dataframe_split": {"columns": [], "data": []}}),
+            json!({"dataframe_split": {"data": []}}),
+            json!({"instances": []}),
+        ] {
+            let answer = send(gateway, "/invocations", JSON, &[], body.to_string()).await;
+            assert_eq!(answer.status, 400, "{body}: {answer:?}");
+            assert!(sentence(&answer).contains("expected at least one row"), "{body}: {answer:?}");
+        }
+    }
+    let answer = send(&iris, "/invocations", "text/csv", &[], columns.join(",")).await;
+    assert!(sentence(&answer).contains("expected at least one row"), "{answer:?}");
+    let answer = send(&iris, "/invocations", JSON, &[], r#"{"dataframe_records":[{}]}"#).await;
+    assert!(sentence(&answer).contains("`sepal_length` is required"), "{answer:?}");
+}
+
+#[tokio::test]
+async fn a_number_out_of_range_or_none_of_json_is_told_with_its_element_and_once() {
+    let gateway = gateway().await;
+    let rows = |number: &str| format!(r#"{{"instances":[[5.1,{number},1.4,0.2]]}}"#);
+    let v2 = |number: &str| V2.replace("3.5", number);
+    for (path, body, place) in [
+        ("/v2/models/iris/infer", v2("1e400"), "/inputs/0/data/1"),
+        ("/v2/models/iris/infer", v2("1e39"), "/inputs/0/data/1"),
+        ("/v2/models/iris/infer", v2("\"nan\""), "/inputs/0/data/1"),
+        ("/v1/models/iris:predict", rows("1e400"), "/instances/0/1"),
+        ("/v1/models/iris:predict", rows("-1e400"), "/instances/0/1"),
+        ("/v1/models/iris:predict", r#"{"inputs":[[5.1,1e400,1.4,0.2]]}"#.to_owned(), "/inputs/0/1"),
+        (
+            "/v1/models/iris:predict",
+            r#"{"instances":[{"sepal_length":5.1,"sepal_width":1e400}]}"#.to_owned(),
+            "/instances/0/sepal_width",
+        ),
+        ("/invocations", rows("1e400"), "/instances/0/1"),
+        (
+            "/invocations",
+            r#"{"dataframe_split":{"data":[[5.1,1e400,1.4,0.2]]}}"#.to_owned(),
+            "/dataframe_split/data/0/1",
+        ),
+        (crate::VERTEX, rows("1e400"), "/instances/0/1"),
+        ("/predict", r#"{"features":[5.1,1e400,1.4,0.2]}"#.to_owned(), "/features/1"),
+        ("/predict", r#"{"inputs":{"features":[[5.1,1e400,1.4,0.2]]}}"#.to_owned(), "/inputs/features/0/1"),
+    ] {
+        let answer = send(&gateway, path, JSON, &[], body.as_str()).await;
+        assert!([400, 422].contains(&answer.status.as_u16()), "{path}, {body}: {answer:?}");
+        assert!(sentence(&answer).contains(place), "{path}, {body}: {}", sentence(&answer));
+    }
+    for (path, body) in [
+        ("/v2/models/iris/infer", v2("NaN")),
+        ("/v1/models/iris:predict", rows("NaN")),
+        ("/invocations", rows("NaN")),
+        (crate::VERTEX, rows("NaN")),
+    ] {
+        let answer = send(&gateway, path, JSON, &[], body.as_str()).await;
+        let said = answer.body["error"].as_str().unwrap();
+        assert_eq!(
+            (answer.status.as_u16(), said.matches("JSON has no NaN").count()),
+            (400, 1),
+            "{path}: {said}"
+        );
+        assert_eq!(said.matches("at line 1").count(), 1, "{path}: {said}");
+    }
+}
+
+#[tokio::test]
+async fn a_request_for_a_token_of_another_type_is_told_that_a_form_or_json_is_taken() {
+    let gateway = TestGateway::start().await;
+    for kind in ["text/plain", "multipart/form-data; boundary=x", "application/xml"] {
+        let answer = send(&gateway, "/token", kind, &[], "grant_type=client_credentials").await;
+        assert_eq!(answer.status, 415, "{answer:?}");
+        let said = sentence(&answer);
+        assert!(
+            said.contains("application/x-www-form-urlencoded") && said.contains("application/json"),
+            "{said}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_length_of_the_json_that_is_not_this_requests_is_told_beside_that_of_the_body() {
+    let gateway = gateway().await;
+    let whole = V2.len();
+    for said in [whole - 20, whole - 1, whole + 7] {
+        let length = said.to_string();
+        let headers = [("inference-header-content-length", length.as_str())];
+        let answer = send(&gateway, "/v2/models/iris/infer", JSON, &headers, V2).await;
+        assert_eq!(answer.status, 400, "{answer:?}");
+        let sentence = sentence(&answer);
+        for part in ["Inference-Header-Content-Length", &format!("{said} bytes"), &format!("has {whole}")] {
+            assert!(sentence.contains(part), "{sentence}");
+        }
+    }
+    // The JSON is whole, and something follows it that no input has.
+    let length = whole.to_string();
+    let headers = [("inference-header-content-length", length.as_str())];
+    let answer = send(&gateway, "/v2/models/iris/infer", JSON, &headers, format!("{V2}    ")).await;
+    let sentence = sentence(&answer);
+    assert!(
+        sentence.contains("4 bytes are left over") && sentence.contains("Inference-Header-Content-Length"),
+        "{sentence}"
+    );
+}
