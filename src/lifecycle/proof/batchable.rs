@@ -120,7 +120,10 @@ pub fn find_batching(
             return BatchingFound::no(format!("{dependence}, and it takes too long to try enough rows"));
         }
         if let Err(difference) = judge.judge(&pool, &batch) {
-            return BatchingFound::no(format!("rows were answered otherwise together: {difference}"));
+            let against = if is_settled { ", though the graph seems to keep rows apart" } else { "" };
+            return BatchingFound::no(format!(
+                "rows were answered otherwise together{against}: {difference}"
+            ));
         }
     }
     if pool.is_empty() {
