@@ -23,10 +23,10 @@ use pool::Pool;
 /// At most this many rows are compared.
 const ROWS: usize = 32;
 
-/// Fewer where a run takes long: running all of them one by one may take this long, and at once as long again.
+/// Time that running all of them one by one may take, and at once as long again; where runs are long, they are fewer.
 const SOFT_BUDGET: Duration = Duration::from_millis(450);
 
-/// The same for a graph that does not settle it.
+/// Time of the same where the graph does not settle it.
 const HARD_BUDGET: Duration = Duration::from_secs(1);
 
 /// Rows that have to be compared where the graph does not settle it.
@@ -50,7 +50,7 @@ const ORDINARY: f64 = 100.0;
 /// Result of the search for a dependence among rows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BatchingFound {
-    /// Whether rows of several requests may be run at once.
+    /// True if rows of several requests may be run at once.
     pub batchable: bool,
     /// Reason, for people.
     pub reason: String,
@@ -65,9 +65,9 @@ impl BatchingFound {
 /// Knowledge that the search begins with.
 #[derive(Clone, Copy, Debug)]
 pub struct BatchingHints<'h> {
-    /// What the graph says.
+    /// Statement of the graph.
     pub dependence: &'h RowDependence,
-    /// Whether the work of a run may follow from the values that it is given.
+    /// True if the work of a run may follow from the values that it is given.
     pub may_grow: bool,
     /// Time of a run of one row, in microseconds.
     pub run_us: u64,
@@ -228,7 +228,7 @@ struct Judge<'i> {
     instance: &'i mut Instance,
     options: &'i RunOptions,
     contract: &'i Contract,
-    /// Whether the graph settles it, so that far rows only have to leave others as they are.
+    /// True if the graph settles it, so that far rows only have to leave others as they are.
     is_settled: bool,
 }
 

@@ -32,7 +32,7 @@ pub(in crate::lifecycle) enum Draw {
 /// Draws rows, the same ones each time: a proof that differs from run to run is none.
 pub(in crate::lifecycle) struct Varied<'c> {
     contract: &'c Contract,
-    /// Whether texts of which none is known are varied too, which a model may not take.
+    /// True if texts of which none is known are varied too, which a model may not take.
     vary_texts: bool,
     state: u32,
 }
@@ -55,7 +55,7 @@ impl<'c> Varied<'c> {
         joined(&rows)
     }
 
-    /// So many rows at the edges of what is known, missing values included.
+    /// Rows at the edges of what is known, missing values included.
     pub(in crate::lifecycle) fn edges(&mut self, base: &Inputs, count: usize) -> Option<Inputs> {
         let rows: Vec<Inputs> =
             (0..count).map(|_| self.row(base, &[], Draw::Edges)).collect::<Option<_>>()?;
@@ -105,12 +105,12 @@ pub(super) fn joined(rows: &[Inputs]) -> Option<Inputs> {
     rows.first()?.iter().map(of_input).collect()
 }
 
-/// What the elements of one input are drawn from.
+/// Source of the elements of one input.
 struct Source<'s> {
     known: &'s Known<'s>,
     input: &'s str,
     draw: Draw,
-    /// The same input of another row that runs.
+    /// Elements of the input in another row that runs.
     other: Option<&'s TensorData>,
     vary_texts: bool,
 }

@@ -71,7 +71,7 @@ impl fmt::Display for RowDependence {
 pub struct RowAnalysis {
     /// Dependence of the result for one row on others.
     pub dependence: RowDependence,
-    /// Whether the work of a run may follow from the values that it is given, and not only from their number.
+    /// True if the work of a run may follow from the values that it is given, and not only from their number.
     pub may_grow: bool,
 }
 

@@ -209,7 +209,7 @@ fn place_of_rows(sizes: &[Size]) -> Result<Option<usize>, Stop> {
     if is_clear { Ok(first.map(|(place, _)| place)) } else { Err(unclear()) }
 }
 
-/// The same for all rows, with rows or without.
+/// A constant of a computed shape, which may count rows.
 fn filled(operation: &Operation<'_>) -> Option<Value> {
     let (sizes, _) = input(operation, 0)?;
     let shape = Some(sizes.to_vec());
