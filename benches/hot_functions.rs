@@ -192,7 +192,7 @@ fn serialise(rows: u16, times: usize) {
 
 fn serialise_long_way(rows: u16, times: usize) {
     let Iris { signature, contract, layout } = &Iris::new();
-    let outputs = &RowOutputs::new(usize::from(rows), outputs(rows), signature).unwrap();
+    let outputs = &RowOutputs::new(usize::from(rows), outputs(rows), signature, &layout.outputs).unwrap();
     for _ in 0..times {
         let version = ModelVersion::new(1);
         let answer =

@@ -1,4 +1,4 @@
-//! Whether rows of several requests are run at once: decided by the graph and by rows that are tried, with a reason.
+//! Running rows of several requests at once: decided by the graph and by rows that are tried, with a reason.
 #![allow(clippy::allow_attributes, reason = "what a test file needs of these differs from one to the next")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
 #![allow(clippy::missing_panics_doc, reason = "a test that cannot go on fails")]
@@ -27,7 +27,7 @@ async fn serving(model: &str) -> Arc<TestGateway> {
     Arc::new(gateway)
 }
 
-/// Whether rows of a model are run at once, and why.
+/// The decision about rows of a model at once, and the reason.
 async fn found(gateway: &TestGateway) -> (bool, String) {
     let version = gateway.version("it").await;
     let (costs, scheduler) = (&version["costs"], &version["scheduler"]);

@@ -93,6 +93,22 @@ fn inspect_shows_what_a_file_is() {
 }
 
 #[test]
+fn verify_says_what_had_to_be_made_up() {
+    for (model, made_up) in [
+        ("kinds/texts", Some("with made-up texts for `x`")),
+        ("batching/quantized_echo", Some("with whole numbers of unknown range for `id`")),
+        // The graph lists what its encoders take.
+        ("batching/encoders", None),
+    ] {
+        let output = here(&["verify", &format!("tests/models/{model}.onnx")]);
+        let shown = text(&output.stdout);
+        assert!(output.status.success() && shown.contains("it was tried with made-up inputs"), "{output:?}");
+        let with = shown.lines().map(str::trim).find(|line| line.starts_with("with "));
+        assert_eq!(with, made_up, "{model}: {shown}");
+    }
+}
+
+#[test]
 fn inspect_shows_a_model_that_would_be_refused_and_why() {
     let output = here(&["inspect", "tests/models/nan_weights.onnx"]);
     assert!(output.status.success(), "looking at it went well: {output:?}");

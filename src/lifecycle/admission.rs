@@ -95,7 +95,7 @@ pub struct Proof {
     /// Reason why it does or does not, for people.
     #[serde(default)]
     pub batching_reason: String,
-    /// What the runs were made of where neither contract nor graph say what the model takes.
+    /// Values that had to be made up, as neither contract nor graph say what the model takes.
     #[serde(default)]
     pub assumptions: Vec<String>,
     /// Whether the time of a run follows from the number of rows, whatever their values.

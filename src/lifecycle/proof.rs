@@ -53,7 +53,7 @@ pub(super) fn prove_with(
     }
 }
 
-/// What made-up inputs were made of where neither contract nor graph say what the model takes: one line a kind.
+/// Lists the values that had to be made up, as neither contract nor graph say what the model takes: one line a kind.
 #[must_use]
 pub fn assumptions(contract: &Contract, inputs: &[(String, Tensor)]) -> Vec<String> {
     if !contract.golden.is_empty() {

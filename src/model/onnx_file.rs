@@ -177,7 +177,7 @@ impl<R: Read + Seek> Walk<R> {
                     return Err(NotOnnx("its first field is not what it should be"));
                 }
                 (Message::Model, 2, Value::Bytes(length)) => {
-                    self.found.producer = self.fields.text(length)?
+                    self.found.producer = self.fields.text(length)?;
                 }
                 (Message::Model, 3, Value::Bytes(length)) => {
                     self.found.producer_version = self.fields.text(length)?;

@@ -33,10 +33,7 @@ impl FlatPrediction {
         }
         // It says what is wrong, or writes what has no template.
         let outputs = self.ran.take_outputs().unwrap_or_default();
-        let layout = match servable.layout_of_rows() {
-            Ok(layout) => layout,
-            Err(error) => return Err(error.into()),
-        };
+        let layout = servable.layout_of_rows()?;
         let outputs = match RowOutputs::new(self.rows, outputs, signature, &layout.outputs) {
             Ok(outputs) => outputs,
             Err(error) => {

@@ -50,7 +50,7 @@ const MOST_LOAD_US: u64 = 200_000;
 /// At most one of so many parts of the time that is left is spent on finding out about batches.
 const ALLOWANCE_PART: u32 = 3;
 
-/// No more than this is, however much is left.
+/// Greatest time that is spent on it, however much is left.
 const MOST_ALLOWANCE: Duration = Duration::from_secs(10);
 
 /// Rows of the larger timed run.

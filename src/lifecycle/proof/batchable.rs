@@ -25,10 +25,10 @@ use pool::Pool;
 /// At most this many rows are compared.
 const ROWS: usize = 32;
 
-/// Fewer where a run takes long: running all of them one by one may take this long, and at once as long again.
+/// Time that running all of them one by one may take, and at once as long again; where runs are long, they are fewer.
 const SOFT_BUDGET: Duration = Duration::from_millis(450);
 
-/// The same for a graph that does not settle it.
+/// Time of the same where the graph does not settle it.
 const HARD_BUDGET: Duration = Duration::from_secs(1);
 
 /// Rows that have to be compared where the graph does not settle it.
@@ -52,7 +52,7 @@ const ORDINARY: f64 = 100.0;
 /// Result of the search for a dependence among rows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BatchingFound {
-    /// Whether rows of several requests may be run at once.
+    /// True if rows of several requests may be run at once.
     pub batchable: bool,
     /// Reason, for people.
     pub reason: String,
@@ -67,9 +67,9 @@ impl BatchingFound {
 /// Knowledge that the search begins with.
 #[derive(Clone, Copy, Debug)]
 pub struct BatchingHints<'h> {
-    /// What the graph says.
+    /// Statement of the graph.
     pub dependence: &'h RowDependence,
-    /// Whether the work of a run may follow from the values that it is given.
+    /// True if the work of a run may follow from the values that it is given.
     pub may_grow: bool,
     /// Time of a run of one row, in microseconds.
     pub run_us: u64,
@@ -124,7 +124,10 @@ pub fn find_batching(
             return BatchingFound::no(format!("{dependence}, and it takes too long to try enough rows"));
         }
         if let Err(difference) = judge.judge(&pool, &batch) {
-            return BatchingFound::no(format!("rows were answered otherwise together: {difference}"));
+            let against = if is_settled { ", though the graph seems to keep rows apart" } else { "" };
+            return BatchingFound::no(format!(
+                "rows were answered otherwise together{against}: {difference}"
+            ));
         }
     }
     if pool.is_empty() {
@@ -230,7 +233,7 @@ struct Judge<'i> {
     options: &'i RunOptions,
     contract: &'i Contract,
     constants: &'i Constants,
-    /// Whether the graph settles it, so that far rows only have to leave others as they are.
+    /// True if the graph settles it, so that far rows only have to leave others as they are.
     is_settled: bool,
 }
 

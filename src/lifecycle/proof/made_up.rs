@@ -158,7 +158,7 @@ fn tensors(signature: &Signature, known: &Known<'_>, attempt: Attempt) -> Option
     Some(inputs)
 }
 
-/// What the elements of one input are made of.
+/// Source of the elements of one input.
 struct Source<'s> {
     known: &'s Known<'s>,
     input: &'s str,

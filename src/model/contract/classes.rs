@@ -73,24 +73,24 @@ fn listed(labels: &[String]) -> String {
 mod tests {
     use super::*;
 
-    fn problem(names: &[&str], labels: Labels) -> Option<String> {
+    fn problem(names: &[&str], labels: &Labels) -> Option<String> {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        check_labels(&names, &labels).err().map(|error| error.to_string())
+        check_labels(&names, labels).err().map(|error| error.to_string())
     }
 
     #[test]
     fn names_go_with_as_many_labels_and_none_is_another_class() {
         let numbers = || Labels::Integers(vec![1, 2, 3]);
-        assert_eq!(problem(&["low", "mid", "high"], numbers()), None);
-        assert_eq!(problem(&["1", "2", "3"], numbers()), None);
+        assert_eq!(problem(&["low", "mid", "high"], &numbers()), None);
+        assert_eq!(problem(&["1", "2", "3"], &numbers()), None);
         assert!(
-            problem(&["low", "high"], numbers())
+            problem(&["low", "high"], &numbers())
                 .unwrap()
                 .contains("2 names, the graph has 3 labels (1, 2, 3)")
         );
-        assert!(problem(&["0", "1", "2"], numbers()).unwrap().contains("calls the label `2` `1`"));
+        assert!(problem(&["0", "1", "2"], &numbers()).unwrap().contains("calls the label `2` `1`"));
         let texts = || Labels::Texts(vec!["no".to_owned(), "yes".to_owned()]);
-        assert_eq!(problem(&["nein", "ja"], texts()), None);
-        assert!(problem(&["yes", "no"], texts()).unwrap().contains("calls the label `no` `yes`"));
+        assert_eq!(problem(&["nein", "ja"], &texts()), None);
+        assert!(problem(&["yes", "no"], &texts()).unwrap().contains("calls the label `no` `yes`"));
     }
 }

@@ -71,7 +71,7 @@ impl fmt::Display for RowDependence {
 pub struct RowAnalysis {
     /// Dependence of the result for one row on others.
     pub dependence: RowDependence,
-    /// Whether the work of a run may follow from the values that it is given, and not only from their number.
+    /// True if the work of a run may follow from the values that it is given, and not only from their number.
     pub may_grow: bool,
 }
 
@@ -226,8 +226,8 @@ impl Operation<'_> {
             "Range" | "ConstantOfShape" => &self.inputs[..],
             _ => self.inputs.get(1..).unwrap_or_default(),
         };
-        let is_of_rows = |value: &&Value| matches!(value, Value::Rows(_) | Value::Lost(_));
-        GROWING.contains(&operator) && sizes.iter().flatten().any(|value| is_of_rows(value))
+        let is_of_rows = |value: &Value| matches!(value, Value::Rows(_) | Value::Lost(_));
+        GROWING.contains(&operator) && sizes.iter().flatten().copied().any(is_of_rows)
     }
 
     /// The reason why nothing can be said of it, whatever it is given.

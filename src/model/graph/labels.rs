@@ -1,7 +1,7 @@
 //! Class labels that a graph lists.
 //!
 //! An output of labels is followed back to the classifier that lists them, or to the table that a position is looked up
-//! in. skl2onnx, onnxmltools and CatBoost write one or the other.
+//! in. skl2onnx, onnxmltools and `CatBoost` write one or the other.
 
 use serde::{Deserialize, Serialize};
 
@@ -104,7 +104,10 @@ fn of_value(graph: &Graph, value: &str) -> Option<Labels> {
             }
             // The table comes first, the position of the likeliest class second.
             "ArrayFeatureExtractor" | "Gather" => {
-                return labels(graph.elements(node.inputs.first()?)?);
+                let table = graph.constants.get(node.inputs.first()?)?;
+                // Several lines are no list of labels: an embedding, say.
+                let is_list = table.shape.iter().filter(|size| **size > 1).count() <= 1;
+                return table.elements.as_ref().filter(|_| is_list).and_then(labels);
             }
             "LabelEncoder" => return renamed(graph, node),
             _ => return None,

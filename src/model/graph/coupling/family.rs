@@ -69,11 +69,8 @@ fn samples(operation: &Operation<'_>) -> Result<Vec<Value>, Stop> {
 fn by_sample(operation: &Operation<'_>, of_samples: &[usize]) -> Result<Vec<Value>, Stop> {
     for (index, value) in operation.inputs.iter().enumerate() {
         match value {
-            Some(Value::Rows(rows)) if of_samples.contains(&index) => {
-                if rows.axis != 0 {
-                    return Err(not_outermost());
-                }
-            }
+            Some(Value::Rows(rows)) if of_samples.contains(&index) && rows.axis == 0 => {}
+            Some(Value::Rows(_)) if of_samples.contains(&index) => return Err(not_outermost()),
             Some(value) if value.has_rows() => {
                 return Err(Stop::Coupled("takes weights that are computed from rows".to_owned()));
             }
@@ -116,7 +113,6 @@ fn resized(operation: &Operation<'_>) -> Result<Vec<Value>, Stop> {
     };
     let keeps = match (scales, sizes) {
         (_, Some(Value::Numbers { elements, .. })) => elements.first() == Some(&Size::Rows),
-        #[expect(clippy::float_cmp, reason = "exporters write a scale of one exactly")]
         (Some(_), None) => first_scale == Some(1.0),
         _ => false,
     };
@@ -193,8 +189,8 @@ fn attention(operation: &Operation<'_>) -> Result<Vec<Value>, Stop> {
 }
 
 fn rotated(operation: &Operation<'_>) -> Result<Vec<Value>, Stop> {
-    let is_by_row = |value: &&Value| !matches!(value, Value::Rows(rows) if rows.axis != 0);
-    if !operation.inputs.iter().flatten().all(|value| is_by_row(value)) {
+    let has_other_axis = |value: &Value| matches!(value, Value::Rows(rows) if rows.axis != 0);
+    if operation.inputs.iter().flatten().copied().any(has_other_axis) {
         return Err(not_outermost());
     }
     Ok(vec![outermost(operation.first()?)])

@@ -189,26 +189,31 @@ fn computed(operator: &str, left: Size, right: Size) -> Size {
         }
         .map_or(Size::Other, Size::Known),
         ("Mul", Size::Rows, Size::Other | Size::Known(1..))
-        | ("Mul", Size::Other | Size::Known(1..), Size::Rows) => Size::Rows,
-        ("Div", Size::Rows, Size::Known(1)) => Size::Rows,
+        | ("Mul", Size::Other | Size::Known(1..), Size::Rows)
+        | ("Div", Size::Rows, Size::Known(1)) => Size::Rows,
         (_, Size::Known(_) | Size::Other, Size::Known(_) | Size::Other) => Size::Other,
         _ => Size::Mixed,
     }
 }
 
-/// The dimension that counts rows in a list of sizes, if just one does.
-fn place_of_rows(sizes: &[Size]) -> Option<Option<usize>> {
+/// The dimension of a list of sizes that counts rows; `None` if none does.
+///
+/// # Errors
+///
+/// When several do, or one depends on the rows in another way.
+fn place_of_rows(sizes: &[Size]) -> Result<Option<usize>, Stop> {
     let mut places = sizes.iter().enumerate().filter(|(_, size)| matches!(size, Size::Rows | Size::Mixed));
     let first = places.next();
     let is_clear = places.next().is_none() && first.is_none_or(|(_, size)| *size == Size::Rows);
-    is_clear.then(|| first.map(|(place, _)| place))
+    let unclear = || Stop::Unknown("makes a shape of which several sizes depend on the rows".to_owned());
+    if is_clear { Ok(first.map(|(place, _)| place)) } else { Err(unclear()) }
 }
 
-/// The same for all rows, with rows or without.
+/// A constant of a computed shape, which may count rows.
 fn filled(operation: &Operation<'_>) -> Option<Value> {
     let (sizes, _) = input(operation, 0)?;
     let shape = Some(sizes.to_vec());
-    Some(match place_of_rows(sizes)? {
+    Some(match place_of_rows(sizes).ok()? {
         Some(axis) => Value::rows(axis, shape),
         None => Value::Fixed(shape),
     })
@@ -218,7 +223,7 @@ fn filled(operation: &Operation<'_>) -> Option<Value> {
 fn repeated(operation: &Operation<'_>) -> Option<Value> {
     let own = operation.inputs.first().copied().flatten()?.fixed_shape()?;
     let (sizes, _) = input(operation, 1)?;
-    let at = place_of_rows(sizes)?;
+    let at = place_of_rows(sizes).ok()?;
     let rank = own.len().max(sizes.len());
     let mut shape = vec![Size::Other; rank];
     // Which parts of the constant a row gets is the same for all where they are repeated whole.

@@ -93,7 +93,7 @@ fn softmax(operation: &Operation<'_>) -> Result<Vec<Value>, Stop> {
     along(operation, axis, !is_new)
 }
 
-/// Its scale and bias lie along the dimensions that it works along.
+/// A norm whose scale and bias lie along the dimensions that it works along.
 fn layer_norm(operation: &Operation<'_>) -> Result<Vec<Value>, Stop> {
     let axis = operation.node.integer("axis").unwrap_or(-1);
     let mut outputs = along(operation, axis, true)?;

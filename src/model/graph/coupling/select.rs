@@ -81,8 +81,8 @@ fn elements(operation: &Operation<'_>, count: usize) -> Result<Value, Stop> {
         return Err(among_rows());
     }
     let is_by_row =
-        |value: &Option<&Value>| matches!(value, Some(Value::Rows(rows)) if rows.axis == data.axis);
-    if operation.inputs.len() != count || !operation.inputs.iter().all(is_by_row) {
+        |value: Option<&Value>| matches!(value, Some(Value::Rows(rows)) if rows.axis == data.axis);
+    if operation.inputs.len() != count || !operation.inputs.iter().copied().all(is_by_row) {
         return Err(Stop::Unknown("takes places that are not by row".to_owned()));
     }
     // The answer of GatherElements has the shape of the places, that of ScatterElements the shape of the data.

@@ -35,13 +35,13 @@ pub(super) struct Rows {
 /// Knowledge of one value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Value {
-    /// The same, whatever the rows are.
+    /// A value that does not depend on the rows.
     Fixed(Option<Shape>),
     /// A short list of whole numbers, most often a shape.
     Numbers {
         /// The numbers, some of which may count rows.
         elements: Vec<Size>,
-        /// Whether it is one number without a dimension.
+        /// True if it is one number without a dimension.
         is_scalar: bool,
     },
     /// A value that holds rows, each of which depends on the same row of the inputs only.
