@@ -25,8 +25,8 @@ use crate::{
         },
     },
     model::{
-        CONTRACT_KEY, Contract, ContractDocument, Dimension, Graph, GraphFacts, OutputForms, RowAnalysis,
-        Signature, Tensor,
+        CONTRACT_KEY, Contract, ContractDocument, Dimension, Graph, GraphFacts, OnnxFileError, OutputForms,
+        RowAnalysis, Signature, Tensor,
     },
     runtime::{Instance, RunOptions, Runtime},
     system::{
@@ -152,7 +152,9 @@ fn try_model(runtime: Runtime, job: &Job, status: &mut File) -> Result<Findings,
     let start = begin;
     let mut instance = Instance::load(runtime, &job.file)?;
     let load_us = micros(start.elapsed());
-    let contract = contract_of(&instance, job.contract.as_ref(), facts(&job.file, &instance)?)?;
+    let graph = graph(&job.file)?;
+    let facts = GraphFacts::of(&graph, instance.signature());
+    let contract = contract_of(&instance, job.contract.as_ref(), facts)?;
     if job.depth == Depth::Declared {
         let session_bytes = memory(status, "VmRSS:").saturating_sub(before);
         let peak_bytes = memory(status, "VmHWM:");
@@ -172,11 +174,9 @@ fn try_model(runtime: Runtime, job: &Job, status: &mut File) -> Result<Findings,
     let many = many.filter(|_| run_us <= LONGEST_RUN_OF_MANY_US);
     let run_32_rows_us = many.and_then(|inputs| time_runs(&mut instance, &inputs));
     let allowance = allowance(job, begin);
-    let graph = File::open(&job.file).ok().and_then(|file| Graph::read(file).ok());
-    let outputs = find_outputs(&mut instance, &contract, &proven.inputs, graph.as_ref());
+    let outputs = find_outputs(&mut instance, &contract, &proven.inputs, Some(&graph));
     let constants = outputs.forms.constants();
-    let RowAnalysis { dependence, may_grow } =
-        RowAnalysis::of(&graph.unwrap_or_default(), instance.signature());
+    let RowAnalysis { dependence, may_grow } = RowAnalysis::of(&graph, instance.signature());
     let hints = BatchingHints { dependence: &dependence, may_grow, run_us, allowance, constants: &constants };
     let batching = find_batching(&mut instance, &contract, &proven.inputs, hints);
     let assumptions = assumptions(&contract, &proven.inputs);
@@ -207,8 +207,13 @@ fn second_session(runtime: Runtime, job: &Job, status: &mut File, load_us: u64) 
 
 /// The facts that the graph of a model's file states.
 fn facts(file: &Path, instance: &Instance) -> Result<GraphFacts, Refusal> {
-    GraphFacts::read(file, instance.signature())
-        .map_err(|error| Refusal::new(Reason::Unreadable, error.to_string()))
+    Ok(GraphFacts::of(&graph(file)?, instance.signature()))
+}
+
+/// The operators of a model's file.
+fn graph(file: &Path) -> Result<Graph, Refusal> {
+    let unreadable = |error: OnnxFileError| Refusal::new(Reason::Unreadable, error.to_string());
+    Graph::read(File::open(file).map_err(|error| unreadable(error.into()))?).map_err(unreadable)
 }
 
 /// The contract of the metadata with what overrides it, and the facts of the graph as its defaults.
