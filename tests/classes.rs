@@ -112,7 +112,7 @@ async fn classification_of_both_protocols_names_the_classes_of_the_graph() {
     for (model, name) in [("quality", "5"), ("risk", "high")] {
         let examples = json!({"examples": [{"X": 3.0}], "signature_name": "serving_default"});
         let answer = gateway.predict_at(&format!("/v1/models/{model}:classify"), &examples).await;
-        let scores = answer.body["results"][0].as_array().unwrap_or_else(|| panic!("{answer:?}"));
+        let scores = answer.body["result"][0].as_array().unwrap_or_else(|| panic!("{answer:?}"));
         assert_eq!(scores.len(), 3, "{answer:?}");
         assert_eq!(scores[2][0], json!(name), "{answer:?}");
         let body = json!({

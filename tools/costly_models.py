@@ -12,9 +12,9 @@ from onnx import helper
 
 from model_parts import constant, graph, rows, save
 
-# Rows and columns of a square matrix of which one product is some ten milliseconds of work.
-WIDTH = 1024
-PRODUCTS = 120
+# Rows and columns of a square matrix of which one product is about a second of work.
+WIDTH = 3072
+PRODUCTS = 5
 MEGABYTES = 256
 
 

@@ -9,7 +9,7 @@ use std::{
 use super::{Proof, Refusal, Snapshot, trial::Sample};
 use crate::{
     lifecycle::Reason,
-    model::{Feature, Missing, RowInputs, RowOutputs, Scalar, Tensor, Value, check_dividends, check_inputs},
+    model::{Feature, RowInputs, RowOutputs, Scalar, Tensor, Value, check_dividends, check_inputs},
     runtime::{Inputs, Instance, RunOptions, Runtime},
 };
 
@@ -116,8 +116,8 @@ fn allows(feature: &Feature, value: Scalar<'_>) -> bool {
     let (minimum, maximum) =
         (feature.minimum.unwrap_or(f64::NEG_INFINITY), feature.maximum.unwrap_or(f64::INFINITY));
     match value {
-        Scalar::Single(value) if value.is_nan() => feature.missing != Missing::Refuse,
-        Scalar::Double(value) if value.is_nan() => feature.missing != Missing::Refuse,
+        Scalar::Single(value) if value.is_nan() => !feature.missing.is_refused(),
+        Scalar::Double(value) if value.is_nan() => !feature.missing.is_refused(),
         Scalar::Single(value) => (minimum as f32..=maximum as f32).contains(&value),
         Scalar::Double(value) => (minimum..=maximum).contains(&value),
         Scalar::Integer(value) => (minimum..=maximum).contains(&(value as f64)),
@@ -129,6 +129,7 @@ fn allows(feature: &Feature, value: Scalar<'_>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Missing;
 
     #[test]
     fn what_the_deployment_before_would_not_take_it_does_not_answer() {
