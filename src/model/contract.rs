@@ -169,14 +169,14 @@ impl Contract {
         if !self.classes.is_empty() {
             return (self.classes.len() == width).then_some(Cow::Borrowed(&self.classes));
         }
-        let labels = self.graph.score_labels().filter(|labels| labels.len() == width && width > 0);
+        let labels = self.graph.column_labels().filter(|labels| labels.len() == width && width > 0);
         labels.map(|labels| Cow::Owned(labels.names()))
     }
 
     /// The names of all classes, by the contract or else by the graph; empty if nothing names them.
     #[must_use]
     pub fn all_class_names(&self) -> Vec<String> {
-        match (&self.classes, self.graph.score_labels()) {
+        match (&self.classes, self.graph.column_labels()) {
             (classes, Some(labels)) if classes.is_empty() => labels.names(),
             (classes, _) => classes.clone(),
         }

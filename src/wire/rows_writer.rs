@@ -179,10 +179,7 @@ impl Classes {
     fn new(contract: &Contract) -> Self {
         let (classes, order) = (&contract.classes, contract.graph.labels.clone());
         let key_order = contract.graph.score_labels().cloned();
-        let names = match &key_order {
-            Some(labels) if classes.is_empty() => labels.names(),
-            _ => classes.clone(),
-        };
+        let names = contract.all_class_names();
         let key = |(index, class): (usize, &String)| {
             let comma: &[u8] = if index == 0 { b"" } else { b"," };
             [comma, written(class).as_slice(), b":"].concat()

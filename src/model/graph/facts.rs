@@ -49,6 +49,18 @@ impl GraphFacts {
         self.score_labels.as_ref().or(self.labels.as_ref())
     }
 
+    /// The labels of the columns of scores; `None` if the graph lists none. A classifier within others counts places
+    /// (0, 1, 2 …): the label that is predicted says what the places stand for.
+    #[must_use]
+    pub fn column_labels(&self) -> Option<&Labels> {
+        match (&self.score_labels, &self.labels) {
+            (Some(scores), Some(labels)) if scores.are_places() && scores.len() == labels.len() => {
+                Some(labels)
+            }
+            _ => self.score_labels(),
+        }
+    }
+
     /// Returns true if the graph states nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -50,6 +50,12 @@ impl Labels {
         self.len() == 0
     }
 
+    /// Returns true if they are 0, 1, 2 …, in this order.
+    #[must_use]
+    pub fn are_places(&self) -> bool {
+        matches!(self, Self::Integers(labels) if labels.iter().zip(0..).all(|(label, place)| *label == place))
+    }
+
     /// The labels as texts, as they are as names of members in JSON.
     #[must_use]
     pub fn names(&self) -> Vec<String> {
