@@ -92,6 +92,16 @@ async fn probabilities_of_classes_that_nothing_names_are_a_list() {
 }
 
 #[tokio::test]
+async fn scores_of_pairs_of_classes_are_a_list_and_have_no_class_names() {
+    let gateway = gateway(&["pairs", "pairs_named"]).await;
+    for (model, prediction) in [("pairs", json!(4)), ("pairs_named", json!("mid"))] {
+        let answer = ask(&gateway, model, 0.0).await;
+        assert_eq!(answer["prediction"], prediction, "{answer}");
+        assert_eq!(answer["probabilities"].as_array().map(Vec::len), Some(3), "{answer}");
+    }
+}
+
+#[tokio::test]
 async fn names_that_do_not_go_with_the_labels_are_refused_at_admission() {
     let models = ["too_few", "swapped", "likeliest_too_few"];
     let gateway = gateway(&models).await;

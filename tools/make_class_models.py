@@ -19,6 +19,7 @@ from skl2onnx import to_onnx
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
+from sklearn.svm import SVC
 
 MODELS = Path(__file__).resolve().parent.parent / "tests" / "models"
 OPSETS = {"": 18, "ai.onnx.ml": 3}
@@ -111,6 +112,9 @@ def main() -> None:
         "risk_ten": with_contract(classifier(neighbours(), [10, 20]), classes=["bad", "good"]),
         "too_few": with_contract(classifier(logistic(), [1, 2, 3]), classes=["low", "high"]),
         "swapped": with_contract(classifier(logistic(), ["no", "yes"]), classes=["yes", "no"]),
+        "pairs": classifier(SVC(decision_function_shape="ovo"), [3, 4, 5]),
+        "pairs_named": with_contract(
+            classifier(SVC(decision_function_shape="ovo"), [3, 4, 5]), classes=["low", "mid", "high"]),
         "likeliest": likeliest(),
         "likeliest_named": with_contract(likeliest(), classes=["a", "b", "c"]),
         "likeliest_too_few": with_contract(likeliest(), classes=["a", "b"]),

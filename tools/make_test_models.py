@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Make the small models that the tests use, in tests/models/. Each does one thing that a model may do to a gateway.
+"""Make the small models that the tests use, in tests/models/. Each shows one property.
 
 Run it with the environment that `tools/setup --train` makes, and commit what changes:
 

@@ -192,7 +192,7 @@ impl Proof {
     #[must_use]
     pub fn interface(&self) -> Interface<'_> {
         let layout = self.layout_by(&self.contract).ok().flatten();
-        Interface::new(&self.signature, &self.contract, layout)
+        Interface::new(&self.signature, &self.contract, layout, self.against_rows().is_none())
     }
 
     /// Whether it was made with the same gateway and the same ONNX Runtime, and so holds here.

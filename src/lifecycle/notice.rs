@@ -23,11 +23,11 @@ pub struct Notice {
 /// The time that something gets to be completed before it is said that it has no effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Grace {
-    /// It is said at once.
+    /// Said at once.
     None,
     /// The rest may be written in the next moment.
     Settling,
-    /// It may be a part of what is just being copied.
+    /// Perhaps a part of a copy in progress.
     Copying,
 }
 
@@ -52,7 +52,7 @@ impl Notice {
         }
     }
 
-    /// Says that there is no model at all.
+    /// Says that no model is there.
     #[must_use]
     pub fn of_empty_repository(repository: &Path) -> Self {
         Self {

@@ -34,7 +34,7 @@ pub enum Reason {
     IncompatibleSignature,
     /// It loads but fails when it is run.
     RunFailed,
-    /// It takes longer than it may.
+    /// The time limit was exceeded.
     TimedOut,
     /// It takes more memory than it may.
     MemoryLimit,

@@ -33,7 +33,7 @@ type ByGroup<T> = [T; GROUPS];
 /// After a comparison, the next one of the same deployment waits at least this long.
 const MIN_PAUSE: Duration = Duration::from_secs(1);
 
-/// It waits this many times as long as the comparison took, so that comparisons take 5 % of a CPU at most.
+/// Factor of the pause after a comparison, so that comparisons take 5 % of a CPU at most.
 const PAUSE_FACTOR: u32 = 20;
 
 /// The answers of one deployment.

@@ -33,13 +33,20 @@ pub struct Interface<'m> {
     signature: &'m Signature,
     contract: &'m Contract,
     layout: Option<Layout>,
+    takes_lists: bool,
 }
 
 impl<'m> Interface<'m> {
-    /// The interface of a model with this signature and contract. `layout` is how it takes rows, `None` if it does not.
+    /// The interface of a model with this signature and contract. `layout` is how it takes rows of values, `None` if it does
+    /// not; `takes_lists` is true if it takes lists of tensors.
     #[must_use]
-    pub fn new(signature: &'m Signature, contract: &'m Contract, layout: Option<Layout>) -> Self {
-        Self { signature, contract, layout }
+    pub fn new(
+        signature: &'m Signature,
+        contract: &'m Contract,
+        layout: Option<Layout>,
+        takes_lists: bool,
+    ) -> Self {
+        Self { signature, contract, layout, takes_lists }
     }
 
     /// Lists what callers of `old` notice once `self` answers them under the same version number: each difference once,

@@ -166,17 +166,26 @@ impl Contract {
     /// columns.
     #[must_use]
     pub fn class_names(&self, width: usize) -> Option<Cow<'_, [String]>> {
+        if self.graph.scores_are_pairs || width == 0 {
+            return None;
+        }
         if !self.classes.is_empty() {
             return (self.classes.len() == width).then_some(Cow::Borrowed(&self.classes));
         }
-        let labels = self.graph.column_labels().filter(|labels| labels.len() == width && width > 0);
+        let labels = self.graph.column_labels().filter(|labels| labels.len() == width);
         labels.map(|labels| Cow::Owned(labels.names()))
+    }
+
+    /// The names of the columns of scores; empty if nothing names them.
+    #[must_use]
+    pub fn column_names(&self) -> Vec<String> {
+        if self.graph.scores_are_pairs { Vec::new() } else { self.all_class_names() }
     }
 
     /// The names of all classes, by the contract or else by the graph; empty if nothing names them.
     #[must_use]
     pub fn all_class_names(&self) -> Vec<String> {
-        match (&self.classes, self.graph.column_labels()) {
+        match (&self.classes, self.graph.column_labels().or(self.graph.labels.as_ref())) {
             (classes, Some(labels)) if classes.is_empty() => labels.names(),
             (classes, _) => classes.clone(),
         }

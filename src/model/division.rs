@@ -1,5 +1,5 @@
-//! The dividends of a model that divides integers. The least 32- or 64-bit integer is not accepted: it has no counterpart
-//! above zero, so a quotient may be none that its type can hold, and no answer would be right.
+//! The dividends of a model that divides integers. The least 32- or 64-bit integer is not accepted: no answer to it would
+//! surely be right.
 //!
 //! Inputs are checked as callers send them, not what a model computes of them.
 
@@ -38,10 +38,10 @@ mod tests {
     #[test]
     fn only_the_least_integers_are_refused() {
         let tensor = |data: TensorData| vec![("x".to_owned(), Tensor::new(vec![2], data).unwrap())];
-        assert!(check_dividends(&tensor(TensorData::I64(vec![i64::MIN + 1, -1].into()))).is_ok());
-        assert!(check_dividends(&tensor(TensorData::F32(vec![f32::MIN, -1.0].into()))).is_ok());
+        assert!(check_dividends(&tensor(TensorData::I64(vec![i64::MIN + 1, 1].into()))).is_ok());
+        assert!(check_dividends(&tensor(TensorData::F32(vec![f32::MIN, 1.0].into()))).is_ok());
         assert!(check_dividends(&tensor(TensorData::I64(vec![1, i64::MIN].into()))).is_err());
-        let violations = check_dividends(&tensor(TensorData::I32(vec![i32::MIN, -1].into()))).unwrap_err();
+        let violations = check_dividends(&tensor(TensorData::I32(vec![i32::MIN, 1].into()))).unwrap_err();
         assert_eq!((violations.total, violations.listed[0].code), (1, "does_not_fit"));
     }
 }

@@ -9,7 +9,7 @@ mod facts;
 mod labels;
 mod read;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::{Deserialize, Serialize};
 
@@ -31,9 +31,11 @@ pub struct Graph {
     pub inner: Vec<Node>,
     /// Initializers of the main graph and values of its `Constant` operators, by name.
     pub constants: HashMap<String, Constant>,
+    /// Functions that the file defines, by domain and name.
+    pub functions: BTreeSet<(String, String)>,
     /// Versions of the operator sets by domain; the empty domain is ONNX's own.
     pub opsets: BTreeMap<String, u64>,
-    /// Whether all of it was read; false where it is larger than what is looked into.
+    /// True if all of it was read; false where it is larger than what is looked into.
     pub is_complete: bool,
 }
 
@@ -78,7 +80,7 @@ pub enum AttributeValue {
     Body,
     /// A value that is too large to keep, or of another kind.
     Other {
-        /// Whether any element of a list of whole numbers is not zero.
+        /// True if any element of a list of whole numbers is not zero.
         any_set: bool,
     },
 }

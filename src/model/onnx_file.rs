@@ -55,11 +55,11 @@ pub struct OnnxFile {
     pub opsets: Vec<(String, u64)>,
     /// Nodes, those of subgraphs included.
     pub nodes: u64,
-    /// Whether trees are among them, which take less memory in ONNX Runtime's own format.
+    /// True if trees are among them, which take less memory in ONNX Runtime's own format.
     pub has_trees: bool,
-    /// Whether it divides, so that the dividends of callers are checked.
+    /// True if it divides, so that the dividends of callers are checked.
     pub divides: bool,
-    /// Whether it has operators whose work follows from values, so that inputs of one size may take unlike times.
+    /// True if it has operators whose work follows from values, so that inputs of one size may take unlike times.
     pub is_unsteady: bool,
     /// Files that hold its weights, relative to it, as it names them.
     pub external_files: BTreeSet<String>,
@@ -157,7 +157,7 @@ struct Walk<R> {
     fields: Fields<R>,
     found: OnnxFile,
     has_graph: bool,
-    /// Of the tensor that is being read.
+    /// Place of the tensor that is being read.
     place: ExternalPlace,
 }
 

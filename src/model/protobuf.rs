@@ -9,7 +9,7 @@ use super::onnx_file::OnnxFileError::{self, NotOnnx, Truncated};
 /// Longest name or path that is accepted, in bytes.
 const MAX_TEXT_BYTES: u64 = 4096;
 
-/// Most fields of a file; one with more is there to take up time.
+/// Most fields of a file.
 const MAX_FIELDS: u64 = 50_000_000;
 
 /// A reader of fields, which knows its place in the file.

@@ -173,7 +173,7 @@ where
     Body::from_stream(parts.map_err(move |error| cause(error, coding)))
 }
 
-/// The error of the body where that is what broke off, for whoever tells a slow one from a large one.
+/// The error of the body where that is what broke off: a slow one is told from a large one by it.
 fn cause(error: io::Error, coding: &'static str) -> BoxError {
     match error.downcast::<Unread>() {
         Ok(Unread(error)) => error,

@@ -108,7 +108,7 @@ pub(super) fn router(description: utoipa::openapi::OpenApi) -> Router<TransportS
         .route("/", get(root))
 }
 
-/// Makes a redirect relative, as whoever stands in front may show the gateway below a prefix.
+/// Makes a redirect relative, as a proxy in front may show the gateway below a prefix.
 async fn below_a_prefix(mut response: Response) -> Response {
     if let Some(location) = response.headers_mut().get_mut(header::LOCATION)
         && let Some(relative) = location.to_str().ok().and_then(|path| path.strip_prefix('/'))

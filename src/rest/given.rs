@@ -32,7 +32,7 @@ pub(super) async fn run(
     state.serving.infer(servable, inputs, terms).await.map_err(|error| placed(error, list))
 }
 
-/// Runs a version on so many rows, for an answer row by row. Dropping the future ends the run.
+/// Runs a version on a number of rows, for an answer row by row. Dropping the future ends the run.
 pub(super) async fn run_rows(
     state: &TransportState,
     servable: Arc<Servable>,

@@ -24,7 +24,8 @@ impl FlatPrediction {
         let Servable { name, version, signature, contract, flat, .. } = servable;
         let rows = self.ran.rows().unwrap_or(0..self.rows);
         let mut body = Vec::new();
-        let total = self.ran.batch_rows;
+        // A run that was not shared counts as one, whatever it holds.
+        let total = if self.ran.rows().is_some() { self.ran.batch_rows } else { self.rows };
         if let Some(flat) = flat
             && flat.answers.write(&mut body, self.ran.batch(), rows, total, many)
         {

@@ -42,7 +42,7 @@ impl Serving {
         self.run_rows(servable, layout, inputs, rows.len(), terms, begin).await
     }
 
-    /// Checks tensors that stand for so many rows, and runs them as rows.
+    /// Checks tensors that stand for a number of rows, and runs them as rows.
     ///
     /// # Errors
     ///

@@ -141,7 +141,7 @@ impl IntoResponse for ApiError {
             }
             Self::Serving(ServingError::InputsRefused { cause, .. })
             | Self::RefusedRows { error: ServingError::InputsRefused { cause, .. }, .. } => {
-                tracing::warn!(cause, "a model refused its inputs");
+                tracing::debug!(cause, "a model refused its inputs");
             }
             _ => {}
         }

@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 
+use super::body::without_mark;
+
 /// Members of a body that hold a list of rows: of TensorFlow Serving, KServe and Vertex AI, and of MLflow.
 const MEMBERS: [&str; 4] = ["instances", "examples", "dataframe_split", "dataframe_records"];
 
 /// Returns true if a body is a JSON object with a list of rows in it, whatever these are.
 #[must_use]
 pub fn asks_by_row(body: &[u8]) -> bool {
-    let members = serde_json::from_slice::<BTreeMap<String, &RawValue>>(body);
+    let members = serde_json::from_slice::<BTreeMap<String, &RawValue>>(without_mark(body));
     members.is_ok_and(|members| MEMBERS.iter().any(|member| members.contains_key(*member)))
 }
 
@@ -24,6 +26,7 @@ mod tests {
             (r#"{"instances":[[1]]}"#, true),
             (r#"{"signature_name":"","examples":[{"a":1}]}"#, true),
             (r#"{"dataframe_split":{"columns":["a"],"data":[[1]]}}"#, true),
+            ("\u{feff}{\"instances\":[[1]]}", true),
             (r#"{"inputs":{"instances":[1]}}"#, false),
             ("[1]", false),
             ("{", false),

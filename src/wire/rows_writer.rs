@@ -179,7 +179,7 @@ impl Classes {
     fn new(contract: &Contract) -> Self {
         let (classes, order) = (&contract.classes, contract.graph.labels.clone());
         let key_order = contract.graph.score_labels().cloned();
-        let names = contract.all_class_names();
+        let names = contract.column_names();
         let key = |(index, class): (usize, &String)| {
             let comma: &[u8] = if index == 0 { b"" } else { b"," };
             [comma, written(class).as_slice(), b":"].concat()

@@ -25,8 +25,8 @@ use crate::{
         },
     },
     model::{
-        CONTRACT_KEY, Contract, ContractDocument, Dimension, Graph, GraphFacts, OnnxFileError, OutputForms,
-        RowAnalysis, Signature, Tensor,
+        CONTRACT_KEY, Contract, ContractDocument, Dimension, Graph, GraphFacts, Layout, OnnxFileError,
+        OutputForms, RowAnalysis, Signature, Tensor,
     },
     runtime::{Instance, RunOptions, Runtime},
     system::{
@@ -47,7 +47,7 @@ const LEAST_BYTES: u64 = 1 << 20;
 /// A model that takes longer to load is loaded once.
 const MOST_LOAD_US: u64 = 200_000;
 
-/// At most one of so many parts of the time that is left is spent on finding out about batches.
+/// The time that is left is divided by this for finding out about batches.
 const ALLOWANCE_PART: u32 = 3;
 
 /// Greatest time that is spent on it, however much is left.
@@ -56,7 +56,7 @@ const MOST_ALLOWANCE: Duration = Duration::from_secs(10);
 /// Rows of the larger timed run.
 const MANY_ROWS: usize = 32;
 
-/// Where one row takes longer than this, so many would take seconds, and no more would be known.
+/// Longest run of one row, in microseconds, after which many rows are timed.
 const LONGEST_RUN_OF_MANY_US: u64 = 150_000;
 
 /// Reads a job, carries it out and writes the report.
@@ -162,7 +162,6 @@ fn try_model(runtime: Runtime, job: &Job, status: &mut File) -> Result<Findings,
         return Ok(Findings::of(&instance, contract, costs));
     }
     let proven = prove(&mut instance, &contract)?;
-    check_classes(&mut instance, &contract, &proven.inputs)?;
     let session_bytes = match second_session(runtime, job, status, load_us) {
         Some(bytes) => bytes,
         None => memory(status, "VmRSS:").saturating_sub(before),
@@ -175,6 +174,12 @@ fn try_model(runtime: Runtime, job: &Job, status: &mut File) -> Result<Findings,
     let run_32_rows_us = many.and_then(|inputs| time_runs(&mut instance, &inputs));
     let allowance = allowance(job, begin);
     let outputs = find_outputs(&mut instance, &contract, &proven.inputs, Some(&graph));
+    let layout = Layout::of(instance.signature(), &contract)
+        .map_err(|error| Refusal::new(Reason::InvalidContract, error.to_string()))?;
+    if let Some(layout) = layout {
+        let layout = layout.with_forms(instance.signature(), &contract, &outputs.forms);
+        check_classes(&mut instance, &contract, &layout, &proven.inputs)?;
+    }
     let constants = outputs.forms.constants();
     let RowAnalysis { dependence, may_grow } = RowAnalysis::of(&graph, instance.signature());
     let hints = BatchingHints { dependence: &dependence, may_grow, run_us, allowance, constants: &constants };

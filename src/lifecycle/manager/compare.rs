@@ -145,10 +145,13 @@ impl Manager {
         };
         // The sessions of the comparison are gone.
         self.is_to_give_back = true;
-        if let Some(trial) = self.trial_of(&on_trial)
-            && !self.roll_back_failing(&on_trial, &trial, compared)
-        {
-            trial.rest(compared.took);
+        match self.trial_of(&on_trial) {
+            Some(trial) => {
+                if !self.roll_back_failing(&on_trial, &trial, compared) {
+                    trial.rest(compared.took);
+                }
+            }
+            None => self.rest_others(&on_trial),
         }
         self.begin_comparison();
     }

@@ -282,7 +282,13 @@ impl Judge<'_> {
     fn tolerance(&self, row: &pool::Row) -> Contract {
         let mut tolerance = Contract::empty();
         let rounding = if row.greatest > ORDINARY { ROUNDING * row.greatest } else { 0.0 };
-        tolerance.tolerance = self.contract.tolerance.min(MOST_TOLERANCE) + rounding;
+        let absolute = self.contract.tolerance.min(MOST_TOLERANCE);
+        tolerance.tolerance = if self.is_settled {
+            absolute + rounding
+        } else {
+            // Nothing else tells rounding from a dependence, so it is measured by what is answered.
+            absolute.min(MOST_TOLERANCE * row.greatest_answer())
+        };
         tolerance.relative_tolerance = ROUNDING;
         tolerance
     }

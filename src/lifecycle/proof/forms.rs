@@ -145,8 +145,6 @@ struct Seen {
     is_not_by_row: bool,
     /// Shapes without the outermost dimension, in the runs of rows that are alike.
     inner: Option<Vec<Vec<usize>>>,
-    /// True once rows differed.
-    rows_differed: bool,
     /// The value, as long as it stays the same.
     value: Option<Value>,
     has_changed: bool,
@@ -156,7 +154,6 @@ struct Seen {
 impl Seen {
     fn see(&mut self, batch: &Batch, output: Value) {
         self.rows.insert(batch.rows);
-        self.rows_differed |= !batch.are_alike;
         self.is_not_by_row |= !output.holds_rows(batch.rows);
         if batch.are_alike {
             let inner = inner_shapes(&output);
@@ -175,9 +172,8 @@ impl Seen {
     fn form(&self, spec: &ValueSpec, signature: &Signature, dependent: Option<&HashSet<&str>>) -> OutputForm {
         let has_several = self.rows.len() > 1;
         let is_buffer = dependent.is_some_and(|names| !names.contains(spec.name.as_str()));
-        // A value that follows from the rows may have stayed the same by chance.
-        let may_be_buffer = dependent.is_none() || is_buffer;
-        let stayed = !self.has_changed && (is_buffer || (has_several && self.rows_differed && may_be_buffer));
+        // A value that follows from the rows may stay the same by chance, so only the graph can say that it does not.
+        let stayed = !self.has_changed && is_buffer;
         let is_small = self.value.as_ref().is_some_and(|value| value.elements() <= MAX_CONSTANT_ELEMENTS);
         if stayed && self.is_not_by_row {
             return if is_small { OutputForm::Constant } else { OutputForm::Whole };
@@ -218,9 +214,7 @@ fn declares_rows_within(spec: &ValueSpec, signature: &Signature) -> bool {
     };
     let rows: HashSet<String> = signature.inputs.iter().filter_map(outermost).collect();
     let is_rows = |dimension: &Dimension| dimension.symbol().is_some_and(|symbol| rows.contains(symbol));
-    spec.as_tensor().is_some_and(|(_, shape)| {
-        shape.split_first().is_some_and(|(first, inner)| !is_rows(first) && inner.iter().any(is_rows))
-    })
+    spec.as_tensor().is_some_and(|(_, shape)| shape.get(1..).is_some_and(|inner| inner.iter().any(is_rows)))
 }
 
 #[cfg(test)]
@@ -237,7 +231,7 @@ mod tests {
         Tensor::new(shape.to_vec(), TensorData::F32(vec![element; count].into())).unwrap().into()
     }
 
-    /// The form of an output of these values for so many rows each, which are alike or not.
+    /// The form of an output of these values for these numbers of rows, which are alike or not.
     fn form(
         declared: Vec<Dimension>,
         runs: Vec<(usize, bool, Value)>,
@@ -274,7 +268,11 @@ mod tests {
             ([(&[2], f32::NAN), (&[2], f32::NAN), (&[2], f32::NAN)], Constant),
             ([(&[4097], 0.5), (&[4097], 0.5), (&[4097], 0.5)], Whole),
         ] {
-            assert_eq!(form(Vec::new(), runs(outputs), None), expected, "{outputs:?}");
+            // By the graph `y` depends on no input.
+            let independent = HashSet::new();
+            assert_eq!(form(Vec::new(), runs(outputs), Some(&independent)), expected, "{outputs:?}");
+            let unsaid = if expected == Constant { Whole } else { expected };
+            assert_eq!(form(Vec::new(), runs(outputs), None), unsaid, "{outputs:?}, of an unknown graph");
         }
     }
 
@@ -292,7 +290,8 @@ mod tests {
         let one = |shape: &[usize]| vec![(1, true, value(shape, 1.0))];
         let fixed = Dimension::Fixed(1);
         assert_eq!(form(vec![fixed.clone()], one(&[1, 4]), None), OutputForm::ByRow);
-        assert_eq!(form(vec![dynamic("N"), dynamic("N")], one(&[1, 1]), None), OutputForm::ByRow);
+        assert_eq!(form(vec![dynamic("N"), dynamic("N")], one(&[1, 1]), None), OutputForm::Whole);
+        assert_eq!(form(vec![dynamic("N"), Dimension::Fixed(4)], one(&[1, 4]), None), OutputForm::ByRow);
         assert_eq!(form(vec![fixed, dynamic("N")], one(&[1, 1]), None), OutputForm::Whole);
         assert_eq!(form(Vec::new(), one(&[2, 1]), None), OutputForm::Whole);
     }

@@ -111,7 +111,7 @@ impl<'c> Known<'c> {
     }
 }
 
-/// The position in a list of so many that a place from 0 up to 1 means.
+/// The position in a list that a place from 0 up to 1 means.
 fn position(place: f64, count: usize) -> usize {
     #[expect(
         clippy::cast_possible_truncation,

@@ -11,7 +11,7 @@ pub(super) struct Shapes {
 }
 
 impl Shapes {
-    /// Notes the shape of a run on so many rows.
+    /// Notes the shape of a run on a number of rows.
     pub(super) fn see(&mut self, rows: usize, rows_differed: bool, output: &Value) {
         self.rows_differed |= rows_differed;
         if let Value::Tensor(tensor) = output {

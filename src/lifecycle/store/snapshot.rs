@@ -47,7 +47,7 @@ pub struct Snapshot {
 pub struct Manifest {
     /// Of everything below: the identity of a deployment.
     pub content: Digest,
-    /// Of the model's file and its data files: what answers show.
+    /// Digest of the model's file and its data files, which responses show.
     pub digest: Digest,
     /// Every file, the model's first.
     pub files: Vec<CopiedFile>,

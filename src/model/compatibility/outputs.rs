@@ -43,6 +43,15 @@ pub(super) fn compare<'m>(old: &Interface<'m>, new: &Interface<'m>, told: &mut T
 /// that was told.
 pub(super) fn compare_roles<'m>(old: &Interface<'m>, new: &Interface<'m>, told: &mut Told<'m>) {
     let (Some(before), Some(now)) = (&old.layout, &new.layout) else { return };
+    for (spec, role) in old.signature.outputs.iter().zip(&before.outputs) {
+        let Some(place) = new.signature.output_position(&spec.name) else { continue };
+        let was = *role == Output::Constant;
+        let is = now.outputs.get(place) == Some(&Output::Constant);
+        if was != is {
+            let how = if is { "is the same for all rows now" } else { "is by row now, was the same for all" };
+            told.breaks(Subject::Output(&spec.name), format!("the output `{}` {how}", spec.name));
+        }
+    }
     let explains = |subject| matches!(subject, Subject::Output(_) | Subject::OutputNames | Subject::Classes);
     if told.any_breaks(explains) {
         return;

@@ -8,6 +8,9 @@ pub(super) fn compare<'m>(old: &Interface<'m>, new: &Interface<'m>, told: &mut T
         (Some(before), Some(now)) => compare_columns((old, before), (new, now), told),
         (Some(_), None) => lost(told),
         (None, Some(_)) => gained(new, told),
+        (None, None) if old.takes_lists && !new.takes_lists => {
+            told.breaks(Subject::Other, "lists of rows are refused: whole tensors must be given".to_owned());
+        }
         (None, None) => {}
     }
 }

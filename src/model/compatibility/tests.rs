@@ -42,7 +42,7 @@ fn model(inputs: Vec<ValueSpec>, outputs: Vec<ValueSpec>, contract: Contract) ->
 }
 
 fn interface((signature, contract): &Model) -> Interface<'_> {
-    Interface::new(signature, contract, Layout::of(signature, contract).unwrap())
+    Interface::new(signature, contract, Layout::of(signature, contract).unwrap(), true)
 }
 
 fn changes(old: &Model, new: &Model) -> Vec<String> {

@@ -12,7 +12,7 @@ pub struct ContractDocument {
     /// One for each column of the rows that the model takes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub features: Option<Vec<Feature>>,
-    /// The labels of the classes 0, 1, 2 …
+    /// Names of the classes, in the order of the graph's labels, else of 0, 1, 2 …
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub classes: Option<Vec<String>>,
     /// Cases that are run before the model serves.

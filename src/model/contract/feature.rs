@@ -36,7 +36,7 @@ impl Feature {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(from = "Value", into = "Value")]
 pub enum Missing {
-    /// Nothing is said: NaN if the graph tells that the model is made for missing values, else the row is refused.
+    /// Unsaid: NaN if the graph tells that the model is made for missing values, else the row is refused.
     #[default]
     Unspecified,
     /// Refuse the row.

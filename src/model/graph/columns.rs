@@ -23,13 +23,13 @@ pub struct ColumnFacts {
     /// Values that an encoder lists; `None` if the column reaches none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub categories: Option<Elements>,
-    /// Whether a value that is not listed is an error of the operator.
+    /// True if a value that is not listed is an error of the operator.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_closed: bool,
     /// Least and greatest position in a table that the column looks up, such as an embedding.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub range: Option<(i64, i64)>,
-    /// Whether NaN stands for a missing value, which the model is made for.
+    /// True if NaN stands for a missing value, which the model is made for.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub missing: bool,
 }
@@ -153,7 +153,7 @@ impl Tracker<'_> {
     fn moved(&self, node: &Node) -> Option<Columns> {
         let first = self.columns(node, 0);
         match node.operator.as_str() {
-            "Identity" | "Cast" | "Dropout" | "Scaler" | "Imputer" => first.cloned(),
+            "Identity" | "Cast" | "Dropout" | "Imputer" => first.cloned(),
             "Flatten" | "Reshape" | "Squeeze" | "Unsqueeze" | "Transpose" => first.map(reshaped),
             "Concat" | "FeatureVectorizer" => {
                 let is_by_column = node.operator != "Concat" || matches!(node.integer("axis"), Some(1 | -1));
@@ -162,7 +162,8 @@ impl Tracker<'_> {
                     _ => None,
                 });
                 let parts: Vec<_> = parts.collect::<Option<_>>()?;
-                is_by_column.then(|| Columns::Each(parts.concat()))
+                let count: usize = parts.iter().map(Vec::len).sum();
+                (is_by_column && count <= MAX_COLUMNS).then(|| Columns::Each(parts.concat()))
             }
             "ArrayFeatureExtractor" => {
                 selected(first?, self.graph.elements(node.inputs.get(1)?)?.integers()?)
@@ -212,8 +213,10 @@ impl Tracker<'_> {
             return;
         };
         self.learn(node, 0, |facts| {
-            // Where a column reaches several encoders, each takes what the first one lists.
-            facts.categories.get_or_insert(categories.clone());
+            // Of several encoders the first one counts, and one that takes nothing else before one that does.
+            if facts.categories.is_none() || (is_closed && !facts.is_closed) {
+                facts.categories = Some(categories.clone());
+            }
             facts.is_closed |= is_closed;
         });
     }

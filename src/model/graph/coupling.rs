@@ -239,6 +239,9 @@ impl Operation<'_> {
         if inputs.iter().zip(&self.inputs).any(|(name, value)| !name.is_empty() && value.is_none()) {
             return Some("takes a value that no operator gives".to_owned());
         }
+        if self.graph.functions.contains(&(domain.clone(), self.node.operator.clone())) {
+            return Some("is a function of the file, which is not looked into".to_owned());
+        }
         let is_known =
             self.node.is_standard() || domain == "com.microsoft" || domain == "com.ms.internal.nhwc";
         (!is_known).then(|| unknown_operator(domain))

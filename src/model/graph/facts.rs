@@ -4,7 +4,7 @@ use std::{fs::File, io, path::Path};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Graph, KnownColumns, Labels};
+use super::{Graph, KnownColumns, Labels, labels};
 use crate::model::{OnnxFileError, Signature};
 
 /// Facts that a graph states of its inputs and classes.
@@ -17,6 +17,9 @@ pub struct GraphFacts {
     /// Labels of the columns or keys of scores, where they are other ones: some exporters write places as labels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub score_labels: Option<Labels>,
+    /// True if the columns of scores are pairs of classes, as of a support vector machine without probabilities.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub scores_are_pairs: bool,
     /// Facts about the columns of the inputs.
     #[serde(default, skip_serializing_if = "KnownColumns::is_empty")]
     pub columns: KnownColumns,
@@ -30,7 +33,8 @@ impl GraphFacts {
         let score_labels =
             scores.clone().filter(|scores| labels.as_ref().is_some_and(|labels| labels != scores));
         let columns = KnownColumns::of(graph, signature);
-        Self { labels: labels.or(scores), score_labels, columns }
+        let scores_are_pairs = labels::scores_are_pairs(graph, signature);
+        Self { labels: labels.or(scores), score_labels, scores_are_pairs, columns }
     }
 
     /// The facts of a model's file.
@@ -49,11 +53,12 @@ impl GraphFacts {
         self.score_labels.as_ref().or(self.labels.as_ref())
     }
 
-    /// The labels of the columns of scores; `None` if the graph lists none. A classifier within others counts places
+    /// The labels of the columns of scores; `None` if the graph lists none, or columns are pairs. A classifier within others counts places
     /// (0, 1, 2 …): the label that is predicted says what the places stand for.
     #[must_use]
     pub fn column_labels(&self) -> Option<&Labels> {
         match (&self.score_labels, &self.labels) {
+            _ if self.scores_are_pairs => None,
             (Some(scores), Some(labels)) if scores.are_places() && scores.len() == labels.len() => {
                 Some(labels)
             }
@@ -64,6 +69,6 @@ impl GraphFacts {
     /// Returns true if the graph states nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.labels.is_none() && self.score_labels.is_none() && self.columns.is_empty()
+        *self == Self::default()
     }
 }

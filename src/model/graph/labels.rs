@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Elements, Graph, Node};
-use crate::model::{Scalar, Signature, ValueKind, ValueSpec};
+use crate::model::{ElementType, Scalar, Signature, ValueKind, ValueSpec};
 
 /// Most operators between an output and what lists its labels.
 const MAX_STEPS: usize = 64;
@@ -25,11 +25,16 @@ pub enum Labels {
 }
 
 impl Labels {
-    /// Labels that a graph lists for its outputs of labels, if `scores` is false, or of scores; `None` if it lists none,
-    /// or different ones.
+    /// Labels that a graph lists for its first output of labels, or for its outputs of scores; `None` if it lists none, or
+    /// different ones.
     #[must_use]
     pub fn of(graph: &Graph, signature: &Signature, scores: bool) -> Option<Self> {
-        let outputs = signature.outputs.iter().filter(|output| holds_scores(output) == scores);
+        if !scores {
+            // The first of them is the prediction; another one's labels are not its own.
+            let label = signature.outputs.iter().find(|output| is_label(output))?;
+            return of_value(graph, &label.name);
+        }
+        let outputs = signature.outputs.iter().filter(|output| holds_scores(output));
         let mut found = outputs.filter_map(|output| of_value(graph, &output.name));
         let labels = found.next()?;
         found.all(|other| other == labels).then_some(labels)
@@ -80,6 +85,13 @@ impl Labels {
     }
 }
 
+/// Returns true if an output holds whole numbers or texts, one or several a row.
+fn is_label(output: &ValueSpec) -> bool {
+    output.as_tensor().is_some_and(|(element_type, shape)| {
+        matches!(element_type, ElementType::I64 | ElementType::String) && shape.len() <= 2
+    })
+}
+
 /// Returns true if an output holds floats, by column or by key.
 fn holds_scores(output: &ValueSpec) -> bool {
     match &output.kind {
@@ -94,6 +106,31 @@ fn integer_position(labels: &[i64], number: i64) -> Option<usize> {
     guess
         .filter(|guess| labels.get(*guess) == Some(&number))
         .or_else(|| labels.iter().position(|label| *label == number))
+}
+
+/// Returns true if an output of scores has a column for each pair of more than two classes.
+pub(super) fn scores_are_pairs(graph: &Graph, signature: &Signature) -> bool {
+    signature.outputs.iter().filter(|output| holds_scores(output)).any(|output| {
+        let Some((node, place)) = classifier(graph, &output.name) else { return false };
+        let has_probabilities = node.list("prob_a").is_some_and(|list| !list.is_empty());
+        let classes = listed(node).map_or(0, |labels| labels.len());
+        node.operator == "SVMClassifier" && place == 1 && !has_probabilities && classes > 2
+    })
+}
+
+/// The classifier that a value comes from, with the place of the value among what it gives.
+fn classifier<'g>(graph: &'g Graph, value: &str) -> Option<(&'g Node, usize)> {
+    let mut value = value;
+    for _ in 0..MAX_STEPS {
+        let node = graph.producer(value)?;
+        match node.operator.as_str() {
+            "Identity" | "Cast" | "Reshape" | "Squeeze" | "Unsqueeze" | "Flatten" => {
+                value = node.inputs.first()?;
+            }
+            _ => return Some((node, node.outputs.iter().position(|output| output == value)?)),
+        }
+    }
+    None
 }
 
 /// The labels that a value is one of, or whose scores it holds.
@@ -178,7 +215,7 @@ fn labels(list: &Elements) -> Option<Labels> {
 mod tests {
     use super::super::{Attribute, AttributeValue, Constant};
     use super::*;
-    use crate::model::{Dimension, ElementType, ValueSpec};
+    use crate::model::Dimension;
 
     fn node(operator: &str, inputs: &[&str], outputs: &[&str], lists: &[(&str, Elements)]) -> Node {
         let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();

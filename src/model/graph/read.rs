@@ -14,13 +14,13 @@ const MAX_NODES: usize = 50_000;
 /// Most elements of a list or tensor that are kept.
 const MAX_ELEMENTS: usize = 1 << 16;
 
-/// Most bytes of lists, tensors and texts that are kept in all.
-const MAX_KEPT_BYTES: usize = 32 << 20;
+/// Most bytes of lists, tensors, texts and names that are kept in all.
+const MAX_KEPT_BYTES: usize = 64 << 20;
 
 /// Longest text that is kept, in bytes.
 const MAX_TEXT_BYTES: u64 = 4096;
 
-/// Graphs within graphs: more than ONNX Runtime itself reads.
+/// Most graphs within graphs.
 const MAX_DEPTH: usize = 64;
 
 impl Graph {
@@ -66,7 +66,7 @@ fn value_of(node: &Node) -> Option<Constant> {
         AttributeValue::Integer(number) => elements(Vec::new(), Elements::Integers(vec![*number])),
         AttributeValue::Number(number) => elements(Vec::new(), Elements::Numbers(vec![f64::from(*number)])),
         AttributeValue::Text(text) => elements(Vec::new(), Elements::Texts(vec![text.clone()])),
-        AttributeValue::Body | AttributeValue::Other { .. } => Constant::default(),
+        AttributeValue::Body | AttributeValue::Other { .. } => return None,
     })
 }
 
@@ -105,14 +105,18 @@ impl<R: Read + Seek> Reader<R> {
         Ok(())
     }
 
-    /// `FunctionProto`, of which only the operators matter.
+    /// `FunctionProto`, of which only the name and the operators matter.
     fn function(&mut self, end: u64) -> Result<(), OnnxFileError> {
+        let (mut name, mut domain) = (String::new(), String::new());
         while self.fields.position() < end {
             match self.fields.next(end)? {
+                (1, Value::Bytes(length)) => name = self.name(length)?,
                 (7, Value::Bytes(length)) => self.node(self.fields.position() + length, 1)?,
+                (10, Value::Bytes(length)) => domain = self.name(length)?,
                 (_, value) => self.pass(value)?,
             }
         }
+        self.graph.functions.insert((domain, name));
         Ok(())
     }
 
@@ -201,6 +205,10 @@ impl<R: Read + Seek> Reader<R> {
                     value = Some(AttributeValue::Body);
                 }
                 (20, Value::Varint(number)) => kind = number,
+                (22 | 23, Value::Bytes(length)) => {
+                    self.fields.skip(length)?;
+                    value = Some(AttributeValue::Other { any_set: true });
+                }
                 (7, Value::Fixed32(bytes)) => list.number(f64::from(f32::from_le_bytes(bytes))),
                 (7, Value::Bytes(length)) => self.packed_floats(length, &mut list)?,
                 (8, Value::Varint(number)) => list.integer(number.cast_signed()),
@@ -267,6 +275,13 @@ impl<R: Read + Seek> Reader<R> {
 
     /// A name; empty if it is longer than what is looked into.
     fn name(&mut self, length: u64) -> Result<String, OnnxFileError> {
+        let cost = usize::try_from(length).unwrap_or(usize::MAX).saturating_add(size_of::<String>());
+        let Some(left) = self.budget.checked_sub(cost) else {
+            self.graph.is_complete = false;
+            self.fields.skip(length)?;
+            return Ok(String::new());
+        };
+        self.budget = left;
         let name = self.short_text(length)?;
         self.graph.is_complete &= name.is_some();
         Ok(name.unwrap_or_default())
@@ -325,7 +340,7 @@ struct List {
     numbers: Vec<f64>,
     texts: Vec<String>,
     any_set: bool,
-    /// Whether elements were left out.
+    /// True if elements were left out.
     is_long: bool,
 }
 

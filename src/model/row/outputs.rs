@@ -59,6 +59,11 @@ impl RowOutputs {
         signature: &Signature,
         roles: &[Output],
     ) -> Result<Self, NotByRow> {
+        if outputs.len() != signature.outputs.len() {
+            let output =
+                signature.outputs.get(outputs.len()).map(|spec| spec.name.clone()).unwrap_or_default();
+            return Err(NotByRow { output, found: "not there".to_owned(), rows });
+        }
         let by_row = |(index, value): (usize, Value)| {
             if roles.get(index) == Some(&Output::Constant) {
                 return Ok(ByRow::Constant(value));

@@ -19,11 +19,11 @@ pub const ROWS: &str = "/rows";
 /// The first line, as the request declares it (RFC 4180 section 3, parameter `header`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Header {
-    /// It names the columns.
+    /// The first row names the columns.
     Present,
-    /// It is a row as any other: values are in the order of the columns.
+    /// The first row is a row as any other: values are in the order of the columns.
     Absent,
-    /// Nothing: it has to look like names.
+    /// Undeclared: the first row has to look like names.
     Unsaid,
 }
 

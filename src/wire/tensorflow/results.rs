@@ -29,8 +29,8 @@ pub fn classes<'o>(
     (0..outputs.rows()).map(row).collect()
 }
 
-/// The scores of a row of a model that has no other output, as a network that ends with a softmax; a label that nobody
-/// has named is empty, as for TensorFlow Serving.
+/// The scores of a row of a model that has no other output, as a network that ends with a softmax; a label without a name
+/// is empty, as for TensorFlow Serving.
 fn scores<'o>(outputs: &'o RowOutputs, row: usize, contract: &Contract) -> Option<Vec<(String, Scalar<'o>)>> {
     let mut values = outputs.row(row).filter(|value| !matches!(value, RowValue::Whole(_)));
     let (Some(RowValue::Elements(scores)), None) = (values.next(), values.next()) else { return None };

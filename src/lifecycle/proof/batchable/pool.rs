@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::super::varied::{Draw, Inputs, Varied};
-use crate::model::{Contract, Value};
+use crate::model::{Contract, TensorData, Value};
 
 /// Sizes of far values; the last is one too small for many a model to tell from zero.
 const FAR: [f64; 4] = [1e3, 1e6, 40.0, 1e-6];
@@ -141,6 +141,26 @@ impl Pool {
             batches.push((0..self.rows.len()).collect());
         }
         batches
+    }
+}
+
+impl Row {
+    /// The greatest of the finite numbers that are answered, whatever the sign.
+    pub(super) fn greatest_answer(&self) -> f64 {
+        self.alone.iter().map(greatest_of).fold(0.0, f64::max)
+    }
+}
+
+fn greatest_of(value: &Value) -> f64 {
+    let of_elements = |data: &TensorData| {
+        let numbers = (0..data.len()).filter_map(|index| data.get(index)?.as_float());
+        numbers.filter(|number| number.is_finite()).map(f64::abs).fold(0.0, f64::max)
+    };
+    match value {
+        Value::Tensor(tensor) => of_elements(tensor.data()),
+        Value::Sequence(items) => items.iter().map(greatest_of).fold(0.0, f64::max),
+        Value::Map { values, .. } => of_elements(values),
+        Value::Absent => 0.0,
     }
 }
 

@@ -62,6 +62,9 @@ fn product(left: Option<&Value>, right: Option<&Value>) -> Result<Value, Stop> {
 /// Rows times a constant, or a constant times rows.
 fn one_sided(rows: &Rows, constant: &Shape, rows_are_left: bool) -> Result<Value, Stop> {
     let rank = rows.rank()?;
+    if constant.is_empty() {
+        return Err(Stop::Unknown("multiplies by a number without dimensions".to_owned()));
+    }
     // Counted from the innermost dimension, which is 1: the sum runs along 1 on the left, and along 2 on the right.
     let place = rank - rows.axis;
     let is_vector = rank == 1;

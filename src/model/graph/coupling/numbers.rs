@@ -3,7 +3,7 @@
 use super::{
     Operation,
     broadcast::{is_broadcast, is_unary, shape_together},
-    value::{Rows, Shape, Size, Stop, Value, from_either_end},
+    value::{MAX_NUMBERS, Rows, Shape, Size, Stop, Value, from_either_end},
 };
 
 /// The value of an operator that is given no rows, if something is known of it.
@@ -117,13 +117,13 @@ fn joined(operation: &Operation<'_>) -> Option<Value> {
             _ => return None,
         }
     }
-    Some(Value::Numbers { elements, is_scalar: false })
+    (elements.len() <= MAX_NUMBERS).then_some(Value::Numbers { elements, is_scalar: false })
 }
 
 fn gathered(operation: &Operation<'_>) -> Option<Value> {
     let (elements, is_scalar) = input(operation, 0)?;
     let (places, is_one) = input(operation, 1)?;
-    if is_scalar {
+    if is_scalar || places.len() > MAX_NUMBERS {
         return None;
     }
     let length = i64::try_from(elements.len()).ok()?;

@@ -56,6 +56,9 @@ fn gathered(operation: &Operation<'_>) -> Result<Value, Stop> {
                 (Err(_), Some(shape)) => from_either_end(axis, shape.len())?,
                 (Err(_), None) => return Err(Stop::Unknown("works along an unknown dimension".to_owned())),
             };
+            if table.as_ref().is_some_and(|table| axis >= table.len()) {
+                return Err(Stop::Unknown("works along an unknown dimension".to_owned()));
+            }
             let shape =
                 table.zip(indices.shape.as_ref()).map(|(table, indices)| replaced(&table, axis, indices));
             Ok(Value::rows(axis + indices.axis, shape))

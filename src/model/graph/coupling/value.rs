@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::super::{Constant, Elements};
 
 /// Longest list of whole numbers that is followed element by element.
-const MAX_NUMBERS: usize = 256;
+pub(super) const MAX_NUMBERS: usize = 256;
 
 /// Size of a dimension, or a number in a list of such.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,9 +62,9 @@ pub(super) struct Lost {
 /// Reason why an operator cannot be passed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Stop {
-    /// It computes with several rows.
+    /// Computation with several rows.
     Coupled(String),
-    /// It is not understood.
+    /// Operator that is not understood.
     Unknown(String),
 }
 
@@ -96,7 +96,7 @@ impl Rows {
     }
 }
 
-/// A dimension counted from either end of so many.
+/// A dimension counted from either end of `rank`.
 pub(super) fn from_either_end(axis: i64, rank: usize) -> Result<usize, Stop> {
     let wide = i64::try_from(rank).unwrap_or(i64::MAX);
     let axis = if axis < 0 { axis + wide } else { axis };
