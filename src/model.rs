@@ -37,7 +37,7 @@ pub use element::{non_finite, objection as element_objection};
 pub use element_type::ElementType;
 pub use graph::{
     Attribute, AttributeValue, ColumnFacts, Constant, Elements, Graph, GraphFacts, KnownColumns, Labels,
-    Node, RowAnalysis, RowDependence,
+    Node, RowDependence,
 };
 pub use input_check::{InputViolation, check_inputs, documents_to_tensors};
 pub(crate) use json_text::{Token, Tokens, number, unquoted};

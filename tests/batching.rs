@@ -66,7 +66,7 @@ async fn a_model_whose_scale_comes_from_all_rows_is_asked_row_by_row() {
 async fn a_softmax_with_the_greatest_value_of_all_rows_is_asked_row_by_row() {
     for (model, beginning) in [
         ("softmax_by_hand", "ReduceMax takes all rows together"),
-        ("softmax_in_a_body", "rows were answered otherwise together: output `z`, row "),
+        ("softmax_in_a_body", "If has a body, which is not looked into, so rows may influence each other"),
     ] {
         let gateway = serving(model).await;
         let (batchable, reason) = found(&gateway).await;

@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use serde::{Deserialize, Serialize};
 
 pub use columns::{ColumnFacts, KnownColumns};
-pub use coupling::{RowAnalysis, RowDependence};
+pub use coupling::RowDependence;
 pub use facts::GraphFacts;
 pub use labels::Labels;
 

@@ -56,3 +56,20 @@ async fn a_first_row_with_a_number_or_a_gap_is_not_taken_for_a_header() {
         assert_eq!(answer.body["predictions"], json!([[3, 4]]), "{rows:?}: {answer:?}");
     }
 }
+
+#[tokio::test]
+async fn an_open_quote_and_a_gap_in_the_only_column_are_refused_and_take_no_row() {
+    let texts = gateway_of("text_column").await;
+    for (rows, named) in [
+        ("text\n\"Bern\nBasel\nChur\n", "a quote is not closed"),
+        ("text\nBern\n\"Basel\nChur\n", "a quote is not closed"),
+        ("text\nBern\n\nChur\n", "line 3 is empty"),
+        ("text\r\nBern\r\n\r\nChur\r\n", "line 3 is empty"),
+    ] {
+        let answer = send(&texts, INVOCATIONS, "text/csv", &[], rows).await;
+        assert!(answer.status == 400 && sentence(&answer).contains(named), "{rows:?}: {answer:?}");
+    }
+    let rows = "text\nBern\n\"a \"\"b\"\"\n\nc\"\n\n";
+    let answer = send(&texts, INVOCATIONS, "text/csv", &[], rows).await;
+    assert_eq!(answer.body["predictions"].as_array().map(Vec::len), Some(2), "{answer:?}");
+}

@@ -26,7 +26,7 @@ use crate::{
     },
     model::{
         CONTRACT_KEY, Contract, ContractDocument, Dimension, Graph, GraphFacts, Layout, OnnxFileError,
-        OutputForms, RowAnalysis, Signature, Tensor,
+        OutputForms, RowDependence, Signature, Tensor,
     },
     runtime::{Instance, RunOptions, Runtime},
     system::{
@@ -181,8 +181,8 @@ fn try_model(runtime: Runtime, job: &Job, status: &mut File) -> Result<Findings,
         check_classes(&mut instance, &contract, &layout, &proven.inputs)?;
     }
     let constants = outputs.forms.constants();
-    let RowAnalysis { dependence, may_grow } = RowAnalysis::of(&graph, instance.signature());
-    let hints = BatchingHints { dependence: &dependence, may_grow, run_us, allowance, constants: &constants };
+    let dependence = RowDependence::of(&graph, instance.signature());
+    let hints = BatchingHints { dependence: &dependence, run_us, allowance, constants: &constants };
     let batching = find_batching(&mut instance, &contract, &proven.inputs, hints);
     let assumptions = assumptions(&contract, &proven.inputs);
     let peak_bytes = memory(status, "VmHWM:");

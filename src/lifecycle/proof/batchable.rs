@@ -28,15 +28,6 @@ const ROWS: usize = 32;
 /// Time that running all of them one by one may take, and at once as long again; where runs are long, they are fewer.
 const SOFT_BUDGET: Duration = Duration::from_millis(450);
 
-/// Time of the same where the graph does not settle it.
-const HARD_BUDGET: Duration = Duration::from_secs(1);
-
-/// Rows that have to be compared where the graph does not settle it.
-const LEAST_HARD_ROWS: usize = 12;
-
-/// Unlike ordinary rows among them.
-const LEAST_UNLIKE_ROWS: usize = 4;
-
 /// Larger inputs are not made.
 const MAX_ELEMENTS: usize = 1 << 24;
 
@@ -69,8 +60,6 @@ impl BatchingFound {
 pub struct BatchingHints<'h> {
     /// Statement of the graph.
     pub dependence: &'h RowDependence,
-    /// True if the work of a run may follow from the values that it is given.
-    pub may_grow: bool,
     /// Time of a run of one row, in microseconds.
     pub run_us: u64,
     /// Time that all of it may take.
@@ -89,8 +78,13 @@ pub fn find_batching(
     hints: BatchingHints<'_>,
 ) -> BatchingFound {
     let BatchingHints { dependence, run_us, allowance, .. } = hints;
-    if let RowDependence::Coupled { .. } = dependence {
-        return BatchingFound::no(dependence.to_string());
+    match dependence {
+        RowDependence::Independent => {}
+        RowDependence::Coupled { .. } => return BatchingFound::no(dependence.to_string()),
+        // Rows that are tried show a dependence only if it shows for their values.
+        RowDependence::Unknown { .. } => {
+            return BatchingFound::no(format!("{dependence}, so rows may influence each other"));
+        }
     }
     let bases = bases(instance.signature(), contract, inputs);
     let Some(first) = bases.first() else {
@@ -100,63 +94,33 @@ pub fn find_batching(
         Ok(count) => count,
         Err(reason) => return BatchingFound::no(reason),
     };
-    if let Some(reason) = refused_by_knowledge(contract, first, hints) {
-        return BatchingFound::no(reason);
-    }
     let Ok(options) = RunOptions::new() else { return BatchingFound::no("no run could be begun") };
-    let is_settled = *dependence == RowDependence::Independent;
     let ends = Instant::now() + allowance;
-    let budget = if is_settled { SOFT_BUDGET } else { HARD_BUDGET };
-    let soft_end = ends.min(Instant::now() + 2 * budget.max(Duration::from_micros(run_us.saturating_mul(2))));
-    let mut judge = Judge { instance, options: &options, contract, constants: hints.constants, is_settled };
-    let goes_far = is_settled || !hints.may_grow;
-    let rows = pool::candidates(contract, &bases, count, goes_far);
+    let soft_end =
+        ends.min(Instant::now() + 2 * SOFT_BUDGET.max(Duration::from_micros(run_us.saturating_mul(2))));
+    let mut judge = Judge { instance, options: &options, contract, constants: hints.constants };
+    let rows = pool::candidates(contract, &bases, count);
     let pool = Pool::of(rows, count, ends, |row| judge.run(row));
-    if !is_settled && pool.unlike_rows() < LEAST_UNLIKE_ROWS {
-        return BatchingFound::no(format!("{dependence}, and too few unlike rows are known that it takes"));
-    }
     for (index, batch) in pool.batches().into_iter().enumerate() {
         // Two rows are compared in any case.
-        if index > 0 && Instant::now() > if is_settled { soft_end } else { ends } {
-            if is_settled {
-                break;
-            }
-            return BatchingFound::no(format!("{dependence}, and it takes too long to try enough rows"));
+        if index > 0 && Instant::now() > soft_end {
+            break;
         }
         if let Err(difference) = judge.judge(&pool, &batch) {
-            let against = if is_settled { ", though the graph seems to keep rows apart" } else { "" };
             return BatchingFound::no(format!(
-                "rows were answered otherwise together{against}: {difference}"
+                "rows were answered otherwise together, though the graph seems to keep rows apart: {difference}"
             ));
         }
     }
     if pool.is_empty() {
         return BatchingFound::no("no row could be run alone");
     }
-    let reason = if is_settled && pool.len() < 2 {
+    let reason = if pool.len() < 2 {
         format!("each row is answered alone: {dependence}; no two unlike rows are known that it takes")
-    } else if is_settled {
-        format!("each row is answered alone: {dependence}")
     } else {
-        format!("{} rows as unlike as can be were answered together as each alone ({dependence})", pool.len())
+        format!("each row is answered alone: {dependence}")
     };
     BatchingFound { batchable: true, reason }
-}
-
-/// The reason why rows need not be tried, or would prove nothing.
-fn refused_by_knowledge(contract: &Contract, row: &Inputs, hints: BatchingHints<'_>) -> Option<String> {
-    let dependence = hints.dependence;
-    if *dependence == RowDependence::Independent {
-        return None;
-    }
-    let has_cases = !contract.golden.is_empty();
-    let guesses = guessed(contract, row);
-    if !has_cases && guesses.iter().any(|(_, element_type)| *element_type == ElementType::String) {
-        return Some(format!("{dependence}, and its texts were made up"));
-    }
-    (hints.may_grow && !is_bounded(contract, row)).then(|| {
-        format!("{dependence}, and values far from those that were tried may take it too long: it has operators whose work follows from values")
-    })
 }
 
 /// Inputs of which neither contract nor graph say which values they take, with the type of these.
@@ -170,20 +134,6 @@ pub(super) fn guessed(contract: &Contract, row: &Inputs) -> Vec<(String, Element
         is_guess(name, tensor).then(|| (name.clone(), tensor.data().element_type()))
     };
     row.iter().filter_map(of_input).collect()
-}
-
-/// Returns true if contract or graph bound every value of a row.
-fn is_bounded(contract: &Contract, row: &Inputs) -> bool {
-    let known = Known::of(contract, row);
-    let is_bounded = |name: &str, tensor: &Tensor| {
-        let element_type = tensor.data().element_type();
-        (0..tensor.data().len()).all(|index| {
-            let (minimum, maximum) = known.limits(name, index);
-            let is_limited = !element_type.is_float() || (minimum.is_some() && maximum.is_some());
-            is_limited && !known.is_guess(name, index, element_type)
-        })
-    };
-    row.iter().all(|(name, tensor)| is_bounded(name, tensor))
 }
 
 /// Rows that are known to run: of the golden cases, else of what was made up. None if the model takes no rows.
@@ -209,21 +159,16 @@ fn bases(signature: &Signature, contract: &Contract, inputs: &[(String, Tensor)]
 
 /// The number of rows to compare, or why none are.
 fn row_count(base: &Inputs, hints: BatchingHints<'_>) -> Result<usize, String> {
-    let BatchingHints { dependence, run_us, allowance, .. } = hints;
-    let is_settled = *dependence == RowDependence::Independent;
+    let BatchingHints { run_us, allowance, .. } = hints;
     let elements: usize = base.iter().map(|(_, tensor)| tensor.data().len()).sum();
     let fit = MAX_ELEMENTS / elements.max(1);
     if fit < 2 {
         return Err("its rows are too large to try two at once".to_owned());
     }
-    let budget = if is_settled { SOFT_BUDGET } else { HARD_BUDGET };
-    let in_time = usize::try_from(budget.as_micros() / u128::from(run_us.max(1))).unwrap_or(ROWS);
+    let in_time = usize::try_from(SOFT_BUDGET.as_micros() / u128::from(run_us.max(1))).unwrap_or(ROWS);
     // A pair alone and together may take another part of the time, as batches gain most where runs are long.
     if Duration::from_micros(run_us.saturating_mul(4)) > 2 * allowance {
         return Err(format!("a run takes {} ms: too long to try two rows alone and together", run_us / 1000));
-    }
-    if !is_settled && in_time.min(fit) < LEAST_HARD_ROWS {
-        return Err(format!("{dependence}, and a run takes too long to try enough rows"));
     }
     Ok(ROWS.min(in_time).min(fit).max(2))
 }
@@ -233,8 +178,6 @@ struct Judge<'i> {
     options: &'i RunOptions,
     contract: &'i Contract,
     constants: &'i Constants,
-    /// True if the graph settles it, so that far rows only have to leave others as they are.
-    is_settled: bool,
 }
 
 impl Judge<'_> {
@@ -246,7 +189,8 @@ impl Judge<'_> {
         // What answers each alone but not all at once is no batch's.
         let together = self.run(&inputs).ok_or("together they are not answered at all")?;
         for (index, row) in rows.iter().enumerate() {
-            if row.is_far && self.is_settled {
+            // Far rows only have to leave others as they are.
+            if row.is_far {
                 continue;
             }
             for (output, (all, one)) in together.iter().zip(&row.alone).enumerate() {
@@ -283,12 +227,7 @@ impl Judge<'_> {
         let mut tolerance = Contract::empty();
         let rounding = if row.greatest > ORDINARY { ROUNDING * row.greatest } else { 0.0 };
         let absolute = self.contract.tolerance.min(MOST_TOLERANCE);
-        tolerance.tolerance = if self.is_settled {
-            absolute + rounding
-        } else {
-            // Nothing else tells rounding from a dependence, so it is measured by what is answered.
-            absolute.min(MOST_TOLERANCE * row.greatest_answer())
-        };
+        tolerance.tolerance = absolute + rounding;
         tolerance.relative_tolerance = ROUNDING;
         tolerance
     }

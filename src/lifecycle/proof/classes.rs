@@ -10,8 +10,11 @@ use crate::{
 /// Rows that are answered.
 const ROWS: usize = 32;
 
-/// Checks that labels are places among the names, that each name has a column of probabilities, and that the label is the
-/// likeliest class of some row.
+/// Rows of a class that say that it has another column.
+const LEAST_ROWS: usize = 4;
+
+/// Checks that labels are places among the names, that each name has a column of probabilities, and that each class is
+/// the likeliest of some of its rows.
 ///
 /// # Errors
 ///
@@ -22,25 +25,29 @@ pub fn check_classes(
     layout: &Layout,
     inputs: &[(String, Tensor)],
 ) -> Result<(), Refusal> {
-    // Labels that the graph lists were matched when the contract was read.
-    if contract.classes.is_empty() || contract.graph.labels.is_some() {
+    let scores = layout.outputs.iter().position(|role| *role == Output::Probabilities);
+    let scores = scores.and_then(|place| instance.signature().outputs.get(place));
+    // Where the graph lists the labels of the columns, they were matched when the contract was read.
+    if contract.classes.is_empty() || scores.is_some_and(|spec| contract.graph.scored.contains(&spec.name)) {
         return Ok(());
     }
     let options = RunOptions::new().map_err(|error| Refusal::new(Reason::RunFailed, error.message()))?;
     let first = split(inputs).and_then(|rows| rows.into_iter().next());
     let varied = first.and_then(|row| Varied::new(contract, false).rows(&[row], ROWS));
     let batches = std::iter::once(inputs.to_vec()).chain(varied);
-    let mut check = Check { names: contract.classes.len(), compared: 0, agreed: 0 };
+    let mut check = Check { contract, counts: vec![(0, 0); contract.classes.len()] };
     for batch in batches {
         // Rows that were drawn may be more than the model takes.
         if let Ok(outputs) = run(instance, &batch, &options) {
             check.outputs(&batch, &outputs, layout).map_err(invalid)?;
         }
     }
-    if check.compared >= ROWS && check.agreed == 0 {
+    let never = check.counts.iter().position(|(compared, agreed)| *compared >= LEAST_ROWS && *agreed == 0);
+    if let Some(class) = never {
         return Err(invalid(format!(
-            "`classes`: of {} rows none has its label as the likeliest class: the names are not in the order of the columns",
-            check.compared
+            "`classes`: of {} rows of the class {class} none has it as the likeliest column: the names are not in the order \
+             of the columns",
+            check.counts[class].0
         )));
     }
     Ok(())
@@ -50,15 +57,13 @@ fn invalid(detail: String) -> Refusal {
     Refusal::new(Reason::InvalidContract, detail)
 }
 
-struct Check {
-    names: usize,
-    /// Rows of a label and probabilities.
-    compared: usize,
-    /// Rows of which the label is the likeliest class.
-    agreed: usize,
+struct Check<'c> {
+    contract: &'c Contract,
+    /// Rows of each class, and those of them in which it is the likeliest.
+    counts: Vec<(usize, usize)>,
 }
 
-impl Check {
+impl Check<'_> {
     fn outputs(&mut self, inputs: &Inputs, outputs: &[Value], layout: &Layout) -> Result<(), String> {
         let tensor = |role| {
             let position = layout.outputs.iter().position(|known| *known == role)?;
@@ -74,27 +79,32 @@ impl Check {
         let columns =
             tensor(Output::Probabilities).and_then(|tensor| Some((tensor, tensor.row_width(rows)?)));
         if let Some((_, width)) = columns
-            && width != self.names
+            && width != self.counts.len()
         {
             return Err(format!(
                 "`classes` has {} names, the model answers {width} probabilities",
-                self.names
+                self.counts.len()
             ));
         }
         for row in 0..rows {
-            let Some(Scalar::Integer(label)) = labels.and_then(|labels| labels.data().get(row)) else {
-                continue;
+            let Some(label) = labels.and_then(|labels| labels.data().get(row)) else { continue };
+            let class = match (&self.contract.graph.labels, label) {
+                (Some(labels), label) => labels.position(label),
+                (None, Scalar::Integer(number)) => usize::try_from(number).ok(),
+                (None, _) => continue,
             };
-            let Some(class) = usize::try_from(label).ok().filter(|class| *class < self.names) else {
+            let Some(class) = class.filter(|class| *class < self.counts.len()) else {
+                let names = self.counts.len();
                 return Err(format!(
-                    "`classes` has {} names for the labels 0 to {}, the model answers the label {label}",
-                    self.names,
-                    self.names - 1
+                    "`classes` has {names} names, and none for the label {label} that is answered"
                 ));
             };
             if let Some((probabilities, width)) = columns {
-                self.compared += 1;
-                self.agreed += usize::from(greatest(probabilities, row, width) == Some(class));
+                let is_likeliest = greatest(probabilities, row, width) == Some(class);
+                if let Some((compared, agreed)) = self.counts.get_mut(class) {
+                    *compared += 1;
+                    *agreed += usize::from(is_likeliest);
+                }
             }
         }
         Ok(())

@@ -13,6 +13,13 @@ pub(super) fn names<'m>(interface: &Interface<'m>) -> Vec<&'m str> {
     interface.contract.features.iter().map(|feature| feature.name.as_str()).collect()
 }
 
+/// The input that holds the only column of rows.
+fn only_column<'m>(interface: &Interface<'m>) -> Option<&'m str> {
+    let layout = interface.layout.as_ref().filter(|layout| layout.columns() == 1)?;
+    let (input, _) = layout.place(0)?;
+    interface.signature.input(input).map(|spec| spec.name.as_str())
+}
+
 /// Compares the names of the features; returns true if a difference of them that breaks callers was told.
 pub(super) fn compare_names<'m>(
     old: &Interface<'m>,
@@ -21,6 +28,13 @@ pub(super) fn compare_names<'m>(
     told: &mut Told<'m>,
 ) -> bool {
     let (mut before, mut now) = (names(old), names(new));
+    // The only column of a model is called as its input is, if nothing else names it.
+    if let ([], [_], Some(column)) = (before.as_slice(), now.as_slice(), only_column(old)) {
+        before = vec![column];
+    }
+    if let ([_], [], Some(column)) = (before.as_slice(), now.as_slice(), only_column(new)) {
+        now = vec![column];
+    }
     if are_inputs(old) && are_inputs(new) {
         // What was renamed, what is gone and what is new is told of the inputs.
         let (were, are) = (before.clone(), now.clone());

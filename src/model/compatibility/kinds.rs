@@ -26,6 +26,19 @@ pub(super) fn takes(old: &ValueKind, new: &ValueKind) -> Fit {
     }
 }
 
+/// The worst of several, `Fit::Same` if there are none.
+fn worst(fits: impl Iterator<Item = Fit>) -> Fit {
+    let mut worst = Fit::Same;
+    for fit in fits {
+        worst = match (worst, fit) {
+            (Fit::Breaks, _) | (_, Fit::Breaks) => Fit::Breaks,
+            (Fit::Harmless, _) | (_, Fit::Harmless) => Fit::Harmless,
+            (Fit::Same, Fit::Same) => Fit::Same,
+        };
+    }
+    worst
+}
+
 /// A shape without dimensions stands for any.
 fn takes_shape(old: &[Dimension], new: &[Dimension]) -> Fit {
     let dimension = |(old, new): (&Dimension, &Dimension)| match (old, new) {
@@ -38,7 +51,7 @@ fn takes_shape(old: &[Dimension], new: &[Dimension]) -> Fit {
         (0, 0) => Fit::Same,
         (_, 0) => Fit::Harmless,
         (before, now) if before != now => Fit::Breaks,
-        _ => old.iter().zip(new).map(dimension).max().unwrap_or(Fit::Same),
+        _ => worst(old.iter().zip(new).map(dimension)),
     }
 }
 
@@ -70,7 +83,7 @@ fn reads_as_shape(old: &[Dimension], new: &[Dimension], answers_rows: bool) -> F
         (0, 0) => Fit::Same,
         (0, _) | (_, 0) => Fit::Harmless,
         (before, now) if before != now => Fit::Breaks,
-        _ => old.iter().zip(new).enumerate().map(dimension).max().unwrap_or(Fit::Same),
+        _ => worst(old.iter().zip(new).enumerate().map(dimension)),
     }
 }
 

@@ -20,7 +20,9 @@ pub(super) fn compare<'m>(old: &Interface<'m>, new: &Interface<'m>, told: &mut T
             continue;
         }
         let sentence = || format!("output `{name}` was {was} and is now {}", now.kind);
-        match reads_as(was, &now.kind, answers_rows) {
+        // What is the same for all rows is answered whole, so its own dimensions count.
+        let is_whole = answers_rows && is_constant(old, name) && is_constant(new, name);
+        match reads_as(was, &now.kind, answers_rows && !is_whole) {
             Fit::Same => {}
             Fit::Harmless => told.harmless(subject, sentence()),
             Fit::Breaks => told.breaks(subject, sentence()),
@@ -37,6 +39,13 @@ pub(super) fn compare<'m>(old: &Interface<'m>, new: &Interface<'m>, told: &mut T
         let (before, now) = pairs.orders(&new.signature.outputs);
         told.breaks(Subject::OutputNames, became("outputs", &before, &now));
     }
+}
+
+/// Returns true if an output is the same for all rows.
+fn is_constant(interface: &Interface<'_>, name: &str) -> bool {
+    let role = interface.signature.output_position(name);
+    let roles = interface.layout.as_ref().map(|layout| &layout.outputs);
+    role.and_then(|place| roles?.get(place)) == Some(&Output::Constant)
 }
 
 /// Compares which outputs are `prediction` and `probabilities` in answers to rows, unless that follows from a difference

@@ -20,20 +20,6 @@ use super::{AttributeValue, Graph, Node};
 use crate::model::{Dimension, Signature, ValueSpec};
 use value::{Size, Stop, Value};
 
-/// Operators that loop as often as a value says, or make tensors of a size that is a value.
-const GROWING: [&str; 10] = [
-    "Loop",
-    "SequenceMap",
-    "Range",
-    "Expand",
-    "Tile",
-    "ConstantOfShape",
-    "Resize",
-    "Upsample",
-    "Pad",
-    "OneHot",
-];
-
 /// Dependence of the result for one row on the other rows of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RowDependence {
@@ -66,35 +52,23 @@ impl fmt::Display for RowDependence {
     }
 }
 
-/// Findings about the rows of a graph.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RowAnalysis {
-    /// Dependence of the result for one row on others.
-    pub dependence: RowDependence,
-    /// True if the work of a run may follow from the values that it is given, and not only from their number.
-    pub may_grow: bool,
-}
-
-impl RowAnalysis {
+impl RowDependence {
     /// Follows the rows of the inputs, which their outermost dimension counts, to the outputs.
     #[must_use]
     pub fn of(graph: &Graph, signature: &Signature) -> Self {
-        let is_inside = |node: &Node| GROWING.contains(&node.operator.as_str());
-        let may_grow = !graph.is_complete || graph.inner.iter().any(is_inside);
-        let mut walk = Walk { graph, opset: graph.opset(), values: HashMap::new(), may_grow };
+        let mut walk = Walk { graph, opset: graph.opset(), values: HashMap::new() };
         for spec in &signature.inputs {
             walk.values.insert(&spec.name, input(spec));
         }
         for node in &graph.nodes {
             walk.node(node);
         }
-        let incomplete = || RowDependence::Unknown {
+        let incomplete = || Self::Unknown {
             operator: "The graph".to_owned(),
             reason: "has more operators than are looked into".to_owned(),
         };
-        let dependence = coupled_anywhere(graph)
-            .unwrap_or_else(|| if graph.is_complete { walk.verdict() } else { incomplete() });
-        Self { dependence, may_grow: walk.may_grow }
+        coupled_anywhere(graph)
+            .unwrap_or_else(|| if graph.is_complete { walk.verdict() } else { incomplete() })
     }
 }
 
@@ -139,7 +113,6 @@ struct Walk<'g> {
     graph: &'g Graph,
     opset: u64,
     values: HashMap<&'g str, Value>,
-    may_grow: bool,
 }
 
 /// An operator with what is known of its inputs.
@@ -159,7 +132,6 @@ impl<'g> Walk<'g> {
             inputs.map(|(name, constant)| constant.as_ref().or_else(|| self.values.get(name.as_str())));
         let inputs: Vec<Option<&Value>> = inputs.collect();
         let operation = Operation { node, graph: self.graph, opset: self.opset, inputs };
-        self.may_grow |= operation.may_grow();
         let outputs = operation.outputs();
         for (index, name) in node.outputs.iter().enumerate().filter(|(_, name)| !name.is_empty()) {
             let value = outputs.get(index).cloned().unwrap_or_else(|| {
@@ -216,18 +188,6 @@ impl Operation<'_> {
             Ok(self.without_rows())
         };
         outputs.unwrap_or_else(|stop| all(Value::lost(stop, &self.node.operator)))
-    }
-
-    /// Returns true if it loops, or makes a tensor of a size that rows may say.
-    fn may_grow(&self) -> bool {
-        let operator = self.node.operator.as_str();
-        let sizes = match operator {
-            "Loop" | "SequenceMap" => return true,
-            "Range" | "ConstantOfShape" => &self.inputs[..],
-            _ => self.inputs.get(1..).unwrap_or_default(),
-        };
-        let is_of_rows = |value: &Value| matches!(value, Value::Rows(_) | Value::Lost(_));
-        GROWING.contains(&operator) && sizes.iter().flatten().copied().any(is_of_rows)
     }
 
     /// The reason why nothing can be said of it, whatever it is given.

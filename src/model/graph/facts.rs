@@ -17,6 +17,9 @@ pub struct GraphFacts {
     /// Labels of the columns or keys of scores, where they are other ones: some exporters write places as labels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub score_labels: Option<Labels>,
+    /// Outputs of scores that the graph lists the labels of.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scored: Vec<String>,
     /// True if the columns of scores are pairs of classes, as of a support vector machine without probabilities.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub scores_are_pairs: bool,
@@ -34,7 +37,8 @@ impl GraphFacts {
             scores.clone().filter(|scores| labels.as_ref().is_some_and(|labels| labels != scores));
         let columns = KnownColumns::of(graph, signature);
         let scores_are_pairs = labels::scores_are_pairs(graph, signature);
-        Self { labels: labels.or(scores), score_labels, scores_are_pairs, columns }
+        let scored = labels::scored(graph, signature);
+        Self { labels: labels.or(scores), score_labels, scored, scores_are_pairs, columns }
     }
 
     /// The facts of a model's file.

@@ -108,6 +108,15 @@ fn integer_position(labels: &[i64], number: i64) -> Option<usize> {
         .or_else(|| labels.iter().position(|label| *label == number))
 }
 
+/// The outputs of scores that a graph lists labels of.
+pub(super) fn scored(graph: &Graph, signature: &Signature) -> Vec<String> {
+    let outputs = signature.outputs.iter().filter(|output| holds_scores(output));
+    outputs
+        .filter(|output| of_value(graph, &output.name).is_some())
+        .map(|output| output.name.clone())
+        .collect()
+}
+
 /// Returns true if an output of scores has a column for each pair of more than two classes.
 pub(super) fn scores_are_pairs(graph: &Graph, signature: &Signature) -> bool {
     signature.outputs.iter().filter(|output| holds_scores(output)).any(|output| {

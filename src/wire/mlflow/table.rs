@@ -41,6 +41,7 @@ pub fn read_csv(
     if body.len() > MAX_ROWS_BYTES {
         return Err(too_many(ROWS));
     }
+    check_quotes(body)?;
     let has_header = header != Header::Absent;
     let by_position = !has_header || takes_no_names(Some(layout), contract);
     let mut reader = ReaderBuilder::new().flexible(true).has_headers(has_header).from_reader(body);
@@ -60,6 +61,7 @@ pub fn read_csv(
             .collect(),
         None => (0..layout.columns()).map(|index| Column::new(index, "", true, layout, contract)).collect(),
     };
+    check_gaps(body, columns.len())?;
     let mut rows = Vec::new();
     for (index, record) in reader.records().enumerate() {
         let record = record.map_err(|error| malformed(&error))?;
@@ -78,6 +80,41 @@ pub fn read_csv(
         });
     }
     instances(rows.len(), Given::Rows(rows), ROWS)
+}
+
+/// Refuses a body with a quote that is not closed, which would take the rest of the rows into one field.
+fn check_quotes(body: &[u8]) -> Result<(), BodyError> {
+    if !leaves_open(body) {
+        return Ok(());
+    }
+    let message =
+        "a quote is not closed: each `\"` within a field is written twice, and the field stands in quotes";
+    Err(invalid(ROWS, "malformed_csv", message))
+}
+
+/// Returns true if a text leaves a quote open, or closes one that it does not open.
+fn leaves_open(text: &[u8]) -> bool {
+    text.iter().fold(false, |is_open, byte| is_open ^ (*byte == b'"'))
+}
+
+/// Refuses an empty line between the rows of one column: it may be a missing value, or nothing.
+fn check_gaps(body: &[u8], columns: usize) -> Result<(), BodyError> {
+    let mut is_quoted = false;
+    let mut gap = None;
+    for (number, line) in body.split(|byte| *byte == b'\n').enumerate().filter(|_| columns == 1) {
+        let is_empty = line.iter().all(|byte| *byte == b'\r');
+        match gap {
+            Some(gap) if !is_empty => {
+                let message =
+                    format!("line {gap} is empty: write a missing value of the only column as `\"\"`");
+                return Err(invalid(ROWS, "malformed_csv", message));
+            }
+            None if is_empty && !is_quoted => gap = Some(number + 1),
+            _ => {}
+        }
+        is_quoted ^= leaves_open(line);
+    }
+    Ok(())
 }
 
 /// The error without what stands in the body.

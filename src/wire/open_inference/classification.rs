@@ -35,7 +35,7 @@ pub(super) fn greatest(
         None => data.len(),
     };
     let classes = classes.min(width);
-    let labels = labels(value, contract, width);
+    let labels = labels(spec, value, contract, width);
     let mut texts = Vec::with_capacity(rows.unwrap_or(1) * classes);
     let mut order: Vec<(usize, Scalar<'_>)> = Vec::with_capacity(width);
     for row in 0..rows.unwrap_or(1) {
@@ -66,12 +66,17 @@ fn has_rows(spec: &ValueSpec) -> bool {
 }
 
 /// The names of the classes that the elements of a row belong to, if they have any.
-fn labels(value: &Value, contract: &Contract, width: usize) -> Vec<String> {
+fn labels(spec: &ValueSpec, value: &Value, contract: &Contract, width: usize) -> Vec<String> {
+    // Other scores of as many columns may be of anything.
+    let is_named = !contract.classes.is_empty()
+        || contract.graph.scored.contains(&spec.name)
+        || spec.name.to_ascii_lowercase().contains("probab");
     match value.column_keys() {
         Some(keys) => {
             (0..keys.len()).filter_map(|index| Some(contract.key(keys.get(index)?).to_string())).collect()
         }
-        None => contract.class_names(width).map(Cow::into_owned).unwrap_or_default(),
+        None if is_named => contract.class_names(width).map(Cow::into_owned).unwrap_or_default(),
+        None => Vec::new(),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::super::varied::{Draw, Inputs, Varied};
-use crate::model::{Contract, TensorData, Value};
+use crate::model::{Contract, Value};
 
 /// Sizes of far values; the last is one too small for many a model to tell from zero.
 const FAR: [f64; 4] = [1e3, 1e6, 40.0, 1e-6];
@@ -36,12 +36,7 @@ pub(super) struct Pool {
 
 /// At most `count` rows that are to be tried, and some more as not all may run: known ones, such as are drawn near them, at
 /// the edges, and far away.
-pub(super) fn candidates(
-    contract: &Contract,
-    bases: &[Inputs],
-    count: usize,
-    goes_far: bool,
-) -> Vec<Candidate> {
+pub(super) fn candidates(contract: &Contract, bases: &[Inputs], count: usize) -> Vec<Candidate> {
     let are_made_up = contract.golden.is_empty();
     let (mut varied, mut with_texts) = (Varied::new(contract, false), Varied::new(contract, are_made_up));
     let base = |index: usize| bases.get(index % bases.len().max(1));
@@ -67,7 +62,7 @@ pub(super) fn candidates(
             let source = if index % 2 == 0 { &mut varied } else { &mut with_texts };
             add(source.row(base, bases, Draw::Edges), false);
         }
-        for (index, size) in FAR.into_iter().enumerate().filter(|_| goes_far) {
+        for (index, size) in FAR.into_iter().enumerate() {
             add(base(index).and_then(|base| varied.row(base, bases, Draw::Far(size))), true);
         }
     }
@@ -110,11 +105,6 @@ impl Pool {
         &self.rows[index]
     }
 
-    /// The number of ordinary rows, no two of which are the same.
-    pub(super) fn unlike_rows(&self) -> usize {
-        self.rows.iter().filter(|row| !row.is_far).count()
-    }
-
     /// Rows that are run at once, by position: few first, then many, in several orders, repeated, and beside a far one.
     pub(super) fn batches(&self) -> Vec<Vec<usize>> {
         let places = |is_far: bool| -> Vec<usize> {
@@ -141,26 +131,6 @@ impl Pool {
             batches.push((0..self.rows.len()).collect());
         }
         batches
-    }
-}
-
-impl Row {
-    /// The greatest of the finite numbers that are answered, whatever the sign.
-    pub(super) fn greatest_answer(&self) -> f64 {
-        self.alone.iter().map(greatest_of).fold(0.0, f64::max)
-    }
-}
-
-fn greatest_of(value: &Value) -> f64 {
-    let of_elements = |data: &TensorData| {
-        let numbers = (0..data.len()).filter_map(|index| data.get(index)?.as_float());
-        numbers.filter(|number| number.is_finite()).map(f64::abs).fold(0.0, f64::max)
-    };
-    match value {
-        Value::Tensor(tensor) => of_elements(tensor.data()),
-        Value::Sequence(items) => items.iter().map(greatest_of).fold(0.0, f64::max),
-        Value::Map { values, .. } => of_elements(values),
-        Value::Absent => 0.0,
     }
 }
 
