@@ -33,7 +33,7 @@ use repository::Repository;
 use tokens::{SECRET, TokenBuilder};
 
 /// How long a test waits for something that should happen at once.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A client of the gateways under test.
 pub const CLIENT_ID: &str = "shop";
