@@ -27,15 +27,25 @@ class Made:
     labels: tuple[Any, ...] = ()
 
 
+def without_places(body: onnx.GraphProto | onnx.FunctionProto) -> None:
+    """Take out what torch writes of the source that a node comes from, also in the bodies of loops and branches."""
+    for node in body.node:
+        del node.metadata_props[:]
+        node.ClearField("doc_string")
+        for attribute in node.attribute:
+            for inner in [attribute.g, *attribute.graphs] if attribute.HasField("g") or attribute.graphs else []:
+                without_places(inner)
+
+
 def serialized(model: onnx.ModelProto) -> bytes:
     """The bytes of a model, checked, without times and random names: no server reads them, and each run has others."""
     onnx.checker.check_model(model)
     model.graph.name = "model"
     del model.graph.value_info[:]
     del model.metadata_props[:]
-    for node in model.graph.node:
-        del node.metadata_props[:]
-        node.doc_string = ""
+    without_places(model.graph)
+    for function in model.functions:
+        without_places(function)
     return model.SerializeToString(deterministic=True)
 
 
