@@ -83,10 +83,7 @@ impl Examiner {
         file: &Path,
         config: &ModelConfig,
     ) -> Result<(Arc<Snapshot>, Proof), Failure> {
-        let config = ModelConfig { contract: config.contract.clone(), ..ModelConfig::default() };
-        let copied = self.copy(&candidate(file)?, &config);
-        let proven = copied.and_then(|copy| self.prover.prove(&copy).map(|proof| (copy, proof)));
-        Ok(proven.map_err(|refusal| format!("{}: {refusal}", file.display()))?)
+        self.looked_at(file, config, |copy| self.prover.prove(copy))
     }
 
     /// Asks a file what it declares, where it cannot be proven.
@@ -95,10 +92,20 @@ impl Examiner {
         file: &Path,
         config: &ModelConfig,
     ) -> Result<(Arc<Snapshot>, Proof), Failure> {
+        self.looked_at(file, config, |copy| self.prover.declare(copy))
+    }
+
+    /// Copies a file with the contract that is to hold for it, and finds out about the copy.
+    fn looked_at(
+        &self,
+        file: &Path,
+        config: &ModelConfig,
+        find: impl FnOnce(&Snapshot) -> Result<Proof, Refusal>,
+    ) -> Result<(Arc<Snapshot>, Proof), Failure> {
         let config = ModelConfig { contract: config.contract.clone(), ..ModelConfig::default() };
         let copied = self.copy(&candidate(file)?, &config);
-        let declared = copied.and_then(|copy| self.prover.declare(&copy).map(|proof| (copy, proof)));
-        Ok(declared.map_err(|refusal| format!("{}: {refusal}", file.display()))?)
+        let found = copied.and_then(|copy| find(&copy).map(|proof| (copy, proof)));
+        Ok(found.map_err(|refusal| format!("{}: {refusal}", file.display()))?)
     }
 }
 

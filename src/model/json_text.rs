@@ -93,7 +93,7 @@ pub(crate) struct Tokens<'t> {
 }
 
 impl<'t> Tokens<'t> {
-    /// Those of this text, which is JSON.
+    /// Tokens of this text, which is JSON.
     pub(crate) fn new(text: &'t str) -> Self {
         Self { text, at: 0 }
     }

@@ -49,9 +49,9 @@ pub struct Sample {
 /// Everything that is known of such requests.
 #[derive(Debug)]
 pub(super) struct Suspects {
-    /// Those since the last comparison, by group.
+    /// Failures since the last comparison, by group.
     fresh: BTreeMap<usize, Group>,
-    /// Those of earlier comparisons that the deployment before would have answered, estimated from the samples.
+    /// Failures of earlier comparisons that the deployment before would have answered, estimated from the samples.
     counted: ByGroup<f64>,
     /// All of them.
     all: u64,

@@ -32,7 +32,7 @@ pub struct Verdict {
     pub requests: u64,
     /// Samples of those not answered that the deployment before was asked.
     pub compared: u64,
-    /// Those of them that it answered.
+    /// Number of them that it answered.
     pub answered_before: u64,
 }
 

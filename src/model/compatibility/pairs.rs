@@ -5,11 +5,11 @@ use crate::model::ValueSpec;
 
 /// The inputs or outputs of two models, each beside its counterpart.
 pub(super) struct Pairs<'m> {
-    /// Those that both have, in the order of the old model; their names differ where one was renamed.
+    /// Values that both have, in the order of the old model; their names differ where one was renamed.
     pub(super) kept: Vec<(&'m ValueSpec, &'m ValueSpec)>,
-    /// Those that only the old model has.
+    /// Values that only the old model has.
     pub(super) gone: Vec<&'m ValueSpec>,
-    /// Those that only the new model has.
+    /// Values that only the new model has.
     pub(super) added: Vec<&'m ValueSpec>,
     /// True if those that both have stand in another order.
     pub(super) is_reordered: bool,

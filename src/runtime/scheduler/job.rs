@@ -82,7 +82,7 @@ impl Inputs {
 #[derive(Clone, Debug)]
 pub(super) struct Outputs {
     pub(super) values: Arc<Vec<Value>>,
-    /// Those that are not cut into rows.
+    /// Outputs that are not cut into rows.
     pub(super) constants: Constants,
 }
 
