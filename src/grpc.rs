@@ -4,6 +4,7 @@
 //! answer as problems becomes a gRPC status in one place (`status`), as do the errors of methods.
 
 mod answer;
+mod body;
 mod codec;
 mod contents;
 mod deadline;

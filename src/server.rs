@@ -38,6 +38,9 @@ use workers::Workers;
 /// How often clients that have not asked for long are forgotten.
 const RELEASE_INTERVAL: Duration = Duration::from_secs(10);
 
+/// The interval at which the memory for requests is fitted to what there is.
+const BUDGET_INTERVAL: Duration = Duration::from_secs(1);
+
 /// What a gateway is made of.
 #[derive(Debug)]
 pub struct Parts {
@@ -88,7 +91,7 @@ pub struct Gateway {
     metrics: Arc<Metrics>,
     shutdown: Shutdown,
     listeners: JoinSet<()>,
-    housekeeping: JoinHandle<()>,
+    housekeeping: [JoinHandle<()>; 2],
 }
 
 impl Gateway {
@@ -141,7 +144,10 @@ impl Gateway {
             shutdown,
             metrics,
             listeners,
-            housekeeping: tokio::spawn(release_idle(Arc::clone(&live))),
+            housekeeping: [
+                tokio::spawn(release_idle(Arc::clone(&live))),
+                tokio::spawn(fit_byte_budget(Arc::clone(&live))),
+            ],
             live,
         })
     }
@@ -203,8 +209,10 @@ impl Gateway {
             tracing::warn!("requests that took longer than server.drain_timeout_ms were cut off");
             listeners.abort_all();
         }
-        housekeeping.abort();
-        let _ = housekeeping.await;
+        for task in housekeeping {
+            task.abort();
+            let _ = task.await;
+        }
         drop(live);
         // Its end may wait for a model that is being loaded; a second signal must get through meanwhile.
         let _ = tokio::task::spawn_blocking(move || drop(serving)).await;
@@ -230,5 +238,13 @@ async fn release_idle(live: Arc<Live>) {
         if let Err(error) = released.await {
             tracing::error!(%error, "idle clients cannot be forgotten");
         }
+    }
+}
+
+async fn fit_byte_budget(live: Arc<Live>) {
+    let mut interval = time::interval(BUDGET_INTERVAL);
+    loop {
+        interval.tick().await;
+        live.fit_byte_budget();
     }
 }

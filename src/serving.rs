@@ -3,6 +3,7 @@
 mod blame;
 mod error;
 mod flat;
+mod memory;
 mod metadata;
 mod predict;
 mod prediction;

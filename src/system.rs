@@ -3,6 +3,7 @@
 //! The only module with `unsafe` code: one call each in [`code`], [`memory`] and [`priority`], for which there is no safe
 //! form.
 
+pub mod byte_budget;
 pub mod code;
 pub mod memory;
 pub mod priority;

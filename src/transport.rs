@@ -6,6 +6,7 @@
 mod access;
 mod apart;
 mod authenticate;
+mod charge;
 mod error;
 mod inference;
 mod labels;
@@ -25,6 +26,7 @@ mod version;
 
 pub(crate) use access::AskedBy;
 pub(crate) use apart::{apart, is_long, long_apart};
+pub(crate) use charge::{ChargedBody, charge_bytes, charge_for, charge_of, charged_response};
 pub(crate) use error::ApiError;
 pub(crate) use inference::{infer, outputs};
 pub(crate) use layers::{authorized, authorized_by_platform, observed};

@@ -55,6 +55,12 @@ impl Caller {
         self.key as u64
     }
 
+    /// Returns true if a token said who they are.
+    #[must_use]
+    pub fn is_authenticated(&self) -> bool {
+        !self.issuer.is_empty()
+    }
+
     /// Whether their token is not believed any more at this time.
     #[must_use]
     pub fn is_expired(&self, now: SystemTime) -> bool {

@@ -12,7 +12,8 @@ use super::{
 };
 use crate::{
     auth::Caller,
-    serving::Servable,
+    serving::{Servable, Terms},
+    system::byte_budget::ByteCharge,
     transport::{self, ApiError, MayPredict, Permit, TransportState, apart, is_long},
 };
 
@@ -20,26 +21,29 @@ use crate::{
 pub(super) async fn infer(
     state: &TransportState,
     caller: &Arc<Caller>,
+    charge: Option<&ByteCharge>,
     message: ModelInferRequest,
 ) -> Result<(Arc<Servable>, ModelInferResponse), ApiError> {
     let bytes = Some(message.encoded_len());
     if !is_long(bytes) {
-        return answered(state, caller, message).await;
+        return answered(state, caller, charge, message).await;
     }
-    let (state, caller) = (state.clone(), Arc::clone(caller));
-    apart(bytes, async move { answered(&state, &caller, message).await }).await?
+    let (state, caller, charge) = (state.clone(), Arc::clone(caller), charge.cloned());
+    apart(bytes, async move { answered(&state, &caller, charge.as_ref(), message).await }).await?
 }
 
 async fn answered(
     state: &TransportState,
     caller: &Caller,
+    charge: Option<&ByteCharge>,
     message: ModelInferRequest,
 ) -> Result<(Arc<Servable>, ModelInferResponse), ApiError> {
     let version = chosen_version(&message.model_version);
     let permit = Permit::<MayPredict>::check(state, caller, Some(&message.model_name), version)?;
     let servable = state.serving.servable(&permit.model, permit.version.as_ref())?;
+    let terms = Terms { charge: charge.cloned(), ..permit.terms };
     let mut asked = request::read(message).map_err(|error| ApiError::InvalidBody(vec![error]))?;
-    let inference = transport::infer(state, servable, &mut asked, permit.terms).await?;
+    let inference = transport::infer(state, servable, &mut asked, terms).await?;
     let outputs = transport::outputs(&inference, &asked)?;
     let id = mem::take(&mut asked.id);
     let answer = answer::write(&inference.servable, id, &outputs, asked.binary_outputs);

@@ -19,6 +19,7 @@ use tower_http::{
 };
 
 use super::{
+    body::{ChargedMessages, charge_messages},
     deadline::deadline,
     open_ended::end_with_gateway,
     render::{only_grpc, render_errors},
@@ -26,6 +27,7 @@ use super::{
 };
 use crate::{
     config::ServerSettings,
+    system::byte_budget::OverBudget,
     transport::{AddressLimit, ApiError, SharedLayer, TransportState, authorized, observed, panicked},
 };
 
@@ -65,12 +67,31 @@ fn bounded<S: Clone + Send + Sync + 'static>(routes: Router<S>, settings: &Serve
 }
 
 /// Wraps methods that take one message: it must not trickle in. How large it may be the decoder says.
-pub(super) fn unary(routes: Router<TransportState>, settings: &ServerSettings) -> Router<TransportState> {
+pub(super) fn unary(
+    routes: Router<TransportState>,
+    state: &TransportState,
+    settings: &ServerSettings,
+) -> Router<TransportState> {
+    let routes = charged(routes, state, settings);
     let bounded = ServiceBuilder::new()
         .layer(SharedLayer)
         .layer(RequestBodyDeadlineLayer::new(Duration::from_millis(settings.body_timeout_ms)))
         .layer(MapRequestBodyLayer::new(with_status));
     routes.layer(bounded)
+}
+
+/// Wraps methods that take messages, one or many: together they take no more memory than there is.
+pub(super) fn charged(
+    routes: Router<TransportState>,
+    state: &TransportState,
+    settings: &ServerSettings,
+) -> Router<TransportState> {
+    let messages = ChargedMessages::new(state, settings);
+    let charged = ServiceBuilder::new()
+        .layer(SharedLayer)
+        .layer(from_fn_with_state(messages, charge_messages))
+        .layer(MapRequestBodyLayer::new(with_status));
+    routes.layer(charged)
 }
 
 /// Wraps methods whose answers have no end.
@@ -86,19 +107,26 @@ fn compress_as_asked(mut request: Request) -> Request {
     request
 }
 
-/// A body whose deadline is told as a status, by which the decoder knows it.
+/// A body whose deadline and whose want of room are told as a status, by which the decoder knows them.
 fn with_status<B>(body: B) -> Body
 where
     B: HttpBody<Data = axum::body::Bytes, Error: Into<axum::BoxError>> + Send + 'static,
 {
     Body::new(body.map_err(|error| {
         let error: axum::BoxError = error.into();
-        if is_timeout(&*error) { Box::new(status_of(ApiError::BodyTimeout)) } else { error }
+        if cause_of::<TimeoutError>(&*error).is_some() {
+            Box::new(status_of(ApiError::BodyTimeout))
+        } else if let Some(refused) = cause_of::<OverBudget>(&*error) {
+            Box::new(status_of(ApiError::OverBudget(*refused)))
+        } else {
+            error
+        }
     }))
 }
 
-fn is_timeout(error: &(dyn Error + 'static)) -> bool {
-    error.is::<TimeoutError>() || error.source().is_some_and(is_timeout)
+/// The cause of this type in the chain of an error's causes, if there is one.
+fn cause_of<'e, E: Error + 'static>(error: &'e (dyn Error + 'static)) -> Option<&'e E> {
+    error.downcast_ref().or_else(|| cause_of(error.source()?))
 }
 
 #[cfg(test)]

@@ -6,8 +6,8 @@ use tonic_health::pb::health_server::HealthServer;
 use tower::Service as TowerService;
 
 use super::{
-    health::HealthService, layers, proto::grpc_inference_service_server::GrpcInferenceServiceServer,
-    reflection, service::Service,
+    body::SHORT_MESSAGE_BYTES, health::HealthService, layers,
+    proto::grpc_inference_service_server::GrpcInferenceServiceServer, reflection, service::Service,
 };
 use crate::{
     config::ServerSettings,
@@ -53,20 +53,23 @@ pub fn router(
             .send_compressed(Gzip)
             .send_compressed(Zstd)
     };
-    let small = limited(settings.max_body_bytes);
+    let short_bytes = settings.max_body_bytes.min(SHORT_MESSAGE_BYTES);
+    let small = limited(short_bytes);
     let large = limited(settings.max_tensor_body_bytes);
     let health = HealthServer::new(HealthService { state: state.clone() })
-        .max_decoding_message_size(usize::try_from(settings.max_body_bytes).unwrap_or(usize::MAX));
+        .max_decoding_message_size(usize::try_from(short_bytes).unwrap_or(usize::MAX));
 
     let unary = methods(SMALL, &small).route_service(INFER, large.clone());
     // Anyone may ask it, so nobody may take long.
-    let reflection = layers::unary(reflection::routes(), settings);
-    let open_ended = reflection.route_service(HEALTH_WATCH, health.clone());
-    let routes = layers::unary(unary, settings)
-        .route_service(STREAM_INFER, large)
+    let reflection = layers::unary(reflection::routes(), &state, settings);
+    let watched = Router::new().route_service(HEALTH_WATCH, health.clone());
+    let open_ended = reflection.merge(layers::charged(watched, &state, settings));
+    let streamed = Router::new().route_service(STREAM_INFER, large);
+    let routes = layers::unary(unary, &state, settings)
+        .merge(layers::charged(streamed, &state, settings))
         .merge(layers::open_ended(open_ended))
         .fallback(|| async { ApiError::NoSuchMethod });
-    let probes = layers::unary(methods(PROBES, &small).route_service(HEALTH_CHECK, health), settings);
+    let probes = layers::unary(methods(PROBES, &small).route_service(HEALTH_CHECK, health), &state, settings);
     layers::public(routes, probes, &state, settings, address_limit).with_state(state)
 }
 

@@ -181,8 +181,9 @@ impl GrpcInferenceService for Service {
         request: Request<ModelInferRequest>,
     ) -> Result<Response<ModelInferResponse>, Status> {
         let caller = caller(&request).map_err(status_of)?;
-        let (servable, answer) =
-            infer(&self.state, &caller, request.into_inner()).await.map_err(status_of)?;
+        let (_, extensions, message) = request.into_parts();
+        let run = infer(&self.state, &caller, extensions.get(), message);
+        let (servable, answer) = run.await.map_err(status_of)?;
         let mut response = Response::new(answer);
         *response.metadata_mut() = MetadataMap::from_headers(version_headers(&servable).collect());
         Ok(response)

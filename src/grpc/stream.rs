@@ -19,6 +19,7 @@ use super::{
 use crate::{
     auth::{Caller, TokenError},
     limits::AddressKey,
+    system::byte_budget::ByteCharge,
     transport::{AddressLimit, ApiError, Ending, MayPredict, Permit, TransportState, panicked},
 };
 
@@ -36,6 +37,7 @@ pub(super) struct Session {
     address: Option<(AddressLimit, AddressKey)>,
     deadline: Deadline,
     ending: Ending,
+    charge: Option<ByteCharge>,
     /// The layers have charged one request when the stream was opened: the first message.
     is_charged: bool,
 }
@@ -60,6 +62,7 @@ impl Session {
             address: address.map(|limit| (limit.clone(), limit.client(&extensions, &headers))),
             deadline: extensions.get().copied().unwrap_or(Deadline { call: None, answer: LONGEST_ANSWER }),
             ending: Ending::of(&extensions),
+            charge: extensions.get().cloned(),
             is_charged: true,
         })
     }
@@ -86,6 +89,10 @@ impl Session {
     }
 
     async fn next_in_time(&mut self) -> Result<Option<ModelStreamInferResponse>, Status> {
+        if let Some(charge) = &self.charge {
+            // The message before is answered, and the answer is on its way.
+            charge.settle(0);
+        }
         let message = tokio::select! {
             biased;
             // What was sent before the end is answered.
@@ -120,7 +127,8 @@ impl Session {
         if !mem::take(&mut self.is_charged) {
             self.charge()?;
         }
-        let run = AssertUnwindSafe(infer(&self.state, &self.caller, message)).catch_unwind();
+        let run =
+            AssertUnwindSafe(infer(&self.state, &self.caller, self.charge.as_ref(), message)).catch_unwind();
         match timeout(self.deadline.answer, run).await {
             Ok(Ok(answered)) => answered.map(|(_, answer)| answer).map_err(status_of),
             Ok(Err(panic)) => Err(status_of(panicked(panic))),

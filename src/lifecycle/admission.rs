@@ -354,7 +354,7 @@ impl Prover {
         if self.settings.max_memory_bytes > 0 {
             return Ok((needed.min(self.settings.max_memory_bytes), false));
         }
-        let available = available_bytes(self.memory_limit_bytes).unwrap_or(u64::MAX);
+        let available = memory::bytes_left(self.memory_limit_bytes).unwrap_or(u64::MAX);
         if available < LEAST_BYTES {
             let detail = format!("{} MiB are left; that is too little to prove any model", available >> 20);
             return Err(Refusal::new(Reason::InsufficientMemory, detail));
@@ -362,14 +362,6 @@ impl Prover {
         // Address space, of which a part is never used: that of a small model fits a small container.
         let most = (available / 2).max(BASE_BYTES);
         Ok((needed.min(most), most < needed))
-    }
-}
-
-/// What this process may still use, of what the system has or of a limit that was set; 0 for none.
-pub(super) fn available_bytes(limit: u64) -> Option<u64> {
-    match limit {
-        0 => memory::available_bytes(),
-        limit => Some(limit.saturating_sub(memory::resident_bytes().unwrap_or(0))),
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Deployment, Proof, SchedulerConfig, Snapshot, Statistics, Trial};
+use super::{Deployment, OutputSize, Proof, SchedulerConfig, Snapshot, Statistics, Trial};
 use crate::{
     model::{
         Constants, Contract, Digest, FlatLayout, Layout, ModelName, ModelVersion, NoRows, Schedule, Signature,
@@ -55,6 +55,8 @@ pub struct Servable {
     pub stamp: Stamp,
     /// What requests of the usual form need; nothing if the model takes none.
     pub flat: Option<Flat>,
+    /// How much memory its outputs take.
+    pub output_size: OutputSize,
     /// How long its runs take, as a metric.
     pub inference_seconds: Seconds,
     /// How it does.

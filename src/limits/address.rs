@@ -11,6 +11,14 @@ const IPV6_PREFIX_BITS: u32 = 64;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct AddressKey(IpAddr);
 
+impl AddressKey {
+    /// The address, or the first of the network.
+    #[must_use]
+    pub fn ip(self) -> IpAddr {
+        self.0
+    }
+}
+
 impl From<IpAddr> for AddressKey {
     fn from(address: IpAddr) -> Self {
         Self(match address.to_canonical() {

@@ -47,6 +47,17 @@ impl Value {
         }
     }
 
+    /// The memory that its elements take, in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Tensor(tensor) => tensor.data().bytes(),
+            Self::Sequence(values) => values.iter().map(|value| size_of::<Self>() + value.bytes()).sum(),
+            Self::Map { keys, values } => keys.bytes() + values.bytes(),
+            Self::Absent => 0,
+        }
+    }
+
     /// Whether it has one part for each of so many rows: a tensor in its outermost dimension, a sequence of maps one each,
     /// any other sequence in each of its tensors.
     #[must_use]

@@ -34,15 +34,23 @@ use crate::{
     config::Settings,
     model::{FlatElement, Tensor},
     serving::{Flat, Servable, Terms},
+    system::byte_budget::ByteCharge,
     telemetry::Route,
     transport::{
-        AddressLimit, ApiError, AskedBy, Peer, REQUEST_ID, TransportState, new_request_id, panicked,
+        AddressLimit, ApiError, AskedBy, Peer, REQUEST_ID, TransportState, charge_for, charged_response,
+        new_request_id, panicked,
     },
     wire::{FlatRows, RowBase, read_flat_rows},
 };
 
 /// Larger bodies go the long way: they take long enough to be read by another thread.
 const MOST_BODY_BYTES: usize = 64 * 1024;
+
+/// A body with its outputs that is no larger is not charged: it costs no more than its connection.
+const SMALL_BYTES: u64 = 16 * 1024;
+
+/// Numbers are there as text and as tensors.
+const COPIES: u64 = 2;
 
 /// The routes, as the router knows them.
 const ROUTES: [&str; 2] = ["/predict", "/models/{model}/predict"];
@@ -81,6 +89,8 @@ pub(super) struct Usual {
     headers: HeaderMap,
     peer: Peer,
     begin: Instant,
+    /// The memory that it takes, if that is not little.
+    charge: Option<ByteCharge>,
 }
 
 impl Express {
@@ -124,12 +134,17 @@ impl Express {
         let first = body::first(&mut body);
         let whole = first.as_ref().filter(|first| first.len() == length);
         let flat = servable.flat.as_ref();
-        let Some((input, rows)) = whole.zip(flat).and_then(|(whole, flat)| read_numbers(flat, whole)) else {
+        let read = whole.zip(flat).and_then(|(whole, flat)| read_numbers(flat, whole));
+        let charged = read.and_then(|(input, rows)| {
+            let charge = self.charge(&servable, &caller, &parts.headers, peer, (length, rows.rows))?;
+            Some((input, rows, charge))
+        });
+        let Some((input, rows, charge)) = charged else {
             return Way::Long(Request::from_parts(parts, Again::new(first, body).into()));
         };
         let id = id.unwrap_or_else(new_request_id);
         let (input, headers) = (Some(input), parts.headers);
-        Way::Short(Usual { servable, input, rows, caller, id, route, headers, peer, begin })
+        Way::Short(Usual { servable, input, rows, caller, id, route, headers, peer, begin, charge })
     }
 
     /// Who asks and what, if both are known and go together.
@@ -149,12 +164,32 @@ impl Express {
         caller.may(Action::Predict, Some(&servable.name)).then_some((servable, caller, head))
     }
 
+    /// The memory of a body and so many rows: nothing to charge where it is little, `None` where there is no room for it,
+    /// which the layers see to.
+    fn charge(
+        &self,
+        servable: &Servable,
+        caller: &Caller,
+        headers: &HeaderMap,
+        peer: Peer,
+        (body, rows): (usize, usize),
+    ) -> Option<Option<ByteCharge>> {
+        let bytes =
+            servable.output_size.expected(rows).saturating_add(u64::try_from(body).unwrap_or(u64::MAX));
+        if bytes <= SMALL_BYTES {
+            return Some(None);
+        }
+        let charge = charge_for(&self.state, Some(caller), peer, headers);
+        charge.try_grow(bytes.saturating_mul(COPIES)).ok().map(|()| Some(charge))
+    }
+
     /// Counts, charges and answers.
     pub(super) async fn answer(&self, usual: &mut Usual) -> Response<Body> {
         let metrics = &self.state.metrics;
         let _in_flight = metrics.request_started();
         let answered = AssertUnwindSafe(self.run(usual)).catch_unwind().await;
         let Usual { id, route, begin, .. } = &*usual;
+        let (id, route, begin) = (id.clone(), *route, *begin);
         // As the layers have it; most requests have nothing to say.
         let mut response = match answered {
             Ok(Ok(response)) => response,
@@ -162,17 +197,20 @@ impl Express {
             Err(panic) => usual.asked(&usual.path()).span().in_scope(|| panicked(panic)),
         };
         if self.state.has_access_log {
-            usual.asked(&usual.path()).answered(&response, *begin, true);
+            usual.asked(&usual.path()).answered(&response, begin, true);
         }
         let latency = begin.elapsed();
         if response.status() == StatusCode::OK {
-            self.routes[*route].answered(latency);
+            self.routes[route].answered(latency);
         } else {
-            metrics.request_answered("POST", ROUTES[*route], response.status().as_str(), latency);
+            metrics.request_answered("POST", ROUTES[route], response.status().as_str(), latency);
+        }
+        if let Some(charge) = usual.charge.take() {
+            response = charged_response(response, charge);
         }
         let headers = response.headers_mut();
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        headers.insert(REQUEST_ID, id.clone());
+        headers.insert(REQUEST_ID, id);
         response
     }
 

@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 
 use crate::{
     serving::Readiness,
+    system::byte_budget::BudgetUse,
     transport::{ApiError, ProblemDocument, TransportState},
 };
 
@@ -34,6 +35,39 @@ impl Health {
 #[utoipa::path(get, path = "/health", tag = "health", responses((status = 200, body = Health)))]
 pub(super) async fn health() -> Json<Health> {
     Health::new("ok")
+}
+
+/// The state of the gateway, for operators.
+#[derive(Serialize)]
+struct AdminHealth {
+    status: &'static str,
+    version: &'static str,
+    memory: MemoryInFlight,
+}
+
+/// The memory of requests in flight.
+#[derive(Serialize)]
+struct MemoryInFlight {
+    /// Bytes of bodies, of tensors made of them, and of responses not yet taken.
+    bytes_in_flight: u64,
+    /// The most that they may be.
+    bytes_in_flight_limit: u64,
+    /// The most that the requests of one client may be.
+    bytes_in_flight_limit_of_one_client: u64,
+    /// Requests refused for want of room since the start.
+    refused_requests: u64,
+}
+
+/// Answers the operators' listener, which may know more.
+pub(super) async fn admin_health(State(state): State<TransportState>) -> Response {
+    let BudgetUse { total, taken, refused } = state.byte_budget.usage();
+    let memory = MemoryInFlight {
+        bytes_in_flight: taken,
+        bytes_in_flight_limit: total,
+        bytes_in_flight_limit_of_one_client: state.byte_budget.most_for_one(),
+        refused_requests: refused,
+    };
+    Json(AdminHealth { status: "ok", version: env!("CARGO_PKG_VERSION"), memory }).into_response()
 }
 
 /// Whether the process lives

@@ -132,13 +132,18 @@ pub(super) async fn invoke(
     model: Option<&ModelName>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let permit = Permit::<MayPredict>::check(state, caller, model.map(ModelName::as_str), None)?;
+    let permit = Permit::<MayPredict>::check(state, caller, model.map(ModelName::as_str), None)?
+        .charged_to(request.extensions());
     let declared = content_type(request.headers())?;
     let servable = state.serving.servable(&permit.model, None)?;
     let (signature, layout, contract) = (&servable.signature, servable.layout.as_deref(), &servable.contract);
     let body = read(request.into_body()).await?;
     let Understood { mlflow, sagemaker } = understood;
-    match declared.kind_of(&body, mlflow, sagemaker)? {
+    let kind = declared.kind_of(&body, mlflow, sagemaker)?;
+    if !matches!(kind, BodyKind::OpenInference { .. }) {
+        permit.terms.reserve_elements(signature, &body).await?;
+    }
+    match kind {
         BodyKind::OpenInference { json_bytes } => {
             let (mut response, json_bytes) =
                 answer_body(state, servable, body, json_bytes, permit.terms).await?;

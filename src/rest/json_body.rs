@@ -11,7 +11,7 @@ use tower_http::timeout::TimeoutError;
 use validator::Validate;
 
 use super::decoding::{NotDecoded, cause_of};
-use crate::{transport::ApiError, wire};
+use crate::{system::byte_budget::OverBudget, transport::ApiError, wire};
 
 /// A JSON body of this form that `validator` has nothing against.
 #[derive(Debug)]
@@ -99,6 +99,8 @@ const BELIEVED_BYTES: usize = 1 << 20;
 fn read_error(error: &axum::Error) -> ApiError {
     if cause_of::<LengthLimitError>(error).is_some() {
         ApiError::BodyTooLarge
+    } else if let Some(refused) = cause_of::<OverBudget>(error) {
+        ApiError::OverBudget(*refused)
     } else if cause_of::<TimeoutError>(error).is_some() {
         ApiError::BodyTimeout
     } else if let Some(NotDecoded(coding)) = cause_of(error) {

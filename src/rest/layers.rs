@@ -7,7 +7,7 @@ use axum::{
     Router,
     body::Body,
     http::{HeaderValue, StatusCode, header},
-    middleware::from_fn,
+    middleware::{from_fn, from_fn_with_state},
 };
 use tower::ServiceBuilder;
 use tower_http::{
@@ -26,36 +26,57 @@ use super::{
 };
 use crate::{
     config::ServerSettings,
-    transport::{SharedLayer, TransportState, long_apart, observed, panicked},
+    transport::{SharedLayer, TransportState, charge_bytes, long_apart, observed, panicked},
 };
 
-/// Wraps routes whose bodies are small.
-pub(super) fn small(routes: Router<TransportState>, settings: &ServerSettings) -> Router<TransportState> {
-    let max_bytes = bytes(settings.max_body_bytes);
+/// The most bytes of a body where a few words are all that is asked: whoever has no token yet can hold no more.
+const SHORT_BODY_BYTES: u64 = 16 * 1024;
+
+/// Wraps routes that take a few words: a grant, a name, a parameter.
+pub(super) fn short(
+    routes: Router<TransportState>,
+    state: &TransportState,
+    settings: &ServerSettings,
+) -> Router<TransportState> {
+    with_bodies_up_to(settings.max_body_bytes.min(SHORT_BODY_BYTES), routes, state)
+}
+
+/// Wraps routes whose bodies are rows.
+pub(super) fn small(
+    routes: Router<TransportState>,
+    state: &TransportState,
+    settings: &ServerSettings,
+) -> Router<TransportState> {
+    with_bodies_up_to(settings.max_body_bytes, routes, state)
+}
+
+/// Wraps routes whose bodies are tensors, and may be compressed in the answer too.
+pub(super) fn large(
+    routes: Router<TransportState>,
+    state: &TransportState,
+    settings: &ServerSettings,
+) -> Router<TransportState> {
+    let routes = with_bodies_up_to(settings.max_tensor_body_bytes, routes, state);
+    routes.layer(ServiceBuilder::new().layer(SharedLayer).layer(CompressionLayer::new()).layer(SharedLayer))
+}
+
+fn with_bodies_up_to(
+    max_bytes: u64,
+    routes: Router<TransportState>,
+    state: &TransportState,
+) -> Router<TransportState> {
+    let max_bytes = bytes(max_bytes);
     let limited = ServiceBuilder::new()
         .layer(SharedLayer)
         // No body fills the memory, as it comes or decompressed: a small body may be a large one.
         .layer(RequestBodyLimitLayer::new(max_bytes))
         .layer(DecodingLayer { max_bytes })
+        // Nor do all bodies and answers together.
+        .layer(from_fn_with_state(state.clone(), charge_bytes))
         // Nobody waits until a long one is read.
         .layer(from_fn(long_apart))
         .layer(SharedLayer);
     routes.layer(limited)
-}
-
-/// Wraps routes whose bodies are tensors, and may be compressed in the answer too.
-pub(super) fn large(routes: Router<TransportState>, settings: &ServerSettings) -> Router<TransportState> {
-    let max_bytes = bytes(settings.max_tensor_body_bytes);
-    let coded = ServiceBuilder::new()
-        .layer(SharedLayer)
-        .layer(CompressionLayer::new())
-        // As for small ones.
-        .layer(RequestBodyLimitLayer::new(max_bytes))
-        .layer(DecodingLayer { max_bytes })
-        // Nobody waits until a long one is read.
-        .layer(from_fn(long_apart))
-        .layer(SharedLayer);
-    routes.layer(coded)
 }
 
 fn bytes(setting: u64) -> usize {

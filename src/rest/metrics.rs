@@ -10,6 +10,7 @@ use axum::{
 
 use crate::{
     serving::Servable,
+    system::byte_budget::BudgetUse,
     telemetry::ModelQueue,
     transport::{Problem, TransportState},
 };
@@ -18,6 +19,8 @@ use crate::{
 const MEDIA_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 pub(super) async fn metrics(State(state): State<TransportState>) -> Response {
+    let BudgetUse { total, taken, refused } = state.byte_budget.usage();
+    state.metrics.set_bytes_in_flight(taken, total, refused);
     let queue = |servable: &Arc<Servable>| ModelQueue {
         model: servable.name.to_string(),
         version: servable.version.to_string(),

@@ -112,8 +112,10 @@ async fn predict(
     let body = read_json(request).await?;
     let servable = state.serving.servable(&permit.model, permit.version.as_ref());
     if let Ok(servable) = &servable {
+        permit.terms.reserve_elements(&servable.signature, &body).await?;
         let read = servable.flat.as_ref().and_then(|flat| read_numbers(flat, &body));
         if let Some((input, rows)) = read {
+            permit.terms.reserve_run(servable, rows.rows, input.data().bytes()).await?;
             let run = state.serving.predict_flat(servable, input, rows.rows, permit.terms, begin);
             let predicted = run.await.and_then(|prediction| prediction.write(servable, rows.many));
             let base = RowBase::of(rows.many);

@@ -21,16 +21,21 @@ use crate::{
 /// The description of everything that is described.
 pub(super) fn description(settings: &Settings) -> utoipa::openapi::OpenApi {
     let asked = dialect_inference(&settings.dialects).into_iter().map(|(_, routes)| routes);
-    let routes = asked.fold(api(settings), OpenApiRouter::merge);
+    let routes = asked.fold(predictions().merge(api(settings)), OpenApiRouter::merge);
     docs::completed(routes.merge(inference()).merge(probes(&settings.dialects)).into_openapi())
 }
 
-/// What clients call.
-fn api(settings: &Settings) -> OpenApiRouter<TransportState> {
-    let mut routes = OpenApiRouter::with_openapi(docs::Description::openapi())
+/// What takes rows.
+fn predictions() -> OpenApiRouter<TransportState> {
+    OpenApiRouter::with_openapi(docs::Description::openapi())
         .routes(routes!(predict::predict_default))
         .routes(routes!(predict::predict_model))
         .routes(routes!(predict::predict_version))
+}
+
+/// What takes no more than a few words.
+fn api(settings: &Settings) -> OpenApiRouter<TransportState> {
+    let mut routes = OpenApiRouter::new()
         .routes(routes!(token::token))
         .routes(routes!(models::list))
         .routes(routes!(models::one))
@@ -92,13 +97,14 @@ pub(super) fn public_router(
     address_limit: Option<&AddressLimit>,
 ) -> Router {
     let Settings { server, dialects, .. } = settings;
-    let mut closed = layers::small(api(settings).into(), server)
-        .merge(layers::large(inference().into(), server))
+    let mut closed = layers::small(predictions().into(), &state, server)
+        .merge(layers::short(api(settings).into(), &state, server))
+        .merge(layers::large(inference().into(), &state, server))
         .merge(docs::router(description(settings)))
         .fallback(|| async { ApiError::NoSuchPath });
     let mut let_through = Router::new();
     for (by_platform, routes) in dialect_inference(dialects) {
-        let routes = layers::large(routes.into(), server);
+        let routes = layers::large(routes.into(), &state, server);
         if by_platform {
             let_through = let_through.merge(routes);
         } else {
@@ -124,7 +130,7 @@ pub fn admin_router(state: TransportState) -> Router {
         Router::new()
     };
     counted
-        .route("/health", get(health::health))
+        .route("/health", get(health::admin_health))
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready))
         .fallback(|| async { ApiError::NoSuchPath })

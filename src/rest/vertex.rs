@@ -51,7 +51,7 @@ pub(super) fn in_front_of(
     if !routes.has_routes() && !probes.has_routes() {
         return others;
     }
-    let routes = layers::large(routes, server);
+    let routes = layers::large(routes, &state, server);
     let routes = if dialects.authenticates(DialectName::Vertex) {
         authorized_by_platform(routes, address_limit)
     } else {
@@ -73,9 +73,10 @@ async fn predict(
     caller: Caller,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let permit = Permit::<MayPredict>::check(&state, &caller, None, None)?;
+    let permit = Permit::<MayPredict>::check(&state, &caller, None, None)?.charged_to(request.extensions());
     let servable = state.serving.servable(&permit.model, None)?;
     let body = read(request.into_body()).await?;
+    permit.terms.reserve_elements(&servable.signature, &body).await?;
     refuse_rows(&servable, &body)?;
     match read_request(&body, &servable.signature, servable.layout.as_deref())? {
         TensorFlowRequest::Rows(rows) => {

@@ -20,9 +20,16 @@ use crate::{
     limits::CallerQuota,
     rest::{Front, admin_router},
     serving::Serving,
+    system::{byte_budget::ByteBudget, memory},
     telemetry::Metrics,
     transport::{AddressLimit, Clock, TransportParts, TransportState},
 };
+
+/// Memory for requests where the system does not say how much it has.
+const UNKNOWN_BYTES_LEFT: u64 = 1 << 30;
+
+/// Memory for requests however little is left: enough for many small ones.
+const LEAST_BUDGET_BYTES: u64 = 8 << 20;
 
 /// What the next request is answered by.
 pub(super) type CurrentFront = Arc<ArcSwap<Front>>;
@@ -38,6 +45,7 @@ pub(super) struct Live {
     pub(super) admin: CurrentFront,
     pub(super) limits: watch::Sender<ListenerLimits>,
     serving: Arc<Serving>,
+    byte_budget: Arc<ByteBudget>,
     metrics: Arc<Metrics>,
     clock: Clock,
 }
@@ -101,7 +109,10 @@ impl Live {
         let front = || Arc::new(ArcSwap::from_pointee(Front::from(Router::new())));
         let (public, grpc, admin) = (front(), front(), front());
         let in_effect = Mutex::new(in_effect);
-        let live = Self { in_effect, quotas, public, grpc, admin, limits, serving, metrics, clock };
+        let byte_budget = Arc::new(ByteBudget::new(0));
+        let live =
+            Self { in_effect, quotas, public, grpc, admin, limits, serving, byte_budget, metrics, clock };
+        live.fit_byte_budget();
         live.store_fronts(&live.lock());
         live
     }
@@ -122,6 +133,15 @@ impl Live {
         self.store_fronts(&in_effect);
         self.metrics.settings_applied();
         Reloaded::of(changes)
+    }
+
+    /// Gives requests the memory that is left: what they hold, and most of what the process may still use.
+    pub(super) fn fit_byte_budget(&self) {
+        let limit = self.lock().settings.runtime.memory_limit_bytes;
+        let left = memory::bytes_left(limit).unwrap_or(UNKNOWN_BYTES_LEFT);
+        let taken = self.byte_budget.usage().taken;
+        let total = taken.saturating_add(left) / 4 * 3;
+        self.byte_budget.set_total(total.max(LEAST_BUDGET_BYTES));
     }
 
     pub(super) fn quotas(&self) -> Arc<Quotas> {
@@ -149,6 +169,8 @@ impl Live {
             authentication: Arc::clone(authentication),
             // Who has no token is no caller: together they would have the quota of one.
             caller_quota: (limited && authentication.verifier.is_some()).then(|| Arc::clone(&quotas.caller)),
+            byte_budget: Arc::clone(&self.byte_budget),
+            trusted_proxies: settings.server.trusted_proxies.clone(),
             metrics: Arc::clone(&self.metrics),
             has_access_log: settings.log.access,
             clock: self.clock.clone(),

@@ -3,6 +3,7 @@
 use crate::{
     model::{InputViolation, ModelName, NoRows, NotByRow, VersionSelector, Violations},
     runtime::RuntimeError,
+    system::byte_budget::OverBudget,
 };
 
 /// An error of a prediction.
@@ -40,6 +41,9 @@ pub enum ServingError {
     /// Too many predictions wait.
     #[error("the model has more predictions to make than it can")]
     Overloaded,
+    /// The memory that requests may take is taken.
+    #[error(transparent)]
+    OverBudget(#[from] OverBudget),
     /// Its deadline passed before its turn came.
     #[error("the answer took longer than the request may take")]
     TooLate,

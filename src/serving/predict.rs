@@ -141,7 +141,9 @@ impl Serving {
             check_dividends(&inputs).map_err(ServingError::InvalidInputs)?;
         }
         let rows = servable.signature.rows(&inputs);
-        let mut ran = self.run_asked(servable, Inputs::Named(inputs), rows, terms, begin, by).await?;
+        let inputs = Inputs::Named(inputs);
+        terms.reserve_run(servable, rows.unwrap_or(1), inputs.bytes()).await?;
+        let mut ran = self.run_asked(servable, inputs, rows, terms, begin, by).await?;
         let outputs = ran.take_outputs();
         let gone = || ServingError::ModelFailed("its outputs are gone".to_owned());
         match outputs {
@@ -162,7 +164,7 @@ impl Serving {
         begin: Instant,
         by: AskedBy,
     ) -> impl Future<Output = Result<Ran, ServingError>> + use<'s> {
-        let Terms { caller, priority, deadline } = terms;
+        let Terms { caller, priority, deadline, charge } = terms;
         let deadline = self.deadline(begin, deadline);
         let since = Instant::now();
         let asked = Asked { inputs, rows, caller, priority, deadline, since };
@@ -174,6 +176,12 @@ impl Serving {
                     return Err(blamed(servable, by, error.into(), inputs));
                 }
             };
+            let outputs = servable.output_size.record(ran.batch_rows, ran.batch());
+            if let Some(charge) = charge {
+                let rows = rows.unwrap_or(1).min(ran.batch_rows);
+                let part = outputs / count(ran.batch_rows.max(1)) * count(rows);
+                charge.at_least(count(ran.inputs.bytes()).saturating_add(part));
+            }
             if ran.runs > 0 {
                 servable.inference_seconds.observe(ran.duration);
             }
@@ -220,4 +228,8 @@ impl Serving {
         let latest = begin.checked_add(timeout);
         own.into_iter().chain(latest).min()
     }
+}
+
+fn count(number: usize) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX)
 }

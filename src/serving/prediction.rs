@@ -7,10 +7,11 @@ use crate::{
     lifecycle::Servable,
     model::{Layout, RowOutputs, Value},
     runtime::Ran,
+    system::byte_budget::ByteCharge,
 };
 
 /// For whom a model is asked, and how urgently.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Terms {
     /// Who asks, as a number: where requests wait, each caller gets as much as the others.
     pub caller: u64,
@@ -18,6 +19,8 @@ pub struct Terms {
     pub priority: u8,
     /// When the caller does not wait any more, if that is before `server.request_timeout_ms`.
     pub deadline: Option<Instant>,
+    /// The memory that is charged to the request; nothing for one that is too small to matter.
+    pub charge: Option<ByteCharge>,
 }
 
 /// The answer to rows.

@@ -13,6 +13,15 @@ pub fn available_bytes() -> Option<u64> {
     system.into_iter().chain(group).min()
 }
 
+/// Bytes that this process may still use, of a limit that was set for it, or of what there is if that is 0.
+#[must_use]
+pub fn bytes_left(limit: u64) -> Option<u64> {
+    match limit {
+        0 => available_bytes(),
+        limit => Some(limit.saturating_sub(resident_bytes().unwrap_or(0))),
+    }
+}
+
 /// Bytes of memory that this process has resident.
 #[must_use]
 pub fn resident_bytes() -> Option<u64> {

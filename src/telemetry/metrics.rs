@@ -41,6 +41,9 @@ pub struct Metrics {
     refusals: IntCounterVec,
     rollbacks: IntCounterVec,
     settings_reloads: IntCounterVec,
+    bytes_in_flight: IntGauge,
+    bytes_in_flight_limit: IntGauge,
+    memory_refusals: IntCounter,
 }
 
 /// A version of a model that serves.
@@ -112,7 +115,21 @@ impl Metrics {
         for outcome in [APPLIED, REFUSED] {
             settings_reloads.with_label_values(&[outcome]).reset();
         }
+        let memory_refusals = IntCounter::new(
+            "gateway_requests_over_memory_total",
+            "Requests refused because bodies, tensors and responses in flight took the memory for them.",
+        )?;
+        registry.register(Box::new(memory_refusals.clone()))?;
         Ok(Self {
+            memory_refusals,
+            bytes_in_flight: gauge(
+                "gateway_bytes_in_flight",
+                "Bytes of request bodies, of tensors made of them, and of responses not yet taken.",
+            )?,
+            bytes_in_flight_limit: gauge(
+                "gateway_bytes_in_flight_limit",
+                "The most bytes that may be in flight, by the memory that there is.",
+            )?,
             requests: counter(
                 "gateway_requests_total",
                 "Requests answered, by route and status.",
@@ -168,6 +185,14 @@ impl Metrics {
         if self.is_on {
             self.route(method, route, status).answered(duration);
         }
+    }
+
+    /// The bytes of requests in flight, the most that they may be, and the requests refused for that so far.
+    pub fn set_bytes_in_flight(&self, taken: u64, limit: u64, refused: u64) {
+        let gauge = |bytes| i64::try_from(bytes).unwrap_or(i64::MAX);
+        self.bytes_in_flight.set(gauge(taken));
+        self.bytes_in_flight_limit.set(gauge(limit));
+        self.memory_refusals.inc_by(refused.saturating_sub(self.memory_refusals.get()));
     }
 
     /// A connection that was opened; it is counted until the guard is dropped.

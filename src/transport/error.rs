@@ -14,6 +14,7 @@ use crate::{
     limits::{Exceeded, retry_after_seconds},
     model::{MAX_LISTED, ModelName, Violations},
     serving::{OperationError, Readiness, Reason, Refusal, ServingError},
+    system::byte_budget::OverBudget,
     wire::{
         BodyError, FieldError, RowBase, input_errors, input_pointer,
         open_inference::OutputError,
@@ -52,6 +53,8 @@ pub enum ApiError {
     NotGrpc,
     #[error("the body is too large")]
     BodyTooLarge,
+    #[error(transparent)]
+    OverBudget(#[from] OverBudget),
     #[error("the body did not come in time")]
     BodyTimeout,
     #[error("the body could not be read")]
@@ -175,6 +178,7 @@ impl From<ApiError> for Problem {
             | ApiError::NotJsonOrCsv
             | ApiError::NotGrpc => problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type"),
             ApiError::BodyTooLarge => problem(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
+            ApiError::OverBudget(refused) => over_budget(refused),
             ApiError::BodyTimeout => problem(StatusCode::REQUEST_TIMEOUT, "body_timeout"),
             ApiError::BodyNotDecoded(_) => problem(StatusCode::BAD_REQUEST, "body_not_decoded"),
             // RFC 9110 section 15.5.16: this header tells a coding from a media type.
@@ -248,6 +252,18 @@ impl From<ApiError> for Problem {
     }
 }
 
+/// A refusal for want of memory: one that passes, or one that does not.
+fn over_budget(refused: OverBudget) -> Problem {
+    let detail = refused.to_string();
+    match refused {
+        OverBudget::Now => Problem::new(StatusCode::SERVICE_UNAVAILABLE, "memory_in_use", detail)
+            .with_retry_after(RETRY_SOON_SECONDS),
+        OverBudget::Ever { .. } => {
+            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "needs_too_much_memory", detail)
+        }
+    }
+}
+
 /// Why no requests should be sent here.
 fn not_ready(readiness: Readiness) -> &'static str {
     match readiness {
@@ -274,6 +290,7 @@ fn of_serving(error: ServingError) -> Problem {
         ServingError::Overloaded => {
             problem(StatusCode::SERVICE_UNAVAILABLE, "overloaded").with_retry_after(RETRY_SOON_SECONDS)
         }
+        ServingError::OverBudget(refused) => over_budget(refused),
         ServingError::TooLate => problem(StatusCode::GATEWAY_TIMEOUT, "timeout"),
         ServingError::InvalidRows(violations) => {
             invalid_body(row_errors(&violations, RowBase::Features), violations.total)

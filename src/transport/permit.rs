@@ -8,7 +8,7 @@ use std::{marker::PhantomData, sync::Arc};
 
 use axum::{
     extract::{FromRequestParts, RawPathParams, rejection::RawPathParamsRejection},
-    http::request::Parts,
+    http::{Extensions, request::Parts},
 };
 
 use super::{error::ApiError, state::TransportState};
@@ -16,6 +16,7 @@ use crate::{
     auth::{Action, Caller},
     model::{ModelName, VersionSelector},
     serving::Terms,
+    system::byte_budget::ByteCharge,
 };
 
 /// What a handler does, as a type.
@@ -106,6 +107,14 @@ impl<P: Permission> Permit<P> {
     }
 }
 
+impl<P> Permit<P> {
+    /// The same, with the charge for the memory of the request that has these extensions.
+    pub(crate) fn charged_to(mut self, extensions: &Extensions) -> Self {
+        self.terms.charge = extensions.get::<ByteCharge>().cloned();
+        self
+    }
+}
+
 impl<P: Permission> FromRequestParts<TransportState> for Permit<P> {
     type Rejection = ApiError;
 
@@ -121,6 +130,7 @@ impl<P: Permission> FromRequestParts<TransportState> for Permit<P> {
             let mut params = params.iter().flat_map(RawPathParams::iter);
             params.find(|(name, _)| *name == wanted).map(|(_, value)| value)
         };
-        Self::check(state, &caller, param("model"), param("version"))
+        let permit = Self::check(state, &caller, param("model"), param("version"))?;
+        Ok(permit.charged_to(&parts.extensions))
     }
 }

@@ -119,12 +119,12 @@ pub(crate) struct AddressExtractor {
 }
 
 /// Where a request comes from, as the listener says; where it does not, it shares one bucket with its like.
-fn peer(extensions: &Extensions) -> Peer {
+pub(super) fn peer(extensions: &Extensions) -> Peer {
     extensions.get().copied().unwrap_or(Peer(IpAddr::from([0, 0, 0, 0])))
 }
 
 /// The client behind a peer that sent these headers.
-fn client(peer: Peer, headers: &HeaderMap, trusted: &[IpNet]) -> AddressKey {
+pub(super) fn client(peer: Peer, headers: &HeaderMap, trusted: &[IpNet]) -> AddressKey {
     // A header that is no text is no address either, and must not be skipped: what is left of it is not believed.
     let lines = headers.get_all(FORWARDED_FOR).iter();
     let forwarded = lines.map(|line| line.to_str().unwrap_or_default());

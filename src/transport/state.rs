@@ -3,9 +3,13 @@
 use std::{fmt, future::pending, net::IpAddr, ops::Deref, sync::Arc, time::SystemTime};
 
 use axum::http::Extensions;
+use ipnet::IpNet;
 use tokio::sync::watch;
 
-use crate::{auth::Authentication, limits::CallerQuota, serving::Serving, telemetry::Metrics};
+use crate::{
+    auth::Authentication, limits::CallerQuota, serving::Serving, system::byte_budget::ByteBudget,
+    telemetry::Metrics,
+};
 
 /// Shared by all requests; cheap to clone, as each layer has one.
 #[derive(Clone, Debug)]
@@ -20,6 +24,10 @@ pub struct TransportParts {
     pub authentication: Arc<Authentication>,
     /// How often each caller may; nothing when rate limits are off.
     pub caller_quota: Option<Arc<CallerQuota>>,
+    /// The memory that requests may take together.
+    pub byte_budget: Arc<ByteBudget>,
+    /// Networks whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// Whether a line of the log says of each answer that it was given.

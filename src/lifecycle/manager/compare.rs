@@ -8,10 +8,10 @@ use std::{
 
 use super::{Manager, Message};
 use crate::{
-    lifecycle::{Refusal, Trial, Verdict, admission::available_bytes, replay::Replay, trial::Taken},
+    lifecycle::{Refusal, Trial, Verdict, replay::Replay, trial::Taken},
     model::{Digest, ModelName},
     runtime::{RunOptions, STACK_BYTES},
-    system::priority,
+    system::{memory, priority},
 };
 
 /// A comparison runs no longer than this, however few samples were tried by then.
@@ -106,7 +106,9 @@ impl Manager {
         let previous = self.models.get(&on_trial.0).and_then(|model| model.previous.last());
         let (deployment, snapshot) = previous.ok_or("there is no way back")?;
         let needed = deployment.proof.costs.session_bytes.saturating_mul(LOAD_FACTOR);
-        if available_bytes(self.parts.settings.runtime.memory_limit_bytes).is_some_and(|left| left < needed) {
+        if memory::bytes_left(self.parts.settings.runtime.memory_limit_bytes)
+            .is_some_and(|left| left < needed)
+        {
             return Err(format!(
                 "comparing with the deployment before takes {} MiB, which are not left",
                 needed >> 20

@@ -11,8 +11,8 @@ use super::{
 };
 use crate::{
     lifecycle::{
-        Flat, Proof, Reason, Refusal, SchedulerConfig, Servable, Snapshot, Stamp, Trial,
-        admission::{available_bytes, child::contract_of},
+        Flat, OutputSize, Proof, Reason, Refusal, SchedulerConfig, Servable, Snapshot, Stamp, Trial,
+        admission::child::contract_of,
         aspired::{Admitted, Stage},
         fingerprint::Fingerprint,
         history::{Event, HistoryEntry, Timings},
@@ -21,6 +21,7 @@ use crate::{
     },
     model::{Digest, FlatLayout, ModelName, ModelVersion, Schedule},
     runtime::{Instance, Options, Runtime, Scheduler},
+    system::memory,
     telemetry::Seconds,
     wire::AnswerTemplate,
 };
@@ -229,7 +230,7 @@ impl Manager {
     ) -> Result<Servable, Refusal> {
         let settings = &self.parts.settings.runtime;
         let config = self.models.get(name).map(|model| model.config.scheduler.clone()).unwrap_or_default();
-        let available = available_bytes(settings.memory_limit_bytes);
+        let available = memory::bytes_left(settings.memory_limit_bytes);
         let schedule = schedule::decide(settings, &config, &proof, Runtime::cpus(), available)?;
         let inference_seconds = self.parts.metrics.inference_seconds(name.as_str());
         let watched = (trial, inference_seconds);
@@ -276,6 +277,7 @@ fn load_copy(
     Ok(Servable {
         name: name.clone(),
         version,
+        output_size: OutputSize::of(&signature),
         signature,
         constants,
         contract,

@@ -63,6 +63,15 @@ impl TensorData {
         self.len() == 0
     }
 
+    /// The memory that the elements take, in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::String(texts) => texts.iter().map(|text| size_of::<String>() + text.capacity()).sum(),
+            sized => sized.len().saturating_mul(sized.element_type().size_bytes().unwrap_or_default()),
+        }
+    }
+
     /// The type of the elements.
     #[must_use]
     pub fn element_type(&self) -> ElementType {

@@ -126,6 +126,8 @@ pub(in crate::rest) async fn answer_body(
     json_bytes: Option<usize>,
     terms: Terms,
 ) -> Result<(Response, Option<usize>), ApiError> {
+    let json = body.get(..json_bytes.unwrap_or(body.len())).unwrap_or_default();
+    terms.reserve_elements(&servable.signature, json).await?;
     let mut asked = match json_bytes {
         Some(0) => read_raw_request(body, &servable.signature),
         _ => read_infer_request(&body, json_bytes),

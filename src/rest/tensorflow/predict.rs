@@ -57,6 +57,7 @@ pub(super) async fn act(
     let permit = target.permit::<MayPredict>(&state, &caller)?;
     let servable = state.serving.servable(&permit.model, permit.version.as_ref())?;
     let body = read(request.into_body()).await?;
+    permit.terms.reserve_elements(&servable.signature, &body).await?;
     refuse_rows(&servable, &body)?;
     let (signature, layout) = (&servable.signature, servable.layout.as_deref());
     match verb {

@@ -56,6 +56,12 @@ impl Inputs {
         self.tensors().all(|tensor| tensor.data().is_finite())
     }
 
+    /// The memory that their elements take, in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.tensors().map(|tensor| tensor.data().bytes()).sum()
+    }
+
     /// Every tensor, in the order in which they were given.
     pub fn tensors(&self) -> impl Iterator<Item = &Tensor> {
         let (named, only) = match self {

@@ -1,0 +1,94 @@
+//! The memory that a request takes on its way: what is charged for it before it is there.
+
+use super::{Servable, ServingError, Terms};
+use crate::model::{Signature, ValueKind};
+
+/// Outputs are there as tensors and as what is written of them.
+const OUTPUT_COPIES: u64 = 2;
+
+/// The bytes of an element whose type has no size of its own: a short text with its place in a list.
+const TEXT_BYTES: usize = 48;
+
+/// The fewest bytes of an element while it is read.
+const LEAST_ELEMENT_BYTES: usize = 8;
+
+/// A text that is no longer makes no tensor that matters.
+const SHORT_TEXT_BYTES: usize = 16 * 1024;
+
+impl Terms {
+    /// Charges the elements that a text may hold: each but the last is followed by a comma.
+    ///
+    /// # Errors
+    ///
+    /// [`ServingError::OverBudget`] when there is no room for them.
+    pub async fn reserve_elements(&self, signature: &Signature, text: &[u8]) -> Result<(), ServingError> {
+        match &self.charge {
+            Some(charge) if text.len() > SHORT_TEXT_BYTES => {
+                let commas = text.iter().filter(|byte| **byte == b',').count();
+                let bytes = commas.saturating_add(1).saturating_mul(element_bytes(signature));
+                Ok(charge.grow(count(bytes)).await?)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Charges a run on so many bytes of inputs, with the outputs that may be expected of it and their text.
+    ///
+    /// # Errors
+    ///
+    /// [`ServingError::OverBudget`] when there is no room for them.
+    pub async fn reserve_run(
+        &self,
+        servable: &Servable,
+        rows: usize,
+        inputs: usize,
+    ) -> Result<(), ServingError> {
+        let Some(charge) = &self.charge else { return Ok(()) };
+        // The text that they were made of is gone, or is what they are made of.
+        charge.settle(count(inputs));
+        let outputs = servable.output_size.expected(rows);
+        Ok(charge.grow(outputs.saturating_mul(OUTPUT_COPIES)).await?)
+    }
+}
+
+/// The most bytes that one element of an input takes.
+fn element_bytes(signature: &Signature) -> usize {
+    let sizes = signature.inputs.iter().map(|input| match &input.kind {
+        ValueKind::Tensor { element_type, .. } => element_type.size_bytes().unwrap_or(TEXT_BYTES),
+        _ => TEXT_BYTES,
+    });
+    sizes.max().unwrap_or_default().max(LEAST_ELEMENT_BYTES)
+}
+
+fn count(number: usize) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{
+        model::{Dimension, ElementType, ValueSpec},
+        system::byte_budget::{ByteBudget, ByteCharge, ShareKey},
+    };
+
+    #[tokio::test(start_paused = true)]
+    async fn the_elements_of_a_text_are_charged_before_it_is_read() {
+        let budget = Arc::new(ByteBudget::new(1 << 20));
+        let charge = ByteCharge::new(&budget, ShareKey::Caller(1));
+        let terms = Terms { charge: Some(charge), ..Terms::default() };
+        let signature = |element_type| {
+            let inputs = vec![ValueSpec::tensor("x", element_type, vec![Dimension::Fixed(1)])];
+            Signature { inputs, outputs: Vec::new() }
+        };
+        let text = "1,".repeat(20_000);
+        terms.reserve_elements(&signature(ElementType::F32), b"1,2").await.unwrap();
+        assert_eq!(budget.usage().taken, 0);
+        terms.reserve_elements(&signature(ElementType::F32), text.as_bytes()).await.unwrap();
+        assert_eq!(budget.usage().taken, 8 * 20_001);
+        let refused = terms.reserve_elements(&signature(ElementType::String), text.as_bytes()).await;
+        assert!(matches!(refused, Err(ServingError::OverBudget(_))), "{refused:?}");
+    }
+}

@@ -1,0 +1,269 @@
+//! The budget of bytes in flight: request bodies, the tensors made of them, and responses that are not taken yet.
+//!
+//! One budget bounds the whole process, so that no number of clients can make it grow past the memory that there is. Each
+//! client has a share that shrinks as the budget fills: at most [`SHARE_OF_FREE`] times what is still free (a dynamic
+//! threshold, as shared packet buffers have: Choudhury and Hahne, 1998). A lone client may so take three quarters, and
+//! there is always something left for the next.
+
+mod charge;
+
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use tokio::sync::Notify;
+
+pub use charge::ByteCharge;
+
+/// The share of a client, in multiples of what is free.
+const SHARE_OF_FREE: u64 = 3;
+
+/// Bytes of each request that no share is kept of: most requests are no larger, and cost two additions.
+const UNSHARED_BYTES: u64 = 16 * 1024;
+
+/// A share that is granted as long as anything is free: little requests are not refused because of large ones.
+const SMALL_SHARE_BYTES: u64 = 1 << 20;
+
+/// The client that bytes are charged to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ShareKey {
+    /// An authenticated caller.
+    Caller(u128),
+    /// An address, where nobody was authenticated.
+    Address(IpAddr),
+}
+
+/// A refusal to let more bytes in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OverBudget {
+    /// Too much is in flight at the moment.
+    #[error("the gateway holds as many bytes of requests as its memory allows: try again soon")]
+    Now,
+    /// One request wants more than a client can ever have.
+    #[error(
+        "the request needs more memory than the {limit} bytes that the requests of one client may take: send less at a time"
+    )]
+    Ever {
+        /// The most bytes that one client may have in flight.
+        limit: u64,
+    },
+}
+
+/// Bytes in flight and the most that they may be.
+#[derive(Debug)]
+pub struct ByteBudget {
+    total: AtomicU64,
+    unshared: AtomicU64,
+    shares: Mutex<Shares>,
+    freed: Notify,
+    refused: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Shares {
+    taken: u64,
+    by_client: HashMap<ShareKey, u64>,
+}
+
+/// The state of the budget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BudgetUse {
+    /// The most bytes that may be in flight.
+    pub total: u64,
+    /// Bytes that are in flight.
+    pub taken: u64,
+    /// Requests that were refused for want of room since the start.
+    pub refused: u64,
+}
+
+impl ByteBudget {
+    /// A budget of so many bytes, of which nothing is taken.
+    #[must_use]
+    pub fn new(total: u64) -> Self {
+        Self {
+            total: AtomicU64::new(total),
+            unshared: AtomicU64::new(0),
+            shares: Mutex::default(),
+            freed: Notify::new(),
+            refused: AtomicU64::new(0),
+        }
+    }
+
+    /// Changes the most bytes that may be in flight. What is in flight already stays.
+    pub fn set_total(&self, total: u64) {
+        if self.total.swap(total, Ordering::Relaxed) < total {
+            self.freed.notify_waiters();
+        }
+    }
+
+    /// The state of the budget.
+    #[must_use]
+    pub fn usage(&self) -> BudgetUse {
+        BudgetUse {
+            total: self.total.load(Ordering::Relaxed),
+            taken: self.unshared.load(Ordering::Relaxed).saturating_add(self.lock().taken),
+            refused: self.refused.load(Ordering::Relaxed),
+        }
+    }
+
+    /// The most bytes that one client can have when it is alone.
+    #[must_use]
+    pub fn most_for_one(&self) -> u64 {
+        self.total.load(Ordering::Relaxed) / (SHARE_OF_FREE + 1) * SHARE_OF_FREE
+    }
+
+    fn take_unshared(&self, bytes: u64) -> Result<(), OverBudget> {
+        let before = self.unshared.fetch_add(bytes, Ordering::Relaxed);
+        // Not exact while others add: they are small, and the budget leaves room for what it does not see.
+        if before.saturating_add(bytes) > self.total.load(Ordering::Relaxed) {
+            self.unshared.fetch_sub(bytes, Ordering::Relaxed);
+            return Err(OverBudget::Now);
+        }
+        Ok(())
+    }
+
+    fn take_shared(&self, client: ShareKey, bytes: u64) -> Result<(), OverBudget> {
+        let mut shares = self.lock();
+        let taken = shares.taken.saturating_add(self.unshared.load(Ordering::Relaxed));
+        let free = self.total.load(Ordering::Relaxed).saturating_sub(taken);
+        let share = shares.by_client.get(&client).copied().unwrap_or_default().saturating_add(bytes);
+        let is_small = share <= SMALL_SHARE_BYTES;
+        let left = free.checked_sub(bytes).ok_or(OverBudget::Now)?;
+        if !is_small && share > left.saturating_mul(SHARE_OF_FREE) {
+            return Err(OverBudget::Now);
+        }
+        shares.add(client, bytes);
+        Ok(())
+    }
+
+    fn give_unshared(&self, bytes: u64) {
+        self.unshared.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    fn change_unshared(&self, from: u64, to: u64) {
+        if to >= from {
+            self.unshared.fetch_add(to - from, Ordering::Relaxed);
+        } else {
+            self.give_unshared(from - to);
+        }
+    }
+
+    fn change_shared(&self, client: ShareKey, from: u64, to: u64) {
+        if from != to {
+            let mut shares = self.lock();
+            shares.subtract(client, from);
+            shares.add(client, to);
+        }
+    }
+
+    /// Counts a refusal.
+    fn refuse(&self, refused: OverBudget) -> OverBudget {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+        refused
+    }
+
+    /// Held for some instructions at a time.
+    fn lock(&self) -> MutexGuard<'_, Shares> {
+        self.shares.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Shares {
+    fn add(&mut self, client: ShareKey, bytes: u64) {
+        if bytes == 0 {
+            return;
+        }
+        self.taken = self.taken.saturating_add(bytes);
+        let share = self.by_client.entry(client).or_default();
+        *share = share.saturating_add(bytes);
+    }
+
+    fn subtract(&mut self, client: ShareKey, bytes: u64) {
+        self.taken = self.taken.saturating_sub(bytes);
+        if let Some(share) = self.by_client.get_mut(&client) {
+            *share = share.saturating_sub(bytes);
+            if *share == 0 {
+                self.by_client.remove(&client);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+
+    fn caller(number: u128) -> ShareKey {
+        ShareKey::Caller(number)
+    }
+
+    #[test]
+    fn a_lone_client_has_three_quarters_and_the_next_what_fits_beside() {
+        let budget = Arc::new(ByteBudget::new(400 * MIB));
+        assert_eq!(budget.most_for_one(), 300 * MIB);
+        let first = ByteCharge::new(&budget, caller(1));
+        assert_eq!(first.try_grow(301 * MIB), Err(OverBudget::Ever { limit: 300 * MIB }));
+        first.try_grow(290 * MIB).unwrap();
+        let again = ByteCharge::new(&budget, caller(1));
+        assert_eq!(again.try_grow(40 * MIB), Err(OverBudget::Now), "it has its share");
+        let second = ByteCharge::new(&budget, caller(2));
+        second.try_grow(40 * MIB).unwrap();
+        assert_eq!(second.try_grow(60 * MIB), Err(OverBudget::Now));
+        drop(first);
+        second.try_grow(60 * MIB).unwrap();
+        drop((second, again));
+        assert_eq!(budget.usage(), BudgetUse { total: 400 * MIB, taken: 0, refused: 0 });
+        assert!(budget.lock().by_client.is_empty(), "nobody is remembered who has nothing");
+    }
+
+    #[test]
+    fn little_requests_fit_beside_any_number_of_large_ones() {
+        let budget = Arc::new(ByteBudget::new(100 * MIB));
+        let mut large = Vec::new();
+        for client in 0..50 {
+            let charge = ByteCharge::new(&budget, caller(client));
+            while charge.try_grow(2 * MIB).is_ok() {}
+            large.push(charge);
+        }
+        let little = ByteCharge::new(&budget, ShareKey::Address(IpAddr::from([192, 0, 2, 1])));
+        little.try_grow(MIB / 2).unwrap();
+    }
+
+    #[test]
+    fn what_is_there_already_is_counted_whatever_it_is() {
+        let budget = Arc::new(ByteBudget::new(10 * MIB));
+        let charge = ByteCharge::new(&budget, caller(1));
+        charge.at_least(20 * MIB);
+        assert_eq!(budget.usage().taken, 20 * MIB);
+        assert_eq!(ByteCharge::new(&budget, caller(2)).try_grow(1), Ok(()), "a byte is in nobody's way");
+        assert_eq!(ByteCharge::new(&budget, caller(2)).try_grow(MIB), Err(OverBudget::Now));
+        charge.settle(100);
+        assert_eq!(budget.usage().taken, 100);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_waits_a_little_for_room_and_is_then_refused() {
+        let budget = Arc::new(ByteBudget::new(8 * MIB));
+        let first = ByteCharge::new(&budget, caller(1));
+        first.try_grow(5 * MIB).unwrap();
+        let second = ByteCharge::new(&budget, caller(2));
+        assert_eq!(second.grow(4 * MIB).await, Err(OverBudget::Now));
+        let third = ByteCharge::new(&budget, caller(3));
+        let waits = third.grow(4 * MIB);
+        let frees = async {
+            tokio::task::yield_now().await;
+            drop(first);
+        };
+        assert_eq!(tokio::join!(waits, frees).0, Ok(()));
+        assert_eq!(budget.usage().refused, 1);
+    }
+}

@@ -1,0 +1,133 @@
+//! The bytes of one request.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::{Instant, timeout_at};
+
+use super::{ByteBudget, OverBudget, ShareKey, UNSHARED_BYTES};
+
+/// The longest that one request waits for room, in all.
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
+
+/// Bytes that are charged to one request, until the last clone is dropped.
+#[derive(Clone, Debug)]
+pub struct ByteCharge(Arc<Charged>);
+
+#[derive(Debug)]
+struct Charged {
+    budget: Arc<ByteBudget>,
+    client: ShareKey,
+    held: Mutex<u64>,
+    /// The end of its patience, once it has waited.
+    waits_until: OnceLock<Instant>,
+}
+
+impl ByteCharge {
+    /// A charge of nothing yet.
+    #[must_use]
+    pub fn new(budget: &Arc<ByteBudget>, client: ShareKey) -> Self {
+        let budget = Arc::clone(budget);
+        Self(Arc::new(Charged { budget, client, held: Mutex::new(0), waits_until: OnceLock::new() }))
+    }
+
+    /// Charges more bytes, if there is room for them now.
+    ///
+    /// # Errors
+    ///
+    /// [`OverBudget`] when there is none; then nothing is charged.
+    pub fn try_grow(&self, bytes: u64) -> Result<(), OverBudget> {
+        let Charged { budget, client, .. } = &*self.0;
+        let mut held = self.lock();
+        let wanted = held.saturating_add(bytes);
+        let limit = budget.most_for_one();
+        if wanted > limit.max(UNSHARED_BYTES) {
+            return Err(OverBudget::Ever { limit });
+        }
+        let (unshared, shared) =
+            (unshared_of(wanted) - unshared_of(*held), shared_of(wanted) - shared_of(*held));
+        if unshared > 0 {
+            budget.take_unshared(unshared)?;
+        }
+        if shared > 0
+            && let Err(refused) = budget.take_shared(*client, shared)
+        {
+            budget.give_unshared(unshared);
+            return Err(refused);
+        }
+        *held = wanted;
+        Ok(())
+    }
+
+    /// Charges more bytes; waits a little for room.
+    ///
+    /// # Errors
+    ///
+    /// [`OverBudget`] when there is none in time, or never will be. Such a refusal is counted.
+    pub async fn grow(&self, bytes: u64) -> Result<(), OverBudget> {
+        let budget = &*self.0.budget;
+        loop {
+            let mut freed = std::pin::pin!(budget.freed.notified());
+            // Before it is tried: what is freed meanwhile is not missed.
+            freed.as_mut().enable();
+            match self.try_grow(bytes) {
+                Ok(()) => return Ok(()),
+                Err(OverBudget::Now) => {}
+                Err(ever) => return Err(budget.refuse(ever)),
+            }
+            let until = *self.0.waits_until.get_or_init(|| Instant::now() + LONGEST_WAIT);
+            if timeout_at(until, freed).await.is_err() {
+                return Err(budget.refuse(OverBudget::Now));
+            }
+        }
+    }
+
+    /// Charges so many bytes in all, if it is less so far: they are there, whether there is room or not.
+    pub fn at_least(&self, bytes: u64) {
+        let mut held = self.lock();
+        if bytes > *held {
+            self.0.set(&mut held, bytes);
+        }
+    }
+
+    /// Charges so many bytes in all from now on.
+    pub fn settle(&self, bytes: u64) {
+        let mut held = self.lock();
+        self.0.set(&mut held, bytes);
+    }
+
+    /// Held for some instructions at a time.
+    fn lock(&self) -> MutexGuard<'_, u64> {
+        self.0.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Charged {
+    fn set(&self, held: &mut u64, bytes: u64) {
+        let Self { budget, client, .. } = self;
+        let (unshared, shared) = (unshared_of(*held), shared_of(*held));
+        budget.change_unshared(unshared, unshared_of(bytes));
+        budget.change_shared(*client, shared, shared_of(bytes));
+        if bytes < *held {
+            budget.freed.notify_waiters();
+        }
+        *held = bytes;
+    }
+}
+
+impl Drop for Charged {
+    fn drop(&mut self) {
+        let mut held = *self.held.get_mut().unwrap_or_else(PoisonError::into_inner);
+        self.set(&mut held, 0);
+    }
+}
+
+fn unshared_of(bytes: u64) -> u64 {
+    bytes.min(UNSHARED_BYTES)
+}
+
+fn shared_of(bytes: u64) -> u64 {
+    bytes.saturating_sub(UNSHARED_BYTES)
+}
