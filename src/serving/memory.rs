@@ -74,7 +74,7 @@ mod tests {
         system::byte_budget::{ByteBudget, ByteCharge, ShareKey},
     };
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn the_elements_of_a_text_are_charged_before_it_is_read() {
         let budget = Arc::new(ByteBudget::new(1 << 20));
         let charge = ByteCharge::new(&budget, ShareKey::Caller(1));

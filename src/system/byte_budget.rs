@@ -250,7 +250,7 @@ mod tests {
         assert_eq!(budget.usage().taken, 100);
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_request_waits_a_little_for_room_and_is_then_refused() {
         let budget = Arc::new(ByteBudget::new(8 * MIB));
         let first = ByteCharge::new(&budget, caller(1));

@@ -208,7 +208,7 @@ mod tests {
         ByteCharge::new(budget, ShareKey::Caller(1))
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_body_is_charged_as_it_comes_and_broken_off_where_there_is_no_room() {
         let budget = Arc::new(ByteBudget::new(400 * 1024));
         let parts = (0..5).map(|_| Ok::<_, axum::Error>(Bytes::from(vec![7; 100 * KIB])));
