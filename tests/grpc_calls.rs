@@ -292,7 +292,7 @@ async fn what_is_no_message_is_refused_and_the_connection_serves_on() {
         // The framing is the library's matter, and its code.
         (vec![GRPC], framed(2, &setosa_raw().encode_to_vec()), Code::Internal),
         (vec![GRPC], framed(1, &setosa_raw().encode_to_vec()), Code::Internal),
-        (vec![GRPC, ("grpc-encoding", "gzip")], framed(1, b"this is no gzip"), Code::Internal),
+        (vec![GRPC, ("grpc-encoding", "gzip")], framed(1, b"this is no gzip"), Code::InvalidArgument),
         (vec![GRPC], vec![0, 0xff, 0xff, 0xff, 0xff], Code::ResourceExhausted),
         (vec![GRPC], Vec::new(), Code::Internal),
         (vec![GRPC], framed(0, &setosa_raw().encode_to_vec()), Code::Ok),
