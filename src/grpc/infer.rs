@@ -13,6 +13,7 @@ use super::{
 use crate::{
     auth::Caller,
     serving::Servable,
+    system::memory::freed_later,
     transport::{self, ApiError, MayPredict, Permit, TransportState, apart, is_long},
 };
 
@@ -26,6 +27,7 @@ pub(super) async fn infer(
     if !is_long(bytes) {
         return answered(state, caller, message).await;
     }
+    freed_later(message.encoded_len());
     let (state, caller) = (state.clone(), Arc::clone(caller));
     apart(bytes, async move { answered(&state, &caller, message).await }).await?
 }

@@ -13,7 +13,7 @@ use axum::{
 use tower::ServiceExt;
 
 use super::{
-    dialect::Dialect, given::refuse_rows, invocations, json_body::read, layers, tensorflow::answer_rows,
+    dialect::Dialect, given::{let_go, model_of, refuse_rows}, invocations, json_body::read, layers, tensorflow::answer_rows,
 };
 use crate::{
     auth::Caller,
@@ -77,7 +77,7 @@ async fn predict(
     let servable = state.serving.servable(&permit.model, None)?;
     let body = read(request.into_body()).await?;
     refuse_rows(&servable, &body)?;
-    match read_request(&body, &servable.signature, servable.layout.as_deref())? {
+    match let_go(body, |body| read_request(body, model_of(&servable)))? {
         TensorFlowRequest::Rows(rows) => {
             answer_rows(&state, servable, rows, Some("/instances"), permit.terms).await
         }

@@ -128,7 +128,12 @@ pub(in crate::rest) async fn answer_body(
 ) -> Result<(Response, Option<usize>), ApiError> {
     let mut asked = match json_bytes {
         Some(0) => read_raw_request(body, &servable.signature),
-        _ => read_infer_request(&body, json_bytes),
+        _ => {
+            let asked = read_infer_request(&body, json_bytes);
+            // What of it is not in the tensors is not needed any more.
+            drop(body);
+            asked
+        }
     }?;
     match answered(state, servable, &mut asked, terms).await {
         Ok(answered) => Ok(answered),

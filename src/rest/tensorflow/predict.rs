@@ -14,7 +14,7 @@ use crate::{
     auth::Caller,
     rest::{
         answer::json_answer,
-        given::{ListOfRows, refuse_rows, run, run_rows},
+        given::{ListOfRows, let_go, model_of, refuse_rows, run, run_rows},
         json_body::read,
     },
     serving::{Prediction, Servable, Terms},
@@ -58,9 +58,9 @@ pub(super) async fn act(
     let servable = state.serving.servable(&permit.model, permit.version.as_ref())?;
     let body = read(request.into_body()).await?;
     refuse_rows(&servable, &body)?;
-    let (signature, layout) = (&servable.signature, servable.layout.as_deref());
+    let model = model_of(&servable);
     match verb {
-        Verb::Predict => match read_request(&body, signature, layout)? {
+        Verb::Predict => match let_go(body, |body| read_request(body, model))? {
             TensorFlowRequest::Rows(rows) => {
                 answer_rows(&state, servable, rows, Some("/instances"), permit.terms).await
             }
@@ -71,7 +71,7 @@ pub(super) async fn act(
             }
         },
         Verb::Classify | Verb::Regress => {
-            let Instances { given, count } = read_examples(&body, signature, layout)?;
+            let Instances { given, count } = let_go(body, |body| read_examples(body, model))?;
             let prediction =
                 run_rows(&state, servable, (given, count), Some("/examples"), permit.terms).await?;
             let Prediction { servable, layout, outputs } = prediction;
