@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     model::Value,
-    rest::{answer::answer, json_body::read_aligned, render::with_id},
+    rest::{answer::answer, json_body::read_aligned, parts::body_of, render::with_id},
     serving::{Servable, Terms},
     transport::{self, ApiError, MayPredict, Permit, TransportState, apart},
     wire::open_inference::{InferRequest, read_infer_request, read_raw_request, write_infer_answer},
@@ -157,7 +157,7 @@ async fn answered(
         let (model, version) = (&inference.servable.name, inference.servable.version);
         let written = write_infer_answer(model, version, request.id.as_deref(), &outputs)
             .map_err(|_| ApiError::AnswerNotWritten)?;
-        Ok((answer(&inference.servable, written.body), written.json_bytes))
+        Ok((answer(&inference.servable, body_of(written.parts)), written.json_bytes))
     };
     // A short question may have a long answer.
     apart(Some(elements.saturating_mul(ELEMENT_BYTES)), write).await?
