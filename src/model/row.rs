@@ -41,7 +41,7 @@ pub enum Row {
 }
 
 impl Row {
-    /// How many values it has.
+    /// The number of its values.
     fn len(&self) -> usize {
         match self {
             Self::Positional(values) => values.len(),

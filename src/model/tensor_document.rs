@@ -10,7 +10,7 @@ use super::{
     element::{elements, non_finite, objection},
 };
 
-/// So many values are held until they become elements of a tensor.
+/// Values that are held at most before they become elements of a tensor.
 const BATCH_VALUES: usize = 16 * 1024;
 
 /// What a caller sent for a tensor.

@@ -8,10 +8,7 @@ use crate::{
     model::{InputViolation, Tensor, Violations},
     serving::{Inference, Prediction, Servable, ServingError, Terms},
     transport::{ApiError, TransportState},
-    wire::{
-        FieldError, Model, RowBase, asks_by_row,
-        tensorflow::Given,
-    },
+    wire::{FieldError, Model, RowBase, asks_by_row, tensorflow::Given},
 };
 
 /// Where the list of rows stands in the body; nothing if tensors stand there by input name, as `inputs`.
@@ -25,7 +22,7 @@ pub(super) fn refuse_rows(servable: &Servable, body: &[u8]) -> Result<(), Servin
     }
 }
 
-/// What a body is read for.
+/// The model that a body is read for.
 pub(super) fn model_of(servable: &Servable) -> Model<'_> {
     let Servable { signature, layout, contract, .. } = servable;
     Model { signature, layout: layout.as_deref(), contract }
@@ -33,7 +30,9 @@ pub(super) fn model_of(servable: &Servable) -> Model<'_> {
 
 /// Reads a body and lets go of it: what stood in it is in tensors then.
 pub(super) fn let_go<T>(body: Bytes, read: impl FnOnce(&[u8]) -> T) -> T {
-    read(&body)
+    let read = read(&body);
+    drop(body);
+    read
 }
 
 /// Runs a version. Dropping the future ends the run.

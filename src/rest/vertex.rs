@@ -13,7 +13,12 @@ use axum::{
 use tower::ServiceExt;
 
 use super::{
-    dialect::Dialect, given::{let_go, model_of, refuse_rows}, invocations, json_body::read, layers, tensorflow::answer_rows,
+    dialect::Dialect,
+    given::{let_go, model_of, refuse_rows},
+    invocations,
+    json_body::read,
+    layers,
+    tensorflow::answer_rows,
 };
 use crate::{
     auth::Caller,

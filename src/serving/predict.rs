@@ -112,7 +112,8 @@ impl Serving {
         terms: Terms,
     ) -> impl Future<Output = Result<Inference, ServingError>> + use<'s> {
         let begin = Instant::now();
-        let inputs = documents_to_tensors(documents, &servable.signature).map_err(ServingError::InvalidInputs);
+        let inputs =
+            documents_to_tensors(documents, &servable.signature).map_err(ServingError::InvalidInputs);
         async move { self.run_tensors(servable, inputs?, terms, begin).await }
     }
 

@@ -1,15 +1,15 @@
-//! What is known of a model while requests to it are read.
+//! A model as far as requests to it are read by it.
 
 use crate::model::{Contract, Layout, RowsReader, Signature};
 
 /// The model that a request is read for.
 #[derive(Clone, Copy, Debug)]
 pub struct Model<'m> {
-    /// What it takes and gives.
+    /// The inputs and outputs.
     pub signature: &'m Signature,
-    /// How it takes rows, if it does.
+    /// The place of each column; `None` if it takes no rows.
     pub layout: Option<&'m Layout>,
-    /// What its features are called, and which values they may have.
+    /// The names of features, and the values that they may have.
     pub contract: &'m Contract,
 }
 

@@ -98,7 +98,7 @@ enum Member {
     Inputs,
 }
 
-/// What rows become.
+/// The form that rows are read into.
 #[derive(Clone, Copy)]
 enum RowsAs<'l> {
     Values,
@@ -178,7 +178,9 @@ impl<'de> Visitor<'de> for RowsSeed<'_> {
 
     fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         let model = match self.rows {
-            RowsAs::Values if self.many => return Vec::deserialize(deserializer).map(RowsGiven::Values).map(Some),
+            RowsAs::Values if self.many => {
+                return Vec::deserialize(deserializer).map(RowsGiven::Values).map(Some);
+            }
             RowsAs::Values => {
                 return Row::deserialize(deserializer).map(|row| Some(RowsGiven::Values(vec![row])));
             }

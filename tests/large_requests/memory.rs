@@ -20,7 +20,7 @@ use super::support::{
     tokens::{SECRET, TokenBuilder},
 };
 
-/// How long the bodies are, unpacked.
+/// The size of the bodies, unpacked.
 const BODY_BYTES: usize = 16 << 20;
 
 /// Says how many bytes of a body are JSON.
@@ -29,7 +29,7 @@ const LENGTH: &str = "inference-header-content-length";
 /// Numbers in a row.
 const COLUMNS: usize = 64;
 
-/// What a request may take whatever its size: stacks, connections, code that is loaded when it is first run.
+/// Memory that any request may take: stacks, connections, code that is loaded when it is first run.
 const CONSTANT_BYTES: u64 = 12 << 20;
 
 /// A gateway in a process of its own, with a model of small answers, and one of answers as large as the request.
@@ -101,7 +101,7 @@ impl Gateway {
     }
 }
 
-/// How much one request took at its peak, as tenths of the body's size.
+/// The greatest growth, as tenths of the body's size.
 fn tenths(peak: u64) -> u64 {
     peak.saturating_sub(CONSTANT_BYTES) * 10 / BODY_BYTES as u64
 }
@@ -122,12 +122,13 @@ fn packed(body: &[u8]) -> Vec<u8> {
 /// The largest request of each form, with a name for it, and how many tenths of its size it may take.
 fn requests() -> Vec<(&'static str, &'static str, String, u64)> {
     let (nested, count) = rows("[", "]");
-    let (flat, _) = rows("", "");
+    let (flat, flat_count) = rows("", "");
     let v2 = |data: &str| {
-        format!(r#"{{"inputs":[{{"name":"x","datatype":"FP32","shape":[{count},{COLUMNS}],"data":[{data}]}}]}}"#)
+        format!(
+            r#"{{"inputs":[{{"name":"x","datatype":"FP32","shape":[{count},{COLUMNS}],"data":[{data}]}}]}}"#
+        )
     };
     let short = BODY_BYTES / (2 * COLUMNS);
-    let flat_count = flat.split(',').count() / COLUMNS;
     let flat_shape = format!(r#""shape":[{flat_count},{COLUMNS}]"#);
     let objects = rows(r#"{"x":["#, "]}").0;
     let mut wrong = nested.clone();
@@ -173,7 +174,7 @@ async fn a_large_request_as_json_takes_three_times_its_size_at_most_packed_or_no
             let before = gateway.begin();
             let status = gateway.post(path, "application/json", headers, body).await;
             assert_eq!(status, if name.starts_with("wrong") { 422 } else { 200 }, "{name}");
-            let taken = tenths(gateway.status("VmHWM:") - before);
+            let taken = tenths(gateway.status("VmHWM:").saturating_sub(before));
             assert!(taken <= most, "{name}, {headers:?}: {taken} tenths of its size");
         }
     }
@@ -196,7 +197,7 @@ async fn frames_take_little_more_than_their_text() {
         let size = body.len() as u64;
         let status = gateway.post("/invocations", content_type, &model, body.into_bytes()).await;
         assert_eq!(status, 200, "{content_type}");
-        let taken = gateway.status("VmHWM:") - before;
+        let taken = gateway.status("VmHWM:").saturating_sub(before);
         assert!(taken <= 4 * size + CONSTANT_BYTES, "{content_type}: {taken} for {size}");
     }
 }
@@ -222,24 +223,28 @@ async fn a_large_binary_tensor_takes_less_than_twice_its_size() {
     for id in ["a", "ab", "abc", "abcd"] {
         let head = head(id);
         let length = head.len();
-        requests.push(("/v2/models/wide_sum/infer", 20, Some(head.clone()), vec![(LENGTH, length.to_string())]));
+        requests.push((
+            "/v2/models/wide_sum/infer",
+            20,
+            Some(head.clone()),
+            vec![(LENGTH, length.to_string())],
+        ));
         requests.push(("/invocations", 20, Some(head.clone()), vec![model.clone()]));
         // The answer is as large: it is sent from where the model wrote it.
         requests.push(("/v2/models/wide_sizes/infer", 22, Some(head), vec![(LENGTH, length.to_string())]));
     }
     for (path, most, head, headers) in requests {
         let head = head.unwrap_or_default();
-        let content_type = match path {
-            "/invocations" => {
-                format!("application/vnd.sagemaker-triton.binary+json;json-header-size={}", head.len())
-            }
-            _ => "application/octet-stream".to_owned(),
+        let content_type = if path == "/invocations" {
+            format!("application/vnd.sagemaker-triton.binary+json;json-header-size={}", head.len())
+        } else {
+            "application/octet-stream".to_owned()
         };
         gateway.shrinks_to(idle).await;
         let before = gateway.begin();
         let body = [head.as_bytes(), &numbers].concat();
         assert_eq!(gateway.post(path, &content_type, &headers, body).await, 200, "{path} {head}");
-        let taken = tenths(gateway.status("VmHWM:") - before);
+        let taken = tenths(gateway.status("VmHWM:").saturating_sub(before));
         assert!(taken < most, "{path} {head}: {taken} tenths of its size");
     }
     let token = TokenBuilder::new().build();
@@ -254,10 +259,9 @@ async fn a_large_binary_tensor_takes_less_than_twice_its_size() {
             raw_input_contents: vec![numbers.clone().into()],
             ..ModelInferRequest::default()
         };
-        let mut client =
-            client_at(gateway.grpc, Some(token.clone())).max_encoding_message_size(usize::MAX);
+        let mut client = client_at(gateway.grpc, Some(token.clone())).max_encoding_message_size(usize::MAX);
         client.model_infer(message).await.unwrap();
-        let taken = tenths(gateway.status("VmHWM:") - before);
+        let taken = tenths(gateway.status("VmHWM:").saturating_sub(before));
         assert!(taken < 20, "gRPC, id {id}: {taken} tenths of its size");
     }
 }

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::model::{Contract, Layout, Tensor, Violations};
 
-/// So many values are held until they become elements of tensors.
+/// Values that are held at most before they become elements of tensors.
 const BATCH_VALUES: usize = 16 * 1024;
 
 /// Reads rows against a model's contract.
@@ -16,7 +16,7 @@ pub struct RowsReader<'l> {
     contract: Option<(&'l Layout, &'l Contract)>,
     /// Rows that are right, and not in the tensors yet.
     batch: Vec<Row>,
-    /// How many values these have.
+    /// The number of their values.
     values: usize,
     count: usize,
     inputs: Vec<(String, Tensor)>,
@@ -44,7 +44,7 @@ impl<'l> RowsReader<'l> {
         Self { contract: None, batch, values: 0, count: 0, inputs, violations }
     }
 
-    /// How many rows were read.
+    /// The number of rows that were read.
     #[must_use]
     pub fn count(&self) -> usize {
         self.count
@@ -84,7 +84,7 @@ impl<'l> RowsReader<'l> {
         self.values = 0;
     }
 
-    /// What became of the rows.
+    /// Ends the list of rows.
     #[must_use]
     pub fn finish(mut self) -> Rows {
         let inputs = self.contract.map(|(layout, contract)| {
@@ -99,7 +99,7 @@ impl<'l> RowsReader<'l> {
 }
 
 impl Rows {
-    /// How many there were.
+    /// The number of rows.
     #[must_use]
     pub fn count(&self) -> usize {
         self.count
@@ -115,7 +115,9 @@ impl Rows {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Cell, Dimension, ElementType, Place, Signature, TensorData, ValueSpec, rows_to_tensors};
+    use crate::model::{
+        Cell, Dimension, ElementType, Place, Signature, TensorData, ValueSpec, rows_to_tensors,
+    };
 
     fn layout(contract: &Contract) -> Layout {
         let rows = || Dimension::Dynamic("N".to_owned());

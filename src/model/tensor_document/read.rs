@@ -156,17 +156,19 @@ fn read_flat<'de, A: MapAccess<'de>>(mut entries: A) -> Result<TensorDocument<'d
             return Err(A::Error::custom(format!("duplicate field `{name}`")));
         }
     }
-    let mut list = |name: &str, list: Option<List<'de>>| -> &'de str { match list {
-        Some(List(Some(text))) => text,
-        Some(List(None)) => {
-            faults.push((format!("/{name}"), "expected a list".to_owned()));
-            ""
+    let mut list = |name: &str, list: Option<List<'de>>| -> &'de str {
+        match list {
+            Some(List(Some(text))) => text,
+            Some(List(None)) => {
+                faults.push((format!("/{name}"), "expected a list".to_owned()));
+                ""
+            }
+            None => {
+                faults.push((String::new(), format!("a tensor given as an object has `{name}`")));
+                ""
+            }
         }
-        None => {
-            faults.push((String::new(), format!("a tensor given as an object has `{name}`")));
-            ""
-        }
-    }};
+    };
     let (sizes, elements) = (list("shape", shape), list("data", data));
     let mut shape = Vec::new();
     for (index, size) in Values::new(sizes, Form::Flat).enumerate() {
@@ -201,7 +203,7 @@ impl<'de> Deserialize<'de> for List<'de> {
 pub(super) struct Values<'t> {
     tokens: Tokens<'t>,
     form: Form,
-    /// How many lists are open.
+    /// The number of open lists.
     depth: usize,
 }
 

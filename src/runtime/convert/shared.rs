@@ -73,7 +73,9 @@ where
         Err(error) => return Ok(Err(message(&error))),
     };
     let given = inputs.iter().map(|(_, tensor)| on_elements!(tensor.data(), elements => place(elements)));
-    if size_of_val(elements) < SHARED_BYTES || given.into_iter().any(|given| overlap(&given, &place(elements))) {
+    if size_of_val(elements) < SHARED_BYTES
+        || given.into_iter().any(|given| overlap(&given, &place(elements)))
+    {
         return Err(value);
     }
     let shape: Vec<usize> = shape.iter().filter_map(|size| usize::try_from(*size).ok()).collect();

@@ -20,7 +20,7 @@ const LAST_ROUNDS: usize = 2;
 /// Bytes of large blocks since the last round.
 static PENDING: AtomicUsize = AtomicUsize::new(0);
 
-/// Whether a thread is at it.
+/// True while a thread gives memory back.
 static IS_RUNNING: AtomicBool = AtomicBool::new(false);
 
 /// Notes that a block of this size is in use, and will be freed soon. Shortly after large ones, what the allocator keeps

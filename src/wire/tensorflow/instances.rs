@@ -135,7 +135,8 @@ pub(in crate::wire) fn read_objects<'b>(
         Ok(())
     })?;
     let given = signature.inputs.iter().zip(is_given).filter(|(_, is_given)| *is_given);
-    let mut given: Vec<Stacked<'_, 'b>> = given.map(|(spec, _)| Stacked::new(spec, objects.count())).collect();
+    let mut given: Vec<Stacked<'_, 'b>> =
+        given.map(|(spec, _)| Stacked::new(spec, objects.count())).collect();
     objects.each(&mut |index, object| {
         given.iter_mut().for_each(|input| input.add(index, object));
         Ok(())
@@ -155,8 +156,7 @@ fn are_rows(
     objects.each(&mut |_, object| {
         are_values = are_values && object.0.values().all(|value| kind(value) == Kind::Value);
         are_empty = are_empty && object.0.is_empty();
-        are_inputs =
-            are_inputs && is_matrix && object.0.keys().all(|name| signature.input(name).is_some());
+        are_inputs = are_inputs && is_matrix && object.0.keys().all(|name| signature.input(name).is_some());
         Ok(())
     })?;
     Ok(match &layout.inputs {

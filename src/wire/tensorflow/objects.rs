@@ -19,12 +19,12 @@ use crate::wire::BodyError;
 /// Texts of at most this length are held as objects.
 pub(in crate::wire) const HELD_BYTES: usize = 256 * 1024;
 
-/// What is done with each row.
+/// Called with each row and its number.
 pub(in crate::wire) type Visit<'v, 'b> = &'v mut dyn FnMut(usize, &Entries<'b>) -> Result<(), BodyError>;
 
 /// Objects of values by name, one a row.
 pub(in crate::wire) trait Objects<'b> {
-    /// How many there are.
+    /// The number of objects.
     fn count(&self) -> usize;
 
     /// Goes through all of them, up to the first error.
@@ -82,7 +82,9 @@ impl<'b> Objects<'b> for ObjectList<'b, '_> {
 
     fn each(&self, visit: Visit<'_, 'b>) -> Result<(), BodyError> {
         match self {
-            Self::Held(objects) => objects.iter().enumerate().try_for_each(|(index, object)| visit(index, object)),
+            Self::Held(objects) => {
+                objects.iter().enumerate().try_for_each(|(index, object)| visit(index, object))
+            }
             Self::Text(json, place, _) => {
                 each_item(json, place, &mut |index, item| visit(index, &read_at(item, place, index)?))
             }
