@@ -25,7 +25,7 @@ use crate::{
     },
 };
 
-/// Rows are read value by value, which takes much more memory than tensors do.
+/// The longest text of rows that are read value by value, which takes longer than reading tensors.
 pub(in crate::wire) const MAX_ROWS_BYTES: usize = 4 * 1024 * 1024;
 
 /// What a model is given.
