@@ -19,6 +19,7 @@ mod layers;
 mod metrics;
 mod models;
 mod open_inference;
+mod parts;
 mod predict;
 mod render;
 mod routes;

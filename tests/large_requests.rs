@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
 #![allow(clippy::missing_panics_doc, reason = "a test that cannot go on fails")]
 
+#[path = "large_requests/memory.rs"]
+mod memory;
 mod support;
 
 use std::fs;

@@ -102,7 +102,8 @@ fn one_tensor(element_type: ElementType) -> Signature {
 
 /// The tensor that a JSON document is read as.
 fn read(document: &Value, element_type: ElementType) -> Option<Tensor> {
-    let documents: TensorDocuments = serde_json::from_value(json!({"x": document})).unwrap();
+    let text = json!({"x": document}).to_string();
+    let documents: TensorDocuments<'_> = serde_json::from_str(&text).unwrap();
     let inputs = documents_to_tensors(&documents, &one_tensor(element_type)).ok()?;
     inputs.into_iter().next().map(|(_, tensor)| tensor)
 }
@@ -184,7 +185,8 @@ proptest! {
     #[test]
     fn any_document_is_a_tensor_or_a_list_of_faults(document in any_json()) {
         for element_type in [ElementType::F16, ElementType::I8, ElementType::Bool, ElementType::String] {
-            let documents: Result<TensorDocuments, _> = serde_json::from_value(json!({"x": document}));
+            let text = json!({"x": document}).to_string();
+            let documents: Result<TensorDocuments<'_>, _> = serde_json::from_str(&text);
             let Ok(documents) = documents else { continue };
             if let Err(violations) = documents_to_tensors(&documents, &one_tensor(element_type)) {
                 prop_assert!(violations.total > 0 && !violations.listed.is_empty());

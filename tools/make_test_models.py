@@ -62,6 +62,18 @@ def softmax_of_rows() -> onnx.ModelProto:
     return graph("softmax_of_rows", [node], [rows("x", 2)], [rows("y", 2)])
 
 
+def wide_sum() -> onnx.ModelProto:
+    """The sum of each row of 64 numbers: a large request has a small answer."""
+    axes = constant("axes", np.array([1], np.int64))
+    node = helper.make_node("ReduceSum", ["x", "axes"], ["y"], keepdims=1)
+    return graph("wide_sum", [node], [rows("x", 64)], [rows("y", 1)], [axes])
+
+
+def wide_sizes() -> onnx.ModelProto:
+    """The size of each of 64 numbers a row: the answer is as large as the request."""
+    return graph("wide_sizes", [helper.make_node("Abs", ["x"], ["y"])], [rows("x", 64)], [rows("y", 64)])
+
+
 def absolute_root() -> onnx.ModelProto:
     """What `square_root` is, for negative numbers too."""
     nodes = [helper.make_node("Abs", ["x"], ["size"]), helper.make_node("Sqrt", ["size"], ["y"])]
@@ -308,7 +320,7 @@ def main() -> int:
         save(vary.__name__, model)
     plain = (
         regressor, nan_weights, square_root, centred, softmax_of_rows, integers, two_inputs, extension_operator, slow, quotient, panics,
-        panics_at_13, deep_calls, absolute_root, drops_large, lookup, lookup_smaller, towns,
+        panics_at_13, deep_calls, wide_sum, wide_sizes, absolute_root, drops_large, lookup, lookup_smaller, towns,
     )
     for make in plain:
         model = make()

@@ -58,10 +58,7 @@ pub(super) fn predict(files: &[PathBuf], arguments: PredictArguments) -> Result<
     let environment = Environment::of_process();
     let settings = prepare::settings(files, &environment)?.settings;
     let request = read_input(&arguments.input)?;
-    let request: PredictRequest = parse_valid(&request).map_err(|error| match error {
-        BodyError::Malformed(error) => listed(&[error]),
-        BodyError::Invalid(errors) => listed(&errors),
-    })?;
+    read_request(&request)?;
     let runtime = Runtime::load(&settings.runtime, &environment)?;
     let options = Arc::new(RunOptions::new()?);
     let (send, answered) = mpsc::channel();
@@ -69,7 +66,7 @@ pub(super) fn predict(files: &[PathBuf], arguments: PredictArguments) -> Result<
     thread::spawn(move || {
         let PredictArguments { model, json, .. } = arguments;
         // Nobody listens any more if it took too long.
-        let _ = send.send(answer(runtime, &model, request, json, &worker_options));
+        let _ = send.send(answer(runtime, &model, &request, json, &worker_options));
     });
     let answer = match answered.recv_timeout(Duration::from_secs(arguments.timeout_seconds)) {
         Ok(answer) => answer?,
@@ -82,6 +79,14 @@ pub(super) fn predict(files: &[PathBuf], arguments: PredictArguments) -> Result<
         }
     };
     Ok(output::print(&answer)?)
+}
+
+/// The request, or lines that say what is wrong with it.
+fn read_request(body: &[u8]) -> Result<PredictRequest<'_>, String> {
+    parse_valid(body).map_err(|error| match error {
+        BodyError::Malformed(error) => listed(&[error]),
+        BodyError::Invalid(errors) => listed(&errors),
+    })
 }
 
 fn read_input(input: &str) -> Result<Vec<u8>, Failure> {
@@ -100,7 +105,7 @@ fn read_input(input: &str) -> Result<Vec<u8>, Failure> {
 fn answer(
     runtime: Runtime,
     file: &Path,
-    request: PredictRequest,
+    request: &[u8],
     json: bool,
     options: &RunOptions,
 ) -> Result<String, String> {
@@ -110,7 +115,8 @@ fn answer(
     let contract = contract(file, &instance).map_err(in_model)?;
     let (model, version) = &identity(file);
     let (model, version) = (model.as_str(), *version);
-    match request.asked() {
+    match read_request(request)?.asked() {
+        Asked::Checked(..) => Err(in_model("its rows were read for another model".to_owned())),
         Asked::Rows(rows, base) => {
             let layout = Layout::of(&signature, &contract).map_err(|error| in_model(error.to_string()))?;
             let not_supported = |reason| in_model(ServingError::RowsNotSupported(reason).to_string());

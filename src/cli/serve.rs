@@ -14,12 +14,14 @@ use crate::{
     config::{AuthSettings, Environment, Watch},
     runtime::{self, Runtime},
     server::{Gateway, Parts},
+    system::memory,
     telemetry::logging,
     transport::Clock,
 };
 
 /// Serves until SIGTERM or SIGINT.
 pub(super) fn serve(files: &[PathBuf]) -> Result<(), Failure> {
+    memory::return_large_blocks();
     let environment = Environment::of_process();
     let Attempt { files: read, prepared } = Attempt::new(files, &environment);
     let (loaded, authentication) = prepared?;

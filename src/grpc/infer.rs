@@ -13,7 +13,7 @@ use super::{
 use crate::{
     auth::Caller,
     serving::{Servable, Terms},
-    system::byte_budget::ByteCharge,
+    system::{byte_budget::ByteCharge, memory::freed_later},
     transport::{self, ApiError, MayPredict, Permit, TransportState, apart, is_long},
 };
 
@@ -28,6 +28,7 @@ pub(super) async fn infer(
     if !is_long(bytes) {
         return answered(state, caller, charge, message).await;
     }
+    freed_later(message.encoded_len());
     let (state, caller, charge) = (state.clone(), Arc::clone(caller), charge.cloned());
     apart(bytes, async move { answered(&state, &caller, charge.as_ref(), message).await }).await?
 }

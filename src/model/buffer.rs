@@ -5,8 +5,8 @@ use std::{
     ops::{Deref, Range},
 };
 
-use bytemuck::AnyBitPattern;
-use bytes::Bytes;
+use bytemuck::{AnyBitPattern, NoUninit};
+use bytes::{Buf, Bytes};
 
 /// A list of numbers, row-major.
 #[derive(Clone)]
@@ -42,8 +42,8 @@ impl<T: AnyBitPattern> Buffer<T> {
         }
     }
 
-    /// The numbers that these little-endian bytes are; nothing where the last one would be cut short. They are copied only where they do not lie
-    /// in memory as the machine wants them: unaligned, or, on a big-endian machine, always.
+    /// The numbers that these little-endian bytes are; nothing where the last one would be cut short. Where they do not lie
+    /// in memory as the machine wants them, they are moved within their memory if nothing else holds it, else copied.
     ///
     /// `from_bytes` makes a number of the bytes of one.
     pub fn received(bytes: Bytes, from_bytes: impl Fn(&[u8]) -> T) -> Option<Self> {
@@ -51,11 +51,44 @@ impl<T: AnyBitPattern> Buffer<T> {
         if !bytes.len().is_multiple_of(size) {
             return None;
         }
-        if cfg!(target_endian = "little") && bytemuck::try_cast_slice::<u8, T>(&bytes).is_ok() {
-            return Some(Self(Memory::Received(bytes)));
-        }
-        Some(Self(Memory::Own(bytes.chunks_exact(size).map(from_bytes).collect())))
+        let bytes = if cfg!(target_endian = "little") { aligned::<T>(bytes) } else { Err(bytes) };
+        Some(Self(match bytes {
+            Ok(bytes) => Memory::Received(bytes),
+            Err(bytes) => Memory::Own(bytes.chunks_exact(size).map(from_bytes).collect()),
+        }))
     }
+
+    /// The numbers as bytes, in the order of the machine; those that were received are not copied.
+    pub fn to_bytes(&self) -> Bytes
+    where
+        T: NoUninit,
+    {
+        match &self.0 {
+            Memory::Own(elements) => Bytes::copy_from_slice(bytemuck::cast_slice(elements)),
+            Memory::Received(bytes) => bytes.clone(),
+        }
+    }
+}
+
+/// The bytes where numbers of this type may lie, moved if nothing else holds their memory; else as they were.
+fn aligned<T: AnyBitPattern>(bytes: Bytes) -> Result<Bytes, Bytes> {
+    let fits = |bytes: &[u8]| bytemuck::try_cast_slice::<u8, T>(bytes).is_ok();
+    if fits(&bytes) {
+        return Ok(bytes);
+    }
+    let mut bytes = bytes.try_into_mut()?;
+    let length = bytes.len();
+    // A large block grows in place.
+    bytes.reserve(align_of::<T>());
+    let shift = bytes.as_ptr().align_offset(align_of::<T>());
+    if shift >= align_of::<T>() {
+        return Err(bytes.freeze());
+    }
+    bytes.resize(length + shift, 0);
+    bytes.copy_within(..length, shift);
+    bytes.advance(shift);
+    let bytes = bytes.freeze();
+    if fits(&bytes) { Ok(bytes) } else { Err(bytes) }
 }
 
 impl<T: AnyBitPattern> Deref for Buffer<T> {
@@ -118,6 +151,22 @@ mod tests {
             assert_eq!(*buffer, expected);
             let is_same_memory = std::ptr::eq(buffer.as_ptr().cast(), part.as_ptr());
             assert_eq!(is_same_memory, shift == 0, "{shift}");
+        }
+    }
+
+    #[test]
+    fn unaligned_bytes_that_nothing_else_holds_are_moved_within_their_memory() {
+        let numbers: Vec<u32> = (0..100_000).collect();
+        for shift in 0..4 {
+            let mut bytes = vec![0; shift];
+            bytes.extend(numbers.iter().flat_map(|number| number.to_le_bytes()));
+            let mut bytes = Bytes::from(bytes);
+            bytes.advance(shift);
+            let before = bytes.as_ptr().addr();
+            let buffer = received(bytes).unwrap();
+            assert_eq!(*buffer, numbers);
+            assert!(matches!(buffer.0, Memory::Received(_)), "{shift}");
+            assert!(shift > 0 || buffer.as_ptr().addr() == before);
         }
     }
 

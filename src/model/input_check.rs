@@ -44,7 +44,7 @@ pub fn check_inputs(
 ///
 /// Everything that is wrong with them.
 pub fn documents_to_tensors(
-    documents: &TensorDocuments,
+    documents: &TensorDocuments<'_>,
     signature: &Signature,
 ) -> Result<Vec<(String, Tensor)>, Violations<InputViolation>> {
     let mut violations = Violations::default();
@@ -197,7 +197,7 @@ mod tests {
     }
 
     fn check(json: &str) -> Vec<(String, &'static str)> {
-        let documents: TensorDocuments = serde_json::from_str(json).unwrap();
+        let documents: TensorDocuments<'_> = serde_json::from_str(json).unwrap();
         match documents_to_tensors(&documents, &signature()) {
             Ok(_) => Vec::new(),
             Err(violations) => {

@@ -2,11 +2,13 @@
 //!
 //! A row is read without judging it, so that one answer can list everything that is wrong with it.
 
+mod batches;
 mod check;
 mod flat;
 mod outputs;
 mod read;
 
+pub use batches::{Rows, RowsReader};
 pub use check::rows_to_tensors;
 pub use flat::{FlatElement, FlatLayout};
 pub use outputs::{NotByRow, RowOutputs, RowValue};
@@ -36,6 +38,16 @@ pub enum Row {
     Positional(Vec<Cell>),
     /// By feature name, in the order they were sent.
     Named(Vec<(String, Cell)>),
+}
+
+impl Row {
+    /// The number of its values.
+    fn len(&self) -> usize {
+        match self {
+            Self::Positional(values) => values.len(),
+            Self::Named(values) => values.len(),
+        }
+    }
 }
 
 /// The part of a row that something is wrong with.

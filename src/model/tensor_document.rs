@@ -4,17 +4,21 @@
 
 mod read;
 
+use self::read::Values;
 use super::{
-    Cell, ElementType, InputViolation, Tensor, Violations,
+    Cell, ElementType, InputViolation, Tensor, TensorData, Violations,
     element::{elements, non_finite, objection},
 };
 
+/// Values that are held at most before they become elements of a tensor.
+const BATCH_VALUES: usize = 16 * 1024;
+
 /// What a caller sent for a tensor.
 #[derive(Clone, Debug, PartialEq)]
-pub struct TensorDocument {
+pub struct TensorDocument<'b> {
     shape: Vec<usize>,
-    /// The elements, row-major.
-    cells: Vec<Cell>,
+    /// The text of the elements, row-major; empty if they are missing.
+    elements: &'b str,
     form: Form,
     /// The element type that the caller says it is.
     datatype: Option<String>,
@@ -24,7 +28,7 @@ pub struct TensorDocument {
 
 /// Tensors by input name, in the order they were sent.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct TensorDocuments(pub Vec<(String, TensorDocument)>);
+pub struct TensorDocuments<'b>(pub Vec<(String, TensorDocument<'b>)>);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
@@ -34,11 +38,11 @@ enum Form {
     Flat,
 }
 
-impl TensorDocument {
+impl TensorDocument<'_> {
     /// Whether it is `null`: no tensor.
     #[must_use]
     pub fn is_null(&self) -> bool {
-        self.form == Form::Nested && self.cells == [Cell::Null] && self.shape.is_empty()
+        self.form == Form::Nested && self.elements == "null"
     }
 
     /// The tensor of this element type, or nothing, with everything that is wrong with it among the violations.
@@ -65,18 +69,11 @@ impl TensorDocument {
         if !self.faults.is_empty() {
             return None;
         }
-        for (index, cell) in self.cells.iter().enumerate() {
-            let stands_for_number =
-                matches!(cell, Cell::Text(text) if element_type.is_float() && non_finite(text).is_some());
-            if !stands_for_number && let Some((code, message)) = objection(cell, element_type, None) {
-                add(self.path(index), code, message);
-            }
-        }
+        let data = self.elements(element_type, |index, code, message| add(self.path(index), code, message));
         if violations.total > before {
             return None;
         }
-        let cells: Vec<&Cell> = self.cells.iter().collect();
-        match Tensor::new(self.shape.clone(), elements(&cells, element_type)) {
+        match Tensor::new(self.shape.clone(), data) {
             Ok(tensor) => Some(tensor),
             Err(error) => {
                 violations.add(|| InputViolation {
@@ -88,6 +85,44 @@ impl TensorDocument {
                 None
             }
         }
+    }
+
+    /// The elements; `fault` is told of each value that cannot be one, and then they are not all there.
+    fn elements(
+        &self,
+        element_type: ElementType,
+        mut fault: impl FnMut(usize, &'static str, String),
+    ) -> TensorData {
+        let mut data = elements(&[], element_type);
+        let mut batch: Vec<Cell> = Vec::new();
+        let mut is_right = true;
+        let mut flush = |batch: &mut Vec<Cell>| {
+            let cells: Vec<&Cell> = batch.iter().collect();
+            let part = elements(&cells, element_type);
+            if data.is_empty() {
+                data = part;
+            } else {
+                // Never refused: it is of the same type.
+                data.append(part);
+            }
+            batch.clear();
+        };
+        for (index, cell) in Values::new(self.elements, self.form).enumerate() {
+            let stands_for_number =
+                matches!(&cell, Cell::Text(text) if element_type.is_float() && non_finite(text).is_some());
+            if !stands_for_number && let Some((code, message)) = objection(&cell, element_type, None) {
+                fault(index, code, message);
+                is_right = false;
+            }
+            if is_right {
+                batch.push(cell);
+            }
+            if batch.len() == BATCH_VALUES {
+                flush(&mut batch);
+            }
+        }
+        flush(&mut batch);
+        data
     }
 
     /// Where an element stands in the document, as a JSON pointer below it.
@@ -110,7 +145,6 @@ impl TensorDocument {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::TensorData;
 
     fn read(json: &str, element_type: ElementType) -> Result<Tensor, Vec<(String, &'static str)>> {
         let document: TensorDocument = serde_json::from_str(json).unwrap();

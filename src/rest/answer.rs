@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::{
     serving::Servable,
+    system::memory::freed_later,
     transport::{ApiError, version_headers},
 };
 
@@ -18,6 +19,7 @@ const HEADERS: usize = 8;
 /// An answer of a version, as JSON.
 pub(super) fn json_answer(servable: &Servable, body: &impl Serialize) -> Result<Response, ApiError> {
     let body = serde_json::to_vec(body).map_err(|_| ApiError::AnswerNotWritten)?;
+    freed_later(body.len());
     Ok(answer(servable, body))
 }
 

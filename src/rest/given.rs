@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use axum::body::Bytes;
+
 use crate::{
-    model::{InputViolation, Tensor, Violations, rows_to_tensors},
+    model::{InputViolation, Tensor, Violations},
     serving::{Inference, Prediction, Servable, ServingError, Terms},
     transport::{ApiError, TransportState},
-    wire::{FieldError, RowBase, asks_by_row, tensorflow::Given},
+    wire::{FieldError, Model, RowBase, asks_by_row, tensorflow::Given},
 };
 
 /// Where the list of rows stands in the body; nothing if tensors stand there by input name, as `inputs`.
@@ -18,6 +20,19 @@ pub(super) fn refuse_rows(servable: &Servable, body: &[u8]) -> Result<(), Servin
         Some(reason) if asks_by_row(body) => Err(reason.into()),
         _ => Ok(()),
     }
+}
+
+/// The model that a body is read for.
+pub(super) fn model_of(servable: &Servable) -> Model<'_> {
+    let Servable { signature, layout, contract, .. } = servable;
+    Model { signature, layout: layout.as_deref(), contract }
+}
+
+/// Reads a body and lets go of it: what stood in it is in tensors then.
+pub(super) fn let_go<T>(body: Bytes, read: impl FnOnce(&[u8]) -> T) -> T {
+    let read = read(&body);
+    drop(body);
+    read
 }
 
 /// Runs a version. Dropping the future ends the run.
@@ -48,10 +63,10 @@ fn inputs_of(servable: &Servable, given: Given, list: ListOfRows) -> Result<Vec<
     match given {
         Given::Tensors(tensors) => Ok(tensors),
         Given::Rows(rows) => {
-            let layout = servable.layout_of_rows().map_err(ServingError::from)?;
+            servable.layout_of_rows().map_err(ServingError::from)?;
             let base = list.map_or(RowBase::Instances, RowBase::List);
-            rows_to_tensors(&rows, layout, &servable.contract)
-                .map_err(|violations| ApiError::InvalidRows { violations, base })
+            let inputs = rows.into_inputs().ok_or(ApiError::AnswerNotWritten)?;
+            inputs.map_err(|violations| ApiError::InvalidRows { violations, base })
         }
     }
 }

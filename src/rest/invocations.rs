@@ -25,8 +25,8 @@ use self::{
 };
 use super::{
     answer::json_answer,
-    given::{refuse_rows, run},
-    json_body::read,
+    given::{let_go, model_of, refuse_rows, run},
+    json_body::read_aligned,
     open_inference::answer_body,
     sagemaker::target_model,
     tensorflow::answer_rows,
@@ -136,12 +136,12 @@ pub(super) async fn invoke(
         .charged_to(request.extensions());
     let declared = content_type(request.headers())?;
     let servable = state.serving.servable(&permit.model, None)?;
-    let (signature, layout, contract) = (&servable.signature, servable.layout.as_deref(), &servable.contract);
-    let body = read(request.into_body()).await?;
+    let model = model_of(&servable);
+    let body = read_aligned(request.into_body(), declared.json_bytes()).await?;
     let Understood { mlflow, sagemaker } = understood;
     let kind = declared.kind_of(&body, mlflow, sagemaker)?;
     if !matches!(kind, BodyKind::OpenInference { .. }) {
-        permit.terms.reserve_elements(signature, &body).await?;
+        permit.terms.reserve_elements(&servable.signature, &body).await?;
     }
     match kind {
         BodyKind::OpenInference { json_bytes } => {
@@ -154,12 +154,12 @@ pub(super) async fn invoke(
         }
         BodyKind::Csv(header) => {
             let layout = servable.layout_of_rows().map_err(ServingError::from)?;
-            let rows = read_csv(&body, header, layout, contract)?;
+            let rows = let_go(body, |body| read_csv(body, header, layout, model.contract))?;
             answer_rows(state, servable, rows, Some(CSV_ROWS), permit.terms).await
         }
         BodyKind::Json => {
             refuse_rows(&servable, &body)?;
-            match read_json(&body, signature, layout, contract)? {
+            match let_go(body, |body| read_json(body, model))? {
                 MlflowRequest::Rows(rows, place) => {
                     answer_rows(state, servable, rows, Some(place), permit.terms).await
                 }

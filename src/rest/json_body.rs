@@ -11,7 +11,11 @@ use tower_http::timeout::TimeoutError;
 use validator::Validate;
 
 use super::decoding::{NotDecoded, cause_of};
-use crate::{system::byte_budget::OverBudget, transport::ApiError, wire};
+use crate::{
+    system::{byte_budget::OverBudget, memory::freed_later},
+    transport::ApiError,
+    wire,
+};
 
 /// A JSON body of this form that `validator` has nothing against.
 #[derive(Debug)]
@@ -74,6 +78,7 @@ pub(super) async fn read_aligned(mut body: Body, offset: usize) -> Result<Bytes,
         }
         if whole.is_empty() {
             if announced == Some(data.len()) {
+                freed_later(data.len());
                 return Ok(data);
             }
             whole.reserve(padding + announced.unwrap_or_default().min(BELIEVED_BYTES));
@@ -85,6 +90,7 @@ pub(super) async fn read_aligned(mut body: Body, offset: usize) -> Result<Bytes,
         }
         whole.extend_from_slice(&data);
     }
+    freed_later(whole.len());
     let padding = padding.min(whole.len());
     Ok(Bytes::from(whole).slice(padding..))
 }

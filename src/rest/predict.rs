@@ -15,7 +15,7 @@ use super::{
 use crate::{
     serving::Servable,
     transport::{ApiError, MayPredict, Permit, ProblemDocument, TransportState},
-    wire::{Asked, PredictAnswer, PredictRequest, RowBase, RowsAnswer, TensorsAnswer, parse_valid},
+    wire::{Asked, PredictAnswer, PredictRequest, RowBase, RowsAnswer, TensorsAnswer},
 };
 
 /// Ask the default model
@@ -115,6 +115,7 @@ async fn predict(
         permit.terms.reserve_elements(&servable.signature, &body).await?;
         let read = servable.flat.as_ref().and_then(|flat| read_numbers(flat, &body));
         if let Some((input, rows)) = read {
+            drop(body);
             permit.terms.reserve_run(servable, rows.rows, input.data().bytes()).await?;
             let run = state.serving.predict_flat(servable, input, rows.rows, permit.terms, begin);
             let predicted = run.await.and_then(|prediction| prediction.write(servable, rows.many));
@@ -122,12 +123,19 @@ async fn predict(
             return Ok(answer(servable, predicted.map_err(|error| ApiError::about_rows(error, base))?));
         }
     }
-    let request = parse_valid::<PredictRequest>(&body)?;
+    let model = servable.as_ref().ok().and_then(|servable| {
+        let layout = servable.layout_of_rows().ok()?;
+        Some((&**layout, &servable.contract))
+    });
+    let request = PredictRequest::read(&body, model)?;
     let servable = servable?;
     let terms = permit.terms;
     match request.asked() {
-        Asked::Rows(rows, base) => {
-            let prediction = state.serving.predict(servable, &rows, terms).await;
+        Asked::Rows(..) => Err(ApiError::AnswerNotWritten),
+        Asked::Checked(rows, base) => {
+            // What stood in it is in the tensors now.
+            drop(body);
+            let prediction = state.serving.predict(servable, rows, terms, begin).await;
             let prediction = prediction.map_err(|error| ApiError::about_rows(error, base))?;
             let Servable { name, version, signature, contract, .. } = &*prediction.servable;
             let (model, version, layout, outputs) =
@@ -137,7 +145,10 @@ async fn predict(
             json_answer(&prediction.servable, &body)
         }
         Asked::Inputs(documents) => {
-            let inference = state.serving.infer_documents(servable, &documents, terms).await?;
+            let run = state.serving.infer_documents(servable, &documents, terms);
+            drop(documents);
+            drop(body);
+            let inference = run.await?;
             let Servable { name, version, signature, .. } = &*inference.servable;
             let (model, version, outputs) = (name.as_str(), *version, inference.outputs.as_slice());
             json_answer(&inference.servable, &TensorsAnswer { model, version, signature, outputs })

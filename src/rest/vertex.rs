@@ -13,7 +13,12 @@ use axum::{
 use tower::ServiceExt;
 
 use super::{
-    dialect::Dialect, given::refuse_rows, invocations, json_body::read, layers, tensorflow::answer_rows,
+    dialect::Dialect,
+    given::{let_go, model_of, refuse_rows},
+    invocations,
+    json_body::read,
+    layers,
+    tensorflow::answer_rows,
 };
 use crate::{
     auth::Caller,
@@ -78,7 +83,7 @@ async fn predict(
     let body = read(request.into_body()).await?;
     permit.terms.reserve_elements(&servable.signature, &body).await?;
     refuse_rows(&servable, &body)?;
-    match read_request(&body, &servable.signature, servable.layout.as_deref())? {
+    match let_go(body, |body| read_request(body, model_of(&servable)))? {
         TensorFlowRequest::Rows(rows) => {
             answer_rows(&state, servable, rows, Some("/instances"), permit.terms).await
         }

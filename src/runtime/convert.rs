@@ -1,5 +1,7 @@
 //! Between the gateway's values and ONNX Runtime's.
 
+mod shared;
+
 use ndarray::{ArrayViewD, IxDyn};
 use ort::{
     session::SessionInputValue,
@@ -39,9 +41,18 @@ pub(super) fn input_value(tensor: &Tensor) -> Result<SessionInputValue<'_>, Runt
     .map_err(|error| RuntimeError::Run(error.message().to_owned()))
 }
 
-/// A copy of an output, as it is: declared shapes and types of outputs lie, so they are not asked.
-pub(super) fn output_value(name: &str, value: &DynValue) -> Result<Value, RuntimeError> {
-    read(value).map_err(|cause| RuntimeError::Run(format!("output `{name}`: {cause}")))
+/// An output, as it is: declared shapes and types of outputs lie, so they are not asked. It is copied unless it is large,
+/// and in none of the inputs' memory, which may be gone before it is written.
+pub(super) fn output_value(
+    name: &str,
+    value: DynValue,
+    inputs: &[(&str, &Tensor)],
+) -> Result<Value, RuntimeError> {
+    let read = match shared::large(value, inputs) {
+        Ok(tensor) => tensor.map(Value::Tensor),
+        Err(value) => read(&value),
+    };
+    read.map_err(|cause| RuntimeError::Run(format!("output `{name}`: {cause}")))
 }
 
 fn read(value: &DynValue) -> Result<Value, String> {

@@ -114,14 +114,14 @@ impl Instance {
                 .iter()
                 .map(|(name, tensor)| Ok((*name, convert::input_value(tensor)?)))
                 .collect::<Result<Vec<_>, RuntimeError>>()?;
-            let outputs = session
+            let mut outputs = session
                 .run_with_options(values, options)
                 .map_err(|error| error_of_run(error.code(), error.message()))?;
             signature
                 .outputs
                 .iter()
-                .map(|spec| match outputs.get(&spec.name) {
-                    Some(value) => convert::output_value(&spec.name, value),
+                .map(|spec| match outputs.remove(&spec.name) {
+                    Some(value) => convert::output_value(&spec.name, value, inputs),
                     None => Err(RuntimeError::Run(format!("output `{}` was not given", spec.name))),
                 })
                 .collect()

@@ -4,7 +4,16 @@ use super::{
     ServingError,
     blame::{AskedBy, blamed},
 };
-use crate::{lifecycle::Servable, model::RowOutputs, runtime::Ran, wire::RowsAnswer};
+use crate::{
+    lifecycle::Servable,
+    model::RowOutputs,
+    runtime::{Inputs, Ran},
+    system::memory::freed_later,
+    wire::RowsAnswer,
+};
+
+/// From this number of rows on, the memory of inputs is worth freeing before the answer is written.
+const MANY_ROWS: usize = 4096;
 
 /// What a model said of such rows.
 #[derive(Debug)]
@@ -26,11 +35,16 @@ impl FlatPrediction {
         let mut body = Vec::new();
         // A run that was not shared counts as one, whatever it holds.
         let total = if self.ran.rows().is_some() { self.ran.batch_rows } else { self.rows };
-        if let Some(flat) = flat
-            && flat.answers.write(&mut body, self.ran.batch(), rows, total, many)
-        {
-            servable.trial.answered(self.by.caller);
-            return Ok(body);
+        if let Some(flat) = flat {
+            if self.rows >= MANY_ROWS && flat.answers.can_write(self.ran.batch(), &rows, total) {
+                // No failure can ask for them any more, and the answer may be as large.
+                self.ran.inputs = Inputs::Named(Vec::new());
+            }
+            if flat.answers.write(&mut body, self.ran.batch(), rows, total, many) {
+                freed_later(body.len());
+                servable.trial.answered(self.by.caller);
+                return Ok(body);
+            }
         }
         // It says what is wrong, or writes what has no template.
         let outputs = self.ran.take_outputs().unwrap_or_default();

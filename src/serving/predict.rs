@@ -15,14 +15,14 @@ use super::{
 use crate::{
     lifecycle::Phases,
     model::{
-        Layout, Row, RowOutputs, Tensor, TensorDocuments, Value, check_dividends, check_inputs,
-        documents_to_tensors, rows_to_tensors,
+        Layout, RowOutputs, Rows, Tensor, TensorDocuments, Value, check_dividends, check_inputs,
+        documents_to_tensors,
     },
     runtime::{Asked, Failed, Inputs, Ran},
 };
 
 impl Serving {
-    /// Checks rows against the contract of a version and runs them.
+    /// Runs rows that were read for a version.
     ///
     /// Dropping the future ends the run.
     ///
@@ -33,13 +33,15 @@ impl Serving {
     pub async fn predict(
         &self,
         servable: Arc<Servable>,
-        rows: &[Row],
+        rows: Rows,
         terms: Terms,
+        begin: Instant,
     ) -> Result<Prediction, ServingError> {
-        let begin = Instant::now();
         let layout = Arc::clone(servable.layout_of_rows()?);
-        let inputs = rows_to_tensors(rows, &layout, &servable.contract).map_err(ServingError::InvalidRows)?;
-        self.run_rows(servable, layout, inputs, rows.len(), terms, begin).await
+        let count = rows.count();
+        let gone = || ServingError::ModelFailed("its rows were not read".to_owned());
+        let inputs = rows.into_inputs().ok_or_else(gone)?.map_err(ServingError::InvalidRows)?;
+        self.run_rows(servable, layout, inputs, count, terms, begin).await
     }
 
     /// Checks tensors that stand for a number of rows, and runs them as rows.
@@ -98,21 +100,21 @@ impl Serving {
         self.run_tensors(servable, inputs, terms, begin).await
     }
 
-    /// As [`Serving::infer`], of tensors as they were written.
+    /// As [`Serving::infer`], of tensors as they were written. They are read at once; the future does not hold their text.
     ///
     /// # Errors
     ///
     /// As [`Serving::infer`].
-    pub async fn infer_documents(
-        &self,
+    pub fn infer_documents<'s>(
+        &'s self,
         servable: Arc<Servable>,
-        documents: &TensorDocuments,
+        documents: &TensorDocuments<'_>,
         terms: Terms,
-    ) -> Result<Inference, ServingError> {
+    ) -> impl Future<Output = Result<Inference, ServingError>> + use<'s> {
         let begin = Instant::now();
         let inputs =
-            documents_to_tensors(documents, &servable.signature).map_err(ServingError::InvalidInputs)?;
-        self.run_tensors(servable, inputs, terms, begin).await
+            documents_to_tensors(documents, &servable.signature).map_err(ServingError::InvalidInputs);
+        async move { self.run_tensors(servable, inputs?, terms, begin).await }
     }
 
     async fn run_tensors(

@@ -1,6 +1,10 @@
 //! How much memory there is, how much this process uses, and giving it back.
 
+mod later;
+
 use std::{fs, path::Path};
+
+pub use later::freed_later;
 
 /// A limit this large is none: version 1 control groups say so with a number near the greatest.
 const NO_LIMIT: u64 = 1 << 60;
@@ -46,6 +50,33 @@ fn trim() {
     // SAFETY: it takes a number, touches only the allocator's own free lists, and may be called from any thread
     // (malloc_trim(3): MT-Safe).
     unsafe { libc::malloc_trim(0) };
+}
+
+/// Blocks of at least this size are mapped one by one, and unmapped as soon as they are freed. Mapping costs about as much
+/// as reading a body, so that smaller ones are kept to be used again, for as long as they come.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+const MAPPED_BYTES: libc::c_int = 8 << 20;
+
+/// Free memory at the end of a heap that the allocator keeps.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+const KEPT_BYTES: libc::c_int = 16 << 20;
+
+/// Makes the allocator return large blocks to the system when they are freed, for as long as the process lives. By
+/// itself it learns from large requests to keep blocks of up to 32 MiB.
+pub fn return_large_blocks() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    set_thresholds();
+}
+
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[expect(unsafe_code, reason = "the C library has no safe form of it")]
+fn set_thresholds() {
+    // SAFETY: both take a number, which any thread may change at any time (mallopt(3): MT-Safe); one that is refused
+    // changes nothing.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, MAPPED_BYTES);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, KEPT_BYTES);
+    }
 }
 
 fn kibibytes(text: &str, field: &str) -> Option<u64> {

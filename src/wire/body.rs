@@ -1,8 +1,10 @@
 //! Parsing a JSON body, with the place of whatever is wrong with it.
 
-use serde::{Deserialize, de::DeserializeOwned};
+use std::marker::PhantomData;
+
+use serde::{Deserialize, de::DeserializeSeed};
 use serde_json::error::Category;
-use serde_path_to_error::{Path, Segment};
+use serde_path_to_error::{Path, Segment, Track};
 use validator::{Validate, ValidationErrors, ValidationErrorsKind};
 
 use super::{FieldError, field_error::escape};
@@ -28,6 +30,11 @@ fn is_object(bytes: &[u8]) -> bool {
 ///
 /// When the text is no JSON, or of another form, both with the place.
 pub fn parse<'b, T: Deserialize<'b>>(bytes: &'b [u8]) -> Result<T, BodyError> {
+    parse_seed(bytes, PhantomData)
+}
+
+/// Parses a JSON object as the seed says.
+fn parse_seed<'b, S: DeserializeSeed<'b>>(bytes: &'b [u8], seed: S) -> Result<S::Value, BodyError> {
     let bytes = without_mark(bytes);
     if let Some(message) = other_encoding(bytes) {
         return Err(BodyError::Malformed(FieldError::new("", "malformed_json", message)));
@@ -44,7 +51,8 @@ pub fn parse<'b, T: Deserialize<'b>>(bytes: &'b [u8]) -> Result<T, BodyError> {
         }]));
     }
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    let parsed = serde_path_to_error::deserialize(&mut deserializer);
+    let mut track = Track::new();
+    let parsed = seed.deserialize(serde_path_to_error::Deserializer::new(&mut deserializer, &mut track));
     let error = match parsed {
         Ok(value) => match deserializer.end() {
             Ok(()) => return Ok(value),
@@ -52,18 +60,18 @@ pub fn parse<'b, T: Deserialize<'b>>(bytes: &'b [u8]) -> Result<T, BodyError> {
         },
         Err(error) => error,
     };
-    let pointer = pointer(error.path());
-    match error.inner().classify() {
+    let pointer = pointer(&track.path());
+    match error.classify() {
         Category::Data => {
-            let message = error.inner().to_string();
+            let message = error.to_string();
             if message.starts_with(OUT_OF_RANGE) {
-                return Err(malformed(pointer, error.inner(), bytes));
+                return Err(malformed(pointer, &error, bytes));
             }
             let code = if message.starts_with("unknown field") { "unknown_field" } else { "wrong_form" };
             let code = code.into();
             Err(BodyError::Invalid(vec![FieldError { pointer, code, message }]))
         }
-        Category::Syntax | Category::Eof | Category::Io => Err(malformed(pointer, error.inner(), bytes)),
+        Category::Syntax | Category::Eof | Category::Io => Err(malformed(pointer, &error, bytes)),
     }
 }
 
@@ -72,8 +80,16 @@ pub fn parse<'b, T: Deserialize<'b>>(bytes: &'b [u8]) -> Result<T, BodyError> {
 /// # Errors
 ///
 /// As [`parse`], or with everything that `validator` says.
-pub fn parse_valid<T: DeserializeOwned + Validate>(bytes: &[u8]) -> Result<T, BodyError> {
-    let body: T = parse(bytes)?;
+pub fn parse_valid<'b, T: Deserialize<'b> + Validate>(bytes: &'b [u8]) -> Result<T, BodyError> {
+    parse_valid_seed(bytes, PhantomData)
+}
+
+/// Parses a JSON object as the seed says, if `validator` has nothing against it.
+pub(super) fn parse_valid_seed<'b, S>(bytes: &'b [u8], seed: S) -> Result<S::Value, BodyError>
+where
+    S: DeserializeSeed<'b, Value: Validate>,
+{
+    let body = parse_seed(bytes, seed)?;
     body.validate().map_err(|errors| BodyError::Invalid(field_errors("", &errors)))?;
     Ok(body)
 }

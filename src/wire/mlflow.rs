@@ -10,11 +10,10 @@ use serde_json::{Map, Value, value::RawValue};
 pub use table::{Header, ROWS as CSV_ROWS, read_csv};
 
 use super::{
-    BodyError, FieldError,
+    BodyError, FieldError, Model,
     body::parse,
     tensorflow::{Given, Instances, check_parameters, read_columns, read_instances},
 };
-use crate::model::{Contract, Layout, Signature};
 
 /// What is asked. The answer is by row, or by output if the request is by input.
 #[derive(Debug)]
@@ -45,30 +44,25 @@ struct Document<'b> {
 /// # Errors
 ///
 /// When it is no JSON, or not what the model takes, with the place.
-pub fn read_json(
-    body: &[u8],
-    signature: &Signature,
-    layout: Option<&Layout>,
-    contract: &Contract,
-) -> Result<MlflowRequest, BodyError> {
+pub fn read_json(body: &[u8], model: Model<'_>) -> Result<MlflowRequest, BodyError> {
     const RECORDS: &str = "/dataframe_records";
     const INSTANCES: &str = "/instances";
     let Document { dataframe_split, dataframe_records, instances, inputs, params } = parse(body)?;
     check_parameters("params", params.as_ref())?;
     match (dataframe_split, dataframe_records, instances, inputs) {
         (Some(split), None, None, None) => {
-            let rows = split.read(signature, layout, contract)?;
+            let rows = split.read(model)?;
             Ok(MlflowRequest::Rows(rows, frame::SPLIT_DATA))
         }
         (None, Some(records), None, None) => {
-            let rows = frame::read_records(records, RECORDS, signature, layout)?;
+            let rows = frame::read_records(records, RECORDS, model)?;
             Ok(MlflowRequest::Rows(rows, RECORDS))
         }
         (None, None, Some(instances), None) => {
-            let rows = read_instances(instances, INSTANCES, signature, layout)?;
+            let rows = read_instances(instances, INSTANCES, model)?;
             Ok(MlflowRequest::Rows(rows, INSTANCES))
         }
-        (None, None, None, Some(inputs)) => read_columns(inputs, signature).map(MlflowRequest::Columns),
+        (None, None, None, Some(inputs)) => read_columns(inputs, model.signature).map(MlflowRequest::Columns),
         _ => {
             let message = "expected one of `dataframe_split`, `dataframe_records`, `instances` and `inputs`";
             Err(BodyError::Invalid(vec![FieldError::new("", "one_of_all", message)]))

@@ -1,62 +1,237 @@
 //! What a prediction is asked with.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
-use serde::{Deserialize, Serialize};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor},
+};
 use utoipa::ToSchema;
 use validator::{Validate, ValidationError};
 
-use super::RowBase;
-use crate::model::{Row, TensorDocuments};
+use super::{BodyError, RowBase, body::parse_valid_seed};
+use crate::model::{Contract, Layout, Row, Rows, RowsReader, TensorDocuments};
 
 /// One row as `features`, many as `instances`, or whole tensors as `inputs`. A row is a list of values in the order of
 /// the model's features, or an object of values by feature name. Tensors are what every model takes.
-#[derive(Debug, Deserialize, Validate, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Validate, ToSchema)]
 #[validate(schema(function = "one_of_all"))]
-pub struct PredictRequest {
+pub struct PredictRequest<'b> {
     /// One row
-    #[serde(default)]
     #[schema(value_type = Option<RowDocument>)]
-    features: Option<Row>,
+    features: Option<RowsGiven>,
     /// Many rows
-    #[serde(default)]
     #[schema(value_type = Option<Vec<RowDocument>>)]
-    instances: Option<Vec<Row>>,
+    instances: Option<RowsGiven>,
     /// A tensor for each input, by name
-    #[serde(default)]
     #[schema(value_type = Option<BTreeMap<String, InputDocument>>)]
-    inputs: Option<TensorDocuments>,
+    inputs: Option<TensorDocuments<'b>>,
+}
+
+/// Rows as they were read.
+#[derive(Debug)]
+enum RowsGiven {
+    /// As the caller sent them.
+    Values(Vec<Row>),
+    /// As the model takes them.
+    Checked(Rows),
 }
 
 /// What a request asks with.
 #[derive(Debug)]
-pub enum Asked {
+pub enum Asked<'b> {
     /// Rows, and how they were given.
     Rows(Vec<Row>, RowBase),
+    /// Rows that were checked while they were read, and how they were given.
+    Checked(Rows, RowBase),
     /// Whole tensors.
-    Inputs(TensorDocuments),
+    Inputs(TensorDocuments<'b>),
 }
 
-impl PredictRequest {
+impl<'b> PredictRequest<'b> {
+    /// Reads a request to a model whose rows have this layout. Rows become its inputs as they are read, or, without a
+    /// layout, are only counted.
+    ///
+    /// # Errors
+    ///
+    /// As [`parse_valid`](super::parse_valid).
+    pub fn read(body: &'b [u8], model: Option<(&Layout, &Contract)>) -> Result<Self, BodyError> {
+        parse_valid_seed(body, RequestSeed { rows: RowsAs::Inputs(model) })
+    }
+
     /// The one way of asking that the request has.
     #[must_use]
-    pub fn asked(self) -> Asked {
+    pub fn asked(self) -> Asked<'b> {
+        let rows = |rows, base| match rows {
+            RowsGiven::Values(rows) => Asked::Rows(rows, base),
+            RowsGiven::Checked(rows) => Asked::Checked(rows, base),
+        };
         match (self.features, self.instances, self.inputs) {
-            (Some(row), ..) => Asked::Rows(vec![row], RowBase::Features),
-            (None, Some(rows), _) => Asked::Rows(rows, RowBase::Instances),
+            (Some(row), ..) => rows(row, RowBase::Features),
+            (None, Some(many), _) => rows(many, RowBase::Instances),
             (None, None, inputs) => Asked::Inputs(inputs.unwrap_or_default()),
         }
     }
 }
 
-fn one_of_all(request: &PredictRequest) -> Result<(), ValidationError> {
+impl RowsGiven {
+    fn is_empty(&self) -> bool {
+        match self {
+            Self::Values(rows) => rows.is_empty(),
+            Self::Checked(rows) => rows.count() == 0,
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for PredictRequest<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        RequestSeed { rows: RowsAs::Values }.deserialize(deserializer)
+    }
+}
+
+/// The members of a request.
+#[derive(Deserialize)]
+#[serde(field_identifier, rename_all = "lowercase")]
+enum Member {
+    Features,
+    Instances,
+    Inputs,
+}
+
+/// The form that rows are read into.
+#[derive(Clone, Copy)]
+enum RowsAs<'l> {
+    Values,
+    Inputs(Option<(&'l Layout, &'l Contract)>),
+}
+
+#[derive(Clone, Copy)]
+struct RequestSeed<'l> {
+    rows: RowsAs<'l>,
+}
+
+impl<'de> DeserializeSeed<'de> for RequestSeed<'_> {
+    type Value = PredictRequest<'de>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_struct("PredictRequest", &["features", "instances", "inputs"], self)
+    }
+}
+
+impl<'de> Visitor<'de> for RequestSeed<'_> {
+    type Value = PredictRequest<'de>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("struct PredictRequest")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
+        let (mut features, mut instances, mut inputs) = (None, None, None);
+        let duplicate = |name| Err(A::Error::duplicate_field(name));
+        while let Some(member) = members.next_key()? {
+            match member {
+                Member::Features if features.is_some() => return duplicate("features"),
+                Member::Instances if instances.is_some() => return duplicate("instances"),
+                Member::Inputs if inputs.is_some() => return duplicate("inputs"),
+                Member::Features => {
+                    features = Some(members.next_value_seed(RowsSeed { rows: self.rows, many: false })?);
+                }
+                Member::Instances => {
+                    instances = Some(members.next_value_seed(RowsSeed { rows: self.rows, many: true })?);
+                }
+                Member::Inputs => inputs = Some(members.next_value()?),
+            }
+        }
+        let (features, instances) = (features.flatten(), instances.flatten());
+        Ok(PredictRequest { features, instances, inputs: inputs.flatten() })
+    }
+}
+
+/// Reads one row or many, or null.
+struct RowsSeed<'l> {
+    rows: RowsAs<'l>,
+    many: bool,
+}
+
+impl<'de> DeserializeSeed<'de> for RowsSeed<'_> {
+    type Value = Option<RowsGiven>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_option(self)
+    }
+}
+
+impl<'de> Visitor<'de> for RowsSeed<'_> {
+    type Value = Option<RowsGiven>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("option")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_none<E: Error>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        let model = match self.rows {
+            RowsAs::Values if self.many => {
+                return Vec::deserialize(deserializer).map(RowsGiven::Values).map(Some);
+            }
+            RowsAs::Values => {
+                return Row::deserialize(deserializer).map(|row| Some(RowsGiven::Values(vec![row])));
+            }
+            RowsAs::Inputs(model) => model,
+        };
+        let mut reader = match model {
+            Some((layout, contract)) => RowsReader::new(Some(layout), contract),
+            None => RowsReader::counting(),
+        };
+        if self.many {
+            ListOfRows(&mut reader).deserialize(deserializer)?;
+        } else {
+            reader.push(Row::deserialize(deserializer)?);
+        }
+        Ok(Some(RowsGiven::Checked(reader.finish())))
+    }
+}
+
+/// Reads a list of rows one after the other.
+pub(super) struct ListOfRows<'r, 'l>(pub(super) &'r mut RowsReader<'l>);
+
+impl<'de> DeserializeSeed<'de> for ListOfRows<'_, '_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for ListOfRows<'_, '_> {
+    type Value = ();
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a sequence")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut rows: A) -> Result<(), A::Error> {
+        while let Some(row) = rows.next_element()? {
+            self.0.push(row);
+        }
+        Ok(())
+    }
+}
+
+fn one_of_all(request: &PredictRequest<'_>) -> Result<(), ValidationError> {
     let given = [request.features.is_some(), request.instances.is_some(), request.inputs.is_some()];
     if given.into_iter().filter(|given| *given).count() != 1 {
         let message = "expected one of `features` (one row), `instances` (a list of rows) and `inputs` (tensors by name)";
         return Err(ValidationError::new("one_of_both").with_message(message.into()));
     }
-    if request.instances.as_ref().is_some_and(Vec::is_empty) {
+    if request.instances.as_ref().is_some_and(RowsGiven::is_empty) {
         return Err(
             ValidationError::new("no_rows").with_message("expected at least one row in `instances`".into())
         );

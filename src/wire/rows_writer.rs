@@ -86,9 +86,7 @@ impl AnswerTemplate {
         total: usize,
         many: bool,
     ) -> bool {
-        let is_whole = outputs.len() == self.members.len() + self.others.len();
-        let has_rows = rows.start < rows.end && rows.end <= total;
-        if !is_whole || !has_rows || !self.hold_rows(outputs, total) {
+        if !self.can_write(outputs, &rows, total) {
             return false;
         }
         let count = if many { rows.len() } else { 1 };
@@ -108,6 +106,14 @@ impl AnswerTemplate {
         }
         out.push(b'}');
         true
+    }
+
+    /// Returns true if there are such rows, and each output holds what it has to: then [`AnswerTemplate::write`] writes.
+    #[must_use]
+    pub fn can_write(&self, outputs: &[Value], rows: &Range<usize>, total: usize) -> bool {
+        let is_whole = outputs.len() == self.members.len() + self.others.len();
+        let has_rows = rows.start < rows.end && rows.end <= total;
+        is_whole && has_rows && self.hold_rows(outputs, total)
     }
 
     /// Returns true if every output that is not the same for all rows holds `total` of them.

@@ -108,14 +108,14 @@ fn texts(elements: usize, mut rest: &[u8]) -> Result<TensorData, BytesError> {
 pub fn elements_to_bytes(data: &TensorData) -> Bytes {
     macro_rules! numbers {
         ($elements:expr) => {{
-            // On the machines that this runs on the bytes of a slice are these already, so this is one copy.
-            let mut bytes = BytesMut::with_capacity(size_of_val::<[_]>($elements));
+            // On the machines that this runs on they are these bytes already.
             if cfg!(target_endian = "little") {
-                bytes.extend_from_slice(bytemuck::cast_slice($elements));
+                $elements.to_bytes()
             } else {
+                let mut bytes = BytesMut::with_capacity(size_of_val::<[_]>($elements));
                 $elements.iter().for_each(|element| bytes.extend_from_slice(&element.to_le_bytes()));
+                bytes.freeze()
             }
-            bytes.freeze()
         }};
     }
     match data {

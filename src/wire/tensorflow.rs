@@ -6,12 +6,14 @@ mod entries;
 mod examples;
 mod instances;
 mod metadata;
+mod objects;
 mod request;
 mod results;
 mod status;
 
 pub(super) use entries::{Entries, Glance, MAX_VALUES};
-pub(super) use instances::{MAX_ROWS_BYTES, objects, read, read_objects, too_many};
+pub(super) use instances::{MAX_ROWS_BYTES, read, read_list_of_rows, read_objects, too_many};
+pub(super) use objects::{HELD_BYTES, ObjectList, Objects, Visit, each_item};
 pub(super) use request::{check_parameters, invalid};
 
 pub use answer::{Columns, NotPredictions, Predictions};

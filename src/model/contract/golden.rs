@@ -35,11 +35,13 @@ impl GoldenDocument {
         if self.outputs.is_empty() {
             return Err(format!("golden case {index} compares no output"));
         }
-        let mut documents = Vec::with_capacity(self.inputs.len());
-        for (name, json) in self.inputs {
-            let document = TensorDocument::deserialize(json)
+        let texts: Vec<(String, String)> =
+            self.inputs.into_iter().map(|(name, json)| (name, json.to_string())).collect();
+        let mut documents = Vec::with_capacity(texts.len());
+        for (name, json) in &texts {
+            let document: TensorDocument<'_> = serde_json::from_str(json)
                 .map_err(|error| format!("golden case {index}, input `{name}`: {error}"))?;
-            documents.push((name, document));
+            documents.push((name.clone(), document));
         }
         let inputs = documents_to_tensors(&TensorDocuments(documents), signature).map_err(|violations| {
             let first = violations.listed.into_iter().next();

@@ -20,27 +20,52 @@ pub fn rows_to_tensors(
     contract: &Contract,
 ) -> Result<Vec<(String, Tensor)>, Violations> {
     let mut violations = Violations::default();
-    let mut cells: Vec<&Cell> = Vec::new();
     for (index, row) in rows.iter().enumerate() {
-        match row {
-            Row::Positional(values) => positional(index, values, layout, contract, &mut violations),
-            Row::Named(values) => named(index, values, layout, contract, &mut violations),
-        }
-        if violations.total == 0 {
-            match row {
-                // What most requests are is worth the shortest way.
-                Row::Positional(values) if !layout.fills_any() => cells.extend(values),
-                row => cells.extend(in_order(row, layout, contract)),
-            }
-        }
+        check_row(index, row, layout, contract, &mut violations);
     }
     if violations.total > 0 {
         return Err(violations);
     }
-    tensors(&cells, rows.len(), layout).map_err(|message| {
-        add(&mut violations, 0, || Place::Row, "wrong_count", || message);
+    row_tensors(rows, layout, contract).map_err(|message| {
+        not_whole(&mut violations, message);
         violations
     })
+}
+
+/// Adds everything that is wrong with a row.
+pub(super) fn check_row(
+    index: usize,
+    row: &Row,
+    layout: &Layout,
+    contract: &Contract,
+    violations: &mut Violations,
+) {
+    match row {
+        Row::Positional(values) => positional(index, values, layout, contract, violations),
+        Row::Named(values) => named(index, values, layout, contract, violations),
+    }
+}
+
+/// Adds that the tensors of rows do not fit together, though nothing is wrong with any of them.
+pub(super) fn not_whole(violations: &mut Violations, message: String) {
+    add(violations, 0, || Place::Row, "wrong_count", || message);
+}
+
+/// The inputs of the model, of rows that nothing is wrong with.
+pub(super) fn row_tensors(
+    rows: &[Row],
+    layout: &Layout,
+    contract: &Contract,
+) -> Result<Vec<(String, Tensor)>, String> {
+    let mut cells: Vec<&Cell> = Vec::with_capacity(rows.len().saturating_mul(layout.columns()));
+    for row in rows {
+        match row {
+            // What most requests are is worth the shortest way.
+            Row::Positional(values) if !layout.fills_any() => cells.extend(values),
+            row => cells.extend(in_order(row, layout, contract)),
+        }
+    }
+    tensors(&cells, rows.len(), layout)
 }
 
 /// The inputs of the model, of cells row by row.

@@ -141,7 +141,7 @@ impl TensorData {
     }
 
     /// Puts the elements of another one after its own; whether they are of the same type.
-    pub(super) fn append(&mut self, other: Self) -> bool {
+    pub(in crate::model) fn append(&mut self, other: Self) -> bool {
         macro_rules! append {
             ([$($buffer:ident),*], [$($list:ident),*]) => {
                 match (self, other) {

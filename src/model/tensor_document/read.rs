@@ -20,7 +20,6 @@ const MAX_FAULTS: usize = 10;
 /// A document that is being read.
 #[derive(Default)]
 struct Reader {
-    cells: Vec<Cell>,
     /// The size of the lists at each depth, once the first one at that depth has ended.
     sizes: Vec<Option<usize>>,
     /// At which depth the values stand, once there was one.
@@ -63,19 +62,18 @@ impl Reader {
         }
     }
 
-    fn value(&mut self, cell: Cell) {
+    fn value(&mut self) {
         let depth = self.position.len();
         if self.sizes.len() > depth {
             self.fault(self.here(), "expected a list like the one before, got a value");
         }
         self.values_at.get_or_insert(depth);
-        self.cells.push(cell);
     }
 
-    fn nested(self) -> TensorDocument {
+    fn nested(self, elements: &str) -> TensorDocument<'_> {
         TensorDocument {
             shape: self.sizes.into_iter().map(Option::unwrap_or_default).collect(),
-            cells: self.cells,
+            elements,
             form: Form::Nested,
             datatype: None,
             faults: self.faults,
@@ -83,12 +81,11 @@ impl Reader {
     }
 }
 
-impl<'de> Deserialize<'de> for TensorDocument {
-    /// Reads a tensor from its text, as a [`Cell`] is read: a float would lose digits of whole numbers.
+impl<'de> Deserialize<'de> for TensorDocument<'de> {
+    /// Reads the form of a tensor; its elements are read from its text once their type is known. Only JSON text that is
+    /// held in memory has one: a float would lose digits of whole numbers.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // Owned, as a value that is held in memory is read here too.
-        let json = <Box<RawValue>>::deserialize(deserializer)?;
-        let json = json.get();
+        let json = <&RawValue>::deserialize(deserializer)?.get();
         if json.starts_with('{') {
             return serde_json::from_str::<Flat>(json).map(|Flat(flat)| flat).map_err(D::Error::custom);
         }
@@ -107,31 +104,31 @@ impl<'de> Deserialize<'de> for TensorDocument {
                     let size = reader.position.pop().unwrap_or_default();
                     reader.end_list(size);
                 }
-                value => reader.value(value.cell()),
+                _ => reader.value(),
             }
             if let Some(items) = reader.position.last_mut() {
                 *items += 1;
             }
         }
-        Ok(reader.nested())
+        Ok(reader.nested(json))
     }
 }
 
 /// A tensor as an object.
-struct Flat(TensorDocument);
+struct Flat<'b>(TensorDocument<'b>);
 
-impl<'de> Deserialize<'de> for Flat {
+impl<'de> Deserialize<'de> for Flat<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct FlatVisitor;
 
         impl<'de> Visitor<'de> for FlatVisitor {
-            type Value = Flat;
+            type Value = Flat<'de>;
 
             fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
                 formatter.write_str("an object with `shape` and `data`")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, entries: A) -> Result<Flat, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, entries: A) -> Result<Flat<'de>, A::Error> {
                 read_flat(entries).map(Flat)
             }
         }
@@ -140,7 +137,7 @@ impl<'de> Deserialize<'de> for Flat {
     }
 }
 
-fn read_flat<'de, A: MapAccess<'de>>(mut entries: A) -> Result<TensorDocument, A::Error> {
+fn read_flat<'de, A: MapAccess<'de>>(mut entries: A) -> Result<TensorDocument<'de>, A::Error> {
     let (mut shape, mut data, mut datatype) = (None, None, None);
     let mut faults = Vec::new();
     while let Some(name) = entries.next_key::<String>()? {
@@ -159,23 +156,29 @@ fn read_flat<'de, A: MapAccess<'de>>(mut entries: A) -> Result<TensorDocument, A
             return Err(A::Error::custom(format!("duplicate field `{name}`")));
         }
     }
-    let mut list = |name: &str, list: Option<List>| match list {
-        Some(List(Some(cells))) => cells,
-        Some(List(None)) => {
-            faults.push((format!("/{name}"), "expected a list".to_owned()));
-            Vec::new()
-        }
-        None => {
-            faults.push((String::new(), format!("a tensor given as an object has `{name}`")));
-            Vec::new()
+    let mut list = |name: &str, list: Option<List<'de>>| -> &'de str {
+        match list {
+            Some(List(Some(text))) => text,
+            Some(List(None)) => {
+                faults.push((format!("/{name}"), "expected a list".to_owned()));
+                ""
+            }
+            None => {
+                faults.push((String::new(), format!("a tensor given as an object has `{name}`")));
+                ""
+            }
         }
     };
-    let (sizes, cells) = (list("shape", shape), list("data", data));
-    let mut shape = Vec::with_capacity(sizes.len());
-    for (index, size) in sizes.iter().enumerate() {
+    let (sizes, elements) = (list("shape", shape), list("data", data));
+    let mut shape = Vec::new();
+    for (index, size) in Values::new(sizes, Form::Flat).enumerate() {
+        if index == MAX_DEPTH {
+            faults.push(("/shape".to_owned(), format!("expected at most {MAX_DEPTH} sizes")));
+            break;
+        }
         match size {
-            Cell::Integer(size) if usize::try_from(*size).is_ok() => {
-                shape.extend(usize::try_from(*size));
+            Cell::Integer(size) if usize::try_from(size).is_ok() => {
+                shape.extend(usize::try_from(size));
             }
             _ => {
                 faults.push((format!("/shape/{index}"), "expected a size: a whole number from 0".to_owned()));
@@ -183,48 +186,68 @@ fn read_flat<'de, A: MapAccess<'de>>(mut entries: A) -> Result<TensorDocument, A
         }
     }
     faults.truncate(MAX_FAULTS);
-    Ok(TensorDocument { shape, cells, form: Form::Flat, datatype: datatype.flatten(), faults })
+    Ok(TensorDocument { shape, elements, form: Form::Flat, datatype: datatype.flatten(), faults })
 }
 
-/// The values of a list, or nothing for what is none.
-struct List(Option<Vec<Cell>>);
+/// The text of a list, or nothing for what is none.
+struct List<'b>(Option<&'b str>);
 
-impl<'de> Deserialize<'de> for List {
+impl<'de> Deserialize<'de> for List<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let json = <&RawValue>::deserialize(deserializer)?.get();
-        let mut tokens = Tokens::new(json);
-        if tokens.next() != Some(Token::Begin) {
-            return Ok(Self(None));
-        }
-        let mut cells = Vec::new();
-        let mut depth = 0_usize;
-        for token in tokens {
-            // A list within the list is one value, and none that a tensor has.
-            match token {
-                Token::Begin => depth += 1,
-                Token::End => depth = depth.saturating_sub(1),
-                _ => {}
-            }
-            if depth == usize::from(token == Token::Begin) && token != Token::End {
-                cells.push(token.cell());
-            }
-        }
-        Ok(Self(Some(cells)))
+        Ok(Self((Tokens::new(json).next() == Some(Token::Begin)).then_some(json)))
     }
 }
 
-impl<'de> Deserialize<'de> for TensorDocuments {
+/// The values in the text of a tensor's elements.
+pub(super) struct Values<'t> {
+    tokens: Tokens<'t>,
+    form: Form,
+    /// The number of open lists.
+    depth: usize,
+}
+
+impl<'t> Values<'t> {
+    pub(super) fn new(elements: &'t str, form: Form) -> Self {
+        Self { tokens: Tokens::new(elements), form, depth: 0 }
+    }
+}
+
+impl Iterator for Values<'_> {
+    type Item = Cell;
+
+    fn next(&mut self) -> Option<Cell> {
+        loop {
+            let token = self.tokens.next()?;
+            match token {
+                Token::Begin => self.depth += 1,
+                Token::End => self.depth = self.depth.saturating_sub(1),
+                _ => {}
+            }
+            let is_value = match self.form {
+                Form::Nested => !matches!(token, Token::Begin | Token::End),
+                // A list within the list is one value, and none that a tensor has.
+                Form::Flat => token != Token::End && self.depth == 1 + usize::from(token == Token::Begin),
+            };
+            if is_value {
+                return Some(token.cell());
+            }
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for TensorDocuments<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct DocumentsVisitor;
 
         impl<'de> Visitor<'de> for DocumentsVisitor {
-            type Value = TensorDocuments;
+            type Value = TensorDocuments<'de>;
 
             fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
                 formatter.write_str("an object of tensors by input name")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<TensorDocuments, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<TensorDocuments<'de>, A::Error> {
                 let mut documents = Vec::new();
                 while let Some(entry) = entries.next_entry()? {
                     documents.push(entry);

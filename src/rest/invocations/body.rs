@@ -77,6 +77,14 @@ fn header_of<'p>(mut parameters: impl Iterator<Item = &'p str>) -> Result<Header
 }
 
 impl Declared {
+    /// Where bytes of tensors begin in the body, if it has any.
+    pub(super) fn json_bytes(self) -> usize {
+        match self {
+            Self::Binary { json_bytes } => json_bytes,
+            Self::Json | Self::Csv(_) => 0,
+        }
+    }
+
     pub(super) fn kind_of(self, body: &[u8], mlflow: bool, sagemaker: bool) -> Result<BodyKind, ApiError> {
         match self {
             Self::Binary { json_bytes } if sagemaker => {

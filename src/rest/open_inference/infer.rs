@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     model::Value,
-    rest::{answer::answer, json_body::read_aligned, render::with_id},
+    rest::{answer::answer, json_body::read_aligned, parts::body_of, render::with_id},
     serving::{Servable, Terms},
     transport::{self, ApiError, MayPredict, Permit, TransportState, apart},
     wire::open_inference::{InferRequest, read_infer_request, read_raw_request, write_infer_answer},
@@ -130,7 +130,12 @@ pub(in crate::rest) async fn answer_body(
     terms.reserve_elements(&servable.signature, json).await?;
     let mut asked = match json_bytes {
         Some(0) => read_raw_request(body, &servable.signature),
-        _ => read_infer_request(&body, json_bytes),
+        _ => {
+            let asked = read_infer_request(&body, json_bytes);
+            // What of it is not in the tensors is not needed any more.
+            drop(body);
+            asked
+        }
     }?;
     match answered(state, servable, &mut asked, terms).await {
         Ok(answered) => Ok(answered),
@@ -154,7 +159,7 @@ async fn answered(
         let (model, version) = (&inference.servable.name, inference.servable.version);
         let written = write_infer_answer(model, version, request.id.as_deref(), &outputs)
             .map_err(|_| ApiError::AnswerNotWritten)?;
-        Ok((answer(&inference.servable, written.body), written.json_bytes))
+        Ok((answer(&inference.servable, body_of(written.parts)), written.json_bytes))
     };
     // A short question may have a long answer.
     apart(Some(elements.saturating_mul(ELEMENT_BYTES)), write).await?

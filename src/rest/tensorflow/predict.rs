@@ -14,7 +14,7 @@ use crate::{
     auth::Caller,
     rest::{
         answer::json_answer,
-        given::{ListOfRows, refuse_rows, run, run_rows},
+        given::{ListOfRows, let_go, model_of, refuse_rows, run, run_rows},
         json_body::read,
     },
     serving::{Prediction, Servable, Terms},
@@ -54,14 +54,14 @@ pub(super) async fn act(
         let allow = [(header::ALLOW, HeaderValue::from_static("GET,HEAD"))];
         return Ok((StatusCode::METHOD_NOT_ALLOWED, allow).into_response());
     };
-    let permit = target.permit::<MayPredict>(&state, &caller)?;
+    let permit = target.permit::<MayPredict>(&state, &caller)?.charged_to(request.extensions());
     let servable = state.serving.servable(&permit.model, permit.version.as_ref())?;
     let body = read(request.into_body()).await?;
     permit.terms.reserve_elements(&servable.signature, &body).await?;
     refuse_rows(&servable, &body)?;
-    let (signature, layout) = (&servable.signature, servable.layout.as_deref());
+    let model = model_of(&servable);
     match verb {
-        Verb::Predict => match read_request(&body, signature, layout)? {
+        Verb::Predict => match let_go(body, |body| read_request(body, model))? {
             TensorFlowRequest::Rows(rows) => {
                 answer_rows(&state, servable, rows, Some("/instances"), permit.terms).await
             }
@@ -72,7 +72,7 @@ pub(super) async fn act(
             }
         },
         Verb::Classify | Verb::Regress => {
-            let Instances { given, count } = read_examples(&body, signature, layout)?;
+            let Instances { given, count } = let_go(body, |body| read_examples(body, model))?;
             let prediction =
                 run_rows(&state, servable, (given, count), Some("/examples"), permit.terms).await?;
             let Prediction { servable, layout, outputs } = prediction;

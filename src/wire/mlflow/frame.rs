@@ -6,12 +6,12 @@ use serde::{Deserialize, Deserializer, de::IgnoredAny};
 use serde_json::value::RawValue;
 
 use crate::{
-    model::{Cell, Contract, Layout, Row, RowInputs, Signature},
+    model::{Cell, Contract, Layout, RowInputs},
     wire::{
-        BodyError,
+        BodyError, Model,
         tensorflow::{
-            Entries, Given, Glance, Instances, MAX_ROWS_BYTES, MAX_VALUES, invalid, objects, read,
-            read_objects, too_many,
+            Entries, Given, Glance, HELD_BYTES, Instances, MAX_ROWS_BYTES, MAX_VALUES, ObjectList, Objects,
+            Visit, each_item, invalid, read, read_list_of_rows, read_objects, too_many,
         },
     },
 };
@@ -52,26 +52,22 @@ impl<'de> Deserialize<'de> for ColumnName {
 
 impl Split<'_> {
     /// The rows of the frame.
-    pub(super) fn read(
-        self,
-        signature: &Signature,
-        layout: Option<&Layout>,
-        contract: &Contract,
-    ) -> Result<Instances, BodyError> {
-        let names = self.columns.filter(|_| !takes_no_names(layout, contract));
+    pub(super) fn read(self, model: Model<'_>) -> Result<Instances, BodyError> {
+        let names = self.columns.filter(|_| !takes_no_names(model.layout, model.contract));
         let Some(names) = names else {
             if self.data.get().len() > MAX_ROWS_BYTES {
                 return Err(too_many(SPLIT_DATA));
             }
-            let rows: Vec<Row> = read(self.data, SPLIT_DATA)?;
-            if let Some(row) = rows.iter().position(|row| matches!(row, Row::Named(_))) {
-                return Err(invalid(
-                    &format!("{SPLIT_DATA}/{row}"),
-                    "wrong_form",
-                    "expected a list of values",
-                ));
-            }
-            return instances(rows.len(), Given::Rows(rows), SPLIT_DATA);
+            let mut rows = model.rows();
+            read_list_of_rows(self.data, SPLIT_DATA, &mut rows)?;
+            each_item(self.data, SPLIT_DATA, &mut |row, json| {
+                if json.get().starts_with('{') {
+                    let place = format!("{SPLIT_DATA}/{row}");
+                    return Err(invalid(&place, "wrong_form", "expected a list of values"));
+                }
+                Ok(())
+            })?;
+            return instances(rows.count(), Given::Rows(rows.finish()), SPLIT_DATA);
         };
         let columns: Vec<ColumnName> = read_few(names, SPLIT_COLUMNS)?;
         let mut names = HashSet::new();
@@ -81,17 +77,63 @@ impl Split<'_> {
                 return Err(invalid(&place, "duplicate", format!("`{name}` is there more than once")));
             }
         }
-        let rows: Vec<&RawValue> = read_few(self.data, SPLIT_DATA)?;
-        if rows.is_empty() {
-            return Err(no_rows(SPLIT_DATA));
-        }
-        if rows.len().saturating_mul(columns.len().max(1)) > MAX_VALUES {
+        let rows = SplitRows::read(self.data, columns)?;
+        instances(rows.count(), read_objects(&rows, SPLIT_DATA, model)?, SPLIT_DATA)
+    }
+}
+
+/// The rows of a split frame.
+struct SplitRows<'b> {
+    columns: Vec<ColumnName>,
+    data: &'b RawValue,
+    count: usize,
+    /// The rows as objects, if they are few.
+    held: Vec<Entries<'b>>,
+}
+
+impl<'b> SplitRows<'b> {
+    fn read(data: &'b RawValue, columns: Vec<ColumnName>) -> Result<Self, BodyError> {
+        let Glance { count, .. } = read(data, SPLIT_DATA)?;
+        if count > MAX_VALUES {
             return Err(too_many(SPLIT_DATA));
         }
-        let rows = rows.into_iter().enumerate();
-        let rows = rows.map(|(index, row)| object(row, &columns, &format!("{SPLIT_DATA}/{index}")));
-        let rows = rows.collect::<Result<Vec<_>, _>>()?;
-        instances(rows.len(), read_objects(&rows, SPLIT_DATA, signature, layout)?, SPLIT_DATA)
+        if count == 0 {
+            return Err(no_rows(SPLIT_DATA));
+        }
+        if count.saturating_mul(columns.len().max(1)) > MAX_VALUES {
+            return Err(too_many(SPLIT_DATA));
+        }
+        let mut rows = Self { columns, data, count, held: Vec::new() };
+        let is_held = data.get().len() <= HELD_BYTES;
+        let mut held = Vec::with_capacity(if is_held { count } else { 0 });
+        rows.each_read(&mut |_, row| {
+            if is_held {
+                held.push(row);
+            }
+            Ok(())
+        })?;
+        rows.held = held;
+        Ok(rows)
+    }
+
+    fn each_read(
+        &self,
+        visit: &mut dyn FnMut(usize, Entries<'b>) -> Result<(), BodyError>,
+    ) -> Result<(), BodyError> {
+        each_item(self.data, SPLIT_DATA, &mut |index, row| visit(index, object(row, &self.columns, index)?))
+    }
+}
+
+impl<'b> Objects<'b> for SplitRows<'b> {
+    fn count(&self) -> usize {
+        self.count
+    }
+
+    fn each(&self, visit: Visit<'_, 'b>) -> Result<(), BodyError> {
+        if self.held.is_empty() {
+            return self.each_read(&mut |index, row| visit(index, &row));
+        }
+        self.held.iter().enumerate().try_for_each(|(index, row)| visit(index, row))
     }
 }
 
@@ -102,7 +144,8 @@ fn read_few<'b, T: Deserialize<'b>>(json: &'b RawValue, place: &str) -> Result<V
 }
 
 /// A row as an object of its values by column name.
-fn object<'b>(row: &'b RawValue, columns: &[ColumnName], place: &str) -> Result<Entries<'b>, BodyError> {
+fn object<'b>(row: &'b RawValue, columns: &[ColumnName], index: usize) -> Result<Entries<'b>, BodyError> {
+    let place = &format!("{SPLIT_DATA}/{index}");
     let values: Vec<&RawValue> = read_few(row, place)?;
     if values.len() != columns.len() {
         let message = format!("expected {} values, one a column, got {}", columns.len(), values.len());
@@ -119,17 +162,12 @@ pub(super) fn takes_no_names(layout: Option<&Layout>, contract: &Contract) -> bo
 }
 
 /// Reads a frame as pandas writes it with `orient="records"`.
-pub(super) fn read_records(
-    json: &RawValue,
-    place: &str,
-    signature: &Signature,
-    layout: Option<&Layout>,
-) -> Result<Instances, BodyError> {
-    let records = objects(json, place)?;
-    if records.is_empty() {
+pub(super) fn read_records(json: &RawValue, place: &str, model: Model<'_>) -> Result<Instances, BodyError> {
+    let records = ObjectList::read(json, place)?;
+    if records.count() == 0 {
         return Err(no_rows(place));
     }
-    instances(records.len(), read_objects(&records, place, signature, layout)?, place)
+    instances(records.count(), read_objects(&records, place, model)?, place)
 }
 
 /// These rows, if there are any.

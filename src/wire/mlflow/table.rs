@@ -6,7 +6,7 @@ use csv::{ReaderBuilder, StringRecord};
 
 use super::frame::{instances, takes_no_names};
 use crate::{
-    model::{self, Cell, Contract, ElementType, Layout, Row},
+    model::{self, Cell, Contract, ElementType, Layout, Row, RowsReader},
     wire::{
         BodyError,
         tensorflow::{Given, Instances, MAX_ROWS_BYTES, MAX_VALUES, invalid, too_many},
@@ -62,14 +62,14 @@ pub fn read_csv(
         None => (0..layout.columns()).map(|index| Column::new(index, "", true, layout, contract)).collect(),
     };
     check_gaps(body, columns.len())?;
-    let mut rows = Vec::new();
+    let mut rows = RowsReader::new(Some(layout), contract);
     for (index, record) in reader.records().enumerate() {
         let record = record.map_err(|error| malformed(&error))?;
         if record.len() != columns.len() {
             let message = format!("expected {} values, one a column, got {}", columns.len(), record.len());
             return Err(invalid(&format!("{ROWS}/{index}"), "wrong_count", message));
         }
-        if rows.len().saturating_mul(columns.len()) > MAX_VALUES {
+        if rows.count().saturating_mul(columns.len()) > MAX_VALUES {
             return Err(too_many(ROWS));
         }
         let cells = columns.iter().zip(&record).map(|(column, text)| cell(text, column.element_type));
@@ -79,7 +79,7 @@ pub fn read_csv(
             Row::Named(columns.iter().map(|column| column.name.to_owned()).zip(cells).collect())
         });
     }
-    instances(rows.len(), Given::Rows(rows), ROWS)
+    instances(rows.count(), Given::Rows(rows.finish()), ROWS)
 }
 
 /// Refuses a body with a quote that is not closed, which would take the rest of the rows into one field.

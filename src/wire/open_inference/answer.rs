@@ -10,11 +10,14 @@ use crate::{
     wire::{tensor_bytes::elements_to_bytes, values::Elements},
 };
 
+/// From this size on tensors are sent from where they are; smaller ones are sent in one piece.
+const APART_BYTES: usize = 1024 * 1024;
+
 /// A response, written.
 #[derive(Debug)]
 pub struct InferAnswer {
-    /// The whole body.
-    pub body: Bytes,
+    /// The parts of the body, one after the other.
+    pub parts: Vec<Bytes>,
     /// How much of it is JSON, if anything follows it.
     pub json_bytes: Option<usize>,
 }
@@ -43,18 +46,20 @@ pub fn write_infer_answer(
         id,
         outputs: &written,
     })?;
-    let parts: Vec<&Bytes> = written.iter().filter_map(|output| output.bytes.as_ref()).collect();
-    let total: usize = parts.iter().map(|part| part.len()).sum();
+    let binary: Vec<Bytes> = written.into_iter().filter_map(|output| output.bytes).collect();
+    let total: usize = binary.iter().map(Bytes::len).sum();
     if total == 0 {
-        return Ok(InferAnswer { body: json.into(), json_bytes: None });
+        return Ok(InferAnswer { parts: vec![json.into()], json_bytes: None });
     }
     let json_bytes = Some(json.len());
+    if total >= APART_BYTES {
+        let parts = std::iter::once(json.into()).chain(binary).collect();
+        return Ok(InferAnswer { parts, json_bytes });
+    }
     let mut body = BytesMut::from(Bytes::from(json));
     body.reserve(total);
-    for part in parts {
-        body.extend_from_slice(part);
-    }
-    Ok(InferAnswer { body: body.freeze(), json_bytes })
+    binary.iter().for_each(|part| body.extend_from_slice(part));
+    Ok(InferAnswer { parts: vec![body.freeze()], json_bytes })
 }
 
 #[derive(Serialize)]

@@ -5,13 +5,11 @@ use serde_json::value::RawValue;
 
 use super::{
     entries::{Entries, Kind, MAX_VALUES, kind},
-    instances::{Instances, objects, read, read_objects, too_many},
+    instances::{Instances, read, read_objects, too_many},
+    objects::{InContext, ObjectList, Objects},
     request::{check_signature_name, invalid},
 };
-use crate::{
-    model::{Layout, Signature},
-    wire::{BodyError, body::parse, field_error::escape},
-};
+use crate::wire::{BodyError, Model, body::parse, field_error::escape};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -30,33 +28,30 @@ struct Document<'b> {
 /// # Errors
 ///
 /// When it is no JSON, or not what the model takes, with the place.
-pub fn read_examples(
-    body: &[u8],
-    signature: &Signature,
-    layout: Option<&Layout>,
-) -> Result<Instances, BodyError> {
+pub fn read_examples(body: &[u8], model: Model<'_>) -> Result<Instances, BodyError> {
     let document: Document = parse(body)?;
     check_signature_name(document.signature_name.as_deref())?;
-    let mut examples = objects(document.examples, "/examples")?;
-    if examples.is_empty() {
+    let objects = ObjectList::read(document.examples, "/examples")?;
+    let count = objects.count();
+    if count == 0 {
         return Err(invalid("/examples", "no_rows", "expected at least one example"));
     }
-    if let Some(context) = document.context {
-        let Entries(context) = object(context, "/context")?;
-        if examples.len().saturating_mul(context.len()) > MAX_VALUES {
-            return Err(too_many("/context"));
-        }
-        for (index, example) in examples.iter_mut().enumerate() {
-            for (name, value) in &context {
-                if example.0.insert(name.clone(), value).is_some() {
-                    let place = format!("/examples/{index}/{}", escape(name));
-                    return Err(invalid(&place, "duplicate", format!("`{name}` is given in `context` too")));
-                }
-            }
-        }
+    let Some(context) = document.context else {
+        return Ok(Instances { given: read_objects(&objects, "/examples", model)?, count });
+    };
+    let Entries(context) = object(context, "/context")?;
+    if count.saturating_mul(context.len()) > MAX_VALUES {
+        return Err(too_many("/context"));
     }
-    let given = read_objects(&examples, "/examples", signature, layout)?;
-    Ok(Instances { given, count: examples.len() })
+    objects.each(&mut |index, example| match context.keys().find(|name| example.0.contains_key(*name)) {
+        Some(name) => {
+            let place = format!("/examples/{index}/{}", escape(name));
+            Err(invalid(&place, "duplicate", format!("`{name}` is given in `context` too")))
+        }
+        None => Ok(()),
+    })?;
+    let given = read_objects(&InContext { objects, context }, "/examples", model)?;
+    Ok(Instances { given, count })
 }
 
 fn object<'b>(json: &'b RawValue, place: &str) -> Result<Entries<'b>, BodyError> {

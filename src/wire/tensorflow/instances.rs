@@ -4,24 +4,28 @@
 //! bare value if it has one input, an object of values by input name if it has several. Models that take rows of features
 //! also take objects by feature name.
 
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeSeed};
 use serde_json::value::RawValue;
 
 use super::{
-    entries::{Entries, Glance, Kind, MAX_VALUES, kind},
+    entries::{Entries, Glance, Kind, kind},
+    objects::{ObjectList, Objects},
     request::invalid,
 };
 use crate::{
-    model::{Cell, ElementType, Layout, Row, RowInputs, Signature, Tensor, TensorData, ValueSpec},
+    model::{
+        Cell, ElementType, Layout, Row, RowInputs, Rows, RowsReader, Signature, Tensor, TensorData, ValueSpec,
+    },
     wire::{
-        BodyError,
+        BodyError, Model,
         body::pointer,
         elements::{ElementFault, TextForm, elements_of_items, shape_of},
         field_error::escape,
+        request::ListOfRows,
     },
 };
 
-/// Rows are read value by value, which takes much more memory than tensors do.
+/// The longest text of rows that are read value by value, which takes longer than reading tensors.
 pub(in crate::wire) const MAX_ROWS_BYTES: usize = 4 * 1024 * 1024;
 
 /// What a model is given.
@@ -30,7 +34,7 @@ pub enum Given {
     /// Tensors by input name.
     Tensors(Vec<(String, Tensor)>),
     /// Rows of features.
-    Rows(Vec<Row>),
+    Rows(Rows),
 }
 
 /// Rows that a model is given.
@@ -47,12 +51,7 @@ pub struct Instances {
 /// # Errors
 ///
 /// When it is not what the model takes, with the place of the first fault.
-pub fn read_instances(
-    json: &RawValue,
-    place: &str,
-    signature: &Signature,
-    layout: Option<&Layout>,
-) -> Result<Instances, BodyError> {
+pub fn read_instances(json: &RawValue, place: &str, model: Model<'_>) -> Result<Instances, BodyError> {
     if kind(json) != Kind::List {
         return Err(invalid(place, "wrong_form", "expected a list of rows"));
     }
@@ -60,13 +59,15 @@ pub fn read_instances(
     let Some(first) = first else {
         return Err(invalid(place, "no_rows", "expected at least one row"));
     };
-    let given = match (kind(first), signature.inputs.as_slice()) {
-        (Kind::Object, _) => read_objects(&objects(json, place)?, place, signature, layout)?,
-        (Kind::List, _) if takes_lists_as_rows(layout) => {
+    let given = match (kind(first), model.signature.inputs.as_slice()) {
+        (Kind::Object, _) => read_objects(&ObjectList::read(json, place)?, place, model)?,
+        (Kind::List, _) if takes_lists_as_rows(model.layout) => {
             if json.get().len() > MAX_ROWS_BYTES {
                 return Err(too_many(place));
             }
-            Given::Rows(read(json, place)?)
+            let mut rows = model.rows();
+            read_list_of_rows(json, place, &mut rows)?;
+            Given::Rows(rows.finish())
         }
         (_, [spec]) => Given::Tensors(vec![read_tensor(json, place, spec)?]),
         (_, inputs) => {
@@ -81,25 +82,27 @@ pub fn read_instances(
     Ok(Instances { given, count })
 }
 
-/// The objects of a list of nothing else.
-pub(in crate::wire) fn objects<'b>(json: &'b RawValue, place: &str) -> Result<Vec<Entries<'b>>, BodyError> {
-    let Glance { count, .. } = read(json, place)?;
-    let mut values = count;
-    let items: Vec<&RawValue> = if values > MAX_VALUES { Vec::new() } else { read(json, place)? };
-    let mut objects = Vec::with_capacity(items.len());
-    for (index, item) in items.into_iter().enumerate() {
-        let at = || format!("{place}/{index}");
-        if kind(item) != Kind::Object {
-            return Err(invalid(&at(), "wrong_form", "expected an object of values by name"));
-        }
-        let object: Entries<'b> = read(item, &at())?;
-        values += object.0.len();
-        if values > MAX_VALUES {
-            break;
-        }
-        objects.push(object);
+/// Reads a list of rows, each a list or an object.
+pub(in crate::wire) fn read_list_of_rows(
+    json: &RawValue,
+    place: &str,
+    rows: &mut RowsReader<'_>,
+) -> Result<(), BodyError> {
+    let mut deserializer = serde_json::Deserializer::from_str(json.get());
+    ListOfRows(rows).deserialize(&mut deserializer).or_else(|error| {
+        // Once more, for the place of what is wrong.
+        let _: RowForms = read(json, place)?;
+        Err(invalid(place, "wrong_form", error.to_string()))
+    })
+}
+
+/// A list of rows, of which nothing is kept.
+struct RowForms;
+
+impl<'de> Deserialize<'de> for RowForms {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        ListOfRows(&mut RowsReader::counting()).deserialize(deserializer).map(|()| Self)
     }
-    if values > MAX_VALUES { Err(too_many(place)) } else { Ok(objects) }
 }
 
 /// Whether a list is a row, of one value for a model that takes a value a row, or of a value for each input.
@@ -112,81 +115,121 @@ fn takes_lists_as_rows(layout: Option<&Layout>) -> bool {
 }
 
 /// Reads objects of values by name, one a row.
-pub(in crate::wire) fn read_objects(
-    objects: &[Entries<'_>],
+pub(in crate::wire) fn read_objects<'b>(
+    objects: &dyn Objects<'b>,
     place: &str,
-    signature: &Signature,
-    layout: Option<&Layout>,
+    model: Model<'_>,
 ) -> Result<Given, BodyError> {
-    let mut names = objects.iter().flat_map(|object| object.0.keys());
-    let mut values = objects.iter().flat_map(|object| object.0.values());
-    let as_rows = match layout.map(|layout| &layout.inputs) {
-        Some(RowInputs::Columns(_)) => values.all(|value| kind(value) == Kind::Value),
-        // A bare value is a row of a matrix of one column, but no row of its input.
-        Some(RowInputs::Matrix { columns, flat, .. }) => {
-            let is_column = *columns == 1 && !flat;
-            let is_empty = objects.iter().all(|object| object.0.is_empty());
-            values.all(|value| kind(value) == Kind::Value)
-                && (is_column || is_empty || !names.all(|name| signature.input(name).is_some()))
-        }
-        None => false,
-    };
-    if as_rows {
-        return read_rows(objects, place).map(Given::Rows);
+    let Model { signature, layout, .. } = model;
+    if are_rows(objects, signature, layout)? {
+        return read_rows(objects, place, model.rows()).map(Given::Rows);
     }
-    for (index, object) in objects.iter().enumerate() {
+    let mut is_given: Vec<bool> = signature.inputs.iter().map(|spec| !spec.is_optional()).collect();
+    objects.each(&mut |index, object| {
         if let Some(name) = object.0.keys().find(|name| signature.input(name).is_none()) {
             return Err(unknown_input(&format!("{place}/{index}"), name, signature));
         }
-    }
-    let is_given = |spec: &&ValueSpec| {
-        let is_null =
-            |object: &Entries<'_>| object.0.get(&spec.name).is_none_or(|value| value.get() == "null");
-        !(spec.is_optional() && objects.iter().all(is_null))
-    };
-    let given = signature.inputs.iter().filter(is_given);
-    given.map(|spec| stacked(objects, place, spec)).collect::<Result<_, _>>().map(Given::Tensors)
+        for (is_given, spec) in is_given.iter_mut().zip(&signature.inputs) {
+            *is_given |= object.0.get(&spec.name).is_some_and(|value| value.get() != "null");
+        }
+        Ok(())
+    })?;
+    let given = signature.inputs.iter().zip(is_given).filter(|(_, is_given)| *is_given);
+    let mut given: Vec<Stacked<'_, 'b>> =
+        given.map(|(spec, _)| Stacked::new(spec, objects.count())).collect();
+    objects.each(&mut |index, object| {
+        given.iter_mut().for_each(|input| input.add(index, object));
+        Ok(())
+    })?;
+    given.into_iter().map(|input| input.read(place)).collect::<Result<_, _>>().map(Given::Tensors)
 }
 
-/// One input of all rows.
-fn stacked(objects: &[Entries<'_>], place: &str, spec: &ValueSpec) -> Result<(String, Tensor), BodyError> {
-    let at = |index: usize| format!("{place}/{index}/{}", escape(&spec.name));
-    let mut values = Vec::with_capacity(objects.len());
-    for (index, object) in objects.iter().enumerate() {
-        let missing = || invalid(&at(index), "missing", format!("`{}` is required", spec.name));
-        values.push(object.0.get(&spec.name).ok_or_else(missing)?.get());
-    }
-    let element_type = element_type(spec, &at(0))?;
-    let first = values.first().copied().unwrap_or_default();
-    let mut shape = shape_of(first).map_err(|fault| in_place(&at(0), fault))?;
-    let size = elements(&shape).ok_or_else(|| too_many(&at(0)))?;
-    let data = elements_of_items(&values, element_type, &shape, size, TextForm::PlainOrBase64);
-    let data = data.map_err(|(index, fault)| in_place(&at(index), fault))?;
-    shape.insert(0, objects.len());
-    Ok((spec.name.clone(), tensor(shape, data, place)?))
+/// Returns true if objects are rows of features, and not of the model's inputs.
+fn are_rows(
+    objects: &dyn Objects<'_>,
+    signature: &Signature,
+    layout: Option<&Layout>,
+) -> Result<bool, BodyError> {
+    let Some(layout) = layout else { return Ok(false) };
+    let (mut are_values, mut are_empty, mut are_inputs) = (true, true, true);
+    let is_matrix = matches!(layout.inputs, RowInputs::Matrix { .. });
+    objects.each(&mut |_, object| {
+        are_values = are_values && object.0.values().all(|value| kind(value) == Kind::Value);
+        are_empty = are_empty && object.0.is_empty();
+        are_inputs = are_inputs && is_matrix && object.0.keys().all(|name| signature.input(name).is_some());
+        Ok(())
+    })?;
+    Ok(match &layout.inputs {
+        RowInputs::Columns(_) => are_values,
+        // A bare value is a row of a matrix of one column, but no row of its input.
+        RowInputs::Matrix { columns, flat, .. } => {
+            are_values && ((*columns == 1 && !flat) || are_empty || !are_inputs)
+        }
+    })
 }
 
-fn read_rows(objects: &[Entries<'_>], place: &str) -> Result<Vec<Row>, BodyError> {
-    let row = |(index, object): (usize, &Entries<'_>)| {
+/// The values of one input of all rows.
+struct Stacked<'s, 'b> {
+    spec: &'s ValueSpec,
+    values: Vec<&'b str>,
+    /// The first row that has none.
+    missing: Option<usize>,
+}
+
+impl<'s, 'b> Stacked<'s, 'b> {
+    fn new(spec: &'s ValueSpec, rows: usize) -> Self {
+        Self { spec, values: Vec::with_capacity(rows), missing: None }
+    }
+
+    fn add(&mut self, index: usize, object: &Entries<'b>) {
+        match object.0.get(&self.spec.name) {
+            Some(value) => self.values.push(value.get()),
+            None => self.missing = self.missing.or(Some(index)),
+        }
+    }
+
+    fn read(self, place: &str) -> Result<(String, Tensor), BodyError> {
+        let Self { spec, values, missing } = self;
+        let at = |index: usize| format!("{place}/{index}/{}", escape(&spec.name));
+        if let Some(index) = missing {
+            return Err(invalid(&at(index), "missing", format!("`{}` is required", spec.name)));
+        }
+        let element_type = element_type(spec, &at(0))?;
+        let first = values.first().copied().unwrap_or_default();
+        let mut shape = shape_of(first).map_err(|fault| in_place(&at(0), fault))?;
+        let size = elements(&shape).ok_or_else(|| too_many(&at(0)))?;
+        let data = elements_of_items(&values, element_type, &shape, size, TextForm::PlainOrBase64);
+        let data = data.map_err(|(index, fault)| in_place(&at(index), fault))?;
+        shape.insert(0, values.len());
+        Ok((spec.name.clone(), tensor(shape, data, place)?))
+    }
+}
+
+fn read_rows(objects: &dyn Objects<'_>, place: &str, mut rows: RowsReader<'_>) -> Result<Rows, BodyError> {
+    objects.each(&mut |index, object| {
         let cell = |(name, value): (&String, &&RawValue)| {
             let at = || format!("{place}/{index}/{}", escape(name));
-            Ok((name.clone(), cell(value, &at())?))
+            Ok((name.clone(), cell(value, at)?))
         };
-        object.0.iter().map(cell).collect::<Result<_, _>>().map(Row::Named)
-    };
-    objects.iter().enumerate().map(row).collect()
+        rows.push(Row::Named(object.0.iter().map(cell).collect::<Result<_, BodyError>>()?));
+        Ok(())
+    })?;
+    Ok(rows.finish())
 }
 
 /// A value of a row; `{"b64": "…"}` is read as the text that it stands for.
-fn cell(json: &RawValue, place: &str) -> Result<Cell, BodyError> {
+fn cell(json: &RawValue, place: impl Fn() -> String) -> Result<Cell, BodyError> {
     if json.get().trim_ascii_start().starts_with('{') {
         let texts = elements_of_items(&[json.get()], ElementType::String, &[], 1, TextForm::PlainOrBase64);
-        return match texts.map_err(|(_, fault)| in_place(place, fault))? {
+        return match texts.map_err(|(_, fault)| in_place(&place(), fault))? {
             TensorData::String(mut texts) => Ok(texts.pop().map_or(Cell::Null, Cell::Text)),
             _ => Ok(Cell::Null),
         };
     }
-    read(json, place)
+    match serde_json::from_str(json.get()) {
+        Ok(cell) => Ok(cell),
+        Err(_) => read(json, &place()),
+    }
 }
 
 /// Reads whole tensors: an object of them by input name, or a bare one if the model has one input.

@@ -7,10 +7,7 @@ use super::{
     SIGNATURE_NAME,
     instances::{Given, Instances, read_columns, read_instances},
 };
-use crate::{
-    model::{Layout, Signature},
-    wire::{BodyError, FieldError, body::parse},
-};
+use crate::wire::{BodyError, FieldError, Model, body::parse};
 
 /// What is asked, and in which form it is to be answered.
 #[derive(Debug)]
@@ -39,19 +36,15 @@ struct Document<'b> {
 /// # Errors
 ///
 /// When it is no JSON, or not what the model takes, with the place.
-pub fn read_request(
-    body: &[u8],
-    signature: &Signature,
-    layout: Option<&Layout>,
-) -> Result<TensorFlowRequest, BodyError> {
+pub fn read_request(body: &[u8], model: Model<'_>) -> Result<TensorFlowRequest, BodyError> {
     let document: Document = parse(body)?;
     check_signature_name(document.signature_name.as_deref())?;
     check_parameters("parameters", document.parameters.as_ref())?;
     match (document.instances, document.inputs) {
         (Some(instances), None) => {
-            read_instances(instances, "/instances", signature, layout).map(TensorFlowRequest::Rows)
+            read_instances(instances, "/instances", model).map(TensorFlowRequest::Rows)
         }
-        (None, Some(inputs)) => read_columns(inputs, signature).map(TensorFlowRequest::Columns),
+        (None, Some(inputs)) => read_columns(inputs, model.signature).map(TensorFlowRequest::Columns),
         _ => {
             let message =
                 "expected either `instances` (a list of rows) or `inputs` (a tensor for each input)";
