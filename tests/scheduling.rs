@@ -244,6 +244,41 @@ async fn a_queue_that_is_full_refuses_at_once() {
     busy.iter().for_each(tokio::task::JoinHandle::abort);
 }
 
+/// Asks the slow model as this caller, and waits until it is answered.
+fn ask_as(gateway: &Arc<TestGateway>, caller: &str, turns: f64) -> tokio::task::JoinHandle<Answer> {
+    let token = TokenBuilder::new().claim("sub", json!(caller)).build();
+    let request = gateway.client.post(gateway.url("/models/slow/predict")).bearer_auth(token);
+    let request = request.json(&json!({"features": {"turns": turns}}));
+    tokio::spawn(async move { Answer::of(request.send().await.unwrap()).await })
+}
+
+#[tokio::test]
+async fn the_caller_that_fills_a_queue_gives_up_its_last_place_for_one_that_has_none() {
+    let gateway = slow().await;
+    gateway.repository.put("slow/model.toml", b"[scheduler]\nqueue_capacity = 3\n");
+    gateway.version_until("slow", |version| version["scheduler"]["queue_capacity"] == 3).await;
+    let mut much = Vec::new();
+    for waits in [0, 1, 2, 3] {
+        much.push(ask_as(&gateway, "much", LONG));
+        in_flight(&gateway, waits + 1).await;
+        waiting(&gateway, waits).await;
+    }
+    let refused = timeout(PATIENCE, ask_as(&gateway, "much", LONG)).await.expect("at once").unwrap();
+    assert_eq!((refused.status.as_u16(), refused.problem_code()), (503, "overloaded"));
+    let little = ask_as(&gateway, "little", SHORT);
+    let given_up = timeout(PATIENCE, much.pop().unwrap()).await.expect("its place was given up").unwrap();
+    assert_eq!((given_up.status.as_u16(), given_up.problem_code()), (503, "overloaded"));
+    assert_eq!(given_up.header("retry-after"), "1");
+    // It waits in the place that was given up; with as many as the others have, a third one is refused.
+    waiting(&gateway, 3).await;
+    let second = ask_as(&gateway, "little", SHORT);
+    let second = timeout(PATIENCE, second).await.expect("at once").unwrap();
+    assert_eq!(second.status.as_u16(), 503, "two against two is no difference");
+    much.iter().for_each(tokio::task::JoinHandle::abort);
+    let answer = timeout(SOON, little).await.expect("its turn").unwrap();
+    assert_eq!((answer.status, &answer.body["prediction"]), (StatusCode::OK, &json!(SHORT)), "{answer:?}");
+}
+
 #[tokio::test]
 async fn who_does_not_wait_any_more_is_not_run() {
     let gateway = slow().await;

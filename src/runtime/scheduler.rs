@@ -6,8 +6,10 @@
 //! ([`Options::mode`]).
 
 mod batch;
+mod entry;
 mod job;
 mod lanes;
+mod occupancy;
 mod pace;
 mod queue;
 mod running;
@@ -25,6 +27,7 @@ use super::{Instance, RuntimeError};
 use crate::model::{Constants, ScheduleMode, Signature, Value};
 use job::{Job, Place};
 use lanes::Lanes;
+use occupancy::Occupancy;
 use pace::Pace;
 use running::Whole;
 use threads::Threads;
@@ -73,6 +76,8 @@ enum Inner {
 struct Shared {
     /// Requests that wait or run.
     places: job::Places,
+    /// Requests that wait by caller, counted while the queues are full.
+    occupancy: Occupancy,
     pace: Pace,
     signature: Signature,
     /// Outputs that each request of a batch gets whole.
@@ -99,7 +104,13 @@ impl Scheduler {
             ScheduleMode::OwnThreads => most,
         };
         let count = instances.len();
-        let shared = Arc::new(Shared { places: job::Places::default(), pace, signature, constants });
+        let shared = Arc::new(Shared {
+            places: job::Places::default(),
+            occupancy: Occupancy::default(),
+            pace,
+            signature,
+            constants,
+        });
         let inner = match options.mode {
             ScheduleMode::RequestThread => Inner::Lanes(Lanes::new(instances, max_rows, &shared)?),
             ScheduleMode::OwnThreads => Inner::Threads(Threads::start(instances, options, &shared)?),
@@ -132,8 +143,8 @@ impl Scheduler {
     ///
     /// # Errors
     ///
-    /// [`RuntimeError::Overloaded`] when too many wait, or so many that the deadline cannot be met; else as
-    /// [`Instance::run`].
+    /// [`RuntimeError::Overloaded`] when too many wait, or so many that the deadline cannot be met, and later when the
+    /// caller gives up its place for one that has fewer; else as [`Instance::run`].
     pub fn run(&self, asked: Asked) -> Running<'_> {
         match asked.rows {
             Some(rows) if self.options.batching && rows > self.max_rows => {
@@ -147,12 +158,14 @@ impl Scheduler {
         if !self.options.batching {
             asked.rows = None;
         }
-        let place = Place::take(&self.shared, self.options.queue_capacity + self.instances, asked.rows())
-            .ok_or(RuntimeError::Overloaded)?;
+        let place = self.place_of(&asked)?;
+        self.wait(asked, Some(place))
+    }
+
+    /// Lets a request wait, which gives its place back when it has its answer.
+    fn wait<'s>(&'s self, asked: Asked, place: Option<Place<'s>>) -> Result<Whole<'s>, RuntimeError> {
+        self.check_deadline(&asked)?;
         let deadline = asked.deadline;
-        if let Some(deadline) = deadline {
-            self.shared.check_deadline(deadline, &asked, self.instances)?;
-        }
         let (answer, answered) = oneshot::channel();
         let waiting = match &self.inner {
             Inner::Lanes(lanes) => {
@@ -173,13 +186,18 @@ impl Scheduler {
         let Asked { inputs, caller, priority, deadline, mut since, .. } = asked;
         let mut outputs: Vec<Value> = Vec::new();
         let mut whole: Option<Ran> = None;
+        // Kept until all are run: a request that was begun is not refused because others came since.
+        let mut place = None;
         // Of one size, so that no small rest is left.
         let size = rows.div_ceil(rows.div_ceil(self.max_rows));
         for start in (0..rows).step_by(size) {
             let range = start..rows.min(start + size);
             let part = inputs.rows(range.clone()).ok_or_else(|| not_by_row("its inputs"))?;
             let asked = Asked { inputs: part, rows: Some(range.len()), caller, priority, deadline, since };
-            let mut ran = self.enter(asked)?.await?;
+            if place.is_none() {
+                place = Some(self.place_of(&asked)?);
+            }
+            let mut ran = self.wait(asked, None)?.await?;
             let queued = ran.queued;
             since = ran.ended;
             let part = ran.take_outputs().ok_or_else(|| not_by_row("its outputs"))?;

@@ -64,7 +64,7 @@ pub(super) struct Done {}
 
 /// What lies in the repository
 #[utoipa::path(post, path = "/v2/repository/index", operation_id = "repository_index", tag = "repository", security(("bearer" = ["manage"])),
-    request_body(content = IndexRequest, description = "May be empty"), responses(
+    request_body(content = Option<IndexRequest>, description = "May be empty"), responses(
     (status = 200, body = Vec<IndexEntry>),
     (status = 401, body = ErrorDocument),
     (status = 403, description = "The token lacks the scope `manage`", body = ErrorDocument)))]
@@ -73,6 +73,7 @@ pub(super) async fn index(
     caller: Caller,
     request: Request,
 ) -> Result<Json<Vec<IndexEntry>>, ApiError> {
+    Permit::<MayManage>::check_any(&caller)?;
     let wanted: IndexRequest = optional_body(request.into_body()).await?;
     let shown = transport::index(&state, &caller, wanted.ready.unwrap_or_default())?;
     Ok(Json(shown.into_iter().map(entry).collect()))
@@ -84,7 +85,7 @@ pub(super) async fn index(
 #[utoipa::path(post, path = "/v2/repository/models/{model}/load", operation_id = "load_model", tag = "repository",
     security(("bearer" = ["manage"])),
     params(("model" = String, Path, description = "The model's name", example = "iris")),
-    request_body(content = RepositoryRequest, description = "May be empty"), responses(
+    request_body(content = Option<RepositoryRequest>, description = "May be empty"), responses(
     (status = 200, body = Done),
     (status = 400, description = "A parameter that is not known", body = ErrorDocument),
     (status = 401, body = ErrorDocument),
@@ -107,7 +108,7 @@ pub(super) async fn load(
 #[utoipa::path(post, path = "/v2/repository/models/{model}/unload", operation_id = "unload_model", tag = "repository",
     security(("bearer" = ["manage"])),
     params(("model" = String, Path, description = "The model's name", example = "iris")),
-    request_body(content = RepositoryRequest, description = "May be empty"), responses(
+    request_body(content = Option<RepositoryRequest>, description = "May be empty"), responses(
     (status = 200, body = Done),
     (status = 400, description = "A parameter that is not known", body = ErrorDocument),
     (status = 401, body = ErrorDocument),

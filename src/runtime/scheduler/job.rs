@@ -307,6 +307,14 @@ impl<'s> Place<'s> {
         places.rows.fetch_add(rows, Ordering::Relaxed);
         Some(Self { places, rows })
     }
+
+    /// A place beyond the capacity.
+    pub(super) fn add(shared: &'s Shared, rows: usize) -> Self {
+        let places = &shared.places;
+        places.requests.fetch_add(1, Ordering::Relaxed);
+        places.rows.fetch_add(rows, Ordering::Relaxed);
+        Self { places, rows }
+    }
 }
 
 impl Drop for Place<'_> {

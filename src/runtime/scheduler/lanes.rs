@@ -87,7 +87,7 @@ impl Lanes {
         let Place { number, is_worker } = place();
         let Some(lane) = self.0.get(number % self.0.len().max(1)) else { return };
         let mut waiting = lane.waiting();
-        waiting.queue.push(job);
+        waiting.queue.push(job, &lane.shared.occupancy);
         if !mem::replace(&mut waiting.is_led, true) {
             drop(waiting);
             let lead = Leader(Arc::clone(lane)).lead();
@@ -102,6 +102,12 @@ impl Lanes {
                 }
             };
         }
+    }
+
+    /// Calls this with all queues locked.
+    pub(super) fn with_queues<R>(&self, with: impl FnOnce(&mut [&mut Queue]) -> R) -> R {
+        let mut lanes: Vec<_> = self.0.iter().map(|lane| lane.waiting()).collect();
+        with(&mut lanes.iter_mut().map(|waiting| &mut waiting.queue).collect::<Vec<_>>())
     }
 
     pub(super) fn requests_waiting(&self) -> usize {
@@ -125,7 +131,7 @@ impl Lane {
     /// The next to run; none ends the leadership.
     fn take(&self) -> Vec<Job> {
         let mut waiting = self.waiting();
-        let batch = waiting.queue.take(self.max_rows);
+        let batch = waiting.queue.take(self.max_rows, &self.shared.occupancy);
         waiting.is_led = !batch.is_empty();
         batch
     }

@@ -2,10 +2,8 @@
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
-    time::{Duration, Instant},
+    time::Duration,
 };
-
-use super::{RuntimeError, Shared, job::Asked};
 
 /// The rows of the larger run that a proof measures.
 const MANY: u64 = 32;
@@ -45,28 +43,9 @@ impl Pace {
     }
 
     /// About how long so many rows take at the pace of late.
-    fn expected(&self, rows: usize) -> Duration {
+    pub(super) fn expected(&self, rows: usize) -> Duration {
         let rows = u64::try_from(rows).unwrap_or(u64::MAX);
         Duration::from_nanos(self.seen_per_row.load(Ordering::Relaxed).saturating_mul(rows))
-    }
-}
-
-impl Shared {
-    /// Whether a request that came last is answered in time.
-    ///
-    /// # Errors
-    ///
-    /// [`RuntimeError::Overloaded`] when those who wait already take longer than there is time. Without them, it is
-    /// tried however short the time is.
-    pub(super) fn check_deadline(
-        &self,
-        deadline: Instant,
-        asked: &Asked,
-        instances: usize,
-    ) -> Result<(), RuntimeError> {
-        let before = self.places.rows().saturating_sub(asked.rows()) / instances.max(1);
-        let is_late = before > 0 && asked.since + self.pace.expected(before) > deadline;
-        if is_late { Err(RuntimeError::Overloaded) } else { Ok(()) }
     }
 }
 

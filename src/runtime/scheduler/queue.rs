@@ -5,7 +5,12 @@ use std::{
     time::Instant,
 };
 
-use super::{batch::can_run_with, job::Job};
+use super::{
+    RuntimeError,
+    batch::can_run_with,
+    job::{Asked, Job},
+    occupancy::Occupancy,
+};
 
 /// Jobs in the order they came, or, where not all of them can be run together, in that of their turns.
 #[derive(Debug, Default)]
@@ -25,7 +30,10 @@ struct Waiting {
 }
 
 impl Queue {
-    pub(super) fn push(&mut self, job: Job) {
+    pub(super) fn push(&mut self, job: Job, occupancy: &Occupancy) {
+        if let Some(mut counts) = occupancy.counted() {
+            counts.add(&job.asked);
+        }
         self.waiting.push_back(Waiting { job, turn: None });
     }
 
@@ -54,9 +62,8 @@ impl Queue {
     /// As long as all can be run together they are taken as they came. Where they cannot, the more urgent come first, and
     /// among them those whose turn it is: each caller gets as many rows as the others, so who asks for much waits for
     /// himself (start-time fair queueing: Goyal, Vin, Cheng, 1996).
-    pub(super) fn take(&mut self, max_rows: usize) -> Vec<Job> {
-        let now = Instant::now();
-        self.waiting.retain(|waiting| !waiting.job.is_gone(now));
+    pub(super) fn take(&mut self, max_rows: usize, occupancy: &Occupancy) -> Vec<Job> {
+        self.drop_gone(occupancy);
         if !self.goes_together(max_rows) {
             self.sort();
         }
@@ -76,11 +83,50 @@ impl Queue {
             }
         }
         self.waiting = others;
+        if let Some(mut counts) = occupancy.counted() {
+            batch.iter().for_each(|job| counts.remove(&job.asked));
+            occupancy.end_if_empty(&mut counts);
+        }
         if self.waiting.is_empty() {
             self.next_turns.clear();
             self.turn = 0;
         }
         batch
+    }
+
+    /// Every request that waits.
+    pub(super) fn asked(&self) -> impl Iterator<Item = &Asked> {
+        self.waiting.iter().map(|waiting| &waiting.job.asked)
+    }
+
+    /// Drops the requests nobody waits for any more.
+    pub(super) fn drop_gone(&mut self, occupancy: &Occupancy) {
+        let now = Instant::now();
+        let mut counts = occupancy.counted();
+        self.waiting.retain(|Waiting { job, .. }| {
+            let is_gone = job.is_gone(now);
+            if let Some(counts) = counts.as_mut().filter(|_| is_gone) {
+                counts.remove(&job.asked);
+            }
+            !is_gone
+        });
+    }
+
+    /// The last place of a caller among those not more urgent than this: priority, time of arrival, and where it is.
+    pub(super) fn last_of(&self, caller: u64, priority: u8) -> Option<(u8, Instant, usize)> {
+        let places = self.asked().enumerate();
+        let own = places.filter(|(_, asked)| asked.caller == caller && asked.priority >= priority);
+        // The last of equals, as those of one caller and priority stand in the order they came.
+        own.map(|(place, asked)| (asked.priority, asked.since, place)).max_by_key(|(priority, ..)| *priority)
+    }
+
+    /// Refuses the request at a place that its caller gives up.
+    pub(super) fn give_up(&mut self, place: usize, occupancy: &Occupancy) {
+        let Some(Waiting { job, .. }) = self.waiting.remove(place) else { return };
+        if let Some(mut counts) = occupancy.counted() {
+            counts.remove(&job.asked);
+        }
+        let _ = job.answer.send(Err(RuntimeError::Overloaded.into()));
     }
 
     fn goes_together(&self, max_rows: usize) -> bool {
@@ -112,14 +158,21 @@ mod tests {
     use super::*;
     use crate::{
         model::{Tensor, TensorData},
-        runtime::scheduler::job::{Asked, Inputs},
+        runtime::scheduler::job::Inputs,
     };
 
     fn tensor(rows: usize, width: usize) -> Tensor {
         Tensor::new(vec![rows, width], TensorData::F32(vec![0.0; rows * width].into())).unwrap()
     }
 
+    /// Callers that wait, of a queue that is not full.
     struct Callers(Vec<oneshot::Receiver<Result<crate::runtime::Ran, crate::runtime::Failed>>>);
+
+    impl Queue {
+        fn next(&mut self, max_rows: usize) -> Vec<Job> {
+            self.take(max_rows, &Occupancy::default())
+        }
+    }
 
     impl Callers {
         fn ask(&mut self, queue: &mut Queue, caller: u64, priority: u8, rows: usize) {
@@ -129,7 +182,7 @@ mod tests {
         fn ask_of(&mut self, queue: &mut Queue, asked: Asked) {
             let (answer, answered) = oneshot::channel();
             self.0.push(answered);
-            queue.push(Job::short(asked, answer));
+            queue.push(Job::short(asked, answer), &Occupancy::default());
         }
     }
 
@@ -153,8 +206,8 @@ mod tests {
         let (mut queue, mut all) = (Queue::default(), Callers(Vec::new()));
         (0..5).for_each(|caller| all.ask(&mut queue, caller, 0, 2));
         assert_eq!(queue.rows(), 10);
-        assert_eq!(callers(&queue.take(10)), [0, 1, 2, 3, 4]);
-        assert!(queue.is_empty() && queue.take(10).is_empty());
+        assert_eq!(callers(&queue.next(10)), [0, 1, 2, 3, 4]);
+        assert!(queue.is_empty() && queue.next(10).is_empty());
     }
 
     #[test]
@@ -162,8 +215,8 @@ mod tests {
         let (mut queue, mut all) = (Queue::default(), Callers(Vec::new()));
         (0..6).for_each(|_| all.ask(&mut queue, 1, 0, 1));
         all.ask(&mut queue, 2, 0, 1);
-        assert_eq!(callers(&queue.take(3)), [1, 2, 1]);
-        assert_eq!(callers(&queue.take(9)), [1, 1, 1, 1]);
+        assert_eq!(callers(&queue.next(3)), [1, 2, 1]);
+        assert_eq!(callers(&queue.next(9)), [1, 1, 1, 1]);
     }
 
     #[test]
@@ -171,7 +224,7 @@ mod tests {
         let (mut queue, mut all) = (Queue::default(), Callers(Vec::new()));
         (0..3).for_each(|_| all.ask(&mut queue, 1, 1, 1));
         all.ask(&mut queue, 2, 0, 1);
-        assert_eq!(callers(&queue.take(2)), [2, 1]);
+        assert_eq!(callers(&queue.next(2)), [2, 1]);
     }
 
     #[test]
@@ -181,7 +234,7 @@ mod tests {
         for (caller, priority) in [(1, 1), (1, 1), (2, 1), (3, 0)] {
             all.ask_of(&mut queue, alone(caller, priority));
         }
-        let order: Vec<u64> = (0..4).flat_map(|_| callers(&queue.take(9))).collect();
+        let order: Vec<u64> = (0..4).flat_map(|_| callers(&queue.next(9))).collect();
         assert_eq!(order, [3, 1, 2, 1]);
     }
 
@@ -190,8 +243,8 @@ mod tests {
         let (mut queue, mut all) = (Queue::default(), Callers(Vec::new()));
         all.ask(&mut queue, 1, 0, 7);
         all.ask(&mut queue, 2, 0, 1);
-        assert_eq!(callers(&queue.take(4)), [1]);
-        assert_eq!(callers(&queue.take(4)), [2]);
+        assert_eq!(callers(&queue.next(4)), [1]);
+        assert_eq!(callers(&queue.next(4)), [2]);
     }
 
     #[test]
@@ -201,9 +254,9 @@ mod tests {
         all.ask_of(&mut queue, asked(2, tensor(1, 3), 1));
         all.ask_of(&mut queue, Asked { rows: None, ..asked(3, tensor(1, 2), 1) });
         all.ask(&mut queue, 4, 0, 1);
-        assert_eq!(callers(&queue.take(9)), [1, 4]);
-        assert_eq!(callers(&queue.take(9)), [2]);
-        assert_eq!(callers(&queue.take(9)), [3]);
+        assert_eq!(callers(&queue.next(9)), [1, 4]);
+        assert_eq!(callers(&queue.next(9)), [2]);
+        assert_eq!(callers(&queue.next(9)), [3]);
     }
 
     #[test]
@@ -215,7 +268,7 @@ mod tests {
         all.ask_of(&mut queue, Asked { deadline: Some(late), ..asked(3, tensor(1, 2), 1) });
         all.0.remove(0);
         assert_eq!(queue.requests(), 1);
-        assert_eq!(callers(&queue.take(9)), [2]);
+        assert_eq!(callers(&queue.next(9)), [2]);
         assert!(queue.is_empty());
     }
 }

@@ -32,7 +32,8 @@ pub(super) struct Whole<'s> {
     pub(super) answered: oneshot::Receiver<Result<Ran, Failed>>,
     pub(super) deadline: Option<Instant>,
     pub(super) _waiting: Option<Waiting>,
-    pub(super) _place: Place<'s>,
+    /// `None` if it is a part of a request that has one.
+    pub(super) _place: Option<Place<'s>>,
 }
 
 impl<'s> Running<'s> {

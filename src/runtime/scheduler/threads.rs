@@ -70,8 +70,13 @@ impl Threads {
     }
 
     pub(super) fn add(&self, job: Job) {
-        self.desk.waiting().queue.push(job);
+        self.desk.waiting().queue.push(job, &self.desk.shared.occupancy);
         self.desk.changed.notify_one();
+    }
+
+    /// Calls this with the queue locked.
+    pub(super) fn with_queues<R>(&self, with: impl FnOnce(&mut [&mut Queue]) -> R) -> R {
+        with(&mut [&mut self.desk.waiting().queue])
     }
 
     pub(super) fn requests_waiting(&self) -> usize {
@@ -129,7 +134,7 @@ impl Desk {
                 waiting = woken.unwrap_or_else(PoisonError::into_inner).0;
                 continue;
             }
-            let batch = waiting.queue.take(max_batch_rows);
+            let batch = waiting.queue.take(max_batch_rows, &self.shared.occupancy);
             if !batch.is_empty() {
                 if !waiting.queue.is_empty() {
                     // The others are for whoever is idle.

@@ -1,0 +1,270 @@
+//! Which requests get a place in the queues of a model.
+
+use super::{
+    Inner, RuntimeError, Scheduler,
+    job::{Asked, Place},
+    occupancy::{Occupancy, Verdict},
+    queue::Queue,
+};
+
+impl Scheduler {
+    /// The place of a request among those that wait or run.
+    ///
+    /// # Errors
+    ///
+    /// [`RuntimeError::Overloaded`] when the queues are full, and no caller has more requests in them.
+    pub(super) fn place_of(&self, asked: &Asked) -> Result<Place<'_>, RuntimeError> {
+        let capacity = self.options.queue_capacity + self.instances;
+        if let Some(place) = Place::take(&self.shared, capacity, asked.rows()) {
+            return Ok(place);
+        }
+        if self.has_room(asked) {
+            return Ok(Place::add(&self.shared, asked.rows()));
+        }
+        Err(RuntimeError::Overloaded)
+    }
+
+    /// Fails if a request with a deadline would wait past it, with its place among those that wait.
+    ///
+    /// # Errors
+    ///
+    /// [`RuntimeError::Overloaded`] when the requests whose turn is before it take longer. Without any, it is tried
+    /// however short the time is.
+    pub(super) fn check_deadline(&self, asked: &Asked) -> Result<(), RuntimeError> {
+        let Some(deadline) = asked.deadline else { return Ok(()) };
+        let all = self.shared.places.rows().saturating_sub(asked.rows());
+        let is_in_time = |rows| {
+            let before = rows / self.instances.max(1);
+            before == 0 || asked.since + self.shared.pace.expected(before) <= deadline
+        };
+        // All that wait are looked at one by one only where they would be too many.
+        if is_in_time(all) || is_in_time(self.rows_before(asked, all)) {
+            return Ok(());
+        }
+        Err(RuntimeError::Overloaded)
+    }
+
+    /// Returns true if fewer requests wait than may, or a caller with more of them gave up its last place for this one.
+    ///
+    /// Most requests that find the queues full are of the callers that fill them: the counts alone refuse them.
+    fn has_room(&self, asked: &Asked) -> bool {
+        let (occupancy, capacity) = (&self.shared.occupancy, self.options.queue_capacity);
+        if let Some(mut counts) = occupancy.counted() {
+            match counts.verdict(asked, capacity) {
+                Verdict::Free => return true,
+                Verdict::Refused if !counts.is_search_due() => return false,
+                Verdict::Refused | Verdict::GivenUpBy(_) => {}
+            }
+        }
+        self.with_queues(|queues| makes_room(queues, occupancy, asked, capacity))
+    }
+
+    /// The rows that are run before this request if its caller gets its turn, `all` being those that wait or run.
+    fn rows_before(&self, asked: &Asked, all: usize) -> usize {
+        let occupancy = &self.shared.occupancy;
+        if occupancy.counted().is_none() {
+            self.with_queues(|queues| count(queues, occupancy));
+        }
+        let counts = occupancy.counted();
+        counts.map_or(all, |counts| all.saturating_sub(counts.rows()) + counts.rows_before(asked))
+    }
+
+    fn with_queues<R>(&self, with: impl FnOnce(&mut [&mut Queue]) -> R) -> R {
+        match &self.inner {
+            Inner::Lanes(lanes) => lanes.with_queues(with),
+            Inner::Threads(threads) => threads.with_queues(with),
+        }
+    }
+}
+
+/// Decides by the requests that are not gone, and has a caller give up its last place if it has more than this one.
+fn makes_room(queues: &mut [&mut Queue], occupancy: &Occupancy, asked: &Asked, capacity: usize) -> bool {
+    queues.iter_mut().for_each(|queue| queue.drop_gone(occupancy));
+    count(queues, occupancy);
+    let verdict = occupancy.counted().map(|counts| counts.verdict(asked, capacity));
+    match verdict {
+        Some(Verdict::Free) => true,
+        Some(Verdict::GivenUpBy(caller)) => give_up_last(queues, occupancy, caller, asked.priority),
+        Some(Verdict::Refused) | None => false,
+    }
+}
+
+/// Counts what waits in all queues, if it is not counted yet.
+fn count(queues: &[&mut Queue], occupancy: &Occupancy) {
+    if occupancy.counted().is_none() {
+        occupancy.begin(queues.iter().flat_map(|queue| queue.asked()));
+    }
+}
+
+/// Refuses the last request of a caller among those not more urgent than this.
+fn give_up_last(queues: &mut [&mut Queue], occupancy: &Occupancy, caller: u64, priority: u8) -> bool {
+    let last = queues.iter_mut().filter_map(|queue| Some((queue.last_of(caller, priority)?, queue)));
+    let Some(((.., place), queue)) = last.max_by_key(|(last, _)| *last) else { return false };
+    queue.give_up(place, occupancy);
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use tokio::sync::oneshot;
+
+    use super::*;
+    use crate::{
+        model::{Tensor, TensorData},
+        runtime::scheduler::job::{Failed, Inputs, Job, Ran},
+    };
+
+    /// The queues of a model, and the callers that wait, each with its number.
+    struct Model {
+        queues: Vec<Queue>,
+        occupancy: Occupancy,
+        capacity: usize,
+        waiting: Vec<(u64, oneshot::Receiver<Result<Ran, Failed>>)>,
+        begin: Instant,
+    }
+
+    impl Model {
+        fn new(queues: usize, capacity: usize) -> Self {
+            let queues = (0..queues).map(|_| Queue::default()).collect();
+            let (occupancy, begin) = (Occupancy::default(), Instant::now());
+            Self { queues, occupancy, capacity, waiting: Vec::new(), begin }
+        }
+
+        fn makes_room(&mut self, asked: &Asked) -> bool {
+            let mut queues: Vec<_> = self.queues.iter_mut().collect();
+            makes_room(&mut queues, &self.occupancy, asked, self.capacity)
+        }
+
+        /// Asks in the next of the queues; returns true if there was room.
+        fn asks(&mut self, asked: Asked) -> bool {
+            let is_in = self.makes_room(&asked);
+            if is_in {
+                let (answer, answered) = oneshot::channel();
+                let next = self.waiting.len() % self.queues.len();
+                self.waiting.push((asked.caller, answered));
+                self.queues[next].push(Job::short(asked, answer), &self.occupancy);
+            }
+            is_in
+        }
+
+        fn ask(&mut self, caller: u64) -> bool {
+            let asked = self.request(caller, 1, 0);
+            self.asks(asked)
+        }
+
+        /// Requests come a millisecond apart.
+        fn request(&self, caller: u64, rows: usize, priority: u8) -> Asked {
+            let tensor = Tensor::new(vec![rows, 1], TensorData::F32(vec![0.0; rows].into())).unwrap();
+            let since = self.begin + Duration::from_millis(self.waiting.len().try_into().unwrap());
+            Asked { inputs: Inputs::Only(tensor), rows: Some(rows), caller, priority, deadline: None, since }
+        }
+
+        /// Positions, in the order they came, of the requests that were refused since.
+        fn refused(&mut self) -> Vec<usize> {
+            let all = self.waiting.iter_mut().enumerate();
+            all.filter_map(|(place, (_, answer))| answer.try_recv().is_ok().then_some(place)).collect()
+        }
+    }
+
+    #[test]
+    fn a_caller_with_nothing_in_a_full_queue_gets_the_last_place_of_the_one_that_fills_it() {
+        for queues in [1, 3] {
+            let mut model = Model::new(queues, 4);
+            assert!((0..4).all(|_| model.ask(1)), "{queues}");
+            assert!(!model.ask(1), "it has the most itself");
+            assert!(model.ask(2));
+            assert_eq!(model.refused(), [3], "the last that it asked");
+            assert!(model.ask(3));
+            assert_eq!(model.refused(), [2]);
+        }
+    }
+
+    #[test]
+    fn places_are_given_up_until_all_callers_have_as_many() {
+        let mut model = Model::new(2, 25);
+        assert!((0..25).all(|_| model.ask(0)));
+        for _ in 0..10 {
+            (1..25).for_each(|caller| {
+                model.ask(caller);
+            });
+        }
+        model.refused();
+        let mut waiting: Vec<u64> = model
+            .waiting
+            .iter()
+            .filter(|(_, answer)| !answer.is_terminated())
+            .map(|(caller, _)| *caller)
+            .collect();
+        waiting.sort_unstable();
+        assert_eq!(waiting, (0..25).collect::<Vec<_>>());
+        assert!(!model.ask(25), "a tie is for those who came first");
+    }
+
+    #[test]
+    fn among_callers_with_as_many_requests_the_one_with_most_rows_gives_way() {
+        let mut model = Model::new(1, 4);
+        for (caller, rows) in [(1, 1), (2, 9), (1, 1), (2, 1)] {
+            let asked = model.request(caller, rows, 0);
+            assert!(model.asks(asked));
+        }
+        assert!(model.ask(3));
+        assert_eq!(model.refused(), [3]);
+    }
+
+    #[test]
+    fn a_place_is_not_given_up_for_a_less_urgent_request() {
+        let mut model = Model::new(1, 3);
+        for priority in [5, 0, 0] {
+            let asked = model.request(1, 1, priority);
+            assert!(model.asks(asked));
+        }
+        let later = model.request(2, 1, 6);
+        assert!(!model.asks(later));
+        let as_urgent = model.request(2, 1, 5);
+        assert!(model.asks(as_urgent));
+        assert_eq!(model.refused(), [0], "the last to be run, though it came first");
+    }
+
+    #[test]
+    fn requests_that_are_gone_hold_no_place() {
+        let mut model = Model::new(2, 4);
+        assert!((0..4).all(|_| model.ask(1)));
+        model.waiting.truncate(3);
+        assert!(model.ask(1));
+        assert_eq!(model.refused(), [] as [usize; 0]);
+    }
+
+    #[test]
+    fn what_is_counted_follows_the_queues_until_they_are_empty() {
+        let mut model = Model::new(1, 3);
+        assert!((0..3).all(|_| model.ask(1)));
+        assert_eq!(model.occupancy.counted().unwrap().rows(), 3);
+        assert_eq!(model.queues[0].take(2, &model.occupancy).len(), 2);
+        assert_eq!(model.occupancy.counted().unwrap().rows(), 1);
+        assert!(model.ask(1) && model.ask(2), "fewer wait than may");
+        assert_eq!(model.queues[0].take(9, &model.occupancy).len(), 3);
+        assert!(model.occupancy.counted().is_none(), "nothing is spent on it any more");
+    }
+
+    #[test]
+    fn only_the_turns_before_a_caller_count_against_its_deadline() {
+        let mut model = Model::new(1, 9);
+        for (caller, rows, priority) in [(1, 7, 1), (1, 7, 1), (2, 1, 1), (3, 4, 0), (3, 4, 2)] {
+            let asked = model.request(caller, rows, priority);
+            assert!(model.asks(asked));
+        }
+        let counts = model.occupancy.counted().unwrap();
+        assert_eq!(
+            counts.rows_before(&model.request(4, 2, 1)),
+            2 + 1 + 4,
+            "a turn of each, and what is more urgent"
+        );
+        assert_eq!(
+            counts.rows_before(&model.request(1, 2, 1)),
+            14 + 1 + 4,
+            "what it asked itself comes first"
+        );
+    }
+}
