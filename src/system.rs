@@ -4,6 +4,7 @@
 //! form.
 
 pub mod code;
+pub mod descriptors;
 pub mod memory;
 pub mod priority;
 pub mod sandbox;
