@@ -71,7 +71,7 @@ fn refused_total(metrics: &str, status: u16) -> u64 {
     counted.map(|line| line.rsplit_once(' ').unwrap().1.parse::<u64>().unwrap()).sum()
 }
 
-/// Every refusal whose body is not read, as request line and headers, with its status.
+/// Refusals that are decided by the head alone, as request line and headers, with its status.
 fn refusals() -> Vec<(u16, String)> {
     let token = TokenBuilder::new().build();
     let reader = TokenBuilder::new().claim("scope", json!("read")).build();
@@ -83,7 +83,7 @@ fn refusals() -> Vec<(u16, String)> {
         (401, format!("POST /v2/models/iris/infer HTTP/1.1\r\n{json}")),
         (403, format!("POST /predict HTTP/1.1\r\n{json}{}", bearer(&reader))),
         (404, format!("POST /nothing HTTP/1.1\r\n{json}{}", bearer(&token))),
-        (404, format!("POST /models/missing/predict HTTP/1.1\r\n{json}{}", bearer(&token))),
+        (404, format!("POST /v3/models/iris/infer HTTP/1.1\r\n{json}")),
         (405, format!("PUT /predict HTTP/1.1\r\n{json}{}", bearer(&token))),
         (413, format!("POST /predict HTTP/1.1\r\n{json}{}", bearer(&token))),
         (413, format!("POST /token HTTP/1.1\r\nContent-Type: application/x-www-form-urlencoded\r\n")),

@@ -81,7 +81,11 @@ async fn requests_that_two_readers_would_read_differently_are_refused() {
             "POST /token HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Length: 6\r\n",
             &[400],
         ),
-        ("chunked twice", "POST /token HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked, chunked\r\n", &[400]),
+        (
+            "chunked twice",
+            "POST /token HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked, chunked\r\n",
+            &[400],
+        ),
         (
             "chunked in two headers",
             "POST /predict HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
@@ -101,7 +105,8 @@ async fn requests_that_two_readers_would_read_differently_are_refused() {
     let (length, coding) = ("Content-Length: 5\r\n", "Transfer-Encoding: chunked\r\n");
     for lengths in [[length, coding], [coding, length]].map(|lines| lines.concat()) {
         for path in ["/token", "/predict", "/v2/models/iris/infer", "/nothing"] {
-            let head = format!("POST {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n{lengths}\r\n");
+            let head =
+                format!("POST {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n{lengths}\r\n");
             let smuggled = format!("{head}0\r\n\r\nGET /health HTTP/1.1\r\nHost: a\r\n\r\n");
             let answer = exchange(&gateway, smuggled.as_bytes()).await;
             assert_eq!(status_of(&answer), 400, "{path}: {answer}");

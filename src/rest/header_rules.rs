@@ -67,7 +67,8 @@ mod tests {
 
     fn checked(codings: &[&'static str]) -> Result<(), ApiError> {
         let host = (header::HOST, HeaderValue::from_static("a"));
-        let codings = codings.iter().map(|value| (header::TRANSFER_ENCODING, HeaderValue::from_static(value)));
+        let codings =
+            codings.iter().map(|value| (header::TRANSFER_ENCODING, HeaderValue::from_static(value)));
         let mut headers = HeaderMap::new();
         for (name, value) in [host].into_iter().chain(codings) {
             headers.append(name, value);

@@ -123,7 +123,9 @@ impl HttpBody for Watched {
         match &polled {
             Poll::Ready(Some(Err(_))) => self.body = None,
             Poll::Ready(None) => self.rest.ended.store(true, Ordering::Release),
-            Poll::Ready(Some(Ok(_))) if body.is_end_stream() => self.rest.ended.store(true, Ordering::Release),
+            Poll::Ready(Some(Ok(_))) if body.is_end_stream() => {
+                self.rest.ended.store(true, Ordering::Release)
+            }
             Poll::Ready(Some(Ok(_))) | Poll::Pending => {}
         }
         polled

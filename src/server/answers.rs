@@ -42,6 +42,8 @@ pub(super) struct Answers {
 #[derive(Debug)]
 struct Open {
     handed: HashMap<u64, Handed>,
+    /// Those that do not only wait.
+    busy: usize,
     next: u64,
     /// Since when there is none.
     idle_since: Instant,
@@ -59,7 +61,7 @@ struct Handed {
 impl Answers {
     /// Those of a connection of which nothing was asked yet.
     pub(super) fn new(seat: Arc<Seat>, patience: Patience) -> Self {
-        let open = Open { handed: HashMap::new(), next: 0, idle_since: Instant::now() };
+        let open = Open { handed: HashMap::new(), busy: 0, next: 0, idle_since: Instant::now() };
         let (were_asked_for, refused) = (AtomicBool::new(false), AtomicU32::new(0));
         Self { open: Mutex::new(open), were_asked_for, refused, seat, patience }
     }
@@ -71,9 +73,10 @@ impl Answers {
         let id = open.next;
         open.next += 1;
         open.handed.insert(id, Handed { at: None, bytes: 0, patience: self.patience });
+        open.busy += 1;
         self.seat.begin();
         drop(open);
-        Place { answers: self, id }
+        Place { answers: self, id, is_busy: true }
     }
 
     /// Whether there was a request.
@@ -109,6 +112,7 @@ impl Answers {
 pub(super) struct Place {
     answers: Arc<Answers>,
     id: u64,
+    is_busy: bool,
 }
 
 impl Place {
@@ -123,6 +127,22 @@ impl Place {
             self.answers.refused.fetch_add(1, Ordering::Relaxed);
         } else {
             self.answers.refused.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// Notes that the answer has no end of its own: its connection may give way to others.
+    pub(super) fn only_waits(&mut self) {
+        self.rest(&mut self.answers.lock());
+        self.is_busy = false;
+    }
+
+    /// Notes that nobody works for this answer any more.
+    fn rest(&self, open: &mut Open) {
+        if self.is_busy {
+            open.busy -= 1;
+            if open.busy == 0 {
+                self.answers.seat.rest();
+            }
         }
     }
 
@@ -146,9 +166,7 @@ impl Drop for Place {
         let mut open = self.answers.lock();
         open.handed.remove(&self.id);
         open.idle_since = Instant::now();
-        if open.handed.is_empty() {
-            self.answers.seat.rest();
-        }
+        self.rest(&mut open);
     }
 }
 
@@ -252,14 +270,29 @@ mod tests {
             assert!(!answers.are_not_taken());
         }
         let _other = Arc::clone(&answers).begin();
-        let refusal = Arc::clone(&answers).begin();
+        let mut refusal = Arc::clone(&answers).begin();
+        refusal.only_waits();
         refusal.answered(true);
         assert_eq!(answers.refused(), 1);
         refusal.answered(false);
         assert_eq!(answers.refused(), 0);
         body.frame().await.unwrap().unwrap();
         later(&answers, 10);
-        assert!(answers.are_not_taken());
+        assert!(answers.are_not_taken() && answers.seat.is_busy());
+    }
+
+    #[test]
+    fn an_answer_that_only_waits_keeps_nobody_busy() {
+        let answers = answers(ALWAYS);
+        let mut watching = Arc::clone(&answers).begin();
+        watching.only_waits();
+        assert!(!answers.seat.is_busy() && !answers.are_not_asked_for(ALWAYS));
+        let asking = Arc::clone(&answers).begin();
+        assert!(answers.seat.is_busy());
+        drop(watching);
+        assert!(answers.seat.is_busy());
+        drop(asking);
+        assert!(!answers.seat.is_busy() && answers.are_not_asked_for(ALWAYS));
     }
 
     #[tokio::test]

@@ -17,7 +17,11 @@ use super::{
     shutdown::Shutdown,
     workers::Workers,
 };
-use crate::{config::ServerSettings, telemetry::{ConnectionEnd, Metrics}, transport::Peer};
+use crate::{
+    config::ServerSettings,
+    telemetry::{ConnectionEnd, Metrics},
+    transport::Peer,
+};
 
 /// How long a handshake that has begun is waited for before the socket is closed.
 const HANDSHAKE_GRACE: Duration = Duration::from_millis(50);
@@ -148,7 +152,9 @@ impl Listener {
         if let Err((arrived, refusal)) = self.let_in(arrived) {
             let address = arrived.1.ip();
             match refusal {
-                Refusal::Full if waiting.has_room() => waiting.add(arrived, self.limits.borrow().header_timeout),
+                Refusal::Full if waiting.has_room() => {
+                    waiting.add(arrived, self.limits.borrow().header_timeout)
+                }
                 Refusal::Full => {
                     self.metrics.connection_closed(ConnectionEnd::Full);
                     tracing::debug!(%address, "a connection was closed: there are too many");

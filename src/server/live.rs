@@ -104,7 +104,8 @@ impl Live {
         let front = || Arc::new(ArcSwap::from_pointee(Front::from(Router::new())));
         let (public, grpc, admin) = (front(), front(), front());
         let in_effect = Mutex::new(in_effect);
-        let live = Self { in_effect, quotas, public, grpc, admin, limits, serving, metrics, clock, descriptors };
+        let live =
+            Self { in_effect, quotas, public, grpc, admin, limits, serving, metrics, clock, descriptors };
         live.store_fronts(&live.lock());
         live
     }

@@ -250,7 +250,11 @@ mod tests {
         let roster = Roster::default();
         let held: Vec<Vec<Admitted>> = (0..20).map(|one| fill(&roster, stranger(one), ROOM)).collect();
         let counts: Vec<usize> = held.iter().map(Vec::len).take_while(|count| *count > 0).collect();
-        assert_eq!(counts, [10, 8, 1, 1], "busy ones are not cut, and the last free one is for a new address");
+        assert_eq!(
+            counts,
+            [10, 8, 1, 1],
+            "busy ones are not cut, and the last free one is for a new address"
+        );
         assert_eq!(roster.admit(stranger(0), ROOM).unwrap_err(), Refusal::Share);
         assert_eq!(roster.admit(stranger(30), ROOM).unwrap_err(), Refusal::Full);
         drop(held);

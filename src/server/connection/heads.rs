@@ -11,7 +11,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use axum::http::{Method, Request, header};
+use axum::http::{Method, Request};
 use hyper::body::{Body, Incoming};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -36,11 +36,12 @@ impl Seen {
     /// Notes that a request begins. Returns true if it has two lengths, or may have.
     pub(super) fn begin(&self, request: &Request<Incoming>) -> bool {
         let mut bytes = self.lock();
-        let is_coded = request.headers().contains_key(header::TRANSFER_ENCODING);
-        let has_two = is_coded && has_two_lengths(&bytes.seen, request.method());
-        // Part of the body may have come with the head.
-        let body = request.body().size_hint().exact().unwrap_or(0);
-        bytes.skip = usize::try_from(body).unwrap_or(usize::MAX).saturating_sub(bytes.seen.len());
+        let length = request.body().size_hint().exact();
+        // A body in a transfer coding has no length.
+        let has_two = length.is_none() && has_two_lengths(&bytes.seen, request.method());
+        let body = length.map_or(0, |length| usize::try_from(length).unwrap_or(usize::MAX));
+        // Part of it may have come with the head.
+        bytes.skip = body.saturating_sub(bytes.seen.len());
         bytes.seen.clear();
         bytes.seen.shrink_to(USUAL_BYTES);
         has_two
@@ -85,7 +86,8 @@ fn has_two_lengths(seen: &[u8], method: &Method) -> bool {
 }
 
 fn begins_request(line: &[u8], method: &Method) -> bool {
-    let target = line.strip_prefix(method.as_str().as_bytes()).and_then(|rest| rest.strip_suffix(b" HTTP/1.1"));
+    let target =
+        line.strip_prefix(method.as_str().as_bytes()).and_then(|rest| rest.strip_suffix(b" HTTP/1.1"));
     target.is_some_and(|target| target.starts_with(b" "))
 }
 

@@ -26,7 +26,10 @@ use tokio::{
     time::{self, Instant},
 };
 
-use super::{Connection, FIRST_REQUEST_GRACE, LEAVING_GRACE, heads::Heads, is_too_slow, joined::Joined, linger, paced::Paced};
+use super::{
+    Connection, FIRST_REQUEST_GRACE, LEAVING_GRACE, heads::Heads, is_too_slow, joined::Joined, linger,
+    paced::Paced,
+};
 use crate::{
     rest::TwoLengths,
     server::{patience::Patience, seat::Seat},
@@ -43,8 +46,18 @@ const MAX_HEADERS: usize = 100;
 const MAX_UNAUTHORIZED: u32 = 3;
 
 pub(super) async fn run(connection: Connection, stream: TcpStream) {
-    let Connection { front, peer, is_proxy, seat, metrics, header_timeout, write_timeout, least_rate, shutdown, .. } =
-        connection;
+    let Connection {
+        front,
+        peer,
+        is_proxy,
+        seat,
+        metrics,
+        header_timeout,
+        write_timeout,
+        least_rate,
+        shutdown,
+        ..
+    } = connection;
     let patience = Patience::new(write_timeout, least_rate);
     let (stream, seen) = Heads::new(Paced::new(Joined::new(stream), patience, Arc::clone(&seat)));
     let used = AtomicBool::new(false);

@@ -23,11 +23,13 @@ use tokio::{
 };
 use tower::ServiceExt;
 
-use super::{Connection, FIRST_REQUEST_GRACE, LEAVING_GRACE, floods::Calm, is_too_slow, linger, paced::Paced};
+use super::{
+    Connection, FIRST_REQUEST_GRACE, LEAVING_GRACE, floods::Calm, is_too_slow, linger, paced::Paced,
+};
 use crate::{
     server::{answers::Answers, patience::Patience},
     telemetry::ConnectionEnd,
-    transport::{Ending, Peer},
+    transport::{Ending, OpenEndedAnswer, Peer},
 };
 
 /// Requests at a time on one connection: a client that has more waits, or opens another.
@@ -66,8 +68,18 @@ const WRONG_PROTOCOL: &str =
     "HTTP/1.1 505 HTTP Version Not Supported\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 
 pub(super) async fn run(connection: Connection, mut stream: TcpStream) {
-    let Connection { front, peer, is_proxy, seat, metrics, header_timeout, write_timeout, least_rate, shutdown, .. } =
-        connection;
+    let Connection {
+        front,
+        peer,
+        is_proxy,
+        seat,
+        metrics,
+        header_timeout,
+        write_timeout,
+        least_rate,
+        shutdown,
+        ..
+    } = connection;
     let stopped = async {
         shutdown.stopped().await;
         // As for HTTP/1.1: the first request may be on the way.
@@ -179,12 +191,15 @@ async fn answer(
     ending: Ending,
     answers: Arc<Answers>,
 ) -> Result<Response<Body>, Infallible> {
-    let place = answers.begin();
+    let mut place = answers.begin();
     let mut request = request.map(Body::new);
     request.extensions_mut().insert(peer);
     request.extensions_mut().insert(ending);
     let response = router.oneshot(request).await?;
     place.answered(is_refused(&response));
+    if response.extensions().get::<OpenEndedAnswer>().is_some() {
+        place.only_waits();
+    }
     Ok(response.map(|body| Body::new(place.holding(body))))
 }
 

@@ -32,7 +32,11 @@ impl<S> Paced<S> {
     }
 
     /// Notes what came of a write.
-    fn noted(&mut self, context: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+    fn noted(
+        &mut self,
+        context: &mut Context<'_>,
+        written: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
         match &written {
             Poll::Ready(Ok(bytes)) => {
                 if let Some(since) = self.waiting_since.take() {
