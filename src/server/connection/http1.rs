@@ -97,7 +97,7 @@ pub(super) async fn run(connection: Connection, stream: TcpStream) {
     };
     let mut stopped = pin!(stopped);
     let mut grace = pin!(time::sleep(LEAVING_GRACE));
-    let (mut is_ending, mut is_leaving) = (false, false);
+    let (mut is_ending, mut is_leaving, mut has_grace) = (false, false, false);
     let ended = loop {
         tokio::select! {
             ended = poll_fn(|context| connection.poll_without_shutdown(context)) => break ended,
@@ -106,13 +106,18 @@ pub(super) async fn run(connection: Connection, stream: TcpStream) {
                 Pin::new(&mut connection).graceful_shutdown();
             }
             () = poll_fn(|context| seat.poll_leaving(context)), if !is_leaving => {
-                is_leaving = true;
+                (is_leaving, has_grace) = (true, true);
                 metrics.connection_closed(ConnectionEnd::GaveWay);
                 Pin::new(&mut connection).graceful_shutdown();
                 grace.as_mut().reset(Instant::now() + LEAVING_GRACE);
             }
             // A request that came at the last moment is answered; a head that is still coming is not waited for.
-            () = &mut grace, if is_leaving && !seat.is_busy() => return,
+            () = &mut grace, if has_grace => {
+                has_grace = false;
+                if !seat.is_busy() {
+                    return;
+                }
+            }
         }
     };
     match ended {

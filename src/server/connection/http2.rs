@@ -57,6 +57,9 @@ const WINDOW_BYTES: u32 = 64 * 1024;
 /// closed. The first ones may have been sent at once.
 const MAX_REFUSED: u32 = 8;
 
+/// How long such a connection may go on with what was asked before, if its client does not mind that it ends.
+const REFUSED_GRACE: Duration = Duration::from_secs(5);
+
 /// What every client says first (RFC 9113 section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -128,7 +131,7 @@ pub(super) async fn run(connection: Connection, mut stream: TcpStream) {
     let mut look = time::interval(LOOK_INTERVAL);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut grace = pin!(time::sleep(LEAVING_GRACE));
-    let (mut is_ending, mut is_leaving) = (false, false);
+    let (mut is_ending, mut is_leaving, mut is_refused, mut has_grace) = (false, false, false, false);
     loop {
         tokio::select! {
             ended = &mut connection => {
@@ -143,13 +146,18 @@ pub(super) async fn run(connection: Connection, mut stream: TcpStream) {
                 return;
             }
             () = poll_fn(|context| seat.poll_leaving(context)), if !is_leaving => {
-                (is_ending, is_leaving) = (true, true);
+                (is_ending, is_leaving, has_grace) = (true, true, true);
                 metrics.connection_closed(ConnectionEnd::GaveWay);
                 connection.as_mut().graceful_shutdown();
                 grace.as_mut().reset(Instant::now() + LEAVING_GRACE);
             }
             // A request that came at the last moment is answered.
-            () = &mut grace, if is_leaving && !seat.is_busy() => return,
+            () = &mut grace, if has_grace => {
+                has_grace = false;
+                if is_refused || !seat.is_busy() {
+                    return;
+                }
+            }
             // Requests that are under way are answered; new ones go to another connection.
             () = &mut stopped, if !is_ending => {
                 is_ending = true;
@@ -160,8 +168,12 @@ pub(super) async fn run(connection: Connection, mut stream: TcpStream) {
                     metrics.connection_closed(ConnectionEnd::SlowReader);
                     return tracing::debug!(address = %peer.0, "a connection was closed: its answers are not taken");
                 }
-                let is_refused = !is_proxy && answers.refused() >= MAX_REFUSED;
-                if !is_ending && (is_refused || answers.are_not_asked_for(IDLE_TIMEOUT)) {
+                if !is_ending && !is_proxy && answers.refused() >= MAX_REFUSED {
+                    (is_ending, is_refused, has_grace) = (true, true, true);
+                    connection.as_mut().graceful_shutdown();
+                    grace.as_mut().reset(Instant::now() + REFUSED_GRACE);
+                }
+                if !is_ending && answers.are_not_asked_for(IDLE_TIMEOUT) {
                     is_ending = true;
                     connection.as_mut().graceful_shutdown();
                 }
