@@ -31,4 +31,5 @@ mod vertex;
 
 pub use docs::openapi;
 pub use front::Front;
+pub use header_rules::TwoLengths;
 pub use routes::admin_router;

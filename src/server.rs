@@ -2,12 +2,14 @@
 
 mod answers;
 mod connection;
-mod connections;
+mod descriptors;
 mod listener;
 mod live;
+mod patience;
 mod reload;
+mod roster;
+mod seat;
 mod shutdown;
-mod slots;
 mod workers;
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
@@ -18,6 +20,7 @@ use tokio::{
     time,
 };
 
+pub use descriptors::TooFewDescriptors;
 pub use reload::{NeedsRestart, Reloaded};
 pub use shutdown::Shutdown;
 
@@ -27,12 +30,15 @@ use crate::{
     lifecycle::{Lifecycle, StoreError},
     runtime::Runtime,
     serving::Serving,
+    system::descriptors as file_descriptors,
     telemetry::{Metrics, MetricsError},
     transport::Clock,
 };
 use connection::Protocol;
-use listener::Listener;
+use descriptors::Descriptors;
+use listener::{Audience, Listener};
 use live::{CurrentFront, Live};
+use roster::Roster;
 use workers::Workers;
 
 /// How often clients that have not asked for long are forgotten.
@@ -72,6 +78,12 @@ pub enum StartError {
     /// There is no place for private copies.
     #[error(transparent)]
     Snapshots(#[from] StoreError),
+    /// The process may have too few files open.
+    #[error(transparent)]
+    Descriptors(#[from] TooFewDescriptors),
+    /// The limit of open files cannot be raised.
+    #[error("the limit of open files cannot be raised: {0}")]
+    DescriptorLimit(std::io::Error),
     /// There are no threads to answer requests.
     #[error("no thread can be had to answer requests: {0}")]
     Threads(std::io::Error),
@@ -102,6 +114,13 @@ impl Gateway {
     /// When an address cannot be listened on or there is no place for private copies of the models.
     pub async fn start(parts: Parts) -> Result<Self, StartError> {
         let Parts { settings, authentication, runtime, program, clock } = parts;
+        let threads = match settings.server.threads {
+            0 => Runtime::cpus(),
+            threads => threads,
+        };
+        let limit = file_descriptors::raise().map_err(StartError::DescriptorLimit)?;
+        let descriptors = Descriptors::new(limit, threads);
+        descriptors.check(settings.server.max_connections)?;
         let (public_socket, public_address) = bind("server.listen", settings.server.listen).await?;
         let (admin_socket, admin_address) = bind("admin.listen", settings.admin.listen).await?;
         let grpc = match &settings.grpc {
@@ -113,28 +132,38 @@ impl Gateway {
         let metrics = Arc::new(Metrics::new(settings.metrics.enabled)?);
         let lifecycle = Lifecycle::start(runtime, program, (&settings).into(), Arc::clone(&metrics))?;
         let serving = Arc::new(Serving::new(lifecycle, &settings));
-        let live = Live::new(settings, authentication, Arc::clone(&serving), Arc::clone(&metrics), clock);
-        let live = Arc::new(live);
+        let (given, counted) = (Arc::clone(&serving), Arc::clone(&metrics));
+        let live = Arc::new(Live::new(settings, authentication, given, counted, clock, descriptors));
 
         let shutdown = Shutdown::new();
         let mut listeners = JoinSet::new();
-        let threads = match live.threads() {
-            0 => Runtime::cpus(),
-            threads => threads,
-        };
         let workers = Arc::new(Workers::start("requests", threads).map_err(StartError::Threads)?);
         // Operators are answered however much there is to do for clients.
         let for_operators = Arc::new(Workers::start("admin", 1).map_err(StartError::Threads)?);
-        let mut listen = |socket, protocol, front: &CurrentFront, workers| {
-            let (front, limits) = (Arc::clone(front), live.limits.subscribe());
-            let metrics = Arc::clone(&metrics);
-            let listener = Listener::new(socket, protocol, front, limits, workers, metrics, &shutdown);
+        // Clients' connections are counted together, whatever they speak; operators' apart from them.
+        let (of_clients, of_operators) = (Roster::default(), Roster::default());
+        let mut listen = |socket, protocol, front: &CurrentFront, audience| {
+            let (roster, workers) = match audience {
+                Audience::Clients => (&of_clients, &workers),
+                Audience::Operators => (&of_operators, &for_operators),
+            };
+            let listener = Listener {
+                socket,
+                protocol,
+                audience,
+                front: Arc::clone(front),
+                limits: live.limits.subscribe(),
+                workers: Arc::clone(workers),
+                roster: roster.clone(),
+                metrics: Arc::clone(&metrics),
+                shutdown: shutdown.clone(),
+            };
             listeners.spawn(listener.run());
         };
-        listen(public_socket, Protocol::Http1, &live.public, &workers);
-        listen(admin_socket, Protocol::Http1, &live.admin, &for_operators);
+        listen(public_socket, Protocol::Http1, &live.public, Audience::Clients);
+        listen(admin_socket, Protocol::Http1, &live.admin, Audience::Operators);
         if let Some((socket, _)) = grpc {
-            listen(socket, Protocol::Http2, &live.grpc, &workers);
+            listen(socket, Protocol::Http2, &live.grpc, Audience::Clients);
         }
         Ok(Self {
             public_address,

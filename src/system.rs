@@ -5,6 +5,7 @@
 
 pub mod byte_budget;
 pub mod code;
+pub mod descriptors;
 pub mod memory;
 pub mod priority;
 pub mod sandbox;

@@ -39,5 +39,5 @@ pub(crate) use repository::{Indexed, index, load, unload};
 pub(crate) use request_id::{REQUEST_ID, is_sound_request_id, new_request_id};
 pub(crate) use rescue::{panicked, problem_of, sentence};
 pub(crate) use shared::SharedLayer;
-pub use state::{Clock, Ending, Peer, TransportParts, TransportState};
+pub use state::{Clock, Ending, OpenEndedAnswer, Peer, TransportParts, TransportState};
 pub(crate) use version::version_headers;

@@ -310,6 +310,32 @@ fn a_taken_address_is_named() {
     );
 }
 
+/// The command in a process that may have so many files open, and no more.
+fn with_files(command: &Command, files: u32) -> Command {
+    let mut limited = Command::new("sh");
+    limited.args(["-c", &format!("ulimit -n {files} && exec \"$0\" serve")]).arg(command.get_program());
+    limited.env_clear().envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    limited.current_dir(command.get_current_dir().unwrap());
+    limited
+}
+
+#[test]
+fn too_few_open_files_are_named_with_what_to_do() {
+    let repository = Repository::new();
+    let (command, _) = serve(&repository);
+    let output = with_files(&command, 40).output().unwrap();
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    for part in ["may have 40 files open", "server.max_connections = 4096", "ulimit -Hn", "LimitNOFILE="] {
+        assert!(said.contains(part), "{part} in {said}");
+    }
+    let (gateway, lines) = Process::serve_and_log(with_files(&command, 1000));
+    let warned: Vec<&String> = lines.iter().filter(|line| line.contains("too few files open")).collect();
+    assert_eq!(warned.len(), 1, "{lines:?}");
+    assert!(warned[0].contains("connections at most"), "{warned:?}");
+    drop(gateway);
+}
+
 #[test]
 fn a_missing_library_is_one_line_that_says_what_to_do() {
     let repository = Repository::new();

@@ -81,6 +81,16 @@ async fn requests_that_two_readers_would_read_differently_are_refused() {
             "POST /token HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Length: 6\r\n",
             &[400],
         ),
+        (
+            "chunked twice",
+            "POST /token HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked, chunked\r\n",
+            &[400],
+        ),
+        (
+            "chunked in two headers",
+            "POST /predict HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+            &[400],
+        ),
         ("a negative length", "POST /token HTTP/1.1\r\nHost: a\r\nContent-Length: -5\r\n", &[400]),
         ("a space before the colon", "GET /health HTTP/1.1\r\nHost : a\r\n", &[400]),
         ("a folded header", "GET /health HTTP/1.1\r\nHost: a\r\nX: b\r\n c\r\n", &[400]),
@@ -91,15 +101,23 @@ async fn requests_that_two_readers_would_read_differently_are_refused() {
         let answer = exchange(&gateway, format!("{head}Connection: close\r\n\r\n").as_bytes()).await;
         assert!(statuses.contains(&status_of(&answer)), "{name}: {answer}");
     }
-    let smuggled =
-        b"POST /token HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n\
-                     0\r\n\r\nGET /health HTTP/1.1\r\nHost: a\r\n\r\n";
-    let answer = exchange(&gateway, smuggled).await;
-    assert_eq!(
-        answer.matches("HTTP/1.1 ").count(),
-        1,
-        "with both lengths, nothing behind the body is read: {answer}"
-    );
+    let token = TokenBuilder::new().build();
+    let (length, coding) = ("Content-Length: 5\r\n", "Transfer-Encoding: chunked\r\n");
+    for lengths in [[length, coding], [coding, length]].map(|lines| lines.concat()) {
+        for path in ["/token", "/predict", "/v2/models/iris/infer", "/nothing"] {
+            let head =
+                format!("POST {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n{lengths}\r\n");
+            let smuggled = format!("{head}0\r\n\r\nGET /health HTTP/1.1\r\nHost: a\r\n\r\n");
+            let answer = exchange(&gateway, smuggled.as_bytes()).await;
+            assert_eq!(status_of(&answer), 400, "{path}: {answer}");
+            assert!(answer.to_ascii_lowercase().contains("connection: close"), "{path}: {answer}");
+            assert_eq!(
+                answer.matches("HTTP/1.1 ").count(),
+                1,
+                "with both lengths, nothing behind the body is read: {answer}"
+            );
+        }
+    }
     let old = exchange(&gateway, b"GET /health HTTP/1.0\r\n\r\n").await;
     assert_eq!(status_of(&old), 200, "HTTP/1.0 has no Host: {old}");
 }

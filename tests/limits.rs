@@ -180,16 +180,3 @@ async fn each_caller_has_a_quota_whatever_the_address() {
     assert_eq!(refused.body["violated-policies"], json!(["caller"]));
     assert_eq!(ask("b").await.status, StatusCode::OK, "another caller has their own");
 }
-
-#[tokio::test]
-async fn an_address_has_so_many_connections() {
-    let builder = TestGateway::builder().settings(|settings| settings.server.max_connections_per_address = 2);
-    let gateway = builder.start().await;
-    let address: SocketAddr = gateway.address();
-    let open = || async { tokio::net::TcpStream::connect(address).await.unwrap() };
-    let (_first, _second, mut third) = (open().await, open().await, open().await);
-    let mut byte = [0];
-    let read = tokio::io::AsyncReadExt::read(&mut third, &mut byte);
-    let read = tokio::time::timeout(support::PATIENCE, read).await.expect("the third is closed");
-    assert_eq!(read.unwrap_or(0), 0);
-}

@@ -17,7 +17,7 @@ use tokio::time::sleep_until;
 use tonic::{Status, codegen::http::HeaderMap};
 
 use super::{deadline::Deadline, status::status_of};
-use crate::transport::{ApiError, Ending};
+use crate::transport::{ApiError, Ending, OpenEndedAnswer};
 
 /// Ends the answers of methods that do nothing while they wait.
 pub(super) async fn end_with_gateway(request: Request, next: Next) -> Response {
@@ -35,7 +35,8 @@ pub(super) async fn end_with_gateway(request: Request, next: Next) -> Response {
             () = deadline => status_of(ApiError::Timeout),
         }
     };
-    let response = next.run(request).await;
+    let mut response = next.run(request).await;
+    response.extensions_mut().insert(OpenEndedAnswer);
     response.map(|body| Body::new(OpenEnded { body, end: Some(end.boxed()) }))
 }
 

@@ -5,7 +5,7 @@
 //! document between. Whatever is unusual about it, or wrong, goes the long way, through the router, before anything of it
 //! was charged or counted. `tests/express.rs` asks by both ways and compares.
 
-mod body;
+pub(super) mod body;
 mod head;
 
 use std::{

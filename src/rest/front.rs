@@ -75,10 +75,10 @@ impl Front {
     async fn routed(&self, request: Request<Body>, peer: Peer) -> Result<Response<Body>, Infallible> {
         let (mut parts, body) = request.into_parts();
         parts.extensions.insert(peer);
-        let (body, unread) = Unread::of(body);
+        let (body, unread) = Unread::of(&parts.headers, body);
         let mut response = self.router.clone().oneshot(Request::from_parts(parts, body)).await?;
         if let Some(unread) = unread {
-            unread.tell(&mut response);
+            unread.settle(&mut response).await;
         }
         Ok(response)
     }

@@ -1,13 +1,15 @@
 //! Every route, on one page.
 
-use axum::{Router, extract::DefaultBodyLimit, routing::get};
+use axum::{Router, extract::DefaultBodyLimit, middleware::from_fn, routing::get};
 use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     deployments,
     dialect::Dialect,
-    docs, health,
+    docs,
+    header_rules::header_rules,
+    health,
     invocations::{self, Understood},
     layers, metrics, models, open_inference, predict,
     sagemaker::{self, Repository},
@@ -134,5 +136,6 @@ pub fn admin_router(state: TransportState) -> Router {
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready))
         .fallback(|| async { ApiError::NoSuchPath })
+        .layer(from_fn(header_rules))
         .with_state(state)
 }

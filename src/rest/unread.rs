@@ -1,53 +1,113 @@
-//! Whether a body was read to its end before its request was answered.
+//! The part of a request's body that was not read before the request was answered.
 //!
-//! What is not read has to be, before the next request on the connection can be; where that is much, the connection is
-//! closed instead. A client that is not told so sends its next request into a connection that is about to close.
+//! It has to be read before the next request on the connection can be. Clients and proxies often send a body in a later
+//! packet than its head, and the next request right behind it. A short rest is therefore read before the answer is sent;
+//! for any other the answer says that the connection closes, so that no client sends a request that is never read.
 
 use std::{
     pin::Pin,
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll},
+    time::Duration,
 };
 
 use axum::{
     Error,
     body::{Body, Bytes, HttpBody},
-    http::{HeaderValue, Response, header},
+    http::{HeaderMap, HeaderValue, Response, header},
 };
 use http_body::{Frame, SizeHint};
+use http_body_util::BodyExt;
+use tokio::time::timeout;
 
-/// A body that is no longer lies in the connection's buffer with the head, as a rule: it is skipped there.
-const SKIPPED_BYTES: u64 = 4 * 1024;
+use super::express::body::{Again, first};
 
-/// What is left of a body.
+/// A body of at most this length usually came with its head: one look tells.
+const SHORT_BYTES: u64 = 4 * 1024;
+
+/// The longest rest that is read for the sake of the connection, and the time that it is given to come.
+const REST_BYTES: u64 = 64 * 1024;
+const REST_TIME: Duration = Duration::from_secs(1);
+
+/// The rest of a body whose handler may leave it unread.
 pub(super) struct Unread {
-    ended: Arc<AtomicBool>,
+    rest: Arc<Rest>,
+    /// The client sends its body only when it is asked to.
+    waits_to_be_asked: bool,
+}
+
+#[derive(Default)]
+struct Rest {
+    ended: AtomicBool,
+    /// Handed back by the handler's side when it drops the body.
+    body: Mutex<Option<Body>>,
+}
+
+impl Rest {
+    fn lock(&self) -> MutexGuard<'_, Option<Body>> {
+        self.body.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Unread {
-    /// A body that is watched. One that is short, and known to be, need not be.
-    pub(super) fn of(body: Body) -> (Body, Option<Self>) {
-        if body.is_end_stream() || body.size_hint().upper().is_some_and(|bytes| bytes <= SKIPPED_BYTES) {
+    /// A body whose rest is kept; `None` if all of it is there already.
+    pub(super) fn of(headers: &HeaderMap, mut body: Body) -> (Body, Option<Self>) {
+        if body.is_end_stream() {
             return (body, None);
         }
-        let ended = Arc::new(AtomicBool::new(false));
-        (Body::new(Watched { body, ended: Arc::clone(&ended) }), Some(Self { ended }))
+        // A look at the body asks the client for it.
+        let waits_to_be_asked = headers.contains_key(header::EXPECT);
+        let exact = body.size_hint().exact().filter(|bytes| *bytes <= SHORT_BYTES);
+        if let Some(exact) = exact.filter(|_| !waits_to_be_asked) {
+            match first(&mut body) {
+                Some(whole) if whole.len() as u64 == exact => return (Body::from(whole), None),
+                first => body = Again::new(first, body).into(),
+            }
+        }
+        let rest = Arc::new(Rest::default());
+        let watched = Watched { body: Some(body), rest: Arc::clone(&rest) };
+        (Body::new(watched), Some(Self { rest, waits_to_be_asked }))
     }
 
-    /// Says in the answer that the connection ends with it, if the body was not read.
-    pub(super) fn tell(self, response: &mut Response<Body>) {
-        if !self.ended.load(Ordering::Relaxed) {
+    /// Reads a short rest, or says in the answer that the connection ends with it.
+    pub(super) async fn settle(self, response: &mut Response<Body>) {
+        if self.rest.ended.load(Ordering::Acquire) || response.headers().contains_key(header::CONNECTION) {
+            return;
+        }
+        let rest = self.rest.lock().take();
+        let is_read = match rest {
+            Some(rest) if !self.waits_to_be_asked && rest.size_hint().lower() <= REST_BYTES => {
+                timeout(REST_TIME, ends_soon(rest)).await.unwrap_or(false)
+            }
+            _ => false,
+        };
+        if !is_read {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
     }
 }
 
+/// Returns true if the body ends within `REST_BYTES`.
+async fn ends_soon(mut rest: Body) -> bool {
+    let mut bytes = 0;
+    while let Some(frame) = rest.frame().await {
+        let Ok(frame) = frame else { return false };
+        bytes += frame.data_ref().map_or(0, Bytes::len) as u64;
+        if bytes > REST_BYTES {
+            return false;
+        }
+    }
+    true
+}
+
+/// A body that hands its rest back.
 struct Watched {
-    body: Body,
-    ended: Arc<AtomicBool>,
+    /// `None` once it is broken or handed back.
+    body: Option<Body>,
+    rest: Arc<Rest>,
 }
 
 impl HttpBody for Watched {
@@ -58,43 +118,97 @@ impl HttpBody for Watched {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        let polled = Pin::new(&mut self.body).poll_frame(context);
-        if matches!(polled, Poll::Ready(None)) || self.body.is_end_stream() {
-            self.ended.store(true, Ordering::Relaxed);
+        let Some(body) = &mut self.body else { return Poll::Ready(None) };
+        let polled = Pin::new(&mut *body).poll_frame(context);
+        match &polled {
+            Poll::Ready(Some(Err(_))) => self.body = None,
+            Poll::Ready(None) => self.rest.ended.store(true, Ordering::Release),
+            Poll::Ready(Some(Ok(_))) if body.is_end_stream() => {
+                self.rest.ended.store(true, Ordering::Release)
+            }
+            Poll::Ready(Some(Ok(_))) | Poll::Pending => {}
         }
         polled
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.body.as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        self.body.as_ref().map_or_else(SizeHint::default, Body::size_hint)
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        *self.rest.lock() = self.body.take();
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use http_body_util::BodyExt;
+    use futures_util::stream;
 
     use super::*;
 
-    fn closes(unread: Unread) -> bool {
+    /// A body that comes in parts, the first of them later than its head.
+    fn later(parts: usize, bytes: usize) -> Body {
+        let parts = (0..parts).map(move |_| Ok::<_, Error>(Bytes::from(vec![b' '; bytes])));
+        let head = stream::once(async {
+            tokio::task::yield_now().await;
+            Ok(Bytes::new())
+        });
+        Body::from_stream(futures_util::StreamExt::chain(head, stream::iter(parts)))
+    }
+
+    async fn closes(unread: Unread) -> bool {
         let mut response = Response::new(Body::empty());
-        unread.tell(&mut response);
-        response.headers().contains_key(header::CONNECTION)
+        unread.settle(&mut response).await;
+        response.headers().get(header::CONNECTION).is_some_and(|value| value == "close")
+    }
+
+    fn of(body: Body) -> (Body, Unread) {
+        let (body, unread) = Unread::of(&HeaderMap::new(), body);
+        (body, unread.unwrap())
     }
 
     #[tokio::test]
-    async fn a_long_body_that_is_not_read_ends_the_connection() {
-        let long = || Unread::of(Body::from(vec![b' '; 10_000]));
-        let (body, unread) = long();
+    async fn a_short_rest_is_read_and_a_long_one_ends_the_connection() {
+        let (body, unread) = of(later(4, 1000));
         drop(body);
-        assert!(closes(unread.unwrap()));
-        let (body, unread) = long();
+        assert!(!closes(unread).await);
+        let (body, unread) = of(later(70, 1000));
+        drop(body);
+        assert!(closes(unread).await, "without a length it is read as far as it is short");
+        let (body, unread) = of(Body::from(vec![b' '; 70_000]));
+        drop(body);
+        assert!(closes(unread).await, "it is announced as long");
+    }
+
+    #[tokio::test]
+    async fn a_body_that_was_read_or_came_with_its_head_is_not_waited_for() {
+        let (body, unread) = of(later(70, 1000));
         body.collect().await.unwrap();
-        assert!(!closes(unread.unwrap()));
-        assert!(Unread::of(Body::from("short")).1.is_none());
+        assert!(!closes(unread).await);
+        let (body, unread) = Unread::of(&HeaderMap::new(), Body::from("short"));
+        assert!(unread.is_none());
+        assert_eq!(body.collect().await.unwrap().to_bytes(), "short");
+        assert!(Unread::of(&HeaderMap::new(), Body::empty()).1.is_none());
+    }
+
+    #[tokio::test]
+    async fn a_body_that_is_kept_broken_or_not_asked_for_ends_the_connection() {
+        let (kept, unread) = of(later(1, 1));
+        assert!(closes(unread).await);
+        drop(kept);
+        let (mut broken, unread) = of(Body::from_stream(stream::iter([Err::<Bytes, _>("broken")])));
+        assert!(broken.frame().await.unwrap().is_err());
+        drop(broken);
+        assert!(closes(unread).await);
+        let expects = HeaderMap::from_iter([(header::EXPECT, HeaderValue::from_static("100-continue"))]);
+        let (body, unread) = Unread::of(&expects, Body::from("short"));
+        drop(body);
+        assert!(closes(unread.unwrap()).await);
     }
 }

@@ -2,14 +2,14 @@
 //!
 //! A client says itself how much of an answer it wants next, so one that wants nothing could have answers kept for
 //! ever, over a connection on which everything else moves on. The parts of an answer are therefore handed out small, and
-//! only when the client wants more; the time of each is known.
+//! only when the client wants more; the time of each is known, and uses up the patience with that answer.
 
 use std::{
     collections::HashMap,
     pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     task::{Context, Poll},
     time::Duration,
@@ -19,42 +19,64 @@ use axum::body::{Body, Bytes, HttpBody};
 use hyper::body::{Frame, SizeHint};
 use tokio::time::Instant;
 
+use super::{patience::Patience, seat::Seat};
+
 /// The greatest part of an answer that is handed out at once: as large as a frame of HTTP/2 is by default.
 const PART_BYTES: usize = 16 * 1024;
+
+/// Answers that are taken at the same time share the least rate, up to this many.
+const MAX_SHARING: u32 = 16;
 
 /// The answers of a connection.
 #[derive(Debug)]
 pub(super) struct Answers {
     open: Mutex<Open>,
     were_asked_for: AtomicBool,
+    /// How many were refusals, since the last one that was not.
+    refused: AtomicU32,
+    seat: Arc<Seat>,
+    /// With each answer.
+    patience: Patience,
 }
 
 #[derive(Debug)]
 struct Open {
-    /// When the client was last handed something; nothing while it waits for the gateway.
-    handed: HashMap<u64, Option<Instant>>,
+    handed: HashMap<u64, Handed>,
+    /// Those that do not only wait.
+    busy: usize,
     next: u64,
     /// Since when there is none.
     idle_since: Instant,
 }
 
-impl Default for Answers {
-    fn default() -> Self {
-        let open = Open { handed: HashMap::new(), next: 0, idle_since: Instant::now() };
-        Self { open: Mutex::new(open), were_asked_for: AtomicBool::new(false) }
-    }
+/// An answer, as far as it was handed out.
+#[derive(Clone, Copy, Debug)]
+struct Handed {
+    /// When the client was last handed something; `None` while it waits for the gateway.
+    at: Option<Instant>,
+    bytes: usize,
+    patience: Patience,
 }
 
 impl Answers {
+    /// Those of a connection of which nothing was asked yet.
+    pub(super) fn new(seat: Arc<Seat>, patience: Patience) -> Self {
+        let open = Open { handed: HashMap::new(), busy: 0, next: 0, idle_since: Instant::now() };
+        let (were_asked_for, refused) = (AtomicBool::new(false), AtomicU32::new(0));
+        Self { open: Mutex::new(open), were_asked_for, refused, seat, patience }
+    }
+
     /// A request has come; its answer is open until what is returned is dropped.
     pub(super) fn begin(self: Arc<Self>) -> Place {
         self.were_asked_for.store(true, Ordering::Relaxed);
         let mut open = self.lock();
         let id = open.next;
         open.next += 1;
-        open.handed.insert(id, None);
+        open.handed.insert(id, Handed { at: None, bytes: 0, patience: self.patience });
+        open.busy += 1;
+        self.seat.begin();
         drop(open);
-        Place { answers: self, id }
+        Place { answers: self, id, is_busy: true }
     }
 
     /// Whether there was a request.
@@ -68,9 +90,15 @@ impl Answers {
         open.handed.is_empty() && open.idle_since.elapsed() >= limit
     }
 
-    /// Whether the client has not taken a part of an answer for so long.
-    pub(super) fn are_not_taken(&self, limit: Duration) -> bool {
-        self.lock().handed.values().flatten().any(|handed| handed.elapsed() >= limit)
+    /// Returns true if the client takes an answer too slowly.
+    pub(super) fn are_not_taken(&self) -> bool {
+        let open = self.lock();
+        open.handed.values().any(|one| one.at.is_some_and(|at| at.elapsed() >= one.patience.left()))
+    }
+
+    /// The refusals since the last answer that was not one.
+    pub(super) fn refused(&self) -> u32 {
+        self.refused.load(Ordering::Relaxed)
     }
 
     /// Held for some instructions at a time.
@@ -84,6 +112,7 @@ impl Answers {
 pub(super) struct Place {
     answers: Arc<Answers>,
     id: u64,
+    is_busy: bool,
 }
 
 impl Place {
@@ -92,8 +121,43 @@ impl Place {
         Parts { place: self, body, rest: Bytes::new() }
     }
 
-    fn handed(&self, time: Option<Instant>) {
-        self.answers.lock().handed.insert(self.id, time);
+    /// Notes whether the answer is a refusal.
+    pub(super) fn answered(&self, is_refusal: bool) {
+        if is_refusal {
+            self.answers.refused.fetch_add(1, Ordering::Relaxed);
+        } else {
+            self.answers.refused.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// Notes that the answer has no end of its own: its connection may give way to others.
+    pub(super) fn only_waits(&mut self) {
+        self.rest(&mut self.answers.lock());
+        self.is_busy = false;
+    }
+
+    /// Notes that nobody works for this answer any more.
+    fn rest(&self, open: &mut Open) {
+        if self.is_busy {
+            open.busy -= 1;
+            if open.busy == 0 {
+                self.answers.seat.rest();
+            }
+        }
+    }
+
+    /// Notes that the client wants more, and that it was handed so much, if there was something.
+    fn handed(&self, bytes: Option<usize>) {
+        let mut open = self.answers.lock();
+        let sharing = u32::try_from(open.handed.len()).map_or(MAX_SHARING, |open| open.clamp(1, MAX_SHARING));
+        let Some(handed) = open.handed.get_mut(&self.id) else { return };
+        if let Some(at) = handed.at.take() {
+            handed.patience.waited(at.elapsed());
+            handed.patience.took(handed.bytes * sharing as usize);
+        }
+        if let Some(bytes) = bytes {
+            (handed.at, handed.bytes) = (Some(Instant::now()), bytes);
+        }
     }
 }
 
@@ -102,6 +166,7 @@ impl Drop for Place {
         let mut open = self.answers.lock();
         open.handed.remove(&self.id);
         open.idle_since = Instant::now();
+        self.rest(&mut open);
     }
 }
 
@@ -136,8 +201,8 @@ impl HttpBody for Parts {
                 other @ Poll::Ready(_) => return other,
             }
         }
-        self.place.handed(Some(Instant::now()));
         let length = self.rest.len().min(PART_BYTES);
+        self.place.handed(Some(length));
         Poll::Ready(Some(Ok(Frame::data(self.rest.split_to(length)))))
     }
 
@@ -160,27 +225,79 @@ mod tests {
     const ALWAYS: Duration = Duration::ZERO;
     const NEVER: Duration = Duration::from_hours(1);
 
+    /// What was handed out was handed out earlier by so many seconds.
+    fn later(answers: &Answers, seconds: u64) {
+        for handed in answers.lock().handed.values_mut() {
+            handed.at = handed.at.map(|at| at - Duration::from_secs(seconds));
+        }
+    }
+
+    fn answers(patience: Duration) -> Arc<Answers> {
+        Arc::new(Answers::new(Seat::new(), Patience::new(patience, 1)))
+    }
+
     #[tokio::test]
     async fn a_client_that_takes_nothing_is_noticed() {
-        let answers = Arc::new(Answers::default());
+        let answers = answers(Duration::from_secs(10));
         assert!(!answers.were_asked_for());
         assert!(answers.are_not_asked_for(ALWAYS) && !answers.are_not_asked_for(NEVER));
         let place = Arc::clone(&answers).begin();
-        assert!(answers.were_asked_for() && !answers.are_not_asked_for(ALWAYS));
-        assert!(!answers.are_not_taken(ALWAYS), "it waits for the gateway");
+        assert!(answers.were_asked_for() && !answers.are_not_asked_for(ALWAYS) && answers.seat.is_busy());
+        later(&answers, 10);
+        assert!(!answers.are_not_taken(), "it waits for the gateway");
         let mut body = place.holding(Body::from(vec![7; PART_BYTES + 1]));
         let part = body.frame().await.unwrap().unwrap().into_data().unwrap();
         assert_eq!(part.len(), PART_BYTES);
-        assert!(answers.are_not_taken(ALWAYS) && !answers.are_not_taken(NEVER));
+        assert!(!answers.are_not_taken());
+        later(&answers, 10);
+        assert!(answers.are_not_taken());
         assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), [7][..]);
         assert!(body.frame().await.is_none());
         drop(body);
-        assert!(answers.are_not_asked_for(ALWAYS) && !answers.are_not_taken(ALWAYS));
+        assert!(answers.are_not_asked_for(ALWAYS) && !answers.are_not_taken() && !answers.seat.is_busy());
+    }
+
+    #[tokio::test]
+    async fn what_is_taken_too_slowly_uses_the_patience_up() {
+        let rate = 1024;
+        let patience = Patience::new(Duration::from_secs(10), rate);
+        let answers = Arc::new(Answers::new(Seat::new(), patience));
+        let mut body = Arc::clone(&answers).begin().holding(Body::from(vec![7; 40 * PART_BYTES]));
+        for _ in 0..20 {
+            body.frame().await.unwrap().unwrap();
+            // A part is worth 16 s.
+            later(&answers, 9);
+            assert!(!answers.are_not_taken());
+        }
+        let _other = Arc::clone(&answers).begin();
+        let mut refusal = Arc::clone(&answers).begin();
+        refusal.only_waits();
+        refusal.answered(true);
+        assert_eq!(answers.refused(), 1);
+        refusal.answered(false);
+        assert_eq!(answers.refused(), 0);
+        body.frame().await.unwrap().unwrap();
+        later(&answers, 10);
+        assert!(answers.are_not_taken() && answers.seat.is_busy());
+    }
+
+    #[test]
+    fn an_answer_that_only_waits_keeps_nobody_busy() {
+        let answers = answers(ALWAYS);
+        let mut watching = Arc::clone(&answers).begin();
+        watching.only_waits();
+        assert!(!answers.seat.is_busy() && !answers.are_not_asked_for(ALWAYS));
+        let asking = Arc::clone(&answers).begin();
+        assert!(answers.seat.is_busy());
+        drop(watching);
+        assert!(answers.seat.is_busy());
+        drop(asking);
+        assert!(!answers.seat.is_busy() && answers.are_not_asked_for(ALWAYS));
     }
 
     #[tokio::test]
     async fn a_client_that_waits_for_more_is_not_blamed() {
-        let answers = Arc::new(Answers::default());
+        let answers = answers(ALWAYS);
         let (send, receive) = tokio::sync::oneshot::channel::<Bytes>();
         let parts = futures_util::stream::once(async { receive.await.map_err(|_| "gone") });
         let mut body = Arc::clone(&answers).begin().holding(Body::from_stream(parts));
@@ -189,10 +306,10 @@ mod tests {
             let waits =
                 std::future::poll_fn(|context| Poll::Ready(frame.as_mut().poll(context).is_pending()));
             assert!(waits.await);
-            assert!(!answers.are_not_taken(ALWAYS));
+            assert!(!answers.are_not_taken());
             send.send(Bytes::from_static(b"more")).unwrap();
             frame.await.unwrap().unwrap();
         }
-        assert!(answers.are_not_taken(ALWAYS));
+        assert!(answers.are_not_taken());
     }
 }

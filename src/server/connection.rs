@@ -1,23 +1,28 @@
 //! One connection, in the protocol of its listener, with the deadlines that `axum::serve` does not have.
 
+mod floods;
+mod heads;
 mod http1;
 mod http2;
 mod joined;
+mod paced;
 
-use std::{pin::Pin, time::Duration};
+use std::{error::Error, io, sync::Arc, time::Duration};
 
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy, sink},
+    io::{AsyncReadExt, AsyncWriteExt, copy, sink},
     net::TcpStream,
     time,
 };
-use tokio_io_timeout::TimeoutStream;
 
-use super::{live::CurrentFront, shutdown::Shutdown};
-use crate::transport::Peer;
+use super::{live::CurrentFront, seat::Seat, shutdown::Shutdown};
+use crate::{telemetry::Metrics, transport::Peer};
 
 /// At the end, how long the first request of a connection that was just opened is waited for.
 const FIRST_REQUEST_GRACE: Duration = Duration::from_millis(500);
+
+/// How long a connection that gives way is given to say so, and to answer a request that came at the last moment.
+const LEAVING_GRACE: Duration = Duration::from_millis(250);
 
 /// How long, and for how many bytes, a client is heard out whose request was answered before it was all there.
 const LINGER_TIME: Duration = Duration::from_secs(2);
@@ -37,8 +42,14 @@ pub(super) struct Connection {
     pub(super) protocol: Protocol,
     pub(super) front: CurrentFront,
     pub(super) peer: Peer,
+    /// Stands for many clients.
+    pub(super) is_proxy: bool,
+    pub(super) seat: Arc<Seat>,
+    pub(super) metrics: Arc<Metrics>,
     pub(super) header_timeout: Duration,
     pub(super) write_timeout: Duration,
+    /// Bytes of an answer that a client takes each second at least, on average; 0 for any.
+    pub(super) least_rate: u64,
     pub(super) shutdown: Shutdown,
 }
 
@@ -64,12 +75,8 @@ async fn linger(mut stream: impl AsyncReadExt + AsyncWriteExt + Unpin) {
     }
 }
 
-/// A stream whose client must not ask and not read: its answers would be kept for ever.
-fn with_write_timeout<S: AsyncRead + AsyncWrite>(
-    stream: S,
-    write_timeout: Duration,
-) -> Pin<Box<TimeoutStream<S>>> {
-    let mut stream = TimeoutStream::new(stream);
-    stream.set_write_timeout(Some(write_timeout));
-    Box::pin(stream)
+/// Returns true if a connection ended because its client did not take its answers.
+fn is_too_slow(error: &hyper::Error) -> bool {
+    let cause = error.source().and_then(|cause| cause.downcast_ref::<io::Error>());
+    cause.is_some_and(|cause| cause.kind() == io::ErrorKind::TimedOut)
 }

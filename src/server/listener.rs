@@ -1,23 +1,27 @@
-//! The accept loop: so many connections at a time, and none lost at the end.
+//! The accept loop: every connection is accepted at once, let in or turned away, and none is lost at the end.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::VecDeque, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use ipnet::IpNet;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::watch,
-    time,
+    time::{self, Instant},
 };
 
 use super::{
     connection::{Connection, Protocol},
-    connections::Connections,
+    descriptors::{ADMIN_CONNECTIONS, Descriptors},
     live::CurrentFront,
+    roster::{Newcomer, Refusal, Room, Roster},
     shutdown::Shutdown,
-    slots::{Slot, Slots},
     workers::Workers,
 };
-use crate::{config::ServerSettings, telemetry::Metrics, transport::Peer};
+use crate::{
+    config::ServerSettings,
+    telemetry::{ConnectionEnd, Metrics},
+    transport::Peer,
+};
 
 /// How long a handshake that has begun is waited for before the socket is closed.
 const HANDSHAKE_GRACE: Duration = Duration::from_millis(50);
@@ -25,80 +29,98 @@ const HANDSHAKE_GRACE: Duration = Duration::from_millis(50);
 /// When the system gives no connection (out of file descriptors), trying again at once would only take a CPU.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
-/// What connections are held to.
+/// Connections that wait for room, and how often it is looked for; more are closed.
+pub(super) const MAX_WAITING: usize = 32;
+const ROOM_RETRY: Duration = Duration::from_millis(10);
+
+/// The unsent bytes of a connection at which the system takes more. Without it, it would take megabytes of an answer
+/// that nobody reads, and a slow client would seem to stand still for minutes.
+const UNSENT_BYTES: u32 = 256 * 1024;
+
+/// The limits of connections.
 #[derive(Clone, Debug)]
 pub(super) struct ListenerLimits {
-    pub(super) max_connections: usize,
-    max_connections_per_address: usize,
-    uncounted: Arc<[IpNet]>,
+    pub(super) room: Room,
+    proxies: Arc<[IpNet]>,
     header_timeout: Duration,
     write_timeout: Duration,
+    least_rate: u64,
 }
 
 impl ListenerLimits {
-    pub(super) fn of(settings: &ServerSettings) -> Self {
+    pub(super) fn of(settings: &ServerSettings, descriptors: Descriptors) -> Self {
         Self {
-            max_connections: settings.max_connections,
-            max_connections_per_address: settings.max_connections_per_address,
-            uncounted: settings.trusted_proxies.clone().into(),
+            room: Room {
+                most: descriptors.connections(settings.max_connections),
+                most_per_address: settings.max_connections_per_address,
+            },
+            proxies: settings.trusted_proxies.clone().into(),
             header_timeout: Duration::from_millis(settings.header_timeout_ms),
             write_timeout: Duration::from_millis(settings.write_timeout_ms),
+            least_rate: settings.min_response_bytes_per_second,
         }
     }
 }
 
-/// A bound listener with what it answers.
-pub(super) struct Listener {
-    socket: TcpListener,
-    protocol: Protocol,
-    front: CurrentFront,
-    limits: watch::Receiver<ListenerLimits>,
-    workers: Arc<Workers>,
-    slots: Slots,
-    by_address: Connections,
-    metrics: Arc<Metrics>,
-    shutdown: Shutdown,
+/// Whom a listener is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Audience {
+    /// Clients: the limits are those of the settings.
+    Clients,
+    /// Operators, who have connections of their own.
+    Operators,
 }
 
-impl Listener {
-    pub(super) fn new(
-        socket: TcpListener,
-        protocol: Protocol,
-        front: CurrentFront,
-        limits: watch::Receiver<ListenerLimits>,
-        workers: &Arc<Workers>,
-        metrics: Arc<Metrics>,
-        shutdown: &Shutdown,
-    ) -> Self {
-        let (slots, by_address) = (Slots::default(), Connections::default());
-        let (workers, shutdown) = (Arc::clone(workers), shutdown.clone());
-        Self { socket, protocol, front, limits, workers, slots, by_address, metrics, shutdown }
-    }
+/// A bound listener with what it answers.
+pub(super) struct Listener {
+    pub(super) socket: TcpListener,
+    pub(super) protocol: Protocol,
+    pub(super) audience: Audience,
+    pub(super) front: CurrentFront,
+    pub(super) limits: watch::Receiver<ListenerLimits>,
+    pub(super) workers: Arc<Workers>,
+    /// Shared by the listeners whose connections are counted together.
+    pub(super) roster: Roster,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) shutdown: Shutdown,
+}
 
+/// A connection that was accepted.
+type Arrived = (TcpStream, SocketAddr);
+
+impl Listener {
     /// Accepts until told to stop, then waits for the connections to finish.
     pub(super) async fn run(self) {
+        if let Err(error) = socket2::SockRef::from(&self.socket).set_tcp_notsent_lowat(UNSENT_BYTES) {
+            tracing::debug!(%error, "answers that are not read are kept by the system");
+        }
+        let mut waiting = Waiting::default();
         loop {
             tokio::select! {
-                accepted = self.accept() => self.give(accepted),
+                arrived = self.accept() => self.receive(arrived, &mut waiting),
+                () = time::sleep(ROOM_RETRY), if !waiting.is_empty() => self.retry(&mut waiting),
                 () = self.shutdown.stopped() => break,
             }
         }
         turn_away(&self.socket);
         // Whoever is half-way in comes in; whoever is in may have sent a request.
         time::sleep(HANDSHAKE_GRACE).await;
-        while let Some(accepted) = self.accept_now().await {
-            self.give(accepted);
+        while let Some(arrived) = self.accept_now() {
+            self.receive(arrived, &mut waiting);
+        }
+        while !waiting.is_empty() {
+            self.retry(&mut waiting);
+            time::sleep(ROOM_RETRY).await;
         }
         drop(self.socket);
-        self.slots.all_free().await;
+        self.roster.all_closed().await;
     }
 
-    /// The next connection, once there is room for it: until then it waits in the system's queue.
-    async fn accept(&self) -> (TcpStream, SocketAddr, Slot) {
+    /// The next connection.
+    async fn accept(&self) -> Arrived {
         loop {
-            let slot = self.slots.take(&self.limits).await;
             match self.socket.accept().await {
-                Ok((stream, peer)) => return (stream, peer, slot),
+                Ok(arrived) => return arrived,
                 Err(error) => {
                     tracing::warn!(%error, "a connection cannot be accepted");
                     time::sleep(ACCEPT_RETRY).await;
@@ -107,10 +129,9 @@ impl Listener {
         }
     }
 
-    /// A connection that is in the system's queue, once there is room for it. It asks the system itself: the runtime
-    /// only knows of connections that it has been told of.
-    async fn accept_now(&self) -> Option<(TcpStream, SocketAddr, Slot)> {
-        let slot = self.slots.take(&self.limits).await;
+    /// A connection that is in the system's queue. It asks the system itself: the runtime only knows of connections
+    /// that it has been told of.
+    fn accept_now(&self) -> Option<Arrived> {
         loop {
             let accepted = socket2::SockRef::from(&self.socket).accept().and_then(|(socket, peer)| {
                 socket.set_nonblocking(true)?;
@@ -118,7 +139,7 @@ impl Listener {
                 Ok((TcpStream::from_std(socket.into())?, peer))
             });
             match accepted {
-                Ok((stream, peer)) => return Some((stream, peer, slot)),
+                Ok(arrived) => return Some(arrived),
                 // One that went away while it waited is no reason to leave the others.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(_) => return None,
@@ -126,24 +147,95 @@ impl Listener {
         }
     }
 
-    fn give(&self, (stream, peer, slot): (TcpStream, SocketAddr, Slot)) {
+    /// Lets a connection in, has it wait for room, or closes it.
+    fn receive(&self, arrived: Arrived, waiting: &mut Waiting) {
+        if let Err((arrived, refusal)) = self.let_in(arrived) {
+            let address = arrived.1.ip();
+            match refusal {
+                Refusal::Full if waiting.has_room() => {
+                    waiting.add(arrived, self.limits.borrow().header_timeout)
+                }
+                Refusal::Full => {
+                    self.metrics.connection_closed(ConnectionEnd::Full);
+                    tracing::debug!(%address, "a connection was closed: there are too many");
+                }
+                Refusal::Share => {
+                    self.metrics.connection_closed(ConnectionEnd::AddressShare);
+                    tracing::debug!(%address, "a connection was closed: its address has too many");
+                }
+            }
+        }
+    }
+
+    /// Lets those in that wait, the first ones first, as far as there is room now.
+    fn retry(&self, waiting: &mut Waiting) {
+        for (arrived, until) in waiting.take() {
+            match self.let_in(arrived) {
+                Ok(()) => {}
+                Err((arrived, Refusal::Full)) if Instant::now() < until => waiting.add_until(arrived, until),
+                Err(_) => self.metrics.connection_closed(ConnectionEnd::Full),
+            }
+        }
+    }
+
+    fn let_in(&self, (stream, peer): Arrived) -> Result<(), (Arrived, Refusal)> {
         let address = peer.ip().to_canonical();
         let limits = self.limits.borrow().clone();
-        let uncounted = limits.uncounted.iter().any(|network| network.contains(&address));
-        let limit = if uncounted { usize::MAX } else { limits.max_connections_per_address };
-        let Some(counted) = self.by_address.add(address, limit) else {
-            return tracing::debug!(%address, "a connection was closed: its address has too many");
+        let is_own = stream.local_addr().is_ok_and(|local| local.ip().to_canonical() == address);
+        let newcomer = Newcomer {
+            address,
+            is_proxy: limits.proxies.iter().any(|network| network.contains(&address)),
+            is_this_host: is_own || address.is_loopback(),
+        };
+        let room = match self.audience {
+            Audience::Clients => limits.room,
+            Audience::Operators => Room { most: ADMIN_CONNECTIONS, most_per_address: ADMIN_CONNECTIONS },
+        };
+        let admitted = match self.roster.admit(newcomer, room) {
+            Ok(admitted) => admitted,
+            Err(refusal) => return Err(((stream, peer), refusal)),
         };
         let connection = Connection {
             protocol: self.protocol,
             front: Arc::clone(&self.front),
             peer: Peer(address),
+            is_proxy: newcomer.is_proxy,
+            seat: Arc::clone(&admitted.seat),
+            metrics: Arc::clone(&self.metrics),
             header_timeout: limits.header_timeout,
             write_timeout: limits.write_timeout,
+            least_rate: limits.least_rate,
             shutdown: self.shutdown.clone(),
         };
         let open = self.metrics.connection_opened();
-        self.workers.give(stream, connection, (slot, counted, open));
+        self.workers.give(stream, connection, (admitted, open));
+        Ok(())
+    }
+}
+
+/// Connections for which there is no room yet.
+#[derive(Default)]
+struct Waiting(VecDeque<(Arrived, Instant)>);
+
+impl Waiting {
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn has_room(&self) -> bool {
+        self.0.len() < MAX_WAITING
+    }
+
+    fn add(&mut self, arrived: Arrived, longest: Duration) {
+        self.add_until(arrived, Instant::now() + longest);
+    }
+
+    fn add_until(&mut self, arrived: Arrived, until: Instant) {
+        self.0.push_back((arrived, until));
+    }
+
+    fn take(&mut self) -> VecDeque<(Arrived, Instant)> {
+        std::mem::take(&mut self.0)
     }
 }
 

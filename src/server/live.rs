@@ -10,6 +10,7 @@ use axum::Router;
 use tokio::sync::watch;
 
 use super::{
+    descriptors::Descriptors,
     listener::ListenerLimits,
     reload::{self, Reloaded},
 };
@@ -48,6 +49,7 @@ pub(super) struct Live {
     byte_budget: Arc<ByteBudget>,
     metrics: Arc<Metrics>,
     clock: Clock,
+    descriptors: Descriptors,
 }
 
 /// The settings in effect, and what was made of them.
@@ -102,16 +104,28 @@ impl Live {
         serving: Arc<Serving>,
         metrics: Arc<Metrics>,
         clock: Clock,
+        descriptors: Descriptors,
     ) -> Self {
         let quotas = ArcSwap::from_pointee(Quotas::new(&settings));
-        let limits = watch::Sender::new(ListenerLimits::of(&settings.server));
+        let limits = watch::Sender::new(ListenerLimits::of(&settings.server, descriptors));
         let in_effect = InEffect { settings, authentication: Arc::new(authentication) };
         let front = || Arc::new(ArcSwap::from_pointee(Front::from(Router::new())));
         let (public, grpc, admin) = (front(), front(), front());
         let in_effect = Mutex::new(in_effect);
         let byte_budget = Arc::new(ByteBudget::new(0));
-        let live =
-            Self { in_effect, quotas, public, grpc, admin, limits, serving, byte_budget, metrics, clock };
+        let live = Self {
+            in_effect,
+            quotas,
+            public,
+            grpc,
+            admin,
+            limits,
+            serving,
+            byte_budget,
+            metrics,
+            clock,
+            descriptors,
+        };
         live.fit_byte_budget();
         live.store_fronts(&live.lock());
         live
@@ -128,7 +142,7 @@ impl Live {
         let quotas = self.quotas.load().with_settings(&in_effect.settings, &settings);
         self.quotas.store(Arc::new(quotas));
         self.serving.apply_settings(&settings);
-        self.limits.send_replace(ListenerLimits::of(&settings.server));
+        self.limits.send_replace(ListenerLimits::of(&settings.server, self.descriptors));
         in_effect.settings = settings;
         self.store_fronts(&in_effect);
         self.metrics.settings_applied();
@@ -150,10 +164,6 @@ impl Live {
 
     pub(super) fn shutdown_delay(&self) -> Duration {
         Duration::from_millis(self.lock().settings.server.shutdown_delay_ms)
-    }
-
-    pub(super) fn threads(&self) -> usize {
-        self.lock().settings.server.threads
     }
 
     pub(super) fn drain_timeout(&self) -> Duration {

@@ -61,6 +61,7 @@ const CLASSES: &[(&str, Class)] = &[
     ("server.header_timeout_ms", Applied),
     ("server.body_timeout_ms", Applied),
     ("server.write_timeout_ms", Applied),
+    ("server.min_response_bytes_per_second", Applied),
     ("server.request_timeout_ms", Applied),
     ("server.max_body_bytes", Applied),
     ("server.max_tensor_body_bytes", Applied),

@@ -81,7 +81,9 @@ pub fn limit(limits: Limits, parent: u32) -> io::Result<Enforcement> {
     set(Resource::As, limits.memory_bytes, limits.memory_bytes)?;
     set(Resource::Cpu, limits.cpu_seconds, limits.cpu_seconds + 1)?;
     set(Resource::Fsize, limits.file_bytes, limits.file_bytes)?;
-    set(Resource::Nofile, MAX_FILES, MAX_FILES)?;
+    // More than the process itself may have cannot be set.
+    let files = getrlimit(Resource::Nofile).maximum.map_or(MAX_FILES, |most| most.min(MAX_FILES));
+    set(Resource::Nofile, files, files)?;
     let stack = getrlimit(Resource::Stack).maximum.map_or(STACK_BYTES, |most| most.min(STACK_BYTES));
     set(Resource::Stack, stack, stack)?;
     set(Resource::Core, 0, 0)?;

@@ -34,6 +34,7 @@ pub struct Metrics {
     request_seconds: HistogramVec,
     in_flight: IntGauge,
     connections: IntGauge,
+    connections_closed: IntCounterVec,
     inference_seconds: HistogramVec,
     model_info: IntGaugeVec,
     model_schedule_info: IntGaugeVec,
@@ -44,6 +45,33 @@ pub struct Metrics {
     bytes_in_flight: IntGauge,
     bytes_in_flight_limit: IntGauge,
     memory_refusals: IntCounter,
+}
+
+/// Why a connection was closed for the sake of others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConnectionEnd {
+    /// It was idle, and gave way to another.
+    GaveWay,
+    /// Its address has its share, all of it busy.
+    AddressShare,
+    /// All connections are busy.
+    Full,
+    /// Its client takes its answers too slowly.
+    SlowReader,
+    /// Its client sends frames that ask for nothing.
+    FrameFlood,
+}
+
+impl ConnectionEnd {
+    fn label(self) -> &'static str {
+        match self {
+            Self::GaveWay => "gave_way",
+            Self::AddressShare => "address_share",
+            Self::Full => "full",
+            Self::SlowReader => "slow_reader",
+            Self::FrameFlood => "frame_flood",
+        }
+    }
 }
 
 /// A version of a model that serves.
@@ -142,6 +170,11 @@ impl Metrics {
             )?,
             in_flight: gauge("gateway_requests_in_flight", "Requests that are being answered.")?,
             connections: gauge("gateway_connections", "Connections that are open.")?,
+            connections_closed: counter(
+                "gateway_connections_closed_total",
+                "Connections that the gateway closed for the sake of others, by reason.",
+                &["reason"],
+            )?,
             inference_seconds: histogram(
                 "gateway_inference_duration_seconds",
                 "Time of a run inside ONNX Runtime, without waiting.",
@@ -200,6 +233,11 @@ impl Metrics {
     pub fn connection_opened(&self) -> OpenConnection {
         self.connections.inc();
         OpenConnection(self.connections.clone())
+    }
+
+    /// A connection was closed for the sake of others.
+    pub fn connection_closed(&self, reason: ConnectionEnd) {
+        self.connections_closed.with_label_values(&[reason.label()]).inc();
     }
 
     /// The time of the runs of a model, found once for all of them.

@@ -79,6 +79,10 @@ impl Ending {
     }
 }
 
+/// An extension of answers that have no end of their own, and mostly wait: nobody works for them.
+#[derive(Clone, Copy, Debug)]
+pub struct OpenEndedAnswer;
+
 /// The time, which tests can move.
 #[derive(Clone)]
 pub struct Clock(Arc<dyn Fn() -> SystemTime + Send + Sync>);

@@ -17,10 +17,12 @@ pub struct ServerSettings {
     /// Networks whose `X-Forwarded-For` is believed.
     #[serde(default, deserialize_with = "networks")]
     pub trusted_proxies: Vec<IpNet>,
-    /// Connections at a time; more wait to be accepted.
+    /// Connections of clients at a time, over REST and gRPC together. When all are taken, the one that has been idle
+    /// longest of the address that has most gives way to the next.
     #[validate(range(min = 1, max = 1_000_000, message = "must be from 1 to 1000000"))]
     pub max_connections: usize,
-    /// Connections at a time from one address; more are closed. Trusted proxies are not counted.
+    /// Connections at a time from one address, and at most four times as many as are free: for more, its own idle ones
+    /// give way. Trusted proxies are not counted.
     #[validate(range(min = 1, max = 1_000_000, message = "must be from 1 to 1000000"))]
     pub max_connections_per_address: usize,
     /// Time for the headers of a request; also how long an idle connection is kept.
@@ -32,6 +34,10 @@ pub struct ServerSettings {
     /// Time for a client to take more of an answer; then the connection is closed.
     #[validate(range(min = 1, max = 3_600_000, message = "must be from 1 to 3600000 (an hour)"))]
     pub write_timeout_ms: u64,
+    /// Bytes of an answer that a client that is waited for takes each second at least, on average over the time above;
+    /// 0 for any.
+    #[validate(range(max = 1_073_741_824_u64, message = "must be from 0 to 1073741824 (1 GiB)"))]
+    pub min_response_bytes_per_second: u64,
     /// Time for an answer, from the headers of its request on; then 504.
     #[validate(range(min = 1, max = 3_600_000, message = "must be from 1 to 3600000 (an hour)"))]
     pub request_timeout_ms: u64,
@@ -56,10 +62,11 @@ impl Default for ServerSettings {
             threads: 0,
             trusted_proxies: Vec::new(),
             max_connections: 4096,
-            max_connections_per_address: 1024,
+            max_connections_per_address: 512,
             header_timeout_ms: 5000,
             body_timeout_ms: 10_000,
             write_timeout_ms: 10_000,
+            min_response_bytes_per_second: 16 * 1024,
             request_timeout_ms: 30_000,
             max_body_bytes: 2 * 1024 * 1024,
             max_tensor_body_bytes: 64 * 1024 * 1024,

@@ -9,7 +9,7 @@ use axum::body::{Body, Bytes};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
 /// The first part of a body, if it has come with the head; nobody waits for it.
-pub(super) fn first<B: HttpBody<Data = Bytes> + Unpin>(body: &mut B) -> Option<Bytes> {
+pub(in crate::rest) fn first<B: HttpBody<Data = Bytes> + Unpin>(body: &mut B) -> Option<Bytes> {
     match Pin::new(body).poll_frame(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(Some(Ok(frame))) => frame.into_data().ok(),
         // What is broken breaks again on the long way, where what is not there is waited for.
@@ -18,13 +18,13 @@ pub(super) fn first<B: HttpBody<Data = Bytes> + Unpin>(body: &mut B) -> Option<B
 }
 
 /// A body of which the first part was looked at already.
-pub(super) struct Again<B> {
+pub(in crate::rest) struct Again<B> {
     first: Option<Bytes>,
     rest: B,
 }
 
 impl<B> Again<B> {
-    pub(super) fn new(first: Option<Bytes>, rest: B) -> Self {
+    pub(in crate::rest) fn new(first: Option<Bytes>, rest: B) -> Self {
         Self { first, rest }
     }
 }

@@ -1,21 +1,40 @@
 //! HTTP/1.1, with a deadline for headers.
 
 use std::{
+    convert::Infallible,
     future::poll_fn,
-    sync::atomic::{AtomicBool, Ordering},
+    pin::{Pin, pin},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
+    task::{Context, Poll},
 };
 
 use axum::{
-    body::Body,
-    http::{HeaderValue, Response, header},
+    body::{Body, Bytes},
+    http::{HeaderValue, StatusCode, header},
 };
-use futures_util::TryFutureExt;
-use hyper::{server::conn::http1, service::service_fn};
+use hyper::{
+    body::{Body as HttpBody, Frame, SizeHint},
+    server::conn::http1,
+    service::service_fn,
+};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::{net::TcpStream, time};
+use tokio::{
+    net::TcpStream,
+    time::{self, Instant},
+};
 
-use super::{Connection, FIRST_REQUEST_GRACE, joined::Joined, linger, with_write_timeout};
-use crate::server::shutdown::Shutdown;
+use super::{
+    Connection, FIRST_REQUEST_GRACE, LEAVING_GRACE, heads::Heads, is_too_slow, joined::Joined, linger,
+    paced::Paced,
+};
+use crate::{
+    rest::TwoLengths,
+    server::{patience::Patience, seat::Seat},
+    telemetry::ConnectionEnd,
+};
 
 /// About the greatest size of the headers of a request.
 const MAX_HEADER_BYTES: usize = 32 * 1024;
@@ -23,14 +42,45 @@ const MAX_HEADER_BYTES: usize = 32 * 1024;
 /// The most headers that a request may have; more is 431.
 const MAX_HEADERS: usize = 100;
 
+/// A connection whose requests had no token that is believed, this many times in a row, is closed.
+const MAX_UNAUTHORIZED: u32 = 3;
+
 pub(super) async fn run(connection: Connection, stream: TcpStream) {
-    let Connection { front, peer, header_timeout, write_timeout, shutdown, .. } = connection;
-    let stream = with_write_timeout(Joined::new(stream), write_timeout);
+    let Connection {
+        front,
+        peer,
+        is_proxy,
+        seat,
+        metrics,
+        header_timeout,
+        write_timeout,
+        least_rate,
+        shutdown,
+        ..
+    } = connection;
+    let patience = Patience::new(write_timeout, least_rate);
+    let (stream, seen) = Heads::new(Paced::new(Joined::new(stream), patience, Arc::clone(&seat)));
     let used = AtomicBool::new(false);
-    let service = service_fn(|request| {
+    let unauthorized = AtomicU32::new(0);
+    let service = service_fn(|mut request| {
         used.store(true, Ordering::Relaxed);
+        seat.begin();
+        if seen.begin(&request) {
+            request.extensions_mut().insert(TwoLengths);
+        }
+        let answered = AnsweredGuard(Arc::clone(&seat));
         // The one that is current now: a connection may be open for long.
-        Box::pin(front.load_full().answer(request, peer).map_ok(|response| announced(response, &shutdown)))
+        let answer = front.load_full().answer(request, peer);
+        let (shutdown, unauthorized) = (&shutdown, &unauthorized);
+        Box::pin(async move {
+            let mut response = answer.await?;
+            // Others' requests come by the same connection of a proxy.
+            let is_refused = !is_proxy && is_refused_for_good(response.status(), unauthorized);
+            if shutdown.is_announced() || answered.0.is_leaving() || is_refused {
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok::<_, Infallible>(response.map(|body| Answer { body, _answered: answered }))
+        })
     });
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -45,24 +95,104 @@ pub(super) async fn run(connection: Connection, stream: TcpStream) {
             time::sleep(FIRST_REQUEST_GRACE).await;
         }
     };
-    let ended = tokio::select! {
-        ended = poll_fn(|context| connection.poll_without_shutdown(context)) => ended,
-        () = stopped => {
-            Pin::new(&mut connection).graceful_shutdown();
-            poll_fn(|context| connection.poll_without_shutdown(context)).await
+    let mut stopped = pin!(stopped);
+    let mut grace = pin!(time::sleep(LEAVING_GRACE));
+    let (mut is_ending, mut is_leaving, mut has_grace) = (false, false, false);
+    let ended = loop {
+        tokio::select! {
+            ended = poll_fn(|context| connection.poll_without_shutdown(context)) => break ended,
+            () = &mut stopped, if !is_ending => {
+                is_ending = true;
+                Pin::new(&mut connection).graceful_shutdown();
+            }
+            () = poll_fn(|context| seat.poll_leaving(context)), if !is_leaving => {
+                (is_leaving, has_grace) = (true, true);
+                metrics.connection_closed(ConnectionEnd::GaveWay);
+                Pin::new(&mut connection).graceful_shutdown();
+                grace.as_mut().reset(Instant::now() + LEAVING_GRACE);
+            }
+            // A request that came at the last moment is answered; a head that is still coming is not waited for.
+            () = &mut grace, if has_grace => {
+                has_grace = false;
+                if !seat.is_busy() {
+                    return;
+                }
+            }
         }
     };
     match ended {
+        // It gives way to another connection, and has nothing to be heard out about.
+        Ok(()) if is_leaving => {}
         Ok(()) => linger(connection.into_parts().io.into_inner()).await,
         // Clients that go away or are slow are everyday matters.
-        Err(error) => tracing::debug!(%error, address = %peer.0, "a connection ended early"),
+        Err(error) => {
+            if is_too_slow(&error) {
+                metrics.connection_closed(ConnectionEnd::SlowReader);
+            }
+            tracing::debug!(%error, address = %peer.0, "a connection ended early");
+        }
     }
 }
 
-/// The answer, which says so if it is the last one of its connection.
-fn announced(mut response: Response<Body>, shutdown: &Shutdown) -> Response<Body> {
-    if shutdown.is_announced() {
-        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+/// Returns true if the answer with this status is the last one of its connection: a client that asks on all the same,
+/// or guesses, must not keep a connection for that.
+fn is_refused_for_good(status: StatusCode, unauthorized: &AtomicU32) -> bool {
+    match status {
+        StatusCode::TOO_MANY_REQUESTS => true,
+        StatusCode::UNAUTHORIZED => unauthorized.fetch_add(1, Ordering::Relaxed) + 1 >= MAX_UNAUTHORIZED,
+        _ => {
+            unauthorized.store(0, Ordering::Relaxed);
+            false
+        }
     }
-    response
+}
+
+/// The body of an answer, which says when it was handed over.
+struct Answer {
+    body: Body,
+    _answered: AnsweredGuard,
+}
+
+/// Notes the end of an answer, or of a request that nobody waits for any more.
+struct AnsweredGuard(Arc<Seat>);
+
+impl Drop for AnsweredGuard {
+    fn drop(&mut self) {
+        self.0.answered();
+    }
+}
+
+impl HttpBody for Answer {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_in_a_row_end_a_connection() {
+        let unauthorized = AtomicU32::new(0);
+        let ends = |status| is_refused_for_good(status, &unauthorized);
+        assert!(ends(StatusCode::TOO_MANY_REQUESTS));
+        assert!(!ends(StatusCode::UNAUTHORIZED) && !ends(StatusCode::UNAUTHORIZED));
+        assert!(!ends(StatusCode::OK) && !ends(StatusCode::UNAUTHORIZED) && !ends(StatusCode::UNAUTHORIZED));
+        assert!(ends(StatusCode::UNAUTHORIZED));
+    }
 }

@@ -1,6 +1,13 @@
 //! HTTP/2 without TLS, as gRPC speaks it: many requests at a time over one connection, within bounds.
 
-use std::{convert::Infallible, io, pin::pin, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    future::poll_fn,
+    io,
+    pin::pin,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use axum::{
     Router,
@@ -12,14 +19,17 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::{
     io::AsyncWriteExt,
     net::TcpStream,
-    time::{self, MissedTickBehavior},
+    time::{self, Instant, MissedTickBehavior},
 };
 use tower::ServiceExt;
 
-use super::{Connection, FIRST_REQUEST_GRACE, linger, with_write_timeout};
+use super::{
+    Connection, FIRST_REQUEST_GRACE, LEAVING_GRACE, floods::Calm, is_too_slow, linger, paced::Paced,
+};
 use crate::{
-    server::answers::Answers,
-    transport::{Ending, Peer},
+    server::{answers::Answers, patience::Patience},
+    telemetry::ConnectionEnd,
+    transport::{Ending, OpenEndedAnswer, Peer},
 };
 
 /// Requests at a time on one connection: a client that has more waits, or opens another.
@@ -39,6 +49,17 @@ const IDLE_TIMEOUT: Duration = Duration::from_mins(5);
 /// How often a connection is looked at.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
+/// What a client may send of its requests before it is read: of all requests of a connection together, so that no
+/// stranger has more kept. It is given back as handlers read, so that a large request is as fast as it is read.
+const WINDOW_BYTES: u32 = 64 * 1024;
+
+/// A connection whose requests were refused this many times in a row, as nobody was named or too much was asked, is
+/// closed. The first ones may have been sent at once.
+const MAX_REFUSED: u32 = 8;
+
+/// How long such a connection may go on with what was asked before, if its client does not mind that it ends.
+const REFUSED_GRACE: Duration = Duration::from_secs(5);
+
 /// What every client says first (RFC 9113 section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -50,7 +71,18 @@ const WRONG_PROTOCOL: &str =
     "HTTP/1.1 505 HTTP Version Not Supported\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 
 pub(super) async fn run(connection: Connection, mut stream: TcpStream) {
-    let Connection { front, peer, header_timeout, write_timeout, shutdown, .. } = connection;
+    let Connection {
+        front,
+        peer,
+        is_proxy,
+        seat,
+        metrics,
+        header_timeout,
+        write_timeout,
+        least_rate,
+        shutdown,
+        ..
+    } = connection;
     let stopped = async {
         shutdown.stopped().await;
         // As for HTTP/1.1: the first request may be on the way.
@@ -58,6 +90,7 @@ pub(super) async fn run(connection: Connection, mut stream: TcpStream) {
     };
     let greeted = tokio::select! {
         greeted = time::timeout(header_timeout, speaks_http2(&stream)) => greeted,
+        () = poll_fn(|context| seat.poll_leaving(context)) => return,
         () = stopped => return,
     };
     match greeted {
@@ -69,13 +102,15 @@ pub(super) async fn run(connection: Connection, mut stream: TcpStream) {
         Ok(Err(_)) | Err(_) => return tracing::debug!(address = %peer.0, "a connection never began"),
     }
 
-    let answers = Arc::new(Answers::default());
+    let patience = Patience::new(write_timeout, least_rate);
+    let answers = Arc::new(Answers::new(Arc::clone(&seat), patience));
     let (given, ending) = (Arc::clone(&answers), shutdown.ending());
     let service = service_fn(move |request| {
         let router = front.load().router().clone();
         answer(router, request, peer, ending.clone(), Arc::clone(&given))
     });
-    let io = TokioIo::new(with_write_timeout(stream, write_timeout));
+    let (stream, was_flooded) = Calm::new(Paced::new(stream, patience, Arc::clone(&seat)));
+    let io = TokioIo::new(stream);
     let mut connection = pin!(
         http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
@@ -83,6 +118,8 @@ pub(super) async fn run(connection: Connection, mut stream: TcpStream) {
             .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
             .max_concurrent_streams(MAX_STREAMS)
             .max_header_list_size(MAX_HEADER_BYTES)
+            .initial_stream_window_size(WINDOW_BYTES)
+            .initial_connection_window_size(WINDOW_BYTES)
             .serve_connection(io, service)
     );
     let mut stopped = pin!(async {
@@ -93,14 +130,33 @@ pub(super) async fn run(connection: Connection, mut stream: TcpStream) {
     });
     let mut look = time::interval(LOOK_INTERVAL);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut is_ending = false;
+    let mut grace = pin!(time::sleep(LEAVING_GRACE));
+    let (mut is_ending, mut is_leaving, mut is_refused, mut has_grace) = (false, false, false, false);
     loop {
         tokio::select! {
             ended = &mut connection => {
                 if let Err(error) = ended {
+                    if was_flooded.load(Ordering::Relaxed) {
+                        metrics.connection_closed(ConnectionEnd::FrameFlood);
+                    } else if is_too_slow(&error) {
+                        metrics.connection_closed(ConnectionEnd::SlowReader);
+                    }
                     tracing::debug!(%error, address = %peer.0, "a connection ended early");
                 }
                 return;
+            }
+            () = poll_fn(|context| seat.poll_leaving(context)), if !is_leaving => {
+                (is_ending, is_leaving, has_grace) = (true, true, true);
+                metrics.connection_closed(ConnectionEnd::GaveWay);
+                connection.as_mut().graceful_shutdown();
+                grace.as_mut().reset(Instant::now() + LEAVING_GRACE);
+            }
+            // A request that came at the last moment is answered.
+            () = &mut grace, if has_grace => {
+                has_grace = false;
+                if is_refused || !seat.is_busy() {
+                    return;
+                }
             }
             // Requests that are under way are answered; new ones go to another connection.
             () = &mut stopped, if !is_ending => {
@@ -108,8 +164,14 @@ pub(super) async fn run(connection: Connection, mut stream: TcpStream) {
                 connection.as_mut().graceful_shutdown();
             }
             _ = look.tick() => {
-                if answers.are_not_taken(write_timeout) {
+                if answers.are_not_taken() {
+                    metrics.connection_closed(ConnectionEnd::SlowReader);
                     return tracing::debug!(address = %peer.0, "a connection was closed: its answers are not taken");
+                }
+                if !is_ending && !is_proxy && answers.refused() >= MAX_REFUSED {
+                    (is_ending, is_refused, has_grace) = (true, true, true);
+                    connection.as_mut().graceful_shutdown();
+                    grace.as_mut().reset(Instant::now() + REFUSED_GRACE);
                 }
                 if !is_ending && answers.are_not_asked_for(IDLE_TIMEOUT) {
                     is_ending = true;
@@ -141,10 +203,21 @@ async fn answer(
     ending: Ending,
     answers: Arc<Answers>,
 ) -> Result<Response<Body>, Infallible> {
-    let place = answers.begin();
+    let mut place = answers.begin();
     let mut request = request.map(Body::new);
     request.extensions_mut().insert(peer);
     request.extensions_mut().insert(ending);
     let response = router.oneshot(request).await?;
+    place.answered(is_refused(&response));
+    if response.extensions().get::<OpenEndedAnswer>().is_some() {
+        place.only_waits();
+    }
     Ok(response.map(|body| Body::new(place.holding(body))))
+}
+
+/// Returns true if a request was refused because nobody was named, or too much was asked.
+fn is_refused(response: &Response<Body>) -> bool {
+    /// `UNAUTHENTICATED` and `RESOURCE_EXHAUSTED`, as the status of gRPC is written.
+    const REFUSED: [&[u8]; 2] = [b"16", b"8"];
+    response.headers().get("grpc-status").is_some_and(|status| REFUSED.contains(&status.as_bytes()))
 }

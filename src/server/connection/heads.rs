@@ -1,0 +1,195 @@
+//! The heads of requests as they were sent, for what the server library does not tell.
+//!
+//! Of a request with both `Content-Length` and `Transfer-Encoding` it takes the first away, so nobody behind it can
+//! refuse such a request, which two readers see differently (RFC 9112 section 6.1). What is read is therefore kept until
+//! the next request begins, and looked at if that one has `Transfer-Encoding`, which few have.
+
+use std::{
+    io::{self, IoSlice},
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll},
+};
+
+use axum::http::{Method, Request};
+use hyper::body::{Body, Incoming};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// Longer than a head may be.
+const MOST_BYTES: usize = 64 * 1024;
+
+/// What is kept of this size costs no memory of its own each time.
+const USUAL_BYTES: usize = 4 * 1024;
+
+/// What was read since the last request began, but for what is certainly its body.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Seen(Arc<Mutex<Bytes>>);
+
+#[derive(Debug, Default)]
+struct Bytes {
+    seen: Vec<u8>,
+    /// So many more are the body's.
+    skip: usize,
+}
+
+impl Seen {
+    /// Notes that a request begins. Returns true if it has two lengths, or may have.
+    pub(super) fn begin(&self, request: &Request<Incoming>) -> bool {
+        let mut bytes = self.lock();
+        let length = request.body().size_hint().exact();
+        // A body in a transfer coding has no length.
+        let has_two = length.is_none() && has_two_lengths(&bytes.seen, request.method());
+        let body = length.map_or(0, |length| usize::try_from(length).unwrap_or(usize::MAX));
+        // Part of it may have come with the head.
+        bytes.skip = body.saturating_sub(bytes.seen.len());
+        bytes.seen.clear();
+        bytes.seen.shrink_to(USUAL_BYTES);
+        has_two
+    }
+
+    /// Held for some instructions at a time, by one task.
+    fn lock(&self) -> MutexGuard<'_, Bytes> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Bytes {
+    fn add(&mut self, read: &[u8]) {
+        let skipped = self.skip.min(read.len());
+        self.skip -= skipped;
+        self.seen.extend_from_slice(read.get(skipped..).unwrap_or_default());
+        if self.seen.len() > 2 * MOST_BYTES {
+            self.seen.drain(..self.seen.len() - MOST_BYTES);
+        }
+    }
+}
+
+/// Returns true unless it is certain that the head of a request with `Transfer-Encoding` has no `Content-Length`.
+///
+/// `seen` may begin with the end of another request's body, which may look like a head itself. It does not hold the
+/// beginning of the head if that came in one packet with the request before; nobody does so who waits for answers.
+fn has_two_lengths(seen: &[u8], method: &Method) -> bool {
+    let (mut is_found, mut is_inside) = (false, false);
+    for line in seen.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line)) {
+        if is_inside {
+            is_inside = !line.is_empty();
+            if is_named(line, b"content-length") {
+                return true;
+            }
+        } else if begins_request(line, method) {
+            (is_found, is_inside) = (true, true);
+        } else if !is_found && is_named(line, b"transfer-encoding") {
+            return true;
+        }
+    }
+    !is_found
+}
+
+fn begins_request(line: &[u8], method: &Method) -> bool {
+    let target =
+        line.strip_prefix(method.as_str().as_bytes()).and_then(|rest| rest.strip_suffix(b" HTTP/1.1"));
+    target.is_some_and(|target| target.starts_with(b" "))
+}
+
+fn is_named(line: &[u8], name: &[u8]) -> bool {
+    line.get(..name.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(name))
+        && line.get(name.len()) == Some(&b':')
+}
+
+/// A stream of which `Seen` sees what is read.
+#[derive(Debug)]
+pub(super) struct Heads<S> {
+    stream: S,
+    seen: Seen,
+}
+
+impl<S> Heads<S> {
+    pub(super) fn new(stream: S) -> (Self, Seen) {
+        let seen = Seen::default();
+        (Self { stream, seen: seen.clone() }, seen)
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Heads<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
+        if let Some(read) = buffer.filled().get(before..).filter(|read| !read.is_empty()) {
+            self.seen.lock().add(read);
+        }
+        polled
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Heads<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, pieces)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn has_two(seen: &str) -> bool {
+        has_two_lengths(seen.as_bytes(), &Method::POST)
+    }
+
+    #[test]
+    fn both_lengths_are_found_in_either_order() {
+        let coded = "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n";
+        assert!(!has_two(&format!("{coded}\r\n0\r\n\r\n")));
+        assert!(!has_two(&format!("{coded}\r\n14\r\ncontent-length: 5\r\n\r\n0\r\n\r\n")), "in the body");
+        assert!(has_two(&format!("{coded}Content-Length: 5\r\n\r\n")));
+        assert!(has_two("POST / HTTP/1.1\ncontent-length: 5\ntransfer-encoding: chunked\n\n"));
+    }
+
+    #[test]
+    fn what_is_not_certain_counts_as_both() {
+        assert!(has_two(""), "it came with the request before");
+        assert!(has_two("host: a\r\ntransfer-encoding: chunked\r\n\r\nPOST / HTTP/1.1\r\nhost: a\r\n\r\n"));
+        let fake = "POST /fake HTTP/1.1\r\nhost: a\r\n\r\n";
+        let both = "POST / HTTP/1.1\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n";
+        assert!(has_two(&format!("{fake}{both}")), "the body before looks like a head");
+        let coded = "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n";
+        assert!(!has_two(&format!("the end of a body{fake}\n{coded}")));
+    }
+
+    #[test]
+    fn bodies_are_not_kept() {
+        let mut bytes = Bytes { seen: Vec::new(), skip: 5 };
+        bytes.add(b"abc");
+        bytes.add(b"deGET");
+        assert_eq!((bytes.seen.as_slice(), bytes.skip), (&b"GET"[..], 0));
+        bytes.add(&[b'x'; 3 * MOST_BYTES]);
+        assert_eq!(bytes.seen.len(), MOST_BYTES);
+    }
+}

@@ -1,0 +1,323 @@
+//! The connections that are open, by address, and which of them gives way to a newcomer.
+//!
+//! An address has a fair share: it may hold at most `SHARE_OF_FREE` times as many connections as are free, so that one
+//! address never has the last fifth, four never the last seventeenth, and the next one always finds room. An address that
+//! wants more gets it from its own connections: the one that has been idle longest gives way. When all are taken it is
+//! the one that has been idle longest of the address that has most. Connections with a request in progress stay.
+
+use std::{
+    cmp::Reverse,
+    collections::HashMap,
+    net::IpAddr,
+    ops::RangeInclusive,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::sync::watch;
+
+use super::seat::Seat;
+use crate::limits::AddressKey;
+
+/// An address may hold this many times as many connections as are free.
+const SHARE_OF_FREE: usize = 4;
+
+/// A trusted proxy, behind which are many clients, this many times as many; it is counted as if it had a sixteenth.
+const PROXY_SHARE_OF_FREE: usize = 64;
+const PROXY_WEIGHT: usize = 16;
+
+/// Connections of this host that are taken in beyond the limit: its probes say whether the gateway is well.
+pub(super) const FOR_THIS_HOST: usize = 16;
+
+/// The connections that were told to give way and are not closed yet are at most this part of all.
+pub(super) const PART_LEAVING: usize = 16;
+const LEAVING: RangeInclusive<usize> = 8..=128;
+
+/// The limits of a roster, as they are now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Room {
+    /// Connections in all.
+    pub(super) most: usize,
+    /// Connections of one address.
+    pub(super) most_per_address: usize,
+}
+
+impl Room {
+    fn most_leaving(&self) -> usize {
+        (self.most / PART_LEAVING).clamp(*LEAVING.start(), *LEAVING.end())
+    }
+}
+
+/// A newcomer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Newcomer {
+    pub(super) address: IpAddr,
+    /// Stands for many clients.
+    pub(super) is_proxy: bool,
+    /// Calls from the machine that the gateway runs on.
+    pub(super) is_this_host: bool,
+}
+
+/// Why a newcomer is not let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// Its address has its share, and all of it is busy.
+    Share,
+    /// All connections are busy: there may be room soon.
+    Full,
+}
+
+/// The connections of some listeners together.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Roster {
+    state: Arc<Mutex<State>>,
+    /// All connections, those that are leaving included.
+    open: Arc<watch::Sender<usize>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    addresses: HashMap<AddressKey, Held>,
+    /// Connections that stay.
+    total: usize,
+    leaving: usize,
+}
+
+/// The connections of one address.
+#[derive(Debug, Default)]
+struct Held {
+    seats: Vec<Arc<Seat>>,
+    is_proxy: bool,
+}
+
+impl Held {
+    /// How many connections it counts as.
+    fn weight(&self) -> usize {
+        if self.is_proxy { self.seats.len().div_ceil(PROXY_WEIGHT) } else { self.seats.len() }
+    }
+
+    /// Since when its longest idle connection has been idle, and which that is.
+    fn longest_idle(&self) -> Option<(u64, usize)> {
+        let idle = self.seats.iter().enumerate();
+        idle.filter_map(|(index, seat)| Some((seat.idle_since()?, index))).min()
+    }
+}
+
+impl Roster {
+    /// Lets a newcomer in, if need be in place of a connection that is idle.
+    pub(super) fn admit(&self, newcomer: Newcomer, room: Room) -> Result<Admitted, Refusal> {
+        let key = AddressKey::from(newcomer.address);
+        let mut state = self.lock();
+        state.make_room(key, newcomer, room)?;
+        let seat = Seat::new();
+        let held = state.addresses.entry(key).or_default();
+        held.is_proxy = newcomer.is_proxy;
+        held.seats.push(Arc::clone(&seat));
+        state.total += 1;
+        drop(state);
+        self.open.send_modify(|open| *open += 1);
+        Ok(Admitted { roster: self.clone(), key, seat })
+    }
+
+    /// Waits until none is open.
+    pub(super) async fn all_closed(&self) {
+        // The sender lives in `self`, so this ends only when it says so.
+        let _ = self.open.subscribe().wait_for(|open| *open == 0).await;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn make_room(&mut self, key: AddressKey, newcomer: Newcomer, room: Room) -> Result<(), Refusal> {
+        let own = self.addresses.get(&key).map_or(0, |held| held.seats.len());
+        let free = room.most.saturating_sub(self.total);
+        let share = free.saturating_mul(if newcomer.is_proxy { PROXY_SHARE_OF_FREE } else { SHARE_OF_FREE });
+        let most_of_one = if newcomer.is_proxy { usize::MAX } else { room.most_per_address };
+        if free > 0 && own < most_of_one && (own == 0 || own < share) {
+            return Ok(());
+        }
+        let has_its_share = free > 0 || own >= most_of_one;
+        let most_leaving = room.most_leaving();
+        // An address that exchanges its own does not keep others waiting.
+        if has_its_share && self.leaving >= most_leaving / 2 {
+            return Err(Refusal::Share);
+        }
+        if self.leaving >= most_leaving {
+            return Err(Refusal::Full);
+        }
+        let gave_way = if has_its_share { self.dismiss_of(key) } else { self.dismiss_for(key) };
+        // The limit may have become less.
+        if gave_way && self.total < room.most {
+            return Ok(());
+        }
+        if has_its_share {
+            return Err(Refusal::Share);
+        }
+        if newcomer.is_this_host && self.total < room.most.saturating_add(FOR_THIS_HOST) {
+            return Ok(());
+        }
+        Err(Refusal::Full)
+    }
+
+    /// Dismisses the longest idle connection of the address that has most, if that has more than `newcomer`, or else
+    /// of the newcomer's own. Returns true if there was one.
+    fn dismiss_for(&mut self, newcomer: AddressKey) -> bool {
+        let own = self.addresses.get(&newcomer).map_or(0, Held::weight);
+        let mut most: Vec<(usize, AddressKey)> = self
+            .addresses
+            .iter()
+            .filter(|(key, held)| **key == newcomer || held.weight() > own)
+            .map(|(key, held)| (held.weight(), *key))
+            .collect();
+        most.sort_unstable_by_key(|(weight, _)| Reverse(*weight));
+        for equals in most.chunk_by(|(one, _), (other, _)| one == other) {
+            let idle = equals.iter().filter_map(|(_, key)| {
+                let (since, _) = self.addresses.get(key)?.longest_idle()?;
+                Some((since, *key))
+            });
+            if let Some((_, key)) = idle.min_by_key(|(since, _)| *since) {
+                return self.dismiss_of(key);
+            }
+        }
+        false
+    }
+
+    /// Dismisses the longest idle connection of an address. Returns true if there was one.
+    fn dismiss_of(&mut self, key: AddressKey) -> bool {
+        let Some(held) = self.addresses.get_mut(&key) else { return false };
+        let Some((_, index)) = held.longest_idle() else { return false };
+        held.seats.swap_remove(index).give_way();
+        if held.seats.is_empty() {
+            self.addresses.remove(&key);
+        }
+        self.total -= 1;
+        self.leaving += 1;
+        true
+    }
+
+    /// Forgets a connection that is closed.
+    fn remove(&mut self, key: AddressKey, seat: &Arc<Seat>) {
+        if seat.is_leaving() {
+            self.leaving -= 1;
+            return;
+        }
+        let Some(held) = self.addresses.get_mut(&key) else { return };
+        if let Some(index) = held.seats.iter().position(|held| Arc::ptr_eq(held, seat)) {
+            held.seats.swap_remove(index);
+            self.total -= 1;
+        }
+        if held.seats.is_empty() {
+            self.addresses.remove(&key);
+        }
+    }
+}
+
+/// A connection that was let in; it is open until this is dropped.
+#[derive(Debug)]
+pub(super) struct Admitted {
+    roster: Roster,
+    key: AddressKey,
+    pub(super) seat: Arc<Seat>,
+}
+
+impl Drop for Admitted {
+    fn drop(&mut self) {
+        self.roster.lock().remove(self.key, &self.seat);
+        self.roster.open.send_modify(|open| *open -= 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ROOM: Room = Room { most: 20, most_per_address: 10 };
+
+    fn stranger(number: u8) -> Newcomer {
+        Newcomer { address: [192, 0, 2, number].into(), is_proxy: false, is_this_host: false }
+    }
+
+    fn fill(roster: &Roster, newcomer: Newcomer, room: Room) -> Vec<Admitted> {
+        let admitted = std::iter::from_fn(|| roster.admit(newcomer, room).ok());
+        let busy = admitted.inspect(|admitted| admitted.seat.begin());
+        busy.collect()
+    }
+
+    #[test]
+    fn the_share_of_an_address_shrinks_as_the_total_fills() {
+        let roster = Roster::default();
+        let held: Vec<Vec<Admitted>> = (0..20).map(|one| fill(&roster, stranger(one), ROOM)).collect();
+        let counts: Vec<usize> = held.iter().map(Vec::len).take_while(|count| *count > 0).collect();
+        assert_eq!(
+            counts,
+            [10, 8, 1, 1],
+            "busy ones are not cut, and the last free one is for a new address"
+        );
+        assert_eq!(roster.admit(stranger(0), ROOM).unwrap_err(), Refusal::Share);
+        assert_eq!(roster.admit(stranger(30), ROOM).unwrap_err(), Refusal::Full);
+        drop(held);
+        assert!(roster.lock().addresses.is_empty(), "an address without connections is forgotten");
+        assert_eq!(roster.lock().total, 0);
+    }
+
+    #[test]
+    fn the_longest_idle_connection_of_the_address_with_most_gives_way() {
+        let roster = Roster::default();
+        let room = Room { most: 6, most_per_address: 4 };
+        let most = fill(&roster, stranger(1), room);
+        let few = fill(&roster, stranger(2), room);
+        let last = roster.admit(stranger(3), room).unwrap();
+        assert_eq!((most.len(), few.len()), (4, 1));
+        few[0].seat.rest();
+        most[2].seat.rest();
+        std::thread::yield_now();
+        let newcomer = roster.admit(stranger(4), room).unwrap();
+        assert!(most[2].seat.is_leaving() && !few[0].seat.is_leaving() && !last.seat.is_leaving());
+        assert_eq!((roster.lock().total, roster.lock().leaving), (6, 1));
+        drop(most);
+        assert_eq!((roster.lock().total, roster.lock().leaving), (3, 0));
+        drop((few, last, newcomer));
+        assert_eq!((roster.lock().total, *roster.open.borrow()), (0, 0));
+    }
+
+    #[test]
+    fn an_address_with_its_share_gets_more_from_its_own() {
+        let roster = Roster::default();
+        let room = Room { most: 20, most_per_address: 2 };
+        let first = roster.admit(stranger(1), room).unwrap();
+        let second = roster.admit(stranger(1), room).unwrap();
+        let other = roster.admit(stranger(2), room).unwrap();
+        second.seat.begin();
+        let third = roster.admit(stranger(1), room).unwrap();
+        assert!(first.seat.is_leaving() && !other.seat.is_leaving());
+        third.seat.begin();
+        assert_eq!(roster.admit(stranger(1), room).unwrap_err(), Refusal::Share);
+    }
+
+    #[test]
+    fn proxies_have_no_share_of_their_own_and_give_way_last() {
+        let roster = Roster::default();
+        let proxy = Newcomer { is_proxy: true, ..stranger(1) };
+        let of_proxy: Vec<Admitted> = (0..16).map(|_| roster.admit(proxy, ROOM).unwrap()).collect();
+        let of_stranger: Vec<Admitted> =
+            (0..4).filter_map(|_| roster.admit(stranger(2), ROOM).ok()).collect();
+        let full = Room { most: roster.lock().total, ..ROOM };
+        assert!(of_stranger.len() > 1);
+        let newcomer = roster.admit(stranger(3), full).unwrap();
+        assert!(of_stranger.iter().any(|admitted| admitted.seat.is_leaving()));
+        assert!(!of_proxy.iter().any(|admitted| admitted.seat.is_leaving()));
+        drop((newcomer, of_stranger));
+    }
+
+    #[test]
+    fn this_host_is_let_into_a_full_house() {
+        let roster = Roster::default();
+        let room = Room { most: 1, most_per_address: 1 };
+        let _one = fill(&roster, stranger(1), room);
+        let host = Newcomer { is_this_host: true, ..stranger(2) };
+        assert_eq!(roster.admit(stranger(3), room).unwrap_err(), Refusal::Full);
+        assert!(roster.admit(host, room).is_ok());
+    }
+}

@@ -1,0 +1,124 @@
+//! The state of one connection, as those see it who decide which connection gives way.
+
+use std::{
+    sync::{
+        Arc, LazyLock,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    task::{Context, Poll},
+    time::Instant,
+};
+
+use futures_util::task::AtomicWaker;
+
+/// The begin of this process's time, for times that are kept in a word.
+static BEGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+/// Microseconds of this process's time.
+fn now() -> u64 {
+    u64::try_from(BEGIN.elapsed().as_micros()).unwrap_or(u64::MAX)
+}
+
+/// A connection's place among the others: busy with a request, or idle since some time.
+///
+/// A head that is still coming, and whatever a client sends that asks for nothing, is no request.
+#[derive(Debug)]
+pub(super) struct Seat {
+    is_busy: AtomicBool,
+    idle_since: AtomicU64,
+    /// The answer was handed over and not yet written.
+    is_answered: AtomicBool,
+    is_leaving: AtomicBool,
+    waker: AtomicWaker,
+}
+
+impl Seat {
+    /// A seat that is idle from now on.
+    pub(super) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            is_busy: AtomicBool::new(false),
+            idle_since: AtomicU64::new(now()),
+            is_answered: AtomicBool::new(false),
+            is_leaving: AtomicBool::new(false),
+            waker: AtomicWaker::new(),
+        })
+    }
+
+    /// Notes that a request came.
+    pub(super) fn begin(&self) {
+        self.is_answered.store(false, Ordering::Relaxed);
+        self.is_busy.store(true, Ordering::Relaxed);
+    }
+
+    /// Notes that nothing is asked for.
+    pub(super) fn rest(&self) {
+        self.idle_since.store(now(), Ordering::Relaxed);
+        self.is_busy.store(false, Ordering::Relaxed);
+    }
+
+    /// Notes that the whole answer was handed over.
+    pub(super) fn answered(&self) {
+        self.is_answered.store(true, Ordering::Relaxed);
+    }
+
+    /// Notes that all that was handed over is written. Returns true if that ends an answer.
+    pub(super) fn flushed(&self) -> bool {
+        let ends = self.is_answered.load(Ordering::Relaxed);
+        if ends {
+            self.is_answered.store(false, Ordering::Relaxed);
+            self.rest();
+        }
+        ends
+    }
+
+    /// Returns true while a request is in progress.
+    pub(super) fn is_busy(&self) -> bool {
+        self.is_busy.load(Ordering::Relaxed)
+    }
+
+    /// Microseconds of the process's time since which it has been idle; `None` while it is busy.
+    pub(super) fn idle_since(&self) -> Option<u64> {
+        (!self.is_busy()).then(|| self.idle_since.load(Ordering::Relaxed))
+    }
+
+    /// Returns true if it has to give way.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.is_leaving.load(Ordering::Relaxed)
+    }
+
+    /// Tells it to give way.
+    pub(super) fn give_way(&self) {
+        self.is_leaving.store(true, Ordering::Relaxed);
+        self.waker.wake();
+    }
+
+    /// Ready when it has to give way.
+    pub(super) fn poll_leaving(&self, context: &mut Context<'_>) -> Poll<()> {
+        self.waker.register(context.waker());
+        if self.is_leaving() { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_seat_is_busy_from_its_request_until_the_answer_is_written() {
+        let seat = Seat::new();
+        assert!(seat.idle_since().is_some());
+        seat.begin();
+        assert!(!seat.flushed(), "a part of the answer");
+        assert!(seat.is_busy() && seat.idle_since().is_none());
+        seat.answered();
+        assert!(seat.is_busy(), "the answer is not written yet");
+        assert!(seat.flushed());
+        assert!(!seat.is_busy() && !seat.flushed());
+        assert!(!seat.is_leaving());
+        let leaving = poll_fn(|context| seat.poll_leaving(context));
+        tokio::join!(leaving, async { seat.give_way() });
+        assert!(seat.is_leaving());
+    }
+}
