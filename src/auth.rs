@@ -19,7 +19,7 @@ mod verifier;
 mod weak_secret;
 
 pub use caller::Caller;
-pub use clients::{ClientError, Clients, hash_secret};
+pub use clients::{Clients, hash_secret};
 pub use issuer::{IssuedToken, TokenIssuer};
 pub use scope::{Action, Scope, ScopeError, Scopes};
 pub use setup::Authentication;

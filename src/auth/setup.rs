@@ -1,6 +1,6 @@
 //! Authentication as the settings want it, or everything that keeps it from being safe.
 
-use std::{collections::BTreeMap, time::SystemTime};
+use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
 
 use super::{
     Clients, Scopes, TokenIssuer, Verifier,
@@ -21,7 +21,7 @@ pub struct Authentication {
     /// Signs tokens for clients; nothing when there is no key to sign with.
     pub issuer: Option<TokenIssuer>,
     /// Who may ask for tokens.
-    pub clients: Clients,
+    pub clients: Arc<Clients>,
 }
 
 impl Authentication {
@@ -68,7 +68,7 @@ impl Authentication {
             return Err(problems);
         }
         let verifier = settings.enabled.then_some(verifier);
-        Ok(Self { verifier, issuer, clients: Clients::new(clients) })
+        Ok(Self { verifier, issuer, clients: Arc::new(Clients::new(clients)) })
     }
 }
 

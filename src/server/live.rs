@@ -17,8 +17,9 @@ use crate::{
     auth::Authentication,
     config::{Settings, changes},
     grpc,
-    limits::CallerQuota,
+    limits::{CallerQuota, FailedTokens, LogIns},
     rest::{Front, admin_router},
+    runtime::Runtime,
     serving::Serving,
     telemetry::Metrics,
     transport::{AddressLimit, Clock, TransportParts, TransportState},
@@ -54,6 +55,8 @@ struct InEffect {
 pub(super) struct Quotas {
     address: Option<AddressLimit>,
     caller: Arc<CallerQuota>,
+    failed_tokens: Arc<FailedTokens>,
+    log_ins: Arc<LogIns>,
 }
 
 impl Quotas {
@@ -62,6 +65,8 @@ impl Quotas {
         Self {
             address: AddressLimit::new(&rate_limit.per_address, &settings.server),
             caller: Arc::new(CallerQuota::new(&rate_limit.per_caller)),
+            failed_tokens: Arc::new(FailedTokens::new(&rate_limit.failed_tokens)),
+            log_ins: Arc::new(LogIns::new(&rate_limit.failed_logins, rate_limit.enabled, Runtime::cpus())),
         }
     }
 
@@ -77,13 +82,21 @@ impl Quotas {
         } else {
             Arc::new(CallerQuota::new(&limit.per_caller))
         };
-        Self { address, caller }
+        let failed_tokens = if old.rate_limit.failed_tokens == limit.failed_tokens {
+            Arc::clone(&self.failed_tokens)
+        } else {
+            Arc::new(FailedTokens::new(&limit.failed_tokens))
+        };
+        self.log_ins.set_quota(&limit.failed_logins, limit.enabled);
+        Self { address, caller, failed_tokens, log_ins: Arc::clone(&self.log_ins) }
     }
 
     /// Forgets clients whose quota is full again.
     pub(super) fn release_idle(&self) {
         self.address.as_ref().inspect(|limit| limit.release_idle());
         self.caller.release_idle();
+        self.failed_tokens.release_idle();
+        self.log_ins.release_idle();
     }
 }
 
@@ -149,6 +162,9 @@ impl Live {
             authentication: Arc::clone(authentication),
             // Who has no token is no caller: together they would have the quota of one.
             caller_quota: (limited && authentication.verifier.is_some()).then(|| Arc::clone(&quotas.caller)),
+            failed_tokens: limited.then(|| Arc::clone(&quotas.failed_tokens)),
+            log_ins: Arc::clone(&quotas.log_ins),
+            trusted_proxies: settings.server.trusted_proxies.clone(),
             metrics: Arc::clone(&self.metrics),
             has_access_log: settings.log.access,
             clock: self.clock.clone(),

@@ -22,13 +22,10 @@ use tower_governor::{
 use super::{error::ApiError, problem::Problem, state::Peer};
 use crate::{
     config::{QuotaSettings, ServerSettings},
-    limits::{AddressKey, client_address, replenish_interval, retry_after_seconds},
+    limits::{AddressKey, Exceeded, client_address, replenish_interval, retry_after_seconds},
 };
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-
-/// The name of this quota in the fields of a refusal.
-const POLICY: &str = "address";
 
 /// The quota of client addresses. Clones share it.
 #[derive(Clone, Debug)]
@@ -66,8 +63,10 @@ impl AddressLimit {
 
     /// The layer that charges it.
     pub(crate) fn layer(&self) -> GovernorLayer<AddressExtractor, NoOpMiddleware, Body> {
-        let settings = self.settings.clone();
-        let refused = move |error| refusal(wait(&error), &settings).into_response();
+        let quota = self.settings.clone();
+        let refused = move |error| {
+            ApiError::AddressQuota(Exceeded { wait: wait(&error), quota: quota.clone() }).into_response()
+        };
         GovernorLayer::new(Arc::clone(&self.config)).error_handler(refused)
     }
 
@@ -89,7 +88,7 @@ impl AddressLimit {
     pub(crate) fn charge(&self, client: &AddressKey) -> Result<(), ApiError> {
         self.config.limiter().check_key(client).map_err(|refused| {
             let wait = refused.wait_time_from(DefaultClock::default().now());
-            ApiError::AddressQuota { wait, quota: self.settings.clone() }
+            ApiError::AddressQuota(Exceeded { wait, quota: self.settings.clone() })
         })
     }
 
@@ -123,6 +122,11 @@ fn peer(extensions: &Extensions) -> Peer {
     extensions.get().copied().unwrap_or(Peer(IpAddr::from([0, 0, 0, 0])))
 }
 
+/// The client that a request with these comes from, where these proxies are trusted.
+pub(crate) fn client_of(extensions: &Extensions, headers: &HeaderMap, trusted: &[IpNet]) -> AddressKey {
+    client(peer(extensions), headers, trusted)
+}
+
 /// The client behind a peer that sent these headers.
 fn client(peer: Peer, headers: &HeaderMap, trusted: &[IpNet]) -> AddressKey {
     // A header that is no text is no address either, and must not be skipped: what is left of it is not believed.
@@ -149,25 +153,62 @@ fn wait(error: &GovernorError) -> Duration {
     }
 }
 
-/// What a client is told whose quota is used up.
-pub(super) fn refusal(wait: Duration, settings: &QuotaSettings) -> Problem {
-    let seconds = retry_after_seconds(wait);
-    let QuotaSettings { requests, period_seconds } = settings;
-    let detail =
-        format!("this address may send {requests} requests in {period_seconds} s; try again in {seconds} s");
-    let mut problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "address_quota_exceeded", detail)
+/// A quota as a refusal names it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Policy {
+    /// The stable word for programs.
+    pub(super) code: &'static str,
+    /// The name in the fields of the answer.
+    pub(super) name: &'static str,
+    /// The beginning of the sentence that tells the quota: this may … in … s.
+    pub(super) may: &'static str,
+    /// Things that are counted.
+    pub(super) counted: &'static str,
+}
+
+pub(super) const PER_ADDRESS: Policy = Policy {
+    code: "address_quota_exceeded",
+    name: "address",
+    may: "this address may send",
+    counted: "requests",
+};
+
+pub(super) const PER_CALLER: Policy = Policy {
+    code: "caller_quota_exceeded",
+    name: "caller",
+    may: "this caller may send",
+    counted: "requests",
+};
+
+pub(super) const FAILED_TOKENS: Policy = Policy {
+    code: "failed_tokens_exceeded",
+    name: "failed-tokens",
+    may: "this address may send",
+    counted: "requests without a valid token",
+};
+
+pub(super) const FAILED_LOGINS: Policy = Policy {
+    code: "failed_logins_exceeded",
+    name: "failed-logins",
+    may: "this address may fail to log in with",
+    counted: "requests for a token",
+};
+
+/// The answer to a client whose quota is used up, with the fields of draft-ietf-httpapi-ratelimit-headers-11.
+pub(super) fn refusal(policy: Policy, exceeded: &Exceeded) -> Problem {
+    let Policy { code, name, may, counted } = policy;
+    let QuotaSettings { requests, period_seconds } = exceeded.quota;
+    let seconds = retry_after_seconds(exceeded.wait);
+    let detail = format!("{may} {requests} {counted} in {period_seconds} s; try again in {seconds} s");
+    let mut problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, code, detail)
         .with_retry_after(seconds)
-        .with_violated_policy(POLICY);
-    // draft-ietf-httpapi-ratelimit-headers-11
-    for (name, value) in [
-        (
-            HeaderName::from_static("ratelimit-policy"),
-            format!(r#""{POLICY}";q={requests};w={period_seconds}"#),
-        ),
-        (HeaderName::from_static("ratelimit"), format!(r#""{POLICY}";r=0;t={seconds}"#)),
+        .with_violated_policy(name);
+    for (field, value) in [
+        ("ratelimit-policy", format!(r#""{name}";q={requests};w={period_seconds}"#)),
+        ("ratelimit", format!(r#""{name}";r=0;t={seconds}"#)),
     ] {
         if let Ok(value) = HeaderValue::from_str(&value) {
-            problem = problem.with_header(name, value);
+            problem = problem.with_header(HeaderName::from_static(field), value);
         }
     }
     problem

@@ -2,10 +2,17 @@
 
 use std::{fmt, future::pending, net::IpAddr, ops::Deref, sync::Arc, time::SystemTime};
 
-use axum::http::Extensions;
+use axum::http::{Extensions, HeaderMap};
+use ipnet::IpNet;
 use tokio::sync::watch;
 
-use crate::{auth::Authentication, limits::CallerQuota, serving::Serving, telemetry::Metrics};
+use super::rate_limit::client_of;
+use crate::{
+    auth::Authentication,
+    limits::{AddressKey, CallerQuota, FailedTokens, LogIns},
+    serving::Serving,
+    telemetry::Metrics,
+};
 
 /// Shared by all requests; cheap to clone, as each layer has one.
 #[derive(Clone, Debug)]
@@ -20,6 +27,12 @@ pub struct TransportParts {
     pub authentication: Arc<Authentication>,
     /// How often each caller may; nothing when rate limits are off.
     pub caller_quota: Option<Arc<CallerQuota>>,
+    /// How many tokens of an address may be bad; `None` if rate limits are off.
+    pub failed_tokens: Option<Arc<FailedTokens>>,
+    /// Verifies clients that ask for tokens.
+    pub log_ins: Arc<LogIns>,
+    /// Networks whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// Whether a line of the log says of each answer that it was given.
@@ -39,6 +52,13 @@ impl Deref for TransportState {
 
     fn deref(&self) -> &TransportParts {
         &self.0
+    }
+}
+
+impl TransportParts {
+    /// The client that a request with these comes from.
+    pub(crate) fn address(&self, extensions: &Extensions, headers: &HeaderMap) -> AddressKey {
+        client_of(extensions, headers, &self.trusted_proxies)
     }
 }
 
