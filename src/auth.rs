@@ -12,6 +12,7 @@ mod header;
 mod issuer;
 mod keys;
 mod known_tokens;
+mod rsa;
 mod scope;
 mod setup;
 mod token_error;

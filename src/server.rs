@@ -224,9 +224,12 @@ async fn release_idle(live: Arc<Live>) {
     loop {
         interval.tick().await;
         // Without `live`, which keeps models loaded.
-        let quotas = live.quotas();
+        let (quotas, authentication, now) = (live.quotas(), live.authentication(), live.now());
         // Millions of addresses take longer than a request should wait.
-        let released = tokio::task::spawn_blocking(move || quotas.release_idle());
+        let released = tokio::task::spawn_blocking(move || {
+            quotas.release_idle();
+            authentication.verifier.as_ref().inspect(|verifier| verifier.forget_expired(now));
+        });
         if let Err(error) = released.await {
             tracing::error!(%error, "idle clients cannot be forgotten");
         }

@@ -6,6 +6,9 @@
 
 mod support;
 
+#[path = "tokens/log_ins.rs"]
+mod log_ins;
+
 use base64::{
     Engine,
     engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use arc_swap::ArcSwap;
@@ -139,6 +139,14 @@ impl Live {
 
     pub(super) fn quotas(&self) -> Arc<Quotas> {
         self.quotas.load_full()
+    }
+
+    pub(super) fn authentication(&self) -> Arc<Authentication> {
+        Arc::clone(&self.lock().authentication)
+    }
+
+    pub(super) fn now(&self) -> SystemTime {
+        self.clock.now()
     }
 
     pub(super) fn shutdown_delay(&self) -> Duration {
