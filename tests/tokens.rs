@@ -165,6 +165,23 @@ async fn time_passes_for_tokens() {
 }
 
 #[tokio::test]
+async fn tokens_are_given_and_believed_by_a_clock_that_was_never_set() {
+    let gateway = TestGateway::start().await;
+    let credentials =
+        [("grant_type", "client_credentials"), ("client_id", CLIENT_ID), ("client_secret", CLIENT_SECRET)];
+    // To 1969, and to the year 12000.
+    for seconds in [-now() - 86_400, 10_000 * 365 * 86_400] {
+        gateway.clock.advance(seconds);
+        let answer = ask_token(&gateway, &credentials).await;
+        assert_eq!(answer.status, StatusCode::OK, "{seconds}: {answer:?}");
+        let token = answer.body["access_token"].as_str().unwrap().to_owned();
+        assert_eq!(ask(&gateway, &token).await.status, StatusCode::OK, "{seconds}");
+        assert_eq!(ask(&gateway, &token).await.status, StatusCode::OK, "{seconds}: as one that is known");
+        assert_eq!(ask(&gateway, &TokenBuilder::new().build()).await.status, StatusCode::UNAUTHORIZED);
+    }
+}
+
+#[tokio::test]
 async fn scopes_permit_what_they_say_and_no_more() {
     let gateway = TestGateway::builder().model("line.onnx", "regressor").start().await;
     let line = json!({"features": [1, 2]});

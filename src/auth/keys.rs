@@ -7,7 +7,7 @@ use jsonwebtoken::{
 };
 
 use super::{algorithm, rsa, weak_secret};
-use crate::config::{Algorithm, KeySettings};
+use crate::config::{Algorithm, KeySettings, SecretBytes};
 
 /// A key that can be used.
 pub(super) struct ReadKey {
@@ -41,28 +41,46 @@ fn read_secret(settings: &KeySettings) -> Result<ReadKey, KeyProblem> {
             return Err((name, "does not go with HS256, whose key is a `secret`".to_owned()));
         }
     }
-    let Some(secret) = &settings.secret else {
-        return Err(("secret", "is missing: HS256 needs one".to_owned()));
+    let (setting, secret) = match (&settings.secret, &settings.secret_base64) {
+        (Some(text), None) => ("secret", SecretBytes::from(text)),
+        (None, Some(base64)) => {
+            let bytes = base64.decode_base64();
+            ("secret_base64", bytes.ok_or_else(|| ("secret_base64", NOT_BASE64.to_owned()))?)
+        }
+        (Some(_), Some(_)) => {
+            return Err(("secret_base64", "and `secret` are both set; remove one".to_owned()));
+        }
+        (None, None) => {
+            let message = "is missing: HS256 needs one, or `secret_base64` if it is not text";
+            return Err(("secret", message.to_owned()));
+        }
     };
-    if let Some(weakness) = weak_secret::weakness(secret.expose()) {
-        return Err(("secret", weakness));
+    match weak_secret::weakness(secret.expose()) {
+        Some(weakness) => Err((setting, weakness)),
+        None => Ok(from_secret(&secret)),
     }
-    Ok(from_secret(secret.expose()))
 }
 
+/// Said of a setting that should be base64.
+pub(super) const NOT_BASE64: &str = "is not base64 or base64url";
+
 /// The HS256 key of a secret that was found strong enough.
-pub(super) fn from_secret(secret: &str) -> ReadKey {
+pub(super) fn from_secret(secret: &SecretBytes) -> ReadKey {
     ReadKey {
         algorithm: Algorithm::HS256,
-        verifies: DecodingKey::from_secret(secret.as_bytes()),
-        signs: Some(EncodingKey::from_secret(secret.as_bytes())),
+        verifies: DecodingKey::from_secret(secret.expose()),
+        signs: Some(EncodingKey::from_secret(secret.expose())),
     }
 }
 
 fn read_pair(kid: &str, algorithm: Algorithm, settings: &KeySettings) -> Result<ReadKey, KeyProblem> {
     let name = algorithm::name(algorithm);
-    if settings.secret.is_some() {
-        return Err(("secret", format!("does not go with {name}, whose key is a `public_key` or `jwk`")));
+    for (setting, given) in
+        [("secret", settings.secret.is_some()), ("secret_base64", settings.secret_base64.is_some())]
+    {
+        if given {
+            return Err((setting, format!("does not go with {name}, whose key is a `public_key` or `jwk`")));
+        }
     }
     let (setting, verifies) = match (&settings.public_key, &settings.jwk) {
         (Some(pem), None) => {

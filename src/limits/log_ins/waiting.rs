@@ -54,7 +54,7 @@ impl<T> Queue<T> {
         class_of: impl Fn(&Waiting<T>) -> Class,
     ) -> Option<Waiting<T>> {
         let of_address = self.entries.iter().filter(|entry| entry.waiting.address == waiting.address);
-        let turn = of_address.map(|entry| entry.turn + 1).max().unwrap_or(self.turn);
+        let turn = of_address.map(|entry| entry.turn).fold(self.turn, u64::max) + 1;
         self.arrivals += 1;
         self.entries.push(Entry { waiting, turn, arrival: self.arrivals });
         if self.entries.len() <= MAX_WAITING {

@@ -3,6 +3,7 @@
 use std::{
     future::poll_fn,
     sync::atomic::{AtomicBool, Ordering},
+    time::SystemTime,
 };
 
 use axum::{
@@ -15,7 +16,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{net::TcpStream, time};
 
 use super::{Connection, FIRST_REQUEST_GRACE, joined::Joined, linger, with_write_timeout};
-use crate::server::shutdown::Shutdown;
+use crate::{server::shutdown::Shutdown, system::date::can_be_written};
 
 /// About the greatest size of the headers of a request.
 const MAX_HEADER_BYTES: usize = 32 * 1024;
@@ -34,6 +35,8 @@ pub(super) async fn run(connection: Connection, stream: TcpStream) {
     });
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
+        // RFC 9110 section 6.6.1: who has no clock that is right sends no date.
+        .auto_date_header(can_be_written(SystemTime::now()))
         .header_read_timeout(header_timeout)
         .max_buf_size(MAX_HEADER_BYTES)
         .max_headers(MAX_HEADERS)

@@ -1,6 +1,12 @@
 //! HTTP/2 without TLS, as gRPC speaks it: many requests at a time over one connection, within bounds.
 
-use std::{convert::Infallible, io, pin::pin, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    io,
+    pin::pin,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use axum::{
     Router,
@@ -19,6 +25,7 @@ use tower::ServiceExt;
 use super::{Connection, FIRST_REQUEST_GRACE, linger, with_write_timeout};
 use crate::{
     server::answers::Answers,
+    system::date::can_be_written,
     transport::{Ending, Peer},
 };
 
@@ -79,6 +86,8 @@ pub(super) async fn run(connection: Connection, mut stream: TcpStream) {
     let mut connection = pin!(
         http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
+            // RFC 9110 section 6.6.1: who has no clock that is right sends no date.
+            .auto_date_header(can_be_written(SystemTime::now()))
             .keep_alive_interval(KEEP_ALIVE_INTERVAL)
             .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
             .max_concurrent_streams(MAX_STREAMS)
