@@ -10,7 +10,12 @@ mod shutdown;
 mod slots;
 mod workers;
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use tokio::{
     net::TcpListener,
@@ -27,6 +32,7 @@ use crate::{
     lifecycle::{Lifecycle, StoreError},
     runtime::Runtime,
     serving::Serving,
+    system::date::can_be_written,
     telemetry::{Metrics, MetricsError},
     transport::Clock,
 };
@@ -107,6 +113,11 @@ impl Gateway {
         };
         let grpc_address = grpc.as_ref().map(|(_, address)| *address);
 
+        if !can_be_written(SystemTime::now()) {
+            tracing::error!(
+                "the clock of this machine is before 1970 or after 9999: HTTP/1.1 is answered with 503 until it is set"
+            );
+        }
         let metrics = Arc::new(Metrics::new(settings.metrics.enabled)?);
         let lifecycle = Lifecycle::start(runtime, program, (&settings).into(), Arc::clone(&metrics))?;
         let serving = Arc::new(Serving::new(lifecycle, &settings));

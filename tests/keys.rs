@@ -76,7 +76,7 @@ fn roca_modulus() -> Vec<u8> {
     let is_prime = |number: &u32| (2..*number).all(|divisor| number % divisor != 0);
     let product = (2..=167).filter(is_prime).fold(BigUint::from(1_u32), |product, prime| product * prime);
     let residue = BigUint::from(65_537_u32).modpow(&1234_u32.into(), &product);
-    let mut modulus = BigUint::from(0b11_u32) << 2046;
+    let mut modulus = BigUint::from(0b11_u32) << 2046_u32;
     modulus /= &product;
     modulus *= &product;
     modulus += residue;

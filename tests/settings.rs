@@ -324,7 +324,7 @@ fn a_kid_that_cannot_be_printed_is_named() {
         let mut settings = AuthSettings::default();
         settings.keys.insert(kid.to_owned(), KeySettings::default());
         let problems = Authentication::new(&settings, &|_| false).unwrap_err();
-        assert!(problems[0].to_string().contains("is no key id"), "{problems:?}");
+        assert!(problems[0].to_string().contains("is not a key id"), "{problems:?}");
     }
 }
 

@@ -16,7 +16,7 @@ use aws_lc_rs::{hmac, rand::SystemRandom};
 use super::Scopes;
 use crate::config::Secret;
 
-/// How long a secret that was verified is known again without another verification.
+/// Time for which a verified secret is accepted again without another verification.
 const RECALL_TIME: Duration = Duration::from_mins(5);
 
 /// The clients of `/token`.

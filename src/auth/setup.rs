@@ -100,7 +100,7 @@ fn read_keys(
     }
     for (kid, key) in &settings.keys {
         if !is_key_id(kid) {
-            let message = "is no key id: 1 to 128 bytes that can be printed";
+            let message = "is not a key id: 1 to 128 bytes that can be printed";
             problems.push(Problem::at(format!("auth.keys.{kid}"), message));
             continue;
         }

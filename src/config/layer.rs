@@ -226,7 +226,7 @@ fn plain(value: toml::Value, origin: &str) -> Option<ValueKind> {
 enum Content {
     /// Without the newline that editors end it with.
     Text(String),
-    /// As they are: they are no text.
+    /// Unchanged, as they are not text.
     Bytes(Vec<u8>),
 }
 

@@ -48,7 +48,7 @@ struct State {
     failures: Failures,
     /// `None` while nobody is refused.
     quota: Option<QuotaSettings>,
-    /// What the failures are counted by, refused or not.
+    /// The size of the buckets, whether or not they refuse anybody.
     counted_by: QuotaSettings,
     queue: Queue<Asked>,
     in_progress: usize,

@@ -3,6 +3,7 @@
 mod http1;
 mod http2;
 mod joined;
+mod unset_clock;
 
 use std::{pin::Pin, time::Duration};
 

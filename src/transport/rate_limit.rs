@@ -1,6 +1,13 @@
 //! The quota of each client address, in front of authentication: guessing tokens costs as much as using one.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use arc_swap::ArcSwap;
 use axum::{
@@ -32,23 +39,25 @@ const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 pub struct AddressLimit {
     config: Arc<GovernorConfig<AddressExtractor, NoOpMiddleware>>,
     settings: QuotaSettings,
-    trusted: TrustedProxies,
+    clients: AddressExtractor,
 }
 
-/// They may change while the quotas stay as they are.
-type TrustedProxies = Arc<ArcSwap<Vec<IpNet>>>;
+/// Addresses that are remembered, some fifty bytes each. With more of them, and until it is looked again, those of one
+/// IPv6 site share a quota.
+const MANY_ADDRESSES: usize = 250_000;
 
 impl AddressLimit {
     /// A quota that nobody has used yet.
     #[must_use]
     pub fn new(settings: &QuotaSettings, server: &ServerSettings) -> Option<Self> {
         let trusted = Arc::new(ArcSwap::from_pointee(server.trusted_proxies.clone()));
+        let clients = AddressExtractor { trusted, are_many: Arc::default() };
         let config = GovernorConfigBuilder::default()
             .period(replenish_interval(settings))
             .burst_size(settings.requests)
-            .key_extractor(AddressExtractor { trusted: Arc::clone(&trusted) })
+            .key_extractor(clients.clone())
             .finish()?;
-        Some(Self { config: Arc::new(config), settings: settings.clone(), trusted })
+        Some(Self { config: Arc::new(config), settings: settings.clone(), clients })
     }
 
     /// The quota that other settings want: this one, as far as it is used, unless it is to be another.
@@ -57,7 +66,7 @@ impl AddressLimit {
         if self.settings != *settings {
             return Self::new(settings, server);
         }
-        self.trusted.store(Arc::new(server.trusted_proxies.clone()));
+        self.clients.trusted.store(Arc::new(server.trusted_proxies.clone()));
         Some(self.clone())
     }
 
@@ -72,12 +81,12 @@ impl AddressLimit {
 
     /// The client that a request with these is charged to.
     pub(crate) fn client(&self, extensions: &Extensions, headers: &HeaderMap) -> AddressKey {
-        client(peer(extensions), headers, &self.trusted.load())
+        self.clients.key(peer(extensions), headers)
     }
 
     /// The same, of a request that comes from this address and has these headers.
     pub(crate) fn client_of(&self, peer: Peer, headers: &HeaderMap) -> AddressKey {
-        client(peer, headers, &self.trusted.load())
+        self.clients.key(peer, headers)
     }
 
     /// Charges a request that does not pass the layer: one of several in a stream, or one that goes the short way.
@@ -96,6 +105,7 @@ impl AddressLimit {
     pub fn release_idle(&self) {
         self.config.limiter().retain_recent();
         self.config.limiter().shrink_to_fit();
+        self.clients.are_many.store(self.len() > MANY_ADDRESSES, Ordering::Relaxed);
     }
 
     /// How many addresses are remembered.
@@ -114,7 +124,16 @@ impl AddressLimit {
 /// Finds the client that a request is charged to.
 #[derive(Clone, Debug)]
 pub(crate) struct AddressExtractor {
-    trusted: TrustedProxies,
+    /// They may change while the quotas stay as they are.
+    trusted: Arc<ArcSwap<Vec<IpNet>>>,
+    are_many: Arc<AtomicBool>,
+}
+
+impl AddressExtractor {
+    fn key(&self, peer: Peer, headers: &HeaderMap) -> AddressKey {
+        let key = client(peer, headers, &self.trusted.load());
+        if self.are_many.load(Ordering::Relaxed) { key.of_site() } else { key }
+    }
 }
 
 /// Where a request comes from, as the listener says; where it does not, it shares one bucket with its like.
@@ -139,7 +158,7 @@ impl KeyExtractor for AddressExtractor {
     type Key = AddressKey;
 
     fn extract<B>(&self, request: &Request<B>) -> Result<AddressKey, GovernorError> {
-        Ok(client(peer(request.extensions()), request.headers(), &self.trusted.load()))
+        Ok(self.key(peer(request.extensions()), request.headers()))
     }
 }
 
@@ -239,5 +258,22 @@ mod tests {
         long.release_idle();
         assert_eq!((short.len(), long.len()), (0, 100));
         assert!(short.is_empty());
+    }
+
+    #[test]
+    fn where_there_are_too_many_addresses_those_of_a_site_share_a_quota() {
+        let quota = QuotaSettings { requests: 1, period_seconds: 3600 };
+        let limit = AddressLimit::new(&quota, &ServerSettings::default()).unwrap();
+        let key = |network: u16| {
+            let peer = Peer(IpAddr::from([0x2001, 0xdb8, 0, network, 0, 0, 0, 1]));
+            limit.client_of(peer, &HeaderMap::new())
+        };
+        assert_ne!(key(1), key(2));
+        for network in 0..=u32::try_from(MANY_ADDRESSES).unwrap() {
+            let address = IpAddr::from((0x2001_0db8_u128 << 96) | (u128::from(network) << 64));
+            limit.charge(&address.into()).unwrap();
+        }
+        limit.release_idle();
+        assert_eq!(key(1), key(2));
     }
 }

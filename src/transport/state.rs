@@ -27,7 +27,7 @@ pub struct TransportParts {
     pub authentication: Arc<Authentication>,
     /// How often each caller may; nothing when rate limits are off.
     pub caller_quota: Option<Arc<CallerQuota>>,
-    /// How many tokens of an address may be bad; `None` if rate limits are off.
+    /// The quota of bad tokens by address; `None` if rate limits are off.
     pub failed_tokens: Option<Arc<FailedTokens>>,
     /// Verifies clients that ask for tokens.
     pub log_ins: Arc<LogIns>,

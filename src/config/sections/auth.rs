@@ -29,7 +29,7 @@ pub struct AuthSettings {
     pub max_token_lifetime_seconds: u64,
     /// An HS256 key, the text's bytes, with which the gateway signs and verifies.
     pub signing_secret: Option<Secret>,
-    /// The same of bytes that are no text, as base64 or base64url.
+    /// An HS256 key that is not text, as base64 or base64url.
     pub signing_secret_base64: Option<Secret>,
     /// Which of `keys` signs; unset: `signing_secret`, or the only key that has a private part.
     pub signing_key: Option<String>,
@@ -93,7 +93,7 @@ pub struct KeySettings {
     pub algorithm: Option<Algorithm>,
     /// HS256: the text's bytes.
     pub secret: Option<Secret>,
-    /// HS256: bytes that are no text, as base64 or base64url.
+    /// HS256: a key that is not text, as base64 or base64url.
     pub secret_base64: Option<Secret>,
     /// RS256, ES256, `EdDSA`: the public key as PEM.
     pub public_key: Option<String>,

@@ -16,7 +16,7 @@ use crate::{
     limits::{AddressKey, buckets::Buckets, burst},
 };
 
-/// How long a log-in speaks for the next one of the same client from the same address.
+/// Time for which a log-in speaks for the next one of the same client from the same address.
 const TRUSTED_TIME: Duration = Duration::from_hours(24);
 
 /// Clients and their addresses that are remembered. The oldest gives way.
@@ -25,15 +25,15 @@ const MAX_TRUSTED: usize = 16_384;
 /// The class of a log-in that waits for its verification. The least is verified first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Class {
-    /// Nothing speaks against it.
+    /// No recent failure speaks against it.
     Unsuspected,
     /// Too many have failed with its client id lately, elsewhere.
     SuspectedClient,
-    /// Its address has failed lately.
+    /// The address has failed lately.
     FailedAddress,
 }
 
-/// What becomes of a log-in.
+/// The decision on a log-in before its verification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Standing {
     Waits(Class),
@@ -44,7 +44,7 @@ pub(super) enum Standing {
 /// A client id as it stands for its text as long as the process lives.
 pub(super) type ClientKey = u64;
 
-/// What is remembered of log-ins.
+/// Past log-ins, as far as they count for the next.
 #[derive(Debug)]
 pub(super) struct Failures {
     addresses: Buckets<AddressKey>,
@@ -127,7 +127,7 @@ impl Failures {
         self.trusted.insert(key, Trust { until: now + TRUSTED_TIME, failed: 0 });
     }
 
-    /// Forgets what makes no difference any more.
+    /// Forgets full buckets and trust that has ended.
     pub(super) fn release_idle(&mut self, now: Instant) {
         self.addresses.forget_full(now);
         self.clients.forget_full(now);

@@ -35,7 +35,7 @@ pub(super) struct Queue<T> {
     arrivals: u64,
 }
 
-/// Who gives way when the queue is full: the last of the address with most waiting in the last class.
+/// The order of giving way when the queue is full: the last of the address with most waiting in the last class goes.
 type Precedence = (Class, usize, usize, u64);
 
 impl<T> Queue<T> {

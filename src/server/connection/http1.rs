@@ -15,7 +15,7 @@ use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{net::TcpStream, time};
 
-use super::{Connection, FIRST_REQUEST_GRACE, joined::Joined, linger, with_write_timeout};
+use super::{Connection, FIRST_REQUEST_GRACE, joined::Joined, linger, unset_clock, with_write_timeout};
 use crate::{server::shutdown::Shutdown, system::date::can_be_written};
 
 /// About the greatest size of the headers of a request.
@@ -26,6 +26,9 @@ const MAX_HEADERS: usize = 100;
 
 pub(super) async fn run(connection: Connection, stream: TcpStream) {
     let Connection { front, peer, header_timeout, write_timeout, shutdown, .. } = connection;
+    if !can_be_written(SystemTime::now()) {
+        return unset_clock::refuse(stream, write_timeout).await;
+    }
     let stream = with_write_timeout(Joined::new(stream), write_timeout);
     let used = AtomicBool::new(false);
     let service = service_fn(|request| {
@@ -35,8 +38,6 @@ pub(super) async fn run(connection: Connection, stream: TcpStream) {
     });
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        // RFC 9110 section 6.6.1: who has no clock that is right sends no date.
-        .auto_date_header(can_be_written(SystemTime::now()))
         .header_read_timeout(header_timeout)
         .max_buf_size(MAX_HEADER_BYTES)
         .max_headers(MAX_HEADERS)
