@@ -235,6 +235,8 @@ pub(super) fn refusal(policy: Policy, exceeded: &Exceeded) -> Problem {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv6Addr;
+
     use super::*;
 
     #[test]
@@ -270,8 +272,8 @@ mod tests {
         };
         assert_ne!(key(1), key(2));
         for network in 0..=u32::try_from(MANY_ADDRESSES).unwrap() {
-            let address = IpAddr::from((0x2001_0db8_u128 << 96) | (u128::from(network) << 64));
-            limit.charge(&address.into()).unwrap();
+            let address = Ipv6Addr::from_bits((0x2001_0db8 << 96) | (u128::from(network) << 64));
+            limit.charge(&IpAddr::V6(address).into()).unwrap();
         }
         limit.release_idle();
         assert_eq!(key(1), key(2));
