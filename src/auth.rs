@@ -12,6 +12,7 @@ mod header;
 mod issuer;
 mod keys;
 mod known_tokens;
+mod rsa;
 mod scope;
 mod setup;
 mod token_error;
@@ -19,7 +20,7 @@ mod verifier;
 mod weak_secret;
 
 pub use caller::Caller;
-pub use clients::{ClientError, Clients, hash_secret};
+pub use clients::{Clients, hash_secret};
 pub use issuer::{IssuedToken, TokenIssuer};
 pub use scope::{Action, Scope, ScopeError, Scopes};
 pub use setup::Authentication;

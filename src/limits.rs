@@ -1,14 +1,28 @@
-//! How much a client may ask: quotas by address and by caller.
+//! How much a client may ask: quotas by address and by caller, and of what goes wrong.
 
 mod address;
+mod buckets;
 mod caller_quota;
+mod failed_tokens;
+mod log_ins;
 
 pub use address::{AddressKey, client_address};
-pub use caller_quota::{CallerQuota, Exceeded};
+pub use caller_quota::CallerQuota;
+pub use failed_tokens::FailedTokens;
+pub use log_ins::{LogInError, LogIns};
 
 use std::{num::NonZeroU32, time::Duration};
 
 use crate::config::QuotaSettings;
+
+/// A quota is used up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exceeded {
+    /// When the next request will be let through.
+    pub wait: Duration,
+    /// The quota.
+    pub quota: QuotaSettings,
+}
 
 /// The time after which a quota gives back one request: a bucket of `requests` that fills up within the period.
 #[must_use]

@@ -12,7 +12,12 @@ mod seat;
 mod shutdown;
 mod workers;
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use tokio::{
     net::TcpListener,
@@ -30,7 +35,7 @@ use crate::{
     lifecycle::{Lifecycle, StoreError},
     runtime::Runtime,
     serving::Serving,
-    system::descriptors as file_descriptors,
+    system::{date::can_be_written, descriptors as file_descriptors},
     telemetry::{Metrics, MetricsError},
     transport::Clock,
 };
@@ -129,6 +134,11 @@ impl Gateway {
         };
         let grpc_address = grpc.as_ref().map(|(_, address)| *address);
 
+        if !can_be_written(SystemTime::now()) {
+            tracing::error!(
+                "the clock of this machine is before 1970 or after 9999: HTTP/1.1 is answered with 503 until it is set"
+            );
+        }
         let metrics = Arc::new(Metrics::new(settings.metrics.enabled)?);
         let lifecycle = Lifecycle::start(runtime, program, (&settings).into(), Arc::clone(&metrics))?;
         let serving = Arc::new(Serving::new(lifecycle, &settings));
@@ -261,9 +271,12 @@ async fn release_idle(live: Arc<Live>) {
     loop {
         interval.tick().await;
         // Without `live`, which keeps models loaded.
-        let quotas = live.quotas();
+        let (quotas, authentication, now) = (live.quotas(), live.authentication(), live.now());
         // Millions of addresses take longer than a request should wait.
-        let released = tokio::task::spawn_blocking(move || quotas.release_idle());
+        let released = tokio::task::spawn_blocking(move || {
+            quotas.release_idle();
+            authentication.verifier.as_ref().inspect(|verifier| verifier.forget_expired(now));
+        });
         if let Err(error) = released.await {
             tracing::error!(%error, "idle clients cannot be forgotten");
         }

@@ -1,10 +1,11 @@
-//! The operating system: memory, priorities, child processes and what they may do.
+//! The operating system: dates, memory, priorities, child processes and what they may do.
 //!
 //! The only module with `unsafe` code: one call each in [`code`], [`memory`] and [`priority`], for which there is no safe
 //! form.
 
 pub mod byte_budget;
 pub mod code;
+pub mod date;
 pub mod descriptors;
 pub mod memory;
 pub mod priority;

@@ -543,9 +543,32 @@ async fn the_quota_of_a_caller_is_one_for_both() {
     assert_eq!(status.code(), Code::ResourceExhausted);
     let seconds: u64 = status.metadata().get("retry-after").unwrap().to_str().unwrap().parse().unwrap();
     assert!((1..=1200).contains(&seconds), "{seconds}");
+    assert_eq!(status.metadata().get("ratelimit-policy").unwrap(), "\"caller\";q=3;w=3600");
+    assert_eq!(status.metadata().get("ratelimit").unwrap(), &format!("\"caller\";r=0;t={seconds}"));
     assert_eq!(gateway.predict(&setosa()).await.status, StatusCode::TOO_MANY_REQUESTS);
     let other = TokenBuilder::new().claim("sub", json!("other"));
     gateway.grpc_with(&other).model_infer(setosa_raw()).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_quota_of_tokens_that_are_not_believed_is_one_for_both() {
+    let gateway = TestGateway::builder()
+        .settings(|settings| {
+            settings.rate_limit.enabled = true;
+            settings.rate_limit.failed_tokens.requests = 2;
+            settings.rate_limit.failed_tokens.period_seconds = 3600;
+        })
+        .start()
+        .await;
+    let mut nobody = gateway.grpc_without_token();
+    assert_eq!(refused(nobody.model_infer(setosa_raw()).await).0, Code::Unauthenticated);
+    let forged = gateway.client.post(gateway.url("/predict")).bearer_auth("a.b.c").send().await.unwrap();
+    assert_eq!(forged.status(), StatusCode::UNAUTHORIZED);
+    let status = nobody.model_infer(setosa_raw()).await.unwrap_err();
+    assert_eq!(status.code(), Code::ResourceExhausted);
+    assert_eq!(status.metadata().get("ratelimit-policy").unwrap(), "\"failed-tokens\";q=2;w=3600");
+    assert!(status.metadata().contains_key("retry-after"));
+    gateway.grpc().model_infer(setosa_raw()).await.unwrap();
 }
 
 #[tokio::test]

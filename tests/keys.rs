@@ -5,6 +5,8 @@
 
 mod support;
 
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use num_bigint::BigUint;
 use onnx_gateway::{
     auth::Authentication,
     config::{Algorithm, AuthSettings, KeySettings, Problems, Secret},
@@ -51,6 +53,36 @@ fn jwk(algorithm: Algorithm, jwk: &Value) -> KeySettings {
     KeySettings { jwk: Some(jwk.to_string()), ..key(algorithm) }
 }
 
+fn base64(text: &str) -> Option<Secret> {
+    Some(Secret::new(text.to_owned()))
+}
+
+/// A public key with this modulus, whoever could have made it.
+fn rsa_of(modulus: &[u8]) -> Value {
+    json!({"kty": "RSA", "e": "AQAB", "n": URL_SAFE_NO_PAD.encode(modulus)})
+}
+
+/// The same in the form of PEM files (RFC 8017 appendix A.1.1), for moduli of 256 bytes.
+fn rsa_pem(modulus: &[u8]) -> String {
+    assert_eq!((modulus.len(), modulus[0] & 0x80), (256, 0x80), "the lengths below are of such");
+    let numbers = [&[0x02, 0x82, 0x01, 0x01, 0x00][..], modulus, &[0x02, 0x03, 0x01, 0x00, 0x01]].concat();
+    let key = [&[0x30, 0x82, 0x01, 0x0a][..], &numbers].concat();
+    support::tokens::pem("RSA PUBLIC KEY", &key)
+}
+
+/// A number of 2048 bits that is a power of 65537 modulo all primes up to 167, as products of keys of the ROCA kind are
+/// (CVE-2017-15361). Nobody has its factors.
+fn roca_modulus() -> Vec<u8> {
+    let is_prime = |number: &u32| (2..*number).all(|divisor| number % divisor != 0);
+    let product = (2..=167).filter(is_prime).fold(BigUint::from(1_u32), |product, prime| product * prime);
+    let residue = BigUint::from(65_537_u32).modpow(&1234_u32.into(), &product);
+    let mut modulus = BigUint::from(0b11_u32) << 2046_u32;
+    modulus /= &product;
+    modulus *= &product;
+    modulus += residue;
+    modulus.to_bytes_be()
+}
+
 /// What is said of one key under the id `k`.
 fn refusal(key: KeySettings) -> String {
     let settings = AuthSettings { keys: [("k".to_owned(), key)].into(), ..AuthSettings::default() };
@@ -72,6 +104,13 @@ fn good_keys_are_accepted() {
         ("JWK", jwk(Algorithm::EdDSA, &ed25519_jwk())),
         ("JWK with all it may say", jwk(Algorithm::EdDSA, &named)),
         ("HS256", KeySettings { secret: Some(Secret::new(SECRET.to_owned())), ..key(Algorithm::HS256) }),
+        (
+            "HS256 of bytes",
+            KeySettings {
+                secret_base64: base64("_x6KgvO8WT-qFUwy5ghDaFN-ETuM3YLZyd7n0AEo5mA"),
+                ..key(Algorithm::HS256)
+            },
+        ),
     ] {
         assert_eq!(refusal(key), "accepted", "{name}");
     }
@@ -132,6 +171,38 @@ fn bad_keys_are_refused_with_the_reason() {
             KeySettings { private_key: Some(Secret::new(other.private_pem)), ..pem(ES256, &one.public_pem) },
             "a token signed with the gateway's own key is not believed",
         ),
+        (
+            "a secret with a key pair, as base64",
+            KeySettings { secret_base64: base64("AAAA"), ..pem(ES256, &one.public_pem) },
+            "k.secret_base64: does not go with ES256",
+        ),
+        (
+            "a secret that is not base64",
+            KeySettings { secret_base64: base64("a secret, not base64"), ..key(HS256) },
+            "k.secret_base64: is not base64",
+        ),
+        (
+            "a weak secret as base64",
+            KeySettings { secret_base64: base64("/////w=="), ..key(HS256) },
+            "k.secret_base64: has 4 bytes",
+        ),
+        (
+            "a secret in two ways",
+            KeySettings { secret_base64: base64("AAAA"), ..secret(SECRET) },
+            "k.secret_base64: and `secret` are both set",
+        ),
+        (
+            "RSA of the ROCA kind",
+            jwk(RS256, &rsa_of(&roca_modulus())),
+            "k.jwk: can be broken: its modulus is",
+        ),
+        (
+            "RSA of the ROCA kind as PEM",
+            pem(RS256, &rsa_pem(&roca_modulus())),
+            "k.public_key: can be broken: its modulus is",
+        ),
+        ("RSA with a small factor", jwk(RS256, &rsa_of(&vec![0xff; 256])), "is divisible by 3"),
+        ("RSA with a small factor as PEM", pem(RS256, &rsa_pem(&vec![0xff; 256])), "is divisible by 3"),
         (
             "a secret with a key pair",
             KeySettings { secret: Some(Secret::new(SECRET.to_owned())), ..pem(ES256, &one.public_pem) },

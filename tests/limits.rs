@@ -7,10 +7,13 @@ mod support;
 
 use std::net::SocketAddr;
 
-use onnx_gateway::config::Settings;
+use onnx_gateway::config::{QuotaSettings, Settings};
 use reqwest::{RequestBuilder, StatusCode};
 use serde_json::json;
-use support::{Answer, TestGateway, setosa, tokens::TokenBuilder};
+use support::{
+    Answer, TestGateway, setosa,
+    tokens::{SigningKey, TokenBuilder, now},
+};
 
 /// The default limits: 60 a minute for each address.
 fn defaults(settings: &mut Settings) {
@@ -179,4 +182,88 @@ async fn each_caller_has_a_quota_whatever_the_address() {
     assert!(refused.header("retry-after").parse::<u64>().unwrap() > 1);
     assert_eq!(refused.body["violated-policies"], json!(["caller"]));
     assert_eq!(ask("b").await.status, StatusCode::OK, "another caller has their own");
+}
+
+/// The fields of a refusal by this quota, of three requests an hour.
+fn assert_fields(answer: &Answer, policy: &str, place: &str) {
+    assert_eq!(answer.status, StatusCode::TOO_MANY_REQUESTS, "{place}: {answer:?}");
+    let seconds: u64 = answer.header("retry-after").parse().unwrap();
+    assert!((1..=1200).contains(&seconds), "{place}: {seconds}");
+    assert_eq!(answer.header("ratelimit-policy"), format!(r#""{policy}";q=3;w=3600"#), "{place}");
+    assert_eq!(answer.header("ratelimit"), format!(r#""{policy}";r=0;t={seconds}"#), "{place}");
+}
+
+/// A path of each protocol, with a body that is right.
+fn every_protocol() -> [(&'static str, serde_json::Value); 8] {
+    let instances = json!({"instances": [[5.1, 3.5, 1.4, 0.2]]});
+    let input =
+        json!({"name": "features", "datatype": "FP32", "shape": [1, 4], "data": [5.1, 3.5, 1.4, 0.2]});
+    [
+        ("/predict", setosa()),
+        ("/models/iris/predict", setosa()),
+        ("/models/iris/versions/1/predict", setosa()),
+        ("/v2/models/iris/infer", json!({"inputs": [input]})),
+        ("/v1/models/iris:predict", instances.clone()),
+        ("/invocations", instances.clone()),
+        ("/models/iris/invoke", instances.clone()),
+        ("/ask", instances),
+    ]
+}
+
+fn three_an_hour() -> QuotaSettings {
+    QuotaSettings { requests: 3, period_seconds: 3600 }
+}
+
+#[tokio::test]
+async fn whoever_used_up_their_quota_is_told_so_in_the_same_fields_by_every_protocol() {
+    let builder = TestGateway::builder().settings(|settings| {
+        settings.rate_limit.enabled = true;
+        settings.rate_limit.per_address.requests = 1_000_000;
+        settings.rate_limit.per_caller = three_an_hour();
+        settings.dialects.vertex_predict_route = Some("/ask".to_owned());
+    });
+    let gateway = builder.start().await;
+    let token = TokenBuilder::new().build();
+    let ask = async |path: &str, body: &serde_json::Value| {
+        let request = gateway.client.post(gateway.url(path)).bearer_auth(&token).json(body);
+        Answer::of(request.send().await.unwrap()).await
+    };
+    for (path, body) in every_protocol().iter().take(3) {
+        assert_eq!(ask(path, body).await.status, StatusCode::OK, "{path}");
+    }
+    for (path, body) in &every_protocol() {
+        assert_fields(&ask(path, body).await, "caller", path);
+    }
+}
+
+#[tokio::test]
+async fn tokens_that_are_not_believed_have_a_quota_of_their_own_whichever_protocol_they_come_by() {
+    let builder = TestGateway::builder().settings(|settings| {
+        settings.rate_limit.enabled = true;
+        settings.rate_limit.per_address.requests = 1_000_000;
+        settings.rate_limit.failed_tokens = three_an_hour();
+        settings.dialects.vertex_predict_route = Some("/ask".to_owned());
+    });
+    let gateway = builder.start().await;
+    let ask = async |path: &str, token: &str, body: &serde_json::Value| {
+        let request = gateway.client.post(gateway.url(path)).bearer_auth(token).json(body);
+        Answer::of(request.send().await.unwrap()).await
+    };
+    let forged = TokenBuilder::new().build_with(&SigningKey::secret("another-secret-6c1f7e9a2b5d8c3f4e0a1b"));
+    assert_eq!(status(gateway.client.get(gateway.url("/models"))).await, StatusCode::UNAUTHORIZED, "none");
+    assert_eq!(ask("/predict", "no.token.at-all", &setosa()).await.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(ask("/predict", &forged, &setosa()).await.status, StatusCode::UNAUTHORIZED);
+    let over = TokenBuilder::new().claim("exp", json!(now() - 600)).build();
+    for (path, body) in &every_protocol() {
+        assert_fields(&ask(path, &forged, body).await, "failed-tokens", path);
+        let good = TokenBuilder::new().claim("jti", json!(path)).build();
+        assert_eq!(ask(path, &good, body).await.status, StatusCode::OK, "{path}: a good token is believed");
+        let answer = ask(path, &over, body).await;
+        assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{path}: a token that is over was no guess");
+    }
+    let other = reqwest::Client::builder().local_address(std::net::IpAddr::from([127, 0, 2, 1])).build();
+    let other = other.unwrap().post(gateway.url("/predict")).bearer_auth(&forged);
+    assert_eq!(status(other).await, StatusCode::UNAUTHORIZED, "another address has its own");
+    gateway.reload(|settings| settings.rate_limit.enabled = false);
+    assert_eq!(ask("/predict", &forged, &setosa()).await.status, StatusCode::UNAUTHORIZED);
 }

@@ -314,6 +314,37 @@ async fn links_out_of_the_model_s_folder_are_not_followed() {
     assert!(serves(&iris())(&gateway.predict(&setosa()).await));
 }
 
+#[tokio::test]
+async fn hard_links_are_followed_only_among_the_files_of_a_model() {
+    let gateway = TestGateway::start().await;
+    let outside = tempfile::tempdir_in(gateway.repository.path().parent().unwrap()).unwrap();
+    let beside = |name: &str| outside.path().join(name);
+    let root = gateway.repository.path();
+    for folder in ["iris/2", "iris/3", "linked/1"] {
+        fs::create_dir_all(root.join(folder)).unwrap();
+    }
+    // As a tool does that saves the space of what is there already.
+    fs::write(beside("new"), variant(2)).unwrap();
+    fs::rename(beside("new"), root.join("iris/2/model.onnx")).unwrap();
+    fs::hard_link(root.join("iris/2/model.onnx"), root.join("iris/model-2.onnx")).unwrap();
+    gateway.predict_until(serves(&variant(2))).await;
+
+    fs::write(beside("model.onnx"), variant(3)).unwrap();
+    fs::hard_link(beside("model.onnx"), root.join("iris/3/model.onnx")).unwrap();
+    let entry = gateway.reason_until("iris", "3", "outside_folder").await;
+    let reason = entry["reason"].as_str().unwrap();
+    assert!(reason.contains("hard link") && reason.contains("put a copy there"), "{reason}");
+    assert!(!reason.contains(outside.path().to_str().unwrap()), "{reason}");
+
+    fs::write(beside("weights.bin"), data("models/external/weights.bin")).unwrap();
+    fs::hard_link(beside("weights.bin"), root.join("linked/1/weights.bin")).unwrap();
+    gateway.repository.put("linked/1/model.onnx", &data("models/external/model.onnx"));
+    gateway.reason_until("linked", "1", "outside_folder").await;
+
+    fs::remove_file(beside("model.onnx")).unwrap();
+    gateway.predict_until(serves(&variant(3))).await;
+}
+
 /// Makes the folder's files be those of `content`, as a Kubernetes volume does: by one link that is exchanged.
 fn swap_volume(folder: &Path, generation: &str, content: &[u8]) {
     fs::create_dir_all(folder.join(generation)).unwrap();

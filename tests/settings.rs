@@ -5,14 +5,21 @@
 
 mod support;
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{collections::BTreeMap, fs, path::Path, time::SystemTime};
 
-use onnx_gateway::config::{Environment, Settings, load};
-use serde_json::Value;
+use base64::{
+    Engine,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
+use onnx_gateway::{
+    auth::Authentication,
+    config::{AuthSettings, Environment, KeySettings, Settings, load},
+};
+use serde_json::{Value, json};
 use support::{
     binary::{run, text},
     repository::source_tree,
-    tokens::SECRET,
+    tokens::{SECRET, SigningKey, TokenBuilder},
 };
 
 /// Every setting with its default as the README writes it.
@@ -267,6 +274,58 @@ fn secrets_come_from_files_too_but_not_twice() {
     );
     let missing = run(&arguments, folder.path(), &[("GATEWAY__AUTH__SIGNING_SECRET_FILE", "nowhere")]);
     assert!(text(&missing.stderr).contains("nowhere cannot be read"), "{missing:?}");
+}
+
+#[test]
+fn a_secret_need_not_be_text_and_a_kid_may_hold_whatever_can_be_printed() {
+    let folder = tempfile::tempdir().unwrap();
+    let bytes: Vec<u8> = (0..48_u8).map(|number| number.wrapping_mul(89) ^ 0xa5).collect();
+    assert!(String::from_utf8(bytes.clone()).is_err());
+    fs::write(folder.path().join("key.bin"), &bytes).unwrap();
+    fs::write(folder.path().join("key.base64"), format!("{}\n", STANDARD.encode(&bytes))).unwrap();
+    let key = SigningKey::bytes(&bytes);
+    let loaded = |file: &str| {
+        let path = folder.path().join("gateway.toml");
+        fs::write(&path, file).unwrap();
+        let environment =
+            Environment { working_directory: folder.path().to_path_buf(), ..Environment::default() };
+        load(&[path], &environment).unwrap().settings.auth
+    };
+    let verified = |settings: &AuthSettings, kid: Option<&str>| {
+        let token = TokenBuilder::new().header("kid", kid.map_or(Value::Null, |kid| json!(kid)));
+        let authentication = Authentication::new(settings, &|_| false).unwrap();
+        authentication.verifier.unwrap().verify(&token.build_with(&key), SystemTime::now()).map(drop)
+    };
+    for setting in ["signing_secret_file = 'key.bin'", "signing_secret_base64_file = 'key.base64'"] {
+        assert_eq!(verified(&loaded(&format!("[auth]\n{setting}")), None), Ok(()), "{setting}");
+    }
+    for kid in ["ops@example.com", "https://keys.example/1?a=b#c", "a b", "[0]", "it's.\\one", "clé", "../x"]
+    {
+        for setting in [
+            "secret_file = 'key.bin'",
+            "secret_base64_file = 'key.base64'",
+            &format!("secret_base64 = '{}'", URL_SAFE_NO_PAD.encode(&bytes)),
+        ] {
+            let table = json!(kid);
+            let settings = loaded(&format!("[auth.keys.{table}]\nalgorithm = 'HS256'\n{setting}"));
+            assert_eq!(verified(&settings, Some(kid)), Ok(()), "{kid}: {setting}");
+            assert!(verified(&settings, Some("another@example.com")).is_err(), "{kid}");
+        }
+    }
+    let by_variable = ("GATEWAY__AUTH__SIGNING_SECRET_BASE64", STANDARD.encode(&bytes));
+    let arguments = ["token", "--subject", "ops", "--scope", "predict:iris"];
+    let output = run(&arguments, folder.path(), &[(by_variable.0, &by_variable.1)]);
+    assert!(output.status.success(), "{output:?}");
+}
+
+#[test]
+fn a_kid_that_cannot_be_printed_is_named() {
+    for kid in ["", "a\u{0}b", &"k".repeat(129)] {
+        let mut settings = AuthSettings::default();
+        settings.keys.insert(kid.to_owned(), KeySettings::default());
+        let problems = Authentication::new(&settings, &|_| false).unwrap_err();
+        assert!(problems[0].to_string().contains("is not a key id"), "{problems:?}");
+    }
 }
 
 #[test]

@@ -6,6 +6,9 @@
 
 mod support;
 
+#[path = "tokens/log_ins.rs"]
+mod log_ins;
+
 use base64::{
     Engine,
     engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
@@ -159,6 +162,23 @@ async fn time_passes_for_tokens() {
     assert_eq!(ask(&gateway, &token).await.status, StatusCode::UNAUTHORIZED);
     gateway.clock.advance(-3600);
     assert_eq!(ask(&gateway, &token).await.status, StatusCode::UNAUTHORIZED, "issued in the future");
+}
+
+#[tokio::test]
+async fn tokens_are_given_and_believed_by_a_clock_that_was_never_set() {
+    let gateway = TestGateway::start().await;
+    let credentials =
+        [("grant_type", "client_credentials"), ("client_id", CLIENT_ID), ("client_secret", CLIENT_SECRET)];
+    // To 1969, and to the year 12000.
+    for seconds in [-now() - 86_400, 10_000 * 365 * 86_400] {
+        gateway.clock.advance(seconds);
+        let answer = ask_token(&gateway, &credentials).await;
+        assert_eq!(answer.status, StatusCode::OK, "{seconds}: {answer:?}");
+        let token = answer.body["access_token"].as_str().unwrap().to_owned();
+        assert_eq!(ask(&gateway, &token).await.status, StatusCode::OK, "{seconds}");
+        assert_eq!(ask(&gateway, &token).await.status, StatusCode::OK, "{seconds}: as one that is known");
+        assert_eq!(ask(&gateway, &TokenBuilder::new().build()).await.status, StatusCode::UNAUTHORIZED);
+    }
 }
 
 #[tokio::test]

@@ -42,6 +42,11 @@ impl Caller {
         Self::new(String::new(), "anonymous".to_owned(), Scopes::all(), None)
     }
 
+    /// About the bytes that it takes in memory.
+    pub(super) fn bytes(&self) -> usize {
+        size_of::<Self>() + self.issuer.len() + self.subject.len() + self.scopes.bytes()
+    }
+
     /// A number that stands for issuer and subject as long as the process lives.
     #[must_use]
     pub fn key(&self) -> u128 {

@@ -1,26 +1,31 @@
 //! Who may ask for tokens: OAuth 2 clients with hashed secrets.
 
-use std::{collections::BTreeMap, ops::RangeInclusive, sync::mpsc, thread};
+use std::{
+    collections::{BTreeMap, HashMap},
+    ops::RangeInclusive,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
 
 use argon2::{
     Argon2, Params,
     password_hash::{PasswordHasher, PasswordVerifier, phc::PasswordHash},
 };
-use tokio::sync::oneshot;
+use aws_lc_rs::{hmac, rand::SystemRandom};
 
 use super::Scopes;
 use crate::config::Secret;
 
-/// Requests that may wait for their verification.
-const MAX_WAITING: usize = 64;
+/// Time for which a verified secret is accepted again without another verification.
+const RECALL_TIME: Duration = Duration::from_mins(5);
 
 /// The clients of `/token`.
 #[derive(Debug)]
 pub struct Clients {
     by_id: BTreeMap<String, Client>,
-    /// The hash that an unknown client's secret is compared with: the one that takes longest.
-    decoy: Option<String>,
-    verifications: mpsc::SyncSender<Verification>,
+    /// Compared with the secret of an unknown client: the hash that takes longest.
+    decoy: Option<Client>,
+    verified: Option<Verified>,
 }
 
 #[derive(Clone, Debug)]
@@ -29,68 +34,68 @@ pub(super) struct Client {
     pub(super) scopes: Scopes,
 }
 
-/// A secret to be compared with a hash.
+/// Secrets that were verified lately, one a client: not themselves but a keyed hash, with a key that nobody knows and
+/// that goes with these clients. So what is in memory helps nobody to guess them, and other settings begin without any.
 #[derive(Debug)]
-struct Verification {
-    hash: String,
-    secret: Secret,
-    verified: oneshot::Sender<bool>,
-}
-
-/// Why a client is given no token.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum ClientError {
-    /// The id or the secret is wrong; which of them is not told.
-    #[error("unknown client or wrong secret")]
-    Invalid,
-    /// Too many verifications wait.
-    #[error("too many clients ask for tokens")]
-    Overloaded,
+struct Verified {
+    key: hmac::Key,
+    by_id: Mutex<HashMap<String, (hmac::Tag, Instant)>>,
 }
 
 impl Clients {
     pub(super) fn new(by_id: BTreeMap<String, Client>) -> Self {
-        let decoy = by_id.values().map(|client| &client.secret_hash).max_by_key(|hash| cost(hash)).cloned();
-        // One at a time, on a thread of its own: each takes a core for some 20 ms, which must not be those of the
-        // predictions, and 19 MiB, which the allocator would keep for each thread that it was done on.
-        let (verifications, waiting) = mpsc::sync_channel::<Verification>(MAX_WAITING);
-        let thread = thread::Builder::new().name("clients".to_owned()).spawn(move || {
-            for Verification { hash, secret, verified } in waiting {
-                // Whoever asked may be gone.
-                let _ = verified.send(verify(&hash, secret.expose()));
-            }
-        });
-        if let Err(error) = thread {
-            tracing::error!(%error, "the thread that verifies clients cannot be started: none will get a token");
-        }
-        Self { by_id, decoy, verifications }
+        let decoy = by_id.values().max_by_key(|client| cost(&client.secret_hash)).cloned();
+        // Without randomness every secret is verified each time.
+        let key = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new()).ok();
+        let verified = key.map(|key| Verified { key, by_id: Mutex::default() });
+        Self { by_id, decoy, verified }
     }
 
-    /// Whether there is nobody who could ask.
+    /// Returns true if there is no client.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.by_id.is_empty()
     }
 
-    /// The scopes of a client that knows its secret.
-    ///
-    /// An unknown client costs as much time as a wrong secret: a hash is verified either way.
-    ///
-    /// # Errors
-    ///
-    /// [`ClientError::Invalid`], or [`ClientError::Overloaded`] when too many wait.
-    pub async fn authenticate(&self, id: &str, secret: Secret) -> Result<Scopes, ClientError> {
+    /// The memory in KiB that it takes to verify a secret of this client; `None` if there are no clients.
+    #[must_use]
+    pub fn memory_kib(&self, id: &str) -> Option<u32> {
+        self.by_id.get(id).or(self.decoy.as_ref()).map(|client| {
+            let hash = PasswordHash::new(&client.secret_hash).ok();
+            hash.and_then(|hash| Params::try_from(&hash).ok()).map_or(0, |parameters| parameters.m_cost())
+        })
+    }
+
+    /// The scopes of a client whose secret was verified lately, if this is the same one. Takes some microseconds.
+    #[must_use]
+    pub fn recall(&self, id: &str, secret: &Secret, now: Instant) -> Option<Scopes> {
+        let (client, verified) = (self.by_id.get(id)?, self.verified.as_ref()?);
+        let (tag, since) = verified.lock().get(id).copied()?;
+        // In the same time wherever they differ.
+        let is_same = hmac::verify(&verified.key, secret.expose().as_bytes(), tag.as_ref()).is_ok();
+        (is_same && now.saturating_duration_since(since) < RECALL_TIME).then(|| client.scopes.clone())
+    }
+
+    /// The scopes of a client that knows its secret. Takes some 20 ms, for an unknown client too: a hash is verified
+    /// either way.
+    #[must_use]
+    pub fn verify(&self, id: &str, secret: &Secret) -> Option<Scopes> {
         let known = self.by_id.get(id);
-        let hash =
-            known.map(|client| &client.secret_hash).or(self.decoy.as_ref()).ok_or(ClientError::Invalid)?;
-        let (verified, answer) = oneshot::channel();
-        let verification = Verification { hash: hash.clone(), secret, verified };
-        self.verifications.try_send(verification).map_err(|_| ClientError::Overloaded)?;
-        match (known, answer.await) {
-            (Some(client), Ok(true)) => Ok(client.scopes.clone()),
-            (_, Ok(_)) => Err(ClientError::Invalid),
-            (_, Err(_)) => Err(ClientError::Overloaded),
+        let client = known.or(self.decoy.as_ref())?;
+        let is_right = verify(&client.secret_hash, secret.expose());
+        let known = known.filter(|_| is_right)?;
+        if let Some(verified) = &self.verified {
+            let tag = hmac::sign(&verified.key, secret.expose().as_bytes());
+            verified.lock().insert(id.to_owned(), (tag, Instant::now()));
         }
+        Some(known.scopes.clone())
+    }
+}
+
+impl Verified {
+    /// Held for some instructions.
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, (hmac::Tag, Instant)>> {
+        self.by_id.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -148,35 +153,37 @@ mod tests {
         Clients::new(BTreeMap::from([("known".to_owned(), client)]))
     }
 
-    #[tokio::test]
-    async fn only_the_right_secret_of_a_known_client_is_accepted() {
-        let clients = clients();
-        let ask = |id, secret: &str| clients.authenticate(id, Secret::new(secret.to_owned()));
-        assert_eq!(ask("known", "right").await, Ok(Scopes::of_claim("predict")));
-        assert_eq!(ask("known", "wrong").await, Err(ClientError::Invalid));
-        assert_eq!(ask("unknown", "right").await, Err(ClientError::Invalid));
+    fn secret(text: &str) -> Secret {
+        Secret::new(text.to_owned())
     }
 
-    #[tokio::test]
-    async fn so_many_wait_and_no_more() {
+    #[test]
+    fn only_the_right_secret_of_a_known_client_is_accepted() {
         let clients = clients();
-        let ask = || clients.authenticate("known", Secret::new("right".to_owned()));
-        // More at once than may wait, and the one that is being verified.
-        let asked: Vec<_> = (0..MAX_WAITING * 2).map(|_| ask()).collect();
-        let mut overloaded = 0;
-        let mut answers = Vec::new();
-        for answer in asked {
-            let mut answer = Box::pin(answer);
-            // Polled once, so that all have asked before any is awaited.
-            match std::future::poll_fn(|context| std::task::Poll::Ready(answer.as_mut().poll(context))).await
-            {
-                std::task::Poll::Ready(Err(ClientError::Overloaded)) => overloaded += 1,
-                std::task::Poll::Ready(other) => panic!("{other:?}"),
-                std::task::Poll::Pending => answers.push(answer),
-            }
-        }
-        assert!(overloaded > 0 && answers.len() >= MAX_WAITING, "{overloaded} of {}", MAX_WAITING * 2);
-        assert!(answers.remove(0).await.is_ok());
+        assert_eq!(clients.verify("known", &secret("right")), Some(Scopes::of_claim("predict")));
+        assert_eq!(clients.verify("known", &secret("wrong")), None);
+        assert_eq!(clients.verify("unknown", &secret("right")), None);
+    }
+
+    #[test]
+    fn a_secret_that_was_verified_is_recalled_for_a_while() {
+        let (clients, now) = (clients(), Instant::now());
+        let recall = |id, text, now| clients.recall(id, &secret(text), now);
+        assert_eq!(recall("known", "right", now), None, "not verified yet");
+        assert_eq!(clients.verify("known", &secret("wrong")), None);
+        assert_eq!(recall("known", "wrong", now), None, "verified, and wrong");
+        assert!(clients.verify("known", &secret("right")).is_some());
+        assert_eq!(recall("known", "right", now), Some(Scopes::of_claim("predict")));
+        assert_eq!(recall("known", "wrong", now), None);
+        assert_eq!(recall("unknown", "right", now), None);
+        assert_eq!(recall("known", "right", Instant::now() + RECALL_TIME), None, "too long ago");
+    }
+
+    #[test]
+    fn no_secret_is_kept() {
+        let clients = clients();
+        let _ = clients.verify("known", &secret("right"));
+        assert!(!format!("{clients:?}").contains("right"));
     }
 
     #[test]

@@ -10,8 +10,8 @@ const CLIENT: &str = "demo";
 const CLIENT_SECRET: &str = "demo-secret";
 
 /// Whether this is the development signing secret.
-pub(super) fn is_development_secret(secret: &str) -> bool {
-    secret.trim() == SIGNING_SECRET
+pub(super) fn is_development_secret(secret: &[u8]) -> bool {
+    secret.trim_ascii() == SIGNING_SECRET.as_bytes()
 }
 
 /// The hash in that file.

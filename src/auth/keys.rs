@@ -1,19 +1,13 @@
 //! Keys from the settings: read, checked, and refused with the reason when they are not what they claim to be.
 
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, ED25519, ParsedPublicKey, RsaParameters};
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, ED25519, ParsedPublicKey};
 use jsonwebtoken::{
     DecodingKey, DecodingKeyKind, EncodingKey,
     jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyOperations, PublicKeyUse},
 };
 
-use super::{algorithm, weak_secret};
-use crate::config::{Algorithm, KeySettings};
-
-/// RFC 7518 section 3.3: the least size of an RSA key.
-const MIN_RSA_BITS: u32 = 2048;
-
-/// The greatest that the library verifies with.
-const MAX_RSA_BITS: u32 = 8192;
+use super::{algorithm, rsa, weak_secret};
+use crate::config::{Algorithm, KeySettings, SecretBytes};
 
 /// A key that can be used.
 pub(super) struct ReadKey {
@@ -47,28 +41,46 @@ fn read_secret(settings: &KeySettings) -> Result<ReadKey, KeyProblem> {
             return Err((name, "does not go with HS256, whose key is a `secret`".to_owned()));
         }
     }
-    let Some(secret) = &settings.secret else {
-        return Err(("secret", "is missing: HS256 needs one".to_owned()));
+    let (setting, secret) = match (&settings.secret, &settings.secret_base64) {
+        (Some(text), None) => ("secret", SecretBytes::from(text)),
+        (None, Some(base64)) => {
+            let bytes = base64.decode_base64();
+            ("secret_base64", bytes.ok_or_else(|| ("secret_base64", NOT_BASE64.to_owned()))?)
+        }
+        (Some(_), Some(_)) => {
+            return Err(("secret_base64", "and `secret` are both set; remove one".to_owned()));
+        }
+        (None, None) => {
+            let message = "is missing: HS256 needs one, or `secret_base64` if it is not text";
+            return Err(("secret", message.to_owned()));
+        }
     };
-    if let Some(weakness) = weak_secret::weakness(secret.expose()) {
-        return Err(("secret", weakness));
+    match weak_secret::weakness(secret.expose()) {
+        Some(weakness) => Err((setting, weakness)),
+        None => Ok(from_secret(&secret)),
     }
-    Ok(from_secret(secret.expose()))
 }
 
+/// Said of a setting that should be base64.
+pub(super) const NOT_BASE64: &str = "is not base64 or base64url";
+
 /// The HS256 key of a secret that was found strong enough.
-pub(super) fn from_secret(secret: &str) -> ReadKey {
+pub(super) fn from_secret(secret: &SecretBytes) -> ReadKey {
     ReadKey {
         algorithm: Algorithm::HS256,
-        verifies: DecodingKey::from_secret(secret.as_bytes()),
-        signs: Some(EncodingKey::from_secret(secret.as_bytes())),
+        verifies: DecodingKey::from_secret(secret.expose()),
+        signs: Some(EncodingKey::from_secret(secret.expose())),
     }
 }
 
 fn read_pair(kid: &str, algorithm: Algorithm, settings: &KeySettings) -> Result<ReadKey, KeyProblem> {
     let name = algorithm::name(algorithm);
-    if settings.secret.is_some() {
-        return Err(("secret", format!("does not go with {name}, whose key is a `public_key` or `jwk`")));
+    for (setting, given) in
+        [("secret", settings.secret.is_some()), ("secret_base64", settings.secret_base64.is_some())]
+    {
+        if given {
+            return Err((setting, format!("does not go with {name}, whose key is a `public_key` or `jwk`")));
+        }
     }
     let (setting, verifies) = match (&settings.public_key, &settings.jwk) {
         (Some(pem), None) => {
@@ -168,20 +180,11 @@ fn check_strength(algorithm: Algorithm, key: &DecodingKey) -> Result<(), String>
     let not_a_key = |what: &str| format!("is no {what} public key");
     match (algorithm, key.kind()) {
         (Algorithm::RS256, DecodingKeyKind::SecretOrDer(der)) => {
-            let bits = RsaParameters::public_modulus_len(der).map_err(|_| not_a_key("RSA"))?;
-            enough_bits(bits)
+            let (modulus, exponent) = rsa::numbers(der).ok_or_else(|| not_a_key("RSA"))?;
+            rsa::weakness(modulus, exponent).map_or(Ok(()), Err)
         }
         (Algorithm::RS256, DecodingKeyKind::RsaModulusExponent { n, e }) => {
-            // An even modulus or exponent, or the exponent 1, is no RSA.
-            let odd = |number: &[u8]| number.last().is_some_and(|last| last % 2 == 1);
-            let one = e.iter().rev().skip(1).all(|byte| *byte == 0) && e.last() == Some(&1);
-            if !odd(n) || !odd(e) || one {
-                return Err(not_a_key("RSA"));
-            }
-            let leading_zeros = n.iter().take_while(|byte| **byte == 0).count();
-            let top = n.get(leading_zeros).map_or(0, |byte| byte.leading_zeros());
-            let bits = u32::try_from((n.len() - leading_zeros) * 8).unwrap_or(u32::MAX);
-            enough_bits(bits.saturating_sub(top))
+            rsa::weakness(n, e).map_or(Ok(()), Err)
         }
         (Algorithm::ES256, DecodingKeyKind::SecretOrDer(point)) => {
             ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point).map(drop).map_err(|_| not_a_key("P-256"))
@@ -217,14 +220,4 @@ fn is_small_order(point: &[u8]) -> bool {
     // p - 1, and p and p + 1 as other spellings of 0 and 1.
     let near_p = last == 0x7f && y[1..31].iter().all(|byte| *byte == 0xff) && (0xec..=0xee).contains(&first);
     small || near_p || ORDER_8.contains(&y)
-}
-
-fn enough_bits(bits: u32) -> Result<(), String> {
-    if bits > MAX_RSA_BITS {
-        Err(format!("has {bits} bits, more than {MAX_RSA_BITS} only take time"))
-    } else if bits < MIN_RSA_BITS {
-        Err(format!("has {bits} bits, RS256 needs at least {MIN_RSA_BITS}"))
-    } else {
-        Ok(())
-    }
 }

@@ -17,15 +17,23 @@ use super::Caller;
 /// Parts of the memory that do not wait for each other.
 const PARTS: usize = 16;
 
-/// So many tokens are remembered in a part. Whoever can have more made than that costs the others a verification.
+/// Tokens that are remembered in a part, and the bytes that they take. Beyond it one is forgotten for each that is new,
+/// which costs whoever comes with it again a verification.
 const MOST_IN_PART: usize = 4096;
+const MOST_BYTES_IN_PART: usize = 1024 * 1024;
 
 type Fingerprint = [u8; 32];
 
 /// The callers of tokens that were believed.
 #[derive(Debug, Default)]
 pub(super) struct KnownTokens {
-    parts: [Mutex<HashMap<Fingerprint, Known>>; PARTS],
+    parts: [Mutex<Part>; PARTS],
+}
+
+#[derive(Debug, Default)]
+struct Part {
+    by_fingerprint: HashMap<Fingerprint, Known>,
+    bytes: usize,
 }
 
 #[derive(Debug)]
@@ -46,26 +54,65 @@ impl KnownTokens {
     /// Who calls with this token, if it was believed before and would be again.
     pub(super) fn caller(&self, fingerprint: &Fingerprint, now: SystemTime) -> Option<Arc<Caller>> {
         let part = self.part(fingerprint);
-        let known = part.get(fingerprint)?;
+        let known = part.by_fingerprint.get(fingerprint)?;
         (known.since <= now && !known.caller.is_expired(now)).then(|| Arc::clone(&known.caller))
     }
 
     /// Remembers a token that was believed at this time.
     pub(super) fn remember(&self, fingerprint: Fingerprint, caller: &Arc<Caller>, now: SystemTime) {
-        let mut part = self.part(&fingerprint);
-        if part.len() >= MOST_IN_PART {
-            part.retain(|_, known| !known.caller.is_expired(now));
+        self.part(&fingerprint).insert(fingerprint, Known { caller: Arc::clone(caller), since: now });
+    }
+
+    /// Forgets tokens that are over, and gives back their memory.
+    pub(super) fn forget_expired(&self, now: SystemTime) {
+        for part in &self.parts {
+            // One after the other, so that nobody waits long.
+            lock(part).forget_expired(now);
         }
-        if part.len() >= MOST_IN_PART {
-            part.clear();
-        }
-        part.insert(fingerprint, Known { caller: Arc::clone(caller), since: now });
     }
 
     /// Held for some instructions at a time.
-    fn part(&self, fingerprint: &Fingerprint) -> MutexGuard<'_, HashMap<Fingerprint, Known>> {
-        let part = usize::from(fingerprint[0]) % PARTS;
-        self.parts[part].lock().unwrap_or_else(PoisonError::into_inner)
+    fn part(&self, fingerprint: &Fingerprint) -> MutexGuard<'_, Part> {
+        lock(&self.parts[usize::from(fingerprint[0]) % PARTS])
+    }
+}
+
+fn lock(part: &Mutex<Part>) -> MutexGuard<'_, Part> {
+    part.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Part {
+    fn insert(&mut self, fingerprint: Fingerprint, known: Known) {
+        let bytes = known.bytes();
+        self.remove(&fingerprint);
+        while self.by_fingerprint.len() >= MOST_IN_PART || self.bytes + bytes > MOST_BYTES_IN_PART {
+            let Some(any) = self.by_fingerprint.keys().next().copied() else { break };
+            self.remove(&any);
+        }
+        self.bytes += bytes;
+        self.by_fingerprint.insert(fingerprint, known);
+    }
+
+    fn remove(&mut self, fingerprint: &Fingerprint) {
+        if let Some(known) = self.by_fingerprint.remove(fingerprint) {
+            self.bytes -= known.bytes();
+        }
+    }
+
+    fn forget_expired(&mut self, now: SystemTime) {
+        self.by_fingerprint.retain(|_, known| !known.caller.is_expired(now));
+        self.bytes = self.by_fingerprint.values().map(Known::bytes).sum();
+        // Not to the last place: it is filled again soon.
+        if self.by_fingerprint.capacity() > 4 * self.by_fingerprint.len() {
+            self.by_fingerprint.shrink_to_fit();
+        }
+    }
+}
+
+impl Known {
+    /// About what it takes of the memory, its place in the map included.
+    fn bytes(&self) -> usize {
+        size_of::<(Fingerprint, Self)>() + self.caller.bytes()
     }
 }
 
@@ -100,6 +147,40 @@ mod tests {
         for number in 0..PARTS * MOST_IN_PART * 2 {
             known.remember(fingerprint(&number.to_string()), &caller, now);
         }
-        assert!(known.parts.iter().all(|part| part.lock().unwrap().len() <= MOST_IN_PART));
+        let within = |part: &Mutex<Part>| {
+            let part = part.lock().unwrap();
+            part.by_fingerprint.len() <= MOST_IN_PART && part.bytes <= MOST_BYTES_IN_PART
+        };
+        assert!(known.parts.iter().all(within));
+        let last = fingerprint(&(PARTS * MOST_IN_PART * 2 - 1).to_string());
+        assert!(known.caller(&last, now).is_some(), "the newest is remembered");
+    }
+
+    #[test]
+    fn callers_with_much_to_say_of_them_count_for_more() {
+        let (known, now) = (KnownTokens::default(), SystemTime::now());
+        let until = Some(now + Duration::from_hours(1));
+        let long = Caller::new("i".repeat(7000), "someone".to_owned(), Scopes::default(), until);
+        let long = Arc::new(long);
+        for number in 0..PARTS * 1000 {
+            known.remember(fingerprint(&number.to_string()), &long, now);
+        }
+        assert!(known.parts.iter().all(|part| part.lock().unwrap().by_fingerprint.len() < 150));
+    }
+
+    #[test]
+    fn tokens_that_are_over_are_forgotten() {
+        let (known, now) = (KnownTokens::default(), SystemTime::now());
+        let (short, long) = (now + Duration::from_secs(1), now + Duration::from_hours(1));
+        for number in 0..2000 {
+            let until = if number % 100 == 0 { long } else { short };
+            known.remember(fingerprint(&number.to_string()), &caller(until), now);
+        }
+        known.forget_expired(short);
+        let parts: Vec<_> = known.parts.iter().map(|part| part.lock().unwrap()).collect();
+        assert_eq!(parts.iter().map(|part| part.by_fingerprint.len()).sum::<usize>(), 20);
+        assert!(parts.iter().all(|part| part.by_fingerprint.capacity() < 50));
+        let bytes: usize = parts.iter().map(|part| part.bytes).sum();
+        assert!((20 * 100..20 * 1000).contains(&bytes), "{bytes}");
     }
 }

@@ -77,6 +77,13 @@ impl Scope {
 pub struct Scopes(Vec<Scope>);
 
 impl Scopes {
+    /// About the bytes that they take in memory, beside their list itself.
+    pub(super) fn bytes(&self) -> usize {
+        let of =
+            |scope: &Scope| size_of::<Scope>() + scope.model.as_ref().map_or(0, |model| model.as_str().len());
+        self.0.iter().map(of).sum()
+    }
+
     /// Every action on every model.
     #[must_use]
     pub fn all() -> Self {

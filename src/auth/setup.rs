@@ -1,6 +1,6 @@
 //! Authentication as the settings want it, or everything that keeps it from being safe.
 
-use std::{collections::BTreeMap, time::SystemTime};
+use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
 
 use super::{
     Clients, Scopes, TokenIssuer, Verifier,
@@ -11,7 +11,7 @@ use super::{
     verifier::VerificationKey,
     weak_secret,
 };
-use crate::config::{AuthSettings, Problem};
+use crate::config::{AuthSettings, Problem, SecretBytes};
 
 /// Everything that decides who calls.
 #[derive(Debug)]
@@ -21,7 +21,7 @@ pub struct Authentication {
     /// Signs tokens for clients; nothing when there is no key to sign with.
     pub issuer: Option<TokenIssuer>,
     /// Who may ask for tokens.
-    pub clients: Clients,
+    pub clients: Arc<Clients>,
 }
 
 impl Authentication {
@@ -68,7 +68,7 @@ impl Authentication {
             return Err(problems);
         }
         let verifier = settings.enabled.then_some(verifier);
-        Ok(Self { verifier, issuer, clients: Clients::new(clients) })
+        Ok(Self { verifier, issuer, clients: Arc::new(Clients::new(clients)) })
     }
 }
 
@@ -80,24 +80,27 @@ fn read_keys(
     problems: &mut Vec<Problem>,
 ) -> Keys {
     let mut keys: Keys = Vec::new();
-    if let Some(secret) = &settings.signing_secret {
-        let secret = secret.expose();
-        let objection = if development::is_development_secret(secret) {
-            (!for_development("auth.signing_secret")).then(|| {
-                "is the development key, which everyone knows: it is only for config/development.toml"
-                    .to_owned()
-            })
-        } else {
-            weak_secret::weakness(secret)
-        };
-        match objection {
-            Some(objection) => problems.push(Problem::at("auth.signing_secret", objection)),
-            None => keys.push((None, keys::from_secret(secret))),
+    match signing_secret(settings) {
+        Ok(Some((setting, secret))) => {
+            let objection = if development::is_development_secret(secret.expose()) {
+                (!for_development(setting)).then(|| {
+                    "is the development key, which everyone knows: it is only for config/development.toml"
+                        .to_owned()
+                })
+            } else {
+                weak_secret::weakness(secret.expose())
+            };
+            match objection {
+                Some(objection) => problems.push(Problem::at(setting, objection)),
+                None => keys.push((None, keys::from_secret(&secret))),
+            }
         }
+        Ok(None) => {}
+        Err(problem) => problems.push(problem),
     }
     for (kid, key) in &settings.keys {
         if !is_key_id(kid) {
-            let message = "is no key id: 1 to 128 of the characters A-Z a-z 0-9 . _ - + / = :";
+            let message = "is not a key id: 1 to 128 bytes that can be printed";
             problems.push(Problem::at(format!("auth.keys.{kid}"), message));
             continue;
         }
@@ -109,6 +112,20 @@ fn read_keys(
         }
     }
     keys
+}
+
+/// The shared secret and the setting that holds it.
+fn signing_secret(settings: &AuthSettings) -> Result<Option<(&'static str, SecretBytes)>, Problem> {
+    const BASE64: &str = "auth.signing_secret_base64";
+    match (&settings.signing_secret, &settings.signing_secret_base64) {
+        (Some(text), None) => Ok(Some(("auth.signing_secret", SecretBytes::from(text)))),
+        (None, Some(base64)) => {
+            let bytes = base64.decode_base64().ok_or_else(|| Problem::at(BASE64, keys::NOT_BASE64))?;
+            Ok(Some((BASE64, bytes)))
+        }
+        (Some(_), Some(_)) => Err(Problem::at(BASE64, "and auth.signing_secret are both set; remove one")),
+        (None, None) => Ok(None),
+    }
 }
 
 /// The id of the key that signs: outer nothing if there is none, inner nothing for the shared secret.

@@ -96,6 +96,11 @@ impl Verifier {
         (token.len() <= MAX_TOKEN_BYTES).then(|| self.known.caller(&fingerprint(token), now))?
     }
 
+    /// Forgets tokens that are over at this time.
+    pub fn forget_expired(&self, now: SystemTime) {
+        self.known.forget_expired(now);
+    }
+
     fn judge(&self, token: &str, now: SystemTime) -> Result<Caller, TokenError> {
         let header = TokenHeader::of(token)?;
         let mut error = TokenError::UnknownKey;

@@ -23,11 +23,12 @@ const WELL_KNOWN: &[&str] = &[
 const PLACEHOLDERS: &[&str] =
     &["changeme", "change-me", "change_me", "changethis", "change-this", "change_this"];
 
-/// Why a secret must not sign tokens, if so.
-pub(super) fn weakness(secret: &str) -> Option<String> {
-    let lower = secret.to_ascii_lowercase();
+/// The reason why a secret must not sign tokens; `None` if there is none.
+pub(super) fn weakness(secret: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(secret);
+    let lower = text.to_ascii_lowercase();
     let mut seen = [false; 256];
-    secret.bytes().for_each(|byte| seen[usize::from(byte)] = true);
+    secret.iter().for_each(|byte| seen[usize::from(*byte)] = true);
     let different = seen.iter().filter(|seen| **seen).count();
     if secret.len() < MIN_BYTES {
         Some(format!(
@@ -36,9 +37,9 @@ pub(super) fn weakness(secret: &str) -> Option<String> {
         ))
     } else if WELL_KNOWN.contains(&lower.as_str()) || PLACEHOLDERS.iter().any(|word| lower.contains(word)) {
         Some("is well known, anyone could sign with it: openssl rand -hex 32".to_owned())
-    } else if secret.contains("-----BEGIN") {
+    } else if text.contains("-----BEGIN") {
         Some("is a PEM file: a key pair goes into auth.keys, and a public key is no secret".to_owned())
-    } else if is_repeated(secret.as_bytes()) || is_run(secret.as_bytes()) {
+    } else if is_repeated(secret) || is_run(secret) {
         Some("is a pattern that can be guessed: openssl rand -hex 32".to_owned())
     } else if different < MIN_DIFFERENT_BYTES {
         Some(format!("has only {different} different bytes and can be guessed: openssl rand -hex 32"))
@@ -78,8 +79,17 @@ mod tests {
             ("abcdefghijklmnopqrstuvwxyz0123456789", "a pattern"),
             ("-----BEGIN PUBLIC KEY-----MIGfMA0GCSqGSIb3DQEBAQUAA4GN", "a PEM file"),
         ] {
-            assert!(weakness(secret).unwrap().contains(part), "{secret}");
+            assert!(weakness(secret.as_bytes()).unwrap().contains(part), "{secret}");
         }
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_judged_alike() {
+        assert!(weakness(&[0xff; 32]).unwrap().contains("a pattern"));
+        assert!(weakness(&[0xff; 31]).unwrap().contains("has 31 bytes"));
+        let random =
+            [0x8f, 0x1e, 0xc2, 0x00, 0xa7, 0x3d, 0x99, 0xfe, 0x5b, 0x10, 0xe4, 0x77, 0x0a, 0xd3, 0x6c, 0x81];
+        assert_eq!(weakness(&[random, random.map(|byte: u8| byte.rotate_left(3))].concat()), None);
     }
 
     #[test]
@@ -89,7 +99,7 @@ mod tests {
             "0c1f2e9f4a7b6c3d8e5f0a1d2c3b4e9f",
             "correct horse battery staple, and then some",
         ] {
-            assert_eq!(weakness(secret), None, "{secret}");
+            assert_eq!(weakness(secret.as_bytes()), None, "{secret}");
         }
     }
 }

@@ -12,7 +12,9 @@ const ANY: &str = "*";
 /// Keys that may also be given as the path of a file, with `_file` appended.
 const FROM_FILE: &[&str] = &[
     "auth.signing_secret",
+    "auth.signing_secret_base64",
     "auth.keys.*.secret",
+    "auth.keys.*.secret_base64",
     "auth.keys.*.public_key",
     "auth.keys.*.jwk",
     "auth.keys.*.private_key",

@@ -5,6 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use config::{Map, Source, Value, ValueKind};
 
 use super::{
@@ -17,6 +18,9 @@ use super::{
 
 /// A secret's file larger than this is a mistake.
 const MAX_SECRET_BYTES: u64 = 64 * 1024;
+
+/// The files whose bytes are a key, whatever they are.
+const TAKES_BYTES: &[&str] = &[".secret_file", ".signing_secret_file"];
 
 /// Settings from one origin.
 #[derive(Clone, Debug)]
@@ -177,8 +181,19 @@ fn from_table(table: toml::Table, reader: &mut Reader<'_>, section: &[&str]) -> 
             (Kind::FileOf(setting), toml::Value::String(file)) => {
                 if names.contains(&setting) {
                     reader.problem(&key, format!("`{setting}` and `{name}` are both set; remove one"));
-                } else if let Some(secret) = read_secret(&reader.base.join(file), &key, reader) {
-                    values.insert(setting, Value::new(Some(&reader.origin.to_owned()), secret));
+                } else {
+                    let origin = reader.origin.to_owned();
+                    match read_secret(&reader.base.join(file), &key, reader) {
+                        Some(Content::Text(text)) => {
+                            values.insert(setting, Value::new(Some(&origin), text));
+                        }
+                        // As the setting that can hold them.
+                        Some(Content::Bytes(bytes)) => {
+                            let base64 = format!("{setting}_base64");
+                            values.insert(base64, Value::new(Some(&origin), STANDARD.encode(bytes)));
+                        }
+                        None => {}
+                    }
                 }
             }
             (Kind::FileOf(_), _) => reader.problem(&key, "must be the path of a file".to_owned()),
@@ -207,8 +222,15 @@ fn plain(value: toml::Value, origin: &str) -> Option<ValueKind> {
     })
 }
 
-/// The content of a secret's file without the newline that editors end it with.
-fn read_secret(path: &Path, key: &str, reader: &mut Reader<'_>) -> Option<String> {
+/// The content of a secret's file.
+enum Content {
+    /// Without the newline that editors end it with.
+    Text(String),
+    /// Unchanged, as they are not text.
+    Bytes(Vec<u8>),
+}
+
+fn read_secret(path: &Path, key: &str, reader: &mut Reader<'_>) -> Option<Content> {
     reader.findings.note(path);
     let shown = path.display();
     let metadata = fs::metadata(path);
@@ -216,24 +238,31 @@ fn read_secret(path: &Path, key: &str, reader: &mut Reader<'_>) -> Option<String
         reader.problem(key, format!("{shown} is larger than {MAX_SECRET_BYTES} bytes: no secret is"));
         return None;
     }
-    match fs::read_to_string(path) {
-        Ok(text) => {
-            if let Ok(metadata) = metadata {
-                use std::os::unix::fs::PermissionsExt;
-                if !key.contains("public_key")
-                    && !key.contains("jwk")
-                    && metadata.permissions().mode() & 0o077 != 0
-                {
-                    let warning = format!("{shown} holds a secret and others may read it: chmod 600 it");
-                    reader.findings.warnings.push(warning);
-                }
-            }
-            let text =
-                text.strip_suffix('\n').map_or(text.as_str(), |line| line.strip_suffix('\r').unwrap_or(line));
-            Some(text.to_owned())
-        }
+    let bytes = match fs::read(path) {
+        Ok(bytes) => bytes,
         Err(error) => {
             reader.problem(key, format!("{shown} cannot be read: {error}"));
+            return None;
+        }
+    };
+    if let Ok(metadata) = metadata {
+        use std::os::unix::fs::PermissionsExt;
+        if !key.contains("public_key") && !key.contains("jwk") && metadata.permissions().mode() & 0o077 != 0 {
+            let warning = format!("{shown} holds a secret and others may read it: chmod 600 it");
+            reader.findings.warnings.push(warning);
+        }
+    }
+    match String::from_utf8(bytes) {
+        Ok(text) => {
+            let text =
+                text.strip_suffix('\n').map_or(text.as_str(), |line| line.strip_suffix('\r').unwrap_or(line));
+            Some(Content::Text(text.to_owned()))
+        }
+        Err(bytes) if TAKES_BYTES.iter().any(|name| key.ends_with(name)) => {
+            Some(Content::Bytes(bytes.into_bytes()))
+        }
+        Err(_) => {
+            reader.problem(key, format!("{shown} is not text"));
             None
         }
     }

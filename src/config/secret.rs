@@ -2,7 +2,11 @@
 
 use std::cell::Cell;
 
-use secrecy::{ExposeSecret, SecretString};
+use base64::{
+    Engine, alphabet,
+    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
+};
+use secrecy::{ExposeSecret, SecretSlice, SecretString};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::model::Digest;
@@ -33,6 +37,45 @@ impl Secret {
     }
 }
 
+/// A secret that need not be text: wiped from memory when dropped.
+#[derive(Clone, Debug)]
+pub struct SecretBytes(SecretSlice<u8>);
+
+impl SecretBytes {
+    /// The bytes themselves.
+    #[must_use]
+    pub fn expose(&self) -> &[u8] {
+        self.0.expose_secret()
+    }
+}
+
+impl From<&Secret> for SecretBytes {
+    fn from(text: &Secret) -> Self {
+        Self(text.expose().as_bytes().to_vec().into())
+    }
+}
+
+/// Either alphabet, which differ in two characters, with padding or without.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+impl Secret {
+    /// The bytes that a text of base64 or base64url stands for, lines and padding however they are; `None` if it is not.
+    #[must_use]
+    pub fn decode_base64(&self) -> Option<SecretBytes> {
+        let standard = |byte: u8| match byte {
+            b'-' => b'+',
+            b'_' => b'/',
+            other => other,
+        };
+        let text = self.expose().bytes().filter(|byte| !byte.is_ascii_whitespace()).map(standard);
+        let text = SecretSlice::from(text.collect::<Vec<u8>>());
+        BASE64.decode(text.expose_secret()).ok().map(|bytes| SecretBytes(bytes.into()))
+    }
+}
+
 impl Serialize for Secret {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if COMPARABLE.get() {
@@ -59,5 +102,31 @@ pub(super) fn comparable<T>(serialize: impl FnOnce() -> T) -> T {
 impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer).map(Self::new)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decoded(text: &str) -> Option<Vec<u8>> {
+        Secret::new(text.to_owned()).decode_base64().map(|bytes| bytes.expose().to_vec())
+    }
+
+    #[test]
+    fn base64_is_read_in_each_of_its_forms() {
+        for text in ["+/+/AAE=", "-_-_AAE=", "-_-_AAE", "+/+/\nAAE=\n", "  +_-/ AAE"] {
+            assert_eq!(decoded(text), Some(vec![0xfb, 0xff, 0xbf, 0, 1]), "{text}");
+        }
+        for text in ["AAE*", "A", "AAE==", "schlüssel"] {
+            assert_eq!(decoded(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_secret_is_not_printed() {
+        let secret = Secret::new("aGVsbG8".to_owned());
+        let printed = format!("{secret:?} {:?}", secret.decode_base64());
+        assert!(!printed.contains("aGVsbG8") && !printed.contains("104"), "{printed}");
     }
 }

@@ -97,6 +97,12 @@ pub struct RateLimitSettings {
     /// For each caller, after authentication.
     #[validate(nested)]
     pub per_caller: QuotaSettings,
+    /// Requests without a valid token, for each client address.
+    #[validate(nested)]
+    pub failed_tokens: QuotaSettings,
+    /// Requests for a token with an unknown client or a wrong secret, for each client address.
+    #[validate(nested)]
+    pub failed_logins: QuotaSettings,
 }
 
 impl Default for RateLimitSettings {
@@ -105,6 +111,8 @@ impl Default for RateLimitSettings {
             enabled: true,
             per_address: QuotaSettings { requests: 60, period_seconds: 60 },
             per_caller: QuotaSettings { requests: 600, period_seconds: 60 },
+            failed_tokens: QuotaSettings { requests: 30, period_seconds: 60 },
+            failed_logins: QuotaSettings { requests: 10, period_seconds: 300 },
         }
     }
 }

@@ -3,6 +3,8 @@
 //! Whoever may write into the repository must not be able to have another file of this machine read: a link to one, as
 //! a model or as the weights of a model, would be answered from.
 
+mod links;
+
 use std::{
     fs::{self, File, OpenOptions},
     io,
@@ -16,6 +18,12 @@ pub enum OpenError {
     /// It lies outside, whatever its name says.
     #[error("{0} is a link, or names a file, outside of the model's folder")]
     Outside(String),
+    /// Another name of it may lie outside.
+    #[error(
+        "{0} is a hard link of a file that also has a name outside of the model's folder, which could be anybody's: put \
+         a copy there instead"
+    )]
+    Linked(String),
     /// It cannot be opened.
     #[error("{0}: {1}")]
     Io(String, io::Error),
@@ -26,7 +34,7 @@ pub enum OpenError {
 ///
 /// # Errors
 ///
-/// When the file is elsewhere, is no regular file (pipes and devices have no end), or cannot be read.
+/// When the file is elsewhere or has another name there, is no regular file (pipes and devices have no end), or cannot be read.
 pub fn open(root: &Path, path: &Path) -> Result<File, OpenError> {
     let shown = || shown(root, path);
     let failed = |error| OpenError::Io(shown(), error);
@@ -41,7 +49,13 @@ pub fn open(root: &Path, path: &Path) -> Result<File, OpenError> {
     }
     // Where the file that was opened is, not where its path led a moment ago.
     let place = fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).map_err(failed)?;
-    if place.starts_with(root) { Ok(file) } else { Err(OpenError::Outside(shown())) }
+    if !place.starts_with(root) {
+        return Err(OpenError::Outside(shown()));
+    }
+    if links::may_lead_outside(root, &file).map_err(failed)? {
+        return Err(OpenError::Linked(shown()));
+    }
+    Ok(file)
 }
 
 /// Where a file that a model names relative to itself is; nothing if the name leads out of the model's folder.

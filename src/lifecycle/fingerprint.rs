@@ -62,9 +62,11 @@ impl Stamp {
     }
 
     fn age(&self, now: SystemTime) -> Option<Duration> {
-        let seconds = u64::try_from(self.changed.0).ok()?;
-        let nanoseconds = u32::try_from(self.changed.1).ok()?;
-        let changed = SystemTime::UNIX_EPOCH + Duration::new(seconds, nanoseconds);
+        let (seconds, nanoseconds) = self.changed;
+        let whole = Duration::from_secs(seconds.unsigned_abs());
+        let epoch = SystemTime::UNIX_EPOCH;
+        let changed = if seconds < 0 { epoch.checked_sub(whole)? } else { epoch.checked_add(whole)? };
+        let changed = changed.checked_add(Duration::from_nanos(u64::try_from(nanoseconds).ok()?))?;
         now.duration_since(changed).ok()
     }
 }
@@ -93,6 +95,23 @@ mod tests {
         assert!(
             of().age(SystemTime::now() + Duration::from_secs(5))
                 .is_some_and(|age| age >= Duration::from_secs(4))
+        );
+    }
+    #[test]
+    fn every_time_that_a_file_system_may_know_has_an_age() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1000);
+        let age = |changed| Stamp { device: 0, inode: 0, size: 0, changed }.age(now);
+        assert_eq!(age((999, 500_000_000)), Some(Duration::from_millis(500)));
+        assert_eq!(age((-1, 500_000_000)), Some(Duration::from_millis(1_000_500)), "before 1970");
+        assert_eq!(age((1001, 0)), None, "ahead of ours");
+        for extreme in [(i64::MIN, 0), (i64::MAX, 999_999_999), (0, i64::MAX), (0, -1), (i64::MAX, i64::MIN)]
+        {
+            let _ = age(extreme);
+        }
+        assert_eq!(
+            Stamp { device: 0, inode: 0, size: 0, changed: (0, 0) }.age(now - Duration::from_secs(5000)),
+            None,
+            "our own clock was never set"
         );
     }
 }

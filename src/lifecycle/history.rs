@@ -12,7 +12,10 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{Reason, StoreError};
-use crate::model::{ModelName, ModelVersion};
+use crate::{
+    model::{ModelName, ModelVersion},
+    system::date::rfc3339,
+};
 
 /// So many entries of a model are answered.
 const KEPT_ENTRIES: usize = 1000;
@@ -146,7 +149,7 @@ impl History {
 
     /// Adds an entry, with the time that it is.
     pub fn add(&self, mut entry: HistoryEntry) {
-        entry.time = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
+        entry.time = rfc3339(SystemTime::now());
         if let Some(file) = lock(&self.file).as_mut() {
             let mut line = serde_json::to_vec(&entry).unwrap_or_default();
             line.push(b'\n');

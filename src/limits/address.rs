@@ -7,6 +7,9 @@ use ipnet::IpNet;
 /// The bits of an IPv6 address that a provider gives to one customer: the rest is theirs to choose from.
 const IPV6_PREFIX_BITS: u32 = 64;
 
+/// The bits of an IPv6 address that a provider gives to one site, with 65,536 networks of that size.
+const IPV6_SITE_BITS: u32 = 48;
+
 /// The client that an address belongs to: the IPv4 address, or the IPv6 /64.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct AddressKey(IpAddr);
@@ -21,13 +24,25 @@ impl AddressKey {
 
 impl From<IpAddr> for AddressKey {
     fn from(address: IpAddr) -> Self {
-        Self(match address.to_canonical() {
-            IpAddr::V6(address) => {
-                let prefix = u128::MAX << (u128::BITS - IPV6_PREFIX_BITS);
-                IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & prefix))
-            }
-            v4 @ IpAddr::V4(_) => v4,
-        })
+        Self(network(address.to_canonical(), IPV6_PREFIX_BITS))
+    }
+}
+
+impl AddressKey {
+    /// The site that it belongs to, for when there are too many addresses to count one by one: the IPv6 /48, or itself.
+    #[must_use]
+    pub fn of_site(self) -> Self {
+        Self(network(self.0, IPV6_SITE_BITS))
+    }
+}
+
+fn network(address: IpAddr, bits: u32) -> IpAddr {
+    match address {
+        IpAddr::V6(address) => {
+            let prefix = u128::MAX << (u128::BITS - bits);
+            IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & prefix))
+        }
+        v4 @ IpAddr::V4(_) => v4,
     }
 }
 
@@ -94,5 +109,8 @@ mod tests {
         assert_ne!(key("2001:db8:1:2::1"), key("2001:db8:1:3::1"));
         assert_eq!(key("::ffff:192.0.2.1"), key("192.0.2.1"));
         assert_ne!(key("192.0.2.1"), key("192.0.2.2"));
+        assert_eq!(key("2001:db8:1:2::1").of_site(), key("2001:db8:1:3::1").of_site());
+        assert_ne!(key("2001:db8:1:2::1").of_site(), key("2001:db8:2:2::1").of_site());
+        assert_eq!(key("192.0.2.1").of_site(), key("192.0.2.1"));
     }
 }

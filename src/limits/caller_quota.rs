@@ -1,14 +1,12 @@
 //! So many requests of each caller, whatever addresses they come from.
 
-use std::time::Duration;
-
 use governor::{
     Quota, RateLimiter,
     clock::{Clock, DefaultClock},
     state::keyed::DefaultKeyedStateStore,
 };
 
-use super::{burst, replenish_interval};
+use super::{Exceeded, burst, replenish_interval};
 use crate::{auth::Caller, config::QuotaSettings};
 
 /// The quota of callers, each identified by issuer and subject.
@@ -16,13 +14,7 @@ use crate::{auth::Caller, config::QuotaSettings};
 pub struct CallerQuota {
     limiter: RateLimiter<u128, DefaultKeyedStateStore<u128>, DefaultClock>,
     clock: DefaultClock,
-}
-
-/// A quota is used up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Exceeded {
-    /// When the next request will be let through.
-    pub wait: Duration,
+    settings: QuotaSettings,
 }
 
 impl CallerQuota {
@@ -32,7 +24,11 @@ impl CallerQuota {
         let quota = Quota::with_period(replenish_interval(settings))
             .unwrap_or_else(|| Quota::per_second(burst(settings)))
             .allow_burst(burst(settings));
-        Self { limiter: RateLimiter::keyed(quota), clock: DefaultClock::default() }
+        Self {
+            limiter: RateLimiter::keyed(quota),
+            clock: DefaultClock::default(),
+            settings: settings.clone(),
+        }
     }
 
     /// Charges one request.
@@ -41,9 +37,10 @@ impl CallerQuota {
     ///
     /// [`Exceeded`] when nothing is left; then nothing is charged.
     pub fn charge(&self, caller: &Caller) -> Result<(), Exceeded> {
-        self.limiter
-            .check_key(&caller.key())
-            .map_err(|refused| Exceeded { wait: refused.wait_time_from(self.clock.now()) })
+        self.limiter.check_key(&caller.key()).map_err(|refused| Exceeded {
+            wait: refused.wait_time_from(self.clock.now()),
+            quota: self.settings.clone(),
+        })
     }
 
     /// Forgets callers whose quota is full again.
@@ -55,6 +52,8 @@ impl CallerQuota {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::auth::Scopes;
 

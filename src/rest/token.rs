@@ -13,8 +13,9 @@ use validator::Validate;
 
 use super::json_body;
 use crate::{
-    auth::{ClientError, Scopes},
+    auth::Scopes,
     config::Secret,
+    limits::LogInError,
     transport::{ApiError, Problem, ProblemDocument, TransportState},
     wire::other_encoding,
 };
@@ -120,6 +121,7 @@ async fn grant(state: &TransportState, request: Request) -> Result<TokenAnswer, 
         return Err(TokenFailure::Disabled);
     };
     let basic = basic_credentials(request.headers())?;
+    let address = state.address(request.extensions(), request.headers());
     let asked = read(request).await?;
     asked.validate().map_err(|_| TokenFailure::InvalidRequest("a field is longer than 1024 bytes"))?;
     match asked.grant_type.as_deref() {
@@ -144,7 +146,8 @@ async fn grant(state: &TransportState, request: Request) -> Result<TokenAnswer, 
             return Err(TokenFailure::InvalidRequest("client_id and client_secret are required"));
         }
     };
-    let allowed = authentication.clients.authenticate(&id, Secret::new(secret)).await?;
+    let secret = Secret::new(secret);
+    let allowed = state.log_ins.authenticate(&authentication.clients, &id, secret, address).await?;
     let scopes = match asked.scope.as_deref().map(str::trim).filter(|scope| !scope.is_empty()) {
         None => allowed,
         Some(wanted) => {
@@ -221,11 +224,12 @@ fn no_store() -> [(header::HeaderName, HeaderValue); 2] {
     ]
 }
 
-impl From<ClientError> for TokenFailure {
-    fn from(error: ClientError) -> Self {
+impl From<LogInError> for TokenFailure {
+    fn from(error: LogInError) -> Self {
         match error {
-            ClientError::Invalid => Self::InvalidClient,
-            ClientError::Overloaded => Self::Overloaded,
+            LogInError::Invalid => Self::InvalidClient,
+            LogInError::Refused(exceeded) => Self::Api(ApiError::FailedLogIns(exceeded)),
+            LogInError::Overloaded => Self::Overloaded,
         }
     }
 }

@@ -6,6 +6,7 @@ mod http1;
 mod http2;
 mod joined;
 mod paced;
+mod unset_clock;
 
 use std::{error::Error, io, sync::Arc, time::Duration};
 

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use arc_swap::ArcSwap;
@@ -18,8 +18,9 @@ use crate::{
     auth::Authentication,
     config::{Settings, changes},
     grpc,
-    limits::CallerQuota,
+    limits::{CallerQuota, FailedTokens, LogIns},
     rest::{Front, admin_router},
+    runtime::Runtime,
     serving::Serving,
     system::{byte_budget::ByteBudget, memory},
     telemetry::Metrics,
@@ -64,6 +65,8 @@ struct InEffect {
 pub(super) struct Quotas {
     address: Option<AddressLimit>,
     caller: Arc<CallerQuota>,
+    failed_tokens: Arc<FailedTokens>,
+    log_ins: Arc<LogIns>,
 }
 
 impl Quotas {
@@ -72,6 +75,8 @@ impl Quotas {
         Self {
             address: AddressLimit::new(&rate_limit.per_address, &settings.server),
             caller: Arc::new(CallerQuota::new(&rate_limit.per_caller)),
+            failed_tokens: Arc::new(FailedTokens::new(&rate_limit.failed_tokens)),
+            log_ins: Arc::new(LogIns::new(&rate_limit.failed_logins, rate_limit.enabled, Runtime::cpus())),
         }
     }
 
@@ -87,13 +92,21 @@ impl Quotas {
         } else {
             Arc::new(CallerQuota::new(&limit.per_caller))
         };
-        Self { address, caller }
+        let failed_tokens = if old.rate_limit.failed_tokens == limit.failed_tokens {
+            Arc::clone(&self.failed_tokens)
+        } else {
+            Arc::new(FailedTokens::new(&limit.failed_tokens))
+        };
+        self.log_ins.set_quota(&limit.failed_logins, limit.enabled);
+        Self { address, caller, failed_tokens, log_ins: Arc::clone(&self.log_ins) }
     }
 
     /// Forgets clients whose quota is full again.
     pub(super) fn release_idle(&self) {
         self.address.as_ref().inspect(|limit| limit.release_idle());
         self.caller.release_idle();
+        self.failed_tokens.release_idle();
+        self.log_ins.release_idle();
     }
 }
 
@@ -162,6 +175,14 @@ impl Live {
         self.quotas.load_full()
     }
 
+    pub(super) fn authentication(&self) -> Arc<Authentication> {
+        Arc::clone(&self.lock().authentication)
+    }
+
+    pub(super) fn now(&self) -> SystemTime {
+        self.clock.now()
+    }
+
     pub(super) fn shutdown_delay(&self) -> Duration {
         Duration::from_millis(self.lock().settings.server.shutdown_delay_ms)
     }
@@ -180,6 +201,8 @@ impl Live {
             // Who has no token is no caller: together they would have the quota of one.
             caller_quota: (limited && authentication.verifier.is_some()).then(|| Arc::clone(&quotas.caller)),
             byte_budget: Arc::clone(&self.byte_budget),
+            failed_tokens: limited.then(|| Arc::clone(&quotas.failed_tokens)),
+            log_ins: Arc::clone(&quotas.log_ins),
             trusted_proxies: settings.server.trusted_proxies.clone(),
             metrics: Arc::clone(&self.metrics),
             has_access_log: settings.log.access,

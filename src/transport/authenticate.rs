@@ -13,7 +13,7 @@ use axum::{
 };
 
 use super::{error::ApiError, open_paths::is_open, state::TransportState};
-use crate::auth::Caller;
+use crate::auth::{Caller, TokenError};
 
 pub(crate) async fn authenticate(
     State(state): State<TransportState>,
@@ -23,7 +23,8 @@ pub(crate) async fn authenticate(
     if is_open(request.uri().path()) {
         return Ok(next.run(request).await);
     }
-    let caller = caller(&state, request.headers(), request.uri().query())?;
+    let caller = caller(&state, request.headers(), request.uri().query())
+        .map_err(|error| counted(error, &state, &request))?;
     tracing::Span::current().record("caller.subject", caller.subject.as_str());
     request.extensions_mut().insert(Arc::clone(&caller));
     let mut response = next.run(request).await;
@@ -42,6 +43,22 @@ fn caller(state: &TransportState, headers: &HeaderMap, query: Option<&str>) -> R
         quota.charge(&caller).map_err(ApiError::CallerQuota)?;
     }
     Ok(caller)
+}
+
+/// The error of a request that is not authenticated, charged to its address: what has too many of them is told to wait.
+///
+/// A token that is only over was signed for its caller, who is told so each time, to get another.
+fn counted(error: ApiError, state: &TransportState, request: &Request) -> ApiError {
+    let is_guess = match &error {
+        ApiError::NoToken => true,
+        ApiError::BadToken(error) => *error != TokenError::Expired,
+        _ => false,
+    };
+    let Some(failed_tokens) = state.failed_tokens.as_ref().filter(|_| is_guess) else {
+        return error;
+    };
+    let address = state.address(request.extensions(), request.headers());
+    failed_tokens.charge(address).map_or_else(ApiError::FailedTokens, |()| error)
 }
 
 /// The token of the one `Authorization` header (RFC 6750 section 2.1). A token in the query is not accepted, as it

@@ -1,17 +1,17 @@
 //! Every error of the transports and its answer: the one place that decides on statuses.
 
-use std::time::Duration;
-
 use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 
-use super::{problem::Problem, rate_limit::refusal};
+use super::{
+    problem::Problem,
+    rate_limit::{FAILED_LOGINS, FAILED_TOKENS, PER_ADDRESS, PER_CALLER, refusal},
+};
 use crate::{
     auth::{Action, TokenError},
-    config::QuotaSettings,
-    limits::{Exceeded, retry_after_seconds},
+    limits::Exceeded,
     model::{MAX_LISTED, ModelName, Violations},
     serving::{OperationError, Readiness, Reason, Refusal, ServingError},
     system::byte_budget::OverBudget,
@@ -78,9 +78,13 @@ pub enum ApiError {
     #[error("the token does not permit this")]
     InsufficientScope { action: Action, model: Option<ModelName> },
     #[error("the address's quota is used up")]
-    AddressQuota { wait: Duration, quota: QuotaSettings },
+    AddressQuota(Exceeded),
     #[error("the caller's quota is used up")]
     CallerQuota(Exceeded),
+    #[error("too many requests of this address had no valid token")]
+    FailedTokens(Exceeded),
+    #[error("too many log-ins of this address have failed")]
+    FailedLogIns(Exceeded),
     #[error("there is no such path")]
     NoSuchPath,
     #[error("there is no such method")]
@@ -216,12 +220,10 @@ impl From<ApiError> for Problem {
                     &challenge_parameters,
                 )
             }
-            ApiError::AddressQuota { wait, quota } => refusal(wait, &quota),
-            ApiError::CallerQuota(exceeded) => {
-                problem(StatusCode::TOO_MANY_REQUESTS, "caller_quota_exceeded")
-                    .with_retry_after(retry_after_seconds(exceeded.wait))
-                    .with_violated_policy("caller")
-            }
+            ApiError::AddressQuota(exceeded) => refusal(PER_ADDRESS, &exceeded),
+            ApiError::CallerQuota(exceeded) => refusal(PER_CALLER, &exceeded),
+            ApiError::FailedTokens(exceeded) => refusal(FAILED_TOKENS, &exceeded),
+            ApiError::FailedLogIns(exceeded) => refusal(FAILED_LOGINS, &exceeded),
             ApiError::NoSuchMethod => problem(StatusCode::NOT_IMPLEMENTED, "unimplemented"),
             ApiError::NoSuchPath | ApiError::NoSuchName => problem(StatusCode::NOT_FOUND, "not_found"),
             ApiError::Output(_) | ApiError::NotPredictions(_) | ApiError::NoResult(_) => {

@@ -1,6 +1,13 @@
 //! The quota of each client address, in front of authentication: guessing tokens costs as much as using one.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use arc_swap::ArcSwap;
 use axum::{
@@ -22,36 +29,35 @@ use tower_governor::{
 use super::{error::ApiError, problem::Problem, state::Peer};
 use crate::{
     config::{QuotaSettings, ServerSettings},
-    limits::{AddressKey, client_address, replenish_interval, retry_after_seconds},
+    limits::{AddressKey, Exceeded, client_address, replenish_interval, retry_after_seconds},
 };
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-
-/// The name of this quota in the fields of a refusal.
-const POLICY: &str = "address";
 
 /// The quota of client addresses. Clones share it.
 #[derive(Clone, Debug)]
 pub struct AddressLimit {
     config: Arc<GovernorConfig<AddressExtractor, NoOpMiddleware>>,
     settings: QuotaSettings,
-    trusted: TrustedProxies,
+    clients: AddressExtractor,
 }
 
-/// They may change while the quotas stay as they are.
-type TrustedProxies = Arc<ArcSwap<Vec<IpNet>>>;
+/// Addresses that are remembered, some fifty bytes each. With more of them, and until it is looked again, those of one
+/// IPv6 site share a quota.
+const MANY_ADDRESSES: usize = 250_000;
 
 impl AddressLimit {
     /// A quota that nobody has used yet.
     #[must_use]
     pub fn new(settings: &QuotaSettings, server: &ServerSettings) -> Option<Self> {
         let trusted = Arc::new(ArcSwap::from_pointee(server.trusted_proxies.clone()));
+        let clients = AddressExtractor { trusted, are_many: Arc::default() };
         let config = GovernorConfigBuilder::default()
             .period(replenish_interval(settings))
             .burst_size(settings.requests)
-            .key_extractor(AddressExtractor { trusted: Arc::clone(&trusted) })
+            .key_extractor(clients.clone())
             .finish()?;
-        Some(Self { config: Arc::new(config), settings: settings.clone(), trusted })
+        Some(Self { config: Arc::new(config), settings: settings.clone(), clients })
     }
 
     /// The quota that other settings want: this one, as far as it is used, unless it is to be another.
@@ -60,25 +66,27 @@ impl AddressLimit {
         if self.settings != *settings {
             return Self::new(settings, server);
         }
-        self.trusted.store(Arc::new(server.trusted_proxies.clone()));
+        self.clients.trusted.store(Arc::new(server.trusted_proxies.clone()));
         Some(self.clone())
     }
 
     /// The layer that charges it.
     pub(crate) fn layer(&self) -> GovernorLayer<AddressExtractor, NoOpMiddleware, Body> {
-        let settings = self.settings.clone();
-        let refused = move |error| refusal(wait(&error), &settings).into_response();
+        let quota = self.settings.clone();
+        let refused = move |error| {
+            ApiError::AddressQuota(Exceeded { wait: wait(&error), quota: quota.clone() }).into_response()
+        };
         GovernorLayer::new(Arc::clone(&self.config)).error_handler(refused)
     }
 
     /// The client that a request with these is charged to.
     pub(crate) fn client(&self, extensions: &Extensions, headers: &HeaderMap) -> AddressKey {
-        client(peer(extensions), headers, &self.trusted.load())
+        self.clients.key(peer(extensions), headers)
     }
 
     /// The same, of a request that comes from this address and has these headers.
     pub(crate) fn client_of(&self, peer: Peer, headers: &HeaderMap) -> AddressKey {
-        client(peer, headers, &self.trusted.load())
+        self.clients.key(peer, headers)
     }
 
     /// Charges a request that does not pass the layer: one of several in a stream, or one that goes the short way.
@@ -89,7 +97,7 @@ impl AddressLimit {
     pub(crate) fn charge(&self, client: &AddressKey) -> Result<(), ApiError> {
         self.config.limiter().check_key(client).map_err(|refused| {
             let wait = refused.wait_time_from(DefaultClock::default().now());
-            ApiError::AddressQuota { wait, quota: self.settings.clone() }
+            ApiError::AddressQuota(Exceeded { wait, quota: self.settings.clone() })
         })
     }
 
@@ -97,6 +105,7 @@ impl AddressLimit {
     pub fn release_idle(&self) {
         self.config.limiter().retain_recent();
         self.config.limiter().shrink_to_fit();
+        self.clients.are_many.store(self.len() > MANY_ADDRESSES, Ordering::Relaxed);
     }
 
     /// How many addresses are remembered.
@@ -115,12 +124,26 @@ impl AddressLimit {
 /// Finds the client that a request is charged to.
 #[derive(Clone, Debug)]
 pub(crate) struct AddressExtractor {
-    trusted: TrustedProxies,
+    /// They may change while the quotas stay as they are.
+    trusted: Arc<ArcSwap<Vec<IpNet>>>,
+    are_many: Arc<AtomicBool>,
+}
+
+impl AddressExtractor {
+    fn key(&self, peer: Peer, headers: &HeaderMap) -> AddressKey {
+        let key = client(peer, headers, &self.trusted.load());
+        if self.are_many.load(Ordering::Relaxed) { key.of_site() } else { key }
+    }
 }
 
 /// Where a request comes from, as the listener says; where it does not, it shares one bucket with its like.
 pub(super) fn peer(extensions: &Extensions) -> Peer {
     extensions.get().copied().unwrap_or(Peer(IpAddr::from([0, 0, 0, 0])))
+}
+
+/// The client that a request with these comes from, where these proxies are trusted.
+pub(crate) fn client_of(extensions: &Extensions, headers: &HeaderMap, trusted: &[IpNet]) -> AddressKey {
+    client(peer(extensions), headers, trusted)
 }
 
 /// The client behind a peer that sent these headers.
@@ -135,7 +158,7 @@ impl KeyExtractor for AddressExtractor {
     type Key = AddressKey;
 
     fn extract<B>(&self, request: &Request<B>) -> Result<AddressKey, GovernorError> {
-        Ok(client(peer(request.extensions()), request.headers(), &self.trusted.load()))
+        Ok(self.key(peer(request.extensions()), request.headers()))
     }
 }
 
@@ -149,25 +172,62 @@ fn wait(error: &GovernorError) -> Duration {
     }
 }
 
-/// What a client is told whose quota is used up.
-pub(super) fn refusal(wait: Duration, settings: &QuotaSettings) -> Problem {
-    let seconds = retry_after_seconds(wait);
-    let QuotaSettings { requests, period_seconds } = settings;
-    let detail =
-        format!("this address may send {requests} requests in {period_seconds} s; try again in {seconds} s");
-    let mut problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "address_quota_exceeded", detail)
+/// A quota as a refusal names it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Policy {
+    /// The stable word for programs.
+    pub(super) code: &'static str,
+    /// The name in the fields of the answer.
+    pub(super) name: &'static str,
+    /// The beginning of the sentence that tells the quota: this may … in … s.
+    pub(super) may: &'static str,
+    /// Things that are counted.
+    pub(super) counted: &'static str,
+}
+
+pub(super) const PER_ADDRESS: Policy = Policy {
+    code: "address_quota_exceeded",
+    name: "address",
+    may: "this address may send",
+    counted: "requests",
+};
+
+pub(super) const PER_CALLER: Policy = Policy {
+    code: "caller_quota_exceeded",
+    name: "caller",
+    may: "this caller may send",
+    counted: "requests",
+};
+
+pub(super) const FAILED_TOKENS: Policy = Policy {
+    code: "failed_tokens_exceeded",
+    name: "failed-tokens",
+    may: "this address may send",
+    counted: "requests without a valid token",
+};
+
+pub(super) const FAILED_LOGINS: Policy = Policy {
+    code: "failed_logins_exceeded",
+    name: "failed-logins",
+    may: "this address may fail to log in with",
+    counted: "requests for a token",
+};
+
+/// The answer to a client whose quota is used up, with the fields of draft-ietf-httpapi-ratelimit-headers-11.
+pub(super) fn refusal(policy: Policy, exceeded: &Exceeded) -> Problem {
+    let Policy { code, name, may, counted } = policy;
+    let QuotaSettings { requests, period_seconds } = exceeded.quota;
+    let seconds = retry_after_seconds(exceeded.wait);
+    let detail = format!("{may} {requests} {counted} in {period_seconds} s; try again in {seconds} s");
+    let mut problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, code, detail)
         .with_retry_after(seconds)
-        .with_violated_policy(POLICY);
-    // draft-ietf-httpapi-ratelimit-headers-11
-    for (name, value) in [
-        (
-            HeaderName::from_static("ratelimit-policy"),
-            format!(r#""{POLICY}";q={requests};w={period_seconds}"#),
-        ),
-        (HeaderName::from_static("ratelimit"), format!(r#""{POLICY}";r=0;t={seconds}"#)),
+        .with_violated_policy(name);
+    for (field, value) in [
+        ("ratelimit-policy", format!(r#""{name}";q={requests};w={period_seconds}"#)),
+        ("ratelimit", format!(r#""{name}";r=0;t={seconds}"#)),
     ] {
         if let Ok(value) = HeaderValue::from_str(&value) {
-            problem = problem.with_header(name, value);
+            problem = problem.with_header(HeaderName::from_static(field), value);
         }
     }
     problem
@@ -175,6 +235,8 @@ pub(super) fn refusal(wait: Duration, settings: &QuotaSettings) -> Problem {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv6Addr;
+
     use super::*;
 
     #[test]
@@ -198,5 +260,22 @@ mod tests {
         long.release_idle();
         assert_eq!((short.len(), long.len()), (0, 100));
         assert!(short.is_empty());
+    }
+
+    #[test]
+    fn where_there_are_too_many_addresses_those_of_a_site_share_a_quota() {
+        let quota = QuotaSettings { requests: 1, period_seconds: 3600 };
+        let limit = AddressLimit::new(&quota, &ServerSettings::default()).unwrap();
+        let key = |network: u16| {
+            let peer = Peer(IpAddr::from([0x2001, 0xdb8, 0, network, 0, 0, 0, 1]));
+            limit.client_of(peer, &HeaderMap::new())
+        };
+        assert_ne!(key(1), key(2));
+        for network in 0..=u32::try_from(MANY_ADDRESSES).unwrap() {
+            let address = Ipv6Addr::from_bits((0x2001_0db8 << 96) | (u128::from(network) << 64));
+            limit.charge(&IpAddr::V6(address).into()).unwrap();
+        }
+        limit.release_idle();
+        assert_eq!(key(1), key(2));
     }
 }

@@ -2,12 +2,16 @@
 
 use std::{fmt, future::pending, net::IpAddr, ops::Deref, sync::Arc, time::SystemTime};
 
-use axum::http::Extensions;
+use axum::http::{Extensions, HeaderMap};
 use ipnet::IpNet;
 use tokio::sync::watch;
 
+use super::rate_limit::client_of;
 use crate::{
-    auth::Authentication, limits::CallerQuota, serving::Serving, system::byte_budget::ByteBudget,
+    auth::Authentication,
+    limits::{AddressKey, CallerQuota, FailedTokens, LogIns},
+    serving::Serving,
+    system::byte_budget::ByteBudget,
     telemetry::Metrics,
 };
 
@@ -26,6 +30,10 @@ pub struct TransportParts {
     pub caller_quota: Option<Arc<CallerQuota>>,
     /// The memory that requests may take together.
     pub byte_budget: Arc<ByteBudget>,
+    /// The quota of bad tokens by address; `None` if rate limits are off.
+    pub failed_tokens: Option<Arc<FailedTokens>>,
+    /// Verifies clients that ask for tokens.
+    pub log_ins: Arc<LogIns>,
     /// Networks whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
     /// What is counted.
@@ -47,6 +55,13 @@ impl Deref for TransportState {
 
     fn deref(&self) -> &TransportParts {
         &self.0
+    }
+}
+
+impl TransportParts {
+    /// The client that a request with these comes from.
+    pub(crate) fn address(&self, extensions: &Extensions, headers: &HeaderMap) -> AddressKey {
+        client_of(extensions, headers, &self.trusted_proxies)
     }
 }
 

@@ -91,10 +91,14 @@ impl SigningKey {
     }
 
     pub fn secret(secret: &str) -> Self {
+        Self::bytes(secret.as_bytes())
+    }
+
+    pub fn bytes(secret: &[u8]) -> Self {
         Self {
             algorithm: Algorithm::HS256,
             name: "HS256",
-            encoding: EncodingKey::from_secret(secret.as_bytes()),
+            encoding: EncodingKey::from_secret(secret),
             public_pem: String::new(),
             private_pem: String::new(),
         }

@@ -29,6 +29,8 @@ pub struct AuthSettings {
     pub max_token_lifetime_seconds: u64,
     /// An HS256 key, the text's bytes, with which the gateway signs and verifies.
     pub signing_secret: Option<Secret>,
+    /// An HS256 key that is not text, as base64 or base64url.
+    pub signing_secret_base64: Option<Secret>,
     /// Which of `keys` signs; unset: `signing_secret`, or the only key that has a private part.
     pub signing_key: Option<String>,
     /// More keys, by their `kid`.
@@ -51,6 +53,7 @@ impl Default for AuthSettings {
             token_lifetime_seconds: 3600,
             max_token_lifetime_seconds: 86_400,
             signing_secret: None,
+            signing_secret_base64: None,
             signing_key: None,
             keys: BTreeMap::new(),
             clients: BTreeMap::new(),
@@ -90,6 +93,8 @@ pub struct KeySettings {
     pub algorithm: Option<Algorithm>,
     /// HS256: the text's bytes.
     pub secret: Option<Secret>,
+    /// HS256: a key that is not text, as base64 or base64url.
+    pub secret_base64: Option<Secret>,
     /// RS256, ES256, `EdDSA`: the public key as PEM.
     pub public_key: Option<String>,
     /// RS256, ES256, `EdDSA`: the public key as a JWK.

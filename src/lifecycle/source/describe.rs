@@ -59,7 +59,7 @@ impl Described {
         let before = Fingerprint::of([file]);
         let (described, defect) = match beneath::open(root, file) {
             Ok(opened) => describe(opened),
-            Err(error @ OpenError::Outside(_)) => {
+            Err(error @ (OpenError::Outside(_) | OpenError::Linked(_))) => {
                 (OnnxFile::default(), Some(Defect::unusable(Reason::OutsideFolder, &error)))
             }
             Err(error @ OpenError::Io(..)) => {

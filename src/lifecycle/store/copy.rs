@@ -173,7 +173,7 @@ fn check_pin(
 
 fn of_open(error: &OpenError) -> Refusal {
     let reason = match error {
-        OpenError::Outside(_) => Reason::OutsideFolder,
+        OpenError::Outside(_) | OpenError::Linked(_) => Reason::OutsideFolder,
         OpenError::Io(..) => Reason::Unreadable,
     };
     Refusal::new(reason, error.to_string())

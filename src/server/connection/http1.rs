@@ -9,6 +9,7 @@ use std::{
         atomic::{AtomicBool, AtomicU32, Ordering},
     },
     task::{Context, Poll},
+    time::SystemTime,
 };
 
 use axum::{
@@ -28,11 +29,12 @@ use tokio::{
 
 use super::{
     Connection, FIRST_REQUEST_GRACE, LEAVING_GRACE, heads::Heads, is_too_slow, joined::Joined, linger,
-    paced::Paced,
+    paced::Paced, unset_clock,
 };
 use crate::{
     rest::TwoLengths,
     server::{patience::Patience, seat::Seat},
+    system::date::can_be_written,
     telemetry::ConnectionEnd,
 };
 
@@ -58,6 +60,9 @@ pub(super) async fn run(connection: Connection, stream: TcpStream) {
         shutdown,
         ..
     } = connection;
+    if !can_be_written(SystemTime::now()) {
+        return unset_clock::refuse(stream, write_timeout).await;
+    }
     let patience = Patience::new(write_timeout, least_rate);
     let (stream, seen) = Heads::new(Paced::new(Joined::new(stream), patience, Arc::clone(&seat)));
     let used = AtomicBool::new(false);

@@ -6,7 +6,7 @@ use std::{
     io,
     pin::pin,
     sync::{Arc, atomic::Ordering},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use axum::{
@@ -28,6 +28,7 @@ use super::{
 };
 use crate::{
     server::{answers::Answers, patience::Patience},
+    system::date::can_be_written,
     telemetry::ConnectionEnd,
     transport::{Ending, OpenEndedAnswer, Peer},
 };
@@ -114,6 +115,8 @@ pub(super) async fn run(connection: Connection, mut stream: TcpStream) {
     let mut connection = pin!(
         http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
+            // RFC 9110 section 6.6.1: who has no clock that is right sends no date.
+            .auto_date_header(can_be_written(SystemTime::now()))
             .keep_alive_interval(KEEP_ALIVE_INTERVAL)
             .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
             .max_concurrent_streams(MAX_STREAMS)

@@ -1,0 +1,80 @@
+//! Names of one file: whether all of them lie where they should.
+//!
+//! A hard link looks like the file itself, wherever else that lies. Somebody who may write into the repository, but not
+//! read a file beside it, could have it read for them by giving it a name there.
+
+use std::{
+    fs::{self, File, Metadata},
+    io,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
+
+use rustix::fs::{StatVfsMountFlags, fstatvfs};
+
+/// Entries of a folder that are looked at in search of a file's other names.
+const MAX_ENTRIES: usize = 10_000;
+
+/// Returns true if a file may have a name outside of `root` that somebody could have linked from.
+///
+/// Links among the files of one folder are in order, as tools make them to save space. So are any where nothing can be
+/// written, as in the layers of an image: nobody could have made one there.
+pub(super) fn may_lead_outside(root: &Path, file: &File) -> io::Result<bool> {
+    let metadata = file.metadata()?;
+    if metadata.nlink() <= 1 {
+        return Ok(false);
+    }
+    let is_read_only = fstatvfs(file)?.f_flag.contains(StatVfsMountFlags::RDONLY);
+    Ok(!is_read_only && (names(root, &metadata).len() as u64) < metadata.nlink())
+}
+
+/// The names of a file beneath a folder, links not followed; not all of them if there is too much there.
+fn names(root: &Path, file: &Metadata) -> Vec<PathBuf> {
+    let is_same = |metadata: &Metadata| (metadata.dev(), metadata.ino()) == (file.dev(), file.ino());
+    let mut found = Vec::new();
+    let mut folders = vec![root.to_path_buf()];
+    let mut seen = 0;
+    while let Some(folder) = folders.pop() {
+        let Ok(entries) = fs::read_dir(&folder) else { continue };
+        for entry in entries.flatten() {
+            seen += 1;
+            if seen > MAX_ENTRIES {
+                return found;
+            }
+            match entry.metadata() {
+                Ok(metadata) if metadata.is_dir() => folders.push(entry.path()),
+                Ok(metadata) if is_same(&metadata) => found.push(entry.path()),
+                _ => {}
+            }
+        }
+    }
+    // A name that was changed meanwhile may have been met twice.
+    found.retain(|name| fs::symlink_metadata(name).is_ok_and(|metadata| is_same(&metadata)));
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_has_all_its_names_inside_or_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let (root, outside) = (folder.path().join("iris"), folder.path().join("outside"));
+        fs::create_dir_all(root.join("1")).unwrap();
+        fs::create_dir_all(root.join("2")).unwrap();
+        let leads_outside =
+            |name: &str| may_lead_outside(&root, &File::open(root.join(name)).unwrap()).unwrap();
+        fs::write(root.join("1/model.onnx"), "inside").unwrap();
+        assert!(!leads_outside("1/model.onnx"));
+        fs::hard_link(root.join("1/model.onnx"), root.join("2/model.onnx")).unwrap();
+        assert!(!leads_outside("1/model.onnx") && !leads_outside("2/model.onnx"));
+        fs::hard_link(root.join("1/model.onnx"), &outside).unwrap();
+        assert!(leads_outside("1/model.onnx") && leads_outside("2/model.onnx"));
+        fs::remove_file(&outside).unwrap();
+        assert!(!leads_outside("1/model.onnx"), "its last name outside is gone");
+        fs::write(&outside, "outside").unwrap();
+        fs::hard_link(&outside, root.join("stolen")).unwrap();
+        assert!(leads_outside("stolen"));
+    }
+}

@@ -1,0 +1,118 @@
+//! Buckets that are charged after the fact: for what went wrong, not for what is asked.
+//!
+//! Each is the generic cell rate algorithm: one time by key, at which the bucket will be full again.
+
+use std::{
+    collections::HashMap,
+    hash::Hash,
+    time::{Duration, Instant},
+};
+
+use super::{burst, replenish_interval};
+use crate::config::QuotaSettings;
+
+/// Keys that are remembered. Beyond it one is forgotten for each that is new, which only gives that one a full bucket.
+const MAX_KEYS: usize = 65_536;
+
+/// Buckets of one size, by key. A key that is not remembered has a full bucket.
+#[derive(Debug)]
+pub(super) struct Buckets<K> {
+    interval: Duration,
+    /// The time that an empty bucket takes to be full.
+    period: Duration,
+    full_at: HashMap<K, Instant>,
+    max_keys: usize,
+}
+
+impl<K: Copy + Eq + Hash> Buckets<K> {
+    /// Full buckets of this size.
+    pub(super) fn new(settings: &QuotaSettings) -> Self {
+        let interval = replenish_interval(settings);
+        let period = interval.saturating_mul(burst(settings).get());
+        Self { interval, period, full_at: HashMap::new(), max_keys: MAX_KEYS }
+    }
+
+    /// The time until one more may go wrong; `None` if it may now.
+    pub(super) fn wait(&self, key: &K, now: Instant) -> Option<Duration> {
+        let missing = self.full_at.get(key)?.saturating_duration_since(now);
+        let wait = (missing + self.interval).saturating_sub(self.period);
+        (!wait.is_zero()).then_some(wait)
+    }
+
+    /// Returns true if something went wrong lately.
+    pub(super) fn is_charged(&self, key: &K, now: Instant) -> bool {
+        self.full_at.get(key).is_some_and(|full_at| *full_at > now)
+    }
+
+    /// Takes one out, down to nothing: what was in progress when the bucket became empty is not held against anyone for
+    /// longer than the period.
+    pub(super) fn charge(&mut self, key: K, now: Instant) {
+        if self.full_at.len() >= self.max_keys && !self.full_at.contains_key(&key) {
+            self.forget_full(now);
+            if self.full_at.len() >= self.max_keys
+                && let Some(any) = self.full_at.keys().next().copied()
+            {
+                self.full_at.remove(&any);
+            }
+        }
+        let full_at = self.full_at.entry(key).or_insert(now);
+        *full_at = ((*full_at).max(now) + self.interval).min(now + self.period);
+    }
+
+    /// Forgets keys whose bucket is full again.
+    pub(super) fn forget_full(&mut self, now: Instant) {
+        self.full_at.retain(|_, full_at| *full_at > now);
+    }
+
+    /// Gives back the memory of what was forgotten.
+    pub(super) fn shrink(&mut self) {
+        self.full_at.shrink_to_fit();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn three_in_three_seconds() -> Buckets<u32> {
+        Buckets::new(&QuotaSettings { requests: 3, period_seconds: 3 })
+    }
+
+    #[test]
+    fn a_bucket_is_empty_after_as_many_as_it_holds_and_gives_them_back_evenly() {
+        let (mut buckets, now) = (three_in_three_seconds(), Instant::now());
+        for _ in 0..3 {
+            assert_eq!(buckets.wait(&1, now), None);
+            buckets.charge(1, now);
+        }
+        assert_eq!(buckets.wait(&1, now), Some(SECOND));
+        assert_eq!(buckets.wait(&2, now), None, "another key has its own");
+        assert_eq!(buckets.wait(&1, now + SECOND), None);
+        assert!(buckets.is_charged(&1, now + SECOND) && !buckets.is_charged(&1, now + 3 * SECOND));
+    }
+
+    #[test]
+    fn more_than_a_bucket_holds_is_not_owed() {
+        let (mut buckets, now) = (three_in_three_seconds(), Instant::now());
+        (0..100).for_each(|_| buckets.charge(1, now));
+        assert_eq!(buckets.wait(&1, now), Some(SECOND));
+        assert!(!buckets.is_charged(&1, now + 3 * SECOND));
+    }
+
+    #[test]
+    fn keys_are_forgotten_when_their_bucket_is_full_and_never_are_there_more_than_the_most() {
+        let (mut buckets, now) = (three_in_three_seconds(), Instant::now());
+        buckets.max_keys = 10;
+        for key in 0..25 {
+            buckets.charge(key, now);
+            assert!(buckets.full_at.len() <= 10);
+        }
+        assert!(buckets.is_charged(&24, now), "the newest is among them");
+        buckets.charge(25, now + SECOND);
+        assert_eq!(buckets.full_at.len(), 1, "what is full again gives way first");
+        buckets.forget_full(now + 2 * SECOND);
+        assert!(buckets.full_at.is_empty());
+    }
+}

@@ -1,0 +1,261 @@
+//! Log-ins of clients, each of which takes some 20 ms of a core and 19 MiB to verify: whose turn it is, and who has to
+//! wait because of what failed before.
+
+mod failures;
+mod waiting;
+
+use std::{
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    thread,
+    time::Instant,
+};
+
+use tokio::sync::oneshot;
+
+use self::{
+    failures::{Class, ClientKey, Failures, Standing},
+    waiting::{Queue, Waiting, class_of},
+};
+use super::{AddressKey, Exceeded};
+use crate::{
+    auth::{Clients, Scopes},
+    config::{QuotaSettings, Secret},
+    system::priority::{Way, give_way},
+};
+
+/// Verifications at a time, on as many threads: the allocator may keep for each what one takes.
+const MAX_THREADS: usize = 4;
+
+/// Memory that the verifications in progress may take together: as much as one may alone.
+const MAX_MEMORY_KIB: u32 = 262_144;
+
+/// Verifies log-ins: those that nothing speaks against first.
+#[derive(Debug)]
+pub struct LogIns {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    state: Mutex<State>,
+    /// Something waits, or there is room for it.
+    changed: Condvar,
+    threads: usize,
+}
+
+#[derive(Debug)]
+struct State {
+    failures: Failures,
+    /// `None` while nobody is refused.
+    quota: Option<QuotaSettings>,
+    /// The size of the buckets, whether or not they refuse anybody.
+    counted_by: QuotaSettings,
+    queue: Queue<Asked>,
+    in_progress: usize,
+    /// Of those, the ones of addresses that have failed.
+    failed_in_progress: usize,
+    memory_kib: u32,
+    is_closed: bool,
+}
+
+/// A secret to be verified.
+#[derive(Debug)]
+struct Asked {
+    clients: Arc<Clients>,
+    client_id: String,
+    secret: Secret,
+    answer: oneshot::Sender<Result<Scopes, LogInError>>,
+}
+
+/// Why a client is not logged in.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LogInError {
+    /// The id or the secret is wrong; which of them is not told.
+    #[error("unknown client or wrong secret")]
+    Invalid,
+    /// Too many log-ins from this address have failed.
+    #[error("too many log-ins from this address have failed")]
+    Refused(Exceeded),
+    /// Too many verifications wait.
+    #[error("too many clients ask for tokens")]
+    Overloaded,
+}
+
+impl LogIns {
+    /// Threads that verify, for a machine of so many CPUs. Log-ins are refused if `refuses`, and always ordered.
+    #[must_use]
+    pub fn new(quota: &QuotaSettings, refuses: bool, cpus: usize) -> Self {
+        let state = State {
+            failures: Failures::new(quota),
+            quota: refuses.then(|| quota.clone()),
+            counted_by: quota.clone(),
+            queue: Queue::new(),
+            in_progress: 0,
+            failed_in_progress: 0,
+            memory_kib: 0,
+            is_closed: false,
+        };
+        let threads = cpus.clamp(1, MAX_THREADS);
+        let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new(), threads });
+        for _ in 0..threads {
+            let of_thread = Arc::clone(&shared);
+            let started = thread::Builder::new().name("clients".to_owned()).spawn(move || of_thread.verify());
+            if let Err(error) = started {
+                tracing::error!(%error, "failed to start a thread that verifies clients");
+            }
+        }
+        Self { shared }
+    }
+
+    /// Puts another quota into effect. One that stays the same stays as used as it is.
+    pub fn set_quota(&self, quota: &QuotaSettings, refuses: bool) {
+        let mut state = self.shared.lock();
+        if state.counted_by != *quota {
+            state.failures.resize(quota);
+            state.counted_by = quota.clone();
+        }
+        state.quota = refuses.then(|| quota.clone());
+    }
+
+    /// The scopes of a client that knows its secret.
+    ///
+    /// An unknown client costs as much time as a wrong secret: a hash is verified either way. A caller that is gone
+    /// before its turn costs none.
+    ///
+    /// # Errors
+    ///
+    /// See [`LogInError`].
+    pub async fn authenticate(
+        &self,
+        clients: &Arc<Clients>,
+        client_id: &str,
+        secret: Secret,
+        address: AddressKey,
+    ) -> Result<Scopes, LogInError> {
+        let answer = {
+            let (mut state, now) = (self.shared.lock(), Instant::now());
+            let client = state.failures.key(client_id);
+            if let Some(exceeded) = state.refusal(address, client, now) {
+                return Err(LogInError::Refused(exceeded));
+            }
+            // Not before: whoever is refused must not learn from this whether a guess was right.
+            if let Some(scopes) = clients.recall(client_id, &secret, now) {
+                state.failures.succeeded(address, client, now);
+                return Ok(scopes);
+            }
+            let memory_kib = clients.memory_kib(client_id).ok_or(LogInError::Invalid)?;
+            let (sender, answer) = oneshot::channel();
+            let (clients, client_id) = (Arc::clone(clients), client_id.to_owned());
+            let asked = Asked { clients, client_id, secret, answer: sender };
+            state.push(Waiting { address, client, memory_kib, asked }, now);
+            answer
+        };
+        self.shared.changed.notify_one();
+        answer.await.unwrap_or(Err(LogInError::Overloaded))
+    }
+
+    /// Forgets failures that make no difference any more.
+    pub fn release_idle(&self) {
+        self.shared.lock().failures.release_idle(Instant::now());
+    }
+}
+
+impl Drop for LogIns {
+    fn drop(&mut self) {
+        self.shared.lock().is_closed = true;
+        self.shared.changed.notify_all();
+    }
+}
+
+impl State {
+    fn refusal(&self, address: AddressKey, client: ClientKey, now: Instant) -> Option<Exceeded> {
+        let quota = self.quota.clone()?;
+        match self.failures.standing(address, client, now) {
+            Standing::Refused(wait) => Some(Exceeded { wait, quota }),
+            Standing::Waits(_) => None,
+        }
+    }
+
+    fn push(&mut self, waiting: Waiting<Asked>, now: Instant) {
+        let Self { queue, failures, .. } = self;
+        let class = |waiting: &Waiting<Asked>| class(failures, waiting, now);
+        if let Some(gives_way) = queue.push(waiting, class) {
+            let _ = gives_way.asked.answer.send(Err(LogInError::Overloaded));
+        }
+    }
+
+    /// Takes out the next one to be verified, after those that need not be: their address has failed too often since
+    /// they came, or their caller is gone.
+    fn next(&mut self, threads: usize, now: Instant) -> Option<(Class, Waiting<Asked>)> {
+        self.queue.take(|waiting| waiting.asked.answer.is_closed());
+        if let Some(quota) = &self.quota {
+            let failures = &self.failures;
+            let refused =
+                |waiting: &Waiting<Asked>| match failures.standing(waiting.address, waiting.client, now) {
+                    Standing::Refused(wait) => Some(wait),
+                    Standing::Waits(_) => None,
+                };
+            for waiting in self.queue.take(|waiting| refused(waiting).is_some()) {
+                let wait = refused(&waiting).unwrap_or_default();
+                let exceeded = Exceeded { wait, quota: quota.clone() };
+                let _ = waiting.asked.answer.send(Err(LogInError::Refused(exceeded)));
+            }
+        }
+        let Self { queue, failures, in_progress, failed_in_progress, memory_kib, .. } = self;
+        // A thread is kept for those who have not failed, where there are several.
+        let most_failed = threads.saturating_sub(1).max(1);
+        let has_room = |class, kib| {
+            (*in_progress == 0 || *memory_kib + kib <= MAX_MEMORY_KIB)
+                && (class != Class::FailedAddress || *failed_in_progress < most_failed)
+        };
+        let (class, next) = queue.next(|waiting| class(failures, waiting, now), has_room)?;
+        *in_progress += 1;
+        *failed_in_progress += usize::from(class == Class::FailedAddress);
+        *memory_kib += next.memory_kib;
+        Some((class, next))
+    }
+}
+
+fn class(failures: &Failures, waiting: &Waiting<Asked>, now: Instant) -> Class {
+    class_of(failures.standing(waiting.address, waiting.client, now))
+}
+
+impl Shared {
+    /// Held for some microseconds, but for the housekeeping of at most some ten thousand addresses.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Verifies one after the other until the end.
+    fn verify(&self) {
+        // Predictions must not wait for these.
+        give_way(Way::InShortTurns);
+        let mut state = self.lock();
+        while !state.is_closed {
+            let Some((class, Waiting { address, client, memory_kib, asked })) =
+                state.next(self.threads, Instant::now())
+            else {
+                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
+            if !state.queue.is_empty() {
+                self.changed.notify_one();
+            }
+            drop(state);
+            let Asked { clients, client_id, secret, answer } = asked;
+            let scopes = clients.verify(&client_id, &secret);
+            let now = Instant::now();
+            state = self.lock();
+            state.in_progress -= 1;
+            state.failed_in_progress -= usize::from(class == Class::FailedAddress);
+            state.memory_kib -= memory_kib;
+            if scopes.is_some() {
+                state.failures.succeeded(address, client, now);
+            } else {
+                state.failures.failed(address, client, now);
+            }
+            // A caller may be gone.
+            let _ = answer.send(scopes.ok_or(LogInError::Invalid));
+        }
+    }
+}

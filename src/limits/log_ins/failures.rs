@@ -1,0 +1,211 @@
+//! Failed log-ins, and what they mean for the next one.
+//!
+//! An address that has failed too often is refused: it has to wait. A client id is never refused, as strangers could then
+//! lock a client out by failing in its name from many addresses. It only makes its log-ins wait behind others, and not
+//! behind addresses that have failed themselves. And as many clients may share an address, one that logged in from there
+//! before is judged by its own failures only (a device cookie, as OWASP calls it), kept here.
+
+use std::{
+    collections::HashMap,
+    hash::{BuildHasher, RandomState},
+    time::{Duration, Instant},
+};
+
+use crate::{
+    config::QuotaSettings,
+    limits::{AddressKey, buckets::Buckets, burst},
+};
+
+/// Time for which a log-in speaks for the next one of the same client from the same address.
+const TRUSTED_TIME: Duration = Duration::from_hours(24);
+
+/// Clients and their addresses that are remembered. The oldest gives way.
+const MAX_TRUSTED: usize = 16_384;
+
+/// The class of a log-in that waits for its verification. The least is verified first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Class {
+    /// No recent failure speaks against it.
+    Unsuspected,
+    /// Too many have failed with its client id lately, elsewhere.
+    SuspectedClient,
+    /// The address has failed lately.
+    FailedAddress,
+}
+
+/// The decision on a log-in before its verification.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    Waits(Class),
+    /// None is verified from this address for so long.
+    Refused(Duration),
+}
+
+/// A client id as it stands for its text as long as the process lives.
+pub(super) type ClientKey = u64;
+
+/// Past log-ins, as far as they count for the next.
+#[derive(Debug)]
+pub(super) struct Failures {
+    addresses: Buckets<AddressKey>,
+    clients: Buckets<ClientKey>,
+    trusted: HashMap<(AddressKey, ClientKey), Trust>,
+    hasher: RandomState,
+    /// Failures that a trusted client has before it is no longer one.
+    patience: u32,
+    max_trusted: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Trust {
+    until: Instant,
+    failed: u32,
+}
+
+impl Failures {
+    pub(super) fn new(quota: &QuotaSettings) -> Self {
+        Self {
+            addresses: Buckets::new(quota),
+            clients: Buckets::new(quota),
+            trusted: HashMap::new(),
+            hasher: RandomState::new(),
+            patience: burst(quota).get(),
+            max_trusted: MAX_TRUSTED,
+        }
+    }
+
+    /// Takes buckets of another size, full ones.
+    pub(super) fn resize(&mut self, quota: &QuotaSettings) {
+        self.addresses = Buckets::new(quota);
+        self.clients = Buckets::new(quota);
+        self.patience = burst(quota).get();
+    }
+
+    pub(super) fn key(&self, client_id: &str) -> ClientKey {
+        self.hasher.hash_one(client_id)
+    }
+
+    pub(super) fn standing(&self, address: AddressKey, client: ClientKey, now: Instant) -> Standing {
+        match self.trusted.get(&(address, client)) {
+            Some(trust) if trust.until > now && trust.failed == 0 => {
+                return Standing::Waits(Class::Unsuspected);
+            }
+            Some(trust) if trust.until > now => return Standing::Waits(Class::FailedAddress),
+            _ => {}
+        }
+        if let Some(wait) = self.addresses.wait(&address, now) {
+            Standing::Refused(wait)
+        } else if self.addresses.is_charged(&address, now) {
+            Standing::Waits(Class::FailedAddress)
+        } else if self.clients.wait(&client, now).is_some() {
+            Standing::Waits(Class::SuspectedClient)
+        } else {
+            Standing::Waits(Class::Unsuspected)
+        }
+    }
+
+    pub(super) fn failed(&mut self, address: AddressKey, client: ClientKey, now: Instant) {
+        self.addresses.charge(address, now);
+        self.clients.charge(client, now);
+        if let Some(trust) = self.trusted.get_mut(&(address, client)) {
+            trust.failed += 1;
+            if trust.failed >= self.patience {
+                self.trusted.remove(&(address, client));
+            }
+        }
+    }
+
+    pub(super) fn succeeded(&mut self, address: AddressKey, client: ClientKey, now: Instant) {
+        let key = (address, client);
+        if self.trusted.len() >= self.max_trusted && !self.trusted.contains_key(&key) {
+            self.trusted.retain(|_, trust| trust.until > now);
+            if self.trusted.len() >= self.max_trusted {
+                let oldest = self.trusted.iter().min_by_key(|(_, trust)| trust.until).map(|(key, _)| *key);
+                oldest.and_then(|oldest| self.trusted.remove(&oldest));
+            }
+        }
+        self.trusted.insert(key, Trust { until: now + TRUSTED_TIME, failed: 0 });
+    }
+
+    /// Forgets full buckets and trust that has ended.
+    pub(super) fn release_idle(&mut self, now: Instant) {
+        self.addresses.forget_full(now);
+        self.clients.forget_full(now);
+        self.trusted.retain(|_, trust| trust.until > now);
+        self.addresses.shrink();
+        self.clients.shrink();
+        self.trusted.shrink_to_fit();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use super::*;
+
+    fn address(number: u8) -> AddressKey {
+        IpAddr::from([192, 0, 2, number]).into()
+    }
+
+    fn failures() -> Failures {
+        Failures::new(&QuotaSettings { requests: 3, period_seconds: 300 })
+    }
+
+    #[test]
+    fn an_address_waits_behind_others_once_it_failed_and_is_refused_once_it_failed_too_often() {
+        let (mut failures, now) = (failures(), Instant::now());
+        let (shop, other) = (failures.key("shop"), failures.key("other"));
+        assert_eq!(failures.standing(address(1), shop, now), Standing::Waits(Class::Unsuspected));
+        failures.failed(address(1), shop, now);
+        assert_eq!(failures.standing(address(1), other, now), Standing::Waits(Class::FailedAddress));
+        failures.failed(address(1), shop, now);
+        failures.failed(address(1), shop, now);
+        let refused = Standing::Refused(Duration::from_secs(100));
+        assert_eq!(failures.standing(address(1), other, now), refused, "whatever client it says it is");
+        let later = now + Duration::from_secs(100);
+        assert_eq!(failures.standing(address(1), shop, later), Standing::Waits(Class::FailedAddress));
+        let much_later = now + Duration::from_secs(300);
+        assert_eq!(failures.standing(address(1), shop, much_later), Standing::Waits(Class::Unsuspected));
+    }
+
+    #[test]
+    fn a_client_is_never_locked_out_by_others_who_fail_in_its_name() {
+        let (mut failures, now) = (failures(), Instant::now());
+        let (shop, other) = (failures.key("shop"), failures.key("other"));
+        failures.succeeded(address(9), shop, now);
+        (1..=8).for_each(|number| failures.failed(address(number), shop, now));
+        assert_eq!(failures.standing(address(10), shop, now), Standing::Waits(Class::SuspectedClient));
+        assert_eq!(failures.standing(address(10), other, now), Standing::Waits(Class::Unsuspected));
+        assert_eq!(failures.standing(address(9), shop, now), Standing::Waits(Class::Unsuspected));
+        assert!(Class::SuspectedClient < Class::FailedAddress, "who failed is behind");
+    }
+
+    #[test]
+    fn a_client_that_logged_in_from_an_address_is_not_refused_because_of_its_neighbours() {
+        let (mut failures, now) = (failures(), Instant::now());
+        let (shop, other) = (failures.key("shop"), failures.key("other"));
+        failures.succeeded(address(1), shop, now);
+        (0..3).for_each(|_| failures.failed(address(1), other, now));
+        assert_eq!(failures.standing(address(1), shop, now), Standing::Waits(Class::Unsuspected));
+        failures.failed(address(1), shop, now);
+        assert_eq!(failures.standing(address(1), shop, now), Standing::Waits(Class::FailedAddress));
+        (0..2).for_each(|_| failures.failed(address(1), shop, now));
+        assert!(matches!(failures.standing(address(1), shop, now), Standing::Refused(_)), "its own failures");
+    }
+
+    #[test]
+    fn what_is_remembered_has_a_bound_and_an_end() {
+        let (mut failures, now) = (failures(), Instant::now());
+        failures.max_trusted = 3;
+        for number in 0..10 {
+            let now = now + Duration::from_secs(number);
+            failures.succeeded(address(1), number, now);
+            assert!(failures.trusted.len() <= 3);
+        }
+        assert!(failures.trusted.contains_key(&(address(1), 9)), "the oldest gave way");
+        failures.failed(address(1), 1, now);
+        failures.release_idle(now + TRUSTED_TIME + Duration::from_secs(9));
+        assert!(failures.trusted.is_empty() && !failures.addresses.is_charged(&address(1), now));
+    }
+}

@@ -1,0 +1,51 @@
+//! HTTP/1.1 while the clock of the machine cannot be right. The library looks at it for each answer, and panics.
+
+use std::time::Duration;
+
+use tokio::{io::AsyncWriteExt, net::TcpStream, time};
+
+use super::linger;
+
+const BODY: &str = r#"{"type":"about:blank","title":"Service Unavailable","status":503,"code":"clock_not_set","detail":"the clock of the gateway's machine is before 1970 or after 9999: set it"}"#;
+
+/// Answers the first request of a connection, whatever it asks.
+pub(super) async fn refuse(mut stream: TcpStream, write_timeout: Duration) {
+    let length = BODY.len();
+    let head = format!(
+        "HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 1\r\ncache-control: no-store\r\n\
+         content-type: application/problem+json\r\ncontent-length: {length}\r\n\r\n"
+    );
+    // Once there is a request: before it, there is nothing to be answered.
+    let answered = async {
+        stream.readable().await?;
+        stream.write_all(format!("{head}{BODY}").as_bytes()).await
+    };
+    match time::timeout(write_timeout, answered).await {
+        Ok(Ok(())) => linger(stream).await,
+        Ok(Err(_)) | Err(_) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{io::AsyncReadExt, net::TcpListener};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_request_is_answered_with_the_reason() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        client.write_all(b"GET /health/ready HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        client.shutdown().await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        refuse(stream, Duration::from_secs(10)).await;
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).await.unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with("HTTP/1.1 503 "), "{head}");
+        assert!(head.contains(&format!("content-length: {}", body.len())), "{head}");
+        let body: serde_json::Value = serde_json::from_str(body).unwrap();
+        assert_eq!(body["code"], "clock_not_set");
+    }
+}
