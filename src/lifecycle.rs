@@ -53,7 +53,7 @@ pub use serving_map::{ServingMap, ServingModel};
 pub use source::{Candidate, Config, Defect, Found, FoundModel, Source};
 pub use statistics::{BatchCounts, Counts, Phases, Statistics, Total};
 pub use status::{State, VersionStatus};
-pub use store::{CopiedFile, Deployment, Manifest, ModelDeployments, Snapshot, Store, StoreError};
+pub use store::{CopiedFile, Deployment, Followed, Manifest, ModelDeployments, Snapshot, Store, StoreError};
 pub use trial::{Suspect, Trial, Verdict};
 
 use crate::{
@@ -66,9 +66,6 @@ use history::History;
 use manager::{Manager, Message, Parts};
 use operation::Operation;
 use store::digest_of;
-
-/// The file in the store that tells what was done.
-const HISTORY_FILE: &str = "history.jsonl";
 
 /// What the lifecycle follows of the settings.
 #[derive(Clone, Debug)]
@@ -123,10 +120,7 @@ impl Lifecycle {
         settings: LifecycleSettings,
         metrics: Arc<Metrics>,
     ) -> Result<Self, StoreError> {
-        let (store, problem) = Store::open(&settings.models.state_directory, &settings.models.repository)?;
-        if let Some(problem) = problem {
-            tracing::warn!("{problem}; deployments, their history and the way back end with this process");
-        }
+        let store = Store::open(&settings.models.state_directory, &settings.models.repository)?;
         if store.begins_beside_another() {
             tracing::warn!(
                 repository = %settings.models.repository.display(),
@@ -134,8 +128,8 @@ impl Lifecycle {
                  without deployments to restore, in a folder of its own"
             );
         }
-        let history =
-            if store.is_lasting() { History::open(&store.path(HISTORY_FILE))? } else { History::in_memory() };
+        let history = History::default();
+        history.use_file(store.history_file());
         let (serving, status) = (Arc::new(ServingMap::default()), Arc::new(ArcSwap::default()));
         let notices = Arc::new(ArcSwap::default());
         let history = Arc::new(history);

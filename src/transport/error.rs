@@ -230,7 +230,9 @@ impl From<ApiError> for Problem {
             ApiError::AlreadyLoaded(_) => problem(StatusCode::CONFLICT, "already_loaded"),
             ApiError::CannotLoad(refusal) => {
                 let status = match refusal.reason {
-                    Reason::InsufficientMemory => StatusCode::INSUFFICIENT_STORAGE,
+                    Reason::InsufficientMemory | Reason::StorageUnavailable => {
+                        StatusCode::INSUFFICIENT_STORAGE
+                    }
                     _ => StatusCode::BAD_REQUEST,
                 };
                 problem(status, refusal.reason.code())
