@@ -29,7 +29,11 @@ mod watch;
 
 use std::{
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError, mpsc},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
     thread::JoinHandle,
     time::Duration,
 };
@@ -98,6 +102,7 @@ pub struct Lifecycle {
     status: Arc<ArcSwap<Vec<VersionStatus>>>,
     notices: Arc<ArcSwap<Vec<Notice>>>,
     history: Arc<History>,
+    misses_repository: Arc<AtomicBool>,
     first_pass: async_watch::Receiver<bool>,
     messages: mpsc::Sender<Message>,
     /// Closed when the manager has stopped.
@@ -133,6 +138,7 @@ impl Lifecycle {
         let (serving, status) = (Arc::new(ServingMap::default()), Arc::new(ArcSwap::default()));
         let notices = Arc::new(ArcSwap::default());
         let history = Arc::new(history);
+        let misses_repository = Arc::default();
         let (first_pass_done, first_pass) = async_watch::channel(false);
         let (messages, received) = mpsc::channel();
         let (running, stopped) = mpsc::channel::<()>();
@@ -153,6 +159,7 @@ impl Lifecycle {
             serving: Arc::clone(&serving),
             status: Arc::clone(&status),
             notices: Arc::clone(&notices),
+            misses_repository: Arc::clone(&misses_repository),
             metrics,
             messages: messages.clone(),
         };
@@ -170,6 +177,7 @@ impl Lifecycle {
             status,
             notices,
             history,
+            misses_repository,
             first_pass,
             messages,
             stopped: Mutex::new(stopped),
@@ -200,6 +208,12 @@ impl Lifecycle {
     #[must_use]
     pub fn history(&self, model: &ModelName) -> Vec<HistoryEntry> {
         self.history.of(model)
+    }
+
+    /// Returns true while the repository cannot be read or lost all its models, where the settings demand it.
+    #[must_use]
+    pub fn misses_repository(&self) -> bool {
+        self.misses_repository.load(Ordering::Relaxed)
     }
 
     /// Whether everything that lay in the repository at the start has been tried, but for what was still being written.

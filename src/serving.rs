@@ -51,6 +51,8 @@ pub enum Readiness {
     Starting,
     /// No model serves.
     NoModel,
+    /// The repository is not there, and the settings demand it.
+    NoRepository,
     /// The gateway is about to stop.
     Draining,
 }
@@ -232,6 +234,8 @@ impl Serving {
             Readiness::Starting
         } else if self.lifecycle.serving().names().is_empty() {
             Readiness::NoModel
+        } else if self.lifecycle.misses_repository() {
+            Readiness::NoRepository
         } else {
             Readiness::Ready
         }

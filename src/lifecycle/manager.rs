@@ -5,6 +5,7 @@ mod compare;
 mod load;
 mod look;
 mod operate;
+mod presence;
 mod reschedule;
 mod restore;
 mod serve;
@@ -16,6 +17,7 @@ use std::{
     collections::{HashMap, HashSet, VecDeque},
     sync::{
         Arc,
+        atomic::AtomicBool,
         mpsc::{Receiver, RecvTimeoutError, Sender},
     },
     time::{Duration, Instant},
@@ -40,6 +42,7 @@ use crate::{
     telemetry::Metrics,
 };
 use compare::{Compared, Comparison};
+use presence::Return;
 use state::StateTold;
 use work::{Done, Workers};
 
@@ -90,6 +93,8 @@ pub(super) struct Parts {
     pub(super) serving: Arc<ServingMap>,
     pub(super) status: Arc<ArcSwap<Vec<VersionStatus>>>,
     pub(super) notices: Arc<ArcSwap<Vec<Notice>>>,
+    /// True while the repository is not there and the settings demand it.
+    pub(super) misses_repository: Arc<AtomicBool>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) messages: Sender<Message>,
 }
@@ -111,6 +116,8 @@ pub(super) struct Manager {
     /// Whether it is not known which copies are needed, as something that says so cannot be read.
     keeps_all_copies: bool,
     state: StateTold,
+    /// The return of files after all were gone at once.
+    returning: Option<Return>,
     /// What the last look complained of, so that it is said once and not at each look.
     complaints: HashSet<String>,
     fresh_complaints: HashSet<String>,
@@ -133,6 +140,7 @@ impl Manager {
             is_to_give_back: true,
             keeps_all_copies: false,
             state,
+            returning: None,
             complaints: HashSet::new(),
             fresh_complaints: HashSet::new(),
             notices: Vec::new(),

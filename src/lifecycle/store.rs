@@ -231,10 +231,16 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use std::{collections::HashSet, fs, os::unix::fs::PermissionsExt};
+
+    use serde_json::Value;
     use tempfile::TempDir;
 
     use super::*;
-    use crate::lifecycle::Source;
+    use crate::{
+        lifecycle::{Candidate, Reason, Source, model_config::Pin},
+        model::ModelName,
+    };
 
     fn repository(files: &[(&str, &[u8])]) -> TempDir {
         let folder = tempfile::tempdir().unwrap();
@@ -258,8 +264,8 @@ mod tests {
     #[test]
     fn a_copy_does_not_change_with_its_source_and_goes_when_nothing_holds_it() {
         let repository = repository(&[("iris/1/model.onnx", &iris())]);
-        let (store, problem) = Store::open(&repository.path().join(".state"), repository.path()).unwrap();
-        assert_eq!((problem, store.is_lasting()), (None, true));
+        let store = Store::open(&repository.path().join(".state"), repository.path()).unwrap();
+        assert_eq!((store.problem(), store.follow().len()), (None, 0));
         let snapshot = store.take(&candidate(&repository), None, &Pin::default()).unwrap();
         fs::write(repository.path().join("iris/1/model.onnx"), b"other").unwrap();
 
@@ -282,11 +288,11 @@ mod tests {
     fn a_copy_that_was_tampered_with_is_not_used() {
         let repository = repository(&[("iris.onnx", &iris())]);
         let state = repository.path().join(".state");
-        let (store, _) = Store::open(&state, repository.path()).unwrap();
+        let store = Store::open(&state, repository.path()).unwrap();
         let snapshot = store.take(&candidate(&repository), None, &Pin::default()).unwrap();
         let (content, file) = (snapshot.content(), snapshot.file());
         drop((snapshot, store));
-        let (store, _) = Store::open(&state, repository.path()).unwrap();
+        let store = Store::open(&state, repository.path()).unwrap();
         assert!(store.reopen(content).unwrap().verify().is_ok());
         fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
         fs::write(&file, b"something else").unwrap();
@@ -301,7 +307,7 @@ mod tests {
         };
         let (model, weights) = (read("model.onnx"), read("weights.bin"));
         let repository = repository(&[("ext/1/model.onnx", &model), ("ext/1/weights.bin", &weights)]);
-        let (store, _) = Store::open(&repository.path().join(".state"), repository.path()).unwrap();
+        let store = Store::open(&repository.path().join(".state"), repository.path()).unwrap();
         let snapshot = store.take(&candidate(&repository), None, &Pin::default()).unwrap();
         let lines = format!("{}\n{}\n", Digest::of(&model), Digest::of(&weights));
         let (content, digest) = (snapshot.content(), Digest::of(lines.as_bytes()));
@@ -341,13 +347,83 @@ mod tests {
     }
 
     #[test]
-    fn two_gateways_do_not_share_a_folder() {
+    fn neither_of_two_gateways_removes_what_the_other_holds() {
+        let repository = repository(&[("iris.onnx", &iris())]);
+        let state = repository.path().join(".state");
+        let open = || Store::open(&state, repository.path()).unwrap();
+        let (first, second) = (open(), open());
+        assert!(first.follow().is_empty() && second.follow().is_empty());
+        let take = |store: &Store| store.take(&candidate(&repository), None, &Pin::default()).unwrap();
+        let (one, two) = (take(&first), take(&second));
+        assert_eq!((one.file(), one.content()), (two.file(), two.content()), "one copy on the disk");
+        let file = one.file();
+        drop(one);
+        assert!(first.sweep(&HashSet::new()) && file.exists());
+        drop(two);
+        assert!(second.sweep(&HashSet::new()) && !file.exists(), "the last one that held it");
+    }
+
+    fn taken_back(bytes: &[u8]) -> ModelDeployments {
+        ModelDeployments { rolled_back: [Digest::of(bytes)].into(), ..ModelDeployments::default() }
+    }
+
+    #[test]
+    fn each_of_two_gateways_follows_what_the_other_takes_back() {
         let folder = tempfile::tempdir().unwrap();
-        let (first, _) = Store::open(folder.path(), folder.path()).unwrap();
-        let (second, problem) = Store::open(folder.path(), folder.path()).unwrap();
-        assert!(first.is_lasting() && !second.is_lasting());
-        assert!(problem.unwrap().to_string().contains("another gateway uses it"));
+        let open = || Store::open(folder.path(), folder.path()).unwrap();
+        let (first, second) = (open(), open());
+        let iris: ModelName = "iris".parse().unwrap();
+        first.remember(&iris, &taken_back(b"2")).unwrap();
+        let followed = second.follow();
+        assert_eq!(followed.len(), 1);
+        assert_eq!(followed[0].1.taken_back, [Digest::of(b"2")].into());
+        assert!(second.follow().is_empty());
+        // Both at once: the second does not know of it when it writes.
+        first.remember(&iris, &ModelDeployments::default()).unwrap();
+        let mut own = taken_back(b"2");
+        own.rolled_back.insert(Digest::of(b"3"));
+        let followed = second.remember(&iris, &own).unwrap();
+        assert_eq!(followed.allowed, [Digest::of(b"2")].into());
+        assert_eq!(open().deployments().unwrap()[&iris].as_ref().unwrap(), &taken_back(b"3"));
+    }
+
+    #[test]
+    fn a_folder_that_was_removed_or_is_used_alone_is_used_once_it_can_be() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = folder.path().join("state");
+        let iris: ModelName = "iris".parse().unwrap();
+        let store = Store::open(&state, folder.path()).unwrap();
+        let generation = store.generation();
+        store.remember(&iris, &taken_back(b"2")).unwrap();
+        fs::remove_dir_all(&state).unwrap();
+        store.refresh();
+        assert!(store.generation() > generation && store.unwritten() == [iris.clone()]);
+        assert!(store.follow().is_empty(), "that the files are gone is not a wish");
+        store.remember(&iris, &taken_back(b"2")).unwrap();
+        assert!(store.unwritten().is_empty());
+        drop(store);
+
+        let earlier = lock::Lock::alone(&state.join("lock")).unwrap();
+        let store = Store::open(&state, folder.path()).unwrap();
+        assert!(store.problem().unwrap().to_string().contains("another gateway uses it alone"));
+        assert_eq!(store.deployments().unwrap()[&iris].as_ref().unwrap(), &taken_back(b"2"), "it is read");
+        let mut own = taken_back(b"2");
+        own.rolled_back.insert(Digest::of(b"3"));
+        assert!(store.remember(&iris, &own).is_err());
+        drop(earlier);
+        lock(&store.place).tried_at = None;
+        store.refresh();
+        assert_eq!(store.problem(), None);
+        let followed: Vec<_> = store.follow();
+        assert!(followed.iter().all(|(_, followed)| followed.allowed.is_empty()));
+        store.remember(&iris, &own).unwrap();
+        assert_eq!(store.deployments().unwrap()[&iris].as_ref().unwrap(), &own);
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_made_is_named() {
+        let folder = tempfile::tempdir().unwrap();
         let nowhere = Store::open(Path::new("/proc/nowhere"), folder.path()).unwrap();
-        assert!(nowhere.1.unwrap().to_string().contains("models.state_directory (/proc/nowhere)"));
+        assert!(nowhere.problem().unwrap().to_string().contains("models.state_directory (/proc/nowhere)"));
     }
 }

@@ -256,6 +256,7 @@ fn not_ready(readiness: Readiness) -> &'static str {
         Readiness::Ready => "the gateway is ready",
         Readiness::Starting => "the models are being loaded",
         Readiness::NoModel => "no model is in service: `onnx-gateway check` says why",
+        Readiness::NoRepository => "the model repository cannot be read, or lost all its models",
         Readiness::Draining => "the gateway is about to stop",
     }
 }
