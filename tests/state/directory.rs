@@ -76,8 +76,11 @@ async fn a_part_of_the_state_directory_that_was_removed_is_made_again() {
         remove(&site.state().join(part));
         site.put(&format!("iris/{number}/model.onnx"), &variant(number));
         gateway.until_serves(&digest(&variant(number))).await;
-        let serving = async || remembered(&site)["serving"][0]["version"] == u64::from(number);
-        until("it is remembered", async || (serving().await).then_some(())).await;
+        let version = number.to_string();
+        until("it is remembered", async || {
+            (remembered(&site)["serving"][0]["version"] == version.as_str()).then_some(())
+        })
+        .await;
     }
     gateway.end();
     let gateway = site.start().await;
