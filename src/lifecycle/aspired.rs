@@ -154,8 +154,7 @@ impl Aspired {
             Reason::StorageUnavailable => MOST_DOUBLINGS_OF_STORAGE,
             _ => MOST_DOUBLINGS,
         };
-        let doublings =
-            self.passing.map_or(0, |(reason, times)| times.saturating_sub(1).min(most(reason)));
+        let doublings = self.passing.map_or(0, |(reason, times)| times.saturating_sub(1).min(most(reason)));
         matches!(&self.stage, Stage::Refused(refusal, since)
             if refusal.reason.is_passing() && since.elapsed() >= RETRY_AFTER * 2_u32.pow(doublings))
     }

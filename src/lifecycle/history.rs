@@ -114,9 +114,9 @@ pub struct History {
 /// The entries in memory.
 #[derive(Debug, Default)]
 struct Entries {
-    /// Those of the file, by model, the oldest first.
+    /// Entries of the file, by model, the oldest first.
     written: HashMap<ModelName, VecDeque<HistoryEntry>>,
-    /// Those that could not be written yet.
+    /// Entries that could not be written yet.
     unwritten: VecDeque<HistoryEntry>,
 }
 
@@ -176,27 +176,25 @@ impl History {
         let opened = journal.opened.insert(opened);
         if opened.file.metadata()?.len() != opened.read_to {
             let added = opened.read_on()?;
-            let mut entries = lock(&self.entries);
-            added.into_iter().for_each(|entry| entries.keep(entry));
+            lock(&self.entries).keep_all(added);
         }
         let unwritten = lock(&self.entries).unwritten.clone();
         for entry in unwritten {
             opened.append(&entry)?;
             lock(&self.entries).unwritten.pop_front();
             let added = opened.read_on()?;
-            let mut entries = lock(&self.entries);
-            added.into_iter().for_each(|entry| entries.keep(entry));
+            lock(&self.entries).keep_all(added);
         }
         Ok(())
     }
 
-    /// Opens the file; what is known and is not in it is to be written into it.
+    /// Opens the file, and queues for it what is known and is not in it.
     fn open(&self, path: &Path) -> std::io::Result<Opened> {
         let mut opened = Opened::of(path)?;
         let read = opened.read_on()?;
         let mut entries = lock(&self.entries);
         let known = std::mem::take(&mut entries.written);
-        read.into_iter().for_each(|entry| entries.keep(entry));
+        entries.keep_all(read);
         let is_lost = |entry: &HistoryEntry| {
             entries.written.get(&entry.model).is_none_or(|written| !written.contains(entry))
         };
@@ -236,6 +234,12 @@ impl History {
 }
 
 impl Entries {
+    fn keep_all(&mut self, entries: Vec<HistoryEntry>) {
+        for entry in entries {
+            self.keep(entry);
+        }
+    }
+
     fn keep(&mut self, entry: HistoryEntry) {
         let entries = self.written.entry(entry.model.clone()).or_default();
         // Two gateways may write again what they know, into a file that was removed.
@@ -300,7 +304,7 @@ impl Opened {
                 line.insert(0, b'\n');
             }
         }
-        // In one write, so that a line is there whole or not at all, whoever else writes.
+        // In one write, so that a line is there whole or not at all, whatever others write.
         self.file.write_all(&line)?;
         self.file.sync_data()
     }
@@ -310,7 +314,7 @@ fn may_append(path: &Path) -> bool {
     OpenOptions::new().append(true).open(path).is_ok()
 }
 
-/// What they hold is whole at every point where a panic could leave it, so a poisoned lock is good.
+/// Locks a mutex. Its content is whole at every point where a panic could leave it, so a poisoned lock is good.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -53,7 +53,7 @@ pub(super) struct Model {
     /// What served when the process ended and could not be put into service again, and when that was tried last.
     pub(super) unrestored: Vec<(Deployment, Arc<Snapshot>)>,
     pub(super) restored_at: Option<Instant>,
-    /// When it failed last to go back as another gateway did.
+    /// The last failure to go back as another gateway did.
     pub(super) failed_to_go_back_at: Option<Instant>,
     /// What the request to load that is being carried out allows, and who waits for it.
     pub(super) load_request: Option<LoadRequest>,

@@ -75,7 +75,7 @@ pub struct Store {
     remembered: Mutex<Remembered>,
 }
 
-/// Where things are read and written now.
+/// The folders that are read and written now.
 #[derive(Debug, Default)]
 struct Place {
     lasting: Option<Arc<Folder>>,
@@ -83,10 +83,10 @@ struct Place {
     readable: Option<PathBuf>,
     /// Holds copies while there is no lasting folder.
     temporary: Option<Arc<Folder>>,
-    /// Why there is no lasting folder.
+    /// The reason for which there is no lasting folder.
     problem: Option<StoreError>,
     tried_at: Option<Instant>,
-    /// Counts up whenever a lasting folder is used anew.
+    /// Counts up whenever another lasting folder is used, or the old one again.
     generation: u64,
 }
 
@@ -122,12 +122,7 @@ impl Store {
     }
 
     fn nowhere() -> Self {
-        Self {
-            origin: None,
-            place: Mutex::default(),
-            live: Mutex::default(),
-            remembered: Mutex::default(),
-        }
+        Self { origin: None, place: Mutex::default(), live: Mutex::default(), remembered: Mutex::default() }
     }
 
     /// Sees to it that the lasting folder is there: one that was removed is made again, one that could not be used is tried
@@ -143,13 +138,13 @@ impl Store {
         }
     }
 
-    /// Why what is remembered ends with the process; `None` if it does not.
+    /// The reason for which what is remembered ends with the process; `None` if it does not.
     #[must_use]
     pub fn problem(&self) -> Option<StoreError> {
         self.place().problem.clone()
     }
 
-    /// Counts up whenever the lasting folder is used anew, because it was removed or could not be used before.
+    /// Counts up whenever the lasting folder is used again, after it was removed or could not be used.
     #[must_use]
     pub fn generation(&self) -> u64 {
         self.place().generation
@@ -224,7 +219,7 @@ impl Store {
     }
 }
 
-/// What they hold is whole at every point where a panic could leave it, so a poisoned lock is good.
+/// Locks a mutex. Its content is whole at every point where a panic could leave it, so a poisoned lock is good.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

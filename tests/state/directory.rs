@@ -155,9 +155,14 @@ async fn with_a_full_disk_it_serves_on_and_swaps_once_there_is_room() {
     disk.empty();
     gateway.until_metric("gateway_state_available", 1).await;
     gateway.until_serves(&digest(&variant(3))).await;
+    disk.fill();
     gateway.end();
     let gateway = site.start().await;
-    assert_eq!(gateway.digest().await, digest(&variant(3)));
+    assert_eq!(
+        gateway.digest().await,
+        digest(&variant(3)),
+        "what served is read where nothing can be written"
+    );
     let events = gateway.events().await;
     assert_eq!(events.iter().filter(|event| *event == "rolled_back").count(), 1, "{events:?}");
     gateway.end();

@@ -31,7 +31,7 @@ pub struct ModelsSettings {
     pub removal_grace_ms: u64,
     /// What becomes of a version whose file stays away: `unload` or `keep`.
     pub when_removed: WhenRemoved,
-    /// What becomes of all models when all their files vanish at once, as with a mount that fails: `keep` or `unload`.
+    /// The end of all models whose files vanish at once, as with a mount that fails: `keep` or `unload`.
     pub when_emptied: WhenRemoved,
     /// True if the gateway is ready only while the repository can be read and has not lost all its models.
     pub require_repository: bool,

@@ -125,7 +125,7 @@ impl Manager {
             }
         };
         let digest = good.digest();
-        self.put_before(name, good, bad.as_ref());
+        self.put_before(name, &good, bad.as_ref());
         let replaces = bad.map(|bad| bad.digest());
         let answer = RolledBack { version: target.version, digest, replaces };
         self.parts
@@ -148,7 +148,7 @@ impl Manager {
         Ok(answer)
     }
 
-    /// What served before, loaded again unless it still is.
+    /// Loads what served before, unless it is still loaded.
     pub(super) fn servable_before(
         &self,
         name: &ModelName,
@@ -166,12 +166,12 @@ impl Manager {
     }
 
     /// Puts what served before into service, and keeps what is taken back for it from coming back by itself.
-    pub(super) fn put_before(&mut self, name: &ModelName, good: Arc<Servable>, bad: Option<&Arc<Servable>>) {
+    pub(super) fn put_before(&mut self, name: &ModelName, good: &Arc<Servable>, bad: Option<&Arc<Servable>>) {
         let keep = self.parts.settings.models.keep_previous;
         let Some(model) = self.models.get_mut(name) else { return };
         let taken: Vec<ModelVersion> =
             bad.iter().map(|bad| bad.version).filter(|version| *version != good.version).collect();
-        let out = model.exchange(Some(Arc::clone(&good)), &taken, bad.map(|bad| bad.content()), keep);
+        let out = model.exchange(Some(Arc::clone(good)), &taken, bad.map(|bad| bad.content()), keep);
         model.unloaded = false;
         model.made_room = None;
         if let Some(bad) = bad {
@@ -184,6 +184,6 @@ impl Manager {
             }
         }
         self.serve(name);
-        self.retired.extend(out.into_iter().filter(|servable| !Arc::ptr_eq(servable, &good)));
+        self.retired.extend(out.into_iter().filter(|servable| !Arc::ptr_eq(servable, good)));
     }
 }

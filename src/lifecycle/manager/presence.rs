@@ -8,10 +8,10 @@ use std::{
 use super::Manager;
 use crate::{config::WhenRemoved, lifecycle::Found};
 
-/// How a look at the repository is to be taken.
+/// The meaning of files that a look at the repository does not find.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Presence {
-    /// What is not there was removed.
+    /// They were removed.
     Usual,
     /// All models are gone at once.
     Emptied,
@@ -23,7 +23,7 @@ pub(super) enum Presence {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Return {
     versions: usize,
-    /// When their number last grew.
+    /// The time when their number last grew.
     since: Instant,
 }
 

@@ -4,24 +4,22 @@ use std::{collections::BTreeSet, io, sync::Arc, time::Instant};
 
 use super::Manager;
 use crate::{
-    lifecycle::{
-        Deployment, Followed, Reason, Refusal, Servable, Snapshot, aspired::Stage,
-    },
+    lifecycle::{Deployment, Followed, Reason, Refusal, Servable, Snapshot, aspired::Stage},
     model::{ModelName, ModelVersion},
 };
 
-/// How what is remembered stands, as it was said last.
+/// The last word that was said of the state directory.
 #[derive(Debug, Default)]
 pub(super) struct StateTold {
     problem: Option<String>,
     generation: u64,
     lacks_locks: bool,
-    /// Why a model's state could not be written.
+    /// The kind of error for which a model's state could not be written.
     unwritten: Option<String>,
 }
 
 impl StateTold {
-    /// Nothing was said yet of a folder that is used for this time.
+    /// The beginning, with a folder that is used for this time.
     pub(super) fn new(generation: u64) -> Self {
         Self { generation, ..Self::default() }
     }
@@ -135,7 +133,7 @@ impl Manager {
         }
     }
 
-    /// What serves although another gateway took it back.
+    /// The version in service, if another gateway took it back.
     fn bad_of(&self, name: &ModelName) -> Option<Arc<Servable>> {
         let model = self.models.get(name).filter(|model| !model.rolled_back.is_empty())?;
         let current = model.current()?;
@@ -147,7 +145,7 @@ impl Manager {
         let (target, snapshot) = self.before(name).ok_or_else(nothing)?;
         let good = self.servable_before(name, &target, &snapshot)?;
         let version = good.version;
-        self.put_before(name, good, Some(bad));
+        self.put_before(name, &good, Some(bad));
         Ok(version)
     }
 

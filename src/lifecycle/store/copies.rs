@@ -132,7 +132,8 @@ impl Store {
             (place.lasting.clone(), place.temporary.clone())
         };
         let folders = lasting.into_iter().chain(temporary);
-        folders.fold(true, |is_done, folder| self.sweep_folder(&folder, remembered) && is_done)
+        let undone = folders.filter(|folder| !self.sweep_folder(folder, remembered));
+        undone.count() == 0
     }
 
     fn sweep_folder(&self, folder: &Folder, needed: &HashSet<Digest>) -> bool {
@@ -232,7 +233,7 @@ fn put_in_place(folder: &Folder, incoming: TempDir, target: &Path) -> io::Result
     broken.map_or(Ok(()), fs::remove_dir_all)
 }
 
-/// Takes a copy out of its place; the rest takes longer than the lock for writing is to be held.
+/// Takes a copy out of its place; removing it takes longer than the lock for writing may be held.
 fn set_aside(folder: &Folder, copy: &Path) -> Option<PathBuf> {
     let name = copy.file_name()?.to_string_lossy();
     let aside = folder.path.join(COPIES).join(format!("{OUTGOING}{name}-{}", std::process::id()));

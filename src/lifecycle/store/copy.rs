@@ -104,9 +104,7 @@ fn copy_file(candidate: &Candidate, source: &Path, name: &str, folder: &Path) ->
         output.write_all(block).inspect_err(|error| unwritten = Some(unwritable(error)))
     });
     let (digest, bytes) = copied.map_err(|error| unwritten.unwrap_or_else(|| unreadable(&error)))?;
-    output
-        .set_permissions(fs::Permissions::from_mode(0o400))
-        .map_err(|error| unwritable(&error))?;
+    output.set_permissions(fs::Permissions::from_mode(0o400)).map_err(|error| unwritable(&error))?;
     Ok(CopiedFile { path: name.to_owned(), digest, bytes })
 }
 

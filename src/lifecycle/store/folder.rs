@@ -32,10 +32,10 @@ pub(super) const DEPLOYMENTS: &str = "deployments";
 /// The folder of the copies.
 pub(super) const COPIES: &str = "copies";
 
-/// How the names of copies begin that are being made.
+/// The beginning of the names of copies that are being made.
 pub(super) const INCOMING: &str = ".incoming-";
 
-/// How the names of copies begin that are being removed.
+/// The beginning of the names of copies that are being removed.
 pub(super) const OUTGOING: &str = ".outgoing-";
 
 /// A folder in use.

@@ -58,10 +58,18 @@ impl Lock {
                     let kind = io::ErrorKind::TimedOut;
                     return Err(io::Error::new(kind, "another gateway did not let go of it"));
                 }
-                Err(TryLockError::WouldBlock) => thread::sleep(PAUSE),
+                Err(TryLockError::WouldBlock) => pause(),
             }
         }
     }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "no event tells that a lock is free, and waiting for it has no end"
+)]
+fn pause() {
+    thread::sleep(PAUSE);
 }
 
 /// Returns true if a living process holds the lock of a file, or if that cannot be told.

@@ -2,8 +2,36 @@
 
 use std::collections::BTreeSet;
 
-use super::ModelDeployments;
+use super::{Deployment, ModelDeployments};
 use crate::model::Digest;
+
+/// The part of a model's state that is compared with later ones. Proofs are long, so only their digests are kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Gist {
+    serving: Option<Digest>,
+    previous: Option<Digest>,
+    /// The copies that it speaks of.
+    pub(super) contents: Vec<Digest>,
+    pub(super) rolled_back: BTreeSet<Digest>,
+    pub(super) unloaded: bool,
+}
+
+impl Gist {
+    /// The gist of a state.
+    pub(super) fn of(state: &ModelDeployments) -> Self {
+        let digest = |deployments: &[Deployment]| {
+            let text = serde_json::to_vec(deployments).unwrap_or_default();
+            (!deployments.is_empty()).then(|| Digest::of(&text))
+        };
+        Self {
+            serving: digest(&state.serving),
+            previous: digest(&state.previous),
+            contents: state.contents().collect(),
+            rolled_back: state.rolled_back.clone(),
+            unloaded: state.unloaded,
+        }
+    }
+}
 
 /// The changes of other gateways to what is remembered of a model.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,7 +46,7 @@ pub struct Followed {
 
 impl Followed {
     /// The changes from one state of the file to a later one.
-    pub(super) fn between(before: &ModelDeployments, now: &ModelDeployments) -> Self {
+    pub(super) fn between(before: &Gist, now: &Gist) -> Self {
         Self {
             taken_back: &now.rolled_back - &before.rolled_back,
             allowed: &before.rolled_back - &now.rolled_back,
@@ -44,18 +72,14 @@ impl Followed {
 ///
 /// The versions that serve are those of the gateway that changed them last: all see the same repository, and come to the
 /// same. What was taken back is a set to which each adds, and from which a request to load removes.
-pub(super) fn merged(
-    before: &ModelDeployments,
-    now: &ModelDeployments,
-    theirs: &ModelDeployments,
-) -> ModelDeployments {
-    let own = Followed::between(before, now);
+pub(super) fn merged(before: &Gist, now: &ModelDeployments, theirs: &ModelDeployments) -> ModelDeployments {
+    let own = Gist::of(now);
     let mut merged = theirs.clone();
-    own.apply(&mut merged.rolled_back, &mut merged.unloaded);
-    if before.serving != now.serving {
+    Followed::between(before, &own).apply(&mut merged.rolled_back, &mut merged.unloaded);
+    if before.serving != own.serving {
         merged.serving.clone_from(&now.serving);
     }
-    if before.previous != now.previous {
+    if before.previous != own.previous {
         merged.previous.clone_from(&now.previous);
     }
     merged
@@ -73,18 +97,20 @@ mod tests {
     #[test]
     fn each_adds_and_removes_what_it_changed_and_keeps_what_others_did() {
         let before = state(&[1, 2], false);
+        let gist = Gist::of(&before);
         let (own, theirs) = (state(&[2, 3], false), state(&[1, 2, 4], true));
-        assert_eq!(merged(&before, &own, &theirs), state(&[2, 3, 4], true));
-        assert_eq!(merged(&before, &before, &theirs), theirs, "nothing was changed here");
-        assert_eq!(merged(&ModelDeployments::default(), &own, &theirs), state(&[1, 2, 3, 4], true));
+        assert_eq!(merged(&gist, &own, &theirs), state(&[2, 3, 4], true));
+        assert_eq!(merged(&gist, &before, &theirs), theirs, "nothing was changed here");
+        assert_eq!(merged(&Gist::default(), &own, &theirs), state(&[1, 2, 3, 4], true));
     }
 
     #[test]
     fn what_others_changed_is_followed() {
-        let followed = Followed::between(&state(&[1, 2], true), &state(&[2, 3], false));
+        let gist = |rolled_back, unloaded| Gist::of(&state(rolled_back, unloaded));
+        let followed = Followed::between(&gist(&[1, 2], true), &gist(&[2, 3], false));
         let mut own = state(&[1, 2, 5], true);
         followed.apply(&mut own.rolled_back, &mut own.unloaded);
         assert_eq!(own, state(&[2, 3, 5], false));
-        assert!(!followed.is_nothing() && Followed::between(&own, &own).is_nothing());
+        assert!(!followed.is_nothing() && Followed::default().is_nothing());
     }
 }

@@ -139,7 +139,10 @@ mod tests {
         assert!(begins && two.starts_with(path("state/others")), "{two:?}");
         assert_eq!(of("two"), (two.clone(), false));
         let found = |name: &str| find(&path("state"), &path(name)).unwrap();
-        assert_eq!((found("one"), found("two"), found("gone")), (Some(path("state")), Some(two.clone()), None));
+        assert_eq!(
+            (found("one"), found("two"), found("gone")),
+            (Some(path("state")), Some(two.clone()), None)
+        );
         assert_eq!(of("one"), (path("state"), false));
         assert_eq!(of("link"), (path("state"), false), "it leads to the same folder");
         fs::remove_file(path("link")).unwrap();

@@ -1,4 +1,4 @@
-//! What is remembered of each model, here and in the folder that gateways share.
+//! The state of each model, here and in the folder that gateways share.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -12,14 +12,14 @@ use super::{
     Deployment, Followed, ModelDeployments, Store,
     deployments::{self, Stamp},
     folder::{DEPLOYMENTS, Folder},
-    merge::merged,
+    merge::{Gist, merged},
 };
 use crate::model::{Digest, ModelName};
 
 /// Two writes within this time may leave the same stamp on the folder.
 const STAMP_GRANULARITY: Duration = Duration::from_secs(1);
 
-/// What is known of all models.
+/// The state of all models.
 #[derive(Debug, Default)]
 pub(super) struct Remembered {
     models: HashMap<ModelName, Known>,
@@ -29,13 +29,13 @@ pub(super) struct Remembered {
     is_settled: bool,
 }
 
-/// What is known of one model.
+/// The state of one model.
 #[derive(Debug, Default)]
 struct Known {
     /// This process's state of the model when it was written last, or was the same as what was read.
-    own: ModelDeployments,
+    own: Gist,
     /// The content of the file when it was written or read last.
-    file: ModelDeployments,
+    file: Gist,
     /// The file of that content.
     stamp: Option<Stamp>,
     /// True if this process's state could not be written.
@@ -44,17 +44,12 @@ struct Known {
 
 impl Known {
     /// Takes down what the file says now; what others changed.
-    fn note(&mut self, file: ModelDeployments, stamp: Option<Stamp>) -> Followed {
+    fn note(&mut self, file: Gist, stamp: Option<Stamp>) -> Followed {
         let followed = Followed::between(&self.file, &file);
         // The caller makes the same changes to its own state.
         followed.apply(&mut self.own.rolled_back, &mut self.own.unloaded);
         (self.file, self.stamp) = (file, stamp);
         followed
-    }
-
-    /// Everything that the file speaks of, the last deployment first.
-    fn deployments(&self) -> impl Iterator<Item = &Deployment> {
-        self.file.serving.iter().rev().chain(self.file.previous.iter().rev())
     }
 }
 
@@ -69,7 +64,7 @@ impl Remembered {
 
     /// Returns true if a file speaks of this copy.
     pub(super) fn is_of_others(&self, content: &Digest) -> bool {
-        self.models.values().any(|known| known.file.contents().any(|one| one == *content))
+        self.models.values().any(|known| known.file.contents.contains(content))
     }
 
     /// Returns true if files may have been written since they were read.
@@ -108,7 +103,7 @@ impl Store {
         let mut all = BTreeMap::new();
         for (model, stamp) in deployments::list(&folder)? {
             let read = deployments::read(&folder, &model);
-            let file = read.as_ref().ok().cloned().flatten().unwrap_or_default();
+            let file = read.as_ref().ok().and_then(Option::as_ref).map(Gist::of).unwrap_or_default();
             let known = Known { own: file.clone(), file, stamp: Some(stamp), is_unwritten: false };
             remembered.models.insert(model.clone(), known);
             all.insert(model, read.map(Option::unwrap_or_default));
@@ -126,7 +121,7 @@ impl Store {
         {
             let mut remembered = self.remembered();
             let known = remembered.models.entry(model.clone()).or_default();
-            if known.own == *own && !known.is_unwritten {
+            if known.own == Gist::of(own) && !known.is_unwritten {
                 return Ok(Followed::default());
             }
             known.is_unwritten = true;
@@ -144,8 +139,7 @@ impl Store {
         let known = remembered.models.entry(model.clone()).or_default();
         // What cannot be understood, or was removed, is written again.
         let theirs = deployments::read(&path, model).ok().flatten();
-        let theirs_or_own = theirs.clone().unwrap_or_else(|| known.own.clone());
-        let result = merged(&known.own, own, &theirs_or_own);
+        let result = theirs.as_ref().map_or_else(|| own.clone(), |theirs| merged(&known.own, own, theirs));
         if theirs.as_ref() != Some(&result) {
             // Others are to see that there is nothing to remember any more.
             if result == ModelDeployments::default() && folder.others().count == 0 {
@@ -154,10 +148,9 @@ impl Store {
                 deployments::write(&path, model, &result)?;
             }
         }
-        known.own = own.clone();
-        known.is_unwritten = false;
-        let followed = known.note(theirs_or_own, None);
-        (known.file, known.stamp) = (result, Stamp::of_model(&path, model));
+        (known.own, known.is_unwritten) = (Gist::of(own), false);
+        let followed = theirs.map(|theirs| known.note(Gist::of(&theirs), None)).unwrap_or_default();
+        (known.file, known.stamp) = (Gist::of(&result), Stamp::of_model(&path, model));
         if known.stamp.is_none() {
             remembered.models.remove(model);
         }
@@ -208,15 +201,18 @@ impl Store {
     /// A deployment of this content that the file of a model speaks of.
     #[must_use]
     pub fn deployment_of(&self, model: &ModelName, content: Digest) -> Option<Deployment> {
-        let remembered = self.remembered();
-        remembered.models.get(model)?.deployments().find(|one| one.content == content).cloned()
+        let is_known = |known: &Known| known.file.contents.contains(&content);
+        self.remembered().models.get(model).filter(|known| is_known(known))?;
+        self.known_deployments(model).into_iter().find(|deployment| deployment.content == content)
     }
 
     /// The deployments that the file of a model speaks of: what serves first, then what served before, the last one first.
     #[must_use]
     pub fn known_deployments(&self, model: &ModelName) -> Vec<Deployment> {
-        let remembered = self.remembered();
-        remembered.models.get(model).map(|known| known.deployments().cloned().collect()).unwrap_or_default()
+        let folder = self.deployments_folder();
+        let file = folder.and_then(|folder| deployments::read(&folder, model).ok().flatten());
+        let ModelDeployments { serving, previous, .. } = file.unwrap_or_default();
+        serving.into_iter().rev().chain(previous.into_iter().rev()).collect()
     }
 
     fn deployments_folder(&self) -> Option<PathBuf> {
@@ -242,7 +238,7 @@ fn follow_one(
     known: &mut Known,
 ) -> Option<(ModelName, Followed)> {
     match deployments::read(folder, model) {
-        Ok(Some(file)) => Some((model.clone(), known.note(file, Some(stamp)))),
+        Ok(Some(file)) => Some((model.clone(), known.note(Gist::of(&file), Some(stamp)))),
         Ok(None) => None,
         Err(error) => {
             tracing::error!(model.name = %model, %error, "failed to read what another gateway remembered");
