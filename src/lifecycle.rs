@@ -30,7 +30,11 @@ mod watch;
 
 use std::{
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError, mpsc},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
     thread::JoinHandle,
     time::Duration,
 };
@@ -55,7 +59,7 @@ pub use serving_map::{ServingMap, ServingModel};
 pub use source::{Candidate, Config, Defect, Found, FoundModel, Source};
 pub use statistics::{BatchCounts, Counts, Phases, Statistics, Total};
 pub use status::{State, VersionStatus};
-pub use store::{CopiedFile, Deployment, Manifest, ModelDeployments, Snapshot, Store, StoreError};
+pub use store::{CopiedFile, Deployment, Followed, Manifest, ModelDeployments, Snapshot, Store, StoreError};
 pub use trial::{Suspect, Trial, Verdict};
 
 use crate::{
@@ -68,9 +72,6 @@ use history::History;
 use manager::{Manager, Message, Parts};
 use operation::Operation;
 use store::digest_of;
-
-/// The file in the store that tells what was done.
-const HISTORY_FILE: &str = "history.jsonl";
 
 /// What the lifecycle follows of the settings.
 #[derive(Clone, Debug)]
@@ -103,6 +104,7 @@ pub struct Lifecycle {
     status: Arc<ArcSwap<Vec<VersionStatus>>>,
     notices: Arc<ArcSwap<Vec<Notice>>>,
     history: Arc<History>,
+    misses_repository: Arc<AtomicBool>,
     first_pass: async_watch::Receiver<bool>,
     messages: mpsc::Sender<Message>,
     /// Closed when the manager has stopped.
@@ -125,10 +127,7 @@ impl Lifecycle {
         settings: LifecycleSettings,
         metrics: Arc<Metrics>,
     ) -> Result<Self, StoreError> {
-        let (store, problem) = Store::open(&settings.models.state_directory, &settings.models.repository)?;
-        if let Some(problem) = problem {
-            tracing::warn!("{problem}; deployments, their history and the way back end with this process");
-        }
+        let store = Store::open(&settings.models.state_directory, &settings.models.repository)?;
         if store.begins_beside_another() {
             tracing::warn!(
                 repository = %settings.models.repository.display(),
@@ -136,11 +135,12 @@ impl Lifecycle {
                  without deployments to restore, in a folder of its own"
             );
         }
-        let history =
-            if store.is_lasting() { History::open(&store.path(HISTORY_FILE))? } else { History::in_memory() };
+        let history = History::default();
+        history.use_file(store.history_file());
         let (serving, status) = (Arc::new(ServingMap::default()), Arc::new(ArcSwap::default()));
         let notices = Arc::new(ArcSwap::default());
         let history = Arc::new(history);
+        let misses_repository = Arc::default();
         let (first_pass_done, first_pass) = async_watch::channel(false);
         let (messages, received) = mpsc::channel();
         let (running, stopped) = mpsc::channel::<()>();
@@ -161,6 +161,7 @@ impl Lifecycle {
             serving: Arc::clone(&serving),
             status: Arc::clone(&status),
             notices: Arc::clone(&notices),
+            misses_repository: Arc::clone(&misses_repository),
             metrics,
             messages: messages.clone(),
         };
@@ -178,6 +179,7 @@ impl Lifecycle {
             status,
             notices,
             history,
+            misses_repository,
             first_pass,
             messages,
             stopped: Mutex::new(stopped),
@@ -208,6 +210,12 @@ impl Lifecycle {
     #[must_use]
     pub fn history(&self, model: &ModelName) -> Vec<HistoryEntry> {
         self.history.of(model)
+    }
+
+    /// Returns true while the repository cannot be read or lost all its models, where the settings demand it.
+    #[must_use]
+    pub fn misses_repository(&self) -> bool {
+        self.misses_repository.load(Ordering::Relaxed)
     }
 
     /// Whether everything that lay in the repository at the start has been tried, but for what was still being written.

@@ -52,6 +52,8 @@ pub enum Readiness {
     Starting,
     /// No model serves.
     NoModel,
+    /// The repository is not there, and the settings demand it.
+    NoRepository,
     /// The gateway is about to stop.
     Draining,
 }
@@ -233,6 +235,8 @@ impl Serving {
             Readiness::Starting
         } else if self.lifecycle.serving().names().is_empty() {
             Readiness::NoModel
+        } else if self.lifecycle.misses_repository() {
+            Readiness::NoRepository
         } else {
             Readiness::Ready
         }

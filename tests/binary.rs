@@ -156,7 +156,11 @@ fn onnx_runtime_writes_nothing_and_the_gateway_nothing_but_its_state() {
         .map(|entry| text(entry.unwrap().file_name().as_bytes()))
         .collect();
     state.sort();
-    assert_eq!(state, ["copies", "deployments", "history.jsonl", "lock", "repository"]);
+    assert_eq!(
+        state,
+        ["copies", "deployments", "history.jsonl", "lock", "repository", "users", "write-lock"]
+    );
+    assert_eq!(files_below(&repository.state().join("users")), Vec::<String>::new());
     let copies: Vec<_> = fs::read_dir(repository.state().join("copies")).unwrap().collect();
     assert_eq!(copies.len(), 1, "{copies:?}");
     for private in [repository.state(), repository.state().join("copies")] {

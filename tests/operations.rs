@@ -489,7 +489,8 @@ async fn without_a_deployment_before_or_the_setting_nothing_is_taken_back() {
 
 #[tokio::test]
 async fn the_history_tells_what_was_done_by_whom_and_survives_a_restart() {
-    let gateway = TestGateway::start().await;
+    // The last model of a repository would serve on without its file.
+    let gateway = TestGateway::builder().model("line.onnx", "regressor").start().await;
     let (first, second, refused) =
         (short(&iris()), short(&variant(1)), short(&test_model("iris_golden_mismatch")));
     deploy(&gateway, &variant(1)).await;

@@ -651,7 +651,7 @@ async fn a_file_of_another_format_is_refused_by_its_name() {
 #[tokio::test]
 async fn a_file_that_comes_back_in_time_was_never_gone() {
     let builder = TestGateway::builder().settings(|settings| settings.models.removal_grace_ms = 3_600_000);
-    let gateway = builder.start().await;
+    let gateway = builder.model("line.onnx", "regressor").start().await;
     gateway.repository.remove("iris");
     gateway.everything_is_dealt_with().await;
     assert!(serves(&iris())(&gateway.predict_at("/models/iris/predict", &setosa()).await));
@@ -668,7 +668,8 @@ async fn a_file_that_comes_back_in_time_was_never_gone() {
 
 #[tokio::test]
 async fn what_was_removed_while_the_gateway_was_down_goes_too() {
-    let stopped = TestGateway::start().await.stop().await;
+    let gateway = TestGateway::builder().model("line.onnx", "regressor").start().await;
+    let stopped = gateway.stop().await;
     stopped.repository.remove("iris");
     let gateway = stopped.start().await;
     gateway.index_until("iris", "1", Value::is_null).await;

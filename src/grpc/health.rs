@@ -28,7 +28,9 @@ impl HealthService {
     fn status(&self, service: &str) -> Option<ServingStatus> {
         (service.is_empty() || service == SERVICE_NAME).then(|| match self.state.serving.readiness() {
             Readiness::Ready => ServingStatus::Serving,
-            Readiness::Starting | Readiness::NoModel | Readiness::Draining => ServingStatus::NotServing,
+            Readiness::Starting | Readiness::NoModel | Readiness::NoRepository | Readiness::Draining => {
+                ServingStatus::NotServing
+            }
         })
     }
 }

@@ -17,6 +17,9 @@ const RETRY_AFTER: Duration = Duration::from_secs(5);
 /// It is not doubled more often than this: ten minutes and a half.
 const MOST_DOUBLINGS: u32 = 7;
 
+/// A disk that was full is tried again more often: every ten seconds.
+const MOST_DOUBLINGS_OF_STORAGE: u32 = 1;
+
 /// A file in the repository and what became of it.
 pub(super) struct Aspired {
     pub(super) candidate: Candidate,
@@ -147,7 +150,11 @@ impl Aspired {
 
     /// Whether the last try said nothing about the content and is long enough ago.
     pub(super) fn is_to_be_retried(&self) -> bool {
-        let doublings = self.passing.map_or(0, |(_, times)| times.saturating_sub(1).min(MOST_DOUBLINGS));
+        let most = |reason| match reason {
+            Reason::StorageUnavailable => MOST_DOUBLINGS_OF_STORAGE,
+            _ => MOST_DOUBLINGS,
+        };
+        let doublings = self.passing.map_or(0, |(reason, times)| times.saturating_sub(1).min(most(reason)));
         matches!(&self.stage, Stage::Refused(refusal, since)
             if refusal.reason.is_passing() && since.elapsed() >= RETRY_AFTER * 2_u32.pow(doublings))
     }

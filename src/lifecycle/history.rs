@@ -2,16 +2,17 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    fs::{File, OpenOptions},
+    fs::{File, Metadata, OpenOptions},
     io::{BufRead, BufReader, Read, Seek, SeekFrom, Write},
-    path::PathBuf,
-    sync::{Mutex, PoisonError},
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::SystemTime,
 };
 
 use serde::{Deserialize, Serialize};
 
-use super::{Reason, StoreError};
+use super::Reason;
 use crate::{
     model::{ModelName, ModelVersion},
     system::date::rfc3339,
@@ -22,6 +23,9 @@ const KEPT_ENTRIES: usize = 1000;
 
 /// So much of a long file is read at the start: its end.
 const READ_BYTES: u64 = 16 << 20;
+
+/// Entries that are kept while none can be written.
+const MAX_UNWRITTEN: usize = 10_000;
 
 /// One thing that was done.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -104,75 +108,147 @@ pub struct Timings {
 }
 
 /// The entries of all models.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct History {
-    file: Mutex<Option<File>>,
-    entries: Mutex<HashMap<ModelName, VecDeque<HistoryEntry>>>,
+    file: Mutex<Journal>,
+    entries: Mutex<Entries>,
+}
+
+/// The entries in memory.
+#[derive(Debug, Default)]
+struct Entries {
+    /// Entries of the file, by model, the oldest first.
+    written: HashMap<ModelName, VecDeque<HistoryEntry>>,
+    /// Entries that could not be written yet.
+    unwritten: VecDeque<HistoryEntry>,
+}
+
+/// The file, to which other gateways may add too.
+#[derive(Debug, Default)]
+struct Journal {
+    path: Option<PathBuf>,
+    opened: Option<Opened>,
+    /// True while entries cannot be written, which is said once.
+    is_failing: bool,
+}
+
+#[derive(Debug)]
+struct Opened {
+    file: File,
+    /// The end of what was read.
+    read_to: u64,
+    is_writable: bool,
 }
 
 impl History {
-    /// Goes on with the file, or begins it.
-    ///
-    /// # Errors
-    ///
-    /// When it cannot be read or written.
-    pub fn open(path: &PathBuf) -> Result<Self, StoreError> {
-        let failed =
-            |error: std::io::Error| StoreError::new("the history of deployments cannot be used", &error);
-        let mut file = OpenOptions::new().read(true).append(true).create(true).open(path).map_err(failed)?;
-        let history = Self { file: Mutex::new(None), entries: Mutex::default() };
-        let length = file.metadata().map_err(failed)?.len();
-        file.seek(SeekFrom::Start(length.saturating_sub(READ_BYTES))).map_err(failed)?;
-        let mut ends_well = true;
-        let mut lines = BufReader::new(&file);
-        let mut line = Vec::new();
-        while lines.by_ref().take(READ_BYTES).read_until(b'\n', &mut line).map_err(failed)? > 0 {
-            ends_well = line.ends_with(b"\n");
-            // A line that a killed process did not finish, or the rest of one that begins before, tells nothing.
-            if let Ok(entry) = serde_json::from_slice(&line) {
-                history.keep(entry);
-            }
-            line.clear();
+    /// Goes on with this file, or begins it. While it cannot be used, entries are kept in memory.
+    pub fn use_file(&self, path: Option<PathBuf>) {
+        let mut journal = lock(&self.file);
+        if journal.path != path {
+            (journal.path, journal.opened) = (path, None);
         }
-        if !ends_well {
-            file.write_all(b"\n").map_err(failed)?;
-        }
-        *lock(&history.file) = Some(file);
-        Ok(history)
+        drop(journal);
+        self.refresh();
     }
 
-    /// A history that ends with the process.
-    #[must_use]
-    pub fn in_memory() -> Self {
-        Self { file: Mutex::new(None), entries: Mutex::default() }
+    /// Reads what other gateways added, and writes what could not be written before. A file that was removed is begun again,
+    /// with all that is known.
+    pub fn refresh(&self) {
+        let mut journal = lock(&self.file);
+        let Some(path) = journal.path.clone() else { return };
+        let outcome = self.follow(&mut journal, &path);
+        match outcome {
+            Ok(()) if journal.is_failing => tracing::info!("the history of deployments is written again"),
+            Err(error) if !journal.is_failing => {
+                tracing::error!(%error, "failed to write the history of deployments; it is kept and tried again");
+                journal.is_failing = true;
+                return;
+            }
+            Err(_) => return,
+            Ok(()) => {}
+        }
+        journal.is_failing = false;
+    }
+
+    fn follow(&self, journal: &mut Journal, path: &Path) -> std::io::Result<()> {
+        let is_to_stay = |opened: &Opened| opened.is(path) && (opened.is_writable || !may_append(path));
+        let opened = match journal.opened.take().filter(is_to_stay) {
+            Some(opened) => opened,
+            None => self.open(path)?,
+        };
+        let opened = journal.opened.insert(opened);
+        if opened.file.metadata()?.len() != opened.read_to {
+            let added = opened.read_on()?;
+            lock(&self.entries).keep_all(added);
+        }
+        let unwritten = lock(&self.entries).unwritten.clone();
+        for entry in unwritten {
+            opened.append(&entry)?;
+            lock(&self.entries).unwritten.pop_front();
+            let added = opened.read_on()?;
+            lock(&self.entries).keep_all(added);
+        }
+        Ok(())
+    }
+
+    /// Opens the file, and queues for it what is known and is not in it.
+    fn open(&self, path: &Path) -> std::io::Result<Opened> {
+        let mut opened = Opened::of(path)?;
+        let read = opened.read_on()?;
+        let mut entries = lock(&self.entries);
+        let known = std::mem::take(&mut entries.written);
+        entries.keep_all(read);
+        let is_lost = |entry: &HistoryEntry| {
+            entries.written.get(&entry.model).is_none_or(|written| !written.contains(entry))
+        };
+        let mut lost: Vec<HistoryEntry> = known.into_values().flatten().filter(|one| is_lost(one)).collect();
+        lost.extend(std::mem::take(&mut entries.unwritten));
+        lost.sort_by(|left, right| left.time.cmp(&right.time));
+        entries.unwritten = lost.into();
+        Ok(opened)
     }
 
     /// Adds an entry, with the time that it is.
     pub fn add(&self, mut entry: HistoryEntry) {
         entry.time = rfc3339(SystemTime::now());
-        if let Some(file) = lock(&self.file).as_mut() {
-            let mut line = serde_json::to_vec(&entry).unwrap_or_default();
-            line.push(b'\n');
-            // In one write, so that a line is there whole or not at all.
-            if let Err(error) = file.write_all(&line).and_then(|()| file.sync_data()) {
-                tracing::error!(%error, "the history of deployments cannot be written");
+        {
+            let mut entries = lock(&self.entries);
+            entries.unwritten.push_back(entry);
+            if entries.unwritten.len() > MAX_UNWRITTEN {
+                entries.unwritten.pop_front();
             }
         }
-        self.keep(entry);
+        self.refresh();
     }
 
     /// The last entries of a model, the newest first.
     #[must_use]
     pub fn of(&self, model: &ModelName) -> Vec<HistoryEntry> {
-        lock(&self.entries)
-            .get(model)
-            .map(|entries| entries.iter().rev().cloned().collect())
-            .unwrap_or_default()
+        let entries = lock(&self.entries);
+        let unwritten = entries.unwritten.iter().filter(|entry| entry.model == *model);
+        let mut of_model: Vec<HistoryEntry> =
+            entries.written.get(model).into_iter().flatten().chain(unwritten).cloned().collect();
+        // Several gateways write into one file, not always in the order of their clocks.
+        of_model.sort_by(|left, right| left.time.cmp(&right.time));
+        of_model.reverse();
+        of_model.truncate(KEPT_ENTRIES);
+        of_model
+    }
+}
+
+impl Entries {
+    fn keep_all(&mut self, entries: Vec<HistoryEntry>) {
+        for entry in entries {
+            self.keep(entry);
+        }
     }
 
-    fn keep(&self, entry: HistoryEntry) {
-        let mut entries = lock(&self.entries);
-        let entries = entries.entry(entry.model.clone()).or_default();
+    fn keep(&mut self, entry: HistoryEntry) {
+        let entries = self.written.entry(entry.model.clone()).or_default();
+        // Two gateways may write again what they know, into a file that was removed.
+        if entries.iter().rev().take_while(|known| known.time >= entry.time).any(|known| *known == entry) {
+            return;
+        }
         entries.push_back(entry);
         if entries.len() > KEPT_ENTRIES {
             entries.pop_front();
@@ -180,8 +256,69 @@ impl History {
     }
 }
 
-/// What they hold is whole at every point where a panic could leave it, so a poisoned lock is good.
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+impl Opened {
+    fn of(path: &Path) -> std::io::Result<Self> {
+        let options = || OpenOptions::new().read(true).clone();
+        let written = options().append(true).create(true).open(path);
+        let is_writable = written.is_ok();
+        // What cannot be written tells all the same.
+        let file = written.or_else(|error| options().open(path).map_err(|_| error))?;
+        let read_to = file.metadata()?.len().saturating_sub(READ_BYTES);
+        Ok(Self { file, read_to, is_writable })
+    }
+
+    /// Returns true if this is the file that lies there, and nothing cut it short.
+    fn is(&self, path: &Path) -> bool {
+        let identity = |metadata: Metadata| (metadata.dev(), metadata.ino());
+        if self.file.metadata().is_ok_and(|metadata| metadata.len() < self.read_to) {
+            return false;
+        }
+        let own = self.file.metadata().map(identity);
+        own.is_ok_and(|own| path.metadata().map(identity).is_ok_and(|found| found == own))
+    }
+
+    /// The entries behind what was read before, up to the last whole line.
+    fn read_on(&mut self) -> std::io::Result<Vec<HistoryEntry>> {
+        let mut entries = Vec::new();
+        self.file.seek(SeekFrom::Start(self.read_to))?;
+        let mut lines = BufReader::new(&self.file);
+        let mut line = Vec::new();
+        while lines.by_ref().take(READ_BYTES).read_until(b'\n', &mut line)? > 0 && line.ends_with(b"\n") {
+            self.read_to += line.len() as u64;
+            // A line that a killed process did not finish, or the rest of one that begins before, tells nothing.
+            entries.extend(serde_json::from_slice::<HistoryEntry>(&line));
+            line.clear();
+        }
+        Ok(entries)
+    }
+
+    fn append(&mut self, entry: &HistoryEntry) -> std::io::Result<()> {
+        if !self.is_writable {
+            return Err(std::io::ErrorKind::PermissionDenied.into());
+        }
+        let mut line = serde_json::to_vec(entry)?;
+        line.push(b'\n');
+        // The rest of a line that was not finished, as a process was killed or a disk was full, is a line of its own.
+        if self.file.metadata()?.len() > 0 {
+            let mut last = [0];
+            self.file.seek(SeekFrom::End(-1))?;
+            self.file.read_exact(&mut last)?;
+            if last != *b"\n" {
+                line.insert(0, b'\n');
+            }
+        }
+        // In one write, so that a line is there whole or not at all, whatever others write.
+        self.file.write_all(&line)?;
+        self.file.sync_data()
+    }
+}
+
+fn may_append(path: &Path) -> bool {
+    OpenOptions::new().append(true).open(path).is_ok()
+}
+
+/// Locks a mutex. Its content is whole at every point where a panic could leave it, so a poisoned lock is good.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -194,27 +331,51 @@ mod tests {
         HistoryEntry::of(&iris, ModelVersion::new(version), Event::Deployed, "repository".to_owned())
     }
 
+    fn of_file(path: &Path) -> History {
+        let history = History::default();
+        history.use_file(Some(path.to_path_buf()));
+        history
+    }
+
+    fn versions(history: &History) -> Vec<u64> {
+        let entries = history.of(&"iris".parse().unwrap());
+        entries.iter().map(|entry| entry.version.to_string().parse().unwrap()).collect()
+    }
+
     #[test]
     fn goes_on_after_a_restart_and_after_a_line_that_was_cut_short() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("history.jsonl");
-        let iris = "iris".parse().unwrap();
-        let history = History::open(&path).unwrap();
+        let history = of_file(&path);
         history.add(entry(1));
         history.add(entry(2));
         drop(history);
         let mut file = OpenOptions::new().append(true).open(&path).unwrap();
         file.write_all(b"{\"time\":\"2026").unwrap();
-        let history = History::open(&path).unwrap();
-        history.add(entry(3));
-        drop(history);
-        let versions: Vec<u64> = vec![3, 2, 1];
-        let read = History::open(&path).unwrap().of(&iris);
-        assert_eq!(
-            read.iter().map(|entry| entry.version).collect::<Vec<_>>(),
-            versions.into_iter().map(ModelVersion::new).collect::<Vec<_>>()
-        );
-        assert!(read[0].time.ends_with('Z') && read[0].time.len() == 24, "{}", read[0].time);
+        of_file(&path).add(entry(3));
+        let history = of_file(&path);
+        assert_eq!(versions(&history), [3, 2, 1]);
+        let time = &history.of(&"iris".parse().unwrap())[0].time;
+        assert!(time.ends_with('Z') && time.len() == 24, "{time}");
         assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 4);
+    }
+
+    #[test]
+    fn two_gateways_tell_of_each_other_and_a_file_that_was_removed_is_written_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state/history.jsonl");
+        let (one, two) = (of_file(&path), of_file(&path));
+        one.add(entry(1));
+        assert_eq!(versions(&one), [1], "there is no place to write it yet");
+        std::fs::create_dir(path.parent().unwrap()).unwrap();
+        one.refresh();
+        two.add(entry(2));
+        one.refresh();
+        assert_eq!((versions(&one), versions(&two)), (vec![2, 1], vec![2, 1]));
+        std::fs::remove_file(&path).unwrap();
+        one.add(entry(3));
+        two.refresh();
+        assert_eq!((versions(&one), versions(&two)), (vec![3, 2, 1], vec![3, 2, 1]));
+        assert_eq!(versions(&of_file(&path)), [3, 2, 1]);
     }
 }

@@ -5,9 +5,11 @@ mod compare;
 mod load;
 mod look;
 mod operate;
+mod presence;
 mod reschedule;
 mod restore;
 mod serve;
+mod state;
 mod tell;
 mod work;
 
@@ -15,6 +17,7 @@ use std::{
     collections::{HashMap, HashSet, VecDeque},
     sync::{
         Arc,
+        atomic::AtomicBool,
         mpsc::{Receiver, RecvTimeoutError, Sender},
     },
     time::{Duration, Instant},
@@ -39,6 +42,8 @@ use crate::{
     telemetry::Metrics,
 };
 use compare::{Compared, Comparison};
+use presence::Return;
+use state::StateTold;
 use work::{Done, Workers};
 
 /// A file that has not changed for this long is taken for finished, however rarely the repository is looked at.
@@ -52,6 +57,9 @@ const RETIRED_PAUSE: Duration = Duration::from_millis(50);
 
 /// The pause between two looks at a comparison, which may take too long.
 const COMPARISON_PAUSE: Duration = Duration::from_secs(1);
+
+/// The pause between two looks at the state directory, which other gateways may write.
+const STATE_PAUSE: Duration = Duration::from_secs(1);
 
 /// The start waits for files that are being written, this long.
 const SETTLING_PATIENCE: Duration = Duration::from_secs(3);
@@ -85,6 +93,8 @@ pub(super) struct Parts {
     pub(super) serving: Arc<ServingMap>,
     pub(super) status: Arc<ArcSwap<Vec<VersionStatus>>>,
     pub(super) notices: Arc<ArcSwap<Vec<Notice>>>,
+    /// True while the repository is not there and the settings demand it.
+    pub(super) misses_repository: Arc<AtomicBool>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) messages: Sender<Message>,
 }
@@ -105,6 +115,9 @@ pub(super) struct Manager {
     is_to_give_back: bool,
     /// Whether it is not known which copies are needed, as something that says so cannot be read.
     keeps_all_copies: bool,
+    state: StateTold,
+    /// The return of files after all were gone at once.
+    returning: Option<Return>,
     /// What the last look complained of, so that it is said once and not at each look.
     complaints: HashSet<String>,
     fresh_complaints: HashSet<String>,
@@ -115,6 +128,7 @@ pub(super) struct Manager {
 impl Manager {
     pub(super) fn new(parts: Parts) -> Self {
         let workers = Workers::new(Arc::clone(&parts.store), parts.prover.clone(), parts.messages.clone());
+        let state = StateTold::new(parts.store.generation());
         Self {
             parts,
             models: HashMap::new(),
@@ -125,6 +139,8 @@ impl Manager {
             is_to_sweep: true,
             is_to_give_back: true,
             keeps_all_copies: false,
+            state,
+            returning: None,
             complaints: HashSet::new(),
             fresh_complaints: HashSet::new(),
             notices: Vec::new(),
@@ -135,12 +151,14 @@ impl Manager {
     pub(super) fn run(mut self, first_pass_done: &watch::Sender<bool>, messages: &Receiver<Message>) {
         // What it loads is not as urgent as any request.
         priority::give_way(priority::Way::Behind);
+        self.tell_of_state();
         self.restore();
         self.publish(None);
         let start = Instant::now();
         let mut last_look: Option<Instant> = None;
         let mut is_to_look = true;
         loop {
+            self.keep_state();
             // Whoever writes all the time must not have the repository looked at all the time.
             let waited = last_look.map_or(MIN_LOOK_INTERVAL, |last| last.elapsed());
             let is_early = is_to_look && waited < MIN_LOOK_INTERVAL;
@@ -160,6 +178,7 @@ impl Manager {
             // What is out of service is dropped soon after its last request.
             let pause =
                 if self.retired.is_empty() { between_looks } else { between_looks.min(RETIRED_PAUSE) };
+            let pause = pause.min(STATE_PAUSE);
             let pause = if self.comparison.is_some() { pause.min(COMPARISON_PAUSE) } else { pause };
             let pause = if is_early { pause.min(MIN_LOOK_INTERVAL.saturating_sub(waited)) } else { pause };
             is_to_look = match messages.recv_timeout(pause) {

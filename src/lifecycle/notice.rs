@@ -64,6 +64,22 @@ impl Notice {
         }
     }
 
+    /// Says that all models are gone at once.
+    #[must_use]
+    pub fn of_emptied_repository(repository: &Path) -> Self {
+        Self {
+            model: None,
+            version: String::new(),
+            subject: "models.repository".to_owned(),
+            text: format!(
+                "{} lost all its models at once, as a mount that fails does; what serves goes on. Bring the files back. To \
+                 take the last model out of service, unload it by request or set models.when_emptied = \"unload\"",
+                repository.display()
+            ),
+            grace: Grace::None,
+        }
+    }
+
     /// Every version that a `model.toml` names and that is not there.
     pub fn of_config(
         name: &ModelName,

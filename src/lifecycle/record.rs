@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use super::{
@@ -22,6 +22,9 @@ use crate::{
 
 /// So many refused contents of a model are remembered, so that none is tried twice.
 const REMEMBERED_REFUSALS: usize = 256;
+
+/// Going back as another gateway did is tried again after this long.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// What is known of one model.
 #[derive(Default)]
@@ -50,6 +53,8 @@ pub(super) struct Model {
     /// What served when the process ended and could not be put into service again, and when that was tried last.
     pub(super) unrestored: Vec<(Deployment, Arc<Snapshot>)>,
     pub(super) restored_at: Option<Instant>,
+    /// The last failure to go back as another gateway did.
+    pub(super) failed_to_go_back_at: Option<Instant>,
     /// What the request to load that is being carried out allows, and who waits for it.
     pub(super) load_request: Option<LoadRequest>,
 }
@@ -250,13 +255,24 @@ impl Model {
     /// Why this content was refused before, if it would be again as this version.
     pub(super) fn refusal_of(&self, version: ModelVersion, snapshot: &Snapshot) -> Option<Refusal> {
         let content = snapshot.content();
-        if self.rolled_back.contains(&snapshot.files_digest()) {
-            let detail = "it served and was taken back; a request to load it tries it again";
-            return Some(Refusal::new(Reason::RolledBack, detail));
+        if let Some(refusal) = self.rolled_back_refusal(snapshot) {
+            return Some(refusal);
         }
         let replaced = || self.loaded.get(&version).filter(|_| !self.config.allow_breaking_changes);
         let breaking = || self.refused.get(&(content, Some(replaced()?.content())));
         self.refused.get(&(content, None)).or_else(breaking).cloned()
+    }
+
+    /// The refusal of a copy whose files were taken back; `None` if they were not.
+    pub(super) fn rolled_back_refusal(&self, snapshot: &Snapshot) -> Option<Refusal> {
+        let detail = "it served and was taken back; a request to load it tries it again";
+        let is_rolled_back = self.rolled_back.contains(&snapshot.files_digest());
+        is_rolled_back.then(|| Refusal::new(Reason::RolledBack, detail))
+    }
+
+    /// Returns true if nothing failed a moment ago in going back as another gateway did.
+    pub(super) fn may_try_to_go_back(&self) -> bool {
+        self.failed_to_go_back_at.is_none_or(|at| at.elapsed() >= RETRY_AFTER)
     }
 
     /// Remembers that this content was refused, if that says something about it.
@@ -277,16 +293,20 @@ impl Model {
         self.refused.insert((content, None), refusal.clone());
     }
 
+    /// Has the files of some versions tried again.
+    pub(super) fn try_again(&mut self, is_meant: impl Fn(&Stage) -> bool) {
+        self.aspired
+            .values_mut()
+            .filter(|aspired| is_meant(&aspired.stage))
+            .for_each(|aspired| aspired.stage = Stage::New);
+    }
+
     /// Forgets what would keep any content from being tried.
     pub(super) fn forget_refusals(&mut self) {
         self.refused.clear();
         self.rolled_back.clear();
         self.unloaded = false;
-        for aspired in self.aspired.values_mut() {
-            if matches!(aspired.stage, Stage::Refused(..)) {
-                aspired.stage = Stage::New;
-            }
-        }
+        self.try_again(|stage| matches!(stage, Stage::Refused(..)));
     }
 
     /// The proof of a content that served before or serves, so that it need not be made again.

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::Snapshot;
 use crate::{model::Change, runtime::RuntimeError};
 
 /// The reason in one stable word, for metrics and programs.
@@ -50,6 +51,8 @@ pub enum Reason {
     NonFiniteOutput,
     /// There is no room for it beside what serves.
     InsufficientMemory,
+    /// There is no place for its private copy.
+    StorageUnavailable,
     /// It served and was taken back.
     RolledBack,
     /// The proof itself failed.
@@ -81,6 +84,7 @@ impl Reason {
             Self::GoldenMismatch => "golden_mismatch",
             Self::NonFiniteOutput => "non_finite_output",
             Self::InsufficientMemory => "insufficient_memory",
+            Self::StorageUnavailable => "storage_unavailable",
             Self::RolledBack => "rolled_back",
             Self::ProofFailed => "proof_failed",
         }
@@ -89,7 +93,10 @@ impl Reason {
     /// Whether it says nothing about the bytes, so that they are tried again.
     #[must_use]
     pub fn is_passing(self) -> bool {
-        matches!(self, Self::Unreadable | Self::InsufficientMemory | Self::ProofFailed)
+        matches!(
+            self,
+            Self::Unreadable | Self::InsufficientMemory | Self::StorageUnavailable | Self::ProofFailed
+        )
     }
 }
 
@@ -107,6 +114,13 @@ impl Refusal {
     #[must_use]
     pub fn new(reason: Reason, detail: impl Into<String>) -> Self {
         Self { reason, detail: detail.into() }
+    }
+
+    /// The refusal of a copy whose files were removed while it was tried, whatever came of that; `None` if they are there.
+    #[must_use]
+    pub fn of_lost_copy(snapshot: &Snapshot) -> Option<Self> {
+        let detail = "its private copy was removed from models.state_directory while it was tried";
+        (!snapshot.is_there()).then(|| Self::new(Reason::StorageUnavailable, detail))
     }
 
     /// The refusal of a model that differs like this from the one whose place it would take; `None` if it breaks no caller.

@@ -1,40 +1,54 @@
-//! Private copies of what serves and served before, named by what is in them.
+//! Private copies of what serves and served before, named by what is in them, and what is remembered of each model.
 //!
 //! Parts of a model's files are read while it serves. What a user does to a file must not change answers, so nothing is
 //! ever loaded from the repository itself.
 //!
 //! ```text
-//! state/lock                    locked while a gateway uses the folder
+//! state/lock                    shared by the gateways that use the folder
+//! state/write-lock              locked for the moment that one of them writes
 //! state/repository              the repository whose state this is; those of others lie in state/others
 //! state/deployments/NAME.json   what serves of a model, what served before
 //! state/history.jsonl           everything that was done, a line each
 //! state/copies/SHA256/files/    the files of one content, as the model's file names them
+//! state/users/NAME/             a gateway that uses the folder, and which copies it holds
 //! ```
+//!
+//! Several gateways may use it at a time, as in a rolling update. Each reads what the others write, and writes its own
+//! changes into what lies there ([`merge`]). While the folder cannot be used, because it was removed, its disk is full or it
+//! may not be written, what changes is kept in memory and written once it can be.
 
+mod copies;
 mod copy;
 mod deployments;
 mod folder;
+mod lock;
+mod merge;
 mod owner;
+mod remembered;
 mod snapshot;
+mod users;
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
-    fs, io,
-    os::unix::fs::PermissionsExt,
+    collections::HashMap,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::{Duration, Instant},
 };
-
-use rustix::fs::statvfs;
-use serde_json::Value;
 
 pub(super) use copy::digest_of;
 pub use deployments::{Deployment, ModelDeployments};
+pub use merge::Followed;
 pub use snapshot::{CopiedFile, Manifest, Snapshot};
 
-use super::{Candidate, Reason, Refusal, model_config::Pin};
-use crate::model::{Digest, ModelName};
-use folder::{COPIES, DEPLOYMENTS, Folder};
+use crate::model::Digest;
+use folder::Folder;
+use remembered::Remembered;
+
+/// The file that tells what was done.
+const HISTORY_FILE: &str = "history.jsonl";
+
+/// A folder that cannot be used is tried again after this long.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// A folder or a copy that cannot be made or read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -53,25 +67,47 @@ impl StoreError {
 /// The folder of the copies and of what is remembered.
 #[derive(Debug)]
 pub struct Store {
-    folder: Arc<Folder>,
+    /// The state directory and the repository; `None` if nothing is to last.
+    origin: Option<(PathBuf, PathBuf)>,
+    place: Mutex<Place>,
     /// Copies that something holds.
     live: Mutex<HashMap<Digest, Weak<Snapshot>>>,
+    remembered: Mutex<Remembered>,
+}
+
+/// The folders that are read and written now.
+#[derive(Debug, Default)]
+struct Place {
+    lasting: Option<Arc<Folder>>,
+    /// Read while there is no lasting folder that may be written.
+    readable: Option<PathBuf>,
+    /// Holds copies while there is no lasting folder.
+    temporary: Option<Arc<Folder>>,
+    /// The reason for which there is no lasting folder.
+    problem: Option<StoreError>,
+    tried_at: Option<Instant>,
+    /// Counts up whenever another lasting folder is used, or the old one again.
+    generation: u64,
 }
 
 impl Store {
-    /// The folder that lasts, for what serves of this repository, or, where that cannot be, a temporary one and the reason.
+    /// The folder that lasts, for what serves of this repository. Where it cannot be used now, it is read if possible, copies
+    /// go into a temporary one, and [`Store::refresh`] tries again.
     ///
     /// # Errors
     ///
-    /// When neither can be made.
-    pub fn open(directory: &Path, repository: &Path) -> Result<(Self, Option<StoreError>), StoreError> {
-        match Folder::lasting(directory, repository) {
-            Ok(folder) => Ok((Self::of(folder), None)),
-            Err(error) => {
-                let what = format!("models.state_directory ({}) cannot be used", directory.display());
-                Ok((Self::temporary()?, Some(StoreError::new(what, &error))))
-            }
+    /// When it can be neither written nor read, and no temporary one can be made.
+    pub fn open(directory: &Path, repository: &Path) -> Result<Self, StoreError> {
+        let store =
+            Self { origin: Some((directory.to_path_buf(), repository.to_path_buf())), ..Self::nowhere() };
+        store.connect(&mut store.place(), true);
+        if store.place().lasting.is_none()
+            && let Err(error) = store.folder_for_copies()
+            && store.place().readable.is_none()
+        {
+            return Err(error);
         }
+        Ok(store)
     }
 
     /// A folder that is gone when nothing uses it any more.
@@ -80,165 +116,126 @@ impl Store {
     ///
     /// When it cannot be made, for example because the file system is read-only.
     pub fn temporary() -> Result<Self, StoreError> {
-        Ok(Self::of(Folder::temporary()?))
+        let store = Self::nowhere();
+        store.folder_for_copies()?;
+        Ok(store)
     }
 
-    fn of(folder: Folder) -> Self {
-        Self { folder: Arc::new(folder), live: Mutex::default() }
+    fn nowhere() -> Self {
+        Self { origin: None, place: Mutex::default(), live: Mutex::default(), remembered: Mutex::default() }
     }
 
-    /// Whether what is in it will be there after a restart.
+    /// Sees to it that the lasting folder is there: one that was removed is made again, one that could not be used is tried
+    /// again.
+    pub fn refresh(&self) {
+        let mut place = self.place();
+        if place.lasting.as_ref().is_some_and(|folder| folder.is_whole()) {
+            return;
+        }
+        let is_due = place.tried_at.is_none_or(|at| at.elapsed() >= RETRY_AFTER);
+        if place.lasting.take().is_some() || is_due {
+            self.connect(&mut place, false);
+        }
+    }
+
+    /// The reason for which what is remembered ends with the process; `None` if it does not.
     #[must_use]
-    pub fn is_lasting(&self) -> bool {
-        self.folder.is_lasting()
+    pub fn problem(&self) -> Option<StoreError> {
+        self.place().problem.clone()
+    }
+
+    /// Counts up whenever the lasting folder is used again, after it was removed or could not be used.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.place().generation
     }
 
     /// Returns true if the folder had the state of another repository, which this one does not go on with.
     #[must_use]
     pub fn begins_beside_another(&self) -> bool {
-        self.folder.begins
+        self.place().lasting.as_ref().is_some_and(|folder| folder.begins)
     }
 
-    /// A file in the folder.
+    /// Returns true if the file system has no locks, so that gateways do not see each other.
     #[must_use]
-    pub fn path(&self, name: &str) -> PathBuf {
-        self.folder.path.join(name)
+    pub fn lacks_locks(&self) -> bool {
+        self.place().lasting.as_ref().is_some_and(|folder| !folder.has_locks())
     }
 
-    /// What is remembered of each model, or why not.
-    ///
-    /// # Errors
-    ///
-    /// When none of it can be read.
-    pub fn deployments(&self) -> io::Result<BTreeMap<ModelName, io::Result<ModelDeployments>>> {
-        deployments::read_all(&self.path(DEPLOYMENTS))
+    /// The file of the history; `None` if there is no place to read one.
+    #[must_use]
+    pub fn history_file(&self) -> Option<PathBuf> {
+        let place = self.place();
+        let lasting = place.lasting.as_ref().map(|folder| &folder.path);
+        lasting.or(place.readable.as_ref()).map(|folder| folder.join(HISTORY_FILE))
     }
 
-    /// Remembers this of a model.
-    ///
-    /// # Errors
-    ///
-    /// When it cannot be written.
-    pub fn remember(&self, model: &ModelName, deployments: &ModelDeployments) -> io::Result<()> {
-        deployments::write(&self.path(DEPLOYMENTS), model, deployments)
-    }
-
-    /// Copies a candidate's files as they are now.
-    ///
-    /// # Errors
-    ///
-    /// When a file cannot be read or copied, lies outside of the model's folder, or is not what the pin allows.
-    pub fn take(
-        &self,
-        candidate: &Candidate,
-        contract: Option<&Value>,
-        pin: &Pin,
-    ) -> Result<Arc<Snapshot>, Refusal> {
-        let incoming = tempfile::Builder::new()
-            .prefix(".incoming-")
-            .permissions(fs::Permissions::from_mode(0o700))
-            .tempdir_in(self.path(COPIES))
-            .map_err(|error| copy::unreadable(&error))?;
-        self.check_room(candidate)?;
-        let manifest = copy::copy(candidate, contract, pin, &incoming.path().join(snapshot::FILES))?;
-        manifest.write(incoming.path()).map_err(|error| copy::unreadable(&error))?;
-
-        let mut live = self.live();
-        if let Some(same) = live.get(&manifest.content).and_then(Weak::upgrade) {
-            return Ok(same);
-        }
-        let folder = self.folder_of(manifest.content);
-        // Nothing holds what may still lie there, so it may go.
-        if folder.exists() {
-            fs::remove_dir_all(&folder).map_err(|error| copy::unreadable(&error))?;
-        }
-        fs::rename(incoming.path(), &folder).map_err(|error| copy::unreadable(&error))?;
-        // Its name is not there any more to be removed.
-        let _ = incoming.keep();
-        let snapshot = Arc::new(Snapshot::new(folder, manifest, Arc::clone(&self.folder)));
-        live.insert(snapshot.content(), Arc::downgrade(&snapshot));
-        Ok(snapshot)
-    }
-
-    /// Whether a candidate's files can be copied at all: a file may claim to be larger than any disk.
-    ///
-    /// # Errors
-    ///
-    /// When there is less room than they take.
-    pub fn check_room(&self, candidate: &Candidate) -> Result<(), Refusal> {
-        let bytes = candidate.bytes();
-        let room = statvfs(&self.folder.path)
-            .map(|volume| volume.f_bavail.saturating_mul(volume.f_frsize))
-            .map_err(|error| copy::unreadable(&error.into()))?;
-        if bytes <= room {
-            return Ok(());
-        }
-        let detail = format!(
-            "copying it takes {} MiB, and {} MiB are free in models.state_directory",
-            bytes >> 20,
-            room >> 20
-        );
-        Err(Refusal::new(Reason::Unreadable, detail))
-    }
-
-    /// A copy that was made before. Whether it is still whole is for [`Snapshot::verify`] to say: it may take long, and a
-    /// copy may never be loaded again.
-    ///
-    /// # Errors
-    ///
-    /// When it is gone, or another one.
-    pub fn reopen(&self, content: Digest) -> Result<Arc<Snapshot>, StoreError> {
-        let mut live = self.live();
-        if let Some(same) = live.get(&content).and_then(Weak::upgrade) {
-            return Ok(same);
-        }
-        let folder = self.folder_of(content);
-        let failed = |error: io::Error| {
-            StoreError::new(format!("the copy {} cannot be used", content.short()), &error)
-        };
-        let manifest = Manifest::read(&folder, content).map_err(failed)?;
-        let snapshot = Arc::new(Snapshot::new(folder, manifest, Arc::clone(&self.folder)));
-        live.insert(content, Arc::downgrade(&snapshot));
-        Ok(snapshot)
-    }
-
-    /// Removes every copy that nothing holds, but for the `remembered` ones.
-    pub fn sweep(&self, remembered: &HashSet<Digest>) {
-        let mut live = self.live();
-        live.retain(|_, snapshot| snapshot.strong_count() > 0);
-        let Ok(entries) = fs::read_dir(self.path(COPIES)) else { return };
-        for entry in entries.flatten() {
-            let name = entry.file_name().to_string_lossy().into_owned();
-            let kept = name
-                .parse()
-                .is_ok_and(|content| live.contains_key(&content) || remembered.contains(&content));
-            // What another thread is just copying has a name that is no digest; what a killed process left, too.
-            let foreign = name.parse::<Digest>().is_err();
-            if !kept
-                && !foreign
-                && let Err(error) = fs::remove_dir_all(entry.path())
-            {
-                tracing::warn!(%error, copy = name, "a private copy of a model cannot be removed");
+    fn connect(&self, place: &mut Place, is_first: bool) {
+        let Some((directory, repository)) = &self.origin else { return };
+        place.tried_at = Some(Instant::now());
+        match Folder::lasting(directory, repository, is_first) {
+            Ok(folder) => {
+                place.lasting = Some(Arc::new(folder));
+                (place.readable, place.problem) = (None, None);
+                place.generation += 1;
+                if !is_first {
+                    self.remembered().begin_again();
+                }
+            }
+            Err(error) => {
+                let what = format!("models.state_directory ({}) cannot be used", directory.display());
+                place.problem = Some(StoreError::new(what, &error));
+                place.readable = owner::find(directory, repository).ok().flatten();
             }
         }
     }
 
-    fn folder_of(&self, content: Digest) -> PathBuf {
-        self.path(COPIES).join(content.to_string())
+    /// The folder that lasts, else a temporary one.
+    fn folder_for_copies(&self) -> Result<Arc<Folder>, StoreError> {
+        self.refresh();
+        let mut place = self.place();
+        if let Some(folder) = &place.lasting {
+            return Ok(Arc::clone(folder));
+        }
+        // What cleans a system of old temporary files may have removed it.
+        if let Some(folder) = place.temporary.as_ref().filter(|folder| folder.is_whole()) {
+            return Ok(Arc::clone(folder));
+        }
+        let folder = Arc::new(Folder::temporary()?);
+        place.temporary = Some(Arc::clone(&folder));
+        Ok(folder)
     }
 
-    fn live(&self) -> std::sync::MutexGuard<'_, HashMap<Digest, Weak<Snapshot>>> {
-        // The map is whole at every point where a panic could leave it.
-        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    fn place(&self) -> MutexGuard<'_, Place> {
+        lock(&self.place)
     }
+
+    fn live(&self) -> MutexGuard<'_, HashMap<Digest, Weak<Snapshot>>> {
+        lock(&self.live)
+    }
+
+    fn remembered(&self) -> MutexGuard<'_, Remembered> {
+        lock(&self.remembered)
+    }
+}
+
+/// Locks a mutex. Its content is whole at every point where a panic could leave it, so a poisoned lock is good.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::{collections::HashSet, fs, os::unix::fs::PermissionsExt};
+
+    use serde_json::Value;
     use tempfile::TempDir;
 
     use super::*;
-    use crate::lifecycle::Source;
+    use crate::{
+        lifecycle::{Candidate, Reason, Source, model_config::Pin},
+        model::ModelName,
+    };
 
     fn repository(files: &[(&str, &[u8])]) -> TempDir {
         let folder = tempfile::tempdir().unwrap();
@@ -262,8 +259,8 @@ mod tests {
     #[test]
     fn a_copy_does_not_change_with_its_source_and_goes_when_nothing_holds_it() {
         let repository = repository(&[("iris/1/model.onnx", &iris())]);
-        let (store, problem) = Store::open(&repository.path().join(".state"), repository.path()).unwrap();
-        assert_eq!((problem, store.is_lasting()), (None, true));
+        let store = Store::open(&repository.path().join(".state"), repository.path()).unwrap();
+        assert_eq!((store.problem(), store.follow().len()), (None, 0));
         let snapshot = store.take(&candidate(&repository), None, &Pin::default()).unwrap();
         fs::write(repository.path().join("iris/1/model.onnx"), b"other").unwrap();
 
@@ -286,11 +283,11 @@ mod tests {
     fn a_copy_that_was_tampered_with_is_not_used() {
         let repository = repository(&[("iris.onnx", &iris())]);
         let state = repository.path().join(".state");
-        let (store, _) = Store::open(&state, repository.path()).unwrap();
+        let store = Store::open(&state, repository.path()).unwrap();
         let snapshot = store.take(&candidate(&repository), None, &Pin::default()).unwrap();
         let (content, file) = (snapshot.content(), snapshot.file());
         drop((snapshot, store));
-        let (store, _) = Store::open(&state, repository.path()).unwrap();
+        let store = Store::open(&state, repository.path()).unwrap();
         assert!(store.reopen(content).unwrap().verify().is_ok());
         fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
         fs::write(&file, b"something else").unwrap();
@@ -305,7 +302,7 @@ mod tests {
         };
         let (model, weights) = (read("model.onnx"), read("weights.bin"));
         let repository = repository(&[("ext/1/model.onnx", &model), ("ext/1/weights.bin", &weights)]);
-        let (store, _) = Store::open(&repository.path().join(".state"), repository.path()).unwrap();
+        let store = Store::open(&repository.path().join(".state"), repository.path()).unwrap();
         let snapshot = store.take(&candidate(&repository), None, &Pin::default()).unwrap();
         let lines = format!("{}\n{}\n", Digest::of(&model), Digest::of(&weights));
         let (content, digest) = (snapshot.content(), Digest::of(lines.as_bytes()));
@@ -345,13 +342,83 @@ mod tests {
     }
 
     #[test]
-    fn two_gateways_do_not_share_a_folder() {
+    fn neither_of_two_gateways_removes_what_the_other_holds() {
+        let repository = repository(&[("iris.onnx", &iris())]);
+        let state = repository.path().join(".state");
+        let open = || Store::open(&state, repository.path()).unwrap();
+        let (first, second) = (open(), open());
+        assert!(first.follow().is_empty() && second.follow().is_empty());
+        let take = |store: &Store| store.take(&candidate(&repository), None, &Pin::default()).unwrap();
+        let (one, two) = (take(&first), take(&second));
+        assert_eq!((one.file(), one.content()), (two.file(), two.content()), "one copy on the disk");
+        let file = one.file();
+        drop(one);
+        assert!(first.sweep(&HashSet::new()) && file.exists());
+        drop(two);
+        assert!(second.sweep(&HashSet::new()) && !file.exists(), "the last one that held it");
+    }
+
+    fn taken_back(bytes: &[u8]) -> ModelDeployments {
+        ModelDeployments { rolled_back: [Digest::of(bytes)].into(), ..ModelDeployments::default() }
+    }
+
+    #[test]
+    fn each_of_two_gateways_follows_what_the_other_takes_back() {
         let folder = tempfile::tempdir().unwrap();
-        let (first, _) = Store::open(folder.path(), folder.path()).unwrap();
-        let (second, problem) = Store::open(folder.path(), folder.path()).unwrap();
-        assert!(first.is_lasting() && !second.is_lasting());
-        assert!(problem.unwrap().to_string().contains("another gateway uses it"));
+        let open = || Store::open(folder.path(), folder.path()).unwrap();
+        let (first, second) = (open(), open());
+        let iris: ModelName = "iris".parse().unwrap();
+        first.remember(&iris, &taken_back(b"2")).unwrap();
+        let followed = second.follow();
+        assert_eq!(followed.len(), 1);
+        assert_eq!(followed[0].1.taken_back, [Digest::of(b"2")].into());
+        assert!(second.follow().is_empty());
+        // Both at once: the second does not know of it when it writes.
+        first.remember(&iris, &ModelDeployments::default()).unwrap();
+        let mut own = taken_back(b"2");
+        own.rolled_back.insert(Digest::of(b"3"));
+        let followed = second.remember(&iris, &own).unwrap();
+        assert_eq!(followed.allowed, [Digest::of(b"2")].into());
+        assert_eq!(open().deployments().unwrap()[&iris].as_ref().unwrap(), &taken_back(b"3"));
+    }
+
+    #[test]
+    fn a_folder_that_was_removed_or_is_used_alone_is_used_once_it_can_be() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = folder.path().join("state");
+        let iris: ModelName = "iris".parse().unwrap();
+        let store = Store::open(&state, folder.path()).unwrap();
+        let generation = store.generation();
+        store.remember(&iris, &taken_back(b"2")).unwrap();
+        fs::remove_dir_all(&state).unwrap();
+        store.refresh();
+        assert!(store.generation() > generation && store.unwritten() == [iris.clone()]);
+        assert!(store.follow().is_empty(), "that the files are gone is not a wish");
+        store.remember(&iris, &taken_back(b"2")).unwrap();
+        assert!(store.unwritten().is_empty());
+        drop(store);
+
+        let earlier = lock::Lock::alone(&state.join("lock")).unwrap();
+        let store = Store::open(&state, folder.path()).unwrap();
+        assert!(store.problem().unwrap().to_string().contains("another gateway uses it alone"));
+        assert_eq!(store.deployments().unwrap()[&iris].as_ref().unwrap(), &taken_back(b"2"), "it is read");
+        let mut own = taken_back(b"2");
+        own.rolled_back.insert(Digest::of(b"3"));
+        assert!(store.remember(&iris, &own).is_err());
+        drop(earlier);
+        lock(&store.place).tried_at = None;
+        store.refresh();
+        assert_eq!(store.problem(), None);
+        let followed: Vec<_> = store.follow();
+        assert!(followed.iter().all(|(_, followed)| followed.allowed.is_empty()));
+        store.remember(&iris, &own).unwrap();
+        assert_eq!(store.deployments().unwrap()[&iris].as_ref().unwrap(), &own);
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_made_is_named() {
+        let folder = tempfile::tempdir().unwrap();
         let nowhere = Store::open(Path::new("/proc/nowhere"), folder.path()).unwrap();
-        assert!(nowhere.1.unwrap().to_string().contains("models.state_directory (/proc/nowhere)"));
+        assert!(nowhere.problem().unwrap().to_string().contains("models.state_directory (/proc/nowhere)"));
     }
 }

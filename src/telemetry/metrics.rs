@@ -45,6 +45,8 @@ pub struct Metrics {
     bytes_in_flight: IntGauge,
     bytes_in_flight_limit: IntGauge,
     memory_refusals: IntCounter,
+    repository_available: IntGauge,
+    state_available: IntGauge,
 }
 
 /// Why a connection was closed for the sake of others.
@@ -198,6 +200,14 @@ impl Metrics {
                 &["model", "cause"],
             )?,
             settings_reloads,
+            repository_available: gauge(
+                "gateway_repository_available",
+                "1 if the model repository can be read and did not lose all its models at once, else 0.",
+            )?,
+            state_available: gauge(
+                "gateway_state_available",
+                "1 if what serves is written to the state directory, else 0.",
+            )?,
             registry,
             is_on,
         })
@@ -257,6 +267,16 @@ impl Metrics {
 
     fn seconds(&self, of_all: &HistogramVec, label: &str) -> Seconds {
         Seconds(self.is_on.then(|| of_all.with_label_values(&[label])))
+    }
+
+    /// Says if the repository can be read and still holds models.
+    pub fn set_repository_available(&self, is_available: bool) {
+        self.repository_available.set(i64::from(is_available));
+    }
+
+    /// Says if what serves is written to the state directory.
+    pub fn set_state_available(&self, is_available: bool) {
+        self.state_available.set(i64::from(is_available));
     }
 
     /// A version was put into service.

@@ -236,7 +236,9 @@ impl From<ApiError> for Problem {
             ApiError::AlreadyLoaded(_) => problem(StatusCode::CONFLICT, "already_loaded"),
             ApiError::CannotLoad(refusal) => {
                 let status = match refusal.reason {
-                    Reason::InsufficientMemory => StatusCode::INSUFFICIENT_STORAGE,
+                    Reason::InsufficientMemory | Reason::StorageUnavailable => {
+                        StatusCode::INSUFFICIENT_STORAGE
+                    }
                     _ => StatusCode::BAD_REQUEST,
                 };
                 problem(status, refusal.reason.code())
@@ -272,6 +274,7 @@ fn not_ready(readiness: Readiness) -> &'static str {
         Readiness::Ready => "the gateway is ready",
         Readiness::Starting => "the models are being loaded",
         Readiness::NoModel => "no model is in service: `onnx-gateway check` says why",
+        Readiness::NoRepository => "the model repository cannot be read, or lost all its models",
         Readiness::Draining => "the gateway is about to stop",
     }
 }

@@ -31,6 +31,10 @@ pub struct ModelsSettings {
     pub removal_grace_ms: u64,
     /// What becomes of a version whose file stays away: `unload` or `keep`.
     pub when_removed: WhenRemoved,
+    /// The end of all models whose files vanish at once, as with a mount that fails: `keep` or `unload`.
+    pub when_emptied: WhenRemoved,
+    /// True if the gateway is ready only while the repository can be read and has not lost all its models.
+    pub require_repository: bool,
     /// What a swap preserves: `availability` (the new one is loaded before the old one goes) or `resources` (after).
     pub preserve: Preserve,
 }
@@ -46,6 +50,8 @@ impl Default for ModelsSettings {
             incomplete_grace_ms: 5000,
             removal_grace_ms: 10_000,
             when_removed: WhenRemoved::Unload,
+            when_emptied: WhenRemoved::Keep,
+            require_repository: false,
             preserve: Preserve::Availability,
         }
     }

@@ -111,7 +111,11 @@ impl Manager {
         }
         let content = snapshot.content();
         let refusal = model.refusal_of(version, &snapshot);
-        let known = model.known_proof(content);
+        let known = model.known_proof(content).or_else(|| {
+            // Another gateway may have proven it.
+            let known = self.parts.store.deployment_of(name, content);
+            known.map(|deployment| deployment.proof).filter(Proof::is_of_this_gateway)
+        });
         let serves = model.loaded.get(&version).is_some_and(|servable| servable.content() == content);
         let Some(aspired) = model.aspired.get_mut(&version) else { return };
         match (serves, refusal, known) {
@@ -147,6 +151,8 @@ impl Manager {
 
     /// Loads a proven version and puts it into service.
     pub(super) fn load(&mut self, name: &ModelName, version: ModelVersion) {
+        // Another gateway may have taken it back while it was proven here.
+        self.follow();
         let keep = self.parts.settings.models.keep_previous;
         let Some(model) = self.models.get_mut(name) else { return };
         let before = model.current().map(|old| (old.digest(), old.trial.failure_share()));
@@ -154,12 +160,19 @@ impl Manager {
         let Some(aspired) = model.aspired.get_mut(&version) else { return };
         let Stage::Proven(admitted) = std::mem::replace(&mut aspired.stage, Stage::New) else { return };
         let Admitted { snapshot, proof } = *admitted;
+        if model.unloaded {
+            return;
+        }
+        if let Some(refusal) = model.rolled_back_refusal(&snapshot) {
+            return self.refuse(name, version, Some(snapshot.digest()), &refusal);
+        }
         let start = Instant::now();
         let trial = self.trial((name, snapshot.content()), replaced.map(|(_, share)| share));
         let loaded = self.servable((name, version), Arc::clone(&snapshot), proof, trial);
         let servable = match loaded {
             Ok(servable) => Arc::new(servable),
             Err(refusal) => {
+                let refusal = Refusal::of_lost_copy(&snapshot).unwrap_or(refusal);
                 self.refuse_content(name, version, &snapshot, &refusal);
                 return self.restore_availability(name, &snapshot, &refusal);
             }

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Manager, work::Work};
+use super::{Manager, presence::Presence, work::Work};
 use crate::{
     config::WhenRemoved,
     lifecycle::{
@@ -23,7 +23,10 @@ impl Manager {
     /// Looks at the whole repository.
     pub(super) fn look(&mut self) {
         match self.parts.source.look() {
-            Ok(found) => self.note(found),
+            Ok(found) => {
+                let is_available = self.note(found);
+                self.tell_of_repository(is_available);
+            }
             // What serves goes on serving: a repository that cannot be read says nothing about its models.
             Err(error) => {
                 let repository = self.parts.source.repository().display().to_string();
@@ -31,12 +34,15 @@ impl Manager {
                 // What was told of the files is no news when they can be looked at again.
                 let told: Vec<String> = self.parts.notices.load().iter().map(ToString::to_string).collect();
                 self.fresh_complaints.extend(told);
+                self.tell_of_repository(false);
             }
         }
         self.complaints = std::mem::take(&mut self.fresh_complaints);
     }
 
-    fn note(&mut self, found: Found) {
+    /// Takes down what was found; returns false if that is nothing where models were.
+    fn note(&mut self, found: Found) -> bool {
+        let presence = self.note_presence(&found);
         let Found { mut models, unreadable, mut notices } = found;
         let present: Vec<ModelName> = models.keys().cloned().collect();
         for name in models.keys() {
@@ -54,12 +60,16 @@ impl Manager {
                 None => BTreeMap::new(),
             };
             self.note_candidates(&name, candidates);
-            self.note_removals(&name);
+            self.note_removals(&name, presence);
             self.note_defects(&name);
             self.hash_new(&name);
         }
         notices.extend(self.ineffective_settings(&present));
+        if presence == Presence::Emptied {
+            notices.push(Notice::of_emptied_repository(self.parts.source.repository()));
+        }
         self.note_notices(notices);
+        presence != Presence::Emptied
     }
 
     /// Notices of versions, labels and a default model that are named and are not there.
@@ -165,7 +175,7 @@ impl Manager {
     }
 
     /// A version whose file is gone and that does not serve is forgotten at once, one that serves after a while.
-    fn note_removals(&mut self, name: &ModelName) {
+    fn note_removals(&mut self, name: &ModelName, presence: Presence) {
         let grace = Duration::from_millis(self.parts.settings.models.removal_grace_ms);
         let when_removed = self.parts.settings.models.when_removed;
         let mut kept = Vec::new();
@@ -180,7 +190,8 @@ impl Manager {
                 }
                 aspired.kept = true;
             }
-            serves && (since.elapsed() < grace || when_removed == WhenRemoved::Keep)
+            let is_to_stay = presence != Presence::Usual || when_removed == WhenRemoved::Keep;
+            serves && (is_to_stay || since.elapsed() < grace)
         });
         for version in kept {
             tracing::warn!(model.name = %name, model.version = %version, "its file is gone; it serves on");

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Instant};
 use super::Manager;
 use crate::{
     lifecycle::{
-        OperationError, Reason, Refusal, RolledBack, Trial,
+        Deployment, OperationError, Reason, Refusal, RolledBack, Servable, Snapshot, Trial,
         aspired::Stage,
         history::{Event, HistoryEntry},
         operation::Operation,
@@ -17,6 +17,8 @@ use crate::{
 impl Manager {
     /// Does what an operator asks for; whether the repository is to be looked at.
     pub(super) fn operate(&mut self, name: &ModelName, operation: Operation, by: &str) -> bool {
+        // What other gateways did goes before.
+        self.keep_state();
         // Who gave up waiting for the answer does not miss it; who did not finds it in the status.
         match operation {
             Operation::Load { allow_breaking_changes, reply } => {
@@ -56,9 +58,7 @@ impl Manager {
         model.unloaded = true;
         let versions: Vec<ModelVersion> = model.loaded.keys().copied().collect();
         let out = model.exchange(None, &versions, None, keep);
-        for aspired in model.aspired.values_mut().filter(|aspired| matches!(aspired.stage, Stage::Loaded)) {
-            aspired.stage = Stage::New;
-        }
+        model.try_again(|stage| matches!(stage, Stage::Loaded));
         let replies = model.load_request.take().map(|request| request.replies).unwrap_or_default();
         self.serve(name);
         tracing::info!(model.name = %name, by, "a model was unloaded by request");
@@ -110,51 +110,24 @@ impl Manager {
         by: &str,
         detail: Option<String>,
     ) -> Result<RolledBack, OperationError> {
-        let keep = self.parts.settings.models.keep_previous;
         let nothing = || OperationError::NothingBefore(name.clone());
         let model = self.models.get_mut(name).ok_or_else(|| OperationError::ModelNotFound(name.clone()))?;
         // Nothing serves where the last thing that did was unloaded or could not be followed.
         let bad = model.current().cloned();
         let (target, snapshot) = model.previous.pop().ok_or_else(nothing)?;
-        let checked = model.check_copy(&snapshot);
-        let loaded = model.loaded.get(&target.version).filter(|one| one.content() == target.content).cloned();
-        let good = checked.and_then(|()| {
-            loaded.map_or_else(
-                || {
-                    let trial = Trial::without_comparison();
-                    let (proof, identity) = (target.proof.clone(), (name, target.version));
-                    self.servable(identity, Arc::clone(&snapshot), proof, trial).map(Arc::new)
-                },
-                Ok,
-            )
-        });
-        let model = self.models.get_mut(name).ok_or_else(nothing)?;
-        let good = match good {
+        let good = match self.servable_before(name, &target, &snapshot) {
             Ok(good) => good,
             Err(refusal) => {
-                model.previous.push((target, snapshot));
+                if let Some(model) = self.models.get_mut(name) {
+                    model.previous.push((target, snapshot));
+                }
                 return Err(OperationError::Refused(refusal));
             }
         };
-        let taken: Vec<ModelVersion> =
-            bad.iter().map(|bad| bad.version).filter(|version| *version != good.version).collect();
-        let out =
-            model.exchange(Some(Arc::clone(&good)), &taken, bad.as_ref().map(|bad| bad.content()), keep);
-        model.unloaded = false;
-        model.made_room = None;
-        if let Some(bad) = &bad {
-            model.rolled_back.insert(bad.snapshot.files_digest());
-            let refusal = model.refusal_of(bad.version, &bad.snapshot);
-            let aspired =
-                model.aspired.get_mut(&bad.version).filter(|one| matches!(one.stage, Stage::Loaded));
-            if let (Some(aspired), Some(refusal)) = (aspired, refusal) {
-                aspired.stage = Stage::Refused(refusal, Instant::now());
-            }
-        }
-        self.serve(name);
+        let digest = good.digest();
+        self.put_before(name, &good, bad.as_ref());
         let replaces = bad.map(|bad| bad.digest());
-        let answer = RolledBack { version: target.version, digest: good.digest(), replaces };
-        self.retired.extend(out.into_iter().filter(|servable| !Arc::ptr_eq(servable, &good)));
+        let answer = RolledBack { version: target.version, digest, replaces };
         self.parts
             .metrics
             .model_rolled_back(name.as_str(), if by == "automatic" { "automatic" } else { "request" });
@@ -173,5 +146,44 @@ impl Manager {
             ..HistoryEntry::of(name, answer.version, Event::RolledBack, by.to_owned())
         });
         Ok(answer)
+    }
+
+    /// Loads what served before, unless it is still loaded.
+    pub(super) fn servable_before(
+        &self,
+        name: &ModelName,
+        target: &Deployment,
+        snapshot: &Arc<Snapshot>,
+    ) -> Result<Arc<Servable>, Refusal> {
+        let model = self.models.get(name);
+        model.map_or(Ok(()), |model| model.check_copy(snapshot))?;
+        let loaded = model.and_then(|model| model.loaded.get(&target.version));
+        if let Some(loaded) = loaded.filter(|one| one.content() == target.content) {
+            return Ok(Arc::clone(loaded));
+        }
+        let (proof, identity) = (target.proof.clone(), (name, target.version));
+        self.servable(identity, Arc::clone(snapshot), proof, Trial::without_comparison()).map(Arc::new)
+    }
+
+    /// Puts what served before into service, and keeps what is taken back for it from coming back by itself.
+    pub(super) fn put_before(&mut self, name: &ModelName, good: &Arc<Servable>, bad: Option<&Arc<Servable>>) {
+        let keep = self.parts.settings.models.keep_previous;
+        let Some(model) = self.models.get_mut(name) else { return };
+        let taken: Vec<ModelVersion> =
+            bad.iter().map(|bad| bad.version).filter(|version| *version != good.version).collect();
+        let out = model.exchange(Some(Arc::clone(good)), &taken, bad.map(|bad| bad.content()), keep);
+        model.unloaded = false;
+        model.made_room = None;
+        if let Some(bad) = bad {
+            model.rolled_back.insert(bad.snapshot.files_digest());
+            let refusal = model.refusal_of(bad.version, &bad.snapshot);
+            let aspired =
+                model.aspired.get_mut(&bad.version).filter(|one| matches!(one.stage, Stage::Loaded));
+            if let (Some(aspired), Some(refusal)) = (aspired, refusal) {
+                aspired.stage = Stage::Refused(refusal, Instant::now());
+            }
+        }
+        self.serve(name);
+        self.retired.extend(out.into_iter().filter(|servable| !Arc::ptr_eq(servable, good)));
     }
 }

@@ -23,9 +23,6 @@ impl Manager {
     /// Loads what served when the process ended, however it ended. The repository is looked at after that; what lies
     /// there and is the same need not be proven again.
     pub(super) fn restore(&mut self) {
-        if !self.parts.store.is_lasting() {
-            return;
-        }
         let remembered = match self.parts.store.deployments() {
             Ok(remembered) => remembered,
             Err(error) => {

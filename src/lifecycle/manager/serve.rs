@@ -38,10 +38,11 @@ impl Manager {
     pub(super) fn remember(&mut self, name: &ModelName) {
         self.is_to_sweep = true;
         let deployments = self.models.get(name).map(Model::deployments).unwrap_or_default();
-        if self.parts.store.is_lasting()
-            && let Err(error) = self.parts.store.remember(name, &deployments)
-        {
-            tracing::error!(%error, "what serves cannot be written down; a restart begins with the repository");
+        match self.parts.store.remember(name, &deployments) {
+            Ok(followed) => self.apply(name, &followed),
+            // Why nothing can be written at all is said once.
+            Err(_) if self.parts.store.problem().is_some() => {}
+            Err(error) => self.tell_unwritten(&error),
         }
     }
 
@@ -49,7 +50,8 @@ impl Manager {
     pub(super) fn sweep(&mut self) {
         if std::mem::take(&mut self.is_to_sweep) && !self.keeps_all_copies {
             let needed = |model: &Model| model.deployments().contents().collect::<Vec<_>>();
-            self.parts.store.sweep(&self.models.values().flat_map(needed).collect());
+            let needed = self.models.values().flat_map(needed).collect();
+            self.is_to_sweep = !self.parts.store.sweep(&needed);
         }
     }
 

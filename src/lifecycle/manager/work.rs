@@ -137,10 +137,13 @@ fn carry_out(store: &Store, prover: &Prover, candidate: &Candidate, work: Work) 
             WorkResult::Copied(copy(store, candidate, contract.as_ref(), &pin, hash))
         }
         Work::Prove { snapshot } => {
-            let proven = prover.prove(&snapshot).and_then(|proof| {
+            let proven = prover.prove(&snapshot);
+            let proven = proven.map_err(|refusal| Refusal::of_lost_copy(&snapshot).unwrap_or(refusal));
+            let proven = proven.and_then(|proof| {
                 // Here and not where requests are waited for: it takes seconds for a large model.
                 snapshot.sync().map_err(|error| {
-                    Refusal::new(Reason::Unreadable, format!("the copy cannot be kept: {error}"))
+                    let detail = format!("the private copy cannot be kept: {}", error.kind());
+                    Refusal::new(Reason::StorageUnavailable, detail)
                 })?;
                 Ok(Box::new(proof))
             });

@@ -35,7 +35,7 @@ pub(super) fn copy(
     pin: &Pin,
     folder: &Path,
 ) -> Result<Manifest, Refusal> {
-    fs::DirBuilder::new().mode(0o700).create(folder).map_err(|error| unreadable(&error))?;
+    fs::DirBuilder::new().mode(0o700).create(folder).map_err(|error| unwritable(&error))?;
     let home = candidate.file.parent().unwrap_or(&candidate.root);
     let mut sources = vec![candidate.file.clone()];
     for name in &candidate.external {
@@ -91,16 +91,20 @@ fn copy_file(candidate: &Candidate, source: &Path, name: &str, folder: &Path) ->
     let mut input = beneath::open(&candidate.root, source).map_err(|error| of_open(&error))?;
     let target = folder.join(name);
     if let Some(parent) = target.parent() {
-        fs::create_dir_all(parent).map_err(|error| unreadable(&error))?;
+        fs::create_dir_all(parent).map_err(|error| unwritable(&error))?;
     }
-    let copied = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&target).and_then(
-        |mut output| {
-            let copied = hash(&mut input, |block| output.write_all(block))?;
-            output.set_permissions(fs::Permissions::from_mode(0o400))?;
-            Ok(copied)
-        },
-    );
-    let (digest, bytes) = copied.map_err(|error| unreadable(&error))?;
+    let mut output = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&target)
+        .map_err(|error| unwritable(&error))?;
+    let mut unwritten = None;
+    let copied = hash(&mut input, |block| {
+        output.write_all(block).inspect_err(|error| unwritten = Some(unwritable(error)))
+    });
+    let (digest, bytes) = copied.map_err(|error| unwritten.unwrap_or_else(|| unreadable(&error)))?;
+    output.set_permissions(fs::Permissions::from_mode(0o400)).map_err(|error| unwritable(&error))?;
     Ok(CopiedFile { path: name.to_owned(), digest, bytes })
 }
 
@@ -181,4 +185,10 @@ fn of_open(error: &OpenError) -> Refusal {
 
 pub(super) fn unreadable(error: &io::Error) -> Refusal {
     Refusal::new(Reason::Unreadable, format!("the files cannot be copied: {error}"))
+}
+
+/// Says that the copy has no place. By its kind alone, as a path must not be shown.
+pub(super) fn unwritable(error: &io::Error) -> Refusal {
+    let detail = format!("a private copy cannot be written to models.state_directory: {}", error.kind());
+    Refusal::new(Reason::StorageUnavailable, detail)
 }

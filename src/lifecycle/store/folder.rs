@@ -1,22 +1,30 @@
-//! The folder of a store: locked while it is in use, lasting or not.
+//! The folder of a store: shared with other gateways, or temporary and of this process alone.
 
 use std::{
-    fs::{self, DirBuilder, File},
+    fs::{self, DirBuilder},
     io,
-    os::unix::fs::{DirBuilderExt, PermissionsExt},
+    os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
 use tempfile::TempDir;
 
-use super::{StoreError, owner};
-use crate::config::environment::temporary_directory;
+use super::{
+    StoreError,
+    lock::{self, Lock},
+    owner,
+    users::{Others, User},
+};
+use crate::{config::environment::temporary_directory, model::Digest};
 
 /// How the names of temporary folders begin.
 const PREFIX: &str = "onnx-gateway-";
 
-/// The file by whose lock one sees that a folder is in use.
+/// The file by whose lock one sees that a folder is in use. Gateways share it; earlier releases want it alone.
 const LOCK: &str = "lock";
+
+/// The file that is locked while a gateway writes.
+const WRITE_LOCK: &str = "write-lock";
 
 /// The folder of what is remembered of each model.
 pub(super) const DEPLOYMENTS: &str = "deployments";
@@ -24,33 +32,44 @@ pub(super) const DEPLOYMENTS: &str = "deployments";
 /// The folder of the copies.
 pub(super) const COPIES: &str = "copies";
 
-/// A folder that is locked for as long as it is in use.
+/// The beginning of the names of copies that are being made.
+pub(super) const INCOMING: &str = ".incoming-";
+
+/// The beginning of the names of copies that are being removed.
+pub(super) const OUTGOING: &str = ".outgoing-";
+
+/// A folder in use.
 #[derive(Debug)]
 pub(super) struct Folder {
     pub(super) path: PathBuf,
     /// True if the state in it belongs to another repository, so that this one begins without a past.
     pub(super) begins: bool,
-    /// The system lets go of the lock when the process ends, however it ends.
-    _lock: File,
+    /// The state directory, of which the folder is all or a part.
+    root: PathBuf,
+    lock: Lock,
+    /// `None` if the folder is of this process alone.
+    user: Option<User>,
     /// Removes the folder, if it is not to last.
     temporary: Option<TempDir>,
 }
 
 impl Folder {
     /// The folder at this path, made if it is not there, or the one within it that belongs to this repository.
-    pub(super) fn lasting(path: &Path, repository: &Path) -> io::Result<Self> {
-        DirBuilder::new().recursive(true).mode(0o700).create(path)?;
-        let path = path.canonicalize()?;
-        let lock = lock(&path)?;
-        let (path, begins) = owner::folder_of(path, repository)?;
-        let folder = Self { begins, ..Self::with(path, lock, None)? };
-        // What a killed process was about to copy.
-        for entry in fs::read_dir(folder.path.join(COPIES))?.flatten() {
-            if entry.file_name().to_string_lossy().starts_with(".incoming-") {
-                fs::remove_dir_all(entry.path())?;
-            }
+    ///
+    /// `is_first` says that this process was about to copy nothing there yet.
+    pub(super) fn lasting(root: &Path, repository: &Path, is_first: bool) -> io::Result<Self> {
+        DirBuilder::new().recursive(true).mode(0o700).create(root)?;
+        let root = root.canonicalize()?;
+        let lock = Lock::share(&root.join(LOCK))?;
+        let writing = Lock::wait(&root.join(WRITE_LOCK))?;
+        let (path, begins) = owner::folder_of(root.clone(), repository)?;
+        make_parts(&path)?;
+        let user = User::join(&path)?;
+        if is_first && user.others().count == 0 {
+            remove_unfinished(&path)?;
         }
-        Ok(folder)
+        drop(writing);
+        Ok(Self { path, begins, root, lock, user: Some(user), temporary: None })
     }
 
     /// A folder that is removed when it is dropped.
@@ -65,27 +84,78 @@ impl Folder {
         builder.prefix(PREFIX).permissions(fs::Permissions::from_mode(0o700));
         let directory = builder.tempdir_in(&parent).map_err(failed)?;
         let path = directory.path().to_path_buf();
-        lock(&path).and_then(|lock| Self::with(path, lock, Some(directory))).map_err(failed)
+        let lock = Lock::alone(&path.join(LOCK)).map_err(failed)?;
+        make_parts(&path).map_err(failed)?;
+        let root = path.clone();
+        Ok(Self { path, begins: false, root, lock, user: None, temporary: Some(directory) })
     }
 
-    /// Whether it will be there after a restart.
+    /// Returns true if it will be there after a restart.
     pub(super) fn is_lasting(&self) -> bool {
         self.temporary.is_none()
     }
 
-    fn with(path: PathBuf, lock: File, temporary: Option<TempDir>) -> io::Result<Self> {
-        for name in [COPIES, DEPLOYMENTS] {
-            DirBuilder::new().recursive(true).mode(0o700).create(path.join(name))?;
+    /// Returns true if processes on other machines or in other containers can be told apart by locks.
+    pub(super) fn has_locks(&self) -> bool {
+        self.lock.is_held
+    }
+
+    /// Returns true if it is still the folder that it was, with all its parts: it may have been removed, or something else
+    /// may be mounted in its place.
+    pub(super) fn is_whole(&self) -> bool {
+        let identity = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
+        let held = self.lock.file.metadata().map(identity);
+        let found = fs::metadata(self.root.join(LOCK)).map(identity);
+        held.is_ok_and(|held| found.is_ok_and(|found| held == found))
+            && [COPIES, DEPLOYMENTS].iter().all(|part| self.path.join(part).is_dir())
+            && self.user.as_ref().is_none_or(User::is_there)
+    }
+
+    /// The lock for writing, which gateways hold for a moment each.
+    pub(super) fn lock_to_write(&self) -> io::Result<Option<Lock>> {
+        self.user.as_ref().map(|_| Lock::wait(&self.root.join(WRITE_LOCK))).transpose()
+    }
+
+    /// The other gateways that use it. The caller holds the lock for writing.
+    pub(super) fn others(&self) -> Others {
+        self.user.as_ref().map(User::others).unwrap_or_default()
+    }
+
+    /// Keeps other gateways from removing a copy, whether or not it is there yet.
+    pub(super) fn hold(&self, content: Digest) -> io::Result<()> {
+        let Some(user) = &self.user else { return Ok(()) };
+        let _writing = self.lock_to_write()?;
+        user.hold(content)
+    }
+
+    /// Lets other gateways remove all copies but these.
+    pub(super) fn hold_only(&self, is_held: impl Fn(&Digest) -> bool) {
+        if let Some(user) = &self.user {
+            user.hold_only(is_held);
         }
-        Ok(Self { path, begins: false, _lock: lock, temporary })
+    }
+
+    /// The place of a copy.
+    pub(super) fn copy(&self, content: Digest) -> PathBuf {
+        self.path.join(COPIES).join(content.to_string())
     }
 }
 
-/// The lock of a folder, for as long as it is held.
-fn lock(folder: &Path) -> io::Result<File> {
-    let lock = File::create(folder.join(LOCK))?;
-    lock.try_lock().map_err(|_| io::Error::other("another gateway uses it"))?;
-    Ok(lock)
+fn make_parts(path: &Path) -> io::Result<()> {
+    [COPIES, DEPLOYMENTS]
+        .iter()
+        .try_for_each(|part| DirBuilder::new().recursive(true).mode(0o700).create(path.join(part)))
+}
+
+/// Removes copies that a killed process was about to make or to remove.
+fn remove_unfinished(path: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(path.join(COPIES))?.flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.starts_with(INCOMING) || name.starts_with(OUTGOING) {
+            fs::remove_dir_all(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// Removes the temporary folders of processes that were killed and could not do it themselves.
@@ -96,8 +166,7 @@ fn remove_abandoned(parent: &Path) {
         // One without a lock file is just being made, or is not ours to judge; opening a pipe would wait for ever.
         let lock = path.join(LOCK);
         let is_file = fs::symlink_metadata(&lock).is_ok_and(|metadata| metadata.is_file());
-        let Some(lock) = (ours && is_file).then(|| File::open(lock).ok()).flatten() else { continue };
-        if lock.try_lock().is_ok() && fs::remove_dir_all(&path).is_ok() {
+        if ours && is_file && !lock::is_held(&lock) && fs::remove_dir_all(&path).is_ok() {
             tracing::info!(folder = %path.display(), "private copies of a gateway that was killed were removed");
         }
     }

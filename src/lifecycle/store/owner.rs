@@ -48,15 +48,31 @@ pub(super) fn folder_of(state: PathBuf, repository: &Path) -> io::Result<(PathBu
     }
 }
 
+/// The folder of this repository's state within a state directory that cannot be written; `None` if there is none.
+pub(super) fn find(state: &Path, repository: &Path) -> io::Result<Option<PathBuf>> {
+    let owner = Owner::of(repository)?;
+    match Owner::read(state)? {
+        Some(known) if !known.is(&owner) => find_other(&state.join(OTHERS), &owner),
+        _ => Ok(state.is_dir().then(|| state.to_path_buf())),
+    }
+}
+
+fn find_other(others: &Path, owner: &Owner) -> io::Result<Option<PathBuf>> {
+    for entry in fs::read_dir(others)? {
+        let folder = entry?.path();
+        if Owner::read(&folder).ok().flatten().is_some_and(|known| known.is(owner)) {
+            return Ok(Some(folder));
+        }
+    }
+    Ok(None)
+}
+
 fn other(state: &Path, owner: &Owner) -> io::Result<(PathBuf, bool)> {
     let others = state.join(OTHERS);
     DirBuilder::new().recursive(true).mode(0o700).create(&others)?;
-    for entry in fs::read_dir(&others)? {
-        let folder = entry?.path();
-        if Owner::read(&folder).ok().flatten().is_some_and(|known| known.is(owner)) {
-            owner.write(&folder)?;
-            return Ok((folder, false));
-        }
+    if let Some(folder) = find_other(&others, owner)? {
+        owner.write(&folder)?;
+        return Ok((folder, false));
     }
     let folder = others.join(Digest::of(owner.set.as_os_str().as_bytes()).to_string());
     DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
@@ -95,6 +111,9 @@ impl Owner {
         bytes.push(0);
         bytes.extend(self.resolved.clone().unwrap_or_default().into_os_string().into_vec());
         bytes.push(0);
+        if fs::read(&mark).is_ok_and(|written| written == bytes) {
+            return Ok(());
+        }
         let temporary = folder.join(format!("{MARK}.tmp"));
         fs::write(&temporary, bytes)?;
         fs::rename(temporary, mark)
@@ -119,6 +138,11 @@ mod tests {
         let (two, begins) = of("two");
         assert!(begins && two.starts_with(path("state/others")), "{two:?}");
         assert_eq!(of("two"), (two.clone(), false));
+        let found = |name: &str| find(&path("state"), &path(name)).unwrap();
+        assert_eq!(
+            (found("one"), found("two"), found("gone")),
+            (Some(path("state")), Some(two.clone()), None)
+        );
         assert_eq!(of("one"), (path("state"), false));
         assert_eq!(of("link"), (path("state"), false), "it leads to the same folder");
         fs::remove_file(path("link")).unwrap();

@@ -38,8 +38,8 @@ const CONVERTED_FILE: &str = "model.ort";
 pub struct Snapshot {
     folder: PathBuf,
     manifest: Manifest,
-    /// Keeps the folder.
-    _store: Arc<Folder>,
+    /// Keeps the folder; `None` for a copy in one that is only read.
+    _store: Option<Arc<Folder>>,
 }
 
 /// What is in a copy.
@@ -87,7 +87,18 @@ impl Manifest {
 
 impl Snapshot {
     pub(super) fn new(folder: PathBuf, manifest: Manifest, store: Arc<Folder>) -> Self {
-        Self { folder, manifest, _store: store }
+        Self { folder, manifest, _store: Some(store) }
+    }
+
+    /// A copy in a folder that this process does not use but to read it.
+    pub(super) fn found(folder: PathBuf, manifest: Manifest) -> Self {
+        Self { folder, manifest, _store: None }
+    }
+
+    /// Returns true if its files have not been removed.
+    #[must_use]
+    pub fn is_there(&self) -> bool {
+        self.file().exists()
     }
 
     /// Where the model's file is.

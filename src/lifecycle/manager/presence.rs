@@ -1,0 +1,63 @@
+//! A repository that loses all its models at once: a fault of what is mounted there, not a wish.
+
+use std::{
+    sync::atomic::Ordering,
+    time::{Duration, Instant},
+};
+
+use super::Manager;
+use crate::{config::WhenRemoved, lifecycle::Found};
+
+/// The meaning of files that a look at the repository does not find.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Presence {
+    /// They were removed.
+    Usual,
+    /// All models are gone at once.
+    Emptied,
+    /// Files come back after that, perhaps one after the other.
+    Returning,
+}
+
+/// The return of files to a repository that lost all of them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Return {
+    versions: usize,
+    /// The time when their number last grew.
+    since: Instant,
+}
+
+impl Manager {
+    /// Tells a repository that lost all its models from one of which some were removed.
+    pub(super) fn note_presence(&mut self, found: &Found) -> Presence {
+        let versions = found.models.values().map(|model| model.candidates.len()).sum();
+        let models = &self.parts.settings.models;
+        let serves = || self.models.values().any(|model| !model.loaded.is_empty());
+        if versions == 0
+            && found.unreadable.is_empty()
+            && models.when_emptied == WhenRemoved::Keep
+            && serves()
+        {
+            self.returning = Some(Return { versions, since: Instant::now() });
+            return Presence::Emptied;
+        }
+        let grace = Duration::from_millis(models.removal_grace_ms);
+        let Some(before) = self.returning else { return Presence::Usual };
+        if before.versions == 0 {
+            tracing::info!("models.repository holds models again");
+        }
+        let has_grown = versions > before.versions;
+        let since = if has_grown { Instant::now() } else { before.since };
+        // Copying takes its time: what is still missing gets as long as a file that vanishes.
+        let is_over = !has_grown && since.elapsed() >= grace;
+        self.returning = (!is_over).then_some(Return { versions, since });
+        if is_over { Presence::Usual } else { Presence::Returning }
+    }
+
+    /// Makes metrics and readiness say if the repository is there.
+    pub(super) fn tell_of_repository(&self, is_available: bool) {
+        self.parts.metrics.set_repository_available(is_available);
+        let is_missed = !is_available && self.parts.settings.models.require_repository;
+        self.parts.misses_repository.store(is_missed, Ordering::Relaxed);
+    }
+}

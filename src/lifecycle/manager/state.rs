@@ -1,0 +1,209 @@
+//! The state directory: following what other gateways write there, and writing what could not be written before.
+
+use std::{collections::BTreeSet, io, sync::Arc, time::Instant};
+
+use super::Manager;
+use crate::{
+    lifecycle::{Deployment, Followed, Reason, Refusal, Servable, Snapshot, aspired::Stage},
+    model::{ModelName, ModelVersion},
+};
+
+/// The last word that was said of the state directory.
+#[derive(Debug, Default)]
+pub(super) struct StateTold {
+    problem: Option<String>,
+    generation: u64,
+    lacks_locks: bool,
+    /// The kind of error for which a model's state could not be written.
+    unwritten: Option<String>,
+}
+
+impl StateTold {
+    /// The beginning, with a folder that is used for this time.
+    pub(super) fn new(generation: u64) -> Self {
+        Self { generation, ..Self::default() }
+    }
+}
+
+impl Manager {
+    /// Goes on with the state directory as it is now: what others wrote is followed, what could not be written is tried
+    /// again, and a folder that was removed is filled again.
+    pub(super) fn keep_state(&mut self) {
+        self.parts.store.refresh();
+        self.tell_of_state();
+        let generation = self.parts.store.generation();
+        if std::mem::replace(&mut self.state.generation, generation) != generation {
+            self.parts.history.use_file(self.parts.store.history_file());
+            self.parts.store.hold_again();
+            self.copy_again();
+        }
+        self.follow();
+        self.write_again();
+        self.take_back_as_others();
+        self.parts.history.refresh();
+    }
+
+    /// Writes what could not be written before.
+    fn write_again(&mut self) {
+        let unwritten = self.parts.store.unwritten();
+        if unwritten.is_empty() && self.state.unwritten.take().is_some() {
+            tracing::info!("what serves is written down again");
+        }
+        for name in unwritten {
+            self.remember(&name);
+        }
+    }
+
+    /// Says once that what serves cannot be written down.
+    pub(super) fn tell_unwritten(&mut self, error: &io::Error) {
+        // By its kind alone, as the sentence may name another file each time.
+        let kind = error.kind().to_string();
+        if self.state.unwritten.as_ref() != Some(&kind) {
+            tracing::error!(
+                %error,
+                "failed to write down what serves; it serves on, and this is tried every second. A restart until then \
+                 begins with what was written before"
+            );
+            self.parts.metrics.set_state_available(false);
+            self.state.unwritten = Some(kind);
+        }
+    }
+
+    /// Takes down what other gateways took back, allowed and unloaded.
+    pub(super) fn follow(&mut self) {
+        for (name, followed) in self.parts.store.follow() {
+            self.apply(&name, &followed);
+        }
+    }
+
+    /// Makes the changes of others to one model.
+    pub(super) fn apply(&mut self, name: &ModelName, followed: &Followed) {
+        if followed.is_nothing() {
+            return;
+        }
+        let model = self.models.entry(name.clone()).or_default();
+        followed.apply(&mut model.rolled_back, &mut model.unloaded);
+        tracing::info!(
+            model.name = %name,
+            taken_back = followed.taken_back.len(),
+            allowed = followed.allowed.len(),
+            unloaded = followed.unloaded,
+            "another gateway changed what may serve"
+        );
+        if !followed.allowed.is_empty() {
+            model.try_again(|stage| is_refused_for(stage, Reason::RolledBack));
+        }
+        if followed.unloaded == Some(true) {
+            let keep = self.parts.settings.models.keep_previous;
+            let versions: Vec<ModelVersion> = model.loaded.keys().copied().collect();
+            let out = model.exchange(None, &versions, None, keep);
+            model.try_again(|stage| matches!(stage, Stage::Loaded));
+            self.serve(name);
+            self.retired.extend(out);
+        }
+    }
+
+    /// Takes out of service what another gateway took back, for what serves there or served before.
+    fn take_back_as_others(&mut self) {
+        let is_taken_back = |model: &&ModelName| self.bad_of(model).is_some();
+        let names: Vec<ModelName> = self.models.keys().filter(is_taken_back).cloned().collect();
+        for name in names {
+            let Some(bad) = self.bad_of(&name) else { continue };
+            if self.models.get(&name).is_some_and(|model| !model.may_try_to_go_back()) {
+                continue;
+            }
+            match self.go_back_from(&name, &bad) {
+                Ok(version) => tracing::warn!(
+                    model.name = %name,
+                    model.version = %version,
+                    model.replaces = bad.digest().short(),
+                    "rolled back, as another gateway on models.state_directory did"
+                ),
+                Err(refusal) => {
+                    tracing::warn!(
+                        model.name = %name,
+                        model.digest = bad.digest().short(),
+                        "what another gateway took back serves on: {refusal}"
+                    );
+                    if let Some(model) = self.models.get_mut(&name) {
+                        model.failed_to_go_back_at = Some(Instant::now());
+                    }
+                }
+            }
+        }
+    }
+
+    /// The version in service, if another gateway took it back.
+    fn bad_of(&self, name: &ModelName) -> Option<Arc<Servable>> {
+        let model = self.models.get(name).filter(|model| !model.rolled_back.is_empty())?;
+        let current = model.current()?;
+        model.rolled_back.contains(&current.snapshot.files_digest()).then(|| Arc::clone(current))
+    }
+
+    fn go_back_from(&mut self, name: &ModelName, bad: &Arc<Servable>) -> Result<ModelVersion, Refusal> {
+        let nothing = || Refusal::new(Reason::Unreadable, "there is no copy of what served before it");
+        let (target, snapshot) = self.before(name).ok_or_else(nothing)?;
+        let good = self.servable_before(name, &target, &snapshot)?;
+        let version = good.version;
+        self.put_before(name, &good, Some(bad));
+        Ok(version)
+    }
+
+    /// The last deployment that is not taken back: by what others wrote, else by what is known here.
+    fn before(&self, name: &ModelName) -> Option<(Deployment, Arc<Snapshot>)> {
+        let model = self.models.get(name)?;
+        let known = self.parts.store.known_deployments(name).into_iter().filter_map(|deployment| {
+            let snapshot = self.parts.store.reopen(deployment.content).ok()?;
+            Some((Deployment { digest: snapshot.digest(), ..deployment }, snapshot))
+        });
+        let mut candidates = known.chain(model.previous.iter().rev().cloned());
+        candidates.find(|(_, snapshot)| !model.rolled_back.contains(&snapshot.files_digest()))
+    }
+
+    /// Has files copied again whose copies are gone with the folder that they were in, or had no place.
+    fn copy_again(&mut self) {
+        for model in self.models.values_mut() {
+            model.try_again(|stage| is_refused_for(stage, Reason::StorageUnavailable));
+            let is_lost = |servable: &Arc<Servable>| !servable.snapshot.is_there();
+            let lost: BTreeSet<ModelVersion> =
+                model.loaded.iter().filter(|(_, one)| is_lost(one)).map(|(version, _)| *version).collect();
+            for (_, aspired) in model.aspired.iter_mut().filter(|(version, _)| lost.contains(version)) {
+                if aspired.gone_since.is_none() && matches!(aspired.stage, Stage::Loaded) {
+                    aspired.stage = Stage::New;
+                }
+            }
+        }
+    }
+
+    /// Says once that the folder cannot be used, and once that it can be again.
+    pub(super) fn tell_of_state(&mut self) {
+        let problem = self.parts.store.problem().map(|problem| problem.to_string());
+        let is_joined = self.state.generation != self.parts.store.generation();
+        match (&self.state.problem, &problem) {
+            (known, Some(problem)) if known.as_ref() != Some(problem) => tracing::warn!(
+                "{problem}; what serves goes on; deployments, their history and the way back end with this process \
+                 unless it can be used later, which is tried every second"
+            ),
+            (Some(_), None) => tracing::info!("models.state_directory is used again"),
+            (None, None) if is_joined && self.state.generation > 0 => tracing::warn!(
+                "models.state_directory was removed or exchanged, and is made and filled again; copies of what served \
+                 before are lost with it"
+            ),
+            _ => {}
+        }
+        let lacks_locks = self.parts.store.lacks_locks();
+        if lacks_locks && !self.state.lacks_locks {
+            tracing::warn!(
+                "the file system of models.state_directory has no locks: gateways that share it may overwrite what \
+                 another remembers, and copies that a killed one held are not removed"
+            );
+        }
+        self.state.lacks_locks = lacks_locks;
+        self.parts.metrics.set_state_available(problem.is_none() && self.state.unwritten.is_none());
+        self.state.problem = problem;
+    }
+}
+
+fn is_refused_for(stage: &Stage, reason: Reason) -> bool {
+    matches!(stage, Stage::Refused(refusal, _) if refusal.reason == reason)
+}

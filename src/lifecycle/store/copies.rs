@@ -1,0 +1,263 @@
+//! Making, finding and removing private copies.
+
+use std::{
+    collections::HashSet,
+    fs, io,
+    os::unix::fs::{DirBuilderExt, PermissionsExt},
+    path::{Path, PathBuf},
+    sync::{Arc, Weak},
+};
+
+use rustix::fs::statvfs;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::{
+    Manifest, Snapshot, Store, StoreError, copy,
+    folder::{COPIES, Folder, INCOMING, OUTGOING},
+    snapshot,
+};
+use crate::{
+    lifecycle::{Candidate, Reason, Refusal, model_config::Pin},
+    model::Digest,
+};
+
+impl Store {
+    /// Copies a candidate's files as they are now.
+    ///
+    /// # Errors
+    ///
+    /// When a file cannot be read or copied, lies outside of the model's folder, or is not what the pin allows.
+    pub fn take(
+        &self,
+        candidate: &Candidate,
+        contract: Option<&Value>,
+        pin: &Pin,
+    ) -> Result<Arc<Snapshot>, Refusal> {
+        let unwritable = |error: io::Error| copy::unwritable(&error);
+        let folder = self.folder_to_write()?;
+        let incoming = incoming(&folder).map_err(unwritable)?;
+        room_for(candidate, &folder)?;
+        let manifest = copy::copy(candidate, contract, pin, &incoming.path().join(snapshot::FILES))?;
+        manifest.write(incoming.path()).map_err(unwritable)?;
+        let content = manifest.content;
+        if let Some(same) = self.held(content) {
+            return Ok(same);
+        }
+        folder.hold(content).map_err(unwritable)?;
+        // Another gateway may have made the same one, or it served before.
+        let is_whole = is_whole(&folder, content);
+        let target = folder.copy(content);
+
+        let mut live = self.live();
+        // Once more, as a sweep knows only what is in the map, and another gateway's could come before.
+        folder.hold(content).map_err(unwritable)?;
+        if !(is_whole && target.exists()) {
+            put_in_place(&folder, incoming, &target).map_err(unwritable)?;
+        }
+        // One whose files were removed has them again if this is where they were.
+        let known = live.get(&content).and_then(Weak::upgrade);
+        if let Some(same) = known.filter(|same| same.is_there()) {
+            return Ok(same);
+        }
+        let snapshot = Arc::new(Snapshot::new(target, manifest, folder));
+        live.insert(content, Arc::downgrade(&snapshot));
+        Ok(snapshot)
+    }
+
+    /// The copy of this content, if something holds it and its files are there.
+    fn held(&self, content: Digest) -> Option<Arc<Snapshot>> {
+        self.live().get(&content).and_then(Weak::upgrade).filter(|same| same.is_there())
+    }
+
+    /// Returns an error if a candidate's files cannot be copied at all: a file may claim to be larger than any disk.
+    ///
+    /// # Errors
+    ///
+    /// When there is less room than they take.
+    pub fn check_room(&self, candidate: &Candidate) -> Result<(), Refusal> {
+        room_for(candidate, &*self.folder_to_write()?)
+    }
+
+    /// A copy that was made before, here or by another gateway. Whether it is still whole is for [`Snapshot::verify`] to say:
+    /// it may take long, and a copy may never be loaded again.
+    ///
+    /// # Errors
+    ///
+    /// When it is gone, or another one.
+    pub fn reopen(&self, content: Digest) -> Result<Arc<Snapshot>, StoreError> {
+        let mut live = self.live();
+        if let Some(same) = live.get(&content).and_then(Weak::upgrade) {
+            return Ok(same);
+        }
+        let failed = |error: io::Error| {
+            StoreError::new(format!("the copy {} cannot be used", content.short()), &error)
+        };
+        let (lasting, place) = {
+            let place = self.place();
+            let lasting = place.lasting.clone();
+            let readable = || Some(place.readable.as_ref()?.join(COPIES).join(content.to_string()));
+            let found = lasting.as_ref().map(|folder| folder.copy(content)).or_else(readable);
+            (lasting, found)
+        };
+        let place = place.ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
+        if let Some(Err(error)) = lasting.as_ref().map(|folder| folder.hold(content)) {
+            tracing::debug!(%error, "other gateways are not told that a copy is held");
+        }
+        let manifest = Manifest::read(&place, content).map_err(failed)?;
+        let snapshot = Arc::new(match lasting {
+            Some(folder) => Snapshot::new(place, manifest, folder),
+            None => Snapshot::found(place, manifest),
+        });
+        live.insert(content, Arc::downgrade(&snapshot));
+        Ok(snapshot)
+    }
+
+    /// Tells other gateways once more which copies this one holds, as the folder is another one.
+    pub fn hold_again(&self) {
+        let Some(folder) = self.place().lasting.clone() else { return };
+        let live = self.live();
+        for (content, _) in live.iter().filter(|(_, snapshot)| snapshot.strong_count() > 0) {
+            if let Err(error) = folder.hold(*content) {
+                tracing::debug!(%error, "other gateways are not told that a copy is held");
+            }
+        }
+    }
+
+    /// Removes every copy that nothing holds, here or in another gateway, but for those that this one or another remembers.
+    /// Returns false if another gateway is just writing, so that it has to be done later.
+    pub fn sweep(&self, remembered: &HashSet<Digest>) -> bool {
+        let (lasting, temporary) = {
+            let place = self.place();
+            (place.lasting.clone(), place.temporary.clone())
+        };
+        let folders = lasting.into_iter().chain(temporary);
+        let undone = folders.filter(|folder| !self.sweep_folder(folder, remembered));
+        undone.count() == 0
+    }
+
+    fn sweep_folder(&self, folder: &Folder, needed: &HashSet<Digest>) -> bool {
+        let mut live = self.live();
+        live.retain(|_, snapshot| snapshot.strong_count() > 0);
+        let remembered = self.remembered();
+        let is_needed = |content: &Digest| {
+            live.contains_key(content) || needed.contains(content) || remembered.is_of_others(content)
+        };
+        folder.hold_only(|content| live.contains_key(content));
+        let Ok(entries) = fs::read_dir(folder.path.join(COPIES)) else { return true };
+        // What is just being copied has a name that is not a digest; what a killed process left, too.
+        let copies = entries.flatten().filter_map(|entry| entry.file_name().to_string_lossy().parse().ok());
+        let unneeded: Vec<Digest> = copies.filter(|content| !is_needed(content)).collect();
+        if unneeded.is_empty() {
+            return true;
+        }
+        let Ok(writing) = folder.lock_to_write() else { return false };
+        // What another gateway wrote in this moment may speak of them.
+        if folder.is_lasting() && remembered.has_changed(&folder.path) {
+            return false;
+        }
+        let others = folder.others().held;
+        let removed: Vec<PathBuf> = unneeded
+            .into_iter()
+            .filter(|content| !others.contains(content))
+            .filter_map(|content| set_aside(folder, &folder.copy(content)))
+            .collect();
+        drop((writing, remembered, live));
+        for copy in removed {
+            if let Err(error) = fs::remove_dir_all(copy) {
+                tracing::warn!(%error, "a private copy of a model cannot be removed");
+            }
+        }
+        true
+    }
+
+    /// Puts copies that were made elsewhere, while there was no lasting folder, into this one.
+    pub(super) fn bring_in(&self, folder: &Folder, contents: impl Iterator<Item = Digest>) -> io::Result<()> {
+        for content in contents {
+            let target = folder.copy(content);
+            let Some(source) = self.held(content).filter(|_| !target.exists()) else { continue };
+            let incoming = incoming(folder)?;
+            copy_tree(source.folder(), incoming.path())?;
+            folder.hold(content)?;
+            put_in_place(folder, incoming, &target)?;
+        }
+        Ok(())
+    }
+
+    fn folder_to_write(&self) -> Result<Arc<Folder>, Refusal> {
+        self.folder_for_copies().map_err(|error| {
+            tracing::warn!("{error}");
+            copy::unwritable(&io::ErrorKind::NotFound.into())
+        })
+    }
+}
+
+fn incoming(folder: &Folder) -> io::Result<TempDir> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(INCOMING).permissions(fs::Permissions::from_mode(0o700));
+    builder.tempdir_in(folder.path.join(COPIES))
+}
+
+fn room_for(candidate: &Candidate, folder: &Folder) -> Result<(), Refusal> {
+    let bytes = candidate.bytes();
+    let room = statvfs(&folder.path)
+        .map(|volume| volume.f_bavail.saturating_mul(volume.f_frsize))
+        .map_err(|error| copy::unwritable(&error.into()))?;
+    if bytes <= room {
+        return Ok(());
+    }
+    let detail = format!(
+        "copying it takes {} MiB, and {} MiB are free in models.state_directory",
+        bytes >> 20,
+        room >> 20
+    );
+    Err(Refusal::new(Reason::StorageUnavailable, detail))
+}
+
+/// Returns true if a copy is there and every byte of it is what it was.
+fn is_whole(folder: &Arc<Folder>, content: Digest) -> bool {
+    let place = folder.copy(content);
+    Manifest::read(&place, content)
+        .and_then(|manifest| Snapshot::new(place, manifest, Arc::clone(folder)).verify())
+        .is_ok()
+}
+
+/// Gives a copy its name; one of that name that is not whole goes.
+fn put_in_place(folder: &Folder, incoming: TempDir, target: &Path) -> io::Result<()> {
+    let writing = folder.lock_to_write()?;
+    let broken = target.exists().then(|| set_aside(folder, target)).flatten();
+    fs::rename(incoming.path(), target)?;
+    // Its name is not there any more to be removed.
+    let _ = incoming.keep();
+    drop(writing);
+    broken.map_or(Ok(()), fs::remove_dir_all)
+}
+
+/// Takes a copy out of its place; removing it takes longer than the lock for writing may be held.
+fn set_aside(folder: &Folder, copy: &Path) -> Option<PathBuf> {
+    let name = copy.file_name()?.to_string_lossy();
+    let aside = folder.path.join(COPIES).join(format!("{OUTGOING}{name}-{}", std::process::id()));
+    match fs::rename(copy, &aside) {
+        Ok(()) => Some(aside),
+        Err(error) => {
+            tracing::warn!(%error, "a private copy of a model cannot be removed");
+            None
+        }
+    }
+}
+
+/// Copies a folder with everything in it; where both lie on one disk, as other names for the same files, which are never
+/// written.
+fn copy_tree(from: &Path, to: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            fs::DirBuilder::new().recursive(true).mode(0o700).create(&target)?;
+            copy_tree(&entry.path(), &target)?;
+        } else if fs::hard_link(entry.path(), &target).is_err() {
+            fs::copy(entry.path(), &target)?;
+        }
+    }
+    Ok(())
+}

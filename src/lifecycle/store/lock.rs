@@ -1,0 +1,106 @@
+//! Locks on files of a state directory. The system releases them when a process ends, however it ends.
+
+use std::{
+    fs::{File, OpenOptions, TryLockError},
+    io,
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
+
+/// The longest that another process may take to write; each takes milliseconds.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The pause between two attempts to get a lock.
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// A file that is locked, as far as its file system has locks.
+#[derive(Debug)]
+pub(super) struct Lock {
+    pub(super) file: File,
+    /// False where the file system has no locks.
+    pub(super) is_held: bool,
+}
+
+impl Lock {
+    /// Locks a file together with all others who share it; fails if one process wants it alone.
+    pub(super) fn share(path: &Path) -> io::Result<Self> {
+        let file = open(path)?;
+        match file.try_lock_shared() {
+            Ok(()) => Ok(Self { file, is_held: true }),
+            Err(TryLockError::WouldBlock) => {
+                Err(io::Error::other("another gateway uses it alone, as earlier releases do"))
+            }
+            Err(TryLockError::Error(_)) => Ok(Self { file, is_held: false }),
+        }
+    }
+
+    /// Locks a file that no other process locks.
+    pub(super) fn alone(path: &Path) -> io::Result<Self> {
+        let file = open(path)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self { file, is_held: true }),
+            Err(TryLockError::WouldBlock) => Err(io::Error::other("another gateway uses it")),
+            Err(TryLockError::Error(_)) => Ok(Self { file, is_held: false }),
+        }
+    }
+
+    /// Locks a file alone once the others, who keep it for a moment only, have let go of it.
+    pub(super) fn wait(path: &Path) -> io::Result<Self> {
+        let file = open(path)?;
+        let start = Instant::now();
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(Self { file, is_held: true }),
+                Err(TryLockError::Error(_)) => return Ok(Self { file, is_held: false }),
+                Err(TryLockError::WouldBlock) if start.elapsed() >= PATIENCE => {
+                    let kind = io::ErrorKind::TimedOut;
+                    return Err(io::Error::new(kind, "another gateway did not let go of it"));
+                }
+                Err(TryLockError::WouldBlock) => pause(),
+            }
+        }
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "no event tells that a lock is free, and waiting for it has no end"
+)]
+fn pause() {
+    thread::sleep(PAUSE);
+}
+
+/// Returns true if a living process holds the lock of a file, or if that cannot be told.
+pub(super) fn is_held(path: &Path) -> bool {
+    match File::open(path) {
+        Ok(file) => file.try_lock().is_err(),
+        Err(error) => error.kind() != io::ErrorKind::NotFound,
+    }
+}
+
+/// For writing too, as network file systems need that for a lock.
+fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn locks_are_shared_or_held_alone_and_go_with_their_holder() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        assert!(!is_held(&path));
+        let (one, two) = (Lock::share(&path).unwrap(), Lock::share(&path).unwrap());
+        assert!(one.is_held && two.is_held && is_held(&path));
+        assert!(Lock::alone(&path).unwrap_err().to_string().contains("another gateway uses it"));
+        drop((one, two));
+        let alone = Lock::alone(&path).unwrap();
+        assert!(Lock::share(&path).unwrap_err().to_string().contains("earlier releases"));
+        drop(alone);
+        assert!(Lock::wait(&path).unwrap().is_held);
+    }
+}

@@ -1,0 +1,116 @@
+//! The state of a model that several gateways change: each writes what it changed itself, and follows what others did.
+
+use std::collections::BTreeSet;
+
+use super::{Deployment, ModelDeployments};
+use crate::model::Digest;
+
+/// The part of a model's state that is compared with later ones. Proofs are long, so only their digests are kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Gist {
+    serving: Option<Digest>,
+    previous: Option<Digest>,
+    /// The copies that it speaks of.
+    pub(super) contents: Vec<Digest>,
+    pub(super) rolled_back: BTreeSet<Digest>,
+    pub(super) unloaded: bool,
+}
+
+impl Gist {
+    /// The gist of a state.
+    pub(super) fn of(state: &ModelDeployments) -> Self {
+        let digest = |deployments: &[Deployment]| {
+            let text = serde_json::to_vec(deployments).unwrap_or_default();
+            (!deployments.is_empty()).then(|| Digest::of(&text))
+        };
+        Self {
+            serving: digest(&state.serving),
+            previous: digest(&state.previous),
+            contents: state.contents().collect(),
+            rolled_back: state.rolled_back.clone(),
+            unloaded: state.unloaded,
+        }
+    }
+}
+
+/// The changes of other gateways to what is remembered of a model.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Followed {
+    /// Files that were taken back.
+    pub taken_back: BTreeSet<Digest>,
+    /// Files that are no longer taken back.
+    pub allowed: BTreeSet<Digest>,
+    /// True if the model was unloaded by request, false if it may be loaded again; `None` if that did not change.
+    pub unloaded: Option<bool>,
+}
+
+impl Followed {
+    /// The changes from one state of the file to a later one.
+    pub(super) fn between(before: &Gist, now: &Gist) -> Self {
+        Self {
+            taken_back: &now.rolled_back - &before.rolled_back,
+            allowed: &before.rolled_back - &now.rolled_back,
+            unloaded: (before.unloaded != now.unloaded).then_some(now.unloaded),
+        }
+    }
+
+    /// Returns true if nothing changed.
+    #[must_use]
+    pub fn is_nothing(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Makes these changes.
+    pub fn apply(&self, rolled_back: &mut BTreeSet<Digest>, unloaded: &mut bool) {
+        rolled_back.extend(&self.taken_back);
+        rolled_back.retain(|digest| !self.allowed.contains(digest));
+        *unloaded = self.unloaded.unwrap_or(*unloaded);
+    }
+}
+
+/// The state to write: `theirs`, changed as this process changed its own from `before` to `now`.
+///
+/// The versions that serve are those of the gateway that changed them last: all see the same repository, and come to the
+/// same. What was taken back is a set to which each adds, and from which a request to load removes.
+pub(super) fn merged(before: &Gist, now: &ModelDeployments, theirs: &ModelDeployments) -> ModelDeployments {
+    let own = Gist::of(now);
+    let mut merged = theirs.clone();
+    Followed::between(before, &own).apply(&mut merged.rolled_back, &mut merged.unloaded);
+    if before.serving != own.serving {
+        merged.serving.clone_from(&now.serving);
+    }
+    if before.previous != own.previous {
+        merged.previous.clone_from(&now.previous);
+    }
+    merged
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn state(rolled_back: &[u8], unloaded: bool) -> ModelDeployments {
+        let rolled_back = rolled_back.iter().map(|number| Digest::of(&[*number])).collect();
+        ModelDeployments { rolled_back, unloaded, ..ModelDeployments::default() }
+    }
+
+    #[test]
+    fn each_adds_and_removes_what_it_changed_and_keeps_what_others_did() {
+        let before = state(&[1, 2], false);
+        let gist = Gist::of(&before);
+        let (own, theirs) = (state(&[2, 3], false), state(&[1, 2, 4], true));
+        assert_eq!(merged(&gist, &own, &theirs), state(&[2, 3, 4], true));
+        assert_eq!(merged(&gist, &before, &theirs), theirs, "nothing was changed here");
+        assert_eq!(merged(&Gist::default(), &own, &theirs), state(&[1, 2, 3, 4], true));
+    }
+
+    #[test]
+    fn what_others_changed_is_followed() {
+        let gist = |rolled_back, unloaded| Gist::of(&state(rolled_back, unloaded));
+        let followed = Followed::between(&gist(&[1, 2], true), &gist(&[2, 3], false));
+        let mut own = state(&[1, 2, 5], true);
+        followed.apply(&mut own.rolled_back, &mut own.unloaded);
+        assert_eq!(own, state(&[2, 3, 5], false));
+        assert!(!followed.is_nothing() && Followed::default().is_nothing());
+    }
+}
