@@ -137,10 +137,11 @@ impl Running {
 
     /// Waits until this is the reason for which a version of Iris is refused.
     pub async fn until_refused(&self, version: u64, reason: &str) {
+        let number = version.to_string();
         until(reason, async || {
             let answer = self.get("/models/iris").await;
             let versions = answer.body["versions"].as_array()?.clone();
-            let version = versions.iter().find(|one| one["version"] == version.to_string())?.clone();
+            let version = versions.iter().find(|one| one["version"] == number.as_str())?.clone();
             (version["refusal"]["reason"] == reason).then_some(())
         })
         .await;
