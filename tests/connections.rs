@@ -83,7 +83,6 @@ fn refusals() -> Vec<(u16, String)> {
         (401, format!("POST /v2/models/iris/infer HTTP/1.1\r\n{json}")),
         (403, format!("POST /predict HTTP/1.1\r\n{json}{}", bearer(&reader))),
         (404, format!("POST /nothing HTTP/1.1\r\n{json}{}", bearer(&token))),
-        (404, format!("POST /v3/models/iris/infer HTTP/1.1\r\n{json}")),
         (405, format!("PUT /predict HTTP/1.1\r\n{json}{}", bearer(&token))),
         (413, format!("POST /predict HTTP/1.1\r\n{json}{}", bearer(&token))),
         (413, format!("POST /token HTTP/1.1\r\nContent-Type: application/x-www-form-urlencoded\r\n")),
