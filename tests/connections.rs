@@ -169,8 +169,8 @@ async fn a_full_house_lets_another_address_in_and_cuts_no_request() {
     let builder = TestGateway::builder().settings(|settings| settings.server.max_connections = 4);
     let gateway = builder.start().await;
     let mut held = Vec::new();
-    for _ in 0..4 {
-        let mut stream = connect_from(2, gateway.address()).await;
+    for address in [2, 2, 2, 5] {
+        let mut stream = connect_from(address, gateway.address()).await;
         assert_eq!(ask(&mut stream).await.status, 200);
         held.push(stream);
     }
