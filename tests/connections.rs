@@ -85,7 +85,7 @@ fn refusals() -> Vec<(u16, String)> {
         (404, format!("POST /nothing HTTP/1.1\r\n{json}{}", bearer(&token))),
         (405, format!("PUT /predict HTTP/1.1\r\n{json}{}", bearer(&token))),
         (413, format!("POST /predict HTTP/1.1\r\n{json}{}", bearer(&token))),
-        (413, format!("POST /token HTTP/1.1\r\nContent-Type: application/x-www-form-urlencoded\r\n")),
+        (413, "POST /token HTTP/1.1\r\nContent-Type: application/x-www-form-urlencoded\r\n".to_owned()),
         (415, format!("POST /predict HTTP/1.1\r\nContent-Type: text/plain\r\n{}", bearer(&token))),
         (415, format!("POST /predict HTTP/1.1\r\nContent-Encoding: br\r\n{json}{}", bearer(&token))),
     ]
