@@ -5,8 +5,6 @@
 
 mod support;
 
-use std::net::SocketAddr;
-
 use onnx_gateway::config::{QuotaSettings, Settings};
 use reqwest::{RequestBuilder, StatusCode};
 use serde_json::json;

@@ -157,16 +157,17 @@ async fn an_open_connection_sees_new_settings_at_its_next_request() {
 
 #[tokio::test]
 async fn more_connections_stay_open_when_more_may() {
-    let builder = TestGateway::builder().settings(|settings| settings.server.max_connections = 1);
+    let builder = TestGateway::builder().settings(|settings| settings.server.max_connections_per_address = 1);
     let gateway = builder.start().await;
     let token = TokenBuilder::new().build();
     let connect = async || TcpStream::connect(gateway.address()).await.unwrap();
     let mut first = connect().await;
     assert_eq!(ask_on(&mut first, &token).await, "200");
+    gateway.metrics().await;
     let mut second = connect().await;
     assert_eq!(ask_on(&mut second, &token).await, "200");
     assert_eq!(first.read(&mut [0]).await.unwrap_or(0), 0, "it gave way");
-    gateway.reload(|settings| settings.server.max_connections = 3);
+    gateway.reload(|settings| settings.server.max_connections_per_address = 3);
     let mut third = connect().await;
     assert_eq!(ask_on(&mut third, &token).await, "200");
     assert_eq!(ask_on(&mut second, &token).await, "200");

@@ -124,7 +124,7 @@ impl HttpBody for Watched {
             Poll::Ready(Some(Err(_))) => self.body = None,
             Poll::Ready(None) => self.rest.ended.store(true, Ordering::Release),
             Poll::Ready(Some(Ok(_))) if body.is_end_stream() => {
-                self.rest.ended.store(true, Ordering::Release)
+                self.rest.ended.store(true, Ordering::Release);
             }
             Poll::Ready(Some(Ok(_))) | Poll::Pending => {}
         }

@@ -33,6 +33,9 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 pub(super) const MAX_WAITING: usize = 32;
 const ROOM_RETRY: Duration = Duration::from_millis(10);
 
+/// How long one waits whose address has its share: an answer of it may be all but written.
+const SHARE_PATIENCE: Duration = Duration::from_millis(50);
+
 /// The unsent bytes of a connection at which the system takes more. Without it, it would take megabytes of an answer
 /// that nobody reads, and a slow client would seem to stand still for minutes.
 const UNSENT_BYTES: u32 = 256 * 1024;
@@ -150,21 +153,25 @@ impl Listener {
     /// Lets a connection in, has it wait for room, or closes it.
     fn receive(&self, arrived: Arrived, waiting: &mut Waiting) {
         if let Err((arrived, refusal)) = self.let_in(arrived) {
-            let address = arrived.1.ip();
-            match refusal {
-                Refusal::Full if waiting.has_room() => {
-                    waiting.add(arrived, self.limits.borrow().header_timeout)
-                }
-                Refusal::Full => {
-                    self.metrics.connection_closed(ConnectionEnd::Full);
-                    tracing::debug!(%address, "a connection was closed: there are too many");
-                }
-                Refusal::Share => {
-                    self.metrics.connection_closed(ConnectionEnd::AddressShare);
-                    tracing::debug!(%address, "a connection was closed: its address has too many");
-                }
+            if waiting.has_room(refusal) {
+                let longest = match refusal {
+                    Refusal::Full => self.limits.borrow().header_timeout,
+                    Refusal::Share => SHARE_PATIENCE,
+                };
+                waiting.add(arrived, Instant::now() + longest);
+            } else {
+                self.close(arrived, refusal);
             }
         }
+    }
+
+    /// Closes a connection for which there is no room.
+    fn close(&self, (_, peer): Arrived, refusal: Refusal) {
+        self.metrics.connection_closed(match refusal {
+            Refusal::Full => ConnectionEnd::Full,
+            Refusal::Share => ConnectionEnd::AddressShare,
+        });
+        tracing::debug!(address = %peer.ip(), ?refusal, "a connection was closed: there is no room for it");
     }
 
     /// Lets those in that wait, the first ones first, as far as there is room now.
@@ -172,8 +179,8 @@ impl Listener {
         for (arrived, until) in waiting.take() {
             match self.let_in(arrived) {
                 Ok(()) => {}
-                Err((arrived, Refusal::Full)) if Instant::now() < until => waiting.add_until(arrived, until),
-                Err(_) => self.metrics.connection_closed(ConnectionEnd::Full),
+                Err((arrived, _)) if Instant::now() < until => waiting.add(arrived, until),
+                Err((arrived, refusal)) => self.close(arrived, refusal),
             }
         }
     }
@@ -222,15 +229,16 @@ impl Waiting {
         self.0.is_empty()
     }
 
-    fn has_room(&self) -> bool {
-        self.0.len() < MAX_WAITING
+    /// Returns true if one more may wait. Those whose address has its share have half of the places.
+    fn has_room(&self, refusal: Refusal) -> bool {
+        let most = match refusal {
+            Refusal::Full => MAX_WAITING,
+            Refusal::Share => MAX_WAITING / 2,
+        };
+        self.0.len() < most
     }
 
-    fn add(&mut self, arrived: Arrived, longest: Duration) {
-        self.add_until(arrived, Instant::now() + longest);
-    }
-
-    fn add_until(&mut self, arrived: Arrived, until: Instant) {
+    fn add(&mut self, arrived: Arrived, until: Instant) {
         self.0.push_back((arrived, until));
     }
 

@@ -133,7 +133,10 @@ impl State {
     fn make_room(&mut self, key: AddressKey, newcomer: Newcomer, room: Room) -> Result<(), Refusal> {
         let own = self.addresses.get(&key).map_or(0, |held| held.seats.len());
         let free = room.most.saturating_sub(self.total);
-        let share = free.saturating_mul(if newcomer.is_proxy { PROXY_SHARE_OF_FREE } else { SHARE_OF_FREE });
+        // The last free one is for an address that has none.
+        let free_for_more = free.saturating_sub(1);
+        let times = if newcomer.is_proxy { PROXY_SHARE_OF_FREE } else { SHARE_OF_FREE };
+        let share = free_for_more.saturating_mul(times);
         let most_of_one = if newcomer.is_proxy { usize::MAX } else { room.most_per_address };
         if free > 0 && own < most_of_one && (own == 0 || own < share) {
             return Ok(());
@@ -239,6 +242,12 @@ mod tests {
         Newcomer { address: [192, 0, 2, number].into(), is_proxy: false, is_this_host: false }
     }
 
+    /// Connections that stay, and those that are leaving.
+    fn counts(roster: &Roster) -> (usize, usize) {
+        let state = roster.lock();
+        (state.total, state.leaving)
+    }
+
     fn fill(roster: &Roster, newcomer: Newcomer, room: Room) -> Vec<Admitted> {
         let admitted = std::iter::from_fn(|| roster.admit(newcomer, room).ok());
         let busy = admitted.inspect(|admitted| admitted.seat.begin());
@@ -275,11 +284,11 @@ mod tests {
         std::thread::yield_now();
         let newcomer = roster.admit(stranger(4), room).unwrap();
         assert!(most[2].seat.is_leaving() && !few[0].seat.is_leaving() && !last.seat.is_leaving());
-        assert_eq!((roster.lock().total, roster.lock().leaving), (6, 1));
+        assert_eq!(counts(&roster), (6, 1));
         drop(most);
-        assert_eq!((roster.lock().total, roster.lock().leaving), (3, 0));
+        assert_eq!(counts(&roster), (3, 0));
         drop((few, last, newcomer));
-        assert_eq!((roster.lock().total, *roster.open.borrow()), (0, 0));
+        assert_eq!((counts(&roster), *roster.open.borrow()), ((0, 0), 0));
     }
 
     #[test]
@@ -302,7 +311,7 @@ mod tests {
         let proxy = Newcomer { is_proxy: true, ..stranger(1) };
         let of_proxy: Vec<Admitted> = (0..16).map(|_| roster.admit(proxy, ROOM).unwrap()).collect();
         let of_stranger: Vec<Admitted> =
-            (0..4).filter_map(|_| roster.admit(stranger(2), ROOM).ok()).collect();
+            (0..3).filter_map(|_| roster.admit(stranger(2), ROOM).ok()).collect();
         let full = Room { most: roster.lock().total, ..ROOM };
         assert!(of_stranger.len() > 1);
         let newcomer = roster.admit(stranger(3), full).unwrap();

@@ -1,4 +1,4 @@
-//! Frames of HTTP/2 that ask for nothing: SETTINGS, PING, PRIORITY, WINDOW_UPDATE, RST_STREAM, CONTINUATION, empty DATA.
+//! Frames of HTTP/2 that ask for nothing: `SETTINGS`, `PING`, `PRIORITY`, `WINDOW_UPDATE`, `RST_STREAM`, empty `DATA`.
 //!
 //! Each costs the gateway time and the client next to nothing. A client may send them at a rate, and more of them in
 //! proportion to what it asks and is answered. The library bounds streams that are reset and headers that do not end; the

@@ -189,7 +189,7 @@ mod tests {
         bytes.add(b"abc");
         bytes.add(b"deGET");
         assert_eq!((bytes.seen.as_slice(), bytes.skip), (&b"GET"[..], 0));
-        bytes.add(&[b'x'; 3 * MOST_BYTES]);
+        bytes.add(&vec![b'x'; 3 * MOST_BYTES]);
         assert_eq!(bytes.seen.len(), MOST_BYTES);
     }
 }

@@ -72,37 +72,11 @@ const WRONG_PROTOCOL: &str =
     "HTTP/1.1 505 HTTP Version Not Supported\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 
 pub(super) async fn run(connection: Connection, mut stream: TcpStream) {
-    let Connection {
-        front,
-        peer,
-        is_proxy,
-        seat,
-        metrics,
-        header_timeout,
-        write_timeout,
-        least_rate,
-        shutdown,
-        ..
-    } = connection;
-    let stopped = async {
-        shutdown.stopped().await;
-        // As for HTTP/1.1: the first request may be on the way.
-        time::sleep(FIRST_REQUEST_GRACE).await;
-    };
-    let greeted = tokio::select! {
-        greeted = time::timeout(header_timeout, speaks_http2(&stream)) => greeted,
-        () = poll_fn(|context| seat.poll_leaving(context)) => return,
-        () = stopped => return,
-    };
-    match greeted {
-        Ok(Ok(true)) => {}
-        Ok(Ok(false)) => {
-            let _ = time::timeout(write_timeout, stream.write_all(WRONG_PROTOCOL.as_bytes())).await;
-            return linger(stream).await;
-        }
-        Ok(Err(_)) | Err(_) => return tracing::debug!(address = %peer.0, "a connection never began"),
+    if !begins(&connection, &mut stream).await {
+        return;
     }
-
+    let Connection { front, peer, is_proxy, seat, metrics, write_timeout, least_rate, shutdown, .. } =
+        connection;
     let patience = Patience::new(write_timeout, least_rate);
     let answers = Arc::new(Answers::new(Arc::clone(&seat), patience));
     let (given, ending) = (Arc::clone(&answers), shutdown.ending());
@@ -183,6 +157,30 @@ pub(super) async fn run(connection: Connection, mut stream: TcpStream) {
             }
         }
     }
+}
+
+/// Waits for the begin of a connection. Returns true if it is one of HTTP/2, and is not to end before it began.
+async fn begins(connection: &Connection, stream: &mut TcpStream) -> bool {
+    let Connection { peer, seat, header_timeout, write_timeout, shutdown, .. } = connection;
+    let stopped = async {
+        shutdown.stopped().await;
+        // As for HTTP/1.1: the first request may be on the way.
+        time::sleep(FIRST_REQUEST_GRACE).await;
+    };
+    let greeted = tokio::select! {
+        greeted = time::timeout(*header_timeout, speaks_http2(stream)) => greeted,
+        () = poll_fn(|context| seat.poll_leaving(context)) => return false,
+        () = stopped => return false,
+    };
+    match greeted {
+        Ok(Ok(true)) => return true,
+        Ok(Ok(false)) => {
+            let _ = time::timeout(*write_timeout, stream.write_all(WRONG_PROTOCOL.as_bytes())).await;
+            linger(stream).await;
+        }
+        Ok(Err(_)) | Err(_) => tracing::debug!(address = %peer.0, "a connection never began"),
+    }
+    false
 }
 
 /// Whether a client begins as one of HTTP/2 does; what it sends stays to be read.
