@@ -126,14 +126,13 @@ pub(in crate::rest) async fn answer_body(
     json_bytes: Option<usize>,
     terms: Terms,
 ) -> Result<(Response, Option<usize>), ApiError> {
-    let mut asked = match json_bytes {
-        Some(0) => read_raw_request(body, &servable.signature),
-        _ => {
-            let asked = read_infer_request(&body, json_bytes);
-            // What of it is not in the tensors is not needed any more.
-            drop(body);
-            asked
-        }
+    let mut asked = if json_bytes == Some(0) {
+        read_raw_request(body, &servable.signature)
+    } else {
+        let asked = read_infer_request(&body, json_bytes);
+        // What of it is not in the tensors is not needed any more.
+        drop(body);
+        asked
     }?;
     match answered(state, servable, &mut asked, terms).await {
         Ok(answered) => Ok(answered),
