@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn many_rows_make_the_same_tensors_as_all_at_once() {
-        let contract = Contract::default();
+        let contract = Contract::new(Vec::new(), Vec::new());
         let layout = layout(&contract);
         let rows: Vec<Row> = (0..30_000).map(row).collect();
         let mut reader = RowsReader::new(Some(&layout), &contract);
@@ -152,7 +152,7 @@ mod tests {
 
     #[test]
     fn a_wrong_row_is_named_wherever_it_stands_and_rows_without_a_layout_are_counted() {
-        let contract = Contract::default();
+        let contract = Contract::new(Vec::new(), Vec::new());
         let layout = layout(&contract);
         let mut reader = RowsReader::new(Some(&layout), &contract);
         let mut counting = RowsReader::counting();
