@@ -55,11 +55,11 @@ fn trim() {
 /// Blocks of at least this size are mapped one by one, and unmapped as soon as they are freed. Mapping costs about as much
 /// as reading a body, so that smaller ones are kept to be used again, for as long as they come.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
-const MAPPED_BYTES: libc::c_int = 8 << 20;
+const MAPPED_BYTES: libc::c_int = 4 << 20;
 
-/// Free memory at the end of a heap that the allocator keeps.
+/// Free memory at the end of each thread's heap that the allocator keeps: all that it does not give back when it is told to.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
-const KEPT_BYTES: libc::c_int = 16 << 20;
+const KEPT_BYTES: libc::c_int = 4 << 20;
 
 /// Makes the allocator return large blocks to the system when they are freed, for as long as the process lives. By
 /// itself it learns from large requests to keep blocks of up to 32 MiB.

@@ -91,7 +91,8 @@ fn value(json: &Json, kind: &ValueKind) -> Result<Value, String> {
 }
 
 fn tensor(json: &Json, element_type: ElementType) -> Result<Tensor, String> {
-    let document = TensorDocument::deserialize(json).map_err(|error| error.to_string())?;
+    let json = json.to_string();
+    let document: TensorDocument<'_> = serde_json::from_str(&json).map_err(|error| error.to_string())?;
     let mut violations = Violations::default();
     document.tensor("", element_type, &mut violations).ok_or_else(|| {
         let first = violations.listed.into_iter().next();

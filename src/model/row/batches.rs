@@ -1,7 +1,7 @@
 //! Rows that become the inputs of a model while they are read, so that they are never all there as values.
 
 use super::{
-    Row, Violation,
+    Row,
     check::{check_row, not_whole, row_tensors},
 };
 use crate::model::{Contract, Layout, Tensor, Violations};
@@ -23,11 +23,14 @@ pub struct RowsReader<'l> {
     violations: Violations,
 }
 
+/// The inputs of a model, or everything that is wrong with the rows.
+type Inputs = Result<Vec<(String, Tensor)>, Violations>;
+
 /// Rows that were read.
 #[derive(Debug)]
 pub struct Rows {
     count: usize,
-    inputs: Option<Result<Vec<(String, Tensor)>, Violations>>,
+    inputs: Option<Inputs>,
 }
 
 impl<'l> RowsReader<'l> {
@@ -107,7 +110,7 @@ impl Rows {
 
     /// The inputs of the model, or everything that is wrong with the rows; `None` if they were only counted.
     #[must_use]
-    pub fn into_inputs(self) -> Option<Result<Vec<(String, Tensor)>, Violations<Violation>>> {
+    pub fn into_inputs(self) -> Option<Inputs> {
         self.inputs
     }
 }
@@ -134,7 +137,7 @@ mod tests {
 
     #[test]
     fn many_rows_make_the_same_tensors_as_all_at_once() {
-        let contract = Contract::default();
+        let contract = Contract::new(Vec::new(), Vec::new());
         let layout = layout(&contract);
         let rows: Vec<Row> = (0..30_000).map(row).collect();
         let mut reader = RowsReader::new(Some(&layout), &contract);
@@ -149,7 +152,7 @@ mod tests {
 
     #[test]
     fn a_wrong_row_is_named_wherever_it_stands_and_rows_without_a_layout_are_counted() {
-        let contract = Contract::default();
+        let contract = Contract::new(Vec::new(), Vec::new());
         let layout = layout(&contract);
         let mut reader = RowsReader::new(Some(&layout), &contract);
         let mut counting = RowsReader::counting();

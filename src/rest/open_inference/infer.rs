@@ -128,14 +128,13 @@ pub(in crate::rest) async fn answer_body(
 ) -> Result<(Response, Option<usize>), ApiError> {
     let json = body.get(..json_bytes.unwrap_or(body.len())).unwrap_or_default();
     terms.reserve_elements(&servable.signature, json).await?;
-    let mut asked = match json_bytes {
-        Some(0) => read_raw_request(body, &servable.signature),
-        _ => {
-            let asked = read_infer_request(&body, json_bytes);
-            // What of it is not in the tensors is not needed any more.
-            drop(body);
-            asked
-        }
+    let mut asked = if json_bytes == Some(0) {
+        read_raw_request(body, &servable.signature)
+    } else {
+        let asked = read_infer_request(&body, json_bytes);
+        // What of it is not in the tensors is not needed any more.
+        drop(body);
+        asked
     }?;
     match answered(state, servable, &mut asked, terms).await {
         Ok(answered) => Ok(answered),

@@ -45,7 +45,8 @@ fn rounds() {
     loop {
         let mut left = LAST_ROUNDS;
         while left > 0 {
-            thread::sleep(PAUSE);
+            // Nothing wakes it, and an early round would do no harm.
+            thread::park_timeout(PAUSE);
             left = if PENDING.swap(0, Ordering::AcqRel) > 0 { LAST_ROUNDS } else { left - 1 };
             give_back();
         }

@@ -58,7 +58,9 @@ pub fn write_infer_answer(
     }
     let mut body = BytesMut::from(Bytes::from(json));
     body.reserve(total);
-    binary.iter().for_each(|part| body.extend_from_slice(part));
+    for part in &binary {
+        body.extend_from_slice(part);
+    }
     Ok(InferAnswer { parts: vec![body.freeze()], json_bytes })
 }
 

@@ -138,7 +138,9 @@ pub(in crate::wire) fn read_objects<'b>(
     let mut given: Vec<Stacked<'_, 'b>> =
         given.map(|(spec, _)| Stacked::new(spec, objects.count())).collect();
     objects.each(&mut |index, object| {
-        given.iter_mut().for_each(|input| input.add(index, object));
+        for input in &mut given {
+            input.add(index, object);
+        }
         Ok(())
     })?;
     given.into_iter().map(|input| input.read(place)).collect::<Result<_, _>>().map(Given::Tensors)
