@@ -1,0 +1,79 @@
+"""What a case is, and what came of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+class Wrong(Exception):
+    """The gateway did something other than required; the text says what was seen."""
+
+
+class LeftOut(Exception):
+    """A case cannot be tried here; the text says what is missing."""
+
+
+@dataclass
+class Run:
+    """How the cases are run."""
+
+    binary: Path
+    scratch: Path
+    quick: bool
+    say: Callable[[str], None]
+
+    def pick(self, quick: int, full: int) -> int:
+        return quick if self.quick else full
+
+
+@dataclass
+class Case:
+    name: str
+    stimulus: str
+    required: str
+    try_it: Callable[[Run], str]
+    only_full: bool
+
+
+@dataclass
+class Result:
+    case: Case
+    seen: str
+    verdict: str
+    seconds: float = field(default=0.0)
+
+
+CASES: list[Case] = []
+
+
+def case(name: str, stimulus: str, required: str, *, only_full: bool = False) -> Callable:
+    """Lists a case; the function answers what was seen, or raises `Wrong`."""
+
+    def listed(function: Callable[[Run], str]) -> Callable[[Run], str]:
+        CASES.append(Case(name, stimulus, required, function, only_full))
+        return function
+
+    return listed
+
+
+def expect(right: bool, seen: object) -> None:
+    if not right:
+        raise Wrong(str(seen))
+
+
+def tried(one: Case, run: Run) -> Result:
+    begin = time.monotonic()
+    try:
+        seen, verdict = one.try_it(run), "good"
+    except Wrong as wrong:
+        seen, verdict = str(wrong), "BAD"
+    except LeftOut as missing:
+        seen, verdict = str(missing), "left out"
+    except (OSError, EOFError, RuntimeError, ValueError, KeyError, TimeoutError) as error:
+        seen, verdict = f"{type(error).__name__}: {error}", "BAD"
+    return Result(one, seen, verdict, time.monotonic() - begin)
