@@ -97,6 +97,21 @@ async fn each_request_of_a_stream_is_answered_in_its_turn() {
 }
 
 #[tokio::test]
+async fn no_message_of_a_caller_that_may_not_ask_is_read() {
+    let gateway = TestGateway::start().await;
+    let token = TokenBuilder::new().scope("read").build();
+    let body =
+        axum::body::Body::new(Full::new(framed(0, b"no message").into()).map_err(|never| match never {}));
+    let uri = format!("http://{}/inference.GRPCInferenceService/ModelInfer", gateway.grpc_address());
+    let request = axum::http::Request::post(uri).header("authorization", format!("Bearer {token}"));
+    let request = request.header(GRPC.0, GRPC.1).body(body).unwrap();
+    let answer = http().request(request).await.unwrap();
+    assert_eq!(code(answer.headers()), Code::PermissionDenied);
+    let (_, headers) = raw_call(&gateway, &[GRPC], framed(0, b"no message")).await;
+    assert_eq!(code(&headers), Code::InvalidArgument, "it is read of one that may");
+}
+
+#[tokio::test]
 async fn a_stream_is_no_way_around_quotas_and_scopes() {
     let builder = TestGateway::builder().model("wine.onnx", "regressor");
     let gateway = builder

@@ -1,14 +1,15 @@
 //! Everything that a call passes before its method, each layer with its reason: on top of this `transport::observed`,
 //! below it `transport::authorized`.
 
-use std::{error::Error, time::Duration};
+use std::{error::Error, sync::Arc, time::Duration};
 
 use axum::{
     Router,
     body::{Body, HttpBody},
     extract::Request,
     http::HeaderName,
-    middleware::{from_fn, from_fn_with_state},
+    middleware::{Next, from_fn, from_fn_with_state},
+    response::Response,
 };
 use http_body_util::BodyExt;
 use tower::ServiceBuilder;
@@ -25,8 +26,12 @@ use super::{
     status::status_of,
 };
 use crate::{
+    auth::Caller,
     config::ServerSettings,
-    transport::{AddressLimit, ApiError, SharedLayer, TransportState, authorized, observed, panicked},
+    transport::{
+        AddressLimit, ApiError, Permission, Permit, SharedLayer, TransportState, authorized, observed,
+        panicked,
+    },
 };
 
 const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
@@ -71,6 +76,17 @@ pub(super) fn unary(routes: Router<TransportState>, settings: &ServerSettings) -
         .layer(RequestBodyDeadlineLayer::new(Duration::from_millis(settings.body_timeout_ms)))
         .layer(MapRequestBodyLayer::new(with_status));
     routes.layer(bounded)
+}
+
+/// Wraps methods for callers that may do this with at least one model: no message of others is read.
+pub(super) fn permitted<P: Permission + 'static>(routes: Router<TransportState>) -> Router<TransportState> {
+    routes.layer(from_fn(permit_any::<P>))
+}
+
+async fn permit_any<P: Permission>(request: Request, next: Next) -> Result<Response, ApiError> {
+    let caller = request.extensions().get::<Arc<Caller>>().ok_or(ApiError::NoToken)?;
+    Permit::<P>::check_any(caller)?;
+    Ok(next.run(request).await)
 }
 
 /// Wraps methods whose answers have no end.

@@ -11,16 +11,22 @@ use super::{
 };
 use crate::{
     config::ServerSettings,
-    transport::{AddressLimit, ApiError, TransportState},
+    transport::{AddressLimit, ApiError, MayManage, MayPredict, MayRead, TransportState},
 };
 
-/// Methods that take a small message and give one.
-const SMALL: &[&str] = &[
-    "/inference.GRPCInferenceService/ServerMetadata",
+/// The method that any caller may call.
+const METADATA: &str = "/inference.GRPCInferenceService/ServerMetadata";
+
+/// Methods that tell of models.
+const READ: &[&str] = &[
     "/inference.GRPCInferenceService/ModelReady",
     "/inference.GRPCInferenceService/ModelMetadata",
     "/inference.GRPCInferenceService/ModelConfig",
     "/inference.GRPCInferenceService/ModelStatistics",
+];
+
+/// Methods that change what serves, or tell of it.
+const MANAGE: &[&str] = &[
     "/inference.GRPCInferenceService/RepositoryIndex",
     "/inference.GRPCInferenceService/RepositoryModelLoad",
     "/inference.GRPCInferenceService/RepositoryModelUnload",
@@ -58,7 +64,11 @@ pub fn router(
     let health = HealthServer::new(HealthService { state: state.clone() })
         .max_decoding_message_size(usize::try_from(settings.max_body_bytes).unwrap_or(usize::MAX));
 
-    let unary = methods(SMALL, &small).route_service(INFER, large.clone());
+    let infer = Router::new().route_service(INFER, large.clone());
+    let unary = layers::permitted::<MayPredict>(infer)
+        .merge(layers::permitted::<MayRead>(methods(READ, &small)))
+        .merge(layers::permitted::<MayManage>(methods(MANAGE, &small)))
+        .route_service(METADATA, small.clone());
     // Anyone may ask it, so nobody may take long.
     let reflection = layers::unary(reflection::routes(), settings);
     let open_ended = reflection.route_service(HEALTH_WATCH, health.clone());
