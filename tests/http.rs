@@ -220,7 +220,10 @@ async fn a_client_that_sends_too_much_still_reads_why_it_was_refused() {
         for _ in 0..5 {
             let mut stream = TcpStream::connect(gateway.address()).await.unwrap();
             let length = body.len();
-            let head = format!("POST /predict HTTP/1.1\r\nHost: a\r\n{head}Content-Length: {length}\r\n\r\n");
+            let head = format!(
+                "POST /predict HTTP/1.1\r\nHost: a\r\n{head}Content-Type: application/json\r\nContent-Length: \
+                 {length}\r\n\r\n"
+            );
             stream.write_all(head.as_bytes()).await.unwrap();
             stream
                 .write_all(&body)

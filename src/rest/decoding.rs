@@ -5,7 +5,6 @@
 
 use std::{
     error::Error,
-    future::{Ready, ready},
     io,
     task::{Context, Poll},
 };
@@ -15,19 +14,17 @@ use axum::{
     BoxError,
     body::{Body, Bytes, HttpBody},
     http::{HeaderMap, Request, header},
-    response::{IntoResponse, Response},
+    response::Response,
 };
 use futures_util::{
     TryStreamExt,
-    future::Either,
-    stream::{BoxStream, try_unfold},
+    future::ready,
+    stream::{BoxStream, once, try_unfold},
 };
 use http_body_util::{BodyDataStream, Limited};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt};
 use tokio_util::{bytes::BytesMut, io::StreamReader};
 use tower::{Layer, Service};
-
-use crate::transport::ApiError;
 
 /// Bytes that are decompressed at a time.
 const PART_BYTES: usize = 16 * 1024;
@@ -47,6 +44,16 @@ enum Coding {
 #[derive(Debug, Clone, Copy, thiserror::Error)]
 #[error("the body is not {0} from beginning to end: it is cut short, altered, or something follows it")]
 pub(super) struct NotDecoded(pub(super) &'static str);
+
+/// A `Content-Encoding` that is not supported, as far as an error repeats it.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("the Content-Encoding `{0}` is not supported")]
+pub(super) struct UnknownCoding(pub(super) String);
+
+/// A body that announces more bytes than it may have.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("the body is too large")]
+pub(super) struct TooLong;
 
 /// Decompresses the bodies of requests.
 #[derive(Clone, Copy, Debug)]
@@ -78,7 +85,7 @@ where
 {
     type Response = Response;
     type Error = S::Error;
-    type Future = Either<S::Future, Ready<Result<Response, S::Error>>>;
+    type Future = S::Future;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(context)
@@ -88,23 +95,24 @@ where
         let mut request = request.map(Body::new);
         // There is nothing to decompress of a request without a body, whatever its headers say.
         if !request.headers().contains_key(header::CONTENT_ENCODING) || request.body().is_end_stream() {
-            return Either::Left(self.inner.call(request));
+            return self.inner.call(request);
         }
-        let coding = match coding_of(request.headers()) {
-            Ok(coding) => coding,
-            Err(error) => return Either::Right(ready(Ok(error.into_response()))),
-        };
+        let coding = coding_of(request.headers());
         request.headers_mut().remove(header::CONTENT_ENCODING);
-        if let Some(coding) = coding {
-            request.headers_mut().remove(header::CONTENT_LENGTH);
-            request = request.map(|body| decoded(body, coding, self.max_bytes));
+        match coding {
+            Ok(None) => {}
+            Ok(Some(coding)) => {
+                request.headers_mut().remove(header::CONTENT_LENGTH);
+                request = request.map(|body| decoded(body, coding, self.max_bytes));
+            }
+            Err(error) => request = request.map(|_| refused(error)),
         }
-        Either::Left(self.inner.call(request))
+        self.inner.call(request)
     }
 }
 
 /// The one coding that the headers name, if any: names are read in any case, as RFC 9110 section 8.4.1 demands.
-fn coding_of(headers: &HeaderMap) -> Result<Option<Coding>, ApiError> {
+fn coding_of(headers: &HeaderMap) -> Result<Option<Coding>, UnknownCoding> {
     let values: Vec<String> = headers
         .get_all(header::CONTENT_ENCODING)
         .iter()
@@ -120,11 +128,26 @@ fn coding_of(headers: &HeaderMap) -> Result<Option<Coding>, ApiError> {
         _ => None,
     };
     let shown = || named.chars().filter(|character| !character.is_control()).take(SHOWN_CHARACTERS).collect();
-    coding.map(Some).ok_or_else(|| ApiError::UnsupportedContentEncoding(shown()))
+    coding.map(Some).ok_or_else(|| UnknownCoding(shown()))
 }
 
 fn is(name: &str, other: &str) -> bool {
     name.eq_ignore_ascii_case(other)
+}
+
+/// The body, of at most this many bytes; one that announces more is not read at all.
+pub(super) fn limited<B>(body: B, max_bytes: usize) -> Body
+where
+    B: HttpBody<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    let is_too_long = usize::try_from(body.size_hint().lower()).is_ok_and(|bytes| bytes > max_bytes);
+    if is_too_long { refused(TooLong) } else { Body::new(Limited::new(body, max_bytes)) }
+}
+
+/// A body that cannot be read: whoever wants to read it says why. Handlers ask first who calls and what that caller may.
+fn refused(error: impl Error + Send + Sync + 'static) -> Body {
+    Body::from_stream(once(ready(Err::<Bytes, _>(error))))
 }
 
 /// The parts of a body as they come.

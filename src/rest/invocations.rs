@@ -86,7 +86,10 @@ pub(super) struct InvocationError {
     (status = 503, description = "Not now, and why", body = InvocationError)))]
 pub(super) async fn ping(State(state): State<TransportState>) -> Result<Response, ApiError> {
     match state.serving.readiness() {
-        Readiness::Ready => Ok(Body::empty().into_response()),
+        Readiness::Ready => {
+            let text = HeaderValue::from_static("text/plain; charset=utf-8");
+            Ok(([(header::CONTENT_TYPE, text)], Body::empty()).into_response())
+        }
         other => Err(ApiError::NotReady(other)),
     }
 }
@@ -114,6 +117,7 @@ pub(super) async fn invocations(
     caller: Caller,
     request: Request,
 ) -> Result<Response, ApiError> {
+    Permit::<MayPredict>::check_any(&caller)?;
     let model = target_model(request.headers())?;
     invoke(&state, understood, &caller, model.as_ref(), request).await
 }

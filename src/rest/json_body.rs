@@ -1,29 +1,16 @@
-//! The extractor of JSON bodies: read within limits, parsed, and checked by `validator`.
+//! Bodies of requests, read within limits.
 
 use axum::{
     body::{Body, Bytes, HttpBody},
-    extract::{FromRequest, Request},
+    extract::Request,
     http::{HeaderMap, header},
 };
 use http_body_util::{BodyExt, LengthLimitError};
 use serde::de::DeserializeOwned;
 use tower_http::timeout::TimeoutError;
-use validator::Validate;
 
-use super::decoding::{NotDecoded, cause_of};
+use super::decoding::{NotDecoded, TooLong, UnknownCoding, cause_of};
 use crate::{transport::ApiError, wire};
-
-/// A JSON body of this form that `validator` has nothing against.
-#[derive(Debug)]
-pub(super) struct ValidJson<T>(pub(super) T);
-
-impl<S: Sync, T: DeserializeOwned + Validate> FromRequest<S> for ValidJson<T> {
-    type Rejection = ApiError;
-
-    async fn from_request(request: Request, _state: &S) -> Result<Self, ApiError> {
-        Ok(Self(wire::parse_valid(&read_json(request).await?)?))
-    }
-}
 
 /// The whole body of a request that declares it as JSON.
 ///
@@ -97,8 +84,10 @@ const BELIEVED_BYTES: usize = 1 << 20;
 
 /// By what the limits around a body say.
 fn read_error(error: &axum::Error) -> ApiError {
-    if cause_of::<LengthLimitError>(error).is_some() {
+    if cause_of::<LengthLimitError>(error).is_some() || cause_of::<TooLong>(error).is_some() {
         ApiError::BodyTooLarge
+    } else if let Some(UnknownCoding(coding)) = cause_of(error) {
+        ApiError::UnsupportedContentEncoding(coding.clone())
     } else if cause_of::<TimeoutError>(error).is_some() {
         ApiError::BodyTimeout
     } else if let Some(NotDecoded(coding)) = cause_of(error) {

@@ -13,14 +13,13 @@ use tower::ServiceBuilder;
 use tower_http::{
     catch_panic::CatchPanicLayer,
     compression::CompressionLayer,
-    limit::RequestBodyLimitLayer,
     map_request_body::MapRequestBodyLayer,
     set_header::SetResponseHeaderLayer,
     timeout::{RequestBodyDeadlineLayer, TimeoutLayer},
 };
 
 use super::{
-    decoding::DecodingLayer,
+    decoding::{DecodingLayer, limited},
     header_rules::header_rules,
     render::{DialectOf, render_errors},
 };
@@ -34,8 +33,9 @@ pub(super) fn small(routes: Router<TransportState>, settings: &ServerSettings) -
     let max_bytes = bytes(settings.max_body_bytes);
     let limited = ServiceBuilder::new()
         .layer(SharedLayer)
-        // No body fills the memory, as it comes or decompressed: a small body may be a large one.
-        .layer(RequestBodyLimitLayer::new(max_bytes))
+        // No body fills the memory, as it comes or decompressed: a small body may be a large one. What is wrong with a
+        // body is said when it is read, so that nobody learns of it before it is known whether they may ask.
+        .layer(MapRequestBodyLayer::new(move |body: Body| limited(body, max_bytes)))
         .layer(DecodingLayer { max_bytes })
         // Nobody waits until a long one is read.
         .layer(from_fn(long_apart))
@@ -50,7 +50,7 @@ pub(super) fn large(routes: Router<TransportState>, settings: &ServerSettings) -
         .layer(SharedLayer)
         .layer(CompressionLayer::new())
         // As for small ones.
-        .layer(RequestBodyLimitLayer::new(max_bytes))
+        .layer(MapRequestBodyLayer::new(move |body: Body| limited(body, max_bytes)))
         .layer(DecodingLayer { max_bytes })
         // Nobody waits until a long one is read.
         .layer(from_fn(long_apart))

@@ -22,7 +22,7 @@ use super::{
         describe::{InvocationAnswer, InvocationDocument, InvocationErrors},
         invoke,
     },
-    json_body::ValidJson,
+    json_body::read_json,
     open_inference::ErrorDocument,
 };
 use crate::{
@@ -30,7 +30,7 @@ use crate::{
     model::ModelName,
     serving::OperationError,
     transport::{ApiError, MayManage, MayPredict, Permit, TransportState},
-    wire::FieldError,
+    wire::{FieldError, parse_valid},
 };
 
 /// Which model of several is meant: on SageMaker the path holds a hash of the name, this header the name.
@@ -95,6 +95,7 @@ pub(super) async fn invoke_model(
     path: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Result<Response, ApiError> {
+    Permit::<MayPredict>::check_any(&caller)?;
     let model = match target_model(request.headers())? {
         Some(model) => model,
         None => match path {
@@ -146,23 +147,33 @@ pub(super) async fn load(
     State(state): State<TransportState>,
     Extension(repository): Extension<Repository>,
     caller: Caller,
-    ValidJson(LoadRequest { model_name, url }): ValidJson<LoadRequest>,
+    request: Request,
 ) -> Result<Json<Loaded>, ApiError> {
+    // Before the body: a caller that may do neither with any model learns nothing of what is wrong with it.
+    Permit::<MayManage>::check_any(&caller)
+        .or_else(|forbidden| Permit::<MayPredict>::check_any(&caller).map_err(|_| forbidden))?;
+    let LoadRequest { model_name, url } = parse_valid(&read_json(request).await?)?;
     let wrong = |pointer, message: String| {
         ApiError::InvalidBody(vec![FieldError::new(pointer, "wrong_value", message)])
     };
     let model: ModelName = model_name.parse().map_err(|error| wrong("/model_name", format!("{error}")))?;
+    let is_loaded = state.serving.servable(&model, None).is_ok();
+    let named = Some(model.as_str());
+    let permit = match Permit::<MayManage>::check(&state, &caller, named, None) {
+        Ok(permit) => Some(permit),
+        Err(forbidden) => {
+            let may_learn = is_loaded && Permit::<MayPredict>::check(&state, &caller, named, None).is_ok();
+            if !may_learn {
+                return Err(forbidden);
+            }
+            None
+        }
+    };
     if !repository.holds(&url, &model) {
         let message = "expected the path of this model in the repository (models.repository)".to_owned();
         return Err(wrong("/url", message));
     }
-    let named = Some(model.as_str());
-    let may_predict = Permit::<MayPredict>::check(&state, &caller, named, None).is_ok();
-    let may_manage = Permit::<MayManage>::check(&state, &caller, named, None);
-    if (may_predict || may_manage.is_ok()) && state.serving.servable(&model, None).is_ok() {
-        return Err(ApiError::AlreadyLoaded(model));
-    }
-    let permit = may_manage?;
+    let Some(permit) = permit.filter(|_| !is_loaded) else { return Err(ApiError::AlreadyLoaded(model)) };
     state.serving.load(&permit.model, false, &caller.for_history()).await.map_err(|error| match error {
         OperationError::Refused(refusal) => ApiError::CannotLoad(refusal),
         other => other.into(),

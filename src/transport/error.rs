@@ -50,7 +50,7 @@ pub enum ApiError {
     NotJsonOrCsv,
     #[error("only gRPC is spoken here, with content-type: application/grpc")]
     NotGrpc,
-    #[error("the body is too large")]
+    #[error("the body is larger than server.max_body_bytes, or server.max_tensor_body_bytes under /v2")]
     BodyTooLarge,
     #[error("the body did not come in time")]
     BodyTimeout,
