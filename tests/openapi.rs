@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
-use support::{Answer, TestGateway};
+use support::{Answer, TestGateway, tokens::TokenBuilder};
 
 fn description() -> Value {
     serde_json::to_value(onnx_gateway::rest::openapi()).unwrap()
@@ -177,6 +177,151 @@ async fn every_path_needs_a_token_but_those_that_are_listed_as_open() {
         let closed =
             status == StatusCode::UNAUTHORIZED || (unknown.contains("..") && status == StatusCode::OK);
         assert!(closed, "{unknown}: {status}");
+    }
+}
+
+/// A path with names of what there is; `canary` is a label that no version has.
+fn concrete(path: &str) -> String {
+    path.replace("{model}", "iris").replace("{version}", "1").replace("{label}", "canary")
+}
+
+/// The most bytes of a body where these tests send more.
+const MAX_BODY_BYTES: u64 = 4096;
+
+async fn with_small_bodies() -> TestGateway {
+    let builder = TestGateway::builder().settings(|settings| {
+        settings.server.max_body_bytes = MAX_BODY_BYTES;
+        settings.server.max_tensor_body_bytes = MAX_BODY_BYTES;
+    });
+    builder.start().await
+}
+
+/// Requests with nothing wrong, and with what can be wrong about a body: its form, its length, its type, its encoding.
+fn with_each_body(request: &reqwest::RequestBuilder) -> Vec<(&'static str, reqwest::RequestBuilder)> {
+    let like = || request.try_clone().unwrap();
+    let json = |text: &str| like().header("content-type", "application/json").body(text.to_owned());
+    let long = "x".repeat(2 * usize::try_from(MAX_BODY_BYTES).unwrap());
+    vec![
+        ("no body", like()),
+        ("an empty object", json("{}")),
+        ("rows", json(r#"{"instances": [[5.1, 3.5, 1.4, 0.2]]}"#)),
+        ("an unknown member", json(r#"{"parameters": {"nothing": 1}}"#)),
+        ("a place elsewhere", json(r#"{"model_name": "iris", "url": "/elsewhere"}"#)),
+        ("not JSON", json("{")),
+        ("another type", like().header("content-type", "text/plain").body("x")),
+        ("too long", json(&long)),
+        ("too long, of another type", like().header("content-type", "text/plain").body(long)),
+        ("another encoding", json("{}").header("content-encoding", "br")),
+        ("not what its encoding says", json("{}").header("content-encoding", "gzip")),
+        ("another model's name", json("{}").header("x-amzn-sagemaker-target-model", "../iris")),
+        ("a length that is no number", json("{}").header("inference-header-content-length", "x")),
+    ]
+}
+
+#[tokio::test]
+async fn it_is_asked_who_calls_then_what_the_caller_may_and_then_what_is_in_the_body() {
+    let gateway = with_small_bodies().await;
+    let nobody = TokenBuilder::new().scope("").build();
+    for (method, path, operation) in operations(&description()) {
+        let Some(scopes) = operation["security"][0]["bearer"].as_array() else { continue };
+        let request = gateway.client.request(method.clone(), gateway.url(&concrete(&path)));
+        for (body, without_token) in with_each_body(&request) {
+            let without_scope = without_token.try_clone().unwrap().bearer_auth(&nobody);
+            let status = without_token.send().await.unwrap().status();
+            assert_eq!(status, StatusCode::UNAUTHORIZED, "{method} {path}, {body}");
+            if !scopes.is_empty() {
+                let answer = Answer::of(without_scope.send().await.unwrap()).await;
+                assert_eq!(answer.status, StatusCode::FORBIDDEN, "{method} {path}, {body}: {answer:?}");
+                let challenge = answer.header("www-authenticate");
+                assert!(challenge.contains(&format!("scope={}", scopes[0])), "{method} {path}: {challenge}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_answer_is_described_with_its_status_and_its_form() {
+    let gateway = with_small_bodies().await;
+    let (all, nobody) = (TokenBuilder::new().build(), TokenBuilder::new().scope("").build());
+    let description = description();
+    let mut operations = operations(&description);
+    // What takes the model out of service comes last.
+    operations.sort_by_key(|(method, path, _)| {
+        (*method == Method::DELETE || path.ends_with("/unload"), path.clone())
+    });
+    let mut seen = BTreeSet::new();
+    for (method, path, operation) in operations {
+        for names in [concrete(&path), concrete(&path).replace("iris", "nothing")] {
+            let request = gateway.client.request(method.clone(), gateway.url(&names));
+            for (body, request) in with_each_body(&request) {
+                let requests = [
+                    request.try_clone().unwrap(),
+                    request.try_clone().unwrap().bearer_auth(&nobody),
+                    request.try_clone().unwrap().bearer_auth(&all),
+                    request.bearer_auth(&all).bearer_auth(&all),
+                ];
+                for request in requests {
+                    let answer = Answer::of(request.send().await.unwrap()).await;
+                    let response = &operation["responses"][answer.status.as_str()];
+                    assert!(response.is_object(), "{method} {path}, {body}: {answer:?}");
+                    let form = answer.header("content-type").split(';').next().unwrap().to_owned();
+                    let schema = &response["content"][&form]["schema"];
+                    assert!(schema.is_object(), "{method} {path}, {body}: {form} {answer:?}");
+                    let required = match schema["$ref"].as_str().and_then(|target| target.strip_prefix('#')) {
+                        Some(pointer) => description.pointer(pointer).unwrap()["required"].clone(),
+                        None => Value::Null,
+                    };
+                    for member in required.as_array().into_iter().flatten() {
+                        let found = &answer.body[member.as_str().unwrap()];
+                        assert!(!found.is_null(), "{method} {path}, {body}: no {member} in {answer:?}");
+                    }
+                    seen.insert(answer.status.as_u16());
+                }
+            }
+        }
+    }
+    assert_eq!(seen, BTreeSet::from([200, 400, 401, 403, 404, 409, 413, 415, 422]));
+}
+
+#[tokio::test]
+async fn a_method_that_a_path_does_not_have_is_405_and_allow_lists_those_that_it_has() {
+    let gateway = TestGateway::start().await;
+    // Without a scope, so that nothing is done.
+    let token = TokenBuilder::new().scope("").build();
+    let methods = [
+        Method::GET,
+        Method::HEAD,
+        Method::POST,
+        Method::PUT,
+        Method::PATCH,
+        Method::DELETE,
+        Method::OPTIONS,
+        Method::TRACE,
+    ];
+    let described = operations(&description());
+    let paths: BTreeSet<&String> = described.iter().map(|(_, path, _)| path).collect();
+    for path in paths {
+        let (mut there, mut allowed) = (BTreeSet::new(), BTreeSet::new());
+        for method in &methods {
+            let request = gateway.client.request(method.clone(), gateway.url(&concrete(path)));
+            let answer = Answer::of(request.bearer_auth(&token).send().await.unwrap()).await;
+            if answer.status == StatusCode::METHOD_NOT_ALLOWED {
+                let listed = answer.header("allow").split(',').map(|name| name.trim().to_owned());
+                allowed.insert(listed.collect::<BTreeSet<String>>());
+            } else {
+                there.insert(method.as_str().to_owned());
+            }
+        }
+        assert_eq!(allowed, BTreeSet::from([there.clone()]), "{path}");
+        for (method, ..) in described.iter().filter(|(_, other, _)| other == path) {
+            assert!(there.contains(method.as_str()), "{method} {path}");
+        }
+    }
+    for unknown in ["/v1/models/iris:nothing", "/v1/models/iris/versions/1:nothing"] {
+        for method in &methods {
+            let request = gateway.client.request(method.clone(), gateway.url(unknown)).bearer_auth(&token);
+            assert_eq!(request.send().await.unwrap().status(), StatusCode::NOT_FOUND, "{method} {unknown}");
+        }
     }
 }
 

@@ -1,8 +1,10 @@
 //! The description of the API (OpenAPI 3.1) and its viewer, which needs no network.
 
+mod errors;
+
 use axum::{
     Json, Router,
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderValue, header},
     middleware::map_response,
     response::{IntoResponse, Redirect, Response},
     routing::get,
@@ -10,12 +12,13 @@ use axum::{
 use tower_http::set_header::SetResponseHeaderLayer;
 use utoipa::{
     Modify, OpenApi,
-    openapi::{
-        RefOr,
-        security::{ClientCredentials, Flow, HttpAuthScheme, HttpBuilder, OAuth2, Scopes, SecurityScheme},
+    openapi::security::{
+        ClientCredentials, Flow, HttpAuthScheme, HttpBuilder, OAuth2, Scopes, SecurityScheme,
     },
 };
 use utoipa_swagger_ui::{Config, SwaggerUi};
+
+pub(super) use errors::completed;
 
 use super::{open_inference::InferResponseDocument, routes};
 use crate::{
@@ -69,24 +72,6 @@ impl Modify for Security {
         components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
         components.add_security_scheme("client", SecurityScheme::OAuth2(OAuth2::new([grant])));
     }
-}
-
-/// With a description of each response, which OpenAPI 3.1 demands and generators of clients insist on.
-pub(super) fn completed(mut description: utoipa::openapi::OpenApi) -> utoipa::openapi::OpenApi {
-    let operations = description
-        .paths
-        .paths
-        .values_mut()
-        .flat_map(|path| [&mut path.get, &mut path.post, &mut path.delete]);
-    for (status, response) in operations.flatten().flat_map(|operation| &mut operation.responses.responses) {
-        if let RefOr::T(response) = response
-            && response.description.is_empty()
-        {
-            let status = status.parse().ok().and_then(|status: StatusCode| status.canonical_reason());
-            status.unwrap_or("An answer").clone_into(&mut response.description);
-        }
-    }
-    description
 }
 
 /// The whole description: every route, body and error.

@@ -11,22 +11,33 @@ mod target;
 
 use axum::{Router, routing::post};
 use utoipa::OpenApi;
-use utoipa_axum::{router::OpenApiRouter, routes};
+use utoipa_axum::{
+    router::{OpenApiRouter, UtoipaMethodRouter},
+    routes,
+};
 
 use crate::transport::TransportState;
 
+use self::target::Target;
 pub(super) use predict::answer_rows;
 
 /// What tells of models.
 pub(super) fn routes() -> OpenApiRouter<TransportState> {
     OpenApiRouter::new()
         .routes(routes!(models::names))
-        .routes(routes!(models::status))
-        .routes(routes!(models::version_status))
-        .routes(routes!(models::label_status))
+        .routes(with_verbs(routes!(models::status)))
+        .routes(with_verbs(routes!(models::version_status)))
+        .routes(with_verbs(routes!(models::label_status)))
         .routes(routes!(models::metadata))
         .routes(routes!(models::version_metadata))
         .routes(routes!(models::label_metadata))
+}
+
+/// The routes whose last segment may end with a verb: which methods there are depends on that, not on the route.
+fn with_verbs(
+    (schemas, paths, methods): UtoipaMethodRouter<TransportState>,
+) -> UtoipaMethodRouter<TransportState> {
+    (schemas, paths, methods.fallback(async |target: Target| target.other_method()))
 }
 
 /// What runs models.

@@ -14,7 +14,10 @@ fn resolved<'d>(description: &'d Value, schema: &'d Value) -> &'d Value {
 
 fn may_be_null(schema: &Value) -> bool {
     let is_null = |kind: &Value| kind == "null";
-    is_null(&schema["type"])
+    // Without any of these, it may be anything.
+    let is_anything = ["type", "$ref", "oneOf", "anyOf", "allOf"].iter().all(|name| schema[name].is_null());
+    is_anything
+        || is_null(&schema["type"])
         || schema["type"].as_array().is_some_and(|kinds| kinds.iter().any(is_null))
         || ["oneOf", "anyOf"]
             .iter()

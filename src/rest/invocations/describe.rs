@@ -18,10 +18,10 @@ pub(in crate::rest) struct InvocationDocument {
     #[schema(value_type = Option<Vec<Object>>)]
     dataframe_records: Option<Vec<serde_json::Value>>,
     /// As TensorFlow Serving has them
-    #[schema(value_type = Option<Vec<Object>>)]
+    #[schema(value_type = Option<Vec<Value>>)]
     instances: Option<Vec<serde_json::Value>>,
     /// As TensorFlow Serving or the Open Inference Protocol has them
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<Value>)]
     inputs: Option<serde_json::Value>,
     /// Nothing, or an empty object
     #[schema(value_type = Option<Object>)]
@@ -33,7 +33,7 @@ pub(in crate::rest) struct InvocationDocument {
 pub(in crate::rest) struct InvocationAnswer {
     /// One item a row: a value if the model has one output, else an object of values by output name. For `inputs`: a
     /// tensor, or an object of tensors
-    #[schema(value_type = Object)]
+    #[schema(value_type = Value)]
     predictions: serde_json::Value,
 }
 

@@ -31,10 +31,10 @@ struct PredictRequestDocument {
     /// One item a row: a bare value if the model has one input, an object of values by input name if it has several. For
     /// models that take rows of features also objects by feature name. `{"b64": "…"}` stands for a text, the texts `NaN`,
     /// `Infinity` and `-Infinity` for these numbers
-    #[schema(value_type = Option<Vec<Object>>)]
+    #[schema(value_type = Option<Vec<Value>>)]
     instances: Option<Vec<serde_json::Value>>,
     /// A tensor if the model has one input, else an object of tensors by input name
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<Value>)]
     inputs: Option<serde_json::Value>,
     /// Nothing, or an empty object
     parameters: Option<BTreeMap<String, String>>,
@@ -44,10 +44,10 @@ struct PredictRequestDocument {
 #[derive(Serialize, ToSchema)]
 struct PredictResponseDocument {
     /// One item a row: a value if the model has one output, else an object of values by output name
-    #[schema(value_type = Option<Vec<Object>>)]
+    #[schema(value_type = Option<Vec<Value>>)]
     predictions: Option<Vec<serde_json::Value>>,
     /// A tensor if the model has one output, else an object of tensors by output name
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<Value>)]
     outputs: Option<serde_json::Value>,
 }
 
@@ -59,10 +59,10 @@ struct ExamplesDocument {
     /// `serving_default`, which every model has, or nothing
     signature_name: Option<String>,
     /// Values by feature name that all examples have in common
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<Value>)]
     context: Option<serde_json::Value>,
     /// Values by feature name, or by input name
-    #[schema(value_type = Vec<Object>)]
+    #[schema(value_type = Vec<Value>)]
     examples: Vec<serde_json::Value>,
 }
 
@@ -71,7 +71,7 @@ struct ExamplesDocument {
 #[schema(examples(json!({"result": [[["setosa", 1.0], ["versicolor", 0.0], ["virginica", 0.0]]]})))]
 struct ResultDocument {
     /// For each example: a label and score for each class, or a number
-    #[schema(value_type = Vec<Object>)]
+    #[schema(value_type = Vec<Value>)]
     result: Vec<serde_json::Value>,
 }
 

@@ -3,7 +3,6 @@
 use axum::{
     Json,
     extract::State,
-    http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 
@@ -101,8 +100,7 @@ metadata! {
 
 fn status_of(state: &TransportState, caller: &Caller, target: &Target) -> Result<Response, ApiError> {
     if target.verb()?.is_some() {
-        let allow = [(header::ALLOW, HeaderValue::from_static("POST"))];
-        return Ok((StatusCode::METHOD_NOT_ALLOWED, allow).into_response());
+        return target.other_method();
     }
     let permit = target.permit::<MayRead>(state, caller)?;
     // Says what is wrong if nothing serves.

@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use axum::{
     extract::{Request, State},
-    http::{HeaderValue, StatusCode, header},
-    response::{IntoResponse, Response},
+    response::Response,
 };
 use serde::Serialize;
 
@@ -51,8 +50,7 @@ pub(super) async fn act(
     request: Request,
 ) -> Result<Response, ApiError> {
     let Some(verb) = target.verb()? else {
-        let allow = [(header::ALLOW, HeaderValue::from_static("GET,HEAD"))];
-        return Ok((StatusCode::METHOD_NOT_ALLOWED, allow).into_response());
+        return target.other_method();
     };
     let permit = target.permit::<MayPredict>(&state, &caller)?;
     let servable = state.serving.servable(&permit.model, permit.version.as_ref())?;

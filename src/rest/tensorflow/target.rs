@@ -2,7 +2,8 @@
 
 use axum::{
     extract::{FromRequestParts, RawPathParams},
-    http::request::Parts,
+    http::{HeaderValue, StatusCode, header, request::Parts},
+    response::{IntoResponse, Response},
 };
 
 use crate::{
@@ -38,6 +39,17 @@ impl Target {
             Some("regress") => Ok(Some(Verb::Regress)),
             Some(_) => Err(ApiError::NoSuchPath),
         }
+    }
+
+    /// Answers a method that the path does not have, though the route may: one with a verb is asked by `POST` alone.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiError::NoSuchPath`] for a verb that is not known.
+    pub(super) fn other_method(&self) -> Result<Response, ApiError> {
+        let allowed = if self.verb()?.is_some() { "POST" } else { "GET,HEAD" };
+        let allow = [(header::ALLOW, HeaderValue::from_static(allowed))];
+        Ok((StatusCode::METHOD_NOT_ALLOWED, allow).into_response())
     }
 
     /// Whether the caller may do this with the model.

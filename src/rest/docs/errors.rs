@@ -1,0 +1,105 @@
+//! The errors of each operation: those that its layers may answer are added, all in the form of its dialect.
+
+use axum::http::{Method, StatusCode};
+use utoipa::openapi::{
+    ContentBuilder, OpenApi, Ref, RefOr, Response, ResponseBuilder,
+    path::{Operation, PathItem},
+};
+
+use super::super::dialect::Dialect;
+use crate::transport::{MEDIA_TYPE, is_open};
+
+/// The description with every error of every operation, and with a text for each response, which OpenAPI 3.1 demands and
+/// generators of clients insist on.
+pub(in super::super) fn completed(mut description: OpenApi) -> OpenApi {
+    for (path, item) in &mut description.paths.paths {
+        for (method, operation) in operations(item) {
+            complete(operation, path, Dialect::of(&method, path));
+        }
+    }
+    description
+}
+
+fn operations(item: &mut PathItem) -> impl Iterator<Item = (Method, &mut Operation)> {
+    let PathItem { get, post, delete, .. } = item;
+    let operations = [(Method::GET, get), (Method::POST, post), (Method::DELETE, delete)];
+    operations.into_iter().filter_map(|(method, operation)| Some((method, operation.as_mut()?)))
+}
+
+fn complete(operation: &mut Operation, path: &str, dialect: Dialect) {
+    for (status, text) in errors_of_layers(operation, path) {
+        let entry = operation.responses.responses.entry(status.as_str().to_owned());
+        entry.or_insert_with(|| RefOr::T(error(dialect, text)));
+    }
+    for (status, response) in &mut operation.responses.responses {
+        let (RefOr::T(response), Ok(status)) = (response, status.parse::<StatusCode>()) else { continue };
+        if response.description.is_empty() {
+            status.canonical_reason().unwrap_or("An answer").clone_into(&mut response.description);
+        }
+        // Beside an error of another form, as OAuth has it, a rule of HTTP may be broken.
+        if status == StatusCode::BAD_REQUEST {
+            response.content.extend(error(dialect, "").content);
+        }
+        // In other dialects all errors are written by `render_errors`, whatever the handler answers.
+        if (status.is_client_error() || status.is_server_error()) && dialect != Dialect::Native {
+            response.content = error(dialect, "").content;
+        }
+    }
+}
+
+/// Errors that the layers in front of a handler answer, and those of reading a body.
+fn errors_of_layers(
+    operation: &Operation,
+    path: &str,
+) -> impl Iterator<Item = (StatusCode, &'static str)> + use<> {
+    let needs_token = !is_open(path);
+    let needs_scope = needs_scope(operation);
+    let takes_body = operation.request_body.is_some();
+    // Probes are spared the quotas.
+    let is_charged = needs_token || takes_body;
+    let errors = [
+        (true, StatusCode::BAD_REQUEST, "The request breaks a rule of HTTP, or has two tokens"),
+        (needs_token, StatusCode::UNAUTHORIZED, "No token, or one that is not believed"),
+        (needs_scope, StatusCode::FORBIDDEN, "The token lacks the scope"),
+        (path.contains('{'), StatusCode::NOT_FOUND, "There is nothing of such a name"),
+        (takes_body, StatusCode::REQUEST_TIMEOUT, "The body did not come in time"),
+        (takes_body, StatusCode::PAYLOAD_TOO_LARGE, "The body is too large"),
+        (
+            takes_body,
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "The body's media type is not one of these, or its encoding is neither gzip nor deflate",
+        ),
+        (
+            is_charged,
+            StatusCode::TOO_MANY_REQUESTS,
+            "A quota is used up; `Retry-After` says when to come back",
+        ),
+        (true, StatusCode::INTERNAL_SERVER_ERROR, "The gateway failed; the log says why"),
+        (true, StatusCode::NOT_IMPLEMENTED, "The `Transfer-Encoding` is not `chunked`"),
+        (
+            is_charged,
+            StatusCode::SERVICE_UNAVAILABLE,
+            "There is too much to do; `Retry-After` says when to come back",
+        ),
+        (true, StatusCode::GATEWAY_TIMEOUT, "It takes longer than server.request_timeout_ms"),
+    ];
+    errors.into_iter().filter_map(|(applies, status, text)| applies.then_some((status, text)))
+}
+
+/// Returns true if a scope is named beside the scheme: the requirement is written as `{"bearer": ["read"]}`.
+fn needs_scope(operation: &Operation) -> bool {
+    let security = serde_json::to_value(&operation.security).unwrap_or_default();
+    security.as_array().is_some_and(|all| all.iter().any(|one| one["bearer"].get(0).is_some()))
+}
+
+fn error(dialect: Dialect, text: &str) -> Response {
+    let (media_type, schema) = match dialect {
+        Dialect::Native => (MEDIA_TYPE, "ProblemDocument"),
+        Dialect::Invocations => ("application/json", "InvocationError"),
+        Dialect::OpenInference | Dialect::TensorFlow | Dialect::SageMaker | Dialect::Vertex => {
+            ("application/json", "ErrorDocument")
+        }
+    };
+    let content = ContentBuilder::new().schema(Some(Ref::from_schema_name(schema))).build();
+    ResponseBuilder::new().description(text).content(media_type, content).build()
+}
