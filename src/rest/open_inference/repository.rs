@@ -47,7 +47,7 @@ pub(super) struct IndexEntry {
     reason: String,
 }
 
-/// What a load or unload is to heed.
+/// Parameters of a load or unload.
 #[derive(Debug, Default, Deserialize, Validate)]
 #[serde(deny_unknown_fields)]
 struct RepositoryRequest {
@@ -62,7 +62,7 @@ pub(super) struct LoadRequestDocument {
     parameters: Option<LoadParameters>,
 }
 
-/// What a load is to heed.
+/// Parameters of a load.
 #[derive(Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct LoadParameters {
@@ -78,7 +78,7 @@ pub(super) struct UnloadRequestDocument {
     parameters: Option<UnloadParameters>,
 }
 
-/// What an unload is to heed.
+/// Parameters of an unload.
 #[derive(Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct UnloadParameters {
