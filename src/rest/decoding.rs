@@ -145,7 +145,7 @@ where
     if is_too_long { refused(TooLong) } else { Body::new(Limited::new(body, max_bytes)) }
 }
 
-/// A body that cannot be read: whoever wants to read it says why. Handlers ask first who calls and what that caller may.
+/// A body that ends in this error. Handlers read it after they asked who calls and what the caller may.
 fn refused(error: impl Error + Send + Sync + 'static) -> Body {
     Body::from_stream(once(ready(Err::<Bytes, _>(error))))
 }

@@ -35,7 +35,7 @@ async def send_all(writer: asyncio.StreamWriter, content: bytes) -> None:
 
 
 async def ended(*tasks: Coroutine[Any, Any, str], seconds: float) -> Counter[str]:
-    """What came of each within the time, counted."""
+    """Counts the outcomes of all tasks within the time."""
     running = [asyncio.ensure_future(task) for task in tasks]
     done, late = await asyncio.wait(running, timeout=seconds)
     for task in late:

@@ -57,6 +57,7 @@ def terminated(run: Run) -> str:
             status = slow.result().status
         begin = time.monotonic()
         code = gateway.stop()
-        seen = f"{dict(outcomes)}, the long one {status}, ready {ready}, ended with {code} {time.monotonic() - begin:.1f} s later"
+        took = time.monotonic() - begin
+        seen = f"{dict(outcomes)}, the long one {status}, ready {ready}, ended with {code} {took:.1f} s later"
         expect(set(outcomes) == {"200"} and status == 200 and ready == 503 and code == 0, seen)
         return seen

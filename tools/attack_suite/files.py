@@ -1,4 +1,4 @@
-"""What can happen to files under a gateway that serves them."""
+"""Changes of files under a gateway that serves them."""
 
 from __future__ import annotations
 

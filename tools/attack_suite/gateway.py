@@ -38,7 +38,7 @@ def free_port() -> int:
 
 
 def until(found: Callable[[], Any], seconds: float, what: str) -> Any:
-    """What is found in time."""
+    """Waits until this finds something, and returns it."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if value := found():

@@ -1,4 +1,4 @@
-"""HTTP/1.1 by hand, over loopback alone: what a client library would not send."""
+"""HTTP/1.1 by hand, over loopback alone: requests that a client library would not send."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def ask(port: int, method: str, path: str, body: bytes | None = None, headers: d
 
 
 def refusal(answer: Answer) -> str:
-    """What is wrong with an answer that may be a refusal; nothing for one that is right."""
+    """Names the fault of an answer that may be a refusal; empty for one that is right."""
     if answer.status == 503 and "retry-after" not in answer.headers:
         return "503 without Retry-After"
     return "" if answer.status in (200, 408, 413, 429, 503) else f"{answer.status}"

@@ -19,7 +19,6 @@ from .registry import LeftOut, Run, case, expect
 from .watcher import Watcher, watched
 
 KINDS = TESTED / "kinds"
-# Of the peak, for what is measured a moment late.
 SAMPLE_SECONDS = 0.02
 BACK_SECONDS = 25
 TIMES_SLOWER = 10
@@ -54,7 +53,8 @@ def besieged(run: Run, limit: int, attack: Callable[[Gateway], Counter[str]], **
     """Attacks a gateway while another caller asks: the gateway lives, stays below its limit, and gives memory back."""
     models = {"gram.onnx": KINDS / "gram.onnx", "total.onnx": KINDS / "total.onnx",
               "regressor.onnx": TESTED / "regressor.onnx"}
-    changed |= {"runtime__memory_limit_bytes": limit, "server__body_timeout_ms": run.pick(2500, 10_000), "runtime__instances": 1}
+    changed |= {"runtime__memory_limit_bytes": limit, "runtime__instances": 1,
+                "server__body_timeout_ms": run.pick(2500, 10_000)}
     with Gateway(run, models, **changed) as gateway:
 
         token = mint("another")
@@ -198,7 +198,7 @@ def large_bodies(run: Run) -> str:
 
 
 def binary_request(model: str, size: int) -> tuple[dict[str, str], bytes]:
-    """Rows of 3 numbers as a binary tensor, answered in binary; `regressor` takes them."""
+    """Head and body of rows for `regressor` as a binary tensor, answered in binary."""
     columns = REGRESSOR_COLUMNS
     rows = size // (4 * columns)
     tensor = {"name": "x", "shape": [rows, columns], "datatype": "FP32",

@@ -1,4 +1,4 @@
-"""What a case is, and what came of it."""
+"""Cases and their results."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ LOAD = 2
 
 
 def asked_until(gateway: Gateway, ended: threading.Event, answers: dict[str, set[bytes]], statuses: Counter[int]) -> None:
-    """Asks over one connection; what each version answers, by its digest."""
+    """Asks over one connection, and collects the answers of each version by its digest."""
     headers = {"Authorization": f"Bearer {gateway.token}", "Content-Type": "application/json"}
     sent = request("POST", "/predict", ROW, headers)
     with connect(gateway.http) as connection:

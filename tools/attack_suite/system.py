@@ -1,4 +1,4 @@
-"""What the system gives."""
+"""Limits of the system."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ class Watcher:
 
 
 def watched(port: int, token: str, seconds: float) -> dict[str, Any]:
-    """How it goes where nothing else happens."""
+    """Figures where nothing else happens."""
     watcher = Watcher(port, token)
     time.sleep(seconds)
     return watcher.end()

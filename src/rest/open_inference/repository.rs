@@ -47,15 +47,44 @@ pub(super) struct IndexEntry {
     reason: String,
 }
 
-/// What a load or unload is to heed.
-#[derive(Debug, Default, Deserialize, Validate, ToSchema)]
+/// Parameters of a load or unload.
+#[derive(Debug, Default, Deserialize, Validate)]
 #[serde(deny_unknown_fields)]
-pub(super) struct RepositoryRequest {
-    /// `allow_breaking_changes` (load): put it into service even if it breaks callers of the version that it replaces.
-    /// `unload_dependents` (unload): accepted; no model depends on another.
+struct RepositoryRequest {
     #[serde(default)]
-    #[schema(value_type = Option<Object>)]
     parameters: Option<Map<String, Value>>,
+}
+
+/// The form of a request to load, for the description only.
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LoadRequestDocument {
+    parameters: Option<LoadParameters>,
+}
+
+/// Parameters of a load.
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct LoadParameters {
+    /// Put it into service even if it breaks callers of the version that it replaces
+    #[schema(nullable = false)]
+    allow_breaking_changes: Option<bool>,
+}
+
+/// The form of a request to unload, for the description only.
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct UnloadRequestDocument {
+    parameters: Option<UnloadParameters>,
+}
+
+/// Parameters of an unload.
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct UnloadParameters {
+    /// Accepted; no model depends on another
+    #[schema(nullable = false)]
+    unload_dependents: Option<bool>,
 }
 
 /// An empty object.
@@ -85,7 +114,7 @@ pub(super) async fn index(
 #[utoipa::path(post, path = "/v2/repository/models/{model}/load", operation_id = "load_model", tag = "repository",
     security(("bearer" = ["manage"])),
     params(("model" = String, Path, description = "The model's name", example = "iris")),
-    request_body(content = Option<RepositoryRequest>, description = "May be empty"), responses(
+    request_body(content = Option<LoadRequestDocument>, description = "May be empty"), responses(
     (status = 200, body = Done),
     (status = 400, description = "A parameter that is not known", body = ErrorDocument),
     (status = 401, body = ErrorDocument),
@@ -108,7 +137,7 @@ pub(super) async fn load(
 #[utoipa::path(post, path = "/v2/repository/models/{model}/unload", operation_id = "unload_model", tag = "repository",
     security(("bearer" = ["manage"])),
     params(("model" = String, Path, description = "The model's name", example = "iris")),
-    request_body(content = Option<RepositoryRequest>, description = "May be empty"), responses(
+    request_body(content = Option<UnloadRequestDocument>, description = "May be empty"), responses(
     (status = 200, body = Done),
     (status = 400, description = "A parameter that is not known", body = ErrorDocument),
     (status = 401, body = ErrorDocument),
@@ -130,10 +159,10 @@ fn truths(parameters: &Map<String, Value>) -> impl Iterator<Item = (&str, Option
     parameters.iter().map(|(name, value)| (name.as_str(), value.as_bool()))
 }
 
-/// A JSON object, or its default where nothing was sent. Clients do not declare what they send here.
+/// A JSON object, or its default where nothing or null was sent. Clients do not declare what they send here.
 async fn optional_body<T: DeserializeOwned + Default + Validate>(body: Body) -> Result<T, ApiError> {
     let bytes = read(body).await?;
-    if wire::without_mark(&bytes).trim_ascii().is_empty() {
+    if matches!(wire::without_mark(&bytes).trim_ascii(), b"" | b"null") {
         Ok(T::default())
     } else {
         Ok(wire::parse_valid(&bytes)?)

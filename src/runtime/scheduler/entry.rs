@@ -1,4 +1,4 @@
-//! Which requests get a place in the queues of a model.
+//! Admission of requests to the queues of a model.
 
 use super::{
     Inner, RuntimeError, Scheduler,
@@ -8,7 +8,7 @@ use super::{
 };
 
 impl Scheduler {
-    /// The place of a request among those that wait or run.
+    /// Takes a place for a request among those that wait or run.
     ///
     /// # Errors
     ///
@@ -96,7 +96,7 @@ fn count(queues: &[&mut Queue], occupancy: &Occupancy) {
     }
 }
 
-/// Refuses the last request of a caller among those not more urgent than this.
+/// Refuses the last request of a caller among those not more urgent than this; false if there is none.
 fn give_up_last(queues: &mut [&mut Queue], occupancy: &Occupancy, caller: u64, priority: u8) -> bool {
     let last = queues.iter_mut().filter_map(|queue| Some((queue.last_of(caller, priority)?, queue)));
     let Some(((.., place), queue)) = last.max_by_key(|(last, _)| *last) else { return false };
