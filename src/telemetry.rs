@@ -3,4 +3,4 @@
 pub mod logging;
 mod metrics;
 
-pub use metrics::{Metrics, MetricsError, ModelInfo, ModelQueue, Route, Seconds};
+pub use metrics::{Metrics, MetricsError, ModelInService, Route, Seconds};

@@ -5,13 +5,12 @@ use std::{sync::Arc, time::Instant};
 use super::Manager;
 use crate::{
     lifecycle::{
-        Refusal, Servable, State, VersionStatus,
+        Refusal, State, VersionStatus,
         aspired::Stage,
         history::{Event, HistoryEntry},
         record::Model,
     },
     model::{Digest, ModelName, ModelVersion},
-    telemetry::ModelInfo,
 };
 
 impl Manager {
@@ -81,19 +80,7 @@ impl Manager {
             status.iter_mut().filter(concerned).for_each(|status| status.state = state);
         }
         if **self.parts.status.load() != status {
-            self.tell_metrics();
             self.parts.status.store(Arc::new(status));
         }
-    }
-
-    /// Makes the metrics say what serves.
-    pub(super) fn tell_metrics(&self) {
-        let info = |servable: &Arc<Servable>| ModelInfo {
-            model: servable.name.to_string(),
-            version: servable.version.to_string(),
-            digest: servable.digest().short(),
-            schedule: servable.schedule.clone(),
-        };
-        self.parts.metrics.set_models(&self.parts.serving.all().iter().map(info).collect::<Vec<_>>());
     }
 }
