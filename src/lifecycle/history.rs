@@ -5,7 +5,10 @@ use std::{
     fs::{File, OpenOptions},
     io::{BufRead, BufReader, Read, Seek, SeekFrom, Write},
     path::PathBuf,
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::SystemTime,
 };
 
@@ -104,6 +107,8 @@ pub struct Timings {
 #[derive(Debug)]
 pub struct History {
     file: Mutex<Option<File>>,
+    /// Whether more was written than is known to be on the disk.
+    is_ahead: AtomicBool,
     entries: Mutex<HashMap<ModelName, VecDeque<HistoryEntry>>>,
 }
 
@@ -117,7 +122,8 @@ impl History {
         let failed =
             |error: std::io::Error| StoreError::new("the history of deployments cannot be used", &error);
         let mut file = OpenOptions::new().read(true).append(true).create(true).open(path).map_err(failed)?;
-        let history = Self { file: Mutex::new(None), entries: Mutex::default() };
+        let history =
+            Self { file: Mutex::new(None), is_ahead: AtomicBool::default(), entries: Mutex::default() };
         let length = file.metadata().map_err(failed)?.len();
         file.seek(SeekFrom::Start(length.saturating_sub(READ_BYTES))).map_err(failed)?;
         let mut ends_well = true;
@@ -141,19 +147,32 @@ impl History {
     /// A history that ends with the process.
     #[must_use]
     pub fn in_memory() -> Self {
-        Self { file: Mutex::new(None), entries: Mutex::default() }
+        Self { file: Mutex::new(None), is_ahead: AtomicBool::default(), entries: Mutex::default() }
     }
 
-    /// Adds an entry, with the time that it is.
+    /// Sees to it that what was added is on the disk: once for all that was added together.
+    pub fn keep_written(&self) {
+        // Held before the flag is read, so that it is of everything that was written by then.
+        let mut file = lock(&self.file);
+        if self.is_ahead.swap(false, Ordering::Relaxed)
+            && let Some(Err(error)) = file.as_mut().map(|file| file.sync_data())
+        {
+            tracing::error!(%error, "the history of deployments cannot be written");
+        }
+    }
+
+    /// Adds an entry, with the time that it is. A process that is killed loses nothing of it; a machine that stops may,
+    /// until [`keep_written`](Self::keep_written).
     pub fn add(&self, mut entry: HistoryEntry) {
         entry.time = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
         if let Some(file) = lock(&self.file).as_mut() {
             let mut line = serde_json::to_vec(&entry).unwrap_or_default();
             line.push(b'\n');
             // In one write, so that a line is there whole or not at all.
-            if let Err(error) = file.write_all(&line).and_then(|()| file.sync_data()) {
+            if let Err(error) = file.write_all(&line) {
                 tracing::error!(%error, "the history of deployments cannot be written");
             }
+            self.is_ahead.store(true, Ordering::Relaxed);
         }
         self.keep(entry);
     }

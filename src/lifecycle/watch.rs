@@ -1,7 +1,10 @@
 //! File events: hints that something changed. Whatever they miss (network file systems, a full queue, links that are
 //! swapped) is found by looking again and again.
 
-use std::{path::Path, sync::mpsc::Sender};
+use std::{
+    path::{Component, Path},
+    sync::mpsc::Sender,
+};
 
 use notify::{
     Config, Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher,
@@ -19,10 +22,18 @@ pub(super) struct Watch {
 impl Watch {
     /// Watches the folder and all below it; nothing where the system cannot.
     pub(super) fn start(repository: &Path, messages: Sender<Message>) -> Option<Self> {
-        let tell = move |event: notify::Result<Event>| {
-            // An error may be a queue that ran over: then anything may have changed.
-            if event.as_ref().map_or(true, is_change) {
-                let _ = messages.send(Message::Changed);
+        // As events have it.
+        let folder = std::path::absolute(repository).unwrap_or_else(|_| repository.to_path_buf());
+        let tell = move |event: notify::Result<Event>| match event {
+            Ok(event) if is_change(&event) => {
+                for name in changed(&folder, &event) {
+                    let _ = messages.send(Message::Changed(name));
+                }
+            }
+            Ok(_) => {}
+            // It may be a queue that ran over: then anything may have changed.
+            Err(_) => {
+                let _ = messages.send(Message::Changed(None));
             }
         };
         // A link may lead to all of the machine; what it leads to is looked at regularly.
@@ -39,6 +50,18 @@ impl Watch {
             }
         }
     }
+}
+
+/// The names in the repository that an event is about, or `None` for all of them.
+fn changed(repository: &Path, event: &Event) -> Vec<Option<String>> {
+    if event.need_rescan() || event.paths.is_empty() {
+        return vec![None];
+    }
+    let name = |path: &Path| match path.strip_prefix(repository).ok()?.components().next()? {
+        Component::Normal(name) => name.to_str().map(str::to_owned),
+        _ => None,
+    };
+    event.paths.iter().map(|path| name(path)).collect()
 }
 
 /// Reading a file is an event too, and the gateway reads all of them.

@@ -44,6 +44,7 @@ impl Manager {
         self.workers.one_is_done();
         let Done { candidate, number, result, duration_ms } = done;
         let (name, version) = (candidate.model, candidate.version);
+        self.pending.change(&name);
         let model = self.models.get_mut(&name);
         let Some(aspired) = model.and_then(|model| model.aspired.get_mut(&version)) else { return };
         // What was found out about another file, or under another configuration, is of no use.

@@ -37,13 +37,15 @@ impl Manager {
             }
             Operation::Unload { reply } => {
                 let done = self.unload_by_request(name, by);
-                self.publish(None);
+                self.publish(std::slice::from_ref(name), None);
+                self.parts.history.keep_written();
                 let _ = reply.send(done);
                 false
             }
             Operation::Rollback { reply } => {
                 let done = self.roll_back(name, by, None);
-                self.publish(None);
+                self.publish(std::slice::from_ref(name), None);
+                self.parts.history.keep_written();
                 let _ = reply.send(done);
                 false
             }
@@ -97,7 +99,8 @@ impl Manager {
             }
         };
         let replies = model.load_request.take().map(|request| request.replies).unwrap_or_default();
-        self.publish(None);
+        self.publish(std::slice::from_ref(name), None);
+        self.parts.history.keep_written();
         for reply in replies {
             let _ = reply.send(outcome.clone());
         }

@@ -84,9 +84,14 @@ pub fn write(folder: &Path, model: &ModelName, deployments: &ModelDeployments) -
             _ => Ok(()),
         };
     }
+    let text = serde_json::to_vec_pretty(deployments)?;
+    // Most of what is written at a start is what was read there.
+    if fs::read(&file).is_ok_and(|written| written == text) {
+        return Ok(());
+    }
     let temporary = folder.join(format!("{model}.tmp"));
     let mut output = File::create(&temporary)?;
-    output.write_all(&serde_json::to_vec_pretty(deployments)?)?;
+    output.write_all(&text)?;
     output.sync_all()?;
     fs::rename(&temporary, &file)?;
     // The name is in the folder, which has to be on the disk too.

@@ -43,7 +43,11 @@ pub(super) fn write<'m>(models: impl Iterator<Item = ModelInService<'m>> + Clone
         );
     }
     let waiting = models.filter_map(|one| Some((one.model, one.version, one.waiting?)));
-    head(text, "gateway_model_requests_waiting", "Requests that wait for a run of the model, once it was asked.");
+    head(
+        text,
+        "gateway_model_requests_waiting",
+        "Requests that wait for a run of the model, once it was asked.",
+    );
     for (model, version, waiting) in waiting {
         let _ = writeln!(
             text,
