@@ -40,6 +40,7 @@ use tokio::sync::{oneshot, watch as async_watch};
 pub use admission::{
     Costs, Proof, Prover,
     child::{contract_of, run as run_admission},
+    run_each as run_admissions,
 };
 pub use history::{Event, HistoryEntry, Timings};
 pub use model_config::{ModelConfig, Pin, SchedulerConfig, Versions};

@@ -41,7 +41,6 @@ impl Manager {
 
     /// Goes on with a candidate that a thread has done something for.
     pub(super) fn finish(&mut self, done: Done) {
-        self.workers.one_is_done();
         let Done { candidate, number, result, duration_ms } = done;
         let (name, version) = (candidate.model, candidate.version);
         self.pending.change(&name);
