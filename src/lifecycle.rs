@@ -144,9 +144,11 @@ impl Lifecycle {
         let (messages, received) = mpsc::channel();
         let (running, stopped) = mpsc::channel::<()>();
         let watch = watch::Watch::start(&settings.models.repository, messages.clone());
+        let heard = watch.as_ref().and_then(|_| watch::heard_folder(&settings.models.repository));
         let library = runtime.library().to_path_buf();
         let parts = Parts {
             source: Source::new(settings.models.repository.clone()),
+            heard,
             store: Arc::new(store),
             history: Arc::clone(&history),
             runtime,

@@ -247,6 +247,11 @@ impl Prover {
         }
     }
 
+    /// Ends what this thread keeps for further candidates. A thread that ends need not be asked.
+    pub(super) fn rest() {
+        warm::end();
+    }
+
     /// Finds out how much faster a large model runs with a thread for each CPU, in a child of its own: the first one may
     /// not start any.
     fn measure_threads(&self, snapshot: &Snapshot, mut proof: Proof) -> Proof {

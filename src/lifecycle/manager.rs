@@ -31,6 +31,7 @@ use super::{
     operation::Operation,
     policy::{Action, Wish, next_action},
     record::Model,
+    watch::heard_folder,
 };
 use crate::{
     config::Preserve,
@@ -54,6 +55,10 @@ const RETIRED_PAUSE: Duration = Duration::from_millis(50);
 
 /// The pause between two looks at a comparison, which may take too long.
 const COMPARISON_PAUSE: Duration = Duration::from_secs(1);
+
+/// Where the system tells of every change and all is as it was, the repository is looked at this many times less often: for
+/// what was mounted over it, and for what was missed.
+const QUIET_POLLS: u32 = 5;
 
 /// While candidates are tried, what is not needed any more is let go of this often.
 const TIDYING_PAUSE: Duration = Duration::from_secs(5);
@@ -82,6 +87,8 @@ pub(super) enum Message {
 /// What the manager works with.
 pub(super) struct Parts {
     pub(super) source: Source,
+    /// The folder in which the system tells of every change, if there is such a one.
+    pub(super) heard: Option<(u64, u64)>,
     pub(super) store: Arc<Store>,
     pub(super) history: Arc<History>,
     pub(super) runtime: Runtime,
@@ -119,6 +126,8 @@ pub(super) struct Manager {
     /// What the last look complained of, so that it is said once and not at each look.
     complaints: HashSet<String>,
     fresh_complaints: HashSet<String>,
+    /// Whether the last look found anything that the one before did not, or that is not settled.
+    is_restless: bool,
     /// Everything that the last look found to have no effect, and since when.
     notices: Vec<(Notice, Instant)>,
 }
@@ -141,6 +150,7 @@ impl Manager {
             keeps_all_copies: false,
             complaints: HashSet::new(),
             fresh_complaints: HashSet::new(),
+            is_restless: true,
             notices: Vec::new(),
         }
     }
@@ -170,6 +180,7 @@ impl Manager {
             let is_to_be_told = self.notices.len() > self.parts.notices.load().len();
             let between_looks =
                 if unsettled || is_to_be_told { self.patience().settle.min(poll) } else { poll };
+            let between_looks = if self.is_quiet() { between_looks * QUIET_POLLS } else { between_looks };
             // What is out of service is dropped soon after its last request.
             let pause =
                 if self.retired.is_empty() { between_looks } else { between_looks.min(RETIRED_PAUSE) };
@@ -194,6 +205,16 @@ impl Manager {
                 }
             };
         }
+    }
+
+    /// Returns true if the last look found what the one before did, nothing follows from the passing of time, and no change
+    /// goes unheard.
+    fn is_quiet(&self) -> bool {
+        // Another folder may have come in its place.
+        let is_heard = || {
+            self.parts.heard.is_some_and(|heard| heard_folder(self.parts.source.repository()) == Some(heard))
+        };
+        !self.is_restless && self.notices.is_empty() && self.pending.is_quiet() && is_heard()
     }
 
     /// Does what a message says; whether the repository is to be looked at.

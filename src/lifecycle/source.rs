@@ -17,6 +17,7 @@ use std::{
     fs, io,
     path::{Path, PathBuf},
     sync::Arc,
+    time::SystemTime,
 };
 
 use super::{
@@ -241,7 +242,8 @@ impl Source {
         }
         let mut of_folder = Found::default();
         self.read_folder(repository, name, folder, is_flat, &mut of_folder);
-        match Known::of(folder, is_flat, &of_folder, |file| self.configs.get(file)?.golden.clone()) {
+        let golden = |file: &Path| self.configs.get(file)?.golden.clone();
+        match Known::of(folder, is_flat, &of_folder, golden, SystemTime::now()) {
             Some(known) => drop(self.known.insert(name.to_owned(), known)),
             None => drop(self.known.remove(name)),
         }
@@ -426,6 +428,24 @@ mod tests {
     fn write(path: &Path, content: &[u8]) {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, content).unwrap();
+    }
+
+    #[test]
+    fn thousands_of_files_in_a_folder_are_told_of_in_some_lines() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        write(&root.join("iris/1/model.onnx"), &iris());
+        for number in 0..2000 {
+            write(&root.join(format!("iris/old{number:04}.onnx")), b"");
+            write(&root.join(format!("iris/1/epoch{number:04}.onnx")), b"");
+        }
+        let found = Source::new(root.to_path_buf()).look().unwrap();
+        assert_eq!(found.models.len(), 1);
+        let told: Vec<String> = found.notices.iter().map(ToString::to_string).collect();
+        assert_eq!(told.len(), 102);
+        assert!(told.contains(&"iris/1: 1950 more files in it have no effect".to_owned()), "{told:?}");
+        assert!(told.contains(&"iris: 1950 more files in it have no effect".to_owned()));
+        assert!(told.iter().any(|text| text.starts_with("iris/old0000.onnx: has no effect")));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! swapped) is found by looking again and again.
 
 use std::{
+    os::unix::fs::MetadataExt,
     path::{Component, Path},
     sync::mpsc::Sender,
 };
@@ -11,7 +12,12 @@ use notify::{
     event::{AccessKind, AccessMode},
 };
 
+use rustix::fs::{FsWord, statfs};
+
 use super::manager::Message;
+
+/// How statfs(2) names ext4 (and those before), XFS, Btrfs, F2FS and tmpfs.
+const LOCAL: [FsWord; 5] = [0xef53, 0x5846_5342, 0x9123_683e, 0xf2f5_2010, 0x0102_1994];
 
 /// Tells the manager of changes for as long as it lives.
 #[derive(Debug)]
@@ -50,6 +56,14 @@ impl Watch {
             }
         }
     }
+}
+
+/// The device and inode of a folder in which whatever changes is told of; `None` where others than this kernel change it:
+/// over a network, in an emulated file system, or below an overlay.
+pub(super) fn heard_folder(folder: &Path) -> Option<(u64, u64)> {
+    let system = statfs(folder).ok()?;
+    let metadata = folder.metadata().ok()?;
+    LOCAL.contains(&system.f_type).then(|| (metadata.dev(), metadata.ino()))
 }
 
 /// The names in the repository that an event is about, or `None` for all of them.

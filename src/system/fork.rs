@@ -24,3 +24,15 @@ fn copy() -> io::Result<Option<Pid>> {
     let copy = unsafe { libc::fork() };
     if copy < 0 { Err(io::Error::last_os_error()) } else { Ok(Pid::from_raw(copy)) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_with_several_threads_is_not_copied() {
+        // A test has a thread of its own.
+        let error = fork().unwrap_err();
+        assert!(error.to_string().contains("several threads"), "{error}");
+    }
+}

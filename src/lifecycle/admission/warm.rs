@@ -88,6 +88,11 @@ pub(super) fn try_job(command: impl FnOnce() -> Command, job: &Job, timeout: Dur
     })
 }
 
+/// Ends the process of this thread, which outlives the candidates it was for.
+pub(super) fn end() {
+    WARM.take();
+}
+
 impl Warm {
     fn start(mut command: Command, job: &Job) -> io::Result<Self> {
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;

@@ -26,6 +26,7 @@ impl Manager {
             Ok(found) => self.note(found),
             // What serves goes on serving: a repository that cannot be read says nothing about its models.
             Err(error) => {
+                self.is_restless = true;
                 let repository = self.parts.source.repository().display().to_string();
                 self.complain(format!("models.repository: {repository} cannot be read: {error}"));
                 // What was told of the files is no news when they can be looked at again.
@@ -50,6 +51,7 @@ impl Manager {
         };
         let names: Vec<ModelName> =
             self.models.iter().filter(is_news).map(|(name, _)| name.clone()).collect();
+        self.is_restless = !names.is_empty() || !unreadable.is_empty();
         for name in names {
             let candidates = match models.remove(&name) {
                 Some(FoundModel { config, candidates, .. }) => {

@@ -32,6 +32,7 @@ impl Manager {
                 // However the loading ends, a restart is not to bring back what was forgotten.
                 self.remember(name);
                 // Known only because it was asked for, it would be forgotten before it is looked for.
+                self.parts.source.doubt(Some(name.as_str()));
                 self.look();
                 false
             }

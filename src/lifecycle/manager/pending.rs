@@ -35,6 +35,14 @@ impl Pending {
         !self.changed.is_empty()
     }
 
+    /// Returns true if there is nothing to do about any model, now or by and by.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.changed.is_empty()
+            && self.unsettled.is_empty()
+            && self.unrestored.is_empty()
+            && self.busy.is_empty()
+    }
+
     /// Returns true if a file has to be looked at again soon.
     pub(super) fn is_unsettled(&self) -> bool {
         !self.unsettled.is_empty()

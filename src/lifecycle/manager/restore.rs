@@ -14,7 +14,8 @@ use std::{
 use super::Manager;
 use crate::{
     lifecycle::{
-        Candidate, Deployment, FoundModel, ModelDeployments, Reason, Refusal, Servable, Snapshot, Trial,
+        Candidate, Deployment, FoundModel, ModelDeployments, Prover, Reason, Refusal, Servable, Snapshot,
+        Trial,
         aspired::{Aspired, Stage},
         fingerprint::Fingerprint,
         history::{Event, HistoryEntry},
@@ -27,10 +28,10 @@ use crate::{
 /// So many models are loaded before requests see them.
 const CHUNK: usize = 32;
 
-/// Models whose sessions and files take less are small.
+/// Files that together are no larger are small.
 const SMALL_BYTES: u64 = 16 << 20;
 
-/// The same for the memory of a proof, which has that of ONNX Runtime in it.
+/// Models whose proof took no more memory, that of ONNX Runtime included, are small.
 const SMALL_PEAK_BYTES: u64 = 128 << 20;
 
 /// How long after a failure it is tried again to put into service what served before.
@@ -82,6 +83,7 @@ impl Manager {
             self.restore_versions(name);
             self.publish(std::slice::from_ref(name), None);
         }
+        Prover::rest();
         self.recognize(&found);
         self.publish(&names, None);
         self.parts.history.keep_written();
@@ -89,10 +91,8 @@ impl Manager {
 
     /// Returns true if several models like this one may be loaded beside each other without a thought for memory.
     fn is_small(&self, name: &ModelName) -> bool {
-        let deployments = self.models.get(name).into_iter().flat_map(|model| &model.unrestored);
-        deployments
-            .map(|(deployment, _)| &deployment.proof.costs)
-            .all(|costs| costs.session_bytes <= SMALL_BYTES && costs.peak_bytes <= SMALL_PEAK_BYTES)
+        let mut deployments = self.models.get(name).into_iter().flat_map(|model| &model.unrestored);
+        deployments.all(|(deployment, _)| deployment.proof.costs.peak_bytes <= SMALL_PEAK_BYTES)
     }
 
     /// Puts several models into service on as many threads as there are CPUs.

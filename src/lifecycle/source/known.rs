@@ -37,6 +37,7 @@ impl Known {
         is_flat: bool,
         found: &Found,
         golden: impl Fn(&Path) -> Option<PathBuf>,
+        now: SystemTime,
     ) -> Option<Self> {
         let (name, model) = found.models.iter().next()?;
         let is_whole = model.candidates.values().all(|candidate| candidate.defect.is_none());
@@ -58,7 +59,7 @@ impl Known {
         }
         let fingerprint = Fingerprint::of(paths.iter().map(PathBuf::as_path));
         // What changed a moment ago may have changed once more since it was read, and look the same.
-        if !fingerprint.is_older_than(GRANULARITY, SystemTime::now()) {
+        if !fingerprint.is_older_than(GRANULARITY, now) {
             return None;
         }
         let model = FoundModel { is_same: true, ..model.clone() };
@@ -75,5 +76,49 @@ impl Known {
     /// Adds the model to what a look finds.
     pub(super) fn tell(&self, found: &mut Found) {
         found.models.insert(self.name.clone(), self.model.clone());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::lifecycle::Source;
+
+    #[test]
+    fn a_folder_is_known_once_it_rests_and_until_anything_in_it_changes() {
+        let repository = tempfile::tempdir().unwrap();
+        let root = repository.path();
+        let folder = root.join("iris");
+        fs::create_dir_all(folder.join("1")).unwrap();
+        let model = concat!(env!("CARGO_MANIFEST_DIR"), "/models/iris/1/model.onnx");
+        fs::copy(model, folder.join("1/model.onnx")).unwrap();
+        let known = |age: Duration| {
+            let found = Source::new(root.to_path_buf()).look().unwrap();
+            Known::of(&folder, false, &found, |_| None, SystemTime::now() + age)
+        };
+        assert!(known(Duration::ZERO).is_none(), "it may change once more at the same time");
+        let rests = || known(Duration::from_secs(10)).unwrap();
+        let first = rests();
+        assert!(first.holds(false) && !first.holds(true));
+        let mut found = Found::default();
+        first.tell(&mut found);
+        assert!(found.models.values().all(|model| model.is_same && model.candidates.len() == 1));
+
+        for (path, content) in
+            [("1/model.onnx", "other"), ("model.toml", "versions = 1"), ("1/model.onnx.minisig", "signature")]
+        {
+            fs::copy(model, folder.join("1/model.onnx")).unwrap();
+            let before = rests();
+            assert!(before.holds(false));
+            fs::write(folder.join(path), content).unwrap();
+            assert!(!before.holds(false), "{path}");
+        }
+        fs::copy(model, folder.join("1/model.onnx")).unwrap();
+        let before = rests();
+        fs::create_dir(folder.join("2")).unwrap();
+        assert!(!before.holds(false), "another version may come");
+        assert!(known(Duration::from_secs(10)).is_none(), "something is to be told of");
     }
 }
