@@ -128,13 +128,6 @@ impl Statistics {
         self.lock().clone()
     }
 
-    /// Returns true if any request was answered, or failed.
-    #[must_use]
-    pub fn has_any(&self) -> bool {
-        let counts = self.lock();
-        counts.success.count + counts.fail.count > 0
-    }
-
     /// Held for some additions: shorter than counters of their own would take, and what is read fits together.
     fn lock(&self) -> MutexGuard<'_, Counts> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)

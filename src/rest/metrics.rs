@@ -30,13 +30,13 @@ pub(super) async fn metrics(State(state): State<TransportState>) -> Response {
 }
 
 fn in_service(servable: &Arc<Servable>) -> ModelInService<'_> {
-    let waiting = servable.scheduler.requests_waiting();
+    let scheduler = &servable.scheduler;
     ModelInService {
         model: servable.name.as_str(),
         // Digits.
         version: str::from_utf8(&servable.stamp.version).unwrap_or_default(),
         digest: str::from_utf8(&servable.stamp.digest).unwrap_or_default(),
         schedule: &servable.schedule,
-        waiting: (waiting > 0 || servable.statistics.has_any()).then_some(waiting),
+        waiting: scheduler.was_asked().then(|| scheduler.requests_waiting()),
     }
 }
