@@ -334,13 +334,8 @@ impl Prover {
             Refusal::new(Reason::ProofFailed, format!("the proof could not be made: {error}"))
         };
         let by_the_clock = Duration::from_secs(timeout.as_secs() * WALL_FACTOR);
-        let outcome = match warm::try_job(|| self.command("admit-each"), &job, by_the_clock) {
-            Some(outcome) => outcome,
-            None => {
-                let job = serde_json::to_vec(&job).map_err(|error| failed(error.into()))?;
-                supervise::run(self.command("admit"), &job, by_the_clock).map_err(failed)?
-            }
-        };
+        let warm = warm::try_job(|| self.command("admit-each"), &job, by_the_clock);
+        let outcome = warm.map_or_else(|| self.start_child(&job, by_the_clock), Ok).map_err(failed)?;
         tracing::debug!(
             end = ?outcome.end, peak_bytes = outcome.peak_bytes, duration_ms = outcome.duration.as_millis(),
             complaint = outcome.complaint, "a candidate was tried"
@@ -351,6 +346,11 @@ impl Prover {
             Some(Report::Refused(refusal)) => Err(verdict::of_report(refusal, memory_bytes, is_scarce)),
             None => Err(verdict::of_end(&outcome, timeout, memory_bytes, is_scarce)),
         }
+    }
+
+    /// Tries a candidate in a process that is started for it.
+    fn start_child(&self, job: &Job, timeout: Duration) -> std::io::Result<supervise::Outcome> {
+        supervise::run(self.command("admit"), &serde_json::to_vec(job)?, timeout)
     }
 
     /// This program once more, without what this one was told.

@@ -126,8 +126,6 @@ pub(super) struct Manager {
     /// What the last look complained of, so that it is said once and not at each look.
     complaints: HashSet<String>,
     fresh_complaints: HashSet<String>,
-    /// Whether the last look found anything that the one before did not, or that is not settled.
-    is_restless: bool,
     /// Everything that the last look found to have no effect, and since when.
     notices: Vec<(Notice, Instant)>,
 }
@@ -150,7 +148,6 @@ impl Manager {
             keeps_all_copies: false,
             complaints: HashSet::new(),
             fresh_complaints: HashSet::new(),
-            is_restless: true,
             notices: Vec::new(),
         }
     }
@@ -214,7 +211,7 @@ impl Manager {
         let is_heard = || {
             self.parts.heard.is_some_and(|heard| heard_folder(self.parts.source.repository()) == Some(heard))
         };
-        !self.is_restless && self.notices.is_empty() && self.pending.is_quiet() && is_heard()
+        self.notices.is_empty() && self.pending.is_quiet() && is_heard()
     }
 
     /// Does what a message says; whether the repository is to be looked at.

@@ -52,6 +52,8 @@ enum State {
     TriedOne,
     /// It tries one after the other.
     Running(Warm),
+    /// This system does not let it, so each candidate has a process that is started for it.
+    Failed,
 }
 
 /// The process, seen from the server.
@@ -72,6 +74,10 @@ pub(super) fn try_job(command: impl FnOnce() -> Command, job: &Job, timeout: Dur
             }
             Some(State::TriedOne) => Warm::start(command(), job),
             Some(State::Running(warm)) => Ok(warm),
+            Some(State::Failed) => {
+                *state = Some(State::Failed);
+                return None;
+            }
         };
         let tried = warm.as_mut().map_err(|error| io::Error::other(error.to_string()));
         match tried.and_then(|warm| warm.try_job(job, timeout)) {
@@ -80,8 +86,8 @@ pub(super) fn try_job(command: impl FnOnce() -> Command, job: &Job, timeout: Dur
                 Some(outcome)
             }
             Err(error) => {
-                tracing::debug!(%error, "a candidate is tried in a process of its own");
-                *state = Some(State::TriedOne);
+                tracing::debug!(%error, "candidates are tried in processes that are started for them");
+                *state = Some(State::Failed);
                 None
             }
         }

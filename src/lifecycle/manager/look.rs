@@ -26,7 +26,7 @@ impl Manager {
             Ok(found) => self.note(found),
             // What serves goes on serving: a repository that cannot be read says nothing about its models.
             Err(error) => {
-                self.is_restless = true;
+                self.pending.note_look(false);
                 let repository = self.parts.source.repository().display().to_string();
                 self.complain(format!("models.repository: {repository} cannot be read: {error}"));
                 // What was told of the files is no news when they can be looked at again.
@@ -47,11 +47,11 @@ impl Manager {
         // What cannot be read says nothing about what lies there, and what is as it was nothing new.
         let is_news = |(name, model): &(&ModelName, &Model)| {
             let is_same = models.get(*name).is_some_and(|found| found.is_same);
-            !unreadable.contains(name.as_str()) && !(is_same && model.is_calm(patience))
+            !(unreadable.contains(name.as_str()) || (is_same && model.is_calm(patience)))
         };
         let names: Vec<ModelName> =
             self.models.iter().filter(is_news).map(|(name, _)| name.clone()).collect();
-        self.is_restless = !names.is_empty() || !unreadable.is_empty();
+        self.pending.note_look(names.is_empty() && unreadable.is_empty());
         for name in names {
             let candidates = match models.remove(&name) {
                 Some(FoundModel { config, candidates, .. }) => {

@@ -20,6 +20,8 @@ pub(super) struct Pending {
     unrestored: HashSet<ModelName>,
     /// A candidate on which it depends what serves is being tried.
     busy: HashSet<ModelName>,
+    /// Whether the last look found what the one before did, and all of it settled.
+    rests: bool,
 }
 
 impl Pending {
@@ -35,9 +37,15 @@ impl Pending {
         !self.changed.is_empty()
     }
 
+    /// Takes down if a look found what the one before did, and all of it settled.
+    pub(super) fn note_look(&mut self, rests: bool) {
+        self.rests = rests;
+    }
+
     /// Returns true if there is nothing to do about any model, now or by and by.
     pub(super) fn is_quiet(&self) -> bool {
-        self.changed.is_empty()
+        self.rests
+            && self.changed.is_empty()
             && self.unsettled.is_empty()
             && self.unrestored.is_empty()
             && self.busy.is_empty()

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// The folder is read again this often all the same: not everything below it is asked for each time.
-const READ_AGAIN_AFTER: Duration = Duration::from_secs(60);
+const READ_AGAIN_AFTER: Duration = Duration::from_mins(1);
 
 /// A change may follow one of the same time as the file system counts it, which some do by the second.
 const GRANULARITY: Duration = Duration::from_secs(2);
