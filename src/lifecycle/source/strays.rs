@@ -148,18 +148,18 @@ pub(super) fn beside_model(name: &ModelName, version: ModelVersion, folder: &Pat
         };
         notices.push(notice(Some(name.clone()), version.to_string(), subject, text));
     }
-    shorten(&mut notices, format!("{name}/{version}"));
+    shorten(&mut notices, &format!("{name}/{version}"));
     notices
 }
 
 /// Keeps the first of too many notices about one folder, in the order of their names, and the number of the others.
-fn shorten(notices: &mut Vec<Notice>, folder: String) {
+fn shorten(notices: &mut Vec<Notice>, folder: &str) {
     let Some(surplus) = notices.len().checked_sub(MAX_NOTICES).filter(|surplus| *surplus > 0) else { return };
     notices.sort();
     notices.truncate(MAX_NOTICES);
     if let Some(first) = notices.first() {
-        let text = format!("{surplus} more files in it have no effect");
-        notices.push(Notice { subject: folder, text, ..first.clone() });
+        let text = format!("{surplus} more files have no effect");
+        notices.push(Notice { subject: format!("{folder}/*"), text, ..first.clone() });
     }
 }
 
@@ -191,7 +191,7 @@ pub(super) fn in_model(
             notices.push(about("", subject, text));
         }
     }
-    shorten(&mut notices, name.to_string());
+    shorten(&mut notices, name.as_str());
     if !has_versions {
         let shown = name.as_str();
         let has_config = files.iter().any(|file| file.name == CONFIG_FILE);
