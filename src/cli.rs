@@ -62,6 +62,9 @@ enum Command {
     /// Prove the model that standard input names; started by the server, for each candidate
     #[command(hide = true)]
     Admit,
+    /// Prove each model that standard input names; started by the server, for many candidates
+    #[command(hide = true)]
+    AdmitEach,
 }
 
 /// Runs the command that the arguments name. The exit status is 0 when all is well, 1 when not, 2 for wrong usage, and
@@ -84,6 +87,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Verify(arguments) => verify::verify(&files, &arguments),
         Command::Rollback(arguments) => rollback::rollback(&files, arguments),
         Command::Admit => admit::admit(),
+        Command::AdmitEach => admit::admit_each(),
         Command::Predict(arguments) => predict::predict(&files, arguments),
         Command::Token(arguments) => token::token(&files, &arguments),
         Command::HashSecret => hash_secret::hash_secret(),

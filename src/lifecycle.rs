@@ -45,6 +45,7 @@ use tokio::sync::{oneshot, watch as async_watch};
 pub use admission::{
     Costs, Proof, Prover,
     child::{contract_of, run as run_admission},
+    run_each as run_admissions,
 };
 pub use history::{Event, HistoryEntry, Timings};
 pub use model_config::{ModelConfig, Pin, SchedulerConfig, Versions};
@@ -145,9 +146,11 @@ impl Lifecycle {
         let (messages, received) = mpsc::channel();
         let (running, stopped) = mpsc::channel::<()>();
         let watch = watch::Watch::start(&settings.models.repository, messages.clone());
+        let heard = watch.as_ref().and_then(|_| watch::heard_folder(&settings.models.repository));
         let library = runtime.library().to_path_buf();
         let parts = Parts {
             source: Source::new(settings.models.repository.clone()),
+            heard,
             store: Arc::new(store),
             history: Arc::clone(&history),
             runtime,

@@ -1,12 +1,13 @@
 //! The operating system: dates, memory, priorities, child processes and what they may do.
 //!
-//! The only module with `unsafe` code: one call each in [`code`], [`memory`] and [`priority`], for which there is no safe
+//! The only module with `unsafe` code: one call each in [`code`], [`mod@fork`], [`memory`] and [`priority`], for which there is no safe
 //! form.
 
 pub mod byte_budget;
 pub mod code;
 pub mod date;
 pub mod descriptors;
+pub mod fork;
 pub mod memory;
 pub mod priority;
 pub mod sandbox;

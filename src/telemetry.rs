@@ -3,4 +3,4 @@
 pub mod logging;
 mod metrics;
 
-pub use metrics::{ConnectionEnd, Metrics, MetricsError, ModelInfo, ModelQueue, Route, Seconds};
+pub use metrics::{ConnectionEnd, Metrics, MetricsError, ModelInService, Route, Seconds};

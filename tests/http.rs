@@ -198,6 +198,23 @@ async fn without_metrics_all_else_is_as_ever() {
 }
 
 #[tokio::test]
+async fn a_model_has_series_of_its_requests_once_it_is_asked_and_of_its_state_before() {
+    let gateway = TestGateway::builder().model("line/1/model.onnx", "regressor").start().await;
+    gateway.predict(&setosa()).await;
+    let metrics = gateway.metrics().await;
+    let of = |name: &str, model: &str| {
+        let label = format!(r#"model="{model}""#);
+        metrics.lines().filter(|line| line.starts_with(name) && line.contains(&label)).count()
+    };
+    for name in ["gateway_model_info{", "gateway_model_schedule_info{", "gateway_model_swaps_total{"] {
+        assert_eq!((of(name, "iris"), of(name, "line")), (1, 1), "{name} in\n{metrics}");
+    }
+    for name in ["gateway_model_requests_waiting{", "gateway_inference_duration_seconds_count{"] {
+        assert_eq!((of(name, "iris"), of(name, "line")), (1, 0), "{name} in\n{metrics}");
+    }
+}
+
+#[tokio::test]
 async fn requests_are_counted_by_route_and_unknown_paths_make_no_series() {
     let gateway = TestGateway::start().await;
     gateway.predict(&setosa()).await;

@@ -779,3 +779,83 @@ async fn what_is_being_proven_for_nobody_keeps_no_request_waiting() {
     let is_being_proven = children(std::process::id()).iter().any(Child::is_proof);
     assert!(is_being_proven, "it was not waited for");
 }
+
+/// Line models that answer the same and are not the same files.
+fn line(number: u8) -> Vec<u8> {
+    // Field 1000, a varint.
+    [test_model("regressor"), vec![0xc0, 0x3e, number]].concat()
+}
+
+#[tokio::test]
+async fn of_many_candidates_each_is_judged_by_itself_and_nothing_is_left_of_the_proofs() {
+    let builder = TestGateway::builder_without_models();
+    for number in 0..24 {
+        builder.repository.put(&format!("line{number}/1/model.onnx"), &line(number));
+    }
+    for (name, model) in [
+        ("nan", "nan_weights"),
+        ("long", "seconds_to_run"),
+        ("large", "megabytes_to_load"),
+        ("renamed", "iris_renamed_input"),
+    ] {
+        builder.repository.put_test_model(&format!("{name}/1/model.onnx"), model);
+        builder.repository.put_test_model(&format!("{name}/2/model.onnx"), "regressor");
+        builder.repository.put(&format!("{name}/model.toml"), b"versions = [1, 2]");
+    }
+    let builder = builder.settings(|settings| {
+        settings.admission.timeout_seconds = 1;
+        settings.admission.max_memory_bytes = 320 << 20;
+    });
+    let gateway = builder.start().await;
+    for number in 0..24 {
+        assert_eq!(gateway.version(&format!("line{number}")).await["state"], "READY");
+        let answer =
+            gateway.predict_at(&format!("/models/line{number}/predict"), &json!({"features": [1, 1]})).await;
+        assert_eq!(answer.header("x-model-digest"), Digest::of(&line(number)).short());
+        events_until(&gateway, &format!("line{number}"), &["deployed"]).await;
+    }
+    gateway.reason_until("nan", "1", "non_finite_output").await;
+    gateway.reason_until("long", "1", "timed_out").await;
+    gateway.reason_until("large", "1", "memory_limit").await;
+    for name in ["nan", "long", "large"] {
+        assert_eq!(gateway.indexed(name, "2").await["state"], "READY", "{name}");
+    }
+    assert_eq!(gateway.indexed("renamed", "1").await["state"], "READY");
+    let waiting = async { while children(std::process::id()).iter().any(Child::is_proof) {} };
+    assert!(tokio::time::timeout(support::PATIENCE, waiting).await.is_ok(), "a process of a proof is left");
+}
+
+#[tokio::test]
+async fn many_models_that_served_serve_again_without_a_proof_or_a_copy_and_are_followed_on() {
+    let builder = TestGateway::builder();
+    for number in 0..24 {
+        builder.repository.put(&format!("line{number}/1/model.onnx"), &line(number));
+    }
+    let gateway = builder.start().await;
+    let builder = gateway.stop().await;
+    let folder = builder.repository.state().join("copies");
+    let copies = || {
+        let of = |entry: fs::DirEntry| (entry.path(), entry.metadata().unwrap().modified().unwrap());
+        fs::read_dir(&folder).unwrap().map(|entry| of(entry.unwrap())).collect::<Vec<_>>()
+    };
+    let before = copies();
+    assert_eq!(before.len(), 25);
+    // What changed while it was not running is found as well.
+    builder.repository.put("line7/1/model.onnx", &line(107));
+    let gateway = builder.start().await;
+    for number in 0..24_u8 {
+        let (content, events) = match number {
+            7 => (line(107), &["deployed", "restored", "deployed"][..]),
+            number => (line(number), &["restored", "deployed"][..]),
+        };
+        let name = format!("line{number}");
+        let answer =
+            gateway.predict_at(&format!("/models/{name}/predict"), &json!({"features": [1, 1]})).await;
+        assert_eq!(answer.header("x-model-digest"), Digest::of(&content).short(), "{name}");
+        events_until(&gateway, &name, events).await;
+    }
+    let kept = copies();
+    assert_eq!(before.iter().filter(|copy| !kept.contains(copy)).count(), 0, "none was made anew");
+    gateway.repository.put("line3/1/model.onnx", &line(103));
+    events_until(&gateway, "line3", &["deployed", "restored", "deployed"]).await;
+}

@@ -40,7 +40,7 @@ fn check_models(settings: &Settings, environment: &Environment) -> Result<Vec<St
     if found.models.is_empty() {
         problems.push(Notice::of_empty_repository(&settings.models.repository).to_string());
     }
-    for (name, FoundModel { config, candidates }) in found.models {
+    for (name, FoundModel { config, candidates, .. }) in found.models {
         match config {
             Ok(config) => {
                 let missing = Notice::of_config(&name, &config, |version| candidates.contains_key(&version));

@@ -1,11 +1,12 @@
 //! Proving a candidate before it serves, in a process of its own that is shut in: it loads, it runs, it answers what it
 //! must. Whatever it does there, it does not do it here.
 //!
-//! [`Prover`] is this side, [`child`] the other; they exchange a [`Job`](job::Job) and a [`Report`](job::Report).
+//! [`Prover`] is this side, [`child`] the other, started for one candidate or copied for each ([`warm`]); they exchange a [`Job`](job::Job) and a [`Report`](job::Report).
 
 pub mod child;
 mod job;
 mod verdict;
+mod warm;
 
 use std::{fs::File, path::PathBuf, process::Command, time::Duration};
 
@@ -26,6 +27,7 @@ use crate::{
     },
 };
 use job::{Depth, Job, Report};
+pub use warm::run_each;
 
 /// Address space that ONNX Runtime takes before there is a model, and then some.
 const BASE_BYTES: u64 = 512 << 20;
@@ -245,6 +247,11 @@ impl Prover {
         }
     }
 
+    /// Ends what this thread keeps for further candidates. A thread that ends need not be asked.
+    pub(super) fn rest() {
+        warm::end();
+    }
+
     /// Finds out how much faster a large model runs with a thread for each CPU, in a child of its own: the first one may
     /// not start any.
     fn measure_threads(&self, snapshot: &Snapshot, mut proof: Proof) -> Proof {
@@ -326,13 +333,9 @@ impl Prover {
         let failed = |error: std::io::Error| {
             Refusal::new(Reason::ProofFailed, format!("the proof could not be made: {error}"))
         };
-        let job = serde_json::to_vec(&job).map_err(|error| failed(error.into()))?;
-        let mut command = Command::new(&self.program);
-        let (name, value) = environment::TELEMETRY_OPT_OUT;
-        command.arg("admit").env_clear().env(name, value).current_dir("/");
-        command.envs(environment::locale_path().map(|path| (environment::LOCALE_PATH, path)));
         let by_the_clock = Duration::from_secs(timeout.as_secs() * WALL_FACTOR);
-        let outcome = supervise::run(command, &job, by_the_clock).map_err(failed)?;
+        let warm = warm::try_job(|| self.command("admit-each"), &job, by_the_clock);
+        let outcome = warm.map_or_else(|| self.start_child(&job, by_the_clock), Ok).map_err(failed)?;
         tracing::debug!(
             end = ?outcome.end, peak_bytes = outcome.peak_bytes, duration_ms = outcome.duration.as_millis(),
             complaint = outcome.complaint, "a candidate was tried"
@@ -343,6 +346,20 @@ impl Prover {
             Some(Report::Refused(refusal)) => Err(verdict::of_report(refusal, memory_bytes, is_scarce)),
             None => Err(verdict::of_end(&outcome, timeout, memory_bytes, is_scarce)),
         }
+    }
+
+    /// Tries a candidate in a process that is started for it.
+    fn start_child(&self, job: &Job, timeout: Duration) -> std::io::Result<supervise::Outcome> {
+        supervise::run(self.command("admit"), &serde_json::to_vec(job)?, timeout)
+    }
+
+    /// This program once more, without what this one was told.
+    fn command(&self, what: &str) -> Command {
+        let mut command = Command::new(&self.program);
+        let (name, value) = environment::TELEMETRY_OPT_OUT;
+        command.arg(what).env_clear().env(name, value).current_dir("/");
+        command.envs(environment::locale_path().map(|path| (environment::LOCALE_PATH, path)));
+        command
     }
 
     /// How much memory a proof may take, and whether that is less than it should have for want of more.

@@ -40,6 +40,20 @@ impl Fingerprint {
         known > 0 && known < self.0.len()
     }
 
+    /// Returns true if these files are as they were, in the same order.
+    #[must_use]
+    pub fn is_of<'f>(&self, files: impl IntoIterator<Item = &'f Path>) -> bool {
+        let mut files = files.into_iter();
+        self.0.iter().all(|known| files.next().is_some_and(|file| Stamp::of(file).ok() == *known))
+            && files.next().is_none()
+    }
+
+    /// Returns true if none of the files that are there changed within this time, by our clock.
+    #[must_use]
+    pub fn is_older_than(&self, age: Duration, now: SystemTime) -> bool {
+        self.0.iter().flatten().all(|stamp| stamp.age(now).is_some_and(|of_file| of_file >= age))
+    }
+
     /// How long ago the last of the files changed; nothing if its clock is ahead of ours or a file is missing.
     #[must_use]
     pub fn age(&self, now: SystemTime) -> Option<Duration> {

@@ -138,6 +138,8 @@ struct Opened {
     /// The end of what was read.
     read_to: u64,
     is_writable: bool,
+    /// True while more was written than is known to be on the disk.
+    is_ahead: bool,
 }
 
 impl History {
@@ -208,7 +210,18 @@ impl History {
         Ok(opened)
     }
 
-    /// Adds an entry, with the time that it is.
+    /// Sees to it that what was added is on the disk: once for all that was added together.
+    pub fn keep_written(&self) {
+        let mut journal = lock(&self.file);
+        let Some(opened) = journal.opened.as_mut().filter(|opened| opened.is_ahead) else { return };
+        opened.is_ahead = false;
+        if let Err(error) = opened.file.sync_data() {
+            tracing::error!(%error, "failed to write the history of deployments");
+        }
+    }
+
+    /// Adds an entry, with the time that it is. A process that is killed loses nothing of it; a machine that stops may,
+    /// until [`keep_written`](Self::keep_written).
     pub fn add(&self, mut entry: HistoryEntry) {
         entry.time = rfc3339(SystemTime::now());
         {
@@ -264,7 +277,7 @@ impl Opened {
         // What cannot be written tells all the same.
         let file = written.or_else(|error| options().open(path).map_err(|_| error))?;
         let read_to = file.metadata()?.len().saturating_sub(READ_BYTES);
-        Ok(Self { file, read_to, is_writable })
+        Ok(Self { file, read_to, is_writable, is_ahead: false })
     }
 
     /// Returns true if this is the file that lies there, and nothing cut it short.
@@ -309,7 +322,8 @@ impl Opened {
         }
         // In one write, so that a line is there whole or not at all, whatever others write.
         self.file.write_all(&line)?;
-        self.file.sync_data()
+        self.is_ahead = true;
+        Ok(())
     }
 }
 

@@ -5,6 +5,7 @@ mod compare;
 mod load;
 mod look;
 mod operate;
+mod pending;
 mod presence;
 mod reschedule;
 mod restore;
@@ -14,7 +15,7 @@ mod tell;
 mod work;
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::{BTreeMap, HashMap, HashSet, VecDeque},
     sync::{
         Arc,
         atomic::AtomicBool,
@@ -31,8 +32,9 @@ use super::{
     aspired::{Aspired, Patience, Stage},
     history::History,
     operation::Operation,
-    policy::{Action, Standing, Wish, next_action},
+    policy::{Action, Wish, next_action},
     record::Model,
+    watch::heard_folder,
 };
 use crate::{
     config::Preserve,
@@ -42,6 +44,7 @@ use crate::{
     telemetry::Metrics,
 };
 use compare::{Compared, Comparison};
+use pending::Pending;
 use presence::Return;
 use state::StateTold;
 use work::{Done, Workers};
@@ -60,14 +63,20 @@ const COMPARISON_PAUSE: Duration = Duration::from_secs(1);
 
 /// The pause between two looks at the state directory, which other gateways may write.
 const STATE_PAUSE: Duration = Duration::from_secs(1);
+/// Where the system tells of every change and all is as it was, the repository is looked at this many times less often: for
+/// what was mounted over it, and for what was missed.
+const QUIET_POLLS: u32 = 5;
+
+/// While candidates are tried, what is not needed any more is let go of this often.
+const TIDYING_PAUSE: Duration = Duration::from_secs(5);
 
 /// The start waits for files that are being written, this long.
 const SETTLING_PATIENCE: Duration = Duration::from_secs(3);
 
 /// What the manager is told.
 pub(super) enum Message {
-    /// Something changed in the repository.
-    Changed,
+    /// Something changed in the repository: about what has this name there, or about anything.
+    Changed(Option<String>),
     /// A thread has done what it was to do.
     Done(Box<Done>),
     /// An operator, who is named, wants something done to a model.
@@ -85,6 +94,8 @@ pub(super) enum Message {
 /// What the manager works with.
 pub(super) struct Parts {
     pub(super) source: Source,
+    /// The folder in which the system tells of every change, if there is such a one.
+    pub(super) heard: Option<(u64, u64)>,
     pub(super) store: Arc<Store>,
     pub(super) history: Arc<History>,
     pub(super) runtime: Runtime,
@@ -102,6 +113,10 @@ pub(super) struct Parts {
 pub(super) struct Manager {
     parts: Parts,
     models: HashMap<ModelName, Model>,
+    /// Models that something follows of.
+    pending: Pending,
+    /// What the status says of each model.
+    told: BTreeMap<ModelName, Vec<VersionStatus>>,
     workers: Workers,
     /// The comparison in progress.
     comparison: Option<Comparison>,
@@ -113,6 +128,8 @@ pub(super) struct Manager {
     is_to_sweep: bool,
     /// Whether there is memory, freed or of code, that only the start, a load or what is out of service now needed.
     is_to_give_back: bool,
+    /// The last time that either was done.
+    tidied_at: Option<Instant>,
     /// Whether it is not known which copies are needed, as something that says so cannot be read.
     keeps_all_copies: bool,
     state: StateTold,
@@ -132,12 +149,15 @@ impl Manager {
         Self {
             parts,
             models: HashMap::new(),
+            pending: Pending::default(),
+            told: BTreeMap::new(),
             workers,
             comparison: None,
             to_compare: VecDeque::new(),
             retired: Vec::new(),
             is_to_sweep: true,
             is_to_give_back: true,
+            tidied_at: None,
             keeps_all_copies: false,
             state,
             returning: None,
@@ -153,7 +173,6 @@ impl Manager {
         priority::give_way(priority::Way::Behind);
         self.tell_of_state();
         self.restore();
-        self.publish(None);
         let start = Instant::now();
         let mut last_look: Option<Instant> = None;
         let mut is_to_look = true;
@@ -168,18 +187,20 @@ impl Manager {
             }
             let unsettled = self.act();
             // A file that is written all the time must not keep the others' models from being found ready.
-            if !self.is_busy() && (!unsettled || start.elapsed() >= SETTLING_PATIENCE) {
+            if !self.pending.is_busy() && (!unsettled || start.elapsed() >= SETTLING_PATIENCE) {
                 first_pass_done.send_replace(true);
             }
             let poll = Duration::from_millis(self.parts.settings.models.poll_interval_ms);
             let is_to_be_told = self.notices.len() > self.parts.notices.load().len();
             let between_looks =
                 if unsettled || is_to_be_told { self.patience().settle.min(poll) } else { poll };
+            let between_looks = if self.is_quiet() { between_looks * QUIET_POLLS } else { between_looks };
             // What is out of service is dropped soon after its last request.
             let pause =
                 if self.retired.is_empty() { between_looks } else { between_looks.min(RETIRED_PAUSE) };
             let pause = pause.min(STATE_PAUSE);
             let pause = if self.comparison.is_some() { pause.min(COMPARISON_PAUSE) } else { pause };
+            let pause = if self.pending.has_changed() { Duration::ZERO } else { pause };
             let pause = if is_early { pause.min(MIN_LOOK_INTERVAL.saturating_sub(waited)) } else { pause };
             is_to_look = match messages.recv_timeout(pause) {
                 // Shorter pauses are for something else than looking.
@@ -201,15 +222,32 @@ impl Manager {
         }
     }
 
+    /// Returns true if the last look found what the one before did, nothing follows from the passing of time, and no change
+    /// goes unheard.
+    fn is_quiet(&self) -> bool {
+        // Another folder may have come in its place.
+        let is_heard = || {
+            self.parts.heard.is_some_and(|heard| heard_folder(self.parts.source.repository()) == Some(heard))
+        };
+        self.notices.is_empty() && self.pending.is_quiet() && is_heard()
+    }
+
     /// Does what a message says; whether the repository is to be looked at.
     fn take(&mut self, message: Message) -> bool {
         match message {
-            Message::Changed | Message::Stop => true,
+            Message::Stop => true,
+            Message::Changed(name) => {
+                self.parts.source.doubt(name.as_deref());
+                true
+            }
             Message::Done(done) => {
                 self.finish(*done);
                 false
             }
-            Message::Operate(model, operation, by) => self.operate(&model, operation, &by),
+            Message::Operate(model, operation, by) => {
+                self.pending.change(&model);
+                self.operate(&model, operation, &by)
+            }
             Message::Failing(model, content) => {
                 self.compare(model, content);
                 false
@@ -221,6 +259,7 @@ impl Manager {
             Message::Settings(settings) => {
                 self.workers.change_settings(&settings);
                 self.parts.settings = *settings;
+                self.models.keys().for_each(|name| self.pending.change(name));
                 true
             }
         }
@@ -235,62 +274,63 @@ impl Manager {
         }
     }
 
-    /// Whether a candidate on which it depends what serves is being tried.
-    fn is_busy(&self) -> bool {
-        let patience = self.patience();
-        let tried = |standing| matches!(standing, Standing::Trying | Standing::Proven);
-        self.models.values().any(|model| model.decisive_standings(patience).any(tried))
-    }
-
     /// Everything that follows from what is known; whether a file has to be looked at again soon.
     fn act(&mut self) -> bool {
-        self.publish(None);
-        let names: Vec<ModelName> = self.models.keys().cloned().collect();
+        let names = self.pending.take();
+        self.publish(&names, None);
         for name in &names {
-            while let Some(action) = self.next_action(name) {
-                match action {
-                    Action::Prove(version) => self.begin_proof(name, version),
-                    Action::Load(version) => {
-                        self.publish(Some((name, version, State::Loading)));
-                        self.load(name, version);
-                    }
-                    Action::Unload(version) => {
-                        self.publish(Some((name, version, State::Unloading)));
-                        self.unload(name, version);
-                        self.drop_retired();
-                    }
-                }
+            self.act_on(name);
+        }
+        for name in &names {
+            if self.models.get(name).is_some_and(|model| !model.is_known()) {
+                self.models.remove(name);
+                self.remember(name);
             }
-            self.restore_versions(name);
-            self.reschedule(name);
-            self.relabel(name);
-            self.give_up_unwanted(name);
-            self.answer_load_request(name);
         }
-        let forgotten: Vec<ModelName> =
-            self.models.iter().filter(|(_, model)| !model.is_known()).map(|(name, _)| name.clone()).collect();
-        for name in forgotten {
-            self.models.remove(&name);
-            self.remember(&name);
-        }
-        self.models
-            .values()
-            .flat_map(|model| model.loaded.values())
-            .for_each(|servable| servable.trial.forget_when_over());
         self.begin_comparison();
         self.drop_retired();
-        self.sweep();
-        self.give_back();
-        self.publish(None);
-        self.is_unsettled()
+        self.publish(&names, None);
+        for name in &names {
+            self.pending.note(name, self.models.get(name), self.patience());
+        }
+        self.parts.history.keep_written();
+        self.tidy();
+        self.pending.is_unsettled()
     }
 
-    fn is_unsettled(&self) -> bool {
-        let patience = self.patience();
-        let unsettled = |(_, standing): &(ModelVersion, Standing)| *standing == Standing::Unsettled;
-        self.models
-            .values()
-            .any(|model| model.coming_config.is_some() || model.standings(patience).iter().any(unsettled))
+    fn act_on(&mut self, name: &ModelName) {
+        while let Some(action) = self.next_action(name) {
+            match action {
+                Action::Prove(version) => self.begin_proof(name, version),
+                Action::Load(version) => {
+                    self.publish(std::slice::from_ref(name), Some((version, State::Loading)));
+                    self.load(name, version);
+                }
+                Action::Unload(version) => {
+                    self.publish(std::slice::from_ref(name), Some((version, State::Unloading)));
+                    self.unload(name, version);
+                    self.drop_retired();
+                }
+            }
+        }
+        self.restore_versions(name);
+        self.reschedule(name);
+        self.relabel(name);
+        self.give_up_unwanted(name);
+        self.answer_load_request(name);
+    }
+
+    /// Lets go of what is not needed any more; now and then where one candidate follows the other, as it takes as long for
+    /// one as for all of them.
+    fn tidy(&mut self) {
+        if self.pending.is_busy() && self.tidied_at.is_some_and(|at| at.elapsed() < TIDYING_PAUSE) {
+            return;
+        }
+        if self.is_to_sweep || self.is_to_give_back {
+            self.sweep();
+            self.give_back();
+            self.tidied_at = Some(Instant::now());
+        }
     }
 
     /// Lets go of copies that were proven while another version was decided for.

@@ -6,7 +6,7 @@ use super::model_config::{ModelConfig, Versions};
 use crate::model::{ModelName, ModelVersion};
 
 /// Something that has no effect.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Notice {
     /// The model that it is about, if one can be told.
     pub model: Option<ModelName>,
@@ -21,7 +21,7 @@ pub struct Notice {
 }
 
 /// The time that something gets to be completed before it is said that it has no effect.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Grace {
     /// Said at once.
     None,

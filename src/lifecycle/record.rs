@@ -201,6 +201,25 @@ impl Model {
         standings.filter(move |(version, _)| considered.contains(version)).map(|(_, standing)| standing)
     }
 
+    /// Returns true if time alone changes how its files stand.
+    pub(super) fn is_unsettled(&self, patience: Patience) -> bool {
+        let unsettled = |aspired: &Aspired| aspired.standing(patience) == Standing::Unsettled;
+        self.coming_config.is_some() || self.aspired.values().any(unsettled)
+    }
+
+    /// Returns true if nothing follows from finding the same once more.
+    pub(super) fn is_calm(&self, patience: Patience) -> bool {
+        let is_calm = |aspired: &Aspired| {
+            aspired.gone_since.is_none()
+                && match &aspired.stage {
+                    Stage::New => aspired.is_old(patience),
+                    Stage::Refused(refusal, _) => !refusal.reason.is_passing(),
+                    _ => true,
+                }
+        };
+        self.is_configured && self.coming_config.is_none() && self.aspired.values().all(is_calm)
+    }
+
     /// Whether anything is under way that decides what serves.
     pub(super) fn is_under_way(&self, patience: Patience) -> bool {
         self.decisive_standings(patience).any(Standing::is_under_way)

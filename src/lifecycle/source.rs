@@ -9,6 +9,7 @@
 
 mod data;
 mod describe;
+mod known;
 mod strays;
 
 use std::{
@@ -16,6 +17,7 @@ use std::{
     fs, io,
     path::{Path, PathBuf},
     sync::Arc,
+    time::SystemTime,
 };
 
 use super::{
@@ -28,6 +30,7 @@ use crate::model::{ModelName, ModelVersion};
 pub use describe::Defect;
 use describe::{Described, signatures};
 pub(super) use describe::{fingerprint, signature_of};
+use known::Known;
 
 /// The file in a version's folder.
 const MODEL_FILE: &str = "model.onnx";
@@ -47,6 +50,8 @@ pub struct Source {
     repository: PathBuf,
     described: HashMap<PathBuf, Described>,
     configs: HashMap<PathBuf, KnownConfig>,
+    /// What the last look found in folders of models.
+    known: HashMap<String, Known>,
 }
 
 /// What the operator says of a model, or why that cannot be read.
@@ -80,6 +85,8 @@ pub struct FoundModel {
     pub config: Config,
     /// Its versions.
     pub candidates: BTreeMap<ModelVersion, Candidate>,
+    /// True if all of it is what the look before found.
+    pub is_same: bool,
 }
 
 /// Everything that one look at the repository found.
@@ -130,7 +137,15 @@ impl Source {
     /// The repository in this folder.
     #[must_use]
     pub fn new(repository: PathBuf) -> Self {
-        Self { repository, described: HashMap::new(), configs: HashMap::new() }
+        Self { repository, described: HashMap::new(), configs: HashMap::new(), known: HashMap::new() }
+    }
+
+    /// Has the next look read a model's folder again, whatever the file system says of it; all folders without a name.
+    pub fn doubt(&mut self, name: Option<&str>) {
+        match name {
+            Some(name) => drop(self.known.remove(name)),
+            None => self.known.clear(),
+        }
     }
 
     /// The folder.
@@ -150,41 +165,43 @@ impl Source {
         let entries = visible_entries(&self.repository)?;
         let is_flat = |name: &str| name.strip_suffix(".onnx").is_some();
         let flats: HashSet<&str> =
-            entries.iter().filter_map(|(name, _)| name.strip_suffix(".onnx")).collect();
-        let (folders, files): (Vec<_>, Vec<_>) =
-            entries.iter().filter(|(name, _)| !is_flat(name)).partition(|(_, path)| path.is_dir());
+            entries.iter().filter_map(|entry| entry.name.strip_suffix(".onnx")).collect();
+        let (folders, files): (Vec<&Entry>, Vec<&Entry>) =
+            entries.iter().filter(|entry| !is_flat(&entry.name)).partition(|entry| entry.is_folder);
         let names: HashSet<&str> =
-            flats.iter().copied().chain(folders.iter().map(|(name, _)| name.as_str())).collect();
-        for (name, folder) in folders {
-            self.look_at_folder(&root, name, folder, flats.contains(name.as_str()), &mut found);
+            flats.iter().copied().chain(folders.iter().map(|entry| entry.name.as_str())).collect();
+        for Entry { name, path, .. } in &folders {
+            self.look_at_folder(&root, name, path, flats.contains(name.as_str()), &mut found);
         }
+        self.known.retain(|name, _| names.contains(name.as_str()));
         // A folder in place of a flat file is one too, which cannot be read.
-        for (name, path) in entries.iter().filter(|(name, _)| is_flat(name)) {
+        for Entry { name, path, .. } in entries.iter().filter(|entry| is_flat(&entry.name)) {
             let stem = name.strip_suffix(".onnx").unwrap_or(name);
-            if found.models.keys().any(|model| model.as_str() == stem) {
+            let model = stem.parse::<ModelName>().ok();
+            if model.as_ref().is_some_and(|model| found.models.contains_key(model)) {
                 let text = format!("the folder {stem} holds the versions of this model");
-                found.notices.push(notice(stem.parse().ok(), name, text));
+                found.notices.push(notice(model, name, text));
             } else {
                 let config = path.with_extension("toml");
                 self.add((stem, ModelVersion::new(FLAT_VERSION)), &root, path, &config, &mut found);
             }
         }
-        for (name, path) in files {
+        for Entry { name, path, .. } in files {
             let stray = strays::in_repository(name, &names);
             found.notices.extend(stray.or_else(|| self.stray_config(&root, name, path, &found)));
         }
         if !found.notices.is_empty() {
             let used = used_files(&found);
             // A link may lead to a file that is looked for nowhere.
-            found.notices.retain(|notice| {
-                let subject = root.join(&notice.subject);
-                !used.iter().any(|file| file.starts_with(&subject))
-            });
+            found.notices.retain(|notice| !used.contains(&root.join(&notice.subject)));
         }
-        let current = |path: &PathBuf| {
-            found.models.values().flat_map(|model| model.candidates.values()).any(|one| one.file == *path)
-        };
-        self.described.retain(|path, _| current(path));
+        let current: HashSet<&Path> = found
+            .models
+            .values()
+            .flat_map(|model| model.candidates.values())
+            .map(|candidate| candidate.file.as_path())
+            .collect();
+        self.described.retain(|path, _| current.contains(path.as_path()));
         // Those that were not asked for belong to models that are gone.
         self.configs.retain(|path, _| path.exists());
         Ok(found)
@@ -211,7 +228,31 @@ impl Source {
         Some(Notice { grace, ..notice(Some(model), name, text) })
     }
 
+    /// Looks at the folder of a model, unless all of it is as it was.
     fn look_at_folder(
+        &mut self,
+        repository: &Path,
+        name: &str,
+        folder: &Path,
+        is_flat: bool,
+        found: &mut Found,
+    ) {
+        if let Some(known) = self.known.get(name).filter(|known| known.holds(is_flat)) {
+            return known.tell(found);
+        }
+        let mut of_folder = Found::default();
+        self.read_folder(repository, name, folder, is_flat, &mut of_folder);
+        let golden = |file: &Path| self.configs.get(file)?.golden.clone();
+        match Known::of(folder, is_flat, &of_folder, golden, SystemTime::now()) {
+            Some(known) => drop(self.known.insert(name.to_owned(), known)),
+            None => drop(self.known.remove(name)),
+        }
+        found.models.extend(of_folder.models);
+        found.unreadable.extend(of_folder.unreadable);
+        found.notices.extend(of_folder.notices);
+    }
+
+    fn read_folder(
         &mut self,
         repository: &Path,
         name: &str,
@@ -238,8 +279,9 @@ impl Source {
             return found.notices.extend(strays::in_unnamed(name, folder));
         };
         let config = folder.join(CONFIG_FILE);
-        let version = |(number, path): &'_ (String, PathBuf)| {
-            Some((number.parse::<ModelVersion>().ok()?, path.clone())).filter(|(_, path)| path.is_dir())
+        let version = |entry: &Entry| {
+            let version = entry.name.parse::<ModelVersion>().ok()?;
+            entry.is_folder.then(|| (version, entry.path.clone()))
         };
         let versions: Vec<(ModelVersion, PathBuf)> = entries.iter().filter_map(version).collect();
         for (version, path) in &versions {
@@ -281,7 +323,8 @@ impl Source {
         };
         let config = self.config(root, config);
         let entry = found.models.entry(model);
-        let model = entry.or_insert_with(|| FoundModel { config, candidates: BTreeMap::new() });
+        let model =
+            entry.or_insert_with(|| FoundModel { config, candidates: BTreeMap::new(), is_same: false });
         model.candidates.insert(version, candidate);
     }
 
@@ -333,26 +376,41 @@ fn notice(model: Option<ModelName>, subject: &str, text: String) -> Notice {
     Notice { model, version: String::new(), subject: subject.to_owned(), text, grace: Grace::None }
 }
 
-/// Every file that is looked at, as links lead to it.
-fn used_files(found: &Found) -> Vec<PathBuf> {
+/// Every file that is looked at, as links lead to it, and the folders that hold it.
+fn used_files(found: &Found) -> HashSet<PathBuf> {
     let candidates = found.models.values().flat_map(|model| model.candidates.values());
     let files = candidates.flat_map(|candidate| {
         let data = candidate.external.iter().filter_map(|name| beneath::relative(&candidate.file, name));
         std::iter::once(candidate.file.clone()).chain(data)
     });
-    files.filter_map(|file| file.canonicalize().ok()).collect()
+    let files = files.filter_map(|file| file.canonicalize().ok());
+    files.flat_map(|file| file.ancestors().map(Path::to_path_buf).collect::<Vec<_>>()).collect()
 }
 
-/// Names and paths of what is in a folder, without what is hidden: editors, copying tools and Kubernetes (`..data`)
-/// keep their own things there.
-fn visible_entries(folder: &Path) -> io::Result<Vec<(String, PathBuf)>> {
+/// Something in a folder.
+#[derive(Debug)]
+struct Entry {
+    name: String,
+    path: PathBuf,
+    /// True for a folder, and for a link to one.
+    is_folder: bool,
+}
+
+/// Everything in a folder but what is hidden: editors, copying tools and Kubernetes (`..data`) keep their own things there.
+fn visible_entries(folder: &Path) -> io::Result<Vec<Entry>> {
     let mut entries = Vec::new();
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         // Escaped, as these names end up in the log and on terminals; none that is changed by it is a model's.
         let name = entry.file_name().to_string_lossy().escape_debug().to_string();
         if !name.starts_with('.') {
-            entries.push((name, entry.path()));
+            let path = entry.path();
+            // The folder says what is in it, so that thousands of files are not asked one by one.
+            let is_folder = match entry.file_type() {
+                Ok(kind) if !kind.is_symlink() => kind.is_dir(),
+                _ => path.is_dir(),
+            };
+            entries.push(Entry { name, path, is_folder });
         }
     }
     Ok(entries)
@@ -370,6 +428,24 @@ mod tests {
     fn write(path: &Path, content: &[u8]) {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, content).unwrap();
+    }
+
+    #[test]
+    fn thousands_of_files_in_a_folder_are_told_of_in_some_lines() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        write(&root.join("iris/1/model.onnx"), &iris());
+        for number in 0..2000 {
+            write(&root.join(format!("iris/old{number:04}.onnx")), b"");
+            write(&root.join(format!("iris/1/epoch{number:04}.onnx")), b"");
+        }
+        let found = Source::new(root.to_path_buf()).look().unwrap();
+        assert_eq!(found.models.len(), 1);
+        let told: Vec<String> = found.notices.iter().map(ToString::to_string).collect();
+        assert_eq!(told.len(), 102);
+        assert!(told.contains(&"iris/1/*: 1950 more files have no effect".to_owned()), "{told:?}");
+        assert!(told.contains(&"iris/*: 1950 more files have no effect".to_owned()));
+        assert!(told.iter().any(|text| text.starts_with("iris/old0000.onnx: has no effect")));
     }
 
     #[test]

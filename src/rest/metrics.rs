@@ -1,6 +1,6 @@
 //! What was counted, for operators.
 
-use std::sync::Arc;
+use std::{str, sync::Arc};
 
 use axum::{
     extract::State,
@@ -11,7 +11,7 @@ use axum::{
 use crate::{
     serving::Servable,
     system::byte_budget::BudgetUse,
-    telemetry::ModelQueue,
+    telemetry::ModelInService,
     transport::{Problem, TransportState},
 };
 
@@ -21,18 +21,25 @@ const MEDIA_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 pub(super) async fn metrics(State(state): State<TransportState>) -> Response {
     let BudgetUse { total, taken, refused } = state.byte_budget.usage();
     state.metrics.set_bytes_in_flight(taken, total, refused);
-    let queue = |servable: &Arc<Servable>| ModelQueue {
-        model: servable.name.to_string(),
-        version: servable.version.to_string(),
-        waiting: servable.scheduler.requests_waiting(),
-    };
-    let queues: Vec<_> = state.serving.servables().iter().map(queue).collect();
-    match state.metrics.encode(&queues) {
+    let servables = state.serving.servables();
+    match state.metrics.encode(servables.iter().map(in_service)) {
         Ok(text) => ([(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE))], text).into_response(),
         Err(error) => {
             tracing::error!(%error, "the metrics cannot be written");
             Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "the metrics cannot be written")
                 .into_response()
         }
+    }
+}
+
+fn in_service(servable: &Arc<Servable>) -> ModelInService<'_> {
+    let scheduler = &servable.scheduler;
+    ModelInService {
+        model: servable.name.as_str(),
+        // Digits.
+        version: str::from_utf8(&servable.stamp.version).unwrap_or_default(),
+        digest: str::from_utf8(&servable.stamp.digest).unwrap_or_default(),
+        schedule: &servable.schedule,
+        waiting: scheduler.was_asked().then(|| scheduler.requests_waiting()),
     }
 }

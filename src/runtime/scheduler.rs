@@ -15,7 +15,13 @@ mod queue;
 mod running;
 mod threads;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use tokio::sync::oneshot;
 
@@ -62,6 +68,8 @@ pub struct Scheduler {
     /// The most rows of one run.
     max_rows: usize,
     instances: usize,
+    /// Whether anyone asked for a run.
+    was_asked: AtomicBool,
     shared: Arc<Shared>,
 }
 
@@ -115,7 +123,7 @@ impl Scheduler {
             ScheduleMode::RequestThread => Inner::Lanes(Lanes::new(instances, max_rows, &shared)?),
             ScheduleMode::OwnThreads => Inner::Threads(Threads::start(instances, options, &shared)?),
         };
-        Ok(Self { inner, options, max_rows, instances: count, shared })
+        Ok(Self { inner, options, max_rows, instances: count, was_asked: AtomicBool::new(false), shared })
     }
 
     /// Whether a run is over before anyone could stop waiting for it.
@@ -128,6 +136,12 @@ impl Scheduler {
     #[must_use]
     pub fn instances(&self) -> usize {
         self.instances
+    }
+
+    /// Returns true if anyone ever asked for a run.
+    #[must_use]
+    pub fn was_asked(&self) -> bool {
+        self.was_asked.load(Ordering::Relaxed)
     }
 
     /// How many requests wait for a run; those that are being run are not among them.
@@ -157,6 +171,10 @@ impl Scheduler {
     fn enter(&self, mut asked: Asked) -> Result<Whole<'_>, RuntimeError> {
         if !self.options.batching {
             asked.rows = None;
+        }
+        if !self.was_asked() {
+            // Read first: written by all threads, it would be sent from one to the other.
+            self.was_asked.store(true, Ordering::Relaxed);
         }
         let place = self.place_of(&asked)?;
         self.wait(asked, Some(place))

@@ -54,6 +54,25 @@ pub struct Enforcement {
     pub missing: Vec<String>,
 }
 
+/// Has this process end with the thread that started it, a thread of the process `parent`, and give way to all others.
+///
+/// # Errors
+///
+/// When `parent` is gone already.
+pub fn depend_on(parent: u32) -> io::Result<()> {
+    set_parent_process_death_signal(Some(Signal::KILL))?;
+    priority::give_way(priority::Way::Last);
+    check_parent(parent)
+}
+
+/// Who died before the signal was asked for sends none.
+fn check_parent(parent: u32) -> io::Result<()> {
+    if getppid().is_none_or(|now| now.as_raw_nonzero().get().unsigned_abs() != parent) {
+        return Err(io::Error::other("the process that started this one is gone"));
+    }
+    Ok(())
+}
+
 /// Sets limits and cuts the ties to the parent. Must be called before any thread is started.
 ///
 /// # Errors
@@ -68,10 +87,7 @@ pub fn limit(limits: Limits, parent: u32) -> io::Result<Enforcement> {
     };
     try_to("no_new_privs", rustix::thread::set_no_new_privs(true));
     try_to("death with the parent", set_parent_process_death_signal(Some(Signal::KILL)));
-    // Who died before the line above took effect sends no signal.
-    if getppid().is_none_or(|now| now.as_raw_nonzero().get().unsigned_abs() != parent) {
-        return Err(io::Error::other("the process that started this one is gone"));
-    }
+    check_parent(parent)?;
     // When memory runs out all the same, the kernel should end this process and not the one that serves.
     try_to("oom_score_adj", std::fs::write("/proc/self/oom_score_adj", "1000").map_err(errno));
     priority::give_way(priority::Way::Last);

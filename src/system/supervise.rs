@@ -5,19 +5,26 @@ use std::{
     io::{self, Read, Seek, Write},
     os::{
         fd::{AsFd, OwnedFd},
-        unix::process::{CommandExt, ExitStatusExt},
+        unix::process::CommandExt,
     },
-    process::{Child, Command, ExitStatus, Stdio},
+    panic::{AssertUnwindSafe, catch_unwind},
+    process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     fs::{MemfdFlags, memfd_create},
-    process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open},
+    pipe::{PipeFlags, pipe_with},
+    process::{
+        Pid, PidfdFlags, Signal, WaitOptions, WaitStatus, kill_process, kill_process_group, pidfd_open,
+        setpgid, waitpid,
+    },
+    stdio::{dup2_stderr, dup2_stdin, dup2_stdout},
 };
+use serde::{Deserialize, Serialize};
 
-use super::memory::status_bytes;
+use super::{fork::fork, memory::status_bytes};
 
 /// Its report may be this long.
 const MAX_REPORT_BYTES: usize = 8 << 20;
@@ -25,14 +32,11 @@ const MAX_REPORT_BYTES: usize = 8 << 20;
 /// So much of what it complains of is kept.
 const KEPT_STDERR_BYTES: usize = 8 << 10;
 
-/// After its report, this long to end by itself.
-const GRACE: Duration = Duration::from_millis(250);
-
 /// How often its memory is looked at, should it die without a report.
 const SAMPLE_INTERVAL: Duration = Duration::from_millis(50);
 
 /// How a child ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum End {
     /// By itself, with this status.
     Exited(i32),
@@ -45,7 +49,7 @@ pub enum End {
 }
 
 /// What is known of a child that ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outcome {
     /// The first line that it wrote, if it wrote a whole one.
     pub report: Option<String>,
@@ -79,18 +83,69 @@ pub fn run(mut command: Command, input: &[u8], timeout: Duration) -> io::Result<
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()?;
-    let watched = watch(&mut child, start, timeout).and_then(|watched| {
-        let patience = if watched.report.is_some() { GRACE } else { timeout.saturating_sub(start.elapsed()) };
-        let status = if watched.stopped.is_none() { wait_for(&mut child, patience)? } else { None };
+    let output =
+        |pipe: Option<OwnedFd>| pipe.map(File::from).ok_or_else(|| io::Error::other("there is no pipe"));
+    let stdout = output(child.stdout.take().map(OwnedFd::from))?;
+    let stderr = output(child.stderr.take().map(OwnedFd::from))?;
+    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    supervise(pid.ok_or_else(|| io::Error::other("there is no process"))?, stdout, stderr, start, timeout)
+}
+
+/// Runs `job` in a copy of this process, which has to have one thread, as [`run`] does a command: without an input, and with
+/// standard output and error to write to.
+///
+/// # Errors
+///
+/// When it cannot be started or watched.
+pub fn run_copy(job: impl FnOnce() -> io::Result<()>, timeout: Duration) -> io::Result<Outcome> {
+    let start = Instant::now();
+    let (stdout, stdout_end) = pipe_with(PipeFlags::CLOEXEC)?;
+    let (stderr, stderr_end) = pipe_with(PipeFlags::CLOEXEC)?;
+    let stdin = File::open("/dev/null")?;
+    let Some(pid) = fork()? else {
+        drop((stdout, stderr));
+        let run = || {
+            setpgid(None, None)?;
+            // Nothing is left of what this process talks to others by.
+            dup2_stdin(&stdin)?;
+            dup2_stdout(&stdout_end)?;
+            dup2_stderr(&stderr_end)?;
+            drop((stdin, stdout_end, stderr_end));
+            job()
+        };
+        let code = match catch_unwind(AssertUnwindSafe(run)) {
+            Ok(Ok(())) => 0,
+            Ok(Err(error)) => {
+                let _ = writeln!(io::stderr(), "{error}");
+                1
+            }
+            Err(_) => 101,
+        };
+        std::process::exit(code);
+    };
+    drop((stdin, stdout_end, stderr_end));
+    // It does so itself as well: whoever comes first.
+    let _ = setpgid(Some(pid), Some(pid));
+    supervise(pid, File::from(stdout), File::from(stderr), start, timeout)
+}
+
+fn supervise(pid: Pid, stdout: File, stderr: File, start: Instant, timeout: Duration) -> io::Result<Outcome> {
+    let watched = watch(pid, stdout, stderr, start, timeout).and_then(|watched| {
+        // Its report is what counts: it does not take the time to end, which is long with ONNX Runtime in it.
+        let is_over = watched.report.is_some() || watched.stopped.is_some();
+        let status = if is_over { None } else { wait_for(pid, timeout.saturating_sub(start.elapsed()))? };
         Ok((watched, status))
     });
-    kill_group(&child);
-    child.wait()?;
+    // Whatever it started goes too. That nothing is left to kill is no failure.
+    let _ = kill_process_group(pid, Signal::KILL);
+    if !matches!(watched, Ok((_, Some(_)))) {
+        let _ = kill_process(pid, Signal::KILL);
+        waitpid(Some(pid), WaitOptions::empty())?;
+    }
     let (Watched { report, complaint, peak_bytes, stopped, .. }, status) = watched?;
     let end = match (stopped, status) {
         (Some(end), _) => end,
         (None, Some(status)) => end_of(status),
-        // It had reported and only did not end: its report is what counts.
         (None, None) if report.is_some() => End::Exited(0),
         (None, None) => End::TimedOut,
     };
@@ -103,6 +158,20 @@ pub fn run(mut command: Command, input: &[u8], timeout: Duration) -> io::Result<
     })
 }
 
+/// Waits until there is something to read.
+///
+/// # Errors
+///
+/// When there is nothing in time.
+pub fn wait_for_bytes(source: impl AsFd, timeout: Duration) -> io::Result<()> {
+    let timeout = Timespec::try_from(timeout).map_err(io::Error::other)?;
+    let mut watched = [PollFd::from_borrowed_fd(source.as_fd(), PollFlags::IN)];
+    match poll(&mut watched, Some(&timeout))? {
+        0 => Err(io::Error::from(io::ErrorKind::TimedOut)),
+        _ => Ok(()),
+    }
+}
+
 #[derive(Default)]
 struct Watched {
     output: Vec<u8>,
@@ -113,11 +182,10 @@ struct Watched {
 }
 
 /// Reads what the child writes until there is a line, it is at its end, or it must be stopped.
-fn watch(child: &mut Child, start: Instant, timeout: Duration) -> io::Result<Watched> {
+fn watch(pid: Pid, stdout: File, stderr: File, start: Instant, timeout: Duration) -> io::Result<Watched> {
     let mut watched = Watched::default();
-    let mut stdout = child.stdout.take().map(OwnedFd::from).map(File::from);
-    let mut stderr = child.stderr.take().map(OwnedFd::from).map(File::from);
-    let status_file = format!("/proc/{}/status", child.id());
+    let (mut stdout, mut stderr) = (Some(stdout), Some(stderr));
+    let status_file = format!("/proc/{pid}/status");
     let mut block = vec![0; 64 << 10];
     while let Some(out) = &mut stdout {
         let Some(left) = timeout.checked_sub(start.elapsed()).filter(|left| !left.is_zero()) else {
@@ -181,33 +249,21 @@ fn wait_readable(first: &File, second: Option<&File>, timeout: Duration) -> io::
 }
 
 /// Its status, if it ends within `patience`.
-fn wait_for(child: &mut Child, patience: Duration) -> io::Result<Option<ExitStatus>> {
+fn wait_for(pid: Pid, patience: Duration) -> io::Result<Option<WaitStatus>> {
     let deadline = Instant::now() + patience;
-    let Some(pid) = pid_of(child) else { return Ok(None) };
     let ended = File::from(pidfd_open(pid, PidfdFlags::empty())?);
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
-        match child.try_wait()? {
-            Some(status) => return Ok(Some(status)),
+        match waitpid(Some(pid), WaitOptions::NOHANG)? {
+            Some((_, status)) => return Ok(Some(status)),
             None if left.is_zero() => return Ok(None),
             None => wait_readable(&ended, None, left)?,
         };
     }
 }
 
-fn pid_of(child: &Child) -> Option<Pid> {
-    i32::try_from(child.id()).ok().and_then(Pid::from_raw)
-}
-
-/// Kills the child and whatever it started. That nothing is left to kill is no failure.
-fn kill_group(child: &Child) {
-    if let Some(pid) = pid_of(child) {
-        let _ = kill_process_group(pid, Signal::KILL);
-    }
-}
-
-fn end_of(status: ExitStatus) -> End {
-    status.code().map_or_else(|| End::Signalled(status.signal().unwrap_or(0)), End::Exited)
+fn end_of(status: WaitStatus) -> End {
+    status.exit_status().map_or_else(|| End::Signalled(status.terminating_signal().unwrap_or(0)), End::Exited)
 }
 
 #[cfg(test)]

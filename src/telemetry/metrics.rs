@@ -2,14 +2,18 @@
 //!
 //! Names and units follow the Prometheus conventions: base units, `_total` for counters.
 
-use std::time::Duration;
+mod models;
 
-use prometheus::{
-    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, TextEncoder, core::Collector,
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
 };
 
-use crate::model::Schedule;
+use prometheus::{
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
+};
+
+pub use models::ModelInService;
 
 /// Upper bounds in seconds: from the run of a small forest to the slowest model that a request waits for.
 const SECONDS: &[f64] = &[
@@ -36,8 +40,6 @@ pub struct Metrics {
     connections: IntGauge,
     connections_closed: IntCounterVec,
     inference_seconds: HistogramVec,
-    model_info: IntGaugeVec,
-    model_schedule_info: IntGaugeVec,
     swaps: IntCounterVec,
     refusals: IntCounterVec,
     rollbacks: IntCounterVec,
@@ -76,30 +78,6 @@ impl ConnectionEnd {
     }
 }
 
-/// A version of a model that serves.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ModelInfo {
-    /// Its name.
-    pub model: String,
-    /// Its version.
-    pub version: String,
-    /// The short digest of its file.
-    pub digest: String,
-    /// How its runs are scheduled.
-    pub schedule: Schedule,
-}
-
-/// Those who wait for a version that serves.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ModelQueue {
-    /// The model's name.
-    pub model: String,
-    /// Its version.
-    pub version: String,
-    /// How many requests wait for a run.
-    pub waiting: usize,
-}
-
 impl Metrics {
     /// Metrics that count from zero; those that are off spare requests the time that counting takes.
     ///
@@ -123,19 +101,6 @@ impl Metrics {
             registry.register(Box::new(metric.clone()))?;
             Ok::<_, prometheus::Error>(metric)
         };
-        let model_info = IntGaugeVec::new(
-            Opts::new("gateway_model_info", "Versions of models that serve; the value is always 1."),
-            &["model", "version", "digest"],
-        )?;
-        registry.register(Box::new(model_info.clone()))?;
-        let model_schedule_info = IntGaugeVec::new(
-            Opts::new(
-                "gateway_model_schedule_info",
-                "How the runs of versions that serve are scheduled; the value is always 1.",
-            ),
-            &["model", "version", "mode", "batching", "instances", "threads"],
-        )?;
-        registry.register(Box::new(model_schedule_info.clone()))?;
         let settings_reloads = counter(
             "gateway_settings_reloads_total",
             "Times that the settings were read again while the gateway ran, by outcome.",
@@ -182,8 +147,6 @@ impl Metrics {
                 "Time of a run inside ONNX Runtime, without waiting.",
                 &["model"],
             )?,
-            model_info,
-            model_schedule_info,
             swaps: counter(
                 "gateway_model_swaps_total",
                 "Versions put into service, the first of a model included.",
@@ -250,10 +213,15 @@ impl Metrics {
         self.connections_closed.with_label_values(&[reason.label()]).inc();
     }
 
-    /// The time of the runs of a model, found once for all of them.
+    /// The time of the runs of a model, found once for all of them. There is no series of it before the first run.
     #[must_use]
     pub fn inference_seconds(&self, model: &str) -> Seconds {
-        self.seconds(&self.inference_seconds, model)
+        let series = || Series {
+            of_all: self.inference_seconds.clone(),
+            label: model.to_owned(),
+            found: OnceLock::new(),
+        };
+        Seconds(self.is_on.then(|| Arc::new(series())))
     }
 
     /// Answers of one kind, found once for all of them.
@@ -261,12 +229,8 @@ impl Metrics {
     pub fn route(&self, method: &str, route: &str, status: &str) -> Route {
         Route {
             answers: self.is_on.then(|| self.requests.with_label_values(&[method, route, status])),
-            seconds: self.seconds(&self.request_seconds, route),
+            seconds: self.is_on.then(|| self.request_seconds.with_label_values(&[route])),
         }
-    }
-
-    fn seconds(&self, of_all: &HistogramVec, label: &str) -> Seconds {
-        Seconds(self.is_on.then(|| of_all.with_label_values(&[label])))
     }
 
     /// Says if the repository can be read and still holds models.
@@ -304,59 +268,47 @@ impl Metrics {
         self.rollbacks.with_label_values(&[model, cause]).inc();
     }
 
-    /// The versions that serve from now on.
-    pub fn set_models(&self, models: &[ModelInfo]) {
-        self.model_info.reset();
-        self.model_schedule_info.reset();
-        for ModelInfo { model, version, digest, schedule } in models {
-            self.model_info.with_label_values(&[model, version, digest]).set(1);
-            let batching = if schedule.batching { "true" } else { "false" };
-            let (instances, threads) = (schedule.instances.to_string(), schedule.threads.to_string());
-            let labels = [model, version, schedule.mode.name(), batching, &instances, &threads];
-            self.model_schedule_info.with_label_values(&labels).set(1);
-        }
-    }
-
     /// Whether they are on.
     #[must_use]
     pub fn is_on(&self) -> bool {
         self.is_on
     }
 
-    /// All metrics in the text exposition format, version 0.0.4; what waits is looked at for this, and counted nowhere.
+    /// All metrics in the text exposition format, version 0.0.4. The models that serve are looked at for this, and kept
+    /// nowhere.
     ///
     /// # Errors
     ///
     /// When the library cannot write them.
-    pub fn encode(&self, queues: &[ModelQueue]) -> Result<String, prometheus::Error> {
-        let waiting = IntGaugeVec::new(
-            Opts::new("gateway_model_requests_waiting", "Requests that wait for a run of the model."),
-            &["model", "version"],
-        )?;
-        for ModelQueue { model, version, waiting: requests } in queues {
-            let requests = i64::try_from(*requests).unwrap_or(i64::MAX);
-            waiting.with_label_values(&[model, version]).set(requests);
-        }
-        let mut families = self.registry.gather();
-        // The library takes a family without values for a mistake.
-        if !queues.is_empty() {
-            families.extend(waiting.collect());
-        }
-        let mut text = Vec::new();
-        TextEncoder::new().encode(&families, &mut text)?;
-        String::from_utf8(text).map_err(|error| prometheus::Error::Msg(error.to_string()))
+    pub fn encode<'m>(
+        &self,
+        models: impl Iterator<Item = ModelInService<'m>> + Clone,
+    ) -> Result<String, prometheus::Error> {
+        let mut text = String::new();
+        TextEncoder::new().encode_utf8(&self.registry.gather(), &mut text)?;
+        models::write(models, &mut text);
+        Ok(text)
     }
 }
 
-/// Durations of one kind.
+/// Durations of the runs of one model.
 #[derive(Clone, Debug)]
-pub struct Seconds(Option<Histogram>);
+pub struct Seconds(Option<Arc<Series>>);
+
+/// One series of a histogram, which begins with its first value.
+#[derive(Debug)]
+struct Series {
+    of_all: HistogramVec,
+    label: String,
+    found: OnceLock<Histogram>,
+}
 
 impl Seconds {
     /// Something took so long.
     pub fn observe(&self, duration: Duration) {
-        if let Some(histogram) = &self.0 {
-            histogram.observe(duration.as_secs_f64());
+        if let Some(series) = &self.0 {
+            let find = || series.of_all.with_label_values(&[&series.label]);
+            series.found.get_or_init(find).observe(duration.as_secs_f64());
         }
     }
 }
@@ -365,7 +317,7 @@ impl Seconds {
 #[derive(Clone, Debug)]
 pub struct Route {
     answers: Option<IntCounter>,
-    seconds: Seconds,
+    seconds: Option<Histogram>,
 }
 
 impl Route {
@@ -374,7 +326,9 @@ impl Route {
         if let Some(answers) = &self.answers {
             answers.inc();
         }
-        self.seconds.observe(duration);
+        if let Some(seconds) = &self.seconds {
+            seconds.observe(duration.as_secs_f64());
+        }
     }
 }
 

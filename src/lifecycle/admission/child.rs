@@ -64,11 +64,16 @@ const LONGEST_RUN_OF_MANY_US: u64 = 150_000;
 /// # Errors
 ///
 /// When the job cannot be understood, the process cannot be bounded, or the report not be written.
-pub fn run(mut input: impl Read, mut output: impl Write) -> io::Result<()> {
+pub fn run(mut input: impl Read, output: impl Write) -> io::Result<()> {
     let mut text = Vec::new();
     input.read_to_end(&mut text)?;
     let job: Job = serde_json::from_slice(&text)?;
     drop(text);
+    carry_out(&job, output)
+}
+
+/// Carries out a job in this process, which can do nothing else from then on, and writes the report.
+pub(super) fn carry_out(job: &Job, mut output: impl Write) -> io::Result<()> {
     let mut sandbox = sandbox::limit(job.limits, job.parent)?;
     // It cannot be opened any more when it is needed.
     let mut status = File::open("/proc/self/status")?;
@@ -82,7 +87,7 @@ pub fn run(mut input: impl Read, mut output: impl Write) -> io::Result<()> {
         let detail = format!("the kernel cannot shut it in: {}", sandbox.missing.join("; "));
         Report::Refused(Refusal::new(Reason::SandboxUnavailable, detail))
     } else {
-        match try_model(runtime, &job, &mut status) {
+        match try_model(runtime, job, &mut status) {
             Ok(findings) => report(findings, sandbox),
             Err(refusal) => Report::Refused(refusal),
         }

@@ -42,9 +42,9 @@ impl Manager {
 
     /// Goes on with a candidate that a thread has done something for.
     pub(super) fn finish(&mut self, done: Done) {
-        self.workers.one_is_done();
         let Done { candidate, number, result, duration_ms } = done;
         let (name, version) = (candidate.model, candidate.version);
+        self.pending.change(&name);
         let model = self.models.get_mut(&name);
         let Some(aspired) = model.and_then(|model| model.aspired.get_mut(&version)) else { return };
         // What was found out about another file, or under another configuration, is of no use.

@@ -1,7 +1,7 @@
 //! Taking down what lies in the repository now.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -29,6 +29,7 @@ impl Manager {
             }
             // What serves goes on serving: a repository that cannot be read says nothing about its models.
             Err(error) => {
+                self.pending.note_look(false);
                 let repository = self.parts.source.repository().display().to_string();
                 self.complain(format!("models.repository: {repository} cannot be read: {error}"));
                 // What was told of the files is no news when they can be looked at again.
@@ -48,12 +49,18 @@ impl Manager {
         for name in models.keys() {
             self.models.entry(name.clone()).or_default();
         }
-        // What cannot be read says nothing about what lies there.
+        let patience = self.patience();
+        // What cannot be read says nothing about what lies there, and what is as it was nothing new.
+        let is_news = |(name, model): &(&ModelName, &Model)| {
+            let is_same = models.get(*name).is_some_and(|found| found.is_same);
+            !(unreadable.contains(name.as_str()) || (is_same && model.is_calm(patience)))
+        };
         let names: Vec<ModelName> =
-            self.models.keys().filter(|name| !unreadable.contains(name.as_str())).cloned().collect();
+            self.models.iter().filter(is_news).map(|(name, _)| name.clone()).collect();
+        self.pending.note_look(names.is_empty() && unreadable.is_empty());
         for name in names {
             let candidates = match models.remove(&name) {
-                Some(FoundModel { config, candidates }) => {
+                Some(FoundModel { config, candidates, .. }) => {
                     self.note_config(&name, config);
                     candidates
                 }
@@ -63,12 +70,15 @@ impl Manager {
             self.note_removals(&name, presence);
             self.note_defects(&name);
             self.hash_new(&name);
+            self.pending.change(&name);
         }
         notices.extend(self.ineffective_settings(&present));
         if presence == Presence::Emptied {
             notices.push(Notice::of_emptied_repository(self.parts.source.repository()));
         }
         self.note_notices(notices);
+        let loaded = self.models.values().flat_map(|model| model.loaded.values());
+        loaded.for_each(|servable| servable.trial.forget_when_over());
         presence != Presence::Emptied
     }
 
@@ -91,11 +101,8 @@ impl Manager {
     /// Tells of what has no effect once it had the time to be completed, each once.
     fn note_notices(&mut self, notices: Vec<Notice>) {
         let patience = self.patience();
-        let known = std::mem::take(&mut self.notices);
-        let since = |notice: &Notice| {
-            let known = known.iter().find(|(known, _)| known == notice);
-            known.map_or_else(Instant::now, |(_, since)| *since)
-        };
+        let known: HashMap<Notice, Instant> = std::mem::take(&mut self.notices).into_iter().collect();
+        let since = |notice: &Notice| known.get(notice).copied().unwrap_or_else(Instant::now);
         self.notices = notices.into_iter().map(|notice| (notice.clone(), since(&notice))).collect();
         let is_due = |(notice, since): &&(Notice, Instant)| {
             since.elapsed()

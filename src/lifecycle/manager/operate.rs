@@ -34,18 +34,21 @@ impl Manager {
                 // However the loading ends, a restart is not to bring back what was forgotten.
                 self.remember(name);
                 // Known only because it was asked for, it would be forgotten before it is looked for.
+                self.parts.source.doubt(Some(name.as_str()));
                 self.look();
                 false
             }
             Operation::Unload { reply } => {
                 let done = self.unload_by_request(name, by);
-                self.publish(None);
+                self.publish(std::slice::from_ref(name), None);
+                self.parts.history.keep_written();
                 let _ = reply.send(done);
                 false
             }
             Operation::Rollback { reply } => {
                 let done = self.roll_back(name, by, None);
-                self.publish(None);
+                self.publish(std::slice::from_ref(name), None);
+                self.parts.history.keep_written();
                 let _ = reply.send(done);
                 false
             }
@@ -97,7 +100,8 @@ impl Manager {
             }
         };
         let replies = model.load_request.take().map(|request| request.replies).unwrap_or_default();
-        self.publish(None);
+        self.publish(std::slice::from_ref(name), None);
+        self.parts.history.keep_written();
         for reply in replies {
             let _ = reply.send(outcome.clone());
         }

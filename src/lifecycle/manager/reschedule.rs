@@ -47,7 +47,6 @@ impl Manager {
         let Some(model) = self.models.get_mut(name) else { return };
         let out = model.exchange(Some(Arc::new(new)), &[], None, keep);
         self.serve(name);
-        self.tell_metrics();
         self.retired.extend(out);
         self.is_to_give_back = true;
     }

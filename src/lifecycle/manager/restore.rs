@@ -1,20 +1,38 @@
 //! The start: what served before serves again, whatever lies in the repository by now.
 
 use std::{
-    sync::Arc,
+    collections::BTreeMap,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
     time::{Duration, Instant},
 };
 
 use super::Manager;
 use crate::{
     lifecycle::{
-        Candidate, Deployment, ModelDeployments, Refusal, Servable, Snapshot, Trial,
+        Candidate, Deployment, FoundModel, ModelDeployments, Prover, Reason, Refusal, Servable, Snapshot,
+        Trial,
         aspired::{Aspired, Stage},
         fingerprint::Fingerprint,
         history::{Event, HistoryEntry},
+        record::Model,
     },
     model::ModelName,
+    runtime::{Runtime, STACK_BYTES},
 };
+
+/// So many models are loaded before requests see them.
+const CHUNK: usize = 32;
+
+/// Files that together are no larger are small.
+const SMALL_BYTES: u64 = 16 << 20;
+
+/// Models whose proof took no more memory, that of ONNX Runtime included, are small.
+const SMALL_PEAK_BYTES: u64 = 128 << 20;
 
 /// How long after a failure it is tried again to put into service what served before.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
@@ -32,7 +50,8 @@ impl Manager {
             }
         };
         // What stands beside the models says which version is the default one and what labels mean.
-        let mut found = self.parts.source.look().map(|found| found.models).unwrap_or_default();
+        let found = self.parts.source.look().map(|found| found.models).unwrap_or_default();
+        let mut names = Vec::new();
         for (name, deployments) in remembered {
             let deployments = match deployments {
                 Ok(deployments) => deployments,
@@ -46,14 +65,90 @@ impl Manager {
                     continue;
                 }
             };
-            if let Some(Ok(config)) = found.remove(&name).map(|model| model.config) {
-                self.models.entry(name.clone()).or_default().configure(config);
+            if let Some(Ok(config)) = found.get(&name).map(|model| &model.config) {
+                self.models.entry(name.clone()).or_default().configure(Arc::clone(config));
             }
-            self.restore_model(&name, deployments);
+            self.reopen_model(&name, deployments);
+            names.push(name);
+        }
+        let (small, large): (Vec<_>, Vec<_>) = names.iter().partition(|name| self.is_small(name));
+        for names in small.chunks(CHUNK) {
+            self.restore_together(names);
+        }
+        // Each of them takes what memory the one before left.
+        for name in large {
+            self.restore_versions(name);
+            self.publish(std::slice::from_ref(name), None);
+        }
+        Prover::rest();
+        self.recognize(&found);
+        self.publish(&names, None);
+        self.parts.history.keep_written();
+    }
+
+    /// Returns true if several models like this one may be loaded beside each other without a thought for memory.
+    fn is_small(&self, name: &ModelName) -> bool {
+        let mut deployments = self.models.get(name).into_iter().flat_map(|model| &model.unrestored);
+        deployments.all(|(deployment, _)| deployment.proof.costs.peak_bytes <= SMALL_PEAK_BYTES)
+    }
+
+    /// Puts several models into service on as many threads as there are CPUs.
+    fn restore_together(&mut self, names: &[&ModelName]) {
+        let mut tasks = Vec::new();
+        for name in names {
+            let is_to_load = |model: &&mut Model| !model.unloaded && !model.unrestored.is_empty();
+            let Some(model) = self.models.get_mut(*name).filter(is_to_load) else { continue };
+            model.restored_at = Some(Instant::now());
+            tasks.extend(std::mem::take(&mut model.unrestored).into_iter().map(|task| (*name, task)));
+        }
+        let loaded = side_by_side(&tasks, |(name, (deployment, snapshot))| {
+            self.restore_version(name, deployment, snapshot)
+        });
+        for ((name, (deployment, snapshot)), loaded) in tasks.into_iter().zip(loaded) {
+            let other = || Err(Refusal::new(Reason::LoadFailed, "the gateway could not try it"));
+            self.put_back_or_keep(name, deployment, snapshot, loaded.unwrap_or_else(other));
+        }
+        for name in names {
+            if self.models.get(*name).is_some_and(|model| !model.unloaded && model.restored_at.is_some()) {
+                self.serve(name);
+            } else {
+                // What was unloaded by request has nothing to restore.
+                self.restore_versions(name);
+            }
+            self.publish(std::slice::from_ref(*name), None);
         }
     }
 
-    fn restore_model(&mut self, name: &ModelName, deployments: ModelDeployments) {
+    /// Takes files in the repository for what was put back if they still are, so that nothing has to be found out about
+    /// them. What is large is left to threads that nobody waits for.
+    fn recognize(&mut self, found: &BTreeMap<ModelName, FoundModel>) {
+        let mut tasks = Vec::new();
+        for (name, found) in found {
+            let Some(model) = self.models.get(name).filter(|model| model.config_problem.is_none()) else {
+                continue;
+            };
+            for (version, candidate) in &found.candidates {
+                let servable = model.loaded.get(version).filter(|servable| {
+                    let (model_bytes, data_bytes) = servable.snapshot.sizes();
+                    model_bytes.saturating_add(data_bytes) <= SMALL_BYTES
+                        && servable.snapshot.contract() == model.config.contract.as_ref()
+                        // A signature lies beside the file and may be gone.
+                        && model.config.pin.minisign_public_key.is_none()
+                });
+                tasks.extend(servable.map(|servable| (candidate, Arc::clone(&servable.snapshot))));
+            }
+        }
+        let same = side_by_side(&tasks, |(candidate, snapshot)| snapshot.is_of(candidate));
+        for ((candidate, _), is_same) in tasks.iter().zip(same) {
+            let model = self.models.get_mut(&candidate.model).filter(|_| is_same == Some(true));
+            let aspired = model.and_then(|model| model.aspired.get_mut(&candidate.version));
+            if let Some(aspired) = aspired.filter(|aspired| matches!(aspired.stage, Stage::Loaded)) {
+                aspired.candidate = (*candidate).clone();
+            }
+        }
+    }
+
+    fn reopen_model(&mut self, name: &ModelName, deployments: ModelDeployments) {
         let ModelDeployments { serving, previous, rolled_back, unloaded } = deployments;
         let store = Arc::clone(&self.parts.store);
         let reopened = |deployment: Deployment| match store.reopen(deployment.content) {
@@ -69,7 +164,6 @@ impl Manager {
         let model = self.models.entry(name.clone()).or_default();
         (model.previous, model.rolled_back, model.unloaded) = (previous, rolled_back, unloaded);
         model.unrestored = serving;
-        self.restore_versions(name);
     }
 
     /// Puts into service what served when the process ended, as far as that can be done now. The rest is tried again as
@@ -85,21 +179,32 @@ impl Manager {
         }
         model.restored_at = Some(Instant::now());
         for (deployment, snapshot) in std::mem::take(&mut model.unrestored) {
-            match self.restore_version(name, &deployment, &snapshot) {
-                Ok(servable) => self.put_back(name, servable),
-                Err(refusal) => {
-                    tracing::warn!(
-                        model.name = %name,
-                        model.version = %deployment.version,
-                        model.digest = deployment.digest.short(),
-                        "what served before cannot serve again: {refusal}"
-                    );
-                    let model = self.models.entry(name.clone()).or_default();
-                    model.unrestored.push((deployment, snapshot));
-                }
-            }
+            let loaded = self.restore_version(name, &deployment, &snapshot);
+            self.put_back_or_keep(name, deployment, snapshot, loaded);
         }
         self.serve(name);
+    }
+
+    fn put_back_or_keep(
+        &mut self,
+        name: &ModelName,
+        deployment: Deployment,
+        snapshot: Arc<Snapshot>,
+        loaded: Result<Servable, Refusal>,
+    ) {
+        match loaded {
+            Ok(servable) => self.put_back(name, servable),
+            Err(refusal) => {
+                tracing::warn!(
+                    model.name = %name,
+                    model.version = %deployment.version,
+                    model.digest = deployment.digest.short(),
+                    "what served before cannot serve again: {refusal}"
+                );
+                let model = self.models.entry(name.clone()).or_default();
+                model.unrestored.push((deployment, snapshot));
+            }
+        }
     }
 
     fn put_back(&mut self, name: &ModelName, servable: Servable) {
@@ -149,4 +254,35 @@ impl Manager {
         let trial = Trial::without_comparison();
         self.servable((name, deployment.version), Arc::clone(snapshot), proof, trial)
     }
+}
+
+/// What `each` makes of the tasks, in their order, on as many threads as there are CPUs; `None` for one that panicked.
+fn side_by_side<T: Sync, R: Send>(tasks: &[T], each: impl Fn(&T) -> R + Sync) -> Vec<Option<R>> {
+    let next = AtomicUsize::new(0);
+    let run = || {
+        let mut done = Vec::new();
+        while let Some((number, task)) =
+            Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|number| Some((number, tasks.get(number)?)))
+        {
+            done.extend(catch_unwind(AssertUnwindSafe(|| (number, each(task)))));
+        }
+        done
+    };
+    let mut results: Vec<Option<R>> = tasks.iter().map(|_| None).collect();
+    let done = thread::scope(|scope| {
+        let spawn = |_| {
+            let thread = thread::Builder::new().name("restore".to_owned()).stack_size(STACK_BYTES);
+            thread.spawn_scoped(scope, run).ok()
+        };
+        let others: Vec<_> = (1..Runtime::cpus().min(tasks.len())).filter_map(spawn).collect();
+        let mut done = run();
+        done.extend(others.into_iter().flat_map(|thread| thread.join().unwrap_or_default()));
+        done
+    });
+    for (number, result) in done {
+        if let Some(place) = results.get_mut(number) {
+            *place = Some(result);
+        }
+    }
+    results
 }

@@ -16,6 +16,7 @@ use crate::{
 impl Manager {
     /// Makes requests see what is loaded, and remembers it.
     pub(super) fn serve(&mut self, name: &ModelName) {
+        self.pending.change(name);
         self.remember(name);
         if let Some(model) = self.models.get_mut(name) {
             let serving = model.serving();
@@ -58,7 +59,15 @@ impl Manager {
     /// Drops what no request holds any more, here and on no thread that answers.
     pub(super) fn drop_retired(&mut self) {
         let before = self.retired.len();
-        self.retired.retain(|servable| Arc::strong_count(servable) > 1);
+        let pending = &mut self.pending;
+        self.retired.retain(|servable| {
+            let is_held = Arc::strong_count(servable) > 1;
+            if !is_held {
+                // Its room may be waited for.
+                pending.change(&servable.name);
+            }
+            is_held
+        });
         if self.retired.len() < before {
             self.is_to_sweep = true;
             self.is_to_give_back = true;

@@ -81,6 +81,7 @@ impl Manager {
         if followed.is_nothing() {
             return;
         }
+        self.pending.change(name);
         let model = self.models.entry(name.clone()).or_default();
         followed.apply(&mut model.rolled_back, &mut model.unloaded);
         tracing::info!(
@@ -109,6 +110,7 @@ impl Manager {
         let names: Vec<ModelName> = self.models.keys().filter(is_taken_back).cloned().collect();
         for name in names {
             let Some(bad) = self.bad_of(&name) else { continue };
+            self.pending.change(&name);
             if self.models.get(&name).is_some_and(|model| !model.may_try_to_go_back()) {
                 continue;
             }
@@ -162,7 +164,8 @@ impl Manager {
 
     /// Has files copied again whose copies are gone with the folder that they were in, or had no place.
     fn copy_again(&mut self) {
-        for model in self.models.values_mut() {
+        for (name, model) in &mut self.models {
+            self.pending.change(name);
             model.try_again(|stage| is_refused_for(stage, Reason::StorageUnavailable));
             let is_lost = |servable: &Arc<Servable>| !servable.snapshot.is_there();
             let lost: BTreeSet<ModelVersion> =

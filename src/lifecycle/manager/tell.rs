@@ -5,13 +5,12 @@ use std::{sync::Arc, time::Instant};
 use super::Manager;
 use crate::{
     lifecycle::{
-        Refusal, Servable, State, VersionStatus,
+        Refusal, State, VersionStatus,
         aspired::Stage,
         history::{Event, HistoryEntry},
         record::Model,
     },
     model::{Digest, ModelName, ModelVersion},
-    telemetry::ModelInfo,
 };
 
 impl Manager {
@@ -23,6 +22,7 @@ impl Manager {
         digest: Option<Digest>,
         refusal: &Refusal,
     ) {
+        self.pending.change(name);
         let passing = refusal.reason.is_passing();
         let aspired = self.models.get_mut(name).and_then(|model| model.aspired.get_mut(&version));
         // By its reason alone, as the sentence may hold a figure that is another one each time.
@@ -65,35 +65,32 @@ impl Manager {
         self.fresh_complaints.insert(complaint);
     }
 
-    /// Makes metrics and status say what is so; `busy` is what is being done right now.
-    pub(super) fn publish(&self, busy: Option<(&ModelName, ModelVersion, State)>) {
+    /// Makes the status say what is so with these models; `busy` is what is being done right now with a version of theirs.
+    pub(super) fn publish(&mut self, names: &[ModelName], busy: Option<(ModelVersion, State)>) {
         let patience = self.patience();
-        let mut status: Vec<VersionStatus> =
-            self.models.iter().flat_map(|(name, model)| model.status(name, patience)).collect();
-        status.sort_by(|left, right| (&left.model, left.version).cmp(&(&right.model, right.version)));
-        if let Some((model, version, state)) = busy {
-            // A version in service stays so while another file of the same number is loaded.
-            let concerned = |status: &&mut VersionStatus| {
-                status.model == *model
-                    && status.version == version
-                    && (status.state != State::Ready || state == State::Unloading)
-            };
-            status.iter_mut().filter(concerned).for_each(|status| status.state = state);
+        let mut is_news = false;
+        for name in names {
+            let model = self.models.get(name);
+            let mut status = model.map(|model| model.status(name, patience)).unwrap_or_default();
+            if let Some((version, state)) = busy {
+                // A version in service stays so while another file of the same number is loaded.
+                let concerned = |status: &&mut VersionStatus| {
+                    status.version == version && (status.state != State::Ready || state == State::Unloading)
+                };
+                status.iter_mut().filter(concerned).for_each(|status| status.state = state);
+            }
+            if self.told.get(name).map_or(&[][..], Vec::as_slice) == status {
+                continue;
+            }
+            is_news = true;
+            if status.is_empty() {
+                self.told.remove(name);
+            } else {
+                self.told.insert(name.clone(), status);
+            }
         }
-        if **self.parts.status.load() != status {
-            self.tell_metrics();
-            self.parts.status.store(Arc::new(status));
+        if is_news {
+            self.parts.status.store(Arc::new(self.told.values().flatten().cloned().collect()));
         }
-    }
-
-    /// Makes the metrics say what serves.
-    pub(super) fn tell_metrics(&self) {
-        let info = |servable: &Arc<Servable>| ModelInfo {
-            model: servable.name.to_string(),
-            version: servable.version.to_string(),
-            digest: servable.digest().short(),
-            schedule: servable.schedule.clone(),
-        };
-        self.parts.metrics.set_models(&self.parts.serving.all().iter().map(info).collect::<Vec<_>>());
     }
 }

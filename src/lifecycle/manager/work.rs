@@ -4,7 +4,7 @@
 use std::{
     collections::VecDeque,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, mpsc::Sender},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc::Sender},
     thread,
     time::Instant,
 };
@@ -51,14 +51,23 @@ pub(super) enum WorkResult {
     Proven(Arc<Snapshot>, Result<Box<Proof>, Refusal>),
 }
 
-/// Gives work to threads, and the rest of it when they are done.
+/// Gives work to threads, each of which goes on as long as there is any.
 pub(super) struct Workers {
+    shared: Arc<Shared>,
+    given: u64,
+}
+
+/// What the threads share.
+struct Shared {
     store: Arc<Store>,
-    prover: Prover,
     messages: Sender<Message>,
+    queue: Mutex<Queue>,
+}
+
+struct Queue {
+    prover: Prover,
     running: usize,
     waiting: VecDeque<Job>,
-    given: u64,
 }
 
 struct Job {
@@ -69,12 +78,14 @@ struct Job {
 
 impl Workers {
     pub(super) fn new(store: Arc<Store>, prover: Prover, messages: Sender<Message>) -> Self {
-        Self { store, prover, messages, running: 0, waiting: VecDeque::new(), given: 0 }
+        let queue = Mutex::new(Queue { prover, running: 0, waiting: VecDeque::new() });
+        Self { shared: Arc::new(Shared { store, messages, queue }), given: 0 }
     }
 
     pub(super) fn change_settings(&mut self, settings: &LifecycleSettings) {
-        self.prover.settings = settings.admission.clone();
-        self.prover.memory_limit_bytes = settings.runtime.memory_limit_bytes;
+        let mut queue = self.shared.queue();
+        queue.prover.settings = settings.admission.clone();
+        queue.prover.memory_limit_bytes = settings.runtime.memory_limit_bytes;
     }
 
     /// Does the work as soon as a thread may be had; a [`Message::Done`] with the number that is answered tells when. What
@@ -82,46 +93,70 @@ impl Workers {
     pub(super) fn give(&mut self, candidate: Candidate, work: Work) -> u64 {
         self.given += 1;
         let number = self.given;
+        let mut queue = self.shared.queue();
         let same =
             |job: &Job| job.candidate.model == candidate.model && job.candidate.version == candidate.version;
-        self.waiting.retain(|job| !same(job));
+        queue.waiting.retain(|job| !same(job));
         // What is copied is close to serving; what is not has waited in the repository for as long.
         match work {
-            Work::Prove { .. } => self.waiting.push_front(Job { candidate, number, work }),
-            Work::Hash | Work::Copy { .. } => self.waiting.push_back(Job { candidate, number, work }),
+            Work::Prove { .. } => queue.waiting.push_front(Job { candidate, number, work }),
+            Work::Hash | Work::Copy { .. } => queue.waiting.push_back(Job { candidate, number, work }),
         }
-        self.start_waiting();
+        if queue.running < MAX_RUNNING {
+            queue.running += 1;
+            drop(queue);
+            self.start_thread();
+        }
         number
     }
 
-    /// To be called for every [`Message::Done`].
-    pub(super) fn one_is_done(&mut self) {
-        self.running -= 1;
-        self.start_waiting();
-    }
-
-    fn start_waiting(&mut self) {
-        while self.running < MAX_RUNNING {
-            let Some(Job { candidate, number, work }) = self.waiting.pop_front() else { return };
-            self.running += 1;
-            let (store, prover) = (Arc::clone(&self.store), self.prover.clone());
-            let messages = self.messages.clone();
-            let stuck = Done { result: failed(&work), candidate: candidate.clone(), number, duration_ms: 0 };
-            let run = move || {
-                let start = Instant::now();
-                let result = carry_out(&store, &prover, &candidate, work);
-                let duration_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
-                // Nobody is there to be told when the gateway has stopped.
-                let _ =
-                    messages.send(Message::Done(Box::new(Done { candidate, number, result, duration_ms })));
-            };
-            // Whoever waits for the child has to be the one who started it, so this takes a thread for each.
-            let thread = thread::Builder::new().name("admission".to_owned());
-            if let Err(error) = thread.spawn(run) {
-                tracing::error!(%error, "no thread can be had for a candidate");
-                let _ = self.messages.send(Message::Done(Box::new(stuck)));
+    /// Whoever waits for a child has to be the one who started it, so what takes long has threads of its own.
+    fn start_thread(&self) {
+        let shared = Arc::clone(&self.shared);
+        let thread = thread::Builder::new().name("admission".to_owned());
+        if let Err(error) = thread.spawn(move || shared.work()) {
+            tracing::error!(%error, "no thread can be had for a candidate");
+            let mut queue = self.shared.queue();
+            queue.running -= 1;
+            // Another thread may still come to it.
+            let stuck = if queue.running == 0 { std::mem::take(&mut queue.waiting) } else { VecDeque::new() };
+            drop(queue);
+            for Job { candidate, number, work } in stuck {
+                self.shared.tell(Done { result: failed(&work), candidate, number, duration_ms: 0 });
             }
         }
+    }
+}
+
+impl Shared {
+    /// Does what there is to do, one thing after the other.
+    fn work(&self) {
+        while let Some((Job { candidate, number, work }, prover)) = self.next() {
+            let start = Instant::now();
+            let result = carry_out(&self.store, &prover, &candidate, work);
+            let duration_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+            self.tell(Done { candidate, number, result, duration_ms });
+        }
+    }
+
+    /// The next thing to do, and how candidates are to be proven now; `None` ends the thread.
+    fn next(&self) -> Option<(Job, Prover)> {
+        let mut queue = self.queue();
+        let Some(job) = queue.waiting.pop_front() else {
+            queue.running -= 1;
+            return None;
+        };
+        Some((job, queue.prover.clone()))
+    }
+
+    fn tell(&self, done: Done) {
+        // Nobody is there to be told when the gateway has stopped.
+        let _ = self.messages.send(Message::Done(Box::new(done)));
+    }
+
+    /// Held for some instructions, whole at every point where a panic could leave it.
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Defect, MODEL_FILE, visible_entries};
+use super::{Defect, Entry, MODEL_FILE, visible_entries};
 use crate::lifecycle::{Reason, Refusal, beneath};
 
 /// The usual endings of the names of data files.
@@ -48,9 +48,10 @@ fn under_other_names(model: &Path, missing: &Path, all: &[String]) -> Vec<String
         .and_then(|folder| visible_entries(folder).ok())
         .unwrap_or_default()
         .into_iter()
-        .filter(|(name, path)| is_data(name) && !named(path) && (is_alone || name.starts_with(&*stem)))
-        .filter(|(_, path)| path.is_file())
-        .map(|(name, _)| format!("`{name}`"))
+        .filter(|Entry { name, path, .. }| {
+            is_data(name) && !named(path) && (is_alone || name.starts_with(&*stem)) && path.is_file()
+        })
+        .map(|Entry { name, .. }| format!("`{name}`"))
         .collect();
     found.sort();
     found.truncate(MAX_LISTED);

@@ -2,12 +2,9 @@
 //!
 //! Hidden files, and files that are no models by their names, say nothing: editors, notebooks and people keep them there.
 
-use std::{
-    collections::HashSet,
-    path::{Path, PathBuf},
-};
+use std::{collections::HashSet, path::Path};
 
-use super::{CONFIG_FILE, MODEL_FILE, data::is_data, visible_entries};
+use super::{CONFIG_FILE, Entry, MODEL_FILE, data::is_data, visible_entries};
 use crate::{
     lifecycle::notice::{Grace, Notice},
     model::{ModelName, ModelVersion},
@@ -21,6 +18,9 @@ const MAX_ENTRIES: usize = 500;
 
 /// Files of one folder that are listed in one sentence at most.
 const MAX_LISTED: usize = 3;
+
+/// Files of one folder that are told of one by one at most.
+const MAX_NOTICES: usize = 50;
 
 /// The endings of the names of models in other formats.
 const OTHER_FORMATS: [&str; 24] = [
@@ -98,11 +98,11 @@ fn search(
     entries_left: &mut usize,
     found: &mut Vec<(Kind, String)>,
 ) {
-    for (name, path) in visible_entries(folder).unwrap_or_default() {
+    for Entry { name, path, is_folder } in visible_entries(folder).unwrap_or_default() {
         let Some(left) = entries_left.checked_sub(1) else { return };
         *entries_left = left;
         let shown = format!("{shown}/{name}");
-        if path.is_dir() {
+        if is_folder {
             // A folder may be named like a file, as tools unpack archives.
             if depth > 0 {
                 search(&path, &shown, depth - 1, entries_left, found);
@@ -137,7 +137,7 @@ pub(super) fn in_empty_version(name: &ModelName, version: ModelVersion, folder: 
 /// Notices of files beside a version's model that have no effect, unless that is a link to them.
 pub(super) fn beside_model(name: &ModelName, version: ModelVersion, folder: &Path) -> Vec<Notice> {
     let mut notices = Vec::new();
-    for (file, path) in visible_entries(folder).unwrap_or_default() {
+    for Entry { name: file, path, .. } in visible_entries(folder).unwrap_or_default() {
         let subject = format!("{name}/{version}/{file}");
         let text = if Kind::of(&file) == Some(Kind::Onnx) && file != MODEL_FILE && path.is_file() {
             format!("has no effect: only {name}/{version}/{MODEL_FILE} is read")
@@ -148,7 +148,19 @@ pub(super) fn beside_model(name: &ModelName, version: ModelVersion, folder: &Pat
         };
         notices.push(notice(Some(name.clone()), version.to_string(), subject, text));
     }
+    shorten(&mut notices, &format!("{name}/{version}"));
     notices
+}
+
+/// Keeps the first of too many notices about one folder, in the order of their names, and the number of the others.
+fn shorten(notices: &mut Vec<Notice>, folder: &str) {
+    let Some(surplus) = notices.len().checked_sub(MAX_NOTICES).filter(|surplus| *surplus > 0) else { return };
+    notices.sort();
+    notices.truncate(MAX_NOTICES);
+    if let Some(first) = notices.first() {
+        let text = format!("{surplus} more files have no effect");
+        notices.push(Notice { subject: format!("{folder}/*"), text, ..first.clone() });
+    }
 }
 
 /// Returns true if a file was meant to say how the model is served.
@@ -162,15 +174,15 @@ fn is_config(file: &str, name: &ModelName) -> bool {
 /// this name is served.
 pub(super) fn in_model(
     name: &ModelName,
-    entries: &[(String, PathBuf)],
+    entries: &[Entry],
     folder: &Path,
     (has_versions, is_flat): (bool, bool),
 ) -> Vec<Notice> {
     let mut notices = Vec::new();
-    let (folders, files): (Vec<_>, Vec<_>) = entries.iter().partition(|(_, path)| path.is_dir());
+    let (folders, files): (Vec<&Entry>, Vec<&Entry>) = entries.iter().partition(|entry| entry.is_folder);
     let expected = format!("{name}/1/{MODEL_FILE}");
     let about = |version: &str, subject: String, text| notice(Some(name.clone()), version, subject, text);
-    for (file, _) in &files {
+    for Entry { name: file, .. } in &files {
         let subject = format!("{name}/{file}");
         if file != CONFIG_FILE && is_config(file, name) {
             notices.push(about("", subject, format!("has no effect: expected {name}/{CONFIG_FILE}")));
@@ -179,9 +191,10 @@ pub(super) fn in_model(
             notices.push(about("", subject, text));
         }
     }
+    shorten(&mut notices, name.as_str());
     if !has_versions {
         let shown = name.as_str();
-        let has_config = files.iter().any(|(file, _)| file == CONFIG_FILE);
+        let has_config = files.iter().any(|file| file.name == CONFIG_FILE);
         let text = match found_instead(folder, shown, &expected, 0) {
             Some(text) => Some(text),
             None if has_config && folders.is_empty() => {
@@ -194,7 +207,7 @@ pub(super) fn in_model(
         };
         notices.extend(text.map(|text| about("", shown.to_owned(), format!("no version in it: {text}"))));
     }
-    notices.extend(folders.into_iter().filter_map(|(number, path)| {
+    notices.extend(folders.into_iter().filter_map(|Entry { name: number, path, .. }| {
         let error = number.parse::<ModelVersion>().err()?;
         let shown = format!("{name}/{number}");
         let found = found_instead(path, &shown, &expected, MAX_DEPTH);

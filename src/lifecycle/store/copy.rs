@@ -36,7 +36,38 @@ pub(super) fn copy(
     folder: &Path,
 ) -> Result<Manifest, Refusal> {
     fs::DirBuilder::new().mode(0o700).create(folder).map_err(|error| unwritable(&error))?;
+    let sources = sources(candidate)?;
+    let mut files = Vec::new();
+    for source in &sources {
+        files.push(copy_file(candidate, source, &name_of(candidate, source), folder)?);
+    }
+    check_pin(candidate, pin, &sources, &files, folder)?;
+    let content = content_of(&files, contract);
+    Ok(Manifest { content, digest: shown_digest(&files), files, contract: contract.cloned() })
+}
+
+/// Returns true if the candidate's files are these, in name, order and every byte.
+pub(super) fn is_same(candidate: &Candidate, files: &[CopiedFile]) -> bool {
+    let Ok(sources) = sources(candidate) else { return false };
+    let is_file = |(source, file): (&PathBuf, &CopiedFile)| {
+        // A length tells most that are not, without reading them.
+        name_of(candidate, source) == file.path
+            && fs::metadata(source).is_ok_and(|metadata| metadata.len() == file.bytes)
+            && beneath::open(&candidate.root, source).is_ok_and(|mut input| {
+                hash(&mut input, |_| Ok(())).is_ok_and(|(digest, _)| digest == file.digest)
+            })
+    };
+    sources.len() == files.len() && sources.iter().zip(files).all(is_file)
+}
+
+/// The name of a file relative to the model's, as a copy has it.
+fn name_of(candidate: &Candidate, source: &Path) -> String {
     let home = candidate.file.parent().unwrap_or(&candidate.root);
+    source.strip_prefix(home).unwrap_or(source).to_string_lossy().into_owned()
+}
+
+/// The candidate's files, the model's first, each once.
+fn sources(candidate: &Candidate) -> Result<Vec<PathBuf>, Refusal> {
     let mut sources = vec![candidate.file.clone()];
     for name in &candidate.external {
         let source = beneath::relative(&candidate.file, name).ok_or_else(|| {
@@ -48,14 +79,7 @@ pub(super) fn copy(
             sources.push(source);
         }
     }
-    let mut files = Vec::new();
-    for source in &sources {
-        let name = source.strip_prefix(home).unwrap_or(source).to_string_lossy();
-        files.push(copy_file(candidate, source, &name, folder)?);
-    }
-    check_pin(candidate, pin, &sources, &files, folder)?;
-    let content = content_of(&files, contract);
-    Ok(Manifest { content, digest: shown_digest(&files), files, contract: contract.cloned() })
+    Ok(sources)
 }
 
 /// The digest that answers show: the sha256 of the model's file if it stands alone.

@@ -19,7 +19,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::{Folder, copy};
-use crate::model::Digest;
+use crate::{lifecycle::Candidate, model::Digest};
 
 /// The folder of the files, which has nothing else in it: a model may name its weights as it likes.
 pub(super) const FILES: &str = "files";
@@ -168,6 +168,12 @@ impl Snapshot {
             }
         }
         Ok(())
+    }
+
+    /// Returns true if the files of a candidate are those of the copy, byte for byte.
+    #[must_use]
+    pub fn is_of(&self, candidate: &Candidate) -> bool {
+        copy::is_same(candidate, &self.manifest.files)
     }
 
     /// Sees to it that the copy is on the disk, and not only on its way there.

@@ -1,0 +1,124 @@
+//! What was found in the folder of a model, for as long as the file system says that it is the same.
+
+use std::{
+    path::{Path, PathBuf},
+    time::{Duration, Instant, SystemTime},
+};
+
+use super::{Found, FoundModel, signature_of};
+use crate::{
+    lifecycle::{beneath, fingerprint::Fingerprint},
+    model::ModelName,
+};
+
+/// The folder is read again this often all the same: not everything below it is asked for each time.
+const READ_AGAIN_AFTER: Duration = Duration::from_mins(1);
+
+/// A change may follow one of the same time as the file system counts it, which some do by the second.
+const GRANULARITY: Duration = Duration::from_secs(2);
+
+/// The one model of a folder in which nothing is wrong, and what its look depended on.
+#[derive(Debug)]
+pub(super) struct Known {
+    name: ModelName,
+    model: FoundModel,
+    /// The folders and files that were looked at, those that were not there included.
+    paths: Vec<PathBuf>,
+    fingerprint: Fingerprint,
+    is_flat: bool,
+    read_at: Instant,
+}
+
+impl Known {
+    /// What was just found in a folder; `None` if the next look has to read it again. `golden` is the file of golden cases
+    /// that a `model.toml` names.
+    pub(super) fn of(
+        folder: &Path,
+        is_flat: bool,
+        found: &Found,
+        golden: impl Fn(&Path) -> Option<PathBuf>,
+        now: SystemTime,
+    ) -> Option<Self> {
+        let (name, model) = found.models.iter().next()?;
+        let is_whole = model.candidates.values().all(|candidate| candidate.defect.is_none());
+        if !found.notices.is_empty() || !found.unreadable.is_empty() || !is_whole || model.config.is_err() {
+            return None;
+        }
+        let config = folder.join(super::CONFIG_FILE);
+        let mut paths = vec![folder.to_path_buf()];
+        paths.extend(golden(&config));
+        paths.push(config);
+        for candidate in model.candidates.values() {
+            let external =
+                candidate.external.iter().filter_map(|name| beneath::relative(&candidate.file, name));
+            for file in std::iter::once(candidate.file.clone()).chain(external) {
+                paths.extend(file.parent().map(Path::to_path_buf));
+                paths.push(signature_of(file.clone()));
+                paths.push(file);
+            }
+        }
+        let fingerprint = Fingerprint::of(paths.iter().map(PathBuf::as_path));
+        // What changed a moment ago may have changed once more since it was read, and look the same.
+        if !fingerprint.is_older_than(GRANULARITY, now) {
+            return None;
+        }
+        let model = FoundModel { is_same: true, ..model.clone() };
+        Some(Self { name: name.clone(), model, paths, fingerprint, is_flat, read_at: Instant::now() })
+    }
+
+    /// Returns true if a look at the folder would find the same.
+    pub(super) fn holds(&self, is_flat: bool) -> bool {
+        self.is_flat == is_flat
+            && self.read_at.elapsed() < READ_AGAIN_AFTER
+            && self.fingerprint.is_of(self.paths.iter().map(PathBuf::as_path))
+    }
+
+    /// Adds the model to what a look finds.
+    pub(super) fn tell(&self, found: &mut Found) {
+        found.models.insert(self.name.clone(), self.model.clone());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::lifecycle::Source;
+
+    #[test]
+    fn a_folder_is_known_once_it_rests_and_until_anything_in_it_changes() {
+        let repository = tempfile::tempdir().unwrap();
+        let root = repository.path();
+        let folder = root.join("iris");
+        fs::create_dir_all(folder.join("1")).unwrap();
+        let model = concat!(env!("CARGO_MANIFEST_DIR"), "/models/iris/1/model.onnx");
+        fs::copy(model, folder.join("1/model.onnx")).unwrap();
+        let known = |age: Duration| {
+            let found = Source::new(root.to_path_buf()).look().unwrap();
+            Known::of(&folder, false, &found, |_| None, SystemTime::now() + age)
+        };
+        assert!(known(Duration::ZERO).is_none(), "it may change once more at the same time");
+        let rests = || known(Duration::from_secs(10)).unwrap();
+        let first = rests();
+        assert!(first.holds(false) && !first.holds(true));
+        let mut found = Found::default();
+        first.tell(&mut found);
+        assert!(found.models.values().all(|model| model.is_same && model.candidates.len() == 1));
+
+        for (path, content) in
+            [("1/model.onnx", "other"), ("model.toml", "versions = 1"), ("1/model.onnx.minisig", "signature")]
+        {
+            fs::copy(model, folder.join("1/model.onnx")).unwrap();
+            let before = rests();
+            assert!(before.holds(false));
+            fs::write(folder.join(path), content).unwrap();
+            assert!(!before.holds(false), "{path}");
+        }
+        fs::copy(model, folder.join("1/model.onnx")).unwrap();
+        let before = rests();
+        fs::create_dir(folder.join("2")).unwrap();
+        assert!(!before.holds(false), "another version may come");
+        assert!(known(Duration::from_secs(10)).is_none(), "something is to be told of");
+    }
+}
