@@ -1,8 +1,6 @@
 //! Series of the models that serve, written straight into the text: there may be thousands.
 
-use std::fmt::Write as _;
-
-use crate::model::{Schedule, ScheduleMode};
+use crate::model::Schedule;
 
 /// A version of a model that serves, as metrics tell of it.
 #[derive(Clone, Copy, Debug)]
@@ -19,43 +17,53 @@ pub struct ModelInService<'m> {
     pub waiting: Option<usize>,
 }
 
-/// The names that labels stand in alphabetical order of, as the library writes those of the other series.
+/// Writes the series, with labels in alphabetical order, as the library writes those of the others.
 pub(super) fn write<'m>(models: impl Iterator<Item = ModelInService<'m>> + Clone, text: &mut String) {
     head(text, "gateway_model_info", "Versions of models that serve; the value is always 1.");
     for ModelInService { model, version, digest, .. } in models.clone() {
-        // Writing into memory does not fail.
-        let _ = writeln!(
-            text,
-            r#"gateway_model_info{{digest="{digest}",model="{model}",version="{version}"}} 1"#
-        );
+        let labels = [("{digest=\"", digest), ("\",model=\"", model), ("\",version=\"", version)];
+        series(text, "gateway_model_info", &labels, 1);
     }
     head(
         text,
         "gateway_model_schedule_info",
         "How the runs of versions that serve are scheduled; the value is always 1.",
     );
+    let (mut instances, mut threads) = (itoa::Buffer::new(), itoa::Buffer::new());
     for ModelInService { model, version, schedule, .. } in models.clone() {
-        let Schedule { mode, batching, instances, threads, .. } = schedule;
-        let mode = ScheduleMode::name(*mode);
-        let _ = writeln!(
-            text,
-            r#"gateway_model_schedule_info{{batching="{batching}",instances="{instances}",mode="{mode}",model="{model}",threads="{threads}",version="{version}"}} 1"#
-        );
+        let labels = [
+            ("{batching=\"", if schedule.batching { "true" } else { "false" }),
+            ("\",instances=\"", instances.format(schedule.instances)),
+            ("\",mode=\"", schedule.mode.name()),
+            ("\",model=\"", model),
+            ("\",threads=\"", threads.format(schedule.threads)),
+            ("\",version=\"", version),
+        ];
+        series(text, "gateway_model_schedule_info", &labels, 1);
     }
-    let waiting = models.filter_map(|one| Some((one.model, one.version, one.waiting?)));
-    head(
-        text,
-        "gateway_model_requests_waiting",
-        "Requests that wait for a run of the model, once it was asked.",
-    );
-    for (model, version, waiting) in waiting {
-        let _ = writeln!(
-            text,
-            r#"gateway_model_requests_waiting{{model="{model}",version="{version}"}} {waiting}"#
-        );
+    let name = "gateway_model_requests_waiting";
+    head(text, name, "Requests that wait for a run of the model, once it was asked.");
+    for ModelInService { model, version, waiting, .. } in models {
+        if let Some(waiting) = waiting {
+            series(text, name, &[("{model=\"", model), ("\",version=\"", version)], waiting);
+        }
     }
 }
 
 fn head(text: &mut String, name: &str, help: &str) {
-    let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} gauge");
+    for part in ["# HELP ", name, " ", help, "\n# TYPE ", name, " gauge\n"] {
+        text.push_str(part);
+    }
+}
+
+/// One line. Labels stand after what leads to them; none of their values has a character that would have to be escaped.
+fn series(text: &mut String, name: &str, labels: &[(&str, &str)], value: usize) {
+    text.push_str(name);
+    for (before, label) in labels {
+        text.push_str(before);
+        text.push_str(label);
+    }
+    text.push_str("\"} ");
+    text.push_str(itoa::Buffer::new().format(value));
+    text.push('\n');
 }
