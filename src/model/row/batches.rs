@@ -141,7 +141,9 @@ mod tests {
         let layout = layout(&contract);
         let rows: Vec<Row> = (0..30_000).map(row).collect();
         let mut reader = RowsReader::new(Some(&layout), &contract);
-        rows.iter().for_each(|row| reader.push(row.clone()));
+        for row in rows.iter().cloned() {
+            reader.push(row);
+        }
         let read = reader.finish();
         assert_eq!(read.count(), 30_000);
         let inputs = read.into_inputs().unwrap().unwrap();
