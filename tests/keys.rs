@@ -53,8 +53,8 @@ fn jwk(algorithm: Algorithm, jwk: &Value) -> KeySettings {
     KeySettings { jwk: Some(jwk.to_string()), ..key(algorithm) }
 }
 
-fn base64(text: &str) -> Option<Secret> {
-    Some(Secret::new(text.to_owned()))
+fn base64(text: &str) -> Secret {
+    Secret::new(text.to_owned())
 }
 
 /// A public key with this modulus, whoever could have made it.
@@ -73,7 +73,7 @@ fn rsa_pem(modulus: &[u8]) -> String {
 /// A number of 2048 bits that is a power of 65537 modulo all primes up to 167, as products of keys of the ROCA kind are
 /// (CVE-2017-15361). Nobody has its factors.
 fn roca_modulus() -> Vec<u8> {
-    let is_prime = |number: &u32| (2..*number).all(|divisor| number % divisor != 0);
+    let is_prime = |number: &u32| (2..*number).all(|divisor| !number.is_multiple_of(divisor));
     let product = (2..=167).filter(is_prime).fold(BigUint::from(1_u32), |product, prime| product * prime);
     let residue = BigUint::from(65_537_u32).modpow(&1234_u32.into(), &product);
     let mut modulus = BigUint::from(0b11_u32) << 2046_u32;
@@ -107,7 +107,7 @@ fn good_keys_are_accepted() {
         (
             "HS256 of bytes",
             KeySettings {
-                secret_base64: base64("_x6KgvO8WT-qFUwy5ghDaFN-ETuM3YLZyd7n0AEo5mA"),
+                secret_base64: Some(base64("_x6KgvO8WT-qFUwy5ghDaFN-ETuM3YLZyd7n0AEo5mA")),
                 ..key(Algorithm::HS256)
             },
         ),
@@ -173,22 +173,22 @@ fn bad_keys_are_refused_with_the_reason() {
         ),
         (
             "a secret with a key pair, as base64",
-            KeySettings { secret_base64: base64("AAAA"), ..pem(ES256, &one.public_pem) },
+            KeySettings { secret_base64: Some(base64("AAAA")), ..pem(ES256, &one.public_pem) },
             "k.secret_base64: does not go with ES256",
         ),
         (
             "a secret that is not base64",
-            KeySettings { secret_base64: base64("a secret, not base64"), ..key(HS256) },
+            KeySettings { secret_base64: Some(base64("a secret, not base64")), ..key(HS256) },
             "k.secret_base64: is not base64",
         ),
         (
             "a weak secret as base64",
-            KeySettings { secret_base64: base64("/////w=="), ..key(HS256) },
+            KeySettings { secret_base64: Some(base64("/////w==")), ..key(HS256) },
             "k.secret_base64: has 4 bytes",
         ),
         (
             "a secret in two ways",
-            KeySettings { secret_base64: base64("AAAA"), ..secret(SECRET) },
+            KeySettings { secret_base64: Some(base64("AAAA")), ..secret(SECRET) },
             "k.secret_base64: and `secret` are both set",
         ),
         (

@@ -28,7 +28,9 @@ pub(super) fn weakness(secret: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(secret);
     let lower = text.to_ascii_lowercase();
     let mut seen = [false; 256];
-    secret.iter().for_each(|byte| seen[usize::from(*byte)] = true);
+    for byte in secret {
+        seen[usize::from(*byte)] = true;
+    }
     let different = seen.iter().filter(|seen| **seen).count();
     if secret.len() < MIN_BYTES {
         Some(format!(

@@ -32,13 +32,11 @@ impl FailedTokens {
     /// [`Exceeded`] when nothing is left; then nothing is charged.
     pub fn charge(&self, address: AddressKey) -> Result<(), Exceeded> {
         let (mut by_address, now) = (self.lock(), Instant::now());
-        match by_address.wait(&address, now) {
-            Some(wait) => Err(Exceeded { wait, quota: self.settings.clone() }),
-            None => {
-                by_address.charge(address, now);
-                Ok(())
-            }
+        if let Some(wait) = by_address.wait(&address, now) {
+            return Err(Exceeded { wait, quota: self.settings.clone() });
         }
+        by_address.charge(address, now);
+        Ok(())
     }
 
     /// Forgets addresses whose quota is full again.

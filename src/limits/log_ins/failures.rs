@@ -165,7 +165,7 @@ mod tests {
         assert_eq!(failures.standing(address(1), other, now), refused, "whatever client it says it is");
         let later = now + Duration::from_secs(100);
         assert_eq!(failures.standing(address(1), shop, later), Standing::Waits(Class::FailedAddress));
-        let much_later = now + Duration::from_secs(300);
+        let much_later = now + Duration::from_mins(5);
         assert_eq!(failures.standing(address(1), shop, much_later), Standing::Waits(Class::Unsuspected));
     }
 

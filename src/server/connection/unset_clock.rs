@@ -20,9 +20,8 @@ pub(super) async fn refuse(mut stream: TcpStream, write_timeout: Duration) {
         stream.readable().await?;
         stream.write_all(format!("{head}{BODY}").as_bytes()).await
     };
-    match time::timeout(write_timeout, answered).await {
-        Ok(Ok(())) => linger(stream).await,
-        Ok(Err(_)) | Err(_) => {}
+    if let Ok(Ok(())) = time::timeout(write_timeout, answered).await {
+        linger(stream).await;
     }
 }
 
