@@ -101,7 +101,7 @@ async fn no_message_of_a_caller_that_may_not_ask_is_read() {
     let gateway = TestGateway::start().await;
     let token = TokenBuilder::new().scope("read").build();
     let body =
-        axum::body::Body::new(Full::new(framed(0, b"no message").into()).map_err(|never| match never {}));
+        tonic::body::Body::new(Full::new(framed(0, b"no message").into()).map_err(|never| match never {}));
     let uri = format!("http://{}/inference.GRPCInferenceService/ModelInfer", gateway.grpc_address());
     let request = axum::http::Request::post(uri).header("authorization", format!("Bearer {token}"));
     let request = request.header(GRPC.0, GRPC.1).body(body).unwrap();
