@@ -79,7 +79,9 @@ impl Scheduler {
 
 /// Decides by the requests that are not gone, and has a caller give up its last place if it has more than this one.
 fn makes_room(queues: &mut [&mut Queue], occupancy: &Occupancy, asked: &Asked, capacity: usize) -> bool {
-    queues.iter_mut().for_each(|queue| queue.drop_gone(occupancy));
+    for queue in queues.iter_mut() {
+        queue.drop_gone(occupancy);
+    }
     count(queues, occupancy);
     let verdict = occupancy.counted().map(|counts| counts.verdict(asked, capacity));
     match verdict {

@@ -84,7 +84,9 @@ impl Queue {
         }
         self.waiting = others;
         if let Some(mut counts) = occupancy.counted() {
-            batch.iter().for_each(|job| counts.remove(&job.asked));
+            for job in &batch {
+                counts.remove(&job.asked);
+            }
             occupancy.end_if_empty(&mut counts);
         }
         if self.waiting.is_empty() {
