@@ -21,7 +21,7 @@ use super::support::{
 };
 
 /// The size of the bodies, unpacked.
-const BODY_BYTES: usize = 16 << 20;
+const BODY_BYTES: usize = 8 << 20;
 
 /// Says how many bytes of a body are JSON.
 const LENGTH: &str = "inference-header-content-length";
