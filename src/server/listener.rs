@@ -98,10 +98,15 @@ impl Listener {
             tracing::debug!(%error, "answers that are not read are kept by the system");
         }
         let mut waiting = Waiting::default();
+        // Not begun again by connections that arrive: however many do, those that wait are looked at.
+        let mut retry_at = Instant::now();
         loop {
             tokio::select! {
                 arrived = self.accept() => self.receive(arrived, &mut waiting),
-                () = time::sleep(ROOM_RETRY), if !waiting.is_empty() => self.retry(&mut waiting),
+                () = time::sleep_until(retry_at), if !waiting.is_empty() => {
+                    self.retry(&mut waiting);
+                    retry_at = Instant::now() + ROOM_RETRY;
+                }
                 () = self.shutdown.stopped() => break,
             }
         }
