@@ -56,7 +56,7 @@ impl Level {
     }
 }
 
-/// What comes next.
+/// The part of a message that comes next.
 #[derive(Clone, Copy, Debug)]
 enum Next {
     Prefix { bytes: u8, length: u64 },
@@ -156,7 +156,8 @@ impl MessageCost {
             Next::Length { field, so_far } => match so_far.with(byte) {
                 Ok(so_far) => Next::Length { field, so_far },
                 Err(Some(bytes)) => {
-                    if level.is_list_of_floats(field) {
+                    // A list that says it is longer than its message takes no memory.
+                    if level.is_list_of_floats(field) && bytes <= self.end().saturating_sub(self.at) {
                         cost = bytes;
                     }
                     self.begin(level, field, bytes)
