@@ -266,4 +266,20 @@ mod tests {
         assert_eq!(tokio::join!(waits, frees).0, Ok(()));
         assert_eq!(budget.usage().refused, 1);
     }
+
+    #[tokio::test]
+    async fn the_next_message_of_a_stream_may_wait_though_the_one_before_did() {
+        let budget = Arc::new(ByteBudget::new(8 * MIB));
+        let first = ByteCharge::new(&budget, caller(1));
+        first.try_grow(5 * MIB).unwrap();
+        let stream = ByteCharge::new(&budget, caller(2));
+        assert_eq!(stream.grow(4 * MIB).await, Err(OverBudget::Now));
+        stream.begin_again();
+        let waits = stream.grow(4 * MIB);
+        let frees = async {
+            tokio::task::yield_now().await;
+            drop(first);
+        };
+        assert_eq!(tokio::join!(waits, frees).0, Ok(()));
+    }
 }
