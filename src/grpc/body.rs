@@ -15,7 +15,7 @@ use axum::{
 };
 
 use self::{cost::MessageCost, unpack::Packing};
-use crate::transport::{ChargedBody, TransportState, charge_of, charged_response};
+use crate::transport::{ChargedBody, TransportState, charge_of, charged_response, length_of};
 
 pub(super) const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 
@@ -48,8 +48,4 @@ pub(super) async fn charge_messages(
         Body::new(ChargedBody::new(body, charge.clone(), weight))
     });
     charged_response(next.run(request).await, charge)
-}
-
-fn length_of(data: &Bytes) -> u64 {
-    u64::try_from(data.len()).unwrap_or(u64::MAX)
 }

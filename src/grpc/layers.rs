@@ -1,7 +1,7 @@
 //! Everything that a call passes before its method, each layer with its reason: on top of this `transport::observed`,
 //! below it `transport::authorized`.
 
-use std::{error::Error, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -31,8 +31,8 @@ use crate::{
     config::ServerSettings,
     system::byte_budget::OverBudget,
     transport::{
-        AddressLimit, ApiError, Permission, Permit, SharedLayer, TransportState, authorized, observed,
-        panicked,
+        AddressLimit, ApiError, Permission, Permit, SharedLayer, TransportState, authorized, cause_of,
+        observed, panicked,
     },
 };
 
@@ -139,11 +139,6 @@ where
             error
         }
     }))
-}
-
-/// The cause of this type in the chain of an error's causes, if there is one.
-fn cause_of<'e, E: Error + 'static>(error: &'e (dyn Error + 'static)) -> Option<&'e E> {
-    error.downcast_ref().or_else(|| cause_of(error.source()?))
 }
 
 #[cfg(test)]

@@ -2,7 +2,10 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::model::{Dimension, Signature, Value, ValueKind};
+use crate::{
+    model::{Dimension, Signature, Value, ValueKind},
+    system::byte_budget::count,
+};
 
 /// The bytes of an element whose type has no size of its own: a text with its place in a list.
 const TEXT_BYTES: usize = 48;
@@ -34,10 +37,6 @@ impl OutputSize {
         }
         bytes
     }
-}
-
-fn count(number: usize) -> u64 {
-    u64::try_from(number).unwrap_or(u64::MAX)
 }
 
 fn bytes_of(kind: &ValueKind) -> u64 {

@@ -1,7 +1,10 @@
 //! The memory that a request takes on its way: what is charged for it before it is there.
 
 use super::{Servable, ServingError, Terms};
-use crate::model::{Signature, ValueKind};
+use crate::{
+    model::{Signature, ValueKind},
+    system::byte_budget::count,
+};
 
 /// Outputs are there as tensors and as what is written of them.
 const OUTPUT_COPIES: u64 = 2;
@@ -58,10 +61,6 @@ fn element_bytes(signature: &Signature) -> usize {
         _ => TEXT_BYTES,
     });
     sizes.max().unwrap_or_default().max(LEAST_ELEMENT_BYTES)
-}
-
-fn count(number: usize) -> u64 {
-    u64::try_from(number).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

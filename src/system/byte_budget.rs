@@ -20,6 +20,12 @@ use tokio::sync::Notify;
 
 pub use charge::ByteCharge;
 
+/// A length as the budget counts it.
+#[must_use]
+pub fn count(length: usize) -> u64 {
+    u64::try_from(length).unwrap_or(u64::MAX)
+}
+
 /// The share of a client, in multiples of what is free.
 const SHARE_OF_FREE: u64 = 3;
 

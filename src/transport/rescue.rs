@@ -1,6 +1,6 @@
 //! What is answered where nothing has said what went wrong: the framework, its layers, a panic.
 
-use std::any::Any;
+use std::{any::Any, error::Error};
 
 use axum::{
     body::Body,
@@ -42,4 +42,9 @@ pub(crate) fn problem_of(status: StatusCode) -> Problem {
         _ => ("error", "the request cannot be answered"),
     };
     Problem::new(status, code, detail)
+}
+
+/// The cause of this type in the chain of an error's causes, if there is one.
+pub(crate) fn cause_of<'e, E: Error + 'static>(error: &'e (dyn Error + 'static)) -> Option<&'e E> {
+    error.downcast_ref().or_else(|| cause_of(error.source()?))
 }
