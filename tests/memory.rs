@@ -41,7 +41,7 @@ async fn with_memory_for_requests(bytes: usize) -> TestGateway {
     gateway
 }
 
-/// What the operators' listener says of the memory for requests.
+/// The memory for requests, as the operators' listener tells it.
 async fn memory(gateway: &TestGateway) -> Value {
     let request = gateway.client.get(gateway.admin_url("/health"));
     Answer::of(request.send().await.unwrap()).await.body["memory"].clone()

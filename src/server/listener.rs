@@ -33,7 +33,7 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 pub(super) const MAX_WAITING: usize = 32;
 const ROOM_RETRY: Duration = Duration::from_millis(10);
 
-/// How long one waits whose address has its share: an answer of it may be all but written.
+/// The time that a connection waits whose address has its share: an answer of it may be all but written.
 const SHARE_PATIENCE: Duration = Duration::from_millis(50);
 
 /// The unsent bytes of a connection at which the system takes more. Without it, it would take megabytes of an answer
