@@ -136,7 +136,7 @@ async fn a_stream_is_no_way_around_quotas_and_scopes() {
     assert_eq!(errors[0], "");
     assert!(errors[1].contains("the token lacks the scope `predict` (or `predict:wine`)"), "{errors:?}");
     assert_eq!(errors[2], "");
-    assert!(errors[3].contains("quota"), "{errors:?}");
+    assert!(errors[3].contains("this caller may send 3 requests"), "{errors:?}");
     assert!(errors[5].contains("this address may send 5 requests"), "{errors:?}");
     assert_eq!(gateway.predict(&setosa()).await.status, StatusCode::TOO_MANY_REQUESTS);
 
