@@ -50,7 +50,8 @@ impl Terms {
         // The text that they were made of is gone, or is what they are made of.
         charge.settle(count(inputs));
         let outputs = servable.output_size.expected(rows);
-        Ok(charge.grow(outputs.saturating_mul(OUTPUT_COPIES)).await?)
+        // They are not there before its turn.
+        Ok(charge.reserve(outputs.saturating_mul(OUTPUT_COPIES)).await?)
     }
 }
 

@@ -66,6 +66,8 @@ pub struct ByteBudget {
     total: AtomicU64,
     unshared: AtomicU64,
     shares: Mutex<Shares>,
+    /// Bytes that are taken and not there yet.
+    reserved: AtomicU64,
     freed: Notify,
     refused: AtomicU64,
 }
@@ -95,6 +97,7 @@ impl ByteBudget {
             total: AtomicU64::new(total),
             unshared: AtomicU64::new(0),
             shares: Mutex::default(),
+            reserved: AtomicU64::new(0),
             freed: Notify::new(),
             refused: AtomicU64::new(0),
         }
@@ -115,6 +118,12 @@ impl ByteBudget {
             taken: self.unshared.load(Ordering::Relaxed).saturating_add(self.lock().taken),
             refused: self.refused.load(Ordering::Relaxed),
         }
+    }
+
+    /// The bytes in flight that are there, as far as they are counted: memory that was taken from what the process has left.
+    #[must_use]
+    pub fn allocated(&self) -> u64 {
+        self.usage().taken.saturating_sub(self.reserved.load(Ordering::Relaxed))
     }
 
     /// The most bytes that one client can have when it is alone.
@@ -271,6 +280,26 @@ mod tests {
         };
         assert_eq!(tokio::join!(waits, frees).0, Ok(()));
         assert_eq!(budget.usage().refused, 1);
+    }
+
+    #[tokio::test]
+    async fn what_is_reserved_is_taken_and_not_there_until_it_is_known() {
+        let budget = Arc::new(ByteBudget::new(100 * MIB));
+        let (known, gone) = (ByteCharge::new(&budget, caller(1)), ByteCharge::new(&budget, caller(2)));
+        known.try_grow(MIB).unwrap();
+        known.reserve(20 * MIB).await.unwrap();
+        gone.reserve(MIB).await.unwrap();
+        assert_eq!((budget.usage().taken, budget.allocated()), (22 * MIB, MIB));
+        drop(gone);
+        assert_eq!((budget.usage().taken, budget.allocated()), (21 * MIB, MIB));
+        known.at_least(10 * MIB);
+        assert_eq!(
+            (budget.usage().taken, budget.allocated()),
+            (21 * MIB, 21 * MIB),
+            "as much as was reserved"
+        );
+        known.settle(10 * MIB);
+        assert_eq!((budget.usage().taken, budget.allocated()), (10 * MIB, 10 * MIB));
     }
 
     #[tokio::test]

@@ -1,7 +1,8 @@
 //! The bytes of one request.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    mem,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
     time::Duration,
 };
 
@@ -26,6 +27,8 @@ struct Charged {
 #[derive(Debug, Default)]
 struct Held {
     bytes: u64,
+    /// The part of them that is not there yet.
+    reserved: u64,
     /// The end of its patience, once it has waited.
     waits_until: Option<Instant>,
 }
@@ -88,9 +91,23 @@ impl ByteCharge {
         }
     }
 
+    /// Charges bytes that will be there later, as the outputs of a run that waits for its turn; waits a little for room.
+    ///
+    /// # Errors
+    ///
+    /// As [`ByteCharge::grow`].
+    pub async fn reserve(&self, bytes: u64) -> Result<(), OverBudget> {
+        self.grow(bytes).await?;
+        let mut held = self.lock();
+        held.reserved = held.reserved.saturating_add(bytes);
+        self.0.budget.reserved.fetch_add(bytes, Ordering::Relaxed);
+        Ok(())
+    }
+
     /// Charges so many bytes in all, if it is less so far: they are there, whether there is room or not.
     pub fn at_least(&self, bytes: u64) {
         let mut held = self.lock();
+        self.0.end_reservation(&mut held);
         if bytes > held.bytes {
             self.0.set(&mut held, bytes);
         }
@@ -116,7 +133,12 @@ impl ByteCharge {
 }
 
 impl Charged {
+    fn end_reservation(&self, held: &mut Held) {
+        self.budget.reserved.fetch_sub(mem::take(&mut held.reserved), Ordering::Relaxed);
+    }
+
     fn set(&self, held: &mut Held, bytes: u64) {
+        self.end_reservation(held);
         let Self { budget, client, .. } = self;
         let (unshared, shared) = (unshared_of(held.bytes), shared_of(held.bytes));
         budget.change_unshared(unshared, unshared_of(bytes));
@@ -130,7 +152,7 @@ impl Charged {
 
 impl Drop for Charged {
     fn drop(&mut self) {
-        let mut held = std::mem::take(self.held.get_mut().unwrap_or_else(PoisonError::into_inner));
+        let mut held = mem::take(self.held.get_mut().unwrap_or_else(PoisonError::into_inner));
         self.set(&mut held, 0);
     }
 }
