@@ -184,8 +184,7 @@ async fn a_few_words_are_all_that_most_routes_take() {
 async fn a_packed_message_to_a_method_that_anyone_may_call_is_unpacked_to_a_few_words_at_most() {
     let gateway = with_memory_for_requests(24 * MIB).await;
     let packed = zipped(&vec![0; 100 * MIB]);
-    let length = u32::try_from(packed.len()).unwrap().to_be_bytes();
-    let message = Bytes::from([&[1][..], &length, &packed].concat());
+    let message = Bytes::from(grpc::framed(1, &packed));
     let uri = format!("http://{}/inference.GRPCInferenceService/ServerLive", gateway.grpc_address());
     let request = axum::http::Request::post(uri)
         .header("content-type", "application/grpc")
@@ -194,11 +193,7 @@ async fn a_packed_message_to_a_method_that_anyone_may_call_is_unpacked_to_a_few_
     let body = tonic::body::Body::new(Full::new(message).map_err(|never| match never {}));
     let answer = grpc::http().request(request.body(body).unwrap()).await.unwrap();
     let told = answer.headers()["grpc-message"].to_str().unwrap();
-    assert_eq!(
-        answer.headers()["grpc-status"],
-        (Code::ResourceExhausted as i32).to_string().as_str(),
-        "{told}"
-    );
+    assert_eq!(grpc::code(answer.headers()), Code::ResourceExhausted, "{told}");
     assert!(told.contains("16%20KiB"), "{told}");
     assert_eq!(memory(&gateway).await["refused_requests"], 0, "it was never large");
 }
