@@ -166,6 +166,7 @@ impl Express {
 
     /// The memory of a body and so many rows: nothing to charge where it is little, `None` where there is no room for it,
     /// which the layers see to.
+    #[expect(clippy::option_option, reason = "want of room is not the same as nothing to charge")]
     fn charge(
         &self,
         servable: &Servable,

@@ -27,6 +27,7 @@ impl Terms {
     pub async fn reserve_elements(&self, signature: &Signature, text: &[u8]) -> Result<(), ServingError> {
         match &self.charge {
             Some(charge) if text.len() > SHORT_TEXT_BYTES => {
+                #[expect(clippy::naive_bytecount, reason = "the compiler makes vectors of it")]
                 let commas = text.iter().filter(|byte| **byte == b',').count();
                 let bytes = commas.saturating_add(1).saturating_mul(element_bytes(signature));
                 Ok(charge.grow(count(bytes)).await?)
