@@ -1,4 +1,4 @@
-//! How much a client may ask: quotas by address and by caller, and of what goes wrong.
+//! Quotas: of requests, by address and by caller, and of what goes wrong.
 
 mod address;
 mod buckets;
@@ -18,7 +18,7 @@ use crate::config::QuotaSettings;
 /// A quota is used up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Exceeded {
-    /// When the next request will be let through.
+    /// The time until the next request is let through.
     pub wait: Duration,
     /// The quota.
     pub quota: QuotaSettings,

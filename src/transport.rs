@@ -26,7 +26,7 @@ mod version;
 
 pub(crate) use access::AskedBy;
 pub(crate) use apart::{apart, is_long, long_apart};
-pub(crate) use charge::{ChargedBody, charge_bytes, charge_for, charge_of, charged_response};
+pub(crate) use charge::{ChargedBody, charge_bytes, charge_for, charge_of, charged_response, length_of};
 pub(crate) use error::ApiError;
 pub(crate) use inference::{infer, outputs};
 pub(crate) use layers::{authorized, authorized_by_platform, observed};
@@ -37,7 +37,7 @@ pub(crate) use problem::{MEDIA_TYPE, Problem, ProblemDocument};
 pub use rate_limit::AddressLimit;
 pub(crate) use repository::{Indexed, index, load, unload};
 pub(crate) use request_id::{REQUEST_ID, is_sound_request_id, new_request_id};
-pub(crate) use rescue::{panicked, problem_of, sentence};
+pub(crate) use rescue::{cause_of, panicked, problem_of, sentence};
 pub(crate) use shared::SharedLayer;
 pub use state::{Clock, Ending, OpenEndedAnswer, Peer, TransportParts, TransportState};
 pub(crate) use version::version_headers;

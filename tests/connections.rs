@@ -221,7 +221,7 @@ async fn an_address_with_its_share_is_let_in_for_its_own_idle_connections_alone(
     assert_eq!(ask(&mut other).await.status, 200);
 }
 
-/// What a client of HTTP/2 says first.
+/// The first bytes of a client of HTTP/2.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
 fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {

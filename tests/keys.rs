@@ -62,7 +62,7 @@ fn rsa_of(modulus: &[u8]) -> Value {
     json!({"kty": "RSA", "e": "AQAB", "n": URL_SAFE_NO_PAD.encode(modulus)})
 }
 
-/// The same in the form of PEM files (RFC 8017 appendix A.1.1), for moduli of 256 bytes.
+/// Such a key in the form of PEM files (RFC 8017 appendix A.1.1), for moduli of 256 bytes.
 fn rsa_pem(modulus: &[u8]) -> String {
     assert_eq!((modulus.len(), modulus[0] & 0x80), (256, 0x80), "the lengths below are of such");
     let numbers = [&[0x02, 0x82, 0x01, 0x01, 0x00][..], modulus, &[0x02, 0x03, 0x01, 0x00, 0x01]].concat();

@@ -12,7 +12,7 @@ use flate2::{Compression, write::GzEncoder};
 
 use futures_util::{StreamExt, stream};
 use http_body::Frame;
-use http_body_util::StreamBody;
+use http_body_util::{BodyExt, Full, StreamBody};
 use onnx_gateway::system::memory::resident_bytes;
 use reqwest::{Body, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
@@ -41,7 +41,7 @@ async fn with_memory_for_requests(bytes: usize) -> TestGateway {
     gateway
 }
 
-/// What the operators' listener says of the memory for requests.
+/// The memory for requests, as the operators' listener tells it.
 async fn memory(gateway: &TestGateway) -> Value {
     let request = gateway.client.get(gateway.admin_url("/health"));
     Answer::of(request.send().await.unwrap()).await.body["memory"].clone()
@@ -178,4 +178,22 @@ async fn a_few_words_are_all_that_most_routes_take() {
         let request = gateway.post(path).json(&json!({"parameters": {"x": long}}));
         assert_eq!(request.send().await.unwrap().status(), StatusCode::PAYLOAD_TOO_LARGE, "{path}");
     }
+}
+
+#[tokio::test]
+async fn a_packed_message_to_a_method_that_anyone_may_call_is_unpacked_to_a_few_words_at_most() {
+    let gateway = with_memory_for_requests(24 * MIB).await;
+    let packed = zipped(&vec![0; 100 * MIB]);
+    let message = Bytes::from(grpc::framed(1, &packed));
+    let uri = format!("http://{}/inference.GRPCInferenceService/ServerLive", gateway.grpc_address());
+    let request = axum::http::Request::post(uri)
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+        .header("grpc-encoding", "gzip");
+    let body = tonic::body::Body::new(Full::new(message).map_err(|never| match never {}));
+    let answer = grpc::http().request(request.body(body).unwrap()).await.unwrap();
+    let told = answer.headers()["grpc-message"].to_str().unwrap();
+    assert_eq!(grpc::code(answer.headers()), Code::ResourceExhausted, "{told}");
+    assert!(told.contains("16%20KiB"), "{told}");
+    assert_eq!(memory(&gateway).await["refused_requests"], 0, "it was never large");
 }

@@ -821,7 +821,11 @@ async fn of_many_candidates_each_is_judged_by_itself_and_nothing_is_left_of_the_
         assert_eq!(gateway.indexed(name, "2").await["state"], "READY", "{name}");
     }
     assert_eq!(gateway.indexed("renamed", "1").await["state"], "READY");
-    let waiting = async { while children(std::process::id()).iter().any(Child::is_proof) {} };
+    let waiting = async {
+        while children(std::process::id()).iter().any(Child::is_proof) {
+            tokio::task::yield_now().await;
+        }
+    };
     assert!(tokio::time::timeout(support::PATIENCE, waiting).await.is_ok(), "a process of a proof is left");
 }
 

@@ -1,4 +1,4 @@
-//! What is remembered and where models come from, when these fail or are shared: rolling updates on one state directory,
+//! The state directory and the repository when they fail or are shared: rolling updates on one state directory,
 //! mounts that lose their files, directories that vanish, disks that are full.
 #![allow(clippy::allow_attributes, reason = "what a test file needs of these differs from one to the next")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]

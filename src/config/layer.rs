@@ -179,8 +179,9 @@ fn from_table(table: toml::Table, reader: &mut Reader<'_>, section: &[&str]) -> 
                 }
             }
             (Kind::FileOf(setting), toml::Value::String(file)) => {
-                if names.contains(&setting) {
-                    reader.problem(&key, format!("`{setting}` and `{name}` are both set; remove one"));
+                let base64 = format!("{setting}_base64");
+                if let Some(other) = [&setting, &base64].into_iter().find(|other| names.contains(other)) {
+                    reader.problem(&key, format!("`{other}` and `{name}` are both set; remove one"));
                 } else {
                     let origin = reader.origin.to_owned();
                     match read_secret(&reader.base.join(file), &key, reader) {
@@ -189,7 +190,6 @@ fn from_table(table: toml::Table, reader: &mut Reader<'_>, section: &[&str]) -> 
                         }
                         // As the setting that can hold them.
                         Some(Content::Bytes(bytes)) => {
-                            let base64 = format!("{setting}_base64");
                             values.insert(base64, Value::new(Some(&origin), STANDARD.encode(bytes)));
                         }
                         None => {}

@@ -15,27 +15,18 @@ use axum::{
 };
 
 use self::{cost::MessageCost, unpack::Packing};
-use crate::{
-    config::ServerSettings,
-    transport::{ChargedBody, TransportState, charge_of, charged_response},
-};
+use crate::transport::{ChargedBody, TransportState, charge_of, charged_response, length_of};
 
-const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
+pub(super) const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 
 /// The most bytes of a message that names something and holds no tensors.
 pub(super) const SHORT_MESSAGE_BYTES: u64 = 16 * 1024;
 
-/// What bodies are charged to, and the most bytes that an unpacked message may have.
+/// The budget that bodies are charged to, and the most bytes that an unpacked message may have.
 #[derive(Clone, Debug)]
 pub(super) struct ChargedMessages {
     pub(super) state: TransportState,
     pub(super) max_bytes: u64,
-}
-
-impl ChargedMessages {
-    pub(super) fn new(state: &TransportState, settings: &ServerSettings) -> Self {
-        Self { state: state.clone(), max_bytes: settings.max_tensor_body_bytes }
-    }
 }
 
 /// The middleware that charges the messages of a call and its response. Methods find the charge among the extensions.
@@ -57,8 +48,4 @@ pub(super) async fn charge_messages(
         Body::new(ChargedBody::new(body, charge.clone(), weight))
     });
     charged_response(next.run(request).await, charge)
-}
-
-fn length_of(data: &Bytes) -> u64 {
-    u64::try_from(data.len()).unwrap_or(u64::MAX)
 }

@@ -1,7 +1,7 @@
 //! Everything that a call passes before its method, each layer with its reason: on top of this `transport::observed`,
 //! below it `transport::authorized`.
 
-use std::{error::Error, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -20,7 +20,7 @@ use tower_http::{
 };
 
 use super::{
-    body::{ChargedMessages, charge_messages},
+    body::{ChargedMessages, GRPC_ENCODING, charge_messages},
     deadline::deadline,
     open_ended::end_with_gateway,
     render::{only_grpc, render_errors},
@@ -31,12 +31,11 @@ use crate::{
     config::ServerSettings,
     system::byte_budget::OverBudget,
     transport::{
-        AddressLimit, ApiError, Permission, Permit, SharedLayer, TransportState, authorized, observed,
-        panicked,
+        AddressLimit, ApiError, Permission, Permit, SharedLayer, TransportState, authorized, cause_of,
+        observed, panicked,
     },
 };
 
-const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 const GRPC_ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grpc-accept-encoding");
 
 /// Wraps the public routes. As with REST, `probes` are spared the quota of their address.
@@ -71,13 +70,14 @@ fn bounded<S: Clone + Send + Sync + 'static>(routes: Router<S>, settings: &Serve
     routes.layer(bounded)
 }
 
-/// Wraps methods that take one message: it must not trickle in. How large it may be the decoder says.
+/// Wraps methods that take one message of at most `max_bytes`: it must not trickle in.
 pub(super) fn unary(
     routes: Router<TransportState>,
     state: &TransportState,
     settings: &ServerSettings,
+    max_bytes: u64,
 ) -> Router<TransportState> {
-    let routes = charged(routes, state, settings);
+    let routes = charged(routes, state, max_bytes);
     let bounded = ServiceBuilder::new()
         .layer(SharedLayer)
         .layer(RequestBodyDeadlineLayer::new(Duration::from_millis(settings.body_timeout_ms)))
@@ -85,13 +85,14 @@ pub(super) fn unary(
     routes.layer(bounded)
 }
 
-/// Wraps methods that take messages, one or many: together they take no more memory than there is.
+/// Wraps methods that take messages, one or many: together they take no more memory than there is. A packed one is not
+/// unpacked beyond `max_bytes`; how large others may be the decoder says.
 pub(super) fn charged(
     routes: Router<TransportState>,
     state: &TransportState,
-    settings: &ServerSettings,
+    max_bytes: u64,
 ) -> Router<TransportState> {
-    let messages = ChargedMessages::new(state, settings);
+    let messages = ChargedMessages { state: state.clone(), max_bytes };
     let charged = ServiceBuilder::new()
         .layer(SharedLayer)
         .layer(from_fn_with_state(messages, charge_messages))
@@ -138,11 +139,6 @@ where
             error
         }
     }))
-}
-
-/// The cause of this type in the chain of an error's causes, if there is one.
-fn cause_of<'e, E: Error + 'static>(error: &'e (dyn Error + 'static)) -> Option<&'e E> {
-    error.downcast_ref().or_else(|| cause_of(error.source()?))
 }
 
 #[cfg(test)]

@@ -61,25 +61,27 @@ pub fn router(
     };
     let short_bytes = settings.max_body_bytes.min(SHORT_MESSAGE_BYTES);
     let small = limited(short_bytes);
-    let large = limited(settings.max_tensor_body_bytes);
+    let large_bytes = settings.max_tensor_body_bytes;
+    let large = limited(large_bytes);
     let health = HealthServer::new(HealthService { state: state.clone() })
         .max_decoding_message_size(usize::try_from(short_bytes).unwrap_or(usize::MAX));
 
-    let infer = Router::new().route_service(INFER, large.clone());
-    let unary = layers::permitted::<MayPredict>(infer)
-        .merge(layers::permitted::<MayRead>(methods(READ, &small)))
+    let infer = layers::permitted::<MayPredict>(Router::new().route_service(INFER, large.clone()));
+    let short = layers::permitted::<MayRead>(methods(READ, &small))
         .merge(layers::permitted::<MayManage>(methods(MANAGE, &small)))
         .route_service(METADATA, small.clone());
     // Anyone may ask it, so nobody may take long.
-    let reflection = layers::unary(reflection::routes(), &state, settings);
+    let reflection = layers::unary(reflection::routes(), &state, settings, short_bytes);
     let watched = Router::new().route_service(HEALTH_WATCH, health.clone());
-    let open_ended = reflection.merge(layers::charged(watched, &state, settings));
+    let open_ended = reflection.merge(layers::charged(watched, &state, short_bytes));
     let streamed = Router::new().route_service(STREAM_INFER, large);
-    let routes = layers::unary(unary, &state, settings)
-        .merge(layers::charged(streamed, &state, settings))
+    let routes = layers::unary(infer, &state, settings, large_bytes)
+        .merge(layers::unary(short, &state, settings, short_bytes))
+        .merge(layers::charged(streamed, &state, large_bytes))
         .merge(layers::open_ended(open_ended))
         .fallback(|| async { ApiError::NoSuchMethod });
-    let probes = layers::unary(methods(PROBES, &small).route_service(HEALTH_CHECK, health), &state, settings);
+    let probes = methods(PROBES, &small).route_service(HEALTH_CHECK, health);
+    let probes = layers::unary(probes, &state, settings, short_bytes);
     layers::public(routes, probes, &state, settings, address_limit).with_state(state)
 }
 

@@ -91,7 +91,7 @@ impl Session {
     async fn next_in_time(&mut self) -> Result<Option<ModelStreamInferResponse>, Status> {
         if let Some(charge) = &self.charge {
             // The message before is answered, and the answer is on its way.
-            charge.settle(0);
+            charge.begin_again();
         }
         let message = tokio::select! {
             biased;

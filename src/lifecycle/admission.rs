@@ -1,7 +1,8 @@
 //! Proving a candidate before it serves, in a process of its own that is shut in: it loads, it runs, it answers what it
 //! must. Whatever it does there, it does not do it here.
 //!
-//! [`Prover`] is this side, [`child`] the other, started for one candidate or copied for each ([`warm`]); they exchange a [`Job`](job::Job) and a [`Report`](job::Report).
+//! [`Prover`] is this side, [`child`] the other, started for one candidate or copied for each ([`warm`]); they exchange a
+//! [`Job`](job::Job) and a [`Report`](job::Report).
 
 pub mod child;
 mod job;

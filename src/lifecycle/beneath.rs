@@ -34,7 +34,8 @@ pub enum OpenError {
 ///
 /// # Errors
 ///
-/// When the file is elsewhere or has another name there, is no regular file (pipes and devices have no end), or cannot be read.
+/// When the file is elsewhere or has another name there, is not a regular file (pipes and devices have no end), or cannot be
+/// read.
 pub fn open(root: &Path, path: &Path) -> Result<File, OpenError> {
     let shown = || shown(root, path);
     let failed = |error| OpenError::Io(shown(), error);

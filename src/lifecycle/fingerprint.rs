@@ -111,6 +111,7 @@ mod tests {
                 .is_some_and(|age| age >= Duration::from_secs(4))
         );
     }
+
     #[test]
     fn every_time_that_a_file_system_may_know_has_an_age() {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1000);

@@ -63,6 +63,7 @@ const COMPARISON_PAUSE: Duration = Duration::from_secs(1);
 
 /// The pause between two looks at the state directory, which other gateways may write.
 const STATE_PAUSE: Duration = Duration::from_secs(1);
+
 /// Where the system tells of every change and all is as it was, the repository is looked at this many times less often: for
 /// what was mounted over it, and for what was missed.
 const QUIET_POLLS: u32 = 5;
@@ -115,7 +116,7 @@ pub(super) struct Manager {
     models: HashMap<ModelName, Model>,
     /// Models that something follows of.
     pending: Pending,
-    /// What the status says of each model.
+    /// The status of each model, as it was published.
     told: BTreeMap<ModelName, Vec<VersionStatus>>,
     workers: Workers,
     /// The comparison in progress.

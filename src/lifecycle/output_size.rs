@@ -2,42 +2,68 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::model::{Dimension, Signature, Value, ValueKind};
+use crate::{
+    model::{Dimension, Signature, Value, ValueKind},
+    system::byte_budget::count,
+};
 
 /// The bytes of an element whose type has no size of its own: a text with its place in a list.
 const TEXT_BYTES: usize = 48;
 
-/// The most bytes of outputs for one row: by the signature at first, then the most that a run gave.
+/// The most bytes of outputs: by the signature at first, then the most that a run gave.
 #[derive(Debug)]
-pub struct OutputSize(AtomicU64);
+pub struct OutputSize {
+    /// Of outputs with a part for each row: the bytes of one.
+    by_row: AtomicU64,
+    /// Of all other outputs, which are as large however many rows there are.
+    whole: AtomicU64,
+}
 
 impl OutputSize {
     /// The size that a signature tells; dimensions that it leaves open count as one.
     #[must_use]
     pub fn of(signature: &Signature) -> Self {
-        let bytes = signature.outputs.iter().map(|output| bytes_of(&output.kind));
-        Self(AtomicU64::new(bytes.fold(0, u64::saturating_add)))
+        let (by_row, whole): (Vec<_>, Vec<_>) =
+            signature.outputs.iter().map(|output| &output.kind).partition(|kind| may_be_by_row(kind));
+        let bytes = |kinds: Vec<&ValueKind>| kinds.into_iter().map(bytes_of).fold(0, u64::saturating_add);
+        Self { by_row: AtomicU64::new(bytes(by_row)), whole: AtomicU64::new(bytes(whole)) }
     }
 
     /// The bytes that the outputs for so many rows may take.
     #[must_use]
     pub fn expected(&self, rows: usize) -> u64 {
-        self.0.load(Ordering::Relaxed).saturating_mul(count(rows))
+        let by_row = self.by_row.load(Ordering::Relaxed).saturating_mul(count(rows));
+        by_row.saturating_add(self.whole.load(Ordering::Relaxed))
     }
 
-    /// Remembers the outputs of a run of so many rows, if they are larger than any before. Answers their bytes.
+    /// Remembers the outputs of a run of so many rows, if they are larger than any before. Returns their bytes.
     pub fn record(&self, rows: usize, outputs: &[Value]) -> u64 {
-        let bytes = outputs.iter().map(|output| count(output.bytes())).fold(0, u64::saturating_add);
-        let by_row = bytes.div_ceil(count(rows).max(1));
-        if by_row > self.0.load(Ordering::Relaxed) {
-            self.0.fetch_max(by_row, Ordering::Relaxed);
+        let rows = rows.max(1);
+        let (mut by_row, mut whole) = (0_u64, 0_u64);
+        for output in outputs {
+            let bytes = if output.holds_rows(rows) { &mut by_row } else { &mut whole };
+            *bytes = bytes.saturating_add(count(output.bytes()));
         }
-        bytes
+        raise(&self.by_row, by_row.div_ceil(count(rows)));
+        raise(&self.whole, whole);
+        by_row.saturating_add(whole)
     }
 }
 
-fn count(number: usize) -> u64 {
-    u64::try_from(number).unwrap_or(u64::MAX)
+/// Makes a number at least this large; it is written only if it is not.
+fn raise(number: &AtomicU64, least: u64) {
+    if least > number.load(Ordering::Relaxed) {
+        number.fetch_max(least, Ordering::Relaxed);
+    }
+}
+
+/// Returns true if an output may have as many parts as there are rows.
+fn may_be_by_row(kind: &ValueKind) -> bool {
+    match kind {
+        ValueKind::Tensor { shape, .. } => matches!(shape.first(), Some(Dimension::Dynamic(_))),
+        ValueKind::Optional(inner) => may_be_by_row(inner),
+        ValueKind::Sequence(_) | ValueKind::Map { .. } => true,
+    }
 }
 
 fn bytes_of(kind: &ValueKind) -> u64 {
@@ -73,5 +99,21 @@ mod tests {
         let tensor = Tensor::new(vec![2, 300], data).unwrap();
         assert_eq!(size.record(2, &[Value::Tensor(tensor)]), 2400);
         assert_eq!(size.expected(3), 3600);
+    }
+
+    #[test]
+    fn outputs_that_are_not_by_row_do_not_grow_with_the_rows() {
+        let fixed = [5, 5].map(Dimension::Fixed).to_vec();
+        let open = ["a", "b"].map(|name| Dimension::Dynamic(name.to_owned())).to_vec();
+        let outputs = [fixed, open].map(|shape| ValueSpec::tensor("y", ElementType::F32, shape));
+        let size = OutputSize::of(&Signature { inputs: Vec::new(), outputs: outputs.to_vec() });
+        assert_eq!((size.expected(1), size.expected(10)), (104, 140));
+        let square = |side: usize| {
+            Value::Tensor(
+                Tensor::new(vec![side, side], TensorData::F32(vec![0.5; side * side].into())).unwrap(),
+            )
+        };
+        assert_eq!(size.record(1, &[square(5), square(20)]), 1700);
+        assert_eq!((size.expected(1), size.expected(10)), (1704, 1740));
     }
 }

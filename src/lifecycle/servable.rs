@@ -55,7 +55,7 @@ pub struct Servable {
     pub stamp: Stamp,
     /// What requests of the usual form need; nothing if the model takes none.
     pub flat: Option<Flat>,
-    /// How much memory its outputs take.
+    /// The memory that its outputs take.
     pub output_size: OutputSize,
     /// How long its runs take, as a metric.
     pub inference_seconds: Seconds,

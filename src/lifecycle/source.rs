@@ -50,7 +50,7 @@ pub struct Source {
     repository: PathBuf,
     described: HashMap<PathBuf, Described>,
     configs: HashMap<PathBuf, KnownConfig>,
-    /// What the last look found in folders of models.
+    /// Folders of models as the last look found them.
     known: HashMap<String, Known>,
 }
 

@@ -16,7 +16,7 @@ use rustix::fs::{FsWord, statfs};
 
 use super::manager::Message;
 
-/// How statfs(2) names ext4 (and those before), XFS, Btrfs, F2FS and tmpfs.
+/// The names that statfs(2) has for ext4 (and those before), XFS, Btrfs, F2FS and tmpfs.
 const LOCAL: [FsWord; 5] = [0xef53, 0x5846_5342, 0x9123_683e, 0xf2f5_2010, 0x0102_1994];
 
 /// Tells the manager of changes for as long as it lives.

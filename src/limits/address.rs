@@ -20,19 +20,17 @@ impl AddressKey {
     pub fn ip(self) -> IpAddr {
         self.0
     }
+
+    /// The site that it belongs to, for when there are too many addresses to count one by one: the IPv6 /48, or itself.
+    #[must_use]
+    pub fn of_site(self) -> Self {
+        Self(network(self.0, IPV6_SITE_BITS))
+    }
 }
 
 impl From<IpAddr> for AddressKey {
     fn from(address: IpAddr) -> Self {
         Self(network(address.to_canonical(), IPV6_PREFIX_BITS))
-    }
-}
-
-impl AddressKey {
-    /// The site that it belongs to, for when there are too many addresses to count one by one: the IPv6 /48, or itself.
-    #[must_use]
-    pub fn of_site(self) -> Self {
-        Self(network(self.0, IPV6_SITE_BITS))
     }
 }
 

@@ -14,6 +14,9 @@ use crate::config::QuotaSettings;
 /// Keys that are remembered. Beyond it one is forgotten for each that is new, which only gives that one a full bucket.
 const MAX_KEYS: usize = 65_536;
 
+/// The time between two looks at all keys for those whose bucket is full again: with many of them each look takes long.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
 /// Buckets of one size, by key. A key that is not remembered has a full bucket.
 #[derive(Debug)]
 pub(super) struct Buckets<K> {
@@ -22,6 +25,8 @@ pub(super) struct Buckets<K> {
     period: Duration,
     full_at: HashMap<K, Instant>,
     max_keys: usize,
+    /// The last look at all keys.
+    looked_at: Option<Instant>,
 }
 
 impl<K: Copy + Eq + Hash> Buckets<K> {
@@ -29,7 +34,7 @@ impl<K: Copy + Eq + Hash> Buckets<K> {
     pub(super) fn new(settings: &QuotaSettings) -> Self {
         let interval = replenish_interval(settings);
         let period = interval.saturating_mul(burst(settings).get());
-        Self { interval, period, full_at: HashMap::new(), max_keys: MAX_KEYS }
+        Self { interval, period, full_at: HashMap::new(), max_keys: MAX_KEYS, looked_at: None }
     }
 
     /// The time until one more may go wrong; `None` if it may now.
@@ -48,7 +53,9 @@ impl<K: Copy + Eq + Hash> Buckets<K> {
     /// longer than the period.
     pub(super) fn charge(&mut self, key: K, now: Instant) {
         if self.full_at.len() >= self.max_keys && !self.full_at.contains_key(&key) {
-            self.forget_full(now);
+            if self.looked_at.is_none_or(|at| now.saturating_duration_since(at) >= LOOK_INTERVAL) {
+                self.forget_full(now);
+            }
             if self.full_at.len() >= self.max_keys
                 && let Some(any) = self.full_at.keys().next().copied()
             {
@@ -61,6 +68,7 @@ impl<K: Copy + Eq + Hash> Buckets<K> {
 
     /// Forgets keys whose bucket is full again.
     pub(super) fn forget_full(&mut self, now: Instant) {
+        self.looked_at = Some(now);
         self.full_at.retain(|_, full_at| *full_at > now);
     }
 

@@ -204,11 +204,6 @@ fn cause(error: io::Error, coding: &'static str) -> BoxError {
     }
 }
 
-/// The cause of this type in the chain of an error's causes, if there is one.
-pub(super) fn cause_of<'e, E: Error + 'static>(error: &'e (dyn Error + 'static)) -> Option<&'e E> {
-    error.downcast_ref().or_else(|| cause_of(error.source()?))
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::Write;
@@ -219,6 +214,7 @@ mod tests {
     use http_body_util::{BodyExt, LengthLimitError};
 
     use super::*;
+    use crate::transport::cause_of;
 
     fn gzip(bytes: &[u8]) -> Vec<u8> {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());

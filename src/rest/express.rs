@@ -34,7 +34,7 @@ use crate::{
     config::Settings,
     model::{FlatElement, Tensor},
     serving::{Flat, Servable, Terms},
-    system::byte_budget::ByteCharge,
+    system::byte_budget::{ByteCharge, count},
     telemetry::Route,
     transport::{
         AddressLimit, ApiError, AskedBy, Peer, REQUEST_ID, TransportState, charge_for, charged_response,
@@ -166,6 +166,7 @@ impl Express {
 
     /// The memory of a body and so many rows: nothing to charge where it is little, `None` where there is no room for it,
     /// which the layers see to.
+    #[expect(clippy::option_option, reason = "want of room is not the same as nothing to charge")]
     fn charge(
         &self,
         servable: &Servable,
@@ -174,8 +175,7 @@ impl Express {
         peer: Peer,
         (body, rows): (usize, usize),
     ) -> Option<Option<ByteCharge>> {
-        let bytes =
-            servable.output_size.expected(rows).saturating_add(u64::try_from(body).unwrap_or(u64::MAX));
+        let bytes = servable.output_size.expected(rows).saturating_add(count(body));
         if bytes <= SMALL_BYTES {
             return Some(None);
         }

@@ -9,10 +9,10 @@ use http_body_util::{BodyExt, LengthLimitError};
 use serde::de::DeserializeOwned;
 use tower_http::timeout::TimeoutError;
 
-use super::decoding::{NotDecoded, TooLong, UnknownCoding, cause_of};
+use super::decoding::{NotDecoded, TooLong, UnknownCoding};
 use crate::{
     system::{byte_budget::OverBudget, memory::freed_later},
-    transport::ApiError,
+    transport::{ApiError, cause_of},
     wire,
 };
 

@@ -27,7 +27,7 @@ pub(super) fn description(settings: &Settings) -> utoipa::openapi::OpenApi {
     docs::completed(routes.merge(inference()).merge(probes(&settings.dialects)).into_openapi())
 }
 
-/// What takes rows.
+/// Routes that take rows.
 fn predictions() -> OpenApiRouter<TransportState> {
     OpenApiRouter::with_openapi(docs::Description::openapi())
         .routes(routes!(predict::predict_default))
@@ -35,7 +35,7 @@ fn predictions() -> OpenApiRouter<TransportState> {
         .routes(routes!(predict::predict_version))
 }
 
-/// What takes no more than a few words.
+/// Routes that take no more than a few words.
 fn api(settings: &Settings) -> OpenApiRouter<TransportState> {
     let mut routes = OpenApiRouter::new()
         .routes(routes!(token::token))

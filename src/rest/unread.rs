@@ -1,6 +1,6 @@
 //! The part of a request's body that was not read before the request was answered.
 //!
-//! It has to be read before the next request on the connection can be. Clients and proxies often send a body in a later
+//! This rest has to be read before the next request on the connection can be. Clients and proxies often send a body in a later
 //! packet than its head, and the next request right behind it. A short rest is therefore read before the answer is sent;
 //! for any other the answer says that the connection closes, so that no client sends a request that is never read.
 

@@ -68,7 +68,7 @@ pub struct Scheduler {
     /// The most rows of one run.
     max_rows: usize,
     instances: usize,
-    /// Whether anyone asked for a run.
+    /// True once anyone asked for a run.
     was_asked: AtomicBool,
     shared: Arc<Shared>,
 }
@@ -176,13 +176,14 @@ impl Scheduler {
             // Read first: written by all threads, it would be sent from one to the other.
             self.was_asked.store(true, Ordering::Relaxed);
         }
+        // First, so that no other caller gives up its place for a request that is refused all the same.
+        self.check_deadline(&asked, 0)?;
         let place = self.place_of(&asked)?;
-        self.wait(asked, Some(place))
+        Ok(self.wait(asked, Some(place)))
     }
 
     /// Lets a request wait, which gives its place back when it has its answer.
-    fn wait<'s>(&'s self, asked: Asked, place: Option<Place<'s>>) -> Result<Whole<'s>, RuntimeError> {
-        self.check_deadline(&asked)?;
+    fn wait<'s>(&'s self, asked: Asked, place: Option<Place<'s>>) -> Whole<'s> {
         let deadline = asked.deadline;
         let (answer, answered) = oneshot::channel();
         let waiting = match &self.inner {
@@ -196,7 +197,7 @@ impl Scheduler {
                 Some(waiting)
             }
         };
-        Ok(Whole { answered, deadline, _waiting: waiting, _place: place })
+        Whole { answered, deadline, _waiting: waiting, _place: place }
     }
 
     /// Runs parts one after the other, with what others ask between.
@@ -212,10 +213,12 @@ impl Scheduler {
             let range = start..rows.min(start + size);
             let part = inputs.rows(range.clone()).ok_or_else(|| not_by_row("its inputs"))?;
             let asked = Asked { inputs: part, rows: Some(range.len()), caller, priority, deadline, since };
+            // The place stands for a part.
+            self.check_deadline(&asked, if place.is_some() { size } else { 0 })?;
             if place.is_none() {
                 place = Some(self.place_of(&asked)?);
             }
-            let mut ran = self.wait(asked, None)?.await?;
+            let mut ran = self.wait(asked, None).await?;
             let queued = ran.queued;
             since = ran.ended;
             let part = ran.take_outputs().ok_or_else(|| not_by_row("its outputs"))?;

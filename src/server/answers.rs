@@ -32,7 +32,7 @@ const MAX_SHARING: u32 = 16;
 pub(super) struct Answers {
     open: Mutex<Open>,
     were_asked_for: AtomicBool,
-    /// How many were refusals, since the last one that was not.
+    /// Refusals since the last answer that was not one.
     refused: AtomicU32,
     seat: Arc<Seat>,
     /// With each answer.
@@ -42,7 +42,7 @@ pub(super) struct Answers {
 #[derive(Debug)]
 struct Open {
     handed: HashMap<u64, Handed>,
-    /// Those that do not only wait.
+    /// Answers that somebody works for.
     busy: usize,
     next: u64,
     /// Since when there is none.
@@ -59,7 +59,7 @@ struct Handed {
 }
 
 impl Answers {
-    /// Those of a connection of which nothing was asked yet.
+    /// The answers of a connection of which nothing was asked yet.
     pub(super) fn new(seat: Arc<Seat>, patience: Patience) -> Self {
         let open = Open { handed: HashMap::new(), busy: 0, next: 0, idle_since: Instant::now() };
         let (were_asked_for, refused) = (AtomicBool::new(false), AtomicU32::new(0));
@@ -225,7 +225,7 @@ mod tests {
     const ALWAYS: Duration = Duration::ZERO;
     const NEVER: Duration = Duration::from_hours(1);
 
-    /// What was handed out was handed out earlier by so many seconds.
+    /// Makes as if the last parts had been handed out earlier by so many seconds.
     fn later(answers: &Answers, seconds: u64) {
         for handed in answers.lock().handed.values_mut() {
             handed.at = handed.at.map(|at| at - Duration::from_secs(seconds));

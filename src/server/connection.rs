@@ -22,7 +22,7 @@ use crate::{telemetry::Metrics, transport::Peer};
 /// At the end, how long the first request of a connection that was just opened is waited for.
 const FIRST_REQUEST_GRACE: Duration = Duration::from_millis(500);
 
-/// How long a connection that gives way is given to say so, and to answer a request that came at the last moment.
+/// The time that a connection that gives way has to say so, and to answer a request that came at the last moment.
 const LEAVING_GRACE: Duration = Duration::from_millis(250);
 
 /// How long, and for how many bytes, a client is heard out whose request was answered before it was all there.

@@ -1,4 +1,4 @@
-//! Whether there are file descriptors for all the connections that the settings permit.
+//! File descriptors for all the connections that the settings permit.
 
 use super::{
     listener::MAX_WAITING,
@@ -39,7 +39,7 @@ pub struct TooFewDescriptors {
 }
 
 impl Descriptors {
-    /// Those of a process with this limit whose requests are answered by `threads` threads.
+    /// The descriptors of a process with this limit whose requests are answered by `threads` threads.
     ///
     /// Reserved are those of both rosters and all three listeners, beside files.
     pub(super) fn new(limit: u64, threads: usize) -> Self {

@@ -33,7 +33,7 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 pub(super) const MAX_WAITING: usize = 32;
 const ROOM_RETRY: Duration = Duration::from_millis(10);
 
-/// How long one waits whose address has its share: an answer of it may be all but written.
+/// The time that a connection waits whose address has its share: an answer of it may be all but written.
 const SHARE_PATIENCE: Duration = Duration::from_millis(50);
 
 /// The unsent bytes of a connection at which the system takes more. Without it, it would take megabytes of an answer
@@ -98,10 +98,15 @@ impl Listener {
             tracing::debug!(%error, "answers that are not read are kept by the system");
         }
         let mut waiting = Waiting::default();
+        // Not begun again by connections that arrive: however many do, those that wait are looked at.
+        let mut retry_at = Instant::now();
         loop {
             tokio::select! {
                 arrived = self.accept() => self.receive(arrived, &mut waiting),
-                () = time::sleep(ROOM_RETRY), if !waiting.is_empty() => self.retry(&mut waiting),
+                () = time::sleep_until(retry_at), if !waiting.is_empty() => {
+                    self.retry(&mut waiting);
+                    retry_at = Instant::now() + ROOM_RETRY;
+                }
                 () = self.shutdown.stopped() => break,
             }
         }

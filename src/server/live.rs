@@ -166,8 +166,8 @@ impl Live {
     pub(super) fn fit_byte_budget(&self) {
         let limit = self.lock().settings.runtime.memory_limit_bytes;
         let left = memory::bytes_left(limit).unwrap_or(UNKNOWN_BYTES_LEFT);
-        let taken = self.byte_budget.usage().taken;
-        let total = taken.saturating_add(left) / 4 * 3;
+        // What is only reserved is still part of what is left.
+        let total = self.byte_budget.allocated().saturating_add(left) / 4 * 3;
         self.byte_budget.set_total(total.max(LEAST_BUDGET_BYTES));
     }
 

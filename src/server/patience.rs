@@ -1,4 +1,4 @@
-//! How long a client is waited for while it takes an answer.
+//! The time that a client is waited for while it takes an answer.
 
 use std::time::Duration;
 

@@ -57,10 +57,10 @@ pub(super) struct Newcomer {
     pub(super) is_this_host: bool,
 }
 
-/// Why a newcomer is not let in.
+/// The reason why a newcomer is not let in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
-    /// Its address has its share, and all of it is busy.
+    /// The address has its share, and all of it is busy.
     Share,
     /// All connections are busy: there may be room soon.
     Full,
@@ -90,12 +90,12 @@ struct Held {
 }
 
 impl Held {
-    /// How many connections it counts as.
+    /// The number of connections that it counts as.
     fn weight(&self) -> usize {
         if self.is_proxy { self.seats.len().div_ceil(PROXY_WEIGHT) } else { self.seats.len() }
     }
 
-    /// Since when its longest idle connection has been idle, and which that is.
+    /// The longest idle connection: since when it has been idle, and its index.
     fn longest_idle(&self) -> Option<(u64, usize)> {
         let idle = self.seats.iter().enumerate();
         idle.filter_map(|(index, seat)| Some((seat.idle_since()?, index))).min()
@@ -281,7 +281,6 @@ mod tests {
         assert_eq!((most.len(), few.len()), (4, 1));
         few[0].seat.rest();
         most[2].seat.rest();
-        std::thread::yield_now();
         let newcomer = roster.admit(stranger(4), room).unwrap();
         assert!(most[2].seat.is_leaving() && !few[0].seat.is_leaving() && !last.seat.is_leaving());
         assert_eq!(counts(&roster), (6, 1));

@@ -1,7 +1,10 @@
 //! The memory that a request takes on its way: what is charged for it before it is there.
 
 use super::{Servable, ServingError, Terms};
-use crate::model::{Signature, ValueKind};
+use crate::{
+    model::{Signature, ValueKind},
+    system::byte_budget::count,
+};
 
 /// Outputs are there as tensors and as what is written of them.
 const OUTPUT_COPIES: u64 = 2;
@@ -24,6 +27,7 @@ impl Terms {
     pub async fn reserve_elements(&self, signature: &Signature, text: &[u8]) -> Result<(), ServingError> {
         match &self.charge {
             Some(charge) if text.len() > SHORT_TEXT_BYTES => {
+                #[expect(clippy::naive_bytecount, reason = "the compiler makes vectors of it")]
                 let commas = text.iter().filter(|byte| **byte == b',').count();
                 let bytes = commas.saturating_add(1).saturating_mul(element_bytes(signature));
                 Ok(charge.grow(count(bytes)).await?)
@@ -47,7 +51,8 @@ impl Terms {
         // The text that they were made of is gone, or is what they are made of.
         charge.settle(count(inputs));
         let outputs = servable.output_size.expected(rows);
-        Ok(charge.grow(outputs.saturating_mul(OUTPUT_COPIES)).await?)
+        // They are not there before its turn.
+        Ok(charge.reserve(outputs.saturating_mul(OUTPUT_COPIES)).await?)
     }
 }
 
@@ -58,10 +63,6 @@ fn element_bytes(signature: &Signature) -> usize {
         _ => TEXT_BYTES,
     });
     sizes.max().unwrap_or_default().max(LEAST_ELEMENT_BYTES)
-}
-
-fn count(number: usize) -> u64 {
-    u64::try_from(number).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

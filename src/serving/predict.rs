@@ -19,6 +19,7 @@ use crate::{
         documents_to_tensors,
     },
     runtime::{Asked, Failed, Inputs, Ran},
+    system::byte_budget::count,
 };
 
 impl Serving {
@@ -230,8 +231,4 @@ impl Serving {
         let latest = begin.checked_add(timeout);
         own.into_iter().chain(latest).min()
     }
-}
-
-fn count(number: usize) -> u64 {
-    u64::try_from(number).unwrap_or(u64::MAX)
 }

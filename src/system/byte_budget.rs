@@ -20,6 +20,12 @@ use tokio::sync::Notify;
 
 pub use charge::ByteCharge;
 
+/// A length as the budget counts it.
+#[must_use]
+pub fn count(length: usize) -> u64 {
+    u64::try_from(length).unwrap_or(u64::MAX)
+}
+
 /// The share of a client, in multiples of what is free.
 const SHARE_OF_FREE: u64 = 3;
 
@@ -60,6 +66,8 @@ pub struct ByteBudget {
     total: AtomicU64,
     unshared: AtomicU64,
     shares: Mutex<Shares>,
+    /// Bytes that are taken and not there yet.
+    reserved: AtomicU64,
     freed: Notify,
     refused: AtomicU64,
 }
@@ -89,6 +97,7 @@ impl ByteBudget {
             total: AtomicU64::new(total),
             unshared: AtomicU64::new(0),
             shares: Mutex::default(),
+            reserved: AtomicU64::new(0),
             freed: Notify::new(),
             refused: AtomicU64::new(0),
         }
@@ -109,6 +118,12 @@ impl ByteBudget {
             taken: self.unshared.load(Ordering::Relaxed).saturating_add(self.lock().taken),
             refused: self.refused.load(Ordering::Relaxed),
         }
+    }
+
+    /// The bytes in flight that are there, as far as they are counted: memory that was taken from what the process has left.
+    #[must_use]
+    pub fn allocated(&self) -> u64 {
+        self.usage().taken.saturating_sub(self.reserved.load(Ordering::Relaxed))
     }
 
     /// The most bytes that one client can have when it is alone.
@@ -265,5 +280,41 @@ mod tests {
         };
         assert_eq!(tokio::join!(waits, frees).0, Ok(()));
         assert_eq!(budget.usage().refused, 1);
+    }
+
+    #[tokio::test]
+    async fn what_is_reserved_is_taken_and_not_there_until_it_is_known() {
+        let budget = Arc::new(ByteBudget::new(100 * MIB));
+        let (known, gone) = (ByteCharge::new(&budget, caller(1)), ByteCharge::new(&budget, caller(2)));
+        known.try_grow(MIB).unwrap();
+        known.reserve(20 * MIB).await.unwrap();
+        gone.reserve(MIB).await.unwrap();
+        assert_eq!((budget.usage().taken, budget.allocated()), (22 * MIB, MIB));
+        drop(gone);
+        assert_eq!((budget.usage().taken, budget.allocated()), (21 * MIB, MIB));
+        known.at_least(10 * MIB);
+        assert_eq!(
+            (budget.usage().taken, budget.allocated()),
+            (21 * MIB, 21 * MIB),
+            "as much as was reserved"
+        );
+        known.settle(10 * MIB);
+        assert_eq!((budget.usage().taken, budget.allocated()), (10 * MIB, 10 * MIB));
+    }
+
+    #[tokio::test]
+    async fn the_next_message_of_a_stream_may_wait_though_the_one_before_did() {
+        let budget = Arc::new(ByteBudget::new(8 * MIB));
+        let first = ByteCharge::new(&budget, caller(1));
+        first.try_grow(5 * MIB).unwrap();
+        let stream = ByteCharge::new(&budget, caller(2));
+        assert_eq!(stream.grow(4 * MIB).await, Err(OverBudget::Now));
+        stream.begin_again();
+        let waits = stream.grow(4 * MIB);
+        let frees = async {
+            tokio::task::yield_now().await;
+            drop(first);
+        };
+        assert_eq!(tokio::join!(waits, frees).0, Ok(()));
     }
 }

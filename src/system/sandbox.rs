@@ -65,7 +65,7 @@ pub fn depend_on(parent: u32) -> io::Result<()> {
     check_parent(parent)
 }
 
-/// Who died before the signal was asked for sends none.
+/// Fails if the parent died before the signal was asked for, as none comes then.
 fn check_parent(parent: u32) -> io::Result<()> {
     if getppid().is_none_or(|now| now.as_raw_nonzero().get().unsigned_abs() != parent) {
         return Err(io::Error::other("the process that started this one is gone"));

@@ -54,15 +54,15 @@ pub struct Metrics {
 /// Why a connection was closed for the sake of others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConnectionEnd {
-    /// It was idle, and gave way to another.
+    /// Idle, it gave way to another.
     GaveWay,
-    /// Its address has its share, all of it busy.
+    /// The address has its share, all of it busy.
     AddressShare,
     /// All connections are busy.
     Full,
-    /// Its client takes its answers too slowly.
+    /// The client takes its answers too slowly.
     SlowReader,
-    /// Its client sends frames that ask for nothing.
+    /// The client sends frames that ask for nothing.
     FrameFlood,
 }
 

@@ -16,12 +16,12 @@ use axum::{
 use http_body::{Frame, SizeHint};
 
 use super::{
-    rate_limit::{client, peer},
+    rate_limit::peer,
     state::{Peer, TransportState},
 };
 use crate::{
     auth::Caller,
-    system::byte_budget::{ByteCharge, OverBudget, ShareKey},
+    system::byte_budget::{ByteCharge, OverBudget, ShareKey, count},
 };
 
 /// A response that is no longer is not charged: it lies in the buffer of its connection.
@@ -36,7 +36,7 @@ pub(crate) fn charge_for(
 ) -> ByteCharge {
     let client = match caller.filter(|caller| caller.is_authenticated()) {
         Some(caller) => ShareKey::Caller(caller.key()),
-        None => ShareKey::Address(client(peer, headers, &state.trusted_proxies).ip()),
+        None => ShareKey::Address(state.address_of(peer, headers).ip()),
     };
     ByteCharge::new(&state.byte_budget, client)
 }
@@ -65,8 +65,9 @@ fn charged_body(body: Body, charge: &ByteCharge) -> Body {
     if body.is_end_stream() { body } else { Body::new(ChargedBody::new(body, charge.clone(), length_of)) }
 }
 
-fn length_of(data: &Bytes) -> u64 {
-    u64::try_from(data.len()).unwrap_or(u64::MAX)
+/// The weight of a part that is charged as it is.
+pub(crate) fn length_of(data: &Bytes) -> u64 {
+    count(data.len())
 }
 
 /// The response, charged until its bytes are taken.

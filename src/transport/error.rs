@@ -51,7 +51,10 @@ pub enum ApiError {
     NotJsonOrCsv,
     #[error("only gRPC is spoken here, with content-type: application/grpc")]
     NotGrpc,
-    #[error("the body is larger than server.max_body_bytes, or server.max_tensor_body_bytes under /v2")]
+    #[error(
+        "the body is larger than may be sent here: server.max_tensor_body_bytes for tensors, server.max_body_bytes for \
+         rows, 16 KiB for a few words"
+    )]
     BodyTooLarge,
     #[error(transparent)]
     OverBudget(#[from] OverBudget),

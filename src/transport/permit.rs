@@ -108,7 +108,7 @@ impl<P: Permission> Permit<P> {
 }
 
 impl<P> Permit<P> {
-    /// The same, with the charge for the memory of the request that has these extensions.
+    /// This permit, with the charge for the memory of the request that has these extensions.
     pub(crate) fn charged_to(mut self, extensions: &Extensions) -> Self {
         self.terms.charge = extensions.get::<ByteCharge>().cloned();
         self

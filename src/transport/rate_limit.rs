@@ -141,11 +141,6 @@ pub(super) fn peer(extensions: &Extensions) -> Peer {
     extensions.get().copied().unwrap_or(Peer(IpAddr::from([0, 0, 0, 0])))
 }
 
-/// The client that a request with these comes from, where these proxies are trusted.
-pub(crate) fn client_of(extensions: &Extensions, headers: &HeaderMap, trusted: &[IpNet]) -> AddressKey {
-    client(peer(extensions), headers, trusted)
-}
-
 /// The client behind a peer that sent these headers.
 pub(super) fn client(peer: Peer, headers: &HeaderMap, trusted: &[IpNet]) -> AddressKey {
     // A header that is no text is no address either, and must not be skipped: what is left of it is not believed.

@@ -1,6 +1,6 @@
 //! What is answered where nothing has said what went wrong: the framework, its layers, a panic.
 
-use std::any::Any;
+use std::{any::Any, error::Error};
 
 use axum::{
     body::Body,
@@ -35,11 +35,17 @@ pub(crate) fn problem_of(status: StatusCode) -> Problem {
         StatusCode::REQUEST_TIMEOUT => ("body_timeout", "the body did not come in time"),
         StatusCode::PAYLOAD_TOO_LARGE => (
             "body_too_large",
-            "the body is larger than server.max_body_bytes, or server.max_tensor_body_bytes under /v2",
+            "the body is larger than may be sent here: server.max_tensor_body_bytes for tensors, \
+             server.max_body_bytes for rows, 16 KiB for a few words",
         ),
         StatusCode::GATEWAY_TIMEOUT => ("timeout", "the answer took longer than server.request_timeout_ms"),
         StatusCode::INTERNAL_SERVER_ERROR => ("internal_error", "the gateway failed; the log says why"),
         _ => ("error", "the request cannot be answered"),
     };
     Problem::new(status, code, detail)
+}
+
+/// The cause of this type in the chain of an error's causes, if there is one.
+pub(crate) fn cause_of<'e, E: Error + 'static>(error: &'e (dyn Error + 'static)) -> Option<&'e E> {
+    error.downcast_ref().or_else(|| cause_of(error.source()?))
 }

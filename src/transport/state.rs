@@ -6,7 +6,7 @@ use axum::http::{Extensions, HeaderMap};
 use ipnet::IpNet;
 use tokio::sync::watch;
 
-use super::rate_limit::client_of;
+use super::rate_limit::{client, peer};
 use crate::{
     auth::Authentication,
     limits::{AddressKey, CallerQuota, FailedTokens, LogIns},
@@ -61,7 +61,12 @@ impl Deref for TransportState {
 impl TransportParts {
     /// The client that a request with these comes from.
     pub(crate) fn address(&self, extensions: &Extensions, headers: &HeaderMap) -> AddressKey {
-        client_of(extensions, headers, &self.trusted_proxies)
+        self.address_of(peer(extensions), headers)
+    }
+
+    /// The same, of a request that comes from this address and has these headers.
+    pub(crate) fn address_of(&self, peer: Peer, headers: &HeaderMap) -> AddressKey {
+        client(peer, headers, &self.trusted_proxies)
     }
 }
 

@@ -23,7 +23,7 @@ fn remove(path: &Path) {
     fs::rename(path, aside.path().join("removed")).unwrap();
 }
 
-/// What the state says serves and was taken back.
+/// The state's file of Iris: the versions that serve and those that were taken back.
 fn remembered(site: &Site) -> serde_json::Value {
     let text = fs::read(site.state().join("deployments/iris.json")).unwrap_or_default();
     serde_json::from_slice(&text).unwrap_or_default()

@@ -15,7 +15,7 @@ from typing import Any
 from .crowd import connect, crowd, read_head, send_all, shown
 from .gateway import MIB, TESTED, Gateway, mint
 from .http1 import head, refusal
-from .registry import LeftOut, Run, case, expect
+from .registry import Run, case, expect
 from .watcher import Watcher, watched
 
 KINDS = TESTED / "kinds"

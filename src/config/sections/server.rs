@@ -41,7 +41,7 @@ pub struct ServerSettings {
     /// Time for an answer, from the headers of its request on; then 504.
     #[validate(range(min = 1, max = 3_600_000, message = "must be from 1 to 3600000 (an hour)"))]
     pub request_timeout_ms: u64,
-    /// Size of a request's body; more is 413.
+    /// Size of a request's body of rows; more is 413. Where a few words are all that is asked it is at most 16 KiB.
     #[validate(range(min = 1, max = 1_073_741_824_u64, message = "must be from 1 to 1073741824 (1 GiB)"))]
     pub max_body_bytes: u64,
     /// Size of a body that holds tensors, as under `/v2`, whether or not it is compressed; more is 413.

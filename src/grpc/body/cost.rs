@@ -5,6 +5,8 @@
 //! that it does not know. A message that is broken is left to the decoder. Wire format:
 //! <https://protobuf.dev/programming-guides/encoding/>; frames: "gRPC over HTTP2", Length-Prefixed-Message.
 
+use crate::system::byte_budget::count;
+
 /// The bytes of a frame before its message: a flag, and the length.
 const PREFIX_BYTES: u8 = 5;
 
@@ -56,7 +58,7 @@ impl Level {
     }
 }
 
-/// What comes next.
+/// The part of a message that comes next.
 #[derive(Clone, Copy, Debug)]
 enum Next {
     Prefix { bytes: u8, length: u64 },
@@ -103,10 +105,10 @@ impl MessageCost {
                     let (part, after) = data.split_at(left);
                     if matches!(self.next, Next::Numbers { .. }) {
                         let ends = part.iter().filter(|byte| **byte < 0x80).count();
-                        cost = cost.saturating_add(length(ends).saturating_mul(NUMBER_BYTES));
+                        cost = cost.saturating_add(count(ends).saturating_mul(NUMBER_BYTES));
                     }
                     data = after;
-                    length(left)
+                    count(left)
                 }
                 _ => {
                     data = rest;
@@ -119,7 +121,7 @@ impl MessageCost {
         cost
     }
 
-    /// Goes on after a byte, or after the last byte of what was skipped. Answers what it costs.
+    /// Goes on after a byte, or after the last byte of what was skipped. Returns the cost.
     fn step(&mut self, byte: u8) -> u64 {
         let level = self.level();
         let mut cost = 0;
@@ -156,7 +158,8 @@ impl MessageCost {
             Next::Length { field, so_far } => match so_far.with(byte) {
                 Ok(so_far) => Next::Length { field, so_far },
                 Err(Some(bytes)) => {
-                    if level.is_list_of_floats(field) {
+                    // A list that says it is longer than its message takes no memory.
+                    if level.is_list_of_floats(field) && bytes <= self.end().saturating_sub(self.at) {
                         cost = bytes;
                     }
                     self.begin(level, field, bytes)
@@ -214,7 +217,7 @@ impl MessageCost {
 }
 
 impl Varint {
-    /// With another byte: what it is so far, or, once that was the last one, its value; nothing if it is too long.
+    /// Adds a byte: the varint so far, or, once that was the last byte, its value; `None` if it is too long.
     fn with(self, byte: u8) -> Result<Self, Option<u64>> {
         let Self { value, bytes } = self;
         if bytes >= MAX_VARINT_BYTES {
@@ -223,10 +226,6 @@ impl Varint {
         let value = value | u64::from(byte & 0x7f).wrapping_shl(u32::from(bytes) * 7);
         if byte < 0x80 { Err(Some(value)) } else { Ok(Self { value, bytes: bytes + 1 }) }
     }
-}
-
-fn length(bytes: usize) -> u64 {
-    u64::try_from(bytes).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -287,7 +286,7 @@ mod tests {
     fn empty_messages_cost_their_structs() {
         let message =
             ModelInferRequest { inputs: vec![InferInputTensor::default(); 500], ..Default::default() };
-        let expected = 500 * length(size_of::<InferInputTensor>());
+        let expected = 500 * count(size_of::<InferInputTensor>());
         assert!(cost_of(&framed(&message), 50) >= expected);
     }
 

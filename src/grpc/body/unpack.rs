@@ -16,7 +16,7 @@ use tonic::{Status, codegen::http::HeaderValue};
 use super::cost::MessageCost;
 use crate::{
     grpc::status::status_of,
-    system::byte_budget::{ByteCharge, OverBudget},
+    system::byte_budget::{ByteCharge, OverBudget, count},
     transport::ApiError,
 };
 
@@ -35,7 +35,7 @@ pub(super) enum Packing {
 }
 
 impl Packing {
-    /// The one that `grpc-encoding` names; nothing for others, which the library refuses.
+    /// The one that `grpc-encoding` names; `None` for others, which the library refuses.
     pub(super) fn of(name: &HeaderValue) -> Option<Self> {
         match name.as_bytes() {
             b"gzip" => Some(Self::Gzip),
@@ -106,7 +106,7 @@ impl Messages {
             }
             if self.passing > 0 && !self.received.is_empty() {
                 let length = usize::try_from(self.passing).unwrap_or(usize::MAX).min(self.received.len());
-                self.passing -= length_of(length);
+                self.passing -= count(length);
                 let part = self.received.split_to(length).freeze();
                 let decoded = self.cost.of(&part);
                 self.charge.grow(decoded).await.map_err(over_budget)?;
@@ -125,13 +125,13 @@ impl Messages {
         }
     }
 
-    /// Begins a message of which the prefix is there; answers whether enough of it is.
+    /// Begins a message of which the prefix is there; returns true if enough of it is.
     async fn begin(&mut self) -> Result<bool, axum::BoxError> {
         let mut prefix = self.received.get(..PREFIX_BYTES).unwrap_or_default();
         let is_packed = prefix.get_u8() == 1;
         let length = prefix.get_u32();
         if !is_packed {
-            self.passing = u64::from(length) + length_of(PREFIX_BYTES);
+            self.passing = u64::from(length) + count(PREFIX_BYTES);
             return Ok(true);
         }
         if u64::from(length) > self.max_bytes {
@@ -163,12 +163,12 @@ impl Messages {
             if part.is_empty() {
                 break;
             }
-            length += length_of(part.len());
+            length += count(part.len());
             if length > self.max_bytes {
                 return Err(Box::new(status_of(ApiError::BodyTooLarge)));
             }
             let part = part.freeze();
-            self.charge.grow(length_of(part.len())).await.map_err(over_budget)?;
+            self.charge.grow(count(part.len())).await.map_err(over_budget)?;
             parts.push_back(part);
             // Others have their turn: this takes as long as the message is large.
             yield_now().await;
@@ -194,8 +194,4 @@ impl Messages {
 
 fn over_budget(refused: OverBudget) -> axum::BoxError {
     Box::new(status_of(ApiError::OverBudget(refused)))
-}
-
-fn length_of(bytes: usize) -> u64 {
-    u64::try_from(bytes).unwrap_or(u64::MAX)
 }

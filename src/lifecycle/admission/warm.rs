@@ -46,11 +46,11 @@ thread_local! {
     static WARM: RefCell<Option<State>> = const { RefCell::new(None) };
 }
 
-/// How far a thread has come.
+/// The state of a thread's process.
 enum State {
-    /// It has tried one candidate, and another may never come.
+    /// One candidate was tried, and another may never come.
     TriedOne,
-    /// It tries one after the other.
+    /// Candidates are tried one after the other.
     Running(Warm),
     /// This system does not let it, so each candidate has a process that is started for it.
     Failed,

@@ -34,12 +34,12 @@ fn names(root: &Path, file: &Metadata) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut folders = vec![root.to_path_buf()];
     let mut seen = 0;
-    while let Some(folder) = folders.pop() {
+    'folders: while let Some(folder) = folders.pop() {
         let Ok(entries) = fs::read_dir(&folder) else { continue };
         for entry in entries.flatten() {
             seen += 1;
             if seen > MAX_ENTRIES {
-                return found;
+                break 'folders;
             }
             match entry.metadata() {
                 Ok(metadata) if metadata.is_dir() => folders.push(entry.path()),

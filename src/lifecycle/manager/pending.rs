@@ -1,4 +1,4 @@
-//! Which models there is something to do about: what follows for a thousand of them is not worked out anew whenever
+//! Models that there is something to do about: what follows for a thousand of them is not worked out again whenever
 //! something changes about one.
 
 use std::collections::{BTreeSet, HashSet};
@@ -20,7 +20,7 @@ pub(super) struct Pending {
     unrestored: HashSet<ModelName>,
     /// A candidate on which it depends what serves is being tried.
     busy: HashSet<ModelName>,
-    /// Whether the last look found what the one before did, and all of it settled.
+    /// True if the last look found what the one before did, and all of it settled.
     rests: bool,
 }
 

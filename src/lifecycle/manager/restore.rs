@@ -25,7 +25,7 @@ use crate::{
     runtime::{Runtime, STACK_BYTES},
 };
 
-/// So many models are loaded before requests see them.
+/// Models that are loaded before requests see them.
 const CHUNK: usize = 32;
 
 /// Files that together are no larger are small.
@@ -256,7 +256,8 @@ impl Manager {
     }
 }
 
-/// What `each` makes of the tasks, in their order, on as many threads as there are CPUs; `None` for one that panicked.
+/// Does `each` task on as many threads as there are CPUs. The results are in the order of the tasks; `None` for one that
+/// panicked.
 fn side_by_side<T: Sync, R: Send>(tasks: &[T], each: impl Fn(&T) -> R + Sync) -> Vec<Option<R>> {
     let next = AtomicUsize::new(0);
     let run = || {

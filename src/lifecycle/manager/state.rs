@@ -1,12 +1,20 @@
 //! The state directory: following what other gateways write there, and writing what could not be written before.
 
-use std::{collections::BTreeSet, io, sync::Arc, time::Instant};
+use std::{
+    collections::BTreeSet,
+    io,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::Manager;
 use crate::{
     lifecycle::{Deployment, Followed, Reason, Refusal, Servable, Snapshot, aspired::Stage},
     model::{ModelName, ModelVersion},
 };
+
+/// The time after which what could not be written before waits for the next look.
+const LONGEST_WRITE: Duration = Duration::from_secs(1);
 
 /// The last word that was said of the state directory.
 #[derive(Debug, Default)]
@@ -49,8 +57,13 @@ impl Manager {
         if unwritten.is_empty() && self.state.unwritten.take().is_some() {
             tracing::info!("what serves is written down again");
         }
+        let begin = Instant::now();
         for name in unwritten {
             self.remember(&name);
+            // A gateway that hangs while it holds the lock for writing must not keep this one from everything else.
+            if begin.elapsed() >= LONGEST_WRITE {
+                return;
+            }
         }
     }
 

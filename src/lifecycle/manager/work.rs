@@ -57,7 +57,7 @@ pub(super) struct Workers {
     given: u64,
 }
 
-/// What the threads share.
+/// The work, as the threads share it.
 struct Shared {
     store: Arc<Store>,
     messages: Sender<Message>,

@@ -1,4 +1,4 @@
-//! What was found in the folder of a model, for as long as the file system says that it is the same.
+//! Finds in the folder of a model that are kept for as long as the file system says that it is the same.
 
 use std::{
     path::{Path, PathBuf},
@@ -30,8 +30,8 @@ pub(super) struct Known {
 }
 
 impl Known {
-    /// What was just found in a folder; `None` if the next look has to read it again. `golden` is the file of golden cases
-    /// that a `model.toml` names.
+    /// Keeps what was just found in a folder; `None` if the next look has to read it again. `golden` is the file of golden
+    /// cases that a `model.toml` names.
     pub(super) fn of(
         folder: &Path,
         is_flat: bool,

@@ -24,15 +24,15 @@ impl Scheduler {
         Err(RuntimeError::Overloaded)
     }
 
-    /// Fails if a request with a deadline would wait past it, with its place among those that wait.
+    /// Fails if a request with a deadline would wait past it. `own` rows of those that wait or run are its own.
     ///
     /// # Errors
     ///
     /// [`RuntimeError::Overloaded`] when the requests whose turn is before it take longer. Without any, it is tried
     /// however short the time is.
-    pub(super) fn check_deadline(&self, asked: &Asked) -> Result<(), RuntimeError> {
+    pub(super) fn check_deadline(&self, asked: &Asked, own: usize) -> Result<(), RuntimeError> {
         let Some(deadline) = asked.deadline else { return Ok(()) };
-        let all = self.shared.places.rows().saturating_sub(asked.rows());
+        let all = self.shared.places.rows().saturating_sub(own);
         let is_in_time = |rows| {
             let before = rows / self.instances.max(1);
             before == 0 || asked.since + self.shared.pace.expected(before) <= deadline

@@ -95,7 +95,7 @@ impl Frames {
     }
 }
 
-/// What a client may yet send.
+/// Frames that a client may yet send.
 #[derive(Debug)]
 struct Allowance {
     saved: u32,

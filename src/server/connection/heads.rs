@@ -18,17 +18,17 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 /// Longer than a head may be.
 const MOST_BYTES: usize = 64 * 1024;
 
-/// What is kept of this size costs no memory of its own each time.
+/// Memory that is kept from one request to the next.
 const USUAL_BYTES: usize = 4 * 1024;
 
-/// What was read since the last request began, but for what is certainly its body.
+/// Bytes that were read since the last request began, but for what is certainly its body.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Seen(Arc<Mutex<Bytes>>);
 
 #[derive(Debug, Default)]
 struct Bytes {
     seen: Vec<u8>,
-    /// So many more are the body's.
+    /// Bytes yet to come that are the body's.
     skip: usize,
 }
 

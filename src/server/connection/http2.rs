@@ -50,7 +50,7 @@ const IDLE_TIMEOUT: Duration = Duration::from_mins(5);
 /// How often a connection is looked at.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What a client may send of its requests before it is read: of all requests of a connection together, so that no
+/// Bytes that a client may send before they are read: of all requests of a connection together, so that no
 /// stranger has more kept. It is given back as handlers read, so that a large request is as fast as it is read.
 const WINDOW_BYTES: u32 = 64 * 1024;
 
@@ -58,7 +58,7 @@ const WINDOW_BYTES: u32 = 64 * 1024;
 /// closed. The first ones may have been sent at once.
 const MAX_REFUSED: u32 = 8;
 
-/// How long such a connection may go on with what was asked before, if its client does not mind that it ends.
+/// The time that such a connection has for what was asked before, if its client does not mind that it ends.
 const REFUSED_GRACE: Duration = Duration::from_secs(5);
 
 /// What every client says first (RFC 9113 section 3.4).

@@ -1,7 +1,8 @@
 //! The bytes of one request.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    mem,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
     time::Duration,
 };
 
@@ -20,17 +21,23 @@ pub struct ByteCharge(Arc<Charged>);
 struct Charged {
     budget: Arc<ByteBudget>,
     client: ShareKey,
-    held: Mutex<u64>,
+    held: Mutex<Held>,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    bytes: u64,
+    /// The part of them that is not there yet.
+    reserved: u64,
     /// The end of its patience, once it has waited.
-    waits_until: OnceLock<Instant>,
+    waits_until: Option<Instant>,
 }
 
 impl ByteCharge {
     /// A charge of nothing yet.
     #[must_use]
     pub fn new(budget: &Arc<ByteBudget>, client: ShareKey) -> Self {
-        let budget = Arc::clone(budget);
-        Self(Arc::new(Charged { budget, client, held: Mutex::new(0), waits_until: OnceLock::new() }))
+        Self(Arc::new(Charged { budget: Arc::clone(budget), client, held: Mutex::default() }))
     }
 
     /// Charges more bytes, if there is room for them now.
@@ -41,13 +48,13 @@ impl ByteCharge {
     pub fn try_grow(&self, bytes: u64) -> Result<(), OverBudget> {
         let Charged { budget, client, .. } = &*self.0;
         let mut held = self.lock();
-        let wanted = held.saturating_add(bytes);
+        let wanted = held.bytes.saturating_add(bytes);
         let limit = budget.most_for_one();
         if wanted > limit.max(UNSHARED_BYTES) {
             return Err(OverBudget::Ever { limit });
         }
-        let (unshared, shared) =
-            (unshared_of(wanted) - unshared_of(*held), shared_of(wanted) - shared_of(*held));
+        let unshared = unshared_of(wanted) - unshared_of(held.bytes);
+        let shared = shared_of(wanted) - shared_of(held.bytes);
         if unshared > 0 {
             budget.take_unshared(unshared)?;
         }
@@ -57,7 +64,7 @@ impl ByteCharge {
             budget.give_unshared(unshared);
             return Err(refused);
         }
-        *held = wanted;
+        held.bytes = wanted;
         Ok(())
     }
 
@@ -77,17 +84,31 @@ impl ByteCharge {
                 Err(OverBudget::Now) => {}
                 Err(ever) => return Err(budget.refuse(ever)),
             }
-            let until = *self.0.waits_until.get_or_init(|| Instant::now() + LONGEST_WAIT);
+            let until = *self.lock().waits_until.get_or_insert_with(|| Instant::now() + LONGEST_WAIT);
             if timeout_at(until, freed).await.is_err() {
                 return Err(budget.refuse(OverBudget::Now));
             }
         }
     }
 
+    /// Charges bytes that will be there later, as the outputs of a run that waits for its turn; waits a little for room.
+    ///
+    /// # Errors
+    ///
+    /// As [`ByteCharge::grow`].
+    pub async fn reserve(&self, bytes: u64) -> Result<(), OverBudget> {
+        self.grow(bytes).await?;
+        let mut held = self.lock();
+        held.reserved = held.reserved.saturating_add(bytes);
+        self.0.budget.reserved.fetch_add(bytes, Ordering::Relaxed);
+        Ok(())
+    }
+
     /// Charges so many bytes in all, if it is less so far: they are there, whether there is room or not.
     pub fn at_least(&self, bytes: u64) {
         let mut held = self.lock();
-        if bytes > *held {
+        self.0.end_reservation(&mut held);
+        if bytes > held.bytes {
             self.0.set(&mut held, bytes);
         }
     }
@@ -98,28 +119,40 @@ impl ByteCharge {
         self.0.set(&mut held, bytes);
     }
 
+    /// Charges nothing any more and begins anew, for the next message of a stream: it may wait as long as the first.
+    pub fn begin_again(&self) {
+        let mut held = self.lock();
+        self.0.set(&mut held, 0);
+        held.waits_until = None;
+    }
+
     /// Held for some instructions at a time.
-    fn lock(&self) -> MutexGuard<'_, u64> {
+    fn lock(&self) -> MutexGuard<'_, Held> {
         self.0.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Charged {
-    fn set(&self, held: &mut u64, bytes: u64) {
+    fn end_reservation(&self, held: &mut Held) {
+        self.budget.reserved.fetch_sub(mem::take(&mut held.reserved), Ordering::Relaxed);
+    }
+
+    fn set(&self, held: &mut Held, bytes: u64) {
+        self.end_reservation(held);
         let Self { budget, client, .. } = self;
-        let (unshared, shared) = (unshared_of(*held), shared_of(*held));
+        let (unshared, shared) = (unshared_of(held.bytes), shared_of(held.bytes));
         budget.change_unshared(unshared, unshared_of(bytes));
         budget.change_shared(*client, shared, shared_of(bytes));
-        if bytes < *held {
+        if bytes < held.bytes {
             budget.freed.notify_waiters();
         }
-        *held = bytes;
+        held.bytes = bytes;
     }
 }
 
 impl Drop for Charged {
     fn drop(&mut self) {
-        let mut held = *self.held.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let mut held = mem::take(self.held.get_mut().unwrap_or_else(PoisonError::into_inner));
         self.set(&mut held, 0);
     }
 }

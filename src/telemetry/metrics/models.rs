@@ -5,15 +5,15 @@ use crate::model::Schedule;
 /// A version of a model that serves, as metrics tell of it.
 #[derive(Clone, Copy, Debug)]
 pub struct ModelInService<'m> {
-    /// Its name.
+    /// The model's name.
     pub model: &'m str,
-    /// Its version.
+    /// The version's number.
     pub version: &'m str,
     /// The short digest of its files.
     pub digest: &'m str,
-    /// How its runs are scheduled.
+    /// The way in which its runs are scheduled.
     pub schedule: &'m Schedule,
-    /// How many requests wait for a run; `None` if it was never asked.
+    /// Requests that wait for a run; `None` if it was never asked.
     pub waiting: Option<usize>,
 }
 
