@@ -16,7 +16,7 @@ use std::{
     net::SocketAddr,
     path::PathBuf,
     sync::Arc,
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use tokio::{
@@ -35,7 +35,7 @@ use crate::{
     lifecycle::{Lifecycle, StoreError},
     runtime::Runtime,
     serving::Serving,
-    system::{date::can_be_written, descriptors as file_descriptors},
+    system::{date::can_be_written, descriptors as file_descriptors, memory},
     telemetry::{Metrics, MetricsError},
     transport::Clock,
 };
@@ -51,6 +51,12 @@ const RELEASE_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The interval at which the memory for requests is fitted to what there is.
 const BUDGET_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The pause between two returns of freed memory to the system.
+const TRIM_PAUSE: Duration = Duration::from_secs(5);
+
+/// Memory that is not worth a return.
+const TRIMMED_BYTES: u64 = 1 << 20;
 
 /// What a gateway is made of.
 #[derive(Debug)]
@@ -285,8 +291,41 @@ async fn release_idle(live: Arc<Live>) {
 
 async fn fit_byte_budget(live: Arc<Live>) {
     let mut interval = time::interval(BUDGET_INTERVAL);
+    let mut trimmed = Trimmed::default();
     loop {
         interval.tick().await;
         live.fit_byte_budget();
+        if live.is_calm() && trimmed.is_due() {
+            // It takes milliseconds, and locks what all threads take memory from.
+            let returned = tokio::task::spawn_blocking(memory::give_back);
+            if returned.await.is_ok() {
+                trimmed = Trimmed::now();
+            }
+        }
+    }
+}
+
+/// The memory that was left when freed memory was last returned to the system.
+struct Trimmed {
+    at: Instant,
+    resident: u64,
+}
+
+impl Default for Trimmed {
+    fn default() -> Self {
+        Self { at: Instant::now(), resident: 0 }
+    }
+}
+
+impl Trimmed {
+    fn now() -> Self {
+        Self { at: Instant::now(), resident: memory::resident_bytes().unwrap_or(u64::MAX) }
+    }
+
+    /// Returns true if the process has grown since by so much that something of it may be free: connections and small
+    /// requests leave memory behind too, where there were many at a time.
+    fn is_due(&self) -> bool {
+        let most = self.resident.saturating_add((self.resident / 32).max(TRIMMED_BYTES));
+        self.at.elapsed() >= TRIM_PAUSE && memory::resident_bytes().is_some_and(|resident| resident > most)
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::{
-    model::{Dimension, Signature, Value, ValueKind},
+    model::{Dimension, OutputForm, OutputForms, Signature, Value, ValueKind},
     system::byte_budget::count,
 };
 
@@ -17,23 +17,31 @@ pub struct OutputSize {
     by_row: AtomicU64,
     /// Of all other outputs, which are as large however many rows there are.
     whole: AtomicU64,
+    /// Of outputs with a number for each row and each other: the bytes of one.
+    by_pair: u64,
 }
 
 impl OutputSize {
-    /// The size that a signature tells; dimensions that it leaves open count as one.
+    /// The size that a signature tells. A dimension that it leaves open counts as one, or as the rows where the proof found
+    /// that an output is not by row.
     #[must_use]
-    pub fn of(signature: &Signature) -> Self {
+    pub fn of(signature: &Signature, forms: &OutputForms) -> Self {
+        let pairs = signature.outputs.iter().enumerate().filter(|(index, output)| {
+            forms.get(*index) == Some(OutputForm::Whole) && open_dimensions(&output.kind) > 1
+        });
+        let by_pair = pairs.map(|(_, output)| bytes_of(&output.kind)).fold(0, u64::saturating_add);
         let (by_row, whole): (Vec<_>, Vec<_>) =
             signature.outputs.iter().map(|output| &output.kind).partition(|kind| may_be_by_row(kind));
         let bytes = |kinds: Vec<&ValueKind>| kinds.into_iter().map(bytes_of).fold(0, u64::saturating_add);
-        Self { by_row: AtomicU64::new(bytes(by_row)), whole: AtomicU64::new(bytes(whole)) }
+        Self { by_row: AtomicU64::new(bytes(by_row)), whole: AtomicU64::new(bytes(whole)), by_pair }
     }
 
     /// The bytes that the outputs for so many rows may take.
     #[must_use]
     pub fn expected(&self, rows: usize) -> u64 {
         let by_row = self.by_row.load(Ordering::Relaxed).saturating_mul(count(rows));
-        by_row.saturating_add(self.whole.load(Ordering::Relaxed))
+        let by_pair = self.by_pair.saturating_mul(count(rows)).saturating_mul(count(rows));
+        by_row.max(by_pair).saturating_add(self.whole.load(Ordering::Relaxed))
     }
 
     /// Remembers the outputs of a run of so many rows, if they are larger than any before. Returns their bytes.
@@ -66,6 +74,16 @@ fn may_be_by_row(kind: &ValueKind) -> bool {
     }
 }
 
+fn open_dimensions(kind: &ValueKind) -> usize {
+    match kind {
+        ValueKind::Tensor { shape, .. } => {
+            shape.iter().filter(|dimension| matches!(dimension, Dimension::Dynamic(_))).count()
+        }
+        ValueKind::Optional(inner) => open_dimensions(inner),
+        ValueKind::Sequence(_) | ValueKind::Map { .. } => 0,
+    }
+}
+
 fn bytes_of(kind: &ValueKind) -> u64 {
     match kind {
         ValueKind::Tensor { element_type, shape } => {
@@ -93,7 +111,7 @@ mod tests {
             shape: vec![Dimension::Dynamic("n".to_owned()), Dimension::Fixed(100)],
         };
         let outputs = vec![ValueSpec { name: "y".to_owned(), kind }];
-        let size = OutputSize::of(&Signature { inputs: Vec::new(), outputs });
+        let size = OutputSize::of(&Signature { inputs: Vec::new(), outputs }, &OutputForms::default());
         assert_eq!((size.expected(1), size.expected(10)), (400, 4000));
         let data = TensorData::F32(vec![0.5; 600].into());
         let tensor = Tensor::new(vec![2, 300], data).unwrap();
@@ -106,7 +124,10 @@ mod tests {
         let fixed = [5, 5].map(Dimension::Fixed).to_vec();
         let open = ["a", "b"].map(|name| Dimension::Dynamic(name.to_owned())).to_vec();
         let outputs = [fixed, open].map(|shape| ValueSpec::tensor("y", ElementType::F32, shape));
-        let size = OutputSize::of(&Signature { inputs: Vec::new(), outputs: outputs.to_vec() });
+        let size = OutputSize::of(
+            &Signature { inputs: Vec::new(), outputs: outputs.to_vec() },
+            &OutputForms::default(),
+        );
         assert_eq!((size.expected(1), size.expected(10)), (104, 140));
         let square = |side: usize| {
             Value::Tensor(
@@ -115,5 +136,14 @@ mod tests {
         };
         assert_eq!(size.record(1, &[square(5), square(20)]), 1700);
         assert_eq!((size.expected(1), size.expected(10)), (1704, 1740));
+    }
+
+    #[test]
+    fn an_output_of_pairs_of_rows_grows_with_their_square_before_any_run() {
+        let open = |name: &str| Dimension::Dynamic(name.to_owned());
+        let outputs = vec![ValueSpec::tensor("products", ElementType::F32, vec![open("n"), open("m")])];
+        let forms = OutputForms::new(vec![OutputForm::Whole]);
+        let size = OutputSize::of(&Signature { inputs: Vec::new(), outputs }, &forms);
+        assert_eq!((size.expected(1), size.expected(1000)), (4, 4_000_000));
     }
 }

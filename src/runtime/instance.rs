@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use ort::ep::CPU;
 use ort::session::{RunOptions, Session, builder::SessionBuilder};
 
 #[cfg(debug_assertions)]
@@ -147,6 +148,9 @@ pub(super) fn without_folders(message: &str) -> String {
 
 fn builder(runtime: Runtime, threads: usize) -> ort::Result<SessionBuilder> {
     let builder = Session::builder(runtime.environment)?;
+    // What a large run took goes back when it is over: ONNX Runtime's own allocator would keep the most that it ever had.
+    let cpu = CPU::default().with_arena_allocator(false).build();
+    let builder = builder.with_execution_providers([cpu])?;
     Ok(builder.with_intra_threads(threads.max(1))?.with_inter_threads(1)?.with_intra_op_spinning(false)?)
 }
 

@@ -30,6 +30,9 @@ use crate::{
 /// Memory for requests where the system does not say how much it has.
 const UNKNOWN_BYTES_LEFT: u64 = 1 << 30;
 
+/// Memory of small requests, which always are some.
+const CALM_BYTES: u64 = 1 << 20;
+
 /// Memory for requests however little is left: enough for many small ones.
 const LEAST_BUDGET_BYTES: u64 = 8 << 20;
 
@@ -165,10 +168,15 @@ impl Live {
     /// Gives requests the memory that is left: what they hold, and most of what the process may still use.
     pub(super) fn fit_byte_budget(&self) {
         let limit = self.lock().settings.runtime.memory_limit_bytes;
-        let left = memory::bytes_left(limit).unwrap_or(UNKNOWN_BYTES_LEFT);
         // What is only reserved is still part of what is left.
-        let total = self.byte_budget.allocated().saturating_add(left) / 4 * 3;
-        self.byte_budget.set_total(total.max(LEAST_BUDGET_BYTES));
+        let held = self.byte_budget.allocated();
+        let bytes = memory::bytes_for_requests(limit, held).unwrap_or(UNKNOWN_BYTES_LEFT);
+        self.byte_budget.set_total((bytes / 4 * 3).max(LEAST_BUDGET_BYTES));
+    }
+
+    /// Returns true while requests hold no memory that matters.
+    pub(super) fn is_calm(&self) -> bool {
+        self.byte_budget.allocated() < CALM_BYTES
     }
 
     pub(super) fn quotas(&self) -> Arc<Quotas> {

@@ -6,8 +6,9 @@ use crate::{
     system::byte_budget::count,
 };
 
-/// Outputs are there as tensors and as what is written of them.
-const OUTPUT_COPIES: u64 = 2;
+/// Outputs are there as tensors and as what is written of them: as long, or as text up to three times as long.
+const BINARY_COPIES: u64 = 2;
+const TEXT_COPIES: u64 = 4;
 
 /// The bytes of an element whose type has no size of its own: a short text with its place in a list.
 const TEXT_BYTES: usize = 48;
@@ -19,7 +20,7 @@ const LEAST_ELEMENT_BYTES: usize = 8;
 const SHORT_TEXT_BYTES: usize = 16 * 1024;
 
 impl Terms {
-    /// Charges the elements that a text may hold: each but the last is followed by a comma.
+    /// Charges the elements that a text may hold: each but the last is followed by a comma, or the end of a line.
     ///
     /// # Errors
     ///
@@ -28,8 +29,8 @@ impl Terms {
         match &self.charge {
             Some(charge) if text.len() > SHORT_TEXT_BYTES => {
                 #[expect(clippy::naive_bytecount, reason = "the compiler makes vectors of it")]
-                let commas = text.iter().filter(|byte| **byte == b',').count();
-                let bytes = commas.saturating_add(1).saturating_mul(element_bytes(signature));
+                let separators = text.iter().filter(|byte| matches!(**byte, b',' | b'\n')).count();
+                let bytes = separators.saturating_add(1).saturating_mul(element_bytes(signature));
                 Ok(charge.grow(count(bytes)).await?)
             }
             _ => Ok(()),
@@ -51,8 +52,9 @@ impl Terms {
         // The text that they were made of is gone, or is what they are made of.
         charge.settle(count(inputs));
         let outputs = servable.output_size.expected(rows);
+        let copies = if self.has_binary_answer { BINARY_COPIES } else { TEXT_COPIES };
         // They are not there before its turn.
-        Ok(charge.reserve(outputs.saturating_mul(OUTPUT_COPIES)).await?)
+        Ok(charge.reserve(outputs.saturating_mul(copies)).await?)
     }
 }
 

@@ -167,7 +167,7 @@ impl Serving {
         begin: Instant,
         by: AskedBy,
     ) -> impl Future<Output = Result<Ran, ServingError>> + use<'s> {
-        let Terms { caller, priority, deadline, charge } = terms;
+        let Terms { caller, priority, deadline, charge, .. } = terms;
         let deadline = self.deadline(begin, deadline);
         let since = Instant::now();
         let asked = Asked { inputs, rows, caller, priority, deadline, since };
@@ -179,7 +179,7 @@ impl Serving {
                     return Err(blamed(servable, by, error.into(), inputs));
                 }
             };
-            let outputs = servable.output_size.record(ran.batch_rows, ran.batch());
+            let outputs = servable.output_size.record(ran.batch_rows.max(rows.unwrap_or(1)), ran.batch());
             if let Some(charge) = charge {
                 let rows = rows.unwrap_or(1).min(ran.batch_rows);
                 let part = outputs / count(ran.batch_rows.max(1)) * count(rows);

@@ -19,6 +19,8 @@ pub struct Terms {
     pub priority: u8,
     /// When the caller does not wait any more, if that is before `server.request_timeout_ms`.
     pub deadline: Option<Instant>,
+    /// True if outputs are answered as bytes, not as text.
+    pub has_binary_answer: bool,
     /// The memory that is charged to the request; nothing for one that is too small to matter.
     pub charge: Option<ByteCharge>,
 }

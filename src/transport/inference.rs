@@ -17,7 +17,8 @@ pub(crate) async fn infer(
 ) -> Result<Inference, ApiError> {
     check_requested(&request.outputs, &servable.signature).map_err(ApiError::InvalidBody)?;
     let deadline = request.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-    let terms = Terms { priority: request.priority, deadline, ..terms };
+    let has_binary_answer = terms.has_binary_answer || request.binary_outputs;
+    let terms = Terms { priority: request.priority, deadline, has_binary_answer, ..terms };
     let run = state.serving.infer(servable, mem::take(&mut request.inputs), terms);
     match request.timeout {
         Some(timeout) => match tokio::time::timeout(timeout, run).await {

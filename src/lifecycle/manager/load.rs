@@ -290,7 +290,7 @@ fn load_copy(
     Ok(Servable {
         name: name.clone(),
         version,
-        output_size: OutputSize::of(&signature),
+        output_size: OutputSize::of(&signature, &proof.output_forms),
         signature,
         constants,
         contract,

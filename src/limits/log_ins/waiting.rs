@@ -8,6 +8,10 @@ use crate::limits::AddressKey;
 /// Log-ins that may wait. Each takes some 20 ms of a core, so who is behind so many would be gone before its turn.
 const MAX_WAITING: usize = 64;
 
+/// More than these are a crowd, of which the newest is verified first: who came all at once wait for each other anyway, and
+/// whoever comes then does not wait for all of them.
+const CROWD: usize = 8;
+
 /// A log-in that waits.
 #[derive(Debug)]
 pub(super) struct Waiting<T> {
@@ -74,6 +78,14 @@ impl<T> Queue<T> {
         Some(self.entries.swap_remove(last).waiting)
     }
 
+    /// Log-ins of its address that came before it and wait.
+    fn before_of_address(&self, entry: &Entry<T>) -> u64 {
+        let is_before = |other: &&Entry<T>| {
+            other.waiting.address == entry.waiting.address && other.arrival < entry.arrival
+        };
+        self.entries.iter().filter(is_before).map(|_| 1).sum()
+    }
+
     /// Takes out everything that is not to be verified any more.
     pub(super) fn take(&mut self, is_over: impl Fn(&Waiting<T>) -> bool) -> Vec<Waiting<T>> {
         self.entries.extract_if(.., |entry| is_over(&entry.waiting)).map(|entry| entry.waiting).collect()
@@ -85,11 +97,16 @@ impl<T> Queue<T> {
         class_of: impl Fn(&Waiting<T>) -> Class,
         has_room: impl Fn(Class, u32) -> bool,
     ) -> Option<(Class, Waiting<T>)> {
+        let is_crowded = self.entries.len() > CROWD;
         let classed = self.entries.iter().enumerate().map(|(index, entry)| {
             let class = class_of(&entry.waiting);
+            if is_crowded {
+                return ((class, self.before_of_address(entry), u64::MAX - entry.arrival), index);
+            }
             ((class, entry.turn, entry.arrival), index)
         });
-        let ((class, turn, _), index) = classed.min()?;
+        let ((class, ..), index) = classed.min()?;
+        let turn = self.entries[index].turn;
         // What does not fit is waited for: if others passed it, it could wait for ever.
         if !has_room(class, self.entries[index].waiting.memory_kib) {
             return None;

@@ -16,7 +16,7 @@ use hyper::body::{Body, Incoming};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Longer than a head may be.
-const MOST_BYTES: usize = 64 * 1024;
+const MOST_BYTES: usize = 40 * 1024;
 
 /// Memory that is kept from one request to the next.
 const USUAL_BYTES: usize = 4 * 1024;
@@ -58,7 +58,7 @@ impl Bytes {
         let skipped = self.skip.min(read.len());
         self.skip -= skipped;
         self.seen.extend_from_slice(read.get(skipped..).unwrap_or_default());
-        if self.seen.len() > 2 * MOST_BYTES {
+        if self.seen.len() > MOST_BYTES + USUAL_BYTES {
             self.seen.drain(..self.seen.len() - MOST_BYTES);
         }
     }

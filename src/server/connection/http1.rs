@@ -105,6 +105,8 @@ pub(super) async fn run(connection: Connection, stream: TcpStream) {
     let (mut is_ending, mut is_leaving, mut has_grace) = (false, false, false);
     let ended = loop {
         tokio::select! {
+            // Requests first: a fair choice costs each of them a random number.
+            biased;
             ended = poll_fn(|context| connection.poll_without_shutdown(context)) => break ended,
             () = &mut stopped, if !is_ending => {
                 is_ending = true;

@@ -54,6 +54,9 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// stranger has more kept. It is given back as handlers read, so that a large request is as fast as it is read.
 const WINDOW_BYTES: u32 = 64 * 1024;
 
+/// The same of a trusted proxy, whose connection carries the calls of many: one that is not read does not stop the others.
+const PROXY_WINDOW_BYTES: u32 = 1024 * 1024;
+
 /// A connection whose requests were refused this many times in a row, as nobody was named or too much was asked, is
 /// closed. The first ones may have been sent at once.
 const MAX_REFUSED: u32 = 8;
@@ -96,7 +99,7 @@ pub(super) async fn run(connection: Connection, mut stream: TcpStream) {
             .max_concurrent_streams(MAX_STREAMS)
             .max_header_list_size(MAX_HEADER_BYTES)
             .initial_stream_window_size(WINDOW_BYTES)
-            .initial_connection_window_size(WINDOW_BYTES)
+            .initial_connection_window_size(if is_proxy { PROXY_WINDOW_BYTES } else { WINDOW_BYTES })
             .serve_connection(io, service)
     );
     let mut stopped = pin!(async {
