@@ -4,6 +4,7 @@
 //! is no safe form.
 
 pub mod byte_budget;
+pub mod clock;
 pub mod code;
 pub mod date;
 pub mod descriptors;

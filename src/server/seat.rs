@@ -2,22 +2,15 @@
 
 use std::{
     sync::{
-        Arc, LazyLock,
+        Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    task::{Context, Poll},
-    time::Instant,
+    task::{Context, Poll, Waker},
 };
 
 use futures_util::task::AtomicWaker;
 
-/// The begin of this process's time, for times that are kept in a word.
-static BEGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
-
-/// Microseconds of this process's time.
-fn now() -> u64 {
-    u64::try_from(BEGIN.elapsed().as_micros()).unwrap_or(u64::MAX)
-}
+use crate::system::clock::coarse_microseconds;
 
 /// A connection's place among the others: busy with a request, or idle since some time.
 ///
@@ -37,7 +30,7 @@ impl Seat {
     pub(super) fn new() -> Arc<Self> {
         Arc::new(Self {
             is_busy: AtomicBool::new(false),
-            idle_since: AtomicU64::new(now()),
+            idle_since: AtomicU64::new(coarse_microseconds()),
             is_answered: AtomicBool::new(false),
             is_leaving: AtomicBool::new(false),
             waker: AtomicWaker::new(),
@@ -52,7 +45,7 @@ impl Seat {
 
     /// Notes that nothing is asked for.
     pub(super) fn rest(&self) {
-        self.idle_since.store(now(), Ordering::Relaxed);
+        self.idle_since.store(coarse_microseconds(), Ordering::Relaxed);
         self.is_busy.store(false, Ordering::Relaxed);
     }
 
@@ -92,9 +85,13 @@ impl Seat {
         self.waker.wake();
     }
 
-    /// Ready when it has to give way.
-    pub(super) fn poll_leaving(&self, context: &mut Context<'_>) -> Poll<()> {
-        self.waker.register(context.waker());
+    /// Ready when it has to give way. `known` is the waker of the last call: that of a task stays the same, and is written
+    /// down once.
+    pub(super) fn poll_leaving(&self, context: &mut Context<'_>, known: &mut Option<Waker>) -> Poll<()> {
+        if known.as_ref().is_none_or(|known| !known.will_wake(context.waker())) {
+            self.waker.register(context.waker());
+            *known = Some(context.waker().clone());
+        }
         if self.is_leaving() { Poll::Ready(()) } else { Poll::Pending }
     }
 }
@@ -117,7 +114,8 @@ mod tests {
         assert!(seat.flushed());
         assert!(!seat.is_busy() && !seat.flushed());
         assert!(!seat.is_leaving());
-        let leaving = poll_fn(|context| seat.poll_leaving(context));
+        let mut waker = None;
+        let leaving = poll_fn(|context| seat.poll_leaving(context, &mut waker));
         tokio::join!(leaving, async { seat.give_way() });
         assert!(seat.is_leaving());
     }

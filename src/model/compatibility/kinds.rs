@@ -14,10 +14,20 @@ pub(super) enum Fit {
 }
 
 /// Judges an input of the kind `new` by requests that were sent to one of the kind `old`.
+//
+// Optional kinds are looked into here, and not by a call of itself: what this compiler makes of a recursion that takes the
+// greater of two is wrong in an optimized build.
 pub(super) fn takes(old: &ValueKind, new: &ValueKind) -> Fit {
     match (old, new) {
-        (ValueKind::Optional(old), ValueKind::Optional(new)) => takes(old, new),
-        (old, ValueKind::Optional(new)) => takes(old, new).max(Fit::Harmless),
+        (ValueKind::Optional(old), ValueKind::Optional(new)) => takes_plain(old, new),
+        (old, ValueKind::Optional(new)) => takes_plain(old, new).max(Fit::Harmless),
+        (old, new) => takes_plain(old, new),
+    }
+}
+
+/// The same of kinds that are always there.
+fn takes_plain(old: &ValueKind, new: &ValueKind) -> Fit {
+    match (old, new) {
         (
             ValueKind::Tensor { element_type: old_type, shape: old },
             ValueKind::Tensor { element_type: new_type, shape: new },
@@ -28,24 +38,34 @@ pub(super) fn takes(old: &ValueKind, new: &ValueKind) -> Fit {
 
 /// The worst of several, `Fit::Same` if there are none.
 fn worst(fits: impl Iterator<Item = Fit>) -> Fit {
-    let mut worst = Fit::Same;
+    let (mut is_harmless, mut breaks) = (false, false);
     for fit in fits {
-        worst = match (worst, fit) {
-            (Fit::Breaks, _) | (_, Fit::Breaks) => Fit::Breaks,
-            (Fit::Harmless, _) | (_, Fit::Harmless) => Fit::Harmless,
-            (Fit::Same, Fit::Same) => Fit::Same,
-        };
+        is_harmless |= fit == Fit::Harmless;
+        breaks |= fit == Fit::Breaks;
     }
-    worst
+    if breaks {
+        Fit::Breaks
+    } else if is_harmless {
+        Fit::Harmless
+    } else {
+        Fit::Same
+    }
+}
+
+/// The size of a dimension; `None` if any is taken.
+fn size(dimension: &Dimension) -> Option<usize> {
+    match dimension {
+        Dimension::Fixed(size) => Some(*size),
+        Dimension::Dynamic(_) => None,
+    }
 }
 
 /// A shape without dimensions stands for any.
 fn takes_shape(old: &[Dimension], new: &[Dimension]) -> Fit {
-    let dimension = |(old, new): (&Dimension, &Dimension)| match (old, new) {
-        (Dimension::Fixed(old), Dimension::Fixed(new)) if old == new => Fit::Same,
-        (Dimension::Dynamic(_), Dimension::Dynamic(_)) => Fit::Same,
-        (Dimension::Fixed(_), Dimension::Dynamic(_)) => Fit::Harmless,
-        (_, Dimension::Fixed(_)) => Fit::Breaks,
+    let dimension = |(old, new): (&Dimension, &Dimension)| match (size(old), size(new)) {
+        (old, new) if old == new => Fit::Same,
+        (_, None) => Fit::Harmless,
+        (_, Some(_)) => Fit::Breaks,
     };
     match (old.len(), new.len()) {
         (0, 0) => Fit::Same,
@@ -59,24 +79,30 @@ fn takes_shape(old: &[Dimension], new: &[Dimension]) -> Fit {
 /// counts them, whatever the exporter declared.
 pub(super) fn reads_as(old: &ValueKind, new: &ValueKind, answers_rows: bool) -> Fit {
     match (old, new) {
+        (ValueKind::Optional(old), ValueKind::Optional(new)) => reads_as_plain(old, new, answers_rows),
+        // What was absent at times is now always there.
+        (ValueKind::Optional(old), new) => reads_as_plain(old, new, answers_rows).max(Fit::Harmless),
+        (old, new) => reads_as_plain(old, new, answers_rows),
+    }
+}
+
+/// The same of kinds that are always there.
+fn reads_as_plain(old: &ValueKind, new: &ValueKind, answers_rows: bool) -> Fit {
+    match (old, new) {
         (
             ValueKind::Tensor { element_type: old_type, shape: old },
             ValueKind::Tensor { element_type: new_type, shape: new },
         ) if old_type == new_type => reads_as_shape(old, new, answers_rows),
-        (ValueKind::Sequence(old), ValueKind::Sequence(new))
-        | (ValueKind::Optional(old), ValueKind::Optional(new)) => reads_as(old, new, answers_rows),
-        // What was absent at times is now always there.
-        (ValueKind::Optional(old), new) => reads_as(old, new, answers_rows).max(Fit::Harmless),
+        (ValueKind::Sequence(old), ValueKind::Sequence(new)) => reads_as_plain(old, new, answers_rows),
         (old, new) => same_form(old, new),
     }
 }
 
 /// Dimensions that an exporter leaves open say nothing, and neither does a shape without any.
 fn reads_as_shape(old: &[Dimension], new: &[Dimension], answers_rows: bool) -> Fit {
-    let dimension = |(axis, (old, new)): (usize, (&Dimension, &Dimension))| match (old, new) {
-        (Dimension::Fixed(old), Dimension::Fixed(new)) if old == new => Fit::Same,
-        (Dimension::Dynamic(_), Dimension::Dynamic(_)) => Fit::Same,
-        (Dimension::Fixed(_), Dimension::Fixed(_)) if axis > 0 || !answers_rows => Fit::Breaks,
+    let dimension = |(axis, (old, new)): (usize, (&Dimension, &Dimension))| match (size(old), size(new)) {
+        (old, new) if old == new => Fit::Same,
+        (Some(_), Some(_)) if axis > 0 || !answers_rows => Fit::Breaks,
         _ => Fit::Harmless,
     };
     match (old.len(), new.len()) {
@@ -93,13 +119,7 @@ pub(super) fn same_form(old: &ValueKind, new: &ValueKind) -> Fit {
         (
             ValueKind::Tensor { element_type: old_type, shape: old },
             ValueKind::Tensor { element_type: new_type, shape: new },
-        ) => {
-            let size = |dimension: &Dimension| match dimension {
-                Dimension::Fixed(size) => Some(*size),
-                Dimension::Dynamic(_) => None,
-            };
-            old_type == new_type && old.iter().map(size).eq(new.iter().map(size))
-        }
+        ) => old_type == new_type && old.iter().map(size).eq(new.iter().map(size)),
         (ValueKind::Sequence(old), ValueKind::Sequence(new))
         | (ValueKind::Optional(old), ValueKind::Optional(new)) => return same_form(old, new),
         (old, new) => old == new,

@@ -40,10 +40,7 @@ impl Seen {
         // A body in a transfer coding has no length.
         let has_two = length.is_none() && has_two_lengths(&bytes.seen, request.method());
         let body = length.map_or(0, |length| usize::try_from(length).unwrap_or(usize::MAX));
-        // Part of it may have come with the head.
-        bytes.skip = body.saturating_sub(bytes.seen.len());
-        bytes.seen.clear();
-        bytes.seen.shrink_to(USUAL_BYTES);
+        bytes.pass(request.method(), body);
         has_two
     }
 
@@ -54,6 +51,24 @@ impl Seen {
 }
 
 impl Bytes {
+    /// Lets go of a head and the body of so many bytes that follows it, as far as they have come, and of the rest as it
+    /// comes: the next head begins exactly behind them.
+    fn pass(&mut self, method: &Method, body: usize) {
+        match end_of_head(&self.seen, method) {
+            Some(end) => {
+                let end = end.saturating_add(body);
+                self.skip = end.saturating_sub(self.seen.len());
+                self.seen.drain(..end.min(self.seen.len()));
+            }
+            // Part of the body may have come with the head.
+            None => {
+                self.skip = body.saturating_sub(self.seen.len());
+                self.seen.clear();
+            }
+        }
+        self.seen.shrink_to(USUAL_BYTES);
+    }
+
     fn add(&mut self, read: &[u8]) {
         let skipped = self.skip.min(read.len());
         self.skip -= skipped;
@@ -83,6 +98,28 @@ fn has_two_lengths(seen: &[u8], method: &Method) -> bool {
         }
     }
     !is_found
+}
+
+/// The place behind the head of a request with this method, which may follow the end of a body in chunks.
+fn end_of_head(seen: &[u8], method: &Method) -> Option<usize> {
+    const END: &[u8] = b"\r\n\r\n";
+    if seen.starts_with(method.as_str().as_bytes()) {
+        // As nearly all are; a head with bare line feeds may end before, and is looked at line by line.
+        let end = memchr::memmem::find(seen, END).map(|at| at + END.len())?;
+        if memchr::memmem::find(seen.get(..end)?, b"\n\n").is_none() {
+            return Some(end);
+        }
+    }
+    let (mut at, mut is_inside) = (0, false);
+    for line in seen.split_inclusive(|byte| *byte == b'\n') {
+        at += line.len();
+        let line = line.strip_suffix(b"\n").map(|line| line.strip_suffix(b"\r").unwrap_or(line))?;
+        if is_inside && line.is_empty() {
+            return Some(at);
+        }
+        is_inside = is_inside || begins_request(line, method);
+    }
+    None
 }
 
 fn begins_request(line: &[u8], method: &Method) -> bool {
@@ -181,6 +218,28 @@ mod tests {
         assert!(has_two(&format!("{fake}{both}")), "the body before looks like a head");
         let coded = "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n";
         assert!(!has_two(&format!("the end of a body{fake}\n{coded}")));
+    }
+
+    #[test]
+    fn a_head_is_found_behind_a_body_whenever_that_comes() {
+        let first = "POST /a HTTP/1.1\r\nhost: a\r\ncontent-length: 300\r\n\r\n";
+        let (body, coded) = ("x".repeat(300), "POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n");
+        for cut in [0, 1, 100, 300] {
+            let mut bytes = Bytes::default();
+            bytes.add(first.as_bytes());
+            bytes.add(&body.as_bytes()[..cut]);
+            bytes.pass(&Method::POST, 300);
+            bytes.add(&body.as_bytes()[cut..]);
+            bytes.add(coded.as_bytes());
+            assert_eq!(bytes.seen, coded.as_bytes(), "{cut}");
+            assert!(!has_two_lengths(&bytes.seen, &Method::POST), "{cut}");
+            bytes.pass(&Method::POST, 0);
+            bytes.add(b"3\r\nabc\r\n0\r\n\r\n");
+            bytes.add(first.as_bytes());
+            bytes.add(body.as_bytes());
+            bytes.pass(&Method::POST, 300);
+            assert_eq!((bytes.seen.len(), bytes.skip), (0, 0), "{cut}");
+        }
     }
 
     #[test]

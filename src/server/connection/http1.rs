@@ -103,6 +103,7 @@ pub(super) async fn run(connection: Connection, stream: TcpStream) {
     let mut stopped = pin!(stopped);
     let mut grace = pin!(time::sleep(LEAVING_GRACE));
     let (mut is_ending, mut is_leaving, mut has_grace) = (false, false, false);
+    let mut waker = None;
     let ended = loop {
         tokio::select! {
             // Requests first: a fair choice costs each of them a random number.
@@ -112,7 +113,7 @@ pub(super) async fn run(connection: Connection, stream: TcpStream) {
                 is_ending = true;
                 Pin::new(&mut connection).graceful_shutdown();
             }
-            () = poll_fn(|context| seat.poll_leaving(context)), if !is_leaving => {
+            () = poll_fn(|context| seat.poll_leaving(context, &mut waker)), if !is_leaving => {
                 (is_leaving, has_grace) = (true, true);
                 metrics.connection_closed(ConnectionEnd::GaveWay);
                 Pin::new(&mut connection).graceful_shutdown();

@@ -112,6 +112,7 @@ pub(super) async fn run(connection: Connection, mut stream: TcpStream) {
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut grace = pin!(time::sleep(LEAVING_GRACE));
     let (mut is_ending, mut is_leaving, mut is_refused, mut has_grace) = (false, false, false, false);
+    let mut waker = None;
     loop {
         tokio::select! {
             ended = &mut connection => {
@@ -125,7 +126,7 @@ pub(super) async fn run(connection: Connection, mut stream: TcpStream) {
                 }
                 return;
             }
-            () = poll_fn(|context| seat.poll_leaving(context)), if !is_leaving => {
+            () = poll_fn(|context| seat.poll_leaving(context, &mut waker)), if !is_leaving => {
                 (is_ending, is_leaving, has_grace) = (true, true, true);
                 metrics.connection_closed(ConnectionEnd::GaveWay);
                 connection.as_mut().graceful_shutdown();
@@ -172,7 +173,7 @@ async fn begins(connection: &Connection, stream: &mut TcpStream) -> bool {
     };
     let greeted = tokio::select! {
         greeted = time::timeout(*header_timeout, speaks_http2(stream)) => greeted,
-        () = poll_fn(|context| seat.poll_leaving(context)) => return false,
+        () = poll_fn(|context| seat.poll_leaving(context, &mut None)) => return false,
         () = stopped => return false,
     };
     match greeted {
