@@ -28,7 +28,6 @@ impl Terms {
     pub async fn reserve_elements(&self, signature: &Signature, text: &[u8]) -> Result<(), ServingError> {
         match &self.charge {
             Some(charge) if text.len() > SHORT_TEXT_BYTES => {
-                #[expect(clippy::naive_bytecount, reason = "the compiler makes vectors of it")]
                 let separators = text.iter().filter(|byte| matches!(**byte, b',' | b'\n')).count();
                 let bytes = separators.saturating_add(1).saturating_mul(element_bytes(signature));
                 Ok(charge.grow(count(bytes)).await?)

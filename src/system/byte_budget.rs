@@ -1,7 +1,7 @@
 //! The budget of bytes in flight: request bodies, the tensors made of them, and responses that are not taken yet.
 //!
 //! One budget bounds the whole process, so that no number of clients can make it grow past the memory that there is. Each
-//! client has a share that shrinks as the budget fills: at most [`SHARE_OF_FREE`] times what is still free (a dynamic
+//! client has a share that shrinks as the budget fills: at most three times what is still free (a dynamic
 //! threshold, as shared packet buffers have: Choudhury and Hahne, 1998). A lone client may so take three quarters, and
 //! there is always something left for the next.
 

@@ -54,17 +54,14 @@ impl Bytes {
     /// Lets go of a head and the body of so many bytes that follows it, as far as they have come, and of the rest as it
     /// comes: the next head begins exactly behind them.
     fn pass(&mut self, method: &Method, body: usize) {
-        match end_of_head(&self.seen, method) {
-            Some(end) => {
-                let end = end.saturating_add(body);
-                self.skip = end.saturating_sub(self.seen.len());
-                self.seen.drain(..end.min(self.seen.len()));
-            }
+        if let Some(end) = end_of_head(&self.seen, method) {
+            let end = end.saturating_add(body);
+            self.skip = end.saturating_sub(self.seen.len());
+            self.seen.drain(..end.min(self.seen.len()));
+        } else {
             // Part of the body may have come with the head.
-            None => {
-                self.skip = body.saturating_sub(self.seen.len());
-                self.seen.clear();
-            }
+            self.skip = body.saturating_sub(self.seen.len());
+            self.seen.clear();
         }
         self.seen.shrink_to(USUAL_BYTES);
     }
