@@ -36,7 +36,7 @@ async def guess(port: int, number: int, ended: threading.Event, counts: Counter[
 
 
 @case("wrong secrets of many addresses", "120 addresses, a wrong secret of each every second",
-      "a client with the right one gets its token within 1 s, wrong ones get 401, 429 or 503")
+      "a client with the right one gets its token within 1 s (5 in the short form), wrong ones get 401, 429 or 503")
 def wrong_secrets(run: Run) -> str:
     with Gateway(run, rate_limit__enabled=True) as gateway:
         ended, counts = threading.Event(), Counter()
@@ -59,7 +59,8 @@ def wrong_secrets(run: Run) -> str:
             ended.set()
             guessing.join()
         seen = f"right: {dict(statuses)} within {max(took):.2f} s; wrong: {dict(counts)}"
-        expect(set(statuses) == {200} and max(took) < 1, seen)
+        # In the short form the machine may be busy with something else.
+        expect(set(statuses) == {200} and max(took) < run.pick(5, 1), seen)
         expect(set(counts) <= {401, 429, 503}, seen)
         gateway.good()
         return seen
