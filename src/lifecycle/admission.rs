@@ -372,7 +372,7 @@ impl Prover {
         if self.settings.max_memory_bytes > 0 {
             return Ok((needed.min(self.settings.max_memory_bytes), false));
         }
-        let available = memory::bytes_left(self.memory_limit_bytes).unwrap_or(u64::MAX);
+        let available = memory::bytes_left(self.memory_limit_bytes, 0).unwrap_or(u64::MAX);
         if available < LEAST_BYTES {
             let detail = format!("{} MiB are left; that is too little to prove any model", available >> 20);
             return Err(Refusal::new(Reason::InsufficientMemory, detail));

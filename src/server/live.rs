@@ -170,7 +170,7 @@ impl Live {
         let limit = self.lock().settings.runtime.memory_limit_bytes;
         // What is only reserved is still part of what is left.
         let held = self.byte_budget.allocated();
-        let bytes = memory::bytes_for_requests(limit, held).unwrap_or(UNKNOWN_BYTES_LEFT);
+        let bytes = memory::bytes_left(limit, held).unwrap_or(UNKNOWN_BYTES_LEFT);
         self.byte_budget.set_total((bytes / 4 * 3).max(LEAST_BUDGET_BYTES));
     }
 

@@ -17,24 +17,16 @@ pub fn available_bytes() -> Option<u64> {
     system.into_iter().chain(group).min()
 }
 
-/// Bytes that this process may use beside all that it does: what is left, and what it holds for requests.
+/// Bytes that this process may still use: of the limit that was set for it, if that is not 0, and of what there is. Bytes
+/// that it holds and can do without (`held`) count as left.
 #[must_use]
-pub fn bytes_for_requests(limit: u64, held: u64) -> Option<u64> {
+pub fn bytes_left(limit: u64, held: u64) -> Option<u64> {
     let there_are = available_bytes().map(|left| left.saturating_add(held));
     let may_be = (limit > 0).then(|| {
         let resident = resident_bytes().unwrap_or(0);
         limit.saturating_add(held).saturating_sub(resident)
     });
     there_are.into_iter().chain(may_be).min()
-}
-
-/// Bytes that this process may still use, of a limit that was set for it, or of what there is if that is 0.
-#[must_use]
-pub fn bytes_left(limit: u64) -> Option<u64> {
-    match limit {
-        0 => available_bytes(),
-        limit => Some(limit.saturating_sub(resident_bytes().unwrap_or(0))),
-    }
 }
 
 /// Bytes of memory that this process has resident.

@@ -84,7 +84,7 @@ impl AddressLimit {
         self.clients.key(peer(extensions), headers)
     }
 
-    /// The same, of a request that comes from this address and has these headers.
+    /// The client that a request from this address with these headers is charged to.
     pub(crate) fn client_of(&self, peer: Peer, headers: &HeaderMap) -> AddressKey {
         self.clients.key(peer, headers)
     }

@@ -14,10 +14,6 @@ class Wrong(Exception):
     """The gateway did something other than required; the text says what was seen."""
 
 
-class LeftOut(Exception):
-    """A case cannot be tried here; the text says what is missing."""
-
-
 @dataclass
 class Run:
     """How the cases are run."""
@@ -72,8 +68,6 @@ def tried(one: Case, run: Run) -> Result:
         seen, verdict = one.try_it(run), "good"
     except Wrong as wrong:
         seen, verdict = str(wrong), "BAD"
-    except LeftOut as missing:
-        seen, verdict = str(missing), "left out"
     except (OSError, EOFError, RuntimeError, ValueError, KeyError, TimeoutError) as error:
         seen, verdict = f"{type(error).__name__}: {error}", "BAD"
     return Result(one, seen, verdict, time.monotonic() - begin)

@@ -106,7 +106,7 @@ impl Manager {
         let previous = self.models.get(&on_trial.0).and_then(|model| model.previous.last());
         let (deployment, snapshot) = previous.ok_or("there is no way back")?;
         let needed = deployment.proof.costs.session_bytes.saturating_mul(LOAD_FACTOR);
-        if memory::bytes_left(self.parts.settings.runtime.memory_limit_bytes)
+        if memory::bytes_left(self.parts.settings.runtime.memory_limit_bytes, 0)
             .is_some_and(|left| left < needed)
         {
             return Err(format!(

@@ -243,7 +243,7 @@ impl Manager {
     ) -> Result<Servable, Refusal> {
         let settings = &self.parts.settings.runtime;
         let config = self.models.get(name).map(|model| model.config.scheduler.clone()).unwrap_or_default();
-        let available = memory::bytes_left(settings.memory_limit_bytes);
+        let available = memory::bytes_left(settings.memory_limit_bytes, 0);
         let schedule = schedule::decide(settings, &config, &proof, Runtime::cpus(), available)?;
         let inference_seconds = self.parts.metrics.inference_seconds(name.as_str());
         let watched = (trial, inference_seconds);

@@ -25,7 +25,7 @@ pub(super) fn takes(old: &ValueKind, new: &ValueKind) -> Fit {
     }
 }
 
-/// The same of kinds that are always there.
+/// Judges an input that is always there.
 fn takes_plain(old: &ValueKind, new: &ValueKind) -> Fit {
     match (old, new) {
         (
@@ -86,7 +86,7 @@ pub(super) fn reads_as(old: &ValueKind, new: &ValueKind, answers_rows: bool) -> 
     }
 }
 
-/// The same of kinds that are always there.
+/// Judges an output that is always there.
 fn reads_as_plain(old: &ValueKind, new: &ValueKind, answers_rows: bool) -> Fit {
     match (old, new) {
         (

@@ -54,7 +54,8 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// stranger has more kept. It is given back as handlers read, so that a large request is as fast as it is read.
 const WINDOW_BYTES: u32 = 64 * 1024;
 
-/// The same of a trusted proxy, whose connection carries the calls of many: one that is not read does not stop the others.
+/// The receive window of a trusted proxy, whose connection carries the calls of many: one that is not read does not stop the
+/// others.
 const PROXY_WINDOW_BYTES: u32 = 1024 * 1024;
 
 /// A connection whose requests were refused this many times in a row, as nobody was named or too much was asked, is
