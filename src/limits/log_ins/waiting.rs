@@ -27,6 +27,8 @@ struct Entry<T> {
     waiting: Waiting<T>,
     /// The turn in which its address gets to this one: addresses take turns, however many each has waiting.
     turn: u64,
+    /// Log-ins of its address that waited when it came.
+    behind: u64,
     arrival: u64,
 }
 
@@ -58,9 +60,11 @@ impl<T> Queue<T> {
         class_of: impl Fn(&Waiting<T>) -> Class,
     ) -> Option<Waiting<T>> {
         let of_address = self.entries.iter().filter(|entry| entry.waiting.address == waiting.address);
-        let turn = of_address.map(|entry| entry.turn).fold(self.turn, u64::max) + 1;
+        let (turn, behind) =
+            of_address.fold((self.turn, 0), |(turn, behind), entry| (turn.max(entry.turn), behind + 1));
+        let turn = turn + 1;
         self.arrivals += 1;
-        self.entries.push(Entry { waiting, turn, arrival: self.arrivals });
+        self.entries.push(Entry { waiting, turn, behind, arrival: self.arrivals });
         if self.entries.len() <= MAX_WAITING {
             return None;
         }
@@ -78,14 +82,6 @@ impl<T> Queue<T> {
         Some(self.entries.swap_remove(last).waiting)
     }
 
-    /// Log-ins of its address that came before it and wait.
-    fn before_of_address(&self, entry: &Entry<T>) -> u64 {
-        let is_before = |other: &&Entry<T>| {
-            other.waiting.address == entry.waiting.address && other.arrival < entry.arrival
-        };
-        self.entries.iter().filter(is_before).map(|_| 1).sum()
-    }
-
     /// Takes out everything that is not to be verified any more.
     pub(super) fn take(&mut self, is_over: impl Fn(&Waiting<T>) -> bool) -> Vec<Waiting<T>> {
         self.entries.extract_if(.., |entry| is_over(&entry.waiting)).map(|entry| entry.waiting).collect()
@@ -101,7 +97,7 @@ impl<T> Queue<T> {
         let classed = self.entries.iter().enumerate().map(|(index, entry)| {
             let class = class_of(&entry.waiting);
             if is_crowded {
-                return ((class, self.before_of_address(entry), u64::MAX - entry.arrival), index);
+                return ((class, entry.behind, u64::MAX - entry.arrival), index);
             }
             ((class, entry.turn, entry.arrival), index)
         });
@@ -218,5 +214,18 @@ mod tests {
         queue.push(waiting(2, 0, Unsuspected), of);
         assert!(queue.next(of, |_, kib| kib < 50).is_none());
         assert_eq!(order(&mut queue), [1, 2]);
+    }
+
+    #[test]
+    fn of_a_crowd_the_newest_are_verified_first_and_each_address_in_its_order() {
+        let mut queue = Queue::new();
+        for number in 1..=10 {
+            assert!(queue.push(waiting(number, 1, Class::Unsuspected), of).is_none());
+        }
+        assert!(queue.push(waiting(10, 1, Class::Unsuspected), of).is_none(), "its second");
+        assert!(queue.push(waiting(200, 1, Class::FailedAddress), of).is_none());
+        let order = order(&mut queue);
+        assert_eq!(order[..4], [10, 9, 8, 7], "while they are a crowd");
+        assert_eq!(order[4..], [1, 2, 3, 4, 5, 6, 10, 200], "then in turn, and those who failed last");
     }
 }
