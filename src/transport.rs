@@ -25,7 +25,7 @@ mod state;
 mod version;
 
 pub(crate) use access::AskedBy;
-pub(crate) use apart::{apart, is_long, long_apart};
+pub(crate) use apart::{apart, is_long};
 pub(crate) use charge::{ChargedBody, charge_bytes, charge_for, charge_of, charged_response, length_of};
 pub(crate) use error::ApiError;
 pub(crate) use inference::{infer, outputs};

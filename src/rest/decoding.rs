@@ -141,8 +141,13 @@ where
     B: HttpBody<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
-    let is_too_long = usize::try_from(body.size_hint().lower()).is_ok_and(|bytes| bytes > max_bytes);
-    if is_too_long { refused(TooLong) } else { Body::new(Limited::new(body, max_bytes)) }
+    let hint = body.size_hint();
+    let fits = |bytes: u64| usize::try_from(bytes).is_ok_and(|bytes| bytes <= max_bytes);
+    if !fits(hint.lower()) {
+        return refused(TooLong);
+    }
+    // No more comes than was announced, so that nothing has to be counted.
+    if hint.exact().is_some_and(fits) { Body::new(body) } else { Body::new(Limited::new(body, max_bytes)) }
 }
 
 /// A body that ends in this error. Handlers read it after they asked who calls and what the caller may.

@@ -14,7 +14,8 @@ use crate::transport::ApiError;
 #[derive(Clone, Copy, Debug)]
 pub struct TwoLengths;
 
-pub(super) async fn header_rules(request: Request, next: Next) -> Response {
+/// The refusal of a request that breaks a rule; `None` if it keeps them all.
+pub(super) fn refused(request: &Request) -> Option<Response> {
     let two_lengths = request.extensions().get::<TwoLengths>().is_some();
     let checked = if two_lengths {
         Err(ApiError::BadRequest(
@@ -23,16 +24,18 @@ pub(super) async fn header_rules(request: Request, next: Next) -> Response {
     } else {
         check(request.version(), request.headers())
     };
-    match checked {
-        Ok(()) => next.run(request).await,
-        Err(error) => {
-            let mut response = error.into_response();
-            // Where its body ends is not certain, so neither is the beginning of the next request.
-            if request.version() <= Version::HTTP_11 {
-                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-            }
-            response
-        }
+    let mut response = checked.err()?.into_response();
+    if request.version() <= Version::HTTP_11 {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    Some(response)
+}
+
+/// The middleware that refuses such requests.
+pub(super) async fn header_rules(request: Request, next: Next) -> Response {
+    match refused(&request) {
+        Some(refused) => refused,
+        None => next.run(request).await,
     }
 }
 

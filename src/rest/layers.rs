@@ -20,12 +20,11 @@ use tower_http::{
 
 use super::{
     decoding::{DecodingLayer, limited},
-    header_rules::header_rules,
     render::{DialectOf, render_errors},
 };
 use crate::{
     config::ServerSettings,
-    transport::{SharedLayer, TransportState, charge_bytes, long_apart, observed, panicked},
+    transport::{SharedLayer, TransportState, charge_bytes, observed, panicked},
 };
 
 /// The most bytes of a body where a few words are all that is asked: whoever has no token yet can hold no more.
@@ -71,10 +70,8 @@ fn with_bodies_up_to(
         // body is said when it is read, so that nobody learns of it before it is known whether they may ask.
         .layer(MapRequestBodyLayer::new(move |body: Body| limited(body, max_bytes)))
         .layer(DecodingLayer { max_bytes })
-        // Nor do all bodies and answers together.
+        // Nor do all bodies and answers together; and nobody waits until a long one is read.
         .layer(from_fn_with_state(state.clone(), charge_bytes))
-        // Nobody waits until a long one is read.
-        .layer(from_fn(long_apart))
         .layer(SharedLayer);
     routes.layer(limited)
 }
@@ -97,7 +94,8 @@ pub(super) fn public(
             header::X_CONTENT_TYPE_OPTIONS,
             HeaderValue::from_static("nosniff"),
         ))
-        // Whatever answers an error below, clients get it in the dialect of their path.
+        // What other readers on the way could take for another request is refused. Whatever answers an error, clients
+        // get it in the dialect of their path.
         .layer(from_fn(move |request, next| render_errors(dialect_of, request, next)))
         .layer(SharedLayer)
         // A panic is one answer of 500, not a connection cut off.
@@ -110,8 +108,6 @@ pub(super) fn public(
         // Nor trickles in.
         .layer(RequestBodyDeadlineLayer::new(Duration::from_millis(settings.body_timeout_ms)))
         .layer(MapRequestBodyLayer::new(Body::new))
-        // What other readers on the way could take for another request.
-        .layer(from_fn(header_rules))
         .layer(SharedLayer);
     observed(routes.layer(bounded), state)
 }

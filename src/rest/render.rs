@@ -9,16 +9,19 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use super::dialect::Dialect;
+use super::{dialect::Dialect, header_rules};
 use crate::transport::{MEDIA_TYPE, problem_of, sentence};
 
 /// The dialect that a request is in.
 pub(super) type DialectOf = fn(&Method, &str) -> Dialect;
 
-/// Leaves what is a document in the dialect of the path already; `Allow` and its like are kept.
+/// Refuses what breaks the rules of headers, and renders errors. Leaves what is a document in the dialect of the path already; `Allow` and its like are kept.
 pub(super) async fn render_errors(dialect_of: DialectOf, request: Request, next: Next) -> Response {
     let dialect = dialect_of(request.method(), request.uri().path());
-    let mut response = next.run(request).await;
+    let mut response = match header_rules::refused(&request) {
+        Some(refused) => refused,
+        None => next.run(request).await,
+    };
     let status = response.status();
     if !(status.is_client_error() || status.is_server_error()) {
         return response;

@@ -81,7 +81,7 @@ pub(crate) async fn apart<T: Send + 'static>(
 }
 
 /// The middleware that does so with all that is done about a request with a long body.
-pub(crate) async fn long_apart(request: Request, next: Next) -> Response {
+pub(super) async fn long_apart(request: Request, next: Next) -> Response {
     let bytes = request.body().size_hint().exact().map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
     apart(bytes, next.run(request)).await.unwrap_or_else(IntoResponse::into_response)
 }

@@ -16,6 +16,7 @@ use axum::{
 use http_body::{Frame, SizeHint};
 
 use super::{
+    apart::long_apart,
     rate_limit::peer,
     state::{Peer, TransportState},
 };
@@ -23,6 +24,9 @@ use crate::{
     auth::Caller,
     system::byte_budget::{ByteCharge, OverBudget, ShareKey, count},
 };
+
+/// A request body that announces no more is charged at once, so that its parts need not be counted one by one.
+const SMALL_BODY_BYTES: u64 = 16 * 1024;
 
 /// A response that is no longer is not charged: it lies in the buffer of its connection.
 const SMALL_RESPONSE_BYTES: u64 = 16 * 1024;
@@ -49,6 +53,8 @@ pub(crate) fn charge_of(state: &TransportState, extensions: &Extensions, headers
 
 /// The middleware that charges the body of a request, as its handler reads it, and its response. It is inside of what
 /// unpacks bodies, so that unpacked bytes are counted. Handlers find the charge among the extensions of the request.
+/// Nobody waits until a long request is done: it is done elsewhere. One middleware sees to both, as each costs a future
+/// on the heap and a clone of what is below it.
 pub(crate) async fn charge_bytes(
     State(state): State<TransportState>,
     mut request: Request,
@@ -57,12 +63,16 @@ pub(crate) async fn charge_bytes(
     let charge = charge_of(&state, request.extensions(), request.headers());
     request.extensions_mut().insert(charge.clone());
     let request = request.map(|body| charged_body(body, &charge));
-    charged_response(next.run(request).await, charge)
+    charged_response(long_apart(request, next).await, charge)
 }
 
 /// The body, of which each part is charged before it is handed out.
 fn charged_body(body: Body, charge: &ByteCharge) -> Body {
-    if body.is_end_stream() { body } else { Body::new(ChargedBody::new(body, charge.clone(), length_of)) }
+    let announced = body.size_hint().exact().filter(|bytes| *bytes <= SMALL_BODY_BYTES);
+    if announced.is_some_and(|bytes| charge.try_grow(bytes).is_ok()) {
+        return body;
+    }
+    Body::new(ChargedBody::new(body, charge.clone(), length_of))
 }
 
 /// The weight of a part that is charged as it is.
@@ -224,6 +234,15 @@ mod tests {
         assert!(error.to_string().contains("307200 bytes"), "{error}");
         drop((body, charge));
         assert_eq!(budget.usage().taken, 0);
+    }
+
+    #[test]
+    fn a_small_body_is_charged_before_it_comes() {
+        let budget = Arc::new(ByteBudget::new(1 << 20));
+        let (empty, small, large) = (charge(&budget), charge(&budget), charge(&budget));
+        let _bodies = [(0, &empty), (16 * KIB, &small), (17 * KIB, &large)]
+            .map(|(size, charge)| charged_body(Body::from(vec![7; size]), charge));
+        assert_eq!(budget.usage().taken, 16 * 1024, "the large one is charged as it comes");
     }
 
     #[tokio::test]

@@ -99,22 +99,17 @@ fn has_two_lengths(seen: &[u8], method: &Method) -> bool {
 
 /// The place behind the head of a request with this method, which may follow the end of a body in chunks.
 fn end_of_head(seen: &[u8], method: &Method) -> Option<usize> {
-    const END: &[u8] = b"\r\n\r\n";
-    if seen.starts_with(method.as_str().as_bytes()) {
-        // As nearly all are; a head with bare line feeds may end before, and is looked at line by line.
-        let end = memchr::memmem::find(seen, END).map(|at| at + END.len())?;
-        if memchr::memmem::find(seen.get(..end)?, b"\n\n").is_none() {
-            return Some(end);
+    // Nearly all begin with it.
+    let mut is_inside = seen.starts_with(method.as_str().as_bytes());
+    let mut begin = 0;
+    for end in memchr::memchr_iter(b'\n', seen) {
+        let line = seen.get(begin..end)?;
+        begin = end + 1;
+        if !is_inside {
+            is_inside = begins_request(line.strip_suffix(b"\r").unwrap_or(line), method);
+        } else if matches!(line, [] | [b'\r']) {
+            return Some(begin);
         }
-    }
-    let (mut at, mut is_inside) = (0, false);
-    for line in seen.split_inclusive(|byte| *byte == b'\n') {
-        at += line.len();
-        let line = line.strip_suffix(b"\n").map(|line| line.strip_suffix(b"\r").unwrap_or(line))?;
-        if is_inside && line.is_empty() {
-            return Some(at);
-        }
-        is_inside = is_inside || begins_request(line, method);
     }
     None
 }

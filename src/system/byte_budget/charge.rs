@@ -74,6 +74,15 @@ impl ByteCharge {
     ///
     /// [`OverBudget`] when there is none in time, or never will be. Such a refusal is counted.
     pub async fn grow(&self, bytes: u64) -> Result<(), OverBudget> {
+        // There usually is room, and readying to be woken costs more than the charge.
+        match self.try_grow(bytes) {
+            Ok(()) => Ok(()),
+            Err(OverBudget::Now) => self.wait_and_grow(bytes).await,
+            Err(ever) => Err(self.0.budget.refuse(ever)),
+        }
+    }
+
+    async fn wait_and_grow(&self, bytes: u64) -> Result<(), OverBudget> {
         let budget = &*self.0.budget;
         loop {
             let mut freed = std::pin::pin!(budget.freed.notified());

@@ -1,12 +1,17 @@
 //! One input of a request: its elements as JSON, or a part of what follows the JSON.
 
+use std::fmt;
+
 use bytes::Bytes;
-use serde::{Deserialize, Deserializer, de::Error};
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error, Unexpected, Visitor},
+};
 use serde_json::value::RawValue;
 
 use super::{form::TensorForm, parameters::Parameters};
 use crate::{
-    model::{Cell, Tensor},
+    model::Tensor,
     wire::{
         FieldError,
         elements::{ElementFault, elements_from_json},
@@ -32,12 +37,35 @@ struct Size(i64);
 
 impl<'de> Deserialize<'de> for Size {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let size = match Cell::deserialize(deserializer)? {
-            Cell::Integer(size) => i64::try_from(size).ok(),
-            Cell::Float(0.0) => Some(0),
-            _ => None,
-        };
-        size.map(Self).ok_or_else(|| D::Error::custom("expected a size, a whole number from 0"))
+        deserializer.deserialize_any(SizeVisitor)
+    }
+}
+
+/// Every whole number up to this one has a float of its own: 2^53.
+const MOST_EXACT: f64 = 9_007_199_254_740_992.0;
+
+struct SizeVisitor;
+
+impl Visitor<'_> for SizeVisitor {
+    type Value = Size;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a size, a whole number from 0")
+    }
+
+    fn visit_u64<E: Error>(self, size: u64) -> Result<Size, E> {
+        i64::try_from(size).map(Size).map_err(|_| E::invalid_value(Unexpected::Unsigned(size), &self))
+    }
+
+    fn visit_i64<E: Error>(self, size: i64) -> Result<Size, E> {
+        Ok(Size(size))
+    }
+
+    /// A whole number with a point or an exponent is one; the digits of any in question are exact.
+    fn visit_f64<E: Error>(self, size: f64) -> Result<Size, E> {
+        let is_exact = size.fract() == 0.0 && size.abs() <= MOST_EXACT;
+        let whole = is_exact.then(|| format!("{size:.0}").parse().ok()).flatten();
+        whole.map(Size).ok_or_else(|| E::invalid_value(Unexpected::Float(size), &self))
     }
 }
 
