@@ -1,6 +1,6 @@
 //! Running of models: the only module that uses ONNX Runtime.
 //!
-//! The shared library is found and loaded once for the process ([`Runtime`]); a model is a [`Scheduler`] over
+//! The shared library is found and loaded once for the process ([`Runtime`]). A model is a [`Scheduler`] over
 //! independent sessions, because a session runs one batch at a time.
 
 mod contain;
@@ -87,7 +87,7 @@ impl Runtime {
         }
     }
 
-    /// The shared library that was loaded.
+    /// Returns the path of the shared library that was loaded.
     #[must_use]
     pub fn library(self) -> &'static Path {
         LOADED.get().and_then(|loaded| loaded.as_ref().ok()).map_or(Path::new(""), |(_, path)| path)

@@ -42,8 +42,7 @@ const DEFAULT_TOLERANCE: f64 = 1e-4;
 pub struct Contract {
     /// The columns of the rows that the model takes, in order; empty if they have no names.
     pub features: Vec<Feature>,
-    /// Names of the classes, in the order of the labels that the graph lists, or else of the labels 0, 1, 2 …; may be
-    /// empty.
+    /// Names of the classes, in the order of the graph's labels, or else of the labels 0, 1, 2 …; may be empty.
     pub classes: Vec<String>,
     /// Cases that are run before the model serves.
     pub golden: Vec<GoldenCase>,

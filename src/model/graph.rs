@@ -1,6 +1,7 @@
 //! Operators and small constants of an ONNX file, read without loading it and without trusting it.
 //!
-//! Message and field numbers are those of `onnx.proto`. Memory is bounded: large tensors and lists keep their shape only.
+//! Message and field numbers are those of `onnx.proto`. Memory is bounded: of large tensors and lists only the shape is
+//! kept.
 
 mod columns;
 mod coupling;

@@ -38,7 +38,7 @@ const MAX_NAME_BYTES: usize = 128;
 
 /// The name of a model: 1 to 128 of `A-Z a-z 0-9 . _ -`, starting with a letter or a digit.
 ///
-/// It never needs escaping in a URL, a path, a scope or a metrics label.
+/// No escaping is needed in a URL, a path, a scope or a metrics label.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ModelName(String);

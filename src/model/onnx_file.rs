@@ -57,7 +57,7 @@ pub struct OnnxFile {
     pub nodes: u64,
     /// True if it has tree ensembles, which take less memory in ONNX Runtime's own format.
     pub has_trees: bool,
-    /// True if it divides integers, so that the dividends of requests are checked.
+    /// True if it has a `Div` operator, so that the dividends of requests are checked.
     pub divides: bool,
     /// True if it has operators whose work depends on values, so that inputs of one size may take different times.
     pub is_unsteady: bool,

@@ -59,7 +59,7 @@ impl Value {
     }
 
     /// Returns true if it has one part for each of `rows` rows. A tensor has them in its outermost dimension, a
-    /// sequence of maps has one map each, any other sequence has them in each of its tensors.
+    /// sequence of maps has one map each. Any other sequence has them in each of its tensors.
     #[must_use]
     pub fn holds_rows(&self, rows: usize) -> bool {
         match self {

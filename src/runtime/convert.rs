@@ -41,8 +41,8 @@ pub(super) fn input_value(tensor: &Tensor) -> Result<SessionInputValue<'_>, Runt
     .map_err(|error| RuntimeError::Run(error.message().to_owned()))
 }
 
-/// Reads an output with the shape and type it has, as declared ones can be wrong. It is copied if it is small, or if it
-/// lies in the memory of an input, which may be freed before the output is written.
+/// Reads an output with the shape and type it has, as declared ones can be wrong. A small one is copied, and so is one
+/// in the memory of an input, which may be freed before the output is written.
 pub(super) fn output_value(
     name: &str,
     value: DynValue,

@@ -14,7 +14,7 @@ const KEY: &str = "onnx_gateway.failpoint";
 /// Stack that one call takes at least.
 const FRAME_BYTES: usize = 4 << 10;
 
-/// A failure that a model asks for.
+/// A failure that a model requests.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Failpoint {
     /// A panic in each run.

@@ -22,8 +22,8 @@ pub struct Instance {
 impl Instance {
     /// Loads a model file. The file must not change while the instance lives.
     ///
-    /// The session runs on the caller's thread and spawns none: instances side by side use the CPUs better than
-    /// threads within one, and a waiting thread that spins takes a CPU from the others.
+    /// The session runs on the caller's thread and spawns none. Parallel instances use the CPUs better than threads
+    /// within one, and a waiting thread that spins takes a CPU from the others.
     ///
     /// # Errors
     ///
@@ -75,7 +75,7 @@ impl Instance {
         })
     }
 
-    /// The model's inputs and outputs.
+    /// Returns the model's inputs and outputs.
     #[must_use]
     pub fn signature(&self) -> &Signature {
         &self.signature

@@ -132,7 +132,7 @@ impl Scheduler {
         matches!(self.inner, Inner::Lanes(_))
     }
 
-    /// The number of sessions.
+    /// Returns the number of sessions.
     #[must_use]
     pub fn instances(&self) -> usize {
         self.instances
@@ -144,7 +144,7 @@ impl Scheduler {
         self.was_asked.load(Ordering::Relaxed)
     }
 
-    /// The number of requests that wait for a run, without those that are running.
+    /// Returns the number of requests that wait for a run, without those that are running.
     #[must_use]
     pub fn requests_waiting(&self) -> usize {
         match &self.inner {

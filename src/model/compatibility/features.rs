@@ -129,7 +129,7 @@ pub(super) fn compare_missing<'m>(
 }
 
 /// Finds the column of the old model that callers use as this column of the new one. It is the feature of the same
-/// name, or the column at the same position if that name is gone too or there are no names.
+/// name. Without names, or if that name is gone too, it is the column at the same position.
 fn counterpart(old: &Interface<'_>, new: &Interface<'_>, column: usize) -> Option<usize> {
     let (before, now) = (&old.contract.features, &new.contract.features);
     if before.is_empty() || now.is_empty() {

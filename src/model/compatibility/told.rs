@@ -44,8 +44,8 @@ impl<'m> Told<'m> {
         self.0.iter().any(|(subject, change)| change.breaks && is_meant(*subject))
     }
 
-    /// Adds a consequence, which breaks callers, to a difference about a matching subject. Returns false if there is
-    /// none: the caller then reports the consequence as a difference of its own.
+    /// Adds a consequence, which breaks callers, to a difference about a matching subject. Returns true if there is
+    /// one; otherwise the caller reports the consequence as a difference of its own.
     pub(super) fn follows(&mut self, is_meant: impl Fn(Subject<'m>) -> bool, consequence: &str) -> bool {
         let meant = || self.0.iter().enumerate().filter(|(_, (subject, _))| is_meant(*subject));
         let breaking = meant().find(|(_, (_, change))| change.breaks);

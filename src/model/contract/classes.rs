@@ -10,7 +10,7 @@ const MAX_LISTED: usize = 10;
 ///
 /// # Errors
 ///
-/// [`ContractError::Invalid`] when there are more or fewer names than classes, or names that are labels of other classes.
+/// [`ContractError::Invalid`] when the numbers of names and classes differ, or when names are labels of other classes.
 pub(super) fn check(
     contract: &Contract,
     signature: &Signature,

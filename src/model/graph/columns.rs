@@ -213,7 +213,7 @@ impl Tracker<'_> {
             return;
         };
         self.learn(node, 0, |facts| {
-            // Of several encoders the first counts, but a closed one wins over an open one.
+            // The first of several encoders counts, but a closed one wins over an open one.
             if facts.categories.is_none() || (is_closed && !facts.is_closed) {
                 facts.categories = Some(categories.clone());
             }

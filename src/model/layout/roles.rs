@@ -17,7 +17,7 @@ pub enum Output {
     Constant,
 }
 
-/// Assigns the roles. The first output that can be a label or a number is the prediction; exporters of classifiers put
+/// Assigns the roles. The first output that can be a label or a number is the prediction. Exporters of classifiers put
 /// the label first and the probabilities second (skl2onnx, onnxmltools).
 pub(super) fn roles(signature: &Signature, contract: &Contract, forms: &OutputForms) -> Vec<Output> {
     let is_constant = |index: usize| forms.get(index) == Some(OutputForm::Constant);

@@ -141,7 +141,7 @@ mod tests {
             makes_room(&mut queues, &self.occupancy, asked, self.capacity)
         }
 
-        /// Queues a request in the next of the queues; returns true if there was room.
+        /// Queues a request in the next of the queues. Returns true if there was room.
         fn asks(&mut self, asked: Asked) -> bool {
             let is_in = self.makes_room(&asked);
             if is_in {

@@ -56,13 +56,13 @@ impl Inputs {
         self.tensors().all(|tensor| tensor.data().is_finite())
     }
 
-    /// The memory of their elements, in bytes.
+    /// Returns the memory of their elements, in bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.tensors().map(|tensor| tensor.data().bytes()).sum()
     }
 
-    /// Every tensor, in the order of the request.
+    /// Iterates over the tensors, in the order of the request.
     pub fn tensors(&self) -> impl Iterator<Item = &Tensor> {
         let (named, only) = match self {
             Self::Named(named) => (named.as_slice(), None),
@@ -148,7 +148,7 @@ impl Ran {
         Self { outputs, rows, inputs, queued, duration: ended - begun, batch_rows, ended, runs }
     }
 
-    /// The outputs of the batch.
+    /// Returns the outputs of the batch.
     #[must_use]
     pub fn batch(&self) -> &[Value] {
         &self.outputs.values
@@ -160,7 +160,7 @@ impl Ran {
         self.outputs.constants.contains(output)
     }
 
-    /// The rows of this request in the batch; `None` if the whole batch is this request's.
+    /// Returns the rows of this request in the batch; `None` if the whole batch is this request's.
     #[must_use]
     pub fn rows(&self) -> Option<Range<usize>> {
         self.rows.clone()
@@ -214,6 +214,8 @@ impl fmt::Debug for Run {
 }
 
 impl Run {
+    /// Creates the run of a batch and records it in its jobs, so that a caller that leaves can cancel it.
+    ///
     /// # Errors
     ///
     /// When ONNX Runtime fails to create the options.

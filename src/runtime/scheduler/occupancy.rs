@@ -1,8 +1,9 @@
 //! Waiting requests by caller: counted from when the queues of a model are full until they are empty.
 //!
-//! A full queue is shared by max-min fairness: the caller with most requests waiting gives up its last one for a caller
-//! that has fewer, until all have as many (Bertsekas, Gallager, *Data Networks*, section 6.5.2). Places are counted by
-//! request, as the capacity is; among callers with as many requests, the one with most rows gives way.
+//! A full queue is shared by max-min fairness (Bertsekas, Gallager, *Data Networks*, section 6.5.2). The caller with
+//! most requests waiting gives up its last one for a caller that has fewer, until all have the same number. Places are
+//! counted by request, as the capacity is; among callers with the same number of requests, the one with most rows gives
+//! way.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -157,7 +158,7 @@ impl Counts {
         self.callers.iter().map(before).sum()
     }
 
-    /// The rows of all requests that wait.
+    /// Returns the rows of all waiting requests.
     pub(super) fn rows(&self) -> usize {
         self.rows
     }

@@ -41,18 +41,18 @@ impl Queue {
         self.waiting.is_empty()
     }
 
-    /// The rows of all waiting requests.
+    /// Returns the rows of all waiting requests.
     pub(super) fn rows(&self) -> usize {
         self.waiting.iter().map(|waiting| waiting.job.asked.rows()).sum()
     }
 
-    /// The number of waiting requests, without abandoned ones.
+    /// Returns the number of waiting requests, without abandoned ones.
     pub(super) fn requests(&self) -> usize {
         let now = Instant::now();
         self.waiting.iter().filter(|waiting| !waiting.job.is_gone(now)).count()
     }
 
-    /// The arrival of the first request; `None` if the queue is empty.
+    /// Returns the arrival of the first request; `None` if the queue is empty.
     pub(super) fn since(&self) -> Option<Instant> {
         self.waiting.front().map(|waiting| waiting.job.asked.since)
     }
@@ -96,7 +96,7 @@ impl Queue {
         batch
     }
 
-    /// Every request that waits.
+    /// Iterates over all waiting requests.
     pub(super) fn asked(&self) -> impl Iterator<Item = &Asked> {
         self.waiting.iter().map(|waiting| &waiting.job.asked)
     }
@@ -119,7 +119,7 @@ impl Queue {
     pub(super) fn last_of(&self, caller: u64, priority: u8) -> Option<(u8, Instant, usize)> {
         let places = self.asked().enumerate();
         let own = places.filter(|(_, asked)| asked.caller == caller && asked.priority >= priority);
-        // The last of equals, as those of one caller and priority stand in order of arrival.
+        // The last of equals, as requests of one caller and priority are in order of arrival.
         own.map(|(place, asked)| (asked.priority, asked.since, place)).max_by_key(|(priority, ..)| *priority)
     }
 
@@ -140,7 +140,7 @@ impl Queue {
 
     /// Assigns a turn to every request without one, and sorts by turn.
     fn sort(&mut self) {
-        // Those without a turn came last, and stand in order of arrival.
+        // Requests without a turn came last, and are in order of arrival.
         for Waiting { job, turn } in self.waiting.iter_mut().filter(|waiting| waiting.turn.is_none()) {
             let next = self.next_turns.entry(job.asked.caller).or_default();
             let own = self.turn.max(*next);

@@ -47,8 +47,7 @@ fn matrix() -> Value {
     Value::rows(0, Some(vec![Size::Rows, Size::Other]))
 }
 
-/// Returns an error unless the value is a matrix: to these operators a vector is one sample, and only a matrix holds a
-/// sample in each row.
+/// Returns an error unless the value is a matrix with a sample in each row: to these operators a vector is one sample.
 fn is_samples(rows: &Rows) -> Result<(), Stop> {
     match (rows.rank()?, rows.axis) {
         (2, 0) => Ok(()),

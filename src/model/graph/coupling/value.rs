@@ -62,9 +62,9 @@ pub(super) struct Lost {
 /// Reason for which an operator ends the analysis.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Stop {
-    /// It computes with several rows.
+    /// The operator computes with several rows.
     Coupled(String),
-    /// It is not understood.
+    /// The operator is not understood.
     Unknown(String),
 }
 
