@@ -28,8 +28,7 @@ const SAYS_NOTHING_OF_INPUTS: [&str; 8] = [
 /// Converts the error of a run of a model that loaded.
 ///
 /// The inputs are to blame in three cases: ONNX Runtime calls an argument invalid, a string is not a number, or an
-/// operator rejects its inputs (an unknown category, a shape that does not fit). Runs are deterministic, so the same
-/// inputs are refused again.
+/// operator rejects them (such as an unknown category). Runs are deterministic, so the same inputs are refused again.
 pub(super) fn error_of_run(code: ErrorCode, message: &str) -> RuntimeError {
     let cause = without_folders(message);
     if is_about_inputs(code, message) {
