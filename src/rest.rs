@@ -1,4 +1,4 @@
-//! The HTTP transport: routes, middleware, extractors, wire formats, and errors as answers.
+//! REST transport: routes, middleware, extractors, wire formats, and errors as responses.
 //!
 //! Every error of a handler or a layer goes through `transport`'s `Problem`. Errors that the framework produces by
 //! itself are rewritten by `render`.

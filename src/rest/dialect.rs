@@ -61,7 +61,7 @@ impl Dialect {
     ) -> Option<Value> {
         let mut document = match self {
             Self::Native => return None,
-            // Open Inference Protocol, HTTP/REST, "Response JSON Error Object"; TensorFlow Serving, RESTful API, "Errors"
+            // Open Inference Protocol, "Response JSON Error Object"; TensorFlow Serving RESTful API, "Errors".
             Self::OpenInference | Self::TensorFlow | Self::SageMaker | Self::Vertex => {
                 json!({"error": sentence})
             }

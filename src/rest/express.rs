@@ -1,8 +1,8 @@
 //! Fast path for the common request: JSON rows of numbers, a known token, a model that takes one matrix.
 //!
-//! It makes the same checks as the router and returns the same bytes, without layers, tasks or a JSON document in
-//! between. Any unusual or invalid request takes the slow path through the router, before it is charged or counted.
-//! `tests/express.rs` sends requests both ways and compares the responses.
+//! The fast path makes the same checks as the router and returns the same bytes, without layers, tasks or a JSON
+//! document in between. Any unusual or invalid request takes the slow path through the router, before it is charged or
+//! counted. `tests/express.rs` sends requests both ways and compares the responses.
 
 pub(super) mod body;
 mod head;

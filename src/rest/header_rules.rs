@@ -31,7 +31,7 @@ pub(super) fn refused(request: &Request) -> Option<Response> {
     Some(response)
 }
 
-/// Middleware that refuses such requests.
+/// Refuses requests that break a rule, as middleware.
 pub(super) async fn header_rules(request: Request, next: Next) -> Response {
     match refused(&request) {
         Some(refused) => refused,

@@ -1,8 +1,8 @@
 //! `/ping` and `/invocations`, which MLflow's scoring server and SageMaker share. The form of a request tells them
 //! apart.
 //!
-//! A body of Triton's media type for SageMaker, or JSON whose `inputs` are a list of named tensors, is a request of the
-//! Open Inference Protocol. Any other JSON, and CSV, is MLflow's. If one of the two dialects is off, every request
+//! A body of Triton's media type for SageMaker is a request of the Open Inference Protocol. So is JSON whose `inputs`
+//! are a list of named tensors. Any other JSON, and CSV, is MLflow's. If one of the two dialects is off, every request
 //! belongs to the other. Errors have the fields of both.
 
 mod body;

@@ -192,22 +192,22 @@ pub(super) struct KindDocument {
     /// True if it may be absent
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     optional: bool,
-    /// Of a tensor: the element type, as the Open Inference Protocol names it
+    /// The element type of a tensor, as the Open Inference Protocol names it
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "FP32")]
     datatype: Option<&'static str>,
-    /// Of a tensor: the declared shape, with `?` or a symbol for a dimension that may vary. Empty for a scalar, and if
+    /// The declared shape of a tensor, with `?` or a symbol for a dimension that may vary. Empty for a scalar, and if
     /// any shape is allowed
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = json!(["?", "4"]))]
     shape: Option<Vec<String>>,
-    /// Of a sequence: the kind of its items
+    /// The kind of a sequence's items
     #[serde(skip_serializing_if = "Option::is_none")]
     items: Option<Box<KindDocument>>,
-    /// Of a map: the type of the keys
+    /// The type of a map's keys
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<&'static str>,
-    /// Of a map: the type of the values
+    /// The type of a map's values
     #[serde(skip_serializing_if = "Option::is_none")]
     value: Option<&'static str>,
 }

@@ -49,8 +49,8 @@ impl Repository {
         Self(path::absolute(path).unwrap_or_else(|_| path.to_path_buf()))
     }
 
-    /// Returns true if a path is that of a model in the repository, or lies in the model's folder. The check reads only
-    /// the path, so that a caller cannot probe the file system.
+    /// Returns true if a path is that of a model in the repository, or of something in the model's folder. The check
+    /// reads only the path, so that a caller cannot probe the file system.
     fn holds(&self, path: &str, model: &ModelName) -> bool {
         let path = path::Path::new(path);
         let is_plain =

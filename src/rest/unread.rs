@@ -153,7 +153,7 @@ mod tests {
 
     use super::*;
 
-    /// A body in parts, the first of which comes later than the head.
+    /// Returns a body in parts, the first of which comes later than the head.
     fn later(parts: usize, bytes: usize) -> Body {
         let parts = (0..parts).map(move |_| Ok::<_, Error>(Bytes::from(vec![b' '; bytes])));
         let head = stream::once(async {

@@ -1,6 +1,6 @@
 //! The access log: one line per response, if it is on.
 //!
-//! Its lines have their own target, `onnx_gateway::access`, so that `log.level` can set their level apart from the
+//! The lines have their own target, `onnx_gateway::access`, so that `log.level` can set their level apart from the
 //! rest, or turn them off. They are outside the span of their request and repeat its fields. Keeping and writing a span
 //! would cost more than everything else in a small request.
 

@@ -80,7 +80,7 @@ pub(crate) async fn apart<T: Send + 'static>(
     }
 }
 
-/// Middleware that moves the whole handling of a request with a large body to these threads.
+/// Moves the whole handling of a request with a large body to these threads, as middleware.
 pub(super) async fn long_apart(request: Request, next: Next) -> Response {
     let bytes = request.body().size_hint().exact().map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
     apart(bytes, next.run(request)).await.unwrap_or_else(IntoResponse::into_response)

@@ -1,6 +1,6 @@
 //! Middleware that authenticates the caller, before anything else reads the request.
 //!
-//! It denies by default: every path needs a token except those of [`open_paths`](super::open_paths), even if no route
+//! Denies by default: every path needs a token except those of [`open_paths`](super::open_paths), even if no route
 //! matches the path.
 
 use std::sync::Arc;

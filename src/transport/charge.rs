@@ -52,7 +52,7 @@ pub(crate) fn charge_of(state: &TransportState, extensions: &Extensions, headers
     charge_for(state, caller, peer(extensions), headers)
 }
 
-/// Middleware that charges the body of a request, as its handler reads it, and the response. Decompression is an outer
+/// Charges the body of a request, as its handler reads it, and the response, as middleware. Decompression is an outer
 /// layer, so decompressed bytes are counted. Handlers find the charge in the extensions of the request. Large requests
 /// are handled on other threads, so that they delay no other request. One middleware does both, since each costs a
 /// future on the heap and a clone of the service below it.
@@ -97,7 +97,7 @@ pub(crate) fn charged_response(response: Response, charge: ByteCharge) -> Respon
 pub(crate) struct ChargedBody<W> {
     body: Body,
     charge: ByteCharge,
-    /// Returns the bytes that a part is charged with.
+    /// The function from a part to the bytes that it is charged with.
     weight: W,
     /// A received part that waits for room.
     waiting: Option<(Bytes, Waiting)>,

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::auth::Caller;
 
-/// Middleware that logs and counts a response.
+/// Logs and counts a response, as middleware.
 pub(super) async fn observe(State(state): State<TransportState>, request: Request, next: Next) -> Response {
     let begin = Instant::now();
     let _in_flight = state.metrics.request_started();

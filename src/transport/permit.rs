@@ -81,8 +81,7 @@ impl<P: Permission> Permit<P> {
         if caller.may(P::ACTION, None) { Ok(()) } else { Err(forbidden) }
     }
 
-    /// Checks a request for this model and version; `None` is the default model, or its version for requests without
-    /// one.
+    /// Checks that a caller may do this with the model of this name and version; `None` is the default model.
     ///
     /// # Errors
     ///

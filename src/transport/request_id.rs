@@ -39,7 +39,7 @@ pub(crate) fn new_request_id() -> HeaderValue {
     HeaderValue::from_bytes(&digits).unwrap_or_else(|_| HeaderValue::from_static("none"))
 }
 
-/// Creates unguessable and unique ids.
+/// A source of unguessable and unique ids.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RandomId;
 

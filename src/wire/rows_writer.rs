@@ -72,11 +72,10 @@ impl AnswerTemplate {
         Self { head, members, others, classes: Classes::new(contract) }
     }
 
-    /// Appends to `out` the response to some rows of a run on `total` rows: a list of all of them if `many`, else the
-    /// first one.
+    /// Appends to `out` the response to some rows of a run on `total` rows: the list of them if `many`, else the first.
     ///
-    /// Writes nothing and returns `false` if there are no such rows, or if an output that varies by row does not hold
-    /// `total` rows. [`RowOutputs`](crate::model::RowOutputs) then finds out which.
+    /// Returns true if it was written. Writes nothing and returns false if there are no such rows, or if an output that
+    /// varies by row does not hold `total` rows. [`RowOutputs`](crate::model::RowOutputs) then finds out which.
     #[must_use]
     pub fn write(
         &self,

@@ -11,8 +11,8 @@ use crate::model::{
 /// Maximum number of elements that are sorted.
 pub(super) const MAX_ELEMENTS: usize = 1_000_000;
 
-/// Returns the `classes` greatest elements, the greatest first: of each row as `[rows, classes]` texts if the model
-/// takes rows, else of the whole output as `[classes]` texts.
+/// Returns the `classes` greatest elements as texts, the greatest first. They are those of each row, `[rows, classes]`,
+/// if the model takes rows, else those of the whole output, `[classes]`.
 pub(super) fn greatest(
     spec: &ValueSpec,
     value: &Value,

@@ -1,8 +1,8 @@
 //! Tensors by row and by input.
 //!
-//! The model decides the types, since a request does not state them. A row holds what the model takes for one row of
-//! its inputs: a bare value for one input, an object of values by input name for several. Models that take rows of
-//! features also accept objects by feature name.
+//! The model decides the types, since a request does not state them. For a model with one input, a row is a bare value;
+//! for several inputs, it is an object of values by input name. Models that take rows of features also accept objects
+//! by feature name.
 
 use serde::{Deserialize, de::DeserializeSeed};
 use serde_json::value::RawValue;
@@ -105,7 +105,7 @@ impl<'de> Deserialize<'de> for RowForms {
     }
 }
 
-/// Returns true if a list is a row: of one value, for a model that takes one value per row, or of one value per input.
+/// Returns true if a list is a row, for a model that takes one value per row, or one value per input.
 fn takes_lists_as_rows(layout: Option<&Layout>) -> bool {
     match layout.map(|layout| &layout.inputs) {
         Some(RowInputs::Matrix { flat, .. }) => *flat,

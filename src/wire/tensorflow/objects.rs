@@ -24,7 +24,7 @@ pub(in crate::wire) type Visit<'v, 'b> = &'v mut dyn FnMut(usize, &Entries<'b>) 
 
 /// Objects of values by name, one per row.
 pub(in crate::wire) trait Objects<'b> {
-    /// The number of objects.
+    /// Returns the number of objects.
     fn count(&self) -> usize;
 
     /// Visits all objects, up to the first error.
