@@ -57,12 +57,12 @@ impl Understood {
     }
 }
 
-/// Routes that run the default model.
+/// Returns the routes that run the default model.
 pub(super) fn inference(understood: Understood) -> OpenApiRouter<TransportState> {
     OpenApiRouter::new().routes(routes!(invocations)).layer(Extension(understood))
 }
 
-/// Routes that the platform polls.
+/// Returns the routes that the platform polls.
 pub(super) fn probes(understood: Understood) -> OpenApiRouter<TransportState> {
     let routes = OpenApiRouter::new().routes(routes!(ping));
     if understood.mlflow { routes.routes(routes!(version)) } else { routes }

@@ -17,7 +17,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::transport::TransportState;
 
-/// Routes of metadata and of the model repository.
+/// Returns the routes of metadata and of the model repository.
 pub(super) fn routes() -> OpenApiRouter<TransportState> {
     OpenApiRouter::new()
         .routes(routes!(server::metadata))
@@ -38,12 +38,12 @@ pub(super) fn routes() -> OpenApiRouter<TransportState> {
         .route("/v2/", get(server::metadata))
 }
 
-/// Routes that run models, with bodies of any encoding.
+/// Returns the routes that run models, with bodies of any encoding.
 pub(super) fn inference() -> OpenApiRouter<TransportState> {
     OpenApiRouter::new().routes(routes!(infer::infer)).routes(routes!(infer::version_infer))
 }
 
-/// Routes that orchestrators probe.
+/// Returns the routes that orchestrators probe.
 pub(super) fn probes() -> OpenApiRouter<TransportState> {
     OpenApiRouter::new().routes(routes!(server::live)).routes(routes!(server::ready))
 }

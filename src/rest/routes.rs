@@ -27,7 +27,7 @@ pub(super) fn description(settings: &Settings) -> utoipa::openapi::OpenApi {
     docs::completed(routes.merge(inference()).merge(probes(&settings.dialects)).into_openapi())
 }
 
-/// Routes that take rows.
+/// Returns the routes that take rows.
 fn predictions() -> OpenApiRouter<TransportState> {
     OpenApiRouter::with_openapi(docs::Description::openapi())
         .routes(routes!(predict::predict_default))
@@ -35,7 +35,7 @@ fn predictions() -> OpenApiRouter<TransportState> {
         .routes(routes!(predict::predict_version))
 }
 
-/// Routes that take no more than a few words.
+/// Returns the routes that take no more than a few words.
 fn api(settings: &Settings) -> OpenApiRouter<TransportState> {
     let mut routes = OpenApiRouter::new()
         .routes(routes!(token::token))
@@ -53,13 +53,12 @@ fn api(settings: &Settings) -> OpenApiRouter<TransportState> {
     routes
 }
 
-/// Routes that take tensors.
+/// Returns the routes that take tensors.
 fn inference() -> OpenApiRouter<TransportState> {
     open_inference::inference()
 }
 
-/// Routes that take tensors in the dialects of other servers, each with true if the platform in front authenticates its
-/// callers.
+/// Returns the tensor routes of other servers' dialects, each with true if the platform in front authenticates callers.
 fn dialect_inference(dialects: &DialectSettings) -> Vec<(bool, OpenApiRouter<TransportState>)> {
     let by_platform = |name| dialects.authenticates(name);
     let understood = Understood::new(dialects);
@@ -79,7 +78,7 @@ fn dialect_inference(dialects: &DialectSettings) -> Vec<(bool, OpenApiRouter<Tra
     routes
 }
 
-/// Routes that orchestrators and load balancers probe.
+/// Returns the routes that orchestrators and load balancers probe.
 fn probes(dialects: &DialectSettings) -> OpenApiRouter<TransportState> {
     let routes = OpenApiRouter::new()
         .routes(routes!(health::health))

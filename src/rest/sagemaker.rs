@@ -61,12 +61,12 @@ impl Repository {
     }
 }
 
-/// Routes that run one of several models.
+/// Returns the routes that run one of several models.
 pub(super) fn inference(understood: Understood) -> OpenApiRouter<TransportState> {
     OpenApiRouter::new().routes(routes!(invoke_model)).layer(Extension(understood))
 }
 
-/// Routes that load and unload models.
+/// Returns the routes that load and unload models.
 pub(super) fn routes(repository: Repository) -> OpenApiRouter<TransportState> {
     OpenApiRouter::new().routes(routes!(load)).routes(routes!(unload)).layer(Extension(repository))
 }

@@ -21,7 +21,7 @@ use crate::transport::TransportState;
 use self::target::Target;
 pub(super) use predict::answer_rows;
 
-/// Routes of model status and metadata.
+/// Returns the routes of model status and metadata.
 pub(super) fn routes() -> OpenApiRouter<TransportState> {
     OpenApiRouter::new()
         .routes(routes!(models::names))
@@ -40,7 +40,7 @@ fn with_verbs(
     (schemas, paths, methods.fallback(async |target: Target| target.other_method()))
 }
 
-/// Routes that run models.
+/// Returns the routes that run models.
 pub(super) fn inference() -> OpenApiRouter<TransportState> {
     let verbs = Router::new()
         .route("/v1/models/{model}", post(predict::act))
