@@ -1,7 +1,11 @@
 //! The path of a file from the repository into service, and back out.
 //!
-//! source (scans the repository) → store (keeps a private copy) → admission (proves it) → policy (decides) → manager
-//! (the one thread that loads and drops) → serving map (what requests see).
+//! * source scans the repository
+//! * store keeps a private copy
+//! * admission proves the copy
+//! * policy decides the next action
+//! * manager loads and drops versions, on one thread
+//! * serving map shows requests the versions that serve
 
 mod admission;
 mod aspired;
@@ -191,25 +195,25 @@ impl Lifecycle {
         })
     }
 
-    /// Versions that serve.
+    /// Returns the versions that serve.
     #[must_use]
     pub fn serving(&self) -> &ServingMap {
         &self.serving
     }
 
-    /// Every version in the repository, sorted, with its state.
+    /// Returns every version in the repository, sorted, with its state.
     #[must_use]
     pub fn status(&self) -> Arc<Vec<VersionStatus>> {
         self.status.load_full()
     }
 
-    /// Files in the repository, and settings about it, that have no effect.
+    /// Returns the files in the repository, and the settings about it, that have no effect.
     #[must_use]
     pub fn notices(&self) -> Arc<Vec<Notice>> {
         self.notices.load_full()
     }
 
-    /// Deployment history of a model, newest first.
+    /// Returns the deployment history of a model, newest first.
     #[must_use]
     pub fn history(&self, model: &ModelName) -> Vec<HistoryEntry> {
         self.history.of(model)

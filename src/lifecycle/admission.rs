@@ -98,7 +98,7 @@ pub struct Proof {
     /// Reason for `batchable`, for people.
     #[serde(default)]
     pub batching_reason: String,
-    /// Synthetic input values: neither contract nor graph says what the model takes.
+    /// Synthetic input values, used where neither contract nor graph says what the model takes.
     #[serde(default)]
     pub assumptions: Vec<String>,
     /// True if the duration of a run depends only on the number of rows, not on their values.
@@ -132,19 +132,19 @@ impl Proof {
         self.layout_by(&self.contract).is_ok_and(|layout| layout.is_some())
     }
 
-    /// The signature that the file declares.
+    /// Returns the signature that the file declares.
     #[must_use]
     pub fn declared(&self) -> &Signature {
         self.declared.as_ref().unwrap_or(&self.signature)
     }
 
-    /// The output that does not go with rows. `None` if every output does.
+    /// Returns the output that does not hold one part per row. `None` if every output does.
     #[must_use]
     pub fn whole_output(&self) -> Option<WholeOutput> {
         self.output_forms.whole_output(&self.signature)
     }
 
-    /// Names of the outputs that are the same for all rows, if rows are taken.
+    /// Returns the names of the outputs that are the same for all rows, if rows are taken.
     pub fn constant_outputs(&self) -> impl Iterator<Item = &str> {
         let constants = self.output_forms.constants();
         let takes_rows = self.takes_rows();
@@ -191,7 +191,7 @@ impl Proof {
         output.or_else(|| scalar().map(|spec| NoRows::Scalar(spec.name.clone())))
     }
 
-    /// The callers' view of the model.
+    /// Returns the callers' view of the model.
     #[must_use]
     pub fn interface(&self) -> Interface<'_> {
         let layout = self.layout_by(&self.contract).ok().flatten();

@@ -43,17 +43,17 @@ pub(super) struct Aspired {
 
 /// Stages of a file.
 pub(super) enum Stage {
-    /// It was seen.
+    /// Seen, not yet hashed.
     New,
-    /// Its first hash is being computed.
+    /// The first hash is being computed.
     Hashing,
-    /// It had this hash, which has to be the same once it has settled.
+    /// Hashed once; the hash has to be the same once the file has settled.
     Hashed(Digest),
-    /// It is being copied.
+    /// The files are being copied.
     Copying,
-    /// Its copy is being proven.
+    /// The copy is being proven.
     Proving,
-    /// Its copy may serve.
+    /// The copy may serve.
     Proven(Box<Admitted>),
     Loaded,
     Refused(Refusal, Instant),
@@ -111,7 +111,7 @@ impl Aspired {
             && self.candidate.fingerprint.age(SystemTime::now()).is_none_or(|age| age < patience.incomplete)
     }
 
-    /// The file's state from the policy's point of view.
+    /// Returns the file's state from the policy's point of view.
     pub(super) fn standing(&self, patience: Patience) -> Standing {
         match &self.stage {
             // It is listed only because it serves. If its file returns, it continues as it was.
@@ -134,7 +134,7 @@ impl Aspired {
         self.candidate.defect.is_none() && age.is_some_and(|age| age >= patience.settle)
     }
 
-    /// The reason why the file cannot be tried at all. `None` if there is none, or it may still change.
+    /// Returns the reason why the file cannot be tried at all. `None` if there is none, or it may still change.
     pub(super) fn defect(&self, patience: Patience) -> Option<Refusal> {
         if !matches!(self.stage, Stage::New) {
             return None;
@@ -160,7 +160,7 @@ impl Aspired {
             if refusal.reason.is_passing() && since.elapsed() >= RETRY_AFTER * 2_u32.pow(doublings))
     }
 
-    /// The event that the file waits for. `None` if it does not wait.
+    /// Returns the event that the file waits for. `None` if it does not wait.
     pub(super) fn waiting(&self) -> Option<String> {
         match (&self.stage, &self.candidate.defect) {
             (Stage::New | Stage::Hashed(_), None) if self.is_half_replaced => {

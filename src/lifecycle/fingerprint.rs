@@ -55,7 +55,7 @@ impl Fingerprint {
         self.0.iter().flatten().all(|stamp| stamp.age(now).is_some_and(|of_file| of_file >= age))
     }
 
-    /// Time since the last change of any file. `None` if its clock is ahead of ours or a file is missing.
+    /// Returns the time since the last change of any file. `None` if its clock is ahead of ours or a file is missing.
     #[must_use]
     pub fn age(&self, now: SystemTime) -> Option<Duration> {
         let age = |stamp: &Option<Stamp>| stamp.as_ref()?.age(now);

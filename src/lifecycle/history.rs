@@ -18,7 +18,7 @@ use crate::{
     system::date::rfc3339,
 };
 
-/// Most entries of a model in a response.
+/// Most entries of a model that are kept in memory and returned.
 const KEPT_ENTRIES: usize = 1000;
 
 /// Bytes that are read from the end of a long file at the start.
@@ -234,7 +234,7 @@ impl History {
         self.refresh();
     }
 
-    /// The last entries of a model, newest first.
+    /// Returns the last entries of a model, newest first.
     #[must_use]
     pub fn of(&self, model: &ModelName) -> Vec<HistoryEntry> {
         let entries = lock(&self.entries);

@@ -27,12 +27,12 @@ pub enum Grace {
     None,
     /// The rest may be written in the next moment.
     Settling,
-    /// It may be a part of a copy in progress.
+    /// A part of a copy that may be in progress.
     Copying,
 }
 
 impl Notice {
-    /// The reason, worded for the status of the model's version.
+    /// Words the reason for the status of the model's version.
     #[must_use]
     pub fn reason(&self) -> String {
         let is_version = |name: &ModelName| self.subject == format!("{name}/{}", self.version);
@@ -40,7 +40,7 @@ impl Notice {
         if self.model.as_ref().is_some_and(is_known) { self.text.clone() } else { self.to_string() }
     }
 
-    /// Notice that the configured default model is missing.
+    /// Reports that the configured default model is missing.
     #[must_use]
     pub fn of_default(name: &ModelName) -> Self {
         Self {
@@ -52,7 +52,7 @@ impl Notice {
         }
     }
 
-    /// Notice that the repository is empty.
+    /// Reports that the repository is empty.
     #[must_use]
     pub fn of_empty_repository(repository: &Path) -> Self {
         Self {
@@ -64,7 +64,7 @@ impl Notice {
         }
     }
 
-    /// Notice that all models vanished at once.
+    /// Reports that all models vanished at once.
     #[must_use]
     pub fn of_emptied_repository(repository: &Path) -> Self {
         Self {
@@ -80,7 +80,7 @@ impl Notice {
         }
     }
 
-    /// Notices of every version that a `model.toml` names and that is missing.
+    /// Reports every version that a `model.toml` names and that is missing.
     pub fn of_config(
         name: &ModelName,
         config: &ModelConfig,
@@ -113,7 +113,7 @@ impl fmt::Display for Notice {
 }
 
 impl Versions {
-    /// Versions that are configured by number and missing.
+    /// Lists the versions that are configured by number and missing.
     pub(super) fn missing(&self, is_there: impl Fn(ModelVersion) -> bool) -> Vec<ModelVersion> {
         match self {
             Self::Latest => Vec::new(),
@@ -124,7 +124,7 @@ impl Versions {
     }
 }
 
-/// The sentence for configured versions that are missing.
+/// Forms the sentence for configured versions that are missing.
 pub(super) fn wanted_but_missing(versions: &[ModelVersion]) -> String {
     let numbers: Vec<String> = versions.iter().map(ToString::to_string).collect();
     let (plural, are) = if numbers.len() == 1 { ("", "is") } else { ("s", "are") };

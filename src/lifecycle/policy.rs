@@ -11,17 +11,17 @@ use crate::{config::Preserve, model::ModelVersion};
 /// State of a version's file in the repository.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
-    /// It changed a moment ago, or is truncated, and may still be being written.
+    /// Changed a moment ago, or truncated: the file may still be being written.
     Unsettled,
-    /// It has not been tried.
+    /// Not tried yet.
     Untried,
-    /// It is being proven.
+    /// Being proven.
     Trying,
-    /// It is proven, and not loaded.
+    /// Proven, not loaded.
     Proven,
-    /// It was refused, and has not changed since.
+    /// Refused, and unchanged since.
     Refused,
-    /// It is loaded under this version.
+    /// Loaded under this version.
     Loaded,
 }
 

@@ -61,7 +61,7 @@ pub(super) struct Model {
     pub(super) load_request: Option<LoadRequest>,
 }
 
-/// The content that was refused. For a breaking change, also the content in service whose callers it would break: the
+/// The content that was refused. For a breaking change, also the content in service whose callers it would break. The
 /// refusal does not hold for another version, or once another content serves.
 type Refused = (Digest, Option<Digest>);
 
@@ -313,7 +313,7 @@ impl Model {
         self.refused.insert((content, None), refusal.clone());
     }
 
-    /// Starts another try of the files of some versions.
+    /// Resets the files of some versions, so that they are tried again.
     pub(super) fn try_again(&mut self, is_meant: impl Fn(&Stage) -> bool) {
         self.aspired
             .values_mut()

@@ -60,7 +60,7 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// The stable code.
+    /// Returns the stable code.
     #[must_use]
     pub fn code(self) -> &'static str {
         match self {

@@ -72,19 +72,19 @@ pub struct Servable {
 }
 
 impl Servable {
-    /// The digest in responses: of the model's file and its data files.
+    /// Returns the digest in responses: of the model's file and its data files.
     #[must_use]
     pub fn digest(&self) -> Digest {
         self.snapshot.digest()
     }
 
-    /// The identity of everything that outputs depend on.
+    /// Returns the identity of everything that outputs depend on.
     #[must_use]
     pub fn content(&self) -> Digest {
         self.snapshot.content()
     }
 
-    /// The layout of rows.
+    /// Returns the layout of rows.
     ///
     /// # Errors
     ///

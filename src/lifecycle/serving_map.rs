@@ -47,7 +47,7 @@ impl ServingMap {
         self.models.load().get(model).cloned()
     }
 
-    /// The names of all models that serve, sorted.
+    /// Returns the names of all models that serve, sorted.
     #[must_use]
     pub fn names(&self) -> Vec<ModelName> {
         let mut names: Vec<ModelName> = self.models.load().keys().cloned().collect();
@@ -55,7 +55,7 @@ impl ServingMap {
         names
     }
 
-    /// Every version that serves, sorted by name and number.
+    /// Returns every version that serves, sorted by name and number.
     #[must_use]
     pub fn all(&self) -> Vec<Arc<Servable>> {
         let models = self.models.load();

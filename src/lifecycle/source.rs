@@ -148,7 +148,7 @@ impl Source {
         }
     }
 
-    /// The folder.
+    /// Returns the folder.
     #[must_use]
     pub fn repository(&self) -> &Path {
         &self.repository
@@ -192,7 +192,7 @@ impl Source {
         }
         if !found.notices.is_empty() {
             let used = used_files(&found);
-            // A link may lead to a file that is not a model by its own name.
+            // A model may be a link to such a file.
             found.notices.retain(|notice| !used.contains(&root.join(&notice.subject)));
         }
         let current: HashSet<&Path> = found
@@ -371,7 +371,7 @@ impl Source {
     }
 }
 
-/// Notice that is reported at once.
+/// Creates a notice that is reported at once.
 fn notice(model: Option<ModelName>, subject: &str, text: String) -> Notice {
     Notice { model, version: String::new(), subject: subject.to_owned(), text, grace: Grace::None }
 }
@@ -497,7 +497,7 @@ mod tests {
         said
     }
 
-    /// All notices of a repository with these files; a name that ends in `/` is an empty folder.
+    /// Lists all notices of a repository with these files; a name that ends in `/` is an empty folder.
     fn said_of(files: &[&str]) -> Vec<String> {
         let folder = tempfile::tempdir().unwrap();
         for file in files {

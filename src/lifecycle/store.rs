@@ -143,7 +143,7 @@ impl Store {
         self.place().problem.clone()
     }
 
-    /// A number that changes whenever the lasting folder is used again, after it was removed or could not be used.
+    /// Returns a number that changes whenever the lasting folder is used again, after it was removed or unusable.
     #[must_use]
     pub fn generation(&self) -> u64 {
         self.place().generation

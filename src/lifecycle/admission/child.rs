@@ -174,7 +174,7 @@ fn try_model(runtime: Runtime, job: &Job, status: &mut File) -> Result<Findings,
     let one = first_row(instance.signature(), &proven.inputs, 1);
     let many = first_row(instance.signature(), &proven.inputs, MANY_ROWS);
     let run_us = time_runs(&mut instance, one.as_ref().unwrap_or(&proven.inputs)).unwrap_or(load_us);
-    // A failing run of many rows is not a refusal: only the signature says that it works, and no client asked for it.
+    // A failing run of many rows is not a refusal: the signature allows it, but the contract does not promise it.
     let many = many.filter(|_| run_us <= LONGEST_RUN_OF_MANY_US);
     let run_32_rows_us = many.and_then(|inputs| time_runs(&mut instance, &inputs));
     let allowance = allowance(job, begin);
@@ -195,7 +195,7 @@ fn try_model(runtime: Runtime, job: &Job, status: &mut File) -> Result<Findings,
     Ok(Findings { outputs, batching, assumptions, ..Findings::of(&instance, contract, costs) })
 }
 
-/// Time allowed for further runs: a fraction of what remains.
+/// Computes the time allowed for further runs: a fraction of what remains.
 fn allowance(job: &Job, begin: Instant) -> Duration {
     let left = Duration::from_secs(job.limits.cpu_seconds).saturating_sub(begin.elapsed());
     (left / ALLOWANCE_PART).min(MOST_ALLOWANCE)

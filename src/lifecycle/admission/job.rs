@@ -15,7 +15,7 @@ pub(super) struct Job {
     pub(super) parent: u32,
     /// ONNX Runtime's shared library.
     pub(super) library: PathBuf,
-    /// The model.
+    /// The model's file.
     pub(super) file: PathBuf,
     /// The only folder that the child may read from then on.
     pub(super) folder: PathBuf,

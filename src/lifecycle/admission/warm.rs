@@ -23,7 +23,7 @@ use crate::{
     },
 };
 
-/// Time for a reply, beside that of the candidate.
+/// Extra time for a reply, beyond the candidate's own limit.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// The first line that the process reads.

@@ -87,7 +87,7 @@ impl Manager {
         }
     }
 
-    /// The trial of a deployment. `None` if requests without a version get another one now.
+    /// Returns the trial of a deployment. `None` if requests without a version get another one now.
     fn trial_of(&self, (name, content): &OnTrial) -> Option<Arc<Trial>> {
         let current = self.models.get(name)?.current()?;
         (current.content() == *content).then(|| Arc::clone(&current.trial))

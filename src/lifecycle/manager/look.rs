@@ -123,8 +123,8 @@ impl Manager {
         }
     }
 
-    /// Applies a model's configuration once its file has settled, and the absence of the file only after the removal
-    /// grace period: an editor may be writing it.
+    /// Applies a model's configuration once its file has settled. An editor may be writing it, so its absence counts
+    /// only after the removal grace period.
     fn note_config(&mut self, name: &ModelName, config: Config) {
         let patience = self.patience();
         let grace = Duration::from_millis(self.parts.settings.models.removal_grace_ms);

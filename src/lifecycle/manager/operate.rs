@@ -107,7 +107,7 @@ impl Manager {
         }
     }
 
-    /// Puts the previous deployment into service in one store, and blocks the current content.
+    /// Puts the previous deployment into service in one atomic store, and blocks the current content.
     pub(super) fn roll_back(
         &mut self,
         name: &ModelName,

@@ -74,8 +74,8 @@ impl Manager {
         }
     }
 
-    /// Returns memory that a load or an unload needed: freed heap, which the allocator would keep from swap to swap,
-    /// and code that requests do not run.
+    /// Returns memory that only a load or an unload needed: freed heap, and code that requests do not run. The
+    /// allocator would keep the heap from swap to swap.
     pub(super) fn give_back(&mut self) {
         if std::mem::take(&mut self.is_to_give_back) {
             memory::give_back();

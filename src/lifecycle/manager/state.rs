@@ -148,7 +148,7 @@ impl Manager {
         }
     }
 
-    /// The version in service, if another gateway rolled it back.
+    /// Returns the version in service, if another gateway rolled it back.
     fn bad_of(&self, name: &ModelName) -> Option<Arc<Servable>> {
         let model = self.models.get(name).filter(|model| !model.rolled_back.is_empty())?;
         let current = model.current()?;

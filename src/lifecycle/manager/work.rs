@@ -190,7 +190,7 @@ fn carry_out(store: &Store, prover: &Prover, candidate: &Candidate, work: Work) 
     done.unwrap_or(otherwise)
 }
 
-/// The result of a job that failed for a reason unrelated to the candidate.
+/// Returns the result of a job that failed for a reason unrelated to the candidate.
 fn failed(work: &Work) -> WorkResult {
     let refusal = Refusal::new(Reason::ProofFailed, "the gateway could not try it; the log says why");
     match work {

@@ -1,6 +1,6 @@
-//! The test for batching: whether a model answers a row among others as it answers the row alone.
+//! The test for batching: whether a model gives a row the same outputs among others as alone.
 //!
-//! No signature says so: a mean over all rows, a softmax along the wrong axis or a loop that ends with the last row are
+//! No signature says so. A mean over all rows, a softmax along the wrong axis or a loop that ends with the last row are
 //! valid models. The graph says it if all its operators are understood; rows that differ are run both ways in any case.
 //! If neither settles it, rows are not batched.
 

@@ -13,8 +13,8 @@ const ROWS: usize = 32;
 /// Fewest rows of a class that prove that its column is another one.
 const LEAST_ROWS: usize = 4;
 
-/// Checks that labels are positions among the names, that each name has a column of probabilities, and that each class
-/// is the likeliest of some of its rows.
+/// Checks class names against labels and probabilities. Each label is a position among the names, each name has a
+/// column, and each class is the likeliest of some of its rows.
 ///
 /// # Errors
 ///

@@ -268,7 +268,7 @@ mod tests {
             ([(&[2], f32::NAN), (&[2], f32::NAN), (&[2], f32::NAN)], Constant),
             ([(&[4097], 0.5), (&[4097], 0.5), (&[4097], 0.5)], Whole),
         ] {
-            // By the graph `y` depends on no input.
+            // According to the graph, `y` depends on no input.
             let independent = HashSet::new();
             assert_eq!(form(Vec::new(), runs(outputs), Some(&independent)), expected, "{outputs:?}");
             let unsaid = if expected == Constant { Whole } else { expected };

@@ -26,7 +26,7 @@ enum Fill {
     Ones,
 }
 
-/// Attempts, in this order. Ones come first, because many models are rightly undefined for zero. Models of images and
+/// The attempts, in order. Ones come first, because many models are rightly undefined for zero. Models of images and
 /// sounds reject inputs smaller than the features they detect.
 pub(super) const ATTEMPTS: &[Attempt] = &[
     Attempt { size: 1, value: Fill::Ones },

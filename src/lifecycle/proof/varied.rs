@@ -302,7 +302,7 @@ mod tests {
         assert_eq!((range(0), range(1), range(2)), ((0, 7), (0, 0), (-3, 0)));
     }
 
-    /// A contract whose graph states these facts of the columns of `x`, by position.
+    /// Makes a contract whose graph states these facts of the columns of `x`, by position.
     fn known(columns: &serde_json::Value) -> Contract {
         let mut contract = Contract::empty();
         contract.graph =

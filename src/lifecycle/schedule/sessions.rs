@@ -1,9 +1,9 @@
 //! Number of sessions of a model, and of threads in each.
 //!
-//! Single-threaded sessions in parallel give the highest throughput: nothing waits for anything. But each keeps its own
-//! weights, prepared for the CPU, so a large dense model takes its size once more for every CPU. Threads within one
-//! session share the weights and answer a single request sooner. Forests gain nothing from threads: they jump through
-//! memory, a row at a time.
+//! Single-threaded sessions in parallel give the highest throughput, because no thread waits for another. But each
+//! keeps its own weights, prepared for the CPU, so a large dense model takes its size once more for every CPU. Threads
+//! within one session share the weights and finish a single request sooner. Forests gain nothing from threads: they
+//! jump through memory, a row at a time.
 
 use crate::lifecycle::{Costs, Reason, Refusal};
 

@@ -123,7 +123,7 @@ fn notice(
     Notice { model, version: version.into(), subject: subject.into(), text, grace: Grace::Copying }
 }
 
-/// Notice of a version's folder without the model's file.
+/// Reports a version's folder without the model's file.
 pub(super) fn in_empty_version(name: &ModelName, version: ModelVersion, folder: &Path) -> Notice {
     let shown = format!("{name}/{version}");
     let expected = format!("{shown}/{MODEL_FILE}");
@@ -135,7 +135,7 @@ pub(super) fn in_empty_version(name: &ModelName, version: ModelVersion, folder: 
     notice(Some(name.clone()), version.to_string(), shown, text)
 }
 
-/// Notices of files beside a version's model that have no effect, unless the model is a link to them.
+/// Reports files beside a version's model that have no effect, unless the model is a link to them.
 pub(super) fn beside_model(name: &ModelName, version: ModelVersion, folder: &Path) -> Vec<Notice> {
     let mut notices = Vec::new();
     for Entry { name: file, path, .. } in visible_entries(folder).unwrap_or_default() {
@@ -164,12 +164,12 @@ fn shorten(notices: &mut Vec<Notice>, folder: &str) {
     }
 }
 
-/// Returns true if a file looks intended as the model's configuration.
+/// Returns true if a file was probably meant as the model's configuration.
 fn is_config(file: &str, name: &ModelName) -> bool {
     file.eq_ignore_ascii_case(CONFIG_FILE) || file == format!("{name}.toml")
 }
 
-/// Notices of files in place of versions, and of folders that are not versions, in a model's folder.
+/// Reports files in place of versions, and folders that are not versions, in a model's folder.
 ///
 /// `has_versions` is true if there are folders of versions, even empty ones. `is_flat` is true if a flat file of this
 /// name is served.
@@ -218,7 +218,7 @@ pub(super) fn in_model(
     notices
 }
 
-/// Notice of a folder that contains a model, but whose name is not a valid model name.
+/// Reports a folder that contains a model, but whose name is not a valid model name.
 pub(super) fn in_unnamed(name: &str, folder: &Path) -> Option<Notice> {
     let error = name.parse::<ModelName>().err()?;
     let mut found = Vec::new();
@@ -227,7 +227,7 @@ pub(super) fn in_unnamed(name: &str, folder: &Path) -> Option<Notice> {
     Some(Notice { grace: Grace::None, ..notice(None, "", path, error.to_string()) })
 }
 
-/// Notice of a file in the repository itself that looks like a model but is not a flat one.
+/// Reports a file in the repository itself that resembles a model but is not a flat one.
 ///
 /// `names` are those of all other entries there: flat models and folders.
 pub(super) fn in_repository(file: &str, names: &HashSet<&str>) -> Option<Notice> {

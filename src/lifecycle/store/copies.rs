@@ -171,7 +171,7 @@ impl Store {
         true
     }
 
-    /// Moves copies that were made in a temporary folder into this one.
+    /// Brings copies that were made in a temporary folder into this one.
     pub(super) fn bring_in(&self, folder: &Folder, contents: impl Iterator<Item = Digest>) -> io::Result<()> {
         for content in contents {
             let target = folder.copy(content);

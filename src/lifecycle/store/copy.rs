@@ -84,9 +84,9 @@ fn sources(candidate: &Candidate) -> Result<Vec<PathBuf>, Refusal> {
 
 /// Computes the digest for responses: the SHA-256 of the model's file if it has no data files.
 ///
-/// With data files it is the SHA-256 of a list: the SHA-256 of each file in hex, one per line, the model's file first
-/// and the others by the bytes of their names. So a shell can compute it, whatever the model's file is called:
-/// `sha256sum model.onnx a.data b.data | cut -d ' ' -f 1 | sha256sum`.
+/// With data files it is the SHA-256 of a list: the SHA-256 of each file in hex, one per line. The model's file comes
+/// first, the others are sorted by the bytes of their names. The name of the model's file does not matter. A shell
+/// computes the same: `sha256sum model.onnx a.data b.data | cut -d ' ' -f 1 | sha256sum`.
 pub(super) fn shown_digest(files: &[CopiedFile]) -> Digest {
     let Some((model, data)) = files.split_first() else { return Digest::of(b"") };
     if data.is_empty() {
@@ -211,8 +211,7 @@ pub(super) fn unreadable(error: &io::Error) -> Refusal {
     Refusal::new(Reason::Unreadable, format!("the files cannot be copied: {error}"))
 }
 
-/// The refusal of a copy that cannot be written. It states the kind of the error only, because a path must not be
-/// shown.
+/// Refuses a copy that cannot be written. States the kind of the error only, because a path must not be shown.
 pub(super) fn unwritable(error: &io::Error) -> Refusal {
     let detail = format!("a private copy cannot be written to models.state_directory: {}", error.kind());
     Refusal::new(Reason::StorageUnavailable, detail)

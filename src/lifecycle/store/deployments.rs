@@ -42,7 +42,7 @@ pub struct Deployment {
 }
 
 impl ModelDeployments {
-    /// Every copy that must be kept.
+    /// Returns every copy that must be kept.
     pub fn contents(&self) -> impl Iterator<Item = Digest> {
         self.serving.iter().chain(&self.previous).map(|deployment| deployment.content)
     }

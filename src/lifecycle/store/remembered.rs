@@ -190,7 +190,7 @@ impl Store {
         changes
     }
 
-    /// The models whose state could not be written.
+    /// Returns the models whose state could not be written.
     #[must_use]
     pub fn unwritten(&self) -> Vec<ModelName> {
         let remembered = self.remembered();

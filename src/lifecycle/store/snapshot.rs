@@ -101,55 +101,55 @@ impl Snapshot {
         self.file().exists()
     }
 
-    /// The path of the model's file.
+    /// Returns the path of the model's file.
     #[must_use]
     pub fn file(&self) -> PathBuf {
         let name = self.manifest.files.first().map_or("", |file| &file.path);
         self.folder.join(FILES).join(name)
     }
 
-    /// The folder that holds everything of the copy, and nothing else.
+    /// Returns the folder that holds everything of the copy, and nothing else.
     #[must_use]
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// The identity of a deployment: digest of all files and of the contract's overrides.
+    /// Returns the identity of a deployment: digest of all files and of the contract's overrides.
     #[must_use]
     pub fn content(&self) -> Digest {
         self.manifest.content
     }
 
-    /// The digest in responses: the SHA-256 of the model's file, or of the list of all its files' digests.
+    /// Returns the digest in responses: the SHA-256 of the model's file, or of the list of all its files' digests.
     #[must_use]
     pub fn digest(&self) -> Digest {
         self.manifest.digest
     }
 
-    /// Every file with its digest, the model's first.
+    /// Returns every file with its digest, the model's first.
     #[must_use]
     pub fn files(&self) -> &[CopiedFile] {
         &self.manifest.files
     }
 
-    /// The SHA-256 of each file.
+    /// Returns the SHA-256 of each file.
     pub fn digests(&self) -> impl Iterator<Item = Digest> {
         self.manifest.files.iter().map(|file| file.digest)
     }
 
-    /// The identity of all files, independent of the configuration.
+    /// Returns the identity of all files, independent of the configuration.
     #[must_use]
     pub fn files_digest(&self) -> Digest {
         copy::content_of(&self.manifest.files, None)
     }
 
-    /// Overrides of the contract in the model's metadata.
+    /// Returns the overrides of the contract in the model's metadata.
     #[must_use]
     pub fn contract(&self) -> Option<&Value> {
         self.manifest.contract.as_ref()
     }
 
-    /// Bytes in the model's file, and in the others.
+    /// Returns the bytes in the model's file, and in the others.
     #[must_use]
     pub fn sizes(&self) -> (u64, u64) {
         let sizes: Vec<u64> = self.manifest.files.iter().map(|file| file.bytes).collect();

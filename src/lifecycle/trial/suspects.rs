@@ -130,12 +130,12 @@ impl Suspects {
         most
     }
 
-    /// The failures that comparisons have confirmed so far, by group.
+    /// Returns the failures that comparisons have confirmed so far, by group.
     pub(super) fn counted(&self) -> &ByGroup<f64> {
         &self.counted
     }
 
-    /// Samples that were compared, and those of them that the previous deployment answered.
+    /// Returns the numbers of samples that were compared, and of those that the previous deployment answered.
     pub(super) fn compared(&self) -> (u64, u64) {
         self.compared
     }

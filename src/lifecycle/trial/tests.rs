@@ -13,7 +13,7 @@ fn settings() -> RollbackSettings {
     RollbackSettings { automatic: true, failure_share: 0.5, window_seconds: 3600, min_answers: 4 }
 }
 
-/// A trial and the number of its alarms.
+/// Starts a trial. Returns it with the number of its alarms.
 fn trial(settings: &RollbackSettings, before: f64) -> (Trial, Arc<AtomicUsize>) {
     let alarms = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&alarms);

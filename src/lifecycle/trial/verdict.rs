@@ -5,8 +5,8 @@ use super::{
     suspects::{Suspects, Taken},
 };
 
-/// From this share of failures on, the previous deployment answers more than the one on trial, even if it fails as
-/// often.
+/// From this share of failures on, the previous deployment answers more than the one on trial, regardless of its own
+/// share.
 const MOST_ANSWERS: f64 = 0.5;
 
 /// Conditions of a rollback.

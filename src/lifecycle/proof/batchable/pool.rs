@@ -34,8 +34,8 @@ pub(super) struct Pool {
     rows: Vec<Row>,
 }
 
-/// Makes rows to try, a few more than `count` as some may not run: known ones, and drawn ones nearby, at the edges and
-/// far away.
+/// Makes rows to try: known ones, and rows drawn nearby, at the edges and far away. A few more than `count`, as some
+/// may not run.
 pub(super) fn candidates(contract: &Contract, bases: &[Inputs], count: usize) -> Vec<Candidate> {
     let are_made_up = contract.golden.is_empty();
     let (mut varied, mut with_texts) = (Varied::new(contract, false), Varied::new(contract, are_made_up));
