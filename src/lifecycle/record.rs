@@ -23,7 +23,7 @@ use crate::{
 /// Most refused contents of a model that are remembered, so that none is tried twice.
 const REMEMBERED_REFUSALS: usize = 256;
 
-/// Pause before a failed rollback that another gateway made is retried.
+/// Pause before a failed attempt to follow another gateway's rollback is retried.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// The record of one model.
@@ -55,7 +55,7 @@ pub(super) struct Model {
     /// Deployments that served when the process ended and could not be restored yet.
     pub(super) unrestored: Vec<(Deployment, Arc<Snapshot>)>,
     pub(super) restored_at: Option<Instant>,
-    /// Time of the last failure to roll back as another gateway did.
+    /// Time of the last failure to follow another gateway's rollback.
     pub(super) failed_to_go_back_at: Option<Instant>,
     /// The load request in progress.
     pub(super) load_request: Option<LoadRequest>,
@@ -290,7 +290,7 @@ impl Model {
         is_rolled_back.then(|| Refusal::new(Reason::RolledBack, detail))
     }
 
-    /// Returns true unless a rollback that another gateway made failed a moment ago.
+    /// Returns true unless following another gateway's rollback failed a moment ago.
     pub(super) fn may_try_to_go_back(&self) -> bool {
         self.failed_to_go_back_at.is_none_or(|at| at.elapsed() >= RETRY_AFTER)
     }

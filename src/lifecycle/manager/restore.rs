@@ -25,7 +25,7 @@ use crate::{
     runtime::{Runtime, STACK_BYTES},
 };
 
-/// Models that are loaded before they are published together.
+/// Number of small models that are loaded together and then published.
 const CHUNK: usize = 32;
 
 /// Upper limit of the total size of a small model's files.
