@@ -1,4 +1,4 @@
-//! Messages to bytes and back. The library's own codec calls a message that is none an error of the server's.
+//! Encodes and decodes messages. The library's own codec reports a malformed message as a server error.
 
 use std::marker::PhantomData;
 
@@ -33,7 +33,7 @@ impl<T: Message + 'static, U: Message + Default + 'static> codec::Codec for Code
     }
 }
 
-/// Writes messages.
+/// Encodes messages.
 #[derive(Debug)]
 pub(super) struct Writer<T>(PhantomData<T>);
 
@@ -46,7 +46,7 @@ impl<T: Message> Encoder for Writer<T> {
     }
 }
 
-/// Reads messages.
+/// Decodes messages.
 #[derive(Debug)]
 pub(super) struct Reader<U>(PhantomData<U>);
 
