@@ -23,7 +23,7 @@ use onnx_gateway::{
     wire::{AnswerTemplate, Asked, PredictRequest, RowsAnswer, parse_valid, read_flat_rows},
 };
 
-/// Runs a function this number of times.
+/// A benchmark that calls a function this number of times.
 type Run = fn(usize);
 
 const FUNCTIONS: &[(&str, Run)] = &[

@@ -1,7 +1,7 @@
 //! The gRPC transport: the Open Inference Protocol's service, health and reflection.
 //!
-//! Its methods are routes of an `axum` router, in the same layers of `transport` as REST. Errors of layers and of
-//! methods become gRPC statuses in one place (`status`).
+//! The methods are routes of an `axum` router, in the same layers of `transport` as REST. Errors of layers and methods
+//! become gRPC statuses in one place (`status`).
 
 mod answer;
 mod body;

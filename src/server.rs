@@ -1,4 +1,4 @@
-//! Assembles and runs the gateway: listeners, housekeeping, shutdown.
+//! The assembled gateway and its life: listeners, housekeeping, shutdown.
 
 mod answers;
 mod connection;

@@ -1,4 +1,4 @@
-//! Maps the algorithms in the settings to the library's.
+//! The mapping from algorithms in the settings to the library's.
 
 use jsonwebtoken::Algorithm as JwtAlgorithm;
 

@@ -36,7 +36,7 @@ impl Caller {
         Self { issuer, subject, scopes, valid_until, key }
     }
 
-    /// The caller of every request if authentication is off.
+    /// Creates the caller of every request, for use while authentication is off.
     #[must_use]
     pub fn anonymous() -> Self {
         Self::new(String::new(), "anonymous".to_owned(), Scopes::all(), None)
@@ -47,13 +47,13 @@ impl Caller {
         size_of::<Self>() + self.issuer.len() + self.subject.len() + self.scopes.bytes()
     }
 
-    /// A number for issuer and subject, constant during the life of the process.
+    /// Returns a number for issuer and subject, constant during the life of the process.
     #[must_use]
     pub fn key(&self) -> u128 {
         self.key
     }
 
-    /// A shorter number, for the queues of a model.
+    /// Returns a shorter number, for the queues of a model.
     #[must_use]
     #[expect(clippy::cast_possible_truncation, reason = "a part of it tells them apart as well")]
     pub fn number(&self) -> u64 {
@@ -72,7 +72,7 @@ impl Caller {
         self.valid_until.is_some_and(|end| now >= end)
     }
 
-    /// The caller of a request that a platform in front has let through: it may predict, and nothing else.
+    /// Creates the caller of a request that a platform has authenticated: it may predict, and nothing else.
     #[must_use]
     pub fn of_platform() -> Self {
         Self { scopes: Scopes::of_claim("predict"), ..Self::anonymous() }

@@ -35,7 +35,7 @@ pub(super) struct Client {
 }
 
 /// Recently verified secrets, one per client, stored as a keyed hash. The key is random and lives as long as these
-/// clients, so a memory dump does not help to guess a secret, and a reload starts empty.
+/// clients. So a memory dump does not help to guess a secret, and a reload starts empty.
 #[derive(Debug)]
 struct Verified {
     key: hmac::Key,
@@ -93,7 +93,7 @@ impl Clients {
 }
 
 impl Verified {
-    /// Held only for a look-up or an insertion.
+    /// Locks the map, for a look-up or an insertion only.
     fn lock(&self) -> MutexGuard<'_, HashMap<String, (hmac::Tag, Instant)>> {
         self.by_id.lock().unwrap_or_else(PoisonError::into_inner)
     }

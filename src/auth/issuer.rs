@@ -1,4 +1,4 @@
-//! Issues tokens to clients (RFC 9068).
+//! The issuer of tokens to clients (RFC 9068).
 
 use std::time::{Duration, SystemTime};
 
@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::{Scopes, algorithm};
 use crate::config::{Algorithm, AuthSettings};
 
-/// Signs tokens with the gateway's key.
+/// A signer of tokens with the gateway's key.
 pub struct TokenIssuer {
     key: EncodingKey,
     header: Header,

@@ -71,7 +71,7 @@ impl KnownTokens {
         }
     }
 
-    /// Held only for a look-up or an insertion.
+    /// Locks the part of a token, for a look-up or an insertion only.
     fn part(&self, fingerprint: &Fingerprint) -> MutexGuard<'_, Part> {
         lock(&self.parts[usize::from(fingerprint[0]) % PARTS])
     }

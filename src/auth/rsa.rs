@@ -120,7 +120,7 @@ mod tests {
         weakness(&modulus.to_bytes_be(), &EXPONENT)
     }
 
-    /// A number of about this many bits without small factors. It is shared, as each takes a while to find.
+    /// Returns a number of about this many bits without small factors, which is quicker to find than a prime.
     fn large(bits: u64, seed: u32) -> BigUint {
         let odd = BigUint::from(seed) * 2_u32 + 1_u32;
         let start = (BigUint::from(3_u32) << (bits - 2)) + odd * 1_000_003_u32;

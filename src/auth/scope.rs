@@ -84,7 +84,7 @@ impl Scopes {
         self.0.iter().map(of).sum()
     }
 
-    /// Every action on every model.
+    /// Returns the scopes for every action on every model.
     #[must_use]
     pub fn all() -> Self {
         let scope = |action| Scope { action, model: None };

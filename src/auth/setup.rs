@@ -16,9 +16,9 @@ use crate::config::{AuthSettings, Problem, SecretBytes};
 /// The verifier, the issuer and the clients.
 #[derive(Debug)]
 pub struct Authentication {
-    /// Verifies tokens; `None` if authentication is off.
+    /// The verifier of tokens; `None` if authentication is off.
     pub verifier: Option<Verifier>,
-    /// Signs tokens for clients; `None` if there is no key to sign with.
+    /// The signer of tokens for clients; `None` if there is no key to sign with.
     pub issuer: Option<TokenIssuer>,
     /// The clients that may request tokens.
     pub clients: Arc<Clients>,

@@ -18,7 +18,7 @@ use crate::config::{Algorithm, AuthSettings};
 /// Longest token in bytes.
 const MAX_TOKEN_BYTES: usize = 8 * 1024;
 
-/// Verifies tokens with the configured keys.
+/// A verifier of tokens with the configured keys.
 #[derive(Debug)]
 pub struct Verifier {
     keys: Vec<VerificationKey>,

@@ -1,4 +1,4 @@
-//! Inspects model files as the server would, in a separate process, without a server.
+//! Inspection of model files as by the server, in a separate process, without a server.
 
 use std::{
     path::{Path, PathBuf},
@@ -31,7 +31,7 @@ pub(super) struct FileArguments {
     pub(super) json: bool,
 }
 
-/// Copies and proves single files.
+/// An examiner that copies and proves single files.
 pub(super) struct Examiner {
     store: Store,
     prover: Prover,

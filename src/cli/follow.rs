@@ -1,4 +1,4 @@
-//! Reloads the settings while the gateway runs: when their files change, and at SIGHUP.
+//! Reload of the settings while the gateway runs: when their files change, and at SIGHUP.
 
 use std::{
     future::pending,
@@ -24,7 +24,7 @@ use crate::{
 /// Time between two checks of the files. A change is applied once two checks in a row find the same content.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Reads the settings again, in the same way as at the start.
+/// A reader of changed settings, which reads them in the same way as at the start.
 pub(super) struct Follower {
     pub(super) files: Vec<PathBuf>,
     pub(super) environment: Environment,
@@ -36,7 +36,7 @@ pub(super) struct Follower {
 
 impl Follower {
     /// Reloads the gateway when its settings' files change, and at each SIGHUP. Returns when the terminal that it was
-    /// started in is closed: the system sends SIGHUP then too, and without a terminal Ctrl-C could no longer stop it.
+    /// started in is closed. The system sends SIGHUP then too, and Ctrl-C could no longer stop the gateway.
     ///
     /// Cancel safe: the gateway is reloaded in one step.
     pub(super) async fn run(&mut self, gateway: &Gateway) {

@@ -10,7 +10,7 @@ pub(super) const PREFIX: &str = "GATEWAY__";
 /// The prefix that is often written by mistake, in any case.
 pub(super) const MISTAKEN_PREFIX: &str = "GATEWAY_";
 
-/// Tells ONNX Runtime not to start telemetry; must be set before the process starts.
+/// The variable that turns off the telemetry of ONNX Runtime; must be set before the process starts.
 pub const TELEMETRY_OPT_OUT: (&str, &str) = ("ORT_DISABLE_TELEMETRY", "1");
 
 /// Path of ONNX Runtime that takes precedence; the variable that `ort` documents.
@@ -43,7 +43,7 @@ pub struct Environment {
 }
 
 impl Environment {
-    /// The environment of this process.
+    /// Reads the environment of this process.
     #[must_use]
     pub fn of_process() -> Self {
         let as_text = |(name, value): (OsString, OsString)| {

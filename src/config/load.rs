@@ -1,4 +1,4 @@
-//! Reads and merges all layers into the settings, and collects every problem.
+//! Loading of the settings: all layers are read and merged, and every problem is collected.
 
 use std::path::{Path, PathBuf};
 

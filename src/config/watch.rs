@@ -42,7 +42,7 @@ impl SourceFile {
         Self { path: path.to_path_buf(), content }
     }
 
-    /// The path of the file.
+    /// Returns the path of the file.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
@@ -55,7 +55,7 @@ impl SourceFile {
     }
 }
 
-/// Detects files that have changed and are no longer being written.
+/// A detector of files that have changed and are no longer being written.
 #[derive(Debug)]
 pub struct Watch {
     read: Vec<SourceFile>,

@@ -1,4 +1,4 @@
-//! Converts HTTP errors of the layers into gRPC statuses, which are sent with HTTP status 200.
+//! Middleware that converts HTTP errors of the layers into gRPC statuses, which are sent with HTTP status 200.
 
 use axum::{extract::Request, http::StatusCode, middleware::Next, response::Response};
 use tonic::{

@@ -1,4 +1,4 @@
-//! Reads inference requests from their messages. Errors give places in the message, as JSON pointers.
+//! The reader of inference requests. Errors give places in the message, as JSON pointers.
 
 use std::collections::BTreeMap;
 

@@ -30,7 +30,7 @@ const MAX_THREADS: usize = 4;
 /// Most memory of all verifications in progress: as much as a single one may take.
 const MAX_MEMORY_KIB: u32 = 262_144;
 
-/// Verifies log-ins, those without suspicion first.
+/// A verifier of log-ins that takes those without suspicion first.
 #[derive(Debug)]
 pub struct LogIns {
     shared: Arc<Shared>,
@@ -39,7 +39,7 @@ pub struct LogIns {
 #[derive(Debug)]
 struct Shared {
     state: Mutex<State>,
-    /// Signals that a log-in waits, or that there is room for one.
+    /// A signal that a log-in waits, or that there is room for one.
     changed: Condvar,
     threads: usize,
 }

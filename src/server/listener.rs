@@ -257,8 +257,8 @@ impl Waiting {
 #[cfg(target_os = "linux")]
 fn turn_away(socket: &TcpListener) {
     use socket2::SockFilter;
-    /// Drops packets with the SYN flag, which only the first packet of a connection has: in a TCP header byte 13 holds
-    /// the flags and 0x02 is SYN. Other packets pass, as they belong to handshakes in progress.
+    /// A filter that drops packets with the SYN flag, which only the first packet of a connection has. Byte 13 of a TCP
+    /// header holds the flags, and 0x02 is SYN. Other packets pass, as they belong to handshakes in progress.
     const NO_SYN: [SockFilter; 4] = [
         SockFilter::new(0x30, 0, 0, 13),       // BPF_LD | BPF_B | BPF_ABS
         SockFilter::new(0x45, 0, 1, 0x02),     // BPF_JMP | BPF_JSET | BPF_K

@@ -36,7 +36,7 @@ enum Class {
     Applied,
     /// Passed to the lifecycle, which uses it from its next action on.
     GivenToLifecycle,
-    /// Needs a restart; with the reason, and a function that keeps the old value.
+    /// Not applied before a restart; with the reason, and a function that keeps the old value.
     NeedsRestart { reason: &'static str, keep: fn(&Settings, &mut Settings) },
 }
 

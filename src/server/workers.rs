@@ -28,7 +28,7 @@ use crate::runtime::{STACK_BYTES, set_worker};
 #[derive(Debug)]
 pub(super) struct Workers {
     workers: Vec<Worker>,
-    /// Ends the threads when dropped.
+    /// The sender whose drop ends the threads.
     _end: watch::Sender<()>,
 }
 

@@ -1,4 +1,4 @@
-//! Reports failed predictions to the trial of their deployment, which decides whether the model is at fault.
+//! Reports of failed predictions to the trial of their deployment, which decides whether the model is at fault.
 
 use super::ServingError;
 use crate::{

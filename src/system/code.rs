@@ -22,10 +22,10 @@ pub fn let_go() {
 
 #[expect(unsafe_code, reason = "the C library has no safe form of it")]
 fn unmap_pages(mapping: &Range<usize>) -> io::Result<()> {
-    // SAFETY: the pages are those of a file, can be read and run but not written, and none has been changed since it
-    // was mapped (a relocation or a breakpoint would have made it anonymous). So what MADV_DONTNEED drops is what the
-    // next access reads from the file again (madvise(2)). If the mapping were gone by now, the call would fail.
-    // Anything mapped there instead would have to be code as well: this process unloads no library.
+    // SAFETY: the pages are those of a file, can be read and run but not written. None has been changed since it was
+    // mapped (a relocation or a breakpoint would have made it anonymous). So what MADV_DONTNEED drops is what the next
+    // access reads from the file again (madvise(2)). If the mapping were gone by now, the call would fail. Anything
+    // mapped there instead would have to be code as well: this process unloads no library.
     let done = unsafe {
         libc::madvise(mapping.start as *mut libc::c_void, mapping.end - mapping.start, libc::MADV_DONTNEED)
     };

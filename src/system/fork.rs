@@ -1,4 +1,4 @@
-//! Forks this process.
+//! The fork of this process.
 
 use std::{fs, io};
 

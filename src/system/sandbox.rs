@@ -1,8 +1,8 @@
 //! The sandbox that a process enters before it opens an untrusted model.
 //!
-//! It has two steps, since ONNX Runtime must be loaded between them: [`limit`] first, before any thread exists, then
-//! [`enter`]. After that the process can read its model, compute and write its report, and nothing else. It has no
-//! network, no other file, no other program, no other process.
+//! Entering takes two steps, since ONNX Runtime must be loaded between them: [`limit`] first, before any thread exists,
+//! then [`enter`]. After that the process can read its model, compute and write its report. It cannot use the network,
+//! another file, another program or another process.
 //!
 //! The sandbox prevents accidental harm by a bad model and limits the reach of an exploit. It does not prove that there
 //! is no exploit: an attacker who controls the child can still forge its report.

@@ -92,7 +92,7 @@ impl<W: Write> Write for Gathering<W> {
         self.0.write(bytes)
     }
 
-    /// Called by the writing thread when no line is left.
+    /// Flushes and waits for more lines. The writing thread calls it when no line is left.
     #[expect(clippy::disallowed_methods, reason = "it waits for nothing: lines gather meanwhile")]
     fn flush(&mut self) -> io::Result<()> {
         let flushed = self.0.flush();

@@ -82,7 +82,7 @@ impl<T> Queue<T> {
         Some(self.entries.swap_remove(last).waiting)
     }
 
-    /// Removes all log-ins that no longer need verification.
+    /// Removes and returns all log-ins that no longer need verification.
     pub(super) fn take(&mut self, is_over: impl Fn(&Waiting<T>) -> bool) -> Vec<Waiting<T>> {
         self.entries.extract_if(.., |entry| is_over(&entry.waiting)).map(|entry| entry.waiting).collect()
     }

@@ -56,7 +56,7 @@ struct Head {
     flags: u8,
 }
 
-/// Finds the heads of frames in the bytes of one direction.
+/// A parser that finds the heads of frames in the bytes of one direction.
 #[derive(Debug)]
 struct Frames {
     head: [u8; HEAD_BYTES],

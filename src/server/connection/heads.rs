@@ -1,8 +1,8 @@
-//! Detects requests with two lengths, which the HTTP library does not report.
+//! Detection of requests with two lengths, which the HTTP library does not report.
 //!
-//! From a request with both `Content-Length` and `Transfer-Encoding` it removes the former, so no later layer can
-//! refuse such a request, which two readers interpret differently (RFC 9112 section 6.1). The bytes read are therefore
-//! kept until the next request begins. They are searched only if that one has `Transfer-Encoding`, which few have.
+//! Two readers may interpret a request with both `Content-Length` and `Transfer-Encoding` differently (RFC 9112 section
+//! 6.1). The library removes the former, so no later layer can refuse such a request. The bytes read are therefore kept
+//! until the next request begins. They are searched only if that one has `Transfer-Encoding`, which few have.
 
 use std::{
     io::{self, IoSlice},

@@ -142,8 +142,8 @@ pub(super) async fn run(connection: Connection, stream: TcpStream) {
     }
 }
 
-/// Returns true if a response with this status is the last on its connection: a client that retries or guesses must not
-/// keep a connection for that.
+/// Returns true if a response with this status is the last on its connection. A client that retries at once, or guesses
+/// tokens, must not keep a connection for that.
 fn is_refused_for_good(status: StatusCode, unauthorized: &AtomicU32) -> bool {
     match status {
         StatusCode::TOO_MANY_REQUESTS => true,
@@ -161,7 +161,7 @@ struct Answer {
     _answered: AnsweredGuard,
 }
 
-/// Marks the end of a response, or of a request whose client has gone, when it is dropped.
+/// A guard whose drop marks the end of a response, or of a request whose client has gone.
 struct AnsweredGuard(Arc<Seat>);
 
 impl Drop for AnsweredGuard {

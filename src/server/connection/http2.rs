@@ -164,7 +164,7 @@ pub(super) async fn run(connection: Connection, mut stream: TcpStream) {
     }
 }
 
-/// Waits for the preface. Returns true if the connection is HTTP/2 and is to be served.
+/// Waits for the preface. Returns true if the connection is HTTP/2 and should be served.
 async fn begins(connection: &Connection, stream: &mut TcpStream) -> bool {
     let Connection { peer, seat, header_timeout, write_timeout, shutdown, .. } = connection;
     let stopped = async {

@@ -1,5 +1,5 @@
-//! Joins the head and body of a small response: copying them together costs less than two pieces on their way through
-//! the kernel.
+//! A stream that joins the head and body of a small response: copying them together costs less than two pieces on their
+//! way through the kernel.
 
 use std::{
     io::{self, IoSlice},

@@ -1,4 +1,4 @@
-//! Returns memory to the system after large requests: on a separate thread, and only while there is something to
+//! The return of memory to the system after large requests: on a separate thread, and only while there is something to
 //! return.
 
 use std::{
