@@ -21,7 +21,7 @@ pub struct Caller {
     pub subject: String,
     /// The actions that the token permits.
     pub scopes: Scopes,
-    /// Expiry of the token; `None` if authentication is off.
+    /// Expiry of the token; `None` for a caller without one.
     pub valid_until: Option<SystemTime>,
     /// A number for issuer and subject, constant during the life of the process.
     key: u128,

@@ -41,7 +41,7 @@ pub(super) struct Queue<T> {
     arrivals: u64,
 }
 
-/// The order of eviction from a full queue: by class, log-ins of the address, log-ins of the client, arrival.
+/// The order of eviction from a full queue, greatest first: class, log-ins of the address and of the client, arrival.
 type Precedence = (Class, usize, usize, u64);
 
 impl<T> Queue<T> {
