@@ -21,8 +21,8 @@ use crate::limits::AddressKey;
 /// Most connections of an address, as a multiple of those that are free.
 const SHARE_OF_FREE: usize = 4;
 
-/// The same multiple for a trusted proxy, which stands for many clients. `PROXY_WEIGHT` of its connections count as
-/// one.
+/// Most connections of a trusted proxy, as such a multiple: it stands for many clients. `PROXY_WEIGHT` of its
+/// connections count as one.
 const PROXY_SHARE_OF_FREE: usize = 64;
 const PROXY_WEIGHT: usize = 16;
 
