@@ -47,8 +47,8 @@ pub use onnx_file::{OnnxFile, OnnxFileError};
 pub use output_form::{Constants, NoRows, OutputForm, OutputForms, WholeOutput};
 pub(crate) use row::OUT_OF_RANGE;
 pub use row::{
-    Cell, FlatElement, FlatLayout, NotByRow, Place, Row, RowOutputs, RowValue, Rows, RowsReader, Violation,
-    rows_to_tensors,
+    Cell, FlatElement, FlatLayout, Location, NotByRow, Row, RowOutputs, RowValue, Rows, RowsReader,
+    Violation, rows_to_tensors,
 };
 pub use schedule::{Schedule, ScheduleMode, WantedMode};
 pub use signature::{Dimension, Signature, ValueKind, ValueSpec};

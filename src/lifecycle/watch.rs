@@ -60,7 +60,7 @@ impl Watch {
 
 /// Returns the device and inode of a folder whose changes are all reported. `None` if other systems may change it
 /// unnoticed: over a network, in an emulated file system, or below an overlay.
-pub(super) fn heard_folder(folder: &Path) -> Option<(u64, u64)> {
+pub(super) fn watched_folder(folder: &Path) -> Option<(u64, u64)> {
     let system = statfs(folder).ok()?;
     let metadata = folder.metadata().ok()?;
     LOCAL.contains(&system.f_type).then(|| (metadata.dev(), metadata.ino()))

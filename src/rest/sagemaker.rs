@@ -18,7 +18,7 @@ use validator::Validate;
 
 use super::{
     invocations::{
-        Understood,
+        EnabledDialects,
         describe::{InvocationAnswer, InvocationDocument, InvocationErrors},
         invoke,
     },
@@ -62,7 +62,7 @@ impl Repository {
 }
 
 /// Returns the routes that run one of several models.
-pub(super) fn inference(understood: Understood) -> OpenApiRouter<TransportState> {
+pub(super) fn inference(understood: EnabledDialects) -> OpenApiRouter<TransportState> {
     OpenApiRouter::new().routes(routes!(invoke_model)).layer(Extension(understood))
 }
 
@@ -90,7 +90,7 @@ pub(super) fn target_model(headers: &HeaderMap) -> Result<Option<ModelName>, Api
     InvocationErrors))]
 pub(super) async fn invoke_model(
     State(state): State<TransportState>,
-    Extension(understood): Extension<Understood>,
+    Extension(understood): Extension<EnabledDialects>,
     caller: Caller,
     path: Result<Path<String>, PathRejection>,
     request: Request,

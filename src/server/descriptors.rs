@@ -1,8 +1,8 @@
 //! File descriptors for all the connections that the settings allow.
 
 use super::{
+    connection_table::{FOR_THIS_HOST, PART_LEAVING},
     listener::MAX_WAITING,
-    roster::{FOR_THIS_HOST, PART_LEAVING},
 };
 
 /// Most connections of operators at a time; a new one replaces an idle one.

@@ -11,9 +11,9 @@ use tokio::{
 
 use super::{
     connection::{Connection, Protocol},
+    connection_table::{ConnectionTable, NewConnection, Refusal, Room},
     descriptors::{ADMIN_CONNECTIONS, Descriptors},
-    live::CurrentFront,
-    roster::{Newcomer, Refusal, Room, Roster},
+    reloadable::SharedService,
     shutdown::Shutdown,
     workers::Workers,
 };
@@ -79,11 +79,11 @@ pub(super) struct Listener {
     pub(super) socket: TcpListener,
     pub(super) protocol: Protocol,
     pub(super) audience: Audience,
-    pub(super) front: CurrentFront,
+    pub(super) front: SharedService,
     pub(super) limits: watch::Receiver<ListenerLimits>,
     pub(super) workers: Arc<Workers>,
     /// Shared by the listeners whose connections are counted together.
-    pub(super) roster: Roster,
+    pub(super) roster: ConnectionTable,
     pub(super) metrics: Arc<Metrics>,
     pub(super) shutdown: Shutdown,
 }
@@ -110,7 +110,7 @@ impl Listener {
                 () = self.shutdown.stopped() => break,
             }
         }
-        turn_away(&self.socket);
+        refuse_connection(&self.socket);
         // Clients may have a handshake in progress, or may already have sent a request.
         time::sleep(HANDSHAKE_GRACE).await;
         while let Some(arrived) = self.accept_now() {
@@ -157,7 +157,7 @@ impl Listener {
 
     /// Admits a connection, queues it until there is room, or closes it.
     fn receive(&self, arrived: Arrived, waiting: &mut Waiting) {
-        if let Err((arrived, refusal)) = self.let_in(arrived) {
+        if let Err((arrived, refusal)) = self.admit_connection(arrived) {
             if waiting.has_room(refusal) {
                 let longest = match refusal {
                     Refusal::Full => self.limits.borrow().header_timeout,
@@ -182,7 +182,7 @@ impl Listener {
     /// Admits waiting connections in their order, as far as there is room.
     fn retry(&self, waiting: &mut Waiting) {
         for (arrived, until) in waiting.take() {
-            match self.let_in(arrived) {
+            match self.admit_connection(arrived) {
                 Ok(()) => {}
                 Err((arrived, _)) if Instant::now() < until => waiting.add(arrived, until),
                 Err((arrived, refusal)) => self.close(arrived, refusal),
@@ -190,11 +190,11 @@ impl Listener {
         }
     }
 
-    fn let_in(&self, (stream, peer): Arrived) -> Result<(), (Arrived, Refusal)> {
+    fn admit_connection(&self, (stream, peer): Arrived) -> Result<(), (Arrived, Refusal)> {
         let address = peer.ip().to_canonical();
         let limits = self.limits.borrow().clone();
         let is_own = stream.local_addr().is_ok_and(|local| local.ip().to_canonical() == address);
-        let newcomer = Newcomer {
+        let newcomer = NewConnection {
             address,
             is_proxy: limits.proxies.iter().any(|network| network.contains(&address)),
             is_this_host: is_own || address.is_loopback(),
@@ -255,7 +255,7 @@ impl Waiting {
 /// Makes the system drop further connection attempts, so that the queue can be emptied before the socket is closed.
 /// Closing it resets the connections in the queue, whose requests may have been sent but never read.
 #[cfg(target_os = "linux")]
-fn turn_away(socket: &TcpListener) {
+fn refuse_connection(socket: &TcpListener) {
     use socket2::SockFilter;
     /// A filter that drops packets with the SYN flag, which only the first packet of a connection has. Byte 13 of a TCP
     /// header holds the flags, and 0x02 is SYN. Other packets pass, as they belong to handshakes in progress.
@@ -272,4 +272,4 @@ fn turn_away(socket: &TcpListener) {
 
 /// Does nothing: other systems have no such filter, and a connection that arrives at this moment is reset.
 #[cfg(not(target_os = "linux"))]
-fn turn_away(_socket: &TcpListener) {}
+fn refuse_connection(_socket: &TcpListener) {}

@@ -11,7 +11,7 @@ mod parameters;
 mod request;
 mod statistics;
 
-pub use answer::{InferAnswer, write_infer_answer};
+pub use answer::{InferAnswer, write_infer_response};
 pub use declared::{DeclaredTensor, declared_tensor};
 pub use form::TensorForm;
 pub use metadata::{

@@ -18,7 +18,7 @@ pub(super) use request::{check_parameters, invalid};
 
 pub use answer::{Columns, NotPredictions, Predictions};
 pub use examples::read_examples;
-pub use instances::{Given, Instances, read_columns, read_instances};
+pub use instances::{Instances, PredictInputs, read_columns, read_instances};
 pub use metadata::MetadataDocument;
 pub use request::{TensorFlowRequest, read_request};
 pub use results::{NoResult, classes, numbers};

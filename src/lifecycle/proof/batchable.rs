@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use super::{
     known::Known,
+    row_sampler::{Inputs, joined, split},
     run,
-    varied::{Inputs, joined, split},
 };
 use crate::{
     model::{

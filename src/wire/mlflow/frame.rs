@@ -10,8 +10,8 @@ use crate::{
     wire::{
         BodyError, Model,
         tensorflow::{
-            Entries, Given, Glance, HELD_BYTES, Instances, MAX_ROWS_BYTES, MAX_VALUES, ObjectList, Objects,
-            Visit, each_item, invalid, read, read_list_of_rows, read_objects, too_many,
+            Entries, Glance, HELD_BYTES, Instances, MAX_ROWS_BYTES, MAX_VALUES, ObjectList, Objects,
+            PredictInputs, Visit, each_item, invalid, read, read_list_of_rows, read_objects, too_many,
         },
     },
 };
@@ -67,7 +67,7 @@ impl Split<'_> {
                 }
                 Ok(())
             })?;
-            return instances(rows.count(), Given::Rows(rows.finish()), SPLIT_DATA);
+            return instances(rows.count(), PredictInputs::Rows(rows.finish()), SPLIT_DATA);
         };
         let columns: Vec<ColumnName> = read_few(names, SPLIT_COLUMNS)?;
         let mut names = HashSet::new();
@@ -171,7 +171,7 @@ pub(super) fn read_records(json: &RawValue, place: &str, model: Model<'_>) -> Re
 }
 
 /// Returns these rows, or an error if there are none.
-pub(super) fn instances(count: usize, given: Given, place: &str) -> Result<Instances, BodyError> {
+pub(super) fn instances(count: usize, given: PredictInputs, place: &str) -> Result<Instances, BodyError> {
     if count == 0 { Err(no_rows(place)) } else { Ok(Instances { given, count }) }
 }
 

@@ -9,7 +9,7 @@ use crate::{
     model::{self, Cell, Contract, ElementType, Layout, Row, RowsReader},
     wire::{
         BodyError,
-        tensorflow::{Given, Instances, MAX_ROWS_BYTES, MAX_VALUES, invalid, too_many},
+        tensorflow::{Instances, MAX_ROWS_BYTES, MAX_VALUES, PredictInputs, invalid, too_many},
     },
 };
 
@@ -79,7 +79,7 @@ pub fn read_csv(
             Row::Named(columns.iter().map(|column| column.name.to_owned()).zip(cells).collect())
         });
     }
-    instances(rows.count(), Given::Rows(rows.finish()), ROWS)
+    instances(rows.count(), PredictInputs::Rows(rows.finish()), ROWS)
 }
 
 /// Refuses a body with a quote that is not closed, which would take the remaining rows into one field.

@@ -30,7 +30,7 @@ pub(in crate::wire) const MAX_ROWS_BYTES: usize = 4 * 1024 * 1024;
 
 /// The inputs of a run.
 #[derive(Debug)]
-pub enum Given {
+pub enum PredictInputs {
     /// Tensors by input name.
     Tensors(Vec<(String, Tensor)>),
     /// Rows of features.
@@ -41,7 +41,7 @@ pub enum Given {
 #[derive(Debug)]
 pub struct Instances {
     /// The contents of the rows.
-    pub given: Given,
+    pub given: PredictInputs,
     /// Number of rows.
     pub count: usize,
 }
@@ -67,9 +67,9 @@ pub fn read_instances(json: &RawValue, place: &str, model: Model<'_>) -> Result<
             }
             let mut rows = model.rows();
             read_list_of_rows(json, place, &mut rows)?;
-            Given::Rows(rows.finish())
+            PredictInputs::Rows(rows.finish())
         }
-        (_, [spec]) => Given::Tensors(vec![read_tensor(json, place, spec)?]),
+        (_, [spec]) => PredictInputs::Tensors(vec![read_tensor(json, place, spec)?]),
         (_, inputs) => {
             let names: Vec<&str> = inputs.iter().map(|spec| spec.name.as_str()).collect();
             let message = format!(
@@ -119,10 +119,10 @@ pub(in crate::wire) fn read_objects<'b>(
     objects: &dyn Objects<'b>,
     place: &str,
     model: Model<'_>,
-) -> Result<Given, BodyError> {
+) -> Result<PredictInputs, BodyError> {
     let Model { signature, layout, .. } = model;
     if are_rows(objects, signature, layout)? {
-        return read_rows(objects, place, model.rows()).map(Given::Rows);
+        return read_rows(objects, place, model.rows()).map(PredictInputs::Rows);
     }
     let mut is_given: Vec<bool> = signature.inputs.iter().map(|spec| !spec.is_optional()).collect();
     objects.each(&mut |index, object| {
@@ -143,7 +143,7 @@ pub(in crate::wire) fn read_objects<'b>(
         }
         Ok(())
     })?;
-    given.into_iter().map(|input| input.read(place)).collect::<Result<_, _>>().map(Given::Tensors)
+    given.into_iter().map(|input| input.read(place)).collect::<Result<_, _>>().map(PredictInputs::Tensors)
 }
 
 /// Returns true if objects are rows of features, and not of the model's inputs.
@@ -239,7 +239,7 @@ fn cell(json: &RawValue, place: impl Fn() -> String) -> Result<Cell, BodyError> 
 /// # Errors
 ///
 /// If they are not what the model takes, with the place of the first error.
-pub fn read_columns(json: &RawValue, signature: &Signature) -> Result<Given, BodyError> {
+pub fn read_columns(json: &RawValue, signature: &Signature) -> Result<PredictInputs, BodyError> {
     const PLACE: &str = "/inputs";
     if kind(json) != Kind::Object {
         let [spec] = signature.inputs.as_slice() else {
@@ -249,7 +249,7 @@ pub fn read_columns(json: &RawValue, signature: &Signature) -> Result<Given, Bod
             );
             return Err(invalid(PLACE, "wrong_form", message));
         };
-        return Ok(Given::Tensors(vec![read_tensor(json, PLACE, spec)?]));
+        return Ok(PredictInputs::Tensors(vec![read_tensor(json, PLACE, spec)?]));
     }
     let Entries(entries) = read(json, PLACE)?;
     let mut tensors = Vec::with_capacity(entries.len());
@@ -260,7 +260,7 @@ pub fn read_columns(json: &RawValue, signature: &Signature) -> Result<Given, Bod
         }
         tensors.push(read_tensor(value, &format!("{PLACE}/{}", escape(&name)), spec)?);
     }
-    Ok(Given::Tensors(tensors))
+    Ok(PredictInputs::Tensors(tensors))
 }
 
 fn read_tensor(json: &RawValue, place: &str, spec: &ValueSpec) -> Result<(String, Tensor), BodyError> {

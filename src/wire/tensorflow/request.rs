@@ -5,7 +5,7 @@ use serde_json::{Map, Value, value::RawValue};
 
 use super::{
     SIGNATURE_NAME,
-    instances::{Given, Instances, read_columns, read_instances},
+    instances::{Instances, PredictInputs, read_columns, read_instances},
 };
 use crate::wire::{BodyError, FieldError, Model, body::parse};
 
@@ -15,7 +15,7 @@ pub enum TensorFlowRequest {
     /// By row.
     Rows(Instances),
     /// By input.
-    Columns(Given),
+    Columns(PredictInputs),
 }
 
 #[derive(Deserialize)]
