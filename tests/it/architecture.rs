@@ -1,7 +1,4 @@
 //! The layers, as the `use` lines say: imports point down only.
-#![allow(clippy::allow_attributes, reason = "what a test file needs of these differs from one to the next")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
-#![allow(clippy::missing_panics_doc, reason = "a test that cannot go on fails")]
 
 use std::{
     collections::BTreeMap,

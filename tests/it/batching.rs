@@ -1,17 +1,13 @@
 //! Running rows of several requests at once: decided by the graph and by rows that are tried, with a reason.
-#![allow(clippy::allow_attributes, reason = "what a test file needs of these differs from one to the next")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
-#![allow(clippy::missing_panics_doc, reason = "a test that cannot go on fails")]
-
-mod support;
 
 use std::sync::Arc;
 
 use onnx_gateway::model::WantedMode;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
-use support::TestGateway;
 use tokio::task::JoinSet;
+
+use crate::support::TestGateway;
 
 /// A gateway that serves one model of `tests/models/batching`, with one session that waits for further rows.
 async fn serving(model: &str) -> Arc<TestGateway> {

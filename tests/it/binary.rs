@@ -1,9 +1,4 @@
 //! The real binary: commands, signals, and what it leaves on the machine.
-#![allow(clippy::allow_attributes, reason = "what a test file needs of these differs from one to the next")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
-#![allow(clippy::missing_panics_doc, reason = "a test that cannot go on fails")]
-
-mod support;
 
 use std::{
     fs,
@@ -20,7 +15,8 @@ use std::{
 use onnx_gateway::model::Digest;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
-use support::{
+
+use crate::support::{
     PATIENCE,
     binary::{Process, command, free_port, run, run_with_input, text},
     repository::{Repository, iris, source_tree, test_model},
@@ -512,7 +508,7 @@ fn every_command_has_help_and_wrong_usage_is_2() {
 
 #[tokio::test]
 async fn the_readme_shows_true_answers() {
-    let gateway = support::TestGateway::start().await;
+    let gateway = crate::support::TestGateway::start().await;
     let readme = fs::read_to_string(source_tree().join("README.md")).unwrap();
     let shown: Vec<serde_json::Value> = readme
         .split("```json\n")

@@ -1,21 +1,15 @@
 //! Bodies of requests as clients really send them: compressed, with marks, nulls, and numbers written in many ways.
-#![allow(clippy::allow_attributes, reason = "what a test file needs of these differs from one to the next")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
-#![allow(clippy::missing_panics_doc, reason = "a test that cannot go on fails")]
 
-mod support;
-
-mod bodies {
-    mod compressed;
-    mod csv;
-    mod names;
-    mod nulls;
-    mod numbers;
-    mod words;
-}
+mod compressed;
+mod csv;
+mod names;
+mod nulls;
+mod numbers;
+mod words;
 
 use reqwest::header::CONTENT_TYPE;
-use support::{Answer, CLIENT_ID, CLIENT_SECRET, TestGateway};
+
+use crate::support::{Answer, CLIENT_ID, CLIENT_SECRET, TestGateway};
 
 const JSON: &str = "application/json";
 const VERTEX: &str = "/vertex/predict";

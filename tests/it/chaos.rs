@@ -3,22 +3,15 @@
 //!
 //! Nothing here is judged by the clock. What was measured is written to `target/chaos.jsonl`, a row a scenario, where
 //! `tools/chaos-swap` judges it; it also runs everything at full size (`CHAOS=full`), which is too long for every day.
-#![allow(clippy::allow_attributes, reason = "what a test file needs of these differs from one to the next")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
-#![allow(clippy::missing_panics_doc, reason = "a test that cannot go on fails")]
 
-mod support;
-
-mod chaos {
-    mod bad_files;
-    mod external;
-    mod kills;
-    mod large;
-    mod load;
-    mod models;
-    mod refused;
-    mod rollback;
-    mod row;
-    mod server;
-    mod swaps;
-}
+mod bad_files;
+mod external;
+mod kills;
+mod large;
+mod load;
+mod models;
+mod refused;
+mod rollback;
+mod row;
+mod server;
+mod swaps;

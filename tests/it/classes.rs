@@ -1,13 +1,9 @@
 //! Names of classes: predictions and the keys of probabilities are the labels that the graph lists, or the names that the
 //! contract gives them.
-#![allow(clippy::allow_attributes, reason = "what a test file needs of these differs from one to the next")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
-#![allow(clippy::missing_panics_doc, reason = "a test that cannot go on fails")]
-
-mod support;
 
 use serde_json::{Value, json};
-use support::{Answer, TestGateway};
+
+use crate::support::{Answer, TestGateway};
 
 /// A gateway with these models of `tests/models/classes`.
 async fn gateway(models: &[&str]) -> TestGateway {

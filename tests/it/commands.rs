@@ -1,15 +1,11 @@
 //! What the commands say of model files, to people and to programs, and what scripts see of it: the exit status.
-#![allow(clippy::allow_attributes, reason = "what a test file needs of these differs from one to the next")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
-#![allow(clippy::missing_panics_doc, reason = "a test that cannot go on fails")]
-
-mod support;
 
 use std::process::Output;
 
 use onnx_gateway::model::Digest;
 use serde_json::{Value, json};
-use support::{
+
+use crate::support::{
     binary::{Process, command, free_port, run, text},
     repository::{Repository, iris, source_tree, test_model},
     tokens::{SECRET, TokenBuilder},

@@ -1,10 +1,5 @@
 //! Pairs of models of which one takes the place of the other: `diff`, `verify --against` and the swap say the same of each
 //! pair in `tests/models/pairs`, in one line a difference.
-#![allow(clippy::allow_attributes, reason = "what a test file needs of these differs from one to the next")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
-#![allow(clippy::missing_panics_doc, reason = "a test that cannot go on fails")]
-
-mod support;
 
 use std::{
     collections::BTreeSet,
@@ -14,7 +9,8 @@ use std::{
 
 use onnx_gateway::model::Digest;
 use serde_json::{Value, json};
-use support::{
+
+use crate::support::{
     Answer, TestGateway,
     binary::{run, text},
     repository::{Repository, source_tree, test_model},

@@ -1,20 +1,16 @@
 //! Connections: who has them, who gives way, and what becomes of a request on one that ends.
-#![allow(clippy::allow_attributes, reason = "what a test file needs of these differs from one to the next")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
-#![allow(clippy::missing_panics_doc, reason = "a test that cannot go on fails")]
-
-mod support;
 
 use std::net::{IpAddr, SocketAddr};
 
 use onnx_gateway::config::Settings;
 use serde_json::json;
-use support::{PATIENCE, TestGateway, grpc, setosa, tokens::TokenBuilder};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpSocket, TcpStream},
     time::timeout,
 };
+
+use crate::support::{PATIENCE, TestGateway, grpc, setosa, tokens::TokenBuilder};
 
 /// The head of an answer, and whether the connection ends with it.
 #[derive(Debug)]

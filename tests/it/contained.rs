@@ -1,14 +1,10 @@
 //! Failures of a library while it loads or runs a model, as failpoints of a test build cause them: each is contained.
 #![cfg(debug_assertions)]
-#![allow(clippy::allow_attributes, reason = "what a test file needs of these differs from one to the next")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
-#![allow(clippy::missing_panics_doc, reason = "a test that cannot go on fails")]
-
-mod support;
 
 use onnx_gateway::model::WantedMode;
 use serde_json::json;
-use support::{
+
+use crate::support::{
     Answer, TestGateway,
     binary::{Process, command, free_port, run, text},
     repository::{Repository, source_tree},

@@ -1,22 +1,16 @@
 //! The dialects of other servers: the same answers as our own, in their words.
-#![allow(clippy::allow_attributes, reason = "what a test file needs of these differs from one to the next")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
-#![allow(clippy::missing_panics_doc, reason = "a test that cannot go on fails")]
 
-mod support;
-
-mod dialects {
-    mod access;
-    mod mlflow;
-    mod mutations;
-    mod sagemaker;
-    mod tensorflow;
-    mod vertex;
-}
+mod access;
+mod mlflow;
+mod mutations;
+mod sagemaker;
+mod tensorflow;
+mod vertex;
 
 use reqwest::{Method, header::CONTENT_TYPE};
 use serde_json::{Value, json};
-use support::{Answer, TestGateway};
+
+use crate::support::{Answer, TestGateway};
 
 /// Rows of the Iris model.
 const ROWS: [[f64; 4]; 3] = [[5.1, 3.5, 1.4, 0.2], [6.7, 3.0, 5.2, 2.3], [5.9, 2.8, 4.3, 1.3]];
@@ -43,7 +37,7 @@ async fn send(
     content_type: &str,
     body: impl Into<reqwest::Body>,
 ) -> Answer {
-    let token = support::tokens::TokenBuilder::new().build();
+    let token = crate::support::tokens::TokenBuilder::new().build();
     let request = gateway.client.request(method, gateway.url(path)).bearer_auth(token);
     Answer::of(request.header(CONTENT_TYPE, content_type).body(body).send().await.unwrap()).await
 }

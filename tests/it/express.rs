@@ -1,22 +1,18 @@
 //! Usual requests go a short way past the layers. Each is asked by both ways here, and everything that is answered is
 //! compared.
-#![allow(clippy::allow_attributes, reason = "what a test file needs of these differs from one to the next")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
-#![allow(clippy::missing_panics_doc, reason = "a test that cannot go on fails")]
-
-mod support;
 
 use onnx_gateway::config::{Secret, Settings};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
-use support::{
-    PATIENCE, TestGateway, setosa,
-    tokens::{SigningKey, TokenBuilder, now},
-};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
     time::timeout,
+};
+
+use crate::support::{
+    PATIENCE, TestGateway, setosa,
+    tokens::{SigningKey, TokenBuilder, now},
 };
 
 /// How a request is sent. All mean the same.

@@ -1,6 +1,4 @@
 //! Rows of numbers are read alike on the short way and on the long one, to the bit.
-#![allow(clippy::allow_attributes, reason = "what a test file needs of these differs from one to the next")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
 
 use onnx_gateway::{
     model::{

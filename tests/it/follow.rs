@@ -1,9 +1,4 @@
 //! The real binary follows its settings' files, and SIGHUP.
-#![allow(clippy::allow_attributes, reason = "what a test file needs of these differs from one to the next")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
-#![allow(clippy::missing_panics_doc, reason = "a test that cannot go on fails")]
-
-mod support;
 
 use std::{
     fs,
@@ -16,7 +11,8 @@ use std::{
 };
 
 use reqwest::{Client, StatusCode};
-use support::{
+
+use crate::support::{
     PATIENCE,
     binary::{Process, command, free_port, run, text},
     repository::{Repository, source_tree},

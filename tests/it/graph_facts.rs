@@ -1,12 +1,8 @@
 //! Facts that a model's graph states, taken where its contract says nothing: missing values, categories, ranges of ids.
-#![allow(clippy::allow_attributes, reason = "what a test file needs of these differs from one to the next")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
-#![allow(clippy::missing_panics_doc, reason = "a test that cannot go on fails")]
-
-mod support;
 
 use serde_json::json;
-use support::{
+
+use crate::support::{
     Answer, TestGateway,
     binary::{run, text},
     repository::source_tree,

@@ -1,10 +1,5 @@
 //! The gRPC transport: every method, both forms of tensors, and that it refuses whom and what REST refuses.
-#![allow(clippy::allow_attributes, reason = "what a test file needs of these differs from one to the next")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
-#![allow(clippy::missing_panics_doc, reason = "a test that cannot go on fails")]
-#![allow(clippy::too_many_lines, reason = "tables of cases are long")]
-
-mod support;
+#![expect(clippy::too_many_lines, reason = "tables of cases are long")]
 
 use onnx_gateway::grpc::proto::{
     DataType, InferTensorContents, ModelConfigRequest, ModelInferRequest, ModelMetadataRequest,
@@ -14,13 +9,14 @@ use onnx_gateway::grpc::proto::{
 };
 use reqwest::StatusCode;
 use serde_json::{Value, json};
-use support::{
+use tonic::{Code, Status};
+
+use crate::support::{
     Answer, TestGateway,
     grpc::{fp32, input, parameter, requested, setosa_raw, setosa_typed},
     setosa,
     tokens::TokenBuilder,
 };
-use tonic::{Code, Status};
 
 fn floats(bytes: &[u8]) -> Vec<f32> {
     bytes.chunks_exact(4).map(|number| f32::from_le_bytes(number.try_into().unwrap())).collect()
@@ -492,7 +488,7 @@ async fn grpc_refuses_whom_rest_refuses() {
     let good = TokenBuilder::new();
     ask(&good).await.unwrap();
     for (token, code) in [
-        (good.clone().claim("exp", json!(support::tokens::now() - 60)), Code::Unauthenticated),
+        (good.clone().claim("exp", json!(crate::support::tokens::now() - 60)), Code::Unauthenticated),
         (good.clone().claim("aud", json!("else")), Code::Unauthenticated),
         (good.clone().header("alg", json!("none")), Code::Unauthenticated),
         (good.clone().scope(""), Code::PermissionDenied),

@@ -1,9 +1,4 @@
 //! How calls of gRPC are carried: streams, deadlines, compression, limits, health, reflection, connections, the end.
-#![allow(clippy::allow_attributes, reason = "what a test file needs of these differs from one to the next")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
-#![allow(clippy::missing_panics_doc, reason = "a test that cannot go on fails")]
-
-mod support;
 
 use std::{
     error::Error,
@@ -24,12 +19,6 @@ use onnx_gateway::grpc::proto::{
 use prost::Message;
 use reqwest::StatusCode;
 use serde_json::json;
-use support::{
-    PATIENCE, TestGateway,
-    grpc::{GRPC, client_at, code, fp32, framed, http, input, raw_call, setosa_raw, setosa_typed, within},
-    setosa,
-    tokens::TokenBuilder,
-};
 use tokio::{sync::mpsc, time::timeout};
 use tonic::{Code, Request, Status, Streaming, codec::CompressionEncoding};
 use tonic_health::pb::{
@@ -38,6 +27,13 @@ use tonic_health::pb::{
 use tonic_reflection::pb::v1::{
     ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
     server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
+};
+
+use crate::support::{
+    PATIENCE, TestGateway,
+    grpc::{GRPC, client_at, code, fp32, framed, http, input, raw_call, setosa_raw, setosa_typed, within},
+    setosa,
+    tokens::TokenBuilder,
 };
 
 /// The turns of a run of half a minute, if nothing ends it.

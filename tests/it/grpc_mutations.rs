@@ -1,24 +1,20 @@
 //! Messages that are almost right: each is answered or refused, and never by a failure of the gateway.
-#![allow(clippy::allow_attributes, reason = "what a test file needs of these differs from one to the next")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
-#![allow(clippy::missing_panics_doc, reason = "a test that cannot go on fails")]
-
-mod support;
 
 use std::sync::LazyLock;
 
 use onnx_gateway::grpc::proto::{InferTensorContents, ModelInferRequest, infer_parameter::ParameterChoice};
 use proptest::prelude::*;
 use prost::Message;
-use support::{
+use tokio::runtime::Runtime;
+use tonic::Code;
+
+use crate::support::{
     TestGateway,
     grpc::{
         Client, GRPC, Http, code, fp32, framed, http, input, parameter, raw_call_over, requested, setosa_raw,
         setosa_typed,
     },
 };
-use tokio::runtime::Runtime;
-use tonic::Code;
 
 static GATEWAY: LazyLock<(Runtime, TestGateway)> = LazyLock::new(|| {
     let runtime = Runtime::new().unwrap();

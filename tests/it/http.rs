@@ -1,20 +1,16 @@
 //! How the server behaves towards clients that are slow, careless or wrong, and what every answer has.
-#![allow(clippy::allow_attributes, reason = "what a test file needs of these differs from one to the next")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
-#![allow(clippy::missing_panics_doc, reason = "a test that cannot go on fails")]
-
-mod support;
 
 use std::time::{Duration, Instant};
 
 use reqwest::StatusCode;
 use serde_json::json;
-use support::{Answer, PATIENCE, TestGateway, setosa, tokens::TokenBuilder};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
     time::timeout,
 };
+
+use crate::support::{Answer, PATIENCE, TestGateway, setosa, tokens::TokenBuilder};
 
 /// Sends bytes as they are and reads until the connection is closed.
 async fn exchange(gateway: &TestGateway, bytes: &[u8]) -> String {

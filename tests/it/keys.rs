@@ -1,9 +1,4 @@
 //! Keys that are not what they claim to be are refused at the start, by their setting and with the reason.
-#![allow(clippy::allow_attributes, reason = "what a test file needs of these differs from one to the next")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
-#![allow(clippy::missing_panics_doc, reason = "a test that cannot go on fails")]
-
-mod support;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use num_bigint::BigUint;
@@ -12,7 +7,8 @@ use onnx_gateway::{
     config::{Algorithm, AuthSettings, KeySettings, Problems, Secret},
 };
 use serde_json::{Value, json};
-use support::tokens::{SECRET, SigningKey};
+
+use crate::support::tokens::{SECRET, SigningKey};
 
 /// Too short since 2014 (RFC 7518 section 3.3).
 const RSA_1024: &str = "-----BEGIN PUBLIC KEY-----
@@ -67,7 +63,7 @@ fn rsa_pem(modulus: &[u8]) -> String {
     assert_eq!((modulus.len(), modulus[0] & 0x80), (256, 0x80), "the lengths below are of such");
     let numbers = [&[0x02, 0x82, 0x01, 0x01, 0x00][..], modulus, &[0x02, 0x03, 0x01, 0x00, 0x01]].concat();
     let key = [&[0x30, 0x82, 0x01, 0x0a][..], &numbers].concat();
-    support::tokens::pem("RSA PUBLIC KEY", &key)
+    crate::support::tokens::pem("RSA PUBLIC KEY", &key)
 }
 
 /// A number of 2048 bits that is a power of 65537 modulo all primes up to 167, as products of keys of the ROCA kind are

@@ -1,12 +1,8 @@
 //! Models of every kind over HTTP: what they are asked with and what they answer.
-#![allow(clippy::allow_attributes, reason = "what a test file needs of these differs from one to the next")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
-#![allow(clippy::missing_panics_doc, reason = "a test that cannot go on fails")]
-
-mod support;
 
 use serde_json::{Value, json};
-use support::{Answer, TestGateway};
+
+use crate::support::{Answer, TestGateway};
 
 /// A gateway with one model of `tests/models/kinds`.
 async fn gateway(kind: &str) -> TestGateway {

@@ -1,16 +1,11 @@
 //! Requests of many rows: read in one piece, run in parts, answered whole.
-#![allow(clippy::allow_attributes, reason = "what a test file needs of these differs from one to the next")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
-#![allow(clippy::missing_panics_doc, reason = "a test that cannot go on fails")]
 
-#[path = "large_requests/memory.rs"]
 mod memory;
-mod support;
-
 use std::fs;
 
 use serde_json::{Value, json};
-use support::{TestGateway, repository::source_tree};
+
+use crate::support::{TestGateway, repository::source_tree};
 
 /// The rows of the Iris data over and over, and how each is answered.
 async fn many(gateway: &TestGateway, count: usize) -> (Vec<Value>, Vec<Value>) {

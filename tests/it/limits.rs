@@ -1,14 +1,10 @@
 //! How much a client may ask.
-#![allow(clippy::allow_attributes, reason = "what a test file needs of these differs from one to the next")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
-#![allow(clippy::missing_panics_doc, reason = "a test that cannot go on fails")]
-
-mod support;
 
 use onnx_gateway::config::{QuotaSettings, Settings};
 use reqwest::{RequestBuilder, StatusCode};
 use serde_json::json;
-use support::{
+
+use crate::support::{
     Answer, TestGateway, setosa,
     tokens::{SigningKey, TokenBuilder, now},
 };
@@ -63,7 +59,7 @@ async fn by_default_it_is_60_a_minute() {
         unreachable!("the numbers do not end")
     };
     let (number, answer) =
-        tokio::time::timeout(support::PATIENCE, refused).await.expect("a request is refused");
+        tokio::time::timeout(crate::support::PATIENCE, refused).await.expect("a request is refused");
     // One is given back each second that this takes.
     assert!(number > 60, "the {number}th was refused");
     assert_eq!((answer.status.as_u16(), answer.header("retry-after")), (429, "1"));
@@ -150,11 +146,11 @@ async fn whoever_was_refused_is_let_in_again() {
         }
     };
     let refused =
-        tokio::time::timeout(support::PATIENCE, refused).await.expect("a second request is refused");
+        tokio::time::timeout(crate::support::PATIENCE, refused).await.expect("a second request is refused");
     let told: u64 = refused.header("retry-after").parse().unwrap();
     // Requests that are refused are not charged, so asking again and again makes no difference.
     let let_in = async { while ask().await.status != StatusCode::OK {} };
-    tokio::time::timeout(support::PATIENCE, let_in).await.expect("it is let in again");
+    tokio::time::timeout(crate::support::PATIENCE, let_in).await.expect("it is let in again");
     assert_eq!(told, 1, "a quota of one a second");
 }
 

@@ -1,9 +1,4 @@
 //! The memory that requests may take together, whoever sends them and by whichever protocol.
-#![allow(clippy::allow_attributes, reason = "what a test file needs of these differs from one to the next")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
-#![allow(clippy::missing_panics_doc, reason = "a test that cannot go on fails")]
-
-mod support;
 
 use std::io::Write;
 
@@ -16,8 +11,9 @@ use http_body_util::{BodyExt, Full, StreamBody};
 use onnx_gateway::system::memory::resident_bytes;
 use reqwest::{Body, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
-use support::{Answer, PATIENCE, TestGateway, grpc, setosa, tokens::TokenBuilder};
 use tonic::{Code, codec::CompressionEncoding};
+
+use crate::support::{Answer, PATIENCE, TestGateway, grpc, setosa, tokens::TokenBuilder};
 
 const MIB: usize = 1 << 20;
 

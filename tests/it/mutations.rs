@@ -1,12 +1,7 @@
 //! Requests that are almost right: each is answered or refused, in the dialect of its path, and never with a 5xx.
 //!
 //! A few thousand in every run; `tools/mutate` sends a million to an optimized build.
-#![allow(clippy::allow_attributes, reason = "what a test file needs of these differs from one to the next")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
-#![allow(clippy::missing_panics_doc, reason = "a test that cannot go on fails")]
-#![allow(clippy::print_stdout, reason = "how to repeat a run, and what came of it")]
-
-mod support;
+#![expect(clippy::print_stdout, reason = "how to repeat a run, and what came of it")]
 
 use std::collections::BTreeMap;
 
@@ -16,8 +11,9 @@ use hyper::{Request, client::conn::http1::SendRequest};
 use hyper_util::rt::TokioIo;
 use rand::{RngExt, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 use serde_json::{Value, json};
-use support::{TestGateway, tokens::TokenBuilder};
 use tokio::net::TcpStream;
+
+use crate::support::{TestGateway, tokens::TokenBuilder};
 
 /// Connections at a time.
 const CONNECTIONS: usize = 4;
@@ -218,7 +214,7 @@ fn is_error(seed: &Seed, status: u16, body: &[u8]) -> bool {
 }
 
 async fn send_mutations(gateway: &TestGateway, count: usize, number: u64) -> BTreeMap<u16, usize> {
-    let token = TokenBuilder::new().claim("exp", (support::tokens::now() + 7200).into()).build();
+    let token = TokenBuilder::new().claim("exp", (crate::support::tokens::now() + 7200).into()).build();
     let mut connection = Connection { address: gateway.address(), sender: None };
     let mut random = StdRng::seed_from_u64(number);
     let seeds = seeds();

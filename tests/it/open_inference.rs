@@ -1,16 +1,12 @@
 //! The Open Inference Protocol over REST, as its specification and clients have it.
-#![allow(clippy::allow_attributes, reason = "what a test file needs of these differs from one to the next")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
-#![allow(clippy::missing_panics_doc, reason = "a test that cannot go on fails")]
-
-mod support;
 
 use std::io::Write;
 
 use flate2::{Compression, write::GzEncoder, write::ZlibEncoder};
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use support::{Answer, TestGateway, tokens::TokenBuilder};
+
+use crate::support::{Answer, TestGateway, tokens::TokenBuilder};
 
 const INFER: &str = "/v2/models/iris/infer";
 const JSON_LENGTH: &str = "inference-header-content-length";
@@ -388,7 +384,7 @@ async fn what_was_answered_is_counted() {
     for _ in 0..3 {
         infer(&gateway, &two_rows()).await;
     }
-    gateway.predict(&support::setosa()).await;
+    gateway.predict(&crate::support::setosa()).await;
     for path in ["/v2/models/stats", "/v2/models/iris/stats", "/v2/models/iris/versions/1/stats"] {
         let stats = Answer::of(gateway.get(path).send().await.unwrap()).await.body;
         let stats = &stats["model_stats"][0];

@@ -1,15 +1,11 @@
 //! The description of the API: complete, true, and shown without a network.
-#![allow(clippy::allow_attributes, reason = "what a test file needs of these differs from one to the next")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
-#![allow(clippy::missing_panics_doc, reason = "a test that cannot go on fails")]
-
-mod support;
 
 use std::collections::BTreeSet;
 
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
-use support::{Answer, TestGateway, tokens::TokenBuilder};
+
+use crate::support::{Answer, TestGateway, tokens::TokenBuilder};
 
 fn description() -> Value {
     serde_json::to_value(onnx_gateway::rest::openapi()).unwrap()

@@ -1,14 +1,10 @@
 //! What operators do to models while they serve: load, unload, roll back, and what is told of it afterwards.
-#![allow(clippy::allow_attributes, reason = "what a test file needs of these differs from one to the next")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
-#![allow(clippy::missing_panics_doc, reason = "a test that cannot go on fails")]
-
-mod support;
 
 use onnx_gateway::model::Digest;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use support::{
+
+use crate::support::{
     Answer, TestGateway,
     repository::{iris, test_model},
     setosa,
@@ -394,7 +390,7 @@ async fn how_many_deployments_are_kept_is_a_setting() {
                 gateway.metrics().await;
             }
         };
-        tokio::time::timeout(support::PATIENCE, waiting).await.expect("so many copies are kept");
+        tokio::time::timeout(crate::support::PATIENCE, waiting).await.expect("so many copies are kept");
     };
     copies_until(1).await;
     gateway.reload(|settings| settings.models.keep_previous = 3);
@@ -431,7 +427,7 @@ async fn a_deployment_that_fails_in_service_is_taken_back_by_itself() {
             assert_eq!(answer.problem_code(), "non_finite_output");
         }
     };
-    let answer = tokio::time::timeout(support::PATIENCE, answered).await.expect("it is taken back");
+    let answer = tokio::time::timeout(crate::support::PATIENCE, answered).await.expect("it is taken back");
     assert!(serves(&iris())(&answer));
     gateway.everything_is_dealt_with().await;
     let newest = gateway.history("iris").await[0].clone();

@@ -1,15 +1,11 @@
 //! Predictions over HTTP: the native API on the Iris forest and on models that are not like it.
-#![allow(clippy::allow_attributes, reason = "what a test file needs of these differs from one to the next")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
-#![allow(clippy::missing_panics_doc, reason = "a test that cannot go on fails")]
-
-mod support;
 
 use std::fs;
 
 use reqwest::StatusCode;
 use serde_json::{Value, json};
-use support::{Answer, TestGateway, repository::source_tree, setosa};
+
+use crate::support::{Answer, TestGateway, repository::source_tree, setosa};
 
 #[tokio::test]
 async fn the_iris_forest_knows_its_flowers() {
@@ -278,7 +274,9 @@ async fn a_run_that_takes_too_long_is_ended_and_its_instance_serves_on() {
     let waiting =
         async { while gateway.predict(&json!({"features": [3]})).await.status != StatusCode::OK {} };
     // Less than one of these runs takes.
-    tokio::time::timeout(support::PATIENCE / 3, waiting).await.expect("the one instance is free again");
+    tokio::time::timeout(crate::support::PATIENCE / 3, waiting)
+        .await
+        .expect("the one instance is free again");
 }
 
 #[tokio::test]

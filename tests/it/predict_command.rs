@@ -1,14 +1,10 @@
 //! `onnx-gateway predict`: asking a model file without a server.
-#![allow(clippy::allow_attributes, reason = "what a test file needs of these differs from one to the next")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
-#![allow(clippy::missing_panics_doc, reason = "a test that cannot go on fails")]
-
-mod support;
 
 use std::{fs, process::Output};
 
 use serde_json::{Value, json};
-use support::{
+
+use crate::support::{
     TestGateway,
     binary::{run, run_with_input, text},
     repository::source_tree,

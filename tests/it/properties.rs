@@ -1,8 +1,4 @@
 //! Whatever a client sends, it gets an answer that is its own fault or right; never 500, never silence.
-#![allow(clippy::allow_attributes, reason = "what a test file needs of these differs from one to the next")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
-
-mod support;
 
 use std::sync::LazyLock;
 
@@ -15,8 +11,9 @@ use onnx_gateway::{
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use support::{Answer, TestGateway};
 use tokio::runtime::Runtime;
+
+use crate::support::{Answer, TestGateway};
 
 /// One gateway for all cases: that it survives each is part of what is tested.
 static GATEWAY: LazyLock<(Runtime, TestGateway)> = LazyLock::new(|| {

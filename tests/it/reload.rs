@@ -1,20 +1,16 @@
 //! Settings that change while the gateway runs, in this process.
-#![allow(clippy::allow_attributes, reason = "what a test file needs of these differs from one to the next")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
-#![allow(clippy::missing_panics_doc, reason = "a test that cannot go on fails")]
-
-mod support;
 
 use onnx_gateway::config::{Secret, Settings};
 use reqwest::StatusCode;
 use serde_json::json;
-use support::{
-    Answer, CLIENT_ID, CLIENT_SECRET, PATIENCE, TestGateway, client, setosa,
-    tokens::{SigningKey, TokenBuilder},
-};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
+};
+
+use crate::support::{
+    Answer, CLIENT_ID, CLIENT_SECRET, PATIENCE, TestGateway, client, setosa,
+    tokens::{SigningKey, TokenBuilder},
 };
 
 const OTHER_SECRET: &str = "0f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c4b5a6978";

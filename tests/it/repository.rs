@@ -1,10 +1,5 @@
 //! What lies in the model repository and what becomes of it: which versions serve, under which names, what may serve at
 //! all, and what happens when files change or vanish.
-#![allow(clippy::allow_attributes, reason = "what a test file needs of these differs from one to the next")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
-#![allow(clippy::missing_panics_doc, reason = "a test that cannot go on fails")]
-
-mod support;
 
 use std::{fs, os::unix::fs::symlink, path::Path};
 
@@ -14,7 +9,8 @@ use onnx_gateway::{
 };
 use reqwest::StatusCode;
 use serde_json::{Value, json};
-use support::{
+
+use crate::support::{
     Answer, TestGateway,
     processes::{Child, children},
     repository::{iris, source_tree, test_model},
@@ -46,7 +42,7 @@ async fn ready_until(gateway: &TestGateway, versions: &[&str]) {
         entries.map(|entry| entry["version"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
     let waiting = async { while ready().await != versions {} };
-    let waited = tokio::time::timeout(support::PATIENCE, waiting).await;
+    let waited = tokio::time::timeout(crate::support::PATIENCE, waiting).await;
     assert!(waited.is_ok(), "{:?} are ready, not {versions:?}", ready().await);
 }
 
@@ -66,7 +62,7 @@ async fn events_until(gateway: &TestGateway, model: &str, expected: &[&str]) {
         history.iter().map(|entry| entry["event"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
     let waiting = async { while events().await != expected {} };
-    let waited = tokio::time::timeout(support::PATIENCE, waiting).await;
+    let waited = tokio::time::timeout(crate::support::PATIENCE, waiting).await;
     assert!(waited.is_ok(), "{:?} is what was done, not {expected:?}", events().await);
 }
 
@@ -194,7 +190,7 @@ async fn model_toml_overrides_the_contract_and_has_the_model_proven_anew() {
     gateway.repository.put("line/model.toml", allowed.as_bytes());
     let by_name = async |status: StatusCode| {
         let waiting = async { while gateway.predict_at(path, &named).await.status != status {} };
-        tokio::time::timeout(support::PATIENCE, waiting).await.expect("the other contract holds");
+        tokio::time::timeout(crate::support::PATIENCE, waiting).await.expect("the other contract holds");
     };
     by_name(StatusCode::OK).await;
     let answer = gateway.predict_at(path, &json!({"features": [10, 1]})).await;
@@ -378,7 +374,7 @@ async fn weights_beside_the_model_are_part_of_it() {
     let answers = async |expected: f64| {
         let ask = async || gateway.predict_at("/models/ext/predict", &json!({"features": [1, 1]})).await;
         let waiting = async { while ask().await.body["prediction"] != expected {} };
-        tokio::time::timeout(support::PATIENCE, waiting).await.expect("these weights serve");
+        tokio::time::timeout(crate::support::PATIENCE, waiting).await.expect("these weights serve");
         ask().await.header("x-model-digest").to_owned()
     };
     gateway.repository.put("ext/1/model.onnx", &data("models/external/model.onnx"));
@@ -464,7 +460,7 @@ async fn a_file_that_stays_the_only_one_to_change_serves_after_the_grace() {
     let (path, _, new) = &files[1];
     gateway.repository.put(path, new);
     let answered = async { while prediction_of(&gateway, "ext").await != 9.0 {} };
-    tokio::time::timeout(support::PATIENCE, answered).await.expect("the retrained weights serve");
+    tokio::time::timeout(crate::support::PATIENCE, answered).await.expect("the retrained weights serve");
 }
 
 #[tokio::test]
@@ -486,7 +482,7 @@ async fn half_a_retraining_that_a_start_finds_is_waited_on_too() {
     let (path, _, new) = &files[1];
     gateway.repository.put(path, new);
     let answered = async { while prediction_of(&gateway, "ext").await != 9.0 {} };
-    tokio::time::timeout(support::PATIENCE, answered).await.expect("the whole retraining serves");
+    tokio::time::timeout(crate::support::PATIENCE, answered).await.expect("the whole retraining serves");
     events_until(&gateway, "ext", &["deployed", "restored", "deployed"]).await;
 }
 
@@ -730,7 +726,7 @@ async fn where_resources_are_dearer_the_old_one_makes_room_first() {
     gateway.answer_until("/predict", serves(&test_model("iris_nan_on_large"))).await;
     let large = json!({"features": [15, 3.5, 1.4, 0.2]});
     let waiting = async { while gateway.predict(&large).await.status != StatusCode::OK {} };
-    tokio::time::timeout(support::PATIENCE, waiting).await.expect("what fails is taken back here too");
+    tokio::time::timeout(crate::support::PATIENCE, waiting).await.expect("what fails is taken back here too");
     assert!(serves(&variant(1))(&gateway.predict(&setosa()).await));
 }
 
@@ -826,7 +822,10 @@ async fn of_many_candidates_each_is_judged_by_itself_and_nothing_is_left_of_the_
             tokio::task::yield_now().await;
         }
     };
-    assert!(tokio::time::timeout(support::PATIENCE, waiting).await.is_ok(), "a process of a proof is left");
+    assert!(
+        tokio::time::timeout(crate::support::PATIENCE, waiting).await.is_ok(),
+        "a process of a proof is left"
+    );
 }
 
 #[tokio::test]

@@ -1,20 +1,14 @@
 //! Going back by itself: a deployment is taken back for what the one before answers, and for nothing else. And what a
 //! caller is told whose inputs a model refuses.
-#![allow(clippy::allow_attributes, reason = "what a test file needs of these differs from one to the next")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
-#![allow(clippy::missing_panics_doc, reason = "a test that cannot go on fails")]
 
-mod support;
-
-#[path = "rollback/ask.rs"]
 mod ask;
-#[path = "rollback/refused.rs"]
 mod refused;
 
-use ask::{Form, Serves, asker, deployed, deployed_for_all, is_taken_back, stays};
 use reqwest::StatusCode;
 use serde_json::json;
-use support::{PATIENCE, repository::test_model};
+
+use crate::support::{PATIENCE, repository::test_model};
+use ask::{Form, Serves, asker, deployed, deployed_for_all, is_taken_back, stays};
 
 /// Numbers of which the models of square roots are asked: `bad` of ten are negative.
 fn roots(bad: usize) -> Vec<f32> {

@@ -1,14 +1,10 @@
 //! Which outputs go with rows: decided when a model is proven, the same for every number of rows and on every route.
-#![allow(clippy::allow_attributes, reason = "what a test file needs of these differs from one to the next")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
-#![allow(clippy::missing_panics_doc, reason = "a test that cannot go on fails")]
-
-mod support;
 
 use std::fmt::Write;
 
 use serde_json::{Value, json};
-use support::{Answer, TestGateway};
+
+use crate::support::{Answer, TestGateway};
 
 /// Numbers of rows that are asked.
 const COUNTS: [usize; 6] = [1, 2, 3, 4, 5, 32];

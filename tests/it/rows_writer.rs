@@ -1,6 +1,4 @@
 //! Answers to rows are the same bytes, whoever writes them.
-#![allow(clippy::allow_attributes, reason = "what a test file needs of these differs from one to the next")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
 
 use std::ops::Range;
 

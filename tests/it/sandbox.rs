@@ -1,8 +1,5 @@
 //! What a process can still do after it shut itself in: nothing that an exploit would want.
-#![allow(clippy::allow_attributes, reason = "what a test file needs of these differs from one to the next")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
-#![allow(clippy::missing_panics_doc, reason = "a test that cannot go on fails")]
-#![allow(clippy::print_stdout, reason = "it is how the child tells the parent")]
+#![expect(clippy::print_stdout, reason = "it is how the child tells the parent")]
 
 use std::{
     fs::{self, File},
@@ -23,7 +20,7 @@ const FOLDER: &str = "SANDBOX_TEST_FOLDER";
 fn start(child: &str, folder: &Path) -> Output {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command
-        .args(["--exact", child, "--nocapture", "--test-threads", "1"])
+        .args(["--exact", &format!("sandbox::{child}"), "--nocapture", "--test-threads", "1"])
         .env(FOLDER, folder)
         .output()
         .unwrap()

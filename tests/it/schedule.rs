@@ -1,14 +1,10 @@
 //! How models are scheduled: what the proof finds out, what follows from it, and what an operator can set.
-#![allow(clippy::allow_attributes, reason = "what a test file needs of these differs from one to the next")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
-#![allow(clippy::missing_panics_doc, reason = "a test that cannot go on fails")]
-
-mod support;
 
 use onnx_gateway::model::WantedMode;
 use reqwest::StatusCode;
 use serde_json::json;
-use support::{TestGateway, setosa};
+
+use crate::support::{TestGateway, setosa};
 
 #[tokio::test]
 async fn what_was_measured_and_what_follows_is_shown() {
@@ -93,7 +89,7 @@ async fn what_stands_beside_a_model_is_followed_without_a_restart() {
             }
         }
     };
-    let version = tokio::time::timeout(support::PATIENCE, waiting).await.unwrap();
+    let version = tokio::time::timeout(crate::support::PATIENCE, waiting).await.unwrap();
     let expected = json!({
         "mode": "own_threads", "batching": false,
         "batching_reason": "scheduler.batching in model.toml is false", "instances": 3, "threads": 2, "max_batch_rows": 64,

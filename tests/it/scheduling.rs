@@ -1,17 +1,13 @@
 //! Which requests are run when, and with which others: seen from outside, by what is answered and what is counted.
-#![allow(clippy::allow_attributes, reason = "what a test file needs of these differs from one to the next")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
-#![allow(clippy::missing_panics_doc, reason = "a test that cannot go on fails")]
-
-mod support;
 
 use std::{sync::Arc, time::Duration};
 
 use onnx_gateway::{config::Settings, model::WantedMode};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
-use support::{Answer, PATIENCE, TestGateway, setosa, tokens::TokenBuilder};
 use tokio::{task::JoinSet, time::timeout};
+
+use crate::support::{Answer, PATIENCE, TestGateway, setosa, tokens::TokenBuilder};
 
 /// Inferences and executions of a model so far.
 async fn counts(gateway: &TestGateway, model: &str) -> (u64, u64) {

@@ -1,9 +1,4 @@
 //! Settings as users write them: the README's table, the sample files, and what the binary says of mistakes.
-#![allow(clippy::allow_attributes, reason = "what a test file needs of these differs from one to the next")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
-#![allow(clippy::missing_panics_doc, reason = "a test that cannot go on fails")]
-
-mod support;
 
 use std::{collections::BTreeMap, fs, path::Path, time::SystemTime};
 
@@ -16,7 +11,8 @@ use onnx_gateway::{
     config::{AuthSettings, Environment, KeySettings, Settings, load},
 };
 use serde_json::{Value, json};
-use support::{
+
+use crate::support::{
     binary::{run, text},
     repository::source_tree,
     tokens::{SECRET, SigningKey, TokenBuilder},

@@ -1,8 +1,4 @@
 //! What the tests share: a gateway on free ports with a repository of its own, tokens, and a clock that can be moved.
-//!
-//! Each test binary uses its own part of this.
-#![allow(dead_code, reason = "each test binary uses its own part of this")]
-#![allow(missing_docs, reason = "for tests only")]
 
 pub mod bad_tokens;
 pub mod binary;

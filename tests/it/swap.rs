@@ -1,16 +1,12 @@
 //! A retrained file is a deployment; a broken one is not.
-#![allow(clippy::allow_attributes, reason = "what a test file needs of these differs from one to the next")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
-#![allow(clippy::missing_panics_doc, reason = "a test that cannot go on fails")]
-
-mod support;
 
 use std::fs;
 
 use onnx_gateway::model::Digest;
 use reqwest::StatusCode;
 use serde_json::json;
-use support::{
+
+use crate::support::{
     Answer, TestGateway,
     repository::{iris, test_model},
     setosa,
@@ -123,7 +119,7 @@ async fn a_broken_version_does_not_take_the_place_of_a_good_one() {
             }
         }
     };
-    let answer = tokio::time::timeout(support::PATIENCE, waiting).await.expect("it is refused");
+    let answer = tokio::time::timeout(crate::support::PATIENCE, waiting).await.expect("it is refused");
     assert_eq!(answer.body["versions"][1]["state"], "UNAVAILABLE");
     assert_eq!(gateway.predict(&setosa()).await.header("x-model-version"), "1");
     assert_eq!(

@@ -1,12 +1,6 @@
 //! Who is let in: every kind of token that must be refused, with a shared secret and with each kind of key pair, and
 //! how clients get tokens.
-#![allow(clippy::allow_attributes, reason = "what a test file needs of these differs from one to the next")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
-#![allow(clippy::missing_panics_doc, reason = "a test that cannot go on fails")]
 
-mod support;
-
-#[path = "tokens/log_ins.rs"]
 mod log_ins;
 
 use base64::{
@@ -16,7 +10,8 @@ use base64::{
 use onnx_gateway::config::{Algorithm, KeySettings, Secret};
 use reqwest::{StatusCode, header};
 use serde_json::{Value, json};
-use support::{
+
+use crate::support::{
     Answer, CLIENT_ID, CLIENT_SECRET, TestGateway, bad_tokens, setosa,
     tokens::{SigningKey, TokenBuilder, now},
 };

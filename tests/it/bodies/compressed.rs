@@ -7,7 +7,8 @@ use flate2::{
     write::{GzEncoder, ZlibEncoder},
 };
 
-use crate::{JSON, V2, gateway, routes, send, sentence, support::TestGateway, without_token};
+use super::{JSON, V2, gateway, routes, send, sentence, without_token};
+use crate::support::TestGateway;
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());

@@ -2,7 +2,8 @@
 
 use serde_json::json;
 
-use crate::{gateway_of, send, sentence, support::TestGateway};
+use super::{gateway_of, send, sentence};
+use crate::support::TestGateway;
 
 const INVOCATIONS: &str = "/invocations";
 

@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::{JSON, gateway_of, send, support::TestGateway};
+use super::{JSON, gateway_of, send};
+use crate::support::TestGateway;
 
 async fn ask(gateway: &TestGateway, path: &str, kind: &str, body: &str) -> Value {
     let answer = send(gateway, path, kind, &[], body).await;

@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::{JSON, gateway, routes, send, sentence, support::TestGateway, without_token};
+use super::{JSON, gateway, routes, send, sentence, without_token};
+use crate::support::TestGateway;
 
 /// The schema that a reference leads to.
 fn resolved<'d>(description: &'d Value, schema: &'d Value) -> &'d Value {
@@ -76,7 +77,7 @@ async fn every_field_that_the_description_says_may_be_null_is_taken_as_null() {
             body["outputs"] = json!([{"name": "label"}]);
         }
         // Vertex AI's route is described by no one but Vertex AI.
-        let described = if path == crate::VERTEX { "/v1/models/iris:predict" } else { path };
+        let described = if path == super::VERTEX { "/v1/models/iris:predict" } else { path };
         // Of what MLflow and SageMaker share, the description is MLflow's.
         let schema = schema_of(&description, described);
         assert!(schema.is_object(), "{path} is not described");
@@ -132,7 +133,7 @@ async fn a_byte_order_mark_changes_nothing_and_that_of_another_encoding_is_named
     let empty = send(&gateway, "/v2/repository/index", JSON, &[], "\u{feff}").await;
     assert_eq!(empty.status, 200, "{empty:?}");
     // With a length of the JSON, the mark counts.
-    let marked = format!("\u{feff}{}", crate::V2);
+    let marked = format!("\u{feff}{}", super::V2);
     let length = marked.len().to_string();
     let headers = [("inference-header-content-length", length.as_str())];
     let answer = send(&gateway, "/v2/models/iris/infer", JSON, &headers, marked).await;

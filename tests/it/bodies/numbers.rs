@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::{JSON, gateway_of, send, sentence, support::TestGateway};
+use super::{JSON, gateway_of, send, sentence};
+use crate::support::TestGateway;
 
 /// The types of whole numbers with their greatest one.
 const TYPES: [(&str, &str, &str); 8] = [
@@ -156,16 +157,16 @@ async fn every_type_of_whole_numbers_takes_its_greatest_one_and_names_itself_for
 
 #[tokio::test]
 async fn counts_among_the_parameters_may_be_written_with_a_point_too() {
-    let gateway = crate::gateway().await;
+    let gateway = super::gateway().await;
     let body = json!({"inputs": [{"name": "features", "shape": [1, 4], "datatype": "FP32", "data": [5.1, 3.5, 1.4, 0.2]}],
         "parameters": {"priority": 1.0, "timeout": 1e9},
         "outputs": [{"name": "probabilities", "parameters": {"classification": 2.0}}]});
     let answer = send(&gateway, "/v2/models/iris/infer", JSON, &[], body.to_string()).await;
     assert_eq!(answer.body["outputs"][0]["data"].as_array().map(Vec::len), Some(2), "{answer:?}");
-    let negative = crate::V2.replace("[1,4]", "[-1,4]");
+    let negative = super::V2.replace("[1,4]", "[-1,4]");
     let answer = send(&gateway, "/v2/models/iris/infer", JSON, &[], negative).await;
     assert!(sentence(&answer).contains("/inputs/0/shape/0"), "{answer:?}");
-    let broken = crate::V2.replace("[1,4]", "[1.5,4]");
+    let broken = super::V2.replace("[1,4]", "[1.5,4]");
     let answer = send(&gateway, "/v2/models/iris/infer", JSON, &[], broken).await;
     let said = sentence(&answer);
     assert!(said.contains("/inputs/0/shape/0") && said.contains("whole number"), "{answer:?}");

@@ -2,7 +2,8 @@
 
 use serde_json::json;
 
-use crate::{JSON, V2, gateway, gateway_of, send, sentence, support::TestGateway};
+use super::{JSON, V2, gateway, gateway_of, send, sentence};
+use crate::support::TestGateway;
 
 #[tokio::test]
 async fn a_frame_without_rows_says_so_whatever_its_form_and_model() {
@@ -50,7 +51,7 @@ async fn a_number_out_of_range_or_none_of_json_is_told_with_its_element_and_once
             r#"{"dataframe_split":{"data":[[5.1,1e400,1.4,0.2]]}}"#.to_owned(),
             "/dataframe_split/data/0/1",
         ),
-        (crate::VERTEX, rows("1e400"), "/instances/0/1"),
+        (super::VERTEX, rows("1e400"), "/instances/0/1"),
         ("/predict", r#"{"features":[5.1,1e400,1.4,0.2]}"#.to_owned(), "/features/1"),
         ("/predict", r#"{"inputs":{"features":[[5.1,1e400,1.4,0.2]]}}"#.to_owned(), "/inputs/features/0/1"),
     ] {
@@ -62,7 +63,7 @@ async fn a_number_out_of_range_or_none_of_json_is_told_with_its_element_and_once
         ("/v2/models/iris/infer", v2("NaN")),
         ("/v1/models/iris:predict", rows("NaN")),
         ("/invocations", rows("NaN")),
-        (crate::VERTEX, rows("NaN")),
+        (super::VERTEX, rows("NaN")),
     ] {
         let answer = send(&gateway, path, JSON, &[], body.as_str()).await;
         let said = answer.body["error"].as_str().unwrap();

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use onnx_gateway::model::Digest;
 use serde_json::Value;
 
 use super::{
@@ -12,7 +13,6 @@ use super::{
     swaps::plan,
 };
 use crate::support::processes::{children, memory, signal};
-use onnx_gateway::model::Digest;
 
 /// The server's memory may have grown by this much when all of them were tried.
 const MOST_GROWTH_BYTES: u64 = 64 << 20;

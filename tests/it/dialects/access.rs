@@ -4,10 +4,8 @@ use onnx_gateway::config::{DialectName, DialectSettings};
 use reqwest::Method;
 use serde_json::json;
 
-use crate::{
-    ROWS, post, send,
-    support::{Answer, TestGateway},
-};
+use super::{ROWS, post, send};
+use crate::support::{Answer, TestGateway};
 
 async fn gateway(change: impl FnOnce(&mut DialectSettings)) -> TestGateway {
     TestGateway::builder().settings(|settings| change(&mut settings.dialects)).start().await

@@ -3,10 +3,8 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::{
-    ROWS, ask, gateway, native, send,
-    support::{Answer, TestGateway},
-};
+use super::{ROWS, ask, gateway, native, send};
+use crate::support::{Answer, TestGateway};
 
 const INVOCATIONS: &str = "/invocations";
 const COLUMNS: [&str; 4] = ["sepal_length", "sepal_width", "petal_length", "petal_width"];
@@ -158,7 +156,7 @@ async fn what_is_wrong_is_said_with_its_place() {
     let not_utf8 = [header.as_bytes(), b"\n1,1,1,\xff\n"].concat();
     let answer = send(&gateway, Method::POST, INVOCATIONS, "text/csv", not_utf8).await;
     assert!(error(&answer, 400, "BAD_REQUEST").contains("UTF-8"), "{answer:?}");
-    let scalar = crate::gateway("scalar").await;
+    let scalar = super::gateway("scalar").await;
     let answer = send(&scalar, Method::POST, INVOCATIONS, "text/csv", "sound,gain\n1,1\n").await;
     error(&answer, 400, "BAD_REQUEST");
 }

@@ -7,7 +7,8 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
-use crate::{ROWS, send, support::TestGateway};
+use super::{ROWS, send};
+use crate::support::TestGateway;
 
 /// One gateway for all cases: that it survives each is part of what is tested.
 static GATEWAY: LazyLock<(Runtime, TestGateway)> = LazyLock::new(|| {

@@ -3,10 +3,8 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::{
-    ROWS, native, post, send,
-    support::{Answer, TestGateway, tokens::TokenBuilder},
-};
+use super::{ROWS, native, post, send};
+use crate::support::{Answer, TestGateway, tokens::TokenBuilder};
 
 const BINARY: &str = "application/vnd.sagemaker-triton.binary+json;json-header-size=";
 

@@ -3,10 +3,8 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::{
-    ROWS, ask, gateway, native, post, send,
-    support::{Answer, TestGateway, tokens::TokenBuilder},
-};
+use super::{ROWS, ask, gateway, native, post, send};
+use crate::support::{Answer, TestGateway, tokens::TokenBuilder};
 
 const PREDICT: &str = "/v1/models/iris:predict";
 
@@ -214,7 +212,7 @@ async fn what_is_wrong_is_said_with_its_place() {
             assert!(error.contains(part), "{body}: no `{part}` in `{error}`");
         }
     }
-    let scalar = crate::gateway("scalar").await;
+    let scalar = super::gateway("scalar").await;
     let body = json!({"instances": [{"sound": [[1, 2]], "gain": 2}]});
     let answer = post(&scalar, "/v1/models/scalar:predict", &body).await;
     assert_eq!(answer.status.as_u16(), 400, "rows of a scalar are none: {answer:?}");

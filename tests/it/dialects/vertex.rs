@@ -6,10 +6,8 @@ use onnx_gateway::config::{Environment, load};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::{
-    ROWS, native, post, send,
-    support::{Answer, TestGateway},
-};
+use super::{ROWS, native, post, send};
+use crate::support::{Answer, TestGateway};
 
 async fn gateway(health: &str, predict: &str) -> TestGateway {
     let (health, predict) = (Some(health.to_owned()), Some(predict.to_owned()));

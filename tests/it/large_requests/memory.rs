@@ -12,7 +12,7 @@ use flate2::{Compression, write::GzEncoder};
 use onnx_gateway::{grpc::proto::ModelInferRequest, system::memory::status_bytes};
 use serde_json::json;
 
-use super::support::{
+use crate::support::{
     PATIENCE,
     binary::{Process, command, free_port},
     grpc::{client_at, input},

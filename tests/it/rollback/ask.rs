@@ -8,7 +8,7 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 use tonic::Code;
 
-use super::support::{
+use crate::support::{
     TestGateway,
     grpc::{Client, input},
     tokens::TokenBuilder,

@@ -1,12 +1,11 @@
 //! A caller is told why a model refuses inputs, on every route, and that the same ones are refused again.
 
-use super::{
-    ask::deployed,
-    support::{Answer, TestGateway, grpc::input, repository::test_model, tokens::TokenBuilder},
-};
 use onnx_gateway::grpc::proto::{InferTensorContents, ModelInferRequest};
 use serde_json::{Value, json};
 use tonic::Code;
+
+use super::ask::deployed;
+use crate::support::{Answer, TestGateway, grpc::input, repository::test_model, tokens::TokenBuilder};
 
 const REASON: &str = "the model refuses these inputs: Gather: indices element out of data bounds, idx=8 must be within \
                       the inclusive range [-6,5]";

@@ -2,10 +2,9 @@
 
 use std::{path::PathBuf, process::Command, time::Duration};
 
+use onnx_gateway::model::Digest;
 use reqwest::Client;
 use serde_json::{Value, json};
-
-use onnx_gateway::model::Digest;
 
 use crate::support::{
     Answer, PATIENCE,
