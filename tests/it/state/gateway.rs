@@ -1,6 +1,10 @@
 //! Gateways in processes of their own, several of which may share a repository and a state directory.
 
-use std::{path::PathBuf, process::Command, time::Duration};
+use std::{
+    path::PathBuf,
+    process::Command,
+    time::{Duration, Instant},
+};
 
 use onnx_gateway::model::Digest;
 use reqwest::Client;
@@ -13,6 +17,9 @@ use crate::support::{
     setosa,
     tokens::{SECRET, TokenBuilder},
 };
+
+/// Time that a gateway waits for a file that vanished.
+pub const REMOVAL_GRACE: Duration = Duration::from_millis(100);
 
 /// A folder with `models/`, and the settings of gateways on it.
 pub struct Site {
@@ -62,7 +69,7 @@ impl Site {
             .env("GATEWAY__AUTH__SIGNING_SECRET", SECRET)
             .env("GATEWAY__RATE_LIMIT__ENABLED", "false")
             .env("GATEWAY__MODELS__POLL_INTERVAL_MS", "50")
-            .env("GATEWAY__MODELS__REMOVAL_GRACE_MS", "100")
+            .env("GATEWAY__MODELS__REMOVAL_GRACE_MS", REMOVAL_GRACE.as_millis().to_string())
             .envs(self.settings.iter().map(|(name, value)| (name, value)));
         (command, port, admin_port)
     }
@@ -128,6 +135,14 @@ impl Running {
     /// Waits until Iris is served by these bytes; every answer until then must be one.
     pub async fn until_serves(&self, digest: &str) {
         until("it serves", async || (self.digest().await == digest).then_some(())).await;
+    }
+
+    /// Asks Iris until this time is over; every answer must be by these bytes.
+    pub async fn serves_for(&self, time: Duration, digest: &str) {
+        let over = Instant::now() + time;
+        while Instant::now() < over {
+            assert_eq!(self.digest().await, digest);
+        }
     }
 
     pub async fn roll_back(&self) -> Answer {
