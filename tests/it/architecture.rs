@@ -6,6 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::support::table;
+
 /// The modules from the top down; those of one row do not know each other. A module may use those below it: the next
 /// rows and the leaves.
 const LAYERS: &[&[&str]] = &[
@@ -52,6 +54,7 @@ const HOMES: &[(&str, &[&str], &str)] = &[
     ("std::env", &["config"], "the environment is read in one place"),
 ];
 
+#[derive(Debug)]
 struct SourceFile {
     path: PathBuf,
     module: String,
@@ -134,7 +137,7 @@ fn imports_point_down() {
         .enumerate()
         .flat_map(|(depth, row)| row.iter().map(move |name| (*name, depth)))
         .collect();
-    for file in source_files().iter().filter(|file| file.module != "lib") {
+    table::each(source_files().iter().filter(|file| file.module != "lib"), |file| {
         let own = *depth.get(file.module.as_str()).unwrap_or_else(|| panic!("{} has no layer", file.module));
         let code = code(&file.text);
         let prefix = if file.module == "main" { "onnx_gateway" } else { "crate" };
@@ -148,12 +151,12 @@ fn imports_point_down() {
                 );
             }
         }
-    }
+    });
 }
 
 #[test]
 fn libraries_stay_at_home() {
-    for file in source_files() {
+    table::each(source_files(), |file| {
         let code = code(&file.text);
         for (library, homes, reason) in HOMES {
             let grouped = library
@@ -169,12 +172,12 @@ fn libraries_stay_at_home() {
             let at_home = homes.contains(&file.module.as_str());
             assert!(!named || at_home, "{}: names `{library}`: {reason}", file.path.display());
         }
-    }
+    });
 }
 
 #[test]
 fn unsafe_code_is_where_the_operating_system_is_talked_to() {
-    for file in source_files() {
+    table::each(source_files(), |file| {
         // `unsafe-inline` is a word of HTTP, `unsafe_settings` one of ours.
         let named = code(&file.text)
             .replace("unsafe-", "")
@@ -185,16 +188,16 @@ fn unsafe_code_is_where_the_operating_system_is_talked_to() {
             .iter()
             .any(|path| file.path == Path::new(path));
         assert_eq!(named, there, "{}: unsafe code is for four files of system only", file.path.display());
-    }
+    });
 }
 
 #[test]
 fn a_folder_has_its_file_beside_it_and_nothing_is_called_utils() {
-    for file in source_files() {
+    table::each(source_files(), |file| {
         let name = file.path.file_name().unwrap().to_string_lossy().into_owned();
         assert_ne!(name, "mod.rs", "{}: foo.rs stands beside foo/", file.path.display());
         for vague in ["utils", "util", "common", "helpers", "misc"] {
             assert_ne!(name, format!("{vague}.rs"), "{} says nothing", file.path.display());
         }
-    }
+    });
 }

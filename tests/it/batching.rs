@@ -7,7 +7,7 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use crate::support::TestGateway;
+use crate::support::{TestGateway, table};
 
 /// A gateway that serves one model of `tests/models/batching`, with one session that waits for further rows.
 async fn serving(model: &str) -> Arc<TestGateway> {
@@ -60,10 +60,11 @@ async fn a_model_whose_scale_comes_from_all_rows_is_asked_row_by_row() {
 
 #[tokio::test]
 async fn a_softmax_with_the_greatest_value_of_all_rows_is_asked_row_by_row() {
-    for (model, beginning) in [
+    let cases = [
         ("softmax_by_hand", "ReduceMax takes all rows together"),
         ("softmax_in_a_body", "If has a body, which is not looked into, so rows may influence each other"),
-    ] {
+    ];
+    table::each_async(cases, async |(model, beginning)| {
         let gateway = serving(model).await;
         let (batchable, reason) = found(&gateway).await;
         assert!(!batchable && reason.starts_with(beginning), "{model}: {reason}");
@@ -74,16 +75,18 @@ async fn a_softmax_with_the_greatest_value_of_all_rows_is_asked_row_by_row() {
             let likeliest = answer[2].as_f64().unwrap();
             assert!((likeliest - 0.665).abs() < 1e-3, "{model}: {answer}");
         }
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_classifier_whose_graph_keeps_rows_apart_is_run_for_many_at_once() {
-    for model in ["classifier", "embedding", "encoders", "encoded_matrix"] {
+    table::each_async(["classifier", "embedding", "encoders", "encoded_matrix"], async |model| {
         let gateway = serving(model).await;
         let reason = "each row is answered alone: the graph keeps rows apart".to_owned();
         assert_eq!(found(&gateway).await, (true, reason), "{model}");
-    }
+    })
+    .await;
 }
 
 #[tokio::test]

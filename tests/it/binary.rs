@@ -20,7 +20,7 @@ use crate::support::{
     PATIENCE,
     binary::{Process, command, free_port, run, run_with_input, text},
     repository::{Repository, iris, source_tree, test_model},
-    setosa,
+    setosa, table,
     tokens::{SECRET, TokenBuilder},
 };
 
@@ -386,7 +386,7 @@ async fn the_access_log_has_a_line_for_each_answer() {
         ("/predict", None, &setosa, 401),
         ("/nowhere", Some(&token), &setosa, 404),
     ];
-    for (number, (path, token, body, status)) in cases.into_iter().enumerate() {
+    table::each_async(cases.into_iter().enumerate(), async |(number, (path, token, body, status))| {
         let id = format!("asked-{number}");
         let request = client.post(format!("http://127.0.0.1:{port}{path}")).header("x-request-id", &id);
         let request = if let Some(token) = token { request.bearer_auth(token) } else { request };
@@ -407,7 +407,8 @@ async fn the_access_log_has_a_line_for_each_answer() {
         assert_eq!(line["model.version"], version, "{line}");
         assert_eq!(line["model.digest"].is_string(), status == 200, "{line}");
         assert!(!line.to_string().contains(token.map_or("Bearer", String::as_str)), "{line}");
-    }
+    })
+    .await;
 }
 
 #[test]
@@ -473,21 +474,22 @@ fn tokens_are_signed_on_the_command_line() {
         run(&arguments, folder.path(), &[("GATEWAY__AUTH__SIGNING_SECRET", SECRET)])
     };
     assert!(token(&["--subject", "ops", "--scope", "predict read"]).status.success());
-    for (arguments, part) in [
+    let cases = [
         (&["--subject", "ops", "--scope", "fly"][..], "`fly` is no scope"),
         (&["--subject", "ops", "--scope", "read", "--lifetime-seconds", "0"], "must be from 1 to 86400"),
         (&["--subject", "ops", "--scope", "read", "--lifetime-seconds", "86401"], "must be from 1 to 86400"),
-    ] {
+    ];
+    table::each(cases, |(arguments, part)| {
         let output = token(arguments);
         assert_eq!(output.status.code(), Some(1), "{arguments:?}");
         assert!(text(&output.stderr).contains(part), "{output:?}");
-    }
+    });
 }
 
 #[test]
 fn every_command_has_help_and_wrong_usage_is_2() {
     let here = source_tree();
-    for command in [
+    let cases = [
         "serve",
         "check",
         "inspect",
@@ -498,10 +500,11 @@ fn every_command_has_help_and_wrong_usage_is_2() {
         "token",
         "hash-secret",
         "health",
-    ] {
+    ];
+    table::each(cases, |command| {
         let output = run(&[command, "--help"], &here, &[]);
         assert!(output.status.success() && text(&output.stdout).contains("Usage"), "{command}: {output:?}");
-    }
+    });
     assert_eq!(run(&["fly"], &here, &[]).status.code(), Some(2));
     assert!(text(&run(&["--version"], &here, &[]).stdout).starts_with("onnx-gateway "));
 }
@@ -527,10 +530,11 @@ async fn the_readme_shows_true_answers() {
         ("/v1/models/iris:predict", json!({"instances": [[6.7, 3.0, 5.2, 2.3]]})),
     ];
     assert_eq!(shown.len(), asked.len());
-    for (shown, (path, asked)) in shown.iter().zip(asked) {
+    table::each_async(shown.iter().zip(asked), async |(shown, (path, asked))| {
         let sent = readme.split("-d '").skip(1).filter_map(|rest| rest.split('\'').next());
         let mut sent = sent.filter_map(|body| serde_json::from_str::<serde_json::Value>(body).ok());
         assert!(sent.any(|body| body == asked), "{asked}");
         assert_eq!(gateway.predict_at(path, &asked).await.body, *shown);
-    }
+    })
+    .await;
 }

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Answer, TestGateway};
+use crate::support::{Answer, TestGateway, table};
 
 /// A gateway with these models of `tests/models/classes`.
 async fn gateway(models: &[&str]) -> TestGateway {
@@ -39,7 +39,7 @@ async fn ask(gateway: &TestGateway, model: &str, value: f64) -> Value {
 async fn keys_of_probabilities_are_the_labels_of_the_graph() {
     let quality = ["quality", "quality_maps", "quality_forest", "quality_neighbours"];
     let gateway = gateway(&[&quality[..], &["signs", "words"]].concat()).await;
-    for model in quality {
+    table::each_async(quality, async |model| {
         for (value, label) in [(-3.0, 3), (0.0, 4), (3.0, 5)] {
             let answer = ask(&gateway, model, value).await;
             assert_eq!(answer["prediction"], json!(label), "{model}: {answer}");
@@ -50,7 +50,8 @@ async fn keys_of_probabilities_are_the_labels_of_the_graph() {
                 "{model}"
             );
         }
-    }
+    })
+    .await;
     let answer = ask(&gateway, "signs", -3.0).await;
     assert_eq!((&answer["prediction"], keys(&answer).0.as_str()), (&json!(-1), "-1"));
     let answer = ask(&gateway, "words", 3.0).await;
@@ -60,7 +61,7 @@ async fn keys_of_probabilities_are_the_labels_of_the_graph() {
 #[tokio::test]
 async fn a_name_of_the_contract_is_that_of_the_label_at_its_place() {
     let gateway = gateway(&["risk", "risk_maps", "risk_ten", "words_renamed", "likeliest_named"]).await;
-    for (model, value, name) in [
+    let cases = [
         ("risk", -3.0, "low"),
         ("risk", 0.0, "mid"),
         ("risk", 3.0, "high"),
@@ -72,11 +73,13 @@ async fn a_name_of_the_contract_is_that_of_the_label_at_its_place() {
         ("words_renamed", 3.0, "ja"),
         ("likeliest_named", -3.0, "a"),
         ("likeliest_named", 3.0, "c"),
-    ] {
+    ];
+    table::each_async(cases, async |(model, value, name)| {
         let answer = ask(&gateway, model, value).await;
         assert_eq!(answer["prediction"], json!(name), "{model}, {value}: {answer}");
         assert_eq!(keys(&answer).0, name, "{model}, {value}: {answer}");
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -101,21 +104,23 @@ async fn scores_of_pairs_of_classes_are_a_list_and_have_no_class_names() {
 async fn names_that_do_not_go_with_the_labels_are_refused_at_admission() {
     let models = ["too_few", "swapped", "likeliest_too_few"];
     let gateway = gateway(&models).await;
-    for (model, part) in models.into_iter().zip([
+    let cases = models.into_iter().zip([
         "`classes` has 2 names, the graph has 3 labels (1, 2, 3)",
         "calls the label `no` `yes`",
         "`classes` has 2 names, the output `probabilities` has 3 columns",
-    ]) {
+    ]);
+    table::each_async(cases, async |(model, part)| {
         let refusal = gateway.version(model).await["refusal"].clone();
         assert_eq!(refusal["reason"], json!("invalid_contract"), "{model}: {refusal}");
         assert!(refusal["detail"].as_str().unwrap().contains(part), "{model}: {refusal}");
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn classification_of_both_protocols_names_the_classes_of_the_graph() {
     let gateway = gateway(&["quality", "risk"]).await;
-    for (model, name) in [("quality", "5"), ("risk", "high")] {
+    table::each_async([("quality", "5"), ("risk", "high")], async |(model, name)| {
         let examples = json!({"examples": [{"X": 3.0}], "signature_name": "serving_default"});
         let answer = gateway.predict_at(&format!("/v1/models/{model}:classify"), &examples).await;
         let scores = answer.body["result"][0].as_array().unwrap_or_else(|| panic!("{answer:?}"));
@@ -128,5 +133,6 @@ async fn classification_of_both_protocols_names_the_classes_of_the_graph() {
         let answer = gateway.predict_at(&format!("/v2/models/{model}/infer"), &body).await;
         let text = answer.body["outputs"][0]["data"][0].as_str().unwrap_or_else(|| panic!("{answer:?}"));
         assert!(text.ends_with(&format!(":2:{name}")), "{answer:?}");
-    }
+    })
+    .await;
 }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::support::{
     binary::{Process, command, free_port, run, text},
     repository::{Repository, iris, source_tree, test_model},
+    table,
     tokens::{SECRET, TokenBuilder},
 };
 
@@ -90,18 +91,19 @@ fn inspect_shows_what_a_file_is() {
 
 #[test]
 fn verify_says_what_had_to_be_made_up() {
-    for (model, made_up) in [
+    let cases = [
         ("kinds/texts", Some("with made-up texts for `x`")),
         ("batching/quantized_echo", Some("with whole numbers of unknown range for `id`")),
         // The graph lists what its encoders take.
         ("batching/encoders", None),
-    ] {
+    ];
+    table::each(cases, |(model, made_up)| {
         let output = here(&["verify", &format!("tests/models/{model}.onnx")]);
         let shown = text(&output.stdout);
         assert!(output.status.success() && shown.contains("it was tried with made-up inputs"), "{output:?}");
         let with = shown.lines().map(str::trim).find(|line| line.starts_with("with "));
         assert_eq!(with, made_up, "{model}: {shown}");
-    }
+    });
 }
 
 #[test]
@@ -358,18 +360,19 @@ fn an_operator_of_a_library_that_is_not_offered_is_named_with_its_domain() {
 
 #[test]
 fn every_command_says_what_it_takes() {
-    for (command, parts) in [
+    let cases = [
         ("inspect", ["<FILE>", "--json", "--model-toml"]),
         ("verify", ["<FILE>", "--model-toml", "--against <FILE>"]),
         ("diff", ["<OLD>", "<NEW>", "--model-toml"]),
         ("rollback", ["<MODEL>", "--token", "--config"]),
-    ] {
+    ];
+    table::each(cases, |(command, parts)| {
         let output = here(&[command, "--help"]);
         assert!(output.status.success(), "{output:?}");
         let shown = text(&output.stdout);
         assert!(parts.iter().all(|part| shown.contains(part)), "{shown}");
         assert_eq!(here(&[command]).status.code(), Some(2), "{command} of nothing");
-    }
+    });
     let shown = text(&here(&["--help"]).stdout);
     assert!(shown.contains("exit status 3") && shown.contains("exit status 4"), "{shown}");
     assert!(!shown.contains("admit"), "what only the server starts is not shown: {shown}");

@@ -10,7 +10,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::support::{PATIENCE, TestGateway, grpc, setosa, tokens::TokenBuilder};
+use crate::support::{PATIENCE, TestGateway, grpc, setosa, table, tokens::TokenBuilder};
 
 /// The head of an answer, and whether the connection ends with it.
 #[derive(Debug)]
@@ -95,7 +95,7 @@ async fn after_a_refusal_the_next_request_on_the_connection_is_answered_though_t
     let length = format!("Host: a\r\nContent-Length: {}\r\n\r\n", body.len());
     let chunked = "Host: a\r\nTransfer-Encoding: chunked\r\n\r\n".to_owned();
     let chunks = format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
-    for (status, head) in refusals() {
+    table::each_async(refusals(), async |(status, head)| {
         let gateway = if status == 413 { &small } else { &usual };
         for (framing, body) in [(&length, &body), (&chunked, &chunks)] {
             // Without a length it is only known to be too long once it came.
@@ -111,7 +111,8 @@ async fn after_a_refusal_the_next_request_on_the_connection_is_answered_though_t
             assert_eq!((answered.status, answered.closes), (status, false), "{head}");
             assert_eq!(ask(&mut stream).await.status, 200, "{head}");
         }
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -263,13 +264,14 @@ async fn connections_of_both_listeners_are_counted_together_and_one_of_grpc_is_t
 #[tokio::test]
 async fn floods_of_frames_that_ask_for_nothing_end_with_enhance_your_calm() {
     let gateway = TestGateway::start().await;
-    for (name, frame) in [
+    let cases = [
         ("SETTINGS", frame(4, 0, 0, &[])),
         ("PING", frame(6, 0, 0, &[7; 8])),
         ("PRIORITY", frame(2, 0, 1, &[0, 0, 0, 0, 7])),
         ("WINDOW_UPDATE", frame(8, 0, 0, &[0, 0, 0, 1])),
         ("an unknown kind", frame(99, 0, 0, &[])),
-    ] {
+    ];
+    table::each_async(cases, async |(name, frame)| {
         let mut stream = TcpStream::connect(gateway.grpc_address()).await.unwrap();
         stream.write_all(PREFACE).await.unwrap();
         let flood = frame.repeat(2000);
@@ -283,7 +285,8 @@ async fn floods_of_frames_that_ask_for_nothing_end_with_enhance_your_calm() {
         let goaway = frames(&answer).into_iter().rfind(|(kind, _)| *kind == GOAWAY);
         let (_, payload) = goaway.unwrap_or_else(|| panic!("{name}: no GOAWAY"));
         assert_eq!(payload[4..8], [0, 0, 0, 0xb], "{name}");
-    }
+    })
+    .await;
     let counted = "gateway_connections_closed_total{reason=\"frame_flood\"} 5";
     gateway.metrics_until(|metrics| metrics.contains(counted)).await;
 }

@@ -9,6 +9,8 @@ use onnx_gateway::{
 };
 use proptest::prelude::*;
 
+use crate::support::table;
+
 fn contract(columns: usize) -> Contract {
     let feature = |column: usize| Feature {
         minimum: (column == 1).then_some(-0.3),
@@ -71,7 +73,7 @@ fn is_read_alike(body: &[u8], columns: usize) -> bool {
 
 #[test]
 fn the_usual_forms_are_read() {
-    for body in [
+    let cases = [
         r#"{"features":[5.1,3.5]}"#,
         r#"{"instances":[[5.1,3.5]]}"#,
         r#"{"instances":[[5.1,3.5],[1,2],[0.1e1,-0]]}"#,
@@ -81,9 +83,10 @@ fn the_usual_forms_are_read() {
         r#"{"features":[-9223372036854775808,18446744073709551615]}"#,
         r#"{"features":[16777217,9007199254740993]}"#,
         r#"{"features":[1e39,0]}"#,
-    ] {
+    ];
+    table::each(cases, |body| {
         assert!(is_read_alike(body.as_bytes(), 2), "{body}");
-    }
+    });
     let rows = vec!["[0.1,2]"; 10_000].join(",");
     assert!(is_read_alike(format!(r#"{{"instances":[{rows}]}}"#).as_bytes(), 2));
     assert!(is_read_alike(br#"{"features":[1]}"#, 1));
@@ -91,7 +94,7 @@ fn the_usual_forms_are_read() {
 
 #[test]
 fn the_unusual_is_for_the_long_way() {
-    for body in [
+    let cases = [
         "",
         "{",
         "[]",
@@ -130,9 +133,10 @@ fn the_unusual_is_for_the_long_way() {
         r#"{"features":[1,NaN]}"#,
         "\u{feff}{\"features\":[1,2]}",
         "{\"features\":[1,\u{a0}2]}",
-    ] {
+    ];
+    table::each(cases, |body| {
         assert!(!is_read_alike(body.as_bytes(), 2), "{body}");
-    }
+    });
     let deep = "[".repeat(200);
     assert!(!is_read_alike(format!(r#"{{"instances":{deep}"#).as_bytes(), 2));
     // No 32-bit float is as great, but a 64-bit one is.

@@ -16,7 +16,7 @@ use crate::support::{
     PATIENCE,
     binary::{Process, command, free_port, run, text},
     repository::{Repository, source_tree},
-    setosa,
+    setosa, table,
     tokens::{SECRET, SigningKey, TokenBuilder},
 };
 
@@ -103,7 +103,7 @@ async fn a_bad_file_changes_nothing_and_is_refused_in_the_words_of_the_start() {
     let gateway = Gateway::start_with_key();
     let development = fs::read_to_string(source_tree().join("config/development.toml")).unwrap();
     let secret = key(OTHER_SECRET);
-    for (bad, part) in [
+    let cases = [
         (format!("{secret}\n[log]\nlevle = \"info\""), "log.levle: there is no such setting; did you mean"),
         (format!("{secret}\n[log]\nlevel = 7.5.3"), "line 5: "),
         (
@@ -114,7 +114,8 @@ async fn a_bad_file_changes_nothing_and_is_refused_in_the_words_of_the_start() {
         (key("short"), "auth.signing_secret: has 5 bytes"),
         (String::new(), "auth.signing_secret: no key is configured"),
         (development, "auth.clients.demo: is the development client"),
-    ] {
+    ];
+    table::each_async(cases, async |(bad, part)| {
         gateway.put(&bad);
         gateway.reload();
         let logged = gateway.process.wait_for_line(REFUSED);
@@ -125,7 +126,8 @@ async fn a_bad_file_changes_nothing_and_is_refused_in_the_words_of_the_start() {
         let said = said.lines().next().unwrap().strip_prefix("error: ").unwrap();
         assert!(logged.contains(said), "the start says {said}, the log {logged}");
         assert_eq!(gateway.ask(&good_token()).await, StatusCode::OK);
-    }
+    })
+    .await;
     let metrics = gateway.metrics().await;
     assert!(metrics.contains(r#"gateway_settings_reloads_total{outcome="applied"} 0"#), "{metrics}");
 }

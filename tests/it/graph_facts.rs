@@ -6,6 +6,7 @@ use crate::support::{
     Answer, TestGateway,
     binary::{run, text},
     repository::source_tree,
+    table,
 };
 
 async fn gateway(models: &[&str]) -> TestGateway {
@@ -67,14 +68,15 @@ async fn ids_beyond_the_table_of_an_embedding_are_refused_by_name() {
 
 #[test]
 fn inspect_says_what_is_from_the_graph() {
-    for (file, parts) in [
+    let cases = [
         ("tests/models/classes/quality.onnx", &["classes  3, 4, 5 (from the graph)"][..]),
         ("tests/models/facts/encoder.onnx", &["town, column 0: one of \"Bern\", \"Zug\" (from the graph)"]),
         ("tests/models/facts/embedding.onnx", &["ids, column 0: -10 to 9 (from the graph)"]),
         ("tests/models/facts/tracked.onnx", &["x, column 1: may be missing (from the graph)"]),
-    ] {
+    ];
+    table::each(cases, |(file, parts)| {
         let output = run(&["inspect", file], &source_tree(), &[]);
         let shown = text(&output.stdout);
         assert!(parts.iter().all(|part| shown.contains(part)), "{file}: {parts:?} in\n{shown}");
-    }
+    });
 }

@@ -14,7 +14,7 @@ use tonic::{Code, Status};
 use crate::support::{
     Answer, TestGateway,
     grpc::{fp32, input, parameter, requested, setosa_raw, setosa_typed},
-    setosa,
+    setosa, table,
     tokens::TokenBuilder,
 };
 
@@ -67,7 +67,7 @@ async fn models_are_told_of_as_by_rest() {
     assert_eq!(json!(config.input[0].dims), rest["input"][0]["dims"]);
     assert_eq!(json!(config.instance_group[0].count), rest["instance_group"][0]["count"]);
 
-    for (name, version, expected) in [
+    let cases = [
         ("iris", "", Ok(true)),
         ("iris", "1", Ok(true)),
         ("iris", "2", Err(Code::NotFound)),
@@ -76,11 +76,13 @@ async fn models_are_told_of_as_by_rest() {
         ("", "", Err(Code::NotFound)),
         ("../iris", "", Err(Code::NotFound)),
         ("iris", "no version", Err(Code::NotFound)),
-    ] {
+    ];
+    table::each_async(cases, async |(name, version, expected)| {
         let request = ModelReadyRequest { name: name.to_owned(), version: version.to_owned() };
         let ready = client.model_ready(request).await.map(|answer| answer.into_inner().ready);
         assert_eq!(ready.map_err(|status| status.code()), expected, "{name} {version}");
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -138,7 +140,7 @@ async fn the_repository_is_managed_as_by_rest() {
     };
     client.repository_model_load(load("iris", &[("allow_breaking_changes", truth(true))])).await.unwrap();
     client.model_infer(setosa_raw()).await.unwrap();
-    for (request, code) in [
+    let cases = [
         (load("nothing", &[]), Code::NotFound),
         (load("iris", &[("config", truth(true))]), Code::InvalidArgument),
         (
@@ -149,9 +151,11 @@ async fn the_repository_is_managed_as_by_rest() {
             RepositoryModelLoadRequest { repository_name: "x".to_owned(), ..load("iris", &[]) },
             Code::InvalidArgument,
         ),
-    ] {
+    ];
+    table::each_async(cases, async |(request, code)| {
         assert_eq!(refused(client.repository_model_load(request.clone()).await).0, code, "{request:?}");
-    }
+    })
+    .await;
     assert_eq!(refused(client.repository_model_unload(unload("nothing")).await).0, Code::NotFound);
 }
 
@@ -347,7 +351,7 @@ async fn what_is_wrong_with_a_request_is_said_with_its_place() {
     let none = InferTensorContents::default;
     let with = |name: &str, value: ParameterChoice| [(name.to_owned(), parameter(value))].into();
     let region = || ParameterChoice::StringParam("region".to_owned());
-    for (request, expected) in [
+    let cases = [
         // Tensors
         (
             changed(&|request| request.inputs[0].contents = None),
@@ -458,21 +462,24 @@ async fn what_is_wrong_with_a_request_is_said_with_its_place() {
             }),
             "/parameters/x: expected a text",
         ),
-    ] {
+    ];
+    table::each_async(cases, async |(request, expected)| {
         let (code, message) = refused(client.model_infer(request.clone()).await);
         assert_eq!(code, Code::InvalidArgument, "{expected}: {message}");
         assert!(message.contains(expected), "{expected}: {message}");
-    }
-    for (name, version) in
-        [("nothing", ""), ("", ""), ("iris", "9"), ("iris", "-1"), ("iris", "no such"), ("\u{1f300}", "")]
-    {
+    })
+    .await;
+    let cases =
+        [("nothing", ""), ("", ""), ("iris", "9"), ("iris", "-1"), ("iris", "no such"), ("\u{1f300}", "")];
+    table::each_async(cases, async |(name, version)| {
         let request = ModelInferRequest {
             model_name: name.to_owned(),
             model_version: version.to_owned(),
             ..setosa_raw()
         };
         assert_eq!(refused(client.model_infer(request).await).0, Code::NotFound, "{name} {version}");
-    }
+    })
+    .await;
 }
 
 // --- Who may, and how much ---
@@ -487,19 +494,21 @@ async fn grpc_refuses_whom_rest_refuses() {
     );
     let good = TokenBuilder::new();
     ask(&good).await.unwrap();
-    for (token, code) in [
+    let cases = [
         (good.clone().claim("exp", json!(crate::support::tokens::now() - 60)), Code::Unauthenticated),
         (good.clone().claim("aud", json!("else")), Code::Unauthenticated),
         (good.clone().header("alg", json!("none")), Code::Unauthenticated),
         (good.clone().scope(""), Code::PermissionDenied),
         (good.clone().scope("read manage"), Code::PermissionDenied),
         (good.clone().scope("predict:wine"), Code::PermissionDenied),
-    ] {
+    ];
+    table::each_async(cases, async |(token, code)| {
         let status = ask(&token).await.unwrap_err();
         assert_eq!(status.code(), code, "{status:?}");
         let challenge = status.metadata().get("www-authenticate").unwrap().to_str().unwrap();
         assert!(challenge.starts_with("Bearer realm=\"onnx-gateway\", error=\"in"), "{challenge}");
-    }
+    })
+    .await;
     ask(&good.clone().scope("predict:iris")).await.unwrap();
 
     let mut reader = gateway.grpc_with(&good.clone().scope("read:iris"));

@@ -32,7 +32,7 @@ use tonic_reflection::pb::v1::{
 use crate::support::{
     PATIENCE, TestGateway,
     grpc::{GRPC, client_at, code, fp32, framed, http, input, raw_call, setosa_raw, setosa_typed, within},
-    setosa,
+    setosa, table,
     tokens::TokenBuilder,
 };
 
@@ -241,11 +241,12 @@ async fn a_client_that_goes_away_ends_its_run() {
 async fn compressed_messages_are_read_and_answered_in_kind() {
     let gateway = TestGateway::start().await;
     let plain = gateway.grpc().model_infer(setosa_raw()).await.unwrap().into_inner();
-    for (encoding, name) in [
+    let cases = [
         (CompressionEncoding::Gzip, "gzip"),
         (CompressionEncoding::Deflate, "deflate"),
         (CompressionEncoding::Zstd, "zstd"),
-    ] {
+    ];
+    table::each_async(cases, async |(encoding, name)| {
         let mut client = gateway.grpc().send_compressed(encoding).accept_compressed(encoding);
         let answer = client.model_infer(setosa_raw()).await.unwrap();
         assert_eq!(answer.metadata().get("grpc-encoding").unwrap(), name);
@@ -253,7 +254,8 @@ async fn compressed_messages_are_read_and_answered_in_kind() {
         let mut client = gateway.grpc().accept_compressed(encoding);
         let answer = client.model_infer(setosa_raw()).await.unwrap();
         assert!(answer.metadata().get("grpc-encoding").is_none(), "it did not compress itself");
-    }
+    })
+    .await;
     let (_, headers) = raw_call(&gateway, &[GRPC, ("grpc-encoding", "br")], framed(1, b"x")).await;
     assert_eq!(code(&headers), Code::Unimplemented);
     assert_eq!(headers["grpc-accept-encoding"], "gzip,deflate,zstd,identity");
@@ -294,7 +296,7 @@ async fn no_message_is_larger_than_the_settings_allow() {
 #[tokio::test]
 async fn what_is_no_message_is_refused_and_the_connection_serves_on() {
     let gateway = TestGateway::start().await;
-    for (headers, body, expected) in [
+    let cases = [
         (vec![GRPC], framed(0, b"\xff\xff\xff\xff"), Code::InvalidArgument),
         // A field of the right number and another type.
         (vec![GRPC], framed(0, &[0x0d, 1, 2, 3, 4]), Code::InvalidArgument),
@@ -307,17 +309,21 @@ async fn what_is_no_message_is_refused_and_the_connection_serves_on() {
         (vec![GRPC], vec![0, 0xff, 0xff, 0xff, 0xff], Code::ResourceExhausted),
         (vec![GRPC], Vec::new(), Code::Internal),
         (vec![GRPC], framed(0, &setosa_raw().encode_to_vec()), Code::Ok),
-    ] {
+    ];
+    table::each_async(cases, async |(headers, body, expected)| {
         let (status, headers) = raw_call(&gateway, &headers, body.clone()).await;
         assert_eq!((status.as_u16(), code(&headers)), (200, expected), "{body:?}");
         assert!(!headers["x-request-id"].is_empty());
-    }
-    for content_type in ["application/json", "application/grpc-web", "application/grpc+json", ""] {
+    })
+    .await;
+    let cases = ["application/json", "application/grpc-web", "application/grpc+json", ""];
+    table::each_async(cases, async |content_type| {
         let body = framed(0, &setosa_raw().encode_to_vec());
         let (status, headers) = raw_call(&gateway, &[("content-type", content_type)], body).await;
         assert_eq!(status.as_u16(), 415, "{content_type}");
         assert!(headers.get("grpc-status").is_none());
-    }
+    })
+    .await;
     let (status, headers) = raw_call(
         &gateway,
         &[("content-type", "application/grpc+proto")],
@@ -385,12 +391,13 @@ async fn every_method_of_the_description_is_there_and_no_other() {
     let files = prost_types::FileDescriptorSet::decode(onnx_gateway::grpc::proto::DESCRIPTION).unwrap();
     let service = &files.file[0].service[0];
     assert_eq!(service.method.len(), 12);
-    for (method, there) in service.method.iter().map(|method| (method.name(), true)).chain([
+    let cases = service.method.iter().map(|method| (method.name(), true)).chain([
         ("SystemSharedMemoryStatus", false),
         ("TraceSetting", false),
         ("LogSettings", false),
         ("", false),
-    ]) {
+    ]);
+    table::each_async(cases, async |(method, there)| {
         let url = format!("http://{}/inference.GRPCInferenceService/{method}", gateway.grpc_address());
         let request = hyper::Request::post(url)
             .header("content-type", "application/grpc")
@@ -400,7 +407,8 @@ async fn every_method_of_the_description_is_there_and_no_other() {
         let response = http().request(request.body(body).unwrap()).await.unwrap();
         let status = response.headers().get("grpc-status").map(|status| Code::from_bytes(status.as_bytes()));
         assert_eq!(status != Some(Code::Unimplemented), there, "{method}: {status:?}");
-    }
+    })
+    .await;
 }
 
 // --- Connections and the end ---

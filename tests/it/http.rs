@@ -10,7 +10,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::support::{Answer, PATIENCE, TestGateway, setosa, tokens::TokenBuilder};
+use crate::support::{Answer, PATIENCE, TestGateway, setosa, table, tokens::TokenBuilder};
 
 /// Sends bytes as they are and reads until the connection is closed.
 async fn exchange(gateway: &TestGateway, bytes: &[u8]) -> String {
@@ -68,7 +68,7 @@ async fn a_body_that_trickles_is_given_up() {
 #[tokio::test]
 async fn requests_that_two_readers_would_read_differently_are_refused() {
     let gateway = TestGateway::start().await;
-    for (name, head, statuses) in [
+    let cases = [
         ("no Host", "GET /health HTTP/1.1\r\n", &[400][..]),
         ("two Hosts", "GET /health HTTP/1.1\r\nHost: a\r\nHost: b\r\n", &[400]),
         ("another coding", "POST /token HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n", &[501]),
@@ -93,14 +93,16 @@ async fn requests_that_two_readers_would_read_differently_are_refused() {
         ("a NUL", "GET /health HTTP/1.1\r\nHost: a\r\nX: \0\r\n", &[400]),
         ("HTTP/2 without its preface", "GET /health HTTP/2.0\r\nHost: a\r\n", &[400, 505]),
         ("nonsense", "\u{16}\u{3}\u{1}", &[0, 400]),
-    ] {
+    ];
+    table::each_async(cases, async |(name, head, statuses)| {
         let answer = exchange(&gateway, format!("{head}Connection: close\r\n\r\n").as_bytes()).await;
         assert!(statuses.contains(&status_of(&answer)), "{name}: {answer}");
-    }
+    })
+    .await;
     let token = TokenBuilder::new().build();
     let (length, coding) = ("Content-Length: 5\r\n", "Transfer-Encoding: chunked\r\n");
-    for lengths in [[length, coding], [coding, length]].map(|lines| lines.concat()) {
-        for path in ["/token", "/predict", "/v2/models/iris/infer", "/nothing"] {
+    table::each_async([[length, coding], [coding, length]].map(|lines| lines.concat()), async |lengths| {
+        table::each_async(["/token", "/predict", "/v2/models/iris/infer", "/nothing"], async |path| {
             let head =
                 format!("POST {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n{lengths}\r\n");
             let smuggled = format!("{head}0\r\n\r\nGET /health HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -112,8 +114,10 @@ async fn requests_that_two_readers_would_read_differently_are_refused() {
                 1,
                 "with both lengths, nothing behind the body is read: {answer}"
             );
-        }
-    }
+        })
+        .await;
+    })
+    .await;
     let old = exchange(&gateway, b"GET /health HTTP/1.0\r\n\r\n").await;
     assert_eq!(status_of(&old), 200, "HTTP/1.0 has no Host: {old}");
 }
@@ -139,24 +143,26 @@ async fn a_request_keeps_its_id_if_it_is_sane() {
     };
     assert_eq!(ask(Some("order-4711/a_b.c:d")).await, "order-4711/a_b.c:d");
     let long: &'static str = Box::leak("x".repeat(129).into_boxed_str());
-    for bad in [None, Some("with space"), Some("quote\""), Some(""), Some(long)] {
+    table::each_async([None, Some("with space"), Some("quote\""), Some(""), Some(long)], async |bad| {
         let id = ask(bad).await;
         assert_eq!(id.len(), 32, "{bad:?}: {id}");
         assert!(id.bytes().all(|byte| byte.is_ascii_hexdigit()), "{bad:?}: {id}");
-    }
+    })
+    .await;
     assert_ne!(ask(None).await, ask(None).await);
 }
 
 #[tokio::test]
 async fn every_error_is_a_problem_document() {
     let gateway = TestGateway::start().await;
-    for (name, request, code) in [
+    let cases = [
         ("no token", gateway.client.get(gateway.url("/nothing")), "no_token"),
         ("no path", gateway.get("/nothing"), "not_found"),
         ("no method", gateway.get("/predict"), "method_not_allowed"),
         ("no method at an open path", gateway.client.delete(gateway.url("/health")), "method_not_allowed"),
         ("no media type", gateway.post("/predict").body("x"), "unsupported_media_type"),
-    ] {
+    ];
+    table::each_async(cases, async |(name, request, code)| {
         let answer = Answer::of(request.send().await.unwrap()).await;
         assert_eq!(answer.problem_code(), code, "{name}");
         assert_eq!(answer.header("x-content-type-options"), "nosniff", "{name}");
@@ -164,18 +170,21 @@ async fn every_error_is_a_problem_document() {
         for field in ["type", "title", "status", "code", "detail"] {
             assert!(!answer.body[field].is_null(), "{name} has no {field}");
         }
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn health_is_open_to_all_on_both_listeners() {
     let gateway = TestGateway::start().await;
-    for (path, status) in [("/health", "ok"), ("/health/live", "alive"), ("/health/ready", "ready")] {
+    let cases = [("/health", "ok"), ("/health/live", "alive"), ("/health/ready", "ready")];
+    table::each_async(cases, async |(path, status)| {
         for url in [gateway.url(path), gateway.admin_url(path)] {
             let answer = Answer::of(gateway.client.get(url).send().await.unwrap()).await;
             assert_eq!((answer.status, &answer.body["status"]), (StatusCode::OK, &json!(status)), "{path}");
         }
-    }
+    })
+    .await;
     let metrics = gateway.client.get(gateway.url("/metrics")).send().await.unwrap();
     assert_eq!(metrics.status(), StatusCode::UNAUTHORIZED, "metrics are for operators");
 }
@@ -243,10 +252,11 @@ async fn a_client_that_does_not_read_is_given_up() {
 #[tokio::test]
 async fn a_client_that_sends_too_much_still_reads_why_it_was_refused() {
     let gateway = TestGateway::start().await;
-    for (name, head, size, status) in [
+    let cases = [
         ("no token", String::new(), 1_500_000, 401),
         ("too much", format!("Authorization: Bearer {}\r\n", TokenBuilder::new().build()), 10_000_000, 413),
-    ] {
+    ];
+    table::each_async(cases, async |(name, head, size, status)| {
         let body = vec![b'x'; size];
         for _ in 0..5 {
             let mut stream = TcpStream::connect(gateway.address()).await.unwrap();
@@ -262,7 +272,8 @@ async fn a_client_that_sends_too_much_still_reads_why_it_was_refused() {
                 .unwrap_or_else(|error| panic!("{name}: reset while sending: {error}"));
             assert_eq!(status_of(&read_to_end(&mut stream).await), status, "{name}");
         }
-    }
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

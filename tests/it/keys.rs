@@ -8,7 +8,10 @@ use onnx_gateway::{
 };
 use serde_json::{Value, json};
 
-use crate::support::tokens::{SECRET, SigningKey};
+use crate::support::{
+    table,
+    tokens::{SECRET, SigningKey},
+};
 
 /// Too short since 2014 (RFC 7518 section 3.3).
 const RSA_1024: &str = "-----BEGIN PUBLIC KEY-----
@@ -93,7 +96,7 @@ fn good_keys_are_accepted() {
     let es256 = SigningKey::es256();
     let jwk_of_verifier = with(with(ed25519_jwk(), "use", json!("sig")), "key_ops", json!(["verify"]));
     let named = with(with(jwk_of_verifier, "alg", json!("EdDSA")), "kid", json!("k"));
-    for (name, key) in [
+    let cases = [
         ("ES256", pem(Algorithm::ES256, &es256.public_pem)),
         ("EdDSA", pem(Algorithm::EdDSA, &SigningKey::eddsa().public_pem)),
         ("RS256", pem(Algorithm::RS256, &SigningKey::rs256().public_pem)),
@@ -107,9 +110,10 @@ fn good_keys_are_accepted() {
                 ..key(Algorithm::HS256)
             },
         ),
-    ] {
+    ];
+    table::each(cases, |(name, key)| {
         assert_eq!(refusal(key), "accepted", "{name}");
-    }
+    });
 }
 
 #[test]
@@ -118,7 +122,7 @@ fn bad_keys_are_refused_with_the_reason() {
     let (one, other) = (SigningKey::es256(), SigningKey::es256());
     let rsa_1024 = json!({"kty": "RSA", "e": "AQAB", "n": "AL".to_owned() + &"x".repeat(170)});
     let secret = |text: &str| KeySettings { secret: Some(Secret::new(text.to_owned())), ..key(HS256) };
-    for (name, key, said) in [
+    let cases = [
         ("no algorithm", KeySettings::default(), "k.algorithm: is missing"),
         ("no key", key(ES256), "k.public_key: is missing"),
         ("no secret", key(HS256), "k.secret: is missing"),
@@ -204,10 +208,11 @@ fn bad_keys_are_refused_with_the_reason() {
             KeySettings { secret: Some(Secret::new(SECRET.to_owned())), ..pem(ES256, &one.public_pem) },
             "k.secret: does not go with ES256",
         ),
-    ] {
+    ];
+    table::each(cases, |(name, key, said)| {
         let refusal = refusal(key);
         assert!(refusal.contains(said), "{name}: no `{said}` in: {refusal}");
-    }
+    });
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Answer, TestGateway};
+use crate::support::{Answer, TestGateway, table};
 
 /// A gateway with one model of `tests/models/kinds`.
 async fn gateway(kind: &str) -> TestGateway {
@@ -41,12 +41,13 @@ async fn refusal(kind: &str) -> (String, String) {
 
 #[tokio::test]
 async fn classifiers_answer_with_label_and_probabilities_however_they_were_exported() {
-    for (kind, low, high) in [
+    let cases = [
         ("zip_map", json!("low"), "low"),
         ("zip_map_text", json!("low"), "low"),
         ("no_zip_map", json!(0), "0"),
         ("wrong_shape", json!(0), "0"),
-    ] {
+    ];
+    table::each_async(cases, async |(kind, low, high)| {
         let gateway = gateway(kind).await;
         let one = ask(&gateway, &json!({"features": [0, 0]})).await;
         assert_eq!(one["prediction"], low, "{kind}: {one}");
@@ -57,7 +58,8 @@ async fn classifiers_answer_with_label_and_probabilities_however_they_were_expor
         assert_eq!(predictions.len(), 3);
         assert_eq!(predictions[1], one, "{kind}");
         assert_ne!(predictions[0]["prediction"], low, "{kind}");
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -82,7 +84,7 @@ async fn columns_of_different_types_make_rows() {
     assert_eq!(missing["predictions"][0], missing["predictions"][1]);
     assert_eq!(missing["predictions"][0]["prediction"], "low", "something stands in for them");
 
-    for (body, expected) in [
+    let cases = [
         (
             r#"{"features":[200,5,1.5]}"#,
             vec![
@@ -96,9 +98,11 @@ async fn columns_of_different_types_make_rows() {
             vec![("/features/visit", "unknown_feature"), ("/features/visits", "missing")],
         ),
         (r#"{"instances":[[1,"Rome",1],[1,"Rome",null]]}"#, vec![("/instances/1/2", "not_a_number")]),
-    ] {
+    ];
+    table::each_async(cases, async |(body, expected)| {
         assert_eq!(faults(&gateway, body).await, errors(&expected), "{body}");
-    }
+    })
+    .await;
     let tensors = json!({"inputs": {"city": [["Oslo"]], "age": [[9]], "visits": [[8]]}});
     let answer = ask(&gateway, &tensors).await;
     assert_eq!(answer["outputs"]["label"], json!({"datatype": "BYTES", "shape": [1], "data": ["high"]}));
@@ -171,11 +175,12 @@ async fn every_element_type_comes_back_as_it_went_in() {
             ]}),
         ),
     ];
-    for (kind, input, expected) in table {
+    table::each_async(table, async |(kind, input, expected)| {
         let answer = ask(&gateway(kind).await, &json!({"inputs": {"x": input}})).await;
         let outputs = answer["outputs"].as_object().unwrap();
         assert_eq!(outputs.values().collect::<Vec<_>>(), [&expected], "{kind}");
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -188,7 +193,7 @@ async fn a_map_is_answered_by_key() {
 #[tokio::test]
 async fn everything_that_is_wrong_with_inputs_is_said_with_its_place() {
     let bytes = gateway("bytes_in").await;
-    for (body, expected) in [
+    let cases = [
         (r#"{"inputs":{"x":[[[1,300]]]}}"#, ("/inputs/x/0/0/1", "does_not_fit")),
         (r#"{"inputs":{"x":{"shape":[1,1,4],"data":[1,2,3,300]}}}"#, ("/inputs/x/data/3", "does_not_fit")),
         (r#"{"inputs":{"x":[[[1.5]]]}}"#, ("/inputs/x/0/0/0", "not_an_integer")),
@@ -206,9 +211,11 @@ async fn everything_that_is_wrong_with_inputs_is_said_with_its_place() {
         (r#"{"inputs":{}}"#, ("/inputs/x", "missing")),
         (r#"{"inputs":[1]}"#, ("/inputs", "wrong_form")),
         (r#"{"inputs":{"x":[[[1]]]},"features":[1]}"#, ("", "one_of_both")),
-    ] {
+    ];
+    table::each_async(cases, async |(body, expected)| {
         assert_eq!(faults(&bytes, body).await, errors(&[expected]), "{body}");
-    }
+    })
+    .await;
     let same = gateway("same_symbol").await;
     let body = r#"{"inputs":{"a":[[1,2],[3,4]],"b":[[1,2]]}}"#;
     assert_eq!(faults(&same, body).await, errors(&[("/inputs/b", "wrong_shape")]));
@@ -238,14 +245,16 @@ async fn an_answer_that_json_cannot_carry_is_an_error_unless_the_contract_allows
 #[tokio::test]
 async fn an_optional_input_may_be_left_out() {
     let gateway = gateway("optional_input").await;
-    for (inputs, given) in [
+    let cases = [
         (json!({"x": [1, 2]}), false),
         (json!({"x": [1, 2], "maybe": null}), false),
         (json!({"x": [1, 2], "maybe": [3, 4]}), true),
-    ] {
+    ];
+    table::each_async(cases, async |(inputs, given)| {
         let answer = ask(&gateway, &json!({"inputs": inputs})).await;
         assert_eq!(answer["outputs"]["given"]["data"], json!([given]), "{inputs}");
-    }
+    })
+    .await;
     let version = gateway.version("optional-input").await;
     assert_eq!(
         version["inputs"][1],

@@ -5,7 +5,7 @@ use reqwest::{RequestBuilder, StatusCode};
 use serde_json::json;
 
 use crate::support::{
-    Answer, TestGateway, setosa,
+    Answer, TestGateway, setosa, table,
     tokens::{SigningKey, TokenBuilder, now},
 };
 
@@ -225,9 +225,10 @@ async fn whoever_used_up_their_quota_is_told_so_in_the_same_fields_by_every_prot
     for (path, body) in every_protocol().iter().take(3) {
         assert_eq!(ask(path, body).await.status, StatusCode::OK, "{path}");
     }
-    for (path, body) in &every_protocol() {
+    table::each_async(&every_protocol(), async |(path, body)| {
         assert_fields(&ask(path, body).await, "caller", path);
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -248,13 +249,14 @@ async fn tokens_that_are_not_believed_have_a_quota_of_their_own_whichever_protoc
     assert_eq!(ask("/predict", "no.token.at-all", &setosa()).await.status, StatusCode::UNAUTHORIZED);
     assert_eq!(ask("/predict", &forged, &setosa()).await.status, StatusCode::UNAUTHORIZED);
     let over = TokenBuilder::new().claim("exp", json!(now() - 600)).build();
-    for (path, body) in &every_protocol() {
+    table::each_async(&every_protocol(), async |(path, body)| {
         assert_fields(&ask(path, &forged, body).await, "failed-tokens", path);
         let good = TokenBuilder::new().claim("jti", json!(path)).build();
         assert_eq!(ask(path, &good, body).await.status, StatusCode::OK, "{path}: a good token is believed");
         let answer = ask(path, &over, body).await;
         assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{path}: a token that is over was no guess");
-    }
+    })
+    .await;
     let other = reqwest::Client::builder().local_address(std::net::IpAddr::from([127, 0, 2, 1])).build();
     let other = other.unwrap().post(gateway.url("/predict")).bearer_auth(&forged);
     assert_eq!(status(other).await, StatusCode::UNAUTHORIZED, "another address has its own");

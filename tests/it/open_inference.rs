@@ -6,7 +6,7 @@ use flate2::{Compression, write::GzEncoder, write::ZlibEncoder};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use crate::support::{Answer, TestGateway, tokens::TokenBuilder};
+use crate::support::{Answer, TestGateway, table, tokens::TokenBuilder};
 
 const INFER: &str = "/v2/models/iris/infer";
 const JSON_LENGTH: &str = "inference-header-content-length";
@@ -184,7 +184,7 @@ async fn tensors_travel_as_bytes() {
     assert_eq!(raw.json["outputs"][0]["shape"], json!([2]));
     assert_eq!(raw.binary.len(), 16 + 24);
 
-    for (json, binary, place) in [
+    let cases = [
         (binary_input(32), &bytes[..31], "/inputs/0/parameters/binary_data_size"),
         (binary_input(28), &bytes[..28], "/inputs/0"),
         (binary_input(32), &[&bytes[..], b"x"].concat()[..], "1 bytes are left over"),
@@ -193,20 +193,23 @@ async fn tensors_travel_as_bytes() {
             &bytes[..],
             "/inputs/0",
         ),
-    ] {
+    ];
+    table::each_async(cases, async |(json, binary, place)| {
         let answer = infer_binary(&gateway, INFER, &json, binary).await;
         assert_eq!(answer.status, 400, "{json}");
         assert!(error(&answer).contains(place), "{place}: {}", answer.json);
-    }
+    })
+    .await;
     let mut both = two_rows();
     both["inputs"][0]["parameters"] = json!({"binary_data_size": 32});
     let answer = infer_binary(&gateway, INFER, &both, &bytes).await;
     assert!(error(&answer).contains("both `data` and `binary_data_size`"), "{}", answer.json);
-    for length in ["-1", "1000000", "x", "", "1, 2", "18446744073709551616"] {
+    table::each_async(["-1", "1000000", "x", "", "1, 2", "18446744073709551616"], async |length| {
         let answer = send(gateway.post(INFER).header(JSON_LENGTH, length).body(two_rows().to_string())).await;
         assert_eq!(answer.status, 400, "{length}: {}", answer.json);
         error(&answer);
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -217,7 +220,7 @@ async fn texts_and_truths_travel_in_both_forms() {
         .model("half.onnx", "kinds/half")
         .start()
         .await;
-    for name in ["texts", "truths", "half"] {
+    table::each_async(["texts", "truths", "half"], async |name| {
         let path = format!("/v2/models/{name}");
         let model = Answer::of(gateway.get(&path).send().await.unwrap()).await.body;
         let inputs = model["inputs"].as_array().unwrap();
@@ -246,7 +249,8 @@ async fn texts_and_truths_travel_in_both_forms() {
         assert_eq!(one.status, 200, "{name}: {}", one.json);
         let other = infer_binary(&gateway, &path, &json!({"inputs": as_binary}), &binary).await;
         assert_eq!(one.json, other.json, "{name}");
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -294,18 +298,20 @@ async fn bodies_may_be_compressed() {
     let request = gateway.post(INFER).header("content-encoding", "gzip").header(JSON_LENGTH, head.len());
     assert_eq!(send(request.body(body)).await.status, 200);
 
-    for (encoding, body, status) in [
+    let cases = [
         ("br", json.clone().into_bytes(), 415),
         ("gzip", json.clone().into_bytes(), 400),
         ("gzip", gzip(&vec![b' '; 10_000_000]), 413),
-    ] {
+    ];
+    table::each_async(cases, async |(encoding, body, status)| {
         let answer = send(gateway.post(INFER).header("content-encoding", encoding).body(body)).await;
         assert_eq!(answer.status, status, "{encoding}: {}", answer.json);
         // An error is as it is, whatever its caller takes.
         let request = gateway.post(INFER).header("accept-encoding", "gzip").body("{}");
         assert!(!request.send().await.unwrap().headers().contains_key("content-encoding"));
         error(&answer);
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -316,7 +322,7 @@ async fn whatever_is_wrong_is_named() {
         change(&mut body);
         body.to_string()
     };
-    for (body, place) in [
+    let cases = [
         (with(|body| body["inputs"][0]["name"] = json!("feature")), "did you mean `features`"),
         (with(|body| body["inputs"] = json!([])), "/inputs/features"),
         (with(|body| body["inputs"] = json!([body["inputs"][0], body["inputs"][0]])), "more than once"),
@@ -351,17 +357,19 @@ async fn whatever_is_wrong_is_named() {
         ("[]".to_owned(), "expected an object"),
         (String::new(), "no JSON"),
         ("{}".to_owned(), "inputs"),
-    ] {
+    ];
+    table::each_async(cases, async |(body, place)| {
         let answer = send(gateway.post(INFER).body(body.clone())).await;
         assert_eq!(answer.status, 400, "{body}: {}", answer.json);
         assert!(error(&answer).contains(place), "{body}: {} has no {place}", answer.json);
-    }
+    })
+    .await;
     let named = with(|body| {
         body["id"] = json!("7");
         body["inputs"] = json!([]);
     });
     assert_eq!(send(gateway.post(INFER).body(named)).await.json["id"], "7");
-    for (method, path, status) in [
+    let cases = [
         (reqwest::Method::GET, INFER, 405),
         (reqwest::Method::POST, "/v2/models/nothing/infer", 404),
         (reqwest::Method::POST, "/v2/models/iris/versions/9/infer", 404),
@@ -369,13 +377,15 @@ async fn whatever_is_wrong_is_named() {
         (reqwest::Method::GET, "/v2/models/nothing", 404),
         (reqwest::Method::GET, "/v2/repository/index", 405),
         (reqwest::Method::POST, "/v2/models/iris/nothing", 404),
-    ] {
+    ];
+    table::each_async(cases, async |(method, path, status)| {
         let request = gateway.client.request(method.clone(), gateway.url(path));
         let answer =
             send(request.bearer_auth(TokenBuilder::new().build()).body(two_rows().to_string())).await;
         assert_eq!(answer.status, status, "{method} {path}: {}", answer.json);
         error(&answer);
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -385,7 +395,8 @@ async fn what_was_answered_is_counted() {
         infer(&gateway, &two_rows()).await;
     }
     gateway.predict(&crate::support::setosa()).await;
-    for path in ["/v2/models/stats", "/v2/models/iris/stats", "/v2/models/iris/versions/1/stats"] {
+    let cases = ["/v2/models/stats", "/v2/models/iris/stats", "/v2/models/iris/versions/1/stats"];
+    table::each_async(cases, async |path| {
         let stats = Answer::of(gateway.get(path).send().await.unwrap()).await.body;
         let stats = &stats["model_stats"][0];
         assert_eq!((&stats["name"], &stats["version"]), (&json!("iris"), &json!("1")), "{path}");
@@ -394,7 +405,8 @@ async fn what_was_answered_is_counted() {
         assert!(stats["inference_stats"]["compute_infer"]["ns"].as_u64().unwrap() > 0);
         assert_eq!(stats["batch_stats"][1]["batch_size"], 2);
         assert_eq!(stats["batch_stats"][1]["compute_infer"]["count"], 3);
-    }
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
-use crate::support::{Answer, TestGateway, tokens::TokenBuilder};
+use crate::support::{Answer, TestGateway, table, tokens::TokenBuilder};
 
 fn description() -> Value {
     serde_json::to_value(onnx_gateway::rest::openapi()).unwrap()
@@ -86,7 +86,7 @@ fn the_routes_are_those_that_others_rely_on() {
 
 #[test]
 fn every_operation_says_what_it_takes_and_answers() {
-    for (method, path, operation) in operations(&description()) {
+    table::each(operations(&description()), |(method, path, operation)| {
         let name = format!("{method} {path}");
         assert!(operation["summary"].is_string(), "{name} has no summary");
         let takes_a_body = method == Method::POST && !path.ends_with("/rollback");
@@ -99,16 +99,16 @@ fn every_operation_says_what_it_takes_and_answers() {
                 response["content"].as_object().unwrap_or_else(|| panic!("{name} {status} has no body"));
             assert!(content.values().all(|body| body["schema"].is_object()), "{name} {status}");
         }
-    }
+    });
 }
 
 #[test]
 fn every_operation_has_a_name_of_its_own() {
     let mut seen = BTreeSet::new();
-    for (method, path, operation) in operations(&description()) {
+    table::each(operations(&description()), |(method, path, operation)| {
         let name = operation["operationId"].as_str().unwrap().to_owned();
         assert!(seen.insert(name.clone()), "{method} {path} is called {name}, as another is");
-    }
+    });
 }
 
 #[test]
@@ -160,20 +160,23 @@ fn every_reference_leads_somewhere() {
 #[tokio::test]
 async fn every_path_needs_a_token_but_those_that_are_listed_as_open() {
     let gateway = TestGateway::start().await;
-    for (method, path, operation) in operations(&description()) {
+    table::each_async(operations(&description()), async |(method, path, operation)| {
         let concrete = path.replace("{model}", "iris").replace("{version}", "1").replace("{label}", "canary");
         let request = gateway.client.request(method.clone(), gateway.url(&concrete));
         let status = request.send().await.unwrap().status();
         let open = onnx_gateway::transport::is_open(&path);
         assert_eq!(status == StatusCode::UNAUTHORIZED, !open, "{method} {path}: {status}");
         assert_eq!(operation["security"].is_array(), !open, "{method} {path} is described otherwise");
-    }
-    for unknown in ["/admin", "/v2", "/metrics", "/.env", "/models/iris/../../health"] {
+    })
+    .await;
+    let cases = ["/admin", "/v2", "/metrics", "/.env", "/models/iris/../../health"];
+    table::each_async(cases, async |unknown| {
         let status = gateway.client.get(gateway.url(unknown)).send().await.unwrap().status();
         let closed =
             status == StatusCode::UNAUTHORIZED || (unknown.contains("..") && status == StatusCode::OK);
         assert!(closed, "{unknown}: {status}");
-    }
+    })
+    .await;
 }
 
 /// A path with names of what there is; `canary` is a label that no version has.
@@ -218,10 +221,10 @@ fn with_each_body(request: &reqwest::RequestBuilder) -> Vec<(&'static str, reqwe
 async fn it_is_asked_who_calls_then_what_the_caller_may_and_then_what_is_in_the_body() {
     let gateway = with_small_bodies().await;
     let nobody = TokenBuilder::new().scope("").build();
-    for (method, path, operation) in operations(&description()) {
-        let Some(scopes) = operation["security"][0]["bearer"].as_array() else { continue };
+    table::each_async(operations(&description()), async |(method, path, operation)| {
+        let Some(scopes) = operation["security"][0]["bearer"].as_array() else { return };
         let request = gateway.client.request(method.clone(), gateway.url(&concrete(&path)));
-        for (body, without_token) in with_each_body(&request) {
+        table::each_async(with_each_body(&request), async |(body, without_token)| {
             let without_scope = without_token.try_clone().unwrap().bearer_auth(&nobody);
             let status = without_token.send().await.unwrap().status();
             assert_eq!(status, StatusCode::UNAUTHORIZED, "{method} {path}, {body}");
@@ -231,8 +234,10 @@ async fn it_is_asked_who_calls_then_what_the_caller_may_and_then_what_is_in_the_
                 let challenge = answer.header("www-authenticate");
                 assert!(challenge.contains(&format!("scope={}", scopes[0])), "{method} {path}: {challenge}");
             }
-        }
-    }
+        })
+        .await;
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -246,7 +251,7 @@ async fn every_answer_is_described_with_its_status_and_its_form() {
         (*method == Method::DELETE || path.ends_with("/unload"), path.clone())
     });
     let mut seen = BTreeSet::new();
-    for (method, path, operation) in operations {
+    table::each_async(operations, async |(method, path, operation)| {
         for names in [concrete(&path), concrete(&path).replace("iris", "nothing")] {
             let request = gateway.client.request(method.clone(), gateway.url(&names));
             for (body, request) in with_each_body(&request) {
@@ -275,7 +280,8 @@ async fn every_answer_is_described_with_its_status_and_its_form() {
                 }
             }
         }
-    }
+    })
+    .await;
     assert_eq!(seen, BTreeSet::from([200, 400, 401, 403, 404, 409, 413, 415, 422]));
 }
 
@@ -296,7 +302,7 @@ async fn a_method_that_a_path_does_not_have_is_405_and_allow_lists_those_that_it
     ];
     let described = operations(&description());
     let paths: BTreeSet<&String> = described.iter().map(|(_, path, _)| path).collect();
-    for path in paths {
+    table::each_async(paths, async |path| {
         let (mut there, mut allowed) = (BTreeSet::new(), BTreeSet::new());
         for method in &methods {
             let request = gateway.client.request(method.clone(), gateway.url(&concrete(path)));
@@ -312,7 +318,8 @@ async fn a_method_that_a_path_does_not_have_is_405_and_allow_lists_those_that_it
         for (method, ..) in described.iter().filter(|(_, other, _)| other == path) {
             assert!(there.contains(method.as_str()), "{method} {path}");
         }
-    }
+    })
+    .await;
     for unknown in ["/v1/models/iris:nothing", "/v1/models/iris/versions/1:nothing"] {
         for method in &methods {
             let request = gateway.client.request(method.clone(), gateway.url(unknown)).bearer_auth(&token);

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::support::{
     Answer, TestGateway,
     repository::{iris, test_model},
-    setosa,
+    setosa, table,
     tokens::TokenBuilder,
 };
 
@@ -133,6 +133,18 @@ async fn a_load_that_is_refused_ends_the_unloading_after_a_restart_too() {
     gateway.answer_until("/predict", serves(&iris())).await;
 }
 
+/// A request that is refused, with a part of the reason.
+#[derive(Clone, Debug)]
+struct Refused<'r> {
+    /// Not sent if empty.
+    token: &'r str,
+    method: Method,
+    path: &'static str,
+    body: &'r str,
+    status: u16,
+    part: &'static str,
+}
+
 #[tokio::test]
 async fn errors_are_in_the_words_of_the_protocol() {
     let builder = TestGateway::builder().settings(|settings| settings.server.max_body_bytes = 1000);
@@ -141,39 +153,75 @@ async fn errors_are_in_the_words_of_the_protocol() {
     let narrow = TokenBuilder::new().scope("manage:iris").build();
     let reader = TokenBuilder::new().scope("predict read").build();
     let long = format!(r#"{{"parameters":{{"a":"{}"}}}}"#, "x".repeat(2000));
-    let line = "/v2/repository/models/line/load";
     let known = "a parameter is not known: this takes `allow_breaking_changes` (true or false)";
-    for (token, method, path, body, status, part) in [
-        ("", "POST", INDEX, "", 401, "this needs a token"),
-        ("nonsense", "POST", LOAD, "", 401, "the token is expired, malformed, or not meant"),
-        (&*reader, "POST", INDEX, "", 403, "the token lacks the scope `manage`"),
-        (&*reader, "POST", LOAD, "", 403, "the token lacks the scope `manage`"),
-        (&*reader, "POST", "/v2/repository/models/rose/unload", "", 403, "lacks the scope `manage`"),
-        (&*narrow, "POST", line, "", 403, "the token lacks the scope `manage` (or `manage:line`)"),
-        (&*everything, "POST", "/v2/repository/models/rose/load", "", 404, "there is no model `rose`"),
-        (&*everything, "POST", "/v2/repository/models/rose/unload", "", 404, "there is no model `rose`"),
-        (&*everything, "POST", "/v2/repository/models/..%2Firis/load", "", 404, "of such a name"),
-        (&*everything, "POST", "/v2/repository/models/iris/reload", "", 404, "there is no such path"),
-        (&*everything, "GET", INDEX, "", 405, "this path has other methods"),
-        (&*everything, "DELETE", LOAD, "", 405, "this path has other methods"),
-        (&*everything, "POST", LOAD, &*long, 413, "the body is larger than"),
-        (&*everything, "POST", LOAD, "{", 400, "the body is no JSON"),
-        (&*everything, "POST", INDEX, "ready", 400, "the body is no JSON"),
-        (&*everything, "POST", LOAD, r#"{"parameters":{"config":"{}"}}"#, 400, known),
-        (&*everything, "POST", LOAD, r#"{"parameters":{"file:1/model.onnx":"AAAA"}}"#, 400, known),
-        (&*everything, "POST", LOAD, r#"{"parameters":{"allow_breaking_changes":"yes"}}"#, 400, known),
-        (
-            &*everything,
-            "POST",
-            UNLOAD,
-            r#"{"parameters":{"allow_breaking_changes":true}}"#,
-            400,
-            "`unload_dependents`",
-        ),
-        (&*everything, "POST", LOAD, r#"{"model":"x"}"#, 400, "unknown field"),
-        (&*everything, "POST", INDEX, r#"{"ready":"yes"}"#, 400, "/ready"),
-    ] {
-        let mut request = gateway.client.request(method.parse::<Method>().unwrap(), gateway.url(path));
+    let usual =
+        Refused { token: &everything, method: Method::POST, path: LOAD, body: "", status: 400, part: known };
+    let scope = "the token lacks the scope `manage`";
+    let no_model = "there is no model `rose`";
+    let cases = [
+        Refused { token: "", path: INDEX, status: 401, part: "this needs a token", ..usual.clone() },
+        Refused {
+            token: "nonsense",
+            status: 401,
+            part: "the token is expired, malformed, or not meant",
+            ..usual.clone()
+        },
+        Refused { token: &reader, path: INDEX, status: 403, part: scope, ..usual.clone() },
+        Refused { token: &reader, status: 403, part: scope, ..usual.clone() },
+        Refused {
+            token: &reader,
+            path: "/v2/repository/models/rose/unload",
+            status: 403,
+            part: "lacks the scope `manage`",
+            ..usual.clone()
+        },
+        Refused {
+            token: &narrow,
+            path: "/v2/repository/models/line/load",
+            status: 403,
+            part: "the token lacks the scope `manage` (or `manage:line`)",
+            ..usual.clone()
+        },
+        Refused { path: "/v2/repository/models/rose/load", status: 404, part: no_model, ..usual.clone() },
+        Refused { path: "/v2/repository/models/rose/unload", status: 404, part: no_model, ..usual.clone() },
+        Refused {
+            path: "/v2/repository/models/..%2Firis/load",
+            status: 404,
+            part: "of such a name",
+            ..usual.clone()
+        },
+        Refused {
+            path: "/v2/repository/models/iris/reload",
+            status: 404,
+            part: "there is no such path",
+            ..usual.clone()
+        },
+        Refused {
+            method: Method::GET,
+            path: INDEX,
+            status: 405,
+            part: "this path has other methods",
+            ..usual.clone()
+        },
+        Refused { method: Method::DELETE, status: 405, part: "this path has other methods", ..usual.clone() },
+        Refused { body: &long, status: 413, part: "the body is larger than", ..usual.clone() },
+        Refused { body: "{", part: "the body is no JSON", ..usual.clone() },
+        Refused { path: INDEX, body: "ready", part: "the body is no JSON", ..usual.clone() },
+        Refused { body: r#"{"parameters":{"config":"{}"}}"#, ..usual.clone() },
+        Refused { body: r#"{"parameters":{"file:1/model.onnx":"AAAA"}}"#, ..usual.clone() },
+        Refused { body: r#"{"parameters":{"allow_breaking_changes":"yes"}}"#, ..usual.clone() },
+        Refused {
+            path: UNLOAD,
+            body: r#"{"parameters":{"allow_breaking_changes":true}}"#,
+            part: "`unload_dependents`",
+            ..usual.clone()
+        },
+        Refused { body: r#"{"model":"x"}"#, part: "unknown field", ..usual.clone() },
+        Refused { path: INDEX, body: r#"{"ready":"yes"}"#, part: "/ready", ..usual },
+    ];
+    table::each_async(cases, async |refused| {
+        let Refused { token, method, path, body, status, part } = refused;
+        let mut request = gateway.client.request(method.clone(), gateway.url(path));
         if !token.is_empty() {
             request = request.bearer_auth(token);
         }
@@ -185,7 +233,8 @@ async fn errors_are_in_the_words_of_the_protocol() {
         assert!(answer.body["error"].as_str().unwrap().contains(part), "{asked}: {}", answer.text);
         assert_eq!(answer.headers.contains_key("allow"), status == 405, "{asked}");
         assert_eq!(answer.headers.contains_key("www-authenticate"), matches!(status, 401 | 403), "{asked}");
-    }
+    })
+    .await;
     assert_eq!(gateway.predict(&setosa()).await.status, StatusCode::OK, "nothing was done");
 }
 

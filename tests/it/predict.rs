@@ -5,7 +5,7 @@ use std::fs;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
-use crate::support::{Answer, TestGateway, repository::source_tree, setosa};
+use crate::support::{Answer, TestGateway, repository::source_tree, setosa, table};
 
 #[tokio::test]
 async fn the_iris_forest_knows_its_flowers() {
@@ -108,7 +108,7 @@ async fn everything_that_is_wrong_with_a_body_is_said_with_its_place() {
         ("", 400, &[("", "malformed_json")]),
         ("<html>", 400, &[("", "malformed_json")]),
     ];
-    for (body, status, errors) in table {
+    table::each_async(table, async |(body, status, errors)| {
         let answer = gateway.predict_raw(*body).await;
         assert_eq!(answer.status.as_u16(), *status, "{body}: {answer:?}");
         let code = if *status == 400 { "malformed_json" } else { "invalid_body" };
@@ -116,7 +116,8 @@ async fn everything_that_is_wrong_with_a_body_is_said_with_its_place() {
         let expected: Vec<_> =
             errors.iter().map(|(place, code)| ((*place).to_owned(), (*code).to_owned())).collect();
         assert_eq!(answer.errors(), expected, "{body}: {answer:?}");
-    }
+    })
+    .await;
     let message =
         gateway.predict_raw(r#"{"features":[99,2,3,1]}"#).await.body["errors"][0]["message"].clone();
     assert_eq!(message, "expected a number from 0.1 to 15 (cm), got 99");
@@ -155,25 +156,27 @@ async fn bodies_without_end_are_refused_and_harm_nobody() {
 #[tokio::test]
 async fn the_body_must_be_declared_as_json() {
     let gateway = TestGateway::start().await;
-    for (content_type, status) in [
+    let cases = [
         ("application/json", 200),
         ("application/json; charset=utf-8", 200),
         ("APPLICATION/JSON", 200),
         ("application/x.iris+json", 200),
         ("text/plain", 415),
         ("application/xml", 415),
-    ] {
+    ];
+    table::each_async(cases, async |(content_type, status)| {
         let request =
             gateway.post("/predict").header("content-type", content_type).body(setosa().to_string());
         let answer = Answer::of(request.send().await.unwrap()).await;
         assert_eq!(answer.status.as_u16(), status, "{content_type}");
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn models_and_versions_are_found_by_their_paths() {
     let gateway = TestGateway::builder().model("line.onnx", "regressor").start().await;
-    for (path, status, code) in [
+    let cases = [
         ("/models/iris/predict", 200, ""),
         ("/models/iris/versions/1/predict", 200, ""),
         ("/predict", 200, ""),
@@ -185,13 +188,15 @@ async fn models_and_versions_are_found_by_their_paths() {
         ("/models/iris/versions/%ff/predict", 404, "not_found"),
         ("/models/iris/predict/", 404, "not_found"),
         ("/predictions", 404, "not_found"),
-    ] {
+    ];
+    table::each_async(cases, async |(path, status, code)| {
         let answer = gateway.predict_at(path, &setosa()).await;
         assert_eq!(answer.status.as_u16(), status, "{path}: {answer:?}");
         if status != 200 {
             assert_eq!(answer.problem_code(), code, "{path}");
         }
-    }
+    })
+    .await;
     let answer = Answer::of(gateway.get("/predict").send().await.unwrap()).await;
     assert_eq!((answer.status.as_u16(), answer.problem_code()), (405, "method_not_allowed"));
     assert_eq!(answer.header("allow"), "POST");

@@ -8,7 +8,7 @@ use crate::support::{
     TestGateway,
     binary::{run, run_with_input, text},
     repository::source_tree,
-    setosa,
+    setosa, table,
 };
 
 fn model(name: &str) -> String {
@@ -31,14 +31,16 @@ fn failure(output: &Output) -> String {
 async fn the_answer_is_the_servers_own() {
     let gateway = TestGateway::start().await;
     let iris = source_tree().join("models/iris/1/model.onnx");
-    for body in [
+    let cases = [
         setosa(),
         json!({"instances": [[6.7, 3.0, 5.2, 2.3]]}),
         json!({"inputs": {"features": [[1, 1, 1, 1]]}}),
-    ] {
+    ];
+    table::each_async(cases, async |body| {
         let output = predict(&[iris.to_str().unwrap(), "--json", "--input", &body.to_string()]);
         assert_eq!(text(&output.stdout).trim_end(), gateway.predict(&body).await.text, "{output:?}");
-    }
+    })
+    .await;
     let output = predict(&[iris.to_str().unwrap(), "--input", &setosa().to_string()]);
     let shown = text(&output.stdout);
     assert!(shown.starts_with("{\n  \"model\": \"iris\",\n"), "{output:?}");
@@ -73,7 +75,7 @@ fn whatever_is_wrong_is_said_with_its_place() {
         lines.contains("error: --input: /features/1: expected a number from 0.1 to 10 (cm), got a text"),
         "{lines}"
     );
-    for (model, input, part) in [
+    let cases = [
         ("regressor", "{bad", "--input: key must be a string"),
         ("regressor", "{}", "--input: expected one of `features`"),
         ("regressor", "@nowhere.json", "nowhere.json cannot be read"),
@@ -90,11 +92,12 @@ fn whatever_is_wrong_is_said_with_its_place() {
         ),
         ("kinds/sequence_input", r#"{"inputs":{}}"#, "input `parts` is of type"),
         ("none", "{\"features\":[1]}", "none.onnx"),
-    ] {
+    ];
+    table::each(cases, |(model, input, part)| {
         let lines = failure(&predict(&[&self::model(model), "--input", input]));
         assert!(lines.contains(part), "{model} {input}: {lines}");
         assert_eq!(lines.lines().count(), 1, "one fault, one line: {lines}");
-    }
+    });
 }
 
 #[test]

@@ -14,7 +14,7 @@ use crate::support::{
     Answer, TestGateway,
     processes::{Child, children},
     repository::{iris, source_tree, test_model},
-    setosa,
+    setosa, table,
 };
 
 fn serves(content: &[u8]) -> impl Fn(&Answer) -> bool {
@@ -144,12 +144,13 @@ async fn labels_name_versions_and_move_only_to_what_is_ready() {
 #[tokio::test]
 async fn a_model_toml_that_cannot_be_read_changes_nothing() {
     let gateway = TestGateway::start().await;
-    for (text, part) in [
+    let cases = [
         ("versions = \"newest\"", "model.toml: versions: expected \"latest\", a number, or a list"),
         ("version = 2", "model.toml: unknown field `version`"),
         ("[contract]\ngolden_file = \"gone.json\"", "gone.json"),
         ("[[", "model.toml: "),
-    ] {
+    ];
+    table::each_async(cases, async |(text, part)| {
         gateway.repository.put("iris/model.toml", text.as_bytes());
         let shown = |entry: &Value| {
             entry["reason"].as_str().unwrap().starts_with("invalid_config: ")
@@ -157,7 +158,8 @@ async fn a_model_toml_that_cannot_be_read_changes_nothing() {
         };
         let entry = gateway.index_until("iris", "1", shown).await;
         assert_eq!(entry["state"], "READY", "{text}");
-    }
+    })
+    .await;
     gateway.repository.put("iris/2/model.onnx", &variant(2));
     gateway.everything_is_dealt_with().await;
     assert!(serves(&iris())(&gateway.predict(&setosa()).await), "nothing changes until it can be read");
@@ -632,16 +634,18 @@ async fn a_default_model_that_is_not_there_is_told_of_until_it_comes() {
 async fn a_file_of_another_format_is_refused_by_its_name() {
     let gateway = TestGateway::start().await;
     let padded = |start: &[u8]| [start, &[0; 100]].concat();
-    for (name, content, part) in [
+    let cases = [
         ("ort", padded(b"\x1c\0\0\0ORTM"), "ONNX Runtime's own format (ORT)"),
         ("pickle", padded(b"\x80\x04\x95"), "a Python pickle"),
         ("keras", padded(b"\x89HDF\r\n\x1a\n"), "an HDF5 file"),
         ("lfs", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n".to_vec(), "run `git lfs pull`"),
-    ] {
+    ];
+    table::each_async(cases, async |(name, content, part)| {
         gateway.repository.put(&format!("{name}/1/model.onnx"), &content);
         let entry = gateway.reason_until(name, "1", "not_onnx: the file is no ONNX model: it is ").await;
         assert!(entry["reason"].as_str().unwrap().contains(part), "{entry}");
-    }
+    })
+    .await;
 }
 
 #[tokio::test]

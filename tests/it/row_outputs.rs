@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use serde_json::{Value, json};
 
-use crate::support::{Answer, TestGateway};
+use crate::support::{Answer, TestGateway, table};
 
 /// Numbers of rows that are asked.
 const COUNTS: [usize; 6] = [1, 2, 3, 4, 5, 32];
@@ -64,16 +64,17 @@ async fn send(gateway: &TestGateway, path: &str, content_type: &str, body: Strin
 
 #[tokio::test]
 async fn a_model_with_an_output_of_all_rows_together_takes_none_however_many_on_every_route() {
-    for (kind, output) in [
+    let cases = [
         ("states", "`h_n` [2, N, 4]"),
         ("transposed", "`t` [4, N]"),
         ("total", "`total` (a scalar)"),
         ("gram", "`products` [N, M]"),
         ("positive", "`chosen` [M, 4]"),
-    ] {
+    ];
+    table::each_async(cases, async |(kind, output)| {
         let gateway = gateway(kind).await;
         let reason = format!("output {output} does not hold one part for each row");
-        for (path, content_type, body) in COUNTS.into_iter().flat_map(requests) {
+        table::each_async(COUNTS.into_iter().flat_map(requests), async |(path, content_type, body)| {
             let answer = send(&gateway, path, content_type, body.clone()).await;
             let status = answer.status.as_u16();
             assert!(matches!(status, 400 | 422), "{kind} {path} {body}: {answer:?}");
@@ -83,7 +84,8 @@ async fn a_model_with_an_output_of_all_rows_together_takes_none_however_many_on_
             if path.ends_with("/predict") {
                 assert_eq!((status, answer.problem_code()), (422, "rows_not_supported"), "{kind}");
             }
-        }
+        })
+        .await;
         let version = gateway.version("m").await;
         assert_eq!(version["takes_rows"], json!(false), "{kind}");
         assert_eq!(
@@ -95,7 +97,8 @@ async fn a_model_with_an_output_of_all_rows_together_takes_none_however_many_on_
         assert_eq!(whole.status.as_u16(), 200, "{kind}: {whole:?}");
         let whole = gateway.predict_at("/v1/models/m:predict", &json!({"inputs": rows(3)})).await;
         assert_eq!(whole.status.as_u16(), 200, "{kind}: {whole:?}");
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -123,13 +126,13 @@ async fn a_contract_that_describes_rows_of_a_model_that_takes_none_is_refused() 
 async fn a_buffer_that_a_model_returns_is_answered_whole_beside_each_row() {
     let gateway = gateway("buffer").await;
     let classes = json!([10, 20, 30]);
-    for count in COUNTS {
+    table::each_async(COUNTS, async |count| {
         let scores: Vec<Value> = rows(count).iter().map(|[a, b, c, _]| json!([a, b, c])).collect();
-        for (path, content_type, body) in requests(count) {
+        table::each_async(requests(count), async |(path, content_type, body)| {
             let answer = send(&gateway, path, content_type, body.clone()).await;
             if path.ends_with(":regress") {
                 assert!(answer.status.is_client_error(), "it gives no number: {answer:?}");
-                continue;
+                return;
             }
             assert_eq!(answer.status.as_u16(), 200, "{path} {body}: {answer:?}");
             if path.ends_with(":classify") {
@@ -138,13 +141,13 @@ async fn a_buffer_that_a_model_returns_is_answered_whole_beside_each_row() {
                     |row: &Value| row.as_array().unwrap().iter().map(|score| json!(["", score])).collect();
                 let expected: Vec<Value> = scores.iter().map(named).collect();
                 assert_eq!(answer.body["result"], json!(expected), "{path} {body}");
-                continue;
+                return;
             }
             if body.contains("features") {
                 let native = json!({"prediction": scores[0], "outputs": {"classes": classes}});
                 assert_eq!(answer.body["prediction"], native["prediction"]);
                 assert_eq!(answer.body["outputs"], native["outputs"]);
-                continue;
+                return;
             }
             let expected: Vec<Value> = scores
                 .iter()
@@ -157,8 +160,10 @@ async fn a_buffer_that_a_model_returns_is_answered_whole_beside_each_row() {
                 })
                 .collect();
             assert_eq!(answer.body["predictions"], json!(expected), "{path} {body}");
-        }
-    }
+        })
+        .await;
+    })
+    .await;
     let named = json!({"features": {"a": 1, "b": 2, "c": 3, "d": 4}});
     let answer = gateway.predict(&named).await;
     assert_eq!(answer.body["prediction"], json!([1.0, 2.0, 3.0]), "{answer:?}");

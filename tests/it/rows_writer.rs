@@ -11,6 +11,8 @@ use onnx_gateway::{
 };
 use proptest::prelude::*;
 
+use crate::support::table;
+
 /// A model with these outputs, of which the first is the prediction.
 struct Model {
     signature: Signature,
@@ -187,7 +189,7 @@ fn what_does_not_hold_the_rows_is_not_written() {
     let model = Model::new(vec![any_kind("y")], &[]);
     let matrix = || tensor(&[2, 1], TensorData::F32(vec![0.0; 2].into()));
     let keys = || TensorData::I64(vec![0].into());
-    for output in [
+    let cases = [
         Value::Absent,
         Value::Sequence(Vec::new()),
         map(keys(), &[1.0]),
@@ -197,10 +199,11 @@ fn what_does_not_hold_the_rows_is_not_written() {
         Value::Sequence(vec![matrix(), Value::Absent]),
         tensor(&[], TensorData::F32(vec![0.0].into())),
         tensor(&[3], TensorData::F32(vec![0.0; 3].into())),
-    ] {
+    ];
+    table::each(cases, |output| {
         assert_eq!(model.by_serde(std::slice::from_ref(&output), 2, true), None, "{output:?}");
         assert_eq!(model.by_template(&[output], 0..2, 2, true), None);
-    }
+    });
     assert_eq!(model.by_template(&[matrix()], 1..3, 2, true), None);
     assert_eq!(model.by_template(&[matrix()], 1..1, 2, true), None);
     assert_eq!(model.by_template(&[matrix(), matrix()], 0..2, 2, true), None);

@@ -4,7 +4,7 @@ use onnx_gateway::model::WantedMode;
 use reqwest::StatusCode;
 use serde_json::json;
 
-use crate::support::{TestGateway, setosa};
+use crate::support::{TestGateway, setosa, table};
 
 #[tokio::test]
 async fn what_was_measured_and_what_follows_is_shown() {
@@ -39,7 +39,7 @@ async fn is_batchable(model: &str) -> bool {
 
 #[tokio::test]
 async fn rows_that_do_not_depend_on_each_other_may_be_run_at_once() {
-    for model in [
+    let cases = [
         "regressor",
         "integers",
         "two_inputs",
@@ -51,23 +51,27 @@ async fn rows_that_do_not_depend_on_each_other_may_be_run_at_once() {
         "kinds/wrong_shape",
         "kinds/vector",
         "kinds/every_type",
-    ] {
+    ];
+    table::each_async(cases, async |model| {
         assert!(is_batchable(model).await, "{model}");
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn rows_that_depend_on_each_other_are_found() {
-    for (model, why) in [
+    let cases = [
         ("centred", "the mean of all rows is taken off each"),
         ("softmax_of_rows", "all rows share their probability"),
         ("slow", "all rows take as many turns as the one with the most"),
         ("kinds/scalar", "one input has no rows"),
         ("kinds/unsigned", "it takes three numbers and no others"),
         ("kinds/optional_input", "some may give what others leave out"),
-    ] {
+    ];
+    table::each_async(cases, async |(model, why)| {
         assert!(!is_batchable(model).await, "{model}: {why}");
-    }
+    })
+    .await;
 }
 
 #[tokio::test]

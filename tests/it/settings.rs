@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use crate::support::{
     binary::{run, text},
     repository::source_tree,
+    table,
     tokens::{SECRET, SigningKey, TokenBuilder},
 };
 
@@ -66,14 +67,14 @@ fn the_default_file_shows_the_defaults_and_every_setting() {
     let loaded = serde_json::to_value(load_files(&["config/default.toml"])).unwrap();
     assert_eq!(loaded, serde_json::to_value(Settings::default()).unwrap());
     let shown = fs::read_to_string(source_tree().join("config/default.toml")).unwrap();
-    for key in defaults().keys() {
+    table::each(defaults().keys(), |key| {
         let name = key.rsplit('.').next().unwrap();
         let line = |line: &str| {
             let line = line.trim_start_matches("# ");
             line.starts_with(&format!("{name} = ")) || line.starts_with(&format!("[{key}."))
         };
         assert!(shown.lines().any(line), "{key} is not shown");
-    }
+    });
 }
 
 #[test]
@@ -107,7 +108,7 @@ fn the_start_is_refused_without_a_key_or_with_a_bad_one() {
     let client_only = development.split("[auth.clients.demo]").nth(1).unwrap();
     let client_only = format!("[auth.clients.demo]{client_only}");
     let secret = "GATEWAY__AUTH__SIGNING_SECRET";
-    for (name, refused, parts) in [
+    let cases = [
         ("no key", refusal(None, &[]), &["auth.signing_secret: no key is configured", secret][..]),
         ("a short key", refusal(None, &[(secret, "short")]), &["auth.signing_secret: has 5 bytes", secret]),
         (
@@ -156,11 +157,12 @@ fn the_start_is_refused_without_a_key_or_with_a_bad_one() {
             ),
             &["auth.clients.a.secret_hash: is no argon2id hash", "auth.clients.a.scopes: `fly` is no scope"],
         ),
-    ] {
+    ];
+    table::each(cases, |(name, refused, parts)| {
         for part in parts {
             assert!(refused.contains(part), "{name}: no `{part}` in:\n{refused}");
         }
-    }
+    });
 }
 
 #[test]
@@ -198,7 +200,7 @@ fn every_mistake_is_said_at_once_with_its_place() {
 fn a_level_of_the_log_that_is_none_stops_the_start_in_any_form() {
     let expected = "error: environment variable GATEWAY__LOG__LEVEL: log.level: expected error, warn, info, debug or trace, \
                     or directives such as info,onnx_gateway=debug";
-    for level in [
+    let cases = [
         "warning",
         "verbose",
         "information",
@@ -207,16 +209,17 @@ fn a_level_of_the_log_that_is_none_stops_the_start_in_any_form() {
         "onnx_gateway=loud",
         "info,",
         "hyper=info",
-    ] {
+    ];
+    table::each(cases, |level| {
         let refused = refusal(None, &[KEY, ("GATEWAY__LOG__LEVEL", level)]);
         assert!(refused.lines().any(|line| line == expected), "{level}: {refused}");
-    }
-    for level in
-        ["WARN", "Debug", "off", "onnx_gateway=debug", "info,onnx_gateway::access=off", "onnx_gateway"]
-    {
+    });
+    let cases =
+        ["WARN", "Debug", "off", "onnx_gateway=debug", "info,onnx_gateway::access=off", "onnx_gateway"];
+    table::each(cases, |level| {
         let refused = refusal(None, &[KEY, ("GATEWAY__LOG__LEVEL", level)]);
         assert!(!refused.contains("log.level"), "the repository is missing, no more: {level}: {refused}");
-    }
+    });
 }
 
 #[test]
@@ -295,8 +298,9 @@ fn a_secret_need_not_be_text_and_a_kid_may_hold_whatever_can_be_printed() {
     for setting in ["signing_secret_file = 'key.bin'", "signing_secret_base64_file = 'key.base64'"] {
         assert_eq!(verified(&loaded(&format!("[auth]\n{setting}")), None), Ok(()), "{setting}");
     }
-    for kid in ["ops@example.com", "https://keys.example/1?a=b#c", "a b", "[0]", "it's.\\one", "clé", "../x"]
-    {
+    let cases =
+        ["ops@example.com", "https://keys.example/1?a=b#c", "a b", "[0]", "it's.\\one", "clé", "../x"];
+    table::each(cases, |kid| {
         for setting in [
             "secret_file = 'key.bin'",
             "secret_base64_file = 'key.base64'",
@@ -307,7 +311,7 @@ fn a_secret_need_not_be_text_and_a_kid_may_hold_whatever_can_be_printed() {
             assert_eq!(verified(&settings, Some(kid)), Ok(()), "{kid}: {setting}");
             assert!(verified(&settings, Some("another@example.com")).is_err(), "{kid}");
         }
-    }
+    });
     let by_variable = ("GATEWAY__AUTH__SIGNING_SECRET_BASE64", STANDARD.encode(&bytes));
     let arguments = ["token", "--subject", "ops", "--scope", "predict:iris"];
     let output = run(&arguments, folder.path(), &[(by_variable.0, &by_variable.1)]);
@@ -316,12 +320,12 @@ fn a_secret_need_not_be_text_and_a_kid_may_hold_whatever_can_be_printed() {
 
 #[test]
 fn a_kid_that_cannot_be_printed_is_named() {
-    for kid in ["", "a\u{0}b", &"k".repeat(129)] {
+    table::each(["", "a\u{0}b", &"k".repeat(129)], |kid| {
         let mut settings = AuthSettings::default();
         settings.keys.insert(kid.to_owned(), KeySettings::default());
         let problems = Authentication::new(&settings, &|_| false).unwrap_err();
         assert!(problems[0].to_string().contains("is not a key id"), "{problems:?}");
-    }
+    });
 }
 
 #[test]

@@ -5,6 +5,7 @@ pub mod binary;
 pub mod grpc;
 pub mod processes;
 pub mod repository;
+pub mod table;
 pub mod tokens;
 
 use std::{

@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::support::{
     Answer, TestGateway,
     repository::{iris, test_model},
-    setosa,
+    setosa, table,
 };
 
 fn digest(name: &str) -> String {
@@ -194,17 +194,19 @@ async fn what_is_no_file_is_refused_and_stops_nothing() {
     fs::create_dir_all(root.join("folder/1/model.onnx")).unwrap();
     gateway.repository.put_test_model("line.onnx", "regressor");
     gateway.version_until("line", |version| version["state"] == "READY").await;
-    for (model, reason) in [
+    let cases = [
         ("device", "unreadable"),
         ("text", "outside_folder"),
         ("pipe", "unreadable"),
         ("folder", "unreadable"),
-    ] {
+    ];
+    table::each_async(cases, async |(model, reason)| {
         let version = gateway.version_until(model, |version| version["refusal"]["reason"] == reason).await;
         assert_eq!(version["state"], "UNAVAILABLE", "{model}");
         let answer = gateway.predict_at(&format!("/models/{model}/predict"), &setosa()).await;
         assert_eq!(answer.problem_code(), "model_unavailable", "{model}");
-    }
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use reqwest::{StatusCode, header};
 use serde_json::{Value, json};
 
 use crate::support::{
-    Answer, CLIENT_ID, CLIENT_SECRET, TestGateway, bad_tokens, setosa,
+    Answer, CLIENT_ID, CLIENT_SECRET, TestGateway, bad_tokens, setosa, table,
     tokens::{SigningKey, TokenBuilder, now},
 };
 
@@ -55,7 +55,7 @@ async fn every_bad_token_is_refused_by(key: &SigningKey) {
     let gateway = gateway_with(key).await;
     let answer = ask(&gateway, &good(key).build_with(key)).await;
     assert_eq!(answer.status, StatusCode::OK, "{}: {answer:?}", key.name);
-    for (name, token) in bad_tokens::all(key, &good(key)) {
+    table::each_async(bad_tokens::all(key, &good(key)), async |(name, token)| {
         let answer = ask(&gateway, &token).await;
         assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{}: {name}: {answer:?}", key.name);
         assert_eq!(answer.problem_code(), "invalid_token", "{name}");
@@ -63,7 +63,8 @@ async fn every_bad_token_is_refused_by(key: &SigningKey) {
         assert!(challenge.starts_with("Bearer realm="), "{name}: {challenge}");
         assert!(challenge.contains(r#"error="invalid_token""#), "{name}: {challenge}");
         assert!(!answer.text.contains(&token), "{name}: the answer repeats the token");
-    }
+    })
+    .await;
     let answer = ask(&gateway, &good(key).build_with(key)).await;
     assert_eq!(answer.status, StatusCode::OK, "{}: the gateway is none the worse for it", key.name);
 }
@@ -92,7 +93,7 @@ async fn bad_tokens_are_refused_with_rs256() {
 async fn tokens_may_differ_in_what_does_not_matter() {
     let gateway = TestGateway::start().await;
     let good = TokenBuilder::new();
-    for (name, token) in [
+    let cases = [
         ("typ at+jwt", good.clone().header("typ", json!("at+jwt"))),
         ("typ in full", good.clone().header("typ", json!("application/at+jwt"))),
         ("no typ", good.clone().header("typ", Value::Null)),
@@ -107,10 +108,12 @@ async fn tokens_may_differ_in_what_does_not_matter() {
         ("claims of others", good.clone().claim("roles", json!({"a": [1]}))),
         ("scopes of others", good.clone().scope("openid predict profile")),
         ("a thumbprint", good.clone().header("x5t", json!("abc"))),
-    ] {
+    ];
+    table::each_async(cases, async |(name, token)| {
         let answer = ask(&gateway, &token.build()).await;
         assert_eq!(answer.status, StatusCode::OK, "{name}: {answer:?}");
-    }
+    })
+    .await;
     let lower_case = format!("bearer {}", good.build());
     let request = gateway.client.post(gateway.url("/predict")).header(header::AUTHORIZATION, lower_case);
     assert_eq!(request.json(&setosa()).send().await.unwrap().status(), StatusCode::OK);
@@ -119,7 +122,8 @@ async fn tokens_may_differ_in_what_does_not_matter() {
 #[tokio::test]
 async fn without_a_token_the_challenge_is_bare() {
     let gateway = TestGateway::start().await;
-    for authorization in [None, Some("Basic c2hvcDpzZWNyZXQ="), Some("Bearer"), Some("")] {
+    let cases = [None, Some("Basic c2hvcDpzZWNyZXQ="), Some("Bearer"), Some("")];
+    table::each_async(cases, async |authorization| {
         let mut request = gateway.client.post(gateway.url("/predict")).json(&setosa());
         if let Some(value) = authorization {
             request = request.header(header::AUTHORIZATION, value);
@@ -127,7 +131,8 @@ async fn without_a_token_the_challenge_is_bare() {
         let answer = Answer::of(request.send().await.unwrap()).await;
         assert_eq!((answer.status.as_u16(), answer.problem_code()), (401, "no_token"), "{authorization:?}");
         assert_eq!(answer.header("www-authenticate"), r#"Bearer realm="onnx-gateway""#);
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -180,7 +185,7 @@ async fn tokens_are_given_and_believed_by_a_clock_that_was_never_set() {
 async fn scopes_permit_what_they_say_and_no_more() {
     let gateway = TestGateway::builder().model("line.onnx", "regressor").start().await;
     let line = json!({"features": [1, 2]});
-    for (scope, path, status) in [
+    let cases = [
         ("predict", "/models/iris/predict", 200),
         ("predict:iris", "/models/iris/predict", 200),
         ("predict:iris", "/predict", 200),
@@ -194,7 +199,8 @@ async fn scopes_permit_what_they_say_and_no_more() {
         ("predict", "/models", 403),
         ("read:line", "/models/iris", 403),
         ("read:iris", "/models/iris", 200),
-    ] {
+    ];
+    table::each_async(cases, async |(scope, path, status)| {
         let token = TokenBuilder::new().scope(scope).build();
         let request = if path.ends_with("predict") {
             let body = if path.contains("line") { &line } else { &setosa() };
@@ -208,7 +214,8 @@ async fn scopes_permit_what_they_say_and_no_more() {
             assert_eq!(answer.problem_code(), "insufficient_scope");
             assert!(answer.header("www-authenticate").contains(r#"error="insufficient_scope""#));
         }
-    }
+    })
+    .await;
     let token = TokenBuilder::new().scope("read:line").build();
     let list = gateway.client.get(gateway.url("/models")).bearer_auth(token).send().await.unwrap();
     let names: Vec<Value> = Answer::of(list).await.body["models"].as_array().unwrap().clone();
@@ -243,7 +250,7 @@ async fn keys_stand_side_by_side_each_for_its_algorithm() {
     let token = |key: &SigningKey, kid: Value| {
         TokenBuilder::new().header("alg", json!(key.name)).header("kid", kid).build_with(key)
     };
-    for (name, token, status) in [
+    let cases = [
         ("ES256 by its id", token(&es256, json!("a")), 200),
         ("EdDSA by its id", token(&eddsa, json!("b")), 200),
         ("ES256 without an id", token(&es256, Value::Null), 200),
@@ -257,9 +264,11 @@ async fn keys_stand_side_by_side_each_for_its_algorithm() {
             token(&SigningKey::shared_secret(), json!("old")),
             401,
         ),
-    ] {
+    ];
+    table::each_async(cases, async |(name, token, status)| {
         assert_eq!(ask(&gateway, &token).await.status.as_u16(), status, "{name}");
-    }
+    })
+    .await;
 }
 
 async fn ask_token(gateway: &TestGateway, form: &[(&str, &str)]) -> Answer {
@@ -278,7 +287,7 @@ async fn clients_get_tokens_as_a_form_as_json_and_by_basic_authentication() {
     let basic = basic.form(&[("grant_type", "client_credentials")]);
     let encoded = gateway.client.post(&url).basic_auth("sh%6Fp", Some(CLIENT_SECRET.replace(' ', "+")));
     let encoded = encoded.form(&[("grant_type", "client_credentials")]);
-    for request in [form, as_json, basic, encoded] {
+    table::each_async([form, as_json, basic, encoded], async |request| {
         let answer = Answer::of(request.send().await.unwrap()).await;
         assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
         assert_eq!(answer.body["token_type"], "bearer");
@@ -291,7 +300,8 @@ async fn clients_get_tokens_as_a_form_as_json_and_by_basic_authentication() {
             serde_json::from_slice(&URL_SAFE_NO_PAD.decode(token.split('.').next().unwrap()).unwrap())
                 .unwrap();
         assert_eq!(header["typ"], "at+jwt", "RFC 9068");
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -330,17 +340,19 @@ async fn requests_for_tokens_that_are_refused() {
     assert_eq!(wrong.body["error"], "invalid_client");
     assert_eq!(wrong.header("www-authenticate"), r#"Basic realm="onnx-gateway""#);
 
-    for (form, error) in [
+    let cases = [
         (vec![("client_id", CLIENT_ID), ("client_secret", CLIENT_SECRET)], "invalid_request"),
         (vec![("grant_type", "password")], "unsupported_grant_type"),
         (vec![grant], "invalid_request"),
         (vec![grant, ("client_id", CLIENT_ID)], "invalid_request"),
         (vec![grant, grant], "invalid_request"),
         (vec![grant, ("client_id", &long), ("client_secret", "x")], "invalid_request"),
-    ] {
+    ];
+    table::each_async(cases, async |(form, error)| {
         let answer = ask_token(&gateway, &form).await;
         assert_eq!((answer.status.as_u16(), &answer.body["error"]), (400, &json!(error)), "{form:?}");
-    }
+    })
+    .await;
     let request = gateway.client.post(gateway.url("/token"));
     let plain = request.header("content-type", "text/plain").body("grant_type=client_credentials");
     assert_eq!(Answer::of(plain.send().await.unwrap()).await.problem_code(), "unsupported_media_type");

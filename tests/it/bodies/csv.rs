@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{gateway_of, send, sentence};
-use crate::support::TestGateway;
+use crate::support::{TestGateway, table};
 
 const INVOCATIONS: &str = "/invocations";
 
@@ -34,7 +34,7 @@ async fn rows_without_a_header_are_all_answered_where_the_request_says_so() {
 #[tokio::test]
 async fn a_first_row_with_a_number_or_a_gap_is_not_taken_for_a_header() {
     let integers = TestGateway::builder_without_models().model("integers.onnx", "integers").start().await;
-    for (rows, named) in [
+    let cases = [
         ("1,2\n3,4\n", "numbers"),
         ("1,\n3,4\n", "numbers"),
         (",2\n3,4\n", "numbers"),
@@ -43,33 +43,38 @@ async fn a_first_row_with_a_number_or_a_gap_is_not_taken_for_a_header() {
         ("1e3,x\n3,4\n", "numbers"),
         ("1,0\n3,4\n", "numbers"),
         ("x,\n3,4\n", "empty"),
-    ] {
+    ];
+    table::each_async(cases, async |(rows, named)| {
         let answer = send(&integers, INVOCATIONS, "text/csv", &[], rows).await;
         assert_eq!(answer.status, 400, "{rows:?}: {answer:?}");
         let said = sentence(&answer);
         assert!(said.contains(named) && said.contains("header=absent"), "{rows:?}: {said}");
-    }
+    })
+    .await;
     // pandas' names of columns that have none, and names that the request says are some.
-    for (kind, rows) in
-        [("text/csv", "0,1\n3,4\n"), ("text/csv", "x,z\n3,4\n"), ("text/csv;header=present", "7,\n3,4\n")]
-    {
+    let cases =
+        [("text/csv", "0,1\n3,4\n"), ("text/csv", "x,z\n3,4\n"), ("text/csv;header=present", "7,\n3,4\n")];
+    table::each_async(cases, async |(kind, rows)| {
         let answer = send(&integers, INVOCATIONS, kind, &[], rows).await;
         assert_eq!(answer.body["predictions"], json!([[3, 4]]), "{rows:?}: {answer:?}");
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn an_open_quote_and_a_gap_in_the_only_column_are_refused_and_take_no_row() {
     let texts = gateway_of("text_column").await;
-    for (rows, named) in [
+    let cases = [
         ("text\n\"Bern\nBasel\nChur\n", "a quote is not closed"),
         ("text\nBern\n\"Basel\nChur\n", "a quote is not closed"),
         ("text\nBern\n\nChur\n", "line 3 is empty"),
         ("text\r\nBern\r\n\r\nChur\r\n", "line 3 is empty"),
-    ] {
+    ];
+    table::each_async(cases, async |(rows, named)| {
         let answer = send(&texts, INVOCATIONS, "text/csv", &[], rows).await;
         assert!(answer.status == 400 && sentence(&answer).contains(named), "{rows:?}: {answer:?}");
-    }
+    })
+    .await;
     let rows = "text\nBern\n\"a \"\"b\"\"\n\nc\"\n\n";
     let answer = send(&texts, INVOCATIONS, "text/csv", &[], rows).await;
     assert_eq!(answer.body["predictions"].as_array().map(Vec::len), Some(2), "{answer:?}");

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{JSON, gateway_of, send};
-use crate::support::TestGateway;
+use crate::support::{TestGateway, table};
 
 async fn ask(gateway: &TestGateway, path: &str, kind: &str, body: &str) -> Value {
     let answer = send(gateway, path, kind, &[], body).await;
@@ -14,7 +14,7 @@ async fn ask(gateway: &TestGateway, path: &str, kind: &str, body: &str) -> Value
 #[tokio::test]
 async fn the_only_column_of_a_model_is_called_as_its_input_where_no_feature_is_named() {
     let texts = gateway_of("text_column").await;
-    for (path, body, answered, expected) in [
+    let cases = [
         ("/predict", r#"{"features":{"text":"hello"}}"#, "prediction", json!("hello")),
         ("/predict", r#"{"features":["hello"]}"#, "prediction", json!("hello")),
         (
@@ -36,9 +36,11 @@ async fn the_only_column_of_a_model_is_called_as_its_input_where_no_feature_is_n
             "predictions",
             json!([["a"], ["b"]]),
         ),
-    ] {
+    ];
+    table::each_async(cases, async |(path, body, answered, expected)| {
         assert_eq!(ask(&texts, path, JSON, body).await[answered], expected, "{path}: {body}");
-    }
+    })
+    .await;
     let csv = ask(&texts, "/invocations", "text/csv", "text\nhello\n").await;
     assert_eq!(csv["predictions"], json!([["hello"]]));
     let answer = send(&texts, "/predict", JSON, &[], r#"{"features":{"test":"hello"}}"#).await;

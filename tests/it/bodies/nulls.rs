@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{JSON, gateway, routes, send, sentence, without_token};
-use crate::support::TestGateway;
+use crate::support::{TestGateway, table};
 
 /// The schema that a reference leads to.
 fn resolved<'d>(description: &'d Value, schema: &'d Value) -> &'d Value {
@@ -96,7 +96,7 @@ async fn every_field_that_the_description_says_may_be_null_is_taken_as_null() {
 #[tokio::test]
 async fn a_tensor_and_a_request_to_the_repository_may_have_nulls_too() {
     let gateway = TestGateway::start().await;
-    for (path, body) in [
+    let cases = [
         ("/predict", r#"{"inputs":{"features":{"shape":[1,4],"data":[5.1,3.5,1.4,0.2],"datatype":null}}}"#),
         ("/v2/repository/index", r#"{"ready":null}"#),
         ("/v2/repository/models/iris/load", r#"{"parameters":null}"#),
@@ -104,18 +104,20 @@ async fn a_tensor_and_a_request_to_the_repository_may_have_nulls_too() {
             "/invocations",
             r#"{"dataframe_split":{"columns":null,"index":null,"data":[[5.1,3.5,1.4,0.2]]},"params":null}"#,
         ),
-    ] {
+    ];
+    table::each_async(cases, async |(path, body)| {
         let answer = send(&gateway, path, JSON, &[], body).await;
         assert_eq!(answer.status, 200, "{path}: {answer:?}");
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_byte_order_mark_changes_nothing_and_that_of_another_encoding_is_named() {
     let gateway = gateway().await;
-    for (path, kind, body) in routes() {
+    table::each_async(routes(), async |(path, kind, body)| {
         if kind.ends_with("form-urlencoded") {
-            continue;
+            return;
         }
         let expected = without_token(send(&gateway, path, kind, &[], body.as_str()).await);
         let answer = send(&gateway, path, kind, &[], format!("\u{feff}{body}")).await;
@@ -129,7 +131,8 @@ async fn a_byte_order_mark_changes_nothing_and_that_of_another_encoding_is_named
                 assert!(sentence(&answer).contains(name), "{path}: {answer:?}");
             }
         }
-    }
+    })
+    .await;
     let empty = send(&gateway, "/v2/repository/index", JSON, &[], "\u{feff}").await;
     assert_eq!(empty.status, 200, "{empty:?}");
     // With a length of the JSON, the mark counts.

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{JSON, V2, gateway, gateway_of, send, sentence};
-use crate::support::TestGateway;
+use crate::support::{TestGateway, table};
 
 #[tokio::test]
 async fn a_frame_without_rows_says_so_whatever_its_form_and_model() {
@@ -33,7 +33,7 @@ async fn a_number_out_of_range_or_none_of_json_is_told_with_its_element_and_once
     let gateway = gateway().await;
     let rows = |number: &str| format!(r#"{{"instances":[[5.1,{number},1.4,0.2]]}}"#);
     let v2 = |number: &str| V2.replace("3.5", number);
-    for (path, body, place) in [
+    let cases = [
         ("/v2/models/iris/infer", v2("1e400"), "/inputs/0/data/1"),
         ("/v2/models/iris/infer", v2("1e39"), "/inputs/0/data/1"),
         ("/v2/models/iris/infer", v2("\"nan\""), "/inputs/0/data/1"),
@@ -54,17 +54,20 @@ async fn a_number_out_of_range_or_none_of_json_is_told_with_its_element_and_once
         (super::VERTEX, rows("1e400"), "/instances/0/1"),
         ("/predict", r#"{"features":[5.1,1e400,1.4,0.2]}"#.to_owned(), "/features/1"),
         ("/predict", r#"{"inputs":{"features":[[5.1,1e400,1.4,0.2]]}}"#.to_owned(), "/inputs/features/0/1"),
-    ] {
+    ];
+    table::each_async(cases, async |(path, body, place)| {
         let answer = send(&gateway, path, JSON, &[], body.as_str()).await;
         assert!([400, 422].contains(&answer.status.as_u16()), "{path}, {body}: {answer:?}");
         assert!(sentence(&answer).contains(place), "{path}, {body}: {}", sentence(&answer));
-    }
-    for (path, body) in [
+    })
+    .await;
+    let cases = [
         ("/v2/models/iris/infer", v2("NaN")),
         ("/v1/models/iris:predict", rows("NaN")),
         ("/invocations", rows("NaN")),
         (super::VERTEX, rows("NaN")),
-    ] {
+    ];
+    table::each_async(cases, async |(path, body)| {
         let answer = send(&gateway, path, JSON, &[], body.as_str()).await;
         let said = answer.body["error"].as_str().unwrap();
         assert_eq!(
@@ -73,13 +76,15 @@ async fn a_number_out_of_range_or_none_of_json_is_told_with_its_element_and_once
             "{path}: {said}"
         );
         assert_eq!(said.matches("at line 1").count(), 1, "{path}: {said}");
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_request_for_a_token_of_another_type_is_told_that_a_form_or_json_is_taken() {
     let gateway = TestGateway::start().await;
-    for kind in ["text/plain", "multipart/form-data; boundary=x", "application/xml"] {
+    let cases = ["text/plain", "multipart/form-data; boundary=x", "application/xml"];
+    table::each_async(cases, async |kind| {
         let answer = send(&gateway, "/token", kind, &[], "grant_type=client_credentials").await;
         assert_eq!(answer.status, 415, "{answer:?}");
         let said = sentence(&answer);
@@ -87,14 +92,15 @@ async fn a_request_for_a_token_of_another_type_is_told_that_a_form_or_json_is_ta
             said.contains("application/x-www-form-urlencoded") && said.contains("application/json"),
             "{said}"
         );
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_length_of_the_json_that_is_not_this_requests_is_told_beside_that_of_the_body() {
     let gateway = gateway().await;
     let whole = V2.len();
-    for said in [whole - 20, whole - 1, whole + 7] {
+    table::each_async([whole - 20, whole - 1, whole + 7], async |said| {
         let length = said.to_string();
         let headers = [("inference-header-content-length", length.as_str())];
         let answer = send(&gateway, "/v2/models/iris/infer", JSON, &headers, V2).await;
@@ -103,7 +109,8 @@ async fn a_length_of_the_json_that_is_not_this_requests_is_told_beside_that_of_t
         for part in ["Inference-Header-Content-Length", &format!("{said} bytes"), &format!("has {whole}")] {
             assert!(sentence.contains(part), "{sentence}");
         }
-    }
+    })
+    .await;
     // The JSON is whole, and something follows it that no input has.
     let length = whole.to_string();
     let headers = [("inference-header-content-length", length.as_str())];

@@ -5,7 +5,7 @@ use reqwest::Method;
 use serde_json::json;
 
 use super::{ROWS, post, send};
-use crate::support::{Answer, TestGateway};
+use crate::support::{Answer, TestGateway, table};
 
 async fn gateway(change: impl FnOnce(&mut DialectSettings)) -> TestGateway {
     TestGateway::builder().settings(|settings| change(&mut settings.dialects)).start().await
@@ -27,7 +27,7 @@ async fn a_dialect_that_is_switched_off_is_not_there() {
         dialects.vertex_predict_route = Some("/ask".to_owned());
     })
     .await;
-    for (method, path, status, field) in [
+    let cases = [
         (Method::GET, "/v1/models", 404, "error"),
         (Method::POST, "/v1/models/iris:predict", 404, "error"),
         (Method::GET, "/ping", 404, "error_code"),
@@ -38,12 +38,14 @@ async fn a_dialect_that_is_switched_off_is_not_there() {
         (Method::DELETE, "/models/iris", 405, "error"),
         (Method::GET, "/up", 404, "detail"),
         (Method::POST, "/ask", 404, "detail"),
-    ] {
+    ];
+    table::each_async(cases, async |(method, path, status, field)| {
         let body = json!({"instances": ROWS}).to_string();
         let answer = send(&gateway, method, path, "application/json", body).await;
         assert_eq!(answer.status.as_u16(), status, "{path}: {answer:?}");
         assert!(answer.body[field].is_string(), "{path}: {answer:?}");
-    }
+    })
+    .await;
     let description =
         Answer::of(gateway.client.get(gateway.url("/openapi.json")).send().await.unwrap()).await;
     let paths = description.body["paths"].as_object().unwrap();
@@ -82,7 +84,7 @@ async fn a_platform_that_authenticates_lets_predictions_through_and_nothing_else
         let answer = anonymous(&gateway, Method::POST, path).await;
         assert_eq!(answer.status.as_u16(), 200, "{path}: {answer:?}");
     }
-    for (method, path) in [
+    let cases = [
         (Method::GET, "/v1/models"),
         (Method::GET, "/v1/models/iris"),
         (Method::GET, "/v1/models/iris/metadata"),
@@ -94,10 +96,12 @@ async fn a_platform_that_authenticates_lets_predictions_through_and_nothing_else
         (Method::POST, "/predict"),
         (Method::POST, "/v2/models/iris/infer"),
         (Method::GET, "/nothing"),
-    ] {
+    ];
+    table::each_async(cases, async |(method, path)| {
         let answer = anonymous(&gateway, method, path).await;
         assert_eq!(answer.status.as_u16(), 401, "{path}: {answer:?}");
-    }
+    })
+    .await;
     let _ = gateway.reload(|settings| settings.dialects.platform_authenticates.clear());
     for path in ["/v1/models/iris:predict", "/invocations", "/models/iris/invoke", "/ask"] {
         assert_eq!(anonymous(&gateway, Method::POST, path).await.status.as_u16(), 401, "{path}");

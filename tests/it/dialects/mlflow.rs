@@ -4,7 +4,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::{ROWS, ask, gateway, native, send};
-use crate::support::{Answer, TestGateway};
+use crate::support::{Answer, TestGateway, table};
 
 const INVOCATIONS: &str = "/invocations";
 const COLUMNS: [&str; 4] = ["sepal_length", "sepal_width", "petal_length", "petal_width"];
@@ -37,16 +37,18 @@ async fn frames_and_tensors_give_the_native_numbers() {
     let reversed = ROWS.map(|[a, b, c, d]| [d, c, b, a]);
     let names: Vec<&str> = COLUMNS.into_iter().rev().collect();
     let records = ROWS.map(|row| COLUMNS.into_iter().zip(row).collect::<std::collections::BTreeMap<_, _>>());
-    for body in [
+    let cases = [
         json!({"dataframe_split": {"columns": COLUMNS, "index": [0, 1, 2], "data": ROWS}}),
         json!({"dataframe_split": {"columns": names, "data": reversed}, "params": {}}),
         json!({"dataframe_split": {"data": ROWS}}),
         json!({"dataframe_records": records}),
         json!({"instances": ROWS}),
         json!({"instances": records, "params": null}),
-    ] {
+    ];
+    table::each_async(cases, async |body| {
         assert_eq!(ask(&gateway, INVOCATIONS, &body).await, by_row, "{body}");
-    }
+    })
+    .await;
     for table in
         [csv(&COLUMNS, &ROWS), format!("\u{feff}{}\r\n", csv(&names, &reversed).replace('\n', "\r\n"))]
     {
@@ -102,7 +104,7 @@ async fn what_is_wrong_is_said_with_its_place() {
     let gateway = TestGateway::start().await;
     let header = COLUMNS.join(",");
     let json = "application/json";
-    for (content_type, body, parts) in [
+    let cases = [
         (json, "7".to_owned(), &["expected an object"][..]),
         (json, "{}".to_owned(), &["`dataframe_split`", "`inputs`"]),
         (json, r#"{"columns":["a"],"data":[[1]]}"#.to_owned(), &["unknown field `columns`"]),
@@ -146,19 +148,31 @@ async fn what_is_wrong_is_said_with_its_place() {
         ("text/csv", format!("{header}\n1,1,1,99\n"), &["/rows/0/petal_width", "got 99"]),
         ("text/csv", format!("{header}\n1,1,1,\n"), &["/rows/0/petal_width"]),
         ("text/csv", "sepal,width\n1,1\n".to_owned(), &["/rows/0/sepal", "/rows/0/petal_width"]),
-    ] {
+    ];
+    table::each_async(cases, async |(content_type, body, parts)| {
         let answer = send(&gateway, Method::POST, INVOCATIONS, content_type, body.clone()).await;
         let message = error(&answer, 400, "BAD_REQUEST");
         for part in parts {
             assert!(message.contains(part), "{body}: no `{part}` in `{message}`");
         }
-    }
+    })
+    .await;
     let not_utf8 = [header.as_bytes(), b"\n1,1,1,\xff\n"].concat();
     let answer = send(&gateway, Method::POST, INVOCATIONS, "text/csv", not_utf8).await;
     assert!(error(&answer, 400, "BAD_REQUEST").contains("UTF-8"), "{answer:?}");
     let scalar = super::gateway("scalar").await;
     let answer = send(&scalar, Method::POST, INVOCATIONS, "text/csv", "sound,gain\n1,1\n").await;
     error(&answer, 400, "BAD_REQUEST");
+}
+
+/// A request that a layer refuses, and the status of its answer.
+#[derive(Clone, Debug)]
+struct Refused<'b> {
+    method: Method,
+    path: &'static str,
+    content_type: &'static str,
+    body: &'b str,
+    status: u16,
 }
 
 #[tokio::test]
@@ -168,16 +182,26 @@ async fn every_layer_answers_in_these_words() {
         .start()
         .await;
     let large = json!({"instances": vec![[1.5; 4]; 100]}).to_string();
-    for (method, path, content_type, body, status, code) in [
-        (Method::POST, INVOCATIONS, "text/plain", "", 415, "BAD_REQUEST"),
-        (Method::POST, INVOCATIONS, "application/x-npy", "", 415, "BAD_REQUEST"),
-        (Method::GET, INVOCATIONS, "application/json", "", 405, "BAD_REQUEST"),
-        (Method::POST, "/ping", "application/json", "", 405, "BAD_REQUEST"),
-        (Method::POST, INVOCATIONS, "application/json", large.as_str(), 413, "BAD_REQUEST"),
-    ] {
+    let usual = Refused {
+        method: Method::POST,
+        path: INVOCATIONS,
+        content_type: "application/json",
+        body: "",
+        status: 405,
+    };
+    let cases = [
+        Refused { content_type: "text/plain", status: 415, ..usual.clone() },
+        Refused { content_type: "application/x-npy", status: 415, ..usual.clone() },
+        Refused { method: Method::GET, ..usual.clone() },
+        Refused { path: "/ping", ..usual.clone() },
+        Refused { body: &large, status: 413, ..usual },
+    ];
+    table::each_async(cases, async |refused| {
+        let Refused { method, path, content_type, body, status } = refused;
         let answer = send(&gateway, method, path, content_type, body.to_owned()).await;
-        error(&answer, status, code);
-    }
+        error(&answer, status, "BAD_REQUEST");
+    })
+    .await;
     let nobody = gateway.client.post(gateway.url(INVOCATIONS)).json(&json!({"instances": ROWS}));
     error(&Answer::of(nobody.send().await.unwrap()).await, 401, "UNAUTHENTICATED");
 }

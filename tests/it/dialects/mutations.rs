@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
 use super::{ROWS, send};
-use crate::support::TestGateway;
+use crate::support::{TestGateway, table};
 
 /// One gateway for all cases: that it survives each is part of what is tested.
 static GATEWAY: LazyLock<(Runtime, TestGateway)> = LazyLock::new(|| {
@@ -121,13 +121,13 @@ proptest! {
 #[test]
 fn what_is_mutated_was_right() {
     let (runtime, gateway) = &*GATEWAY;
-    for (path, content_type, body) in requests() {
+    table::each(requests(), |(path, content_type, body)| {
         if content_type.contains("header-size") {
-            continue;
+            return;
         }
         let answer = runtime.block_on(send(gateway, Method::POST, path, content_type, body.clone()));
         assert_eq!(answer.status.as_u16(), 200, "{path}: {body}: {answer:?}");
-    }
+    });
 }
 
 /// A body of many small parts costs much more memory as values by name than it has bytes: there is an end to that.
@@ -136,7 +136,7 @@ fn values_by_name_have_an_end_that_tensors_have_not() {
     const MANY: usize = (1 << 20) + 1;
     let (runtime, gateway) = &*GATEWAY;
     let many = |item: &str| vec![item; MANY].join(",");
-    for (path, body, place) in [
+    let cases = [
         ("/v1/models/iris:predict", format!(r#"{{"instances":[{}]}}"#, many("{}")), "/instances"),
         ("/v1/models/iris:classify", format!(r#"{{"examples":[{}]}}"#, many("{}")), "/examples"),
         ("/invocations", format!(r#"{{"dataframe_records":[{}]}}"#, many("{}")), "/dataframe_records"),
@@ -150,12 +150,13 @@ fn values_by_name_have_an_end_that_tensors_have_not() {
             format!(r#"{{"dataframe_split":{{"columns":[1],"data":[{}]}}}}"#, many("[]")),
             "/dataframe_split/data",
         ),
-    ] {
+    ];
+    table::each(cases, |(path, body, place)| {
         let answer = runtime.block_on(send(gateway, Method::POST, path, "application/json", body));
         assert_eq!(answer.status.as_u16(), 400, "{path}");
         let message = answer.body["error"].as_str().unwrap();
         assert!(message.contains(&format!("{place}: these are too many values")), "{path}: {message}");
-    }
+    });
     let rows = many("[]").replace("[]", "[1,1,1,1]");
     let body = format!(r#"{{"inputs":[{}]}}"#, &rows[..rows.len() / 64 / 10 * 10 - 1]);
     let answer = runtime.block_on(send(gateway, Method::POST, "/v1/models/iris:predict", "text/plain", body));

@@ -4,7 +4,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::{ROWS, native, post, send};
-use crate::support::{Answer, TestGateway, tokens::TokenBuilder};
+use crate::support::{Answer, TestGateway, table, tokens::TokenBuilder};
 
 const BINARY: &str = "application/vnd.sagemaker-triton.binary+json;json-header-size=";
 
@@ -58,7 +58,7 @@ async fn named_tensors_are_a_request_of_the_open_inference_protocol() {
 #[tokio::test]
 async fn what_is_wrong_with_binary_requests_is_said() {
     let gateway = TestGateway::start().await;
-    for (content_type, body, part) in [
+    let cases = [
         ("application/vnd.sagemaker-triton.binary+json".to_owned(), "{}", "json-header-size"),
         (format!("{BINARY}99"), "{}", "fewer than the JSON"),
         (format!("{BINARY}-1"), "{}", "json-header-size"),
@@ -69,12 +69,14 @@ async fn what_is_wrong_with_binary_requests_is_said() {
             r#"{"inputs":[{"name":"features","shape":[1,4],"datatype":"FP32","data":[1,1,1,"x"]}]}"#,
             "/inputs/0/data/3",
         ),
-    ] {
+    ];
+    table::each_async(cases, async |(content_type, body, part)| {
         let answer = send(&gateway, Method::POST, "/invocations", &content_type, body).await;
         assert_eq!(answer.status.as_u16(), 400, "{content_type} {body}: {answer:?}");
         let message = answer.body["error"].as_str().unwrap();
         assert!(message.contains(part), "{content_type} {body}: {message}");
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -90,23 +92,27 @@ async fn one_of_several_models_is_asked() {
     };
     let expected = ask("/models/iris/invoke", None).await;
     assert_eq!(expected.status.as_u16(), 200, "{expected:?}");
-    for (path, target) in [
+    let cases = [
         ("/models/10824f981efe06dc13de80b8ac9e8e0d/invoke", "iris.tar.gz"),
         ("/models/line/invoke", "/iris.tar.gz"),
         ("/invocations", "iris"),
-    ] {
+    ];
+    table::each_async(cases, async |(path, target)| {
         assert_eq!(ask(path, Some(target)).await.body, expected.body, "{path} {target}");
-    }
-    for (path, target, status) in [
+    })
+    .await;
+    let cases = [
         ("/models/nothing/invoke", None, 404),
         ("/models/iris/invoke", Some("nothing"), 404),
         ("/models/iris/invoke", Some("../iris"), 404),
         ("/models/%FF/invoke", None, 404),
-    ] {
+    ];
+    table::each_async(cases, async |(path, target, status)| {
         let answer = ask(path, target).await;
         assert_eq!(answer.status.as_u16(), status, "{path} {target:?}: {answer:?}");
         assert_eq!(answer.body.as_object().unwrap().keys().collect::<Vec<_>>(), ["error"], "{answer:?}");
-    }
+    })
+    .await;
     let token = TokenBuilder::new().scope("predict:line").build();
     let request = gateway.client.post(gateway.url("/models/line/invoke")).bearer_auth(token).json(&body);
     let request = request.header("X-Amzn-SageMaker-Target-Model", "iris");
@@ -125,7 +131,7 @@ async fn models_of_the_repository_are_loaded_and_unloaded() {
         async { Answer::of(request.send().await.unwrap()).await }
     };
     let everything = "predict read manage";
-    for (name, url, scope, status) in [
+    let cases = [
         ("iris", path("iris"), everything, 409),
         ("iris", path("iris/1/model.onnx"), "predict", 409),
         ("iris", path("bad.onnx"), everything, 400),
@@ -135,11 +141,13 @@ async fn models_of_the_repository_are_loaded_and_unloaded() {
         ("bad", path("bad.onnx"), everything, 400),
         ("bad", path("bad.onnx"), "predict", 403),
         ("nothing", path("nothing"), everything, 404),
-    ] {
+    ];
+    table::each_async(cases, async |(name, url, scope, status)| {
         let answer = load(name, url.clone(), scope).await;
         assert_eq!(answer.status.as_u16(), status, "{name} {url} {scope}: {answer:?}");
         assert!(answer.body["error"].is_string(), "{answer:?}");
-    }
+    })
+    .await;
     let delete = |name: &str| {
         let request = gateway.client.delete(gateway.url(&format!("/models/{name}")));
         let request = request.bearer_auth(TokenBuilder::new().build());

@@ -4,7 +4,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::{ROWS, ask, gateway, native, post, send};
-use crate::support::{Answer, TestGateway, tokens::TokenBuilder};
+use crate::support::{Answer, TestGateway, table, tokens::TokenBuilder};
 
 const PREDICT: &str = "/v1/models/iris:predict";
 
@@ -25,15 +25,17 @@ async fn rows_and_columns_give_the_native_numbers() {
     let by_feature = ROWS.map(
         |[a, b, c, d]| json!({"sepal_length": a, "sepal_width": b, "petal_length": c, "petal_width": d}),
     );
-    for body in [
+    let cases = [
         json!({"instances": ROWS}),
         json!({"instances": named, "signature_name": "serving_default"}),
         json!({"instances": by_feature, "parameters": {}}),
-    ] {
+    ];
+    table::each_async(cases, async |body| {
         for path in [PREDICT, "/v1/models/iris/versions/1:predict", "/v1/models/iris%3Apredict"] {
             assert_eq!(ask(&gateway, path, &body).await, json!({"predictions": rows}), "{path}: {body}");
         }
-    }
+    })
+    .await;
     let columns = json!({"outputs": {"label": labels, "probabilities": probabilities}});
     for body in [json!({"inputs": ROWS}), json!({"inputs": {"features": ROWS}})] {
         assert_eq!(ask(&gateway, PREDICT, &body).await, columns, "{body}");
@@ -75,7 +77,7 @@ async fn examples_are_classified_and_estimated() {
 
 #[tokio::test]
 async fn models_of_every_kind_answer() {
-    for (kind, model, body, expected) in [
+    let cases = [
         (
             "columns",
             "columns",
@@ -91,7 +93,8 @@ async fn models_of_every_kind_answer() {
         ),
         ("columns", "columns", json!({"instances": [{"visits": 0}]}), json!("low")),
         ("zip_map", "zip-map", json!({"instances": [[0, 0]]}), json!(0)),
-    ] {
+    ];
+    table::each_async(cases, async |(kind, model, body, expected)| {
         let gateway = gateway(kind).await;
         let answer = ask(&gateway, &format!("/v1/models/{model}:predict"), &body).await;
         let row = answer["predictions"][0].as_object().unwrap();
@@ -100,7 +103,8 @@ async fn models_of_every_kind_answer() {
         if kind == "zip_map" {
             assert!(row["output_probability"]["0"].as_f64().unwrap() > 0.9, "{answer}");
         }
-    }
+    })
+    .await;
     let half = gateway("half").await;
     let numbers = json!([[0.1, -2.5], ["NaN", "Infinity"]]);
     let refused = post(&half, "/v1/models/half:predict", &json!({"instances": numbers})).await;
@@ -115,13 +119,15 @@ async fn models_of_every_kind_answer() {
     assert_eq!(answer, json!({"predictions": [["a", "b"], ["ü", ""]]}));
 
     let vector = gateway("vector").await;
-    for body in [
+    let cases = [
         json!({"instances": [1.5, "NaN", "-Infinity"]}),
         json!({"instances": [{"x": 1.5}, {"x": "NaN"}, {"x": "-Infinity"}]}),
-    ] {
+    ];
+    table::each_async(cases, async |body| {
         let answer = ask(&vector, "/v1/models/vector:predict", &body).await;
         assert_eq!(answer, json!({"predictions": [1.5, "NaN", "-Infinity"]}), "{body}");
-    }
+    })
+    .await;
     let answer = ask(&vector, "/v1/models/vector:predict", &json!({"instances": [[1.5], [null]]})).await;
     assert_eq!(answer, json!({"predictions": [1.5, "NaN"]}), "rows of features");
 
@@ -144,7 +150,7 @@ async fn models_of_every_kind_answer() {
 async fn what_is_wrong_is_said_with_its_place() {
     let gateway = TestGateway::builder().model("sum.onnx", "two_inputs").start().await;
     let sum = "/v1/models/sum:predict";
-    for (path, body, parts) in [
+    let cases = [
         (PREDICT, "", &["the body is no JSON"][..]),
         (PREDICT, "[]", &["expected an object"]),
         (PREDICT, r#"{"instances":[[NaN,1,1,1]]}"#, &["JSON has no NaN"]),
@@ -203,7 +209,8 @@ async fn what_is_wrong_is_said_with_its_place() {
             r#"{"context":{"petal_width":1},"examples":[{"petal_width":1}]}"#,
             &["/examples/0/petal_width"],
         ),
-    ] {
+    ];
+    table::each_async(cases, async |(path, body, parts)| {
         let answer = send(&gateway, Method::POST, path, "application/json", body).await;
         assert_eq!(answer.status.as_u16(), 400, "{body}: {answer:?}");
         assert_eq!(answer.body.as_object().unwrap().len(), 1, "{answer:?}");
@@ -211,7 +218,8 @@ async fn what_is_wrong_is_said_with_its_place() {
         for part in parts {
             assert!(error.contains(part), "{body}: no `{part}` in `{error}`");
         }
-    }
+    })
+    .await;
     let scalar = super::gateway("scalar").await;
     let body = json!({"instances": [{"sound": [[1, 2]], "gain": 2}]});
     let answer = post(&scalar, "/v1/models/scalar:predict", &body).await;
@@ -237,7 +245,7 @@ async fn models_tell_what_they_are_and_whether_they_serve() {
             "dim": [{"size": "-1", "name": ""}, {"size": "4", "name": ""}], "unknown_rank": false}})
     );
     assert_eq!(definition["outputs"]["label"]["dtype"], "DT_INT64");
-    for (path, status) in [
+    let cases = [
         ("/v1/models/nothing", 404),
         ("/v1/models/bad", 503),
         ("/v1/models/bad/metadata", 503),
@@ -250,11 +258,13 @@ async fn models_tell_what_they_are_and_whether_they_serve() {
         ("/v1/models/%FF", 404),
         ("/v1", 404),
         ("/v1/nothing", 404),
-    ] {
+    ];
+    table::each_async(cases, async |(path, status)| {
         let answer = get(&gateway, path).await;
         assert_eq!(answer.status.as_u16(), status, "{path}: {answer:?}");
         assert!(answer.body["error"].is_string(), "{path}: {answer:?}");
-    }
+    })
+    .await;
     for (path, status) in
         [("/v1/models/iris", 405), ("/v1/models/iris:explain", 404), ("/v1/models/no:predict", 404)]
     {
@@ -283,7 +293,7 @@ async fn labels_name_versions() {
 async fn tokens_and_scopes_are_asked_for() {
     let gateway = TestGateway::start().await;
     let body = json!({"instances": ROWS});
-    for (path, scope, post, status) in [
+    let cases = [
         (PREDICT, None, true, 401),
         ("/v1/models/iris", None, false, 401),
         (PREDICT, Some("read"), true, 403),
@@ -293,7 +303,8 @@ async fn tokens_and_scopes_are_asked_for() {
         ("/v1/models/iris/metadata", Some("read:wine"), false, 403),
         ("/v1/models/iris/metadata", Some("read:iris"), false, 200),
         ("/v1/models", Some("predict"), false, 403),
-    ] {
+    ];
+    table::each_async(cases, async |(path, scope, post, status)| {
         let method = if post { Method::POST } else { Method::GET };
         let mut request = gateway.client.request(method, gateway.url(path)).json(&body);
         if let Some(scope) = scope {
@@ -302,5 +313,6 @@ async fn tokens_and_scopes_are_asked_for() {
         let answer = Answer::of(request.send().await.unwrap()).await;
         assert_eq!(answer.status.as_u16(), status, "{path} {scope:?}: {answer:?}");
         assert_eq!(answer.body["error"].is_string(), status != 200, "{answer:?}");
-    }
+    })
+    .await;
 }

@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::{ROWS, native, post, send};
-use crate::support::{Answer, TestGateway};
+use crate::support::{Answer, TestGateway, table};
 
 async fn gateway(health: &str, predict: &str) -> TestGateway {
     let (health, predict) = (Some(health.to_owned()), Some(predict.to_owned()));
@@ -25,12 +25,13 @@ async fn open(gateway: &TestGateway, path: &str) -> Answer {
 #[tokio::test]
 async fn its_routes_come_before_all_others() {
     let shared = "/v1/endpoints/1/deployedModels/2:predict";
-    for (health, predict) in [
+    let cases = [
         (shared, shared),
         ("/health", "/predict"),
         ("/ping", "/invocations"),
         ("/v1/models", "/v1/models/iris:predict"),
-    ] {
+    ];
+    table::each_async(cases, async |(health, predict)| {
         let gateway = gateway(health, predict).await;
         let (labels, probabilities) = native_of_tensors(&gateway, predict).await;
         let rows: Vec<Value> = labels
@@ -56,7 +57,8 @@ async fn its_routes_come_before_all_others() {
         assert_eq!(version["state"], "READY", "{version}");
         let answer = post(&gateway, "/models/iris/predict", &json!({"features": ROWS[0]})).await;
         assert_eq!(answer.body["prediction"], "setosa", "{answer:?}");
-    }
+    })
+    .await;
 }
 
 /// The native numbers, where the native route of the default model may be taken.
@@ -72,17 +74,19 @@ async fn native_of_tensors(gateway: &TestGateway, taken: &str) -> (Vec<Value>, V
 #[tokio::test]
 async fn what_is_wrong_is_said_with_its_place() {
     let gateway = gateway("/up", "/ask").await;
-    for (body, part) in [
+    let cases = [
         ("", "no JSON"),
         ("{}", "`instances`"),
         (r#"{"inputs":[[1,1,1,1]]}"#, "/inputs"),
         (r#"{"instances":[[1,1,1,"x"]]}"#, "/instances/0/3"),
         (r#"{"instances":[[1,1,1,1]],"parameters":{"x":1}}"#, "/parameters"),
-    ] {
+    ];
+    table::each_async(cases, async |(body, part)| {
         let answer = send(&gateway, Method::POST, "/ask", "application/json", body).await;
         assert_eq!(answer.status.as_u16(), 400, "{body}: {answer:?}");
         assert!(answer.body["error"].as_str().unwrap().contains(part), "{body}: {answer:?}");
-    }
+    })
+    .await;
     let empty = TestGateway::builder_without_models().settings(|settings| {
         settings.dialects.vertex_health_route = Some("/up".to_owned());
     });

@@ -17,6 +17,7 @@ use crate::support::{
     binary::{Process, command, free_port},
     grpc::{client_at, input},
     repository::Repository,
+    table,
     tokens::{SECRET, TokenBuilder},
 };
 
@@ -173,7 +174,7 @@ fn requests() -> Vec<(&'static str, &'static str, String, u64)> {
 async fn a_large_request_as_json_takes_three_times_its_size_at_most_packed_or_not() {
     let gateway = Gateway::start();
     let idle = gateway.own();
-    for (name, path, body, most) in requests() {
+    table::each_async(requests(), async |(name, path, body, most)| {
         let coding = [("content-encoding", "gzip".to_owned())];
         let is_also_packed = ["native rows", "/v2 as JSON", "/v1 rows"].contains(&name);
         let packed = is_also_packed.then(|| (packed(body.as_bytes()), &coding[..]));
@@ -185,7 +186,8 @@ async fn a_large_request_as_json_takes_three_times_its_size_at_most_packed_or_no
             let taken = tenths(gateway.status("VmHWM:").saturating_sub(before));
             assert!(taken <= most, "{name}, {headers:?}: {taken} tenths of its size");
         }
-    }
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use tonic::Code;
 
 use super::ask::deployed;
-use crate::support::{Answer, TestGateway, grpc::input, repository::test_model, tokens::TokenBuilder};
+use crate::support::{Answer, TestGateway, grpc::input, repository::test_model, table, tokens::TokenBuilder};
 
 const REASON: &str = "the model refuses these inputs: Gather: indices element out of data bounds, idx=8 must be within \
                       the inclusive range [-6,5]";
@@ -24,28 +24,32 @@ async fn post(gateway: &TestGateway, path: &str, body: &Value) -> Answer {
 #[tokio::test]
 async fn every_route_says_why_a_model_refuses_inputs_and_where_they_stand() {
     let gateway = TestGateway::builder_without_models().model("m/1/model.onnx", "lookup").start().await;
-    for (body, pointer) in [
+    let cases = [
         (json!({"features": [7]}), "/features"),
         (json!({"instances": [[1], [7]]}), "/instances"),
         (json!({"inputs": {"number": [[7]]}}), "/inputs/number"),
-    ] {
+    ];
+    table::each_async(cases, async |(body, pointer)| {
         let answer = post(&gateway, "/models/m/predict", &body).await;
         assert_eq!(answer.problem_code(), "inputs_refused", "{body}");
         assert_eq!(answer.body["detail"], REASON, "{body}");
         assert_eq!(answer.errors(), [(pointer.to_owned(), "inputs_refused".to_owned())], "{body}");
-    }
+    })
+    .await;
     let tensor = json!({"name": "number", "datatype": "INT64", "shape": [2, 1], "data": [1, 7]});
-    for (path, body, key) in [
+    let cases = [
         ("/v2/models/m/infer", json!({"inputs": [tensor]}), "error"),
         ("/v1/models/m:predict", json!({"instances": [[7]]}), "error"),
         ("/v1/models/m:predict", json!({"inputs": [[7]]}), "error"),
         ("/invocations", json!({"instances": [[7]]}), "message"),
         ("/invocations", json!({"inputs": [[7]]}), "message"),
         ("/models/m/invoke", json!({"inputs": [tensor]}), "error"),
-    ] {
+    ];
+    table::each_async(cases, async |(path, body, key)| {
         let answer = post(&gateway, path, &body).await;
         assert!(answer.body[key].as_str().is_some_and(|text| text.starts_with(REASON)), "{path}: {answer:?}");
-    }
+    })
+    .await;
     let contents = InferTensorContents { int64_contents: vec![7], ..InferTensorContents::default() };
     let request = ModelInferRequest {
         model_name: "m".to_owned(),

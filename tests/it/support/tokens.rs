@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 pub const SECRET: &str = "b5d3a4c8f1e2479a8c6b0d9e7f1a2b3c4d5e6f708192a3b4";
 
 /// A token in the making; as it begins it is good and permits everything.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct TokenBuilder {
     pub header: Value,
     pub claims: Value,
