@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{JSON, gateway_of, send, sentence};
-use crate::support::TestGateway;
+use crate::support::{TestGateway, table};
 
 /// The types of whole numbers with their greatest one.
 const TYPES: [(&str, &str, &str); 8] = [
@@ -58,7 +58,7 @@ fn ways(first: &str, second: &str) -> Vec<(&'static str, &'static str, String, &
 #[tokio::test]
 async fn whole_numbers_with_a_point_or_an_exponent_are_taken_on_every_route_with_every_digit() {
     let gateway = integers().await;
-    for (written, value) in [
+    let cases = [
         ("5.0", 5),
         ("5e0", 5),
         ("1E+2", 100),
@@ -68,18 +68,21 @@ async fn whole_numbers_with_a_point_or_an_exponent_are_taken_on_every_route_with
         ("9007199254740993.0", 9_007_199_254_740_993),
         ("9.007199254740993e15", 9_007_199_254_740_993),
         ("-9223372036854775808.0", i64::MIN),
-    ] {
-        for (path, kind, body, place) in ways("1", written) {
+    ];
+    table::each_async(cases, async |(written, value)| {
+        table::each_async(ways("1", written), async |(path, kind, body, place)| {
             let answer = send(&gateway, path, kind, &[], body.as_str()).await;
             assert_eq!(answer.body.pointer(place), Some(&json!([1, value])), "{path}, {body}: {answer:?}");
-        }
-    }
+        })
+        .await;
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_fraction_is_quoted_and_a_number_beyond_the_type_is_said_not_to_fit() {
     let gateway = integers().await;
-    for (written, said) in [
+    let cases = [
         ("5.5", "expected a whole number, got 5.5"),
         ("-1e-1", "expected a whole number, got -0.1"),
         ("5.0000000000000000001", "expected a whole number; this number has a fraction"),
@@ -87,19 +90,18 @@ async fn a_fraction_is_quoted_and_a_number_beyond_the_type_is_said_not_to_fit() 
         ("9223372036854775808.0", "9223372036854775808 does not fit INT64"),
         ("1e30", "does not fit INT64"),
         ("1e300", "does not fit INT64"),
-    ] {
-        for (path, kind, body, _) in ways("1", written) {
+    ];
+    table::each_async(cases, async |(written, said)| {
+        table::each_async(ways("1", written), async |(path, kind, body, _)| {
             let answer = send(&gateway, path, kind, &[], body.as_str()).await;
             assert!([400, 422].contains(&answer.status.as_u16()), "{path}, {body}: {answer:?}");
             let sentence = sentence(&answer);
             assert!(sentence.contains(said), "{path}, {body}: {sentence}");
-            assert_eq!(
-                sentence.matches("/1").count().min(1),
-                1,
-                "the place is named: {path}, {body}: {sentence}"
-            );
-        }
-    }
+            assert!(sentence.contains("/1"), "the place is named: {path}, {body}: {sentence}");
+        })
+        .await;
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -123,7 +125,7 @@ async fn every_type_of_whole_numbers_takes_its_greatest_one_and_names_itself_for
         };
         format!("{}\n{}\n", header.join(","), fields.iter().map(cell).collect::<Vec<_>>().join(","))
     };
-    for (name, element_type, greatest) in TYPES {
+    table::each_async(TYPES, async |(name, element_type, greatest)| {
         let beyond = (greatest.parse::<u128>().unwrap() + 1).to_string();
         let v1 = "/v1/models/every_type:predict";
         for written in [greatest.to_owned(), format!("{greatest}.0"), format!("{greatest}00e-2")] {
@@ -152,7 +154,8 @@ async fn every_type_of_whole_numbers_takes_its_greatest_one_and_names_itself_for
                 );
             }
         }
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
