@@ -90,7 +90,7 @@ async fn a_classifier_whose_graph_keeps_rows_apart_is_run_for_many_at_once() {
 }
 
 #[tokio::test]
-async fn encoders_that_take_only_what_they_list_are_admitted_without_golden_cases() {
+async fn encoders_of_listed_values_are_admitted_without_golden_cases() {
     let encoders = serving("encoders").await;
     let row = json!({"inputs": {"city": [["Zug"]], "size": [["XL"]], "code": [[50]], "number": [[1.5]]}});
     let answer = encoders.predict_at("/models/it/predict", &row).await;

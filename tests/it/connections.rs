@@ -88,7 +88,7 @@ fn refusals() -> Vec<(u16, String)> {
 }
 
 #[tokio::test]
-async fn after_a_refusal_the_next_request_on_the_connection_is_answered_though_the_body_came_late() {
+async fn a_late_body_of_a_refused_request_does_not_disturb_the_next_one() {
     let small = TestGateway::builder().settings(|settings| settings.server.max_body_bytes = 10).start().await;
     let usual = TestGateway::start().await;
     let body = setosa().to_string();
@@ -241,7 +241,7 @@ fn frames(mut bytes: &[u8]) -> Vec<(u8, Vec<u8>)> {
 const GOAWAY: u8 = 7;
 
 #[tokio::test]
-async fn connections_of_both_listeners_are_counted_together_and_one_of_grpc_is_told_to_go() {
+async fn connections_of_both_listeners_share_one_limit() {
     let builder = TestGateway::builder().settings(|settings| settings.server.max_connections = 2);
     let gateway = builder.start().await;
     let mut pinging = Vec::new();
@@ -292,7 +292,7 @@ async fn floods_of_frames_that_ask_for_nothing_end_with_enhance_your_calm() {
 }
 
 #[tokio::test]
-async fn who_guesses_over_grpc_is_refused_each_time_and_who_asks_much_is_answered() {
+async fn guesses_over_grpc_are_refused_and_many_good_calls_are_answered() {
     let gateway = TestGateway::start().await;
     let mut client = gateway.grpc();
     for _ in 0..500 {

@@ -203,7 +203,7 @@ async fn without_metrics_all_else_is_as_ever() {
 }
 
 #[tokio::test]
-async fn a_model_has_series_of_its_requests_once_it_is_asked_and_of_its_state_before() {
+async fn a_model_has_series_of_its_requests_only_once_it_is_asked() {
     let gateway = TestGateway::builder().model("line/1/model.onnx", "regressor").start().await;
     gateway.predict(&setosa()).await;
     let metrics = gateway.metrics().await;
@@ -277,7 +277,7 @@ async fn a_client_that_sends_too_much_still_reads_why_it_was_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn when_the_gateway_stops_readiness_goes_down_first_and_running_requests_finish() {
+async fn at_a_stop_readiness_goes_down_first_and_running_requests_finish() {
     let builder = TestGateway::builder().model("slow.onnx", "slow");
     let gateway = std::sync::Arc::new(builder.start().await);
     let (url, client) = (gateway.url("/health/ready"), gateway.client.clone());

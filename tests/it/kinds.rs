@@ -40,7 +40,7 @@ async fn refusal(kind: &str) -> (String, String) {
 }
 
 #[tokio::test]
-async fn classifiers_answer_with_label_and_probabilities_however_they_were_exported() {
+async fn classifiers_of_every_export_answer_label_and_probabilities() {
     let cases = [
         ("zip_map", json!("low"), "low"),
         ("zip_map_text", json!("low"), "low"),
@@ -232,7 +232,7 @@ async fn everything_that_is_wrong_with_inputs_is_said_with_its_place() {
 }
 
 #[tokio::test]
-async fn an_answer_that_json_cannot_carry_is_an_error_unless_the_contract_allows_it() {
+async fn a_nan_in_the_input_is_the_callers_own_error() {
     let half = gateway("half").await;
     let answer = half.predict(&json!({"inputs": {"x": [["NaN", 1]]}})).await;
     assert_eq!(

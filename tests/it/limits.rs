@@ -209,7 +209,7 @@ fn three_an_hour() -> QuotaSettings {
 }
 
 #[tokio::test]
-async fn whoever_used_up_their_quota_is_told_so_in_the_same_fields_by_every_protocol() {
+async fn a_used_up_quota_has_the_same_fields_in_every_protocol() {
     let builder = TestGateway::builder().settings(|settings| {
         settings.rate_limit.enabled = true;
         settings.rate_limit.per_address.requests = 1_000_000;
@@ -232,7 +232,7 @@ async fn whoever_used_up_their_quota_is_told_so_in_the_same_fields_by_every_prot
 }
 
 #[tokio::test]
-async fn tokens_that_are_not_believed_have_a_quota_of_their_own_whichever_protocol_they_come_by() {
+async fn tokens_that_fail_have_a_quota_of_their_own_in_every_protocol() {
     let builder = TestGateway::builder().settings(|settings| {
         settings.rate_limit.enabled = true;
         settings.rate_limit.per_address.requests = 1_000_000;

@@ -180,7 +180,7 @@ async fn a_few_words_are_all_that_most_routes_take() {
 }
 
 #[tokio::test]
-async fn a_packed_message_to_a_method_that_anyone_may_call_is_unpacked_to_a_few_words_at_most() {
+async fn a_compressed_message_to_an_open_method_is_unpacked_to_16_kib_at_most() {
     let gateway = with_memory_for_requests(24 * MIB).await;
     let packed = zipped(&vec![0; 100 * MIB]);
     let message = Bytes::from(grpc::framed(1, &packed));

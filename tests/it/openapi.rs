@@ -218,7 +218,7 @@ fn with_each_body(request: &reqwest::RequestBuilder) -> Vec<(&'static str, reqwe
 }
 
 #[tokio::test]
-async fn it_is_asked_who_calls_then_what_the_caller_may_and_then_what_is_in_the_body() {
+async fn the_token_is_checked_then_the_scope_then_the_body() {
     let gateway = with_small_bodies().await;
     let nobody = TokenBuilder::new().scope("").build();
     table::each_async(operations(&description()), async |(method, path, operation)| {
@@ -286,7 +286,7 @@ async fn every_answer_is_described_with_its_status_and_its_form() {
 }
 
 #[tokio::test]
-async fn a_method_that_a_path_does_not_have_is_405_and_allow_lists_those_that_it_has() {
+async fn a_wrong_method_is_405_and_allow_lists_the_right_ones() {
     let gateway = TestGateway::start().await;
     // Without a scope, so that nothing is done.
     let token = TokenBuilder::new().scope("").build();
@@ -329,7 +329,7 @@ async fn a_method_that_a_path_does_not_have_is_405_and_allow_lists_those_that_it
 }
 
 #[tokio::test]
-async fn the_documentation_and_its_requests_stay_below_the_prefix_that_a_proxy_adds() {
+async fn the_documentation_stays_below_the_prefix_that_a_proxy_adds() {
     let gateway = TestGateway::start().await;
     let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
     // What a browser makes of a relative reference on a page of the gateway, behind `https://host/ml/`.

@@ -426,7 +426,7 @@ async fn prediction_of(gateway: &TestGateway, model: &str) -> Value {
 }
 
 #[tokio::test]
-async fn files_that_belong_together_replace_the_old_ones_together_in_either_order() {
+async fn files_of_one_model_are_replaced_together_in_either_order() {
     for first in [0, 1] {
         let gateway = TestGateway::builder_without_models()
             .settings(|settings| settings.models.incomplete_grace_ms = 3_600_000)
@@ -787,7 +787,7 @@ fn line(number: u8) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn of_many_candidates_each_is_judged_by_itself_and_nothing_is_left_of_the_proofs() {
+async fn many_candidates_are_judged_one_by_one_and_leave_no_process() {
     let builder = TestGateway::builder_without_models();
     for number in 0..24 {
         builder.repository.put(&format!("line{number}/1/model.onnx"), &line(number));
@@ -833,7 +833,7 @@ async fn of_many_candidates_each_is_judged_by_itself_and_nothing_is_left_of_the_
 }
 
 #[tokio::test]
-async fn many_models_that_served_serve_again_without_a_proof_or_a_copy_and_are_followed_on() {
+async fn many_models_are_restored_without_a_proof_or_a_copy() {
     let builder = TestGateway::builder();
     for number in 0..24 {
         builder.repository.put(&format!("line{number}/1/model.onnx"), &line(number));

@@ -48,7 +48,7 @@ async fn a_town_that_no_deployment_knows_undoes_nothing() {
 }
 
 #[tokio::test]
-async fn a_deployment_that_fails_most_of_what_the_one_before_answers_is_taken_back() {
+async fn a_deployment_that_fails_where_the_one_before_answers_is_taken_back() {
     let gateway = deployed_for_all("absolute_root", &test_model("square_root")).await;
     for form in Form::ALL {
         let tester = asker(&gateway, "tester", form);

@@ -63,7 +63,7 @@ async fn send(gateway: &TestGateway, path: &str, content_type: &str, body: Strin
 }
 
 #[tokio::test]
-async fn a_model_with_an_output_of_all_rows_together_takes_none_however_many_on_every_route() {
+async fn a_model_with_an_output_of_all_rows_together_takes_no_rows() {
     let cases = [
         ("states", "`h_n` [2, N, 4]"),
         ("transposed", "`t` [4, N]"),

@@ -99,7 +99,7 @@ fn connects() -> bool {
 }
 
 #[test]
-fn threads_are_had_where_they_are_to_be_measured_and_nothing_else_by_them() {
+fn threads_can_be_allowed_and_nothing_else_with_them() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("model.onnx"), "bytes").unwrap();
     let output = start("child_tries_everything_in_a_thread", folder.path());

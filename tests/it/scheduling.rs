@@ -249,7 +249,7 @@ fn ask_as(gateway: &Arc<TestGateway>, caller: &str, turns: f64) -> tokio::task::
 }
 
 #[tokio::test]
-async fn the_caller_that_fills_a_queue_gives_up_its_last_place_for_one_that_has_none() {
+async fn a_caller_that_fills_the_queue_gives_way_to_one_that_has_no_place() {
     let gateway = slow().await;
     gateway.repository.put("slow/model.toml", b"[scheduler]\nqueue_capacity = 3\n");
     gateway.version_until("slow", |version| version["scheduler"]["queue_capacity"] == 3).await;

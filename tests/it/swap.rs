@@ -210,7 +210,7 @@ async fn what_is_no_file_is_refused_and_stops_nothing() {
 }
 
 #[tokio::test]
-async fn a_candidate_that_takes_longer_than_it_may_is_refused_and_the_others_serve() {
+async fn a_candidate_that_takes_too_long_is_refused_and_the_others_serve() {
     // Of time on a CPU, which it gets little of beside other tests.
     let builder = TestGateway::builder().settings(|settings| settings.admission.timeout_seconds = 1);
     let gateway = builder.start().await;

@@ -52,7 +52,7 @@ async fn every_member_of_a_compressed_body_is_read_on_every_route() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_cut_short_altered_or_followed_by_something_is_400_on_every_route() {
+async fn a_damaged_compressed_body_is_400_on_every_route() {
     let gateway = gateway().await;
     table::each_async(routes(), async |(path, kind, body)| {
         let (whole, flat) = (gzip(body.as_bytes()), deflate(body.as_bytes()));

@@ -12,7 +12,7 @@ async fn ask(gateway: &TestGateway, path: &str, kind: &str, body: &str) -> Value
 }
 
 #[tokio::test]
-async fn the_only_column_of_a_model_is_called_as_its_input_where_no_feature_is_named() {
+async fn the_only_column_without_a_feature_name_is_called_as_its_input() {
     let texts = gateway_of("text_column").await;
     let cases = [
         ("/predict", r#"{"features":{"text":"hello"}}"#, "prediction", json!("hello")),

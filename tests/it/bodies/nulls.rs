@@ -113,7 +113,7 @@ async fn a_tensor_and_a_request_to_the_repository_may_have_nulls_too() {
 }
 
 #[tokio::test]
-async fn a_byte_order_mark_changes_nothing_and_that_of_another_encoding_is_named() {
+async fn a_byte_order_mark_is_ignored_and_another_encoding_is_named() {
     let gateway = gateway().await;
     table::each_async(routes(), async |(path, kind, body)| {
         if kind.ends_with("form-urlencoded") {

@@ -56,7 +56,7 @@ fn ways(first: &str, second: &str) -> Vec<(&'static str, &'static str, String, &
 }
 
 #[tokio::test]
-async fn whole_numbers_with_a_point_or_an_exponent_are_taken_on_every_route_with_every_digit() {
+async fn whole_numbers_written_as_decimals_keep_every_digit_on_every_route() {
     let gateway = integers().await;
     let cases = [
         ("5.0", 5),
@@ -105,7 +105,7 @@ async fn a_fraction_is_quoted_and_a_number_beyond_the_type_is_said_not_to_fit() 
 }
 
 #[tokio::test]
-async fn every_type_of_whole_numbers_takes_its_greatest_one_and_names_itself_for_the_next() {
+async fn every_integer_type_takes_its_greatest_number_and_refuses_the_next() {
     let gateway = gateway_of("every_type").await;
     let base: Value = json!({"bool": true, "int8": 1, "int16": 1, "int32": 1, "int64": 1, "uint8": 1, "uint16": 1,
         "uint32": 1, "uint64": 1, "fp32": 1, "fp64": 1, "bytes": "a"});

@@ -29,7 +29,7 @@ async fn a_frame_without_rows_says_so_whatever_its_form_and_model() {
 }
 
 #[tokio::test]
-async fn a_number_out_of_range_or_none_of_json_is_told_with_its_element_and_once() {
+async fn a_number_that_does_not_fit_or_is_not_json_is_named_once() {
     let gateway = gateway().await;
     let rows = |number: &str| format!(r#"{{"instances":[[5.1,{number},1.4,0.2]]}}"#);
     let v2 = |number: &str| V2.replace("3.5", number);
@@ -81,7 +81,7 @@ async fn a_number_out_of_range_or_none_of_json_is_told_with_its_element_and_once
 }
 
 #[tokio::test]
-async fn a_request_for_a_token_of_another_type_is_told_that_a_form_or_json_is_taken() {
+async fn a_token_request_of_another_type_is_told_which_types_are_taken() {
     let gateway = TestGateway::start().await;
     let cases = ["text/plain", "multipart/form-data; boundary=x", "application/xml"];
     table::each_async(cases, async |kind| {
@@ -97,7 +97,7 @@ async fn a_request_for_a_token_of_another_type_is_told_that_a_form_or_json_is_ta
 }
 
 #[tokio::test]
-async fn a_length_of_the_json_that_is_not_this_requests_is_told_beside_that_of_the_body() {
+async fn a_wrong_length_of_the_json_is_named_beside_that_of_the_body() {
     let gateway = gateway().await;
     let whole = V2.len();
     table::each_async([whole - 20, whole - 1, whole + 7], async |said| {

@@ -73,7 +73,7 @@ async fn each_of_two_that_share_a_path_can_be_there_alone() {
 }
 
 #[tokio::test]
-async fn a_platform_that_authenticates_lets_predictions_through_and_nothing_else() {
+async fn a_platform_that_authenticates_lets_only_predictions_through() {
     let gateway = gateway(|dialects| {
         dialects.vertex_predict_route = Some("/ask".to_owned());
         dialects.platform_authenticates =
@@ -132,7 +132,7 @@ async fn the_quota_of_the_address_counts_for_platforms_too() {
 }
 
 #[tokio::test]
-async fn bodies_that_are_too_large_and_encodings_are_refused_in_the_words_of_the_dialect() {
+async fn large_bodies_and_encodings_are_refused_in_the_form_of_the_dialect() {
     let gateway = TestGateway::builder().settings(|settings| {
         settings.server.max_tensor_body_bytes = 1000;
         settings.dialects.vertex_predict_route = Some("/ask".to_owned());

@@ -171,7 +171,7 @@ fn requests() -> Vec<(&'static str, &'static str, String, u64)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_large_request_as_json_takes_three_times_its_size_at_most_packed_or_not() {
+async fn a_large_json_request_takes_three_times_its_size_at_most() {
     let gateway = Gateway::start();
     let idle = gateway.own();
     table::each_async(requests(), async |(name, path, body, most)| {
@@ -284,7 +284,7 @@ async fn a_large_binary_tensor_takes_less_than_twice_its_size() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn memory_of_many_large_requests_is_given_back_without_a_model_being_loaded() {
+async fn memory_of_many_large_requests_is_given_back() {
     let gateway = Gateway::start();
     let idle = gateway.own();
     let requests = requests();

@@ -11,7 +11,7 @@ use crate::support::repository::{iris, test_model};
 const LONGER_THAN_THE_GRACE: Duration = REMOVAL_GRACE.saturating_mul(10);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_repository_that_loses_all_models_at_once_is_served_on_until_they_come_back() {
+async fn models_that_vanish_all_at_once_are_served_until_they_come_back() {
     let site = Site::with_iris();
     site.put("line.onnx", &test_model("regressor"));
     let gateway = site.start().await;
@@ -69,7 +69,7 @@ async fn readiness_follows_a_lost_repository_where_the_settings_say_so() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_last_model_is_taken_out_of_service_by_request_or_where_settings_say_so() {
+async fn the_last_model_is_unloaded_by_request_or_by_the_settings() {
     let site = Site::with_iris();
     let gateway = site.start().await;
     fs::remove_dir_all(site.folder.path().join("models/iris")).unwrap();

@@ -81,7 +81,7 @@ impl Balancer {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_taken_back_stays_taken_back_in_a_rolling_update_and_no_request_is_lost() {
+async fn a_rolling_update_keeps_rollbacks_and_loses_no_request() {
     let site = Site::with_iris();
     let (first, second, third) = (digest(&iris()), digest(&variant(2)), digest(&variant(3)));
     let a = site.start().await;
@@ -119,7 +119,7 @@ async fn what_was_taken_back_stays_taken_back_in_a_rolling_update_and_no_request
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn gateways_that_share_a_state_directory_follow_each_other_while_both_serve() {
+async fn gateways_that_share_a_state_directory_follow_each_other() {
     let site = Site::with_iris();
     let (first, second) = (digest(&iris()), digest(&variant(2)));
     let (a, b) = (site.start().await, site.start().await);
@@ -155,7 +155,7 @@ async fn gateways_that_share_a_state_directory_follow_each_other_while_both_serv
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_directory_that_a_gateway_of_an_earlier_release_uses_is_read_and_taken_over() {
+async fn a_state_directory_of_an_earlier_release_is_read_and_taken_over() {
     let site = Site::with_iris();
     let (first, second) = (digest(&iris()), digest(&variant(2)));
     let a = site.start().await;

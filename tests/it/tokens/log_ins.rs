@@ -52,7 +52,7 @@ fn failed_log_ins(requests: u32) -> impl FnOnce(&mut Settings) {
 }
 
 #[tokio::test]
-async fn an_address_that_fails_too_often_is_told_to_wait_whatever_client_it_says_it_is() {
+async fn an_address_that_fails_too_often_waits_whatever_client_it_names() {
     let gateway = TestGateway::builder().settings(failed_log_ins(3)).start().await;
     let (guesser, somebody) = (at(1), at(2));
     for id in [CLIENT_ID, "unknown", CLIENT_ID] {
@@ -97,7 +97,7 @@ async fn a_request_that_fails_for_another_reason_is_no_failed_log_in() {
 }
 
 #[tokio::test]
-async fn a_client_is_not_refused_for_what_others_at_its_address_or_in_its_name_fail() {
+async fn a_client_is_not_refused_for_the_failed_log_ins_of_others() {
     let gateway = TestGateway::builder().settings(failed_log_ins(2)).start().await;
     let shared = at(4);
     assert_eq!(answer(log_in(&shared, &gateway, CLIENT_ID, CLIENT_SECRET)).await.status, StatusCode::OK);
