@@ -1,8 +1,8 @@
-//! The tests of the gateway from outside: through its listeners, its commands and its public functions.
+//! The tests from outside: over the listeners, by the commands, and through the public functions of the library.
 //!
-//! One binary, so that the gateway is linked once. `cargo nextest` runs each test in a process of its own; under
-//! `cargo test` all of them share one, which three kinds of tests have to allow for: those that look at this process's
-//! children or memory, and those whose library is loaded once for all.
+//! They are one binary, so that the gateway is linked once. `cargo nextest` runs each test in a process of its own. Under
+//! `cargo test` they share one and have to run one at a time (`--test-threads 1`): `memory` measures the process, and
+//! `repository` looks at its children.
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
 
 mod architecture;
