@@ -3,7 +3,7 @@
 //!
 //! It passes the same checks as any other request and gets the same answer, byte for byte, without a layer, a task or a
 //! document between. Whatever is unusual about it, or wrong, goes the long way, through the router, before anything of it
-//! was charged or counted. `tests/express.rs` asks by both ways and compares.
+//! was charged or counted. `tests/it/express.rs` asks by both ways and compares.
 
 pub(super) mod body;
 mod head;
