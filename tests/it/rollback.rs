@@ -7,7 +7,7 @@ mod refused;
 use reqwest::StatusCode;
 use serde_json::json;
 
-use crate::support::{PATIENCE, repository::test_model};
+use crate::support::{PATIENCE, repository::test_model, table};
 use ask::{Form, Serves, asker, deployed, deployed_for_all, is_taken_back, stays};
 
 /// Numbers of which the models of square roots are asked: `bad` of ten are negative.
@@ -50,7 +50,7 @@ async fn a_town_that_no_deployment_knows_undoes_nothing() {
 #[tokio::test]
 async fn a_deployment_that_fails_where_the_one_before_answers_is_taken_back() {
     let gateway = deployed_for_all("absolute_root", &test_model("square_root")).await;
-    for form in Form::ALL {
+    table::each_async(Form::ALL, async |form| {
         let tester = asker(&gateway, "tester", form);
         let before = Serves::of(&tester, &test_model("absolute_root"));
         let asking = async {
@@ -66,26 +66,28 @@ async fn a_deployment_that_fails_where_the_one_before_answers_is_taken_back() {
         let detail = is_taken_back(&tester, &test_model("square_root")).await;
         assert!(detail.contains(" answers failed; the deployment before answered "), "{detail}");
         assert_eq!(tester.ask(&json!(-4.0)).await, StatusCode::OK, "{form:?}");
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_deployment_that_fails_less_than_the_share_stays() {
     let gateway = deployed_for_all("absolute_root", &test_model("square_root")).await;
-    for form in Form::ALL {
+    table::each_async(Form::ALL, async |form| {
         let tester = asker(&gateway, "tester", form);
         for number in roots(4).iter().cycle().take(200) {
             let expected = if *number < 0.0 { 500 } else { 200 };
             assert_eq!(tester.ask(&json!(number)).await.as_u16(), expected, "{form:?}");
         }
-    }
+    })
+    .await;
     stays(&gateway, &test_model("square_root")).await;
 }
 
 #[tokio::test]
 async fn a_deployment_that_refuses_what_the_one_before_answers_is_taken_back() {
     let gateway = deployed_for_all("lookup", &test_model("lookup_smaller")).await;
-    for form in [Form::Row, Form::OpenInference, Form::Grpc] {
+    table::each_async([Form::Row, Form::OpenInference, Form::Grpc], async |form| {
         let tester = asker(&gateway, "tester", form);
         let before = Serves::of(&tester, &test_model("lookup"));
         let asking = async {
@@ -101,7 +103,8 @@ async fn a_deployment_that_refuses_what_the_one_before_answers_is_taken_back() {
         tokio::time::timeout(PATIENCE, asking).await.expect("it is taken back");
         is_taken_back(&tester, &test_model("lookup_smaller")).await;
         assert_eq!(tester.ask(&json!(4)).await, StatusCode::OK);
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -109,12 +112,13 @@ async fn what_the_deployment_before_answers_with_nan_too_undoes_nothing() {
     // Metadata in another part of the file: a protocol buffer may be written in parts, one behind the other.
     let same = [&test_model("square_root")[..], &[0x72, 6, 0x0a, 1, b'a', 0x12, 1, b'b']].concat();
     let gateway = deployed_for_all("square_root", &same).await;
-    for form in Form::ALL {
+    table::each_async(Form::ALL, async |form| {
         let guest = asker(&gateway, "guest", form);
         for _ in 0..60 {
             assert_eq!(guest.ask(&json!(-4.0)).await, StatusCode::INTERNAL_SERVER_ERROR, "{form:?}");
         }
-    }
+    })
+    .await;
     stays(&gateway, &same).await;
 }
 

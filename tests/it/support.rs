@@ -90,7 +90,7 @@ impl Builder {
     }
 
     /// Starts the gateway and waits until its models have been tried.
-    #[allow(clippy::print_stderr, reason = "it is printed where a test fails")]
+    #[expect(clippy::print_stderr, reason = "it is printed where a test fails")]
     pub async fn start(self) -> TestGateway {
         let Self { mut settings, repository } = self;
         settings.models.repository = repository.path().to_path_buf();

@@ -250,7 +250,7 @@ async fn a_large_binary_tensor_takes_less_than_twice_its_size() {
         // The answer is as large: it is sent from where the model wrote it.
         requests.push(("/v2/models/wide_sizes/infer", 22, Some(head), vec![(LENGTH, length.to_string())]));
     }
-    for (path, most, head, headers) in requests {
+    table::each_async(requests, async |(path, most, head, headers)| {
         let head = head.unwrap_or_default();
         let content_type = if path == "/invocations" {
             format!("application/vnd.sagemaker-triton.binary+json;json-header-size={}", head.len())
@@ -263,7 +263,8 @@ async fn a_large_binary_tensor_takes_less_than_twice_its_size() {
         assert_eq!(gateway.post(path, &content_type, &headers, body).await, 200, "{path} {head}");
         let taken = tenths(gateway.status("VmHWM:").saturating_sub(before));
         assert!(taken < most, "{path} {head}: {taken} tenths of its size");
-    }
+    })
+    .await;
     let token = TokenBuilder::new().build();
     for id in ["a", "ab", "abc", "abcd"] {
         gateway.shrinks_to(idle).await;

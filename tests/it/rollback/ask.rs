@@ -142,7 +142,7 @@ impl Asker<'_> {
             contents.int64_contents.push(number);
             "INT64"
         } else {
-            #[allow(clippy::cast_possible_truncation, reason = "small numbers")]
+            #[expect(clippy::cast_possible_truncation, reason = "small numbers")]
             contents.fp32_contents.push(value.as_f64().unwrap() as f32);
             "FP32"
         };

@@ -134,7 +134,7 @@ impl Drop for SmallDisk<'_> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[allow(clippy::print_stderr, reason = "it is read where a test was left out")]
+#[expect(clippy::print_stderr, reason = "it is read where a test was left out")]
 async fn with_a_full_disk_it_serves_on_and_swaps_once_there_is_room() {
     let site = Site::with_iris();
     let Some(disk) = SmallDisk::mount(&site) else {
@@ -184,7 +184,7 @@ async fn start_as_nobody(site: &Site) -> Option<Running> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[allow(clippy::print_stderr, reason = "it is read where a test was left out")]
+#[expect(clippy::print_stderr, reason = "it is read where a test was left out")]
 async fn a_state_directory_that_may_not_be_written_any_more_is_used_once_it_may() {
     let site = Site::with_iris();
     let Some(gateway) = start_as_nobody(&site).await else {

@@ -23,7 +23,7 @@ use tonic::{
 
 use super::{TestGateway, tokens::TokenBuilder};
 
-#[allow(clippy::pedantic, clippy::allow_attributes_without_reason, reason = "it is generated")]
+#[expect(clippy::allow_attributes_without_reason, reason = "it is generated")]
 mod generated {
     include!(concat!(env!("OUT_DIR"), "/client/inference.rs"));
 }

@@ -20,7 +20,7 @@ pub fn each<C: Debug>(cases: impl IntoIterator<Item = C>, mut check: impl FnMut(
     let mut report = Report::default();
     for case in cases {
         let shown = shown(&case);
-        report.add(shown, catch_unwind(AssertUnwindSafe(|| check(case))));
+        report.add(&shown, catch_unwind(AssertUnwindSafe(|| check(case))));
     }
     report.finish();
 }
@@ -34,7 +34,7 @@ pub async fn each_async<C: Debug>(cases: impl IntoIterator<Item = C>, mut check:
     let mut report = Report::default();
     for case in cases {
         let shown = shown(&case);
-        report.add(shown, AssertUnwindSafe(check(case)).catch_unwind().await);
+        report.add(&shown, AssertUnwindSafe(check(case)).catch_unwind().await);
     }
     report.finish();
 }
@@ -46,7 +46,7 @@ struct Report {
 }
 
 impl Report {
-    fn add(&mut self, shown: String, outcome: Result<(), Box<dyn Any + Send>>) {
+    fn add(&mut self, shown: &str, outcome: Result<(), Box<dyn Any + Send>>) {
         self.checked += 1;
         if let Err(panic) = outcome {
             let message = panic.downcast_ref::<String>().map(String::as_str);
