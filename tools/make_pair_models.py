@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Make pairs of models in tests/models/pairs/: one that serves, and one that is put in its place. Each pair differs in one
-thing, which the name says; what callers notice of it stands in tests/compatibility.rs.
+thing, which the name says; what callers notice of it stands in tests/it/compatibility.rs.
 
 Run it with the environment that `tools/setup --train` makes, and commit what changes:
 
