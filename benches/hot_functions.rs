@@ -1,5 +1,6 @@
-//! The functions that every prediction runs, each alone and on the same input each time, to have their instructions counted
-//! (`tools/count-instructions`). What ends in `_long_way` is what the unusual request or answer takes.
+//! The functions that every prediction runs, each alone and on the same input each time, to have their instructions
+//! counted (`tools/count-instructions`). Names that end in `_long_way` are the variants for unusual requests and
+//! responses.
 #![expect(clippy::print_stderr, reason = "it says how it is used")]
 #![allow(clippy::allow_attributes, reason = "an expectation would have to hold in every part of this file")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a benchmark that cannot go on fails")]
@@ -22,7 +23,7 @@ use onnx_gateway::{
     wire::{AnswerTemplate, Asked, PredictRequest, RowsAnswer, parse_valid, read_flat_rows},
 };
 
-/// Runs a function so many times.
+/// A benchmark that calls a function this number of times.
 type Run = fn(usize);
 
 const FUNCTIONS: &[(&str, Run)] = &[
@@ -43,7 +44,7 @@ const FUNCTIONS: &[(&str, Run)] = &[
 ];
 
 fn main() -> ExitCode {
-    // `cargo bench` adds arguments of its own.
+    // `cargo bench` adds its own arguments.
     let mut arguments = env::args().skip(1).filter(|argument| !argument.starts_with("--"));
     let name = arguments.next().unwrap_or_default();
     let times = arguments.next().and_then(|times| times.parse().ok());
@@ -56,7 +57,7 @@ fn main() -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// The shipped model's signature and contract.
+/// The signature and contract of the shipped model.
 struct Iris {
     signature: Signature,
     contract: Contract,
@@ -113,7 +114,7 @@ fn outputs(rows: u16) -> Vec<Value> {
     ]
 }
 
-/// A verifier and a token that it believes, signed with HS256, at a time.
+/// Returns a verifier, a valid token signed with HS256, and the time.
 fn believed() -> (Verifier, String, SystemTime) {
     let secret = Secret::new("nothing but a benchmark is kept by this secret".to_owned());
     let settings = AuthSettings { signing_secret: Some(secret), ..AuthSettings::default() };
@@ -126,7 +127,7 @@ fn believed() -> (Verifier, String, SystemTime) {
     (verifier, token, now)
 }
 
-/// A token that was verified before.
+/// Looks up a token that was verified before.
 fn token(times: usize) {
     let (verifier, token, now) = believed();
     for _ in 0..times {
@@ -134,17 +135,17 @@ fn token(times: usize) {
     }
 }
 
-/// A token that is verified.
+/// Verifies a token.
 fn token_long_way(times: usize) {
     let (verifier, token, now) = believed();
     for time in 1..=times {
-        // What is remembered holds from when it was believed on, and this is before.
+        // A cached token is valid only from its first verification on, and these times are before it.
         let before = now - Duration::from_nanos(u64::try_from(time).unwrap());
         black_box(verifier.verify(black_box(&token), before).unwrap());
     }
 }
 
-/// The rows of so many requests as one tensor, and the outputs of the run as theirs.
+/// Joins the rows of this number of requests into one tensor, and splits the outputs of the run again.
 fn batch(requests: u16, times: usize) {
     let row = Tensor::new(vec![1, 4], TensorData::F32(vec![5.1, 3.5, 1.4, 0.2].into())).unwrap();
     let rows = vec![&row; usize::from(requests)];

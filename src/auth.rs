@@ -1,7 +1,7 @@
-//! Who calls: tokens, keys, clients, scopes.
+//! Authentication and authorization: tokens, keys, clients, scopes.
 //!
-//! A token is verified by one of the configured keys, each bound to its one algorithm, and judged by the claims that
-//! RFC 7519 and RFC 9068 define. Nothing that a token says about keys is believed or fetched (RFC 8725 section 3.8).
+//! A token is verified by one of the configured keys, each bound to one algorithm. Its claims are those of RFC 7519 and
+//! RFC 9068. Key material in a token is never trusted or fetched (RFC 8725 section 3.8).
 
 mod algorithm;
 mod caller;

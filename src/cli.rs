@@ -1,4 +1,4 @@
-//! The command line: parses, and hands over.
+//! The command line: parses arguments and dispatches to a command.
 
 mod admit;
 mod check;
@@ -25,8 +25,8 @@ use clap::{Parser, Subcommand};
 
 /// Serves ONNX models behind a secure, fast API.
 ///
-/// Settings come from the embedded defaults, config/default.toml if it is there, each --config FILE, and environment
-/// variables such as `GATEWAY__SERVER__LISTEN`, each over the one before.
+/// Settings come from the embedded defaults, config/default.toml if it exists, each --config FILE, and environment
+/// variables such as `GATEWAY__SERVER__LISTEN`; later sources override earlier ones.
 #[derive(Debug, Parser)]
 #[command(name = "onnx-gateway", version, max_term_width = 100)]
 struct Arguments {
@@ -41,39 +41,39 @@ struct Arguments {
 enum Command {
     /// Serve the models (the default)
     Serve,
-    /// Show what would be served, or everything that is wrong with settings and models
+    /// Show what would be served, or every problem with settings and models
     Check,
-    /// Show what a model file is: what it takes and gives, its contract, what it costs
+    /// Describe a model file: inputs, outputs, contract, costs
     Inspect(examine::FileArguments),
-    /// Show how one model file differs from another; exit status 3 if callers would break
+    /// Compare two model files; exit status 3 if the change would break callers
     Diff(diff::DiffArguments),
     /// Prove a model file as the server would; exit status 4 if it would be refused
     Verify(verify::VerifyArguments),
-    /// Have a running gateway put the deployment before back into service
+    /// Roll back a model on a running gateway to its previous deployment
     Rollback(rollback::RollbackArguments),
-    /// Ask a model file once, without a server, and print the answer
+    /// Predict once with a model file, without a server, and print the response
     Predict(predict::PredictArguments),
     /// Sign a token with the gateway's key and print it
     Token(token::TokenArguments),
     /// Hash a client's secret, read from standard input, for `auth.clients.ID.secret_hash`
     HashSecret,
-    /// Ask the gateway that these settings describe whether it is ready; for container health checks
+    /// Check whether the gateway with these settings is ready; for container health checks
     Health,
-    /// Prove the model that standard input names; started by the server, for each candidate
+    /// Prove the model named on standard input; started by the server, for each candidate
     #[command(hide = true)]
     Admit,
-    /// Prove each model that standard input names; started by the server, for many candidates
+    /// Prove each model named on standard input; started by the server, for several candidates
     #[command(hide = true)]
     AdmitEach,
 }
 
-/// Runs the command that the arguments name. The exit status is 0 when all is well, 1 when not, 2 for wrong usage, and
-/// 3 and 4 as `diff` and `verify` say.
+/// Runs the command that the arguments name. The exit status is 0 for success, 1 for failure, 2 for wrong usage; `diff`
+/// and `verify` also use 3 and 4.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments,
         Err(error) => {
-            // Help and version come this way too, and go to standard output.
+            // `--help` and `--version` are errors here too, and go to standard output.
             let code = u8::try_from(error.exit_code()).unwrap_or(2);
             return if error.print().is_ok() { ExitCode::from(code) } else { ExitCode::from(2) };
         }
@@ -105,14 +105,14 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-/// Says why nothing could be done; the exit status for that.
+/// Prints the reason of a failure and returns its exit status.
 #[must_use]
 pub fn fail(reason: &str) -> ExitCode {
     output::errors(reason);
     ExitCode::FAILURE
 }
 
-/// This program, however it was found when it was started.
+/// This program, independent of the path and the working directory it was started with.
 const THIS_PROGRAM: &str = "/proc/self/exe";
 
 /// The exit status of `diff` for a change that breaks callers.
@@ -121,7 +121,7 @@ const BREAKING: u8 = 3;
 /// The exit status of `verify` for a model that would be refused.
 const REFUSED: u8 = 4;
 
-/// A failure with an exit status of its own, for scripts.
+/// A failure with its own exit status, for scripts.
 #[derive(Debug, thiserror::Error)]
 #[error("{reason}")]
 struct Exit {
@@ -129,5 +129,5 @@ struct Exit {
     reason: String,
 }
 
-/// Why a command failed: lines for people.
+/// The reason why a command failed, as lines for people.
 type Failure = Box<dyn std::error::Error>;

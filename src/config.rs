@@ -1,8 +1,9 @@
-//! Settings: what they are, where they come from, and what is wrong with them.
+//! Settings: their sections, sources and validation.
 //!
-//! Layers, each over the one before: the embedded defaults, `config/default.toml` if it is there, what Vertex AI says in
-//! its variables `AIP_*`, every `--config FILE`, then environment variables `GATEWAY__SECTION__KEY`. A secret may be given by the path of a file
-//! that holds it, under the same key with `_file` appended; it then belongs to the layer that named the file.
+//! Sources, each overriding the one before: the embedded defaults, `config/default.toml` if it exists, the variables
+//! `AIP_*` that Vertex AI sets, every `--config FILE`, environment variables `GATEWAY__SECTION__KEY`. A secret may also
+//! be given by the path of its file, under the same key with `_file` appended. It then belongs to the source that named
+//! the file.
 //!
 //! This is the only module that reads the environment.
 

@@ -1,7 +1,7 @@
 //! The gRPC transport: the Open Inference Protocol's service, health and reflection.
 //!
-//! Its methods are routes of an `axum` router, in the layers that `transport` puts around those of REST too. What layers
-//! answer as problems becomes a gRPC status in one place (`status`), as do the errors of methods.
+//! The methods are routes of an `axum` router, in the same layers of `transport` as REST. Errors of layers and methods
+//! become gRPC statuses in one place (`status`).
 
 mod answer;
 mod body;

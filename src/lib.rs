@@ -2,13 +2,14 @@
 //!
 //! The modules from the outside in; each uses only those below it:
 //!
-//! - [`cli`] parses the command line, [`server`] puts the gateway together and runs it
-//! - [`rest`] is the transport over HTTP and JSON, [`grpc`] the one over gRPC; [`transport`] is what all transports have in common
-//! - [`limits`] says how much a caller may, [`auth`] who it is
-//! - [`serving`] is what transports call: predict, metadata, readiness
+//! - [`cli`] parses the command line, [`server`] assembles the gateway and runs it
+//! - [`rest`] is the transport over HTTP and JSON, [`grpc`] the one over gRPC; [`transport`] is the part that they
+//!   share
+//! - [`limits`] bounds the requests of each caller, [`auth`] identifies callers
+//! - [`serving`] is the interface for transports: predict, metadata, readiness
 //! - [`lifecycle`] takes files from the repository into service and out of it
 //! - [`runtime`] runs models with ONNX Runtime
-//! - [`wire`] is how requests and answers look as JSON
+//! - [`wire`] reads and writes requests and responses as JSON and bytes
 //! - [`model`], [`config`], [`system`] and [`telemetry`] are used by all of them
 
 pub mod cli;

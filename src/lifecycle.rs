@@ -1,7 +1,11 @@
-//! From a file in the repository to a version that serves, and back out.
+//! The path of a file from the repository into service, and back out.
 //!
-//! source (what lies in the repository) → store (a private copy) → admission (prove it) → policy (decide) → manager (the
-//! one thread that loads and drops) → serving map (what requests see).
+//! * source scans the repository
+//! * store keeps a private copy
+//! * admission proves the copy
+//! * policy decides the next action
+//! * manager loads and drops versions, on one thread
+//! * serving map shows requests the versions that serve
 
 mod admission;
 mod aspired;
@@ -74,16 +78,16 @@ use manager::{Manager, Message, Parts};
 use operation::Operation;
 use store::digest_of;
 
-/// What the lifecycle follows of the settings.
+/// Settings that the lifecycle follows.
 #[derive(Clone, Debug)]
 pub struct LifecycleSettings {
-    /// What is served.
+    /// Repository and state directory.
     pub models: ModelsSettings,
-    /// How it is proven.
+    /// Limits of a proof.
     pub admission: AdmissionSettings,
-    /// When it is taken back.
+    /// Conditions of an automatic rollback.
     pub rollback: RollbackSettings,
-    /// How it is run.
+    /// Sessions, threads and memory.
     pub runtime: RuntimeSettings,
 }
 
@@ -98,7 +102,7 @@ impl From<&Settings> for LifecycleSettings {
     }
 }
 
-/// The running lifecycle of all models: dropping it stops the manager.
+/// The running lifecycle of all models. Dropping it stops the manager.
 #[derive(Debug)]
 pub struct Lifecycle {
     serving: Arc<ServingMap>,
@@ -115,13 +119,13 @@ pub struct Lifecycle {
 }
 
 impl Lifecycle {
-    /// Starts the manager's thread. Models appear as they are admitted; none is there yet on return.
+    /// Starts the manager's thread. Models appear as they are admitted; none serves yet on return.
     ///
-    /// `program` is this gateway's binary, which is started again to prove candidates.
+    /// `program` is this gateway's binary. It is started again to prove candidates.
     ///
     /// # Errors
     ///
-    /// When there is no place for private copies.
+    /// If the state directory cannot hold private copies.
     pub fn start(
         runtime: Runtime,
         program: PathBuf,
@@ -191,60 +195,59 @@ impl Lifecycle {
         })
     }
 
-    /// The versions that serve.
+    /// Returns the versions that serve.
     #[must_use]
     pub fn serving(&self) -> &ServingMap {
         &self.serving
     }
 
-    /// Every version that lies in the repository, sorted, with its state.
+    /// Returns every version in the repository, sorted, with its state.
     #[must_use]
     pub fn status(&self) -> Arc<Vec<VersionStatus>> {
         self.status.load_full()
     }
 
-    /// Files in the repository, and words of the settings about it, that have no effect.
+    /// Returns the files in the repository, and the settings about it, that have no effect.
     #[must_use]
     pub fn notices(&self) -> Arc<Vec<Notice>> {
         self.notices.load_full()
     }
 
-    /// What was done to a model, the newest first.
+    /// Returns the deployment history of a model, newest first.
     #[must_use]
     pub fn history(&self, model: &ModelName) -> Vec<HistoryEntry> {
         self.history.of(model)
     }
 
-    /// Returns true while the repository cannot be read or lost all its models, where the settings demand it.
+    /// Returns true while the repository is unreadable or lost all its models, if the settings demand its presence.
     #[must_use]
     pub fn misses_repository(&self) -> bool {
         self.misses_repository.load(Ordering::Relaxed)
     }
 
-    /// Whether everything that lay in the repository at the start has been tried, but for what was still being written.
+    /// Returns true if every file present at the start has been tried, except those still being written.
     #[must_use]
     pub fn first_pass_is_done(&self) -> bool {
         *self.first_pass.borrow()
     }
 
-    /// Waits until everything that lay in the repository at the start has been tried, but for what was still being
-    /// written.
+    /// Waits until every file present at the start has been tried, except those still being written.
     pub async fn first_pass(&self) {
-        // An error means that the manager is gone, so there is nothing left to wait for.
+        // An error means that the manager is gone: there is nothing left to wait for.
         let _ = self.first_pass.clone().wait_for(|done| *done).await;
     }
 
-    /// Follows other settings from now on.
+    /// Replaces the settings.
     pub fn change_settings(&self, settings: LifecycleSettings) {
         self.tell(Message::Settings(Box::new(settings)));
     }
 
-    /// Tries what lies in the repository of a model, whatever was refused, taken back or unloaded before, and waits until
-    /// that has ended. `by` is for the history.
+    /// Tries a model's files in the repository, even if they were refused, rolled back or unloaded before. Returns once
+    /// that has ended. `by` is recorded in the history.
     ///
     /// # Errors
     ///
-    /// When there is no such model, or its newest version may not serve.
+    /// If there is no such model, or its newest version may not serve.
     pub async fn load(
         &self,
         model: &ModelName,
@@ -254,20 +257,20 @@ impl Lifecycle {
         self.operate(model, by, |reply| Operation::Load { allow_breaking_changes, reply }).await
     }
 
-    /// Takes a model out of service until it is asked for again.
+    /// Takes a model out of service until a load is requested.
     ///
     /// # Errors
     ///
-    /// When there is no such model.
+    /// If there is no such model.
     pub async fn unload(&self, model: &ModelName, by: &str) -> Result<(), OperationError> {
         self.operate(model, by, |reply| Operation::Unload { reply }).await
     }
 
-    /// Puts what served before into service again.
+    /// Rolls back to the previous deployment.
     ///
     /// # Errors
     ///
-    /// When there is no such model, or nothing to go back to.
+    /// If there is no such model, or no previous deployment.
     pub async fn roll_back(&self, model: &ModelName, by: &str) -> Result<RolledBack, OperationError> {
         self.operate(model, by, |reply| Operation::Rollback { reply }).await
     }
@@ -284,12 +287,12 @@ impl Lifecycle {
     }
 
     fn tell(&self, message: Message) {
-        // The manager is gone only when the gateway is about to be.
+        // The manager is gone only while the gateway shuts down.
         let _ = self.messages.send(message);
     }
 }
 
-/// How long the end waits for a model that is just being loaded.
+/// Longest wait at shutdown for a model that is being loaded.
 const STOP_TIMEOUT: Duration = Duration::from_secs(3);
 
 impl Drop for Lifecycle {

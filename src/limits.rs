@@ -1,4 +1,4 @@
-//! Quotas: of requests, by address and by caller, and of what goes wrong.
+//! Rate limits: of requests, by address and by caller, and of failures.
 
 mod address;
 mod buckets;
@@ -15,28 +15,28 @@ use std::{num::NonZeroU32, time::Duration};
 
 use crate::config::QuotaSettings;
 
-/// A quota is used up.
+/// The error of a quota that is used up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Exceeded {
-    /// The time until the next request is let through.
+    /// Time until the next request is accepted.
     pub wait: Duration,
     /// The quota.
     pub quota: QuotaSettings,
 }
 
-/// The time after which a quota gives back one request: a bucket of `requests` that fills up within the period.
+/// Returns the time after which a quota replenishes one request: a bucket of `requests` that fills within the period.
 #[must_use]
 pub fn replenish_interval(settings: &QuotaSettings) -> Duration {
-    // The least interval is a nanosecond, which the greatest quota (a billion in a second) just fits.
+    // The shortest interval is a nanosecond, which the largest quota (a billion per second) just fits.
     (Duration::from_secs(settings.period_seconds) / settings.requests.max(1)).max(Duration::from_nanos(1))
 }
 
-/// How many requests may come at once.
+/// Returns the number of requests that may come at once.
 fn burst(settings: &QuotaSettings) -> NonZeroU32 {
     NonZeroU32::new(settings.requests).unwrap_or(NonZeroU32::MIN)
 }
 
-/// The seconds to write into `Retry-After` for this wait: whole, rounded up, never 0, which would mean at once.
+/// Returns the `Retry-After` seconds for this wait: whole, rounded up, never 0, which would mean at once.
 #[must_use]
 pub fn retry_after_seconds(wait: Duration) -> u64 {
     let partial = u64::from(wait.subsec_nanos() > 0);

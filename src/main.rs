@@ -1,4 +1,4 @@
-//! The binary: sees to the process environment, then does what the command line says.
+//! The binary: sets up the process environment, then runs the command line.
 
 use std::{
     os::unix::process::CommandExt,
@@ -8,8 +8,8 @@ use std::{
 use onnx_gateway::{cli, config::environment};
 
 fn main() -> ExitCode {
-    // ONNX Runtime reads these as soon as it starts, and a process cannot safely change its own environment: so it
-    // starts itself once more with them set, which takes less than a millisecond.
+    // ONNX Runtime reads these as soon as it starts, and a process cannot safely change its own environment. So it
+    // executes itself once more with them set, which takes less than a millisecond.
     let missing = environment::missing_variables();
     if !missing.is_empty() {
         let mut arguments = environment::arguments();

@@ -1,4 +1,4 @@
-//! What a model is, without saying how it is run: names, signature, contract, tensors, rows.
+//! Models, independent of how they are run: names, signature, contract, tensors, rows.
 
 mod buffer;
 mod compatibility;

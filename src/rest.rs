@@ -1,7 +1,7 @@
-//! The HTTP transport: routes, middleware, extractors, wire formats, and errors as answers.
+//! REST transport: routes, middleware, extractors, wire formats, and errors as responses.
 //!
-//! Everything that a handler or a layer answers with an error goes through `transport`'s `Problem`; what the framework
-//! answers by itself is rewritten by `render`.
+//! Every error of a handler or a layer goes through `transport`'s `Problem`. Errors that the framework produces by
+//! itself are rewritten by `render`.
 
 mod answer;
 mod decoding;

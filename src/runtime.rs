@@ -1,6 +1,6 @@
-//! Running models: the only module that knows ONNX Runtime.
+//! Running of models: the only module that uses ONNX Runtime.
 //!
-//! The shared library is found and loaded once for the process ([`Runtime`]); a model is a [`Scheduler`] over
+//! The shared library is found and loaded once for the process ([`Runtime`]). A model is a [`Scheduler`] over
 //! independent sessions, because a session runs one batch at a time.
 
 mod contain;
@@ -35,27 +35,28 @@ pub struct Runtime {
     environment: &'static OrtEnvironment,
 }
 
-/// The stack of every thread that loads or runs models. The process of a proof has half of it
-/// ([`sandbox`](crate::system::sandbox)), so that what passes there fits here, whatever model it is.
+/// Stack of every thread that loads or runs models. The process of a proof has half of it
+/// ([`sandbox`](crate::system::sandbox)), so any model that passes there fits here.
 pub const STACK_BYTES: usize = 16 << 20;
 
-/// One environment a process is all that ONNX Runtime allows.
+/// The environment: ONNX Runtime allows one for each process.
 static LOADED: OnceLock<Result<(OrtEnvironment, PathBuf), RuntimeError>> = OnceLock::new();
 
 impl Runtime {
-    /// Finds and loads the shared library; every later call answers as the first.
+    /// Finds and loads the shared library. Later calls return the result of the first.
     ///
-    /// Telemetry must be off in the process environment by now
-    /// ([`TELEMETRY_OPT_OUT`](crate::config::environment::TELEMETRY_OPT_OUT)): it starts with the environment.
+    /// Telemetry must already be off in the process environment
+    /// ([`TELEMETRY_OPT_OUT`](crate::config::environment::TELEMETRY_OPT_OUT)), because it starts with ONNX Runtime's
+    /// environment.
     ///
     /// # Errors
     ///
-    /// When there is no library, or it cannot be loaded, or is too old.
+    /// When there is no library, it cannot be loaded, or it is too old.
     pub fn load(settings: &RuntimeSettings, environment: &Environment) -> Result<Self, RuntimeError> {
         Self::load_once(|| Ok(library::find(settings, environment)?))
     }
 
-    /// The same with the shared library at this path.
+    /// Loads the shared library at this path. Later calls return the result of the first.
     ///
     /// # Errors
     ///
@@ -86,26 +87,26 @@ impl Runtime {
         }
     }
 
-    /// The shared library that was loaded.
+    /// Returns the path of the shared library that was loaded.
     #[must_use]
     pub fn library(self) -> &'static Path {
         LOADED.get().and_then(|loaded| loaded.as_ref().ok()).map_or(Path::new(""), |(_, path)| path)
     }
 
-    /// What the shared library says of itself; nothing before it is loaded.
+    /// Returns the shared library's description of itself; `None` before it is loaded.
     #[must_use]
     pub fn library_version() -> Option<String> {
         LOADED.get()?.as_ref().ok().map(|_| ort::info().to_owned())
     }
 
-    /// How many CPUs this process may use: by the cgroup's quota and the affinity mask, not the host's count.
+    /// Returns the number of CPUs this process may use, by the cgroup's quota and the affinity mask.
     #[must_use]
     pub fn cpus() -> usize {
         std::thread::available_parallelism().map_or(1, usize::from)
     }
 }
 
-/// What ONNX Runtime says goes to the log, one level down: its warnings are about graphs, not about this service.
+/// Writes a message of ONNX Runtime to the log, one level down: its warnings are about graphs, not this service.
 fn forward_log(level: LogLevel, category: &str, _id: &str, location: &str, message: &str) {
     match level {
         LogLevel::Fatal | LogLevel::Error => {

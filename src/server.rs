@@ -1,4 +1,4 @@
-//! Puts the gateway together and runs it: listeners, housekeeping, the end.
+//! The assembled gateway and its life: listeners, housekeeping, shutdown.
 
 mod answers;
 mod connection;
@@ -46,56 +46,56 @@ use live::{CurrentFront, Live};
 use roster::Roster;
 use workers::Workers;
 
-/// How often clients that have not asked for long are forgotten.
+/// Interval at which clients without recent requests are removed from the quotas.
 const RELEASE_INTERVAL: Duration = Duration::from_secs(10);
 
-/// The interval at which the memory for requests is fitted to what there is.
+/// Interval at which the memory budget for requests is adjusted to the memory available.
 const BUDGET_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The pause between two returns of freed memory to the system.
+/// Least time between two returns of freed memory to the system.
 const TRIM_PAUSE: Duration = Duration::from_secs(5);
 
-/// Memory that is not worth a return.
+/// Least growth of the process for which freed memory is returned.
 const TRIMMED_BYTES: u64 = 1 << 20;
 
-/// What a gateway is made of.
+/// The parts that a gateway is made of.
 #[derive(Debug)]
 pub struct Parts {
     /// All settings.
     pub settings: Settings,
-    /// Who may call.
+    /// The verifier, the issuer and the clients.
     pub authentication: Authentication,
-    /// What runs the models.
+    /// The runtime for models.
     pub runtime: Runtime,
     /// This gateway's binary, which is started again to prove candidates.
     pub program: PathBuf,
-    /// What time it is.
+    /// The clock that tokens are judged by.
     pub clock: Clock,
 }
 
-/// Why a gateway does not start.
+/// A reason why a gateway does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// A listener's address is taken or not ours.
+    /// The address of a listener is in use or does not belong to this machine.
     #[error("{setting}: {address} cannot be listened on: {cause}")]
     Bind {
         /// The setting that names the address.
         setting: &'static str,
         /// The address.
         address: SocketAddr,
-        /// What the system says.
+        /// The error of the system.
         cause: std::io::Error,
     },
-    /// There is no place for private copies.
+    /// The folder for private copies cannot be used.
     #[error(transparent)]
     Snapshots(#[from] StoreError),
-    /// The process may have too few files open.
+    /// The limit of open files is too low.
     #[error(transparent)]
     Descriptors(#[from] TooFewDescriptors),
     /// The limit of open files cannot be raised.
     #[error("the limit of open files cannot be raised: {0}")]
     DescriptorLimit(std::io::Error),
-    /// There are no threads to answer requests.
+    /// The threads for requests cannot be started.
     #[error("no thread can be had to answer requests: {0}")]
     Threads(std::io::Error),
     /// The metrics cannot be set up.
@@ -118,11 +118,11 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Listens, and begins to load models; requests are answered from now on, though no model may serve yet.
+    /// Binds the listeners and starts to load models. Requests are accepted from now on, though no model may serve yet.
     ///
     /// # Errors
     ///
-    /// When an address cannot be listened on or there is no place for private copies of the models.
+    /// If an address cannot be bound or the folder for private copies of models cannot be used.
     pub async fn start(parts: Parts) -> Result<Self, StartError> {
         let Parts { settings, authentication, runtime, program, clock } = parts;
         let threads = match settings.server.threads {
@@ -154,9 +154,9 @@ impl Gateway {
         let shutdown = Shutdown::new();
         let mut listeners = JoinSet::new();
         let workers = Arc::new(Workers::start("requests", threads).map_err(StartError::Threads)?);
-        // Operators are answered however much there is to do for clients.
+        // Operators have their own thread, so their requests do not wait for clients'.
         let for_operators = Arc::new(Workers::start("admin", 1).map_err(StartError::Threads)?);
-        // Clients' connections are counted together, whatever they speak; operators' apart from them.
+        // One roster for clients over both protocols, another for operators.
         let (of_clients, of_operators) = (Roster::default(), Roster::default());
         let mut listen = |socket, protocol, front: &CurrentFront, audience| {
             let (roster, workers) = match audience {
@@ -197,51 +197,52 @@ impl Gateway {
         })
     }
 
-    /// Where clients call; the port that the system chose if it was to.
+    /// Returns the address of the public listener, with the port that the system chose for port 0.
     #[must_use]
     pub fn public_address(&self) -> SocketAddr {
         self.public_address
     }
 
-    /// Where clients call by gRPC, if they may.
+    /// Returns the address of the gRPC listener; `None` if it is off.
     #[must_use]
     pub fn grpc_address(&self) -> Option<SocketAddr> {
         self.grpc_address
     }
 
-    /// Where operators look.
+    /// Returns the address of the operators' listener.
     #[must_use]
     pub fn admin_address(&self) -> SocketAddr {
         self.admin_address
     }
 
-    /// The models.
+    /// Returns the models.
     #[must_use]
     pub fn serving(&self) -> &Serving {
         &self.serving
     }
 
-    /// Puts other settings into effect, and says which of them only a restart can. Each request ends with the settings
-    /// that it began with. Connections that are open keep their timeouts; a quota that stays the same stays as used as
-    /// it is. The level of the log is its own matter: [`Log::set_level`](crate::telemetry::logging::Log::set_level).
+    /// Applies changed settings and returns those that need a restart. Each request ends with the settings that it
+    /// began with. Open connections keep their timeouts; an unchanged quota keeps its charges. The log level is applied
+    /// separately: [`Log::set_level`](crate::telemetry::logging::Log::set_level).
     #[must_use = "someone has to say what needs a restart"]
     pub fn reload(&self, settings: Settings, authentication: Authentication) -> Reloaded {
         self.live.reload(settings, authentication)
     }
 
-    /// Counts settings that were read again and are wrong; nothing else changes.
+    /// Counts settings that were read again and refused; nothing else changes.
     pub fn count_refused_settings(&self) {
         self.metrics.settings_refused();
     }
 
-    /// How long requests are still answered after the end was announced, as the settings in effect say.
+    /// Returns the time for which requests are still accepted after the shutdown was announced, by the current
+    /// settings.
     #[must_use]
     pub fn shutdown_delay(&self) -> Duration {
         self.live.shutdown_delay()
     }
 
-    /// Ends the gateway: readiness goes down, new requests are answered for `delay` more, running ones finish within
-    /// the drain timeout; what is left then is cut off.
+    /// Shuts the gateway down. It reports not ready at once, accepts requests for `delay` more, and gives running ones
+    /// the drain timeout to finish; then it cuts off the rest.
     pub async fn shut_down(self, delay: Duration) {
         self.serving.begin_draining();
         self.shutdown.announce();
@@ -259,12 +260,12 @@ impl Gateway {
             let _ = task.await;
         }
         drop(live);
-        // Its end may wait for a model that is being loaded; a second signal must get through meanwhile.
+        // Dropping the models may wait for one that is loading; a second signal must still be handled meanwhile.
         let _ = tokio::task::spawn_blocking(move || drop(serving)).await;
     }
 }
 
-/// Listens; answers the socket and its address, in which the port is that of the system if it was to choose.
+/// Binds a listener. Returns the socket and its address, with the port that the system chose for port 0.
 async fn bind(setting: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
     let socket =
         TcpListener::bind(address).await.map_err(|cause| StartError::Bind { setting, address, cause })?;
@@ -296,7 +297,7 @@ async fn fit_byte_budget(live: Arc<Live>) {
         interval.tick().await;
         live.fit_byte_budget();
         if live.is_calm() && trimmed.is_due() {
-            // It takes milliseconds, and locks what all threads take memory from.
+            // Takes milliseconds, and locks the allocator that all threads use.
             let returned = tokio::task::spawn_blocking(memory::give_back);
             if returned.await.is_ok() {
                 trimmed = Trimmed::now();
@@ -305,7 +306,7 @@ async fn fit_byte_budget(live: Arc<Live>) {
     }
 }
 
-/// The memory that was left when freed memory was last returned to the system.
+/// The state of the process when freed memory was last returned to the system.
 struct Trimmed {
     at: Instant,
     resident: u64,
@@ -322,8 +323,8 @@ impl Trimmed {
         Self { at: Instant::now(), resident: memory::resident_bytes().unwrap_or(u64::MAX) }
     }
 
-    /// Returns true if the process has grown since by so much that something of it may be free: connections and small
-    /// requests leave memory behind too, where there were many at a time.
+    /// Returns true if the process has grown enough since then that some of its memory may be free. Many simultaneous
+    /// connections and small requests leave freed memory behind, too.
     fn is_due(&self) -> bool {
         let most = self.resident.saturating_add((self.resident / 32).max(TRIMMED_BYTES));
         self.at.elapsed() >= TRIM_PAUSE && memory::resident_bytes().is_some_and(|resident| resident > most)

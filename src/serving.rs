@@ -1,4 +1,4 @@
-//! What every transport calls: predict, metadata, readiness. No transport holds any of this logic itself.
+//! Predictions, metadata and readiness, shared by all transports, which hold none of this logic themselves.
 
 mod blame;
 mod error;
@@ -31,10 +31,10 @@ use crate::{
     model::{ModelName, ModelVersion, VersionSelector},
 };
 
-/// The model that `/predict` asks when several serve and none is configured.
+/// The model that `/predict` uses if several serve and none is configured.
 const FALLBACK_MODEL: &str = "iris";
 
-/// The gateway's models, behind whatever asks for them.
+/// The gateway's models, as transports see them.
 #[derive(Debug)]
 pub struct Serving {
     lifecycle: Lifecycle,
@@ -43,23 +43,23 @@ pub struct Serving {
     request_timeout_ms: AtomicU64,
 }
 
-/// Whether requests should be sent here.
+/// Readiness to receive requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Readiness {
-    /// They should.
+    /// Requests should be sent here.
     Ready,
-    /// The models that lie in the repository are still being loaded.
+    /// The models in the repository are still being loaded.
     Starting,
     /// No model serves.
     NoModel,
-    /// The repository is not there, and the settings demand it.
+    /// The repository does not exist, and the settings require it.
     NoRepository,
-    /// The gateway is about to stop.
+    /// The gateway is stopping.
     Draining,
 }
 
 impl Serving {
-    /// Serves what this lifecycle loads.
+    /// Serves the models of this lifecycle.
     #[must_use]
     pub fn new(lifecycle: Lifecycle, settings: &Settings) -> Self {
         let default_model = ArcSwapOption::from_pointee(settings.models.default.clone());
@@ -67,21 +67,20 @@ impl Serving {
         Self { lifecycle, default_model, draining: AtomicBool::new(false), request_timeout_ms }
     }
 
-    /// Follows settings that changed while the gateway runs: the default model does at once. This is the one place where
-    /// the lifecycle is to be given the others, which `server/reload.rs` lists as given to it.
+    /// Applies settings that changed while the gateway runs, the default model at once. `server/reload.rs` lists the
+    /// settings that the lifecycle follows; they are passed to it here and nowhere else.
     pub fn apply_settings(&self, settings: &Settings) {
         self.default_model.store(settings.models.default.clone().map(Arc::new));
         self.request_timeout_ms.store(settings.server.request_timeout_ms, Ordering::Relaxed);
         self.lifecycle.change_settings(settings.into());
     }
 
-    /// The model that a request without a model's name means: the configured one, else the only one in the repository,
-    /// else `iris`. Whether it serves does not matter: another one must not answer in its place.
+    /// Returns the model for requests that name none: the configured one, else the only one in the repository, else
+    /// `iris`. It need not be in service: another model must not respond in its place.
     ///
     /// # Errors
     ///
-    /// [`ServingError::NoDefaultModel`] when none of these exists, [`ServingError::Starting`] when it is too early to
-    /// tell.
+    /// [`ServingError::NoDefaultModel`] if none of these exists, [`ServingError::Starting`] before the first scan.
     pub fn default_model(&self) -> Result<ModelName, ServingError> {
         if let Some(name) = self.default_model.load().as_deref() {
             return Ok(name.clone());
@@ -97,7 +96,7 @@ impl Serving {
         }
     }
 
-    /// The version of the default model that serves.
+    /// Returns the version of the default model that serves.
     ///
     /// # Errors
     ///
@@ -109,11 +108,11 @@ impl Serving {
         }
     }
 
-    /// The version of a model that serves: the given one, or the newest. The caller keeps it for its whole request.
+    /// Returns the given version of a model, or the latest that serves. The caller keeps it for its whole request.
     ///
     /// # Errors
     ///
-    /// [`ServingError::ModelNotFound`] and its like, or [`ServingError::ModelUnavailable`] when the model lies in
+    /// [`ServingError::ModelNotFound`] and similar errors, or [`ServingError::ModelUnavailable`] if the model lies in
     /// the repository but does not serve.
     pub fn servable(
         &self,
@@ -140,37 +139,37 @@ impl Serving {
         }
     }
 
-    /// Every version that lies in the repository, sorted, with its state.
+    /// Returns every version in the repository, sorted, with its state.
     #[must_use]
     pub fn status(&self) -> Arc<Vec<VersionStatus>> {
         self.lifecycle.status()
     }
 
-    /// Files in the repository, and words of the settings about it, that have no effect.
+    /// Returns files in the repository, and settings in its `model.toml` files, that have no effect.
     #[must_use]
     pub fn notices(&self) -> Arc<Vec<Notice>> {
         self.lifecycle.notices()
     }
 
-    /// What was done to a model, the newest first.
+    /// Returns the deployment history of a model, the latest first.
     ///
     /// # Errors
     ///
-    /// [`ServingError::ModelNotFound`] when nothing is known of it.
+    /// [`ServingError::ModelNotFound`] if the model has no history and is not in the repository.
     pub fn history(&self, model: &ModelName) -> Result<Vec<HistoryEntry>, ServingError> {
         let history = self.lifecycle.history(model);
-        // A model that was removed has one all the same.
+        // A removed model still has a history.
         if history.is_empty() && !self.status().iter().any(|status| status.model == *model) {
             return Err(ServingError::ModelNotFound(model.clone()));
         }
         Ok(history)
     }
 
-    /// Tries what lies in the repository of a model, whatever was refused before ([`Lifecycle::load`]).
+    /// Loads the files of a model in the repository, even if they were refused before ([`Lifecycle::load`]).
     ///
     /// # Errors
     ///
-    /// When there is no such model, or its newest version may not serve.
+    /// If there is no such model, or its latest version may not serve.
     pub async fn load(
         &self,
         model: &ModelName,
@@ -184,27 +183,27 @@ impl Serving {
     ///
     /// # Errors
     ///
-    /// When there is no such model.
+    /// If there is no such model.
     pub async fn unload(&self, model: &ModelName, by: &str) -> Result<(), OperationError> {
         self.lifecycle.unload(model, by).await
     }
 
-    /// Puts what served before into service again.
+    /// Rolls a model back to its previous deployment.
     ///
     /// # Errors
     ///
-    /// When there is no such model, or nothing to go back to.
+    /// If there is no such model, or no previous deployment.
     pub async fn roll_back(&self, model: &ModelName, by: &str) -> Result<RolledBack, OperationError> {
         self.lifecycle.roll_back(model, by).await
     }
 
-    /// Every version that is in service, sorted by name and number.
+    /// Returns every version in service, sorted by name and number.
     #[must_use]
     pub fn servables(&self) -> Vec<Arc<Servable>> {
         self.lifecycle.serving().all()
     }
 
-    /// The models that are in service, sorted.
+    /// Returns the names of the models in service, sorted.
     #[must_use]
     pub fn names(&self) -> Vec<ModelName> {
         let mut names: Vec<ModelName> =
@@ -213,20 +212,20 @@ impl Serving {
         names
     }
 
-    /// The versions of a model that are in service, sorted.
+    /// Returns the versions of a model in service, sorted.
     #[must_use]
     pub fn versions_in_service(&self, model: &ModelName) -> Vec<ModelVersion> {
         let versions = self.servables().into_iter().filter(|servable| servable.name == *model);
         versions.map(|servable| servable.version).collect()
     }
 
-    /// All models of the repository with their versions, sorted by name.
+    /// Returns all models of the repository with their versions, sorted by name.
     #[must_use]
     pub fn models(&self) -> Vec<ModelMetadata> {
         metadata::models(&self.lifecycle)
     }
 
-    /// Whether requests should be sent here.
+    /// Returns whether requests should be sent here, and if not, the reason.
     #[must_use]
     pub fn readiness(&self) -> Readiness {
         if self.draining.load(Ordering::Relaxed) {
@@ -242,13 +241,13 @@ impl Serving {
         }
     }
 
-    /// Waits until everything that lay in the repository at the start has been tried, but for what was still being
+    /// Waits until everything in the repository at the start has been tried, except files that were still being
     /// written.
     pub async fn started(&self) {
         self.lifecycle.first_pass().await;
     }
 
-    /// From now on the gateway is not ready.
+    /// Makes the gateway report that it is not ready.
     pub fn begin_draining(&self) {
         self.draining.store(true, Ordering::Relaxed);
     }

@@ -1,4 +1,4 @@
-//! What the gateway says about itself: logs and metrics.
+//! Logs and metrics.
 
 pub mod logging;
 mod metrics;

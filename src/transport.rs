@@ -1,7 +1,7 @@
-//! What REST and gRPC have in common, so that neither has a copy of it: who calls and how much they may, what every
-//! request passes, and what went wrong, before it is said in the dialect of the transport.
+//! Everything that REST and gRPC share: authentication, quotas, the layers of every request, and errors before they are
+//! rendered in the dialect of the transport.
 //!
-//! gRPC is HTTP/2, and its services are an `axum` router like any other, so the same layers are around both.
+//! gRPC is HTTP/2, and its services are an `axum` router like any other, so the same layers wrap both.
 
 mod access;
 mod apart;

@@ -1,5 +1,5 @@
-//! What requests and answers look like, whoever reads and writes them: the native JSON forms, those of the Open Inference
-//! Protocol of TensorFlow Serving and of MLflow, and tensors as bytes.
+//! Forms of requests and responses for every transport: native JSON, the Open Inference Protocol, TensorFlow Serving,
+//! MLflow, and tensors as bytes.
 
 mod answer;
 mod body;

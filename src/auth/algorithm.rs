@@ -1,10 +1,10 @@
-//! The algorithms of the settings in terms of the library.
+//! The mapping from algorithms in the settings to the library's.
 
 use jsonwebtoken::Algorithm as JwtAlgorithm;
 
 use crate::config::Algorithm;
 
-/// The library's name of an algorithm.
+/// Returns the library's equivalent of an algorithm.
 pub(super) fn of_library(algorithm: Algorithm) -> JwtAlgorithm {
     match algorithm {
         Algorithm::HS256 => JwtAlgorithm::HS256,
@@ -14,7 +14,7 @@ pub(super) fn of_library(algorithm: Algorithm) -> JwtAlgorithm {
     }
 }
 
-/// The name in a token's header, compared letter for letter (RFC 7515 section 4.1.1).
+/// Returns the name in a token's header, compared letter for letter (RFC 7515 section 4.1.1).
 pub(super) fn name(algorithm: Algorithm) -> &'static str {
     match algorithm {
         Algorithm::HS256 => "HS256",

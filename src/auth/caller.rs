@@ -1,4 +1,4 @@
-//! Who calls, as their token says.
+//! The caller, as their token describes them.
 
 use std::{
     hash::{BuildHasher, RandomState},
@@ -9,26 +9,26 @@ use std::{
 use super::{Action, Scopes};
 use crate::model::ModelName;
 
-/// What callers are told apart by in this process: nobody outside can find two that it takes for one.
+/// Random hashers for the caller's key: without their seeds no client can construct two callers with the same key.
 static HASHERS: LazyLock<[RandomState; 2]> = LazyLock::new(|| [RandomState::new(), RandomState::new()]);
 
 /// An authenticated caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
-    /// Who vouches for them (`iss`).
+    /// The issuer of the token (`iss`).
     pub issuer: String,
-    /// Who they are to the issuer (`sub`).
+    /// The caller's name with the issuer (`sub`).
     pub subject: String,
-    /// What they may do.
+    /// The actions that the token permits.
     pub scopes: Scopes,
-    /// Until when their token is believed; nothing without one.
+    /// Expiry of the token; `None` for a caller without one.
     pub valid_until: Option<SystemTime>,
-    /// What stands for issuer and subject as long as the process lives.
+    /// A number for issuer and subject, constant during the life of the process.
     key: u128,
 }
 
 impl Caller {
-    /// Whoever this is, with these rights, until then.
+    /// Creates a caller with these scopes, valid until the given time.
     #[must_use]
     pub fn new(issuer: String, subject: String, scopes: Scopes, valid_until: Option<SystemTime>) -> Self {
         let [low, high] = HASHERS.each_ref().map(|hasher| hasher.hash_one((&issuer, &subject)));
@@ -36,55 +36,55 @@ impl Caller {
         Self { issuer, subject, scopes, valid_until, key }
     }
 
-    /// Everyone, when authentication is switched off.
+    /// Creates the caller of every request, for use while authentication is off.
     #[must_use]
     pub fn anonymous() -> Self {
         Self::new(String::new(), "anonymous".to_owned(), Scopes::all(), None)
     }
 
-    /// About the bytes that it takes in memory.
+    /// Returns the approximate memory in bytes.
     pub(super) fn bytes(&self) -> usize {
         size_of::<Self>() + self.issuer.len() + self.subject.len() + self.scopes.bytes()
     }
 
-    /// A number that stands for issuer and subject as long as the process lives.
+    /// Returns a number for issuer and subject, constant during the life of the process.
     #[must_use]
     pub fn key(&self) -> u128 {
         self.key
     }
 
-    /// A shorter one, for those who wait for the same model.
+    /// Returns a shorter number, for the queues of a model.
     #[must_use]
     #[expect(clippy::cast_possible_truncation, reason = "a part of it tells them apart as well")]
     pub fn number(&self) -> u64 {
         self.key as u64
     }
 
-    /// Returns true if a token said who they are.
+    /// Returns true if a token identifies the caller.
     #[must_use]
     pub fn is_authenticated(&self) -> bool {
         !self.issuer.is_empty()
     }
 
-    /// Whether their token is not believed any more at this time.
+    /// Returns true if the token has expired at this time.
     #[must_use]
     pub fn is_expired(&self, now: SystemTime) -> bool {
         self.valid_until.is_some_and(|end| now >= end)
     }
 
-    /// Whoever a platform in front lets through: they may ask models and nothing else.
+    /// Creates the caller of a request that a platform has authenticated: it may predict, and nothing else.
     #[must_use]
     pub fn of_platform() -> Self {
         Self { scopes: Scopes::of_claim("predict"), ..Self::anonymous() }
     }
 
-    /// How the history of deployments names them.
+    /// Returns the caller's name in the deployment history.
     #[must_use]
     pub fn for_history(&self) -> String {
         format!("caller:{}", self.subject)
     }
 
-    /// Whether they may do this with this model; with no model: with at least one.
+    /// Returns true if the caller may do this with this model; without a model, with at least one.
     #[must_use]
     pub fn may(&self, action: Action, model: Option<&ModelName>) -> bool {
         self.scopes.permit(action, model)

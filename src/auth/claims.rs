@@ -1,4 +1,4 @@
-//! The claims of a token and what they must be (RFC 7519 section 4.1).
+//! The claims of a token and the rules for them (RFC 7519 section 4.1).
 
 use std::time::{Duration, SystemTime};
 
@@ -10,8 +10,8 @@ use crate::config::AuthSettings;
 /// Longest subject in bytes: it is a key of rate limits and a field of the log.
 const MAX_SUBJECT_BYTES: usize = 256;
 
-/// The claims that count, but for the audience, which the library compares. Named fields make `serde` refuse a claim
-/// that is there twice.
+/// The claims that are judged here; the library compares the audience. Named fields make `serde` refuse a duplicate
+/// claim.
 #[derive(Debug, Deserialize)]
 pub(super) struct Claims {
     pub(super) iss: String,
@@ -25,7 +25,7 @@ pub(super) struct Claims {
     pub(super) scope: String,
 }
 
-/// What claims are measured against.
+/// Limits that claims are judged by.
 #[derive(Clone, Debug)]
 pub(super) struct ClaimsPolicy {
     leeway: f64,
@@ -41,10 +41,9 @@ impl ClaimsPolicy {
         }
     }
 
-    /// Judges what the verification of the signature left open: times and the form of the subject. Issuer and
-    /// audience have been compared by then.
+    /// Judges the times and the form of the subject. The signature's verification has compared issuer and audience.
     pub(super) fn judge(&self, claims: Claims, now: SystemTime) -> Result<Caller, TokenError> {
-        // A clock before 1970 makes every token too long-lived, which is the safe side.
+        // A clock before 1970 makes every token too long-lived and thus refused, which is the safe side.
         let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64();
         let Claims { exp, nbf, iat, .. } = claims;
         if [Some(exp), nbf, iat].into_iter().flatten().any(|time| !time.is_finite() || time < 0.0) {

@@ -1,4 +1,4 @@
-//! Who may ask for tokens: OAuth 2 clients with hashed secrets.
+//! OAuth 2 clients with hashed secrets.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -16,14 +16,14 @@ use aws_lc_rs::{hmac, rand::SystemRandom};
 use super::Scopes;
 use crate::config::Secret;
 
-/// Time for which a verified secret is accepted again without another verification.
+/// Time for which a verified secret is accepted again without hashing it.
 const RECALL_TIME: Duration = Duration::from_mins(5);
 
 /// The clients of `/token`.
 #[derive(Debug)]
 pub struct Clients {
     by_id: BTreeMap<String, Client>,
-    /// Compared with the secret of an unknown client: the hash that takes longest.
+    /// The client with the most expensive hash. The secret of an unknown client is compared with it, to take as long.
     decoy: Option<Client>,
     verified: Option<Verified>,
 }
@@ -34,8 +34,8 @@ pub(super) struct Client {
     pub(super) scopes: Scopes,
 }
 
-/// Secrets that were verified lately, one a client: not themselves but a keyed hash, with a key that nobody knows and
-/// that goes with these clients. So what is in memory helps nobody to guess them, and other settings begin without any.
+/// Recently verified secrets, one per client, stored as a keyed hash. The key is random and lives as long as these
+/// clients. So a memory dump does not help to guess a secret, and a reload starts empty.
 #[derive(Debug)]
 struct Verified {
     key: hmac::Key,
@@ -45,7 +45,7 @@ struct Verified {
 impl Clients {
     pub(super) fn new(by_id: BTreeMap<String, Client>) -> Self {
         let decoy = by_id.values().max_by_key(|client| cost(&client.secret_hash)).cloned();
-        // Without randomness every secret is verified each time.
+        // Without randomness every secret is verified in full each time.
         let key = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new()).ok();
         let verified = key.map(|key| Verified { key, by_id: Mutex::default() });
         Self { by_id, decoy, verified }
@@ -57,7 +57,7 @@ impl Clients {
         self.by_id.is_empty()
     }
 
-    /// The memory in KiB that it takes to verify a secret of this client; `None` if there are no clients.
+    /// Returns the memory in KiB that verifying a secret of this client takes; `None` if there are no clients.
     #[must_use]
     pub fn memory_kib(&self, id: &str) -> Option<u32> {
         self.by_id.get(id).or(self.decoy.as_ref()).map(|client| {
@@ -66,18 +66,18 @@ impl Clients {
         })
     }
 
-    /// The scopes of a client whose secret was verified lately, if this is the same one. Takes some microseconds.
+    /// Returns the client's scopes if this secret was verified recently; takes microseconds.
     #[must_use]
     pub fn recall(&self, id: &str, secret: &Secret, now: Instant) -> Option<Scopes> {
         let (client, verified) = (self.by_id.get(id)?, self.verified.as_ref()?);
         let (tag, since) = verified.lock().get(id).copied()?;
-        // In the same time wherever they differ.
+        // Constant time: the duration must not reveal where the secrets differ.
         let is_same = hmac::verify(&verified.key, secret.expose().as_bytes(), tag.as_ref()).is_ok();
         (is_same && now.saturating_duration_since(since) < RECALL_TIME).then(|| client.scopes.clone())
     }
 
-    /// The scopes of a client that knows its secret. Takes some 20 ms, for an unknown client too: a hash is verified
-    /// either way.
+    /// Returns the client's scopes if the secret is right. Takes about 20 ms, for an unknown client too: a hash is
+    /// verified either way.
     #[must_use]
     pub fn verify(&self, id: &str, secret: &Secret) -> Option<Scopes> {
         let known = self.by_id.get(id);
@@ -93,40 +93,40 @@ impl Clients {
 }
 
 impl Verified {
-    /// Held for some instructions.
+    /// Locks the map, for a look-up or an insertion only.
     fn lock(&self) -> MutexGuard<'_, HashMap<String, (hmac::Tag, Instant)>> {
         self.by_id.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The argon2id hash of a secret with a fresh salt, as a PHC string. Takes some 20 ms.
+/// Returns the argon2id hash of a secret with a fresh salt, as a PHC string. Takes about 20 ms.
 ///
 /// # Errors
 ///
-/// When the system gives no random salt.
+/// If the system provides no random salt.
 pub fn hash_secret(secret: &str) -> Result<String, argon2::password_hash::Error> {
     Argon2::default().hash_password(secret.as_bytes()).map(|hash| hash.to_string())
 }
 
-/// Whether this is the hash of this secret. Takes some 20 ms.
+/// Returns true if this is the hash of this secret. Takes about 20 ms.
 pub(super) fn verify(hash: &str, secret: &str) -> bool {
     PasswordHash::new(hash)
         .is_ok_and(|hash| Argon2::default().verify_password(secret.as_bytes(), &hash).is_ok())
 }
 
-/// Memory in KiB, passes and lanes that a hash may ask for: neither so few that it protects nothing, nor so many that
-/// one request for a token stops the machine.
+/// Memory in KiB, passes and lanes that a hash may require. Less protects nothing; with more, one token request could
+/// stall the machine.
 const MEMORY_KIB: RangeInclusive<u32> = 4096..=262_144;
 const PASSES: RangeInclusive<u32> = 1..=16;
 const LANES: RangeInclusive<u32> = 1..=8;
 
-/// About how long it takes to verify a secret against this hash.
+/// Returns the relative cost of verifying a secret against this hash.
 fn cost(hash: &str) -> u64 {
     let parameters = PasswordHash::new(hash).ok().and_then(|hash| Params::try_from(&hash).ok());
     parameters.map_or(0, |parameters| u64::from(parameters.m_cost()) * u64::from(parameters.t_cost()))
 }
 
-/// What is wrong with a configured hash, if anything.
+/// Returns the defect of a configured hash; `None` if it is acceptable.
 pub(super) fn objection(hash: &str) -> Option<&'static str> {
     let parsed = PasswordHash::new(hash)
         .ok()

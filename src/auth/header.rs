@@ -1,4 +1,4 @@
-//! The header of a token, looked at before anything is verified: what it may say is decided here.
+//! The header of a token, checked before anything is verified.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, de::IgnoredAny};
@@ -8,12 +8,12 @@ use super::TokenError;
 /// Longest key id in bytes.
 const MAX_KID_BYTES: usize = 128;
 
-/// `typ` of a token for this use, without the optional `application/` (RFC 9068 section 2.1, RFC 7519 section 5.1).
+/// Accepted values of `typ`, without the optional `application/` (RFC 9068 section 2.1, RFC 7519 section 5.1).
 const TYPES: &[&str] = &["at+jwt", "jwt"];
 
-/// The parameters that decide; all others are ignored, as RFC 7515 section 4 wants.
+/// The parameters that decide; all others are ignored, as RFC 7515 section 4 requires.
 ///
-/// Named fields make `serde` refuse a parameter that is there twice.
+/// Named fields make `serde` refuse a duplicate parameter.
 #[derive(Deserialize)]
 #[expect(clippy::struct_excessive_bools, reason = "each says whether a parameter is there")]
 struct Parameters {
@@ -22,7 +22,7 @@ struct Parameters {
     kid: Option<String>,
     #[serde(default)]
     typ: Option<String>,
-    // Critical extensions: none is understood, so RFC 7515 section 4.1.11 wants a refusal.
+    // Critical extensions: none is supported, so RFC 7515 section 4.1.11 requires a refusal.
     #[serde(default, deserialize_with = "is_there")]
     crit: bool,
     #[serde(default, deserialize_with = "is_there")]
@@ -31,7 +31,7 @@ struct Parameters {
     zip: bool,
     #[serde(default, deserialize_with = "is_there")]
     cty: bool,
-    // Keys and places of keys that the token itself names (RFC 8725 section 3.10).
+    // Keys and key locations that the token itself names (RFC 8725 section 3.10).
     #[serde(default, deserialize_with = "is_there")]
     jku: bool,
     #[serde(default, deserialize_with = "is_there")]
@@ -42,12 +42,12 @@ struct Parameters {
     x5c: bool,
 }
 
-/// A parameter that may not be there is refused whatever its value, `null` included.
+/// Returns true for any value, `null` included: a forbidden parameter is refused by its presence.
 fn is_there<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
     IgnoredAny::deserialize(deserializer).map(|_| true)
 }
 
-/// What a header asks for.
+/// The key and algorithm that a header names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct TokenHeader {
     /// The algorithm's name, unchecked: it is only compared with those of the keys.
@@ -87,8 +87,8 @@ fn is_token_type(typ: &str) -> bool {
     TYPES.contains(&typ.strip_prefix("application/").unwrap_or(&typ))
 }
 
-/// Returns true if a text can be a key's id: up to 128 bytes that can be printed. It is only ever compared with those of
-/// the settings, so it may look like a path or an address.
+/// Returns true if a text can be a key's id: up to 128 bytes without control characters. It is only compared with the
+/// ids in the settings, so it may look like a path or an address.
 pub(super) fn is_key_id(kid: &str) -> bool {
     !kid.is_empty() && kid.len() <= MAX_KID_BYTES && !kid.chars().any(char::is_control)
 }

@@ -1,4 +1,4 @@
-//! Giving tokens to clients (RFC 9068).
+//! The issuer of tokens to clients (RFC 9068).
 
 use std::time::{Duration, SystemTime};
 
@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::{Scopes, algorithm};
 use crate::config::{Algorithm, AuthSettings};
 
-/// Signs tokens with the gateway's key.
+/// A signer of tokens with the gateway's key.
 pub struct TokenIssuer {
     key: EncodingKey,
     header: Header,
@@ -17,7 +17,7 @@ pub struct TokenIssuer {
     lifetime: Duration,
 }
 
-/// The claims that RFC 9068 section 2.2 wants; times in whole seconds, as many a verifier expects.
+/// The claims that RFC 9068 section 2.2 requires; times in whole seconds, which many verifiers expect.
 #[derive(Serialize)]
 struct IssuedClaims<'c> {
     iss: &'c str,
@@ -30,14 +30,14 @@ struct IssuedClaims<'c> {
     scope: String,
 }
 
-/// A token that was signed.
+/// A signed token.
 #[derive(Debug)]
 pub struct IssuedToken {
     /// The token.
     pub token: String,
-    /// For how many seconds it is valid.
+    /// Lifetime in seconds.
     pub expires_in: u64,
-    /// What it permits.
+    /// The scopes that it grants.
     pub scopes: Scopes,
 }
 
@@ -66,11 +66,11 @@ impl TokenIssuer {
         }
     }
 
-    /// Signs a token for a subject. Its lifetime is the configured one unless another is given.
+    /// Signs a token for a subject. The lifetime is the configured one unless another is given.
     ///
     /// # Errors
     ///
-    /// When the key cannot sign, which the start has tried.
+    /// If the key cannot sign. Startup signs once to rule this out.
     pub fn issue(
         &self,
         subject: &str,

@@ -1,4 +1,4 @@
-//! Keys from the settings: read, checked, and refused with the reason when they are not what they claim to be.
+//! Keys from the settings: read, checked, and refused with a reason if they are not valid.
 
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, ED25519, ParsedPublicKey};
 use jsonwebtoken::{
@@ -13,11 +13,11 @@ use crate::config::{Algorithm, KeySettings, SecretBytes};
 pub(super) struct ReadKey {
     pub(super) algorithm: Algorithm,
     pub(super) verifies: DecodingKey,
-    /// The private part, if there is one.
+    /// The private part; `None` if only tokens of others are verified.
     pub(super) signs: Option<EncodingKey>,
 }
 
-/// A setting of a key (its last name) and what is wrong with it.
+/// The last segment of a key's setting, and the problem with it.
 pub(super) type KeyProblem = (&'static str, String);
 
 /// Reads a key of `auth.keys`.
@@ -61,10 +61,10 @@ fn read_secret(settings: &KeySettings) -> Result<ReadKey, KeyProblem> {
     }
 }
 
-/// Said of a setting that should be base64.
+/// Message for a setting that should be base64.
 pub(super) const NOT_BASE64: &str = "is not base64 or base64url";
 
-/// The HS256 key of a secret that was found strong enough.
+/// Returns the HS256 key of a secret that has passed the strength check.
 pub(super) fn from_secret(secret: &SecretBytes) -> ReadKey {
     ReadKey {
         algorithm: Algorithm::HS256,
@@ -126,8 +126,8 @@ fn private_key(algorithm: Algorithm, pem: &str) -> Result<EncodingKey, String> {
     read.map_err(|error| format!("is no private key for {} in PEM form: {error}", algorithm::name(algorithm)))
 }
 
-/// A public key as RFC 7517 writes it. What the library does not look at is looked at here: `use`, `key_ops`, `alg`,
-/// `kid`, `crv`, and that nothing in it is secret.
+/// Reads a public key as RFC 7517 writes it. Checks what the library does not: `use`, `key_ops`, `alg`, `kid`, `crv`,
+/// and that no member is secret.
 fn from_jwk(kid: &str, algorithm: Algorithm, json: &str) -> Result<DecodingKey, String> {
     let value: serde_json::Value =
         serde_json::from_str(json).map_err(|error| format!("is no JSON: {error}"))?;
@@ -199,8 +199,8 @@ fn check_strength(algorithm: Algorithm, key: &DecodingKey) -> Result<(), String>
     }
 }
 
-/// Whether an Ed25519 key is one of the few points with which every signature is easily made: the identity, the points
-/// of order 2 and 4, and those of order 8 (RFC 8032 section 5.1 gives the curve; RFC 7748 section 6 the problem).
+/// Returns true if an Ed25519 key is a point of small order (1, 2, 4 or 8), for which signatures are easily forged. RFC
+/// 8032 section 5.1 gives the curve; RFC 7748 section 6 describes the problem.
 fn is_small_order(point: &[u8]) -> bool {
     const ORDER_8: [[u8; 32]; 2] = [
         [
@@ -217,7 +217,7 @@ fn is_small_order(point: &[u8]) -> bool {
     y[31] &= 0x7f;
     let (first, last) = (y[0], y[31]);
     let small = y[1..].iter().all(|byte| *byte == 0) && first <= 1;
-    // p - 1, and p and p + 1 as other spellings of 0 and 1.
+    // p - 1, and p and p + 1 as other encodings of 0 and 1.
     let near_p = last == 0x7f && y[1..31].iter().all(|byte| *byte == 0xff) && (0xec..=0xee).contains(&first);
     small || near_p || ORDER_8.contains(&y)
 }

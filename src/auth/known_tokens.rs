@@ -1,8 +1,8 @@
-//! Tokens that were verified: verifying one again takes longer than all the rest of a small request.
+//! Cache of verified tokens: verifying a token takes longer than the rest of a small request.
 //!
-//! Only what was believed is remembered, by the token's SHA-256, so that the tokens themselves are kept nowhere; and only
-//! as long as it would be believed again: the times that a token names are looked at each time. What else it was judged by
-//! does not change, as a verifier with other keys or rules is another one, which remembers nothing.
+//! Only accepted tokens are stored, by their SHA-256, so that no token is kept in memory. A token's times are checked
+//! at each use. The other rules cannot change under an entry: a verifier with other keys or rules starts with an empty
+//! cache.
 
 use std::{
     collections::HashMap,
@@ -14,17 +14,17 @@ use aws_lc_rs::digest::{SHA256, digest};
 
 use super::Caller;
 
-/// Parts of the memory that do not wait for each other.
+/// Number of parts, each with its own lock.
 const PARTS: usize = 16;
 
-/// Tokens that are remembered in a part, and the bytes that they take. Beyond it one is forgotten for each that is new,
-/// which costs whoever comes with it again a verification.
+/// Most tokens in a part, and the bytes that they take. Beyond that each new token evicts another, which has to be
+/// verified again at its next use.
 const MOST_IN_PART: usize = 4096;
 const MOST_BYTES_IN_PART: usize = 1024 * 1024;
 
 type Fingerprint = [u8; 32];
 
-/// The callers of tokens that were believed.
+/// The callers of accepted tokens.
 #[derive(Debug, Default)]
 pub(super) struct KnownTokens {
     parts: [Mutex<Part>; PARTS],
@@ -39,11 +39,11 @@ struct Part {
 #[derive(Debug)]
 struct Known {
     caller: Arc<Caller>,
-    /// When it was believed: a clock that goes back may come to a time when it was not valid yet.
+    /// Time of acceptance. If the clock is set back before it, the token may not have been valid yet.
     since: SystemTime,
 }
 
-/// What a token is remembered by.
+/// Returns the key under which a token is cached.
 pub(super) fn fingerprint(token: &str) -> Fingerprint {
     let mut fingerprint = Fingerprint::default();
     fingerprint.copy_from_slice(digest(&SHA256, token.as_bytes()).as_ref());
@@ -51,27 +51,27 @@ pub(super) fn fingerprint(token: &str) -> Fingerprint {
 }
 
 impl KnownTokens {
-    /// Who calls with this token, if it was believed before and would be again.
+    /// Returns the caller of a cached token; `None` if the token is unknown or is not valid at this time.
     pub(super) fn caller(&self, fingerprint: &Fingerprint, now: SystemTime) -> Option<Arc<Caller>> {
         let part = self.part(fingerprint);
         let known = part.by_fingerprint.get(fingerprint)?;
         (known.since <= now && !known.caller.is_expired(now)).then(|| Arc::clone(&known.caller))
     }
 
-    /// Remembers a token that was believed at this time.
+    /// Stores a token that was accepted at this time.
     pub(super) fn remember(&self, fingerprint: Fingerprint, caller: &Arc<Caller>, now: SystemTime) {
         self.part(&fingerprint).insert(fingerprint, Known { caller: Arc::clone(caller), since: now });
     }
 
-    /// Forgets tokens that are over, and gives back their memory.
+    /// Removes expired tokens, and frees their memory.
     pub(super) fn forget_expired(&self, now: SystemTime) {
         for part in &self.parts {
-            // One after the other, so that nobody waits long.
+            // One part at a time, so that no request waits long.
             lock(part).forget_expired(now);
         }
     }
 
-    /// Held for some instructions at a time.
+    /// Locks the part of a token, for a look-up or an insertion only.
     fn part(&self, fingerprint: &Fingerprint) -> MutexGuard<'_, Part> {
         lock(&self.parts[usize::from(fingerprint[0]) % PARTS])
     }
@@ -102,7 +102,7 @@ impl Part {
     fn forget_expired(&mut self, now: SystemTime) {
         self.by_fingerprint.retain(|_, known| !known.caller.is_expired(now));
         self.bytes = self.by_fingerprint.values().map(Known::bytes).sum();
-        // Not to the last place: it is filled again soon.
+        // Keeps some capacity: it fills up again soon.
         if self.by_fingerprint.capacity() > 4 * self.by_fingerprint.len() {
             self.by_fingerprint.shrink_to_fit();
         }
@@ -110,7 +110,7 @@ impl Part {
 }
 
 impl Known {
-    /// About what it takes of the memory, its place in the map included.
+    /// Returns the approximate memory that an entry takes, its place in the map included.
     fn bytes(&self) -> usize {
         size_of::<(Fingerprint, Self)>() + self.caller.bytes()
     }

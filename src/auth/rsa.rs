@@ -1,38 +1,38 @@
-//! RSA public keys whose private half anyone can work out.
+//! RSA public keys whose private half is easy to compute.
 
 use num_bigint::BigUint;
 
-/// RFC 7518 section 3.3: the least size of an RSA key.
+/// RFC 7518 section 3.3: the minimum size of an RSA key.
 const MIN_BITS: u64 = 2048;
 
-/// The greatest that the library verifies with.
+/// The largest key that the library verifies with.
 const MAX_BITS: u64 = 8192;
 
-/// Factors below this are looked for: no key generator leaves one.
+/// Upper bound of the factors searched for: no sound key generator leaves a smaller one.
 const SMALL_FACTORS: u32 = 1 << 16;
 
-/// Steps from the square root in which two factors near each other are found (Fermat; CVE-2022-26320).
+/// Steps from the square root within which two close factors are found (Fermat; CVE-2022-26320).
 const FERMAT_STEPS: u32 = 100;
 
-/// The primes by which keys of the ROCA kind are known (CVE-2017-15361). Their factors are powers of 65537 modulo the
-/// product of small primes, so the modulus is one too, modulo each of these. Of other keys one in some 200 million is.
+/// The primes that reveal ROCA keys (CVE-2017-15361). Their factors are powers of 65537 modulo the product of small
+/// primes, so the modulus is one too, modulo each of these. About one other key in 200 million has this property.
 const ROCA_PRIMES: [u32; 38] = [
     3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89, 97, 101, 103,
     107, 109, 113, 127, 131, 137, 139, 149, 151, 157, 163, 167,
 ];
 
-/// The base of those powers.
+/// The base of the powers that reveal ROCA keys.
 const ROCA_GENERATOR: u32 = 65_537;
 
-/// Tags of DER.
+/// DER tags.
 const SEQUENCE: u8 = 0x30;
 const INTEGER: u8 = 0x02;
 
-/// The reason why a key must not be used; `None` if there is none. Both numbers are big-endian.
+/// Returns the reason why a key must not be used; `None` if there is none. Both numbers are big-endian.
 pub(super) fn weakness(modulus: &[u8], exponent: &[u8]) -> Option<String> {
     let (modulus, exponent) = (BigUint::from_bytes_be(modulus), BigUint::from_bytes_be(exponent));
     let bits = modulus.bits();
-    // An even modulus or exponent, or the exponent 1, is no RSA.
+    // An even modulus or exponent, or the exponent 1, is not RSA.
     if !modulus.bit(0) || !exponent.bit(0) || exponent.bits() < 2 {
         Some("is no RSA public key".to_owned())
     } else if bits > MAX_BITS {
@@ -50,7 +50,7 @@ pub(super) fn weakness(modulus: &[u8], exponent: &[u8]) -> Option<String> {
     }
 }
 
-/// The modulus and the exponent of an `RSAPublicKey` (RFC 8017 appendix A.1.1) in DER.
+/// Returns the modulus and exponent of an `RSAPublicKey` (RFC 8017 appendix A.1.1) in DER.
 pub(super) fn numbers(der: &[u8]) -> Option<(&[u8], &[u8])> {
     let (content, _) = element(der, SEQUENCE)?;
     let (modulus, rest) = element(content, INTEGER)?;
@@ -58,7 +58,7 @@ pub(super) fn numbers(der: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((modulus, exponent))
 }
 
-/// The content of a DER element with this tag, and what follows it.
+/// Returns the content of a DER element with this tag, and the bytes after it.
 fn element(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
     let (found, rest) = der.split_first()?;
     let (first, rest) = rest.split_first()?;
@@ -77,7 +77,7 @@ fn is_roca(modulus: &BigUint) -> bool {
         let residue = remainder(modulus, *prime);
         let generator = ROCA_GENERATOR % prime;
         let powers = std::iter::successors(Some(1), |power| Some(power * generator % prime));
-        // The powers of a number repeat after less than `prime` of them.
+        // The powers of a number repeat after fewer than `prime` of them.
         powers.take(*prime as usize).any(|power| power == residue)
     })
 }
@@ -87,7 +87,7 @@ fn small_factor(modulus: &BigUint) -> Option<u32> {
 }
 
 fn remainder(number: &BigUint, divisor: u32) -> u32 {
-    // What is left is less than the divisor.
+    // The remainder is less than the divisor.
     u32::try_from(number % divisor).unwrap_or_default()
 }
 
@@ -120,7 +120,7 @@ mod tests {
         weakness(&modulus.to_bytes_be(), &EXPONENT)
     }
 
-    /// A number of about this many bits without small factors: nobody needs its own.
+    /// Returns a number of about this many bits without small factors, which is quicker to find than a prime.
     fn large(bits: u64, seed: u32) -> BigUint {
         let odd = BigUint::from(seed) * 2_u32 + 1_u32;
         let start = (BigUint::from(3_u32) << (bits - 2)) + odd * 1_000_003_u32;

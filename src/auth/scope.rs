@@ -1,17 +1,17 @@
-//! What a caller may do: `predict`, `read`, `manage`, each with all models or one.
+//! Scopes: `predict`, `read`, `manage`, each for all models or for one.
 
 use std::{fmt, str::FromStr};
 
 use crate::model::ModelName;
 
-/// Something that needs a scope.
+/// An operation that requires a scope.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Action {
-    /// Asking a model.
+    /// Predicting with a model.
     Predict,
-    /// Looking at what there is.
+    /// Reading metadata, status and configuration of models.
     Read,
-    /// Changing what serves.
+    /// Changing which models and versions serve.
     Manage,
 }
 
@@ -32,7 +32,7 @@ pub struct Scope {
     model: Option<ModelName>,
 }
 
-/// A text that is no scope.
+/// A text that is not a scope.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is no scope: use predict, read or manage, or one of them for one model as in predict:iris")]
 pub struct ScopeError(String);
@@ -66,7 +66,7 @@ impl fmt::Display for Scope {
 }
 
 impl Scope {
-    /// Whether everything that `other` permits is permitted by this one too.
+    /// Returns true if this scope permits everything that `other` permits.
     fn covers(&self, other: &Self) -> bool {
         self.action == other.action && (self.model.is_none() || self.model == other.model)
     }
@@ -77,27 +77,27 @@ impl Scope {
 pub struct Scopes(Vec<Scope>);
 
 impl Scopes {
-    /// About the bytes that they take in memory, beside their list itself.
+    /// Returns the approximate memory in bytes, without the list itself.
     pub(super) fn bytes(&self) -> usize {
         let of =
             |scope: &Scope| size_of::<Scope>() + scope.model.as_ref().map_or(0, |model| model.as_str().len());
         self.0.iter().map(of).sum()
     }
 
-    /// Every action on every model.
+    /// Returns the scopes for every action on every model.
     #[must_use]
     pub fn all() -> Self {
         let scope = |action| Scope { action, model: None };
         Self([Action::Predict, Action::Read, Action::Manage].map(scope).into())
     }
 
-    /// The scopes that a token's claim names; those of other services are none of ours.
+    /// Returns the scopes in a token's claim; those of other services are ignored.
     #[must_use]
     pub fn of_claim(claim: &str) -> Self {
         Self(claim.split(' ').filter_map(|scope| scope.parse().ok()).collect())
     }
 
-    /// Scopes that must all be known.
+    /// Parses scopes that must all be known.
     ///
     /// # Errors
     ///
@@ -106,7 +106,7 @@ impl Scopes {
         scopes.into_iter().map(str::parse).collect::<Result<_, _>>().map(Self)
     }
 
-    /// Whether the action is permitted with this model; with no model: with at least one.
+    /// Returns true if the action is permitted with this model; without a model, with at least one.
     #[must_use]
     pub fn permit(&self, action: Action, model: Option<&ModelName>) -> bool {
         self.0.iter().any(|scope| {
@@ -115,7 +115,7 @@ impl Scopes {
         })
     }
 
-    /// Whether everything that `other` permits is permitted by these too.
+    /// Returns true if these scopes permit everything that `other` permits.
     #[must_use]
     pub fn cover(&self, other: &Self) -> bool {
         other.0.iter().all(|scope| self.0.iter().any(|own| own.covers(scope)))

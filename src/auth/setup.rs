@@ -1,4 +1,4 @@
-//! Authentication as the settings want it, or everything that keeps it from being safe.
+//! Authentication built from the settings, or the list of everything that makes it unsafe.
 
 use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
 
@@ -13,21 +13,21 @@ use super::{
 };
 use crate::config::{AuthSettings, Problem, SecretBytes};
 
-/// Everything that decides who calls.
+/// The verifier, the issuer and the clients.
 #[derive(Debug)]
 pub struct Authentication {
-    /// Verifies tokens; nothing when authentication is switched off.
+    /// The verifier of tokens; `None` if authentication is off.
     pub verifier: Option<Verifier>,
-    /// Signs tokens for clients; nothing when there is no key to sign with.
+    /// The signer of tokens for clients; `None` if there is no key to sign with.
     pub issuer: Option<TokenIssuer>,
-    /// Who may ask for tokens.
+    /// The clients that may request tokens.
     pub clients: Arc<Clients>,
 }
 
 impl Authentication {
     /// Reads and checks all keys and clients.
     ///
-    /// `for_development` says of a setting whether it comes from a file that may hold well-known credentials.
+    /// `for_development` returns true if a setting comes from a file that may hold well-known credentials.
     ///
     /// # Errors
     ///
@@ -114,7 +114,7 @@ fn read_keys(
     keys
 }
 
-/// The shared secret and the setting that holds it.
+/// Returns the shared secret and the setting that holds it.
 fn signing_secret(settings: &AuthSettings) -> Result<Option<(&'static str, SecretBytes)>, Problem> {
     const BASE64: &str = "auth.signing_secret_base64";
     match (&settings.signing_secret, &settings.signing_secret_base64) {
@@ -128,7 +128,7 @@ fn signing_secret(settings: &AuthSettings) -> Result<Option<(&'static str, Secre
     }
 }
 
-/// The id of the key that signs: outer nothing if there is none, inner nothing for the shared secret.
+/// Returns the id of the signing key: `None` if there is none, `Some(None)` for the shared secret.
 #[expect(clippy::option_option, reason = "the shared secret is a key without an id")]
 fn signing_key(settings: &AuthSettings, keys: &Keys, problems: &mut Vec<Problem>) -> Option<Option<String>> {
     if let Some(named) = &settings.signing_key {
@@ -200,7 +200,7 @@ fn read_clients(
     clients
 }
 
-/// Signs a token and verifies it: a private key that is not the public key's is found now, not by the first client.
+/// Signs a token and verifies it, so that a private key that does not match the public one fails the start.
 fn try_pair(issuer: Option<&TokenIssuer>, verifier: &Verifier, problems: &mut Vec<Problem>) {
     let Some(issuer) = issuer else { return };
     let now = SystemTime::now();

@@ -1,6 +1,6 @@
-//! Why a token is not believed. For the log: the client is told no more than that it is not.
+//! Reasons to refuse a token. For the log only: the client learns no more than that the token is invalid.
 
-/// Why a token is not believed.
+/// A reason to refuse a token.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
     /// Longer than any token needs to be.

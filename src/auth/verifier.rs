@@ -1,4 +1,4 @@
-//! Believing tokens, or not.
+//! JWT verification.
 
 use std::{sync::Arc, time::SystemTime};
 
@@ -18,7 +18,7 @@ use crate::config::{Algorithm, AuthSettings};
 /// Longest token in bytes.
 const MAX_TOKEN_BYTES: usize = 8 * 1024;
 
-/// Verifies tokens with the configured keys.
+/// A verifier of tokens with the configured keys.
 #[derive(Debug)]
 pub struct Verifier {
     keys: Vec<VerificationKey>,
@@ -29,7 +29,7 @@ pub struct Verifier {
 /// A key and the one algorithm it verifies.
 #[derive(Debug)]
 pub(super) struct VerificationKey {
-    /// The id by which a token names it; the shared signing secret has none.
+    /// The id by which a token names it; `None` for the shared signing secret.
     kid: Option<String>,
     algorithm: Algorithm,
     key: DecodingKey,
@@ -47,7 +47,7 @@ impl VerificationKey {
         validation.set_issuer(&[&settings.issuer]);
         validation.set_audience(&[&settings.audience]);
         validation.set_required_spec_claims(&["exp", "aud", "iss", "sub"]);
-        // Times are judged against a clock that tests can move.
+        // The times are judged in `ClaimsPolicy`, against a clock that tests can move.
         validation.validate_exp = false;
         validation.validate_nbf = false;
         Self { kid: kid.map(str::to_owned), algorithm, key, validation }
@@ -58,7 +58,8 @@ impl VerificationKey {
         decode::<Claims>(token, &self.key, &self.validation).map(|data| data.claims)
     }
 
-    /// Whether a token with this header may be verified with this key: by its id, or without one by its algorithm.
+    /// Returns true if a token with this header may be verified with this key: by its id, or without one by its
+    /// algorithm.
     fn is_meant_by(&self, header: &TokenHeader) -> bool {
         let id_fits = header.kid.is_none() || header.kid == self.kid;
         id_fits && header.algorithm == algorithm::name(self.algorithm)
@@ -70,13 +71,13 @@ impl Verifier {
         Self { keys, policy: ClaimsPolicy::new(settings), known: KnownTokens::default() }
     }
 
-    /// Who calls with this token at this time.
+    /// Returns the caller of this token.
     ///
     /// A token that names no key is tried with each key of its algorithm, so that a shared secret can be rotated.
     ///
     /// # Errors
     ///
-    /// Why the token is not believed.
+    /// The reason why the token is refused.
     pub fn verify(&self, token: &str, now: SystemTime) -> Result<Arc<Caller>, TokenError> {
         if token.len() > MAX_TOKEN_BYTES {
             return Err(TokenError::TooLong(MAX_TOKEN_BYTES));
@@ -90,13 +91,13 @@ impl Verifier {
         Ok(caller)
     }
 
-    /// Who calls with this token, if it was verified before and is believed still: what costs next to nothing.
+    /// Returns the caller of a token that was verified before and is still valid; costs next to nothing.
     #[must_use]
     pub fn known(&self, token: &str, now: SystemTime) -> Option<Arc<Caller>> {
         (token.len() <= MAX_TOKEN_BYTES).then(|| self.known.caller(&fingerprint(token), now))?
     }
 
-    /// Forgets tokens that are over at this time.
+    /// Removes tokens that have expired at this time.
     pub fn forget_expired(&self, now: SystemTime) {
         self.known.forget_expired(now);
     }

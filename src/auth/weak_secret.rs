@@ -1,9 +1,9 @@
-//! Shared secrets that anyone could guess or look up.
+//! Detection of shared secrets that can be guessed or looked up.
 
-/// RFC 7518 section 3.2: the key of HS256 has at least the 256 bits of its hash.
+/// RFC 7518 section 3.2: an HS256 key has at least the 256 bits of its hash.
 const MIN_BYTES: usize = 32;
 
-/// Fewer different bytes than this is no random secret: 32 random hex digits have 8 or fewer once in many millions.
+/// Fewest distinct bytes of a random secret: 32 random hex digits have 8 or fewer once in many millions.
 const MIN_DIFFERENT_BYTES: usize = 8;
 
 /// Secrets from tutorials and sample code that are long enough to pass otherwise, in lower case.
@@ -19,11 +19,11 @@ const WELL_KNOWN: &[&str] = &[
     "your-secret-key-change-in-production",
 ];
 
-/// Words that stand in secrets nobody chose.
+/// Words that mark a secret as a placeholder.
 const PLACEHOLDERS: &[&str] =
     &["changeme", "change-me", "change_me", "changethis", "change-this", "change_this"];
 
-/// The reason why a secret must not sign tokens; `None` if there is none.
+/// Returns the reason why a secret must not sign tokens; `None` if there is none.
 pub(super) fn weakness(secret: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(secret);
     let lower = text.to_ascii_lowercase();
@@ -50,12 +50,12 @@ pub(super) fn weakness(secret: &[u8]) -> Option<String> {
     }
 }
 
-/// Whether a short text is only repeated.
+/// Returns true if the secret is a shorter text, repeated.
 fn is_repeated(secret: &[u8]) -> bool {
     (1..=secret.len() / 2).any(|period| secret.iter().zip(&secret[period..]).all(|(one, next)| one == next))
 }
 
-/// Whether most bytes are the one before, or the next after it: 123456789, abcdefgh.
+/// Returns true if most bytes equal the byte before or follow it in order: 123456789, abcdefgh.
 fn is_run(secret: &[u8]) -> bool {
     let steps = secret.windows(2).filter(|pair| pair[1].wrapping_sub(pair[0]) <= 1).count();
     steps * 4 > secret.len() * 3

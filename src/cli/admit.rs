@@ -5,12 +5,12 @@ use std::io;
 use super::Failure;
 use crate::lifecycle::{run_admission, run_admissions};
 
-/// Carries out the job on standard input and writes the report to standard output.
+/// Runs the job on standard input and writes the report to standard output.
 pub(super) fn admit() -> Result<(), Failure> {
     Ok(run_admission(io::stdin().lock(), io::stdout().lock())?)
 }
 
-/// Carries out a job for each line of standard input and writes how it ended to standard output.
+/// Runs a job for each line of standard input and writes each outcome to standard output.
 pub(super) fn admit_each() -> Result<(), Failure> {
     Ok(run_admissions(io::stdin().lock(), io::stdout())?)
 }

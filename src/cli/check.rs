@@ -9,7 +9,7 @@ use crate::{
     model::ModelName,
 };
 
-/// Shows the settings and proves each model as the server would; fails with everything that is wrong.
+/// Shows the settings and proves each model as the server would; fails with every problem found.
 pub(super) fn check(files: &[PathBuf]) -> Result<(), Failure> {
     let environment = Environment::of_process();
     let (loaded, _) = prepare::prepare(files, &environment)?;
@@ -21,7 +21,7 @@ pub(super) fn check(files: &[PathBuf]) -> Result<(), Failure> {
     if problems.is_empty() { Ok(()) } else { Err(problems.join("\n").into()) }
 }
 
-/// Prints what would serve; answers what would not.
+/// Prints what would serve; returns what would not.
 fn check_models(settings: &Settings, environment: &Environment) -> Result<Vec<String>, Failure> {
     let examiner = Examiner::with(settings, environment)?;
     let repository = settings.models.repository.display();

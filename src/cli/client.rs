@@ -1,4 +1,4 @@
-//! Asking a running gateway on this machine.
+//! A small HTTP client for a running gateway on this machine.
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -16,7 +16,7 @@ use tokio::{net::TcpStream, time};
 
 use super::Failure;
 
-/// The address by which a listener can be reached from the same machine.
+/// Returns the address by which a listener can be reached from the same machine.
 pub(super) fn reachable(listen: SocketAddr) -> SocketAddr {
     let address = match listen.ip() {
         IpAddr::V4(address) if address.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
@@ -26,7 +26,7 @@ pub(super) fn reachable(listen: SocketAddr) -> SocketAddr {
     SocketAddr::new(address, listen.port())
 }
 
-/// Sends a request without a body, with a token if there is one, and reads status and answer.
+/// Sends a request without a body, with a token if there is one, and returns the status and body of the response.
 pub(super) fn ask(
     address: SocketAddr,
     method: &str,

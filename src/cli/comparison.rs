@@ -1,4 +1,4 @@
-//! The comparison of two models, for `diff` and `verify` alike.
+//! The comparison of two models, shared by `diff` and `verify`.
 
 use serde_json::{Value, json};
 
@@ -7,7 +7,7 @@ use crate::{
     model::Change,
 };
 
-/// The differences that callers would notice of a model in place of another.
+/// The differences that callers would notice when one model replaces another.
 pub(super) struct Comparison {
     changes: Vec<Change>,
 }
@@ -23,7 +23,7 @@ impl Comparison {
         Self { changes }
     }
 
-    /// Adds that the graph is the same and the weights differ, where these lie in files beside it.
+    /// Adds a note if the graph is unchanged but external data files differ.
     pub(super) fn with_weights(mut self, old: &[CopiedFile], new: &[CopiedFile]) -> Self {
         let (Some((old, old_data)), Some((new, new_data))) = (old.split_first(), new.split_first()) else {
             return self;
@@ -37,7 +37,7 @@ impl Comparison {
         self
     }
 
-    /// The differences, those that break callers first.
+    /// Returns the differences, those that break callers first.
     pub(super) fn changes(&self) -> &[Change] {
         &self.changes
     }
@@ -47,7 +47,7 @@ impl Comparison {
         self.changes.iter().any(|change| change.breaks)
     }
 
-    /// The differences for programs.
+    /// Returns the differences as JSON.
     pub(super) fn document(&self) -> Value {
         let sentences = |breaks: bool| -> Vec<&str> {
             let meant = self.changes.iter().filter(|change| change.breaks == breaks);
@@ -56,7 +56,7 @@ impl Comparison {
         json!({"compatible": !self.breaks(), "breaking": sentences(true), "harmless": sentences(false)})
     }
 
-    /// The differences for people, a line each.
+    /// Returns the differences as text, one per line.
     pub(super) fn lines(&self) -> String {
         if self.changes.is_empty() {
             return "callers notice nothing: the same inputs, outputs, features and classes\n".to_owned();

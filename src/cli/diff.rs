@@ -13,13 +13,13 @@ use super::{
 
 #[derive(Debug, Args)]
 pub(super) struct DiffArguments {
-    /// The model that serves
+    /// The model in service
     #[arg(value_name = "OLD")]
     old: PathBuf,
-    /// The model that is to take its place
+    /// The model that would replace it
     #[arg(value_name = "NEW")]
     new: PathBuf,
-    /// The model.toml that is to hold for both: their contract
+    /// The model.toml to apply to both: their contract
     #[arg(long, value_name = "FILE")]
     model_toml: Option<PathBuf>,
     /// Print the differences as JSON
@@ -27,14 +27,14 @@ pub(super) struct DiffArguments {
     json: bool,
 }
 
-/// Shows what callers of one model would notice of the other.
+/// Shows the differences that callers would notice between two models.
 pub(super) fn diff(files: &[PathBuf], arguments: &DiffArguments) -> Result<(), Failure> {
     let examiner = Examiner::new(files)?;
     let config = config(arguments.model_toml.as_deref())?;
     let proven = |file: &PathBuf| examiner.compared(file, &config);
     let (old, new) = match (proven(&arguments.old), proven(&arguments.new)) {
         (Ok(old), Ok(new)) => (old, new),
-        // What is answered can only be compared with what is answered.
+        // Predictions are comparable only if both files were proven; otherwise compare their declarations.
         _ => (examiner.declared(&arguments.old, &config)?, examiner.declared(&arguments.new, &config)?),
     };
     let ((old_copy, old), (new_copy, new)) = (old, new);

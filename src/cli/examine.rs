@@ -1,4 +1,4 @@
-//! Looking at model files as the server would, in a process of its own, without a server.
+//! Inspection of model files as by the server, in a separate process, without a server.
 
 use std::{
     path::{Path, PathBuf},
@@ -17,21 +17,21 @@ use crate::{
     runtime::Runtime,
 };
 
-/// A file to look at.
+/// A model file and how to show it.
 #[derive(Debug, Args)]
 pub(super) struct FileArguments {
-    /// The model, an .onnx file; files that it names lie beside it
+    /// The model, an .onnx file; external data files are read from the folder that it is in
     #[arg(value_name = "FILE")]
     pub(super) file: PathBuf,
-    /// The model.toml that is to hold for it: contract and pins
+    /// The model.toml to apply: contract and pins
     #[arg(long, value_name = "FILE")]
     pub(super) model_toml: Option<PathBuf>,
-    /// Print what comes of it as JSON
+    /// Print the result as JSON
     #[arg(long)]
     pub(super) json: bool,
 }
 
-/// Copies and proves single files.
+/// An examiner that copies and proves single files.
 pub(super) struct Examiner {
     store: Store,
     prover: Prover,
@@ -39,13 +39,13 @@ pub(super) struct Examiner {
 }
 
 impl Examiner {
-    /// With the settings that the server would have.
+    /// Creates an examiner with the settings that the server would use.
     pub(super) fn new(files: &[PathBuf]) -> Result<Self, Failure> {
         let environment = Environment::of_process();
         Self::with(&prepare::settings(files, &environment)?.settings, &environment)
     }
 
-    /// With these settings.
+    /// Creates an examiner with these settings.
     pub(super) fn with(settings: &Settings, environment: &Environment) -> Result<Self, Failure> {
         let runtime = Runtime::load(&settings.runtime, environment)?;
         let prover = Prover {
@@ -57,7 +57,7 @@ impl Examiner {
         Ok(Self { store: Store::temporary()?, prover, runtime: settings.runtime.clone() })
     }
 
-    /// A private copy of a file and all it needs, with the `model.toml` that is to hold for it.
+    /// Takes a private copy of a file and all it needs, with the `model.toml` that applies to it.
     pub(super) fn copy(&self, candidate: &Candidate, config: &ModelConfig) -> Result<Arc<Snapshot>, Refusal> {
         match &candidate.defect {
             Some(Defect::Unusable(refusal)) => Err(refusal.clone()),
@@ -71,13 +71,13 @@ impl Examiner {
         self.prover.prove(snapshot)
     }
 
-    /// How a proven copy would be scheduled, if it were the only one of this machine.
+    /// Returns the schedule of a proven copy, as if it were the only model on this machine.
     pub(super) fn schedule(&self, config: &ModelConfig, proof: &Proof) -> Result<Schedule, Refusal> {
         decide_schedule(&self.runtime, &config.scheduler, proof, Runtime::cpus(), None)
     }
 
-    /// Proves a file that is compared with another, as both were proven before they served. Pins are not looked at: it
-    /// need not serve.
+    /// Proves a file for a comparison, as the server proves both versions. Pins are not checked: the file need not be
+    /// served.
     pub(super) fn compared(
         &self,
         file: &Path,
@@ -86,7 +86,7 @@ impl Examiner {
         self.looked_at(file, config, |copy| self.prover.prove(copy))
     }
 
-    /// Asks a file what it declares, where it cannot be proven.
+    /// Reads what a file declares, for files that cannot be proven.
     pub(super) fn declared(
         &self,
         file: &Path,
@@ -95,7 +95,7 @@ impl Examiner {
         self.looked_at(file, config, |copy| self.prover.declare(copy))
     }
 
-    /// Copies a file with the contract that is to hold for it, and finds out about the copy.
+    /// Copies a file with its contract, and examines the copy.
     fn looked_at(
         &self,
         file: &Path,
@@ -109,12 +109,12 @@ impl Examiner {
     }
 }
 
-/// A file by itself, as if it lay in a repository.
+/// Returns a single file as a candidate, as if it lay in a repository.
 pub(super) fn candidate(file: &Path) -> Result<Candidate, Failure> {
     Source::candidate(file).map_err(|error| format!("{}: {error}", file.display()).into())
 }
 
-/// What is to hold for a file, as if it stood beside it in a repository.
+/// Reads the `model.toml` for a file, as if it lay beside it in a repository.
 pub(super) fn config(file: Option<&Path>) -> Result<ModelConfig, Failure> {
     let Some(file) = file else { return Ok(ModelConfig::default()) };
     let root = file.canonicalize().ok().and_then(|file| file.parent().map(Path::to_path_buf));

@@ -1,4 +1,4 @@
-//! Following the settings while the gateway runs: their files, and SIGHUP.
+//! Reload of the settings while the gateway runs: when their files change, and at SIGHUP.
 
 use std::{
     future::pending,
@@ -21,24 +21,24 @@ use crate::{
     telemetry::logging::Log,
 };
 
-/// How often the files are looked at. A change is followed once it is the same in two looks.
+/// Time between two checks of the files. A change is applied once two checks in a row find the same content.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What reads the settings again, the way the start did.
+/// A reader of changed settings, which reads them in the same way as at the start.
 pub(super) struct Follower {
     pub(super) files: Vec<PathBuf>,
     pub(super) environment: Environment,
-    /// What the start read.
+    /// The files as they were read last.
     pub(super) watch: Watch,
     pub(super) hang_up: Signal,
     pub(super) log: Log,
 }
 
 impl Follower {
-    /// Reloads the gateway whenever its settings' files have changed, and at each SIGHUP, until the terminal that it
-    /// was started in is closed: that is told by the same signal, and nobody is left who could end it.
+    /// Reloads the gateway when its settings' files change, and at each SIGHUP. Returns when the terminal that it was
+    /// started in is closed. The system sends SIGHUP then too, and Ctrl-C could no longer stop the gateway.
     ///
-    /// It may be dropped at any time: the gateway is reloaded in one step.
+    /// Cancel safe: the gateway is reloaded in one step.
     pub(super) async fn run(&mut self, gateway: &Gateway) {
         let has_terminal = || io::stderr().is_terminal();
         let had_terminal = has_terminal();
@@ -90,7 +90,7 @@ impl Follower {
     }
 
     fn apply(&self, gateway: &Gateway, loaded: Loaded, authentication: Authentication) {
-        // The level was looked at with the rest.
+        // The level was checked with the rest, so this does not fail on bad settings.
         if let Err(problem) = self.log.set_level(&loaded.settings.log) {
             tracing::error!(%problem, "the level of the log stays");
         }
@@ -110,7 +110,7 @@ fn look_at(paths: &[PathBuf]) -> Vec<SourceFile> {
     paths.iter().map(|path| SourceFile::look(path)).collect()
 }
 
-/// What is wrong with files that give what they hold only once: reading such a one again might wait for ever.
+/// Returns a problem for each file that can be read only once, such as a pipe: reading it again could block for ever.
 fn read_once(files: &[SourceFile]) -> Vec<Problem> {
     let message = "is no regular file and cannot be read again: restart the gateway";
     files
@@ -120,7 +120,8 @@ fn read_once(files: &[SourceFile]) -> Vec<Problem> {
         .collect()
 }
 
-/// Reading files and checking secrets takes longer than a request should wait.
+/// Runs blocking work off the request threads: reading files and checking secrets takes longer than a request should
+/// wait.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match spawn_blocking(work).await {
         Ok(done) => done,

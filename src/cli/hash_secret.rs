@@ -5,13 +5,13 @@ use std::io::{self, IsTerminal, Read};
 use super::{Failure, output};
 use crate::auth;
 
-/// Fewer bytes than this is no secret for a machine.
+/// Shortest acceptable secret in bytes.
 const MIN_BYTES: usize = 12;
 
-/// Longer is a file given by mistake.
+/// Longest acceptable secret in bytes: more is a file given by mistake.
 const MAX_BYTES: u64 = 1024;
 
-/// Reads a secret (unseen when typed) and prints its hash.
+/// Reads a secret (not shown when typed) and prints its hash.
 pub(super) fn hash_secret() -> Result<(), Failure> {
     let secret = if io::stdin().is_terminal() {
         rpassword::prompt_password("secret (not shown): ")?

@@ -10,7 +10,7 @@ use crate::config::Environment;
 /// A gateway that takes longer is not healthy.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Asks `/health/ready` at `server.listen`.
+/// Requests `/health/ready` at `server.listen`.
 pub(super) fn health(files: &[PathBuf]) -> Result<(), Failure> {
     let loaded = prepare::settings(files, &Environment::of_process())?;
     let address = client::reachable(loaded.settings.server.listen);

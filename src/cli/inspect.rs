@@ -11,7 +11,7 @@ use super::{
 };
 use crate::model::OnnxFile;
 
-/// Shows what a file says of itself and what comes of trying it.
+/// Shows what a file declares, and the outcome of its proof.
 pub(super) fn inspect(files: &[PathBuf], arguments: &FileArguments) -> Result<(), Failure> {
     let shown = arguments.file.display();
     let named = |error: &dyn std::fmt::Display| format!("{shown}: {error}");

@@ -1,8 +1,8 @@
-//! Writing for people: results to standard output, what went wrong to standard error.
+//! Output for people: results to standard output, errors to standard error.
 
 use std::io::{self, Write};
 
-/// Writes text to standard output. A reader that has gone away (`| head`) is no failure.
+/// Writes text to standard output. A closed pipe (`| head`) is not a failure.
 pub(super) fn print(text: &str) -> io::Result<()> {
     match io::stdout().lock().write_all(text.as_bytes()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
@@ -20,9 +20,9 @@ pub(super) fn warnings(lines: &str) {
     mark("warning", lines);
 }
 
-/// Writes a line to standard error that says what is going on.
+/// Writes a line about progress to standard error.
 pub(super) fn progress(line: &str) {
-    // Nothing can be told to someone who does not listen.
+    // If standard error is closed, there is no one to tell.
     let _ = writeln!(io::stderr().lock(), "{line}");
 }
 

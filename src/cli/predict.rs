@@ -36,24 +36,24 @@ pub(super) struct PredictArguments {
     /// The body of a request to /predict: JSON, @FILE, or - for standard input
     #[arg(long, value_name = "JSON")]
     input: String,
-    /// Print the answer as the server writes it, in one line
+    /// Print the response as the server writes it, in one line
     #[arg(long)]
     json: bool,
-    /// How long loading and running may take
+    /// The time limit of loading and running together
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..))]
     timeout_seconds: u64,
 }
 
-/// The version of a model that is one flat file.
+/// Version number of a model that is a single file outside a version folder.
 const FLAT_VERSION: u64 = 1;
 
-/// The name of a model whose file has none that a model may have.
+/// Model name used if the file's name is not a valid one.
 const UNNAMED: &str = "model";
 
-/// How long a run that is told to end may take to do so.
+/// Time that a cancelled run has to end.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// Loads a model in this process, asks it once, and prints what the server would answer.
+/// Loads a model in this process, predicts once, and prints the response that the server would send.
 pub(super) fn predict(files: &[PathBuf], arguments: PredictArguments) -> Result<(), Failure> {
     let environment = Environment::of_process();
     let settings = prepare::settings(files, &environment)?.settings;
@@ -65,7 +65,7 @@ pub(super) fn predict(files: &[PathBuf], arguments: PredictArguments) -> Result<
     let worker_options = Arc::clone(&options);
     thread::spawn(move || {
         let PredictArguments { model, json, .. } = arguments;
-        // Nobody listens any more if it took too long.
+        // After a timeout the receiver is gone.
         let _ = send.send(answer(runtime, &model, &request, json, &worker_options));
     });
     let answer = match answered.recv_timeout(Duration::from_secs(arguments.timeout_seconds)) {
@@ -73,7 +73,7 @@ pub(super) fn predict(files: &[PathBuf], arguments: PredictArguments) -> Result<
         Err(mpsc::RecvTimeoutError::Disconnected) => return Err("the prediction panicked".into()),
         Err(mpsc::RecvTimeoutError::Timeout) => {
             options.terminate()?;
-            // A run that ends leaves nothing behind; one that does not ends with the process.
+            // A run that ends in time frees everything; any other ends with the process.
             let _ = answered.recv_timeout(GRACE);
             return Err(format!("there was no answer within {} s", arguments.timeout_seconds).into());
         }
@@ -81,7 +81,7 @@ pub(super) fn predict(files: &[PathBuf], arguments: PredictArguments) -> Result<
     Ok(output::print(&answer)?)
 }
 
-/// The request, or lines that say what is wrong with it.
+/// Parses the request; the error lists what is wrong with it.
 fn read_request(body: &[u8]) -> Result<PredictRequest<'_>, String> {
     parse_valid(body).map_err(|error| match error {
         BodyError::Malformed(error) => listed(&[error]),
@@ -101,7 +101,7 @@ fn read_input(input: &str) -> Result<Vec<u8>, Failure> {
     }
 }
 
-/// The answer as text, or lines that say why there is none.
+/// Returns the response as text; the error says why there is none.
 fn answer(
     runtime: Runtime,
     file: &Path,
@@ -176,7 +176,7 @@ fn listed(errors: &[FieldError]) -> String {
     errors.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
-/// What the model of a file would be called in a repository: `NAME/VERSION/model.onnx`, or `NAME.onnx`.
+/// Returns the name and version that a file would have in a repository: `NAME/VERSION/model.onnx`, or `NAME.onnx`.
 fn identity(file: &Path) -> (String, ModelVersion) {
     let named = |path: Option<&Path>| path?.file_stem()?.to_str()?.parse::<ModelName>().ok();
     let folder = file.parent();

@@ -1,4 +1,4 @@
-//! What several commands need first: settings, and authentication made of them.
+//! Preparation shared by several commands: settings, and the authentication built from them.
 
 use std::path::PathBuf;
 
@@ -9,16 +9,16 @@ use crate::{
     telemetry::logging,
 };
 
-/// What came of reading the settings.
+/// The outcome of reading the settings.
 pub(super) struct Attempt {
     /// Every file that was read or looked for.
     pub(super) files: Vec<SourceFile>,
-    /// The settings and authentication made of them, or everything that is wrong with either.
+    /// The settings and their authentication, or every problem with either.
     pub(super) prepared: Result<(Loaded, Authentication), Problems>,
 }
 
 impl Attempt {
-    /// Reads the settings and makes sure that they are safe to serve with.
+    /// Reads the settings and checks that they are safe to serve with.
     pub(super) fn new(files: &[PathBuf], environment: &Environment) -> Self {
         let Reading { loaded, problems, files } = read(files, environment);
         Self { files, prepared: authenticated(loaded, problems) }
@@ -29,7 +29,7 @@ fn authenticated(
     loaded: Option<Loaded>,
     mut problems: Vec<Problem>,
 ) -> Result<(Loaded, Authentication), Problems> {
-    // What a file that cannot be read would have said about keys and clients is not known.
+    // An unreadable file could have defined keys and clients, so authentication is not checked without it.
     let unread = problems.iter().any(|problem| problem.key.is_empty());
     let Some(loaded) = loaded.filter(|_| !unread) else { return Err(Problems(problems)) };
     let authentication = Authentication::new(&loaded.settings.auth, &|key| loaded.is_for_development(key));
@@ -43,7 +43,7 @@ fn authenticated(
     }
 }
 
-/// The settings and authentication made of them, or everything that is wrong with either.
+/// Returns the settings and their authentication, or every problem with either.
 pub(super) fn prepare(
     files: &[PathBuf],
     environment: &Environment,
@@ -51,7 +51,7 @@ pub(super) fn prepare(
     Ok(Attempt::new(files, environment).prepared?)
 }
 
-/// The settings, or everything that is wrong with them.
+/// Returns the settings, or every problem with them.
 pub(super) fn settings(files: &[PathBuf], environment: &Environment) -> Result<Loaded, Failure> {
     Ok(load(files, environment)?)
 }

@@ -12,7 +12,7 @@ use crate::{auth::Scopes, config::Environment, model::ModelName};
 
 #[derive(Debug, Args)]
 pub(super) struct RollbackArguments {
-    /// The model that is to go back to the deployment before
+    /// The model to roll back to its previous deployment
     #[arg(value_name = "MODEL")]
     model: ModelName,
     /// A token with the scope `manage`; without one, the gateway's own key signs one
@@ -20,13 +20,13 @@ pub(super) struct RollbackArguments {
     token: Option<String>,
 }
 
-/// Loading what served before takes as long as loading anything.
+/// Time limit of the rollback: loading the previous deployment takes as long as loading any model.
 const TIMEOUT: Duration = Duration::from_mins(1);
 
-/// How long the token that is signed for this is valid.
+/// Lifetime of the token that is signed for this request.
 const TOKEN_LIFETIME: Duration = Duration::from_mins(1);
 
-/// Asks the gateway at `server.listen`.
+/// Sends the rollback to the gateway at `server.listen`.
 pub(super) fn rollback(files: &[PathBuf], arguments: RollbackArguments) -> Result<(), Failure> {
     let environment = Environment::of_process();
     let RollbackArguments { model, token } = arguments;

@@ -39,30 +39,30 @@ pub(super) fn serve(files: &[PathBuf]) -> Result<(), Failure> {
         clock: Clock::system(),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        // Requests are answered by threads of the server's own.
+        // Requests run on the server's own threads.
         .worker_threads(1)
         .thread_stack_size(runtime::STACK_BYTES)
         .enable_all()
         .build()?;
     let served = runtime.block_on(async {
-        // Before anything that takes long: unheard, it would end the process.
+        // Registered before any slow step: an unhandled SIGHUP would end the process.
         let hang_up = signal(SignalKind::hangup())?;
         let watch = Watch::new(read);
         run(parts, Follower { files: files.to_vec(), environment, watch, hang_up, log }).await
     });
-    // A run that does not end when it is told to must not keep the process alive.
+    // A run that ignores its cancellation must not keep the process alive.
     runtime.shutdown_background();
     served
 }
 
-/// Says which scopes are for models that are not there, once that is known; then waits for ever.
+/// Warns of scopes for unknown models once all models are known; then waits for ever.
 async fn warn_of_scopes(gateway: &Gateway, auth: AuthSettings) {
     gateway.serving().started().await;
     let status = gateway.serving().status();
     for warning in scopes_without_model(&auth, |model| status.iter().any(|status| status.model == *model)) {
         tracing::warn!("{warning}");
     }
-    // Hashes of secrets are not kept for longer.
+    // The hashes of secrets are not needed any longer.
     drop(auth);
     pending::<()>().await;
 }
@@ -81,7 +81,7 @@ async fn run(parts: Parts, mut follower: Follower) -> Result<(), Failure> {
     );
     let delay = tokio::select! {
         _ = terminate.recv() => gateway.shutdown_delay(),
-        // Whoever presses Ctrl-C or closes the terminal waits for no load balancer.
+        // After Ctrl-C or a closed terminal no load balancer has to notice: stop without delay.
         _ = interrupt.recv() => Duration::ZERO,
         () = follower.run(&gateway) => Duration::ZERO,
         () = warn_of_scopes(&gateway, auth) => Duration::ZERO,

@@ -12,13 +12,13 @@ use crate::{auth::Scopes, config::Environment};
 
 #[derive(Debug, Args)]
 pub(super) struct TokenArguments {
-    /// Whom the token is for: the `sub` claim
+    /// The subject of the token: the `sub` claim
     #[arg(long)]
     subject: String,
-    /// What it permits: predict, read, manage, each for all models or one (predict:iris), with spaces between
+    /// The scopes, separated by spaces: predict, read, manage, each for all models or one (predict:iris)
     #[arg(long)]
     scope: String,
-    /// How long it is valid; the default is `auth.token_lifetime_seconds`
+    /// The lifetime; the default is `auth.token_lifetime_seconds`
     #[arg(long, value_name = "SECONDS")]
     lifetime_seconds: Option<u64>,
 }

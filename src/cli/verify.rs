@@ -20,12 +20,12 @@ use crate::{
 pub(super) struct VerifyArguments {
     #[command(flatten)]
     file: FileArguments,
-    /// The model whose place it is to take, under the same version number: what breaks its callers is refused
+    /// The model that FILE would replace under the same version number: a change that breaks its callers is refused
     #[arg(long, value_name = "FILE")]
     against: Option<PathBuf>,
 }
 
-/// Most columns, and categories of a column, that are shown.
+/// Maximum number of columns shown, and of categories of a column.
 const MAX_LISTED: usize = 8;
 
 /// Proves a file as the server would.
@@ -71,7 +71,7 @@ pub(super) fn verify(files: &[PathBuf], arguments: &VerifyArguments) -> Result<(
     }
 }
 
-/// The outcome of a proof, for programs.
+/// Returns the outcome of a proof as JSON.
 fn document(outcome: &Result<(Schedule, Proof), Refusal>, compared: Option<&Comparison>) -> Value {
     let mut document = Map::new();
     document.insert("admitted".to_owned(), outcome.is_ok().into());
@@ -91,7 +91,7 @@ fn document(outcome: &Result<(Schedule, Proof), Refusal>, compared: Option<&Comp
     Value::Object(document)
 }
 
-/// A proof for people, and what follows from it here.
+/// Describes a proof, and the schedule chosen for this machine.
 pub(super) fn describe(proof: &Proof, schedule: &Schedule) -> String {
     let mut text = String::new();
     // Writing to a string cannot fail.
@@ -181,7 +181,7 @@ pub(super) fn describe(proof: &Proof, schedule: &Schedule) -> String {
     text
 }
 
-/// Facts of a column for people.
+/// Describes what is known of a column.
 fn described(facts: &ColumnFacts) -> String {
     let categories = facts.categories.as_ref().map(|categories| {
         let texts = match categories {
@@ -199,7 +199,7 @@ fn described(facts: &ColumnFacts) -> String {
     [categories, range, missing].into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
-/// Microseconds with as many digits as one reads.
+/// Formats microseconds with a readable number of digits.
 fn time(micros: u64) -> String {
     match micros {
         0..1000 => format!("{micros} µs"),

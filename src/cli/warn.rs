@@ -1,11 +1,11 @@
-//! What is allowed but should not be met by surprise.
+//! Warnings about settings that are allowed but may surprise.
 
 use crate::{
     config::{AuthSettings, Loaded},
     model::ModelName,
 };
 
-/// Scopes of clients for one model that is not known: they permit nothing until it comes.
+/// Returns a warning for each client scope of an unknown model: it permits nothing until the model is added.
 pub(super) fn scopes_without_model(
     auth: &AuthSettings,
     is_known: impl Fn(&ModelName) -> bool,
@@ -23,7 +23,7 @@ pub(super) fn scopes_without_model(
     warnings
 }
 
-/// Says aloud what the settings open.
+/// Warns of settings that weaken security.
 pub(super) fn warn_of_danger(loaded: &Loaded) {
     let settings = &loaded.settings;
     let development = loaded.is_for_development("auth.signing_secret")

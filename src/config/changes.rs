@@ -1,4 +1,4 @@
-//! What differs between two readings of the settings, key by key.
+//! Differences between two readings of the settings, key by key.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,23 +6,23 @@ use serde_json::Value;
 
 use super::{Settings, known_keys::KnownKeys, secret};
 
-/// A setting whose value is another one.
+/// A setting whose value has changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
     /// The setting, dotted.
     pub key: String,
-    /// What it was, as it may be shown.
+    /// The old value, secrets redacted.
     pub from: String,
-    /// What it is, as it may be shown.
+    /// The new value, secrets redacted.
     pub to: String,
 }
 
-/// Every setting that differs, sorted by key.
+/// Returns every setting that differs, sorted by key.
 #[must_use]
 pub fn changes(old: &Settings, new: &Settings) -> Vec<Change> {
     let compared = |settings| secret::comparable(|| flat(settings));
     let (before, after) = (compared(old), compared(new));
-    // Secrets look alike here, so that nothing that a change says can tell one.
+    // Secrets are redacted here, so that no change can reveal one.
     let (shown_before, shown_after) = (flat(old), flat(new));
     let shown = |values: &BTreeMap<String, Value>, key: &str| match values.get(key) {
         None | Some(Value::Null) => "unset".to_owned(),
@@ -36,7 +36,7 @@ pub fn changes(old: &Settings, new: &Settings) -> Vec<Change> {
         .collect()
 }
 
-/// Every setting there is, dotted, with `*` in place of a name that users choose.
+/// Returns every setting, dotted, with `*` in place of a name that users choose.
 #[must_use]
 pub fn known_settings() -> Vec<String> {
     KnownKeys::new().into_settings()

@@ -7,43 +7,43 @@ use super::vertex;
 /// Prefix of the variables that are settings.
 pub(super) const PREFIX: &str = "GATEWAY__";
 
-/// The beginning that people write in its place, in any case.
+/// The prefix that is often written by mistake, in any case.
 pub(super) const MISTAKEN_PREFIX: &str = "GATEWAY_";
 
-/// Tells ONNX Runtime not to start telemetry; it must be set before the process starts.
+/// The variable that turns off the telemetry of ONNX Runtime; must be set before the process starts.
 pub const TELEMETRY_OPT_OUT: (&str, &str) = ("ORT_DISABLE_TELEMETRY", "1");
 
-/// Where to look for ONNX Runtime before anywhere else; the variable that `ort` documents.
+/// Path of ONNX Runtime that takes precedence; the variable that `ort` documents.
 const LIBRARY_PATH: &str = "ORT_DYLIB_PATH";
 
-/// Where the C library looks for locales besides the system's folder; text operators need `en_US.UTF-8`.
+/// Additional folder in which the C library looks for locales; text operators need `en_US.UTF-8`.
 pub const LOCALE_PATH: &str = "LOCPATH";
 
 /// The folder of locales that `tools/setup` fills, in the source tree.
 const SETUP_LOCALES: &str = ".onnxruntime/locale";
 
-/// How many folders above the binary that may be: `target/TARGET/release/deps` is the deepest.
+/// Number of folders above the binary that are searched for it: `target/TARGET/release/deps` is the deepest.
 const SETUP_LEVELS: usize = 5;
 
-/// What the gateway takes from its environment. It cannot be printed, as settings may be secrets.
+/// The gateway's view of its environment. Not printable, as settings may be secrets.
 #[derive(Clone, Default)]
 pub struct Environment {
     /// Variables that start with `GATEWAY__`, in full.
     pub settings: Vec<(String, String)>,
-    /// Names of variables that nearly start so.
+    /// Names of variables with nearly this prefix.
     pub similar: Vec<String>,
-    /// The variables by which Vertex AI tells a container what to do; empty elsewhere.
+    /// The variables that Vertex AI sets; empty elsewhere.
     pub vertex: Vec<(String, String)>,
     /// `ORT_DYLIB_PATH`, if it is set and not empty.
     pub library_path: Option<PathBuf>,
-    /// The folder that the settings file `config/default.toml` and relative paths are looked up in.
+    /// The folder that `config/default.toml` and relative paths are resolved against.
     pub working_directory: PathBuf,
-    /// The folders in which the binary lies, innermost first.
+    /// The folders above the binary, innermost first.
     pub binary_directories: Vec<PathBuf>,
 }
 
 impl Environment {
-    /// The environment of this process.
+    /// Reads the environment of this process.
     #[must_use]
     pub fn of_process() -> Self {
         let as_text = |(name, value): (OsString, OsString)| {
@@ -74,8 +74,8 @@ impl Environment {
     }
 }
 
-/// Variables that libraries read as soon as they are loaded, and that this process was started without. A process cannot
-/// safely change its own environment, so it has to be started again with them.
+/// Returns the variables that this process lacks and libraries read when they are loaded. A process cannot safely
+/// change its own environment, so it has to be restarted with them.
 #[must_use]
 pub fn missing_variables() -> Vec<(&'static str, OsString)> {
     let (name, value) = TELEMETRY_OPT_OUT;
@@ -84,25 +84,25 @@ pub fn missing_variables() -> Vec<(&'static str, OsString)> {
     telemetry.into_iter().chain(locales.map(|path| (LOCALE_PATH, path.into()))).collect()
 }
 
-/// Where `tools/setup` puts the locale that text operators need, where the system has none.
+/// Returns the locale folder of `tools/setup`, for systems without the locale that text operators need.
 fn locales_of_setup() -> Option<PathBuf> {
     let binary = env::current_exe().and_then(std::fs::canonicalize).ok()?;
     let of = |folder: &std::path::Path| folder.join(SETUP_LOCALES);
     binary.ancestors().skip(1).take(SETUP_LEVELS).map(of).find(|path| path.is_dir())
 }
 
-/// The folder that [`LOCALE_PATH`] names, if it does.
+/// Returns the folder that [`LOCALE_PATH`] names; `None` if it is unset or empty.
 #[must_use]
 pub fn locale_path() -> Option<PathBuf> {
     env::var_os(LOCALE_PATH).filter(|value| !value.is_empty()).map(PathBuf::from)
 }
 
-/// The arguments of this process, its own name first.
+/// Returns the arguments of this process, its own name first.
 pub fn arguments() -> impl Iterator<Item = OsString> {
     env::args_os()
 }
 
-/// The system's folder for temporary files (`TMPDIR`, else `/tmp`).
+/// Returns the system's folder for temporary files (`TMPDIR`, else `/tmp`).
 #[must_use]
 pub fn temporary_directory() -> PathBuf {
     env::temp_dir()

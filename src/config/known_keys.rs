@@ -1,12 +1,12 @@
-//! Which keys there are, and which one was meant by a key that is not there.
+//! The known keys, and suggestions for unknown ones.
 //!
-//! The list is not written down a second time: it is what the settings serialize to.
+//! The list is derived from the serialized settings, so it cannot diverge from them.
 
 use serde_json::Value;
 
 use super::{ClientSettings, KeySettings, Settings};
 
-/// Stands for any name in a table whose keys the user chooses.
+/// Placeholder for a name that the user chooses.
 const ANY: &str = "*";
 
 /// Keys that may also be given as the path of a file, with `_file` appended.
@@ -21,10 +21,10 @@ const FROM_FILE: &[&str] = &[
     "auth.clients.*.secret_hash",
 ];
 
-/// The suffix of such a key.
+/// The suffix that turns a key into the path of a file.
 const FILE_SUFFIX: &str = "_file";
 
-/// What a key is.
+/// The kind of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// A table of more keys.
@@ -33,7 +33,7 @@ pub(super) enum Kind {
     Setting,
     /// The path of a file that holds the setting of this (last) name.
     FileOf(String),
-    /// Nothing that exists; the nearest key that does.
+    /// Unknown; with the nearest known key.
     Unknown { nearest: Option<String> },
 }
 
@@ -64,7 +64,7 @@ impl KnownKeys {
         }
     }
 
-    /// The setting that a variable's name means whose underscores are not as they should be.
+    /// Returns the setting that a variable names with wrong underscores; `None` if there is none.
     pub(super) fn meant_by(&self, variable: &str) -> Option<&str> {
         let lower = variable.to_ascii_lowercase();
         let words = |text: &'_ str| -> Vec<String> {
@@ -75,12 +75,12 @@ impl KnownKeys {
         self.settings.iter().find(|key| words(key) == meant).map(String::as_str)
     }
 
-    /// The settings, without the tables that they are in.
+    /// Returns the settings, without the tables that contain them.
     pub(super) fn into_settings(self) -> Vec<String> {
         self.settings
     }
 
-    /// What the key of these names is. Names that users choose may hold dots.
+    /// Returns the kind of the key at this path. Names that users choose may contain dots.
     pub(super) fn kind(&self, path: &[&str]) -> Kind {
         let is = |known: &String| matches(known, path);
         if self.settings.iter().any(is) {
@@ -100,7 +100,7 @@ impl KnownKeys {
         Kind::Unknown { nearest: self.nearest(&path.join(".")) }
     }
 
-    /// The key that is the fewest edits away, if it is near enough to have been meant.
+    /// Returns the key with the fewest edits; `None` if none is close enough to have been meant.
     fn nearest(&self, path: &str) -> Option<String> {
         let files = FROM_FILE.iter().map(|setting| format!("{setting}{FILE_SUFFIX}"));
         let candidates = self.settings.iter().chain(&self.tables).cloned().chain(files);
@@ -114,7 +114,7 @@ impl KnownKeys {
     }
 }
 
-/// How many edits two keys are apart; of keys in one section, one that begins as the other is the nearest of all.
+/// Returns the edit distance of two keys. In one section, a key that starts with the other counts as nearest.
 fn distance(candidate: &str, path: &str) -> usize {
     let same_depth = candidate.matches('.').count() == path.matches('.').count();
     if same_depth && (candidate.starts_with(path) || path.starts_with(candidate)) {
@@ -132,7 +132,7 @@ fn join(path: &str, name: &str) -> String {
     if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
 }
 
-/// Whether `path` is the key `known`, in which `*` stands for one name.
+/// Returns true if `path` is the key `known`, in which `*` stands for one name.
 fn matches(known: &str, path: &[&str]) -> bool {
     let mut names = path.iter();
     let fits = known
@@ -141,7 +141,7 @@ fn matches(known: &str, path: &[&str]) -> bool {
     fits && names.next().is_none()
 }
 
-/// The candidate with the names that `path` has where the candidate allows any.
+/// Returns the candidate, with the names in `path` in place of its placeholders.
 fn name_as_in(candidate: &str, path: &str) -> String {
     let names: Vec<&str> = path.split('.').collect();
     let segment = |(index, segment): (usize, &str)| match (segment, names.get(index)) {

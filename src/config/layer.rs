@@ -16,10 +16,10 @@ use super::{
     watch::SourceFile,
 };
 
-/// A secret's file larger than this is a mistake.
+/// Largest file of a secret; a larger one is a mistake.
 const MAX_SECRET_BYTES: u64 = 64 * 1024;
 
-/// The files whose bytes are a key, whatever they are.
+/// Keys whose files are read as bytes, text or not.
 const TAKES_BYTES: &[&str] = &[".secret_file", ".signing_secret_file"];
 
 /// Settings from one origin.
@@ -38,17 +38,17 @@ impl Source for Layer {
     }
 }
 
-/// What reading a layer finds besides its settings.
+/// Findings from reading a layer, besides its settings.
 #[derive(Default)]
 pub(super) struct Findings {
     pub(super) problems: Vec<Problem>,
     pub(super) warnings: Vec<String>,
-    /// Every file that was looked into, or for.
+    /// Every file that was read or looked for.
     pub(super) files: Vec<SourceFile>,
 }
 
 impl Findings {
-    /// Remembers what is in a file. To be called before it is read: what comes in between is then seen as a change.
+    /// Records the content of a file. Call this before reading it, so that a change in between is noticed later.
     pub(super) fn note(&mut self, path: &Path) {
         if self.files.iter().all(|file| file.path() != path) {
             self.files.push(SourceFile::look(path));
@@ -56,7 +56,7 @@ impl Findings {
     }
 }
 
-/// Reads a TOML file; secrets' files are relative to its folder.
+/// Reads a TOML file; the paths of secrets are relative to its folder.
 pub(super) fn from_file(path: &Path, keys: &KnownKeys, findings: &mut Findings) -> Option<Layer> {
     findings.note(path);
     let origin = path.display().to_string();
@@ -82,7 +82,7 @@ pub(super) fn from_file(path: &Path, keys: &KnownKeys, findings: &mut Findings) 
     Some(Layer { values })
 }
 
-/// What Vertex AI says, one layer a variable.
+/// Reads the variables that Vertex AI sets, one layer per variable.
 pub(super) fn from_vertex(
     variables: &[(String, String)],
     keys: &KnownKeys,
@@ -99,7 +99,7 @@ pub(super) fn from_vertex(
     layers
 }
 
-/// Reads the variables `GATEWAY__SECTION__KEY`, one layer a variable so that each is its own origin.
+/// Reads the variables `GATEWAY__SECTION__KEY`, one layer per variable so that each is its own origin.
 pub(super) fn from_environment(
     variables: &[(String, String)],
     working_directory: &Path,
@@ -135,7 +135,7 @@ pub(super) fn from_environment(
     layers
 }
 
-/// Says of variables that are no settings which setting was most likely meant.
+/// Warns of variables that are not settings, and suggests the setting most likely meant.
 pub(super) fn warn_of_similar(variables: &[String], keys: &KnownKeys, findings: &mut Findings) {
     for name in variables {
         if let Some(key) = keys.meant_by(name) {
@@ -188,7 +188,7 @@ fn from_table(table: toml::Table, reader: &mut Reader<'_>, section: &[&str]) -> 
                         Some(Content::Text(text)) => {
                             values.insert(setting, Value::new(Some(&origin), text));
                         }
-                        // As the setting that can hold them.
+                        // Stored under the sibling setting that can hold bytes.
                         Some(Content::Bytes(bytes)) => {
                             values.insert(base64, Value::new(Some(&origin), STANDARD.encode(bytes)));
                         }
@@ -206,7 +206,7 @@ fn from_table(table: toml::Table, reader: &mut Reader<'_>, section: &[&str]) -> 
     values
 }
 
-/// A value that is no table; nothing if it is one.
+/// Returns a value that is not a table; `None` if it is one.
 fn plain(value: toml::Value, origin: &str) -> Option<ValueKind> {
     Some(match value {
         toml::Value::String(text) => ValueKind::String(text),
@@ -224,9 +224,9 @@ fn plain(value: toml::Value, origin: &str) -> Option<ValueKind> {
 
 /// The content of a secret's file.
 enum Content {
-    /// Without the newline that editors end it with.
+    /// Text, without the final newline that editors add.
     Text(String),
-    /// Unchanged, as they are not text.
+    /// Bytes that are not text, unchanged.
     Bytes(Vec<u8>),
 }
 

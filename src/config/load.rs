@@ -1,4 +1,4 @@
-//! Reading all layers into settings, or into everything that is wrong with them.
+//! Loading of the settings: all layers are read and merged, and every problem is collected.
 
 use std::path::{Path, PathBuf};
 
@@ -12,43 +12,43 @@ use super::{
     watch::SourceFile,
 };
 
-/// The settings file that may hold well-known credentials, by its name.
+/// Name of the settings file that may hold well-known credentials.
 const DEVELOPMENT_FILE: &str = "development.toml";
 
-/// The settings file that is read if it is there.
+/// The settings file that is read if it exists.
 const DEFAULT_FILE: &str = "config/default.toml";
 
-/// A type error hides the ones after it, so the setting is put back to its default and the rest read again; this
-/// many times at most.
+/// Most type errors reported. Each hides the ones after it, so its setting is reset to the default and the rest read
+/// again.
 const MAX_TYPE_ERRORS: usize = 100;
 
 /// Settings that were read without a problem.
 pub struct Loaded {
     /// The settings.
     pub settings: Settings,
-    /// What an operator should know but the start does not depend on.
+    /// Warnings for the operator, which do not prevent the start.
     pub warnings: Vec<String>,
     merged: Config,
 }
 
-/// What came of reading all layers.
+/// The outcome of reading all layers.
 pub struct Reading {
-    /// The settings as far as they could be read, with defaults in place of what could not.
+    /// The settings as far as they could be read, with defaults for the rest.
     pub loaded: Option<Loaded>,
-    /// Everything that is wrong.
+    /// Every problem.
     pub problems: Vec<Problem>,
-    /// Every file that was read or looked for: what to watch.
+    /// Every file that was read or looked for, to watch for changes.
     pub files: Vec<SourceFile>,
 }
 
 impl Loaded {
-    /// Whether a setting comes from a file named `development.toml`.
+    /// Returns true if a setting comes from a file named `development.toml`.
     #[must_use]
     pub fn is_for_development(&self, key: &str) -> bool {
         origin_of(key, &self.merged).is_some_and(|origin| is_development(Path::new(&origin)))
     }
 
-    /// Names the file or variable that each problem's setting comes from.
+    /// Adds to each problem the file or variable that its setting comes from.
     #[must_use]
     pub fn with_origins(&self, problems: Vec<Problem>) -> Problems {
         Problems(problems.into_iter().map(|problem| with_origin(problem, &self.merged)).collect())
@@ -67,7 +67,7 @@ pub fn load(files: &[PathBuf], environment: &Environment) -> Result<Loaded, Prob
     }
 }
 
-/// The same for whoever wants to look on in spite of problems.
+/// Reads as [`load`] does, but returns the settings in spite of problems.
 #[must_use]
 pub fn read(files: &[PathBuf], environment: &Environment) -> Reading {
     let keys = KnownKeys::new();
@@ -78,7 +78,7 @@ pub fn read(files: &[PathBuf], environment: &Environment) -> Reading {
     if default_file.exists() {
         layers.extend(layer::from_file(&default_file, &keys, &mut findings));
     }
-    // Over what an image says for everywhere, under what is said for this place.
+    // The platform overrides what the image defines, and is overridden by the files of this installation.
     layers.extend(layer::from_vertex(&environment.vertex, &keys, &mut findings));
     layers.extend(files.iter().filter_map(|file| layer::from_file(file, &keys, &mut findings)));
     let directory = &environment.working_directory;
@@ -111,7 +111,7 @@ fn merge(layers: Vec<layer::Layer>) -> Result<Config, ConfigError> {
         .build()
 }
 
-/// The settings if all have the right type; adds everything that is wrong to `problems`.
+/// Returns the settings if all have the right type; adds every problem to `problems`.
 fn deserialize(merged: &Config, problems: &mut Vec<Problem>) -> Option<Settings> {
     let defaults = Config::try_from(&Settings::default()).ok()?;
     let mut attempt = merged.clone();
@@ -144,7 +144,7 @@ fn with_origin(mut problem: Problem, merged: &Config) -> Problem {
     problem
 }
 
-/// The file or variable that set a key. The library's own look-up by key answers a copy without the origin.
+/// Returns the file or variable that set a key. The library's own look-up by key loses the origin.
 fn origin_of(key: &str, merged: &Config) -> Option<String> {
     let mut table = merged.collect().ok()?;
     let mut segments = key.split('.').peekable();
@@ -162,7 +162,7 @@ fn problem_of(error: ConfigError) -> Problem {
     match error {
         ConfigError::Type { origin, unexpected, expected, key } => {
             let key = key.unwrap_or_default();
-            // What stands in the wrong place there may be a secret.
+            // The value in the wrong place may be a secret.
             let secret = key.starts_with("auth.");
             let got = if secret { "another type".to_owned() } else { unexpected.to_string() };
             Problem { origin, key, message: format!("expected {expected}, got {got}") }
@@ -176,7 +176,7 @@ fn problem_of(error: ConfigError) -> Problem {
     }
 }
 
-/// The errors of `validator` as problems with dotted keys.
+/// Converts the errors of `validator` into problems with dotted keys.
 fn flatten(path: &str, errors: &ValidationErrors) -> Vec<Problem> {
     let mut problems = Vec::new();
     for (name, kind) in errors.errors() {

@@ -1,26 +1,26 @@
-//! What is wrong with the settings, all of it at once.
+//! Problems of the settings, reported together.
 
 use std::fmt;
 
-/// One thing that is wrong with the settings.
+/// A single problem of the settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// The file or environment variable it comes from; nothing if it is nowhere (something is missing).
+    /// The file or environment variable of the setting; `None` if the setting is missing everywhere.
     pub origin: Option<String>,
-    /// The setting, dotted, for example `server.listen`; empty if it concerns a whole file.
+    /// The setting, dotted, for example `server.listen`; empty if the problem concerns a whole file.
     pub key: String,
-    /// What is wrong and what to do.
+    /// The problem, and how to solve it.
     pub message: String,
 }
 
 impl Problem {
-    /// A problem with a setting whose origin is looked up later, or that is missing everywhere.
+    /// Creates a problem of a setting that is missing everywhere, or whose origin is looked up later.
     #[must_use]
     pub fn at(key: impl Into<String>, message: impl Into<String>) -> Self {
         Self { origin: None, key: key.into(), message: message.into() }
     }
 
-    /// A problem with something that this file or variable says.
+    /// Creates a problem of this file or variable.
     #[must_use]
     pub fn in_origin(origin: &str, key: impl Into<String>, message: impl Into<String>) -> Self {
         Self { origin: Some(origin.to_owned()), key: key.into(), message: message.into() }
@@ -39,7 +39,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Everything that is wrong with the settings; never empty when it is an error.
+/// Every problem of the settings; never empty when returned as an error.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct Problems(pub Vec<Problem>);
 

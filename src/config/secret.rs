@@ -11,11 +11,11 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::model::Digest;
 
-/// What stands where a secret would be printed.
+/// Text that replaces a secret wherever it would be printed.
 const REDACTED: &str = "[redacted]";
 
 thread_local! {
-    /// Whether a digest stands there instead.
+    /// True while secrets serialize as digests, for comparison.
     static COMPARABLE: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -24,13 +24,13 @@ thread_local! {
 pub struct Secret(SecretString);
 
 impl Secret {
-    /// Keeps a text secret.
+    /// Wraps a text secret.
     #[must_use]
     pub fn new(text: String) -> Self {
         Self(text.into())
     }
 
-    /// The text itself.
+    /// Returns the text itself.
     #[must_use]
     pub fn expose(&self) -> &str {
         self.0.expose_secret()
@@ -42,7 +42,7 @@ impl Secret {
 pub struct SecretBytes(SecretSlice<u8>);
 
 impl SecretBytes {
-    /// The bytes themselves.
+    /// Returns the bytes themselves.
     #[must_use]
     pub fn expose(&self) -> &[u8] {
         self.0.expose_secret()
@@ -55,14 +55,14 @@ impl From<&Secret> for SecretBytes {
     }
 }
 
-/// Either alphabet, which differ in two characters, with padding or without.
+/// Decoder for base64, with or without padding. The two characters in which base64url differs are replaced before.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
 impl Secret {
-    /// The bytes that a text of base64 or base64url stands for, lines and padding however they are; `None` if it is not.
+    /// Decodes base64 or base64url, with any line breaks and padding; `None` if the text is neither.
     #[must_use]
     pub fn decode_base64(&self) -> Option<SecretBytes> {
         let standard = |byte: u8| match byte {
@@ -86,7 +86,8 @@ impl Serialize for Secret {
     }
 }
 
-/// Serializes so that different secrets differ. The result is for comparing only: a weak secret can be guessed from it.
+/// Serializes so that different secrets differ. Use the result only for comparison: a weak secret can be guessed from
+/// it.
 pub(super) fn comparable<T>(serialize: impl FnOnce() -> T) -> T {
     struct Reset;
     impl Drop for Reset {

@@ -1,4 +1,4 @@
-//! The settings, a struct a section. Defaults are here; `config/default.toml` shows them, and a test compares.
+//! The settings, one struct per section. Defaults are defined here; a test compares `config/default.toml` with them.
 
 mod auth;
 mod dialects;
@@ -23,45 +23,45 @@ pub struct Settings {
     /// The public listener.
     #[validate(nested)]
     pub server: ServerSettings,
-    /// The listener of gRPC.
+    /// The gRPC listener.
     #[validate(nested)]
     pub grpc: GrpcSettings,
     /// The operators' listener.
     #[validate(nested)]
     pub admin: AdminSettings,
-    /// Who may call.
+    /// Authentication.
     #[validate(nested)]
     pub auth: AuthSettings,
-    /// In which words besides our own.
+    /// Protocols of other servers and platforms.
     #[validate(nested)]
     pub dialects: DialectSettings,
-    /// How often.
+    /// Rate limits.
     #[validate(nested)]
     pub rate_limit: RateLimitSettings,
-    /// What is served.
+    /// The model repository.
     #[validate(nested)]
     pub models: ModelsSettings,
-    /// How it is proven first.
+    /// The proof of candidates.
     #[validate(nested)]
     pub admission: AdmissionSettings,
-    /// When it is taken back.
+    /// Automatic rollback.
     #[validate(nested)]
     pub rollback: RollbackSettings,
-    /// How it is run.
+    /// ONNX Runtime and scheduling.
     #[validate(nested)]
     pub runtime: RuntimeSettings,
-    /// What is counted.
+    /// Metrics.
     #[validate(nested)]
     pub metrics: MetricsSettings,
-    /// What is logged.
+    /// Logging.
     #[validate(nested)]
     pub log: LogSettings,
 }
 
-/// The listener of gRPC. What it puts up with is said in section `server`, for both.
+/// The gRPC listener. Section `server` holds the limits of both listeners.
 #[derive(Clone, Debug, Serialize, Deserialize, Validate)]
 pub struct GrpcSettings {
-    /// Whether it is there.
+    /// True if gRPC is served.
     pub enabled: bool,
     /// Address and port.
     pub listen: SocketAddr,
@@ -89,18 +89,18 @@ impl Default for AdminSettings {
 /// Rate limits.
 #[derive(Clone, Debug, Serialize, Deserialize, Validate)]
 pub struct RateLimitSettings {
-    /// Whether requests are counted at all.
+    /// True if requests are limited at all.
     pub enabled: bool,
-    /// For each client address (IPv6: each /64), before authentication.
+    /// Quota of each client address (IPv6: each /64), before authentication.
     #[validate(nested)]
     pub per_address: QuotaSettings,
-    /// For each caller, after authentication.
+    /// Quota of each caller, after authentication.
     #[validate(nested)]
     pub per_caller: QuotaSettings,
-    /// Requests without a valid token, for each client address.
+    /// Quota of requests without a valid token, of each client address.
     #[validate(nested)]
     pub failed_tokens: QuotaSettings,
-    /// Requests for a token with an unknown client or a wrong secret, for each client address.
+    /// Quota of token requests with an unknown client or a wrong secret, of each client address.
     #[validate(nested)]
     pub failed_logins: QuotaSettings,
 }
@@ -117,13 +117,13 @@ impl Default for RateLimitSettings {
     }
 }
 
-/// So many requests at once, and so many in each period in the long run.
+/// A quota: `requests` in a burst, replenished evenly over `period_seconds`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Validate)]
 pub struct QuotaSettings {
-    /// How many requests.
+    /// Requests per period.
     #[validate(range(min = 1, max = 1_000_000_000, message = "must be from 1 to 1000000000"))]
     pub requests: u32,
-    /// In how many seconds.
+    /// Length of the period.
     #[validate(range(min = 1, max = 86_400, message = "must be from 1 to 86400 (a day)"))]
     pub period_seconds: u64,
 }
@@ -133,23 +133,23 @@ pub struct QuotaSettings {
 pub struct RuntimeSettings {
     /// The shared library; unset: beside the binary, then where `tools/setup` puts it.
     pub library: Option<PathBuf>,
-    /// Sessions for each model; 0: as many as the process may use CPUs, or one with all their threads.
+    /// Sessions of each model; 0: one per CPU that the process may use, or one with all their threads.
     #[validate(range(max = 1024, message = "must be from 0 to 1024"))]
     pub instances: usize,
     /// Predictions of one model that may wait for a session; more are refused with 503.
     #[validate(range(max = 1_000_000, message = "must be from 0 to 1000000"))]
     pub queue_capacity: usize,
-    /// Memory that the process may use in all; 0: what the system and its control group allow.
+    /// Memory that the process may use in total; 0: what the system and its control group allow.
     pub memory_limit_bytes: u64,
-    /// On whose threads models run: `auto`, `request_thread` or `own_threads`.
+    /// The threads that models run on: `auto`, `request_thread` or `own_threads`.
     pub scheduler: WantedMode,
-    /// Threads of each session; 0: as many as were measured to be worth it.
+    /// Threads of each session; 0: the number that was measured as worthwhile.
     #[validate(range(max = 1024, message = "must be from 0 to 1024"))]
     pub threads: usize,
-    /// Rows of several requests that are run at once at most, where that is proven to change no answer.
+    /// Most rows of several requests in one batch, for models proven to give the same outputs in batches.
     #[validate(range(min = 1, max = 1_000_000, message = "must be from 1 to 1000000"))]
     pub max_batch_rows: usize,
-    /// How long a batch that is not full waits for more rows, where models run on threads of their own.
+    /// Longest time that a partial batch waits for more rows, if models run on their own threads.
     #[validate(range(max = 1000, message = "must be from 0 to 1000"))]
     pub max_delay_ms: u64,
 }
@@ -172,7 +172,7 @@ impl Default for RuntimeSettings {
 /// Metrics, for operators.
 #[derive(Clone, Debug, Serialize, Deserialize, Validate)]
 pub struct MetricsSettings {
-    /// Whether requests are counted, and `/metrics` is there.
+    /// True if requests are counted and `/metrics` is served.
     pub enabled: bool,
 }
 
@@ -188,9 +188,9 @@ pub struct LogSettings {
     /// A level (`error`, `warn`, `info`, `debug`, `trace`) or directives such as `info,onnx_gateway=debug`.
     #[validate(length(min = 1, message = "must be a level: error, warn, info, debug or trace"))]
     pub level: String,
-    /// One line for people, or one JSON object for machines.
+    /// Text for people, or one JSON object per line for machines.
     pub format: LogFormat,
-    /// Whether a line says of each answer who was given it, by which version, with which status, and how fast.
+    /// True if each response is logged, with caller, version, status and duration.
     pub access: bool,
 }
 
@@ -204,9 +204,9 @@ impl Default for LogSettings {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", try_from = "String")]
 pub enum LogFormat {
-    /// For people.
+    /// Text, for people.
     Text,
-    /// One object a line.
+    /// One JSON object per line.
     Json,
 }
 
@@ -222,7 +222,7 @@ impl TryFrom<String> for LogFormat {
     }
 }
 
-/// A list of texts from a list, or from one text with commas between: the form an environment variable has.
+/// Reads a list, or a text separated by commas: the form of an environment variable.
 fn comma_list<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]

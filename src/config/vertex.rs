@@ -1,12 +1,12 @@
-//! What Vertex AI tells a container in its environment, as settings ("Custom container requirements for prediction").
+//! Settings from the environment of a Vertex AI container ("Custom container requirements for prediction").
 
-/// The variable that says what the container is for.
+/// The variable that names the purpose of the container.
 pub(super) const MODE: &str = "AIP_MODE";
 
-/// Its value where predictions are wanted.
+/// The value of `MODE` for a container that serves predictions.
 pub(super) const PREDICTION: &str = "PREDICTION";
 
-/// The variables that count.
+/// The variables that are read.
 pub(super) const VARIABLES: &[&str] = &[PORT, HEALTH_ROUTE, PREDICT_ROUTE, ENDPOINT_ID, DEPLOYED_MODEL_ID];
 
 const PORT: &str = "AIP_HTTP_PORT";
@@ -26,7 +26,7 @@ pub(super) struct VertexSetting {
     pub(super) variable: &'static str,
 }
 
-/// The settings that these variables are; none where Vertex AI is not there.
+/// Returns the settings in these variables; empty outside Vertex AI.
 pub(super) fn settings(variables: &[(String, String)]) -> Vec<VertexSetting> {
     if variables.is_empty() {
         return Vec::new();

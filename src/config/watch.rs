@@ -1,6 +1,6 @@
-//! Which files settings came from, and whether they say something else by now.
+//! The files that settings were read from, and detection of changes to them.
 //!
-//! Contents are compared, not times: mounted secrets change by exchanging a link somewhere on the path to them.
+//! Contents are compared, not times: mounted secrets change by replacing a link somewhere in their path.
 
 use std::{
     fs,
@@ -9,10 +9,10 @@ use std::{
 
 use crate::model::Digest;
 
-/// Nothing larger is read to compare it: it holds no settings.
+/// Largest file that is compared; a larger one holds no settings.
 const MAX_BYTES: u64 = 16 * 1024 * 1024;
 
-/// A file that settings were read from, or would be if it were there, with what was in it.
+/// A file that settings were read from, or would be if it existed, with its content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourceFile {
     path: PathBuf,
@@ -22,14 +22,14 @@ pub struct SourceFile {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Content {
     Bytes(Digest),
-    /// It is not there, cannot be read, or is too large for settings.
+    /// The file does not exist, cannot be read, or is too large for settings.
     Nothing,
-    /// A pipe, for example: it gives what it holds only once, to whoever reads the settings.
+    /// A pipe, for example: it can be read only once, by the reader of the settings.
     ReadOnce,
 }
 
 impl SourceFile {
-    /// What is in the file at this moment.
+    /// Reads the current content of the file.
     #[must_use]
     pub fn look(path: &Path) -> Self {
         let content = match fs::metadata(path) {
@@ -42,20 +42,20 @@ impl SourceFile {
         Self { path: path.to_path_buf(), content }
     }
 
-    /// Where it is.
+    /// Returns the path of the file.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Whether it cannot be read a second time.
+    /// Returns true if the file cannot be read a second time.
     #[must_use]
     pub fn is_read_once(&self) -> bool {
         self.content == Content::ReadOnce
     }
 }
 
-/// Finds out when files have changed and are no longer being written.
+/// A detector of files that have changed and are no longer being written.
 #[derive(Debug)]
 pub struct Watch {
     read: Vec<SourceFile>,
@@ -63,19 +63,19 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Watches these files, as they were when the settings were read.
+    /// Watches these files, from their content when the settings were read.
     #[must_use]
     pub fn new(read: Vec<SourceFile>) -> Self {
         Self { last_look: read.clone(), read }
     }
 
-    /// What was read.
+    /// Returns the files as they were read.
     #[must_use]
     pub fn files(&self) -> &[SourceFile] {
         &self.read
     }
 
-    /// Whether the files should be read again: they are not as they were, but as they were at the last look.
+    /// Returns true if the files should be read again: they have changed, but not since the last check.
     #[must_use]
     pub fn is_settled_change(&mut self, look: Vec<SourceFile>) -> bool {
         let settled = look == self.last_look && look != self.read;

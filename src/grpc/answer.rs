@@ -11,8 +11,8 @@ use crate::{
     wire::{open_inference::OutputTensor, tensor_bytes::elements_to_bytes},
 };
 
-/// Writes a response, all of its elements raw or each in the field for its type. Where one of them has no such field, all
-/// are raw: no response may have both.
+/// Writes a response, with all elements raw or each in the field for its type. If one output has no such field, all are
+/// raw: a response must not mix both.
 pub(super) fn write(
     servable: &Servable,
     id: Option<String>,
@@ -42,7 +42,7 @@ pub(super) fn write(
     }
 }
 
-/// The elements of each output in the field for their type, if all have one.
+/// Returns the elements of each output in the field for their type; `None` if any has no such field.
 fn typed(outputs: &[OutputTensor<'_>]) -> Option<Vec<InferTensorContents>> {
     outputs.iter().map(|output| contents(output.tensor.data())).collect()
 }

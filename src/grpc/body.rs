@@ -1,7 +1,7 @@
-//! The bodies of calls: unpacked where they are compressed, and charged as they come.
+//! The bodies of calls: decompressed, and charged to the memory budget as they arrive.
 //!
-//! The library would unpack a message at once and decode it at once, however large it becomes. Here every part is charged
-//! before it is there, with what its decoded form takes beyond its bytes.
+//! The library would unpack and decode a message in one step, whatever its size. Here every part is charged before it
+//! is allocated, with the memory of its decoded form.
 
 mod cost;
 mod unpack;
@@ -19,17 +19,17 @@ use crate::transport::{ChargedBody, TransportState, charge_of, charged_response,
 
 pub(super) const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 
-/// The most bytes of a message that names something and holds no tensors.
+/// Most bytes of a message without tensors.
 pub(super) const SHORT_MESSAGE_BYTES: u64 = 16 * 1024;
 
-/// The budget that bodies are charged to, and the most bytes that an unpacked message may have.
+/// The budget that bodies are charged to, and the most bytes of a decompressed message.
 #[derive(Clone, Debug)]
 pub(super) struct ChargedMessages {
     pub(super) state: TransportState,
     pub(super) max_bytes: u64,
 }
 
-/// The middleware that charges the messages of a call and its response. Methods find the charge among the extensions.
+/// Charges the messages of a call and its response. Methods find the charge among the extensions.
 pub(super) async fn charge_messages(
     State(ChargedMessages { state, max_bytes }): State<ChargedMessages>,
     mut request: Request,

@@ -1,4 +1,4 @@
-//! Messages to bytes and back. The library's own codec calls a message that is none an error of the server's.
+//! The codec of messages. The library's own reports a malformed message as a server error.
 
 use std::marker::PhantomData;
 
@@ -8,7 +8,7 @@ use tonic::{
     codec::{self, DecodeBuf, Decoder, EncodeBuf, Encoder},
 };
 
-/// Sends messages of one type and receives those of another.
+/// A codec that sends messages of one type and receives those of another.
 #[derive(Debug)]
 pub(super) struct Codec<T, U>(PhantomData<(T, U)>);
 
@@ -33,7 +33,7 @@ impl<T: Message + 'static, U: Message + Default + 'static> codec::Codec for Code
     }
 }
 
-/// Writes messages.
+/// An encoder of messages.
 #[derive(Debug)]
 pub(super) struct Writer<T>(PhantomData<T>);
 
@@ -46,7 +46,7 @@ impl<T: Message> Encoder for Writer<T> {
     }
 }
 
-/// Reads messages.
+/// A decoder of messages.
 #[derive(Debug)]
 pub(super) struct Reader<U>(PhantomData<U>);
 

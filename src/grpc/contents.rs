@@ -1,4 +1,4 @@
-//! The elements of a tensor in the field for their type. Several types share a field that is wider than they are.
+//! The elements of a tensor in the typed field for them. Several types share a field that is wider than they are.
 
 use super::proto::InferTensorContents;
 use crate::{
@@ -6,7 +6,7 @@ use crate::{
     wire::{FieldError, open_inference::TensorForm},
 };
 
-/// The field that elements of a type are in; 16-bit floats have none.
+/// Returns the field for elements of a type; `None` for 16-bit floats, which have none.
 fn field_of(element_type: ElementType) -> Option<&'static str> {
     match element_type {
         ElementType::Bool => Some("bool_contents"),
@@ -21,11 +21,11 @@ fn field_of(element_type: ElementType) -> Option<&'static str> {
     }
 }
 
-/// The elements that these are, as many as the form says.
+/// Reads the elements of a tensor, as many as its form requires.
 ///
 /// # Errors
 ///
-/// When they are in another field, too many, too few, or do not fit their type.
+/// If they are in another field, too many, too few, or do not fit their type.
 pub(super) fn elements(
     place: &str,
     form: &TensorForm,
@@ -99,7 +99,7 @@ fn narrowed<W: Copy + std::fmt::Display, N: TryFrom<W>>(
     wide.into_iter().enumerate().map(narrow).collect()
 }
 
-/// The elements in the field for their type; nothing where there is no such field.
+/// Returns the elements in the field for their type; `None` if there is no such field.
 pub(super) fn contents(data: &TensorData) -> Option<InferTensorContents> {
     fn widened<N: Copy, W: From<N>>(narrow: &[N]) -> Vec<W> {
         narrow.iter().copied().map(W::from).collect()

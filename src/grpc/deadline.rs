@@ -1,4 +1,4 @@
-//! How long a call may take: as long as its client waits, and no longer than the settings allow.
+//! The time limit of a call: the client's own, and at most that of the settings.
 
 use std::time::Duration;
 
@@ -14,19 +14,20 @@ use crate::transport::ApiError;
 
 const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 
-/// The digits that a timeout may have.
+/// Most digits of a timeout.
 const MAX_DIGITS: usize = 8;
 
-/// What a call with many answers is held to: an extension of each request.
+/// Time limits of a call with several responses: an extension of each request.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Deadline {
-    /// When its client waits no more, if the client said so.
+    /// The client's deadline, if it has set one.
     pub(super) call: Option<Instant>,
-    /// How long one answer may take.
+    /// Time limit of one response.
     pub(super) answer: Duration,
 }
 
-/// Ends what takes too long to begin an answer, and with it the run of a model. `longest` is what the settings allow.
+/// Ends a call, and with it the run of a model, if its response does not begin in time. `longest` is the limit in the
+/// settings.
 pub(super) async fn deadline(
     State(longest): State<Duration>,
     mut request: Request,
@@ -42,7 +43,7 @@ pub(super) async fn deadline(
     }
 }
 
-/// What `grpc-timeout` says ("gRPC over HTTP2", Requests).
+/// Reads `grpc-timeout` ("gRPC over HTTP2", Requests).
 fn timeout_of(headers: &HeaderMap) -> Result<Option<Duration>, ApiError> {
     let mut values = headers.get_all(GRPC_TIMEOUT).iter();
     let Some(value) = values.next() else { return Ok(None) };

@@ -1,4 +1,4 @@
-//! What is told of models, as messages.
+//! Model metadata, configuration and statistics as messages.
 
 use super::proto::{
     DataType, InferBatchStatistics, InferStatistics, ModelConfig, ModelInput, ModelInstanceGroup,

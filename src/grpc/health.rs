@@ -1,4 +1,4 @@
-//! Health of gRPC servers (`grpc.health.v1`), which orchestrators and clients ask without a token.
+//! Health of gRPC servers (`grpc.health.v1`), which orchestrators and clients check without a token.
 
 use std::time::Duration;
 
@@ -12,13 +12,13 @@ use tonic_health::pb::{
 use super::proto::grpc_inference_service_server::SERVICE_NAME;
 use crate::{serving::Readiness, transport::TransportState};
 
-/// How often a watched health is looked at.
+/// Interval at which a watched health is checked.
 const WATCH_INTERVAL: Duration = Duration::from_millis(500);
 
-/// How many may watch at a time: nobody has to say who they are.
+/// Most watches at a time: watching needs no authentication.
 static WATCHES: Semaphore = Semaphore::const_new(1024);
 
-/// The health of the gateway: that of the service, and that of the whole, which has no name.
+/// The health of the gateway: of the service, and of the whole, whose name is empty.
 #[derive(Clone, Debug)]
 pub(super) struct HealthService {
     pub(super) state: TransportState,

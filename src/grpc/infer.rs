@@ -1,4 +1,4 @@
-//! An inference: the same for a call of its own and for one of a stream.
+//! Inference, shared by single calls and streams.
 
 use std::{mem, sync::Arc};
 
@@ -17,7 +17,7 @@ use crate::{
     transport::{self, ApiError, MayPredict, Permit, TransportState, apart, is_long},
 };
 
-/// Asks a model. Dropping the future ends the run.
+/// Runs a model. Dropping the future ends the run.
 pub(super) async fn infer(
     state: &TransportState,
     caller: &Arc<Caller>,

@@ -1,5 +1,5 @@
-//! Everything that a call passes before its method, each layer with its reason: on top of this `transport::observed`,
-//! below it `transport::authorized`.
+//! The layers around each method, with a reason for each. `transport::observed` lies outside, `transport::authorized`
+//! inside.
 
 use std::{sync::Arc, time::Duration};
 
@@ -38,7 +38,7 @@ use crate::{
 
 const GRPC_ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grpc-accept-encoding");
 
-/// Wraps the public routes. As with REST, `probes` are spared the quota of their address.
+/// Wraps the public routes. As with REST, `probes` are exempt from the quota of their address.
 pub(super) fn public(
     routes: Router<TransportState>,
     probes: Router<TransportState>,
@@ -50,27 +50,28 @@ pub(super) fn public(
     observed(routes, state)
 }
 
-/// What every call passes whether or not it may.
+/// Wraps routes in the layers that need no authentication.
 fn bounded<S: Clone + Send + Sync + 'static>(routes: Router<S>, settings: &ServerSettings) -> Router<S> {
     let bounded = ServiceBuilder::new()
         .layer(SharedLayer)
-        // Whoever speaks something else gets an answer in HTTP, and is not looked at any further.
+        // Clients of another protocol get a response in HTTP, and their request is not read any further.
         .layer(from_fn(only_grpc))
         .layer(SharedLayer)
-        // Whatever answers an error below, clients get a status of gRPC.
+        // Errors of the layers below become gRPC statuses.
         .layer(from_fn(render_errors))
         .layer(SharedLayer)
-        // A panic is one answer of INTERNAL, not a stream cut off.
+        // A panic is an INTERNAL status, not a broken stream.
         .layer(CatchPanicLayer::custom(panicked))
-        // No call holds resources for ever, nor longer than its client waits.
+        // A call ends at its client's deadline or the request timeout, so none holds resources for ever.
         .layer(from_fn_with_state(Duration::from_millis(settings.request_timeout_ms), deadline))
         .layer(SharedLayer)
-        // Most clients say by default that they could take a compressed answer: those that compress mean it.
+        // Most clients advertise compression by default; only those that compress their request want a compressed
+        // response.
         .map_request(compress_as_asked);
     routes.layer(bounded)
 }
 
-/// Wraps methods that take one message of at most `max_bytes`: it must not trickle in.
+/// Wraps methods that take one message of at most `max_bytes`, with a timeout for the body.
 pub(super) fn unary(
     routes: Router<TransportState>,
     state: &TransportState,
@@ -85,8 +86,8 @@ pub(super) fn unary(
     routes.layer(bounded)
 }
 
-/// Wraps methods that take messages, one or many: together they take no more memory than there is. A packed one is not
-/// unpacked beyond `max_bytes`; how large others may be the decoder says.
+/// Wraps methods that take messages, one or many: all of them are charged to the memory budget. A compressed one is
+/// unpacked to at most `max_bytes`; the decoder limits the others.
 pub(super) fn charged(
     routes: Router<TransportState>,
     state: &TransportState,
@@ -100,7 +101,7 @@ pub(super) fn charged(
     routes.layer(charged)
 }
 
-/// Wraps methods for callers that may do this with at least one model: no message of others is read.
+/// Wraps methods for callers that may do this with at least one model: messages of other callers are not read.
 pub(super) fn permitted<P: Permission + 'static>(routes: Router<TransportState>) -> Router<TransportState> {
     routes.layer(from_fn(permit_any::<P>))
 }
@@ -111,7 +112,7 @@ async fn permit_any<P: Permission>(request: Request, next: Next) -> Result<Respo
     Ok(next.run(request).await)
 }
 
-/// Wraps methods whose answers have no end.
+/// Wraps methods whose response has no end.
 pub(super) fn open_ended(routes: Router<TransportState>) -> Router<TransportState> {
     routes.layer(from_fn(end_with_gateway))
 }
@@ -124,7 +125,7 @@ fn compress_as_asked(mut request: Request) -> Request {
     request
 }
 
-/// A body whose deadline and whose want of room are told as a status, by which the decoder knows them.
+/// Converts a timeout or an exhausted budget of a body to a gRPC status, which the decoder passes on.
 fn with_status<B>(body: B) -> Body
 where
     B: HttpBody<Data = axum::body::Bytes, Error: Into<axum::BoxError>> + Send + 'static,

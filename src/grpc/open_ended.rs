@@ -1,4 +1,4 @@
-//! Answers that have no end of their own: they end with the gateway, or when the client waits no more.
+//! Responses without an end of their own: they end with the gateway, or at the client's deadline.
 
 use std::{
     pin::Pin,
@@ -19,7 +19,7 @@ use tonic::{Status, codegen::http::HeaderMap};
 use super::{deadline::Deadline, status::status_of};
 use crate::transport::{ApiError, Ending, OpenEndedAnswer};
 
-/// Ends the answers of methods that do nothing while they wait.
+/// Ends the responses of methods that wait for events.
 pub(super) async fn end_with_gateway(request: Request, next: Next) -> Response {
     let mut ending = Ending::of(request.extensions());
     let call = request.extensions().get::<Deadline>().and_then(|deadline| deadline.call);
@@ -40,7 +40,7 @@ pub(super) async fn end_with_gateway(request: Request, next: Next) -> Response {
     response.map(|body| Body::new(OpenEnded { body, end: Some(end.boxed()) }))
 }
 
-/// A body that ends with a status of its own, unless it ends by itself before.
+/// A body that ends with the given status, unless it ends by itself before.
 struct OpenEnded {
     body: Body,
     end: Option<BoxFuture<'static, Status>>,
@@ -61,7 +61,7 @@ impl HttpBody for OpenEnded {
         };
         self.end = None;
         let mut trailers = HeaderMap::new();
-        // Only a message that is no header could not be added, and these are.
+        // Fails only for a message that is not a valid header value, and these messages are valid.
         let _ = status.add_header(&mut trailers);
         Poll::Ready(Some(Ok(Frame::trailers(trailers))))
     }

@@ -1,8 +1,8 @@
-//! The messages of the protocol and the trait of its service, as `build.rs` makes them of `open_inference.proto`.
+//! The messages and the service trait that `build.rs` generates from `open_inference.proto`.
 #![allow(clippy::allow_attributes, reason = "what generated code needs of these is its generator's matter")]
 #![allow(clippy::pedantic, clippy::allow_attributes_without_reason, reason = "it is generated")]
 
 include!(concat!(env!("OUT_DIR"), "/inference.rs"));
 
-/// The description of all this, for reflection.
+/// The file descriptor set, for reflection.
 pub const DESCRIPTION: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/open_inference.bin"));

@@ -1,5 +1,5 @@
-//! What there is to be called, told to whoever asks, as `/openapi.json` is (`grpc.reflection.v1`, and its predecessor `v1alpha`,
-//! which older clients know).
+//! Server reflection, available without a token like `/openapi.json` (`grpc.reflection.v1`, and its predecessor
+//! `v1alpha` for older clients).
 
 use axum::Router;
 use tonic_reflection::server::Builder;
@@ -7,13 +7,13 @@ use tonic_reflection::server::Builder;
 use super::proto::DESCRIPTION;
 use crate::transport::TransportState;
 
-/// A question is a name.
+/// Largest request, which holds only a name.
 const MAX_MESSAGE_BYTES: usize = 64 * 1024;
 
 const V1: &str = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
 const V1_ALPHA: &str = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo";
 
-/// The routes of both versions.
+/// Returns the routes of both versions.
 pub(super) fn routes() -> Router<TransportState> {
     let builder = || {
         Builder::configure()
@@ -21,7 +21,7 @@ pub(super) fn routes() -> Router<TransportState> {
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
     let mut routes = Router::new();
-    // The descriptions are those of the build, and a test reads them; without them, there would be nothing to tell.
+    // The descriptors come from the build, and a test reads them; without them only reflection would be missing.
     match builder().build_v1() {
         Ok(v1) => routes = routes.route_service(V1, v1.max_decoding_message_size(MAX_MESSAGE_BYTES)),
         Err(error) => tracing::error!(%error, "there is no reflection"),

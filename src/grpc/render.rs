@@ -1,4 +1,4 @@
-//! Turns what layers answer as HTTP errors into gRPC statuses, which go with HTTP's 200.
+//! Middleware that converts HTTP errors of the layers into gRPC statuses, which are sent with HTTP status 200.
 
 use axum::{extract::Request, http::StatusCode, middleware::Next, response::Response};
 use tonic::{
@@ -14,13 +14,13 @@ const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 /// Media types of gRPC with messages of Protocol Buffers.
 const MEDIA_TYPES: &[&str] = &["application/grpc", "application/grpc+proto"];
 
-/// Leaves answers that are gRPC's already.
+/// Converts HTTP errors; passes gRPC responses on unchanged.
 pub(super) async fn render_errors(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     if response.status() != StatusCode::OK {
         return status_of(response).into_http();
     }
-    // What the library calls a message that is too large: a code that says something else to everyone else.
+    // The library's code for a message that is too large, which elsewhere means something else.
     let out_of_range = HeaderValue::from(Code::OutOfRange as i32);
     if response.headers().get(GRPC_STATUS) == Some(&out_of_range) {
         response.headers_mut().insert(GRPC_STATUS, HeaderValue::from(Code::ResourceExhausted as i32));
@@ -28,7 +28,7 @@ pub(super) async fn render_errors(request: Request, next: Next) -> Response {
     response
 }
 
-/// The status of a message that could not be read.
+/// Returns the status of a message that could not be read.
 pub(super) fn unreadable(status: Status) -> Status {
     match status.code() {
         Code::OutOfRange => Status::resource_exhausted(status.message()),
@@ -36,7 +36,7 @@ pub(super) fn unreadable(status: Status) -> Status {
     }
 }
 
-/// Answers whoever does not speak gRPC as HTTP does: they could not read anything else ("gRPC over HTTP2", Requests).
+/// Refuses other protocols with an HTTP error, the only form their clients can read ("gRPC over HTTP2", Requests).
 pub(super) async fn only_grpc(request: Request, next: Next) -> Result<Response, ApiError> {
     let content_type = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let media_type = content_type.and_then(|text| text.split(';').next()).unwrap_or_default().trim();

@@ -1,4 +1,4 @@
-//! What an inference request asks, of its message. Places are those of the message, as JSON pointers.
+//! The reader of inference requests. Errors give places in the message, as JSON pointers.
 
 use std::collections::BTreeMap;
 
@@ -21,11 +21,11 @@ use crate::{
     },
 };
 
-/// Reads a request; its outputs are wanted in the form of its inputs.
+/// Reads a request. Outputs are raw if its inputs are.
 ///
 /// # Errors
 ///
-/// When a tensor or a parameter is wrong: with the place.
+/// If a tensor or a parameter is wrong, with its place.
 pub(super) fn read(message: ModelInferRequest) -> Result<InferRequest, FieldError> {
     let ModelInferRequest { id, parameters, inputs, outputs, raw_input_contents: raw, .. } = message;
     let parameters = read_parameters(parameters);
@@ -48,7 +48,7 @@ pub(super) fn read(message: ModelInferRequest) -> Result<InferRequest, FieldErro
     Ok(InferRequest { id, inputs, outputs, binary_outputs: is_raw, timeout, priority })
 }
 
-/// An input with its name; `raw` are its elements if they are not in it.
+/// Reads an input with its name; `raw` are its elements if the message holds them separately.
 fn tensor(index: usize, input: InferInputTensor, raw: Option<Bytes>) -> Result<(String, Tensor), FieldError> {
     let place = format!("/inputs/{index}");
     let InferInputTensor { name, datatype, shape, parameters, contents } = input;

@@ -1,4 +1,4 @@
-//! Every method, on one page. One that is not here is UNIMPLEMENTED.
+//! Every method, on one page. Any other is UNIMPLEMENTED.
 
 use axum::{Router, extract::Request, response::IntoResponse};
 use tonic::codec::CompressionEncoding::{Deflate, Gzip, Zstd};
@@ -14,10 +14,10 @@ use crate::{
     transport::{AddressLimit, ApiError, MayManage, MayPredict, MayRead, TransportState},
 };
 
-/// The method that any caller may call.
+/// The method that every caller may use.
 const METADATA: &str = "/inference.GRPCInferenceService/ServerMetadata";
 
-/// Methods that tell of models.
+/// Methods that describe models.
 const READ: &[&str] = &[
     "/inference.GRPCInferenceService/ModelReady",
     "/inference.GRPCInferenceService/ModelMetadata",
@@ -25,7 +25,7 @@ const READ: &[&str] = &[
     "/inference.GRPCInferenceService/ModelStatistics",
 ];
 
-/// Methods that change what serves, or tell of it.
+/// Methods that change which models serve, or list the repository.
 const MANAGE: &[&str] = &[
     "/inference.GRPCInferenceService/RepositoryIndex",
     "/inference.GRPCInferenceService/RepositoryModelLoad",
@@ -36,13 +36,13 @@ const MANAGE: &[&str] = &[
 const INFER: &str = "/inference.GRPCInferenceService/ModelInfer";
 const STREAM_INFER: &str = "/inference.GRPCInferenceService/ModelStreamInfer";
 
-/// What orchestrators and load balancers call.
+/// Methods for orchestrators and load balancers.
 const PROBES: &[&str] =
     &["/inference.GRPCInferenceService/ServerLive", "/inference.GRPCInferenceService/ServerReady"];
 const HEALTH_CHECK: &str = "/grpc.health.v1.Health/Check";
 const HEALTH_WATCH: &str = "/grpc.health.v1.Health/Watch";
 
-/// The listener's methods in all their layers.
+/// Returns the listener's methods in all their layers.
 pub fn router(
     state: TransportState,
     settings: &ServerSettings,
@@ -70,7 +70,7 @@ pub fn router(
     let short = layers::permitted::<MayRead>(methods(READ, &small))
         .merge(layers::permitted::<MayManage>(methods(MANAGE, &small)))
         .route_service(METADATA, small.clone());
-    // Anyone may ask it, so nobody may take long.
+    // Available without a token, so calls are limited in time and size.
     let reflection = layers::unary(reflection::routes(), &state, settings, short_bytes);
     let watched = Router::new().route_service(HEALTH_WATCH, health.clone());
     let open_ended = reflection.merge(layers::charged(watched, &state, short_bytes));

@@ -1,4 +1,4 @@
-//! The methods of the service: who may, then what `transport` has for REST too, then the message.
+//! The methods of the service: authorization, then the logic shared with REST in `transport`, then the message.
 
 use std::sync::Arc;
 
@@ -25,19 +25,19 @@ use crate::{
     wire::open_inference::{EXTENSIONS, SERVER_NAME},
 };
 
-/// The service. It knows the quota of addresses for the sake of streams: every other call passes the layer.
+/// The service. It holds the quota of addresses for streams: every other call passes the layer.
 #[derive(Clone, Debug)]
 pub(super) struct Service {
     pub(super) state: TransportState,
     pub(super) address_limit: Option<AddressLimit>,
 }
 
-/// Who calls: an extension that only the layer of authentication puts there.
+/// Returns the caller: an extension that only the authentication layer adds.
 pub(super) fn caller<T>(request: &Request<T>) -> Result<Arc<Caller>, ApiError> {
     request.extensions().get::<Arc<Caller>>().map(Arc::clone).ok_or(ApiError::NoToken)
 }
 
-/// A version, unless the newest is meant.
+/// Returns the requested version; `None` if the latest is meant.
 pub(super) fn chosen_version(version: &str) -> Option<&str> {
     (!version.is_empty()).then_some(version)
 }
@@ -61,7 +61,7 @@ impl Service {
         let permit = self.may_read(request, name, version)?;
         match self.state.serving.servable(&permit.model, permit.version.as_ref()) {
             Ok(_) => Ok(ModelReadyResponse { ready: true }),
-            // It is known and does not serve: that is an answer.
+            // The model is known and does not serve, so it is not ready.
             Err(ServingError::ModelUnavailable(_) | ServingError::Starting) => {
                 Ok(ModelReadyResponse { ready: false })
             }
@@ -119,12 +119,12 @@ impl Service {
     }
 }
 
-/// There is one repository, which has no name.
+/// Accepts only the empty name, as there is one repository, which has no name.
 fn only_repository(name: &str) -> Result<(), ApiError> {
     if name.is_empty() { Ok(()) } else { Err(ApiError::UnknownParameter { known: "no `repository_name`" }) }
 }
 
-/// A parameter with its value, where that is true or false.
+/// Returns a parameter with its value; `None` if the value is not a boolean.
 fn truth<'p>((name, value): (&'p String, &ModelRepositoryParameter)) -> (&'p str, Option<bool>) {
     match value.parameter_choice {
         Some(ParameterChoice::BoolParam(truth)) => (name, Some(truth)),

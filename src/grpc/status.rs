@@ -8,16 +8,16 @@ use tonic::{Code, Status, metadata::MetadataMap};
 
 use crate::transport::sentence;
 
-/// A message goes in a header, of which clients read so much and no more.
+/// Longest message of a status. It goes in a header, of which clients read a limited length.
 const MAX_MESSAGE_BYTES: usize = 2048;
 
-/// What an error is in gRPC: its status by its HTTP status, with its sentence, and with its headers as metadata.
+/// Converts an error: the HTTP status becomes a code, the detail the message, the headers metadata.
 pub(super) fn status_of(error: impl IntoResponse) -> Status {
     let response = error.into_response();
     let code = code_of(response.status());
     let message = shortened(sentence(&response));
     let (mut parts, _) = response.into_parts();
-    // These are of a body that is not sent.
+    // These describe a body that is not sent.
     for name in [header::CONTENT_TYPE, header::CONTENT_LENGTH, header::CACHE_CONTROL] {
         parts.headers.remove(name);
     }

@@ -1,6 +1,6 @@
-//! Inferences of one stream: each is answered in its turn, before the next is read, so a stream asks for no more at a
-//! time than a call does. Each is also charged and judged as a call is: the stream opens no way around quotas, scopes
-//! or the end of a token.
+//! Inference over a stream. Each request gets its response before the next is read, so a stream runs no more at a time
+//! than a call does. Each is charged and authorized like a call: a stream does not bypass quotas, scopes or the end of
+//! a token.
 
 use std::{mem, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
@@ -23,13 +23,13 @@ use crate::{
     transport::{AddressLimit, ApiError, Ending, MayPredict, Permit, TransportState, panicked},
 };
 
-/// How long one answer may take where no layer says so.
+/// Time limit of one response if no layer sets another.
 const LONGEST_ANSWER: Duration = Duration::from_secs(30);
 
-/// How often an idle stream looks at the clock: that of tokens is not the runtime's.
+/// Interval at which an idle stream checks whether its token has expired: that clock is not the runtime's.
 const TOKEN_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// A stream that is being answered.
+/// A stream in progress.
 pub(super) struct Session {
     messages: Streaming<ModelInferRequest>,
     state: TransportState,
@@ -38,14 +38,16 @@ pub(super) struct Session {
     deadline: Deadline,
     ending: Ending,
     charge: Option<ByteCharge>,
-    /// The layers have charged one request when the stream was opened: the first message.
+    /// True if the layers have charged the first message, when the stream was opened.
     is_charged: bool,
 }
 
 impl Session {
+    /// Opens a session.
+    ///
     /// # Errors
     ///
-    /// When the caller may ask no model at all.
+    /// If the caller may not predict with any model.
     pub(super) fn new(
         service: &Service,
         request: Request<Streaming<ModelInferRequest>>,
@@ -67,7 +69,7 @@ impl Session {
         })
     }
 
-    /// The answers, one a message, until the client has sent its last or has to stop.
+    /// Returns the responses, one per message, until the client has sent its last or has to stop.
     pub(super) fn answers(self) -> impl Stream<Item = Result<ModelStreamInferResponse, Status>> + Send {
         stream::unfold(Some(self), |session| async {
             let mut session = session?;
@@ -79,7 +81,7 @@ impl Session {
         })
     }
 
-    /// The next answer, nothing after the last, or why there are no more.
+    /// Returns the next response, `None` after the last, or the reason for an early end.
     async fn next(&mut self) -> Result<Option<ModelStreamInferResponse>, Status> {
         let call = self.deadline.call;
         tokio::select! {
@@ -90,12 +92,12 @@ impl Session {
 
     async fn next_in_time(&mut self) -> Result<Option<ModelStreamInferResponse>, Status> {
         if let Some(charge) = &self.charge {
-            // The message before is answered, and the answer is on its way.
+            // The previous request has its response, which is on its way.
             charge.begin_again();
         }
         let message = tokio::select! {
             biased;
-            // What was sent before the end is answered.
+            // A message that arrived before the end still gets its response.
             message = self.messages.message() => message.map_err(unreadable)?,
             () = self.ending.begun() => {
                 return Err(Status::unavailable("the gateway is about to stop: open another stream"));

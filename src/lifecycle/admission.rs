@@ -1,8 +1,8 @@
-//! Proving a candidate before it serves, in a process of its own that is shut in: it loads, it runs, it answers what it
-//! must. Whatever it does there, it does not do it here.
+//! The proof of a candidate: it is loaded, run and checked in a sandboxed child process. A crash or an attack there
+//! does not reach the server.
 //!
-//! [`Prover`] is this side, [`child`] the other, started for one candidate or copied for each ([`warm`]); they exchange a
-//! [`Job`](job::Job) and a [`Report`](job::Report).
+//! [`Prover`] is the server's side, [`child`] the other. The child is started for one candidate, or copied for each
+//! ([`warm`]). They exchange a [`Job`](job::Job) and a [`Report`](job::Report).
 
 pub mod child;
 mod job;
@@ -30,121 +30,121 @@ use crate::{
 use job::{Depth, Job, Report};
 pub use warm::run_each;
 
-/// Address space that ONNX Runtime takes before there is a model, and then some.
+/// Address space that ONNX Runtime takes without a model, with a reserve.
 const BASE_BYTES: u64 = 512 << 20;
 
-/// A forest takes 13 times its file while it is loaded.
+/// Loading a forest takes 13 times the size of its file.
 const INLINE_FACTOR: u64 = 16;
 
-/// Weights beside the model are mapped, and copied once.
+/// Weights in external files are mapped, and copied once.
 const EXTERNAL_FACTOR: u64 = 2;
 
-/// Forests of this size are worth the time of a conversion.
+/// Smaller forests are not worth the time of a conversion.
 const LEAST_CONVERTED_BYTES: u64 = 1 << 20;
 
-/// A converted forest is two to three times the file.
+/// A converted forest is two to three times the size of its file.
 const CONVERTED_FACTOR: u64 = 8;
 
-/// A converted model is used if a session of it takes at most so much of what one of the original takes.
+/// A converted model is used if its session takes at most this percentage of the original's memory.
 const MOST_PERCENT: u64 = 80;
 
-/// With less than this not even the smallest model can be proven.
+/// Less memory does not suffice to prove even the smallest model.
 const LEAST_BYTES: u64 = 64 << 20;
 
-/// Time is taken on a CPU, as a good model must not be refused because requests leave it little of one; by the clock it
-/// may take so many times as long.
+/// Limit of wall-clock time, as a multiple of the limit of CPU time. CPU time decides, so that a good model is not
+/// refused because requests keep the CPUs busy.
 const WALL_FACTOR: u64 = 4;
 
-/// A second more for so many bytes.
+/// The time limit grows by a second for this number of bytes.
 const BYTES_PER_SECOND: u64 = 100_000_000;
 
-/// Counts up with what a proof finds out: those of a build that found out less are made anew.
+/// Version of what a proof determines; proofs of an older format are made again.
 const PROOF_FORMAT: u32 = 3;
 
-/// Address space that a thread takes: its stack and what the allocator reserves for it.
+/// Address space of a thread: its stack and the allocator's arena.
 const THREAD_BYTES: u64 = 80 << 20;
 
-/// What was found out about a model before it served.
+/// Findings about a model, made before it serves.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Proof {
-    /// Which gateway and which ONNX Runtime found it out.
+    /// Versions of the gateway and of ONNX Runtime that made the proof.
     pub by: String,
-    /// The signature, with the shapes of outputs that the proof saw: exporters often declare others.
+    /// The signature, with the output shapes that the proof observed: exporters often declare others.
     pub signature: Signature,
-    /// The signature that the file declares, where that is another one.
+    /// The signature that the file declares. `None` if it is the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub declared: Option<Signature>,
     /// Forms of the outputs: by row, constant, or whole.
     #[serde(default)]
     pub output_forms: OutputForms,
-    /// What its author knows of it, without the golden cases.
+    /// The author's contract, without the golden cases.
     pub contract: Contract,
-    /// How many golden cases it answered.
+    /// Number of golden cases that passed.
     pub golden_cases: usize,
-    /// What it costs.
+    /// Measured costs.
     pub costs: Costs,
-    /// How it was shut in.
+    /// Restrictions of the process that ran it.
     pub sandbox: Enforcement,
-    /// The sha256 of the model in ONNX Runtime's own format, if that is what is loaded because it takes less memory; the
-    /// costs are then those of that.
+    /// SHA-256 of the model in ONNX Runtime's own format, if that form is loaded because it takes less memory. The
+    /// costs are then those of the converted form.
     #[serde(default)]
     pub converted: Option<Digest>,
-    /// Whether it divides ([`check_dividends`](crate::model::check_dividends)).
+    /// True if the model divides ([`check_dividends`](crate::model::check_dividends)).
     #[serde(default)]
     pub divides: bool,
-    /// Whether it answers several rows at once as it answers each alone.
+    /// True if the model answers several rows at once exactly as it answers each alone.
     #[serde(default)]
     pub batchable: bool,
-    /// Reason why it does or does not, for people.
+    /// Reason for `batchable`, for people.
     #[serde(default)]
     pub batching_reason: String,
-    /// Values that had to be made up, as neither contract nor graph say what the model takes.
+    /// Synthetic input values, used where neither contract nor graph says what the model takes.
     #[serde(default)]
     pub assumptions: Vec<String>,
-    /// Whether the time of a run follows from the number of rows, whatever their values.
+    /// True if the duration of a run depends only on the number of rows, not on their values.
     #[serde(default)]
     pub is_steady: bool,
 }
 
-/// What a model costs, measured when it was proven.
+/// Costs of a model, measured by its proof.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Costs {
     /// Time to load it.
     pub load_us: u64,
-    /// Time of a run, of one row if it takes rows.
+    /// Time of a run: of one row, if it takes rows.
     pub run_us: u64,
-    /// Time of a run of 32 rows, if it takes any number of them and that is not a matter of seconds.
+    /// Time of a run of 32 rows. `None` if the model does not take any number of rows, or takes too long for one.
     pub run_32_rows_us: Option<u64>,
-    /// Time of the shorter run in a session with a thread for each CPU, if it is a large model of runs that are long enough
-    /// to share.
+    /// Time of the shorter run in a session with a thread for each CPU. Measured only for large models whose runs are
+    /// long enough to share.
     #[serde(default)]
     pub run_threads_us: Option<u64>,
     /// Memory that a session keeps.
     pub session_bytes: u64,
-    /// The most memory that loading and running took, ONNX Runtime's own included.
+    /// Peak memory of loading and running, ONNX Runtime's own included.
     pub peak_bytes: u64,
 }
 
 impl Proof {
-    /// Whether the model can be asked by rows.
+    /// Returns true if the model can be called with rows.
     #[must_use]
     pub fn takes_rows(&self) -> bool {
         self.layout_by(&self.contract).is_ok_and(|layout| layout.is_some())
     }
 
-    /// The signature that the file declares.
+    /// Returns the signature that the file declares.
     #[must_use]
     pub fn declared(&self) -> &Signature {
         self.declared.as_ref().unwrap_or(&self.signature)
     }
 
-    /// The output that stands against rows, if one does.
+    /// Returns the output that does not hold one part per row. `None` if every output does.
     #[must_use]
     pub fn whole_output(&self) -> Option<WholeOutput> {
         self.output_forms.whole_output(&self.signature)
     }
 
-    /// Names of the outputs that are the same for all rows, where rows are taken.
+    /// Returns the names of the outputs that are the same for all rows, if rows are taken.
     pub fn constant_outputs(&self) -> impl Iterator<Item = &str> {
         let constants = self.output_forms.constants();
         let takes_rows = self.takes_rows();
@@ -154,11 +154,11 @@ impl Proof {
             .map(|(_, output)| output.name.as_str())
     }
 
-    /// The layout of rows by a contract; `None` if the model takes none.
+    /// Derives the layout of rows from a contract. `None` if the model does not take rows.
     ///
     /// # Errors
     ///
-    /// When the contract describes features of rows that the model does not take.
+    /// If the contract describes features of rows that the model does not take.
     pub fn layout_by(&self, contract: &Contract) -> Result<Option<Layout>, LayoutError> {
         let Some(layout) = Layout::of(self.declared(), contract)? else { return Ok(None) };
         match self.whole_output() {
@@ -170,14 +170,14 @@ impl Proof {
         }
     }
 
-    /// Returns true if the features of a contract are not those that a model has of which nothing is said.
+    /// Returns true if the contract describes features beyond the defaults of the signature.
     fn is_described_by(&self, contract: &Contract) -> bool {
         let graph = contract.graph.clone();
         let unsaid = Contract::resolve(ContractDocument::default(), self.declared(), graph);
         unsaid.map_or(!contract.features.is_empty(), |unsaid| unsaid.features != contract.features)
     }
 
-    /// The reason for which the model cannot be asked with a list of rows, even of tensors; `None` if nothing is known against it.
+    /// Returns the reason why the model cannot take a list of rows, even of tensors. `None` if nothing rules it out.
     #[must_use]
     pub fn against_rows(&self) -> Option<NoRows> {
         let scalar = || {
@@ -191,45 +191,45 @@ impl Proof {
         output.or_else(|| scalar().map(|spec| NoRows::Scalar(spec.name.clone())))
     }
 
-    /// The side of the model that callers see.
+    /// Returns the callers' view of the model.
     #[must_use]
     pub fn interface(&self) -> Interface<'_> {
         let layout = self.layout_by(&self.contract).ok().flatten();
         Interface::new(&self.signature, &self.contract, layout, self.against_rows().is_none())
     }
 
-    /// Whether it was made with the same gateway and the same ONNX Runtime, and so holds here.
+    /// Returns true if this gateway and this ONNX Runtime made the proof, so that it holds here.
     #[must_use]
     pub fn is_of_this_gateway(&self) -> bool {
         self.by == proven_by()
     }
 }
 
-/// The names of everything that a proof depends on besides the model.
+/// Names everything that a proof depends on besides the model.
 fn proven_by() -> String {
     let library = Runtime::library_version().unwrap_or_default();
     format!("onnx-gateway {}, proof {PROOF_FORMAT}, ONNX Runtime {library}", env!("CARGO_PKG_VERSION"))
 }
 
-/// Proves candidates.
+/// Proves candidates in child processes.
 #[derive(Clone, Debug)]
 pub struct Prover {
-    /// This program, which is started again for each.
+    /// This program, started again for each proof.
     pub program: PathBuf,
     /// ONNX Runtime's shared library.
     pub library: PathBuf,
-    /// Within which bounds.
+    /// Limits of a proof.
     pub settings: AdmissionSettings,
-    /// Memory that all of it may take together with this process; 0 for what the system has.
+    /// Memory limit of this process and its children together; 0 for what the system has.
     pub memory_limit_bytes: u64,
 }
 
 impl Prover {
-    /// Proves a copy; blocks until that is done or given up. The child lives no longer than this call.
+    /// Proves a copy. Blocks until the proof has ended or was abandoned; the child does not outlive this call.
     ///
     /// # Errors
     ///
-    /// Why it may not serve.
+    /// The reason why the model may not serve.
     pub fn prove(&self, snapshot: &Snapshot) -> Result<Proof, Refusal> {
         let file = describe(snapshot)?;
         let proof = self.examine(snapshot, Depth::Proven, None)?;
@@ -240,7 +240,7 @@ impl Prover {
         }
         match self.convert(snapshot, &proof) {
             Ok(converted) => Ok(converted),
-            // It serves as it is; it only takes more memory.
+            // The original serves; it only takes more memory.
             Err(refusal) => {
                 tracing::info!(model.digest = snapshot.digest().short(), "it is not converted: {refusal}");
                 Ok(proof)
@@ -248,13 +248,13 @@ impl Prover {
         }
     }
 
-    /// Ends what this thread keeps for further candidates. A thread that ends need not be asked.
+    /// Ends the process that this thread keeps for further candidates. A thread that ends does so by itself.
     pub(super) fn rest() {
         warm::end();
     }
 
-    /// Finds out how much faster a large model runs with a thread for each CPU, in a child of its own: the first one may
-    /// not start any.
+    /// Measures how much faster a large model runs with a thread for each CPU. This takes another child, because the
+    /// first one may not start threads.
     fn measure_threads(&self, snapshot: &Snapshot, mut proof: Proof) -> Proof {
         if Runtime::cpus() > 1 && sessions_may_share(&proof.costs) {
             match self.examine(snapshot, Depth::Threaded, None) {
@@ -270,12 +270,12 @@ impl Prover {
         proof
     }
 
-    /// Has a copy converted to the format that takes less memory, and finds out how much less.
+    /// Converts a copy to the format that takes less memory, and measures how much less.
     fn convert(&self, snapshot: &Snapshot, proof: &Proof) -> Result<Proof, Refusal> {
         let unwritten = |error: std::io::Error| {
             Refusal::new(Reason::ProofFailed, format!("the converted model cannot be kept: {error}"))
         };
-        // Another model may be of the same content, and be converted beside this one.
+        // Another model may have the same content and be converted at the same time.
         let (_folder, file) = snapshot.begin_conversion().map_err(unwritten)?;
         let converted = self.examine(snapshot, Depth::Converted, Some(file.clone()))?;
         if converted.costs.session_bytes > proof.costs.session_bytes / 100 * MOST_PERCENT {
@@ -290,11 +290,11 @@ impl Prover {
         Ok(Proof { costs: converted.costs, converted: Some(digest), ..proof.clone() })
     }
 
-    /// Finds out what a copy takes and gives, without running it: nothing is measured then but loading.
+    /// Determines the signature of a copy without running it; only loading is measured.
     ///
     /// # Errors
     ///
-    /// Why it cannot be loaded.
+    /// The reason why it cannot be loaded.
     pub fn declare(&self, snapshot: &Snapshot) -> Result<Proof, Refusal> {
         self.examine(snapshot, Depth::Declared, None)
     }
@@ -349,12 +349,12 @@ impl Prover {
         }
     }
 
-    /// Tries a candidate in a process that is started for it.
+    /// Tries a candidate in a process started for it.
     fn start_child(&self, job: &Job, timeout: Duration) -> std::io::Result<supervise::Outcome> {
         supervise::run(self.command("admit"), &serde_json::to_vec(job)?, timeout)
     }
 
-    /// This program once more, without what this one was told.
+    /// Builds the command that starts this program again, without this process's environment.
     fn command(&self, what: &str) -> Command {
         let mut command = Command::new(&self.program);
         let (name, value) = environment::TELEMETRY_OPT_OUT;
@@ -363,7 +363,7 @@ impl Prover {
         command
     }
 
-    /// How much memory a proof may take, and whether that is less than it should have for want of more.
+    /// Computes the memory limit of a proof, and whether scarcity made it smaller than the model should have.
     fn memory_bytes(&self, inline: u64, external: u64) -> Result<(u64, bool), Refusal> {
         let needed = inline
             .saturating_mul(INLINE_FACTOR)
@@ -377,19 +377,20 @@ impl Prover {
             let detail = format!("{} MiB are left; that is too little to prove any model", available >> 20);
             return Err(Refusal::new(Reason::InsufficientMemory, detail));
         }
-        // Address space, of which a part is never used: that of a small model fits a small container.
+        // The limit is on address space, part of which is never used. A small model's proof therefore fits a small
+        // container.
         let most = (available / 2).max(BASE_BYTES);
         Ok((needed.min(most), most < needed))
     }
 }
 
-/// What the model's file says of itself.
+/// Reads the description of the model from its file.
 fn describe(snapshot: &Snapshot) -> Result<OnnxFile, Refusal> {
     let unreadable = |error: OnnxFileError| Refusal::new(Reason::Unreadable, error.to_string());
     OnnxFile::read(File::open(snapshot.file()).map_err(|error| unreadable(error.into()))?).map_err(unreadable)
 }
 
-/// Whether a copy is a forest of some size: ONNX Runtime keeps the protocol buffer of one beside what it makes of it.
+/// Returns true if a copy is a large forest: ONNX Runtime keeps its protocol buffer beside what it builds of it.
 fn is_worth_converting(snapshot: &Snapshot, file: &OnnxFile) -> bool {
     let (inline, external) = snapshot.sizes();
     inline >= LEAST_CONVERTED_BYTES && external == 0 && file.has_trees

@@ -1,4 +1,4 @@
-//! A file in the repository, and how far it has come on its way into service.
+//! A file in the repository and its progress on the way into service.
 
 use std::{
     sync::Arc,
@@ -11,48 +11,49 @@ use super::{
 };
 use crate::model::Digest;
 
-/// A refusal that says nothing about the bytes is reconsidered after this long, and each time after twice as long.
+/// First pause before a refusal that says nothing about the bytes is reconsidered. The pause doubles each time.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
-/// It is not doubled more often than this: ten minutes and a half.
+/// Limit of doublings: the longest pause is ten minutes and a half.
 const MOST_DOUBLINGS: u32 = 7;
 
-/// A disk that was full is tried again more often: every ten seconds.
+/// Limit of doublings after a full disk: every ten seconds.
 const MOST_DOUBLINGS_OF_STORAGE: u32 = 1;
 
-/// A file in the repository and what became of it.
+/// A file in the repository and the state of its version.
 pub(super) struct Aspired {
     pub(super) candidate: Candidate,
     pub(super) seen_since: Instant,
-    /// Since when it is not there any more.
+    /// Time at which the file disappeared. `None` while it is there.
     pub(super) gone_since: Option<Instant>,
-    /// Whether it was said that it serves on without its file.
+    /// True if it was reported that the version serves on without its file.
     pub(super) kept: bool,
-    /// Why it was refused last, and how often for this reason, if it is tried again: the same once more is no news.
+    /// The last reason of a refusal that is retried, and the number of times in a row. A repetition is not reported
+    /// again.
     pub(super) passing: Option<(Reason, u32)>,
-    /// Which piece of work is being done for it: the results of others are of no use.
+    /// Number of the current piece of work for it; results of earlier ones are discarded.
     pub(super) work: u64,
     pub(super) timings: Timings,
     /// The files of this version that were tried last.
     pub(super) tried: Fingerprint,
-    /// True if some of its files are those that were tried last, and others are not: the rest may still come.
+    /// True if some files are those that were tried last and others are not: the rest may still come.
     pub(super) is_half_replaced: bool,
     pub(super) stage: Stage,
 }
 
-/// What became of a file.
+/// Stages of a file.
 pub(super) enum Stage {
-    /// It was seen.
+    /// Seen, not yet hashed.
     New,
-    /// Its first hash is being made.
+    /// The first hash is being computed.
     Hashing,
-    /// It had this hash, which has to be the same after a while.
+    /// Hashed once; the hash has to be the same once the file has settled.
     Hashed(Digest),
-    /// It is being copied.
+    /// The files are being copied.
     Copying,
-    /// Its copy is being proven.
+    /// The copy is being proven.
     Proving,
-    /// Its copy may serve.
+    /// The copy may serve.
     Proven(Box<Admitted>),
     Loaded,
     Refused(Refusal, Instant),
@@ -64,12 +65,12 @@ pub(super) struct Admitted {
     pub(super) proof: Proof,
 }
 
-/// How long things are waited for.
+/// Times to wait for files that may still change.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Patience {
-    /// A file that did not change for this long is taken for finished.
+    /// A file that did not change for this long has settled.
     pub(super) settle: Duration,
-    /// A file that is cut short is waited for, and so is the rest of files that belong together.
+    /// Longest wait for the rest of a truncated file, or of files that belong together.
     pub(super) incomplete: Duration,
 }
 
@@ -89,7 +90,7 @@ impl Aspired {
         }
     }
 
-    /// A candidate in place of this one.
+    /// Returns the successor of this one for other files of the same version.
     pub(super) fn replaced_by(&self, candidate: Candidate) -> Self {
         let is_tried = self.candidate.defect.is_none()
             && !matches!(self.stage, Stage::New | Stage::Hashing | Stage::Hashed(_));
@@ -98,22 +99,22 @@ impl Aspired {
         Self { tried: tried.clone(), is_half_replaced, ..Self::new(candidate) }
     }
 
-    /// Returns true if no files of this version were tried since the start, but for those that were put back then.
+    /// Returns true if no files of this version were tried since the start, except those restored then.
     pub(super) fn is_first(&self) -> bool {
         self.tried == Fingerprint::default()
     }
 
-    /// Returns true if files that belong to those which changed may still come.
+    /// Returns true if more files may follow those that changed.
     pub(super) fn awaits_rest(&self, patience: Patience) -> bool {
         self.is_half_replaced
             && self.seen_since.elapsed() < patience.incomplete
             && self.candidate.fingerprint.age(SystemTime::now()).is_none_or(|age| age < patience.incomplete)
     }
 
-    /// How the file stands to the policy.
+    /// Returns the file's state from the policy's point of view.
     pub(super) fn standing(&self, patience: Patience) -> Standing {
         match &self.stage {
-            // It is here only because it serves; when its file comes back, it is what it was.
+            // It is listed only because it serves. If its file returns, it continues as it was.
             _ if self.gone_since.is_some() => Standing::Loaded,
             Stage::New | Stage::Hashed(_) if self.awaits_rest(patience) => Standing::Unsettled,
             Stage::New if self.is_old(patience) => Standing::Untried,
@@ -126,14 +127,14 @@ impl Aspired {
         }
     }
 
-    /// Whether the file system itself says that the file has not changed for long enough, so that two looks at it now
-    /// would tell no more.
+    /// Returns true if the file system's change time alone proves that the file has settled, so that a second look
+    /// would add nothing.
     pub(super) fn is_old(&self, patience: Patience) -> bool {
         let age = self.candidate.fingerprint.age(SystemTime::now());
         self.candidate.defect.is_none() && age.is_some_and(|age| age >= patience.settle)
     }
 
-    /// Why the file cannot be tried at all, once it has been waited for.
+    /// Returns the reason why the file cannot be tried at all. `None` if there is none, or it may still change.
     pub(super) fn defect(&self, patience: Patience) -> Option<Refusal> {
         if !matches!(self.stage, Stage::New) {
             return None;
@@ -148,7 +149,7 @@ impl Aspired {
         }
     }
 
-    /// Whether the last try said nothing about the content and is long enough ago.
+    /// Returns true if the last refusal said nothing about the content and its pause is over.
     pub(super) fn is_to_be_retried(&self) -> bool {
         let most = |reason| match reason {
             Reason::StorageUnavailable => MOST_DOUBLINGS_OF_STORAGE,
@@ -159,7 +160,7 @@ impl Aspired {
             if refusal.reason.is_passing() && since.elapsed() >= RETRY_AFTER * 2_u32.pow(doublings))
     }
 
-    /// What is waited for, if something is.
+    /// Returns the event that the file waits for. `None` if it does not wait.
     pub(super) fn waiting(&self) -> Option<String> {
         match (&self.stage, &self.candidate.defect) {
             (Stage::New | Stage::Hashed(_), None) if self.is_half_replaced => {

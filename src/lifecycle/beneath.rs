@@ -1,7 +1,7 @@
-//! Opening files of the repository, and nothing that a link in it leads to outside.
+//! Opening of repository files without following links out of the repository.
 //!
-//! Whoever may write into the repository must not be able to have another file of this machine read: a link to one, as
-//! a model or as the weights of a model, would be answered from.
+//! A client that may write into the repository must not be able to make the gateway read another file of this machine.
+//! Otherwise it could link to that file as a model or as weights, and read it through predictions.
 
 mod links;
 
@@ -12,34 +12,34 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
-/// Why a file is not opened.
+/// Reasons not to open a file.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// It lies outside, whatever its name says.
+    /// The file lies outside the model's folder, whatever its name says.
     #[error("{0} is a link, or names a file, outside of the model's folder")]
     Outside(String),
-    /// Another name of it may lie outside.
+    /// Another name of the file may lie outside.
     #[error(
         "{0} is a hard link of a file that also has a name outside of the model's folder, which could be anybody's: put \
          a copy there instead"
     )]
     Linked(String),
-    /// It cannot be opened.
+    /// The file cannot be opened.
     #[error("{0}: {1}")]
     Io(String, io::Error),
 }
 
-/// Opens a regular file that lies beneath `root`, which is a path without links. Links are followed as long as they
-/// stay there, as Kubernetes needs for its volumes.
+/// Opens a regular file beneath `root`, which is a path without links. Links are followed within `root`, as Kubernetes
+/// needs for its volumes.
 ///
 /// # Errors
 ///
-/// When the file is elsewhere or has another name there, is not a regular file (pipes and devices have no end), or cannot be
-/// read.
+/// If the file is elsewhere, may have a name elsewhere, is not a regular file (pipes and devices have no end), or
+/// cannot be read.
 pub fn open(root: &Path, path: &Path) -> Result<File, OpenError> {
     let shown = || shown(root, path);
     let failed = |error| OpenError::Io(shown(), error);
-    // A pipe must not be waited for; for a file it changes nothing.
+    // Opening must not block on a pipe; for a regular file the flag changes nothing.
     let file = OpenOptions::new()
         .read(true)
         .custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed())
@@ -48,7 +48,7 @@ pub fn open(root: &Path, path: &Path) -> Result<File, OpenError> {
     if !file.metadata().map_err(failed)?.is_file() {
         return Err(failed(io::Error::other("it is no regular file")));
     }
-    // Where the file that was opened is, not where its path led a moment ago.
+    // The location of the file that was opened: its path may lead elsewhere by now.
     let place = fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).map_err(failed)?;
     if !place.starts_with(root) {
         return Err(OpenError::Outside(shown()));
@@ -59,7 +59,8 @@ pub fn open(root: &Path, path: &Path) -> Result<File, OpenError> {
     Ok(file)
 }
 
-/// Where a file that a model names relative to itself is; nothing if the name leads out of the model's folder.
+/// Resolves the path of a file that a model names relative to itself. `None` if the name leads out of the model's
+/// folder.
 pub fn relative(model_file: &Path, name: &str) -> Option<PathBuf> {
     let name = Path::new(name);
     let plain = name.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
@@ -68,7 +69,7 @@ pub fn relative(model_file: &Path, name: &str) -> Option<PathBuf> {
     (plain && name.file_name().is_some()).then(|| model_file.with_file_name(name))
 }
 
-/// A path for people: without the folders above the model's.
+/// Shortens a path for messages: without the folders above the model's.
 fn shown(root: &Path, path: &Path) -> String {
     let within = path.strip_prefix(root).ok().filter(|path| path.components().count() > 0);
     let name = within.or_else(|| path.file_name().map(Path::new)).unwrap_or(path);

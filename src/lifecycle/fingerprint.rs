@@ -1,4 +1,4 @@
-//! What tells one content of a version's files from another without reading them.
+//! Fingerprints that detect changed files without reading them.
 
 use std::{
     fs, io,
@@ -7,11 +7,12 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-/// Changes whenever the content of any of the files may have changed: a hint, which a hash is then asked about.
+/// Changes whenever the content of a file may have changed: a hint that a hash then confirms.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fingerprint(Vec<Option<Stamp>>);
 
-/// One file. The change time is the kernel's: unlike the modification time, no copying tool can set it back.
+/// Identity, size and change time of one file. Unlike the modification time, a copying tool cannot set the change time
+/// back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Stamp {
     device: u64,
@@ -21,12 +22,12 @@ struct Stamp {
 }
 
 impl Fingerprint {
-    /// Of these files, which links are followed to; one that is missing has none, which is something too.
+    /// Takes the fingerprint of these files, links followed. A missing file is part of the fingerprint, too.
     pub fn of<'f>(files: impl IntoIterator<Item = &'f Path>) -> Self {
         Self(files.into_iter().map(|file| Stamp::of(file).ok()).collect())
     }
 
-    /// Whether every file is there.
+    /// Returns true if every file is there.
     #[must_use]
     pub fn is_whole(&self) -> bool {
         self.0.iter().all(Option::is_some)
@@ -40,7 +41,7 @@ impl Fingerprint {
         known > 0 && known < self.0.len()
     }
 
-    /// Returns true if these files are as they were, in the same order.
+    /// Returns true if these files are unchanged, in the same order.
     #[must_use]
     pub fn is_of<'f>(&self, files: impl IntoIterator<Item = &'f Path>) -> bool {
         let mut files = files.into_iter();
@@ -54,7 +55,7 @@ impl Fingerprint {
         self.0.iter().flatten().all(|stamp| stamp.age(now).is_some_and(|of_file| of_file >= age))
     }
 
-    /// How long ago the last of the files changed; nothing if its clock is ahead of ours or a file is missing.
+    /// Returns the time since the last change of any file. `None` if its clock is ahead of ours or a file is missing.
     #[must_use]
     pub fn age(&self, now: SystemTime) -> Option<Duration> {
         let age = |stamp: &Option<Stamp>| stamp.as_ref()?.age(now);

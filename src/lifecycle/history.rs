@@ -1,4 +1,4 @@
-//! What was done to each model, by whom, and how it ended: append-only, a JSON object a line.
+//! Deployment history of each model: who did what and how it ended. Append-only, one JSON object per line.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -18,47 +18,47 @@ use crate::{
     system::date::rfc3339,
 };
 
-/// So many entries of a model are answered.
+/// Most entries of a model that are kept in memory and returned.
 const KEPT_ENTRIES: usize = 1000;
 
-/// So much of a long file is read at the start: its end.
+/// Bytes that are read from the end of a long file at the start.
 const READ_BYTES: u64 = 16 << 20;
 
-/// Entries that are kept while none can be written.
+/// Most entries that are kept while the file cannot be written.
 const MAX_UNWRITTEN: usize = 10_000;
 
-/// One thing that was done.
+/// One operation on a model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct HistoryEntry {
-    /// When, as RFC 3339 says it, in UTC.
+    /// Time in UTC, as in RFC 3339.
     pub time: String,
-    /// To which model.
+    /// The model.
     pub model: ModelName,
-    /// To which version.
+    /// The version.
     pub version: ModelVersion,
-    /// What.
+    /// The operation.
     pub event: Event,
-    /// Who or what wanted it: `repository`, `start`, `automatic`, or a caller as `caller:SUBJECT`.
+    /// Origin of the operation: `repository`, `start`, `automatic`, or a caller as `caller:SUBJECT`.
     pub by: String,
-    /// The sha256 of the model's file; with data files, that of the list of all digests.
+    /// SHA-256 of the model's file; with data files, that of the list of all digests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
-    /// The digest of the files that served before.
+    /// Digest of the files that served before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaces: Option<String>,
-    /// Why it was refused or taken back.
+    /// Reason of a refusal or a rollback.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Reason>,
-    /// The same in a sentence.
+    /// The reason as a sentence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
-    /// How long each part took.
+    /// Durations of the parts of a deployment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timings: Option<Timings>,
 }
 
 impl HistoryEntry {
-    /// That this was done; the rest is for the caller to say.
+    /// Creates an entry; the caller fills in the optional fields.
     #[must_use]
     pub fn of(model: &ModelName, version: ModelVersion, event: Event, by: String) -> Self {
         Self {
@@ -76,32 +76,32 @@ impl HistoryEntry {
     }
 }
 
-/// What was done.
+/// Operations in the history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Event {
-    /// It was put into service.
+    /// The version was put into service.
     Deployed,
-    /// It was put into service again at the start, as it was before.
+    /// The version was put into service again at the start.
     Restored,
-    /// It was not put into service.
+    /// The version was not put into service.
     Refused,
-    /// It serves again, in place of a later one.
+    /// The version serves again, in place of a later one.
     RolledBack,
-    /// It was taken out of service.
+    /// The version was taken out of service.
     Unloaded,
-    /// Its file vanished, and it was taken out of service.
+    /// The version's file vanished, and it was taken out of service.
     Removed,
-    /// Its file vanished, and it serves on.
+    /// The version's file vanished, and it serves on.
     Kept,
 }
 
-/// How long each part of a deployment took, in milliseconds.
+/// Durations of the parts of a deployment, in milliseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Timings {
     /// Copying and hashing.
     pub copy_ms: u64,
-    /// The proof in a process of its own.
+    /// The proof in a child process.
     pub proof_ms: u64,
     /// Loading.
     pub load_ms: u64,
@@ -117,33 +117,33 @@ pub struct History {
 /// The entries in memory.
 #[derive(Debug, Default)]
 struct Entries {
-    /// Entries of the file, by model, the oldest first.
+    /// Entries of the file, by model, oldest first.
     written: HashMap<ModelName, VecDeque<HistoryEntry>>,
     /// Entries that could not be written yet.
     unwritten: VecDeque<HistoryEntry>,
 }
 
-/// The file, to which other gateways may add too.
+/// The file. Other gateways may append to it, too.
 #[derive(Debug, Default)]
 struct Journal {
     path: Option<PathBuf>,
     opened: Option<Opened>,
-    /// True while entries cannot be written, which is said once.
+    /// True while entries cannot be written, which is logged once.
     is_failing: bool,
 }
 
 #[derive(Debug)]
 struct Opened {
     file: File,
-    /// The end of what was read.
+    /// End of what was read.
     read_to: u64,
     is_writable: bool,
-    /// True while more was written than is known to be on the disk.
+    /// True if more was written than was synchronized to the disk.
     is_ahead: bool,
 }
 
 impl History {
-    /// Goes on with this file, or begins it. While it cannot be used, entries are kept in memory.
+    /// Continues this file, or creates it. Entries are kept in memory while it cannot be used.
     pub fn use_file(&self, path: Option<PathBuf>) {
         let mut journal = lock(&self.file);
         if journal.path != path {
@@ -153,8 +153,8 @@ impl History {
         self.refresh();
     }
 
-    /// Reads what other gateways added, and writes what could not be written before. A file that was removed is begun again,
-    /// with all that is known.
+    /// Reads what other gateways added, and writes what could not be written before. If the file was removed, it is
+    /// written again with all known entries.
     pub fn refresh(&self) {
         let mut journal = lock(&self.file);
         let Some(path) = journal.path.clone() else { return };
@@ -193,7 +193,7 @@ impl History {
         Ok(())
     }
 
-    /// Opens the file, and queues for it what is known and is not in it.
+    /// Opens the file, and queues the known entries that are not in it.
     fn open(&self, path: &Path) -> std::io::Result<Opened> {
         let mut opened = Opened::of(path)?;
         let read = opened.read_on()?;
@@ -210,7 +210,7 @@ impl History {
         Ok(opened)
     }
 
-    /// Sees to it that what was added is on the disk: once for all that was added together.
+    /// Synchronizes the file to the disk, once for all entries that were added together.
     pub fn keep_written(&self) {
         let mut journal = lock(&self.file);
         let Some(opened) = journal.opened.as_mut().filter(|opened| opened.is_ahead) else { return };
@@ -220,8 +220,8 @@ impl History {
         }
     }
 
-    /// Adds an entry, with the time that it is. A process that is killed loses nothing of it; a machine that stops may,
-    /// until [`keep_written`](Self::keep_written).
+    /// Adds an entry with the current time. It survives a killed process at once, and a stopped machine from
+    /// [`keep_written`](Self::keep_written) on.
     pub fn add(&self, mut entry: HistoryEntry) {
         entry.time = rfc3339(SystemTime::now());
         {
@@ -234,7 +234,7 @@ impl History {
         self.refresh();
     }
 
-    /// The last entries of a model, the newest first.
+    /// Returns the last entries of a model, newest first.
     #[must_use]
     pub fn of(&self, model: &ModelName) -> Vec<HistoryEntry> {
         let entries = lock(&self.entries);
@@ -258,7 +258,7 @@ impl Entries {
 
     fn keep(&mut self, entry: HistoryEntry) {
         let entries = self.written.entry(entry.model.clone()).or_default();
-        // Two gateways may write again what they know, into a file that was removed.
+        // Two gateways may write what they know into a file that was removed.
         if entries.iter().rev().take_while(|known| known.time >= entry.time).any(|known| *known == entry) {
             return;
         }
@@ -274,13 +274,13 @@ impl Opened {
         let options = || OpenOptions::new().read(true).clone();
         let written = options().append(true).create(true).open(path);
         let is_writable = written.is_ok();
-        // What cannot be written tells all the same.
+        // A file that cannot be written can still be read.
         let file = written.or_else(|error| options().open(path).map_err(|_| error))?;
         let read_to = file.metadata()?.len().saturating_sub(READ_BYTES);
         Ok(Self { file, read_to, is_writable, is_ahead: false })
     }
 
-    /// Returns true if this is the file that lies there, and nothing cut it short.
+    /// Returns true if the path still names this file, and the file was not truncated.
     fn is(&self, path: &Path) -> bool {
         let identity = |metadata: Metadata| (metadata.dev(), metadata.ino());
         if self.file.metadata().is_ok_and(|metadata| metadata.len() < self.read_to) {
@@ -290,7 +290,7 @@ impl Opened {
         own.is_ok_and(|own| path.metadata().map(identity).is_ok_and(|found| found == own))
     }
 
-    /// The entries behind what was read before, up to the last whole line.
+    /// Reads the entries that were added since, up to the last whole line.
     fn read_on(&mut self) -> std::io::Result<Vec<HistoryEntry>> {
         let mut entries = Vec::new();
         self.file.seek(SeekFrom::Start(self.read_to))?;
@@ -298,7 +298,7 @@ impl Opened {
         let mut line = Vec::new();
         while lines.by_ref().take(READ_BYTES).read_until(b'\n', &mut line)? > 0 && line.ends_with(b"\n") {
             self.read_to += line.len() as u64;
-            // A line that a killed process did not finish, or the rest of one that begins before, tells nothing.
+            // A line that a killed process did not finish, or that begins before the part that is read, is skipped.
             entries.extend(serde_json::from_slice::<HistoryEntry>(&line));
             line.clear();
         }
@@ -311,7 +311,7 @@ impl Opened {
         }
         let mut line = serde_json::to_vec(entry)?;
         line.push(b'\n');
-        // The rest of a line that was not finished, as a process was killed or a disk was full, is a line of its own.
+        // An unfinished line, left by a killed process or a full disk, is closed so that it does not swallow this one.
         if self.file.metadata()?.len() > 0 {
             let mut last = [0];
             self.file.seek(SeekFrom::End(-1))?;
@@ -320,7 +320,7 @@ impl Opened {
                 line.insert(0, b'\n');
             }
         }
-        // In one write, so that a line is there whole or not at all, whatever others write.
+        // A single write: the line is there whole or not at all, even if others write at the same time.
         self.file.write_all(&line)?;
         self.is_ahead = true;
         Ok(())
@@ -331,7 +331,7 @@ fn may_append(path: &Path) -> bool {
     OpenOptions::new().append(true).open(path).is_ok()
 }
 
-/// Locks a mutex. Its content is whole at every point where a panic could leave it, so a poisoned lock is good.
+/// Locks a mutex, poisoned or not: its content is consistent at every point where a panic could leave it.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

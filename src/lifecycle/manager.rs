@@ -1,5 +1,5 @@
-//! The one thread that decides, loads and drops. Requests never wait for it, and it waits for no candidate: files are
-//! hashed, copied and proven by threads of their own ([`work`]).
+//! The manager: the one thread that decides, loads and drops. Requests never wait for it, and it never waits for a
+//! candidate: other threads hash, copy and prove files ([`work`]).
 
 mod compare;
 mod load;
@@ -49,53 +49,53 @@ use presence::Return;
 use state::StateTold;
 use work::{Done, Workers};
 
-/// A file that has not changed for this long is taken for finished, however rarely the repository is looked at.
+/// Upper limit of the settle time, however rarely the repository is scanned.
 const MAX_SETTLE_TIME: Duration = Duration::from_secs(1);
 
-/// The repository is looked at no more often than this, whatever is written to it.
+/// Shortest pause between two scans, even if the repository is written all the time.
 const MIN_LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
-/// How often it is seen whether requests still hold what is out of service.
+/// Pause between two checks whether requests still hold a retired version.
 const RETIRED_PAUSE: Duration = Duration::from_millis(50);
 
-/// The pause between two looks at a comparison, which may take too long.
+/// Pause between two checks of a comparison, which may take too long.
 const COMPARISON_PAUSE: Duration = Duration::from_secs(1);
 
-/// The pause between two looks at the state directory, which other gateways may write.
+/// Pause between two reads of the state directory, which other gateways may write.
 const STATE_PAUSE: Duration = Duration::from_secs(1);
 
-/// Where the system tells of every change and all is as it was, the repository is looked at this many times less often: for
-/// what was mounted over it, and for what was missed.
+/// While file system events are complete and nothing changes, scans are this many times rarer. They still find what was
+/// mounted over the repository, and missed events.
 const QUIET_POLLS: u32 = 5;
 
-/// While candidates are tried, what is not needed any more is let go of this often.
+/// Pause between two clean-ups while candidates are tried.
 const TIDYING_PAUSE: Duration = Duration::from_secs(5);
 
-/// The start waits for files that are being written, this long.
+/// Longest wait at the start for files that are being written.
 const SETTLING_PATIENCE: Duration = Duration::from_secs(3);
 
-/// What the manager is told.
+/// Messages to the manager.
 pub(super) enum Message {
-    /// Something changed in the repository: about what has this name there, or about anything.
+    /// The repository changed: the entry of this name, or `None` if any may have.
     Changed(Option<String>),
-    /// A thread has done what it was to do.
+    /// A worker finished its job.
     Done(Box<Done>),
-    /// An operator, who is named, wants something done to a model.
+    /// An operator, who is named, requests an operation on a model.
     Operate(ModelName, Operation, String),
-    /// This content of a model fails in service, or its callers do.
+    /// The model fails in service with this content, or its callers do.
     Failing(ModelName, Digest),
-    /// A deployment on trial was compared with the one before.
+    /// A deployment on trial was compared with the previous one.
     Compared(Box<Compared>),
-    /// The settings are others now.
+    /// The settings changed.
     Settings(Box<LifecycleSettings>),
-    /// It is over.
+    /// The gateway shuts down.
     Stop,
 }
 
-/// What the manager works with.
+/// The manager's collaborators.
 pub(super) struct Parts {
     pub(super) source: Source,
-    /// The folder in which the system tells of every change, if there is such a one.
+    /// The folder whose changes the system reports. `None` if it does not report them.
     pub(super) heard: Option<(u64, u64)>,
     pub(super) store: Arc<Store>,
     pub(super) history: Arc<History>,
@@ -105,7 +105,7 @@ pub(super) struct Parts {
     pub(super) serving: Arc<ServingMap>,
     pub(super) status: Arc<ArcSwap<Vec<VersionStatus>>>,
     pub(super) notices: Arc<ArcSwap<Vec<Notice>>>,
-    /// True while the repository is not there and the settings demand it.
+    /// True while the repository is missing and the settings demand it.
     pub(super) misses_repository: Arc<AtomicBool>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) messages: Sender<Message>,
@@ -114,32 +114,33 @@ pub(super) struct Parts {
 pub(super) struct Manager {
     parts: Parts,
     models: HashMap<ModelName, Model>,
-    /// Models that something follows of.
+    /// Models that need an action.
     pending: Pending,
-    /// The status of each model, as it was published.
+    /// The published status of each model.
     told: BTreeMap<ModelName, Vec<VersionStatus>>,
     workers: Workers,
     /// The comparison in progress.
     comparison: Option<Comparison>,
-    /// Deployments that wait for theirs: models, and the contents that fail.
+    /// Deployments whose comparison is queued: models and the content that fails.
     to_compare: VecDeque<(ModelName, Digest)>,
-    /// Out of service but still held by requests; dropped here once they let go, as dropping a session takes long.
+    /// Versions out of service that requests still hold. They are dropped here once requests release them, because
+    /// dropping a session takes long.
     retired: Vec<Arc<Servable>>,
-    /// Whether copies may be there that nothing needs any more.
+    /// True if there may be copies that are not needed any more.
     is_to_sweep: bool,
-    /// Whether there is memory, freed or of code, that only the start, a load or what is out of service now needed.
+    /// True if memory can be returned: freed heap, or code that only a start, a load or a retired version needed.
     is_to_give_back: bool,
-    /// The last time that either was done.
+    /// Time of the last clean-up.
     tidied_at: Option<Instant>,
-    /// Whether it is not known which copies are needed, as something that says so cannot be read.
+    /// True if every copy is kept, because the record of those in use cannot be read.
     keeps_all_copies: bool,
     state: StateTold,
-    /// The return of files after all were gone at once.
+    /// The return of files after all of them vanished at once.
     returning: Option<Return>,
-    /// What the last look complained of, so that it is said once and not at each look.
+    /// Complaints of the last scan: each is logged once, not at every scan.
     complaints: HashSet<String>,
     fresh_complaints: HashSet<String>,
-    /// Everything that the last look found to have no effect, and since when.
+    /// Findings of the last scan that have no effect, and the time they were first seen.
     notices: Vec<(Notice, Instant)>,
 }
 
@@ -168,9 +169,9 @@ impl Manager {
         }
     }
 
-    /// Puts into service what served before, then follows the repository and what it is told until it is stopped.
+    /// Restores what served before, then follows the repository and messages until it is stopped.
     pub(super) fn run(mut self, first_pass_done: &watch::Sender<bool>, messages: &Receiver<Message>) {
-        // What it loads is not as urgent as any request.
+        // Loading must not slow down requests.
         priority::give_way(priority::Way::Behind);
         self.tell_of_state();
         self.restore();
@@ -179,7 +180,7 @@ impl Manager {
         let mut is_to_look = true;
         loop {
             self.keep_state();
-            // Whoever writes all the time must not have the repository looked at all the time.
+            // A client that writes all the time must not cause scans all the time.
             let waited = last_look.map_or(MIN_LOOK_INTERVAL, |last| last.elapsed());
             let is_early = is_to_look && waited < MIN_LOOK_INTERVAL;
             if is_to_look && !is_early {
@@ -187,7 +188,7 @@ impl Manager {
                 last_look = Some(Instant::now());
             }
             let unsettled = self.act();
-            // A file that is written all the time must not keep the others' models from being found ready.
+            // A file that is written all the time must not keep the other models from being reported ready.
             if !self.pending.is_busy() && (!unsettled || start.elapsed() >= SETTLING_PATIENCE) {
                 first_pass_done.send_replace(true);
             }
@@ -196,7 +197,7 @@ impl Manager {
             let between_looks =
                 if unsettled || is_to_be_told { self.patience().settle.min(poll) } else { poll };
             let between_looks = if self.is_quiet() { between_looks * QUIET_POLLS } else { between_looks };
-            // What is out of service is dropped soon after its last request.
+            // Retired versions are dropped soon after their last request.
             let pause =
                 if self.retired.is_empty() { between_looks } else { between_looks.min(RETIRED_PAUSE) };
             let pause = pause.min(STATE_PAUSE);
@@ -204,7 +205,7 @@ impl Manager {
             let pause = if self.pending.has_changed() { Duration::ZERO } else { pause };
             let pause = if is_early { pause.min(MIN_LOOK_INTERVAL.saturating_sub(waited)) } else { pause };
             is_to_look = match messages.recv_timeout(pause) {
-                // Shorter pauses are for something else than looking.
+                // A shorter pause ended for another reason than a scan.
                 Err(RecvTimeoutError::Timeout) => {
                     is_early || last_look.is_none_or(|last| last.elapsed() >= between_looks)
                 }
@@ -223,17 +224,16 @@ impl Manager {
         }
     }
 
-    /// Returns true if the last look found what the one before did, nothing follows from the passing of time, and no change
-    /// goes unheard.
+    /// Returns true if the last scan found no change, nothing is due, and no change goes unnoticed.
     fn is_quiet(&self) -> bool {
-        // Another folder may have come in its place.
+        // Another folder may have taken its place.
         let is_heard = || {
             self.parts.heard.is_some_and(|heard| heard_folder(self.parts.source.repository()) == Some(heard))
         };
         self.notices.is_empty() && self.pending.is_quiet() && is_heard()
     }
 
-    /// Does what a message says; whether the repository is to be looked at.
+    /// Handles a message. Returns true if the repository needs a scan.
     fn take(&mut self, message: Message) -> bool {
         match message {
             Message::Stop => true,
@@ -266,7 +266,8 @@ impl Manager {
         }
     }
 
-    /// How long things are waited for. With the poll interval before it, a new file is in service within two.
+    /// Times to wait for files that may still change. Together with the poll interval, a new file serves within two
+    /// intervals.
     fn patience(&self) -> Patience {
         let models = &self.parts.settings.models;
         Patience {
@@ -275,7 +276,7 @@ impl Manager {
         }
     }
 
-    /// Everything that follows from what is known; whether a file has to be looked at again soon.
+    /// Applies the policy to every model that changed. Returns true while a file is still settling.
     fn act(&mut self) -> bool {
         let names = self.pending.take();
         self.publish(&names, None);
@@ -321,8 +322,8 @@ impl Manager {
         self.answer_load_request(name);
     }
 
-    /// Lets go of what is not needed any more; now and then where one candidate follows the other, as it takes as long for
-    /// one as for all of them.
+    /// Drops what is not needed any more. Rarely while candidates follow each other: one clean-up takes as long for one
+    /// as for all.
     fn tidy(&mut self) {
         if self.pending.is_busy() && self.tidied_at.is_some_and(|at| at.elapsed() < TIDYING_PAUSE) {
             return;
@@ -334,7 +335,7 @@ impl Manager {
         }
     }
 
-    /// Lets go of copies that were proven while another version was decided for.
+    /// Releases copies that were proven although the policy has meanwhile chosen another version.
     fn give_up_unwanted(&mut self, name: &ModelName) {
         let patience = self.patience();
         let Some(model) = self.models.get_mut(name) else { return };
@@ -350,7 +351,7 @@ impl Manager {
 
     fn next_action(&self, name: &ModelName) -> Option<Action> {
         let model = self.models.get(name)?;
-        // What cannot be read changes nothing.
+        // An unreadable configuration changes nothing.
         if model.config_problem.is_some() {
             return None;
         }
@@ -364,7 +365,7 @@ impl Manager {
         };
         let action = next_action(wish, &aspired, &loaded)?;
         let makes_room = self.parts.settings.models.preserve == Preserve::Resources;
-        // What made room has to be gone before its room is there.
+        // The memory of the evicted version must be free before the new one is loaded.
         let is_waited_for = || self.retired.iter().any(|servable| servable.name == *name);
         (!matches!(action, Action::Load(_)) || !makes_room || !is_waited_for()).then_some(action)
     }

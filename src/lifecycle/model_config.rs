@@ -1,14 +1,14 @@
-//! What stands beside a model in the repository: `NAME/model.toml`, or `NAME.toml` beside a flat file.
+//! Configuration of a model in the repository: `NAME/model.toml`, or `NAME.toml` beside a flat file.
 //!
 //! ```toml
 //! versions = "latest"              # or one number, or a list of numbers
-//! allow_breaking_changes = false   # whether a file may break the callers of the one it replaces
+//! allow_breaking_changes = false   # true if a file may break the callers of the one it replaces
 //!
 //! [labels]                         # /models/iris/versions/canary/predict
 //! stable = 1
 //! canary = 2
 //!
-//! [pin]                            # what may serve at all
+//! [pin]                            # files that may serve at all
 //! sha256 = ["0123…"]               # of the model's file and of each file that it needs
 //! minisign_public_key = "RWQ…"     # each file has its signature beside it: model.onnx.minisig
 //!
@@ -16,7 +16,7 @@
 //! tolerance = 0.001
 //! golden_file = "golden.json"
 //!
-//! [scheduler]                      # what of the gateway's settings is otherwise for this model
+//! [scheduler]                      # overrides the gateway's settings for this model
 //! mode = "own_threads"
 //! max_delay_ms = 2
 //! ```
@@ -37,42 +37,42 @@ pub use scheduler::SchedulerConfig;
 use super::beneath;
 use crate::model::{Digest, ModelVersion, VersionLabel};
 
-/// Files beside a model that are larger than this were put there by mistake.
+/// A larger file beside a model was put there by mistake.
 const MAX_BYTES: u64 = 8 << 20;
 
 /// The key under `contract` that names a file with golden cases.
 const GOLDEN_FILE: &str = "golden_file";
 
-/// What the operator says of one model.
+/// An operator's configuration of one model.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ModelConfig {
-    /// Which versions serve.
+    /// Versions that serve.
     pub versions: Versions,
-    /// Names for versions; each serves besides the ones above.
+    /// Labels of versions; each of these versions serves in addition.
     pub labels: BTreeMap<VersionLabel, VersionNumber>,
-    /// Whether a file may break the callers of the one that it replaces.
+    /// True if a file may break the callers of the one that it replaces.
     pub allow_breaking_changes: bool,
-    /// What may serve at all.
+    /// Files that may serve at all.
     pub pin: Pin,
-    /// What overrides the contract in the model's metadata, with the golden cases of a file put in.
+    /// Overrides of the contract in the model's metadata, with the golden cases of the file included.
     pub contract: Option<Value>,
-    /// How its runs are to be scheduled.
+    /// Overrides of the scheduler settings.
     pub scheduler: SchedulerConfig,
 }
 
-/// Which versions of a model serve.
+/// Selection of the versions that serve.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "Value")]
 pub enum Versions {
     /// The newest that is admitted.
     #[default]
     Latest,
-    /// These.
+    /// Exactly these.
     Exactly(BTreeSet<ModelVersion>),
 }
 
-/// A version as a number, as people write it in TOML.
+/// A version as a number in TOML.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "Value")]
 pub struct VersionNumber(pub ModelVersion);
@@ -103,7 +103,7 @@ impl TryFrom<Value> for Versions {
     }
 }
 
-/// What may serve at all.
+/// Restriction of the files that may serve.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Pin {
@@ -127,11 +127,11 @@ fn one_or_many<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<
 }
 
 impl ModelConfig {
-    /// Reads the file, and the one with golden cases that it may name, which is answered too.
+    /// Reads the file, and the file with golden cases that it may name, whose path is returned.
     ///
     /// # Errors
     ///
-    /// What is wrong with either, in a sentence that begins with the file's name.
+    /// If either is invalid: a sentence that begins with the file's name.
     pub fn read(root: &Path, file: &Path) -> Result<(Self, Option<PathBuf>), String> {
         let name = file.file_name().unwrap_or_default().to_string_lossy();
         let text = read_text(root, file)?;
@@ -162,7 +162,7 @@ fn read_text(root: &Path, file: &Path) -> Result<String, String> {
     Ok(text)
 }
 
-/// The message with the place, without the picture of it that takes several lines.
+/// Formats the message on one line, without the multi-line excerpt.
 fn one_line(error: &toml::de::Error) -> String {
     error.message().lines().collect::<Vec<_>>().join(" ")
 }

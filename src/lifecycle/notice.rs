@@ -5,34 +5,34 @@ use std::{fmt, path::Path};
 use super::model_config::{ModelConfig, Versions};
 use crate::model::{ModelName, ModelVersion};
 
-/// Something that has no effect.
+/// A file or a setting that has no effect.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Notice {
-    /// The model that it is about, if one can be told.
+    /// The model concerned. `None` if there is none.
     pub model: Option<ModelName>,
-    /// The version as it is written; empty if it is about no version.
+    /// The version as written; empty if no version is concerned.
     pub version: String,
-    /// The path, or the setting, that it is about.
+    /// The path or the setting concerned.
     pub subject: String,
-    /// Why that has no effect, and what was expected.
+    /// The reason, and what was expected.
     pub text: String,
-    /// When it is said.
+    /// Grace period before it is reported.
     pub grace: Grace,
 }
 
-/// The time that something gets to be completed before it is said that it has no effect.
+/// Time that a file or a setting gets to be completed before a notice is reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Grace {
-    /// Said at once.
+    /// Reported at once.
     None,
     /// The rest may be written in the next moment.
     Settling,
-    /// Perhaps a part of a copy in progress.
+    /// A part of a copy that may be in progress.
     Copying,
 }
 
 impl Notice {
-    /// The reason as one gives it for the model's version.
+    /// Words the reason for the status of the model's version.
     #[must_use]
     pub fn reason(&self) -> String {
         let is_version = |name: &ModelName| self.subject == format!("{name}/{}", self.version);
@@ -40,7 +40,7 @@ impl Notice {
         if self.model.as_ref().is_some_and(is_known) { self.text.clone() } else { self.to_string() }
     }
 
-    /// Says that the configured default model is not there.
+    /// Reports that the configured default model is missing.
     #[must_use]
     pub fn of_default(name: &ModelName) -> Self {
         Self {
@@ -52,7 +52,7 @@ impl Notice {
         }
     }
 
-    /// Says that no model is there.
+    /// Reports that the repository is empty.
     #[must_use]
     pub fn of_empty_repository(repository: &Path) -> Self {
         Self {
@@ -64,7 +64,7 @@ impl Notice {
         }
     }
 
-    /// Says that all models are gone at once.
+    /// Reports that all models vanished at once.
     #[must_use]
     pub fn of_emptied_repository(repository: &Path) -> Self {
         Self {
@@ -80,7 +80,7 @@ impl Notice {
         }
     }
 
-    /// Every version that a `model.toml` names and that is not there.
+    /// Reports every version that a `model.toml` names and that is missing.
     pub fn of_config(
         name: &ModelName,
         config: &ModelConfig,
@@ -113,7 +113,7 @@ impl fmt::Display for Notice {
 }
 
 impl Versions {
-    /// The versions that are asked for by number and are not there.
+    /// Lists the versions that are configured by number and missing.
     pub(super) fn missing(&self, is_there: impl Fn(ModelVersion) -> bool) -> Vec<ModelVersion> {
         match self {
             Self::Latest => Vec::new(),
@@ -124,7 +124,7 @@ impl Versions {
     }
 }
 
-/// The sentence for versions that are asked for and are not there.
+/// Forms the sentence for configured versions that are missing.
 pub(super) fn wanted_but_missing(versions: &[ModelVersion]) -> String {
     let numbers: Vec<String> = versions.iter().map(ToString::to_string).collect();
     let (plural, are) = if numbers.len() == 1 { ("", "is") } else { ("s", "are") };

@@ -1,4 +1,4 @@
-//! The memory that the outputs of a version take, as far as it is known before a run.
+//! Memory of a version's outputs, as far as it is known before a run.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -7,23 +7,23 @@ use crate::{
     system::byte_budget::count,
 };
 
-/// The bytes of an element whose type has no size of its own: a text with its place in a list.
+/// Bytes of an element whose type has no fixed size: a string and its place in a list.
 const TEXT_BYTES: usize = 48;
 
-/// The most bytes of outputs: by the signature at first, then the most that a run gave.
+/// Largest size of the outputs in bytes: first by the signature, then the maximum over all runs.
 #[derive(Debug)]
 pub struct OutputSize {
-    /// Of outputs with a part for each row: the bytes of one.
+    /// Outputs with a part for each row: bytes of one part.
     by_row: AtomicU64,
-    /// Of all other outputs, which are as large however many rows there are.
+    /// All other outputs: their size does not depend on the number of rows.
     whole: AtomicU64,
-    /// Of outputs with a number for each row and each other: the bytes of one.
+    /// Outputs with a number for each pair of rows: bytes of one number.
     by_pair: u64,
 }
 
 impl OutputSize {
-    /// The size that a signature tells. A dimension that it leaves open counts as one, or as the rows where the proof found
-    /// that an output is not by row.
+    /// Estimates the size from a signature. A dynamic dimension counts as one, or as the number of rows if the proof
+    /// found that the output is not by row.
     #[must_use]
     pub fn of(signature: &Signature, forms: &OutputForms) -> Self {
         let pairs = signature.outputs.iter().enumerate().filter(|(index, output)| {
@@ -36,7 +36,7 @@ impl OutputSize {
         Self { by_row: AtomicU64::new(bytes(by_row)), whole: AtomicU64::new(bytes(whole)), by_pair }
     }
 
-    /// The bytes that the outputs for so many rows may take.
+    /// Returns the bytes that the outputs for this number of rows may take.
     #[must_use]
     pub fn expected(&self, rows: usize) -> u64 {
         let by_row = self.by_row.load(Ordering::Relaxed).saturating_mul(count(rows));
@@ -44,7 +44,7 @@ impl OutputSize {
         by_row.max(by_pair).saturating_add(self.whole.load(Ordering::Relaxed))
     }
 
-    /// Remembers the outputs of a run of so many rows, if they are larger than any before. Returns their bytes.
+    /// Records the outputs of a run with this number of rows, if they are larger than any before. Returns their bytes.
     pub fn record(&self, rows: usize, outputs: &[Value]) -> u64 {
         let rows = rows.max(1);
         let (mut by_row, mut whole) = (0_u64, 0_u64);
@@ -58,7 +58,7 @@ impl OutputSize {
     }
 }
 
-/// Makes a number at least this large; it is written only if it is not.
+/// Raises a number to at least this value. It is written only if it changes, which keeps the cache line shared.
 fn raise(number: &AtomicU64, least: u64) {
     if least > number.load(Ordering::Relaxed) {
         number.fetch_max(least, Ordering::Relaxed);

@@ -1,52 +1,52 @@
-//! What to do next with one model: a pure function of what is wanted, what lies in the repository and what is loaded.
+//! The policy: a stateless, pure function from the desired, present and loaded versions of a model to its next action.
 //!
-//! Availability first, if resources are not said to be dearer: a new version is in service before the old one goes, and
-//! a version that cannot serve takes nothing out of service.
+//! Availability comes first, unless the settings preserve resources. A new version serves before the old one is
+//! unloaded, and a version that cannot serve replaces nothing.
 
 use std::{cmp::Reverse, collections::BTreeSet};
 
 use super::model_config::Versions;
 use crate::{config::Preserve, model::ModelVersion};
 
-/// What is known of the file of a version that lies in the repository.
+/// State of a version's file in the repository.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
-    /// It changed a moment ago, or is cut short, and may still be being written.
+    /// Changed a moment ago, or truncated: the file may still be being written.
     Unsettled,
-    /// Nobody has tried it.
+    /// Not tried yet.
     Untried,
-    /// It is being proven.
+    /// Being proven.
     Trying,
-    /// It is proven, and is not loaded.
+    /// Proven, not loaded.
     Proven,
-    /// It was refused, and has not changed since.
+    /// Refused, and unchanged since.
     Refused,
-    /// It is what is loaded under this version.
+    /// Loaded under this version.
     Loaded,
 }
 
 impl Standing {
-    /// Whether something is still to come of it by itself.
+    /// Returns true if the state will still change by itself.
     #[must_use]
     pub fn is_under_way(self) -> bool {
         matches!(self, Self::Unsettled | Self::Trying | Self::Proven)
     }
 }
 
-/// What is wanted of a model.
+/// Desired state of a model.
 #[derive(Clone, Copy, Debug)]
 pub struct Wish<'w> {
-    /// Which versions serve.
+    /// Versions that serve.
     pub versions: &'w Versions,
     /// Versions that labels point to: they serve too.
     pub labelled: &'w BTreeSet<ModelVersion>,
-    /// What a swap preserves.
+    /// The resource that a swap preserves.
     pub preserve: Preserve,
-    /// Whether it was unloaded by request.
+    /// True if the model was unloaded by request.
     pub unloaded: bool,
 }
 
-/// The next step.
+/// The next action for a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Prove this version.
@@ -57,18 +57,18 @@ pub enum Action {
     Unload(ModelVersion),
 }
 
-/// What should be in service, as far as can be told, and the first thing to do about it.
+/// Versions that should serve, as far as known, and the first action to get there.
 #[derive(Default)]
 struct Plan {
-    /// Versions whose standing mattered.
+    /// Versions whose state was relevant.
     considered: BTreeSet<ModelVersion>,
     wanted: BTreeSet<ModelVersion>,
     todo: Option<Action>,
-    /// Whether something is under way whose outcome decides what is superfluous.
+    /// True if a version in progress decides which others are superfluous.
     undecided: bool,
 }
 
-/// The next step for one model, or nothing to do now.
+/// Returns the next action for a model. `None` if there is nothing to do now.
 ///
 /// `aspired` are the versions in the repository, `loaded` those in service; both in any order.
 #[must_use]
@@ -83,20 +83,20 @@ pub fn next_action(
     let plan = Plan::new(wish, aspired, loaded);
     let superfluous = || loaded.iter().copied().find(|version| !plan.wanted.contains(version));
     match plan.todo {
-        // What is proven is known to serve, so what it replaces may make room.
+        // A proven version is known to serve, so the one it replaces may be unloaded first.
         Some(Action::Load(version)) if wish.preserve == Preserve::Resources => {
             let replaced = loaded.contains(&version).then_some(version);
             Some(superfluous().or(replaced).map_or(Action::Load(version), Action::Unload))
         }
         Some(action) => Some(action),
         None if plan.undecided => None,
-        // Nothing can serve: what does so far goes on, unless all of it was taken away.
+        // No version can serve: those in service stay, unless all files were removed.
         None if plan.wanted.is_empty() && !aspired.is_empty() => None,
         None => superfluous().map(Action::Unload),
     }
 }
 
-/// The versions on which it depends what serves: all others may be whatever they are.
+/// Returns the versions whose state decides what serves; the state of all others is irrelevant.
 #[must_use]
 pub fn considered(
     wish: Wish,
@@ -136,13 +136,13 @@ impl Plan {
         }
     }
 
-    /// Whether this version is, or is about to be, one that serves.
+    /// Adds a version to the plan. Returns true if it serves, or is about to.
     fn consider(&mut self, version: ModelVersion, standing: Standing, loaded: &[ModelVersion]) -> bool {
         self.considered.insert(version);
         let first = |todo: &mut Option<Action>, action| *todo = todo.or(Some(action));
         match standing {
             Standing::Untried => first(&mut self.todo, Action::Prove(version)),
-            // Loading goes before proving: it is short, and somebody waits for it.
+            // Loading goes before proving: it is short, and a client may wait for it.
             Standing::Proven if !matches!(self.todo, Some(Action::Load(_))) => {
                 self.todo = Some(Action::Load(version));
             }
@@ -151,7 +151,7 @@ impl Plan {
                 self.wanted.insert(version);
                 return true;
             }
-            // The file was replaced by one that does not serve, or not yet: what was loaded before serves on.
+            // The file was replaced by one that does not serve, at least not yet: the version loaded before stays.
             Standing::Refused | Standing::Unsettled => {
                 let serves = loaded.contains(&version);
                 if serves {

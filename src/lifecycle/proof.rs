@@ -1,4 +1,4 @@
-//! Proving that a model runs: it answers its golden cases, or made-up inputs if it has none.
+//! The proof that a model runs: golden cases, or synthetic inputs if it has none.
 
 mod batchable;
 mod classes;
@@ -20,27 +20,27 @@ use crate::{
     runtime::{Instance, RunOptions},
 };
 
-/// What a proof leaves.
+/// The result of a proof.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Proven {
-    /// The inputs of a case that ran, to measure with.
+    /// The inputs of a case that ran, for measurements.
     pub inputs: Vec<(String, Tensor)>,
 }
 
-/// Runs the golden cases, all of which must be answered as they say. Without any, inputs are made up until some are
-/// answered with numbers.
+/// Runs the golden cases and compares their outputs. Without golden cases, tries synthetic inputs until the outputs are
+/// finite.
 ///
-/// Blocks for as long as the runs take.
+/// Blocks for the duration of the runs.
 ///
 /// # Errors
 ///
-/// Why the model may not serve.
+/// The reason why the model may not serve.
 pub fn prove(instance: &mut Instance, contract: &Contract) -> Result<Proven, Refusal> {
     let options = RunOptions::new().map_err(|error| Refusal::new(Reason::RunFailed, error.message()))?;
     prove_with(instance, contract, &options)
 }
 
-/// As [`prove`], with runs that `options` can end from another thread.
+/// Proves like [`prove`], with runs that `options` can terminate from another thread.
 pub(super) fn prove_with(
     instance: &mut Instance,
     contract: &Contract,
@@ -53,7 +53,7 @@ pub(super) fn prove_with(
     }
 }
 
-/// Lists the values that had to be made up, as neither contract nor graph say what the model takes: one line a kind.
+/// Lists synthetic values that neither contract nor graph confirms, one line per kind.
 #[must_use]
 pub fn assumptions(contract: &Contract, inputs: &[(String, Tensor)]) -> Vec<String> {
     if !contract.golden.is_empty() {
@@ -69,7 +69,7 @@ pub fn assumptions(contract: &Contract, inputs: &[(String, Tensor)]) -> Vec<Stri
     texts.into_iter().chain(of_kind(false, "whole numbers of unknown range for")).collect()
 }
 
-/// The first row of each input, of those that have rows.
+/// Takes the first row of each input; inputs without rows stay as they are.
 fn first_rows(inputs: &[(String, Tensor)]) -> Vec<(String, Tensor)> {
     let first = |(name, tensor): &(String, Tensor)| {
         (name.clone(), tensor.rows(0..1).unwrap_or_else(|| tensor.clone()))
@@ -97,7 +97,7 @@ fn compare(instance: &mut Instance, contract: &Contract, options: &RunOptions) -
     Ok(Proven { inputs })
 }
 
-/// Runs made-up inputs of several sizes: many a model takes only some of those that its signature allows.
+/// Runs synthetic inputs of several sizes: many models accept only some of the sizes that their signature allows.
 fn try_out(instance: &mut Instance, contract: &Contract, options: &RunOptions) -> Result<Proven, Refusal> {
     let signature = instance.signature().clone();
     let layout = Layout::of(&signature, contract)

@@ -1,4 +1,4 @@
-//! What the manager knows of each model: the files that lie in the repository, what became of them, what serves.
+//! The manager's record of each model: files in the repository, their progress, and the versions that serve.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -20,50 +20,52 @@ use crate::{
     model::{Digest, ModelName, ModelVersion, VersionLabel},
 };
 
-/// So many refused contents of a model are remembered, so that none is tried twice.
+/// Most refused contents of a model that are remembered, so that none is tried twice.
 const REMEMBERED_REFUSALS: usize = 256;
 
-/// Going back as another gateway did is tried again after this long.
+/// Pause before a failed attempt to follow another gateway's rollback is retried.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
-/// What is known of one model.
+/// The record of one model.
 #[derive(Default)]
 pub(super) struct Model {
     pub(super) config: Arc<ModelConfig>,
-    /// What stands beside the model now, if that is something else, and since when: it may still be being written.
+    /// The configuration now beside the model, if it differs, and the time it was first seen. It may still be being
+    /// written.
     pub(super) coming_config: Option<(Result<Arc<ModelConfig>, String>, Instant)>,
-    /// Whether anything that stands beside the model, or that nothing does, was ever taken down.
+    /// True once the configuration, or its absence, was recorded.
     pub(super) is_configured: bool,
-    /// Whether what serves may have to be scheduled otherwise.
+    /// True if serving versions may need another schedule.
     pub(super) is_to_reschedule: bool,
-    /// Why what stands beside the model now cannot be read; the one before holds on.
+    /// The reason why the present configuration cannot be read. The previous one stays in effect.
     pub(super) config_problem: Option<String>,
     pub(super) aspired: BTreeMap<ModelVersion, Aspired>,
     pub(super) loaded: BTreeMap<ModelVersion, Arc<Servable>>,
     pub(super) labels: BTreeMap<VersionLabel, ModelVersion>,
-    /// What served before, the last one last, with their copies.
+    /// Previous deployments with their copies, newest last.
     pub(super) previous: Vec<(Deployment, Arc<Snapshot>)>,
-    /// The files that were taken back, whatever stands beside them.
+    /// Digests of the files that were rolled back, regardless of their configuration.
     pub(super) rolled_back: BTreeSet<Digest>,
-    /// What went out of service for the next one's sake: its file, and the share of its answers that failed.
+    /// The version that was evicted for the next one: the digest of its file, and the share of its responses that
+    /// failed.
     pub(super) made_room: Option<(Digest, f64)>,
     refused: HashMap<Refused, Refusal>,
-    /// Whether it was unloaded by request.
+    /// True if the model was unloaded by request.
     pub(super) unloaded: bool,
-    /// What served when the process ended and could not be put into service again, and when that was tried last.
+    /// Deployments that served when the process ended and could not be restored yet.
     pub(super) unrestored: Vec<(Deployment, Arc<Snapshot>)>,
     pub(super) restored_at: Option<Instant>,
-    /// The last failure to go back as another gateway did.
+    /// Time of the last failure to follow another gateway's rollback.
     pub(super) failed_to_go_back_at: Option<Instant>,
-    /// What the request to load that is being carried out allows, and who waits for it.
+    /// The load request in progress.
     pub(super) load_request: Option<LoadRequest>,
 }
 
-/// A content that was refused, and, if that is because it would break callers, the content whose callers: they are those
-/// of a version in service, and are no more once another one serves or where another version is meant.
+/// The content that was refused. For a breaking change, also the content in service whose callers it would break. The
+/// refusal does not hold for another version, or once another content serves.
 type Refused = (Digest, Option<Digest>);
 
-/// A request to load that is being carried out.
+/// A load request in progress.
 pub(super) struct LoadRequest {
     pub(super) by: String,
     pub(super) allow_breaking_changes: bool,
@@ -71,8 +73,8 @@ pub(super) struct LoadRequest {
 }
 
 impl Model {
-    /// Follows what stands beside it. What is loaded was admitted under other words, and what was refused too: the same
-    /// files may mean something else now.
+    /// Applies a changed configuration. Versions were loaded or refused under the old one, so the same files may now be
+    /// judged differently.
     pub(super) fn configure(&mut self, config: Arc<ModelConfig>) {
         self.config_problem = None;
         let same = (&self.config.contract, &self.config.pin) == (&config.contract, &config.pin);
@@ -96,7 +98,7 @@ impl Model {
         }
     }
 
-    /// The version that requests without one mean: the newest that is not there for a label's sake only.
+    /// Returns the version for requests that name none: the newest that does not serve for a label only.
     pub(super) fn default_version(&self) -> Option<ModelVersion> {
         let newest = self.loaded.keys().next_back().copied();
         match &self.config.versions {
@@ -108,12 +110,12 @@ impl Model {
         }
     }
 
-    /// What requests without a version get.
+    /// Returns the servable for requests that name no version.
     pub(super) fn current(&self) -> Option<&Arc<Servable>> {
         self.loaded.get(&self.default_version()?)
     }
 
-    /// The versions that labels are to point to, and those that they point to until then.
+    /// Returns the versions that labels shall point to, and those that they point to until then.
     pub(super) fn labelled(&self) -> BTreeSet<ModelVersion> {
         let versions = |(label, version): (&VersionLabel, &VersionNumber)| {
             let old = self.labels.get(label).filter(|_| !self.loaded.contains_key(&version.0));
@@ -122,7 +124,7 @@ impl Model {
         self.config.labels.iter().flat_map(versions).collect()
     }
 
-    /// What requests are to see. A label goes on pointing to what it pointed to until its new version is in service.
+    /// Builds the model's entry in the serving map. A label keeps its old version until the new one serves.
     pub(super) fn serving(&mut self) -> ServingModel {
         let target = |(label, version): (&VersionLabel, &VersionNumber)| {
             let old = self.labels.get(label).copied();
@@ -137,7 +139,7 @@ impl Model {
         }
     }
 
-    /// What is remembered of it over a restart.
+    /// Returns the state that survives a restart.
     pub(super) fn deployments(&self) -> ModelDeployments {
         ModelDeployments {
             serving: self
@@ -152,17 +154,17 @@ impl Model {
         }
     }
 
-    /// Returns true if any version of it lies in the repository or serves.
+    /// Returns true if any version is in the repository or serves.
     pub(super) fn has_versions(&self) -> bool {
         !(self.aspired.is_empty() && self.loaded.is_empty())
     }
 
-    /// Returns true if this version lies in the repository or serves.
+    /// Returns true if this version is in the repository or serves.
     pub(super) fn has_version(&self, version: ModelVersion) -> bool {
         self.aspired.contains_key(&version) || self.loaded.contains_key(&version)
     }
 
-    /// The sentence for versions that are asked for, if none of them is there.
+    /// Returns a message if all versions that the configuration asks for are missing.
     pub(super) fn wants_what_is_missing(&self) -> Option<String> {
         let missing = self.config.versions.missing(|version| self.has_version(version));
         let asked = match &self.config.versions {
@@ -172,42 +174,42 @@ impl Model {
         (missing.len() == asked).then(|| wanted_but_missing(&missing))
     }
 
-    /// Whether there is anything to know of it.
+    /// Returns true if there is anything to remember about the model.
     pub(super) fn is_known(&self) -> bool {
         let lies_or_serves = !(self.aspired.is_empty() && self.loaded.is_empty());
         lies_or_serves || self.unloaded || !self.rolled_back.is_empty() || !self.unrestored.is_empty()
     }
 
-    /// How its versions stand to the policy.
+    /// Returns the state of each version from the policy's point of view.
     pub(super) fn standings(&self, patience: Patience) -> Vec<(ModelVersion, Standing)> {
         self.aspired.iter().map(|(version, aspired)| (*version, aspired.standing(patience))).collect()
     }
 
-    /// The versions on which it depends what serves.
+    /// Returns the versions whose state decides what serves.
     pub(super) fn considered(&self, patience: Patience) -> BTreeSet<ModelVersion> {
         let loaded: Vec<_> = self.loaded.keys().copied().collect();
         let labelled = self.labelled();
-        // What a swap preserves changes when something is done, not what.
+        // The setting changes the order of actions, not the versions.
         let preserve = Preserve::Availability;
         let wish =
             Wish { versions: &self.config.versions, labelled: &labelled, preserve, unloaded: self.unloaded };
         considered(wish, &self.standings(patience), &loaded)
     }
 
-    /// How the versions stand on which it depends what serves.
+    /// Returns the states of the versions that decide what serves.
     pub(super) fn decisive_standings(&self, patience: Patience) -> impl Iterator<Item = Standing> {
         let considered = self.considered(patience);
         let standings = self.standings(patience).into_iter();
         standings.filter(move |(version, _)| considered.contains(version)).map(|(_, standing)| standing)
     }
 
-    /// Returns true if time alone changes how its files stand.
+    /// Returns true if files or configuration are still settling.
     pub(super) fn is_unsettled(&self, patience: Patience) -> bool {
         let unsettled = |aspired: &Aspired| aspired.standing(patience) == Standing::Unsettled;
         self.coming_config.is_some() || self.aspired.values().any(unsettled)
     }
 
-    /// Returns true if nothing follows from finding the same once more.
+    /// Returns true if a scan without changes needs no action.
     pub(super) fn is_calm(&self, patience: Patience) -> bool {
         let is_calm = |aspired: &Aspired| {
             aspired.gone_since.is_none()
@@ -220,13 +222,13 @@ impl Model {
         self.is_configured && self.coming_config.is_none() && self.aspired.values().all(is_calm)
     }
 
-    /// Whether anything is under way that decides what serves.
+    /// Returns true if a version in progress decides what serves.
     pub(super) fn is_under_way(&self, patience: Patience) -> bool {
         self.decisive_standings(patience).any(Standing::is_under_way)
     }
 
-    /// Puts a servable into service and takes others out, in one step; answers what is out of service now. What was
-    /// current before can be gone back to, unless it is `bad`.
+    /// Puts a servable into service and removes others in one step. Returns the servables that are out of service now.
+    /// The previous current one becomes the target of a rollback, unless its content is `bad`.
     pub(super) fn exchange(
         &mut self,
         put: Option<Arc<Servable>>,
@@ -245,7 +247,7 @@ impl Model {
                 self.previous.push((before.deployment(), Arc::clone(&before.snapshot)));
             }
         }
-        // Going back to what serves is no way back, and what serves is not taken back any more.
+        // The content that serves is not a target of a rollback, and no longer counts as rolled back.
         self.previous.retain(|(deployment, _)| Some(deployment.content) != now);
         let files = self.current().map(|servable| servable.snapshot.files_digest());
         self.rolled_back.retain(|digest| Some(*digest) != files);
@@ -254,8 +256,7 @@ impl Model {
         out
     }
 
-    /// Whether a copy that was made before may still serve: it is what it was, and what stands beside the model allows it
-    /// by now.
+    /// Checks that an existing copy may still serve: it is intact, and the present configuration allows it.
     pub(super) fn check_copy(&self, snapshot: &Snapshot) -> Result<(), Refusal> {
         let pinned = &self.config.pin.sha256;
         if let Some(digest) = snapshot.digests().find(|digest| !pinned.is_empty() && !pinned.contains(digest))
@@ -266,12 +267,12 @@ impl Model {
         snapshot.verify().map_err(|error| Refusal::new(Reason::Unreadable, format!("its copy: {error}")))
     }
 
-    /// Who or what is behind what is done now.
+    /// Returns the origin of the current action, for the history.
     pub(super) fn wanted_by(&self) -> String {
         self.load_request.as_ref().map_or_else(|| "repository".to_owned(), |request| request.by.clone())
     }
 
-    /// Why this content was refused before, if it would be again as this version.
+    /// Returns the previous refusal of this content. `None` if it would not be refused again as this version.
     pub(super) fn refusal_of(&self, version: ModelVersion, snapshot: &Snapshot) -> Option<Refusal> {
         let content = snapshot.content();
         if let Some(refusal) = self.rolled_back_refusal(snapshot) {
@@ -282,19 +283,19 @@ impl Model {
         self.refused.get(&(content, None)).or_else(breaking).cloned()
     }
 
-    /// The refusal of a copy whose files were taken back; `None` if they were not.
+    /// Returns the refusal of a copy whose files were rolled back. `None` if they were not.
     pub(super) fn rolled_back_refusal(&self, snapshot: &Snapshot) -> Option<Refusal> {
         let detail = "it served and was taken back; a request to load it tries it again";
         let is_rolled_back = self.rolled_back.contains(&snapshot.files_digest());
         is_rolled_back.then(|| Refusal::new(Reason::RolledBack, detail))
     }
 
-    /// Returns true if nothing failed a moment ago in going back as another gateway did.
+    /// Returns true unless following another gateway's rollback failed a moment ago.
     pub(super) fn may_try_to_go_back(&self) -> bool {
         self.failed_to_go_back_at.is_none_or(|at| at.elapsed() >= RETRY_AFTER)
     }
 
-    /// Remembers that this content was refused, if that says something about it.
+    /// Remembers the refusal of a content, unless the reason is transient.
     pub(super) fn remember_refusal(&mut self, version: ModelVersion, content: Digest, refusal: &Refusal) {
         if refusal.reason.is_passing() {
             return;
@@ -307,12 +308,12 @@ impl Model {
         self.refused.insert(key, refusal.clone());
     }
 
-    /// Keeps this content from being tried again by itself, even for a reason that may pass.
+    /// Blocks automatic retries of this content, even if the reason is transient.
     pub(super) fn bar(&mut self, content: Digest, refusal: &Refusal) {
         self.refused.insert((content, None), refusal.clone());
     }
 
-    /// Has the files of some versions tried again.
+    /// Resets the files of some versions, so that they are tried again.
     pub(super) fn try_again(&mut self, is_meant: impl Fn(&Stage) -> bool) {
         self.aspired
             .values_mut()
@@ -320,7 +321,7 @@ impl Model {
             .for_each(|aspired| aspired.stage = Stage::New);
     }
 
-    /// Forgets what would keep any content from being tried.
+    /// Forgets refusals, rollbacks and the unload, so that every content is tried again.
     pub(super) fn forget_refusals(&mut self) {
         self.refused.clear();
         self.rolled_back.clear();
@@ -328,7 +329,7 @@ impl Model {
         self.try_again(|stage| matches!(stage, Stage::Refused(..)));
     }
 
-    /// The proof of a content that served before or serves, so that it need not be made again.
+    /// Returns the proof of a content that serves or served before, which saves making it again.
     pub(super) fn known_proof(&self, content: Digest) -> Option<Proof> {
         let serving = self.loaded.values().find(|servable| servable.content() == content);
         let before = self.previous.iter().find(|(deployment, _)| deployment.content == content);
@@ -338,7 +339,7 @@ impl Model {
             .filter(Proof::is_of_this_gateway)
     }
 
-    /// What is so with each version that lies in the repository or serves.
+    /// Returns the status of each version that is in the repository or serves.
     pub(super) fn status(&self, name: &ModelName, patience: Patience) -> Vec<VersionStatus> {
         let versions: BTreeSet<_> = self.aspired.keys().chain(self.loaded.keys()).copied().collect();
         let default = self.default_version();

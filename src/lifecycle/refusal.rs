@@ -1,4 +1,4 @@
-//! Why a candidate does not serve.
+//! Reasons why a candidate does not serve.
 
 use std::fmt;
 
@@ -7,60 +7,60 @@ use serde::{Deserialize, Serialize};
 use super::Snapshot;
 use crate::{model::Change, runtime::RuntimeError};
 
-/// The reason in one stable word, for metrics and programs.
+/// The reason as a stable code, for metrics and programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
     /// The file cannot be read.
     Unreadable,
-    /// It, or a file that it needs, lies outside of the model's folder.
+    /// The file, or one that it needs, lies outside of the model's folder.
     OutsideFolder,
-    /// It is something else.
+    /// The file is not an ONNX model.
     NotOnnx,
-    /// It ends before it is whole, or a file that it needs is missing.
+    /// The file is truncated, or a file that it needs is missing.
     Truncated,
-    /// It is not what its pin allows.
+    /// The digest is not among those that the pin allows.
     DigestMismatch,
-    /// It is not signed as its pin demands.
+    /// The signature that the pin demands is missing or wrong.
     SignatureMismatch,
-    /// What stands beside it in the repository is wrong.
+    /// The configuration beside it in the repository is invalid.
     InvalidConfig,
     /// ONNX Runtime cannot load it: an unknown operator, shapes that do not fit.
     LoadFailed,
-    /// It needs something that the gateway cannot give.
+    /// A feature that the gateway does not support is needed.
     Unsupported,
-    /// Its contract is wrong or does not fit it.
+    /// The contract is invalid or does not fit the model.
     InvalidContract,
-    /// It would break the callers of the version that it replaces.
+    /// Callers of the version that it replaces would break.
     IncompatibleSignature,
-    /// It loads but fails when it is run.
+    /// The model loads but fails when it is run.
     RunFailed,
     /// The time limit was exceeded.
     TimedOut,
-    /// It takes more memory than it may.
+    /// The memory limit was exceeded.
     MemoryLimit,
-    /// It ends the process that loads it.
+    /// The process that loaded it crashed.
     Crashed,
-    /// It tried what no model needs.
+    /// A system call or a write that the sandbox forbids was attempted.
     SandboxViolation,
-    /// The kernel cannot shut it in, and the settings demand that.
+    /// The kernel cannot provide the sandbox that the settings require.
     SandboxUnavailable,
-    /// It answers a golden case otherwise than it must.
+    /// The outputs of a golden case differ from the expected ones.
     GoldenMismatch,
-    /// It answers NaN or infinity.
+    /// An output holds NaN or infinity.
     NonFiniteOutput,
-    /// There is no room for it beside what serves.
+    /// Memory does not suffice for it beside what serves.
     InsufficientMemory,
-    /// There is no place for its private copy.
+    /// The private copy cannot be stored.
     StorageUnavailable,
-    /// It served and was taken back.
+    /// The content served and was rolled back.
     RolledBack,
     /// The proof itself failed.
     ProofFailed,
 }
 
 impl Reason {
-    /// The word.
+    /// Returns the stable code.
     #[must_use]
     pub fn code(self) -> &'static str {
         match self {
@@ -90,7 +90,7 @@ impl Reason {
         }
     }
 
-    /// Whether it says nothing about the bytes, so that they are tried again.
+    /// Returns true if the reason is transient: it says nothing about the bytes, so they are tried again.
     #[must_use]
     pub fn is_passing(self) -> bool {
         matches!(
@@ -100,30 +100,32 @@ impl Reason {
     }
 }
 
-/// A candidate that was not put into service, and why.
+/// The refusal of a candidate.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub struct Refusal {
-    /// In one word.
+    /// The reason as a code.
     pub reason: Reason,
-    /// In a sentence.
+    /// The reason as a sentence.
     pub detail: String,
 }
 
 impl Refusal {
-    /// A refusal for this reason.
+    /// Creates a refusal for this reason.
     #[must_use]
     pub fn new(reason: Reason, detail: impl Into<String>) -> Self {
         Self { reason, detail: detail.into() }
     }
 
-    /// The refusal of a copy whose files were removed while it was tried, whatever came of that; `None` if they are there.
+    /// Returns the refusal of a copy whose files were removed while it was tried, whatever the result. `None` if they
+    /// are there.
     #[must_use]
     pub fn of_lost_copy(snapshot: &Snapshot) -> Option<Self> {
         let detail = "its private copy was removed from models.state_directory while it was tried";
         (!snapshot.is_there()).then(|| Self::new(Reason::StorageUnavailable, detail))
     }
 
-    /// The refusal of a model that differs like this from the one whose place it would take; `None` if it breaks no caller.
+    /// Returns the refusal of a model with these changes from the one it would replace. `None` if no caller would
+    /// break.
     #[must_use]
     pub fn of_changes(changes: &[Change]) -> Option<Self> {
         let breaking = changes.iter().filter(|change| change.breaks);
@@ -164,7 +166,7 @@ impl From<RuntimeError> for Refusal {
     }
 }
 
-/// Advice about an operator that ONNX Runtime does not know, which it names with its domain.
+/// Explains an operator that ONNX Runtime does not know; the message names it with its domain.
 fn unknown_operator(message: &str) -> Option<String> {
     let (before, _) = message.split_once(UNKNOWN_OPERATOR)?;
     let named = before.rsplit([' ', '(']).next();

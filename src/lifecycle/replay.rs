@@ -1,4 +1,4 @@
-//! Asking a deployment that served before for what the one on trial did not answer, off the request path.
+//! Replay, off the request path, of requests that a deployment on trial failed, against the previous deployment.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -13,24 +13,24 @@ use crate::{
     runtime::{Inputs, Instance, RunOptions, Runtime},
 };
 
-/// A deployment that is asked.
+/// A replay against one deployment.
 pub(super) struct Replay {
     pub(super) runtime: Runtime,
     pub(super) snapshot: Arc<Snapshot>,
     pub(super) proof: Proof,
-    /// Ends the run in progress from another thread.
+    /// Options that terminate the run in progress from another thread.
     pub(super) options: Arc<RunOptions>,
-    /// Nothing is run after this.
+    /// Time after which nothing is run.
     pub(super) deadline: Instant,
 }
 
 impl Replay {
-    /// Loads the deployment, asks it for each sample, and drops it. True for each that it answers, `None` for those that it
-    /// was not asked for in time.
+    /// Loads the deployment, runs each sample, and drops it. True for each sample that succeeds, `None` for those not
+    /// run in time.
     ///
     /// # Errors
     ///
-    /// When it cannot be loaded.
+    /// If it cannot be loaded.
     pub(super) fn run(&self, samples: &[(usize, Sample)]) -> Result<Vec<Option<bool>>, Refusal> {
         catch_unwind(AssertUnwindSafe(|| self.ask_all(samples)))
             .unwrap_or_else(|_| Err(Refusal::new(Reason::ProofFailed, "the comparison panicked")))
@@ -47,13 +47,13 @@ impl Replay {
         Ok(samples.iter().map(|(_, sample)| self.ask(&mut instance, sample)).collect())
     }
 
-    /// True if it answers, `None` if that could not be found out in time.
+    /// Runs one sample. True if it succeeds, `None` if time ran out.
     fn ask(&self, instance: &mut Instance, sample: &Sample) -> Option<bool> {
         if self.is_late() {
             return None;
         }
         let is_answered = self.answers(instance, sample);
-        // A run that was ended says nothing.
+        // A terminated run says nothing.
         (is_answered || !self.is_late()).then_some(is_answered)
     }
 
@@ -61,7 +61,7 @@ impl Replay {
         Instant::now() >= self.deadline
     }
 
-    /// Returns true if the inputs are what it takes, and its answer is what its contract asks.
+    /// Returns true if the model accepts the inputs and its outputs comply with its contract.
     fn answers(&self, instance: &mut Instance, sample: &Sample) -> bool {
         let Proof { contract, divides, .. } = &self.proof;
         let signature = self.proof.declared();
@@ -88,7 +88,7 @@ impl Replay {
         is_finite && (!sample.by_rows || is_by_row())
     }
 
-    /// Returns true if its contract allows these rows: a deployment on trial may take more than the one before.
+    /// Returns true if the contract allows these rows: a deployment on trial may accept more than the previous one.
     fn takes_rows(&self, inputs: &[(String, Tensor)], rows: usize) -> bool {
         let contract = &self.proof.contract;
         let Ok(Some(layout)) = self.proof.layout_by(contract) else { return false };
@@ -106,7 +106,8 @@ impl Replay {
     }
 }
 
-/// Returns true if the feature may have this value. Like the tensor that it is of, its range is of the type of the value.
+/// Returns true if the feature may have this value. The range is compared in the precision of the value, as in the
+/// tensor.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_precision_loss,

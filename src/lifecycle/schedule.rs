@@ -1,4 +1,4 @@
-//! How a version is to be scheduled: a pure function of what is wanted, what was found out about it, and what there is.
+//! Scheduling decision for a version: a pure function of settings, measured costs and available resources.
 
 mod sessions;
 
@@ -11,21 +11,21 @@ use crate::{
 };
 use sessions::{Sessions, Wanted};
 
-/// A run that takes no longer than this is done on the thread of the request. That thread answers other connections too,
-/// and they wait for as long; handing a run to another thread and back costs tens of microseconds and a change of CPU,
-/// which for shorter runs is more than they take.
+/// Longest run on the thread of a request. Other connections of that thread wait as long. Handing a run to another
+/// thread and back costs tens of microseconds and a change of CPU, which is more than a shorter run takes.
 const LONGEST_RUN_US: u64 = 200;
 
-/// The same for the run of a batch, measured with 32 rows: it is longer, but is that of many requests.
+/// Longest run of a batch on the thread of a request, measured with 32 rows: it serves many requests, so it may take
+/// longer.
 const LONGEST_BATCH_US: u64 = 1000;
 
-/// How a version is scheduled. What stands beside the model wins over the gateway's settings.
+/// Decides the schedule of a version. The model's configuration overrides the gateway's settings.
 ///
-/// `available_bytes` is the memory that may still be used, if anyone knows.
+/// `available_bytes` is the memory that may still be used. `None` if that is unknown.
 ///
 /// # Errors
 ///
-/// When batches are demanded of a model that answers otherwise in them, or there is no room for one session.
+/// If batching is demanded of a model that is not proven batchable, or memory does not suffice for one session.
 pub fn decide(
     settings: &RuntimeSettings,
     config: &SchedulerConfig,
@@ -64,7 +64,7 @@ pub fn decide(
     })
 }
 
-/// Whether it may be worth it to have the sessions of a model run on several threads, so that it should be measured.
+/// Returns true if sessions with several threads may pay off for a model, so that they should be measured.
 pub(super) fn sessions_may_share(costs: &Costs) -> bool {
     costs.session_bytes >= sessions::LARGE_BYTES && costs.run_us >= sessions::LEAST_SHARED_RUN_US
 }

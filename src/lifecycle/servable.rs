@@ -1,4 +1,4 @@
-//! A loaded version: everything that a request needs, pinned for as long as it needs it.
+//! A loaded version. A request keeps it, with everything that it needs, until it is done.
 
 use std::sync::Arc;
 
@@ -14,86 +14,86 @@ use crate::{
     wire::AnswerTemplate,
 };
 
-/// Reading rows of numbers straight into a tensor, and writing the answer straight from the outputs.
+/// Data of the fast path: rows of numbers go straight into a tensor, and outputs straight into the response.
 #[derive(Debug)]
 pub struct Flat {
-    /// How rows fit the model.
+    /// Layout of rows of numbers.
     pub layout: FlatLayout,
-    /// How answers look.
+    /// Template of responses.
     pub answers: AnswerTemplate,
 }
 
-/// How answers say which version they are of.
+/// Identification of the version in responses.
 #[derive(Clone, Debug)]
 pub struct Stamp {
-    /// Its number.
+    /// The version number.
     pub version: Bytes,
     /// The short digest of its files.
     pub digest: Bytes,
 }
 
-/// A version of a model that was admitted.
+/// An admitted version of a model.
 #[derive(Debug)]
 pub struct Servable {
     /// The model.
     pub name: ModelName,
     /// The version.
     pub version: ModelVersion,
-    /// The signature, with the shapes of outputs that its proof saw.
+    /// The signature, with the output shapes that the proof observed.
     pub signature: Signature,
     /// Outputs that are the same for all rows.
     pub constants: Constants,
-    /// What its author knows of it.
+    /// The author's contract.
     pub contract: Contract,
-    /// How rows fit it, if it takes rows.
+    /// The layout of rows. `None` if the model does not take rows.
     pub layout: Option<Arc<Layout>>,
-    /// Its sessions, and who waits for them.
+    /// Sessions and the queue of requests.
     pub scheduler: Scheduler,
-    /// How they are used.
+    /// Mode and limits of the scheduler.
     pub schedule: Schedule,
-    /// What its answers say of it.
+    /// Identification in responses.
     pub stamp: Stamp,
-    /// What requests of the usual form need; nothing if the model takes none.
+    /// Data of the fast path. `None` if the model does not support it.
     pub flat: Option<Flat>,
-    /// The memory that its outputs take.
+    /// Memory of the outputs.
     pub output_size: OutputSize,
-    /// How long its runs take, as a metric.
+    /// Metric of run durations.
     pub inference_seconds: Seconds,
-    /// How it does.
+    /// Success and failure of responses since it was loaded.
     pub trial: Arc<Trial>,
-    /// What it has answered so far.
+    /// Statistics of responses.
     pub statistics: Arc<Statistics>,
-    /// What was found out about it before.
+    /// The proof.
     pub proof: Proof,
-    /// What stood beside the model when that was decided.
+    /// The scheduler configuration that `schedule` was derived from.
     pub(super) scheduled_by: SchedulerConfig,
-    /// The copy that the sessions were made of.
+    /// The copy that the sessions were loaded from.
     pub(super) snapshot: Arc<Snapshot>,
 }
 
 impl Servable {
-    /// The digest that answers show: of the model's file and its data files.
+    /// Returns the digest in responses: of the model's file and its data files.
     #[must_use]
     pub fn digest(&self) -> Digest {
         self.snapshot.digest()
     }
 
-    /// The identity of everything that its answers depend on.
+    /// Returns the identity of everything that outputs depend on.
     #[must_use]
     pub fn content(&self) -> Digest {
         self.snapshot.content()
     }
 
-    /// The layout of rows.
+    /// Returns the layout of rows.
     ///
     /// # Errors
     ///
-    /// When it takes none, with the reason.
+    /// The reason why the model does not take rows.
     pub fn layout_of_rows(&self) -> Result<&Arc<Layout>, NoRows> {
         self.layout.as_ref().ok_or_else(|| self.proof.against_rows().unwrap_or(NoRows::Inputs))
     }
 
-    /// What is remembered of it.
+    /// Returns the record that survives a restart.
     pub(super) fn deployment(&self) -> Deployment {
         Deployment {
             version: self.version,

@@ -1,4 +1,4 @@
-//! What requests see: the versions that serve, replaced as a whole by one atomic store.
+//! The versions that requests see, replaced as a whole by one atomic store.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -10,14 +10,14 @@ use arc_swap::ArcSwap;
 use super::Servable;
 use crate::model::{ModelName, ModelVersion, VersionLabel, VersionSelector};
 
-/// What serves of one model. None of it points to a version that is not in it.
+/// The serving versions of one model. Default and labels only point to versions that are in it.
 #[derive(Clone, Debug, Default)]
 pub struct ServingModel {
-    /// By number.
+    /// Versions by number.
     pub versions: BTreeMap<ModelVersion, Arc<Servable>>,
-    /// The one that requests without a version mean.
+    /// The version for requests that name none.
     pub default: Option<ModelVersion>,
-    /// Names for versions.
+    /// Labels of versions.
     pub labels: BTreeMap<VersionLabel, ModelVersion>,
 }
 
@@ -28,7 +28,7 @@ pub struct ServingMap {
 }
 
 impl ServingMap {
-    /// The version of a model that is meant, or its default one; the caller keeps it for as long as it likes.
+    /// Returns the selected version of a model, or its default one. It stays loaded for as long as the caller keeps it.
     #[must_use]
     pub fn get(&self, model: &ModelName, version: Option<&VersionSelector>) -> Option<Arc<Servable>> {
         let models = self.models.load();
@@ -41,13 +41,13 @@ impl ServingMap {
         model.versions.get(version).cloned()
     }
 
-    /// What serves of a model.
+    /// Returns the serving versions of a model.
     #[must_use]
     pub fn model(&self, model: &ModelName) -> Option<ServingModel> {
         self.models.load().get(model).cloned()
     }
 
-    /// The names of all models that serve, sorted.
+    /// Returns the names of all models that serve, sorted.
     #[must_use]
     pub fn names(&self) -> Vec<ModelName> {
         let mut names: Vec<ModelName> = self.models.load().keys().cloned().collect();
@@ -55,7 +55,7 @@ impl ServingMap {
         names
     }
 
-    /// Every version that serves, sorted by name and number.
+    /// Returns every version that serves, sorted by name and number.
     #[must_use]
     pub fn all(&self) -> Vec<Arc<Servable>> {
         let models = self.models.load();
@@ -65,7 +65,7 @@ impl ServingMap {
         all
     }
 
-    /// Puts all of this into service at once, in place of what served of the model.
+    /// Replaces the serving versions of a model in one atomic store.
     pub(super) fn set(&self, name: &ModelName, serving: ServingModel) {
         let mut models = HashMap::clone(&self.models.load());
         if serving.versions.is_empty() {

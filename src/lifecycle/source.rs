@@ -1,10 +1,10 @@
-//! What lies in the model repository.
+//! Scanner of the model repository.
 //!
 //! ```text
 //! models/iris/1/model.onnx    a numbered version
-//! models/iris/model.toml      what the operator says of the model
+//! models/iris/model.toml      the configuration of the model
 //! models/wine.onnx            a flat file: the model `wine`, version 1
-//! models/wine.toml            what the operator says of it
+//! models/wine.toml            its configuration
 //! ```
 
 mod data;
@@ -35,72 +35,72 @@ use known::Known;
 /// The file in a version's folder.
 const MODEL_FILE: &str = "model.onnx";
 
-/// The file in a model's folder that says how it is served.
+/// The configuration file in a model's folder.
 const CONFIG_FILE: &str = "model.toml";
 
 /// The version of a model that is one flat file.
 const FLAT_VERSION: u64 = 1;
 
-/// The name of a model of which there is only a file.
+/// The model name for a single file without a repository.
 const FILE_MODEL: &str = "model";
 
-/// The repository on disk, with what is known of its files from the last look.
+/// The repository on disk, with the results of the last scan.
 #[derive(Debug)]
 pub struct Source {
     repository: PathBuf,
     described: HashMap<PathBuf, Described>,
     configs: HashMap<PathBuf, KnownConfig>,
-    /// Folders of models as the last look found them.
+    /// Model folders as the last scan found them.
     known: HashMap<String, Known>,
 }
 
-/// What the operator says of a model, or why that cannot be read.
+/// A model's configuration, or the reason why it cannot be read.
 pub type Config = Result<Arc<ModelConfig>, String>;
 
 /// A file that could be served.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Candidate {
-    /// The model it is of.
+    /// The model.
     pub model: ModelName,
-    /// The version it is.
+    /// The version.
     pub version: ModelVersion,
-    /// Where it is.
+    /// The path of the model's file.
     pub file: PathBuf,
-    /// The folder that it and all it needs must lie in, without links.
+    /// The folder, without links, that must contain the file and everything it needs.
     pub root: PathBuf,
     /// The files that hold its weights, as it names them.
     pub external: Vec<String>,
-    /// Changes with the content.
+    /// Fingerprint of the content.
     pub fingerprint: Fingerprint,
-    /// Changes with the signatures beside the files, which may come later than these.
+    /// Fingerprint of the signatures beside the files, which may arrive later than these.
     pub signatures: Fingerprint,
-    /// What can be seen to be wrong with it without copying it.
+    /// A defect that is visible without copying the file.
     pub defect: Option<Defect>,
 }
 
-/// What lies in the repository of one model.
+/// A model found in the repository.
 #[derive(Clone, Debug)]
 pub struct FoundModel {
-    /// What the operator says of it, or why that cannot be read.
+    /// The configuration, or the reason why it cannot be read.
     pub config: Config,
-    /// Its versions.
+    /// Versions of the model.
     pub candidates: BTreeMap<ModelVersion, Candidate>,
-    /// True if all of it is what the look before found.
+    /// True if the previous scan found exactly the same.
     pub is_same: bool,
 }
 
-/// Everything that one look at the repository found.
+/// The result of a scan.
 #[derive(Clone, Debug, Default)]
 pub struct Found {
     /// The models.
     pub models: BTreeMap<ModelName, FoundModel>,
-    /// Folders that cannot be read now, by the names of their models: nothing is known of these.
+    /// Folders that cannot be read now, by model name. Nothing is known about their files.
     pub unreadable: BTreeSet<String>,
-    /// Files that look as if they were meant to be served but have no effect, with the reason.
+    /// Files that seem intended to be served but have no effect, with the reason.
     pub notices: Vec<Notice>,
 }
 
-/// What was read beside a model, and when it has to be read again.
+/// A configuration that was read, with the fingerprint that says when to read it again.
 #[derive(Debug)]
 struct KnownConfig {
     fingerprint: Fingerprint,
@@ -109,7 +109,7 @@ struct KnownConfig {
 }
 
 impl Candidate {
-    /// The sizes of its files together, as the file system has them.
+    /// Sums the sizes of its files, as the file system reports them.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         let external = self.external.iter().filter_map(|name| beneath::relative(&self.file, name));
@@ -119,11 +119,11 @@ impl Candidate {
 }
 
 impl Source {
-    /// A single file, as if it were the one version of a model in its folder.
+    /// Describes a single file as if it were the only version of a model in its folder.
     ///
     /// # Errors
     ///
-    /// When the file is not there.
+    /// If the file does not exist.
     pub fn candidate(file: &Path) -> io::Result<Candidate> {
         let file = file.canonicalize()?;
         let root = file.parent().unwrap_or(&file).to_path_buf();
@@ -134,13 +134,13 @@ impl Source {
         Ok(Candidate { model, version, file, root, external, fingerprint, signatures, defect })
     }
 
-    /// The repository in this folder.
+    /// Creates a scanner for this folder.
     #[must_use]
     pub fn new(repository: PathBuf) -> Self {
         Self { repository, described: HashMap::new(), configs: HashMap::new(), known: HashMap::new() }
     }
 
-    /// Has the next look read a model's folder again, whatever the file system says of it; all folders without a name.
+    /// Makes the next scan read a model's folder again, even if its fingerprint is unchanged. `None` for all folders.
     pub fn doubt(&mut self, name: Option<&str>) {
         match name {
             Some(name) => drop(self.known.remove(name)),
@@ -148,17 +148,17 @@ impl Source {
         }
     }
 
-    /// The folder.
+    /// Returns the folder.
     #[must_use]
     pub fn repository(&self) -> &Path {
         &self.repository
     }
 
-    /// Looks at the whole repository.
+    /// Scans the whole repository.
     ///
     /// # Errors
     ///
-    /// When the folder cannot be read; what is wrong inside it is only ignored.
+    /// If the folder cannot be read. Problems inside it become notices.
     pub fn look(&mut self) -> io::Result<Found> {
         let mut found = Found::default();
         let root = self.repository.canonicalize()?;
@@ -174,7 +174,7 @@ impl Source {
             self.look_at_folder(&root, name, path, flats.contains(name.as_str()), &mut found);
         }
         self.known.retain(|name, _| names.contains(name.as_str()));
-        // A folder in place of a flat file is one too, which cannot be read.
+        // A folder named like a flat file is reported as a model that cannot be read.
         for Entry { name, path, .. } in entries.iter().filter(|entry| is_flat(&entry.name)) {
             let stem = name.strip_suffix(".onnx").unwrap_or(name);
             let model = stem.parse::<ModelName>().ok();
@@ -192,7 +192,7 @@ impl Source {
         }
         if !found.notices.is_empty() {
             let used = used_files(&found);
-            // A link may lead to a file that is looked for nowhere.
+            // A model may be a link to such a file.
             found.notices.retain(|notice| !used.contains(&root.join(&notice.subject)));
         }
         let current: HashSet<&Path> = found
@@ -202,12 +202,12 @@ impl Source {
             .map(|candidate| candidate.file.as_path())
             .collect();
         self.described.retain(|path, _| current.contains(path.as_path()));
-        // Those that were not asked for belong to models that are gone.
+        // Configurations that were not read in this scan belong to removed models.
         self.configs.retain(|path, _| path.exists());
         Ok(found)
     }
 
-    /// A file that says how a model is served which is not there, or not where the file says.
+    /// Returns the notice of a configuration file whose model is missing, or that is in the wrong place.
     fn stray_config(&mut self, root: &Path, name: &str, path: &Path, found: &Found) -> Option<Notice> {
         let stem = name.strip_suffix(".toml")?;
         let model: ModelName = stem.parse().ok()?;
@@ -219,7 +219,7 @@ impl Source {
         let text = if path.with_extension("").is_dir() {
             format!("has no effect: expected {stem}/{CONFIG_FILE}")
         } else {
-            // Others may keep their settings here, too.
+            // The file may hold settings of another program.
             let config = self.config(root, path).ok().filter(|config| **config != ModelConfig::default());
             config.filter(|_| !flat.exists())?;
             format!("has no effect: there is no {stem}.onnx beside it")
@@ -228,7 +228,7 @@ impl Source {
         Some(Notice { grace, ..notice(Some(model), name, text) })
     }
 
-    /// Looks at the folder of a model, unless all of it is as it was.
+    /// Scans the folder of a model, unless its fingerprint is unchanged.
     fn look_at_folder(
         &mut self,
         repository: &Path,
@@ -328,7 +328,7 @@ impl Source {
         model.candidates.insert(version, candidate);
     }
 
-    /// What the file says of itself, read again only when it changed.
+    /// Describes a file, which is read again only if it changed.
     fn describe(&mut self, root: &Path, file: &Path) -> Described {
         if let Some(known) = self.described.get(file)
             && known.is_of(file)
@@ -340,7 +340,7 @@ impl Source {
         described
     }
 
-    /// What the operator says of a model, read again only when it changed.
+    /// Returns a model's configuration, which is read again only if it changed.
     fn config(&mut self, root: &Path, file: &Path) -> Config {
         if let Err(error) = fs::symlink_metadata(file)
             && error.kind() == io::ErrorKind::NotFound
@@ -359,7 +359,7 @@ impl Source {
             Ok((config, golden)) => (Ok(Arc::new(config)), golden),
             Err(problem) => (Err(problem), None),
         };
-        // What was read while it was written is read again.
+        // A file that changed while it was read is read again.
         let fingerprint = if before == of(None) { of(golden.as_deref()) } else { Fingerprint::default() };
         let known = KnownConfig { fingerprint, golden, config: config.clone() };
         self.configs.insert(file.to_path_buf(), known);
@@ -371,12 +371,12 @@ impl Source {
     }
 }
 
-/// Says that this has no effect, at once.
+/// Creates a notice that is reported at once.
 fn notice(model: Option<ModelName>, subject: &str, text: String) -> Notice {
     Notice { model, version: String::new(), subject: subject.to_owned(), text, grace: Grace::None }
 }
 
-/// Every file that is looked at, as links lead to it, and the folders that hold it.
+/// Lists every file in use with links resolved, and the folders that contain it.
 fn used_files(found: &Found) -> HashSet<PathBuf> {
     let candidates = found.models.values().flat_map(|model| model.candidates.values());
     let files = candidates.flat_map(|candidate| {
@@ -387,7 +387,7 @@ fn used_files(found: &Found) -> HashSet<PathBuf> {
     files.flat_map(|file| file.ancestors().map(Path::to_path_buf).collect::<Vec<_>>()).collect()
 }
 
-/// Something in a folder.
+/// An entry of a folder.
 #[derive(Debug)]
 struct Entry {
     name: String,
@@ -396,16 +396,17 @@ struct Entry {
     is_folder: bool,
 }
 
-/// Everything in a folder but what is hidden: editors, copying tools and Kubernetes (`..data`) keep their own things there.
+/// Lists a folder without hidden entries: editors, copying tools and Kubernetes (`..data`) keep their own files there.
 fn visible_entries(folder: &Path) -> io::Result<Vec<Entry>> {
     let mut entries = Vec::new();
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
-        // Escaped, as these names end up in the log and on terminals; none that is changed by it is a model's.
+        // Escaped, because these names are shown in logs and on terminals. A name that escaping changes is not a valid
+        // model name.
         let name = entry.file_name().to_string_lossy().escape_debug().to_string();
         if !name.starts_with('.') {
             let path = entry.path();
-            // The folder says what is in it, so that thousands of files are not asked one by one.
+            // The entry knows its type, which saves a system call for each of thousands of files.
             let is_folder = match entry.file_type() {
                 Ok(kind) if !kind.is_symlink() => kind.is_dir(),
                 _ => path.is_dir(),
@@ -496,7 +497,7 @@ mod tests {
         said
     }
 
-    /// Everything that is said of a repository with these files; a name that ends in `/` is an empty folder.
+    /// Lists all notices of a repository with these files; a name that ends in `/` is an empty folder.
     fn said_of(files: &[&str]) -> Vec<String> {
         let folder = tempfile::tempdir().unwrap();
         for file in files {

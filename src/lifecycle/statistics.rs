@@ -1,4 +1,4 @@
-//! What a version has answered since it was loaded, and how long the parts of it took.
+//! Statistics of a version's responses since it was loaded, with the durations of their phases.
 
 use std::{
     collections::BTreeMap,
@@ -6,68 +6,68 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-/// Batches of so many sizes are told apart; those of further sizes are only in the sums.
+/// Most batch sizes with counters of their own; further sizes count in the totals only.
 const MAX_BATCH_SIZES: usize = 64;
 
-/// Counts the answers of one version.
+/// Counters of one version.
 #[derive(Debug, Default)]
 pub struct Statistics(Mutex<Counts>);
 
-/// How often something was done, and how long it took in all.
+/// A number of operations and their total duration.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Total {
-    /// How often.
+    /// Number of operations.
     pub count: u64,
-    /// How long in all.
+    /// Total duration.
     pub duration: Duration,
 }
 
-/// How long the phases of one answer took.
+/// Durations of the phases of one response.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Phases {
     /// Waiting for a session.
     pub queue: Duration,
     /// Checking the inputs.
     pub input: Duration,
-    /// In ONNX Runtime.
+    /// Running in ONNX Runtime.
     pub infer: Duration,
     /// Checking the outputs.
     pub output: Duration,
 }
 
-/// What was counted so far.
+/// A copy of the counters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// When the last answer was given.
+    /// Time of the last response.
     pub last: Option<Instant>,
-    /// The rows of all runs.
+    /// Rows of all runs.
     pub inferences: u64,
-    /// The runs.
+    /// Number of runs.
     pub executions: u64,
-    /// Answers, from the checked request to the answer.
+    /// Successful requests, from the checked request to the response.
     pub success: Total,
-    /// Requests that were right and not answered.
+    /// Valid requests that failed.
     pub fail: Total,
-    /// The part of waiting.
+    /// Waiting for a session.
     pub queue: Total,
-    /// The part of checking inputs.
+    /// Checking inputs.
     pub input: Total,
-    /// The part of running.
+    /// Running.
     pub infer: Total,
-    /// The part of checking outputs.
+    /// Checking outputs.
     pub output: Total,
-    /// The runs by their number of rows.
+    /// Runs by their number of rows.
     pub batches: BTreeMap<usize, BatchCounts>,
 }
 
-/// The runs of one number of rows.
+/// Runs with one number of rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BatchCounts {
-    /// The part of checking inputs.
+    /// Checking inputs.
     pub input: Total,
-    /// The part of running.
+    /// Running.
     pub infer: Total,
-    /// The part of checking outputs.
+    /// Checking outputs.
     pub output: Total,
 }
 
@@ -77,7 +77,7 @@ impl Total {
         self.duration = self.duration.saturating_add(duration);
     }
 
-    /// The whole duration in nanoseconds; it takes 584 years to be more than fits.
+    /// Returns the total duration in nanoseconds. It overflows after 584 years.
     #[must_use]
     pub fn nanoseconds(&self) -> u64 {
         u64::try_from(self.duration.as_nanos()).unwrap_or(u64::MAX)
@@ -85,7 +85,7 @@ impl Total {
 }
 
 impl Counts {
-    /// When the last answer was given, in milliseconds since 1970; 0 for never.
+    /// Returns the time of the last response in milliseconds since 1970; 0 if there was none.
     #[must_use]
     pub fn last_milliseconds(&self) -> u64 {
         let time = |last: Instant| SystemTime::now().checked_sub(last.elapsed());
@@ -95,8 +95,8 @@ impl Counts {
 }
 
 impl Statistics {
-    /// Counts an answer to `rows` rows that is given now, and the runs that it stands for, of so many rows each: none where another answer
-    /// of the same run does.
+    /// Counts a response to `rows` rows, and its `runs` of `batch_rows` rows each. `runs` is 0 if another response of
+    /// the same run counts it.
     pub fn answered(&self, now: Instant, rows: usize, runs: u64, batch_rows: usize, phases: &Phases) {
         let Phases { queue, input, infer, output } = *phases;
         let mut counts = self.lock();
@@ -117,18 +117,19 @@ impl Statistics {
         }
     }
 
-    /// Counts a request that was right and is not answered.
+    /// Counts a valid request that failed.
     pub fn failed(&self, duration: Duration) {
         self.lock().fail.add(duration);
     }
 
-    /// What was counted so far.
+    /// Copies the counters.
     #[must_use]
     pub fn counts(&self) -> Counts {
         self.lock().clone()
     }
 
-    /// Held for some additions: shorter than counters of their own would take, and what is read fits together.
+    /// Locks the counters for a few additions: one lock is cheaper than separate atomics, and readers see consistent
+    /// numbers.
     fn lock(&self) -> MutexGuard<'_, Counts> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

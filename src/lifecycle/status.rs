@@ -1,4 +1,4 @@
-//! What is known of each version in the repository.
+//! Status of each version in the repository.
 
 use std::fmt;
 
@@ -32,26 +32,26 @@ impl fmt::Display for State {
 /// A version in the repository.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VersionStatus {
-    /// Its model.
+    /// The model.
     pub model: ModelName,
-    /// Its number.
+    /// The version number.
     pub version: ModelVersion,
-    /// Whether it serves.
+    /// The state.
     pub state: State,
     /// The digest of the files that serve.
     pub digest: Option<Digest>,
-    /// Whether requests without a version get it.
+    /// True if requests without a version get it.
     pub is_default: bool,
     /// The labels that point to it.
     pub labels: Vec<VersionLabel>,
-    /// Why the file that lies in the repository now does not serve; an older one may.
+    /// The reason why the file now in the repository does not serve. An older one may still serve.
     pub refusal: Option<Refusal>,
-    /// What is waited for, if something is.
+    /// The event that the version waits for. `None` if it does not wait.
     pub waiting: Option<String>,
 }
 
 impl VersionStatus {
-    /// Why what lies in the repository now does not serve, or what is waited for.
+    /// Returns the reason why the file now in the repository does not serve, or the event it waits for.
     #[must_use]
     pub fn reason(&self) -> Option<String> {
         self.refusal.as_ref().map(ToString::to_string).or_else(|| self.waiting.clone())

@@ -1,21 +1,21 @@
-//! Private copies of what serves and served before, named by what is in them, and what is remembered of each model.
+//! Private copies of current and previous deployments, named by their content, and the recorded state of each model.
 //!
-//! Parts of a model's files are read while it serves. What a user does to a file must not change answers, so nothing is
+//! Parts of a model's files are read while it serves. A user's change to a file must not change outputs, so nothing is
 //! ever loaded from the repository itself.
 //!
 //! ```text
 //! state/lock                    shared by the gateways that use the folder
 //! state/write-lock              locked for the moment that one of them writes
 //! state/repository              the repository whose state this is; those of others lie in state/others
-//! state/deployments/NAME.json   what serves of a model, what served before
-//! state/history.jsonl           everything that was done, a line each
+//! state/deployments/NAME.json   current and previous deployments of a model
+//! state/history.jsonl           the deployment history, one entry per line
 //! state/copies/SHA256/files/    the files of one content, as the model's file names them
-//! state/users/NAME/             a gateway that uses the folder, and which copies it holds
+//! state/users/NAME/             a gateway that uses the folder, and the copies that it holds
 //! ```
 //!
-//! Several gateways may use it at a time, as in a rolling update. Each reads what the others write, and writes its own
-//! changes into what lies there ([`merge`]). While the folder cannot be used, because it was removed, its disk is full or it
-//! may not be written, what changes is kept in memory and written once it can be.
+//! Several gateways may use it at a time, as in a rolling update. Each reads what the others write, and merges its own
+//! changes into the files ([`merge`]). The folder may be unusable: removed, not writable, or on a full disk. Until it
+//! is usable again, changes are kept in memory.
 
 mod copies;
 mod copy;
@@ -44,13 +44,13 @@ use crate::model::Digest;
 use folder::Folder;
 use remembered::Remembered;
 
-/// The file that tells what was done.
+/// The file of the deployment history.
 const HISTORY_FILE: &str = "history.jsonl";
 
-/// A folder that cannot be used is tried again after this long.
+/// Pause before an unusable folder is tried again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// A folder or a copy that cannot be made or read.
+/// The failure to make or read a folder or a copy.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{what}: {cause}")]
 pub struct StoreError {
@@ -64,39 +64,39 @@ impl StoreError {
     }
 }
 
-/// The folder of the copies and of what is remembered.
+/// The store of copies and recorded state.
 #[derive(Debug)]
 pub struct Store {
-    /// The state directory and the repository; `None` if nothing is to last.
+    /// The state directory and the repository. `None` for a temporary store.
     origin: Option<(PathBuf, PathBuf)>,
     place: Mutex<Place>,
-    /// Copies that something holds.
+    /// Copies in use.
     live: Mutex<HashMap<Digest, Weak<Snapshot>>>,
     remembered: Mutex<Remembered>,
 }
 
-/// The folders that are read and written now.
+/// The folders in use now.
 #[derive(Debug, Default)]
 struct Place {
     lasting: Option<Arc<Folder>>,
-    /// Read while there is no lasting folder that may be written.
+    /// A folder that is only read, while there is no lasting folder that may be written.
     readable: Option<PathBuf>,
-    /// Holds copies while there is no lasting folder.
+    /// A folder for copies, while there is no lasting folder.
     temporary: Option<Arc<Folder>>,
-    /// The reason for which there is no lasting folder.
+    /// The reason why there is no lasting folder.
     problem: Option<StoreError>,
     tried_at: Option<Instant>,
-    /// Counts up whenever another lasting folder is used, or the old one again.
+    /// Incremented whenever another lasting folder is used, or the old one again.
     generation: u64,
 }
 
 impl Store {
-    /// The folder that lasts, for what serves of this repository. Where it cannot be used now, it is read if possible, copies
-    /// go into a temporary one, and [`Store::refresh`] tries again.
+    /// Opens the state directory for this repository. If it cannot be used, it is read if possible, copies go into a
+    /// temporary folder, and [`Store::refresh`] tries again.
     ///
     /// # Errors
     ///
-    /// When it can be neither written nor read, and no temporary one can be made.
+    /// If it can be neither written nor read, and no temporary folder can be made.
     pub fn open(directory: &Path, repository: &Path) -> Result<Self, StoreError> {
         let store =
             Self { origin: Some((directory.to_path_buf(), repository.to_path_buf())), ..Self::nowhere() };
@@ -110,11 +110,11 @@ impl Store {
         Ok(store)
     }
 
-    /// A folder that is gone when nothing uses it any more.
+    /// Creates a folder that is removed once it is not used any more.
     ///
     /// # Errors
     ///
-    /// When it cannot be made, for example because the file system is read-only.
+    /// If it cannot be made, for example because the file system is read-only.
     pub fn temporary() -> Result<Self, StoreError> {
         let store = Self::nowhere();
         store.folder_for_copies()?;
@@ -125,8 +125,7 @@ impl Store {
         Self { origin: None, place: Mutex::default(), live: Mutex::default(), remembered: Mutex::default() }
     }
 
-    /// Sees to it that the lasting folder is there: one that was removed is made again, one that could not be used is tried
-    /// again.
+    /// Reconnects the lasting folder: one that was removed is made again, one that could not be used is tried again.
     pub fn refresh(&self) {
         let mut place = self.place();
         if place.lasting.as_ref().is_some_and(|folder| folder.is_whole()) {
@@ -138,19 +137,19 @@ impl Store {
         }
     }
 
-    /// The reason for which what is remembered ends with the process; `None` if it does not.
+    /// Returns the reason why recorded state ends with the process. `None` if it does not.
     #[must_use]
     pub fn problem(&self) -> Option<StoreError> {
         self.place().problem.clone()
     }
 
-    /// Counts up whenever the lasting folder is used again, after it was removed or could not be used.
+    /// Returns a number that changes whenever the lasting folder is used again, after it was removed or unusable.
     #[must_use]
     pub fn generation(&self) -> u64 {
         self.place().generation
     }
 
-    /// Returns true if the folder had the state of another repository, which this one does not go on with.
+    /// Returns true if the folder has the state of another repository, so that this one starts without deployments.
     #[must_use]
     pub fn begins_beside_another(&self) -> bool {
         self.place().lasting.as_ref().is_some_and(|folder| folder.begins)
@@ -162,7 +161,7 @@ impl Store {
         self.place().lasting.as_ref().is_some_and(|folder| !folder.has_locks())
     }
 
-    /// The file of the history; `None` if there is no place to read one.
+    /// Returns the file of the history. `None` if no folder can be read.
     #[must_use]
     pub fn history_file(&self) -> Option<PathBuf> {
         let place = self.place();
@@ -190,14 +189,14 @@ impl Store {
         }
     }
 
-    /// The folder that lasts, else a temporary one.
+    /// Returns the lasting folder, else a temporary one.
     fn folder_for_copies(&self) -> Result<Arc<Folder>, StoreError> {
         self.refresh();
         let mut place = self.place();
         if let Some(folder) = &place.lasting {
             return Ok(Arc::clone(folder));
         }
-        // What cleans a system of old temporary files may have removed it.
+        // A cleaner of old temporary files may have removed it.
         if let Some(folder) = place.temporary.as_ref().filter(|folder| folder.is_whole()) {
             return Ok(Arc::clone(folder));
         }
@@ -219,7 +218,7 @@ impl Store {
     }
 }
 
-/// Locks a mutex. Its content is whole at every point where a panic could leave it, so a poisoned lock is good.
+/// Locks a mutex, poisoned or not: its content is consistent at every point where a panic could leave it.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -373,7 +372,7 @@ mod tests {
         assert_eq!(followed.len(), 1);
         assert_eq!(followed[0].1.taken_back, [Digest::of(b"2")].into());
         assert!(second.follow().is_empty());
-        // Both at once: the second does not know of it when it writes.
+        // Both at once: the second does not know of the first one's write when it writes.
         first.remember(&iris, &ModelDeployments::default()).unwrap();
         let mut own = taken_back(b"2");
         own.rolled_back.insert(Digest::of(b"3"));

@@ -1,8 +1,8 @@
-//! A deployment in its first minutes, compared with the one before.
+//! The trial of a new deployment, which is compared with the previous one.
 //!
-//! Answers are counted; inputs that the model did not answer are sampled ([`suspects`]). Once their share is what the
-//! settings say, the manager asks the deployment before for the same inputs, off the request path ([`replay`](super::replay)).
-//! Inputs that it does not answer either are left out: only the others count ([`verdict`]).
+//! Responses are counted, and inputs of failed requests are sampled ([`suspects`]). Once the share of failures reaches
+//! the configured limit, the manager replays the samples against the previous deployment, off the request path
+//! ([`replay`](super::replay)). Failures that it shares are ignored: only the others count ([`verdict`]).
 
 mod suspects;
 mod verdict;
@@ -24,31 +24,31 @@ use suspects::Suspects;
 pub(super) use suspects::Taken;
 use verdict::Rule;
 
-/// Callers are told apart by as many groups, into which they fall by chance.
+/// Number of groups that callers are hashed into.
 const GROUPS: usize = 32;
 
 /// Counters, one for each group of callers.
 type ByGroup<T> = [T; GROUPS];
 
-/// After a comparison, the next one of the same deployment waits at least this long.
+/// Shortest pause between two comparisons of the same deployment.
 const MIN_PAUSE: Duration = Duration::from_secs(1);
 
 /// Factor of the pause after a comparison, so that comparisons take 5 % of a CPU at most.
 const PAUSE_FACTOR: u32 = 20;
 
-/// The answers of one deployment.
+/// Success and failure of one deployment's requests.
 #[derive(Debug)]
 pub struct Trial {
     answered: ByGroup<AtomicU64>,
-    /// Requests that the model failed; those that it refused are not among them.
+    /// Requests that the model failed, without those that it refused.
     failed: AtomicU64,
-    /// True while a comparison is asked for or in progress.
+    /// True while a comparison is requested or in progress.
     is_compared: AtomicBool,
     since: Instant,
     watch: Option<Watch>,
 }
 
-/// The state of a deployment that took the place of another.
+/// The state of a deployment that replaced another.
 #[derive(Debug)]
 struct Watch {
     rule: Rule,
@@ -57,7 +57,7 @@ struct Watch {
     alarm: Alarm,
 }
 
-/// Asks for a comparison.
+/// A callback that requests a comparison.
 struct Alarm(Box<dyn Fn() + Send + Sync>);
 
 impl fmt::Debug for Alarm {
@@ -67,8 +67,8 @@ impl fmt::Debug for Alarm {
 }
 
 impl Trial {
-    /// The trial of a deployment that took the place of another, of whose answers the share `before` failed. `alarm` asks
-    /// for a comparison with it; it is called by threads that answer requests, once until that comparison has ended.
+    /// Starts the trial of a deployment that replaced another, whose share of failed responses was `before`. `alarm`
+    /// requests a comparison with it. Request threads call `alarm`, and not again until that comparison has ended.
     #[must_use]
     pub fn new(settings: &RollbackSettings, before: f64, alarm: impl Fn() + Send + Sync + 'static) -> Self {
         let watch = settings.automatic.then(|| Watch {
@@ -80,7 +80,7 @@ impl Trial {
         Self { watch, ..Self::without_comparison() }
     }
 
-    /// The trial of a deployment that took nothing's place: answers are counted, and nothing follows.
+    /// Creates a trial of a deployment that replaced none: responses are counted, and no rollback follows.
     #[must_use]
     pub fn without_comparison() -> Self {
         Self {
@@ -92,12 +92,12 @@ impl Trial {
         }
     }
 
-    /// Counts a good answer to a caller.
+    /// Counts a successful response to a caller.
     pub fn answered(&self, caller: u64) {
         self.answered[group_of(caller)].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Counts a request that the model did not answer though it is what its signature and contract allow.
+    /// Counts a failed request whose inputs comply with signature and contract.
     pub fn failed(&self, suspect: Suspect) {
         if !suspect.is_refusal {
             self.failed.fetch_add(1, Ordering::Relaxed);
@@ -116,7 +116,7 @@ impl Trial {
         }
     }
 
-    /// The share of all answers so far that the model failed to give.
+    /// Returns the share of all requests so far that the model failed.
     #[must_use]
     #[expect(
         clippy::cast_precision_loss,
@@ -128,15 +128,15 @@ impl Trial {
         if all == 0 { 0.0 } else { failed as f64 / all as f64 }
     }
 
-    /// Takes out what was collected since the last comparison, for the next one; `None` if the time on trial is over.
+    /// Takes what was collected since the last comparison, for the next one. `None` if the trial is over.
     pub(super) fn take(&self) -> Option<Taken> {
         let watch = self.watch.as_ref().filter(|watch| self.since.elapsed() <= watch.window)?;
         let mut suspects = watch.suspects();
         Some(suspects.take(self.answers()))
     }
 
-    /// Judges the deployment by what the one before said to the samples that were taken: true for each that it answered,
-    /// `None` for each that was not tried.
+    /// Judges the deployment by the replay of the samples on the previous one: true for each that succeeded, `None` for
+    /// each that was not tried.
     pub(super) fn judge(&self, taken: &Taken, answered: &[Option<bool>]) -> Verdict {
         let Some(watch) = &self.watch else { return Verdict::default() };
         let mut suspects = watch.suspects();
@@ -144,7 +144,7 @@ impl Trial {
         watch.rule.judge(taken, &suspects)
     }
 
-    /// Ends a comparison that took this long and after which the deployment stays: another one may follow after a pause.
+    /// Ends a comparison that took this long without a rollback. Another one may follow after a pause.
     pub(super) fn rest(&self, took: Duration) {
         if let Some(watch) = &self.watch {
             watch.suspects().rest((took * PAUSE_FACTOR).max(MIN_PAUSE));
@@ -152,7 +152,7 @@ impl Trial {
         self.is_compared.store(false, Ordering::Relaxed);
     }
 
-    /// Gives back the memory of samples once the time on trial is over.
+    /// Frees the samples once the trial is over.
     pub(super) fn forget_when_over(&self) {
         if let Some(watch) = &self.watch
             && self.since.elapsed() > watch.window
@@ -167,14 +167,14 @@ impl Trial {
 }
 
 impl Watch {
-    /// Held for the copy of one request's inputs at most, and only by requests that were not answered.
+    /// Locks the suspects: only for failed requests, and no longer than copying one request's inputs takes.
     fn suspects(&self) -> MutexGuard<'_, Suspects> {
-        // It is whole at every point where a panic could leave it.
+        // Poisoning is ignored: the content is consistent at every point where a panic could leave it.
         self.suspects.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The group of a caller. Multiplied by a large odd number, neighbours fall far apart.
+/// Returns the group of a caller. Multiplying by a large odd number spreads neighbours.
 fn group_of(caller: u64) -> usize {
     (caller.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) as usize % GROUPS
 }

@@ -1,13 +1,13 @@
-//! Whose address a request comes from, and which addresses count as one client.
+//! The client's address behind proxies, and the grouping of addresses into clients.
 
 use std::net::{IpAddr, Ipv6Addr};
 
 use ipnet::IpNet;
 
-/// The bits of an IPv6 address that a provider gives to one customer: the rest is theirs to choose from.
+/// The prefix of an IPv6 address that a provider assigns to one customer, who chooses the rest.
 const IPV6_PREFIX_BITS: u32 = 64;
 
-/// The bits of an IPv6 address that a provider gives to one site, with 65,536 networks of that size.
+/// The prefix of an IPv6 address that a provider assigns to one site, with 65,536 networks of `IPV6_PREFIX_BITS`.
 const IPV6_SITE_BITS: u32 = 48;
 
 /// The client that an address belongs to: the IPv4 address, or the IPv6 /64.
@@ -15,13 +15,14 @@ const IPV6_SITE_BITS: u32 = 48;
 pub struct AddressKey(IpAddr);
 
 impl AddressKey {
-    /// The address, or the first of the network.
+    /// Returns the address, or the first of the network.
     #[must_use]
     pub fn ip(self) -> IpAddr {
         self.0
     }
 
-    /// The site that it belongs to, for when there are too many addresses to count one by one: the IPv6 /48, or itself.
+    /// Returns the site of the address, for when addresses are too numerous to count one by one: the IPv6 /48, or
+    /// itself.
     #[must_use]
     pub fn of_site(self) -> Self {
         Self(network(self.0, IPV6_SITE_BITS))
@@ -44,11 +45,10 @@ fn network(address: IpAddr, bits: u32) -> IpAddr {
     }
 }
 
-/// The address of the client behind `peer`.
+/// Returns the address of the client behind `peer`.
 ///
-/// `forwarded` are the values of all `X-Forwarded-For` headers in the order they came. They are believed only as far
-/// as trusted proxies wrote them: from the right, up to the first address that is none of theirs. What a client wrote
-/// itself stands to the left of that.
+/// `forwarded` are the values of all `X-Forwarded-For` headers in their order. They are read from the right, up to the
+/// first address that is not a trusted proxy. Everything left of that may have been written by the client itself.
 pub fn client_address<'h>(
     peer: IpAddr,
     forwarded: impl DoubleEndedIterator<Item = &'h str>,
@@ -60,14 +60,14 @@ pub fn client_address<'h>(
         if !is_trusted(&nearest) {
             break;
         }
-        // A proxy that writes nonsense is the last that is known for sure.
+        // If a proxy wrote something that is not an address, the proxy itself is the last known one.
         let Some(address) = parse(value.trim()) else { break };
         nearest = address;
     }
     nearest
 }
 
-/// An address as proxies write it: alone, with a port, or in brackets.
+/// Parses an address as proxies write it: alone, with a port, or in brackets.
 fn parse(text: &str) -> Option<IpAddr> {
     let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
     let address = bare.unwrap_or(text).parse::<IpAddr>().ok();

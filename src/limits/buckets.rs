@@ -1,6 +1,6 @@
-//! Buckets that are charged after the fact: for what went wrong, not for what is asked.
+//! Token buckets that are charged afterwards: for failures, not for requests.
 //!
-//! Each is the generic cell rate algorithm: one time by key, at which the bucket will be full again.
+//! Each is a generic cell rate algorithm: one time per key, at which the bucket is full again.
 
 use std::{
     collections::HashMap,
@@ -11,46 +11,46 @@ use std::{
 use super::{burst, replenish_interval};
 use crate::config::QuotaSettings;
 
-/// Keys that are remembered. Beyond it one is forgotten for each that is new, which only gives that one a full bucket.
+/// Most keys that are remembered. Beyond that each new key evicts another, which only gets a full bucket back.
 const MAX_KEYS: usize = 65_536;
 
-/// The time between two looks at all keys for those whose bucket is full again: with many of them each look takes long.
+/// Least time between two passes over all keys, which remove those with full buckets: with many keys a pass takes long.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Buckets of one size, by key. A key that is not remembered has a full bucket.
+/// Buckets of one size, by key. An unknown key has a full bucket.
 #[derive(Debug)]
 pub(super) struct Buckets<K> {
     interval: Duration,
-    /// The time that an empty bucket takes to be full.
+    /// Time in which an empty bucket becomes full.
     period: Duration,
     full_at: HashMap<K, Instant>,
     max_keys: usize,
-    /// The last look at all keys.
+    /// Time of the last pass over all keys.
     looked_at: Option<Instant>,
 }
 
 impl<K: Copy + Eq + Hash> Buckets<K> {
-    /// Full buckets of this size.
+    /// Creates full buckets of this size.
     pub(super) fn new(settings: &QuotaSettings) -> Self {
         let interval = replenish_interval(settings);
         let period = interval.saturating_mul(burst(settings).get());
         Self { interval, period, full_at: HashMap::new(), max_keys: MAX_KEYS, looked_at: None }
     }
 
-    /// The time until one more may go wrong; `None` if it may now.
+    /// Returns the time until another failure is allowed; `None` if it is allowed now.
     pub(super) fn wait(&self, key: &K, now: Instant) -> Option<Duration> {
         let missing = self.full_at.get(key)?.saturating_duration_since(now);
         let wait = (missing + self.interval).saturating_sub(self.period);
         (!wait.is_zero()).then_some(wait)
     }
 
-    /// Returns true if something went wrong lately.
+    /// Returns true if there was a recent failure.
     pub(super) fn is_charged(&self, key: &K, now: Instant) -> bool {
         self.full_at.get(key).is_some_and(|full_at| *full_at > now)
     }
 
-    /// Takes one out, down to nothing: what was in progress when the bucket became empty is not held against anyone for
-    /// longer than the period.
+    /// Takes one token, if any is left. Failures in progress when the bucket became empty thus prolong the wait by at
+    /// most the period.
     pub(super) fn charge(&mut self, key: K, now: Instant) {
         if self.full_at.len() >= self.max_keys && !self.full_at.contains_key(&key) {
             if self.looked_at.is_none_or(|at| now.saturating_duration_since(at) >= LOOK_INTERVAL) {
@@ -66,13 +66,13 @@ impl<K: Copy + Eq + Hash> Buckets<K> {
         *full_at = ((*full_at).max(now) + self.interval).min(now + self.period);
     }
 
-    /// Forgets keys whose bucket is full again.
+    /// Removes keys whose bucket is full again.
     pub(super) fn forget_full(&mut self, now: Instant) {
         self.looked_at = Some(now);
         self.full_at.retain(|_, full_at| *full_at > now);
     }
 
-    /// Gives back the memory of what was forgotten.
+    /// Frees the memory of removed keys.
     pub(super) fn shrink(&mut self) {
         self.full_at.shrink_to_fit();
     }

@@ -1,4 +1,4 @@
-//! So many requests of each caller, whatever addresses they come from.
+//! Quota of requests of each caller, whatever addresses they come from.
 
 use governor::{
     Quota, RateLimiter,
@@ -18,7 +18,7 @@ pub struct CallerQuota {
 }
 
 impl CallerQuota {
-    /// A quota that nobody has used yet.
+    /// Creates an unused quota.
     #[must_use]
     pub fn new(settings: &QuotaSettings) -> Self {
         let quota = Quota::with_period(replenish_interval(settings))
@@ -35,7 +35,7 @@ impl CallerQuota {
     ///
     /// # Errors
     ///
-    /// [`Exceeded`] when nothing is left; then nothing is charged.
+    /// [`Exceeded`] if the quota is used up; then nothing is charged.
     pub fn charge(&self, caller: &Caller) -> Result<(), Exceeded> {
         self.limiter.check_key(&caller.key()).map_err(|refused| Exceeded {
             wait: refused.wait_time_from(self.clock.now()),
@@ -43,7 +43,7 @@ impl CallerQuota {
         })
     }
 
-    /// Forgets callers whose quota is full again.
+    /// Removes callers whose quota is full again.
     pub fn release_idle(&self) {
         self.limiter.retain_recent();
         self.limiter.shrink_to_fit();

@@ -1,7 +1,8 @@
-//! Tokens that are not believed, by the address that they come from, whichever transport they come by.
+//! Quota of invalid tokens, by the address that they come from, for every transport.
 //!
-//! Only what would be refused anyway is charged and refused: a good token is believed however many bad ones come from
-//! its address, as strangers may share that. So this costs nobody a call; it ends what repeats a bad one.
+//! Only requests that would be refused anyway are charged and refused. A valid token is accepted however many invalid
+//! ones come from its address, as strangers may share that. So no client loses a request, and repeating an invalid
+//! token ends.
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
@@ -11,7 +12,7 @@ use std::{
 use super::{AddressKey, Exceeded, buckets::Buckets};
 use crate::config::QuotaSettings;
 
-/// The quota of tokens that are not believed.
+/// The quota of invalid tokens.
 #[derive(Debug)]
 pub struct FailedTokens {
     settings: QuotaSettings,
@@ -19,7 +20,7 @@ pub struct FailedTokens {
 }
 
 impl FailedTokens {
-    /// A quota that nobody has used yet.
+    /// Creates an unused quota.
     #[must_use]
     pub fn new(settings: &QuotaSettings) -> Self {
         Self { settings: settings.clone(), by_address: Mutex::new(Buckets::new(settings)) }
@@ -29,7 +30,7 @@ impl FailedTokens {
     ///
     /// # Errors
     ///
-    /// [`Exceeded`] when nothing is left; then nothing is charged.
+    /// [`Exceeded`] if the quota is used up; then nothing is charged.
     pub fn charge(&self, address: AddressKey) -> Result<(), Exceeded> {
         let (mut by_address, now) = (self.lock(), Instant::now());
         if let Some(wait) = by_address.wait(&address, now) {
@@ -39,14 +40,14 @@ impl FailedTokens {
         Ok(())
     }
 
-    /// Forgets addresses whose quota is full again.
+    /// Removes addresses whose quota is full again.
     pub fn release_idle(&self) {
         let mut by_address = self.lock();
         by_address.forget_full(Instant::now());
         by_address.shrink();
     }
 
-    /// Held for some instructions, but for the housekeeping of at most some ten thousand addresses.
+    /// Locks the map: briefly, or longer while up to 65,536 addresses are checked for removal.
     fn lock(&self) -> MutexGuard<'_, Buckets<AddressKey>> {
         self.by_address.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,5 +1,5 @@
-//! Log-ins of clients, each of which takes some 20 ms of a core and 19 MiB to verify: whose turn it is, and who has to
-//! wait because of what failed before.
+//! Scheduling of client log-ins. Verifying one takes about 20 ms of a core and 19 MiB, so they are queued, and refused
+//! after repeated failures.
 
 mod failures;
 mod waiting;
@@ -23,13 +23,14 @@ use crate::{
     system::priority::{Way, give_way},
 };
 
-/// Verifications at a time, on as many threads: the allocator may keep for each what one takes.
+/// Most verifications at a time, each on its own thread: the allocator may keep a verification's memory for each
+/// thread.
 const MAX_THREADS: usize = 4;
 
-/// Memory that the verifications in progress may take together: as much as one may alone.
+/// Most memory of all verifications in progress: as much as a single one may take.
 const MAX_MEMORY_KIB: u32 = 262_144;
 
-/// Verifies log-ins: those that nothing speaks against first.
+/// A verifier of log-ins that takes those without suspicion first.
 #[derive(Debug)]
 pub struct LogIns {
     shared: Arc<Shared>,
@@ -38,7 +39,7 @@ pub struct LogIns {
 #[derive(Debug)]
 struct Shared {
     state: Mutex<State>,
-    /// Something waits, or there is room for it.
+    /// A signal that a log-in waits, or that there is room for one.
     changed: Condvar,
     threads: usize,
 }
@@ -46,19 +47,19 @@ struct Shared {
 #[derive(Debug)]
 struct State {
     failures: Failures,
-    /// `None` while nobody is refused.
+    /// The quota of failures; `None` while failures do not lead to refusal.
     quota: Option<QuotaSettings>,
-    /// The size of the buckets, whether or not they refuse anybody.
+    /// The size of the buckets, which also order the queue while nothing is refused.
     counted_by: QuotaSettings,
     queue: Queue<Asked>,
     in_progress: usize,
-    /// Of those, the ones of addresses that have failed.
+    /// Verifications in progress whose address has failed.
     failed_in_progress: usize,
     memory_kib: u32,
     is_closed: bool,
 }
 
-/// A secret to be verified.
+/// A secret that waits for verification.
 #[derive(Debug)]
 struct Asked {
     clients: Arc<Clients>,
@@ -67,22 +68,23 @@ struct Asked {
     answer: oneshot::Sender<Result<Scopes, LogInError>>,
 }
 
-/// Why a client is not logged in.
+/// A reason to refuse a log-in.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LogInError {
-    /// The id or the secret is wrong; which of them is not told.
+    /// The id or the secret is wrong; the client does not learn which.
     #[error("unknown client or wrong secret")]
     Invalid,
     /// Too many log-ins from this address have failed.
     #[error("too many log-ins from this address have failed")]
     Refused(Exceeded),
-    /// Too many verifications wait.
+    /// The queue of verifications is full.
     #[error("too many clients ask for tokens")]
     Overloaded,
 }
 
 impl LogIns {
-    /// Threads that verify, for a machine of so many CPUs. Log-ins are refused if `refuses`, and always ordered.
+    /// Starts the threads that verify, for a machine with this number of CPUs. Log-ins are always ordered by past
+    /// failures, and refused for them only if `refuses`.
     #[must_use]
     pub fn new(quota: &QuotaSettings, refuses: bool, cpus: usize) -> Self {
         let state = State {
@@ -107,7 +109,7 @@ impl LogIns {
         Self { shared }
     }
 
-    /// Puts another quota into effect. One that stays the same stays as used as it is.
+    /// Applies a changed quota. An unchanged one keeps its charges.
     pub fn set_quota(&self, quota: &QuotaSettings, refuses: bool) {
         let mut state = self.shared.lock();
         if state.counted_by != *quota {
@@ -117,10 +119,10 @@ impl LogIns {
         state.quota = refuses.then(|| quota.clone());
     }
 
-    /// The scopes of a client that knows its secret.
+    /// Returns the scopes of a client if its secret is right.
     ///
-    /// An unknown client costs as much time as a wrong secret: a hash is verified either way. A caller that is gone
-    /// before its turn costs none.
+    /// An unknown client takes as long as a wrong secret: a hash is verified either way. A client that disconnects
+    /// before its turn costs nothing.
     ///
     /// # Errors
     ///
@@ -138,7 +140,7 @@ impl LogIns {
             if let Some(exceeded) = state.refusal(address, client, now) {
                 return Err(LogInError::Refused(exceeded));
             }
-            // Not before: whoever is refused must not learn from this whether a guess was right.
+            // Not before the refusal: a refused client must not learn from this whether a guess was right.
             if let Some(scopes) = clients.recall(client_id, &secret, now) {
                 state.failures.succeeded(address, client, now);
                 return Ok(scopes);
@@ -154,7 +156,7 @@ impl LogIns {
         answer.await.unwrap_or(Err(LogInError::Overloaded))
     }
 
-    /// Forgets failures that make no difference any more.
+    /// Removes failures that no longer matter.
     pub fn release_idle(&self) {
         self.shared.lock().failures.release_idle(Instant::now());
     }
@@ -184,8 +186,8 @@ impl State {
         }
     }
 
-    /// Takes out the next one to be verified, after those that need not be: their address has failed too often since
-    /// they came, or their caller is gone.
+    /// Takes the next log-in to verify. Drops those that need no verification: their address has failed too often
+    /// meanwhile, or their client has disconnected.
     fn next(&mut self, threads: usize, now: Instant) -> Option<(Class, Waiting<Asked>)> {
         self.queue.take(|waiting| waiting.asked.answer.is_closed());
         if let Some(quota) = &self.quota {
@@ -202,7 +204,7 @@ impl State {
             }
         }
         let Self { queue, failures, in_progress, failed_in_progress, memory_kib, .. } = self;
-        // A thread is kept for those who have not failed, where there are several.
+        // If there are several threads, one is reserved for addresses that have not failed.
         let most_failed = threads.saturating_sub(1).max(1);
         let has_room = |class, kib| {
             (*in_progress == 0 || *memory_kib + kib <= MAX_MEMORY_KIB)
@@ -221,14 +223,14 @@ fn class(failures: &Failures, waiting: &Waiting<Asked>, now: Instant) -> Class {
 }
 
 impl Shared {
-    /// Held for some microseconds, but for the housekeeping of at most some ten thousand addresses.
+    /// Locks the state: for microseconds, or longer while expired entries are removed.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Verifies one after the other until the end.
+    /// Verifies log-ins one by one until the end.
     fn verify(&self) {
-        // Predictions must not wait for these.
+        // Predictions must not wait for log-ins.
         give_way(Way::InShortTurns);
         let mut state = self.lock();
         while !state.is_closed {
@@ -254,7 +256,7 @@ impl Shared {
             } else {
                 state.failures.failed(address, client, now);
             }
-            // A caller may be gone.
+            // The client may have disconnected.
             let _ = answer.send(scopes.ok_or(LogInError::Invalid));
         }
     }

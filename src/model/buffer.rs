@@ -1,4 +1,4 @@
-//! The elements of a tensor: numbers of its own, or a part of what was received, which is not copied.
+//! Elements of a tensor: either an own list of numbers, or a part of the received body, which is not copied.
 
 use std::{
     fmt,
@@ -15,12 +15,12 @@ pub struct Buffer<T>(Memory<T>);
 #[derive(Clone)]
 enum Memory<T> {
     Own(Vec<T>),
-    /// Bytes that lie in memory as a list of `T` does.
+    /// Bytes whose layout in memory is that of a list of `T`.
     Received(Bytes),
 }
 
 impl<T: AnyBitPattern> Buffer<T> {
-    /// The numbers of this range, if there are so many; what was received is not copied.
+    /// Returns the numbers of this range, without copying received bytes; `None` if the range is out of bounds.
     #[must_use]
     pub fn part(&self, range: Range<usize>) -> Option<Self> {
         let part = self.get(range.clone())?;
@@ -32,7 +32,7 @@ impl<T: AnyBitPattern> Buffer<T> {
         }))
     }
 
-    /// Puts other numbers after its own; what was received is copied for that.
+    /// Appends numbers; received bytes are copied first.
     pub fn append(&mut self, other: &[T]) {
         if let Memory::Received(_) = self.0 {
             self.0 = Memory::Own(self.to_vec());
@@ -42,10 +42,10 @@ impl<T: AnyBitPattern> Buffer<T> {
         }
     }
 
-    /// The numbers that these little-endian bytes are; nothing where the last one would be cut short. Where they do not lie
-    /// in memory as the machine wants them, they are moved within their memory if nothing else holds it, else copied.
+    /// Reads little-endian bytes as numbers; `None` if the last number is cut short. Bytes that are not aligned are
+    /// moved within their memory if no other handle shares it, or else copied.
     ///
-    /// `from_bytes` makes a number of the bytes of one.
+    /// `from_bytes` makes a number from its bytes.
     pub fn received(bytes: Bytes, from_bytes: impl Fn(&[u8]) -> T) -> Option<Self> {
         let size = size_of::<T>();
         if !bytes.len().is_multiple_of(size) {
@@ -58,7 +58,7 @@ impl<T: AnyBitPattern> Buffer<T> {
         }))
     }
 
-    /// The numbers as bytes, in the order of the machine; those that were received are not copied.
+    /// Returns the numbers as bytes, in the order of the machine; received bytes are not copied.
     pub fn to_bytes(&self) -> Bytes
     where
         T: NoUninit,
@@ -70,7 +70,7 @@ impl<T: AnyBitPattern> Buffer<T> {
     }
 }
 
-/// The bytes where numbers of this type may lie, moved if nothing else holds their memory; else as they were.
+/// Returns the bytes aligned for `T`, moved if no other handle shares their memory. `Err` has them unchanged.
 fn aligned<T: AnyBitPattern>(bytes: Bytes) -> Result<Bytes, Bytes> {
     let fits = |bytes: &[u8]| bytemuck::try_cast_slice::<u8, T>(bytes).is_ok();
     if fits(&bytes) {
@@ -97,7 +97,7 @@ impl<T: AnyBitPattern> Deref for Buffer<T> {
     fn deref(&self) -> &[T] {
         match &self.0 {
             Memory::Own(elements) => elements,
-            // Whether they lie rightly was checked when they were received, and they do not move.
+            // The alignment was checked when they were received, and they do not move.
             Memory::Received(bytes) => bytemuck::try_cast_slice(bytes).unwrap_or_default(),
         }
     }

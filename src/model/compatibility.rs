@@ -1,8 +1,8 @@
-//! Differences that callers notice when another model takes the place of the one they call.
+//! Differences that callers notice when another model replaces the one they call.
 //!
-//! This is the only definition of it: the gate at a swap and the commands `diff` and `verify` all ask here. A difference
-//! breaks callers if a request that was answered is refused, or an answer has another form or another meaning. Each
-//! difference is told once, in one sentence.
+//! This is the only definition: the check before a swap and the commands `diff` and `verify` all use it. A difference
+//! breaks callers if a request that succeeded is refused, or if a response changes its form or meaning. Each difference
+//! is reported once, in one sentence.
 
 mod classes;
 mod facts;
@@ -37,8 +37,8 @@ pub struct Interface<'m> {
 }
 
 impl<'m> Interface<'m> {
-    /// The interface of a model with this signature and contract. `layout` is how it takes rows of values, `None` if it does
-    /// not; `takes_lists` is true if it takes lists of tensors.
+    /// Describes the interface of a model with this signature and contract. `layout` is its row layout, `None` if it
+    /// does not take rows; `takes_lists` is true if it takes lists of tensors.
     #[must_use]
     pub fn new(
         signature: &'m Signature,
@@ -49,8 +49,8 @@ impl<'m> Interface<'m> {
         Self { signature, contract, layout, takes_lists }
     }
 
-    /// Lists what callers of `old` notice once `self` answers them under the same version number: each difference once,
-    /// those that break callers first.
+    /// Lists the differences for callers of `old` once `self` serves under the same version number. Each is listed
+    /// once, those that break callers first.
     #[must_use]
     pub fn changes_from(&self, old: &Interface<'_>) -> Vec<Change> {
         let mut told = Told::default();
@@ -65,13 +65,13 @@ impl<'m> Interface<'m> {
         told.into_changes()
     }
 
-    /// The names by which answers call the classes, in the order of their probabilities; empty where there are none.
+    /// Returns the names of the classes in responses, in the order of their probabilities; empty if there are none.
     fn class_keys(&self) -> Vec<String> {
         self.contract.all_class_names()
     }
 
-    /// The labels that the model itself answers, which tensors show; empty where they are not known. Names of classes
-    /// without labels in the graph stand for 0, 1, 2 …
+    /// Returns the labels that the model itself outputs, which responses with tensors show; empty if they are unknown.
+    /// Class names without labels in the graph stand for 0, 1, 2 …
     fn labels(&self) -> Vec<String> {
         match &self.contract.graph.labels {
             Some(labels) => labels.names(),

@@ -1,4 +1,4 @@
-//! The contract: what the model's author knows beyond the signature.
+//! The contract: facts about a model that its author states beyond the signature.
 //!
 //! The training script writes it as JSON into the ONNX metadata, so that one file is the whole deployment:
 //!
@@ -32,55 +32,55 @@ pub use golden::{GoldenCase, GoldenDocument};
 /// The key of the contract among the ONNX metadata properties.
 pub const CONTRACT_KEY: &str = "onnx_gateway.contract";
 
-/// How far a golden output may be off when the contract does not say.
+/// Tolerance of golden outputs if the contract has none.
 const DEFAULT_TOLERANCE: f64 = 1e-4;
 
-/// The contract of a model; empty where its author said nothing. As JSON it is without its golden cases, which nobody
-/// needs once they were run.
+/// The contract of a model; empty if its author wrote none. Its JSON leaves out the golden cases, which are not needed
+/// after they were run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(from = "Written", into = "Written")]
 pub struct Contract {
-    /// One for each column of the rows that the model takes, or none.
+    /// The columns of the rows that the model takes, in order; empty if they have no names.
     pub features: Vec<Feature>,
-    /// The names of the classes, in the order of the labels that the graph lists, else of the labels 0, 1, 2 …; or none.
+    /// Names of the classes, in the order of the graph's labels, or else of the labels 0, 1, 2 …; may be empty.
     pub classes: Vec<String>,
     /// Cases that are run before the model serves.
     pub golden: Vec<GoldenCase>,
-    /// The greatest absolute difference of a golden output.
+    /// The largest allowed absolute difference of a golden output.
     pub tolerance: f64,
-    /// The greatest difference of a golden output as a part of it, on top of the absolute one.
+    /// The largest allowed relative difference of a golden output, in addition to the absolute one.
     pub relative_tolerance: f64,
-    /// Whether the model may answer NaN and infinity.
+    /// Treatment of NaN and infinity in outputs.
     pub non_finite_outputs: NonFiniteOutputs,
-    /// Facts that the model's graph states, which hold where the author says nothing else.
+    /// Facts that the model's graph states, which hold unless the author states others.
     pub graph: GraphFacts,
-    /// The column of each feature.
+    /// Column number by feature name.
     columns: HashMap<String, usize>,
 }
 
-/// What to do about an answer that holds NaN or infinity.
+/// Treatment of an output that holds NaN or infinity.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NonFiniteOutputs {
-    /// It is an error of the model.
+    /// An error of the model.
     #[default]
     Refuse,
-    /// It is answered, as the texts `NaN`, `Infinity` and `-Infinity`.
+    /// Allowed: the response has the strings `NaN`, `Infinity` and `-Infinity`.
     Allow,
 }
 
-/// A contract that does not hold together or does not fit the model. Where it came from is for the caller to say.
+/// A contract that is inconsistent or does not fit the model. The caller adds where the contract came from.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ContractError {
     /// The JSON cannot be read.
     #[error("the contract cannot be read: {0}")]
     Malformed(String),
-    /// What it says is impossible.
+    /// The contract contradicts itself or the model.
     #[error("the contract is wrong: {0}")]
     Invalid(String),
 }
 
-/// A contract as it travels between processes.
+/// A contract as sent between processes.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Written {
@@ -114,7 +114,7 @@ impl From<Written> for Contract {
 }
 
 impl Contract {
-    /// A contract of these features and classes, with no golden cases.
+    /// Creates a contract with these features and classes, and no golden cases.
     #[must_use]
     pub fn new(features: Vec<Feature>, classes: Vec<String>) -> Self {
         let columns =
@@ -131,19 +131,19 @@ impl Contract {
         }
     }
 
-    /// Whether the model may answer NaN and infinity.
+    /// Returns true if outputs may hold NaN and infinity.
     #[must_use]
     pub fn allows_non_finite(&self) -> bool {
         self.non_finite_outputs == NonFiniteOutputs::Allow
     }
 
-    /// The name of the class that a predicted label stands for, or the label itself.
+    /// Returns the name of the class for a predicted label, or the label itself.
     #[must_use]
     pub fn label<'l>(&'l self, value: Scalar<'l>) -> Scalar<'l> {
         self.named(self.graph.labels.as_ref(), value)
     }
 
-    /// The name of the class whose score stands under a key, or the key itself.
+    /// Returns the name of the class whose score has this key, or the key itself.
     #[must_use]
     pub fn key<'l>(&'l self, key: Scalar<'l>) -> Scalar<'l> {
         self.named(self.graph.score_labels(), key)
@@ -162,8 +162,8 @@ impl Contract {
         name.map_or(value, |name| Scalar::Text(name))
     }
 
-    /// The names of the classes, by the contract or else by the graph; `None` if nothing names as many as an output has
-    /// columns.
+    /// Returns the names of the classes, from the contract or else from the graph. `None` if their number is not
+    /// `width`, the columns of the output.
     #[must_use]
     pub fn class_names(&self, width: usize) -> Option<Cow<'_, [String]>> {
         if self.graph.scores_are_pairs || width == 0 {
@@ -176,13 +176,13 @@ impl Contract {
         labels.map(|labels| Cow::Owned(labels.names()))
     }
 
-    /// The names of the columns of scores; empty if nothing names them.
+    /// Returns the names of the columns of scores; empty if they have none.
     #[must_use]
     pub fn column_names(&self) -> Vec<String> {
         if self.graph.scores_are_pairs { Vec::new() } else { self.all_class_names() }
     }
 
-    /// The names of all classes, by the contract or else by the graph; empty if nothing names them.
+    /// Returns the names of all classes, from the contract or else from the graph; empty if they have none.
     #[must_use]
     pub fn all_class_names(&self) -> Vec<String> {
         match (&self.classes, self.graph.column_labels().or(self.graph.labels.as_ref())) {
@@ -191,13 +191,13 @@ impl Contract {
         }
     }
 
-    /// The column of a feature.
+    /// Returns the column of a feature; `None` if there is no such feature.
     #[must_use]
     pub fn column(&self, feature: &str) -> Option<usize> {
         self.columns.get(feature).copied()
     }
 
-    /// A contract that says nothing.
+    /// Creates a contract that states nothing.
     #[must_use]
     pub fn empty() -> Self {
         Self::new(Vec::new(), Vec::new())

@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-/// Hex digits of the short form that answers carry in `x-model-digest`.
+/// Hex digits of the short form in the response header `x-model-digest`.
 const SHORT_DIGITS: usize = 12;
 
 /// The sha256 of a model file.
@@ -14,19 +14,19 @@ const SHORT_DIGITS: usize = 12;
 pub struct Digest([u8; 32]);
 
 impl Digest {
-    /// The digest of these bytes.
+    /// Computes the digest of these bytes.
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
         Self::from_hasher(Sha256::new_with_prefix(bytes))
     }
 
-    /// The digest of everything that the hasher was fed.
+    /// Finishes a hash as a digest.
     #[must_use]
     pub fn from_hasher(hasher: Sha256) -> Self {
         Self(hasher.finalize().into())
     }
 
-    /// The first 12 hex digits: enough to tell two deployments apart.
+    /// Returns the first 12 hex digits: enough to tell two deployments apart.
     #[must_use]
     pub fn short(&self) -> String {
         let mut text = self.to_string();
@@ -35,7 +35,7 @@ impl Digest {
     }
 }
 
-/// A text that is no sha256.
+/// A string that is not a SHA-256 digest.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("a sha256 has 64 of the characters 0-9 a-f")]
 pub struct DigestError;

@@ -1,7 +1,7 @@
-//! The dividends of a model that divides integers. The least 32- or 64-bit integer is not accepted: no answer to it would
-//! surely be right.
+//! Dividends of a model that divides integers. The least 32- or 64-bit integer is refused, as its quotient may not fit
+//! the type.
 //!
-//! Inputs are checked as callers send them, not what a model computes of them.
+//! Inputs are checked as clients send them, not values that the model computes from them.
 
 use super::{InputViolation, Tensor, TensorData, Violations};
 

@@ -1,11 +1,11 @@
-//! From a value that a caller sent to an element of a tensor.
+//! Conversion of a received value to an element of a tensor.
 
 use half::{bf16, f16};
 
 use super::{Buffer, Cell, ElementType, Feature, TensorData};
 
-/// What is wrong with a value for an element of this type, if anything: a stable word and a sentence. A feature may narrow
-/// what is right.
+/// Returns the fault of a value as an element of this type, as a stable code and a sentence; `None` if it is valid. A
+/// feature may narrow the range.
 #[must_use]
 #[expect(clippy::cast_precision_loss, reason = "only compared with limits that are floats themselves")]
 pub fn objection(
@@ -59,10 +59,10 @@ pub fn objection(
     (below || above).then(|| ("out_of_range", format!("expected {}, got {number}", allowed())))
 }
 
-/// Beyond this a number fits no type of integers, whether or not it has a fraction.
+/// 2⁶⁴: a number beyond this fits no integer type, with or without a fraction.
 const INTEGERS: f64 = 18_446_744_073_709_551_616.0;
 
-/// What a column accepts, for example `a number from 0.1 to 15 (cm)`.
+/// Describes the values that a column accepts, for example `a number from 0.1 to 15 (cm)`.
 fn allowed(element_type: ElementType, feature: Option<&Feature>) -> String {
     let base = match element_type {
         float if float.is_float() => "a number",
@@ -109,7 +109,7 @@ fn integer_fits(integer: i128, element_type: ElementType) -> bool {
     }
 }
 
-/// The number that a text stands for where JSON has none.
+/// Parses the strings that stand for numbers that JSON cannot carry; `None` for any other string.
 #[must_use]
 pub fn non_finite(text: &str) -> Option<f64> {
     match text {
@@ -120,8 +120,8 @@ pub fn non_finite(text: &str) -> Option<f64> {
     }
 }
 
-/// The elements of cells that [`objection`] had nothing against; any that slipped through is left out, and the
-/// tensor's shape check then refuses the whole.
+/// Converts cells that passed [`objection`]. An invalid one would be left out, so that the tensor's shape check refuses
+/// the whole.
 pub(super) fn elements(cells: &[&Cell], element_type: ElementType) -> TensorData {
     fn integers<T: TryFrom<i128>>(cells: &[&Cell]) -> Buffer<T> {
         let integer = |cell: &&Cell| match cell {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// The type of a tensor's elements, shown by its name in the Open Inference Protocol.
+/// The type of a tensor's elements, displayed with its name in the Open Inference Protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum ElementType {
     /// 16-bit float
@@ -52,7 +52,7 @@ pub enum ElementType {
 }
 
 impl ElementType {
-    /// All of them.
+    /// All element types.
     const ALL: [Self; 14] = [
         Self::F16,
         Self::Bf16,
@@ -70,19 +70,19 @@ impl ElementType {
         Self::String,
     ];
 
-    /// The type of this name in the Open Inference Protocol.
+    /// Returns the type with this name in the Open Inference Protocol; `None` if there is no such type.
     #[must_use]
     pub fn of_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|element_type| element_type.name() == name)
     }
 
-    /// All names in the Open Inference Protocol, with commas between.
+    /// Lists all names in the Open Inference Protocol, separated by commas.
     #[must_use]
     pub fn names() -> String {
         Self::ALL.map(Self::name).join(", ")
     }
 
-    /// The bytes that an element takes, if all take the same.
+    /// Returns the bytes of an element; `None` for strings, which vary.
     #[must_use]
     pub fn size_bytes(self) -> Option<usize> {
         Some(match self {
@@ -94,7 +94,7 @@ impl ElementType {
         })
     }
 
-    /// The name in the Open Inference Protocol, for example `FP32` or `INT64`.
+    /// Returns the name in the Open Inference Protocol, for example `FP32` or `INT64`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -115,7 +115,7 @@ impl ElementType {
         }
     }
 
-    /// Whether the elements are numbers with a fraction.
+    /// Returns true if the elements are floats.
     #[must_use]
     pub fn is_float(self) -> bool {
         matches!(self, Self::F16 | Self::Bf16 | Self::F32 | Self::F64)

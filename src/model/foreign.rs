@@ -1,13 +1,13 @@
-//! Files of other formats, told by how they begin, so that a refusal can say what the file is and what to do.
+//! Detection of other file formats by their first bytes, so that a refusal can name the format and a remedy.
 
 use std::io::{Read, Seek};
 
 use super::onnx_file::OnnxFileError::{self, NotOnnx};
 
-/// The part of a file that is looked at.
+/// Bytes read from the start of a file.
 const START_BYTES: u64 = 8192;
 
-/// Names the file's format in the error, if it is another one that is known.
+/// Replaces the error by the name of the file's format, if it is a known one.
 pub(super) fn named(error: OnnxFileError, file: &mut (impl Read + Seek)) -> OnnxFileError {
     let mut start = Vec::new();
     let is_read = file.rewind().and_then(|()| file.take(START_BYTES).read_to_end(&mut start)).is_ok();
@@ -18,7 +18,7 @@ pub(super) fn named(error: OnnxFileError, file: &mut (impl Read + Seek)) -> Onnx
     }
 }
 
-/// Formats that are told by the bytes at one place.
+/// Formats recognized by bytes at a fixed offset.
 const MAGIC: [(usize, &[u8], &str); 23] = [
     (
         4,
@@ -71,7 +71,7 @@ fn format_of(start: &[u8]) -> Option<&'static str> {
     })
 }
 
-/// Zip archives are told apart by the names of their first files.
+/// Distinguishes Zip archives by the names of their first files.
 fn archive(start: &[u8]) -> Option<&'static str> {
     start.starts_with(b"PK\x03\x04").then(|| {
         if contains(start, b"data.pkl")
@@ -103,14 +103,14 @@ fn text(start: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// Eight bytes say how long the JSON object after them is.
+/// Returns true if a JSON object follows its length in eight bytes.
 fn is_safetensors(start: &[u8]) -> bool {
     let length = start.first_chunk::<8>().map(|bytes| u64::from_le_bytes(*bytes));
     length.is_some_and(|length| (2..=100_000_000).contains(&length)) && start.get(8..10) == Some(b"{\"")
 }
 
-/// TensorFlow's protocol buffers: `SavedModel` begins with its version and a graph with its information, `GraphDef` with a
-/// node.
+/// Detects TensorFlow's protocol buffers. `SavedModel` begins with its version and a graph with its information;
+/// `GraphDef` begins with a node.
 fn tensorflow(start: &[u8]) -> Option<&'static str> {
     // A model of ONNX's first version begins in the same way, with a name in place of the information.
     let graph = start.strip_prefix(b"\x08\x01\x12").unwrap_or_default();

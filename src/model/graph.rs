@@ -1,6 +1,7 @@
 //! Operators and small constants of an ONNX file, read without loading it and without trusting it.
 //!
-//! Message and field numbers are those of `onnx.proto`. Memory is bounded: large tensors and lists keep their shape only.
+//! Message and field numbers are those of `onnx.proto`. Memory is bounded: of large tensors and lists only the shape is
+//! kept.
 
 mod columns;
 mod coupling;
@@ -18,14 +19,14 @@ pub use coupling::RowDependence;
 pub use facts::GraphFacts;
 pub use labels::Labels;
 
-/// Operators of a model and what they are connected by.
+/// Operators of a model and the values that connect them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Graph {
-    /// Names of the values that requests give; initializers are not among them.
+    /// Names of the inputs; initializers are not among them.
     pub inputs: Vec<String>,
-    /// Names of the values that come back.
+    /// Names of the outputs.
     pub outputs: Vec<String>,
-    /// Operators of the main graph, each after those whose values it takes (ONNX IR, Graphs).
+    /// Operators of the main graph, each after those whose outputs it reads (ONNX IR, Graphs).
     pub nodes: Vec<Node>,
     /// Operators of the bodies of loops, branches and functions, whose values have scopes of their own.
     pub inner: Vec<Node>,
@@ -35,7 +36,7 @@ pub struct Graph {
     pub functions: BTreeSet<(String, String)>,
     /// Versions of the operator sets by domain; the empty domain is ONNX's own.
     pub opsets: BTreeMap<String, u64>,
-    /// True if all of it was read; false where it is larger than what is looked into.
+    /// True if all of it was read; false if it exceeds the limits of the reader.
     pub is_complete: bool,
 }
 
@@ -46,9 +47,9 @@ pub struct Node {
     pub operator: String,
     /// Domain of its operator set; empty or `ai.onnx` for ONNX's own.
     pub domain: String,
-    /// Names of the values that it takes; empty where an optional one is left out.
+    /// Names of its inputs; empty for an optional one that is left out.
     pub inputs: Vec<String>,
-    /// Names of the values that it gives; empty where an optional one is left out.
+    /// Names of its outputs; empty for an optional one that is left out.
     pub outputs: Vec<String>,
     /// Attributes in the order of the file.
     pub attributes: Vec<Attribute>,
@@ -70,7 +71,7 @@ pub enum AttributeValue {
     Integer(i64),
     /// One number.
     Number(f32),
-    /// One text.
+    /// One string.
     Text(String),
     /// A list of one type.
     List(Elements),
@@ -90,7 +91,7 @@ pub enum AttributeValue {
 pub struct Constant {
     /// Sizes of the dimensions, outermost first.
     pub shape: Vec<u64>,
-    /// Elements in row-major order; `None` if they are many, of another type, or in another file.
+    /// Elements in row-major order; `None` if there are too many, they have another type, or they are in another file.
     pub elements: Option<Elements>,
 }
 
@@ -102,12 +103,12 @@ pub enum Elements {
     Integers(Vec<i64>),
     /// Floats of 32 or 64 bits.
     Numbers(Vec<f64>),
-    /// Texts.
+    /// Strings.
     Texts(Vec<String>),
 }
 
 impl Graph {
-    /// The operator that gives a value, if one of the main graph does.
+    /// Finds the operator that computes a value; `None` if no operator of the main graph does.
     #[must_use]
     pub fn producer(&self, value: &str) -> Option<&Node> {
         // The empty name stands for an output that is left out.
@@ -117,13 +118,13 @@ impl Graph {
             .find(|node| node.outputs.iter().any(|name| name == value))
     }
 
-    /// The elements of a constant, if the value is one and its elements were kept.
+    /// Returns the elements of a constant; `None` if the value is not one or its elements were not kept.
     #[must_use]
     pub fn elements(&self, value: &str) -> Option<&Elements> {
         self.constants.get(value)?.elements.as_ref()
     }
 
-    /// The version of ONNX's own operator set.
+    /// Returns the version of ONNX's own operator set; 0 if none is named.
     #[must_use]
     pub fn opset(&self) -> u64 {
         self.opsets.get("").or_else(|| self.opsets.get("ai.onnx")).copied().unwrap_or(0)
@@ -131,13 +132,13 @@ impl Graph {
 }
 
 impl Node {
-    /// The value of an attribute, if it is set.
+    /// Returns the value of an attribute; `None` if it is not set.
     #[must_use]
     pub fn attribute(&self, name: &str) -> Option<&AttributeValue> {
         self.attributes.iter().find(|attribute| attribute.name == name).map(|attribute| &attribute.value)
     }
 
-    /// The value of an attribute that is a whole number.
+    /// Returns the value of an attribute that is a whole number.
     #[must_use]
     pub fn integer(&self, name: &str) -> Option<i64> {
         match self.attribute(name)? {
@@ -146,7 +147,7 @@ impl Node {
         }
     }
 
-    /// The elements of an attribute that is a list or a tensor, if they were kept.
+    /// Returns the elements of an attribute that is a list or a tensor; `None` if they were not kept.
     #[must_use]
     pub fn list(&self, name: &str) -> Option<&Elements> {
         match self.attribute(name)? {
@@ -164,7 +165,7 @@ impl Node {
 }
 
 impl Elements {
-    /// The number of elements.
+    /// Returns the number of elements.
     #[must_use]
     pub fn len(&self) -> usize {
         match self {
@@ -180,7 +181,7 @@ impl Elements {
         self.len() == 0
     }
 
-    /// The elements if they are whole numbers.
+    /// Returns the elements; `None` if they are not whole numbers.
     #[must_use]
     pub fn integers(&self) -> Option<&[i64]> {
         match self {
@@ -189,7 +190,7 @@ impl Elements {
         }
     }
 
-    /// The elements if they are texts.
+    /// Returns the elements; `None` if they are not strings.
     #[must_use]
     pub fn texts(&self) -> Option<&[String]> {
         match self {

@@ -1,5 +1,5 @@
-//! The check of inputs against a signature, before ONNX Runtime sees them: so that every fault is named at once, as callers
-//! know it.
+//! Checks of inputs against a signature before ONNX Runtime sees them, so that one response can name every fault in
+//! terms of the request.
 
 use std::collections::{HashMap, HashSet};
 
@@ -7,27 +7,27 @@ use super::{
     Dimension, Signature, Tensor, TensorData, TensorDocuments, ValueSpec, Violations, nearest::nearest,
 };
 
-/// One thing that is wrong with the inputs.
+/// One fault of the inputs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InputViolation {
-    /// The input, by the name that the caller or, for one that was not given, the model has for it.
+    /// The input, by its name in the request, or in the model if it was not sent.
     pub input: String,
-    /// Where in what was given for it, as a JSON pointer; empty for the whole.
+    /// The location in that input, as a JSON pointer; empty for the whole.
     pub path: String,
-    /// A stable word for programs.
+    /// A stable code for programs.
     pub code: &'static str,
-    /// A sentence for people, with what is allowed.
+    /// A sentence for people that says which values are allowed.
     pub message: String,
 }
 
-/// More elements than this are none that a request could have sent; a shape with a zero in it can claim any size.
+/// More elements than any request can carry: a shape with a zero in it can claim any size.
 const MAX_ELEMENTS: usize = 1 << 27;
 
-/// Checks tensors against a signature: names, element types, shapes, texts.
+/// Checks tensors against a signature: names, element types, shapes, strings.
 ///
 /// # Errors
 ///
-/// Everything that is wrong with them.
+/// All faults of the tensors.
 pub fn check_inputs(
     signature: &Signature,
     inputs: &[(String, Tensor)],
@@ -38,11 +38,11 @@ pub fn check_inputs(
     violations.into_result(|| ())
 }
 
-/// The tensors of what a caller sent, checked against a signature. An optional input may be `null` or left out.
+/// Reads the tensors of a request and checks them against a signature. An optional input may be `null` or left out.
 ///
 /// # Errors
 ///
-/// Everything that is wrong with them.
+/// All faults of the tensors.
 pub fn documents_to_tensors(
     documents: &TensorDocuments<'_>,
     signature: &Signature,
@@ -111,7 +111,7 @@ fn check_tensors<'s>(
 
 type Objection = (&'static str, String);
 
-/// What is wrong with a tensor. `sizes` are those of the named dimensions so far, each with the input that had it.
+/// Lists the faults of a tensor. `sizes` holds the named dimensions so far, each with the input that set it.
 fn objections<'s>(
     spec: &'s ValueSpec,
     tensor: &Tensor,
@@ -133,7 +133,7 @@ fn objections<'s>(
     if claimed.is_none_or(|claimed| claimed > MAX_ELEMENTS) {
         found.push(("too_large", format!("a tensor may have {MAX_ELEMENTS} elements")));
     }
-    // A declared shape without dimensions stands for any.
+    // A declared shape without dimensions allows any shape.
     if declared.is_empty() {
         return found;
     }

@@ -1,4 +1,4 @@
-//! JSON text, token by token, where its numbers must keep every digit. Only text that was found to be JSON is read here.
+//! Tokenizer for JSON whose numbers must keep every digit. It reads only text that was already validated as JSON.
 
 use std::borrow::Cow;
 
@@ -7,24 +7,24 @@ use super::Cell;
 /// A part of a JSON value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Token<'t> {
-    /// A list begins.
+    /// Begin of a list.
     Begin,
-    /// The list that began last ends.
+    /// End of the innermost list.
     End,
     /// A number, as it is written.
     Number(&'t str),
-    /// A text, as it is written: with its quotes.
+    /// A string, as it is written: with its quotes.
     Text(&'t str),
-    /// true or false.
+    /// True or false.
     Truth(bool),
-    /// null.
+    /// Null.
     Null,
     /// A whole object, as it is written.
     Object(&'t str),
 }
 
 impl Token<'_> {
-    /// The value of a row that it stands for.
+    /// Converts it to a value of a row.
     pub(crate) fn cell(self) -> Cell {
         match self {
             Self::Begin | Self::End => Cell::Misplaced("a list"),
@@ -37,10 +37,10 @@ impl Token<'_> {
     }
 }
 
-/// A text with half of a surrogate pair in it.
+/// A string that holds half of a surrogate pair.
 const NOT_UNICODE: Cell = Cell::Misplaced("a text that is not Unicode");
 
-/// The text between these quotes; `None` if it is not Unicode.
+/// Returns the contents of a quoted string; `None` if it is not Unicode.
 pub(crate) fn unquoted(text: &str) -> Option<Cow<'_, str>> {
     if text.contains('\\') {
         return serde_json::from_str(text).ok().map(Cow::Owned);
@@ -48,13 +48,13 @@ pub(crate) fn unquoted(text: &str) -> Option<Cow<'_, str>> {
     text.get(1..text.len().checked_sub(1)?).map(Cow::Borrowed)
 }
 
-/// The number that a text stands for: with every digit if it is whole, however it is written, else the nearest float.
+/// Parses a number: with every digit if it is whole, however it is written, or else as the nearest float.
 pub(crate) fn number(text: &str) -> Cell {
     whole(text).map_or_else(|| Cell::Float(text.parse().unwrap_or(f64::NAN)), Cell::Integer)
 }
 
-/// The whole number that a decimal text stands for: `5`, `5.0`, `50e-1`. `None` if it has a fraction, however small, or
-/// does not fit, or is a negative zero, which only a float can be.
+/// Parses a decimal that is a whole number: `5`, `5.0`, `50e-1`. `None` if it has a fraction, does not fit, or is a
+/// negative zero, which only a float can represent.
 fn whole(text: &str) -> Option<i128> {
     let (mantissa, exponent) = match text.split_once(['e', 'E']) {
         Some((mantissa, exponent)) => (mantissa, exponent.parse::<i64>().ok()?),
@@ -93,7 +93,7 @@ pub(crate) struct Tokens<'t> {
 }
 
 impl<'t> Tokens<'t> {
-    /// Tokens of this text, which is JSON.
+    /// Creates the tokens of this text, which must be valid JSON.
     pub(crate) fn new(text: &'t str) -> Self {
         Self { text, at: 0 }
     }
@@ -102,12 +102,12 @@ impl<'t> Tokens<'t> {
         self.text.as_bytes()
     }
 
-    /// The text from `begin` to where the reader is.
+    /// Returns the text from `begin` to the position of the reader.
     fn since(&self, begin: usize) -> &'t str {
         self.text.get(begin..self.at).unwrap_or_default()
     }
 
-    /// Goes behind the text that begins here.
+    /// Moves past the string that begins here.
     fn skip_text(&mut self) {
         self.at += 1;
         while let Some(byte) = self.bytes().get(self.at) {
@@ -120,7 +120,7 @@ impl<'t> Tokens<'t> {
         self.at = self.text.len().min(self.at + 1);
     }
 
-    /// Goes behind the object that begins here.
+    /// Moves past the object that begins here.
     fn skip_object(&mut self) {
         let mut depth = 0_usize;
         while let Some(byte) = self.bytes().get(self.at) {
@@ -140,11 +140,11 @@ impl<'t> Tokens<'t> {
         }
     }
 
-    /// Goes behind the number or word that begins here.
+    /// Moves past the number or word that begins here.
     fn skip_plain(&mut self) {
         let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"+-.".contains(byte);
         let rest = self.bytes().get(self.at..).unwrap_or_default();
-        // A byte that is nothing in JSON is passed too, so that the end is reached whatever stands there.
+        // An invalid byte is passed too, so that the loop always ends.
         self.at += rest.iter().take_while(|byte| is_plain(byte)).count().max(1);
     }
 }

@@ -1,4 +1,4 @@
-//! How rows of named or positional values, the native form of a request, fit a model's inputs and outputs.
+//! Mapping of rows of named or positional values, the native form of a request, to a model's inputs and outputs.
 
 mod roles;
 
@@ -9,87 +9,87 @@ use super::{
     element::objection,
 };
 
-/// More columns than this are no row of a request: they would not fit a body of the size that is accepted.
+/// The most columns of a row: more would not fit a body of the accepted size.
 const MAX_COLUMNS: usize = 1 << 20;
 
-/// Where a row goes in and where its prediction comes out.
+/// The inputs that take a row, and the outputs that hold its prediction.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Layout {
-    /// Where the values of a row go.
+    /// The inputs that take the values of a row.
     pub inputs: RowInputs,
-    /// What each output means, in the order of the signature.
+    /// Meaning of each output, in the order of the signature.
     pub outputs: Vec<Output>,
-    /// What stands in for a missing value, for each column; empty if nothing does for any.
+    /// Replacement of a missing value, for each column; empty if no column has one.
     fills: Vec<Option<Cell>>,
 }
 
-/// Where the values of a row go.
+/// The inputs that take the values of a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RowInputs {
-    /// All into one input.
+    /// All values go into one input.
     Matrix {
-        /// Its name.
+        /// Name of the input.
         input: String,
-        /// The type of its elements.
+        /// Type of its elements.
         element_type: ElementType,
-        /// How many values a row has.
+        /// Number of values in a row.
         columns: usize,
-        /// Whether the input has the shape `[rows]`, not `[rows, columns]`.
+        /// True if the input has the shape `[rows]` instead of `[rows, columns]`.
         flat: bool,
     },
-    /// Each into an input of its own, in the order of the features.
+    /// Each value goes into an input of its own, in the order of the features.
     Columns(Vec<ColumnInput>),
 }
 
 /// An input that takes one value of each row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ColumnInput {
-    /// Its name, which is the feature's too.
+    /// Name of the input and of the feature.
     pub input: String,
-    /// The type of its elements.
+    /// Type of its elements.
     pub element_type: ElementType,
-    /// Whether it has the shape `[rows]`, not `[rows, 1]`.
+    /// True if it has the shape `[rows]` instead of `[rows, 1]`.
     pub flat: bool,
 }
 
 /// A contract whose features do not fit the model's inputs.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LayoutError {
-    /// Features are columns of rows, and there are none.
+    /// The contract names features, but the model does not take rows.
     #[error("features are named, but {0}")]
     NoRows(NoRows),
-    /// There are more or fewer features than columns.
+    /// The numbers of features and of columns differ.
     #[error("{features} features are named, the input `{input}` has {columns} columns")]
     Count {
-        /// The input.
+        /// Name of the input.
         input: String,
-        /// How many columns it has.
+        /// Number of its columns.
         columns: usize,
-        /// How many features the contract names.
+        /// Number of features in the contract.
         features: usize,
     },
-    /// Where each column is an input, the features are the inputs.
+    /// Each column is an input, but the features have other names.
     #[error("the features [{features}] are not the inputs [{inputs}]")]
     Names {
-        /// The inputs.
+        /// Names of the inputs.
         inputs: String,
-        /// The features.
+        /// Names of the features.
         features: String,
     },
-    /// What stands in for a missing value cannot stand in the column.
+    /// The replacement of a missing value is not valid for the column.
     #[error("feature `{feature}`: `missing`: {message}")]
     Missing {
-        /// The feature.
+        /// Name of the feature.
         feature: String,
-        /// What is wrong with it.
+        /// The fault of the replacement.
         message: String,
     },
 }
 
 impl Layout {
-    /// The layout of a model, or nothing if it does not take rows.
+    /// Derives the layout of a model; `None` if it does not take rows.
     ///
-    /// Rows are taken by one matrix or vector, or by several vectors or matrices of one column, with any number of
+    /// Rows go into one matrix or vector, or into several vectors or matrices of one column, each with any number of
     /// rows.
     ///
     /// # Errors
@@ -115,14 +115,15 @@ impl Layout {
         Ok(Some(layout))
     }
 
-    /// The layout once it is known how the outputs go with rows: one that is the same for all rows is no answer to any.
+    /// Updates the meaning of outputs once the proof found their forms: an output that is the same for all rows
+    /// predicts none of them.
     #[must_use]
     pub fn with_forms(mut self, signature: &Signature, contract: &Contract, forms: &OutputForms) -> Self {
         self.outputs = roles::roles(signature, contract, forms);
         self
     }
 
-    /// How many values a row has.
+    /// Returns the number of values in a row.
     #[must_use]
     pub fn columns(&self) -> usize {
         match &self.inputs {
@@ -131,7 +132,7 @@ impl Layout {
         }
     }
 
-    /// The column of this name: that of the feature, or where none are named, the only column by the name of its input.
+    /// Finds a column by name: its feature's, or, without features, the input's name for an only column.
     #[must_use]
     pub fn column_of(&self, name: &str, contract: &Contract) -> Option<usize> {
         if contract.features.is_empty() {
@@ -141,7 +142,7 @@ impl Layout {
         }
     }
 
-    /// The name of the input that takes one value a row, if that is the only one.
+    /// Returns the name of the only input if it takes one value per row; `None` for any other layout.
     #[must_use]
     pub fn only_column(&self) -> Option<&str> {
         match &self.inputs {
@@ -150,7 +151,7 @@ impl Layout {
         }
     }
 
-    /// The type of the values of a column.
+    /// Returns the type of a column's values.
     #[must_use]
     pub fn element_type(&self, column: usize) -> Option<ElementType> {
         match &self.inputs {
@@ -159,7 +160,7 @@ impl Layout {
         }
     }
 
-    /// The input that takes the values of a column, and their place in a row of it.
+    /// Returns the input that takes the values of a column, and the column's position in it.
     #[must_use]
     pub fn place(&self, column: usize) -> Option<(&str, usize)> {
         match &self.inputs {
@@ -168,7 +169,7 @@ impl Layout {
         }
     }
 
-    /// NaN for the columns without a feature whose missing values the graph is made for; empty if there are none.
+    /// Returns NaN for each column without a feature whose missing values the graph handles; empty if there are none.
     fn fills_of_graph(&self, contract: &Contract) -> Vec<Option<Cell>> {
         let known = &contract.graph.columns;
         let may_miss = |column| {
@@ -182,12 +183,12 @@ impl Layout {
         (0..self.columns()).map(|column| may_miss(column).then_some(Cell::Float(f64::NAN))).collect()
     }
 
-    /// Whether something stands in for a missing value of some column.
+    /// Returns true if any column has a replacement for missing values.
     pub(super) fn fills_any(&self) -> bool {
         !self.fills.is_empty()
     }
 
-    /// What stands in for a missing value of a column, if anything may.
+    /// Returns the replacement for missing values of a column; `None` if it has none.
     pub(super) fn fill(&self, column: usize) -> Option<&Cell> {
         self.fills.get(column)?.as_ref()
     }
@@ -238,7 +239,7 @@ fn column(input: &ValueSpec) -> Option<ColumnInput> {
     Some(ColumnInput { input: input.name.clone(), element_type, flat })
 }
 
-/// What stands in for a missing value of a feature, if the column can hold it.
+/// Returns the replacement of a feature's missing values; `None` if the contract has none for it.
 fn fill(feature: &Feature, element_type: Option<ElementType>) -> Result<Option<Cell>, LayoutError> {
     let wrong = |message: String| LayoutError::Missing { feature: feature.name.clone(), message };
     let Some(element_type) = element_type else { return Ok(None) };

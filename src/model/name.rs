@@ -1,10 +1,10 @@
-//! Names and versions of models, as they stand in URLs, scopes and folder names.
+//! Names and versions of models, as used in URLs, scopes and folder names.
 
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-/// What serde needs of a type that is written as text.
+/// Implements the conversions that serde needs for a type written as a string.
 macro_rules! written_as_text {
     ($($type:ty),*) => {
         $(
@@ -27,40 +27,40 @@ macro_rules! written_as_text {
 
 written_as_text!(ModelName, ModelVersion, VersionLabel);
 
-/// Whether a text is short, starts well, and has only characters that need no escaping anywhere.
+/// Returns true if a string is short, has a valid first character, and never needs escaping.
 fn is_plain(text: &str, longest: usize, starts_well: impl FnOnce(&u8) -> bool) -> bool {
     let all_allowed = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
     text.as_bytes().first().is_some_and(starts_well) && all_allowed && text.len() <= longest
 }
 
-/// Longest name in bytes: it becomes a folder name, a label of metrics and part of a scope.
+/// Longest name in bytes: it becomes a folder name, a metrics label and part of a scope.
 const MAX_NAME_BYTES: usize = 128;
 
 /// The name of a model: 1 to 128 of `A-Z a-z 0-9 . _ -`, starting with a letter or a digit.
 ///
-/// Nothing in it needs escaping in a URL, a path, a scope or a metrics label.
+/// No escaping is needed in a URL, a path, a scope or a metrics label.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ModelName(String);
 
-/// A name or version that cannot be one.
+/// An invalid name, version or label.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
-    /// The text is no model name.
+    /// The string is not a valid model name.
     #[error(
         "a model name has 1 to 128 of the characters A-Z a-z 0-9 . _ - and starts with a letter or a digit"
     )]
     Name,
-    /// The text is no version.
+    /// The string is not a valid version.
     #[error("a version is a whole number from 0 to 18446744073709551615 without leading zeros")]
     Version,
-    /// The text is no label.
+    /// The string is not a valid label.
     #[error("a label has 1 to 64 of the characters A-Z a-z 0-9 . _ - and starts with a letter")]
     Label,
 }
 
 impl ModelName {
-    /// The name as text.
+    /// Returns the name as a string.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -88,7 +88,7 @@ impl fmt::Display for ModelName {
 pub struct ModelVersion(u64);
 
 impl ModelVersion {
-    /// The version with this number.
+    /// Creates the version with this number.
     #[must_use]
     pub fn new(number: u64) -> Self {
         Self(number)
@@ -114,8 +114,8 @@ impl fmt::Display for ModelVersion {
     }
 }
 
-/// A name for whichever version a label points to now: 1 to 64 of `A-Z a-z 0-9 . _ -`, starting with a letter, so that
-/// none can be taken for a number.
+/// A name for the version that it currently points to: 1 to 64 of `A-Z a-z 0-9 . _ -`. It starts with a letter, so that
+/// it cannot be confused with a number.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct VersionLabel(String);
@@ -138,12 +138,12 @@ impl fmt::Display for VersionLabel {
     }
 }
 
-/// Which version of a model a request means.
+/// The version that a request selects.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum VersionSelector {
-    /// The one of this number.
+    /// By number.
     Number(ModelVersion),
-    /// The one that this label points to.
+    /// By the label that points to it.
     Label(VersionLabel),
 }
 

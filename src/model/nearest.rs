@@ -1,9 +1,9 @@
-//! The name that someone who mistyped one may have meant.
+//! Suggestions for mistyped names.
 
-/// Names longer than this are nobody's slip of the finger, and comparing them takes long.
+/// Longest name to compare: a longer one is not a typing error, and comparing it takes long.
 const MAX_COMPARED_BYTES: usize = 64;
 
-/// The one of `known` that is most like `name`, if any is much like it.
+/// Returns the name in `known` that is most similar to `name`; `None` if none is similar enough.
 pub(super) fn nearest<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> Option<&'n str> {
     if name.len() > MAX_COMPARED_BYTES {
         return None;

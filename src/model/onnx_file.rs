@@ -1,7 +1,7 @@
-//! What an ONNX file says of itself, read without loading it and without trusting it.
+//! Description of an ONNX file, read without loading it and without trusting it.
 //!
-//! The file is a protocol buffer (`onnx.proto`, message `ModelProto`). Of its fields only those are read that tell what
-//! the file needs and who made it; tensors are skipped over, so a model of gigabytes costs a few reads.
+//! The file is a protocol buffer (`onnx.proto`, message `ModelProto`). Only fields that describe its needs and its
+//! producer are read; tensors are skipped, so a model of gigabytes costs a few reads.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,19 +15,19 @@ use super::{
     protobuf::{Fields, Value},
 };
 
-/// Messages within messages: more than ONNX Runtime itself reads.
+/// Most nested messages: more than ONNX Runtime itself reads.
 const MAX_DEPTH: usize = 128;
 
-/// More files than this belong to no model.
+/// Most external files: more than any real model has.
 const MAX_EXTERNAL_FILES: usize = 4096;
 
-/// More operator sets than this has no model.
+/// Most operator sets: more than any real model has.
 const MAX_OPSETS: usize = 256;
 
-/// The format that first had operator sets: a file that names none ends too early.
+/// The first format version with operator sets: a later file that names none is truncated.
 const FIRST_VERSION_WITH_OPSETS: u64 = 3;
 
-/// Operators whose work follows from the values that they are given, and not from how many.
+/// Operators whose work depends on the values of their inputs, not only on their number.
 const UNSTEADY: [&str; 11] = [
     "Loop",
     "Scan",
@@ -42,28 +42,28 @@ const UNSTEADY: [&str; 11] = [
     "OneHot",
 ];
 
-/// What stands in an ONNX file.
+/// Contents of an ONNX file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct OnnxFile {
-    /// The version of the format.
+    /// Version of the format.
     pub ir_version: u64,
     /// The tool that wrote it.
     pub producer: String,
-    /// The tool's version.
+    /// Version of that tool.
     pub producer_version: String,
     /// Operator sets: domain (empty for ONNX's own) and version.
     pub opsets: Vec<(String, u64)>,
-    /// Nodes, those of subgraphs included.
+    /// Number of nodes, including those of subgraphs.
     pub nodes: u64,
-    /// True if trees are among them, which take less memory in ONNX Runtime's own format.
+    /// True if it has tree ensembles, which take less memory in ONNX Runtime's own format.
     pub has_trees: bool,
-    /// True if it divides, so that the dividends of callers are checked.
+    /// True if it has a `Div` operator, so that the dividends of requests are checked.
     pub divides: bool,
-    /// True if it has operators whose work follows from values, so that inputs of one size may take unlike times.
+    /// True if it has operators whose work depends on values, so that inputs of one size may take different times.
     pub is_unsteady: bool,
-    /// Files that hold its weights, relative to it, as it names them.
+    /// Files that hold its weights, with the relative paths that it names.
     pub external_files: BTreeSet<String>,
-    /// The least length in bytes of those of them of which the tensors' places say it.
+    /// The least length in bytes of each external file, as far as the tensors declare offset and length.
     #[serde(skip)]
     pub external_bytes: BTreeMap<String, u64>,
 }
@@ -76,23 +76,23 @@ struct ExternalPlace {
     length: Option<u64>,
 }
 
-/// Why a file is no ONNX model.
+/// The reason for which a file is not an ONNX model.
 #[derive(Debug, thiserror::Error)]
 pub enum OnnxFileError {
-    /// It ends before it is whole.
+    /// The file is cut short.
     #[error("the file ends too early: {0}")]
     Truncated(&'static str),
-    /// It is something else.
+    /// The file has another format.
     #[error("the file is no ONNX model: {0}")]
     NotOnnx(&'static str),
-    /// It cannot be read.
+    /// The file cannot be read.
     #[error("the file cannot be read: {0}")]
     Io(#[from] io::Error),
 }
 
 use OnnxFileError::{NotOnnx, Truncated};
 
-/// The messages that are looked into.
+/// The messages that are read.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Message {
     Model,
@@ -108,7 +108,7 @@ enum Message {
 }
 
 impl Message {
-    /// What a field of this message holds, if it is looked into.
+    /// Returns the message that a field of this one holds; `None` if it is skipped.
     fn inside(self, field: u64) -> Option<Self> {
         Some(match (self, field) {
             (Self::Model, 7) | (Self::Attribute, 6 | 11) | (Self::Training, 1 | 2) => Self::Graph,
@@ -130,7 +130,7 @@ impl OnnxFile {
     ///
     /// # Errors
     ///
-    /// When it is cut short or no ONNX model; that it says nothing wrong does not mean that it can be loaded.
+    /// When it is cut short or not an ONNX model. A file without errors here may still fail to load.
     pub fn read(mut file: impl Read + Seek) -> Result<Self, OnnxFileError> {
         Self::read_model(&mut file).map_err(|error| foreign::named(error, &mut file))
     }
@@ -157,7 +157,7 @@ struct Walk<R> {
     fields: Fields<R>,
     found: OnnxFile,
     has_graph: bool,
-    /// Place of the tensor that is being read.
+    /// Location of the tensor in progress.
     place: ExternalPlace,
 }
 
@@ -224,7 +224,7 @@ impl<R: Read + Seek> Walk<R> {
         Ok(())
     }
 
-    /// Takes down how long the file has to be that the tensor which was read lies in.
+    /// Records the length that the external file of the current tensor must have.
     fn note_place(&mut self) {
         let ExternalPlace { location, offset, length } = std::mem::take(&mut self.place);
         if let (Some(location), Some(length)) = (location, length) {

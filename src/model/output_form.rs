@@ -1,4 +1,4 @@
-//! Relations of outputs to the rows that a model is given: found out when it is proven, never by a single answer.
+//! Relations of outputs to the rows of a run: found by the proof, never from a single response.
 
 use std::{fmt, ops::Range, sync::Arc};
 
@@ -12,18 +12,18 @@ use super::{Signature, Value, ValueKind};
 pub enum OutputForm {
     /// One part for each row ([`Value::holds_rows`]).
     ByRow,
-    /// One value whatever the rows and their number, as a buffer that a model returns.
+    /// One value, whatever the rows and their number, as a buffer that a model returns.
     Constant,
     /// Anything else: states of several layers, a mean over all rows, a product of each row with each.
     Whole,
 }
 
-/// Forms of a model's outputs in the order of the signature; empty where its inputs do not count rows.
+/// Forms of a model's outputs in the order of the signature; empty if its inputs do not count rows.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct OutputForms(Vec<OutputForm>);
 
-/// An output that stands against rows.
+/// An output that prevents requests with rows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WholeOutput {
     /// The name of the output.
@@ -38,16 +38,16 @@ pub enum NoRows {
     /// The inputs are not columns of a row.
     #[error("the model does not take rows")]
     Inputs,
-    /// An input of several is a scalar, or of an undeclared shape: a list of rows would be another value.
+    /// One of several inputs is a scalar or has no declared shape, so a list of rows would be another value.
     #[error("the model does not take rows, as input `{0}` has no dimension for them")]
     Scalar(String),
-    /// An output does not hold one part for each.
+    /// An output does not hold one part for each row.
     #[error("the model does not take rows, as {0}")]
     Output(WholeOutput),
 }
 
 impl NoRows {
-    /// The form in which the model can be asked.
+    /// Returns advice on the form of request that the model takes.
     #[must_use]
     pub fn advice(&self) -> &'static str {
         match self {
@@ -64,25 +64,25 @@ impl fmt::Display for WholeOutput {
 }
 
 impl OutputForms {
-    /// The forms of all outputs, in the order of the signature.
+    /// Creates the forms of all outputs, in the order of the signature.
     #[must_use]
     pub fn new(forms: Vec<OutputForm>) -> Self {
         Self(forms)
     }
 
-    /// The form of the output at this position; `None` if it was not found out.
+    /// Returns the form of the output at this position; `None` if the proof did not find it.
     #[must_use]
     pub fn get(&self, output: usize) -> Option<OutputForm> {
         self.0.get(output).copied()
     }
 
-    /// Returns true if they can be the forms of that many outputs.
+    /// Returns true if they can be the forms of `outputs` outputs.
     #[must_use]
     pub fn fit(&self, outputs: usize) -> bool {
         self.0.is_empty() || self.0.len() == outputs
     }
 
-    /// The output that stands against rows: one that is neither by row nor constant, or, where none is by row, the first.
+    /// Finds the output that prevents rows: one that is neither by row nor constant, or the first if none is by row.
     #[must_use]
     pub fn whole_output(&self, signature: &Signature) -> Option<WholeOutput> {
         let whole = self.0.iter().position(|form| *form == OutputForm::Whole);
@@ -100,7 +100,7 @@ impl OutputForms {
         Some(WholeOutput { name: spec.name.clone(), shape })
     }
 
-    /// The outputs that are the same for all rows.
+    /// Returns the outputs that are the same for all rows.
     #[must_use]
     pub fn constants(&self) -> Constants {
         let is_constant = |form: &OutputForm| *form == OutputForm::Constant;
@@ -109,7 +109,7 @@ impl OutputForms {
     }
 }
 
-/// Outputs of a model that are the same for all rows, and so are never cut into them.
+/// Outputs of a model that are the same for all rows, and so are never split into rows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Constants(Option<Arc<[bool]>>);
 
@@ -127,7 +127,7 @@ impl Constants {
         outputs.iter().enumerate().all(holds)
     }
 
-    /// The parts of some rows, with constants whole; `None` if an output does not hold these rows.
+    /// Returns the parts of some rows, with constants whole; `None` if an output does not hold these rows.
     #[must_use]
     pub fn rows_of(&self, outputs: &[Value], rows: &Range<usize>) -> Option<Vec<Value>> {
         let part = |(index, output): (usize, &Value)| {

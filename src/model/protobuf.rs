@@ -1,18 +1,18 @@
-//! Fields of a protocol buffer, read one by one from a file that is not trusted.
+//! Reader for the fields of a protocol buffer, one by one, in a file that is not trusted.
 //!
-//! Wire format: <https://protobuf.dev/programming-guides/encoding/>. Nothing is kept but the field at hand.
+//! Wire format: <https://protobuf.dev/programming-guides/encoding/>. Only the current field is in memory.
 
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 
 use super::onnx_file::OnnxFileError::{self, NotOnnx, Truncated};
 
-/// Longest name or path that is accepted, in bytes.
+/// Longest accepted name or path, in bytes.
 const MAX_TEXT_BYTES: u64 = 4096;
 
-/// Most fields of a file.
+/// Most fields in a file.
 const MAX_FIELDS: u64 = 50_000_000;
 
-/// A reader of fields, which knows its place in the file.
+/// A reader of fields that tracks its position in the file.
 pub(super) struct Fields<R> {
     input: BufReader<R>,
     position: u64,
@@ -34,7 +34,7 @@ pub(super) enum Value {
 }
 
 impl<R: Read + Seek> Fields<R> {
-    /// A reader of a whole file.
+    /// Creates a reader of a whole file.
     ///
     /// # Errors
     ///
@@ -49,17 +49,17 @@ impl<R: Read + Seek> Fields<R> {
         Ok(Self { input, position: 0, end, count: 0 })
     }
 
-    /// The end of the file, in bytes from its beginning.
+    /// Returns the length of the file in bytes.
     pub(super) fn end(&self) -> u64 {
         self.end
     }
 
-    /// The place in the file, in bytes from its beginning.
+    /// Returns the position in the file, in bytes from its beginning.
     pub(super) fn position(&self) -> u64 {
         self.position
     }
 
-    /// The number of the next field and its value, which ends before `end`.
+    /// Reads the number and the value of the next field, which must end before `end`.
     pub(super) fn next(&mut self, end: u64) -> Result<(u64, Value), OnnxFileError> {
         self.count += 1;
         if self.count > MAX_FIELDS {
@@ -77,13 +77,13 @@ impl<R: Read + Seek> Fields<R> {
         match self.position.checked_add(length) {
             _ if key >> 3 == 0 => Err(NotOnnx("it is no protocol buffer")),
             Some(after) if after <= end => Ok((key >> 3, value)),
-            // Only a field of the file itself can be cut short by the file's end.
+            // Only a field at the top level is cut short by the end of the file.
             Some(_) if end == self.end => Err(Truncated("a part is shorter than it says")),
             _ => Err(NotOnnx("a part is longer than what holds it")),
         }
     }
 
-    /// A whole number of variable length.
+    /// Reads a whole number of variable length.
     pub(super) fn varint(&mut self) -> Result<u64, OnnxFileError> {
         let mut number = 0_u64;
         for shift in (0..64).step_by(7) {
@@ -110,7 +110,7 @@ impl<R: Read + Seek> Fields<R> {
         Ok(bytes)
     }
 
-    /// A name or path of this length in bytes.
+    /// Reads a name or path of this length in bytes.
     pub(super) fn text(&mut self, length: u64) -> Result<String, OnnxFileError> {
         if length > MAX_TEXT_BYTES {
             return Err(NotOnnx("a name is longer than any name"));
@@ -118,7 +118,7 @@ impl<R: Read + Seek> Fields<R> {
         String::from_utf8(self.bytes(length)?).map_err(|_| NotOnnx("a name is no text"))
     }
 
-    /// This many bytes; the caller bounds their number.
+    /// Reads `length` bytes; the caller bounds their number.
     pub(super) fn bytes(&mut self, length: u64) -> Result<Vec<u8>, OnnxFileError> {
         let mut bytes = Vec::new();
         self.input.by_ref().take(length).read_to_end(&mut bytes)?;
@@ -126,7 +126,7 @@ impl<R: Read + Seek> Fields<R> {
         Ok(bytes)
     }
 
-    /// Passes over this many bytes.
+    /// Skips `length` bytes.
     pub(super) fn skip(&mut self, length: u64) -> Result<(), OnnxFileError> {
         let distance = i64::try_from(length).map_err(|_| NotOnnx("a part is longer than any file"))?;
         self.position = self.position.checked_add(length).ok_or(NotOnnx("a part is longer than any file"))?;

@@ -1,6 +1,6 @@
-//! Rows of values as callers send them, and what can be wrong with them.
+//! Rows of values as clients send them, and their faults.
 //!
-//! A row is read without judging it, so that one answer can list everything that is wrong with it.
+//! Rows are parsed before they are checked, so that one response can list everything that is wrong with them.
 
 mod batches;
 mod check;
@@ -14,34 +14,34 @@ pub use flat::{FlatElement, FlatLayout};
 pub use outputs::{NotByRow, RowOutputs, RowValue};
 pub(crate) use read::OUT_OF_RANGE;
 
-/// One value of a row, whatever it is.
+/// One value of a row, valid or not.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Cell {
-    /// A whole number, however it was written, every digit kept.
+    /// A whole number with every digit, however it was written.
     Integer(i128),
-    /// Any other number; infinite when the text was beyond the greatest 64-bit float.
+    /// Any other number; infinite if the number exceeds the largest 64-bit float.
     Float(f64),
-    /// A text.
+    /// A string.
     Text(String),
-    /// true or false.
+    /// True or false.
     Bool(bool),
     /// No value: `null`.
     Null,
-    /// Something that no column holds: a list, an object.
+    /// A value that no column holds: a list or an object.
     Misplaced(&'static str),
 }
 
 /// The values of one row.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Row {
-    /// In the order of the columns.
+    /// Values in the order of the columns.
     Positional(Vec<Cell>),
-    /// By feature name, in the order they were sent.
+    /// Values by feature name, in the order of the request.
     Named(Vec<(String, Cell)>),
 }
 
 impl Row {
-    /// The number of its values.
+    /// Returns the number of values.
     fn len(&self) -> usize {
         match self {
             Self::Positional(values) => values.len(),
@@ -50,26 +50,26 @@ impl Row {
     }
 }
 
-/// The part of a row that something is wrong with.
+/// The part of a row that has a fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// The row itself.
+    /// The whole row.
     Row,
     /// The value at this position.
     Column(usize),
-    /// The value of this name.
+    /// The value with this name.
     Name(String),
 }
 
-/// One thing that is wrong with one row.
+/// One fault of one row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
     /// The row, counted from 0.
     pub row: usize,
-    /// Where in the row.
+    /// The location in the row.
     pub place: Place,
-    /// A stable word for programs.
+    /// A stable code for programs.
     pub code: &'static str,
-    /// A sentence for people, with what is allowed.
+    /// A sentence for people that says which values are allowed.
     pub message: String,
 }

@@ -1,33 +1,33 @@
-//! How the runs of a model are scheduled: on whose threads, in what batches, how many at a time.
+//! The schedule of a model's runs: threads, batches, parallel sessions.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize, Serializer};
 
-/// How the runs of a version are scheduled.
+/// The schedule of a version's runs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Schedule {
-    /// On whose threads they run.
+    /// The threads that run it: those of the requests, or its own.
     pub mode: ScheduleMode,
-    /// Whether the rows of several requests may be run at once.
+    /// True if rows of several requests may be run together.
     pub batching: bool,
-    /// So many rows are run at once at most.
+    /// The most rows in one run.
     pub max_batch_rows: usize,
-    /// A batch that is not full waits this long for more; nothing does on the thread of a request.
+    /// The time that a batch waits to fill; without effect on the threads of requests.
     #[serde(rename = "max_delay_ms", serialize_with = "milliseconds")]
     pub max_delay: Duration,
-    /// So many requests may wait.
+    /// The most requests that may wait.
     pub queue_capacity: usize,
-    /// So many sessions run beside each other.
+    /// The number of sessions that run in parallel.
     pub instances: usize,
     /// Threads of each session, the caller's included.
     pub threads: usize,
-    /// Why it runs on these threads, in a sentence for people.
+    /// The reason for this mode, in a sentence for people.
     pub reason: String,
 }
 
 impl Schedule {
-    /// How long a batch waits, as a setting has it.
+    /// Returns the delay of a batch in the unit of the setting.
     #[must_use]
     pub fn max_delay_ms(&self) -> u64 {
         whole_milliseconds(self.max_delay)
@@ -42,18 +42,18 @@ fn milliseconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::
     serializer.serialize_u64(whole_milliseconds(*duration))
 }
 
-/// On whose threads a model runs.
+/// The threads that run a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ScheduleMode {
-    /// On that of the request, together with whatever else is ready there.
+    /// The thread of the request, in one batch with other requests that are ready there.
     RequestThread,
-    /// On threads of its own.
+    /// Threads of its own.
     OwnThreads,
 }
 
 impl ScheduleMode {
-    /// Its name in settings, answers and metrics.
+    /// Returns the name in settings, responses and metrics.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -63,16 +63,16 @@ impl ScheduleMode {
     }
 }
 
-/// Which of them a user wants.
+/// The mode that a user configured.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", try_from = "String")]
 pub enum WantedMode {
-    /// The one that suits what was measured.
+    /// The mode that suits the measurements.
     #[default]
     Auto,
-    /// Always that of the request.
+    /// Always the thread of the request.
     RequestThread,
-    /// Always its own.
+    /// Always threads of its own.
     OwnThreads,
 }
 

@@ -1,4 +1,4 @@
-//! What a model takes and gives: its named, typed inputs and outputs.
+//! The signature of a model: its named, typed inputs and outputs.
 
 use std::fmt;
 
@@ -10,14 +10,15 @@ use super::{ElementType, Tensor};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Dimension {
-    /// Always this many.
+    /// A fixed size.
     Fixed(usize),
-    /// Any number; the symbol that the model's author gave it, or nothing.
+    /// Any size, with the symbol that the model's author gave it; empty if there is none.
     Dynamic(String),
 }
 
 impl Dimension {
-    /// The symbol that ties it to other dimensions. Exporters write `?` where they know of none.
+    /// Returns the symbol that ties it to other dimensions; `None` without one. Exporters write `?` for an unknown
+    /// dimension.
     #[must_use]
     pub fn symbol(&self) -> Option<&str> {
         match self {
@@ -37,7 +38,7 @@ impl fmt::Display for Dimension {
     }
 }
 
-/// What kind of value an input takes or an output gives.
+/// The kind of value that an input takes or an output holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum ValueKind {
@@ -45,11 +46,11 @@ pub enum ValueKind {
     Tensor {
         /// The type of the elements.
         element_type: ElementType,
-        /// The declared shape, outermost dimension first. Without dimensions it stands for any number of them: ONNX
-        /// Runtime does not tell a scalar from an undeclared shape. Those of outputs may be wrong: exporters guess.
+        /// Declared shape, outermost dimension first. Empty means any shape, as ONNX Runtime does not distinguish a
+        /// scalar from an undeclared shape. Shapes of outputs may be wrong: exporters guess.
         shape: Vec<Dimension>,
     },
-    /// Any number of values of one kind.
+    /// A list of values of one kind.
     Sequence(Box<ValueKind>),
     /// Values by key.
     Map {
@@ -63,7 +64,7 @@ pub enum ValueKind {
 }
 
 impl fmt::Display for ValueKind {
-    /// For example `FP32 [?, 4]`, `sequence of map of INT64 to FP32`.
+    /// Writes for example `FP32 [?, 4]` or `sequence of map of INT64 to FP32`.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tensor { element_type, shape } => {
@@ -81,20 +82,20 @@ impl fmt::Display for ValueKind {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ValueSpec {
-    /// The name in the graph; any text.
+    /// The name in the graph, which may be any string.
     pub name: String,
-    /// What it takes or gives.
+    /// The kind of its value.
     pub kind: ValueKind,
 }
 
 impl ValueSpec {
-    /// A tensor of this name.
+    /// Describes a tensor with this name.
     #[must_use]
     pub fn tensor(name: impl Into<String>, element_type: ElementType, shape: Vec<Dimension>) -> Self {
         Self { name: name.into(), kind: ValueKind::Tensor { element_type, shape } }
     }
 
-    /// Element type and declared shape, if it is a tensor or an optional one.
+    /// Returns the element type and declared shape; `None` if it is not a tensor or an optional one.
     #[must_use]
     pub fn as_tensor(&self) -> Option<(ElementType, &[Dimension])> {
         let kind = match &self.kind {
@@ -107,7 +108,7 @@ impl ValueSpec {
         }
     }
 
-    /// Whether it may be left out.
+    /// Returns true if it may be left out.
     #[must_use]
     pub fn is_optional(&self) -> bool {
         matches!(self.kind, ValueKind::Optional(_))
@@ -115,7 +116,7 @@ impl ValueSpec {
 }
 
 impl fmt::Display for ValueSpec {
-    /// For example `features FP32 [?, 4]`.
+    /// Writes for example `features FP32 [?, 4]`.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{} {}", self.name, self.kind)
     }
@@ -125,27 +126,27 @@ impl fmt::Display for ValueSpec {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Signature {
-    /// What has to be given.
+    /// The inputs.
     pub inputs: Vec<ValueSpec>,
-    /// What comes back.
+    /// The outputs.
     pub outputs: Vec<ValueSpec>,
 }
 
 impl Signature {
-    /// The input of this name.
+    /// Finds the input with this name.
     #[must_use]
     pub fn input(&self, name: &str) -> Option<&ValueSpec> {
         self.inputs.iter().find(|spec| spec.name == name)
     }
 
-    /// The position of an output among what a run gives.
+    /// Returns the position of an output in the result of a run.
     #[must_use]
     pub fn output_position(&self, name: &str) -> Option<usize> {
         self.outputs.iter().position(|spec| spec.name == name)
     }
 
-    /// How many rows these inputs are, for a model whose first input counts them in its outermost dimension; nothing where
-    /// the others have not as many.
+    /// Counts the rows of these inputs, for a model whose first input has an open outermost dimension. `None` if the
+    /// inputs differ in it.
     #[must_use]
     pub fn rows(&self, inputs: &[(String, Tensor)]) -> Option<usize> {
         let (_, declared) = self.inputs.first()?.as_tensor()?;
@@ -156,15 +157,14 @@ impl Signature {
         inputs.iter().all(|(_, tensor)| tensor.shape().first() == Some(&rows)).then_some(rows)
     }
 
-    /// Whether the number of rows of some input, its outermost dimension, is left open.
+    /// Returns true if the outermost dimension of some input, its rows, is open.
     #[must_use]
     pub fn takes_any_number_of_rows(&self) -> bool {
         let mut shapes = self.inputs.iter().filter_map(ValueSpec::as_tensor).map(|(_, shape)| shape.first());
         shapes.any(|rows| matches!(rows, Some(Dimension::Dynamic(_))))
     }
 
-    /// Whether every input is a tensor of numbers of which nothing but the number of rows, its outermost dimension, is left
-    /// open.
+    /// Returns true if every input is a tensor of numbers whose only open dimension is the outermost, its rows.
     #[must_use]
     pub fn has_rows_of_one_size(&self) -> bool {
         self.inputs.iter().all(|input| match &input.kind {
@@ -177,7 +177,7 @@ impl Signature {
         })
     }
 
-    /// Returns true if two signatures differ in nothing but the shapes of outputs, of which exporters may not be right.
+    /// Returns true if two signatures differ only in the shapes of outputs, which exporters may get wrong.
     #[must_use]
     pub fn is_alike_but_for_output_shapes(&self, other: &Self) -> bool {
         let alike = |(one, other): (&ValueSpec, &ValueSpec)| {

@@ -1,4 +1,4 @@
-//! Tensors as plain Rust values: what transports make and read, without a word of how they are run.
+//! Tensors as plain Rust values, independent of how they are run.
 
 mod data;
 mod scalar;
@@ -20,14 +20,14 @@ pub struct Tensor {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the shape {shape:?} does not hold {elements} elements")]
 pub struct TensorError {
-    /// The shape that was given.
+    /// The invalid shape.
     pub shape: Vec<usize>,
-    /// How many elements were given.
+    /// The number of elements.
     pub elements: usize,
 }
 
 impl Tensor {
-    /// A tensor of this shape.
+    /// Creates a tensor of this shape.
     ///
     /// # Errors
     ///
@@ -41,19 +41,19 @@ impl Tensor {
         }
     }
 
-    /// The size of each dimension, outermost first.
+    /// Returns the size of each dimension, outermost first.
     #[must_use]
     pub fn shape(&self) -> &[usize] {
         &self.shape
     }
 
-    /// The elements, row-major.
+    /// Returns the elements, row-major.
     #[must_use]
     pub fn data(&self) -> &TensorData {
         &self.data
     }
 
-    /// The first row so many times over; nothing for a tensor without rows.
+    /// Repeats the first row `rows` times; `None` for a tensor without rows.
     #[must_use]
     pub fn first_row_repeated(&self, rows: usize) -> Option<Self> {
         let (&outermost, inner) = self.shape.split_first()?;
@@ -63,14 +63,14 @@ impl Tensor {
         Self::new(shape, data).ok()
     }
 
-    /// A copy that holds on to nothing else: elements that were received may be a part of a whole body.
+    /// Copies the tensor, as received elements may keep a whole body in memory.
     #[must_use]
     pub fn detached(&self) -> Option<Self> {
         let data = TensorData::concatenated(std::iter::once(&self.data))?;
         Some(Self { shape: self.shape.clone(), data })
     }
 
-    /// Some of its rows; nothing where it has not so many.
+    /// Returns some of its rows; `None` if it does not have them.
     #[must_use]
     pub fn rows(&self, rows: Range<usize>) -> Option<Self> {
         let (&outermost, inner) = self.shape.split_first()?;
@@ -81,15 +81,14 @@ impl Tensor {
         Some(Self { shape, data })
     }
 
-    /// Whether every element of some of its rows is a number that JSON can carry: no NaN, no infinity.
+    /// Returns true if JSON can carry every element of these rows: no NaN, no infinity.
     #[must_use]
     pub fn rows_are_finite(&self, rows: Range<usize>) -> bool {
         let width: usize = self.shape.iter().skip(1).product();
         self.data.part_is_finite(rows.start.saturating_mul(width)..rows.end.saturating_mul(width))
     }
 
-    /// The rows of several tensors one after the other; nothing if there are none, or their rows are of several shapes or
-    /// types.
+    /// Concatenates the rows of several tensors. `None` if there are none, or if their rows differ in shape or type.
     #[must_use]
     pub fn joined(parts: &[&Self]) -> Option<Self> {
         let (_, inner) = parts.first()?.shape.split_first()?;
@@ -103,7 +102,7 @@ impl Tensor {
         Self::new(shape, data).ok()
     }
 
-    /// Puts the rows of another tensor after its own; whether they are of the same shape and type.
+    /// Appends the rows of another tensor. Returns true if they have its shape and type.
     #[must_use]
     pub fn append(&mut self, other: Self) -> bool {
         let (Some((rows, inner)), Some((more, others))) =
@@ -116,7 +115,7 @@ impl Tensor {
         self.data.append(other.data)
     }
 
-    /// How many elements one row of `rows` has, if the tensor holds that many rows in its outermost dimension.
+    /// Returns the number of elements in each of `rows` rows; `None` if its outermost dimension has another size.
     #[must_use]
     pub fn row_width(&self, rows: usize) -> Option<usize> {
         let (&outermost, inner) = self.shape.split_first()?;

@@ -1,6 +1,6 @@
-//! Tensors as JSON: nested lists, or flat elements with their shape. The one place where such text becomes a tensor.
+//! Tensors as JSON: nested lists, or flat elements with their shape. Only this module turns such text into a tensor.
 //!
-//! A document is read without judging it, so that one answer can list everything that is wrong with it.
+//! A document is parsed before it is checked, so that one response can list everything that is wrong with it.
 
 mod read;
 
@@ -10,42 +10,42 @@ use super::{
     element::{elements, non_finite, objection},
 };
 
-/// Values that are held at most before they become elements of a tensor.
+/// The most values in memory before they become elements of a tensor.
 const BATCH_VALUES: usize = 16 * 1024;
 
-/// What a caller sent for a tensor.
+/// The text of one tensor in a request.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TensorDocument<'b> {
     shape: Vec<usize>,
     /// The text of the elements, row-major; empty if they are missing.
     elements: &'b str,
     form: Form,
-    /// The element type that the caller says it is.
+    /// The element type that the request names; `None` if it names none.
     datatype: Option<String>,
-    /// What is wrong with the form: where, below the document, and why.
+    /// Faults of the form: the location within the document, and the message.
     faults: Vec<(String, String)>,
 }
 
-/// Tensors by input name, in the order they were sent.
+/// Tensors by input name, in the order of the request.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TensorDocuments<'b>(pub Vec<(String, TensorDocument<'b>)>);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
-    /// Lists in lists, or one bare value.
+    /// Nested lists, or one bare value.
     Nested,
     /// `{"shape": […], "data": […]}`.
     Flat,
 }
 
 impl TensorDocument<'_> {
-    /// Whether it is `null`: no tensor.
+    /// Returns true if it is `null`, which is not a tensor.
     #[must_use]
     pub fn is_null(&self) -> bool {
         self.form == Form::Nested && self.elements == "null"
     }
 
-    /// The tensor of this element type, or nothing, with everything that is wrong with it among the violations.
+    /// Converts it to a tensor of this element type; `None` if it has faults, which are added to the violations.
     pub(super) fn tensor(
         &self,
         input: &str,
@@ -87,7 +87,7 @@ impl TensorDocument<'_> {
         }
     }
 
-    /// The elements; `fault` is told of each value that cannot be one, and then they are not all there.
+    /// Converts the elements. `fault` is called for each invalid value, and the result is then incomplete.
     fn elements(
         &self,
         element_type: ElementType,
@@ -102,7 +102,7 @@ impl TensorDocument<'_> {
             if data.is_empty() {
                 data = part;
             } else {
-                // Never refused: it is of the same type.
+                // Never refused, as both have the same type.
                 data.append(part);
             }
             batch.clear();
@@ -125,7 +125,7 @@ impl TensorDocument<'_> {
         data
     }
 
-    /// Where an element stands in the document, as a JSON pointer below it.
+    /// Returns the location of an element, as a JSON pointer within the document.
     fn path(&self, index: usize) -> String {
         match self.form {
             Form::Flat => format!("/data/{index}"),

@@ -1,4 +1,4 @@
-//! What a model gives: tensors, and what is made of them.
+//! Outputs of a model: tensors, sequences and maps.
 
 mod dense;
 
@@ -6,26 +6,26 @@ use std::ops::Range;
 
 use super::{Tensor, TensorData};
 
-/// One output of a model, as it is.
+/// One output of a model, unchanged.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
     /// A tensor.
     Tensor(Tensor),
-    /// Any number of values.
+    /// A list of values.
     Sequence(Vec<Value>),
-    /// As many values as keys; the value at a position belongs to the key there.
+    /// Values by key: the value at a position belongs to the key there.
     Map {
-        /// The keys: whole numbers or texts.
+        /// The keys: whole numbers or strings.
         keys: TensorData,
-        /// Their values.
+        /// The values.
         values: TensorData,
     },
-    /// An optional value that is not there.
+    /// An optional value that is absent.
     Absent,
 }
 
 impl Value {
-    /// Whether every number in it is one that JSON can carry: no NaN, no infinity.
+    /// Returns true if JSON can carry every number in it: no NaN, no infinity.
     #[must_use]
     pub fn is_finite(&self) -> bool {
         match self {
@@ -36,7 +36,7 @@ impl Value {
         }
     }
 
-    /// How many elements it has in all.
+    /// Returns the total number of elements.
     #[must_use]
     pub fn elements(&self) -> usize {
         match self {
@@ -47,7 +47,7 @@ impl Value {
         }
     }
 
-    /// The memory that its elements take, in bytes.
+    /// Returns the memory of its elements, in bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {
         match self {
@@ -58,8 +58,8 @@ impl Value {
         }
     }
 
-    /// Whether it has one part for each of so many rows: a tensor in its outermost dimension, a sequence of maps one each,
-    /// any other sequence in each of its tensors.
+    /// Returns true if it has one part for each of `rows` rows. A tensor has them in its outermost dimension, a
+    /// sequence of maps has one map each. Any other sequence has them in each of its tensors.
     #[must_use]
     pub fn holds_rows(&self, rows: usize) -> bool {
         match self {
@@ -72,7 +72,7 @@ impl Value {
         }
     }
 
-    /// The parts of some rows, of a value that holds as many ([`Value::holds_rows`]).
+    /// Returns the parts of some rows; `None` if it does not hold them ([`Value::holds_rows`]).
     #[must_use]
     pub fn rows(&self, rows: Range<usize>) -> Option<Self> {
         match self {
@@ -87,7 +87,7 @@ impl Value {
         }
     }
 
-    /// Puts the rows of another value after its own; whether they go together.
+    /// Appends the rows of another value. Returns true if their kinds and shapes match.
     #[must_use]
     pub fn append(&mut self, other: Self) -> bool {
         match (self, other) {
@@ -103,7 +103,7 @@ impl Value {
         }
     }
 
-    /// Whether every number in the parts of some rows is one that JSON can carry.
+    /// Returns true if JSON can carry every number in the parts of these rows.
     #[must_use]
     pub fn rows_are_finite(&self, rows: Range<usize>) -> bool {
         match self {
@@ -116,7 +116,7 @@ impl Value {
         }
     }
 
-    /// What it is, in one word.
+    /// Returns its kind in one word.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
@@ -128,7 +128,7 @@ impl Value {
     }
 }
 
-/// Whether a sequence has a map for each row, as classifiers answer their probabilities.
+/// Returns true if every item is a map: classifiers output their probabilities as one map per row.
 fn are_maps(items: &[Value]) -> bool {
     items.iter().all(|item| matches!(item, Value::Map { .. }))
 }

@@ -1,16 +1,16 @@
-//! Lists of what is wrong with a request.
+//! Lists of faults in a request.
 
 use super::row::Violation;
 
-/// So many violations are listed: a body of a million bad rows must not be answered with a hundred times its size.
+/// The most violations in a response: a body of a million bad rows must not cause a response a hundred times its size.
 pub const MAX_LISTED: usize = 100;
 
-/// Everything that is wrong with a body: the first of it in full, the rest counted.
+/// All faults of a body: the first of them in full, the rest counted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violations<V = Violation> {
     /// The first ones, at most [`MAX_LISTED`].
     pub listed: Vec<V>,
-    /// How many there are.
+    /// The number of all violations.
     pub total: usize,
 }
 
@@ -21,7 +21,7 @@ impl<V> Default for Violations<V> {
 }
 
 impl<V> Violations<V> {
-    /// Counts one more, which is made only if it is listed.
+    /// Counts a violation; it is built only if it is listed.
     pub(super) fn add(&mut self, violation: impl FnOnce() -> V) {
         self.total += 1;
         if self.listed.len() < MAX_LISTED {
@@ -29,7 +29,7 @@ impl<V> Violations<V> {
         }
     }
 
-    /// `value`, unless something is wrong.
+    /// Returns `value` unless there are violations.
     pub(super) fn into_result<T>(self, value: impl FnOnce() -> T) -> Result<T, Self> {
         if self.total == 0 { Ok(value()) } else { Err(self) }
     }

@@ -1,4 +1,4 @@
-//! What all answers of models have in common: they say which version they are of.
+//! Responses of models, with the headers that name the version.
 
 use axum::{
     body::Body,
@@ -13,22 +13,22 @@ use crate::{
     transport::{ApiError, version_headers},
 };
 
-/// So many has an answer of a version, with those that the layers add.
+/// Headers in a typical response, middleware's included.
 const HEADERS: usize = 8;
 
-/// An answer of a version, as JSON.
+/// Returns a response of a version, with the body serialized as JSON.
 pub(super) fn json_answer(servable: &Servable, body: &impl Serialize) -> Result<Response, ApiError> {
     let body = serde_json::to_vec(body).map_err(|_| ApiError::AnswerNotWritten)?;
     freed_later(body.len());
     Ok(answer(servable, body))
 }
 
-/// An answer of a version, declared as JSON.
+/// Returns a response of a version, with a body that is JSON already.
 pub(super) fn answer(servable: &Servable, body: impl Into<Body>) -> Response {
     answer_in(HeaderMap::with_capacity(HEADERS), servable, body)
 }
 
-/// The same, with the memory of headers that are not needed any more.
+/// Returns a response of a version and reuses the memory of a header map that is no longer needed.
 pub(super) fn answer_in(mut headers: HeaderMap, servable: &Servable, body: impl Into<Body>) -> Response {
     headers.clear();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));

@@ -1,7 +1,7 @@
-//! Bodies that are compressed for transfer (`Content-Encoding`, RFC 9110 section 8.4), decompressed as they are read.
+//! Decompression of request bodies (`Content-Encoding`, RFC 9110 section 8.4), part by part as they are read.
 //!
-//! A body is read to its end or refused: every member of a gzip body (RFC 1952 section 2.2), one deflate stream, and
-//! nothing after them.
+//! A body is read to its end or refused. It is every member of a gzip body (RFC 1952 section 2.2), or one deflate
+//! stream, with no bytes after them.
 
 use std::{
     error::Error,
@@ -29,10 +29,10 @@ use tower::{Layer, Service};
 /// Bytes that are decompressed at a time.
 const PART_BYTES: usize = 16 * 1024;
 
-/// Most characters of a header that an error repeats.
+/// Maximum number of characters of a header that an error repeats.
 const SHOWN_CHARACTERS: usize = 40;
 
-/// A way of compressing that is read.
+/// A supported compression.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Coding {
     Gzip,
@@ -40,25 +40,25 @@ enum Coding {
     Deflate,
 }
 
-/// A body that is not what its `Content-Encoding` says, to its end.
+/// The error of a body that does not match its `Content-Encoding` from beginning to end.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
 #[error("the body is not {0} from beginning to end: it is cut short, altered, or something follows it")]
 pub(super) struct NotDecoded(pub(super) &'static str);
 
-/// A `Content-Encoding` that is not supported, as far as an error repeats it.
+/// The error of an unsupported `Content-Encoding`, shortened to what an error repeats.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("the Content-Encoding `{0}` is not supported")]
 pub(super) struct UnknownCoding(pub(super) String);
 
-/// A body that announces more bytes than it may have.
+/// The error of a body that announces more bytes than the limit.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
 #[error("the body is too large")]
 pub(super) struct TooLong;
 
-/// Decompresses the bodies of requests.
+/// Layer that decompresses request bodies.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct DecodingLayer {
-    /// The most bytes that a body may have once it is decompressed.
+    /// Maximum size of a decompressed body.
     pub(super) max_bytes: usize,
 }
 
@@ -70,7 +70,7 @@ impl<S> Layer<S> for DecodingLayer {
     }
 }
 
-/// The service that [`DecodingLayer`] makes.
+/// The service of [`DecodingLayer`].
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Decoding<S> {
     inner: S,
@@ -93,7 +93,7 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let mut request = request.map(Body::new);
-        // There is nothing to decompress of a request without a body, whatever its headers say.
+        // A request without a body needs no decompression, whatever its headers say.
         if !request.headers().contains_key(header::CONTENT_ENCODING) || request.body().is_end_stream() {
             return self.inner.call(request);
         }
@@ -111,7 +111,7 @@ where
     }
 }
 
-/// The one coding that the headers name, if any: names are read in any case, as RFC 9110 section 8.4.1 demands.
+/// Returns the one coding that the headers name. Names are case-insensitive (RFC 9110 section 8.4.1).
 fn coding_of(headers: &HeaderMap) -> Result<Option<Coding>, UnknownCoding> {
     let values: Vec<String> = headers
         .get_all(header::CONTENT_ENCODING)
@@ -135,7 +135,7 @@ fn is(name: &str, other: &str) -> bool {
     name.eq_ignore_ascii_case(other)
 }
 
-/// The body, of at most this many bytes; one that announces more is not read at all.
+/// Limits a body to `max_bytes`. A body that announces more is not read at all.
 pub(super) fn limited<B>(body: B, max_bytes: usize) -> Body
 where
     B: HttpBody<Data = Bytes> + Send + 'static,
@@ -146,16 +146,16 @@ where
     if !fits(hint.lower()) {
         return refused(TooLong);
     }
-    // No more comes than was announced, so that nothing has to be counted.
+    // No more bytes come than were announced, so a counter is not needed.
     if hint.exact().is_some_and(fits) { Body::new(body) } else { Body::new(Limited::new(body, max_bytes)) }
 }
 
-/// A body that ends in this error. Handlers read it after they asked who calls and what the caller may.
+/// Returns a body that ends in this error, so that handlers see it only after authentication and the permission check.
 fn refused(error: impl Error + Send + Sync + 'static) -> Body {
     Body::from_stream(once(ready(Err::<Bytes, _>(error))))
 }
 
-/// The parts of a body as they come.
+/// The compressed parts of a body as a reader.
 type Source = StreamReader<BoxStream<'static, io::Result<Bytes>>, Bytes>;
 
 /// An error of the body itself on its way through the decompressor.
@@ -163,7 +163,7 @@ type Source = StreamReader<BoxStream<'static, io::Result<Bytes>>, Bytes>;
 #[error("the body cannot be read")]
 struct Unread(BoxError);
 
-/// The body, decompressed part by part while it is read, with at most `max_bytes` in all.
+/// Decompresses a body part by part while it is read, with at most `max_bytes` in total.
 fn decoded(body: Body, coding: Coding, max_bytes: usize) -> Body {
     let parts = BodyDataStream::new(body).map_err(|error| io::Error::other(Unread(error.into())));
     let source: Source = StreamReader::new(Box::pin(parts));
@@ -183,7 +183,7 @@ where
     D: AsyncRead + Unpin + Send + 'static,
 {
     let part = move |(mut decoder, begun): (D, bool)| async move {
-        // Nothing at all is nothing in every coding: some clients compress only what there is.
+        // An empty body is valid in every coding: some clients skip compression when there is no content.
         if !begun && source(&mut decoder).fill_buf().await?.is_empty() {
             return Ok(None);
         }
@@ -201,7 +201,7 @@ where
     Body::from_stream(parts.map_err(move |error| cause(error, coding)))
 }
 
-/// The error of the body where that is what broke off: a slow one is told from a large one by it.
+/// Unwraps the body's own error, so that a slow or large body is not reported as badly compressed.
 fn cause(error: io::Error, coding: &'static str) -> BoxError {
     match error.downcast::<Unread>() {
         Ok(Unread(error)) => error,
@@ -233,7 +233,7 @@ mod tests {
         encoder.finish().unwrap()
     }
 
-    /// The body, sent in parts of this length and decompressed.
+    /// Sends a body in parts of this length and returns it decompressed.
     async fn read(body: &[u8], coding: Coding, part: usize) -> Result<Bytes, axum::Error> {
         let parts: Vec<Result<Bytes, io::Error>> =
             body.chunks(part).map(|part| Ok(Bytes::copy_from_slice(part))).collect();

@@ -1,4 +1,4 @@
-//! What was done to a model, and taking it back.
+//! Deployment history and rollback.
 
 use axum::{Json, extract::State};
 use serde::Serialize;
@@ -9,7 +9,7 @@ use crate::{
     {auth::Caller, serving::HistoryEntry},
 };
 
-/// What serves after a rollback.
+/// The result of a rollback.
 #[derive(Serialize, ToSchema)]
 pub(super) struct RollbackAnswer {
     /// The model
@@ -18,17 +18,17 @@ pub(super) struct RollbackAnswer {
     /// The version that serves again
     #[schema(example = "1")]
     version: String,
-    /// The first 12 hex digits of the sha256 of its file
+    /// The first 12 hex digits of the SHA-256 of the file that serves again
     digest: String,
-    /// Those of the file that was taken back, if one served
+    /// The first 12 hex digits of the SHA-256 of the file that was rolled back, if one was in service
     #[serde(skip_serializing_if = "Option::is_none")]
     replaces: Option<String>,
 }
 
-/// Put the deployment before back into service
+/// Roll back a model to its previous deployment
 ///
-/// What is taken back does not come again by itself, not after a restart either: a newer file does, or a request to
-/// load it.
+/// A rolled-back file does not return by itself, not even after a restart. It takes a newer file, or a request to load
+/// the model.
 #[utoipa::path(post, path = "/models/{model}/rollback", tag = "deployments", security(("bearer" = ["manage"])),
     params(("model" = String, Path, description = "The model's name", example = "iris")),
     responses(
@@ -54,19 +54,19 @@ pub(super) async fn rollback(
     }))
 }
 
-/// What was done to a model.
+/// The deployment history of a model.
 #[derive(Serialize, ToSchema)]
 pub(super) struct HistoryAnswer {
     /// The model
     #[schema(example = "iris")]
     model: String,
-    /// The newest first: `time`, `version`, `event` (`deployed`, `restored`, `refused`, `rolled_back`, `unloaded`,
-    /// `removed`, `kept`), `by`, and where they apply `digest`, `replaces`, `reason`, `detail`, `timings`
+    /// The entries, newest first: `time`, `version`, `event` (`deployed`, `restored`, `refused`, `rolled_back`,
+    /// `unloaded`, `removed`, `kept`), `by`, and where they apply `digest`, `replaces`, `reason`, `detail`, `timings`
     #[schema(value_type = Vec<Object>)]
     history: Vec<HistoryEntry>,
 }
 
-/// What was done to a model, by whom, and how it ended
+/// List the deployments of a model, with their authors and outcomes
 #[utoipa::path(get, path = "/models/{model}/history", tag = "deployments", security(("bearer" = ["read"])),
     params(("model" = String, Path, description = "The model's name", example = "iris")),
     responses(

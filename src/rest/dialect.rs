@@ -1,18 +1,18 @@
-//! Which dialect a request is in, and how it says that something went wrong.
+//! The dialect of a request, and the form of its errors.
 
 use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
 
-/// A way of asking and answering.
+/// A protocol that requests and responses follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Dialect {
-    /// Our own: problem documents.
+    /// The native API, with problem documents.
     Native,
     /// The Open Inference Protocol.
     OpenInference,
     /// KServe V1 and TensorFlow Serving.
     TensorFlow,
-    /// MLflow and SageMaker, where they have the same paths.
+    /// MLflow and SageMaker, on the paths that they share.
     Invocations,
     /// SageMaker's multi-model routes.
     SageMaker,
@@ -21,7 +21,7 @@ pub(super) enum Dialect {
 }
 
 impl Dialect {
-    /// The dialect of a request, whether or not there is anything at its path.
+    /// Returns the dialect of a request, even if no route matches its path.
     pub(super) fn of(method: &Method, path: &str) -> Self {
         let is_below =
             |root| path.strip_prefix(root).is_some_and(|rest: &str| rest.is_empty() || rest.starts_with('/'));
@@ -41,7 +41,8 @@ impl Dialect {
         }
     }
 
-    /// The status that an error has: only the native dialect tells a body of the wrong form from one of wrong content.
+    /// Returns the status of an error: only the native dialect distinguishes a body of the wrong form (400) from one of
+    /// wrong content (422).
     pub(super) fn status(self, status: StatusCode) -> StatusCode {
         match self {
             Self::Native => status,
@@ -50,7 +51,8 @@ impl Dialect {
         }
     }
 
-    /// The document of an error, where it is not a problem document; `id` is what the caller calls its request.
+    /// Returns the body of an error; `None` if the dialect uses problem documents. `id` is the client's own id of the
+    /// request.
     pub(super) fn error_document(
         self,
         status: StatusCode,
@@ -59,7 +61,7 @@ impl Dialect {
     ) -> Option<Value> {
         let mut document = match self {
             Self::Native => return None,
-            // Open Inference Protocol, HTTP/REST, "Response JSON Error Object"; TensorFlow Serving, RESTful API, "Errors"
+            // Open Inference Protocol, "Response JSON Error Object"; TensorFlow Serving RESTful API, "Errors".
             Self::OpenInference | Self::TensorFlow | Self::SageMaker | Self::Vertex => {
                 json!({"error": sentence})
             }
@@ -74,7 +76,7 @@ impl Dialect {
     }
 }
 
-/// MLflow's words for errors, which its clients make exceptions of.
+/// Returns MLflow's word for an error, which its clients map to exceptions.
 fn mlflow_error_code(status: StatusCode) -> &'static str {
     match status {
         StatusCode::UNAUTHORIZED => "UNAUTHENTICATED",

@@ -1,4 +1,4 @@
-//! The description of the API (OpenAPI 3.1) and its viewer, which needs no network.
+//! The API description (OpenAPI 3.1) and its viewer, which needs no network.
 
 mod errors;
 
@@ -27,7 +27,7 @@ use crate::{
     wire::{PredictAnswer, RowAnswer, ValueDocument},
 };
 
-/// The viewer's scripts and styles are its own; it writes styles into the page.
+/// Policy for the viewer: it has its own scripts and styles, and writes styles into the page.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
                                        frame-ancestors 'none'; base-uri 'none'; form-action 'self'";
 
@@ -49,9 +49,9 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; style-src 'self' 'uns
         (name = "platforms", description = "MLflow and SageMaker"),
         (name = "health", description = "Probes; open to all"),
     ),
-    // Named by a derive that does not collect what it names.
+    // A derive names these and does not collect them.
     components(schemas(PredictAnswer, RowAnswer, ValueDocument, InferResponseDocument)),
-    // Relative to the description itself: whoever stands in front may show both below a prefix.
+    // Relative to the description, since a proxy in front may serve both below a prefix.
     servers((url = ".")),
     modifiers(&Security),
 )]
@@ -74,13 +74,13 @@ impl Modify for Security {
     }
 }
 
-/// The whole description: every route, body and error.
+/// Returns the whole description: every route, body and error.
 #[must_use]
 pub fn openapi() -> utoipa::openapi::OpenApi {
     routes::description(&Settings::default())
 }
 
-/// `/openapi.json`, `/docs`, and what leads there from `/`.
+/// Returns the routes `/openapi.json`, `/docs`, and the redirect from `/`.
 pub(super) fn router(description: utoipa::openapi::OpenApi) -> Router<TransportState> {
     let description = serde_json::to_value(description).unwrap_or_default();
     let config = Config::new(["../openapi.json"]).validator_url("none").persist_authorization(false);
@@ -93,7 +93,7 @@ pub(super) fn router(description: utoipa::openapi::OpenApi) -> Router<TransportS
         .route("/", get(root))
 }
 
-/// Makes a redirect relative, as a proxy in front may show the gateway below a prefix.
+/// Makes a redirect relative, since a proxy in front may serve the gateway below a prefix.
 async fn below_a_prefix(mut response: Response) -> Response {
     if let Some(location) = response.headers_mut().get_mut(header::LOCATION)
         && let Some(relative) = location.to_str().ok().and_then(|path| path.strip_prefix('/'))
@@ -104,7 +104,8 @@ async fn below_a_prefix(mut response: Response) -> Response {
     response
 }
 
-/// The viewer for a browser; for all others that the server is alive, as clients of KServe's V1 protocol ask it here.
+/// Redirects a browser to the viewer. Other clients get a liveness response, since KServe's V1 protocol checks liveness
+/// at this path.
 async fn root(headers: HeaderMap) -> Response {
     let accepted = headers.get_all(header::ACCEPT).into_iter().filter_map(|value| value.to_str().ok());
     let for_browser =

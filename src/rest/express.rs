@@ -1,9 +1,8 @@
-//! The short way of the request that most are: rows of numbers, as JSON, for a model that takes them as one matrix, by a
-//! caller whose token is known.
+//! Fast path for the common request: JSON rows of numbers, a known token, a model that takes one matrix.
 //!
-//! It passes the same checks as any other request and gets the same answer, byte for byte, without a layer, a task or a
-//! document between. Whatever is unusual about it, or wrong, goes the long way, through the router, before anything of it
-//! was charged or counted. `tests/express.rs` asks by both ways and compares.
+//! The fast path makes the same checks as the router and returns the same bytes, without layers, tasks or a JSON
+//! document in between. Any unusual or invalid request takes the slow path through the router, before it is charged or
+//! counted. `tests/express.rs` sends requests both ways and compares the responses.
 
 pub(super) mod body;
 mod head;
@@ -43,19 +42,19 @@ use crate::{
     wire::{FlatRows, RowBase, read_flat_rows},
 };
 
-/// Larger bodies go the long way: they take long enough to be read by another thread.
+/// Larger bodies take the slow path: reading them takes long enough to be worth another thread.
 const MOST_BODY_BYTES: usize = 64 * 1024;
 
-/// A body with its outputs that is no larger is not charged: it costs no more than its connection.
+/// A body and its outputs up to this size are not charged: they cost no more than their connection.
 const SMALL_BYTES: u64 = 16 * 1024;
 
-/// Numbers are there as text and as tensors.
+/// Factor for the charge: numbers are held as text and as tensors.
 const COPIES: u64 = 2;
 
 /// The routes, as the router knows them.
 const ROUTES: [&str; 2] = ["/predict", "/models/{model}/predict"];
 
-/// What the short way needs.
+/// State of the fast path.
 #[derive(Debug)]
 pub(super) struct Express {
     state: TransportState,
@@ -64,32 +63,32 @@ pub(super) struct Express {
     most_body_bytes: usize,
     request_timeout: Duration,
     routes: [Route; 2],
-    /// A path of which something else than the native API answers, whatever it is.
+    /// A path that Vertex AI's route has taken from the native API.
     taken: Option<String>,
 }
 
-/// Which way a request goes.
+/// The path of a request through the gateway.
 pub(super) enum Way {
     Short(Usual),
-    /// As it was.
+    /// The request, unchanged.
     Long(Request<Body>),
 }
 
-/// A request that can go the short way.
+/// A request that can take the fast path.
 pub(super) struct Usual {
     servable: Arc<Servable>,
-    /// Until it is run.
+    /// `None` once it runs.
     input: Option<Tensor>,
     rows: FlatRows,
     caller: Arc<Caller>,
     id: HeaderValue,
-    /// The number of its route.
+    /// The index of its route in `ROUTES`.
     route: usize,
-    /// Its headers, whose memory becomes that of the answer's.
+    /// The headers of the request, whose memory the response reuses.
     headers: HeaderMap,
     peer: Peer,
     begin: Instant,
-    /// The memory that it takes, if that is not little.
+    /// The charge for its memory; `None` if it is small.
     charge: Option<ByteCharge>,
 }
 
@@ -112,15 +111,15 @@ impl Express {
         }
     }
 
-    /// Which way this request goes.
+    /// Decides which path a request takes.
     ///
-    /// Nothing of it is waited for, so that what waits for the answer holds only what is needed for it.
+    /// This function does not wait, so the future of the response holds only what the response needs.
     pub(super) fn way_of<B>(&self, request: Request<B>, peer: Peer) -> Way
     where
         B: HttpBody<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<axum::BoxError>,
     {
-        // What logs everything is in the layers.
+        // Debug events are logged by the layers, so at that level every request takes the slow path.
         if LevelFilter::current() >= LevelFilter::DEBUG {
             return Way::Long(request.map(Body::new));
         }
@@ -147,7 +146,7 @@ impl Express {
         Way::Short(Usual { servable, input, rows, caller, id, route, headers, peer, begin, charge })
     }
 
-    /// Who asks and what, if both are known and go together.
+    /// Resolves the model and the caller; `None` if either is unknown or the caller may not predict with the model.
     fn known<'r, B>(&self, request: &'r Request<B>) -> Option<(Arc<Servable>, Arc<Caller>, Head<'r>)> {
         let is_taken = self.taken.as_deref() == Some(request.uri().path());
         let head = Head::of(request).filter(|head| !is_taken && head.length <= self.most_body_bytes)?;
@@ -164,8 +163,8 @@ impl Express {
         caller.may(Action::Predict, Some(&servable.name)).then_some((servable, caller, head))
     }
 
-    /// The memory of a body and so many rows: nothing to charge where it is little, `None` where there is no room for it,
-    /// which the layers see to.
+    /// Charges a body and its rows: `Some(None)` if they are too small to charge, `None` if there is no room. The
+    /// layers then refuse the request.
     #[expect(clippy::option_option, reason = "want of room is not the same as nothing to charge")]
     fn charge(
         &self,
@@ -183,14 +182,14 @@ impl Express {
         charge.try_grow(bytes.saturating_mul(COPIES)).ok().map(|()| Some(charge))
     }
 
-    /// Counts, charges and answers.
+    /// Counts and charges the request, and returns its response.
     pub(super) async fn answer(&self, usual: &mut Usual) -> Response<Body> {
         let metrics = &self.state.metrics;
         let _in_flight = metrics.request_started();
         let answered = AssertUnwindSafe(self.run(usual)).catch_unwind().await;
         let Usual { id, route, begin, .. } = &*usual;
         let (id, route, begin) = (id.clone(), *route, *begin);
-        // As the layers have it; most requests have nothing to say.
+        // As in the layers: the span is created only for an error.
         let mut response = match answered {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => usual.asked(&usual.path()).span().in_scope(|| error.into_response()),
@@ -247,7 +246,7 @@ impl Usual {
         }
     }
 
-    /// The path that was asked.
+    /// Returns the path of the request.
     fn path(&self) -> Cow<'static, str> {
         match self.route {
             0 => Cow::Borrowed(ROUTES[0]),
@@ -256,7 +255,7 @@ impl Usual {
     }
 }
 
-/// The rows of a body, if it holds nothing else and nothing is wrong with them.
+/// Reads the rows of a body; `None` if it is invalid or holds anything else.
 pub(super) fn read_numbers(flat: &Flat, body: &[u8]) -> Option<(Tensor, FlatRows)> {
     fn read_as<T: FlatElement>(flat: &Flat, body: &[u8]) -> Option<(Tensor, FlatRows)> {
         let mut elements = Vec::<T>::new();

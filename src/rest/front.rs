@@ -1,4 +1,4 @@
-//! What answers the requests of a listener: a router, and in front of it, where there is one, the short way.
+//! The HTTP service of a listener: a router, with the fast path in front of it on the public one.
 
 use std::{convert::Infallible, sync::Arc};
 
@@ -20,7 +20,7 @@ use crate::{
     transport::{AddressLimit, Peer, TransportState},
 };
 
-/// What a listener answers with.
+/// The HTTP service of a listener.
 #[derive(Debug)]
 pub struct Front {
     router: Router,
@@ -34,23 +34,23 @@ impl From<Router> for Front {
 }
 
 impl Front {
-    /// That of the public listener.
+    /// Creates the service of the public listener.
     #[must_use]
     pub fn public(state: TransportState, settings: &Settings, address_limit: Option<&AddressLimit>) -> Self {
         let express = Express::new(state.clone(), settings, address_limit);
         Self { router: public_router(state, settings, address_limit), express: Some(express) }
     }
 
-    /// The router alone.
+    /// Returns the router alone.
     pub fn router(&self) -> &Router {
         &self.router
     }
 
-    /// Answers a request that comes from this address.
+    /// Handles a request from this address.
     ///
     /// # Errors
     ///
-    /// None: what goes wrong is an answer.
+    /// Never fails: every error becomes a response.
     pub async fn answer<B>(
         self: Arc<Self>,
         request: Request<B>,
@@ -65,9 +65,9 @@ impl Front {
         };
         let mut way = express.way_of(request, peer);
         match way {
-            // Where it lies, so that it is here once.
+            // Borrowed in place, so that the request exists only once in the future.
             Way::Short(ref mut usual) => Ok(express.answer(usual).await),
-            // What it waits for is large, and most requests do not come here.
+            // Boxed, since this future is large and few requests need it.
             Way::Long(request) => Box::pin(self.routed(request, peer)).await,
         }
     }

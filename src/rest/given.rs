@@ -1,4 +1,4 @@
-//! Running a version on what the dialects of other servers give it: tensors, or rows of features.
+//! Runs a version on the inputs of other servers' dialects: tensors, or rows of features.
 
 use std::sync::Arc;
 
@@ -11,10 +11,10 @@ use crate::{
     wire::{FieldError, Model, RowBase, asks_by_row, tensorflow::Given},
 };
 
-/// Where the list of rows stands in the body; nothing if tensors stand there by input name, as `inputs`.
+/// The place of the list of rows in the body; `None` if the body holds tensors by input name, as `inputs`.
 pub(super) type ListOfRows = Option<&'static str>;
 
-/// Refuses a body that asks by rows, however many, where an input or an output does not hold one part for each.
+/// Refuses a body with rows, however many, if an input or output of the model does not hold one part for each row.
 pub(super) fn refuse_rows(servable: &Servable, body: &[u8]) -> Result<(), ServingError> {
     match servable.proof.against_rows() {
         Some(reason) if asks_by_row(body) => Err(reason.into()),
@@ -22,13 +22,13 @@ pub(super) fn refuse_rows(servable: &Servable, body: &[u8]) -> Result<(), Servin
     }
 }
 
-/// The model that a body is read for.
+/// Returns the model that a body is read for.
 pub(super) fn model_of(servable: &Servable) -> Model<'_> {
     let Servable { signature, layout, contract, .. } = servable;
     Model { signature, layout: layout.as_deref(), contract }
 }
 
-/// Reads a body and lets go of it: what stood in it is in tensors then.
+/// Reads a body and drops it, since its contents are held as tensors from then on.
 pub(super) fn let_go<T>(body: Bytes, read: impl FnOnce(&[u8]) -> T) -> T {
     let read = read(&body);
     drop(body);
@@ -47,7 +47,7 @@ pub(super) async fn run(
     state.serving.infer(servable, inputs, terms).await.map_err(|error| placed(error, list))
 }
 
-/// Runs a version on a number of rows, for an answer row by row. Dropping the future ends the run.
+/// Runs a version on a number of rows, for a response row by row. Dropping the future ends the run.
 pub(super) async fn run_rows(
     state: &TransportState,
     servable: Arc<Servable>,
@@ -71,7 +71,7 @@ fn inputs_of(servable: &Servable, given: Given, list: ListOfRows) -> Result<Vec<
     }
 }
 
-/// The error with the place in the body that it is about.
+/// Adds the place in the body to an error.
 fn placed(error: ServingError, list: ListOfRows) -> ApiError {
     match (error, list) {
         (ServingError::InvalidInputs(violations), Some(list)) => of_list(violations, list),
@@ -80,7 +80,7 @@ fn placed(error: ServingError, list: ListOfRows) -> ApiError {
     }
 }
 
-/// What is wrong with whole inputs, where there is only a list of rows to point to.
+/// Places errors of whole inputs at the list of rows, since the body holds no inputs by name.
 fn of_list(violations: Violations<InputViolation>, list: &str) -> ApiError {
     let error = |InputViolation { input, path, code, message }: InputViolation| {
         FieldError::new(format!("{list}{path}"), code, format!("input `{input}`: {message}"))

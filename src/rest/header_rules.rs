@@ -1,4 +1,4 @@
-//! Rules of HTTP that the server library leaves to us: each stands between two readers that see different requests.
+//! Rules of HTTP that the server library does not enforce: each prevents two readers from seeing different requests.
 
 use axum::{
     extract::Request,
@@ -9,12 +9,12 @@ use axum::{
 
 use crate::transport::ApiError;
 
-/// Marks a request whose head has both `Content-Length` and `Transfer-Encoding`. The server library takes the first
-/// away, so the connection looks for it.
+/// Marks a request whose head has both `Content-Length` and `Transfer-Encoding`. The server library removes the first,
+/// so the connection detects it.
 #[derive(Clone, Copy, Debug)]
 pub struct TwoLengths;
 
-/// The refusal of a request that breaks a rule; `None` if it keeps them all.
+/// Returns the error response of a request that breaks a rule; `None` if it keeps all rules.
 pub(super) fn refused(request: &Request) -> Option<Response> {
     let two_lengths = request.extensions().get::<TwoLengths>().is_some();
     let checked = if two_lengths {
@@ -31,7 +31,7 @@ pub(super) fn refused(request: &Request) -> Option<Response> {
     Some(response)
 }
 
-/// The middleware that refuses such requests.
+/// Refuses requests that break a rule, as middleware.
 pub(super) async fn header_rules(request: Request, next: Next) -> Response {
     match refused(&request) {
         Some(refused) => refused,
@@ -44,7 +44,7 @@ fn check(version: Version, headers: &HeaderMap) -> Result<(), ApiError> {
     if hosts > 1 || (hosts == 0 && version == Version::HTTP_11) {
         return Err(ApiError::BadRequest("it must have one Host header (RFC 9112 section 3.2)"));
     }
-    // The server library undoes `chunked` alone, once; a body in another coding would be read as if it had none.
+    // The server library removes `chunked` only, and only once. Any other coding would reach the handler undecoded.
     let mut is_chunked = false;
     for coding in codings(headers) {
         if !coding.eq_ignore_ascii_case(b"chunked") {
@@ -58,7 +58,7 @@ fn check(version: Version, headers: &HeaderMap) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// The transfer codings in the order they are named, whether in one header or in several.
+/// Returns the transfer codings in order, from one header or several.
 fn codings(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
     let values = headers.get_all(header::TRANSFER_ENCODING).iter().map(HeaderValue::as_bytes);
     values.flat_map(|value| value.split(|byte| *byte == b',')).map(<[u8]>::trim_ascii)

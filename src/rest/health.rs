@@ -1,4 +1,4 @@
-//! Whether the gateway lives and whether requests should be sent to it.
+//! Liveness and readiness of the gateway.
 
 use axum::{
     Json,
@@ -31,7 +31,7 @@ impl Health {
     }
 }
 
-/// Whether the gateway answers
+/// Check that the gateway responds
 #[utoipa::path(get, path = "/health", tag = "health", responses((status = 200, body = Health)))]
 pub(super) async fn health() -> Json<Health> {
     Health::new("ok")
@@ -48,17 +48,17 @@ struct AdminHealth {
 /// The memory of requests in flight.
 #[derive(Serialize)]
 struct MemoryInFlight {
-    /// Bytes of bodies, of tensors made of them, and of responses not yet taken.
+    /// Bytes of bodies, of the tensors made from them, and of responses not yet sent.
     bytes_in_flight: u64,
-    /// The most that they may be.
+    /// The limit for all requests together.
     bytes_in_flight_limit: u64,
-    /// The most that the requests of one client may be.
+    /// The limit for the requests of one client.
     bytes_in_flight_limit_of_one_client: u64,
-    /// Requests refused for want of room since the start.
+    /// Requests refused for lack of memory since the start.
     refused_requests: u64,
 }
 
-/// Answers the operators' listener, which may know more.
+/// Responds on the operators' listener, which may reveal more than the public one.
 pub(super) async fn admin_health(State(state): State<TransportState>) -> Response {
     let BudgetUse { total, taken, refused } = state.byte_budget.usage();
     let memory = MemoryInFlight {
@@ -70,17 +70,17 @@ pub(super) async fn admin_health(State(state): State<TransportState>) -> Respons
     Json(AdminHealth { status: "ok", version: env!("CARGO_PKG_VERSION"), memory }).into_response()
 }
 
-/// Whether the process lives
+/// Check that the process is alive
 ///
-/// For a liveness probe: a gateway that does not answer this should be restarted.
+/// For a liveness probe: restart a gateway that does not respond to this.
 #[utoipa::path(get, path = "/health/live", tag = "health", responses((status = 200, body = Health)))]
 pub(super) async fn live() -> Json<Health> {
     Health::new("alive")
 }
 
-/// Whether requests should be sent here
+/// Check that the gateway accepts requests
 ///
-/// For a readiness probe: false while models are loaded at the start, when none serves, and before a stop.
+/// For a readiness probe: 503 while models are loaded at the start, when no model is in service, and before a stop.
 #[utoipa::path(get, path = "/health/ready", tag = "health", responses(
     (status = 200, body = Health),
     (status = 503, body = ProblemDocument, content_type = "application/problem+json")))]

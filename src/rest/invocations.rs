@@ -1,9 +1,9 @@
-//! `/ping` and `/invocations`, which MLflow's scoring server and SageMaker both have: the form of a request tells whose it
-//! is.
+//! `/ping` and `/invocations`, which MLflow's scoring server and SageMaker share. The form of a request tells them
+//! apart.
 //!
-//! A body of Triton's media type for SageMaker, or JSON whose `inputs` are a list of named tensors, is a request of the Open
-//! Inference Protocol; any other JSON, and CSV, is MLflow's. Where one of the two dialects is switched off, everything is
-//! taken for the other's. Errors have what both look for.
+//! A body of Triton's media type for SageMaker is a request of the Open Inference Protocol. So is JSON whose `inputs`
+//! are a list of named tensors. Any other JSON, and CSV, is MLflow's. If one of the two dialects is off, every request
+//! belongs to the other. Errors have the fields of both.
 
 mod body;
 pub(super) mod describe;
@@ -43,7 +43,7 @@ use crate::{
     },
 };
 
-/// Whose requests are understood.
+/// The dialects that are on.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Understood {
     mlflow: bool,
@@ -51,36 +51,36 @@ pub(super) struct Understood {
 }
 
 impl Understood {
-    /// What the settings say.
+    /// Reads the dialects from the settings.
     pub(super) fn new(dialects: &DialectSettings) -> Self {
         Self { mlflow: dialects.mlflow, sagemaker: dialects.sagemaker }
     }
 }
 
-/// What runs the default model.
+/// Returns the routes that run the default model.
 pub(super) fn inference(understood: Understood) -> OpenApiRouter<TransportState> {
     OpenApiRouter::new().routes(routes!(invocations)).layer(Extension(understood))
 }
 
-/// What the platform asks again and again.
+/// Returns the routes that the platform polls.
 pub(super) fn probes(understood: Understood) -> OpenApiRouter<TransportState> {
     let routes = OpenApiRouter::new().routes(routes!(ping));
     if understood.mlflow { routes.routes(routes!(version)) } else { routes }
 }
 
-/// An error as both look for it.
+/// An error, with the fields of MLflow and of SageMaker.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct InvocationError {
-    /// A stable word for programs, as MLflow has it
+    /// A stable code for programs, as MLflow names it
     #[schema(example = "BAD_REQUEST")]
     error_code: &'static str,
     /// A sentence for people
     message: String,
-    /// The same sentence
+    /// The sentence of `message` again
     error: String,
 }
 
-/// Whether requests should be sent here, for MLflow and SageMaker
+/// Check that the gateway accepts requests, for MLflow and SageMaker
 #[utoipa::path(get, path = "/ping", operation_id = "platform_ping", tag = "platforms", responses(
     (status = 200, description = "They should; the body is empty", body = String, content_type = "text/plain"),
     (status = 503, description = "Not now, and why", body = InvocationError)))]
@@ -94,7 +94,7 @@ pub(super) async fn ping(State(state): State<TransportState>) -> Result<Response
     }
 }
 
-/// The version of the gateway, where MLflow has its own
+/// Get the version of the gateway, in place of MLflow's
 #[utoipa::path(get, path = "/version", operation_id = "platform_version", tag = "platforms",
     responses((status = 200, body = String, content_type = "text/plain")))]
 pub(super) async fn version() -> Response {
@@ -102,7 +102,7 @@ pub(super) async fn version() -> Response {
     ([(header::CONTENT_TYPE, text)], env!("CARGO_PKG_VERSION")).into_response()
 }
 
-/// Ask the default model, in the words of MLflow or SageMaker
+/// Predict with the default model, in the form of MLflow or SageMaker
 ///
 /// `X-Amzn-SageMaker-Target-Model` may name another model.
 #[utoipa::path(post, path = "/invocations", operation_id = "invocations", tag = "platforms", security(("bearer" = ["predict"])),
@@ -122,13 +122,13 @@ pub(super) async fn invocations(
     invoke(&state, understood, &caller, model.as_ref(), request).await
 }
 
-/// The answer by output.
+/// The response by output.
 #[derive(Serialize)]
 struct ByOutput<'p> {
     predictions: Columns<'p>,
 }
 
-/// Asks a model, or the default one.
+/// Runs a model, or the default one.
 pub(super) async fn invoke(
     state: &TransportState,
     understood: Understood,

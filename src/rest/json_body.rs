@@ -1,4 +1,4 @@
-//! Bodies of requests, read within limits.
+//! Request bodies, read within limits.
 
 use axum::{
     body::{Body, Bytes, HttpBody},
@@ -16,11 +16,11 @@ use crate::{
     wire,
 };
 
-/// The whole body of a request that declares it as JSON.
+/// Reads the whole body of a request that declares it as JSON.
 ///
 /// # Errors
 ///
-/// When it does not, or as [`read`].
+/// If it is not declared as JSON, or as [`read`].
 pub(super) async fn read_json(request: Request) -> Result<Bytes, ApiError> {
     if is_json(request.headers()) {
         read(request.into_body()).await
@@ -29,7 +29,7 @@ pub(super) async fn read_json(request: Request) -> Result<Bytes, ApiError> {
     }
 }
 
-/// `application/json`, or anything that ends in `+json`; parameters do not matter.
+/// Returns true for `application/json` and for any type that ends in `+json`; parameters are ignored.
 pub(super) fn is_json(headers: &HeaderMap) -> bool {
     let content_type =
         headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
@@ -38,18 +38,18 @@ pub(super) fn is_json(headers: &HeaderMap) -> bool {
         || (media_type.starts_with("application/") && media_type.ends_with("+json"))
 }
 
-/// The whole body.
+/// Reads the whole body.
 ///
 /// # Errors
 ///
-/// By what the limits around it say: too large, too slow, or broken off.
+/// If the body is too large, too slow, or broken off.
 pub(super) async fn read(body: Body) -> Result<Bytes, ApiError> {
     read_aligned(body, 0).await
 }
 
-/// The whole body, of which the part from `offset` on lies in memory where numbers may: it need not be copied then.
+/// Reads the whole body, with the part from `offset` on aligned for numbers in memory, so that it need not be copied.
 ///
-/// There is one copy of it, which grows with what has come, so that nobody has memory taken by announcing a long one.
+/// The one buffer grows with the bytes that arrive, so a client cannot take memory by announcing a long body.
 ///
 /// # Errors
 ///
@@ -72,7 +72,7 @@ pub(super) async fn read_aligned(mut body: Body, offset: usize) -> Result<Bytes,
             whole.resize(padding, 0);
         }
         if let Some(announced) = announced.filter(|_| whole.len() >= BELIEVED_BYTES) {
-            // Whoever has sent so much means the rest too.
+            // A client that has sent `BELIEVED_BYTES` is trusted for the length that it announced.
             whole.reserve_exact(padding.saturating_add(announced).saturating_sub(whole.len()));
         }
         whole.extend_from_slice(&data);
@@ -82,13 +82,13 @@ pub(super) async fn read_aligned(mut body: Body, offset: usize) -> Result<Bytes,
     Ok(Bytes::from(whole).slice(padding..))
 }
 
-/// Where the widest numbers may lie in memory; the allocator's own alignment is no less.
+/// Alignment of the widest numbers; the allocator's own alignment is no less.
 const ALIGNMENT: usize = 8;
 
-/// A body that is announced as longer has to come first.
+/// Bytes that have to arrive before a longer announced length is trusted.
 const BELIEVED_BYTES: usize = 1 << 20;
 
-/// By what the limits around a body say.
+/// Maps a read error to the limit that caused it.
 fn read_error(error: &axum::Error) -> ApiError {
     if cause_of::<LengthLimitError>(error).is_some() || cause_of::<TooLong>(error).is_some() {
         ApiError::BodyTooLarge
@@ -105,7 +105,7 @@ fn read_error(error: &axum::Error) -> ApiError {
     }
 }
 
-/// Parses a JSON object: text that is none is 400, JSON of another form 422, both with the place.
+/// Parses a JSON object. Text that is not JSON is 400, JSON of another form 422, both with the place.
 pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     Ok(wire::parse(bytes)?)
 }

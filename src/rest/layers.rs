@@ -1,5 +1,5 @@
-//! Everything that a request passes before its handler, each layer with its reason: on top of this `transport::observed`,
-//! below it `transport::authorized`, which probes are spared.
+//! Layers of a REST request before its handler, each with its reason. `transport::observed` goes around these, and
+//! `transport::authorized`, which probes skip, inside them.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ use crate::{
     transport::{SharedLayer, TransportState, charge_bytes, observed, panicked},
 };
 
-/// The most bytes of a body where a few words are all that is asked: whoever has no token yet can hold no more.
+/// Maximum body for routes that take a few words, so that a client without a token can hold little memory.
 const SHORT_BODY_BYTES: u64 = 16 * 1024;
 
 /// Wraps routes that take a few words: a grant, a name, a parameter.
@@ -48,7 +48,7 @@ pub(super) fn small(
     with_bodies_up_to(settings.max_body_bytes, routes, state)
 }
 
-/// Wraps routes whose bodies are tensors, and may be compressed in the answer too.
+/// Wraps routes whose bodies are tensors, and whose responses may be compressed.
 pub(super) fn large(
     routes: Router<TransportState>,
     state: &TransportState,
@@ -66,11 +66,11 @@ fn with_bodies_up_to(
     let max_bytes = bytes(max_bytes);
     let limited = ServiceBuilder::new()
         .layer(SharedLayer)
-        // No body fills the memory, as it comes or decompressed: a small body may be a large one. What is wrong with a
-        // body is said when it is read, so that nobody learns of it before it is known whether they may ask.
+        // No body may fill the memory, as sent or decompressed: a small body can be a large one. Errors of a body
+        // appear only when it is read, so callers without permission do not learn of them.
         .layer(MapRequestBodyLayer::new(move |body: Body| limited(body, max_bytes)))
         .layer(DecodingLayer { max_bytes })
-        // Nor do all bodies and answers together; and nobody waits until a long one is read.
+        // Nor may all bodies and responses together, and a long one must not delay other requests.
         .layer(from_fn_with_state(state.clone(), charge_bytes))
         .layer(SharedLayer);
     routes.layer(limited)
@@ -80,7 +80,7 @@ fn bytes(setting: u64) -> usize {
     usize::try_from(setting).unwrap_or(usize::MAX)
 }
 
-/// Wraps the public routes, whoever may call them.
+/// Wraps the public routes, whether or not they need a token.
 pub(super) fn public(
     routes: Router<TransportState>,
     state: &TransportState,
@@ -89,23 +89,23 @@ pub(super) fn public(
 ) -> Router<TransportState> {
     let bounded = ServiceBuilder::new()
         .layer(SharedLayer)
-        // A browser must not guess that an answer is a page.
+        // A browser must not guess that a response is a page.
         .layer(SetResponseHeaderLayer::if_not_present(
             header::X_CONTENT_TYPE_OPTIONS,
             HeaderValue::from_static("nosniff"),
         ))
-        // What other readers on the way could take for another request is refused. Whatever answers an error, clients
-        // get it in the dialect of their path.
+        // Refuses what another reader on the way could take for a different request. Any error is then rendered in the
+        // dialect of its path.
         .layer(from_fn(move |request, next| render_errors(dialect_of, request, next)))
         .layer(SharedLayer)
-        // A panic is one answer of 500, not a connection cut off.
+        // A panic becomes one response of 500, not a dropped connection.
         .layer(CatchPanicLayer::custom(panicked))
-        // No request holds resources for ever.
+        // No request may hold resources for ever.
         .layer(TimeoutLayer::with_status_code(
             StatusCode::GATEWAY_TIMEOUT,
             Duration::from_millis(settings.request_timeout_ms),
         ))
-        // Nor trickles in.
+        // Nor may a body trickle in.
         .layer(RequestBodyDeadlineLayer::new(Duration::from_millis(settings.body_timeout_ms)))
         .layer(MapRequestBodyLayer::new(Body::new))
         .layer(SharedLayer);

@@ -1,4 +1,4 @@
-//! What was counted, for operators.
+//! The metrics endpoint, for operators.
 
 use std::{str, sync::Arc};
 
@@ -36,7 +36,7 @@ fn in_service(servable: &Arc<Servable>) -> ModelInService<'_> {
     let scheduler = &servable.scheduler;
     ModelInService {
         model: servable.name.as_str(),
-        // Digits.
+        // Always digits.
         version: str::from_utf8(&servable.stamp.version).unwrap_or_default(),
         digest: str::from_utf8(&servable.stamp.digest).unwrap_or_default(),
         schedule: &servable.schedule,

@@ -1,4 +1,4 @@
-//! What models there are.
+//! The list of models.
 
 use axum::{Json, extract::State};
 use serde::Serialize;
@@ -11,7 +11,7 @@ use crate::{
     transport::{ApiError, MayRead, Permit, ProblemDocument, TransportState},
 };
 
-/// All models that the caller may look at.
+/// All models that the caller may read.
 #[derive(Serialize, ToSchema)]
 pub(super) struct ModelList {
     models: Vec<ModelDocument>,
@@ -20,12 +20,12 @@ pub(super) struct ModelList {
 /// A model.
 #[derive(Serialize, ToSchema)]
 pub(super) struct ModelDocument {
-    /// Its name
+    /// The name of the model
     #[schema(example = "iris")]
     name: String,
-    /// Its versions, by number
+    /// The versions of the model, by number
     versions: Vec<VersionDocument>,
-    /// Files and settings for it that have no effect, with what was expected
+    /// Files and settings of the model that have no effect, with what was expected
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(example = json!(["model.toml asks for version 9, which is not there"]))]
     problems: Vec<String>,
@@ -40,89 +40,89 @@ pub(super) struct VersionDocument {
     /// `READY`, `LOADING`, `UNLOADING` or `UNAVAILABLE`
     #[schema(example = "READY")]
     state: String,
-    /// The first 12 hex digits of the sha256 of the file that serves; with data files, of the list of their digests
+    /// The first 12 hex digits of the SHA-256 of the file in service; with data files, of the list of their digests
     #[serde(skip_serializing_if = "Option::is_none")]
     digest: Option<String>,
-    /// Whether requests without a version get it
+    /// True if requests without a version get this one
     default: bool,
-    /// The labels that point to it: each may stand in a path in place of the version
+    /// The labels that point to this version: each may replace the version in a path
     #[serde(skip_serializing_if = "Vec::is_empty")]
     labels: Vec<String>,
-    /// What is waited for, if the file that lies in the repository now is not in service yet
+    /// The step that the file in the repository waits for before it is in service
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "it is being proven")]
     waiting: Option<String>,
-    /// Why the file that lies in the repository now is not in service
+    /// The reason why the file in the repository is not in service
     #[serde(skip_serializing_if = "Option::is_none")]
     refusal: Option<RefusalDocument>,
-    /// What it takes
+    /// The inputs of the model
     #[serde(skip_serializing_if = "Vec::is_empty")]
     inputs: Vec<ValueSpecDocument>,
-    /// What it gives
+    /// The outputs of the model
     #[serde(skip_serializing_if = "Vec::is_empty")]
     outputs: Vec<ValueSpecDocument>,
-    /// What its columns mean and may hold
+    /// The columns of the input, with their meaning and limits
     #[serde(skip_serializing_if = "Vec::is_empty")]
     features: Vec<FeatureDocument>,
-    /// Whether it takes rows (`features`, `instances`); every version in service takes `inputs`
+    /// True if the version takes rows (`features`, `instances`); every version in service takes `inputs`
     #[serde(skip_serializing_if = "Option::is_none")]
     takes_rows: Option<bool>,
-    /// The reason for which it takes no rows, not even of tensors, if an input or output stands against them
+    /// The reason why the version takes no rows, not even as tensors, if an input or output rules them out
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(
         example = "the model does not take rows, as output `h_n` [2, N, 4] does not hold one part for each row"
     )]
     rows_reason: Option<String>,
-    /// The names of its classes: those of the contract, else the labels that the graph lists
+    /// The names of the classes: those of the contract, else the labels that the graph lists
     #[serde(skip_serializing_if = "Vec::is_empty")]
     classes: Vec<String>,
-    /// How its runs are scheduled, if it is in service
+    /// The scheduling of runs, if the version is in service
     #[serde(skip_serializing_if = "Option::is_none")]
     scheduler: Option<SchedulerDocument>,
-    /// What was measured before it served
+    /// The costs measured before the version was in service
     #[serde(skip_serializing_if = "Option::is_none")]
     costs: Option<CostsDocument>,
 }
 
-/// How the runs of a version are scheduled.
+/// The scheduling of a version's runs.
 #[derive(Serialize, ToSchema)]
 pub(super) struct SchedulerDocument {
-    /// `request_thread`, or `own_threads` for runs that would hold up others there
+    /// `request_thread`, or `own_threads` for runs that would delay others there
     #[schema(example = "request_thread")]
     mode: &'static str,
-    /// Whether the rows of several requests are run at once
+    /// True if the rows of several requests are run together
     batching: bool,
-    /// Reason why they are or are not
+    /// The reason for `batching`
     #[schema(example = "each row is answered alone: the graph keeps rows apart")]
     batching_reason: String,
-    /// Sessions beside each other
+    /// Number of sessions that run in parallel
     instances: usize,
     /// Threads of each session
     threads: usize,
-    /// So many rows are run at once at most
+    /// Maximum number of rows that are run together
     max_batch_rows: usize,
-    /// How long a batch that is not full waits for more rows
+    /// Time that a batch waits for more rows before it runs
     max_delay_ms: u64,
-    /// So many requests may wait
+    /// Maximum number of requests that may wait
     queue_capacity: usize,
-    /// Why it runs on these threads
+    /// The reason for `mode`
     reason: String,
 }
 
-/// What was measured of a version before it served.
+/// The costs of a version, measured before it was in service.
 #[derive(Serialize, ToSchema)]
 pub(super) struct CostsDocument {
-    /// Time of a run in microseconds, of one row if it takes rows
+    /// Time of a run in microseconds; of one row, if the version takes rows
     run_us: u64,
-    /// Time of a run of 32 rows, if it takes any number of them
+    /// Time of a run of 32 rows, if the version takes any number of rows
     #[serde(skip_serializing_if = "Option::is_none")]
     run_32_rows_us: Option<u64>,
-    /// Time of the shorter run with a thread for each CPU, if it is a large model of long runs
+    /// Time of the shorter run with a thread for each CPU, if the model is large and its runs are long
     #[serde(skip_serializing_if = "Option::is_none")]
     run_threads_us: Option<u64>,
-    /// Memory that a session keeps
+    /// Memory of a session
     session_bytes: u64,
-    /// Whether it answers several rows at once as it answers each alone
+    /// True if several rows in one run give the same results as each row alone
     batchable: bool,
 }
 
@@ -162,10 +162,10 @@ impl From<&Servable> for CostsDocument {
     }
 }
 
-/// Why a file is not in service.
+/// A refusal: the reason why a file is not in service.
 #[derive(Serialize, ToSchema)]
 pub(super) struct RefusalDocument {
-    /// A stable word for programs
+    /// A stable code for programs
     #[schema(example = "golden_mismatch")]
     reason: &'static str,
     /// A sentence for people
@@ -175,38 +175,39 @@ pub(super) struct RefusalDocument {
 /// An input or output.
 #[derive(Serialize, ToSchema)]
 pub(super) struct ValueSpecDocument {
-    /// Its name in the graph
+    /// The name in the graph
     #[schema(example = "features")]
     name: String,
     #[serde(flatten)]
     kind: KindDocument,
 }
 
-/// What an input takes or an output gives.
+/// The kind of an input or output.
 #[derive(Serialize, ToSchema)]
 #[schema(no_recursion)]
 pub(super) struct KindDocument {
     /// `tensor`, `sequence` or `map`
     #[schema(example = "tensor")]
     kind: &'static str,
-    /// Whether it may be absent
+    /// True if it may be absent
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     optional: bool,
-    /// Of a tensor: the type of its elements, as the Open Inference Protocol names it
+    /// The element type of a tensor, as the Open Inference Protocol names it
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "FP32")]
     datatype: Option<&'static str>,
-    /// Of a tensor: the declared shape; `?` or a symbol for a dimension that may vary. Empty for a scalar and for any
+    /// The declared shape of a tensor, with `?` or a symbol for a dimension that may vary. Empty for a scalar, and if
+    /// any shape is allowed
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = json!(["?", "4"]))]
     shape: Option<Vec<String>>,
-    /// Of a sequence: what it holds
+    /// The kind of a sequence's items
     #[serde(skip_serializing_if = "Option::is_none")]
     items: Option<Box<KindDocument>>,
-    /// Of a map: the type of the keys
+    /// The type of a map's keys
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<&'static str>,
-    /// Of a map: the type of the values
+    /// The type of a map's values
     #[serde(skip_serializing_if = "Option::is_none")]
     value: Option<&'static str>,
 }
@@ -242,7 +243,7 @@ impl From<&ValueKind> for KindDocument {
 /// A column of the input.
 #[derive(Serialize, ToSchema)]
 pub(super) struct FeatureDocument {
-    /// The name by which a request may give it
+    /// The name of the feature in a request
     #[schema(example = "sepal_length")]
     name: String,
     /// The unit
@@ -255,12 +256,12 @@ pub(super) struct FeatureDocument {
     /// The greatest value that is accepted
     #[serde(skip_serializing_if = "Option::is_none")]
     maximum: Option<f64>,
-    /// What is done when it is null or absent: `refuse`, `nan`, or the value that is taken in its place
+    /// Handling of a null or absent value: `refuse`, `nan`, or the value that replaces it
     #[schema(value_type = Value, example = "refuse")]
     missing: serde_json::Value,
 }
 
-/// All models
+/// List the models
 #[utoipa::path(get, path = "/models", tag = "models", security(("bearer" = ["read"])), responses(
     (status = 200, body = ModelList),
     (status = 401, body = ProblemDocument, content_type = "application/problem+json"),
@@ -279,7 +280,7 @@ pub(super) async fn list(
     Ok(Json(ModelList { models: models.map(document).collect() }))
 }
 
-/// One model
+/// Get one model
 #[utoipa::path(get, path = "/models/{model}", tag = "models", security(("bearer" = ["read"])),
     params(("model" = String, Path, description = "The model's name", example = "iris")),
     responses(

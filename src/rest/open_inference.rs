@@ -17,7 +17,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::transport::TransportState;
 
-/// What tells of the server and its models, and what changes them.
+/// Returns the routes of metadata and of the model repository.
 pub(super) fn routes() -> OpenApiRouter<TransportState> {
     OpenApiRouter::new()
         .routes(routes!(server::metadata))
@@ -34,21 +34,21 @@ pub(super) fn routes() -> OpenApiRouter<TransportState> {
         .routes(routes!(repository::index))
         .routes(routes!(repository::load))
         .routes(routes!(repository::unload))
-        // The specification writes it both ways.
+        // The specification has both spellings.
         .route("/v2/", get(server::metadata))
 }
 
-/// What runs models: bodies of any encoding.
+/// Returns the routes that run models, with bodies of any encoding.
 pub(super) fn inference() -> OpenApiRouter<TransportState> {
     OpenApiRouter::new().routes(routes!(infer::infer)).routes(routes!(infer::version_infer))
 }
 
-/// What orchestrators call.
+/// Returns the routes that orchestrators probe.
 pub(super) fn probes() -> OpenApiRouter<TransportState> {
     OpenApiRouter::new().routes(routes!(server::live)).routes(routes!(server::ready))
 }
 
-/// What an error looks like.
+/// An error.
 #[derive(Debug, Serialize, ToSchema)]
 pub(in crate::rest) struct ErrorDocument {
     /// A sentence for people

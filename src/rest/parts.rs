@@ -1,4 +1,4 @@
-//! Bodies that are sent in several parts, none of which is copied for it.
+//! Bodies that are sent in several parts without copying them.
 
 use std::{
     collections::VecDeque,
@@ -12,7 +12,7 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 
 use crate::system::memory::freed_later;
 
-/// The parts that were not sent yet.
+/// The parts that are not sent yet.
 struct Parts(VecDeque<Bytes>);
 
 impl Parts {
@@ -21,7 +21,7 @@ impl Parts {
     }
 }
 
-/// A body of these parts, of a length that is known.
+/// Returns a body of these parts, with a known length.
 pub(super) fn body_of(mut parts: Vec<Bytes>) -> Body {
     match parts.pop() {
         Some(only) if parts.is_empty() => {

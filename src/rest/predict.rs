@@ -18,7 +18,7 @@ use crate::{
     wire::{Asked, PredictAnswer, PredictRequest, RowBase, RowsAnswer, TensorsAnswer},
 };
 
-/// Ask the default model
+/// Predict with the default model
 ///
 /// The default model is the configured one, the only one, or `iris`.
 #[utoipa::path(post, path = "/predict", tag = "predict", security(("bearer" = ["predict"])),
@@ -31,7 +31,7 @@ pub(super) async fn predict_default(
     predict(state, permit, request).await
 }
 
-/// Ask the newest version of a model
+/// Predict with the latest version
 #[utoipa::path(post, path = "/models/{model}/predict", tag = "predict", security(("bearer" = ["predict"])),
     params(("model" = String, Path, description = "The model's name", example = "iris")),
     request_body = PredictRequest, responses(PredictResponses))]
@@ -43,7 +43,7 @@ pub(super) async fn predict_model(
     predict(state, permit, request).await
 }
 
-/// Ask one version of a model
+/// Predict with one version
 #[utoipa::path(post, path = "/models/{model}/versions/{version}/predict", tag = "predict",
     security(("bearer" = ["predict"])),
     params(("model" = String, Path, description = "The model's name", example = "iris"),
@@ -57,17 +57,17 @@ pub(super) async fn predict_version(
     predict(state, permit, request).await
 }
 
-/// The answers that all predictions have in common.
+/// The responses that all predictions share.
 #[derive(utoipa::IntoResponses)]
 #[expect(dead_code, reason = "only its schema is used")]
 enum PredictResponses {
-    /// What the model says; which version said it stands in `x-model-version` and `x-model-digest`
+    /// The model's outputs; `x-model-version` and `x-model-digest` name the version
     #[response(status = 200)]
     Ok(PredictAnswer),
-    /// The body is no JSON, or the request breaks a rule of HTTP
+    /// The body is not JSON, or the request breaks a rule of HTTP
     #[response(status = 400, content_type = "application/problem+json")]
     BadRequest(ProblemDocument),
-    /// No token, or one that is not believed
+    /// The token is missing or not valid
     #[response(status = 401, content_type = "application/problem+json")]
     Unauthorized(ProblemDocument),
     /// The token lacks the scope `predict`
@@ -76,7 +76,7 @@ enum PredictResponses {
     /// There is no such model or version
     #[response(status = 404, content_type = "application/problem+json")]
     NotFound(ProblemDocument),
-    /// The body did not come in time
+    /// The body did not arrive in time
     #[response(status = 408, content_type = "application/problem+json")]
     RequestTimeout(ProblemDocument),
     /// The body is too large
@@ -85,20 +85,20 @@ enum PredictResponses {
     /// The body is not declared as JSON, or its encoding is neither gzip nor deflate
     #[response(status = 415, content_type = "application/problem+json")]
     UnsupportedMediaType(ProblemDocument),
-    /// The rows or inputs are not what the model takes: `errors` lists everything that is wrong. Or the model refuses their
-    /// values (`inputs_refused`), and would refuse the same ones again
+    /// The rows or inputs are not what the model takes: `errors` lists everything that is wrong. Or the model refuses
+    /// their values (`inputs_refused`), and would refuse the same values again
     #[response(status = 422, content_type = "application/problem+json")]
     UnprocessableEntity(ProblemDocument),
-    /// A quota is used up; `Retry-After` says when to come back
+    /// A quota is used up; `Retry-After` says when to retry
     #[response(status = 429, content_type = "application/problem+json")]
     TooManyRequests(ProblemDocument),
     /// The model failed
     #[response(status = 500, content_type = "application/problem+json")]
     InternalServerError(ProblemDocument),
-    /// The model is not in service or has too much to do; `Retry-After` says when to come back
+    /// The model is not in service or is overloaded; `Retry-After` says when to retry
     #[response(status = 503, content_type = "application/problem+json")]
     ServiceUnavailable(ProblemDocument),
-    /// The model took too long
+    /// The model did not finish in time
     #[response(status = 504, content_type = "application/problem+json")]
     GatewayTimeout(ProblemDocument),
 }
@@ -133,7 +133,7 @@ async fn predict(
     match request.asked() {
         Asked::Rows(..) => Err(ApiError::AnswerNotWritten),
         Asked::Checked(rows, base) => {
-            // What stood in it is in the tensors now.
+            // The tensors hold its contents now.
             drop(body);
             let prediction = state.serving.predict(servable, rows, terms, begin).await;
             let prediction = prediction.map_err(|error| ApiError::about_rows(error, base))?;

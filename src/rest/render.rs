@@ -1,5 +1,4 @@
-//! Turns errors that the framework and its layers answer in their own way (plain text, or nothing) into problem
-//! documents.
+//! Error bodies: plain text or empty errors of the framework and its layers become documents of the dialect.
 
 use axum::{
     Json,
@@ -12,10 +11,11 @@ use axum::{
 use super::{dialect::Dialect, header_rules};
 use crate::transport::{MEDIA_TYPE, problem_of, sentence};
 
-/// The dialect that a request is in.
+/// A function from method and path to the dialect of a request.
 pub(super) type DialectOf = fn(&Method, &str) -> Dialect;
 
-/// Refuses what breaks the rules of headers, and renders errors. Leaves what is a document in the dialect of the path already; `Allow` and its like are kept.
+/// Refuses requests that break the rules of headers, and renders errors. Responses that are documents of their dialect
+/// already are kept, and so are headers such as `Allow`.
 pub(super) async fn render_errors(dialect_of: DialectOf, request: Request, next: Next) -> Response {
     let dialect = dialect_of(request.method(), request.uri().path());
     let mut response = match header_rules::refused(&request) {
@@ -36,11 +36,11 @@ pub(super) async fn render_errors(dialect_of: DialectOf, request: Request, next:
     if is_document(&response) { response } else { with_body_of(response, problem_of(status).into_response()) }
 }
 
-/// The id that a caller gave its request, for the error that it gets.
+/// The id that a caller gave its request, repeated in its error.
 #[derive(Clone, Debug)]
 struct RequestedId(String);
 
-/// An error that names the request by the caller's own id, where its dialect has one.
+/// Adds the caller's own request id to an error; only some dialects show it.
 pub(super) fn with_id(mut error: Response, id: Option<String>) -> Response {
     if let Some(id) = id {
         error.extensions_mut().insert(RequestedId(id));
@@ -48,11 +48,11 @@ pub(super) fn with_id(mut error: Response, id: Option<String>) -> Response {
     error
 }
 
-/// The response with another body, and the headers that describe it.
+/// Replaces the body of a response, and the headers that describe it.
 fn with_body_of(response: Response, rendered: Response) -> Response {
     let (mut parts, _) = response.into_parts();
     let (rendered, body) = rendered.into_parts();
-    // What described the body before: its length, and how it was compressed.
+    // The length and compression of the previous body.
     for name in [header::CONTENT_LENGTH, header::CONTENT_ENCODING] {
         parts.headers.remove(name);
     }
@@ -64,7 +64,7 @@ fn with_body_of(response: Response, rendered: Response) -> Response {
     HttpResponse::from_parts(parts, body)
 }
 
-/// OAuth errors are JSON documents of their own form (RFC 6749 section 5.2).
+/// Returns true if the body is a problem document or JSON already, as OAuth errors are (RFC 6749 section 5.2).
 fn is_document(response: &Response) -> bool {
     let content_type = response.headers().get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
     content_type.is_some_and(|value| value == MEDIA_TYPE.as_bytes() || value == b"application/json")

@@ -20,14 +20,14 @@ use crate::{
     transport::{AddressLimit, ApiError, TransportState, authorized, authorized_by_platform},
 };
 
-/// The description of everything that is described.
+/// Returns the API description of all documented routes.
 pub(super) fn description(settings: &Settings) -> utoipa::openapi::OpenApi {
     let asked = dialect_inference(&settings.dialects).into_iter().map(|(_, routes)| routes);
     let routes = asked.fold(predictions().merge(api(settings)), OpenApiRouter::merge);
     docs::completed(routes.merge(inference()).merge(probes(&settings.dialects)).into_openapi())
 }
 
-/// Routes that take rows.
+/// Returns the routes that take rows.
 fn predictions() -> OpenApiRouter<TransportState> {
     OpenApiRouter::with_openapi(docs::Description::openapi())
         .routes(routes!(predict::predict_default))
@@ -35,7 +35,7 @@ fn predictions() -> OpenApiRouter<TransportState> {
         .routes(routes!(predict::predict_version))
 }
 
-/// Routes that take no more than a few words.
+/// Returns the routes that take no more than a few words.
 fn api(settings: &Settings) -> OpenApiRouter<TransportState> {
     let mut routes = OpenApiRouter::new()
         .routes(routes!(token::token))
@@ -53,12 +53,12 @@ fn api(settings: &Settings) -> OpenApiRouter<TransportState> {
     routes
 }
 
-/// What takes tensors.
+/// Returns the routes that take tensors.
 fn inference() -> OpenApiRouter<TransportState> {
     open_inference::inference()
 }
 
-/// What takes tensors in the dialects of other servers, and whether the platform in front of it knows who calls.
+/// Returns the tensor routes of other servers' dialects, each with true if the platform in front authenticates callers.
 fn dialect_inference(dialects: &DialectSettings) -> Vec<(bool, OpenApiRouter<TransportState>)> {
     let by_platform = |name| dialects.authenticates(name);
     let understood = Understood::new(dialects);
@@ -67,7 +67,7 @@ fn dialect_inference(dialects: &DialectSettings) -> Vec<(bool, OpenApiRouter<Tra
         routes.push((by_platform(DialectName::KserveV1), tensorflow::inference()));
     }
     if dialects.mlflow || dialects.sagemaker {
-        // They have one path, so whoever is let through for one of them is for both.
+        // Both share one path, so a caller that one of the platforms authenticates is accepted for both.
         let by_platform = (dialects.mlflow && by_platform(DialectName::Mlflow))
             || (dialects.sagemaker && by_platform(DialectName::Sagemaker));
         routes.push((by_platform, invocations::inference(understood)));
@@ -78,7 +78,7 @@ fn dialect_inference(dialects: &DialectSettings) -> Vec<(bool, OpenApiRouter<Tra
     routes
 }
 
-/// What orchestrators and load balancers call.
+/// Returns the routes that orchestrators and load balancers probe.
 fn probes(dialects: &DialectSettings) -> OpenApiRouter<TransportState> {
     let routes = OpenApiRouter::new()
         .routes(routes!(health::health))
@@ -92,7 +92,7 @@ fn probes(dialects: &DialectSettings) -> OpenApiRouter<TransportState> {
     }
 }
 
-/// The public listener's routes in all their layers.
+/// Returns the routes of the public listener in all their layers.
 pub(super) fn public_router(
     state: TransportState,
     settings: &Settings,
@@ -115,16 +115,16 @@ pub(super) fn public_router(
     }
     let routes = authorized(closed, &state, address_limit)
         .merge(authorized_by_platform(let_through, address_limit))
-        // Spared the quota of their address: a load balancer must not take the gateway for dead because others behind
-        // the same address ask too much.
+        // Exempt from the address quota: a load balancer must not take the gateway for dead because other clients
+        // behind the same address send too much.
         .merge(Router::from(probes(dialects)))
-        // The layers limit bodies; a second limit inside would only hide their answer.
+        // The layers limit bodies; a second limit inside would only hide their response.
         .layer(DefaultBodyLimit::disable());
     let routes = layers::public(routes, &state, server, Dialect::of).with_state(state.clone());
     vertex::in_front_of(routes, state, settings, address_limit)
 }
 
-/// The operators' listener's routes.
+/// Returns the routes of the operators' listener.
 pub fn admin_router(state: TransportState) -> Router {
     let counted = if state.metrics.is_on() {
         Router::new().route("/metrics", get(metrics::metrics))

@@ -1,7 +1,7 @@
-//! SageMaker's multi-model routes ("Build your own container for multi-model endpoints"), as far as they fit a repository
-//! that lies in the container: models are there already, and are loaded from nowhere else.
+//! SageMaker's multi-model routes ("Build your own container for multi-model endpoints"), as far as they fit a
+//! repository inside the container. Models are loaded only from that repository.
 //!
-//! `GET /models` and `GET /models/NAME` stay what they are in the native dialect.
+//! `GET /models` and `GET /models/NAME` remain those of the native dialect.
 
 use std::path::{self, Component, PathBuf};
 
@@ -33,24 +33,24 @@ use crate::{
     wire::{FieldError, parse_valid},
 };
 
-/// Which model of several is meant: on SageMaker the path holds a hash of the name, this header the name.
+/// The header with the model's name: on SageMaker the path holds only a hash of the name.
 const TARGET_MODEL: HeaderName = HeaderName::from_static("x-amzn-sagemaker-target-model");
 
-/// Ends of file names that are no part of a model's name.
+/// File name suffixes that do not belong to a model's name.
 const SUFFIXES: &[&str] = &[".tar.gz", ".onnx"];
 
-/// The folder that models must lie in.
+/// The folder that models must be in.
 #[derive(Clone, Debug)]
 pub(super) struct Repository(PathBuf);
 
 impl Repository {
-    /// The folder of this path.
+    /// Creates the repository for this path, made absolute.
     pub(super) fn new(path: &path::Path) -> Self {
         Self(path::absolute(path).unwrap_or_else(|_| path.to_path_buf()))
     }
 
-    /// Whether a path is that of a model in it, or of something in the model's folder, as far as its names say. The file
-    /// system is not asked, so that nothing can be learned about it.
+    /// Returns true if a path is that of a model in the repository, or of something in the model's folder. The check
+    /// reads only the path, so that a caller cannot probe the file system.
     fn holds(&self, path: &str, model: &ModelName) -> bool {
         let path = path::Path::new(path);
         let is_plain =
@@ -61,17 +61,17 @@ impl Repository {
     }
 }
 
-/// What runs one of several models.
+/// Returns the routes that run one of several models.
 pub(super) fn inference(understood: Understood) -> OpenApiRouter<TransportState> {
     OpenApiRouter::new().routes(routes!(invoke_model)).layer(Extension(understood))
 }
 
-/// What changes which models are in service.
+/// Returns the routes that load and unload models.
 pub(super) fn routes(repository: Repository) -> OpenApiRouter<TransportState> {
     OpenApiRouter::new().routes(routes!(load)).routes(routes!(unload)).layer(Extension(repository))
 }
 
-/// The model that the header names, if it is there.
+/// Returns the model that the header names; `None` if the header is absent.
 pub(super) fn target_model(headers: &HeaderMap) -> Result<Option<ModelName>, ApiError> {
     let Some(value) = headers.get(TARGET_MODEL) else { return Ok(None) };
     let name = value.to_str().unwrap_or_default().trim_start_matches('/');
@@ -79,9 +79,9 @@ pub(super) fn target_model(headers: &HeaderMap) -> Result<Option<ModelName>, Api
     name.parse().map(Some).map_err(|_| ApiError::NoSuchName)
 }
 
-/// Ask one of several models, in the words of MLflow or SageMaker
+/// Predict with one of several models, in the form of MLflow or SageMaker
 ///
-/// `X-Amzn-SageMaker-Target-Model`, if it is there, names the model; else the path does.
+/// `X-Amzn-SageMaker-Target-Model` names the model; if it is absent, the path does.
 #[utoipa::path(post, path = "/models/{model}/invoke", operation_id = "sagemaker_invoke", tag = "platforms", security(("bearer" = ["predict"])),
     params(("model" = String, Path, description = "The model's name", example = "iris")),
     request_body(content = InvocationDocument), responses(
@@ -106,34 +106,34 @@ pub(super) async fn invoke_model(
     invoke(&state, understood, &caller, Some(&model), request).await
 }
 
-/// A model to be loaded.
+/// A request to load a model.
 #[derive(Debug, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct LoadRequest {
-    /// Its name
+    /// The name of the model
     #[schema(example = "iris")]
     model_name: String,
-    /// Where it lies, which must be in the repository
+    /// The path of the model, which must be in the repository
     #[schema(example = "/models/iris")]
     url: String,
 }
 
-/// A model that was loaded.
+/// A loaded model.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Loaded {
-    /// Its name
+    /// The name of the model
     #[serde(rename = "modelName")]
     #[schema(example = "iris")]
     model_name: String,
-    /// Where it lies
+    /// The path of the model
     #[serde(rename = "modelUrl")]
     #[schema(example = "/models/iris")]
     model_url: String,
 }
 
-/// Load a model that lies in the repository, as SageMaker asks for it
+/// Load a model from the repository, for SageMaker
 ///
-/// Whoever may only predict learns whether it is loaded already, which SageMaker takes for success.
+/// A caller that may only predict gets 409 if the model is loaded already, which SageMaker accepts as success.
 #[utoipa::path(post, path = "/models", operation_id = "sagemaker_load", tag = "platforms", security(("bearer" = ["manage"])),
     request_body = LoadRequest, responses(
     (status = 200, body = Loaded),
@@ -149,7 +149,7 @@ pub(super) async fn load(
     caller: Caller,
     request: Request,
 ) -> Result<Json<Loaded>, ApiError> {
-    // Before the body: a caller that may do neither with any model learns nothing of what is wrong with it.
+    // Before the body is read: a caller with neither permission must not learn of errors in it.
     Permit::<MayManage>::check_any(&caller)
         .or_else(|forbidden| Permit::<MayPredict>::check_any(&caller).map_err(|_| forbidden))?;
     let LoadRequest { model_name, url } = parse_valid(&read_json(request).await?)?;
@@ -185,7 +185,7 @@ pub(super) async fn load(
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Unloaded {}
 
-/// Take a model out of service until it is loaded again, as SageMaker asks for it
+/// Unload a model until it is loaded again, for SageMaker
 #[utoipa::path(delete, path = "/models/{model}", operation_id = "sagemaker_unload", tag = "platforms", security(("bearer" = ["manage"])),
     params(("model" = String, Path, description = "The model's name", example = "iris")), responses(
     (status = 200, body = Unloaded),

@@ -1,8 +1,8 @@
-//! KServe's V1 protocol and TensorFlow Serving's REST API, which have the same paths and requests: what one of them does
-//! not know, its clients ignore.
+//! KServe's V1 protocol and TensorFlow Serving's REST API, which share paths and requests. Responses have the fields of
+//! both, as clients ignore the fields that they do not know.
 //!
-//! A verb stands behind the last name of a path, as in `/v1/models/iris:predict`. The router knows whole segments only, so
-//! `target` takes them apart.
+//! A verb follows the last name of a path, as in `/v1/models/iris:predict`. The router matches whole segments only, so
+//! `target` splits them.
 
 mod describe;
 mod models;
@@ -21,7 +21,7 @@ use crate::transport::TransportState;
 use self::target::Target;
 pub(super) use predict::answer_rows;
 
-/// What tells of models.
+/// Returns the routes of model status and metadata.
 pub(super) fn routes() -> OpenApiRouter<TransportState> {
     OpenApiRouter::new()
         .routes(routes!(models::names))
@@ -33,14 +33,14 @@ pub(super) fn routes() -> OpenApiRouter<TransportState> {
         .routes(routes!(models::label_metadata))
 }
 
-/// The routes whose last segment may end with a verb: which methods there are depends on that, not on the route.
+/// Marks routes whose last segment may end with a verb: the verb, not the route, decides which methods are allowed.
 fn with_verbs(
     (schemas, paths, methods): UtoipaMethodRouter<TransportState>,
 ) -> UtoipaMethodRouter<TransportState> {
     (schemas, paths, methods.fallback(async |target: Target| target.other_method()))
 }
 
-/// What runs models.
+/// Returns the routes that run models.
 pub(super) fn inference() -> OpenApiRouter<TransportState> {
     let verbs = Router::new()
         .route("/v1/models/{model}", post(predict::act))

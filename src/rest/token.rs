@@ -22,10 +22,10 @@ use crate::{
 
 const GRANT_TYPE: &str = "client_credentials";
 
-/// Longest field in bytes: an id, a secret, a list of scopes.
+/// Maximum size of a field in bytes: an id, a secret, a list of scopes.
 const MAX_FIELD_BYTES: u64 = 1024;
 
-/// The request for a token, as a form or as JSON. Id and secret may stand in HTTP Basic authentication instead.
+/// The request for a token, as a form or as JSON. HTTP Basic authentication may carry the id and secret instead.
 #[derive(Default, Deserialize, Validate, ToSchema)]
 #[schema(example = json!({"grant_type": "client_credentials", "client_id": "demo", "client_secret": "demo-secret"}))]
 pub(super) struct TokenRequest {
@@ -40,7 +40,7 @@ pub(super) struct TokenRequest {
     #[validate(length(max = MAX_FIELD_BYTES))]
     #[schema(format = Password)]
     client_secret: Option<String>,
-    /// Scopes with spaces between; without them the token has all that the client may have
+    /// Scopes separated by spaces; if absent, the token gets every scope of the client
     #[validate(length(max = MAX_FIELD_BYTES))]
     #[schema(example = "predict:iris")]
     scope: Option<String>,
@@ -54,18 +54,18 @@ pub(super) struct TokenAnswer {
     /// Always `bearer`
     #[schema(example = "bearer")]
     token_type: &'static str,
-    /// For how many seconds it is valid
+    /// Lifetime in seconds
     #[schema(example = 3600)]
     expires_in: u64,
-    /// What it permits
+    /// The granted scopes
     #[schema(example = "predict read")]
     scope: String,
 }
 
-/// Why no token is given (RFC 6749 section 5.2).
+/// An error of the token endpoint (RFC 6749 section 5.2).
 #[derive(Serialize, ToSchema)]
 pub(super) struct TokenErrorAnswer {
-    /// The stable word of the RFC
+    /// The stable error code of the RFC
     #[schema(example = "invalid_client")]
     error: &'static str,
     /// A sentence for people
@@ -189,7 +189,8 @@ async fn read(request: Request) -> Result<TokenRequest, TokenFailure> {
     Err(TokenFailure::Api(ApiError::NotFormOrJson))
 }
 
-/// Id and secret from `Authorization: Basic` (RFC 6749 section 2.3.1: each form-encoded before it is joined).
+/// Reads id and secret from `Authorization: Basic`; each is form-encoded before they are joined (RFC 6749 section
+/// 2.3.1).
 fn basic_credentials(headers: &HeaderMap) -> Result<Option<(String, String)>, TokenFailure> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let Some(value) = values.next() else {
@@ -209,9 +210,9 @@ fn basic_credentials(headers: &HeaderMap) -> Result<Option<(String, String)>, To
     }
 }
 
-/// The text that was form-encoded, or the text itself if it was not.
+/// Decodes a form-encoded text; returns the text itself if it was not encoded.
 fn form_decode(text: &str) -> String {
-    // Only what the encoding would have encoded itself can be in the way of reading it back.
+    // A bare `&` would end the value. All other characters that the encoding escapes are harmless.
     let pair = format!("v={}", text.replace('&', "%26"));
     let decoded: Option<Vec<(String, String)>> = serde_urlencoded::from_str(&pair).ok();
     decoded.and_then(|mut pairs| pairs.pop()).map_or_else(|| text.to_owned(), |(_, decoded)| decoded)

@@ -1,8 +1,9 @@
-//! The part of a request's body that was not read before the request was answered.
+//! The part of a request body that the handler did not read.
 //!
-//! This rest has to be read before the next request on the connection can be. Clients and proxies often send a body in a later
-//! packet than its head, and the next request right behind it. A short rest is therefore read before the answer is sent;
-//! for any other the answer says that the connection closes, so that no client sends a request that is never read.
+//! The next request on the connection comes after this rest, so it has to be read first. Clients and proxies often send
+//! a body in a later packet than its head, and the next request directly after it. A short rest is therefore read
+//! before the response is sent. For any other rest the response announces that the connection closes, so that no client
+//! sends a request that is never read.
 
 use std::{
     pin::Pin,
@@ -25,24 +26,24 @@ use tokio::time::timeout;
 
 use super::express::body::{Again, first};
 
-/// A body of at most this length usually came with its head: one look tells.
+/// Maximum length of a body that usually arrives with its head, so that one poll is enough.
 const SHORT_BYTES: u64 = 4 * 1024;
 
-/// The longest rest that is read for the sake of the connection, and the time that it is given to come.
+/// Maximum length of a rest that is read to keep the connection open, and the time that it may take.
 const REST_BYTES: u64 = 64 * 1024;
 const REST_TIME: Duration = Duration::from_secs(1);
 
-/// The rest of a body whose handler may leave it unread.
+/// The rest of a body whose handler may not read it all.
 pub(super) struct Unread {
     rest: Arc<Rest>,
-    /// The client sends its body only when it is asked to.
+    /// True if the client sends its body only on request (`Expect: 100-continue`).
     waits_to_be_asked: bool,
 }
 
 #[derive(Default)]
 struct Rest {
     ended: AtomicBool,
-    /// Handed back by the handler's side when it drops the body.
+    /// Returned by the handler's side when it drops the body.
     body: Mutex<Option<Body>>,
 }
 
@@ -53,12 +54,12 @@ impl Rest {
 }
 
 impl Unread {
-    /// A body whose rest is kept; `None` if all of it is there already.
+    /// Wraps a body so that its rest is kept; `None` if all of it has arrived already.
     pub(super) fn of(headers: &HeaderMap, mut body: Body) -> (Body, Option<Self>) {
         if body.is_end_stream() {
             return (body, None);
         }
-        // A look at the body asks the client for it.
+        // Polling the body would make the server ask the client for it.
         let waits_to_be_asked = headers.contains_key(header::EXPECT);
         let exact = body.size_hint().exact().filter(|bytes| *bytes <= SHORT_BYTES);
         if let Some(exact) = exact.filter(|_| !waits_to_be_asked) {
@@ -72,7 +73,7 @@ impl Unread {
         (Body::new(watched), Some(Self { rest, waits_to_be_asked }))
     }
 
-    /// Reads a short rest, or says in the answer that the connection ends with it.
+    /// Reads a short rest, or announces in the response that the connection closes.
     pub(super) async fn settle(self, response: &mut Response<Body>) {
         if self.rest.ended.load(Ordering::Acquire) || response.headers().contains_key(header::CONNECTION) {
             return;
@@ -103,9 +104,9 @@ async fn ends_soon(mut rest: Body) -> bool {
     true
 }
 
-/// A body that hands its rest back.
+/// A body that returns its rest when it is dropped.
 struct Watched {
-    /// `None` once it is broken or handed back.
+    /// `None` once the body is broken or returned.
     body: Option<Body>,
     rest: Arc<Rest>,
 }
@@ -152,7 +153,7 @@ mod tests {
 
     use super::*;
 
-    /// A body that comes in parts, the first of them later than its head.
+    /// Returns a body in parts, the first of which comes later than the head.
     fn later(parts: usize, bytes: usize) -> Body {
         let parts = (0..parts).map(move |_| Ok::<_, Error>(Bytes::from(vec![b' '; bytes])));
         let head = stream::once(async {

@@ -1,7 +1,7 @@
-//! Vertex AI, which says in the environment at which paths it asks ("Custom container requirements for prediction").
+//! Vertex AI, which sets its paths in the environment ("Custom container requirements for prediction").
 //!
-//! These paths may be any, our own among them, as many write `/health` and `/predict`. So they are looked at before all
-//! others, and whatever is not theirs passes on as if they were not there.
+//! These paths are arbitrary and often collide with native ones, such as `/health` and `/predict`. They are therefore
+//! matched first, and all other requests pass on unchanged.
 
 use axum::{
     Router,
@@ -32,12 +32,12 @@ use crate::{
     },
 };
 
-/// The path at which it asks, if it does.
+/// Returns the path of predictions; `None` if Vertex AI is off or has not set one.
 pub(super) fn predict_route(dialects: &DialectSettings) -> Option<&str> {
     dialects.vertex_predict_route.as_deref().filter(|_| dialects.vertex)
 }
 
-/// The routes of Vertex AI in front of all others, if there are any.
+/// Mounts the routes of Vertex AI in front of all others, if there are any.
 pub(super) fn in_front_of(
     others: Router,
     state: TransportState,
@@ -72,7 +72,7 @@ pub(super) fn in_front_of(
         .fallback(passed_on)
 }
 
-/// Asks the default model.
+/// Predicts with the default model.
 async fn predict(
     State(state): State<TransportState>,
     caller: Caller,

@@ -1,5 +1,5 @@
-//! Panics in calls of `ort`: each is an error of the one call that met it, so that the model serves on, and no trace on
-//! standard error, as nobody here can mend it.
+//! Catches panics in calls of `ort`: each becomes an error of that one call, so that the model continues to serve.
+//! Their traces stay off standard error, as no operator can act on them.
 
 use std::{
     any::Any,
@@ -11,13 +11,13 @@ use std::{
 use super::RuntimeError;
 
 thread_local! {
-    /// Whether a panic of this thread is an error that someone waits for.
+    /// True while a panic of this thread is turned into an error.
     static CONTAINED: Cell<bool> = const { Cell::new(false) };
 }
 
 static HOOK: Once = Once::new();
 
-/// Runs `work` so that a panic in it is an error.
+/// Runs `work` and turns a panic in it into an error.
 pub(super) fn contained<T>(work: impl FnOnce() -> Result<T, RuntimeError>) -> Result<T, RuntimeError> {
     HOOK.call_once(|| {
         let usual = panic::take_hook();
@@ -41,7 +41,7 @@ fn message_of(panic: &(dyn Any + Send)) -> String {
     without_address(text.unwrap_or("no message")).to_owned()
 }
 
-/// The message of the error that was unwrapped, if it is that: the rest is addresses in this process.
+/// Returns the message of the error that was unwrapped, or else the whole text: the rest is addresses in this process.
 fn without_address(text: &str) -> &str {
     let quoted = text.split_once(r#"message: ""#).and_then(|(_, rest)| rest.split_once(r#"", ptr:"#));
     quoted.map_or(text, |(message, _)| message)

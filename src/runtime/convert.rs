@@ -1,4 +1,4 @@
-//! Between the gateway's values and ONNX Runtime's.
+//! Conversion between the gateway's values and ONNX Runtime's.
 
 mod shared;
 
@@ -11,7 +11,7 @@ use ort::{
 use super::RuntimeError;
 use crate::model::{Tensor, TensorData, Value};
 
-/// A value that borrows the tensor's elements; only texts are copied.
+/// Returns a value that borrows the tensor's elements; only strings are copied.
 pub(super) fn input_value(tensor: &Tensor) -> Result<SessionInputValue<'_>, RuntimeError> {
     macro_rules! borrow {
         ($elements:expr) => {{
@@ -41,8 +41,8 @@ pub(super) fn input_value(tensor: &Tensor) -> Result<SessionInputValue<'_>, Runt
     .map_err(|error| RuntimeError::Run(error.message().to_owned()))
 }
 
-/// An output, as it is: declared shapes and types of outputs lie, so they are not asked. It is copied unless it is large,
-/// and in none of the inputs' memory, which may be gone before it is written.
+/// Reads an output with the shape and type it has, as declared ones can be wrong. A small one is copied, and so is one
+/// in the memory of an input, which may be freed before the output is written.
 pub(super) fn output_value(
     name: &str,
     value: DynValue,
@@ -98,7 +98,7 @@ fn read_tensor(value: &DynValue, ty: TensorElementType) -> Result<Tensor, String
     Tensor::new(shape, data).map_err(|error| error.to_string())
 }
 
-/// The types of maps that ONNX Runtime makes.
+/// Reads a map of one of the types that ONNX Runtime produces.
 fn read_map(map: &DynValue, key: TensorElementType, value: TensorElementType) -> Result<Value, String> {
     macro_rules! entries {
         ($keys:ident, $key:ty, $values:ident, $value:ty) => {{

@@ -1,11 +1,11 @@
-//! What a model declares of its inputs and outputs.
+//! The signature that a model declares.
 
 use ort::value::{Outlet, TensorElementType, ValueType};
 
 use super::RuntimeError;
 use crate::model::{Dimension, ElementType, Signature, ValueKind, ValueSpec};
 
-/// The signature of a model of these inputs and outputs.
+/// Builds the signature of a model with these inputs and outputs.
 ///
 /// # Errors
 ///

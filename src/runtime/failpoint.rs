@@ -1,6 +1,6 @@
-//! Failures on purpose, for tests: a model's metadata asks for them, and only debug builds know them.
+//! Injected failures for tests: a model's metadata requests them, and only debug builds have them.
 //!
-//! They stand in for what a library does when it fails, so that the tests need no input that makes one fail.
+//! They stand in for failures of a library, so that the tests need no input that causes one.
 
 use std::hint::black_box;
 
@@ -14,19 +14,19 @@ const KEY: &str = "onnx_gateway.failpoint";
 /// Stack that one call takes at least.
 const FRAME_BYTES: usize = 4 << 10;
 
-/// A failure that a model asks for.
+/// A failure that a model requests.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Failpoint {
     /// A panic in each run.
     Panic,
     /// A panic in each run of inputs that hold this number.
     PanicAt(f32),
-    /// Calls within calls, in loading and in each run, until they take this much stack.
+    /// Nested calls, in loading and in each run, until they take this many bytes of stack.
     Stack(usize),
 }
 
 impl Failpoint {
-    /// `None` if the model asks for none.
+    /// Reads the failpoint from the metadata; `None` if the model requests no failure.
     pub(super) fn of(session: &Session) -> Option<Self> {
         Self::parse(&session.metadata().ok()?.custom(KEY)?)
     }
@@ -42,7 +42,7 @@ impl Failpoint {
         Some(Self::Stack(mebibytes << 20))
     }
 
-    /// Fails as a loading model does.
+    /// Fails as a model does while it loads.
     pub(super) fn in_load(self) {
         if let Self::Stack(bytes) = self {
             descend(bytes);
@@ -67,7 +67,7 @@ fn holds(tensor: &Tensor, number: f32) -> bool {
     matches!(tensor.data(), TensorData::F32(elements) if elements.contains(&number))
 }
 
-/// Takes this much stack, and gives it back.
+/// Takes this many bytes of stack, and returns.
 fn descend(bytes: usize) {
     let frame = [0_u8; FRAME_BYTES];
     black_box(&frame);

@@ -10,7 +10,7 @@ use super::failpoint::Failpoint;
 use super::{Runtime, RuntimeError, contain::contained, convert, declare, refused::error_of_run};
 use crate::model::{Signature, Tensor, Value};
 
-/// A session: a model loaded and ready to run, one request at a time.
+/// A session: a loaded model that runs one request at a time.
 #[derive(Debug)]
 pub struct Instance {
     session: Session,
@@ -20,10 +20,10 @@ pub struct Instance {
 }
 
 impl Instance {
-    /// Loads a model file. It must not change while the instance lives.
+    /// Loads a model file. The file must not change while the instance lives.
     ///
-    /// The session runs on the caller's thread and spawns none: instances side by side use the CPUs better than
-    /// threads within one, and a waiting thread that spins takes a CPU from the others.
+    /// The session runs on the caller's thread and spawns none. Parallel instances use the CPUs better than threads
+    /// within one, and a waiting thread that spins takes a CPU from the others.
     ///
     /// # Errors
     ///
@@ -33,8 +33,8 @@ impl Instance {
         Self::load_with_threads(runtime, file, 1)
     }
 
-    /// The same for a session that runs on so many threads, the caller's included. Those that wait for work sleep: a run
-    /// begins a little later for it, but a thread that spins would take its CPU from the requests.
+    /// Loads a model file for a session that runs on `threads` threads, the caller's included. Idle ones sleep: a run
+    /// begins a little later for it, but a spinning thread would take its CPU from the requests.
     ///
     /// # Errors
     ///
@@ -48,8 +48,8 @@ impl Instance {
         Self::of(session)
     }
 
-    /// Loads a model file and writes it in ONNX Runtime's own format, which takes less memory to load for some models.
-    /// That file is for this machine and this version of ONNX Runtime.
+    /// Loads a model file and writes it in ONNX Runtime's own format, which some models need less memory to load from.
+    /// The written file is only for this machine and this version of ONNX Runtime.
     ///
     /// # Errors
     ///
@@ -75,13 +75,13 @@ impl Instance {
         })
     }
 
-    /// What the model takes and gives.
+    /// Returns the model's inputs and outputs.
     #[must_use]
     pub fn signature(&self) -> &Signature {
         &self.signature
     }
 
-    /// A property of the model's metadata.
+    /// Returns a property of the model's metadata; `None` if it has no such property.
     ///
     /// # Errors
     ///
@@ -92,14 +92,14 @@ impl Instance {
         Ok(metadata.custom(key))
     }
 
-    /// Runs the model on inputs by name; answers every output in the order of the signature.
+    /// Runs the model on inputs by name. Returns every output in the order of the signature.
     ///
     /// Blocks until the run is over. `options` can end it early from another thread.
     ///
     /// # Errors
     ///
-    /// [`RuntimeError::Refused`] when the model cannot answer these inputs, [`RuntimeError::Run`] when it fails,
-    /// [`RuntimeError::Panicked`] when `ort` does.
+    /// [`RuntimeError::Refused`] when the model rejects these inputs, [`RuntimeError::Run`] when it fails,
+    /// [`RuntimeError::Panicked`] when `ort` panics.
     pub fn run(
         &mut self,
         inputs: &[(&str, &Tensor)],
@@ -130,11 +130,11 @@ impl Instance {
     }
 }
 
-/// The message with only the last name of each path in it: ONNX Runtime quotes the place of the private copy and other
-/// files of this machine, which nobody outside needs to know.
+/// Shortens each path in a message to its last name. ONNX Runtime quotes the path of the private copy and other files
+/// of this machine, which clients must not see.
 pub(super) fn without_folders(message: &str) -> String {
     let ends_path = |character: char| character.is_whitespace() || "\"'`,;()[]".contains(character);
-    // The one word with a slash that is no path.
+    // The one word with a slash that is not a path.
     let message = message.replace("function/op", "function or operator");
     let mut cleaned = String::with_capacity(message.len());
     for word in message.split_inclusive(ends_path) {
@@ -148,7 +148,7 @@ pub(super) fn without_folders(message: &str) -> String {
 
 fn builder(runtime: Runtime, threads: usize) -> ort::Result<SessionBuilder> {
     let builder = Session::builder(runtime.environment)?;
-    // What a large run took goes back when it is over: ONNX Runtime's own allocator would keep the most that it ever had.
+    // Memory of a large run is freed when it ends: ONNX Runtime's own allocator would keep the most that it ever had.
     let cpu = CPU::default().with_arena_allocator(false).build();
     let builder = builder.with_execution_providers([cpu])?;
     Ok(builder.with_intra_threads(threads.max(1))?.with_inter_threads(1)?.with_intra_op_spinning(false)?)

@@ -1,16 +1,16 @@
-//! Where the shared library of ONNX Runtime is.
+//! Search for the shared library of ONNX Runtime.
 
 use std::path::{Path, PathBuf};
 
 use crate::config::{Environment, RuntimeSettings};
 
-/// The file's name.
+/// File name of the shared library.
 const FILE_NAME: &str = if cfg!(target_os = "macos") { "libonnxruntime.dylib" } else { "libonnxruntime.so" };
 
-/// The folder that `tools/setup` fills, in the source tree: some folders above `target/release/onnx-gateway`.
+/// The folder that `tools/setup` fills, at the root of the source tree, above `target/release/onnx-gateway`.
 const SETUP_FOLDER: &str = ".onnxruntime";
 
-/// How many folders above the binary are looked into: `target/TARGET/release/deps` is the deepest.
+/// Number of folders above the binary to search: `target/TARGET/release/deps` is the deepest.
 const LEVELS: usize = 5;
 
 /// No shared library was found.
@@ -20,12 +20,12 @@ const LEVELS: usize = 5;
     named.as_ref().map(|path| format!(" ({} is not there)", path.display())).unwrap_or_default()
 )]
 pub struct LibraryNotFound {
-    /// The path that was configured, if one was.
+    /// The configured path; `None` if none was configured.
     named: Option<PathBuf>,
 }
 
-/// The path of the shared library: as the environment says, as the settings say, beside the binary, or where
-/// `tools/setup` puts it. One that is named is used or missed: nothing else is tried in its place.
+/// Finds the shared library: as the environment says, as the settings say, beside the binary, or where `tools/setup`
+/// puts it. A configured path that does not exist is an error; no other is tried in its place.
 pub(super) fn find(
     settings: &RuntimeSettings,
     environment: &Environment,

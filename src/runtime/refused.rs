@@ -1,10 +1,10 @@
-//! Telling inputs that the model refuses from a model that fails, by what ONNX Runtime says of a run.
+//! Distinguishes inputs that the model rejects from a model that fails, by the error of a run.
 
 use ort::ErrorCode;
 
 use super::{RuntimeError, instance::without_folders};
 
-/// The most bytes of a reason that a caller is told.
+/// The most bytes of a reason in a response.
 const MOST_REASON_BYTES: usize = 200;
 
 /// The beginning of an error that an operator of the graph raised while it ran.
@@ -13,7 +13,7 @@ const RAISED_BY_OPERATOR: &str = "Non-zero status code returned while running ";
 /// The words between the name of the operator and its own message.
 const BEFORE_STATUS: &str = "Status Message: ";
 
-/// Words, in lower case, of errors that say nothing of the inputs: memory, devices, and runs that were told to end.
+/// Words, in lower case, of errors that are unrelated to the inputs: memory, devices, and cancelled runs.
 const SAYS_NOTHING_OF_INPUTS: [&str; 8] = [
     "bad_alloc",
     "bad allocation",
@@ -25,11 +25,10 @@ const SAYS_NOTHING_OF_INPUTS: [&str; 8] = [
     "terminate flag",
 ];
 
-/// The error of a run of a model that loaded.
+/// Converts the error of a run of a model that loaded.
 ///
-/// The inputs are to blame where ONNX Runtime calls an argument invalid, where an operator says that it cannot go on with
-/// what it was given (an unknown category, a shape that does not fit), and where a text is not a number. Runs repeat
-/// themselves, so the same inputs are refused again.
+/// The inputs are to blame in three cases: ONNX Runtime calls an argument invalid, a string is not a number, or an
+/// operator rejects them (such as an unknown category). Runs are deterministic, so the same inputs are refused again.
 pub(super) fn error_of_run(code: ErrorCode, message: &str) -> RuntimeError {
     let cause = without_folders(message);
     if is_about_inputs(code, message) {
@@ -51,19 +50,19 @@ fn is_about_inputs(code: ErrorCode, message: &str) -> bool {
     match code {
         ErrorCode::InvalidArgument => true,
         ErrorCode::GenericFailure => is_raised_by_operator,
-        // An exception from below ONNX Runtime: of all of these, only a text that is not a number is of the caller's making.
+        // An exception from below ONNX Runtime. Of these, only a string that is not a number is the caller's fault.
         ErrorCode::RuntimeException => is_raised_by_operator && is_of_number_in_text(status),
         _ => false,
     }
 }
 
-/// Returns true if it is the whole message of `std::stod` or one of its like.
+/// Returns true if it is the whole message of `std::stod` or a similar function.
 fn is_of_number_in_text(status: &str) -> bool {
     let function = status.trim().split(':').next().unwrap_or_default();
     matches!(function, "stod" | "stof" | "stoi" | "stol" | "stold" | "stoll" | "stoul" | "stoull")
 }
 
-/// The operator that raised the error, and what it said; `None` if no operator did.
+/// Returns the operator that raised the error, and its message; `None` if no operator did.
 fn status_of(message: &str) -> Option<(&str, &str)> {
     let raised = message.strip_prefix(RAISED_BY_OPERATOR)?;
     let (operator, rest) = raised.split_once(' ')?;
@@ -71,7 +70,7 @@ fn status_of(message: &str) -> Option<(&str, &str)> {
     Some((operator, status))
 }
 
-/// The sentence for the caller: one short line, without the places of ONNX Runtime's own code.
+/// Builds the sentence for the caller: one short line, without locations in ONNX Runtime's code.
 fn reason_of(cause: &str) -> String {
     let reason = match status_of(cause) {
         Some((operator, status)) if is_of_number_in_text(status) => {
@@ -93,7 +92,7 @@ fn reason_of(cause: &str) -> String {
     line
 }
 
-/// The status without the line of code that raised it, as in `gather.cc:12 Status Gather::Compute() size > 0 was false. …`.
+/// Strips the line of code that raised it, as in `gather.cc:12 Status Gather::Compute() size > 0 was false. …`.
 fn without_code(status: &str) -> &str {
     let Some((place, rest)) = status.split_once(' ') else { return status };
     let is_place = place.rsplit_once(':').is_some_and(|(file, line)| {
@@ -103,7 +102,7 @@ fn without_code(status: &str) -> &str {
         return status;
     }
     let after_condition = rest.split_once(" was false. ").map(|(_, said)| said);
-    // The name of the function is written with what it takes, or alone.
+    // The name of the function is written with its parameters, or alone.
     let after_function = || {
         let signature = rest.split_once("] ").filter(|(before, _)| before.contains(" [with "));
         let arguments = rest.split_once(") ").filter(|(before, _)| before.contains('('));

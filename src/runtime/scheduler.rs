@@ -1,9 +1,8 @@
-//! Which requests run when, on which session, together with which others.
+//! Scheduling of requests: when each runs, on which session, and in which batch.
 //!
-//! A model whose runs are short is run by the thread that has the request in hand ([`lanes`]): whatever else is ready on
-//! that thread joins the batch, and nothing waits. One whose runs are long has threads of its own ([`threads`]), so that
-//! the requests for other models go on. Which of the two it is, is decided when the model is loaded
-//! ([`Options::mode`]).
+//! A model with short runs is run by the thread that handles the request ([`lanes`]). Whatever else is ready on that
+//! thread joins the batch, and nothing waits. A model with long runs has threads of its own ([`threads`]), so that
+//! requests for other models go on. The mode is chosen when the model is loaded ([`Options::mode`]).
 
 mod batch;
 mod entry;
@@ -38,29 +37,29 @@ use pace::Pace;
 use running::Whole;
 use threads::Threads;
 
-/// The longest run on a thread that has other requests in hand: a larger batch is run in parts, with the others between.
+/// The longest run on a thread that handles other requests: a larger batch is run in parts, with the others between.
 const LONGEST_TURN: Duration = Duration::from_millis(2);
 
-/// How a model is to be run.
+/// Settings of a model's scheduler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// On whose threads.
+    /// The threads that run it: those of the requests, or its own.
     pub mode: ScheduleMode,
-    /// Whether rows of several requests may be run together, and those of one apart.
+    /// True if rows of several requests may be run together, and rows of one request separately.
     pub batching: bool,
     /// The most rows of one run.
     pub max_batch_rows: usize,
-    /// How long a batch waits for more rows; only on threads of its own.
+    /// The time that a batch waits for more rows; only for a model with threads of its own.
     pub max_delay: Duration,
-    /// How many requests may wait.
+    /// The most requests that may wait.
     pub queue_capacity: usize,
-    /// How long a run of one row took when the model was proven.
+    /// The time of a run of one row, measured by the proof.
     pub run: Duration,
-    /// How long a run of 32 rows took, if it takes that many.
+    /// The time of a run of 32 rows, measured by the proof; `None` if it takes fewer.
     pub run_32_rows: Option<Duration>,
 }
 
-/// The sessions of a model, and who waits for them.
+/// The sessions of a model, and the requests that wait for them.
 #[derive(Debug)]
 pub struct Scheduler {
     inner: Inner,
@@ -68,7 +67,7 @@ pub struct Scheduler {
     /// The most rows of one run.
     max_rows: usize,
     instances: usize,
-    /// True once anyone asked for a run.
+    /// True since the first request for a run.
     was_asked: AtomicBool,
     shared: Arc<Shared>,
 }
@@ -79,25 +78,26 @@ enum Inner {
     Threads(Threads),
 }
 
-/// What those who run share with those who wait.
+/// State that running and waiting requests share.
 #[derive(Debug)]
 struct Shared {
-    /// Requests that wait or run.
+    /// Count of the requests that wait or run.
     places: job::Places,
-    /// Requests that wait by caller, counted while the queues are full.
+    /// Waiting requests by caller, counted while the queues are full.
     occupancy: Occupancy,
     pace: Pace,
     signature: Signature,
-    /// Outputs that each request of a batch gets whole.
+    /// Outputs that are not split: each request of a batch gets them whole.
     constants: Constants,
 }
 
 impl Scheduler {
-    /// Runs these instances, of which there must be one at least. `constants` are outputs that are the same for all rows.
+    /// Starts a scheduler for these instances, of which there must be at least one. `constants` are outputs that are
+    /// the same for all rows.
     ///
     /// # Errors
     ///
-    /// When a thread cannot be had.
+    /// When a thread cannot be started.
     pub fn new(
         instances: Vec<Instance>,
         options: Options,
@@ -126,25 +126,25 @@ impl Scheduler {
         Ok(Self { inner, options, max_rows, instances: count, was_asked: AtomicBool::new(false), shared })
     }
 
-    /// Whether a run is over before anyone could stop waiting for it.
+    /// Returns true if runs are too short to be cancelled.
     #[must_use]
     pub fn is_prompt(&self) -> bool {
         matches!(self.inner, Inner::Lanes(_))
     }
 
-    /// How many sessions there are.
+    /// Returns the number of sessions.
     #[must_use]
     pub fn instances(&self) -> usize {
         self.instances
     }
 
-    /// Returns true if anyone ever asked for a run.
+    /// Returns true if a run was ever requested.
     #[must_use]
     pub fn was_asked(&self) -> bool {
         self.was_asked.load(Ordering::Relaxed)
     }
 
-    /// How many requests wait for a run; those that are being run are not among them.
+    /// Returns the number of requests that wait for a run, without those that are running.
     #[must_use]
     pub fn requests_waiting(&self) -> usize {
         match &self.inner {
@@ -153,12 +153,12 @@ impl Scheduler {
         }
     }
 
-    /// Runs the model, alone or with what others ask. The request stands in line from this call on.
+    /// Runs the model for one request, alone or in a batch. The request is in the queue from this call on.
     ///
     /// # Errors
     ///
-    /// [`RuntimeError::Overloaded`] when too many wait, or so many that the deadline cannot be met, and later when the
-    /// caller gives up its place for one that has fewer; else as [`Instance::run`].
+    /// [`RuntimeError::Overloaded`] when the queue is full or the deadline cannot be met. The request gets it later too
+    /// if it gives up its place to a caller that has fewer. Otherwise as [`Instance::run`].
     pub fn run(&self, asked: Asked) -> Running<'_> {
         match asked.rows {
             Some(rows) if self.options.batching && rows > self.max_rows => {
@@ -173,16 +173,16 @@ impl Scheduler {
             asked.rows = None;
         }
         if !self.was_asked() {
-            // Read first: written by all threads, it would be sent from one to the other.
+            // Read first: a write from every thread would move the cache line from one to the other.
             self.was_asked.store(true, Ordering::Relaxed);
         }
-        // First, so that no other caller gives up its place for a request that is refused all the same.
+        // Before taking a place, so that no other caller gives up its own for a request that is refused anyway.
         self.check_deadline(&asked, 0)?;
         let place = self.place_of(&asked)?;
         Ok(self.wait(asked, Some(place)))
     }
 
-    /// Lets a request wait, which gives its place back when it has its answer.
+    /// Queues a request, which releases its place when it has its result.
     fn wait<'s>(&'s self, asked: Asked, place: Option<Place<'s>>) -> Whole<'s> {
         let deadline = asked.deadline;
         let (answer, answered) = oneshot::channel();
@@ -200,20 +200,20 @@ impl Scheduler {
         Whole { answered, deadline, _waiting: waiting, _place: place }
     }
 
-    /// Runs parts one after the other, with what others ask between.
+    /// Runs parts one after the other, with other requests between.
     async fn run_in_parts(&self, asked: Asked, rows: usize) -> Result<Ran, Failed> {
         let Asked { inputs, caller, priority, deadline, mut since, .. } = asked;
         let mut outputs: Vec<Value> = Vec::new();
         let mut whole: Option<Ran> = None;
-        // Kept until all are run: a request that was begun is not refused because others came since.
+        // Kept until all parts are run: a request that was begun is not refused because others came since.
         let mut place = None;
-        // Of one size, so that no small rest is left.
+        // Parts of one size, so that no small rest is left.
         let size = rows.div_ceil(rows.div_ceil(self.max_rows));
         for start in (0..rows).step_by(size) {
             let range = start..rows.min(start + size);
             let part = inputs.rows(range.clone()).ok_or_else(|| not_by_row("its inputs"))?;
             let asked = Asked { inputs: part, rows: Some(range.len()), caller, priority, deadline, since };
-            // The place stands for a part.
+            // The place stands for one part.
             self.check_deadline(&asked, if place.is_some() { size } else { 0 })?;
             if place.is_none() {
                 place = Some(self.place_of(&asked)?);

@@ -1,8 +1,8 @@
-//! The answers of one HTTP/2 connection: whether any are asked for, and whether the client takes what it asked for.
+//! The responses of one HTTP/2 connection: whether any are in progress, and whether the client reads them.
 //!
-//! A client says itself how much of an answer it wants next, so one that wants nothing could have answers kept for
-//! ever, over a connection on which everything else moves on. The parts of an answer are therefore handed out small, and
-//! only when the client wants more; the time of each is known, and uses up the patience with that answer.
+//! An HTTP/2 client decides how much of a response it receives next. One that receives nothing could keep responses in
+//! memory for ever, over a connection that is otherwise active. So responses are sent in small parts, and only when the
+//! client has room for more. The time that each part takes is deducted from the patience with its response.
 
 use std::{
     collections::HashMap,
@@ -21,52 +21,52 @@ use tokio::time::Instant;
 
 use super::{patience::Patience, seat::Seat};
 
-/// The greatest part of an answer that is handed out at once: as large as a frame of HTTP/2 is by default.
+/// Largest part of a response that is sent at once: the default size of an HTTP/2 frame.
 const PART_BYTES: usize = 16 * 1024;
 
-/// Answers that are taken at the same time share the least rate, up to this many.
+/// Most responses that share the least rate when they are read at the same time.
 const MAX_SHARING: u32 = 16;
 
-/// The answers of a connection.
+/// The responses of a connection.
 #[derive(Debug)]
 pub(super) struct Answers {
     open: Mutex<Open>,
     were_asked_for: AtomicBool,
-    /// Refusals since the last answer that was not one.
+    /// Refusals since the last response that was not one.
     refused: AtomicU32,
     seat: Arc<Seat>,
-    /// With each answer.
+    /// The patience that each response begins with.
     patience: Patience,
 }
 
 #[derive(Debug)]
 struct Open {
     handed: HashMap<u64, Handed>,
-    /// Answers that somebody works for.
+    /// Number of responses that the gateway works on.
     busy: usize,
     next: u64,
-    /// Since when there is none.
+    /// Time since which there has been no response.
     idle_since: Instant,
 }
 
-/// An answer, as far as it was handed out.
+/// A response, as far as it has been sent.
 #[derive(Clone, Copy, Debug)]
 struct Handed {
-    /// When the client was last handed something; `None` while it waits for the gateway.
+    /// Time at which the last part was sent; `None` while the client waits for the gateway.
     at: Option<Instant>,
     bytes: usize,
     patience: Patience,
 }
 
 impl Answers {
-    /// The answers of a connection of which nothing was asked yet.
+    /// Creates the state of a connection without any request yet.
     pub(super) fn new(seat: Arc<Seat>, patience: Patience) -> Self {
         let open = Open { handed: HashMap::new(), busy: 0, next: 0, idle_since: Instant::now() };
         let (were_asked_for, refused) = (AtomicBool::new(false), AtomicU32::new(0));
         Self { open: Mutex::new(open), were_asked_for, refused, seat, patience }
     }
 
-    /// A request has come; its answer is open until what is returned is dropped.
+    /// Registers a request; its response is open until the returned value is dropped.
     pub(super) fn begin(self: Arc<Self>) -> Place {
         self.were_asked_for.store(true, Ordering::Relaxed);
         let mut open = self.lock();
@@ -79,35 +79,35 @@ impl Answers {
         Place { answers: self, id, is_busy: true }
     }
 
-    /// Whether there was a request.
+    /// Returns true if there was a request.
     pub(super) fn were_asked_for(&self) -> bool {
         self.were_asked_for.load(Ordering::Relaxed)
     }
 
-    /// Whether there was no request for so long.
+    /// Returns true if there has been no request for this time.
     pub(super) fn are_not_asked_for(&self, limit: Duration) -> bool {
         let open = self.lock();
         open.handed.is_empty() && open.idle_since.elapsed() >= limit
     }
 
-    /// Returns true if the client takes an answer too slowly.
+    /// Returns true if the client reads a response too slowly.
     pub(super) fn are_not_taken(&self) -> bool {
         let open = self.lock();
         open.handed.values().any(|one| one.at.is_some_and(|at| at.elapsed() >= one.patience.left()))
     }
 
-    /// The refusals since the last answer that was not one.
+    /// Returns the number of refusals since the last response that was not one.
     pub(super) fn refused(&self) -> u32 {
         self.refused.load(Ordering::Relaxed)
     }
 
-    /// Held for some instructions at a time.
+    /// Locks the state for a few instructions.
     fn lock(&self) -> MutexGuard<'_, Open> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The place of an answer among those of its connection.
+/// The entry of a response in the state of its connection.
 #[derive(Debug)]
 pub(super) struct Place {
     answers: Arc<Answers>,
@@ -116,12 +116,12 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// The body of this answer.
+    /// Returns the body of this response.
     pub(super) fn holding(self, body: Body) -> Parts {
         Parts { place: self, body, rest: Bytes::new() }
     }
 
-    /// Notes whether the answer is a refusal.
+    /// Records whether the response is a refusal.
     pub(super) fn answered(&self, is_refusal: bool) {
         if is_refusal {
             self.answers.refused.fetch_add(1, Ordering::Relaxed);
@@ -130,13 +130,13 @@ impl Place {
         }
     }
 
-    /// Notes that the answer has no end of its own: its connection may give way to others.
+    /// Marks the response as open-ended, so that its connection may be closed in favour of another.
     pub(super) fn only_waits(&mut self) {
         self.rest(&mut self.answers.lock());
         self.is_busy = false;
     }
 
-    /// Notes that nobody works for this answer any more.
+    /// Records that the gateway no longer works on this response.
     fn rest(&self, open: &mut Open) {
         if self.is_busy {
             open.busy -= 1;
@@ -146,7 +146,7 @@ impl Place {
         }
     }
 
-    /// Notes that the client wants more, and that it was handed so much, if there was something.
+    /// Records that the client has room for more, and the size of the next part; `None` if it is not there yet.
     fn handed(&self, bytes: Option<usize>) {
         let mut open = self.answers.lock();
         let sharing = u32::try_from(open.handed.len()).map_or(MAX_SHARING, |open| open.clamp(1, MAX_SHARING));
@@ -170,12 +170,12 @@ impl Drop for Place {
     }
 }
 
-/// A body that is handed out in parts.
+/// A body that is sent in parts.
 #[derive(Debug)]
 pub(super) struct Parts {
     place: Place,
     body: Body,
-    /// What of the last frame was not handed out yet.
+    /// The rest of the last frame.
     rest: Bytes,
 }
 
@@ -221,11 +221,11 @@ mod tests {
 
     use super::*;
 
-    /// For so long everything has been the way it is, and for so long nothing.
+    /// Durations that every wait exceeds, and that none does.
     const ALWAYS: Duration = Duration::ZERO;
     const NEVER: Duration = Duration::from_hours(1);
 
-    /// Makes as if the last parts had been handed out earlier by so many seconds.
+    /// Moves the sending of the last parts into the past by this number of seconds.
     fn later(answers: &Answers, seconds: u64) {
         for handed in answers.lock().handed.values_mut() {
             handed.at = handed.at.map(|at| at - Duration::from_secs(seconds));

@@ -1,4 +1,4 @@
-//! One connection, in the protocol of its listener, with the deadlines that `axum::serve` does not have.
+//! A connection in the protocol of its listener, with the deadlines that `axum::serve` lacks.
 
 mod floods;
 mod heads;
@@ -19,43 +19,43 @@ use tokio::{
 use super::{live::CurrentFront, seat::Seat, shutdown::Shutdown};
 use crate::{telemetry::Metrics, transport::Peer};
 
-/// At the end, how long the first request of a connection that was just opened is waited for.
+/// At shutdown, time that a newly opened connection has for its first request.
 const FIRST_REQUEST_GRACE: Duration = Duration::from_millis(500);
 
-/// The time that a connection that gives way has to say so, and to answer a request that came at the last moment.
+/// Time that a dismissed connection has to announce its end, and to respond to a request that has just arrived.
 const LEAVING_GRACE: Duration = Duration::from_millis(250);
 
-/// How long, and for how many bytes, a client is heard out whose request was answered before it was all there.
+/// Limits of reading the rest of a request whose response was sent before all of it had arrived.
 const LINGER_TIME: Duration = Duration::from_secs(2);
 const LINGER_BYTES: u64 = 64 * 1024 * 1024;
 
-/// What is spoken on a connection.
+/// The protocol of a connection.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Protocol {
     /// HTTP/1.1.
     Http1,
-    /// HTTP/2 without TLS, known beforehand: what gRPC is carried by.
+    /// HTTP/2 without TLS and with prior knowledge, as gRPC uses it.
     Http2,
 }
 
-/// A connection and what it answers.
+/// A connection and the service behind it.
 pub(super) struct Connection {
     pub(super) protocol: Protocol,
     pub(super) front: CurrentFront,
     pub(super) peer: Peer,
-    /// Stands for many clients.
+    /// True if the peer is a trusted proxy, which stands for many clients.
     pub(super) is_proxy: bool,
     pub(super) seat: Arc<Seat>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) header_timeout: Duration,
     pub(super) write_timeout: Duration,
-    /// Bytes of an answer that a client takes each second at least, on average; 0 for any.
+    /// Lowest average rate in bytes per second at which a client may read a response; 0 for any.
     pub(super) least_rate: u64,
     pub(super) shutdown: Shutdown,
 }
 
 impl Connection {
-    /// Answers requests until the client goes away, is too slow, or the gateway stops.
+    /// Serves requests until the client leaves, is too slow, or the gateway stops.
     pub(super) async fn run(self, stream: TcpStream) {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "a connection delays small packets");
@@ -67,8 +67,8 @@ impl Connection {
     }
 }
 
-/// Says that nothing more comes, and reads on for a while what a client still sends: closing at once would reset the
-/// connection, and the client would lose the answer that says why its body was not wanted.
+/// Ends the sending side, and reads the rest of the request for a while. Closing at once would reset the connection,
+/// and the client would lose the response that explains the refusal.
 async fn linger(mut stream: impl AsyncReadExt + AsyncWriteExt + Unpin) {
     if stream.shutdown().await.is_ok() {
         let mut rest = stream.take(LINGER_BYTES);
@@ -76,7 +76,7 @@ async fn linger(mut stream: impl AsyncReadExt + AsyncWriteExt + Unpin) {
     }
 }
 
-/// Returns true if a connection ended because its client did not take its answers.
+/// Returns true if a connection ended because its client did not read its responses.
 fn is_too_slow(error: &hyper::Error) -> bool {
     let cause = error.source().and_then(|cause| cause.downcast_ref::<io::Error>());
     cause.is_some_and(|cause| cause.kind() == io::ErrorKind::TimedOut)

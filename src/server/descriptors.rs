@@ -1,30 +1,30 @@
-//! File descriptors for all the connections that the settings permit.
+//! File descriptors for all the connections that the settings allow.
 
 use super::{
     listener::MAX_WAITING,
     roster::{FOR_THIS_HOST, PART_LEAVING},
 };
 
-/// Connections of operators at a time; an idle one gives way to the next.
+/// Most connections of operators at a time; a new one replaces an idle one.
 pub(super) const ADMIN_CONNECTIONS: usize = 64;
 
-/// The log, listeners, pipes to candidates that are proven, files of models that are read.
+/// Descriptors for the log, listeners, pipes to candidates in proof, and model files.
 const FOR_FILES: u64 = 96;
 
-/// A thread's queue of events and what wakes it.
+/// Descriptors of a thread: its event queue and its wake-up.
 const PER_THREAD: u64 = 4;
 
-/// A gateway that can hold fewer connections is of no use.
+/// Least number of connections with which the gateway starts.
 const FEWEST_CONNECTIONS: u64 = 32;
 
-/// The descriptors that a process may have open, and how many it needs beside its clients' connections.
+/// The limit of descriptors, and the number needed besides clients' connections.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Descriptors {
     limit: u64,
     reserved: u64,
 }
 
-/// The process may have so few files open that it could not serve.
+/// The error of a process with too few descriptors to serve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the process may have {limit} files open and needs at least {needed}, and {wanted} for \
@@ -39,9 +39,9 @@ pub struct TooFewDescriptors {
 }
 
 impl Descriptors {
-    /// The descriptors of a process with this limit whose requests are answered by `threads` threads.
+    /// Computes the descriptors of a process with this limit and this number of threads.
     ///
-    /// Reserved are those of both rosters and all three listeners, beside files.
+    /// Reserved are those of both rosters and all three listeners, besides files.
     pub(super) fn new(limit: u64, threads: usize) -> Self {
         let beside = [2 * ADMIN_CONNECTIONS, 2 * FOR_THIS_HOST, 3 * MAX_WAITING];
         let beside = beside.into_iter().sum::<usize>() as u64;
@@ -49,10 +49,10 @@ impl Descriptors {
         Self { limit, reserved }
     }
 
-    /// The connections that there are descriptors for, at most `wanted`.
+    /// Returns the number of connections that there are descriptors for, at most `wanted`.
     pub(super) fn connections(&self, wanted: usize) -> usize {
         let part = PART_LEAVING as u64;
-        // Those that are leaving are open beside those that took their places.
+        // Dismissed connections are still open while their replacements are.
         let there_are = (self.limit.saturating_sub(self.reserved) / (part + 1) * part).max(1);
         wanted.min(usize::try_from(there_are).unwrap_or(usize::MAX))
     }
@@ -61,7 +61,7 @@ impl Descriptors {
     ///
     /// # Errors
     ///
-    /// When there are too few to serve at all.
+    /// If there are too few to serve at all.
     pub(super) fn check(&self, max_connections: usize) -> Result<(), TooFewDescriptors> {
         let leaving = max_connections.div_ceil(PART_LEAVING);
         let wanted = self.reserved.saturating_add(max_connections.saturating_add(leaving) as u64);

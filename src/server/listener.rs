@@ -1,4 +1,4 @@
-//! The accept loop: every connection is accepted at once, let in or turned away, and none is lost at the end.
+//! The accept loop: every connection is accepted, admitted or closed, and none is lost at shutdown.
 
 use std::{collections::VecDeque, io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -23,21 +23,21 @@ use crate::{
     transport::Peer,
 };
 
-/// How long a handshake that has begun is waited for before the socket is closed.
+/// Time that handshakes in progress have before the socket is closed.
 const HANDSHAKE_GRACE: Duration = Duration::from_millis(50);
 
-/// When the system gives no connection (out of file descriptors), trying again at once would only take a CPU.
+/// Pause after a failed accept (out of file descriptors), during which a retry would only use CPU time.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
-/// Connections that wait for room, and how often it is looked for; more are closed.
+/// Most connections that wait for room, beyond which they are closed; and the interval between two attempts.
 pub(super) const MAX_WAITING: usize = 32;
 const ROOM_RETRY: Duration = Duration::from_millis(10);
 
-/// The time that a connection waits whose address has its share: an answer of it may be all but written.
+/// Longest wait of a connection whose address has its share: a response of that address may be nearly finished.
 const SHARE_PATIENCE: Duration = Duration::from_millis(50);
 
-/// The unsent bytes of a connection at which the system takes more. Without it, it would take megabytes of an answer
-/// that nobody reads, and a slow client would seem to stand still for minutes.
+/// Unsent bytes above which the system accepts no more. Without this limit it would buffer megabytes of an unread
+/// response, and a slow client would seem to stall for minutes.
 const UNSENT_BYTES: u32 = 256 * 1024;
 
 /// The limits of connections.
@@ -65,16 +65,16 @@ impl ListenerLimits {
     }
 }
 
-/// Whom a listener is for.
+/// The audience of a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Audience {
     /// Clients: the limits are those of the settings.
     Clients,
-    /// Operators, who have connections of their own.
+    /// Operators, whose connections are counted separately.
     Operators,
 }
 
-/// A bound listener with what it answers.
+/// A bound listener and the service behind it.
 pub(super) struct Listener {
     pub(super) socket: TcpListener,
     pub(super) protocol: Protocol,
@@ -88,17 +88,17 @@ pub(super) struct Listener {
     pub(super) shutdown: Shutdown,
 }
 
-/// A connection that was accepted.
+/// An accepted connection.
 type Arrived = (TcpStream, SocketAddr);
 
 impl Listener {
-    /// Accepts until told to stop, then waits for the connections to finish.
+    /// Accepts connections until the shutdown, then waits for them to finish.
     pub(super) async fn run(self) {
         if let Err(error) = socket2::SockRef::from(&self.socket).set_tcp_notsent_lowat(UNSENT_BYTES) {
             tracing::debug!(%error, "answers that are not read are kept by the system");
         }
         let mut waiting = Waiting::default();
-        // Not begun again by connections that arrive: however many do, those that wait are looked at.
+        // New connections do not postpone the next attempt, so waiting ones cannot starve.
         let mut retry_at = Instant::now();
         loop {
             tokio::select! {
@@ -111,7 +111,7 @@ impl Listener {
             }
         }
         turn_away(&self.socket);
-        // Whoever is half-way in comes in; whoever is in may have sent a request.
+        // Clients may have a handshake in progress, or may already have sent a request.
         time::sleep(HANDSHAKE_GRACE).await;
         while let Some(arrived) = self.accept_now() {
             self.receive(arrived, &mut waiting);
@@ -124,7 +124,7 @@ impl Listener {
         self.roster.all_closed().await;
     }
 
-    /// The next connection.
+    /// Returns the next connection.
     async fn accept(&self) -> Arrived {
         loop {
             match self.socket.accept().await {
@@ -137,8 +137,8 @@ impl Listener {
         }
     }
 
-    /// A connection that is in the system's queue. It asks the system itself: the runtime only knows of connections
-    /// that it has been told of.
+    /// Returns a connection from the system's queue; `None` if it is empty. Queries the system directly: the runtime
+    /// knows only connections that it was notified of.
     fn accept_now(&self) -> Option<Arrived> {
         loop {
             let accepted = socket2::SockRef::from(&self.socket).accept().and_then(|(socket, peer)| {
@@ -148,14 +148,14 @@ impl Listener {
             });
             match accepted {
                 Ok(arrived) => return Some(arrived),
-                // One that went away while it waited is no reason to leave the others.
+                // A connection that was aborted in the queue does not affect the others.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(_) => return None,
             }
         }
     }
 
-    /// Lets a connection in, has it wait for room, or closes it.
+    /// Admits a connection, queues it until there is room, or closes it.
     fn receive(&self, arrived: Arrived, waiting: &mut Waiting) {
         if let Err((arrived, refusal)) = self.let_in(arrived) {
             if waiting.has_room(refusal) {
@@ -179,7 +179,7 @@ impl Listener {
         tracing::debug!(address = %peer.ip(), ?refusal, "a connection was closed: there is no room for it");
     }
 
-    /// Lets those in that wait, the first ones first, as far as there is room now.
+    /// Admits waiting connections in their order, as far as there is room.
     fn retry(&self, waiting: &mut Waiting) {
         for (arrived, until) in waiting.take() {
             match self.let_in(arrived) {
@@ -234,7 +234,7 @@ impl Waiting {
         self.0.is_empty()
     }
 
-    /// Returns true if one more may wait. Those whose address has its share have half of the places.
+    /// Returns true if another connection may wait. Those whose address has its share may use half of the queue.
     fn has_room(&self, refusal: Refusal) -> bool {
         let most = match refusal {
             Refusal::Full => MAX_WAITING,
@@ -252,13 +252,13 @@ impl Waiting {
     }
 }
 
-/// Makes the system drop further connection attempts, so that the queue can be emptied before the socket is closed:
-/// closing it resets whoever is in the queue, with a request that was sent and never read.
+/// Makes the system drop further connection attempts, so that the queue can be emptied before the socket is closed.
+/// Closing it resets the connections in the queue, whose requests may have been sent but never read.
 #[cfg(target_os = "linux")]
 fn turn_away(socket: &TcpListener) {
     use socket2::SockFilter;
-    /// Of a TCP header, byte 13 holds the flags and 0x02 is SYN, which only the first packet of a connection has: no
-    /// byte of it is let through, and all of the others, which belong to connections that are half-way in.
+    /// A filter that drops packets with the SYN flag, which only the first packet of a connection has. Byte 13 of a TCP
+    /// header holds the flags, and 0x02 is SYN. Other packets pass, as they belong to handshakes in progress.
     const NO_SYN: [SockFilter; 4] = [
         SockFilter::new(0x30, 0, 0, 13),       // BPF_LD | BPF_B | BPF_ABS
         SockFilter::new(0x45, 0, 1, 0x02),     // BPF_JMP | BPF_JSET | BPF_K
@@ -270,6 +270,6 @@ fn turn_away(socket: &TcpListener) {
     }
 }
 
-/// Other systems have no such filter: a connection that comes at this very moment is reset.
+/// Does nothing: other systems have no such filter, and a connection that arrives at this moment is reset.
 #[cfg(not(target_os = "linux"))]
 fn turn_away(_socket: &TcpListener) {}

@@ -1,4 +1,4 @@
-//! What of a running gateway follows its settings.
+//! The parts of a running gateway that change with its settings.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -27,23 +27,23 @@ use crate::{
     transport::{AddressLimit, Clock, TransportParts, TransportState},
 };
 
-/// Memory for requests where the system does not say how much it has.
+/// Memory for requests if the system does not report how much is available.
 const UNKNOWN_BYTES_LEFT: u64 = 1 << 30;
 
-/// Memory of small requests, which always are some.
+/// Memory of small requests, of which there are always some.
 const CALM_BYTES: u64 = 1 << 20;
 
-/// Memory for requests however little is left: enough for many small ones.
+/// Least memory for requests, however little is available: enough for many small ones.
 const LEAST_BUDGET_BYTES: u64 = 8 << 20;
 
-/// What the next request is answered by.
+/// The service that handles the next request.
 pub(super) type CurrentFront = Arc<ArcSwap<Front>>;
 
-/// Whatever is made of settings and can be exchanged under running requests: each ends with what it began with.
+/// Everything that is built from settings and can be replaced while requests run: each ends with what it began with.
 #[derive(Debug)]
 pub(super) struct Live {
     in_effect: Mutex<InEffect>,
-    /// Beside the lock: housekeeping must not wait for a reload.
+    /// Outside the lock: housekeeping must not wait for a reload.
     quotas: ArcSwap<Quotas>,
     pub(super) public: CurrentFront,
     pub(super) grpc: CurrentFront,
@@ -56,14 +56,14 @@ pub(super) struct Live {
     descriptors: Descriptors,
 }
 
-/// The settings in effect, and what was made of them.
+/// The settings in effect, and their authentication.
 #[derive(Debug)]
 struct InEffect {
     settings: Settings,
     authentication: Arc<Authentication>,
 }
 
-/// The quotas, which are kept while they are switched off: nobody gets a full one by that.
+/// The quotas. They are kept while they are off, so that switching them off and on does not reset them.
 #[derive(Debug)]
 pub(super) struct Quotas {
     address: Option<AddressLimit>,
@@ -83,7 +83,7 @@ impl Quotas {
         }
     }
 
-    /// Those that other settings want; one that stays the same stays as used as it is.
+    /// Returns the quotas for changed settings; an unchanged quota keeps its charges.
     fn with_settings(&self, old: &Settings, new: &Settings) -> Self {
         let limit = &new.rate_limit;
         let address = match &self.address {
@@ -104,7 +104,7 @@ impl Quotas {
         Self { address, caller, failed_tokens, log_ins: Arc::clone(&self.log_ins) }
     }
 
-    /// Forgets clients whose quota is full again.
+    /// Removes clients whose quota is full again.
     pub(super) fn release_idle(&self) {
         self.address.as_ref().inspect(|limit| limit.release_idle());
         self.caller.release_idle();
@@ -147,7 +147,7 @@ impl Live {
         live
     }
 
-    /// Puts other settings into effect, but for those that need a restart.
+    /// Applies changed settings, except those that need a restart.
     pub(super) fn reload(&self, wanted: Settings, authentication: Authentication) -> Reloaded {
         let mut in_effect = self.lock();
         let changes = changes(&in_effect.settings, &wanted);
@@ -165,16 +165,16 @@ impl Live {
         Reloaded::of(changes)
     }
 
-    /// Gives requests the memory that is left: what they hold, and most of what the process may still use.
+    /// Sets the memory budget of requests: the memory that they hold, and most of what the process may still use.
     pub(super) fn fit_byte_budget(&self) {
         let limit = self.lock().settings.runtime.memory_limit_bytes;
-        // What is only reserved is still part of what is left.
+        // Reserved memory is not allocated yet, so it is part of what is left.
         let held = self.byte_budget.allocated();
         let bytes = memory::bytes_left(limit, held).unwrap_or(UNKNOWN_BYTES_LEFT);
         self.byte_budget.set_total((bytes / 4 * 3).max(LEAST_BUDGET_BYTES));
     }
 
-    /// Returns true while requests hold no memory that matters.
+    /// Returns true while requests hold only little memory.
     pub(super) fn is_calm(&self) -> bool {
         self.byte_budget.allocated() < CALM_BYTES
     }
@@ -206,7 +206,7 @@ impl Live {
         let state = TransportState::from(TransportParts {
             serving: Arc::clone(&self.serving),
             authentication: Arc::clone(authentication),
-            // Who has no token is no caller: together they would have the quota of one.
+            // Without authentication there is no per-caller quota: all clients would share one.
             caller_quota: (limited && authentication.verifier.is_some()).then(|| Arc::clone(&quotas.caller)),
             byte_budget: Arc::clone(&self.byte_budget),
             failed_tokens: limited.then(|| Arc::clone(&quotas.failed_tokens)),

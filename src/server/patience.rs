@@ -1,34 +1,34 @@
-//! The time that a client is waited for while it takes an answer.
+//! The time limit for a client that reads a response.
 
 use std::time::Duration;
 
-/// The time for which a client may yet take nothing. Waiting uses it up; what the client takes earns some of it back, at
-/// a least rate, so that one byte now and then does not keep an answer for ever.
+/// The time for which a client may still stall. Waiting uses it up. Reading earns some back at a least rate, so that a
+/// byte now and then does not keep a response for ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Patience {
     left: Duration,
     most: Duration,
-    /// Bytes that earn a second; 0 if any byte earns all of it.
+    /// Bytes that earn one second; 0 if any byte earns all of it.
     least_rate: u64,
 }
 
 impl Patience {
-    /// All of it.
+    /// Starts with all of the time.
     pub(super) fn new(most: Duration, least_rate: u64) -> Self {
         Self { left: most, most, least_rate }
     }
 
-    /// The time that is left.
+    /// Returns the time that is left.
     pub(super) fn left(&self) -> Duration {
         self.left
     }
 
-    /// Uses some of it up.
+    /// Deducts time spent waiting.
     pub(super) fn waited(&mut self, time: Duration) {
         self.left = self.left.saturating_sub(time);
     }
 
-    /// Earns what `bytes` are worth.
+    /// Adds the time that reading `bytes` earns.
     pub(super) fn took(&mut self, bytes: usize) {
         if self.left < self.most {
             let nanoseconds = (bytes as u64).saturating_mul(1_000_000_000).checked_div(self.least_rate);
@@ -37,7 +37,7 @@ impl Patience {
         }
     }
 
-    /// Begins with the next answer.
+    /// Restores all of the time, for the next response.
     pub(super) fn renew(&mut self) {
         self.left = self.most;
     }

@@ -1,10 +1,10 @@
-//! Which settings can change while the gateway runs, and what becomes of those that cannot.
+//! The settings that can change while the gateway runs, and the treatment of those that cannot.
 
 use std::fmt;
 
 use crate::config::{Change, Settings};
 
-/// What became of settings that were read again.
+/// The outcome of a reload.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reloaded {
     /// Settings that changed and are in effect, dotted.
@@ -13,12 +13,12 @@ pub struct Reloaded {
     pub needs_restart: Vec<NeedsRestart>,
 }
 
-/// A setting that changed but stays what it was at the start.
+/// A setting that changed but keeps the value it had at the start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NeedsRestart {
-    /// The setting with its values, as they may be shown.
+    /// The setting with its values, secrets redacted.
     pub change: Change,
-    /// Why it cannot follow.
+    /// The reason why it needs a restart.
     pub reason: &'static str,
 }
 
@@ -29,20 +29,20 @@ impl fmt::Display for NeedsRestart {
     }
 }
 
-/// How a setting follows a change.
+/// The way in which a setting follows a change.
 #[derive(Clone, Copy, Debug)]
 enum Class {
-    /// From the next request or connection on.
+    /// Applied from the next request or connection on.
     Applied,
-    /// The lifecycle gets it and goes by it in what it does next.
+    /// Passed to the lifecycle, which uses it from its next action on.
     GivenToLifecycle,
-    /// Not at all; why, and how the old value is kept.
+    /// Not applied before a restart; with the reason, and a function that keeps the old value.
     NeedsRestart { reason: &'static str, keep: fn(&Settings, &mut Settings) },
 }
 
 use Class::{Applied, GivenToLifecycle, NeedsRestart as Fixed};
 
-/// Every setting, or a section for all settings in it that have no entry of their own.
+/// Every setting, or a section for all settings in it without their own entry.
 const CLASSES: &[(&str, Class)] = &[
     (
         "server.listen",
@@ -79,12 +79,12 @@ const CLASSES: &[(&str, Class)] = &[
         "admin.listen",
         Fixed { reason: "the socket is bound once", keep: |old, new| new.admin.listen = old.admin.listen },
     ),
-    // Keys, clients and rules are always made anew, all of them at once.
+    // Keys, clients and rules are always rebuilt, all of them at once.
     ("auth", Applied),
     ("dialects", Applied),
     ("rate_limit", Applied),
     ("models.default", Applied),
-    // What `Serving::apply_settings` passes on.
+    // Passed on by `Serving::apply_settings`.
     ("models", GivenToLifecycle),
     ("admission", GivenToLifecycle),
     ("rollback", GivenToLifecycle),
@@ -128,7 +128,7 @@ const CLASSES: &[(&str, Class)] = &[
     ),
 ];
 
-/// The class of a setting: its own, or that of the innermost section that has one.
+/// Returns the class of a setting: its own, or that of the innermost section that has one.
 fn class_of(key: &str) -> Option<Class> {
     let mut path = Some(key);
     while let Some(section) = path {
@@ -140,7 +140,7 @@ fn class_of(key: &str) -> Option<Class> {
     None
 }
 
-/// The settings that are wanted, with the old values where only a restart brings new ones.
+/// Returns the new settings, with the old values of those that need a restart.
 pub(super) fn without_fixed(mut wanted: Settings, old: &Settings) -> Settings {
     for (_, class) in CLASSES {
         if let Fixed { keep, .. } = class {
@@ -151,7 +151,7 @@ pub(super) fn without_fixed(mut wanted: Settings, old: &Settings) -> Settings {
 }
 
 impl Reloaded {
-    /// What becomes of these changes.
+    /// Classifies these changes.
     pub(super) fn of(changes: Vec<Change>) -> Self {
         let mut reloaded = Self::default();
         for change in changes {

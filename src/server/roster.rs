@@ -1,9 +1,9 @@
-//! The connections that are open, by address, and which of them gives way to a newcomer.
+//! The open connections by address, and the choice of one to close when a new one needs room.
 //!
-//! An address has a fair share: it may hold at most `SHARE_OF_FREE` times as many connections as are free, so that one
-//! address never has the last fifth, four never the last seventeenth, and the next one always finds room. An address that
-//! wants more gets it from its own connections: the one that has been idle longest gives way. When all are taken it is
-//! the one that has been idle longest of the address that has most. Connections with a request in progress stay.
+//! An address has a fair share: at most `SHARE_OF_FREE` times as many connections as are free. One address thus leaves
+//! at least a fifth free, four leave a seventeenth, and a new address always finds room. An address that wants more
+//! replaces its own connection that has been idle longest. If all are in use, the address with the most connections
+//! loses its longest idle one. Connections with a request in progress stay.
 
 use std::{
     cmp::Reverse,
@@ -18,26 +18,27 @@ use tokio::sync::watch;
 use super::seat::Seat;
 use crate::limits::AddressKey;
 
-/// An address may hold this many times as many connections as are free.
+/// Most connections of an address, as a multiple of those that are free.
 const SHARE_OF_FREE: usize = 4;
 
-/// A trusted proxy, behind which are many clients, this many times as many; it is counted as if it had a sixteenth.
+/// Most connections of a trusted proxy, as such a multiple: it stands for many clients. `PROXY_WEIGHT` of its
+/// connections count as one.
 const PROXY_SHARE_OF_FREE: usize = 64;
 const PROXY_WEIGHT: usize = 16;
 
-/// Connections of this host that are taken in beyond the limit: its probes say whether the gateway is well.
+/// Connections from this host that are accepted beyond the limit: its probes check the gateway's health.
 pub(super) const FOR_THIS_HOST: usize = 16;
 
-/// The connections that were told to give way and are not closed yet are at most this part of all.
+/// Connections that were chosen to close and are not closed yet are at most one in `PART_LEAVING`.
 pub(super) const PART_LEAVING: usize = 16;
 const LEAVING: RangeInclusive<usize> = 8..=128;
 
-/// The limits of a roster, as they are now.
+/// The current limits of a roster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Room {
-    /// Connections in all.
+    /// Most connections in total.
     pub(super) most: usize,
-    /// Connections of one address.
+    /// Most connections of one address.
     pub(super) most_per_address: usize,
 }
 
@@ -47,37 +48,37 @@ impl Room {
     }
 }
 
-/// A newcomer.
+/// A new connection.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Newcomer {
     pub(super) address: IpAddr,
-    /// Stands for many clients.
+    /// True if the peer is a trusted proxy, which stands for many clients.
     pub(super) is_proxy: bool,
-    /// Calls from the machine that the gateway runs on.
+    /// True if the peer is the machine that the gateway runs on.
     pub(super) is_this_host: bool,
 }
 
-/// The reason why a newcomer is not let in.
+/// The reason why a new connection is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
     /// The address has its share, and all of it is busy.
     Share,
-    /// All connections are busy: there may be room soon.
+    /// All connections are busy; there may be room soon.
     Full,
 }
 
-/// The connections of some listeners together.
+/// The connections of one or more listeners together.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Roster {
     state: Arc<Mutex<State>>,
-    /// All connections, those that are leaving included.
+    /// Number of open connections, including those that are leaving.
     open: Arc<watch::Sender<usize>>,
 }
 
 #[derive(Debug, Default)]
 struct State {
     addresses: HashMap<AddressKey, Held>,
-    /// Connections that stay.
+    /// Number of connections that are not leaving.
     total: usize,
     leaving: usize,
 }
@@ -90,12 +91,12 @@ struct Held {
 }
 
 impl Held {
-    /// The number of connections that it counts as.
+    /// Returns the number of connections that these count as.
     fn weight(&self) -> usize {
         if self.is_proxy { self.seats.len().div_ceil(PROXY_WEIGHT) } else { self.seats.len() }
     }
 
-    /// The longest idle connection: since when it has been idle, and its index.
+    /// Returns the connection that has been idle longest: the time since which it has been idle, and its index.
     fn longest_idle(&self) -> Option<(u64, usize)> {
         let idle = self.seats.iter().enumerate();
         idle.filter_map(|(index, seat)| Some((seat.idle_since()?, index))).min()
@@ -103,7 +104,7 @@ impl Held {
 }
 
 impl Roster {
-    /// Lets a newcomer in, if need be in place of a connection that is idle.
+    /// Admits a new connection, if necessary in place of an idle one.
     pub(super) fn admit(&self, newcomer: Newcomer, room: Room) -> Result<Admitted, Refusal> {
         let key = AddressKey::from(newcomer.address);
         let mut state = self.lock();
@@ -118,9 +119,9 @@ impl Roster {
         Ok(Admitted { roster: self.clone(), key, seat })
     }
 
-    /// Waits until none is open.
+    /// Waits until no connection is open.
     pub(super) async fn all_closed(&self) {
-        // The sender lives in `self`, so this ends only when it says so.
+        // The sender lives in `self`, so the wait cannot fail.
         let _ = self.open.subscribe().wait_for(|open| *open == 0).await;
     }
 
@@ -133,7 +134,7 @@ impl State {
     fn make_room(&mut self, key: AddressKey, newcomer: Newcomer, room: Room) -> Result<(), Refusal> {
         let own = self.addresses.get(&key).map_or(0, |held| held.seats.len());
         let free = room.most.saturating_sub(self.total);
-        // The last free one is for an address that has none.
+        // The last free connection is for an address that has none.
         let free_for_more = free.saturating_sub(1);
         let times = if newcomer.is_proxy { PROXY_SHARE_OF_FREE } else { SHARE_OF_FREE };
         let share = free_for_more.saturating_mul(times);
@@ -143,7 +144,7 @@ impl State {
         }
         let has_its_share = free > 0 || own >= most_of_one;
         let most_leaving = room.most_leaving();
-        // An address that exchanges its own does not keep others waiting.
+        // An address that replaces its own connections must not use up the room that others wait for.
         if has_its_share && self.leaving >= most_leaving / 2 {
             return Err(Refusal::Share);
         }
@@ -151,7 +152,7 @@ impl State {
             return Err(Refusal::Full);
         }
         let gave_way = if has_its_share { self.dismiss_of(key) } else { self.dismiss_for(key) };
-        // The limit may have become less.
+        // The limit may have been lowered.
         if gave_way && self.total < room.most {
             return Ok(());
         }
@@ -164,8 +165,8 @@ impl State {
         Err(Refusal::Full)
     }
 
-    /// Dismisses the longest idle connection of the address that has most, if that has more than `newcomer`, or else
-    /// of the newcomer's own. Returns true if there was one.
+    /// Dismisses the longest idle connection of the address with the most, if it has more than `newcomer`, else of the
+    /// newcomer's own. Returns true if there was one.
     fn dismiss_for(&mut self, newcomer: AddressKey) -> bool {
         let own = self.addresses.get(&newcomer).map_or(0, Held::weight);
         let mut most: Vec<(usize, AddressKey)> = self
@@ -200,7 +201,7 @@ impl State {
         true
     }
 
-    /// Forgets a connection that is closed.
+    /// Removes a closed connection.
     fn remove(&mut self, key: AddressKey, seat: &Arc<Seat>) {
         if seat.is_leaving() {
             self.leaving -= 1;
@@ -217,7 +218,7 @@ impl State {
     }
 }
 
-/// A connection that was let in; it is open until this is dropped.
+/// An admitted connection; it is open until this is dropped.
 #[derive(Debug)]
 pub(super) struct Admitted {
     roster: Roster,
@@ -242,7 +243,7 @@ mod tests {
         Newcomer { address: [192, 0, 2, number].into(), is_proxy: false, is_this_host: false }
     }
 
-    /// Connections that stay, and those that are leaving.
+    /// Returns the numbers of connections that stay and that are leaving.
     fn counts(roster: &Roster) -> (usize, usize) {
         let state = roster.lock();
         (state.total, state.leaving)

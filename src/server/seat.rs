@@ -1,4 +1,4 @@
-//! The state of one connection, as those see it who decide which connection gives way.
+//! The state of one connection, for the choice of one to close.
 
 use std::{
     sync::{
@@ -12,21 +12,21 @@ use futures_util::task::AtomicWaker;
 
 use crate::system::clock::coarse_microseconds;
 
-/// A connection's place among the others: busy with a request, or idle since some time.
+/// The state of a connection: busy with a request, or idle since some time.
 ///
-/// A head that is still coming, and whatever a client sends that asks for nothing, is no request.
+/// An incomplete head does not count as a request, nor do frames without one.
 #[derive(Debug)]
 pub(super) struct Seat {
     is_busy: AtomicBool,
     idle_since: AtomicU64,
-    /// The answer was handed over and not yet written.
+    /// The response was handed over but is not written yet.
     is_answered: AtomicBool,
     is_leaving: AtomicBool,
     waker: AtomicWaker,
 }
 
 impl Seat {
-    /// A seat that is idle from now on.
+    /// Creates a seat that is idle from now on.
     pub(super) fn new() -> Arc<Self> {
         Arc::new(Self {
             is_busy: AtomicBool::new(false),
@@ -37,24 +37,24 @@ impl Seat {
         })
     }
 
-    /// Notes that a request came.
+    /// Marks the connection as busy with a request.
     pub(super) fn begin(&self) {
         self.is_answered.store(false, Ordering::Relaxed);
         self.is_busy.store(true, Ordering::Relaxed);
     }
 
-    /// Notes that nothing is asked for.
+    /// Marks the connection as idle from now on.
     pub(super) fn rest(&self) {
         self.idle_since.store(coarse_microseconds(), Ordering::Relaxed);
         self.is_busy.store(false, Ordering::Relaxed);
     }
 
-    /// Notes that the whole answer was handed over.
+    /// Records that the whole response was handed over.
     pub(super) fn answered(&self) {
         self.is_answered.store(true, Ordering::Relaxed);
     }
 
-    /// Notes that all that was handed over is written. Returns true if that ends an answer.
+    /// Records that everything handed over is written. Returns true if that ends a response.
     pub(super) fn flushed(&self) -> bool {
         let ends = self.is_answered.load(Ordering::Relaxed);
         if ends {
@@ -69,24 +69,25 @@ impl Seat {
         self.is_busy.load(Ordering::Relaxed)
     }
 
-    /// Microseconds of the process's time since which it has been idle; `None` while it is busy.
+    /// Returns the time since which the connection has been idle, in microseconds of the coarse clock; `None` while it
+    /// is busy.
     pub(super) fn idle_since(&self) -> Option<u64> {
         (!self.is_busy()).then(|| self.idle_since.load(Ordering::Relaxed))
     }
 
-    /// Returns true if it has to give way.
+    /// Returns true if the connection was dismissed.
     pub(super) fn is_leaving(&self) -> bool {
         self.is_leaving.load(Ordering::Relaxed)
     }
 
-    /// Tells it to give way.
+    /// Dismisses the connection.
     pub(super) fn give_way(&self) {
         self.is_leaving.store(true, Ordering::Relaxed);
         self.waker.wake();
     }
 
-    /// Ready when it has to give way. `known` is the waker of the last call: that of a task stays the same, and is written
-    /// down once.
+    /// Returns ready once the connection is dismissed. `known` is the waker of the last call: that of a task stays the
+    /// same, so it is registered once.
     pub(super) fn poll_leaving(&self, context: &mut Context<'_>, known: &mut Option<Waker>) -> Poll<()> {
         if known.as_ref().is_none_or(|known| !known.will_wake(context.waker())) {
             self.waker.register(context.waker());

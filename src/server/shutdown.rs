@@ -1,4 +1,4 @@
-//! How the end of the gateway reaches its connections.
+//! The shutdown signal to connections.
 
 use std::sync::{
     Arc,
@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use crate::transport::Ending;
 
-/// The end, in two steps: it is announced, then nothing more is accepted.
+/// The two steps of a shutdown: it is announced, then the gateway stops accepting connections.
 #[derive(Clone, Debug)]
 pub struct Shutdown {
     announced: Arc<AtomicBool>,
@@ -21,29 +21,30 @@ impl Shutdown {
         Self { announced: Arc::new(AtomicBool::new(false)), stopped: Arc::new(watch::Sender::new(false)) }
     }
 
-    /// From now on each answer closes its connection, so that no client sends a request into one that is closing.
+    /// Announces the shutdown. From now on each response closes its connection, so that no client sends a request into
+    /// a closing one.
     pub(super) fn announce(&self) {
         self.announced.store(true, Ordering::Relaxed);
     }
 
-    /// Whether the end was announced.
+    /// Returns true if the shutdown was announced.
     pub(super) fn is_announced(&self) -> bool {
         self.announced.load(Ordering::Relaxed)
     }
 
-    /// From now on no connection is accepted, and idle ones are closed.
+    /// Stops accepting connections, and closes idle ones.
     pub(super) fn stop_accepting(&self) {
         self.stopped.send_replace(true);
     }
 
-    /// The second step, as answers that would go on learn of it.
+    /// Returns the second step as a signal for open-ended responses.
     pub(super) fn ending(&self) -> Ending {
         Ending::new(self.stopped.subscribe())
     }
 
-    /// Waits until nothing more is accepted.
+    /// Waits until connections are no longer accepted.
     pub(super) async fn stopped(&self) {
-        // The sender lives in `self`, so this ends only when it says so.
+        // The sender lives in `self`, so the wait cannot fail.
         let _ = self.stopped.subscribe().wait_for(|stopped| *stopped).await;
     }
 }

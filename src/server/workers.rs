@@ -1,7 +1,7 @@
-//! The threads that answer requests: each has a runtime of its own, and a connection stays with one of them.
+//! The threads that handle requests: each has its own runtime, and a connection stays on one of them.
 //!
-//! Threads that steal work from each other share their queues, and whatever a request touches wanders from one CPU's cache
-//! to the other's. What is spread evenly at the start needs no stealing: a connection goes to the thread that has the
+//! Threads that steal work from each other share their queues, and the data of a request moves between the caches of
+//! CPUs. With an even distribution at the start, stealing is unnecessary: a connection goes to the thread with the
 //! fewest.
 
 use std::{
@@ -24,11 +24,11 @@ use tokio::{
 use super::connection::Connection;
 use crate::runtime::{STACK_BYTES, set_worker};
 
-/// Some threads. They end when this is dropped, and cut off what they have in hand.
+/// A group of threads. They end when this is dropped, and cut off their requests.
 #[derive(Debug)]
 pub(super) struct Workers {
     workers: Vec<Worker>,
-    /// Dropped, it ends them.
+    /// The sender whose drop ends the threads.
     _end: watch::Sender<()>,
 }
 
@@ -38,7 +38,7 @@ struct Worker {
     connections: Arc<AtomicUsize>,
 }
 
-/// A connection that was accepted, and what is to be given back when it is over.
+/// An accepted connection, and the resources to release when it ends.
 struct Arrival {
     stream: StdTcpStream,
     connection: Connection,
@@ -46,18 +46,18 @@ struct Arrival {
 }
 
 impl Workers {
-    /// Starts so many.
+    /// Starts this number of threads.
     ///
     /// # Errors
     ///
-    /// When the system gives no thread.
+    /// If the system cannot start a thread.
     pub(super) fn start(name: &str, count: usize) -> io::Result<Self> {
         let (end, ended) = watch::channel(());
         let worker = |number| {
             let (arrivals, arrived) = mpsc::unbounded_channel();
             let runtime = runtime::Builder::new_current_thread()
                 .enable_all()
-                // For what leaves this thread.
+                // The stack of the threads that this runtime starts itself.
                 .thread_stack_size(STACK_BYTES)
                 .build()?;
             let ended = ended.clone();
@@ -65,7 +65,7 @@ impl Workers {
                 move || {
                     set_worker(number);
                     runtime.block_on(serve(arrived, ended));
-                    // A run that does not end when it is told to must not hold up the end.
+                    // A run that ignores its cancellation must not delay the end.
                     runtime.shutdown_background();
                 },
             )?;
@@ -74,18 +74,18 @@ impl Workers {
         Ok(Self { workers: (0..count.max(1)).map(worker).collect::<io::Result<_>>()?, _end: end })
     }
 
-    /// Gives a connection to the thread that has the fewest; what it holds is dropped when it is over.
+    /// Assigns a connection to the thread with the fewest; `held` is dropped when the connection ends.
     pub(super) fn give(&self, stream: TcpStream, connection: Connection, held: impl Send + 'static) {
         let fewest = self.workers.iter().min_by_key(|worker| worker.connections.load(Ordering::Relaxed));
         let (Some(worker), Ok(stream)) = (fewest, stream.into_std()) else { return };
         worker.connections.fetch_add(1, Ordering::Relaxed);
         let held = Box::new((held, Counted(Arc::clone(&worker.connections))));
-        // One that has ended has been told to.
+        // Fails only if the thread has ended, which happens at shutdown.
         let _ = worker.arrivals.send(Arrival { stream, connection, held });
     }
 }
 
-/// A connection of a thread.
+/// A connection of a thread, counted until it is dropped.
 struct Counted(Arc<AtomicUsize>);
 
 impl Drop for Counted {
@@ -94,7 +94,7 @@ impl Drop for Counted {
     }
 }
 
-/// Answers what arrives until the end.
+/// Serves new connections until the end.
 async fn serve(mut arrived: mpsc::UnboundedReceiver<Arrival>, mut ended: watch::Receiver<()>) {
     let mut connections = JoinSet::new();
     loop {

@@ -1,4 +1,4 @@
-//! Requests that the model did not answer: whose fault that is, is found out by the trial of its deployment.
+//! Reports of failed predictions to the trial of their deployment, which decides whether the model is at fault.
 
 use super::ServingError;
 use crate::{
@@ -6,16 +6,17 @@ use crate::{
     runtime::Inputs,
 };
 
-/// A request, as far as it matters when it fails.
+/// The facts of a request that matter if it fails.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct AskedBy {
     /// The caller, as a number.
     pub(super) caller: u64,
-    /// True if rows were asked.
+    /// True if the request holds rows.
     pub(super) by_rows: bool,
 }
 
-/// Tells the trial of a version that it did not answer these inputs. Other errors are passed on: no time, no room.
+/// Reports a failure on these inputs to the trial of the version, and returns the error. Timeouts and overload are not
+/// reported.
 pub(super) fn blamed(
     servable: &Servable,
     AskedBy { caller, by_rows }: AskedBy,

@@ -1,4 +1,4 @@
-//! What can go wrong with a prediction, in terms that every transport can translate.
+//! Errors of a prediction, in terms that every transport can translate.
 
 use crate::{
     model::{InputViolation, ModelName, NoRows, NotByRow, VersionSelector, Violations},
@@ -17,53 +17,53 @@ pub enum ServingError {
     VersionNotFound {
         /// The model.
         model: ModelName,
-        /// The version that was asked for.
+        /// The requested version.
         version: VersionSelector,
     },
-    /// The request names no model, and which one it means cannot be told.
+    /// The request names no model, and none is the default.
     #[error("no model is the default one: name a model, as in /models/NAME/predict, or set models.default")]
     NoDefaultModel,
-    /// The repository has not been looked at yet.
+    /// The repository has not been scanned yet.
     #[error("the models are being loaded")]
     Starting,
     /// The model lies in the repository but is not in service (yet).
     #[error("model `{0}` is not in service")]
     ModelUnavailable(ModelName),
-    /// The rows are not what the model takes.
+    /// The rows do not match the model's inputs.
     #[error("the rows are not what the model takes")]
     InvalidRows(Violations),
-    /// The tensors are not what the model takes.
+    /// The tensors do not match the model's inputs.
     #[error("the inputs are not what the model takes")]
     InvalidInputs(Violations<InputViolation>),
     /// Rows were sent to a model that takes none.
     #[error("{}: {}", .0, .0.advice())]
     RowsNotSupported(#[from] NoRows),
-    /// Too many predictions wait.
+    /// The queue of the model is full.
     #[error("the model has more predictions to make than it can")]
     Overloaded,
-    /// The memory that requests may take is taken.
+    /// The memory budget for requests is used up.
     #[error(transparent)]
     OverBudget(#[from] OverBudget),
-    /// Its deadline passed before its turn came.
+    /// The deadline passed before the run.
     #[error("the answer took longer than the request may take")]
     TooLate,
-    /// The model answered NaN or infinity, as it was asked with them.
+    /// The outputs hold NaN or infinity, as do the inputs.
     #[error("the inputs hold NaN or infinity, and output `{0}` that follows from them does too")]
     NonFiniteInput(String),
-    /// The model answered NaN or infinity.
+    /// The outputs hold NaN or infinity.
     #[error("the model answered output `{0}` with NaN or infinity")]
     NonFiniteOutput(String),
-    /// The model cannot answer these inputs, though they are what it declares to take.
+    /// The model fails on these inputs, though they match its signature.
     #[error("the model refuses these inputs: {reason}")]
     InputsRefused {
-        /// Why, as ONNX Runtime says, without paths.
+        /// The message of ONNX Runtime, without paths.
         reason: String,
         /// The input, if the model has only one.
         input: Option<String>,
-        /// All that ONNX Runtime says of it, for the log.
+        /// The full message of ONNX Runtime, for the log.
         cause: String,
     },
-    /// The model failed or answered something that makes no sense.
+    /// The model failed, or its outputs make no sense.
     #[error("the model failed")]
     ModelFailed(String),
 }

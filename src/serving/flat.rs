@@ -1,4 +1,4 @@
-//! Rows of numbers that were read straight into a tensor, and their answer, written straight from the outputs.
+//! Rows of numbers read straight into a tensor, and responses written straight from the outputs.
 
 use super::{
     ServingError,
@@ -12,10 +12,10 @@ use crate::{
     wire::RowsAnswer,
 };
 
-/// From this number of rows on, the memory of inputs is worth freeing before the answer is written.
+/// Number of rows from which freeing the inputs before the response is written saves noticeable memory.
 const MANY_ROWS: usize = 4096;
 
-/// What a model said of such rows.
+/// The outputs of a run on such rows.
 #[derive(Debug)]
 pub struct FlatPrediction {
     pub(super) ran: Ran,
@@ -24,11 +24,11 @@ pub struct FlatPrediction {
 }
 
 impl FlatPrediction {
-    /// The answer as JSON of the version that gave it: to the list of rows if `many`, else to the first.
+    /// Writes the JSON response of this version: for the list of rows if `many`, else for the first.
     ///
     /// # Errors
     ///
-    /// When the outputs do not hold one part for each row.
+    /// If the outputs do not hold one part for each row.
     pub fn write(mut self, servable: &Servable, many: bool) -> Result<Vec<u8>, ServingError> {
         let Servable { name, version, signature, contract, flat, .. } = servable;
         let rows = self.ran.rows().unwrap_or(0..self.rows);
@@ -37,7 +37,8 @@ impl FlatPrediction {
         let total = if self.ran.rows().is_some() { self.ran.batch_rows } else { self.rows };
         if let Some(flat) = flat {
             if self.rows >= MANY_ROWS && flat.answers.can_write(self.ran.batch(), &rows, total) {
-                // No failure can ask for them any more, and the answer may be as large.
+                // The write below succeeds, so the inputs are not needed to explain a failure, and the response may be
+                // as large.
                 self.ran.inputs = Inputs::Named(Vec::new());
             }
             if flat.answers.write(&mut body, self.ran.batch(), rows, total, many) {
@@ -46,7 +47,7 @@ impl FlatPrediction {
                 return Ok(body);
             }
         }
-        // It says what is wrong, or writes what has no template.
+        // The general path reports what is wrong, or writes a response that has no template.
         let outputs = self.ran.take_outputs().unwrap_or_default();
         let layout = servable.layout_of_rows()?;
         let outputs = match RowOutputs::new(self.rows, outputs, signature, &layout.outputs) {

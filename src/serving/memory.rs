@@ -1,4 +1,4 @@
-//! The memory that a request takes on its way: what is charged for it before it is there.
+//! The memory of a request, charged before it is allocated.
 
 use super::{Servable, ServingError, Terms};
 use crate::{
@@ -6,25 +6,26 @@ use crate::{
     system::byte_budget::count,
 };
 
-/// Outputs are there as tensors and as what is written of them: as long, or as text up to three times as long.
+/// Memory of the outputs as a multiple of their tensors: the tensors, and the response. Binary is as long as the
+/// tensors, text up to three times as long.
 const BINARY_COPIES: u64 = 2;
 const TEXT_COPIES: u64 = 4;
 
-/// The bytes of an element whose type has no size of its own: a short text with its place in a list.
+/// Bytes of an element whose type has no fixed size: a short text with its place in a list.
 const TEXT_BYTES: usize = 48;
 
-/// The fewest bytes of an element while it is read.
+/// Fewest bytes of an element while it is read.
 const LEAST_ELEMENT_BYTES: usize = 8;
 
-/// A text that is no longer makes no tensor that matters.
+/// Longest text whose elements are not charged: its tensor is too small to count.
 const SHORT_TEXT_BYTES: usize = 16 * 1024;
 
 impl Terms {
-    /// Charges the elements that a text may hold: each but the last is followed by a comma, or the end of a line.
+    /// Charges the elements that a text may hold: each but the last is followed by a comma or the end of a line.
     ///
     /// # Errors
     ///
-    /// [`ServingError::OverBudget`] when there is no room for them.
+    /// [`ServingError::OverBudget`] if there is no room for them.
     pub async fn reserve_elements(&self, signature: &Signature, text: &[u8]) -> Result<(), ServingError> {
         match &self.charge {
             Some(charge) if text.len() > SHORT_TEXT_BYTES => {
@@ -36,11 +37,11 @@ impl Terms {
         }
     }
 
-    /// Charges a run on so many bytes of inputs, with the outputs that may be expected of it and their text.
+    /// Charges a run on inputs of this size, with the expected outputs and their text.
     ///
     /// # Errors
     ///
-    /// [`ServingError::OverBudget`] when there is no room for them.
+    /// [`ServingError::OverBudget`] if there is no room for them.
     pub async fn reserve_run(
         &self,
         servable: &Servable,
@@ -48,16 +49,16 @@ impl Terms {
         inputs: usize,
     ) -> Result<(), ServingError> {
         let Some(charge) = &self.charge else { return Ok(()) };
-        // The text that they were made of is gone, or is what they are made of.
+        // The text of the inputs is freed by now, or is their memory.
         charge.settle(count(inputs));
         let outputs = servable.output_size.expected(rows);
         let copies = if self.has_binary_answer { BINARY_COPIES } else { TEXT_COPIES };
-        // They are not there before its turn.
+        // Reserved only: the outputs do not exist before the run.
         Ok(charge.reserve(outputs.saturating_mul(copies)).await?)
     }
 }
 
-/// The most bytes that one element of an input takes.
+/// Returns the most bytes that one element of an input takes.
 fn element_bytes(signature: &Signature) -> usize {
     let sizes = signature.inputs.iter().map(|input| match &input.kind {
         ValueKind::Tensor { element_type, .. } => element_type.size_bytes().unwrap_or(TEXT_BYTES),

@@ -1,4 +1,4 @@
-//! What is known of the models, for whoever asks.
+//! Metadata of models and versions, for all transports.
 
 use std::sync::Arc;
 
@@ -10,20 +10,20 @@ use crate::{
 /// A model and its versions.
 #[derive(Clone, Debug)]
 pub struct ModelMetadata {
-    /// Its name.
+    /// The model's name.
     pub name: ModelName,
-    /// Every version that lies in the repository or serves, by number.
+    /// Every version in the repository or in service, by number.
     pub versions: Vec<VersionMetadata>,
-    /// Files and settings for it that have no effect, with what was expected.
+    /// Files and settings of the model that have no effect, with the expected form.
     pub problems: Vec<String>,
 }
 
 /// A version of a model.
 #[derive(Clone, Debug)]
 pub struct VersionMetadata {
-    /// Its state.
+    /// The version's state.
     pub status: VersionStatus,
-    /// What serves, if it does.
+    /// The servable, if the version serves.
     pub servable: Option<Arc<Servable>>,
 }
 

@@ -1,4 +1,4 @@
-//! The way of a prediction: what is checked before a run, the run, and what is counted and checked after it.
+//! The course of a prediction: checks before a run, the run, and statistics and checks after it.
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -23,14 +23,14 @@ use crate::{
 };
 
 impl Serving {
-    /// Runs rows that were read for a version.
+    /// Runs rows for a version.
     ///
     /// Dropping the future ends the run.
     ///
     /// # Errors
     ///
-    /// [`ServingError::InvalidRows`] with everything that is wrong, [`ServingError::RowsNotSupported`] when the model
-    /// takes no rows, or what the run failed with.
+    /// [`ServingError::InvalidRows`] with every violation, [`ServingError::RowsNotSupported`] if the model takes no
+    /// rows, or the error of the run.
     pub async fn predict(
         &self,
         servable: Arc<Servable>,
@@ -49,7 +49,7 @@ impl Serving {
     ///
     /// # Errors
     ///
-    /// As [`Serving::infer`], and as [`Serving::predict`] where the model takes no rows.
+    /// As [`Serving::infer`], and as [`Serving::predict`] if the model takes no rows.
     pub async fn infer_rows(
         &self,
         servable: Arc<Servable>,
@@ -89,7 +89,7 @@ impl Serving {
     ///
     /// # Errors
     ///
-    /// [`ServingError::InvalidInputs`] with everything that is wrong, or what the run failed with.
+    /// [`ServingError::InvalidInputs`] with every violation, or the error of the run.
     pub async fn infer(
         &self,
         servable: Arc<Servable>,
@@ -101,7 +101,7 @@ impl Serving {
         self.run_tensors(servable, inputs, terms, begin).await
     }
 
-    /// As [`Serving::infer`], of tensors as they were written. They are read at once; the future does not hold their text.
+    /// Runs tensors given as JSON, like [`Serving::infer`]. They are read at once; the future does not hold their text.
     ///
     /// # Errors
     ///
@@ -131,7 +131,7 @@ impl Serving {
         Ok(Inference { servable, outputs })
     }
 
-    /// The outputs, and the inputs again.
+    /// Returns the outputs, and the inputs again.
     async fn run(
         &self,
         servable: &Servable,
@@ -155,9 +155,9 @@ impl Serving {
         }
     }
 
-    /// Runs inputs that were checked, and counts the run.
+    /// Runs checked inputs, and counts the run.
     //
-    // What most requests wait for, so it is small: an `async` block would hold twice what it is made of.
+    // Not an `async` block, which would double the size of the future that most requests wait in.
     fn run_asked<'s>(
         &self,
         servable: &'s Servable,
@@ -204,14 +204,14 @@ impl Serving {
         })
     }
 
-    /// Runs rows of numbers that were read and checked, from `begin` on, as the servable's flat plan says. They stand in
-    /// line from this call on.
+    /// Runs rows of numbers that were read and checked since `begin`, according to the servable's flat plan. The call
+    /// itself puts them in the queue.
     ///
     /// Dropping the future ends the run.
     ///
     /// # Errors
     ///
-    /// What the run failed with.
+    /// The error of the run.
     pub fn predict_flat<'s>(
         &'s self,
         servable: &'s Servable,
@@ -225,7 +225,7 @@ impl Serving {
             .map(move |ran| ran.map(|ran| FlatPrediction { ran, rows, by }))
     }
 
-    /// When nobody waits for an answer any more.
+    /// Returns the time at which the client stops waiting for a response.
     fn deadline(&self, begin: Instant, own: Option<Instant>) -> Option<Instant> {
         let timeout = Duration::from_millis(self.request_timeout_ms.load(Ordering::Relaxed));
         let latest = begin.checked_add(timeout);

@@ -1,4 +1,4 @@
-//! What a model answered.
+//! Predictions and inferences, and the circumstances of their requests.
 
 use std::{sync::Arc, time::Instant};
 
@@ -10,47 +10,47 @@ use crate::{
     system::byte_budget::ByteCharge,
 };
 
-/// For whom a model is asked, and how urgently.
+/// The caller and the urgency of a request.
 #[derive(Clone, Debug, Default)]
 pub struct Terms {
-    /// Who asks, as a number: where requests wait, each caller gets as much as the others.
+    /// The caller, as a number: in a queue each caller gets an equal share.
     pub caller: u64,
-    /// Whose turn it is first where requests wait: 0 before 1, and so on.
+    /// Priority in the queue: 0 before 1, and so on.
     pub priority: u8,
-    /// When the caller does not wait any more, if that is before `server.request_timeout_ms`.
+    /// The client's deadline, if it is before `server.request_timeout_ms`.
     pub deadline: Option<Instant>,
-    /// True if outputs are answered as bytes, not as text.
+    /// True if outputs are sent as bytes, not as text.
     pub has_binary_answer: bool,
-    /// The memory that is charged to the request; nothing for one that is too small to matter.
+    /// The memory charged to the request; `None` for a request too small to count.
     pub charge: Option<ByteCharge>,
 }
 
-/// The answer to rows.
+/// The result for rows.
 #[derive(Debug)]
 pub struct Prediction {
-    /// The version that answered.
+    /// The version that made the prediction.
     pub servable: Arc<Servable>,
-    /// What its outputs mean.
+    /// The meaning of its outputs.
     pub layout: Arc<Layout>,
-    /// What it said of each row.
+    /// The outputs of each row.
     pub outputs: RowOutputs,
 }
 
-/// The answer to tensors.
+/// The result for tensors.
 #[derive(Debug)]
 pub struct Inference {
-    /// The version that answered.
+    /// The version that ran.
     pub servable: Arc<Servable>,
     /// Every output in the order of the signature.
     pub outputs: Vec<Value>,
 }
 
-/// Checks what a run gave for one request.
+/// Checks the outputs of a run for one request.
 ///
 /// # Errors
 ///
-/// When an output holds NaN or infinity and the contract does not allow it. Where inputs do too, it is they who are to
-/// blame, and not the model.
+/// If an output holds NaN or infinity and the contract does not allow it. If the inputs do too, the error blames the
+/// request and not the model.
 pub(super) fn check_finite(servable: &Servable, ran: &Ran) -> Result<(), ServingError> {
     if servable.contract.allows_non_finite() {
         return Ok(());

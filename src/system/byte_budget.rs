@@ -1,9 +1,9 @@
-//! The budget of bytes in flight: request bodies, the tensors made of them, and responses that are not taken yet.
+//! The budget of bytes in flight: request bodies, the tensors made of them, and unread responses.
 //!
-//! One budget bounds the whole process, so that no number of clients can make it grow past the memory that there is. Each
-//! client has a share that shrinks as the budget fills: at most three times what is still free (a dynamic
-//! threshold, as shared packet buffers have: Choudhury and Hahne, 1998). A lone client may so take three quarters, and
-//! there is always something left for the next.
+//! One budget covers the whole process, so that no number of clients can make it exceed its memory. Each client has a
+//! share that shrinks as the budget fills: at most three times what is free (a dynamic threshold, as in shared packet
+//! buffers: Choudhury and Hahne, 1998). A single client can thus take three quarters, and there is always something
+//! left for the next.
 
 mod charge;
 
@@ -20,19 +20,19 @@ use tokio::sync::Notify;
 
 pub use charge::ByteCharge;
 
-/// A length as the budget counts it.
+/// Converts a length to the type of the budget.
 #[must_use]
 pub fn count(length: usize) -> u64 {
     u64::try_from(length).unwrap_or(u64::MAX)
 }
 
-/// The share of a client, in multiples of what is free.
+/// The share of a client, as a multiple of what is free.
 const SHARE_OF_FREE: u64 = 3;
 
-/// Bytes of each request that no share is kept of: most requests are no larger, and cost two additions.
+/// Bytes of each request that are not counted per client: most requests are no larger, and cost two additions.
 const UNSHARED_BYTES: u64 = 16 * 1024;
 
-/// A share that is granted as long as anything is free: little requests are not refused because of large ones.
+/// A share that is granted as long as anything is free: large requests must not cause refusals of small ones.
 const SMALL_SHARE_BYTES: u64 = 1 << 20;
 
 /// The client that bytes are charged to.
@@ -40,17 +40,17 @@ const SMALL_SHARE_BYTES: u64 = 1 << 20;
 pub enum ShareKey {
     /// An authenticated caller.
     Caller(u128),
-    /// An address, where nobody was authenticated.
+    /// An address, for requests without authentication.
     Address(IpAddr),
 }
 
-/// A refusal to let more bytes in.
+/// A refusal to charge more bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OverBudget {
     /// Too much is in flight at the moment.
     #[error("the gateway holds as many bytes of requests as its memory allows: try again soon")]
     Now,
-    /// One request wants more than a client can ever have.
+    /// A single request needs more than a client may ever have.
     #[error(
         "the request needs more memory than the {limit} bytes that the requests of one client may take: send less at a time"
     )]
@@ -60,13 +60,13 @@ pub enum OverBudget {
     },
 }
 
-/// Bytes in flight and the most that they may be.
+/// Bytes in flight and their limit.
 #[derive(Debug)]
 pub struct ByteBudget {
     total: AtomicU64,
     unshared: AtomicU64,
     shares: Mutex<Shares>,
-    /// Bytes that are taken and not there yet.
+    /// Bytes that are charged and not allocated yet.
     reserved: AtomicU64,
     freed: Notify,
     refused: AtomicU64,
@@ -78,19 +78,19 @@ struct Shares {
     by_client: HashMap<ShareKey, u64>,
 }
 
-/// The state of the budget.
+/// A snapshot of the budget.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BudgetUse {
     /// The most bytes that may be in flight.
     pub total: u64,
     /// Bytes that are in flight.
     pub taken: u64,
-    /// Requests that were refused for want of room since the start.
+    /// Requests refused for lack of room since the start.
     pub refused: u64,
 }
 
 impl ByteBudget {
-    /// A budget of so many bytes, of which nothing is taken.
+    /// Creates an unused budget of this size.
     #[must_use]
     pub fn new(total: u64) -> Self {
         Self {
@@ -103,14 +103,14 @@ impl ByteBudget {
         }
     }
 
-    /// Changes the most bytes that may be in flight. What is in flight already stays.
+    /// Changes the most bytes that may be in flight. Bytes already in flight stay.
     pub fn set_total(&self, total: u64) {
         if self.total.swap(total, Ordering::Relaxed) < total {
             self.freed.notify_waiters();
         }
     }
 
-    /// The state of the budget.
+    /// Returns a snapshot of the budget.
     #[must_use]
     pub fn usage(&self) -> BudgetUse {
         BudgetUse {
@@ -120,13 +120,13 @@ impl ByteBudget {
         }
     }
 
-    /// The bytes in flight that are there, as far as they are counted: memory that was taken from what the process has left.
+    /// Returns the bytes in flight that are allocated, as far as they are counted.
     #[must_use]
     pub fn allocated(&self) -> u64 {
         self.usage().taken.saturating_sub(self.reserved.load(Ordering::Relaxed))
     }
 
-    /// The most bytes that one client can have when it is alone.
+    /// Returns the most bytes that a single client can have.
     #[must_use]
     pub fn most_for_one(&self) -> u64 {
         self.total.load(Ordering::Relaxed) / (SHARE_OF_FREE + 1) * SHARE_OF_FREE
@@ -134,7 +134,8 @@ impl ByteBudget {
 
     fn take_unshared(&self, bytes: u64) -> Result<(), OverBudget> {
         let before = self.unshared.fetch_add(bytes, Ordering::Relaxed);
-        // Not exact while others add: they are small, and the budget leaves room for what it does not see.
+        // Not exact under concurrency: these requests are small, and the budget leaves a margin for memory it does not
+        // count.
         if before.saturating_add(bytes) > self.total.load(Ordering::Relaxed) {
             self.unshared.fetch_sub(bytes, Ordering::Relaxed);
             return Err(OverBudget::Now);
@@ -182,7 +183,7 @@ impl ByteBudget {
         refused
     }
 
-    /// Held for some instructions at a time.
+    /// Locks the shares for a few instructions.
     fn lock(&self) -> MutexGuard<'_, Shares> {
         self.shares.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,8 +1,9 @@
-//! Time that is asked for more often than it has to be exact.
+//! A coarse clock, for time that is read often and need not be exact.
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// Microseconds of a clock that never goes back, exact to some milliseconds. Reading it takes a fraction of the exact one.
+/// Returns the microseconds of a monotonic clock, exact to some milliseconds. Reading it costs a fraction of the exact
+/// one.
 #[must_use]
 pub fn coarse_microseconds() -> u64 {
     #[cfg(target_os = "linux")]

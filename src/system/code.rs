@@ -1,10 +1,10 @@
-//! Code that stays in memory although nothing runs it.
+//! Release of machine code that is resident although it no longer runs.
 
 use std::{fs, io, ops::Range};
 
-/// Lets go of the machine code of this process and of the libraries that it loaded. What runs again is mapped again page by
-/// page, from the cache of files where the kernel keeps it as long as nobody needs the room; what only the start or the
-/// loading of a model needs, as most of ONNX Runtime, is no longer part of this process: some 20 MB.
+/// Releases the machine code of this process and its libraries. Code that runs again is mapped again page by page, from
+/// the file cache. Code that only the start or the loading of a model needs no longer counts as resident: about 20 MB,
+/// mostly of ONNX Runtime.
 pub fn let_go() {
     let mappings = match fs::read_to_string("/proc/self/smaps") {
         Ok(smaps) => unchanged_code(&smaps),
@@ -22,9 +22,9 @@ pub fn let_go() {
 
 #[expect(unsafe_code, reason = "the C library has no safe form of it")]
 fn unmap_pages(mapping: &Range<usize>) -> io::Result<()> {
-    // SAFETY: the pages are those of a file, can be read and run but not written, and none has been changed since it was
+    // SAFETY: the pages are those of a file, can be read and run but not written. None has been changed since it was
     // mapped (a relocation or a breakpoint would have made it anonymous). So what MADV_DONTNEED drops is what the next
-    // access reads from the file again (madvise(2)). Were the mapping gone by now, the call would fail, and whatever was
+    // access reads from the file again (madvise(2)). If the mapping were gone by now, the call would fail. Anything
     // mapped there instead would have to be code as well: this process unloads no library.
     let done = unsafe {
         libc::madvise(mapping.start as *mut libc::c_void, mapping.end - mapping.start, libc::MADV_DONTNEED)
@@ -32,7 +32,7 @@ fn unmap_pages(mapping: &Range<usize>) -> io::Result<()> {
     if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Where `/proc/self/smaps` (proc(5)) says that code of a file is mapped, of which no page was changed.
+/// Returns the mappings of unchanged code of files in `/proc/self/smaps` (proc(5)).
 fn unchanged_code(smaps: &str) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     let mut code = None;
@@ -51,7 +51,7 @@ struct Mapping {
     is_code_of_file: bool,
 }
 
-/// Of a line `55d0-55d8 r-xp 00002000 fe:00 1001 /path`; nothing of a line `Rss: 8 kB`.
+/// Parses a line such as `55d0-55d8 r-xp 00002000 fe:00 1001 /path`; `None` for a line such as `Rss: 8 kB`.
 fn mapping(line: &str) -> Option<Mapping> {
     let mut fields = line.split_ascii_whitespace();
     let (start, end) = fields.next()?.split_once('-')?;

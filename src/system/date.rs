@@ -1,18 +1,18 @@
-//! Dates as text. The libraries that write them panic before 1970 and after 9999, where the clock of a machine may be that
-//! was never set.
+//! Dates as text, for any clock. The libraries that format them panic before 1970 and after 9999, where the clock of a
+//! machine may be if it was never set.
 
 use std::time::{Duration, SystemTime};
 
-/// The last second that can be written: 9999-12-31T23:59:59Z.
+/// The last second that can be formatted: 9999-12-31T23:59:59Z.
 const LAST: Duration = Duration::from_secs(253_402_300_799);
 
-/// Returns true if this time can be written as a date.
+/// Returns true if this time can be formatted as a date.
 #[must_use]
 pub fn can_be_written(time: SystemTime) -> bool {
     time.duration_since(SystemTime::UNIX_EPOCH).is_ok_and(|since| since <= LAST)
 }
 
-/// A time as RFC 3339 writes it, with milliseconds; the nearest that can be written.
+/// Formats a time as in RFC 3339, with milliseconds; times out of range become the nearest possible.
 #[must_use]
 pub fn rfc3339(time: SystemTime) -> String {
     let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().min(LAST);

@@ -1,17 +1,18 @@
-//! File descriptors: how many this process may have open.
+//! The limit of open file descriptors.
 
 use std::io;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Enough for a million connections; some systems have no limit at all, which other software takes for a list to walk.
+/// Enough for a million connections. Some systems have no limit at all, and some software iterates over all
+/// descriptors.
 const ENOUGH: u64 = 1 << 21;
 
-/// The number of descriptors that the process may have, once its soft limit is raised to the hard one.
+/// Raises the soft limit to the hard one, and returns the number of descriptors that the process may have.
 ///
 /// # Errors
 ///
-/// When the system refuses to raise the limit, which it permits every process.
+/// If the system refuses to raise the limit, which every process may do.
 pub fn raise() -> io::Result<u64> {
     let limit = getrlimit(Resource::Nofile);
     let (soft, hard) = (limit.current.unwrap_or(ENOUGH), limit.maximum.unwrap_or(ENOUGH));

@@ -1,15 +1,15 @@
-//! A copy of this process.
+//! The fork of this process.
 
 use std::{fs, io};
 
 use rustix::process::Pid;
 
-/// Makes a copy of this process, which goes on from here with everything that this one has: its process id, or `None` in
-/// the copy.
+/// Forks this process, and returns the child's process id; `None` in the child.
 ///
 /// # Errors
 ///
-/// When this process has more than one thread, as the copy would have one only, or when there is no room for another.
+/// If this process has more than one thread, as the child would have only one, or if the system cannot create another
+/// process.
 pub fn fork() -> io::Result<Option<Pid>> {
     if fs::read_dir("/proc/self/task")?.count() != 1 {
         return Err(io::Error::other("a process with several threads is not copied"));
@@ -19,8 +19,8 @@ pub fn fork() -> io::Result<Option<Pid>> {
 
 #[expect(unsafe_code, reason = "the C library has no safe form of it")]
 fn copy() -> io::Result<Option<Pid>> {
-    // SAFETY: what makes fork(2) unsafe is other threads, whose locks stay held for ever in the copy; this process has one
-    // thread, and nobody but that one could have started another since they were counted.
+    // SAFETY: what makes fork(2) unsafe is other threads, whose locks stay held for ever in the copy. This process has
+    // one thread, and only that one could have started another since they were counted.
     let copy = unsafe { libc::fork() };
     if copy < 0 { Err(io::Error::last_os_error()) } else { Ok(Pid::from_raw(copy)) }
 }
@@ -31,7 +31,7 @@ mod tests {
 
     #[test]
     fn a_process_with_several_threads_is_not_copied() {
-        // A test has a thread of its own.
+        // A test runs in its own thread.
         let error = fork().unwrap_err();
         assert!(error.to_string().contains("several threads"), "{error}");
     }

@@ -1,4 +1,4 @@
-//! How much memory there is, how much this process uses, and giving it back.
+//! Available memory, memory in use, and the return of freed memory to the system.
 
 mod later;
 
@@ -6,10 +6,11 @@ use std::{fs, path::Path};
 
 pub use later::freed_later;
 
-/// A limit this large is none: version 1 control groups say so with a number near the greatest.
+/// Value from which a limit means none: version 1 control groups report a number near the maximum.
 const NO_LIMIT: u64 = 1 << 60;
 
-/// Bytes that this process may still use: what the system has available, or less if a control group says so.
+/// Returns the bytes that this process may still use: those available on the system, or less if a control group limits
+/// it.
 #[must_use]
 pub fn available_bytes() -> Option<u64> {
     let system = fs::read_to_string("/proc/meminfo").ok().and_then(|text| kibibytes(&text, "MemAvailable:"));
@@ -17,8 +18,8 @@ pub fn available_bytes() -> Option<u64> {
     system.into_iter().chain(group).min()
 }
 
-/// Bytes that this process may still use: of the limit that was set for it, if that is not 0, and of what there is. Bytes
-/// that it holds and can do without (`held`) count as left.
+/// Returns the bytes that this process may still use, within `limit` if it is not 0, and within the memory available.
+/// Bytes that it holds and can free (`held`) count as left.
 #[must_use]
 pub fn bytes_left(limit: u64, held: u64) -> Option<u64> {
     let there_are = available_bytes().map(|left| left.saturating_add(held));
@@ -29,19 +30,19 @@ pub fn bytes_left(limit: u64, held: u64) -> Option<u64> {
     there_are.into_iter().chain(may_be).min()
 }
 
-/// Bytes of memory that this process has resident.
+/// Returns the resident memory of this process in bytes.
 #[must_use]
 pub fn resident_bytes() -> Option<u64> {
     status_bytes(&fs::read_to_string("/proc/self/status").ok()?, "VmRSS:")
 }
 
-/// A figure of `/proc/PID/status`, such as `VmHWM:`, the greatest resident size so far.
+/// Returns a field of `/proc/PID/status`, such as `VmHWM:`, the peak resident size.
 #[must_use]
 pub fn status_bytes(status: &str, field: &str) -> Option<u64> {
     kibibytes(status, field)
 }
 
-/// Gives freed memory back to the system, which the allocator would keep: hundreds of megabytes after a large model.
+/// Returns freed memory to the system, which the allocator would keep: hundreds of megabytes after a large model.
 pub fn give_back() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     trim();
@@ -55,17 +56,17 @@ fn trim() {
     unsafe { libc::malloc_trim(0) };
 }
 
-/// Blocks of at least this size are mapped one by one, and unmapped as soon as they are freed. Mapping costs about as much
-/// as reading a body, so that smaller ones are kept to be used again, for as long as they come.
+/// Size from which a block is mapped by itself, and unmapped when it is freed. Mapping costs about as much as reading a
+/// body, so smaller blocks are kept for reuse.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 const MAPPED_BYTES: libc::c_int = 4 << 20;
 
-/// Free memory at the end of each thread's heap that the allocator keeps: all that it does not give back when it is told to.
+/// Free memory at the end of each thread's heap that the allocator keeps without an explicit trim.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 const KEPT_BYTES: libc::c_int = 4 << 20;
 
-/// Makes the allocator return large blocks to the system when they are freed, for as long as the process lives. By
-/// itself it learns from large requests to keep blocks of up to 32 MiB.
+/// Makes the allocator return large blocks to the system when they are freed, for the life of the process. Otherwise it
+/// learns from large requests to keep blocks of up to 32 MiB.
 pub fn return_large_blocks() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     set_thresholds();
@@ -87,12 +88,12 @@ fn kibibytes(text: &str, field: &str) -> Option<u64> {
     line.trim().trim_end_matches("kB").trim().parse::<u64>().ok()?.checked_mul(1024)
 }
 
-/// The least that any of this process's memory groups, or one that holds it, still allows.
+/// Returns the least memory still available in any of this process's control groups or their ancestors.
 fn groups_available(groups: &str) -> Option<u64> {
     groups.lines().filter_map(group_available).min()
 }
 
-/// Of one line of `/proc/self/cgroup`: `0::/path` for version 2, `7:memory:/path` for version 1.
+/// Parses a line of `/proc/self/cgroup`: `0::/path` for version 2, `7:memory:/path` for version 1.
 fn group_available(line: &str) -> Option<u64> {
     let (_, rest) = line.split_once(':')?;
     let (controllers, path) = rest.split_once(':')?;
@@ -110,10 +111,10 @@ fn group_available(line: &str) -> Option<u64> {
         let cached = cached.and_then(|text| {
             text.lines().find_map(|line| line.strip_prefix(reclaimable)?.trim().parse::<u64>().ok())
         });
-        // Pages of files that nobody used lately are counted but given up on demand.
+        // Cached file pages count as used, but the kernel reclaims them on demand.
         Some(limit.saturating_sub(number(usage)?.saturating_sub(cached.unwrap_or(0))))
     };
-    // Inside a container the path may name what only the host sees; the root is then the container's own group.
+    // Inside a container the path may exist only on the host; the root is then the container's own group.
     let inside = Path::new(root).join(path.trim_start_matches('/'));
     inside.ancestors().take_while(|folder| folder.starts_with(root)).filter_map(of).min()
 }

@@ -1,11 +1,11 @@
-//! What a process gives up before it touches something that nobody vouches for.
+//! The sandbox that a process enters before it opens an untrusted model.
 //!
-//! In two steps, since ONNX Runtime has to be loaded between them: [`limit`] first, before any thread is there, then
-//! [`enter`], after which the process reads what it must, computes, writes its report, and can do nothing else: no
-//! network, no other file, no other program, no other process.
+//! Entering takes two steps, since ONNX Runtime must be loaded between them: [`limit`] first, before any thread exists,
+//! then [`enter`]. After that the process can read its model, compute and write its report. It cannot use the network,
+//! another file, another program or another process.
 //!
-//! It keeps a bad model from doing harm by accident and an exploit from reaching far. It does not prove that there is
-//! no exploit: whoever takes the child over can still forge its report.
+//! The sandbox prevents accidental harm by a bad model and limits the reach of an exploit. It does not prove that there
+//! is no exploit: an attacker who controls the child can still forge its report.
 
 mod filter;
 
@@ -23,49 +23,49 @@ use serde::{Deserialize, Serialize};
 
 use super::priority;
 
-/// Locales, which text operators look up; without them such a model would be refused for the sandbox's sake.
+/// Locales, which text operators read; without them the sandbox would make such a model fail.
 const LOCALES: [&str; 2] = ["/usr/lib/locale", "/usr/share/i18n"];
 
-/// Files that may be open at a time; ONNX Runtime gets along with five.
+/// Most open files; ONNX Runtime needs five.
 const MAX_FILES: u64 = 64;
 
-/// Half of what threads that run models in the server have.
+/// Stack size of the process: half of that of the server's threads for models.
 const STACK_BYTES: u64 = 8 << 20;
 
-/// How much the process may use.
+/// Resource limits of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
     /// Address space in bytes.
     pub memory_bytes: u64,
-    /// Seconds on a CPU.
+    /// Seconds of CPU time.
     pub cpu_seconds: u64,
-    /// Size of a file that it writes, 0 for none.
+    /// Largest file that it may write; 0 for none.
     pub file_bytes: u64,
 }
 
-/// What the kernel gave.
+/// The restrictions that the kernel enforces.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Enforcement {
-    /// `full`, `partial` or `none`: files and sockets (Landlock).
+    /// Restriction of files and sockets (Landlock): `full`, `partial` or `none`.
     pub landlock: String,
-    /// Whether system calls are filtered (seccomp).
+    /// True if system calls are filtered (seccomp).
     pub seccomp: bool,
-    /// What could not be had, in words.
+    /// Restrictions that are not available, as text.
     pub missing: Vec<String>,
 }
 
-/// Has this process end with the thread that started it, a thread of the process `parent`, and give way to all others.
+/// Makes this process end with the thread of `parent` that started it, and lowers its priority below all others.
 ///
 /// # Errors
 ///
-/// When `parent` is gone already.
+/// If `parent` has already ended.
 pub fn depend_on(parent: u32) -> io::Result<()> {
     set_parent_process_death_signal(Some(Signal::KILL))?;
     priority::give_way(priority::Way::Last);
     check_parent(parent)
 }
 
-/// Fails if the parent died before the signal was asked for, as none comes then.
+/// Fails if the parent died before the signal was requested, as none comes then.
 fn check_parent(parent: u32) -> io::Result<()> {
     if getppid().is_none_or(|now| now.as_raw_nonzero().get().unsigned_abs() != parent) {
         return Err(io::Error::other("the process that started this one is gone"));
@@ -77,7 +77,7 @@ fn check_parent(parent: u32) -> io::Result<()> {
 ///
 /// # Errors
 ///
-/// When `parent` is gone already, or a limit that keeps the machine safe cannot be set.
+/// If `parent` has already ended, or a limit that protects the machine cannot be set.
 pub fn limit(limits: Limits, parent: u32) -> io::Result<Enforcement> {
     let mut missing = Vec::new();
     let mut try_to = |what: &str, done: rustix::io::Result<()>| {
@@ -88,7 +88,7 @@ pub fn limit(limits: Limits, parent: u32) -> io::Result<Enforcement> {
     try_to("no_new_privs", rustix::thread::set_no_new_privs(true));
     try_to("death with the parent", set_parent_process_death_signal(Some(Signal::KILL)));
     check_parent(parent)?;
-    // When memory runs out all the same, the kernel should end this process and not the one that serves.
+    // If memory runs out nevertheless, the kernel should kill this process and not the server.
     try_to("oom_score_adj", std::fs::write("/proc/self/oom_score_adj", "1000").map_err(errno));
     priority::give_way(priority::Way::Last);
     let set = |resource, soft: u64, hard: u64| {
@@ -97,7 +97,7 @@ pub fn limit(limits: Limits, parent: u32) -> io::Result<Enforcement> {
     set(Resource::As, limits.memory_bytes, limits.memory_bytes)?;
     set(Resource::Cpu, limits.cpu_seconds, limits.cpu_seconds + 1)?;
     set(Resource::Fsize, limits.file_bytes, limits.file_bytes)?;
-    // More than the process itself may have cannot be set.
+    // The new limit must not exceed the current hard limit.
     let files = getrlimit(Resource::Nofile).maximum.map_or(MAX_FILES, |most| most.min(MAX_FILES));
     set(Resource::Nofile, files, files)?;
     let stack = getrlimit(Resource::Stack).maximum.map_or(STACK_BYTES, |most| most.min(STACK_BYTES));
@@ -108,10 +108,11 @@ pub fn limit(limits: Limits, parent: u32) -> io::Result<Enforcement> {
     Ok(Enforcement { landlock: "none".to_owned(), seccomp: false, missing })
 }
 
-/// Gives up everything but reading `readable`, writing new files into `writable`, and computing; on one thread, unless
+/// Drops all rights except reading `readable`, writing new files into `writable`, and computing, on one thread unless
 /// `may_thread`.
 ///
-/// What the kernel does not have is noted in `enforcement`, not an error: the limits above hold everywhere.
+/// A restriction that the kernel lacks is recorded in `enforcement` and is not an error: the limits of [`limit`] always
+/// hold.
 pub fn enter(enforcement: &mut Enforcement, readable: &[&Path], writable: Option<&Path>, may_thread: bool) {
     match restrict_files(readable, writable) {
         Ok(RulesetStatus::FullyEnforced) => "full".clone_into(&mut enforcement.landlock),
@@ -119,7 +120,7 @@ pub fn enter(enforcement: &mut Enforcement, readable: &[&Path], writable: Option
         Ok(RulesetStatus::NotEnforced) => enforcement.missing.push("this kernel has no Landlock".to_owned()),
         Err(error) => enforcement.missing.push(format!("Landlock: {error}")),
     }
-    // Without Landlock nothing else would keep it from writing anywhere.
+    // Without Landlock nothing else would restrict where it writes.
     let may_write = writable.is_some() && enforcement.landlock != "none";
     match filter::apply(may_write, may_thread) {
         Ok(()) => enforcement.seccomp = true,

@@ -1,4 +1,4 @@
-//! Running a child process that may do anything: hang, crash, write without end, leave children of its own.
+//! Supervision of a child process that may hang, crash, write without end, or leave children of its own.
 
 use std::{
     fs::File,
@@ -26,54 +26,54 @@ use serde::{Deserialize, Serialize};
 
 use super::{fork::fork, memory::status_bytes};
 
-/// Its report may be this long.
+/// Longest report of a child.
 const MAX_REPORT_BYTES: usize = 8 << 20;
 
-/// So much of what it complains of is kept.
+/// Bytes of standard error that are kept.
 const KEPT_STDERR_BYTES: usize = 8 << 10;
 
-/// How often its memory is looked at, should it die without a report.
+/// Interval at which the child's memory is sampled, in case it dies without a report.
 const SAMPLE_INTERVAL: Duration = Duration::from_millis(50);
 
-/// How a child ended.
+/// The end of a child.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum End {
-    /// By itself, with this status.
+    /// Exited by itself, with this status.
     Exited(i32),
-    /// By this signal, which did not come from here.
+    /// Killed by this signal, which another process sent.
     Signalled(i32),
-    /// It took too long and was killed.
+    /// Killed because it took too long.
     TimedOut,
-    /// It wrote too much and was killed.
+    /// Killed because it wrote too much.
     TooMuchOutput,
 }
 
-/// What is known of a child that ended.
+/// The outcome of a child that ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outcome {
-    /// The first line that it wrote, if it wrote a whole one.
+    /// The first line of standard output; `None` if there was no complete line.
     pub report: Option<String>,
-    /// How it ended.
+    /// The end of the child.
     pub end: End,
-    /// The last that it complained of.
+    /// The last part of standard error.
     pub complaint: String,
-    /// The greatest resident size that was seen, in bytes.
+    /// The largest resident size that was observed, in bytes.
     pub peak_bytes: u64,
-    /// How long it lived.
+    /// The child's lifetime.
     pub duration: Duration,
 }
 
-/// Runs `command` on `input` until its first line, its end or the deadline. It leads a process group of its own, all of
-/// which is gone on return.
+/// Runs `command` on `input` until its first line of output, its end or the timeout. The child leads its own process
+/// group, all of which is killed before this returns.
 ///
-/// The child is told to die with the thread that started it, so it is waited for on that thread: this one.
+/// The child dies with the thread that started it, so this thread waits for it.
 ///
 /// # Errors
 ///
-/// When it cannot be started or watched.
+/// If the child cannot be started or watched.
 pub fn run(mut command: Command, input: &[u8], timeout: Duration) -> io::Result<Outcome> {
     let start = Instant::now();
-    // Not a pipe, which somebody would have to fill, nor a file, for which there may be no place.
+    // Not a pipe, which a thread would have to fill, nor a file, for which there may be no space.
     let mut stdin = File::from(memfd_create("input", MemfdFlags::CLOEXEC)?);
     stdin.write_all(input)?;
     stdin.rewind()?;
@@ -91,12 +91,12 @@ pub fn run(mut command: Command, input: &[u8], timeout: Duration) -> io::Result<
     supervise(pid.ok_or_else(|| io::Error::other("there is no process"))?, stdout, stderr, start, timeout)
 }
 
-/// Runs `job` in a copy of this process, which has to have one thread, as [`run`] does a command: without an input, and with
-/// standard output and error to write to.
+/// Runs `job` in a copy of this process, supervised like [`run`], without input. This process must have a single
+/// thread.
 ///
 /// # Errors
 ///
-/// When it cannot be started or watched.
+/// If the copy cannot be started or watched.
 pub fn run_copy(job: impl FnOnce() -> io::Result<()>, timeout: Duration) -> io::Result<Outcome> {
     let start = Instant::now();
     let (stdout, stdout_end) = pipe_with(PipeFlags::CLOEXEC)?;
@@ -106,7 +106,7 @@ pub fn run_copy(job: impl FnOnce() -> io::Result<()>, timeout: Duration) -> io::
         drop((stdout, stderr));
         let run = || {
             setpgid(None, None)?;
-            // Nothing is left of what this process talks to others by.
+            // Replaces the streams that this process communicates with.
             dup2_stdin(&stdin)?;
             dup2_stdout(&stdout_end)?;
             dup2_stderr(&stderr_end)?;
@@ -124,19 +124,19 @@ pub fn run_copy(job: impl FnOnce() -> io::Result<()>, timeout: Duration) -> io::
         std::process::exit(code);
     };
     drop((stdin, stdout_end, stderr_end));
-    // It does so itself as well: whoever comes first.
+    // The child does this as well: whichever comes first.
     let _ = setpgid(Some(pid), Some(pid));
     supervise(pid, File::from(stdout), File::from(stderr), start, timeout)
 }
 
 fn supervise(pid: Pid, stdout: File, stderr: File, start: Instant, timeout: Duration) -> io::Result<Outcome> {
     let watched = watch(pid, stdout, stderr, start, timeout).and_then(|watched| {
-        // Its report is what counts: it does not take the time to end, which is long with ONNX Runtime in it.
+        // The report decides: the child's exit is not waited for, which takes long with ONNX Runtime loaded.
         let is_over = watched.report.is_some() || watched.stopped.is_some();
         let status = if is_over { None } else { wait_for(pid, timeout.saturating_sub(start.elapsed()))? };
         Ok((watched, status))
     });
-    // Whatever it started goes too. That nothing is left to kill is no failure.
+    // Also kills the child's children. Fails if none is left, which is fine.
     let _ = kill_process_group(pid, Signal::KILL);
     if !matches!(watched, Ok((_, Some(_)))) {
         let _ = kill_process(pid, Signal::KILL);
@@ -162,7 +162,7 @@ fn supervise(pid: Pid, stdout: File, stderr: File, start: Instant, timeout: Dura
 ///
 /// # Errors
 ///
-/// When there is nothing in time.
+/// If there is nothing within the timeout.
 pub fn wait_for_bytes(source: impl AsFd, timeout: Duration) -> io::Result<()> {
     let timeout = Timespec::try_from(timeout).map_err(io::Error::other)?;
     let mut watched = [PollFd::from_borrowed_fd(source.as_fd(), PollFlags::IN)];
@@ -181,7 +181,7 @@ struct Watched {
     stopped: Option<End>,
 }
 
-/// Reads what the child writes until there is a line, it is at its end, or it must be stopped.
+/// Reads the output of the child until its first line, its end, or a limit.
 fn watch(pid: Pid, stdout: File, stderr: File, start: Instant, timeout: Duration) -> io::Result<Watched> {
     let mut watched = Watched::default();
     let (mut stdout, mut stderr) = (Some(stdout), Some(stderr));
@@ -222,7 +222,7 @@ fn watch(pid: Pid, stdout: File, stderr: File, start: Instant, timeout: Duration
         }
     }
     if let (None, Some(mut err)) = (&watched.report, stderr) {
-        // Its last words may still be on the way; who closed its output but lives on has no more time for them.
+        // The last messages may still arrive; a child that closed its output but lives on gets no more time for them.
         while wait_readable(&err, None, SAMPLE_INTERVAL)?.0 {
             let read = err.read(&mut block)?;
             if read == 0 || watched.complaint.len() > KEPT_STDERR_BYTES {
@@ -234,7 +234,7 @@ fn watch(pid: Pid, stdout: File, stderr: File, start: Instant, timeout: Duration
     Ok(watched)
 }
 
-/// Which of the two can be read now, or is at its end.
+/// Returns true for each of the two files that can be read now or is at its end.
 fn wait_readable(first: &File, second: Option<&File>, timeout: Duration) -> io::Result<(bool, bool)> {
     let timeout = Timespec::try_from(timeout).map_err(io::Error::other)?;
     let mut watched = vec![PollFd::from_borrowed_fd(first.as_fd(), PollFlags::IN)];
@@ -248,7 +248,7 @@ fn wait_readable(first: &File, second: Option<&File>, timeout: Duration) -> io::
     Ok((ready(0), ready(1)))
 }
 
-/// Its status, if it ends within `patience`.
+/// Returns the child's status; `None` if it does not end within `patience`.
 fn wait_for(pid: Pid, patience: Duration) -> io::Result<Option<WaitStatus>> {
     let deadline = Instant::now() + patience;
     let ended = File::from(pidfd_open(pid, PidfdFlags::empty())?);

@@ -13,17 +13,17 @@ use tracing_subscriber::{EnvFilter, Registry, fmt, layer::SubscriberExt, reload,
 
 use crate::config::{LogFormat, LogSettings, Problem};
 
-/// What is written at once, at most.
+/// Largest single write.
 const WRITE_BYTES: usize = 64 * 1024;
 
-/// So many lines wait to be written at most: many times what the fastest gateway gathers. Their places are taken from the
-/// start on.
+/// Most lines in the buffer: many times what the fastest gateway produces between two writes. The buffer is allocated
+/// at the start.
 const MOST_LINES: usize = 16 * 1024;
 
-/// How long lines are gathered for after some were written.
+/// Time for which lines are collected after a write.
 const GATHER_TIME: Duration = Duration::from_millis(5);
 
-/// The log of this process. Writes what is still to be written when it is dropped.
+/// The log of this process. Writes the remaining lines when it is dropped.
 #[must_use]
 pub struct Log {
     level: reload::Handle<EnvFilter, Registry>,
@@ -31,11 +31,11 @@ pub struct Log {
 }
 
 impl Log {
-    /// Logs what these settings want from now on. Their format is not looked at: it is that of the start.
+    /// Applies the level in these settings. The format stays that of the start.
     ///
     /// # Errors
     ///
-    /// When the level is none.
+    /// If the level is not valid.
     pub fn set_level(&self, settings: &LogSettings) -> Result<(), Problem> {
         if let Err(error) = self.level.reload(filter(settings)?) {
             tracing::debug!(%error, "another log was started before this one");
@@ -44,11 +44,11 @@ impl Log {
     }
 }
 
-/// The filter that the settings want.
+/// Returns the filter for these settings.
 ///
 /// # Errors
 ///
-/// When the level is none.
+/// If the level is not valid.
 pub fn filter(settings: &LogSettings) -> Result<EnvFilter, Problem> {
     let filter = EnvFilter::try_new(&settings.level).ok();
     filter.filter(|_| directives::are_meant(&settings.level)).ok_or_else(|| {
@@ -60,12 +60,12 @@ pub fn filter(settings: &LogSettings) -> Result<EnvFilter, Problem> {
 
 /// Starts logging for the process; a second call changes nothing.
 ///
-/// A thread of its own writes: a reader of the log that stalls, or a full disk, must not stop requests. What it cannot
-/// take is left out.
+/// Lines are written by a separate thread: a stalled reader or a full disk must not block requests. Lines beyond the
+/// buffer are dropped.
 ///
 /// # Errors
 ///
-/// When the level is none.
+/// If the level is not valid.
 pub fn start(settings: &LogSettings) -> Result<Log, Problem> {
     let (filter, level) = reload::Layer::new(filter(settings)?);
     let registry = tracing_subscriber::registry().with(filter);
@@ -83,8 +83,8 @@ pub fn start(settings: &LogSettings) -> Result<Log, Problem> {
     Ok(Log { level, _writer: guard })
 }
 
-/// Writes a line at once, and those of the next moment together: to wake the thread that writes for each of many lines
-/// would cost the requests more than the lines do.
+/// A writer that collects the lines of a moment: waking the writing thread for each of many lines would cost requests
+/// more than the lines themselves.
 struct Gathering<W>(W);
 
 impl<W: Write> Write for Gathering<W> {
@@ -92,11 +92,11 @@ impl<W: Write> Write for Gathering<W> {
         self.0.write(bytes)
     }
 
-    /// What the writing thread does when no line is left.
+    /// Flushes and waits for more lines. The writing thread calls it when no line is left.
     #[expect(clippy::disallowed_methods, reason = "it waits for nothing: lines gather meanwhile")]
     fn flush(&mut self) -> io::Result<()> {
         let flushed = self.0.flush();
-        // Whoever logs does not wait for a thread that sleeps, and does not wake it.
+        // Meanwhile a log call does not wake the sleeping thread, nor wait for it.
         thread::sleep(GATHER_TIME);
         flushed
     }

@@ -21,18 +21,18 @@ const SECONDS: &[f64] = &[
     0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
 ];
 
-/// The outcomes of reading the settings again.
+/// Outcomes of reading the settings again.
 const APPLIED: &str = "applied";
 const REFUSED: &str = "refused";
 
-/// Metrics that cannot be set up or written.
+/// An error in setting up or writing metrics.
 pub type MetricsError = prometheus::Error;
 
 /// The metrics of one gateway.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
-    /// Whether anyone looks: else requests are not counted.
+    /// True if metrics are served; otherwise requests are not counted.
     is_on: bool,
     requests: IntCounterVec,
     request_seconds: HistogramVec,
@@ -51,18 +51,18 @@ pub struct Metrics {
     state_available: IntGauge,
 }
 
-/// Why a connection was closed for the sake of others.
+/// The reason why the gateway closed a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConnectionEnd {
-    /// Idle, it gave way to another.
+    /// Idle, and replaced by another.
     GaveWay,
     /// The address has its share, all of it busy.
     AddressShare,
     /// All connections are busy.
     Full,
-    /// The client takes its answers too slowly.
+    /// The client reads its responses too slowly.
     SlowReader,
-    /// The client sends frames that ask for nothing.
+    /// The client sends too many frames without a request.
     FrameFlood,
 }
 
@@ -79,7 +79,7 @@ impl ConnectionEnd {
 }
 
 impl Metrics {
-    /// Metrics that count from zero; those that are off spare requests the time that counting takes.
+    /// Creates metrics that start at zero. If they are off, requests are not counted, which saves time.
     ///
     /// # Errors
     ///
@@ -106,7 +106,7 @@ impl Metrics {
             "Times that the settings were read again while the gateway ran, by outcome.",
             &["outcome"],
         )?;
-        // There from the start: the first refusal is to be seen as an increase.
+        // Created at the start, so that the first refusal shows as an increase.
         for outcome in [APPLIED, REFUSED] {
             settings_reloads.with_label_values(&[outcome]).reset();
         }
@@ -176,7 +176,7 @@ impl Metrics {
         })
     }
 
-    /// A request that begins; it is counted when the guard is finished or dropped.
+    /// Counts a request in flight until the guard is dropped.
     #[must_use]
     pub fn request_started(&self) -> InFlight<'_> {
         let counted = self.is_on.then_some(&self.in_flight);
@@ -186,14 +186,14 @@ impl Metrics {
         InFlight(counted)
     }
 
-    /// An answer was given.
+    /// Counts a response.
     pub fn request_answered(&self, method: &str, route: &str, status: &str, duration: Duration) {
         if self.is_on {
             self.route(method, route, status).answered(duration);
         }
     }
 
-    /// The bytes of requests in flight, the most that they may be, and the requests refused for that so far.
+    /// Sets the bytes of requests in flight, their limit, and the number of requests refused for it.
     pub fn set_bytes_in_flight(&self, taken: u64, limit: u64, refused: u64) {
         let gauge = |bytes| i64::try_from(bytes).unwrap_or(i64::MAX);
         self.bytes_in_flight.set(gauge(taken));
@@ -201,19 +201,19 @@ impl Metrics {
         self.memory_refusals.inc_by(refused.saturating_sub(self.memory_refusals.get()));
     }
 
-    /// A connection that was opened; it is counted until the guard is dropped.
+    /// Counts an open connection until the guard is dropped.
     #[must_use]
     pub fn connection_opened(&self) -> OpenConnection {
         self.connections.inc();
         OpenConnection(self.connections.clone())
     }
 
-    /// A connection was closed for the sake of others.
+    /// Counts a connection that the gateway closed.
     pub fn connection_closed(&self, reason: ConnectionEnd) {
         self.connections_closed.with_label_values(&[reason.label()]).inc();
     }
 
-    /// The time of the runs of a model, found once for all of them. There is no series of it before the first run.
+    /// Returns the histogram of a model's runs, for repeated use. The series appears with the first run.
     #[must_use]
     pub fn inference_seconds(&self, model: &str) -> Seconds {
         let series = || Series {
@@ -224,7 +224,7 @@ impl Metrics {
         Seconds(self.is_on.then(|| Arc::new(series())))
     }
 
-    /// Answers of one kind, found once for all of them.
+    /// Returns the metrics of a method, route and status, for repeated use.
     #[must_use]
     pub fn route(&self, method: &str, route: &str, status: &str) -> Route {
         Route {
@@ -233,53 +233,53 @@ impl Metrics {
         }
     }
 
-    /// Says if the repository can be read and still holds models.
+    /// Records whether the repository can be read and still holds models.
     pub fn set_repository_available(&self, is_available: bool) {
         self.repository_available.set(i64::from(is_available));
     }
 
-    /// Says if what serves is written to the state directory.
+    /// Records whether the state directory is written.
     pub fn set_state_available(&self, is_available: bool) {
         self.state_available.set(i64::from(is_available));
     }
 
-    /// A version was put into service.
+    /// Counts a version that was put into service.
     pub fn model_swapped(&self, model: &str) {
         self.swaps.with_label_values(&[model]).inc();
     }
 
-    /// A candidate was refused.
+    /// Counts a refused candidate.
     pub fn model_refused(&self, model: &str, reason: &str) {
         self.refusals.with_label_values(&[model, reason]).inc();
     }
 
-    /// Settings that were read again are in effect.
+    /// Counts settings that were read again and applied.
     pub fn settings_applied(&self) {
         self.settings_reloads.with_label_values(&[APPLIED]).inc();
     }
 
-    /// Settings that were read again are wrong.
+    /// Counts settings that were read again and refused.
     pub fn settings_refused(&self) {
         self.settings_reloads.with_label_values(&[REFUSED]).inc();
     }
 
-    /// A deployment was taken back: `automatic` or by `request`.
+    /// Counts a rollback; the cause is `automatic` or `request`.
     pub fn model_rolled_back(&self, model: &str, cause: &str) {
         self.rollbacks.with_label_values(&[model, cause]).inc();
     }
 
-    /// Whether they are on.
+    /// Returns true if metrics are on.
     #[must_use]
     pub fn is_on(&self) -> bool {
         self.is_on
     }
 
-    /// All metrics in the text exposition format, version 0.0.4. The models that serve are looked at for this, and kept
-    /// nowhere.
+    /// Writes all metrics in the text exposition format, version 0.0.4. Series of the models in service are written
+    /// from `models` and not kept.
     ///
     /// # Errors
     ///
-    /// When the library cannot write them.
+    /// If the library cannot write them.
     pub fn encode<'m>(
         &self,
         models: impl Iterator<Item = ModelInService<'m>> + Clone,
@@ -295,7 +295,7 @@ impl Metrics {
 #[derive(Clone, Debug)]
 pub struct Seconds(Option<Arc<Series>>);
 
-/// One series of a histogram, which begins with its first value.
+/// A series of a histogram, created with its first value.
 #[derive(Debug)]
 struct Series {
     of_all: HistogramVec,
@@ -304,7 +304,7 @@ struct Series {
 }
 
 impl Seconds {
-    /// Something took so long.
+    /// Records a duration.
     pub fn observe(&self, duration: Duration) {
         if let Some(series) = &self.0 {
             let find = || series.of_all.with_label_values(&[&series.label]);
@@ -313,7 +313,7 @@ impl Seconds {
     }
 }
 
-/// Answers of one kind.
+/// The metrics of a method, route and status.
 #[derive(Clone, Debug)]
 pub struct Route {
     answers: Option<IntCounter>,
@@ -321,7 +321,7 @@ pub struct Route {
 }
 
 impl Route {
-    /// One was given.
+    /// Counts a response.
     pub fn answered(&self, duration: Duration) {
         if let Some(answers) = &self.answers {
             answers.inc();
@@ -332,7 +332,7 @@ impl Route {
     }
 }
 
-/// A request that is being answered.
+/// A request in progress.
 #[derive(Debug)]
 pub struct InFlight<'m>(Option<&'m IntGauge>);
 
@@ -344,7 +344,7 @@ impl Drop for InFlight<'_> {
     }
 }
 
-/// A connection that is open.
+/// An open connection.
 #[derive(Debug)]
 pub struct OpenConnection(IntGauge);
 

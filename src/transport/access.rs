@@ -1,8 +1,8 @@
-//! The access log: a line for each answer, where it is wanted.
+//! The access log: one line per response, if it is on.
 //!
-//! Its lines have a target of their own, `onnx_gateway::access`, so that `log.level` can have them in another level than
-//! the rest, or not at all. They stand outside the span of their request and name what it names: a span has to be kept,
-//! and written out, for more than all the rest of a small request takes.
+//! The lines have their own target, `onnx_gateway::access`, so that `log.level` can set their level apart from the
+//! rest, or turn them off. They are outside the span of their request and repeat its fields. Keeping and writing a span
+//! would cost more than everything else in a small request.
 
 use std::time::Instant;
 
@@ -17,7 +17,7 @@ use crate::auth::Caller;
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
-/// Who asked what.
+/// The fields of a request that the access log names.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct AskedBy<'r> {
     /// The id of the request.
@@ -25,15 +25,15 @@ pub(crate) struct AskedBy<'r> {
     pub(crate) peer: Option<&'r Peer>,
     pub(crate) method: &'r str,
     pub(crate) path: &'r str,
-    /// Once it is known.
+    /// The caller; `None` until it is known.
     pub(crate) caller: Option<&'r Caller>,
 }
 
 impl AskedBy<'_> {
-    /// The span of the request, which every event of it is in.
+    /// Creates the span that holds every event of the request.
     pub(crate) fn span(&self) -> Span {
         let Self { id, peer, method, path, caller } = *self;
-        // Of the highest level, so that it is there for every event however little is logged.
+        // At the highest level, so that the span exists for every event, however low the log level is.
         tracing::error_span!(
             "request",
             id = id.and_then(text),
@@ -44,7 +44,7 @@ impl AskedBy<'_> {
         )
     }
 
-    /// Writes the line of an answer whose head is about to be sent: of the access log, or for who debugs.
+    /// Logs a response whose head is about to be sent: at info level for the access log, else at debug level.
     pub(crate) fn answered<B>(&self, response: &Response<B>, begin: Instant, is_access: bool) {
         let Self { id, peer, method, path, caller } = *self;
         let headers = response.headers();
@@ -57,7 +57,7 @@ impl AskedBy<'_> {
                     method,
                     path,
                     status = response.status().as_u16(),
-                    // gRPC says what came of a call in a header where nothing else follows.
+                    // In a response without a body, gRPC reports the result of a call in a header.
                     grpc.status = of_answer(GRPC_STATUS),
                     duration_us = u64::try_from(begin.elapsed().as_micros()).unwrap_or(u64::MAX),
                     peer = peer.map(|Peer(address)| tracing::field::display(address)),

@@ -1,5 +1,5 @@
-//! Long requests leave the threads that answer the others: to read, check and write many numbers takes a while, and all
-//! other connections of a thread would wait for it.
+//! Moves large requests to threads of their own. Reading, checking and writing many numbers takes long, and would delay
+//! every other connection of the thread.
 
 use std::{
     io,
@@ -28,10 +28,10 @@ use crate::{
     system::priority::{Way, give_way},
 };
 
-/// From so many bytes on, a request takes longer than going to another thread and back.
+/// Minimum size of a large request: it takes longer than the way to another thread and back.
 const LONG_BYTES: usize = 64 * 1024;
 
-/// As many as there are CPUs: more would only take turns, and hold more memory meanwhile.
+/// One thread per CPU: more would only take turns, and hold more memory meanwhile.
 static THREADS: LazyLock<io::Result<Threads>> = LazyLock::new(|| {
     static STARTED: AtomicUsize = AtomicUsize::new(0);
     Builder::new_multi_thread()
@@ -43,16 +43,16 @@ static THREADS: LazyLock<io::Result<Threads>> = LazyLock::new(|| {
         .build()
 });
 
-/// Whether a request of so many bytes is long. One that does not say how long it is may be.
+/// Returns true if a request of this size is large. A request of unknown size counts as large.
 pub(crate) fn is_long(bytes: Option<usize>) -> bool {
     bytes.is_none_or(|bytes| bytes >= LONG_BYTES)
 }
 
-/// Does the work on a request of so many bytes, elsewhere if it is long. Dropping the future ends it.
+/// Runs the work of a request of this size, on another thread if it is large. Dropping the future ends the work.
 ///
 /// # Errors
 ///
-/// When the gateway ends before it is done.
+/// If the gateway stops before the work is done.
 pub(crate) async fn apart<T: Send + 'static>(
     bytes: Option<usize>,
     work: impl Future<Output = T> + Send + 'static,
@@ -71,7 +71,7 @@ pub(crate) async fn apart<T: Send + 'static>(
     task.spawn_on(work.in_current_span(), threads.handle());
     match task.join_next().await {
         Some(Ok(done)) => Ok(done),
-        // A panic goes on where it would have been without the other thread.
+        // A panic continues where it would have been without the other thread.
         Some(Err(error)) => match error.try_into_panic() {
             Ok(panic) => resume_unwind(panic),
             Err(_) => Err(ApiError::AnswerNotWritten),
@@ -80,7 +80,7 @@ pub(crate) async fn apart<T: Send + 'static>(
     }
 }
 
-/// The middleware that does so with all that is done about a request with a long body.
+/// Moves the whole handling of a request with a large body to these threads, as middleware.
 pub(super) async fn long_apart(request: Request, next: Next) -> Response {
     let bytes = request.body().size_hint().exact().map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
     apart(bytes, next.run(request)).await.unwrap_or_else(IntoResponse::into_response)
@@ -109,7 +109,7 @@ mod tests {
             (body::Body::empty(), "0 true"),
             (body::Body::from(vec![0; LONG_BYTES - 1]), "65535 true"),
             (body::Body::from(vec![0; LONG_BYTES]), "65536 false"),
-            // It may have become very long.
+            // The body may have become very large.
             (body::Body::from_stream(in_parts), "2 false"),
         ] {
             let request = axum::http::Request::post("/").body(body).unwrap();

@@ -1,7 +1,7 @@
-//! The middleware that finds out who calls, before anything else looks at the request.
+//! Middleware that authenticates the caller, before anything else reads the request.
 //!
-//! It denies by default: every path needs a token but those of [`open_paths`](super::open_paths), whether or not there
-//! is anything at that path.
+//! Denies by default: every path needs a token except those of [`open_paths`](super::open_paths), even if no route
+//! matches the path.
 
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ pub(crate) async fn authenticate(
     tracing::Span::current().record("caller.subject", caller.subject.as_str());
     request.extensions_mut().insert(Arc::clone(&caller));
     let mut response = next.run(request).await;
-    // For the access log, which is further out.
+    // For the access log, which is an outer layer.
     response.extensions_mut().insert(caller);
     Ok(response)
 }
@@ -45,9 +45,9 @@ fn caller(state: &TransportState, headers: &HeaderMap, query: Option<&str>) -> R
     Ok(caller)
 }
 
-/// The error of a request that is not authenticated, charged to its address: what has too many of them is told to wait.
+/// Charges the error of an unauthenticated request to its address. An address with too many of them gets 429 instead.
 ///
-/// A token that is only over was signed for its caller, who is told so each time, to get another.
+/// An expired token is exempt: it was signed for its caller, who has to learn each time that a new one is needed.
 fn counted(error: ApiError, state: &TransportState, request: &Request) -> ApiError {
     let is_guess = match &error {
         ApiError::NoToken => true,
@@ -61,8 +61,8 @@ fn counted(error: ApiError, state: &TransportState, request: &Request) -> ApiErr
     failed_tokens.charge(address).map_or_else(ApiError::FailedTokens, |()| error)
 }
 
-/// The token of the one `Authorization` header (RFC 6750 section 2.1). A token in the query is not accepted, as it
-/// would stand in every log on the way; one beside the header is two ways at once (section 3.1).
+/// Returns the token of the only `Authorization` header (RFC 6750 section 2.1). A token in the query is not accepted,
+/// as every log on the way would store it. One beside the header is a second method (section 3.1).
 fn bearer_token<'r>(headers: &'r HeaderMap, query: Option<&str>) -> Result<&'r str, ApiError> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let value = values.next().ok_or(ApiError::NoToken)?;
@@ -70,7 +70,7 @@ fn bearer_token<'r>(headers: &'r HeaderMap, query: Option<&str>) -> Result<&'r s
     if values.next().is_some() || in_query {
         return Err(ApiError::TwoTokens);
     }
-    // The scheme's name is case-insensitive (RFC 9110 section 11.1). Another scheme is no token at all.
+    // The scheme's name is case-insensitive (RFC 9110 section 11.1). Another scheme counts as no token.
     let (scheme, token) = value.to_str().unwrap_or_default().split_once(' ').unwrap_or_default();
     if scheme.eq_ignore_ascii_case("bearer") {
         Ok(token.trim_start_matches(' '))

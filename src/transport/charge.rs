@@ -1,4 +1,5 @@
-//! The bytes of each request in the budget of the process: its body as it comes, and its response until it is taken.
+//! Charges for the bytes of each request in the budget of the process: the body as it arrives, and the response until
+//! it is sent.
 
 use std::{
     pin::Pin,
@@ -25,13 +26,13 @@ use crate::{
     system::byte_budget::{ByteCharge, OverBudget, ShareKey, count},
 };
 
-/// A request body that announces no more is charged at once, so that its parts need not be counted one by one.
+/// Maximum announced length of a body that is charged at once, so that its parts need not be counted one by one.
 const SMALL_BODY_BYTES: u64 = 16 * 1024;
 
-/// A response that is no longer is not charged: it lies in the buffer of its connection.
+/// Maximum length of a response that is not charged: it fits into the buffer of its connection.
 const SMALL_RESPONSE_BYTES: u64 = 16 * 1024;
 
-/// A charge for a request of this caller, or of this address where nobody was authenticated.
+/// Creates a charge for a request of this caller, or of this address if the caller is not authenticated.
 pub(crate) fn charge_for(
     state: &TransportState,
     caller: Option<&Caller>,
@@ -45,16 +46,16 @@ pub(crate) fn charge_for(
     ByteCharge::new(&state.byte_budget, client)
 }
 
-/// A charge for the request that has these.
+/// Creates a charge for the request with these extensions and headers.
 pub(crate) fn charge_of(state: &TransportState, extensions: &Extensions, headers: &HeaderMap) -> ByteCharge {
     let caller = extensions.get::<Arc<Caller>>().map(Arc::as_ref);
     charge_for(state, caller, peer(extensions), headers)
 }
 
-/// The middleware that charges the body of a request, as its handler reads it, and its response. It is inside of what
-/// unpacks bodies, so that unpacked bytes are counted. Handlers find the charge among the extensions of the request.
-/// Nobody waits until a long request is done: it is done elsewhere. One middleware sees to both, as each costs a future
-/// on the heap and a clone of what is below it.
+/// Charges the body of a request, as its handler reads it, and the response, as middleware. Decompression is an outer
+/// layer, so decompressed bytes are counted. Handlers find the charge in the extensions of the request. Large requests
+/// are handled on other threads, so that they delay no other request. One middleware does both, since each costs a
+/// future on the heap and a clone of the service below it.
 pub(crate) async fn charge_bytes(
     State(state): State<TransportState>,
     mut request: Request,
@@ -66,7 +67,7 @@ pub(crate) async fn charge_bytes(
     charged_response(long_apart(request, next).await, charge)
 }
 
-/// The body, of which each part is charged before it is handed out.
+/// Wraps a body so that each part is charged before it is returned.
 fn charged_body(body: Body, charge: &ByteCharge) -> Body {
     let announced = body.size_hint().exact().filter(|bytes| *bytes <= SMALL_BODY_BYTES);
     if announced.is_some_and(|bytes| charge.try_grow(bytes).is_ok()) {
@@ -75,30 +76,30 @@ fn charged_body(body: Body, charge: &ByteCharge) -> Body {
     Body::new(ChargedBody::new(body, charge.clone(), length_of))
 }
 
-/// The weight of a part that is charged as it is.
+/// Returns the weight of a part that is charged with its length.
 pub(crate) fn length_of(data: &Bytes) -> u64 {
     count(data.len())
 }
 
-/// The response, charged until its bytes are taken.
+/// Wraps a response so that it stays charged until its bytes are sent.
 pub(crate) fn charged_response(response: Response, charge: ByteCharge) -> Response {
     match response.body().size_hint().exact() {
         Some(bytes) if bytes <= SMALL_RESPONSE_BYTES => response,
         bytes => {
-            // What the request held is gone by now.
+            // The memory of the request is free by now.
             charge.settle(bytes.unwrap_or_default());
             response.map(|body| Body::new(HeldBody { body, charge }))
         }
     }
 }
 
-/// A request body that is charged as it comes.
+/// A request body that is charged as it arrives.
 pub(crate) struct ChargedBody<W> {
     body: Body,
     charge: ByteCharge,
-    /// The bytes that a part is charged as.
+    /// The function from a part to the bytes that it is charged with.
     weight: W,
-    /// A part that came and waits for room.
+    /// A received part that waits for room.
     waiting: Option<(Bytes, Waiting)>,
 }
 
@@ -146,7 +147,7 @@ impl<W: FnMut(&Bytes) -> u64 + Unpin> HttpBody for ChargedBody<W> {
     }
 
     fn size_hint(&self) -> SizeHint {
-        // A part that waits is not in the hint of the rest.
+        // The hint of the rest does not include the waiting part.
         let Some((data, _)) = &self.waiting else { return self.body.size_hint() };
         let (rest, waiting) = (self.body.size_hint(), length_of(data));
         let mut hint = SizeHint::new();
@@ -186,7 +187,7 @@ impl HttpBody for HeldBody {
     }
 }
 
-/// Bytes with their charge, which is given up when the last part of them is dropped.
+/// Bytes with their charge, which ends when the last part of them is dropped.
 struct HeldBytes {
     bytes: Bytes,
     _charge: ByteCharge,

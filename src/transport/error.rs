@@ -1,4 +1,4 @@
-//! Every error of the transports and its answer: the one place that decides on statuses.
+//! Errors of both transports. This is the only place that maps them to a status and a response.
 
 use axum::{
     http::{HeaderValue, StatusCode, header},
@@ -23,7 +23,7 @@ use crate::{
     },
 };
 
-/// Seconds after which a client may try again when the gateway is overloaded or a model not there yet.
+/// Seconds after which a client may retry if the gateway is overloaded or a model is not loaded yet.
 const RETRY_SOON_SECONDS: u64 = 1;
 
 /// An error of a request.
@@ -31,10 +31,10 @@ const RETRY_SOON_SECONDS: u64 = 1;
 pub enum ApiError {
     #[error(transparent)]
     Serving(#[from] ServingError),
-    /// Rows that the contract refuses, where they stand in the body.
+    /// Rows that the contract refuses, with their place in the body.
     #[error("the body's rows are not what the model takes")]
     InvalidRows { violations: Violations, base: RowBase },
-    /// Rows that the model refuses, where they stand in the body.
+    /// Rows that the model refuses, with their place in the body.
     #[error("{error}")]
     RefusedRows { error: ServingError, base: RowBase },
     #[error("the body is not JSON of the right form")]
@@ -101,7 +101,7 @@ pub enum ApiError {
     Output(#[from] OutputError),
     #[error("the model `{0}` is loaded already")]
     AlreadyLoaded(ModelName),
-    /// A model that may not serve, for whoever takes a conflict for one that does.
+    /// A refused load, for clients that take a conflict for a loaded model.
     #[error("{0}")]
     CannotLoad(Refusal),
     #[error(transparent)]
@@ -121,7 +121,7 @@ pub enum ApiError {
 }
 
 impl ApiError {
-    /// An error of rows that stand at this place in the body.
+    /// Creates the error of rows at this place in the body.
     pub(crate) fn about_rows(error: ServingError, base: RowBase) -> Self {
         match error {
             ServingError::InvalidRows(violations) => Self::InvalidRows { violations, base },
@@ -143,7 +143,7 @@ impl From<BodyError> for ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         match &self {
-            // The client is told no more than that the token is bad; whoever runs the gateway can find out why.
+            // The client learns only that the token is not valid; the operator can find the reason in the log.
             Self::BadToken(error) => tracing::debug!(%error, "a token was refused"),
             Self::Serving(ServingError::ModelFailed(cause)) => tracing::error!(cause, "a model failed"),
             Self::Serving(error @ ServingError::NonFiniteOutput(_)) => {
@@ -188,7 +188,7 @@ impl From<ApiError> for Problem {
             ApiError::OverBudget(refused) => over_budget(refused),
             ApiError::BodyTimeout => problem(StatusCode::REQUEST_TIMEOUT, "body_timeout"),
             ApiError::BodyNotDecoded(_) => problem(StatusCode::BAD_REQUEST, "body_not_decoded"),
-            // RFC 9110 section 15.5.16: this header tells a coding from a media type.
+            // RFC 9110 section 15.5.16: this header distinguishes a content coding from a media type.
             ApiError::UnsupportedContentEncoding(_) => {
                 problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_content_encoding")
                     .with_header(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip, deflate"))
@@ -259,7 +259,7 @@ impl From<ApiError> for Problem {
     }
 }
 
-/// A refusal for want of memory: one that passes, or one that does not.
+/// Maps a lack of memory to a problem: one that passes, or one that does not.
 fn over_budget(refused: OverBudget) -> Problem {
     let detail = refused.to_string();
     match refused {
@@ -271,7 +271,7 @@ fn over_budget(refused: OverBudget) -> Problem {
     }
 }
 
-/// Why no requests should be sent here.
+/// Returns the reason why the gateway does not accept requests.
 fn not_ready(readiness: Readiness) -> &'static str {
     match readiness {
         Readiness::Ready => "the gateway is ready",
@@ -315,7 +315,7 @@ fn of_serving(error: ServingError) -> Problem {
     }
 }
 
-/// The place of inputs that the model refuses: one of its operators did, so which of the values it was is not known.
+/// Places a refusal at the inputs as a whole: one of the model's operators refused, so the exact value is unknown.
 fn refused_at(pointer: String) -> FieldError {
     FieldError::new(pointer, "inputs_refused", "the model refuses this; the same values are refused again")
 }

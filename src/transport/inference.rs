@@ -1,4 +1,4 @@
-//! An inference of the Open Inference Protocol, whichever transport it came by.
+//! Inference of the Open Inference Protocol, shared by REST and gRPC.
 
 use std::{mem, sync::Arc, time::Instant};
 
@@ -8,7 +8,7 @@ use crate::{
     wire::open_inference::{InferRequest, OutputTensor, check_requested, output_tensors},
 };
 
-/// Runs a request, whose inputs it takes. Dropping the future ends the run.
+/// Runs a request and takes its inputs. Dropping the future ends the run.
 pub(crate) async fn infer(
     state: &TransportState,
     servable: Arc<Servable>,
@@ -29,7 +29,7 @@ pub(crate) async fn infer(
     }
 }
 
-/// The outputs that a request asks for.
+/// Returns the outputs that a request names.
 pub(crate) fn outputs<'i>(
     inference: &'i Inference,
     request: &InferRequest,

@@ -1,20 +1,20 @@
-//! What requests are counted under.
+//! Metric labels of requests.
 
 use axum::{
     extract::MatchedPath,
     http::{HeaderMap, HeaderName, Method, StatusCode, header},
 };
 
-/// Stands for every path at which there is nothing, so that a scan makes no new series.
+/// Label of every path without a route, so that a scan by a client creates no new series.
 const NO_ROUTE: &str = "none";
 
-/// The media type of gRPC's answers.
+/// The media type of gRPC responses.
 const GRPC: &str = "application/grpc";
 
-/// The header of gRPC answers that are errors from the start.
+/// The status header of gRPC responses without a body.
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
-/// gRPC's statuses by their numbers.
+/// gRPC's statuses by number.
 const GRPC_CODES: [&str; 17] = [
     "OK",
     "CANCELLED",
@@ -35,13 +35,13 @@ const GRPC_CODES: [&str; 17] = [
     "UNAUTHENTICATED",
 ];
 
-/// The pattern of the path that a request matched.
+/// Returns the pattern of the route that a request matched.
 pub(super) fn route_label(route: Option<&MatchedPath>) -> &str {
     route.map_or(NO_ROUTE, MatchedPath::as_str)
 }
 
-/// The status; of gRPC, where that of HTTP is always 200, the name of its own. One that is not known yet when the
-/// headers are written, as those of streams are not, is taken for `OK`.
+/// Returns the status; for gRPC its own status name, as the HTTP status is always 200. A status that is unknown when
+/// the headers are written, as for streams, counts as `OK`.
 pub(super) fn status_label<'s>(status: &'s StatusCode, headers: &HeaderMap) -> &'s str {
     match headers.get(GRPC_STATUS).and_then(|status| status.to_str().ok()?.parse::<usize>().ok()) {
         Some(code) => GRPC_CODES.get(code).unwrap_or(&"UNKNOWN"),
@@ -52,7 +52,7 @@ pub(super) fn status_label<'s>(status: &'s StatusCode, headers: &HeaderMap) -> &
     }
 }
 
-/// The methods of RFC 9110; a client may make up others.
+/// Returns one of the methods of RFC 9110; a client may invent others.
 pub(super) fn method_label(method: &Method) -> &'static str {
     match method.as_str() {
         "GET" => "GET",

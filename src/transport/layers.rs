@@ -1,5 +1,5 @@
-//! What every request passes, whichever transport it comes by, each layer with its reason. What only one of them has
-//! around its handlers is in its own `layers`.
+//! Layers of every request of both transports, each with its reason. Layers of only one transport are in its own
+//! `layers`.
 
 use std::sync::Arc;
 
@@ -23,17 +23,17 @@ use super::{
 };
 use crate::auth::Caller;
 
-/// The outermost layers: whatever happens to a request, it has an id and is counted.
+/// Adds the outermost layers: every request gets an id and is counted, even if it fails.
 pub(crate) fn observed(routes: Router<TransportState>, state: &TransportState) -> Router<TransportState> {
     let layers = ServiceBuilder::new()
         .layer(SharedLayer)
-        // An id for the log and the client; one from the client only if a log can hold it.
+        // An id for the log and the client. A client's own id is kept only if a log can hold it.
         .map_request(drop_unsound)
         .layer(SetRequestIdLayer::new(REQUEST_ID, RandomId))
         .layer(PropagateRequestIdLayer::new(REQUEST_ID))
-        // Credentials must not be printed by whatever prints headers.
+        // No code that prints headers may print credentials.
         .layer(SetSensitiveRequestHeadersLayer::new([header::AUTHORIZATION]))
-        // One span a request, which every event of it is in.
+        // One span per request, which holds all its events.
         .layer(
             TraceLayer::new_for_http()
                 .make_span_with(span)
@@ -41,13 +41,13 @@ pub(crate) fn observed(routes: Router<TransportState>, state: &TransportState) -
                 .on_response(())
                 .on_failure(DefaultOnFailure::new().level(Level::DEBUG)),
         )
-        // Every answer is logged and counted, those of the layers below included.
+        // Every response is logged and counted, those of the layers below included.
         .layer(from_fn_with_state(state.clone(), observe))
         .layer(SharedLayer);
     routes.layer(layers)
 }
 
-/// The innermost layers: who calls, and how much they may.
+/// Adds the innermost layers: authentication and quotas.
 pub(crate) fn authorized(
     routes: Router<TransportState>,
     state: &TransportState,
@@ -55,21 +55,22 @@ pub(crate) fn authorized(
 ) -> Router<TransportState> {
     let layers = ServiceBuilder::new()
         .layer(SharedLayer)
-        // Before anything is verified: guessing costs as much as asking.
+        // Before any token is verified: a guess costs as much as a valid request.
         .layer(option_layer(address_limit.map(AddressLimit::layer)))
         .layer(from_fn_with_state(state.clone(), authenticate))
         .layer(SharedLayer);
     routes.layer(layers)
 }
 
-/// The same where a platform in front knows who calls: no token is asked for, and nothing but predictions is permitted.
+/// Adds the layers for routes behind a platform that authenticates callers: no token is needed, and only predictions
+/// are permitted.
 pub(crate) fn authorized_by_platform(
     routes: Router<TransportState>,
     address_limit: Option<&AddressLimit>,
 ) -> Router<TransportState> {
     let layers = ServiceBuilder::new()
         .layer(SharedLayer)
-        // The platform is a client like any other: what it lets through must not overwhelm the models.
+        // The platform is a client like any other, so its requests must not overload the models.
         .layer(option_layer(address_limit.map(AddressLimit::layer)))
         .map_request(let_through);
     routes.layer(layers)

@@ -1,5 +1,4 @@
-//! What is told of models, whichever transport asks: what they take and give, how they are set up, what they have
-//! answered.
+//! Model metadata, configuration and statistics, shared by REST and gRPC.
 
 use super::{
     error::ApiError,
@@ -15,7 +14,7 @@ use crate::{
     },
 };
 
-/// What a model, or a version of it, takes and gives.
+/// Returns the metadata of a model or version.
 pub(crate) fn metadata(
     state: &TransportState,
     permit: &Permit<MayRead>,
@@ -28,7 +27,7 @@ pub(crate) fn metadata(
     Ok(ModelMetadataDocument::new(servable.name.to_string(), versions, &servable.signature))
 }
 
-/// How a model, or a version of it, is set up.
+/// Returns the configuration of a model or version.
 pub(crate) fn config(
     state: &TransportState,
     permit: &Permit<MayRead>,
@@ -38,7 +37,7 @@ pub(crate) fn config(
     Ok(ModelConfigDocument::new(name.as_str(), signature, scheduler.instances()))
 }
 
-/// What every version that the caller may look at has answered since it was loaded.
+/// Returns the statistics of every version that the caller may read, since it was loaded.
 pub(crate) fn all_statistics(
     state: &TransportState,
     caller: &Caller,
@@ -49,12 +48,12 @@ pub(crate) fn all_statistics(
     Ok(readable.map(|servable| statistics_of(&servable)).collect())
 }
 
-/// What a version has answered since it was loaded, or each version of a model.
+/// Returns the statistics of a version, or of each version of a model, since it was loaded.
 pub(crate) fn statistics(
     state: &TransportState,
     permit: &Permit<MayRead>,
 ) -> Result<Vec<ModelStatistics>, ApiError> {
-    // Says what is wrong if nothing serves.
+    // Fails with the reason if no version is in service.
     let servable = state.serving.servable(&permit.model, permit.version.as_ref())?;
     if permit.version.is_some() {
         return Ok(vec![statistics_of(&servable)]);

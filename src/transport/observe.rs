@@ -1,4 +1,4 @@
-//! What is seen of every request, whatever comes of it: a line of the access log, and the counters.
+//! Access log and counters of every request.
 
 use std::{sync::Arc, time::Instant};
 
@@ -16,7 +16,7 @@ use super::{
 };
 use crate::auth::Caller;
 
-/// The middleware that logs and counts an answer.
+/// Logs and counts a response, as middleware.
 pub(super) async fn observe(State(state): State<TransportState>, request: Request, next: Next) -> Response {
     let begin = Instant::now();
     let _in_flight = state.metrics.request_started();

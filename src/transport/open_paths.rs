@@ -1,6 +1,6 @@
-//! The paths that need no token: all of them are here, everything else needs one.
+//! All paths that need no token; every other path needs one.
 
-/// Paths that are open as they stand.
+/// Open paths, matched exactly.
 pub const OPEN_PATHS: &[&str] = &[
     "/",
     "/health",
@@ -17,7 +17,7 @@ pub const OPEN_PATHS: &[&str] = &[
     "/inference.GRPCInferenceService/ServerReady",
     "/grpc.health.v1.Health/Check",
     "/grpc.health.v1.Health/Watch",
-    // As open as `/openapi.json`: it tells of the protocol, and nothing of what is served.
+    // As open as `/openapi.json`: it describes the protocol, not the models.
     "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
     "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
 ];
@@ -25,7 +25,7 @@ pub const OPEN_PATHS: &[&str] = &[
 /// The folder of the documentation's own files.
 const DOCS_FOLDER: &str = "/docs/";
 
-/// Whether a path needs no token.
+/// Returns true if a path needs no token.
 #[must_use]
 pub fn is_open(path: &str) -> bool {
     OPEN_PATHS.contains(&path) || path.starts_with(DOCS_FOLDER)

@@ -1,8 +1,8 @@
-//! The extractors that are the authorization.
+//! Extractors that prove authorization.
 //!
-//! [`Caller`] is who calls, put there by [`authenticate`](super::authenticate); [`Permit`] is the proof that they may
-//! do what the handler does, with the model that the path names. A handler that takes neither cannot tell anyone
-//! anything: the paths that need no token are listed in [`open_paths`](super::open_paths).
+//! [`Caller`] is the authenticated caller, set by [`authenticate`](super::authenticate). [`Permit`] is the proof that
+//! the caller may do what the handler does, with the model in the path. A handler that takes neither must reveal
+//! nothing: the paths that need no token are listed in [`open_paths`](super::open_paths).
 
 use std::{marker::PhantomData, sync::Arc};
 
@@ -19,13 +19,13 @@ use crate::{
     system::byte_budget::ByteCharge,
 };
 
-/// What a handler does, as a type.
+/// An action of a handler, as a type.
 pub(crate) trait Permission: Send {
-    /// The action whose scope it needs.
+    /// The action whose scope is needed.
     const ACTION: Action;
 }
 
-/// Asking a model.
+/// Running a model.
 #[derive(Debug)]
 pub(crate) struct MayPredict;
 
@@ -33,7 +33,7 @@ impl Permission for MayPredict {
     const ACTION: Action = Action::Predict;
 }
 
-/// Looking at a model.
+/// Reading the metadata of a model.
 #[derive(Debug)]
 pub(crate) struct MayRead;
 
@@ -41,7 +41,7 @@ impl Permission for MayRead {
     const ACTION: Action = Action::Read;
 }
 
-/// Changing what serves of a model.
+/// Changing the versions of a model that are in service.
 #[derive(Debug)]
 pub(crate) struct MayManage;
 
@@ -49,14 +49,14 @@ impl Permission for MayManage {
     const ACTION: Action = Action::Manage;
 }
 
-/// The proof that the caller may do `P` with this model.
+/// Proof that the caller may do `P` with this model.
 #[derive(Debug)]
 pub(crate) struct Permit<P> {
-    /// The model of the path, or the default one.
+    /// The model of the path, or the default model.
     pub(crate) model: ModelName,
     /// The version of the path.
     pub(crate) version: Option<VersionSelector>,
-    /// For whom the model is asked.
+    /// The terms of a run: caller, priority, deadline and memory charge.
     pub(crate) terms: Terms,
     permission: PhantomData<P>,
 }
@@ -65,13 +65,13 @@ impl FromRequestParts<TransportState> for Caller {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _state: &TransportState) -> Result<Self, ApiError> {
-        // Without the middleware there is no caller, and so no handler that takes one can be reached.
+        // Without the middleware there is no caller, so a handler that takes one cannot be reached.
         parts.extensions.get::<Arc<Self>>().map(|caller| Self::clone(caller)).ok_or(ApiError::NoToken)
     }
 }
 
 impl<P: Permission> Permit<P> {
-    /// Checks whether a caller may do this with at least one model.
+    /// Checks that a caller may do this with at least one model.
     ///
     /// # Errors
     ///
@@ -81,18 +81,19 @@ impl<P: Permission> Permit<P> {
         if caller.may(P::ACTION, None) { Ok(()) } else { Err(forbidden) }
     }
 
-    /// Checks what a caller asks for by these names; without a model's, the default one is meant.
+    /// Checks that a caller may do this with the model of this name and version; `None` is the default model.
     ///
     /// # Errors
     ///
-    /// [`ApiError::InsufficientScope`], or [`ApiError::NoSuchName`] for a text that is no name and so the name of nothing.
+    /// [`ApiError::InsufficientScope`], or [`ApiError::NoSuchName`] if a text is not a valid name, and so names no
+    /// model.
     pub(crate) fn check(
         state: &TransportState,
         caller: &Caller,
         model: Option<&str>,
         version: Option<&str>,
     ) -> Result<Self, ApiError> {
-        // Who may do this with no model at all learns nothing about which models there are.
+        // A caller without this permission for any model must not learn which models exist.
         Self::check_any(caller)?;
         let model = match model {
             Some(text) => text.parse().map_err(|_| ApiError::NoSuchName)?,
@@ -108,7 +109,7 @@ impl<P: Permission> Permit<P> {
 }
 
 impl<P> Permit<P> {
-    /// This permit, with the charge for the memory of the request that has these extensions.
+    /// Adds the charge for the memory of the request with these extensions.
     pub(crate) fn charged_to(mut self, extensions: &Extensions) -> Self {
         self.terms.charge = extensions.get::<ByteCharge>().cloned();
         self
@@ -123,7 +124,7 @@ impl<P: Permission> FromRequestParts<TransportState> for Permit<P> {
         let params = match RawPathParams::from_request_parts(parts, state).await {
             Ok(params) => Some(params),
             Err(RawPathParamsRejection::MissingPathParams(_)) => None,
-            // A parameter that is no UTF-8 names nothing; that must not be taken for a path without parameters.
+            // A parameter that is not UTF-8 names no model, and must not pass for a path without parameters.
             Err(_) => return Err(ApiError::NoSuchPath),
         };
         let param = |wanted: &str| {

@@ -1,4 +1,4 @@
-//! Error answers as problem documents (RFC 9457).
+//! Error responses as problem documents (RFC 9457).
 
 use axum::{
     body::Body,
@@ -14,7 +14,7 @@ use crate::wire::FieldError;
 /// The media type of a problem document.
 pub(crate) const MEDIA_TYPE: &str = "application/problem+json";
 
-/// An error answer.
+/// An error response.
 #[derive(Debug)]
 pub(crate) struct Problem {
     status: StatusCode,
@@ -22,7 +22,7 @@ pub(crate) struct Problem {
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
-/// The body of every error answer (RFC 9457), with a stable `code` for programs.
+/// The body of every error response (RFC 9457), with a stable `code` for programs.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ProblemDocument {
     /// `about:blank`, or a registered problem type
@@ -34,7 +34,7 @@ pub(crate) struct ProblemDocument {
     /// The status
     #[schema(example = 422)]
     status: u16,
-    /// A stable word for programs
+    /// A stable code for programs
     #[schema(example = "invalid_body")]
     code: &'static str,
     /// A sentence for people
@@ -74,7 +74,7 @@ impl Problem {
         self
     }
 
-    /// Tells the client to wait for so many seconds.
+    /// Asks the client to wait for this number of seconds.
     pub(crate) fn with_retry_after(self, seconds: u64) -> Self {
         self.with_header(header::RETRY_AFTER, HeaderValue::from(seconds))
     }
@@ -87,12 +87,12 @@ impl Problem {
     }
 }
 
-/// The sentence of a problem, beside its document: what other dialects say in its place.
+/// The text of a problem as one sentence, for dialects that have no problem documents.
 #[derive(Clone, Debug)]
 pub(crate) struct Sentence(pub(crate) String);
 
 impl ProblemDocument {
-    /// What is wrong, in one sentence, with every place that is listed.
+    /// Returns the error as one sentence, with every listed place.
     fn sentence(&self) -> Sentence {
         let places = self.errors.iter().map(|error| {
             if error.pointer.is_empty() {
@@ -102,7 +102,7 @@ impl ProblemDocument {
             }
         });
         let places = places.collect::<Vec<_>>().join("; ");
-        // The detail may end with the message of its only error, which is said with its place.
+        // The detail may end with the message of its only error, which the places repeat.
         let detail = match self.errors.as_slice() {
             [only] => self.detail.strip_suffix(&only.message).unwrap_or(&self.detail).trim_end_matches(": "),
             _ => &self.detail,

@@ -1,4 +1,4 @@
-//! The quota of each client address, in front of authentication: guessing tokens costs as much as using one.
+//! Quota of each client address, charged before authentication: a guessed token costs as much as a valid one.
 
 use std::{
     net::IpAddr,
@@ -34,7 +34,7 @@ use crate::{
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// The quota of client addresses. Clones share it.
+/// The quota of client addresses, shared by all clones.
 #[derive(Clone, Debug)]
 pub struct AddressLimit {
     config: Arc<GovernorConfig<AddressExtractor, NoOpMiddleware>>,
@@ -42,12 +42,12 @@ pub struct AddressLimit {
     clients: AddressExtractor,
 }
 
-/// Addresses that are remembered, some fifty bytes each. With more of them, and until it is looked again, those of one
-/// IPv6 site share a quota.
+/// Maximum number of tracked addresses, at about fifty bytes each. With more of them, addresses of one IPv6 site share
+/// a quota until the next check.
 const MANY_ADDRESSES: usize = 250_000;
 
 impl AddressLimit {
-    /// A quota that nobody has used yet.
+    /// Creates an unused quota; `None` if the number of requests or the period is zero.
     #[must_use]
     pub fn new(settings: &QuotaSettings, server: &ServerSettings) -> Option<Self> {
         let trusted = Arc::new(ArcSwap::from_pointee(server.trusted_proxies.clone()));
@@ -60,7 +60,7 @@ impl AddressLimit {
         Some(Self { config: Arc::new(config), settings: settings.clone(), clients })
     }
 
-    /// The quota that other settings want: this one, as far as it is used, unless it is to be another.
+    /// Applies new settings: keeps this quota, as far as it is used, unless the quota settings differ.
     #[must_use]
     pub fn with_settings(&self, settings: &QuotaSettings, server: &ServerSettings) -> Option<Self> {
         if self.settings != *settings {
@@ -70,7 +70,7 @@ impl AddressLimit {
         Some(self.clone())
     }
 
-    /// The layer that charges it.
+    /// Returns the layer that charges this quota.
     pub(crate) fn layer(&self) -> GovernorLayer<AddressExtractor, NoOpMiddleware, Body> {
         let quota = self.settings.clone();
         let refused = move |error| {
@@ -79,21 +79,21 @@ impl AddressLimit {
         GovernorLayer::new(Arc::clone(&self.config)).error_handler(refused)
     }
 
-    /// The client that a request with these is charged to.
+    /// Returns the client that a request with these extensions and headers is charged to.
     pub(crate) fn client(&self, extensions: &Extensions, headers: &HeaderMap) -> AddressKey {
         self.clients.key(peer(extensions), headers)
     }
 
-    /// The client that a request from this address with these headers is charged to.
+    /// Returns the client that a request from this address with these headers is charged to.
     pub(crate) fn client_of(&self, peer: Peer, headers: &HeaderMap) -> AddressKey {
         self.clients.key(peer, headers)
     }
 
-    /// Charges a request that does not pass the layer: one of several in a stream, or one that goes the short way.
+    /// Charges a request that does not pass the layer: one message of a stream, or one on the fast path.
     ///
     /// # Errors
     ///
-    /// [`ApiError::AddressQuota`] when nothing is left.
+    /// [`ApiError::AddressQuota`] if the quota is used up.
     pub(crate) fn charge(&self, client: &AddressKey) -> Result<(), ApiError> {
         self.config.limiter().check_key(client).map_err(|refused| {
             let wait = refused.wait_time_from(DefaultClock::default().now());
@@ -101,30 +101,30 @@ impl AddressLimit {
         })
     }
 
-    /// Forgets addresses whose quota is full again.
+    /// Drops addresses whose quota is full again.
     pub fn release_idle(&self) {
         self.config.limiter().retain_recent();
         self.config.limiter().shrink_to_fit();
         self.clients.are_many.store(self.len() > MANY_ADDRESSES, Ordering::Relaxed);
     }
 
-    /// How many addresses are remembered.
+    /// Returns the number of tracked addresses.
     #[must_use]
     pub fn len(&self) -> usize {
         self.config.limiter().len()
     }
 
-    /// Whether no address is remembered.
+    /// Returns true if no address is tracked.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.config.limiter().is_empty()
     }
 }
 
-/// Finds the client that a request is charged to.
+/// Extractor of the client that a request is charged to.
 #[derive(Clone, Debug)]
 pub(crate) struct AddressExtractor {
-    /// They may change while the quotas stay as they are.
+    /// Trusted proxies, which may change while the quotas remain.
     trusted: Arc<ArcSwap<Vec<IpNet>>>,
     are_many: Arc<AtomicBool>,
 }
@@ -136,14 +136,14 @@ impl AddressExtractor {
     }
 }
 
-/// Where a request comes from, as the listener says; where it does not, it shares one bucket with its like.
+/// Returns the address that the listener recorded; requests without one share one bucket.
 pub(super) fn peer(extensions: &Extensions) -> Peer {
     extensions.get().copied().unwrap_or(Peer(IpAddr::from([0, 0, 0, 0])))
 }
 
-/// The client behind a peer that sent these headers.
+/// Returns the client behind a peer that sent these headers.
 pub(super) fn client(peer: Peer, headers: &HeaderMap, trusted: &[IpNet]) -> AddressKey {
-    // A header that is no text is no address either, and must not be skipped: what is left of it is not believed.
+    // A header that is not text is not an address either. It must not be skipped: only the part after it is trusted.
     let lines = headers.get_all(FORWARDED_FOR).iter();
     let forwarded = lines.map(|line| line.to_str().unwrap_or_default());
     client_address(peer.0, forwarded, trusted).into()
@@ -167,16 +167,16 @@ fn wait(error: &GovernorError) -> Duration {
     }
 }
 
-/// A quota as a refusal names it.
+/// The texts of a quota in a refusal.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Policy {
-    /// The stable word for programs.
+    /// The stable code for programs.
     pub(super) code: &'static str,
-    /// The name in the fields of the answer.
+    /// The name in the fields of the response.
     pub(super) name: &'static str,
-    /// The beginning of the sentence that tells the quota: this may … in … s.
+    /// The beginning of the sentence that states the quota: this may … in … s.
     pub(super) may: &'static str,
-    /// Things that are counted.
+    /// The items that are counted.
     pub(super) counted: &'static str,
 }
 
@@ -208,7 +208,8 @@ pub(super) const FAILED_LOGINS: Policy = Policy {
     counted: "requests for a token",
 };
 
-/// The answer to a client whose quota is used up, with the fields of draft-ietf-httpapi-ratelimit-headers-11.
+/// Creates the response for a client whose quota is used up, with the fields of
+/// draft-ietf-httpapi-ratelimit-headers-11.
 pub(super) fn refusal(policy: Policy, exceeded: &Exceeded) -> Problem {
     let Policy { code, name, may, counted } = policy;
     let QuotaSettings { requests, period_seconds } = exceeded.quota;

@@ -1,5 +1,4 @@
-//! What lies in the repository, and what changes what serves of it (extension `model_repository`), whichever transport
-//! asks.
+//! Repository index, load and unload (extension `model_repository`), shared by REST and gRPC.
 
 use super::{
     error::ApiError,
@@ -12,16 +11,16 @@ use crate::{
     serving::{Notice, VersionState as State, VersionStatus},
 };
 
-/// A version as the index lists it, or what stands in place of one and has no effect.
+/// An entry of the index: a version, or a file without effect.
 pub(crate) struct Indexed {
     pub(crate) name: String,
-    /// As it is written; empty where no version can be told.
+    /// The version as text; empty if a misplaced file has none.
     pub(crate) version: String,
     pub(crate) state: State,
     pub(crate) reason: String,
 }
 
-/// Every version that the caller may manage, with what has no effect, or only those in service.
+/// Lists every version that the caller may manage, and files without effect; if `ready`, only versions in service.
 pub(crate) fn index(state: &TransportState, caller: &Caller, ready: bool) -> Result<Vec<Indexed>, ApiError> {
     Permit::<MayManage>::check_any(caller)?;
     let status = state.serving.status();
@@ -43,7 +42,7 @@ pub(crate) fn index(state: &TransportState, caller: &Caller, ready: bool) -> Res
     Ok(shown)
 }
 
-/// Adds what has no effect to the version that it is about, or as one that is not there.
+/// Adds a notice about a file without effect to its version, or as a separate entry.
 fn note(index: &mut Vec<Indexed>, model: &ModelName, notice: &Notice) {
     let is_meant = |known: &&mut Indexed| known.name == model.as_str() && known.version == notice.version;
     let reason = notice.reason();
@@ -71,8 +70,8 @@ impl Indexed {
     }
 }
 
-/// Tries what lies in the repository of a model, whatever was refused, taken back or unloaded before. Of parameters, only
-/// true and false are values; others are nothing.
+/// Loads a model from the repository again, even if it was refused, rolled back or unloaded before. Parameters may only
+/// be true or false; a parameter with another value is `None`.
 pub(crate) async fn load<'p>(
     state: &TransportState,
     permit: &Permit<MayManage>,
@@ -91,7 +90,7 @@ pub(crate) async fn load<'p>(
     Ok(state.serving.load(&permit.model, allow_breaking_changes, &caller.for_history()).await?)
 }
 
-/// Takes a model out of service until it is loaded again. Parameters are as those of [`load`].
+/// Unloads a model until it is loaded again. Parameters are as in [`load`].
 pub(crate) async fn unload<'p>(
     state: &TransportState,
     permit: &Permit<MayManage>,

@@ -1,4 +1,4 @@
-//! The id of a request: in the log, and in the answer's `x-request-id`.
+//! The id of a request: in the log, and in the `x-request-id` of the response.
 
 use axum::{
     extract::Request,
@@ -9,10 +9,10 @@ use tower_http::request_id::{MakeRequestId, RequestId};
 /// The header.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Longest id in bytes that is taken over from a caller.
+/// Maximum size in bytes of an id that is taken from a caller.
 const MAX_BYTES: usize = 128;
 
-/// Removes an id that a log should not hold; a fresh one takes its place.
+/// Removes an id that a log should not hold; a new one replaces it.
 pub(crate) fn drop_unsound(mut request: Request) -> Request {
     let mut values = request.headers().get_all(REQUEST_ID).iter();
     let sound = values.next().is_none_or(is_sound_request_id) && values.next().is_none();
@@ -22,13 +22,13 @@ pub(crate) fn drop_unsound(mut request: Request) -> Request {
     request
 }
 
-/// Whether a caller's id can stand in a log.
+/// Returns true if a caller's id can stand in a log.
 pub(crate) fn is_sound_request_id(id: &HeaderValue) -> bool {
     let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:/+=@".contains(byte);
     !id.is_empty() && id.len() <= MAX_BYTES && id.as_bytes().iter().all(allowed)
 }
 
-/// An id that nobody can guess or have twice: 128 random bits in hexadecimal.
+/// Creates an unguessable and unique id: 128 random bits in hexadecimal.
 pub(crate) fn new_request_id() -> HeaderValue {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let id: [u8; 16] = rand::random();
@@ -39,7 +39,7 @@ pub(crate) fn new_request_id() -> HeaderValue {
     HeaderValue::from_bytes(&digits).unwrap_or_else(|_| HeaderValue::from_static("none"))
 }
 
-/// Makes ids that nobody can guess or have twice.
+/// A source of unguessable and unique ids.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RandomId;
 

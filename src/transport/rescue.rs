@@ -1,4 +1,4 @@
-//! What is answered where nothing has said what went wrong: the framework, its layers, a panic.
+//! Problems for errors without one: those of the framework, of its layers, and panics.
 
 use std::{any::Any, error::Error};
 
@@ -10,7 +10,7 @@ use axum::{
 
 use super::problem::{Problem, Sentence};
 
-/// The answer to a request whose handler panicked.
+/// Returns the response to a request whose handler panicked.
 #[expect(clippy::needless_pass_by_value, reason = "the layer hands it over")]
 pub(crate) fn panicked(panic: Box<dyn Any + Send>) -> Response<Body> {
     let text =
@@ -19,7 +19,7 @@ pub(crate) fn panicked(panic: Box<dyn Any + Send>) -> Response<Body> {
     problem_of(StatusCode::INTERNAL_SERVER_ERROR).into_response()
 }
 
-/// What went wrong, in one sentence.
+/// Returns the error of a response as one sentence.
 pub(crate) fn sentence(response: &Response<Body>) -> String {
     let of = |response: &Response<Body>| {
         response.extensions().get::<Sentence>().map(|Sentence(text)| text.clone())
@@ -27,7 +27,7 @@ pub(crate) fn sentence(response: &Response<Body>) -> String {
     of(response).or_else(|| of(&problem_of(response.status()).into_response())).unwrap_or_default()
 }
 
-/// What a status means by itself.
+/// Returns the problem that a status alone implies.
 pub(crate) fn problem_of(status: StatusCode) -> Problem {
     let (code, detail) = match status {
         StatusCode::NOT_FOUND => ("not_found", "there is no such path: see /docs"),
@@ -45,7 +45,7 @@ pub(crate) fn problem_of(status: StatusCode) -> Problem {
     Problem::new(status, code, detail)
 }
 
-/// The cause of this type in the chain of an error's causes, if there is one.
+/// Finds the cause of this type in the chain of an error's causes; `None` if there is no such cause.
 pub(crate) fn cause_of<'e, E: Error + 'static>(error: &'e (dyn Error + 'static)) -> Option<&'e E> {
     error.downcast_ref().or_else(|| cause_of(error.source()?))
 }

@@ -1,7 +1,8 @@
-//! Layers whose clones are cheap.
+//! Layers with cheap clones.
 //!
-//! A router clones the service of a route for each request, and so does each middleware with what is below it: with one
-//! below the other, the lowest is cloned by all of them. What is shared is cloned once, when its turn comes.
+//! A router clones the service of a route for each request, and so does each middleware with the services below it.
+//! Nested middleware would clone the lowest service once per level. A shared service is cloned once, when its turn
+//! comes.
 
 use std::{
     convert::Infallible,
@@ -11,11 +12,11 @@ use std::{
 
 use tower::{Layer, Service, ServiceExt, util::Oneshot};
 
-/// Shares whatever is below it.
+/// Layer that shares the services below it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SharedLayer;
 
-/// A service whose clones are one.
+/// A service whose clones share one instance.
 #[derive(Debug)]
 pub(crate) struct Shared<S>(Arc<S>);
 
@@ -42,7 +43,7 @@ where
     type Future = Oneshot<S, R>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        // Each request has a clone of its own, which is waited for when it comes.
+        // Each request has its own clone, which `call` awaits.
         Poll::Ready(Ok(()))
     }
 

@@ -1,4 +1,4 @@
-//! What handlers and layers share.
+//! State shared by handlers and layers.
 
 use std::{fmt, future::pending, net::IpAddr, ops::Deref, sync::Arc, time::SystemTime};
 
@@ -19,28 +19,28 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct TransportState(Arc<TransportParts>);
 
-/// What it consists of.
+/// The contents of the state.
 #[derive(Debug)]
 pub struct TransportParts {
     /// The models.
     pub serving: Arc<Serving>,
-    /// Who calls.
+    /// Authentication of callers.
     pub authentication: Arc<Authentication>,
-    /// How often each caller may; nothing when rate limits are off.
+    /// Quota of each caller; `None` if rate limits are off.
     pub caller_quota: Option<Arc<CallerQuota>>,
-    /// The memory that requests may take together.
+    /// The memory that all requests may take together.
     pub byte_budget: Arc<ByteBudget>,
     /// The quota of bad tokens by address; `None` if rate limits are off.
     pub failed_tokens: Option<Arc<FailedTokens>>,
-    /// Verifies clients that ask for tokens.
+    /// Verifies clients that request tokens.
     pub log_ins: Arc<LogIns>,
-    /// Networks whose `X-Forwarded-For` is believed.
+    /// Networks whose `X-Forwarded-For` is trusted.
     pub trusted_proxies: Vec<IpNet>,
-    /// What is counted.
+    /// Counters and gauges.
     pub metrics: Arc<Metrics>,
-    /// Whether a line of the log says of each answer that it was given.
+    /// True if every response is logged in the access log.
     pub has_access_log: bool,
-    /// What time it is.
+    /// The clock.
     pub clock: Clock,
 }
 
@@ -59,39 +59,39 @@ impl Deref for TransportState {
 }
 
 impl TransportParts {
-    /// The client that a request with these comes from.
+    /// Returns the client that sent a request with these extensions and headers.
     pub(crate) fn address(&self, extensions: &Extensions, headers: &HeaderMap) -> AddressKey {
         self.address_of(peer(extensions), headers)
     }
 
-    /// The same, of a request that comes from this address and has these headers.
+    /// Returns the client of a request from this address with these headers.
     pub(crate) fn address_of(&self, peer: Peer, headers: &HeaderMap) -> AddressKey {
         client(peer, headers, &self.trusted_proxies)
     }
 }
 
-/// The address that a connection comes from: an extension of each request, put there by the listener.
+/// The address that a connection comes from: an extension of each request, set by the listener.
 #[derive(Clone, Copy, Debug)]
 pub struct Peer(pub IpAddr);
 
-/// The end of the gateway, as answers that would go on learn of it: an extension of each request, put there by the
-/// listener.
+/// Signal that the gateway is stopping, for responses that would otherwise go on: an extension of each request, set by
+/// the listener.
 #[derive(Clone, Debug)]
 pub struct Ending(watch::Receiver<bool>);
 
 impl Ending {
-    /// It has begun when this says so.
+    /// Creates the signal; the stop has begun once `begun` is true.
     #[must_use]
     pub fn new(begun: watch::Receiver<bool>) -> Self {
         Self(begun)
     }
 
-    /// That of a request: without a listener, there is none.
+    /// Returns the signal of a request; one that never fires if no listener has set it.
     pub(crate) fn of(extensions: &Extensions) -> Self {
         extensions.get::<Self>().cloned().unwrap_or_else(|| Self(watch::channel(false).1))
     }
 
-    /// Waits until it has begun.
+    /// Waits until the stop has begun.
     pub(crate) async fn begun(&mut self) {
         if self.0.wait_for(|begun| *begun).await.is_err() {
             pending::<()>().await;
@@ -99,7 +99,7 @@ impl Ending {
     }
 }
 
-/// An extension of answers that have no end of their own, and mostly wait: nobody works for them.
+/// Marks a response that does not end by itself and mostly waits, so it does not count as work in progress.
 #[derive(Clone, Copy, Debug)]
 pub struct OpenEndedAnswer;
 
@@ -108,19 +108,19 @@ pub struct OpenEndedAnswer;
 pub struct Clock(Arc<dyn Fn() -> SystemTime + Send + Sync>);
 
 impl Clock {
-    /// The system's time.
+    /// Returns the system's clock.
     #[must_use]
     pub fn system() -> Self {
         Self::new(SystemTime::now)
     }
 
-    /// Whatever time `now` says it is.
+    /// Creates a clock whose time is that of `now`.
     #[must_use]
     pub fn new(now: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
         Self(Arc::new(now))
     }
 
-    /// The time.
+    /// Returns the time.
     #[must_use]
     pub fn now(&self) -> SystemTime {
         (self.0)()

@@ -1,4 +1,4 @@
-//! How an answer of a model says which version it is of.
+//! Response headers that name the version of a model.
 
 use axum::{
     body::Bytes,
@@ -10,7 +10,7 @@ use crate::serving::Servable;
 pub(super) const MODEL_VERSION: HeaderName = HeaderName::from_static("x-model-version");
 pub(super) const MODEL_DIGEST: HeaderName = HeaderName::from_static("x-model-digest");
 
-/// The headers that every answer of this version has.
+/// Returns the headers of every response of this version.
 pub(crate) fn version_headers(servable: &Servable) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
     let stamp = &servable.stamp;
     let headers = [(MODEL_VERSION, &stamp.version), (MODEL_DIGEST, &stamp.digest)];

@@ -1,4 +1,4 @@
-//! The answer to rows.
+//! The response to rows.
 
 use std::collections::BTreeMap;
 
@@ -11,36 +11,36 @@ use utoipa::ToSchema;
 use super::{values::ValueDocument, whole::Whole};
 use crate::model::{Contract, Layout, ModelVersion, Output, RowOutputs, RowValue, Scalar, Signature};
 
-/// The answer to one row (`prediction` and its companions), to many (`predictions`), or to tensors (`outputs` alone).
+/// The response to one row (`prediction` and its companions), to many (`predictions`), or to tensors (`outputs` alone).
 //
-// Only the schema is used: answers are written straight from the outputs.
+// Only the schema is used: responses are written straight from the outputs.
 #[derive(Serialize, ToSchema)]
 pub struct PredictAnswer {
-    /// The model that answered
+    /// The model that ran
     #[schema(example = "iris")]
     model: String,
-    /// Its version
+    /// The version that ran
     #[schema(example = "1")]
     version: String,
     /// The label or number, for one row
     #[schema(value_type = Option<Value>, example = "setosa")]
     prediction: Option<serde_json::Value>,
-    /// The probability of each class, for one row of a classifier: by name, or a list where no names are known
+    /// The probability of each class, for one row of a classifier: by name, or a list if the names are unknown
     #[schema(value_type = Option<Value>, example = json!({"setosa": 1.0, "versicolor": 0.0, "virginica": 0.0}))]
     probabilities: Option<serde_json::Value>,
     /// Every further output of the model by name, for one row; every output, for tensors
     outputs: Option<BTreeMap<String, ValueDocument>>,
-    /// The answer to each row, for many rows
+    /// The result of each row, for many rows
     predictions: Option<Vec<RowAnswer>>,
 }
 
-/// The answer to one of many rows.
+/// The result of one of many rows.
 #[derive(Serialize, ToSchema)]
 pub struct RowAnswer {
     /// The label or number
     #[schema(value_type = Value, example = "setosa")]
     prediction: serde_json::Value,
-    /// The probability of each class: by name, or a list where no names are known
+    /// The probability of each class: by name, or a list if the names are unknown
     #[schema(value_type = Option<Value>)]
     probabilities: Option<serde_json::Value>,
     /// Every further output of the model by name
@@ -48,22 +48,22 @@ pub struct RowAnswer {
     outputs: Option<serde_json::Value>,
 }
 
-/// Writes what a model said of rows.
+/// Serializer of a model's outputs for rows.
 #[derive(Clone, Copy, Debug)]
 pub struct RowsAnswer<'a> {
-    /// The model that answered.
+    /// The model that ran.
     pub model: &'a str,
-    /// Its version.
+    /// The version that ran.
     pub version: ModelVersion,
-    /// What it gives.
+    /// The outputs that the model declares.
     pub signature: &'a Signature,
-    /// What its classes are called.
+    /// The names of the classes.
     pub contract: &'a Contract,
-    /// What its outputs mean.
+    /// The role of each output.
     pub layout: &'a Layout,
-    /// What it gave.
+    /// The output values.
     pub outputs: &'a RowOutputs,
-    /// Whether a list of rows was asked.
+    /// True if the request had a list of rows.
     pub many: bool,
 }
 
@@ -103,7 +103,7 @@ impl RowsAnswer<'_> {
     }
 }
 
-/// Numbers of classes as their labels.
+/// Replaces the numbers of classes by their labels.
 fn labelled<'l>(value: RowValue<'l>, contract: &'l Contract) -> RowValue<'l> {
     match value {
         RowValue::Elements(elements) => {
@@ -113,13 +113,13 @@ fn labelled<'l>(value: RowValue<'l>, contract: &'l Contract) -> RowValue<'l> {
     }
 }
 
-/// An output of a row as it is written: by the names of the classes, where they are known.
+/// An output of a row in its written form: by the names of the classes if they are known.
 enum ByClass<'v> {
     Named(Vec<(String, Scalar<'v>)>),
     Other(RowValue<'v>),
 }
 
-/// Probabilities under the names of their classes.
+/// Assigns probabilities to the names of their classes.
 fn by_class<'v>(value: RowValue<'v>, contract: &'v Contract) -> ByClass<'v> {
     match value {
         RowValue::Elements(elements) => match contract.class_names(elements.len()) {
@@ -162,7 +162,7 @@ fn write_value<S: Serializer>(value: &RowValue<'_>, serializer: S) -> Result<S::
     }
 }
 
-/// The elements of one row of a tensor: alone if there is one, else as a list.
+/// The elements of one row of a tensor: bare if there is one, else as a list.
 struct Elements<'v>(&'v [Scalar<'v>]);
 
 impl Serialize for Elements<'_> {

@@ -1,4 +1,4 @@
-//! Parsing a JSON body, with the place of whatever is wrong with it.
+//! Parser of JSON bodies, with the place of every error.
 
 use std::marker::PhantomData;
 
@@ -10,16 +10,17 @@ use validator::{Validate, ValidationErrors, ValidationErrorsKind};
 use super::{FieldError, field_error::escape};
 use crate::model::OUT_OF_RANGE;
 
-/// Why a body is not what is expected.
+/// An error of a body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BodyError {
-    /// It is no JSON.
+    /// The body is not JSON.
     Malformed(FieldError),
-    /// It is JSON of another form.
+    /// The body is JSON of another form.
     Invalid(Vec<FieldError>),
 }
 
-/// Whether the text can only be an object. A derived `Deserialize` would also read a struct's fields from a list.
+/// Returns true if the text can only be an object. A derived `Deserialize` would also read a struct's fields from a
+/// list.
 fn is_object(bytes: &[u8]) -> bool {
     bytes.trim_ascii_start().first() == Some(&b'{')
 }
@@ -28,19 +29,19 @@ fn is_object(bytes: &[u8]) -> bool {
 ///
 /// # Errors
 ///
-/// When the text is no JSON, or of another form, both with the place.
+/// If the text is not JSON, or of another form, both with the place.
 pub fn parse<'b, T: Deserialize<'b>>(bytes: &'b [u8]) -> Result<T, BodyError> {
     parse_seed(bytes, PhantomData)
 }
 
-/// Parses a JSON object as the seed says.
+/// Parses a JSON object with the seed.
 fn parse_seed<'b, S: DeserializeSeed<'b>>(bytes: &'b [u8], seed: S) -> Result<S::Value, BodyError> {
     let bytes = without_mark(bytes);
     if let Some(message) = other_encoding(bytes) {
         return Err(BodyError::Malformed(FieldError::new("", "malformed_json", message)));
     }
     if !is_object(bytes) {
-        // Whatever is wrong with it as JSON is said first.
+        // Syntax errors take precedence over the wrong form.
         let _: serde::de::IgnoredAny =
             serde_json::from_slice(bytes).map_err(|error| malformed(String::new(), &error, bytes))?;
         let message = "expected an object".to_owned();
@@ -75,16 +76,16 @@ fn parse_seed<'b, S: DeserializeSeed<'b>>(bytes: &'b [u8], seed: S) -> Result<S:
     }
 }
 
-/// Parses a JSON object of this form that `validator` has nothing against.
+/// Parses a JSON object of this form and runs `validator` on it.
 ///
 /// # Errors
 ///
-/// As [`parse`], or with everything that `validator` says.
+/// As [`parse`], or with every error of `validator`.
 pub fn parse_valid<'b, T: Deserialize<'b> + Validate>(bytes: &'b [u8]) -> Result<T, BodyError> {
     parse_valid_seed(bytes, PhantomData)
 }
 
-/// Parses a JSON object as the seed says, if `validator` has nothing against it.
+/// Parses a JSON object with the seed and runs `validator` on it.
 pub(super) fn parse_valid_seed<'b, S>(bytes: &'b [u8], seed: S) -> Result<S::Value, BodyError>
 where
     S: DeserializeSeed<'b, Value: Validate>,
@@ -94,13 +95,13 @@ where
     Ok(body)
 }
 
-/// The text without the byte order mark that it may begin with, which RFC 8259 section 8.1 lets readers pass over.
+/// Strips a byte order mark at the beginning, which RFC 8259 section 8.1 lets readers ignore.
 #[must_use]
 pub fn without_mark(bytes: &[u8]) -> &[u8] {
     bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)
 }
 
-/// The error of a body that begins with the byte order mark of another encoding than UTF-8.
+/// Returns the error of a body that begins with the byte order mark of another encoding than UTF-8; `None` for UTF-8.
 #[must_use]
 pub fn other_encoding(bytes: &[u8]) -> Option<&'static str> {
     match bytes {
@@ -122,17 +123,17 @@ fn malformed(pointer: String, error: &serde_json::Error, bytes: &[u8]) -> BodyEr
     BodyError::Malformed(FieldError { pointer, code: "malformed_json".into(), message })
 }
 
-/// Whether the error is at a number that some clients write though JSON has none like it.
+/// Returns true if the error is at a number that some clients write though JSON does not have it.
 fn names_no_json_number(error: &serde_json::Error, bytes: &[u8]) -> bool {
     let line = bytes.split(|byte| *byte == b'\n').nth(error.line().saturating_sub(1)).unwrap_or_default();
-    // The column is that of the last byte that was read, the first or second one of the number.
+    // The column is that of the last byte read, which is the first or second of the number.
     (1..=2).any(|back| {
         let rest = line.get(error.column().saturating_sub(back)..).unwrap_or_default();
         [&b"NaN"[..], b"Infinity", b"-Infinity"].iter().any(|number| rest.starts_with(number))
     })
 }
 
-/// The place of an error as a JSON pointer.
+/// Returns the place of an error as a JSON pointer.
 pub(super) fn pointer(path: &Path) -> String {
     let segment = |segment: &Segment| match segment {
         Segment::Seq { index } => format!("/{index}"),
@@ -143,7 +144,7 @@ pub(super) fn pointer(path: &Path) -> String {
     path.iter().map(segment).collect()
 }
 
-/// The errors of `validator` with pointers.
+/// Returns the errors of `validator` with pointers.
 fn field_errors(base: &str, errors: &ValidationErrors) -> Vec<FieldError> {
     let mut found = Vec::new();
     for (name, kind) in errors.errors() {

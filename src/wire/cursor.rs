@@ -1,7 +1,7 @@
-//! JSON text, read byte by byte: for the few forms that are worth a way of their own. Whatever is unusual is nothing, and
-//! whoever asked reads the text the long way, which has a word for everything that is wrong.
+//! Byte-wise JSON reader for the few forms that are worth a parser of their own. Anything unusual is `None`: the caller
+//! then reads the text with the full parser, which reports every error.
 
-/// A place in JSON text.
+/// A position in JSON text.
 pub(super) struct Cursor<'t> {
     text: &'t [u8],
     at: usize,
@@ -13,10 +13,10 @@ const POWERS_OF_TEN: [f64; 23] = [
     1e19, 1e20, 1e21, 1e22,
 ];
 
-/// So many digits make no integer that 64 bits do not hold.
+/// Maximum number of digits that always fit into 64 bits.
 const MAX_DIGITS: usize = 19;
 
-/// Up to here 64-bit floats hold every integer.
+/// Maximum integer up to which 64-bit floats hold every integer.
 const MAX_EXACT: u64 = 1 << 53;
 
 impl<'t> Cursor<'t> {
@@ -24,7 +24,7 @@ impl<'t> Cursor<'t> {
         Self { text, at: 0 }
     }
 
-    /// How many bytes were read.
+    /// Returns the number of bytes read.
     pub(super) fn position(&self) -> usize {
         self.at
     }
@@ -59,14 +59,14 @@ impl<'t> Cursor<'t> {
         Some(next)
     }
 
-    /// Whether nothing but whitespace comes.
+    /// Returns true if only whitespace is left.
     pub(super) fn is_at_end(&mut self) -> bool {
         self.skip_whitespace();
         self.at == self.text.len()
     }
 
-    /// Skips whitespace and reads a number (RFC 8259, section 6): the nearest 64-bit float. Nothing also where that would be
-    /// infinite.
+    /// Skips whitespace and reads a number (RFC 8259, section 6) as the nearest 64-bit float. Returns `None` also if
+    /// that would be infinite.
     pub(super) fn number(&mut self) -> Option<f64> {
         self.skip_whitespace();
         let begin = self.at;
@@ -99,7 +99,7 @@ impl<'t> Cursor<'t> {
         }
     }
 
-    /// Reads digits on to `number`, which is wrong after more than [`MAX_DIGITS`]; returns how many they are.
+    /// Appends digits to `number`, which overflows after more than [`MAX_DIGITS`]; returns how many there are.
     fn digits(&mut self, number: &mut u64) -> usize {
         let begin = self.at;
         while let Some(digit @ b'0'..=b'9') = self.peek() {
@@ -109,7 +109,7 @@ impl<'t> Cursor<'t> {
         self.at - begin
     }
 
-    /// The exponent, of which the letter comes next; nothing if it is of a length that no number needs.
+    /// Reads the exponent, at whose letter the cursor is; `None` if it has more than nine digits.
     fn exponent(&mut self) -> Option<i64> {
         self.at += 1;
         let sign = self.peek();
@@ -121,8 +121,8 @@ impl<'t> Cursor<'t> {
     }
 }
 
-/// `significand * 10^exponent`, if one operation on floats that are exact says it, which rounds once (Clinger 1990, "How to
-/// read floating point numbers accurately").
+/// Computes `significand * 10^exponent` if one operation on exact floats can do it, which rounds once (Clinger 1990,
+/// "How to read floating point numbers accurately").
 fn exact(significand: u64, exponent: i64) -> Option<f64> {
     if significand > MAX_EXACT {
         return None;

@@ -1,4 +1,4 @@
-//! The elements of a tensor as JSON, nested or flat: numbers go straight into a list of their type.
+//! The elements of a tensor as JSON, nested or flat: numbers are read straight into a list of their type.
 
 mod element;
 mod shape;
@@ -18,25 +18,25 @@ use self::element::Element;
 pub(super) use self::shape::shape_of;
 use crate::model::{Cell, ElementType, TensorData, Token, Tokens, element_objection, number, unquoted};
 
-/// What is wrong with elements.
+/// An error in the elements.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct ElementFault {
-    /// Where below them, as a JSON pointer.
+    /// The place below the elements, as a JSON pointer.
     pub(super) path: String,
     pub(super) code: &'static str,
     pub(super) message: String,
 }
 
-/// How texts may be written.
+/// The allowed forms of texts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TextForm {
-    /// As they are.
+    /// JSON strings.
     Plain,
-    /// As they are, or as `{"b64": "…"}`.
+    /// JSON strings, or `{"b64": "…"}`.
     PlainOrBase64,
 }
 
-/// The elements that this JSON text holds, of which the shape says how many there are.
+/// Reads the elements of this JSON text, whose number follows from the shape.
 pub(super) fn elements_from_json(
     json: &str,
     element_type: ElementType,
@@ -46,7 +46,7 @@ pub(super) fn elements_from_json(
     elements_of_items(&[json], element_type, shape, count, TextForm::Plain).map_err(|(_, fault)| fault)
 }
 
-/// The elements of several JSON texts, one after the other, each of the same shape; a fault says in which it is.
+/// Reads the elements of several JSON texts, one after the other, each of the same shape. An error names its text.
 pub(super) fn elements_of_items(
     items: &[&str],
     element_type: ElementType,
@@ -78,7 +78,7 @@ pub(super) fn elements_of_items(
     }
 }
 
-/// How the elements are arranged.
+/// The arrangement of the elements.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Form {
     /// One list.
@@ -90,14 +90,14 @@ enum Form {
 struct Reader<'s, T> {
     element_type: ElementType,
     shape: &'s [usize],
-    /// How many elements there are when the last one has been read.
+    /// Number of elements once the last one of this text has been read.
     end: usize,
-    /// How many of them are of this text.
+    /// Number of elements of this text.
     count: usize,
     elements: Vec<T>,
-    /// Which item of each list around it the reader is at.
+    /// The index of the reader in each enclosing list.
     position: Vec<usize>,
-    /// Known as soon as there is an element.
+    /// `None` until the first element.
     form: Option<Form>,
     texts: TextForm,
     fault: Option<ElementFault>,
@@ -110,7 +110,7 @@ fn read_items<T: Element>(
     count: usize,
     texts: TextForm,
 ) -> Result<Vec<T>, (usize, ElementFault)> {
-    // An element takes two bytes at least, so a shape that was made up reserves no memory.
+    // An element takes at least two bytes, so an invented shape reserves no memory.
     let bytes: usize = items.iter().map(|json| json.len() / 2 + 1).sum();
     let mut elements = Vec::with_capacity(count.saturating_mul(items.len()).min(bytes));
     for (index, json) in items.iter().enumerate() {
@@ -136,7 +136,7 @@ fn read<T: Element>(json: &str, mut reader: Reader<'_, T>) -> Result<Vec<T>, Ele
     let mut deserializer = serde_json::Deserializer::from_str(json);
     let mut read = Node(&mut reader).deserialize(&mut deserializer);
     if read.is_err() && reader.fault.is_none() {
-        // A number that a float does not hold, as it seems, or lists within lists to a depth that no tensor has.
+        // Likely a number that a float does not hold, or lists nested deeper than in any tensor.
         reader.elements.truncate(begin);
         reader.position.clear();
         reader.form = None;
@@ -200,13 +200,13 @@ impl<T: Element> Reader<'_, T> {
         self.position.iter().flat_map(|index| ["/".to_owned(), index.to_string()]).collect()
     }
 
-    /// Ends the reading: the first fault is told, and what comes after it is not looked at.
+    /// Stops reading: only the first error is reported.
     fn fail<E: serde::de::Error>(&mut self, fault: ElementFault) -> E {
         self.fault = Some(fault);
         E::custom("the elements are wrong")
     }
 
-    /// Whether an element may stand here.
+    /// Checks that an element may stand here.
     fn check_place<E: serde::de::Error>(&mut self) -> Result<(), E> {
         let (depth, rank) = (self.position.len(), self.shape.len());
         let form = match self.form {
@@ -241,7 +241,8 @@ impl<T: Element> Reader<'_, T> {
         Ok(())
     }
 
-    /// Adds a number that a float does not hold, or ends the reading without a fault: every digit is needed to tell.
+    /// Adds a number. If a float does not hold it, stops without an error, so that the caller reads again with every
+    /// digit.
     fn add_float<E: serde::de::Error>(&mut self, number: f64) -> Result<(), E> {
         match T::from_float(number) {
             Some(element) => self.add(Some(element), || Cell::Float(number)),
@@ -265,7 +266,7 @@ impl<T: Element> Reader<'_, T> {
 
     fn begin_list<E: serde::de::Error>(&mut self) -> Result<(), E> {
         let depth = self.position.len();
-        // Even a scalar may stand in a list: it is what `data` always is.
+        // Even a scalar may stand in a list, since `data` always is one.
         let is_too_deep = depth >= self.shape.len().max(1);
         if is_too_deep || (depth > 0 && self.form == Some(Form::Flat)) {
             let message = format!("expected a value: the shape {:?} has no list here", self.shape);
@@ -274,10 +275,10 @@ impl<T: Element> Reader<'_, T> {
         Ok(())
     }
 
-    /// `self.position` is that of the list.
+    /// Checks the size of a list that ends; `self.position` is that of the list.
     fn end_list<E: serde::de::Error>(&mut self, size: usize) -> Result<(), E> {
         let depth = self.position.len();
-        // A flat list has its own size, and an empty one holds what a shape with a zero in it does.
+        // A flat list has its own size, and an empty one fits any shape with a zero in it.
         let is_flat = depth == 0 && (self.form == Some(Form::Flat) || size == 0);
         match self.shape.get(depth) {
             Some(&expected) if !is_flat && expected != size => {
@@ -289,7 +290,7 @@ impl<T: Element> Reader<'_, T> {
     }
 }
 
-/// A text as TensorFlow Serving writes bytes in JSON.
+/// A text in TensorFlow Serving's form of bytes in JSON.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Base64 {
@@ -465,7 +466,7 @@ mod tests {
                 "{json}"
             );
         }
-        // Items before the one that needs every digit stay as they are.
+        // Items before the one that needs every digit remain unchanged.
         let items = elements_of_items(&["[1, 2]", "[3.0, 4]"], ElementType::I32, &[2], 2, TextForm::Plain);
         assert_eq!(items, Ok(TensorData::I32(vec![1, 2, 3, 4].into())));
         let message = |json, element_type| {

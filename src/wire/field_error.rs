@@ -1,4 +1,4 @@
-//! One thing that is wrong with a body, and where.
+//! One error in a body, with its place.
 
 use std::borrow::Cow;
 
@@ -7,13 +7,13 @@ use utoipa::ToSchema;
 
 use crate::model::{InputViolation, Place, Violation, Violations};
 
-/// One thing that is wrong with the body.
+/// One error in the body.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct FieldError {
-    /// Where, as a JSON pointer (RFC 6901)
+    /// The place, as a JSON pointer (RFC 6901)
     #[schema(example = "/features/2")]
     pub pointer: String,
-    /// A stable word for programs
+    /// A stable code for programs
     #[schema(example = "out_of_range")]
     #[schema(value_type = String)]
     pub code: Cow<'static, str>,
@@ -23,14 +23,14 @@ pub struct FieldError {
 }
 
 impl FieldError {
-    /// An error at this place, a JSON pointer.
+    /// Creates an error at this place, a JSON pointer.
     #[must_use]
     pub fn new(pointer: impl Into<String>, code: &'static str, message: impl Into<String>) -> Self {
         Self { pointer: pointer.into(), code: code.into(), message: message.into() }
     }
 }
 
-/// How the pointer to a row begins.
+/// The beginning of the pointer to a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RowBase {
     /// The one row: `/features`.
@@ -42,13 +42,13 @@ pub enum RowBase {
 }
 
 impl RowBase {
-    /// The base of native bodies: many rows, or one.
+    /// Returns the base of native bodies: many rows, or one.
     #[must_use]
     pub fn of(many: bool) -> Self {
         if many { Self::Instances } else { Self::Features }
     }
 
-    /// The place of all rows.
+    /// Returns the place of all rows.
     #[must_use]
     pub fn pointer(self) -> &'static str {
         match self {
@@ -59,7 +59,7 @@ impl RowBase {
     }
 }
 
-/// What is wrong with the rows of a body.
+/// Returns the errors of the rows of a body.
 #[must_use]
 pub fn row_errors(violations: &Violations, base: RowBase) -> Vec<FieldError> {
     let error = |violation: &Violation| FieldError {
@@ -70,13 +70,13 @@ pub fn row_errors(violations: &Violations, base: RowBase) -> Vec<FieldError> {
     violations.listed.iter().map(error).collect()
 }
 
-/// The place of an input in a body.
+/// Returns the place of an input in a body.
 #[must_use]
 pub fn input_pointer(input: &str) -> String {
     format!("/inputs/{}", escape(input))
 }
 
-/// What is wrong with the inputs of a body.
+/// Returns the errors of the inputs of a body.
 #[must_use]
 pub fn input_errors(violations: &Violations<InputViolation>) -> Vec<FieldError> {
     let error = |violation: &InputViolation| FieldError {
@@ -100,7 +100,7 @@ fn row_pointer(violation: &Violation, base: RowBase) -> String {
     }
 }
 
-/// A name as part of a JSON pointer (RFC 6901 section 3).
+/// Escapes a name as part of a JSON pointer (RFC 6901 section 3).
 pub(super) fn escape(name: &str) -> String {
     name.replace('~', "~0").replace('/', "~1")
 }

@@ -1,23 +1,23 @@
-//! The two forms of a native request that most requests have, `{"features":[5.1,3.5]}` and `{"instances":[[5.1,3.5]]}`, read
-//! in one pass into the elements of a tensor.
+//! Single-pass reader of the two common forms of a native request, `{"features":[5.1,3.5]}` and
+//! `{"instances":[[5.1,3.5]]}`, into the elements of a tensor.
 
 use super::cursor::Cursor;
 use crate::model::{FlatElement, FlatLayout};
 
-/// What was read of a request.
+/// The rows that were read from a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FlatRows {
-    /// How many rows; at least one.
+    /// Number of rows; at least one.
     pub rows: usize,
-    /// Whether they were given as `instances`.
+    /// True if they were sent as `instances`.
     pub many: bool,
 }
 
-/// Reads rows of numbers and nothing else, checked against the contract, on to the end of `elements`.
+/// Reads rows of numbers, checked against the contract, and appends them to `elements`.
 ///
-/// Nothing for whatever else the body is, right or wrong: then `elements` is as it was, and
-/// [`PredictRequest`](super::PredictRequest) is to read the body. Where there is something, its tensor has the same bits
-/// that [`rows_to_tensors`](crate::model::rows_to_tensors) gives.
+/// `None` if the body is anything else, valid or not. `elements` is then unchanged, and
+/// [`PredictRequest`](super::PredictRequest) has to read the body. The tensor has the same bits as that of
+/// [`rows_to_tensors`](crate::model::rows_to_tensors).
 #[must_use]
 pub fn read_flat_rows<T: FlatElement>(
     body: &[u8],
@@ -67,8 +67,8 @@ fn rows<T: FlatElement>(
     text.byte(b'[')?;
     let begin = text.position();
     row(text, layout, elements)?;
-    // The others are as long as the first, or nearly so. A body of short ones does not grow: two bytes make no more than
-    // one element.
+    // The other rows are about as long as the first, so their number can be estimated. A body of short rows reserves
+    // little: an element takes at least two bytes.
     let others = size.saturating_sub(text.position()) / (text.position() - begin).max(1);
     elements.reserve(others.saturating_mul(layout.columns()));
     let mut rows = 1;

@@ -1,15 +1,16 @@
-//! Elements of tensors written as JSON: byte for byte what `serde_json` writes of a [`Scalar`].
+//! Tensor elements as JSON, with the same bytes that `serde_json` writes for a [`Scalar`].
 
 use half::{bf16, f16};
 
 use crate::model::Scalar;
 
-/// An element of a tensor that can be written.
+/// An element type that can be written as JSON.
 pub(super) trait JsonElement {
-    /// Writes it to the end of `out`. Numbers that JSON has not are texts.
+    /// Appends the element to `out`. Numbers that JSON does not have are written as texts.
     fn write(&self, out: &mut Vec<u8>);
 
-    /// The label of a class that it may be, as [`Contract::label`](crate::model::Contract::label) takes it.
+    /// Returns the element as a class label, in the form of [`Contract::label`](crate::model::Contract::label); `None`
+    /// if its type has no labels.
     fn label(&self) -> Option<Scalar<'_>> {
         None
     }

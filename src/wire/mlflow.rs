@@ -1,5 +1,5 @@
-//! What MLflow's scoring server is asked with: frames of rows and columns as JSON or CSV, or tensors as TensorFlow Serving
-//! has them.
+//! Requests of MLflow's scoring server: frames of rows and columns as JSON or CSV, or tensors in the form of TensorFlow
+//! Serving.
 
 mod frame;
 mod table;
@@ -15,7 +15,7 @@ use super::{
     tensorflow::{Given, Instances, check_parameters, read_columns, read_instances},
 };
 
-/// What is asked. The answer is by row, or by output if the request is by input.
+/// The inputs of a request. A request by row has a response by row, a request by input one by output.
 #[derive(Debug)]
 pub enum MlflowRequest {
     /// By row, in the list at this place.
@@ -43,7 +43,7 @@ struct Document<'b> {
 ///
 /// # Errors
 ///
-/// When it is no JSON, or not what the model takes, with the place.
+/// If it is not JSON, or not what the model takes, with the place.
 pub fn read_json(body: &[u8], model: Model<'_>) -> Result<MlflowRequest, BodyError> {
     const RECORDS: &str = "/dataframe_records";
     const INSTANCES: &str = "/instances";

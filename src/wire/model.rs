@@ -1,4 +1,4 @@
-//! A model as far as requests to it are read by it.
+//! The parts of a model that reading a request needs.
 
 use crate::model::{Contract, Layout, RowsReader, Signature};
 
@@ -7,14 +7,14 @@ use crate::model::{Contract, Layout, RowsReader, Signature};
 pub struct Model<'m> {
     /// The inputs and outputs.
     pub signature: &'m Signature,
-    /// The place of each column; `None` if it takes no rows.
+    /// The position of each column; `None` if the model takes no rows.
     pub layout: Option<&'m Layout>,
-    /// The names of features, and the values that they may have.
+    /// The names of features, and their allowed values.
     pub contract: &'m Contract,
 }
 
 impl<'m> Model<'m> {
-    /// A reader of rows for it.
+    /// Returns a reader of rows for this model.
     pub(super) fn rows(self) -> RowsReader<'m> {
         RowsReader::new(self.layout, self.contract)
     }

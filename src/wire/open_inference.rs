@@ -1,4 +1,4 @@
-//! The Open Inference Protocol (v2): what is asked and answered, whichever transport it comes by.
+//! Requests and responses of the Open Inference Protocol (v2), shared by REST and gRPC.
 
 mod answer;
 mod classification;

@@ -1,4 +1,4 @@
-//! What a prediction is asked with.
+//! A native prediction request.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -13,7 +13,7 @@ use super::{BodyError, RowBase, body::parse_valid_seed};
 use crate::model::{Contract, Layout, Row, Rows, RowsReader, TensorDocuments};
 
 /// One row as `features`, many as `instances`, or whole tensors as `inputs`. A row is a list of values in the order of
-/// the model's features, or an object of values by feature name. Tensors are what every model takes.
+/// the model's features, or an object of values by feature name. Every model takes tensors.
 #[derive(Debug, Validate, ToSchema)]
 #[validate(schema(function = "one_of_all"))]
 pub struct PredictRequest<'b> {
@@ -28,29 +28,29 @@ pub struct PredictRequest<'b> {
     inputs: Option<TensorDocuments<'b>>,
 }
 
-/// Rows as they were read.
+/// The rows that were read.
 #[derive(Debug)]
 enum RowsGiven {
-    /// As the caller sent them.
+    /// In the form that the caller sent.
     Values(Vec<Row>),
-    /// As the model takes them.
+    /// In the form that the model takes.
     Checked(Rows),
 }
 
-/// What a request asks with.
+/// The inputs of a request, in one of three forms.
 #[derive(Debug)]
 pub enum Asked<'b> {
-    /// Rows, and how they were given.
+    /// Rows, and the form they were sent in.
     Rows(Vec<Row>, RowBase),
-    /// Rows that were checked while they were read, and how they were given.
+    /// Rows that were checked while they were read, and the form they were sent in.
     Checked(Rows, RowBase),
     /// Whole tensors.
     Inputs(TensorDocuments<'b>),
 }
 
 impl<'b> PredictRequest<'b> {
-    /// Reads a request to a model whose rows have this layout. Rows become its inputs as they are read, or, without a
-    /// layout, are only counted.
+    /// Reads a request for a model whose rows have this layout. Rows become its inputs as they are read; without a
+    /// layout they are only counted.
     ///
     /// # Errors
     ///
@@ -59,7 +59,7 @@ impl<'b> PredictRequest<'b> {
         parse_valid_seed(body, RequestSeed { rows: RowsAs::Inputs(model) })
     }
 
-    /// The one way of asking that the request has.
+    /// Returns the only form of inputs in the request.
     #[must_use]
     pub fn asked(self) -> Asked<'b> {
         let rows = |rows, base| match rows {
@@ -147,7 +147,7 @@ impl<'de> Visitor<'de> for RequestSeed<'_> {
     }
 }
 
-/// Reads one row or many, or null.
+/// Seed that reads one row or many, or null.
 struct RowsSeed<'l> {
     rows: RowsAs<'l>,
     many: bool,
@@ -199,7 +199,7 @@ impl<'de> Visitor<'de> for RowsSeed<'_> {
     }
 }
 
-/// Reads a list of rows one after the other.
+/// Seed that reads a list of rows one after the other.
 pub(super) struct ListOfRows<'r, 'l>(pub(super) &'r mut RowsReader<'l>);
 
 impl<'de> DeserializeSeed<'de> for ListOfRows<'_, '_> {
@@ -251,7 +251,7 @@ enum RowDocument {
     Named(BTreeMap<String, CellDocument>),
 }
 
-/// A value of a row: a number, a text, true or false; null where the contract says what stands in for it.
+/// A value of a row: a number, a text, true or false; null if the contract has a replacement for it.
 #[derive(Serialize, ToSchema)]
 #[serde(untagged)]
 #[expect(dead_code, reason = "only its schema is used")]
@@ -282,7 +282,7 @@ enum InputDocument {
         /// The element type, which must be the model's
         datatype: Option<String>,
     },
-    /// Lists in lists
+    /// Nested lists
     #[schema(value_type = Vec<Value>)]
     Nested(Vec<serde_json::Value>),
     /// A tensor without dimensions

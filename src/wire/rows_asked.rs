@@ -1,4 +1,4 @@
-//! Which requests of the protocols of other servers ask by rows.
+//! Detection of requests by row in the protocols of other servers.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use super::body::without_mark;
 /// Members of a body that hold a list of rows: of TensorFlow Serving, KServe and Vertex AI, and of MLflow.
 const MEMBERS: [&str; 4] = ["instances", "examples", "dataframe_split", "dataframe_records"];
 
-/// Returns true if a body is a JSON object with a list of rows in it, whatever these are.
+/// Returns true if a body is a JSON object with a list of rows, even if the rows are not valid.
 #[must_use]
 pub fn asks_by_row(body: &[u8]) -> bool {
     let members = serde_json::from_slice::<BTreeMap<String, &RawValue>>(without_mark(body));

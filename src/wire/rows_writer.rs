@@ -1,5 +1,5 @@
-//! The answer to rows, written straight into bytes: the same that [`RowsAnswer`](super::RowsAnswer) is as JSON, with what
-//! all answers of a version have in common made ready when it is loaded.
+//! Direct writer of the response to rows. It writes the same bytes that [`RowsAnswer`](super::RowsAnswer) serializes
+//! to, from parts prepared when the version was loaded.
 
 mod row_value;
 
@@ -9,46 +9,46 @@ use self::row_value::{write_prediction, write_probabilities, write_value, write_
 use super::json_element::JsonElement;
 use crate::model::{Contract, Labels, Layout, ModelVersion, Output, Scalar, Signature, Value};
 
-/// So many bytes are reserved for a number.
+/// Bytes reserved for a number.
 const NUMBER_BYTES: usize = 12;
 
-/// What all answers of a version to rows have in common.
+/// The parts that all responses of a version to rows share.
 #[derive(Clone, Debug)]
 pub struct AnswerTemplate {
-    /// From the first brace up to what the outputs say.
+    /// From the first brace up to the outputs.
     head: Vec<u8>,
-    /// What stands in the answer itself, in the order of the signature.
+    /// Members of the response itself, in the order of the signature.
     members: Vec<Member>,
-    /// What stands in its `outputs`, in the order of the signature.
+    /// Members of its `outputs`, in the order of the signature.
     others: Vec<Member>,
     classes: Classes,
 }
 
-/// A member of an answer.
+/// A member of a response.
 #[derive(Clone, Debug)]
 struct Member {
-    /// Its name, with a comma before and a colon after it.
+    /// The name, with a comma before and a colon after it.
     key: Vec<u8>,
-    /// Which output it tells of.
+    /// The index of the output.
     output: usize,
     role: Output,
 }
 
-/// What the classes are called.
+/// The names of the classes.
 #[derive(Clone, Debug)]
 struct Classes {
-    /// Labels of the graph, in whose order the names are; `None` for 0, 1, 2 ….
+    /// Labels of the graph, in the order of the names; `None` if they are 0, 1, 2 ….
     order: Option<Labels>,
     /// Labels that are keys of scores, in the same order.
     key_order: Option<Labels>,
-    /// As texts; empty if labels are written as they are.
+    /// The names as JSON texts; empty if labels are written as they are.
     labels: Vec<Vec<u8>>,
-    /// As names of members, with a colon after each and a comma before all but the first.
+    /// The names as members, with a colon after each and a comma before all but the first.
     keys: Vec<Vec<u8>>,
 }
 
 impl AnswerTemplate {
-    /// What all answers of this version have in common.
+    /// Prepares the parts that all responses of this version share.
     #[must_use]
     pub fn new(
         model: &str,
@@ -72,11 +72,10 @@ impl AnswerTemplate {
         Self { head, members, others, classes: Classes::new(contract) }
     }
 
-    /// Writes the answer to some rows of a run on `total` rows to the end of `out`: to the list of them if `many`, else to
-    /// the first one.
+    /// Appends to `out` the response to some rows of a run on `total` rows: the list of them if `many`, else the first.
     ///
-    /// Writes nothing and returns `false` where there are no such rows, or an output that is not the same for all rows does
-    /// not hold `total` of them: [`RowOutputs`](crate::model::RowOutputs) says which.
+    /// Returns true if it was written. Writes nothing and returns false if there are no such rows, or if an output that
+    /// varies by row does not hold `total` rows. [`RowOutputs`](crate::model::RowOutputs) then finds out which.
     #[must_use]
     pub fn write(
         &self,
@@ -108,7 +107,8 @@ impl AnswerTemplate {
         true
     }
 
-    /// Returns true if there are such rows, and each output holds what it has to: then [`AnswerTemplate::write`] writes.
+    /// Returns true if there are such rows, and each output holds what it has to; [`AnswerTemplate::write`] then
+    /// writes.
     #[must_use]
     pub fn can_write(&self, outputs: &[Value], rows: &Range<usize>, total: usize) -> bool {
         let is_whole = outputs.len() == self.members.len() + self.others.len();
@@ -116,7 +116,7 @@ impl AnswerTemplate {
         is_whole && has_rows && self.hold_rows(outputs, total)
     }
 
-    /// Returns true if every output that is not the same for all rows holds `total` of them.
+    /// Returns true if every output that varies by row holds `total` rows.
     fn hold_rows(&self, outputs: &[Value], total: usize) -> bool {
         let holds = |member: &Member| {
             member.role == Output::Constant
@@ -125,7 +125,7 @@ impl AnswerTemplate {
         self.members.iter().chain(&self.others).all(holds)
     }
 
-    /// About how long the answer to one row is.
+    /// Estimates the length of the response to one row.
     fn row_bytes(&self, outputs: &[Value], total: usize) -> usize {
         let bytes = |member: &Member| {
             let elements = match outputs.get(member.output) {
@@ -150,7 +150,7 @@ impl AnswerTemplate {
         out.push(b'}');
     }
 
-    /// The members that tell of a row, each with a comma before it.
+    /// Writes the members of a row, each with a comma before it.
     fn write_row(&self, out: &mut Vec<u8>, outputs: &[Value], row: usize, total: usize) {
         for member in &self.members {
             let Some(value) = outputs.get(member.output) else { continue };
@@ -198,12 +198,12 @@ impl Classes {
         }
     }
 
-    /// The name of a predicted label, written; `None` if it has none.
+    /// Returns the written name of a predicted label; `None` if it has no name.
     fn label(&self, label: Option<Scalar<'_>>) -> Option<&[u8]> {
         self.named(self.order.as_ref(), label?)
     }
 
-    /// The name of the class whose score stands under a key, written; `None` if it has none.
+    /// Returns the written name of the class whose score has this key; `None` if it has no name.
     fn key(&self, key: Scalar<'_>) -> Option<&[u8]> {
         self.named(self.key_order.as_ref(), key)
     }
@@ -219,7 +219,7 @@ impl Classes {
     }
 }
 
-/// Makes a brace of the comma before the first of the members that begin here; if there are none, adds one.
+/// Turns the comma before the first member from `begin` on into a brace; adds a brace if there are no members.
 fn open_object(out: &mut Vec<u8>, begin: usize) {
     match out.get_mut(begin) {
         Some(comma) => *comma = b'{',

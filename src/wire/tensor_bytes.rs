@@ -1,48 +1,49 @@
 //! Tensors as bytes (binary tensor data extension of the Open Inference Protocol, and gRPC's raw contents):
-//! little-endian, row-major, no padding. A boolean is one byte, 0 or 1; a text is its length in 4 bytes, then its bytes.
+//! little-endian, row-major, no padding. A boolean is one byte, 0 or 1; a text is its length in 4 bytes, then its
+//! bytes.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use half::{bf16, f16};
 
 use crate::model::{Buffer, ElementType, TensorData};
 
-/// The size of a text's length.
+/// Size of the length before a text.
 const LENGTH_BYTES: usize = 4;
 
-/// Bytes that are not the elements that they should be.
+/// The error of bytes that do not match the expected elements.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BytesError {
     /// There are too few or too many.
     #[error("{elements} elements of {element_type} take {expected} bytes, not {given}")]
     WrongLength {
-        /// How many elements the shape says there are.
+        /// Number of elements in the shape.
         elements: usize,
-        /// Their type.
+        /// The type of the elements.
         element_type: ElementType,
-        /// What they take.
+        /// Expected number of bytes.
         expected: usize,
-        /// What there is.
+        /// Actual number of bytes.
         given: usize,
     },
-    /// A text leads beyond the end, or its length does.
+    /// A text, or its length, extends beyond the end.
     #[error("element {0} is cut short")]
     CutShort(usize),
     /// There are more bytes than texts.
     #[error("{0} bytes are left over after the last element")]
     LeftOver(usize),
-    /// A byte that is neither true nor false.
+    /// A boolean byte is neither 0 nor 1.
     #[error("element {0} is a boolean of another value than 0 and 1")]
     NoBoolean(usize),
-    /// A text that the gateway could not pass on as it is.
+    /// A text is not UTF-8.
     #[error("element {0} is no UTF-8")]
     NoUtf8(usize),
 }
 
-/// So many elements of this type. Where the bytes lie in memory as the numbers do, they are not copied.
+/// Reads `elements` elements of this type. Bytes that are aligned for their numbers are not copied.
 ///
 /// # Errors
 ///
-/// When the bytes are not exactly these elements.
+/// If the bytes are not exactly these elements.
 pub fn elements_from_bytes(
     element_type: ElementType,
     elements: usize,
@@ -77,7 +78,7 @@ pub fn elements_from_bytes(
         ElementType::Bool => return booleans(&bytes),
         ElementType::String => return texts(elements, &bytes),
     };
-    // The length was found to be right above.
+    // The length was checked above, so this does not happen.
     read.ok_or(BytesError::WrongLength { elements, element_type, expected: given, given })
 }
 
@@ -91,7 +92,7 @@ fn booleans(bytes: &[u8]) -> Result<TensorData, BytesError> {
 }
 
 fn texts(elements: usize, mut rest: &[u8]) -> Result<TensorData, BytesError> {
-    // Every text takes at least its length, so a count that was made up reserves no memory.
+    // Every text takes at least its length, so an invented count reserves no memory.
     let mut texts = Vec::with_capacity(elements.min(rest.len() / LENGTH_BYTES));
     for index in 0..elements {
         let (length, after) = rest.split_first_chunk::<LENGTH_BYTES>().ok_or(BytesError::CutShort(index))?;
@@ -103,12 +104,12 @@ fn texts(elements: usize, mut rest: &[u8]) -> Result<TensorData, BytesError> {
     if rest.is_empty() { Ok(TensorData::String(texts)) } else { Err(BytesError::LeftOver(rest.len())) }
 }
 
-/// The elements as bytes. A text longer than its length can say is cut, which no request is large enough for.
+/// Returns the elements as bytes. A text too long for its length field is cut, but no request is large enough for that.
 #[must_use]
 pub fn elements_to_bytes(data: &TensorData) -> Bytes {
     macro_rules! numbers {
         ($elements:expr) => {{
-            // On the machines that this runs on they are these bytes already.
+            // On little-endian machines the elements are these bytes already.
             if cfg!(target_endian = "little") {
                 $elements.to_bytes()
             } else {

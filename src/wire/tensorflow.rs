@@ -1,5 +1,5 @@
-//! What TensorFlow Serving's REST API asks and answers with, which KServe's V1 protocol, MLflow and Vertex AI have in
-//! common: tensors as nested lists without types, by row (`instances`) or by input (`inputs`).
+//! Requests and responses of TensorFlow Serving's REST API, shared by KServe's V1 protocol, MLflow and Vertex AI.
+//! Tensors are nested lists without types, by row (`instances`) or by input (`inputs`).
 
 mod answer;
 mod entries;
@@ -24,5 +24,5 @@ pub use request::{TensorFlowRequest, read_request};
 pub use results::{NoResult, classes, numbers};
 pub use status::{ModelStatusDocument, VersionStatusDocument};
 
-/// The only signature that an ONNX model has, by the name that TensorFlow gives it.
+/// The only signature of an ONNX model, by TensorFlow's name.
 pub const SIGNATURE_NAME: &str = "serving_default";

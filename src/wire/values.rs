@@ -1,4 +1,4 @@
-//! The answer to tensors: every output as it is.
+//! The response to tensors: every output unchanged.
 
 use std::collections::BTreeMap;
 
@@ -7,16 +7,16 @@ use utoipa::ToSchema;
 
 use crate::model::{ModelVersion, Scalar, Signature, TensorData, Value, on_elements};
 
-/// Writes what a model said of tensors.
+/// Serializer of a model's outputs for tensors.
 #[derive(Clone, Copy, Debug)]
 pub struct TensorsAnswer<'a> {
-    /// The model that answered.
+    /// The model that ran.
     pub model: &'a str,
-    /// Its version.
+    /// The version that ran.
     pub version: ModelVersion,
-    /// What it gives.
+    /// The outputs that the model declares.
     pub signature: &'a Signature,
-    /// What it gave, in the order of the signature.
+    /// The output values, in the order of the signature.
     pub outputs: &'a [Value],
 }
 
@@ -54,20 +54,20 @@ pub enum ValueDocument {
 /// A tensor.
 #[derive(Serialize, ToSchema)]
 pub struct TensorValue {
-    /// The type of its elements, as the Open Inference Protocol names it
+    /// The type of the elements, as the Open Inference Protocol names it
     #[schema(example = "FP32")]
     datatype: String,
     /// The size of each dimension
     shape: Vec<usize>,
-    /// The elements, row-major: numbers, texts, or true and false. The texts `NaN`, `Infinity` and `-Infinity`
-    /// stand for these numbers.
+    /// The elements, row-major: numbers, texts, or true and false. The texts `NaN`, `Infinity` and `-Infinity` stand
+    /// for these numbers.
     data: Vec<serde_json::Value>,
 }
 
 /// Any number of values.
 #[derive(Serialize, ToSchema)]
 pub struct SequenceValue {
-    /// The values: each a tensor, a sequence or a map. Not by reference, as generators of clients give up at types that
+    /// The values: each a tensor, a sequence or a map. Not by reference, as client generators fail on types that
     /// contain themselves.
     sequence: Vec<serde_json::Value>,
 }
@@ -126,7 +126,7 @@ impl Serialize for Entries<'_> {
 }
 
 impl Serialize for Scalar<'_> {
-    /// Numbers that JSON has not are texts.
+    /// Writes numbers that JSON does not have as texts.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if let Some(number) = self.as_float().filter(|number| !number.is_finite()) {
             return serializer.serialize_str(match number {

@@ -1,10 +1,10 @@
-//! A value that is the same for all rows, as it stands beside each: tensors as lists in lists, maps as objects.
+//! A value that is the same for all rows, repeated in each: tensors as nested lists, maps as objects.
 
 use serde::{Serialize, Serializer};
 
 use crate::model::{Tensor, Value};
 
-/// Writes a value whole.
+/// A value that is written whole.
 pub(super) struct Whole<'v>(pub(super) &'v Value);
 
 impl Serialize for Whole<'_> {

@@ -1,4 +1,4 @@
-//! Section `auth`: whose tokens are believed, and who is given one.
+//! Section `auth`: accepted tokens, and the clients that may request them.
 
 use std::collections::BTreeMap;
 
@@ -10,34 +10,34 @@ use crate::config::Secret;
 /// Authentication.
 #[derive(Clone, Debug, Serialize, Deserialize, Validate)]
 pub struct AuthSettings {
-    /// Whether a token is needed at all.
+    /// True if requests need a token.
     pub enabled: bool,
-    /// The `iss` that tokens must have, and that the gateway's own have.
+    /// The required `iss` of tokens, also set in the gateway's own.
     #[validate(length(min = 1, max = 256, message = "must have 1 to 256 bytes"))]
     pub issuer: String,
-    /// The `aud` that tokens must have, and that the gateway's own have.
+    /// The required `aud` of tokens, also set in the gateway's own.
     #[validate(length(min = 1, max = 256, message = "must have 1 to 256 bytes"))]
     pub audience: String,
-    /// How far clocks may differ.
+    /// Tolerated difference between clocks.
     #[validate(range(max = 300, message = "must be from 0 to 300"))]
     pub leeway_seconds: u64,
-    /// How long the gateway's own tokens are valid.
+    /// Lifetime of the gateway's own tokens.
     #[validate(range(min = 1, max = 31_536_000, message = "must be from 1 to 31536000 (a year)"))]
     pub token_lifetime_seconds: u64,
-    /// A token that is valid for longer than this, whoever issued it, is refused.
+    /// Longest accepted lifetime of a token, whichever issuer it comes from.
     #[validate(range(min = 1, max = 31_536_000, message = "must be from 1 to 31536000 (a year)"))]
     pub max_token_lifetime_seconds: u64,
     /// An HS256 key, the text's bytes, with which the gateway signs and verifies.
     pub signing_secret: Option<Secret>,
     /// An HS256 key that is not text, as base64 or base64url.
     pub signing_secret_base64: Option<Secret>,
-    /// Which of `keys` signs; unset: `signing_secret`, or the only key that has a private part.
+    /// The `kid` of the key that signs; unset: `signing_secret`, or the only key that has a private part.
     pub signing_key: Option<String>,
     /// More keys, by their `kid`.
     #[serde(default)]
     #[validate(nested)]
     pub keys: BTreeMap<String, KeySettings>,
-    /// Who may ask for tokens, by client id.
+    /// The clients that may request tokens, by client id.
     #[serde(default)]
     #[validate(nested)]
     pub clients: BTreeMap<String, ClientSettings>,
@@ -89,7 +89,7 @@ impl TryFrom<String> for Algorithm {
 /// One key.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, Validate)]
 pub struct KeySettings {
-    /// The one algorithm that the key is for.
+    /// The only algorithm that the key is used with.
     pub algorithm: Option<Algorithm>,
     /// HS256: the text's bytes.
     pub secret: Option<Secret>,
@@ -99,16 +99,16 @@ pub struct KeySettings {
     pub public_key: Option<String>,
     /// RS256, ES256, `EdDSA`: the public key as a JWK.
     pub jwk: Option<String>,
-    /// The private key as PEM, if the gateway is to sign with it.
+    /// The private key as PEM, for a key that the gateway signs with.
     pub private_key: Option<Secret>,
 }
 
 /// One client of `/token`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, Validate)]
 pub struct ClientSettings {
-    /// The argon2id hash of its secret, as `onnx-gateway hash-secret` prints it.
+    /// The argon2id hash of the client's secret, as `onnx-gateway hash-secret` prints it.
     pub secret_hash: Option<Secret>,
-    /// What its tokens may do: `predict`, `read`, `manage`, each for all models or one (`predict:iris`).
+    /// The scopes of the client's tokens: `predict`, `read`, `manage`, each for all models or one (`predict:iris`).
     #[serde(default, deserialize_with = "super::comma_list")]
     pub scopes: Vec<String>,
 }

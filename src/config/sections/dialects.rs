@@ -5,8 +5,8 @@ use std::fmt;
 use serde::{Deserialize, Deserializer, Serialize, de::Error};
 use validator::{Validate, ValidationError};
 
-/// The protocols of other servers and of managed platforms. Their routes need a token like all others, unless the platform
-/// in front of them authenticates.
+/// Switches and routes of the dialects. Their routes need a token like all others, unless the platform in front of them
+/// authenticates.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Validate)]
 #[expect(clippy::struct_excessive_bools, reason = "each is the switch of one dialect")]
 pub struct DialectSettings {
@@ -16,15 +16,15 @@ pub struct DialectSettings {
     pub mlflow: bool,
     /// SageMaker.
     pub sagemaker: bool,
-    /// Vertex AI, where its routes are set.
+    /// Vertex AI, if its routes are set.
     pub vertex: bool,
-    /// Where Vertex AI asks whether the gateway is ready; unset: `AIP_HEALTH_ROUTE`.
+    /// The path of Vertex AI's health check; unset: `AIP_HEALTH_ROUTE`.
     #[validate(custom(function = "is_route"))]
     pub vertex_health_route: Option<String>,
-    /// Where Vertex AI asks the default model; unset: `AIP_PREDICT_ROUTE`.
+    /// The path of Vertex AI's predictions with the default model; unset: `AIP_PREDICT_ROUTE`.
     #[validate(custom(function = "is_route"))]
     pub vertex_predict_route: Option<String>,
-    /// Dialects whose predictions need no token, as the platform in front of them knows who calls.
+    /// Dialects whose predictions need no token, as the platform in front of them authenticates callers.
     #[serde(default, deserialize_with = "names")]
     pub platform_authenticates: Vec<DialectName>,
 }
@@ -44,7 +44,7 @@ impl Default for DialectSettings {
 }
 
 impl DialectSettings {
-    /// Whether the platform in front of a dialect authenticates.
+    /// Returns true if the platform in front of a dialect authenticates.
     #[must_use]
     pub fn authenticates(&self, dialect: DialectName) -> bool {
         self.platform_authenticates.contains(&dialect)
@@ -90,7 +90,7 @@ fn names<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<DialectName>,
     super::comma_list(deserializer)?.into_iter().map(name).collect()
 }
 
-/// A path without anything that a router or a proxy could take for something else.
+/// Accepts only paths without characters that a router or a proxy could interpret.
 fn is_route(route: &str) -> Result<(), ValidationError> {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~:@".contains(&byte);
     let is_name =

@@ -1,4 +1,4 @@
-//! Sections `models`, `admission` and `rollback`: what is served, what is proven before, and when it is taken back.
+//! Sections `models`, `admission` and `rollback`: the repository, the proof of candidates, and automatic rollback.
 
 use std::path::PathBuf;
 
@@ -12,30 +12,30 @@ use crate::model::ModelName;
 pub struct ModelsSettings {
     /// The folder that holds the models.
     pub repository: PathBuf,
-    /// The model that `/predict` asks; unset: the only one, or `iris`.
+    /// The model that `/predict` uses; unset: the only one, or `iris`.
     pub default: Option<ModelName>,
-    /// How often the repository is looked at, besides whenever the system tells of a change.
+    /// Longest time between two scans of the repository; file system notifications trigger a scan earlier.
     #[validate(range(min = 50, max = 3_600_000, message = "must be from 50 to 3600000 (an hour)"))]
     pub poll_interval_ms: u64,
-    /// Where copies of what serves and served before, and the history of deployments are kept.
+    /// The folder for copies of current and previous deployments, and for their history.
     pub state_directory: PathBuf,
-    /// How many earlier deployments of each model are kept, to go back to.
+    /// Number of previous deployments of each model that are kept for a rollback.
     #[validate(range(max = 100, message = "must be from 0 to 100"))]
     pub keep_previous: usize,
-    /// A file that is cut short is waited for, this long since its last change, before it is refused. Of a model with data
-    /// files, the change of only some of its files is waited on for the others as long.
+    /// Time since its last change after which a truncated file is refused rather than waited for. If only some files of
+    /// a model with data files have changed, the others are waited for equally long.
     #[validate(range(max = 3_600_000, message = "must be from 0 to 3600000 (an hour)"))]
     pub incomplete_grace_ms: u64,
-    /// A file that vanishes may come back within this time, as some tools replace files.
+    /// Time within which a removed file may reappear, as some tools replace files by deleting them first.
     #[validate(range(max = 3_600_000, message = "must be from 0 to 3600000 (an hour)"))]
     pub removal_grace_ms: u64,
-    /// What becomes of a version whose file stays away: `unload` or `keep`.
+    /// Treatment of a version whose file was removed: `unload` or `keep`.
     pub when_removed: WhenRemoved,
-    /// The end of all models whose files vanish at once, as with a mount that fails: `keep` or `unload`.
+    /// Treatment of all models when their files are removed at once, as by a failed mount: `keep` or `unload`.
     pub when_emptied: WhenRemoved,
-    /// True if the gateway is ready only while the repository can be read and has not lost all its models.
+    /// True if readiness requires a repository that can be read and has not lost all its models.
     pub require_repository: bool,
-    /// What a swap preserves: `availability` (the new one is loaded before the old one goes) or `resources` (after).
+    /// Priority of a swap: `availability` (load the new version before unloading the old one) or `resources` (after).
     pub preserve: Preserve,
 }
 
@@ -57,13 +57,13 @@ impl Default for ModelsSettings {
     }
 }
 
-/// What becomes of a version whose file stays away.
+/// Treatment of a version whose file was removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", try_from = "String")]
 pub enum WhenRemoved {
-    /// It is taken out of service.
+    /// The version is unloaded.
     Unload,
-    /// It serves on.
+    /// The version stays in service.
     Keep,
 }
 
@@ -79,13 +79,13 @@ impl TryFrom<String> for WhenRemoved {
     }
 }
 
-/// What a swap preserves.
+/// Priority of a swap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", try_from = "String")]
 pub enum Preserve {
-    /// No request finds the model gone; old and new are in memory together for a moment.
+    /// No request finds the model missing; old and new are in memory together for a moment.
     Availability,
-    /// The old one makes room first; requests in between are told to come back.
+    /// The old version is unloaded first; requests in between get a 503 with `Retry-After`.
     Resources,
 }
 
@@ -101,15 +101,15 @@ impl TryFrom<String> for Preserve {
     }
 }
 
-/// The proof of a candidate, in a process of its own.
+/// The proof of a candidate, in a separate process.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Validate)]
 pub struct AdmissionSettings {
-    /// How long it may take on a CPU, and four times as long by the clock; a second more for every 100 MB of the file.
+    /// CPU time limit; the limit of elapsed time is four times as long. Every 100 MB of the file add a second.
     #[validate(range(min = 1, max = 86_400, message = "must be from 1 to 86400 (a day)"))]
     pub timeout_seconds: u64,
-    /// How much memory it may use; 0: half of what the process may still use, and no more than a multiple of the file.
+    /// Memory limit; 0: half of what the process may still use, and at most a multiple of the file's size.
     pub max_memory_bytes: u64,
-    /// Whether a candidate is refused where the kernel cannot shut it in (Landlock and seccomp).
+    /// True if a candidate is refused where the kernel cannot sandbox it (Landlock and seccomp).
     pub require_sandbox: bool,
 }
 
@@ -119,19 +119,19 @@ impl Default for AdmissionSettings {
     }
 }
 
-/// Going back to the deployment before without being asked.
+/// Automatic rollback to the previous deployment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Validate)]
 pub struct RollbackSettings {
-    /// Whether that is done.
+    /// True if automatic rollback is on.
     pub automatic: bool,
-    /// The share of answers that fail on inputs that the deployment before answers, from which on it is. Below 0.5 it must be
-    /// more than that one failed, too.
+    /// The share of predictions that fail, on inputs that the previous deployment can answer, which triggers a
+    /// rollback. Below 0.5, more than one must have failed, too.
     #[validate(range(min = 0.001, max = 1.0, message = "must be from 0.001 to 1"))]
     pub failure_share: f64,
-    /// How long after a swap answers are watched.
+    /// Time after a swap during which predictions are watched.
     #[validate(range(min = 1, max = 86_400, message = "must be from 1 to 86400 (a day)"))]
     pub window_seconds: u64,
-    /// So many answers are waited for before the share says anything.
+    /// Fewest predictions before the share is evaluated.
     #[validate(range(min = 1, max = 1_000_000, message = "must be from 1 to 1000000"))]
     pub min_answers: u64,
 }

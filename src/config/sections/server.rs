@@ -1,4 +1,4 @@
-//! Section `server`: the public listener and what it puts up with.
+//! Section `server`: the public listener and its limits.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -11,46 +11,46 @@ use validator::Validate;
 pub struct ServerSettings {
     /// Address and port.
     pub listen: SocketAddr,
-    /// Threads that answer requests; 0 for as many as there are CPUs.
+    /// Threads that handle requests; 0 for one per CPU.
     #[validate(range(max = 1024, message = "must be from 0 to 1024"))]
     pub threads: usize,
-    /// Networks whose `X-Forwarded-For` is believed.
+    /// Networks whose `X-Forwarded-For` is trusted.
     #[serde(default, deserialize_with = "networks")]
     pub trusted_proxies: Vec<IpNet>,
-    /// Connections of clients at a time, over REST and gRPC together. When all are taken, the one that has been idle
-    /// longest of the address that has most gives way to the next.
+    /// Most client connections at a time, over REST and gRPC together. When all are in use, a new one replaces an idle
+    /// one: of the address with the most connections, the one that has been idle longest.
     #[validate(range(min = 1, max = 1_000_000, message = "must be from 1 to 1000000"))]
     pub max_connections: usize,
-    /// Connections at a time from one address, and at most four times as many as are free: for more, its own idle ones
-    /// give way. Trusted proxies are not counted.
+    /// Most connections at a time from one address, and at most four times as many as are free. Beyond that, a new one
+    /// replaces an idle one of the same address. Trusted proxies are not counted.
     #[validate(range(min = 1, max = 1_000_000, message = "must be from 1 to 1000000"))]
     pub max_connections_per_address: usize,
-    /// Time for the headers of a request; also how long an idle connection is kept.
+    /// Time limit for the headers of a request; an idle connection is also closed after it.
     #[validate(range(min = 1, max = 3_600_000, message = "must be from 1 to 3600000 (an hour)"))]
     pub header_timeout_ms: u64,
-    /// Time for the body of a request, from its headers on; then 408.
+    /// Time limit for the body of a request, counted from its headers; then 408.
     #[validate(range(min = 1, max = 3_600_000, message = "must be from 1 to 3600000 (an hour)"))]
     pub body_timeout_ms: u64,
-    /// Time for a client to take more of an answer; then the connection is closed.
+    /// Time limit for a client to read more of a response; then the connection is closed.
     #[validate(range(min = 1, max = 3_600_000, message = "must be from 1 to 3600000 (an hour)"))]
     pub write_timeout_ms: u64,
-    /// Bytes of an answer that a client that is waited for takes each second at least, on average over the time above;
-    /// 0 for any.
+    /// Lowest rate in bytes per second at which a client may read a response, averaged over `write_timeout_ms`; 0 for
+    /// no limit.
     #[validate(range(max = 1_073_741_824_u64, message = "must be from 0 to 1073741824 (1 GiB)"))]
     pub min_response_bytes_per_second: u64,
-    /// Time for an answer, from the headers of its request on; then 504.
+    /// Time limit for a response, counted from the headers of its request; then 504.
     #[validate(range(min = 1, max = 3_600_000, message = "must be from 1 to 3600000 (an hour)"))]
     pub request_timeout_ms: u64,
-    /// Size of a request's body of rows; more is 413. Where a few words are all that is asked it is at most 16 KiB.
+    /// Largest body of rows; more is 413. Requests that take only short parameters are limited to 16 KiB.
     #[validate(range(min = 1, max = 1_073_741_824_u64, message = "must be from 1 to 1073741824 (1 GiB)"))]
     pub max_body_bytes: u64,
-    /// Size of a body that holds tensors, as under `/v2`, whether or not it is compressed; more is 413.
+    /// Largest body of tensors, as under `/v2`, compressed or not; more is 413.
     #[validate(range(min = 1, max = 4_294_967_296_u64, message = "must be from 1 to 4294967296 (4 GiB)"))]
     pub max_tensor_body_bytes: u64,
-    /// After SIGTERM: how long new requests are still answered while readiness is already down.
+    /// After SIGTERM: time during which requests are still accepted while readiness already reports 503.
     #[validate(range(max = 3_600_000, message = "must be from 0 to 3600000 (an hour)"))]
     pub shutdown_delay_ms: u64,
-    /// After that: how long running requests may take before they are cut off.
+    /// After `shutdown_delay_ms`: time that running requests have before they are cut off.
     #[validate(range(max = 3_600_000, message = "must be from 0 to 3600000 (an hour)"))]
     pub drain_timeout_ms: u64,
 }
@@ -76,7 +76,7 @@ impl Default for ServerSettings {
     }
 }
 
-/// Networks as `10.0.0.0/8`, single addresses as `10.1.2.3`.
+/// Reads networks such as `10.0.0.0/8` and single addresses such as `10.1.2.3`.
 fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpNet>, D::Error> {
     let parse = |text: String| {
         text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)).map_err(|_| {

@@ -1,22 +1,22 @@
-//! The memory that inference requests take once they are decoded, beyond their bytes, found out while they come.
+//! The memory that inference requests take once decoded, beyond their bytes, computed while they arrive.
 //!
-//! A field of two bytes may stand for a struct of hundreds, and a number of one byte for one of eight. Fields are followed
-//! down to the elements of tensors (`ModelInferRequest.inputs.contents`); others are skipped, as the decoder does with those
-//! that it does not know. A message that is broken is left to the decoder. Wire format:
+//! A field of two bytes may stand for a struct of hundreds, and a number of one byte for one of eight. Fields are
+//! parsed down to the elements of tensors (`ModelInferRequest.inputs.contents`); others are skipped, as the decoder
+//! does with unknown ones. A malformed message is left to the decoder. Wire format:
 //! <https://protobuf.dev/programming-guides/encoding/>; frames: "gRPC over HTTP2", Length-Prefixed-Message.
 
 use crate::system::byte_budget::count;
 
-/// The bytes of a frame before its message: a flag, and the length.
+/// Length of the prefix of a message: a flag, and the message's length.
 const PREFIX_BYTES: u8 = 5;
 
-/// The most bytes of a varint.
+/// Most bytes of a varint.
 const MAX_VARINT_BYTES: u8 = 10;
 
-/// The bytes that a whole number takes, whatever its width.
+/// Memory of a decoded whole number, whatever its width.
 const NUMBER_BYTES: u64 = 8;
 
-/// A message that is followed.
+/// A message that is parsed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Level {
     Request,
@@ -25,7 +25,7 @@ enum Level {
 }
 
 impl Level {
-    /// The memory of one of its fields.
+    /// Returns the memory of one field of the message.
     fn field_bytes(self) -> u64 {
         match self {
             Self::Request => 320,
@@ -34,7 +34,7 @@ impl Level {
         }
     }
 
-    /// The message in this field.
+    /// Returns the message in this field; `None` if it is not parsed.
     fn inside(self, field: u64) -> Option<Self> {
         match (self, field) {
             (Self::Request, 5) => Some(Self::Input),
@@ -52,7 +52,7 @@ impl Level {
         }
     }
 
-    /// Returns true if the field is a packed list of floating-point numbers, which are as long as their bytes.
+    /// Returns true if the field is a packed list of floating-point numbers, which take as much memory as their bytes.
     fn is_list_of_floats(self, field: u64) -> bool {
         self == Self::Contents && (6..=7).contains(&field)
     }
@@ -69,18 +69,18 @@ enum Next {
     Numbers { until: u64 },
 }
 
-/// A varint of which some bytes have come.
+/// A varint of which some bytes have arrived.
 #[derive(Clone, Copy, Debug, Default)]
 struct Varint {
     value: u64,
     bytes: u8,
 }
 
-/// The cost of the messages of a body, as far as they have come.
+/// The cost of the messages of a body, as far as they have arrived.
 #[derive(Debug)]
 pub(super) struct MessageCost {
     next: Next,
-    /// The bytes of the body so far.
+    /// Position in the body, in bytes.
     at: u64,
     /// The messages that are open, each with its end.
     open: [(Level, u64); 3],
@@ -95,7 +95,7 @@ impl Default for MessageCost {
 }
 
 impl MessageCost {
-    /// The cost of these bytes, which follow those before.
+    /// Returns the cost of the next bytes of the body.
     pub(super) fn of(&mut self, mut data: &[u8]) -> u64 {
         let mut cost = 0_u64;
         while let Some((&first, rest)) = data.split_first() {
@@ -121,7 +121,7 @@ impl MessageCost {
         cost
     }
 
-    /// Goes on after a byte, or after the last byte of what was skipped. Returns the cost.
+    /// Advances by a byte, or past the last byte of a skipped part. Returns the cost.
     fn step(&mut self, byte: u8) -> u64 {
         let level = self.level();
         let mut cost = 0;
@@ -158,7 +158,7 @@ impl MessageCost {
             Next::Length { field, so_far } => match so_far.with(byte) {
                 Ok(so_far) => Next::Length { field, so_far },
                 Err(Some(bytes)) => {
-                    // A list that says it is longer than its message takes no memory.
+                    // A list that claims to be longer than its message takes no memory.
                     if level.is_list_of_floats(field) && bytes <= self.end().saturating_sub(self.at) {
                         cost = bytes;
                     }
@@ -173,7 +173,7 @@ impl MessageCost {
         cost
     }
 
-    /// Begins what a field of so many bytes holds.
+    /// Begins the content of a field with this length.
     fn begin(&mut self, level: Level, field: u64, bytes: u64) -> Next {
         let until = match self.at.checked_add(bytes) {
             Some(until) if until <= self.end() => until,
@@ -217,7 +217,7 @@ impl MessageCost {
 }
 
 impl Varint {
-    /// Adds a byte: the varint so far, or, once that was the last byte, its value; `None` if it is too long.
+    /// Adds a byte. Returns the varint so far, or as an error its value after the last byte, `None` if it is too long.
     fn with(self, byte: u8) -> Result<Self, Option<u64>> {
         let Self { value, bytes } = self;
         if bytes >= MAX_VARINT_BYTES {

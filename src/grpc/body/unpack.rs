@@ -1,4 +1,4 @@
-//! Compressed messages ("gRPC over HTTP2", Compression), unpacked part by part while each part is charged.
+//! Compressed messages ("gRPC over HTTP2", Compression), decompressed in parts while each part is charged.
 
 use std::{collections::VecDeque, io::Cursor};
 
@@ -20,13 +20,13 @@ use crate::{
     transport::ApiError,
 };
 
-/// The bytes of a frame before its message.
+/// Length of the prefix of a message.
 const PREFIX_BYTES: usize = 5;
 
-/// Bytes that are unpacked at a time.
+/// Bytes that are decompressed at a time.
 const PART_BYTES: usize = 64 * 1024;
 
-/// A way in which messages are packed.
+/// A compression of messages.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Packing {
     Gzip,
@@ -35,7 +35,7 @@ pub(super) enum Packing {
 }
 
 impl Packing {
-    /// The one that `grpc-encoding` names; `None` for others, which the library refuses.
+    /// Returns the compression in `grpc-encoding`; `None` for others, which the library refuses.
     pub(super) fn of(name: &HeaderValue) -> Option<Self> {
         match name.as_bytes() {
             b"gzip" => Some(Self::Gzip),
@@ -67,7 +67,7 @@ impl Packing {
     }
 }
 
-/// The body with each of its messages as it was before it was packed.
+/// Returns a body with each of its messages decompressed.
 pub(super) fn unpacked(body: Body, packing: Packing, max_bytes: u64, charge: ByteCharge) -> Body {
     let messages = Messages {
         body,
@@ -92,9 +92,9 @@ struct Messages {
     charge: ByteCharge,
     cost: MessageCost,
     received: BytesMut,
-    /// The bytes that are left of a message that was not packed.
+    /// The remaining bytes of a message that is not compressed.
     passing: u64,
-    /// Unpacked parts.
+    /// Decompressed parts.
     ready: VecDeque<Bytes>,
 }
 
@@ -118,14 +118,14 @@ impl Messages {
             match self.body.frame().await.transpose()?.map(http_body::Frame::into_data) {
                 Some(Ok(data)) => self.received.put(data),
                 Some(Err(_)) => {}
-                // What is cut short is the decoder's to refuse.
+                // The decoder refuses a truncated message.
                 None if self.received.is_empty() => return Ok(None),
                 None => return Ok(Some(self.received.split().freeze())),
             }
         }
     }
 
-    /// Begins a message of which the prefix is there; returns true if enough of it is.
+    /// Begins a message whose prefix has arrived. Returns true if enough of it has.
     async fn begin(&mut self) -> Result<bool, axum::BoxError> {
         let mut prefix = self.received.get(..PREFIX_BYTES).unwrap_or_default();
         let is_packed = prefix.get_u8() == 1;
@@ -150,7 +150,7 @@ impl Messages {
     async fn unpack(&mut self, packed: Bytes) -> Result<(), axum::BoxError> {
         let mut decoder = self.packing.decoder(packed);
         let mut length = 0_u64;
-        // The prefix is written when the length is known.
+        // The prefix is written once the length is known.
         let mut parts = VecDeque::new();
         loop {
             let mut part = BytesMut::with_capacity(PART_BYTES);
@@ -170,7 +170,7 @@ impl Messages {
             let part = part.freeze();
             self.charge.grow(count(part.len())).await.map_err(over_budget)?;
             parts.push_back(part);
-            // Others have their turn: this takes as long as the message is large.
+            // Yield to other tasks: a large message takes long.
             yield_now().await;
         }
         let mut prefix = BytesMut::with_capacity(PREFIX_BYTES);

@@ -1,4 +1,4 @@
-//! The child's side of a proof. It is started, shuts itself in, tries one model, writes one line and ends.
+//! The child's side of a proof: it restricts itself, tries one model, writes one line and ends.
 
 mod conversion;
 mod threads;
@@ -35,22 +35,22 @@ use crate::{
     },
 };
 
-/// How often a run is timed; the middle one counts.
+/// Timed runs of a model; the median counts.
 const TIMED_RUNS: usize = 5;
 
-/// Timing ends after this long, however few runs there were.
+/// Timing ends after this long, even with fewer runs.
 const TIMING_BUDGET: Duration = Duration::from_millis(500);
 
-/// Sessions of smaller files are too small to count.
+/// Sessions of smaller files are too small to measure.
 const LEAST_BYTES: u64 = 1 << 20;
 
-/// A model that takes longer to load is loaded once.
+/// A model that takes longer to load is loaded only once.
 const MOST_LOAD_US: u64 = 200_000;
 
-/// The time that is left is divided by this for finding out about batches.
+/// Batching is examined for at most this fraction of the remaining time: a third.
 const ALLOWANCE_PART: u32 = 3;
 
-/// Greatest time that is spent on it, however much is left.
+/// Upper limit of that time, however much remains.
 const MOST_ALLOWANCE: Duration = Duration::from_secs(10);
 
 /// Rows of the larger timed run.
@@ -63,7 +63,7 @@ const LONGEST_RUN_OF_MANY_US: u64 = 150_000;
 ///
 /// # Errors
 ///
-/// When the job cannot be understood, the process cannot be bounded, or the report not be written.
+/// If the job cannot be parsed, the process cannot be restricted, or the report cannot be written.
 pub fn run(mut input: impl Read, output: impl Write) -> io::Result<()> {
     let mut text = Vec::new();
     input.read_to_end(&mut text)?;
@@ -72,10 +72,10 @@ pub fn run(mut input: impl Read, output: impl Write) -> io::Result<()> {
     carry_out(&job, output)
 }
 
-/// Carries out a job in this process, which can do nothing else from then on, and writes the report.
+/// Carries out a job in this process and writes the report. The process can do nothing else from then on.
 pub(super) fn carry_out(job: &Job, mut output: impl Write) -> io::Result<()> {
     let mut sandbox = sandbox::limit(job.limits, job.parent)?;
-    // It cannot be opened any more when it is needed.
+    // The sandbox would not let it be opened later.
     let mut status = File::open("/proc/self/status")?;
     let runtime = Runtime::load_from(&job.library).map_err(io::Error::other)?;
     let locales = environment::locale_path();
@@ -98,7 +98,7 @@ pub(super) fn carry_out(job: &Job, mut output: impl Write) -> io::Result<()> {
     output.flush()
 }
 
-/// What was found out about a model that may serve.
+/// Findings about a model that may serve.
 struct Findings {
     /// The signature that the file declares.
     declared: Signature,
@@ -110,7 +110,7 @@ struct Findings {
 }
 
 impl Findings {
-    /// The declaration of a model and measurements of it.
+    /// Combines the declaration of a model with measurements of it.
     fn of(instance: &Instance, contract: Contract, costs: Costs) -> Self {
         let declared = instance.signature().clone();
         let outputs = FoundOutputs { forms: OutputForms::default(), signature: declared.clone() };
@@ -119,7 +119,7 @@ impl Findings {
     }
 }
 
-/// The proof, unless the contract describes rows that the model turned out not to take.
+/// Makes the proof, unless the contract describes rows that the model does not take.
 fn report(findings: Findings, sandbox: Enforcement) -> Report {
     let Findings { declared, outputs, contract, costs, batching, assumptions } = findings;
     let FoundOutputs { forms, signature } = outputs;
@@ -174,7 +174,7 @@ fn try_model(runtime: Runtime, job: &Job, status: &mut File) -> Result<Findings,
     let one = first_row(instance.signature(), &proven.inputs, 1);
     let many = first_row(instance.signature(), &proven.inputs, MANY_ROWS);
     let run_us = time_runs(&mut instance, one.as_ref().unwrap_or(&proven.inputs)).unwrap_or(load_us);
-    // That a model takes many rows is its signature's word, not a promise that was asked for.
+    // A failing run of many rows is not a refusal: the signature allows it, but the contract does not promise it.
     let many = many.filter(|_| run_us <= LONGEST_RUN_OF_MANY_US);
     let run_32_rows_us = many.and_then(|inputs| time_runs(&mut instance, &inputs));
     let allowance = allowance(job, begin);
@@ -195,14 +195,14 @@ fn try_model(runtime: Runtime, job: &Job, status: &mut File) -> Result<Findings,
     Ok(Findings { outputs, batching, assumptions, ..Findings::of(&instance, contract, costs) })
 }
 
-/// Time that may be spent on further runs: a part of what is left.
+/// Computes the time allowed for further runs: a fraction of what remains.
 fn allowance(job: &Job, begin: Instant) -> Duration {
     let left = Duration::from_secs(job.limits.cpu_seconds).saturating_sub(begin.elapsed());
     (left / ALLOWANCE_PART).min(MOST_ALLOWANCE)
 }
 
-/// What one more session of the model takes: the first one's growth is partly ONNX Runtime's own. Not worth the time for
-/// a model that takes long to load, beside which that is little.
+/// Measures the memory of a second session: the growth by the first is partly ONNX Runtime's own. `None` for a small
+/// model, or one that takes long to load.
 fn second_session(runtime: Runtime, job: &Job, status: &mut File, load_us: u64) -> Option<u64> {
     let bytes = std::fs::metadata(&job.file).map_or(0, |metadata| metadata.len());
     if load_us > MOST_LOAD_US || bytes < LEAST_BYTES {
@@ -215,22 +215,22 @@ fn second_session(runtime: Runtime, job: &Job, status: &mut File, load_us: u64) 
     Some(bytes)
 }
 
-/// The facts that the graph of a model's file states.
+/// Reads the facts that the graph of a model's file states.
 fn facts(file: &Path, instance: &Instance) -> Result<GraphFacts, Refusal> {
     Ok(GraphFacts::of(&graph(file)?, instance.signature()))
 }
 
-/// The operators of a model's file.
+/// Reads the operators of a model's file.
 fn graph(file: &Path) -> Result<Graph, Refusal> {
     let unreadable = |error: OnnxFileError| Refusal::new(Reason::Unreadable, error.to_string());
     Graph::read(File::open(file).map_err(|error| unreadable(error.into()))?).map_err(unreadable)
 }
 
-/// The contract of the metadata with what overrides it, and the facts of the graph as its defaults.
+/// Resolves the contract: the metadata's, overridden by the operator's, with the graph's facts as defaults.
 ///
 /// # Errors
 ///
-/// When either cannot be read, or does not fit the model.
+/// If either contract cannot be read, or does not fit the model.
 pub fn contract_of(
     instance: &Instance,
     override_with: Option<&serde_json::Value>,
@@ -249,7 +249,7 @@ pub fn contract_of(
     Contract::resolve(document, instance.signature(), graph).map_err(|error| invalid(error.to_string()))
 }
 
-/// The inputs with their first row so many times, if every input may have any number of rows.
+/// Repeats the first row of the inputs `rows` times. `None` if an input has a fixed number of rows.
 fn first_row(
     signature: &Signature,
     inputs: &[(String, Tensor)],

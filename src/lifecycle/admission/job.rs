@@ -1,4 +1,4 @@
-//! What the two processes of a proof tell each other, as JSON.
+//! Messages between the two processes of a proof, as JSON.
 
 use std::path::PathBuf;
 
@@ -8,51 +8,51 @@ use serde_json::Value;
 use super::Proof;
 use crate::{lifecycle::Refusal, system::sandbox::Limits};
 
-/// What is to be proven.
+/// A request to try a model.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Job {
     /// The process that waits for the report.
     pub(super) parent: u32,
     /// ONNX Runtime's shared library.
     pub(super) library: PathBuf,
-    /// The model.
+    /// The model's file.
     pub(super) file: PathBuf,
-    /// All that may be read from then on.
+    /// The only folder that the child may read from then on.
     pub(super) folder: PathBuf,
     /// The file that the converted model is written to, alone in its folder.
     pub(super) converted: Option<PathBuf>,
-    /// What overrides the contract in the model's metadata.
+    /// Overrides of the contract in the model's metadata.
     pub(super) contract: Option<Value>,
-    /// How much may be used.
+    /// Limits of memory, CPU time and file size.
     pub(super) limits: Limits,
-    /// Whether it is to be run, too, or only asked what it is.
+    /// The kind of work.
     pub(super) depth: Depth,
-    /// Threads of a session, its caller's included; more than one only where that is what is to be measured.
+    /// Threads of a session, its caller's included. More than one only where threads are measured.
     pub(super) threads: usize,
-    /// Whether to refuse where the kernel cannot shut it in.
+    /// True to refuse the model if the kernel cannot sandbox the child.
     pub(super) require_sandbox: bool,
 }
 
-/// How much is to be found out.
+/// Kinds of work of a child.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Depth {
-    /// What it takes and gives.
+    /// Reads the signature.
     Declared,
-    /// That it runs and answers what it must.
+    /// Proves that it runs and passes its checks.
     Proven,
-    /// What it costs in ONNX Runtime's own format, into which it is converted, and that it answers the same.
+    /// Converts it to ONNX Runtime's own format, measures it, and proves that its outputs are the same.
     Converted,
-    /// How long a run takes with several threads, and that it answers what it must.
+    /// Measures a run with several threads, and proves that it passes its checks.
     Threaded,
 }
 
-/// How it went.
+/// The result of a job.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Report {
-    /// It may serve, as far as the child is concerned.
+    /// The child found no reason to refuse the model.
     Proven(Box<Proof>),
-    /// It may not.
+    /// The model may not serve.
     Refused(Refusal),
 }

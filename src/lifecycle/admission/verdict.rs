@@ -1,4 +1,4 @@
-//! What the end of a child says about the model that it tried.
+//! Interpretation of a child's end: a refusal of the model that it tried.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::{
     system::supervise::{End, Outcome},
 };
 
-/// What ONNX Runtime says when it gets no memory.
+/// Messages of ONNX Runtime when an allocation fails.
 const OUT_OF_MEMORY: [&str; 3] = ["bad_alloc", "Failed to allocate memory", "Failed to allocate"];
 
 const SIGKILL: i32 = 9;
@@ -16,7 +16,7 @@ const SIGXCPU: i32 = 24;
 const SIGXFSZ: i32 = 25;
 const SIGSYS: i32 = 31;
 
-/// A refusal in words that the child could not know.
+/// Rewrites a refusal with what the child could not know: the memory limit, and whether memory was scarce.
 pub(super) fn of_report(refusal: Refusal, memory_bytes: u64, is_scarce: bool) -> Refusal {
     let runs = matches!(refusal.reason, Reason::LoadFailed | Reason::RunFailed | Reason::ProofFailed);
     if runs && OUT_OF_MEMORY.iter().any(|words| refusal.detail.contains(words)) {
@@ -25,7 +25,7 @@ pub(super) fn of_report(refusal: Refusal, memory_bytes: u64, is_scarce: bool) ->
     refusal
 }
 
-/// A child that reported nothing.
+/// Explains the end of a child that reported nothing.
 pub(super) fn of_end(outcome: &Outcome, timeout: Duration, memory_bytes: u64, is_scarce: bool) -> Refusal {
     let seconds = timeout.as_secs();
     let (reason, detail) = match outcome.end {
@@ -61,7 +61,7 @@ pub(super) fn of_end(outcome: &Outcome, timeout: Duration, memory_bytes: u64, is
     Refusal::new(reason, detail)
 }
 
-/// Too much for the model's own sake, or only for what is left now.
+/// Distinguishes a model that is too large from one for which memory is scarce now.
 fn memory_limit(bytes: u64, is_scarce: bool) -> Refusal {
     let reason = if is_scarce { Reason::InsufficientMemory } else { Reason::MemoryLimit };
     Refusal::new(reason, format!("loading and running it takes more than {} MiB", bytes >> 20))

@@ -1,7 +1,8 @@
-//! A process that has loaded ONNX Runtime and never a model: each candidate is tried in a copy of it.
+//! A process that has loaded ONNX Runtime but no model. Each candidate is tried in a copy of it.
 //!
-//! Most of what the proof of a small model takes is starting a program and loading the library. Where one candidate follows
-//! another that is done once. The copy is shut in, bounded and ended as a process that is started for one candidate is.
+//! Starting a program and loading the library is most of the proof of a small model. With a warm process, consecutive
+//! candidates share that cost. The copy is sandboxed, limited and supervised exactly as a child started for one
+//! candidate.
 
 use std::{
     cell::RefCell,
@@ -22,13 +23,13 @@ use crate::{
     },
 };
 
-/// Time beside that of the candidate for an answer.
+/// Extra time for a reply, beyond the candidate's own limit.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// The first line that the process is told.
+/// The first line that the process reads.
 #[derive(Serialize, Deserialize)]
 struct Start {
-    /// The process that gives the orders.
+    /// The process that sends the orders.
     parent: u32,
     /// ONNX Runtime's shared library.
     library: PathBuf,
@@ -42,29 +43,29 @@ struct Order<J> {
 }
 
 thread_local! {
-    /// That of this thread, with which it ends. `None` before the first candidate of the thread is over.
+    /// The warm process of this thread, which ends with it. `None` until the thread has tried its first candidate.
     static WARM: RefCell<Option<State>> = const { RefCell::new(None) };
 }
 
-/// The state of a thread's process.
+/// The state of a thread's warm process.
 enum State {
-    /// One candidate was tried, and another may never come.
+    /// One candidate was tried; a process is not worth keeping until there is a second.
     TriedOne,
-    /// Candidates are tried one after the other.
+    /// The process tries one candidate after another.
     Running(Warm),
-    /// This system does not let it, so each candidate has a process that is started for it.
+    /// This system does not allow it: each candidate has a child of its own.
     Failed,
 }
 
-/// The process, seen from the server.
+/// The warm process, as seen from the server.
 struct Warm {
     child: Child,
     orders: ChildStdin,
     answers: BufReader<ChildStdout>,
 }
 
-/// Tries a candidate in a copy of this thread's process. `None` if it has none yet, or if that failed in a way that says
-/// nothing of the candidate.
+/// Tries a candidate in a copy of this thread's process. `None` if there is no process yet, or if it failed in a way
+/// that says nothing about the candidate.
 pub(super) fn try_job(command: impl FnOnce() -> Command, job: &Job, timeout: Duration) -> Option<Outcome> {
     WARM.with_borrow_mut(|state| {
         let mut warm = match state.take() {
@@ -128,17 +129,17 @@ impl Warm {
 
 impl Drop for Warm {
     fn drop(&mut self) {
-        // Its copies end with it. That it is gone already is no failure.
+        // Its copies end with it. A failure means that it is already gone.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// Tries each candidate that a line of the input names in a copy of this process, and answers with a line.
+/// Tries each candidate that a line of the input names in a copy of this process, and writes a line for each.
 ///
 /// # Errors
 ///
-/// When a line cannot be understood or written, or ONNX Runtime not be loaded.
+/// If a line cannot be parsed or written, or ONNX Runtime cannot be loaded.
 pub fn run_each(input: impl BufRead, mut output: impl Write) -> io::Result<()> {
     let mut lines = input.lines();
     let Some(first) = lines.next() else { return Ok(()) };

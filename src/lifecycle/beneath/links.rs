@@ -1,7 +1,7 @@
-//! Names of one file: whether all of them lie where they should.
+//! Hard links: a check that all names of a file lie within the repository.
 //!
-//! A hard link looks like the file itself, wherever else that lies. Somebody who may write into the repository, but not
-//! read a file beside it, could have it read for them by giving it a name there.
+//! A hard link is indistinguishable from the file itself. A client that may write into the repository, but not read a
+//! file beside it, could have the gateway read it by linking it there.
 
 use std::{
     fs::{self, File, Metadata},
@@ -12,13 +12,13 @@ use std::{
 
 use rustix::fs::{StatVfsMountFlags, fstatvfs};
 
-/// Entries of a folder that are looked at in search of a file's other names.
+/// Most directory entries that a search for a file's other names examines.
 const MAX_ENTRIES: usize = 10_000;
 
-/// Returns true if a file may have a name outside of `root` that somebody could have linked from.
+/// Returns true if a file may have a name outside of `root` that a client could have linked.
 ///
-/// Links among the files of one folder are in order, as tools make them to save space. So are any where nothing can be
-/// written, as in the layers of an image: nobody could have made one there.
+/// Links among the files of one folder are allowed, as tools make them to save space. So are links on read-only file
+/// systems, as in the layers of an image: no client could have made one there.
 pub(super) fn may_lead_outside(root: &Path, file: &File) -> io::Result<bool> {
     let metadata = file.metadata()?;
     if metadata.nlink() <= 1 {
@@ -28,7 +28,7 @@ pub(super) fn may_lead_outside(root: &Path, file: &File) -> io::Result<bool> {
     Ok(!is_read_only && (names(root, &metadata).len() as u64) < metadata.nlink())
 }
 
-/// The names of a file beneath a folder, links not followed; not all of them if there is too much there.
+/// Finds the names of a file beneath a folder, without following links. Incomplete beyond `MAX_ENTRIES` entries.
 fn names(root: &Path, file: &Metadata) -> Vec<PathBuf> {
     let is_same = |metadata: &Metadata| (metadata.dev(), metadata.ino()) == (file.dev(), file.ino());
     let mut found = Vec::new();
@@ -48,7 +48,7 @@ fn names(root: &Path, file: &Metadata) -> Vec<PathBuf> {
             }
         }
     }
-    // A name that was changed meanwhile may have been met twice.
+    // A file renamed during the search may have been met twice.
     found.retain(|name| fs::symlink_metadata(name).is_ok_and(|metadata| is_same(&metadata)));
     found
 }

@@ -1,4 +1,4 @@
-//! Comparing a deployment on trial with the one before, and going back if that answers what this one does not.
+//! Comparison of a deployment on trial with the previous one, and rollback if that one answers what this one does not.
 
 use std::{
     sync::Arc,
@@ -14,29 +14,29 @@ use crate::{
     system::{memory, priority},
 };
 
-/// A comparison runs no longer than this, however few samples were tried by then.
+/// Time limit of a comparison, even with fewer samples tried.
 const TIME_LIMIT: Duration = Duration::from_secs(10);
 
-/// Checking the copy and loading it may take this many times as long as loading took when it was proven.
+/// Limit of checking and loading the copy, as a multiple of the loading time that the proof measured.
 const LOADING_PATIENCE: u32 = 5;
 
-/// A model takes up to this many times the memory of its session while it is loaded.
+/// Loading a model takes up to this many times the memory of its session.
 const LOAD_FACTOR: u64 = 2;
 
 /// The deployment that is compared: a model and the content of its files.
 type OnTrial = (ModelName, Digest);
 
-/// A comparison in progress. Dropped, it tells the run in progress to end.
+/// A comparison in progress. Dropping it terminates the run in progress.
 pub(super) struct Comparison {
     on_trial: OnTrial,
     options: Arc<RunOptions>,
     deadline: Instant,
 }
 
-/// The end of a comparison.
+/// The result of a comparison.
 pub(in crate::lifecycle) struct Compared {
     taken: Taken,
-    /// The content that was asked.
+    /// The content of the previous deployment.
     before: Digest,
     answered: Result<Vec<Option<bool>>, Refusal>,
     took: Duration,
@@ -44,7 +44,7 @@ pub(in crate::lifecycle) struct Compared {
 
 impl Drop for Comparison {
     fn drop(&mut self) {
-        // A run that has ended by itself takes no harm.
+        // Terminating a run that has already ended does no harm.
         if let Err(error) = self.options.terminate() {
             tracing::warn!(error = error.message(), "a comparison could not be told to end");
         }
@@ -52,13 +52,13 @@ impl Drop for Comparison {
 }
 
 impl Manager {
-    /// Queues the comparison of a deployment with the one before; one runs at a time.
+    /// Queues the comparison of a deployment with the previous one; one runs at a time.
     pub(super) fn compare(&mut self, name: ModelName, content: Digest) {
         self.to_compare.push_back((name, content));
         self.begin_comparison();
     }
 
-    /// Begins the next comparison, and ends one that takes too long.
+    /// Starts the next comparison, and terminates one that takes too long.
     pub(super) fn begin_comparison(&mut self) {
         if let Some(running) = &self.comparison {
             if Instant::now() >= running.deadline
@@ -87,13 +87,14 @@ impl Manager {
         }
     }
 
-    /// The trial of a deployment, if it still is what requests without a version get.
+    /// Returns the trial of a deployment. `None` if requests without a version get another one now.
     fn trial_of(&self, (name, content): &OnTrial) -> Option<Arc<Trial>> {
         let current = self.models.get(name)?.current()?;
         (current.content() == *content).then(|| Arc::clone(&current.trial))
     }
 
-    /// Lets a deployment be compared later: it does not answer requests without a version now, but may then.
+    /// Rests the trial of a deployment that does not serve requests without a version now, so that it can be compared
+    /// if it does later.
     fn rest_others(&self, (name, content): &OnTrial) {
         let loaded = self.models.get(name).into_iter().flat_map(|model| model.loaded.values());
         loaded
@@ -101,7 +102,7 @@ impl Manager {
             .for_each(|servable| servable.trial.rest(Duration::ZERO));
     }
 
-    /// `None` if there is nothing left to compare.
+    /// Starts a comparison. `None` if there is nothing left to compare.
     fn start_comparison(&self, on_trial: &OnTrial, trial: &Trial) -> Result<Option<Comparison>, String> {
         let previous = self.models.get(&on_trial.0).and_then(|model| model.previous.last());
         let (deployment, snapshot) = previous.ok_or("there is no way back")?;
@@ -127,12 +128,12 @@ impl Manager {
         };
         let messages = self.parts.messages.clone();
         let run = move || {
-            // It is not as urgent as any request.
+            // A comparison must not slow down requests.
             priority::give_way(priority::Way::Behind);
             let start = Instant::now();
             let answered = replay.run(&taken.samples);
             let (before, took) = (replay.snapshot.content(), start.elapsed());
-            // Nobody is there to be told when the gateway has stopped.
+            // The manager is gone only while the gateway shuts down.
             let _ = messages.send(Message::Compared(Box::new(Compared { taken, before, answered, took })));
         };
         let thread = thread::Builder::new().name("comparison".to_owned()).stack_size(STACK_BYTES);
@@ -140,12 +141,12 @@ impl Manager {
         Ok(Some(Comparison { on_trial: on_trial.clone(), options, deadline }))
     }
 
-    /// Goes back if the deployment before answers what the one on trial does not.
+    /// Rolls back if the previous deployment answers what the one on trial does not.
     pub(super) fn finish_comparison(&mut self, compared: &Compared) {
         let Some(on_trial) = self.comparison.take().map(|comparison| comparison.on_trial.clone()) else {
             return;
         };
-        // The sessions of the comparison are gone.
+        // The sessions of the comparison are gone, so their memory can be returned.
         self.is_to_give_back = true;
         match self.trial_of(&on_trial) {
             Some(trial) => {
@@ -158,7 +159,7 @@ impl Manager {
         self.begin_comparison();
     }
 
-    /// Returns true if the deployment was taken back.
+    /// Returns true if the deployment was rolled back.
     fn roll_back_failing(&mut self, (name, _): &OnTrial, trial: &Trial, compared: &Compared) -> bool {
         let Compared { taken, before, answered, .. } = compared;
         let answered = match answered {

@@ -1,4 +1,4 @@
-//! From a file that is to be tried to a version in service.
+//! The steps of a version from a new file into service.
 
 use std::{
     sync::Arc,
@@ -27,7 +27,7 @@ use crate::{
 };
 
 impl Manager {
-    /// Has a copy made of a file that is to be tried.
+    /// Starts the copy of a candidate's files.
     pub(super) fn begin_proof(&mut self, name: &ModelName, version: ModelVersion) {
         let Some(model) = self.models.get_mut(name) else { return };
         let (contract, pin) = (model.config.contract.clone(), model.config.pin.clone());
@@ -40,14 +40,14 @@ impl Manager {
         aspired.work = self.workers.give(aspired.candidate.clone(), Work::Copy { contract, pin, hash });
     }
 
-    /// Goes on with a candidate that a thread has done something for.
+    /// Continues with a candidate once a worker has finished a job for it.
     pub(super) fn finish(&mut self, done: Done) {
         let Done { candidate, number, result, duration_ms } = done;
         let (name, version) = (candidate.model, candidate.version);
         self.pending.change(&name);
         let model = self.models.get_mut(&name);
         let Some(aspired) = model.and_then(|model| model.aspired.get_mut(&version)) else { return };
-        // What was found out about another file, or under another configuration, is of no use.
+        // Results for another file, or for another configuration, are discarded.
         let awaited = matches!(
             (&result, &aspired.stage),
             (WorkResult::Hashed(_), Stage::Hashing)
@@ -60,7 +60,7 @@ impl Manager {
         match result {
             WorkResult::Hashed(Ok(Some(hash))) => aspired.stage = Stage::Hashed(hash),
             WorkResult::Hashed(Ok(None)) | WorkResult::Copied(Ok(None)) => {
-                // It changed: the next look will find it new, or gone.
+                // It changed: the next scan finds it new, or gone.
                 aspired.stage = Stage::New;
                 aspired.seen_since = Instant::now();
                 aspired.candidate.fingerprint = Fingerprint::default();
@@ -95,7 +95,7 @@ impl Manager {
         self.refuse(name, version, Some(snapshot.digest()), refusal);
     }
 
-    /// What the copy is of may be known already; else it is proven.
+    /// Continues with a copy: proves it, unless its content is known already.
     fn copied(&mut self, name: &ModelName, version: ModelVersion, snapshot: Arc<Snapshot>) {
         let patience = self.patience();
         let Some(model) = self.models.get_mut(name) else { return };
@@ -121,10 +121,10 @@ impl Manager {
         match (serves, refusal, known) {
             (true, ..) => {
                 aspired.stage = Stage::Loaded;
-                // For want of memory it may not have been possible before.
+                // Rescheduling may have failed before for lack of memory.
                 model.is_to_reschedule = true;
             }
-            // It was said when it was refused.
+            // The refusal was logged when it was made.
             (false, Some(refusal), _) => {
                 aspired.stage = Stage::Refused(refusal, Instant::now());
                 self.is_to_sweep = true;
@@ -138,7 +138,7 @@ impl Manager {
         }
     }
 
-    /// The child has nothing against it; whether it would break anyone is decided here.
+    /// Continues with a proof: the child found no fault, and compatibility with callers is checked here.
     fn proven(&mut self, name: &ModelName, version: ModelVersion, snapshot: Arc<Snapshot>, proof: Proof) {
         let Some(model) = self.models.get_mut(name) else { return };
         if let Some(refusal) = breaks_callers(model, version, &proof) {
@@ -151,7 +151,7 @@ impl Manager {
 
     /// Loads a proven version and puts it into service.
     pub(super) fn load(&mut self, name: &ModelName, version: ModelVersion) {
-        // Another gateway may have taken it back while it was proven here.
+        // Another gateway may have rolled it back while it was proven here.
         self.follow();
         let keep = self.parts.settings.models.keep_previous;
         let Some(model) = self.models.get_mut(name) else { return };
@@ -191,7 +191,7 @@ impl Manager {
         self.serve(name);
         self.retired.extend(out);
         self.parts.metrics.model_swapped(name.as_str());
-        // Loading takes a multiple of what is kept.
+        // Loading takes a multiple of the memory that is kept.
         self.is_to_give_back = true;
         let replaces = replaced.map(|(digest, _)| digest);
         tracing::info!(
@@ -211,17 +211,18 @@ impl Manager {
         });
     }
 
-    /// The trial of a content that takes the place of another, of whose answers this share failed.
+    /// Starts the trial of a content that replaces another. `before` is the share of failed responses of that one.
     fn trial(&self, (name, content): (&ModelName, Digest), before: Option<f64>) -> Trial {
         let (name, messages) = (name.clone(), self.parts.messages.clone());
-        // The manager is gone only when the gateway is about to be.
+        // The manager is gone only while the gateway shuts down.
         let alarm = move || drop(messages.send(Message::Failing(name.clone(), content)));
         before.map_or_else(Trial::without_comparison, |before| {
             Trial::new(&self.parts.settings.rollback, before, alarm)
         })
     }
 
-    /// Brings back what made room for a version that then could not be loaded, and that no room is made for again.
+    /// Restores the version that was evicted for one that then failed to load. That content does not evict a version
+    /// again.
     fn restore_availability(&mut self, name: &ModelName, snapshot: &Snapshot, refusal: &Refusal) {
         let made_room = |model: &&mut Model| model.made_room.is_some() && model.loaded.is_empty();
         if let Some(model) = self.models.get_mut(name).filter(made_room) {
@@ -233,7 +234,7 @@ impl Manager {
         }
     }
 
-    /// A copy, loaded as often as it is to be run at a time, as the model is to be scheduled now.
+    /// Loads a copy, with the sessions and threads that the scheduler configuration now asks for.
     pub(super) fn servable(
         &self,
         (name, version): (&ModelName, ModelVersion),
@@ -263,7 +264,7 @@ fn load_copy(
     let load = || Instance::load_with_threads(runtime, &file, schedule.threads);
     let first = load()?;
     let signature = first.signature().clone();
-    // Whoever takes the child over could say anything of the model.
+    // A compromised child could have reported anything about the model.
     let is_proven = signature == *proof.declared()
         && signature.is_alike_but_for_output_shapes(&proof.signature)
         && proof.output_forms.fit(signature.outputs.len());
@@ -308,7 +309,7 @@ fn load_copy(
     })
 }
 
-/// What the scheduler is told of a model.
+/// Derives the scheduler's options from schedule and measured costs.
 fn options(schedule: &Schedule, proof: &Proof) -> Options {
     let costs = &proof.costs;
     let run_us = costs.run_threads_us.filter(|_| schedule.threads > 1).unwrap_or(costs.run_us);
@@ -332,7 +333,8 @@ fn is_half_of_loaded(model: &Model, version: ModelVersion, snapshot: &Snapshot) 
     })
 }
 
-/// Why a version would break callers of the one that serves under its number, unless that is allowed.
+/// Returns the refusal of a version that would break callers of the one it replaces. `None` if there is none, or
+/// breaking changes are allowed.
 fn breaks_callers(model: &Model, version: ModelVersion, proof: &Proof) -> Option<Refusal> {
     let requested = model.load_request.as_ref().is_some_and(|request| request.allow_breaking_changes);
     let replaced = model.loaded.get(&version)?;

@@ -1,4 +1,4 @@
-//! Taking down what lies in the repository now.
+//! Scans of the repository, reconciled with what the manager knows.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -20,19 +20,19 @@ use crate::{
 };
 
 impl Manager {
-    /// Looks at the whole repository.
+    /// Scans the whole repository.
     pub(super) fn look(&mut self) {
         match self.parts.source.look() {
             Ok(found) => {
                 let is_available = self.note(found);
                 self.tell_of_repository(is_available);
             }
-            // What serves goes on serving: a repository that cannot be read says nothing about its models.
+            // An unreadable repository says nothing about its models: what serves goes on serving.
             Err(error) => {
                 self.pending.note_look(false);
                 let repository = self.parts.source.repository().display().to_string();
                 self.complain(format!("models.repository: {repository} cannot be read: {error}"));
-                // What was told of the files is no news when they can be looked at again.
+                // Known notices are not logged again once the repository is readable.
                 let told: Vec<String> = self.parts.notices.load().iter().map(ToString::to_string).collect();
                 self.fresh_complaints.extend(told);
                 self.tell_of_repository(false);
@@ -41,7 +41,7 @@ impl Manager {
         self.complaints = std::mem::take(&mut self.fresh_complaints);
     }
 
-    /// Takes down what was found; returns false if that is nothing where models were.
+    /// Reconciles the models with a scan. Returns false if the repository is empty although models serve.
     fn note(&mut self, found: Found) -> bool {
         let presence = self.note_presence(&found);
         let Found { mut models, unreadable, mut notices } = found;
@@ -50,7 +50,7 @@ impl Manager {
             self.models.entry(name.clone()).or_default();
         }
         let patience = self.patience();
-        // What cannot be read says nothing about what lies there, and what is as it was nothing new.
+        // An unreadable entry says nothing about its files, and an unchanged one needs no work.
         let is_news = |(name, model): &(&ModelName, &Model)| {
             let is_same = models.get(*name).is_some_and(|found| found.is_same);
             !(unreadable.contains(name.as_str()) || (is_same && model.is_calm(patience)))
@@ -82,12 +82,12 @@ impl Manager {
         presence != Presence::Emptied
     }
 
-    /// Notices of versions, labels and a default model that are named and are not there.
+    /// Collects notices of versions, labels and a default model that are configured but missing.
     fn ineffective_settings(&self, present: &[ModelName]) -> Vec<Notice> {
         let known = |name: &ModelName| self.models.get(name).filter(|model| model.has_versions());
         let of_model = |name: &ModelName| {
             let model = known(name)?;
-            // The words that hold until others do.
+            // A configuration that is about to change is not reported.
             let is_settled = model.coming_config.is_none() && model.config_problem.is_none();
             is_settled.then(|| Notice::of_config(name, &model.config, |version| model.has_version(version)))
         };
@@ -98,7 +98,7 @@ impl Manager {
         of_models.chain(default.map(Notice::of_default)).chain(repository).collect()
     }
 
-    /// Tells of what has no effect once it had the time to be completed, each once.
+    /// Reports files and settings without effect, each once and after its grace period.
     fn note_notices(&mut self, notices: Vec<Notice>) {
         let patience = self.patience();
         let known: HashMap<Notice, Instant> = std::mem::take(&mut self.notices).into_iter().collect();
@@ -123,8 +123,8 @@ impl Manager {
         }
     }
 
-    /// What stands beside a model holds once it was the same for as long as a file has to be, and its absence only after
-    /// the grace of a removal: an editor may just be writing it.
+    /// Applies a model's configuration once its file has settled. An editor may be writing it, so its absence counts
+    /// only after the removal grace period.
     fn note_config(&mut self, name: &ModelName, config: Config) {
         let patience = self.patience();
         let grace = Duration::from_millis(self.parts.settings.models.removal_grace_ms);
@@ -181,7 +181,7 @@ impl Manager {
         }
     }
 
-    /// A version whose file is gone and that does not serve is forgotten at once, one that serves after a while.
+    /// Removes versions whose files are gone: at once if they do not serve, else after the grace period.
     fn note_removals(&mut self, name: &ModelName, presence: Presence) {
         let grace = Duration::from_millis(self.parts.settings.models.removal_grace_ms);
         let when_removed = self.parts.settings.models.when_removed;
@@ -207,7 +207,7 @@ impl Manager {
         }
     }
 
-    /// Refuses what cannot even be tried.
+    /// Refuses candidates that cannot even be tried.
     fn note_defects(&mut self, name: &ModelName) {
         let patience = self.patience();
         let Some(model) = self.models.get(name) else { return };
@@ -221,7 +221,7 @@ impl Manager {
         }
     }
 
-    /// Has the first hash made of every file that is new and changed a moment ago.
+    /// Starts the first hash of every new file that changed a moment ago.
     fn hash_new(&mut self, name: &ModelName) {
         let patience = self.patience();
         let Some(model) = self.models.get_mut(name) else { return };

@@ -1,4 +1,4 @@
-//! What operators ask for, and going back without being asked.
+//! Operations requested by operators, and the automatic rollback.
 
 use std::{sync::Arc, time::Instant};
 
@@ -15,11 +15,11 @@ use crate::{
 };
 
 impl Manager {
-    /// Does what an operator asks for; whether the repository is to be looked at.
+    /// Carries out an operation. Returns true if the repository needs a scan.
     pub(super) fn operate(&mut self, name: &ModelName, operation: Operation, by: &str) -> bool {
-        // What other gateways did goes before.
+        // Changes by other gateways come first.
         self.keep_state();
-        // Who gave up waiting for the answer does not miss it; who did not finds it in the status.
+        // A failed reply is ignored: a client that hung up does not miss it, and the status has the result.
         match operation {
             Operation::Load { allow_breaking_changes, reply } => {
                 let model = self.models.entry(name.clone()).or_default();
@@ -31,9 +31,9 @@ impl Manager {
                 });
                 request.allow_breaking_changes |= allow_breaking_changes;
                 request.replies.push(reply);
-                // However the loading ends, a restart is not to bring back what was forgotten.
+                // However the load ends, a restart must not bring back the refusals that were forgotten.
                 self.remember(name);
-                // Known only because it was asked for, it would be forgotten before it is looked for.
+                // A model known only by the request would be forgotten before the next scan.
                 self.parts.source.doubt(Some(name.as_str()));
                 self.look();
                 false
@@ -78,7 +78,7 @@ impl Manager {
         Ok(())
     }
 
-    /// Tells whoever asked for a load how it ended, once nothing is under way any more that decides what serves.
+    /// Replies to the clients that requested a load, once the version that serves is decided.
     pub(super) fn answer_load_request(&mut self, name: &ModelName) {
         let patience = self.patience();
         let Some(model) = self.models.get_mut(name).filter(|model| model.load_request.is_some()) else {
@@ -107,7 +107,7 @@ impl Manager {
         }
     }
 
-    /// Puts what served before into service again, in one store, and keeps what serves from coming back by itself.
+    /// Puts the previous deployment into service in one atomic store, and blocks the current content.
     pub(super) fn roll_back(
         &mut self,
         name: &ModelName,
@@ -116,7 +116,7 @@ impl Manager {
     ) -> Result<RolledBack, OperationError> {
         let nothing = || OperationError::NothingBefore(name.clone());
         let model = self.models.get_mut(name).ok_or_else(|| OperationError::ModelNotFound(name.clone()))?;
-        // Nothing serves where the last thing that did was unloaded or could not be followed.
+        // There is no current version if the last one was unloaded or could not be restored.
         let bad = model.current().cloned();
         let (target, snapshot) = model.previous.pop().ok_or_else(nothing)?;
         let good = match self.servable_before(name, &target, &snapshot) {
@@ -152,7 +152,7 @@ impl Manager {
         Ok(answer)
     }
 
-    /// Loads what served before, unless it is still loaded.
+    /// Loads the previous deployment, unless it is still loaded.
     pub(super) fn servable_before(
         &self,
         name: &ModelName,
@@ -169,7 +169,7 @@ impl Manager {
         self.servable(identity, Arc::clone(snapshot), proof, Trial::without_comparison()).map(Arc::new)
     }
 
-    /// Puts what served before into service, and keeps what is taken back for it from coming back by itself.
+    /// Puts the previous deployment into service, and blocks the content that was rolled back.
     pub(super) fn put_before(&mut self, name: &ModelName, good: &Arc<Servable>, bad: Option<&Arc<Servable>>) {
         let keep = self.parts.settings.models.keep_previous;
         let Some(model) = self.models.get_mut(name) else { return };

@@ -1,5 +1,4 @@
-//! Models that there is something to do about: what follows for a thousand of them is not worked out again whenever
-//! something changes about one.
+//! Models that need an action. A change of one model among a thousand does not evaluate the others again.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -9,40 +8,40 @@ use crate::{
     model::ModelName,
 };
 
-/// The models that the manager has to think about.
+/// Models that the manager has to evaluate.
 #[derive(Default)]
 pub(super) struct Pending {
-    /// Something changed about them.
+    /// Models that changed.
     changed: BTreeSet<ModelName>,
-    /// Time alone changes how their files stand.
+    /// Models with files that settle as time passes.
     unsettled: HashSet<ModelName>,
-    /// Time alone brings back what served before.
+    /// Models whose previous deployment is retried as time passes.
     unrestored: HashSet<ModelName>,
-    /// A candidate on which it depends what serves is being tried.
+    /// Models with a candidate in progress that decides what serves.
     busy: HashSet<ModelName>,
-    /// True if the last look found what the one before did, and all of it settled.
+    /// True if the last scan found no change and every file had settled.
     rests: bool,
 }
 
 impl Pending {
-    /// Notes that something changed about a model.
+    /// Marks a model as changed.
     pub(super) fn change(&mut self, name: &ModelName) {
         if !self.changed.contains(name) {
             self.changed.insert(name.clone());
         }
     }
 
-    /// Returns true if something changed that nothing followed from yet.
+    /// Returns true if a change was not handled yet.
     pub(super) fn has_changed(&self) -> bool {
         !self.changed.is_empty()
     }
 
-    /// Takes down if a look found what the one before did, and all of it settled.
+    /// Records whether a scan found no change and every file had settled.
     pub(super) fn note_look(&mut self, rests: bool) {
         self.rests = rests;
     }
 
-    /// Returns true if there is nothing to do about any model, now or by and by.
+    /// Returns true if no model needs an action, now or as time passes.
     pub(super) fn is_quiet(&self) -> bool {
         self.rests
             && self.changed.is_empty()
@@ -51,24 +50,24 @@ impl Pending {
             && self.busy.is_empty()
     }
 
-    /// Returns true if a file has to be looked at again soon.
+    /// Returns true if a file is still settling.
     pub(super) fn is_unsettled(&self) -> bool {
         !self.unsettled.is_empty()
     }
 
-    /// Returns true if a candidate on which it depends what serves is being tried.
+    /// Returns true if a candidate that decides what serves is being tried.
     pub(super) fn is_busy(&self) -> bool {
         !self.busy.is_empty()
     }
 
-    /// The models of which something may follow now, sorted.
+    /// Takes the models to evaluate now, sorted.
     pub(super) fn take(&mut self) -> Vec<ModelName> {
         let mut names = std::mem::take(&mut self.changed);
         names.extend(self.unsettled.iter().chain(&self.unrestored).cloned());
         names.into_iter().collect()
     }
 
-    /// Takes down how a model stands, now that everything was done that follows from it; `None` if it is forgotten.
+    /// Records the state of a model after its evaluation. `model` is `None` if it was forgotten.
     pub(super) fn note(&mut self, name: &ModelName, model: Option<&Model>, patience: Patience) {
         let is_tried = |standing| matches!(standing, Standing::Trying | Standing::Proven);
         let is_busy = model.is_some_and(|model| model.decisive_standings(patience).any(is_tried));

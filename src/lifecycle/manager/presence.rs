@@ -1,4 +1,4 @@
-//! A repository that loses all its models at once: a fault of what is mounted there, not a wish.
+//! A repository that loses all its models at once: a failed mount rather than an intention.
 
 use std::{
     sync::atomic::Ordering,
@@ -8,14 +8,14 @@ use std::{
 use super::Manager;
 use crate::{config::WhenRemoved, lifecycle::Found};
 
-/// The meaning of files that a look at the repository does not find.
+/// Interpretation of files that a scan does not find.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Presence {
     /// They were removed.
     Usual,
-    /// All models are gone at once.
+    /// All models vanished at once.
     Emptied,
-    /// Files come back after that, perhaps one after the other.
+    /// Files return after that, perhaps one after another.
     Returning,
 }
 
@@ -23,12 +23,12 @@ pub(super) enum Presence {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Return {
     versions: usize,
-    /// The time when their number last grew.
+    /// Time when their number last grew.
     since: Instant,
 }
 
 impl Manager {
-    /// Tells a repository that lost all its models from one of which some were removed.
+    /// Distinguishes a repository that lost all its models from one of which some were removed.
     pub(super) fn note_presence(&mut self, found: &Found) -> Presence {
         let versions = found.models.values().map(|model| model.candidates.len()).sum();
         let models = &self.parts.settings.models;
@@ -48,13 +48,13 @@ impl Manager {
         }
         let has_grown = versions > before.versions;
         let since = if has_grown { Instant::now() } else { before.since };
-        // Copying takes its time: what is still missing gets as long as a file that vanishes.
+        // Copying takes time: what is still missing gets the same grace period as a file that vanishes.
         let is_over = !has_grown && since.elapsed() >= grace;
         self.returning = (!is_over).then_some(Return { versions, since });
         if is_over { Presence::Usual } else { Presence::Returning }
     }
 
-    /// Makes metrics and readiness say if the repository is there.
+    /// Updates the metric and the readiness of the repository.
     pub(super) fn tell_of_repository(&self, is_available: bool) {
         self.parts.metrics.set_repository_available(is_available);
         let is_missed = !is_available && self.parts.settings.models.require_repository;

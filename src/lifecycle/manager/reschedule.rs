@@ -1,4 +1,4 @@
-//! Following what stands beside a model about how it is scheduled: what serves is loaded anew, of the same copy.
+//! Application of a changed scheduler configuration: serving versions are loaded again, from the same copy.
 
 use std::sync::Arc;
 
@@ -9,8 +9,8 @@ use crate::{
 };
 
 impl Manager {
-    /// Loads versions anew that serve and are scheduled as they should not be any more. Requests in flight end with the
-    /// sessions that they began with.
+    /// Reloads serving versions whose scheduler configuration has changed. Requests in flight finish in the sessions
+    /// that they started in.
     pub(super) fn reschedule(&mut self, name: &ModelName) {
         let Some(model) = self.models.get_mut(name) else { return };
         if !std::mem::take(&mut model.is_to_reschedule) {
@@ -29,7 +29,7 @@ impl Manager {
         let (snapshot, proof) = (Arc::clone(&old.snapshot), old.proof.clone());
         let loaded = self.servable((name, version), snapshot, proof, Trial::without_comparison());
         let new = match loaded {
-            // It is the same version, on trial since it came and with all that it has answered.
+            // It is the same version: trial and statistics continue.
             Ok(new) => {
                 Servable { trial: Arc::clone(&old.trial), statistics: Arc::clone(&old.statistics), ..new }
             }

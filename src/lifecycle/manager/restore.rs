@@ -1,4 +1,4 @@
-//! The start: what served before serves again, whatever lies in the repository by now.
+//! Restoration at the start: what served before serves again, whatever is in the repository by now.
 
 use std::{
     collections::BTreeMap,
@@ -25,21 +25,21 @@ use crate::{
     runtime::{Runtime, STACK_BYTES},
 };
 
-/// Models that are loaded before requests see them.
+/// Number of small models that are loaded together and then published.
 const CHUNK: usize = 32;
 
-/// Files that together are no larger are small.
+/// Upper limit of the total size of a small model's files.
 const SMALL_BYTES: u64 = 16 << 20;
 
-/// Models whose proof took no more memory, that of ONNX Runtime included, are small.
+/// Upper limit of the memory of a small model's proof, ONNX Runtime's own included.
 const SMALL_PEAK_BYTES: u64 = 128 << 20;
 
-/// How long after a failure it is tried again to put into service what served before.
+/// Pause before a failed restoration is retried.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 impl Manager {
-    /// Loads what served when the process ended, however it ended. The repository is looked at after that; what lies
-    /// there and is the same need not be proven again.
+    /// Restores what served when the process ended, even if it was killed. The repository is scanned afterwards;
+    /// unchanged files in it need no other proof.
     pub(super) fn restore(&mut self) {
         let remembered = match self.parts.store.deployments() {
             Ok(remembered) => remembered,
@@ -49,7 +49,7 @@ impl Manager {
                 return;
             }
         };
-        // What stands beside the models says which version is the default one and what labels mean.
+        // The configuration of the models defines default versions and labels.
         let found = self.parts.source.look().map(|found| found.models).unwrap_or_default();
         let mut names = Vec::new();
         for (name, deployments) in remembered {
@@ -60,7 +60,7 @@ impl Manager {
                         model.name = %name, %error,
                         "what served before cannot be read; the start begins with the repository"
                     );
-                    // Whoever mends the file finds what it speaks of.
+                    // The copies stay, so that an operator can repair the file that names them.
                     self.keeps_all_copies = true;
                     continue;
                 }
@@ -75,7 +75,7 @@ impl Manager {
         for names in small.chunks(CHUNK) {
             self.restore_together(names);
         }
-        // Each of them takes what memory the one before left.
+        // One after another: each finds the memory that the one before has left.
         for name in large {
             self.restore_versions(name);
             self.publish(std::slice::from_ref(name), None);
@@ -86,13 +86,13 @@ impl Manager {
         self.parts.history.keep_written();
     }
 
-    /// Returns true if several models like this one may be loaded beside each other without a thought for memory.
+    /// Returns true if several models like this one can be loaded in parallel without a check of memory.
     fn is_small(&self, name: &ModelName) -> bool {
         let mut deployments = self.models.get(name).into_iter().flat_map(|model| &model.unrestored);
         deployments.all(|(deployment, _)| deployment.proof.costs.peak_bytes <= SMALL_PEAK_BYTES)
     }
 
-    /// Puts several models into service on as many threads as there are CPUs.
+    /// Restores several models on as many threads as there are CPUs.
     fn restore_together(&mut self, names: &[&ModelName]) {
         let mut tasks = Vec::new();
         for name in names {
@@ -112,15 +112,15 @@ impl Manager {
             if self.models.get(*name).is_some_and(|model| !model.unloaded && model.restored_at.is_some()) {
                 self.serve(name);
             } else {
-                // What was unloaded by request has nothing to restore.
+                // A model that was unloaded by request has nothing to restore.
                 self.restore_versions(name);
             }
             self.publish(std::slice::from_ref(*name), None);
         }
     }
 
-    /// Takes files in the repository for what was put back if they still are, so that nothing has to be found out about
-    /// them. What is large is left to threads that nobody waits for.
+    /// Recognizes repository files that equal the restored copies, so that they need no other proof. Large files are
+    /// left to the workers, which delay no start.
     fn recognize(&mut self, found: &BTreeMap<ModelName, FoundModel>) {
         let mut tasks = Vec::new();
         for (name, found) in found {
@@ -152,7 +152,7 @@ impl Manager {
         let ModelDeployments { serving, previous, rolled_back, unloaded } = deployments;
         let store = Arc::clone(&self.parts.store);
         let reopened = |deployment: Deployment| match store.reopen(deployment.content) {
-            // What an older gateway wrote down is the digest of the model's file alone.
+            // An older gateway recorded the digest of the model's file alone.
             Ok(snapshot) => Some((Deployment { digest: snapshot.digest(), ..deployment }, snapshot)),
             Err(error) => {
                 tracing::error!(model.name = %name, %error, "a copy of what served before is lost");
@@ -166,8 +166,8 @@ impl Manager {
         model.unrestored = serving;
     }
 
-    /// Puts into service what served when the process ended, as far as that can be done now. The rest is tried again as
-    /// long as nothing else serves.
+    /// Restores what served when the process ended, as far as possible now. The rest is retried until another version
+    /// serves.
     pub(super) fn restore_versions(&mut self, name: &ModelName) {
         let Some(model) = self.models.get_mut(name) else { return };
         if model.unrestored.is_empty() || model.restored_at.is_some_and(|at| at.elapsed() < RETRY_AFTER) {
@@ -210,7 +210,7 @@ impl Manager {
     fn put_back(&mut self, name: &ModelName, servable: Servable) {
         let (version, digest) = (servable.version, servable.digest());
         let model = self.models.entry(name.clone()).or_default();
-        // No file has this fingerprint, so whatever lies there is looked at; if nothing does, it is as if removed.
+        // No file has this fingerprint, so that any file there is examined. If there is none, it counts as removed.
         let candidate = Candidate {
             model: name.clone(),
             version,
@@ -245,7 +245,8 @@ impl Manager {
         if let Some(model) = self.models.get(name) {
             model.check_copy(snapshot)?;
         }
-        // Another gateway or another ONNX Runtime may see it otherwise, so it is proven again before it is loaded here.
+        // Another gateway or another ONNX Runtime may judge differently, so the model is proven again before it is
+        // loaded here.
         let proof = if deployment.proof.is_of_this_gateway() {
             deployment.proof.clone()
         } else {
@@ -256,8 +257,8 @@ impl Manager {
     }
 }
 
-/// Does `each` task on as many threads as there are CPUs. The results are in the order of the tasks; `None` for one that
-/// panicked.
+/// Runs `each` task on as many threads as there are CPUs. The results are in the order of the tasks; `None` for a task
+/// that panicked.
 fn side_by_side<T: Sync, R: Send>(tasks: &[T], each: impl Fn(&T) -> R + Sync) -> Vec<Option<R>> {
     let next = AtomicUsize::new(0);
     let run = || {

@@ -1,4 +1,4 @@
-//! Making requests see what is loaded, remembering it, and dropping what nobody needs any more.
+//! Publication of the serving map, its record on disk, and the removal of what is not needed any more.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::{
 };
 
 impl Manager {
-    /// Makes requests see what is loaded, and remembers it.
+    /// Publishes the versions that are loaded, and records them.
     pub(super) fn serve(&mut self, name: &ModelName) {
         self.pending.change(name);
         self.remember(name);
@@ -35,19 +35,19 @@ impl Manager {
         }
     }
 
-    /// Writes down what serves of a model, before any request sees it.
+    /// Records what serves of a model, before any request sees it.
     pub(super) fn remember(&mut self, name: &ModelName) {
         self.is_to_sweep = true;
         let deployments = self.models.get(name).map(Model::deployments).unwrap_or_default();
         match self.parts.store.remember(name, &deployments) {
             Ok(followed) => self.apply(name, &followed),
-            // Why nothing can be written at all is said once.
+            // The cause of a failure that affects all models is logged once.
             Err(_) if self.parts.store.problem().is_some() => {}
             Err(error) => self.tell_unwritten(&error),
         }
     }
 
-    /// Drops copies that nothing needs any more.
+    /// Removes copies that are not needed any more.
     pub(super) fn sweep(&mut self) {
         if std::mem::take(&mut self.is_to_sweep) && !self.keeps_all_copies {
             let needed = |model: &Model| model.deployments().contents().collect::<Vec<_>>();
@@ -56,14 +56,14 @@ impl Manager {
         }
     }
 
-    /// Drops what no request holds any more, here and on no thread that answers.
+    /// Drops retired versions that no request holds, so that no request's thread has to.
     pub(super) fn drop_retired(&mut self) {
         let before = self.retired.len();
         let pending = &mut self.pending;
         self.retired.retain(|servable| {
             let is_held = Arc::strong_count(servable) > 1;
             if !is_held {
-                // Its room may be waited for.
+                // A load may wait for its memory.
                 pending.change(&servable.name);
             }
             is_held
@@ -74,8 +74,8 @@ impl Manager {
         }
     }
 
-    /// Gives back what was needed to put a version into service or to take one out: freed memory, that of small models too,
-    /// as the allocator keeps what it can, swap by swap; and code that requests do not run.
+    /// Returns memory that only a load or an unload needed: freed heap, and code that requests do not run. The
+    /// allocator would keep the heap from swap to swap.
     pub(super) fn give_back(&mut self) {
         if std::mem::take(&mut self.is_to_give_back) {
             memory::give_back();
@@ -89,7 +89,7 @@ impl Manager {
         let Some(model) = self.models.get_mut(name) else { return };
         let out = model.exchange(None, &[version], None, keep);
         let Some(servable) = out.into_iter().next() else { return };
-        // Whoever brings the file back, or takes a newer one away, wants it tried again.
+        // The file is tried again if it returns, or if a newer version is removed.
         if let Some(aspired) = model.aspired.get_mut(&version)
             && matches!(aspired.stage, Stage::Loaded)
         {

@@ -1,4 +1,4 @@
-//! The state directory: following what other gateways write there, and writing what could not be written before.
+//! The state directory: changes by other gateways are followed, and failed writes are retried.
 
 use std::{
     collections::BTreeSet,
@@ -13,29 +13,29 @@ use crate::{
     model::{ModelName, ModelVersion},
 };
 
-/// The time after which what could not be written before waits for the next look.
+/// Time after which the remaining retries wait for the next pass.
 const LONGEST_WRITE: Duration = Duration::from_secs(1);
 
-/// The last word that was said of the state directory.
+/// State directory as last reported.
 #[derive(Debug, Default)]
 pub(super) struct StateTold {
     problem: Option<String>,
     generation: u64,
     lacks_locks: bool,
-    /// The kind of error for which a model's state could not be written.
+    /// Kind of the error that prevented a model's state from being written.
     unwritten: Option<String>,
 }
 
 impl StateTold {
-    /// The beginning, with a folder that is used for this time.
+    /// Creates the initial report, for this generation of the folder.
     pub(super) fn new(generation: u64) -> Self {
         Self { generation, ..Self::default() }
     }
 }
 
 impl Manager {
-    /// Goes on with the state directory as it is now: what others wrote is followed, what could not be written is tried
-    /// again, and a folder that was removed is filled again.
+    /// Synchronizes with the state directory: follows the changes of others, retries failed writes, and fills a removed
+    /// folder again.
     pub(super) fn keep_state(&mut self) {
         self.parts.store.refresh();
         self.tell_of_state();
@@ -51,7 +51,7 @@ impl Manager {
         self.parts.history.refresh();
     }
 
-    /// Writes what could not be written before.
+    /// Retries writes that failed before.
     fn write_again(&mut self) {
         let unwritten = self.parts.store.unwritten();
         if unwritten.is_empty() && self.state.unwritten.take().is_some() {
@@ -60,16 +60,16 @@ impl Manager {
         let begin = Instant::now();
         for name in unwritten {
             self.remember(&name);
-            // A gateway that hangs while it holds the lock for writing must not keep this one from everything else.
+            // A gateway that hangs while it holds the write lock must not block all other work of this one.
             if begin.elapsed() >= LONGEST_WRITE {
                 return;
             }
         }
     }
 
-    /// Says once that what serves cannot be written down.
+    /// Logs once that the record of what serves cannot be written.
     pub(super) fn tell_unwritten(&mut self, error: &io::Error) {
-        // By its kind alone, as the sentence may name another file each time.
+        // Compared by kind, because the message may name another file each time.
         let kind = error.kind().to_string();
         if self.state.unwritten.as_ref() != Some(&kind) {
             tracing::error!(
@@ -82,14 +82,14 @@ impl Manager {
         }
     }
 
-    /// Takes down what other gateways took back, allowed and unloaded.
+    /// Follows rollbacks, permissions and unloads by other gateways.
     pub(super) fn follow(&mut self) {
         for (name, followed) in self.parts.store.follow() {
             self.apply(&name, &followed);
         }
     }
 
-    /// Makes the changes of others to one model.
+    /// Applies the changes of others to one model.
     pub(super) fn apply(&mut self, name: &ModelName, followed: &Followed) {
         if followed.is_nothing() {
             return;
@@ -117,7 +117,7 @@ impl Manager {
         }
     }
 
-    /// Takes out of service what another gateway took back, for what serves there or served before.
+    /// Rolls back versions that another gateway rolled back, to what serves there or served before.
     fn take_back_as_others(&mut self) {
         let is_taken_back = |model: &&ModelName| self.bad_of(model).is_some();
         let names: Vec<ModelName> = self.models.keys().filter(is_taken_back).cloned().collect();
@@ -148,7 +148,7 @@ impl Manager {
         }
     }
 
-    /// The version in service, if another gateway took it back.
+    /// Returns the version in service, if another gateway rolled it back.
     fn bad_of(&self, name: &ModelName) -> Option<Arc<Servable>> {
         let model = self.models.get(name).filter(|model| !model.rolled_back.is_empty())?;
         let current = model.current()?;
@@ -164,7 +164,8 @@ impl Manager {
         Ok(version)
     }
 
-    /// The last deployment that is not taken back: by what others wrote, else by what is known here.
+    /// Finds the last deployment that was not rolled back: first among those recorded by other gateways, then among
+    /// those known here.
     fn before(&self, name: &ModelName) -> Option<(Deployment, Arc<Snapshot>)> {
         let model = self.models.get(name)?;
         let known = self.parts.store.known_deployments(name).into_iter().filter_map(|deployment| {
@@ -175,7 +176,7 @@ impl Manager {
         candidates.find(|(_, snapshot)| !model.rolled_back.contains(&snapshot.files_digest()))
     }
 
-    /// Has files copied again whose copies are gone with the folder that they were in, or had no place.
+    /// Starts new copies of files whose copies were lost with the folder, or did not fit.
     fn copy_again(&mut self) {
         for (name, model) in &mut self.models {
             self.pending.change(name);
@@ -191,7 +192,7 @@ impl Manager {
         }
     }
 
-    /// Says once that the folder cannot be used, and once that it can be again.
+    /// Logs once that the folder cannot be used, and once that it can be used again.
     pub(super) fn tell_of_state(&mut self) {
         let problem = self.parts.store.problem().map(|problem| problem.to_string());
         let is_joined = self.state.generation != self.parts.store.generation();

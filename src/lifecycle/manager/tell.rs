@@ -1,4 +1,4 @@
-//! Telling what is so: in the status, the metrics, the log and the history.
+//! Publication of state to the status, the metrics, the log and the history.
 
 use std::{sync::Arc, time::Instant};
 
@@ -14,7 +14,7 @@ use crate::{
 };
 
 impl Manager {
-    /// Says that a candidate does not serve, and why; the same reason once more is no news.
+    /// Records and reports that a candidate was refused. A repetition of the same reason is not reported.
     pub(super) fn refuse(
         &mut self,
         name: &ModelName,
@@ -25,7 +25,7 @@ impl Manager {
         self.pending.change(name);
         let passing = refusal.reason.is_passing();
         let aspired = self.models.get_mut(name).and_then(|model| model.aspired.get_mut(&version));
-        // By its reason alone, as the sentence may hold a figure that is another one each time.
+        // Compared by reason, because the sentence may hold a number that differs each time.
         let mut news = true;
         if let Some(aspired) = aspired {
             let times =
@@ -57,7 +57,7 @@ impl Manager {
         }
     }
 
-    /// Logs what the last look did not complain of.
+    /// Logs a complaint that the last scan did not make.
     pub(super) fn complain(&mut self, complaint: String) {
         if !self.complaints.contains(&complaint) && !self.fresh_complaints.contains(&complaint) {
             tracing::warn!("{complaint}");
@@ -65,7 +65,7 @@ impl Manager {
         self.fresh_complaints.insert(complaint);
     }
 
-    /// Makes the status say what is so with these models; `busy` is what is being done right now with a version of theirs.
+    /// Publishes the status of these models. `busy` is the operation in progress on one of their versions.
     pub(super) fn publish(&mut self, names: &[ModelName], busy: Option<(ModelVersion, State)>) {
         let patience = self.patience();
         let mut is_news = false;
@@ -73,7 +73,7 @@ impl Manager {
             let model = self.models.get(name);
             let mut status = model.map(|model| model.status(name, patience)).unwrap_or_default();
             if let Some((version, state)) = busy {
-                // A version in service stays so while another file of the same number is loaded.
+                // A version in service stays ready while another file of the same number is loaded.
                 let concerned = |status: &&mut VersionStatus| {
                     status.version == version && (status.state != State::Ready || state == State::Unloading)
                 };

@@ -1,5 +1,5 @@
-//! The threads that do for a candidate what takes long: hash it, copy it, prove it. So many run at a time; one that
-//! takes long holds up nobody else's model.
+//! Worker threads that hash, copy and prove candidates. A slow candidate occupies one of `MAX_RUNNING` threads and does
+//! not delay other models.
 
 use std::{
     collections::VecDeque,
@@ -20,44 +20,44 @@ use crate::{
     model::Digest,
 };
 
-/// So many candidates are hashed, copied or proven at a time.
+/// Most candidates that are hashed, copied or proven at a time.
 const MAX_RUNNING: usize = 4;
 
-/// Something to do for a candidate.
+/// A job for a candidate.
 pub(super) enum Work {
-    /// Find out what is in it now.
+    /// Hashes its files.
     Hash,
-    /// Make a copy, which must have the hash it had before.
+    /// Copies its files, which must still have this hash.
     Copy { contract: Option<Value>, pin: Pin, hash: Option<Digest> },
-    /// Prove its copy.
+    /// Proves its copy.
     Prove { snapshot: Arc<Snapshot> },
 }
 
-/// What came of it.
+/// The result of a job.
 pub(in crate::lifecycle) struct Done {
-    /// The candidate as it was when the work was given out.
+    /// The candidate as it was when the job was queued.
     pub(super) candidate: Candidate,
-    /// Which piece of work it was.
+    /// The number of the job.
     pub(super) number: u64,
     pub(super) result: WorkResult,
     pub(super) duration_ms: u64,
 }
 
 pub(super) enum WorkResult {
-    /// Nothing if it changed meanwhile.
+    /// `None` if the file changed meanwhile.
     Hashed(Result<Option<Digest>, Refusal>),
-    /// Nothing if it changed meanwhile.
+    /// `None` if the file changed meanwhile.
     Copied(Result<Option<Arc<Snapshot>>, Refusal>),
     Proven(Arc<Snapshot>, Result<Box<Proof>, Refusal>),
 }
 
-/// Gives work to threads, each of which goes on as long as there is any.
+/// Queues jobs for threads, each of which runs until the queue is empty.
 pub(super) struct Workers {
     shared: Arc<Shared>,
     given: u64,
 }
 
-/// The work, as the threads share it.
+/// State shared by the threads.
 struct Shared {
     store: Arc<Store>,
     messages: Sender<Message>,
@@ -88,8 +88,8 @@ impl Workers {
         queue.prover.memory_limit_bytes = settings.runtime.memory_limit_bytes;
     }
 
-    /// Does the work as soon as a thread may be had; a [`Message::Done`] with the number that is answered tells when. What
-    /// still waited to be done for the same version is of no use any more.
+    /// Queues a job, and discards older jobs of the same version. Returns the number that the [`Message::Done`] of this
+    /// job will carry.
     pub(super) fn give(&mut self, candidate: Candidate, work: Work) -> u64 {
         self.given += 1;
         let number = self.given;
@@ -97,7 +97,7 @@ impl Workers {
         let same =
             |job: &Job| job.candidate.model == candidate.model && job.candidate.version == candidate.version;
         queue.waiting.retain(|job| !same(job));
-        // What is copied is close to serving; what is not has waited in the repository for as long.
+        // A copied candidate is close to serving, so its proof comes first.
         match work {
             Work::Prove { .. } => queue.waiting.push_front(Job { candidate, number, work }),
             Work::Hash | Work::Copy { .. } => queue.waiting.push_back(Job { candidate, number, work }),
@@ -110,7 +110,8 @@ impl Workers {
         number
     }
 
-    /// Whoever waits for a child has to be the one who started it, so what takes long has threads of its own.
+    /// Starts a worker. Only the thread that started a child may wait for it, so proofs cannot run on the manager's
+    /// thread.
     fn start_thread(&self) {
         let shared = Arc::clone(&self.shared);
         let thread = thread::Builder::new().name("admission".to_owned());
@@ -118,7 +119,7 @@ impl Workers {
             tracing::error!(%error, "no thread can be had for a candidate");
             let mut queue = self.shared.queue();
             queue.running -= 1;
-            // Another thread may still come to it.
+            // Another running thread will still take the jobs.
             let stuck = if queue.running == 0 { std::mem::take(&mut queue.waiting) } else { VecDeque::new() };
             drop(queue);
             for Job { candidate, number, work } in stuck {
@@ -129,7 +130,7 @@ impl Workers {
 }
 
 impl Shared {
-    /// Does what there is to do, one thing after the other.
+    /// Runs jobs until the queue is empty.
     fn work(&self) {
         while let Some((Job { candidate, number, work }, prover)) = self.next() {
             let start = Instant::now();
@@ -139,7 +140,7 @@ impl Shared {
         }
     }
 
-    /// The next thing to do, and how candidates are to be proven now; `None` ends the thread.
+    /// Takes the next job, with the current prover. `None` ends the thread.
     fn next(&self) -> Option<(Job, Prover)> {
         let mut queue = self.queue();
         let Some(job) = queue.waiting.pop_front() else {
@@ -150,11 +151,12 @@ impl Shared {
     }
 
     fn tell(&self, done: Done) {
-        // Nobody is there to be told when the gateway has stopped.
+        // The manager is gone only while the gateway shuts down.
         let _ = self.messages.send(Message::Done(Box::new(done)));
     }
 
-    /// Held for some instructions, whole at every point where a panic could leave it.
+    /// Locks the queue, poisoned or not: it is consistent at every point where a panic could leave it, and locked only
+    /// briefly.
     fn queue(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -175,7 +177,7 @@ fn carry_out(store: &Store, prover: &Prover, candidate: &Candidate, work: Work) 
             let proven = prover.prove(&snapshot);
             let proven = proven.map_err(|refusal| Refusal::of_lost_copy(&snapshot).unwrap_or(refusal));
             let proven = proven.and_then(|proof| {
-                // Here and not where requests are waited for: it takes seconds for a large model.
+                // Synchronized by the worker, not by the manager: it takes seconds for a large model.
                 snapshot.sync().map_err(|error| {
                     let detail = format!("the private copy cannot be kept: {}", error.kind());
                     Refusal::new(Reason::StorageUnavailable, detail)
@@ -188,7 +190,7 @@ fn carry_out(store: &Store, prover: &Prover, candidate: &Candidate, work: Work) 
     done.unwrap_or(otherwise)
 }
 
-/// What is said of work that could not be done for a reason that has nothing to do with the candidate.
+/// Returns the result of a job that failed for a reason unrelated to the candidate.
 fn failed(work: &Work) -> WorkResult {
     let refusal = Refusal::new(Reason::ProofFailed, "the gateway could not try it; the log says why");
     match work {
@@ -198,7 +200,7 @@ fn failed(work: &Work) -> WorkResult {
     }
 }
 
-/// A copy of what was hashed before, or nothing if the file changed since or while it was copied.
+/// Copies files with the hash seen before. `None` if they changed since, or while they were copied.
 fn copy(
     store: &Store,
     candidate: &Candidate,
@@ -217,7 +219,7 @@ fn copy(
     Ok(hash.is_none_or(|hash| snapshot.digests().next() == Some(hash)).then_some(snapshot))
 }
 
-/// Whether the files are not what they were when the work was given out.
+/// Returns true if the files have changed since the job was queued.
 fn has_changed(candidate: &Candidate) -> bool {
     fingerprint(&candidate.file, &candidate.external) != candidate.fingerprint
 }

@@ -1,31 +1,31 @@
-//! Section `[scheduler]` of `model.toml`: what of the gateway's settings is to be otherwise for this model.
+//! Section `[scheduler]` of `model.toml`: overrides of the gateway's settings for this model.
 
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::model::WantedMode;
 
-/// How the runs of a model are to be scheduled, as far as that is said.
+/// Scheduling of a model's runs; `None` in a field keeps the gateway's setting.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "Form")]
 pub struct SchedulerConfig {
-    /// On whose threads.
+    /// Threads that run the model.
     pub mode: Option<WantedMode>,
-    /// Whether the rows of several requests are run at once; unsaid, where that is proven to change no answer.
+    /// True to run the rows of several requests at once. `None` to do so where it is proven not to change outputs.
     pub batching: Option<bool>,
-    /// So many rows at once at most.
+    /// Most rows of a batch.
     pub max_batch_rows: Option<usize>,
-    /// How long a batch that is not full waits for more.
+    /// Longest wait of a batch that is not full.
     pub max_delay_ms: Option<u64>,
-    /// How many requests may wait.
+    /// Most requests in the queue.
     pub queue_capacity: Option<usize>,
-    /// How many sessions; 0 for as many as is best.
+    /// Number of sessions; 0 to choose it automatically.
     pub instances: Option<usize>,
-    /// Threads of each session; 0 for as many as is best.
+    /// Threads of each session; 0 to choose it automatically.
     pub threads: Option<usize>,
 }
 
-/// The values as they are written, so that what is wrong with one can be said with its name.
+/// The values as written, so that an error can name the key.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Form {

@@ -1,9 +1,8 @@
-//! Finding out whether the rows of several requests may be run at once: whether a model answers each row alone as it does
-//! among others.
+//! The test for batching: whether a model gives a row the same outputs among others as alone.
 //!
-//! No signature says so: a mean over all rows, a softmax along the wrong axis or a loop that ends with the last row are
-//! as good a model as any. The graph says it where all its operators are understood; rows that differ are run both ways
-//! in any case. Where neither settles it, rows are not run together.
+//! No signature says so. A mean over all rows, a softmax along the wrong axis or a loop that ends with the last row are
+//! valid models. The graph says it if all its operators are understood; rows that differ are run both ways in any case.
+//! If neither settles it, rows are not batched.
 
 mod pool;
 
@@ -22,22 +21,23 @@ use crate::{
 };
 use pool::Pool;
 
-/// At most this many rows are compared.
+/// Most rows that are compared.
 const ROWS: usize = 32;
 
-/// Time that running all of them one by one may take, and at once as long again; where runs are long, they are fewer.
+/// Time for running the rows one by one, and again for running them at once. Slow models get fewer rows.
 const SOFT_BUDGET: Duration = Duration::from_millis(450);
 
-/// Larger inputs are not made.
+/// Largest number of elements in synthetic inputs.
 const MAX_ELEMENTS: usize = 1 << 24;
 
-/// Kernels for one row and for many add in another order; that much of a number is rounding, whatever the contract says.
+/// Relative difference that counts as rounding, whatever the contract says: kernels for one row and for many add in
+/// different orders.
 const ROUNDING: f64 = 1e-5;
 
-/// An absolute difference that may be rounding; a contract may allow less for golden cases, and no more here.
+/// Largest absolute difference that counts as rounding. A contract may allow less for golden cases, but not more here.
 const MOST_TOLERANCE: f64 = 1e-4;
 
-/// Sums of numbers beyond this have rounding errors that count by the numbers, not by the sum.
+/// Beyond this magnitude, rounding errors of a sum depend on the size of its terms, not on the sum.
 const ORDINARY: f64 = 100.0;
 
 /// Result of the search for a dependence among rows.
@@ -55,22 +55,22 @@ impl BatchingFound {
     }
 }
 
-/// Knowledge that the search begins with.
+/// Prior knowledge of the search.
 #[derive(Clone, Copy, Debug)]
 pub struct BatchingHints<'h> {
-    /// Statement of the graph.
+    /// Dependence that the graph states.
     pub dependence: &'h RowDependence,
     /// Time of a run of one row, in microseconds.
     pub run_us: u64,
-    /// Time that all of it may take.
+    /// Time limit of the whole search.
     pub allowance: Duration,
     /// Outputs that are the same for all rows, as far as is known.
     pub constants: &'h Constants,
 }
 
-/// Finds out whether several rows at once are answered as each alone. `inputs` are some that run.
+/// Determines whether several rows at once give the same outputs as each alone. `inputs` are inputs that run.
 ///
-/// Blocks for as long as the runs take. Where too little is known, the answer is no.
+/// Blocks for the duration of the runs. Not batchable if too little is known.
 pub fn find_batching(
     instance: &mut Instance,
     contract: &Contract,
@@ -81,7 +81,7 @@ pub fn find_batching(
     match dependence {
         RowDependence::Independent => {}
         RowDependence::Coupled { .. } => return BatchingFound::no(dependence.to_string()),
-        // Rows that are tried show a dependence only if it shows for their values.
+        // Trying rows reveals a dependence only if these values show it.
         RowDependence::Unknown { .. } => {
             return BatchingFound::no(format!("{dependence}, so rows may influence each other"));
         }
@@ -123,7 +123,7 @@ pub fn find_batching(
     BatchingFound { batchable: true, reason }
 }
 
-/// Inputs of which neither contract nor graph say which values they take, with the type of these.
+/// Lists the inputs whose values neither contract nor graph describes, with their element types.
 pub(super) fn guessed(contract: &Contract, row: &Inputs) -> Vec<(String, ElementType)> {
     let known = Known::of(contract, row);
     let is_guess = |name: &str, tensor: &Tensor| {
@@ -136,7 +136,7 @@ pub(super) fn guessed(contract: &Contract, row: &Inputs) -> Vec<(String, Element
     row.iter().filter_map(of_input).collect()
 }
 
-/// Rows that are known to run: of the golden cases, else of what was made up. None if the model takes no rows.
+/// Rows known to run: those of the golden cases, else synthetic ones. Empty if the model does not take rows.
 fn bases(signature: &Signature, contract: &Contract, inputs: &[(String, Tensor)]) -> Vec<Inputs> {
     let takes_rows = |spec: &ValueSpec| {
         let (_, shape) = spec.as_tensor().filter(|_| !spec.is_optional())?;
@@ -148,7 +148,7 @@ fn bases(signature: &Signature, contract: &Contract, inputs: &[(String, Tensor)]
     let known = contract.golden.iter().map(|case| &case.inputs[..]).chain([inputs]);
     let mut rows: Vec<Inputs> = Vec::new();
     for row in known.filter_map(split).flatten() {
-        // Rows of other sizes, as texts and sounds have, do not go with the first one's.
+        // Rows of other sizes, as of texts and sounds, cannot be joined with the first one.
         let fits = rows.first().is_none_or(|first| joined(&[first.clone(), row.clone()]).is_some());
         if fits && row.len() == signature.inputs.len() && !rows.contains(&row) && rows.len() < ROWS {
             rows.push(row);
@@ -157,7 +157,11 @@ fn bases(signature: &Signature, contract: &Contract, inputs: &[(String, Tensor)]
     rows
 }
 
-/// The number of rows to compare, or why none are.
+/// Computes the number of rows to compare.
+///
+/// # Errors
+///
+/// The reason why none can be compared.
 fn row_count(base: &Inputs, hints: BatchingHints<'_>) -> Result<usize, String> {
     let BatchingHints { run_us, allowance, .. } = hints;
     let elements: usize = base.iter().map(|(_, tensor)| tensor.data().len()).sum();
@@ -166,7 +170,7 @@ fn row_count(base: &Inputs, hints: BatchingHints<'_>) -> Result<usize, String> {
         return Err("its rows are too large to try two at once".to_owned());
     }
     let in_time = usize::try_from(SOFT_BUDGET.as_micros() / u128::from(run_us.max(1))).unwrap_or(ROWS);
-    // A pair alone and together may take another part of the time, as batches gain most where runs are long.
+    // The limit for a pair differs, because batches gain most where runs are long.
     if Duration::from_micros(run_us.saturating_mul(4)) > 2 * allowance {
         return Err(format!("a run takes {} ms: too long to try two rows alone and together", run_us / 1000));
     }
@@ -181,15 +185,15 @@ struct Judge<'i> {
 }
 
 impl Judge<'_> {
-    /// Compares the answers to rows of the pool that are run at once with those to each alone.
+    /// Compares the outputs of rows run at once with those of each row alone.
     fn judge(&mut self, pool: &Pool, batch: &[usize]) -> Result<(), String> {
         let rows: Vec<&pool::Row> = batch.iter().map(|index| pool.row(*index)).collect();
         let inputs: Vec<Inputs> = rows.iter().map(|row| row.inputs.clone()).collect();
         let inputs = joined(&inputs).ok_or("they do not go together")?;
-        // What answers each alone but not all at once is no batch's.
+        // Rows that run alone but not together must not share a batch.
         let together = self.run(&inputs).ok_or("together they are not answered at all")?;
         for (index, row) in rows.iter().enumerate() {
-            // Far rows only have to leave others as they are.
+            // Far rows only have to leave the others unchanged.
             if row.is_far {
                 continue;
             }
@@ -222,7 +226,7 @@ impl Judge<'_> {
         self.tolerance(row).difference(&part, one)
     }
 
-    /// The tolerance for a row, as that of a contract.
+    /// Derives the tolerance for a row, in the form of a contract.
     fn tolerance(&self, row: &pool::Row) -> Contract {
         let mut tolerance = Contract::empty();
         let rounding = if row.greatest > ORDINARY { ROUNDING * row.greatest } else { 0.0 };

@@ -1,4 +1,4 @@
-//! Checking names of classes against what a model answers, where its graph lists no labels.
+//! Check of class names against a model's outputs, for graphs that list no labels.
 
 use super::{Inputs, Varied, run, varied::split};
 use crate::{
@@ -7,18 +7,18 @@ use crate::{
     runtime::{Instance, RunOptions},
 };
 
-/// Rows that are answered.
+/// Rows that are run.
 const ROWS: usize = 32;
 
-/// Rows of a class that say that it has another column.
+/// Fewest rows of a class that prove that its column is another one.
 const LEAST_ROWS: usize = 4;
 
-/// Checks that labels are places among the names, that each name has a column of probabilities, and that each class is
-/// the likeliest of some of its rows.
+/// Checks class names against labels and probabilities. Each label is a position among the names, each name has a
+/// column, and each class is the likeliest of some of its rows.
 ///
 /// # Errors
 ///
-/// [`Reason::InvalidContract`] when names and answers do not go together.
+/// [`Reason::InvalidContract`] if names and outputs disagree.
 pub fn check_classes(
     instance: &mut Instance,
     contract: &Contract,
@@ -27,7 +27,7 @@ pub fn check_classes(
 ) -> Result<(), Refusal> {
     let scores = layout.outputs.iter().position(|role| *role == Output::Probabilities);
     let scores = scores.and_then(|place| instance.signature().outputs.get(place));
-    // Where the graph lists the labels of the columns, they were matched when the contract was read.
+    // If the graph lists the labels of the columns, they were matched when the contract was read.
     if contract.classes.is_empty() || scores.is_some_and(|spec| contract.graph.scored.contains(&spec.name)) {
         return Ok(());
     }
@@ -37,7 +37,7 @@ pub fn check_classes(
     let batches = std::iter::once(inputs.to_vec()).chain(varied);
     let mut check = Check { contract, counts: vec![(0, 0); contract.classes.len()] };
     for batch in batches {
-        // Rows that were drawn may be more than the model takes.
+        // The model may not accept rows that were drawn.
         if let Ok(outputs) = run(instance, &batch, &options) {
             check.outputs(&batch, &outputs, layout).map_err(invalid)?;
         }
@@ -111,7 +111,7 @@ impl Check<'_> {
     }
 }
 
-/// The column of the greatest element of a row.
+/// Finds the column of the greatest element of a row.
 fn greatest(tensor: &Tensor, row: usize, width: usize) -> Option<usize> {
     let element = |column: usize| tensor.data().get(row * width + column)?.as_float();
     (0..width).max_by(|one, other| {

@@ -1,7 +1,7 @@
-//! Finding out how the outputs of a model go with the rows that it is given.
+//! Relation of a model's outputs to the rows of its inputs.
 //!
-//! Declared shapes do not say so, or are guesses of an exporter. So a model is run on several numbers of rows, alike and
-//! unlike: what follows their number in its outermost dimension, and in no other, is by row.
+//! Declared shapes do not say it, or are guesses of an exporter. A model is therefore run on several numbers of rows,
+//! alike and unlike. An output is by row if its outermost dimension, and no other, follows their number.
 
 use std::{
     collections::HashSet,
@@ -23,13 +23,13 @@ use crate::{
 /// Numbers of rows that are tried.
 const ROWS: [usize; 4] = [1, 2, 3, 5];
 
-/// No further run begins after this long.
+/// Time after which no further run starts.
 const BUDGET: Duration = Duration::from_secs(1);
 
-/// No further run on one or two rows begins after this long, without which little can be told.
+/// Time after which no further run on one or two rows starts. Without these runs, little can be determined.
 const LEAST_BUDGET: Duration = Duration::from_secs(5);
 
-/// Larger values that are the same for all rows would be repeated beside each of them: they are answered to tensors only.
+/// Constants are repeated beside each row of a response. Larger ones are returned for tensor inputs only.
 const MAX_CONSTANT_ELEMENTS: usize = 4096;
 
 /// Facts about the outputs of a model that runs show.
@@ -37,13 +37,13 @@ const MAX_CONSTANT_ELEMENTS: usize = 4096;
 pub struct FoundOutputs {
     /// Forms of the outputs.
     pub forms: OutputForms,
-    /// The signature with the shapes that outputs were seen to have.
+    /// The signature with the observed shapes of the outputs.
     pub signature: Signature,
 }
 
-/// Runs a model on several numbers of rows, made of `inputs`, which are some that run.
+/// Runs a model on several numbers of rows, made from `inputs`, which are known to run.
 ///
-/// Blocks for as long as the runs take. Where the inputs do not count rows, nothing is found out.
+/// Blocks for the duration of the runs. Finds nothing if the inputs do not count rows.
 pub fn find_outputs(
     instance: &mut Instance,
     contract: &Contract,
@@ -60,7 +60,7 @@ pub fn find_outputs(
             if begin.elapsed() > if batch.rows <= 2 { LEAST_BUDGET } else { BUDGET } {
                 break;
             }
-            // What a model does not take is no fault: others will be refused in the same way.
+            // A failed run is not a fault of the model: requests like it will fail in the same way.
             let Ok(outputs) = run(instance, &batch.inputs, &options) else { continue };
             for (seen, output) in seen.iter_mut().zip(outputs) {
                 seen.see(&batch, output);
@@ -77,25 +77,25 @@ pub fn find_outputs(
     FoundOutputs { forms, signature: Signature { inputs: signature.inputs.clone(), outputs } }
 }
 
-/// Returns true if an input has a place for any number of rows, the outermost dimension.
+/// Returns true if the outermost dimension of an input is dynamic, so that it can hold any number of rows.
 fn has_place(spec: &ValueSpec) -> bool {
     spec.as_tensor().is_some_and(|(_, shape)| matches!(shape.first(), Some(Dimension::Dynamic(_))))
 }
 
-/// Returns true if every input that must be given has a place for any number of rows.
+/// Returns true if every required input can hold any number of rows.
 fn counts_rows(signature: &Signature) -> bool {
     let mut required = signature.inputs.iter().filter(|spec| !spec.is_optional()).peekable();
     required.peek().is_some() && required.all(has_place)
 }
 
-/// Rows that are tried at once.
+/// Rows that are run at once.
 struct Batch {
     rows: usize,
     are_alike: bool,
     inputs: Inputs,
 }
 
-/// Few rows first: where runs take long, these are all. Each is made when its turn comes, as they may be large.
+/// Makes batches, smallest first, because time may run out. Each is made only when its turn comes, as it may be large.
 fn batches<'i>(
     signature: &'i Signature,
     contract: &'i Contract,
@@ -103,7 +103,7 @@ fn batches<'i>(
 ) -> impl Iterator<Item = Batch> + use<'i> {
     let bases = split(inputs).unwrap_or_default();
     let are_texts = |(_, tensor): &(String, Tensor)| tensor.data().element_type() == ElementType::String;
-    // Made-up texts may be more than the model takes, so it is tried without other ones, too.
+    // The model may not accept synthetic texts, so batches without them are tried as well.
     let vary_texts = inputs.iter().any(are_texts) && contract.golden.is_empty();
     let (mut varied, mut with_texts) = (Varied::new(contract, false), Varied::new(contract, true));
     let makes = [Make::Repeated, Make::Unlike, Make::UnlikeWithTexts];
@@ -118,7 +118,7 @@ fn batches<'i>(
     })
 }
 
-/// The ways of making rows of those that run.
+/// Methods of making rows from those that run.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Make {
     Repeated,
@@ -126,7 +126,7 @@ enum Make {
     UnlikeWithTexts,
 }
 
-/// The first row of each input that has a place for any number of them, as often; other inputs as they are.
+/// Repeats the first row of each input that can hold any number of rows; other inputs stay as they are.
 fn repeated(signature: &Signature, inputs: &[(String, Tensor)], rows: usize) -> Option<Inputs> {
     let repeat = |(name, tensor): &(String, Tensor)| {
         let counts = signature.input(name).is_some_and(has_place);
@@ -141,11 +141,11 @@ fn repeated(signature: &Signature, inputs: &[(String, Tensor)], rows: usize) -> 
 struct Seen {
     /// The numbers of rows that were run.
     rows: HashSet<usize>,
-    /// True once it did not have one part for each row.
+    /// True if the output did not have one part for each row in a run.
     is_not_by_row: bool,
     /// Shapes without the outermost dimension, in the runs of rows that are alike.
     inner: Option<Vec<Vec<usize>>>,
-    /// The value, as long as it stays the same.
+    /// The value. `None` once it has changed.
     value: Option<Value>,
     has_changed: bool,
     shapes: Shapes,
@@ -172,7 +172,7 @@ impl Seen {
     fn form(&self, spec: &ValueSpec, signature: &Signature, dependent: Option<&HashSet<&str>>) -> OutputForm {
         let has_several = self.rows.len() > 1;
         let is_buffer = dependent.is_some_and(|names| !names.contains(spec.name.as_str()));
-        // A value that follows from the rows may stay the same by chance, so only the graph can say that it does not.
+        // A value that depends on the rows may stay the same by chance. Only the graph can exclude the dependence.
         let stayed = !self.has_changed && is_buffer;
         let is_small = self.value.as_ref().is_some_and(|value| value.elements() <= MAX_CONSTANT_ELEMENTS);
         if stayed && self.is_not_by_row {
@@ -183,7 +183,7 @@ impl Seen {
     }
 }
 
-/// Shapes without their outermost dimension: of a tensor, or of each tensor of a sequence.
+/// Lists shapes without their outermost dimension: of a tensor, or of each tensor of a sequence.
 fn inner_shapes(value: &Value) -> Vec<Vec<usize>> {
     let of_tensor = |tensor: &Tensor| tensor.shape().get(1..).unwrap_or_default().to_vec();
     match value {
@@ -199,14 +199,14 @@ fn inner_shapes(value: &Value) -> Vec<Vec<usize>> {
     }
 }
 
-/// Returns true if two values are the same to the last bit, and NaN where the other is.
+/// Returns true if two values are the same bit by bit, with NaN in the same places.
 fn is_same(one: &Value, other: &Value) -> bool {
     let mut exact = Contract::empty();
     (exact.tolerance, exact.relative_tolerance) = (0.0, 0.0);
     exact.difference(other, one).is_none()
 }
 
-/// Returns true if the symbol of the rows stands in another dimension than the outermost, as that of states by layer does.
+/// Returns true if the symbol of the rows appears in an inner dimension, as for states by layer.
 fn declares_rows_within(spec: &ValueSpec, signature: &Signature) -> bool {
     let outermost = |spec: &ValueSpec| {
         let (_, shape) = spec.as_tensor()?;
@@ -231,7 +231,7 @@ mod tests {
         Tensor::new(shape.to_vec(), TensorData::F32(vec![element; count].into())).unwrap().into()
     }
 
-    /// The form of an output of these values for these numbers of rows, which are alike or not.
+    /// Determines the form of an output from its values, for these numbers of rows, alike or unlike.
     fn form(
         declared: Vec<Dimension>,
         runs: Vec<(usize, bool, Value)>,
@@ -246,7 +246,7 @@ mod tests {
         seen.form(&ValueSpec::tensor("y", ElementType::F32, declared), &signature, dependent)
     }
 
-    /// Runs on one, two and two other rows, with an output of these shapes and elements.
+    /// Runs on one, two and two unlike rows, with an output of these shapes and elements.
     fn runs(outputs: [(&[usize], f32); 3]) -> Vec<(usize, bool, Value)> {
         let how = [(1, true), (2, true), (2, false)];
         let run = |((rows, are_alike), (shape, element))| (rows, are_alike, value(shape, element));
@@ -268,7 +268,7 @@ mod tests {
             ([(&[2], f32::NAN), (&[2], f32::NAN), (&[2], f32::NAN)], Constant),
             ([(&[4097], 0.5), (&[4097], 0.5), (&[4097], 0.5)], Whole),
         ] {
-            // By the graph `y` depends on no input.
+            // According to the graph, `y` depends on no input.
             let independent = HashSet::new();
             assert_eq!(form(Vec::new(), runs(outputs), Some(&independent)), expected, "{outputs:?}");
             let unsaid = if expected == Constant { Whole } else { expected };

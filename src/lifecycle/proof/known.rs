@@ -1,4 +1,4 @@
-//! Knowledge of the columns that rows are made of: limits of the contract, categories and ids of the graph.
+//! Knowledge of the columns of rows: limits of the contract, categories and ids of the graph.
 
 use super::varied::Inputs;
 use crate::model::{ColumnFacts, Contract, ElementType, Elements, Feature, Layout, RowInputs};
@@ -11,7 +11,7 @@ pub(super) struct Known<'c> {
 }
 
 impl<'c> Known<'c> {
-    /// The knowledge about rows of this form.
+    /// Collects the knowledge about rows of this form.
     pub(super) fn of(contract: &'c Contract, row: &Inputs) -> Self {
         let matrix = match row.as_slice() {
             [(name, tensor)] if contract.features.len() == tensor.data().len() => Some(name.clone()),
@@ -20,7 +20,7 @@ impl<'c> Known<'c> {
         Self { contract, matrix }
     }
 
-    /// The knowledge about rows of this layout.
+    /// Collects the knowledge about rows of this layout.
     pub(super) fn of_layout(contract: &'c Contract, layout: Option<&Layout>) -> Self {
         let matrix = match layout.map(|layout| &layout.inputs) {
             Some(RowInputs::Matrix { input, .. }) => Some(input.clone()),
@@ -43,13 +43,13 @@ impl<'c> Known<'c> {
         self.facts(input, index)?.categories.as_ref().filter(|list| !list.is_empty())
     }
 
-    /// The category at a place from 0 up to 1, if texts are listed.
+    /// Returns the text category at a place from 0 to below 1. `None` if no texts are listed.
     pub(super) fn text(&self, input: &str, index: usize, place: f64) -> Option<&'c str> {
         let texts = self.categories(input, index)?.texts()?;
         texts.get(position(place, texts.len())).map(String::as_str)
     }
 
-    /// The category at a place from 0 up to 1, if numbers are listed.
+    /// Returns the number category at a place from 0 to below 1. `None` if no numbers are listed.
     pub(super) fn number(&self, input: &str, index: usize, place: f64) -> Option<f64> {
         match self.categories(input, index)? {
             Elements::Numbers(numbers) => numbers.get(position(place, numbers.len())).copied(),
@@ -61,18 +61,18 @@ impl<'c> Known<'c> {
         }
     }
 
-    /// The category or id at a place from 0 up to 1, if whole numbers are known.
+    /// Returns the integer category or id at a place from 0 to below 1. `None` if no integers are known.
     pub(super) fn integer(&self, input: &str, index: usize, place: f64) -> Option<i64> {
         if let Some(categories) = self.categories(input, index).and_then(Elements::integers) {
             return categories.get(position(place, categories.len())).copied();
         }
-        // Positions count from the end where they are negative: those are the same places again.
+        // Negative positions count from the end and name the same entries again, so they are left out.
         let (least, most) = self.range(input, index)?;
         let count = usize::try_from(most - least).ok()?.checked_add(1)?;
         Some(least + i64::try_from(position(place, count)).ok()?)
     }
 
-    /// The ids that the graph looks up and the contract allows.
+    /// Returns the range of ids that the graph looks up and the contract allows.
     pub(super) fn range(&self, input: &str, index: usize) -> Option<(i64, i64)> {
         let (_, most) = self.facts(input, index)?.range?;
         let (minimum, maximum) = self.limits(input, index);
@@ -83,18 +83,18 @@ impl<'c> Known<'c> {
         (least <= most).then_some((least, most))
     }
 
-    /// The least and the greatest value that the contract allows.
+    /// Returns the least and the greatest value that the contract allows.
     pub(super) fn limits(&self, input: &str, index: usize) -> (Option<f64>, Option<f64>) {
         let feature = self.feature(input, index);
         (feature.and_then(|feature| feature.minimum), feature.and_then(|feature| feature.maximum))
     }
 
-    /// Returns true if the graph is made for missing values of the column.
+    /// Returns true if the graph handles missing values of the column.
     pub(super) fn may_be_missing(&self, input: &str, index: usize) -> bool {
         self.facts(input, index).is_some_and(|facts| facts.missing)
     }
 
-    /// Returns true if neither contract nor graph say which values an element takes, and one does not follow from its type.
+    /// Returns true if the values of an element are unknown: from the contract, from the graph, and from its type.
     pub(super) fn is_guess(&self, input: &str, index: usize, element_type: ElementType) -> bool {
         if self.categories(input, index).is_some() {
             return false;
@@ -111,7 +111,7 @@ impl<'c> Known<'c> {
     }
 }
 
-/// The position in a list that a place from 0 up to 1 means.
+/// Converts a place from 0 to below 1 into a position in a list.
 fn position(place: f64, count: usize) -> usize {
     #[expect(
         clippy::cast_possible_truncation,

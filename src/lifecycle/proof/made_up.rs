@@ -1,4 +1,4 @@
-//! Inputs for a model of which nothing is known but its signature and contract.
+//! Synthetic inputs for a model, derived from its signature and contract alone.
 
 use std::collections::HashSet;
 
@@ -13,7 +13,7 @@ use crate::{
     },
 };
 
-/// What to try: the size of every dimension that may vary, and the value of every element.
+/// One attempt: the size of every dynamic dimension, and the value of every element.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Attempt {
     size: usize,
@@ -26,8 +26,8 @@ enum Fill {
     Ones,
 }
 
-/// In this order. Ones come first: zero is the one number that many a model may rightly not be defined for. Models of
-/// images and sounds take no input smaller than what they are made to look for.
+/// The attempts, in order. Ones come first, because many models are rightly undefined for zero. Models of images and
+/// sounds reject inputs smaller than the features they detect.
 pub(super) const ATTEMPTS: &[Attempt] = &[
     Attempt { size: 1, value: Fill::Ones },
     Attempt { size: 1, value: Fill::Zeros },
@@ -37,21 +37,21 @@ pub(super) const ATTEMPTS: &[Attempt] = &[
     Attempt { size: 224, value: Fill::Ones },
 ];
 
-/// Larger inputs are not made up.
+/// Largest number of elements in synthetic inputs.
 const MAX_ELEMENTS: usize = 1 << 24;
 
-/// Nor are more values or texts than this, each of which takes far more memory than a number: the proof may have little.
+/// Largest number of row values or texts. Each takes far more memory than a number, and a proof may have little.
 const MAX_VALUES: usize = 1 << 20;
 
-/// Inputs of so many dimensions have batches in the first one, as images have: it stays 1 while the others grow.
+/// Rank from which the first dimension is a batch, as of images: it stays 1 while the others grow.
 const RANK_WITH_BATCHES: usize = 3;
 
-/// The inputs of this attempt, or nothing if they would be too large. Where the model takes rows, they are within the
+/// Makes the inputs of an attempt. `None` if they would be too large. If the model takes rows, they are within the
 /// contract's limits.
 ///
 /// # Errors
 ///
-/// When the contract allows no row.
+/// If the contract allows no row.
 pub(super) fn made_up(
     signature: &Signature,
     layout: Option<&Layout>,
@@ -80,7 +80,7 @@ pub(super) fn made_up(
     })
 }
 
-/// A value that is known to be taken, else one that the contract allows, near the one that is wanted.
+/// Returns a known value, else the value nearest to the wanted one that the contract allows.
 fn cell(element_type: ElementType, known: &Known<'_>, input: &str, index: usize, value: Fill) -> Cell {
     match element_type {
         ElementType::String => Cell::Text(text(known, input, index, value)),
@@ -90,7 +90,7 @@ fn cell(element_type: ElementType, known: &Known<'_>, input: &str, index: usize,
     }
 }
 
-/// The first category where ones are wanted, the last where zeros are.
+/// Returns the place of the first category for ones, and of the last for zeros.
 fn place(value: Fill) -> f64 {
     f64::from(u8::from(value == Fill::Zeros))
 }
@@ -122,7 +122,7 @@ fn text(known: &Known<'_>, input: &str, index: usize, value: Fill) -> String {
     known.text(input, index, place(value)).unwrap_or(made_up).to_owned()
 }
 
-/// Every input that must be given, by its declared shape.
+/// Makes a tensor of its declared shape for every required input.
 fn tensors(signature: &Signature, known: &Known<'_>, attempt: Attempt) -> Option<Vec<(String, Tensor)>> {
     let required = || signature.inputs.iter().filter(|spec| !spec.is_optional());
     let shapes = || required().filter_map(|spec| spec.as_tensor().map(|(_, shape)| shape));
@@ -162,7 +162,7 @@ fn tensors(signature: &Signature, known: &Known<'_>, attempt: Attempt) -> Option
 struct Source<'s> {
     known: &'s Known<'s>,
     input: &'s str,
-    /// The number of elements in the innermost dimension, each of which may mean something else.
+    /// The size of the innermost dimension, whose elements may differ in meaning.
     columns: usize,
     value: Fill,
 }
@@ -200,7 +200,7 @@ impl Source<'_> {
         }
     }
 
-    /// Elements of which the same is known in each line.
+    /// Makes elements by repeating one line: knowledge is by column, the same in each line.
     fn each<T: Clone>(&self, count: usize, of: impl Fn(usize) -> T) -> Vec<T> {
         let line: Vec<T> = (0..self.columns.min(count)).map(of).collect();
         line.iter().cycle().take(count).cloned().collect()

@@ -1,4 +1,4 @@
-//! Shapes that an output was seen to have, in place of what its exporter declares.
+//! Observed shapes of an output, which replace wrong declarations of its exporter.
 
 use crate::model::{Dimension, Signature, Value, ValueKind, ValueSpec};
 
@@ -11,7 +11,7 @@ pub(super) struct Shapes {
 }
 
 impl Shapes {
-    /// Notes the shape of a run on a number of rows.
+    /// Records the shape of a run with this number of rows.
     pub(super) fn see(&mut self, rows: usize, rows_differed: bool, output: &Value) {
         self.rows_differed |= rows_differed;
         if let Value::Tensor(tensor) = output {
@@ -19,12 +19,12 @@ impl Shapes {
         }
     }
 
-    /// The output with the shape that it was seen to have; as it is declared where that may be right.
+    /// Returns the output with its observed shape. The declared shape stays where it may be right.
     pub(super) fn found(&self, spec: &ValueSpec, signature: &Signature) -> ValueSpec {
         let ValueKind::Tensor { element_type, shape: declared } = &spec.kind else { return spec.clone() };
         let Some((_, first)) = self.seen.first() else { return spec.clone() };
         let shape = if self.seen.iter().all(|(_, shape)| shape.len() == first.len()) {
-            // Dimensions of another number tell of no axis here.
+            // A declaration of another rank says nothing about these axes.
             let declared = Some(declared).filter(|declared| declared.len() == first.len());
             let declared = |axis: usize| declared.and_then(|declared| declared.get(axis));
             (0..first.len()).map(|axis| self.dimension(axis, declared(axis), signature)).collect()
@@ -44,7 +44,7 @@ impl Shapes {
             Some(dimension @ Dimension::Dynamic(_)) if follows_rows || !is_constant => dimension.clone(),
             Some(Dimension::Fixed(size)) if is_constant && *size == first => Dimension::Fixed(first),
             _ if follows_rows => rows_of(signature),
-            // Texts of other lengths and inputs of other sizes may be answered with other sizes.
+            // Longer texts and inputs of other sizes may give outputs of other sizes.
             _ if is_constant && has_several && self.rows_differed && signature.has_rows_of_one_size() => {
                 Dimension::Fixed(first)
             }
@@ -54,7 +54,7 @@ impl Shapes {
     }
 }
 
-/// The dimension of the rows, as the first input declares it.
+/// Returns the dimension of the rows, as the first input declares it.
 fn rows_of(signature: &Signature) -> Dimension {
     let shape = signature.inputs.first().and_then(ValueSpec::as_tensor).map(|(_, shape)| shape);
     match shape.and_then(|shape| shape.first()) {
@@ -72,7 +72,7 @@ mod tests {
         Dimension::Dynamic(symbol.to_owned())
     }
 
-    /// The shape that is found of an output of this declared shape, given its shapes for one, two and three rows.
+    /// Determines the shape of an output from its declared shape, and its shapes for one, two and three rows.
     fn found(columns: Dimension, declared: Vec<Dimension>, shapes: [&[usize]; 3]) -> String {
         let inputs = vec![ValueSpec::tensor("x", ElementType::F32, vec![dynamic("N"), columns])];
         let signature = Signature { inputs, outputs: Vec::new() };

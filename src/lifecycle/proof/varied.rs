@@ -1,38 +1,38 @@
-//! Rows that differ, made of rows that are known to run and of what is known of their columns.
+//! Rows that differ, drawn from rows known to run and from knowledge of their columns.
 
 use half::{bf16, f16};
 
 use super::known::Known;
 use crate::model::{Buffer, Contract, Scalar, Tensor, TensorData};
 
-/// Numbers are drawn from around those of a row that runs: this far, in the unit or the number itself, whichever is more.
-/// Further away, a model may do something else altogether, or take longer.
+/// Numbers are drawn this far around those of a row that runs, as a multiple of the number, or of 1 if that is more.
+/// Further away, a model may behave differently or take longer.
 const SPREAD: f64 = 10.0;
 
-/// Texts that are tried where none is known but one that was made up.
+/// Texts that are tried if only a synthetic one is known.
 const TEXTS: [&str; 3] = ["1", "0", "a"];
 
-/// Greatest whole number that is tried of which nothing is known.
+/// Greatest integer that is tried for an unknown column.
 const MAX_UNKNOWN_INTEGER: f64 = 1000.0;
 
 /// Inputs by name.
 pub(in crate::lifecycle) type Inputs = Vec<(String, Tensor)>;
 
-/// The place that values are drawn from.
+/// The range that values are drawn from.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(in crate::lifecycle) enum Draw {
-    /// Around a row that runs, and anywhere among the values that are known.
+    /// Around a row that runs, and anywhere among known values.
     Near,
-    /// The ends of ranges, the first and last category, a missing value where the model is made for it.
+    /// The ends of ranges, the first and last category, and missing values if the model handles them.
     Edges,
-    /// About this far from zero, whatever the contract allows; known ids and categories as at the edges.
+    /// About this far from zero, beyond the contract's limits; known ids and categories as at the edges.
     Far(f64),
 }
 
-/// Draws rows, the same ones each time: a proof that differs from run to run is none.
+/// A generator of rows. It draws the same rows each time, because a proof has to be reproducible.
 pub(in crate::lifecycle) struct Varied<'c> {
     contract: &'c Contract,
-    /// True if texts of which none is known are varied too, which a model may not take.
+    /// True to vary texts even if none is known, which a model may not accept.
     vary_texts: bool,
     state: u32,
 }
@@ -42,7 +42,7 @@ impl<'c> Varied<'c> {
         Self { contract, vary_texts, state: 1 }
     }
 
-    /// So many rows: the given ones, then such as are drawn from around them.
+    /// Makes `count` rows: the given ones, then rows drawn around them.
     pub(in crate::lifecycle) fn rows(&mut self, bases: &[Inputs], count: usize) -> Option<Inputs> {
         let rows: Vec<Inputs> = (0..count)
             .zip(bases.iter().cycle())
@@ -55,14 +55,14 @@ impl<'c> Varied<'c> {
         joined(&rows)
     }
 
-    /// Rows at the edges of what is known, missing values included.
+    /// Makes rows at the edges of the known ranges, missing values included.
     pub(in crate::lifecycle) fn edges(&mut self, base: &Inputs, count: usize) -> Option<Inputs> {
         let rows: Vec<Inputs> =
             (0..count).map(|_| self.row(base, &[], Draw::Edges)).collect::<Option<_>>()?;
         joined(&rows)
     }
 
-    /// A row that is drawn from around one that runs; texts of which nothing is known may be those of another one.
+    /// Draws a row around one that runs. Unknown texts may be taken from another row.
     pub(in crate::lifecycle) fn row(
         &mut self,
         base: &Inputs,
@@ -82,7 +82,7 @@ impl<'c> Varied<'c> {
     }
 }
 
-/// The rows that inputs hold, if all hold as many.
+/// Splits inputs into rows. `None` if their numbers of rows differ.
 pub(super) fn split(inputs: &[(String, Tensor)]) -> Option<Vec<Inputs>> {
     let count = *inputs.first()?.1.shape().first()?;
     let row = |index| {
@@ -95,7 +95,7 @@ pub(super) fn split(inputs: &[(String, Tensor)]) -> Option<Vec<Inputs>> {
     (0..count).map(row).collect()
 }
 
-/// Rows, one after the other.
+/// Joins rows into inputs. `None` if their shapes or types differ.
 pub(super) fn joined(rows: &[Inputs]) -> Option<Inputs> {
     let of_input = |(name, _): &(String, Tensor)| {
         let find = |row: &'_ Inputs| row.iter().position(|(other, _)| other == name);
@@ -116,7 +116,7 @@ struct Source<'s> {
 }
 
 impl Source<'_> {
-    /// The elements with each drawn again.
+    /// Draws each element again.
     fn vary(&self, data: &TensorData, state: &mut u32) -> TensorData {
         fn each<T: Copy>(elements: &[T], mut drawn: impl FnMut(usize, T) -> T) -> Buffer<T> {
             elements.iter().enumerate().map(|(index, element)| drawn(index, *element)).collect()
@@ -131,7 +131,7 @@ impl Source<'_> {
         macro_rules! integer {
             ($variant:ident, $type:ty, $elements:expr) => {
                 TensorData::$variant(each($elements, |index, element| {
-                    // What does not fit the type is not drawn.
+                    // A number that does not fit the type is not drawn.
                     i64::try_from(element)
                         .ok()
                         .and_then(|base| <$type>::try_from(self.integer(base, index, state)).ok())
@@ -164,7 +164,7 @@ impl Source<'_> {
         }
     }
 
-    /// A text that the graph lists, else one of a row that runs, else one that is made up.
+    /// Draws a text: one that the graph lists, else one of a row that runs, else a synthetic one.
     fn text(&self, base: &str, index: usize, state: &mut u32) -> String {
         let place = self.place(state);
         if let Some(text) = self.known.text(self.input, index, place) {
@@ -179,7 +179,7 @@ impl Source<'_> {
         }
     }
 
-    /// A place in a list of what is known, from 0 up to 1.
+    /// Draws a place in a list of known values, from 0 to 1.
     fn place(&self, state: &mut u32) -> f64 {
         let place = next(state);
         match self.draw {
@@ -188,7 +188,7 @@ impl Source<'_> {
         }
     }
 
-    /// A number around this one that the contract allows, or a far one that it may not.
+    /// Draws a number around this one within the contract's limits, or a far one that may exceed them.
     fn float(&self, base: f64, index: usize, state: &mut u32) -> f64 {
         let place = self.place(state);
         if let Some(number) = self.known.number(self.input, index, place) {
@@ -217,8 +217,8 @@ impl Source<'_> {
         }
     }
 
-    /// A whole number that the contract or the graph allows. Of one of which nothing is known, no more than zero and the
-    /// one that runs are drawn near it: most stand for a position in a table that is no longer than it must be.
+    /// Draws an integer that the contract or the graph allows. For an unknown column, it lies between zero and the
+    /// number that runs. Most integers are positions in a table that is no longer than it must be.
     fn integer(&self, base: i64, index: usize, state: &mut u32) -> i64 {
         let place = self.place(state);
         if let Some(number) = self.known.integer(self.input, index, place) {
@@ -235,7 +235,7 @@ impl Source<'_> {
         let least = minimum.unwrap_or(wide.min(0.0)).max(wide - spread).ceil();
         let most = maximum.unwrap_or(wide.max(0.0)).min(wide + spread).floor();
         match self.other.and_then(|other| other.get(index)) {
-            // What another row has is known to run.
+            // Values of another row are known to run.
             Some(Scalar::Integer(other)) if other != base && next(state) < 0.5 => other,
             _ if least >= most => base,
             _ => truncated((least + ((most - least + 1.0) * place).floor()).min(most)),
@@ -248,7 +248,7 @@ fn truncated(number: f64) -> i64 {
     number as i64
 }
 
-/// A number from 0 up to 1: a fixed sequence (Numerical Recipes' linear congruential generator).
+/// Draws a number from 0 to below 1 from a fixed sequence (Numerical Recipes' linear congruential generator).
 fn next(state: &mut u32) -> f64 {
     *state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
     f64::from(*state) / (f64::from(u32::MAX) + 1.0)
@@ -302,7 +302,7 @@ mod tests {
         assert_eq!((range(0), range(1), range(2)), ((0, 7), (0, 0), (-3, 0)));
     }
 
-    /// A contract of a graph that states these facts of the columns of `x`, by position.
+    /// Makes a contract whose graph states these facts of the columns of `x`, by position.
     fn known(columns: &serde_json::Value) -> Contract {
         let mut contract = Contract::empty();
         contract.graph =

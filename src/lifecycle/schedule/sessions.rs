@@ -1,43 +1,43 @@
-//! How many sessions a model gets, and of how many threads.
+//! Number of sessions of a model, and of threads in each.
 //!
-//! Sessions of one thread side by side give the most answers a second: nothing waits for anything. But each keeps its
-//! weights, prepared for the CPU, so a large dense model takes its size once more for every CPU, while threads within one
-//! session share them and answer a single request sooner. Forests gain nothing from threads: they jump through memory, a
-//! row at a time.
+//! Single-threaded sessions in parallel give the highest throughput, because no thread waits for another. But each
+//! keeps its own weights, prepared for the CPU, so a large dense model takes its size once more for every CPU. Threads
+//! within one session share the weights and finish a single request sooner. Forests gain nothing from threads: they
+//! jump through memory, a row at a time.
 
 use crate::lifecycle::{Costs, Reason, Refusal};
 
-/// More than what was measured is asked for, as it was measured in another process.
+/// Reserve above the measured memory, which was measured in another process.
 const MEMORY_MARGIN_PERCENT: u64 = 120;
 
-/// What a process with ONNX Runtime and no model has resident.
+/// Resident memory of a process with ONNX Runtime and no model.
 const RUNTIME_BYTES: u64 = 20 << 20;
 
-/// With sessions of this size, memory counts for more than the few percent that threads lose to waiting for each other.
+/// From this size of a session on, memory outweighs the few percent that threads lose to waiting for each other.
 pub(super) const LARGE_BYTES: u64 = 64 << 20;
 
-/// A shorter run is over before other threads have woken up to help.
+/// A shorter run ends before other threads have woken up to help.
 pub(super) const LEAST_SHARED_RUN_US: u64 = 1000;
 
-/// What a user wants; 0 for whatever is best.
+/// The configured numbers; 0 to choose automatically.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Wanted {
     pub(super) instances: usize,
     pub(super) threads: usize,
 }
 
-/// So many sessions of so many threads.
+/// The chosen numbers of sessions and of threads in each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Sessions {
     pub(super) instances: usize,
     pub(super) threads: usize,
 }
 
-/// As many sessions as are wanted, fewer where memory is scarce.
+/// Chooses the number of sessions, fewer if memory is scarce.
 ///
 /// # Errors
 ///
-/// When there is no room for one.
+/// If memory does not suffice for one session.
 pub(super) fn decide(
     wanted: Wanted,
     costs: &Costs,
@@ -49,7 +49,7 @@ pub(super) fn decide(
         (0, 0) if costs.session_bytes >= LARGE_BYTES && threads_help(costs, cpus) => (1, cpus),
         (0, 0) if fitting == 1 && threads_may_help(costs) => (1, cpus),
         (0, 0) => (cpus, 1),
-        // The other CPUs would have nothing to do.
+        // Other CPUs would be idle.
         (1, 0) if threads_help(costs, cpus) => (1, cpus),
         (instances, 0) => (instances, 1),
         (0, threads) => ((cpus / threads).max(1), threads),
@@ -58,7 +58,7 @@ pub(super) fn decide(
     Ok(Sessions { instances: instances.min(fitting), threads })
 }
 
-/// Whether threads were measured to be worth their CPUs: half as fast again with two, and so on for each more.
+/// Returns true if measured threads are worth their CPUs: half as fast again with two, and so on for each more.
 fn threads_help(costs: &Costs, cpus: usize) -> bool {
     let Some(with_threads) = costs.run_threads_us.filter(|_| cpus > 1) else { return false };
     let cpus = u64::try_from(cpus).unwrap_or(u64::MAX);
@@ -66,18 +66,18 @@ fn threads_help(costs: &Costs, cpus: usize) -> bool {
     costs.run_us.saturating_mul(2) >= with_threads.saturating_mul(cpus.saturating_add(1))
 }
 
-/// Whether threads are worth trying where there can be only one session, and its CPUs would otherwise stand still.
+/// Returns true if threads are worth trying when only one session is possible and CPUs would be idle.
 fn threads_may_help(costs: &Costs) -> bool {
     costs
         .run_threads_us
         .map_or(costs.run_us >= LEAST_SHARED_RUN_US, |with_threads| with_threads < costs.run_us)
 }
 
-/// How many sessions of the model there is room for: one at least.
+/// Computes the number of sessions that fit into memory, at least one.
 fn fitting(costs: &Costs, available_bytes: Option<u64>) -> Result<usize, Refusal> {
     let Some(available) = available_bytes else { return Ok(usize::MAX) };
     let with_margin = |bytes: u64| bytes.saturating_mul(MEMORY_MARGIN_PERCENT) / 100;
-    // Loading takes the most, and ONNX Runtime itself, which the measure includes, is here already.
+    // Loading is the peak. The measurement includes ONNX Runtime itself, which this process has loaded already.
     let runtime_bytes = costs.peak_bytes.min(RUNTIME_BYTES);
     let first = with_margin(costs.peak_bytes - runtime_bytes);
     if first > available {

@@ -1,17 +1,18 @@
-//! The files beside a model that hold its weights: missing, too short, or there under another name.
+//! Data files that hold a model's weights: missing, too short, or present under another name.
 
 use std::path::Path;
 
 use super::{Defect, Entry, MODEL_FILE, visible_entries};
 use crate::lifecycle::{Reason, Refusal, beneath};
 
-/// The usual endings of the names of data files.
+/// Usual endings of data files.
 const DATA_ENDINGS: [&str; 4] = [".data", "_data", ".bin", ".weights"];
 
-/// Names of at most this many files are listed.
+/// Most files that a message lists.
 const MAX_LISTED: usize = 3;
 
-/// The defect of the data file `name` of a model, which names the files `all` and reads this many bytes of this one.
+/// Returns the defect of the data file `name`. `all` are the data files that the model names, `bytes` the length that
+/// it reads of this one.
 pub(super) fn defect(model: &Path, name: &str, all: &[String], bytes: Option<&u64>) -> Option<Defect> {
     let shown = name.escape_debug();
     let Some(path) = beneath::relative(model, name) else {
@@ -37,11 +38,11 @@ pub(super) fn defect(model: &Path, name: &str, all: &[String], bytes: Option<&u6
     })
 }
 
-/// Data files beside the one that is missing which the model does not name.
+/// Finds data files beside the missing one that the model does not name.
 fn under_other_names(model: &Path, missing: &Path, all: &[String]) -> Vec<String> {
     let named = |path: &Path| all.iter().any(|name| beneath::relative(model, name).as_deref() == Some(path));
     let stem = model.file_stem().unwrap_or_default().to_string_lossy();
-    // Beside a flat file lie those of other models.
+    // Data files of other models lie beside a flat file.
     let is_alone = model.file_name().is_some_and(|name| name == MODEL_FILE);
     let mut found: Vec<String> = missing
         .parent()
@@ -58,7 +59,7 @@ fn under_other_names(model: &Path, missing: &Path, all: &[String]) -> Vec<String
     found
 }
 
-/// Returns true if a file of this name holds weights and no model.
+/// Returns true if a file of this name holds weights rather than a model.
 pub(super) fn is_data(name: &str) -> bool {
     DATA_ENDINGS.iter().any(|ending| name.ends_with(ending))
 }

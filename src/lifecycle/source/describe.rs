@@ -1,4 +1,4 @@
-//! What a model's file says of itself at first sight, without copying it.
+//! Description of a model's file before it is copied.
 
 use std::{
     collections::BTreeMap,
@@ -16,17 +16,17 @@ use crate::{
     model::{OnnxFile, OnnxFileError},
 };
 
-/// What is wrong with a file at first sight.
+/// A defect that is visible before a file is copied.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Defect {
-    /// Something is missing that may still come.
+    /// A part is missing that may still come.
     Incomplete(String),
-    /// It will not serve as it is.
+    /// The file will not serve as it is.
     Unusable(Refusal),
 }
 
 impl Defect {
-    /// Why the file does not serve, if what is missing does not come.
+    /// Returns the refusal of the file, for the case that a missing part does not come.
     #[must_use]
     pub fn into_refusal(self) -> Refusal {
         match self {
@@ -40,12 +40,12 @@ impl Defect {
     }
 }
 
-/// What a file says of itself, as long as it has this fingerprint.
+/// The description of a file, valid for this fingerprint.
 #[derive(Clone, Debug)]
 pub(super) struct Described {
     pub(super) fingerprint: Fingerprint,
     pub(super) external: Vec<String>,
-    /// The least lengths of those files that the model says.
+    /// The least lengths of external files, as far as the model states them.
     external_bytes: BTreeMap<String, u64>,
     pub(super) defect: Option<Defect>,
 }
@@ -68,7 +68,7 @@ impl Described {
         };
         let OnnxFile { external_files, external_bytes, .. } = described;
         if before != Fingerprint::of([file]) {
-            // What was read is of no content that lies there now: no look takes it for known.
+            // The file changed while it was read. An empty fingerprint makes every scan read it again.
             let defect = Some(Defect::Incomplete("it is being written".to_owned()));
             let fingerprint = Fingerprint::default();
             return Self { fingerprint, external: Vec::new(), external_bytes: BTreeMap::new(), defect };
@@ -79,7 +79,7 @@ impl Described {
         if before.is_whole() { described.with_data(file) } else { described }
     }
 
-    /// Looks at its data files again: others may lie beside it by now.
+    /// Checks the data files again: missing ones may have arrived.
     pub(super) fn with_data(mut self, file: &Path) -> Self {
         if self.external.is_empty() || matches!(self.defect, Some(Defect::Unusable(_))) {
             return self;
@@ -100,21 +100,22 @@ fn describe(opened: File) -> (OnnxFile, Option<Defect>) {
     (OnnxFile::default(), Some(defect))
 }
 
-/// Of a model's file and those that it names; a name that leads out of the folder has none.
+/// Takes the fingerprint of a model's file and the files it names. A name that leads out of the folder counts as
+/// missing.
 pub(in crate::lifecycle) fn fingerprint(file: &Path, external: &[String]) -> Fingerprint {
     let external: Vec<PathBuf> =
         external.iter().map(|name| beneath::relative(file, name).unwrap_or_default()).collect();
     Fingerprint::of(std::iter::once(file).chain(external.iter().map(PathBuf::as_path)))
 }
 
-/// Of the signatures of a model's file and those that it names.
+/// Takes the fingerprint of the signatures of a model's file and the files it names.
 pub(super) fn signatures(file: &Path, external: &[String]) -> Fingerprint {
     let external = external.iter().filter_map(|name| beneath::relative(file, name));
     let files: Vec<PathBuf> = std::iter::once(file.to_path_buf()).chain(external).map(signature_of).collect();
     Fingerprint::of(files.iter().map(PathBuf::as_path))
 }
 
-/// Where the signature of a file is.
+/// Returns the path of a file's signature.
 pub(in crate::lifecycle) fn signature_of(file: PathBuf) -> PathBuf {
     let mut name = file.into_os_string();
     name.push(".minisig");

@@ -1,4 +1,4 @@
-//! Finds in the folder of a model that are kept for as long as the file system says that it is the same.
+//! Cache of scanned model folders, valid while the file system reports no change.
 
 use std::{
     path::{Path, PathBuf},
@@ -11,18 +11,18 @@ use crate::{
     model::ModelName,
 };
 
-/// The folder is read again this often all the same: not everything below it is asked for each time.
+/// Lifetime of an entry. Not every file below the folder is checked in each scan.
 const READ_AGAIN_AFTER: Duration = Duration::from_mins(1);
 
-/// A change may follow one of the same time as the file system counts it, which some do by the second.
+/// Resolution of file times. Some file systems count by the second, so a second change may be invisible.
 const GRANULARITY: Duration = Duration::from_secs(2);
 
-/// The one model of a folder in which nothing is wrong, and what its look depended on.
+/// The model of a folder without defects, and the files that its scan depended on.
 #[derive(Debug)]
 pub(super) struct Known {
     name: ModelName,
     model: FoundModel,
-    /// The folders and files that were looked at, those that were not there included.
+    /// The folders and files that were examined, including those that did not exist.
     paths: Vec<PathBuf>,
     fingerprint: Fingerprint,
     is_flat: bool,
@@ -30,7 +30,7 @@ pub(super) struct Known {
 }
 
 impl Known {
-    /// Keeps what was just found in a folder; `None` if the next look has to read it again. `golden` is the file of golden
+    /// Caches the scan of a folder. `None` if the next scan has to read it again. `golden` returns the file of golden
     /// cases that a `model.toml` names.
     pub(super) fn of(
         folder: &Path,
@@ -58,7 +58,7 @@ impl Known {
             }
         }
         let fingerprint = Fingerprint::of(paths.iter().map(PathBuf::as_path));
-        // What changed a moment ago may have changed once more since it was read, and look the same.
+        // A recent change may have been followed by another with the same time stamp, after the file was read.
         if !fingerprint.is_older_than(GRANULARITY, now) {
             return None;
         }
@@ -66,14 +66,14 @@ impl Known {
         Some(Self { name: name.clone(), model, paths, fingerprint, is_flat, read_at: Instant::now() })
     }
 
-    /// Returns true if a look at the folder would find the same.
+    /// Returns true if scanning the folder would find the same.
     pub(super) fn holds(&self, is_flat: bool) -> bool {
         self.is_flat == is_flat
             && self.read_at.elapsed() < READ_AGAIN_AFTER
             && self.fingerprint.is_of(self.paths.iter().map(PathBuf::as_path))
     }
 
-    /// Adds the model to what a look finds.
+    /// Adds the model to the result of a scan.
     pub(super) fn tell(&self, found: &mut Found) {
         found.models.insert(self.name.clone(), self.model.clone());
     }

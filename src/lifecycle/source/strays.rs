@@ -1,6 +1,7 @@
-//! Files that lie where no model is looked for, and what was expected in their place.
+//! Files in places where models are not searched, and the places that were expected.
 //!
-//! Hidden files, and files that are no models by their names, say nothing: editors, notebooks and people keep them there.
+//! Hidden files, and files that do not look like models, cause no notice: editors, notebooks and people keep them
+//! there.
 
 use std::{collections::HashSet, path::Path};
 
@@ -10,19 +11,19 @@ use crate::{
     model::{ModelName, ModelVersion},
 };
 
-/// Folders within the one that is looked at are searched this deep.
+/// Depth of the search in subfolders.
 const MAX_DEPTH: usize = 2;
 
-/// A search ends after this many entries.
+/// Most entries that a search examines.
 const MAX_ENTRIES: usize = 500;
 
-/// Files of one folder that are listed in one sentence at most.
+/// Most files of one folder that a sentence lists.
 const MAX_LISTED: usize = 3;
 
-/// Files of one folder that are told of one by one at most.
+/// Most notices about one folder.
 const MAX_NOTICES: usize = 50;
 
-/// The endings of the names of models in other formats.
+/// Endings of models in other formats.
 const OTHER_FORMATS: [&str; 24] = [
     "ort",
     "pb",
@@ -50,7 +51,7 @@ const OTHER_FORMATS: [&str; 24] = [
     "zip",
 ];
 
-/// A file's kind, as far as its name tells; the better it fits the place of a model, the earlier.
+/// A file's kind, by its name. The likelier it is a misplaced model, the earlier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
     Onnx,
@@ -71,7 +72,7 @@ impl Kind {
     }
 }
 
-/// A sentence about the files in a folder in place of `expected`. `None` if nothing there looks like a model.
+/// Describes the files in a folder in place of `expected`. `None` if none of them looks like a model.
 fn found_instead(folder: &Path, shown: &str, expected: &str, depth: usize) -> Option<String> {
     let mut found = Vec::new();
     search(folder, shown, depth, &mut { MAX_ENTRIES }, &mut found);
@@ -122,7 +123,7 @@ fn notice(
     Notice { model, version: version.into(), subject: subject.into(), text, grace: Grace::Copying }
 }
 
-/// A version's folder without the model's file.
+/// Reports a version's folder without the model's file.
 pub(super) fn in_empty_version(name: &ModelName, version: ModelVersion, folder: &Path) -> Notice {
     let shown = format!("{name}/{version}");
     let expected = format!("{shown}/{MODEL_FILE}");
@@ -134,7 +135,7 @@ pub(super) fn in_empty_version(name: &ModelName, version: ModelVersion, folder: 
     notice(Some(name.clone()), version.to_string(), shown, text)
 }
 
-/// Notices of files beside a version's model that have no effect, unless that is a link to them.
+/// Reports files beside a version's model that have no effect, unless the model is a link to them.
 pub(super) fn beside_model(name: &ModelName, version: ModelVersion, folder: &Path) -> Vec<Notice> {
     let mut notices = Vec::new();
     for Entry { name: file, path, .. } in visible_entries(folder).unwrap_or_default() {
@@ -152,7 +153,7 @@ pub(super) fn beside_model(name: &ModelName, version: ModelVersion, folder: &Pat
     notices
 }
 
-/// Keeps the first of too many notices about one folder, in the order of their names, and the number of the others.
+/// Keeps the first `MAX_NOTICES` notices about one folder, sorted, and adds the number of the others.
 fn shorten(notices: &mut Vec<Notice>, folder: &str) {
     let Some(surplus) = notices.len().checked_sub(MAX_NOTICES).filter(|surplus| *surplus > 0) else { return };
     notices.sort();
@@ -163,15 +164,15 @@ fn shorten(notices: &mut Vec<Notice>, folder: &str) {
     }
 }
 
-/// Returns true if a file was meant to say how the model is served.
+/// Returns true if a file was probably meant as the model's configuration.
 fn is_config(file: &str, name: &ModelName) -> bool {
     file.eq_ignore_ascii_case(CONFIG_FILE) || file == format!("{name}.toml")
 }
 
-/// Notices of files in place of versions, and of folders that are not versions, in a model's folder.
+/// Reports files in place of versions, and folders that are not versions, in a model's folder.
 ///
-/// `has_versions` says whether there are folders of versions, whatever is in them, and `is_flat` whether a flat file of
-/// this name is served.
+/// `has_versions` is true if there are folders of versions, even empty ones. `is_flat` is true if a flat file of this
+/// name is served.
 pub(super) fn in_model(
     name: &ModelName,
     entries: &[Entry],
@@ -217,7 +218,7 @@ pub(super) fn in_model(
     notices
 }
 
-/// A folder whose name is that of no model, if a model lies in it.
+/// Reports a folder that contains a model, but whose name is not a valid model name.
 pub(super) fn in_unnamed(name: &str, folder: &Path) -> Option<Notice> {
     let error = name.parse::<ModelName>().err()?;
     let mut found = Vec::new();
@@ -226,9 +227,9 @@ pub(super) fn in_unnamed(name: &str, folder: &Path) -> Option<Notice> {
     Some(Notice { grace: Grace::None, ..notice(None, "", path, error.to_string()) })
 }
 
-/// A notice of a file in the repository itself that looks like a model and is not a flat one.
+/// Reports a file in the repository itself that resembles a model but is not a flat one.
 ///
-/// `names` are those of everything else there: flat models and folders.
+/// `names` are those of all other entries there: flat models and folders.
 pub(super) fn in_repository(file: &str, names: &HashSet<&str>) -> Option<Notice> {
     let (kind, (stem, _)) = (Kind::of(file)?, file.rsplit_once('.')?);
     let (stem, text) = match kind {

@@ -1,4 +1,4 @@
-//! Making, finding and removing private copies.
+//! Creation, lookup and removal of private copies.
 
 use std::{
     collections::HashSet,
@@ -27,7 +27,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When a file cannot be read or copied, lies outside of the model's folder, or is not what the pin allows.
+    /// If a file cannot be read or copied, lies outside of the model's folder, or violates the pin.
     pub fn take(
         &self,
         candidate: &Candidate,
@@ -45,17 +45,17 @@ impl Store {
             return Ok(same);
         }
         folder.hold(content).map_err(unwritable)?;
-        // Another gateway may have made the same one, or it served before.
+        // Another gateway may have made the same copy, or it served before.
         let is_whole = is_whole(&folder, content);
         let target = folder.copy(content);
 
         let mut live = self.live();
-        // Once more, as a sweep knows only what is in the map, and another gateway's could come before.
+        // Held again: a sweep only knows copies in `live`, and another gateway's sweep could have come first.
         folder.hold(content).map_err(unwritable)?;
         if !(is_whole && target.exists()) {
             put_in_place(&folder, incoming, &target).map_err(unwritable)?;
         }
-        // One whose files were removed has them again if this is where they were.
+        // A copy whose files were removed is valid again if it was at this place.
         let known = live.get(&content).and_then(Weak::upgrade);
         if let Some(same) = known.filter(|same| same.is_there()) {
             return Ok(same);
@@ -65,26 +65,26 @@ impl Store {
         Ok(snapshot)
     }
 
-    /// The copy of this content, if something holds it and its files are there.
+    /// Returns the copy of this content. `None` if it is not in use or its files were removed.
     fn held(&self, content: Digest) -> Option<Arc<Snapshot>> {
         self.live().get(&content).and_then(Weak::upgrade).filter(|same| same.is_there())
     }
 
-    /// Returns an error if a candidate's files cannot be copied at all: a file may claim to be larger than any disk.
+    /// Checks that there is room for a candidate's files: a file may claim to be larger than any disk.
     ///
     /// # Errors
     ///
-    /// When there is less room than they take.
+    /// If there is less room than they take.
     pub fn check_room(&self, candidate: &Candidate) -> Result<(), Refusal> {
         room_for(candidate, &*self.folder_to_write()?)
     }
 
-    /// A copy that was made before, here or by another gateway. Whether it is still whole is for [`Snapshot::verify`] to say:
-    /// it may take long, and a copy may never be loaded again.
+    /// Opens a copy made before, here or by another gateway. It is not verified: [`Snapshot::verify`] may take long,
+    /// and a copy may never be loaded again.
     ///
     /// # Errors
     ///
-    /// When it is gone, or another one.
+    /// If it is gone, or has another content.
     pub fn reopen(&self, content: Digest) -> Result<Arc<Snapshot>, StoreError> {
         let mut live = self.live();
         if let Some(same) = live.get(&content).and_then(Weak::upgrade) {
@@ -113,7 +113,7 @@ impl Store {
         Ok(snapshot)
     }
 
-    /// Tells other gateways once more which copies this one holds, as the folder is another one.
+    /// Registers the copies in use again, for a folder that was replaced.
     pub fn hold_again(&self) {
         let Some(folder) = self.place().lasting.clone() else { return };
         let live = self.live();
@@ -124,8 +124,8 @@ impl Store {
         }
     }
 
-    /// Removes every copy that nothing holds, here or in another gateway, but for those that this one or another remembers.
-    /// Returns false if another gateway is just writing, so that it has to be done later.
+    /// Removes every copy that is neither in use nor recorded, by this gateway or another. Returns false if another
+    /// gateway is writing, so that the sweep has to be repeated later.
     pub fn sweep(&self, remembered: &HashSet<Digest>) -> bool {
         let (lasting, temporary) = {
             let place = self.place();
@@ -145,14 +145,14 @@ impl Store {
         };
         folder.hold_only(|content| live.contains_key(content));
         let Ok(entries) = fs::read_dir(folder.path.join(COPIES)) else { return true };
-        // What is just being copied has a name that is not a digest; what a killed process left, too.
+        // Names of incoming and outgoing copies, including those that a killed process left, are not digests.
         let copies = entries.flatten().filter_map(|entry| entry.file_name().to_string_lossy().parse().ok());
         let unneeded: Vec<Digest> = copies.filter(|content| !is_needed(content)).collect();
         if unneeded.is_empty() {
             return true;
         }
         let Ok(writing) = folder.lock_to_write() else { return false };
-        // What another gateway wrote in this moment may speak of them.
+        // Another gateway may have just recorded one of these copies.
         if folder.is_lasting() && remembered.has_changed(&folder.path) {
             return false;
         }
@@ -171,7 +171,7 @@ impl Store {
         true
     }
 
-    /// Puts copies that were made elsewhere, while there was no lasting folder, into this one.
+    /// Brings copies that were made in a temporary folder into this one.
     pub(super) fn bring_in(&self, folder: &Folder, contents: impl Iterator<Item = Digest>) -> io::Result<()> {
         for content in contents {
             let target = folder.copy(content);
@@ -214,7 +214,7 @@ fn room_for(candidate: &Candidate, folder: &Folder) -> Result<(), Refusal> {
     Err(Refusal::new(Reason::StorageUnavailable, detail))
 }
 
-/// Returns true if a copy is there and every byte of it is what it was.
+/// Returns true if a copy is there and intact, byte for byte.
 fn is_whole(folder: &Arc<Folder>, content: Digest) -> bool {
     let place = folder.copy(content);
     Manifest::read(&place, content)
@@ -222,18 +222,18 @@ fn is_whole(folder: &Arc<Folder>, content: Digest) -> bool {
         .is_ok()
 }
 
-/// Gives a copy its name; one of that name that is not whole goes.
+/// Moves a copy to its final name, in place of a damaged one.
 fn put_in_place(folder: &Folder, incoming: TempDir, target: &Path) -> io::Result<()> {
     let writing = folder.lock_to_write()?;
     let broken = target.exists().then(|| set_aside(folder, target)).flatten();
     fs::rename(incoming.path(), target)?;
-    // Its name is not there any more to be removed.
+    // The folder was renamed, so there is nothing left to remove.
     let _ = incoming.keep();
     drop(writing);
     broken.map_or(Ok(()), fs::remove_dir_all)
 }
 
-/// Takes a copy out of its place; removing it takes longer than the lock for writing may be held.
+/// Renames a copy for removal: removing it takes longer than the write lock may be held.
 fn set_aside(folder: &Folder, copy: &Path) -> Option<PathBuf> {
     let name = copy.file_name()?.to_string_lossy();
     let aside = folder.path.join(COPIES).join(format!("{OUTGOING}{name}-{}", std::process::id()));
@@ -246,8 +246,7 @@ fn set_aside(folder: &Folder, copy: &Path) -> Option<PathBuf> {
     }
 }
 
-/// Copies a folder with everything in it; where both lie on one disk, as other names for the same files, which are never
-/// written.
+/// Copies a folder recursively. On the same disk, files are hard-linked, as they are never written.
 fn copy_tree(from: &Path, to: &Path) -> io::Result<()> {
     for entry in fs::read_dir(from)? {
         let entry = entry?;

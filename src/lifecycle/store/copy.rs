@@ -1,4 +1,4 @@
-//! Making one copy of a version's files, hashed as they are copied and checked as they were copied.
+//! Copying of a version's files. They are hashed while copied, and pins are checked on the copy.
 
 use std::{
     fs::{self, File},
@@ -22,13 +22,13 @@ use crate::{
     model::Digest,
 };
 
-/// How much is read at a time.
+/// Bytes that are read at a time.
 const BLOCK_BYTES: usize = 1 << 20;
 
-/// A signature is a few lines.
+/// Limit of a signature's size, which is a few lines.
 const MAX_SIGNATURE_BYTES: u64 = 16 << 10;
 
-/// Copies every file of the candidate into `folder`, which is made.
+/// Copies every file of the candidate into `folder`, which is created.
 pub(super) fn copy(
     candidate: &Candidate,
     contract: Option<&Value>,
@@ -50,7 +50,7 @@ pub(super) fn copy(
 pub(super) fn is_same(candidate: &Candidate, files: &[CopiedFile]) -> bool {
     let Ok(sources) = sources(candidate) else { return false };
     let is_file = |(source, file): (&PathBuf, &CopiedFile)| {
-        // A length tells most that are not, without reading them.
+        // The length rules out most others without reading them.
         name_of(candidate, source) == file.path
             && fs::metadata(source).is_ok_and(|metadata| metadata.len() == file.bytes)
             && beneath::open(&candidate.root, source).is_ok_and(|mut input| {
@@ -60,13 +60,13 @@ pub(super) fn is_same(candidate: &Candidate, files: &[CopiedFile]) -> bool {
     sources.len() == files.len() && sources.iter().zip(files).all(is_file)
 }
 
-/// The name of a file relative to the model's, as a copy has it.
+/// Returns the name of a file relative to the model's, as used in a copy.
 fn name_of(candidate: &Candidate, source: &Path) -> String {
     let home = candidate.file.parent().unwrap_or(&candidate.root);
     source.strip_prefix(home).unwrap_or(source).to_string_lossy().into_owned()
 }
 
-/// The candidate's files, the model's first, each once.
+/// Lists the candidate's files, the model's first, each once.
 fn sources(candidate: &Candidate) -> Result<Vec<PathBuf>, Refusal> {
     let mut sources = vec![candidate.file.clone()];
     for name in &candidate.external {
@@ -82,11 +82,11 @@ fn sources(candidate: &Candidate) -> Result<Vec<PathBuf>, Refusal> {
     Ok(sources)
 }
 
-/// The digest that answers show: the sha256 of the model's file if it stands alone.
+/// Computes the digest for responses: the SHA-256 of the model's file if it has no data files.
 ///
-/// With data files it is the sha256 of a list: the sha256 of each file in hex, a line each, the model's file first and
-/// the others by the bytes of their names. So a shell can compute it, whatever the model's file is called:
-/// `sha256sum model.onnx a.data b.data | cut -d ' ' -f 1 | sha256sum`.
+/// With data files it is the SHA-256 of a list: the SHA-256 of each file in hex, one per line. The model's file comes
+/// first, the others are sorted by the bytes of their names. The name of the model's file does not matter. A shell
+/// computes the same: `sha256sum model.onnx a.data b.data | cut -d ' ' -f 1 | sha256sum`.
 pub(super) fn shown_digest(files: &[CopiedFile]) -> Digest {
     let Some((model, data)) = files.split_first() else { return Digest::of(b"") };
     if data.is_empty() {
@@ -98,11 +98,11 @@ pub(super) fn shown_digest(files: &[CopiedFile]) -> Digest {
     Digest::of(lines.collect::<String>().as_bytes())
 }
 
-/// The digest of everything that a deployment's answers depend on.
+/// Computes the digest of everything that a deployment's outputs depend on.
 pub(super) fn content_of(files: &[CopiedFile], contract: Option<&Value>) -> Digest {
     let mut hasher = Sha256::new();
     for file in files {
-        // Lengths first, so that no two lists of files read the same.
+        // Lengths come first, so that no two lists of files hash the same bytes.
         hasher.update((file.path.len() as u64).to_le_bytes());
         hasher.update(&file.path);
         hasher.update(file.digest.to_string());
@@ -132,7 +132,7 @@ fn copy_file(candidate: &Candidate, source: &Path, name: &str, folder: &Path) ->
     Ok(CopiedFile { path: name.to_owned(), digest, bytes })
 }
 
-/// The digest and size of everything that `input` gives, each block of which is handed on.
+/// Computes the digest and size of `input`, and passes on each block.
 fn hash(input: &mut File, mut each: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<(Digest, u64)> {
     let mut hasher = Sha256::new();
     let mut block = vec![0; BLOCK_BYTES];
@@ -148,18 +148,18 @@ fn hash(input: &mut File, mut each: impl FnMut(&[u8]) -> io::Result<()>) -> io::
     }
 }
 
-/// The digest of a file of a copy.
+/// Computes the digest of a file of a copy.
 pub(super) fn digest_of_file(path: &Path) -> io::Result<Digest> {
     hash(&mut File::open(path)?, |_| Ok(())).map(|(digest, _)| digest)
 }
 
-/// The digest of a file in the repository, as it is now.
+/// Computes the digest of a file in the repository, as it is now.
 pub(in crate::lifecycle) fn digest_of(candidate: &Candidate) -> Result<Digest, Refusal> {
     let mut input = beneath::open(&candidate.root, &candidate.file).map_err(|error| of_open(&error))?;
     hash(&mut input, |_| Ok(())).map(|(digest, _)| digest).map_err(|error| unreadable(&error))
 }
 
-/// What was copied is checked, not what lies in the repository: that may change in between.
+/// Checks the pin on the copy, not on the repository, whose files may change in between.
 fn check_pin(
     candidate: &Candidate,
     pin: &Pin,
@@ -211,7 +211,7 @@ pub(super) fn unreadable(error: &io::Error) -> Refusal {
     Refusal::new(Reason::Unreadable, format!("the files cannot be copied: {error}"))
 }
 
-/// Says that the copy has no place. By its kind alone, as a path must not be shown.
+/// Refuses a copy that cannot be written. States the kind of the error only, because a path must not be shown.
 pub(super) fn unwritable(error: &io::Error) -> Refusal {
     let detail = format!("a private copy cannot be written to models.state_directory: {}", error.kind());
     Refusal::new(Reason::StorageUnavailable, detail)

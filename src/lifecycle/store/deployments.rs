@@ -1,4 +1,4 @@
-//! What is remembered over a restart: what serves, what served before, what was taken back. A file a model.
+//! State that survives a restart: current, previous and rolled back deployments, one file per model.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,44 +15,44 @@ use crate::{
     model::{Digest, ModelName, ModelVersion},
 };
 
-/// One model.
+/// The recorded state of one model.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ModelDeployments {
-    /// In service.
+    /// Deployments in service.
     pub serving: Vec<Deployment>,
-    /// In service before, the last one last.
+    /// Previous deployments, newest last.
     pub previous: Vec<Deployment>,
-    /// Content that was taken back and is not to come again by itself.
+    /// Content that was rolled back and must not be retried automatically.
     pub rolled_back: BTreeSet<Digest>,
-    /// Whether it was unloaded by request.
+    /// True if the model was unloaded by request.
     pub unloaded: bool,
 }
 
-/// A version that was admitted.
+/// A deployed version.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Deployment {
-    /// Its number.
+    /// The version number.
     pub version: ModelVersion,
-    /// Which copy it is of.
+    /// The content of its copy.
     pub content: Digest,
-    /// The digest that answers show.
+    /// The digest in responses.
     pub digest: Digest,
-    /// What was found out about it.
+    /// The proof.
     pub proof: Proof,
 }
 
 impl ModelDeployments {
-    /// Every copy that must be kept.
+    /// Returns every copy that must be kept.
     pub fn contents(&self) -> impl Iterator<Item = Digest> {
         self.serving.iter().chain(&self.previous).map(|deployment| deployment.content)
     }
 }
 
-/// Lists the models of which a folder has a file; there are none at the first start.
+/// Lists the models with a file in the folder; empty at the first start.
 ///
 /// # Errors
 ///
-/// When the folder cannot be read.
+/// If the folder cannot be read.
 pub fn list(folder: &Path) -> io::Result<BTreeMap<ModelName, Stamp>> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
@@ -72,11 +72,11 @@ pub fn list(folder: &Path) -> io::Result<BTreeMap<ModelName, Stamp>> {
     Ok(all)
 }
 
-/// Reads the file of a model; `None` if there is none.
+/// Reads the file of a model. `None` if there is no such file.
 ///
 /// # Errors
 ///
-/// When it cannot be read or understood, which says nothing about the others.
+/// If it cannot be read or parsed. The files of other models are unaffected.
 pub fn read(folder: &Path, model: &ModelName) -> io::Result<Option<ModelDeployments>> {
     match fs::read(file_of(folder, model)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -84,7 +84,7 @@ pub fn read(folder: &Path, model: &ModelName) -> io::Result<Option<ModelDeployme
     }
 }
 
-/// The time of a file or folder and the place of its content: both change whenever it is written.
+/// Identity and times of a file or folder, which change whenever it is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stamp {
     device: u64,
@@ -94,11 +94,11 @@ pub struct Stamp {
 }
 
 impl Stamp {
-    /// The stamp as it is now.
+    /// Takes the stamp of a file or folder.
     ///
     /// # Errors
     ///
-    /// When the file or folder cannot be looked at.
+    /// If its metadata cannot be read.
     pub fn of(path: &Path) -> io::Result<Self> {
         let metadata = fs::metadata(path)?;
         Ok(Self {
@@ -109,7 +109,7 @@ impl Stamp {
         })
     }
 
-    /// The stamp of a model's file.
+    /// Takes the stamp of a model's file.
     pub(super) fn of_model(folder: &Path, model: &ModelName) -> Option<Self> {
         Self::of(&file_of(folder, model)).ok()
     }
@@ -119,11 +119,11 @@ fn file_of(folder: &Path, model: &ModelName) -> PathBuf {
     folder.join(format!("{model}{EXTENSION}"))
 }
 
-/// Removes the file of a model of which there is nothing to remember.
+/// Removes the file of a model without recorded state.
 ///
 /// # Errors
 ///
-/// When it cannot be removed.
+/// If it cannot be removed.
 pub fn remove(folder: &Path, model: &ModelName) -> io::Result<()> {
     match fs::remove_file(file_of(folder, model)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -131,23 +131,22 @@ pub fn remove(folder: &Path, model: &ModelName) -> io::Result<()> {
     }
 }
 
-/// Writes the file of a model so that whoever reads it, whenever the process is killed, finds the old text or the new
-/// one.
+/// Writes the file of a model atomically: even if the process is killed, readers find the old text or the new one.
 ///
 /// # Errors
 ///
-/// When it cannot be written.
+/// If it cannot be written.
 pub fn write(folder: &Path, model: &ModelName, deployments: &ModelDeployments) -> io::Result<()> {
     let temporary = folder.join(format!("{model}.tmp"));
     let mut output = File::create(&temporary)?;
     output.write_all(&serde_json::to_vec_pretty(deployments)?)?;
     output.sync_all()?;
     fs::rename(&temporary, file_of(folder, model))?;
-    // The name is in the folder, which has to be on the disk too.
+    // The rename is durable only once the folder is on the disk too.
     File::open(folder)?.sync_all()
 }
 
-/// How the names of the files end.
+/// Extension of the files.
 const EXTENSION: &str = ".json";
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The folder of a store: shared with other gateways, or temporary and of this process alone.
+//! The folder of a store: shared with other gateways, or temporary and private to this process.
 
 use std::{
     fs::{self, DirBuilder},
@@ -17,46 +17,46 @@ use super::{
 };
 use crate::{config::environment::temporary_directory, model::Digest};
 
-/// How the names of temporary folders begin.
+/// Prefix of temporary folders.
 const PREFIX: &str = "onnx-gateway-";
 
-/// The file by whose lock one sees that a folder is in use. Gateways share it; earlier releases want it alone.
+/// The file whose lock says that a folder is in use. Gateways share the lock; earlier releases take it exclusively.
 const LOCK: &str = "lock";
 
 /// The file that is locked while a gateway writes.
 const WRITE_LOCK: &str = "write-lock";
 
-/// The folder of what is remembered of each model.
+/// The folder of recorded state.
 pub(super) const DEPLOYMENTS: &str = "deployments";
 
 /// The folder of the copies.
 pub(super) const COPIES: &str = "copies";
 
-/// The beginning of the names of copies that are being made.
+/// Prefix of copies that are being made.
 pub(super) const INCOMING: &str = ".incoming-";
 
-/// The beginning of the names of copies that are being removed.
+/// Prefix of copies that are being removed.
 pub(super) const OUTGOING: &str = ".outgoing-";
 
 /// A folder in use.
 #[derive(Debug)]
 pub(super) struct Folder {
     pub(super) path: PathBuf,
-    /// True if the state in it belongs to another repository, so that this one begins without a past.
+    /// True if the state directory belongs to another repository, so that this one starts without deployments.
     pub(super) begins: bool,
-    /// The state directory, of which the folder is all or a part.
+    /// The state directory, which contains the folder or is the folder.
     root: PathBuf,
     lock: Lock,
-    /// `None` if the folder is of this process alone.
+    /// `None` if the folder is private to this process.
     user: Option<User>,
-    /// Removes the folder, if it is not to last.
+    /// Removes a temporary folder when it is dropped.
     temporary: Option<TempDir>,
 }
 
 impl Folder {
-    /// The folder at this path, made if it is not there, or the one within it that belongs to this repository.
+    /// Opens or creates the folder at this path, or the one within it that belongs to this repository.
     ///
-    /// `is_first` says that this process was about to copy nothing there yet.
+    /// `is_first` is true if this process has not copied anything there yet.
     pub(super) fn lasting(root: &Path, repository: &Path, is_first: bool) -> io::Result<Self> {
         DirBuilder::new().recursive(true).mode(0o700).create(root)?;
         let root = root.canonicalize()?;
@@ -72,7 +72,7 @@ impl Folder {
         Ok(Self { path, begins, root, lock, user: Some(user), temporary: None })
     }
 
-    /// A folder that is removed when it is dropped.
+    /// Creates a folder that is removed when it is dropped.
     pub(super) fn temporary() -> Result<Self, StoreError> {
         let parent = temporary_directory();
         let failed = |error: io::Error| {
@@ -90,18 +90,18 @@ impl Folder {
         Ok(Self { path, begins: false, root, lock, user: None, temporary: Some(directory) })
     }
 
-    /// Returns true if it will be there after a restart.
+    /// Returns true if the folder survives a restart.
     pub(super) fn is_lasting(&self) -> bool {
         self.temporary.is_none()
     }
 
-    /// Returns true if processes on other machines or in other containers can be told apart by locks.
+    /// Returns true if the file system has locks, so that processes in other containers or machines are visible.
     pub(super) fn has_locks(&self) -> bool {
         self.lock.is_held
     }
 
-    /// Returns true if it is still the folder that it was, with all its parts: it may have been removed, or something else
-    /// may be mounted in its place.
+    /// Returns true if the folder and all its parts are still there: it may have been removed, or another file system
+    /// mounted over it.
     pub(super) fn is_whole(&self) -> bool {
         let identity = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
         let held = self.lock.file.metadata().map(identity);
@@ -111,17 +111,17 @@ impl Folder {
             && self.user.as_ref().is_none_or(User::is_there)
     }
 
-    /// The lock for writing, which gateways hold for a moment each.
+    /// Takes the write lock, which gateways hold for a moment each.
     pub(super) fn lock_to_write(&self) -> io::Result<Option<Lock>> {
         self.user.as_ref().map(|_| Lock::wait(&self.root.join(WRITE_LOCK))).transpose()
     }
 
-    /// The other gateways that use it. The caller holds the lock for writing.
+    /// Lists the other gateways that use the folder. The caller holds the write lock.
     pub(super) fn others(&self) -> Others {
         self.user.as_ref().map(User::others).unwrap_or_default()
     }
 
-    /// Keeps other gateways from removing a copy, whether or not it is there yet.
+    /// Keeps other gateways from removing a copy, even before it exists.
     pub(super) fn hold(&self, content: Digest) -> io::Result<()> {
         let Some(user) = &self.user else { return Ok(()) };
         let _writing = self.lock_to_write()?;
@@ -135,7 +135,7 @@ impl Folder {
         }
     }
 
-    /// The place of a copy.
+    /// Returns the path of a copy.
     pub(super) fn copy(&self, content: Digest) -> PathBuf {
         self.path.join(COPIES).join(content.to_string())
     }
@@ -147,7 +147,7 @@ fn make_parts(path: &Path) -> io::Result<()> {
         .try_for_each(|part| DirBuilder::new().recursive(true).mode(0o700).create(path.join(part)))
 }
 
-/// Removes copies that a killed process was about to make or to remove.
+/// Removes copies that a killed process left unfinished.
 fn remove_unfinished(path: &Path) -> io::Result<()> {
     for entry in fs::read_dir(path.join(COPIES))?.flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
@@ -158,12 +158,13 @@ fn remove_unfinished(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Removes the temporary folders of processes that were killed and could not do it themselves.
+/// Removes the temporary folders of processes that were killed.
 fn remove_abandoned(parent: &Path) {
     let Ok(entries) = fs::read_dir(parent) else { return };
     for path in entries.flatten().map(|entry| entry.path()) {
         let ours = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(PREFIX));
-        // One without a lock file is just being made, or is not ours to judge; opening a pipe would wait for ever.
+        // A folder without a lock file is being created, or is not ours. Only regular files are opened: opening a pipe
+        // would block.
         let lock = path.join(LOCK);
         let is_file = fs::symlink_metadata(&lock).is_ok_and(|metadata| metadata.is_file());
         if ours && is_file && !lock::is_held(&lock) && fs::remove_dir_all(&path).is_ok() {

@@ -1,4 +1,4 @@
-//! Locks on files of a state directory. The system releases them when a process ends, however it ends.
+//! Locks on files of a state directory. The system releases them when a process ends, even if it is killed.
 
 use std::{
     fs::{File, OpenOptions, TryLockError},
@@ -9,22 +9,22 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The longest that another process may take to write; each takes milliseconds.
+/// Longest wait for another process's write, which takes milliseconds.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The pause between two attempts to get a lock.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// A file that is locked, as far as its file system has locks.
+/// A locked file, if its file system has locks.
 #[derive(Debug)]
 pub(super) struct Lock {
     pub(super) file: File,
-    /// False where the file system has no locks.
+    /// False if the file system has no locks.
     pub(super) is_held: bool,
 }
 
 impl Lock {
-    /// Locks a file together with all others who share it; fails if one process wants it alone.
+    /// Locks a file, shared. Fails if another process holds it exclusively.
     pub(super) fn share(path: &Path) -> io::Result<Self> {
         let file = open(path)?;
         match file.try_lock_shared() {
@@ -36,7 +36,7 @@ impl Lock {
         }
     }
 
-    /// Locks a file that no other process locks.
+    /// Locks a file exclusively. Fails if another process holds it.
     pub(super) fn alone(path: &Path) -> io::Result<Self> {
         let file = open(path)?;
         match file.try_lock() {
@@ -46,7 +46,7 @@ impl Lock {
         }
     }
 
-    /// Locks a file alone once the others, who keep it for a moment only, have let go of it.
+    /// Locks a file exclusively, and waits for other processes, which hold it only for a moment.
     pub(super) fn wait(path: &Path) -> io::Result<Self> {
         let file = open(path)?;
         let start = Instant::now();
@@ -72,7 +72,7 @@ fn pause() {
     thread::sleep(PAUSE);
 }
 
-/// Returns true if a living process holds the lock of a file, or if that cannot be told.
+/// Returns true if a living process holds the lock of a file, or if that cannot be determined.
 pub(super) fn is_held(path: &Path) -> bool {
     match File::open(path) {
         Ok(file) => file.try_lock().is_err(),
@@ -80,7 +80,7 @@ pub(super) fn is_held(path: &Path) -> bool {
     }
 }
 
-/// For writing too, as network file systems need that for a lock.
+/// Opens a file for writing too: network file systems require that for a lock.
 fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
 }

@@ -1,4 +1,5 @@
-//! The state of a model that several gateways change: each writes what it changed itself, and follows what others did.
+//! Merging of a model's state that several gateways change: each writes its own changes and follows those of the
+//! others.
 
 use std::collections::BTreeSet;
 
@@ -10,14 +11,14 @@ use crate::model::Digest;
 pub(super) struct Gist {
     serving: Option<Digest>,
     previous: Option<Digest>,
-    /// The copies that it speaks of.
+    /// The copies that the state refers to.
     pub(super) contents: Vec<Digest>,
     pub(super) rolled_back: BTreeSet<Digest>,
     pub(super) unloaded: bool,
 }
 
 impl Gist {
-    /// The gist of a state.
+    /// Computes the gist of a state.
     pub(super) fn of(state: &ModelDeployments) -> Self {
         let digest = |deployments: &[Deployment]| {
             let text = serde_json::to_vec(deployments).unwrap_or_default();
@@ -33,19 +34,19 @@ impl Gist {
     }
 }
 
-/// The changes of other gateways to what is remembered of a model.
+/// Changes by other gateways to the recorded state of a model.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Followed {
-    /// Files that were taken back.
+    /// Files that were rolled back.
     pub taken_back: BTreeSet<Digest>,
-    /// Files that are no longer taken back.
+    /// Files whose rollback was lifted.
     pub allowed: BTreeSet<Digest>,
-    /// True if the model was unloaded by request, false if it may be loaded again; `None` if that did not change.
+    /// True if the model was unloaded by request, false if it may be loaded again. `None` if that did not change.
     pub unloaded: Option<bool>,
 }
 
 impl Followed {
-    /// The changes from one state of the file to a later one.
+    /// Compares two states of the file, the older first.
     pub(super) fn between(before: &Gist, now: &Gist) -> Self {
         Self {
             taken_back: &now.rolled_back - &before.rolled_back,
@@ -60,7 +61,7 @@ impl Followed {
         *self == Self::default()
     }
 
-    /// Makes these changes.
+    /// Applies these changes.
     pub fn apply(&self, rolled_back: &mut BTreeSet<Digest>, unloaded: &mut bool) {
         rolled_back.extend(&self.taken_back);
         rolled_back.retain(|digest| !self.allowed.contains(digest));
@@ -68,10 +69,10 @@ impl Followed {
     }
 }
 
-/// The state to write: `theirs`, changed as this process changed its own from `before` to `now`.
+/// Merges the state to write: `theirs`, with this process's own changes from `before` to `now`.
 ///
-/// The versions that serve are those of the gateway that changed them last: all see the same repository, and come to the
-/// same. What was taken back is a set to which each adds, and from which a request to load removes.
+/// The serving versions are those of the gateway that changed them last: all see the same repository, and come to the
+/// same result. Rollbacks are a set: each gateway adds to it, and a load request removes from it.
 pub(super) fn merged(before: &Gist, now: &ModelDeployments, theirs: &ModelDeployments) -> ModelDeployments {
     let own = Gist::of(now);
     let mut merged = theirs.clone();

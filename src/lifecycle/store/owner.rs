@@ -1,4 +1,4 @@
-//! The repository that a state directory belongs to: its deployments are never mixed up with another's of the same names.
+//! The repository that a state directory belongs to. Another repository's models of the same names are never mixed in.
 //!
 //! ```text
 //! state/repository                    the repository whose state lies beside this file
@@ -6,8 +6,8 @@
 //! state/others/SHA256/deployments/    and its state
 //! ```
 //!
-//! A repository is known by its path as the settings have it, or by where that leads: a link that is set to the next
-//! release stays the same repository, and so does a folder whose path is written otherwise.
+//! A repository is identified by its configured path, or by the target of that path. A link that is switched to the
+//! next release stays the same repository, and so does a folder whose path is written differently.
 
 use std::{
     ffi::OsStr,
@@ -28,15 +28,15 @@ const MARK: &str = "repository";
 /// The folder of other repositories' states.
 const OTHERS: &str = "others";
 
-/// The paths of a repository: as it is set, and where that leads.
+/// The paths of a repository: as configured, and with links resolved.
 #[derive(Debug, PartialEq, Eq)]
 struct Owner {
     set: PathBuf,
     resolved: Option<PathBuf>,
 }
 
-/// The folder of this repository's state within a state directory, and whether it begins there although the directory has
-/// a state. A state that says of no repository that it is its own is taken over.
+/// Returns the folder of this repository's state, and true if it starts empty beside another repository's. A state
+/// without an owner is taken over.
 pub(super) fn folder_of(state: PathBuf, repository: &Path) -> io::Result<(PathBuf, bool)> {
     let owner = Owner::of(repository)?;
     match Owner::read(&state)? {
@@ -48,7 +48,8 @@ pub(super) fn folder_of(state: PathBuf, repository: &Path) -> io::Result<(PathBu
     }
 }
 
-/// The folder of this repository's state within a state directory that cannot be written; `None` if there is none.
+/// Finds the folder of this repository's state within a state directory that cannot be written. `None` if there is
+/// none.
 pub(super) fn find(state: &Path, repository: &Path) -> io::Result<Option<PathBuf>> {
     let owner = Owner::of(repository)?;
     match Owner::read(state)? {
@@ -85,13 +86,13 @@ impl Owner {
         Ok(Self { set: std::path::absolute(repository)?, resolved: repository.canonicalize().ok() })
     }
 
-    /// The repository that a folder's mark names; none without a mark.
+    /// Reads the owner from a folder's mark. `None` without a mark.
     fn read(folder: &Path) -> io::Result<Option<Self>> {
         let bytes = match fs::read(folder.join(MARK)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             read => read?,
         };
-        // A newline cannot be told from one in a path, so paths end with a zero byte, which no path has.
+        // A path may contain a newline, so paths end with a zero byte, which no path contains.
         let mut paths = bytes.split(|byte| *byte == 0).map(|path| PathBuf::from(OsStr::from_bytes(path)));
         let set = paths.next().unwrap_or_default();
         Ok(Some(Self { set, resolved: paths.next().filter(|path| !path.as_os_str().is_empty()) }))
@@ -101,7 +102,7 @@ impl Owner {
         self.set == other.set || (self.resolved.is_some() && self.resolved == other.resolved)
     }
 
-    /// Writes the mark whole or not at all. One that is there stays if the repository cannot be looked at now.
+    /// Writes the mark atomically. An existing mark stays if the repository cannot be resolved now.
     fn write(&self, folder: &Path) -> io::Result<()> {
         let mark = folder.join(MARK);
         if self.resolved.is_none() && mark.exists() {

@@ -1,4 +1,4 @@
-//! The state of each model, here and in the folder that gateways share.
+//! The recorded state of each model, in memory and in the folder that gateways share.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -23,18 +23,18 @@ const STAMP_GRANULARITY: Duration = Duration::from_secs(1);
 #[derive(Debug, Default)]
 pub(super) struct Remembered {
     models: HashMap<ModelName, Known>,
-    /// The folder when its files were read last, and when that was seen first.
+    /// The folder's stamp when its files were read last, and the time it was first seen.
     folder: Option<(Stamp, Instant)>,
-    /// True if files were read since the stamp was old enough to tell.
+    /// True if files were read after the stamp was old enough to be reliable.
     is_settled: bool,
 }
 
 /// The state of one model.
 #[derive(Debug, Default)]
 struct Known {
-    /// This process's state of the model when it was written last, or was the same as what was read.
+    /// This process's state of the model when it was last written, or equal to what was read.
     own: Gist,
-    /// The content of the file when it was written or read last.
+    /// The content of the file when it was last written or read.
     file: Gist,
     /// The file of that content.
     stamp: Option<Stamp>,
@@ -43,10 +43,10 @@ struct Known {
 }
 
 impl Known {
-    /// Takes down what the file says now; what others changed.
+    /// Records the new content of the file. Returns the changes by others.
     fn note(&mut self, file: Gist, stamp: Option<Stamp>) -> Followed {
         let followed = Followed::between(&self.file, &file);
-        // The caller makes the same changes to its own state.
+        // The caller applies the same changes to its own state.
         followed.apply(&mut self.own.rolled_back, &mut self.own.unloaded);
         (self.file, self.stamp) = (file, stamp);
         followed
@@ -54,7 +54,7 @@ impl Known {
 }
 
 impl Remembered {
-    /// Another folder is used from now on, or the same one again: everything is read and written once more.
+    /// Forgets what was read and written, because another folder is used, or the same one again.
     pub(super) fn begin_again(&mut self) {
         for known in self.models.values_mut() {
             *known = Known { is_unwritten: true, ..Known::default() };
@@ -62,7 +62,7 @@ impl Remembered {
         self.folder = None;
     }
 
-    /// Returns true if a file speaks of this copy.
+    /// Returns true if a file refers to this copy.
     pub(super) fn is_of_others(&self, content: &Digest) -> bool {
         self.models.values().any(|known| known.file.contents.contains(content))
     }
@@ -72,12 +72,12 @@ impl Remembered {
         Stamp::of(&folder.join(DEPLOYMENTS)).ok() != self.folder.map(|(stamp, _)| stamp)
     }
 
-    /// Takes down that the folder is about to be read; returns false if nothing in it can have changed.
+    /// Records that the folder is about to be read. Returns false if nothing in it can have changed.
     fn begin_reading(&mut self, folder: &Path) -> bool {
         let Ok(stamp) = Stamp::of(folder) else { return false };
         match self.folder {
             Some((known, since)) if known == stamp => {
-                // A second write in the same moment shows only when the files are looked at once more.
+                // A second write in the same moment is only found by reading the files again.
                 let is_due = !self.is_settled && since.elapsed() >= STAMP_GRANULARITY;
                 self.is_settled |= is_due;
                 is_due
@@ -91,11 +91,11 @@ impl Remembered {
 }
 
 impl Store {
-    /// Reads what is remembered of each model, to go on with it, or why that cannot be read.
+    /// Reads the recorded state of each model, or the reason why it cannot be read.
     ///
     /// # Errors
     ///
-    /// When none of it can be read.
+    /// If the folder cannot be read.
     pub fn deployments(&self) -> io::Result<BTreeMap<ModelName, io::Result<ModelDeployments>>> {
         let Some(folder) = self.deployments_folder() else { return Ok(BTreeMap::new()) };
         let mut remembered = self.remembered();
@@ -111,11 +111,11 @@ impl Store {
         Ok(all)
     }
 
-    /// Writes this process's state of a model into what is remembered; what others changed of it since it was read last.
+    /// Merges this process's state of a model into the record. Returns the changes by others since it was last read.
     ///
     /// # Errors
     ///
-    /// When it cannot be written. It is among [`Store::unwritten`] then.
+    /// If it cannot be written. The model is then among [`Store::unwritten`].
     pub fn remember(&self, model: &ModelName, own: &ModelDeployments) -> io::Result<Followed> {
         let lasting = self.place().lasting.clone();
         {
@@ -137,11 +137,11 @@ impl Store {
         let mut remembered = self.remembered();
         let others_wrote = remembered.has_changed(&folder.path);
         let known = remembered.models.entry(model.clone()).or_default();
-        // What cannot be understood, or was removed, is written again.
+        // An unreadable or removed file is written again.
         let theirs = deployments::read(&path, model).ok().flatten();
         let result = theirs.as_ref().map_or_else(|| own.clone(), |theirs| merged(&known.own, own, theirs));
         if theirs.as_ref() != Some(&result) {
-            // Others are to see that there is nothing to remember any more.
+            // An empty state is removed only if no other gateway has to see it.
             if result == ModelDeployments::default() && folder.others().count == 0 {
                 deployments::remove(&path, model)?;
             } else {
@@ -161,7 +161,7 @@ impl Store {
         Ok(followed)
     }
 
-    /// The changes that other gateways wrote since this was asked last.
+    /// Returns the changes that other gateways wrote since the last call.
     #[must_use]
     pub fn follow(&self) -> Vec<(ModelName, Followed)> {
         let Some(folder) = self.deployments_folder() else { return Vec::new() };
@@ -173,7 +173,7 @@ impl Store {
         let mut changes = Vec::new();
         for (model, known) in &mut remembered.models {
             let Some(stamp) = listed.remove(model) else {
-                // Other gateways write that there is nothing to remember; somebody else removed it.
+                // Other gateways write an empty state; a missing file was removed by another program.
                 known.is_unwritten |= known.stamp.take().is_some();
                 continue;
             };
@@ -190,7 +190,7 @@ impl Store {
         changes
     }
 
-    /// The models whose state could not be written.
+    /// Returns the models whose state could not be written.
     #[must_use]
     pub fn unwritten(&self) -> Vec<ModelName> {
         let remembered = self.remembered();
@@ -198,7 +198,7 @@ impl Store {
         unwritten.map(|(name, _)| name.clone()).collect()
     }
 
-    /// A deployment of this content that the file of a model speaks of.
+    /// Finds a deployment of this content in the file of a model.
     #[must_use]
     pub fn deployment_of(&self, model: &ModelName, content: Digest) -> Option<Deployment> {
         let is_known = |known: &Known| known.file.contents.contains(&content);
@@ -206,7 +206,7 @@ impl Store {
         self.known_deployments(model).into_iter().find(|deployment| deployment.content == content)
     }
 
-    /// The deployments that the file of a model speaks of: what serves first, then what served before, the last one first.
+    /// Lists the deployments in the file of a model: current ones first, then previous ones, newest first.
     #[must_use]
     pub fn known_deployments(&self, model: &ModelName) -> Vec<Deployment> {
         let folder = self.deployments_folder();
@@ -230,7 +230,7 @@ impl Store {
     }
 }
 
-/// Reads a file that changed. One that cannot be understood says nothing; the next change is read again.
+/// Reads a file that changed. An unreadable one is logged and ignored until its next change.
 fn follow_one(
     folder: &Path,
     model: &ModelName,

@@ -1,7 +1,7 @@
-//! One private copy: the files, what is in them, and what was made of them.
+//! A private copy: its files, its manifest, and its converted models.
 //!
 //! ```text
-//! manifest.json       what is in the copy
+//! manifest.json       the description of the copy
 //! files/              the model's file and those that it names
 //! converted/          the model in ONNX Runtime's own format, by its sha256
 //! ```
@@ -21,58 +21,58 @@ use tempfile::TempDir;
 use super::{Folder, copy};
 use crate::{lifecycle::Candidate, model::Digest};
 
-/// The folder of the files, which has nothing else in it: a model may name its weights as it likes.
+/// The folder of the files, which contains nothing else: a model may name its weights as it likes.
 pub(super) const FILES: &str = "files";
 
 /// The folder of converted models.
 const CONVERTED: &str = "converted";
 
-/// What is in a copy, in the copy.
+/// The description of a copy, inside the copy.
 const MANIFEST: &str = "manifest.json";
 
 /// The file that a conversion writes.
 const CONVERTED_FILE: &str = "model.ort";
 
-/// A private copy of a model's files. It is removed when nothing holds it and nothing remembers it.
+/// A private copy of a model's files. It is removed once it is neither in use nor recorded.
 #[derive(Debug)]
 pub struct Snapshot {
     folder: PathBuf,
     manifest: Manifest,
-    /// Keeps the folder; `None` for a copy in one that is only read.
+    /// Keeps the folder. `None` for a copy in a folder that is only read.
     _store: Option<Arc<Folder>>,
 }
 
-/// What is in a copy.
+/// The description of a copy.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
-    /// Of everything below: the identity of a deployment.
+    /// Digest of everything below: the identity of a deployment.
     pub content: Digest,
     /// Digest of the model's file and its data files, which responses show.
     pub digest: Digest,
     /// Every file, the model's first.
     pub files: Vec<CopiedFile>,
-    /// What overrides the contract in the model's metadata.
+    /// Overrides of the contract in the model's metadata.
     pub contract: Option<Value>,
 }
 
 /// A file of a copy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CopiedFile {
-    /// Relative to the model's file, as that names it.
+    /// Path relative to the model's file, as the model names it.
     pub path: String,
-    /// The sha256 of its bytes.
+    /// SHA-256 of the content.
     pub digest: Digest,
-    /// How many there are.
+    /// Size in bytes.
     pub bytes: u64,
 }
 
 impl Manifest {
-    /// Writes it into the folder of a copy.
+    /// Writes the manifest into the folder of a copy.
     pub(super) fn write(&self, folder: &Path) -> io::Result<()> {
         fs::write(folder.join(MANIFEST), serde_json::to_vec(self)?)
     }
 
-    /// The manifest of a copy of this content.
+    /// Reads the manifest of a copy, and checks that it describes this content.
     pub(super) fn read(folder: &Path, content: Digest) -> io::Result<Self> {
         let mut manifest: Self = serde_json::from_slice(&fs::read(folder.join(MANIFEST))?)?;
         let whole = copy::content_of(&manifest.files, manifest.contract.as_ref());
@@ -90,7 +90,7 @@ impl Snapshot {
         Self { folder, manifest, _store: Some(store) }
     }
 
-    /// A copy in a folder that this process does not use but to read it.
+    /// Creates a copy in a folder that this process only reads.
     pub(super) fn found(folder: PathBuf, manifest: Manifest) -> Self {
         Self { folder, manifest, _store: None }
     }
@@ -101,66 +101,66 @@ impl Snapshot {
         self.file().exists()
     }
 
-    /// Where the model's file is.
+    /// Returns the path of the model's file.
     #[must_use]
     pub fn file(&self) -> PathBuf {
         let name = self.manifest.files.first().map_or("", |file| &file.path);
         self.folder.join(FILES).join(name)
     }
 
-    /// The folder that holds everything of the copy, and nothing else.
+    /// Returns the folder that holds everything of the copy, and nothing else.
     #[must_use]
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// The identity of a deployment: of all files and what overrides the contract.
+    /// Returns the identity of a deployment: digest of all files and of the contract's overrides.
     #[must_use]
     pub fn content(&self) -> Digest {
         self.manifest.content
     }
 
-    /// The digest that answers show: the sha256 of the model's file, or of the list of all its files' digests.
+    /// Returns the digest in responses: the SHA-256 of the model's file, or of the list of all its files' digests.
     #[must_use]
     pub fn digest(&self) -> Digest {
         self.manifest.digest
     }
 
-    /// Every file with its digest, the model's first.
+    /// Returns every file with its digest, the model's first.
     #[must_use]
     pub fn files(&self) -> &[CopiedFile] {
         &self.manifest.files
     }
 
-    /// The sha256 of each file.
+    /// Returns the SHA-256 of each file.
     pub fn digests(&self) -> impl Iterator<Item = Digest> {
         self.manifest.files.iter().map(|file| file.digest)
     }
 
-    /// The identity of all files, whatever stands beside them.
+    /// Returns the identity of all files, independent of the configuration.
     #[must_use]
     pub fn files_digest(&self) -> Digest {
         copy::content_of(&self.manifest.files, None)
     }
 
-    /// What overrides the contract in the model's metadata.
+    /// Returns the overrides of the contract in the model's metadata.
     #[must_use]
     pub fn contract(&self) -> Option<&Value> {
         self.manifest.contract.as_ref()
     }
 
-    /// Bytes in the model's file, and in the others.
+    /// Returns the bytes in the model's file, and in the others.
     #[must_use]
     pub fn sizes(&self) -> (u64, u64) {
         let sizes: Vec<u64> = self.manifest.files.iter().map(|file| file.bytes).collect();
         sizes.split_first().map_or((0, 0), |(model, others)| (*model, others.iter().sum()))
     }
 
-    /// Reads every file again.
+    /// Hashes every file again and compares the digests.
     ///
     /// # Errors
     ///
-    /// When one cannot be read, or a byte of it is not what it was.
+    /// If a file cannot be read, or a byte of it changed.
     pub fn verify(&self) -> io::Result<()> {
         for file in &self.manifest.files {
             if copy::digest_of_file(&self.folder.join(FILES).join(&file.path))? != file.digest {
@@ -170,17 +170,17 @@ impl Snapshot {
         Ok(())
     }
 
-    /// Returns true if the files of a candidate are those of the copy, byte for byte.
+    /// Returns true if the files of a candidate equal those of the copy, byte for byte.
     #[must_use]
     pub fn is_of(&self, candidate: &Candidate) -> bool {
         copy::is_same(candidate, &self.manifest.files)
     }
 
-    /// Sees to it that the copy is on the disk, and not only on its way there.
+    /// Synchronizes the copy to the disk.
     ///
     /// # Errors
     ///
-    /// When that cannot be done.
+    /// If synchronizing fails.
     pub fn sync(&self) -> io::Result<()> {
         for file in &self.manifest.files {
             File::open(self.folder.join(FILES).join(&file.path))?.sync_all()?;
@@ -190,11 +190,11 @@ impl Snapshot {
         self.folder.parent().map_or(Ok(()), |copies| File::open(copies)?.sync_all())
     }
 
-    /// An empty folder in the copy, for a conversion to write into, and the file that it is to write.
+    /// Creates an empty folder in the copy for a conversion. Returns it with the path of the file to write.
     ///
     /// # Errors
     ///
-    /// When it cannot be made.
+    /// If the folder cannot be made.
     pub fn begin_conversion(&self) -> io::Result<(TempDir, PathBuf)> {
         let mut builder = tempfile::Builder::new();
         builder.prefix("converting-").permissions(fs::Permissions::from_mode(0o700));
@@ -203,11 +203,11 @@ impl Snapshot {
         Ok((folder, file))
     }
 
-    /// Keeps a converted model, which does not change any more; its digest.
+    /// Keeps a converted model, read-only from now on. Returns its digest.
     ///
     /// # Errors
     ///
-    /// When it cannot be kept.
+    /// If it cannot be kept.
     pub fn keep_converted(&self, file: &Path) -> io::Result<Digest> {
         let opened = File::open(file)?;
         opened.set_permissions(fs::Permissions::from_mode(0o400))?;
@@ -219,7 +219,7 @@ impl Snapshot {
         Ok(digest)
     }
 
-    /// The file to load: the converted one if it is what its proof says, else the model's.
+    /// Returns the file to load: the converted one if its digest matches the proof, else the model's.
     #[must_use]
     pub fn file_to_load(&self, converted: Option<Digest>) -> PathBuf {
         let kept = converted.map(|digest| (digest, self.converted(digest)));

@@ -1,4 +1,4 @@
-//! The gateways that use one folder at the same time, and the copies that each of them holds: none removes another's.
+//! The gateways that use one folder at the same time, and the copies that each of them holds. None removes another's.
 //!
 //! ```text
 //! state/users/NAME/lock      locked while the process lives
@@ -19,7 +19,7 @@ use crate::model::Digest;
 /// The folder of all users.
 const USERS: &str = "users";
 
-/// The file by whose lock one sees that a user lives.
+/// The file whose lock says that a user is alive.
 const LOCK: &str = "lock";
 
 /// This process as a user of a folder.
@@ -29,17 +29,17 @@ pub(super) struct User {
     _lock: Lock,
 }
 
-/// Other users who live.
+/// Other users that are alive.
 #[derive(Debug, Default)]
 pub(super) struct Others {
-    /// Their number.
+    /// Number of other users.
     pub(super) count: usize,
     /// The copies that any of them holds.
     pub(super) held: HashSet<Digest>,
 }
 
 impl User {
-    /// Begins to use a folder. The caller holds the lock for writing.
+    /// Registers as a user of a folder. The caller holds the write lock.
     pub(super) fn join(folder: &Path) -> io::Result<Self> {
         let users = folder.join(USERS);
         DirBuilder::new().recursive(true).mode(0o700).create(&users)?;
@@ -50,26 +50,27 @@ impl User {
         Ok(Self { folder: own.keep(), _lock: lock })
     }
 
-    /// Returns true if nothing has removed it.
+    /// Returns true unless the registration was removed.
     pub(super) fn is_there(&self) -> bool {
         self.folder.join(LOCK).exists()
     }
 
-    /// Says that this process holds a copy. The caller holds the lock for writing.
+    /// Records that this process holds a copy. The caller holds the write lock.
     pub(super) fn hold(&self, content: Digest) -> io::Result<()> {
         let file = self.folder.join(content.to_string());
         OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(file).map(drop)
     }
 
-    /// Says that this process holds no copies but these.
+    /// Releases all copies but these.
     pub(super) fn hold_only(&self, is_held: impl Fn(&Digest) -> bool) {
         for content in contents(&self.folder).filter(|content| !is_held(content)) {
-            // What stays only keeps a copy for longer.
+            // A file that stays only keeps a copy for longer.
             let _ = fs::remove_file(self.folder.join(content.to_string()));
         }
     }
 
-    /// The other users who live. What those left who were killed is removed. The caller holds the lock for writing.
+    /// Lists the other users that are alive, and removes the files of users that were killed. The caller holds the
+    /// write lock.
     pub(super) fn others(&self) -> Others {
         let mut others = Others::default();
         let Some(users) = self.folder.parent() else { return others };
@@ -90,7 +91,7 @@ impl User {
 
 impl Drop for User {
     fn drop(&mut self) {
-        // The lock goes with the process, so what stays is taken for what it is.
+        // The lock ends with the process, so the next user recognizes what stays as abandoned.
         let _ = fs::remove_dir_all(&self.folder);
     }
 }
@@ -114,7 +115,7 @@ mod tests {
         two.hold_only(|content| *content == second);
         let others = one.others();
         assert_eq!((others.count, others.held), (1, HashSet::from([second])));
-        // As a process that is killed leaves it.
+        // As a killed process leaves it.
         let left = two.folder.clone();
         drop(two);
         fs::create_dir(&left).unwrap();

@@ -1,7 +1,7 @@
-//! Requests that a deployment on trial did not answer: counts by group of callers, and a bounded sample of inputs.
+//! Requests that a deployment on trial failed: counts by group of callers, and a bounded sample of inputs.
 //!
-//! Each group has an equal part of the room, filled by chance (reservoir sampling): a caller who asks ten thousand times
-//! pushes out its own samples, and nobody else's.
+//! Each group has an equal part of the room, filled at random (reservoir sampling). A caller with ten thousand requests
+//! therefore displaces its own group's samples only.
 
 use std::{
     collections::BTreeMap,
@@ -16,29 +16,29 @@ use crate::{
     runtime::Inputs,
 };
 
-/// The most samples.
+/// Most samples.
 const MOST_SAMPLES: usize = 32;
 
-/// The most bytes of all samples.
+/// Most bytes of all samples.
 const MOST_BYTES: usize = 8 << 20;
 
-/// Bytes that a text takes beside its letters.
+/// Bytes of a string beside its text.
 const TEXT_BYTES: usize = size_of::<String>();
 
-/// A request that was not answered.
+/// A failed request.
 #[derive(Debug)]
 pub struct Suspect {
     /// The caller, as a number.
     pub caller: u64,
-    /// The inputs of the run; `None` if they are lost.
+    /// The inputs of the run. `None` if they are lost.
     pub inputs: Option<Box<Inputs>>,
-    /// True if rows were asked: each output must hold one for each of them.
+    /// True if the request was for rows: each output must have one part per row.
     pub by_rows: bool,
-    /// True if the model refused the inputs, and did not fail.
+    /// True if the model refused the inputs rather than failed.
     pub is_refusal: bool,
 }
 
-/// The inputs of a request that was not answered.
+/// The inputs of a failed request.
 #[derive(Debug)]
 pub struct Sample {
     pub(in crate::lifecycle) inputs: Inputs,
@@ -46,16 +46,16 @@ pub struct Sample {
     bytes: usize,
 }
 
-/// Everything that is known of such requests.
+/// The collected failures.
 #[derive(Debug)]
 pub(super) struct Suspects {
     /// Failures since the last comparison, by group.
     fresh: BTreeMap<usize, Group>,
-    /// Failures of earlier comparisons that the deployment before would have answered, estimated from the samples.
+    /// Failures of earlier comparisons that the previous deployment would have answered, estimated from the samples.
     counted: ByGroup<f64>,
-    /// All of them.
+    /// Number of all failures.
     all: u64,
-    /// Samples that were compared, and those of them that the deployment before answered.
+    /// Samples that were compared, and those of them that the previous deployment answered.
     compared: (u64, u64),
     next_comparison: Option<Instant>,
 }
@@ -66,12 +66,12 @@ struct Group {
     samples: Vec<Sample>,
 }
 
-/// Everything that was collected between two comparisons.
+/// Failures collected between two comparisons.
 #[derive(Debug)]
 pub(in crate::lifecycle) struct Taken {
-    /// Good answers so far.
+    /// Successful responses so far.
     pub(super) answered: ByGroup<u64>,
-    /// Requests that were not answered so far.
+    /// Failed requests so far.
     pub(super) all: u64,
     /// Samples, each with its group.
     pub(in crate::lifecycle) samples: Vec<(usize, Sample)>,
@@ -117,7 +117,7 @@ impl Suspects {
         self.next_comparison = Instant::now().checked_add(pause);
     }
 
-    /// The most failures that may turn out, by group.
+    /// Returns the upper limit of confirmed failures by group, if every open one is confirmed.
     #[expect(
         clippy::cast_precision_loss,
         reason = "an estimate of more requests than 2^53 is as good when rounded"
@@ -130,17 +130,17 @@ impl Suspects {
         most
     }
 
-    /// The failures that comparisons have shown so far, by group.
+    /// Returns the failures that comparisons have confirmed so far, by group.
     pub(super) fn counted(&self) -> &ByGroup<f64> {
         &self.counted
     }
 
-    /// Samples that were compared, and those of them that the deployment before answered.
+    /// Returns the numbers of samples that were compared, and of those that the previous deployment answered.
     pub(super) fn compared(&self) -> (u64, u64) {
         self.compared
     }
 
-    /// Takes out what was collected; samples of all groups take turns, in case not all can be tried.
+    /// Takes what was collected. Samples of all groups take turns, in case not all can be tried.
     pub(super) fn take(&mut self, answered: ByGroup<u64>) -> Taken {
         let fresh = std::mem::take(&mut self.fresh);
         let requests = fresh.iter().map(|(number, group)| (*number, group.requests)).collect();
@@ -153,7 +153,7 @@ impl Suspects {
         Taken { answered, all: self.all, samples, requests }
     }
 
-    /// Scales what the samples told up to all requests of their group. A group without any that was tried counts nothing.
+    /// Extrapolates the samples to all requests of their group. A group without a tried sample counts nothing.
     #[expect(
         clippy::cast_precision_loss,
         reason = "an estimate of more requests than 2^53 is as good when rounded"
@@ -181,7 +181,7 @@ impl Group {
         let mut random = rand::rng();
         let bytes = bytes_of(inputs);
         let kept: usize = self.samples.iter().map(|sample| sample.bytes).sum();
-        // What is too large for the room that is left takes the place of another, if any.
+        // Inputs without room replace another sample, if they fit then.
         let has_room = self.samples.len() < most && kept + bytes <= most_bytes;
         let replaced = if has_room {
             None
@@ -201,7 +201,7 @@ impl Group {
         }
     }
 
-    /// Drops samples by chance until the others fit.
+    /// Drops samples at random until the others fit.
     fn shrink(&mut self, (most, most_bytes): (usize, usize)) {
         let mut random = rand::rng();
         let does_not_fit = |samples: &[Sample]| {
@@ -221,7 +221,7 @@ fn bytes_of(inputs: &Inputs) -> usize {
     inputs.tensors().map(bytes).sum()
 }
 
-/// A copy that holds on to nothing else: tensors may be parts of the body that was received.
+/// Copies inputs, because tensors may be parts of the request body, which the sample would keep in memory.
 fn detached(inputs: &Inputs) -> Option<Inputs> {
     Some(match inputs {
         Inputs::Only(tensor) => Inputs::Only(tensor.detached()?),

@@ -13,7 +13,7 @@ fn settings() -> RollbackSettings {
     RollbackSettings { automatic: true, failure_share: 0.5, window_seconds: 3600, min_answers: 4 }
 }
 
-/// A trial and the number of its alarms.
+/// Starts a trial. Returns it with the number of its alarms.
 fn trial(settings: &RollbackSettings, before: f64) -> (Trial, Arc<AtomicUsize>) {
     let alarms = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&alarms);
@@ -32,7 +32,7 @@ fn suspect(caller: u64, value: f32) -> Suspect {
     Suspect { caller, inputs: Some(Box::new(inputs(value, 4))), by_rows: true, is_refusal: false }
 }
 
-/// Compares: the deployment before answers what is positive.
+/// Compares with a previous deployment that answers positive inputs only.
 fn compared(trial: &Trial) -> Verdict {
     let taken = trial.take().unwrap();
     let answer = |(_, sample): &(usize, Sample)| {
@@ -78,7 +78,7 @@ fn what_the_deployment_before_does_not_answer_is_counted_on_neither_side() {
     let verdict = compared(&trial);
     assert!(!verdict.takes_back && verdict.answered_before == 0, "{verdict:?}");
     trial.rest(Duration::ZERO);
-    // Those that count are told from them, however many there were before.
+    // Confirmed failures are distinguished from shared ones, however many there were before.
     (0..12).for_each(|_| trial.failed(suspect(1, 1.0)));
     assert!(compared(&trial).takes_back);
 }

@@ -1,43 +1,44 @@
-//! The rule by which a deployment is taken back.
+//! The rule for an automatic rollback.
 
 use super::{
     ByGroup,
     suspects::{Suspects, Taken},
 };
 
-/// From this share of failures on, the deployment before answers more than the one on trial, whatever it fails itself.
+/// From this share of failures on, the previous deployment answers more than the one on trial, regardless of its own
+/// share.
 const MOST_ANSWERS: f64 = 0.5;
 
-/// When a deployment is taken back.
+/// Conditions of a rollback.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Rule {
     /// The share of failures.
     pub(super) share: f64,
-    /// The answers before which the share says nothing.
+    /// The fewest requests from which the share is meaningful.
     pub(super) min_answers: u64,
-    /// The share of the deployment before, by its own count.
+    /// The share of failures of the previous deployment, by its own count.
     pub(super) before: f64,
 }
 
 /// The outcome of a comparison.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Verdict {
-    /// True if the deployment is taken back.
+    /// True if the deployment is rolled back.
     pub takes_back: bool,
-    /// True if it would be, were the failures not all of one caller while others are answered.
+    /// True if it would be rolled back, but all failures are of one caller while others are answered.
     pub is_one_caller: bool,
-    /// Requests that were not answered.
+    /// Failed requests.
     pub failed: u64,
     /// All requests, answered or not.
     pub requests: u64,
-    /// Samples of those not answered that the deployment before was asked.
+    /// Samples of failed requests that were replayed on the previous deployment.
     pub compared: u64,
     /// Number of them that it answered.
     pub answered_before: u64,
 }
 
 impl Verdict {
-    /// The figures, in a sentence for the log and the history.
+    /// Formats the figures as a sentence for the log and the history.
     #[must_use]
     pub fn detail(&self) -> String {
         let Self { failed, requests, compared, answered_before, .. } = self;
@@ -49,15 +50,15 @@ impl Verdict {
 }
 
 impl Rule {
-    /// Returns true if a comparison could end with the deployment taken back.
+    /// Returns true if a comparison could end with a rollback.
     pub(super) fn may_fail(&self, answered: &ByGroup<u64>, suspects: &Suspects) -> bool {
         self.is_met(sum(answered), suspects.most_counted().iter().sum())
     }
 
-    /// Decides by the failures that comparisons have shown.
+    /// Decides by the failures that comparisons have confirmed.
     ///
-    /// One caller cannot undo what serves the others: once the others have asked often enough to tell, the share must be
-    /// reached without the caller who fails most, too.
+    /// One caller must not undo a deployment that serves the others. Once the others have enough requests, the share
+    /// must also be reached without the caller that fails most.
     pub(super) fn judge(&self, taken: &Taken, suspects: &Suspects) -> Verdict {
         let (counted, answered) = (suspects.counted(), &taken.answered);
         let (good, failures) = (sum(answered), counted.iter().sum::<f64>());
@@ -83,7 +84,7 @@ impl Rule {
 
     fn is_met(&self, good: u64, failures: f64) -> bool {
         let share = share(good, failures);
-        // What the deployment before fails says nothing where it answers more all the same.
+        // The previous deployment's failures are irrelevant once it answers more anyway.
         failures > 0.0
             && self.are_enough(good, failures)
             && share >= self.share

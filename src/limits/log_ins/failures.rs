@@ -1,9 +1,9 @@
-//! Failed log-ins, and what they mean for the next one.
+//! Past log-in failures, and the treatment of the next log-in.
 //!
-//! An address that has failed too often is refused: it has to wait. A client id is never refused, as strangers could then
-//! lock a client out by failing in its name from many addresses. It only makes its log-ins wait behind others, and not
-//! behind addresses that have failed themselves. And as many clients may share an address, one that logged in from there
-//! before is judged by its own failures only (a device cookie, as OWASP calls it), kept here.
+//! An address that has failed too often is refused for a while. A client id is never refused, as strangers could then
+//! lock a client out by failing in its name from many addresses. Such log-ins only wait behind others, but before those
+//! from addresses that have failed themselves. As many clients may share an address, a client that has logged in from
+//! it before is judged by its own failures only. This is a device cookie, as OWASP calls it, but kept here.
 
 use std::{
     collections::HashMap,
@@ -16,20 +16,20 @@ use crate::{
     limits::{AddressKey, buckets::Buckets, burst},
 };
 
-/// Time for which a log-in speaks for the next one of the same client from the same address.
+/// Time for which a successful log-in makes the same client trusted at the same address.
 const TRUSTED_TIME: Duration = Duration::from_hours(24);
 
-/// Clients and their addresses that are remembered. The oldest gives way.
+/// Most pairs of client and address that are remembered. The oldest is evicted.
 const MAX_TRUSTED: usize = 16_384;
 
-/// The class of a log-in that waits for its verification. The least is verified first.
+/// The class of a log-in in the queue. The lowest is verified first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Class {
-    /// No recent failure speaks against it.
+    /// No recent failure of the address or the client.
     Unsuspected,
-    /// Too many have failed with its client id lately, elsewhere.
+    /// Too many recent failures of this client id, from other addresses.
     SuspectedClient,
-    /// The address has failed lately.
+    /// A recent failure of the address.
     FailedAddress,
 }
 
@@ -37,21 +37,21 @@ pub(super) enum Class {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Standing {
     Waits(Class),
-    /// None is verified from this address for so long.
+    /// The address is refused for this time.
     Refused(Duration),
 }
 
-/// A client id as it stands for its text as long as the process lives.
+/// The hash of a client id, constant during the life of the process.
 pub(super) type ClientKey = u64;
 
-/// Past log-ins, as far as they count for the next.
+/// Past log-ins, as far as they affect the next.
 #[derive(Debug)]
 pub(super) struct Failures {
     addresses: Buckets<AddressKey>,
     clients: Buckets<ClientKey>,
     trusted: HashMap<(AddressKey, ClientKey), Trust>,
     hasher: RandomState,
-    /// Failures that a trusted client has before it is no longer one.
+    /// Number of failures that end the trust in a client.
     patience: u32,
     max_trusted: usize,
 }
@@ -74,7 +74,7 @@ impl Failures {
         }
     }
 
-    /// Takes buckets of another size, full ones.
+    /// Replaces the buckets by full ones of another size.
     pub(super) fn resize(&mut self, quota: &QuotaSettings) {
         self.addresses = Buckets::new(quota);
         self.clients = Buckets::new(quota);
@@ -127,7 +127,7 @@ impl Failures {
         self.trusted.insert(key, Trust { until: now + TRUSTED_TIME, failed: 0 });
     }
 
-    /// Forgets full buckets and trust that has ended.
+    /// Removes full buckets and expired trust.
     pub(super) fn release_idle(&mut self, now: Instant) {
         self.addresses.forget_full(now);
         self.clients.forget_full(now);

@@ -1,23 +1,23 @@
-//! Log-ins that wait for their verification: few, and in a fair order.
+//! The queue of log-ins for verification: short, and in a fair order.
 
 use std::collections::HashMap;
 
 use super::failures::{Class, ClientKey, Standing};
 use crate::limits::AddressKey;
 
-/// Log-ins that may wait. Each takes some 20 ms of a core, so who is behind so many would be gone before its turn.
+/// Maximum length of the queue. At about 20 ms of a core each, a client further back would give up before its turn.
 const MAX_WAITING: usize = 64;
 
-/// More than these are a crowd, of which the newest is verified first: who came all at once wait for each other anyway, and
-/// whoever comes then does not wait for all of them.
+/// Length beyond which the queue is a crowd, and the newest log-in of each turn is verified first. A burst delays only
+/// itself, and a log-in that comes later does not wait for all of it.
 const CROWD: usize = 8;
 
-/// A log-in that waits.
+/// A log-in in the queue.
 #[derive(Debug)]
 pub(super) struct Waiting<T> {
     pub(super) address: AddressKey,
     pub(super) client: ClientKey,
-    /// The memory that its verification takes.
+    /// The memory in KiB that its verification takes.
     pub(super) memory_kib: u32,
     pub(super) asked: T,
 }
@@ -25,23 +25,23 @@ pub(super) struct Waiting<T> {
 #[derive(Debug)]
 struct Entry<T> {
     waiting: Waiting<T>,
-    /// The turn in which its address gets to this one: addresses take turns, however many each has waiting.
+    /// The turn in which its address reaches this log-in: addresses take turns, however many log-ins each has waiting.
     turn: u64,
-    /// Log-ins of its address that waited when it came.
+    /// Log-ins of the same address that waited when it came.
     behind: u64,
     arrival: u64,
 }
 
-/// The order: by class, and in each class the addresses in turn.
+/// The queue: ordered by class, and in each class by turn of the address.
 #[derive(Debug)]
 pub(super) struct Queue<T> {
     entries: Vec<Entry<T>>,
-    /// The turn that was served last.
+    /// The turn of the last log-in taken.
     turn: u64,
     arrivals: u64,
 }
 
-/// The order of giving way when the queue is full: the last of the address with most waiting in the last class goes.
+/// The order of eviction from a full queue, greatest first: class, log-ins of the address and of the client, arrival.
 type Precedence = (Class, usize, usize, u64);
 
 impl<T> Queue<T> {
@@ -53,7 +53,7 @@ impl<T> Queue<T> {
         self.entries.is_empty()
     }
 
-    /// Adds one; answers the one that gives way, which may be the same.
+    /// Adds a log-in; returns the one evicted from a full queue, which may be the same.
     pub(super) fn push(
         &mut self,
         waiting: Waiting<T>,
@@ -82,12 +82,12 @@ impl<T> Queue<T> {
         Some(self.entries.swap_remove(last).waiting)
     }
 
-    /// Takes out everything that is not to be verified any more.
+    /// Removes and returns all log-ins that no longer need verification.
     pub(super) fn take(&mut self, is_over: impl Fn(&Waiting<T>) -> bool) -> Vec<Waiting<T>> {
         self.entries.extract_if(.., |entry| is_over(&entry.waiting)).map(|entry| entry.waiting).collect()
     }
 
-    /// Takes out the one whose turn it is, if there is room for it now.
+    /// Takes the next log-in, if there is room for it now.
     pub(super) fn next(
         &mut self,
         class_of: impl Fn(&Waiting<T>) -> Class,
@@ -103,7 +103,7 @@ impl<T> Queue<T> {
         });
         let ((class, ..), index) = classed.min()?;
         let turn = self.entries[index].turn;
-        // What does not fit is waited for: if others passed it, it could wait for ever.
+        // Nothing may overtake a log-in that does not fit: it could wait for ever.
         if !has_room(class, self.entries[index].waiting.memory_kib) {
             return None;
         }
@@ -112,7 +112,7 @@ impl<T> Queue<T> {
     }
 }
 
-/// The class of one that is not refused.
+/// Returns the class of a log-in that is not refused.
 pub(super) fn class_of(standing: Standing) -> Class {
     match standing {
         Standing::Waits(class) => class,
@@ -126,7 +126,7 @@ mod tests {
 
     use super::*;
 
-    /// A log-in of this address and client, of a class that is its name's.
+    /// Creates a log-in of this address and client; its class is stored in place of a secret.
     fn waiting(address: u8, client: ClientKey, class: Class) -> Waiting<Class> {
         Waiting { address: IpAddr::from([192, 0, 2, address]).into(), client, memory_kib: 1, asked: class }
     }

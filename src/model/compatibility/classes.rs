@@ -1,4 +1,4 @@
-//! Classes: the names that predictions and probabilities have.
+//! Classes: the names of predictions and probabilities.
 
 use super::{
     Interface, Subject, Told,
@@ -11,13 +11,13 @@ pub(super) fn compare<'m>(old: &Interface<'m>, new: &Interface<'m>, told: &mut T
     let labels = (old.labels(), new.labels());
     let sentence = match (before.as_slice(), now.as_slice()) {
         (before, now) if before == now && labels.0 == labels.1 => return,
-        // The names stay, but tensors show what they stand for.
+        // The names stay, but tensors show the labels behind them.
         (before, now) if before == now => became("labels", &labels.0, &labels.1),
         ([], now) => format!("the classes have names now: {}", listed(now)),
         (before, []) => format!("the classes [{}] have no names any more", listed(before)),
         (before, now) => became("classes", before, now),
     };
-    // Other classes are often another type of the label or another number of probabilities, which was told.
+    // Other classes often change the type of the label or the number of probabilities, which was reported already.
     let holds_classes = |output: &str| {
         let outputs = |interface: &Interface<'m>| {
             let roles = interface.layout.iter().flat_map(|layout| &layout.outputs);

@@ -12,7 +12,7 @@ pub(super) fn compare<'m>(old: &Interface<'m>, new: &Interface<'m>, told: &mut T
     let known = |interface: &Interface<'m>| interface.contract.graph.columns.iter();
     let places: BTreeSet<Place<'m>> =
         known(old).chain(known(new)).map(|(input, column, _)| (input, column)).collect();
-    // An encoder or a table often takes many columns: one rule for all of them is one difference.
+    // An encoder or a table often reads many columns: one rule for all of them is one difference.
     let mut by_rule: BTreeMap<(bool, String), Vec<String>> = BTreeMap::new();
     for (input, column) in places {
         if old.signature.input(input).is_none() || new.signature.input(input).is_none() {
@@ -20,7 +20,7 @@ pub(super) fn compare<'m>(old: &Interface<'m>, new: &Interface<'m>, told: &mut T
         }
         let (before, now) = (facts(old, (input, column)), facts(new, (input, column)));
         let mut rules = vec![categories(before.and_then(closed), now.and_then(closed))];
-        // The range of a feature has it, and is told of as such.
+        // The range of a feature includes it, and is reported there.
         if old.contract.features.is_empty() && new.contract.features.is_empty() {
             rules.push(range(before.and_then(|facts| facts.range), now.and_then(|facts| facts.range)));
         }
@@ -49,7 +49,7 @@ fn facts<'m>(interface: &Interface<'m>, (input, column): Place<'_>) -> Option<&'
     }
 }
 
-/// The only values that are taken; `None` if others are too.
+/// Returns the only accepted values; `None` if others are accepted too.
 fn closed(facts: &ColumnFacts) -> Option<BTreeSet<String>> {
     let categories = facts.categories.as_ref().filter(|_| facts.is_closed)?;
     Some(match categories {
@@ -59,7 +59,8 @@ fn closed(facts: &ColumnFacts) -> Option<BTreeSet<String>> {
     })
 }
 
-/// The difference between the values that are taken, and true if it breaks callers.
+/// Describes the difference between the accepted values. The flag is true if it breaks callers; `None` if there is
+/// none.
 fn categories(before: Option<BTreeSet<String>>, now: Option<BTreeSet<String>>) -> Option<(bool, String)> {
     let all = |values: &BTreeSet<String>| listed(&values.iter().collect::<Vec<_>>());
     let beyond = |values: &BTreeSet<String>, others: &BTreeSet<String>| {
@@ -87,7 +88,7 @@ fn range(before: Option<(i64, i64)>, now: Option<(i64, i64)>) -> Option<(bool, S
     (before != now).then(|| (breaks, format!("may be {}, was {}", shown(now), shown(before))))
 }
 
-/// The feature that a column is, or else its input and place.
+/// Returns the name of a column's feature, or else its input and position.
 fn name(interface: &Interface<'_>, (input, column): Place<'_>) -> String {
     let layout = interface.layout.as_ref();
     let place = column.unwrap_or(0);

@@ -1,4 +1,4 @@
-//! Features: their names, ranges, units, and what stands in for a missing value.
+//! Features: their names, ranges, units, and replacements of missing values.
 
 use std::{cmp::Ordering, collections::BTreeMap};
 
@@ -13,14 +13,14 @@ pub(super) fn names<'m>(interface: &Interface<'m>) -> Vec<&'m str> {
     interface.contract.features.iter().map(|feature| feature.name.as_str()).collect()
 }
 
-/// The input that holds the only column of rows.
+/// Returns the input that holds the only column of rows; `None` if rows have several columns.
 fn only_column<'m>(interface: &Interface<'m>) -> Option<&'m str> {
     let layout = interface.layout.as_ref().filter(|layout| layout.columns() == 1)?;
     let (input, _) = layout.place(0)?;
     interface.signature.input(input).map(|spec| spec.name.as_str())
 }
 
-/// Compares the names of the features; returns true if a difference of them that breaks callers was told.
+/// Compares the names of the features. Returns true if it reported a difference that breaks callers.
 pub(super) fn compare_names<'m>(
     old: &Interface<'m>,
     new: &Interface<'m>,
@@ -28,7 +28,7 @@ pub(super) fn compare_names<'m>(
     told: &mut Told<'m>,
 ) -> bool {
     let (mut before, mut now) = (names(old), names(new));
-    // The only column of a model is called as its input is, if nothing else names it.
+    // The only column of a model has the name of its input, unless a feature names it.
     if let ([], [_], Some(column)) = (before.as_slice(), now.as_slice(), only_column(old)) {
         before = vec![column];
     }
@@ -36,7 +36,7 @@ pub(super) fn compare_names<'m>(
         now = vec![column];
     }
     if are_inputs(old) && are_inputs(new) {
-        // What was renamed, what is gone and what is new is told of the inputs.
+        // Renamed, removed and new ones are reported as inputs.
         let (were, are) = (before.clone(), now.clone());
         before.retain(|name| are.contains(name));
         now.retain(|name| were.contains(name));
@@ -61,7 +61,8 @@ pub(super) fn compare_names<'m>(
     true
 }
 
-/// Compares the range and the unit of each feature. A feature that is new, or has no name any more, is told of as such.
+/// Compares the range and the unit of each feature. A feature that is new or lost its name is reported by
+/// `compare_names`.
 pub(super) fn compare_each<'m>(
     old: &Interface<'m>,
     new: &Interface<'m>,
@@ -81,7 +82,7 @@ pub(super) fn compare_each<'m>(
     }
 }
 
-/// A feature without a name for a column that has none: only the range that the graph states is known.
+/// Returns a feature without a name, for a column that has none: only the range in the graph is known.
 fn unnamed(interface: &Interface<'_>, layout: &Layout, column: usize) -> Feature {
     let facts =
         layout.place(column).and_then(|(input, place)| interface.contract.graph.columns.get(input, place));
@@ -92,8 +93,8 @@ fn unnamed(interface: &Interface<'_>, layout: &Layout, column: usize) -> Feature
     Feature { minimum, maximum, ..Feature::new("") }
 }
 
-/// Compares what stands in for a missing value. A value that is taken where it was refused breaks no caller; one that is
-/// refused, or taken for something else, does.
+/// Compares the replacements of missing values. A value that is accepted where it was refused breaks no caller; one
+/// that is refused, or replaced by another, does.
 pub(super) fn compare_missing<'m>(
     (old, before): (&Interface<'m>, &Layout),
     (new, now): (&Interface<'m>, &Layout),
@@ -127,8 +128,8 @@ pub(super) fn compare_missing<'m>(
     }
 }
 
-/// The column of the old model that callers take for that of the new one: that of the feature of the same name, or that
-/// at the same place where its name, too, is gone or there are no names.
+/// Finds the column of the old model that callers use as this column of the new one. It is the feature of the same
+/// name. Without names, or if that name is gone too, it is the column at the same position.
 fn counterpart(old: &Interface<'_>, new: &Interface<'_>, column: usize) -> Option<usize> {
     let (before, now) = (&old.contract.features, &new.contract.features);
     if before.is_empty() || now.is_empty() {
@@ -169,7 +170,8 @@ fn range(feature: &Feature) -> String {
     }
 }
 
-/// Another unit gives the same number another meaning; one that appears or vanishes only says more or less of it.
+/// Compares units. Another unit changes the meaning of a number; one that is added or removed only changes the
+/// documentation.
 fn compare_unit(before: &Feature, now: &Feature, told: &mut Told<'_>) {
     let name = &now.name;
     match (&before.unit, &now.unit) {
@@ -189,7 +191,7 @@ fn compare_unit(before: &Feature, now: &Feature, told: &mut Told<'_>) {
     }
 }
 
-/// The rule for a missing value that nothing stands in for.
+/// The rule for a missing value without a replacement.
 const REFUSED: &str = "refused";
 
 fn rule(fill: Option<&Cell>) -> String {
@@ -211,7 +213,7 @@ fn is_same_fill(was: Option<&Cell>, is: Option<&Cell>) -> bool {
     }
 }
 
-/// Returns true if the features are the inputs by name: each takes one value of a row.
+/// Returns true if the features are the inputs by name: each input takes one value of a row.
 fn are_inputs(interface: &Interface<'_>) -> bool {
     match interface.layout.as_ref().map(|layout| &layout.inputs) {
         Some(RowInputs::Columns(_)) => true,

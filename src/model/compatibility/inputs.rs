@@ -1,4 +1,4 @@
-//! Inputs: names, types, shapes, and whether they must be given.
+//! Inputs: names, types, shapes, and whether they are required.
 
 use std::collections::HashMap;
 
@@ -38,7 +38,7 @@ pub(super) fn compare<'m>(old: &Interface<'m>, new: &Interface<'m>, told: &mut T
         if !spec.is_optional() {
             told.breaks(subject, format!("input `{name}` ({kind}) is new and must be given"));
         } else if let [only] = old.signature.inputs.as_slice() {
-            // Rows, and tensors without a name, are for models of one input.
+            // Rows, and tensors without a name, need a model of one input.
             let sentence = format!("input `{name}` ({kind}) is new: `{}` must be named now", only.name);
             told.breaks(subject, sentence);
         } else {
@@ -47,7 +47,8 @@ pub(super) fn compare<'m>(old: &Interface<'m>, new: &Interface<'m>, told: &mut T
     }
 }
 
-/// Inputs are given by name, so their order matters only where it is that of the features, which tell of it.
+/// Compares the order of inputs. Requests name their inputs, so it matters only as the order of the features, which is
+/// reported there.
 pub(super) fn compare_order<'m>(old: &Interface<'m>, new: &Interface<'m>, told: &mut Told<'m>) {
     let pairs = Pairs::of(&old.signature.inputs, &new.signature.inputs);
     if pairs.is_reordered && !told.any(|subject| subject == Subject::Features) {
@@ -56,8 +57,8 @@ pub(super) fn compare_order<'m>(old: &Interface<'m>, new: &Interface<'m>, told: 
     }
 }
 
-/// The inputs with a dimension that must equal an earlier one now, and need not before; with the name of that dimension.
-/// Dimensions of one name are equal.
+/// Finds the inputs with a dimension that must now equal an earlier one, but did not need to before. Each has the name
+/// of that dimension, as dimensions of one name are equal.
 fn tied<'m>(old: &'m Signature, new: &'m Signature) -> HashMap<&'m str, &'m str> {
     let mut first: HashMap<&str, Option<&Dimension>> = HashMap::new();
     let mut tied = HashMap::new();
@@ -72,7 +73,7 @@ fn tied<'m>(old: &'m Signature, new: &'m Signature) -> HashMap<&'m str, &'m str>
                 (Some(one), Some(two)) => {
                     std::ptr::eq(one, two) || (one.symbol().is_some() && one.symbol() == two.symbol())
                 }
-                // A shape of another length is told of as such.
+                // A shape of another length is reported as such.
                 _ => true,
             };
             if !was_tied {

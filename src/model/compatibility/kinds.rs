@@ -1,22 +1,22 @@
-//! Kinds of inputs and outputs: a request that fitted must fit, an answer must read as it did.
+//! Kinds of inputs and outputs: valid requests must stay valid, and responses must keep their form.
 
 use crate::model::{Dimension, ValueKind};
 
-/// The relation of one kind to another; the later, the worse.
+/// The relation of one kind to another, from best to worst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Fit {
-    /// They are the same but for the names of dimensions.
+    /// The kinds are the same, except for the names of dimensions.
     Same,
-    /// They differ in what breaks no caller.
+    /// The difference breaks no caller.
     Harmless,
-    /// Callers break.
+    /// The difference breaks callers.
     Breaks,
 }
 
-/// Judges an input of the kind `new` by requests that were sent to one of the kind `old`.
+/// Compares inputs: the effect of the kind `new` on requests for the kind `old`.
 //
-// Optional kinds are looked into here, and not by a call of itself: what this compiler makes of a recursion that takes the
-// greater of two is wrong in an optimized build.
+// Optional kinds are unwrapped here instead of by recursion. In optimized builds, this compiler miscompiles a recursion
+// that takes the maximum of two results.
 pub(super) fn takes(old: &ValueKind, new: &ValueKind) -> Fit {
     match (old, new) {
         (ValueKind::Optional(old), ValueKind::Optional(new)) => takes_plain(old, new),
@@ -25,7 +25,7 @@ pub(super) fn takes(old: &ValueKind, new: &ValueKind) -> Fit {
     }
 }
 
-/// Judges an input that is always there.
+/// Compares inputs that are not optional.
 fn takes_plain(old: &ValueKind, new: &ValueKind) -> Fit {
     match (old, new) {
         (
@@ -36,7 +36,7 @@ fn takes_plain(old: &ValueKind, new: &ValueKind) -> Fit {
     }
 }
 
-/// The worst of several, `Fit::Same` if there are none.
+/// Returns the worst of several, `Fit::Same` if there are none.
 fn worst(fits: impl Iterator<Item = Fit>) -> Fit {
     let (mut is_harmless, mut breaks) = (false, false);
     for fit in fits {
@@ -52,7 +52,7 @@ fn worst(fits: impl Iterator<Item = Fit>) -> Fit {
     }
 }
 
-/// The size of a dimension; `None` if any is taken.
+/// Returns the size of a dimension; `None` if any size is accepted.
 fn size(dimension: &Dimension) -> Option<usize> {
     match dimension {
         Dimension::Fixed(size) => Some(*size),
@@ -60,7 +60,7 @@ fn size(dimension: &Dimension) -> Option<usize> {
     }
 }
 
-/// A shape without dimensions stands for any.
+/// Compares shapes of inputs. A shape without dimensions accepts any.
 fn takes_shape(old: &[Dimension], new: &[Dimension]) -> Fit {
     let dimension = |(old, new): (&Dimension, &Dimension)| match (size(old), size(new)) {
         (old, new) if old == new => Fit::Same,
@@ -75,18 +75,18 @@ fn takes_shape(old: &[Dimension], new: &[Dimension]) -> Fit {
     }
 }
 
-/// Judges an output of the kind `new` by readers of one of the kind `old`. Where rows are answered, the first dimension
-/// counts them, whatever the exporter declared.
+/// Compares outputs: the effect of the kind `new` on readers of the kind `old`. In responses to rows the first
+/// dimension counts them, whatever the exporter declared.
 pub(super) fn reads_as(old: &ValueKind, new: &ValueKind, answers_rows: bool) -> Fit {
     match (old, new) {
         (ValueKind::Optional(old), ValueKind::Optional(new)) => reads_as_plain(old, new, answers_rows),
-        // What was absent at times is now always there.
+        // An output that could be absent is now always there.
         (ValueKind::Optional(old), new) => reads_as_plain(old, new, answers_rows).max(Fit::Harmless),
         (old, new) => reads_as_plain(old, new, answers_rows),
     }
 }
 
-/// Judges an output that is always there.
+/// Compares outputs that are not optional.
 fn reads_as_plain(old: &ValueKind, new: &ValueKind, answers_rows: bool) -> Fit {
     match (old, new) {
         (
@@ -98,7 +98,7 @@ fn reads_as_plain(old: &ValueKind, new: &ValueKind, answers_rows: bool) -> Fit {
     }
 }
 
-/// Dimensions that an exporter leaves open say nothing, and neither does a shape without any.
+/// Compares shapes of outputs. An open dimension states nothing, and neither does a shape without dimensions.
 fn reads_as_shape(old: &[Dimension], new: &[Dimension], answers_rows: bool) -> Fit {
     let dimension = |(axis, (old, new)): (usize, (&Dimension, &Dimension))| match (size(old), size(new)) {
         (old, new) if old == new => Fit::Same,
@@ -113,7 +113,7 @@ fn reads_as_shape(old: &[Dimension], new: &[Dimension], answers_rows: bool) -> F
     }
 }
 
-/// `Fit::Same` if two kinds are the same but for the names of dimensions, else `Fit::Breaks`.
+/// Returns `Fit::Same` if two kinds differ only in the names of dimensions, else `Fit::Breaks`.
 pub(super) fn same_form(old: &ValueKind, new: &ValueKind) -> Fit {
     let is_same = match (old, new) {
         (

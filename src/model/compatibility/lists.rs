@@ -1,16 +1,16 @@
 //! Lists of names in a sentence.
 
-/// Names that a list in a sentence shows.
+/// The most names in a list.
 const MAX_LISTED: usize = 16;
 
-/// The names, or the first of them and how many there are more.
+/// Joins the names; of a long list, the first ones and the number of the rest.
 pub(super) fn listed<S: AsRef<str>>(names: &[S]) -> String {
     let shown: Vec<&str> = names.iter().take(MAX_LISTED).map(AsRef::as_ref).collect();
     let more = names.len() - shown.len();
     if more == 0 { shown.join(", ") } else { format!("{} and {more} more", shown.join(", ")) }
 }
 
-/// The sentence for a list that became another one; of long lists, the first difference.
+/// Writes the sentence for a list that changed; of long lists, only the first difference.
 pub(super) fn became<S: AsRef<str>>(things: &str, before: &[S], now: &[S]) -> String {
     if before.len().max(now.len()) <= MAX_LISTED {
         return format!("the {things} [{}] became [{}]", listed(before), listed(now));

@@ -1,4 +1,4 @@
-//! Outputs: names, types, columns, order, and the place that each has in a native answer.
+//! Outputs: names, types, columns, order, and the role of each in a native response.
 
 use super::{
     Interface, Subject, Told,
@@ -20,7 +20,7 @@ pub(super) fn compare<'m>(old: &Interface<'m>, new: &Interface<'m>, told: &mut T
             continue;
         }
         let sentence = || format!("output `{name}` was {was} and is now {}", now.kind);
-        // What is the same for all rows is answered whole, so its own dimensions count.
+        // An output that is the same for all rows is returned whole, so its own dimensions count.
         let is_whole = answers_rows && is_constant(old, name) && is_constant(new, name);
         match reads_as(was, &now.kind, answers_rows && !is_whole) {
             Fit::Same => {}
@@ -34,7 +34,7 @@ pub(super) fn compare<'m>(old: &Interface<'m>, new: &Interface<'m>, told: &mut T
     for ValueSpec { name, kind } in &pairs.added {
         told.breaks(Subject::OutputNames, format!("output `{name}` ({kind}) is new"));
     }
-    // The Open Inference Protocol and gRPC answer them in this order, and the first one may be the prediction.
+    // Responses of the Open Inference Protocol and gRPC have this order, and the first output may be the prediction.
     if pairs.is_reordered {
         let (before, now) = pairs.orders(&new.signature.outputs);
         told.breaks(Subject::OutputNames, became("outputs", &before, &now));
@@ -48,8 +48,8 @@ fn is_constant(interface: &Interface<'_>, name: &str) -> bool {
     role.and_then(|place| roles?.get(place)) == Some(&Output::Constant)
 }
 
-/// Compares which outputs are `prediction` and `probabilities` in answers to rows, unless that follows from a difference
-/// that was told.
+/// Compares the outputs that are `prediction` and `probabilities` in responses to rows, unless the difference follows
+/// from one that was reported.
 pub(super) fn compare_roles<'m>(old: &Interface<'m>, new: &Interface<'m>, told: &mut Told<'m>) {
     let (Some(before), Some(now)) = (&old.layout, &new.layout) else { return };
     for (spec, role) in old.signature.outputs.iter().zip(&before.outputs) {
@@ -81,10 +81,10 @@ pub(super) fn compare_roles<'m>(old: &Interface<'m>, new: &Interface<'m>, told: 
     }
 }
 
-/// Compares what becomes of NaN and infinity, which only floats hold.
+/// Compares the treatment of NaN and infinity, which only floats hold.
 pub(super) fn compare_non_finite<'m>(old: &Interface<'m>, new: &Interface<'m>, told: &mut Told<'m>) {
     let sentence = match (old.contract.allows_non_finite(), new.contract.allows_non_finite()) {
-        // Texts stand where numbers did, and what was an error passes for an answer.
+        // Strings replace numbers, and an error becomes a valid response.
         (false, true) => "NaN and infinity are answered, were an error",
         (true, false) => "NaN and infinity are an error, were answered",
         _ => return,

@@ -1,9 +1,9 @@
-//! The inputs or outputs of two models, each beside its counterpart.
+//! Matching of the inputs or outputs of two models.
 
 use super::kinds::{Fit, same_form};
 use crate::model::ValueSpec;
 
-/// The inputs or outputs of two models, each beside its counterpart.
+/// The inputs or outputs of two models, each with its counterpart.
 pub(super) struct Pairs<'m> {
     /// Values that both have, in the order of the old model; their names differ where one was renamed.
     pub(super) kept: Vec<(&'m ValueSpec, &'m ValueSpec)>,
@@ -11,13 +11,13 @@ pub(super) struct Pairs<'m> {
     pub(super) gone: Vec<&'m ValueSpec>,
     /// Values that only the new model has.
     pub(super) added: Vec<&'m ValueSpec>,
-    /// True if those that both have stand in another order.
+    /// True if those that both have are in another order.
     pub(super) is_reordered: bool,
 }
 
 impl<'m> Pairs<'m> {
-    /// Finds counterparts by name. What is of the same form at the same place, under a name that the other model does
-    /// not have, was renamed.
+    /// Finds counterparts by name. A value of the same form at the same position was renamed if the other model does
+    /// not have its name.
     pub(super) fn of(old: &'m [ValueSpec], new: &'m [ValueSpec]) -> Self {
         let place = |specs: &[ValueSpec], name: &str| specs.iter().position(|spec| spec.name == name);
         let counterpart = |index: usize, before: &ValueSpec| {
@@ -40,7 +40,7 @@ impl<'m> Pairs<'m> {
         Self { added: added.map(|(_, spec)| spec).collect(), kept, gone, is_reordered: !places.is_sorted() }
     }
 
-    /// The names of those that both models have, in the order of the old one and in that of `new`; by their old names.
+    /// Returns the old names of the values that both models have, in the order of the old model and in that of `new`.
     pub(super) fn orders(&self, new: &[ValueSpec]) -> (Vec<&'m str>, Vec<&'m str>) {
         let old_name = |spec: &ValueSpec| {
             self.kept.iter().find(|(_, now)| now.name == spec.name).map(|(before, _)| before.name.as_str())

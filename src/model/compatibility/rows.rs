@@ -1,4 +1,4 @@
-//! Rows: they are taken or not, and have a number of values.
+//! Rows: whether a model takes them, and their number of values.
 
 use super::{Interface, Subject, Told, features};
 use crate::model::Layout;
@@ -15,7 +15,7 @@ pub(super) fn compare<'m>(old: &Interface<'m>, new: &Interface<'m>, told: &mut T
     }
 }
 
-/// Rows are refused: this follows from a difference of the inputs, if there is any.
+/// Reports that rows are refused, as a consequence of a difference of the inputs if there is one.
 fn lost(told: &mut Told<'_>) {
     if !told.any_breaks(is_input) && !told.follows(is_input, "rows are refused") {
         told.breaks(Subject::Other, "rows are refused: tensors must be given as `inputs`".to_owned());

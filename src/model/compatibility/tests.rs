@@ -27,7 +27,7 @@ fn classes(names: &[&str]) -> Vec<String> {
 
 type Model = (Signature, Contract);
 
-/// The contract is read as that of a file is: columns that are inputs are features.
+/// Resolves the contract as that of a file: columns that are inputs are features.
 fn model(inputs: Vec<ValueSpec>, outputs: Vec<ValueSpec>, contract: Contract) -> Model {
     let signature = signature(inputs, outputs);
     let layout = Layout::of(&signature, &contract).unwrap();
@@ -116,7 +116,7 @@ fn whether_rows_are_taken_is_told_with_what_it_follows_from() {
     let tensors = fixed(Dimension::Fixed(1));
     assert_eq!(changes(&tensors, &rows), ["input `x` was FP32 [1, 2] and is now FP32 [N, 2]"]);
     assert_eq!(changes(&rows, &tensors), ["!input `x` was FP32 [N, 2] and is now FP32 [1, 2]"]);
-    // Where the proof alone tells.
+    // A difference that only the proof shows.
     let refused = Interface { layout: None, ..interface(&rows) };
     let told = refused.changes_from(&interface(&rows));
     assert_eq!(told[0].sentence, "rows are refused: tensors must be given as `inputs`");

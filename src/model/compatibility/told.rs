@@ -1,13 +1,13 @@
-//! The differences found so far, each told once.
+//! The differences found so far, each listed once.
 
 use super::Change;
 
 /// The subject of a difference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Subject<'m> {
-    /// The input of this name in the new model, or in the old one if it is gone.
+    /// The input with this name in the new model, or in the old one if it is gone.
     Input(&'m str),
-    /// The kind of the output of this name.
+    /// The kind of the output with this name.
     Output(&'m str),
     /// The names of the outputs, or their order.
     OutputNames,
@@ -34,18 +34,18 @@ impl<'m> Told<'m> {
         self.0.push((subject, Change { breaks: false, sentence }));
     }
 
-    /// Returns true if a difference about such a subject was told.
+    /// Returns true if there is a difference about a matching subject.
     pub(super) fn any(&self, is_meant: impl Fn(Subject<'m>) -> bool) -> bool {
         self.0.iter().any(|(subject, _)| is_meant(*subject))
     }
 
-    /// Returns true if a difference about such a subject breaks callers.
+    /// Returns true if a difference about a matching subject breaks callers.
     pub(super) fn any_breaks(&self, is_meant: impl Fn(Subject<'m>) -> bool) -> bool {
         self.0.iter().any(|(subject, change)| change.breaks && is_meant(*subject))
     }
 
-    /// Adds to a difference about such a subject what follows from it, which breaks callers. Returns false if there is
-    /// none: the consequence is then a difference of its own.
+    /// Adds a consequence, which breaks callers, to a difference about a matching subject. Returns true if there is
+    /// one; otherwise the caller reports the consequence as a difference of its own.
     pub(super) fn follows(&mut self, is_meant: impl Fn(Subject<'m>) -> bool, consequence: &str) -> bool {
         let meant = || self.0.iter().enumerate().filter(|(_, (subject, _))| is_meant(*subject));
         let breaking = meant().find(|(_, (_, change))| change.breaks);
@@ -57,7 +57,7 @@ impl<'m> Told<'m> {
         true
     }
 
-    /// All of them, those that break callers first.
+    /// Returns all differences, those that break callers first.
     pub(super) fn into_changes(self) -> Vec<Change> {
         let (mut breaking, harmless): (Vec<Change>, Vec<Change>) =
             self.0.into_iter().map(|(_, change)| on_one_line(change)).partition(|change| change.breaks);
@@ -66,7 +66,7 @@ impl<'m> Told<'m> {
     }
 }
 
-/// Names are any text; in a sentence they must not end the line.
+/// Escapes control characters: a name may be any string, and must not end the line of the sentence.
 fn on_one_line(mut change: Change) -> Change {
     if change.sentence.contains(char::is_control) {
         let shown = |character: char| match character {

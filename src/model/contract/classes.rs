@@ -1,4 +1,4 @@
-//! The match of the names of classes in a contract with the labels in the graph.
+//! Matching of the class names in a contract with the labels in the graph.
 
 use super::{Contract, ContractError};
 use crate::model::{Dimension, Labels, Layout, Output, Signature};
@@ -6,11 +6,11 @@ use crate::model::{Dimension, Labels, Layout, Output, Signature};
 /// Most names that a message lists.
 const MAX_LISTED: usize = 10;
 
-/// Checks that the names of classes and what the model says of its classes go together.
+/// Checks that the class names match the labels and outputs of the model.
 ///
 /// # Errors
 ///
-/// [`ContractError::Invalid`] when there are more or fewer names than classes, or names that are labels of other classes.
+/// [`ContractError::Invalid`] when the numbers of names and classes differ, or when names are labels of other classes.
 pub(super) fn check(
     contract: &Contract,
     signature: &Signature,

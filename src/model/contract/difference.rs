@@ -1,9 +1,9 @@
-//! How an output differs from what it must be.
+//! Comparison of an output with the expected one.
 
 use super::Contract;
 use crate::model::{Tensor, TensorData, Value};
 
-/// How far numbers may be apart: `|given - expected| <= absolute + relative * |expected|`.
+/// Tolerance for numbers: `|given - expected| <= absolute + relative * |expected|`.
 #[derive(Clone, Copy, Debug)]
 struct Tolerance {
     absolute: f64,
@@ -11,7 +11,7 @@ struct Tolerance {
 }
 
 impl Contract {
-    /// How an output differs from what it must be, if it does: at the first place where it does.
+    /// Describes the first difference of an output from the expected one; `None` if they match.
     #[must_use]
     pub fn difference(&self, given: &Value, expected: &Value) -> Option<String> {
         let tolerance = Tolerance { absolute: self.tolerance, relative: self.relative_tolerance };
@@ -75,7 +75,7 @@ fn element(
     match (given.as_float(), expected.as_float()) {
         (Some(given), Some(expected)) => {
             let Tolerance { absolute, relative } = tolerance;
-            // Equal infinities have no difference; NaN is what must be where NaN must be.
+            // Equal infinities do not differ, and NaN matches NaN.
             #[expect(clippy::float_cmp, reason = "this is about equal infinities")]
             let same = given == expected || (given.is_nan() && expected.is_nan());
             let near =

@@ -5,26 +5,26 @@ use serde_json::Value;
 
 use super::{ContractError, Feature, NonFiniteOutputs, golden::GoldenDocument};
 
-/// A contract as it is written. What is not there says nothing.
+/// A contract as it is written. An absent field states nothing.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ContractDocument {
-    /// One for each column of the rows that the model takes.
+    /// The columns of the rows that the model takes, in order.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub features: Option<Vec<Feature>>,
-    /// Names of the classes, in the order of the graph's labels, else of 0, 1, 2 …
+    /// Names of the classes, in the order of the graph's labels, or else of 0, 1, 2 …
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub classes: Option<Vec<String>>,
     /// Cases that are run before the model serves.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub golden: Option<Vec<GoldenDocument>>,
-    /// How far a golden output may be off.
+    /// The largest allowed absolute difference of a golden output.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tolerance: Option<f64>,
-    /// How far it may be off as a part of what it must be, on top of `tolerance`.
+    /// The largest allowed relative difference of a golden output, in addition to `tolerance`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub relative_tolerance: Option<f64>,
-    /// Whether the model may answer NaN and infinity.
+    /// Treatment of NaN and infinity in outputs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub non_finite_outputs: Option<NonFiniteOutputs>,
 }
@@ -34,15 +34,15 @@ impl ContractDocument {
     ///
     /// # Errors
     ///
-    /// [`ContractError::Malformed`] when it is no JSON object of this form.
+    /// [`ContractError::Malformed`] when it is not a JSON object of this form.
     pub fn parse_json(json: &str) -> Result<Self, ContractError> {
         let malformed = |error: serde_json::Error| ContractError::Malformed(error.to_string());
-        // By way of a map, as a derived `Deserialize` would also read a struct's fields from a list.
+        // Read as a map first, because a derived `Deserialize` would also accept a list of the struct's fields.
         let entries: serde_json::Map<String, Value> = serde_json::from_str(json).map_err(malformed)?;
         Self::deserialize(Value::Object(entries)).map_err(malformed)
     }
 
-    /// Both together: each field that `other` has wins.
+    /// Merges two contracts: each field that `other` has wins.
     #[must_use]
     pub fn overridden_by(self, other: Self) -> Self {
         Self {

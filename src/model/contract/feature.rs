@@ -1,49 +1,49 @@
-//! What a value of one column means and may be.
+//! Features: meaning and range of the values of one column.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// What a value of one column means and may be.
+/// Meaning and range of the values of one column.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Feature {
-    /// The name by which a request may give it.
+    /// The name of the column in requests.
     pub name: String,
     /// The unit, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unit: Option<String>,
-    /// The least value that is accepted.
+    /// The least accepted value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub minimum: Option<f64>,
-    /// The greatest value that is accepted.
+    /// The greatest accepted value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub maximum: Option<f64>,
-    /// What to do when it is null or absent.
+    /// Treatment of a value that is null or absent.
     #[serde(default, skip_serializing_if = "Missing::is_unspecified")]
     pub missing: Missing,
 }
 
 impl Feature {
-    /// A feature of which only the name is known.
+    /// Creates a feature with nothing but a name.
     #[must_use]
     pub fn new(name: impl Into<String>) -> Self {
         Self { name: name.into(), unit: None, minimum: None, maximum: None, missing: Missing::Unspecified }
     }
 }
 
-/// What to do about a value that is null or absent: `"refuse"`, `"nan"`, or the value to take in its place. A text
-/// that happens to be one of the two words is written `{"default": "nan"}`.
+/// Treatment of a value that is null or absent: `"refuse"`, `"nan"`, or its replacement. A string that happens to be
+/// one of the two words is written `{"default": "nan"}`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(from = "Value", into = "Value")]
 pub enum Missing {
-    /// Unsaid: NaN if the graph tells that the model is made for missing values, else the row is refused.
+    /// Unspecified: NaN if the graph shows that the model handles missing values, otherwise the row is refused.
     #[default]
     Unspecified,
     /// Refuse the row.
     Refuse,
-    /// Take NaN.
+    /// Replace it by NaN.
     Nan,
-    /// Take this.
+    /// Replace it by this value.
     Default(Value),
 }
 

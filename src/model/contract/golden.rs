@@ -1,4 +1,4 @@
-//! Golden cases: inputs with the outputs that the model must give for them, in the forms of a request and its answer.
+//! Golden cases: inputs and the outputs expected for them, in the forms of a request and its response.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::model::{
     Violations, documents_to_tensors,
 };
 
-/// Inputs with the outputs that the model must give for them.
+/// Inputs and the outputs expected for them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GoldenCase {
     /// The inputs of the model by name; an optional one may be left out.
@@ -30,7 +30,7 @@ pub struct GoldenDocument {
 }
 
 impl GoldenDocument {
-    /// The case of this number, checked against the model's signature; else what is wrong with it.
+    /// Reads the case with this number and checks it against the model's signature. The error is a sentence for people.
     pub(super) fn read(self, index: usize, signature: &Signature) -> Result<GoldenCase, String> {
         if self.outputs.is_empty() {
             return Err(format!("golden case {index} compares no output"));
@@ -63,7 +63,8 @@ impl GoldenDocument {
     }
 }
 
-/// A value of this kind, as an answer writes it; the envelopes `{"sequence": …}` and `{"map": …}` may be left out.
+/// Reads a value of this kind, in the form of a response; the envelopes `{"sequence": …}` and `{"map": …}` may be left
+/// out.
 fn value(json: &Json, kind: &ValueKind) -> Result<Value, String> {
     match kind {
         ValueKind::Optional(_) if json.is_null() => Ok(Value::Absent),

@@ -1,4 +1,4 @@
-//! From a contract as it is written to one that fits a model.
+//! Resolution of a written contract against a model.
 
 use std::collections::HashSet;
 
@@ -6,8 +6,8 @@ use super::{Contract, ContractDocument, ContractError, DEFAULT_TOLERANCE, Featur
 use crate::model::{ElementType, GraphFacts, Layout, RowInputs, Signature};
 
 impl Contract {
-    /// Checks a contract against the model's signature and graph. Where each column of a row is an input of its own, the
-    /// inputs are the features if none are named. Facts of the graph stand where the contract says nothing.
+    /// Checks a contract against the model's signature and graph. If each column of a row is an input of its own, the
+    /// inputs are the features unless the contract names some. Facts of the graph are the defaults.
     ///
     /// # Errors
     ///
@@ -54,7 +54,7 @@ impl Contract {
         Ok(contract)
     }
 
-    /// Gives each feature what the graph knows of its column and the contract does not say.
+    /// Fills in the facts that the graph states about a feature's column and the contract does not.
     fn take_defaults(&mut self, layout: &Layout) {
         let Self { features, graph, .. } = self;
         for (column, feature) in features.iter_mut().enumerate() {
@@ -74,7 +74,7 @@ impl Contract {
         }
     }
 
-    /// Reads a contract and checks it against the model's signature, of a graph that states nothing.
+    /// Reads a contract and checks it against the model's signature, without facts of the graph.
     ///
     /// # Errors
     ///

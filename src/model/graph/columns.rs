@@ -1,7 +1,7 @@
 //! Facts about the columns of a model's inputs: categories, ranges of ids, and missing values.
 //!
-//! Columns are followed from the inputs through operators that only move them. An operator that lists what it takes
-//! (an encoder, an embedding, a tree with directions for missing values) then says so of the column that reaches it.
+//! Columns are followed from the inputs through operators that only move them. An operator that lists accepted values
+//! (an encoder, an embedding, a tree with directions for missing values) then describes the column that reaches it.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{AttributeValue, Elements, Graph, Node};
 use crate::model::{Dimension, Signature};
 
-/// Most columns of an input that are followed one by one.
+/// Most columns of an input that are followed individually.
 const MAX_COLUMNS: usize = 4096;
 
 /// Most categories of a column that are kept.
@@ -29,7 +29,7 @@ pub struct ColumnFacts {
     /// Least and greatest position in a table that the column looks up, such as an embedding.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub range: Option<(i64, i64)>,
-    /// True if NaN stands for a missing value, which the model is made for.
+    /// True if the model accepts NaN as a missing value.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub missing: bool,
 }
@@ -62,7 +62,7 @@ impl ColumnFacts {
 }
 
 impl KnownColumns {
-    /// The facts of a graph about the columns of its inputs.
+    /// Collects the facts of a graph about the columns of its inputs.
     #[must_use]
     pub fn of(graph: &Graph, signature: &Signature) -> Self {
         let mut tracker = Tracker { graph, values: HashMap::new(), known: Self::default() };
@@ -83,20 +83,20 @@ impl KnownColumns {
         tracker.known
     }
 
-    /// The facts about a column; `None` if nothing is known of it.
+    /// Returns the facts about a column; `None` if there are none.
     #[must_use]
     pub fn get(&self, input: &str, column: usize) -> Option<&ColumnFacts> {
         let facts = self.inputs.get(input)?;
         facts.each.get(&column).or_else(|| Some(&facts.all).filter(|all| !all.is_empty()))
     }
 
-    /// Returns true if nothing is known of any column.
+    /// Returns true if there are no facts about any column.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.inputs.is_empty()
     }
 
-    /// Facts of all columns together and of single ones, by input: the column is `None` for all.
+    /// Iterates over the facts by input. The column is `None` for facts about all columns.
     pub fn iter(&self) -> impl Iterator<Item = (&str, Option<usize>, &ColumnFacts)> {
         self.inputs.iter().flat_map(|(input, facts)| {
             let all = (!facts.all.is_empty()).then_some((input.as_str(), None, &facts.all));
@@ -106,12 +106,12 @@ impl KnownColumns {
     }
 }
 
-/// The columns of a value, as those of inputs that they are.
+/// The columns of a value, traced back to columns of inputs.
 #[derive(Clone, Debug, PartialEq)]
 enum Columns {
-    /// One by one; `None` for a column that is something else.
+    /// One by one; `None` for a column that comes from elsewhere.
     Each(Vec<Option<(String, usize)>>),
-    /// Elements of this input, in whatever order.
+    /// Elements of this input, in any order.
     All(String),
 }
 
@@ -149,7 +149,7 @@ impl Tracker<'_> {
         self.values.get(node.inputs.get(input)?)
     }
 
-    /// The columns of the first output, for operators that only move columns.
+    /// Returns the columns of the first output, for operators that only move columns.
     fn moved(&self, node: &Node) -> Option<Columns> {
         let first = self.columns(node, 0);
         match node.operator.as_str() {
@@ -187,7 +187,7 @@ impl Tracker<'_> {
         }
     }
 
-    /// `Split` along the columns: each output has the next of them.
+    /// Follows `Split` along the columns: each output has the next of them.
     fn split(&mut self, node: &Node) {
         let sizes = node.list("split").or_else(|| self.graph.elements(node.inputs.get(1)?));
         let sizes = sizes.and_then(|sizes| sizes.integers()).map(<[i64]>::to_vec);
@@ -213,7 +213,7 @@ impl Tracker<'_> {
             return;
         };
         self.learn(node, 0, |facts| {
-            // Of several encoders the first one counts, and one that takes nothing else before one that does.
+            // The first of several encoders counts, but a closed one wins over an open one.
             if facts.categories.is_none() || (is_closed && !facts.is_closed) {
                 facts.categories = Some(categories.clone());
             }
@@ -221,7 +221,7 @@ impl Tracker<'_> {
         });
     }
 
-    /// `Gather` from a table of the file: positions lie within it, negative ones count from its end.
+    /// Handles `Gather` from a table of the file: positions lie within it, negative ones count from its end.
     fn embedding(&mut self, node: &Node) {
         let Some(table) = node.inputs.first().and_then(|table| self.graph.constants.get(table)) else {
             return;
@@ -237,7 +237,7 @@ impl Tracker<'_> {
         });
     }
 
-    /// Notes something of every column that an input of an operator consists of.
+    /// Applies `note` to the facts of every column that reaches an input of an operator.
     fn learn(&mut self, node: &Node, input: usize, note: impl Fn(&mut ColumnFacts)) {
         match self.columns(node, input).cloned() {
             Some(Columns::All(name)) => note(&mut self.known.inputs.entry(name).or_default().all),
@@ -259,7 +259,7 @@ fn each(columns: &Columns) -> Option<&[Option<(String, usize)>]> {
     }
 }
 
-/// Columns after their shape has changed: one column stays one, several of one input are elements of it.
+/// Returns the columns after a change of shape. One column stays one; several of one input become its elements.
 fn reshaped(columns: &Columns) -> Columns {
     match columns {
         Columns::Each(columns) if columns.len() > 1 => {
@@ -285,19 +285,19 @@ fn selected(columns: &Columns, positions: &[i64]) -> Option<Columns> {
     positions.iter().map(one).collect::<Option<_>>().map(Columns::Each)
 }
 
-/// The values that an encoder of labels takes.
+/// Returns the values that an encoder of labels accepts.
 fn keys(node: &Node) -> Option<Elements> {
     let lists =
         ["keys_strings", "keys_int64s", "keys_floats", "keys_tensor", "cats_strings", "classes_strings"];
     lists.iter().find_map(|name| node.list(name)).cloned()
 }
 
-/// Returns true if an `Imputer` puts something in the place of NaN.
+/// Returns true if an `Imputer` replaces NaN.
 fn replaces_nan(node: &Node) -> bool {
     matches!(node.attribute("replaced_value_float"), Some(AttributeValue::Number(number)) if number.is_nan())
 }
 
-/// Returns true if some node of a tree says where missing values go.
+/// Returns true if a node of a tree has a direction for missing values.
 fn tracks_missing(node: &Node) -> bool {
     match node.attribute("nodes_missing_value_tracks_true") {
         Some(AttributeValue::List(list)) => {

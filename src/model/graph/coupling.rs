@@ -1,7 +1,7 @@
 //! Dependence of a row's result on other rows, read from the operators of a graph.
 //!
-//! Each value is followed from the inputs to the outputs: which of its dimensions counts the rows. An operator that
-//! works along that dimension couples the rows. What is not understood is said to be unknown, never independent.
+//! Each value is followed from the inputs to the outputs, with the dimension that counts its rows. An operator that
+//! works along that dimension couples the rows. An operator that is not understood is unknown, never independent.
 
 mod arrange;
 mod broadcast;
@@ -20,7 +20,7 @@ use super::{AttributeValue, Graph, Node};
 use crate::model::{Dimension, Signature, ValueSpec};
 use value::{Size, Stop, Value};
 
-/// Dependence of the result for one row on the other rows of a run.
+/// Dependence of one row's result on the other rows of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RowDependence {
     /// Every output has the rows in its outermost dimension, and each row is computed alone.
@@ -53,7 +53,7 @@ impl fmt::Display for RowDependence {
 }
 
 impl RowDependence {
-    /// Follows the rows of the inputs, which their outermost dimension counts, to the outputs.
+    /// Follows the rows of the inputs, along their outermost dimension, to the outputs.
     #[must_use]
     pub fn of(graph: &Graph, signature: &Signature) -> Self {
         let mut walk = Walk { graph, opset: graph.opset(), values: HashMap::new() };
@@ -72,7 +72,7 @@ impl RowDependence {
     }
 }
 
-/// The value of an input: its rows lie along the outermost dimension.
+/// Returns the value of an input: its rows lie along the outermost dimension.
 fn input(spec: &ValueSpec) -> Value {
     let lost = |reason: &str| Value::lost(Stop::Unknown(reason.to_owned()), &spec.name);
     let Some((_, shape)) = spec.as_tensor().filter(|_| !spec.is_optional()) else {
@@ -91,7 +91,7 @@ fn input(spec: &ValueSpec) -> Value {
     }
 }
 
-/// An operator that couples rows wherever it stands, bodies and functions included.
+/// Finds an operator that couples rows wherever it is, including bodies and functions; `None` if there is none.
 fn coupled_anywhere(graph: &Graph) -> Option<RowDependence> {
     graph.nodes.iter().chain(&graph.inner).find_map(|node| {
         let operator = node.operator.as_str();
@@ -108,19 +108,19 @@ fn coupled_anywhere(graph: &Graph) -> Option<RowDependence> {
     })
 }
 
-/// Values by name while the graph is followed.
+/// Values by name during the walk through the graph.
 struct Walk<'g> {
     graph: &'g Graph,
     opset: u64,
     values: HashMap<&'g str, Value>,
 }
 
-/// An operator with what is known of its inputs.
+/// An operator and the knowledge of its inputs.
 struct Operation<'o> {
     node: &'o Node,
     graph: &'o Graph,
     opset: u64,
-    /// Values of the inputs; `None` where an optional one is left out.
+    /// Values of the inputs; `None` for an optional one that is left out.
     inputs: Vec<Option<&'o Value>>,
 }
 
@@ -141,7 +141,7 @@ impl<'g> Walk<'g> {
         }
     }
 
-    /// The value of a constant, if the name is one.
+    /// Returns the value of a constant; `None` if the name is not one.
     fn constant(&self, name: &str) -> Option<Value> {
         self.graph.constants.get(name).map(Value::of_constant)
     }
@@ -173,7 +173,7 @@ impl<'g> Walk<'g> {
 }
 
 impl Operation<'_> {
-    /// Values of the outputs.
+    /// Computes the values of the outputs.
     fn outputs(&self) -> Vec<Value> {
         let all = |value: Value| vec![value; self.node.outputs.len().max(1)];
         let lost = || self.inputs.iter().flatten().filter_map(|value| value.as_lost());
@@ -190,7 +190,7 @@ impl Operation<'_> {
         outputs.unwrap_or_else(|stop| all(Value::lost(stop, &self.node.operator)))
     }
 
-    /// The reason why nothing can be said of it, whatever it is given.
+    /// Returns the reason for which the operator is unknown with any inputs; `None` if it may be understood.
     fn not_understood(&self) -> Option<String> {
         let Node { domain, attributes, inputs, .. } = self.node;
         if attributes.iter().any(|attribute| attribute.value == AttributeValue::Body) {
@@ -207,7 +207,7 @@ impl Operation<'_> {
         (!is_known).then(|| unknown_operator(domain))
     }
 
-    /// Rows of which one is as long as the longest bear only what passes over the padding.
+    /// Returns an error if the rows are padded to the longest one, unless the operator ignores the padding.
     fn unless_padded(&self) -> Result<(), Stop> {
         let is_padded = self.inputs.iter().flatten().any(|value| value.is_padded());
         match self.node.operator.as_str() {
@@ -219,13 +219,13 @@ impl Operation<'_> {
         }
     }
 
-    /// Values of the outputs of an operator that is given no rows.
+    /// Returns the outputs of an operator without rows among its inputs.
     fn without_rows(&self) -> Vec<Value> {
         let fixed = || vec![Value::Fixed(None); self.node.outputs.len().max(1)];
         numbers::of_numbers(self).unwrap_or_else(fixed)
     }
 
-    /// Values of the outputs of an operator that is given rows, or the number of rows.
+    /// Returns the outputs of an operator whose inputs hold rows, or the number of rows.
     fn with_rows(&self) -> Result<Vec<Value>, Stop> {
         if !self.inputs.iter().flatten().any(|value| matches!(value, Value::Rows(_))) {
             return numbers::of_row_counts(self);
@@ -248,7 +248,7 @@ impl Operation<'_> {
         found.unwrap_or_else(|| Err(Stop::Unknown(unknown_operator(&self.node.domain))))
     }
 
-    /// The first input, which has rows.
+    /// Returns the first input, which must hold rows.
     fn first(&self) -> Result<&value::Rows, Stop> {
         match self.inputs.first() {
             Some(Some(Value::Rows(rows))) => Ok(rows),
@@ -256,7 +256,7 @@ impl Operation<'_> {
         }
     }
 
-    /// The elements of an input that is a short list of whole numbers; `None` if it is left out.
+    /// Returns the elements of an input that is a short list of whole numbers; `None` if it is left out.
     fn list_input(&self, index: usize) -> Result<Option<&[Size]>, Stop> {
         match self.inputs.get(index) {
             None | Some(None) => Ok(None),
@@ -265,7 +265,7 @@ impl Operation<'_> {
         }
     }
 
-    /// The whole numbers of an attribute or, from some version on, of an input; `None` if it is left out.
+    /// Returns the whole numbers of an attribute or, from some version on, of an input; `None` if it is left out.
     fn whole_numbers(&self, attribute: &str, input: usize) -> Result<Option<Vec<i64>>, Stop> {
         if let Some(value) = self.node.attribute(attribute) {
             return match value {

@@ -1,16 +1,16 @@
-//! Values of a graph that follow from what a model is given.
+//! Values of a graph that depend on the inputs.
 
 use std::collections::HashSet;
 
 use super::{AttributeValue, Graph, Node};
 
-/// Operators whose result follows from a shape alone.
+/// Operators whose result depends only on a shape.
 const OF_SHAPES: [&str; 2] = ["Shape", "Size"];
 
 impl Graph {
-    /// Names of the values that follow from elements of the inputs; `None` if not all of the graph was read.
+    /// Returns the names of the values that depend on elements of the inputs; `None` if not all of the graph was read.
     ///
-    /// Values that follow from their shapes alone are not among them.
+    /// Values that depend only on shapes are not among them.
     #[must_use]
     pub fn dependent_values(&self) -> Option<HashSet<&str>> {
         if !self.is_complete {
@@ -28,7 +28,7 @@ impl Graph {
     }
 }
 
-/// Returns true if the operator has a body, which may take any value of the graph around it.
+/// Returns true if the operator has a body, which may read any value of the surrounding graph.
 fn has_body(node: &Node) -> bool {
     node.attributes.iter().any(|attribute| attribute.value == AttributeValue::Body)
 }

@@ -7,20 +7,20 @@ use serde::{Deserialize, Serialize};
 use super::{Graph, KnownColumns, Labels, labels};
 use crate::model::{OnnxFileError, Signature};
 
-/// Facts that a graph states of its inputs and classes.
+/// Facts that a graph states about its inputs and classes.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GraphFacts {
     /// Labels of the classes; `None` if the graph lists none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub labels: Option<Labels>,
-    /// Labels of the columns or keys of scores, where they are other ones: some exporters write places as labels.
+    /// Labels of the columns or keys of scores, if they are others: some exporters write positions as labels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub score_labels: Option<Labels>,
-    /// Outputs of scores that the graph lists the labels of.
+    /// Outputs of scores whose labels the graph lists.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub scored: Vec<String>,
-    /// True if the columns of scores are pairs of classes, as of a support vector machine without probabilities.
+    /// True if the columns of scores are pairs of classes, as in a support vector machine without probabilities.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub scores_are_pairs: bool,
     /// Facts about the columns of the inputs.
@@ -29,7 +29,7 @@ pub struct GraphFacts {
 }
 
 impl GraphFacts {
-    /// The facts of a graph.
+    /// Collects the facts of a graph.
     #[must_use]
     pub fn of(graph: &Graph, signature: &Signature) -> Self {
         let (labels, scores) = (Labels::of(graph, signature, false), Labels::of(graph, signature, true));
@@ -41,7 +41,7 @@ impl GraphFacts {
         Self { labels: labels.or(scores), score_labels, scored, scores_are_pairs, columns }
     }
 
-    /// The facts of a model's file.
+    /// Reads the facts of a model's file.
     ///
     /// # Errors
     ///
@@ -51,14 +51,14 @@ impl GraphFacts {
         Ok(Self::of(&Graph::read(file)?, signature))
     }
 
-    /// The labels of the columns or keys of scores; `None` if the graph lists none.
+    /// Returns the labels of the columns or keys of scores; `None` if the graph lists none.
     #[must_use]
     pub fn score_labels(&self) -> Option<&Labels> {
         self.score_labels.as_ref().or(self.labels.as_ref())
     }
 
-    /// The labels of the columns of scores; `None` if the graph lists none, or columns are pairs. A classifier within others counts places
-    /// (0, 1, 2 …): the label that is predicted says what the places stand for.
+    /// Returns the labels of the columns of scores; `None` if the graph lists none, or columns are pairs. A nested
+    /// classifier counts positions (0, 1, 2 …): the labels of the prediction then name them.
     #[must_use]
     pub fn column_labels(&self) -> Option<&Labels> {
         match (&self.score_labels, &self.labels) {
@@ -70,7 +70,7 @@ impl GraphFacts {
         }
     }
 
-    /// Returns true if the graph states nothing.
+    /// Returns true if there are no facts.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()

@@ -1,14 +1,14 @@
 //! Class labels that a graph lists.
 //!
-//! An output of labels is followed back to the classifier that lists them, or to the table that a position is looked up
-//! in. skl2onnx, onnxmltools and `CatBoost` write one or the other.
+//! An output of labels is followed back to the classifier that lists them, or to the table in which a position is
+//! looked up. skl2onnx, onnxmltools and `CatBoost` write one or the other.
 
 use serde::{Deserialize, Serialize};
 
 use super::{Elements, Graph, Node};
 use crate::model::{ElementType, Scalar, Signature, ValueKind, ValueSpec};
 
-/// Most operators between an output and what lists its labels.
+/// Most operators between an output and the list of its labels.
 const MAX_STEPS: usize = 64;
 
 /// Most labels that are kept.
@@ -20,17 +20,17 @@ const MAX_LABELS: usize = 10_000;
 pub enum Labels {
     /// Whole numbers, such as 3, 4, 5.
     Integers(Vec<i64>),
-    /// Texts, such as `no`, `yes`.
+    /// Strings, such as `no`, `yes`.
     Texts(Vec<String>),
 }
 
 impl Labels {
-    /// Labels that a graph lists for its first output of labels, or for its outputs of scores; `None` if it lists none, or
+    /// Finds the labels of the first output of labels, or of the outputs of scores. `None` if the graph lists none, or
     /// different ones.
     #[must_use]
     pub fn of(graph: &Graph, signature: &Signature, scores: bool) -> Option<Self> {
         if !scores {
-            // The first of them is the prediction; another one's labels are not its own.
+            // The first of them is the prediction; labels of another output do not belong to it.
             let label = signature.outputs.iter().find(|output| is_label(output))?;
             return of_value(graph, &label.name);
         }
@@ -40,7 +40,7 @@ impl Labels {
         found.all(|other| other == labels).then_some(labels)
     }
 
-    /// The number of classes.
+    /// Returns the number of classes.
     #[must_use]
     pub fn len(&self) -> usize {
         match self {
@@ -61,7 +61,7 @@ impl Labels {
         matches!(self, Self::Integers(labels) if labels.iter().zip(0..).all(|(label, place)| *label == place))
     }
 
-    /// The labels as texts, as they are as names of members in JSON.
+    /// Returns the labels as strings, as they are written as keys in JSON.
     #[must_use]
     pub fn names(&self) -> Vec<String> {
         match self {
@@ -70,7 +70,7 @@ impl Labels {
         }
     }
 
-    /// The place of a label among the classes; `None` if it is not one of them.
+    /// Returns the position of a label among the classes; `None` if it is not one of them.
     #[must_use]
     pub fn position(&self, label: Scalar<'_>) -> Option<usize> {
         match (self, label) {
@@ -85,7 +85,7 @@ impl Labels {
     }
 }
 
-/// Returns true if an output holds whole numbers or texts, one or several a row.
+/// Returns true if an output holds whole numbers or strings, one or several per row.
 fn is_label(output: &ValueSpec) -> bool {
     output.as_tensor().is_some_and(|(element_type, shape)| {
         matches!(element_type, ElementType::I64 | ElementType::String) && shape.len() <= 2
@@ -108,7 +108,7 @@ fn integer_position(labels: &[i64], number: i64) -> Option<usize> {
         .or_else(|| labels.iter().position(|label| *label == number))
 }
 
-/// The outputs of scores that a graph lists labels of.
+/// Returns the outputs of scores whose labels the graph lists.
 pub(super) fn scored(graph: &Graph, signature: &Signature) -> Vec<String> {
     let outputs = signature.outputs.iter().filter(|output| holds_scores(output));
     outputs
@@ -127,7 +127,7 @@ pub(super) fn scores_are_pairs(graph: &Graph, signature: &Signature) -> bool {
     })
 }
 
-/// The classifier that a value comes from, with the place of the value among what it gives.
+/// Finds the classifier that computes a value, and the position of the value among its outputs.
 fn classifier<'g>(graph: &'g Graph, value: &str) -> Option<(&'g Node, usize)> {
     let mut value = value;
     for _ in 0..MAX_STEPS {
@@ -142,7 +142,7 @@ fn classifier<'g>(graph: &'g Graph, value: &str) -> Option<(&'g Node, usize)> {
     None
 }
 
-/// The labels that a value is one of, or whose scores it holds.
+/// Finds the labels that a value takes, or whose scores it holds.
 fn of_value(graph: &Graph, value: &str) -> Option<Labels> {
     let mut value = value.to_owned();
     for _ in 0..MAX_STEPS {
@@ -154,10 +154,10 @@ fn of_value(graph: &Graph, value: &str) -> Option<Labels> {
             "TreeEnsembleClassifier" | "LinearClassifier" | "SVMClassifier" | "ZipMap" => {
                 return listed(node);
             }
-            // The table comes first, the position of the likeliest class second.
+            // The table comes first, the position of the most likely class second.
             "ArrayFeatureExtractor" | "Gather" => {
                 let table = graph.constants.get(node.inputs.first()?)?;
-                // Several lines are no list of labels: an embedding, say.
+                // A table with several rows is not a list of labels, but for example an embedding.
                 let is_list = table.shape.iter().filter(|size| **size > 1).count() <= 1;
                 return table.elements.as_ref().filter(|_| is_list).and_then(labels);
             }
@@ -168,21 +168,21 @@ fn of_value(graph: &Graph, value: &str) -> Option<Labels> {
     None
 }
 
-/// The labels in the attributes of a classifier (`ai.onnx.ml`).
+/// Returns the labels in the attributes of a classifier (`ai.onnx.ml`).
 fn listed(node: &Node) -> Option<Labels> {
     let lists = ["classlabels_strings", "classlabels_int64s", "classlabels_ints"];
-    // An exporter may write the list of the other type, too, but empty.
+    // An exporter may also write the list of the other type, but empty.
     lists.iter().filter_map(|name| node.list(name)).find(|list| !list.is_empty()).and_then(labels)
 }
 
-/// The labels after an encoder, which gives each label another name.
+/// Returns the labels after an encoder, which renames each label.
 fn renamed(graph: &Graph, node: &Node) -> Option<Labels> {
     let values =
         ["values_strings", "values_int64s", "values_tensor"].iter().find_map(|name| node.list(name))?;
     let keys = ["keys_strings", "keys_int64s", "keys_tensor"].iter().find_map(|name| node.list(name))?;
     let (values, keys) = (labels(values)?, labels(keys)?);
     let Some(before) = of_value(graph, node.inputs.first()?) else {
-        // Positions are what most such tables have as keys.
+        // Most such tables have positions as keys.
         let is_by_position = keys == Labels::Integers((0..i64::try_from(keys.len()).ok()?).collect());
         return is_by_position.then_some(values);
     };
@@ -200,7 +200,7 @@ fn renamed(graph: &Graph, node: &Node) -> Option<Labels> {
     }
 }
 
-/// Labels of a list, if they are whole numbers or texts and no two are the same.
+/// Converts a list to labels; `None` unless it holds distinct whole numbers or strings.
 fn labels(list: &Elements) -> Option<Labels> {
     let labels = match list {
         Elements::Integers(numbers) => Labels::Integers(numbers.clone()),

@@ -1,4 +1,4 @@
-//! Reading operators and small constants from a file.
+//! Reader of operators and small constants in a file.
 
 use std::io::{Read, Seek};
 
@@ -8,19 +8,19 @@ use crate::model::{
     protobuf::{Fields, Value},
 };
 
-/// Most operators that are looked into.
+/// Most operators that are read.
 const MAX_NODES: usize = 50_000;
 
 /// Most elements of a list or tensor that are kept.
 const MAX_ELEMENTS: usize = 1 << 16;
 
-/// Most bytes of lists, tensors, texts and names that are kept in all.
+/// Most bytes of lists, tensors, strings and names that are kept in total.
 const MAX_KEPT_BYTES: usize = 64 << 20;
 
-/// Longest text that is kept, in bytes.
+/// Longest string that is kept, in bytes.
 const MAX_TEXT_BYTES: u64 = 4096;
 
-/// Most graphs within graphs.
+/// Most nested graphs.
 const MAX_DEPTH: usize = 64;
 
 impl Graph {
@@ -40,7 +40,7 @@ impl Graph {
         Ok(graph)
     }
 
-    /// Counts the values of `Constant` operators among the constants, and initializers no longer among the inputs.
+    /// Adds the values of `Constant` operators to the constants, and removes initializers from the inputs.
     fn name_constants(&mut self) {
         let Self { nodes, constants, inputs, .. } = self;
         nodes.retain(|node| {
@@ -57,7 +57,7 @@ impl Graph {
     }
 }
 
-/// The value of a `Constant` operator.
+/// Returns the value of a `Constant` operator.
 fn value_of(node: &Node) -> Option<Constant> {
     let elements = |shape: Vec<u64>, elements| Constant { shape, elements: Some(elements) };
     Some(match &node.attributes.first()?.value {
@@ -73,12 +73,12 @@ fn value_of(node: &Node) -> Option<Constant> {
 struct Reader<R> {
     fields: Fields<R>,
     graph: Graph,
-    /// Bytes that may still be kept.
+    /// Number of bytes that may still be kept.
     budget: usize,
 }
 
 impl<R: Read + Seek> Reader<R> {
-    /// `ModelProto`.
+    /// Reads a `ModelProto`.
     fn model(&mut self, end: u64) -> Result<(), OnnxFileError> {
         while self.fields.position() < end {
             match self.fields.next(end)? {
@@ -91,7 +91,7 @@ impl<R: Read + Seek> Reader<R> {
         Ok(())
     }
 
-    /// `OperatorSetIdProto`.
+    /// Reads an `OperatorSetIdProto`.
     fn operator_set(&mut self, end: u64) -> Result<(), OnnxFileError> {
         let (mut domain, mut version) = (String::new(), 0);
         while self.fields.position() < end {
@@ -105,7 +105,7 @@ impl<R: Read + Seek> Reader<R> {
         Ok(())
     }
 
-    /// `FunctionProto`, of which only the name and the operators matter.
+    /// Reads a `FunctionProto`, of which only the name and the operators matter.
     fn function(&mut self, end: u64) -> Result<(), OnnxFileError> {
         let (mut name, mut domain) = (String::new(), String::new());
         while self.fields.position() < end {
@@ -120,7 +120,7 @@ impl<R: Read + Seek> Reader<R> {
         Ok(())
     }
 
-    /// `GraphProto`; `depth` is 0 for the main graph.
+    /// Reads a `GraphProto`; `depth` is 0 for the main graph.
     fn graph(&mut self, end: u64, depth: usize) -> Result<(), OnnxFileError> {
         if depth > MAX_DEPTH {
             self.graph.is_complete = false;
@@ -149,7 +149,7 @@ impl<R: Read + Seek> Reader<R> {
         Ok(())
     }
 
-    /// `ValueInfoProto`, of which only the name matters.
+    /// Reads a `ValueInfoProto`, of which only the name matters.
     fn value_name(&mut self, end: u64) -> Result<String, OnnxFileError> {
         let mut name = String::new();
         while self.fields.position() < end {
@@ -161,7 +161,7 @@ impl<R: Read + Seek> Reader<R> {
         Ok(name)
     }
 
-    /// `NodeProto`.
+    /// Reads a `NodeProto`.
     fn node(&mut self, end: u64, depth: usize) -> Result<(), OnnxFileError> {
         let mut node = Node::default();
         while self.fields.position() < end {
@@ -186,7 +186,7 @@ impl<R: Read + Seek> Reader<R> {
         Ok(())
     }
 
-    /// `AttributeProto`.
+    /// Reads an `AttributeProto`.
     fn attribute(&mut self, end: u64, depth: usize) -> Result<Attribute, OnnxFileError> {
         let mut name = String::new();
         let mut list = List::default();
@@ -219,7 +219,7 @@ impl<R: Read + Seek> Reader<R> {
         }
         let value = match value {
             Some(value) => value,
-            // A zero may be left out of the file (type FLOAT, INT, STRING).
+            // The file may leave out a zero (type FLOAT, INT, STRING).
             None if kind == 1 => AttributeValue::Number(0.0),
             None if kind == 2 => AttributeValue::Integer(0),
             None if kind == 3 => AttributeValue::Text(String::new()),
@@ -228,7 +228,7 @@ impl<R: Read + Seek> Reader<R> {
         Ok(Attribute { name, value })
     }
 
-    /// `TensorProto`: its name, and its elements if they are few.
+    /// Reads a `TensorProto`: its name, and its elements if they are few.
     fn tensor(&mut self, end: u64) -> Result<(String, Constant), OnnxFileError> {
         let (mut name, mut shape, mut data_type) = (String::new(), List::default(), 0);
         let (mut list, mut raw, mut is_elsewhere) = (List::default(), None, false);
@@ -266,14 +266,14 @@ impl<R: Read + Seek> Reader<R> {
         Ok((name, Constant { shape, elements: elements.filter(|elements| self.affords(elements)) }))
     }
 
-    /// Returns true if elements may be kept, and counts them.
+    /// Returns true if elements may be kept, and charges them to the budget.
     fn affords(&mut self, elements: &Elements) -> bool {
         let left = self.budget.checked_sub(bytes_of(elements));
         self.budget = left.unwrap_or(self.budget);
         left.is_some()
     }
 
-    /// A name; empty if it is longer than what is looked into.
+    /// Reads a name; empty if it exceeds the budget.
     fn name(&mut self, length: u64) -> Result<String, OnnxFileError> {
         let cost = usize::try_from(length).unwrap_or(usize::MAX).saturating_add(size_of::<String>());
         let Some(left) = self.budget.checked_sub(cost) else {
@@ -333,7 +333,7 @@ impl<R: Read + Seek> Reader<R> {
     }
 }
 
-/// The elements of a list while it is read.
+/// Elements of a list in progress.
 #[derive(Default)]
 struct List {
     integers: Vec<i64>,
@@ -369,7 +369,7 @@ impl List {
         }
     }
 
-    /// The list, if all of it was kept and it is of one type.
+    /// Returns the list; its value is `AttributeValue::Other` unless all of it was kept and it has one type.
     fn finish(self, budget: &mut usize) -> AttributeValue {
         let Self { integers, numbers, texts, any_set, is_long } = self;
         let elements = match (integers.is_empty(), numbers.is_empty(), texts.is_empty()) {
@@ -395,13 +395,14 @@ fn bytes_of(elements: &Elements) -> usize {
     }
 }
 
-/// Returns true for types whose elements in lists of the file are what they are called (`TensorProto.DataType`).
+/// Returns true for types whose elements are stored without conversion in the file's typed lists
+/// (`TensorProto.DataType`).
 fn is_kept(data_type: u64) -> bool {
     // FLOAT, UINT8, INT8, UINT16, INT16, INT32, INT64, STRING, BOOL, DOUBLE.
     matches!(data_type, 1..=9 | 11)
 }
 
-/// Little-endian elements of a type (`TensorProto.raw_data`), if it is one that is kept.
+/// Reads little-endian elements of a type (`TensorProto.raw_data`); `None` if that type is not kept.
 fn raw_elements(raw: &[u8], data_type: u64) -> Option<Elements> {
     macro_rules! read {
         ($variant:ident, $type:ty, $to:ty) => {

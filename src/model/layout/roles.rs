@@ -1,24 +1,24 @@
-//! What the outputs of a model mean in a native answer.
+//! Roles of a model's outputs in a native response.
 
 use crate::model::{
     Contract, Dimension, ElementType, OutputForm, OutputForms, Signature, ValueKind, ValueSpec,
 };
 
-/// What an output means in a native answer.
+/// The role of an output in a native response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Output {
-    /// The answer itself: a label or a number.
+    /// The prediction itself: a label or a number.
     Prediction,
     /// One probability for each class.
     Probabilities,
-    /// Anything else: answered under its own name.
+    /// Any other output, which the response has under its own name.
     Other,
-    /// A value that all rows share: answered whole beside each, under its own name.
+    /// A value that all rows share: the response repeats it whole with each row, under its own name.
     Constant,
 }
 
-/// The first output that can be a label or a number is the prediction; exporters of classifiers put the label first
-/// and the probabilities second (skl2onnx, onnxmltools).
+/// Assigns the roles. The first output that can be a label or a number is the prediction. Exporters of classifiers put
+/// the label first and the probabilities second (skl2onnx, onnxmltools).
 pub(super) fn roles(signature: &Signature, contract: &Contract, forms: &OutputForms) -> Vec<Output> {
     let is_constant = |index: usize| forms.get(index) == Some(OutputForm::Constant);
     let mut by_row = signature.outputs.iter().enumerate().filter(|(index, _)| !is_constant(*index));

@@ -1,4 +1,4 @@
-//! Rows that become the inputs of a model while they are read, so that they are never all there as values.
+//! Conversion of rows to inputs while they are read, so that they are never all in memory as values.
 
 use super::{
     Row,
@@ -6,24 +6,24 @@ use super::{
 };
 use crate::model::{Contract, Layout, Tensor, Violations};
 
-/// Values that are held at most before they become elements of tensors.
+/// The most values in memory before they become elements of tensors.
 const BATCH_VALUES: usize = 16 * 1024;
 
-/// Reads rows against a model's contract.
+/// A reader that checks rows against a model's contract.
 #[derive(Debug)]
 pub struct RowsReader<'l> {
     /// `None` if the rows are only counted.
     contract: Option<(&'l Layout, &'l Contract)>,
-    /// Rows that are right, and not in the tensors yet.
+    /// Valid rows that are not in the tensors yet.
     batch: Vec<Row>,
-    /// The number of their values.
+    /// The number of values in `batch`.
     values: usize,
     count: usize,
     inputs: Vec<(String, Tensor)>,
     violations: Violations,
 }
 
-/// The inputs of a model, or everything that is wrong with the rows.
+/// The inputs of a model, or all faults of the rows.
 type Inputs = Result<Vec<(String, Tensor)>, Violations>;
 
 /// Rows that were read.
@@ -34,33 +34,33 @@ pub struct Rows {
 }
 
 impl<'l> RowsReader<'l> {
-    /// A reader for a model of this layout; without one, rows are only counted.
+    /// Creates a reader for a model with this layout; without a layout, rows are only counted.
     #[must_use]
     pub fn new(layout: Option<&'l Layout>, contract: &'l Contract) -> Self {
         Self { contract: layout.map(|layout| (layout, contract)), ..Self::counting() }
     }
 
-    /// A reader that counts rows, and does nothing else with them.
+    /// Creates a reader that only counts rows.
     #[must_use]
     pub fn counting() -> Self {
         let (batch, inputs, violations) = (Vec::new(), Vec::new(), Violations::default());
         Self { contract: None, batch, values: 0, count: 0, inputs, violations }
     }
 
-    /// The number of rows that were read.
+    /// Returns the number of rows read so far.
     #[must_use]
     pub fn count(&self) -> usize {
         self.count
     }
 
-    /// Takes the next row.
+    /// Adds the next row.
     pub fn push(&mut self, row: Row) {
         let index = self.count;
         self.count += 1;
         let Some((layout, contract)) = self.contract else { return };
         check_row(index, &row, layout, contract, &mut self.violations);
         if self.violations.total > 0 {
-            // Nothing comes of the others either; the rest is read for what is wrong with it.
+            // The rows are refused; the rest is read only to list its faults.
             (self.batch, self.inputs) = (Vec::new(), Vec::new());
             return;
         }
@@ -102,13 +102,13 @@ impl<'l> RowsReader<'l> {
 }
 
 impl Rows {
-    /// The number of rows.
+    /// Returns the number of rows.
     #[must_use]
     pub fn count(&self) -> usize {
         self.count
     }
 
-    /// The inputs of the model, or everything that is wrong with the rows; `None` if they were only counted.
+    /// Returns the inputs of the model, or all faults of the rows; `None` if they were only counted.
     #[must_use]
     pub fn into_inputs(self) -> Option<Inputs> {
         self.inputs

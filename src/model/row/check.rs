@@ -1,4 +1,4 @@
-//! The check of rows against a model's contract, which makes them tensors or says everything that is wrong.
+//! Checks of rows against a model's contract, which convert them to tensors or list every fault.
 
 use super::{Cell, Place, Row, Violation};
 use crate::model::{
@@ -8,12 +8,12 @@ use crate::model::{
     nearest::nearest,
 };
 
-/// Checks every row against the contract and makes them the inputs of the model, one row along the outermost dimension
-/// each.
+/// Checks every row against the contract and converts them to the inputs of the model, one row for each place along the
+/// outermost dimension.
 ///
 /// # Errors
 ///
-/// Everything that is wrong with any row.
+/// All faults of all rows.
 pub fn rows_to_tensors(
     rows: &[Row],
     layout: &Layout,
@@ -32,7 +32,7 @@ pub fn rows_to_tensors(
     })
 }
 
-/// Adds everything that is wrong with a row.
+/// Adds all faults of a row.
 pub(super) fn check_row(
     index: usize,
     row: &Row,
@@ -46,12 +46,12 @@ pub(super) fn check_row(
     }
 }
 
-/// Adds that the tensors of rows do not fit together, though nothing is wrong with any of them.
+/// Adds that the tensors of rows do not fit together, though each row is valid.
 pub(super) fn not_whole(violations: &mut Violations, message: String) {
     add(violations, 0, || Place::Row, "wrong_count", || message);
 }
 
-/// The inputs of the model, of rows that nothing is wrong with.
+/// Converts valid rows to the inputs of the model.
 pub(super) fn row_tensors(
     rows: &[Row],
     layout: &Layout,
@@ -60,7 +60,7 @@ pub(super) fn row_tensors(
     let mut cells: Vec<&Cell> = Vec::with_capacity(rows.len().saturating_mul(layout.columns()));
     for row in rows {
         match row {
-            // What most requests are is worth the shortest way.
+            // Most requests take this branch, so it does the least work.
             Row::Positional(values) if !layout.fills_any() => cells.extend(values),
             row => cells.extend(in_order(row, layout, contract)),
         }
@@ -68,7 +68,7 @@ pub(super) fn row_tensors(
     tensors(&cells, rows.len(), layout)
 }
 
-/// The inputs of the model, of cells row by row.
+/// Converts cells, row by row, to the inputs of the model.
 fn tensors(cells: &[&Cell], rows: usize, layout: &Layout) -> Result<Vec<(String, Tensor)>, String> {
     let tensor = |name: &str, shape, data| {
         Tensor::new(shape, data).map(|tensor| (name.to_owned(), tensor)).map_err(|error| error.to_string())
@@ -168,7 +168,7 @@ fn named(
     }
 }
 
-/// What is wrong with a value of this column; nothing with a missing one that something stands in for.
+/// Returns the fault of a value of this column; `None` for a missing one that has a replacement.
 fn column_objection(
     column: usize,
     cell: &Cell,
@@ -195,7 +195,7 @@ fn unknown(name: &str, names: &[&str]) -> String {
     }
 }
 
-/// The cells of a row that nothing is wrong with, in the order of the columns, with what stands in for missing ones.
+/// Returns the cells of a valid row in the order of the columns, with replacements for missing ones.
 fn in_order<'c>(row: &'c Row, layout: &'c Layout, contract: &Contract) -> Vec<&'c Cell> {
     let mut ordered: Vec<&Cell> = match row {
         Row::Positional(values) => values.iter().collect(),

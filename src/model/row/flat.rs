@@ -1,29 +1,29 @@
-//! Rows that hold nothing but numbers, in the order of the columns: what most requests are. They are checked as all rows
-//! are ([`super::rows_to_tensors`]), but without a word on what is wrong with them.
+//! Rows of numbers in the order of the columns: the most frequent request. They are checked like all rows
+//! ([`super::rows_to_tensors`]), but without a description of their faults.
 
 use crate::model::{Contract, ElementType, Feature, Layout, RowInputs, Tensor, TensorData};
 
-/// How rows of numbers fit a model that takes them as one matrix of floats.
+/// The layout of rows of numbers in a model that takes them as one matrix of floats.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FlatLayout {
     input: String,
     element_type: ElementType,
     columns: usize,
-    /// Whether the input has the shape `[rows]`, not `[rows, columns]`.
+    /// True if the input has the shape `[rows]` instead of `[rows, columns]`.
     is_vector: bool,
-    /// The least and the greatest number of each column; empty if no column has any.
+    /// The least and the greatest number of each column; empty if no column has a range.
     ranges: Vec<(f64, f64)>,
 }
 
-/// A type of elements that rows of numbers are read as.
+/// An element type into which rows of numbers are read.
 pub trait FlatElement: Copy {
-    /// Its name.
+    /// The element type.
     const ELEMENT_TYPE: ElementType;
 
-    /// The nearest element, if the number fits the type.
+    /// Converts a number to the nearest element; `None` if it does not fit the type.
     fn of_number(number: f64) -> Option<Self>;
 
-    /// The elements of a tensor.
+    /// Wraps the elements for a tensor.
     fn tensor_data(elements: Vec<Self>) -> TensorData;
 }
 
@@ -53,7 +53,7 @@ impl FlatElement for f64 {
 }
 
 impl FlatLayout {
-    /// How rows of numbers fit a model; nothing if it takes them in another way than as one matrix of 32- or 64-bit floats.
+    /// Derives the layout; `None` if the model does not take rows as one matrix of 32- or 64-bit floats.
     #[must_use]
     pub fn of(layout: &Layout, contract: &Contract) -> Option<Self> {
         let RowInputs::Matrix { input, element_type, columns, flat } = &layout.inputs else { return None };
@@ -79,28 +79,28 @@ impl FlatLayout {
         })
     }
 
-    /// The input that takes the rows.
+    /// Returns the input that takes the rows.
     #[must_use]
     pub fn input(&self) -> &str {
         &self.input
     }
 
-    /// The type of its elements: that of 32-bit floats or that of 64-bit ones.
+    /// Returns the type of its elements: 32- or 64-bit floats.
     #[must_use]
     pub fn element_type(&self) -> ElementType {
         self.element_type
     }
 
-    /// How many numbers a row has; at least one.
+    /// Returns the number of values in a row; at least one.
     #[must_use]
     pub fn columns(&self) -> usize {
         self.columns
     }
 
-    /// The element that a number becomes in this column; nothing where the contract or the type refuses it.
+    /// Converts a number to an element of this column; `None` if the contract or the type refuses it.
     #[must_use]
     pub fn element<T: FlatElement>(&self, column: usize, number: f64) -> Option<T> {
-        // Before it is rounded: 0.3 as a 32-bit float is more than 0.3.
+        // Checked before it is rounded: 0.3 as a 32-bit float is more than 0.3.
         if let Some((minimum, maximum)) = self.ranges.get(column)
             && (number < *minimum || number > *maximum)
         {
@@ -109,7 +109,7 @@ impl FlatLayout {
         T::of_number(number)
     }
 
-    /// The input of the model, of the elements of so many rows; nothing if they are more or fewer, or of another type.
+    /// Builds the input tensor; `None` if the count or type of elements does not match.
     #[must_use]
     pub fn tensor<T: FlatElement>(&self, rows: usize, elements: Vec<T>) -> Option<Tensor> {
         if T::ELEMENT_TYPE != self.element_type {
@@ -191,7 +191,7 @@ mod tests {
             let (layout, flat) = layouts(&[rows(), Dimension::Fixed(5)], element_type, &contract);
             let flat = flat.unwrap();
             for (column, number) in (0..5).flat_map(|column| numbers.map(|number| (column, number))) {
-                // Values of the other columns that are taken.
+                // Valid values in the other columns.
                 let mut cells = [0.0, 0.3, 0.0, -1e39, 1e39].map(Cell::Float).to_vec();
                 cells[column] = Cell::Float(number);
                 let violations = rows_to_tensors(&[Row::Positional(cells)], &layout, &contract);

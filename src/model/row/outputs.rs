@@ -1,8 +1,8 @@
-//! What a model answered, row by row.
+//! Outputs of a model, row by row.
 
 use crate::model::{Output, Scalar, Signature, Tensor, TensorData, Value};
 
-/// The outputs of a run, checked to hold one row for each row that was asked.
+/// The outputs of a run, checked to hold one row for each row of the request.
 #[derive(Debug)]
 pub struct RowOutputs {
     rows: usize,
@@ -12,17 +12,17 @@ pub struct RowOutputs {
 /// An output that holds rows.
 #[derive(Debug)]
 enum ByRow {
-    /// One tensor, and how many elements a row has.
+    /// One tensor, and the number of elements in a row.
     Tensor(Tensor, usize),
     /// Several tensors, as of a model with several targets.
     Tensors(Vec<(Tensor, usize)>),
-    /// A map for each row, as classifiers answer their probabilities.
+    /// A map for each row: classifiers output their probabilities so.
     Maps(Vec<(TensorData, TensorData)>),
     /// One value for all rows.
     Constant(Value),
 }
 
-/// What one row of an output holds.
+/// The part of an output for one row.
 #[derive(Debug, PartialEq)]
 pub enum RowValue<'o> {
     /// The elements of a tensor's row.
@@ -35,24 +35,24 @@ pub enum RowValue<'o> {
     Whole(&'o Value),
 }
 
-/// An output that does not hold one row for each row that was asked.
+/// An output that does not hold one row for each row of the request.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("output `{output}`, {found}, does not hold {rows} rows")]
 pub struct NotByRow {
-    /// The output.
+    /// Name of the output.
     pub output: String,
-    /// What it is.
+    /// Description of its value.
     pub found: String,
-    /// How many rows were asked.
+    /// Number of rows in the request.
     pub rows: usize,
 }
 
 impl RowOutputs {
-    /// The outputs of a run on `rows` rows, in the order of the signature and of what they mean.
+    /// Checks the outputs of a run on `rows` rows; `outputs` and `roles` are in the order of the signature.
     ///
     /// # Errors
     ///
-    /// When one of them that is not the same for all rows does not hold that many.
+    /// When an output does not hold `rows` rows and is not the same for all of them.
     pub fn new(
         rows: usize,
         outputs: Vec<Value>,
@@ -76,13 +76,13 @@ impl RowOutputs {
         Ok(Self { rows, outputs: outputs.into_iter().enumerate().map(by_row).collect::<Result<_, _>>()? })
     }
 
-    /// How many rows were asked.
+    /// Returns the number of rows in the request.
     #[must_use]
     pub fn rows(&self) -> usize {
         self.rows
     }
 
-    /// What each output says of a row, in the order of the signature.
+    /// Iterates over the part of each output for a row, in the order of the signature.
     pub fn row(&self, row: usize) -> impl Iterator<Item = RowValue<'_>> {
         self.outputs.iter().map(move |output| match output {
             ByRow::Tensor(tensor, width) => RowValue::Elements(slice(tensor, row, *width)),
@@ -95,7 +95,7 @@ impl RowOutputs {
     }
 }
 
-/// The value, if it holds so many rows; else what it is.
+/// Splits a value by row; the error describes a value that does not hold `rows` rows.
 fn by_row(value: Value, rows: usize) -> Result<ByRow, String> {
     match value {
         Value::Tensor(tensor) => with_width(tensor, rows).map(|(tensor, width)| ByRow::Tensor(tensor, width)),

@@ -1,4 +1,4 @@
-//! Reading rows from JSON text, without judging them.
+//! Reader of rows in JSON text, which does not check them.
 
 use std::fmt;
 
@@ -11,12 +11,12 @@ use serde_json::{Value, value::RawValue};
 use super::{Cell, Row};
 use crate::model::{Token, Tokens};
 
-/// The words of `serde_json` for a number that is beyond the greatest 64-bit float.
+/// The message of `serde_json` for a number beyond the greatest 64-bit float.
 pub(crate) const OUT_OF_RANGE: &str = "number out of range";
 
 impl<'de> Deserialize<'de> for Cell {
-    /// Reads a value from its text, which only JSON text that is held in memory has: a float would lose digits of whole
-    /// numbers.
+    /// Reads a value from its text, because a float would lose digits of whole numbers. The JSON must be in memory as
+    /// text.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let json = <&RawValue>::deserialize(deserializer)?.get();
         match Tokens::new(json).next().map_or(Self::Null, Token::cell) {
@@ -27,7 +27,7 @@ impl<'de> Deserialize<'de> for Cell {
 }
 
 impl Cell {
-    /// The cell that a JSON value is.
+    /// Converts a JSON value to a cell.
     pub(in crate::model) fn of_json(json: &Value) -> Result<Self, serde_json::Error> {
         serde_json::from_str(&json.to_string())
     }

@@ -1,4 +1,4 @@
-//! The elements of a tensor, each type in a list of its own.
+//! The elements of a tensor, with a list type for each element type.
 
 use std::ops::Range;
 
@@ -27,7 +27,7 @@ pub enum TensorData {
     String(Vec<String>),
 }
 
-/// Runs the same expression on the elements of whichever variant it is.
+/// Evaluates an expression with the elements of any variant.
 macro_rules! on_elements {
     ($data:expr, $elements:ident => $body:expr) => {
         match $data {
@@ -51,19 +51,19 @@ macro_rules! on_elements {
 pub(crate) use on_elements;
 
 impl TensorData {
-    /// How many elements there are.
+    /// Returns the number of elements.
     #[must_use]
     pub fn len(&self) -> usize {
         on_elements!(self, elements => elements.len())
     }
 
-    /// Whether there are none: a dimension of the shape is 0.
+    /// Returns true if there are no elements: a dimension of the shape is 0.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The memory that the elements take, in bytes.
+    /// Returns the memory of the elements, in bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {
         match self {
@@ -72,7 +72,7 @@ impl TensorData {
         }
     }
 
-    /// The type of the elements.
+    /// Returns the type of the elements.
     #[must_use]
     pub fn element_type(&self) -> ElementType {
         match self {
@@ -93,7 +93,7 @@ impl TensorData {
         }
     }
 
-    /// The elements of this range so many times over; fewer if the range leads beyond the end.
+    /// Repeats the elements of this range `times` times; elements beyond the end are left out.
     pub(super) fn repeated(&self, range: Range<usize>, times: usize) -> Self {
         macro_rules! repeat {
             ($($variant:ident),*) => {
@@ -108,7 +108,7 @@ impl TensorData {
         repeat!(F16, Bf16, F32, F64, I8, I16, I32, I64, U8, U16, U32, U64, Bool, String)
     }
 
-    /// The elements of this range, if there are so many.
+    /// Returns the elements of this range; `None` if it is out of bounds.
     pub(super) fn part(&self, range: Range<usize>) -> Option<Self> {
         macro_rules! part {
             ([$($buffer:ident),*], [$($list:ident),*]) => {
@@ -121,7 +121,7 @@ impl TensorData {
         Some(part!([F16, Bf16, F32, F64, I8, I16, I32, I64, U8, U16, U32, U64], [Bool, String]))
     }
 
-    /// The elements of several one after the other; nothing if there are none, or of several types.
+    /// Concatenates the elements of several; `None` if there are none or their types differ.
     pub(in crate::model) fn concatenated<'t>(parts: impl Iterator<Item = &'t Self> + Clone) -> Option<Self> {
         macro_rules! concatenate {
             ($($variant:ident),*) => {
@@ -140,7 +140,7 @@ impl TensorData {
         Some(concatenate!(F16, Bf16, F32, F64, I8, I16, I32, I64, U8, U16, U32, U64, Bool, String))
     }
 
-    /// Puts the elements of another one after its own; whether they are of the same type.
+    /// Appends the elements of another one. Returns true if they have the same type.
     pub(in crate::model) fn append(&mut self, other: Self) -> bool {
         macro_rules! append {
             ([$($buffer:ident),*], [$($list:ident),*]) => {
@@ -155,19 +155,19 @@ impl TensorData {
         true
     }
 
-    /// The element at this position, row-major.
+    /// Returns the element at this position, row-major; `None` if it is out of bounds.
     #[must_use]
     pub fn get(&self, index: usize) -> Option<Scalar<'_>> {
         on_elements!(self, elements => elements.get(index).map(Scalar::from))
     }
 
-    /// Whether every element is a number that JSON can carry: no NaN, no infinity.
+    /// Returns true if JSON can carry every element: no NaN, no infinity.
     #[must_use]
     pub fn is_finite(&self) -> bool {
         self.part_is_finite(0..self.len())
     }
 
-    /// The same of the elements of this range, as far as there are any.
+    /// Returns true if JSON can carry every element of this range, which may go beyond the end.
     pub(super) fn part_is_finite(&self, range: Range<usize>) -> bool {
         macro_rules! finite {
             ($elements:expr) => {

@@ -1,4 +1,4 @@
-//! One element of a tensor, of whichever type.
+//! One element of a tensor, of any type.
 
 use std::{cmp::Ordering, fmt};
 
@@ -11,13 +11,13 @@ pub enum Scalar<'t> {
     Integer(i64),
     /// A whole number above the greatest signed one.
     Unsigned(u64),
-    /// A float of 32 bits or fewer, to be shown with as few digits as tell it from its neighbours.
+    /// A float of 32 bits or fewer, displayed with the fewest digits that distinguish it from its neighbours.
     Single(f32),
     /// A 64-bit float.
     Double(f64),
-    /// true or false.
+    /// True or false.
     Bool(bool),
-    /// A text.
+    /// A string.
     Text(&'t str),
 }
 
@@ -54,7 +54,7 @@ impl<'t> From<&'t String> for Scalar<'t> {
 }
 
 impl Scalar<'_> {
-    /// The order of two numbers of one type, in which NaN is the greatest. Others are equal to each other.
+    /// Compares two numbers of one type, with NaN as the greatest. All other pairs are equal.
     #[must_use]
     pub fn total_order(&self, other: &Self) -> Ordering {
         match (self, other) {
@@ -66,7 +66,7 @@ impl Scalar<'_> {
         }
     }
 
-    /// The number, if it is a float.
+    /// Returns the number; `None` if it is not a float.
     #[must_use]
     pub fn as_float(&self) -> Option<f64> {
         match *self {

@@ -1,4 +1,4 @@
-//! Reading tensors from JSON text, without judging them.
+//! Reader of tensors in JSON text, which does not check them.
 
 use std::fmt;
 
@@ -11,20 +11,20 @@ use serde_json::value::RawValue;
 use super::{Cell, Form, TensorDocument, TensorDocuments};
 use crate::model::{Token, Tokens};
 
-/// Most lists within lists.
+/// Most nested lists.
 const MAX_DEPTH: usize = 128;
 
-/// So many faults of form are told apart.
+/// The most faults of form to report.
 const MAX_FAULTS: usize = 10;
 
 /// A document that is being read.
 #[derive(Default)]
 struct Reader {
-    /// The size of the lists at each depth, once the first one at that depth has ended.
+    /// The size of the lists at each depth, once the first list at that depth has ended.
     sizes: Vec<Option<usize>>,
-    /// At which depth the values stand, once there was one.
+    /// The depth of the values; `None` before the first one.
     values_at: Option<usize>,
-    /// Where we are.
+    /// Index path of the current value.
     position: Vec<usize>,
     faults: Vec<(String, String)>,
 }
@@ -82,8 +82,8 @@ impl Reader {
 }
 
 impl<'de> Deserialize<'de> for TensorDocument<'de> {
-    /// Reads the form of a tensor; its elements are read from its text once their type is known. Only JSON text that is
-    /// held in memory has one: a float would lose digits of whole numbers.
+    /// Reads the form of a tensor; its elements are read from its text once their type is known. The JSON must be in
+    /// memory as text: a float would lose digits of whole numbers.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let json = <&RawValue>::deserialize(deserializer)?.get();
         if json.starts_with('{') {
@@ -189,7 +189,7 @@ fn read_flat<'de, A: MapAccess<'de>>(mut entries: A) -> Result<TensorDocument<'d
     Ok(TensorDocument { shape, elements, form: Form::Flat, datatype: datatype.flatten(), faults })
 }
 
-/// The text of a list, or nothing for what is none.
+/// The text of a list; `None` for any other value.
 struct List<'b>(Option<&'b str>);
 
 impl<'de> Deserialize<'de> for List<'de> {
@@ -199,7 +199,7 @@ impl<'de> Deserialize<'de> for List<'de> {
     }
 }
 
-/// The values in the text of a tensor's elements.
+/// Iterator over the values in the text of a tensor's elements.
 pub(super) struct Values<'t> {
     tokens: Tokens<'t>,
     form: Form,
@@ -226,7 +226,7 @@ impl Iterator for Values<'_> {
             }
             let is_value = match self.form {
                 Form::Nested => !matches!(token, Token::Begin | Token::End),
-                // A list within the list is one value, and none that a tensor has.
+                // A list within the list is one value, which no tensor accepts.
                 Form::Flat => token != Token::End && self.depth == 1 + usize::from(token == Token::Begin),
             };
             if is_value {

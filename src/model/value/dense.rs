@@ -1,13 +1,13 @@
-//! Values that are made of tensors as one tensor, for whoever can carry nothing else: the classifiers of scikit-learn
-//! answer their probabilities as a sequence of maps, one a row, from class to probability.
+//! Conversion of maps and sequences to one tensor, for protocols that carry only tensors. Classifiers of scikit-learn
+//! output their probabilities as a sequence of maps from class to probability, one per row.
 
 use std::borrow::Cow;
 
 use crate::model::{Tensor, TensorData, Value};
 
 impl Value {
-    /// The value as one tensor, if it can be: a tensor itself; the values of a map, in its order; a sequence of tensors of
-    /// one shape, or of maps of the same keys, one after the other in a new outermost dimension.
+    /// Converts the value to one tensor; `None` if it cannot. A map gives its values in order. Tensors of one shape, or
+    /// maps with the same keys, are stacked along a new outermost dimension.
     #[must_use]
     pub fn as_tensor(&self) -> Option<Cow<'_, Tensor>> {
         match self {
@@ -18,7 +18,7 @@ impl Value {
         }
     }
 
-    /// The keys of the columns that [`Value::as_tensor`] makes of maps.
+    /// Returns the keys of the columns that [`Value::as_tensor`] makes of maps; `None` if there is no map.
     #[must_use]
     pub fn column_keys(&self) -> Option<&TensorData> {
         match self {

@@ -1,4 +1,4 @@
-//! The errors of each operation: those that its layers may answer are added, all in the form of its dialect.
+//! The errors of each operation: adds those of its layers, in the form of its dialect.
 
 use axum::http::{Method, StatusCode};
 use utoipa::openapi::{
@@ -9,8 +9,8 @@ use utoipa::openapi::{
 use super::super::dialect::Dialect;
 use crate::transport::{MEDIA_TYPE, is_open};
 
-/// The description with every error of every operation, and with a text for each response, which OpenAPI 3.1 demands and
-/// generators of clients insist on.
+/// Adds every error of every operation, and a text for each response. OpenAPI 3.1 requires the text, and client
+/// generators insist on it.
 pub(in super::super) fn completed(mut description: OpenApi) -> OpenApi {
     for (path, item) in &mut description.paths.paths {
         for (method, operation) in operations(item) {
@@ -36,18 +36,18 @@ fn complete(operation: &mut Operation, path: &str, dialect: Dialect) {
         if response.description.is_empty() {
             status.canonical_reason().unwrap_or("An answer").clone_into(&mut response.description);
         }
-        // Beside an error of another form, as OAuth has it, a rule of HTTP may be broken.
+        // A broken rule of HTTP is also 400, beside an error of another form such as OAuth's.
         if status == StatusCode::BAD_REQUEST {
             response.content.extend(error(dialect, "").content);
         }
-        // In other dialects all errors are written by `render_errors`, whatever the handler answers.
+        // In other dialects `render_errors` writes all errors, whatever the handler returns.
         if (status.is_client_error() || status.is_server_error()) && dialect != Dialect::Native {
             response.content = error(dialect, "").content;
         }
     }
 }
 
-/// Errors that the layers in front of a handler answer, and those of reading a body.
+/// Returns the errors of the layers in front of a handler, and those of reading a body.
 fn errors_of_layers(
     operation: &Operation,
     path: &str,
@@ -55,7 +55,7 @@ fn errors_of_layers(
     let needs_token = !is_open(path);
     let needs_scope = needs_scope(operation);
     let takes_body = operation.request_body.is_some();
-    // Probes are spared the quotas.
+    // Probes are exempt from the quotas.
     let is_charged = needs_token || takes_body;
     let errors = [
         (true, StatusCode::BAD_REQUEST, "The request breaks a rule of HTTP, or has two tokens"),
@@ -86,7 +86,7 @@ fn errors_of_layers(
     errors.into_iter().filter_map(|(applies, status, text)| applies.then_some((status, text)))
 }
 
-/// Returns true if a scope is named beside the scheme: the requirement is written as `{"bearer": ["read"]}`.
+/// Returns true if a scope is named with the scheme: the requirement is written as `{"bearer": ["read"]}`.
 fn needs_scope(operation: &Operation) -> bool {
     let security = serde_json::to_value(&operation.security).unwrap_or_default();
     security.as_array().is_some_and(|all| all.iter().any(|one| one["bearer"].get(0).is_some()))

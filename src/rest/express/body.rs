@@ -1,4 +1,4 @@
-//! Bodies that are there at once.
+//! Bodies that arrive together with their headers.
 
 use std::{
     pin::Pin,
@@ -8,16 +8,16 @@ use std::{
 use axum::body::{Body, Bytes};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
-/// The first part of a body, if it has come with the head; nobody waits for it.
+/// Returns the first part of a body, without waiting; `None` if it did not arrive with the head.
 pub(in crate::rest) fn first<B: HttpBody<Data = Bytes> + Unpin>(body: &mut B) -> Option<Bytes> {
     match Pin::new(body).poll_frame(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(Some(Ok(frame))) => frame.into_data().ok(),
-        // What is broken breaks again on the long way, where what is not there is waited for.
+        // A broken body fails again on the slow path, and a missing one is awaited there.
         Poll::Ready(Some(Err(_)) | None) | Poll::Pending => None,
     }
 }
 
-/// A body of which the first part was looked at already.
+/// A body whose first part has been read already.
 pub(in crate::rest) struct Again<B> {
     first: Option<Bytes>,
     rest: B,

@@ -1,4 +1,4 @@
-//! The head of a request, as far as it has to be usual.
+//! The request head, as far as the fast path accepts it.
 
 use axum::http::{HeaderName, HeaderValue, Method, Request, Version, header};
 
@@ -7,25 +7,25 @@ use crate::{
     transport::{REQUEST_ID, is_sound_request_id},
 };
 
-/// What the head of a usual request says.
+/// The head of a request that qualifies for the fast path.
 pub(super) struct Head<'r> {
-    /// The model of the path; nothing for the default one.
+    /// The model of the path; `None` for the default model.
     pub(super) model: Option<ModelName>,
-    /// The number of its route.
+    /// The index of its route.
     pub(super) route: usize,
     pub(super) token: Option<&'r str>,
-    /// The caller's own id for it.
+    /// The caller's own request id.
     pub(super) id: Option<&'r HeaderValue>,
     pub(super) length: usize,
 }
 
-/// Headers that make a request another one than it seems, or its body.
+/// Headers that change the meaning of a request or of its body.
 const UNUSUAL: [HeaderName; 5] =
     [header::TRANSFER_ENCODING, header::CONTENT_ENCODING, header::EXPECT, header::UPGRADE, header::TE];
 
 impl<'r> Head<'r> {
-    /// What it says; nothing if anything about it is unusual: what is there twice, where that means something, or cannot
-    /// be read at first sight.
+    /// Reads the head; `None` if anything in it is unusual: a significant header that is repeated, or a value that is
+    /// hard to read.
     pub(super) fn of<B>(request: &'r Request<B>) -> Option<Self> {
         let uri = request.uri();
         let is_usual = request.method() == Method::POST

@@ -1,4 +1,4 @@
-//! Whose request a body is.
+//! The dialect of an `/invocations` body.
 
 use axum::http::{HeaderMap, HeaderValue, header};
 use serde::{Deserialize, de::IgnoredAny};
@@ -9,16 +9,16 @@ use crate::{
     wire::{mlflow::Header, without_mark},
 };
 
-/// Triton's media type for SageMaker, which passes on no header of its own: the length of the JSON is a parameter.
+/// Triton's media type for SageMaker. SageMaker forwards no custom header, so the length of the JSON is a parameter.
 const BINARY: &str = "application/vnd.sagemaker-triton.binary+json";
 
-/// The parameter.
+/// The parameter with the length of the JSON.
 const JSON_LENGTH: &str = "json-header-size";
 
-/// What a body is declared as.
+/// The declared type of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Declared {
-    /// JSON of so many bytes, then binary tensors.
+    /// `json_bytes` of JSON, then binary tensors.
     Binary {
         json_bytes: usize,
     },
@@ -26,10 +26,10 @@ pub(super) enum Declared {
     Csv(Header),
 }
 
-/// What is in a body.
+/// The kind of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum BodyKind {
-    /// A request of the Open Inference Protocol, of which so many bytes are JSON if not all are.
+    /// A request of the Open Inference Protocol, of which `json_bytes` are JSON; `None` if all of it is.
     OpenInference { json_bytes: Option<usize> },
     /// A request of MLflow.
     Json,
@@ -37,7 +37,7 @@ pub(super) enum BodyKind {
     Csv(Header),
 }
 
-/// What a body is declared as.
+/// Reads the declared type of a body.
 pub(super) fn content_type(headers: &HeaderMap) -> Result<Declared, ApiError> {
     let declared = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let mut parts = declared.unwrap_or_default().split(';').map(str::trim);
@@ -77,7 +77,7 @@ fn header_of<'p>(mut parameters: impl Iterator<Item = &'p str>) -> Result<Header
 }
 
 impl Declared {
-    /// Where bytes of tensors begin in the body, if it has any.
+    /// Returns the offset in the body at which binary tensors begin; 0 if there are none.
     pub(super) fn json_bytes(self) -> usize {
         match self {
             Self::Binary { json_bytes } => json_bytes,
@@ -100,13 +100,13 @@ impl Declared {
     }
 }
 
-/// The media type of an answer with binary tensors.
+/// Returns the media type of a response with binary tensors.
 pub(super) fn binary_media_type(json_bytes: usize) -> Result<HeaderValue, ApiError> {
     HeaderValue::from_str(&format!("{BINARY};{JSON_LENGTH}={json_bytes}"))
         .map_err(|_| ApiError::AnswerNotWritten)
 }
 
-/// Whether `inputs` begins with a tensor of the Open Inference Protocol. What is wrong with the rest is not asked here.
+/// Returns true if `inputs` begins with a tensor of the Open Inference Protocol. The rest is not checked here.
 fn has_named_tensors(body: &[u8]) -> bool {
     #[derive(Deserialize)]
     struct Request<'b> {

@@ -1,4 +1,4 @@
-//! Asking a model: JSON, JSON with binary tensors after it, or one binary tensor alone.
+//! Inference: JSON, JSON followed by binary tensors, or one binary tensor alone.
 
 use std::{mem, sync::Arc};
 
@@ -21,16 +21,16 @@ use crate::{
     wire::open_inference::{InferRequest, read_infer_request, read_raw_request, write_infer_answer},
 };
 
-/// How many bytes of a body are JSON; binary tensors follow (extension `binary_tensor_data`).
+/// Number of bytes of a body that are JSON; binary tensors follow (extension `binary_tensor_data`).
 const JSON_LENGTH: HeaderName = HeaderName::from_static("inference-header-content-length");
 
-/// The media type of an answer with binary tensors.
+/// The media type of a response with binary tensors.
 const BINARY: HeaderValue = HeaderValue::from_static("application/octet-stream");
 
-/// Ask the newest version of a model
+/// Predict with the latest version
 ///
-/// With `Inference-Header-Content-Length`, so many bytes of the body are JSON, and the tensors that it gives a
-/// `binary_data_size` follow; with the value 0, the body is the only input of the model.
+/// `Inference-Header-Content-Length` gives the length of the JSON in the body. Tensors with a `binary_data_size` follow
+/// it. With the value 0, the body is the only input of the model.
 #[utoipa::path(post, path = "/v2/models/{model}/infer", tag = "open inference", security(("bearer" = ["predict"])),
     params(("model" = String, Path, description = "The model's name", example = "iris")),
     request_body = InferRequestDocument, responses(InferResponses))]
@@ -42,7 +42,7 @@ pub(super) async fn infer(
     run(state, permit, request).await
 }
 
-/// Ask one version of a model
+/// Predict with one version
 #[utoipa::path(post, path = "/v2/models/{model}/versions/{version}/infer", tag = "open inference",
     security(("bearer" = ["predict"])),
     params(("model" = String, Path, description = "The model's name", example = "iris"),
@@ -56,17 +56,17 @@ pub(super) async fn version_infer(
     run(state, permit, request).await
 }
 
-/// The answers that both have in common.
+/// The responses that both routes share.
 #[derive(utoipa::IntoResponses)]
 #[expect(dead_code, reason = "only its schema is used")]
 enum InferResponses {
-    /// What the model says; which version said it stands in `x-model-version` and `x-model-digest`
+    /// The model's outputs; `x-model-version` and `x-model-digest` name the version
     #[response(status = 200)]
     Ok(InferResponseDocument),
-    /// The request is wrong: the error names the place
+    /// The request is invalid: the error names the place
     #[response(status = 400)]
     BadRequest(ErrorDocument),
-    /// No token, or one that is not believed
+    /// The token is missing or not valid
     #[response(status = 401)]
     Unauthorized(ErrorDocument),
     /// The token lacks the scope `predict`
@@ -75,7 +75,7 @@ enum InferResponses {
     /// There is no such model or version
     #[response(status = 404)]
     NotFound(ErrorDocument),
-    /// The body did not come in time
+    /// The body did not arrive in time
     #[response(status = 408)]
     RequestTimeout(ErrorDocument),
     /// The body is too large
@@ -84,16 +84,16 @@ enum InferResponses {
     /// The body's encoding is neither gzip nor deflate
     #[response(status = 415)]
     UnsupportedMediaType(ErrorDocument),
-    /// A quota is used up; `Retry-After` says when to come back
+    /// A quota is used up; `Retry-After` says when to retry
     #[response(status = 429)]
     TooManyRequests(ErrorDocument),
     /// The model failed
     #[response(status = 500)]
     InternalServerError(ErrorDocument),
-    /// The model is not in service or has too much to do; `Retry-After` says when to come back
+    /// The model is not in service or is overloaded; `Retry-After` says when to retry
     #[response(status = 503)]
     ServiceUnavailable(ErrorDocument),
-    /// The model took too long
+    /// The model did not finish in time
     #[response(status = 504)]
     GatewayTimeout(ErrorDocument),
 }
@@ -115,10 +115,11 @@ async fn run(
     Ok(response)
 }
 
-/// About how long a number is when it is written.
+/// Approximate length of a written number.
 const ELEMENT_BYTES: usize = 8;
 
-/// Answers a body, of which so many bytes are JSON if not all are, and says the same of the answer.
+/// Responds to a body whose first `json_bytes` are JSON, or all of it if `None`. Returns the same length for the
+/// response.
 pub(in crate::rest) async fn answer_body(
     state: &TransportState,
     servable: Arc<Servable>,
@@ -132,7 +133,7 @@ pub(in crate::rest) async fn answer_body(
         read_raw_request(body, &servable.signature)
     } else {
         let asked = read_infer_request(&body, json_bytes);
-        // What of it is not in the tensors is not needed any more.
+        // Everything needed is in the tensors now.
         drop(body);
         asked
     }?;
@@ -149,7 +150,7 @@ async fn answered(
     terms: Terms,
 ) -> Result<(Response, Option<usize>), ApiError> {
     let inference = transport::infer(state, servable, asked, terms).await?;
-    // The id stays, for errors.
+    // Kept for errors.
     let request = InferRequest { id: asked.id.clone(), ..mem::take(asked) };
     asked.id.clone_from(&request.id);
     let elements: usize = inference.outputs.iter().map(Value::elements).sum();
@@ -160,11 +161,11 @@ async fn answered(
             .map_err(|_| ApiError::AnswerNotWritten)?;
         Ok((answer(&inference.servable, body_of(written.parts)), written.json_bytes))
     };
-    // A short question may have a long answer.
+    // A small request may have a large response.
     apart(Some(elements.saturating_mul(ELEMENT_BYTES)), write).await?
 }
 
-/// What the header says, if it is there.
+/// Reads the header; `None` if it is absent.
 fn json_length(headers: &HeaderMap) -> Result<Option<usize>, ApiError> {
     let mut values = headers.get_all(JSON_LENGTH).iter();
     let Some(value) = values.next() else { return Ok(None) };

@@ -1,4 +1,4 @@
-//! Models: which there are, what they take and give, whether they are ready, how they are set up.
+//! Models: list, metadata, readiness and configuration.
 
 use axum::{Json, extract::State};
 
@@ -9,7 +9,7 @@ use crate::{
     wire::open_inference::{ModelConfigDocument, ModelMetadataDocument, ModelNames, ModelReadyDocument},
 };
 
-/// The models that are in service
+/// List the models in service
 #[utoipa::path(get, path = "/v2/models", operation_id = "model_names", tag = "open inference", security(("bearer" = ["read"])), responses(
     (status = 200, body = ModelNames),
     (status = 401, body = ErrorDocument),
@@ -25,7 +25,7 @@ pub(super) async fn names(
     Ok(Json(ModelNames { models: names.map(|name| name.to_string()).collect() }))
 }
 
-/// What a model takes and gives
+/// Get the metadata of a model
 #[utoipa::path(get, path = "/v2/models/{model}", operation_id = "model_metadata", tag = "open inference", security(("bearer" = ["read"])),
     params(("model" = String, Path, description = "The model's name", example = "iris")), responses(
     (status = 200, body = ModelMetadataDocument),
@@ -40,7 +40,7 @@ pub(super) async fn metadata(
     Ok(Json(transport::metadata(&state, &permit)?))
 }
 
-/// What a version of a model takes and gives
+/// Get the metadata of a version
 #[utoipa::path(get, path = "/v2/models/{model}/versions/{version}", operation_id = "version_metadata", tag = "open inference",
     security(("bearer" = ["read"])),
     params(("model" = String, Path, description = "The model's name", example = "iris"),
@@ -58,7 +58,7 @@ pub(super) async fn version_metadata(
     Ok(Json(transport::metadata(&state, &permit)?))
 }
 
-/// Whether a model is ready
+/// Check that a model is ready
 #[utoipa::path(get, path = "/v2/models/{model}/ready", operation_id = "model_ready", tag = "open inference", security(("bearer" = ["read"])),
     params(("model" = String, Path, description = "The model's name", example = "iris")), responses(
     (status = 200, body = ModelReadyDocument),
@@ -73,7 +73,7 @@ pub(super) async fn ready(
     ready_of(&state, &permit)
 }
 
-/// Whether a version of a model is ready
+/// Check that a version is ready
 #[utoipa::path(get, path = "/v2/models/{model}/versions/{version}/ready", operation_id = "version_ready", tag = "open inference",
     security(("bearer" = ["read"])),
     params(("model" = String, Path, description = "The model's name", example = "iris"),
@@ -90,7 +90,7 @@ pub(super) async fn version_ready(
     ready_of(&state, &permit)
 }
 
-/// How a model is set up, as Triton's `ModelConfig` says it
+/// Get the configuration of a model, in the form of Triton's `ModelConfig`
 #[utoipa::path(get, path = "/v2/models/{model}/config", operation_id = "model_config", tag = "open inference", security(("bearer" = ["read"])),
     params(("model" = String, Path, description = "The model's name", example = "iris")), responses(
     (status = 200, body = ModelConfigDocument),
@@ -105,7 +105,7 @@ pub(super) async fn config(
     Ok(Json(transport::config(&state, &permit)?))
 }
 
-/// How a version of a model is set up
+/// Get the configuration of a version
 #[utoipa::path(get, path = "/v2/models/{model}/versions/{version}/config", operation_id = "version_config", tag = "open inference",
     security(("bearer" = ["read"])),
     params(("model" = String, Path, description = "The model's name", example = "iris"),

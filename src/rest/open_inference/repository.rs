@@ -1,7 +1,7 @@
-//! The model repository extension of the Open Inference Protocol, as Triton defines it: what there is, load, unload.
+//! The model repository extension of the Open Inference Protocol, as Triton defines it: index, load, unload.
 //!
-//! Which files there are is the repository's matter, so `load` takes no file and no configuration: it tries what lies
-//! there, whatever was refused, taken back or unloaded before.
+//! The repository alone decides which files exist, so `load` takes neither a file nor a configuration. It tries the
+//! files there again, even if they were refused, rolled back or unloaded before.
 
 use axum::{
     Json,
@@ -21,7 +21,7 @@ use crate::{
     wire,
 };
 
-/// Which models are wanted.
+/// The filter of an index request.
 #[derive(Debug, Default, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct IndexRequest {
@@ -36,13 +36,13 @@ pub(super) struct IndexEntry {
     /// The model
     #[schema(example = "iris")]
     name: String,
-    /// The version; a folder's name that is not a version, or nothing, for files in a wrong place
+    /// The version; for files in a wrong place the name of their folder, or empty
     #[schema(example = "1")]
     version: String,
     /// `READY`, `LOADING`, `UNLOADING` or `UNAVAILABLE`
     #[schema(example = "READY")]
     state: String,
-    /// Why what lies in the repository now does not serve, or what is waited for
+    /// The reason why the file in the repository is not in service, or the step that it waits for
     #[schema(example = "golden_mismatch: golden case 1, output `label`: element 0 is 1, not 0")]
     reason: String,
 }
@@ -55,7 +55,7 @@ struct RepositoryRequest {
     parameters: Option<Map<String, Value>>,
 }
 
-/// The form of a request to load, for the description only.
+/// The body of a load request, for the API description only.
 #[derive(Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct LoadRequestDocument {
@@ -66,12 +66,12 @@ pub(super) struct LoadRequestDocument {
 #[derive(Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct LoadParameters {
-    /// Put it into service even if it breaks callers of the version that it replaces
+    /// Put the model into service even if that breaks callers of the version that it replaces
     #[schema(nullable = false)]
     allow_breaking_changes: Option<bool>,
 }
 
-/// The form of a request to unload, for the description only.
+/// The body of an unload request, for the API description only.
 #[derive(Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct UnloadRequestDocument {
@@ -82,7 +82,7 @@ pub(super) struct UnloadRequestDocument {
 #[derive(Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct UnloadParameters {
-    /// Accepted; no model depends on another
+    /// Accepted without effect, since no model depends on another
     #[schema(nullable = false)]
     unload_dependents: Option<bool>,
 }
@@ -91,7 +91,7 @@ struct UnloadParameters {
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Done {}
 
-/// What lies in the repository
+/// List the models in the repository
 #[utoipa::path(post, path = "/v2/repository/index", operation_id = "repository_index", tag = "repository", security(("bearer" = ["manage"])),
     request_body(content = Option<IndexRequest>, description = "May be empty"), responses(
     (status = 200, body = Vec<IndexEntry>),
@@ -108,9 +108,9 @@ pub(super) async fn index(
     Ok(Json(shown.into_iter().map(entry).collect()))
 }
 
-/// Try what lies in the repository of a model, whatever was refused before
+/// Load a model from the repository, even if it was refused before
 ///
-/// Answers when it serves, or with the reason why not.
+/// Responds when the model is in service, or with the reason why it is not.
 #[utoipa::path(post, path = "/v2/repository/models/{model}/load", operation_id = "load_model", tag = "repository",
     security(("bearer" = ["manage"])),
     params(("model" = String, Path, description = "The model's name", example = "iris")),
@@ -133,7 +133,7 @@ pub(super) async fn load(
     Ok(Json(Done {}))
 }
 
-/// Take a model out of service until it is loaded again
+/// Unload a model until it is loaded again
 #[utoipa::path(post, path = "/v2/repository/models/{model}/unload", operation_id = "unload_model", tag = "repository",
     security(("bearer" = ["manage"])),
     params(("model" = String, Path, description = "The model's name", example = "iris")),
@@ -154,12 +154,12 @@ pub(super) async fn unload(
     Ok(Json(Done {}))
 }
 
-/// Parameters with their values, where those are true or false.
+/// Returns the parameters, each with its value if that is true or false.
 fn truths(parameters: &Map<String, Value>) -> impl Iterator<Item = (&str, Option<bool>)> {
     parameters.iter().map(|(name, value)| (name.as_str(), value.as_bool()))
 }
 
-/// A JSON object, or its default where nothing or null was sent. Clients do not declare what they send here.
+/// Parses a JSON object; an empty body or null is the default. Clients do not declare the media type here.
 async fn optional_body<T: DeserializeOwned + Default + Validate>(body: Body) -> Result<T, ApiError> {
     let bytes = read(body).await?;
     if matches!(wire::without_mark(&bytes).trim_ascii(), b"" | b"null") {

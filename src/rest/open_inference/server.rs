@@ -1,4 +1,4 @@
-//! The server: what it offers, whether it lives and is ready.
+//! Server metadata, liveness and readiness.
 
 use axum::{Json, extract::State};
 
@@ -10,7 +10,7 @@ use crate::{
     wire::open_inference::{LiveDocument, ReadyDocument, ServerMetadata},
 };
 
-/// What the server offers
+/// Get the server metadata
 #[utoipa::path(get, path = "/v2", operation_id = "server_metadata", tag = "open inference", security(("bearer" = [])), responses(
     (status = 200, body = ServerMetadata),
     (status = 401, body = ErrorDocument)))]
@@ -18,14 +18,14 @@ pub(super) async fn metadata(_caller: Caller) -> Json<ServerMetadata> {
     Json(ServerMetadata::default())
 }
 
-/// Whether the server lives
+/// Check that the server is alive
 #[utoipa::path(get, path = "/v2/health/live", operation_id = "server_live", tag = "open inference",
     responses((status = 200, body = LiveDocument)))]
 pub(super) async fn live() -> Json<LiveDocument> {
     Json(LiveDocument { live: true })
 }
 
-/// Whether requests should be sent here
+/// Check that the server accepts requests
 #[utoipa::path(get, path = "/v2/health/ready", operation_id = "server_ready", tag = "open inference", responses(
     (status = 200, body = ReadyDocument),
     (status = 503, description = "Not now, and why", body = ErrorDocument)))]

@@ -1,4 +1,4 @@
-//! What models have answered so far (extension statistics).
+//! Inference statistics (extension `statistics`).
 
 use axum::{Json, extract::State};
 
@@ -9,7 +9,7 @@ use crate::{
     wire::open_inference::StatisticsDocument,
 };
 
-/// What every model has answered since it was loaded
+/// Get the statistics of all models since they were loaded
 #[utoipa::path(get, path = "/v2/models/stats", operation_id = "statistics", tag = "open inference", security(("bearer" = ["read"])), responses(
     (status = 200, body = StatisticsDocument),
     (status = 401, body = ErrorDocument),
@@ -21,7 +21,7 @@ pub(super) async fn all(
     Ok(Json(StatisticsDocument { model_stats: transport::all_statistics(&state, &caller)? }))
 }
 
-/// What each version of a model has answered since it was loaded
+/// Get the statistics of each version of a model since it was loaded
 #[utoipa::path(get, path = "/v2/models/{model}/stats", operation_id = "model_statistics", tag = "open inference", security(("bearer" = ["read"])),
     params(("model" = String, Path, description = "The model's name", example = "iris")), responses(
     (status = 200, body = StatisticsDocument),
@@ -36,7 +36,7 @@ pub(super) async fn model(
     Ok(Json(StatisticsDocument { model_stats: transport::statistics(&state, &permit)? }))
 }
 
-/// What a version of a model has answered since it was loaded
+/// Get the statistics of a version since it was loaded
 #[utoipa::path(get, path = "/v2/models/{model}/versions/{version}/stats", operation_id = "version_statistics", tag = "open inference",
     security(("bearer" = ["read"])),
     params(("model" = String, Path, description = "The model's name", example = "iris"),

@@ -1,4 +1,4 @@
-//! The description of the routes with a verb, which the router has under the whole segment.
+//! API description of the routes with a verb, which the router knows by the whole segment.
 
 use std::collections::BTreeMap;
 
@@ -26,24 +26,24 @@ pub(super) struct Verbs;
 #[derive(Serialize, ToSchema)]
 #[schema(examples(json!({"instances": [[5.1, 3.5, 1.4, 0.2]]})))]
 struct PredictRequestDocument {
-    /// `serving_default`, which every model has, or nothing
+    /// `serving_default`, which every model has, or absent
     signature_name: Option<String>,
-    /// One item a row: a bare value if the model has one input, an object of values by input name if it has several. For
-    /// models that take rows of features also objects by feature name. `{"b64": "…"}` stands for a text, the texts `NaN`,
-    /// `Infinity` and `-Infinity` for these numbers
+    /// One item per row: a bare value if the model has one input, an object of values by input name if it has several.
+    /// Models that take rows of features also accept objects by feature name. `{"b64": "…"}` stands for a text, and the
+    /// texts `NaN`, `Infinity` and `-Infinity` for these numbers
     #[schema(value_type = Option<Vec<Value>>)]
     instances: Option<Vec<serde_json::Value>>,
     /// A tensor if the model has one input, else an object of tensors by input name
     #[schema(value_type = Option<Value>)]
     inputs: Option<serde_json::Value>,
-    /// Nothing, or an empty object
+    /// Absent, or an empty object
     parameters: Option<BTreeMap<String, String>>,
 }
 
 /// `predictions` for `instances`, `outputs` for `inputs`.
 #[derive(Serialize, ToSchema)]
 struct PredictResponseDocument {
-    /// One item a row: a value if the model has one output, else an object of values by output name
+    /// One item per row: a value if the model has one output, else an object of values by output name
     #[schema(value_type = Option<Vec<Value>>)]
     predictions: Option<Vec<serde_json::Value>>,
     /// A tensor if the model has one output, else an object of tensors by output name
@@ -56,9 +56,9 @@ struct PredictResponseDocument {
 #[schema(examples(json!({"examples": [{"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4,
     "petal_width": 0.2}]})))]
 struct ExamplesDocument {
-    /// `serving_default`, which every model has, or nothing
+    /// `serving_default`, which every model has, or absent
     signature_name: Option<String>,
-    /// Values by feature name that all examples have in common
+    /// Values by feature name that all examples share
     #[schema(value_type = Option<Value>)]
     context: Option<serde_json::Value>,
     /// Values by feature name, or by input name
@@ -66,7 +66,7 @@ struct ExamplesDocument {
     examples: Vec<serde_json::Value>,
 }
 
-/// What was found of each example.
+/// The results of the examples.
 #[derive(Serialize, ToSchema)]
 #[schema(examples(json!({"result": [[["setosa", 1.0], ["versicolor", 0.0], ["virginica", 0.0]]]})))]
 struct ResultDocument {
@@ -75,14 +75,14 @@ struct ResultDocument {
     result: Vec<serde_json::Value>,
 }
 
-/// The answers that all have in common, but for the first.
+/// The error responses that all verbs share.
 #[derive(utoipa::IntoResponses)]
 #[expect(dead_code, reason = "only its schema is used")]
 enum Errors {
-    /// The request is wrong: the error names the place
+    /// The request is invalid: the error names the place
     #[response(status = 400)]
     BadRequest(ErrorDocument),
-    /// No token, or one that is not believed
+    /// The token is missing or not valid
     #[response(status = 401)]
     Unauthorized(ErrorDocument),
     /// The token lacks the scope `predict`
@@ -97,16 +97,16 @@ enum Errors {
     /// The body's encoding is neither gzip nor deflate
     #[response(status = 415)]
     UnsupportedMediaType(ErrorDocument),
-    /// A quota is used up; `Retry-After` says when to come back
+    /// A quota is used up; `Retry-After` says when to retry
     #[response(status = 429)]
     TooManyRequests(ErrorDocument),
     /// The model failed
     #[response(status = 500)]
     InternalServerError(ErrorDocument),
-    /// The model is not in service or has too much to do; `Retry-After` says when to come back
+    /// The model is not in service or is overloaded; `Retry-After` says when to retry
     #[response(status = 503)]
     ServiceUnavailable(ErrorDocument),
-    /// The model took too long
+    /// The model did not finish in time
     #[response(status = 504)]
     GatewayTimeout(ErrorDocument),
 }

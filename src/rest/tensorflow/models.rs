@@ -1,4 +1,4 @@
-//! What models there are, whether they serve, what they take and give.
+//! Model list, status and metadata.
 
 use axum::{
     Json,
@@ -19,7 +19,7 @@ use crate::{
     },
 };
 
-/// The models that are in service
+/// List the models in service
 #[utoipa::path(get, path = "/v1/models", operation_id = "tensorflow_names", tag = "tensorflow", security(("bearer" = ["read"])), responses(
     (status = 200, body = ModelNames),
     (status = 401, body = ErrorDocument),
@@ -103,7 +103,7 @@ fn status_of(state: &TransportState, caller: &Caller, target: &Target) -> Result
         return target.other_method();
     }
     let permit = target.permit::<MayRead>(state, caller)?;
-    // Says what is wrong if nothing serves.
+    // Fails with the reason if no version is in service.
     let servable = state.serving.servable(&permit.model, permit.version.as_ref())?;
     let is_meant = |status: &&VersionStatus| {
         let named = match &permit.version {
@@ -126,7 +126,7 @@ fn version(status: &VersionStatus) -> VersionStatusDocument {
         VersionState::Unloading => "UNLOADING",
         VersionState::Unavailable => "END",
     };
-    // A version that serves is well, even if a newer file of it was refused.
+    // A version in service is well, even if a newer file of it was refused.
     let refusal = status.refusal.as_ref().filter(|_| status.state == VersionState::Unavailable);
     VersionStatusDocument::new(status.version.to_string(), state, refusal.map(ToString::to_string))
 }

@@ -1,4 +1,4 @@
-//! Asking models: to predict, to classify, to regress.
+//! The verbs of the path: predict, classify, regress.
 
 use std::sync::Arc;
 
@@ -23,26 +23,26 @@ use crate::{
     },
 };
 
-/// The answer by row.
+/// The response by row.
 #[derive(Serialize)]
 struct ByRow<'p> {
     predictions: Predictions<'p>,
 }
 
-/// The answer by output.
+/// The response by output.
 #[derive(Serialize)]
 struct ByOutput<'p> {
     outputs: Columns<'p>,
 }
 
-/// The answer to examples.
+/// The response to examples.
 #[derive(Serialize)]
 struct Results<R> {
     result: Vec<R>,
 }
 
-/// Does what the verb of the path says. Bodies are read as JSON whatever they are declared as: the documentation of
-/// TensorFlow Serving shows requests that are declared as forms.
+/// Runs the verb of the path. Bodies are read as JSON whatever their declared type: TensorFlow Serving's documentation
+/// has requests that are declared as forms.
 pub(super) async fn act(
     State(state): State<TransportState>,
     caller: Caller,
@@ -83,7 +83,7 @@ pub(super) async fn act(
     }
 }
 
-/// Runs a version on rows and answers by row.
+/// Runs a version on rows and responds row by row.
 pub(in crate::rest) async fn answer_rows(
     state: &TransportState,
     servable: Arc<Servable>,

@@ -1,4 +1,4 @@
-//! What a path names: a model, perhaps one of its versions, and what is to be done with it.
+//! The target of a path: a model, optionally one of its versions, and a verb.
 
 use axum::{
     extract::{FromRequestParts, RawPathParams},
@@ -12,7 +12,7 @@ use crate::{
     transport::{ApiError, Permission, Permit, TransportState},
 };
 
-/// What a model is to do.
+/// An operation on a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verb {
     Predict,
@@ -20,17 +20,17 @@ pub(super) enum Verb {
     Regress,
 }
 
-/// What a path names.
+/// The model, version and verb that a path names.
 #[derive(Debug)]
 pub(super) struct Target {
     model: String,
     version: Option<String>,
-    /// Text behind the last colon, whether or not it is a verb.
+    /// Text after the last colon, even if it is not a known verb.
     verb: Option<String>,
 }
 
 impl Target {
-    /// What is to be done; nothing if the path only names a model.
+    /// Returns the verb; `None` if the path only names a model.
     pub(super) fn verb(&self) -> Result<Option<Verb>, ApiError> {
         match self.verb.as_deref() {
             None => Ok(None),
@@ -41,18 +41,19 @@ impl Target {
         }
     }
 
-    /// Answers a method that the path does not have, though the route may: one with a verb is asked by `POST` alone.
+    /// Responds to a method that the path does not allow, even if the route does: a path with a verb allows only
+    /// `POST`.
     ///
     /// # Errors
     ///
-    /// [`ApiError::NoSuchPath`] for a verb that is not known.
+    /// [`ApiError::NoSuchPath`] if the verb is unknown.
     pub(super) fn other_method(&self) -> Result<Response, ApiError> {
         let allowed = if self.verb()?.is_some() { "POST" } else { "GET,HEAD" };
         let allow = [(header::ALLOW, HeaderValue::from_static(allowed))];
         Ok((StatusCode::METHOD_NOT_ALLOWED, allow).into_response())
     }
 
-    /// Whether the caller may do this with the model.
+    /// Checks that the caller may do this with the model.
     pub(super) fn permit<P: Permission>(
         &self,
         state: &TransportState,
@@ -79,7 +80,7 @@ impl FromRequestParts<TransportState> for Target {
         for (name, value) in params {
             match name {
                 "model" => value.clone_into(&mut model),
-                // A number is no label and a label no number, so that either can say which of them it is.
+                // Numbers and labels never overlap, so each route accepts only its own kind.
                 "version" if value.parse::<ModelVersion>().is_ok() => version = Some(value.to_owned()),
                 "label" if value.parse::<VersionLabel>().is_ok() => version = Some(value.to_owned()),
                 _ => return Err(ApiError::NoSuchPath),

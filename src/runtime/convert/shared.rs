@@ -1,4 +1,4 @@
-//! Large outputs, which stay where ONNX Runtime wrote them: a copy would take as much memory again.
+//! Large outputs, which stay in the memory of ONNX Runtime: a copy would take as much again.
 
 use std::{marker::PhantomData, ops::Range};
 
@@ -10,7 +10,7 @@ use ort::value::{DynValue, PrimitiveTensorElementType, TensorElementType, ValueT
 use super::message;
 use crate::model::{Buffer, Tensor, TensorData, on_elements};
 
-/// Outputs below this size are copied, so that nothing of a run is left when it is over.
+/// Outputs below this size are copied, so that nothing of a run remains when it is over.
 const SHARED_BYTES: usize = 1024 * 1024;
 
 /// An output that holds elements of this type.
@@ -26,7 +26,7 @@ impl<T: PrimitiveTensorElementType + NoUninit> AsRef<[u8]> for Output<T> {
     }
 }
 
-/// A large tensor of numbers, left where it is; any other value is given back.
+/// Wraps a large tensor of numbers without a copy; any other value is returned unchanged.
 pub(super) fn large(value: DynValue, inputs: &[(&str, &Tensor)]) -> Result<Result<Tensor, String>, DynValue> {
     macro_rules! share {
         ($variant:ident, $number:ty) => {
@@ -84,7 +84,7 @@ where
     Ok(buffer.map(|buffer| (shape, buffer)))
 }
 
-/// Where elements lie in memory.
+/// Returns the memory range of elements.
 fn place<T>(elements: &[T]) -> Range<usize> {
     let start = elements.as_ptr().addr();
     start..start + size_of_val(elements)

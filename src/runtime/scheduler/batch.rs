@@ -1,4 +1,4 @@
-//! Several requests as one run, and back.
+//! Batches: joins requests into one run, and splits its outputs.
 
 use std::{sync::Arc, time::Instant};
 
@@ -13,7 +13,7 @@ use crate::{
     runtime::{Instance, RuntimeError},
 };
 
-/// Whether two requests can be one run: their inputs differ in nothing but the number of rows.
+/// Returns true if two requests can be one run: their inputs differ only in the number of rows.
 pub(super) fn can_run_with(one: &Asked, other: &Asked) -> bool {
     if one.rows.is_none() || other.rows.is_none() {
         return false;
@@ -35,8 +35,8 @@ pub(super) fn can_run_with(one: &Asked, other: &Asked) -> bool {
     }
 }
 
-/// Runs jobs together, and answers each. Where the run fails, each is run alone: one that the model cannot take is no
-/// reason to refuse the others.
+/// Runs jobs together and sends each its result. If the run fails, each is run alone, so that one request that the
+/// model rejects does not fail the others.
 pub(super) fn run(instance: &mut Instance, jobs: Vec<Job>, options: &RunOptions, shared: &Shared) {
     let rows: usize = jobs.iter().map(|job| job.asked.rows()).sum();
     let Some((first, others)) = jobs.split_first() else { return };
@@ -60,12 +60,12 @@ pub(super) fn run(instance: &mut Instance, jobs: Vec<Job>, options: &RunOptions,
             for (index, job) in jobs.into_iter().enumerate() {
                 let end = begin + job.asked.rows();
                 let part = (!is_alone).then_some(begin..end);
-                // The first of them stands for the run.
+                // The first of them counts the run.
                 let runs = u64::from(index == 0);
                 let Job { asked, answer, .. } = job;
                 let times = (start, ended);
                 let ran = Ran::new(outputs.clone(), part, asked.inputs, times, asked.since, rows, runs);
-                // Whoever does not wait any more needs no answer.
+                // A caller that stopped waiting needs no result.
                 let _ = answer.send(Ok(ran));
                 begin = end;
             }
@@ -102,7 +102,7 @@ fn run_inputs(
     }
 }
 
-/// The inputs of all, one after the other.
+/// Joins the inputs of all jobs; `None` if their types or shapes differ.
 fn together(jobs: &[Job]) -> Option<Inputs> {
     let (first, _) = jobs.split_first()?;
     let joined = |position: usize| {

@@ -8,7 +8,7 @@ use super::{
 };
 
 impl Scheduler {
-    /// Takes a place for a request among those that wait or run.
+    /// Reserves a place for a request among those that wait or run.
     ///
     /// # Errors
     ///
@@ -24,12 +24,13 @@ impl Scheduler {
         Err(RuntimeError::Overloaded)
     }
 
-    /// Fails if a request with a deadline would wait past it. `own` rows of those that wait or run are its own.
+    /// Fails if a request with a deadline would wait past it. `own` is the number of its own rows among those that wait
+    /// or run.
     ///
     /// # Errors
     ///
-    /// [`RuntimeError::Overloaded`] when the requests whose turn is before it take longer. Without any, it is tried
-    /// however short the time is.
+    /// [`RuntimeError::Overloaded`] when the requests before it take longer. With none before it, it is tried however
+    /// short the time is.
     pub(super) fn check_deadline(&self, asked: &Asked, own: usize) -> Result<(), RuntimeError> {
         let Some(deadline) = asked.deadline else { return Ok(()) };
         let all = self.shared.places.rows().saturating_sub(own);
@@ -37,16 +38,16 @@ impl Scheduler {
             let before = rows / self.instances.max(1);
             before == 0 || asked.since + self.shared.pace.expected(before) <= deadline
         };
-        // All that wait are looked at one by one only where they would be too many.
+        // The waiting requests are counted one by one only if the total would be too many.
         if is_in_time(all) || is_in_time(self.rows_before(asked, all)) {
             return Ok(());
         }
         Err(RuntimeError::Overloaded)
     }
 
-    /// Returns true if fewer requests wait than may, or a caller with more of them gave up its last place for this one.
+    /// Returns true if the queue is not full, or if a caller with more requests gave up its last place for this one.
     ///
-    /// Most requests that find the queues full are of the callers that fill them: the counts alone refuse them.
+    /// Most requests that find the queues full come from the callers that fill them; the counts alone refuse those.
     fn has_room(&self, asked: &Asked) -> bool {
         let (occupancy, capacity) = (&self.shared.occupancy, self.options.queue_capacity);
         if let Some(mut counts) = occupancy.counted() {
@@ -59,7 +60,7 @@ impl Scheduler {
         self.with_queues(|queues| makes_room(queues, occupancy, asked, capacity))
     }
 
-    /// The rows that are run before this request if its caller gets its turn, `all` being those that wait or run.
+    /// Returns the rows that run before this request under fair queueing. `all` is the rows that wait or run.
     fn rows_before(&self, asked: &Asked, all: usize) -> usize {
         let occupancy = &self.shared.occupancy;
         if occupancy.counted().is_none() {
@@ -77,7 +78,8 @@ impl Scheduler {
     }
 }
 
-/// Decides by the requests that are not gone, and has a caller give up its last place if it has more than this one.
+/// Returns true if the queue has room once abandoned requests are dropped, or if a caller with more requests gave up
+/// its last place.
 fn makes_room(queues: &mut [&mut Queue], occupancy: &Occupancy, asked: &Asked, capacity: usize) -> bool {
     for queue in queues.iter_mut() {
         queue.drop_gone(occupancy);
@@ -91,14 +93,14 @@ fn makes_room(queues: &mut [&mut Queue], occupancy: &Occupancy, asked: &Asked, c
     }
 }
 
-/// Counts what waits in all queues, if it is not counted yet.
+/// Counts the requests in all queues, unless they are counted already.
 fn count(queues: &[&mut Queue], occupancy: &Occupancy) {
     if occupancy.counted().is_none() {
         occupancy.begin(queues.iter().flat_map(|queue| queue.asked()));
     }
 }
 
-/// Refuses the last request of a caller among those not more urgent than this; false if there is none.
+/// Refuses the last request of a caller that is not more urgent than `priority`. Returns true if there was one.
 fn give_up_last(queues: &mut [&mut Queue], occupancy: &Occupancy, caller: u64, priority: u8) -> bool {
     let last = queues.iter_mut().filter_map(|queue| Some((queue.last_of(caller, priority)?, queue)));
     let Some(((.., place), queue)) = last.max_by_key(|(last, _)| *last) else { return false };
@@ -139,7 +141,7 @@ mod tests {
             makes_room(&mut queues, &self.occupancy, asked, self.capacity)
         }
 
-        /// Asks in the next of the queues; returns true if there was room.
+        /// Queues a request in the next of the queues. Returns true if there was room.
         fn asks(&mut self, asked: Asked) -> bool {
             let is_in = self.makes_room(&asked);
             if is_in {
@@ -156,14 +158,14 @@ mod tests {
             self.asks(asked)
         }
 
-        /// Requests come a millisecond apart.
+        /// Builds a request, one millisecond after the one before.
         fn request(&self, caller: u64, rows: usize, priority: u8) -> Asked {
             let tensor = Tensor::new(vec![rows, 1], TensorData::F32(vec![0.0; rows].into())).unwrap();
             let since = self.begin + Duration::from_millis(self.waiting.len().try_into().unwrap());
             Asked { inputs: Inputs::Only(tensor), rows: Some(rows), caller, priority, deadline: None, since }
         }
 
-        /// Positions, in the order they came, of the requests that were refused since.
+        /// Returns the positions, in the order they came, of the requests that were refused since.
         fn refused(&mut self) -> Vec<usize> {
             let all = self.waiting.iter_mut().enumerate();
             all.filter_map(|(place, (_, answer))| answer.try_recv().is_ok().then_some(place)).collect()

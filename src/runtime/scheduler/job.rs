@@ -1,4 +1,4 @@
-//! A request that waits for its run.
+//! A request in the queue, and the result of its run.
 
 use std::{
     fmt, mem,
@@ -16,25 +16,25 @@ use tokio::sync::oneshot;
 use super::{RuntimeError, Shared};
 use crate::model::{Constants, Tensor, Value};
 
-/// What is asked of a model.
+/// A request to run a model.
 #[derive(Debug)]
 pub struct Asked {
-    /// What it is given.
+    /// The input tensors.
     pub inputs: Inputs,
-    /// How many rows that is, if all inputs have as many; only such requests are run together with others.
+    /// The number of rows, if all inputs have as many. Only such requests are batched; `None` for others.
     pub rows: Option<usize>,
-    /// Who asks: those who ask for little do not wait for those who ask for much.
+    /// The caller: fair queueing keeps one with few requests from waiting for one with many.
     pub caller: u64,
-    /// Whose turn it is first: 0 before 1, and so on.
+    /// The priority: 0 runs before 1, and so on.
     pub priority: u8,
-    /// When nobody waits any more.
+    /// The time after which the caller stops waiting; `None` if it does not.
     pub deadline: Option<Instant>,
-    /// Since when it waits.
+    /// The time when it was queued.
     pub since: Instant,
 }
 
 impl Asked {
-    /// What it counts for in the queue.
+    /// Returns the rows it counts for in the queue.
     pub(super) fn rows(&self) -> usize {
         self.rows.unwrap_or(1)
     }
@@ -43,26 +43,26 @@ impl Asked {
 /// The inputs of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Inputs {
-    /// By name.
+    /// Tensors with their names.
     Named(Vec<(String, Tensor)>),
-    /// The one of a model that has no other.
+    /// The tensor of a model with one input.
     Only(Tensor),
 }
 
 impl Inputs {
-    /// Whether every number in them is one that JSON can carry: no NaN, no infinity.
+    /// Returns true if JSON can carry every number in them: no NaN, no infinity.
     #[must_use]
     pub fn are_finite(&self) -> bool {
         self.tensors().all(|tensor| tensor.data().is_finite())
     }
 
-    /// The memory that their elements take, in bytes.
+    /// Returns the memory of their elements, in bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.tensors().map(|tensor| tensor.data().bytes()).sum()
     }
 
-    /// Every tensor, in the order in which they were given.
+    /// Iterates over the tensors, in the order of the request.
     pub fn tensors(&self) -> impl Iterator<Item = &Tensor> {
         let (named, only) = match self {
             Self::Named(named) => (named.as_slice(), None),
@@ -71,7 +71,7 @@ impl Inputs {
         named.iter().map(|(_, tensor)| tensor).chain(only)
     }
 
-    /// Some rows of each.
+    /// Returns these rows of each tensor; `None` if one does not have them.
     pub(super) fn rows(&self, rows: Range<usize>) -> Option<Self> {
         Some(match self {
             Self::Named(named) => {
@@ -88,21 +88,21 @@ impl Inputs {
 #[derive(Clone, Debug)]
 pub(super) struct Outputs {
     pub(super) values: Arc<Vec<Value>>,
-    /// Outputs that are not cut into rows.
+    /// Positions of the outputs that are not split into rows.
     pub(super) constants: Constants,
 }
 
-/// A request that got no answer.
+/// A request that failed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Failed {
-    /// Why.
+    /// The cause.
     pub error: RuntimeError,
     /// The inputs of the run; `None` if the model was not run.
     pub inputs: Option<Box<Inputs>>,
 }
 
 impl Failed {
-    /// A run on these inputs that failed.
+    /// Builds the failure of a run on these inputs.
     pub(super) fn on(error: RuntimeError, inputs: Inputs) -> Self {
         Self { error, inputs: Some(Box::new(inputs)) }
     }
@@ -114,23 +114,23 @@ impl From<RuntimeError> for Failed {
     }
 }
 
-/// What a run gave, and how long it took.
+/// The outputs and the times of a run.
 #[derive(Debug)]
 pub struct Ran {
     outputs: Outputs,
-    /// The rows of this request in the batch; nothing when all of it is this request's.
+    /// The rows of this request in the batch; `None` if the whole batch is this request's.
     rows: Option<Range<usize>>,
-    /// What it was given.
+    /// The inputs of this request.
     pub inputs: Inputs,
-    /// The time before the run.
+    /// The time from queueing to the run.
     pub queued: Duration,
-    /// The time inside ONNX Runtime, others' rows included.
+    /// The time inside ONNX Runtime, including rows of other requests.
     pub duration: Duration,
-    /// How many rows were run together.
+    /// The number of rows in the batch.
     pub batch_rows: usize,
-    /// When the run was over.
+    /// The time when the run ended.
     pub ended: Instant,
-    /// The runs that are counted with this request: none when another one of its batch stands for it.
+    /// The runs to count for this request: 0 if another request of the batch counts the run.
     pub runs: u64,
 }
 
@@ -148,26 +148,26 @@ impl Ran {
         Self { outputs, rows, inputs, queued, duration: ended - begun, batch_rows, ended, runs }
     }
 
-    /// The outputs of the batch.
+    /// Returns the outputs of the batch.
     #[must_use]
     pub fn batch(&self) -> &[Value] {
         &self.outputs.values
     }
 
-    /// Returns true if the output at this position is the same for all rows, and so belongs whole to each request.
+    /// Returns true if the output at this position is the same for all rows, so that each request gets it whole.
     #[must_use]
     pub fn is_constant(&self, output: usize) -> bool {
         self.outputs.constants.contains(output)
     }
 
-    /// Which rows of the batch are this request's; nothing when all are.
+    /// Returns the rows of this request in the batch; `None` if the whole batch is this request's.
     #[must_use]
     pub fn rows(&self) -> Option<Range<usize>> {
         self.rows.clone()
     }
 
-    /// The outputs of this request, in the order of the signature; nothing when the batch does not hold its rows, or for
-    /// the second time.
+    /// Takes the outputs of this request, in the order of the signature. `None` if the batch does not hold its rows, or
+    /// if they were taken before.
     pub fn take_outputs(&mut self) -> Option<Vec<Value>> {
         let values = mem::take(&mut self.outputs.values);
         match &self.rows {
@@ -189,11 +189,11 @@ pub(super) type Answer = oneshot::Sender<Result<Ran, Failed>>;
 pub(super) struct Job {
     pub(super) asked: Asked,
     pub(super) answer: Answer,
-    /// Nothing where a run is too short to be ended.
+    /// `None` if the run is too short to be cancelled.
     state: Option<Arc<Mutex<State>>>,
 }
 
-/// How far a request is.
+/// Progress of a request.
 #[derive(Debug)]
 enum State {
     Waits,
@@ -201,7 +201,7 @@ enum State {
     IsGone,
 }
 
-/// A run that ends when nobody waits for it any more.
+/// A run that is cancelled when no caller waits for it any more.
 pub(super) struct Run {
     pub(super) options: RunOptions,
     waiting: AtomicUsize,
@@ -214,9 +214,11 @@ impl fmt::Debug for Run {
 }
 
 impl Run {
+    /// Creates the run of a batch and records it in its jobs, so that a caller that leaves can cancel it.
+    ///
     /// # Errors
     ///
-    /// When ONNX Runtime gives no options.
+    /// When ONNX Runtime fails to create the options.
     pub(super) fn of(jobs: &[Job]) -> Result<Arc<Self>, RuntimeError> {
         let options = RunOptions::new().map_err(|error| RuntimeError::Run(error.message().to_owned()))?;
         let run = Arc::new(Self { options, waiting: AtomicUsize::new(jobs.len()) });
@@ -236,19 +238,19 @@ impl Run {
 }
 
 impl Job {
-    /// A job whose run is too short to be ended.
+    /// Creates a job whose run is too short to be cancelled.
     pub(super) fn short(asked: Asked, answer: Answer) -> Self {
         Self { asked, answer, state: None }
     }
 
-    /// A job, and what its caller holds on to as long as it waits.
+    /// Creates a job, and the guard that its caller holds while it waits.
     pub(super) fn long(asked: Asked, answer: Answer) -> (Self, Waiting) {
         let state = Arc::new(Mutex::new(State::Waits));
         let waiting = Waiting(Arc::clone(&state));
         (Self { state: Some(state), ..Self::short(asked, answer) }, waiting)
     }
 
-    /// Whether nobody waits for it any more.
+    /// Returns true if the request is abandoned: its caller has left or its deadline has passed.
     pub(super) fn is_gone(&self, now: Instant) -> bool {
         self.answer.is_closed() || self.asked.deadline.is_some_and(|deadline| deadline <= now)
     }
@@ -265,7 +267,8 @@ impl Job {
     }
 }
 
-/// Someone who waits for a job. Dropped before the answer is there, it ends the run of which nobody else wants anything.
+/// A guard for a waiting caller. Dropped before the result is there, it cancels the run unless another caller waits for
+/// it.
 #[derive(Debug)]
 pub(super) struct Waiting(Arc<Mutex<State>>);
 
@@ -279,7 +282,7 @@ impl Drop for Waiting {
     }
 }
 
-/// How many requests and rows wait or run.
+/// Counts of the requests and rows that wait or run.
 #[derive(Debug, Default)]
 pub(super) struct Places {
     requests: AtomicUsize,
@@ -292,7 +295,7 @@ impl Places {
     }
 }
 
-/// A place among those who wait or run, given back when dropped.
+/// A place among the requests that wait or run, released when dropped.
 #[derive(Debug)]
 pub(super) struct Place<'s> {
     places: &'s Places,
@@ -308,7 +311,7 @@ impl<'s> Place<'s> {
         Some(Self { places, rows })
     }
 
-    /// A place beyond the capacity.
+    /// Takes a place beyond the capacity.
     pub(super) fn add(shared: &'s Shared, rows: usize) -> Self {
         let places = &shared.places;
         places.requests.fetch_add(1, Ordering::Relaxed);

@@ -1,8 +1,8 @@
 //! Short runs, on the threads of the requests.
 //!
-//! Each thread has a lane with a session of its own, so that nothing is shared between them. Whoever comes first begins a
-//! task that runs the batch. That task stands last in the thread's queue: every request that is ready to run by then
-//! joins. Alone, a request waits for nothing; under load, batches are as large as the load makes them.
+//! Each thread has a lane with a session of its own, so that nothing is shared between them. The first request begins a
+//! task that runs the batch. That task stands last in the thread's queue, so every request that is ready by then joins.
+//! A lone request waits for nothing; under load, batches grow with the load.
 
 use std::{
     cell::Cell,
@@ -19,22 +19,22 @@ use tokio::runtime::Handle;
 use super::{RuntimeError, Shared, batch, job::Job, queue::Queue};
 use crate::runtime::Instance;
 
-/// Threads that nobody numbered are numbered as they come.
+/// The number for the next thread that `set_worker` did not number.
 static NEXT: AtomicUsize = AtomicUsize::new(0);
 
 thread_local! {
     static PLACE: Cell<Option<Place>> = const { Cell::new(None) };
 }
 
-/// Where a thread stands.
+/// Number and role of a thread.
 #[derive(Clone, Copy)]
 struct Place {
     number: usize,
-    /// Whether it is one of those that answer requests.
+    /// True if it is one of the threads that handle requests.
     is_worker: bool,
 }
 
-/// Numbers this thread among those that answer requests, so that they share the sessions evenly.
+/// Numbers this thread among those that handle requests, so that they share the sessions evenly.
 pub fn set_worker(number: usize) {
     PLACE.set(Some(Place { number, is_worker: true }));
 }
@@ -57,7 +57,7 @@ struct Lane {
     options: RunOptions,
     max_rows: usize,
     shared: Arc<Shared>,
-    /// The thread whose lane it is, once it has come.
+    /// The thread that owns the lane, once it has run a request.
     home: OnceLock<Handle>,
 }
 
@@ -82,7 +82,7 @@ impl Lanes {
         Ok(Self(instances.into_iter().map(lane).collect::<Result<_, RuntimeError>>()?))
     }
 
-    /// Lets a job join the lane of this thread.
+    /// Queues a job in the lane of this thread.
     pub(super) fn add(&self, job: Job) {
         let Place { number, is_worker } = place();
         let Some(lane) = self.0.get(number % self.0.len().max(1)) else { return };
@@ -91,7 +91,7 @@ impl Lanes {
         if !mem::replace(&mut waiting.is_led, true) {
             drop(waiting);
             let lead = Leader(Arc::clone(lane)).lead();
-            // A thread that is no worker may have something long to do between two batches, with others in the lane.
+            // A thread that is not a worker may do something long between two batches, while others wait in the lane.
             match lane.home.get() {
                 Some(home) if !is_worker => home.spawn(lead),
                 home => {
@@ -104,7 +104,7 @@ impl Lanes {
         }
     }
 
-    /// Calls this with all queues locked.
+    /// Calls `with` with all queues locked.
     pub(super) fn with_queues<R>(&self, with: impl FnOnce(&mut [&mut Queue]) -> R) -> R {
         let mut lanes: Vec<_> = self.0.iter().map(|lane| lane.waiting()).collect();
         with(&mut lanes.iter_mut().map(|waiting| &mut waiting.queue).collect::<Vec<_>>())
@@ -122,13 +122,13 @@ impl fmt::Debug for Lane {
 }
 
 impl Lane {
-    /// Held for some instructions at a time.
+    /// Locks the queue, for a few instructions at a time.
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
-        // It is whole at every point where a panic could leave it.
+        // The queue is valid at every point where a panic could leave it.
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The next to run; none ends the leadership.
+    /// Takes the next batch; an empty one ends the leadership.
     fn take(&self) -> Vec<Job> {
         let mut waiting = self.waiting();
         let batch = waiting.queue.take(self.max_rows, &self.shared.occupancy);
@@ -152,7 +152,7 @@ impl Leader {
                 let mut instance = lane.instance.lock().unwrap_or_else(PoisonError::into_inner);
                 batch::run(&mut instance, batch, &lane.options, &lane.shared);
             }
-            // Those who have their answers now send them, and whoever is ready joins.
+            // Requests that have their results now write their responses, and others that are ready join.
             tokio::task::yield_now().await;
         }
     }
@@ -160,7 +160,7 @@ impl Leader {
 
 impl Drop for Leader {
     fn drop(&mut self) {
-        // A thread that ends takes its leader along; another one must be able to begin.
+        // A thread that ends drops its leader; another one must be able to begin.
         self.0.waiting().is_led = false;
     }
 }

@@ -1,8 +1,9 @@
-//! Places in the queues of a model by caller: counted from when the queues are full until they are empty.
+//! Waiting requests by caller: counted from when the queues of a model are full until they are empty.
 //!
-//! A full queue is shared by max-min fairness: the caller with most requests waiting gives up its last one for a caller
-//! that has fewer, until all have as many (Bertsekas, Gallager, *Data Networks*, section 6.5.2). Places are counted by
-//! request, as the capacity is; among callers with as many requests, the one with most rows gives way.
+//! A full queue is shared by max-min fairness (Bertsekas, Gallager, *Data Networks*, section 6.5.2). The caller with
+//! most requests waiting gives up its last one for a caller that has fewer, until all have the same number. Places are
+//! counted by request, as the capacity is; among callers with the same number of requests, the one with most rows gives
+//! way.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -14,7 +15,8 @@ use std::{
 
 use super::job::Asked;
 
-/// Requests looked at for each refusal, to find those that are gone: the cost of a refusal stays the same however many wait.
+/// Number of requests searched for each refusal, to find abandoned ones: so the cost of a refusal does not grow with
+/// the queue.
 const REQUESTS_A_REFUSAL: usize = 8;
 
 /// Counts of the requests that wait, shared by all queues of a model.
@@ -46,10 +48,10 @@ struct Held {
     levels: BTreeMap<u8, (usize, usize)>,
 }
 
-/// Decision on a request that finds the queues full.
+/// Decision on a request when the queues are full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// There is room: others run, and fewer wait than may.
+    /// There is room: other requests run, and fewer wait than the capacity.
     Free,
     /// This caller gives up its last place.
     GivenUpBy(u64),
@@ -58,12 +60,12 @@ pub(super) enum Verdict {
 }
 
 impl Occupancy {
-    /// The counts; `None` as long as the queues were not full, so that nothing is spent on them.
+    /// Returns the counts; `None` while the queues have not been full, so that nothing is spent on them.
     pub(super) fn counted(&self) -> Option<MutexGuard<'_, Counts>> {
         self.is_counted.load(Ordering::Relaxed).then(|| self.counts())
     }
 
-    /// Begins to count with these requests. All queues have to be locked.
+    /// Begins to count with these requests. All queues must be locked.
     pub(super) fn begin<'a>(&self, waiting: impl Iterator<Item = &'a Asked>) {
         let mut counts = self.counts();
         *counts = Counts::default();
@@ -99,7 +101,7 @@ impl Counts {
     }
 
     pub(super) fn remove(&mut self, asked: &Asked) {
-        // A request that joined before the counting began and is not known cannot be taken away from others.
+        // A request that joined before the counting began is unknown here, and must not be subtracted from others.
         let Some(held) = self.callers.get_mut(&asked.caller) else { return };
         let Some((requests, rows)) = held.levels.get_mut(&asked.priority) else { return };
         self.ranking.remove(&(held.requests, held.rows, asked.caller));
@@ -119,13 +121,13 @@ impl Counts {
         }
     }
 
-    /// Decides on a request, without regard to how many of those that wait are gone.
+    /// Decides on a request. Abandoned requests count like any other.
     pub(super) fn verdict(&self, newcomer: &Asked, capacity: usize) -> Verdict {
         if self.requests < capacity {
             return Verdict::Free;
         }
         let own = self.callers.get(&newcomer.caller).map_or(0, |held| held.requests);
-        // As many after the change would only turn it round: a tie is for the caller that came first.
+        // A difference of one would only turn it round: on a tie, the caller that came first keeps its place.
         let larger = self.ranking.iter().rev().take_while(|(requests, ..)| *requests > own + 1);
         let mut callers = larger.map(|(.., caller)| *caller);
         callers
@@ -133,7 +135,7 @@ impl Counts {
             .map_or(Verdict::Refused, Verdict::GivenUpBy)
     }
 
-    /// Counts a refusal; returns true if it is time to search the queues for requests that are gone.
+    /// Counts a refusal. Returns true if it is time to search the queues for abandoned requests.
     pub(super) fn is_search_due(&mut self) -> bool {
         self.refusals += 1;
         let is_due = self.refusals > self.requests / REQUESTS_A_REFUSAL;
@@ -143,7 +145,7 @@ impl Counts {
         is_due
     }
 
-    /// The rows that are run before a request whose caller has its turn like the others.
+    /// Returns the rows that run before this request under fair queueing.
     pub(super) fn rows_before(&self, newcomer: &Asked) -> usize {
         let own = self.callers.get(&newcomer.caller).map_or(0, |held| held.rows);
         let turn = own + newcomer.rows();
@@ -156,12 +158,12 @@ impl Counts {
         self.callers.iter().map(before).sum()
     }
 
-    /// The rows of all requests that wait.
+    /// Returns the rows of all waiting requests.
     pub(super) fn rows(&self) -> usize {
         self.rows
     }
 
-    /// Returns true if a request of the caller is as urgent as this or less.
+    /// Returns true if the caller has a request that is no more urgent than `priority`.
     fn holds_no_more_urgent(&self, caller: u64, priority: u8) -> bool {
         self.callers.get(&caller).is_some_and(|held| held.levels.range(priority..).next().is_some())
     }

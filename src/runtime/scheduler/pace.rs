@@ -1,4 +1,4 @@
-//! How long runs take: as measured when the model was proven, and as seen since.
+//! Expected duration of runs: as measured by the proof, and as observed since.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
@@ -8,17 +8,17 @@ use std::{
 /// The rows of the larger run that a proof measures.
 const MANY: u64 = 32;
 
-/// One part in so many of the mean is the last run's.
+/// The newest run has a weight of 1/8 in the moving average.
 const MEMORY: u64 = 8;
 
 /// The time of a run by its rows.
 #[derive(Debug)]
 pub(super) struct Pace {
-    /// Of a run, whatever its rows, in nanoseconds.
+    /// The fixed part of a run, in nanoseconds.
     base: u64,
-    /// Of each row of it, in nanoseconds.
+    /// The part for each row, in nanoseconds.
     per_row: u64,
-    /// Of a row in the runs since, those of other rows included, in nanoseconds.
+    /// The moving average of the time per row, rows of other requests included, in nanoseconds.
     seen_per_row: AtomicU64,
 }
 
@@ -29,20 +29,20 @@ impl Pace {
         Self { base: one.saturating_sub(per_row), per_row, seen_per_row: AtomicU64::new(one) }
     }
 
-    /// How many rows can be run within so long.
+    /// Returns the number of rows that can be run within `duration`.
     pub(super) fn rows_within(&self, duration: Duration) -> usize {
         let rows = nanoseconds(duration).saturating_sub(self.base) / self.per_row;
         usize::try_from(rows).unwrap_or(usize::MAX)
     }
 
-    /// A run took so long.
+    /// Records the duration of a run.
     pub(super) fn saw(&self, rows: usize, duration: Duration) {
         let per_row = nanoseconds(duration) / u64::try_from(rows.max(1)).unwrap_or(u64::MAX);
         let mean = self.seen_per_row.load(Ordering::Relaxed);
         self.seen_per_row.store(mean - mean / MEMORY + per_row / MEMORY, Ordering::Relaxed);
     }
 
-    /// About how long so many rows take at the pace of late.
+    /// Estimates the time of `rows` rows from recent runs.
     pub(super) fn expected(&self, rows: usize) -> Duration {
         let rows = u64::try_from(rows).unwrap_or(u64::MAX);
         Duration::from_nanos(self.seen_per_row.load(Ordering::Relaxed).saturating_mul(rows))

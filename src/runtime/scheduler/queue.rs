@@ -1,4 +1,4 @@
-//! Those who wait, and whose turn it is.
+//! The request queue: in order of arrival, or by fair queueing under contention.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -12,11 +12,11 @@ use super::{
     occupancy::Occupancy,
 };
 
-/// Jobs in the order they came, or, where not all of them can be run together, in that of their turns.
+/// Jobs in the order they came, or, if they do not fit into one run, in the order of their turns.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     waiting: VecDeque<Waiting>,
-    /// The turn that the next job of a caller gets at the earliest.
+    /// The earliest turn of each caller's next job.
     next_turns: HashMap<u64, usize>,
     /// The turn that was last taken.
     turn: usize,
@@ -25,7 +25,7 @@ pub(super) struct Queue {
 #[derive(Debug)]
 struct Waiting {
     job: Job,
-    /// Nothing as long as nobody had to wait for others.
+    /// `None` until the job has had to wait for others.
     turn: Option<usize>,
 }
 
@@ -41,27 +41,27 @@ impl Queue {
         self.waiting.is_empty()
     }
 
-    /// The rows of all that wait.
+    /// Returns the rows of all waiting requests.
     pub(super) fn rows(&self) -> usize {
         self.waiting.iter().map(|waiting| waiting.job.asked.rows()).sum()
     }
 
-    /// How many requests wait, without those whom nobody waits for any more.
+    /// Returns the number of waiting requests, without abandoned ones.
     pub(super) fn requests(&self) -> usize {
         let now = Instant::now();
         self.waiting.iter().filter(|waiting| !waiting.job.is_gone(now)).count()
     }
 
-    /// Since when the first has waited.
+    /// Returns the arrival of the first request; `None` if the queue is empty.
     pub(super) fn since(&self) -> Option<Instant> {
         self.waiting.front().map(|waiting| waiting.job.asked.since)
     }
 
-    /// The next to run, together; those whom nobody waits for any more are left out. Nobody is left when there are none.
+    /// Takes the next batch and drops abandoned requests. Empty only if the queue is.
     ///
-    /// As long as all can be run together they are taken as they came. Where they cannot, the more urgent come first, and
-    /// among them those whose turn it is: each caller gets as many rows as the others, so who asks for much waits for
-    /// himself (start-time fair queueing: Goyal, Vin, Cheng, 1996).
+    /// Requests that fit into one run are taken in order of arrival. Otherwise the more urgent come first, and among
+    /// them those whose turn it is. Each caller gets as many rows as the others, so a caller with many requests delays
+    /// only itself (start-time fair queueing: Goyal, Vin, Cheng, 1996).
     pub(super) fn take(&mut self, max_rows: usize, occupancy: &Occupancy) -> Vec<Job> {
         self.drop_gone(occupancy);
         if !self.goes_together(max_rows) {
@@ -96,12 +96,12 @@ impl Queue {
         batch
     }
 
-    /// Every request that waits.
+    /// Iterates over all waiting requests.
     pub(super) fn asked(&self) -> impl Iterator<Item = &Asked> {
         self.waiting.iter().map(|waiting| &waiting.job.asked)
     }
 
-    /// Drops the requests nobody waits for any more.
+    /// Drops abandoned requests.
     pub(super) fn drop_gone(&mut self, occupancy: &Occupancy) {
         let now = Instant::now();
         let mut counts = occupancy.counted();
@@ -114,15 +114,16 @@ impl Queue {
         });
     }
 
-    /// The last place of a caller among those not more urgent than this: priority, time of arrival, and where it is.
+    /// Finds the last request of a caller that is no more urgent than `priority`: its priority, time of arrival and
+    /// position.
     pub(super) fn last_of(&self, caller: u64, priority: u8) -> Option<(u8, Instant, usize)> {
         let places = self.asked().enumerate();
         let own = places.filter(|(_, asked)| asked.caller == caller && asked.priority >= priority);
-        // The last of equals, as those of one caller and priority stand in the order they came.
+        // The last of equals, as requests of one caller and priority are in order of arrival.
         own.map(|(place, asked)| (asked.priority, asked.since, place)).max_by_key(|(priority, ..)| *priority)
     }
 
-    /// Refuses the request at a place that its caller gives up.
+    /// Refuses the request at this position, whose caller gives it up.
     pub(super) fn give_up(&mut self, place: usize, occupancy: &Occupancy) {
         let Some(Waiting { job, .. }) = self.waiting.remove(place) else { return };
         if let Some(mut counts) = occupancy.counted() {
@@ -137,16 +138,16 @@ impl Queue {
         self.rows() <= max_rows && asked.all(|other| can_run_with(first, other)) || self.waiting.len() == 1
     }
 
-    /// Gives everyone a turn who has none yet, and puts all in the order of their turns.
+    /// Assigns a turn to every request without one, and sorts by turn.
     fn sort(&mut self) {
-        // Those without one came last, and stand in the order they came.
+        // Requests without a turn came last, and are in order of arrival.
         for Waiting { job, turn } in self.waiting.iter_mut().filter(|waiting| waiting.turn.is_none()) {
             let next = self.next_turns.entry(job.asked.caller).or_default();
             let own = self.turn.max(*next);
             *turn = Some(own);
             *next = own.saturating_add(job.asked.rows().max(1));
         }
-        // Stable: who came first is first among equals.
+        // Stable: equals stay in order of arrival.
         self.waiting.make_contiguous().sort_by_key(|waiting| (waiting.job.asked.priority, waiting.turn));
     }
 }

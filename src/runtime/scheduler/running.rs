@@ -1,4 +1,4 @@
-//! A request that stands in line, as its caller waits for it.
+//! A queued request, as seen by the caller that waits for it.
 
 use std::{
     pin::Pin,
@@ -13,26 +13,26 @@ use super::{
     job::{Failed, Place, Ran, Waiting},
 };
 
-/// The run of a request: it waits, and then has an answer.
+/// The run of a request: it waits, and then has a result.
 ///
-/// Dropped before, it takes the request out of the queue, or ends its run if nobody else waits for that.
+/// Dropped before, it takes the request out of the queue, or cancels the run unless another caller waits for it.
 #[must_use = "a run ends when it is dropped"]
 pub struct Running<'s>(State<'s>);
 
-/// Small, as it is a part of whatever waits for it.
+/// State of the future, kept small because every waiting future contains it.
 enum State<'s> {
     Whole(Whole<'s>),
     InParts(Pin<Box<dyn Future<Output = Result<Ran, Failed>> + Send + 's>>),
-    /// Once.
+    /// The error, taken at the first poll.
     Refused(Option<RuntimeError>),
 }
 
-/// A request that is run as it came.
+/// A request that is run in one part.
 pub(super) struct Whole<'s> {
     pub(super) answered: oneshot::Receiver<Result<Ran, Failed>>,
     pub(super) deadline: Option<Instant>,
     pub(super) _waiting: Option<Waiting>,
-    /// `None` if it is a part of a request that has one.
+    /// `None` if it is a part of a request that holds the place.
     pub(super) _place: Option<Place<'s>>,
 }
 
@@ -65,7 +65,7 @@ impl Future for Whole<'_> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let answered = ready!(Pin::new(&mut self.answered).poll(context));
-        // It is not run when it is too late, or when the gateway ends.
+        // A request is not run if its deadline passed or the gateway stops.
         let is_late = || self.deadline.is_some_and(|deadline| deadline <= Instant::now());
         Poll::Ready(answered.unwrap_or_else(|_| {
             Err(if is_late() { RuntimeError::TooLate } else { RuntimeError::Overloaded }.into())

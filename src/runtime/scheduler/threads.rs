@@ -16,18 +16,18 @@ use super::{
 };
 use crate::runtime::{Instance, STACK_BYTES};
 
-/// How long the end of a run is waited for when the model is dropped: it was told to end, and then gives its memory back.
+/// The time that dropping a model waits for its runs, which are cancelled by then, to end and free their memory.
 const END_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The threads of a model.
 #[derive(Debug)]
 pub(super) struct Threads {
     desk: Arc<Desk>,
-    /// Says that all threads have ended, with their sessions: nobody is left who could send.
+    /// Disconnects when all threads have ended with their sessions, as each holds a sender.
     ended: Mutex<Receiver<()>>,
 }
 
-/// Where jobs wait for the threads, and threads for jobs.
+/// The queue between requests and threads.
 #[derive(Debug)]
 struct Desk {
     waiting: Mutex<Waiting>,
@@ -55,7 +55,7 @@ impl Threads {
             shared: Arc::clone(shared),
         });
         let (alive, ended) = channel();
-        // From now on it closes the desk when it is dropped: threads that have begun end then.
+        // From now on, dropping it closes the desk, which ends the threads that have begun.
         let all = Self { desk, ended: Mutex::new(ended) };
         for instance in instances {
             let (desk, alive) = (Arc::clone(&all.desk), alive.clone());
@@ -74,7 +74,7 @@ impl Threads {
         self.desk.changed.notify_one();
     }
 
-    /// Calls this with the queue locked.
+    /// Calls `with` with the queue locked.
     pub(super) fn with_queues<R>(&self, with: impl FnOnce(&mut [&mut Queue]) -> R) -> R {
         with(&mut [&mut self.desk.waiting().queue])
     }
@@ -88,7 +88,7 @@ impl Drop for Threads {
     fn drop(&mut self) {
         self.desk.waiting().is_closed = true;
         self.desk.changed.notify_all();
-        // Whoever drops a model gives its memory back to the system next, so the sessions have to be gone by then.
+        // The code that drops a model returns its memory to the system next, so the sessions must be gone by then.
         let ended = self.ended.get_mut().unwrap_or_else(PoisonError::into_inner);
         if ended.recv_timeout(END_TIMEOUT) == Err(RecvTimeoutError::Timeout) {
             tracing::warn!("a model that was taken out of service still runs, though it was told to end");
@@ -97,12 +97,12 @@ impl Drop for Threads {
 }
 
 impl Desk {
-    /// Held for some instructions at a time.
+    /// Locks the queue, for a few instructions at a time.
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs what comes until the desk is closed.
+    /// Runs jobs until the desk is closed.
     fn serve(&self, mut instance: Instance) {
         while let Some(jobs) = self.next() {
             match Run::of(&jobs) {
@@ -116,7 +116,7 @@ impl Desk {
         }
     }
 
-    /// The next to run; nothing when the desk is closed.
+    /// Waits for the next batch; `None` when the desk is closed.
     fn next(&self) -> Option<Vec<Job>> {
         let Options { batching, max_batch_rows, max_delay, .. } = self.options;
         let mut waiting = self.waiting();
@@ -137,7 +137,7 @@ impl Desk {
             let batch = waiting.queue.take(max_batch_rows, &self.shared.occupancy);
             if !batch.is_empty() {
                 if !waiting.queue.is_empty() {
-                    // The others are for whoever is idle.
+                    // The other requests are for an idle thread.
                     self.changed.notify_one();
                 }
                 return Some(batch);

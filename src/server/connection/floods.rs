@@ -1,8 +1,9 @@
-//! Frames of HTTP/2 that ask for nothing: `SETTINGS`, `PING`, `PRIORITY`, `WINDOW_UPDATE`, `RST_STREAM`, empty `DATA`.
+//! Limits of HTTP/2 frames that carry no request: `SETTINGS`, `PING`, `PRIORITY`, `WINDOW_UPDATE`, `RST_STREAM`, empty
+//! `DATA`.
 //!
-//! Each costs the gateway time and the client next to nothing. A client may send them at a rate, and more of them in
-//! proportion to what it asks and is answered. The library bounds streams that are reset and headers that do not end; the
-//! rest is bounded here, by the heads of frames as they pass (RFC 9113 section 4.1).
+//! Each costs the gateway time and the client next to nothing. A client may send them at a fixed rate, and more in
+//! proportion to its requests and responses. The library limits reset streams and endless headers. All others are
+//! limited here, by the heads of passing frames (RFC 9113 section 4.1).
 
 use std::{
     io::{self, IoSlice},
@@ -20,23 +21,23 @@ use tokio::{
     time::{self, Instant, Sleep},
 };
 
-/// Frames that may come at once, and in each second from then on.
+/// Frames allowed at once, and per second after that.
 const BURST: u32 = 200;
 const PER_SECOND: f64 = 50.0;
 
-/// Frames that each frame of a request and of an answer permits: clients acknowledge, probe, and make room.
+/// Frames that each frame of a request or response allows: clients acknowledge, probe, and update windows.
 const PER_REQUEST_FRAME: u32 = 4;
 
-/// The most that is saved up: a client may make room for a large answer all at once.
+/// Most frames that can be saved up: a client may make room for a large response all at once.
 const MOST_SAVED: u32 = 10_000;
 
-/// A body in smaller frames permits nothing.
+/// Least length of a `DATA` frame that allows others.
 const FULL_DATA_BYTES: u32 = 1024;
 
-/// GOAWAY of stream 0, which names no stream, with `ENHANCE_YOUR_CALM` (RFC 9113 sections 6.8 and 7).
+/// GOAWAY of stream 0, without a last stream, with `ENHANCE_YOUR_CALM` (RFC 9113 sections 6.8 and 7).
 const GOAWAY: [u8; 17] = [0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xb];
 
-/// A client that was told to calm down is heard out for so long, so that it reads why.
+/// Limits of reading on after GOAWAY was sent, so that the client learns the reason.
 const HEARD_OUT: Duration = Duration::from_millis(500);
 const HEARD_OUT_BYTES: usize = 1024 * 1024;
 
@@ -47,7 +48,7 @@ const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const END_STREAM: u8 = 1;
 
-/// The head of a frame, as far as it matters.
+/// The relevant fields of a frame's head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Head {
     length: u32,
@@ -55,7 +56,7 @@ struct Head {
     flags: u8,
 }
 
-/// Finds the heads of frames in the bytes of one direction.
+/// A parser that finds the heads of frames in the bytes of one direction.
 #[derive(Debug)]
 struct Frames {
     head: [u8; HEAD_BYTES],
@@ -74,7 +75,7 @@ impl Frames {
         self.filled == 0 && self.skip == 0
     }
 
-    /// The next head in the bytes, which become what is behind it.
+    /// Returns the next head in the bytes, and advances them past it.
     fn next(&mut self, bytes: &mut &[u8]) -> Option<Head> {
         let skipped = self.skip.min(bytes.len());
         self.skip -= skipped;
@@ -95,11 +96,11 @@ impl Frames {
     }
 }
 
-/// Frames that a client may yet send.
+/// The number of frames that a client may still send.
 #[derive(Debug)]
 struct Allowance {
     saved: u32,
-    /// Up to when the rate was credited.
+    /// Time up to which the rate was credited.
     credited: Instant,
 }
 
@@ -112,7 +113,7 @@ impl Allowance {
         self.saved = (self.saved + frames).min(MOST_SAVED);
     }
 
-    /// Returns false if the client sent more than it may. The time is asked for only when nothing is saved.
+    /// Returns false if the client has exceeded its allowance. Reads the clock only if nothing is saved.
     fn received(&mut self, head: Head, now: impl Fn() -> Instant) -> bool {
         match head.kind {
             HEADERS => self.earn(PER_REQUEST_FRAME),
@@ -149,19 +150,19 @@ impl Allowance {
     }
 }
 
-/// A stream of HTTP/2 that ends when it is flooded.
+/// An HTTP/2 stream that ends when it is flooded.
 #[derive(Debug)]
 pub(super) struct Calm<S> {
     stream: S,
     received: Frames,
     sent: Frames,
     allowance: Allowance,
-    /// Once the client was told to calm down.
+    /// The end in progress; `None` until a flood.
     end: Option<End>,
     was_flooded: Arc<AtomicBool>,
 }
 
-/// The end of a stream whose client is heard out.
+/// The end of a flooded stream, during which the client can read the reason.
 #[derive(Debug)]
 struct End {
     timer: Pin<Box<Sleep>>,
@@ -170,7 +171,7 @@ struct End {
 }
 
 impl<S> Calm<S> {
-    /// A stream of which nothing was read yet, and which tells whether it was flooded.
+    /// Creates a stream of which nothing was read yet, and a flag that is set when it is flooded.
     pub(super) fn new(stream: S) -> (Self, Arc<AtomicBool>) {
         let was_flooded = Arc::new(AtomicBool::new(false));
         let told = Arc::clone(&was_flooded);
@@ -178,7 +179,7 @@ impl<S> Calm<S> {
         (Self { stream, received, sent, allowance: Allowance::new(), end: None, was_flooded }, told)
     }
 
-    /// Returns false if what was read is too much.
+    /// Returns false if these bytes exceed the allowance.
     fn note_received(&mut self, mut bytes: &[u8]) -> bool {
         while let Some(head) = self.received.next(&mut bytes) {
             if !self.allowance.received(head, Instant::now) {
@@ -196,18 +197,18 @@ impl<S> Calm<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Calm<S> {
-    /// Tells the client to calm down, if no frame to it is half written.
+    /// Begins the end: sends GOAWAY, unless a frame to the client is half written.
     fn begin_end(&mut self, context: &mut Context<'_>) {
         self.was_flooded.store(true, Ordering::Relaxed);
         if self.sent.is_at_boundary() {
-            // What does not go at once is not waited for: the client does not read.
+            // Bytes that cannot be written at once are dropped: the client does not read.
             let _ = Pin::new(&mut self.stream).poll_write(context, &GOAWAY);
         }
         let timer = Box::pin(time::sleep(HEARD_OUT));
         self.end = Some(End { timer, bytes: HEARD_OUT_BYTES, is_shut: false });
     }
 
-    /// Reads on for a while: closing at once would reset the connection, and the client would not learn why.
+    /// Reads on for a while: closing at once would reset the connection, and the client would not learn the reason.
     fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Self { stream, end: Some(end), .. } = self else { return Poll::Ready(Ok(())) };
         if !end.is_shut {
@@ -350,7 +351,7 @@ mod tests {
         let mut answer = Vec::new();
         let ended = async { while calm.read(&mut read).await.is_ok() {} };
         let told = async {
-            // It is told, and goes away.
+            // Learns the reason, and disconnects.
             far.read_to_end(&mut answer).await.unwrap();
             drop(far);
         };

@@ -1,8 +1,8 @@
-//! The heads of requests as they were sent, for what the server library does not tell.
+//! Detection of requests with two lengths, which the HTTP library does not report.
 //!
-//! Of a request with both `Content-Length` and `Transfer-Encoding` it takes the first away, so nobody behind it can
-//! refuse such a request, which two readers see differently (RFC 9112 section 6.1). What is read is therefore kept until
-//! the next request begins, and looked at if that one has `Transfer-Encoding`, which few have.
+//! Two readers may interpret a request with both `Content-Length` and `Transfer-Encoding` differently (RFC 9112 section
+//! 6.1). The library removes the former, so no later layer can refuse such a request. The bytes read are therefore kept
+//! until the next request begins. They are searched only if that one has `Transfer-Encoding`, which few have.
 
 use std::{
     io::{self, IoSlice},
@@ -15,51 +15,51 @@ use axum::http::{Method, Request};
 use hyper::body::{Body, Incoming};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// Longer than a head may be.
+/// Bytes that are kept: more than the longest head.
 const MOST_BYTES: usize = 40 * 1024;
 
-/// Memory that is kept from one request to the next.
+/// Capacity that is kept from one request to the next.
 const USUAL_BYTES: usize = 4 * 1024;
 
-/// Bytes that were read since the last request began, but for what is certainly its body.
+/// Bytes read since the last request began, except those that are certainly its body.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Seen(Arc<Mutex<Bytes>>);
 
 #[derive(Debug, Default)]
 struct Bytes {
     seen: Vec<u8>,
-    /// Bytes yet to come that are the body's.
+    /// Bytes still to come that belong to the body.
     skip: usize,
 }
 
 impl Seen {
-    /// Notes that a request begins. Returns true if it has two lengths, or may have.
+    /// Records that a request begins. Returns true if it has two lengths, or may have.
     pub(super) fn begin(&self, request: &Request<Incoming>) -> bool {
         let mut bytes = self.lock();
         let length = request.body().size_hint().exact();
-        // A body in a transfer coding has no length.
+        // A body with a transfer coding has no known length.
         let has_two = length.is_none() && has_two_lengths(&bytes.seen, request.method());
         let body = length.map_or(0, |length| usize::try_from(length).unwrap_or(usize::MAX));
         bytes.pass(request.method(), body);
         has_two
     }
 
-    /// Held for some instructions at a time, by one task.
+    /// Locks the bytes for a few instructions; only one task uses them.
     fn lock(&self) -> MutexGuard<'_, Bytes> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Bytes {
-    /// Lets go of a head and the body of so many bytes that follows it, as far as they have come, and of the rest as it
-    /// comes: the next head begins exactly behind them.
+    /// Drops a head and the body of this length after it, as far as they have arrived, and skips the rest as it
+    /// arrives. The next head begins directly behind them.
     fn pass(&mut self, method: &Method, body: usize) {
         if let Some(end) = end_of_head(&self.seen, method) {
             let end = end.saturating_add(body);
             self.skip = end.saturating_sub(self.seen.len());
             self.seen.drain(..end.min(self.seen.len()));
         } else {
-            // Part of the body may have come with the head.
+            // Part of the body may have arrived with the head.
             self.skip = body.saturating_sub(self.seen.len());
             self.seen.clear();
         }
@@ -76,10 +76,11 @@ impl Bytes {
     }
 }
 
-/// Returns true unless it is certain that the head of a request with `Transfer-Encoding` has no `Content-Length`.
+/// Returns true unless the head of a request with `Transfer-Encoding` certainly has no `Content-Length`.
 ///
-/// `seen` may begin with the end of another request's body, which may look like a head itself. It does not hold the
-/// beginning of the head if that came in one packet with the request before; nobody does so who waits for answers.
+/// `seen` may begin with the end of another request's body, which may look like a head itself. If a head began in the
+/// same packet as the previous request, `seen` lacks its beginning. That happens only to clients that do not wait for
+/// responses.
 fn has_two_lengths(seen: &[u8], method: &Method) -> bool {
     let (mut is_found, mut is_inside) = (false, false);
     for line in seen.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line)) {
@@ -97,7 +98,7 @@ fn has_two_lengths(seen: &[u8], method: &Method) -> bool {
     !is_found
 }
 
-/// The place behind the head of a request with this method, which may follow the end of a body in chunks.
+/// Returns the position behind the head of a request with this method, which may follow the end of a chunked body.
 fn end_of_head(seen: &[u8], method: &Method) -> Option<usize> {
     // Nearly all begin with it.
     let mut is_inside = seen.starts_with(method.as_str().as_bytes());
@@ -125,7 +126,7 @@ fn is_named(line: &[u8], name: &[u8]) -> bool {
         && line.get(name.len()) == Some(&b':')
 }
 
-/// A stream of which `Seen` sees what is read.
+/// A stream whose incoming bytes are recorded in `Seen`.
 #[derive(Debug)]
 pub(super) struct Heads<S> {
     stream: S,

@@ -38,13 +38,13 @@ use crate::{
     telemetry::ConnectionEnd,
 };
 
-/// About the greatest size of the headers of a request.
+/// Approximate maximum size of a request's headers.
 const MAX_HEADER_BYTES: usize = 32 * 1024;
 
-/// The most headers that a request may have; more is 431.
+/// Maximum number of headers in a request; more is 431.
 const MAX_HEADERS: usize = 100;
 
-/// A connection whose requests had no token that is believed, this many times in a row, is closed.
+/// Number of successive requests without a valid token after which a connection is closed.
 const MAX_UNAUTHORIZED: u32 = 3;
 
 pub(super) async fn run(connection: Connection, stream: TcpStream) {
@@ -74,12 +74,12 @@ pub(super) async fn run(connection: Connection, stream: TcpStream) {
             request.extensions_mut().insert(TwoLengths);
         }
         let answered = AnsweredGuard(Arc::clone(&seat));
-        // The one that is current now: a connection may be open for long.
+        // The current service: a connection may outlive several reloads.
         let answer = front.load_full().answer(request, peer);
         let (shutdown, unauthorized) = (&shutdown, &unauthorized);
         Box::pin(async move {
             let mut response = answer.await?;
-            // Others' requests come by the same connection of a proxy.
+            // The connection of a proxy carries requests of other clients, too.
             let is_refused = !is_proxy && is_refused_for_good(response.status(), unauthorized);
             if shutdown.is_announced() || answered.0.is_leaving() || is_refused {
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -95,7 +95,7 @@ pub(super) async fn run(connection: Connection, stream: TcpStream) {
         .serve_connection(TokioIo::new(stream), service);
     let stopped = async {
         shutdown.stopped().await;
-        // A connection without a request yet would be closed at once, though its first one may be on the way.
+        // A connection without a request would be closed at once, though its first one may be on the way.
         if !used.load(Ordering::Relaxed) {
             time::sleep(FIRST_REQUEST_GRACE).await;
         }
@@ -106,7 +106,7 @@ pub(super) async fn run(connection: Connection, stream: TcpStream) {
     let mut waker = None;
     let ended = loop {
         tokio::select! {
-            // Requests first: a fair choice costs each of them a random number.
+            // Requests first: a fair choice would cost each of them a random number.
             biased;
             ended = poll_fn(|context| connection.poll_without_shutdown(context)) => break ended,
             () = &mut stopped, if !is_ending => {
@@ -119,7 +119,7 @@ pub(super) async fn run(connection: Connection, stream: TcpStream) {
                 Pin::new(&mut connection).graceful_shutdown();
                 grace.as_mut().reset(Instant::now() + LEAVING_GRACE);
             }
-            // A request that came at the last moment is answered; a head that is still coming is not waited for.
+            // A request that has just arrived is served; an incomplete head is not waited for.
             () = &mut grace, if has_grace => {
                 has_grace = false;
                 if !seat.is_busy() {
@@ -129,10 +129,10 @@ pub(super) async fn run(connection: Connection, stream: TcpStream) {
         }
     };
     match ended {
-        // It gives way to another connection, and has nothing to be heard out about.
+        // A dismissed connection has no unread request.
         Ok(()) if is_leaving => {}
         Ok(()) => linger(connection.into_parts().io.into_inner()).await,
-        // Clients that go away or are slow are everyday matters.
+        // Clients that leave or are slow are normal.
         Err(error) => {
             if is_too_slow(&error) {
                 metrics.connection_closed(ConnectionEnd::SlowReader);
@@ -142,8 +142,8 @@ pub(super) async fn run(connection: Connection, stream: TcpStream) {
     }
 }
 
-/// Returns true if the answer with this status is the last one of its connection: a client that asks on all the same,
-/// or guesses, must not keep a connection for that.
+/// Returns true if a response with this status is the last on its connection. A client that retries at once, or guesses
+/// tokens, must not keep a connection for that.
 fn is_refused_for_good(status: StatusCode, unauthorized: &AtomicU32) -> bool {
     match status {
         StatusCode::TOO_MANY_REQUESTS => true,
@@ -155,13 +155,13 @@ fn is_refused_for_good(status: StatusCode, unauthorized: &AtomicU32) -> bool {
     }
 }
 
-/// The body of an answer, which says when it was handed over.
+/// The body of a response, which reports when it was handed over.
 struct Answer {
     body: Body,
     _answered: AnsweredGuard,
 }
 
-/// Notes the end of an answer, or of a request that nobody waits for any more.
+/// A guard whose drop marks the end of a response, or of a request whose client has gone.
 struct AnsweredGuard(Arc<Seat>);
 
 impl Drop for AnsweredGuard {

@@ -1,4 +1,4 @@
-//! HTTP/2 without TLS, as gRPC speaks it: many requests at a time over one connection, within bounds.
+//! HTTP/2 without TLS, as gRPC uses it: concurrent requests over one connection, within limits.
 
 use std::{
     convert::Infallible,
@@ -33,45 +33,45 @@ use crate::{
     transport::{Ending, OpenEndedAnswer, Peer},
 };
 
-/// Requests at a time on one connection: a client that has more waits, or opens another.
+/// Most concurrent requests on one connection: a client with more waits, or opens another.
 const MAX_STREAMS: u32 = 100;
 
-/// The greatest size of the headers of a request.
+/// Maximum size of a request's headers.
 const MAX_HEADER_BYTES: u32 = 16 * 1024;
 
-/// A connection that is quiet for so long is asked whether there is still somebody, who has to say so in time.
+/// Time without traffic after which a connection is pinged, and time limit of the reply.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(20);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A connection without a request for so long is closed. Clients keep theirs for hours, and open another when they are
-/// told that this one ends, so that costs nobody a request.
+/// Time without a request after which a connection is closed. Clients keep theirs for hours, and open another when they
+/// are told of the end, so no request is lost.
 const IDLE_TIMEOUT: Duration = Duration::from_mins(5);
 
-/// How often a connection is looked at.
+/// Interval at which a connection is checked.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Bytes that a client may send before they are read: of all requests of a connection together, so that no
-/// stranger has more kept. It is given back as handlers read, so that a large request is as fast as it is read.
+/// Receive window of a connection, for all its requests together: bytes that a client may send before they are read. It
+/// is replenished as handlers read, so a large request is as fast as its handler.
 const WINDOW_BYTES: u32 = 64 * 1024;
 
-/// The receive window of a trusted proxy, whose connection carries the calls of many: one that is not read does not stop the
-/// others.
+/// Receive window of a trusted proxy, whose connection carries the calls of many clients: an unread call must not block
+/// the others.
 const PROXY_WINDOW_BYTES: u32 = 1024 * 1024;
 
-/// A connection whose requests were refused this many times in a row, as nobody was named or too much was asked, is
+/// Number of successive refusals, for want of a valid token or for too many requests, after which a connection is
 /// closed. The first ones may have been sent at once.
 const MAX_REFUSED: u32 = 8;
 
-/// The time that such a connection has for what was asked before, if its client does not mind that it ends.
+/// Time that a connection closed after refusals has for its earlier requests.
 const REFUSED_GRACE: Duration = Duration::from_secs(5);
 
-/// What every client says first (RFC 9113 section 3.4).
+/// The preface of every client (RFC 9113 section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// While the preface is cut short, how long until there may be more of it.
+/// Pause before an incomplete preface is read again.
 const PREFACE_RETRY: Duration = Duration::from_millis(10);
 
-/// For whoever comes with HTTP/1.1 instead.
+/// Response to clients that use HTTP/1.1 instead.
 const WRONG_PROTOCOL: &str =
     "HTTP/1.1 505 HTTP Version Not Supported\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 
@@ -93,7 +93,7 @@ pub(super) async fn run(connection: Connection, mut stream: TcpStream) {
     let mut connection = pin!(
         http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
-            // RFC 9110 section 6.6.1: who has no clock that is right sends no date.
+            // RFC 9110 section 6.6.1: a server without a valid clock sends no date.
             .auto_date_header(can_be_written(SystemTime::now()))
             .keep_alive_interval(KEEP_ALIVE_INTERVAL)
             .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
@@ -133,14 +133,14 @@ pub(super) async fn run(connection: Connection, mut stream: TcpStream) {
                 connection.as_mut().graceful_shutdown();
                 grace.as_mut().reset(Instant::now() + LEAVING_GRACE);
             }
-            // A request that came at the last moment is answered.
+            // A request that has just arrived is served.
             () = &mut grace, if has_grace => {
                 has_grace = false;
                 if is_refused || !seat.is_busy() {
                     return;
                 }
             }
-            // Requests that are under way are answered; new ones go to another connection.
+            // Requests in progress are served; new ones go to another connection.
             () = &mut stopped, if !is_ending => {
                 is_ending = true;
                 connection.as_mut().graceful_shutdown();
@@ -164,7 +164,7 @@ pub(super) async fn run(connection: Connection, mut stream: TcpStream) {
     }
 }
 
-/// Waits for the begin of a connection. Returns true if it is one of HTTP/2, and is not to end before it began.
+/// Waits for the preface. Returns true if the connection is HTTP/2 and should be served.
 async fn begins(connection: &Connection, stream: &mut TcpStream) -> bool {
     let Connection { peer, seat, header_timeout, write_timeout, shutdown, .. } = connection;
     let stopped = async {
@@ -188,7 +188,7 @@ async fn begins(connection: &Connection, stream: &mut TcpStream) -> bool {
     false
 }
 
-/// Whether a client begins as one of HTTP/2 does; what it sends stays to be read.
+/// Returns true if a client begins with the HTTP/2 preface, which stays unread.
 async fn speaks_http2(stream: &TcpStream) -> io::Result<bool> {
     let mut received = [0; PREFACE.len()];
     loop {
@@ -221,9 +221,9 @@ async fn answer(
     Ok(response.map(|body| Body::new(place.holding(body))))
 }
 
-/// Returns true if a request was refused because nobody was named, or too much was asked.
+/// Returns true if a request was refused for want of a valid token or for too many requests.
 fn is_refused(response: &Response<Body>) -> bool {
-    /// `UNAUTHENTICATED` and `RESOURCE_EXHAUSTED`, as the status of gRPC is written.
+    /// `UNAUTHENTICATED` and `RESOURCE_EXHAUSTED` in the form of the `grpc-status` header.
     const REFUSED: [&[u8]; 2] = [b"16", b"8"];
     response.headers().get("grpc-status").is_some_and(|status| REFUSED.contains(&status.as_bytes()))
 }

@@ -1,5 +1,5 @@
-//! Small answers in one piece: a head and a body that are written as two are a longer way through the kernel than the copy
-//! that makes one of them.
+//! A stream that joins the head and body of a small response: copying them together costs less than two pieces on their
+//! way through the kernel.
 
 use std::{
     io::{self, IoSlice},
@@ -9,14 +9,14 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// More than this is written as it lies.
+/// Longest response that is joined.
 const MOST_BYTES: usize = 2048;
 
 /// A stream that joins small pieces which are written together.
 #[derive(Debug)]
 pub(super) struct Joined<S> {
     stream: S,
-    /// Kept, so that not each answer needs memory of its own.
+    /// Kept, so that a response needs no allocation.
     joined: Vec<u8>,
 }
 
@@ -89,7 +89,7 @@ mod tests {
             [vec![], vec![3], vec![200, 170], vec![0, 5, 0], vec![2000, 48], vec![2000, 49], vec![9, 5000]]
         {
             let whole: Vec<u8> = (0..sizes.iter().sum()).map(|at: usize| at.to_le_bytes()[0]).collect();
-            // Less than the longest ones: they are written in parts.
+            // Shorter than the longest pieces, so those are written in parts.
             let (near, mut far) = tokio::io::duplex(1500);
             let wanted = whole.clone();
             let writing = async move {

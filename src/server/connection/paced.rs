@@ -1,4 +1,4 @@
-//! A stream whose client has to take what is written for it: it must not ask, and keep the answers by not reading them.
+//! A stream whose client must read what is written: it must not keep responses in memory by not reading them.
 
 use std::{
     io::{self, IoSlice},
@@ -14,14 +14,14 @@ use tokio::{
 
 use crate::server::{patience::Patience, seat::Seat};
 
-/// A stream with patience for each answer.
+/// A stream with patience for each response.
 #[derive(Debug)]
 pub(super) struct Paced<S> {
     stream: S,
     patience: Patience,
-    /// Since when a write has been waiting.
+    /// Time since which a write has been waiting.
     waiting_since: Option<Instant>,
-    /// Made when a write waits for the first time.
+    /// Created when a write waits for the first time.
     timer: Option<Pin<Box<Sleep>>>,
     seat: Arc<Seat>,
 }
@@ -31,7 +31,7 @@ impl<S> Paced<S> {
         Self { stream, patience, waiting_since: None, timer: None, seat }
     }
 
-    /// Notes what came of a write.
+    /// Updates the patience with the outcome of a write.
     fn noted(
         &mut self,
         context: &mut Context<'_>,
@@ -53,7 +53,7 @@ impl<S> Paced<S> {
         }
     }
 
-    /// Ready when the patience is at its end.
+    /// Returns ready when the patience is used up.
     fn poll_patience(&mut self, context: &mut Context<'_>) -> Poll<()> {
         if self.waiting_since.is_none() {
             let now = Instant::now();

@@ -1,4 +1,4 @@
-//! HTTP/1.1 while the clock of the machine cannot be right. The library looks at it for each answer, and panics.
+//! HTTP/1.1 while the machine's clock is invalid. The library reads it for each response, and would panic.
 
 use std::time::Duration;
 
@@ -8,14 +8,14 @@ use super::linger;
 
 const BODY: &str = r#"{"type":"about:blank","title":"Service Unavailable","status":503,"code":"clock_not_set","detail":"the clock of the gateway's machine is before 1970 or after 9999: set it"}"#;
 
-/// Answers the first request of a connection, whatever it asks.
+/// Responds 503 to the first request of a connection.
 pub(super) async fn refuse(mut stream: TcpStream, write_timeout: Duration) {
     let length = BODY.len();
     let head = format!(
         "HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 1\r\ncache-control: no-store\r\n\
          content-type: application/problem+json\r\ncontent-length: {length}\r\n\r\n"
     );
-    // Once there is a request: before it, there is nothing to be answered.
+    // Only once a request arrives: before that, there is nothing to respond to.
     let answered = async {
         stream.readable().await?;
         stream.write_all(format!("{head}{BODY}").as_bytes()).await

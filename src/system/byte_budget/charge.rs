@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{ByteBudget, OverBudget, ShareKey, UNSHARED_BYTES};
 
-/// The longest that one request waits for room, in all.
+/// Longest time that one request waits for room, in total.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
 /// Bytes that are charged to one request, until the last clone is dropped.
@@ -27,14 +27,14 @@ struct Charged {
 #[derive(Debug, Default)]
 struct Held {
     bytes: u64,
-    /// The part of them that is not there yet.
+    /// The part of them that is not allocated yet.
     reserved: u64,
-    /// The end of its patience, once it has waited.
+    /// The end of the wait; `None` before the first wait.
     waits_until: Option<Instant>,
 }
 
 impl ByteCharge {
-    /// A charge of nothing yet.
+    /// Creates an empty charge.
     #[must_use]
     pub fn new(budget: &Arc<ByteBudget>, client: ShareKey) -> Self {
         Self(Arc::new(Charged { budget: Arc::clone(budget), client, held: Mutex::default() }))
@@ -44,7 +44,7 @@ impl ByteCharge {
     ///
     /// # Errors
     ///
-    /// [`OverBudget`] when there is none; then nothing is charged.
+    /// [`OverBudget`] if there is none; then nothing is charged.
     pub fn try_grow(&self, bytes: u64) -> Result<(), OverBudget> {
         let Charged { budget, client, .. } = &*self.0;
         let mut held = self.lock();
@@ -68,13 +68,13 @@ impl ByteCharge {
         Ok(())
     }
 
-    /// Charges more bytes; waits a little for room.
+    /// Charges more bytes; waits for room for up to `LONGEST_WAIT`.
     ///
     /// # Errors
     ///
-    /// [`OverBudget`] when there is none in time, or never will be. Such a refusal is counted.
+    /// [`OverBudget`] if there is none in time, or never will be. Such a refusal is counted.
     pub async fn grow(&self, bytes: u64) -> Result<(), OverBudget> {
-        // There usually is room, and readying to be woken costs more than the charge.
+        // Usually there is room, and registering a wake-up costs more than the charge.
         match self.try_grow(bytes) {
             Ok(()) => Ok(()),
             Err(OverBudget::Now) => self.wait_and_grow(bytes).await,
@@ -86,7 +86,7 @@ impl ByteCharge {
         let budget = &*self.0.budget;
         loop {
             let mut freed = std::pin::pin!(budget.freed.notified());
-            // Before it is tried: what is freed meanwhile is not missed.
+            // Before the attempt, so that bytes freed meanwhile are noticed.
             freed.as_mut().enable();
             match self.try_grow(bytes) {
                 Ok(()) => return Ok(()),
@@ -100,7 +100,8 @@ impl ByteCharge {
         }
     }
 
-    /// Charges bytes that will be there later, as the outputs of a run that waits for its turn; waits a little for room.
+    /// Charges bytes that will be allocated later, such as the outputs of a queued run; waits for room like
+    /// [`ByteCharge::grow`].
     ///
     /// # Errors
     ///
@@ -113,7 +114,7 @@ impl ByteCharge {
         Ok(())
     }
 
-    /// Charges so many bytes in all, if it is less so far: they are there, whether there is room or not.
+    /// Raises the charge to this total: the bytes are allocated already, so they count whether there is room or not.
     pub fn at_least(&self, bytes: u64) {
         let mut held = self.lock();
         self.0.end_reservation(&mut held);
@@ -122,20 +123,20 @@ impl ByteCharge {
         }
     }
 
-    /// Charges so many bytes in all from now on.
+    /// Sets the charge to this total.
     pub fn settle(&self, bytes: u64) {
         let mut held = self.lock();
         self.0.set(&mut held, bytes);
     }
 
-    /// Charges nothing any more and begins anew, for the next message of a stream: it may wait as long as the first.
+    /// Drops the charge and resets the wait, for the next message of a stream.
     pub fn begin_again(&self) {
         let mut held = self.lock();
         self.0.set(&mut held, 0);
         held.waits_until = None;
     }
 
-    /// Held for some instructions at a time.
+    /// Locks the charge for a few instructions.
     fn lock(&self) -> MutexGuard<'_, Held> {
         self.0.held.lock().unwrap_or_else(PoisonError::into_inner)
     }

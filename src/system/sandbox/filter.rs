@@ -14,7 +14,7 @@ const ARCHITECTURE: TargetArch = TargetArch::aarch64;
 
 type Rules = BTreeMap<i64, Vec<SeccompRule>>;
 
-/// What nothing that computes ever needs: one attempt ends the process.
+/// System calls that no computation needs: one attempt kills the process.
 const DEADLY: &[i64] = &[
     libc::SYS_execve,
     libc::SYS_execveat,
@@ -38,7 +38,7 @@ const DEADLY: &[i64] = &[
     libc::SYS_perf_event_open,
 ];
 
-/// What computing, reading files and ending take. Everything else fails with EPERM.
+/// System calls needed to compute, read files and exit. All others fail with EPERM.
 const ALLOWED: &[i64] = &[
     libc::SYS_brk,
     libc::SYS_munmap,
@@ -95,14 +95,15 @@ const ALLOWED: &[i64] = &[
     libc::SYS_readlink,
 ];
 
-/// Puts the filters in place, for ever.
+/// Installs the filters; they cannot be removed.
 pub(super) fn apply(may_write: bool, may_thread: bool) -> Result<(), seccompiler::Error> {
     let deadly: Rules = DEADLY.iter().map(|call| (*call, Vec::new())).collect();
     let first = compile(deadly, SeccompAction::Allow, SeccompAction::KillProcess)?;
     let second = compile(allowed(may_write, may_thread)?, eperm(), SeccompAction::Allow)?;
     apply_filter_all_threads(&first)?;
     if may_thread {
-        // Its arguments are out of a filter's sight. Without it the C library asks by way of `clone`, whose are not.
+        // A filter cannot see the arguments of `clone3`. Without it the C library uses `clone`, whose arguments it can
+        // see.
         let newer: Rules = [(libc::SYS_clone3, Vec::new())].into();
         let missing = SeccompAction::Errno(libc::ENOSYS.unsigned_abs());
         apply_filter_all_threads(&compile(newer, SeccompAction::Allow, missing)?)?;
@@ -120,16 +121,16 @@ fn allowed(may_write: bool, may_thread: bool) -> Result<Rules, seccompiler::Erro
         let bits = u64::from(bits.unsigned_abs());
         SeccompRule::new(vec![Condition::new(argument, Length::Dword, Op::MaskedEq(bits), 0)?])
     };
-    // No memory that can be executed, so no library and no code of a stranger's.
+    // No executable memory, so no library and no injected code.
     for call in [libc::SYS_mmap, libc::SYS_mprotect] {
         rules.insert(call, vec![without_bits(2, libc::PROT_EXEC)?]);
     }
-    // Landlock says where new files may be made; without it none may.
+    // Landlock restricts where new files may be created; without it none may be.
     let writing = libc::O_WRONLY | libc::O_RDWR | libc::O_CREAT | libc::O_TRUNC | libc::O_APPEND;
     rules.insert(libc::SYS_openat, if may_write { Vec::new() } else { vec![without_bits(2, writing)?] });
     #[cfg(target_arch = "x86_64")]
     rules.insert(libc::SYS_open, if may_write { Vec::new() } else { vec![without_bits(1, writing)?] });
-    // No signals by way of a file's owner.
+    // Excludes the commands that send signals to the owner of a file.
     let command = |command: i32| {
         let command = u64::from(command.unsigned_abs());
         SeccompRule::new(vec![Condition::new(1, Length::Dword, Op::Eq, command)?])
@@ -137,14 +138,14 @@ fn allowed(may_write: bool, may_thread: bool) -> Result<Rules, seccompiler::Erro
     let harmless = [libc::F_GETFD, libc::F_SETFD, libc::F_GETFL, libc::F_DUPFD_CLOEXEC];
     rules.insert(libc::SYS_fcntl, harmless.into_iter().map(command).collect::<Result<_, _>>()?);
     if may_thread {
-        // Threads of this process, and no other process.
+        // Threads of this process only, and no other process.
         let thread = u64::from(libc::CLONE_THREAD.unsigned_abs());
         let condition = Condition::new(0, Length::Dword, Op::MaskedEq(thread), thread)?;
         rules.insert(libc::SYS_clone, vec![SeccompRule::new(vec![condition])?]);
-        // Another filter says that there is none.
+        // Allowed here, as another filter reports it as missing.
         rules.insert(libc::SYS_clone3, Vec::new());
     }
-    // What `abort` does to its own process.
+    // The signal of `abort` to its own process.
     let own = u64::from(std::process::id());
     let only_own = SeccompRule::new(vec![Condition::new(0, Length::Dword, Op::Eq, own)?])?;
     rules.insert(libc::SYS_tgkill, vec![only_own]);

@@ -1,14 +1,15 @@
-//! The text of `log.level`: what the filter's own reader takes for the name of a module, and so silences the log, is an error.
+//! Validation of `log.level`. The filter's parser accepts any word as the name of a module, which would silence the
+//! log.
 
-/// Words that are levels, in any case; so are the numbers 0 to 5.
+/// Words that are levels, in any case; the numbers 0 to 5 are levels, too.
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
-/// The target of the gateway's own lines, and the beginning of its parts'.
+/// The target of the gateway's own lines, and the prefix of its modules' targets.
 const OWN_TARGET: &str = "onnx_gateway";
 
-/// Returns true if every directive says at which level, and one of them is for the gateway's own lines.
+/// Returns true if every directive has a level, and one of them applies to the gateway's own lines.
 ///
-/// A word alone is a level, or the name of a part of the gateway, which is then logged whole.
+/// A word alone is a level, or the name of a part of the gateway, which is then logged at every level.
 pub(super) fn are_meant(text: &str) -> bool {
     let directives: Vec<&str> = split(text).collect();
     directives.iter().all(|directive| is_meant(directive))
@@ -37,14 +38,14 @@ fn is_own(directive: &str) -> bool {
     target.strip_prefix(OWN_TARGET).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
 }
 
-/// The level that a directive gives to a target or a span, behind the last `=` that is in no brackets.
+/// Returns the level in a directive for a target or a span: the text after the last `=` outside brackets.
 fn level_of(directive: &str) -> Option<&str> {
     let behind_spans = directive.rfind(']').map_or(0, |end| end + 1);
     let equals = directive[behind_spans..].rfind('=')? + behind_spans;
     Some(&directive[equals + 1..])
 }
 
-/// The directives between commas; those in brackets and braces separate fields of spans.
+/// Splits the directives at commas, except in brackets and braces, where commas separate the fields of spans.
 fn split(text: &str) -> impl Iterator<Item = &str> {
     let mut depth = 0_usize;
     let separates = move |character: char| {

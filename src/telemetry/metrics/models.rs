@@ -1,23 +1,23 @@
-//! Series of the models that serve, written straight into the text: there may be thousands.
+//! Series of the models in service, written straight into the text: there may be thousands.
 
 use crate::model::Schedule;
 
-/// A version of a model that serves, as metrics tell of it.
+/// A version of a model in service, as metrics describe it.
 #[derive(Clone, Copy, Debug)]
 pub struct ModelInService<'m> {
     /// The model's name.
     pub model: &'m str,
     /// The version's number.
     pub version: &'m str,
-    /// The short digest of its files.
+    /// The short digest of the version's files.
     pub digest: &'m str,
-    /// The way in which its runs are scheduled.
+    /// The schedule of its runs.
     pub schedule: &'m Schedule,
-    /// Requests that wait for a run; `None` if it was never asked.
+    /// Requests that wait for a run; `None` before the first request.
     pub waiting: Option<usize>,
 }
 
-/// Writes the series, with labels in alphabetical order, as the library writes those of the others.
+/// Writes the series, with labels in alphabetical order, as the library writes all others.
 pub(super) fn write<'m>(models: impl Iterator<Item = ModelInService<'m>> + Clone, text: &mut String) {
     head(text, "gateway_model_info", "Versions of models that serve; the value is always 1.");
     for ModelInService { model, version, digest, .. } in models.clone() {
@@ -56,7 +56,7 @@ fn head(text: &mut String, name: &str, help: &str) {
     }
 }
 
-/// One line. Labels stand after what leads to them; none of their values has a character that would have to be escaped.
+/// Writes one line. Each label follows the text that leads to it; no value contains a character that needs escaping.
 fn series(text: &mut String, name: &str, labels: &[(&str, &str)], value: usize) {
     text.push_str(name);
     for (before, label) in labels {

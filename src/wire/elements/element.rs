@@ -1,10 +1,10 @@
-//! What of JSON an element of each type is made of.
+//! Conversion of JSON values to elements of each type.
 
 use half::{bf16, f16};
 
 use crate::model::{Cell, non_finite};
 
-/// A type that elements may have: what of JSON it is made of. Nothing is what it cannot be made of.
+/// An element type, with its conversions from JSON values. `None` if the type does not accept the value.
 pub(super) trait Element: Sized {
     fn from_signed(_: i64) -> Option<Self> {
         None
@@ -26,7 +26,7 @@ pub(super) trait Element: Sized {
         None
     }
 
-    /// The element of a number that was read with every digit.
+    /// Converts a number that was read with every digit.
     fn from_number(number: &Cell) -> Option<Self> {
         #[expect(
             clippy::cast_precision_loss,

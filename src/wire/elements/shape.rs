@@ -1,16 +1,16 @@
-//! The shape of a tensor that says it only by its lists.
+//! The shape of a tensor that is given only by its nested lists.
 
 use super::{ElementFault, wrong_form};
 use crate::model::{Token, Tokens};
 
-/// Most lists within lists.
+/// Maximum depth of nested lists.
 const MAX_DEPTH: usize = 128;
 
-/// The shape of nested lists, as the first list at each depth has it. Whether the others have it too is seen when their
-/// elements are read.
+/// Returns the shape of nested lists, as the first list at each depth has it. Differences in the other lists are found
+/// when their elements are read.
 pub(in crate::wire) fn shape_of(json: &str) -> Result<Vec<usize>, ElementFault> {
     let mut shape: Vec<usize> = Vec::new();
-    // How many lists are open, and how many of them are the first of their depth.
+    // Number of open lists, and of those that are the first of their depth.
     let (mut open, mut first) = (0, 0);
     let mut descends = true;
     for token in Tokens::new(json) {

@@ -1,4 +1,4 @@
-//! Frames as JSON: rows of columns that have names.
+//! Frames as JSON: rows with named columns.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -16,10 +16,10 @@ use crate::{
     },
 };
 
-/// Where the rows of a split frame stand.
+/// The place of the rows of a split frame.
 pub(super) const SPLIT_DATA: &str = "/dataframe_split/data";
 
-/// Where the names of its columns do.
+/// The place of the column names of a split frame.
 const SPLIT_COLUMNS: &str = "/dataframe_split/columns";
 
 /// A frame as pandas writes it with `orient="split"`.
@@ -28,7 +28,7 @@ const SPLIT_COLUMNS: &str = "/dataframe_split/columns";
 pub(super) struct Split<'b> {
     #[serde(borrow, default)]
     columns: Option<&'b RawValue>,
-    /// The names of rows mean nothing to a model.
+    /// Row names, which a model does not use.
     #[serde(default)]
     #[serde(rename = "index")]
     _index: Option<IgnoredAny>,
@@ -36,7 +36,7 @@ pub(super) struct Split<'b> {
     data: &'b RawValue,
 }
 
-/// The name of a column; pandas counts columns that have none.
+/// The name of a column; pandas numbers unnamed columns.
 #[derive(Debug)]
 struct ColumnName(String);
 
@@ -51,7 +51,7 @@ impl<'de> Deserialize<'de> for ColumnName {
 }
 
 impl Split<'_> {
-    /// The rows of the frame.
+    /// Reads the rows of the frame.
     pub(super) fn read(self, model: Model<'_>) -> Result<Instances, BodyError> {
         let names = self.columns.filter(|_| !takes_no_names(model.layout, model.contract));
         let Some(names) = names else {
@@ -87,7 +87,7 @@ struct SplitRows<'b> {
     columns: Vec<ColumnName>,
     data: &'b RawValue,
     count: usize,
-    /// The rows as objects, if they are few.
+    /// The rows as objects, if their text is short.
     held: Vec<Entries<'b>>,
 }
 
@@ -137,13 +137,13 @@ impl<'b> Objects<'b> for SplitRows<'b> {
     }
 }
 
-/// Reads a list, if it is not so long that reading it would fill the memory.
+/// Reads a list, unless it is so long that reading it would fill the memory.
 fn read_few<'b, T: Deserialize<'b>>(json: &'b RawValue, place: &str) -> Result<Vec<T>, BodyError> {
     let Glance { count, .. } = read(json, place)?;
     if count > MAX_VALUES { Err(too_many(place)) } else { read(json, place) }
 }
 
-/// A row as an object of its values by column name.
+/// Returns a row as an object of its values by column name.
 fn object<'b>(row: &'b RawValue, columns: &[ColumnName], index: usize) -> Result<Entries<'b>, BodyError> {
     let place = &format!("{SPLIT_DATA}/{index}");
     let values: Vec<&RawValue> = read_few(row, place)?;
@@ -155,13 +155,13 @@ fn object<'b>(row: &'b RawValue, columns: &[ColumnName], index: usize) -> Result
     Ok(Entries(names.zip(values).collect::<BTreeMap<_, _>>()))
 }
 
-/// Whether the columns of a model are told apart by their order alone.
+/// Returns true if the columns of a model are identified by their order alone.
 pub(super) fn takes_no_names(layout: Option<&Layout>, contract: &Contract) -> bool {
     let is_matrix = layout.is_some_and(|layout| matches!(layout.inputs, RowInputs::Matrix { .. }));
     is_matrix && contract.features.is_empty()
 }
 
-/// Reads a frame as pandas writes it with `orient="records"`.
+/// Reads a frame in the form of pandas with `orient="records"`.
 pub(super) fn read_records(json: &RawValue, place: &str, model: Model<'_>) -> Result<Instances, BodyError> {
     let records = ObjectList::read(json, place)?;
     if records.count() == 0 {
@@ -170,7 +170,7 @@ pub(super) fn read_records(json: &RawValue, place: &str, model: Model<'_>) -> Re
     instances(records.count(), read_objects(&records, place, model)?, place)
 }
 
-/// These rows, if there are any.
+/// Returns these rows, or an error if there are none.
 pub(super) fn instances(count: usize, given: Given, place: &str) -> Result<Instances, BodyError> {
     if count == 0 { Err(no_rows(place)) } else { Ok(Instances { given, count }) }
 }

@@ -1,4 +1,4 @@
-//! Frames as CSV (RFC 4180). A text has no type: what a field is, the column of the model says.
+//! Frames as CSV (RFC 4180). CSV has no types, so the column of the model decides the type of a field.
 
 use std::collections::HashSet;
 
@@ -13,7 +13,7 @@ use crate::{
     },
 };
 
-/// Where the rows stand: they are counted from 0, the header is none.
+/// The place of the rows: they are counted from 0, without the header.
 pub const ROWS: &str = "/rows";
 
 /// The first line, as the request declares it (RFC 4180 section 3, parameter `header`).
@@ -21,17 +21,17 @@ pub const ROWS: &str = "/rows";
 pub enum Header {
     /// The first row names the columns.
     Present,
-    /// The first row is a row as any other: values are in the order of the columns.
+    /// The first row is a row like any other: values are in the order of the columns.
     Absent,
     /// Undeclared: the first row has to look like names.
     Unsaid,
 }
 
-/// Reads the rows of a model that takes some.
+/// Reads the rows for a model that takes rows.
 ///
 /// # Errors
 ///
-/// When it is not CSV, has no header where there must be one, or rows of other lengths than the header's.
+/// If it is not CSV, lacks a required header, or has rows of another length than the header.
 pub fn read_csv(
     body: &[u8],
     header: Header,
@@ -82,7 +82,7 @@ pub fn read_csv(
     instances(rows.count(), Given::Rows(rows.finish()), ROWS)
 }
 
-/// Refuses a body with a quote that is not closed, which would take the rest of the rows into one field.
+/// Refuses a body with a quote that is not closed, which would take the remaining rows into one field.
 fn check_quotes(body: &[u8]) -> Result<(), BodyError> {
     if !leaves_open(body) {
         return Ok(());
@@ -97,7 +97,7 @@ fn leaves_open(text: &[u8]) -> bool {
     text.iter().fold(false, |is_open, byte| is_open ^ (*byte == b'"'))
 }
 
-/// Refuses an empty line between the rows of one column: it may be a missing value, or nothing.
+/// Refuses an empty line between the rows of one column, which may be a missing value or just an empty line.
 fn check_gaps(body: &[u8], columns: usize) -> Result<(), BodyError> {
     let mut is_quoted = false;
     let mut gap = None;
@@ -117,7 +117,7 @@ fn check_gaps(body: &[u8], columns: usize) -> Result<(), BodyError> {
     Ok(())
 }
 
-/// The error without what stands in the body.
+/// Returns the error without any content of the body.
 fn not_csv(error: &csv::Error) -> &'static str {
     match error.kind() {
         csv::ErrorKind::Utf8 { .. } => {
@@ -127,7 +127,8 @@ fn not_csv(error: &csv::Error) -> &'static str {
     }
 }
 
-/// Refuses a first line that is none of names. A row that was taken for one would be left out of the answer.
+/// Refuses a first line that does not look like names. A data row taken for the header would be missing from the
+/// response.
 fn check_header(
     header: &StringRecord,
     said: Header,
@@ -138,7 +139,7 @@ fn check_header(
     if header.is_empty() || header.iter().all(str::is_empty) {
         return no_header("the first line must name the columns");
     }
-    // pandas counts columns that have no names.
+    // pandas numbers unnamed columns.
     let is_count = || by_position && header.iter().enumerate().all(|(index, name)| name == index.to_string());
     if said == Header::Unsaid && !is_count() {
         let is_number = |name: &str| name.parse::<f64>().is_ok() && contract.column(name).is_none();
@@ -168,7 +169,7 @@ fn check_header(
 
 struct Column<'h> {
     name: &'h str,
-    /// The type of its values, if the model has the column.
+    /// The type of its values; `None` if the model does not have the column.
     element_type: Option<ElementType>,
 }
 
@@ -180,7 +181,7 @@ impl<'h> Column<'h> {
     }
 }
 
-/// What a field holds. An empty one is a missing value, as for pandas, and so is NaN among numbers.
+/// Reads a field. An empty field is a missing value, as for pandas, and so is NaN among numbers.
 fn cell(text: &str, element_type: Option<ElementType>) -> Cell {
     let as_text = || Cell::Text(text.to_owned());
     match (element_type, text.trim()) {

@@ -1,4 +1,4 @@
-//! An inference response: JSON, and after it the outputs that are wanted as bytes.
+//! An inference response: JSON, followed by the outputs requested as bytes.
 
 use bytes::{Bytes, BytesMut};
 use serde::{Serialize, Serializer, ser::SerializeMap};
@@ -10,15 +10,15 @@ use crate::{
     wire::{tensor_bytes::elements_to_bytes, values::Elements},
 };
 
-/// From this size on tensors are sent from where they are; smaller ones are sent in one piece.
+/// Minimum total size at which tensors are sent without copying; smaller ones are joined with the JSON.
 const APART_BYTES: usize = 1024 * 1024;
 
-/// A response, written.
+/// A written response.
 #[derive(Debug)]
 pub struct InferAnswer {
-    /// The parts of the body, one after the other.
+    /// The parts of the body, in order.
     pub parts: Vec<Bytes>,
-    /// How much of it is JSON, if anything follows it.
+    /// Number of bytes that are JSON; `None` if only JSON is sent.
     pub json_bytes: Option<usize>,
 }
 
@@ -26,7 +26,7 @@ pub struct InferAnswer {
 ///
 /// # Errors
 ///
-/// Only where a serializer has some: there are none to expect.
+/// Only a serializer could fail, and none of these does.
 pub fn write_infer_answer(
     model: &ModelName,
     version: ModelVersion,

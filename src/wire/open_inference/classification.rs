@@ -1,5 +1,5 @@
-//! The greatest elements of an output in place of all of them, each with its index and its label (extension
-//! classification): texts of the form `VALUE:INDEX[:LABEL]`.
+//! The greatest elements of an output, each with its index and label (extension `classification`): texts of the form
+//! `VALUE:INDEX[:LABEL]`.
 
 use std::borrow::Cow;
 
@@ -8,11 +8,11 @@ use crate::model::{
     Contract, Dimension, ElementType, Scalar, Tensor, TensorData, Value, ValueKind, ValueSpec,
 };
 
-/// More elements are not sorted for a caller.
+/// Maximum number of elements that are sorted.
 pub(super) const MAX_ELEMENTS: usize = 1_000_000;
 
-/// The `classes` greatest elements of each row, of a model that takes rows, else of all: `[rows, classes]` or
-/// `[classes]` texts, the greatest first.
+/// Returns the `classes` greatest elements as texts, the greatest first. They are those of each row, `[rows, classes]`,
+/// if the model takes rows, else those of the whole output, `[classes]`.
 pub(super) fn greatest(
     spec: &ValueSpec,
     value: &Value,
@@ -45,7 +45,7 @@ pub(super) fn greatest(
         texts.extend(order.iter().take(classes).map(|(index, element)| {
             let label = labels.get(*index).map(|label| format!(":{label}")).unwrap_or_default();
             match element {
-                // As Triton writes it, with the six digits of C++'s std::to_string.
+                // Six digits, as Triton writes it with C++'s `std::to_string`.
                 Scalar::Single(number) => format!("{number:.6}:{index}{label}"),
                 Scalar::Double(number) => format!("{number:.6}:{index}{label}"),
                 other => format!("{other}:{index}{label}"),
@@ -57,7 +57,7 @@ pub(super) fn greatest(
     found.map_err(|_| OutputError::NotATensor(name.clone(), value.kind()))
 }
 
-/// Whether the outermost dimension counts rows.
+/// Returns true if the outermost dimension counts rows.
 fn has_rows(spec: &ValueSpec) -> bool {
     match &spec.kind {
         ValueKind::Sequence(_) => true,
@@ -65,9 +65,9 @@ fn has_rows(spec: &ValueSpec) -> bool {
     }
 }
 
-/// The names of the classes that the elements of a row belong to, if they have any.
+/// Returns the class names of the elements of a row; empty if they have none.
 fn labels(spec: &ValueSpec, value: &Value, contract: &Contract, width: usize) -> Vec<String> {
-    // Other scores of as many columns may be of anything.
+    // Other scores with the same number of columns need not belong to the classes.
     let is_named = !contract.classes.is_empty()
         || contract.graph.scored.contains(&spec.name)
         || spec.name.to_ascii_lowercase().contains("probab");

@@ -1,4 +1,4 @@
-//! What a model declares of its inputs and outputs, as the protocol has it: tensors.
+//! The declared inputs and outputs of a model, as tensors of the protocol.
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -11,18 +11,18 @@ const ANY: i64 = -1;
 /// An input or output.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct DeclaredTensor {
-    /// Its name
+    /// The name of the tensor
     #[schema(example = "features")]
     pub name: String,
-    /// The type of its elements
+    /// The type of the elements
     #[schema(example = "FP32")]
     pub datatype: &'static str,
-    /// Its shape; -1 for a dimension that may vary
+    /// The shape; -1 for a dimension that may vary
     #[schema(example = json!([-1, 4]))]
     pub shape: Vec<i64>,
 }
 
-/// What a value is as a tensor: one itself, or what [`Value::as_tensor`](crate::model::Value::as_tensor) makes of it.
+/// Returns the tensor form of a value: its own, or that of [`Value::as_tensor`](crate::model::Value::as_tensor).
 #[must_use]
 pub fn declared_tensor(spec: &ValueSpec) -> DeclaredTensor {
     let (element_type, shape) = form(&spec.kind);

@@ -1,27 +1,27 @@
-//! What a tensor is said to be: the type of its elements, and its shape.
+//! The declared form of a tensor: element type and shape.
 
 use crate::{
     model::{ElementType, Tensor, TensorData},
     wire::FieldError,
 };
 
-/// Type and shape of a tensor whose elements are not there yet.
+/// Type and shape of a tensor whose elements are not read yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TensorForm {
-    /// The type of its elements.
+    /// The type of the elements.
     pub element_type: ElementType,
     /// The size of each dimension, outermost first.
     pub shape: Vec<usize>,
-    /// How many elements the shape holds.
+    /// Number of elements that the shape holds.
     pub count: usize,
 }
 
 impl TensorForm {
-    /// Reads what is said at `place`, a JSON pointer. Sizes are signed, so that a negative one can be named as one.
+    /// Reads the form declared at `place`, a JSON pointer. Sizes are signed, so that an error can name a negative one.
     ///
     /// # Errors
     ///
-    /// A type that there is none of, a negative size, or more elements than can be counted.
+    /// If the type is unknown, a size is negative, or the number of elements overflows.
     pub fn read(place: &str, datatype: &str, shape: &[i64]) -> Result<Self, FieldError> {
         let wrong = |path: String, code: &'static str, message: String| {
             FieldError::new(format!("{place}{path}"), code, message)
@@ -40,26 +40,26 @@ impl TensorForm {
         Ok(Self { element_type, shape, count })
     }
 
-    /// The tensor of these elements.
+    /// Creates the tensor from these elements.
     ///
     /// # Errors
     ///
-    /// When they are not as many as the shape holds.
+    /// If their number does not match the shape.
     pub fn tensor(self, place: &str, data: TensorData) -> Result<Tensor, FieldError> {
         Tensor::new(self.shape, data)
             .map_err(|error| FieldError::new(place, "wrong_shape", error.to_string()))
     }
 }
 
-/// The sizes of a shape, or which of them is none.
+/// Converts the sizes of a shape; the error is the axis of a negative one.
 fn sizes(shape: &[i64]) -> Result<Vec<usize>, usize> {
     let size = |(axis, size): (usize, &i64)| usize::try_from(*size).map_err(|_| axis);
     shape.iter().enumerate().map(size).collect()
 }
 
-/// How many elements a shape holds, if they can be counted.
+/// Returns the number of elements that a shape holds; `None` if it overflows.
 pub(super) fn count(shape: &[usize]) -> Option<usize> {
-    // A zero makes the product 0 wherever it stands: the sizes before it must not overflow it.
+    // A zero makes the product 0 in any position, so the sizes before it must not overflow.
     if shape.contains(&0) {
         return Some(0);
     }

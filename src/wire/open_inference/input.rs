@@ -1,4 +1,4 @@
-//! One input of a request: its elements as JSON, or a part of what follows the JSON.
+//! One input of a request: its elements as JSON, or a part of the bytes after the JSON.
 
 use std::fmt;
 
@@ -19,7 +19,7 @@ use crate::{
     },
 };
 
-/// An input as it is written.
+/// An input as sent.
 #[derive(Debug, Deserialize)]
 pub(super) struct InputDocument<'b> {
     pub(super) name: String,
@@ -31,7 +31,7 @@ pub(super) struct InputDocument<'b> {
     data: Option<&'b RawValue>,
 }
 
-/// A size in a shape, signed, so that a negative one can be named as one.
+/// A size in a shape, signed, so that an error can name a negative one.
 #[derive(Clone, Copy, Debug)]
 struct Size(i64);
 
@@ -41,7 +41,7 @@ impl<'de> Deserialize<'de> for Size {
     }
 }
 
-/// Every whole number up to this one has a float of its own: 2^53.
+/// Every integer up to this one, 2^53, has a float of its own.
 const MOST_EXACT: f64 = 9_007_199_254_740_992.0;
 
 struct SizeVisitor;
@@ -61,7 +61,7 @@ impl Visitor<'_> for SizeVisitor {
         Ok(Size(size))
     }
 
-    /// A whole number with a point or an exponent is one; the digits of any in question are exact.
+    /// Accepts a whole number written with a point or an exponent, within the range that floats hold exactly.
     fn visit_f64<E: Error>(self, size: f64) -> Result<Size, E> {
         let is_exact = size.fract() == 0.0 && size.abs() <= MOST_EXACT;
         let whole = is_exact.then(|| format!("{size:.0}").parse().ok()).flatten();
@@ -70,7 +70,7 @@ impl Visitor<'_> for SizeVisitor {
 }
 
 impl InputDocument<'_> {
-    /// The tensor; `binary` is what of the binary part no input has had yet.
+    /// Returns the tensor and takes its bytes from `binary`, the part of the body that no input has taken yet.
     pub(super) fn tensor(&self, place: &str, binary: &mut Bytes) -> Result<Tensor, FieldError> {
         let wrong = |path: String, code: &'static str, message: String| {
             FieldError::new(format!("{place}{path}"), code, message)

@@ -1,4 +1,4 @@
-//! What the protocol says of the server and of models: metadata, readiness, and Triton's configuration of a model.
+//! Metadata and readiness of the server and its models, and Triton's model configuration.
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -9,13 +9,13 @@ use crate::model::{ModelVersion, Signature};
 /// The name of this server.
 pub const SERVER_NAME: &str = "onnx-gateway";
 
-/// What runs the models, as Triton names it.
+/// The runtime of the models, by Triton's name for platforms.
 pub const PLATFORM: &str = "onnxruntime_onnx";
 
-/// What runs the models, as Triton's configurations name it.
+/// The runtime of the models, by Triton's name in configurations.
 const BACKEND: &str = "onnxruntime";
 
-/// The extensions of the protocol that are offered: those that work.
+/// The supported extensions of the protocol.
 pub const EXTENSIONS: &[&str] = &[
     "binary_tensor_data",
     "classification",
@@ -29,13 +29,13 @@ pub const EXTENSIONS: &[&str] = &[
 /// The server.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ServerMetadata {
-    /// Its name
+    /// The name of the server
     #[schema(example = "onnx-gateway")]
     name: &'static str,
-    /// Its version
+    /// The version of the server
     #[schema(example = "0.1.0")]
     version: &'static str,
-    /// The extensions of the protocol that it offers
+    /// The supported extensions of the protocol
     #[schema(value_type = Vec<String>, example = json!(["binary_tensor_data", "classification"]))]
     extensions: &'static [&'static str],
 }
@@ -46,57 +46,57 @@ impl Default for ServerMetadata {
     }
 }
 
-/// Whether the server lives.
+/// The liveness of the server.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct LiveDocument {
-    /// It does if it answers
+    /// Always true: a server that is not alive does not respond
     pub live: bool,
 }
 
-/// Whether the server is ready.
+/// The readiness of the server.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ReadyDocument {
-    /// Whether requests should be sent here
+    /// True if the server accepts requests
     pub ready: bool,
 }
 
-/// Whether a model is ready.
+/// The readiness of a model.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ModelReadyDocument {
     /// The model
     #[schema(example = "iris")]
     pub name: String,
-    /// Whether it answers
+    /// True if the model is in service
     pub ready: bool,
 }
 
 /// The models that are in service.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ModelNames {
-    /// Their names
+    /// The names of the models
     pub models: Vec<String>,
 }
 
 /// A model.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ModelMetadataDocument {
-    /// Its name
+    /// The name of the model
     #[schema(example = "iris")]
     pub name: String,
     /// The versions that are in service
     #[schema(value_type = Vec<String>, example = json!(["1"]))]
     pub versions: Vec<ModelVersion>,
-    /// What runs it
+    /// The runtime of the model
     #[schema(example = "onnxruntime_onnx")]
     pub platform: &'static str,
-    /// What it takes
+    /// The inputs of the model
     pub inputs: Vec<DeclaredTensor>,
-    /// What it gives
+    /// The outputs of the model
     pub outputs: Vec<DeclaredTensor>,
 }
 
 impl ModelMetadataDocument {
-    /// What is told of a model with this signature.
+    /// Returns the metadata of a model with this signature.
     #[must_use]
     pub fn new(name: String, versions: Vec<ModelVersion>, signature: &Signature) -> Self {
         let inputs = signature.inputs.iter().map(declared_tensor).collect();
@@ -105,27 +105,27 @@ impl ModelMetadataDocument {
     }
 }
 
-/// A model as Triton's `ModelConfig` has it: the fields that mean something here.
+/// A model in the form of Triton's `ModelConfig`, with the fields that apply here.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ModelConfigDocument {
     /// The model
     #[schema(example = "iris")]
     pub name: String,
-    /// What runs it
+    /// The runtime of the model
     #[schema(example = "onnxruntime_onnx")]
     pub platform: &'static str,
-    /// What runs it
+    /// The backend of the model
     #[schema(example = "onnxruntime")]
     pub backend: &'static str,
-    /// 0: shapes are whole, with the dimension that counts rows
+    /// 0: shapes are complete, including the dimension that counts rows
     pub max_batch_size: u32,
-    /// What it takes
+    /// The inputs of the model
     pub input: Vec<ConfiguredTensor>,
-    /// What it gives
+    /// The outputs of the model
     pub output: Vec<ConfiguredTensor>,
-    /// Its sessions
+    /// The sessions of the model
     pub instance_group: Vec<InstanceGroup>,
-    /// The file of a version
+    /// The file name of a version
     #[schema(example = "model.onnx")]
     pub default_model_filename: &'static str,
 }
@@ -133,15 +133,15 @@ pub struct ModelConfigDocument {
 /// An input or output in a configuration.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ConfiguredTensor {
-    /// Its name
+    /// The name of the tensor
     pub name: String,
-    /// The type of its elements
+    /// The type of the elements
     #[schema(example = "TYPE_FP32")]
     pub data_type: String,
-    /// Its shape; -1 for a dimension that may vary
+    /// The shape; -1 for a dimension that may vary
     #[schema(example = json!([-1, 4]))]
     pub dims: Vec<i64>,
-    /// Whether it may be left out
+    /// True if it may be absent
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub optional: bool,
 }
@@ -149,22 +149,22 @@ pub struct ConfiguredTensor {
 /// The sessions of a model.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct InstanceGroup {
-    /// Their name
+    /// The name of the group
     pub name: String,
-    /// Where they run
+    /// The device that the sessions run on
     #[schema(example = "KIND_CPU")]
     pub kind: &'static str,
-    /// How many there are
+    /// Number of sessions
     pub count: usize,
 }
 
 impl ModelConfigDocument {
-    /// The configuration of a model with this signature and so many sessions.
+    /// Returns the configuration of a model with this signature and `instances` sessions.
     #[must_use]
     pub fn new(name: &str, signature: &Signature, instances: usize) -> Self {
         let configured = |spec| {
             let DeclaredTensor { name, datatype, shape } = declared_tensor(spec);
-            // The one type that has another name here.
+            // The only type with another name here.
             let datatype = if datatype == "BYTES" { "STRING" } else { datatype };
             ConfiguredTensor {
                 name,

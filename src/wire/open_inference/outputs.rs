@@ -1,4 +1,4 @@
-//! The outputs of an answer: those that were asked for, in that order, each as one tensor.
+//! The outputs of a response: the requested ones, in that order, each as one tensor.
 
 use std::borrow::Cow;
 
@@ -11,23 +11,23 @@ use crate::{
     wire::FieldError,
 };
 
-/// An output that is asked for.
+/// A requested output.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestedOutput {
-    /// Its name.
+    /// The name of the output.
     pub name: String,
-    /// How many of the greatest elements are wanted in its place (extension classification).
+    /// Number of greatest elements to return in its place (extension `classification`).
     pub classes: Option<usize>,
-    /// Whether it is wanted as bytes, where the transport has another form too.
+    /// True if it is requested as bytes, if the transport also has another form.
     pub binary: bool,
 }
 
 impl RequestedOutput {
-    /// Reads what is asked for at `place`, a JSON pointer; `binary_outputs` is what holds where it does not say.
+    /// Reads the output requested at `place`, a JSON pointer; `binary_outputs` is the default for its form.
     ///
     /// # Errors
     ///
-    /// A parameter that is wrong.
+    /// If a parameter is not valid.
     pub fn read(
         place: &str,
         name: String,
@@ -41,44 +41,44 @@ impl RequestedOutput {
     }
 }
 
-/// An output as the protocol carries it.
+/// An output in the form of the protocol.
 #[derive(Debug)]
 pub struct OutputTensor<'v> {
-    /// Its name.
+    /// The name of the output.
     pub name: &'v str,
-    /// Its elements.
+    /// The elements of the output.
     pub tensor: Cow<'v, Tensor>,
-    /// Whether it is wanted as bytes, where the transport has another form too.
+    /// True if it is requested as bytes, if the transport also has another form.
     pub binary: bool,
 }
 
 /// An output that the protocol cannot carry.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OutputError {
-    /// It is made of values that are no one tensor.
+    /// The output holds values that do not make one tensor.
     #[error(
         "output `{0}` is a {1} that makes no one tensor, which this protocol cannot carry: ask for other outputs by \
          name, or at /models/NAME/predict"
     )]
     NotATensor(String, &'static str),
-    /// Classes were asked of something else than numbers.
+    /// Classes were requested of an output that is not numeric.
     #[error("output `{name}` is of type {element_type}, of which there are no greatest elements")]
     NotClassifiable {
-        /// The output.
+        /// The name of the output.
         name: String,
         /// The type of its elements.
         element_type: ElementType,
     },
-    /// Classes were asked of too many elements.
+    /// Classes were requested of too many elements.
     #[error("output `{0}` has more than {MAX_ELEMENTS} elements, too many to be classified")]
     TooManyElements(String),
 }
 
-/// Checks the outputs that are asked for before the model runs.
+/// Checks the requested outputs before the model runs.
 ///
 /// # Errors
 ///
-/// Every one that the model does not have, or that is asked for twice.
+/// Every output that the model does not have, or that is requested twice.
 pub fn check_requested(requested: &[RequestedOutput], signature: &Signature) -> Result<(), Vec<FieldError>> {
     let mut faults = Vec::new();
     for (index, output) in requested.iter().enumerate() {
@@ -96,11 +96,11 @@ pub fn check_requested(requested: &[RequestedOutput], signature: &Signature) -> 
     if faults.is_empty() { Ok(()) } else { Err(faults) }
 }
 
-/// What a model gave, as it was asked for: `values` in the order of the signature.
+/// Returns the requested outputs; `values` are in the order of the signature.
 ///
 /// # Errors
 ///
-/// When a wanted output cannot be carried.
+/// If the protocol cannot carry a requested output.
 pub fn output_tensors<'v>(
     signature: &'v Signature,
     contract: &Contract,

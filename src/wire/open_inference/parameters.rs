@@ -1,4 +1,4 @@
-//! Parameters of requests, inputs and outputs: texts, numbers, true and false by name.
+//! Parameters of requests, inputs and outputs: texts, numbers and booleans by name.
 
 use std::time::Duration;
 
@@ -15,24 +15,24 @@ use crate::{
 pub struct Parameters(Map<String, Value>);
 
 impl From<Option<Map<String, Value>>> for Parameters {
-    /// `null` is as good as none: clients write it for a field that they leave out.
+    /// Treats `null` like an absent field, as clients write it for a field that they leave out.
     fn from(parameters: Option<Map<String, Value>>) -> Self {
         Self(parameters.unwrap_or_default())
     }
 }
 
 impl Parameters {
-    /// Triton's own names that are not a client's to set begin like this.
+    /// Prefix of Triton's own parameters, which clients may not set.
     const RESERVED: &str = "triton_";
 
-    /// The priority of what can wait.
+    /// The priority of requests that can wait.
     const LEAST_URGENT: u8 = 10;
 
-    /// Finds what is wrong with them whatever they are for; `place`, a JSON pointer, is where they stand.
+    /// Checks the values and names of all parameters; `place`, a JSON pointer, is their place.
     ///
     /// # Errors
     ///
-    /// Something else than a text, a number, true or false, or a name that is not a caller's to set.
+    /// If a value is not a text, a number or a boolean, or a name is reserved.
     pub fn check(&self, place: &str) -> Result<(), FieldError> {
         for (name, value) in &self.0 {
             if value.is_null() || value.is_array() || value.is_object() {
@@ -45,11 +45,11 @@ impl Parameters {
         Ok(())
     }
 
-    /// The same for parameters of an input or output.
+    /// Checks the parameters of an input or output.
     ///
     /// # Errors
     ///
-    /// As [`Parameters::check`], and where the tensor is to be found, or left, in memory that is shared.
+    /// As [`Parameters::check`], and if they name shared memory.
     pub fn check_tensor(&self, place: &str) -> Result<(), FieldError> {
         self.check(place)?;
         let region = "shared_memory_region";
@@ -84,23 +84,23 @@ impl Parameters {
         }
     }
 
-    /// The reserved `timeout` in microseconds; 0 is none.
+    /// Returns the reserved `timeout`, sent in microseconds; `None` if it is absent or 0.
     ///
     /// # Errors
     ///
-    /// When it is no whole number from 0.
+    /// If it is not a whole number from 0.
     pub fn timeout(&self, place: &str) -> Result<Option<Duration>, FieldError> {
         let microseconds = self.count(place, "timeout")?.filter(|microseconds| *microseconds > 0);
         Ok(microseconds
             .map(|microseconds| Duration::from_micros(u64::try_from(microseconds).unwrap_or(u64::MAX))))
     }
 
-    /// The reserved `priority`, from 1, the most urgent, to 10; 0, as none, is 1: a
+    /// Returns the reserved `priority`, sent as 1 (most urgent) to 10, as 0 to 9. An absent one or 0 counts as 1, so a
     /// caller can only be more patient than others.
     ///
     /// # Errors
     ///
-    /// When it is another number, or none.
+    /// If it is not a whole number from 0 to 10.
     pub fn priority(&self, place: &str) -> Result<u8, FieldError> {
         let priority = self.count(place, "priority")?.unwrap_or_default().saturating_sub(1);
         match u8::try_from(priority) {

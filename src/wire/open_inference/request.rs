@@ -1,4 +1,4 @@
-//! An inference request: JSON, with binary tensors after it (extension `binary_tensor_data`), or one tensor alone.
+//! An inference request: JSON, followed by binary tensors (extension `binary_tensor_data`), or one tensor alone.
 
 use std::time::Duration;
 
@@ -11,20 +11,20 @@ use crate::{
     wire::{BodyError, FieldError, body::parse, tensor_bytes::elements_from_bytes},
 };
 
-/// What a request asks.
+/// The contents of a request.
 #[derive(Debug, Default)]
 pub struct InferRequest {
-    /// To be given back with the answer.
+    /// The id, returned with the response.
     pub id: Option<String>,
     /// The tensors by input name, in the order they were sent.
     pub inputs: Vec<(String, Tensor)>,
-    /// The outputs that are wanted, in this order; none: all of them.
+    /// The requested outputs, in this order; if empty, all of them.
     pub outputs: Vec<RequestedOutput>,
-    /// Whether outputs that are not named are wanted as bytes.
+    /// True if outputs that are not named are requested as bytes.
     pub binary_outputs: bool,
-    /// How long the caller waits at most.
+    /// Maximum time that the caller waits.
     pub timeout: Option<Duration>,
-    /// Whose turn it is first, where requests wait: 0 before 1, and so on.
+    /// The order of waiting requests: 0 before 1, and so on.
     pub priority: u8,
 }
 
@@ -47,11 +47,11 @@ struct OutputDocument {
     parameters: Parameters,
 }
 
-/// Reads a request whose JSON is `json_bytes` long, or all of the body.
+/// Reads a request whose first `json_bytes` are JSON, or all of the body if `None`.
 ///
 /// # Errors
 ///
-/// When the JSON cannot be read, or a tensor, parameter or length in it is wrong: with the place.
+/// If the JSON is not valid, or a tensor, parameter or length in it is wrong, with the place.
 pub fn read_infer_request(body: &Bytes, json_bytes: Option<usize>) -> Result<InferRequest, BodyError> {
     let invalid = |error| BodyError::Invalid(vec![error]);
     let declared = json_bytes.map(|json_bytes| declared_length(json_bytes, body.len()));
@@ -66,7 +66,7 @@ pub fn read_infer_request(body: &Bytes, json_bytes: Option<usize>) -> Result<Inf
     let json = body.slice(..json_bytes);
     let mut binary = body.slice(json_bytes..);
     let document: Document = parse(&json).map_err(|error| match (error, &declared) {
-        // The length may be that of another request, and this one's JSON cut by it.
+        // The length may belong to another request and cut off this one's JSON.
         (BodyError::Malformed(error), Some(declared)) => {
             let message = format!("{}; {declared}", error.message);
             BodyError::Malformed(FieldError { message, ..error })
@@ -98,7 +98,7 @@ pub fn read_infer_request(body: &Bytes, json_bytes: Option<usize>) -> Result<Inf
     Ok(InferRequest { id, inputs: tensors, outputs, binary_outputs, timeout, priority })
 }
 
-/// The declared length of the JSON beside that of the body: a client that reuses its headers sends a stale one.
+/// States the declared length of the JSON and that of the body: a client that reuses its headers sends a stale one.
 fn declared_length(json_bytes: usize, body_bytes: usize) -> String {
     format!(
         "Inference-Header-Content-Length (or json-header-size) says that {json_bytes} bytes are JSON, and the body has \
@@ -106,11 +106,11 @@ fn declared_length(json_bytes: usize, body_bytes: usize) -> String {
     )
 }
 
-/// Reads a body that is the model's only input and nothing else; every output is wanted as bytes.
+/// Reads a body that consists only of the model's one input; every output is requested as bytes.
 ///
 /// # Errors
 ///
-/// When the model has several inputs, or one whose shape cannot be told from the size of the body.
+/// If the model has several inputs, or the size of the body does not determine the shape of the one.
 pub fn read_raw_request(body: Bytes, signature: &Signature) -> Result<InferRequest, BodyError> {
     let invalid = |code, message: String| BodyError::Invalid(vec![FieldError::new("", code, message)]);
     let [spec] = signature.inputs.as_slice() else {
@@ -130,7 +130,8 @@ pub fn read_raw_request(body: Bytes, signature: &Signature) -> Result<InferReque
         )
     };
     let dynamic = declared.iter().filter(|dimension| matches!(dimension, Dimension::Dynamic(_))).count();
-    // The outermost one counts rows: it is 1 where another one varies too, and for a text, of which there is one.
+    // The outermost dimension counts rows: it is 1 if another one varies too, and for a text, since a body holds only
+    // one.
     let is_text = element_type == ElementType::String;
     let size = |fill: usize| {
         let size = |(axis, dimension): (usize, &Dimension)| match dimension {

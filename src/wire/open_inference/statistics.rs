@@ -1,4 +1,4 @@
-//! What models have answered so far (extension statistics).
+//! Inference statistics (extension `statistics`).
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -6,11 +6,11 @@ use utoipa::ToSchema;
 /// The statistics of models.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct StatisticsDocument {
-    /// A version each
+    /// One entry per version
     pub model_stats: Vec<ModelStatistics>,
 }
 
-/// What a version has answered since it was loaded.
+/// The statistics of a version since it was loaded.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ModelStatistics {
     /// The model
@@ -19,45 +19,45 @@ pub struct ModelStatistics {
     /// The version
     #[schema(example = "1")]
     pub version: String,
-    /// When it answered last, in milliseconds since 1970; 0 for never
+    /// Time of the last inference, in milliseconds since 1970; 0 if there was none
     pub last_inference: u64,
-    /// The rows that it answered
+    /// Number of rows predicted
     pub inference_count: u64,
-    /// The runs that this took
+    /// Number of runs
     pub execution_count: u64,
-    /// The time that it took, by part
+    /// The time of requests, by phase
     pub inference_stats: InferenceStatistics,
-    /// Always empty: what it answers it answers at once
+    /// Always empty: a version has one response per request
     #[schema(value_type = Object)]
     pub response_stats: serde_json::Map<String, serde_json::Value>,
     /// The runs by their number of rows
     pub batch_stats: Vec<BatchStatistics>,
-    /// Always empty: what a version takes is not told apart
+    /// Always empty: memory is not measured by version
     #[schema(value_type = Vec<Object>)]
     pub memory_usage: Vec<serde_json::Value>,
 }
 
-/// How often something was done, and how long it took in all.
+/// A count and a total duration.
 #[derive(Clone, Copy, Debug, Default, Serialize, ToSchema)]
 pub struct DurationStatistics {
-    /// How often
+    /// The count
     pub count: u64,
-    /// How long in all, in nanoseconds
+    /// The total duration in nanoseconds
     pub ns: u64,
 }
 
-/// The time that answers took, by part.
+/// The time of requests, by phase.
 #[derive(Debug, Default, Serialize, ToSchema)]
 pub struct InferenceStatistics {
-    /// Requests that were answered, in all
+    /// Successful requests, in total
     pub success: DurationStatistics,
-    /// Requests that were right and not answered
+    /// Valid requests that failed
     pub fail: DurationStatistics,
     /// Waiting for a session
     pub queue: DurationStatistics,
     /// Checking the inputs
     pub compute_input: DurationStatistics,
-    /// In ONNX Runtime
+    /// Running in ONNX Runtime
     pub compute_infer: DurationStatistics,
     /// Checking the outputs
     pub compute_output: DurationStatistics,
@@ -67,14 +67,14 @@ pub struct InferenceStatistics {
     pub cache_miss: DurationStatistics,
 }
 
-/// The runs of one number of rows.
+/// The runs with the same number of rows.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct BatchStatistics {
-    /// The rows of each
+    /// Number of rows of each run
     pub batch_size: usize,
     /// Checking the inputs
     pub compute_input: DurationStatistics,
-    /// In ONNX Runtime
+    /// Running in ONNX Runtime
     pub compute_infer: DurationStatistics,
     /// Checking the outputs
     pub compute_output: DurationStatistics,

@@ -1,4 +1,4 @@
-//! What one row of an output is written as, of a value that holds as many as it should ([`Value::holds_rows`]).
+//! Writers for one row of an output, whose value holds the expected number of rows ([`Value::holds_rows`]).
 
 use std::ops::Range;
 
@@ -8,7 +8,7 @@ use crate::{
     wire::{json_element::JsonElement, whole::Whole},
 };
 
-/// The label of a class, or a number or whatever else it is.
+/// Writes a prediction: the label of a class, or the value itself if it has none.
 pub(super) fn write_prediction(
     out: &mut Vec<u8>,
     value: &Value,
@@ -32,7 +32,7 @@ pub(super) fn write_prediction(
     }
 }
 
-/// The probabilities by the names of their classes.
+/// Writes probabilities by the names of their classes.
 pub(super) fn write_probabilities(
     out: &mut Vec<u8>,
     value: &Value,
@@ -55,7 +55,7 @@ pub(super) fn write_probabilities(
     }
 }
 
-/// Whatever it is: the elements of a tensor's row, those of several tensors, a map.
+/// Writes any value: the elements of a tensor's row, those of several tensors, or a map.
 pub(super) fn write_value(out: &mut Vec<u8>, value: &Value, row: usize, total: usize) {
     match value {
         Value::Tensor(tensor) => write_row(out, tensor, row, total),
@@ -67,7 +67,7 @@ pub(super) fn write_value(out: &mut Vec<u8>, value: &Value, row: usize, total: u
     }
 }
 
-/// A value that is the same for all rows.
+/// Writes a value that is the same for all rows.
 pub(super) fn write_whole(out: &mut Vec<u8>, value: &Value) {
     let begin = out.len();
     // Writing to memory cannot fail, nor can a value that was read from an output.
@@ -77,7 +77,7 @@ pub(super) fn write_whole(out: &mut Vec<u8>, value: &Value) {
     }
 }
 
-/// The rows of several tensors, as a list.
+/// Writes the rows of several tensors as a list.
 fn write_parts(out: &mut Vec<u8>, parts: &[Value], row: usize, total: usize) {
     out.push(b'[');
     for (index, part) in parts.iter().enumerate() {
@@ -103,7 +103,7 @@ fn write_row(out: &mut Vec<u8>, tensor: &Tensor, row: usize, total: usize) {
     });
 }
 
-/// The elements of one row: alone if there is one, else as a list.
+/// Writes the elements of one row: bare if there is one, else as a list.
 fn write_list<E>(out: &mut Vec<u8>, elements: &[E], write: impl Fn(&E, &mut Vec<u8>)) {
     if let [only] = elements {
         return write(only, out);
@@ -118,7 +118,7 @@ fn write_list<E>(out: &mut Vec<u8>, elements: &[E], write: impl Fn(&E, &mut Vec<
     out.push(b']');
 }
 
-/// Elements by the names of as many classes, or as a list.
+/// Writes elements by class name if their number matches, else as a list.
 fn write_by_class<E: JsonElement>(out: &mut Vec<u8>, elements: &[E], classes: &Classes) {
     if classes.keys.is_empty() || classes.keys.len() != elements.len() {
         return write_list(out, elements, JsonElement::write);
@@ -131,7 +131,7 @@ fn write_by_class<E: JsonElement>(out: &mut Vec<u8>, elements: &[E], classes: &C
     out.push(b'}');
 }
 
-/// Values by key; by the label of the class where the key is one's number.
+/// Writes values by key, or by class label if the key is the number of a class.
 fn write_map(out: &mut Vec<u8>, keys: &TensorData, values: &TensorData, classes: Option<&Classes>) {
     let entries = (0..keys.len()).filter_map(|index| Some((keys.get(index)?, values.get(index)?)));
     out.push(b'{');

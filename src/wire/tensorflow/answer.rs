@@ -1,14 +1,14 @@
-//! What a model said, as nested lists: by row or by output.
+//! Outputs of a model as nested lists, by row or by output.
 
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::json;
 
 use crate::model::{Constants, ElementType, Scalar, Signature, Tensor, TensorData, Value};
 
-/// Outputs that hold bytes end like this: their texts are written in base64.
+/// Suffix of outputs that hold bytes: their texts are written in base64.
 const BYTES_SUFFIX: &str = "_bytes";
 
-/// An output that does not hold one row for each row that was sent.
+/// The error of an output that does not hold one row for each row that was sent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "output `{output}` does not hold {rows} rows, one for each that was sent: send whole tensors as `inputs`"
@@ -16,11 +16,11 @@ const BYTES_SUFFIX: &str = "_bytes";
 pub struct NotPredictions {
     /// The output.
     pub output: String,
-    /// How many rows were sent.
+    /// Number of rows that were sent.
     pub rows: usize,
 }
 
-/// The answer by row: values if the model has one output, else objects of values by output name.
+/// The response by row: values if the model has one output, else objects of values by output name.
 #[derive(Debug)]
 pub struct Predictions<'v> {
     rows: usize,
@@ -35,24 +35,24 @@ struct Output<'v> {
 
 #[derive(Debug)]
 enum ByRow<'v> {
-    /// The outermost dimension counts the rows.
+    /// A tensor whose outermost dimension counts the rows.
     Tensor(&'v Tensor),
     /// A map for each row.
     Maps(&'v [Value]),
-    /// Several tensors of which the same is true, as of a model with several targets.
+    /// Several tensors whose outermost dimension counts the rows, as of a model with several targets.
     Tensors(Vec<&'v Tensor>),
     /// One value for all rows.
     Constant(&'v Value),
-    /// An optional output that is not there.
+    /// An optional output that is absent.
     Absent,
 }
 
 impl<'v> Predictions<'v> {
-    /// What a model gave for so many rows, in the order of the signature.
+    /// Arranges the values of a run on `rows` rows, which are in the order of the signature.
     ///
     /// # Errors
     ///
-    /// When an output that is not the same for all rows holds another number of them.
+    /// If an output that varies by row holds another number of rows.
     pub fn new(
         rows: usize,
         signature: &'v Signature,
@@ -127,12 +127,12 @@ impl Serialize for OutputRow<'_> {
     }
 }
 
-/// The answer by output: a value if the model has one, else an object of values by name.
+/// The response by output: a value if the model has one output, else an object of values by name.
 #[derive(Clone, Copy, Debug)]
 pub struct Columns<'v> {
-    /// What the model gives.
+    /// The declared outputs.
     pub signature: &'v Signature,
-    /// What it gave, in the order of the signature.
+    /// The output values, in the order of the signature.
     pub values: &'v [Value],
 }
 
@@ -146,7 +146,7 @@ impl Serialize for Columns<'_> {
     }
 }
 
-/// A value of the output of this name.
+/// A value, with the name of its output.
 struct Written<'v>(&'v Value, &'v str);
 
 impl Serialize for Written<'_> {
@@ -171,7 +171,7 @@ impl Serialize for Written<'_> {
     }
 }
 
-/// A part of a tensor as lists in lists.
+/// A part of a tensor as nested lists.
 struct Nested<'t> {
     data: &'t TensorData,
     shape: &'t [usize],
@@ -190,7 +190,7 @@ impl<'t> Nested<'t> {
         Self::all(tensor, output).item(row)
     }
 
-    /// An item of the outermost dimension.
+    /// Returns an item of the outermost dimension.
     fn item(&self, index: usize) -> Self {
         let shape = self.shape.get(1..).unwrap_or_default();
         let size: usize = shape.iter().product();

@@ -1,4 +1,4 @@
-//! Objects and lists whose values are looked at later, once it is known what they should be.
+//! Objects and lists whose values are parsed later, once their expected form is known.
 
 use std::{
     collections::{BTreeMap, btree_map::Entry},
@@ -11,7 +11,7 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-/// So many values by name are read: each takes some hundred bytes, and a body may be large.
+/// Maximum number of values by name: each takes about a hundred bytes, and a body may be large.
 pub(in crate::wire) const MAX_VALUES: usize = 1 << 20;
 
 /// The values of an object by name.
@@ -51,7 +51,7 @@ impl<'de> Deserialize<'de> for Entries<'de> {
     }
 }
 
-/// The first item of a list, and how many there are.
+/// The first item of a list, and the number of items.
 #[derive(Debug)]
 pub(in crate::wire) struct Glance<'b> {
     pub(in crate::wire) first: Option<&'b RawValue>,
@@ -83,7 +83,7 @@ impl<'de> Deserialize<'de> for Glance<'de> {
     }
 }
 
-/// What a JSON text is, by how it begins.
+/// The kind of a JSON text, by its first byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::wire) enum Kind {
     Object,

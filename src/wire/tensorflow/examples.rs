@@ -16,7 +16,7 @@ use crate::wire::{BodyError, Model, body::parse, field_error::escape};
 struct Document<'b> {
     #[serde(default)]
     signature_name: Option<String>,
-    /// What all examples have in common.
+    /// Values that all examples share.
     #[serde(borrow, default)]
     context: Option<&'b RawValue>,
     #[serde(borrow)]
@@ -27,7 +27,7 @@ struct Document<'b> {
 ///
 /// # Errors
 ///
-/// When it is no JSON, or not what the model takes, with the place.
+/// If it is not JSON, or not what the model takes, with the place.
 pub fn read_examples(body: &[u8], model: Model<'_>) -> Result<Instances, BodyError> {
     let document: Document = parse(body)?;
     check_signature_name(document.signature_name.as_deref())?;

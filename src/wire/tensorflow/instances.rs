@@ -1,8 +1,8 @@
 //! Tensors by row and by input.
 //!
-//! The types are the model's: nothing in a request says them. A row is what a model takes for one row of its inputs: a
-//! bare value if it has one input, an object of values by input name if it has several. Models that take rows of features
-//! also take objects by feature name.
+//! The model decides the types, since a request does not state them. For a model with one input, a row is a bare value;
+//! for several inputs, it is an object of values by input name. Models that take rows of features also accept objects
+//! by feature name.
 
 use serde::{Deserialize, de::DeserializeSeed};
 use serde_json::value::RawValue;
@@ -25,10 +25,10 @@ use crate::{
     },
 };
 
-/// The longest text of rows that are read value by value, which takes longer than reading tensors.
+/// Maximum length of the text of rows that are read value by value, which takes longer than reading tensors.
 pub(in crate::wire) const MAX_ROWS_BYTES: usize = 4 * 1024 * 1024;
 
-/// What a model is given.
+/// The inputs of a run.
 #[derive(Debug)]
 pub enum Given {
     /// Tensors by input name.
@@ -37,20 +37,20 @@ pub enum Given {
     Rows(Rows),
 }
 
-/// Rows that a model is given.
+/// Inputs that consist of rows.
 #[derive(Debug)]
 pub struct Instances {
-    /// What they hold.
+    /// The contents of the rows.
     pub given: Given,
-    /// How many there are.
+    /// Number of rows.
     pub count: usize,
 }
 
-/// Reads a list of rows, which stands at this place.
+/// Reads the list of rows at this place.
 ///
 /// # Errors
 ///
-/// When it is not what the model takes, with the place of the first fault.
+/// If it is not what the model takes, with the place of the first error.
 pub fn read_instances(json: &RawValue, place: &str, model: Model<'_>) -> Result<Instances, BodyError> {
     if kind(json) != Kind::List {
         return Err(invalid(place, "wrong_form", "expected a list of rows"));
@@ -90,13 +90,13 @@ pub(in crate::wire) fn read_list_of_rows(
 ) -> Result<(), BodyError> {
     let mut deserializer = serde_json::Deserializer::from_str(json.get());
     ListOfRows(rows).deserialize(&mut deserializer).or_else(|error| {
-        // Once more, for the place of what is wrong.
+        // Reads again, for the place of the error.
         let _: RowForms = read(json, place)?;
         Err(invalid(place, "wrong_form", error.to_string()))
     })
 }
 
-/// A list of rows, of which nothing is kept.
+/// A list of rows that is read without being kept.
 struct RowForms;
 
 impl<'de> Deserialize<'de> for RowForms {
@@ -105,7 +105,7 @@ impl<'de> Deserialize<'de> for RowForms {
     }
 }
 
-/// Whether a list is a row, of one value for a model that takes a value a row, or of a value for each input.
+/// Returns true if a list is a row, for a model that takes one value per row, or one value per input.
 fn takes_lists_as_rows(layout: Option<&Layout>) -> bool {
     match layout.map(|layout| &layout.inputs) {
         Some(RowInputs::Matrix { flat, .. }) => *flat,
@@ -114,7 +114,7 @@ fn takes_lists_as_rows(layout: Option<&Layout>) -> bool {
     }
 }
 
-/// Reads objects of values by name, one a row.
+/// Reads objects of values by name, one per row.
 pub(in crate::wire) fn read_objects<'b>(
     objects: &dyn Objects<'b>,
     place: &str,
@@ -163,18 +163,18 @@ fn are_rows(
     })?;
     Ok(match &layout.inputs {
         RowInputs::Columns(_) => are_values,
-        // A bare value is a row of a matrix of one column, but no row of its input.
+        // In a matrix with one column, a bare value is a row of features, but not a row of the input.
         RowInputs::Matrix { columns, flat, .. } => {
             are_values && ((*columns == 1 && !flat) || are_empty || !are_inputs)
         }
     })
 }
 
-/// The values of one input of all rows.
+/// The values of one input over all rows.
 struct Stacked<'s, 'b> {
     spec: &'s ValueSpec,
     values: Vec<&'b str>,
-    /// The first row that has none.
+    /// The first row without a value.
     missing: Option<usize>,
 }
 
@@ -219,7 +219,7 @@ fn read_rows(objects: &dyn Objects<'_>, place: &str, mut rows: RowsReader<'_>) -
     Ok(rows.finish())
 }
 
-/// A value of a row; `{"b64": "…"}` is read as the text that it stands for.
+/// Reads a value of a row; `{"b64": "…"}` is read as the text that it stands for.
 fn cell(json: &RawValue, place: impl Fn() -> String) -> Result<Cell, BodyError> {
     if json.get().trim_ascii_start().starts_with('{') {
         let texts = elements_of_items(&[json.get()], ElementType::String, &[], 1, TextForm::PlainOrBase64);
@@ -234,11 +234,11 @@ fn cell(json: &RawValue, place: impl Fn() -> String) -> Result<Cell, BodyError> 
     }
 }
 
-/// Reads whole tensors: an object of them by input name, or a bare one if the model has one input.
+/// Reads whole tensors: an object of tensors by input name, or a bare one if the model has one input.
 ///
 /// # Errors
 ///
-/// When they are not what the model takes, with the place of the first fault.
+/// If they are not what the model takes, with the place of the first error.
 pub fn read_columns(json: &RawValue, signature: &Signature) -> Result<Given, BodyError> {
     const PLACE: &str = "/inputs";
     if kind(json) != Kind::Object {
@@ -303,16 +303,16 @@ fn unknown_input(place: &str, name: &str, signature: &Signature) -> BodyError {
     invalid(&format!("{place}/{}", escape(name)), "unknown_input", message)
 }
 
-/// Reads JSON that was found to be some before, into a form that it may not have.
+/// Parses a text, known to be JSON, into a form that it may not have.
 pub(in crate::wire) fn read<'b, T: Deserialize<'b>>(json: &'b RawValue, place: &str) -> Result<T, BodyError> {
     serde_json::from_str(json.get()).map_err(|error| {
-        // Once more, for the place of what is wrong.
+        // Reads again, for the place of the error.
         let mut deserializer = serde_json::Deserializer::from_str(json.get());
         match serde_path_to_error::deserialize::<_, T>(&mut deserializer) {
             Ok(_) => invalid(place, "wrong_form", error.to_string()),
             Err(error) => {
                 let (path, message) = (pointer(error.path()), error.inner().to_string());
-                // Line and column are those of a part of the body.
+                // Line and column would be those of a part of the body.
                 let message = message.split(" at line ").next().unwrap_or_default();
                 invalid(&format!("{place}{path}"), "wrong_form", message)
             }

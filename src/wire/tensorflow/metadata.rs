@@ -1,4 +1,4 @@
-//! What a model takes and gives, as TensorFlow Serving says it.
+//! Model metadata in the form of TensorFlow Serving.
 
 use std::collections::BTreeMap;
 
@@ -11,22 +11,22 @@ use crate::{
     wire::open_inference::declared_tensor,
 };
 
-/// What a model takes and gives.
+/// The metadata of a model.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct MetadataDocument {
     model_spec: ModelSpec,
     metadata: Metadata,
 }
 
-/// Which model it is.
+/// The name and version of a model.
 #[derive(Debug, Serialize, ToSchema)]
 struct ModelSpec {
-    /// Its name
+    /// The name of the model
     #[schema(example = "iris")]
     name: String,
     /// Always empty
     signature_name: &'static str,
-    /// Its version
+    /// The version of the model
     #[schema(example = "1")]
     version: String,
 }
@@ -38,29 +38,29 @@ struct Metadata {
 
 #[derive(Debug, Serialize, ToSchema)]
 struct SignatureDefinitions {
-    /// By name: `serving_default` alone
+    /// The signatures by name: only `serving_default`
     signature_def: BTreeMap<&'static str, SignatureDefinition>,
 }
 
 /// Inputs and outputs.
 #[derive(Debug, Serialize, ToSchema)]
 struct SignatureDefinition {
-    /// By name
+    /// The inputs by name
     inputs: BTreeMap<String, TensorInfo>,
-    /// By name
+    /// The outputs by name
     outputs: BTreeMap<String, TensorInfo>,
-    /// Always that of prediction
+    /// Always the method of prediction
     method_name: &'static str,
 }
 
 /// An input or output.
 #[derive(Debug, Serialize, ToSchema)]
 struct TensorInfo {
-    /// The type of its elements
+    /// The type of the elements
     #[schema(example = "DT_FLOAT")]
     dtype: &'static str,
     tensor_shape: TensorShape,
-    /// Its name in the graph
+    /// The name in the graph
     #[schema(example = "features")]
     name: String,
 }
@@ -70,14 +70,14 @@ struct TensorInfo {
 struct TensorShape {
     /// The dimensions, the outermost first
     dim: Vec<TensorDimension>,
-    /// Whether even their number may vary
+    /// True if even the number of dimensions may vary
     unknown_rank: bool,
 }
 
 /// A dimension.
 #[derive(Debug, Serialize, ToSchema)]
 struct TensorDimension {
-    /// Its size; -1 if it may vary
+    /// The size; -1 if it may vary
     #[schema(example = "-1")]
     size: String,
     /// Always empty
@@ -85,7 +85,7 @@ struct TensorDimension {
 }
 
 impl MetadataDocument {
-    /// What a version takes and gives.
+    /// Returns the metadata of a version.
     #[must_use]
     pub fn new(name: String, version: String, signature: &Signature) -> Self {
         let infos = |specs: &[ValueSpec]| {
@@ -110,14 +110,14 @@ impl TensorInfo {
         let declared = declared_tensor(spec);
         let dimension = |size: &i64| TensorDimension { size: size.to_string(), name: "" };
         let dim: Vec<TensorDimension> = declared.shape.iter().map(dimension).collect();
-        // ONNX Runtime does not tell a scalar from a shape that is not declared.
+        // ONNX Runtime does not distinguish a scalar from an undeclared shape.
         let tensor_shape = TensorShape { unknown_rank: dim.is_empty(), dim };
         let dtype = ElementType::of_name(declared.datatype).map_or("DT_INVALID", data_type);
         Self { dtype, tensor_shape, name: declared.name }
     }
 }
 
-/// The name of a type in TensorFlow (types.proto).
+/// Returns TensorFlow's name of a type (types.proto).
 fn data_type(element_type: ElementType) -> &'static str {
     match element_type {
         ElementType::F16 => "DT_HALF",

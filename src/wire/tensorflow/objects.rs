@@ -1,4 +1,4 @@
-//! Lists of objects of values by name, one a row: held if they are short, else read again whenever they are needed, as an
+//! Lists of objects of values by name, one per row. Short lists are held; long ones are read again for each use, as an
 //! object takes many times the memory of its text.
 
 use std::{collections::BTreeMap, fmt};
@@ -16,35 +16,35 @@ use super::{
 };
 use crate::wire::BodyError;
 
-/// Texts of at most this length are held as objects.
+/// Maximum length of texts that are held as objects.
 pub(in crate::wire) const HELD_BYTES: usize = 256 * 1024;
 
-/// Called with each row and its number.
+/// Callback for each row and its index.
 pub(in crate::wire) type Visit<'v, 'b> = &'v mut dyn FnMut(usize, &Entries<'b>) -> Result<(), BodyError>;
 
-/// Objects of values by name, one a row.
+/// Objects of values by name, one per row.
 pub(in crate::wire) trait Objects<'b> {
-    /// The number of objects.
+    /// Returns the number of objects.
     fn count(&self) -> usize;
 
-    /// Goes through all of them, up to the first error.
+    /// Visits all objects, up to the first error.
     fn each(&self, visit: Visit<'_, 'b>) -> Result<(), BodyError>;
 }
 
-/// A list of nothing but objects.
+/// A list that holds only objects.
 pub(in crate::wire) enum ObjectList<'b, 'p> {
     /// The objects.
     Held(Vec<Entries<'b>>),
-    /// Their text, its place, and how many they are.
+    /// The text, its place, and the number of objects.
     Text(&'b RawValue, &'p str, usize),
 }
 
 impl<'b, 'p> ObjectList<'b, 'p> {
-    /// The objects of a list.
+    /// Reads a list of objects.
     ///
     /// # Errors
     ///
-    /// When it is not a list of nothing else, or they have too many values.
+    /// If it is not a list of objects only, or they have too many values.
     pub(in crate::wire) fn read(json: &'b RawValue, place: &'p str) -> Result<Self, BodyError> {
         let Glance { count, .. } = read(json, place)?;
         if count > MAX_VALUES {
@@ -92,7 +92,7 @@ impl<'b> Objects<'b> for ObjectList<'b, '_> {
     }
 }
 
-/// Objects with values that all of them have in common.
+/// Objects that share some values.
 pub(super) struct InContext<'b, 'p> {
     pub(super) objects: ObjectList<'b, 'p>,
     pub(super) context: BTreeMap<String, &'b RawValue>,
@@ -112,7 +112,7 @@ impl<'b> Objects<'b> for InContext<'b, '_> {
     }
 }
 
-/// Reads an item; its place is written only where something is wrong with it.
+/// Reads an item; its place is only built for an error.
 fn read_at<'b>(item: &'b RawValue, place: &str, index: usize) -> Result<Entries<'b>, BodyError> {
     match serde_json::from_str(item.get()) {
         Ok(object) => Ok(object),
@@ -120,7 +120,7 @@ fn read_at<'b>(item: &'b RawValue, place: &str, index: usize) -> Result<Entries<
     }
 }
 
-/// Goes through the items of a list, up to the first error.
+/// Visits the items of a list, up to the first error.
 pub(in crate::wire) fn each_item<'b>(
     json: &'b RawValue,
     place: &str,

@@ -1,4 +1,4 @@
-//! A request to predict.
+//! A prediction request.
 
 use serde::Deserialize;
 use serde_json::{Map, Value, value::RawValue};
@@ -9,7 +9,7 @@ use super::{
 };
 use crate::wire::{BodyError, FieldError, Model, body::parse};
 
-/// What is asked, and in which form it is to be answered.
+/// The inputs of a request, whose form is also that of the response.
 #[derive(Debug)]
 pub enum TensorFlowRequest {
     /// By row.
@@ -35,7 +35,7 @@ struct Document<'b> {
 ///
 /// # Errors
 ///
-/// When it is no JSON, or not what the model takes, with the place.
+/// If it is not JSON, or not what the model takes, with the place.
 pub fn read_request(body: &[u8], model: Model<'_>) -> Result<TensorFlowRequest, BodyError> {
     let document: Document = parse(body)?;
     check_signature_name(document.signature_name.as_deref())?;
@@ -53,7 +53,7 @@ pub fn read_request(body: &[u8], model: Model<'_>) -> Result<TensorFlowRequest, 
     }
 }
 
-/// Only the default signature is there to be named.
+/// Accepts only the default signature, as no other exists.
 pub(super) fn check_signature_name(name: Option<&str>) -> Result<(), BodyError> {
     match name {
         None | Some("" | SIGNATURE_NAME) => Ok(()),
@@ -64,7 +64,7 @@ pub(super) fn check_signature_name(name: Option<&str>) -> Result<(), BodyError> 
     }
 }
 
-/// A model takes no parameters beside its inputs.
+/// Refuses parameters, as a model takes none beside its inputs.
 pub(in crate::wire) fn check_parameters(
     field: &str,
     parameters: Option<&Map<String, Value>>,

@@ -1,17 +1,17 @@
-//! The answer to examples: classes with their scores, or a number.
+//! The response to examples: classes with their scores, or a number.
 
 use crate::model::{Contract, Layout, Output, RowOutputs, RowValue, Scalar};
 
-/// A model that gives nothing like it.
+/// The error of a model whose outputs do not fit the verb.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the model does not {0}: ask it to `:predict`")]
 pub struct NoResult(&'static str);
 
-/// The score of every class for each row: `[[["LABEL", 0.5], …], …]`.
+/// Returns the score of every class for each row: `[[["LABEL", 0.5], …], …]`.
 ///
 /// # Errors
 ///
-/// When the model has no output of probabilities, and not just one of several numbers a row.
+/// If the model has neither an output of probabilities nor a single output of several numbers per row.
 pub fn classes<'o>(
     outputs: &'o RowOutputs,
     layout: &Layout,
@@ -29,8 +29,8 @@ pub fn classes<'o>(
     (0..outputs.rows()).map(row).collect()
 }
 
-/// The scores of a row of a model that has no other output, as a network that ends with a softmax; a label without a name
-/// is empty, as for TensorFlow Serving.
+/// Returns the scores of a row if they are the model's only output, as of a network that ends with a softmax. A class
+/// without a name gets an empty label, as in TensorFlow Serving.
 fn scores<'o>(outputs: &'o RowOutputs, row: usize, contract: &Contract) -> Option<Vec<(String, Scalar<'o>)>> {
     let mut values = outputs.row(row).filter(|value| !matches!(value, RowValue::Whole(_)));
     let (Some(RowValue::Elements(scores)), None) = (values.next(), values.next()) else { return None };
@@ -40,7 +40,7 @@ fn scores<'o>(outputs: &'o RowOutputs, row: usize, contract: &Contract) -> Optio
     Some(by_class(scores, contract))
 }
 
-/// Scores with the names of their classes; TensorFlow's labels are empty texts where a model names none.
+/// Pairs scores with the names of their classes, or with empty texts, as TensorFlow does, if the model names none.
 fn by_class<'o>(scores: Vec<Scalar<'o>>, contract: &Contract) -> Vec<(String, Scalar<'o>)> {
     let names = contract.class_names(scores.len());
     let name = |index: usize| names.as_ref().and_then(|names| names.get(index)).cloned();
@@ -51,12 +51,12 @@ fn is_float(scalar: &Scalar<'_>) -> bool {
     matches!(scalar, Scalar::Single(_) | Scalar::Double(_))
 }
 
-/// A number for each row: `[0.5, …]`. Of a model that gives a label and one score beside, as an isolation forest, it is
-/// the score.
+/// Returns a number for each row: `[0.5, …]`. For a model with a label and one score beside it, such as an isolation
+/// forest, the number is the score.
 ///
 /// # Errors
 ///
-/// When the model's prediction is no number.
+/// If the model's prediction is not a number.
 pub fn numbers<'o>(outputs: &'o RowOutputs, layout: &Layout) -> Result<Vec<Scalar<'o>>, NoResult> {
     let row = |row| match of_role(outputs, layout, row, Output::Prediction) {
         Some(RowValue::Elements(elements)) => match elements.as_slice() {
@@ -73,7 +73,8 @@ pub fn numbers<'o>(outputs: &'o RowOutputs, layout: &Layout) -> Result<Vec<Scala
     (0..outputs.rows()).map(row).collect()
 }
 
-/// The one number beside the label of a row, if a model gives one output beside the label, of one number a row.
+/// Returns the score beside the label of a row; `None` if the model has not exactly one other output of one number per
+/// row.
 fn score_beside<'o>(outputs: &'o RowOutputs, layout: &Layout, row: usize) -> Option<Scalar<'o>> {
     let roles = layout.outputs.iter();
     let is_beside = |(value, role): &(RowValue<'_>, &Output)| {

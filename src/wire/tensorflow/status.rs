@@ -1,15 +1,15 @@
-//! Which versions of a model there are and whether they serve.
+//! The status of a model's versions.
 
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// The state of a model: `name` and `ready` as KServe has them, the rest as TensorFlow Serving.
+/// The state of a model: `name` and `ready` as in KServe, the rest as in TensorFlow Serving.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ModelStatusDocument {
     /// The model
     #[schema(example = "iris")]
     pub name: String,
-    /// Whether it is ready
+    /// True if the model is ready
     pub ready: bool,
     /// The state of each version
     pub model_version_status: Vec<VersionStatusDocument>,
@@ -18,28 +18,28 @@ pub struct ModelStatusDocument {
 /// The state of a version.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct VersionStatusDocument {
-    /// Its number
+    /// The number of the version
     #[schema(example = "1")]
     version: String,
     /// `LOADING`, `AVAILABLE`, `UNLOADING` or `END`
     #[schema(example = "AVAILABLE")]
     state: &'static str,
-    /// Why it does not serve, if so
+    /// The reason why the version is not in service, if any
     status: StatusDocument,
 }
 
-/// What is wrong, if anything.
+/// The error of a version, if any.
 #[derive(Debug, Serialize, ToSchema)]
 struct StatusDocument {
     /// `OK` or `UNKNOWN`
     #[schema(example = "OK")]
     error_code: &'static str,
-    /// A sentence for people, or nothing
+    /// A sentence for people; empty if there is no error
     error_message: String,
 }
 
 impl VersionStatusDocument {
-    /// The state of a version; `error` says why it does not serve.
+    /// Creates the state of a version; `error` is the reason why it is not in service.
     #[must_use]
     pub fn new(version: String, state: &'static str, error: Option<String>) -> Self {
         let error_code = if error.is_some() { "UNKNOWN" } else { "OK" };

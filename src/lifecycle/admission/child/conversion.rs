@@ -1,4 +1,4 @@
-//! Trying a model in ONNX Runtime's own format: it must answer exactly as the original does.
+//! Trial of a model in ONNX Runtime's own format: its outputs must equal the original's exactly.
 
 use std::{fs::File, path::Path, time::Instant};
 
@@ -12,10 +12,10 @@ use crate::{
     runtime::{Instance, RunOptions, Runtime},
 };
 
-/// So many rows, drawn from what the contract allows, are answered by both.
+/// Rows, drawn from what the contract allows, on which both models are compared.
 const COMPARED_ROWS: usize = 512;
 
-/// Converts the model, compares the answers, and measures what the converted one costs.
+/// Converts the model, compares the outputs, and measures the costs of the converted form.
 pub(super) fn try_converted(
     runtime: Runtime,
     job: &Job,
@@ -32,7 +32,7 @@ pub(super) fn try_converted(
     if instance.signature() != original.signature() {
         return Err(differs("the signature differs"));
     }
-    // The converted one proves itself as any model does, golden cases included.
+    // The converted form is proven as any model is, golden cases included.
     let proven = prove(&mut instance, &contract)?;
     let many = first_row(instance.signature(), &proven.inputs, MANY_ROWS);
     let one = first_row(instance.signature(), &proven.inputs, 1);
@@ -49,7 +49,7 @@ pub(super) fn try_converted(
     let run_32_rows_us = many.and_then(|inputs| time_runs(&mut instance, &inputs));
     let peak_bytes = memory(status, "VmHWM:");
     let costs = Costs { load_us, run_us, run_32_rows_us, run_threads_us: None, session_bytes, peak_bytes };
-    // It answers as the original does, of which it is known.
+    // Its outputs equal the original's, whose proof already says the rest.
     Ok(Findings::of(&instance, contract, costs))
 }
 

@@ -1,4 +1,4 @@
-//! Measuring a model with several threads a session, in a child that may start them.
+//! Measurement of a model with several threads per session, in a child that may start them.
 
 use super::{Costs, Findings, Job, contract_of, facts, first_row, time_runs};
 use crate::{
@@ -6,7 +6,7 @@ use crate::{
     runtime::{Instance, Runtime},
 };
 
-/// Proves that the model answers what it must with threads too, and measures how long a run takes.
+/// Proves the model with several threads too, and measures the duration of a run.
 pub(super) fn try_threaded(runtime: Runtime, job: &Job) -> Result<Findings, Refusal> {
     let mut instance = Instance::load_with_threads(runtime, &job.file, job.threads)?;
     let contract = contract_of(&instance, job.contract.as_ref(), facts(&job.file, &instance)?)?;

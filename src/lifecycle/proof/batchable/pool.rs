@@ -1,46 +1,46 @@
-//! Rows with the answers to each alone, and the batches that are made of them.
+//! Rows with the outputs of each alone, and the batches formed from them.
 
 use std::time::Instant;
 
 use super::super::varied::{Draw, Inputs, Varied};
 use crate::model::{Contract, Value};
 
-/// Sizes of far values; the last is one too small for many a model to tell from zero.
+/// Magnitudes of far values. Many models cannot tell the last one from zero.
 const FAR: [f64; 4] = [1e3, 1e6, 40.0, 1e-6];
 
-/// Rows at the edges of what is known.
+/// Rows at the edges of the known ranges.
 const EDGES: usize = 6;
 
-/// Rows of a batch with a far one among them.
+/// Rows of a batch that includes a far one.
 const WITH_FAR: usize = 8;
 
-/// A row that runs, and the answer to it alone.
+/// A row that runs, with its outputs alone.
 pub(super) struct Row {
     pub(super) inputs: Inputs,
     pub(super) alone: Vec<Value>,
     pub(super) is_far: bool,
-    /// The greatest of its numbers, whatever the sign.
+    /// Largest absolute value among its numbers.
     pub(super) greatest: f64,
 }
 
-/// A row that is to be tried.
+/// A row to try.
 pub(super) struct Candidate {
     inputs: Inputs,
     is_far: bool,
 }
 
-/// Rows with the answers to each alone.
+/// Rows with the outputs of each alone.
 pub(super) struct Pool {
     rows: Vec<Row>,
 }
 
-/// At most `count` rows that are to be tried, and some more as not all may run: known ones, such as are drawn near them, at
-/// the edges, and far away.
+/// Makes rows to try: known ones, and rows drawn nearby, at the edges and far away. A few more than `count`, as some
+/// may not run.
 pub(super) fn candidates(contract: &Contract, bases: &[Inputs], count: usize) -> Vec<Candidate> {
     let are_made_up = contract.golden.is_empty();
     let (mut varied, mut with_texts) = (Varied::new(contract, false), Varied::new(contract, are_made_up));
     let base = |index: usize| bases.get(index % bases.len().max(1));
-    // Where only few can be run, these are unlike ordinary ones.
+    // If only few rows can be run, they are ordinary ones: no edges, no far values.
     let is_small = count < WITH_FAR;
     let extremes = if is_small { 0 } else { EDGES + FAR.len() };
     let ordinary = count.saturating_sub(extremes).max(2);
@@ -53,7 +53,7 @@ pub(super) fn candidates(contract: &Contract, bases: &[Inputs], count: usize) ->
     }
     for index in bases.len()..ordinary + 2 {
         let Some(base) = base(index) else { break };
-        // Made-up texts may be more than a model takes.
+        // The model may not accept synthetic texts.
         let source = if index % 2 == 0 { &mut varied } else { &mut with_texts };
         add(source.row(base, bases, Draw::Near), false);
     }
@@ -70,7 +70,7 @@ pub(super) fn candidates(contract: &Contract, bases: &[Inputs], count: usize) ->
 }
 
 impl Pool {
-    /// Runs each row alone; what is not answered is left out.
+    /// Runs each row alone, and drops rows that fail.
     pub(super) fn of(
         candidates: Vec<Candidate>,
         count: usize,
@@ -105,7 +105,7 @@ impl Pool {
         &self.rows[index]
     }
 
-    /// Rows that are run at once, by position: few first, then many, in several orders, repeated, and beside a far one.
+    /// Batches of row positions: few rows first, then many, in several orders, repeated, and beside a far one.
     pub(super) fn batches(&self) -> Vec<Vec<usize>> {
         let places = |is_far: bool| -> Vec<usize> {
             let rows = self.rows.iter().enumerate().filter(|(_, row)| row.is_far == is_far);
@@ -134,7 +134,7 @@ impl Pool {
     }
 }
 
-/// The greatest of the numbers of a row, whatever the sign.
+/// Computes the largest absolute value of a row.
 fn greatest(inputs: &Inputs) -> f64 {
     let of_input = |(_, tensor): &(String, crate::model::Tensor)| {
         let elements = (0..tensor.data().len()).filter_map(|index| tensor.data().get(index)?.as_float());

@@ -1,4 +1,4 @@
-//! Operators that put whole parts of values elsewhere: transposition, joining, splitting, padding.
+//! Operators that move whole parts of values: transposition, joining, splitting, padding.
 
 use super::{
     Operation,
@@ -51,7 +51,7 @@ fn joined(operation: &Operation<'_>) -> Result<Value, Stop> {
     for other in others {
         let goes_together = match (&first.shape, &other.shape) {
             (Some(one), Some(other)) => one.len() == other.len(),
-            // Only values of one rank are joined, so that the dimensions counted from the outermost are the same.
+            // Only values of one rank are joined, so the dimensions are the same when counted from the outermost.
             _ => true,
         };
         if other.axis != first.axis || !goes_together {
@@ -75,7 +75,7 @@ fn split(operation: &Operation<'_>) -> Result<Vec<Value>, Stop> {
     Ok(vec![Value::Rows(with_size(rows, axis, Size::Other)); operation.node.outputs.len()])
 }
 
-/// The value with another size of a dimension.
+/// Returns the value with another size of a dimension.
 pub(super) fn with_size(rows: &Rows, axis: usize, size: Size) -> Rows {
     let mut rows = rows.clone();
     if let Some(place) = rows.shape.as_mut().and_then(|shape| shape.get_mut(axis)) {
@@ -109,7 +109,7 @@ fn padded(operation: &Operation<'_>) -> Result<Value, Stop> {
     Ok(Value::rows(rows.axis, shape))
 }
 
-/// A sequence of values each of which has all rows outermost, as models of several targets answer.
+/// Returns a sequence of values that all have the rows outermost, as models with several targets output.
 fn sequence(operation: &Operation<'_>) -> Result<Value, Stop> {
     let is_outermost = |value: &&Value| matches!(value, Value::Rows(rows) if rows.axis == 0);
     if operation.inputs.iter().flatten().all(is_outermost) {

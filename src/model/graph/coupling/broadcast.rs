@@ -5,7 +5,7 @@ use super::{
     value::{Rows, Shape, Size, Stop, Value},
 };
 
-/// Operators that take one value, others of one element at most.
+/// Operators on one value, whose other inputs have at most one element.
 const UNARY: &[&str] = &[
     "Abs",
     "Acos",
@@ -58,7 +58,7 @@ const UNARY: &[&str] = &[
     "ThresholdedRelu",
 ];
 
-/// Operators that take several values of shapes that go together (Broadcasting in ONNX, multidirectional).
+/// Operators on several values of compatible shapes (Broadcasting in ONNX, multidirectional).
 const BROADCAST: &[&str] = &[
     "Add",
     "And",
@@ -88,7 +88,7 @@ const BROADCAST: &[&str] = &[
     "Xor",
 ];
 
-/// First version in which shapes go together without attributes that say how.
+/// First version in which shapes are broadcast without attributes.
 const FIRST_BROADCASTING_OPSET: u64 = 7;
 
 pub(super) fn is_unary(operator: &str) -> bool {
@@ -129,7 +129,7 @@ fn unary(operation: &Operation<'_>) -> Result<Vec<Value>, Stop> {
     Ok(vec![Value::Rows(rows.clone()); operation.node.outputs.len().max(1)])
 }
 
-/// Returns true unless a dropout is known to let everything through.
+/// Returns true unless a dropout is known to be off.
 fn may_train(operation: &Operation<'_>) -> bool {
     let is_off =
         |value: &Value| matches!(value, Value::Numbers { elements, .. } if elements[..] == [Size::Known(0)]);
@@ -147,7 +147,7 @@ fn several(operation: &Operation<'_>) -> Result<Value, Stop> {
     broadcast(&operands)
 }
 
-/// A and B are inputs 0 and 3; the others are scales and zero points.
+/// Handles quantized operators on two values: A and B are inputs 0 and 3; the others are scales and zero points.
 fn quantized_pair(operation: &Operation<'_>) -> Result<Value, Stop> {
     let is_parameter = |index: &usize| !matches!(index, 0 | 3);
     let parameters = (0..operation.inputs.len()).filter(is_parameter);
@@ -159,7 +159,7 @@ fn quantized_pair(operation: &Operation<'_>) -> Result<Value, Stop> {
     broadcast(&operands)
 }
 
-/// Scale and zero point are of one element, or of one for each place along `axis`.
+/// Handles quantization: scale and zero point have one element, or one for each place along `axis`.
 fn quantize(operation: &Operation<'_>) -> Result<Value, Stop> {
     let rows = operation.first()?;
     if operation.inputs.iter().skip(1).flatten().any(|value| value.has_rows()) {
@@ -174,7 +174,7 @@ fn quantize(operation: &Operation<'_>) -> Result<Value, Stop> {
     Ok(Value::Rows(rows.clone()))
 }
 
-/// The value that operands of shapes that go together make.
+/// Broadcasts operands of compatible shapes.
 pub(super) fn broadcast(operands: &[&Value]) -> Result<Value, Stop> {
     let of_rows: Vec<&Rows> = operands
         .iter()
@@ -213,13 +213,13 @@ pub(super) fn broadcast(operands: &[&Value]) -> Result<Value, Stop> {
     Ok(Value::rows(shape.len() - place, Some(shape)))
 }
 
-/// The shape that values of these shapes make.
+/// Returns the shape that broadcasting values of these shapes results in.
 pub(super) fn shape_together(shapes: &[&Shape]) -> Shape {
     let rank = shapes.iter().map(|shape| shape.len()).max().unwrap_or(0);
     (1..=rank).rev().map(|place| together(shapes, place)).collect()
 }
 
-/// The size of a dimension counted from the innermost one, which is 1.
+/// Returns the size of a dimension counted from the innermost one, which is 1.
 fn together(shapes: &[&Shape], place: usize) -> Size {
     let sizes = || shapes.iter().filter_map(|shape| shape.get(shape.len().checked_sub(place)?).copied());
     let greatest = sizes().find(|size| matches!(size, Size::Rows | Size::Mixed));

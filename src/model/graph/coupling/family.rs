@@ -1,4 +1,4 @@
-//! Operators of networks whose specification says which dimension counts samples: convolutions, pools, cells, attention.
+//! Operators of networks whose specification names the dimension of samples: convolutions, pools, cells, attention.
 
 use super::{
     Operation,
@@ -38,7 +38,7 @@ pub(super) fn family(operation: &Operation<'_>) -> Option<Result<Vec<Value>, Sto
     })
 }
 
-/// A shape of which the outermost dimension counts rows, and of which no more than the rank is known.
+/// Returns a value whose outermost dimension counts rows, and of whose shape only the rank is known.
 fn outermost(rows: &Rows) -> Value {
     let shape = rows.shape.as_ref().map(|shape| {
         let mut sizes: Shape = vec![Size::Other; shape.len()];
@@ -54,10 +54,10 @@ fn not_outermost() -> Stop {
     Stop::Coupled("takes the rows for something else than samples".to_owned())
 }
 
-/// The first input holds samples along the outermost dimension; the others are weights.
+/// Handles operators whose first input holds samples along the outermost dimension; the others are weights.
 fn samples(operation: &Operation<'_>) -> Result<Vec<Value>, Stop> {
     let mut outputs = by_sample(operation, &[0])?;
-    // The places that a pool gives count all samples.
+    // The positions that a pool outputs are counted over all samples.
     for output in outputs.iter_mut().skip(1) {
         *output =
             Value::lost(Stop::Coupled("gives places among all rows".to_owned()), &operation.node.operator);
@@ -65,7 +65,7 @@ fn samples(operation: &Operation<'_>) -> Result<Vec<Value>, Stop> {
     Ok(outputs)
 }
 
-/// Some inputs hold samples along the outermost dimension; the others hold none.
+/// Handles operators of which only the inputs `of_samples` may hold samples, along the outermost dimension.
 fn by_sample(operation: &Operation<'_>, of_samples: &[usize]) -> Result<Vec<Value>, Stop> {
     for (index, value) in operation.inputs.iter().enumerate() {
         match value {
@@ -93,7 +93,7 @@ fn batch_normalization(operation: &Operation<'_>) -> Result<Vec<Value>, Stop> {
     samples(operation)
 }
 
-/// Sizes or scales of all dimensions: that of the rows stays as it is.
+/// Handles sizes or scales of all dimensions: the one of the rows must not change.
 fn resized(operation: &Operation<'_>) -> Result<Vec<Value>, Stop> {
     let rows = operation.first()?;
     let is_upsample = operation.node.operator == "Upsample";
@@ -122,7 +122,8 @@ fn resized(operation: &Operation<'_>) -> Result<Vec<Value>, Stop> {
     Ok(vec![outermost(rows)])
 }
 
-/// Steps lie along the outermost dimension and samples along the next, or the other way round if `layout` is 1.
+/// Handles recurrent cells: steps lie along the outermost dimension and samples along the next, or the reverse if
+/// `layout` is 1.
 fn cells(operation: &Operation<'_>) -> Result<Vec<Value>, Stop> {
     let rows = operation.first()?;
     let samples_first = operation.node.integer("layout").unwrap_or(0) != 0;
@@ -162,13 +163,15 @@ fn cells(operation: &Operation<'_>) -> Result<Vec<Value>, Stop> {
     Ok(vec![all, last.clone(), last])
 }
 
-/// Queries, keys and values hold samples outermost; a mask by row has a dimension for each of theirs.
+/// Handles attention: queries, keys and values hold samples outermost. A mask by row has as many dimensions as they
+/// have.
 fn attention(operation: &Operation<'_>) -> Result<Vec<Value>, Stop> {
     let is_microsofts = operation.node.domain == "com.microsoft";
     for (index, value) in operation.inputs.iter().enumerate() {
         match value {
             Some(Value::Rows(rows)) if rows.axis == 0 && rows.rank()? >= 3 => {}
-            // Masks of a row's own are [rows, steps] in ONNX Runtime's operators, where ONNX's own begins with steps.
+            // A mask for each row is [rows, steps] in ONNX Runtime's operators, while one of ONNX's own begins with
+            // steps.
             Some(Value::Rows(rows)) if is_microsofts && index >= 3 && rows.axis == 0 && rows.rank()? == 2 => {
             }
             Some(value) if value.has_rows() => return Err(not_outermost()),

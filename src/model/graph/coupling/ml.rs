@@ -1,4 +1,4 @@
-//! Operators of `ai.onnx.ml`, and those of texts.
+//! Operators of `ai.onnx.ml`, and operators on strings.
 
 use super::{
     AttributeValue, Operation,
@@ -24,7 +24,7 @@ pub(super) fn ml(operation: &Operation<'_>) -> Option<Result<Vec<Value>, Stop>> 
     })
 }
 
-/// Operators of texts that stand in other domains.
+/// Handles operators on strings in other domains.
 pub(super) fn text(operation: &Operation<'_>) -> Option<Result<Vec<Value>, Stop>> {
     Some(match operation.node.operator.as_str() {
         "StringNormalizer" => normalized(operation),
@@ -36,7 +36,7 @@ pub(super) fn text(operation: &Operation<'_>) -> Option<Result<Vec<Value>, Stop>
     })
 }
 
-/// Element by element.
+/// Handles operators that work element by element.
 fn each(operation: &Operation<'_>) -> Result<Vec<Value>, Stop> {
     let rows = operation.first()?;
     operation.fixed_from(1)?;
@@ -47,7 +47,7 @@ fn matrix() -> Value {
     Value::rows(0, Some(vec![Size::Rows, Size::Other]))
 }
 
-/// One vector is one sample to these operators, whatever it counts: only matrices hold a sample in each row.
+/// Returns an error unless the value is a matrix with a sample in each row: to these operators a vector is one sample.
 fn is_samples(rows: &Rows) -> Result<(), Stop> {
     match (rows.rank()?, rows.axis) {
         (2, 0) => Ok(()),
@@ -87,7 +87,7 @@ fn features(operation: &Operation<'_>) -> Result<Vec<Value>, Stop> {
     Ok(vec![matrix()])
 }
 
-/// Takes columns of the innermost dimension, or, of a list, the element that each row asks for.
+/// Extracts columns of the innermost dimension, or, from a list, the element that each row selects.
 fn extracted(operation: &Operation<'_>) -> Result<Value, Stop> {
     match (operation.inputs.first().copied().flatten(), operation.inputs.get(1).copied().flatten()) {
         (Some(Value::Rows(rows)), Some(columns)) if !columns.has_rows() => {
@@ -100,7 +100,7 @@ fn extracted(operation: &Operation<'_>) -> Result<Value, Stop> {
         (Some(list), Some(Value::Rows(asked))) if !list.has_rows() && asked.is_outermost() => {
             let unknown = || Stop::Unknown("takes a constant of unknown shape".to_owned());
             let mut shape = list.fixed_shape().ok_or_else(unknown)?;
-            // A list is answered as a matrix of one line.
+            // The result for a list is a matrix of one row.
             if shape.len() == 1 {
                 shape.insert(0, Size::Known(1));
             }
@@ -111,7 +111,7 @@ fn extracted(operation: &Operation<'_>) -> Result<Value, Stop> {
     }
 }
 
-/// Without stop words each text becomes one; with them, rows vanish.
+/// Handles normalization: without stop words each string remains one; with them, rows vanish.
 fn normalized(operation: &Operation<'_>) -> Result<Vec<Value>, Stop> {
     let drops = match operation.node.attribute("stopwords") {
         None => false,
@@ -124,7 +124,7 @@ fn normalized(operation: &Operation<'_>) -> Result<Vec<Value>, Stop> {
     each(operation)
 }
 
-/// Rows of tokens are filled up to the longest one.
+/// Handles tokenizers, which pad rows of tokens to the longest one.
 fn tokens(operation: &Operation<'_>) -> Result<Vec<Value>, Stop> {
     let rows = operation.first()?;
     if operation.node.domain != "com.microsoft" || rows.axis != 0 {
@@ -136,7 +136,7 @@ fn tokens(operation: &Operation<'_>) -> Result<Vec<Value>, Stop> {
     Ok(vec![Value::rows(0, Some(shape))])
 }
 
-/// Counts words; what fills up the rows is not among them.
+/// Handles word counts, which must not include the padding.
 fn words(operation: &Operation<'_>) -> Result<Vec<Value>, Stop> {
     let rows = operation.first()?;
     is_samples(rows)?;

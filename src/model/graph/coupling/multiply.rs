@@ -1,4 +1,4 @@
-//! Products of matrices: rows stay apart unless the sum runs along them.
+//! Products of matrices: rows stay independent unless the sum runs along them.
 
 use super::{
     Operation,
@@ -13,7 +13,7 @@ pub(super) fn multiply(operation: &Operation<'_>) -> Option<Result<Vec<Value>, S
         "QLinearMatMul" => only(operation, &[0, 3]).and_then(|()| product(input(0), input(3))),
         "MatMulIntegerToFloat" => only(operation, &[0, 1]).and_then(|()| product(input(0), input(1))),
         "FusedMatMul" => transposed_product(operation),
-        // The weights have a form of their own; they are those of a matrix.
+        // The weights are a matrix in a packed form.
         "MatMulNBits" | "MatMulBnb4" => only(operation, &[0]).and_then(|()| by_weights(operation)),
         "Gemm" | "FusedGemm" => gemm(operation),
         "QGemm" => only(operation, &[0]).and_then(|()| gemm(operation)),
@@ -45,7 +45,8 @@ fn unknown_shape() -> Stop {
     Stop::Unknown("takes a constant of unknown shape".to_owned())
 }
 
-/// As numpy's `matmul`: the innermost two dimensions are those of matrices, the others go together.
+/// Handles products like numpy's `matmul`: the innermost two dimensions are those of matrices, the others are
+/// broadcast.
 fn product(left: Option<&Value>, right: Option<&Value>) -> Result<Value, Stop> {
     match (left, right) {
         (Some(Value::Rows(left)), Some(Value::Rows(right))) => both(left, right),
@@ -59,7 +60,7 @@ fn product(left: Option<&Value>, right: Option<&Value>) -> Result<Value, Stop> {
     }
 }
 
-/// Rows times a constant, or a constant times rows.
+/// Multiplies rows by a constant, or a constant by rows.
 fn one_sided(rows: &Rows, constant: &Shape, rows_are_left: bool) -> Result<Value, Stop> {
     let rank = rows.rank()?;
     if constant.is_empty() {
@@ -76,7 +77,7 @@ fn one_sided(rows: &Rows, constant: &Shape, rows_are_left: bool) -> Result<Value
     }
     let own = rows.shape.clone().unwrap_or_default();
     if constant.len() == 1 {
-        // The dimension that a vector takes away lies within that of the rows, or beside it.
+        // The dimension that a vector removes lies inside that of the rows, or next to it.
         let dropped = if rows_are_left { rank - 1 } else { rank - 2 };
         let axis = rows.axis - usize::from(dropped < rows.axis);
         let kept = own.iter().enumerate().filter(|(place, _)| *place != dropped);
@@ -95,7 +96,7 @@ fn one_sided(rows: &Rows, constant: &Shape, rows_are_left: bool) -> Result<Value
     Ok(Value::rows(at, Some(shape)))
 }
 
-/// Rows times rows: each matrix by the one of the same row.
+/// Multiplies rows by rows: each matrix by the one of the same row.
 fn both(left: &Rows, right: &Rows) -> Result<Value, Stop> {
     let (left_rank, right_rank) = (left.rank()?, right.rank()?);
     let (left_place, right_place) = (left_rank - left.axis, right_rank - right.axis);
@@ -122,7 +123,7 @@ fn transposed_product(operation: &Operation<'_>) -> Result<Value, Stop> {
     product(left.as_ref(), right.as_ref())
 }
 
-/// The value with its innermost two dimensions exchanged, if that is asked for.
+/// Exchanges the innermost two dimensions of the value if `is_turned`.
 fn turned(value: Option<&Value>, is_turned: bool) -> Result<Option<Value>, Stop> {
     let Some(value) = value.filter(|_| is_turned) else { return Ok(value.cloned()) };
     Ok(Some(match value {
@@ -151,7 +152,7 @@ fn turned(value: Option<&Value>, is_turned: bool) -> Result<Option<Value>, Stop>
     }))
 }
 
-/// Rows times weights that are a matrix in another form.
+/// Multiplies rows by weights that are a matrix in another form.
 fn by_weights(operation: &Operation<'_>) -> Result<Value, Stop> {
     let rows = operation.first()?;
     let rank = rows.rank()?;
@@ -163,7 +164,8 @@ fn by_weights(operation: &Operation<'_>) -> Result<Value, Stop> {
     Ok(Value::rows(rows.axis, Some(shape)))
 }
 
-/// `alpha * A' * B' + beta * C`, all of them matrices, or C of a shape that goes together with the product.
+/// Handles `alpha * A' * B' + beta * C`: matrices, except that the shape of C only has to be compatible with the
+/// product.
 fn gemm(operation: &Operation<'_>) -> Result<Value, Stop> {
     let input = |index: usize| operation.inputs.get(index).copied().flatten();
     let is_set = |name: &str| operation.node.integer(name).unwrap_or(0) != 0;
@@ -172,7 +174,7 @@ fn gemm(operation: &Operation<'_>) -> Result<Value, Stop> {
         Some(other) if other.has_rows() => Err(Stop::Coupled("computes with the number of rows".to_owned())),
         _ => Ok(None),
     };
-    // CDist measures each row of A against each row of B, as A times the turned B would.
+    // CDist measures each row of A against each row of B, as a product of A and the transposed B would.
     let turns_right = is_set("transB") || operation.node.operator == "CDist";
     let at = match (axis(input(0), is_set("transA"))?, axis(input(1), turns_right)?) {
         (Some(0), None) => 0,
@@ -195,7 +197,8 @@ fn gemm(operation: &Operation<'_>) -> Result<Value, Stop> {
     }
 }
 
-/// Each row with its own, if the letter of the rows is the same in all values that hold them, and stays.
+/// Handles Einsum: rows are independent if their letter is the same in all values that hold them, and stays in the
+/// result.
 fn einsum(operation: &Operation<'_>) -> Result<Value, Stop> {
     let unread = || Stop::Unknown("has an equation that is not looked into".to_owned());
     let Some(super::AttributeValue::Text(equation)) = operation.node.attribute("equation") else {

@@ -1,4 +1,4 @@
-//! Short lists of whole numbers, such as shapes are computed from, and what is made of them.
+//! Short lists of whole numbers, from which shapes are computed, and the operators on them.
 
 use super::{
     Operation,
@@ -6,12 +6,12 @@ use super::{
     value::{MAX_NUMBERS, Rows, Shape, Size, Stop, Value, from_either_end},
 };
 
-/// The value of an operator that is given no rows, if something is known of it.
+/// Returns the outputs of an operator without rows among its inputs; `None` if nothing is known of them.
 pub(super) fn of_numbers(operation: &Operation<'_>) -> Option<Vec<Value>> {
     of_row_counts(operation).ok().or_else(|| Some(vec![Value::Fixed(Some(shape_of_fixed(operation)?))]))
 }
 
-/// The shape of a value that is the same for all rows.
+/// Returns the shape of a value that is the same for all rows; `None` if it is unknown.
 fn shape_of_fixed(operation: &Operation<'_>) -> Option<Shape> {
     let operator = operation.node.operator.as_str();
     let shapes = || operation.inputs.iter().flatten().map(|value| value.fixed_shape());
@@ -50,7 +50,7 @@ fn shape_of_fixed(operation: &Operation<'_>) -> Option<Shape> {
     }
 }
 
-/// The value of an operator on lists some of which count rows.
+/// Returns the outputs of an operator on lists, some of which count rows.
 pub(super) fn of_row_counts(operation: &Operation<'_>) -> Result<Vec<Value>, Stop> {
     let computes = || Stop::Unknown("computes with the number of rows".to_owned());
     let value = match operation.node.operator.as_str() {
@@ -79,7 +79,7 @@ pub(super) fn of_row_counts(operation: &Operation<'_>) -> Result<Vec<Value>, Sto
     Ok(vec![value.ok_or_else(computes)?])
 }
 
-/// The shape of rows, and their number.
+/// Returns the shape of rows or their number, for the operators `Shape` and `Size`.
 pub(super) fn measured(operation: &Operation<'_>, rows: &Rows) -> Option<Value> {
     let shape = rows.shape.as_ref()?;
     match operation.node.operator.as_str() {
@@ -136,7 +136,7 @@ fn gathered(operation: &Operation<'_>) -> Option<Value> {
     Some(Value::Numbers { elements: places.iter().map(at).collect::<Option<_>>()?, is_scalar: is_one })
 }
 
-/// One number with another number of dimensions: none or one.
+/// Changes the dimensions of one number to none or one.
 fn reshaped(operation: &Operation<'_>, is_scalar: bool) -> Option<Value> {
     let (elements, _) = input(operation, 0)?;
     let has_axis = operation.whole_numbers("axes", 1).ok().flatten();
@@ -196,7 +196,7 @@ fn computed(operator: &str, left: Size, right: Size) -> Size {
     }
 }
 
-/// The dimension of a list of sizes that counts rows; `None` if none does.
+/// Returns the dimension of a list of sizes that counts rows; `None` if none does.
 ///
 /// # Errors
 ///
@@ -209,7 +209,7 @@ fn place_of_rows(sizes: &[Size]) -> Result<Option<usize>, Stop> {
     if is_clear { Ok(first.map(|(place, _)| place)) } else { Err(unclear()) }
 }
 
-/// A constant of a computed shape, which may count rows.
+/// Handles a constant of a computed shape, which may count rows.
 fn filled(operation: &Operation<'_>) -> Option<Value> {
     let (sizes, _) = input(operation, 0)?;
     let shape = Some(sizes.to_vec());
@@ -219,14 +219,14 @@ fn filled(operation: &Operation<'_>) -> Option<Value> {
     })
 }
 
-/// A constant, repeated for each row.
+/// Handles a constant that is repeated for each row.
 fn repeated(operation: &Operation<'_>) -> Option<Value> {
     let own = operation.inputs.first().copied().flatten()?.fixed_shape()?;
     let (sizes, _) = input(operation, 1)?;
     let at = place_of_rows(sizes).ok()?;
     let rank = own.len().max(sizes.len());
     let mut shape = vec![Size::Other; rank];
-    // Which parts of the constant a row gets is the same for all where they are repeated whole.
+    // Repeated whole, the constant has the same parts for every row.
     let Some(at) = at else { return Some(Value::Fixed(Some(shape))) };
     let at = at + (rank - sizes.len());
     let kept = (at + own.len()).checked_sub(rank).and_then(|place| own.get(place).copied());

@@ -1,11 +1,11 @@
-//! Operators that work along some dimensions: sums, softmax, norms, orders.
+//! Operators that work along some dimensions: sums, softmax, norms, sorting.
 
 use super::{
     Operation,
     value::{Rows, Size, Stop, Value},
 };
 
-/// First version in which softmax takes one dimension and not all from that one on.
+/// First version in which softmax works along one dimension, not along all from that one on.
 const SOFTMAX_OF_ONE_AXIS: u64 = 13;
 
 pub(super) fn reduce(operation: &Operation<'_>) -> Option<Result<Vec<Value>, Stop>> {
@@ -38,7 +38,7 @@ fn coupled(what: &str) -> Stop {
     Stop::Coupled(what.to_owned())
 }
 
-/// Reduces these dimensions, or all of them.
+/// Reduces these dimensions, or all of them if there are none.
 fn reduction(operation: &Operation<'_>, axes: Option<Vec<i64>>) -> Result<Vec<Value>, Stop> {
     let rows = operation.first()?;
     let axes = axes.unwrap_or_default();
@@ -66,7 +66,7 @@ fn reduction(operation: &Operation<'_>, axes: Option<Vec<i64>>) -> Result<Vec<Va
     Ok(vec![Value::Rows(without(rows, &reduced))])
 }
 
-/// The value without some of its dimensions, none of which counts rows.
+/// Returns the value without some of its dimensions, none of which counts rows.
 pub(super) fn without(rows: &Rows, dropped: &[usize]) -> Rows {
     let axis = rows.axis - dropped.iter().filter(|axis| **axis < rows.axis).count();
     let kept = |shape: &Vec<Size>| {
@@ -76,7 +76,7 @@ pub(super) fn without(rows: &Rows, dropped: &[usize]) -> Rows {
     Rows { axis, shape: rows.shape.as_ref().map(kept) }
 }
 
-/// Keeps the shape, and works along one dimension or all from that one on.
+/// Handles operators that keep the shape and work along one dimension, or along all from that one on.
 fn along(operation: &Operation<'_>, axis: i64, to_the_end: bool) -> Result<Vec<Value>, Stop> {
     let rows = operation.first()?;
     operation.fixed_from(1)?;
@@ -93,7 +93,7 @@ fn softmax(operation: &Operation<'_>) -> Result<Vec<Value>, Stop> {
     along(operation, axis, !is_new)
 }
 
-/// A norm whose scale and bias lie along the dimensions that it works along.
+/// Handles a norm whose scale and bias lie along the normalized dimensions.
 fn layer_norm(operation: &Operation<'_>) -> Result<Vec<Value>, Stop> {
     let axis = operation.node.integer("axis").unwrap_or(-1);
     let mut outputs = along(operation, axis, true)?;

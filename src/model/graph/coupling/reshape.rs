@@ -1,4 +1,4 @@
-//! Operators that give the same elements another shape.
+//! Operators that change the shape of the same elements.
 
 use super::{
     Operation,
@@ -32,7 +32,7 @@ fn reshaped(operation: &Operation<'_>) -> Result<Value, Stop> {
     let copies = operation.node.integer("allowzero").unwrap_or(0) == 0;
     let at = place_of_rows(rows, &target, copies)?;
     let rest = target.get(at + 1..).unwrap_or_default();
-    // A zero copies the size of the same place, which must not be that of the rows.
+    // A zero copies the size at the same position, which must not be that of the rows.
     let is_rows = |(place, size): (usize, &Size)| {
         matches!(size, Size::Rows | Size::Mixed) || (copies && *size == Size::Known(0) && place == rows.axis)
     };
@@ -55,7 +55,7 @@ fn reshaped(operation: &Operation<'_>) -> Result<Value, Stop> {
     Ok(Value::rows(at, Some(target.iter().enumerate().map(size).collect())))
 }
 
-/// The dimension of the target that counts the rows: all outside it stays as it is, or is 1.
+/// Finds the dimension of the target that counts the rows: all outside it must stay unchanged, or be 1.
 fn place_of_rows(rows: &Rows, target: &[Size], copies: bool) -> Result<usize, Stop> {
     let counts_rows = |place: usize| match target.get(place) {
         Some(Size::Rows | Size::Known(-1)) => true,
@@ -135,7 +135,7 @@ fn unsqueezed(operation: &Operation<'_>) -> Result<Value, Stop> {
     Ok(Value::rows(at, Some(shape)))
 }
 
-/// As an operand of these sizes would make it.
+/// Handles `Expand`: broadcasts the value to these sizes.
 fn expanded(operation: &Operation<'_>) -> Result<Value, Stop> {
     let rows = operation.first()?;
     let own = rows.rank()?;

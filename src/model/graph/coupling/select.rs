@@ -1,4 +1,4 @@
-//! Operators that take parts of values by their place.
+//! Operators that select parts of values by position.
 
 use super::{
     Operation,
@@ -6,10 +6,10 @@ use super::{
     value::{Shape, Size, Stop, Value, from_either_end},
 };
 
-/// First version in which slices are inputs and not attributes.
+/// First version in which the bounds of slices are inputs instead of attributes.
 const SLICE_BY_INPUTS: u64 = 10;
 
-/// The end of a slice that takes everything, as exporters write it, is at least this.
+/// Least end of a slice that selects everything, as exporters write it.
 const EVERYTHING: i64 = i32::MAX as i64;
 
 pub(super) fn select(operation: &Operation<'_>) -> Option<Result<Vec<Value>, Stop>> {
@@ -67,7 +67,7 @@ fn gathered(operation: &Operation<'_>) -> Result<Value, Stop> {
     }
 }
 
-/// A shape with one of its dimensions replaced by several.
+/// Returns a shape with one dimension replaced by several.
 fn replaced(shape: &Shape, axis: usize, with: &Shape) -> Shape {
     let mut shape = shape.clone();
     if axis < shape.len() {
@@ -76,7 +76,7 @@ fn replaced(shape: &Shape, axis: usize, with: &Shape) -> Shape {
     shape
 }
 
-/// Takes or sets single elements along a dimension: each row those of its own, if all inputs hold rows.
+/// Selects or sets single elements along a dimension. Rows are independent if all inputs hold rows.
 fn elements(operation: &Operation<'_>, count: usize) -> Result<Value, Stop> {
     let data = operation.first()?;
     let axis = data.dimension(operation.node.integer("axis").unwrap_or(0))?;
@@ -88,7 +88,7 @@ fn elements(operation: &Operation<'_>, count: usize) -> Result<Value, Stop> {
     if operation.inputs.len() != count || !operation.inputs.iter().copied().all(is_by_row) {
         return Err(Stop::Unknown("takes places that are not by row".to_owned()));
     }
-    // The answer of GatherElements has the shape of the places, that of ScatterElements the shape of the data.
+    // The result of GatherElements has the shape of the indices, that of ScatterElements the shape of the data.
     let size = if count == 2 { Size::Other } else { return Ok(Value::Rows(data.clone())) };
     let other = (0..data.rank()?).filter(|place| *place != data.axis);
     Ok(Value::Rows(other.fold(data.clone(), |rows, place| with_size(&rows, place, size))))

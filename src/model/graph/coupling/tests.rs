@@ -1,7 +1,7 @@
 use super::*;
 use crate::model::{Attribute, Constant, ElementType, Elements};
 
-/// A graph that is put together operator by operator.
+/// A graph that is built operator by operator.
 struct Build {
     graph: Graph,
     inputs: Vec<ValueSpec>,
@@ -14,7 +14,7 @@ fn build(opset: u64) -> Build {
 }
 
 impl Build {
-    /// An input with any number of rows; a size of 0 leaves a dimension open.
+    /// Adds an input with any number of rows; a size of 0 leaves a dimension open.
     fn input(mut self, name: &str, inner: &[usize]) -> Self {
         let size = |size: &usize| match size {
             0 => Dimension::Dynamic(String::new()),
@@ -45,7 +45,7 @@ impl Build {
         self
     }
 
-    /// An operator: its name (`domain:Name` for those of other domains), inputs, outputs and attributes.
+    /// Adds an operator: its name (`domain:Name` for other domains), inputs, outputs and attributes.
     fn node(self, operator: &str, inputs: &[&str], outputs: &[&str]) -> Self {
         self.with(operator, inputs, outputs, &[])
     }
@@ -100,12 +100,12 @@ fn text(text: &str) -> AttributeValue {
     AttributeValue::Text(text.to_owned())
 }
 
-/// `x` [N, 4] through one operator with these attributes.
+/// Checks `x` [N, 4] through one operator with these attributes.
 fn one(opset: u64, operator: &str, attributes: &[(&str, AttributeValue)]) -> &'static str {
     build(opset).input("x", &[4]).with(operator, &["x"], &["y"], attributes).y()
 }
 
-/// `x` [N, 4] through one operator whose second input is a list.
+/// Checks `x` [N, 4] through one operator whose second input is a list.
 fn with_list(
     opset: u64,
     operator: &str,
@@ -181,7 +181,7 @@ fn softmax_takes_one_dimension_or_all_from_one_on_by_the_operator_set() {
     let axis = |axis: i64| vec![("axis", whole(axis))];
     assert_eq!((one(13, "Softmax", &[]), one(11, "Softmax", &[])), ("independent", "independent"));
     assert_eq!((one(13, "Softmax", &axis(0)), one(11, "Softmax", &axis(0))), ("coupled", "coupled"));
-    // [N, L, 4] with the rows turned into the second dimension.
+    // [N, L, 4] with the rows transposed to the second dimension.
     let turned = |opset| {
         build(opset)
             .input("x", &[3, 4])

@@ -14,7 +14,7 @@ pub(super) enum Size {
     Known(i64),
     /// A number that is the same for all rows of a run.
     Other,
-    /// The number of rows or a multiple of it: each row has as many neighbouring places.
+    /// The number of rows or a multiple of it: each row has the same number of adjacent places.
     Rows,
     /// A number that depends on the rows in another way.
     Mixed,
@@ -26,9 +26,9 @@ pub(super) type Shape = Vec<Size>;
 /// A value that holds rows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Rows {
-    /// The dimension that counts rows; those of one row lie beside each other.
+    /// The dimension that counts rows; the places of one row are adjacent.
     pub(super) axis: usize,
-    /// Sizes of the dimensions, if it is known how many there are.
+    /// Sizes of the dimensions; `None` if their number is unknown.
     pub(super) shape: Option<Shape>,
 }
 
@@ -46,11 +46,11 @@ pub(super) enum Value {
     },
     /// A value that holds rows, each of which depends on the same row of the inputs only.
     Rows(Rows),
-    /// A value whose rows depend on others, or may.
+    /// A value whose rows depend on other rows, or may.
     Lost(Rc<Lost>),
 }
 
-/// An operator that cannot be passed, and why.
+/// An operator that ends the analysis, with the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Lost {
     /// Name of the operator.
@@ -59,12 +59,12 @@ pub(super) struct Lost {
     pub(super) stop: Stop,
 }
 
-/// Reason why an operator cannot be passed.
+/// Reason for which an operator ends the analysis.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Stop {
-    /// Computation with several rows.
+    /// The operator computes with several rows.
     Coupled(String),
-    /// Operator that is not understood.
+    /// The operator is not understood.
     Unknown(String),
 }
 
@@ -75,13 +75,13 @@ impl Lost {
 }
 
 impl Rows {
-    /// The number of dimensions.
+    /// Returns the number of dimensions.
     pub(super) fn rank(&self) -> Result<usize, Stop> {
         let unknown = || Stop::Unknown("takes a value of unknown rank".to_owned());
         self.shape.as_ref().map(Vec::len).ok_or_else(unknown)
     }
 
-    /// A dimension counted from either end.
+    /// Resolves a dimension counted from either end.
     pub(super) fn dimension(&self, axis: i64) -> Result<usize, Stop> {
         if let Ok(axis) = usize::try_from(axis) {
             return Ok(axis);
@@ -89,14 +89,14 @@ impl Rows {
         from_either_end(axis, self.rank()?)
     }
 
-    /// Returns true if nothing but dimensions of size 1 lies outside that of the rows.
+    /// Returns true if only dimensions of size 1 lie outside that of the rows.
     pub(super) fn is_outermost(&self) -> bool {
         let ones = |shape: &Shape| shape.iter().take(self.axis).all(|size| *size == Size::Known(1));
         self.axis == 0 || self.shape.as_ref().is_some_and(ones)
     }
 }
 
-/// A dimension counted from either end of `rank`.
+/// Resolves a dimension counted from either end of `rank`.
 pub(super) fn from_either_end(axis: i64, rank: usize) -> Result<usize, Stop> {
     let wide = i64::try_from(rank).unwrap_or(i64::MAX);
     let axis = if axis < 0 { axis + wide } else { axis };
@@ -107,17 +107,17 @@ pub(super) fn from_either_end(axis: i64, rank: usize) -> Result<usize, Stop> {
 }
 
 impl Value {
-    /// A value with the rows along a dimension.
+    /// Creates a value with the rows along a dimension.
     pub(super) fn rows(axis: usize, shape: Option<Shape>) -> Self {
         Self::Rows(Rows { axis, shape })
     }
 
-    /// A value behind an operator that cannot be passed.
+    /// Creates a value behind an operator that ends the analysis.
     pub(super) fn lost(stop: Stop, operator: &str) -> Self {
         Self::Lost(Rc::new(Lost { operator: operator.to_owned(), stop }))
     }
 
-    /// A value of the file.
+    /// Creates the value of a constant in the file.
     pub(super) fn of_constant(constant: &Constant) -> Self {
         let numbers = match &constant.elements {
             Some(Elements::Integers(numbers))
@@ -140,7 +140,7 @@ impl Value {
         }
     }
 
-    /// Returns true if it holds rows or a number that depends on how many there are.
+    /// Returns true if it holds rows or a number that depends on the number of rows.
     pub(super) fn has_rows(&self) -> bool {
         match self {
             Self::Rows(_) => true,
@@ -151,12 +151,12 @@ impl Value {
         }
     }
 
-    /// Returns true if rows are filled up to the longest of a run.
+    /// Returns true if rows are padded to the longest of a run.
     pub(super) fn is_padded(&self) -> bool {
         matches!(self, Self::Rows(Rows { shape: Some(shape), .. }) if shape.contains(&Size::Mixed))
     }
 
-    /// The shape of a value that is the same for all rows, if it is known.
+    /// Returns the shape of a value that is the same for all rows; `None` if it is unknown.
     pub(super) fn fixed_shape(&self) -> Option<Shape> {
         match self {
             Self::Fixed(shape) => shape.clone(),
@@ -168,7 +168,7 @@ impl Value {
         }
     }
 
-    /// The reason why an output does not hold one result for each row in its outermost dimension.
+    /// Returns the reason for which an output does not hold one result for each row in its outermost dimension.
     pub(super) fn not_by_row(&self, name: &str) -> Option<Rc<Lost>> {
         let coupled = |reason: String| {
             Some(Rc::new(Lost { operator: format!("Output {name}"), stop: Stop::Coupled(reason) }))
