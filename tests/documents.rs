@@ -124,7 +124,7 @@ fn every_listed_error_code_is_used() {
     }
 }
 
-/// What the gateway exports once everything has happened: the type and the labels of each series.
+/// The type and the labels of each series that the gateway exports once everything has happened.
 fn exported() -> BTreeMap<String, (String, BTreeSet<String>)> {
     let metrics = Metrics::new(true).unwrap();
     metrics.request_answered("POST", "/predict", "200", Duration::from_millis(1));
@@ -187,7 +187,7 @@ fn every_metric_is_documented_with_its_type_its_labels_and_a_query() {
     });
     assert_eq!(documented.collect::<BTreeMap<_, _>>(), exported);
     let queries: String =
-        page.split("```promql\n").skip(1).flat_map(|block| block.split("```").next()).collect();
+        page.split("```promql\n").skip(1).filter_map(|block| block.split("```").next()).collect();
     assert_eq!(named_metrics(&queries), names, "queries, and what is exported");
 }
 
