@@ -20,7 +20,7 @@ use onnx_gateway::{
         Contract, Dimension, ElementType, Feature, FlatLayout, Layout, ModelVersion, RowOutputs, Signature,
         Tensor, TensorData, Value, ValueSpec, rows_to_tensors,
     },
-    wire::{AnswerTemplate, Asked, PredictRequest, RowsAnswer, parse_valid, read_flat_rows},
+    wire::{AnswerTemplate, PredictRequest, RequestInputs, RowsAnswer, parse_valid, read_flat_rows},
 };
 
 /// A benchmark that calls a function this number of times.
@@ -174,7 +174,7 @@ fn parse_long_way(body: &str, times: usize) {
     let iris = Iris::new();
     for _ in 0..times {
         let request: PredictRequest = parse_valid(black_box(body.as_bytes())).unwrap();
-        let Asked::Rows(rows, _) = request.asked() else { return };
+        let RequestInputs::Rows(rows, _) = request.asked() else { return };
         black_box(rows_to_tensors(&rows, &iris.layout, &iris.contract).unwrap());
     }
 }

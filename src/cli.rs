@@ -4,20 +4,20 @@ mod admit;
 mod check;
 mod client;
 mod comparison;
+mod config_reload;
 mod diff;
 mod examine;
-mod follow;
 mod hash_secret;
 mod health;
 mod inspect;
+mod load_settings;
 mod output;
 mod predict;
-mod prepare;
 mod rollback;
 mod serve;
 mod token;
 mod verify;
-mod warn;
+mod warnings;
 
 use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 

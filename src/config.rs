@@ -21,7 +21,7 @@ mod watch;
 pub use changes::{Change, changes, known_settings};
 pub use environment::Environment;
 pub use load::{Loaded, Reading, load, read};
-pub use problem::{Problem, Problems};
+pub use problem::{Problems, SettingsProblem};
 pub use secret::{Secret, SecretBytes};
 pub use sections::{
     AdminSettings, AdmissionSettings, Algorithm, AuthSettings, ClientSettings, DialectName, DialectSettings,

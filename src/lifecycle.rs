@@ -8,10 +8,12 @@
 //! * serving map shows requests the versions that serve
 
 mod admission;
-mod aspired;
-mod beneath;
+mod confined_file;
+mod failure_monitor;
 mod fingerprint;
 mod history;
+mod local_folder;
+mod managed_model;
 mod manager;
 mod model_config;
 mod notice;
@@ -19,7 +21,6 @@ mod operation;
 mod output_size;
 mod policy;
 mod proof;
-mod record;
 mod refusal;
 mod replay;
 mod schedule;
@@ -29,7 +30,7 @@ mod source;
 mod statistics;
 mod status;
 mod store;
-mod trial;
+mod version_harness;
 mod watch;
 
 use std::{
@@ -51,6 +52,7 @@ pub use admission::{
     child::{contract_of, run as run_admission},
     run_each as run_admissions,
 };
+pub use failure_monitor::{FailureMonitor, Suspect, Verdict};
 pub use history::{Event, HistoryEntry, Timings};
 pub use model_config::{ModelConfig, Pin, SchedulerConfig, Versions};
 pub use notice::Notice;
@@ -61,11 +63,10 @@ pub use refusal::{Reason, Refusal};
 pub use schedule::decide as decide_schedule;
 pub use servable::{Flat, Servable, Stamp};
 pub use serving_map::{ServingMap, ServingModel};
-pub use source::{Candidate, Config, Defect, Found, FoundModel, Source};
+pub use source::{Candidate, Config, Defect, RepositoryScan, ScannedModel, Source};
 pub use statistics::{BatchCounts, Counts, Phases, Statistics, Total};
 pub use status::{State, VersionStatus};
 pub use store::{CopiedFile, Deployment, Followed, Manifest, ModelDeployments, Snapshot, Store, StoreError};
-pub use trial::{Suspect, Trial, Verdict};
 
 use crate::{
     config::{AdmissionSettings, ModelsSettings, RollbackSettings, RuntimeSettings, Settings},
@@ -109,7 +110,7 @@ pub struct Lifecycle {
     status: Arc<ArcSwap<Vec<VersionStatus>>>,
     notices: Arc<ArcSwap<Vec<Notice>>>,
     history: Arc<History>,
-    misses_repository: Arc<AtomicBool>,
+    lacks_repository: Arc<AtomicBool>,
     first_pass: async_watch::Receiver<bool>,
     messages: mpsc::Sender<Message>,
     /// Closed when the manager has stopped.
@@ -145,12 +146,12 @@ impl Lifecycle {
         let (serving, status) = (Arc::new(ServingMap::default()), Arc::new(ArcSwap::default()));
         let notices = Arc::new(ArcSwap::default());
         let history = Arc::new(history);
-        let misses_repository = Arc::default();
+        let lacks_repository = Arc::default();
         let (first_pass_done, first_pass) = async_watch::channel(false);
         let (messages, received) = mpsc::channel();
         let (running, stopped) = mpsc::channel::<()>();
         let watch = watch::Watch::start(&settings.models.repository, messages.clone());
-        let heard = watch.as_ref().and_then(|_| watch::heard_folder(&settings.models.repository));
+        let heard = watch.as_ref().and_then(|_| local_folder::watched_folder(&settings.models.repository));
         let library = runtime.library().to_path_buf();
         let parts = Parts {
             source: Source::new(settings.models.repository.clone()),
@@ -168,7 +169,7 @@ impl Lifecycle {
             serving: Arc::clone(&serving),
             status: Arc::clone(&status),
             notices: Arc::clone(&notices),
-            misses_repository: Arc::clone(&misses_repository),
+            lacks_repository: Arc::clone(&lacks_repository),
             metrics,
             messages: messages.clone(),
         };
@@ -186,7 +187,7 @@ impl Lifecycle {
             status,
             notices,
             history,
-            misses_repository,
+            lacks_repository,
             first_pass,
             messages,
             stopped: Mutex::new(stopped),
@@ -221,8 +222,8 @@ impl Lifecycle {
 
     /// Returns true while the repository is unreadable or lost all its models, if the settings demand its presence.
     #[must_use]
-    pub fn misses_repository(&self) -> bool {
-        self.misses_repository.load(Ordering::Relaxed)
+    pub fn lacks_repository(&self) -> bool {
+        self.lacks_repository.load(Ordering::Relaxed)
     }
 
     /// Returns true if every file present at the start has been tried, except those still being written.
@@ -239,7 +240,7 @@ impl Lifecycle {
 
     /// Replaces the settings.
     pub fn change_settings(&self, settings: LifecycleSettings) {
-        self.tell(Message::Settings(Box::new(settings)));
+        self.send(Message::Settings(Box::new(settings)));
     }
 
     /// Tries a model's files in the repository, even if they were refused, rolled back or unloaded before. Returns once
@@ -282,11 +283,11 @@ impl Lifecycle {
         operation: impl FnOnce(oneshot::Sender<Result<T, OperationError>>) -> Operation,
     ) -> Result<T, OperationError> {
         let (reply, answer) = oneshot::channel();
-        self.tell(Message::Operate(model.clone(), operation(reply), by.to_owned()));
+        self.send(Message::Operate(model.clone(), operation(reply), by.to_owned()));
         answer.await.unwrap_or(Err(OperationError::Stopping))
     }
 
-    fn tell(&self, message: Message) {
+    fn send(&self, message: Message) {
         // The manager is gone only while the gateway shuts down.
         let _ = self.messages.send(message);
     }
@@ -297,7 +298,7 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(3);
 
 impl Drop for Lifecycle {
     fn drop(&mut self) {
-        self.tell(Message::Stop);
+        self.send(Message::Stop);
         let stopped =
             self.stopped.get_mut().unwrap_or_else(PoisonError::into_inner).recv_timeout(STOP_TIMEOUT);
         if stopped == Err(mpsc::RecvTimeoutError::Timeout) {

@@ -3,9 +3,8 @@
 //! The shared library is found and loaded once for the process ([`Runtime`]). A model is a [`Scheduler`] over
 //! independent sessions, because a session runs one batch at a time.
 
-mod contain;
+mod catch_panic;
 mod convert;
-mod declare;
 mod error;
 #[cfg(debug_assertions)]
 mod failpoint;
@@ -13,6 +12,7 @@ mod instance;
 mod library;
 mod refused;
 mod scheduler;
+mod signature;
 
 use std::{
     path::{Path, PathBuf},
@@ -25,7 +25,7 @@ pub use error::RuntimeError;
 pub use instance::Instance;
 pub use library::LibraryNotFound;
 pub use ort::session::RunOptions;
-pub use scheduler::{Asked, Failed, Inputs, Options, Ran, Running, Scheduler, set_worker};
+pub use scheduler::{Failed, Inputs, Options, RunRequest, RunResult, Running, Scheduler, set_worker};
 
 use crate::config::{Environment, RuntimeSettings};
 

@@ -1,15 +1,16 @@
 //! The assembled gateway and its life: listeners, housekeeping, shutdown.
 
-mod answers;
 mod connection;
+mod connection_slot;
+mod connection_table;
 mod descriptors;
+mod limits;
 mod listener;
-mod live;
-mod patience;
 mod reload;
-mod roster;
-mod seat;
+mod reloadable;
+mod response_tracker;
 mod shutdown;
+mod stall_limit;
 mod workers;
 
 use std::{
@@ -33,6 +34,7 @@ use crate::{
     auth::Authentication,
     config::{GrpcSettings, Settings},
     lifecycle::{Lifecycle, StoreError},
+    rest::SharedService,
     runtime::Runtime,
     serving::Serving,
     system::{date::can_be_written, descriptors as file_descriptors, memory},
@@ -40,10 +42,10 @@ use crate::{
     transport::Clock,
 };
 use connection::Protocol;
+use connection_table::ConnectionTable;
 use descriptors::Descriptors;
 use listener::{Audience, Listener};
-use live::{CurrentFront, Live};
-use roster::Roster;
+use reloadable::ReloadableState;
 use workers::Workers;
 
 /// Interval at which clients without recent requests are removed from the quotas.
@@ -110,7 +112,7 @@ pub struct Gateway {
     grpc_address: Option<SocketAddr>,
     admin_address: SocketAddr,
     serving: Arc<Serving>,
-    live: Arc<Live>,
+    live: Arc<ReloadableState>,
     metrics: Arc<Metrics>,
     shutdown: Shutdown,
     listeners: JoinSet<()>,
@@ -149,7 +151,8 @@ impl Gateway {
         let lifecycle = Lifecycle::start(runtime, program, (&settings).into(), Arc::clone(&metrics))?;
         let serving = Arc::new(Serving::new(lifecycle, &settings));
         let (given, counted) = (Arc::clone(&serving), Arc::clone(&metrics));
-        let live = Arc::new(Live::new(settings, authentication, given, counted, clock, descriptors));
+        let live =
+            Arc::new(ReloadableState::new(settings, authentication, given, counted, clock, descriptors));
 
         let shutdown = Shutdown::new();
         let mut listeners = JoinSet::new();
@@ -157,8 +160,8 @@ impl Gateway {
         // Operators have their own thread, so their requests do not wait for clients'.
         let for_operators = Arc::new(Workers::start("admin", 1).map_err(StartError::Threads)?);
         // One roster for clients over both protocols, another for operators.
-        let (of_clients, of_operators) = (Roster::default(), Roster::default());
-        let mut listen = |socket, protocol, front: &CurrentFront, audience| {
+        let (of_clients, of_operators) = (ConnectionTable::default(), ConnectionTable::default());
+        let mut listen = |socket, protocol, front: &SharedService, audience| {
             let (roster, workers) = match audience {
                 Audience::Clients => (&of_clients, &workers),
                 Audience::Operators => (&of_operators, &for_operators),
@@ -273,7 +276,7 @@ async fn bind(setting: &'static str, address: SocketAddr) -> Result<(TcpListener
     Ok((socket, bound))
 }
 
-async fn release_idle(live: Arc<Live>) {
+async fn release_idle(live: Arc<ReloadableState>) {
     let mut interval = time::interval(RELEASE_INTERVAL);
     loop {
         interval.tick().await;
@@ -290,7 +293,7 @@ async fn release_idle(live: Arc<Live>) {
     }
 }
 
-async fn fit_byte_budget(live: Arc<Live>) {
+async fn fit_byte_budget(live: Arc<ReloadableState>) {
     let mut interval = time::interval(BUDGET_INTERVAL);
     let mut trimmed = Trimmed::default();
     loop {
@@ -298,7 +301,7 @@ async fn fit_byte_budget(live: Arc<Live>) {
         live.fit_byte_budget();
         if live.is_calm() && trimmed.is_due() {
             // Takes milliseconds, and locks the allocator that all threads use.
-            let returned = tokio::task::spawn_blocking(memory::give_back);
+            let returned = tokio::task::spawn_blocking(memory::trim_heap);
             if returned.await.is_ok() {
                 trimmed = Trimmed::now();
             }

@@ -18,7 +18,7 @@ use arc_swap::ArcSwapOption;
 pub use error::ServingError;
 pub use flat::FlatPrediction;
 pub use metadata::{ModelMetadata, VersionMetadata};
-pub use prediction::{Inference, Prediction, Terms};
+pub use prediction::{Inference, Prediction, RequestContext};
 
 pub use crate::lifecycle::{
     BatchCounts, Counts, Flat, HistoryEntry, Notice, OperationError, Reason, Refusal, RolledBack, Servable,
@@ -234,7 +234,7 @@ impl Serving {
             Readiness::Starting
         } else if self.lifecycle.serving().names().is_empty() {
             Readiness::NoModel
-        } else if self.lifecycle.misses_repository() {
+        } else if self.lifecycle.lacks_repository() {
             Readiness::NoRepository
         } else {
             Readiness::Ready

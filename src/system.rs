@@ -5,7 +5,7 @@
 
 pub mod byte_budget;
 pub mod clock;
-pub mod code;
+pub mod code_pages;
 pub mod date;
 pub mod descriptors;
 pub mod fork;

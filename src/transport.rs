@@ -4,7 +4,6 @@
 //! gRPC is HTTP/2, and its services are an `axum` router like any other, so the same layers wrap both.
 
 mod access;
-mod apart;
 mod authenticate;
 mod charge;
 mod codes;
@@ -14,6 +13,7 @@ mod labels;
 mod layers;
 mod models;
 mod observe;
+mod offload;
 mod open_paths;
 mod permit;
 mod problem;
@@ -25,14 +25,14 @@ mod shared;
 mod state;
 mod version;
 
-pub(crate) use access::AskedBy;
-pub(crate) use apart::{apart, is_long};
+pub(crate) use access::RequestRecord;
 pub(crate) use charge::{ChargedBody, charge_bytes, charge_for, charge_of, charged_response, length_of};
 pub use codes::{FIELD_CODES, OAUTH_CODES, PROBLEM_CODES};
 pub(crate) use error::ApiError;
 pub(crate) use inference::{infer, outputs};
 pub(crate) use layers::{authorized, authorized_by_platform, observed};
 pub(crate) use models::{all_statistics, config, metadata, statistics};
+pub(crate) use offload::{is_large, offload};
 pub use open_paths::{OPEN_PATHS, is_open};
 pub(crate) use permit::{MayManage, MayPredict, MayRead, Permission, Permit};
 pub(crate) use problem::{MEDIA_TYPE, Problem, ProblemDocument};

@@ -184,7 +184,7 @@ fn unsafe_code_is_where_the_operating_system_is_talked_to() {
             .replace("unsafe_settings", "")
             .split(|character: char| !character.is_alphanumeric())
             .any(|word| word == "unsafe");
-        let there = ["system/code.rs", "system/fork.rs", "system/memory.rs", "system/priority.rs"]
+        let there = ["system/code_pages.rs", "system/fork.rs", "system/memory.rs", "system/priority.rs"]
             .iter()
             .any(|path| file.path == Path::new(path));
         assert_eq!(named, there, "{}: unsafe code is for four files of system only", file.path.display());

@@ -7,7 +7,7 @@ use onnx_gateway::{
         Contract, Dimension, ElementType, Feature, FlatLayout, Layout, Signature, Tensor, TensorData,
         ValueSpec, rows_to_tensors,
     },
-    wire::{Asked, FlatRows, PredictRequest, RowBase, parse_valid, read_flat_rows},
+    wire::{FlatRows, PredictRequest, RequestInputs, RowBase, parse_valid, read_flat_rows},
 };
 use proptest::prelude::*;
 
@@ -28,7 +28,9 @@ fn layout(element_type: ElementType, columns: usize) -> Layout {
 
 /// What the long way reads.
 fn slow(body: &[u8], layout: &Layout, columns: usize) -> Option<(FlatRows, Tensor)> {
-    let Asked::Rows(rows, base) = parse_valid::<PredictRequest>(body).ok()?.asked() else { return None };
+    let RequestInputs::Rows(rows, base) = parse_valid::<PredictRequest>(body).ok()?.asked() else {
+        return None;
+    };
     let (_, tensor) = rows_to_tensors(&rows, layout, &contract(columns)).ok()?.remove(0);
     Some((FlatRows { rows: rows.len(), many: base == RowBase::Instances }, tensor))
 }

@@ -153,8 +153,8 @@ async fn whoever_was_refused_is_let_in_again() {
         tokio::time::timeout(support::PATIENCE, refused).await.expect("a second request is refused");
     let told: u64 = refused.header("retry-after").parse().unwrap();
     // Requests that are refused are not charged, so asking again and again makes no difference.
-    let let_in = async { while ask().await.status != StatusCode::OK {} };
-    tokio::time::timeout(support::PATIENCE, let_in).await.expect("it is let in again");
+    let admitted = async { while ask().await.status != StatusCode::OK {} };
+    tokio::time::timeout(support::PATIENCE, admitted).await.expect("it is let in again");
     assert_eq!(told, 1, "a quota of one a second");
 }
 

@@ -11,7 +11,7 @@ use super::{
     verifier::VerificationKey,
     weak_secret,
 };
-use crate::config::{AuthSettings, Problem, SecretBytes};
+use crate::config::{AuthSettings, SecretBytes, SettingsProblem};
 
 /// The verifier, the issuer and the clients.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ impl Authentication {
     pub fn new(
         settings: &AuthSettings,
         for_development: &dyn Fn(&str) -> bool,
-    ) -> Result<Self, Vec<Problem>> {
+    ) -> Result<Self, Vec<SettingsProblem>> {
         let mut problems = Vec::new();
         let clients = read_clients(settings, for_development, &mut problems);
         let keys = read_keys(settings, for_development, &mut problems);
@@ -44,12 +44,12 @@ impl Authentication {
             let message = "no key is configured, so no token could be verified: set \
                            GATEWAY__AUTH__SIGNING_SECRET (openssl rand -hex 32) or auth.keys, or start with \
                            --config config/development.toml to try things out";
-            problems.push(Problem::at("auth.signing_secret", message));
+            problems.push(SettingsProblem::at("auth.signing_secret", message));
         }
         if settings.enabled && !clients.is_empty() && signing.is_none() && problems.is_empty() {
             let message = "there are clients but no key to sign their tokens with: set auth.signing_secret or the \
                            private_key of a key";
-            problems.push(Problem::at("auth.clients", message));
+            problems.push(SettingsProblem::at("auth.clients", message));
         }
         let issuer = signing.and_then(|signing| {
             let key = keys.iter().find(|(kid, _)| *kid == signing).map(|(_, key)| key)?;
@@ -77,7 +77,7 @@ type Keys = Vec<(Option<String>, ReadKey)>;
 fn read_keys(
     settings: &AuthSettings,
     for_development: &dyn Fn(&str) -> bool,
-    problems: &mut Vec<Problem>,
+    problems: &mut Vec<SettingsProblem>,
 ) -> Keys {
     let mut keys: Keys = Vec::new();
     match signing_secret(settings) {
@@ -91,7 +91,7 @@ fn read_keys(
                 weak_secret::weakness(secret.expose())
             };
             match objection {
-                Some(objection) => problems.push(Problem::at(setting, objection)),
+                Some(objection) => problems.push(SettingsProblem::at(setting, objection)),
                 None => keys.push((None, keys::from_secret(&secret))),
             }
         }
@@ -101,13 +101,13 @@ fn read_keys(
     for (kid, key) in &settings.keys {
         if !is_key_id(kid) {
             let message = "is not a key id: 1 to 128 bytes that can be printed";
-            problems.push(Problem::at(format!("auth.keys.{kid}"), message));
+            problems.push(SettingsProblem::at(format!("auth.keys.{kid}"), message));
             continue;
         }
         match keys::read(kid, key) {
             Ok(key) => keys.push((Some(kid.clone()), key)),
             Err((setting, message)) => {
-                problems.push(Problem::at(format!("auth.keys.{kid}.{setting}"), message));
+                problems.push(SettingsProblem::at(format!("auth.keys.{kid}.{setting}"), message));
             }
         }
     }
@@ -115,31 +115,39 @@ fn read_keys(
 }
 
 /// Returns the shared secret and the setting that holds it.
-fn signing_secret(settings: &AuthSettings) -> Result<Option<(&'static str, SecretBytes)>, Problem> {
+fn signing_secret(settings: &AuthSettings) -> Result<Option<(&'static str, SecretBytes)>, SettingsProblem> {
     const BASE64: &str = "auth.signing_secret_base64";
     match (&settings.signing_secret, &settings.signing_secret_base64) {
         (Some(text), None) => Ok(Some(("auth.signing_secret", SecretBytes::from(text)))),
         (None, Some(base64)) => {
-            let bytes = base64.decode_base64().ok_or_else(|| Problem::at(BASE64, keys::NOT_BASE64))?;
+            let bytes =
+                base64.decode_base64().ok_or_else(|| SettingsProblem::at(BASE64, keys::NOT_BASE64))?;
             Ok(Some((BASE64, bytes)))
         }
-        (Some(_), Some(_)) => Err(Problem::at(BASE64, "and auth.signing_secret are both set; remove one")),
+        (Some(_), Some(_)) => {
+            Err(SettingsProblem::at(BASE64, "and auth.signing_secret are both set; remove one"))
+        }
         (None, None) => Ok(None),
     }
 }
 
 /// Returns the id of the signing key: `None` if there is none, `Some(None)` for the shared secret.
 #[expect(clippy::option_option, reason = "the shared secret is a key without an id")]
-fn signing_key(settings: &AuthSettings, keys: &Keys, problems: &mut Vec<Problem>) -> Option<Option<String>> {
+fn signing_key(
+    settings: &AuthSettings,
+    keys: &Keys,
+    problems: &mut Vec<SettingsProblem>,
+) -> Option<Option<String>> {
     if let Some(named) = &settings.signing_key {
         let key = keys.iter().find(|(kid, _)| kid.as_ref() == Some(named));
         match key {
             Some((_, key)) if key.signs.is_some() => return Some(Some(named.clone())),
-            Some(_) => problems.push(Problem::at(
+            Some(_) => problems.push(SettingsProblem::at(
                 "auth.signing_key",
                 format!("auth.keys.{named} has no private_key to sign with"),
             )),
-            None => problems.push(Problem::at("auth.signing_key", format!("there is no auth.keys.{named}"))),
+            None => problems
+                .push(SettingsProblem::at("auth.signing_key", format!("there is no auth.keys.{named}"))),
         }
         return None;
     }
@@ -150,7 +158,7 @@ fn signing_key(settings: &AuthSettings, keys: &Keys, problems: &mut Vec<Problem>
         several if several.contains(&&None) => Some(None),
         _ => {
             let message = "is missing: several keys could sign, say which one does";
-            problems.push(Problem::at("auth.signing_key", message));
+            problems.push(SettingsProblem::at("auth.signing_key", message));
             None
         }
     }
@@ -159,7 +167,7 @@ fn signing_key(settings: &AuthSettings, keys: &Keys, problems: &mut Vec<Problem>
 fn read_clients(
     settings: &AuthSettings,
     for_development: &dyn Fn(&str) -> bool,
-    problems: &mut Vec<Problem>,
+    problems: &mut Vec<SettingsProblem>,
 ) -> BTreeMap<String, Client> {
     let mut clients = BTreeMap::new();
     for (id, client) in &settings.clients {
@@ -167,18 +175,18 @@ fn read_clients(
         let scopes = match Scopes::parse(client.scopes.iter().map(String::as_str)) {
             Ok(scopes) => Some(scopes),
             Err(error) => {
-                problems.push(Problem::at(format!("{key}.scopes"), error.to_string()));
+                problems.push(SettingsProblem::at(format!("{key}.scopes"), error.to_string()));
                 None
             }
         };
         if client.scopes.is_empty() {
             let message = "is empty: a client without scopes could do nothing";
-            problems.push(Problem::at(format!("{key}.scopes"), message));
+            problems.push(SettingsProblem::at(format!("{key}.scopes"), message));
         }
         match &client.secret_hash {
             None => {
                 let message = "is missing: make one with `onnx-gateway hash-secret`";
-                problems.push(Problem::at(format!("{key}.secret_hash"), message));
+                problems.push(SettingsProblem::at(format!("{key}.secret_hash"), message));
             }
             Some(hash)
                 if development::is_development_client(id, hash.expose())
@@ -186,10 +194,12 @@ fn read_clients(
             {
                 let message = "is the development client, whose secret everyone knows: it is only for \
                                config/development.toml";
-                problems.push(Problem::at(&key, message));
+                problems.push(SettingsProblem::at(&key, message));
             }
             Some(hash) => match (clients::objection(hash.expose()), scopes) {
-                (Some(objection), _) => problems.push(Problem::at(format!("{key}.secret_hash"), objection)),
+                (Some(objection), _) => {
+                    problems.push(SettingsProblem::at(format!("{key}.secret_hash"), objection));
+                }
                 (None, Some(scopes)) => {
                     clients.insert(id.clone(), Client { secret_hash: hash.expose().to_owned(), scopes });
                 }
@@ -201,7 +211,7 @@ fn read_clients(
 }
 
 /// Signs a token and verifies it, so that a private key that does not match the public one fails the start.
-fn try_pair(issuer: Option<&TokenIssuer>, verifier: &Verifier, problems: &mut Vec<Problem>) {
+fn try_pair(issuer: Option<&TokenIssuer>, verifier: &Verifier, problems: &mut Vec<SettingsProblem>) {
     let Some(issuer) = issuer else { return };
     let now = SystemTime::now();
     let signed = issuer.issue("self-test", Scopes::default(), now, None).map_err(|error| error.to_string());
@@ -209,6 +219,6 @@ fn try_pair(issuer: Option<&TokenIssuer>, verifier: &Verifier, problems: &mut Ve
         signed.and_then(|signed| verifier.verify(&signed.token, now).map_err(|error| error.to_string()));
     if let Err(error) = verified {
         let message = format!("a token signed with the gateway's own key is not believed: {error}");
-        problems.push(Problem::at("auth", message));
+        problems.push(SettingsProblem::at("auth", message));
     }
 }

@@ -60,7 +60,7 @@ impl VerificationKey {
 
     /// Returns true if a token with this header may be verified with this key: by its id, or without one by its
     /// algorithm.
-    fn is_meant_by(&self, header: &TokenHeader) -> bool {
+    fn is_named_by(&self, header: &TokenHeader) -> bool {
         let id_fits = header.kid.is_none() || header.kid == self.kid;
         id_fits && header.algorithm == algorithm::name(self.algorithm)
     }
@@ -105,7 +105,7 @@ impl Verifier {
     fn judge(&self, token: &str, now: SystemTime) -> Result<Caller, TokenError> {
         let header = TokenHeader::of(token)?;
         let mut error = TokenError::UnknownKey;
-        for key in self.keys.iter().filter(|key| key.is_meant_by(&header)) {
+        for key in self.keys.iter().filter(|key| key.is_named_by(&header)) {
             match key.decode(token) {
                 Ok(claims) => return self.policy.judge(claims, now),
                 Err(failure) => error = translate(&failure),

@@ -2,17 +2,17 @@
 
 use std::path::PathBuf;
 
-use super::{Failure, examine::Examiner, output, prepare, verify, warn::scopes_without_model};
+use super::{Failure, examine::Examiner, load_settings, output, verify, warnings::scopes_without_model};
 use crate::{
     config::{Environment, Settings},
-    lifecycle::{Candidate, FoundModel, ModelConfig, Notice, Source, Versions},
+    lifecycle::{Candidate, ModelConfig, Notice, ScannedModel, Source, Versions},
     model::ModelName,
 };
 
 /// Shows the settings and proves each model as the server would; fails with every problem found.
 pub(super) fn check(files: &[PathBuf]) -> Result<(), Failure> {
     let environment = Environment::of_process();
-    let (loaded, _) = prepare::prepare(files, &environment)?;
+    let (loaded, _) = load_settings::prepare(files, &environment)?;
     if !loaded.warnings.is_empty() {
         output::warnings(&loaded.warnings.join("\n"));
     }
@@ -26,7 +26,7 @@ fn check_models(settings: &Settings, environment: &Environment) -> Result<Vec<St
     let examiner = Examiner::with(settings, environment)?;
     let repository = settings.models.repository.display();
     let found = Source::new(settings.models.repository.clone())
-        .look()
+        .scan()
         .map_err(|error| format!("models.repository: {repository} cannot be read: {error}"))?;
     let mut problems: Vec<String> =
         found.notices.iter().map(|notice| format!("{repository}/{notice}")).collect();
@@ -40,7 +40,7 @@ fn check_models(settings: &Settings, environment: &Environment) -> Result<Vec<St
     if found.models.is_empty() {
         problems.push(Notice::of_empty_repository(&settings.models.repository).to_string());
     }
-    for (name, FoundModel { config, candidates, .. }) in found.models {
+    for (name, ScannedModel { config, candidates, .. }) in found.models {
         match config {
             Ok(config) => {
                 let missing = Notice::of_config(&name, &config, |version| candidates.contains_key(&version));

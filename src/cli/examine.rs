@@ -7,7 +7,7 @@ use std::{
 
 use clap::Args;
 
-use super::{Failure, THIS_PROGRAM, prepare};
+use super::{Failure, THIS_PROGRAM, load_settings};
 use crate::{
     config::{Environment, RuntimeSettings, Settings},
     lifecycle::{
@@ -42,7 +42,7 @@ impl Examiner {
     /// Creates an examiner with the settings that the server would use.
     pub(super) fn new(files: &[PathBuf]) -> Result<Self, Failure> {
         let environment = Environment::of_process();
-        Self::with(&prepare::settings(files, &environment)?.settings, &environment)
+        Self::with(&load_settings::settings(files, &environment)?.settings, &environment)
     }
 
     /// Creates an examiner with these settings.
@@ -83,7 +83,7 @@ impl Examiner {
         file: &Path,
         config: &ModelConfig,
     ) -> Result<(Arc<Snapshot>, Proof), Failure> {
-        self.looked_at(file, config, |copy| self.prover.prove(copy))
+        self.examined(file, config, |copy| self.prover.prove(copy))
     }
 
     /// Reads what a file declares, for files that cannot be proven.
@@ -92,11 +92,11 @@ impl Examiner {
         file: &Path,
         config: &ModelConfig,
     ) -> Result<(Arc<Snapshot>, Proof), Failure> {
-        self.looked_at(file, config, |copy| self.prover.declare(copy))
+        self.examined(file, config, |copy| self.prover.declare(copy))
     }
 
     /// Copies a file with its contract, and examines the copy.
-    fn looked_at(
+    fn examined(
         &self,
         file: &Path,
         config: &ModelConfig,

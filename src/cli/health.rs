@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use axum::http::StatusCode;
 
-use super::{Failure, client, output, prepare};
+use super::{Failure, client, load_settings, output};
 use crate::config::Environment;
 
 /// A gateway that takes longer is not healthy.
@@ -12,7 +12,7 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Requests `/health/ready` at `server.listen`.
 pub(super) fn health(files: &[PathBuf]) -> Result<(), Failure> {
-    let loaded = prepare::settings(files, &Environment::of_process())?;
+    let loaded = load_settings::settings(files, &Environment::of_process())?;
     let address = client::reachable(loaded.settings.server.listen);
     match client::ask(address, "GET", "/health/ready", None, TIMEOUT)? {
         (StatusCode::OK, _) => Ok(output::print("ready\n")?),

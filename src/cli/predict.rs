@@ -12,7 +12,7 @@ use std::{
 use clap::Args;
 use serde::Serialize;
 
-use super::{Failure, output, prepare};
+use super::{Failure, load_settings, output};
 use crate::{
     config::Environment,
     lifecycle::find_outputs,
@@ -23,8 +23,8 @@ use crate::{
     runtime::{Instance, RunOptions, Runtime},
     serving::ServingError,
     wire::{
-        Asked, BodyError, FieldError, PredictRequest, RowBase, RowsAnswer, TensorsAnswer, input_errors,
-        parse_valid, row_errors,
+        BodyError, FieldError, PredictRequest, RequestInputs, RowBase, RowsAnswer, TensorsAnswer,
+        input_errors, parse_valid, row_errors,
     },
 };
 
@@ -56,7 +56,7 @@ const GRACE: Duration = Duration::from_secs(2);
 /// Loads a model in this process, predicts once, and prints the response that the server would send.
 pub(super) fn predict(files: &[PathBuf], arguments: PredictArguments) -> Result<(), Failure> {
     let environment = Environment::of_process();
-    let settings = prepare::settings(files, &environment)?.settings;
+    let settings = load_settings::settings(files, &environment)?.settings;
     let request = read_input(&arguments.input)?;
     read_request(&request)?;
     let runtime = Runtime::load(&settings.runtime, &environment)?;
@@ -116,8 +116,8 @@ fn answer(
     let (model, version) = &identity(file);
     let (model, version) = (model.as_str(), *version);
     match read_request(request)?.asked() {
-        Asked::Checked(..) => Err(in_model("its rows were read for another model".to_owned())),
-        Asked::Rows(rows, base) => {
+        RequestInputs::Checked(..) => Err(in_model("its rows were read for another model".to_owned())),
+        RequestInputs::Rows(rows, base) => {
             let layout = Layout::of(&signature, &contract).map_err(|error| in_model(error.to_string()))?;
             let not_supported = |reason| in_model(ServingError::RowsNotSupported(reason).to_string());
             let layout = layout.ok_or_else(|| not_supported(NoRows::Inputs))?;
@@ -135,7 +135,7 @@ fn answer(
             let (signature, contract, many) = (&signature, &contract, base == RowBase::Instances);
             written(&RowsAnswer { model, version, signature, contract, layout, outputs, many }, json)
         }
-        Asked::Inputs(documents) => {
+        RequestInputs::Inputs(documents) => {
             let inputs = documents_to_tensors(&documents, &signature)
                 .map_err(|violations| listed(&input_errors(&violations)))?;
             let outputs = &run(&mut instance, &inputs, options).map_err(in_model)?;

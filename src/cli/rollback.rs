@@ -7,7 +7,7 @@ use std::{
 
 use clap::Args;
 
-use super::{Failure, client, output, prepare};
+use super::{Failure, client, load_settings, output};
 use crate::{auth::Scopes, config::Environment, model::ModelName};
 
 #[derive(Debug, Args)]
@@ -30,7 +30,7 @@ const TOKEN_LIFETIME: Duration = Duration::from_mins(1);
 pub(super) fn rollback(files: &[PathBuf], arguments: RollbackArguments) -> Result<(), Failure> {
     let environment = Environment::of_process();
     let RollbackArguments { model, token } = arguments;
-    let (loaded, authentication) = prepare::prepare(files, &environment)?;
+    let (loaded, authentication) = load_settings::prepare(files, &environment)?;
     let token = match (token, authentication.issuer) {
         (Some(token), _) => Some(token),
         (None, Some(issuer)) => {

@@ -6,9 +6,9 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::{
     Failure, THIS_PROGRAM,
-    follow::Follower,
-    prepare::Attempt,
-    warn::{scopes_without_model, warn_of_danger},
+    config_reload::Follower,
+    load_settings::Attempt,
+    warnings::{scopes_without_model, warn_of_danger},
 };
 use crate::{
     config::{AuthSettings, Environment, Watch},

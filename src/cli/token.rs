@@ -7,7 +7,7 @@ use std::{
 
 use clap::Args;
 
-use super::{Failure, output, prepare};
+use super::{Failure, load_settings, output};
 use crate::{auth::Scopes, config::Environment};
 
 #[derive(Debug, Args)]
@@ -25,7 +25,7 @@ pub(super) struct TokenArguments {
 
 /// Signs a token and prints it.
 pub(super) fn token(files: &[PathBuf], arguments: &TokenArguments) -> Result<(), Failure> {
-    let (loaded, authentication) = prepare::prepare(files, &Environment::of_process())?;
+    let (loaded, authentication) = load_settings::prepare(files, &Environment::of_process())?;
     let issuer = authentication.issuer.ok_or(
         "there is no key to sign with: set auth.signing_secret, or the private_key of a key in auth.keys",
     )?;

@@ -11,7 +11,7 @@ use config::{Map, Source, Value, ValueKind};
 use super::{
     environment::PREFIX,
     known_keys::{Kind, KnownKeys},
-    problem::Problem,
+    problem::SettingsProblem,
     vertex::{self, VertexSetting},
     watch::SourceFile,
 };
@@ -41,7 +41,7 @@ impl Source for Layer {
 /// Findings from reading a layer, besides its settings.
 #[derive(Default)]
 pub(super) struct Findings {
-    pub(super) problems: Vec<Problem>,
+    pub(super) problems: Vec<SettingsProblem>,
     pub(super) warnings: Vec<String>,
     /// Every file that was read or looked for.
     pub(super) files: Vec<SourceFile>,
@@ -63,7 +63,11 @@ pub(super) fn from_file(path: &Path, keys: &KnownKeys, findings: &mut Findings) 
     let text = match fs::read_to_string(path) {
         Ok(text) => text,
         Err(error) => {
-            findings.problems.push(Problem::in_origin(&origin, "", format!("cannot be read: {error}")));
+            findings.problems.push(SettingsProblem::in_origin(
+                &origin,
+                "",
+                format!("cannot be read: {error}"),
+            ));
             return None;
         }
     };
@@ -73,7 +77,7 @@ pub(super) fn from_file(path: &Path, keys: &KnownKeys, findings: &mut Findings) 
             // Only the position: the line itself may hold a secret.
             let line = error.span().map_or(0, |span| text[..span.start].matches('\n').count() + 1);
             let message = format!("line {line}: {}", error.message());
-            findings.problems.push(Problem::in_origin(&origin, "", message));
+            findings.problems.push(SettingsProblem::in_origin(&origin, "", message));
             return None;
         }
     };
@@ -114,7 +118,7 @@ pub(super) fn from_environment(
         let twice = variables.iter().any(|(other, _)| other.eq_ignore_ascii_case(&format!("{name}_FILE")));
         if twice && matches!(keys.kind(&file_path.split("__").collect::<Vec<_>>()), Kind::FileOf(_)) {
             let message = format!("{name} and {name}_FILE are both set; unset one");
-            findings.problems.push(Problem::in_origin(
+            findings.problems.push(SettingsProblem::in_origin(
                 &format!("environment variable {name}"),
                 path.join("."),
                 message,
@@ -155,7 +159,7 @@ struct Reader<'r> {
 
 impl Reader<'_> {
     fn problem(&mut self, key: &str, message: String) {
-        self.findings.problems.push(Problem::in_origin(self.origin, key, message));
+        self.findings.problems.push(SettingsProblem::in_origin(self.origin, key, message));
     }
 }
 

@@ -6,7 +6,7 @@ use config::{Config, ConfigBuilder, ConfigError, Source, builder::DefaultState};
 use validator::{Validate, ValidationErrors, ValidationErrorsKind};
 
 use super::{
-    Environment, Problem, Problems, Settings,
+    Environment, Problems, Settings, SettingsProblem,
     known_keys::KnownKeys,
     layer::{self, Findings},
     watch::SourceFile,
@@ -36,7 +36,7 @@ pub struct Reading {
     /// The settings as far as they could be read, with defaults for the rest.
     pub loaded: Option<Loaded>,
     /// Every problem.
-    pub problems: Vec<Problem>,
+    pub problems: Vec<SettingsProblem>,
     /// Every file that was read or looked for, to watch for changes.
     pub files: Vec<SourceFile>,
 }
@@ -50,7 +50,7 @@ impl Loaded {
 
     /// Adds to each problem the file or variable that its setting comes from.
     #[must_use]
-    pub fn with_origins(&self, problems: Vec<Problem>) -> Problems {
+    pub fn with_origins(&self, problems: Vec<SettingsProblem>) -> Problems {
         Problems(problems.into_iter().map(|problem| with_origin(problem, &self.merged)).collect())
     }
 }
@@ -112,7 +112,7 @@ fn merge(layers: Vec<layer::Layer>) -> Result<Config, ConfigError> {
 }
 
 /// Returns the settings if all have the right type; adds every problem to `problems`.
-fn deserialize(merged: &Config, problems: &mut Vec<Problem>) -> Option<Settings> {
+fn deserialize(merged: &Config, problems: &mut Vec<SettingsProblem>) -> Option<Settings> {
     let defaults = Config::try_from(&Settings::default()).ok()?;
     let mut attempt = merged.clone();
     for _ in 0..MAX_TYPE_ERRORS {
@@ -137,7 +137,7 @@ fn deserialize(merged: &Config, problems: &mut Vec<Problem>) -> Option<Settings>
     None
 }
 
-fn with_origin(mut problem: Problem, merged: &Config) -> Problem {
+fn with_origin(mut problem: SettingsProblem, merged: &Config) -> SettingsProblem {
     if problem.origin.is_none() {
         problem.origin = origin_of(&problem.key, merged);
     }
@@ -158,26 +158,30 @@ fn origin_of(key: &str, merged: &Config) -> Option<String> {
     None
 }
 
-fn problem_of(error: ConfigError) -> Problem {
+fn problem_of(error: ConfigError) -> SettingsProblem {
     match error {
         ConfigError::Type { origin, unexpected, expected, key } => {
             let key = key.unwrap_or_default();
             // The value in the wrong place may be a secret.
             let secret = key.starts_with("auth.");
             let got = if secret { "another type".to_owned() } else { unexpected.to_string() };
-            Problem { origin, key, message: format!("expected {expected}, got {got}") }
+            SettingsProblem { origin, key, message: format!("expected {expected}, got {got}") }
         }
         ConfigError::At { error, origin, key } => {
             let inner = problem_of(*error);
-            Problem { origin: origin.or(inner.origin), key: key.unwrap_or(inner.key), message: inner.message }
+            SettingsProblem {
+                origin: origin.or(inner.origin),
+                key: key.unwrap_or(inner.key),
+                message: inner.message,
+            }
         }
-        ConfigError::NotFound(key) => Problem::at(key, "is missing"),
-        other => Problem::at("", other.to_string()),
+        ConfigError::NotFound(key) => SettingsProblem::at(key, "is missing"),
+        other => SettingsProblem::at("", other.to_string()),
     }
 }
 
 /// Converts the errors of `validator` into problems with dotted keys.
-fn flatten(path: &str, errors: &ValidationErrors) -> Vec<Problem> {
+fn flatten(path: &str, errors: &ValidationErrors) -> Vec<SettingsProblem> {
     let mut problems = Vec::new();
     for (name, kind) in errors.errors() {
         let key = if path.is_empty() { name.to_string() } else { format!("{path}.{name}") };
@@ -190,7 +194,7 @@ fn flatten(path: &str, errors: &ValidationErrors) -> Vec<Problem> {
             }
             ValidationErrorsKind::Field(found) => problems.extend(found.iter().map(|error| {
                 let message = error.message.clone().unwrap_or_else(|| error.code.clone());
-                Problem::at(&key, message)
+                SettingsProblem::at(&key, message)
             })),
         }
     }

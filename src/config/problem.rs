@@ -4,7 +4,7 @@ use std::fmt;
 
 /// A single problem of the settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
+pub struct SettingsProblem {
     /// The file or environment variable of the setting; `None` if the setting is missing everywhere.
     pub origin: Option<String>,
     /// The setting, dotted, for example `server.listen`; empty if the problem concerns a whole file.
@@ -13,7 +13,7 @@ pub struct Problem {
     pub message: String,
 }
 
-impl Problem {
+impl SettingsProblem {
     /// Creates a problem of a setting that is missing everywhere, or whose origin is looked up later.
     #[must_use]
     pub fn at(key: impl Into<String>, message: impl Into<String>) -> Self {
@@ -27,7 +27,7 @@ impl Problem {
     }
 }
 
-impl fmt::Display for Problem {
+impl fmt::Display for SettingsProblem {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(origin) = &self.origin {
             write!(formatter, "{origin}: ")?;
@@ -41,7 +41,7 @@ impl fmt::Display for Problem {
 
 /// Every problem of the settings; never empty when returned as an error.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub struct Problems(pub Vec<Problem>);
+pub struct Problems(pub Vec<SettingsProblem>);
 
 impl fmt::Display for Problems {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -12,9 +12,9 @@ use super::{
 };
 use crate::{
     auth::Caller,
-    serving::{Servable, Terms},
-    system::{byte_budget::ByteCharge, memory::freed_later},
-    transport::{self, ApiError, MayPredict, Permit, TransportState, apart, is_long},
+    serving::{RequestContext, Servable},
+    system::{byte_budget::ByteCharge, memory::trim_heap_later},
+    transport::{self, ApiError, MayPredict, Permit, TransportState, is_large, offload},
 };
 
 /// Runs a model. Dropping the future ends the run.
@@ -25,12 +25,12 @@ pub(super) async fn infer(
     message: ModelInferRequest,
 ) -> Result<(Arc<Servable>, ModelInferResponse), ApiError> {
     let bytes = Some(message.encoded_len());
-    if !is_long(bytes) {
+    if !is_large(bytes) {
         return answered(state, caller, charge, message).await;
     }
-    freed_later(message.encoded_len());
+    trim_heap_later(message.encoded_len());
     let (state, caller, charge) = (state.clone(), Arc::clone(caller), charge.cloned());
-    apart(bytes, async move { answered(&state, &caller, charge.as_ref(), message).await }).await?
+    offload(bytes, async move { answered(&state, &caller, charge.as_ref(), message).await }).await?
 }
 
 async fn answered(
@@ -42,7 +42,7 @@ async fn answered(
     let version = chosen_version(&message.model_version);
     let permit = Permit::<MayPredict>::check(state, caller, Some(&message.model_name), version)?;
     let servable = state.serving.servable(&permit.model, permit.version.as_ref())?;
-    let terms = Terms { charge: charge.cloned(), has_binary_answer: true, ..permit.terms };
+    let terms = RequestContext { charge: charge.cloned(), has_binary_answer: true, ..permit.terms };
     let mut asked = request::read(message).map_err(|error| ApiError::InvalidBody(vec![error]))?;
     let inference = transport::infer(state, servable, &mut asked, terms).await?;
     let outputs = transport::outputs(&inference, &asked)?;

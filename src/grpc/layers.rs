@@ -67,7 +67,7 @@ fn bounded<S: Clone + Send + Sync + 'static>(routes: Router<S>, settings: &Serve
         .layer(SharedLayer)
         // Most clients advertise compression by default; only those that compress their request want a compressed
         // response.
-        .map_request(compress_as_asked);
+        .map_request(compress_on_request);
     routes.layer(bounded)
 }
 
@@ -117,7 +117,7 @@ pub(super) fn open_ended(routes: Router<TransportState>) -> Router<TransportStat
     routes.layer(from_fn(end_with_gateway))
 }
 
-fn compress_as_asked(mut request: Request) -> Request {
+fn compress_on_request(mut request: Request) -> Request {
     let headers = request.headers_mut();
     if headers.get(GRPC_ENCODING).is_none_or(|encoding| encoding == "identity") {
         headers.remove(GRPC_ACCEPT_ENCODING);

@@ -27,7 +27,7 @@ use crate::{
         supervise,
     },
 };
-use job::{Depth, Job, Report};
+use job::{Job, JobKind, Report};
 pub use warm::run_each;
 
 /// Address space that ONNX Runtime takes without a model, with a reserve.
@@ -232,7 +232,7 @@ impl Prover {
     /// The reason why the model may not serve.
     pub fn prove(&self, snapshot: &Snapshot) -> Result<Proof, Refusal> {
         let file = describe(snapshot)?;
-        let proof = self.examine(snapshot, Depth::Proven, None)?;
+        let proof = self.examine(snapshot, JobKind::Proven, None)?;
         let is_steady = !file.is_unsteady && proof.signature.has_rows_of_one_size();
         let proof = Proof { divides: file.divides, is_steady, ..proof };
         if !is_worth_converting(snapshot, &file) {
@@ -257,7 +257,7 @@ impl Prover {
     /// first one may not start threads.
     fn measure_threads(&self, snapshot: &Snapshot, mut proof: Proof) -> Proof {
         if Runtime::cpus() > 1 && sessions_may_share(&proof.costs) {
-            match self.examine(snapshot, Depth::Threaded, None) {
+            match self.examine(snapshot, JobKind::Threaded, None) {
                 Ok(threaded) => proof.costs.run_threads_us = threaded.costs.run_threads_us,
                 Err(refusal) => {
                     tracing::info!(
@@ -277,7 +277,7 @@ impl Prover {
         };
         // Another model may have the same content and be converted at the same time.
         let (_folder, file) = snapshot.begin_conversion().map_err(unwritten)?;
-        let converted = self.examine(snapshot, Depth::Converted, Some(file.clone()))?;
+        let converted = self.examine(snapshot, JobKind::Converted, Some(file.clone()))?;
         if converted.costs.session_bytes > proof.costs.session_bytes / 100 * MOST_PERCENT {
             let detail = format!(
                 "a session would take {} MiB in place of {}",
@@ -296,20 +296,20 @@ impl Prover {
     ///
     /// The reason why it cannot be loaded.
     pub fn declare(&self, snapshot: &Snapshot) -> Result<Proof, Refusal> {
-        self.examine(snapshot, Depth::Declared, None)
+        self.examine(snapshot, JobKind::Declared, None)
     }
 
     fn examine(
         &self,
         snapshot: &Snapshot,
-        depth: Depth,
+        depth: JobKind,
         converted: Option<PathBuf>,
     ) -> Result<Proof, Refusal> {
         let (inline, external) = snapshot.sizes();
         let timeout =
             Duration::from_secs(self.settings.timeout_seconds + (inline + external) / BYTES_PER_SECOND);
         let (memory_bytes, is_scarce) = self.memory_bytes(inline, external)?;
-        let threads = if depth == Depth::Threaded { Runtime::cpus() } else { 1 };
+        let threads = if depth == JobKind::Threaded { Runtime::cpus() } else { 1 };
         let thread_bytes = u64::try_from(threads).map_or(0, |threads| (threads - 1) * THREAD_BYTES);
         let job = Job {
             parent: std::process::id(),
@@ -321,7 +321,7 @@ impl Prover {
             limits: Limits {
                 memory_bytes: memory_bytes + thread_bytes,
                 cpu_seconds: timeout.as_secs(),
-                file_bytes: if depth == Depth::Converted {
+                file_bytes: if depth == JobKind::Converted {
                     inline * CONVERTED_FACTOR + BASE_BYTES
                 } else {
                     0

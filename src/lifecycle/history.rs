@@ -173,8 +173,8 @@ impl History {
     }
 
     fn follow(&self, journal: &mut Journal, path: &Path) -> std::io::Result<()> {
-        let is_to_stay = |opened: &Opened| opened.is(path) && (opened.is_writable || !may_append(path));
-        let opened = match journal.opened.take().filter(is_to_stay) {
+        let must_stay = |opened: &Opened| opened.is(path) && (opened.is_writable || !may_append(path));
+        let opened = match journal.opened.take().filter(must_stay) {
             Some(opened) => opened,
             None => self.open(path)?,
         };

@@ -3,16 +3,16 @@
 
 mod compare;
 mod load;
-mod look;
-mod operate;
+mod operations;
 mod pending;
 mod presence;
+mod publish;
+mod reconcile;
 mod reschedule;
 mod restore;
 mod serve;
 mod state;
-mod tell;
-mod work;
+mod workers;
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet, VecDeque},
@@ -29,12 +29,12 @@ use tokio::sync::watch;
 
 use super::{
     LifecycleSettings, Notice, Prover, Servable, ServingMap, Source, State, Store, VersionStatus,
-    aspired::{Aspired, Patience, Stage},
     history::History,
+    local_folder::watched_folder,
+    managed_model::ManagedModel,
     operation::Operation,
-    policy::{Action, Wish, next_action},
-    record::Model,
-    watch::heard_folder,
+    policy::{Action, DesiredState, next_action},
+    version_harness::{SettleTimes, Stage, VersionHarness},
 };
 use crate::{
     config::Preserve,
@@ -46,8 +46,8 @@ use crate::{
 use compare::{Compared, Comparison};
 use pending::Pending;
 use presence::Return;
-use state::StateTold;
-use work::{Done, Workers};
+use state::ReportedState;
+use workers::{Done, Workers};
 
 /// Upper limit of the settle time, however rarely the repository is scanned.
 const MAX_SETTLE_TIME: Duration = Duration::from_secs(1);
@@ -106,14 +106,14 @@ pub(super) struct Parts {
     pub(super) status: Arc<ArcSwap<Vec<VersionStatus>>>,
     pub(super) notices: Arc<ArcSwap<Vec<Notice>>>,
     /// True while the repository is missing and the settings demand it.
-    pub(super) misses_repository: Arc<AtomicBool>,
+    pub(super) lacks_repository: Arc<AtomicBool>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) messages: Sender<Message>,
 }
 
 pub(super) struct Manager {
     parts: Parts,
-    models: HashMap<ModelName, Model>,
+    models: HashMap<ModelName, ManagedModel>,
     /// Models that need an action.
     pending: Pending,
     /// The published status of each model.
@@ -127,14 +127,14 @@ pub(super) struct Manager {
     /// dropping a session takes long.
     retired: Vec<Arc<Servable>>,
     /// True if there may be copies that are not needed any more.
-    is_to_sweep: bool,
+    needs_sweep: bool,
     /// True if memory can be returned: freed heap, or code that only a start, a load or a retired version needed.
-    is_to_give_back: bool,
+    needs_trim: bool,
     /// Time of the last clean-up.
     tidied_at: Option<Instant>,
     /// True if every copy is kept, because the record of those in use cannot be read.
     keeps_all_copies: bool,
-    state: StateTold,
+    state: ReportedState,
     /// The return of files after all of them vanished at once.
     returning: Option<Return>,
     /// Complaints of the last scan: each is logged once, not at every scan.
@@ -147,7 +147,7 @@ pub(super) struct Manager {
 impl Manager {
     pub(super) fn new(parts: Parts) -> Self {
         let workers = Workers::new(Arc::clone(&parts.store), parts.prover.clone(), parts.messages.clone());
-        let state = StateTold::new(parts.store.generation());
+        let state = ReportedState::new(parts.store.generation());
         Self {
             parts,
             models: HashMap::new(),
@@ -157,8 +157,8 @@ impl Manager {
             comparison: None,
             to_compare: VecDeque::new(),
             retired: Vec::new(),
-            is_to_sweep: true,
-            is_to_give_back: true,
+            needs_sweep: true,
+            needs_trim: true,
             tidied_at: None,
             keeps_all_copies: false,
             state,
@@ -172,30 +172,30 @@ impl Manager {
     /// Restores what served before, then follows the repository and messages until it is stopped.
     pub(super) fn run(mut self, first_pass_done: &watch::Sender<bool>, messages: &Receiver<Message>) {
         // Loading must not slow down requests.
-        priority::give_way(priority::Way::Behind);
-        self.tell_of_state();
+        priority::set_niceness(priority::Niceness::Background);
+        self.report_state();
         self.restore();
         let start = Instant::now();
         let mut last_look: Option<Instant> = None;
-        let mut is_to_look = true;
+        let mut scan_due = true;
         loop {
             self.keep_state();
             // A client that writes all the time must not cause scans all the time.
             let waited = last_look.map_or(MIN_LOOK_INTERVAL, |last| last.elapsed());
-            let is_early = is_to_look && waited < MIN_LOOK_INTERVAL;
-            if is_to_look && !is_early {
-                self.look();
+            let is_early = scan_due && waited < MIN_LOOK_INTERVAL;
+            if scan_due && !is_early {
+                self.scan();
                 last_look = Some(Instant::now());
             }
-            let unsettled = self.act();
+            let unsettled = self.apply_policies();
             // A file that is written all the time must not keep the other models from being reported ready.
             if !self.pending.is_busy() && (!unsettled || start.elapsed() >= SETTLING_PATIENCE) {
                 first_pass_done.send_replace(true);
             }
             let poll = Duration::from_millis(self.parts.settings.models.poll_interval_ms);
-            let is_to_be_told = self.notices.len() > self.parts.notices.load().len();
+            let needs_report = self.notices.len() > self.parts.notices.load().len();
             let between_looks =
-                if unsettled || is_to_be_told { self.patience().settle.min(poll) } else { poll };
+                if unsettled || needs_report { self.patience().settle.min(poll) } else { poll };
             let between_looks = if self.is_quiet() { between_looks * QUIET_POLLS } else { between_looks };
             // Retired versions are dropped soon after their last request.
             let pause =
@@ -204,7 +204,7 @@ impl Manager {
             let pause = if self.comparison.is_some() { pause.min(COMPARISON_PAUSE) } else { pause };
             let pause = if self.pending.has_changed() { Duration::ZERO } else { pause };
             let pause = if is_early { pause.min(MIN_LOOK_INTERVAL.saturating_sub(waited)) } else { pause };
-            is_to_look = match messages.recv_timeout(pause) {
+            scan_due = match messages.recv_timeout(pause) {
                 // A shorter pause ended for another reason than a scan.
                 Err(RecvTimeoutError::Timeout) => {
                     is_early || last_look.is_none_or(|last| last.elapsed() >= between_looks)
@@ -228,7 +228,9 @@ impl Manager {
     fn is_quiet(&self) -> bool {
         // Another folder may have taken its place.
         let is_heard = || {
-            self.parts.heard.is_some_and(|heard| heard_folder(self.parts.source.repository()) == Some(heard))
+            self.parts
+                .heard
+                .is_some_and(|heard| watched_folder(self.parts.source.repository()) == Some(heard))
         };
         self.notices.is_empty() && self.pending.is_quiet() && is_heard()
     }
@@ -268,18 +270,18 @@ impl Manager {
 
     /// Times to wait for files that may still change. Together with the poll interval, a new file serves within two
     /// intervals.
-    fn patience(&self) -> Patience {
+    fn patience(&self) -> SettleTimes {
         let models = &self.parts.settings.models;
-        Patience {
+        SettleTimes {
             settle: (Duration::from_millis(models.poll_interval_ms) * 3 / 4).min(MAX_SETTLE_TIME),
             incomplete: Duration::from_millis(models.incomplete_grace_ms),
         }
     }
 
     /// Applies the policy to every model that changed. Returns true while a file is still settling.
-    fn act(&mut self) -> bool {
+    fn apply_policies(&mut self) -> bool {
         let names = self.pending.take();
-        self.publish(&names, None);
+        self.publish_status(&names, None);
         for name in &names {
             self.act_on(name);
         }
@@ -291,9 +293,9 @@ impl Manager {
         }
         self.begin_comparison();
         self.drop_retired();
-        self.publish(&names, None);
+        self.publish_status(&names, None);
         for name in &names {
-            self.pending.note(name, self.models.get(name), self.patience());
+            self.pending.reconcile(name, self.models.get(name), self.patience());
         }
         self.parts.history.keep_written();
         self.tidy();
@@ -305,11 +307,11 @@ impl Manager {
             match action {
                 Action::Prove(version) => self.begin_proof(name, version),
                 Action::Load(version) => {
-                    self.publish(std::slice::from_ref(name), Some((version, State::Loading)));
+                    self.publish_status(std::slice::from_ref(name), Some((version, State::Loading)));
                     self.load(name, version);
                 }
                 Action::Unload(version) => {
-                    self.publish(std::slice::from_ref(name), Some((version, State::Unloading)));
+                    self.publish_status(std::slice::from_ref(name), Some((version, State::Unloading)));
                     self.unload(name, version);
                     self.drop_retired();
                 }
@@ -318,8 +320,8 @@ impl Manager {
         self.restore_versions(name);
         self.reschedule(name);
         self.relabel(name);
-        self.give_up_unwanted(name);
-        self.answer_load_request(name);
+        self.drop_unwanted(name);
+        self.reply_to_load(name);
     }
 
     /// Drops what is not needed any more. Rarely while candidates follow each other: one clean-up takes as long for one
@@ -328,24 +330,24 @@ impl Manager {
         if self.pending.is_busy() && self.tidied_at.is_some_and(|at| at.elapsed() < TIDYING_PAUSE) {
             return;
         }
-        if self.is_to_sweep || self.is_to_give_back {
+        if self.needs_sweep || self.needs_trim {
             self.sweep();
-            self.give_back();
+            self.trim_heap();
             self.tidied_at = Some(Instant::now());
         }
     }
 
     /// Releases copies that were proven although the policy has meanwhile chosen another version.
-    fn give_up_unwanted(&mut self, name: &ModelName) {
+    fn drop_unwanted(&mut self, name: &ModelName) {
         let patience = self.patience();
         let Some(model) = self.models.get_mut(name) else { return };
-        let considered = model.considered(patience);
-        let unwanted = |(version, aspired): &(&ModelVersion, &mut Aspired)| {
-            matches!(aspired.stage, Stage::Proven(_)) && !considered.contains(version)
+        let relevant = model.relevant(patience);
+        let unwanted = |(version, aspired): &(&ModelVersion, &mut VersionHarness)| {
+            matches!(aspired.stage, Stage::Proven(_)) && !relevant.contains(version)
         };
         for (_, aspired) in model.aspired.iter_mut().filter(unwanted) {
             aspired.stage = Stage::New;
-            self.is_to_sweep = true;
+            self.needs_sweep = true;
         }
     }
 
@@ -357,16 +359,16 @@ impl Manager {
         }
         let aspired = model.standings(self.patience());
         let loaded: Vec<_> = model.loaded.keys().copied().collect();
-        let wish = Wish {
+        let wish = DesiredState {
             versions: &model.config.versions,
             labelled: &model.labelled(),
             preserve: self.parts.settings.models.preserve,
             unloaded: model.unloaded,
         };
         let action = next_action(wish, &aspired, &loaded)?;
-        let makes_room = self.parts.settings.models.preserve == Preserve::Resources;
+        let has_room_for = self.parts.settings.models.preserve == Preserve::Resources;
         // The memory of the evicted version must be free before the new one is loaded.
         let is_waited_for = || self.retired.iter().any(|servable| servable.name == *name);
-        (!matches!(action, Action::Load(_)) || !makes_room || !is_waited_for()).then_some(action)
+        (!matches!(action, Action::Load(_)) || !has_room_for || !is_waited_for()).then_some(action)
     }
 }

@@ -34,7 +34,7 @@ use serde_json::Value;
 
 pub use scheduler::SchedulerConfig;
 
-use super::beneath;
+use super::confined_file;
 use crate::model::{Digest, ModelVersion, VersionLabel};
 
 /// A larger file beside a model was put there by mistake.
@@ -140,7 +140,7 @@ impl ModelConfig {
         let Some(Value::Object(contract)) = &mut config.contract else { return Ok((config, None)) };
         let Some(golden) = contract.remove(GOLDEN_FILE) else { return Ok((config, None)) };
         let golden_name = golden.as_str().unwrap_or_default();
-        let golden_file = beneath::relative(file, golden_name).ok_or_else(|| {
+        let golden_file = confined_file::relative(file, golden_name).ok_or_else(|| {
             format!("{name}: contract.{GOLDEN_FILE} is no name of a file in the model's folder")
         })?;
         let cases: Value = serde_json::from_str(&read_text(root, &golden_file)?)
@@ -151,7 +151,7 @@ impl ModelConfig {
 }
 
 fn read_text(root: &Path, file: &Path) -> Result<String, String> {
-    let opened = beneath::open(root, file).map_err(|error| error.to_string())?;
+    let opened = confined_file::open(root, file).map_err(|error| error.to_string())?;
     let name = file.file_name().unwrap_or_default().to_string_lossy();
     let mut text = String::new();
     let read =

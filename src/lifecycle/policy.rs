@@ -10,7 +10,7 @@ use crate::{config::Preserve, model::ModelVersion};
 
 /// State of a version's file in the repository.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum CandidateState {
     /// Changed a moment ago, or truncated: the file may still be being written.
     Unsettled,
     /// Not tried yet.
@@ -25,17 +25,17 @@ pub enum Standing {
     Loaded,
 }
 
-impl Standing {
+impl CandidateState {
     /// Returns true if the state will still change by itself.
     #[must_use]
-    pub fn is_under_way(self) -> bool {
+    pub fn is_in_progress(self) -> bool {
         matches!(self, Self::Unsettled | Self::Trying | Self::Proven)
     }
 }
 
 /// Desired state of a model.
 #[derive(Clone, Copy, Debug)]
-pub struct Wish<'w> {
+pub struct DesiredState<'w> {
     /// Versions that serve.
     pub versions: &'w Versions,
     /// Versions that labels point to: they serve too.
@@ -61,11 +61,11 @@ pub enum Action {
 #[derive(Default)]
 struct Plan {
     /// Versions whose state was relevant.
-    considered: BTreeSet<ModelVersion>,
+    relevant: BTreeSet<ModelVersion>,
     wanted: BTreeSet<ModelVersion>,
-    todo: Option<Action>,
+    next: Option<Action>,
     /// True if a version in progress decides which others are superfluous.
-    undecided: bool,
+    pending: bool,
 }
 
 /// Returns the next action for a model. `None` if there is nothing to do now.
@@ -73,8 +73,8 @@ struct Plan {
 /// `aspired` are the versions in the repository, `loaded` those in service; both in any order.
 #[must_use]
 pub fn next_action(
-    wish: Wish,
-    aspired: &[(ModelVersion, Standing)],
+    wish: DesiredState,
+    aspired: &[(ModelVersion, CandidateState)],
     loaded: &[ModelVersion],
 ) -> Option<Action> {
     if wish.unloaded {
@@ -82,14 +82,14 @@ pub fn next_action(
     }
     let plan = Plan::new(wish, aspired, loaded);
     let superfluous = || loaded.iter().copied().find(|version| !plan.wanted.contains(version));
-    match plan.todo {
+    match plan.next {
         // A proven version is known to serve, so the one it replaces may be unloaded first.
         Some(Action::Load(version)) if wish.preserve == Preserve::Resources => {
             let replaced = loaded.contains(&version).then_some(version);
             Some(superfluous().or(replaced).map_or(Action::Load(version), Action::Unload))
         }
         Some(action) => Some(action),
-        None if plan.undecided => None,
+        None if plan.pending => None,
         // No version can serve: those in service stay, unless all files were removed.
         None if plan.wanted.is_empty() && !aspired.is_empty() => None,
         None => superfluous().map(Action::Unload),
@@ -98,16 +98,16 @@ pub fn next_action(
 
 /// Returns the versions whose state decides what serves; the state of all others is irrelevant.
 #[must_use]
-pub fn considered(
-    wish: Wish,
-    aspired: &[(ModelVersion, Standing)],
+pub fn relevant(
+    wish: DesiredState,
+    aspired: &[(ModelVersion, CandidateState)],
     loaded: &[ModelVersion],
 ) -> BTreeSet<ModelVersion> {
-    if wish.unloaded { BTreeSet::new() } else { Plan::new(wish, aspired, loaded).considered }
+    if wish.unloaded { BTreeSet::new() } else { Plan::new(wish, aspired, loaded).relevant }
 }
 
 impl Plan {
-    fn new(wish: Wish, aspired: &[(ModelVersion, Standing)], loaded: &[ModelVersion]) -> Self {
+    fn new(wish: DesiredState, aspired: &[(ModelVersion, CandidateState)], loaded: &[ModelVersion]) -> Self {
         let mut newest_first = aspired.to_vec();
         newest_first.sort_by_key(|(version, _)| Reverse(*version));
         let mut plan = Self::default();
@@ -128,7 +128,7 @@ impl Plan {
     fn consider_all(
         &mut self,
         versions: &BTreeSet<ModelVersion>,
-        aspired: &[(ModelVersion, Standing)],
+        aspired: &[(ModelVersion, CandidateState)],
         loaded: &[ModelVersion],
     ) {
         for &(version, standing) in aspired.iter().filter(|(version, _)| versions.contains(version)) {
@@ -137,22 +137,22 @@ impl Plan {
     }
 
     /// Adds a version to the plan. Returns true if it serves, or is about to.
-    fn consider(&mut self, version: ModelVersion, standing: Standing, loaded: &[ModelVersion]) -> bool {
-        self.considered.insert(version);
-        let first = |todo: &mut Option<Action>, action| *todo = todo.or(Some(action));
+    fn consider(&mut self, version: ModelVersion, standing: CandidateState, loaded: &[ModelVersion]) -> bool {
+        self.relevant.insert(version);
+        let first = |next: &mut Option<Action>, action| *next = next.or(Some(action));
         match standing {
-            Standing::Untried => first(&mut self.todo, Action::Prove(version)),
+            CandidateState::Untried => first(&mut self.next, Action::Prove(version)),
             // Loading goes before proving: it is short, and a client may wait for it.
-            Standing::Proven if !matches!(self.todo, Some(Action::Load(_))) => {
-                self.todo = Some(Action::Load(version));
+            CandidateState::Proven if !matches!(self.next, Some(Action::Load(_))) => {
+                self.next = Some(Action::Load(version));
             }
-            Standing::Trying | Standing::Proven => {}
-            Standing::Loaded => {
+            CandidateState::Trying | CandidateState::Proven => {}
+            CandidateState::Loaded => {
                 self.wanted.insert(version);
                 return true;
             }
             // The file was replaced by one that does not serve, at least not yet: the version loaded before stays.
-            Standing::Refused | Standing::Unsettled => {
+            CandidateState::Refused | CandidateState::Unsettled => {
                 let serves = loaded.contains(&version);
                 if serves {
                     self.wanted.insert(version);
@@ -160,7 +160,7 @@ impl Plan {
                 return serves;
             }
         }
-        self.undecided = true;
+        self.pending = true;
         true
     }
 }
@@ -168,7 +168,7 @@ impl Plan {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use Standing::{Loaded, Proven, Refused, Trying, Unsettled, Untried};
+    use CandidateState::{Loaded, Proven, Refused, Trying, Unsettled, Untried};
 
     fn versions(numbers: &[u64]) -> BTreeSet<ModelVersion> {
         numbers.iter().copied().map(ModelVersion::new).collect()
@@ -184,8 +184,8 @@ mod tests {
         Case { versions: Versions::Latest, labelled: BTreeSet::new(), preserve: Preserve::Availability };
 
     impl Case {
-        fn next(&self, aspired: &[(u64, Standing)], loaded: &[u64]) -> Option<Action> {
-            let wish = Wish {
+        fn next(&self, aspired: &[(u64, CandidateState)], loaded: &[u64]) -> Option<Action> {
+            let wish = DesiredState {
                 versions: &self.versions,
                 labelled: &self.labelled,
                 preserve: self.preserve,
@@ -299,22 +299,22 @@ mod tests {
 
     #[test]
     fn only_versions_that_decide_are_considered() {
-        let considered = |versions: &Versions, aspired: &[(u64, Standing)]| {
+        let relevant = |versions: &Versions, aspired: &[(u64, CandidateState)]| {
             let aspired: Vec<_> =
                 aspired.iter().map(|(number, standing)| (ModelVersion::new(*number), *standing)).collect();
             let (labelled, preserve) = (&BTreeSet::new(), Preserve::Availability);
-            considered(Wish { versions, labelled, preserve, unloaded: false }, &aspired, &[])
+            relevant(DesiredState { versions, labelled, preserve, unloaded: false }, &aspired, &[])
         };
-        let latest = |aspired: &[(u64, Standing)]| considered(&Versions::Latest, aspired);
+        let latest = |aspired: &[(u64, CandidateState)]| relevant(&Versions::Latest, aspired);
         assert_eq!(latest(&[(1, Proven), (2, Trying)]), versions(&[2]));
         assert_eq!(latest(&[(1, Proven), (2, Refused), (3, Unsettled)]), versions(&[1, 2, 3]));
         let listed = Versions::Exactly(versions(&[1]));
-        assert_eq!(considered(&listed, &[(1, Trying), (2, Untried)]), versions(&[1]));
+        assert_eq!(relevant(&listed, &[(1, Trying), (2, Untried)]), versions(&[1]));
     }
 
     #[test]
     fn what_was_unloaded_by_request_stays_away() {
-        let wish = Wish {
+        let wish = DesiredState {
             versions: &Versions::Latest,
             labelled: &BTreeSet::new(),
             preserve: Preserve::Availability,

@@ -4,21 +4,24 @@ mod batchable;
 mod classes;
 mod forms;
 mod known;
-mod made_up;
+mod row_sampler;
 mod shapes;
-mod varied;
+mod synthetic_inputs;
 
 pub use batchable::{BatchingFound, BatchingHints, find_batching};
 pub use classes::check_classes;
 pub use forms::{FoundOutputs, find_outputs};
-use made_up::{ATTEMPTS, made_up};
-pub(super) use varied::{Inputs, Varied};
+pub(super) use row_sampler::RowSampler;
+use synthetic_inputs::{ATTEMPTS, synthetic_inputs};
 
 use super::{Reason, Refusal};
 use crate::{
     model::{Contract, ElementType, Layout, Tensor, Value},
     runtime::{Instance, RunOptions},
 };
+
+/// Inputs by name.
+pub(super) type Inputs = Vec<(String, Tensor)>;
 
 /// The result of a proof.
 #[derive(Clone, Debug, PartialEq)]
@@ -104,7 +107,9 @@ fn try_out(instance: &mut Instance, contract: &Contract, options: &RunOptions) -
         .map_err(|error| Refusal::new(Reason::InvalidContract, error.to_string()))?;
     let (mut failed, mut not_finite) = (None, None);
     for attempt in ATTEMPTS {
-        let Some(inputs) = made_up(&signature, layout.as_ref(), contract, *attempt)? else { continue };
+        let Some(inputs) = synthetic_inputs(&signature, layout.as_ref(), contract, *attempt)? else {
+            continue;
+        };
         let outputs = match run(instance, &inputs, options) {
             Ok(outputs) => outputs,
             Err(refusal) => {

@@ -6,7 +6,7 @@ use std::{
     time::Instant,
 };
 
-use super::{Proof, Refusal, Snapshot, trial::Sample};
+use super::{Proof, Refusal, Snapshot, failure_monitor::Sample};
 use crate::{
     lifecycle::Reason,
     model::{Feature, RowInputs, RowOutputs, Scalar, Tensor, Value, check_dividends, check_inputs},

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Deployment, OutputSize, Proof, SchedulerConfig, Snapshot, Statistics, Trial};
+use super::{Deployment, FailureMonitor, OutputSize, Proof, SchedulerConfig, Snapshot, Statistics};
 use crate::{
     model::{
         Constants, Contract, Digest, FlatLayout, Layout, ModelName, ModelVersion, NoRows, Schedule, Signature,
@@ -60,7 +60,7 @@ pub struct Servable {
     /// Metric of run durations.
     pub inference_seconds: Seconds,
     /// Success and failure of responses since it was loaded.
-    pub trial: Arc<Trial>,
+    pub trial: Arc<FailureMonitor>,
     /// Statistics of responses.
     pub statistics: Arc<Statistics>,
     /// The proof.

@@ -21,7 +21,7 @@ use std::{
 };
 
 use super::{
-    beneath,
+    confined_file,
     fingerprint::Fingerprint,
     model_config::ModelConfig,
     notice::{Grace, Notice},
@@ -80,7 +80,7 @@ pub struct Candidate {
 
 /// A model found in the repository.
 #[derive(Clone, Debug)]
-pub struct FoundModel {
+pub struct ScannedModel {
     /// The configuration, or the reason why it cannot be read.
     pub config: Config,
     /// Versions of the model.
@@ -91,9 +91,9 @@ pub struct FoundModel {
 
 /// The result of a scan.
 #[derive(Clone, Debug, Default)]
-pub struct Found {
+pub struct RepositoryScan {
     /// The models.
-    pub models: BTreeMap<ModelName, FoundModel>,
+    pub models: BTreeMap<ModelName, ScannedModel>,
     /// Folders that cannot be read now, by model name. Nothing is known about their files.
     pub unreadable: BTreeSet<String>,
     /// Files that seem intended to be served but have no effect, with the reason.
@@ -112,7 +112,7 @@ impl Candidate {
     /// Sums the sizes of its files, as the file system reports them.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        let external = self.external.iter().filter_map(|name| beneath::relative(&self.file, name));
+        let external = self.external.iter().filter_map(|name| confined_file::relative(&self.file, name));
         let size = |file: PathBuf| fs::metadata(file).map_or(0, |metadata| metadata.len());
         std::iter::once(self.file.clone()).chain(external).map(size).fold(0, u64::saturating_add)
     }
@@ -159,8 +159,8 @@ impl Source {
     /// # Errors
     ///
     /// If the folder cannot be read. Problems inside it become notices.
-    pub fn look(&mut self) -> io::Result<Found> {
-        let mut found = Found::default();
+    pub fn scan(&mut self) -> io::Result<RepositoryScan> {
+        let mut found = RepositoryScan::default();
         let root = self.repository.canonicalize()?;
         let entries = visible_entries(&self.repository)?;
         let is_flat = |name: &str| name.strip_suffix(".onnx").is_some();
@@ -171,7 +171,7 @@ impl Source {
         let names: HashSet<&str> =
             flats.iter().copied().chain(folders.iter().map(|entry| entry.name.as_str())).collect();
         for Entry { name, path, .. } in &folders {
-            self.look_at_folder(&root, name, path, flats.contains(name.as_str()), &mut found);
+            self.scan_folder(&root, name, path, flats.contains(name.as_str()), &mut found);
         }
         self.known.retain(|name, _| names.contains(name.as_str()));
         // A folder named like a flat file is reported as a model that cannot be read.
@@ -208,11 +208,18 @@ impl Source {
     }
 
     /// Returns the notice of a configuration file whose model is missing, or that is in the wrong place.
-    fn stray_config(&mut self, root: &Path, name: &str, path: &Path, found: &Found) -> Option<Notice> {
+    fn stray_config(
+        &mut self,
+        root: &Path,
+        name: &str,
+        path: &Path,
+        found: &RepositoryScan,
+    ) -> Option<Notice> {
         let stem = name.strip_suffix(".toml")?;
         let model: ModelName = stem.parse().ok()?;
         let flat = path.with_extension("onnx");
-        let is_read = |found: &FoundModel| found.candidates.values().any(|candidate| candidate.file == flat);
+        let is_read =
+            |found: &ScannedModel| found.candidates.values().any(|candidate| candidate.file == flat);
         if found.models.get(&model).is_some_and(is_read) {
             return None;
         }
@@ -229,18 +236,18 @@ impl Source {
     }
 
     /// Scans the folder of a model, unless its fingerprint is unchanged.
-    fn look_at_folder(
+    fn scan_folder(
         &mut self,
         repository: &Path,
         name: &str,
         folder: &Path,
         is_flat: bool,
-        found: &mut Found,
+        found: &mut RepositoryScan,
     ) {
         if let Some(known) = self.known.get(name).filter(|known| known.holds(is_flat)) {
             return known.tell(found);
         }
-        let mut of_folder = Found::default();
+        let mut of_folder = RepositoryScan::default();
         self.read_folder(repository, name, folder, is_flat, &mut of_folder);
         let golden = |file: &Path| self.configs.get(file)?.golden.clone();
         match Known::of(folder, is_flat, &of_folder, golden, SystemTime::now()) {
@@ -258,7 +265,7 @@ impl Source {
         name: &str,
         folder: &Path,
         is_flat: bool,
-        found: &mut Found,
+        found: &mut RepositoryScan,
     ) {
         let (root, entries) =
             match folder.canonicalize().and_then(|root| Ok((root, visible_entries(folder)?))) {
@@ -302,7 +309,7 @@ impl Source {
         root: &Path,
         file: &Path,
         config: &Path,
-        found: &mut Found,
+        found: &mut RepositoryScan,
     ) {
         let model: ModelName = match name.parse() {
             Ok(model) => model,
@@ -324,7 +331,7 @@ impl Source {
         let config = self.config(root, config);
         let entry = found.models.entry(model);
         let model =
-            entry.or_insert_with(|| FoundModel { config, candidates: BTreeMap::new(), is_same: false });
+            entry.or_insert_with(|| ScannedModel { config, candidates: BTreeMap::new(), is_same: false });
         model.candidates.insert(version, candidate);
     }
 
@@ -377,10 +384,11 @@ fn notice(model: Option<ModelName>, subject: &str, text: String) -> Notice {
 }
 
 /// Lists every file in use with links resolved, and the folders that contain it.
-fn used_files(found: &Found) -> HashSet<PathBuf> {
+fn used_files(found: &RepositoryScan) -> HashSet<PathBuf> {
     let candidates = found.models.values().flat_map(|model| model.candidates.values());
     let files = candidates.flat_map(|candidate| {
-        let data = candidate.external.iter().filter_map(|name| beneath::relative(&candidate.file, name));
+        let data =
+            candidate.external.iter().filter_map(|name| confined_file::relative(&candidate.file, name));
         std::iter::once(candidate.file.clone()).chain(data)
     });
     let files = files.filter_map(|file| file.canonicalize().ok());
@@ -440,7 +448,7 @@ mod tests {
             write(&root.join(format!("iris/old{number:04}.onnx")), b"");
             write(&root.join(format!("iris/1/epoch{number:04}.onnx")), b"");
         }
-        let found = Source::new(root.to_path_buf()).look().unwrap();
+        let found = Source::new(root.to_path_buf()).scan().unwrap();
         assert_eq!(found.models.len(), 1);
         let told: Vec<String> = found.notices.iter().map(ToString::to_string).collect();
         assert_eq!(told.len(), 102);
@@ -471,8 +479,8 @@ mod tests {
         fs::create_dir_all(root.join("iris/3")).unwrap();
         fs::create_dir_all(root.join("wine")).unwrap();
 
-        let found = Source::new(root.to_path_buf()).look().unwrap();
-        let names = |(name, model): (&ModelName, &FoundModel)| {
+        let found = Source::new(root.to_path_buf()).scan().unwrap();
+        let names = |(name, model): (&ModelName, &ScannedModel)| {
             let numbers: Vec<String> = model.candidates.keys().map(ToString::to_string).collect();
             format!("{name}: {}", numbers.join(" "))
         };
@@ -491,7 +499,7 @@ mod tests {
         );
     }
 
-    fn said(found: &Found) -> Vec<String> {
+    fn said(found: &RepositoryScan) -> Vec<String> {
         let mut said: Vec<String> = found.notices.iter().map(ToString::to_string).collect();
         said.sort();
         said
@@ -508,7 +516,7 @@ mod tests {
                 None => write(&path, &iris()),
             }
         }
-        said(&Source::new(folder.path().to_path_buf()).look().unwrap())
+        said(&Source::new(folder.path().to_path_buf()).scan().unwrap())
     }
 
     #[test]
@@ -598,7 +606,7 @@ mod tests {
         std::os::unix::fs::symlink("real.onnx", root.join("a/1/model.onnx")).unwrap();
         write(&root.join("files/b.onnx"), &iris());
         std::os::unix::fs::symlink("files/b.onnx", root.join("b.onnx")).unwrap();
-        assert_eq!(said(&Source::new(root.to_path_buf()).look().unwrap()), [""; 0], "links lead to them");
+        assert_eq!(said(&Source::new(root.to_path_buf()).scan().unwrap()), [""; 0], "links lead to them");
     }
 
     #[test]
@@ -610,7 +618,7 @@ mod tests {
         fs::create_dir(root.join("folder.onnx")).unwrap();
         std::os::unix::fs::symlink("/etc/passwd", root.join("stolen.onnx")).unwrap();
         let mut source = Source::new(root.to_path_buf());
-        let found = source.look().unwrap();
+        let found = source.scan().unwrap();
         let defect = |name: &str| {
             let model = &found.models[&name.parse::<ModelName>().unwrap()];
             model.candidates[&ModelVersion::new(1)].defect.clone().unwrap()
@@ -625,7 +633,7 @@ mod tests {
             }
         }
         write(&root.join("cut.onnx"), &iris());
-        let found = source.look().unwrap();
+        let found = source.scan().unwrap();
         assert_eq!(found.models[&"cut".parse().unwrap()].candidates[&ModelVersion::new(1)].defect, None);
     }
 }

@@ -251,7 +251,7 @@ mod tests {
     }
 
     fn candidate(repository: &TempDir) -> Candidate {
-        let found = Source::new(repository.path().to_path_buf()).look().unwrap();
+        let found = Source::new(repository.path().to_path_buf()).scan().unwrap();
         found.models.into_values().next().unwrap().candidates.into_values().next().unwrap()
     }
 

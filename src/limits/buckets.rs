@@ -26,7 +26,7 @@ pub(super) struct Buckets<K> {
     full_at: HashMap<K, Instant>,
     max_keys: usize,
     /// Time of the last pass over all keys.
-    looked_at: Option<Instant>,
+    examined: Option<Instant>,
 }
 
 impl<K: Copy + Eq + Hash> Buckets<K> {
@@ -34,7 +34,7 @@ impl<K: Copy + Eq + Hash> Buckets<K> {
     pub(super) fn new(settings: &QuotaSettings) -> Self {
         let interval = replenish_interval(settings);
         let period = interval.saturating_mul(burst(settings).get());
-        Self { interval, period, full_at: HashMap::new(), max_keys: MAX_KEYS, looked_at: None }
+        Self { interval, period, full_at: HashMap::new(), max_keys: MAX_KEYS, examined: None }
     }
 
     /// Returns the time until another failure is allowed; `None` if it is allowed now.
@@ -53,7 +53,7 @@ impl<K: Copy + Eq + Hash> Buckets<K> {
     /// most the period.
     pub(super) fn charge(&mut self, key: K, now: Instant) {
         if self.full_at.len() >= self.max_keys && !self.full_at.contains_key(&key) {
-            if self.looked_at.is_none_or(|at| now.saturating_duration_since(at) >= LOOK_INTERVAL) {
+            if self.examined.is_none_or(|at| now.saturating_duration_since(at) >= LOOK_INTERVAL) {
                 self.forget_full(now);
             }
             if self.full_at.len() >= self.max_keys
@@ -68,7 +68,7 @@ impl<K: Copy + Eq + Hash> Buckets<K> {
 
     /// Removes keys whose bucket is full again.
     pub(super) fn forget_full(&mut self, now: Instant) {
-        self.looked_at = Some(now);
+        self.examined = Some(now);
         self.full_at.retain(|_, full_at| *full_at > now);
     }
 

@@ -13,14 +13,14 @@ use std::{
 use tokio::sync::oneshot;
 
 use self::{
-    failures::{Class, ClientKey, Failures, Standing},
+    failures::{Class, ClientKey, FailureRecord, Failures},
     waiting::{Queue, Waiting, class_of},
 };
 use super::{AddressKey, Exceeded};
 use crate::{
     auth::{Clients, Scopes},
     config::{QuotaSettings, Secret},
-    system::priority::{Way, give_way},
+    system::priority::{Niceness, set_niceness},
 };
 
 /// Most verifications at a time, each on its own thread: the allocator may keep a verification's memory for each
@@ -51,7 +51,7 @@ struct State {
     quota: Option<QuotaSettings>,
     /// The size of the buckets, which also order the queue while nothing is refused.
     counted_by: QuotaSettings,
-    queue: Queue<Asked>,
+    queue: Queue<LogInRequest>,
     in_progress: usize,
     /// Verifications in progress whose address has failed.
     failed_in_progress: usize,
@@ -61,7 +61,7 @@ struct State {
 
 /// A secret that waits for verification.
 #[derive(Debug)]
-struct Asked {
+struct LogInRequest {
     clients: Arc<Clients>,
     client_id: String,
     secret: Secret,
@@ -148,7 +148,7 @@ impl LogIns {
             let memory_kib = clients.memory_kib(client_id).ok_or(LogInError::Invalid)?;
             let (sender, answer) = oneshot::channel();
             let (clients, client_id) = (Arc::clone(clients), client_id.to_owned());
-            let asked = Asked { clients, client_id, secret, answer: sender };
+            let asked = LogInRequest { clients, client_id, secret, answer: sender };
             state.push(Waiting { address, client, memory_kib, asked }, now);
             answer
         };
@@ -173,14 +173,14 @@ impl State {
     fn refusal(&self, address: AddressKey, client: ClientKey, now: Instant) -> Option<Exceeded> {
         let quota = self.quota.clone()?;
         match self.failures.standing(address, client, now) {
-            Standing::Refused(wait) => Some(Exceeded { wait, quota }),
-            Standing::Waits(_) => None,
+            FailureRecord::Refused(wait) => Some(Exceeded { wait, quota }),
+            FailureRecord::Waits(_) => None,
         }
     }
 
-    fn push(&mut self, waiting: Waiting<Asked>, now: Instant) {
+    fn push(&mut self, waiting: Waiting<LogInRequest>, now: Instant) {
         let Self { queue, failures, .. } = self;
-        let class = |waiting: &Waiting<Asked>| class(failures, waiting, now);
+        let class = |waiting: &Waiting<LogInRequest>| class(failures, waiting, now);
         if let Some(gives_way) = queue.push(waiting, class) {
             let _ = gives_way.asked.answer.send(Err(LogInError::Overloaded));
         }
@@ -188,15 +188,18 @@ impl State {
 
     /// Takes the next log-in to verify. Drops those that need no verification: their address has failed too often
     /// meanwhile, or their client has disconnected.
-    fn next(&mut self, threads: usize, now: Instant) -> Option<(Class, Waiting<Asked>)> {
+    fn next(&mut self, threads: usize, now: Instant) -> Option<(Class, Waiting<LogInRequest>)> {
         self.queue.take(|waiting| waiting.asked.answer.is_closed());
         if let Some(quota) = &self.quota {
             let failures = &self.failures;
-            let refused =
-                |waiting: &Waiting<Asked>| match failures.standing(waiting.address, waiting.client, now) {
-                    Standing::Refused(wait) => Some(wait),
-                    Standing::Waits(_) => None,
-                };
+            let refused = |waiting: &Waiting<LogInRequest>| match failures.standing(
+                waiting.address,
+                waiting.client,
+                now,
+            ) {
+                FailureRecord::Refused(wait) => Some(wait),
+                FailureRecord::Waits(_) => None,
+            };
             for waiting in self.queue.take(|waiting| refused(waiting).is_some()) {
                 let wait = refused(&waiting).unwrap_or_default();
                 let exceeded = Exceeded { wait, quota: quota.clone() };
@@ -218,7 +221,7 @@ impl State {
     }
 }
 
-fn class(failures: &Failures, waiting: &Waiting<Asked>, now: Instant) -> Class {
+fn class(failures: &Failures, waiting: &Waiting<LogInRequest>, now: Instant) -> Class {
     class_of(failures.standing(waiting.address, waiting.client, now))
 }
 
@@ -231,7 +234,7 @@ impl Shared {
     /// Verifies log-ins one by one until the end.
     fn verify(&self) {
         // Predictions must not wait for log-ins.
-        give_way(Way::InShortTurns);
+        set_niceness(Niceness::Interactive);
         let mut state = self.lock();
         while !state.is_closed {
             let Some((class, Waiting { address, client, memory_kib, asked })) =
@@ -244,7 +247,7 @@ impl Shared {
                 self.changed.notify_one();
             }
             drop(state);
-            let Asked { clients, client_id, secret, answer } = asked;
+            let LogInRequest { clients, client_id, secret, answer } = asked;
             let scopes = clients.verify(&client_id, &secret);
             let now = Instant::now();
             state = self.lock();

@@ -12,11 +12,11 @@ mod kinds;
 mod lists;
 mod outputs;
 mod pairs;
+mod reported_changes;
 mod rows;
-mod told;
 
 use super::{Contract, Layout, Signature};
-use told::{Subject, Told};
+use reported_changes::{ReportedChanges, Subject};
 
 /// A difference between two models that callers may notice.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,7 +53,7 @@ impl<'m> Interface<'m> {
     /// once, those that break callers first.
     #[must_use]
     pub fn changes_from(&self, old: &Interface<'_>) -> Vec<Change> {
-        let mut told = Told::default();
+        let mut told = ReportedChanges::default();
         inputs::compare(old, self, &mut told);
         rows::compare(old, self, &mut told);
         facts::compare(old, self, &mut told);

@@ -52,7 +52,7 @@ impl Row {
 
 /// The part of a row that has a fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum Location {
     /// The whole row.
     Row,
     /// The value at this position.
@@ -67,7 +67,7 @@ pub struct Violation {
     /// The row, counted from 0.
     pub row: usize,
     /// The location in the row.
-    pub place: Place,
+    pub place: Location,
     /// A stable code for programs.
     pub code: &'static str,
     /// A sentence for people that says which values are allowed.

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::{
     serving::Servable,
-    system::memory::freed_later,
+    system::memory::trim_heap_later,
     transport::{ApiError, version_headers},
 };
 
@@ -17,19 +17,19 @@ use crate::{
 const HEADERS: usize = 8;
 
 /// Returns a response of a version, with the body serialized as JSON.
-pub(super) fn json_answer(servable: &Servable, body: &impl Serialize) -> Result<Response, ApiError> {
+pub(super) fn json_response(servable: &Servable, body: &impl Serialize) -> Result<Response, ApiError> {
     let body = serde_json::to_vec(body).map_err(|_| ApiError::AnswerNotWritten)?;
-    freed_later(body.len());
+    trim_heap_later(body.len());
     Ok(answer(servable, body))
 }
 
 /// Returns a response of a version, with a body that is JSON already.
 pub(super) fn answer(servable: &Servable, body: impl Into<Body>) -> Response {
-    answer_in(HeaderMap::with_capacity(HEADERS), servable, body)
+    response_with(HeaderMap::with_capacity(HEADERS), servable, body)
 }
 
 /// Returns a response of a version and reuses the memory of a header map that is no longer needed.
-pub(super) fn answer_in(mut headers: HeaderMap, servable: &Servable, body: impl Into<Body>) -> Response {
+pub(super) fn response_with(mut headers: HeaderMap, servable: &Servable, body: impl Into<Body>) -> Response {
     headers.clear();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -24,12 +24,12 @@ use self::{
     describe::InvocationErrors,
 };
 use super::{
-    answer::json_answer,
-    given::{let_go, model_of, refuse_rows, run},
+    answer::json_response,
     json_body::read_aligned,
-    open_inference::answer_body,
-    sagemaker::target_model,
-    tensorflow::answer_rows,
+    open_inference::infer_response,
+    run_inputs::{model_of, read_and_drop, refuse_rows, run},
+    target_model::target_model,
+    tensorflow::rows_response,
 };
 use crate::{
     auth::Caller,
@@ -45,12 +45,12 @@ use crate::{
 
 /// The dialects that are on.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Understood {
+pub(super) struct EnabledDialects {
     mlflow: bool,
     sagemaker: bool,
 }
 
-impl Understood {
+impl EnabledDialects {
     /// Reads the dialects from the settings.
     pub(super) fn new(dialects: &DialectSettings) -> Self {
         Self { mlflow: dialects.mlflow, sagemaker: dialects.sagemaker }
@@ -58,12 +58,12 @@ impl Understood {
 }
 
 /// Returns the routes that run the default model.
-pub(super) fn inference(understood: Understood) -> OpenApiRouter<TransportState> {
+pub(super) fn inference(understood: EnabledDialects) -> OpenApiRouter<TransportState> {
     OpenApiRouter::new().routes(routes!(invocations)).layer(Extension(understood))
 }
 
 /// Returns the routes that the platform polls.
-pub(super) fn probes(understood: Understood) -> OpenApiRouter<TransportState> {
+pub(super) fn probes(understood: EnabledDialects) -> OpenApiRouter<TransportState> {
     let routes = OpenApiRouter::new().routes(routes!(ping));
     if understood.mlflow { routes.routes(routes!(version)) } else { routes }
 }
@@ -113,7 +113,7 @@ pub(super) async fn version() -> Response {
     InvocationErrors))]
 pub(super) async fn invocations(
     State(state): State<TransportState>,
-    Extension(understood): Extension<Understood>,
+    Extension(understood): Extension<EnabledDialects>,
     caller: Caller,
     request: Request,
 ) -> Result<Response, ApiError> {
@@ -131,7 +131,7 @@ struct ByOutput<'p> {
 /// Runs a model, or the default one.
 pub(super) async fn invoke(
     state: &TransportState,
-    understood: Understood,
+    understood: EnabledDialects,
     caller: &Caller,
     model: Option<&ModelName>,
     request: Request,
@@ -142,7 +142,7 @@ pub(super) async fn invoke(
     let servable = state.serving.servable(&permit.model, None)?;
     let model = model_of(&servable);
     let body = read_aligned(request.into_body(), declared.json_bytes()).await?;
-    let Understood { mlflow, sagemaker } = understood;
+    let EnabledDialects { mlflow, sagemaker } = understood;
     let kind = declared.kind_of(&body, mlflow, sagemaker)?;
     if !matches!(kind, BodyKind::OpenInference { .. }) {
         permit.terms.reserve_elements(&servable.signature, &body).await?;
@@ -150,7 +150,7 @@ pub(super) async fn invoke(
     match kind {
         BodyKind::OpenInference { json_bytes } => {
             let (mut response, json_bytes) =
-                answer_body(state, servable, body, json_bytes, permit.terms).await?;
+                infer_response(state, servable, body, json_bytes, permit.terms).await?;
             if let Some(json_bytes) = json_bytes {
                 response.headers_mut().insert(header::CONTENT_TYPE, body::binary_media_type(json_bytes)?);
             }
@@ -158,19 +158,22 @@ pub(super) async fn invoke(
         }
         BodyKind::Csv(header) => {
             let layout = servable.layout_of_rows().map_err(ServingError::from)?;
-            let rows = let_go(body, |body| read_csv(body, header, layout, model.contract))?;
-            answer_rows(state, servable, rows, Some(CSV_ROWS), permit.terms).await
+            let rows = read_and_drop(body, |body| read_csv(body, header, layout, model.contract))?;
+            rows_response(state, servable, rows, Some(CSV_ROWS), permit.terms).await
         }
         BodyKind::Json => {
             refuse_rows(&servable, &body)?;
-            match let_go(body, |body| read_json(body, model))? {
+            match read_and_drop(body, |body| read_json(body, model))? {
                 MlflowRequest::Rows(rows, place) => {
-                    answer_rows(state, servable, rows, Some(place), permit.terms).await
+                    rows_response(state, servable, rows, Some(place), permit.terms).await
                 }
                 MlflowRequest::Columns(given) => {
                     let inference = run(state, servable, given, None, permit.terms).await?;
                     let (signature, values) = (&inference.servable.signature, inference.outputs.as_slice());
-                    json_answer(&inference.servable, &ByOutput { predictions: Columns { signature, values } })
+                    json_response(
+                        &inference.servable,
+                        &ByOutput { predictions: Columns { signature, values } },
+                    )
                 }
             }
         }

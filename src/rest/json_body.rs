@@ -11,7 +11,7 @@ use tower_http::timeout::TimeoutError;
 
 use super::decoding::{NotDecoded, TooLong, UnknownCoding};
 use crate::{
-    system::{byte_budget::OverBudget, memory::freed_later},
+    system::{byte_budget::OverBudget, memory::trim_heap_later},
     transport::{ApiError, cause_of},
     wire,
 };
@@ -65,7 +65,7 @@ pub(super) async fn read_aligned(mut body: Body, offset: usize) -> Result<Bytes,
         }
         if whole.is_empty() {
             if announced == Some(data.len()) {
-                freed_later(data.len());
+                trim_heap_later(data.len());
                 return Ok(data);
             }
             whole.reserve(padding + announced.unwrap_or_default().min(BELIEVED_BYTES));
@@ -77,7 +77,7 @@ pub(super) async fn read_aligned(mut body: Body, offset: usize) -> Result<Bytes,
         }
         whole.extend_from_slice(&data);
     }
-    freed_later(whole.len());
+    trim_heap_later(whole.len());
     let padding = padding.min(whole.len());
     Ok(Bytes::from(whole).slice(padding..))
 }

@@ -40,6 +40,6 @@ fn in_service(servable: &Arc<Servable>) -> ModelInService<'_> {
         version: str::from_utf8(&servable.stamp.version).unwrap_or_default(),
         digest: str::from_utf8(&servable.stamp.digest).unwrap_or_default(),
         schedule: &servable.schedule,
-        waiting: scheduler.was_asked().then(|| scheduler.requests_waiting()),
+        waiting: scheduler.was_used().then(|| scheduler.requests_waiting()),
     }
 }

@@ -10,7 +10,7 @@ mod statistics;
 pub(super) use schema::InferResponseDocument;
 
 use axum::routing::get;
-pub(super) use infer::answer_body;
+pub(super) use infer::infer_response;
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};

@@ -10,7 +10,7 @@ use std::{
 use axum::body::{Body, Bytes};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
-use crate::system::memory::freed_later;
+use crate::system::memory::trim_heap_later;
 
 /// The parts that are not sent yet.
 struct Parts(VecDeque<Bytes>);
@@ -25,12 +25,12 @@ impl Parts {
 pub(super) fn body_of(mut parts: Vec<Bytes>) -> Body {
     match parts.pop() {
         Some(only) if parts.is_empty() => {
-            freed_later(only.len());
+            trim_heap_later(only.len());
             Body::from(only)
         }
         last => {
             let parts = Parts(parts.into_iter().chain(last).filter(|part| !part.is_empty()).collect());
-            freed_later(parts.bytes());
+            trim_heap_later(parts.bytes());
             Body::new(parts)
         }
     }

@@ -8,14 +8,14 @@ use axum::{
 };
 
 use super::{
-    answer::{answer, json_answer},
-    express::read_numbers,
+    answer::{answer, json_response},
+    fast_path::read_numbers,
     json_body::read_json,
 };
 use crate::{
     serving::Servable,
     transport::{ApiError, MayPredict, Permit, ProblemDocument, TransportState},
-    wire::{Asked, PredictAnswer, PredictRequest, RowBase, RowsAnswer, TensorsAnswer},
+    wire::{PredictAnswer, PredictRequest, RequestInputs, RowBase, RowsAnswer, TensorsAnswer},
 };
 
 /// Predict with the default model
@@ -131,8 +131,8 @@ async fn predict(
     let servable = servable?;
     let terms = permit.terms;
     match request.asked() {
-        Asked::Rows(..) => Err(ApiError::AnswerNotWritten),
-        Asked::Checked(rows, base) => {
+        RequestInputs::Rows(..) => Err(ApiError::AnswerNotWritten),
+        RequestInputs::Checked(rows, base) => {
             // The tensors hold its contents now.
             drop(body);
             let prediction = state.serving.predict(servable, rows, terms, begin).await;
@@ -142,16 +142,16 @@ async fn predict(
                 (name.as_str(), *version, &prediction.layout, &prediction.outputs);
             let many = base == RowBase::Instances;
             let body = RowsAnswer { model, version, signature, contract, layout, outputs, many };
-            json_answer(&prediction.servable, &body)
+            json_response(&prediction.servable, &body)
         }
-        Asked::Inputs(documents) => {
+        RequestInputs::Inputs(documents) => {
             let run = state.serving.infer_documents(servable, &documents, terms);
             drop(documents);
             drop(body);
             let inference = run.await?;
             let Servable { name, version, signature, .. } = &*inference.servable;
             let (model, version, outputs) = (name.as_str(), *version, inference.outputs.as_slice());
-            json_answer(&inference.servable, &TensorsAnswer { model, version, signature, outputs })
+            json_response(&inference.servable, &TensorsAnswer { model, version, signature, outputs })
         }
     }
 }

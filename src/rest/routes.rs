@@ -10,7 +10,7 @@ use super::{
     docs,
     header_rules::header_rules,
     health,
-    invocations::{self, Understood},
+    invocations::{self, EnabledDialects},
     layers, metrics, models, open_inference, predict,
     sagemaker::{self, Repository},
     tensorflow, token, vertex,
@@ -19,6 +19,12 @@ use crate::{
     config::{DialectName, DialectSettings, Settings},
     transport::{AddressLimit, ApiError, TransportState, authorized, authorized_by_platform},
 };
+
+/// Returns the whole description: every route, body and error.
+#[must_use]
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    description(&Settings::default())
+}
 
 /// Returns the API description of all documented routes.
 pub(super) fn description(settings: &Settings) -> utoipa::openapi::OpenApi {
@@ -61,7 +67,7 @@ fn inference() -> OpenApiRouter<TransportState> {
 /// Returns the tensor routes of other servers' dialects, each with true if the platform in front authenticates callers.
 fn dialect_inference(dialects: &DialectSettings) -> Vec<(bool, OpenApiRouter<TransportState>)> {
     let by_platform = |name| dialects.authenticates(name);
-    let understood = Understood::new(dialects);
+    let understood = EnabledDialects::new(dialects);
     let mut routes = Vec::new();
     if dialects.kserve_v1 {
         routes.push((by_platform(DialectName::KserveV1), tensorflow::inference()));
@@ -86,7 +92,7 @@ fn probes(dialects: &DialectSettings) -> OpenApiRouter<TransportState> {
         .routes(routes!(health::ready))
         .merge(open_inference::probes());
     if dialects.mlflow || dialects.sagemaker {
-        routes.merge(invocations::probes(Understood::new(dialects)))
+        routes.merge(invocations::probes(EnabledDialects::new(dialects)))
     } else {
         routes
     }
@@ -104,24 +110,24 @@ pub(super) fn public_router(
         .merge(layers::large(inference().into(), &state, server))
         .merge(docs::router(description(settings)))
         .fallback(|| async { ApiError::NoSuchPath });
-    let mut let_through = Router::new();
+    let mut bypass_authorization = Router::new();
     for (by_platform, routes) in dialect_inference(dialects) {
         let routes = layers::large(routes.into(), &state, server);
         if by_platform {
-            let_through = let_through.merge(routes);
+            bypass_authorization = bypass_authorization.merge(routes);
         } else {
             closed = closed.merge(routes);
         }
     }
     let routes = authorized(closed, &state, address_limit)
-        .merge(authorized_by_platform(let_through, address_limit))
+        .merge(authorized_by_platform(bypass_authorization, address_limit))
         // Exempt from the address quota: a load balancer must not take the gateway for dead because other clients
         // behind the same address send too much.
         .merge(Router::from(probes(dialects)))
         // The layers limit bodies; a second limit inside would only hide their response.
         .layer(DefaultBodyLimit::disable());
     let routes = layers::public(routes, &state, server, Dialect::of).with_state(state.clone());
-    vertex::in_front_of(routes, state, settings, address_limit)
+    vertex::mount_before(routes, state, settings, address_limit)
 }
 
 /// Returns the routes of the operators' listener.

@@ -19,7 +19,7 @@ use utoipa_axum::{
 use crate::transport::TransportState;
 
 use self::target::Target;
-pub(super) use predict::answer_rows;
+pub(super) use predict::rows_response;
 
 /// Returns the routes of model status and metadata.
 pub(super) fn routes() -> OpenApiRouter<TransportState> {

@@ -14,11 +14,11 @@ use tower::ServiceExt;
 
 use super::{
     dialect::Dialect,
-    given::{let_go, model_of, refuse_rows},
     invocations,
     json_body::read,
     layers,
-    tensorflow::answer_rows,
+    run_inputs::{model_of, read_and_drop, refuse_rows},
+    tensorflow::rows_response,
 };
 use crate::{
     auth::Caller,
@@ -38,7 +38,7 @@ pub(super) fn predict_route(dialects: &DialectSettings) -> Option<&str> {
 }
 
 /// Mounts the routes of Vertex AI in front of all others, if there are any.
-pub(super) fn in_front_of(
+pub(super) fn mount_before(
     others: Router,
     state: TransportState,
     settings: &Settings,
@@ -83,9 +83,9 @@ async fn predict(
     let body = read(request.into_body()).await?;
     permit.terms.reserve_elements(&servable.signature, &body).await?;
     refuse_rows(&servable, &body)?;
-    match let_go(body, |body| read_request(body, model_of(&servable)))? {
+    match read_and_drop(body, |body| read_request(body, model_of(&servable)))? {
         TensorFlowRequest::Rows(rows) => {
-            answer_rows(&state, servable, rows, Some("/instances"), permit.terms).await
+            rows_response(&state, servable, rows, Some("/instances"), permit.terms).await
         }
         TensorFlowRequest::Columns(_) => {
             let message = "expected `instances`, a list of rows: Vertex AI knows nothing else";

@@ -7,7 +7,7 @@ use ort::session::{RunOptions, Session, builder::SessionBuilder};
 
 #[cfg(debug_assertions)]
 use super::failpoint::Failpoint;
-use super::{Runtime, RuntimeError, contain::contained, convert, declare, refused::error_of_run};
+use super::{Runtime, RuntimeError, catch_panic::catch_panic, convert, refused::error_of_run, signature};
 use crate::model::{Signature, Tensor, Value};
 
 /// A session: a loaded model that runs one request at a time.
@@ -40,7 +40,7 @@ impl Instance {
     ///
     /// As [`Instance::load`].
     pub fn load_with_threads(runtime: Runtime, file: &Path, threads: usize) -> Result<Self, RuntimeError> {
-        let session = contained(|| {
+        let session = catch_panic(|| {
             builder(runtime, threads)
                 .and_then(|mut builder| builder.commit_from_file(file))
                 .map_err(|error| RuntimeError::Load(without_folders(error.message())))
@@ -55,7 +55,7 @@ impl Instance {
     ///
     /// As [`Instance::load`], or when the file cannot be written.
     pub fn load_and_convert(runtime: Runtime, file: &Path, converted: &Path) -> Result<Self, RuntimeError> {
-        let session = contained(|| {
+        let session = catch_panic(|| {
             builder(runtime, 1)
                 .and_then(|builder| builder.with_optimized_model_path(converted)?.commit_from_file(file))
                 .map_err(|error| RuntimeError::Load(without_folders(error.message())))
@@ -64,7 +64,7 @@ impl Instance {
     }
 
     fn of(session: Session) -> Result<Self, RuntimeError> {
-        let signature = declare::signature(session.inputs(), session.outputs())?;
+        let signature = signature::signature(session.inputs(), session.outputs())?;
         #[cfg(debug_assertions)]
         let failpoint = Failpoint::of(&session).inspect(|failpoint| failpoint.in_load());
         Ok(Self {
@@ -106,7 +106,7 @@ impl Instance {
         options: &RunOptions,
     ) -> Result<Vec<Value>, RuntimeError> {
         let Self { session, signature, .. } = self;
-        contained(|| {
+        catch_panic(|| {
             #[cfg(debug_assertions)]
             if let Some(failpoint) = self.failpoint {
                 failpoint.in_run(inputs);

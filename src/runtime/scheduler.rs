@@ -5,14 +5,14 @@
 //! requests for other models go on. The mode is chosen when the model is loaded ([`Options::mode`]).
 
 mod batch;
+mod cost_model;
 mod entry;
+mod inline_executor;
 mod job;
-mod lanes;
 mod occupancy;
-mod pace;
+mod pending_run;
 mod queue;
-mod running;
-mod threads;
+mod thread_pool;
 
 use std::{
     sync::{
@@ -24,18 +24,18 @@ use std::{
 
 use tokio::sync::oneshot;
 
-pub use job::{Asked, Failed, Inputs, Ran};
-pub use lanes::set_worker;
-pub use running::Running;
+pub use inline_executor::set_worker;
+pub use job::{Failed, Inputs, RunRequest, RunResult};
+pub use pending_run::Running;
 
 use super::{Instance, RuntimeError};
 use crate::model::{Constants, ScheduleMode, Signature, Value};
-use job::{Job, Place};
-use lanes::Lanes;
+use cost_model::CostModel;
+use inline_executor::InlineExecutor;
+use job::{Job, QueueSlot};
 use occupancy::Occupancy;
-use pace::Pace;
-use running::Whole;
-use threads::Threads;
+use pending_run::Whole;
+use thread_pool::Threads;
 
 /// The longest run on a thread that handles other requests: a larger batch is run in parts, with the others between.
 const LONGEST_TURN: Duration = Duration::from_millis(2);
@@ -68,13 +68,13 @@ pub struct Scheduler {
     max_rows: usize,
     instances: usize,
     /// True since the first request for a run.
-    was_asked: AtomicBool,
+    was_used: AtomicBool,
     shared: Arc<Shared>,
 }
 
 #[derive(Debug)]
 enum Inner {
-    Lanes(Lanes),
+    InlineExecutor(InlineExecutor),
     Threads(Threads),
 }
 
@@ -82,10 +82,10 @@ enum Inner {
 #[derive(Debug)]
 struct Shared {
     /// Count of the requests that wait or run.
-    places: job::Places,
+    places: job::QueueSlots,
     /// Waiting requests by caller, counted while the queues are full.
     occupancy: Occupancy,
-    pace: Pace,
+    pace: CostModel,
     signature: Signature,
     /// Outputs that are not split: each request of a batch gets them whole.
     constants: Constants,
@@ -105,7 +105,7 @@ impl Scheduler {
     ) -> Result<Self, RuntimeError> {
         let none = || RuntimeError::Load("there is no session of it".to_owned());
         let signature = instances.first().ok_or_else(none)?.signature().clone();
-        let pace = Pace::new(options.run, options.run_32_rows);
+        let pace = CostModel::new(options.run, options.run_32_rows);
         let most = options.max_batch_rows.max(1);
         let max_rows = match options.mode {
             ScheduleMode::RequestThread => pace.rows_within(LONGEST_TURN).clamp(1, most),
@@ -113,23 +113,25 @@ impl Scheduler {
         };
         let count = instances.len();
         let shared = Arc::new(Shared {
-            places: job::Places::default(),
+            places: job::QueueSlots::default(),
             occupancy: Occupancy::default(),
             pace,
             signature,
             constants,
         });
         let inner = match options.mode {
-            ScheduleMode::RequestThread => Inner::Lanes(Lanes::new(instances, max_rows, &shared)?),
+            ScheduleMode::RequestThread => {
+                Inner::InlineExecutor(InlineExecutor::new(instances, max_rows, &shared)?)
+            }
             ScheduleMode::OwnThreads => Inner::Threads(Threads::start(instances, options, &shared)?),
         };
-        Ok(Self { inner, options, max_rows, instances: count, was_asked: AtomicBool::new(false), shared })
+        Ok(Self { inner, options, max_rows, instances: count, was_used: AtomicBool::new(false), shared })
     }
 
     /// Returns true if runs are too short to be cancelled.
     #[must_use]
     pub fn is_prompt(&self) -> bool {
-        matches!(self.inner, Inner::Lanes(_))
+        matches!(self.inner, Inner::InlineExecutor(_))
     }
 
     /// Returns the number of sessions.
@@ -140,15 +142,15 @@ impl Scheduler {
 
     /// Returns true if a run was ever requested.
     #[must_use]
-    pub fn was_asked(&self) -> bool {
-        self.was_asked.load(Ordering::Relaxed)
+    pub fn was_used(&self) -> bool {
+        self.was_used.load(Ordering::Relaxed)
     }
 
     /// Returns the number of requests that wait for a run, without those that are running.
     #[must_use]
     pub fn requests_waiting(&self) -> usize {
         match &self.inner {
-            Inner::Lanes(lanes) => lanes.requests_waiting(),
+            Inner::InlineExecutor(lanes) => lanes.requests_waiting(),
             Inner::Threads(threads) => threads.requests_waiting(),
         }
     }
@@ -159,7 +161,7 @@ impl Scheduler {
     ///
     /// [`RuntimeError::Overloaded`] when the queue is full or the deadline cannot be met. The request gets it later too
     /// if it gives up its place to a caller that has fewer. Otherwise as [`Instance::run`].
-    pub fn run(&self, asked: Asked) -> Running<'_> {
+    pub fn run(&self, asked: RunRequest) -> Running<'_> {
         match asked.rows {
             Some(rows) if self.options.batching && rows > self.max_rows => {
                 Running::in_parts(self.run_in_parts(asked, rows))
@@ -168,13 +170,13 @@ impl Scheduler {
         }
     }
 
-    fn enter(&self, mut asked: Asked) -> Result<Whole<'_>, RuntimeError> {
+    fn enter(&self, mut asked: RunRequest) -> Result<Whole<'_>, RuntimeError> {
         if !self.options.batching {
             asked.rows = None;
         }
-        if !self.was_asked() {
+        if !self.was_used() {
             // Read first: a write from every thread would move the cache line from one to the other.
-            self.was_asked.store(true, Ordering::Relaxed);
+            self.was_used.store(true, Ordering::Relaxed);
         }
         // Before taking a place, so that no other caller gives up its own for a request that is refused anyway.
         self.check_deadline(&asked, 0)?;
@@ -183,11 +185,11 @@ impl Scheduler {
     }
 
     /// Queues a request, which releases its place when it has its result.
-    fn wait<'s>(&'s self, asked: Asked, place: Option<Place<'s>>) -> Whole<'s> {
+    fn wait<'s>(&'s self, asked: RunRequest, place: Option<QueueSlot<'s>>) -> Whole<'s> {
         let deadline = asked.deadline;
         let (answer, answered) = oneshot::channel();
         let waiting = match &self.inner {
-            Inner::Lanes(lanes) => {
+            Inner::InlineExecutor(lanes) => {
                 lanes.add(Job::short(asked, answer));
                 None
             }
@@ -201,10 +203,10 @@ impl Scheduler {
     }
 
     /// Runs parts one after the other, with other requests between.
-    async fn run_in_parts(&self, asked: Asked, rows: usize) -> Result<Ran, Failed> {
-        let Asked { inputs, caller, priority, deadline, mut since, .. } = asked;
+    async fn run_in_parts(&self, asked: RunRequest, rows: usize) -> Result<RunResult, Failed> {
+        let RunRequest { inputs, caller, priority, deadline, mut since, .. } = asked;
         let mut outputs: Vec<Value> = Vec::new();
-        let mut whole: Option<Ran> = None;
+        let mut whole: Option<RunResult> = None;
         // Kept until all parts are run: a request that was begun is not refused because others came since.
         let mut place = None;
         // Parts of one size, so that no small rest is left.
@@ -212,7 +214,8 @@ impl Scheduler {
         for start in (0..rows).step_by(size) {
             let range = start..rows.min(start + size);
             let part = inputs.rows(range.clone()).ok_or_else(|| not_by_row("its inputs"))?;
-            let asked = Asked { inputs: part, rows: Some(range.len()), caller, priority, deadline, since };
+            let asked =
+                RunRequest { inputs: part, rows: Some(range.len()), caller, priority, deadline, since };
             // The place stands for one part.
             self.check_deadline(&asked, if place.is_some() { size } else { 0 })?;
             if place.is_none() {

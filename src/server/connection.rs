@@ -1,11 +1,11 @@
 //! A connection in the protocol of its listener, with the deadlines that `axum::serve` lacks.
 
-mod floods;
-mod heads;
+mod coalescing_stream;
+mod flood_guard;
+mod head_recorder;
 mod http1;
 mod http2;
-mod joined;
-mod paced;
+mod paced_stream;
 mod unset_clock;
 
 use std::{error::Error, io, sync::Arc, time::Duration};
@@ -16,8 +16,8 @@ use tokio::{
     time,
 };
 
-use super::{live::CurrentFront, seat::Seat, shutdown::Shutdown};
-use crate::{telemetry::Metrics, transport::Peer};
+use super::{connection_slot::ConnectionSlot, shutdown::Shutdown};
+use crate::{rest::SharedService, telemetry::Metrics, transport::Peer};
 
 /// At shutdown, time that a newly opened connection has for its first request.
 const FIRST_REQUEST_GRACE: Duration = Duration::from_millis(500);
@@ -41,11 +41,11 @@ pub(super) enum Protocol {
 /// A connection and the service behind it.
 pub(super) struct Connection {
     pub(super) protocol: Protocol,
-    pub(super) front: CurrentFront,
+    pub(super) front: SharedService,
     pub(super) peer: Peer,
     /// True if the peer is a trusted proxy, which stands for many clients.
     pub(super) is_proxy: bool,
-    pub(super) seat: Arc<Seat>,
+    pub(super) seat: Arc<ConnectionSlot>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) header_timeout: Duration,
     pub(super) write_timeout: Duration,

@@ -2,7 +2,6 @@
 
 use std::{collections::VecDeque, io, net::SocketAddr, sync::Arc, time::Duration};
 
-use ipnet::IpNet;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::watch,
@@ -11,14 +10,14 @@ use tokio::{
 
 use super::{
     connection::{Connection, Protocol},
-    descriptors::{ADMIN_CONNECTIONS, Descriptors},
-    live::CurrentFront,
-    roster::{Newcomer, Refusal, Room, Roster},
+    connection_table::{ConnectionTable, NewConnection, Refusal, Room},
+    descriptors::{ADMIN_CONNECTIONS, MAX_WAITING},
+    limits::ListenerLimits,
     shutdown::Shutdown,
     workers::Workers,
 };
 use crate::{
-    config::ServerSettings,
+    rest::SharedService,
     telemetry::{ConnectionEnd, Metrics},
     transport::Peer,
 };
@@ -29,8 +28,7 @@ const HANDSHAKE_GRACE: Duration = Duration::from_millis(50);
 /// Pause after a failed accept (out of file descriptors), during which a retry would only use CPU time.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
-/// Most connections that wait for room, beyond which they are closed; and the interval between two attempts.
-pub(super) const MAX_WAITING: usize = 32;
+/// Interval between two attempts to find room.
 const ROOM_RETRY: Duration = Duration::from_millis(10);
 
 /// Longest wait of a connection whose address has its share: a response of that address may be nearly finished.
@@ -39,31 +37,6 @@ const SHARE_PATIENCE: Duration = Duration::from_millis(50);
 /// Unsent bytes above which the system accepts no more. Without this limit it would buffer megabytes of an unread
 /// response, and a slow client would seem to stall for minutes.
 const UNSENT_BYTES: u32 = 256 * 1024;
-
-/// The limits of connections.
-#[derive(Clone, Debug)]
-pub(super) struct ListenerLimits {
-    pub(super) room: Room,
-    proxies: Arc<[IpNet]>,
-    header_timeout: Duration,
-    write_timeout: Duration,
-    least_rate: u64,
-}
-
-impl ListenerLimits {
-    pub(super) fn of(settings: &ServerSettings, descriptors: Descriptors) -> Self {
-        Self {
-            room: Room {
-                most: descriptors.connections(settings.max_connections),
-                most_per_address: settings.max_connections_per_address,
-            },
-            proxies: settings.trusted_proxies.clone().into(),
-            header_timeout: Duration::from_millis(settings.header_timeout_ms),
-            write_timeout: Duration::from_millis(settings.write_timeout_ms),
-            least_rate: settings.min_response_bytes_per_second,
-        }
-    }
-}
 
 /// The audience of a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,11 +52,11 @@ pub(super) struct Listener {
     pub(super) socket: TcpListener,
     pub(super) protocol: Protocol,
     pub(super) audience: Audience,
-    pub(super) front: CurrentFront,
+    pub(super) front: SharedService,
     pub(super) limits: watch::Receiver<ListenerLimits>,
     pub(super) workers: Arc<Workers>,
     /// Shared by the listeners whose connections are counted together.
-    pub(super) roster: Roster,
+    pub(super) roster: ConnectionTable,
     pub(super) metrics: Arc<Metrics>,
     pub(super) shutdown: Shutdown,
 }
@@ -110,7 +83,7 @@ impl Listener {
                 () = self.shutdown.stopped() => break,
             }
         }
-        turn_away(&self.socket);
+        refuse_connection(&self.socket);
         // Clients may have a handshake in progress, or may already have sent a request.
         time::sleep(HANDSHAKE_GRACE).await;
         while let Some(arrived) = self.accept_now() {
@@ -157,7 +130,7 @@ impl Listener {
 
     /// Admits a connection, queues it until there is room, or closes it.
     fn receive(&self, arrived: Arrived, waiting: &mut Waiting) {
-        if let Err((arrived, refusal)) = self.let_in(arrived) {
+        if let Err((arrived, refusal)) = self.admit_connection(arrived) {
             if waiting.has_room(refusal) {
                 let longest = match refusal {
                     Refusal::Full => self.limits.borrow().header_timeout,
@@ -182,7 +155,7 @@ impl Listener {
     /// Admits waiting connections in their order, as far as there is room.
     fn retry(&self, waiting: &mut Waiting) {
         for (arrived, until) in waiting.take() {
-            match self.let_in(arrived) {
+            match self.admit_connection(arrived) {
                 Ok(()) => {}
                 Err((arrived, _)) if Instant::now() < until => waiting.add(arrived, until),
                 Err((arrived, refusal)) => self.close(arrived, refusal),
@@ -190,11 +163,11 @@ impl Listener {
         }
     }
 
-    fn let_in(&self, (stream, peer): Arrived) -> Result<(), (Arrived, Refusal)> {
+    fn admit_connection(&self, (stream, peer): Arrived) -> Result<(), (Arrived, Refusal)> {
         let address = peer.ip().to_canonical();
         let limits = self.limits.borrow().clone();
         let is_own = stream.local_addr().is_ok_and(|local| local.ip().to_canonical() == address);
-        let newcomer = Newcomer {
+        let newcomer = NewConnection {
             address,
             is_proxy: limits.proxies.iter().any(|network| network.contains(&address)),
             is_this_host: is_own || address.is_loopback(),
@@ -255,7 +228,7 @@ impl Waiting {
 /// Makes the system drop further connection attempts, so that the queue can be emptied before the socket is closed.
 /// Closing it resets the connections in the queue, whose requests may have been sent but never read.
 #[cfg(target_os = "linux")]
-fn turn_away(socket: &TcpListener) {
+fn refuse_connection(socket: &TcpListener) {
     use socket2::SockFilter;
     /// A filter that drops packets with the SYN flag, which only the first packet of a connection has. Byte 13 of a TCP
     /// header holds the flags, and 0x02 is SYN. Other packets pass, as they belong to handshakes in progress.
@@ -272,4 +245,4 @@ fn turn_away(socket: &TcpListener) {
 
 /// Does nothing: other systems have no such filter, and a connection that arrives at this moment is reset.
 #[cfg(not(target_os = "linux"))]
-fn turn_away(_socket: &TcpListener) {}
+fn refuse_connection(_socket: &TcpListener) {}

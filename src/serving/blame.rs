@@ -8,7 +8,7 @@ use crate::{
 
 /// The facts of a request that matter if it fails.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct AskedBy {
+pub(super) struct Requester {
     /// The caller, as a number.
     pub(super) caller: u64,
     /// True if the request holds rows.
@@ -19,7 +19,7 @@ pub(super) struct AskedBy {
 /// reported.
 pub(super) fn blamed(
     servable: &Servable,
-    AskedBy { caller, by_rows }: AskedBy,
+    Requester { caller, by_rows }: Requester,
     error: ServingError,
     inputs: Option<Box<Inputs>>,
 ) -> ServingError {

@@ -2,13 +2,13 @@
 
 use super::{
     ServingError,
-    blame::{AskedBy, blamed},
+    blame::{Requester, blamed},
 };
 use crate::{
     lifecycle::Servable,
     model::RowOutputs,
-    runtime::{Inputs, Ran},
-    system::memory::freed_later,
+    runtime::{Inputs, RunResult},
+    system::memory::trim_heap_later,
     wire::RowsAnswer,
 };
 
@@ -18,9 +18,9 @@ const MANY_ROWS: usize = 4096;
 /// The outputs of a run on such rows.
 #[derive(Debug)]
 pub struct FlatPrediction {
-    pub(super) ran: Ran,
+    pub(super) ran: RunResult,
     pub(super) rows: usize,
-    pub(super) by: AskedBy,
+    pub(super) by: Requester,
 }
 
 impl FlatPrediction {
@@ -42,7 +42,7 @@ impl FlatPrediction {
                 self.ran.inputs = Inputs::Named(Vec::new());
             }
             if flat.answers.write(&mut body, self.ran.batch(), rows, total, many) {
-                freed_later(body.len());
+                trim_heap_later(body.len());
                 servable.trial.answered(self.by.caller);
                 return Ok(body);
             }

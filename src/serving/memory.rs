@@ -1,6 +1,6 @@
 //! The memory of a request, charged before it is allocated.
 
-use super::{Servable, ServingError, Terms};
+use super::{RequestContext, Servable, ServingError};
 use crate::{
     model::{Signature, ValueKind},
     system::byte_budget::count,
@@ -20,7 +20,7 @@ const LEAST_ELEMENT_BYTES: usize = 8;
 /// Longest text whose elements are not charged: its tensor is too small to count.
 const SHORT_TEXT_BYTES: usize = 16 * 1024;
 
-impl Terms {
+impl RequestContext {
     /// Charges the elements that a text may hold: each but the last is followed by a comma or the end of a line.
     ///
     /// # Errors
@@ -81,7 +81,7 @@ mod tests {
     async fn the_elements_of_a_text_are_charged_before_it_is_read() {
         let budget = Arc::new(ByteBudget::new(1 << 20));
         let charge = ByteCharge::new(&budget, ShareKey::Caller(1));
-        let terms = Terms { charge: Some(charge), ..Terms::default() };
+        let terms = RequestContext { charge: Some(charge), ..RequestContext::default() };
         let signature = |element_type| {
             let inputs = vec![ValueSpec::tensor("x", element_type, vec![Dimension::Fixed(1)])];
             Signature { inputs, outputs: Vec::new() }

@@ -8,8 +8,8 @@ use std::{
 use futures_util::FutureExt;
 
 use super::{
-    FlatPrediction, Inference, Prediction, Servable, Serving, ServingError, Terms,
-    blame::{AskedBy, blamed},
+    FlatPrediction, Inference, Prediction, RequestContext, Servable, Serving, ServingError,
+    blame::{Requester, blamed},
     prediction::check_finite,
 };
 use crate::{
@@ -18,7 +18,7 @@ use crate::{
         Layout, RowOutputs, Rows, Tensor, TensorDocuments, Value, check_dividends, check_inputs,
         documents_to_tensors,
     },
-    runtime::{Asked, Failed, Inputs, Ran},
+    runtime::{Failed, Inputs, RunRequest, RunResult},
     system::byte_budget::count,
 };
 
@@ -35,7 +35,7 @@ impl Serving {
         &self,
         servable: Arc<Servable>,
         rows: Rows,
-        terms: Terms,
+        terms: RequestContext,
         begin: Instant,
     ) -> Result<Prediction, ServingError> {
         let layout = Arc::clone(servable.layout_of_rows()?);
@@ -55,7 +55,7 @@ impl Serving {
         servable: Arc<Servable>,
         inputs: Vec<(String, Tensor)>,
         rows: usize,
-        terms: Terms,
+        terms: RequestContext,
     ) -> Result<Prediction, ServingError> {
         let begin = Instant::now();
         let layout = Arc::clone(servable.layout_of_rows()?);
@@ -69,10 +69,10 @@ impl Serving {
         layout: Arc<Layout>,
         inputs: Vec<(String, Tensor)>,
         rows: usize,
-        terms: Terms,
+        terms: RequestContext,
         begin: Instant,
     ) -> Result<Prediction, ServingError> {
-        let by = AskedBy { caller: terms.caller, by_rows: true };
+        let by = Requester { caller: terms.caller, by_rows: true };
         let (outputs, inputs) = self.run(&servable, inputs, terms, begin, by).await?;
         match RowOutputs::new(rows, outputs, &servable.signature, &layout.outputs) {
             Ok(outputs) => {
@@ -94,7 +94,7 @@ impl Serving {
         &self,
         servable: Arc<Servable>,
         inputs: Vec<(String, Tensor)>,
-        terms: Terms,
+        terms: RequestContext,
     ) -> Result<Inference, ServingError> {
         let begin = Instant::now();
         check_inputs(&servable.signature, &inputs).map_err(ServingError::InvalidInputs)?;
@@ -110,7 +110,7 @@ impl Serving {
         &'s self,
         servable: Arc<Servable>,
         documents: &TensorDocuments<'_>,
-        terms: Terms,
+        terms: RequestContext,
     ) -> impl Future<Output = Result<Inference, ServingError>> + use<'s> {
         let begin = Instant::now();
         let inputs =
@@ -122,10 +122,10 @@ impl Serving {
         &self,
         servable: Arc<Servable>,
         inputs: Vec<(String, Tensor)>,
-        terms: Terms,
+        terms: RequestContext,
         begin: Instant,
     ) -> Result<Inference, ServingError> {
-        let by = AskedBy { caller: terms.caller, by_rows: false };
+        let by = Requester { caller: terms.caller, by_rows: false };
         let (outputs, _) = self.run(&servable, inputs, terms, begin, by).await?;
         servable.trial.answered(by.caller);
         Ok(Inference { servable, outputs })
@@ -136,9 +136,9 @@ impl Serving {
         &self,
         servable: &Servable,
         inputs: Vec<(String, Tensor)>,
-        terms: Terms,
+        terms: RequestContext,
         begin: Instant,
-        by: AskedBy,
+        by: Requester,
     ) -> Result<(Vec<Value>, Inputs), ServingError> {
         if servable.proof.divides {
             check_dividends(&inputs).map_err(ServingError::InvalidInputs)?;
@@ -146,7 +146,7 @@ impl Serving {
         let rows = servable.signature.rows(&inputs);
         let inputs = Inputs::Named(inputs);
         terms.reserve_run(servable, rows.unwrap_or(1), inputs.bytes()).await?;
-        let mut ran = self.run_asked(servable, inputs, rows, terms, begin, by).await?;
+        let mut ran = self.run_request(servable, inputs, rows, terms, begin, by).await?;
         let outputs = ran.take_outputs();
         let gone = || ServingError::ModelFailed("its outputs are gone".to_owned());
         match outputs {
@@ -158,19 +158,19 @@ impl Serving {
     /// Runs checked inputs, and counts the run.
     //
     // Not an `async` block, which would double the size of the future that most requests wait in.
-    fn run_asked<'s>(
+    fn run_request<'s>(
         &self,
         servable: &'s Servable,
         inputs: Inputs,
         rows: Option<usize>,
-        terms: Terms,
+        terms: RequestContext,
         begin: Instant,
-        by: AskedBy,
-    ) -> impl Future<Output = Result<Ran, ServingError>> + use<'s> {
-        let Terms { caller, priority, deadline, charge, .. } = terms;
+        by: Requester,
+    ) -> impl Future<Output = Result<RunResult, ServingError>> + use<'s> {
+        let RequestContext { caller, priority, deadline, charge, .. } = terms;
         let deadline = self.deadline(begin, deadline);
         let since = Instant::now();
-        let asked = Asked { inputs, rows, caller, priority, deadline, since };
+        let asked = RunRequest { inputs, rows, caller, priority, deadline, since };
         servable.scheduler.run(asked).map(move |ran| {
             let ran = match ran {
                 Ok(ran) => ran,
@@ -217,11 +217,11 @@ impl Serving {
         servable: &'s Servable,
         input: Tensor,
         rows: usize,
-        terms: Terms,
+        terms: RequestContext,
         begin: Instant,
     ) -> impl Future<Output = Result<FlatPrediction, ServingError>> {
-        let by = AskedBy { caller: terms.caller, by_rows: true };
-        self.run_asked(servable, Inputs::Only(input), Some(rows), terms, begin, by)
+        let by = Requester { caller: terms.caller, by_rows: true };
+        self.run_request(servable, Inputs::Only(input), Some(rows), terms, begin, by)
             .map(move |ran| ran.map(|ran| FlatPrediction { ran, rows, by }))
     }
 

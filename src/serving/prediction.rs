@@ -6,13 +6,13 @@ use super::ServingError;
 use crate::{
     lifecycle::Servable,
     model::{Layout, RowOutputs, Value},
-    runtime::Ran,
+    runtime::RunResult,
     system::byte_budget::ByteCharge,
 };
 
 /// The caller and the urgency of a request.
 #[derive(Clone, Debug, Default)]
-pub struct Terms {
+pub struct RequestContext {
     /// The caller, as a number: in a queue each caller gets an equal share.
     pub caller: u64,
     /// Priority in the queue: 0 before 1, and so on.
@@ -51,7 +51,7 @@ pub struct Inference {
 ///
 /// If an output holds NaN or infinity and the contract does not allow it. If the inputs do too, the error blames the
 /// request and not the model.
-pub(super) fn check_finite(servable: &Servable, ran: &Ran) -> Result<(), ServingError> {
+pub(super) fn check_finite(servable: &Servable, ran: &RunResult) -> Result<(), ServingError> {
     if servable.contract.allows_non_finite() {
         return Ok(());
     }

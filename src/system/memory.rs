@@ -1,10 +1,10 @@
 //! Available memory, memory in use, and the return of freed memory to the system.
 
-mod later;
+mod trim_later;
 
 use std::{fs, path::Path};
 
-pub use later::freed_later;
+pub use trim_later::trim_heap_later;
 
 /// Value from which a limit means none: version 1 control groups report a number near the maximum.
 const NO_LIMIT: u64 = 1 << 60;
@@ -43,7 +43,7 @@ pub fn status_bytes(status: &str, field: &str) -> Option<u64> {
 }
 
 /// Returns freed memory to the system, which the allocator would keep: hundreds of megabytes after a large model.
-pub fn give_back() {
+pub fn trim_heap() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     trim();
 }
@@ -137,7 +137,7 @@ mod tests {
         let blocks: Vec<Vec<u8>> = (0..20_000).map(|_| vec![1_u8; 4096]).collect();
         let full = resident_bytes().unwrap();
         drop(blocks);
-        give_back();
+        trim_heap();
         assert!(resident_bytes().unwrap() + (40 << 20) < full);
     }
 }

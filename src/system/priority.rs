@@ -2,13 +2,13 @@
 
 /// The niceness of a thread, as in nice(1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Way {
+pub enum Niceness {
     /// As much CPU time as a request, but in short slices: for long requests beside short ones.
-    InShortTurns = 0,
+    Interactive = 0,
     /// A tenth of a request's weight, which makes progress even beside full load: a client waits for a rollback.
-    Behind = 10,
+    Background = 10,
     /// Only spare CPU time: no client waits for a proof.
-    Last = 19,
+    Idle = 19,
 }
 
 /// Slice of a thread with lower priority. Without it, an arriving request waits for milliseconds, until the usual slice
@@ -19,7 +19,7 @@ const SLICE_NANOSECONDS: u64 = 100_000;
 /// without slices for ordinary threads (before Linux 6.12) only the weight counts.
 ///
 /// Linux keeps the priority per thread, contrary to POSIX.
-pub fn give_way(way: Way) {
+pub fn set_niceness(way: Niceness) {
     #[cfg(target_os = "linux")]
     if let Err(error) = set_attributes(way) {
         tracing::debug!(%error, "the priority stays what it is");
@@ -28,7 +28,7 @@ pub fn give_way(way: Way) {
 
 #[cfg(target_os = "linux")]
 #[expect(unsafe_code, reason = "the C library has no function for this system call")]
-fn set_attributes(way: Way) -> std::io::Result<()> {
+fn set_attributes(way: Niceness) -> std::io::Result<()> {
     let size = size_of::<libc::sched_attr>();
     let attributes = libc::sched_attr {
         size: u32::try_from(size).unwrap_or(0),

@@ -61,7 +61,7 @@ pub struct Enforcement {
 /// If `parent` has already ended.
 pub fn depend_on(parent: u32) -> io::Result<()> {
     set_parent_process_death_signal(Some(Signal::KILL))?;
-    priority::give_way(priority::Way::Last);
+    priority::set_niceness(priority::Niceness::Idle);
     check_parent(parent)
 }
 
@@ -90,7 +90,7 @@ pub fn limit(limits: Limits, parent: u32) -> io::Result<Enforcement> {
     check_parent(parent)?;
     // If memory runs out nevertheless, the kernel should kill this process and not the server.
     try_to("oom_score_adj", std::fs::write("/proc/self/oom_score_adj", "1000").map_err(errno));
-    priority::give_way(priority::Way::Last);
+    priority::set_niceness(priority::Niceness::Idle);
     let set = |resource, soft: u64, hard: u64| {
         setrlimit(resource, Rlimit { current: Some(soft), maximum: Some(hard) })
     };

@@ -11,7 +11,7 @@ use std::{
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::{EnvFilter, Registry, fmt, layer::SubscriberExt, reload, util::SubscriberInitExt};
 
-use crate::config::{LogFormat, LogSettings, Problem};
+use crate::config::{LogFormat, LogSettings, SettingsProblem};
 
 /// Largest single write.
 const WRITE_BYTES: usize = 64 * 1024;
@@ -36,7 +36,7 @@ impl Log {
     /// # Errors
     ///
     /// If the level is not valid.
-    pub fn set_level(&self, settings: &LogSettings) -> Result<(), Problem> {
+    pub fn set_level(&self, settings: &LogSettings) -> Result<(), SettingsProblem> {
         if let Err(error) = self.level.reload(filter(settings)?) {
             tracing::debug!(%error, "another log was started before this one");
         }
@@ -49,12 +49,12 @@ impl Log {
 /// # Errors
 ///
 /// If the level is not valid.
-pub fn filter(settings: &LogSettings) -> Result<EnvFilter, Problem> {
+pub fn filter(settings: &LogSettings) -> Result<EnvFilter, SettingsProblem> {
     let filter = EnvFilter::try_new(&settings.level).ok();
     filter.filter(|_| directives::are_meant(&settings.level)).ok_or_else(|| {
         let expected =
             "expected error, warn, info, debug or trace, or directives such as info,onnx_gateway=debug";
-        Problem::at("log.level", expected)
+        SettingsProblem::at("log.level", expected)
     })
 }
 
@@ -66,7 +66,7 @@ pub fn filter(settings: &LogSettings) -> Result<EnvFilter, Problem> {
 /// # Errors
 ///
 /// If the level is not valid.
-pub fn start(settings: &LogSettings) -> Result<Log, Problem> {
+pub fn start(settings: &LogSettings) -> Result<Log, SettingsProblem> {
     let (filter, level) = reload::Layer::new(filter(settings)?);
     let registry = tracing_subscriber::registry().with(filter);
     let stderr = Gathering(BufWriter::with_capacity(WRITE_BYTES, io::stderr()));

@@ -187,7 +187,7 @@ impl Metrics {
     }
 
     /// Counts a response.
-    pub fn request_answered(&self, method: &str, route: &str, status: &str, duration: Duration) {
+    pub fn request_finished(&self, method: &str, route: &str, status: &str, duration: Duration) {
         if self.is_on {
             self.route(method, route, status).answered(duration);
         }

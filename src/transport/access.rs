@@ -19,7 +19,7 @@ const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
 /// The fields of a request that the access log names.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct AskedBy<'r> {
+pub(crate) struct RequestRecord<'r> {
     /// The id of the request.
     pub(crate) id: Option<&'r HeaderValue>,
     pub(crate) peer: Option<&'r Peer>,
@@ -29,7 +29,7 @@ pub(crate) struct AskedBy<'r> {
     pub(crate) caller: Option<&'r Caller>,
 }
 
-impl AskedBy<'_> {
+impl RequestRecord<'_> {
     /// Creates the span that holds every event of the request.
     pub(crate) fn span(&self) -> Span {
         let Self { id, peer, method, path, caller } = *self;

@@ -17,7 +17,7 @@ use axum::{
 use http_body::{Frame, SizeHint};
 
 use super::{
-    apart::long_apart,
+    offload::offload_large,
     rate_limit::peer,
     state::{Peer, TransportState},
 };
@@ -64,7 +64,7 @@ pub(crate) async fn charge_bytes(
     let charge = charge_of(&state, request.extensions(), request.headers());
     request.extensions_mut().insert(charge.clone());
     let request = request.map(|body| charged_body(body, &charge));
-    charged_response(long_apart(request, next).await, charge)
+    charged_response(offload_large(request, next).await, charge)
 }
 
 /// Wraps a body so that each part is charged before it is returned.

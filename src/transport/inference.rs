@@ -4,7 +4,7 @@ use std::{mem, sync::Arc, time::Instant};
 
 use super::{error::ApiError, state::TransportState};
 use crate::{
-    serving::{Inference, Servable, ServingError, Terms},
+    serving::{Inference, RequestContext, Servable, ServingError},
     wire::open_inference::{InferRequest, OutputTensor, check_requested, output_tensors},
 };
 
@@ -13,12 +13,12 @@ pub(crate) async fn infer(
     state: &TransportState,
     servable: Arc<Servable>,
     request: &mut InferRequest,
-    terms: Terms,
+    terms: RequestContext,
 ) -> Result<Inference, ApiError> {
     check_requested(&request.outputs, &servable.signature).map_err(ApiError::InvalidBody)?;
     let deadline = request.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
     let has_binary_answer = terms.has_binary_answer || request.binary_outputs;
-    let terms = Terms { priority: request.priority, deadline, has_binary_answer, ..terms };
+    let terms = RequestContext { priority: request.priority, deadline, has_binary_answer, ..terms };
     let run = state.serving.infer(servable, mem::take(&mut request.inputs), terms);
     match request.timeout {
         Some(timeout) => match tokio::time::timeout(timeout, run).await {

@@ -13,7 +13,7 @@ use tower_http::{
 use tracing::Level;
 
 use super::{
-    access::AskedBy,
+    access::RequestRecord,
     authenticate::authenticate,
     observe::observe,
     rate_limit::AddressLimit,
@@ -72,17 +72,17 @@ pub(crate) fn authorized_by_platform(
         .layer(SharedLayer)
         // The platform is a client like any other, so its requests must not overload the models.
         .layer(option_layer(address_limit.map(AddressLimit::layer)))
-        .map_request(let_through);
+        .map_request(bypass_authorization);
     routes.layer(layers)
 }
 
-fn let_through(mut request: Request) -> Request {
+fn bypass_authorization(mut request: Request) -> Request {
     request.extensions_mut().insert(Arc::new(Caller::of_platform()));
     request
 }
 
 fn span(request: &Request<impl Sized>) -> tracing::Span {
-    let asked = AskedBy {
+    let asked = RequestRecord {
         id: request.headers().get(REQUEST_ID),
         peer: request.extensions().get(),
         method: request.method().as_str(),

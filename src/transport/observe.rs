@@ -10,7 +10,7 @@ use axum::{
 
 use super::{
     REQUEST_ID,
-    access::AskedBy,
+    access::RequestRecord,
     labels::{method_label, route_label, status_label},
     state::{Peer, TransportState},
 };
@@ -27,13 +27,13 @@ pub(super) async fn observe(State(state): State<TransportState>, request: Reques
     let response = next.run(request).await;
     let status = response.status();
     let label = status_label(&status, response.headers());
-    state.metrics.request_answered(
+    state.metrics.request_finished(
         method_label(&method),
         route_label(route.as_ref()),
         label,
         begin.elapsed(),
     );
-    let asked = AskedBy {
+    let asked = RequestRecord {
         id: id.as_ref(),
         peer: peer.as_ref(),
         method: method.as_str(),

@@ -15,7 +15,7 @@ use super::{error::ApiError, state::TransportState};
 use crate::{
     auth::{Action, Caller},
     model::{ModelName, VersionSelector},
-    serving::Terms,
+    serving::RequestContext,
     system::byte_budget::ByteCharge,
 };
 
@@ -57,7 +57,7 @@ pub(crate) struct Permit<P> {
     /// The version of the path.
     pub(crate) version: Option<VersionSelector>,
     /// The terms of a run: caller, priority, deadline and memory charge.
-    pub(crate) terms: Terms,
+    pub(crate) terms: RequestContext,
     permission: PhantomData<P>,
 }
 
@@ -103,7 +103,7 @@ impl<P: Permission> Permit<P> {
             return Err(ApiError::InsufficientScope { action: P::ACTION, model: Some(model) });
         }
         let version = version.map(|text| text.parse().map_err(|_| ApiError::NoSuchName)).transpose()?;
-        let terms = Terms { caller: caller.number(), ..Terms::default() };
+        let terms = RequestContext { caller: caller.number(), ..RequestContext::default() };
         Ok(Self { model, version, terms, permission: PhantomData })
     }
 }

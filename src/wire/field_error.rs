@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::model::{InputViolation, Place, Violation, Violations};
+use crate::model::{InputViolation, Location, Violation, Violations};
 
 /// One error in the body.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -94,9 +94,9 @@ fn row_pointer(violation: &Violation, base: RowBase) -> String {
         RowBase::List(place) => format!("{place}/{}", violation.row),
     };
     match &violation.place {
-        Place::Row => row,
-        Place::Column(column) => format!("{row}/{column}"),
-        Place::Name(name) => format!("{row}/{}", escape(name)),
+        Location::Row => row,
+        Location::Column(column) => format!("{row}/{column}"),
+        Location::Name(name) => format!("{row}/{}", escape(name)),
     }
 }
 

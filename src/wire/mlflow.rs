@@ -12,7 +12,7 @@ pub use table::{Header, ROWS as CSV_ROWS, read_csv};
 use super::{
     BodyError, FieldError, Model,
     body::parse,
-    tensorflow::{Given, Instances, check_parameters, read_columns, read_instances},
+    tensorflow::{Instances, PredictInputs, check_parameters, read_columns, read_instances},
 };
 
 /// The inputs of a request. A request by row has a response by row, a request by input one by output.
@@ -21,7 +21,7 @@ pub enum MlflowRequest {
     /// By row, in the list at this place.
     Rows(Instances, &'static str),
     /// By input.
-    Columns(Given),
+    Columns(PredictInputs),
 }
 
 #[derive(Deserialize)]

@@ -6,19 +6,21 @@ mod declared;
 mod form;
 mod input;
 mod metadata;
+mod output_error;
 mod outputs;
 mod parameters;
 mod request;
 mod statistics;
 
-pub use answer::{InferAnswer, write_infer_answer};
+pub use answer::{InferAnswer, write_infer_response};
 pub use declared::{DeclaredTensor, declared_tensor};
 pub use form::TensorForm;
 pub use metadata::{
     ConfiguredTensor, EXTENSIONS, InstanceGroup, LiveDocument, ModelConfigDocument, ModelMetadataDocument,
     ModelNames, ModelReadyDocument, PLATFORM, ReadyDocument, SERVER_NAME, ServerMetadata,
 };
-pub use outputs::{OutputError, OutputTensor, RequestedOutput, check_requested, output_tensors};
+pub use output_error::OutputError;
+pub use outputs::{OutputTensor, RequestedOutput, check_requested, output_tensors};
 pub use parameters::Parameters;
 pub use request::{InferRequest, read_infer_request, read_raw_request};
 pub use statistics::{

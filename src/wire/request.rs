@@ -39,7 +39,7 @@ enum RowsGiven {
 
 /// The inputs of a request, in one of three forms.
 #[derive(Debug)]
-pub enum Asked<'b> {
+pub enum RequestInputs<'b> {
     /// Rows, and the form they were sent in.
     Rows(Vec<Row>, RowBase),
     /// Rows that were checked while they were read, and the form they were sent in.
@@ -61,15 +61,15 @@ impl<'b> PredictRequest<'b> {
 
     /// Returns the only form of inputs in the request.
     #[must_use]
-    pub fn asked(self) -> Asked<'b> {
+    pub fn asked(self) -> RequestInputs<'b> {
         let rows = |rows, base| match rows {
-            RowsGiven::Values(rows) => Asked::Rows(rows, base),
-            RowsGiven::Checked(rows) => Asked::Checked(rows, base),
+            RowsGiven::Values(rows) => RequestInputs::Rows(rows, base),
+            RowsGiven::Checked(rows) => RequestInputs::Checked(rows, base),
         };
         match (self.features, self.instances, self.inputs) {
             (Some(row), ..) => rows(row, RowBase::Features),
             (None, Some(many), _) => rows(many, RowBase::Instances),
-            (None, None, inputs) => Asked::Inputs(inputs.unwrap_or_default()),
+            (None, None, inputs) => RequestInputs::Inputs(inputs.unwrap_or_default()),
         }
     }
 }

@@ -12,7 +12,7 @@ use std::{
 
 use super::{
     Costs, Proof,
-    job::{Depth, Job, Report},
+    job::{Job, JobKind, Report},
     proven_by,
 };
 use crate::{
@@ -149,7 +149,7 @@ fn try_model(runtime: Runtime, job: &Job, status: &mut File) -> Result<Findings,
     if let Some(converted) = &job.converted {
         return conversion::try_converted(runtime, job, converted, status);
     }
-    if job.depth == Depth::Threaded {
+    if job.depth == JobKind::Threaded {
         return threads::try_threaded(runtime, job);
     }
     let before = memory(status, "VmRSS:");
@@ -160,7 +160,7 @@ fn try_model(runtime: Runtime, job: &Job, status: &mut File) -> Result<Findings,
     let graph = graph(&job.file)?;
     let facts = GraphFacts::of(&graph, instance.signature());
     let contract = contract_of(&instance, job.contract.as_ref(), facts)?;
-    if job.depth == Depth::Declared {
+    if job.depth == JobKind::Declared {
         let session_bytes = memory(status, "VmRSS:").saturating_sub(before);
         let peak_bytes = memory(status, "VmHWM:");
         let costs = Costs { load_us, session_bytes, peak_bytes, ..Costs::default() };

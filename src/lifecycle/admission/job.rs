@@ -26,7 +26,7 @@ pub(super) struct Job {
     /// Limits of memory, CPU time and file size.
     pub(super) limits: Limits,
     /// The kind of work.
-    pub(super) depth: Depth,
+    pub(super) depth: JobKind,
     /// Threads of a session, its caller's included. More than one only where threads are measured.
     pub(super) threads: usize,
     /// True to refuse the model if the kernel cannot sandbox the child.
@@ -36,7 +36,7 @@ pub(super) struct Job {
 /// Kinds of work of a child.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Depth {
+pub enum JobKind {
     /// Reads the signature.
     Declared,
     /// Proves that it runs and passes its checks.

@@ -107,11 +107,11 @@ impl Warm {
             return Err(io::Error::other("the process has no pipes"));
         };
         let mut warm = Self { child, orders, answers: BufReader::new(answers) };
-        warm.tell(&Start { parent: job.parent, library: job.library.clone() })?;
+        warm.send(&Start { parent: job.parent, library: job.library.clone() })?;
         Ok(warm)
     }
 
-    fn tell(&mut self, what: &impl Serialize) -> io::Result<()> {
+    fn send(&mut self, what: &impl Serialize) -> io::Result<()> {
         let mut line = serde_json::to_vec(what)?;
         line.push(b'\n');
         self.orders.write_all(&line)
@@ -119,7 +119,7 @@ impl Warm {
 
     fn try_job(&mut self, job: &Job, timeout: Duration) -> io::Result<Outcome> {
         let milliseconds = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
-        self.tell(&Order { job, milliseconds })?;
+        self.send(&Order { job, milliseconds })?;
         supervise::wait_for_bytes(self.answers.get_ref(), timeout + GRACE)?;
         let mut line = String::new();
         self.answers.read_line(&mut line)?;

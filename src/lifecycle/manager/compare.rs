@@ -8,7 +8,7 @@ use std::{
 
 use super::{Manager, Message};
 use crate::{
-    lifecycle::{Refusal, Trial, Verdict, replay::Replay, trial::Taken},
+    lifecycle::{FailureMonitor, Refusal, Verdict, failure_monitor::Taken, replay::Replay},
     model::{Digest, ModelName},
     runtime::{RunOptions, STACK_BYTES},
     system::{memory, priority},
@@ -70,7 +70,7 @@ impl Manager {
         }
         while let Some(on_trial) = self.to_compare.pop_front() {
             let Some(trial) = self.trial_of(&on_trial) else {
-                self.rest_others(&on_trial);
+                self.rest_other_monitors(&on_trial);
                 continue;
             };
             match self.start_comparison(&on_trial, &trial) {
@@ -88,14 +88,14 @@ impl Manager {
     }
 
     /// Returns the trial of a deployment. `None` if requests without a version get another one now.
-    fn trial_of(&self, (name, content): &OnTrial) -> Option<Arc<Trial>> {
+    fn trial_of(&self, (name, content): &OnTrial) -> Option<Arc<FailureMonitor>> {
         let current = self.models.get(name)?.current()?;
         (current.content() == *content).then(|| Arc::clone(&current.trial))
     }
 
     /// Rests the trial of a deployment that does not serve requests without a version now, so that it can be compared
     /// if it does later.
-    fn rest_others(&self, (name, content): &OnTrial) {
+    fn rest_other_monitors(&self, (name, content): &OnTrial) {
         let loaded = self.models.get(name).into_iter().flat_map(|model| model.loaded.values());
         loaded
             .filter(|servable| servable.content() == *content)
@@ -103,7 +103,11 @@ impl Manager {
     }
 
     /// Starts a comparison. `None` if there is nothing left to compare.
-    fn start_comparison(&self, on_trial: &OnTrial, trial: &Trial) -> Result<Option<Comparison>, String> {
+    fn start_comparison(
+        &self,
+        on_trial: &OnTrial,
+        trial: &FailureMonitor,
+    ) -> Result<Option<Comparison>, String> {
         let previous = self.models.get(&on_trial.0).and_then(|model| model.previous.last());
         let (deployment, snapshot) = previous.ok_or("there is no way back")?;
         let needed = deployment.proof.costs.session_bytes.saturating_mul(LOAD_FACTOR);
@@ -129,7 +133,7 @@ impl Manager {
         let messages = self.parts.messages.clone();
         let run = move || {
             // A comparison must not slow down requests.
-            priority::give_way(priority::Way::Behind);
+            priority::set_niceness(priority::Niceness::Background);
             let start = Instant::now();
             let answered = replay.run(&taken.samples);
             let (before, took) = (replay.snapshot.content(), start.elapsed());
@@ -147,20 +151,25 @@ impl Manager {
             return;
         };
         // The sessions of the comparison are gone, so their memory can be returned.
-        self.is_to_give_back = true;
+        self.needs_trim = true;
         match self.trial_of(&on_trial) {
             Some(trial) => {
                 if !self.roll_back_failing(&on_trial, &trial, compared) {
                     trial.rest(compared.took);
                 }
             }
-            None => self.rest_others(&on_trial),
+            None => self.rest_other_monitors(&on_trial),
         }
         self.begin_comparison();
     }
 
     /// Returns true if the deployment was rolled back.
-    fn roll_back_failing(&mut self, (name, _): &OnTrial, trial: &Trial, compared: &Compared) -> bool {
+    fn roll_back_failing(
+        &mut self,
+        (name, _): &OnTrial,
+        trial: &FailureMonitor,
+        compared: &Compared,
+    ) -> bool {
         let Compared { taken, before, answered, .. } = compared;
         let answered = match answered {
             Ok(answered) => answered,
@@ -176,7 +185,7 @@ impl Manager {
         let verdict = trial.judge(taken, answered);
         let detail = verdict.detail();
         if !verdict.takes_back {
-            tell_of_stay(name, &verdict, &detail);
+            log_stay(name, &verdict, &detail);
             return false;
         }
         match self.roll_back(name, "automatic", Some(detail)) {
@@ -189,7 +198,7 @@ impl Manager {
     }
 }
 
-fn tell_of_stay(name: &ModelName, verdict: &Verdict, detail: &str) {
+fn log_stay(name: &ModelName, verdict: &Verdict, detail: &str) {
     if verdict.is_one_caller {
         tracing::warn!(
             model.name = %name,

@@ -7,17 +7,17 @@ use std::{
 
 use super::{
     Manager, Message,
-    work::{Done, Work, WorkResult},
+    workers::{Done, Work, WorkResult},
 };
 use crate::{
     lifecycle::{
-        Flat, OutputSize, Proof, Reason, Refusal, SchedulerConfig, Servable, Snapshot, Stamp, Trial,
+        FailureMonitor, Flat, OutputSize, Proof, Reason, Refusal, SchedulerConfig, Servable, Snapshot, Stamp,
         admission::child::contract_of,
-        aspired::{Admitted, Stage},
         fingerprint::Fingerprint,
         history::{Event, HistoryEntry, Timings},
-        record::Model,
+        managed_model::ManagedModel,
         schedule,
+        version_harness::{Admitted, Stage},
     },
     model::{Digest, FlatLayout, ModelName, ModelVersion, Schedule},
     runtime::{Instance, Options, Runtime, Scheduler},
@@ -90,7 +90,7 @@ impl Manager {
         refusal: &Refusal,
     ) {
         if let Some(model) = self.models.get_mut(name) {
-            model.remember_refusal(version, snapshot.content(), refusal);
+            model.record_refusal(version, snapshot.content(), refusal);
         }
         self.refuse(name, version, Some(snapshot.digest()), refusal);
     }
@@ -105,7 +105,7 @@ impl Manager {
             aspired.is_half_replaced = true;
             if aspired.awaits_rest(patience) {
                 aspired.stage = Stage::New;
-                self.is_to_sweep = true;
+                self.needs_sweep = true;
                 return;
             }
         }
@@ -122,12 +122,12 @@ impl Manager {
             (true, ..) => {
                 aspired.stage = Stage::Loaded;
                 // Rescheduling may have failed before for lack of memory.
-                model.is_to_reschedule = true;
+                model.needs_reschedule = true;
             }
             // The refusal was logged when it was made.
             (false, Some(refusal), _) => {
                 aspired.stage = Stage::Refused(refusal, Instant::now());
-                self.is_to_sweep = true;
+                self.needs_sweep = true;
             }
             (false, None, Some(proof)) => self.proven(name, version, snapshot, proof),
             (false, None, None) => {
@@ -156,7 +156,7 @@ impl Manager {
         let keep = self.parts.settings.models.keep_previous;
         let Some(model) = self.models.get_mut(name) else { return };
         let before = model.current().map(|old| (old.digest(), old.trial.failure_share()));
-        let replaced = before.or(model.made_room);
+        let replaced = before.or(model.evicted);
         let Some(aspired) = model.aspired.get_mut(&version) else { return };
         let Stage::Proven(admitted) = std::mem::replace(&mut aspired.stage, Stage::New) else { return };
         let Admitted { snapshot, proof } = *admitted;
@@ -180,7 +180,7 @@ impl Manager {
         let load_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
         let Some(model) = self.models.get_mut(name) else { return };
         let out = model.exchange(Some(Arc::clone(&servable)), &[], None, keep);
-        model.made_room = None;
+        model.evicted = None;
         let by = model.wanted_by();
         let mut timings = Timings::default();
         if let Some(aspired) = model.aspired.get_mut(&version) {
@@ -188,11 +188,11 @@ impl Manager {
             (aspired.timings.load_ms, aspired.passing) = (load_ms, None);
             timings = aspired.timings;
         }
-        self.serve(name);
+        self.publish_serving_map(name);
         self.retired.extend(out);
         self.parts.metrics.model_swapped(name.as_str());
         // Loading takes a multiple of the memory that is kept.
-        self.is_to_give_back = true;
+        self.needs_trim = true;
         let replaces = replaced.map(|(digest, _)| digest);
         tracing::info!(
             model.name = %name,
@@ -212,21 +212,21 @@ impl Manager {
     }
 
     /// Starts the trial of a content that replaces another. `before` is the share of failed responses of that one.
-    fn trial(&self, (name, content): (&ModelName, Digest), before: Option<f64>) -> Trial {
+    fn trial(&self, (name, content): (&ModelName, Digest), before: Option<f64>) -> FailureMonitor {
         let (name, messages) = (name.clone(), self.parts.messages.clone());
         // The manager is gone only while the gateway shuts down.
         let alarm = move || drop(messages.send(Message::Failing(name.clone(), content)));
-        before.map_or_else(Trial::without_comparison, |before| {
-            Trial::new(&self.parts.settings.rollback, before, alarm)
+        before.map_or_else(FailureMonitor::without_comparison, |before| {
+            FailureMonitor::new(&self.parts.settings.rollback, before, alarm)
         })
     }
 
     /// Restores the version that was evicted for one that then failed to load. That content does not evict a version
     /// again.
     fn restore_availability(&mut self, name: &ModelName, snapshot: &Snapshot, refusal: &Refusal) {
-        let made_room = |model: &&mut Model| model.made_room.is_some() && model.loaded.is_empty();
-        if let Some(model) = self.models.get_mut(name).filter(made_room) {
-            model.bar(snapshot.content(), refusal);
+        let evicted = |model: &&mut ManagedModel| model.evicted.is_some() && model.loaded.is_empty();
+        if let Some(model) = self.models.get_mut(name).filter(evicted) {
+            model.block(snapshot.content(), refusal);
             let detail = "the version for which it made room could not be loaded";
             if let Err(error) = self.roll_back(name, "automatic", Some(detail.to_owned())) {
                 tracing::error!(model.name = %name, %error, "what made room cannot be brought back");
@@ -240,7 +240,7 @@ impl Manager {
         (name, version): (&ModelName, ModelVersion),
         snapshot: Arc<Snapshot>,
         proof: Proof,
-        trial: Trial,
+        trial: FailureMonitor,
     ) -> Result<Servable, Refusal> {
         let settings = &self.parts.settings.runtime;
         let config = self.models.get(name).map(|model| model.config.scheduler.clone()).unwrap_or_default();
@@ -257,7 +257,7 @@ fn load_copy(
     (name, version): (&ModelName, ModelVersion),
     snapshot: Arc<Snapshot>,
     proof: Proof,
-    (trial, inference_seconds): (Trial, Seconds),
+    (trial, inference_seconds): (FailureMonitor, Seconds),
     (schedule, scheduled_by): (Schedule, SchedulerConfig),
 ) -> Result<Servable, Refusal> {
     let file = snapshot.file_to_load(proof.converted);
@@ -325,7 +325,7 @@ fn options(schedule: &Schedule, proof: &Proof) -> Options {
 }
 
 /// Returns true if some files of the copy are those of the version in service, and others are not.
-fn is_half_of_loaded(model: &Model, version: ModelVersion, snapshot: &Snapshot) -> bool {
+fn is_half_of_loaded(model: &ManagedModel, version: ModelVersion, snapshot: &Snapshot) -> bool {
     model.loaded.get(&version).is_some_and(|servable| {
         let known = servable.snapshot.files();
         let same = snapshot.files().iter().filter(|file| known.contains(file)).count();
@@ -335,7 +335,7 @@ fn is_half_of_loaded(model: &Model, version: ModelVersion, snapshot: &Snapshot) 
 
 /// Returns the refusal of a version that would break callers of the one it replaces. `None` if there is none, or
 /// breaking changes are allowed.
-fn breaks_callers(model: &Model, version: ModelVersion, proof: &Proof) -> Option<Refusal> {
+fn breaks_callers(model: &ManagedModel, version: ModelVersion, proof: &Proof) -> Option<Refusal> {
     let requested = model.load_request.as_ref().is_some_and(|request| request.allow_breaking_changes);
     let replaced = model.loaded.get(&version)?;
     if model.config.allow_breaking_changes || requested {

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use super::Patience;
+use super::SettleTimes;
 use crate::{
-    lifecycle::{policy::Standing, record::Model},
+    lifecycle::{managed_model::ManagedModel, policy::CandidateState},
     model::ModelName,
 };
 
@@ -37,7 +37,7 @@ impl Pending {
     }
 
     /// Records whether a scan found no change and every file had settled.
-    pub(super) fn note_look(&mut self, rests: bool) {
+    pub(super) fn record_scan(&mut self, rests: bool) {
         self.rests = rests;
     }
 
@@ -68,8 +68,13 @@ impl Pending {
     }
 
     /// Records the state of a model after its evaluation. `model` is `None` if it was forgotten.
-    pub(super) fn note(&mut self, name: &ModelName, model: Option<&Model>, patience: Patience) {
-        let is_tried = |standing| matches!(standing, Standing::Trying | Standing::Proven);
+    pub(super) fn reconcile(
+        &mut self,
+        name: &ModelName,
+        model: Option<&ManagedModel>,
+        patience: SettleTimes,
+    ) {
+        let is_tried = |standing| matches!(standing, CandidateState::Trying | CandidateState::Proven);
         let is_busy = model.is_some_and(|model| model.decisive_standings(patience).any(is_tried));
         let is_unsettled = model.is_some_and(|model| model.is_unsettled(patience));
         let is_unrestored = model.is_some_and(|model| !model.unrestored.is_empty());

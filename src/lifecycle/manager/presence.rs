@@ -6,13 +6,13 @@ use std::{
 };
 
 use super::Manager;
-use crate::{config::WhenRemoved, lifecycle::Found};
+use crate::{config::WhenRemoved, lifecycle::RepositoryScan};
 
 /// Interpretation of files that a scan does not find.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Presence {
     /// They were removed.
-    Usual,
+    FastRequest,
     /// All models vanished at once.
     Emptied,
     /// Files return after that, perhaps one after another.
@@ -29,7 +29,7 @@ pub(super) struct Return {
 
 impl Manager {
     /// Distinguishes a repository that lost all its models from one of which some were removed.
-    pub(super) fn note_presence(&mut self, found: &Found) -> Presence {
+    pub(super) fn update_presence(&mut self, found: &RepositoryScan) -> Presence {
         let versions = found.models.values().map(|model| model.candidates.len()).sum();
         let models = &self.parts.settings.models;
         let serves = || self.models.values().any(|model| !model.loaded.is_empty());
@@ -42,7 +42,7 @@ impl Manager {
             return Presence::Emptied;
         }
         let grace = Duration::from_millis(models.removal_grace_ms);
-        let Some(before) = self.returning else { return Presence::Usual };
+        let Some(before) = self.returning else { return Presence::FastRequest };
         if before.versions == 0 {
             tracing::info!("models.repository holds models again");
         }
@@ -51,13 +51,13 @@ impl Manager {
         // Copying takes time: what is still missing gets the same grace period as a file that vanishes.
         let is_over = !has_grown && since.elapsed() >= grace;
         self.returning = (!is_over).then_some(Return { versions, since });
-        if is_over { Presence::Usual } else { Presence::Returning }
+        if is_over { Presence::FastRequest } else { Presence::Returning }
     }
 
     /// Updates the metric and the readiness of the repository.
-    pub(super) fn tell_of_repository(&self, is_available: bool) {
+    pub(super) fn report_repository(&self, is_available: bool) {
         self.parts.metrics.set_repository_available(is_available);
         let is_missed = !is_available && self.parts.settings.models.require_repository;
-        self.parts.misses_repository.store(is_missed, Ordering::Relaxed);
+        self.parts.lacks_repository.store(is_missed, Ordering::Relaxed);
     }
 }

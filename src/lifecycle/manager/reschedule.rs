@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Manager;
 use crate::{
-    lifecycle::{Servable, Trial},
+    lifecycle::{FailureMonitor, Servable},
     model::ModelName,
 };
 
@@ -13,7 +13,7 @@ impl Manager {
     /// that they started in.
     pub(super) fn reschedule(&mut self, name: &ModelName) {
         let Some(model) = self.models.get_mut(name) else { return };
-        if !std::mem::take(&mut model.is_to_reschedule) {
+        if !std::mem::take(&mut model.needs_reschedule) {
             return;
         }
         let config = &model.config.scheduler;
@@ -27,7 +27,7 @@ impl Manager {
     fn reschedule_version(&mut self, name: &ModelName, old: &Arc<Servable>) {
         let (version, keep) = (old.version, self.parts.settings.models.keep_previous);
         let (snapshot, proof) = (Arc::clone(&old.snapshot), old.proof.clone());
-        let loaded = self.servable((name, version), snapshot, proof, Trial::without_comparison());
+        let loaded = self.servable((name, version), snapshot, proof, FailureMonitor::without_comparison());
         let new = match loaded {
             // It is the same version: trial and statistics continue.
             Ok(new) => {
@@ -46,8 +46,8 @@ impl Manager {
         );
         let Some(model) = self.models.get_mut(name) else { return };
         let out = model.exchange(Some(Arc::new(new)), &[], None, keep);
-        self.serve(name);
+        self.publish_serving_map(name);
         self.retired.extend(out);
-        self.is_to_give_back = true;
+        self.needs_trim = true;
     }
 }

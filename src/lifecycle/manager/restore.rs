@@ -14,12 +14,12 @@ use std::{
 use super::Manager;
 use crate::{
     lifecycle::{
-        Candidate, Deployment, FoundModel, ModelDeployments, Prover, Reason, Refusal, Servable, Snapshot,
-        Trial,
-        aspired::{Aspired, Stage},
+        Candidate, Deployment, FailureMonitor, ModelDeployments, Prover, Reason, Refusal, ScannedModel,
+        Servable, Snapshot,
         fingerprint::Fingerprint,
         history::{Event, HistoryEntry},
-        record::Model,
+        managed_model::ManagedModel,
+        version_harness::{Stage, VersionHarness},
     },
     model::ModelName,
     runtime::{Runtime, STACK_BYTES},
@@ -50,7 +50,7 @@ impl Manager {
             }
         };
         // The configuration of the models defines default versions and labels.
-        let found = self.parts.source.look().map(|found| found.models).unwrap_or_default();
+        let found = self.parts.source.scan().map(|found| found.models).unwrap_or_default();
         let mut names = Vec::new();
         for (name, deployments) in remembered {
             let deployments = match deployments {
@@ -78,11 +78,11 @@ impl Manager {
         // One after another: each finds the memory that the one before has left.
         for name in large {
             self.restore_versions(name);
-            self.publish(std::slice::from_ref(name), None);
+            self.publish_status(std::slice::from_ref(name), None);
         }
         Prover::rest();
         self.recognize(&found);
-        self.publish(&names, None);
+        self.publish_status(&names, None);
         self.parts.history.keep_written();
     }
 
@@ -96,8 +96,8 @@ impl Manager {
     fn restore_together(&mut self, names: &[&ModelName]) {
         let mut tasks = Vec::new();
         for name in names {
-            let is_to_load = |model: &&mut Model| !model.unloaded && !model.unrestored.is_empty();
-            let Some(model) = self.models.get_mut(*name).filter(is_to_load) else { continue };
+            let needs_load = |model: &&mut ManagedModel| !model.unloaded && !model.unrestored.is_empty();
+            let Some(model) = self.models.get_mut(*name).filter(needs_load) else { continue };
             model.restored_at = Some(Instant::now());
             tasks.extend(std::mem::take(&mut model.unrestored).into_iter().map(|task| (*name, task)));
         }
@@ -106,22 +106,22 @@ impl Manager {
         });
         for ((name, (deployment, snapshot)), loaded) in tasks.into_iter().zip(loaded) {
             let other = || Err(Refusal::new(Reason::LoadFailed, "the gateway could not try it"));
-            self.put_back_or_keep(name, deployment, snapshot, loaded.unwrap_or_else(other));
+            self.restore_or_keep(name, deployment, snapshot, loaded.unwrap_or_else(other));
         }
         for name in names {
             if self.models.get(*name).is_some_and(|model| !model.unloaded && model.restored_at.is_some()) {
-                self.serve(name);
+                self.publish_serving_map(name);
             } else {
                 // A model that was unloaded by request has nothing to restore.
                 self.restore_versions(name);
             }
-            self.publish(std::slice::from_ref(*name), None);
+            self.publish_status(std::slice::from_ref(*name), None);
         }
     }
 
     /// Recognizes repository files that equal the restored copies, so that they need no other proof. Large files are
     /// left to the workers, which delay no start.
-    fn recognize(&mut self, found: &BTreeMap<ModelName, FoundModel>) {
+    fn recognize(&mut self, found: &BTreeMap<ModelName, ScannedModel>) {
         let mut tasks = Vec::new();
         for (name, found) in found {
             let Some(model) = self.models.get(name).filter(|model| model.config_problem.is_none()) else {
@@ -180,12 +180,12 @@ impl Manager {
         model.restored_at = Some(Instant::now());
         for (deployment, snapshot) in std::mem::take(&mut model.unrestored) {
             let loaded = self.restore_version(name, &deployment, &snapshot);
-            self.put_back_or_keep(name, deployment, snapshot, loaded);
+            self.restore_or_keep(name, deployment, snapshot, loaded);
         }
-        self.serve(name);
+        self.publish_serving_map(name);
     }
 
-    fn put_back_or_keep(
+    fn restore_or_keep(
         &mut self,
         name: &ModelName,
         deployment: Deployment,
@@ -193,7 +193,7 @@ impl Manager {
         loaded: Result<Servable, Refusal>,
     ) {
         match loaded {
-            Ok(servable) => self.put_back(name, servable),
+            Ok(servable) => self.restore_servable(name, servable),
             Err(refusal) => {
                 tracing::warn!(
                     model.name = %name,
@@ -207,7 +207,7 @@ impl Manager {
         }
     }
 
-    fn put_back(&mut self, name: &ModelName, servable: Servable) {
+    fn restore_servable(&mut self, name: &ModelName, servable: Servable) {
         let (version, digest) = (servable.version, servable.digest());
         let model = self.models.entry(name.clone()).or_default();
         // No file has this fingerprint, so that any file there is examined. If there is none, it counts as removed.
@@ -221,7 +221,7 @@ impl Manager {
             signatures: Fingerprint::default(),
             defect: None,
         };
-        let aspired = Aspired { stage: Stage::Loaded, ..Aspired::new(candidate) };
+        let aspired = VersionHarness { stage: Stage::Loaded, ..VersionHarness::new(candidate) };
         model.aspired.entry(version).or_insert(aspired);
         model.loaded.insert(version, Arc::new(servable));
         tracing::info!(
@@ -252,7 +252,7 @@ impl Manager {
         } else {
             self.parts.prover.prove(snapshot)?
         };
-        let trial = Trial::without_comparison();
+        let trial = FailureMonitor::without_comparison();
         self.servable((name, deployment.version), Arc::clone(snapshot), proof, trial)
     }
 }

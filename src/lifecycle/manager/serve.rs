@@ -5,17 +5,17 @@ use std::sync::Arc;
 use super::Manager;
 use crate::{
     lifecycle::{
-        aspired::Stage,
         history::{Event, HistoryEntry},
-        record::Model,
+        managed_model::ManagedModel,
+        version_harness::Stage,
     },
     model::{ModelName, ModelVersion},
-    system::{code, memory},
+    system::{code_pages, memory},
 };
 
 impl Manager {
     /// Publishes the versions that are loaded, and records them.
-    pub(super) fn serve(&mut self, name: &ModelName) {
+    pub(super) fn publish_serving_map(&mut self, name: &ModelName) {
         self.pending.change(name);
         self.remember(name);
         if let Some(model) = self.models.get_mut(name) {
@@ -37,22 +37,22 @@ impl Manager {
 
     /// Records what serves of a model, before any request sees it.
     pub(super) fn remember(&mut self, name: &ModelName) {
-        self.is_to_sweep = true;
-        let deployments = self.models.get(name).map(Model::deployments).unwrap_or_default();
+        self.needs_sweep = true;
+        let deployments = self.models.get(name).map(ManagedModel::deployments).unwrap_or_default();
         match self.parts.store.remember(name, &deployments) {
             Ok(followed) => self.apply(name, &followed),
             // The cause of a failure that affects all models is logged once.
             Err(_) if self.parts.store.problem().is_some() => {}
-            Err(error) => self.tell_unwritten(&error),
+            Err(error) => self.report_unwritten(&error),
         }
     }
 
     /// Removes copies that are not needed any more.
     pub(super) fn sweep(&mut self) {
-        if std::mem::take(&mut self.is_to_sweep) && !self.keeps_all_copies {
-            let needed = |model: &Model| model.deployments().contents().collect::<Vec<_>>();
+        if std::mem::take(&mut self.needs_sweep) && !self.keeps_all_copies {
+            let needed = |model: &ManagedModel| model.deployments().contents().collect::<Vec<_>>();
             let needed = self.models.values().flat_map(needed).collect();
-            self.is_to_sweep = !self.parts.store.sweep(&needed);
+            self.needs_sweep = !self.parts.store.sweep(&needed);
         }
     }
 
@@ -69,17 +69,17 @@ impl Manager {
             is_held
         });
         if self.retired.len() < before {
-            self.is_to_sweep = true;
-            self.is_to_give_back = true;
+            self.needs_sweep = true;
+            self.needs_trim = true;
         }
     }
 
     /// Returns memory that only a load or an unload needed: freed heap, and code that requests do not run. The
     /// allocator would keep the heap from swap to swap.
-    pub(super) fn give_back(&mut self) {
-        if std::mem::take(&mut self.is_to_give_back) {
-            memory::give_back();
-            code::let_go();
+    pub(super) fn trim_heap(&mut self) {
+        if std::mem::take(&mut self.needs_trim) {
+            memory::trim_heap();
+            code_pages::release_code_pages();
         }
     }
 
@@ -98,10 +98,10 @@ impl Manager {
         let removed = !model.aspired.contains_key(&version);
         let superseded = !model.unloaded && !removed && model.current().is_some();
         if !superseded {
-            model.made_room = Some((servable.digest(), servable.trial.failure_share()));
+            model.evicted = Some((servable.digest(), servable.trial.failure_share()));
         }
         let by = model.wanted_by();
-        self.serve(name);
+        self.publish_serving_map(name);
         tracing::info!(model.name = %name, model.version = %version, "a version was taken out of service");
         if !superseded {
             let event = if removed { Event::Removed } else { Event::Unloaded };

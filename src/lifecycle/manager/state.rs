@@ -9,7 +9,7 @@ use std::{
 
 use super::Manager;
 use crate::{
-    lifecycle::{Deployment, Followed, Reason, Refusal, Servable, Snapshot, aspired::Stage},
+    lifecycle::{Deployment, Followed, Reason, Refusal, Servable, Snapshot, version_harness::Stage},
     model::{ModelName, ModelVersion},
 };
 
@@ -18,7 +18,7 @@ const LONGEST_WRITE: Duration = Duration::from_secs(1);
 
 /// State directory as last reported.
 #[derive(Debug, Default)]
-pub(super) struct StateTold {
+pub(super) struct ReportedState {
     problem: Option<String>,
     generation: u64,
     lacks_locks: bool,
@@ -26,7 +26,7 @@ pub(super) struct StateTold {
     unwritten: Option<String>,
 }
 
-impl StateTold {
+impl ReportedState {
     /// Creates the initial report, for this generation of the folder.
     pub(super) fn new(generation: u64) -> Self {
         Self { generation, ..Self::default() }
@@ -38,21 +38,21 @@ impl Manager {
     /// folder again.
     pub(super) fn keep_state(&mut self) {
         self.parts.store.refresh();
-        self.tell_of_state();
+        self.report_state();
         let generation = self.parts.store.generation();
         if std::mem::replace(&mut self.state.generation, generation) != generation {
             self.parts.history.use_file(self.parts.store.history_file());
-            self.parts.store.hold_again();
+            self.parts.store.retake_lock();
             self.copy_again();
         }
         self.follow();
-        self.write_again();
+        self.rewrite();
         self.take_back_as_others();
         self.parts.history.refresh();
     }
 
     /// Retries writes that failed before.
-    fn write_again(&mut self) {
+    fn rewrite(&mut self) {
         let unwritten = self.parts.store.unwritten();
         if unwritten.is_empty() && self.state.unwritten.take().is_some() {
             tracing::info!("what serves is written down again");
@@ -68,7 +68,7 @@ impl Manager {
     }
 
     /// Logs once that the record of what serves cannot be written.
-    pub(super) fn tell_unwritten(&mut self, error: &io::Error) {
+    pub(super) fn report_unwritten(&mut self, error: &io::Error) {
         // Compared by kind, because the message may name another file each time.
         let kind = error.kind().to_string();
         if self.state.unwritten.as_ref() != Some(&kind) {
@@ -112,7 +112,7 @@ impl Manager {
             let versions: Vec<ModelVersion> = model.loaded.keys().copied().collect();
             let out = model.exchange(None, &versions, None, keep);
             model.try_again(|stage| matches!(stage, Stage::Loaded));
-            self.serve(name);
+            self.publish_serving_map(name);
             self.retired.extend(out);
         }
     }
@@ -124,10 +124,10 @@ impl Manager {
         for name in names {
             let Some(bad) = self.bad_of(&name) else { continue };
             self.pending.change(&name);
-            if self.models.get(&name).is_some_and(|model| !model.may_try_to_go_back()) {
+            if self.models.get(&name).is_some_and(|model| !model.may_retry_rollback()) {
                 continue;
             }
-            match self.go_back_from(&name, &bad) {
+            match self.roll_back_from(&name, &bad) {
                 Ok(version) => tracing::warn!(
                     model.name = %name,
                     model.version = %version,
@@ -155,7 +155,7 @@ impl Manager {
         model.rolled_back.contains(&current.snapshot.files_digest()).then(|| Arc::clone(current))
     }
 
-    fn go_back_from(&mut self, name: &ModelName, bad: &Arc<Servable>) -> Result<ModelVersion, Refusal> {
+    fn roll_back_from(&mut self, name: &ModelName, bad: &Arc<Servable>) -> Result<ModelVersion, Refusal> {
         let nothing = || Refusal::new(Reason::Unreadable, "there is no copy of what served before it");
         let (target, snapshot) = self.before(name).ok_or_else(nothing)?;
         let good = self.servable_before(name, &target, &snapshot)?;
@@ -193,7 +193,7 @@ impl Manager {
     }
 
     /// Logs once that the folder cannot be used, and once that it can be used again.
-    pub(super) fn tell_of_state(&mut self) {
+    pub(super) fn report_state(&mut self) {
         let problem = self.parts.store.problem().map(|problem| problem.to_string());
         let is_joined = self.state.generation != self.parts.store.generation();
         match (&self.state.problem, &problem) {

@@ -9,9 +9,10 @@ mod pool;
 use std::time::{Duration, Instant};
 
 use super::{
+    Inputs,
     known::Known,
+    row_sampler::{joined, split},
     run,
-    varied::{Inputs, joined, split},
 };
 use crate::{
     model::{

@@ -1,6 +1,6 @@
 //! Check of class names against a model's outputs, for graphs that list no labels.
 
-use super::{Inputs, Varied, run, varied::split};
+use super::{Inputs, RowSampler, row_sampler::split, run};
 use crate::{
     lifecycle::{Reason, Refusal},
     model::{Contract, Layout, Output, Scalar, Tensor, Value},
@@ -33,7 +33,7 @@ pub fn check_classes(
     }
     let options = RunOptions::new().map_err(|error| Refusal::new(Reason::RunFailed, error.message()))?;
     let first = split(inputs).and_then(|rows| rows.into_iter().next());
-    let varied = first.and_then(|row| Varied::new(contract, false).rows(&[row], ROWS));
+    let varied = first.and_then(|row| RowSampler::new(contract, false).rows(&[row], ROWS));
     let batches = std::iter::once(inputs.to_vec()).chain(varied);
     let mut check = Check { contract, counts: vec![(0, 0); contract.classes.len()] };
     for batch in batches {

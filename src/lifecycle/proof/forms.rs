@@ -9,9 +9,10 @@ use std::{
 };
 
 use super::{
+    Inputs,
+    row_sampler::{RowSampler, split},
     run,
     shapes::Shapes,
-    varied::{Inputs, Varied, split},
 };
 use crate::{
     model::{
@@ -105,7 +106,7 @@ fn batches<'i>(
     let are_texts = |(_, tensor): &(String, Tensor)| tensor.data().element_type() == ElementType::String;
     // The model may not accept synthetic texts, so batches without them are tried as well.
     let vary_texts = inputs.iter().any(are_texts) && contract.golden.is_empty();
-    let (mut varied, mut with_texts) = (Varied::new(contract, false), Varied::new(contract, true));
+    let (mut varied, mut with_texts) = (RowSampler::new(contract, false), RowSampler::new(contract, true));
     let makes = [Make::Repeated, Make::Unlike, Make::UnlikeWithTexts];
     ROWS.into_iter().flat_map(move |rows| makes.map(|make| (rows, make))).filter_map(move |(rows, make)| {
         let inputs = match make {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::{Defect, Entry, MODEL_FILE, visible_entries};
-use crate::lifecycle::{Reason, Refusal, beneath};
+use crate::lifecycle::{Reason, Refusal, confined_file};
 
 /// Usual endings of data files.
 const DATA_ENDINGS: [&str; 4] = [".data", "_data", ".bin", ".weights"];
@@ -15,7 +15,7 @@ const MAX_LISTED: usize = 3;
 /// it reads of this one.
 pub(super) fn defect(model: &Path, name: &str, all: &[String], bytes: Option<&u64>) -> Option<Defect> {
     let shown = name.escape_debug();
-    let Some(path) = beneath::relative(model, name) else {
+    let Some(path) = confined_file::relative(model, name) else {
         let detail = format!("it names `{shown}`, which leads out of its folder");
         return Some(Defect::Unusable(Refusal::new(Reason::OutsideFolder, detail)));
     };
@@ -40,7 +40,8 @@ pub(super) fn defect(model: &Path, name: &str, all: &[String], bytes: Option<&u6
 
 /// Finds data files beside the missing one that the model does not name.
 fn under_other_names(model: &Path, missing: &Path, all: &[String]) -> Vec<String> {
-    let named = |path: &Path| all.iter().any(|name| beneath::relative(model, name).as_deref() == Some(path));
+    let named =
+        |path: &Path| all.iter().any(|name| confined_file::relative(model, name).as_deref() == Some(path));
     let stem = model.file_stem().unwrap_or_default().to_string_lossy();
     // Data files of other models lie beside a flat file.
     let is_alone = model.file_name().is_some_and(|name| name == MODEL_FILE);

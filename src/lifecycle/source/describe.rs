@@ -10,7 +10,7 @@ use super::data;
 use crate::{
     lifecycle::{
         Reason, Refusal,
-        beneath::{self, OpenError},
+        confined_file::{self, OpenError},
         fingerprint::Fingerprint,
     },
     model::{OnnxFile, OnnxFileError},
@@ -57,7 +57,7 @@ impl Described {
 
     pub(super) fn read(root: &Path, file: &Path) -> Self {
         let before = Fingerprint::of([file]);
-        let (described, defect) = match beneath::open(root, file) {
+        let (described, defect) = match confined_file::open(root, file) {
             Ok(opened) => describe(opened),
             Err(error @ (OpenError::Outside(_) | OpenError::Linked(_))) => {
                 (OnnxFile::default(), Some(Defect::unusable(Reason::OutsideFolder, &error)))
@@ -104,13 +104,13 @@ fn describe(opened: File) -> (OnnxFile, Option<Defect>) {
 /// missing.
 pub(in crate::lifecycle) fn fingerprint(file: &Path, external: &[String]) -> Fingerprint {
     let external: Vec<PathBuf> =
-        external.iter().map(|name| beneath::relative(file, name).unwrap_or_default()).collect();
+        external.iter().map(|name| confined_file::relative(file, name).unwrap_or_default()).collect();
     Fingerprint::of(std::iter::once(file).chain(external.iter().map(PathBuf::as_path)))
 }
 
 /// Takes the fingerprint of the signatures of a model's file and the files it names.
 pub(super) fn signatures(file: &Path, external: &[String]) -> Fingerprint {
-    let external = external.iter().filter_map(|name| beneath::relative(file, name));
+    let external = external.iter().filter_map(|name| confined_file::relative(file, name));
     let files: Vec<PathBuf> = std::iter::once(file.to_path_buf()).chain(external).map(signature_of).collect();
     Fingerprint::of(files.iter().map(PathBuf::as_path))
 }

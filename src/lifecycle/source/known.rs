@@ -5,9 +5,9 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use super::{Found, FoundModel, signature_of};
+use super::{RepositoryScan, ScannedModel, signature_of};
 use crate::{
-    lifecycle::{beneath, fingerprint::Fingerprint},
+    lifecycle::{confined_file, fingerprint::Fingerprint},
     model::ModelName,
 };
 
@@ -21,7 +21,7 @@ const GRANULARITY: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(super) struct Known {
     name: ModelName,
-    model: FoundModel,
+    model: ScannedModel,
     /// The folders and files that were examined, including those that did not exist.
     paths: Vec<PathBuf>,
     fingerprint: Fingerprint,
@@ -35,7 +35,7 @@ impl Known {
     pub(super) fn of(
         folder: &Path,
         is_flat: bool,
-        found: &Found,
+        found: &RepositoryScan,
         golden: impl Fn(&Path) -> Option<PathBuf>,
         now: SystemTime,
     ) -> Option<Self> {
@@ -50,7 +50,7 @@ impl Known {
         paths.push(config);
         for candidate in model.candidates.values() {
             let external =
-                candidate.external.iter().filter_map(|name| beneath::relative(&candidate.file, name));
+                candidate.external.iter().filter_map(|name| confined_file::relative(&candidate.file, name));
             for file in std::iter::once(candidate.file.clone()).chain(external) {
                 paths.extend(file.parent().map(Path::to_path_buf));
                 paths.push(signature_of(file.clone()));
@@ -62,7 +62,7 @@ impl Known {
         if !fingerprint.is_older_than(GRANULARITY, now) {
             return None;
         }
-        let model = FoundModel { is_same: true, ..model.clone() };
+        let model = ScannedModel { is_same: true, ..model.clone() };
         Some(Self { name: name.clone(), model, paths, fingerprint, is_flat, read_at: Instant::now() })
     }
 
@@ -74,7 +74,7 @@ impl Known {
     }
 
     /// Adds the model to the result of a scan.
-    pub(super) fn tell(&self, found: &mut Found) {
+    pub(super) fn tell(&self, found: &mut RepositoryScan) {
         found.models.insert(self.name.clone(), self.model.clone());
     }
 }
@@ -95,14 +95,14 @@ mod tests {
         let model = concat!(env!("CARGO_MANIFEST_DIR"), "/models/iris/1/model.onnx");
         fs::copy(model, folder.join("1/model.onnx")).unwrap();
         let known = |age: Duration| {
-            let found = Source::new(root.to_path_buf()).look().unwrap();
+            let found = Source::new(root.to_path_buf()).scan().unwrap();
             Known::of(&folder, false, &found, |_| None, SystemTime::now() + age)
         };
         assert!(known(Duration::ZERO).is_none(), "it may change once more at the same time");
         let rests = || known(Duration::from_secs(10)).unwrap();
         let first = rests();
         assert!(first.holds(false) && !first.holds(true));
-        let mut found = Found::default();
+        let mut found = RepositoryScan::default();
         first.tell(&mut found);
         assert!(found.models.values().all(|model| model.is_same && model.candidates.len() == 1));
 

@@ -114,7 +114,7 @@ impl Store {
     }
 
     /// Registers the copies in use again, for a folder that was replaced.
-    pub fn hold_again(&self) {
+    pub fn retake_lock(&self) {
         let Some(folder) = self.place().lasting.clone() else { return };
         let live = self.live();
         for (content, _) in live.iter().filter(|(_, snapshot)| snapshot.strong_count() > 0) {

@@ -15,7 +15,7 @@ use super::{CopiedFile, Manifest};
 use crate::{
     lifecycle::{
         Candidate, Reason, Refusal,
-        beneath::{self, OpenError},
+        confined_file::{self, OpenError},
         model_config::Pin,
         source::signature_of,
     },
@@ -53,7 +53,7 @@ pub(super) fn is_same(candidate: &Candidate, files: &[CopiedFile]) -> bool {
         // The length rules out most others without reading them.
         name_of(candidate, source) == file.path
             && fs::metadata(source).is_ok_and(|metadata| metadata.len() == file.bytes)
-            && beneath::open(&candidate.root, source).is_ok_and(|mut input| {
+            && confined_file::open(&candidate.root, source).is_ok_and(|mut input| {
                 hash(&mut input, |_| Ok(())).is_ok_and(|(digest, _)| digest == file.digest)
             })
     };
@@ -70,7 +70,7 @@ fn name_of(candidate: &Candidate, source: &Path) -> String {
 fn sources(candidate: &Candidate) -> Result<Vec<PathBuf>, Refusal> {
     let mut sources = vec![candidate.file.clone()];
     for name in &candidate.external {
-        let source = beneath::relative(&candidate.file, name).ok_or_else(|| {
+        let source = confined_file::relative(&candidate.file, name).ok_or_else(|| {
             let detail = format!("it names `{}`, which leads out of its folder", name.escape_debug());
             Refusal::new(Reason::OutsideFolder, detail)
         })?;
@@ -112,7 +112,7 @@ pub(super) fn content_of(files: &[CopiedFile], contract: Option<&Value>) -> Dige
 }
 
 fn copy_file(candidate: &Candidate, source: &Path, name: &str, folder: &Path) -> Result<CopiedFile, Refusal> {
-    let mut input = beneath::open(&candidate.root, source).map_err(|error| of_open(&error))?;
+    let mut input = confined_file::open(&candidate.root, source).map_err(|error| of_open(&error))?;
     let target = folder.join(name);
     if let Some(parent) = target.parent() {
         fs::create_dir_all(parent).map_err(|error| unwritable(&error))?;
@@ -155,7 +155,7 @@ pub(super) fn digest_of_file(path: &Path) -> io::Result<Digest> {
 
 /// Computes the digest of a file in the repository, as it is now.
 pub(in crate::lifecycle) fn digest_of(candidate: &Candidate) -> Result<Digest, Refusal> {
-    let mut input = beneath::open(&candidate.root, &candidate.file).map_err(|error| of_open(&error))?;
+    let mut input = confined_file::open(&candidate.root, &candidate.file).map_err(|error| of_open(&error))?;
     hash(&mut input, |_| Ok(())).map(|(digest, _)| digest).map_err(|error| unreadable(&error))
 }
 
@@ -179,7 +179,7 @@ fn check_pin(
     for (file, source) in files.iter().zip(sources) {
         let signature_file = signature_of(source.clone());
         let mut text = String::new();
-        beneath::open(&candidate.root, &signature_file)
+        confined_file::open(&candidate.root, &signature_file)
             .map_err(|error| refused(error.to_string()))?
             .take(MAX_SIGNATURE_BYTES)
             .read_to_string(&mut text)

@@ -8,7 +8,7 @@ use crate::model::Digest;
 
 /// The part of a model's state that is compared with later ones. Proofs are long, so only their digests are kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Gist {
+pub(super) struct FileSummary {
     serving: Option<Digest>,
     previous: Option<Digest>,
     /// The copies that the state refers to.
@@ -17,7 +17,7 @@ pub(super) struct Gist {
     pub(super) unloaded: bool,
 }
 
-impl Gist {
+impl FileSummary {
     /// Computes the gist of a state.
     pub(super) fn of(state: &ModelDeployments) -> Self {
         let digest = |deployments: &[Deployment]| {
@@ -47,7 +47,7 @@ pub struct Followed {
 
 impl Followed {
     /// Compares two states of the file, the older first.
-    pub(super) fn between(before: &Gist, now: &Gist) -> Self {
+    pub(super) fn between(before: &FileSummary, now: &FileSummary) -> Self {
         Self {
             taken_back: &now.rolled_back - &before.rolled_back,
             allowed: &before.rolled_back - &now.rolled_back,
@@ -73,8 +73,12 @@ impl Followed {
 ///
 /// The serving versions are those of the gateway that changed them last: all see the same repository, and come to the
 /// same result. Rollbacks are a set: each gateway adds to it, and a load request removes from it.
-pub(super) fn merged(before: &Gist, now: &ModelDeployments, theirs: &ModelDeployments) -> ModelDeployments {
-    let own = Gist::of(now);
+pub(super) fn merged(
+    before: &FileSummary,
+    now: &ModelDeployments,
+    theirs: &ModelDeployments,
+) -> ModelDeployments {
+    let own = FileSummary::of(now);
     let mut merged = theirs.clone();
     Followed::between(before, &own).apply(&mut merged.rolled_back, &mut merged.unloaded);
     if before.serving != own.serving {
@@ -98,16 +102,16 @@ mod tests {
     #[test]
     fn each_adds_and_removes_what_it_changed_and_keeps_what_others_did() {
         let before = state(&[1, 2], false);
-        let gist = Gist::of(&before);
+        let gist = FileSummary::of(&before);
         let (own, theirs) = (state(&[2, 3], false), state(&[1, 2, 4], true));
         assert_eq!(merged(&gist, &own, &theirs), state(&[2, 3, 4], true));
         assert_eq!(merged(&gist, &before, &theirs), theirs, "nothing was changed here");
-        assert_eq!(merged(&Gist::default(), &own, &theirs), state(&[1, 2, 3, 4], true));
+        assert_eq!(merged(&FileSummary::default(), &own, &theirs), state(&[1, 2, 3, 4], true));
     }
 
     #[test]
     fn what_others_changed_is_followed() {
-        let gist = |rolled_back, unloaded| Gist::of(&state(rolled_back, unloaded));
+        let gist = |rolled_back, unloaded| FileSummary::of(&state(rolled_back, unloaded));
         let followed = Followed::between(&gist(&[1, 2], true), &gist(&[2, 3], false));
         let mut own = state(&[1, 2, 5], true);
         followed.apply(&mut own.rolled_back, &mut own.unloaded);

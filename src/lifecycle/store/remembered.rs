@@ -12,7 +12,7 @@ use super::{
     Deployment, Followed, ModelDeployments, Store,
     deployments::{self, Stamp},
     folder::{DEPLOYMENTS, Folder},
-    merge::{Gist, merged},
+    merge::{FileSummary, merged},
 };
 use crate::model::{Digest, ModelName};
 
@@ -33,9 +33,9 @@ pub(super) struct Remembered {
 #[derive(Debug, Default)]
 struct Known {
     /// This process's state of the model when it was last written, or equal to what was read.
-    own: Gist,
+    own: FileSummary,
     /// The content of the file when it was last written or read.
-    file: Gist,
+    file: FileSummary,
     /// The file of that content.
     stamp: Option<Stamp>,
     /// True if this process's state could not be written.
@@ -44,7 +44,7 @@ struct Known {
 
 impl Known {
     /// Records the new content of the file. Returns the changes by others.
-    fn note(&mut self, file: Gist, stamp: Option<Stamp>) -> Followed {
+    fn note(&mut self, file: FileSummary, stamp: Option<Stamp>) -> Followed {
         let followed = Followed::between(&self.file, &file);
         // The caller applies the same changes to its own state.
         followed.apply(&mut self.own.rolled_back, &mut self.own.unloaded);
@@ -103,7 +103,7 @@ impl Store {
         let mut all = BTreeMap::new();
         for (model, stamp) in deployments::list(&folder)? {
             let read = deployments::read(&folder, &model);
-            let file = read.as_ref().ok().and_then(Option::as_ref).map(Gist::of).unwrap_or_default();
+            let file = read.as_ref().ok().and_then(Option::as_ref).map(FileSummary::of).unwrap_or_default();
             let known = Known { own: file.clone(), file, stamp: Some(stamp), is_unwritten: false };
             remembered.models.insert(model.clone(), known);
             all.insert(model, read.map(Option::unwrap_or_default));
@@ -121,7 +121,7 @@ impl Store {
         {
             let mut remembered = self.remembered();
             let known = remembered.models.entry(model.clone()).or_default();
-            if known.own == Gist::of(own) && !known.is_unwritten {
+            if known.own == FileSummary::of(own) && !known.is_unwritten {
                 return Ok(Followed::default());
             }
             known.is_unwritten = true;
@@ -148,9 +148,9 @@ impl Store {
                 deployments::write(&path, model, &result)?;
             }
         }
-        (known.own, known.is_unwritten) = (Gist::of(own), false);
-        let followed = theirs.map(|theirs| known.note(Gist::of(&theirs), None)).unwrap_or_default();
-        (known.file, known.stamp) = (Gist::of(&result), Stamp::of_model(&path, model));
+        (known.own, known.is_unwritten) = (FileSummary::of(own), false);
+        let followed = theirs.map(|theirs| known.note(FileSummary::of(&theirs), None)).unwrap_or_default();
+        (known.file, known.stamp) = (FileSummary::of(&result), Stamp::of_model(&path, model));
         if known.stamp.is_none() {
             remembered.models.remove(model);
         }
@@ -238,7 +238,7 @@ fn follow_one(
     known: &mut Known,
 ) -> Option<(ModelName, Followed)> {
     match deployments::read(folder, model) {
-        Ok(Some(file)) => Some((model.clone(), known.note(Gist::of(&file), Some(stamp)))),
+        Ok(Some(file)) => Some((model.clone(), known.note(FileSummary::of(&file), Some(stamp)))),
         Ok(None) => None,
         Err(error) => {
             tracing::error!(model.name = %model, %error, "failed to read what another gateway remembered");

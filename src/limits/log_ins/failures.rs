@@ -35,7 +35,7 @@ pub(super) enum Class {
 
 /// The decision on a log-in before its verification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(super) enum FailureRecord {
     Waits(Class),
     /// The address is refused for this time.
     Refused(Duration),
@@ -85,22 +85,22 @@ impl Failures {
         self.hasher.hash_one(client_id)
     }
 
-    pub(super) fn standing(&self, address: AddressKey, client: ClientKey, now: Instant) -> Standing {
+    pub(super) fn standing(&self, address: AddressKey, client: ClientKey, now: Instant) -> FailureRecord {
         match self.trusted.get(&(address, client)) {
             Some(trust) if trust.until > now && trust.failed == 0 => {
-                return Standing::Waits(Class::Unsuspected);
+                return FailureRecord::Waits(Class::Unsuspected);
             }
-            Some(trust) if trust.until > now => return Standing::Waits(Class::FailedAddress),
+            Some(trust) if trust.until > now => return FailureRecord::Waits(Class::FailedAddress),
             _ => {}
         }
         if let Some(wait) = self.addresses.wait(&address, now) {
-            Standing::Refused(wait)
+            FailureRecord::Refused(wait)
         } else if self.addresses.is_charged(&address, now) {
-            Standing::Waits(Class::FailedAddress)
+            FailureRecord::Waits(Class::FailedAddress)
         } else if self.clients.wait(&client, now).is_some() {
-            Standing::Waits(Class::SuspectedClient)
+            FailureRecord::Waits(Class::SuspectedClient)
         } else {
-            Standing::Waits(Class::Unsuspected)
+            FailureRecord::Waits(Class::Unsuspected)
         }
     }
 
@@ -156,17 +156,17 @@ mod tests {
     fn an_address_waits_behind_others_once_it_failed_and_is_refused_once_it_failed_too_often() {
         let (mut failures, now) = (failures(), Instant::now());
         let (shop, other) = (failures.key("shop"), failures.key("other"));
-        assert_eq!(failures.standing(address(1), shop, now), Standing::Waits(Class::Unsuspected));
+        assert_eq!(failures.standing(address(1), shop, now), FailureRecord::Waits(Class::Unsuspected));
         failures.failed(address(1), shop, now);
-        assert_eq!(failures.standing(address(1), other, now), Standing::Waits(Class::FailedAddress));
+        assert_eq!(failures.standing(address(1), other, now), FailureRecord::Waits(Class::FailedAddress));
         failures.failed(address(1), shop, now);
         failures.failed(address(1), shop, now);
-        let refused = Standing::Refused(Duration::from_secs(100));
+        let refused = FailureRecord::Refused(Duration::from_secs(100));
         assert_eq!(failures.standing(address(1), other, now), refused, "whatever client it says it is");
         let later = now + Duration::from_secs(100);
-        assert_eq!(failures.standing(address(1), shop, later), Standing::Waits(Class::FailedAddress));
+        assert_eq!(failures.standing(address(1), shop, later), FailureRecord::Waits(Class::FailedAddress));
         let much_later = now + Duration::from_mins(5);
-        assert_eq!(failures.standing(address(1), shop, much_later), Standing::Waits(Class::Unsuspected));
+        assert_eq!(failures.standing(address(1), shop, much_later), FailureRecord::Waits(Class::Unsuspected));
     }
 
     #[test]
@@ -175,9 +175,9 @@ mod tests {
         let (shop, other) = (failures.key("shop"), failures.key("other"));
         failures.succeeded(address(9), shop, now);
         (1..=8).for_each(|number| failures.failed(address(number), shop, now));
-        assert_eq!(failures.standing(address(10), shop, now), Standing::Waits(Class::SuspectedClient));
-        assert_eq!(failures.standing(address(10), other, now), Standing::Waits(Class::Unsuspected));
-        assert_eq!(failures.standing(address(9), shop, now), Standing::Waits(Class::Unsuspected));
+        assert_eq!(failures.standing(address(10), shop, now), FailureRecord::Waits(Class::SuspectedClient));
+        assert_eq!(failures.standing(address(10), other, now), FailureRecord::Waits(Class::Unsuspected));
+        assert_eq!(failures.standing(address(9), shop, now), FailureRecord::Waits(Class::Unsuspected));
         assert!(Class::SuspectedClient < Class::FailedAddress, "who failed is behind");
     }
 
@@ -187,11 +187,14 @@ mod tests {
         let (shop, other) = (failures.key("shop"), failures.key("other"));
         failures.succeeded(address(1), shop, now);
         (0..3).for_each(|_| failures.failed(address(1), other, now));
-        assert_eq!(failures.standing(address(1), shop, now), Standing::Waits(Class::Unsuspected));
+        assert_eq!(failures.standing(address(1), shop, now), FailureRecord::Waits(Class::Unsuspected));
         failures.failed(address(1), shop, now);
-        assert_eq!(failures.standing(address(1), shop, now), Standing::Waits(Class::FailedAddress));
+        assert_eq!(failures.standing(address(1), shop, now), FailureRecord::Waits(Class::FailedAddress));
         (0..2).for_each(|_| failures.failed(address(1), shop, now));
-        assert!(matches!(failures.standing(address(1), shop, now), Standing::Refused(_)), "its own failures");
+        assert!(
+            matches!(failures.standing(address(1), shop, now), FailureRecord::Refused(_)),
+            "its own failures"
+        );
     }
 
     #[test]

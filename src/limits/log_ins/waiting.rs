@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::failures::{Class, ClientKey, Standing};
+use super::failures::{Class, ClientKey, FailureRecord};
 use crate::limits::AddressKey;
 
 /// Maximum length of the queue. At about 20 ms of a core each, a client further back would give up before its turn.
@@ -113,10 +113,10 @@ impl<T> Queue<T> {
 }
 
 /// Returns the class of a log-in that is not refused.
-pub(super) fn class_of(standing: Standing) -> Class {
+pub(super) fn class_of(standing: FailureRecord) -> Class {
     match standing {
-        Standing::Waits(class) => class,
-        Standing::Refused(_) => Class::FailedAddress,
+        FailureRecord::Waits(class) => class,
+        FailureRecord::Refused(_) => Class::FailedAddress,
     }
 }
 

@@ -1,12 +1,12 @@
 //! Classes: the names of predictions and probabilities.
 
 use super::{
-    Interface, Subject, Told,
+    Interface, ReportedChanges, Subject,
     lists::{became, listed},
 };
 use crate::model::Output;
 
-pub(super) fn compare<'m>(old: &Interface<'m>, new: &Interface<'m>, told: &mut Told<'m>) {
+pub(super) fn compare<'m>(old: &Interface<'m>, new: &Interface<'m>, told: &mut ReportedChanges<'m>) {
     let (before, now) = (old.class_keys(), new.class_keys());
     let labels = (old.labels(), new.labels());
     let sentence = match (before.as_slice(), now.as_slice()) {

@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Interface, Subject, Told, lists::listed};
+use super::{Interface, ReportedChanges, Subject, lists::listed};
 use crate::model::{ColumnFacts, Elements};
 
 /// One column of an input, or `None` for all of them.
 type Place<'m> = (&'m str, Option<usize>);
 
-pub(super) fn compare<'m>(old: &Interface<'m>, new: &Interface<'m>, told: &mut Told<'m>) {
+pub(super) fn compare<'m>(old: &Interface<'m>, new: &Interface<'m>, told: &mut ReportedChanges<'m>) {
     let known = |interface: &Interface<'m>| interface.contract.graph.columns.iter();
     let places: BTreeSet<Place<'m>> =
         known(old).chain(known(new)).map(|(input, column, _)| (input, column)).collect();

@@ -3,9 +3,9 @@
 use std::{cmp::Ordering, collections::BTreeMap};
 
 use super::{
-    Interface, Subject, Told,
+    Interface, ReportedChanges, Subject,
     lists::{became, listed},
-    rows::is_input,
+    reported_changes::is_input,
 };
 use crate::model::{Cell, ElementType, Feature, Layout, RowInputs};
 
@@ -25,7 +25,7 @@ pub(super) fn compare_names<'m>(
     old: &Interface<'m>,
     new: &Interface<'m>,
     columns_differ: bool,
-    told: &mut Told<'m>,
+    told: &mut ReportedChanges<'m>,
 ) -> bool {
     let (mut before, mut now) = (names(old), names(new));
     // The only column of a model has the name of its input, unless a feature names it.
@@ -67,7 +67,7 @@ pub(super) fn compare_each<'m>(
     old: &Interface<'m>,
     new: &Interface<'m>,
     layout: &Layout,
-    told: &mut Told<'m>,
+    told: &mut ReportedChanges<'m>,
 ) {
     for (column, now) in new.contract.features.iter().enumerate() {
         let before = if old.contract.features.is_empty() {
@@ -98,7 +98,7 @@ fn unnamed(interface: &Interface<'_>, layout: &Layout, column: usize) -> Feature
 pub(super) fn compare_missing<'m>(
     (old, before): (&Interface<'m>, &Layout),
     (new, now): (&Interface<'m>, &Layout),
-    told: &mut Told<'m>,
+    told: &mut ReportedChanges<'m>,
 ) {
     if !before.fills_any() && !now.fills_any() {
         return;
@@ -135,12 +135,17 @@ fn counterpart(old: &Interface<'_>, new: &Interface<'_>, column: usize) -> Optio
     if before.is_empty() || now.is_empty() {
         return Some(column);
     }
-    let is_gone = |name: &str| new.contract.column(name).is_none();
+    let is_abandoned = |name: &str| new.contract.column(name).is_none();
     let same = old.contract.column(&now.get(column)?.name);
-    same.or_else(|| before.get(column).filter(|before| is_gone(&before.name)).map(|_| column))
+    same.or_else(|| before.get(column).filter(|before| is_abandoned(&before.name)).map(|_| column))
 }
 
-fn compare_range(before: &Feature, now: &Feature, element_type: Option<ElementType>, told: &mut Told<'_>) {
+fn compare_range(
+    before: &Feature,
+    now: &Feature,
+    element_type: Option<ElementType>,
+    told: &mut ReportedChanges<'_>,
+) {
     // Only numbers have a range.
     if matches!(element_type, Some(ElementType::String | ElementType::Bool)) {
         return;
@@ -172,7 +177,7 @@ fn range(feature: &Feature) -> String {
 
 /// Compares units. Another unit changes the meaning of a number; one that is added or removed only changes the
 /// documentation.
-fn compare_unit(before: &Feature, now: &Feature, told: &mut Told<'_>) {
+fn compare_unit(before: &Feature, now: &Feature, told: &mut ReportedChanges<'_>) {
     let name = &now.name;
     match (&before.unit, &now.unit) {
         (Some(was), Some(is)) if was != is => {

@@ -3,14 +3,14 @@
 use std::collections::HashMap;
 
 use super::{
-    Interface, Subject, Told,
+    Interface, ReportedChanges, Subject,
     kinds::{Fit, takes},
     lists::became,
     pairs::Pairs,
 };
 use crate::model::{Dimension, Signature, ValueSpec};
 
-pub(super) fn compare<'m>(old: &Interface<'m>, new: &Interface<'m>, told: &mut Told<'m>) {
+pub(super) fn compare<'m>(old: &Interface<'m>, new: &Interface<'m>, told: &mut ReportedChanges<'m>) {
     let pairs = Pairs::of(&old.signature.inputs, &new.signature.inputs);
     let narrowed = tied(old.signature, new.signature);
     for (before, now) in &pairs.kept {
@@ -49,7 +49,7 @@ pub(super) fn compare<'m>(old: &Interface<'m>, new: &Interface<'m>, told: &mut T
 
 /// Compares the order of inputs. Requests name their inputs, so it matters only as the order of the features, which is
 /// reported there.
-pub(super) fn compare_order<'m>(old: &Interface<'m>, new: &Interface<'m>, told: &mut Told<'m>) {
+pub(super) fn compare_order<'m>(old: &Interface<'m>, new: &Interface<'m>, told: &mut ReportedChanges<'m>) {
     let pairs = Pairs::of(&old.signature.inputs, &new.signature.inputs);
     if pairs.is_reordered && !told.any(|subject| subject == Subject::Features) {
         let (before, now) = pairs.orders(&new.signature.inputs);

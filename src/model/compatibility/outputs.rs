@@ -1,14 +1,14 @@
 //! Outputs: names, types, columns, order, and the role of each in a native response.
 
 use super::{
-    Interface, Subject, Told,
+    Interface, ReportedChanges, Subject,
     kinds::{Fit, reads_as},
     lists::became,
     pairs::Pairs,
 };
 use crate::model::{Output, Signature, ValueKind, ValueSpec};
 
-pub(super) fn compare<'m>(old: &Interface<'m>, new: &Interface<'m>, told: &mut Told<'m>) {
+pub(super) fn compare<'m>(old: &Interface<'m>, new: &Interface<'m>, told: &mut ReportedChanges<'m>) {
     let pairs = Pairs::of(&old.signature.outputs, &new.signature.outputs);
     let answers_rows = old.layout.is_some() && new.layout.is_some();
     for (before, now) in &pairs.kept {
@@ -50,7 +50,7 @@ fn is_constant(interface: &Interface<'_>, name: &str) -> bool {
 
 /// Compares the outputs that are `prediction` and `probabilities` in responses to rows, unless the difference follows
 /// from one that was reported.
-pub(super) fn compare_roles<'m>(old: &Interface<'m>, new: &Interface<'m>, told: &mut Told<'m>) {
+pub(super) fn compare_roles<'m>(old: &Interface<'m>, new: &Interface<'m>, told: &mut ReportedChanges<'m>) {
     let (Some(before), Some(now)) = (&old.layout, &new.layout) else { return };
     for (spec, role) in old.signature.outputs.iter().zip(&before.outputs) {
         let Some(place) = new.signature.output_position(&spec.name) else { continue };
@@ -82,7 +82,11 @@ pub(super) fn compare_roles<'m>(old: &Interface<'m>, new: &Interface<'m>, told: 
 }
 
 /// Compares the treatment of NaN and infinity, which only floats hold.
-pub(super) fn compare_non_finite<'m>(old: &Interface<'m>, new: &Interface<'m>, told: &mut Told<'m>) {
+pub(super) fn compare_non_finite<'m>(
+    old: &Interface<'m>,
+    new: &Interface<'m>,
+    told: &mut ReportedChanges<'m>,
+) {
     let sentence = match (old.contract.allows_non_finite(), new.contract.allows_non_finite()) {
         // Strings replace numbers, and an error becomes a valid response.
         (false, true) => "NaN and infinity are answered, were an error",

@@ -1,9 +1,9 @@
 //! Rows: whether a model takes them, and their number of values.
 
-use super::{Interface, Subject, Told, features};
+use super::{Interface, ReportedChanges, Subject, features, reported_changes::is_input};
 use crate::model::Layout;
 
-pub(super) fn compare<'m>(old: &Interface<'m>, new: &Interface<'m>, told: &mut Told<'m>) {
+pub(super) fn compare<'m>(old: &Interface<'m>, new: &Interface<'m>, told: &mut ReportedChanges<'m>) {
     match (&old.layout, &new.layout) {
         (Some(before), Some(now)) => compare_columns((old, before), (new, now), told),
         (Some(_), None) => lost(told),
@@ -16,13 +16,13 @@ pub(super) fn compare<'m>(old: &Interface<'m>, new: &Interface<'m>, told: &mut T
 }
 
 /// Reports that rows are refused, as a consequence of a difference of the inputs if there is one.
-fn lost(told: &mut Told<'_>) {
+fn lost(told: &mut ReportedChanges<'_>) {
     if !told.any_breaks(is_input) && !told.follows(is_input, "rows are refused") {
         told.breaks(Subject::Other, "rows are refused: tensors must be given as `inputs`".to_owned());
     }
 }
 
-fn gained<'m>(new: &Interface<'m>, told: &mut Told<'m>) {
+fn gained<'m>(new: &Interface<'m>, told: &mut ReportedChanges<'m>) {
     if !told.any(is_input) {
         let names = features::names(new);
         let named = if names.is_empty() { String::new() } else { format!(" of {}", names.join(", ")) };
@@ -33,7 +33,7 @@ fn gained<'m>(new: &Interface<'m>, told: &mut Told<'m>) {
 fn compare_columns<'m>(
     (old, before): (&Interface<'m>, &Layout),
     (new, now): (&Interface<'m>, &Layout),
-    told: &mut Told<'m>,
+    told: &mut ReportedChanges<'m>,
 ) {
     let (was, is) = (before.columns(), now.columns());
     let names_differ = features::compare_names(old, new, was != is, told);
@@ -43,8 +43,4 @@ fn compare_columns<'m>(
     }
     features::compare_each(old, new, now, told);
     features::compare_missing((old, before), (new, now), told);
-}
-
-pub(super) fn is_input(subject: Subject<'_>) -> bool {
-    matches!(subject, Subject::Input(_))
 }

@@ -4,7 +4,7 @@ use std::io::{Read, Seek};
 
 use super::{Attribute, AttributeValue, Constant, Elements, Graph, Node};
 use crate::model::{
-    onnx_file::OnnxFileError,
+    file_error::OnnxFileError,
     protobuf::{Fields, Value},
 };
 
@@ -305,7 +305,7 @@ impl<R: Read + Seek> Reader<R> {
 
     fn packed_floats(&mut self, length: u64, list: &mut List) -> Result<(), OnnxFileError> {
         if length > 4 * MAX_ELEMENTS as u64 {
-            list.is_long = true;
+            list.is_large = true;
             return self.fields.skip(length);
         }
         for four in self.fields.bytes(length)?.chunks_exact(4) {
@@ -316,7 +316,7 @@ impl<R: Read + Seek> Reader<R> {
 
     fn packed_doubles(&mut self, length: u64, list: &mut List) -> Result<(), OnnxFileError> {
         if length > 8 * MAX_ELEMENTS as u64 {
-            list.is_long = true;
+            list.is_large = true;
             return self.fields.skip(length);
         }
         for eight in self.fields.bytes(length)?.chunks_exact(8) {
@@ -341,37 +341,37 @@ struct List {
     texts: Vec<String>,
     any_set: bool,
     /// True if elements were left out.
-    is_long: bool,
+    is_large: bool,
 }
 
 impl List {
     fn integer(&mut self, number: i64) {
         self.any_set |= number != 0;
-        Self::push(&mut self.integers, &mut self.is_long, number);
+        Self::push(&mut self.integers, &mut self.is_large, number);
     }
 
     fn number(&mut self, number: f64) {
-        Self::push(&mut self.numbers, &mut self.is_long, number);
+        Self::push(&mut self.numbers, &mut self.is_large, number);
     }
 
     fn text(&mut self, text: Option<String>) {
         match text {
-            Some(text) => Self::push(&mut self.texts, &mut self.is_long, text),
-            None => self.is_long = true,
+            Some(text) => Self::push(&mut self.texts, &mut self.is_large, text),
+            None => self.is_large = true,
         }
     }
 
-    fn push<T>(elements: &mut Vec<T>, is_long: &mut bool, element: T) {
+    fn push<T>(elements: &mut Vec<T>, is_large: &mut bool, element: T) {
         if elements.len() < MAX_ELEMENTS {
             elements.push(element);
         } else {
-            *is_long = true;
+            *is_large = true;
         }
     }
 
     /// Returns the list; its value is `AttributeValue::Other` unless all of it was kept and it has one type.
     fn finish(self, budget: &mut usize) -> AttributeValue {
-        let Self { integers, numbers, texts, any_set, is_long } = self;
+        let Self { integers, numbers, texts, any_set, is_large } = self;
         let elements = match (integers.is_empty(), numbers.is_empty(), texts.is_empty()) {
             (_, true, true) => Elements::Integers(integers),
             (true, false, true) => Elements::Numbers(numbers),
@@ -379,7 +379,7 @@ impl List {
             _ => return AttributeValue::Other { any_set },
         };
         match budget.checked_sub(bytes_of(&elements)) {
-            Some(left) if !is_long => {
+            Some(left) if !is_large => {
                 *budget = left;
                 AttributeValue::List(elements)
             }

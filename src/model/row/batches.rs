@@ -119,7 +119,7 @@ impl Rows {
 mod tests {
     use super::*;
     use crate::model::{
-        Cell, Dimension, ElementType, Place, Signature, TensorData, ValueSpec, rows_to_tensors,
+        Cell, Dimension, ElementType, Location, Signature, TensorData, ValueSpec, rows_to_tensors,
     };
 
     fn layout(contract: &Contract) -> Layout {
@@ -164,8 +164,8 @@ mod tests {
             reader.push(row);
         }
         let violations = reader.finish().into_inputs().unwrap().unwrap_err();
-        let places: Vec<(usize, &Place)> = violations.listed.iter().map(|v| (v.row, &v.place)).collect();
-        assert_eq!(places, [(9_999, &Place::Row), (19_999, &Place::Row)]);
+        let places: Vec<(usize, &Location)> = violations.listed.iter().map(|v| (v.row, &v.place)).collect();
+        assert_eq!(places, [(9_999, &Location::Row), (19_999, &Location::Row)]);
         let counted = counting.finish();
         assert!(counted.count() == 20_000 && counted.into_inputs().is_none());
     }

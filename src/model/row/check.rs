@@ -1,6 +1,6 @@
 //! Checks of rows against a model's contract, which convert them to tensors or list every fault.
 
-use super::{Cell, Place, Row, Violation};
+use super::{Cell, Location, Row, Violation};
 use crate::model::{
     Contract, Layout, Tensor, Violations,
     element::{elements, objection},
@@ -48,7 +48,7 @@ pub(super) fn check_row(
 
 /// Adds that the tensors of rows do not fit together, though each row is valid.
 pub(super) fn not_whole(violations: &mut Violations, message: String) {
-    add(violations, 0, || Place::Row, "wrong_count", || message);
+    add(violations, 0, || Location::Row, "wrong_count", || message);
 }
 
 /// Converts valid rows to the inputs of the model.
@@ -92,7 +92,7 @@ fn tensors(cells: &[&Cell], rows: usize, layout: &Layout) -> Result<Vec<(String,
 fn add(
     violations: &mut Violations,
     row: usize,
-    place: impl FnOnce() -> Place,
+    place: impl FnOnce() -> Location,
     code: &'static str,
     message: impl FnOnce() -> String,
 ) {
@@ -113,11 +113,11 @@ fn positional(
             let names = if names.is_empty() { String::new() } else { format!(" ({})", names.join(", ")) };
             format!("expected {columns} values{names}, got {}", values.len())
         };
-        add(violations, row, || Place::Row, "wrong_count", message);
+        add(violations, row, || Location::Row, "wrong_count", message);
     }
     for (column, cell) in values.iter().enumerate().take(columns) {
         if let Some((code, message)) = column_objection(column, cell, layout, contract) {
-            add(violations, row, || Place::Column(column), code, || message);
+            add(violations, row, || Location::Column(column), code, || message);
         }
     }
 }
@@ -135,11 +135,11 @@ fn named(
     };
     if names.is_empty() {
         let message = || format!("this model names no features: give a list of {} values", layout.columns());
-        return add(violations, row, || Place::Row, "no_feature_names", message);
+        return add(violations, row, || Location::Row, "no_feature_names", message);
     }
     let mut given = vec![0_usize; names.len()];
     for (name, cell) in values {
-        let place = || Place::Name(name.clone());
+        let place = || Location::Name(name.clone());
         let Some(column) = layout.column_of(name, contract) else {
             add(violations, row, place, "unknown_feature", || unknown(name, &names));
             continue;
@@ -160,7 +160,7 @@ fn named(
             add(
                 violations,
                 row,
-                || Place::Name((*name).to_owned()),
+                || Location::Name((*name).to_owned()),
                 "missing",
                 || format!("`{name}` is required"),
             );
@@ -237,15 +237,15 @@ mod tests {
         Contract::new(vec![width, Feature::new("height")], Vec::new())
     }
 
-    fn check(json: &str, element_type: ElementType) -> Result<Tensor, Vec<(Place, &'static str)>> {
+    fn check(json: &str, element_type: ElementType) -> Result<Tensor, Vec<(Location, &'static str)>> {
         let rows: Vec<Row> = serde_json::from_str(json).unwrap();
         rows_to_tensors(&rows, &layout(element_type), &contract())
             .map(|mut inputs| inputs.remove(0).1)
             .map_err(|violations| violations.listed.into_iter().map(|v| (v.place, v.code)).collect())
     }
 
-    fn name(name: &str) -> Place {
-        Place::Name(name.to_owned())
+    fn name(name: &str) -> Location {
+        Location::Name(name.to_owned())
     }
 
     #[test]
@@ -268,20 +268,20 @@ mod tests {
         assert_eq!(
             check("[[null, [[1]], 3]]", ElementType::F32),
             Err(vec![
-                (Place::Row, "wrong_count"),
-                (Place::Column(0), "not_a_number"),
-                (Place::Column(1), "not_a_number"),
+                (Location::Row, "wrong_count"),
+                (Location::Column(0), "not_a_number"),
+                (Location::Column(1), "not_a_number"),
             ])
         );
     }
 
     #[test]
     fn a_number_that_overflows_the_model_is_refused_not_made_infinite() {
-        assert_eq!(check("[[1, 1e39]]", ElementType::F32), Err(vec![(Place::Column(1), "does_not_fit")]));
-        assert_eq!(check("[[1, -1e39]]", ElementType::F32), Err(vec![(Place::Column(1), "does_not_fit")]));
+        assert_eq!(check("[[1, 1e39]]", ElementType::F32), Err(vec![(Location::Column(1), "does_not_fit")]));
+        assert_eq!(check("[[1, -1e39]]", ElementType::F32), Err(vec![(Location::Column(1), "does_not_fit")]));
         assert!(check("[[1, 1e39]]", ElementType::F64).is_ok());
         let sixty_digits = format!("[[1, {}]]", "9".repeat(60));
-        assert_eq!(check(&sixty_digits, ElementType::F32), Err(vec![(Place::Column(1), "does_not_fit")]));
+        assert_eq!(check(&sixty_digits, ElementType::F32), Err(vec![(Location::Column(1), "does_not_fit")]));
     }
 
     #[test]
@@ -296,8 +296,8 @@ mod tests {
         let expected =
             Tensor::new(vec![1, 2], TensorData::I64(vec![1, 9_007_199_254_740_993].into())).unwrap();
         assert_eq!(check("[[1, 9007199254740993]]", ElementType::I64), Ok(expected));
-        assert_eq!(check("[[1, 300]]", ElementType::U8), Err(vec![(Place::Column(1), "does_not_fit")]));
-        assert_eq!(check("[[1, 1.5]]", ElementType::I32), Err(vec![(Place::Column(1), "not_an_integer")]));
+        assert_eq!(check("[[1, 300]]", ElementType::U8), Err(vec![(Location::Column(1), "does_not_fit")]));
+        assert_eq!(check("[[1, 1.5]]", ElementType::I32), Err(vec![(Location::Column(1), "not_an_integer")]));
     }
 
     #[test]

@@ -197,7 +197,7 @@ mod tests {
                 let violations = rows_to_tensors(&[Row::Positional(cells)], &layout, &contract);
                 let listed = violations.map_err(|violations| violations.listed).err().unwrap_or_default();
                 let refused =
-                    listed.iter().any(|violation| violation.place == crate::model::Place::Column(column));
+                    listed.iter().any(|violation| violation.place == crate::model::Location::Column(column));
                 let taken = match element_type {
                     ElementType::F32 => flat.element::<f32>(column, number).is_some(),
                     _ => flat.element::<f64>(column, number).is_some(),

@@ -16,9 +16,9 @@ use super::{
 use crate::{
     model::Value,
     rest::{answer::answer, json_body::read_aligned, parts::body_of, render::with_id},
-    serving::{Servable, Terms},
-    transport::{self, ApiError, MayPredict, Permit, TransportState, apart},
-    wire::open_inference::{InferRequest, read_infer_request, read_raw_request, write_infer_answer},
+    serving::{RequestContext, Servable},
+    transport::{self, ApiError, MayPredict, Permit, TransportState, offload},
+    wire::open_inference::{InferRequest, read_infer_request, read_raw_request, write_infer_response},
 };
 
 /// Number of bytes of a body that are JSON; binary tensors follow (extension `binary_tensor_data`).
@@ -106,7 +106,7 @@ async fn run(
     let json_bytes = json_length(request.headers())?;
     let servable = state.serving.servable(&permit.model, permit.version.as_ref())?;
     let body = read_aligned(request.into_body(), json_bytes.unwrap_or_default()).await?;
-    let (mut response, json_bytes) = answer_body(&state, servable, body, json_bytes, permit.terms).await?;
+    let (mut response, json_bytes) = infer_response(&state, servable, body, json_bytes, permit.terms).await?;
     if let Some(json_bytes) = json_bytes {
         let headers = response.headers_mut();
         headers.insert(JSON_LENGTH, HeaderValue::from(json_bytes));
@@ -120,12 +120,12 @@ const ELEMENT_BYTES: usize = 8;
 
 /// Responds to a body whose first `json_bytes` are JSON, or all of it if `None`. Returns the same length for the
 /// response.
-pub(in crate::rest) async fn answer_body(
+pub(in crate::rest) async fn infer_response(
     state: &TransportState,
     servable: Arc<Servable>,
     body: Bytes,
     json_bytes: Option<usize>,
-    terms: Terms,
+    terms: RequestContext,
 ) -> Result<(Response, Option<usize>), ApiError> {
     let json = body.get(..json_bytes.unwrap_or(body.len())).unwrap_or_default();
     terms.reserve_elements(&servable.signature, json).await?;
@@ -147,7 +147,7 @@ async fn answered(
     state: &TransportState,
     servable: Arc<Servable>,
     asked: &mut InferRequest,
-    terms: Terms,
+    terms: RequestContext,
 ) -> Result<(Response, Option<usize>), ApiError> {
     let inference = transport::infer(state, servable, asked, terms).await?;
     // Kept for errors.
@@ -157,12 +157,12 @@ async fn answered(
     let write = async move {
         let outputs = transport::outputs(&inference, &request)?;
         let (model, version) = (&inference.servable.name, inference.servable.version);
-        let written = write_infer_answer(model, version, request.id.as_deref(), &outputs)
+        let written = write_infer_response(model, version, request.id.as_deref(), &outputs)
             .map_err(|_| ApiError::AnswerNotWritten)?;
         Ok((answer(&inference.servable, body_of(written.parts)), written.json_bytes))
     };
     // A small request may have a large response.
-    apart(Some(elements.saturating_mul(ELEMENT_BYTES)), write).await?
+    offload(Some(elements.saturating_mul(ELEMENT_BYTES)), write).await?
 }
 
 /// Reads the header; `None` if it is absent.

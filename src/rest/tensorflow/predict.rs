@@ -12,11 +12,11 @@ use super::target::{Target, Verb};
 use crate::{
     auth::Caller,
     rest::{
-        answer::json_answer,
-        given::{ListOfRows, let_go, model_of, refuse_rows, run, run_rows},
+        answer::json_response,
         json_body::read,
+        run_inputs::{ListOfRows, model_of, read_and_drop, refuse_rows, run, run_rows},
     },
-    serving::{Prediction, Servable, Terms},
+    serving::{Prediction, RequestContext, Servable},
     transport::{ApiError, MayPredict, TransportState},
     wire::tensorflow::{
         Columns, Instances, Predictions, TensorFlowRequest, classes, numbers, read_examples, read_request,
@@ -59,40 +59,40 @@ pub(super) async fn act(
     refuse_rows(&servable, &body)?;
     let model = model_of(&servable);
     match verb {
-        Verb::Predict => match let_go(body, |body| read_request(body, model))? {
+        Verb::Predict => match read_and_drop(body, |body| read_request(body, model))? {
             TensorFlowRequest::Rows(rows) => {
-                answer_rows(&state, servable, rows, Some("/instances"), permit.terms).await
+                rows_response(&state, servable, rows, Some("/instances"), permit.terms).await
             }
             TensorFlowRequest::Columns(given) => {
                 let inference = run(&state, servable, given, None, permit.terms).await?;
                 let (signature, values) = (&inference.servable.signature, inference.outputs.as_slice());
-                json_answer(&inference.servable, &ByOutput { outputs: Columns { signature, values } })
+                json_response(&inference.servable, &ByOutput { outputs: Columns { signature, values } })
             }
         },
         Verb::Classify | Verb::Regress => {
-            let Instances { given, count } = let_go(body, |body| read_examples(body, model))?;
+            let Instances { given, count } = read_and_drop(body, |body| read_examples(body, model))?;
             let prediction =
                 run_rows(&state, servable, (given, count), Some("/examples"), permit.terms).await?;
             let Prediction { servable, layout, outputs } = prediction;
             if verb == Verb::Classify {
-                json_answer(&servable, &Results { result: classes(&outputs, &layout, &servable.contract)? })
+                json_response(&servable, &Results { result: classes(&outputs, &layout, &servable.contract)? })
             } else {
-                json_answer(&servable, &Results { result: numbers(&outputs, &layout)? })
+                json_response(&servable, &Results { result: numbers(&outputs, &layout)? })
             }
         }
     }
 }
 
 /// Runs a version on rows and responds row by row.
-pub(in crate::rest) async fn answer_rows(
+pub(in crate::rest) async fn rows_response(
     state: &TransportState,
     servable: Arc<Servable>,
     rows: Instances,
     list: ListOfRows,
-    terms: Terms,
+    terms: RequestContext,
 ) -> Result<Response, ApiError> {
     let inference = run(state, servable, rows.given, list, terms).await?;
     let Servable { signature, constants, .. } = &*inference.servable;
     let predictions = Predictions::new(rows.count, signature, constants, &inference.outputs)?;
-    json_answer(&inference.servable, &ByRow { predictions })
+    json_response(&inference.servable, &ByRow { predictions })
 }

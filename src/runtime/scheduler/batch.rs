@@ -6,7 +6,7 @@ use ort::session::RunOptions;
 
 use super::{
     Shared,
-    job::{Asked, Failed, Inputs, Job, Outputs, Ran},
+    job::{Failed, Inputs, Job, Outputs, RunRequest, RunResult},
 };
 use crate::{
     model::{Tensor, Value},
@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Returns true if two requests can be one run: their inputs differ only in the number of rows.
-pub(super) fn can_run_with(one: &Asked, other: &Asked) -> bool {
+pub(super) fn can_run_with(one: &RunRequest, other: &RunRequest) -> bool {
     if one.rows.is_none() || other.rows.is_none() {
         return false;
     }
@@ -50,7 +50,7 @@ pub(super) fn run(instance: &mut Instance, jobs: Vec<Job>, options: &RunOptions,
         }
     };
     let ended = Instant::now();
-    shared.pace.saw(rows, ended - start);
+    shared.pace.record(rows, ended - start);
     let is_alone = others.is_empty();
     match outputs {
         Ok(outputs) if is_alone || shared.constants.hold_rows(&outputs, rows) => {
@@ -64,7 +64,7 @@ pub(super) fn run(instance: &mut Instance, jobs: Vec<Job>, options: &RunOptions,
                 let runs = u64::from(index == 0);
                 let Job { asked, answer, .. } = job;
                 let times = (start, ended);
-                let ran = Ran::new(outputs.clone(), part, asked.inputs, times, asked.since, rows, runs);
+                let ran = RunResult::new(outputs.clone(), part, asked.inputs, times, asked.since, rows, runs);
                 // A caller that stopped waiting needs no result.
                 let _ = answer.send(Ok(ran));
                 begin = end;

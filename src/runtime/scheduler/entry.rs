@@ -2,7 +2,7 @@
 
 use super::{
     Inner, RuntimeError, Scheduler,
-    job::{Asked, Place},
+    job::{QueueSlot, RunRequest},
     occupancy::{Occupancy, Verdict},
     queue::Queue,
 };
@@ -13,13 +13,13 @@ impl Scheduler {
     /// # Errors
     ///
     /// [`RuntimeError::Overloaded`] when the queues are full, and no caller has more requests in them.
-    pub(super) fn place_of(&self, asked: &Asked) -> Result<Place<'_>, RuntimeError> {
+    pub(super) fn place_of(&self, asked: &RunRequest) -> Result<QueueSlot<'_>, RuntimeError> {
         let capacity = self.options.queue_capacity + self.instances;
-        if let Some(place) = Place::take(&self.shared, capacity, asked.rows()) {
+        if let Some(place) = QueueSlot::take(&self.shared, capacity, asked.rows()) {
             return Ok(place);
         }
         if self.has_room(asked) {
-            return Ok(Place::add(&self.shared, asked.rows()));
+            return Ok(QueueSlot::add(&self.shared, asked.rows()));
         }
         Err(RuntimeError::Overloaded)
     }
@@ -31,7 +31,7 @@ impl Scheduler {
     ///
     /// [`RuntimeError::Overloaded`] when the requests before it take longer. With none before it, it is tried however
     /// short the time is.
-    pub(super) fn check_deadline(&self, asked: &Asked, own: usize) -> Result<(), RuntimeError> {
+    pub(super) fn check_deadline(&self, asked: &RunRequest, own: usize) -> Result<(), RuntimeError> {
         let Some(deadline) = asked.deadline else { return Ok(()) };
         let all = self.shared.places.rows().saturating_sub(own);
         let is_in_time = |rows| {
@@ -48,7 +48,7 @@ impl Scheduler {
     /// Returns true if the queue is not full, or if a caller with more requests gave up its last place for this one.
     ///
     /// Most requests that find the queues full come from the callers that fill them; the counts alone refuse those.
-    fn has_room(&self, asked: &Asked) -> bool {
+    fn has_room(&self, asked: &RunRequest) -> bool {
         let (occupancy, capacity) = (&self.shared.occupancy, self.options.queue_capacity);
         if let Some(mut counts) = occupancy.counted() {
             match counts.verdict(asked, capacity) {
@@ -57,11 +57,11 @@ impl Scheduler {
                 Verdict::Refused | Verdict::GivenUpBy(_) => {}
             }
         }
-        self.with_queues(|queues| makes_room(queues, occupancy, asked, capacity))
+        self.with_queues(|queues| has_room_for(queues, occupancy, asked, capacity))
     }
 
     /// Returns the rows that run before this request under fair queueing. `all` is the rows that wait or run.
-    fn rows_before(&self, asked: &Asked, all: usize) -> usize {
+    fn rows_before(&self, asked: &RunRequest, all: usize) -> usize {
         let occupancy = &self.shared.occupancy;
         if occupancy.counted().is_none() {
             self.with_queues(|queues| count(queues, occupancy));
@@ -72,7 +72,7 @@ impl Scheduler {
 
     fn with_queues<R>(&self, with: impl FnOnce(&mut [&mut Queue]) -> R) -> R {
         match &self.inner {
-            Inner::Lanes(lanes) => lanes.with_queues(with),
+            Inner::InlineExecutor(lanes) => lanes.with_queues(with),
             Inner::Threads(threads) => threads.with_queues(with),
         }
     }
@@ -80,15 +80,20 @@ impl Scheduler {
 
 /// Returns true if the queue has room once abandoned requests are dropped, or if a caller with more requests gave up
 /// its last place.
-fn makes_room(queues: &mut [&mut Queue], occupancy: &Occupancy, asked: &Asked, capacity: usize) -> bool {
+fn has_room_for(
+    queues: &mut [&mut Queue],
+    occupancy: &Occupancy,
+    asked: &RunRequest,
+    capacity: usize,
+) -> bool {
     for queue in queues.iter_mut() {
-        queue.drop_gone(occupancy);
+        queue.drop_abandoned(occupancy);
     }
     count(queues, occupancy);
     let verdict = occupancy.counted().map(|counts| counts.verdict(asked, capacity));
     match verdict {
         Some(Verdict::Free) => true,
-        Some(Verdict::GivenUpBy(caller)) => give_up_last(queues, occupancy, caller, asked.priority),
+        Some(Verdict::GivenUpBy(caller)) => evict_last(queues, occupancy, caller, asked.priority),
         Some(Verdict::Refused) | None => false,
     }
 }
@@ -101,7 +106,7 @@ fn count(queues: &[&mut Queue], occupancy: &Occupancy) {
 }
 
 /// Refuses the last request of a caller that is not more urgent than `priority`. Returns true if there was one.
-fn give_up_last(queues: &mut [&mut Queue], occupancy: &Occupancy, caller: u64, priority: u8) -> bool {
+fn evict_last(queues: &mut [&mut Queue], occupancy: &Occupancy, caller: u64, priority: u8) -> bool {
     let last = queues.iter_mut().filter_map(|queue| Some((queue.last_of(caller, priority)?, queue)));
     let Some(((.., place), queue)) = last.max_by_key(|(last, _)| *last) else { return false };
     queue.give_up(place, occupancy);
@@ -117,7 +122,7 @@ mod tests {
     use super::*;
     use crate::{
         model::{Tensor, TensorData},
-        runtime::scheduler::job::{Failed, Inputs, Job, Ran},
+        runtime::scheduler::job::{Failed, Inputs, Job, RunResult},
     };
 
     /// The queues of a model, and the callers that wait, each with its number.
@@ -125,7 +130,7 @@ mod tests {
         queues: Vec<Queue>,
         occupancy: Occupancy,
         capacity: usize,
-        waiting: Vec<(u64, oneshot::Receiver<Result<Ran, Failed>>)>,
+        waiting: Vec<(u64, oneshot::Receiver<Result<RunResult, Failed>>)>,
         begin: Instant,
     }
 
@@ -136,14 +141,14 @@ mod tests {
             Self { queues, occupancy, capacity, waiting: Vec::new(), begin }
         }
 
-        fn makes_room(&mut self, asked: &Asked) -> bool {
+        fn has_room_for(&mut self, asked: &RunRequest) -> bool {
             let mut queues: Vec<_> = self.queues.iter_mut().collect();
-            makes_room(&mut queues, &self.occupancy, asked, self.capacity)
+            has_room_for(&mut queues, &self.occupancy, asked, self.capacity)
         }
 
         /// Queues a request in the next of the queues. Returns true if there was room.
-        fn asks(&mut self, asked: Asked) -> bool {
-            let is_in = self.makes_room(&asked);
+        fn asks(&mut self, asked: RunRequest) -> bool {
+            let is_in = self.has_room_for(&asked);
             if is_in {
                 let (answer, answered) = oneshot::channel();
                 let next = self.waiting.len() % self.queues.len();
@@ -159,10 +164,17 @@ mod tests {
         }
 
         /// Builds a request, one millisecond after the one before.
-        fn request(&self, caller: u64, rows: usize, priority: u8) -> Asked {
+        fn request(&self, caller: u64, rows: usize, priority: u8) -> RunRequest {
             let tensor = Tensor::new(vec![rows, 1], TensorData::F32(vec![0.0; rows].into())).unwrap();
             let since = self.begin + Duration::from_millis(self.waiting.len().try_into().unwrap());
-            Asked { inputs: Inputs::Only(tensor), rows: Some(rows), caller, priority, deadline: None, since }
+            RunRequest {
+                inputs: Inputs::Only(tensor),
+                rows: Some(rows),
+                caller,
+                priority,
+                deadline: None,
+                since,
+            }
         }
 
         /// Returns the positions, in the order they came, of the requests that were refused since.

@@ -18,7 +18,7 @@ use crate::model::{Constants, Tensor, Value};
 
 /// A request to run a model.
 #[derive(Debug)]
-pub struct Asked {
+pub struct RunRequest {
     /// The input tensors.
     pub inputs: Inputs,
     /// The number of rows, if all inputs have as many. Only such requests are batched; `None` for others.
@@ -33,7 +33,7 @@ pub struct Asked {
     pub since: Instant,
 }
 
-impl Asked {
+impl RunRequest {
     /// Returns the rows it counts for in the queue.
     pub(super) fn rows(&self) -> usize {
         self.rows.unwrap_or(1)
@@ -116,7 +116,7 @@ impl From<RuntimeError> for Failed {
 
 /// The outputs and the times of a run.
 #[derive(Debug)]
-pub struct Ran {
+pub struct RunResult {
     outputs: Outputs,
     /// The rows of this request in the batch; `None` if the whole batch is this request's.
     rows: Option<Range<usize>>,
@@ -134,7 +134,7 @@ pub struct Ran {
     pub runs: u64,
 }
 
-impl Ran {
+impl RunResult {
     pub(super) fn new(
         outputs: Outputs,
         rows: Option<Range<usize>>,
@@ -182,13 +182,13 @@ impl Ran {
     }
 }
 
-pub(super) type Answer = oneshot::Sender<Result<Ran, Failed>>;
+pub(super) type ResultSender = oneshot::Sender<Result<RunResult, Failed>>;
 
 /// A request in a queue.
 #[derive(Debug)]
 pub(super) struct Job {
-    pub(super) asked: Asked,
-    pub(super) answer: Answer,
+    pub(super) asked: RunRequest,
+    pub(super) answer: ResultSender,
     /// `None` if the run is too short to be cancelled.
     state: Option<Arc<Mutex<State>>>,
 }
@@ -239,19 +239,19 @@ impl Run {
 
 impl Job {
     /// Creates a job whose run is too short to be cancelled.
-    pub(super) fn short(asked: Asked, answer: Answer) -> Self {
+    pub(super) fn short(asked: RunRequest, answer: ResultSender) -> Self {
         Self { asked, answer, state: None }
     }
 
     /// Creates a job, and the guard that its caller holds while it waits.
-    pub(super) fn long(asked: Asked, answer: Answer) -> (Self, Waiting) {
+    pub(super) fn long(asked: RunRequest, answer: ResultSender) -> (Self, Waiting) {
         let state = Arc::new(Mutex::new(State::Waits));
         let waiting = Waiting(Arc::clone(&state));
         (Self { state: Some(state), ..Self::short(asked, answer) }, waiting)
     }
 
     /// Returns true if the request is abandoned: its caller has left or its deadline has passed.
-    pub(super) fn is_gone(&self, now: Instant) -> bool {
+    pub(super) fn is_abandoned(&self, now: Instant) -> bool {
         self.answer.is_closed() || self.asked.deadline.is_some_and(|deadline| deadline <= now)
     }
 
@@ -284,12 +284,12 @@ impl Drop for Waiting {
 
 /// Counts of the requests and rows that wait or run.
 #[derive(Debug, Default)]
-pub(super) struct Places {
+pub(super) struct QueueSlots {
     requests: AtomicUsize,
     rows: AtomicUsize,
 }
 
-impl Places {
+impl QueueSlots {
     pub(super) fn rows(&self) -> usize {
         self.rows.load(Ordering::Relaxed)
     }
@@ -297,12 +297,12 @@ impl Places {
 
 /// A place among the requests that wait or run, released when dropped.
 #[derive(Debug)]
-pub(super) struct Place<'s> {
-    places: &'s Places,
+pub(super) struct QueueSlot<'s> {
+    places: &'s QueueSlots,
     rows: usize,
 }
 
-impl<'s> Place<'s> {
+impl<'s> QueueSlot<'s> {
     pub(super) fn take(shared: &'s Shared, capacity: usize, rows: usize) -> Option<Self> {
         let places = &shared.places;
         let next = |count: usize| (count < capacity).then_some(count + 1);
@@ -320,7 +320,7 @@ impl<'s> Place<'s> {
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for QueueSlot<'_> {
     fn drop(&mut self) {
         self.places.requests.fetch_sub(1, Ordering::Relaxed);
         self.places.rows.fetch_sub(self.rows, Ordering::Relaxed);

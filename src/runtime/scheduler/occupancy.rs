@@ -13,7 +13,7 @@ use std::{
     },
 };
 
-use super::job::Asked;
+use super::job::RunRequest;
 
 /// Number of requests searched for each refusal, to find abandoned ones: so the cost of a refusal does not grow with
 /// the queue.
@@ -66,7 +66,7 @@ impl Occupancy {
     }
 
     /// Begins to count with these requests. All queues must be locked.
-    pub(super) fn begin<'a>(&self, waiting: impl Iterator<Item = &'a Asked>) {
+    pub(super) fn begin<'a>(&self, waiting: impl Iterator<Item = &'a RunRequest>) {
         let mut counts = self.counts();
         *counts = Counts::default();
         waiting.for_each(|asked| counts.add(asked));
@@ -87,7 +87,7 @@ impl Occupancy {
 }
 
 impl Counts {
-    pub(super) fn add(&mut self, asked: &Asked) {
+    pub(super) fn add(&mut self, asked: &RunRequest) {
         self.requests += 1;
         self.rows += asked.rows();
         let held = self.callers.entry(asked.caller).or_default();
@@ -100,7 +100,7 @@ impl Counts {
         self.ranking.insert((held.requests, held.rows, asked.caller));
     }
 
-    pub(super) fn remove(&mut self, asked: &Asked) {
+    pub(super) fn remove(&mut self, asked: &RunRequest) {
         // A request that joined before the counting began is unknown here, and must not be subtracted from others.
         let Some(held) = self.callers.get_mut(&asked.caller) else { return };
         let Some((requests, rows)) = held.levels.get_mut(&asked.priority) else { return };
@@ -122,7 +122,7 @@ impl Counts {
     }
 
     /// Decides on a request. Abandoned requests count like any other.
-    pub(super) fn verdict(&self, newcomer: &Asked, capacity: usize) -> Verdict {
+    pub(super) fn verdict(&self, newcomer: &RunRequest, capacity: usize) -> Verdict {
         if self.requests < capacity {
             return Verdict::Free;
         }
@@ -146,7 +146,7 @@ impl Counts {
     }
 
     /// Returns the rows that run before this request under fair queueing.
-    pub(super) fn rows_before(&self, newcomer: &Asked) -> usize {
+    pub(super) fn rows_before(&self, newcomer: &RunRequest) -> usize {
         let own = self.callers.get(&newcomer.caller).map_or(0, |held| held.rows);
         let turn = own + newcomer.rows();
         let before = |(caller, held): (&u64, &Held)| {

@@ -8,7 +8,7 @@ use std::{
 use super::{
     RuntimeError,
     batch::can_run_with,
-    job::{Asked, Job},
+    job::{Job, RunRequest},
     occupancy::Occupancy,
 };
 
@@ -49,7 +49,7 @@ impl Queue {
     /// Returns the number of waiting requests, without abandoned ones.
     pub(super) fn requests(&self) -> usize {
         let now = Instant::now();
-        self.waiting.iter().filter(|waiting| !waiting.job.is_gone(now)).count()
+        self.waiting.iter().filter(|waiting| !waiting.job.is_abandoned(now)).count()
     }
 
     /// Returns the arrival of the first request; `None` if the queue is empty.
@@ -63,7 +63,7 @@ impl Queue {
     /// them those whose turn it is. Each caller gets as many rows as the others, so a caller with many requests delays
     /// only itself (start-time fair queueing: Goyal, Vin, Cheng, 1996).
     pub(super) fn take(&mut self, max_rows: usize, occupancy: &Occupancy) -> Vec<Job> {
-        self.drop_gone(occupancy);
+        self.drop_abandoned(occupancy);
         if !self.goes_together(max_rows) {
             self.sort();
         }
@@ -97,20 +97,20 @@ impl Queue {
     }
 
     /// Iterates over all waiting requests.
-    pub(super) fn asked(&self) -> impl Iterator<Item = &Asked> {
+    pub(super) fn asked(&self) -> impl Iterator<Item = &RunRequest> {
         self.waiting.iter().map(|waiting| &waiting.job.asked)
     }
 
     /// Drops abandoned requests.
-    pub(super) fn drop_gone(&mut self, occupancy: &Occupancy) {
+    pub(super) fn drop_abandoned(&mut self, occupancy: &Occupancy) {
         let now = Instant::now();
         let mut counts = occupancy.counted();
         self.waiting.retain(|Waiting { job, .. }| {
-            let is_gone = job.is_gone(now);
-            if let Some(counts) = counts.as_mut().filter(|_| is_gone) {
+            let is_abandoned = job.is_abandoned(now);
+            if let Some(counts) = counts.as_mut().filter(|_| is_abandoned) {
                 counts.remove(&job.asked);
             }
-            !is_gone
+            !is_abandoned
         });
     }
 
@@ -169,7 +169,7 @@ mod tests {
     }
 
     /// Callers that wait, of a queue that is not full.
-    struct Callers(Vec<oneshot::Receiver<Result<crate::runtime::Ran, crate::runtime::Failed>>>);
+    struct Callers(Vec<oneshot::Receiver<Result<crate::runtime::RunResult, crate::runtime::Failed>>>);
 
     impl Queue {
         fn next(&mut self, max_rows: usize) -> Vec<Job> {
@@ -179,18 +179,18 @@ mod tests {
 
     impl Callers {
         fn ask(&mut self, queue: &mut Queue, caller: u64, priority: u8, rows: usize) {
-            self.ask_of(queue, Asked { priority, ..asked(caller, tensor(rows, 2), rows) });
+            self.ask_of(queue, RunRequest { priority, ..asked(caller, tensor(rows, 2), rows) });
         }
 
-        fn ask_of(&mut self, queue: &mut Queue, asked: Asked) {
+        fn ask_of(&mut self, queue: &mut Queue, asked: RunRequest) {
             let (answer, answered) = oneshot::channel();
             self.0.push(answered);
             queue.push(Job::short(asked, answer), &Occupancy::default());
         }
     }
 
-    fn asked(caller: u64, tensor: Tensor, rows: usize) -> Asked {
-        Asked {
+    fn asked(caller: u64, tensor: Tensor, rows: usize) -> RunRequest {
+        RunRequest {
             inputs: Inputs::Only(tensor),
             rows: Some(rows),
             caller,
@@ -233,7 +233,7 @@ mod tests {
     #[test]
     fn it_is_somebodys_turn_where_nobody_can_be_run_with_others_too() {
         let (mut queue, mut all) = (Queue::default(), Callers(Vec::new()));
-        let alone = |caller, priority| Asked { rows: None, priority, ..asked(caller, tensor(1, 2), 1) };
+        let alone = |caller, priority| RunRequest { rows: None, priority, ..asked(caller, tensor(1, 2), 1) };
         for (caller, priority) in [(1, 1), (1, 1), (2, 1), (3, 0)] {
             all.ask_of(&mut queue, alone(caller, priority));
         }
@@ -255,7 +255,7 @@ mod tests {
         let (mut queue, mut all) = (Queue::default(), Callers(Vec::new()));
         all.ask(&mut queue, 1, 0, 1);
         all.ask_of(&mut queue, asked(2, tensor(1, 3), 1));
-        all.ask_of(&mut queue, Asked { rows: None, ..asked(3, tensor(1, 2), 1) });
+        all.ask_of(&mut queue, RunRequest { rows: None, ..asked(3, tensor(1, 2), 1) });
         all.ask(&mut queue, 4, 0, 1);
         assert_eq!(callers(&queue.next(9)), [1, 4]);
         assert_eq!(callers(&queue.next(9)), [2]);
@@ -268,7 +268,7 @@ mod tests {
         all.ask(&mut queue, 1, 0, 1);
         all.ask(&mut queue, 2, 0, 1);
         let late = Instant::now().checked_sub(Duration::from_millis(1)).unwrap();
-        all.ask_of(&mut queue, Asked { deadline: Some(late), ..asked(3, tensor(1, 2), 1) });
+        all.ask_of(&mut queue, RunRequest { deadline: Some(late), ..asked(3, tensor(1, 2), 1) });
         all.0.remove(0);
         assert_eq!(queue.requests(), 1);
         assert_eq!(callers(&queue.next(9)), [2]);

@@ -28,12 +28,12 @@ use tokio::{
 };
 
 use super::{
-    Connection, FIRST_REQUEST_GRACE, LEAVING_GRACE, heads::Heads, is_too_slow, joined::Joined, linger,
-    paced::Paced, unset_clock,
+    Connection, FIRST_REQUEST_GRACE, LEAVING_GRACE, coalescing_stream::CoalescingStream,
+    head_recorder::HeadRecorder, is_too_slow, linger, paced_stream::PacedStream, unset_clock,
 };
 use crate::{
     rest::TwoLengths,
-    server::{patience::Patience, seat::Seat},
+    server::{connection_slot::ConnectionSlot, stall_limit::StallLimit},
     system::date::can_be_written,
     telemetry::ConnectionEnd,
 };
@@ -63,8 +63,9 @@ pub(super) async fn run(connection: Connection, stream: TcpStream) {
     if !can_be_written(SystemTime::now()) {
         return unset_clock::refuse(stream, write_timeout).await;
     }
-    let patience = Patience::new(write_timeout, least_rate);
-    let (stream, seen) = Heads::new(Paced::new(Joined::new(stream), patience, Arc::clone(&seat)));
+    let patience = StallLimit::new(write_timeout, least_rate);
+    let (stream, seen) =
+        HeadRecorder::new(PacedStream::new(CoalescingStream::new(stream), patience, Arc::clone(&seat)));
     let used = AtomicBool::new(false);
     let unauthorized = AtomicU32::new(0);
     let service = service_fn(|mut request| {
@@ -73,9 +74,9 @@ pub(super) async fn run(connection: Connection, stream: TcpStream) {
         if seen.begin(&request) {
             request.extensions_mut().insert(TwoLengths);
         }
-        let answered = AnsweredGuard(Arc::clone(&seat));
+        let answered = ResponseGuard(Arc::clone(&seat));
         // The current service: a connection may outlive several reloads.
-        let answer = front.load_full().answer(request, peer);
+        let answer = front.load_full().respond(request, peer);
         let (shutdown, unauthorized) = (&shutdown, &unauthorized);
         Box::pin(async move {
             let mut response = answer.await?;
@@ -84,7 +85,7 @@ pub(super) async fn run(connection: Connection, stream: TcpStream) {
             if shutdown.is_announced() || answered.0.is_leaving() || is_refused {
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
-            Ok::<_, Infallible>(response.map(|body| Answer { body, _answered: answered }))
+            Ok::<_, Infallible>(response.map(|body| TrackedBody { body, _answered: answered }))
         })
     });
     let mut connection = http1::Builder::new()
@@ -156,21 +157,21 @@ fn is_refused_for_good(status: StatusCode, unauthorized: &AtomicU32) -> bool {
 }
 
 /// The body of a response, which reports when it was handed over.
-struct Answer {
+struct TrackedBody {
     body: Body,
-    _answered: AnsweredGuard,
+    _answered: ResponseGuard,
 }
 
 /// A guard whose drop marks the end of a response, or of a request whose client has gone.
-struct AnsweredGuard(Arc<Seat>);
+struct ResponseGuard(Arc<ConnectionSlot>);
 
-impl Drop for AnsweredGuard {
+impl Drop for ResponseGuard {
     fn drop(&mut self) {
         self.0.answered();
     }
 }
 
-impl HttpBody for Answer {
+impl HttpBody for TrackedBody {
     type Data = Bytes;
     type Error = axum::Error;
 

@@ -24,10 +24,11 @@ use tokio::{
 use tower::ServiceExt;
 
 use super::{
-    Connection, FIRST_REQUEST_GRACE, LEAVING_GRACE, floods::Calm, is_too_slow, linger, paced::Paced,
+    Connection, FIRST_REQUEST_GRACE, LEAVING_GRACE, flood_guard::FloodGuard, is_too_slow, linger,
+    paced_stream::PacedStream,
 };
 use crate::{
-    server::{answers::Answers, patience::Patience},
+    server::{response_tracker::ResponseTracker, stall_limit::StallLimit},
     system::date::can_be_written,
     telemetry::ConnectionEnd,
     transport::{Ending, OpenEndedAnswer, Peer},
@@ -81,14 +82,14 @@ pub(super) async fn run(connection: Connection, mut stream: TcpStream) {
     }
     let Connection { front, peer, is_proxy, seat, metrics, write_timeout, least_rate, shutdown, .. } =
         connection;
-    let patience = Patience::new(write_timeout, least_rate);
-    let answers = Arc::new(Answers::new(Arc::clone(&seat), patience));
+    let patience = StallLimit::new(write_timeout, least_rate);
+    let answers = Arc::new(ResponseTracker::new(Arc::clone(&seat), patience));
     let (given, ending) = (Arc::clone(&answers), shutdown.ending());
     let service = service_fn(move |request| {
         let router = front.load().router().clone();
-        answer(router, request, peer, ending.clone(), Arc::clone(&given))
+        respond(router, request, peer, ending.clone(), Arc::clone(&given))
     });
-    let (stream, was_flooded) = Calm::new(Paced::new(stream, patience, Arc::clone(&seat)));
+    let (stream, was_flooded) = FloodGuard::new(PacedStream::new(stream, patience, Arc::clone(&seat)));
     let io = TokioIo::new(stream);
     let mut connection = pin!(
         http2::Builder::new(TokioExecutor::new())
@@ -105,7 +106,7 @@ pub(super) async fn run(connection: Connection, mut stream: TcpStream) {
     );
     let mut stopped = pin!(async {
         shutdown.stopped().await;
-        if !answers.were_asked_for() {
+        if !answers.saw_request() {
             time::sleep(FIRST_REQUEST_GRACE).await;
         }
     });
@@ -146,7 +147,7 @@ pub(super) async fn run(connection: Connection, mut stream: TcpStream) {
                 connection.as_mut().graceful_shutdown();
             }
             _ = look.tick() => {
-                if answers.are_not_taken() {
+                if answers.is_stalled() {
                     metrics.connection_closed(ConnectionEnd::SlowReader);
                     return tracing::debug!(address = %peer.0, "a connection was closed: its answers are not taken");
                 }
@@ -202,12 +203,12 @@ async fn speaks_http2(stream: &TcpStream) -> io::Result<bool> {
     }
 }
 
-async fn answer(
+async fn respond(
     router: Router,
     request: Request<Incoming>,
     peer: Peer,
     ending: Ending,
-    answers: Arc<Answers>,
+    answers: Arc<ResponseTracker>,
 ) -> Result<Response<Body>, Infallible> {
     let mut place = answers.begin();
     let mut request = request.map(Body::new);

@@ -10,8 +10,8 @@ use crate::{
     wire::{
         BodyError, Model,
         tensorflow::{
-            Entries, Given, Glance, HELD_BYTES, Instances, MAX_ROWS_BYTES, MAX_VALUES, ObjectList, Objects,
-            Visit, each_item, invalid, read, read_list_of_rows, read_objects, too_many,
+            Entries, Glance, HELD_BYTES, Instances, MAX_ROWS_BYTES, MAX_VALUES, ObjectList, Objects,
+            PredictInputs, Visit, each_item, read, read_list_of_rows, read_objects, too_many,
         },
     },
 };
@@ -63,18 +63,22 @@ impl Split<'_> {
             each_item(self.data, SPLIT_DATA, &mut |row, json| {
                 if json.get().starts_with('{') {
                     let place = format!("{SPLIT_DATA}/{row}");
-                    return Err(invalid(&place, "wrong_form", "expected a list of values"));
+                    return Err(BodyError::invalid(&place, "wrong_form", "expected a list of values"));
                 }
                 Ok(())
             })?;
-            return instances(rows.count(), Given::Rows(rows.finish()), SPLIT_DATA);
+            return instances(rows.count(), PredictInputs::Rows(rows.finish()), SPLIT_DATA);
         };
         let columns: Vec<ColumnName> = read_few(names, SPLIT_COLUMNS)?;
         let mut names = HashSet::new();
         for (index, ColumnName(name)) in columns.iter().enumerate() {
             if !names.insert(name) {
                 let place = format!("{SPLIT_COLUMNS}/{index}");
-                return Err(invalid(&place, "duplicate", format!("`{name}` is there more than once")));
+                return Err(BodyError::invalid(
+                    &place,
+                    "duplicate",
+                    format!("`{name}` is there more than once"),
+                ));
             }
         }
         let rows = SplitRows::read(self.data, columns)?;
@@ -149,7 +153,7 @@ fn object<'b>(row: &'b RawValue, columns: &[ColumnName], index: usize) -> Result
     let values: Vec<&RawValue> = read_few(row, place)?;
     if values.len() != columns.len() {
         let message = format!("expected {} values, one a column, got {}", columns.len(), values.len());
-        return Err(invalid(place, "wrong_count", message));
+        return Err(BodyError::invalid(place, "wrong_count", message));
     }
     let names = columns.iter().map(|ColumnName(name)| name.clone());
     Ok(Entries(names.zip(values).collect::<BTreeMap<_, _>>()))
@@ -171,10 +175,10 @@ pub(super) fn read_records(json: &RawValue, place: &str, model: Model<'_>) -> Re
 }
 
 /// Returns these rows, or an error if there are none.
-pub(super) fn instances(count: usize, given: Given, place: &str) -> Result<Instances, BodyError> {
+pub(super) fn instances(count: usize, given: PredictInputs, place: &str) -> Result<Instances, BodyError> {
     if count == 0 { Err(no_rows(place)) } else { Ok(Instances { given, count }) }
 }
 
 fn no_rows(place: &str) -> BodyError {
-    invalid(place, "no_rows", "expected at least one row")
+    BodyError::invalid(place, "no_rows", "expected at least one row")
 }

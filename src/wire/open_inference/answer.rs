@@ -27,7 +27,7 @@ pub struct InferAnswer {
 /// # Errors
 ///
 /// Only a serializer could fail, and none of these does.
-pub fn write_infer_answer(
+pub fn write_infer_response(
     model: &ModelName,
     version: ModelVersion,
     id: Option<&str>,

@@ -6,7 +6,7 @@ use super::{Costs, Findings, Job, MANY_ROWS, contract_of, facts, first_row, memo
 use crate::{
     lifecycle::{
         Reason, Refusal,
-        proof::{Varied, prove},
+        proof::{RowSampler, prove},
     },
     model::{Tensor, Value},
     runtime::{Instance, RunOptions, Runtime},
@@ -38,8 +38,8 @@ pub(super) fn try_converted(
     let one = first_row(instance.signature(), &proven.inputs, 1);
     let drawn = one
         .as_ref()
-        .and_then(|one| Varied::new(&contract, false).rows(std::slice::from_ref(one), COMPARED_ROWS));
-    let edges = one.as_ref().and_then(|one| Varied::new(&contract, false).edges(one, MANY_ROWS));
+        .and_then(|one| RowSampler::new(&contract, false).rows(std::slice::from_ref(one), COMPARED_ROWS));
+    let edges = one.as_ref().and_then(|one| RowSampler::new(&contract, false).edges(one, MANY_ROWS));
     for inputs in std::iter::once(&proven.inputs).chain(&many).chain(&drawn).chain(&edges) {
         if run(&mut original, inputs)? != run(&mut instance, inputs)? {
             return Err(differs("an answer differs"));

@@ -2,7 +2,10 @@
 
 use std::time::Instant;
 
-use super::super::varied::{Draw, Inputs, Varied};
+use super::super::{
+    Inputs,
+    row_sampler::{Draw, RowSampler},
+};
 use crate::model::{Contract, Value};
 
 /// Magnitudes of far values. Many models cannot tell the last one from zero.
@@ -38,7 +41,8 @@ pub(super) struct Pool {
 /// may not run.
 pub(super) fn candidates(contract: &Contract, bases: &[Inputs], count: usize) -> Vec<Candidate> {
     let are_made_up = contract.golden.is_empty();
-    let (mut varied, mut with_texts) = (Varied::new(contract, false), Varied::new(contract, are_made_up));
+    let (mut varied, mut with_texts) =
+        (RowSampler::new(contract, false), RowSampler::new(contract, are_made_up));
     let base = |index: usize| bases.get(index % bases.len().max(1));
     // If only few rows can be run, they are ordinary ones: no edges, no far values.
     let is_small = count < WITH_FAR;

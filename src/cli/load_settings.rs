@@ -1,0 +1,57 @@
+//! Preparation shared by several commands: settings, and the authentication built from them.
+
+use std::path::PathBuf;
+
+use super::Failure;
+use crate::{
+    auth::Authentication,
+    config::{Environment, Loaded, Problems, Reading, SettingsProblem, SourceFile, load, read},
+    telemetry::logging,
+};
+
+/// The outcome of reading the settings.
+pub(super) struct Attempt {
+    /// Every file that was read or looked for.
+    pub(super) files: Vec<SourceFile>,
+    /// The settings and their authentication, or every problem with either.
+    pub(super) prepared: Result<(Loaded, Authentication), Problems>,
+}
+
+impl Attempt {
+    /// Reads the settings and checks that they are safe to serve with.
+    pub(super) fn new(files: &[PathBuf], environment: &Environment) -> Self {
+        let Reading { loaded, problems, files } = read(files, environment);
+        Self { files, prepared: authenticated(loaded, problems) }
+    }
+}
+
+fn authenticated(
+    loaded: Option<Loaded>,
+    mut problems: Vec<SettingsProblem>,
+) -> Result<(Loaded, Authentication), Problems> {
+    // An unreadable file could have defined keys and clients, so authentication is not checked without it.
+    let unread = problems.iter().any(|problem| problem.key.is_empty());
+    let Some(loaded) = loaded.filter(|_| !unread) else { return Err(Problems(problems)) };
+    let authentication = Authentication::new(&loaded.settings.auth, &|key| loaded.is_for_development(key));
+    let level = logging::filter(&loaded.settings.log).err();
+    let unsafe_settings = authentication.as_ref().err().cloned().unwrap_or_default();
+    let found: Vec<SettingsProblem> = unsafe_settings.into_iter().chain(level).collect();
+    problems.extend(loaded.with_origins(found).0);
+    match authentication {
+        Ok(authentication) if problems.is_empty() => Ok((loaded, authentication)),
+        _ => Err(Problems(problems)),
+    }
+}
+
+/// Returns the settings and their authentication, or every problem with either.
+pub(super) fn prepare(
+    files: &[PathBuf],
+    environment: &Environment,
+) -> Result<(Loaded, Authentication), Failure> {
+    Ok(Attempt::new(files, environment).prepared?)
+}
+
+/// Returns the settings, or every problem with them.
+pub(super) fn settings(files: &[PathBuf], environment: &Environment) -> Result<Loaded, Failure> {
+    Ok(load(files, environment)?)
+}

@@ -1,0 +1,225 @@
+//! Worker threads that hash, copy and prove candidates. A slow candidate occupies one of `MAX_RUNNING` threads and does
+//! not delay other models.
+
+use std::{
+    collections::VecDeque,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc::Sender},
+    thread,
+    time::Instant,
+};
+
+use serde_json::Value;
+
+use super::Message;
+use crate::{
+    lifecycle::{
+        Candidate, LifecycleSettings, Proof, Prover, Reason, Refusal, Snapshot, Store, digest_of,
+        model_config::Pin, source::fingerprint,
+    },
+    model::Digest,
+};
+
+/// Most candidates that are hashed, copied or proven at a time.
+const MAX_RUNNING: usize = 4;
+
+/// A job for a candidate.
+pub(super) enum Work {
+    /// Hashes its files.
+    Hash,
+    /// Copies its files, which must still have this hash.
+    Copy { contract: Option<Value>, pin: Pin, hash: Option<Digest> },
+    /// Proves its copy.
+    Prove { snapshot: Arc<Snapshot> },
+}
+
+/// The result of a job.
+pub(in crate::lifecycle) struct Done {
+    /// The candidate as it was when the job was queued.
+    pub(super) candidate: Candidate,
+    /// The number of the job.
+    pub(super) number: u64,
+    pub(super) result: WorkResult,
+    pub(super) duration_ms: u64,
+}
+
+pub(super) enum WorkResult {
+    /// `None` if the file changed meanwhile.
+    Hashed(Result<Option<Digest>, Refusal>),
+    /// `None` if the file changed meanwhile.
+    Copied(Result<Option<Arc<Snapshot>>, Refusal>),
+    Proven(Arc<Snapshot>, Result<Box<Proof>, Refusal>),
+}
+
+/// Queues jobs for threads, each of which runs until the queue is empty.
+pub(super) struct Workers {
+    shared: Arc<Shared>,
+    given: u64,
+}
+
+/// State shared by the threads.
+struct Shared {
+    store: Arc<Store>,
+    messages: Sender<Message>,
+    queue: Mutex<Queue>,
+}
+
+struct Queue {
+    prover: Prover,
+    running: usize,
+    waiting: VecDeque<Job>,
+}
+
+struct Job {
+    candidate: Candidate,
+    number: u64,
+    work: Work,
+}
+
+impl Workers {
+    pub(super) fn new(store: Arc<Store>, prover: Prover, messages: Sender<Message>) -> Self {
+        let queue = Mutex::new(Queue { prover, running: 0, waiting: VecDeque::new() });
+        Self { shared: Arc::new(Shared { store, messages, queue }), given: 0 }
+    }
+
+    pub(super) fn change_settings(&mut self, settings: &LifecycleSettings) {
+        let mut queue = self.shared.queue();
+        queue.prover.settings = settings.admission.clone();
+        queue.prover.memory_limit_bytes = settings.runtime.memory_limit_bytes;
+    }
+
+    /// Queues a job, and discards older jobs of the same version. Returns the number that the [`Message::Done`] of this
+    /// job will carry.
+    pub(super) fn give(&mut self, candidate: Candidate, work: Work) -> u64 {
+        self.given += 1;
+        let number = self.given;
+        let mut queue = self.shared.queue();
+        let same =
+            |job: &Job| job.candidate.model == candidate.model && job.candidate.version == candidate.version;
+        queue.waiting.retain(|job| !same(job));
+        // A copied candidate is close to serving, so its proof comes first.
+        match work {
+            Work::Prove { .. } => queue.waiting.push_front(Job { candidate, number, work }),
+            Work::Hash | Work::Copy { .. } => queue.waiting.push_back(Job { candidate, number, work }),
+        }
+        if queue.running < MAX_RUNNING {
+            queue.running += 1;
+            drop(queue);
+            self.start_thread();
+        }
+        number
+    }
+
+    /// Starts a worker. Only the thread that started a child may wait for it, so proofs cannot run on the manager's
+    /// thread.
+    fn start_thread(&self) {
+        let shared = Arc::clone(&self.shared);
+        let thread = thread::Builder::new().name("admission".to_owned());
+        if let Err(error) = thread.spawn(move || shared.work()) {
+            tracing::error!(%error, "no thread can be had for a candidate");
+            let mut queue = self.shared.queue();
+            queue.running -= 1;
+            // Another running thread will still take the jobs.
+            let stuck = if queue.running == 0 { std::mem::take(&mut queue.waiting) } else { VecDeque::new() };
+            drop(queue);
+            for Job { candidate, number, work } in stuck {
+                self.shared.send(Done { result: failed(&work), candidate, number, duration_ms: 0 });
+            }
+        }
+    }
+}
+
+impl Shared {
+    /// Runs jobs until the queue is empty.
+    fn work(&self) {
+        while let Some((Job { candidate, number, work }, prover)) = self.next() {
+            let start = Instant::now();
+            let result = carry_out(&self.store, &prover, &candidate, work);
+            let duration_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+            self.send(Done { candidate, number, result, duration_ms });
+        }
+    }
+
+    /// Takes the next job, with the current prover. `None` ends the thread.
+    fn next(&self) -> Option<(Job, Prover)> {
+        let mut queue = self.queue();
+        let Some(job) = queue.waiting.pop_front() else {
+            queue.running -= 1;
+            return None;
+        };
+        Some((job, queue.prover.clone()))
+    }
+
+    fn send(&self, done: Done) {
+        // The manager is gone only while the gateway shuts down.
+        let _ = self.messages.send(Message::Done(Box::new(done)));
+    }
+
+    /// Locks the queue, poisoned or not: it is consistent at every point where a panic could leave it, and locked only
+    /// briefly.
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn carry_out(store: &Store, prover: &Prover, candidate: &Candidate, work: Work) -> WorkResult {
+    let otherwise = failed(&work);
+    let done = catch_unwind(AssertUnwindSafe(|| match work {
+        Work::Hash if has_changed(candidate) => WorkResult::Hashed(Ok(None)),
+        Work::Hash => {
+            let room = store.check_room(candidate);
+            WorkResult::Hashed(room.and_then(|()| digest_of(candidate)).map(Some))
+        }
+        Work::Copy { contract, pin, hash } => {
+            WorkResult::Copied(copy(store, candidate, contract.as_ref(), &pin, hash))
+        }
+        Work::Prove { snapshot } => {
+            let proven = prover.prove(&snapshot);
+            let proven = proven.map_err(|refusal| Refusal::of_lost_copy(&snapshot).unwrap_or(refusal));
+            let proven = proven.and_then(|proof| {
+                // Synchronized by the worker, not by the manager: it takes seconds for a large model.
+                snapshot.sync().map_err(|error| {
+                    let detail = format!("the private copy cannot be kept: {}", error.kind());
+                    Refusal::new(Reason::StorageUnavailable, detail)
+                })?;
+                Ok(Box::new(proof))
+            });
+            WorkResult::Proven(snapshot, proven)
+        }
+    }));
+    done.unwrap_or(otherwise)
+}
+
+/// Returns the result of a job that failed for a reason unrelated to the candidate.
+fn failed(work: &Work) -> WorkResult {
+    let refusal = Refusal::new(Reason::ProofFailed, "the gateway could not try it; the log says why");
+    match work {
+        Work::Hash => WorkResult::Hashed(Err(refusal)),
+        Work::Copy { .. } => WorkResult::Copied(Err(refusal)),
+        Work::Prove { snapshot } => WorkResult::Proven(Arc::clone(snapshot), Err(refusal)),
+    }
+}
+
+/// Copies files with the hash seen before. `None` if they changed since, or while they were copied.
+fn copy(
+    store: &Store,
+    candidate: &Candidate,
+    contract: Option<&Value>,
+    pin: &Pin,
+    hash: Option<Digest>,
+) -> Result<Option<Arc<Snapshot>>, Refusal> {
+    if has_changed(candidate) {
+        return Ok(None);
+    }
+    let taken = store.take(candidate, contract, pin);
+    if has_changed(candidate) {
+        return Ok(None);
+    }
+    let snapshot = taken?;
+    Ok(hash.is_none_or(|hash| snapshot.digests().next() == Some(hash)).then_some(snapshot))
+}
+
+/// Returns true if the files have changed since the job was queued.
+fn has_changed(candidate: &Candidate) -> bool {
+    fingerprint(&candidate.file, &candidate.external) != candidate.fingerprint
+}

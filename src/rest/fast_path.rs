@@ -1,0 +1,277 @@
+//! Fast path for the common request: JSON rows of numbers, a known token, a model that takes one matrix.
+//!
+//! The fast path makes the same checks as the router and returns the same bytes, without layers, tasks or a JSON
+//! document in between. Any unusual or invalid request takes the slow path through the router, before it is charged or
+//! counted. `tests/fast_path.rs` sends requests both ways and compares the responses.
+
+pub(super) mod body;
+mod head;
+
+use std::{
+    borrow::Cow,
+    mem,
+    panic::AssertUnwindSafe,
+    pin::pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use axum::{
+    body::{Body, Bytes},
+    http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header},
+    response::IntoResponse,
+};
+use futures_util::FutureExt;
+use http_body::Body as HttpBody;
+use tokio::time::timeout;
+use tracing::level_filters::LevelFilter;
+
+use self::{body::PrefixedBody, head::Head};
+use super::{answer::response_with, vertex};
+use crate::{
+    auth::{Action, Caller},
+    config::Settings,
+    model::{FlatElement, Tensor},
+    serving::{Flat, RequestContext, Servable},
+    system::byte_budget::{ByteCharge, count},
+    telemetry::Route,
+    transport::{
+        AddressLimit, ApiError, Peer, REQUEST_ID, RequestRecord, TransportState, charge_for,
+        charged_response, new_request_id, panicked,
+    },
+    wire::{FlatRows, RowBase, read_flat_rows},
+};
+
+/// Larger bodies take the slow path: reading them takes long enough to be worth another thread.
+const MOST_BODY_BYTES: usize = 64 * 1024;
+
+/// A body and its outputs up to this size are not charged: they cost no more than their connection.
+const SMALL_BYTES: u64 = 16 * 1024;
+
+/// Factor for the charge: numbers are held as text and as tensors.
+const COPIES: u64 = 2;
+
+/// The routes, as the router knows them.
+const ROUTES: [&str; 2] = ["/predict", "/models/{model}/predict"];
+
+/// State of the fast path.
+#[derive(Debug)]
+pub(super) struct FastPath {
+    state: TransportState,
+    address_limit: Option<AddressLimit>,
+    anonymous: Arc<Caller>,
+    most_body_bytes: usize,
+    request_timeout: Duration,
+    routes: [Route; 2],
+    /// A path that Vertex AI's route has taken from the native API.
+    taken: Option<String>,
+}
+
+/// The path of a request through the gateway.
+pub(super) enum RequestPath {
+    Fast(FastRequest),
+    /// The request, unchanged.
+    Slow(Request<Body>),
+}
+
+/// A request that can take the fast path.
+pub(super) struct FastRequest {
+    servable: Arc<Servable>,
+    /// `None` once it runs.
+    input: Option<Tensor>,
+    rows: FlatRows,
+    caller: Arc<Caller>,
+    id: HeaderValue,
+    /// The index of its route in `ROUTES`.
+    route: usize,
+    /// The headers of the request, whose memory the response reuses.
+    headers: HeaderMap,
+    peer: Peer,
+    begin: Instant,
+    /// The charge for its memory; `None` if it is small.
+    charge: Option<ByteCharge>,
+}
+
+impl FastPath {
+    pub(super) fn new(
+        state: TransportState,
+        settings: &Settings,
+        address_limit: Option<&AddressLimit>,
+    ) -> Self {
+        let Settings { server, dialects, .. } = settings;
+        let most = usize::try_from(server.max_body_bytes).unwrap_or(usize::MAX);
+        Self {
+            address_limit: address_limit.cloned(),
+            anonymous: Arc::new(Caller::anonymous()),
+            most_body_bytes: most.min(MOST_BODY_BYTES),
+            request_timeout: Duration::from_millis(server.request_timeout_ms),
+            routes: ROUTES.map(|route| state.metrics.route("POST", route, StatusCode::OK.as_str())),
+            taken: vertex::predict_route(dialects).map(str::to_owned),
+            state,
+        }
+    }
+
+    /// Decides which path a request takes.
+    ///
+    /// This function does not wait, so the future of the response holds only what the response needs.
+    pub(super) fn classify<B>(&self, request: Request<B>, peer: Peer) -> RequestPath
+    where
+        B: HttpBody<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<axum::BoxError>,
+    {
+        // Debug events are logged by the layers, so at that level every request takes the slow path.
+        if LevelFilter::current() >= LevelFilter::DEBUG {
+            return RequestPath::Slow(request.map(Body::new));
+        }
+        let begin = Instant::now();
+        let Some((servable, caller, head)) = self.resolve(&request) else {
+            return RequestPath::Slow(request.map(Body::new));
+        };
+        let Head { id, route, length, .. } = head;
+        let id = id.cloned();
+        let (parts, mut body) = request.into_parts();
+        let first = body::first(&mut body);
+        let whole = first.as_ref().filter(|first| first.len() == length);
+        let flat = servable.flat.as_ref();
+        let read = whole.zip(flat).and_then(|(whole, flat)| read_numbers(flat, whole));
+        let charged = read.and_then(|(input, rows)| {
+            let charge = self.charge(&servable, &caller, &parts.headers, peer, (length, rows.rows))?;
+            Some((input, rows, charge))
+        });
+        let Some((input, rows, charge)) = charged else {
+            return RequestPath::Slow(Request::from_parts(parts, PrefixedBody::new(first, body).into()));
+        };
+        let id = id.unwrap_or_else(new_request_id);
+        let (input, headers) = (Some(input), parts.headers);
+        RequestPath::Fast(FastRequest {
+            servable,
+            input,
+            rows,
+            caller,
+            id,
+            route,
+            headers,
+            peer,
+            begin,
+            charge,
+        })
+    }
+
+    /// Resolves the model and the caller; `None` if either is unknown or the caller may not predict with the model.
+    fn resolve<'r, B>(&self, request: &'r Request<B>) -> Option<(Arc<Servable>, Arc<Caller>, Head<'r>)> {
+        let is_taken = self.taken.as_deref() == Some(request.uri().path());
+        let head = Head::of(request).filter(|head| !is_taken && head.length <= self.most_body_bytes)?;
+        let state = &self.state;
+        let caller = match &state.authentication.verifier {
+            Some(verifier) => verifier.known(head.token?, state.clock.now())?,
+            None => Arc::clone(&self.anonymous),
+        };
+        let servable = match &head.model {
+            Some(model) => state.serving.servable(model, None),
+            None => state.serving.default_servable(),
+        };
+        let servable = servable.ok().filter(|servable| servable.flat.is_some())?;
+        caller.may(Action::Predict, Some(&servable.name)).then_some((servable, caller, head))
+    }
+
+    /// Charges a body and its rows: `Some(None)` if they are too small to charge, `None` if there is no room. The
+    /// layers then refuse the request.
+    #[expect(clippy::option_option, reason = "want of room is not the same as nothing to charge")]
+    fn charge(
+        &self,
+        servable: &Servable,
+        caller: &Caller,
+        headers: &HeaderMap,
+        peer: Peer,
+        (body, rows): (usize, usize),
+    ) -> Option<Option<ByteCharge>> {
+        let bytes = servable.output_size.expected(rows).saturating_add(count(body));
+        if bytes <= SMALL_BYTES {
+            return Some(None);
+        }
+        let charge = charge_for(&self.state, Some(caller), peer, headers);
+        charge.try_grow(bytes.saturating_mul(COPIES)).ok().map(|()| Some(charge))
+    }
+
+    /// Counts and charges the request, and returns its response.
+    pub(super) async fn respond(&self, fast: &mut FastRequest) -> Response<Body> {
+        let metrics = &self.state.metrics;
+        let _in_flight = metrics.request_started();
+        let answered = AssertUnwindSafe(self.run(fast)).catch_unwind().await;
+        let FastRequest { id, route, begin, .. } = &*fast;
+        let (id, route, begin) = (id.clone(), *route, *begin);
+        // As in the layers: the span is created only for an error.
+        let mut response = match answered {
+            Ok(Ok(response)) => response,
+            Ok(Err(error)) => fast.asked(&fast.path()).span().in_scope(|| error.into_response()),
+            Err(panic) => fast.asked(&fast.path()).span().in_scope(|| panicked(panic)),
+        };
+        if self.state.has_access_log {
+            fast.asked(&fast.path()).answered(&response, begin, true);
+        }
+        let latency = begin.elapsed();
+        if response.status() == StatusCode::OK {
+            self.routes[route].answered(latency);
+        } else {
+            metrics.request_finished("POST", ROUTES[route], response.status().as_str(), latency);
+        }
+        if let Some(charge) = fast.charge.take() {
+            response = charged_response(response, charge);
+        }
+        let headers = response.headers_mut();
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        headers.insert(REQUEST_ID, id);
+        response
+    }
+
+    async fn run(&self, fast: &mut FastRequest) -> Result<Response<Body>, ApiError> {
+        let FastRequest { servable, input, rows, caller, headers, peer, begin, .. } = fast;
+        if let Some(limit) = &self.address_limit {
+            limit.charge(&limit.client_of(*peer, headers))?;
+        }
+        if let Some(quota) = &self.state.caller_quota {
+            quota.charge(caller).map_err(ApiError::CallerQuota)?;
+        }
+        let input = input.take().ok_or(ApiError::AnswerNotWritten)?;
+        let terms = RequestContext { caller: caller.number(), ..RequestContext::default() };
+        let mut run = pin!(self.state.serving.predict_flat(servable, input, rows.rows, terms, *begin));
+        let answered = if servable.scheduler.is_prompt() {
+            run.await
+        } else {
+            timeout(self.request_timeout, run.as_mut()).await.map_err(|_| ApiError::TakesTooLong)?
+        };
+        let body = answered.and_then(|prediction| prediction.write(servable, rows.many));
+        let body = body.map_err(|error| ApiError::about_rows(error, RowBase::of(rows.many)))?;
+        Ok(response_with(mem::take(headers), servable, body))
+    }
+}
+
+impl FastRequest {
+    fn asked<'u>(&'u self, path: &'u str) -> RequestRecord<'u> {
+        RequestRecord {
+            id: Some(&self.id),
+            peer: Some(&self.peer),
+            method: "POST",
+            path,
+            caller: Some(&self.caller),
+        }
+    }
+
+    /// Returns the path of the request.
+    fn path(&self) -> Cow<'static, str> {
+        match self.route {
+            0 => Cow::Borrowed(ROUTES[0]),
+            _ => Cow::Owned(ROUTES[1].replace("{model}", self.servable.name.as_str())),
+        }
+    }
+}
+
+/// Reads the rows of a body; `None` if it is invalid or holds anything else.
+pub(super) fn read_numbers(flat: &Flat, body: &[u8]) -> Option<(Tensor, FlatRows)> {
+    fn read_as<T: FlatElement>(flat: &Flat, body: &[u8]) -> Option<(Tensor, FlatRows)> {
+        let mut elements = Vec::<T>::new();
+        let rows = read_flat_rows(body, &flat.layout, &mut elements)?;
+        Some((flat.layout.tensor(rows.rows, elements)?, rows))
+    }
+    read_as::<f32>(flat, body).or_else(|| read_as::<f64>(flat, body))
+}

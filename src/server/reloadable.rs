@@ -1,0 +1,225 @@
+//! The parts of a running gateway that change with its settings.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, SystemTime},
+};
+
+use arc_swap::ArcSwap;
+use axum::Router;
+use tokio::sync::watch;
+
+use super::{
+    descriptors::Descriptors,
+    limits::ListenerLimits,
+    reload::{self, Reloaded},
+};
+use crate::{
+    auth::Authentication,
+    config::{Settings, changes},
+    grpc,
+    limits::{CallerQuota, FailedTokens, LogIns},
+    rest::{HttpService, SharedService, admin_router},
+    runtime::Runtime,
+    serving::Serving,
+    system::{byte_budget::ByteBudget, memory},
+    telemetry::Metrics,
+    transport::{AddressLimit, Clock, TransportParts, TransportState},
+};
+
+/// Memory for requests if the system does not report how much is available.
+const UNKNOWN_BYTES_LEFT: u64 = 1 << 30;
+
+/// Memory of small requests, of which there are always some.
+const CALM_BYTES: u64 = 1 << 20;
+
+/// Least memory for requests, however little is available: enough for many small ones.
+const LEAST_BUDGET_BYTES: u64 = 8 << 20;
+
+/// Everything that is built from settings and can be replaced while requests run: each ends with what it began with.
+#[derive(Debug)]
+pub(super) struct ReloadableState {
+    in_effect: Mutex<InEffect>,
+    /// Outside the lock: housekeeping must not wait for a reload.
+    quotas: ArcSwap<Quotas>,
+    pub(super) public: SharedService,
+    pub(super) grpc: SharedService,
+    pub(super) admin: SharedService,
+    pub(super) limits: watch::Sender<ListenerLimits>,
+    serving: Arc<Serving>,
+    byte_budget: Arc<ByteBudget>,
+    metrics: Arc<Metrics>,
+    clock: Clock,
+    descriptors: Descriptors,
+}
+
+/// The settings in effect, and their authentication.
+#[derive(Debug)]
+struct InEffect {
+    settings: Settings,
+    authentication: Arc<Authentication>,
+}
+
+/// The quotas. They are kept while they are off, so that switching them off and on does not reset them.
+#[derive(Debug)]
+pub(super) struct Quotas {
+    address: Option<AddressLimit>,
+    caller: Arc<CallerQuota>,
+    failed_tokens: Arc<FailedTokens>,
+    log_ins: Arc<LogIns>,
+}
+
+impl Quotas {
+    fn new(settings: &Settings) -> Self {
+        let rate_limit = &settings.rate_limit;
+        Self {
+            address: AddressLimit::new(&rate_limit.per_address, &settings.server),
+            caller: Arc::new(CallerQuota::new(&rate_limit.per_caller)),
+            failed_tokens: Arc::new(FailedTokens::new(&rate_limit.failed_tokens)),
+            log_ins: Arc::new(LogIns::new(&rate_limit.failed_logins, rate_limit.enabled, Runtime::cpus())),
+        }
+    }
+
+    /// Returns the quotas for changed settings; an unchanged quota keeps its charges.
+    fn with_settings(&self, old: &Settings, new: &Settings) -> Self {
+        let limit = &new.rate_limit;
+        let address = match &self.address {
+            Some(address) => address.with_settings(&limit.per_address, &new.server),
+            None => AddressLimit::new(&limit.per_address, &new.server),
+        };
+        let caller = if old.rate_limit.per_caller == limit.per_caller {
+            Arc::clone(&self.caller)
+        } else {
+            Arc::new(CallerQuota::new(&limit.per_caller))
+        };
+        let failed_tokens = if old.rate_limit.failed_tokens == limit.failed_tokens {
+            Arc::clone(&self.failed_tokens)
+        } else {
+            Arc::new(FailedTokens::new(&limit.failed_tokens))
+        };
+        self.log_ins.set_quota(&limit.failed_logins, limit.enabled);
+        Self { address, caller, failed_tokens, log_ins: Arc::clone(&self.log_ins) }
+    }
+
+    /// Removes clients whose quota is full again.
+    pub(super) fn release_idle(&self) {
+        self.address.as_ref().inspect(|limit| limit.release_idle());
+        self.caller.release_idle();
+        self.failed_tokens.release_idle();
+        self.log_ins.release_idle();
+    }
+}
+
+impl ReloadableState {
+    pub(super) fn new(
+        settings: Settings,
+        authentication: Authentication,
+        serving: Arc<Serving>,
+        metrics: Arc<Metrics>,
+        clock: Clock,
+        descriptors: Descriptors,
+    ) -> Self {
+        let quotas = ArcSwap::from_pointee(Quotas::new(&settings));
+        let limits = watch::Sender::new(ListenerLimits::of(&settings.server, descriptors));
+        let in_effect = InEffect { settings, authentication: Arc::new(authentication) };
+        let front = || Arc::new(ArcSwap::from_pointee(HttpService::from(Router::new())));
+        let (public, grpc, admin) = (front(), front(), front());
+        let in_effect = Mutex::new(in_effect);
+        let byte_budget = Arc::new(ByteBudget::new(0));
+        let live = Self {
+            in_effect,
+            quotas,
+            public,
+            grpc,
+            admin,
+            limits,
+            serving,
+            byte_budget,
+            metrics,
+            clock,
+            descriptors,
+        };
+        live.fit_byte_budget();
+        live.store_fronts(&live.lock());
+        live
+    }
+
+    /// Applies changed settings, except those that need a restart.
+    pub(super) fn reload(&self, wanted: Settings, authentication: Authentication) -> Reloaded {
+        let mut in_effect = self.lock();
+        let changes = changes(&in_effect.settings, &wanted);
+        let settings = reload::without_fixed(wanted, &in_effect.settings);
+        if changes.iter().any(|change| change.key.starts_with("auth.")) {
+            in_effect.authentication = Arc::new(authentication);
+        }
+        let quotas = self.quotas.load().with_settings(&in_effect.settings, &settings);
+        self.quotas.store(Arc::new(quotas));
+        self.serving.apply_settings(&settings);
+        self.limits.send_replace(ListenerLimits::of(&settings.server, self.descriptors));
+        in_effect.settings = settings;
+        self.store_fronts(&in_effect);
+        self.metrics.settings_applied();
+        Reloaded::of(changes)
+    }
+
+    /// Sets the memory budget of requests: the memory that they hold, and most of what the process may still use.
+    pub(super) fn fit_byte_budget(&self) {
+        let limit = self.lock().settings.runtime.memory_limit_bytes;
+        // Reserved memory is not allocated yet, so it is part of what is left.
+        let held = self.byte_budget.allocated();
+        let bytes = memory::bytes_left(limit, held).unwrap_or(UNKNOWN_BYTES_LEFT);
+        self.byte_budget.set_total((bytes / 4 * 3).max(LEAST_BUDGET_BYTES));
+    }
+
+    /// Returns true while requests hold only little memory.
+    pub(super) fn is_calm(&self) -> bool {
+        self.byte_budget.allocated() < CALM_BYTES
+    }
+
+    pub(super) fn quotas(&self) -> Arc<Quotas> {
+        self.quotas.load_full()
+    }
+
+    pub(super) fn authentication(&self) -> Arc<Authentication> {
+        Arc::clone(&self.lock().authentication)
+    }
+
+    pub(super) fn now(&self) -> SystemTime {
+        self.clock.now()
+    }
+
+    pub(super) fn shutdown_delay(&self) -> Duration {
+        Duration::from_millis(self.lock().settings.server.shutdown_delay_ms)
+    }
+
+    pub(super) fn drain_timeout(&self) -> Duration {
+        Duration::from_millis(self.lock().settings.server.drain_timeout_ms)
+    }
+
+    fn store_fronts(&self, in_effect: &InEffect) {
+        let InEffect { settings, authentication } = in_effect;
+        let quotas = self.quotas();
+        let limited = settings.rate_limit.enabled;
+        let state = TransportState::from(TransportParts {
+            serving: Arc::clone(&self.serving),
+            authentication: Arc::clone(authentication),
+            // Without authentication there is no per-caller quota: all clients would share one.
+            caller_quota: (limited && authentication.verifier.is_some()).then(|| Arc::clone(&quotas.caller)),
+            byte_budget: Arc::clone(&self.byte_budget),
+            failed_tokens: limited.then(|| Arc::clone(&quotas.failed_tokens)),
+            log_ins: Arc::clone(&quotas.log_ins),
+            trusted_proxies: settings.server.trusted_proxies.clone(),
+            metrics: Arc::clone(&self.metrics),
+            has_access_log: settings.log.access,
+            clock: self.clock.clone(),
+        });
+        let address_limit = quotas.address.as_ref().filter(|_| limited);
+        self.public.store(Arc::new(HttpService::public(state.clone(), settings, address_limit)));
+        self.grpc.store(Arc::new(grpc::router(state.clone(), &settings.server, address_limit).into()));
+        self.admin.store(Arc::new(admin_router(state).into()));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, InEffect> {
+        self.in_effect.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
