@@ -127,7 +127,7 @@ fn every_listed_error_code_is_used() {
 /// The type and the labels of each series that the gateway exports once everything has happened.
 fn exported() -> BTreeMap<String, (String, BTreeSet<String>)> {
     let metrics = Metrics::new(true).unwrap();
-    metrics.request_answered("POST", "/predict", "200", Duration::from_millis(1));
+    metrics.request_finished("POST", "/predict", "200", Duration::from_millis(1));
     metrics.inference_seconds("iris").observe(Duration::from_millis(1));
     metrics.connection_closed(ConnectionEnd::Full);
     metrics.model_swapped("iris");
