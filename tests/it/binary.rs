@@ -508,33 +508,3 @@ fn every_command_has_help_and_wrong_usage_is_2() {
     assert_eq!(run(&["fly"], &here, &[]).status.code(), Some(2));
     assert!(text(&run(&["--version"], &here, &[]).stdout).starts_with("onnx-gateway "));
 }
-
-#[tokio::test]
-async fn the_readme_shows_true_answers() {
-    let gateway = crate::support::TestGateway::start().await;
-    let readme = fs::read_to_string(source_tree().join("README.md")).unwrap();
-    let shown: Vec<serde_json::Value> = readme
-        .split("```json\n")
-        .skip(1)
-        .map(|block| serde_json::from_str(block.split("```").next().unwrap()).unwrap())
-        .collect();
-    let asked = [
-        ("/predict", json!({"features": [5.1, 3.5, 1.4, 0.2]})),
-        ("/predict", json!({"features": [51, "wide", 1.4, 0.2]})),
-        ("/predict", json!({"inputs": {"features": [[6.7, 3.0, 5.2, 2.3]]}})),
-        (
-            "/v2/models/iris/infer",
-            json!({"inputs": [{"name": "features", "shape": [1, 4], "datatype": "FP32",
-                "data": [6.7, 3.0, 5.2, 2.3]}]}),
-        ),
-        ("/v1/models/iris:predict", json!({"instances": [[6.7, 3.0, 5.2, 2.3]]})),
-    ];
-    assert_eq!(shown.len(), asked.len());
-    table::each_async(shown.iter().zip(asked), async |(shown, (path, asked))| {
-        let sent = readme.split("-d '").skip(1).filter_map(|rest| rest.split('\'').next());
-        let mut sent = sent.filter_map(|body| serde_json::from_str::<serde_json::Value>(body).ok());
-        assert!(sent.any(|body| body == asked), "{asked}");
-        assert_eq!(gateway.predict_at(path, &asked).await.body, *shown);
-    })
-    .await;
-}

@@ -16,6 +16,7 @@ mod compatibility;
 mod connections;
 mod contained;
 mod dialects;
+mod documents;
 mod fast_path;
 mod flat_rows;
 mod follow;

@@ -1,4 +1,4 @@
-//! Settings as users write them: the README's table, the sample files, and what the binary says of mistakes.
+//! Settings as users write them: the documented table, the sample files, and what the binary says of mistakes.
 
 use std::{collections::BTreeMap, fs, path::Path, time::SystemTime};
 
@@ -19,7 +19,7 @@ use crate::support::{
     tokens::{SECRET, SigningKey, TokenBuilder},
 };
 
-/// Every setting with its default as the README writes it.
+/// Every setting with its default as `docs/configuration.md` writes it.
 fn defaults() -> BTreeMap<String, String> {
     fn flatten(path: &str, value: &Value, settings: &mut BTreeMap<String, String>) {
         match value {
@@ -45,9 +45,9 @@ fn defaults() -> BTreeMap<String, String> {
 }
 
 #[test]
-fn the_readme_lists_every_setting_with_its_default() {
-    let readme = fs::read_to_string(source_tree().join("README.md")).unwrap();
-    let rows = readme.lines().filter_map(|line| {
+fn the_documentation_lists_every_setting_with_its_default() {
+    let page = fs::read_to_string(source_tree().join("docs/configuration.md")).unwrap();
+    let rows = page.lines().filter_map(|line| {
         let mut cells = line.strip_prefix("| `")?.split(" | ");
         let key = cells.next()?.strip_suffix('`')?;
         (key.contains('.') && !key.contains(' '))

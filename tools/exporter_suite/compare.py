@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-# As the README and the proof have them: `tolerance`, and what kernels for one row and for many may differ by.
+# As the contract and the proof have them: `tolerance`, and what kernels for one row and for many may differ by.
 TOLERANCE = 1e-4
 RELATIVE_TOLERANCE = 1e-5
 
