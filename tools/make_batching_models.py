@@ -65,7 +65,9 @@ def softmax_in_a_body() -> onnx.ModelProto:
     """The same in a branch, where operators are not looked into."""
     inner = softmax_by_hand().graph
     del inner.input[:]
-    branches = {name: helper.make_graph(inner.node, name, [], [rows("y", [3])], inner.initializer) for name in ("a", "b")}
+    branches = {
+        name: helper.make_graph(inner.node, name, [], [rows("y", [3])], inner.initializer) for name in ("a", "b")
+    }
     node = helper.make_node("If", ["always"], ["z"], then_branch=branches["a"], else_branch=branches["b"])
     return graph([node], [rows("x", [3])], [rows("z", [3])], always=np.array(True))
 
@@ -99,7 +101,9 @@ def classifier() -> onnx.ModelProto:
 def slow() -> onnx.ModelProto:
     """Each row is made a matrix and multiplied by another one often: a run takes some tenths of a second."""
     nodes = [
-        helper.make_node("ConstantOfShape", ["size"], ["matrix"], value=numpy_helper.from_array(np.array([1 / 512], np.float32))),
+        helper.make_node(
+            "ConstantOfShape", ["size"], ["matrix"], value=numpy_helper.from_array(np.array([1 / 512], np.float32))
+        ),
         helper.make_node("Unsqueeze", ["x", "inner"], ["cell"]),
         helper.make_node("Add", ["cell", "matrix"], ["m0"]),
     ]
@@ -169,7 +173,14 @@ def encoded_codes() -> onnx.ModelProto:
 def main() -> None:
     MODELS.mkdir(parents=True, exist_ok=True)
     makers = (
-        quantized_echo, softmax_by_hand, softmax_in_a_body, classifier, slow, embedding, encoders, encoded_matrix,
+        quantized_echo,
+        softmax_by_hand,
+        softmax_in_a_body,
+        classifier,
+        slow,
+        embedding,
+        encoders,
+        encoded_matrix,
         encoded_codes,
     )
     for make in makers:

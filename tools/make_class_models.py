@@ -48,8 +48,12 @@ def likeliest() -> onnx.ModelProto:
     ]
     weights = numpy_helper.from_array(np.array([[-1, 0, 1]], np.float32), "weights")
     graph = helper.make_graph(
-        nodes, "likeliest", [rows("x", TensorProto.FLOAT, 1)],
-        [rows("label", TensorProto.INT64), rows("probabilities", TensorProto.FLOAT, 3)], [weights])
+        nodes,
+        "likeliest",
+        [rows("x", TensorProto.FLOAT, 1)],
+        [rows("label", TensorProto.INT64), rows("probabilities", TensorProto.FLOAT, 3)],
+        [weights],
+    )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
 
 
@@ -67,23 +71,41 @@ def model(nodes: list, inputs: list, outputs: list, constants: dict) -> onnx.Mod
 def tree(tracks: int) -> onnx.ModelProto:
     """One split of the second feature: up to 0.5 is 1, above 2; a missing value goes left where `tracks` says so."""
     node = helper.make_node(
-        "TreeEnsembleRegressor", ["x"], ["y"], domain="ai.onnx.ml", n_targets=1,
-        nodes_treeids=[0, 0, 0], nodes_nodeids=[0, 1, 2], nodes_featureids=[1, 0, 0],
-        nodes_modes=["BRANCH_LEQ", "LEAF", "LEAF"], nodes_values=[0.5, 0.0, 0.0],
-        nodes_truenodeids=[1, 0, 0], nodes_falsenodeids=[2, 0, 0],
+        "TreeEnsembleRegressor",
+        ["x"],
+        ["y"],
+        domain="ai.onnx.ml",
+        n_targets=1,
+        nodes_treeids=[0, 0, 0],
+        nodes_nodeids=[0, 1, 2],
+        nodes_featureids=[1, 0, 0],
+        nodes_modes=["BRANCH_LEQ", "LEAF", "LEAF"],
+        nodes_values=[0.5, 0.0, 0.0],
+        nodes_truenodeids=[1, 0, 0],
+        nodes_falsenodeids=[2, 0, 0],
         nodes_missing_value_tracks_true=[tracks, 0, 0],
-        target_treeids=[0, 0], target_nodeids=[1, 2], target_ids=[0, 0], target_weights=[1.0, 2.0])
+        target_treeids=[0, 0],
+        target_nodeids=[1, 2],
+        target_ids=[0, 0],
+        target_weights=[1.0, 2.0],
+    )
     return model([node], [rows("x", TensorProto.FLOAT, 2)], [rows("y", TensorProto.FLOAT, 1)], {})
 
 
 def encoder() -> onnx.ModelProto:
     nodes = [
-        helper.make_node("OneHotEncoder", ["town"], ["coded"], domain="ai.onnx.ml", cats_strings=["Bern", "Zug"], zeros=0),
+        helper.make_node(
+            "OneHotEncoder", ["town"], ["coded"], domain="ai.onnx.ml", cats_strings=["Bern", "Zug"], zeros=0
+        ),
         helper.make_node("Reshape", ["coded", "shape"], ["flat"]),
         helper.make_node("Concat", ["flat", "size"], ["y"], axis=1),
     ]
-    return model(nodes, [rows("town", TensorProto.STRING, 1), rows("size", TensorProto.FLOAT, 1)],
-                 [rows("y", TensorProto.FLOAT, 3)], {"shape": np.array([-1, 2], np.int64)})
+    return model(
+        nodes,
+        [rows("town", TensorProto.STRING, 1), rows("size", TensorProto.FLOAT, 1)],
+        [rows("y", TensorProto.FLOAT, 3)],
+        {"shape": np.array([-1, 2], np.int64)},
+    )
 
 
 def embedding() -> onnx.ModelProto:
@@ -92,8 +114,12 @@ def embedding() -> onnx.ModelProto:
         helper.make_node("ReduceMean", ["vectors", "one"], ["y"], keepdims=0),
     ]
     table = np.arange(20, dtype=np.float32).reshape(10, 2)
-    return model(nodes, [rows("ids", TensorProto.INT64, 3)], [rows("y", TensorProto.FLOAT, 2)],
-                 {"table": table, "one": np.array([1], np.int64)})
+    return model(
+        nodes,
+        [rows("ids", TensorProto.INT64, 3)],
+        [rows("y", TensorProto.FLOAT, 2)],
+        {"table": table, "one": np.array([1], np.int64)},
+    )
 
 
 def main() -> None:
@@ -114,7 +140,8 @@ def main() -> None:
         "swapped": with_contract(classifier(logistic(), ["no", "yes"]), classes=["yes", "no"]),
         "pairs": classifier(SVC(decision_function_shape="ovo"), [3, 4, 5]),
         "pairs_named": with_contract(
-            classifier(SVC(decision_function_shape="ovo"), [3, 4, 5]), classes=["low", "mid", "high"]),
+            classifier(SVC(decision_function_shape="ovo"), [3, 4, 5]), classes=["low", "mid", "high"]
+        ),
         "likeliest": likeliest(),
         "likeliest_named": with_contract(likeliest(), classes=["a", "b", "c"]),
         "likeliest_too_few": with_contract(likeliest(), classes=["a", "b"]),

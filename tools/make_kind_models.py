@@ -174,10 +174,18 @@ def one_text() -> onnx.ModelProto:
 def every_type() -> onnx.ModelProto:
     """One input of each type that has a name in the Open Inference Protocol, and an output that is the same."""
     types = {
-        "bool": TensorProto.BOOL, "int8": TensorProto.INT8, "int16": TensorProto.INT16, "int32": TensorProto.INT32,
-        "int64": TensorProto.INT64, "uint8": TensorProto.UINT8, "uint16": TensorProto.UINT16,
-        "uint32": TensorProto.UINT32, "uint64": TensorProto.UINT64, "fp32": TensorProto.FLOAT,
-        "fp64": TensorProto.DOUBLE, "bytes": TensorProto.STRING,
+        "bool": TensorProto.BOOL,
+        "int8": TensorProto.INT8,
+        "int16": TensorProto.INT16,
+        "int32": TensorProto.INT32,
+        "int64": TensorProto.INT64,
+        "uint8": TensorProto.UINT8,
+        "uint16": TensorProto.UINT16,
+        "uint32": TensorProto.UINT32,
+        "uint64": TensorProto.UINT64,
+        "fp32": TensorProto.FLOAT,
+        "fp64": TensorProto.DOUBLE,
+        "bytes": TensorProto.STRING,
     }
     nodes = [helper.make_node("Identity", [name], [f"same_{name}"]) for name in types]
     inputs = [tensor(name, element_type, ["N"]) for name, element_type in types.items()]
@@ -226,9 +234,7 @@ def optional_input() -> onnx.ModelProto:
 def odd_names() -> onnx.ModelProto:
     """Names that no programming language has."""
     node = helper.make_node("Identity", ["a/b ~ö\n"], ["out:0"])
-    return graph(
-        [node], [tensor("a/b ~ö\n", TensorProto.FLOAT, [2])], [tensor("out:0", TensorProto.FLOAT, [2])]
-    )
+    return graph([node], [tensor("a/b ~ö\n", TensorProto.FLOAT, [2])], [tensor("out:0", TensorProto.FLOAT, [2])])
 
 
 def large_image() -> onnx.ModelProto:
@@ -325,8 +331,12 @@ def wider_than_declared() -> onnx.ModelProto:
     node = helper.make_node("ReduceSum", ["x", "axes"], ["predictions"], keepdims=1)
     inputs = [tensor("features", TensorProto.FLOAT, ROWS_OF_FOUR)]
     node.input[0] = "features"
-    model = graph([node], inputs, [tensor("predictions", TensorProto.FLOAT, ["N", 1])],
-                  [constant("axes", np.array([1], np.int64))])
+    model = graph(
+        [node],
+        inputs,
+        [tensor("predictions", TensorProto.FLOAT, ["N", 1])],
+        [constant("axes", np.array([1], np.int64))],
+    )
     model.graph.output[0].CopyFrom(tensor("predictions", TensorProto.FLOAT, ["N"]))
     return model
 
@@ -371,7 +381,9 @@ def outliers() -> onnx.ModelProto:
         helper.make_node("Cast", ["sign"], ["label"], to=TensorProto.INT64),
     ]
     outputs = [tensor("label", TensorProto.INT64, ["N", 1]), tensor("scores", TensorProto.FLOAT, ["N", 1])]
-    return graph(nodes, [tensor("x", TensorProto.FLOAT, ["N", 2])], outputs, [constant("axes", np.array([1], np.int64))])
+    return graph(
+        nodes, [tensor("x", TensorProto.FLOAT, ["N", 2])], outputs, [constant("axes", np.array([1], np.int64))]
+    )
 
 
 ALL = (

@@ -78,9 +78,7 @@ def weights(seed: int, sizes: list[tuple[int, int]]) -> Iterator[bytes]:
 def frame(sizes: list[tuple[int, int]]) -> onnx.ModelProto:
     """The model without its weights."""
     names = ["x", *(f"h{index}" for index in range(1, len(sizes))), "y"]
-    nodes = [
-        helper.make_node("MatMul", [names[index], f"w{index}"], [names[index + 1]]) for index in range(len(sizes))
-    ]
+    nodes = [helper.make_node("MatMul", [names[index], f"w{index}"], [names[index + 1]]) for index in range(len(sizes))]
     value = helper.make_tensor_value_info
     body = helper.make_graph(
         nodes,

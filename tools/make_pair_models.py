@@ -121,15 +121,30 @@ def classifier(labels: list, zip_map: bool = False) -> onnx.ModelProto:
     names = {"classlabels_strings" if texts else "classlabels_ints": labels}
     slopes = [float(weight) for index in range(len(labels)) for weight in (index, -index)]
     linear = node(
-        "LinearClassifier", ["x"], ["label", "scores" if zip_map else "probabilities"], domain="ai.onnx.ml",
-        coefficients=slopes, intercepts=[0.0] * len(labels), multi_class=0, post_transform="SOFTMAX", **names,
+        "LinearClassifier",
+        ["x"],
+        ["label", "scores" if zip_map else "probabilities"],
+        domain="ai.onnx.ml",
+        coefficients=slopes,
+        intercepts=[0.0] * len(labels),
+        multi_class=0,
+        post_transform="SOFTMAX",
+        **names,
     )
     label = tensor("label", TensorProto.STRING if texts else INT64, ["N"])
     if not zip_map:
         made, probabilities = [linear], tensor("probabilities", FLOAT, ["N", len(labels)])
     else:
-        made = [linear, node("ZipMap", ["scores"], ["probabilities"], domain="ai.onnx.ml", **{
-            name.replace("classlabels_ints", "classlabels_int64s"): labels for name in names})]
+        made = [
+            linear,
+            node(
+                "ZipMap",
+                ["scores"],
+                ["probabilities"],
+                domain="ai.onnx.ml",
+                **{name.replace("classlabels_ints", "classlabels_int64s"): labels for name in names},
+            ),
+        ]
         one = helper.make_map_type_proto(INT64, helper.make_tensor_type_proto(FLOAT, []))
         probabilities = helper.make_value_info("probabilities", helper.make_sequence_type_proto(one))
     return graph("classifier", made, [rows("x", 2)], [label, probabilities], opsets=[OPSET, ML_OPSET])
@@ -167,7 +182,9 @@ PAIRS = {
     "06-feature-names-appear": (sums(), named("a", "b")),
     "07-optional-input": (two_tensors(), two_tensors("maybe")),
     "08-inputs-reordered": (
-        two_columns("ab", features=features("a", "b")), two_columns("ba", features=features("a", "b"))),
+        two_columns("ab", features=features("a", "b")),
+        two_columns("ba", features=features("a", "b")),
+    ),
     "09-golden-case": (named("a", "b"), with_contract(sums(), features=features("a", "b"), golden=GOLDEN)),
     "10-optional-now": (two_tensors("maybe", "tensor"), two_tensors("maybe")),
     # Callers break over these.
@@ -199,8 +216,7 @@ PAIRS = {
     "36-classes-renamed": (arg_max(classes=NO_YES), arg_max(classes=["nein", "ja", "vielleicht"])),
     "37-labels-renamed": (classifier(["no", "yes"]), classifier(["ja", "nein"])),
     "38-labels-renumbered": (classifier([3, 4, 5, 6]), classifier([0, 1, 2, 3])),
-    "39-not-finite": (named("a", "b"), with_contract(
-        sums(), features=features("a", "b"), non_finite_outputs="allow")),
+    "39-not-finite": (named("a", "b"), with_contract(sums(), features=features("a", "b"), non_finite_outputs="allow")),
     "40-category-gone": (encoder("Bern", "Oslo"), encoder("Bern")),
     "41-fewer-ids": (embedding(10), embedding(5)),
 }

@@ -21,7 +21,19 @@ from sklearn.ensemble import RandomForestClassifier
 
 from costly_models import write_costly_models
 from external_models import write_external_models
-from model_parts import ML_OPSET, MODELS, OPSET, REPOSITORY, constant, contract_of, copy, graph, rows, save, set_contract
+from model_parts import (
+    ML_OPSET,
+    MODELS,
+    OPSET,
+    REPOSITORY,
+    constant,
+    contract_of,
+    copy,
+    graph,
+    rows,
+    save,
+    set_contract,
+)
 
 # A turn of the slow model takes about a microsecond, so that its longest run takes half a minute.
 MOST_TURNS = 20e6
@@ -102,7 +114,9 @@ def lookup_of(name: str, known: int) -> onnx.ModelProto:
         helper.make_node("Squeeze", ["found", "second"], ["y"]),
     ]
     constants = [
-        constant("one", np.array(1, np.int64)), constant("table", table), constant("second", np.array([1], np.int64)),
+        constant("one", np.array(1, np.int64)),
+        constant("table", table),
+        constant("second", np.array([1], np.int64)),
     ]
     return graph(name, nodes, [rows("number", 1, TensorProto.INT64)], [rows("y", 2)], constants)
 
@@ -311,7 +325,12 @@ def main() -> int:
     subprocess.run([*command, "--seed", "7", "--trees", "20", "--output", str(retrained)], check=True)
     iris = onnx.load(retrained)
     variants = (
-        iris_golden_mismatch, iris_renamed_input, iris_renamed_feature, iris_wider, iris_nan_weights, iris_nan_on_large,
+        iris_golden_mismatch,
+        iris_renamed_input,
+        iris_renamed_feature,
+        iris_wider,
+        iris_nan_weights,
+        iris_nan_on_large,
         iris_fewer_classes,
     )
     for vary in variants:
@@ -319,8 +338,26 @@ def main() -> int:
         onnx.checker.check_model(model)
         save(vary.__name__, model)
     plain = (
-        regressor, nan_weights, square_root, centred, softmax_of_rows, integers, two_inputs, extension_operator, slow, quotient, panics,
-        panics_at_13, deep_calls, wide_sum, wide_sizes, absolute_root, drops_large, lookup, lookup_smaller, towns,
+        regressor,
+        nan_weights,
+        square_root,
+        centred,
+        softmax_of_rows,
+        integers,
+        two_inputs,
+        extension_operator,
+        slow,
+        quotient,
+        panics,
+        panics_at_13,
+        deep_calls,
+        wide_sum,
+        wide_sizes,
+        absolute_root,
+        drops_large,
+        lookup,
+        lookup_smaller,
+        towns,
     )
     for make in plain:
         model = make()

@@ -64,8 +64,11 @@ async def filled(gateway: Gateway, each: int, health: list[str]) -> str:
     return seen
 
 
-@case("all connections of four addresses", "four addresses hold as many connections as there are, on both listeners",
-      "a fifth address is answered within 1 s, `onnx-gateway health` within 2 s")
+@case(
+    "all connections of four addresses",
+    "four addresses hold as many connections as there are, on both listeners",
+    "a fifth address is answered within 1 s, `onnx-gateway health` within 2 s",
+)
 def held(run: Run) -> str:
     most = run.pick(128, 1024)
     with Gateway(run, server__max_connections=most, server__max_connections_per_address=most // 4) as gateway:
@@ -93,11 +96,18 @@ def apart(gateway: Gateway, name: str, method: str, path: str, headers: dict[str
             return f"{name}: LOST ({type(error).__name__})"
 
 
-@case("head and body apart", "a body in a later packet than its head, behind each status that refuses",
-      "the next request on the connection is answered, or the answer said that it closes")
+@case(
+    "head and body apart",
+    "a body in a later packet than its head, behind each status that refuses",
+    "the next request on the connection is answered, or the answer said that it closes",
+)
 def in_two_packets(run: Run) -> str:
-    settings = {"rate_limit__enabled": True, "rate_limit__per_caller__requests": 1,
-                "rate_limit__per_address__requests": 1000, "server__max_body_bytes": 65536}
+    settings = {
+        "rate_limit__enabled": True,
+        "rate_limit__per_caller__requests": 1,
+        "rate_limit__per_address__requests": 1000,
+        "server__max_body_bytes": 65536,
+    }
     # One section is a table within another.
     settings = {name.replace("rate_limit__per", "rate_limit.per"): value for name, value in settings.items()}
     with Gateway(run, **settings) as gateway:

@@ -34,8 +34,11 @@ def until_told(gateway: Gateway, ended: threading.Event, outcomes: Counter[str])
             connection = None
 
 
-@case("SIGTERM under load", "the signal while 8 clients ask, one of them for a second",
-      "readiness is 503 first, no request is lost, it ends with status 0 in time")
+@case(
+    "SIGTERM under load",
+    "the signal while 8 clients ask, one of them for a second",
+    "readiness is 503 first, no request is lost, it ends with status 0 in time",
+)
 def terminated(run: Run) -> str:
     models = {"slow/1/model.onnx": TESTED / "slow.onnx"}
     with Gateway(run, models, server__shutdown_delay_ms=1500, runtime__scheduler="own_threads") as gateway:

@@ -34,7 +34,11 @@ def undisturbed(watcher: Watcher) -> str:
     return seen
 
 
-@case("an emptied repository", "all that is in the mounted folder is gone for a while", "it serves on, and swaps when files come back")
+@case(
+    "an emptied repository",
+    "all that is in the mounted folder is gone for a while",
+    "it serves on, and swaps when files come back",
+)
 def emptied(run: Run) -> str:
     with Gateway(run) as gateway:
         watcher = Watcher(gateway.http, gateway.token)
@@ -51,7 +55,11 @@ def emptied(run: Run) -> str:
         return seen
 
 
-@case("a removed state directory", "the state directory is gone while it runs", "it serves on, and the next file is served")
+@case(
+    "a removed state directory",
+    "the state directory is gone while it runs",
+    "it serves on, and the next file is served",
+)
 def stateless(run: Run) -> str:
     with Gateway(run) as gateway:
         watcher = Watcher(gateway.http, gateway.token)
@@ -62,8 +70,11 @@ def stateless(run: Run) -> str:
         return seen
 
 
-@case("files that are overwritten", "the served file is overwritten in place, then truncated, emptied, replaced by a page",
-      "the old version serves, no wrong answer")
+@case(
+    "files that are overwritten",
+    "the served file is overwritten in place, then truncated, emptied, replaced by a page",
+    "the old version serves, no wrong answer",
+)
 def overwritten(run: Run) -> str:
     with Gateway(run) as gateway:
         watcher = Watcher(gateway.http, gateway.token)
@@ -80,7 +91,11 @@ def overwritten(run: Run) -> str:
         return seen
 
 
-@case("a file that is written slowly", "parts of 1 kB into the served file, without a rename", "no half of it, one swap at the end")
+@case(
+    "a file that is written slowly",
+    "parts of 1 kB into the served file, without a rename",
+    "no half of it, one swap at the end",
+)
 def slowly(run: Run) -> str:
     with Gateway(run) as gateway:
         watcher = Watcher(gateway.http, gateway.token)

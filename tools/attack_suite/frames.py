@@ -27,10 +27,15 @@ def literal(name: bytes, value: bytes) -> bytes:
     return bytes((0, len(name))) + name + bytes((len(value),)) + value
 
 
-HEAD = b"".join((
-    literal(b":method", b"POST"), literal(b":scheme", b"http"), literal(b":authority", b"127.0.0.1"),
-    literal(b":path", b"/inference.GRPCInferenceService/ServerLive"), literal(b"content-type", b"application/grpc"),
-))
+HEAD = b"".join(
+    (
+        literal(b":method", b"POST"),
+        literal(b":scheme", b"http"),
+        literal(b":authority", b"127.0.0.1"),
+        literal(b":path", b"/inference.GRPCInferenceService/ServerLive"),
+        literal(b"content-type", b"application/grpc"),
+    )
+)
 
 
 def flooded(port: int, frames: list[bytes]) -> tuple[int, str]:
@@ -84,15 +89,20 @@ def reason(received: bytes) -> int | None:
     return None
 
 
-@case("floods of control frames", "some thousand SETTINGS, PING or PRIORITY frames, and streams that are reset at once",
-      "the connection is ended, with ENHANCE_YOUR_CALM")
+@case(
+    "floods of control frames",
+    "some thousand SETTINGS, PING or PRIORITY frames, and streams that are reset at once",
+    "the connection is ended, with ENHANCE_YOUR_CALM",
+)
 def control(run: Run) -> str:
     stream = range(1, 2 * 400, 2)
     floods = {
         "SETTINGS": [frame(SETTINGS, 0, 0, struct.pack(">HI", 4, 65535))] * FRAMES,
         "PING": [frame(PING, 0, 0, b"12345678")] * FRAMES,
         "PRIORITY": [frame(PRIORITY, 0, 3, struct.pack(">IB", 0, 15))] * FRAMES,
-        "RST_STREAM": [frame(HEADERS, 4, one, HEAD) + frame(RST_STREAM, 0, one, struct.pack(">I", 8)) for one in stream],
+        "RST_STREAM": [
+            frame(HEADERS, 4, one, HEAD) + frame(RST_STREAM, 0, one, struct.pack(">I", 8)) for one in stream
+        ],
     }
     with Gateway(run) as gateway:
         seen = {name: flooded(gateway.grpc, frames) for name, frames in floods.items()}

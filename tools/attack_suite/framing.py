@@ -32,14 +32,22 @@ BROKEN: tuple[tuple[str, tuple[str, ...], bytes, tuple[int, ...]], ...] = (
 )
 
 
-@case("broken framing", "lengths and codings that contradict each other, and heads beyond the limits",
-      "400 (431, 501 where they say more), and the connection is closed")
+@case(
+    "broken framing",
+    "lengths and codings that contradict each other, and heads beyond the limits",
+    "400 (431, 501 where they say more), and the connection is closed",
+)
 def framing(run: Run) -> str:
     with Gateway(run) as gateway:
         wrong = []
         for name, lines, body, statuses in BROKEN:
-            top = ["POST /predict HTTP/1.1", "Host: 127.0.0.1", "Content-Type: application/json",
-                   f"Authorization: Bearer {gateway.token}", *lines]
+            top = [
+                "POST /predict HTTP/1.1",
+                "Host: 127.0.0.1",
+                "Content-Type: application/json",
+                f"Authorization: Bearer {gateway.token}",
+                *lines,
+            ]
             with connect(gateway.http, timeout=10) as connection:
                 try:
                     connection.sendall("\r\n".join(top).encode("latin-1") + b"\r\n\r\n" + body)

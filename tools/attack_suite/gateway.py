@@ -52,8 +52,14 @@ def mint(subject: str = "caller", scope: str = "predict read manage", **claims: 
     now = int(time.time())
     header = {"alg": "HS256", "typ": "at+jwt"}
     payload = {
-        "iss": "onnx-gateway", "aud": "onnx-gateway", "sub": subject, "client_id": subject, "iat": now,
-        "exp": now + 3600, "jti": os.urandom(8).hex(), "scope": scope,
+        "iss": "onnx-gateway",
+        "aud": "onnx-gateway",
+        "sub": subject,
+        "client_id": subject,
+        "iat": now,
+        "exp": now + 3600,
+        "jti": os.urandom(8).hex(),
+        "scope": scope,
     } | claims
     return signed(header, payload)
 
@@ -93,8 +99,12 @@ class Gateway:
             "auth.clients.shop": {"secret_hash": secret_hash(self.binary), "scopes": ["predict", "read"]},
             "rate_limit": {"enabled": False},
             "models": {
-                "repository": str(self.repository), "state_directory": str(self.state), "default": "iris",
-                "poll_interval_ms": 200, "removal_grace_ms": 500, "incomplete_grace_ms": 500,
+                "repository": str(self.repository),
+                "state_directory": str(self.state),
+                "default": "iris",
+                "poll_interval_ms": 200,
+                "removal_grace_ms": 500,
+                "incomplete_grace_ms": 500,
             },
         }
         for name, value in changed.items():
@@ -124,8 +134,12 @@ class Gateway:
         environment.setdefault("ORT_DYLIB_PATH", str(REPOSITORY / ".onnxruntime" / "libonnxruntime.so"))
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
-                [self.binary, "--config", self.settings, "serve"], env=environment, cwd=self.folder, stdout=log,
-                stderr=log, preexec_fn=self.limit,
+                [self.binary, "--config", self.settings, "serve"],
+                env=environment,
+                cwd=self.folder,
+                stdout=log,
+                stderr=log,
+                preexec_fn=self.limit,
             )
 
     def limit(self) -> None:
@@ -163,8 +177,16 @@ class Gateway:
         versions = answer.json().get("versions", []) if answer.status == 200 else []
         return any(one["state"] == "READY" and one.get("digest", "").startswith(digest) for one in versions)
 
-    def ask(self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None,
-            token: str | None = None, source: str = "127.0.0.1", timeout: float = 30) -> Answer:
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        headers: dict[str, str] | None = None,
+        token: str | None = None,
+        source: str = "127.0.0.1",
+        timeout: float = 30,
+    ) -> Answer:
         mine = {"Authorization": f"Bearer {token or self.token}"}
         if body is not None:
             mine["Content-Type"] = "application/json"

@@ -88,8 +88,15 @@ def more(connection: socket.socket) -> bytes:
     return part
 
 
-def ask(port: int, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None,
-        source: str = "127.0.0.1", timeout: float = 30) -> Answer:
+def ask(
+    port: int,
+    method: str,
+    path: str,
+    body: bytes | None = None,
+    headers: dict[str, str] | None = None,
+    source: str = "127.0.0.1",
+    timeout: float = 30,
+) -> Answer:
     with connect(port, source, timeout) as connection:
         connection.sendall(request(method, path, body, {"Connection": "close"} | (headers or {})))
         return read(connection, method == "HEAD")

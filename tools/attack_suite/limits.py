@@ -17,8 +17,10 @@ MOST = 10
 def quota(scope: str, requests: int, seconds: int = 3600, **others: Any) -> dict[str, Any]:
     other = {"address": "caller", "caller": "address"}[scope]
     return others | {
-        "rate_limit__enabled": True, f"rate_limit.per_{scope}__requests": requests,
-        f"rate_limit.per_{scope}__period_seconds": seconds, f"rate_limit.per_{other}__requests": 100_000,
+        "rate_limit__enabled": True,
+        f"rate_limit.per_{scope}__requests": requests,
+        f"rate_limit.per_{scope}__period_seconds": seconds,
+        f"rate_limit.per_{other}__requests": 100_000,
     }
 
 
@@ -36,13 +38,18 @@ def untrusted(run: Run) -> str:
         return str(dict(counts))
 
 
-@case("addresses behind a proxy", "`evil, real` of a trusted proxy, in one line and in two",
-      "the bucket is that of the address the proxy saw: 429; another address has its own")
+@case(
+    "addresses behind a proxy",
+    "`evil, real` of a trusted proxy, in one line and in two",
+    "the bucket is that of the address the proxy saw: 429; another address has its own",
+)
 def trusted(run: Run) -> str:
     with Gateway(run, **quota("address", MOST, server__trusted_proxies=["127.0.0.1/32"])) as gateway:
         counts = Counter(
-            forwarded(gateway, *((f"198.51.100.{number}, 203.0.113.1",) if number % 2 else
-                                 (f"198.51.100.{number}", "203.0.113.1")))
+            forwarded(
+                gateway,
+                *((f"198.51.100.{number}, 203.0.113.1",) if number % 2 else (f"198.51.100.{number}", "203.0.113.1")),
+            )
             for number in range(3 * MOST)
         )
         expect(0 < counts[200] <= MOST and set(counts) == {200, 429}, dict(counts))
@@ -79,8 +86,11 @@ def flood(run: Run) -> str:
         return f"A {dict(a)}, B {dict(b)}"
 
 
-@case("a queue that one caller fills", "20 requests of one caller, room for 10, then 6 other callers with one each",
-      "the 6 are answered; refusals are 503 with Retry-After")
+@case(
+    "a queue that one caller fills",
+    "20 requests of one caller, room for 10, then 6 other callers with one each",
+    "the 6 are answered; refusals are 503 with Retry-After",
+)
 def queue(run: Run) -> str:
     models = {"slow/1/model.onnx": TESTED / "slow.onnx"}
     settings = {"runtime__queue_capacity": 10, "runtime__instances": 1, "runtime__scheduler": "own_threads"}
@@ -89,8 +99,10 @@ def queue(run: Run) -> str:
         with ThreadPoolExecutor(26) as pool:
             much = [pool.submit(gateway.ask, "POST", "/models/slow/predict", body) for _ in range(20)]
             time.sleep(0.3)
-            few = [pool.submit(gateway.ask, "POST", "/models/slow/predict", body, token=mint(f"other {number}"))
-                   for number in range(6)]
+            few = [
+                pool.submit(gateway.ask, "POST", "/models/slow/predict", body, token=mint(f"other {number}"))
+                for number in range(6)
+            ]
             others = Counter(one.result().status for one in few)
             answers = [one.result() for one in much]
         first = Counter(one.status for one in answers)

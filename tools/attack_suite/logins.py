@@ -35,8 +35,11 @@ async def guess(port: int, number: int, ended: threading.Event, counts: Counter[
         await asyncio.sleep(max(0, 1 - (time.monotonic() - begin)))
 
 
-@case("wrong secrets of many addresses", "120 addresses, a wrong secret of each every second",
-      "a client with the right one gets its token within 1 s (5 in the short form), wrong ones get 401, 429 or 503")
+@case(
+    "wrong secrets of many addresses",
+    "120 addresses, a wrong secret of each every second",
+    "a client with the right one gets its token within 1 s (5 in the short form), wrong ones get 401, 429 or 503",
+)
 def wrong_secrets(run: Run) -> str:
     with Gateway(run, rate_limit__enabled=True) as gateway:
         ended, counts = threading.Event(), Counter()

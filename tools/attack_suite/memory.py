@@ -53,12 +53,17 @@ class Peak:
 
 def besieged(run: Run, limit: int, attack: Callable[[Gateway], Counter[str]], **changed: Any) -> str:
     """Attacks a gateway while another caller asks: the gateway lives, stays below its limit, and gives memory back."""
-    models = {"gram.onnx": KINDS / "gram.onnx", "total.onnx": KINDS / "total.onnx",
-              "regressor.onnx": TESTED / "regressor.onnx"}
-    changed |= {"runtime__memory_limit_bytes": limit, "runtime__instances": 1,
-                "server__body_timeout_ms": run.pick(2500, 10_000)}
+    models = {
+        "gram.onnx": KINDS / "gram.onnx",
+        "total.onnx": KINDS / "total.onnx",
+        "regressor.onnx": TESTED / "regressor.onnx",
+    }
+    changed |= {
+        "runtime__memory_limit_bytes": limit,
+        "runtime__instances": 1,
+        "server__body_timeout_ms": run.pick(2500, 10_000),
+    }
     with Gateway(run, models, **changed) as gateway:
-
         token = mint("another")
         idle = watched(gateway.http, token, run.pick(1, 5))
         before = gateway.memory()
@@ -67,14 +72,18 @@ def besieged(run: Run, limit: int, attack: Callable[[Gateway], Counter[str]], **
             counts = attack(gateway)
         gateway_lives = gateway.process.poll() is None
         during = watcher.end()
-        seen = (f"{shown(counts)}; another caller: {during['requests']} asked, {during['lost']} lost, "
-                f"p99 {during['p99_ms']:.0f} ms (idle {idle['p99_ms']:.1f}); {before // MIB} MiB before, "
-                f"{peak.most // MIB} at the peak of {limit // MIB}")
+        seen = (
+            f"{shown(counts)}; another caller: {during['requests']} asked, {during['lost']} lost, "
+            f"p99 {during['p99_ms']:.0f} ms (idle {idle['p99_ms']:.1f}); {before // MIB} MiB before, "
+            f"{peak.most // MIB} at the peak of {limit // MIB}"
+        )
         expect(gateway_lives, f"it ended: {seen}")
         unexpected = [what for what in counts if what.split()[0] not in ACCEPTED and what not in ACCEPTED]
         expect(not unexpected, f"{unexpected}: {seen}")
-        expect(during["lost"] == 0 and set(during["statuses"]) == {"200"},
-               f"another caller got {during['statuses']} {during['first_lost']}: {seen}")
+        expect(
+            during["lost"] == 0 and set(during["statuses"]) == {"200"},
+            f"another caller got {during['statuses']} {during['first_lost']}: {seen}",
+        )
         expect(peak.most < limit, f"above its limit: {seen}")
         gateway.good()
         if not run.quick:
@@ -93,12 +102,22 @@ async def answered(reader: asyncio.StreamReader) -> str:
     return f"wrong: {wrong}" if wrong else str(answer.status)
 
 
-@case("slow bodies without a token", "bodies of 2 MB to /token from 12 addresses, the last byte kept back",
-      "it lives, others are answered, memory below the limit, refusals are 413, 408, or 503 with Retry-After")
+@case(
+    "slow bodies without a token",
+    "bodies of 2 MB to /token from 12 addresses, the last byte kept back",
+    "it lives, others are answered, memory below the limit, refusals are 413, 408, or 503 with Retry-After",
+)
 def slow_bodies(run: Run) -> str:
     body = b"a" * (2_000_000 - 1)
-    top = head("POST", "/token", {"Host": "127.0.0.1", "Content-Type": "application/x-www-form-urlencoded",
-                                  "Content-Length": str(len(body) + 1)})
+    top = head(
+        "POST",
+        "/token",
+        {
+            "Host": "127.0.0.1",
+            "Content-Type": "application/x-www-form-urlencoded",
+            "Content-Length": str(len(body) + 1),
+        },
+    )
 
     async def client(number: int) -> str:
         reader, writer = await connect(gateway_port[0], f"127.0.0.{2 + number % 12}")
@@ -117,8 +136,11 @@ def slow_bodies(run: Run) -> str:
     return besieged(run, run.pick(192, 512) * MIB, attack)
 
 
-@case("packed bodies of one caller", "bodies of about 4 kB that unpack to 4 MB, at once",
-      "it lives, others are answered, memory below the limit, refusals are 503 with Retry-After or 429")
+@case(
+    "packed bodies of one caller",
+    "bodies of about 4 kB that unpack to 4 MB, at once",
+    "it lives, others are answered, memory below the limit, refusals are 503 with Retry-After or 429",
+)
 def packed(run: Run) -> str:
     rows = 250_000
     content = json.dumps({"inputs": [{"name": "x", "shape": [rows, 4], "datatype": "FP32", "data": []}]})
@@ -126,9 +148,17 @@ def packed(run: Run) -> str:
 
     def attack(gateway: Gateway) -> Counter[str]:
         name = "total"
-        top = head("POST", f"/v2/models/{name}/infer", {
-            "Host": "127.0.0.1", "Content-Type": "application/json", "Content-Encoding": "gzip",
-            "Authorization": f"Bearer {gateway.token}", "Content-Length": str(len(body))})
+        top = head(
+            "POST",
+            f"/v2/models/{name}/infer",
+            {
+                "Host": "127.0.0.1",
+                "Content-Type": "application/json",
+                "Content-Encoding": "gzip",
+                "Authorization": f"Bearer {gateway.token}",
+                "Content-Length": str(len(body)),
+            },
+        )
 
         async def client(_: int) -> str:
             reader, writer = await connect(gateway.http)
@@ -143,17 +173,27 @@ def packed(run: Run) -> str:
     return besieged(run, run.pick(192, 512) * MIB, attack)
 
 
-@case("slow readers", "answers of 20 MB (9 MB in the short form), taken at 2 kB/s",
-      "it lives, others are answered, memory below the limit, and they are ended within a minute")
+@case(
+    "slow readers",
+    "answers of 20 MB (9 MB in the short form), taken at 2 kB/s",
+    "it lives, others are answered, memory below the limit, and they are ended within a minute",
+)
 def slow_readers(run: Run) -> str:
     rows = run.pick(1000, 1450)
     tensor = {"name": "x", "shape": [rows, 4], "datatype": "FP32", "data": [0.123 + 0.37 * n for n in range(4 * rows)]}
     body = json.dumps({"inputs": [tensor], "outputs": [{"name": "products"}]}).encode()
 
     def attack(gateway: Gateway) -> Counter[str]:
-        top = head("POST", "/v2/models/gram/infer", {
-            "Host": "127.0.0.1", "Content-Type": "application/json", "Authorization": f"Bearer {gateway.token}",
-            "Content-Length": str(len(body))})
+        top = head(
+            "POST",
+            "/v2/models/gram/infer",
+            {
+                "Host": "127.0.0.1",
+                "Content-Type": "application/json",
+                "Authorization": f"Bearer {gateway.token}",
+                "Content-Length": str(len(body)),
+            },
+        )
 
         async def client(_: int) -> str:
             reader, writer = await connect(gateway.http)
@@ -178,8 +218,11 @@ def slow_readers(run: Run) -> str:
     return besieged(run, run.pick(192, 512) * MIB, attack)
 
 
-@case("large bodies at once", "12 bodies of tensors at once: 64 MB each, 16 MB in the short form",
-      "it lives, others are answered, memory below the limit, refusals are 503 with Retry-After")
+@case(
+    "large bodies at once",
+    "12 bodies of tensors at once: 64 MB each, 16 MB in the short form",
+    "it lives, others are answered, memory below the limit, refusals are 503 with Retry-After",
+)
 def large_bodies(run: Run) -> str:
     size = run.pick(16, 64) * 1_000_000
     top, body = binary_request("regressor", size)
@@ -205,12 +248,19 @@ def binary_request(model: str, size: int) -> tuple[dict[str, str], bytes]:
     """Head and body of rows for `regressor` as a binary tensor, answered in binary."""
     columns = REGRESSOR_COLUMNS
     rows = size // (4 * columns)
-    tensor = {"name": "x", "shape": [rows, columns], "datatype": "FP32",
-              "parameters": {"binary_data_size": rows * columns * 4}}
+    tensor = {
+        "name": "x",
+        "shape": [rows, columns],
+        "datatype": "FP32",
+        "parameters": {"binary_data_size": rows * columns * 4},
+    }
     prefix = json.dumps({"inputs": [tensor], "parameters": {"binary_data_output": True}}).encode()
     body = prefix + struct.pack("<f", 0.5) * (rows * columns)
-    return {"Host": "127.0.0.1", "Inference-Header-Content-Length": str(len(prefix)),
-            "Content-Length": str(len(body))}, body
+    return {
+        "Host": "127.0.0.1",
+        "Inference-Header-Content-Length": str(len(prefix)),
+        "Content-Length": str(len(body)),
+    }, body
 
 
 REGRESSOR_COLUMNS = 2
@@ -230,13 +280,19 @@ def multiple(run: Run, name: str, headers: dict[str, str], body: bytes, most: fl
         return seen
 
 
-@case("one large binary request", "a binary tensor of 64 MB (16 MB in the short form)", "below 2 x its size at the peak")
+@case(
+    "one large binary request", "a binary tensor of 64 MB (16 MB in the short form)", "below 2 x its size at the peak"
+)
 def one_binary(run: Run) -> str:
     headers, body = binary_request("regressor", run.pick(16, 64) * 1_000_000)
     return multiple(run, "binary", headers, body, 2)
 
 
-@case("one large JSON request", "a tensor of 64 MB as JSON, three characters a number (16 MB in the short form)", "below 3 x its size at the peak")
+@case(
+    "one large JSON request",
+    "a tensor of 64 MB as JSON, three characters a number (16 MB in the short form)",
+    "below 3 x its size at the peak",
+)
 def one_json(run: Run) -> str:
     size = run.pick(16, 64) * 1_000_000
     numbers = size // 4

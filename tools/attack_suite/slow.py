@@ -54,8 +54,12 @@ def bodies(run: Run) -> str:
         async def client(_: int) -> str:
             reader, writer = await connect(gateway.http)
             begin = time.monotonic()
-            headers = {"Host": "127.0.0.1", "Content-Type": "application/json", "Content-Length": "100",
-                       "Authorization": f"Bearer {gateway.token}"}
+            headers = {
+                "Host": "127.0.0.1",
+                "Content-Type": "application/json",
+                "Content-Length": "100",
+                "Authorization": f"Bearer {gateway.token}",
+            }
             try:
                 writer.write(head("POST", "/predict", headers))
                 answer = asyncio.ensure_future(read_head(reader))

@@ -25,8 +25,11 @@ SAY_SECONDS = 10
 ROWS = {"instances": [[5.1, 3.5, 1.4, 0.2]] * 20}
 TENSOR = {"name": "features", "shape": [20, 4], "datatype": "FP32", "data": ROWS["instances"]}
 BODIES = {
-    "/predict": ROW, "/models/iris/predict": json.dumps(ROWS).encode(), "/v1/models/iris:predict": json.dumps(ROWS).encode(),
-    "/v2/models/iris/infer": json.dumps({"inputs": [TENSOR]}).encode(), "/invocations": json.dumps(ROWS).encode(),
+    "/predict": ROW,
+    "/models/iris/predict": json.dumps(ROWS).encode(),
+    "/v1/models/iris:predict": json.dumps(ROWS).encode(),
+    "/v2/models/iris/infer": json.dumps({"inputs": [TENSOR]}).encode(),
+    "/invocations": json.dumps(ROWS).encode(),
 }
 
 
@@ -67,8 +70,14 @@ class Soak:
 
     def log_in(self, number: int) -> None:
         right = number % 4 != 0
-        answer = ask(self.gateway.http, "POST", "/token", form(CLIENT_SECRET if right else "wrong one"), FORM,
-                     "127.0.0.51" if right else "127.0.0.52")
+        answer = ask(
+            self.gateway.http,
+            "POST",
+            "/token",
+            form(CLIENT_SECRET if right else "wrong one"),
+            FORM,
+            "127.0.0.51" if right else "127.0.0.52",
+        )
         expect(answer.status in ((200,) if right else (401, 429, 503)), f"a token: {answer.status}")
         self.ended.wait(0.2)
 
@@ -118,7 +127,9 @@ def soak(run: Run, seconds: int) -> str:
             if passed - said >= SAY_SECONDS:
                 said = passed
                 memory, files, tasks = rows[-1][1:]
-                run.say(f"[{passed:.0f} s] {dict(mixed.counts)}, {memory // MIB} MiB, {files} descriptors, {tasks} threads")
+                run.say(
+                    f"[{passed:.0f} s] {dict(mixed.counts)}, {memory // MIB} MiB, {files} descriptors, {tasks} threads"
+                )
         mixed.ended.set()
         for thread in threads:
             thread.join()

@@ -16,7 +16,9 @@ from .registry import Run, case, expect
 LOAD = 2
 
 
-def asked_until(gateway: Gateway, ended: threading.Event, answers: dict[str, set[bytes]], statuses: Counter[int]) -> None:
+def asked_until(
+    gateway: Gateway, ended: threading.Event, answers: dict[str, set[bytes]], statuses: Counter[int]
+) -> None:
     """Asks over one connection, and collects the answers of each version by its digest."""
     headers = {"Authorization": f"Bearer {gateway.token}", "Content-Type": "application/json"}
     sent = request("POST", "/predict", ROW, headers)
@@ -28,8 +30,11 @@ def asked_until(gateway: Gateway, ended: threading.Event, answers: dict[str, set
             answers.setdefault(answer.headers.get("x-model-digest", ""), set()).add(answer.body)
 
 
-@case("swaps under load", "100 swaps between two models (10 in the short form) while others ask",
-      "every answer is 200, and is what the version in its header answers")
+@case(
+    "swaps under load",
+    "100 swaps between two models (10 in the short form) while others ask",
+    "every answer is 200, and is what the version in its header answers",
+)
 def swaps(run: Run) -> str:
     with Gateway(run) as gateway:
         ended, answers, statuses = threading.Event(), {}, Counter()
@@ -51,8 +56,11 @@ def swaps(run: Run) -> str:
         return seen
 
 
-@case("inferences past their deadline", "runs of half a minute, with half a second for an answer",
-      "504 in time; the runs are ended: the next short one is answered")
+@case(
+    "inferences past their deadline",
+    "runs of half a minute, with half a second for an answer",
+    "504 in time; the runs are ended: the next short one is answered",
+)
 def deadline(run: Run) -> str:
     models = {"slow/1/model.onnx": TESTED / "slow.onnx"}
     with Gateway(run, models, server__request_timeout_ms=500, runtime__instances=1) as gateway:

@@ -12,8 +12,11 @@ NAMED = re.compile(r"descriptor|RLIMIT_NOFILE|LimitNOFILE|nofile|ulimit", re.IGN
 START_SECONDS = 20
 
 
-@case("few descriptors", "a limit of 64 open files, with settings for 4,096 connections",
-      "the log or the error names the limit; if it starts, it serves")
+@case(
+    "few descriptors",
+    "a limit of 64 open files, with settings for 4,096 connections",
+    "the log or the error names the limit; if it starts, it serves",
+)
 def descriptors(run: Run) -> str:
     gateway = Gateway(run, descriptors=64)
     gateway.start()

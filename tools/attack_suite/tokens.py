@@ -16,8 +16,16 @@ HEADER = {"alg": "HS256", "typ": "at+jwt"}
 
 def claims(**changed: object) -> dict[str, object]:
     now = int(time.time())
-    good = {"iss": "onnx-gateway", "aud": "onnx-gateway", "sub": "caller", "client_id": "caller", "iat": now,
-            "exp": now + 600, "jti": "1", "scope": "predict read manage"}
+    good = {
+        "iss": "onnx-gateway",
+        "aud": "onnx-gateway",
+        "sub": "caller",
+        "client_id": "caller",
+        "iat": now,
+        "exp": now + 600,
+        "jti": "1",
+        "scope": "predict read manage",
+    }
     return {name: value for name, value in (good | changed).items() if value is not ...}
 
 
@@ -28,13 +36,27 @@ def bad() -> Iterator[tuple[str, str]]:
         token = signed(HEADER | {"alg": algorithm}, good)
         yield f"alg {algorithm!r}", token
         yield f"alg {algorithm!r}, no signature", token.rsplit(".", 1)[0] + "."
-    for header in ({"jku": "http://127.0.0.1:1/"}, {"x5u": "http://127.0.0.1:1/"}, {"x5c": ["MIIB"]}, {"crit": ["exp"]},
-                   {"jwk": {"kty": "oct", "k": "AAAA"}}, {"zip": "DEF"}, {"cty": "JWT"}, {"typ": "id_token"},
-                   {"kid": "../../etc/hostname"}, {"kid": "' OR 1=1--"}, {"kid": "k" * 10_000}, {"kid": 7}):
+    for header in (
+        {"jku": "http://127.0.0.1:1/"},
+        {"x5u": "http://127.0.0.1:1/"},
+        {"x5c": ["MIIB"]},
+        {"crit": ["exp"]},
+        {"jwk": {"kty": "oct", "k": "AAAA"}},
+        {"zip": "DEF"},
+        {"cty": "JWT"},
+        {"typ": "id_token"},
+        {"kid": "../../etc/hostname"},
+        {"kid": "' OR 1=1--"},
+        {"kid": "k" * 10_000},
+        {"kid": 7},
+    ):
         yield f"header {next(iter(header))}", signed(HEADER | header, good)
     for name, values in {
-        "exp": (now - 31, ..., "2099-01-01", -1, {}, 253_402_300_800), "nbf": (now + 60, "now"), "iat": (now + 60, "now", 0),
-        "aud": (..., "other", ["other"], [], 1, {}, [1], None), "iss": (..., "other", 1),
+        "exp": (now - 31, ..., "2099-01-01", -1, {}, 253_402_300_800),
+        "nbf": (now + 60, "now"),
+        "iat": (now + 60, "now", 0),
+        "aud": (..., "other", ["other"], [], 1, {}, [1], None),
+        "iss": (..., "other", 1),
         "sub": (..., "", "a\nb", 1, "s" * 5000),
     }.items():
         for value in values:
@@ -69,13 +91,25 @@ def bad_tokens(run: Run) -> str:
         return f"{count} tokens, each refused"
 
 
-@case("no token, two tokens, too little scope", "the ways to send a token", "401 without a code, 400, 403; `bearer` is 200")
+@case(
+    "no token, two tokens, too little scope",
+    "the ways to send a token",
+    "401 without a code, 400, 403; `bearer` is 200",
+)
 def ways(run: Run) -> str:
     with Gateway(run) as gateway:
 
         def sent(*lines: str) -> tuple[int, str]:
-            top = head("POST", "/predict", {"Host": "127.0.0.1", "Content-Type": "application/json",
-                                            "Connection": "close", "Content-Length": str(len(ROW))})
+            top = head(
+                "POST",
+                "/predict",
+                {
+                    "Host": "127.0.0.1",
+                    "Content-Type": "application/json",
+                    "Connection": "close",
+                    "Content-Length": str(len(ROW)),
+                },
+            )
             with connect(gateway.http) as connection:
                 connection.sendall(top[:-2] + "".join(line + "\r\n" for line in lines).encode() + b"\r\n" + ROW)
                 answer = read(connection)

@@ -1,6 +1,6 @@
 """Another caller, in a process of its own: asks again and again, until its input ends, and says how it went.
 
-    python -m attack_suite.watcher PORT TOKEN SOURCE
+python -m attack_suite.watcher PORT TOKEN SOURCE
 """
 
 from __future__ import annotations
@@ -72,10 +72,20 @@ def main() -> None:
         time.sleep(PAUSE_SECONDS)
     latencies.sort()
     with suppress(BrokenPipeError):
-        print(json.dumps({
-            "requests": len(latencies), "lost": len(lost), "first_lost": lost[:1], "statuses": statuses,
-            "p50_ms": percentile(latencies, 0.5), "p99_ms": percentile(latencies, 0.99), "max_ms": percentile(latencies, 1),
-        }), flush=True)
+        print(
+            json.dumps(
+                {
+                    "requests": len(latencies),
+                    "lost": len(lost),
+                    "first_lost": lost[:1],
+                    "statuses": statuses,
+                    "p50_ms": percentile(latencies, 0.5),
+                    "p99_ms": percentile(latencies, 0.99),
+                    "max_ms": percentile(latencies, 1),
+                }
+            ),
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

@@ -77,7 +77,11 @@ def mlserver(folder: Path) -> Contestant:
 
 # All but the gateway; each takes a folder for its files.
 OTHERS: dict[str, Callable[[Path], Contestant]] = {
-    "echo": echo, "plain": plain, "furnace": furnace, "fastapi-onnx": fastapi_onnx, "tutorial": tutorial,
+    "echo": echo,
+    "plain": plain,
+    "furnace": furnace,
+    "fastapi-onnx": fastapi_onnx,
+    "tutorial": tutorial,
     "mlserver": mlserver,
 }
 

@@ -31,9 +31,21 @@ def run(server: Server, request: Request, bodies: list[bytes], load: Load, scrat
     file = scratch / "bodies"
     file.write_bytes(framed(bodies))
     command: list[str | Path] = [
-        PROGRAMS / "load", "--address", f"127.0.0.1:{load.grpc_port or server.port}", "--path", request.path,
-        "--bodies", file, "--connections", str(load.connections), "--seconds", str(load.seconds),
-        "--warmup-seconds", str(load.warmup_seconds), "--process", str(server.process.pid),
+        PROGRAMS / "load",
+        "--address",
+        f"127.0.0.1:{load.grpc_port or server.port}",
+        "--path",
+        request.path,
+        "--bodies",
+        file,
+        "--connections",
+        str(load.connections),
+        "--seconds",
+        str(load.seconds),
+        "--warmup-seconds",
+        str(load.warmup_seconds),
+        "--process",
+        str(server.process.pid),
     ]
     for name, value in request.headers.items():
         command += ["--header", f"{name}: {value}"]
@@ -63,9 +75,23 @@ class Loop:
 def run_bare(loop: Loop, load: Load) -> dict[str, Any]:
     """The figures of a loop; of a load only its times and its rate matter."""
     command: list[str | Path] = [
-        PROGRAMS / "bare", "--model", loop.model, "--rows", loop.rows, "--columns", str(loop.columns),
-        "--batch", str(loop.batch), "--threads", str(loop.threads), "--intra-threads", str(loop.intra_threads),
-        "--seconds", str(load.seconds), "--warmup-seconds", str(load.warmup_seconds),
+        PROGRAMS / "bare",
+        "--model",
+        loop.model,
+        "--rows",
+        loop.rows,
+        "--columns",
+        str(loop.columns),
+        "--batch",
+        str(loop.batch),
+        "--threads",
+        str(loop.threads),
+        "--intra-threads",
+        str(loop.intra_threads),
+        "--seconds",
+        str(load.seconds),
+        "--warmup-seconds",
+        str(load.warmup_seconds),
     ]
     if load.rate is not None:
         command += ["--rate", f"{load.rate:.3f}"]

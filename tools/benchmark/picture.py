@@ -19,9 +19,7 @@ OTHER_COLOUR = "#4a76a8"
 
 
 def draw(record: dict[str, Any]) -> str:
-    entries = [
-        entry for entry in record["items"].get(ITEM, {}).get("results", []) if entry["setting"] == SETTING
-    ]
+    entries = [entry for entry in record["items"].get(ITEM, {}).get("results", []) if entry["setting"] == SETTING]
     entries.sort(key=lambda entry: entry["cpu_us"])
     width = NAMES_WIDTH + len(PANELS) * (PANEL_WIDTH + GAP)
     height = TOP + len(entries) * STEP + BOTTOM

@@ -48,7 +48,12 @@ class Server:
         self.began = time.monotonic()
         with log.open("ab") as output:
             self.process = subprocess.Popen(
-                command, env=environment, cwd=log.parent, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+                command,
+                env=environment,
+                cwd=log.parent,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
                 start_new_session=True,
             )
 

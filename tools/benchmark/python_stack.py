@@ -56,8 +56,17 @@ def uvicorn(name: str, module: str, folder: Path) -> Server:
         subprocess.run([PYTHON, SERVERS / "make_forest.py", forest], check=True)
     port = free_port()
     command = [
-        PYTHON, "-m", "uvicorn", "--app-dir", str(SERVERS), f"{module}:app", "--port", str(port),
-        "--workers", str(os.cpu_count() or 1), "--no-access-log",
+        PYTHON,
+        "-m",
+        "uvicorn",
+        "--app-dir",
+        str(SERVERS),
+        f"{module}:app",
+        "--port",
+        str(port),
+        "--workers",
+        str(os.cpu_count() or 1),
+        "--no-access-log",
     ]
     shared = {"BENCH_SECRET": SECRET, "BENCH_FOREST": str(forest), "BENCH_MODEL": str(IRIS)}
     return Server(name, port, command, environment() | shared, LOGS / f"{name}.log")

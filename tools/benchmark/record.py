@@ -35,7 +35,11 @@ def update(results: list[Result], left_out: list[str], items: list[str], gateway
         found = [result.document() for result in results if result.item == item]
         reasons = [reason for reason in left_out if reason.startswith(f"{item}: ")]
         record["items"][item] = {
-            "date": today, "gateway": versions["gateway"], "how": how, "left_out": reasons, "results": found,
+            "date": today,
+            "gateway": versions["gateway"],
+            "how": how,
+            "left_out": reasons,
+            "results": found,
         }
     JSON.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n")
     PICTURE.write_text(picture.draw(record))

@@ -61,7 +61,9 @@ def binary(name: str, rows: list[Row]) -> tuple[str, bytes]:
     """The same as bytes: the length of the JSON at its start, and the body."""
     content = as_floats(rows)
     tensor = {
-        "name": name, "shape": [len(rows), len(rows[0])], "datatype": "FP32",
+        "name": name,
+        "shape": [len(rows), len(rows[0])],
+        "datatype": "FP32",
         "parameters": {"binary_data_size": len(content)},
     }
     head = compact({"inputs": [tensor], "parameters": {"binary_data_output": True}})

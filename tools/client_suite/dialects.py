@@ -54,12 +54,16 @@ def kserve_models(gateway: Gateway) -> None:
 
 def checks(gateway: Gateway) -> Iterator[Check]:
     for name, path in (
-        ("MLflow", "/ping"), ("MLflow", "/version"), ("MLflow", "/health"), ("SageMaker", "/ping"),
+        ("MLflow", "/ping"),
+        ("MLflow", "/version"),
+        ("MLflow", "/health"),
+        ("SageMaker", "/ping"),
         ("Vertex AI", VERTEX_HEALTH_ROUTE),
     ):
         yield f"{name}: GET {path} needs no token", partial(probed, gateway, path)
     for name, path in (
-        ("KServe v1", "/v1/models/iris:predict"), ("MLflow and SageMaker", "/invocations"),
+        ("KServe v1", "/v1/models/iris:predict"),
+        ("MLflow and SageMaker", "/invocations"),
         ("Vertex AI", VERTEX_PREDICT_ROUTE),
     ):
         yield f"{name}: POST {path} needs one", partial(closed, gateway, path, {"instances": ROWS})

@@ -32,8 +32,14 @@ def run(gateway: Gateway, block: re.Match[str]) -> None:
     command = [sys.executable, "-"] if block["language"] == "python" else ["bash", "-euo", "pipefail"]
     environment = os.environ | {"TOKEN": gateway.token}
     done = subprocess.run(
-        command, input=code, env=environment, cwd=gateway.scratch, capture_output=True, text=True,
-        timeout=TIMEOUT_SECONDS, check=False,
+        command,
+        input=code,
+        env=environment,
+        cwd=gateway.scratch,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_SECONDS,
+        check=False,
     )
     if done.returncode != 0:
         raise Wrong(f"it ends with {done.returncode}: {(done.stderr or done.stdout)[-300:]}")

@@ -68,7 +68,8 @@ class Calls:
     def predict(self) -> None:
         body = self.body("PredictRequest", {"features": ROW.ravel().tolist()})
         for answer in (
-            self.call("predict.predict_default", body=body), self.call("predict.predict_model", "iris", body=body)
+            self.call("predict.predict_default", body=body),
+            self.call("predict.predict_model", "iris", body=body),
         ):
             equal((answer.model, answer.version, answer.prediction), ("iris", "1", "setosa"))
 

@@ -18,7 +18,16 @@ from .gateway import REPOSITORY, TIMEOUT_SECONDS, VERTEX_HEALTH_ROUTE, VERTEX_PR
 START_SECONDS = 60
 STOP_SECONDS = 30
 KINDS = (
-    "same_symbol", "texts", "one_text", "half", "brain_half", "scalar", "truths", "unsigned", "bytes_in", "every_type",
+    "same_symbol",
+    "texts",
+    "one_text",
+    "half",
+    "brain_half",
+    "scalar",
+    "truths",
+    "unsigned",
+    "bytes_in",
+    "every_type",
     "vector",
 )
 CLIENT = {"grant_type": "client_credentials", "client_id": "demo", "client_secret": "demo-secret"}
@@ -44,7 +53,10 @@ class Launched:
         self.log = log.open("wb")
         self.process = subprocess.Popen(
             [binary, "--config", development, "--config", scratch / "suite.toml", "serve"],
-            env=environment(), cwd=scratch, stdout=self.log, stderr=self.log,
+            env=environment(),
+            cwd=scratch,
+            stdout=self.log,
+            stderr=self.log,
         )
 
     def fill_repository(self) -> None:

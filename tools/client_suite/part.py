@@ -19,6 +19,7 @@ def checks_of(name: str, gateway: Gateway) -> Iterator[Check]:
     try:
         yield from importlib.import_module(f"client_suite.{name}").checks(gateway)
     except Exception as error:  # noqa: BLE001 - it becomes the outcome
+
         def failed(error: Exception = error) -> None:
             raise error
 

@@ -18,10 +18,20 @@ TIMEOUT_SECONDS = 600
 
 def verdicts(gateway: Gateway) -> list[dict[str, Any]]:
     command = [
-        sys.executable, REPOSITORY / "tools" / "conformance", gateway.url, "--grpc", gateway.grpc, "--manage", "--json",
+        sys.executable,
+        REPOSITORY / "tools" / "conformance",
+        gateway.url,
+        "--grpc",
+        gateway.grpc,
+        "--manage",
+        "--json",
     ]
     done = subprocess.run(
-        command, env=os.environ | {"TOKEN": gateway.token}, stdout=subprocess.PIPE, text=True, timeout=TIMEOUT_SECONDS,
+        command,
+        env=os.environ | {"TOKEN": gateway.token},
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=TIMEOUT_SECONDS,
         check=False,
     )
     if done.returncode not in (0, 1) or not done.stdout:

@@ -79,10 +79,13 @@ class Calls:
 
     def load_and_unload(self) -> None:
         self.client.unload_model("vector", headers=self.headers)
-        text = refused(lambda: self.client.infer(
-            "vector", [triton.InferInput("x", [1], "FP32").set_data_from_numpy(np.ones(1, np.float32))],
-            headers=self.headers,
-        ))
+        text = refused(
+            lambda: self.client.infer(
+                "vector",
+                [triton.InferInput("x", [1], "FP32").set_data_from_numpy(np.ones(1, np.float32))],
+                headers=self.headers,
+            )
+        )
         expect("UNAVAILABLE" in text or "NOT_FOUND" in text, text)
         self.client.load_model("vector", headers=self.headers)
         expect(self.client.is_model_ready("vector", headers=self.headers), "it is not ready again")

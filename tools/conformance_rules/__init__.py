@@ -4,9 +4,27 @@ import importlib
 
 # In the order in which they are checked.
 THEMES = (
-    "metadata", "health", "infer", "outputs", "broken_requests", "numbers", "json_form", "parameters", "binary",
-    "binary_refused", "raw_request", "encodings", "classification", "repository", "statistics", "configuration",
-    "http_form", "access", "grpc_core", "grpc_tensors", "grpc_extensions",
+    "metadata",
+    "health",
+    "infer",
+    "outputs",
+    "broken_requests",
+    "numbers",
+    "json_form",
+    "parameters",
+    "binary",
+    "binary_refused",
+    "raw_request",
+    "encodings",
+    "classification",
+    "repository",
+    "statistics",
+    "configuration",
+    "http_form",
+    "access",
+    "grpc_core",
+    "grpc_tensors",
+    "grpc_extensions",
 )
 for theme in THEMES:
     importlib.import_module(f".{theme}", __name__)

@@ -113,7 +113,7 @@ def large(server: Server) -> None:
     server.refused(answer, 400, 413)
 
 
-@rule("encoding.errors", SECTION, 'an error can be read whatever Accept-Encoding says')
+@rule("encoding.errors", SECTION, "an error can be read whatever Accept-Encoding says")
 def errors(server: Server) -> None:
     model = server.model()
     for accept in ("gzip", "deflate", "gzip, deflate, br, zstd"):

@@ -80,8 +80,11 @@ def outputs_order(server: Server) -> None:
 def parameters(server: Server) -> None:
     model = server.models[0]
     kinds = {
-        "my_truth": {"bool_param": True}, "my_number": {"int64_param": -7}, "my_text": {"string_param": "x"},
-        "my_double": {"double_param": 0.5}, "my_count": {"uint64_param": 2**63},
+        "my_truth": {"bool_param": True},
+        "my_number": {"int64_param": -7},
+        "my_text": {"string_param": "x"},
+        "my_double": {"double_param": 0.5},
+        "my_count": {"uint64_param": 2**63},
     }
     same(server, model, infer(server, raw(model.name, model.inputs, parameters=kinds)))
 
@@ -223,10 +226,13 @@ def narrow(server: Server) -> None:
 @grpc_rule("grpc.half-floats", SECTION, "FP16 and BF16 in typed contents: INVALID_ARGUMENT, they are raw only")
 def half_floats(server: Server) -> None:
     model, tensor = server.input_of({"FP16", "BF16"}, lambda model: len(model.inputs) == 1)
-    invalid(server, {
-        "model_name": model.name,
-        "inputs": [tensor.head() | {"contents": {"fp32_contents": tensor.values}}],
-    })
+    invalid(
+        server,
+        {
+            "model_name": model.name,
+            "inputs": [tensor.head() | {"contents": {"fp32_contents": tensor.values}}],
+        },
+    )
 
 
 @grpc_rule("grpc.texts", "8.9", "lengths of raw BYTES that do not use up the tensor exactly: INVALID_ARGUMENT")

@@ -21,8 +21,13 @@ PATIENCE_SECONDS = 60
 def method(server: Server) -> None:
     model = server.model()
     wrong = [
-        ("POST", "/v2"), ("POST", "/v2/health/live"), ("POST", "/v2/health/ready"), ("POST", model.path),
-        ("POST", f"{model.path}/ready"), ("GET", f"{model.path}/infer"), ("PUT", f"{model.path}/infer"),
+        ("POST", "/v2"),
+        ("POST", "/v2/health/live"),
+        ("POST", "/v2/health/ready"),
+        ("POST", model.path),
+        ("POST", f"{model.path}/ready"),
+        ("GET", f"{model.path}/infer"),
+        ("PUT", f"{model.path}/infer"),
         ("DELETE", model.path),
     ]
     for verb, path in wrong:

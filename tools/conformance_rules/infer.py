@@ -65,7 +65,7 @@ def no_content_type(server: Server) -> None:
 @rule("infer.id", SECTION, "the request's id is in the answer")
 def id_echoed(server: Server) -> None:
     model = server.model()
-    for text in ("a-1", "ö \" \\ \u2028", "x" * 200):
+    for text in ("a-1", 'ö " \\ \u2028', "x" * 200):
         came = server.answered(server.infer(model, model.body(id=text))).get("id")
         expect(came == text, f"id {came!r} for {text!r}")
 

@@ -64,7 +64,7 @@ def lone_surrogate(server: Server) -> None:
 @rule("json.escapes", "8.8", "texts of BYTES mean the same escaped and as they are")
 def escapes(server: Server) -> None:
     model, tensor = server.input_of({"BYTES"}, lambda model: model.is_plain())
-    changed: list[Tensor] = server.with_input(model, tensor.with_values(["ö€😀\x00\n\""] * len(tensor.values)))
+    changed: list[Tensor] = server.with_input(model, tensor.with_values(['ö€😀\x00\n"'] * len(tensor.values)))
     answers = [
         server.infer(model, json.dumps(model.body(changed), ensure_ascii=ascii_only).encode())
         for ascii_only in (True, False)

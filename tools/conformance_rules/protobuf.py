@@ -9,13 +9,18 @@ VARINTS = {"bool", "int32", "int64", "uint32", "uint64"}
 FIXED = {"float": ("<f", 5), "double": ("<d", 1)}
 
 TENSOR = {
-    "name": (1, "string"), "datatype": (2, "string"), "shape": (3, "*int64"), "parameters": (4, "map InferParameter"),
+    "name": (1, "string"),
+    "datatype": (2, "string"),
+    "shape": (3, "*int64"),
+    "parameters": (4, "map InferParameter"),
     "contents": (5, "InferTensorContents"),
 }
 DURATION = {"count": (1, "uint64"), "ns": (2, "uint64")}
 NAME_AND_VERSION = {"name": (1, "string"), "version": (2, "string")}
 REPOSITORY_MODEL = {
-    "repository_name": (1, "string"), "model_name": (2, "string"), "parameters": (3, "map RepositoryParameter"),
+    "repository_name": (1, "string"),
+    "model_name": (2, "string"),
+    "parameters": (3, "map RepositoryParameter"),
 }
 # For each message its fields: number and type; * is repeated, "map X" a map from texts.
 MESSAGES: dict[str, dict[str, tuple[int, str]]] = {

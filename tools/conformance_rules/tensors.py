@@ -11,8 +11,18 @@ from .registry import Miss
 
 # The struct module's letter for each datatype; all little-endian. BF16 is the upper half of FP32, BYTES has lengths.
 LETTERS = {
-    "BOOL": "?", "INT8": "b", "INT16": "h", "INT32": "i", "INT64": "q",
-    "UINT8": "B", "UINT16": "H", "UINT32": "I", "UINT64": "Q", "FP16": "e", "FP32": "f", "FP64": "d",
+    "BOOL": "?",
+    "INT8": "b",
+    "INT16": "h",
+    "INT32": "i",
+    "INT64": "q",
+    "UINT8": "B",
+    "UINT16": "H",
+    "UINT32": "I",
+    "UINT64": "Q",
+    "FP16": "e",
+    "FP32": "f",
+    "FP64": "d",
 }
 DATATYPES = {*LETTERS, "BF16", "BYTES"}
 FLOATS = {"FP16", "BF16", "FP32", "FP64"}

@@ -29,8 +29,10 @@ def regressor() -> keras.Model:
 def picture() -> keras.Model:
     return keras.Sequential(
         [
-            keras.layers.Input((6, 6, 1), name="picture"), keras.layers.Conv2D(2, 3, activation="relu"),
-            keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(2, "softmax"),
+            keras.layers.Input((6, 6, 1), name="picture"),
+            keras.layers.Conv2D(2, 3, activation="relu"),
+            keras.layers.GlobalAveragePooling2D(),
+            keras.layers.Dense(2, "softmax"),
         ]
     )
 
@@ -40,7 +42,9 @@ def models() -> Iterator[Made]:
     pictures = np.random.default_rng(rows.SEED).integers(0, 256, (rows.COUNT, 6, 6, 1)).astype(np.float32)
     flowers = rows.asked(extreme=100)
     for name, make, given in (
-        ("classifier", classifier, flowers), ("regressor", regressor, flowers), ("picture", picture, pictures)
+        ("classifier", classifier, flowers),
+        ("regressor", regressor, flowers),
+        ("picture", picture, pictures),
     ):
         keras.utils.set_random_seed(rows.SEED)
         model = make()

@@ -24,9 +24,22 @@ def asked(*, missing: bool = False, extreme: float = 1000.0) -> np.ndarray:
     flowers = FEATURES[drawn.permutation(len(FEATURES))[:48]].copy()
     odd = np.array(
         [
-            [0] * 4, [-1] * 4, [extreme, 0, 0, 0], [0, -extreme, 0, 0], [extreme] * 4, [-extreme] * 4, [1e-6] * 4,
-            [5.1, 3.5, 1.4, 0.2], [5.1, 3.5, 1.4, 0.2], [5.1, 3.5, 1.4, 0.2], [0.5, 9, 0.5, 9], [9, 0.5, 9, 0.5],
-            [2.45] * 4, [1, 2, 3, 4], [4, 3, 2, 1], [extreme / 2, -extreme / 2, 1, 1],
+            [0] * 4,
+            [-1] * 4,
+            [extreme, 0, 0, 0],
+            [0, -extreme, 0, 0],
+            [extreme] * 4,
+            [-extreme] * 4,
+            [1e-6] * 4,
+            [5.1, 3.5, 1.4, 0.2],
+            [5.1, 3.5, 1.4, 0.2],
+            [5.1, 3.5, 1.4, 0.2],
+            [0.5, 9, 0.5, 9],
+            [9, 0.5, 9, 0.5],
+            [2.45] * 4,
+            [1, 2, 3, 4],
+            [4, 3, 2, 1],
+            [extreme / 2, -extreme / 2, 1, 1],
         ],
         np.float32,
     )
@@ -65,9 +78,16 @@ PEOPLE = people(200, SEED)
 RETURNED = ((PEOPLE["fare"] > 20) ^ (PEOPLE["city"] == "Bern")).astype(int)
 
 TEXTS = [
-    "the parcel came late and broken", "very good, came early", "never again: late, broken, no answer",
-    "good price and good quality", "no answer for weeks", "early, whole, well packed", "broken on arrival",
-    "well made and well packed", "late again", "quality is very good",
+    "the parcel came late and broken",
+    "very good, came early",
+    "never again: late, broken, no answer",
+    "good price and good quality",
+    "no answer for weeks",
+    "early, whole, well packed",
+    "broken on arrival",
+    "well made and well packed",
+    "late again",
+    "quality is very good",
 ]
 MOODS = np.array(["bad", "good", "bad", "good", "bad", "good", "bad", "good", "bad", "good"])
 

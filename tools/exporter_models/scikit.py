@@ -10,9 +10,25 @@ import numpy as np
 from skl2onnx import to_onnx
 from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType, Int64TensorType, StringTensorType
 from sklearn import (
-    calibration, cluster, compose, decomposition, discriminant_analysis, ensemble, feature_extraction, impute,
-    linear_model, mixture, multiclass, multioutput, naive_bayes, neighbors, neural_network, pipeline, preprocessing,
-    svm, tree,
+    calibration,
+    cluster,
+    compose,
+    decomposition,
+    discriminant_analysis,
+    ensemble,
+    feature_extraction,
+    impute,
+    linear_model,
+    mixture,
+    multiclass,
+    multioutput,
+    naive_bayes,
+    neighbors,
+    neural_network,
+    pipeline,
+    preprocessing,
+    svm,
+    tree,
 )
 
 from . import rows
@@ -24,9 +40,18 @@ SEED = rows.SEED
 
 
 def made(
-    name: str, estimator: Any, target: Any = None, *, given: np.ndarray = rows.FEATURES,
-    asked: np.ndarray | None = None, types: list = FLOATS, zipmap: Any = True, flags: tuple[str, ...] = (),
-    train: Any = None, whole: tuple[str, ...] = (), named: bool = True,
+    name: str,
+    estimator: Any,
+    target: Any = None,
+    *,
+    given: np.ndarray = rows.FEATURES,
+    asked: np.ndarray | None = None,
+    types: list = FLOATS,
+    zipmap: Any = True,
+    flags: tuple[str, ...] = (),
+    train: Any = None,
+    whole: tuple[str, ...] = (),
+    named: bool = True,
 ) -> Made:
     estimator.fit(given if train is None else train, target)
     options = {} if zipmap is True else {"zipmap": zipmap}
@@ -34,8 +59,14 @@ def made(
     what = type(estimator).__name__ + ("" if zipmap is True else f", zipmap={zipmap!r}")
     column = rows.asked() if asked is None else asked
     return Made(
-        f"sk_{name}", "skl2onnx", what, serialized(model), {types[0][0]: column}, flags,
-        whole, labels_of(estimator) if named else (),
+        f"sk_{name}",
+        "skl2onnx",
+        what,
+        serialized(model),
+        {types[0][0]: column},
+        flags,
+        whole,
+        labels_of(estimator) if named else (),
     )
 
 
@@ -52,8 +83,13 @@ def classifiers() -> Iterator[Made]:
     histograms = {"max_iter": 4, "max_depth": 3, "random_state": SEED}
     gaps = rows.with_gaps(rows.FEATURES)
     yield made(
-        "histograms_gaps", ensemble.HistGradientBoostingClassifier(**histograms), rows.MARKS, given=gaps, zipmap=False,
-        asked=rows.asked(missing=True), flags=("missing",),
+        "histograms_gaps",
+        ensemble.HistGradientBoostingClassifier(**histograms),
+        rows.MARKS,
+        given=gaps,
+        zipmap=False,
+        asked=rows.asked(missing=True),
+        flags=("missing",),
     )
     yield made("logistic_names", linear_model.LogisticRegression(max_iter=500), rows.NAMES, zipmap=False)
     yield made("logistic_signs", linear_model.LogisticRegression(), rows.SIGNS)
@@ -94,8 +130,13 @@ def classifiers() -> Iterator[Made]:
     whole = tree.DecisionTreeClassifier(max_depth=3, random_state=SEED)
     integers = np.round(rows.FEATURES).astype(np.int64)
     yield made(
-        "integers", whole, rows.MARKS, given=integers, asked=np.round(rows.asked()).astype(np.int64),
-        types=[("X", Int64TensorType([None, 4]))], zipmap=False,
+        "integers",
+        whole,
+        rows.MARKS,
+        given=integers,
+        asked=np.round(rows.asked()).astype(np.int64),
+        types=[("X", Int64TensorType([None, 4]))],
+        zipmap=False,
     )
 
 
@@ -105,8 +146,12 @@ def others() -> Iterator[Made]:
     yield made("forest_regressor", ensemble.RandomForestRegressor(**forest), rows.PRICES)
     histograms = {"max_iter": 4, "max_depth": 3, "random_state": SEED}
     yield made(
-        "histograms_regressor", ensemble.HistGradientBoostingRegressor(**histograms), rows.PRICES,
-        given=rows.with_gaps(rows.FEATURES), asked=rows.asked(missing=True), flags=("missing",),
+        "histograms_regressor",
+        ensemble.HistGradientBoostingRegressor(**histograms),
+        rows.PRICES,
+        given=rows.with_gaps(rows.FEATURES),
+        asked=rows.asked(missing=True),
+        flags=("missing",),
     )
     yield made("linear", linear_model.LinearRegression(), rows.PRICES)
     doubles = [("X", DoubleTensorType([None, 4]))]
@@ -164,7 +209,12 @@ def texts() -> Iterator[Made]:
     ):
         steps = pipeline.make_pipeline(counted, last)
         yield made(
-            f"text_{name}", steps, rows.MOODS, train=rows.TEXTS, asked=rows.asked_texts().reshape(-1, 1), types=kinds,
+            f"text_{name}",
+            steps,
+            rows.MOODS,
+            train=rows.TEXTS,
+            asked=rows.asked_texts().reshape(-1, 1),
+            types=kinds,
             zipmap=False,
         )
 

@@ -11,7 +11,12 @@ import numpy as np
 
 TOGETHER = 32
 ELEMENTS = {
-    "FP32": np.float32, "FP64": np.float64, "FP16": np.float16, "INT64": np.int64, "INT32": np.int32, "BOOL": np.bool_,
+    "FP32": np.float32,
+    "FP64": np.float64,
+    "FP16": np.float16,
+    "INT64": np.int64,
+    "INT32": np.int32,
+    "BOOL": np.bool_,
     "BYTES": np.object_,
 }
 
@@ -97,8 +102,15 @@ def read(cases: Path, answers: Path) -> list[Case]:
         inputs = [Input(**given, rows=array(rows[given["name"]], given["datatype"])) for given in answered["inputs"]]
         read_cases.append(
             Case(
-                name, entry["exporter"], entry["estimator"], set(entry.get("flags", ())), set(entry.get("whole", ())),
-                [str(label) for label in entry.get("labels", ())], inputs, answered["alone"], answered["together"],
+                name,
+                entry["exporter"],
+                entry["estimator"],
+                set(entry.get("flags", ())),
+                set(entry.get("whole", ())),
+                [str(label) for label in entry.get("labels", ())],
+                inputs,
+                answered["alone"],
+                answered["together"],
             )
         )
     return read_cases

@@ -31,7 +31,10 @@ class Launched:
         # In a folder of its own, so that no settings of the source tree are read and nothing is left in it.
         self.process = subprocess.Popen(
             [binary, "--config", scratch / "suite.toml", "serve"],
-            env=environment(), cwd=scratch, stdout=self.log, stderr=self.log,
+            env=environment(),
+            cwd=scratch,
+            stdout=self.log,
+            stderr=self.log,
         )
 
     def settings(self, repository: Path) -> str:

@@ -22,8 +22,13 @@ from .cases import ELEMENTS, TOGETHER, array
 
 MODELS = Path(__file__).resolve().parents[2] / "tests" / "models" / "exporters"
 DATATYPES = {
-    "tensor(float)": "FP32", "tensor(double)": "FP64", "tensor(float16)": "FP16", "tensor(int64)": "INT64",
-    "tensor(int32)": "INT32", "tensor(bool)": "BOOL", "tensor(string)": "BYTES",
+    "tensor(float)": "FP32",
+    "tensor(double)": "FP64",
+    "tensor(float16)": "FP16",
+    "tensor(int64)": "INT64",
+    "tensor(int32)": "INT32",
+    "tensor(bool)": "BOOL",
+    "tensor(string)": "BYTES",
 }
 NAMES = {np.dtype(element): name for name, element in ELEMENTS.items()}
 

@@ -16,10 +16,20 @@ KINDS = ("node", "simple", "pytorch-converted", "pytorch-operator")
 
 # What every client can be expected to send and read.
 STANDARD_TYPES = {
-    TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16,
-    TensorProto.INT8, TensorProto.INT16, TensorProto.INT32, TensorProto.INT64,
-    TensorProto.UINT8, TensorProto.UINT16, TensorProto.UINT32, TensorProto.UINT64,
-    TensorProto.BOOL, TensorProto.STRING,
+    TensorProto.FLOAT,
+    TensorProto.DOUBLE,
+    TensorProto.FLOAT16,
+    TensorProto.BFLOAT16,
+    TensorProto.INT8,
+    TensorProto.INT16,
+    TensorProto.INT32,
+    TensorProto.INT64,
+    TensorProto.UINT8,
+    TensorProto.UINT16,
+    TensorProto.UINT32,
+    TensorProto.UINT64,
+    TensorProto.BOOL,
+    TensorProto.STRING,
 }
 
 
@@ -78,8 +88,10 @@ def make_case(kind: str, name: str, model: onnx.ModelProto, data_sets: list) -> 
     inputs = [value for value in model.graph.input if value.name not in weights]
     outputs = list(model.graph.output)
     named = [
-        ({value.name: plain(item) for value, item in zip(inputs, given)},
-         {value.name: plain(item) for value, item in zip(outputs, expected)})
+        (
+            {value.name: plain(item) for value, item in zip(inputs, given)},
+            {value.name: plain(item) for value, item in zip(outputs, expected)},
+        )
         for given, expected in data_sets
     ]
     fed = {name for given, _ in named for name in given}

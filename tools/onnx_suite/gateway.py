@@ -56,9 +56,7 @@ def body_of(inputs: dict[str, Any]) -> str:
 
 def protocol_body_of(inputs: dict[str, Any]) -> str:
     """The body of an inference request of the Open Inference Protocol."""
-    return json.dumps(
-        {"inputs": [{"name": name, **to_json(value)} for name, value in inputs.items()]}, allow_nan=False
-    )
+    return json.dumps({"inputs": [{"name": name, **to_json(value)} for name, value in inputs.items()]}, allow_nan=False)
 
 
 def compared(expected: dict[str, Any], text: str | bytes) -> Result:

@@ -31,9 +31,7 @@ def measure(bench: Bench) -> list[Result]:
             for one in everyone
         }
         tensors = binary_request("/v2/models/iris/infer", "features", rows[:1], authorized)
-        runs["gateway, /v2 bytes"] = partial(
-            bench.run, gateway, tensors, [tensors.body([row]) for row in rows], load
-        )
+        runs["gateway, /v2 bytes"] = partial(bench.run, gateway, tensors, [tensors.body([row]) for row in rows], load)
         request = Request(METHOD, authorized, message)
         runs["gateway, gRPC"] = partial(
             bench.run, gateway, request, [message([row]) for row in rows], replace(load, grpc_port=gateway.grpc_port)
