@@ -1,10 +1,12 @@
-"""Ordinary models that cost some seconds or some hundred megabytes, at most: limits that are set low refuse them.
+"""Ordinary models that cost some seconds or some hundred megabytes, at most: low limits refuse them.
 
-`make_test_models.py` writes them. The functions' names are the files' names. Loading works out what no input changes, so
-a cost falls to loading if it does not depend on the input, and to each run if it does.
+`make_test_models.py` writes them. The functions' names are the files' names. Loading works out what no input changes,
+so a cost falls to loading if it does not depend on the input, and to each run if it does.
 """
 
 from __future__ import annotations
+
+from itertools import pairwise
 
 import numpy as np
 import onnx
@@ -39,7 +41,7 @@ def products(name: str, start: list, first: str, constants: list) -> onnx.ModelP
     """A chain of matrix products, each of which leaves a matrix of equal numbers as it is."""
     weights, shape = filled("weights", [WIDTH, WIDTH], 1 / WIDTH)
     values = [first, *(f"product_{number}" for number in range(PRODUCTS))]
-    chain = [helper.make_node("MatMul", [value, "weights"], [result]) for value, result in zip(values, values[1:])]
+    chain = [helper.make_node("MatMul", [value, "weights"], [result]) for value, result in pairwise(values)]
     return with_cost(name, [*start, weights, *chain], values[-1], [*constants, shape])
 
 

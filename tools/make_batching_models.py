@@ -9,6 +9,7 @@ Run it with the environment that `tools/setup --train` makes, and commit what ch
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -29,7 +30,7 @@ def rows(name: str, inner: list, element_type: int = TensorProto.FLOAT) -> onnx.
     return helper.make_tensor_value_info(name, element_type, ["N", *inner])
 
 
-def graph(nodes: list, inputs: list, outputs: list, opset: int = 18, **constants) -> onnx.ModelProto:
+def graph(nodes: list, inputs: list, outputs: list, opset: int = 18, **constants: Any) -> onnx.ModelProto:
     initializers = [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()]
     body = helper.make_graph(nodes, "batching", inputs, outputs, initializers)
     return helper.make_model(body, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)

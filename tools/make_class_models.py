@@ -10,7 +10,9 @@ Run it with the environment that `tools/setup --train` makes, and commit what ch
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -27,14 +29,14 @@ OPSETS = {"": 18, "ai.onnx.ml": 3}
 POINTS = np.linspace(-3, 3, 60, dtype=np.float32).reshape(-1, 1)
 
 
-def classifier(model, labels: list, zipmap: bool = False) -> onnx.ModelProto:
+def classifier(model: Any, labels: list, zipmap: bool = False) -> onnx.ModelProto:
     edges = np.linspace(-3, 3, len(labels) + 1)[1:-1]
     fitted = model.fit(POINTS, np.array(labels)[np.digitize(POINTS[:, 0], edges)])
     options = None if zipmap else {"zipmap": False}
     return to_onnx(fitted, POINTS[:1], options=options, target_opset=OPSETS)
 
 
-def with_contract(model: onnx.ModelProto, **contract) -> onnx.ModelProto:
+def with_contract(model: onnx.ModelProto, **contract: Any) -> onnx.ModelProto:
     helper.set_model_props(model, {"onnx_gateway.contract": json.dumps(contract)})
     return model
 
@@ -57,7 +59,7 @@ def likeliest() -> onnx.ModelProto:
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
 
 
-def rows(name: str, kind: int, *more) -> onnx.ValueInfoProto:
+def rows(name: str, kind: int, *more: int) -> onnx.ValueInfoProto:
     return helper.make_tensor_value_info(name, kind, ["N", *more])
 
 
@@ -123,8 +125,9 @@ def embedding() -> onnx.ModelProto:
 
 
 def main() -> None:
-    logistic, forest = LogisticRegression, lambda: RandomForestClassifier(3, max_depth=2, random_state=0)
-    neighbours = lambda: KNeighborsClassifier(3)
+    logistic = LogisticRegression
+    forest = partial(RandomForestClassifier, 3, max_depth=2, random_state=0)
+    neighbours = partial(KNeighborsClassifier, 3)
     models = {
         "quality": classifier(logistic(), [3, 4, 5]),
         "quality_maps": classifier(logistic(), [3, 4, 5], zipmap=True),

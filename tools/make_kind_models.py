@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -37,17 +39,17 @@ def constant(name: str, value: np.ndarray) -> onnx.TensorProto:
     return numpy_helper.from_array(value, name)
 
 
-def graph(nodes: list, inputs: list, outputs: list, initializers: list = ()) -> onnx.ModelProto:
+def graph(nodes: list, inputs: list, outputs: list, initializers: Sequence = ()) -> onnx.ModelProto:
     body = helper.make_graph(nodes, "kind", inputs, outputs, list(initializers))
     return helper.make_model(body, opset_imports=OPSETS, ir_version=10)
 
 
-def with_contract(model: onnx.ModelProto, **contract) -> onnx.ModelProto:
+def with_contract(model: onnx.ModelProto, **contract: Any) -> onnx.ModelProto:
     helper.set_model_props(model, {CONTRACT_KEY: json.dumps(contract)})
     return model
 
 
-def echo(element_type: int, shape: list | None, **attributes) -> onnx.ModelProto:
+def echo(element_type: int, shape: list | None, **attributes: Any) -> onnx.ModelProto:
     node = helper.make_node("Identity", ["x"], ["y"], **attributes)
     return graph([node], [tensor("x", element_type, shape)], [tensor("y", element_type, shape)])
 
@@ -58,7 +60,7 @@ NUMBERS = np.array([0, 0, 0, 1, 1, 1])
 NAMES = np.array(["low", "low", "low", "high", "high", "high"])
 
 
-def classifier(labels: np.ndarray, **options) -> onnx.ModelProto:
+def classifier(labels: np.ndarray, **options: Any) -> onnx.ModelProto:
     fitted = LogisticRegression().fit(POINTS, labels)
     return to_onnx(fitted, POINTS[:1], target_opset=21, options={LogisticRegression: options})
 
@@ -95,7 +97,7 @@ def several_targets() -> onnx.ModelProto:
 def columns() -> onnx.ModelProto:
     """Each column is an input of its own, with its own type; the contract orders them otherwise."""
     cities = ["Rome", "Rome", "Rome", "Oslo", "Oslo", "Oslo"]
-    table = np.array([[city, *point] for city, point in zip(cities, POINTS)], object)
+    table = np.array([[city, *point] for city, point in zip(cities, POINTS, strict=True)], object)
     transformer = ColumnTransformer([("city", OneHotEncoder(), [0]), ("numbers", "passthrough", [1, 2])])
     pipeline = Pipeline([("columns", transformer), ("model", LogisticRegression())]).fit(table, NAMES)
     types = [
@@ -259,7 +261,7 @@ def picky() -> onnx.ModelProto:
 ROWS_OF_FOUR = ["N", 4]
 
 
-def beside(nodes: list, output: onnx.ValueInfoProto, initializers: list = ()) -> onnx.ModelProto:
+def beside(nodes: list, output: onnx.ValueInfoProto, initializers: Sequence = ()) -> onnx.ModelProto:
     """A row of four numbers that comes back as `y`, and another output."""
     same = helper.make_node("Identity", ["x"], ["y"])
     outputs = [tensor("y", TensorProto.FLOAT, ROWS_OF_FOUR), output]

@@ -152,11 +152,11 @@ class Replacement:
     def __exit__(self, kind: type | None, *_: object) -> None:
         self.file.close()
         if kind is not None:
-            os.unlink(self.temporary)
+            Path(self.temporary).unlink()
             return
         # mkstemp makes the file private; a gateway that runs as another user must be able to read it.
-        os.chmod(self.temporary, 0o644)
-        os.replace(self.temporary, self.path)
+        Path(self.temporary).chmod(0o644)
+        Path(self.temporary).replace(self.path)
 
 
 def main() -> int:

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""Make pairs of models in tests/models/pairs/: one that serves, and one that is put in its place. Each pair differs in one
-thing, which the name says; what callers notice of it stands in tests/compatibility.rs.
+"""Makes pairs of models in tests/models/pairs/: one that serves, and one that is put in its place.
+
+Each pair differs in one thing, which the name says; what callers notice of it stands in tests/compatibility.rs.
 
 Run it with the environment that `tools/setup --train` makes, and commit what changes:
 
@@ -10,6 +11,7 @@ Run it with the environment that `tools/setup --train` makes, and commit what ch
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import numpy as np
 import onnx
@@ -23,26 +25,28 @@ tensor = helper.make_tensor_value_info
 node = helper.make_node
 
 
-def with_contract(model: onnx.ModelProto, **contract) -> onnx.ModelProto:
+def with_contract(model: onnx.ModelProto, **contract: Any) -> onnx.ModelProto:
     set_contract(model, contract)
     return model
 
 
-def features(*names: str, **first) -> list[dict]:
+def features(*names: str, **first: Any) -> list[dict]:
     """Features of these names; more is said of the first."""
     listed = [{"name": name} for name in names]
     listed[0].update(first)
     return listed
 
 
-def sums(columns: int = 2, element_type: int = FLOAT, x: str = "x", y: str = "y", y_type: int = FLOAT):
+def sums(
+    columns: int = 2, element_type: int = FLOAT, x: str = "x", y: str = "y", y_type: int = FLOAT
+) -> onnx.ModelProto:
     """The sum of each row."""
     nodes = [node("ReduceSum", [x, "axes"], ["sum"], keepdims=1), node("Cast", ["sum"], [y], to=y_type)]
     axes = [constant("axes", np.array([1], np.int64))]
     return graph("sums", nodes, [rows(x, columns, element_type)], [rows(y, 1, y_type)], axes)
 
 
-def named(*names: str, **first) -> onnx.ModelProto:
+def named(*names: str, **first: Any) -> onnx.ModelProto:
     return with_contract(sums(len(names)), features=features(*names, **first))
 
 
@@ -51,7 +55,7 @@ def scaled(factor: float) -> onnx.ModelProto:
     return graph("scaled", nodes, [rows("x", 2)], [rows("y", 2)], [constant("factor", np.array(factor, np.float32))])
 
 
-def total(columns: int | str, **contract) -> onnx.ModelProto:
+def total(columns: int | str, **contract: Any) -> onnx.ModelProto:
     """The sum of each row of any number of columns."""
     nodes = [node("ReduceSum", ["x", "axes"], ["y"], keepdims=1)]
     axes = [constant("axes", np.array([1], np.int64))]
@@ -66,7 +70,7 @@ def outputs(order: str) -> onnx.ModelProto:
     return graph("outputs", nodes, [rows("x", 2)], [rows(name, 2) for name in order])
 
 
-def two_columns(order: str, **contract) -> onnx.ModelProto:
+def two_columns(order: str, **contract: Any) -> onnx.ModelProto:
     """a + 10 b, each an input of one column."""
     nodes = [node("Mul", ["b", "ten"], ["tens"]), node("Add", ["a", "tens"], ["y"])]
     inputs = [rows(name, 1) for name in order]
@@ -108,7 +112,7 @@ def columns_of_output(count: int) -> onnx.ModelProto:
     return graph("columns", [node("MatMul", ["x", "weights"], ["y"])], [rows("x", 2)], [rows("y", count)], [weights])
 
 
-def arg_max(**contract) -> onnx.ModelProto:
+def arg_max(**contract: Any) -> onnx.ModelProto:
     """The number of the greatest of three values: a label that no part of the graph names."""
     nodes = [node("ArgMax", ["x"], ["label"], axis=1, keepdims=0)]
     model = graph("arg_max", nodes, [rows("x", 3)], [tensor("label", INT64, ["N"])])

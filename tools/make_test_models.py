@@ -223,7 +223,7 @@ def panics_at_13() -> onnx.ModelProto:
 
 
 def deep_calls() -> onnx.ModelProto:
-    """Has a test build call functions within functions until they take 6 MiB of stack, when it loads and when it runs."""
+    """Has a test build call functions within functions until they take 6 MiB of stack, as it loads and as it runs."""
     return with_failpoint("stack of 6 MiB")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -29,9 +30,9 @@ def graph(
     nodes: list,
     inputs: list,
     outputs: list,
-    initializers: list = (),
-    opsets: list = (OPSET,),
-    functions: list = (),
+    initializers: Sequence = (),
+    opsets: Sequence = (OPSET,),
+    functions: Sequence = (),
 ) -> onnx.ModelProto:
     body = helper.make_graph(nodes, name, inputs, outputs, list(initializers))
     return helper.make_model(body, opset_imports=list(opsets), ir_version=10, functions=list(functions))

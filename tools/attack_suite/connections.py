@@ -6,6 +6,7 @@ import asyncio
 import socket
 import subprocess
 import time
+from typing import Any
 
 from .crowd import connect, read_head
 from .frames import PREFACE, frame
@@ -102,7 +103,7 @@ def apart(gateway: Gateway, name: str, method: str, path: str, headers: dict[str
     "the next request on the connection is answered, or the answer said that it closes",
 )
 def in_two_packets(run: Run) -> str:
-    settings = {
+    settings: dict[str, Any] = {
         "rate_limit__enabled": True,
         "rate_limit__per_caller__requests": 1,
         "rate_limit__per_address__requests": 1000,

@@ -42,7 +42,7 @@ def until_told(gateway: Gateway, ended: threading.Event, outcomes: Counter[str])
 def terminated(run: Run) -> str:
     models = {"slow/1/model.onnx": TESTED / "slow.onnx"}
     with Gateway(run, models, server__shutdown_delay_ms=1500, runtime__scheduler="own_threads") as gateway:
-        ended, outcomes = threading.Event(), Counter()
+        ended, outcomes = threading.Event(), Counter[str]()
         with ThreadPoolExecutor(CLIENTS + 1) as pool:
             load = [pool.submit(until_told, gateway, ended, outcomes) for _ in range(CLIENTS)]
             time.sleep(0.5)

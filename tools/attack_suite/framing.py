@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+
 from .gateway import ROW, Gateway
 from .http1 import connect, read
 from .registry import Run, case, expect
@@ -63,7 +65,7 @@ def framing(run: Run) -> str:
         return f"{len(BROKEN)} forms, each refused"
 
 
-def closed(connection: object) -> bool:
+def closed(connection: socket.socket) -> bool:
     try:
         while connection.recv(65536):
             pass

@@ -139,7 +139,7 @@ class Gateway:
                 cwd=self.folder,
                 stdout=log,
                 stderr=log,
-                preexec_fn=self.limit,
+                preexec_fn=self.limit,  # noqa: PLW1509 - it only makes system calls
             )
 
     def limit(self) -> None:
@@ -219,7 +219,7 @@ class Gateway:
 
     def counted(self, what: str) -> int:
         """Open descriptors (`fd`) or threads (`task`)."""
-        return len(os.listdir(f"/proc/{self.process.pid}/{what}"))
+        return sum(1 for _ in Path(f"/proc/{self.process.pid}/{what}").iterdir())
 
 
 def secret_hash(binary: Path) -> str:

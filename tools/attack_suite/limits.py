@@ -93,7 +93,11 @@ def flood(run: Run) -> str:
 )
 def queue(run: Run) -> str:
     models = {"slow/1/model.onnx": TESTED / "slow.onnx"}
-    settings = {"runtime__queue_capacity": 10, "runtime__instances": 1, "runtime__scheduler": "own_threads"}
+    settings: dict[str, Any] = {
+        "runtime__queue_capacity": 10,
+        "runtime__instances": 1,
+        "runtime__scheduler": "own_threads",
+    }
     with Gateway(run, models, **settings) as gateway:
         body = json.dumps({"features": {"turns": 100_000}}).encode()
         with ThreadPoolExecutor(26) as pool:

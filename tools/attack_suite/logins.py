@@ -42,7 +42,7 @@ async def guess(port: int, number: int, ended: threading.Event, counts: Counter[
 )
 def wrong_secrets(run: Run) -> str:
     with Gateway(run, rate_limit__enabled=True) as gateway:
-        ended, counts = threading.Event(), Counter()
+        ended, counts = threading.Event(), Counter[int]()
 
         async def all_guess() -> None:
             await asyncio.gather(*(guess(gateway.http, number, ended, counts) for number in range(ADDRESSES)))
@@ -51,7 +51,7 @@ def wrong_secrets(run: Run) -> str:
         guessing.start()
         try:
             time.sleep(2)
-            took, statuses = [], Counter()
+            took, statuses = [], Counter[int]()
             for _ in range(run.pick(3, 10)):
                 begin = time.monotonic()
                 answer = ask(gateway.http, "POST", "/token", form(CLIENT_SECRET), FORM, "127.0.0.41")

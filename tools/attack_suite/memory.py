@@ -210,7 +210,7 @@ def slow_readers(run: Run) -> str:
 
         before = gateway.counted("fd")
         counts = crowd(run.pick(24, 40), client, run.pick(5, 60))
-        # A client that reads slowly does not see it before it has read what its system holds for it: the gateway is asked.
+        # A client that reads slowly sees it only after it has read what its system holds for it: the gateway is asked.
         kept = gateway.counted("fd") - before
         expect(run.quick or kept < 5, f"{kept} connections are kept for a minute: {shown(counts)}")
         return counts

@@ -10,11 +10,12 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
-from .crowd import connect, read_head
+from .crowd import connect
 from .files import IRIS, RETRAINED, served
 from .frames import HEAD, HEADERS, PREFACE, frame
-from .gateway import CLIENT, CLIENT_SECRET, MIB, ROW, TESTED, Gateway, mint, until
-from .http1 import ask, connect as connect_now, head
+from .gateway import CLIENT_SECRET, MIB, ROW, TESTED, Gateway, mint, until
+from .http1 import ask, head
+from .http1 import connect as connect_now
 from .logins import FORM, form
 from .registry import Run, expect
 from .watcher import Watcher
@@ -35,7 +36,7 @@ BODIES = {
 
 class Soak:
     def __init__(self, gateway: Gateway) -> None:
-        self.gateway, self.ended, self.counts = gateway, threading.Event(), Counter()
+        self.gateway, self.ended, self.counts = gateway, threading.Event(), Counter[str]()
 
     def again(self, what: str, step: Callable[[int], None]) -> threading.Thread:
         def loop() -> None:
@@ -134,7 +135,8 @@ def soak(run: Run, seconds: int) -> str:
         for thread in threads:
             thread.join()
         during = watcher.end()
-        seen = f"{dict(mixed.counts)}; another caller {during['requests']} asked, {during['lost']} lost, {during['statuses']}"
+        asked = f"{during['requests']} asked, {during['lost']} lost, {during['statuses']}"
+        seen = f"{dict(mixed.counts)}; another caller {asked}"
         expect(during["lost"] == 0 and set(during["statuses"]) == {"200"}, seen)
         wrong = [what for what in mixed.counts if ":" in what]
         expect(not wrong, seen)

@@ -7,6 +7,7 @@ import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from .files import IRIS, RETRAINED, served
 from .gateway import ROW, TESTED, Gateway, until
@@ -30,6 +31,10 @@ def asked_until(
             answers.setdefault(answer.headers.get("x-model-digest", ""), set()).add(answer.body)
 
 
+def differs(gateway: Gateway, before: str) -> bool:
+    return served(gateway) != before
+
+
 @case(
     "swaps under load",
     "100 swaps between two models (10 in the short form) while others ask",
@@ -37,14 +42,15 @@ def asked_until(
 )
 def swaps(run: Run) -> str:
     with Gateway(run) as gateway:
-        ended, answers, statuses = threading.Event(), {}, Counter()
+        ended, statuses = threading.Event(), Counter[int]()
+        answers: dict[str, set[bytes]] = {}
         with ThreadPoolExecutor(LOAD) as pool:
             load = [pool.submit(asked_until, gateway, ended, answers, statuses) for _ in range(LOAD)]
             try:
                 for number in range(run.pick(10, 100)):
                     before = served(gateway)
                     gateway.put("iris/1/model.onnx", (RETRAINED, IRIS)[number % 2])
-                    until(lambda before=before: served(gateway) != before, 30, f"swap {number}")
+                    until(partial(differs, gateway, before), 30, f"swap {number}")
             finally:
                 ended.set()
             for one in load:

@@ -49,7 +49,12 @@ def main() -> None:
     """Asks until the input ends; one whose starter failed has nobody to tell."""
     port, token, source = int(sys.argv[1]), sys.argv[2], sys.argv[3]
     ended = threading.Event()
-    threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
+
+    def end_with_input() -> None:
+        sys.stdin.read()
+        ended.set()
+
+    threading.Thread(target=end_with_input, daemon=True).start()
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
     asked = request("POST", "/predict", ROW, headers)
     statuses: dict[int, int] = {}

@@ -50,5 +50,5 @@ def lock() -> list[dict[str, str]]:
 
 
 def first_line(command: list[str | Path]) -> str:
-    ended = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
+    ended = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
     return (ended.stdout.splitlines() or ["unknown"])[0]

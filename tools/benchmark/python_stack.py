@@ -40,7 +40,16 @@ def make_environment() -> None:
     try:
         shutil.rmtree(ENVIRONMENT, ignore_errors=True)
         venv.create(ENVIRONMENT, with_pip=True)
-        install = [PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", REQUIREMENTS]
+        install: list[str | Path] = [
+            PYTHON,
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            "-r",
+            REQUIREMENTS,
+        ]
         subprocess.run(install, check=True)
     except (OSError, subprocess.CalledProcessError) as error:
         obstacles.append(f"{ENVIRONMENT.name} cannot be made: {error}")
@@ -55,7 +64,7 @@ def uvicorn(name: str, module: str, folder: Path) -> Server:
     if not forest.exists():
         subprocess.run([PYTHON, SERVERS / "make_forest.py", forest], check=True)
     port = free_port()
-    command = [
+    command: list[str | Path] = [
         PYTHON,
         "-m",
         "uvicorn",
@@ -82,7 +91,7 @@ def mlserver(name: str, folder: Path) -> Server:
     model = {"name": "iris", "implementation": "iris_runtime.OnnxModel", "parameters": {"uri": str(IRIS)}}
     (folder / "model-settings.json").write_text(json.dumps(model))
     shutil.copy(SERVERS / "mlserver" / "iris_runtime.py", folder)
-    command = [ENVIRONMENT / "bin" / "mlserver", "start", str(folder)]
+    command: list[str | Path] = [ENVIRONMENT / "bin" / "mlserver", "start", str(folder)]
     return Server(name, http, command, environment() | {"PYTHONPATH": str(folder)}, LOGS / f"{name}.log")
 
 

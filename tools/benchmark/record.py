@@ -48,8 +48,4 @@ def update(results: list[Result], left_out: list[str], items: list[str], gateway
 
 def of(record: Record, item: str) -> list[Result]:
     """The results of an item, as they were when they were measured."""
-    names = ("item", "setting", "contestant")
-    return [
-        Result(*(entry[name] for name in names), {key: value for key, value in entry.items() if key not in names})
-        for entry in record["items"].get(item, {}).get("results", [])
-    ]
+    return [page.result_of(entry) for entry in record["items"].get(item, {}).get("results", [])]

@@ -21,7 +21,7 @@ TIMEOUT_SECONDS = 60
 def ask(gateway: Gateway, path: str, body: Any, *options: str) -> str:
     if not PROGRAM.exists():
         raise LeftOut("npm is needed to install it")
-    command = [
+    command: list[str | Path] = [
         PROGRAM,
         "curl",
         "--protocol",

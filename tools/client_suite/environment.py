@@ -25,12 +25,21 @@ def make_environment(say: Callable[[str], None]) -> None:
     say(f"installing the clients in {ENVIRONMENT.name} (about 550 MB)")
     shutil.rmtree(ENVIRONMENT, ignore_errors=True)
     venv.create(ENVIRONMENT, with_pip=True)
-    install = [PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement", REQUIREMENTS]
+    install: list[str | Path] = [
+        PYTHON,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--requirement",
+        REQUIREMENTS,
+    ]
     subprocess.run(install, check=True)
     if shutil.which("npm"):
         folder = ENVIRONMENT / "node"
         folder.mkdir()
         say("installing buf")
-        command = ["npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", folder, BUF]
+        command: list[str | Path] = ["npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", folder, BUF]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     stamp_file.write_text(stamp)

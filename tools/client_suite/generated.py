@@ -24,7 +24,15 @@ def generate(gateway: Gateway) -> None:
     document = gateway.scratch / "openapi.json"
     document.write_text(json.dumps(gateway.document("GET", "/openapi.json")))
     bin_folder = Path(sys.executable).parent
-    command = [bin_folder / "openapi-python-client", "generate", "--path", document, "--meta", "none", "--overwrite"]
+    command: list[str | Path] = [
+        bin_folder / "openapi-python-client",
+        "generate",
+        "--path",
+        document,
+        "--meta",
+        "none",
+        "--overwrite",
+    ]
     # It knows only a few types of bodies, and says so of others.
     settings = gateway.scratch / "generator.json"
     settings.write_text(json.dumps({"content_type_overrides": {"text/csv": "application/octet-stream"}}))

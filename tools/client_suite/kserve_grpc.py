@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 from kserve import InferInput, InferRequest
 from kserve.inference_client import InferenceGRPCClient
@@ -16,7 +16,7 @@ from .kserve_rest import compare, request_of, samples_of_the_sdk
 from .samples import Sample
 from .triton_http import ROW
 
-Client = InferenceGRPCClient
+Client: TypeAlias = InferenceGRPCClient
 Metadata = list[tuple[str, str]]
 
 

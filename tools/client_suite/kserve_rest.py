@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 from kserve import InferInput, InferRequest, RESTConfig
 from kserve.inference_client import InferenceRESTClient
@@ -17,7 +17,7 @@ from .gateway import Gateway
 from .samples import Sample, same, samples
 from .triton_http import ROW
 
-Client = InferenceRESTClient
+Client: TypeAlias = InferenceRESTClient
 
 
 def samples_of_the_sdk() -> list[Sample]:
@@ -88,7 +88,7 @@ async def health_v1(client: Client, url: str, headers: dict[str, str]) -> None:
 
 def errors(gateway: Gateway, protocol: str) -> None:
     async def wrong(client: Client, url: str, headers: dict[str, str]) -> None:
-        body = {"inputs": []} if protocol == "v2" else {"instances": "text"}
+        body: dict[str, Any] = {"inputs": []} if protocol == "v2" else {"instances": "text"}
         await client.infer(url, body, model_name="iris", headers=headers)
 
     async def unknown(client: Client, url: str, headers: dict[str, str]) -> None:
@@ -98,7 +98,7 @@ def errors(gateway: Gateway, protocol: str) -> None:
         await client.infer(url, {"instances": []}, model_name="iris")
 
     for ask, status in ((wrong, "400"), (unknown, "404"), (nobody, "401")):
-        text = refused(lambda ask=ask: run(gateway, protocol, ask), status)
+        text = refused(partial(run, gateway, protocol, ask), status)
         # What the client makes of `error` stands before the comma.
         expect(not text.startswith("HTTPStatusError: , "), f"no `error`: {text}")
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from .checks import Check, Wrong
@@ -17,7 +18,7 @@ TIMEOUT_SECONDS = 600
 
 
 def verdicts(gateway: Gateway) -> list[dict[str, Any]]:
-    command = [
+    command: list[str | Path] = [
         sys.executable,
         REPOSITORY / "tools" / "conformance",
         gateway.url,

@@ -86,7 +86,7 @@ def oip_nested(gateway: Gateway, rows: np.ndarray) -> Answer:
 
 
 def binary_body(rows: np.ndarray) -> tuple[bytes, int]:
-    entry = {"name": "features", "shape": list(rows.shape), "datatype": "FP32"}
+    entry: dict[str, Any] = {"name": "features", "shape": list(rows.shape), "datatype": "FP32"}
     entry["parameters"] = {"binary_data_size": rows.nbytes}
     head = json.dumps({"inputs": [entry], "parameters": {"binary_data_output": True}}).encode()
     return head + rows.tobytes(), len(head)
@@ -247,8 +247,8 @@ WAYS: list[tuple[str, Way]] = [
 
 def same(gateway: Gateway, rows: np.ndarray, way: Way) -> None:
     wanted, came = oip_binary(gateway, rows), way(gateway, rows)
-    for name, right, there in zip(("label", "probabilities"), wanted, came, strict=True):
-        there = np.asarray(there, right.dtype).reshape(right.shape)
+    for name, right, given in zip(("label", "probabilities"), wanted, came, strict=True):
+        there = np.asarray(given, right.dtype).reshape(right.shape)
         different = np.flatnonzero((there != right).reshape(len(rows), -1).any(axis=1))
         if different.size:
             at = different[0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import tritonclient.grpc.aio as triton
@@ -16,7 +16,7 @@ from .samples import Sample, same, samples
 from .triton_grpc import inputs_of, row
 from .triton_http import compare
 
-Client = triton.InferenceServerClient
+Client: TypeAlias = triton.InferenceServerClient
 
 
 def run(gateway: Gateway, ask: Callable[[Client, dict[str, str]], Awaitable[Any]]) -> None:

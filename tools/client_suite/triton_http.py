@@ -129,7 +129,7 @@ class Calls:
     def compression(self, request: str | None, response: str | None) -> None:
         rows = np.tile(ROW, (500, 1))
         inputs = [triton.InferInput("features", [500, 4], "FP32").set_data_from_numpy(rows)]
-        options = {"request_compression_algorithm": request, "response_compression_algorithm": response}
+        options: dict[str, Any] = {"request_compression_algorithm": request, "response_compression_algorithm": response}
         same(self.infer(inputs, **options).as_numpy("label"), np.zeros(500, np.int64), "label")
 
     def parameters(self) -> None:
@@ -166,9 +166,11 @@ class Calls:
     def plugin(self) -> None:
         """A client that adds the token to each call by itself."""
 
+        headers = self.headers
+
         class Bearer(triton.InferenceServerClientPlugin):
-            def __call__(plugin, request: Any) -> None:
-                request.headers.update(self.headers)
+            def __call__(self, request: Any) -> None:
+                request.headers.update(headers)
 
         client = triton.InferenceServerClient(self.gateway.http)
         client.register_plugin(Bearer())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import tritonclient.http.aio as triton
@@ -15,7 +15,7 @@ from .gateway import Gateway
 from .samples import Sample, same, samples
 from .triton_http import compare, inputs_of, outputs_of, row
 
-Client = triton.InferenceServerClient
+Client: TypeAlias = triton.InferenceServerClient
 
 
 def run(gateway: Gateway, ask: Callable[[Client, dict[str, str]], Awaitable[Any]]) -> None:

@@ -37,7 +37,8 @@ def no_token(server: Server) -> None:
 @rule("access.wrong", SECTION, 'a token that is none, or is changed: 401, {"error"}')
 def wrong_token(server: Server) -> None:
     refused_with(server, {"Authorization": "Bearer no-token"})
-    refused_with(server, {"Authorization": f"Bearer {server.http.token[:-4]}AAAA"})
+    changed = (server.http.token or "")[:-4] + "AAAA"
+    refused_with(server, {"Authorization": f"Bearer {changed}"})
     refused_with(server, {"Authorization": "Basic bm86bm8="})
 
 

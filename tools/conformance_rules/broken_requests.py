@@ -33,7 +33,7 @@ def other_datatype(body: Body) -> None:
     first["data"] = [1] * len(first["data"])
 
 
-def shape_by(change: Callable[[list[int]], list[int]]) -> Callable[[Body], None]:
+def shape_by(change: Callable[[list[int]], list[Any]]) -> Callable[[Body], None]:
     def apply(body: Body) -> None:
         first = body["inputs"][0]
         first["shape"] = change(first["shape"])

@@ -7,7 +7,7 @@ import re
 from functools import partial
 from typing import Any
 
-from .registry import expect, rule
+from .registry import Miss, expect, rule
 from .server import Model, Server
 from .tensors import FLOATS, INTEGERS, numbers_in
 
@@ -33,7 +33,7 @@ def classified(server: Server) -> tuple[Model, str, list[int], list[Any]]:
     model = server.model(
         "no model has a numeric output of more than one element", lambda model: output(model) is not None
     )
-    name = output(model)
+    name = output(model) or ""
     datatype, shape, blob = server.reference(model)[name]
     return model, name, shape, numbers_in(datatype, blob)
 
@@ -76,7 +76,8 @@ def check_row(row: list[Any], texts: list[str]) -> None:
     seen = set()
     for rank, text in enumerate(texts):
         match = FORM.fullmatch(text)
-        expect(match is not None, f"text {text!r}")
+        if match is None:
+            raise Miss(f"text {text!r}")
         value, index = float(match["value"]), int(match["index"])
         expect(index < len(row) and index not in seen, f"index of {text!r}")
         seen.add(index)
@@ -121,4 +122,4 @@ def no_numbers(server: Server) -> None:
         return next((entry["name"] for entry in model.metadata["outputs"] if entry["datatype"] not in kinds), None)
 
     model = server.model("no model has such an output", lambda model: output(model) is not None)
-    server.refused(ask(server, model, output(model), 1), 400)
+    server.refused(ask(server, model, output(model) or "", 1), 400)

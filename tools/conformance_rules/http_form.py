@@ -7,6 +7,7 @@ import json
 import select
 import socket
 import time
+from http.client import HTTPMessage
 
 from .registry import Miss, NotApplicable, expect, rule
 from .server import JSON, Server
@@ -121,9 +122,10 @@ def pour(server: Server, declared: int | None) -> Answer:
         connection.sendall(head)
         sent = 0
         with contextlib.suppress(ConnectionError):
-            for piece in iter(lambda: start if sent == 0 else PIECE, None):
+            while True:
                 if sent >= server.largest_body_mib << 20 or select.select([connection], [], [], 0)[0]:
                     break
+                piece = start if sent == 0 else PIECE
                 connection.sendall(piece if declared else b"%x\r\n%s\r\n" % (len(piece), piece))
                 sent += len(piece)
         came = b""
@@ -131,8 +133,8 @@ def pour(server: Server, declared: int | None) -> Answer:
             came = read(connection)
     if not came:
         raise NotApplicable(f"{sent >> 20} MiB are sent and not refused")
-    head, _, body = came.partition(b"\r\n\r\n")
-    return Answer(int(head.split()[1]), {}, body)
+    top, _, body = came.partition(b"\r\n\r\n")
+    return Answer(int(top.split()[1]), HTTPMessage(), body)
 
 
 def read(connection: socket.socket) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .registry import NotApplicable, expect, rule
+from .registry import Miss, NotApplicable, expect, rule
 from .server import Model, Server
 from .tensors import DATATYPES
 
@@ -138,6 +138,7 @@ def models_list(server: Server) -> None:
         raise NotApplicable("there is none")
     expect(answer.status == 200, answer.shown())
     names = answer.object().get("models")
-    expect(is_texts(names), f"models: {names!r}")
+    if not isinstance(names, list) or not is_texts(names):
+        raise Miss(f"models: {names!r}")
     missing = [model.name for model in server.models if model.name not in names]
     expect(not missing, f"not in it: {missing}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from .registry import expect, rule
 from .server import Model, Server
 
@@ -47,5 +49,6 @@ def unknown(server: Server) -> None:
 @rule("outputs.form", SECTION, 'an output without a name, with a name that is no text, or no list: 400, {"error"}')
 def malformed(server: Server) -> None:
     model = server.model()
-    for outputs in ([{}], [{"name": 1}], ["text"], {"name": model.output_names[0]}):
+    forms: tuple[Any, ...] = ([{}], [{"name": 1}], ["text"], {"name": model.output_names[0]})
+    for outputs in forms:
         server.refused(server.infer(model, model.body(outputs=outputs)), 400)

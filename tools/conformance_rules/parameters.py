@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from .registry import expect, rule
 from .server import Server
 
@@ -30,7 +32,8 @@ def empty(server: Server) -> None:
 @rule("parameters.form", SECTION, 'a parameter that is no text, number or truth, or no object of them: 400, {"error"}')
 def malformed(server: Server) -> None:
     model = server.model()
-    for parameters in ({"x": []}, {"x": {}}, [], "text", 1):
+    forms: tuple[Any, ...] = ({"x": []}, {"x": {}}, [], "text", 1)
+    for parameters in forms:
         answer = server.infer(model, model.body(parameters=parameters))
         expect(answer.status == 400, f"{parameters}: {answer.shown()}")
         server.refused(answer, 400)

@@ -222,7 +222,8 @@ def unpacked(kind: str, wire: int, value: Any) -> list[Any]:
 def decode(message: str, content: bytes) -> dict[str, Any]:
     """Only what is there: a field that is absent has its type's zero, whoever wants to know."""
     known = {number: (name, kind) for name, (number, kind) in MESSAGES[message].items()}
-    reader, document = Reader(content), {}
+    reader = Reader(content)
+    document: dict[str, Any] = {}
     while reader.position < len(content):
         tag = reader.varint()
         value = reader.field(tag & 7)

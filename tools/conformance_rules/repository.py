@@ -48,7 +48,8 @@ def index_ready(server: Server) -> None:
 
 @extension_rule("repository.index-form", SECTION, 'a body that is no object, or ready that is no truth: 400, {"error"}')
 def index_malformed(server: Server) -> None:
-    for body in (b"[", [], {"ready": "yes"}):
+    bodies: tuple[Any, ...] = (b"[", [], {"ready": "yes"})
+    for body in bodies:
         server.refused(server.post("/v2/repository/index", body), 400)
 
 
@@ -69,7 +70,8 @@ def load_unknown(server: Server) -> None:
 @extension_rule("repository.load-form", SECTION, 'parameters that are none, or that load does not have: an {"error"}')
 def load_form(server: Server) -> None:
     name = server.model().name
-    for body in (b"{", {"parameters": []}, {"parameters": {"no_such_parameter": 1}}):
+    bodies: tuple[Any, ...] = (b"{", {"parameters": []}, {"parameters": {"no_such_parameter": 1}})
+    for body in bodies:
         answer = act(server, name, "load", body)
         expect(answer.status >= 400 and "error" in answer.object(), f"{body}: {answer.shown()}")
 
@@ -91,7 +93,8 @@ def becomes(server: Server, model: Model, ready: bool) -> None:
 @extension_rule("repository.load", SECTION, "loading what serves: 200, it serves on")
 def load_again(server: Server) -> None:
     model = managed(server)
-    for body in (None, {}, {"parameters": {}}):
+    bodies: tuple[Any, ...] = (None, {}, {"parameters": {}})
+    for body in bodies:
         answer = act(server, model.name, "load", body)
         expect(answer.status == 200, answer.shown())
         expect(server.ask_somehow(model).status == 200, "afterwards it does not answer")

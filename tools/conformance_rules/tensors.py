@@ -131,7 +131,7 @@ def output_of(entry: dict[str, Any], blob: bytes | None) -> tuple[str, str, list
             blob = encode(datatype, values)
         except (struct.error, TypeError, AttributeError, OverflowError) as error:
             raise Miss(f"output {name}: {values[:4]!r} is no data of {datatype}: {error}") from None
-        count = len(values)
+        count: float = len(values)
     else:
         count = len(texts_in(blob)) if datatype == "BYTES" else len(blob) / size_of(datatype)
     if count != math.prod(shape):

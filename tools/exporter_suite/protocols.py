@@ -77,7 +77,7 @@ def read_native(case: Case, answer: Answer, count: int) -> Rows:
     document = json.loads(answer.body)
     if not case.takes_rows:
         return by_rows({n: native_value(case, n, value, count) for n, value in document["outputs"].items()}, count)
-    given = document["predictions"] if "predictions" in document else [document]
+    given = document.get("predictions", [document])
     return [named(case, row) for row in given]
 
 

@@ -89,8 +89,8 @@ def make_case(kind: str, name: str, model: onnx.ModelProto, data_sets: list) -> 
     outputs = list(model.graph.output)
     named = [
         (
-            {value.name: plain(item) for value, item in zip(inputs, given)},
-            {value.name: plain(item) for value, item in zip(outputs, expected)},
+            {value.name: plain(item) for value, item in zip(inputs, given, strict=False)},
+            {value.name: plain(item) for value, item in zip(outputs, expected, strict=False)},
         )
         for given, expected in data_sets
     ]

@@ -9,12 +9,11 @@ import signal
 import socket
 import subprocess
 import time
+import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import tomllib
 
 from .cases import Case
 from .wire import RELATIVE_TOLERANCE, TOLERANCE, difference, to_json
@@ -120,7 +119,7 @@ def ask_cli(binary: Path, model: Path, case: Case, scratch: Path, environment: d
 
 
 def predict(binary: Path, model: Path, body: Path, expected: dict[str, Any], environment: dict[str, str]) -> Result:
-    command = [binary, "predict", model, "--input", f"@{body}", "--json"]
+    command: list[str | Path] = [binary, "predict", model, "--input", f"@{body}", "--json"]
     try:
         done = subprocess.run(
             command, env=environment, cwd=body.parent, capture_output=True, timeout=CLI_TIMEOUT_SECONDS, check=False
@@ -253,7 +252,7 @@ def free_port() -> int:
 
 
 def settings_text(port: int, repository: Path) -> str:
-    sections = {
+    sections: dict[str, dict[str, Any]] = {
         "server": {
             "listen": f"127.0.0.1:{port}",
             "max_body_bytes": 1 << 28,

@@ -31,8 +31,7 @@ cases: list[Case] = []
 
 def references(all_cases: list[Case], processes: int) -> Iterator[str | None]:
     """For each case: nothing where ONNX Runtime is right, else what is wrong, or why it could not be asked."""
-    global cases
-    cases = all_cases
+    cases[:] = all_cases
     # Forked, so that the cases need not be made again; ONNX Runtime is not loaded here before.
     context = multiprocessing.get_context("fork")
     with ProcessPoolExecutor(processes, mp_context=context) as pool:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 
 from ..bench import Bench
-from ..rounds import Result, alternate
+from ..rounds import Result, Runs, alternate
 from ..samples import ONE_ROW_BODIES, Request, Row, as_floats, binary_request, iris_rows
 from . import iris_1
 
@@ -26,7 +26,7 @@ def measure(bench: Bench) -> list[Result]:
     results = []
     for number in CONNECTIONS:
         load = bench.load(number)
-        runs = {
+        runs: Runs = {
             one.name: partial(bench.run, one, one.request, [one.request.body([row]) for row in rows], load)
             for one in everyone
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 from .. import contestants
@@ -27,8 +28,12 @@ def measure(bench: Bench) -> list[Result]:
         except NotServing as error:
             bench.leave_out(f"{name}: {error}")
         else:
-            runs[name] = lambda start=start: started(start())
+            runs[name] = partial(started_anew, start)
     return alternate("start", "one after another", runs, bench.rounds)
+
+
+def started_anew(start: Callable[[], Contestant]) -> Figures:
+    return started(start())
 
 
 def started(contestant: Contestant) -> Figures:

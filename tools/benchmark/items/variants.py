@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 from functools import partial
+from pathlib import Path
 
 from .. import contestants
 from ..bench import Bench
@@ -25,7 +26,17 @@ def measure_rs256(bench: Bench) -> list[Result]:
         return []
     folder = bench.folder("keys")
     private, public = folder / "private.pem", folder / "public.pem"
-    make = ["openssl", "genpkey", "-quiet", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048", "-out", private]
+    make: list[str | Path] = [
+        "openssl",
+        "genpkey",
+        "-quiet",
+        "-algorithm",
+        "RSA",
+        "-pkeyopt",
+        "rsa_keygen_bits:2048",
+        "-out",
+        private,
+    ]
     subprocess.run(make, check=True)
     subprocess.run(["openssl", "pkey", "-in", private, "-pubout", "-out", public], check=True)
     key = {"algorithm": "RS256", "private_key_file": str(private), "public_key_file": str(public)}
