@@ -7,7 +7,9 @@ import shutil
 import time
 from pathlib import Path
 
-from .gateway import REPOSITORY, TESTED, Gateway, until
+from lib.gateway import REPOSITORY
+
+from .gateway import TESTED, Gateway, until
 from .registry import Run, case, expect
 from .watcher import Watcher
 

@@ -9,32 +9,26 @@ import json
 import os
 import resource
 import shutil
-import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
+
+import lib.gateway
+from lib.gateway import REPOSITORY, Settings, merged
 
 from .http1 import Answer, ask
-from .registry import REPOSITORY, Run, Wrong, expect
+from .registry import Run, Wrong, expect
 
 SECRET = "of-these-cases-alone-" + os.urandom(16).hex()
 CLIENT, CLIENT_SECRET = "shop", "a secret of the shop"
 START_SECONDS = 60
 SOFT_LIMIT = 1024
-STOP_SECONDS = 30
 MIB = 1 << 20
 ROW = json.dumps({"features": [5.1, 3.5, 1.4, 0.2]}).encode()
 TESTED = REPOSITORY / "tests" / "models"
 _hashes: dict[Path, str] = {}
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
 
 
 def until(found: Callable[[], Any], seconds: float, what: str) -> Any:
@@ -75,28 +69,28 @@ def signed(header: Any, payload: Any, secret: str = SECRET) -> str:
     return f"{message}.{encoded(signature)}"
 
 
-class Gateway:
+class Gateway(lib.gateway.Gateway):
     """The process, as a context: it is asked to end behind it, and has to with status 0."""
 
     def __init__(self, run: Run, models: dict[str, Path] | None = None, descriptors: int = 0, **changed: Any) -> None:
-        self.folder = run.scratch / f"gateway-{time.monotonic_ns()}"
-        self.repository, self.state = self.folder / "models", self.folder / "state"
-        self.http, self.grpc, self.admin = free_port(), free_port(), free_port()
-        self.binary, self.descriptors, self.log_path = run.binary, descriptors, self.folder / "log"
+        folder = run.scratch / f"gateway-{time.monotonic_ns()}"
+        self.repository, self.state = folder / "models", folder / "state"
+        self.descriptors, self.log_path = descriptors, folder / "log"
+        super().__init__(run.binary, folder, self.attacked(run.binary, changed))
         for path, source in ({"iris/1/model.onnx": REPOSITORY / "models/iris/1/model.onnx"} | (models or {})).items():
             self.put(path, source)
-        self.settings = self.folder / "attack.toml"
-        self.settings.write_text(self.settings_text(changed))
         self.expected_status = 0
         self.token = mint()
 
-    def settings_text(self, changed: dict[str, Any]) -> str:
-        sections: dict[str, dict[str, Any]] = {
-            "server": {"listen": f"127.0.0.1:{self.http}", "shutdown_delay_ms": 0},
-            "grpc": {"listen": f"127.0.0.1:{self.grpc}"},
-            "admin": {"listen": f"127.0.0.1:{self.admin}"},
+    def attacked(self, binary: Path, changed: dict[str, Any]) -> Settings:
+        changes: Settings = {}
+        for name, value in changed.items():
+            # Settings are named as in `server__max_connections`.
+            section, key = name.rsplit("__", 1)
+            changes.setdefault(section.replace("__", "."), {})[key] = value
+        settings: Settings = {
             "auth": {"signing_secret": SECRET},
-            "auth.clients.shop": {"secret_hash": secret_hash(self.binary), "scopes": ["predict", "read"]},
+            "auth.clients.shop": {"secret_hash": secret_hash(binary), "scopes": ["predict", "read"]},
             "rate_limit": {"enabled": False},
             "models": {
                 "repository": str(self.repository),
@@ -107,14 +101,7 @@ class Gateway:
                 "incomplete_grace_ms": 500,
             },
         }
-        for name, value in changed.items():
-            # Settings are named as in `server__max_connections`.
-            section, key = name.rsplit("__", 1)
-            sections.setdefault(section.replace("__", "."), {})[key] = value
-        lines = []
-        for section, entries in sections.items():
-            lines += [f"[{section}]", *(f"{key} = {json.dumps(value)}" for key, value in entries.items())]
-        return "\n".join(lines) + "\n"
+        return merged(settings, changes)
 
     def put(self, path: str, source: Path | bytes) -> None:
         """A model's file, published as it should be: renamed when it is whole."""
@@ -124,23 +111,13 @@ class Gateway:
         whole.write_bytes(source if isinstance(source, bytes) else source.read_bytes())
         whole.rename(target)
 
-    def __enter__(self) -> Gateway:
-        self.start()
+    def __enter__(self) -> Self:
+        self.begin()
         until(self.is_ready, START_SECONDS, "ready after the start")
         return self
 
-    def start(self) -> None:
-        environment = {key: value for key, value in os.environ.items() if not key.startswith(("GATEWAY__", "AIP_"))}
-        environment.setdefault("ORT_DYLIB_PATH", str(REPOSITORY / ".onnxruntime" / "libonnxruntime.so"))
-        with self.log_path.open("ab") as log:
-            self.process = subprocess.Popen(
-                [self.binary, "--config", self.settings, "serve"],
-                env=environment,
-                cwd=self.folder,
-                stdout=log,
-                stderr=log,
-                preexec_fn=self.limit,  # noqa: PLW1509 - it only makes system calls
-            )
+    def begin(self) -> None:
+        self.start(self.log_path, limit=self.limit)
 
     def limit(self) -> None:
         """As many descriptors as a service has by default, or as few as wanted; in the child alone."""
@@ -154,16 +131,6 @@ class Gateway:
             shutil.rmtree(self.folder, ignore_errors=True)
         if kind is None:
             expect(status == self.expected_status, f"it ended with status {status}")
-
-    def stop(self) -> int:
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-        try:
-            return self.process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-            raise Wrong(f"it had not ended {STOP_SECONDS} s after SIGTERM") from None
 
     def is_ready(self) -> bool:
         expect(self.process.poll() is None, f"it ended while it started: {self.last_line()}")

@@ -7,8 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-REPOSITORY = Path(__file__).resolve().parents[2]
-
 
 class Wrong(Exception):
     """The gateway did something other than required; the text says what was seen."""

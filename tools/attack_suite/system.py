@@ -19,7 +19,7 @@ START_SECONDS = 20
 )
 def descriptors(run: Run) -> str:
     gateway = Gateway(run, descriptors=64)
-    gateway.start()
+    gateway.begin()
     try:
         end = time.monotonic() + START_SECONDS
         while time.monotonic() < end and gateway.process.poll() is None:

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .place import PROGRAMS, environment
-from .processes import NotServing, Server
+from lib.gateway import NotServing, environment
+
+from .place import PROGRAMS
+from .processes import Server
 from .samples import Request, framed
 
 EXTRA_SECONDS = 30

@@ -5,28 +5,19 @@ from __future__ import annotations
 import http.client
 import os
 import signal
-import socket
 import subprocess
 import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
+from lib.gateway import NotServing
+
 START_SECONDS = 60
 STOP_SECONDS = 20
 REQUEST_SECONDS = 30
 POLL_SECONDS = 0.001
 OK = 200
-
-
-class NotServing(Exception):
-    """A server did not come up, or did not answer as it should."""
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
 
 
 def ask(port: int, path: str, headers: dict[str, str], body: bytes) -> tuple[int, bytes]:

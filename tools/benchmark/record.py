@@ -7,8 +7,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from lib.gateway import REPOSITORY
+
 from . import machine, page, picture
-from .place import REPOSITORY
 from .rounds import Result
 
 JSON = REPOSITORY / "docs" / "benchmarks.json"

@@ -10,8 +10,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from lib.gateway import REPOSITORY
+
 from .checks import Check, LeftOut, Wrong, equal, expect
-from .gateway import REPOSITORY, Gateway
+from .gateway import Gateway
 from .triton_http import ROW
 
 PROGRAM = REPOSITORY / ".venv-clients" / "node" / "node_modules" / ".bin" / "buf"

@@ -9,8 +9,10 @@ import sys
 from collections.abc import Iterator
 from functools import partial
 
+from lib.gateway import REPOSITORY
+
 from .checks import Check, Wrong, expect
-from .gateway import REPOSITORY, Gateway
+from .gateway import Gateway
 
 PAGE = REPOSITORY / "docs" / "clients.md"
 # A block that is marked to be run, and the block after it that says what it prints: curl ends well whatever comes.

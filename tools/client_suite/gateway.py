@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 TIMEOUT_SECONDS = 60
 # The routes that Vertex AI would name in the environment of its containers.
 VERTEX_PREDICT_ROUTE = "/v1/endpoints/1234/deployedModels/5678:predict"

@@ -11,8 +11,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from lib.gateway import REPOSITORY
+
 from .checks import Check, Wrong
-from .gateway import REPOSITORY, Gateway
+from .gateway import Gateway
 
 TIMEOUT_SECONDS = 600
 

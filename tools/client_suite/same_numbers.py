@@ -10,8 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from lib.gateway import REPOSITORY
+
 from .checks import Check, Wrong, expect
-from .gateway import REPOSITORY, VERTEX_PREDICT_ROUTE, Gateway
+from .gateway import VERTEX_PREDICT_ROUTE, Gateway
 
 ANSWERS = REPOSITORY / "tests" / "data" / "iris_answers.json"
 FEATURES = ["sepal_length", "sepal_width", "petal_length", "petal_width"]

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import signal
-import socket
 import subprocess
 import time
-import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from lib.gateway import HOST, Gateway, NotServing, Settings
 
 from .cases import Case
 from .wire import RELATIVE_TOLERANCE, TOLERANCE, difference, to_json
@@ -22,7 +21,6 @@ CLI_TIMEOUT_SECONDS = 90
 HTTP_TIMEOUT_SECONDS = 60
 # As long as the server gets on within this time, its start may take as long as it takes.
 START_PATIENCE_SECONDS = 120
-STOP_TIMEOUT_SECONDS = 30
 PANIC_STATUS = 101
 
 PASS, REFUSED, WRONG, CRASH, HANG = "pass", "refused", "wrong", "crash", "hang"
@@ -139,32 +137,34 @@ def predict(binary: Path, model: Path, body: Path, expected: dict[str, Any], env
     return Result(REFUSED, complaint.splitlines()[-1][:300])
 
 
-class Server:
+class Server(Gateway):
     """One gateway that serves a whole repository."""
 
-    def __init__(self, binary: Path, repository: Path, scratch: Path, log: Path, environment: dict[str, str]) -> None:
-        self.port = free_port()
-        settings = scratch / "suite.toml"
-        settings.write_text(settings_text(self.port, repository))
-        self.log = log.open("wb")
-        # In a folder of its own, so that no settings of the source tree are read and nothing is left in it.
-        self.process = subprocess.Popen(
-            [binary, "--config", settings, "serve"], env=environment, cwd=scratch, stdout=self.log, stderr=self.log
-        )
+    def __init__(self, binary: Path, repository: Path, scratch: Path, log: Path, locales: Path | None) -> None:
+        settings: Settings = {
+            "server": {"max_body_bytes": 1 << 28, "max_tensor_body_bytes": 1 << 28},
+            "auth": {"enabled": False},
+            "rate_limit": {"enabled": False},
+            "models": {"repository": str(repository)},
+            # A session for each processor would be thousands.
+            "runtime": {"instances": 1},
+        }
+        super().__init__(binary, scratch, settings)
+        log.unlink(missing_ok=True)
+        self.start(log, locales)
         self.connection = self.connect()
         self.refusals: dict[str, dict[str, str]] = {}
 
     def connect(self) -> http.client.HTTPConnection:
-        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=HTTP_TIMEOUT_SECONDS)
+        return http.client.HTTPConnection(HOST, self.http, timeout=HTTP_TIMEOUT_SECONDS)
 
     def wait(self, count: int, progress: Callable[[int], None]) -> None:
         """Until each of so many models is in service or refused."""
         settled, last_step = 0, time.monotonic()
         while settled < count:
-            if self.process.poll() is not None:
-                raise RuntimeError(f"the gateway ended with status {self.process.returncode} while it started")
+            self.expect_alive()
             if time.monotonic() - last_step > START_PATIENCE_SECONDS:
-                raise RuntimeError(f"{count - settled} models are neither in service nor refused")
+                raise NotServing(f"{count - settled} models are neither in service nor refused")
             time.sleep(1)
             now_settled = self.look()
             if now_settled != settled:
@@ -230,56 +230,6 @@ class Server:
             return Result(HANG, "504")
         return Result(REFUSED, f"{status} {text.decode(errors='replace')[:300]}")
 
-    def stop(self) -> str | None:
-        """Ends the gateway; what was wrong with its end, or nothing."""
+    def fault_of_end(self) -> str | None:
         self.connection.close()
-        self.process.terminate()
-        try:
-            status = self.process.wait(STOP_TIMEOUT_SECONDS)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-            return f"the gateway had not ended {STOP_TIMEOUT_SECONDS} s after SIGTERM"
-        finally:
-            self.log.close()
-        return None if status == 0 else f"the gateway ended with status {status}"
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
-
-
-def settings_text(port: int, repository: Path) -> str:
-    sections: dict[str, dict[str, Any]] = {
-        "server": {
-            "listen": f"127.0.0.1:{port}",
-            "max_body_bytes": 1 << 28,
-            "max_tensor_body_bytes": 1 << 28,
-            "shutdown_delay_ms": 0,
-        },
-        "admin": {"listen": f"127.0.0.1:{free_port()}"},
-        "auth": {"enabled": False},
-        "rate_limit": {"enabled": False},
-        "models": {"repository": str(repository)},
-        # A session for each processor would be thousands.
-        "runtime": {"instances": 1},
-    }
-    known = tomllib.loads((Path(__file__).resolve().parents[2] / "config" / "default.toml").read_text())
-    if "grpc" in known:
-        sections["grpc"] = {"listen": f"127.0.0.1:{free_port()}"}
-    # What TOML and JSON have in common is all that is needed here.
-    lines = []
-    for section, entries in sections.items():
-        lines += [f"[{section}]", *(f"{key} = {json.dumps(value)}" for key, value in entries.items())]
-    return "\n".join(lines) + "\n"
-
-
-def environment_for(library: Path, locale_folder: Path | None) -> dict[str, str]:
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("GATEWAY__")}
-    environment.setdefault("ORT_DYLIB_PATH", str(library))
-    environment["ORT_DISABLE_TELEMETRY"] = "1"
-    if locale_folder:
-        environment["LOCPATH"] = str(locale_folder)
-    return environment
+        return super().fault_of_end()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from functools import partial
 
+from lib.gateway import NotServing
+
 from .. import contestants
 from ..bench import Bench
 from ..contestants import Contestant
-from ..processes import NotServing
 from ..rounds import Result, Runs, alternate
 from ..samples import ONE_ROW_BODIES, iris_rows
 

@@ -9,10 +9,11 @@ import random
 import subprocess
 from functools import partial
 
+from lib.gateway import REPOSITORY
+
 from .. import contestants
 from ..bench import Bench
 from ..generator import Loop
-from ..place import REPOSITORY
 from ..rounds import Result, Runs, alternate
 from ..samples import ONE_ROW_BODIES, SEED, Request, as_floats, binary_request, one_row
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+from lib.gateway import NotServing
+
 from .. import contestants
 from ..bench import Bench
 from ..contestants import Contestant
-from ..processes import NotServing
 from ..rounds import Figures, Result, alternate
 from ..samples import iris_rows
 

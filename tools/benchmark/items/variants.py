@@ -7,11 +7,12 @@ import subprocess
 from functools import partial
 from pathlib import Path
 
+from lib.gateway import NotServing
+
 from .. import contestants
 from ..bench import Bench
 from ..contestants import Contestant
 from ..gateway import Settings
-from ..processes import NotServing
 from ..rounds import Result, alternate
 from ..samples import ONE_ROW_BODIES, iris_rows
 from . import iris_1
