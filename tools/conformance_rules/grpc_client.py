@@ -1,31 +1,20 @@
-"""The protocol over gRPC, with the package grpcio and nothing that is generated."""
+"""The protocol over gRPC, with the messages of its description."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from .protobuf import decode, encode
+import grpc
+
+from . import messages
 from .registry import Miss
 from .tensors import Tensor, output_of
 from .tensors import encode as encode_values
 
-SERVICE = "/inference.GRPCInferenceService/"
+SERVICE = f"/{messages.SERVICE}/"
 TIMEOUT_SECONDS = 30
 MOST_MESSAGE_BYTES = 1 << 30
-# Method, request, answer.
-METHODS = {
-    "ServerLive": ("Empty", "Live"),
-    "ServerReady": ("Empty", "Ready"),
-    "ModelReady": ("NameAndVersion", "Ready"),
-    "ServerMetadata": ("Empty", "ServerMetadataResponse"),
-    "ModelMetadata": ("NameAndVersion", "ModelMetadataResponse"),
-    "ModelInfer": ("ModelInferRequest", "ModelInferResponse"),
-    "ModelConfig": ("NameAndVersion", "ModelConfigResponse"),
-    "ModelStatistics": ("NameAndVersion", "ModelStatisticsResponse"),
-    "RepositoryIndex": ("RepositoryIndexRequest", "RepositoryIndexResponse"),
-    "RepositoryModelLoad": ("RepositoryModel", "Empty"),
-    "RepositoryModelUnload": ("RepositoryModel", "Empty"),
-}
+# The field of typed contents that holds the elements of each datatype.
 CONTENTS = {
     "BOOL": "bool_contents",
     "INT8": "int_contents",
@@ -52,21 +41,18 @@ class Status(Exception):
 
 class Grpc:
     def __init__(self, target: str, token: str | None) -> None:
-        import grpc
-
-        self.grpc = grpc
         options = [("grpc.max_receive_message_length", MOST_MESSAGE_BYTES), ("grpc.enable_retries", 0)]
         self.channel = grpc.insecure_channel(target, options=options)
         self.metadata = [("authorization", f"Bearer {token}")] if token else []
 
     def call(self, method: str, message: dict[str, Any] | bytes | None = None, **options: Any) -> dict[str, Any]:
-        request, answer = METHODS[method]
-        content = message if isinstance(message, bytes) else encode(request, message or {})
-        return decode(answer, self.unary(SERVICE + method, content, **options))
+        request, response = messages.types_of(method)
+        content = message if isinstance(message, bytes) else messages.encode(request, message or {})
+        return messages.decode(response, self.unary(SERVICE + method, content, **options))
 
     def unary(self, path: str, content: bytes, *, metadata: Any = None, compression: str | None = None) -> bytes:
         ask = self.channel.unary_unary(path)
-        chosen = self.grpc.Compression.Gzip if compression == "gzip" else None
+        chosen = grpc.Compression.Gzip if compression == "gzip" else None
         try:
             return ask(
                 content,
@@ -74,7 +60,7 @@ class Grpc:
                 metadata=self.metadata if metadata is None else metadata,
                 compression=chosen,
             )
-        except self.grpc.RpcError as error:
+        except grpc.RpcError as error:
             raise Status(error.code().name, error.details() or "") from None
 
     def code(self, method: str, message: dict[str, Any] | bytes | None = None, **options: Any) -> str:
@@ -90,7 +76,7 @@ class Grpc:
         ask = self.channel.stream_stream(path)
         try:
             return list(ask(iter(requests), timeout=TIMEOUT_SECONDS, metadata=self.metadata))
-        except self.grpc.RpcError as error:
+        except grpc.RpcError as error:
             raise Status(error.code().name, error.details() or "") from None
 
 
@@ -100,8 +86,13 @@ def raw(name: str, inputs: list[Tensor], **members: Any) -> dict[str, Any]:
 
 
 def typed(name: str, inputs: list[Tensor], **members: Any) -> dict[str, Any]:
-    entries = [tensor.head() | {"contents": {CONTENTS[tensor.datatype]: tensor.values}} for tensor in inputs]
+    entries = [tensor.head() | {"contents": typed_contents(tensor)} for tensor in inputs]
     return {"model_name": name, "inputs": entries, **members}
+
+
+def typed_contents(tensor: Tensor) -> dict[str, list[Any]]:
+    values = [value.encode() if isinstance(value, str) else value for value in tensor.values]
+    return {CONTENTS[tensor.datatype]: values}
 
 
 def outputs(answer: dict[str, Any]) -> dict[str, tuple[str, list[int], bytes]]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from grpc_health.v1 import health_pb2
+from grpc_reflection.v1alpha import reflection_pb2
+
 from .grpc_client import Status, raw
-from .protobuf import decode, encode
+from .messages import decode, encode
 from .registry import NotApplicable, expect, grpc_rule
 from .server import Server
 
@@ -96,14 +99,14 @@ def malformed(server: Server) -> None:
 def health(server: Server) -> None:
     path = "/grpc.health.v1.Health/Check"
     try:
-        answer = decode("HealthCheckResponse", server.grpc.unary(path, b""))
+        answer = decode(health_pb2.HealthCheckResponse, server.grpc.unary(path, b""))
     except Status as status:
         if status.code == "UNIMPLEMENTED":
             raise NotApplicable("there is none") from None
         raise
     expect(answer.get("status") == 1, f"status {answer.get('status')}")
     try:
-        server.grpc.unary(path, encode("HealthCheckRequest", {"service": "no.such.Service"}))
+        server.grpc.unary(path, encode(health_pb2.HealthCheckRequest, {"service": "no.such.Service"}))
     except Status as status:
         expect(status.code == "NOT_FOUND", str(status))
     else:
@@ -116,12 +119,14 @@ def reflection(server: Server) -> None:
     for edition in ("v1", "v1alpha"):
         path = f"/grpc.reflection.{edition}.ServerReflection/ServerReflectionInfo"
         try:
-            answers = server.grpc.stream(path, [encode("ReflectionRequest", request) for request in requests])
+            answers = server.grpc.stream(
+                path, [encode(reflection_pb2.ServerReflectionRequest, request) for request in requests]
+            )
         except Status as status:
             if status.code == "UNIMPLEMENTED":
                 continue
             raise
-        services, files = (decode("ReflectionResponse", answer) for answer in answers)
+        services, files = (decode(reflection_pb2.ServerReflectionResponse, answer) for answer in answers)
         names = [entry["name"] for entry in services["list_services_response"]["service"]]
         expect("inference.GRPCInferenceService" in names, f"services {names}")
         expect(files["file_descriptor_response"]["file_descriptor_proto"] != [], "no file")

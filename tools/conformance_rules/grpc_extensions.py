@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .grpc_client import SERVICE, Status, outputs, raw
-from .protobuf import decode, encode
+from .messages import decode, encode, types_of
 from .registry import NotApplicable, expect, grpc_rule
 from .repository import STATES
 from .server import Server
@@ -65,6 +65,7 @@ def statistics(server: Server) -> None:
 @grpc_rule("grpc.stream", SECTION, "ModelStreamInfer: an answer to each request, in order; an error ends only its own")
 def stream(server: Server) -> None:
     model = server.models[0]
+    asked, streamed = types_of("ModelStreamInfer")
     too_long = [tensor.blob() + b"\0\0\0" for tensor in model.inputs]
     requests = [
         raw(model.name, model.inputs, id="1"),
@@ -73,14 +74,12 @@ def stream(server: Server) -> None:
         raw(model.name, model.inputs, id="4"),
     ]
     try:
-        came = server.grpc.stream(
-            SERVICE + "ModelStreamInfer", [encode("ModelInferRequest", request) for request in requests]
-        )
+        came = server.grpc.stream(SERVICE + "ModelStreamInfer", [encode(asked, request) for request in requests])
     except Status as status:
         if status.code == "UNIMPLEMENTED":
             raise NotApplicable("there is none") from None
         raise
-    answers = [decode("ModelStreamInferResponse", content) for content in came]
+    answers = [decode(streamed, content) for content in came]
     expect(len(answers) == len(requests), f"{len(answers)} answers")
     wrong = [bool(answer.get("error_message")) for answer in answers]
     expect(wrong == [False, True, True, False], f"error_message: {wrong}")

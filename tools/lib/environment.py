@@ -9,6 +9,7 @@ a pin changes. Nothing but Python itself is needed to make one.
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -52,9 +53,10 @@ class Environment:
             subprocess.run([*npm, *self.npm], check=True, stdout=subprocess.DEVNULL)
         stamp_file.write_text(stamp)
 
-    def enter(self, say: Say) -> None:
-        """Makes it and continues this program there."""
-        if not self.is_active():
+    def enter(self, say: Say, needed: Sequence[str] = ()) -> None:
+        """Makes it and continues this program there, unless these packages are here already."""
+        here = needed and all(importlib.util.find_spec(package) for package in needed)
+        if not here and not self.is_active():
             self.make(say)
             os.execv(self.python, [str(self.python), *sys.argv])
 
