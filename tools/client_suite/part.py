@@ -1,39 +1,53 @@
-"""One part of the suite in a process of its own: FILE says where the gateway is."""
+"""One part of the suite, by pytest in a process of its own: FILE says where the gateway is.
+
+python -m client_suite.part NAME FILE
+"""
 
 from __future__ import annotations
 
-import importlib
 import json
 import sys
-from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from .checks import Check, Tally, run
+import pytest
+
+from lib.suite import Outcome, Recorder, run
+
+from . import test_checks
 from .gateway import Gateway
 
+MOST_LETTERS = 400
+MARKS = {"passed": "ok", "failed": "FAIL", "skipped": "left out"}
 
-def checks_of(name: str, gateway: Gateway) -> Iterator[Check]:
-    """What goes wrong before there is a check is a failed check."""
-    try:
-        yield from importlib.import_module(f"client_suite.{name}").checks(gateway)
-    except Exception as error:  # noqa: BLE001 - it becomes the outcome
 
-        def failed(error: Exception = error) -> None:
-            raise error
+class Part:
+    """A pytest plugin that says which part is asked, and where the gateway is."""
 
-        yield f"{name}: preparing its checks", failed
+    def __init__(self, name: str, gateway: Gateway) -> None:
+        self.name, self.gateway = name, gateway
+
+    def pytest_configure(self, config: pytest.Config) -> None:
+        config.stash[test_checks.PART] = self.name
+        config.stash[test_checks.GATEWAY] = self.gateway
+
+
+def show(outcome: Outcome) -> None:
+    detail = f": {' '.join(outcome.detail.split())[:MOST_LETTERS]}" if outcome.detail else ""
+    print(f"{MARKS[outcome.outcome]:<8}  {outcome.name}{detail}", flush=True)
 
 
 def main() -> None:
     name, file = sys.argv[1], Path(sys.argv[2])
     work: dict[str, Any] = json.loads(file.read_text())
     gateway = Gateway(work["http"], work["grpc"], work["token"], file.parent)
-    tally = Tally()
-    run(checks_of(name, gateway), tally, work["only"])
+    recorder = Recorder("client-suite", show, work["only"])
+    run(recorder, Path(test_checks.__file__), plugins=[Part(name, gateway)])
+    counts = recorder.counts()
+    left_out = [f"{one.name}: {one.detail}" for one in recorder.outcomes if one.outcome == "skipped"]
+    result = {"passed": counts["passed"], "failed": counts["failed"] + len(recorder.faults), "left_out": left_out}
     # A part that dies before leaves nothing, and has failed.
-    (file.parent / f"{name}.json").write_text(json.dumps(asdict(tally)))
+    (file.parent / f"{name}.json").write_text(json.dumps(result))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Rules and their verdicts."""
+"""Rules, and how they are judged."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
-
-PASS, FAIL, NOT_APPLICABLE = "pass", "FAIL", "not applicable"
 
 
 class Miss(Exception):
@@ -26,13 +24,6 @@ class Rule:
     check: Callable[[Any], None]
     extension: str | None
     needs_grpc: bool
-
-
-@dataclass(frozen=True)
-class Verdict:
-    rule: Rule
-    outcome: str
-    detail: str = ""
 
 
 RULES: list[Rule] = []
@@ -57,22 +48,3 @@ grpc_rule = partial(rule, grpc=True)
 def expect(kept: bool, came: str) -> None:
     if not kept:
         raise Miss(came)
-
-
-def judge(rule: Rule, server: Any) -> Verdict:
-    if rule.extension and not server.has_extension(rule.extension):
-        return Verdict(rule, NOT_APPLICABLE, f"the extension {rule.extension} is not advertised")
-    if rule.needs_grpc and server.grpc is None:
-        return Verdict(rule, NOT_APPLICABLE, server.no_grpc_reason)
-    try:
-        rule.check(server)
-    except NotApplicable as reason:
-        return Verdict(rule, NOT_APPLICABLE, str(reason))
-    except Miss as miss:
-        return Verdict(rule, FAIL, str(miss))
-    except OSError as error:
-        return Verdict(rule, FAIL, f"no answer: {type(error).__name__}: {error}")
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
-        # An answer of another form than any rule foresees.
-        return Verdict(rule, FAIL, f"the answer cannot be read: {type(error).__name__}: {error}")
-    return Verdict(rule, PASS)

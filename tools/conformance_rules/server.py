@@ -57,7 +57,6 @@ class Server:
         self.models: list[Model] = []
         self.unusable: dict[str, str] = {}
         self.grpc: Any = None
-        self.no_grpc_reason = "no --grpc is given"
         self.assumed: set[str] = set()
         self.manage = False
         self.largest_body_mib = 0
