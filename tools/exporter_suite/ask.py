@@ -22,8 +22,8 @@ FORMS = (ALONE, AT_ONCE, IN_ONE)
 OK = 200
 REFUSALS = (400, 422)
 
-# Faults, by protocol and form; protocols that cannot carry the outputs are not there.
-Problems = dict[tuple[str, str], list[str]]
+# Faults by form; empty if the protocol cannot carry the outputs.
+Problems = dict[str, list[str]]
 
 
 def wrong(case: Case, rows: Rows, first: int, *, by_row: bool) -> str | None:
@@ -64,15 +64,15 @@ class Asker:
             connection.close()
         self.channel.close()
 
-    def ask(self, case: Case) -> Problems:
+    def ask(self, case: Case, name: str) -> Problems:
         problems: Problems = {}
-        for protocol in PROTOCOLS:
-            if not (protocol.carries_all or case.answers_tensors):
-                continue
-            for form, first, problem in self.by_http(protocol, case):
-                note(problems, protocol.name, form, first, problem)
-        for form, first, problem in self.by_grpc(case) if case.answers_tensors else ():
-            note(problems, GRPC, form, first, problem)
+        if name == GRPC:
+            asked = self.by_grpc(case) if case.answers_tensors else iter(())
+        else:
+            protocol = next(one for one in PROTOCOLS if one.name == name)
+            asked = self.by_http(protocol, case) if protocol.carries_all or case.answers_tensors else iter(())
+        for form, first, problem in asked:
+            note(problems, form, first, problem)
         return problems
 
     def by_http(self, protocol: Protocol, case: Case) -> Iterator[tuple[str, int, str | None]]:
@@ -128,7 +128,7 @@ def judged(compare: Callable[[], str | None]) -> str | None:
         return f"an answer of another form: {type(error).__name__}: {error}"
 
 
-def note(problems: Problems, protocol: str, form: str, first: int, problem: str | None) -> None:
-    found = problems.setdefault((protocol, form), [])
+def note(problems: Problems, form: str, first: int, problem: str | None) -> None:
+    found = problems.setdefault(form, [])
     if problem:
         found.append(problem if problem.startswith("row ") else f"row {first}: {problem}")
