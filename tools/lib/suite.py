@@ -16,7 +16,16 @@ PASSED, FAILED, SKIPPED, EXPECTED = "passed", "failed", "skipped", "xfailed"
 SOMETHING_LEFT_OUT = 3
 PROGRESS_SECONDS = 5
 # No plugins but these: environments have some of which a suite knows nothing.
-ARGUMENTS = ("--disable-plugin-autoload", "-p", "no:terminal", "-p", "no:cacheprovider", "-p", "no:faulthandler")
+ARGUMENTS = (
+    "--disable-plugin-autoload",
+    "--capture=no",
+    "-p",
+    "no:terminal",
+    "-p",
+    "no:cacheprovider",
+    "-p",
+    "no:faulthandler",
+)
 
 
 @dataclass
@@ -65,7 +74,10 @@ class Recorder:
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         report = yield
-        if report.when == "call" or report.outcome != PASSED:
+        if report.when == "teardown":
+            if report.failed:
+                self.faults.append(detail_of(call))
+        elif report.when == "call" or report.outcome != PASSED:
             outcome = EXPECTED if hasattr(report, "wasxfail") else report.outcome
             detail = getattr(report, "wasxfail", None) or detail_of(call)
             self.outcomes.append(Outcome(name_of(item), outcome, detail, item, dict(item.user_properties)))
