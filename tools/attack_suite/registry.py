@@ -1,10 +1,9 @@
-"""Cases and their results."""
+"""Cases, and how they are run."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 
@@ -34,14 +33,6 @@ class Case:
     only_full: bool
 
 
-@dataclass
-class Result:
-    case: Case
-    seen: str
-    verdict: str
-    seconds: float = field(default=0.0)
-
-
 CASES: list[Case] = []
 
 
@@ -58,14 +49,3 @@ def case(name: str, stimulus: str, required: str, *, only_full: bool = False) ->
 def expect(right: bool, seen: object) -> None:
     if not right:
         raise Wrong(str(seen))
-
-
-def tried(one: Case, run: Run) -> Result:
-    begin = time.monotonic()
-    try:
-        seen, verdict = one.try_it(run), "good"
-    except Wrong as wrong:
-        seen, verdict = str(wrong), "BAD"
-    except (OSError, EOFError, RuntimeError, ValueError, KeyError, TimeoutError) as error:
-        seen, verdict = f"{type(error).__name__}: {error}", "BAD"
-    return Result(one, seen, verdict, time.monotonic() - begin)
