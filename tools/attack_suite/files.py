@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from lib.gateway import REPOSITORY
@@ -57,6 +58,14 @@ def emptied(run: Run) -> str:
         return seen
 
 
+def removed(folder: Path) -> bool:
+    """Returns true if the folder is gone. The gateway may write into it meanwhile."""
+    with suppress(OSError):
+        shutil.rmtree(folder)
+        return True
+    return False
+
+
 @case(
     "a removed state directory",
     "the state directory is gone while it runs",
@@ -65,7 +74,7 @@ def emptied(run: Run) -> str:
 def stateless(run: Run) -> str:
     with Gateway(run) as gateway:
         watcher = Watcher(gateway.http, gateway.token)
-        shutil.rmtree(gateway.state)
+        until(lambda: removed(gateway.state), 5, "the state directory removed")
         swapped(gateway, RETRAINED, "a swap without a restart", run.pick(12, 40))
         seen = undisturbed(watcher)
         gateway.good()
