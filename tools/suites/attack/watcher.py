@@ -1,6 +1,6 @@
 """Another caller, in a process of its own: asks again and again, until its input ends, and says how it went.
 
-python -m attack_suite.watcher PORT TOKEN SOURCE
+python -m suites.attack.watcher PORT TOKEN SOURCE
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ import sys
 import threading
 import time
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
+
+from lib.gateway import REPOSITORY
 
 from .http1 import connect, read, request
 
@@ -25,8 +26,8 @@ class Watcher:
     """That process. Its figures: requests, lost, statuses, and latencies in milliseconds."""
 
     def __init__(self, port: int, token: str, source: str = "127.0.0.201") -> None:
-        command = [sys.executable, "-m", "attack_suite.watcher", str(port), token, source]
-        folder = Path(__file__).resolve().parents[1]
+        command = [sys.executable, "-m", "suites.attack.watcher", str(port), token, source]
+        folder = REPOSITORY / "tools"
         self.process = subprocess.Popen(command, cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def end(self) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """One part of the suite, by pytest in a process of its own: FILE says where the gateway is.
 
-python -m client_suite.part NAME FILE
+python -m suites.clients.part NAME FILE
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 It runs in the environment of `tools/setup --train`, as ONNX Runtime and the clients are in different ones:
 
-    python -m exporter_suite.reference ANSWERS.json [NAME…]
+    python -m suites.exporters.reference ANSWERS.json [NAME…]
 """
 
 from __future__ import annotations
@@ -18,9 +18,11 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 import numpy as np
 import onnxruntime
 
+from lib.gateway import REPOSITORY
+
 from .cases import ELEMENTS, TOGETHER, array
 
-MODELS = Path(__file__).resolve().parents[2] / "tests" / "models" / "exporters"
+MODELS = REPOSITORY / "tests" / "models" / "exporters"
 DATATYPES = {
     "tensor(float)": "FP32",
     "tensor(double)": "FP64",
