@@ -5,7 +5,7 @@ Each pair differs in one thing, which the name says; what callers notice of it s
 
 Run it with the environment that `tools/setup --train` makes, and commit what changes:
 
-    .venv/bin/python tools/make_pair_models.py
+    .venv/bin/python tools/models/make_pair_models.py
 """
 
 from __future__ import annotations

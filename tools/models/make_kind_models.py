@@ -3,7 +3,7 @@
 
 Run it with the environment that `tools/setup --train` makes, and commit what changes:
 
-    .venv/bin/python tools/make_kind_models.py
+    .venv/bin/python tools/models/make_kind_models.py
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from sklearn.multioutput import MultiOutputClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder
 
-REPOSITORY = Path(__file__).resolve().parent.parent
+REPOSITORY = Path(__file__).resolve().parents[2]
 MODELS = REPOSITORY / "tests" / "models" / "kinds"
 CONTRACT_KEY = "onnx_gateway.contract"
 OPSETS = [helper.make_opsetid("", 21)]

@@ -4,7 +4,7 @@ columns, in tests/models/facts/.
 
 Run it with the environment that `tools/setup --train` makes, and commit what changes:
 
-    .venv/bin/python tools/make_class_models.py
+    .venv/bin/python tools/models/make_class_models.py
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import SVC
 
-MODELS = Path(__file__).resolve().parent.parent / "tests" / "models"
+MODELS = Path(__file__).resolve().parents[2] / "tests" / "models"
 OPSETS = {"": 18, "ai.onnx.ml": 3}
 # The further right, the higher the class.
 POINTS = np.linspace(-3, 3, 60, dtype=np.float32).reshape(-1, 1)

@@ -3,7 +3,7 @@
 
 Run it with the environment that `tools/setup --train` makes, and commit what changes:
 
-    .venv/bin/python tools/make_batching_models.py
+    .venv/bin/python tools/models/make_batching_models.py
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 
-MODELS = Path(__file__).resolve().parent.parent / "tests" / "models" / "batching"
+MODELS = Path(__file__).resolve().parents[2] / "tests" / "models" / "batching"
 OPSETS = {"": 18, "ai.onnx.ml": 3}
 RANDOM = np.random.default_rng(0)
 

@@ -4,7 +4,7 @@
 The weights are written as they are made, so that memory stays far below the model's size, and the file appears by
 rename when it is whole. The numbers are such that answers stay finite: each matrix keeps the size of what it is given.
 
-    .venv/bin/python tools/make_large_model.py --megabytes 500 --output models/large/1/model.onnx
+    .venv/bin/python tools/models/make_large_model.py --megabytes 500 --output models/large/1/model.onnx
 """
 
 from __future__ import annotations

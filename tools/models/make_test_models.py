@@ -3,7 +3,7 @@
 
 Run it with the environment that `tools/setup --train` makes, and commit what changes:
 
-    .venv/bin/python tools/make_test_models.py
+    .venv/bin/python tools/models/make_test_models.py
 """
 
 from __future__ import annotations
