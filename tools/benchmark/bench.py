@@ -1,4 +1,4 @@
-"""What the work items share: options, folders, servers that are ended, and figures."""
+"""Shared parts of the work items: options, folders, servers that are ended, and figures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who is measured: how each is started, how it is asked, and what its answers say."""
+"""The contestants: how each is started and asked, and how its responses are read."""
 
 from __future__ import annotations
 

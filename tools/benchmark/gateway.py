@@ -14,7 +14,7 @@ QUOTA = {"requests": 1_000_000_000, "period_seconds": 60}
 
 
 class Gateway(lib.gateway.Gateway):
-    """Its settings in a folder, with which it can be started, and a token that it believes."""
+    """A gateway with its settings in a folder, and a token that it accepts."""
 
     def __init__(self, binary: Path, folder: Path, changes: Settings | None = None) -> None:
         super().__init__(binary, folder, merged(measured(folder), changes or {}), development=True)

@@ -63,7 +63,7 @@ def run(server: Server, request: Request, bodies: list[bytes], load: Load, scrat
 
 @dataclass(frozen=True)
 class Loop:
-    """Nothing but a model that runs."""
+    """A model that runs without a server."""
 
     model: Path
     # Little-endian floats.

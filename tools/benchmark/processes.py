@@ -77,7 +77,7 @@ class Server:
         return " / ".join(lines[-3:])
 
     def memory_bytes(self) -> int:
-        """What it and its children have in memory. Pages of files are shared, so the largest share counts once."""
+        """Resident memory of it and its children. Pages of files are shared, so the largest share counts once."""
         own, files = 0, [0]
         for process in self.tree():
             try:

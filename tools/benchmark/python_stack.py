@@ -76,7 +76,7 @@ def mlserver(name: str, folder: Path) -> Server:
 
 
 def token() -> str:
-    """What a service of one's own would issue: HS256, a subject, an end."""
+    """A token as a service would issue it for itself: HS256, a subject, an end."""
     claims = {"sub": "bench", "exp": int(time.time()) + TOKEN_SECONDS}
     signed = ".".join(encoded(json.dumps(part).encode()) for part in ({"alg": "HS256", "typ": "JWT"}, claims))
     return f"{signed}.{encoded(hmac.digest(SECRET.encode(), signed.encode(), 'sha256'))}"

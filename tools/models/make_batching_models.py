@@ -63,7 +63,7 @@ def softmax_by_hand() -> onnx.ModelProto:
 
 
 def softmax_in_a_body() -> onnx.ModelProto:
-    """The same in a branch, where operators are not looked into."""
+    """A softmax in a branch, where operators are not inspected."""
     inner = softmax_by_hand().graph
     del inner.input[:]
     branches = {

@@ -71,7 +71,7 @@ def zip_map() -> onnx.ModelProto:
 
 
 def zip_map_text() -> onnx.ModelProto:
-    """The same with classes that are texts, and a golden case."""
+    """Probabilities as maps from classes that are texts, and a golden case."""
     outputs = {"output_label": ["low"], "output_probability": [{"low": 0.98, "high": 0.0138}]}
     case = {"inputs": {"X": {"shape": [1, 2], "data": [0, 0]}}, "outputs": outputs}
     return with_contract(classifier(NAMES), golden=[case], tolerance=0, relative_tolerance=0.01)
@@ -279,7 +279,7 @@ def states() -> onnx.ModelProto:
 
 
 def states_named() -> onnx.ModelProto:
-    """The same with a contract that describes rows."""
+    """States of two layers with a contract that describes rows."""
     return with_contract(states(), features=[{"name": name} for name in "abcd"])
 
 

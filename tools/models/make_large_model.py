@@ -103,7 +103,7 @@ def varint(number: int) -> bytes:
 
 
 def head(field: int, length: int) -> bytes:
-    """What stands before a field of so many bytes: its number with wire type 2, and the length."""
+    """The head of a field of `length` bytes: its number with wire type 2, and the length."""
     return varint(field << 3 | 2) + varint(length)
 
 

@@ -87,13 +87,13 @@ def wide_sizes() -> onnx.ModelProto:
 
 
 def absolute_root() -> onnx.ModelProto:
-    """What `square_root` is, for negative numbers too."""
+    """A `square_root` for negative numbers too."""
     nodes = [helper.make_node("Abs", ["x"], ["size"]), helper.make_node("Sqrt", ["size"], ["y"])]
     return graph("absolute_root", nodes, [rows("x", 1)], [rows("y", 1)])
 
 
 def drops_large() -> onnx.ModelProto:
-    """What `absolute_root` is, but for numbers over a million there is no row in the answer."""
+    """An `absolute_root` whose response has no row for numbers over a million."""
     nodes = [
         helper.make_node("Less", ["x", "limit"], ["small"]),
         helper.make_node("Reshape", ["small", "list"], ["kept"]),

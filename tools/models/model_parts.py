@@ -1,4 +1,4 @@
-"""What the scripts that make test models share: short ways to write a graph, and where it is kept."""
+"""Shared parts of the makers of test models: short ways to write a graph, and its file."""
 
 from __future__ import annotations
 

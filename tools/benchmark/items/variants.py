@@ -1,4 +1,4 @@
-"""What single settings of the gateway cost."""
+"""The cost of single settings of the gateway."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ class Words(nn.Module):
 
 
 class Bag(nn.Module):
-    """The same by an embedding bag, which the exporter writes as a loop."""
+    """A mean of words by an embedding bag, which the exporter writes as a loop."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -171,7 +171,7 @@ def others() -> Iterator[Made]:
 
 
 def columns() -> Iterator[Made]:
-    """Of a frame: each column an input, with encoders as they are by default."""
+    """Models of a frame: each column an input, with encoders as they are by default."""
     import pandas as pd
 
     kinds = {"city": StringTensorType, "colour": StringTensorType, "visits": Int64TensorType}

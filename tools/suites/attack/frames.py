@@ -39,7 +39,7 @@ HEAD = b"".join(
 
 
 def flooded(port: int, frames: list[bytes]) -> tuple[int, str]:
-    """How many could be sent before the end, and how it came."""
+    """The number of frames that could be sent before the end, and how the end came."""
     received = b""
     with connect(port, timeout=10) as connection:
         connection.sendall(PREFACE)

@@ -13,7 +13,7 @@ class Wrong(Exception):
 
 @dataclass
 class Run:
-    """How the cases are run."""
+    """Options of a run, for every case."""
 
     binary: Path
     scratch: Path

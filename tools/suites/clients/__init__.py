@@ -1,4 +1,4 @@
-"""What `tools/client-suite` asks the gateway, by client. Each part has `checks`: names and what to do."""
+"""The parts of `tools/client-suite`, by client. Each has `checks`: names and functions."""
 
 # Modules, in the order in which they are asked. Each has a process of its own: clients come with messages of the same
 # names, of which protobuf takes only one in a process.

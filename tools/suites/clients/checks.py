@@ -8,7 +8,7 @@ Check = tuple[str, Callable[[], object]]
 
 
 class Wrong(Exception):
-    """What came is not what was expected."""
+    """A response is not as expected; says what came."""
 
 
 class LeftOut(Exception):

@@ -1,4 +1,4 @@
-"""What platforms ask besides predictions, each as it asks: probes without a token, and what there is."""
+"""Requests of platforms besides predictions: probes without a token, and what is served."""
 
 from __future__ import annotations
 

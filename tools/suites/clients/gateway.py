@@ -33,7 +33,7 @@ class Gateway:
 
     @property
     def metadata(self) -> list[tuple[str, str]]:
-        """The same for gRPC."""
+        """The headers for gRPC."""
         return [("authorization", f"Bearer {self.token}")]
 
     def ask(

@@ -1,4 +1,4 @@
-"""The same rows through every way there is: the same numbers, bit for bit."""
+"""One set of rows in every dialect: equal numbers, bit for bit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The same rows through KServe's SDK. Apart from the others, as it and tritonclient cannot be in one process."""
+"""One set of rows by KServe's SDK, which cannot be in one process with tritonclient."""
 
 from __future__ import annotations
 

@@ -154,7 +154,7 @@ class Calls:
             same(request.get_result().as_numpy("label"), np.array([0]), "label")
 
     def by_hand(self) -> None:
-        """What the client makes and reads without sending it itself."""
+        """Bodies that the client makes and reads without sending them."""
         body, length = self.client.generate_request_body(row())
         headers = {"Content-Type": "application/octet-stream", "Inference-Header-Content-Length": str(length)}
         status, content, came = self.gateway.ask("POST", "/v2/models/iris/infer", body, headers)

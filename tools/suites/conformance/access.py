@@ -1,4 +1,4 @@
-"""Who may ask, where the server wants to know."""
+"""Access, where the server asks for a token."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ SECTION = "access"
 
 
 def paths(server: Server) -> list[tuple[str, str]]:
-    """What is asked with a token: everything but the probes of the server."""
+    """The paths that need a token: all but the probes of the server."""
     model = server.model()
     found = [("GET", "/v2"), ("GET", model.path), ("GET", f"{model.path}/ready"), ("POST", f"{model.path}/infer")]
     if server.has_extension("model_repository"):

@@ -64,7 +64,7 @@ class Grpc:
             raise Status(error.code().name, error.details() or "") from None
 
     def code(self, method: str, message: dict[str, Any] | bytes | None = None, **options: Any) -> str:
-        """How a call ends, with what it says for people where that is an error."""
+        """The code that a call ends with."""
         try:
             self.call(method, message, **options)
         except Status as status:

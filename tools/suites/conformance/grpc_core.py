@@ -1,4 +1,4 @@
-"""What the protocol itself has over gRPC, but for tensors."""
+"""The protocol's own methods over gRPC, without tensors."""
 
 from __future__ import annotations
 

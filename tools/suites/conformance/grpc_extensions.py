@@ -1,4 +1,4 @@
-"""What Triton's extensions add over gRPC."""
+"""Triton's extensions over gRPC."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether the server and its models are there."""
+"""Health of the server and its models."""
 
 from __future__ import annotations
 

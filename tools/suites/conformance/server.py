@@ -43,7 +43,7 @@ class Model:
         return next(entry for entry in self.metadata["inputs"] if entry["name"] == name)
 
     def is_plain(self) -> bool:
-        """Whether JSON carries all that goes in and comes out, on every server."""
+        """Returns true if JSON carries all inputs and outputs, on every server."""
         return {entry["datatype"] for entry in self.metadata["inputs"] + self.metadata["outputs"]} <= PLAIN
 
     def body(self, inputs: list[Tensor] | None = None, **members: Any) -> dict[str, Any]:
@@ -215,7 +215,7 @@ class Server:
         return found
 
     def reference(self, model: Model) -> Outputs:
-        """What the model answers to its inputs, asked in the plainest way."""
+        """The response of the model to its inputs, asked in the plainest way."""
         first, again = self.outputs(self.ask_somehow(model)), self.outputs(self.ask_somehow(model))
         if first != again:
             raise NotApplicable(f"{model.name} does not answer the same twice")

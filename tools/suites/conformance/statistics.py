@@ -1,4 +1,4 @@
-"""What has been counted."""
+"""Statistics: the counts of requests."""
 
 from __future__ import annotations
 

@@ -172,7 +172,7 @@ class Server(Gateway):
             progress(settled)
 
     def look(self) -> int:
-        """How many models are in service or refused; keeps the refusals."""
+        """Counts the models that are in service or refused, and keeps the refusals."""
         try:
             status, text = self.request("GET", "/models")
         except OSError:

@@ -1,4 +1,4 @@
-"""What ONNX Runtime itself answers, through its Python interface: what the gateway can at best be expected to."""
+"""Responses of ONNX Runtime itself, through its Python interface: the best that the gateway can give."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ cases: list[Case] = []
 
 
 def references(all_cases: list[Case], processes: int) -> Iterator[str | None]:
-    """For each case: nothing where ONNX Runtime is right, else what is wrong, or why it could not be asked."""
+    """The fault of ONNX Runtime's response to each case. `None` if it is right."""
     cases[:] = all_cases
     # Forked, so that the cases need not be made again; ONNX Runtime is not loaded here before.
     context = multiprocessing.get_context("fork")

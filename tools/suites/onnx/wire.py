@@ -70,7 +70,7 @@ def number(item: Any) -> Any:
 
 
 def difference(expected: dict[str, Any], answer: Any) -> str | None:
-    """What is wrong with the outputs of an answer, or nothing."""
+    """The fault of the outputs of a response. `None` if there is none."""
     if not isinstance(answer, dict):
         return "the answer has no outputs"
     for name, value in expected.items():
