@@ -61,7 +61,7 @@ class Environment:
             os.execv(self.python, [str(self.python), *sys.argv])
 
 
-TOOLS = Environment("tools", "250 MB")
+TOOLS = Environment("tools", "180 MB")
 CLIENTS = Environment("clients", "550 MB", ["@bufbuild/buf@1.75.0"])
 BENCH = Environment("bench", "700 MB")
 
