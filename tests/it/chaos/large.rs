@@ -16,7 +16,7 @@ use crate::support::repository::source_tree;
 /// Writes the large model with other weights for each seed.
 fn make(python: &Path, megabytes: usize, seed: usize, output: &Path) {
     let status = Command::new(python)
-        .arg(source_tree().join("tools/make_large_model.py"))
+        .arg(source_tree().join("tools/models/make_large_model.py"))
         .args(["--megabytes", &megabytes.to_string(), "--seed", &seed.to_string(), "--output"])
         .arg(output)
         .stdout(std::process::Stdio::null())
