@@ -35,6 +35,7 @@ pub use open_paths::{OPEN_PATHS, is_open};
 pub(crate) use permit::{MayManage, MayPredict, MayRead, Permission, Permit};
 pub(crate) use problem::{MEDIA_TYPE, Problem, ProblemDocument};
 pub use rate_limit::AddressLimit;
+pub(crate) use rate_limit::FORWARDED_FOR;
 pub(crate) use repository::{Indexed, index, load, unload};
 pub(crate) use request_id::{REQUEST_ID, is_sound_request_id, new_request_id};
 pub(crate) use rescue::{cause_of, panicked, problem_of, sentence};

@@ -32,7 +32,8 @@ use crate::{
     limits::{AddressKey, Exceeded, client_address, replenish_interval, retry_after_seconds},
 };
 
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+/// The header in which proxies name the client.
+pub(crate) const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// The quota of client addresses, shared by all clones.
 #[derive(Clone, Debug)]
