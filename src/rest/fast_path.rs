@@ -24,7 +24,7 @@ use axum::{
 use futures_util::FutureExt;
 use http_body::Body as HttpBody;
 use tokio::time::timeout;
-use tracing::level_filters::LevelFilter;
+use tracing::Level;
 
 use self::{body::PrefixedBody, head::Head};
 use super::{answer::response_with, vertex};
@@ -119,10 +119,6 @@ impl FastPath {
         B: HttpBody<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<axum::BoxError>,
     {
-        // Debug events are logged by the layers, so at that level every request takes the slow path.
-        if LevelFilter::current() >= LevelFilter::DEBUG {
-            return RequestPath::Slow(request.map(Body::new));
-        }
         let begin = Instant::now();
         let Some((servable, caller, head)) = self.resolve(&request) else {
             return RequestPath::Slow(request.map(Body::new));
@@ -206,8 +202,9 @@ impl FastPath {
             Ok(Err(error)) => fast.asked(&fast.path()).span().in_scope(|| error.into_response()),
             Err(panic) => fast.asked(&fast.path()).span().in_scope(|| panicked(panic)),
         };
-        if self.state.has_access_log {
-            fast.asked(&fast.path()).answered(&response, begin, true);
+        let is_access = self.state.has_access_log;
+        if is_access || tracing::event_enabled!(target: "onnx_gateway::access", Level::DEBUG) {
+            fast.asked(&fast.path()).answered(&response, begin, is_access);
         }
         let latency = begin.elapsed();
         if response.status() == StatusCode::OK {
