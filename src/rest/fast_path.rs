@@ -8,7 +8,6 @@ pub(super) mod body;
 mod head;
 
 use std::{
-    borrow::Cow,
     mem,
     panic::AssertUnwindSafe,
     pin::pin,
@@ -18,13 +17,12 @@ use std::{
 
 use axum::{
     body::{Body, Bytes},
-    http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header},
+    http::{HeaderMap, HeaderValue, Request, Response, StatusCode, uri::PathAndQuery},
     response::IntoResponse,
 };
 use futures_util::FutureExt;
 use http_body::Body as HttpBody;
 use tokio::time::timeout;
-use tracing::Level;
 
 use self::{body::PrefixedBody, head::Head};
 use super::{answer::response_with, vertex};
@@ -36,8 +34,8 @@ use crate::{
     system::byte_budget::{ByteCharge, count},
     telemetry::Route,
     transport::{
-        AddressLimit, ApiError, Peer, REQUEST_ID, RequestRecord, TransportState, charge_for,
-        charged_response, new_request_id, panicked,
+        AddressLimit, ApiError, Peer, Record, RequestRecord, RouteMetrics, Transport, TransportState, bearer,
+        charge, charge_for, charged_response, new_request_id, panicked,
     },
     wire::{FlatRows, RowBase, read_flat_rows},
 };
@@ -84,6 +82,8 @@ pub(super) struct FastRequest {
     id: HeaderValue,
     /// The index of its route in `ROUTES`.
     route: usize,
+    /// The path, for the log.
+    path: PathAndQuery,
     /// The headers of the request, whose memory the response reuses.
     headers: HeaderMap,
     peer: Peer,
@@ -125,7 +125,7 @@ impl FastPath {
         };
         let Head { id, route, length, .. } = head;
         let id = id.cloned();
-        let (parts, mut body) = request.into_parts();
+        let (mut parts, mut body) = request.into_parts();
         let first = body::first(&mut body);
         let whole = first.as_ref().filter(|first| first.len() == length);
         let flat = servable.flat.as_ref();
@@ -138,6 +138,8 @@ impl FastPath {
             return RequestPath::Slow(Request::from_parts(parts, PrefixedBody::new(first, body).into()));
         };
         let id = id.unwrap_or_else(new_request_id);
+        let path = mem::take(&mut parts.uri).into_parts().path_and_query;
+        let path = path.unwrap_or_else(|| PathAndQuery::from_static("/"));
         let (input, headers) = (Some(input), parts.headers);
         RequestPath::Fast(FastRequest {
             servable,
@@ -146,6 +148,7 @@ impl FastPath {
             caller,
             id,
             route,
+            path,
             headers,
             peer,
             begin,
@@ -159,7 +162,7 @@ impl FastPath {
         let head = Head::of(request).filter(|head| !is_taken && head.length <= self.most_body_bytes)?;
         let state = &self.state;
         let caller = match &state.authentication.verifier {
-            Some(verifier) => verifier.known(head.token?, state.clock.now())?,
+            Some(verifier) => verifier.known(bearer(request.headers(), None).ok()?, state.clock.now())?,
             None => Arc::clone(&self.anonymous),
         };
         let servable = match &head.model {
@@ -191,44 +194,27 @@ impl FastPath {
 
     /// Counts and charges the request, and returns its response.
     pub(super) async fn respond(&self, fast: &mut FastRequest) -> Response<Body> {
-        let metrics = &self.state.metrics;
-        let _in_flight = metrics.request_started();
+        let record = Record::begin(&self.state, Transport::Rest, fast.begin);
         let answered = AssertUnwindSafe(self.run(fast)).catch_unwind().await;
-        let FastRequest { id, route, begin, .. } = &*fast;
-        let (id, route, begin) = (id.clone(), *route, *begin);
+        let request = fast.record();
         // As in the layers: the span is created only for an error.
         let mut response = match answered {
             Ok(Ok(response)) => response,
-            Ok(Err(error)) => fast.asked(&fast.path()).span().in_scope(|| error.into_response()),
-            Err(panic) => fast.asked(&fast.path()).span().in_scope(|| panicked(panic)),
+            Ok(Err(error)) => request.span().in_scope(|| error.into_response()),
+            Err(panic) => request.span().in_scope(|| panicked(panic)),
         };
-        let is_access = self.state.has_access_log;
-        if is_access || tracing::event_enabled!(target: "onnx_gateway::access", Level::DEBUG) {
-            fast.asked(&fast.path()).answered(&response, begin, is_access);
+        let (route, ok) = (ROUTES[fast.route], Some(&self.routes[fast.route]));
+        record.finish(&request, RouteMetrics { method: "POST", route, ok }, &mut response);
+        match fast.charge.take() {
+            Some(charge) => charged_response(response, charge),
+            None => response,
         }
-        let latency = begin.elapsed();
-        if response.status() == StatusCode::OK {
-            self.routes[route].answered(latency);
-        } else {
-            metrics.request_finished("POST", ROUTES[route], response.status().as_str(), latency);
-        }
-        if let Some(charge) = fast.charge.take() {
-            response = charged_response(response, charge);
-        }
-        let headers = response.headers_mut();
-        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        headers.insert(REQUEST_ID, id);
-        response
     }
 
     async fn run(&self, fast: &mut FastRequest) -> Result<Response<Body>, ApiError> {
         let FastRequest { servable, input, rows, caller, headers, peer, begin, .. } = fast;
-        if let Some(limit) = &self.address_limit {
-            limit.charge(&limit.client_of(*peer, headers))?;
-        }
-        if let Some(quota) = &self.state.caller_quota {
-            quota.charge(caller).map_err(ApiError::CallerQuota)?;
-        }
+        let address = self.address_limit.as_ref().map(|limit| (limit, limit.client_of(*peer, headers)));
+        charge(address, &self.state, caller)?;
         let input = input.take().ok_or(ApiError::AnswerNotWritten)?;
         let terms = RequestContext { caller: caller.number(), ..RequestContext::default() };
         let mut run = pin!(self.state.serving.predict_flat(servable, input, rows.rows, terms, *begin));
@@ -244,21 +230,13 @@ impl FastPath {
 }
 
 impl FastRequest {
-    fn asked<'u>(&'u self, path: &'u str) -> RequestRecord<'u> {
+    fn record(&self) -> RequestRecord<'_> {
         RequestRecord {
             id: Some(&self.id),
             peer: Some(&self.peer),
             method: "POST",
-            path,
+            path: self.path.path(),
             caller: Some(&self.caller),
-        }
-    }
-
-    /// Returns the path of the request.
-    fn path(&self) -> Cow<'static, str> {
-        match self.route {
-            0 => Cow::Borrowed(ROUTES[0]),
-            _ => Cow::Owned(ROUTES[1].replace("{model}", self.servable.name.as_str())),
         }
     }
 }
