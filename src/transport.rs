@@ -25,6 +25,7 @@ mod shared;
 mod state;
 mod version;
 
+pub(crate) use crate::auth::{MayManage, MayPredict, MayRead, Permission};
 pub(crate) use access::RequestRecord;
 pub(crate) use charge::{ChargedBody, charge_bytes, charge_for, charge_of, charged_response, length_of};
 pub(crate) use error::ApiError;
@@ -33,8 +34,8 @@ pub(crate) use layers::{authorized, authorized_by_platform, observed};
 pub(crate) use models::{all_statistics, config, metadata, statistics};
 pub(crate) use offload::{is_large, offload};
 pub use open_paths::{OPEN_PATHS, is_open};
-pub(crate) use permit::{MayManage, MayPredict, MayRead, Permission, Permit};
-pub(crate) use pipeline::{Record, RouteMetrics, Transport, bearer, charge};
+pub(crate) use permit::Permit;
+pub(crate) use pipeline::{Record, RouteMetrics, Transport, authorize, bearer, charge};
 pub(crate) use problem::{MEDIA_TYPE, Problem, ProblemDocument};
 pub use rate_limit::AddressLimit;
 pub(crate) use rate_limit::FORWARDED_FOR;

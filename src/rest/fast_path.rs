@@ -27,15 +27,15 @@ use tokio::time::timeout;
 use self::{body::PrefixedBody, head::Head};
 use super::{answer::response_with, vertex};
 use crate::{
-    auth::{Action, Caller},
+    auth::Caller,
     config::Settings,
     model::{FlatElement, Tensor},
-    serving::{Flat, RequestContext, Servable},
+    serving::{Flat, PermittedServable, RequestContext, Servable},
     system::byte_budget::{ByteCharge, count},
     telemetry::Route,
     transport::{
-        AddressLimit, ApiError, Peer, Record, RequestRecord, RouteMetrics, Transport, TransportState, bearer,
-        charge, charge_for, charged_response, new_request_id, panicked,
+        AddressLimit, ApiError, Peer, Record, RequestRecord, RouteMetrics, Transport, TransportState,
+        authorize, bearer, charge, charge_for, charged_response, new_request_id, panicked,
     },
     wire::{FlatRows, RowBase, read_flat_rows},
 };
@@ -74,7 +74,7 @@ pub(super) enum RequestPath {
 
 /// A request that can take the fast path.
 pub(super) struct FastRequest {
-    servable: Arc<Servable>,
+    servable: PermittedServable,
     /// `None` once it runs.
     input: Option<Tensor>,
     rows: FlatRows,
@@ -157,7 +157,7 @@ impl FastPath {
     }
 
     /// Resolves the model and the caller; `None` if either is unknown or the caller may not predict with the model.
-    fn resolve<'r, B>(&self, request: &'r Request<B>) -> Option<(Arc<Servable>, Arc<Caller>, Head<'r>)> {
+    fn resolve<'r, B>(&self, request: &'r Request<B>) -> Option<(PermittedServable, Arc<Caller>, Head<'r>)> {
         let is_taken = self.taken.as_deref() == Some(request.uri().path());
         let head = Head::of(request).filter(|head| !is_taken && head.length <= self.most_body_bytes)?;
         let state = &self.state;
@@ -170,7 +170,7 @@ impl FastPath {
             None => state.serving.default_servable(),
         };
         let servable = servable.ok().filter(|servable| servable.flat.is_some())?;
-        caller.may(Action::Predict, Some(&servable.name)).then_some((servable, caller, head))
+        Some((authorize(&caller, servable).ok()?, caller, head))
     }
 
     /// Charges a body and its rows: `Some(None)` if they are too small to charge, `None` if there is no room. The

@@ -20,7 +20,7 @@ use super::{
     state::TransportState,
 };
 use crate::{
-    auth::Caller,
+    auth::{Authorized, Caller, OfModel, Permission},
     limits::AddressKey,
     telemetry::{InFlight, Route},
 };
@@ -72,6 +72,21 @@ pub(crate) fn bearer<'r>(headers: &'r HeaderMap, query: Option<&str>) -> Result<
     } else {
         Err(ApiError::NoToken)
     }
+}
+
+/// Checks that a caller may do `P` with the model of this target, and returns the proof.
+///
+/// # Errors
+///
+/// [`ApiError::InsufficientScope`].
+pub(crate) fn authorize<P: Permission, T: OfModel>(
+    caller: &Caller,
+    target: T,
+) -> Result<Authorized<P, T>, ApiError> {
+    Authorized::check(caller, target).map_err(|target| ApiError::InsufficientScope {
+        action: P::ACTION,
+        model: Some(target.model().clone()),
+    })
 }
 
 /// Gives a request an id, for the log and the client. A client's own id is kept only if a log can hold it.
