@@ -20,7 +20,7 @@ use crate::{
         CONTRACT_KEY, Contract, ContractDocument, Graph, GraphFacts, Layout, ModelName, ModelVersion, NoRows,
         RowOutputs, Tensor, Value, documents_to_tensors, rows_to_tensors,
     },
-    runtime::{Instance, RunOptions, Runtime},
+    runtime::{Instance, RunOptions, Runtime, SessionOptions},
     serving::ServingError,
     wire::{
         BodyError, FieldError, PredictRequest, RequestInputs, RowBase, RowsAnswer, TensorsAnswer,
@@ -110,7 +110,8 @@ fn answer(
     options: &RunOptions,
 ) -> Result<String, String> {
     let in_model = |error: String| format!("{}: {error}", file.display());
-    let mut instance = Instance::load(runtime, file).map_err(|error| in_model(error.to_string()))?;
+    let mut instance = Instance::load(runtime, file, &SessionOptions::default())
+        .map_err(|error| in_model(error.to_string()))?;
     let signature = instance.signature().clone();
     let contract = contract(file, &instance).map_err(in_model)?;
     let (model, version) = &identity(file);

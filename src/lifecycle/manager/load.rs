@@ -20,7 +20,7 @@ use crate::{
         version_harness::{Admitted, Stage},
     },
     model::{Digest, FlatLayout, ModelName, ModelVersion, Schedule},
-    runtime::{Instance, Options, Runtime, Scheduler},
+    runtime::{Instance, Options, Runtime, Scheduler, SessionOptions},
     system::memory,
     telemetry::Seconds,
     wire::AnswerTemplate,
@@ -261,7 +261,8 @@ fn load_copy(
     (schedule, scheduled_by): (Schedule, SchedulerConfig),
 ) -> Result<Servable, Refusal> {
     let file = snapshot.file_to_load(proof.converted);
-    let load = || Instance::load_with_threads(runtime, &file, schedule.threads);
+    let session = SessionOptions::from(&schedule);
+    let load = || Instance::load(runtime, &file, &session);
     let first = load()?;
     let signature = first.signature().clone();
     // A compromised child could have reported anything about the model.
