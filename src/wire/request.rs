@@ -15,7 +15,7 @@ use crate::model::{Contract, Layout, Row, Rows, RowsReader, TensorDocuments};
 /// One row as `features`, many as `instances`, or whole tensors as `inputs`. A row is a list of values in the order of
 /// the model's features, or an object of values by feature name. Every model takes tensors.
 #[derive(Debug, Validate, ToSchema)]
-#[validate(schema(function = "one_of_all"))]
+#[validate(schema(function = "exactly_one_of"))]
 pub struct PredictRequest<'b> {
     /// One row
     #[schema(value_type = Option<RowDocument>)]
@@ -225,11 +225,11 @@ impl<'de> Visitor<'de> for ListOfRows<'_, '_> {
     }
 }
 
-fn one_of_all(request: &PredictRequest<'_>) -> Result<(), ValidationError> {
+fn exactly_one_of(request: &PredictRequest<'_>) -> Result<(), ValidationError> {
     let given = [request.features.is_some(), request.instances.is_some(), request.inputs.is_some()];
     if given.into_iter().filter(|given| *given).count() != 1 {
         let message = "expected one of `features` (one row), `instances` (a list of rows) and `inputs` (tensors by name)";
-        return Err(ValidationError::new("one_of_both").with_message(message.into()));
+        return Err(ValidationError::new("exactly_one_of").with_message(message.into()));
     }
     if request.instances.as_ref().is_some_and(RowsGiven::is_empty) {
         return Err(
