@@ -11,7 +11,8 @@ use super::{
 };
 use crate::{
     lifecycle::{
-        FailureMonitor, Flat, OutputSize, Proof, Reason, Refusal, SchedulerConfig, Servable, Snapshot, Stamp,
+        CopiedFile, FailureMonitor, Flat, OutputSize, Proof, Reason, Refusal, SchedulerConfig, Servable,
+        Snapshot, Stamp,
         admission::child::contract_of,
         fingerprint::Fingerprint,
         history::{Event, HistoryEntry, Timings},
@@ -329,8 +330,9 @@ fn options(schedule: &Schedule, proof: &Proof) -> Options {
 fn is_half_of_loaded(model: &ManagedModel, version: ModelVersion, snapshot: &Snapshot) -> bool {
     model.loaded.get(&version).is_some_and(|servable| {
         let known = servable.snapshot.files();
-        let same = snapshot.files().iter().filter(|file| known.contains(file)).count();
-        same > 0 && same < snapshot.files().len()
+        let is_known = |file: &CopiedFile| known.iter().any(|known| known == file);
+        let same = snapshot.files().iter().filter(|file| is_known(file)).count();
+        same > 0 && same < snapshot.files().iter().count()
     })
 }
 
