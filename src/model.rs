@@ -32,7 +32,7 @@ pub use contract::{
     CONTRACT_KEY, Contract, ContractDocument, ContractError, Feature, GoldenCase, GoldenDocument, Missing,
     NonFiniteOutputs,
 };
-pub use digest::Digest;
+pub use digest::{Digest, Hasher};
 pub use division::check_dividends;
 pub use element::{non_finite, objection as element_objection};
 pub use element_type::ElementType;

@@ -9,7 +9,6 @@ use std::{
 
 use minisign_verify::{PublicKey, Signature};
 use serde_json::Value;
-use sha2::{Digest as _, Sha256};
 
 use super::{CopiedFile, CopiedFiles, Manifest};
 use crate::{
@@ -19,7 +18,7 @@ use crate::{
         model_config::Pin,
         source::signature_of,
     },
-    model::Digest,
+    model::{Digest, Hasher},
 };
 
 /// Bytes that are read at a time.
@@ -101,7 +100,7 @@ pub(super) fn shown_digest(CopiedFiles { model, data }: &CopiedFiles) -> Digest 
 
 /// Computes the digest of everything that a deployment's outputs depend on.
 pub(super) fn content_of(files: &CopiedFiles, contract: Option<&Value>) -> Digest {
-    let mut hasher = Sha256::new();
+    let mut hasher = Hasher::default();
     for file in files.iter() {
         // Lengths come first, so that no two lists of files hash the same bytes.
         hasher.update((file.path.len() as u64).to_le_bytes());
@@ -111,7 +110,7 @@ pub(super) fn content_of(files: &CopiedFiles, contract: Option<&Value>) -> Diges
     if let Some(contract) = contract {
         hasher.update(contract.to_string());
     }
-    Digest::from_hasher(hasher)
+    hasher.finish()
 }
 
 fn copy_file(candidate: &Candidate, source: &Path, name: &str, folder: &Path) -> Result<CopiedFile, Refusal> {
@@ -150,13 +149,13 @@ fn make_folders(folder: &Path, name: &str) -> io::Result<()> {
 
 /// Computes the digest and size of `input`, and passes on each block.
 fn hash(input: &mut File, mut each: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<(Digest, u64)> {
-    let mut hasher = Sha256::new();
+    let mut hasher = Hasher::default();
     let mut block = vec![0; BLOCK_BYTES];
     let mut bytes = 0;
     loop {
         let read = input.read(&mut block)?;
         if read == 0 {
-            return Ok((Digest::from_hasher(hasher), bytes));
+            return Ok((hasher.finish(), bytes));
         }
         hasher.update(&block[..read]);
         each(&block[..read])?;
