@@ -117,7 +117,6 @@ fn answer(
     let (model, version) = &identity(file);
     let (model, version) = (model.as_str(), *version);
     match read_request(request)?.asked() {
-        RequestInputs::Checked(..) => Err(in_model("its rows were read for another model".to_owned())),
         RequestInputs::Rows(rows, base) => {
             let layout = Layout::of(&signature, &contract).map_err(|error| in_model(error.to_string()))?;
             let not_supported = |reason| in_model(ServingError::RowsNotSupported(reason).to_string());
