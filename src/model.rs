@@ -36,6 +36,7 @@ pub use digest::{Digest, Hasher};
 pub use division::check_dividends;
 pub use element::{non_finite, objection as element_objection};
 pub use element_type::ElementType;
+pub(crate) use element_type::element_types;
 pub use file_error::OnnxFileError;
 pub use graph::{
     Attribute, AttributeValue, ColumnFacts, Constant, Elements, Graph, GraphFacts, KnownColumns, Labels,
