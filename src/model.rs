@@ -34,7 +34,7 @@ pub use contract::{
 };
 pub use digest::{Digest, Hasher};
 pub use division::check_dividends;
-pub use element::{non_finite, objection as element_objection};
+pub use element::{non_finite, non_finite_text, objection as element_objection};
 pub use element_type::ElementType;
 pub(crate) use element_type::element_types;
 pub use file_error::OnnxFileError;

@@ -118,6 +118,16 @@ pub fn non_finite(text: &str) -> Option<f64> {
     }
 }
 
+/// Returns the string that stands for a number that JSON cannot carry, as [`non_finite`] parses it.
+#[must_use]
+pub fn non_finite_text(number: f64) -> &'static str {
+    match number {
+        _ if number.is_nan() => "NaN",
+        _ if number > 0.0 => "Infinity",
+        _ => "-Infinity",
+    }
+}
+
 /// Converts cells that passed [`objection`]. An invalid one would be left out, so that the tensor's shape check refuses
 /// the whole.
 pub(super) fn elements(cells: &[&Cell], element_type: ElementType) -> TensorData {
