@@ -347,7 +347,7 @@ async fn whatever_is_wrong_is_named() {
         ),
         (
             with(|body| body["inputs"][0]["parameters"] = json!({"shared_memory_region": "r"})),
-            "shared memory is not offered",
+            "shared memory is not supported",
         ),
         (with(|body| body["id"] = json!(7)), "/id"),
         (two_rows().to_string().replace("0.2", "NaN"), r#"the texts "NaN""#),

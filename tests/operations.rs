@@ -146,7 +146,7 @@ async fn errors_are_in_the_words_of_the_protocol() {
     let reader = TokenBuilder::new().scope("predict read").build();
     let long = format!(r#"{{"parameters":{{"a":"{}"}}}}"#, "x".repeat(2000));
     let line = "/v2/repository/models/line/load";
-    let known = "a parameter is not known: this takes `allow_breaking_changes` (true or false)";
+    let known = "unknown parameter: this takes `allow_breaking_changes` (true or false)";
     for (token, method, path, body, status, part) in [
         ("", "POST", INDEX, "", 401, "this needs a token"),
         ("nonsense", "POST", LOAD, "", 401, "the token is expired, malformed, or not meant"),
@@ -158,11 +158,11 @@ async fn errors_are_in_the_words_of_the_protocol() {
         (&*everything, "POST", "/v2/repository/models/rose/unload", "", 404, "there is no model `rose`"),
         (&*everything, "POST", "/v2/repository/models/..%2Firis/load", "", 404, "of such a name"),
         (&*everything, "POST", "/v2/repository/models/iris/reload", "", 404, "there is no such path"),
-        (&*everything, "GET", INDEX, "", 405, "this path has other methods"),
-        (&*everything, "DELETE", LOAD, "", 405, "this path has other methods"),
+        (&*everything, "GET", INDEX, "", 405, "this path does not take this method"),
+        (&*everything, "DELETE", LOAD, "", 405, "this path does not take this method"),
         (&*everything, "POST", LOAD, &*long, 413, "the body is larger than"),
-        (&*everything, "POST", LOAD, "{", 400, "the body is no JSON"),
-        (&*everything, "POST", INDEX, "ready", 400, "the body is no JSON"),
+        (&*everything, "POST", LOAD, "{", 400, "the body is not valid JSON"),
+        (&*everything, "POST", INDEX, "ready", 400, "the body is not valid JSON"),
         (&*everything, "POST", LOAD, r#"{"parameters":{"config":"{}"}}"#, 400, known),
         (&*everything, "POST", LOAD, r#"{"parameters":{"file:1/model.onnx":"AAAA"}}"#, 400, known),
         (&*everything, "POST", LOAD, r#"{"parameters":{"allow_breaking_changes":"yes"}}"#, 400, known),
@@ -299,7 +299,7 @@ async fn rolls_back_in_place_as_often_as_there_is_something_before() {
     let entry = gateway.indexed("iris", "1").await;
     assert_eq!(entry["state"], "READY");
     assert!(
-        entry["reason"].as_str().unwrap().starts_with("rolled_back: it served and was taken back"),
+        entry["reason"].as_str().unwrap().starts_with("rolled_back: it served and was rolled back"),
         "{entry}"
     );
     assert_eq!(gateway.roll_back("iris").await.body["digest"], json!(short(&variant(1))));
@@ -437,7 +437,7 @@ async fn a_deployment_that_fails_in_service_is_taken_back_by_itself() {
     let newest = gateway.history("iris").await[0].clone();
     assert_eq!(told(&newest), ["rolled_back", "automatic", &short(&iris()), &short(&failing), ""]);
     let detail = newest["detail"].as_str().unwrap();
-    assert!(detail.contains(" answers failed; the deployment before answered "), "{detail}");
+    assert!(detail.contains(" requests failed; the previous deployment answered "), "{detail}");
     assert!(serves(&iris())(&gateway.predict(&setosa()).await), "it does not return");
     gateway.reason_until("iris", "1", "rolled_back").await;
 }

@@ -167,7 +167,7 @@ async fn the_gateway_has_settings_for_all_models() {
     let scheduler = gateway.version("iris").await["scheduler"].clone();
     let expected = json!({
         "mode": "own_threads", "batching": true,
-        "batching_reason": "each row is answered alone: the graph keeps rows apart", "instances": 1, "threads": 2, "max_batch_rows": 16,
+        "batching_reason": "rows are independent: the graph keeps rows apart", "instances": 1, "threads": 2, "max_batch_rows": 16,
         "max_delay_ms": 4, "queue_capacity": 1024, "reason": "runtime.scheduler asks for it"
     });
     assert_eq!(scheduler, expected);

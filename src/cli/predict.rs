@@ -75,7 +75,7 @@ pub(super) fn predict(files: &[PathBuf], arguments: PredictArguments) -> Result<
             options.terminate()?;
             // A run that ends in time frees everything; any other ends with the process.
             let _ = answered.recv_timeout(GRACE);
-            return Err(format!("there was no answer within {} s", arguments.timeout_seconds).into());
+            return Err(format!("there was no result within {} s", arguments.timeout_seconds).into());
         }
     };
     Ok(output::print(&answer)?)
@@ -116,7 +116,9 @@ fn answer(
     let (model, version) = &identity(file);
     let (model, version) = (model.as_str(), *version);
     match read_request(request)?.asked() {
-        RequestInputs::Checked(..) => Err(in_model("its rows were read for another model".to_owned())),
+        RequestInputs::Checked(..) => {
+            Err(in_model("internal: the rows were read for another model".to_owned()))
+        }
         RequestInputs::Rows(rows, base) => {
             let layout = Layout::of(&signature, &contract).map_err(|error| in_model(error.to_string()))?;
             let not_supported = |reason| in_model(ServingError::RowsNotSupported(reason).to_string());

@@ -289,7 +289,7 @@ impl ManagedModel {
 
     /// Returns the refusal of a copy whose files were rolled back. `None` if they were not.
     pub(super) fn rolled_back_refusal(&self, snapshot: &Snapshot) -> Option<Refusal> {
-        let detail = "it served and was taken back; a request to load it tries it again";
+        let detail = "it served and was rolled back; a request to load it tries it again";
         let is_rolled_back = self.rolled_back.contains(&snapshot.files_digest());
         is_rolled_back.then(|| Refusal::new(Reason::RolledBack, detail))
     }

@@ -42,7 +42,7 @@ impl Replay {
             .map_err(|error| Refusal::new(Reason::Unreadable, format!("its copy: {error}")))?;
         let mut instance = Instance::load(self.runtime, &self.snapshot.file_to_load(self.proof.converted))?;
         if instance.signature() != self.proof.declared() {
-            return Err(Refusal::new(Reason::ProofFailed, "the model is not what its proof says it is"));
+            return Err(Refusal::new(Reason::ProofFailed, "the model differs from its proof"));
         }
         Ok(samples.iter().map(|(_, sample)| self.ask(&mut instance, sample)).collect())
     }

@@ -40,7 +40,7 @@ impl Serving {
     ) -> Result<Prediction, ServingError> {
         let layout = Arc::clone(servable.layout_of_rows()?);
         let count = rows.count();
-        let gone = || ServingError::ModelFailed("its rows were not read".to_owned());
+        let gone = || ServingError::ModelFailed("internal: the rows were not read".to_owned());
         let inputs = rows.into_inputs().ok_or_else(gone)?.map_err(ServingError::InvalidRows)?;
         self.run_rows(servable, layout, inputs, count, terms, begin).await
     }
@@ -148,7 +148,7 @@ impl Serving {
         terms.reserve_run(servable, rows.unwrap_or(1), inputs.bytes()).await?;
         let mut ran = self.run_request(servable, inputs, rows, terms, begin, by).await?;
         let outputs = ran.take_outputs();
-        let gone = || ServingError::ModelFailed("its outputs are gone".to_owned());
+        let gone = || ServingError::ModelFailed("internal: outputs already taken".to_owned());
         match outputs {
             Some(outputs) => Ok((outputs, ran.inputs)),
             None => Err(blamed(servable, by, gone(), Some(Box::new(ran.inputs)))),

@@ -65,7 +65,7 @@ def compared(expected: dict[str, Any], text: str | bytes) -> Result:
     try:
         document = json.loads(text)
     except ValueError:
-        return Result(WRONG, f"the answer is no JSON: {text[:80]!r}")
+        return Result(WRONG, f"the answer is not JSON: {text[:80]!r}")
     outputs = document.get("outputs") if isinstance(document, dict) else None
     if isinstance(outputs, list):
         # As the Open Inference Protocol has them.

@@ -131,7 +131,7 @@ impl Manager {
             }
             (false, None, Some(proof)) => self.proven(name, version, snapshot, proof),
             (false, None, None) => {
-                tracing::debug!(model.name = %name, model.version = %version, "a candidate is proven");
+                tracing::debug!(model.name = %name, model.version = %version, "started to prove a candidate");
                 aspired.stage = Stage::Proving;
                 aspired.work = self.workers.give(aspired.candidate.clone(), Work::Prove { snapshot });
             }
@@ -227,9 +227,9 @@ impl Manager {
         let evicted = |model: &&mut ManagedModel| model.evicted.is_some() && model.loaded.is_empty();
         if let Some(model) = self.models.get_mut(name).filter(evicted) {
             model.block(snapshot.content(), refusal);
-            let detail = "the version for which it made room could not be loaded";
+            let detail = "the version for which it was evicted could not be loaded";
             if let Err(error) = self.roll_back(name, "automatic", Some(detail.to_owned())) {
-                tracing::error!(model.name = %name, %error, "what made room cannot be brought back");
+                tracing::error!(model.name = %name, %error, "failed to restore the evicted version");
             }
         }
     }
@@ -269,7 +269,7 @@ fn load_copy(
         && signature.is_alike_but_for_output_shapes(&proof.signature)
         && proof.output_forms.fit(signature.outputs.len());
     if !is_proven {
-        let detail = "the model is not what its proof says it is";
+        let detail = "the model differs from its proof";
         return Err(Refusal::new(Reason::ProofFailed, detail));
     }
     let contract = contract_of(&first, snapshot.contract(), proof.contract.graph.clone())?;

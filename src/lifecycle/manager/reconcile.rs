@@ -201,7 +201,7 @@ impl Manager {
             serves && (must_stay || since.elapsed() < grace)
         });
         for version in kept {
-            tracing::warn!(model.name = %name, model.version = %version, "its file is gone; it serves on");
+            tracing::warn!(model.name = %name, model.version = %version, "its file is gone; the version keeps serving");
             let entry = HistoryEntry::of(name, version, Event::Kept, "repository".to_owned());
             self.parts.history.add(entry);
         }

@@ -46,7 +46,7 @@ pub(super) fn run(instance: &mut Instance, jobs: Vec<Job>, options: &RunOptions,
     } else {
         match together(&jobs) {
             Some(inputs) => run_inputs(instance, &inputs, options, shared),
-            None => Err(RuntimeError::Run("the requests do not go together".to_owned())),
+            None => Err(RuntimeError::Run("internal: batched inputs differ in shape".to_owned())),
         }
     };
     let ended = Instant::now();

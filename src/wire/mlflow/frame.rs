@@ -74,7 +74,7 @@ impl Split<'_> {
         for (index, ColumnName(name)) in columns.iter().enumerate() {
             if !names.insert(name) {
                 let place = format!("{SPLIT_COLUMNS}/{index}");
-                return Err(invalid(&place, "duplicate", format!("`{name}` is there more than once")));
+                return Err(invalid(&place, "duplicate", format!("`{name}` occurs more than once")));
             }
         }
         let rows = SplitRows::read(self.data, columns)?;

@@ -57,12 +57,12 @@ pub struct OutputTensor<'v> {
 pub enum OutputError {
     /// The output holds values that do not make one tensor.
     #[error(
-        "output `{0}` is a {1} that makes no one tensor, which this protocol cannot carry: ask for other outputs by \
-         name, or at /models/NAME/predict"
+        "output `{0}` is a {1} that does not make one tensor, which this protocol cannot carry: request other outputs \
+         by name, or use /models/NAME/predict"
     )]
     NotATensor(String, &'static str),
     /// Classes were requested of an output that is not numeric.
-    #[error("output `{name}` is of type {element_type}, of which there are no greatest elements")]
+    #[error("output `{name}` is of type {element_type}, whose elements cannot be ranked")]
     NotClassifiable {
         /// The name of the output.
         name: String,
@@ -87,7 +87,7 @@ pub fn check_requested(requested: &[RequestedOutput], signature: &Signature) -> 
             let known: Vec<&str> = signature.outputs.iter().map(|spec| spec.name.as_str()).collect();
             ("unknown_output", format!("the model has no output `{name}`; it has [{}]", known.join(", ")))
         } else if requested[..index].iter().any(|before| before.name == *name) {
-            ("duplicate", format!("`{name}` is asked for more than once"))
+            ("duplicate", format!("`{name}` is requested more than once"))
         } else {
             continue;
         };
