@@ -12,6 +12,7 @@ mod confined_file;
 mod failure_monitor;
 mod fingerprint;
 mod history;
+mod local_folder;
 mod managed_model;
 mod manager;
 mod model_config;
@@ -150,7 +151,7 @@ impl Lifecycle {
         let (messages, received) = mpsc::channel();
         let (running, stopped) = mpsc::channel::<()>();
         let watch = watch::Watch::start(&settings.models.repository, messages.clone());
-        let heard = watch.as_ref().and_then(|_| watch::watched_folder(&settings.models.repository));
+        let heard = watch.as_ref().and_then(|_| local_folder::watched_folder(&settings.models.repository));
         let library = runtime.library().to_path_buf();
         let parts = Parts {
             source: Source::new(settings.models.repository.clone()),

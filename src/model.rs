@@ -7,6 +7,7 @@ mod digest;
 mod division;
 mod element;
 mod element_type;
+mod file_error;
 mod foreign;
 mod graph;
 mod input_check;
@@ -35,6 +36,7 @@ pub use digest::Digest;
 pub use division::check_dividends;
 pub use element::{non_finite, objection as element_objection};
 pub use element_type::ElementType;
+pub use file_error::OnnxFileError;
 pub use graph::{
     Attribute, AttributeValue, ColumnFacts, Constant, Elements, Graph, GraphFacts, KnownColumns, Labels,
     Node, RowDependence,
@@ -43,7 +45,7 @@ pub use input_check::{InputViolation, check_inputs, documents_to_tensors};
 pub(crate) use json_text::{Token, Tokens, number, unquoted};
 pub use layout::{ColumnInput, Layout, LayoutError, Output, RowInputs};
 pub use name::{ModelName, ModelVersion, NameError, VersionLabel, VersionSelector};
-pub use onnx_file::{OnnxFile, OnnxFileError};
+pub use onnx_file::OnnxFile;
 pub use output_form::{Constants, NoRows, OutputForm, OutputForms, WholeOutput};
 pub(crate) use row::OUT_OF_RANGE;
 pub use row::{

@@ -24,12 +24,12 @@ mod routes;
 mod run_inputs;
 mod sagemaker;
 mod service;
+mod target_model;
 mod tensorflow;
 mod token;
 mod undrained_body;
 mod vertex;
 
-pub use docs::openapi;
 pub use header_rules::TwoLengths;
-pub use routes::admin_router;
-pub use service::HttpService;
+pub use routes::{admin_router, openapi};
+pub use service::{HttpService, SharedService};

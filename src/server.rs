@@ -4,6 +4,7 @@ mod connection;
 mod connection_slot;
 mod connection_table;
 mod descriptors;
+mod limits;
 mod listener;
 mod reload;
 mod reloadable;
@@ -33,6 +34,7 @@ use crate::{
     auth::Authentication,
     config::{GrpcSettings, Settings},
     lifecycle::{Lifecycle, StoreError},
+    rest::SharedService,
     runtime::Runtime,
     serving::Serving,
     system::{date::can_be_written, descriptors as file_descriptors, memory},
@@ -43,7 +45,7 @@ use connection::Protocol;
 use connection_table::ConnectionTable;
 use descriptors::Descriptors;
 use listener::{Audience, Listener};
-use reloadable::{ReloadableState, SharedService};
+use reloadable::ReloadableState;
 use workers::Workers;
 
 /// Interval at which clients without recent requests are removed from the quotas.

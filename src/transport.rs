@@ -6,6 +6,7 @@
 mod access;
 mod authenticate;
 mod charge;
+mod codes;
 mod error;
 mod inference;
 mod labels;
@@ -26,6 +27,7 @@ mod version;
 
 pub(crate) use access::RequestRecord;
 pub(crate) use charge::{ChargedBody, charge_bytes, charge_for, charge_of, charged_response, length_of};
+pub use codes::{FIELD_CODES, OAUTH_CODES, PROBLEM_CODES};
 pub(crate) use error::ApiError;
 pub(crate) use inference::{infer, outputs};
 pub(crate) use layers::{authorized, authorized_by_platform, observed};

@@ -18,9 +18,11 @@ from pathlib import Path
 
 os.environ.update(TF_CPP_MIN_LOG_LEVEL="3", CUDA_VISIBLE_DEVICES="", TF_ENABLE_ONEDNN_OPTS="0")
 
+REPOSITORY = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(REPOSITORY / "tools" / "models"))
+
 from exporter_models.made import document
 
-REPOSITORY = Path(__file__).resolve().parent.parent
 MODELS = REPOSITORY / "tests" / "models" / "exporters"
 CASES = MODELS / "cases.json"
 GROUPS = ("scikit", "boosters", "networks", "keras", "quantised", "hand")

@@ -110,10 +110,10 @@ def write_by_rename(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         # mkstemp makes the file private; a gateway that runs as another user must be able to read it.
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
     except BaseException:
-        os.unlink(temporary)
+        Path(temporary).unlink()
         raise
 
 
@@ -146,8 +146,10 @@ def main() -> int:
     labels, probabilities = run(content, rows)
     equal_labels = int((labels == forest.predict(rows)).sum())
     difference = float(np.abs(probabilities - forest.predict_proba(rows)).max())
-    print(f"export against scikit-learn: {equal_labels} of {len(rows)} labels equal, "
-          f"largest difference in a probability {difference:.1e}")
+    print(
+        f"export against scikit-learn: {equal_labels} of {len(rows)} labels equal, "
+        f"largest difference in a probability {difference:.1e}"
+    )
     if equal_labels != len(rows) or difference > GOLDEN_TOLERANCE:
         print("error: the exported model does not answer as scikit-learn does; nothing was written", file=sys.stderr)
         return 1

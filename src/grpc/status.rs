@@ -55,7 +55,7 @@ mod tests {
 
     #[test]
     fn headers_become_metadata_and_long_messages_end() {
-        let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "code", "ß".repeat(5000));
+        let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "overloaded", "ß".repeat(5000));
         let status = status_of(problem.with_retry_after(7));
         assert_eq!(status.code(), Code::ResourceExhausted);
         assert_eq!(status.metadata().get("retry-after").unwrap(), "7");

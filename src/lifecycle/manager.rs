@@ -30,11 +30,11 @@ use tokio::sync::watch;
 use super::{
     LifecycleSettings, Notice, Prover, Servable, ServingMap, Source, State, Store, VersionStatus,
     history::History,
+    local_folder::watched_folder,
     managed_model::ManagedModel,
     operation::Operation,
     policy::{Action, DesiredState, next_action},
     version_harness::{SettleTimes, Stage, VersionHarness},
-    watch::watched_folder,
 };
 use crate::{
     config::Preserve,

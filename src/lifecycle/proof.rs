@@ -11,7 +11,7 @@ mod synthetic_inputs;
 pub use batchable::{BatchingFound, BatchingHints, find_batching};
 pub use classes::check_classes;
 pub use forms::{FoundOutputs, find_outputs};
-pub(super) use row_sampler::{Inputs, RowSampler};
+pub(super) use row_sampler::RowSampler;
 use synthetic_inputs::{ATTEMPTS, synthetic_inputs};
 
 use super::{Reason, Refusal};
@@ -19,6 +19,9 @@ use crate::{
     model::{Contract, ElementType, Layout, Tensor, Value},
     runtime::{Instance, RunOptions},
 };
+
+/// Inputs by name.
+pub(super) type Inputs = Vec<(String, Tensor)>;
 
 /// The result of a proof.
 #[derive(Clone, Debug, PartialEq)]

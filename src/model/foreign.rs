@@ -2,7 +2,7 @@
 
 use std::io::{Read, Seek};
 
-use super::onnx_file::OnnxFileError::{self, NotOnnx};
+use super::file_error::OnnxFileError::{self, NotOnnx};
 
 /// Bytes read from the start of a file.
 const START_BYTES: u64 = 8192;

@@ -5,12 +5,13 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    io::{self, Read, Seek},
+    io::{Read, Seek},
 };
 
 use serde::Serialize;
 
 use super::{
+    file_error::OnnxFileError,
     foreign,
     protobuf::{Fields, Value},
 };
@@ -74,20 +75,6 @@ struct ExternalPlace {
     location: Option<String>,
     offset: u64,
     length: Option<u64>,
-}
-
-/// The reason for which a file is not an ONNX model.
-#[derive(Debug, thiserror::Error)]
-pub enum OnnxFileError {
-    /// The file is cut short.
-    #[error("the file ends too early: {0}")]
-    Truncated(&'static str),
-    /// The file has another format.
-    #[error("the file is not an ONNX model: {0}")]
-    NotOnnx(&'static str),
-    /// The file cannot be read.
-    #[error("the file cannot be read: {0}")]
-    Io(#[from] io::Error),
 }
 
 use OnnxFileError::{NotOnnx, Truncated};

@@ -4,7 +4,7 @@
 
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 
-use super::onnx_file::OnnxFileError::{self, NotOnnx, Truncated};
+use super::file_error::OnnxFileError::{self, NotOnnx, Truncated};
 
 /// Longest accepted name or path, in bytes.
 const MAX_TEXT_BYTES: u64 = 4096;

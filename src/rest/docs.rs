@@ -20,9 +20,8 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 
 pub(super) use errors::completed;
 
-use super::{open_inference::InferResponseDocument, routes};
+use super::open_inference::InferResponseDocument;
 use crate::{
-    config::Settings,
     transport::TransportState,
     wire::{PredictAnswer, RowAnswer, ValueDocument},
 };
@@ -72,12 +71,6 @@ impl Modify for Security {
         components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
         components.add_security_scheme("client", SecurityScheme::OAuth2(OAuth2::new([grant])));
     }
-}
-
-/// Returns the whole description: every route, body and error.
-#[must_use]
-pub fn openapi() -> utoipa::openapi::OpenApi {
-    routes::description(&Settings::default())
 }
 
 /// Returns the routes `/openapi.json`, `/docs`, and the redirect from `/`.

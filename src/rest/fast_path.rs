@@ -2,7 +2,7 @@
 //!
 //! The fast path makes the same checks as the router and returns the same bytes, without layers, tasks or a JSON
 //! document in between. Any unusual or invalid request takes the slow path through the router, before it is charged or
-//! counted. `tests/fast_path.rs` sends requests both ways and compares the responses.
+//! counted. `tests/it/fast_path.rs` sends requests both ways and compares the responses.
 
 pub(super) mod body;
 mod head;

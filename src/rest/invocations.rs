@@ -27,8 +27,8 @@ use super::{
     answer::json_response,
     json_body::read_aligned,
     open_inference::infer_response,
-    run_inputs::{model_of, refuse_rows, release_code_pages, run},
-    sagemaker::target_model,
+    run_inputs::{model_of, read_and_drop, refuse_rows, run},
+    target_model::target_model,
     tensorflow::rows_response,
 };
 use crate::{
@@ -158,12 +158,12 @@ pub(super) async fn invoke(
         }
         BodyKind::Csv(header) => {
             let layout = servable.layout_of_rows().map_err(ServingError::from)?;
-            let rows = release_code_pages(body, |body| read_csv(body, header, layout, model.contract))?;
+            let rows = read_and_drop(body, |body| read_csv(body, header, layout, model.contract))?;
             rows_response(state, servable, rows, Some(CSV_ROWS), permit.terms).await
         }
         BodyKind::Json => {
             refuse_rows(&servable, &body)?;
-            match release_code_pages(body, |body| read_json(body, model))? {
+            match read_and_drop(body, |body| read_json(body, model))? {
                 MlflowRequest::Rows(rows, place) => {
                     rows_response(state, servable, rows, Some(place), permit.terms).await
                 }

@@ -20,6 +20,12 @@ use crate::{
     transport::{AddressLimit, ApiError, TransportState, authorized, authorized_by_platform},
 };
 
+/// Returns the whole description: every route, body and error.
+#[must_use]
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    description(&Settings::default())
+}
+
 /// Returns the API description of all documented routes.
 pub(super) fn description(settings: &Settings) -> utoipa::openapi::OpenApi {
     let asked = dialect_inference(&settings.dialects).into_iter().map(|(_, routes)| routes);

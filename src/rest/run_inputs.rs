@@ -29,7 +29,7 @@ pub(super) fn model_of(servable: &Servable) -> Model<'_> {
 }
 
 /// Reads a body and drops it, since its contents are held as tensors from then on.
-pub(super) fn release_code_pages<T>(body: Bytes, read: impl FnOnce(&[u8]) -> T) -> T {
+pub(super) fn read_and_drop<T>(body: Bytes, read: impl FnOnce(&[u8]) -> T) -> T {
     let read = read(&body);
     drop(body);
     read

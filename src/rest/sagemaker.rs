@@ -8,7 +8,6 @@ use std::path::{self, Component, PathBuf};
 use axum::{
     Extension, Json,
     extract::{Path, Request, State, rejection::PathRejection},
-    http::{HeaderMap, HeaderName},
     response::Response,
 };
 use serde::{Deserialize, Serialize};
@@ -24,6 +23,7 @@ use super::{
     },
     json_body::read_json,
     open_inference::ErrorDocument,
+    target_model::target_model,
 };
 use crate::{
     auth::Caller,
@@ -32,12 +32,6 @@ use crate::{
     transport::{ApiError, MayManage, MayPredict, Permit, TransportState},
     wire::{FieldError, parse_valid},
 };
-
-/// The header with the model's name: on SageMaker the path holds only a hash of the name.
-const TARGET_MODEL: HeaderName = HeaderName::from_static("x-amzn-sagemaker-target-model");
-
-/// File name suffixes that do not belong to a model's name.
-const SUFFIXES: &[&str] = &[".tar.gz", ".onnx"];
 
 /// The folder that models must be in.
 #[derive(Clone, Debug)]
@@ -69,14 +63,6 @@ pub(super) fn inference(understood: EnabledDialects) -> OpenApiRouter<TransportS
 /// Returns the routes that load and unload models.
 pub(super) fn routes(repository: Repository) -> OpenApiRouter<TransportState> {
     OpenApiRouter::new().routes(routes!(load)).routes(routes!(unload)).layer(Extension(repository))
-}
-
-/// Returns the model that the header names; `None` if the header is absent.
-pub(super) fn target_model(headers: &HeaderMap) -> Result<Option<ModelName>, ApiError> {
-    let Some(value) = headers.get(TARGET_MODEL) else { return Ok(None) };
-    let name = value.to_str().unwrap_or_default().trim_start_matches('/');
-    let name = SUFFIXES.iter().find_map(|suffix| name.strip_suffix(suffix)).unwrap_or(name);
-    name.parse().map(Some).map_err(|_| ApiError::NoSuchName)
 }
 
 /// Predict with one of several models, in the form of MLflow or SageMaker
@@ -225,17 +211,5 @@ mod tests {
         ] {
             assert!(!repository.holds(bad, &model), "{bad}");
         }
-    }
-
-    #[test]
-    fn the_header_names_a_model_by_its_archive() {
-        let named = |name: &'static str| {
-            let headers = HeaderMap::from_iter([(TARGET_MODEL, name.parse().unwrap())]);
-            target_model(&headers).map(|model| model.map(|model| model.to_string())).ok().flatten()
-        };
-        for name in ["iris", "iris.tar.gz", "/iris.tar.gz", "iris.onnx"] {
-            assert_eq!(named(name).as_deref(), Some("iris"), "{name}");
-        }
-        assert_eq!(named("../iris"), None);
     }
 }

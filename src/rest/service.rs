@@ -2,6 +2,7 @@
 
 use std::{convert::Infallible, sync::Arc};
 
+use arc_swap::ArcSwap;
 use axum::{
     BoxError, Router,
     body::{Body, Bytes},
@@ -19,6 +20,9 @@ use crate::{
     config::Settings,
     transport::{AddressLimit, Peer, TransportState},
 };
+
+/// The service that handles the next request of a listener: a change of settings replaces it.
+pub type SharedService = Arc<ArcSwap<HttpService>>;
 
 /// The HTTP service of a listener.
 #[derive(Debug)]

@@ -16,7 +16,7 @@ use crate::{
     auth::Scopes,
     config::Secret,
     limits::LogInError,
-    transport::{ApiError, Problem, ProblemDocument, TransportState},
+    transport::{ApiError, OAUTH_CODES, Problem, ProblemDocument, TransportState},
     wire::other_encoding,
 };
 
@@ -266,6 +266,7 @@ impl IntoResponse for TokenFailure {
             }
             Self::Api(error) => return error.into_response(),
         };
+        debug_assert!(OAUTH_CODES.contains(&error), "{error} is not in transport/codes.rs");
         let mut response =
             (status, no_store(), Json(TokenErrorAnswer { error, error_description })).into_response();
         if status == StatusCode::UNAUTHORIZED {

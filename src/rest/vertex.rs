@@ -17,7 +17,7 @@ use super::{
     invocations,
     json_body::read,
     layers,
-    run_inputs::{model_of, refuse_rows, release_code_pages},
+    run_inputs::{model_of, read_and_drop, refuse_rows},
     tensorflow::rows_response,
 };
 use crate::{
@@ -83,7 +83,7 @@ async fn predict(
     let body = read(request.into_body()).await?;
     permit.terms.reserve_elements(&servable.signature, &body).await?;
     refuse_rows(&servable, &body)?;
-    match release_code_pages(body, |body| read_request(body, model_of(&servable)))? {
+    match read_and_drop(body, |body| read_request(body, model_of(&servable)))? {
         TensorFlowRequest::Rows(rows) => {
             rows_response(&state, servable, rows, Some("/instances"), permit.terms).await
         }

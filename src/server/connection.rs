@@ -16,8 +16,8 @@ use tokio::{
     time,
 };
 
-use super::{connection_slot::ConnectionSlot, reloadable::SharedService, shutdown::Shutdown};
-use crate::{telemetry::Metrics, transport::Peer};
+use super::{connection_slot::ConnectionSlot, shutdown::Shutdown};
+use crate::{rest::SharedService, telemetry::Metrics, transport::Peer};
 
 /// At shutdown, time that a newly opened connection has for its first request.
 const FIRST_REQUEST_GRACE: Duration = Duration::from_millis(500);

@@ -1,12 +1,12 @@
 //! File descriptors for all the connections that the settings allow.
 
-use super::{
-    connection_table::{FOR_THIS_HOST, PART_LEAVING},
-    listener::MAX_WAITING,
-};
+use super::connection_table::{FOR_THIS_HOST, PART_LEAVING};
 
 /// Most connections of operators at a time; a new one replaces an idle one.
 pub(super) const ADMIN_CONNECTIONS: usize = 64;
+
+/// Most connections of a listener that wait for room, beyond which they are closed.
+pub(super) const MAX_WAITING: usize = 32;
 
 /// Descriptors for the log, listeners, pipes to candidates in proof, and model files.
 const FOR_FILES: u64 = 96;

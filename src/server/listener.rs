@@ -2,7 +2,6 @@
 
 use std::{collections::VecDeque, io, net::SocketAddr, sync::Arc, time::Duration};
 
-use ipnet::IpNet;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::watch,
@@ -12,13 +11,13 @@ use tokio::{
 use super::{
     connection::{Connection, Protocol},
     connection_table::{ConnectionTable, NewConnection, Refusal, Room},
-    descriptors::{ADMIN_CONNECTIONS, Descriptors},
-    reloadable::SharedService,
+    descriptors::{ADMIN_CONNECTIONS, MAX_WAITING},
+    limits::ListenerLimits,
     shutdown::Shutdown,
     workers::Workers,
 };
 use crate::{
-    config::ServerSettings,
+    rest::SharedService,
     telemetry::{ConnectionEnd, Metrics},
     transport::Peer,
 };
@@ -29,8 +28,7 @@ const HANDSHAKE_GRACE: Duration = Duration::from_millis(50);
 /// Pause after a failed accept (out of file descriptors), during which a retry would only use CPU time.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
-/// Most connections that wait for room, beyond which they are closed; and the interval between two attempts.
-pub(super) const MAX_WAITING: usize = 32;
+/// Interval between two attempts to find room.
 const ROOM_RETRY: Duration = Duration::from_millis(10);
 
 /// Longest wait of a connection whose address has its share: a response of that address may be nearly finished.
@@ -39,31 +37,6 @@ const SHARE_PATIENCE: Duration = Duration::from_millis(50);
 /// Unsent bytes above which the system accepts no more. Without this limit it would buffer megabytes of an unread
 /// response, and a slow client would seem to stall for minutes.
 const UNSENT_BYTES: u32 = 256 * 1024;
-
-/// The limits of connections.
-#[derive(Clone, Debug)]
-pub(super) struct ListenerLimits {
-    pub(super) room: Room,
-    proxies: Arc<[IpNet]>,
-    header_timeout: Duration,
-    write_timeout: Duration,
-    least_rate: u64,
-}
-
-impl ListenerLimits {
-    pub(super) fn of(settings: &ServerSettings, descriptors: Descriptors) -> Self {
-        Self {
-            room: Room {
-                most: descriptors.connections(settings.max_connections),
-                most_per_address: settings.max_connections_per_address,
-            },
-            proxies: settings.trusted_proxies.clone().into(),
-            header_timeout: Duration::from_millis(settings.header_timeout_ms),
-            write_timeout: Duration::from_millis(settings.write_timeout_ms),
-            least_rate: settings.min_response_bytes_per_second,
-        }
-    }
-}
 
 /// The audience of a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -193,6 +193,19 @@ mod tests {
     }
 
     #[test]
+    fn the_documentation_lists_what_needs_a_restart() {
+        let page = include_str!("../../docs/configuration.md");
+        let listed = page.split("<!-- restart -->\n").nth(1).and_then(|rest| rest.split("\n\n").next());
+        let mut listed: Vec<&str> =
+            listed.unwrap().split(',').map(|key| key.trim().trim_matches('`')).collect();
+        let mut fixed: Vec<&str> =
+            CLASSES.iter().filter(|(_, class)| matches!(class, Fixed { .. })).map(|(key, _)| *key).collect();
+        listed.sort_unstable();
+        fixed.sort_unstable();
+        assert_eq!(listed, fixed);
+    }
+
+    #[test]
     fn what_needs_a_restart_is_kept_and_named_with_both_values() {
         let old = Settings::default();
         let mut new = old.clone();

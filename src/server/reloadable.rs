@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use super::{
     descriptors::Descriptors,
-    listener::ListenerLimits,
+    limits::ListenerLimits,
     reload::{self, Reloaded},
 };
 use crate::{
@@ -19,7 +19,7 @@ use crate::{
     config::{Settings, changes},
     grpc,
     limits::{CallerQuota, FailedTokens, LogIns},
-    rest::{HttpService, admin_router},
+    rest::{HttpService, SharedService, admin_router},
     runtime::Runtime,
     serving::Serving,
     system::{byte_budget::ByteBudget, memory},
@@ -35,9 +35,6 @@ const CALM_BYTES: u64 = 1 << 20;
 
 /// Least memory for requests, however little is available: enough for many small ones.
 const LEAST_BUDGET_BYTES: u64 = 8 << 20;
-
-/// The service that handles the next request.
-pub(super) type SharedService = Arc<ArcSwap<HttpService>>;
 
 /// Everything that is built from settings and can be replaced while requests run: each ends with what it began with.
 #[derive(Debug)]

@@ -8,6 +8,7 @@ use axum::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::codes::{FIELD_CODES, is_problem_code};
 use crate::wire::FieldError;
 
 /// The media type of a problem document.
@@ -48,6 +49,7 @@ pub(crate) struct ProblemDocument {
 
 impl Problem {
     pub(crate) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
+        debug_assert!(is_problem_code(code), "{code} is not in transport/codes.rs");
         let document = ProblemDocument {
             kind: "about:blank",
             title: status.canonical_reason().unwrap_or("Error"),
@@ -61,6 +63,8 @@ impl Problem {
     }
 
     pub(crate) fn with_errors(mut self, errors: Vec<FieldError>) -> Self {
+        let is_listed = |error: &FieldError| FIELD_CODES.contains(&error.code.as_ref());
+        debug_assert!(errors.iter().all(is_listed), "{errors:?}: a code is not in transport/codes.rs");
         self.document.errors = errors;
         self
     }

@@ -19,6 +19,13 @@ pub enum BodyError {
     Invalid(Vec<FieldError>),
 }
 
+impl BodyError {
+    /// Creates the error of one wrong field.
+    pub(super) fn invalid(pointer: &str, code: &'static str, message: impl Into<String>) -> Self {
+        Self::Invalid(vec![FieldError::new(pointer, code, message)])
+    }
+}
+
 /// Returns true if the text can only be an object. A derived `Deserialize` would also read a struct's fields from a
 /// list.
 fn is_object(bytes: &[u8]) -> bool {

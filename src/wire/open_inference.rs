@@ -6,6 +6,7 @@ mod declared;
 mod form;
 mod input;
 mod metadata;
+mod output_error;
 mod outputs;
 mod parameters;
 mod request;
@@ -18,7 +19,8 @@ pub use metadata::{
     ConfiguredTensor, EXTENSIONS, InstanceGroup, LiveDocument, ModelConfigDocument, ModelMetadataDocument,
     ModelNames, ModelReadyDocument, PLATFORM, ReadyDocument, SERVER_NAME, ServerMetadata,
 };
-pub use outputs::{OutputError, OutputTensor, RequestedOutput, check_requested, output_tensors};
+pub use output_error::OutputError;
+pub use outputs::{OutputTensor, RequestedOutput, check_requested, output_tensors};
 pub use parameters::Parameters;
 pub use request::{InferRequest, read_infer_request, read_raw_request};
 pub use statistics::{

@@ -7,14 +7,16 @@ mod examples;
 mod instances;
 mod metadata;
 mod objects;
+mod read_part;
 mod request;
 mod results;
 mod status;
 
 pub(super) use entries::{Entries, Glance, MAX_VALUES};
-pub(super) use instances::{MAX_ROWS_BYTES, read, read_list_of_rows, read_objects, too_many};
+pub(super) use instances::{MAX_ROWS_BYTES, read_list_of_rows, read_objects};
 pub(super) use objects::{HELD_BYTES, ObjectList, Objects, Visit, each_item};
-pub(super) use request::{check_parameters, invalid};
+pub(super) use read_part::{read, too_many};
+pub(super) use request::check_parameters;
 
 pub use answer::{Columns, NotPredictions, Predictions};
 pub use examples::read_examples;

@@ -1,1 +1,1 @@
-"""What `tools/bench` measures, and how."""
+"""The measurements of `tools/bench`."""

@@ -1,4 +1,4 @@
-"""What the work items share: options, folders, servers that are ended, and figures."""
+"""Shared parts of the work items: options, folders, servers that are ended, and figures."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from . import generator, rounds
 from .contestants import Contestant
 from .generator import Load, Loop
 from .place import say
+from .rounds import Figures
 from .samples import Request
 
 
@@ -49,11 +50,9 @@ class Bench:
     def load(self, connections: int, rate: float | None = None) -> Load:
         return Load(connections, self.seconds, self.warmup_seconds, rate)
 
-    def run(
-        self, contestant: Contestant, request: Request, bodies: list[bytes], load: Load, rows: int = 1
-    ) -> rounds.Figures:
+    def run(self, contestant: Contestant, request: Request, bodies: list[bytes], load: Load, rows: int = 1) -> Figures:
         raw = generator.run(contestant.server, request, bodies, load, self.scratch)
         return rounds.per_request(raw, rows) | {"memory_mb": contestant.server.memory_bytes() / 1e6}
 
-    def run_bare(self, loop: Loop, rate: float | None = None) -> rounds.Figures:
+    def run_bare(self, loop: Loop, rate: float | None = None) -> Figures:
         return rounds.per_request(generator.run_bare(loop, self.load(1, rate)), loop.batch)

@@ -1,4 +1,4 @@
-"""Who is measured: how each is started, how it is asked, and what its answers say."""
+"""The contestants: how each is started and asked, and how its responses are read."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from lib.gateway import NotServing, Settings, environment, free_port
+
 from . import python_stack
-from .gateway import Gateway, Settings
-from .place import IRIS, LOGS, PROGRAMS, environment
-from .processes import NotServing, Server, free_port
+from .gateway import Gateway
+from .place import IRIS, LOGS, PROGRAMS
+from .processes import Server
 from .samples import JSON, Request, Row, one_row, one_tensor
 
 # Forests add floats in an order of their own, and scikit-learn's are twice as long.
@@ -36,7 +38,7 @@ class Contestant:
 def gateway(binary: Path, folder: Path, changes: Settings | None = None, name: str = "gateway") -> Contestant:
     made = Gateway(binary, folder, changes)
     headers = JSON | {"authorization": f"Bearer {made.token()}"}
-    server = made.start(name, LOGS / f"{name}.log")
+    server = made.serve(name, LOGS / f"{name}.log")
     return Contestant(name, server, Request("/predict", headers, one_row), read_native, made.grpc)
 
 
@@ -77,7 +79,11 @@ def mlserver(folder: Path) -> Contestant:
 
 # All but the gateway; each takes a folder for its files.
 OTHERS: dict[str, Callable[[Path], Contestant]] = {
-    "echo": echo, "plain": plain, "furnace": furnace, "fastapi-onnx": fastapi_onnx, "tutorial": tutorial,
+    "echo": echo,
+    "plain": plain,
+    "furnace": furnace,
+    "fastapi-onnx": fastapi_onnx,
+    "tutorial": tutorial,
     "mlserver": mlserver,
 }
 

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .place import PROGRAMS, environment
-from .processes import NotServing, Server
+from lib.gateway import NotServing, environment
+
+from .place import PROGRAMS
+from .processes import Server
 from .samples import Request, framed
 
 EXTRA_SECONDS = 30
@@ -31,9 +33,21 @@ def run(server: Server, request: Request, bodies: list[bytes], load: Load, scrat
     file = scratch / "bodies"
     file.write_bytes(framed(bodies))
     command: list[str | Path] = [
-        PROGRAMS / "load", "--address", f"127.0.0.1:{load.grpc_port or server.port}", "--path", request.path,
-        "--bodies", file, "--connections", str(load.connections), "--seconds", str(load.seconds),
-        "--warmup-seconds", str(load.warmup_seconds), "--process", str(server.process.pid),
+        PROGRAMS / "load",
+        "--address",
+        f"127.0.0.1:{load.grpc_port or server.port}",
+        "--path",
+        request.path,
+        "--bodies",
+        file,
+        "--connections",
+        str(load.connections),
+        "--seconds",
+        str(load.seconds),
+        "--warmup-seconds",
+        str(load.warmup_seconds),
+        "--process",
+        str(server.process.pid),
     ]
     for name, value in request.headers.items():
         command += ["--header", f"{name}: {value}"]
@@ -49,7 +63,7 @@ def run(server: Server, request: Request, bodies: list[bytes], load: Load, scrat
 
 @dataclass(frozen=True)
 class Loop:
-    """Nothing but a model that runs."""
+    """A model that runs without a server."""
 
     model: Path
     # Little-endian floats.
@@ -63,9 +77,23 @@ class Loop:
 def run_bare(loop: Loop, load: Load) -> dict[str, Any]:
     """The figures of a loop; of a load only its times and its rate matter."""
     command: list[str | Path] = [
-        PROGRAMS / "bare", "--model", loop.model, "--rows", loop.rows, "--columns", str(loop.columns),
-        "--batch", str(loop.batch), "--threads", str(loop.threads), "--intra-threads", str(loop.intra_threads),
-        "--seconds", str(load.seconds), "--warmup-seconds", str(load.warmup_seconds),
+        PROGRAMS / "bare",
+        "--model",
+        loop.model,
+        "--rows",
+        loop.rows,
+        "--columns",
+        str(loop.columns),
+        "--batch",
+        str(loop.batch),
+        "--threads",
+        str(loop.threads),
+        "--intra-threads",
+        str(loop.intra_threads),
+        "--seconds",
+        str(load.seconds),
+        "--warmup-seconds",
+        str(load.warmup_seconds),
     ]
     if load.rate is not None:
         command += ["--rate", f"{load.rate:.3f}"]
@@ -75,7 +103,7 @@ def run_bare(loop: Loop, load: Load) -> dict[str, Any]:
 
 def figures(command: list[str | Path], load: Load) -> dict[str, Any]:
     limit = load.seconds + load.warmup_seconds + EXTRA_SECONDS
-    ended = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=limit)
+    ended = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=limit, check=False)
     if ended.returncode != 0:
         raise NotServing(f"the measurement ended early: {ended.stderr.strip()}")
     found = json.loads(ended.stdout)

@@ -9,8 +9,10 @@ import subprocess
 import tomllib
 from pathlib import Path
 
-from .place import REPOSITORY, WORKSPACE
-from .python_stack import REQUIREMENTS
+from lib.environment import BENCH
+from lib.gateway import REPOSITORY
+
+from .place import WORKSPACE
 
 CRATES = ("axum", "hyper", "tokio", "ort", "furnace-server")
 PACKAGES = ("fastapi", "uvicorn", "slowapi", "PyJWT", "scikit-learn", "onnxruntime", "mlserver")
@@ -41,7 +43,7 @@ def versions(gateway: Path) -> dict[str, str]:
     pinned = re.search(r"onnxruntime==([\d.]+)", (REPOSITORY / "tools" / "onnxruntime.txt").read_text())
     found["ONNX Runtime"] = pinned[1] if pinned else "unknown"
     found |= {name: locked[name] for name in CRATES}
-    pins = dict(line.split("==") for line in REQUIREMENTS.read_text().splitlines() if "==" in line)
+    pins = dict(line.split("==") for line in BENCH.requirements.read_text().splitlines() if "==" in line)
     return found | {name: pins[name] for name in PACKAGES}
 
 
@@ -50,5 +52,5 @@ def lock() -> list[dict[str, str]]:
 
 
 def first_line(command: list[str | Path]) -> str:
-    ended = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
+    ended = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
     return (ended.stdout.splitlines() or ["unknown"])[0]

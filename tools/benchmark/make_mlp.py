@@ -1,6 +1,7 @@
 """Writes a small neural network, from `x` (N, 64) to `y` (N, 10), all float. Run in .venv."""
 
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ SEED = 0
 
 chance = np.random.default_rng(SEED)
 nodes, constants, last = [], [], "x"
-for index, (rows, columns) in enumerate(zip(WIDTHS, WIDTHS[1:], strict=False)):
+for index, (rows, columns) in enumerate(pairwise(WIDTHS)):
     # He's scale: what goes through keeps its size.
     weights = (chance.standard_normal((rows, columns)) * np.sqrt(2 / rows)).astype(np.float32)
     constants.append(numpy_helper.from_array(weights, f"w{index}"))

@@ -66,8 +66,10 @@ ITEMS = {
     "iris-1": "One row a request over REST, as many requests as are answered.",
     "iris-1024-json": "1024 rows a request as JSON: `instances` on `/predict`, one tensor on `/v2/models/iris/infer`.",
     "iris-1024-binary": "1024 rows a request as bytes, on `/v2/models/iris/infer`; the answer too.",
-    "mlp": "A network 64 → 512 → 512 → 512 → 10, one row a request. The yardstick: the model alone, 64 rows a run; at half of "
-    "the gateway's rate, one row a run.",
+    "mlp": (
+        "A network 64 → 512 → 512 → 512 → 10, one row a request. The yardstick: the model alone, 64 rows a run; at half "
+        "of the gateway's rate, one row a run."
+    ),
     "half-load": "Requests at half of the rate that the gateway reached at most with 32 connections.",
     "grpc": "One row a request over gRPC, beside REST with JSON and with bytes.",
     "rs256": "Tokens signed with an RSA key of 2048 bits in place of HS256.",
@@ -95,7 +97,7 @@ def write(record: dict[str, Any]) -> str:
 def result_of(entry: dict[str, Any]) -> Result:
     names = ("item", "setting", "contestant")
     figures = {key: value for key, value in entry.items() if key not in names}
-    return Result(*(entry[name] for name in names), figures)
+    return Result(entry["item"], entry["setting"], entry["contestant"], figures)
 
 
 def markdown(lines: list[tuple[str, ...]]) -> str:

@@ -19,15 +19,15 @@ OTHER_COLOUR = "#4a76a8"
 
 
 def draw(record: dict[str, Any]) -> str:
-    entries = [
-        entry for entry in record["items"].get(ITEM, {}).get("results", []) if entry["setting"] == SETTING
-    ]
+    entries = [entry for entry in record["items"].get(ITEM, {}).get("results", []) if entry["setting"] == SETTING]
     entries.sort(key=lambda entry: entry["cpu_us"])
     width = NAMES_WIDTH + len(PANELS) * (PANEL_WIDTH + GAP)
     height = TOP + len(entries) * STEP + BOTTOM
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
-        'font-family="system-ui, sans-serif" font-size="12" fill="#222">',
+        (
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" '
+            f'height="{height}" font-family="system-ui, sans-serif" font-size="12" fill="#222">'
+        ),
         f'<rect width="{width}" height="{height}" fill="#fff"/>',
         text(10, 22, f"Iris, one row a request, {SETTING}; logarithmic scales", 'font-size="15" font-weight="600"'),
     ]

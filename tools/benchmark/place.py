@@ -5,16 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from pathlib import Path
 
-REPOSITORY = Path(__file__).resolve().parents[2]
-GATEWAY = REPOSITORY / "target" / "release" / "onnx-gateway"
+from lib.gateway import REPOSITORY
+
 WORKSPACE = REPOSITORY / "tools" / "benchmark" / "rust"
 TARGET = REPOSITORY / "target" / "benchmark"
 PROGRAMS = TARGET / "release"
 LOGS = REPOSITORY / "target" / "bench-logs"
 IRIS = REPOSITORY / "models" / "iris" / "1" / "model.onnx"
-ONNX_RUNTIME = REPOSITORY / ".onnxruntime" / "libonnxruntime.so"
 
 
 def say(text: str) -> None:
@@ -31,11 +29,3 @@ def build_gateway() -> None:
     say("building the gateway")
     command = ["cargo", "build", "--release", "--locked", "--quiet", "--bin", "onnx-gateway"]
     subprocess.run(command, cwd=REPOSITORY, check=True)
-
-
-def environment() -> dict[str, str]:
-    """Of every server: nothing that configures the gateway from outside, and ONNX Runtime where tools/setup put it."""
-    found = {key: value for key, value in os.environ.items() if not key.startswith(("GATEWAY__", "AIP_"))}
-    found.setdefault("ORT_DYLIB_PATH", str(ONNX_RUNTIME))
-    found["ORT_DISABLE_TELEMETRY"] = "1"
-    return found

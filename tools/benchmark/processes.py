@@ -5,28 +5,19 @@ from __future__ import annotations
 import http.client
 import os
 import signal
-import socket
 import subprocess
 import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
+from lib.gateway import NotServing
+
 START_SECONDS = 60
 STOP_SECONDS = 20
 REQUEST_SECONDS = 30
 POLL_SECONDS = 0.001
 OK = 200
-
-
-class NotServing(Exception):
-    """A server did not come up, or did not answer as it should."""
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
 
 
 def ask(port: int, path: str, headers: dict[str, str], body: bytes) -> tuple[int, bytes]:
@@ -48,7 +39,12 @@ class Server:
         self.began = time.monotonic()
         with log.open("ab") as output:
             self.process = subprocess.Popen(
-                command, env=environment, cwd=log.parent, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+                command,
+                env=environment,
+                cwd=log.parent,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
                 start_new_session=True,
             )
 
@@ -81,7 +77,7 @@ class Server:
         return " / ".join(lines[-3:])
 
     def memory_bytes(self) -> int:
-        """What it and its children have in memory. Pages of files are shared, so the largest share counts once."""
+        """Resident memory of it and its children. Pages of files are shared, so the largest share counts once."""
         own, files = 0, [0]
         for process in self.tree():
             try:

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import hmac
 import json
 import os
 import shutil
 import subprocess
 import time
-import venv
 from pathlib import Path
 
-from .place import IRIS, LOGS, REPOSITORY, environment, say
-from .processes import NotServing, Server, free_port
+from lib.environment import BENCH
+from lib.gateway import REPOSITORY, NotServing, environment, free_port
 
-ENVIRONMENT = REPOSITORY / ".venv-bench"
-PYTHON = ENVIRONMENT / "bin" / "python"
-REQUIREMENTS = REPOSITORY / "tools" / "requirements-bench.txt"
+from .place import IRIS, LOGS, say
+from .processes import Server
+
 SERVERS = REPOSITORY / "tools" / "benchmark" / "servers"
 SECRET = "for measurements only: everyone knows this key"
 TOKEN_SECONDS = 86_400
@@ -29,23 +27,14 @@ obstacles: list[str] = []
 
 
 def make_environment() -> None:
-    """Pinned; again only when a pin changes."""
+    """Makes the environment of these servers."""
     if obstacles:
         raise NotServing(obstacles[0])
-    stamp = hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()
-    stamp_file = ENVIRONMENT / "stamp"
-    if stamp_file.exists() and stamp_file.read_text() == stamp:
-        return
-    say(f"installing servers written in Python in {ENVIRONMENT.name} (about 700 MB)")
     try:
-        shutil.rmtree(ENVIRONMENT, ignore_errors=True)
-        venv.create(ENVIRONMENT, with_pip=True)
-        install = [PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", REQUIREMENTS]
-        subprocess.run(install, check=True)
+        BENCH.make(say)
     except (OSError, subprocess.CalledProcessError) as error:
-        obstacles.append(f"{ENVIRONMENT.name} cannot be made: {error}")
+        obstacles.append(f"{BENCH.folder.name} cannot be made: {error}")
         raise NotServing(obstacles[0]) from error
-    stamp_file.write_text(stamp)
 
 
 def uvicorn(name: str, module: str, folder: Path) -> Server:
@@ -53,11 +42,20 @@ def uvicorn(name: str, module: str, folder: Path) -> Server:
     make_environment()
     forest = folder / "forest.joblib"
     if not forest.exists():
-        subprocess.run([PYTHON, SERVERS / "make_forest.py", forest], check=True)
+        subprocess.run([BENCH.python, SERVERS / "make_forest.py", forest], check=True)
     port = free_port()
-    command = [
-        PYTHON, "-m", "uvicorn", "--app-dir", str(SERVERS), f"{module}:app", "--port", str(port),
-        "--workers", str(os.cpu_count() or 1), "--no-access-log",
+    command: list[str | Path] = [
+        BENCH.python,
+        "-m",
+        "uvicorn",
+        "--app-dir",
+        str(SERVERS),
+        f"{module}:app",
+        "--port",
+        str(port),
+        "--workers",
+        str(os.cpu_count() or 1),
+        "--no-access-log",
     ]
     shared = {"BENCH_SECRET": SECRET, "BENCH_FOREST": str(forest), "BENCH_MODEL": str(IRIS)}
     return Server(name, port, command, environment() | shared, LOGS / f"{name}.log")
@@ -73,12 +71,12 @@ def mlserver(name: str, folder: Path) -> Server:
     model = {"name": "iris", "implementation": "iris_runtime.OnnxModel", "parameters": {"uri": str(IRIS)}}
     (folder / "model-settings.json").write_text(json.dumps(model))
     shutil.copy(SERVERS / "mlserver" / "iris_runtime.py", folder)
-    command = [ENVIRONMENT / "bin" / "mlserver", "start", str(folder)]
+    command: list[str | Path] = [BENCH.folder / "bin" / "mlserver", "start", str(folder)]
     return Server(name, http, command, environment() | {"PYTHONPATH": str(folder)}, LOGS / f"{name}.log")
 
 
 def token() -> str:
-    """What a service of one's own would issue: HS256, a subject, an end."""
+    """A token as a service would issue it for itself: HS256, a subject, an end."""
     claims = {"sub": "bench", "exp": int(time.time()) + TOKEN_SECONDS}
     signed = ".".join(encoded(json.dumps(part).encode()) for part in ({"alg": "HS256", "typ": "JWT"}, claims))
     return f"{signed}.{encoded(hmac.digest(SECRET.encode(), signed.encode(), 'sha256'))}"

@@ -1,4 +1,4 @@
-"""Whether the gateway still costs what docs/benchmarks.json says: in ratios to the echo, as machines differ."""
+"""Comparison with docs/benchmarks.json: in ratios to the echo, as machines differ."""
 
 from __future__ import annotations
 

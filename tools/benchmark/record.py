@@ -7,8 +7,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from lib.gateway import REPOSITORY
+
 from . import machine, page, picture
-from .place import REPOSITORY
 from .rounds import Result
 
 JSON = REPOSITORY / "docs" / "benchmarks.json"
@@ -35,7 +36,11 @@ def update(results: list[Result], left_out: list[str], items: list[str], gateway
         found = [result.document() for result in results if result.item == item]
         reasons = [reason for reason in left_out if reason.startswith(f"{item}: ")]
         record["items"][item] = {
-            "date": today, "gateway": versions["gateway"], "how": how, "left_out": reasons, "results": found,
+            "date": today,
+            "gateway": versions["gateway"],
+            "how": how,
+            "left_out": reasons,
+            "results": found,
         }
     JSON.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n")
     PICTURE.write_text(picture.draw(record))
@@ -44,8 +49,4 @@ def update(results: list[Result], left_out: list[str], items: list[str], gateway
 
 def of(record: Record, item: str) -> list[Result]:
     """The results of an item, as they were when they were measured."""
-    names = ("item", "setting", "contestant")
-    return [
-        Result(*(entry[name] for name in names), {key: value for key, value in entry.items() if key not in names})
-        for entry in record["items"].get(item, {}).get("results", [])
-    ]
+    return [page.result_of(entry) for entry in record["items"].get(item, {}).get("results", [])]

@@ -10,6 +10,7 @@ from typing import Any
 from .place import say
 
 Figures = dict[str, float]
+Runs = dict[str, Callable[[], Figures]]
 # Of these there are ratios to the yardstick, a row against a row, made within each round.
 RATIOS = {"rows_per_second": "rows_ratio", "cpu_per_row_us": "cpu_ratio"}
 YARDSTICK = "echo"
@@ -48,9 +49,7 @@ def per_request(raw: dict[str, Any], rows: int) -> Figures:
     return found
 
 
-def alternate(
-    item: str, setting: str, runs: dict[str, Callable[[], Figures]], rounds: int, yardstick: str = YARDSTICK
-) -> list[Result]:
+def alternate(item: str, setting: str, runs: Runs, rounds: int, yardstick: str = YARDSTICK) -> list[Result]:
     """Runs all of them in each round, the order turned by one from round to round."""
     seen: dict[str, list[Figures]] = {name: [] for name in runs}
     names = list(runs)

@@ -18,7 +18,7 @@ JSON = {"content-type": "application/json"}
 
 @dataclass(frozen=True)
 class Request:
-    """How a contestant is asked: where, with which headers, and how rows become a body."""
+    """A request to a contestant: path, headers, and how rows become a body."""
 
     path: str
     headers: dict[str, str]
@@ -58,10 +58,12 @@ def as_floats(rows: list[Row]) -> bytes:
 
 
 def binary(name: str, rows: list[Row]) -> tuple[str, bytes]:
-    """The same as bytes: the length of the JSON at its start, and the body."""
+    """Rows as bytes: the length of the JSON at the start, and the body."""
     content = as_floats(rows)
     tensor = {
-        "name": name, "shape": [len(rows), len(rows[0])], "datatype": "FP32",
+        "name": name,
+        "shape": [len(rows), len(rows[0])],
+        "datatype": "FP32",
         "parameters": {"binary_data_size": len(content)},
     }
     head = compact({"inputs": [tensor], "parameters": {"binary_data_output": True}})

@@ -28,7 +28,9 @@ def lines(results: list[Result]) -> list[tuple[str, ...]]:
     head = ("item", "setting", "server", *(COLUMNS[name][0] for name in shown))
     body = [
         (
-            result.item, result.setting, result.contestant,
+            result.item,
+            result.setting,
+            result.contestant,
             *(COLUMNS[name][1].format(result.figures[name]) if name in result.figures else "" for name in shown),
         )
         for result in results

@@ -9,8 +9,9 @@ mod pool;
 use std::time::{Duration, Instant};
 
 use super::{
+    Inputs,
     known::Known,
-    row_sampler::{Inputs, joined, split},
+    row_sampler::{joined, split},
     run,
 };
 use crate::{

@@ -9,7 +9,8 @@ use std::{
 };
 
 use super::{
-    row_sampler::{Inputs, RowSampler, split},
+    Inputs,
+    row_sampler::{RowSampler, split},
     run,
     shapes::Shapes,
 };

@@ -1,6 +1,6 @@
 //! Knowledge of the columns of rows: limits of the contract, categories and ids of the graph.
 
-use super::row_sampler::Inputs;
+use super::Inputs;
 use crate::model::{ColumnFacts, Contract, ElementType, Elements, Feature, Layout, RowInputs};
 
 /// Knowledge of the elements of one row, by input and position within it.

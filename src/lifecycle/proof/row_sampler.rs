@@ -2,7 +2,7 @@
 
 use half::{bf16, f16};
 
-use super::known::Known;
+use super::{Inputs, known::Known};
 use crate::model::{Buffer, Contract, Scalar, Tensor, TensorData};
 
 /// Numbers are drawn this far around those of a row that runs, as a multiple of the number, or of 1 if that is more.
@@ -14,9 +14,6 @@ const TEXTS: [&str; 3] = ["1", "0", "a"];
 
 /// Greatest integer that is tried for an unknown column.
 const MAX_UNKNOWN_INTEGER: f64 = 1000.0;
-
-/// Inputs by name.
-pub(in crate::lifecycle) type Inputs = Vec<(String, Tensor)>;
 
 /// The range that values are drawn from.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -114,9 +114,7 @@ pub(super) fn content_of(files: &[CopiedFile], contract: Option<&Value>) -> Dige
 fn copy_file(candidate: &Candidate, source: &Path, name: &str, folder: &Path) -> Result<CopiedFile, Refusal> {
     let mut input = confined_file::open(&candidate.root, source).map_err(|error| of_open(&error))?;
     let target = folder.join(name);
-    if let Some(parent) = target.parent() {
-        fs::create_dir_all(parent).map_err(|error| unwritable(&error))?;
-    }
+    make_folders(folder, name).map_err(|error| unwritable(&error))?;
     let mut output = fs::OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -130,6 +128,21 @@ fn copy_file(candidate: &Candidate, source: &Path, name: &str, folder: &Path) ->
     let (digest, bytes) = copied.map_err(|error| unwritten.unwrap_or_else(|| unreadable(&error)))?;
     output.set_permissions(fs::Permissions::from_mode(0o400)).map_err(|error| unwritable(&error))?;
     Ok(CopiedFile { path: name.to_owned(), digest, bytes })
+}
+
+/// Makes the folders of a copied file below `folder`.
+///
+/// If `folder` was removed meanwhile, nothing is made: its parents would bring the state directory back, open to everyone.
+fn make_folders(folder: &Path, name: &str) -> io::Result<()> {
+    let mut path = folder.to_path_buf();
+    for part in Path::new(name).parent().into_iter().flat_map(Path::components) {
+        path.push(part);
+        match fs::DirBuilder::new().mode(0o700).create(&path) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// Computes the digest and size of `input`, and passes on each block.
@@ -215,4 +228,27 @@ pub(super) fn unreadable(error: &io::Error) -> Refusal {
 pub(super) fn unwritable(error: &io::Error) -> Refusal {
     let detail = format!("a private copy cannot be written to models.state_directory: {}", error.kind());
     Refusal::new(Reason::StorageUnavailable, detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_are_private_and_the_one_of_the_copy_is_not_made_again() {
+        let state = tempfile::tempdir().unwrap();
+        let folder = state.path().join("copies/.incoming-1/files");
+        let made = make_folders(&folder, "weights/a/b.bin");
+        assert_eq!(made.unwrap_err().kind(), io::ErrorKind::NotFound);
+        make_folders(&folder, "model.onnx").unwrap();
+        assert!(!state.path().join("copies").exists(), "a folder that was removed came back");
+        fs::create_dir_all(&folder).unwrap();
+        for name in ["model.onnx", "weights/a/b.bin", "weights/a/c.bin"] {
+            make_folders(&folder, name).unwrap();
+        }
+        for part in ["weights", "weights/a"] {
+            let mode = fs::metadata(folder.join(part)).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o700, "{part}");
+        }
+    }
 }

@@ -5,7 +5,7 @@ use std::{cmp::Ordering, collections::BTreeMap};
 use super::{
     Interface, ReportedChanges, Subject,
     lists::{became, listed},
-    rows::is_input,
+    reported_changes::is_input,
 };
 use crate::model::{Cell, ElementType, Feature, Layout, RowInputs};
 

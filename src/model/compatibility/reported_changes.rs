@@ -77,3 +77,8 @@ fn on_one_line(mut change: Change) -> Change {
     }
     change
 }
+
+/// Returns true if the subject is an input of the model.
+pub(super) fn is_input(subject: Subject<'_>) -> bool {
+    matches!(subject, Subject::Input(_))
+}

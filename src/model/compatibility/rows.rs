@@ -1,6 +1,6 @@
 //! Rows: whether a model takes them, and their number of values.
 
-use super::{Interface, ReportedChanges, Subject, features};
+use super::{Interface, ReportedChanges, Subject, features, reported_changes::is_input};
 use crate::model::Layout;
 
 pub(super) fn compare<'m>(old: &Interface<'m>, new: &Interface<'m>, told: &mut ReportedChanges<'m>) {
@@ -43,8 +43,4 @@ fn compare_columns<'m>(
     }
     features::compare_each(old, new, now, told);
     features::compare_missing((old, before), (new, now), told);
-}
-
-pub(super) fn is_input(subject: Subject<'_>) -> bool {
-    matches!(subject, Subject::Input(_))
 }

@@ -4,7 +4,7 @@ use std::io::{Read, Seek};
 
 use super::{Attribute, AttributeValue, Constant, Elements, Graph, Node};
 use crate::model::{
-    onnx_file::OnnxFileError,
+    file_error::OnnxFileError,
     protobuf::{Fields, Value},
 };
 

@@ -14,7 +14,7 @@ use crate::{
     rest::{
         answer::json_response,
         json_body::read,
-        run_inputs::{ListOfRows, model_of, refuse_rows, release_code_pages, run, run_rows},
+        run_inputs::{ListOfRows, model_of, read_and_drop, refuse_rows, run, run_rows},
     },
     serving::{Prediction, RequestContext, Servable},
     transport::{ApiError, MayPredict, TransportState},
@@ -59,7 +59,7 @@ pub(super) async fn act(
     refuse_rows(&servable, &body)?;
     let model = model_of(&servable);
     match verb {
-        Verb::Predict => match release_code_pages(body, |body| read_request(body, model))? {
+        Verb::Predict => match read_and_drop(body, |body| read_request(body, model))? {
             TensorFlowRequest::Rows(rows) => {
                 rows_response(&state, servable, rows, Some("/instances"), permit.terms).await
             }
@@ -70,7 +70,7 @@ pub(super) async fn act(
             }
         },
         Verb::Classify | Verb::Regress => {
-            let Instances { given, count } = release_code_pages(body, |body| read_examples(body, model))?;
+            let Instances { given, count } = read_and_drop(body, |body| read_examples(body, model))?;
             let prediction =
                 run_rows(&state, servable, (given, count), Some("/examples"), permit.terms).await?;
             let Prediction { servable, layout, outputs } = prediction;

@@ -11,7 +11,7 @@ use crate::{
         BodyError, Model,
         tensorflow::{
             Entries, Glance, HELD_BYTES, Instances, MAX_ROWS_BYTES, MAX_VALUES, ObjectList, Objects,
-            PredictInputs, Visit, each_item, invalid, read, read_list_of_rows, read_objects, too_many,
+            PredictInputs, Visit, each_item, read, read_list_of_rows, read_objects, too_many,
         },
     },
 };
@@ -63,7 +63,7 @@ impl Split<'_> {
             each_item(self.data, SPLIT_DATA, &mut |row, json| {
                 if json.get().starts_with('{') {
                     let place = format!("{SPLIT_DATA}/{row}");
-                    return Err(invalid(&place, "wrong_form", "expected a list of values"));
+                    return Err(BodyError::invalid(&place, "wrong_form", "expected a list of values"));
                 }
                 Ok(())
             })?;
@@ -74,7 +74,11 @@ impl Split<'_> {
         for (index, ColumnName(name)) in columns.iter().enumerate() {
             if !names.insert(name) {
                 let place = format!("{SPLIT_COLUMNS}/{index}");
-                return Err(invalid(&place, "duplicate", format!("`{name}` occurs more than once")));
+                return Err(BodyError::invalid(
+                    &place,
+                    "duplicate",
+                    format!("`{name}` occurs more than once"),
+                ));
             }
         }
         let rows = SplitRows::read(self.data, columns)?;
@@ -149,7 +153,7 @@ fn object<'b>(row: &'b RawValue, columns: &[ColumnName], index: usize) -> Result
     let values: Vec<&RawValue> = read_few(row, place)?;
     if values.len() != columns.len() {
         let message = format!("expected {} values, one a column, got {}", columns.len(), values.len());
-        return Err(invalid(place, "wrong_count", message));
+        return Err(BodyError::invalid(place, "wrong_count", message));
     }
     let names = columns.iter().map(|ColumnName(name)| name.clone());
     Ok(Entries(names.zip(values).collect::<BTreeMap<_, _>>()))
@@ -176,5 +180,5 @@ pub(super) fn instances(count: usize, given: PredictInputs, place: &str) -> Resu
 }
 
 fn no_rows(place: &str) -> BodyError {
-    invalid(place, "no_rows", "expected at least one row")
+    BodyError::invalid(place, "no_rows", "expected at least one row")
 }

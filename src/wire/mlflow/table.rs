@@ -9,7 +9,7 @@ use crate::{
     model::{self, Cell, Contract, ElementType, Layout, Row, RowsReader},
     wire::{
         BodyError,
-        tensorflow::{Instances, MAX_ROWS_BYTES, MAX_VALUES, PredictInputs, invalid, too_many},
+        tensorflow::{Instances, MAX_ROWS_BYTES, MAX_VALUES, PredictInputs, too_many},
     },
 };
 
@@ -45,7 +45,7 @@ pub fn read_csv(
     let has_header = header != Header::Absent;
     let by_position = !has_header || takes_no_names(Some(layout), contract);
     let mut reader = ReaderBuilder::new().flexible(true).has_headers(has_header).from_reader(body);
-    let malformed = |error: &csv::Error| invalid(ROWS, "malformed_csv", not_csv(error));
+    let malformed = |error: &csv::Error| BodyError::invalid(ROWS, "malformed_csv", not_csv(error));
     let names = if has_header {
         let names = reader.headers().map_err(|error| malformed(&error))?.clone();
         check_header(&names, header, by_position, contract)?;
@@ -67,7 +67,7 @@ pub fn read_csv(
         let record = record.map_err(|error| malformed(&error))?;
         if record.len() != columns.len() {
             let message = format!("expected {} values, one a column, got {}", columns.len(), record.len());
-            return Err(invalid(&format!("{ROWS}/{index}"), "wrong_count", message));
+            return Err(BodyError::invalid(&format!("{ROWS}/{index}"), "wrong_count", message));
         }
         if rows.count().saturating_mul(columns.len()) > MAX_VALUES {
             return Err(too_many(ROWS));
@@ -89,7 +89,7 @@ fn check_quotes(body: &[u8]) -> Result<(), BodyError> {
     }
     let message =
         "a quote is not closed: each `\"` within a field is written twice, and the field stands in quotes";
-    Err(invalid(ROWS, "malformed_csv", message))
+    Err(BodyError::invalid(ROWS, "malformed_csv", message))
 }
 
 /// Returns true if a text leaves a quote open, or closes one that it does not open.
@@ -107,7 +107,7 @@ fn check_gaps(body: &[u8], columns: usize) -> Result<(), BodyError> {
             Some(gap) if !is_empty => {
                 let message =
                     format!("line {gap} is empty: write a missing value of the only column as `\"\"`");
-                return Err(invalid(ROWS, "malformed_csv", message));
+                return Err(BodyError::invalid(ROWS, "malformed_csv", message));
             }
             None if is_empty && !is_quoted => gap = Some(number + 1),
             _ => {}
@@ -135,7 +135,7 @@ fn check_header(
     by_position: bool,
     contract: &Contract,
 ) -> Result<(), BodyError> {
-    let no_header = |message: &str| Err(invalid("/header", "no_header", message));
+    let no_header = |message: &str| Err(BodyError::invalid("/header", "no_header", message));
     if header.is_empty() || header.iter().all(str::is_empty) {
         return no_header("the first line must name the columns");
     }
@@ -161,7 +161,7 @@ fn check_header(
     for (index, name) in header.iter().enumerate() {
         if !names.insert(name) {
             let place = format!("/header/{index}");
-            return Err(invalid(&place, "duplicate", format!("`{name}` occurs more than once")));
+            return Err(BodyError::invalid(&place, "duplicate", format!("`{name}` occurs more than once")));
         }
     }
     Ok(())

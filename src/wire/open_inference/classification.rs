@@ -3,13 +3,10 @@
 
 use std::borrow::Cow;
 
-use super::outputs::OutputError;
+use super::output_error::{MAX_ELEMENTS, OutputError};
 use crate::model::{
     Contract, Dimension, ElementType, Scalar, Tensor, TensorData, Value, ValueKind, ValueSpec,
 };
-
-/// Maximum number of elements that are sorted.
-pub(super) const MAX_ELEMENTS: usize = 1_000_000;
 
 /// Returns the `classes` greatest elements as texts, the greatest first. They are those of each row, `[rows, classes]`,
 /// if the model takes rows, else those of the whole output, `[classes]`.

@@ -2,12 +2,9 @@
 
 use std::borrow::Cow;
 
-use super::{
-    classification::{self, MAX_ELEMENTS},
-    parameters::Parameters,
-};
+use super::{classification, output_error::OutputError, parameters::Parameters};
 use crate::{
-    model::{Contract, ElementType, Signature, Tensor, Value},
+    model::{Contract, Signature, Tensor, Value},
     wire::FieldError,
 };
 
@@ -50,28 +47,6 @@ pub struct OutputTensor<'v> {
     pub tensor: Cow<'v, Tensor>,
     /// True if it is requested as bytes, if the transport also has another form.
     pub binary: bool,
-}
-
-/// An output that the protocol cannot carry.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum OutputError {
-    /// The output holds values that do not make one tensor.
-    #[error(
-        "output `{0}` is a {1} that does not make one tensor, which this protocol cannot carry: request other outputs \
-         by name, or use /models/NAME/predict"
-    )]
-    NotATensor(String, &'static str),
-    /// Classes were requested of an output that is not numeric.
-    #[error("output `{name}` is of type {element_type}, whose elements cannot be ranked")]
-    NotClassifiable {
-        /// The name of the output.
-        name: String,
-        /// The type of its elements.
-        element_type: ElementType,
-    },
-    /// Classes were requested of too many elements.
-    #[error("output `{0}` has more than {MAX_ELEMENTS} elements, too many to be classified")]
-    TooManyElements(String),
 }
 
 /// Checks the requested outputs before the model runs.

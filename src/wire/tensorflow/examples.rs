@@ -5,9 +5,10 @@ use serde_json::value::RawValue;
 
 use super::{
     entries::{Entries, Kind, MAX_VALUES, kind},
-    instances::{Instances, read, read_objects, too_many},
+    instances::{Instances, read_objects},
     objects::{InContext, ObjectList, Objects},
-    request::{check_signature_name, invalid},
+    read_part::{read, too_many},
+    request::check_signature_name,
 };
 use crate::wire::{BodyError, Model, body::parse, field_error::escape};
 
@@ -34,7 +35,7 @@ pub fn read_examples(body: &[u8], model: Model<'_>) -> Result<Instances, BodyErr
     let objects = ObjectList::read(document.examples, "/examples")?;
     let count = objects.count();
     if count == 0 {
-        return Err(invalid("/examples", "no_rows", "expected at least one example"));
+        return Err(BodyError::invalid("/examples", "no_rows", "expected at least one example"));
     }
     let Some(context) = document.context else {
         return Ok(Instances { given: read_objects(&objects, "/examples", model)?, count });
@@ -46,7 +47,7 @@ pub fn read_examples(body: &[u8], model: Model<'_>) -> Result<Instances, BodyErr
     objects.each(&mut |index, example| match context.keys().find(|name| example.0.contains_key(*name)) {
         Some(name) => {
             let place = format!("/examples/{index}/{}", escape(name));
-            Err(invalid(&place, "duplicate", format!("`{name}` is given in `context` too")))
+            Err(BodyError::invalid(&place, "duplicate", format!("`{name}` is given in `context` too")))
         }
         None => Ok(()),
     })?;
@@ -58,7 +59,7 @@ fn object<'b>(json: &'b RawValue, place: &str) -> Result<Entries<'b>, BodyError>
     match kind(json) {
         Kind::Object => read(json, place),
         Kind::List | Kind::Value => {
-            Err(invalid(place, "wrong_form", "expected an object of values by feature name"))
+            Err(BodyError::invalid(place, "wrong_form", "expected an object of values by feature name"))
         }
     }
 }

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use super::{
     entries::{Entries, Glance, Kind, kind},
     objects::{ObjectList, Objects},
-    request::invalid,
+    read_part::{read, too_many},
 };
 use crate::{
     model::{
@@ -18,7 +18,6 @@ use crate::{
     },
     wire::{
         BodyError, Model,
-        body::pointer,
         elements::{ElementFault, TextForm, elements_of_items, shape_of},
         field_error::escape,
         request::ListOfRows,
@@ -53,11 +52,11 @@ pub struct Instances {
 /// If it is not what the model takes, with the place of the first error.
 pub fn read_instances(json: &RawValue, place: &str, model: Model<'_>) -> Result<Instances, BodyError> {
     if kind(json) != Kind::List {
-        return Err(invalid(place, "wrong_form", "expected a list of rows"));
+        return Err(BodyError::invalid(place, "wrong_form", "expected a list of rows"));
     }
     let Glance { first, count } = read(json, place)?;
     let Some(first) = first else {
-        return Err(invalid(place, "no_rows", "expected at least one row"));
+        return Err(BodyError::invalid(place, "no_rows", "expected at least one row"));
     };
     let given = match (kind(first), model.signature.inputs.as_slice()) {
         (Kind::Object, _) => read_objects(&ObjectList::read(json, place)?, place, model)?,
@@ -76,7 +75,7 @@ pub fn read_instances(json: &RawValue, place: &str, model: Model<'_>) -> Result<
                 "expected an object of values by name: the model has the inputs [{}]",
                 names.join(", ")
             );
-            return Err(invalid(&format!("{place}/0"), "wrong_form", message));
+            return Err(BodyError::invalid(&format!("{place}/0"), "wrong_form", message));
         }
     };
     Ok(Instances { given, count })
@@ -92,7 +91,7 @@ pub(in crate::wire) fn read_list_of_rows(
     ListOfRows(rows).deserialize(&mut deserializer).or_else(|error| {
         // Reads again, for the place of the error.
         let _: RowForms = read(json, place)?;
-        Err(invalid(place, "wrong_form", error.to_string()))
+        Err(BodyError::invalid(place, "wrong_form", error.to_string()))
     })
 }
 
@@ -194,7 +193,7 @@ impl<'s, 'b> Stacked<'s, 'b> {
         let Self { spec, values, missing } = self;
         let at = |index: usize| format!("{place}/{index}/{}", escape(&spec.name));
         if let Some(index) = missing {
-            return Err(invalid(&at(index), "missing", format!("`{}` is required", spec.name)));
+            return Err(BodyError::invalid(&at(index), "missing", format!("`{}` is required", spec.name)));
         }
         let element_type = element_type(spec, &at(0))?;
         let first = values.first().copied().unwrap_or_default();
@@ -247,7 +246,7 @@ pub fn read_columns(json: &RawValue, signature: &Signature) -> Result<PredictInp
                 "expected an object of tensors by name: the model has {} inputs",
                 signature.inputs.len()
             );
-            return Err(invalid(PLACE, "wrong_form", message));
+            return Err(BodyError::invalid(PLACE, "wrong_form", message));
         };
         return Ok(PredictInputs::Tensors(vec![read_tensor(json, PLACE, spec)?]));
     }
@@ -273,13 +272,13 @@ fn read_tensor(json: &RawValue, place: &str, spec: &ValueSpec) -> Result<(String
 }
 
 fn tensor(shape: Vec<usize>, data: TensorData, place: &str) -> Result<Tensor, BodyError> {
-    Tensor::new(shape, data).map_err(|error| invalid(place, "wrong_shape", error.to_string()))
+    Tensor::new(shape, data).map_err(|error| BodyError::invalid(place, "wrong_shape", error.to_string()))
 }
 
 fn element_type(spec: &ValueSpec, place: &str) -> Result<ElementType, BodyError> {
     let no_tensor = || {
         let message = format!("input `{}` is a {}, which this dialect cannot carry", spec.name, spec.kind);
-        invalid(place, "unsupported", message)
+        BodyError::invalid(place, "unsupported", message)
     };
     spec.as_tensor().map(|(element_type, _)| element_type).ok_or_else(no_tensor)
 }
@@ -288,34 +287,13 @@ fn elements(shape: &[usize]) -> Option<usize> {
     shape.iter().try_fold(1_usize, |product, &size| product.checked_mul(size))
 }
 
-pub(in crate::wire) fn too_many(place: &str) -> BodyError {
-    invalid(place, "too_many", "these are too many values for one request")
-}
-
 fn in_place(place: &str, fault: ElementFault) -> BodyError {
     let ElementFault { path, code, message } = fault;
-    invalid(&format!("{place}{path}"), code, message)
+    BodyError::invalid(&format!("{place}{path}"), code, message)
 }
 
 fn unknown_input(place: &str, name: &str, signature: &Signature) -> BodyError {
     let names: Vec<&str> = signature.inputs.iter().map(|spec| spec.name.as_str()).collect();
     let message = format!("the model has no input of this name; it has [{}]", names.join(", "));
-    invalid(&format!("{place}/{}", escape(name)), "unknown_input", message)
-}
-
-/// Parses a text, known to be JSON, into a form that it may not have.
-pub(in crate::wire) fn read<'b, T: Deserialize<'b>>(json: &'b RawValue, place: &str) -> Result<T, BodyError> {
-    serde_json::from_str(json.get()).map_err(|error| {
-        // Reads again, for the place of the error.
-        let mut deserializer = serde_json::Deserializer::from_str(json.get());
-        match serde_path_to_error::deserialize::<_, T>(&mut deserializer) {
-            Ok(_) => invalid(place, "wrong_form", error.to_string()),
-            Err(error) => {
-                let (path, message) = (pointer(error.path()), error.inner().to_string());
-                // Line and column would be those of a part of the body.
-                let message = message.split(" at line ").next().unwrap_or_default();
-                invalid(&format!("{place}{path}"), "wrong_form", message)
-            }
-        }
-    })
+    BodyError::invalid(&format!("{place}/{}", escape(name)), "unknown_input", message)
 }

@@ -11,8 +11,7 @@ use serde_json::value::RawValue;
 
 use super::{
     entries::{Entries, Glance, Kind, MAX_VALUES, kind},
-    instances::{read, too_many},
-    request::invalid,
+    read_part::{read, too_many},
 };
 use crate::wire::BodyError;
 
@@ -56,7 +55,7 @@ impl<'b, 'p> ObjectList<'b, 'p> {
         each_item(json, place, &mut |index, item| {
             let at = || format!("{place}/{index}");
             if kind(item) != Kind::Object {
-                return Err(invalid(&at(), "wrong_form", "expected an object of values by name"));
+                return Err(BodyError::invalid(&at(), "wrong_form", "expected an object of values by name"));
             }
             let object: Entries<'b> = read_at(item, place, index)?;
             values += object.0.len();
@@ -157,6 +156,6 @@ pub(in crate::wire) fn each_item<'b>(
     match (fault, read) {
         (Some(fault), _) => Err(fault),
         (None, Ok(())) => Ok(()),
-        (None, Err(error)) => Err(invalid(place, "wrong_form", error.to_string())),
+        (None, Err(error)) => Err(BodyError::invalid(place, "wrong_form", error.to_string())),
     }
 }

@@ -7,7 +7,7 @@ use super::{
     SIGNATURE_NAME,
     instances::{Instances, PredictInputs, read_columns, read_instances},
 };
-use crate::wire::{BodyError, FieldError, Model, body::parse};
+use crate::wire::{BodyError, Model, body::parse};
 
 /// The inputs of a request, whose form is also that of the response.
 #[derive(Debug)]
@@ -48,7 +48,7 @@ pub fn read_request(body: &[u8], model: Model<'_>) -> Result<TensorFlowRequest, 
         _ => {
             let message =
                 "expected either `instances` (a list of rows) or `inputs` (a tensor for each input)";
-            Err(invalid("", "one_of_both", message))
+            Err(BodyError::invalid("", "one_of_both", message))
         }
     }
 }
@@ -59,7 +59,7 @@ pub(super) fn check_signature_name(name: Option<&str>) -> Result<(), BodyError> 
         None | Some("" | SIGNATURE_NAME) => Ok(()),
         Some(_) => {
             let message = format!("an ONNX model has one signature, `{SIGNATURE_NAME}`");
-            Err(invalid("/signature_name", "unknown_signature", message))
+            Err(BodyError::invalid("/signature_name", "unknown_signature", message))
         }
     }
 }
@@ -72,12 +72,8 @@ pub(in crate::wire) fn check_parameters(
     match parameters {
         Some(parameters) if !parameters.is_empty() => {
             let message = "an ONNX model takes no parameters beside its inputs: leave them out";
-            Err(invalid(&format!("/{field}"), "unknown_parameter", message))
+            Err(BodyError::invalid(&format!("/{field}"), "unknown_parameter", message))
         }
         _ => Ok(()),
     }
-}
-
-pub(in crate::wire) fn invalid(pointer: &str, code: &'static str, message: impl Into<String>) -> BodyError {
-    BodyError::Invalid(vec![FieldError::new(pointer, code, message)])
 }

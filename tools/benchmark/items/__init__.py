@@ -1,4 +1,4 @@
-"""What can be measured. Each item is a function that answers results under its name."""
+"""The work items. Each is a function that returns results under its name."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 
 from ..bench import Bench
-from ..rounds import Result, alternate
+from ..rounds import Result, Runs, alternate
 from ..samples import ONE_ROW_BODIES, Request, Row, as_floats, binary_request, iris_rows
 from . import iris_1
 
@@ -26,14 +26,12 @@ def measure(bench: Bench) -> list[Result]:
     results = []
     for number in CONNECTIONS:
         load = bench.load(number)
-        runs = {
+        runs: Runs = {
             one.name: partial(bench.run, one, one.request, [one.request.body([row]) for row in rows], load)
             for one in everyone
         }
         tensors = binary_request("/v2/models/iris/infer", "features", rows[:1], authorized)
-        runs["gateway, /v2 bytes"] = partial(
-            bench.run, gateway, tensors, [tensors.body([row]) for row in rows], load
-        )
+        runs["gateway, /v2 bytes"] = partial(bench.run, gateway, tensors, [tensors.body([row]) for row in rows], load)
         request = Request(METHOD, authorized, message)
         runs["gateway, gRPC"] = partial(
             bench.run, gateway, request, [message([row]) for row in rows], replace(load, grpc_port=gateway.grpc_port)

@@ -13,7 +13,7 @@ from functools import partial
 from ..bench import Bench
 from ..generator import Loop
 from ..place import IRIS
-from ..rounds import Result, alternate
+from ..rounds import Result, Runs, alternate
 from ..samples import ONE_ROW_BODIES, as_floats, iris_rows
 from . import iris_1
 
@@ -33,7 +33,7 @@ def measure(bench: Bench) -> list[Result]:
         for _ in range(bench.rounds)
     )
     load = bench.load(CONNECTIONS, rate=most / 2)
-    runs = {one.name: partial(bench.run, one, one.request, bodies[one.name], load) for one in everyone}
+    runs: Runs = {one.name: partial(bench.run, one, one.request, bodies[one.name], load) for one in everyone}
     loop = Loop(IRIS, file, len(rows[0]), 1, os.cpu_count() or 1)
     runs["bare"] = partial(bench.run_bare, loop, load.rate)
     results = alternate("half-load", f"{most / 2:,.0f} requests/s", runs, bench.rounds, "bare")

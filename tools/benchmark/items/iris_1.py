@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from functools import partial
 
+from lib.gateway import NotServing
+
 from .. import contestants
 from ..bench import Bench
 from ..contestants import Contestant
-from ..processes import NotServing
-from ..rounds import Result, alternate
+from ..rounds import Result, Runs, alternate
 from ..samples import ONE_ROW_BODIES, iris_rows
 
 CONNECTIONS = (1, 32, 256)
@@ -20,7 +21,7 @@ def measure(bench: Bench, connections: tuple[int, ...] = CONNECTIONS) -> list[Re
     everyone = started(bench, bench.others)
     results = []
     for number in connections:
-        runs = {
+        runs: Runs = {
             one.name: partial(
                 bench.run, one, one.request, [one.request.body([row]) for row in rows], bench.load(number)
             )

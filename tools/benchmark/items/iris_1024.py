@@ -10,7 +10,7 @@ from .. import contestants
 from ..bench import Bench
 from ..generator import Loop
 from ..place import IRIS
-from ..rounds import Result, alternate
+from ..rounds import Result, Runs, alternate
 from ..samples import Request, as_floats, binary_request, compact, iris_rows, one_tensor
 
 ROWS = 1024
@@ -44,7 +44,7 @@ def measure(bench: Bench, item: str, binary: bool) -> list[Result]:
     for number in sorted({1, os.cpu_count() or 1}):
         # One more than can run, so that none of them waits for the next request.
         load = bench.load(number if number == 1 else number * 2)
-        runs = {
+        runs: Runs = {
             name: partial(bench.run, gateway, request, [request.body(part) for part in parts], load, ROWS)
             for name, request in requests.items()
         }

@@ -9,11 +9,12 @@ import random
 import subprocess
 from functools import partial
 
+from lib.gateway import REPOSITORY
+
 from .. import contestants
 from ..bench import Bench
 from ..generator import Loop
-from ..place import REPOSITORY
-from ..rounds import Result, alternate
+from ..rounds import Result, Runs, alternate
 from ..samples import ONE_ROW_BODIES, SEED, Request, as_floats, binary_request, one_row
 
 PYTHON = REPOSITORY / ".venv" / "bin" / "python"
@@ -52,7 +53,7 @@ def measure(bench: Bench) -> list[Result]:
     }
     results = []
     for number in CONNECTIONS:
-        runs = {
+        runs: Runs = {
             name: partial(bench.run, gateway, request, [request.body([row]) for row in rows], bench.load(number))
             for name, request in requests.items()
         }

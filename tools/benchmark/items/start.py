@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
+
+from lib.gateway import NotServing
 
 from .. import contestants
 from ..bench import Bench
 from ..contestants import Contestant
-from ..processes import NotServing
 from ..rounds import Figures, Result, alternate
 from ..samples import iris_rows
 
@@ -27,8 +29,12 @@ def measure(bench: Bench) -> list[Result]:
         except NotServing as error:
             bench.leave_out(f"{name}: {error}")
         else:
-            runs[name] = lambda start=start: started(start())
+            runs[name] = partial(started_anew, start)
     return alternate("start", "one after another", runs, bench.rounds)
+
+
+def started_anew(start: Callable[[], Contestant]) -> Figures:
+    return started(start())
 
 
 def started(contestant: Contestant) -> Figures:

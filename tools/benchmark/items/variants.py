@@ -1,16 +1,18 @@
-"""What single settings of the gateway cost."""
+"""The cost of single settings of the gateway."""
 
 from __future__ import annotations
 
 import shutil
 import subprocess
 from functools import partial
+from pathlib import Path
+
+from lib.gateway import NotServing
 
 from .. import contestants
 from ..bench import Bench
 from ..contestants import Contestant
 from ..gateway import Settings
-from ..processes import NotServing
 from ..rounds import Result, alternate
 from ..samples import ONE_ROW_BODIES, iris_rows
 from . import iris_1
@@ -25,7 +27,17 @@ def measure_rs256(bench: Bench) -> list[Result]:
         return []
     folder = bench.folder("keys")
     private, public = folder / "private.pem", folder / "public.pem"
-    make = ["openssl", "genpkey", "-quiet", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048", "-out", private]
+    make: list[str | Path] = [
+        "openssl",
+        "genpkey",
+        "-quiet",
+        "-algorithm",
+        "RSA",
+        "-pkeyopt",
+        "rsa_keygen_bits:2048",
+        "-out",
+        private,
+    ]
     subprocess.run(make, check=True)
     subprocess.run(["openssl", "pkey", "-in", private, "-pubout", "-out", public], check=True)
     key = {"algorithm": "RS256", "private_key_file": str(private), "public_key_file": str(public)}

@@ -1,4 +1,4 @@
-"""What tutorials put a scikit-learn model behind: FastAPI, PyJWT, slowapi. Run by uvicorn."""
+"""A scikit-learn model as tutorials serve it: FastAPI, PyJWT, slowapi. Run by uvicorn."""
 
 import os
 

@@ -2,7 +2,10 @@
 
 use std::time::Instant;
 
-use super::super::row_sampler::{Draw, Inputs, RowSampler};
+use super::super::{
+    Inputs,
+    row_sampler::{Draw, RowSampler},
+};
 use crate::model::{Contract, Value};
 
 /// Magnitudes of far values. Many models cannot tell the last one from zero.

@@ -1,4 +1,4 @@
-//! What the programs of the benchmark share.
+//! Shared parts of the programs of the benchmark.
 
 pub mod bodies;
 pub mod processor_time;

@@ -1,4 +1,4 @@
-//! How long a server's processes were on a CPU, to the nanosecond, as the kernel's scheduler counts it.
+//! CPU time of a server's processes, to the nanosecond, as the kernel's scheduler counts it.
 
 use std::{
     collections::HashMap,
@@ -7,13 +7,13 @@ use std::{
     time::Duration,
 };
 
-/// What each thread of a process and of those that it started had used at one moment.
+/// CPU time of each thread of a process and of those that it started, at one moment.
 pub struct Snapshot {
     threads: HashMap<PathBuf, u64>,
 }
 
 impl Snapshot {
-    /// Of the process with this id and all its descendants.
+    /// Takes a snapshot of the process with this id and all its descendants.
     #[must_use]
     pub fn of_tree(process: u32) -> Self {
         let mut threads = HashMap::new();
@@ -33,7 +33,7 @@ impl Snapshot {
         Self { threads }
     }
 
-    /// What was used from an earlier snapshot to this one. Threads that ended between them are not in it.
+    /// CPU time from an earlier snapshot to this one, without threads that ended between them.
     #[must_use]
     pub fn since(&self, earlier: &Self) -> Duration {
         let used = |(thread, now): (&PathBuf, &u64)| {

@@ -15,7 +15,7 @@ pub fn environment() -> Result<Environment, Box<dyn Error>> {
     Ok(ort::init_from(library)?.with_name("benchmark").with_telemetry(false).build()?)
 }
 
-/// So many sessions of a model. With one thread, a session runs on its caller's.
+/// Opens `number` sessions of a model. With one thread, a session runs on its caller's.
 ///
 /// # Errors
 ///

@@ -1,4 +1,4 @@
-//! What came of a run, as one line of JSON.
+//! The result of a run, as one line of JSON.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ pub struct Report {
     pub requests: u64,
     /// Other answers, and requests without one.
     pub errors: u64,
-    /// How long was measured.
+    /// Time that was measured.
     pub seconds: f64,
     /// Latencies in microseconds.
     pub p50_us: f64,
@@ -32,9 +32,9 @@ pub struct Report {
     pub p999_us: f64,
     /// See `p50_us`.
     pub max_us: f64,
-    /// What the server used of CPUs meanwhile.
+    /// CPU time of the server meanwhile.
     pub server_cpu_us: Option<f64>,
-    /// What the measuring program itself did.
+    /// CPU time of the measuring program.
     pub own_cpu_us: f64,
 }
 
@@ -59,7 +59,7 @@ impl Tally {
         self.failed += number;
     }
 
-    /// How many requests failed.
+    /// The number of requests that failed.
     #[must_use]
     pub fn failures(&self) -> u64 {
         self.failed

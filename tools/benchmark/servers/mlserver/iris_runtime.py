@@ -21,7 +21,5 @@ class OnnxModel(MLModel):
     async def predict(self, payload: InferenceRequest) -> InferenceResponse:
         inputs = {tensor.name: NumpyCodec.decode_input(tensor) for tensor in payload.inputs}
         arrays = self.session.run(self.output_names, inputs)
-        outputs = [
-            NumpyCodec.encode_output(name, array) for name, array in zip(self.output_names, arrays, strict=True)
-        ]
+        outputs = [NumpyCodec.encode_output(name, array) for name, array in zip(self.output_names, arrays, strict=True)]
         return InferenceResponse(model_name=self.name, outputs=outputs)

@@ -1,4 +1,4 @@
-//! What one writes by hand to serve the Iris model, without tokens, quotas, limits, metrics or a log.
+//! A server of the Iris model as one writes it by hand, without tokens, quotas, limits, metrics or a log.
 
 use std::{
     error::Error,

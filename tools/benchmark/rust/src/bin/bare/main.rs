@@ -1,4 +1,4 @@
-//! Nothing but a model that runs, again and again: what no server can be faster than. Prints one line of JSON.
+//! A model that runs again and again: the bound of every server. Prints one line of JSON.
 
 mod work;
 

@@ -1,4 +1,4 @@
-//! What each thread does.
+//! The work of each thread.
 
 use std::{
     error::Error,

@@ -17,7 +17,7 @@ use crate::{connection::Connection, plan::Plan, window::Window};
 /// A server that fails so often is not worth more time.
 const MOST_FAILURES: u64 = 10_000;
 const LONGEST_WAIT: Duration = Duration::from_millis(20);
-/// How long after the end requests at a rate are waited for.
+/// Time after the end that requests at a rate are waited for.
 const GRACE: Duration = Duration::from_secs(5);
 
 struct Loop<'a> {

@@ -1,4 +1,4 @@
-//! The same over gRPC: messages that are encoded already, on HTTP/2 connections with one stream at a time each.
+//! Load over gRPC: encoded messages, on HTTP/2 connections with one stream at a time each.
 
 use std::{
     cell::RefCell,
@@ -17,7 +17,7 @@ use crate::{plan::Plan, window::Window};
 
 const STATUS: &str = "grpc-status";
 const STATUS_OK: &[u8] = b"0";
-/// How long after the end the last answers are waited for.
+/// Time after the end that the last responses are waited for.
 const GRACE: Duration = Duration::from_millis(200);
 
 /// Carries the plan out.
@@ -92,7 +92,7 @@ impl Caller {
     }
 }
 
-/// Whether the status of the answer is OK.
+/// Returns true if the status of the response is OK.
 async fn call(client: &mut SendRequest<Bytes>, head: Request<()>, message: Bytes) -> Result<bool, h2::Error> {
     std::future::poll_fn(|context| client.poll_ready(context)).await?;
     let (answer, mut sending) = client.send_request(head, false)?;

@@ -1,4 +1,4 @@
-//! What is asked, by how many connections, for how long.
+//! The plan of a run: requests, connections and times.
 
 use std::{io, net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -22,10 +22,10 @@ pub struct Arguments {
     bodies: PathBuf,
     #[arg(long, default_value_t = 1)]
     connections: usize,
-    /// How long is measured.
+    /// Time that is measured.
     #[arg(long, default_value_t = 2.0)]
     seconds: f64,
-    /// How long before that nothing is counted.
+    /// Time before that, in which nothing is counted.
     #[arg(long, default_value_t = 0.5)]
     warmup_seconds: f64,
     /// Requests per second, sent when they are due whatever became of those before; without: as fast as answers come.

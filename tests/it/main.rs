@@ -1,0 +1,52 @@
+//! The tests from outside: over the listeners, by the commands, and through the public functions of the library.
+//!
+//! They are one binary, so that the gateway is linked once. `cargo nextest` runs each test in a process of its own. Under
+//! `cargo test` they share one and have to run one at a time (`--test-threads 1`): `memory` measures the process, and
+//! `repository` looks at its children.
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
+
+mod architecture;
+mod batching;
+mod binary;
+mod bodies;
+mod chaos;
+mod classes;
+mod commands;
+mod compatibility;
+mod connections;
+mod contained;
+mod dialects;
+mod documents;
+mod fast_path;
+mod flat_rows;
+mod follow;
+mod graph_facts;
+mod grpc;
+mod grpc_calls;
+mod grpc_mutations;
+mod http;
+mod keys;
+mod kinds;
+mod large_requests;
+mod limits;
+mod memory;
+mod mutations;
+mod open_inference;
+mod openapi;
+mod operations;
+mod predict;
+mod predict_command;
+mod properties;
+mod reload;
+mod repository;
+mod rollback;
+mod row_outputs;
+mod rows_writer;
+mod sandbox;
+mod schedule;
+mod scheduling;
+mod settings;
+mod state;
+mod support;
+mod swap;
+mod tokens;

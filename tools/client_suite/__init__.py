@@ -1,8 +1,0 @@
-"""What `tools/client-suite` asks the gateway, by client. Each part has `checks`: names and what to do."""
-
-# Modules, in the order in which they are asked. Each has a process of its own: clients come with messages of the same
-# names, of which protobuf takes only one in a process.
-PARTS = (
-    "triton_http", "triton_http_async", "triton_grpc", "triton_grpc_async", "kserve_rest", "kserve_grpc", "generated",
-    "reflection", "buf_curl", "dialects", "same_numbers", "same_numbers_kserve", "documents", "protocol",
-)

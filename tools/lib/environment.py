@@ -1,0 +1,76 @@
+"""Python environments of the tools, with pinned packages.
+
+`.venv-NAME` holds the packages of tools/requirements-NAME.txt. An environment is made on first use, and again only when
+a pin changes. Nothing but Python itself is needed to make one.
+
+    python3 tools/lib/environment.py NAME   makes it and prints its interpreter
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import venv
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+Say = Callable[[str], None]
+
+
+class Environment:
+    """One environment: its folder, its interpreter, and the way to make it."""
+
+    def __init__(self, name: str, size: str, npm: Sequence[str] = ()) -> None:
+        self.folder = REPOSITORY / f".venv-{name}"
+        self.python = self.folder / "bin" / "python"
+        self.requirements = REPOSITORY / "tools" / f"requirements-{name}.txt"
+        self.size, self.npm = size, npm
+
+    def is_active(self) -> bool:
+        """Returns true if this process runs in it."""
+        return Path(sys.prefix) == self.folder
+
+    def make(self, say: Say) -> None:
+        stamp = hashlib.sha256(self.requirements.read_bytes() + "".join(self.npm).encode()).hexdigest()
+        stamp_file = self.folder / "stamp"
+        if stamp_file.exists() and stamp_file.read_text() == stamp:
+            return
+        say(f"installing {self.requirements.name} in {self.folder.name} (about {self.size})")
+        shutil.rmtree(self.folder, ignore_errors=True)
+        venv.create(self.folder, with_pip=True)
+        pip: list[str | Path] = [self.python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        subprocess.run([*pip, "--requirement", self.requirements], check=True)
+        if self.npm and shutil.which("npm"):
+            folder = self.folder / "node"
+            folder.mkdir()
+            say(f"installing {' '.join(self.npm)}")
+            npm: list[str | Path] = ["npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", folder]
+            subprocess.run([*npm, *self.npm], check=True, stdout=subprocess.DEVNULL)
+        stamp_file.write_text(stamp)
+
+    def enter(self, say: Say, needed: Sequence[str] = ()) -> None:
+        """Makes it and continues this program there, unless these packages are here already."""
+        here = needed and all(importlib.util.find_spec(package) for package in needed)
+        if not here and not self.is_active():
+            self.make(say)
+            os.execv(self.python, [str(self.python), *sys.argv])
+
+
+TOOLS = Environment("tools", "180 MB")
+CLIENTS = Environment("clients", "550 MB", ["@bufbuild/buf@1.75.0"])
+BENCH = Environment("bench", "700 MB")
+
+
+def main() -> None:
+    (environment,) = (one for one in (TOOLS, CLIENTS, BENCH) if one.folder.name == f".venv-{sys.argv[1]}")
+    environment.make(lambda text: print(text, file=sys.stderr))
+    print(environment.python)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The suites that the commands in tools/ run against a gateway, or another server."""
