@@ -4,6 +4,7 @@
 //! RFC 9068. Key material in a token is never trusted or fetched (RFC 8725 section 3.8).
 
 mod algorithm;
+mod authorized;
 mod caller;
 mod claims;
 mod clients;
@@ -19,6 +20,7 @@ mod token_error;
 mod verifier;
 mod weak_secret;
 
+pub use authorized::{Authorized, MayManage, MayPredict, MayRead, OfModel, Permission, RunPermit};
 pub use caller::Caller;
 pub use clients::{Clients, hash_secret};
 pub use issuer::{IssuedToken, TokenIssuer};

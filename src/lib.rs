@@ -5,10 +5,11 @@
 //! - [`cli`] parses the command line, [`server`] assembles the gateway and runs it
 //! - [`rest`] is the transport over HTTP and JSON, [`grpc`] the one over gRPC; [`transport`] is the part that they
 //!   share
-//! - [`limits`] bounds the requests of each caller, [`auth`] identifies callers
+//! - [`limits`] bounds the requests of each caller
 //! - [`serving`] is the interface for transports: predict, metadata, readiness
 //! - [`lifecycle`] takes files from the repository into service and out of it
 //! - [`runtime`] runs models with ONNX Runtime
+//! - [`auth`] identifies callers and proves what they may do
 //! - [`wire`] reads and writes requests and responses as JSON and bytes
 //! - [`model`], [`config`], [`system`] and [`telemetry`] are used by all of them
 
@@ -21,13 +22,13 @@ pub mod transport;
 
 pub mod limits;
 
-pub mod auth;
-
 pub mod serving;
 
 pub mod lifecycle;
 
 pub mod runtime;
+
+pub mod auth;
 
 pub mod config;
 pub mod model;

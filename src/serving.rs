@@ -26,6 +26,7 @@ pub use crate::lifecycle::{
 };
 
 use crate::{
+    auth::{Authorized, MayPredict},
     config::Settings,
     lifecycle::Lifecycle,
     model::{ModelName, ModelVersion, VersionSelector},
@@ -42,6 +43,9 @@ pub struct Serving {
     draining: AtomicBool,
     request_timeout_ms: AtomicU64,
 }
+
+/// A version that a caller may predict with.
+pub type PermittedServable = Authorized<MayPredict, Arc<Servable>>;
 
 /// Readiness to receive requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,6 +141,20 @@ impl Serving {
             }
             _ => Err(ServingError::ModelUnavailable(model.clone())),
         }
+    }
+
+    /// Returns a version as [`Serving::servable`] does, for a caller that may predict with the model.
+    ///
+    /// # Errors
+    ///
+    /// As [`Serving::servable`].
+    pub fn permitted_servable(
+        &self,
+        model: &Authorized<MayPredict>,
+        version: Option<&VersionSelector>,
+    ) -> Result<PermittedServable, ServingError> {
+        let servable = self.servable(model, version)?;
+        model.transfer(servable).ok_or_else(|| ServingError::ModelNotFound(ModelName::clone(model)))
     }
 
     /// Returns every version in the repository, sorted, with its state.

@@ -3,4 +3,4 @@
 pub mod logging;
 mod metrics;
 
-pub use metrics::{ConnectionEnd, Metrics, MetricsError, ModelInService, Route, Seconds};
+pub use metrics::{ConnectionEnd, InFlight, Metrics, MetricsError, ModelInService, Route, Seconds};

@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use super::{Failure, load_settings, output};
 use crate::{
+    auth::RunPermit,
     config::Environment,
     lifecycle::find_outputs,
     model::{
@@ -162,7 +163,7 @@ fn run(
     options: &RunOptions,
 ) -> Result<Vec<Value>, String> {
     let inputs: Vec<(&str, &Tensor)> = inputs.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
-    instance.run(&inputs, options).map_err(|error| error.to_string())
+    instance.run(&inputs, options, RunPermit::of_command_line()).map_err(|error| error.to_string())
 }
 
 fn written(answer: &impl Serialize, json: bool) -> Result<String, String> {

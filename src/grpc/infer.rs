@@ -41,7 +41,7 @@ async fn answered(
 ) -> Result<(Arc<Servable>, ModelInferResponse), ApiError> {
     let version = chosen_version(&message.model_version);
     let permit = Permit::<MayPredict>::check(state, caller, Some(&message.model_name), version)?;
-    let servable = state.serving.servable(&permit.model, permit.version.as_ref())?;
+    let servable = state.serving.permitted_servable(&permit.model, permit.version.as_ref())?;
     let terms = RequestContext { charge: charge.cloned(), has_binary_answer: true, ..permit.terms };
     let mut asked = request::read(message).map_err(|error| ApiError::InvalidBody(vec![error]))?;
     let inference = transport::infer(state, servable, &mut asked, terms).await?;

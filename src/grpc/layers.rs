@@ -31,8 +31,8 @@ use crate::{
     config::ServerSettings,
     system::byte_budget::OverBudget,
     transport::{
-        AddressLimit, ApiError, Permission, Permit, SharedLayer, TransportState, authorized, cause_of,
-        observed, panicked,
+        AddressLimit, ApiError, Permission, Permit, SharedLayer, Transport, TransportState, authorized,
+        cause_of, observed, panicked,
     },
 };
 
@@ -47,7 +47,7 @@ pub(super) fn public(
     address_limit: Option<&AddressLimit>,
 ) -> Router<TransportState> {
     let routes = bounded(authorized(routes, state, address_limit).merge(probes), settings);
-    observed(routes, state)
+    observed(routes, state, Transport::Grpc)
 }
 
 /// Wraps routes in the layers that need no authentication.

@@ -20,7 +20,7 @@ use crate::{
     auth::{Caller, TokenError},
     limits::AddressKey,
     system::byte_budget::ByteCharge,
-    transport::{AddressLimit, ApiError, Ending, MayPredict, Permit, TransportState, panicked},
+    transport::{AddressLimit, ApiError, Ending, MayPredict, Permit, TransportState, charge, panicked},
 };
 
 /// Time limit of one response if no layer sets another.
@@ -127,7 +127,8 @@ impl Session {
 
     async fn answer(&mut self, message: ModelInferRequest) -> Result<ModelInferResponse, Status> {
         if !mem::take(&mut self.is_charged) {
-            self.charge()?;
+            let address = self.address.as_ref().map(|(limit, client)| (limit, *client));
+            charge(address, &self.state, &self.caller).map_err(status_of)?;
         }
         let run =
             AssertUnwindSafe(infer(&self.state, &self.caller, self.charge.as_ref(), message)).catch_unwind();
@@ -136,16 +137,6 @@ impl Session {
             Ok(Err(panic)) => Err(status_of(panicked(panic))),
             Err(_) => Err(status_of(ApiError::TakesTooLong)),
         }
-    }
-
-    fn charge(&self) -> Result<(), Status> {
-        if let Some((limit, client)) = &self.address {
-            limit.charge(client).map_err(status_of)?;
-        }
-        if let Some(quota) = &self.state.caller_quota {
-            quota.charge(&self.caller).map_err(|exceeded| status_of(ApiError::CallerQuota(exceeded)))?;
-        }
-        Ok(())
     }
 }
 

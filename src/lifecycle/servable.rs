@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::{Deployment, FailureMonitor, OutputSize, Proof, SchedulerConfig, Snapshot, Statistics};
 use crate::{
+    auth::OfModel,
     model::{
         Constants, Contract, Digest, FlatLayout, Layout, ModelName, ModelVersion, NoRows, Schedule, Signature,
     },
@@ -69,6 +70,12 @@ pub struct Servable {
     pub(super) scheduled_by: SchedulerConfig,
     /// The copy that the sessions were loaded from.
     pub(super) snapshot: Arc<Snapshot>,
+}
+
+impl OfModel for Servable {
+    fn model(&self) -> &ModelName {
+        &self.name
+    }
 }
 
 impl Servable {

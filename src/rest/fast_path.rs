@@ -8,7 +8,6 @@ pub(super) mod body;
 mod head;
 
 use std::{
-    borrow::Cow,
     mem,
     panic::AssertUnwindSafe,
     pin::pin,
@@ -18,26 +17,25 @@ use std::{
 
 use axum::{
     body::{Body, Bytes},
-    http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header},
+    http::{HeaderMap, HeaderValue, Request, Response, StatusCode, uri::PathAndQuery},
     response::IntoResponse,
 };
 use futures_util::FutureExt;
 use http_body::Body as HttpBody;
 use tokio::time::timeout;
-use tracing::level_filters::LevelFilter;
 
 use self::{body::PrefixedBody, head::Head};
 use super::{answer::response_with, vertex};
 use crate::{
-    auth::{Action, Caller},
+    auth::Caller,
     config::Settings,
     model::{FlatElement, Tensor},
-    serving::{Flat, RequestContext, Servable},
+    serving::{Flat, PermittedServable, RequestContext, Servable},
     system::byte_budget::{ByteCharge, count},
     telemetry::Route,
     transport::{
-        AddressLimit, ApiError, Peer, REQUEST_ID, RequestRecord, TransportState, charge_for,
-        charged_response, new_request_id, panicked,
+        AddressLimit, ApiError, Peer, Record, RequestRecord, RouteMetrics, Transport, TransportState,
+        authorize, bearer, charge, charge_for, charged_response, new_request_id, panicked,
     },
     wire::{FlatRows, RowBase, read_flat_rows},
 };
@@ -76,7 +74,7 @@ pub(super) enum RequestPath {
 
 /// A request that can take the fast path.
 pub(super) struct FastRequest {
-    servable: Arc<Servable>,
+    servable: PermittedServable,
     /// `None` once it runs.
     input: Option<Tensor>,
     rows: FlatRows,
@@ -84,6 +82,8 @@ pub(super) struct FastRequest {
     id: HeaderValue,
     /// The index of its route in `ROUTES`.
     route: usize,
+    /// The path, for the log.
+    path: PathAndQuery,
     /// The headers of the request, whose memory the response reuses.
     headers: HeaderMap,
     peer: Peer,
@@ -119,17 +119,13 @@ impl FastPath {
         B: HttpBody<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<axum::BoxError>,
     {
-        // Debug events are logged by the layers, so at that level every request takes the slow path.
-        if LevelFilter::current() >= LevelFilter::DEBUG {
-            return RequestPath::Slow(request.map(Body::new));
-        }
         let begin = Instant::now();
         let Some((servable, caller, head)) = self.resolve(&request) else {
             return RequestPath::Slow(request.map(Body::new));
         };
         let Head { id, route, length, .. } = head;
         let id = id.cloned();
-        let (parts, mut body) = request.into_parts();
+        let (mut parts, mut body) = request.into_parts();
         let first = body::first(&mut body);
         let whole = first.as_ref().filter(|first| first.len() == length);
         let flat = servable.flat.as_ref();
@@ -142,6 +138,8 @@ impl FastPath {
             return RequestPath::Slow(Request::from_parts(parts, PrefixedBody::new(first, body).into()));
         };
         let id = id.unwrap_or_else(new_request_id);
+        let path = mem::take(&mut parts.uri).into_parts().path_and_query;
+        let path = path.unwrap_or_else(|| PathAndQuery::from_static("/"));
         let (input, headers) = (Some(input), parts.headers);
         RequestPath::Fast(FastRequest {
             servable,
@@ -150,6 +148,7 @@ impl FastPath {
             caller,
             id,
             route,
+            path,
             headers,
             peer,
             begin,
@@ -158,12 +157,12 @@ impl FastPath {
     }
 
     /// Resolves the model and the caller; `None` if either is unknown or the caller may not predict with the model.
-    fn resolve<'r, B>(&self, request: &'r Request<B>) -> Option<(Arc<Servable>, Arc<Caller>, Head<'r>)> {
+    fn resolve<'r, B>(&self, request: &'r Request<B>) -> Option<(PermittedServable, Arc<Caller>, Head<'r>)> {
         let is_taken = self.taken.as_deref() == Some(request.uri().path());
         let head = Head::of(request).filter(|head| !is_taken && head.length <= self.most_body_bytes)?;
         let state = &self.state;
         let caller = match &state.authentication.verifier {
-            Some(verifier) => verifier.known(head.token?, state.clock.now())?,
+            Some(verifier) => verifier.known(bearer(request.headers(), None).ok()?, state.clock.now())?,
             None => Arc::clone(&self.anonymous),
         };
         let servable = match &head.model {
@@ -171,7 +170,7 @@ impl FastPath {
             None => state.serving.default_servable(),
         };
         let servable = servable.ok().filter(|servable| servable.flat.is_some())?;
-        caller.may(Action::Predict, Some(&servable.name)).then_some((servable, caller, head))
+        Some((authorize(&caller, servable).ok()?, caller, head))
     }
 
     /// Charges a body and its rows: `Some(None)` if they are too small to charge, `None` if there is no room. The
@@ -195,43 +194,27 @@ impl FastPath {
 
     /// Counts and charges the request, and returns its response.
     pub(super) async fn respond(&self, fast: &mut FastRequest) -> Response<Body> {
-        let metrics = &self.state.metrics;
-        let _in_flight = metrics.request_started();
+        let record = Record::begin(&self.state, Transport::Rest, fast.begin);
         let answered = AssertUnwindSafe(self.run(fast)).catch_unwind().await;
-        let FastRequest { id, route, begin, .. } = &*fast;
-        let (id, route, begin) = (id.clone(), *route, *begin);
+        let request = fast.record();
         // As in the layers: the span is created only for an error.
         let mut response = match answered {
             Ok(Ok(response)) => response,
-            Ok(Err(error)) => fast.asked(&fast.path()).span().in_scope(|| error.into_response()),
-            Err(panic) => fast.asked(&fast.path()).span().in_scope(|| panicked(panic)),
+            Ok(Err(error)) => request.span().in_scope(|| error.into_response()),
+            Err(panic) => request.span().in_scope(|| panicked(panic)),
         };
-        if self.state.has_access_log {
-            fast.asked(&fast.path()).answered(&response, begin, true);
+        let (route, ok) = (ROUTES[fast.route], Some(&self.routes[fast.route]));
+        record.finish(&request, RouteMetrics { method: "POST", route, ok }, &mut response);
+        match fast.charge.take() {
+            Some(charge) => charged_response(response, charge),
+            None => response,
         }
-        let latency = begin.elapsed();
-        if response.status() == StatusCode::OK {
-            self.routes[route].answered(latency);
-        } else {
-            metrics.request_finished("POST", ROUTES[route], response.status().as_str(), latency);
-        }
-        if let Some(charge) = fast.charge.take() {
-            response = charged_response(response, charge);
-        }
-        let headers = response.headers_mut();
-        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        headers.insert(REQUEST_ID, id);
-        response
     }
 
     async fn run(&self, fast: &mut FastRequest) -> Result<Response<Body>, ApiError> {
         let FastRequest { servable, input, rows, caller, headers, peer, begin, .. } = fast;
-        if let Some(limit) = &self.address_limit {
-            limit.charge(&limit.client_of(*peer, headers))?;
-        }
-        if let Some(quota) = &self.state.caller_quota {
-            quota.charge(caller).map_err(ApiError::CallerQuota)?;
-        }
+        let address = self.address_limit.as_ref().map(|limit| (limit, limit.client_of(*peer, headers)));
+        charge(address, &self.state, caller)?;
         let input = input.take().ok_or(ApiError::AnswerNotWritten)?;
         let terms = RequestContext { caller: caller.number(), ..RequestContext::default() };
         let mut run = pin!(self.state.serving.predict_flat(servable, input, rows.rows, terms, *begin));
@@ -247,21 +230,13 @@ impl FastPath {
 }
 
 impl FastRequest {
-    fn asked<'u>(&'u self, path: &'u str) -> RequestRecord<'u> {
+    fn record(&self) -> RequestRecord<'_> {
         RequestRecord {
             id: Some(&self.id),
             peer: Some(&self.peer),
             method: "POST",
-            path,
+            path: self.path.path(),
             caller: Some(&self.caller),
-        }
-    }
-
-    /// Returns the path of the request.
-    fn path(&self) -> Cow<'static, str> {
-        match self.route {
-            0 => Cow::Borrowed(ROUTES[0]),
-            _ => Cow::Owned(ROUTES[1].replace("{model}", self.servable.name.as_str())),
         }
     }
 }

@@ -139,7 +139,7 @@ pub(super) async fn invoke(
     let permit = Permit::<MayPredict>::check(state, caller, model.map(ModelName::as_str), None)?
         .charged_to(request.extensions());
     let declared = content_type(request.headers())?;
-    let servable = state.serving.servable(&permit.model, None)?;
+    let servable = state.serving.permitted_servable(&permit.model, None)?;
     let model = model_of(&servable);
     let body = read_aligned(request.into_body(), declared.json_bytes()).await?;
     let EnabledDialects { mlflow, sagemaker } = understood;

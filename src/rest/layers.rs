@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::{
     Router,
     body::Body,
-    http::{HeaderValue, StatusCode, header},
+    http::StatusCode,
     middleware::{from_fn, from_fn_with_state},
 };
 use tower::ServiceBuilder;
@@ -14,7 +14,6 @@ use tower_http::{
     catch_panic::CatchPanicLayer,
     compression::CompressionLayer,
     map_request_body::MapRequestBodyLayer,
-    set_header::SetResponseHeaderLayer,
     timeout::{RequestBodyDeadlineLayer, TimeoutLayer},
 };
 
@@ -24,7 +23,7 @@ use super::{
 };
 use crate::{
     config::ServerSettings,
-    transport::{SharedLayer, TransportState, charge_bytes, observed, panicked},
+    transport::{SharedLayer, Transport, TransportState, charge_bytes, observed, panicked},
 };
 
 /// Maximum body for routes that take a few words, so that a client without a token can hold little memory.
@@ -89,11 +88,6 @@ pub(super) fn public(
 ) -> Router<TransportState> {
     let bounded = ServiceBuilder::new()
         .layer(SharedLayer)
-        // A browser must not guess that a response is a page.
-        .layer(SetResponseHeaderLayer::if_not_present(
-            header::X_CONTENT_TYPE_OPTIONS,
-            HeaderValue::from_static("nosniff"),
-        ))
         // Refuses what another reader on the way could take for a different request. Any error is then rendered in the
         // dialect of its path.
         .layer(from_fn(move |request, next| render_errors(dialect_of, request, next)))
@@ -109,5 +103,5 @@ pub(super) fn public(
         .layer(RequestBodyDeadlineLayer::new(Duration::from_millis(settings.body_timeout_ms)))
         .layer(MapRequestBodyLayer::new(Body::new))
         .layer(SharedLayer);
-    observed(routes.layer(bounded), state)
+    observed(routes.layer(bounded), state, Transport::Rest)
 }

@@ -26,8 +26,12 @@ pub(super) async fn metrics(State(state): State<TransportState>) -> Response {
         Ok(text) => ([(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE))], text).into_response(),
         Err(error) => {
             tracing::error!(%error, "failed to write the metrics");
-            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "failed to write the metrics")
-                .into_response()
+            Problem::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "internal_error",
+                "the metrics could not be written",
+            )
+            .into_response()
         }
     }
 }

@@ -295,8 +295,10 @@ pub(super) async fn one(
     State(state): State<TransportState>,
     permit: Permit<MayRead>,
 ) -> Result<Json<ModelDocument>, ApiError> {
-    let model = state.serving.models().into_iter().find(|model| model.name == permit.model);
-    model.map(|model| Json(document(model))).ok_or(ServingError::ModelNotFound(permit.model).into())
+    let model = state.serving.models().into_iter().find(|model| model.name == *permit.model);
+    model
+        .map(|model| Json(document(model)))
+        .ok_or(ServingError::ModelNotFound(permit.model.into_inner()).into())
 }
 
 fn document(model: ModelMetadata) -> ModelDocument {

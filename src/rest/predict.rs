@@ -110,7 +110,7 @@ async fn predict(
 ) -> Result<Response, ApiError> {
     let begin = Instant::now();
     let body = read_json(request).await?;
-    let servable = state.serving.servable(&permit.model, permit.version.as_ref());
+    let servable = state.serving.permitted_servable(&permit.model, permit.version.as_ref());
     if let Ok(servable) = &servable {
         permit.terms.reserve_elements(&servable.signature, &body).await?;
         let read = servable.flat.as_ref().and_then(|flat| read_numbers(flat, &body));

@@ -1,12 +1,10 @@
 //! Runs a version on the inputs of other servers' dialects: tensors, or rows of features.
 
-use std::sync::Arc;
-
 use axum::body::Bytes;
 
 use crate::{
     model::{InputViolation, Tensor, Violations},
-    serving::{Inference, Prediction, RequestContext, Servable, ServingError},
+    serving::{Inference, PermittedServable, Prediction, RequestContext, Servable, ServingError},
     transport::{ApiError, TransportState},
     wire::{FieldError, Model, RowBase, asks_by_row, tensorflow::PredictInputs},
 };
@@ -38,7 +36,7 @@ pub(super) fn read_and_drop<T>(body: Bytes, read: impl FnOnce(&[u8]) -> T) -> T 
 /// Runs a version. Dropping the future ends the run.
 pub(super) async fn run(
     state: &TransportState,
-    servable: Arc<Servable>,
+    servable: PermittedServable,
     given: PredictInputs,
     list: ListOfRows,
     terms: RequestContext,
@@ -50,7 +48,7 @@ pub(super) async fn run(
 /// Runs a version on a number of rows, for a response row by row. Dropping the future ends the run.
 pub(super) async fn run_rows(
     state: &TransportState,
-    servable: Arc<Servable>,
+    servable: PermittedServable,
     (given, rows): (PredictInputs, usize),
     list: ListOfRows,
     terms: RequestContext,

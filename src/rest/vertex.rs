@@ -79,7 +79,7 @@ async fn predict(
     request: Request,
 ) -> Result<Response, ApiError> {
     let permit = Permit::<MayPredict>::check(&state, &caller, None, None)?.charged_to(request.extensions());
-    let servable = state.serving.servable(&permit.model, None)?;
+    let servable = state.serving.permitted_servable(&permit.model, None)?;
     let body = read(request.into_body()).await?;
     permit.terms.reserve_elements(&servable.signature, &body).await?;
     refuse_rows(&servable, &body)?;

@@ -8,7 +8,10 @@ use ort::session::{RunOptions, Session, builder::SessionBuilder};
 #[cfg(debug_assertions)]
 use super::failpoint::Failpoint;
 use super::{Runtime, RuntimeError, catch_panic::catch_panic, convert, refused::error_of_run, signature};
-use crate::model::{Signature, Tensor, Value};
+use crate::{
+    auth::RunPermit,
+    model::{Signature, Tensor, Value},
+};
 
 /// A session: a loaded model that runs one request at a time.
 #[derive(Debug)]
@@ -92,7 +95,7 @@ impl Instance {
         Ok(metadata.custom(key))
     }
 
-    /// Runs the model on inputs by name. Returns every output in the order of the signature.
+    /// Runs the model on inputs by name, if the run is permitted. Returns every output in the order of the signature.
     ///
     /// Blocks until the run is over. `options` can end it early from another thread.
     ///
@@ -104,6 +107,7 @@ impl Instance {
         &mut self,
         inputs: &[(&str, &Tensor)],
         options: &RunOptions,
+        _: RunPermit,
     ) -> Result<Vec<Value>, RuntimeError> {
         let Self { session, signature, .. } = self;
         catch_panic(|| {

@@ -204,7 +204,7 @@ impl Scheduler {
 
     /// Runs parts one after the other, with other requests between.
     async fn run_in_parts(&self, asked: RunRequest, rows: usize) -> Result<RunResult, Failed> {
-        let RunRequest { inputs, caller, priority, deadline, mut since, .. } = asked;
+        let RunRequest { permit, inputs, caller, priority, deadline, mut since, .. } = asked;
         let mut outputs: Vec<Value> = Vec::new();
         let mut whole: Option<RunResult> = None;
         // Kept until all parts are run: a request that was begun is not refused because others came since.
@@ -214,8 +214,15 @@ impl Scheduler {
         for start in (0..rows).step_by(size) {
             let range = start..rows.min(start + size);
             let part = inputs.rows(range.clone()).ok_or_else(|| not_by_row("its inputs"))?;
-            let asked =
-                RunRequest { inputs: part, rows: Some(range.len()), caller, priority, deadline, since };
+            let asked = RunRequest {
+                permit,
+                inputs: part,
+                rows: Some(range.len()),
+                caller,
+                priority,
+                deadline,
+                since,
+            };
             // The place stands for one part.
             self.check_deadline(&asked, if place.is_some() { size } else { 0 })?;
             if place.is_none() {

@@ -8,7 +8,8 @@ use std::{
 use futures_util::FutureExt;
 
 use super::{
-    FlatPrediction, Inference, Prediction, RequestContext, Servable, Serving, ServingError,
+    FlatPrediction, Inference, PermittedServable, Prediction, RequestContext, Servable, Serving,
+    ServingError,
     blame::{Requester, blamed},
     prediction::check_finite,
 };
@@ -33,7 +34,7 @@ impl Serving {
     /// rows, or the error of the run.
     pub async fn predict(
         &self,
-        servable: Arc<Servable>,
+        servable: PermittedServable,
         rows: Rows,
         terms: RequestContext,
         begin: Instant,
@@ -52,7 +53,7 @@ impl Serving {
     /// As [`Serving::infer`], and as [`Serving::predict`] if the model takes no rows.
     pub async fn infer_rows(
         &self,
-        servable: Arc<Servable>,
+        servable: PermittedServable,
         inputs: Vec<(String, Tensor)>,
         rows: usize,
         terms: RequestContext,
@@ -65,7 +66,7 @@ impl Serving {
 
     async fn run_rows(
         &self,
-        servable: Arc<Servable>,
+        servable: PermittedServable,
         layout: Arc<Layout>,
         inputs: Vec<(String, Tensor)>,
         rows: usize,
@@ -77,7 +78,7 @@ impl Serving {
         match RowOutputs::new(rows, outputs, &servable.signature, &layout.outputs) {
             Ok(outputs) => {
                 servable.trial.answered(by.caller);
-                Ok(Prediction { servable, layout, outputs })
+                Ok(Prediction { servable: servable.into_inner(), layout, outputs })
             }
             Err(error) => Err(blamed(&servable, by, error.into(), Some(Box::new(inputs)))),
         }
@@ -92,7 +93,7 @@ impl Serving {
     /// [`ServingError::InvalidInputs`] with every violation, or the error of the run.
     pub async fn infer(
         &self,
-        servable: Arc<Servable>,
+        servable: PermittedServable,
         inputs: Vec<(String, Tensor)>,
         terms: RequestContext,
     ) -> Result<Inference, ServingError> {
@@ -108,7 +109,7 @@ impl Serving {
     /// As [`Serving::infer`].
     pub fn infer_documents<'s>(
         &'s self,
-        servable: Arc<Servable>,
+        servable: PermittedServable,
         documents: &TensorDocuments<'_>,
         terms: RequestContext,
     ) -> impl Future<Output = Result<Inference, ServingError>> + use<'s> {
@@ -120,7 +121,7 @@ impl Serving {
 
     async fn run_tensors(
         &self,
-        servable: Arc<Servable>,
+        servable: PermittedServable,
         inputs: Vec<(String, Tensor)>,
         terms: RequestContext,
         begin: Instant,
@@ -128,13 +129,13 @@ impl Serving {
         let by = Requester { caller: terms.caller, by_rows: false };
         let (outputs, _) = self.run(&servable, inputs, terms, begin, by).await?;
         servable.trial.answered(by.caller);
-        Ok(Inference { servable, outputs })
+        Ok(Inference { servable: servable.into_inner(), outputs })
     }
 
     /// Returns the outputs, and the inputs again.
     async fn run(
         &self,
-        servable: &Servable,
+        servable: &PermittedServable,
         inputs: Vec<(String, Tensor)>,
         terms: RequestContext,
         begin: Instant,
@@ -160,7 +161,7 @@ impl Serving {
     // Not an `async` block, which would double the size of the future that most requests wait in.
     fn run_request<'s>(
         &self,
-        servable: &'s Servable,
+        servable: &'s PermittedServable,
         inputs: Inputs,
         rows: Option<usize>,
         terms: RequestContext,
@@ -170,7 +171,10 @@ impl Serving {
         let RequestContext { caller, priority, deadline, charge, .. } = terms;
         let deadline = self.deadline(begin, deadline);
         let since = Instant::now();
-        let asked = RunRequest { inputs, rows, caller, priority, deadline, since };
+        let permit = servable.run_permit();
+        // Without the proof, which the run does not need any more.
+        let servable: &'s Servable = servable;
+        let asked = RunRequest { permit, inputs, rows, caller, priority, deadline, since };
         servable.scheduler.run(asked).map(move |ran| {
             let ran = match ran {
                 Ok(ran) => ran,
@@ -214,7 +218,7 @@ impl Serving {
     /// The error of the run.
     pub fn predict_flat<'s>(
         &'s self,
-        servable: &'s Servable,
+        servable: &'s PermittedServable,
         input: Tensor,
         rows: usize,
         terms: RequestContext,

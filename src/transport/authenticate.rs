@@ -1,4 +1,4 @@
-//! Middleware that authenticates the caller, before anything else reads the request.
+//! Middleware that charges and authenticates the caller, before anything else reads the request.
 //!
 //! Denies by default: every path needs a token except those of [`open_paths`](super::open_paths), even if no route
 //! matches the path.
@@ -7,24 +7,54 @@ use std::sync::Arc;
 
 use axum::{
     extract::{Request, State},
-    http::{HeaderMap, header},
+    http::HeaderMap,
     middleware::Next,
     response::Response,
 };
 
-use super::{error::ApiError, open_paths::is_open, state::TransportState};
+use super::{
+    error::ApiError,
+    open_paths::is_open,
+    pipeline::{bearer, charge_address, charge_caller},
+    rate_limit::AddressLimit,
+    state::TransportState,
+};
 use crate::auth::{Caller, TokenError};
 
-pub(crate) async fn authenticate(
-    State(state): State<TransportState>,
+/// The state of the middleware.
+#[derive(Clone, Debug)]
+pub(super) struct Gate(Arc<(TransportState, Option<AddressLimit>)>);
+
+impl Gate {
+    pub(super) fn new(state: &TransportState, address_limit: Option<&AddressLimit>) -> Self {
+        Self(Arc::new((state.clone(), address_limit.cloned())))
+    }
+}
+
+/// Charges the quota of the client's address, as middleware.
+pub(super) async fn charge_client(
+    State(limit): State<AddressLimit>,
+    request: Request,
+    next: Next,
+) -> Result<Response, ApiError> {
+    charge_address(Some((&limit, limit.client(request.extensions(), request.headers()))))?;
+    Ok(next.run(request).await)
+}
+
+/// Charges both quotas and authenticates the caller, as middleware.
+pub(super) async fn authenticate(
+    State(Gate(gate)): State<Gate>,
     mut request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
+    let (state, limit) = &*gate;
+    let address = limit.as_ref().map(|limit| (limit, limit.client(request.extensions(), request.headers())));
+    charge_address(address)?;
     if is_open(request.uri().path()) {
         return Ok(next.run(request).await);
     }
-    let caller = caller(&state, request.headers(), request.uri().query())
-        .map_err(|error| counted(error, &state, &request))?;
+    let caller = caller(state, request.headers(), request.uri().query())
+        .map_err(|error| counted(error, state, &request))?;
     tracing::Span::current().record("caller.subject", caller.subject.as_str());
     request.extensions_mut().insert(Arc::clone(&caller));
     let mut response = next.run(request).await;
@@ -37,11 +67,8 @@ fn caller(state: &TransportState, headers: &HeaderMap, query: Option<&str>) -> R
     let Some(verifier) = &state.authentication.verifier else {
         return Ok(Arc::new(Caller::anonymous()));
     };
-    let token = bearer_token(headers, query)?;
-    let caller = verifier.verify(token, state.clock.now())?;
-    if let Some(quota) = &state.caller_quota {
-        quota.charge(&caller).map_err(ApiError::CallerQuota)?;
-    }
+    let caller = verifier.verify(bearer(headers, query)?, state.clock.now())?;
+    charge_caller(state, &caller)?;
     Ok(caller)
 }
 
@@ -59,22 +86,4 @@ fn counted(error: ApiError, state: &TransportState, request: &Request) -> ApiErr
     };
     let address = state.address(request.extensions(), request.headers());
     failed_tokens.charge(address).map_or_else(ApiError::FailedTokens, |()| error)
-}
-
-/// Returns the token of the only `Authorization` header (RFC 6750 section 2.1). A token in the query is not accepted,
-/// as every log on the way would store it. One beside the header is a second method (section 3.1).
-fn bearer_token<'r>(headers: &'r HeaderMap, query: Option<&str>) -> Result<&'r str, ApiError> {
-    let mut values = headers.get_all(header::AUTHORIZATION).iter();
-    let value = values.next().ok_or(ApiError::NoToken)?;
-    let in_query = query.is_some_and(|query| query.split('&').any(|pair| pair.starts_with("access_token=")));
-    if values.next().is_some() || in_query {
-        return Err(ApiError::TwoTokens);
-    }
-    // The scheme's name is case-insensitive (RFC 9110 section 11.1). Another scheme counts as no token.
-    let (scheme, token) = value.to_str().unwrap_or_default().split_once(' ').unwrap_or_default();
-    if scheme.eq_ignore_ascii_case("bearer") {
-        Ok(token.trim_start_matches(' '))
-    } else {
-        Err(ApiError::NoToken)
-    }
 }

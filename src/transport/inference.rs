@@ -1,17 +1,17 @@
 //! Inference of the Open Inference Protocol, shared by REST and gRPC.
 
-use std::{mem, sync::Arc, time::Instant};
+use std::{mem, time::Instant};
 
 use super::{error::ApiError, state::TransportState};
 use crate::{
-    serving::{Inference, RequestContext, Servable, ServingError},
+    serving::{Inference, PermittedServable, RequestContext, Servable, ServingError},
     wire::open_inference::{InferRequest, OutputTensor, check_requested, output_tensors},
 };
 
 /// Runs a request and takes its inputs. Dropping the future ends the run.
 pub(crate) async fn infer(
     state: &TransportState,
-    servable: Arc<Servable>,
+    servable: PermittedServable,
     request: &mut InferRequest,
     terms: RequestContext,
 ) -> Result<Inference, ApiError> {

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use axum::{Router, extract::Request, http::header, middleware::from_fn_with_state};
 use tower::{ServiceBuilder, util::option_layer};
 use tower_http::{
-    request_id::{PropagateRequestIdLayer, SetRequestIdLayer},
     sensitive_headers::SetSensitiveRequestHeadersLayer,
     trace::{DefaultOnFailure, TraceLayer},
 };
@@ -14,23 +13,26 @@ use tracing::Level;
 
 use super::{
     access::RequestRecord,
-    authenticate::authenticate,
+    authenticate::{Gate, authenticate, charge_client},
     observe::observe,
+    pipeline::{Transport, identify},
     rate_limit::AddressLimit,
-    request_id::{REQUEST_ID, RandomId, drop_unsound},
+    request_id::REQUEST_ID,
     shared::SharedLayer,
     state::TransportState,
 };
 use crate::auth::Caller;
 
 /// Adds the outermost layers: every request gets an id and is counted, even if it fails.
-pub(crate) fn observed(routes: Router<TransportState>, state: &TransportState) -> Router<TransportState> {
+pub(crate) fn observed(
+    routes: Router<TransportState>,
+    state: &TransportState,
+    transport: Transport,
+) -> Router<TransportState> {
     let layers = ServiceBuilder::new()
         .layer(SharedLayer)
-        // An id for the log and the client. A client's own id is kept only if a log can hold it.
-        .map_request(drop_unsound)
-        .layer(SetRequestIdLayer::new(REQUEST_ID, RandomId))
-        .layer(PropagateRequestIdLayer::new(REQUEST_ID))
+        // An id for the log and the client.
+        .map_request(identify)
         // No code that prints headers may print credentials.
         .layer(SetSensitiveRequestHeadersLayer::new([header::AUTHORIZATION]))
         // One span per request, which holds all its events.
@@ -41,8 +43,8 @@ pub(crate) fn observed(routes: Router<TransportState>, state: &TransportState) -
                 .on_response(())
                 .on_failure(DefaultOnFailure::new().level(Level::DEBUG)),
         )
-        // Every response is logged and counted, those of the layers below included.
-        .layer(from_fn_with_state(state.clone(), observe))
+        // Every response is logged and counted, those of the layers below included, and gets the standard headers.
+        .layer(from_fn_with_state((state.clone(), transport), observe))
         .layer(SharedLayer);
     routes.layer(layers)
 }
@@ -55,9 +57,8 @@ pub(crate) fn authorized(
 ) -> Router<TransportState> {
     let layers = ServiceBuilder::new()
         .layer(SharedLayer)
-        // Before any token is verified: a guess costs as much as a valid request.
-        .layer(option_layer(address_limit.map(AddressLimit::layer)))
-        .layer(from_fn_with_state(state.clone(), authenticate))
+        // The quota of the address, then the caller, then the quota of the caller.
+        .layer(from_fn_with_state(Gate::new(state, address_limit), authenticate))
         .layer(SharedLayer);
     routes.layer(layers)
 }
@@ -71,7 +72,7 @@ pub(crate) fn authorized_by_platform(
     let layers = ServiceBuilder::new()
         .layer(SharedLayer)
         // The platform is a client like any other, so its requests must not overload the models.
-        .layer(option_layer(address_limit.map(AddressLimit::layer)))
+        .layer(option_layer(address_limit.map(|limit| from_fn_with_state(limit.clone(), charge_client))))
         .map_request(bypass_authorization);
     routes.layer(layers)
 }

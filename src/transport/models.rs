@@ -1,12 +1,8 @@
 //! Model metadata, configuration and statistics, shared by REST and gRPC.
 
-use super::{
-    error::ApiError,
-    permit::{MayRead, Permit},
-    state::TransportState,
-};
+use super::{error::ApiError, permit::Permit, state::TransportState};
 use crate::{
-    auth::{Action, Caller},
+    auth::{Action, Caller, MayRead},
     serving::{BatchCounts, Servable, Total},
     wire::open_inference::{
         BatchStatistics, DurationStatistics, InferenceStatistics, ModelConfigDocument, ModelMetadataDocument,
@@ -59,7 +55,7 @@ pub(crate) fn statistics(
         return Ok(vec![statistics_of(&servable)]);
     }
     let models = state.serving.servables().into_iter();
-    let versions = models.filter(|servable| servable.name == permit.model);
+    let versions = models.filter(|servable| servable.name == *permit.model);
     Ok(versions.map(|servable| statistics_of(&servable)).collect())
 }
 

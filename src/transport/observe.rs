@@ -1,4 +1,4 @@
-//! Access log and counters of every request.
+//! Access log, metrics and standard headers of every request.
 
 use std::{sync::Arc, time::Instant};
 
@@ -9,37 +9,36 @@ use axum::{
 };
 
 use super::{
-    REQUEST_ID,
     access::RequestRecord,
-    labels::{method_label, route_label, status_label},
+    labels::{method_label, route_label},
+    pipeline::{Record, RouteMetrics, Transport},
+    request_id::REQUEST_ID,
     state::{Peer, TransportState},
 };
 use crate::auth::Caller;
 
-/// Logs and counts a response, as middleware.
-pub(super) async fn observe(State(state): State<TransportState>, request: Request, next: Next) -> Response {
-    let begin = Instant::now();
-    let _in_flight = state.metrics.request_started();
+/// Records a request and its response, as middleware.
+pub(super) async fn observe(
+    State((state, transport)): State<(TransportState, Transport)>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let record = Record::begin(&state, transport, Instant::now());
     let (method, uri) = (request.method().clone(), request.uri().clone());
     let id = request.headers().get(REQUEST_ID).cloned();
     let peer = request.extensions().get::<Peer>().copied();
     let route = request.extensions().get::<MatchedPath>().cloned();
-    let response = next.run(request).await;
-    let status = response.status();
-    let label = status_label(&status, response.headers());
-    state.metrics.request_finished(
-        method_label(&method),
-        route_label(route.as_ref()),
-        label,
-        begin.elapsed(),
-    );
-    let asked = RequestRecord {
+    let mut response = next.run(request).await;
+    let caller = response.extensions().get::<Arc<Caller>>().map(Arc::clone);
+    let request = RequestRecord {
         id: id.as_ref(),
         peer: peer.as_ref(),
         method: method.as_str(),
         path: uri.path(),
-        caller: response.extensions().get::<Arc<Caller>>().map(Arc::as_ref),
+        caller: caller.as_deref(),
     };
-    asked.answered(&response, begin, state.has_access_log);
+    let metrics =
+        RouteMetrics { method: method_label(&method), route: route_label(route.as_ref()), ok: None };
+    record.finish(&request, metrics, &mut response);
     response
 }

@@ -4,61 +4,30 @@
 //! the caller may do what the handler does, with the model in the path. A handler that takes neither must reveal
 //! nothing: the paths that need no token are listed in [`open_paths`](super::open_paths).
 
-use std::{marker::PhantomData, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
     extract::{FromRequestParts, RawPathParams, rejection::RawPathParamsRejection},
     http::{Extensions, request::Parts},
 };
 
-use super::{error::ApiError, state::TransportState};
+use super::{error::ApiError, pipeline::authorize, state::TransportState};
 use crate::{
-    auth::{Action, Caller},
+    auth::{Authorized, Caller, Permission},
     model::{ModelName, VersionSelector},
     serving::RequestContext,
     system::byte_budget::ByteCharge,
 };
 
-/// An action of a handler, as a type.
-pub(crate) trait Permission: Send {
-    /// The action whose scope is needed.
-    const ACTION: Action;
-}
-
-/// Running a model.
-#[derive(Debug)]
-pub(crate) struct MayPredict;
-
-impl Permission for MayPredict {
-    const ACTION: Action = Action::Predict;
-}
-
-/// Reading the metadata of a model.
-#[derive(Debug)]
-pub(crate) struct MayRead;
-
-impl Permission for MayRead {
-    const ACTION: Action = Action::Read;
-}
-
-/// Changing the versions of a model that are in service.
-#[derive(Debug)]
-pub(crate) struct MayManage;
-
-impl Permission for MayManage {
-    const ACTION: Action = Action::Manage;
-}
-
-/// Proof that the caller may do `P` with this model.
+/// Proof that the caller may do what the handler does, and the target and terms of the request.
 #[derive(Debug)]
 pub(crate) struct Permit<P> {
-    /// The model of the path, or the default model.
-    pub(crate) model: ModelName,
+    /// The model of the path, or the default model, with which the caller may do `P`.
+    pub(crate) model: Authorized<P>,
     /// The version of the path.
     pub(crate) version: Option<VersionSelector>,
     /// The terms of a run: caller, priority, deadline and memory charge.
     pub(crate) terms: RequestContext,
-    permission: PhantomData<P>,
 }
 
 impl FromRequestParts<TransportState> for Caller {
@@ -96,15 +65,13 @@ impl<P: Permission> Permit<P> {
         // A caller without this permission for any model must not learn which models exist.
         Self::check_any(caller)?;
         let model = match model {
-            Some(text) => text.parse().map_err(|_| ApiError::NoSuchName)?,
+            Some(text) => text.parse::<ModelName>().map_err(|_| ApiError::NoSuchName)?,
             None => state.serving.default_model()?,
         };
-        if !caller.may(P::ACTION, Some(&model)) {
-            return Err(ApiError::InsufficientScope { action: P::ACTION, model: Some(model) });
-        }
+        let model = authorize(caller, model)?;
         let version = version.map(|text| text.parse().map_err(|_| ApiError::NoSuchName)).transpose()?;
         let terms = RequestContext { caller: caller.number(), ..RequestContext::default() };
-        Ok(Self { model, version, terms, permission: PhantomData })
+        Ok(Self { model, version, terms })
     }
 }
 

@@ -2,29 +2,21 @@
 
 use std::{
     net::IpAddr,
+    num::NonZeroU32,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
 };
 
 use arc_swap::ArcSwap;
-use axum::{
-    body::Body,
-    http::{Extensions, HeaderMap, HeaderName, HeaderValue, Request, StatusCode},
-    response::IntoResponse,
-};
+use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue, StatusCode};
 use governor::{
+    Quota, RateLimiter,
     clock::{Clock, DefaultClock},
-    middleware::NoOpMiddleware,
+    state::keyed::DefaultKeyedStateStore,
 };
 use ipnet::IpNet;
-use tower_governor::{
-    GovernorError, GovernorLayer,
-    governor::{GovernorConfig, GovernorConfigBuilder},
-    key_extractor::KeyExtractor,
-};
 
 use super::{error::ApiError, problem::Problem, state::Peer};
 use crate::{
@@ -32,12 +24,13 @@ use crate::{
     limits::{AddressKey, Exceeded, client_address, replenish_interval, retry_after_seconds},
 };
 
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+/// The header in which proxies name the client.
+pub(crate) const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// The quota of client addresses, shared by all clones.
 #[derive(Clone, Debug)]
 pub struct AddressLimit {
-    config: Arc<GovernorConfig<AddressExtractor, NoOpMiddleware>>,
+    limiter: Arc<RateLimiter<AddressKey, DefaultKeyedStateStore<AddressKey>, DefaultClock>>,
     settings: QuotaSettings,
     clients: AddressExtractor,
 }
@@ -47,17 +40,14 @@ pub struct AddressLimit {
 const MANY_ADDRESSES: usize = 250_000;
 
 impl AddressLimit {
-    /// Creates an unused quota; `None` if the number of requests or the period is zero.
+    /// Creates an unused quota; `None` if the number of requests is zero.
     #[must_use]
     pub fn new(settings: &QuotaSettings, server: &ServerSettings) -> Option<Self> {
         let trusted = Arc::new(ArcSwap::from_pointee(server.trusted_proxies.clone()));
         let clients = AddressExtractor { trusted, are_many: Arc::default() };
-        let config = GovernorConfigBuilder::default()
-            .period(replenish_interval(settings))
-            .burst_size(settings.requests)
-            .key_extractor(clients.clone())
-            .finish()?;
-        Some(Self { config: Arc::new(config), settings: settings.clone(), clients })
+        let burst = NonZeroU32::new(settings.requests)?;
+        let quota = Quota::with_period(replenish_interval(settings))?.allow_burst(burst);
+        Some(Self { limiter: Arc::new(RateLimiter::keyed(quota)), settings: settings.clone(), clients })
     }
 
     /// Applies new settings: keeps this quota, as far as it is used, unless the quota settings differ.
@@ -70,15 +60,6 @@ impl AddressLimit {
         Some(self.clone())
     }
 
-    /// Returns the layer that charges this quota.
-    pub(crate) fn layer(&self) -> GovernorLayer<AddressExtractor, NoOpMiddleware, Body> {
-        let quota = self.settings.clone();
-        let refused = move |error| {
-            ApiError::AddressQuota(Exceeded { wait: wait(&error), quota: quota.clone() }).into_response()
-        };
-        GovernorLayer::new(Arc::clone(&self.config)).error_handler(refused)
-    }
-
     /// Returns the client that a request with these extensions and headers is charged to.
     pub(crate) fn client(&self, extensions: &Extensions, headers: &HeaderMap) -> AddressKey {
         self.clients.key(peer(extensions), headers)
@@ -89,13 +70,13 @@ impl AddressLimit {
         self.clients.key(peer, headers)
     }
 
-    /// Charges a request that does not pass the layer: one message of a stream, or one on the fast path.
+    /// Charges one request.
     ///
     /// # Errors
     ///
     /// [`ApiError::AddressQuota`] if the quota is used up.
     pub(crate) fn charge(&self, client: &AddressKey) -> Result<(), ApiError> {
-        self.config.limiter().check_key(client).map_err(|refused| {
+        self.limiter.check_key(client).map_err(|refused| {
             let wait = refused.wait_time_from(DefaultClock::default().now());
             ApiError::AddressQuota(Exceeded { wait, quota: self.settings.clone() })
         })
@@ -103,27 +84,27 @@ impl AddressLimit {
 
     /// Drops addresses whose quota is full again.
     pub fn release_idle(&self) {
-        self.config.limiter().retain_recent();
-        self.config.limiter().shrink_to_fit();
+        self.limiter.retain_recent();
+        self.limiter.shrink_to_fit();
         self.clients.are_many.store(self.len() > MANY_ADDRESSES, Ordering::Relaxed);
     }
 
     /// Returns the number of tracked addresses.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.config.limiter().len()
+        self.limiter.len()
     }
 
     /// Returns true if no address is tracked.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.config.limiter().is_empty()
+        self.limiter.is_empty()
     }
 }
 
 /// Extractor of the client that a request is charged to.
 #[derive(Clone, Debug)]
-pub(crate) struct AddressExtractor {
+struct AddressExtractor {
     /// Trusted proxies, which may change while the quotas remain.
     trusted: Arc<ArcSwap<Vec<IpNet>>>,
     are_many: Arc<AtomicBool>,
@@ -147,24 +128,6 @@ pub(super) fn client(peer: Peer, headers: &HeaderMap, trusted: &[IpNet]) -> Addr
     let lines = headers.get_all(FORWARDED_FOR).iter();
     let forwarded = lines.map(|line| line.to_str().unwrap_or_default());
     client_address(peer.0, forwarded, trusted).into()
-}
-
-impl KeyExtractor for AddressExtractor {
-    type Key = AddressKey;
-
-    fn extract<B>(&self, request: &Request<B>) -> Result<AddressKey, GovernorError> {
-        Ok(self.key(peer(request.extensions()), request.headers()))
-    }
-}
-
-fn wait(error: &GovernorError) -> Duration {
-    match error {
-        // The library rounds the wait down to whole seconds.
-        GovernorError::TooManyRequests { wait_time, .. } => {
-            Duration::from_secs(*wait_time) + Duration::from_millis(1)
-        }
-        GovernorError::UnableToExtractKey | GovernorError::Other { .. } => Duration::ZERO,
-    }
 }
 
 /// The texts of a quota in a refusal.
@@ -243,7 +206,7 @@ mod tests {
         };
         let charge = |limit: &AddressLimit, last: u8| {
             let address = AddressKey::from(IpAddr::from([192, 0, 2, last]));
-            limit.config.limiter().check_key(&address).unwrap();
+            limit.limiter.check_key(&address).unwrap();
         };
         // A quota that is full again a nanosecond later, and one that is not for an hour.
         let (short, long) = (limit(1_000_000_000, 1), limit(1, 3600));

@@ -1,12 +1,8 @@
 //! Repository index, load and unload (extension `model_repository`), shared by REST and gRPC.
 
-use super::{
-    error::ApiError,
-    permit::{MayManage, Permit},
-    state::TransportState,
-};
+use super::{error::ApiError, permit::Permit, state::TransportState};
 use crate::{
-    auth::{Action, Caller},
+    auth::{Action, Caller, MayManage},
     model::ModelName,
     serving::{Notice, VersionState as State, VersionStatus},
 };

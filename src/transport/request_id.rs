@@ -1,10 +1,6 @@
 //! The id of a request: in the log, and in the `x-request-id` of the response.
 
-use axum::{
-    extract::Request,
-    http::{HeaderName, HeaderValue},
-};
-use tower_http::request_id::{MakeRequestId, RequestId};
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
 /// The header.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -12,14 +8,10 @@ pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id"
 /// Maximum size in bytes of an id that is taken from a caller.
 const MAX_BYTES: usize = 128;
 
-/// Removes an id that a log should not hold; a new one replaces it.
-pub(crate) fn drop_unsound(mut request: Request) -> Request {
-    let mut values = request.headers().get_all(REQUEST_ID).iter();
-    let sound = values.next().is_none_or(is_sound_request_id) && values.next().is_none();
-    if !sound {
-        request.headers_mut().remove(REQUEST_ID);
-    }
-    request
+/// Returns true if a request has one id, and a log can hold it.
+pub(super) fn has_sound_request_id(headers: &HeaderMap) -> bool {
+    let mut values = headers.get_all(REQUEST_ID).iter();
+    values.next().is_some_and(is_sound_request_id) && values.next().is_none()
 }
 
 /// Returns true if a caller's id can stand in a log.
@@ -37,14 +29,4 @@ pub(crate) fn new_request_id() -> HeaderValue {
         DIGITS[usize::from(if place % 2 == 0 { byte >> 4 } else { byte & 15 })]
     });
     HeaderValue::from_bytes(&digits).unwrap_or_else(|_| HeaderValue::from_static("none"))
-}
-
-/// A source of unguessable and unique ids.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct RandomId;
-
-impl MakeRequestId for RandomId {
-    fn make_request_id<B>(&mut self, _request: &axum::http::Request<B>) -> Option<RequestId> {
-        Some(RequestId::new(new_request_id()))
-    }
 }

@@ -17,10 +17,10 @@ const LAYERS: &[&[&str]] = &[
     &["rest", "grpc"],
     &["transport"],
     &["limits"],
-    &["auth"],
     &["serving"],
     &["lifecycle"],
     &["runtime"],
+    &["auth"],
     &["telemetry"],
     &["config"],
     &["wire"],
@@ -52,6 +52,38 @@ const HOMES: &[(&str, &[&str], &str)] = &[
     ("notify", &["lifecycle"], "the repository is watched in one place"),
     ("clap", &["cli"], "arguments are a matter of the command line"),
     ("std::env", &["config"], "the environment is read in one place"),
+];
+
+/// Names that only some files may use outside of tests, with the reason.
+const PLACES: &[(&str, &[&str], &str)] = &[
+    ("Authorized::check", &["transport/pipeline.rs"], "permission is checked in one place"),
+    (
+        "RunPermit(())",
+        &["auth/authorized.rs"],
+        "a permit comes from a proof or from a constructor that names its reason",
+    ),
+    (".run_permit()", &["serving/predict.rs"], "requests run models in one place"),
+    ("RunPermit::of_command_line", &["cli/predict.rs"], "it is the operator's own run"),
+    (
+        "RunPermit::of_proof",
+        &["lifecycle/admission/child.rs", "lifecycle/admission/child/conversion.rs", "lifecycle/proof.rs"],
+        "no caller sees the outputs of a proof",
+    ),
+    ("RunPermit::of_comparison", &["lifecycle/replay.rs"], "no caller sees the outputs of a comparison"),
+    (".request_started()", &["transport/pipeline.rs"], "requests are recorded in one place"),
+    (".request_finished(", &["transport/pipeline.rs"], "requests are recorded in one place"),
+    ("X_CONTENT_TYPE_OPTIONS", &["transport/pipeline.rs"], "standard headers are added in one place"),
+    (
+        "ApiError::CallerQuota",
+        &["transport/error.rs", "transport/pipeline.rs"],
+        "callers are charged in one place",
+    ),
+    (
+        "ApiError::AddressQuota",
+        &["transport/error.rs", "transport/rate_limit.rs"],
+        "addresses are charged in one place",
+    ),
+    ("eq_ignore_ascii_case(\"bearer\")", &["transport/pipeline.rs"], "tokens are read in one place"),
 ];
 
 #[derive(Debug)]
@@ -173,6 +205,59 @@ fn libraries_stay_at_home() {
             assert!(!named || at_home, "{}: names `{library}`: {reason}", file.path.display());
         }
     });
+}
+
+/// The text before its tests.
+fn without_tests(text: &str) -> &str {
+    text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default()
+}
+
+#[test]
+fn every_step_of_a_request_has_one_place() {
+    for (name, places, reason) in PLACES {
+        let files = source_files();
+        let with_name = files.iter().filter(|file| code(without_tests(&file.text)).contains(name));
+        let mut found: Vec<_> = with_name.map(|file| file.path.to_string_lossy().into_owned()).collect();
+        found.sort();
+        assert_eq!(found, *places, "`{name}`: {reason}");
+    }
+}
+
+#[test]
+fn the_fast_path_takes_the_same_steps_as_the_middleware() {
+    let files = source_files();
+    let text = |path: &str| {
+        let file = files.iter().find(|file| file.path == Path::new(path));
+        code(without_tests(&file.unwrap_or_else(|| panic!("there is no {path}")).text))
+    };
+    let (fast, stream) = (text("rest/fast_path.rs"), text("grpc/stream.rs"));
+    let (authenticate, observe) = (text("transport/authenticate.rs"), text("transport/observe.rs"));
+    for (step, paths) in [
+        ("charge(", &[&fast, &stream][..]),
+        ("charge_address(", &[&authenticate]),
+        ("charge_caller(", &[&authenticate]),
+        ("bearer(", &[&fast, &authenticate]),
+        ("authorize(", &[&fast, &text("transport/permit.rs")]),
+        ("Record::begin(", &[&fast, &observe]),
+        ("record.finish(", &[&fast, &observe]),
+    ] {
+        for path in paths {
+            assert!(path.contains(step), "`{step}` is missing in:\n{path}");
+        }
+    }
+}
+
+#[test]
+fn the_fast_path_does_not_depend_on_the_log_level() {
+    for file in source_files()
+        .iter()
+        .filter(|file| file.path.starts_with("rest/fast_path") || file.path == Path::new("rest/fast_path.rs"))
+    {
+        for name in ["LevelFilter", "Level::", "enabled!"] {
+            let found = code(&file.text).contains(name);
+            assert!(!found, "{}: names `{name}`: logging must not decide the path", file.path.display());
+        }
+    }
 }
 
 #[test]

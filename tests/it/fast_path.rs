@@ -24,10 +24,21 @@ enum RequestPath {
     Query,
     Halves,
     Chunked,
+    /// With headers that the fast path does not know.
+    Unknown,
 }
 
-const LONG: [RequestPath; 4] =
-    [RequestPath::Charset, RequestPath::Query, RequestPath::Halves, RequestPath::Chunked];
+const LONG: [RequestPath; 5] = [
+    RequestPath::Charset,
+    RequestPath::Query,
+    RequestPath::Halves,
+    RequestPath::Chunked,
+    RequestPath::Unknown,
+];
+
+/// Headers that no layer reads today and another version may.
+const UNKNOWN: &str = "traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\r\n\
+                       origin: https://models.example\r\nx-tenant: a\r\n";
 
 /// An answer as it came.
 #[derive(Clone, Debug, PartialEq)]
@@ -91,9 +102,10 @@ async fn ask(gateway: &TestGateway, way: RequestPath, path: &str, further: &str,
     } else {
         format!("content-length: {}", body.len())
     };
+    let unknown = if way == RequestPath::Unknown { UNKNOWN } else { "" };
     let head = format!(
         "POST {path}{query} HTTP/1.1\r\nhost: gateway\r\nconnection: close\r\n\
-         content-type: application/json{charset}\r\n{length}\r\n{further}\r\n"
+         content-type: application/json{charset}\r\n{length}\r\n{unknown}{further}\r\n"
     );
     let answer = match way {
         RequestPath::Chunked => {

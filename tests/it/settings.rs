@@ -157,7 +157,7 @@ fn the_start_is_refused_without_a_key_or_with_a_bad_one() {
             ),
             &[
                 "auth.clients.a.secret_hash: is not an argon2id hash",
-                "auth.clients.a.scopes: `fly` is no scope",
+                "auth.clients.a.scopes: `fly` is not a scope",
             ],
         ),
     ];

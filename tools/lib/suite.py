@@ -60,6 +60,10 @@ class Recorder:
     def counts(self) -> Counter[str]:
         return Counter(outcome.outcome for outcome in self.outcomes)
 
+    def pytest_configure(self, config: pytest.Config) -> None:
+        # pytest's own form shows the arguments of functions, which takes seconds if these are large.
+        config.option.tbstyle = "native"
+
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         items[:] = [item for item in items if self.only in name_of(item)]
         self.selected = len(items)

@@ -1,6 +1,6 @@
 //! Inference: JSON, JSON followed by binary tensors, or one binary tensor alone.
 
-use std::{mem, sync::Arc};
+use std::mem;
 
 use axum::{
     body::Bytes,
@@ -16,7 +16,7 @@ use super::{
 use crate::{
     model::Value,
     rest::{answer::answer, json_body::read_aligned, parts::body_of, render::with_id},
-    serving::{RequestContext, Servable},
+    serving::{PermittedServable, RequestContext},
     transport::{self, ApiError, MayPredict, Permit, TransportState, offload},
     wire::open_inference::{InferRequest, read_infer_request, read_raw_request, write_infer_response},
 };
@@ -104,7 +104,7 @@ async fn run(
     request: Request,
 ) -> Result<Response, ApiError> {
     let json_bytes = json_length(request.headers())?;
-    let servable = state.serving.servable(&permit.model, permit.version.as_ref())?;
+    let servable = state.serving.permitted_servable(&permit.model, permit.version.as_ref())?;
     let body = read_aligned(request.into_body(), json_bytes.unwrap_or_default()).await?;
     let (mut response, json_bytes) = infer_response(&state, servable, body, json_bytes, permit.terms).await?;
     if let Some(json_bytes) = json_bytes {
@@ -122,7 +122,7 @@ const ELEMENT_BYTES: usize = 8;
 /// response.
 pub(in crate::rest) async fn infer_response(
     state: &TransportState,
-    servable: Arc<Servable>,
+    servable: PermittedServable,
     body: Bytes,
     json_bytes: Option<usize>,
     terms: RequestContext,
@@ -145,7 +145,7 @@ pub(in crate::rest) async fn infer_response(
 
 async fn answered(
     state: &TransportState,
-    servable: Arc<Servable>,
+    servable: PermittedServable,
     asked: &mut InferRequest,
     terms: RequestContext,
 ) -> Result<(Response, Option<usize>), ApiError> {

@@ -111,7 +111,7 @@ fn status_of(state: &TransportState, caller: &Caller, target: &Target) -> Result
             Some(VersionSelector::Number(number)) => status.version == *number,
             Some(VersionSelector::Label(_)) => status.version == servable.version,
         };
-        named && status.model == permit.model
+        named && status.model == *permit.model
     };
     let versions = state.serving.status().iter().filter(is_meant).map(version).collect();
     let document =

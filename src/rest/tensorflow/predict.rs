@@ -1,7 +1,5 @@
 //! The verbs of the path: predict, classify, regress.
 
-use std::sync::Arc;
-
 use axum::{
     extract::{Request, State},
     response::Response,
@@ -16,7 +14,7 @@ use crate::{
         json_body::read,
         run_inputs::{ListOfRows, model_of, read_and_drop, refuse_rows, run, run_rows},
     },
-    serving::{Prediction, RequestContext, Servable},
+    serving::{PermittedServable, Prediction, RequestContext, Servable},
     transport::{ApiError, MayPredict, TransportState},
     wire::tensorflow::{
         Columns, Instances, Predictions, TensorFlowRequest, classes, numbers, read_examples, read_request,
@@ -53,7 +51,7 @@ pub(super) async fn act(
         return target.other_method();
     };
     let permit = target.permit::<MayPredict>(&state, &caller)?.charged_to(request.extensions());
-    let servable = state.serving.servable(&permit.model, permit.version.as_ref())?;
+    let servable = state.serving.permitted_servable(&permit.model, permit.version.as_ref())?;
     let body = read(request.into_body()).await?;
     permit.terms.reserve_elements(&servable.signature, &body).await?;
     refuse_rows(&servable, &body)?;
@@ -86,7 +84,7 @@ pub(super) async fn act(
 /// Runs a version on rows and responds row by row.
 pub(in crate::rest) async fn rows_response(
     state: &TransportState,
-    servable: Arc<Servable>,
+    servable: PermittedServable,
     rows: Instances,
     list: ListOfRows,
     terms: RequestContext,

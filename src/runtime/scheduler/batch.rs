@@ -9,6 +9,7 @@ use super::{
     job::{Failed, Inputs, Job, Outputs, RunRequest, RunResult},
 };
 use crate::{
+    auth::RunPermit,
     model::{Tensor, Value},
     runtime::{Instance, RuntimeError},
 };
@@ -42,10 +43,10 @@ pub(super) fn run(instance: &mut Instance, jobs: Vec<Job>, options: &RunOptions,
     let Some((first, others)) = jobs.split_first() else { return };
     let start = Instant::now();
     let outputs = if others.is_empty() {
-        run_inputs(instance, &first.asked.inputs, options, shared)
+        run_inputs(instance, &first.asked.inputs, first.asked.permit, options, shared)
     } else {
         match together(&jobs) {
-            Some(inputs) => run_inputs(instance, &inputs, options, shared),
+            Some(inputs) => run_inputs(instance, &inputs, first.asked.permit, options, shared),
             None => Err(RuntimeError::Run("internal: batched inputs differ in shape".to_owned())),
         }
     };
@@ -86,6 +87,7 @@ pub(super) fn run(instance: &mut Instance, jobs: Vec<Job>, options: &RunOptions,
 fn run_inputs(
     instance: &mut Instance,
     inputs: &Inputs,
+    permit: RunPermit,
     options: &RunOptions,
     shared: &Shared,
 ) -> Result<Vec<Value>, RuntimeError> {
@@ -93,11 +95,11 @@ fn run_inputs(
         Inputs::Named(named) => {
             let named: Vec<(&str, &Tensor)> =
                 named.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
-            instance.run(&named, options)
+            instance.run(&named, options, permit)
         }
         Inputs::Only(only) => {
             let name = shared.signature.inputs.first().map(|input| input.name.as_str()).unwrap_or_default();
-            instance.run(&[(name, only)], options)
+            instance.run(&[(name, only)], options, permit)
         }
     }
 }

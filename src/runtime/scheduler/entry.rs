@@ -168,6 +168,7 @@ mod tests {
             let tensor = Tensor::new(vec![rows, 1], TensorData::F32(vec![0.0; rows].into())).unwrap();
             let since = self.begin + Duration::from_millis(self.waiting.len().try_into().unwrap());
             RunRequest {
+                permit: crate::auth::RunPermit::of_test(),
                 inputs: Inputs::Only(tensor),
                 rows: Some(rows),
                 caller,

@@ -14,11 +14,16 @@ use ort::session::RunOptions;
 use tokio::sync::oneshot;
 
 use super::{RuntimeError, Shared};
-use crate::model::{Constants, Tensor, Value};
+use crate::{
+    auth::RunPermit,
+    model::{Constants, Tensor, Value},
+};
 
 /// A request to run a model.
 #[derive(Debug)]
 pub struct RunRequest {
+    /// The permission to run the model.
+    pub permit: RunPermit,
     /// The input tensors.
     pub inputs: Inputs,
     /// The number of rows, if all inputs have as many. Only such requests are batched; `None` for others.

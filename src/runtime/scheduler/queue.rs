@@ -191,6 +191,7 @@ mod tests {
 
     fn asked(caller: u64, tensor: Tensor, rows: usize) -> RunRequest {
         RunRequest {
+            permit: crate::auth::RunPermit::of_test(),
             inputs: Inputs::Only(tensor),
             rows: Some(rows),
             caller,

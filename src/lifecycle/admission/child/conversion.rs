@@ -4,6 +4,7 @@ use std::{fs::File, path::Path, time::Instant};
 
 use super::{Costs, Findings, Job, MANY_ROWS, contract_of, facts, first_row, memory, micros, time_runs};
 use crate::{
+    auth::RunPermit,
     lifecycle::{
         Reason, Refusal,
         proof::{RowSampler, prove},
@@ -60,5 +61,5 @@ fn differs(what: &str) -> Refusal {
 fn run(instance: &mut Instance, inputs: &[(String, Tensor)]) -> Result<Vec<Value>, Refusal> {
     let inputs: Vec<(&str, &Tensor)> = inputs.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
     let options = RunOptions::new().map_err(|error| Refusal::new(Reason::RunFailed, error.message()))?;
-    Ok(instance.run(&inputs, &options)?)
+    Ok(instance.run(&inputs, &options, RunPermit::of_proof())?)
 }
