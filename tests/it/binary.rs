@@ -472,7 +472,7 @@ fn tokens_are_signed_on_the_command_line() {
     };
     assert!(token(&["--subject", "ops", "--scope", "predict read"]).status.success());
     let cases = [
-        (&["--subject", "ops", "--scope", "fly"][..], "`fly` is no scope"),
+        (&["--subject", "ops", "--scope", "fly"][..], "`fly` is not a scope"),
         (&["--subject", "ops", "--scope", "read", "--lifetime-seconds", "0"], "must be from 1 to 86400"),
         (&["--subject", "ops", "--scope", "read", "--lifetime-seconds", "86401"], "must be from 1 to 86400"),
     ];
