@@ -165,10 +165,10 @@ mod tests {
     #[test]
     fn what_is_no_rsa_is_refused() {
         let modulus = large(1024, 1) * large(1100, 2);
-        assert!(said(&(&modulus + 1_u32)).unwrap().contains("is no RSA"));
+        assert!(said(&(&modulus + 1_u32)).unwrap().contains("is not an RSA"));
         for exponent in [&[][..], &[0], &[1], &[0, 1], &[2], &[1, 0, 0]] {
             assert!(
-                weakness(&modulus.to_bytes_be(), exponent).unwrap().contains("is no RSA"),
+                weakness(&modulus.to_bytes_be(), exponent).unwrap().contains("is not an RSA"),
                 "{exponent:?}"
             );
         }

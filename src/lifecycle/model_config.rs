@@ -224,7 +224,10 @@ mod tests {
             ("[labels]\nstable = \"1\"", "expected the number of a version, got \"1\""),
             ("[pin]\nsha256 = 5", "pin.sha256: expected a text or a list of texts, got 5"),
             ("[pin]\nsha256 = \"abc\"", "a sha256 has 64"),
-            ("[contract]\ngolden_file = \"../../golden.json\"", "no name of a file in the model's folder"),
+            (
+                "[contract]\ngolden_file = \"../../golden.json\"",
+                "not the name of a file in the model's folder",
+            ),
             ("[contract]\ngolden_file = \"gone.json\"", "gone.json"),
             ("[scheduler]\nmod = \"auto\"", "unknown field `mod`"),
             (

@@ -205,7 +205,9 @@ mod tests {
         let refusal = decide(&settings, &demanded, &proof(false, 1, None), 2, None).unwrap_err();
         assert_eq!(refusal.reason, Reason::InvalidConfig);
         assert!(
-            refusal.detail.contains("scheduler.batching is true, but the model is not proven"),
+            refusal
+                .detail
+                .contains("scheduler.batching is true, but the rows of several requests are not proven"),
             "{refusal}"
         );
     }

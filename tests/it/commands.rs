@@ -116,7 +116,7 @@ fn inspect_shows_a_model_that_would_be_refused_and_why() {
         (&document["proof"], &document["refusal"]["reason"]),
         (&Value::Null, &json!("non_finite_output"))
     );
-    for (file, part) in [("README.md", "no ONNX model"), ("gone.onnx", "No such file")] {
+    for (file, part) in [("README.md", "not an ONNX model"), ("gone.onnx", "No such file")] {
         let output = here(&["inspect", file]);
         assert_eq!(output.status.code(), Some(1), "{output:?}");
         let said = text(&output.stderr);

@@ -415,7 +415,7 @@ async fn what_is_wrong_with_a_request_is_said_with_its_place() {
             raw(&|request| request.inputs[0].contents = Some(fp32(&[5.1, 3.5, 1.4, 0.2]))),
             "/inputs/0/contents: a request with raw_input_contents must have no contents here",
         ),
-        (raw(&|request| request.inputs[0].contents = Some(none())), "has none here"),
+        (raw(&|request| request.inputs[0].contents = Some(none())), "must have no contents here"),
         (
             raw(&|request| request.raw_input_contents.push(bytes::Bytes::new())),
             "/raw_input_contents: expected 1 contents, one for each input, got 2",
@@ -432,7 +432,7 @@ async fn what_is_wrong_with_a_request_is_said_with_its_place() {
         ),
         (
             changed(&|request| request.outputs = vec![requested("label"), requested("label")]),
-            "asked for more than once",
+            "requested more than once",
         ),
         (
             changed(&|request| {
@@ -452,7 +452,7 @@ async fn what_is_wrong_with_a_request_is_said_with_its_place() {
         ),
         (
             changed(&|request| request.parameters = with("triton_x", ParameterChoice::BoolParam(true))),
-            "not a caller's to set",
+            "are reserved",
         ),
         (
             changed(&|request| {

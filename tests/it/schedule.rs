@@ -123,7 +123,9 @@ async fn batches_are_not_made_of_what_is_not_proven_to_bear_it() {
     assert_eq!(version["refusal"]["reason"], "invalid_config");
     let detail = version["refusal"]["detail"].as_str().unwrap();
     assert!(
-        detail.starts_with("model.toml: scheduler.batching is true, but the model is not proven"),
+        detail.starts_with(
+            "model.toml: scheduler.batching is true, but the rows of several requests are not proven"
+        ),
         "{detail}"
     );
     gateway.repository.put("centred/model.toml", b"[scheduler]\nbatching = false\n");
