@@ -66,7 +66,9 @@ pub use serving_map::{ServingMap, ServingModel};
 pub use source::{Candidate, Config, Defect, RepositoryScan, ScannedModel, Source};
 pub use statistics::{BatchCounts, Counts, Phases, Statistics, Total};
 pub use status::{State, VersionStatus};
-pub use store::{CopiedFile, Deployment, Followed, Manifest, ModelDeployments, Snapshot, Store, StoreError};
+pub use store::{
+    CopiedFile, CopiedFiles, Deployment, Followed, Manifest, ModelDeployments, Snapshot, Store, StoreError,
+};
 
 use crate::{
     config::{AdmissionSettings, ModelsSettings, RollbackSettings, RuntimeSettings, Settings},

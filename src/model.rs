@@ -32,10 +32,11 @@ pub use contract::{
     CONTRACT_KEY, Contract, ContractDocument, ContractError, Feature, GoldenCase, GoldenDocument, Missing,
     NonFiniteOutputs,
 };
-pub use digest::Digest;
+pub use digest::{Digest, Hasher};
 pub use division::check_dividends;
-pub use element::{non_finite, objection as element_objection};
+pub use element::{non_finite, non_finite_text, objection as element_objection};
 pub use element_type::ElementType;
+pub(crate) use element_type::element_types;
 pub use file_error::OnnxFileError;
 pub use graph::{
     Attribute, AttributeValue, ColumnFacts, Constant, Elements, Graph, GraphFacts, KnownColumns, Labels,

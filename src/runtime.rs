@@ -12,6 +12,7 @@ mod instance;
 mod library;
 mod refused;
 mod scheduler;
+mod session_options;
 mod signature;
 
 use std::{
@@ -26,6 +27,7 @@ pub use instance::Instance;
 pub use library::LibraryNotFound;
 pub use ort::session::RunOptions;
 pub use scheduler::{Failed, Inputs, Options, RunRequest, RunResult, Running, Scheduler, set_worker};
+pub use session_options::SessionOptions;
 
 use crate::config::{Environment, RuntimeSettings};
 

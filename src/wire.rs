@@ -24,7 +24,7 @@ pub use body::{BodyError, other_encoding, parse, parse_valid, without_mark};
 pub use field_error::{FieldError, RowBase, input_errors, input_pointer, row_errors};
 pub use flat_rows::{FlatRows, read_flat_rows};
 pub use model::Model;
-pub use request::{PredictRequest, RequestInputs};
+pub use request::{PredictRequest, PredictRequestDocument, RequestInputs};
 pub use rows_asked::asks_by_row;
 pub use rows_writer::AnswerTemplate;
 pub use values::{TensorsAnswer, ValueDocument};

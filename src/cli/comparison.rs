@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::{
-    lifecycle::{CopiedFile, Proof},
+    lifecycle::{CopiedFiles, Proof},
     model::Change,
 };
 
@@ -24,13 +24,10 @@ impl Comparison {
     }
 
     /// Adds a note if the graph is unchanged but external data files differ.
-    pub(super) fn with_weights(mut self, old: &[CopiedFile], new: &[CopiedFile]) -> Self {
-        let (Some((old, old_data)), Some((new, new_data))) = (old.split_first(), new.split_first()) else {
-            return self;
-        };
-        let changed = new_data.iter().filter(|file| !old_data.contains(file));
+    pub(super) fn with_weights(mut self, old: &CopiedFiles, new: &CopiedFiles) -> Self {
+        let changed = new.data.iter().filter(|file| !old.data.contains(file));
         let changed: Vec<String> = changed.map(|file| format!("`{}`", file.path.escape_debug())).collect();
-        if old.digest == new.digest && !changed.is_empty() {
+        if old.model.digest == new.model.digest && !changed.is_empty() {
             let sentence = format!("the weights differ, in {}; the graph is the same", changed.join(", "));
             self.changes.push(Change { breaks: false, sentence });
         }

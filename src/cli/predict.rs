@@ -21,7 +21,7 @@ use crate::{
         CONTRACT_KEY, Contract, ContractDocument, Graph, GraphFacts, Layout, ModelName, ModelVersion, NoRows,
         RowOutputs, Tensor, Value, documents_to_tensors, rows_to_tensors,
     },
-    runtime::{Instance, RunOptions, Runtime},
+    runtime::{Instance, RunOptions, Runtime, SessionOptions},
     serving::ServingError,
     wire::{
         BodyError, FieldError, PredictRequest, RequestInputs, RowBase, RowsAnswer, TensorsAnswer,
@@ -111,15 +111,13 @@ fn answer(
     options: &RunOptions,
 ) -> Result<String, String> {
     let in_model = |error: String| format!("{}: {error}", file.display());
-    let mut instance = Instance::load(runtime, file).map_err(|error| in_model(error.to_string()))?;
+    let mut instance = Instance::load(runtime, file, &SessionOptions::default())
+        .map_err(|error| in_model(error.to_string()))?;
     let signature = instance.signature().clone();
     let contract = contract(file, &instance).map_err(in_model)?;
     let (model, version) = &identity(file);
     let (model, version) = (model.as_str(), *version);
     match read_request(request)?.asked() {
-        RequestInputs::Checked(..) => {
-            Err(in_model("internal: the rows were read for another model".to_owned()))
-        }
         RequestInputs::Rows(rows, base) => {
             let layout = Layout::of(&signature, &contract).map_err(|error| in_model(error.to_string()))?;
             let not_supported = |reason| in_model(ServingError::RowsNotSupported(reason).to_string());

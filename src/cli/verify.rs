@@ -38,14 +38,14 @@ pub(super) fn verify(files: &[PathBuf], arguments: &VerifyArguments) -> Result<(
     let file = file.display();
     output::progress(&format!("proving {file}"));
     let copied = examiner.copy(&candidate, &config);
-    let files = copied.as_ref().map(|copy| copy.files().to_vec()).unwrap_or_default();
+    let files = copied.as_ref().ok().map(|copy| copy.files().clone());
     let proven = copied.and_then(|copy| {
         let proof = examiner.prove(&copy)?;
         Ok((examiner.schedule(&config, &proof)?, proof))
     });
-    let compared = match (&old, &proven) {
-        (Some((copy, old)), Ok((_, proof))) => {
-            Some(Comparison::of(old, proof).with_weights(copy.files(), &files))
+    let compared = match (&old, &proven, &files) {
+        (Some((copy, old)), Ok((_, proof)), Some(files)) => {
+            Some(Comparison::of(old, proof).with_weights(copy.files(), files))
         }
         _ => None,
     };

@@ -42,6 +42,7 @@ pub fn known_settings() -> Vec<String> {
     KnownKeys::new().into_settings()
 }
 
+#[expect(clippy::expect_used, reason = "settings come from texts, so all of them can be written as JSON")]
 fn flat(settings: &Settings) -> BTreeMap<String, Value> {
     fn add(path: &str, value: Value, values: &mut BTreeMap<String, Value>) {
         match value {
@@ -57,7 +58,7 @@ fn flat(settings: &Settings) -> BTreeMap<String, Value> {
         }
     }
     let mut values = BTreeMap::new();
-    add("", serde_json::to_value(settings).unwrap_or_default(), &mut values);
+    add("", serde_json::to_value(settings).expect("settings are JSON"), &mut values);
     values
 }
 

@@ -124,8 +124,9 @@ fn distance(candidate: &str, path: &str) -> usize {
     }
 }
 
+#[expect(clippy::expect_used, reason = "only default settings are written")]
 fn to_value<T: serde::Serialize>(settings: &T) -> Value {
-    serde_json::to_value(settings).unwrap_or_default()
+    serde_json::to_value(settings).expect("settings are JSON")
 }
 
 fn join(path: &str, name: &str) -> String {

@@ -20,7 +20,7 @@ use crate::{
         Contract, ContractDocument, Digest, Interface, Layout, LayoutError, NoRows, OnnxFile, OnnxFileError,
         OutputForms, Signature, ValueSpec, WholeOutput,
     },
-    runtime::Runtime,
+    runtime::{Runtime, SessionOptions},
     system::{
         memory,
         sandbox::{Enforcement, Limits},
@@ -320,7 +320,6 @@ impl Prover {
             file: snapshot.file(),
             folder: snapshot.folder().to_path_buf(),
             contract: snapshot.contract().cloned(),
-            converted,
             limits: Limits {
                 memory_bytes: memory_bytes + thread_bytes,
                 cpu_seconds: timeout.as_secs(),
@@ -331,7 +330,7 @@ impl Prover {
                 },
             },
             depth,
-            threads,
+            session: SessionOptions { threads, optimized_path: converted },
             require_sandbox: self.settings.require_sandbox,
         };
         let failed = |error: std::io::Error| {

@@ -155,7 +155,8 @@ impl From<RuntimeError> for Refusal {
             | RuntimeError::Refused { .. }
             | RuntimeError::Panicked(_)
             | RuntimeError::Overloaded
-            | RuntimeError::TooLate => Reason::RunFailed,
+            | RuntimeError::TooLate
+            | RuntimeError::Internal(_) => Reason::RunFailed,
             RuntimeError::Load(_) | RuntimeError::Library(_) | RuntimeError::LibraryNotFound(_) => {
                 Reason::LoadFailed
             }

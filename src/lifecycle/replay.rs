@@ -11,7 +11,7 @@ use crate::{
     auth::RunPermit,
     lifecycle::Reason,
     model::{Feature, RowInputs, RowOutputs, Scalar, Tensor, Value, check_dividends, check_inputs},
-    runtime::{Inputs, Instance, RunOptions, Runtime},
+    runtime::{Inputs, Instance, RunOptions, Runtime, SessionOptions},
 };
 
 /// A replay against one deployment.
@@ -41,7 +41,8 @@ impl Replay {
         self.snapshot
             .verify()
             .map_err(|error| Refusal::new(Reason::Unreadable, format!("its copy: {error}")))?;
-        let mut instance = Instance::load(self.runtime, &self.snapshot.file_to_load(self.proof.converted))?;
+        let file = self.snapshot.file_to_load(self.proof.converted);
+        let mut instance = Instance::load(self.runtime, &file, &SessionOptions::default())?;
         if instance.signature() != self.proof.declared() {
             return Err(Refusal::new(Reason::ProofFailed, "the model differs from its proof"));
         }

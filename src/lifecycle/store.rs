@@ -38,7 +38,7 @@ use std::{
 pub(super) use copy::digest_of;
 pub use deployments::{Deployment, ModelDeployments};
 pub use merge::Followed;
-pub use snapshot::{CopiedFile, Manifest, Snapshot};
+pub use snapshot::{CopiedFile, CopiedFiles, Manifest, Snapshot};
 
 use crate::model::Digest;
 use folder::Folder;

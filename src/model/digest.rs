@@ -2,8 +2,8 @@
 
 use std::{fmt, str::FromStr};
 
+use aws_lc_rs::digest::{Context, SHA256, SHA256_OUTPUT_LEN, digest};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 
 /// Hex digits of the short form in the response header `x-model-digest`.
 const SHORT_DIGITS: usize = 12;
@@ -11,19 +11,47 @@ const SHORT_DIGITS: usize = 12;
 /// The sha256 of a model file.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct Digest([u8; 32]);
+pub struct Digest([u8; SHA256_OUTPUT_LEN]);
+
+/// A SHA-256 that is computed part by part.
+pub struct Hasher(Context);
+
+impl Default for Hasher {
+    fn default() -> Self {
+        Self(Context::new(&SHA256))
+    }
+}
+
+impl Hasher {
+    /// Appends bytes.
+    pub fn update(&mut self, bytes: impl AsRef<[u8]>) {
+        self.0.update(bytes.as_ref());
+    }
+
+    /// Returns the digest of all bytes.
+    #[must_use]
+    pub fn finish(self) -> Digest {
+        Digest::of_output(&self.0.finish())
+    }
+}
+
+impl fmt::Debug for Hasher {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Hasher").finish_non_exhaustive()
+    }
+}
 
 impl Digest {
     /// Computes the digest of these bytes.
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
-        Self::from_hasher(Sha256::new_with_prefix(bytes))
+        Self::of_output(&digest(&SHA256, bytes))
     }
 
-    /// Finishes a hash as a digest.
-    #[must_use]
-    pub fn from_hasher(hasher: Sha256) -> Self {
-        Self(hasher.finalize().into())
+    fn of_output(output: &aws_lc_rs::digest::Digest) -> Self {
+        let mut digest = [0; SHA256_OUTPUT_LEN];
+        digest.copy_from_slice(output.as_ref());
+        Self(digest)
     }
 
     /// Returns the first 12 hex digits: enough to tell two deployments apart.
@@ -44,7 +72,7 @@ impl FromStr for Digest {
     type Err = DigestError;
 
     fn from_str(text: &str) -> Result<Self, DigestError> {
-        let mut bytes = [0; 32];
+        let mut bytes = [0; SHA256_OUTPUT_LEN];
         let pairs = text.as_bytes().chunks(2);
         if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return Err(DigestError);
@@ -93,6 +121,11 @@ mod tests {
         assert_eq!(digest.to_string(), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
         assert_eq!(digest.short(), "ba7816bf8f01");
         assert_eq!(digest.to_string().parse(), Ok(digest));
+        let mut hasher = Hasher::default();
+        for part in ["a", "", "bc"] {
+            hasher.update(part);
+        }
+        assert_eq!(hasher.finish(), digest);
         for bad in ["", "ba7816bf8f01", &"x".repeat(64), &"é".repeat(32)] {
             assert_eq!(bad.parse::<Digest>(), Err(DigestError), "{bad}");
         }

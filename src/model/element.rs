@@ -2,7 +2,7 @@
 
 use half::{bf16, f16};
 
-use super::{Buffer, Cell, ElementType, Feature, TensorData};
+use super::{Buffer, Cell, ElementType, Feature, TensorData, element_types};
 
 /// Returns the fault of a value as an element of this type, as a stable code and a sentence; `None` if it is valid. A
 /// feature may narrow the range.
@@ -91,22 +91,20 @@ fn kind(cell: &Cell) -> &'static str {
 }
 
 fn integer_fits(integer: i128, element_type: ElementType) -> bool {
-    match element_type {
-        ElementType::I8 => i8::try_from(integer).is_ok(),
-        ElementType::I16 => i16::try_from(integer).is_ok(),
-        ElementType::I32 => i32::try_from(integer).is_ok(),
-        ElementType::I64 => i64::try_from(integer).is_ok(),
-        ElementType::U8 => u8::try_from(integer).is_ok(),
-        ElementType::U16 => u16::try_from(integer).is_ok(),
-        ElementType::U32 => u32::try_from(integer).is_ok(),
-        ElementType::U64 => u64::try_from(integer).is_ok(),
-        ElementType::F16
-        | ElementType::Bf16
-        | ElementType::F32
-        | ElementType::F64
-        | ElementType::Bool
-        | ElementType::String => false,
+    macro_rules! fits {
+        ($($variant:ident $type:ty),*) => {
+            match element_type {
+                $(ElementType::$variant => <$type>::try_from(integer).is_ok(),)*
+                ElementType::F16
+                | ElementType::Bf16
+                | ElementType::F32
+                | ElementType::F64
+                | ElementType::Bool
+                | ElementType::String => false,
+            }
+        };
     }
+    element_types!(integers => fits)
 }
 
 /// Parses the strings that stand for numbers that JSON cannot carry; `None` for any other string.
@@ -117,6 +115,16 @@ pub fn non_finite(text: &str) -> Option<f64> {
         "Infinity" => Some(f64::INFINITY),
         "-Infinity" => Some(f64::NEG_INFINITY),
         _ => None,
+    }
+}
+
+/// Returns the string that stands for a number that JSON cannot carry, as [`non_finite`] parses it.
+#[must_use]
+pub fn non_finite_text(number: f64) -> &'static str {
+    match number {
+        _ if number.is_nan() => "NaN",
+        _ if number > 0.0 => "Infinity",
+        _ => "-Infinity",
     }
 }
 
@@ -138,33 +146,31 @@ pub(super) fn elements(cells: &[&Cell], element_type: ElementType) -> TensorData
         Cell::Text(text) => non_finite(text),
         _ => None,
     };
-    match element_type {
-        ElementType::F16 => TensorData::F16(cells.iter().filter_map(float).map(f16::from_f64).collect()),
-        ElementType::Bf16 => TensorData::Bf16(cells.iter().filter_map(float).map(bf16::from_f64).collect()),
-        #[expect(clippy::cast_possible_truncation, reason = "rounding to the model's precision is meant")]
-        ElementType::F32 => TensorData::F32(cells.iter().filter_map(float).map(|wide| wide as f32).collect()),
-        ElementType::F64 => TensorData::F64(cells.iter().filter_map(float).collect()),
-        ElementType::I8 => TensorData::I8(integers(cells)),
-        ElementType::I16 => TensorData::I16(integers(cells)),
-        ElementType::I32 => TensorData::I32(integers(cells)),
-        ElementType::I64 => TensorData::I64(integers(cells)),
-        ElementType::U8 => TensorData::U8(integers(cells)),
-        ElementType::U16 => TensorData::U16(integers(cells)),
-        ElementType::U32 => TensorData::U32(integers(cells)),
-        ElementType::U64 => TensorData::U64(integers(cells)),
-        ElementType::Bool => {
-            let truth = |cell: &&Cell| match cell {
-                Cell::Bool(truth) => Some(*truth),
-                _ => None,
-            };
-            TensorData::Bool(cells.iter().filter_map(truth).collect())
-        }
-        ElementType::String => {
-            let text = |cell: &&Cell| match cell {
-                Cell::Text(text) => Some(text.clone()),
-                _ => None,
-            };
-            TensorData::String(cells.iter().filter_map(text).collect())
-        }
+    macro_rules! convert {
+        ($($variant:ident $type:ty),*) => {
+            match element_type {
+                ElementType::F16 => TensorData::F16(cells.iter().filter_map(float).map(f16::from_f64).collect()),
+                ElementType::Bf16 => TensorData::Bf16(cells.iter().filter_map(float).map(bf16::from_f64).collect()),
+                #[expect(clippy::cast_possible_truncation, reason = "rounding to the model's precision is meant")]
+                ElementType::F32 => TensorData::F32(cells.iter().filter_map(float).map(|wide| wide as f32).collect()),
+                ElementType::F64 => TensorData::F64(cells.iter().filter_map(float).collect()),
+                $(ElementType::$variant => TensorData::$variant(integers(cells)),)*
+                ElementType::Bool => {
+                    let truth = |cell: &&Cell| match cell {
+                        Cell::Bool(truth) => Some(*truth),
+                        _ => None,
+                    };
+                    TensorData::Bool(cells.iter().filter_map(truth).collect())
+                }
+                ElementType::String => {
+                    let text = |cell: &&Cell| match cell {
+                        Cell::Text(text) => Some(text.clone()),
+                        _ => None,
+                    };
+                    TensorData::String(cells.iter().filter_map(text).collect())
+                }
+            }
+        };
     }
+    element_types!(integers => convert)
 }

@@ -4,6 +4,28 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+/// Calls a macro with element types, each as its variant and its type in Rust: `all`, `numbers` or `integers`. A match
+/// over the types needs one arm for all that are alike.
+macro_rules! element_types {
+    (integers => $callback:ident) => {
+        $callback!(I8 i8, I16 i16, I32 i32, I64 i64, U8 u8, U16 u16, U32 u32, U64 u64)
+    };
+    (numbers => $callback:ident) => {
+        $callback!(
+            F16 ::half::f16, Bf16 ::half::bf16, F32 f32, F64 f64,
+            I8 i8, I16 i16, I32 i32, I64 i64, U8 u8, U16 u16, U32 u32, U64 u64
+        )
+    };
+    (all => $callback:ident) => {
+        $callback!(
+            F16 ::half::f16, Bf16 ::half::bf16, F32 f32, F64 f64,
+            I8 i8, I16 i16, I32 i32, I64 i64, U8 u8, U16 u16, U32 u32, U64 u64,
+            Bool bool, String ::std::string::String
+        )
+    };
+}
+pub(crate) use element_types;
+
 /// The type of a tensor's elements, displayed with its name in the Open Inference Protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum ElementType {
@@ -52,34 +74,24 @@ pub enum ElementType {
 }
 
 impl ElementType {
-    /// All element types.
-    const ALL: [Self; 14] = [
-        Self::F16,
-        Self::Bf16,
-        Self::F32,
-        Self::F64,
-        Self::I8,
-        Self::I16,
-        Self::I32,
-        Self::I64,
-        Self::U8,
-        Self::U16,
-        Self::U32,
-        Self::U64,
-        Self::Bool,
-        Self::String,
-    ];
+    /// Lists all element types.
+    fn all() -> impl Iterator<Item = Self> {
+        macro_rules! list {
+            ($($variant:ident $type:ty),*) => { [$(Self::$variant),*] };
+        }
+        element_types!(all => list).into_iter()
+    }
 
     /// Returns the type with this name in the Open Inference Protocol; `None` if there is no such type.
     #[must_use]
     pub fn of_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|element_type| element_type.name() == name)
+        Self::all().find(|element_type| element_type.name() == name)
     }
 
     /// Lists all names in the Open Inference Protocol, separated by commas.
     #[must_use]
     pub fn names() -> String {
-        Self::ALL.map(Self::name).join(", ")
+        Self::all().map(Self::name).collect::<Vec<_>>().join(", ")
     }
 
     /// Returns the bytes of an element; `None` for strings, which vary.

@@ -74,8 +74,9 @@ impl Modify for Security {
 }
 
 /// Returns the routes `/openapi.json`, `/docs`, and the redirect from `/`.
+#[expect(clippy::expect_used, reason = "the description is fixed, and a test reads it")]
 pub(super) fn router(description: utoipa::openapi::OpenApi) -> Router<TransportState> {
-    let description = serde_json::to_value(description).unwrap_or_default();
+    let description = serde_json::to_value(description).expect("the description is JSON");
     let config = Config::new(["../openapi.json"]).validator_url("none").persist_authorization(false);
     let policy = HeaderValue::from_static(CONTENT_SECURITY_POLICY);
     Router::new()

@@ -15,14 +15,17 @@ use super::{
 use crate::{
     serving::Servable,
     transport::{ApiError, MayPredict, Permit, ProblemDocument, TransportState},
-    wire::{PredictAnswer, PredictRequest, RequestInputs, RowBase, RowsAnswer, TensorsAnswer},
+    wire::{
+        PredictAnswer, PredictRequest, PredictRequestDocument, RequestInputs, RowBase, RowsAnswer,
+        TensorsAnswer,
+    },
 };
 
 /// Predict with the default model
 ///
 /// The default model is the configured one, the only one, or `iris`.
 #[utoipa::path(post, path = "/predict", tag = "predict", security(("bearer" = ["predict"])),
-    request_body = PredictRequest, responses(PredictResponses))]
+    request_body = PredictRequestDocument, responses(PredictResponses))]
 pub(super) async fn predict_default(
     state: State<TransportState>,
     permit: Permit<MayPredict>,
@@ -34,7 +37,7 @@ pub(super) async fn predict_default(
 /// Predict with the latest version
 #[utoipa::path(post, path = "/models/{model}/predict", tag = "predict", security(("bearer" = ["predict"])),
     params(("model" = String, Path, description = "The model's name", example = "iris")),
-    request_body = PredictRequest, responses(PredictResponses))]
+    request_body = PredictRequestDocument, responses(PredictResponses))]
 pub(super) async fn predict_model(
     state: State<TransportState>,
     permit: Permit<MayPredict>,
@@ -48,7 +51,7 @@ pub(super) async fn predict_model(
     security(("bearer" = ["predict"])),
     params(("model" = String, Path, description = "The model's name", example = "iris"),
         ("version" = String, Path, description = "A version that is in service", example = "1")),
-    request_body = PredictRequest, responses(PredictResponses))]
+    request_body = PredictRequestDocument, responses(PredictResponses))]
 pub(super) async fn predict_version(
     state: State<TransportState>,
     permit: Permit<MayPredict>,
@@ -131,8 +134,7 @@ async fn predict(
     let servable = servable?;
     let terms = permit.terms;
     match request.asked() {
-        RequestInputs::Rows(..) => Err(ApiError::AnswerNotWritten),
-        RequestInputs::Checked(rows, base) => {
+        RequestInputs::Rows(rows, base) => {
             // The tensors hold its contents now.
             drop(body);
             let prediction = state.serving.predict(servable, rows, terms, begin).await;

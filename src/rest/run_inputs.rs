@@ -67,7 +67,8 @@ fn inputs_of(
         PredictInputs::Rows(rows) => {
             servable.layout_of_rows().map_err(ServingError::from)?;
             let base = list.map_or(RowBase::Instances, RowBase::List);
-            let inputs = rows.into_inputs().ok_or(ApiError::AnswerNotWritten)?;
+            let inputs =
+                rows.into_inputs().ok_or(ServingError::Internal("rows were counted, not read, as inputs"))?;
             inputs.map_err(|violations| ApiError::InvalidRows { violations, base })
         }
     }

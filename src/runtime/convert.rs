@@ -2,43 +2,42 @@
 
 mod shared;
 
+use std::fmt::Debug;
+
 use ndarray::{ArrayViewD, IxDyn};
 use ort::{
     session::SessionInputValue,
-    value::{DynValue, DynValueTypeMarker, TensorElementType, TensorRef, ValueType},
+    value::{
+        DynValue, DynValueTypeMarker, PrimitiveTensorElementType, TensorElementType, TensorRef, ValueType,
+    },
 };
 
-use super::RuntimeError;
-use crate::model::{Tensor, TensorData, Value};
+use super::{RuntimeError, signature::element_type};
+use crate::model::{ElementType, Tensor, TensorData, Value, element_types};
 
 /// Returns a value that borrows the tensor's elements; only strings are copied.
 pub(super) fn input_value(tensor: &Tensor) -> Result<SessionInputValue<'_>, RuntimeError> {
     macro_rules! borrow {
-        ($elements:expr) => {{
-            let view = ArrayViewD::from_shape(IxDyn(tensor.shape()), $elements)
-                .map_err(|error| RuntimeError::Run(error.to_string()))?;
-            TensorRef::from_array_view(view).map(Into::into)
-        }};
+        ($($variant:ident $number:ty),*) => {
+            match tensor.data() {
+                $(TensorData::$variant(elements) => borrowed(tensor.shape(), elements)?,)*
+                TensorData::Bool(elements) => borrowed(tensor.shape(), elements)?,
+                TensorData::String(elements) => {
+                    ort::value::Tensor::from_string_array((tensor.shape(), elements.as_slice())).map(Into::into)
+                }
+            }
+        };
     }
-    match tensor.data() {
-        TensorData::F16(elements) => borrow!(elements),
-        TensorData::Bf16(elements) => borrow!(elements),
-        TensorData::F32(elements) => borrow!(elements),
-        TensorData::F64(elements) => borrow!(elements),
-        TensorData::I8(elements) => borrow!(elements),
-        TensorData::I16(elements) => borrow!(elements),
-        TensorData::I32(elements) => borrow!(elements),
-        TensorData::I64(elements) => borrow!(elements),
-        TensorData::U8(elements) => borrow!(elements),
-        TensorData::U16(elements) => borrow!(elements),
-        TensorData::U32(elements) => borrow!(elements),
-        TensorData::U64(elements) => borrow!(elements),
-        TensorData::Bool(elements) => borrow!(elements),
-        TensorData::String(elements) => {
-            ort::value::Tensor::from_string_array((tensor.shape(), elements.as_slice())).map(Into::into)
-        }
-    }
-    .map_err(|error| RuntimeError::Run(error.message().to_owned()))
+    element_types!(numbers => borrow).map_err(|error| RuntimeError::Run(error.message().to_owned()))
+}
+
+fn borrowed<'t, T: PrimitiveTensorElementType + Debug + Clone + 'static>(
+    shape: &[usize],
+    elements: &'t [T],
+) -> Result<ort::Result<SessionInputValue<'t>>, RuntimeError> {
+    let view = ArrayViewD::from_shape(IxDyn(shape), elements)
+        .map_err(|error| RuntimeError::Run(error.to_string()))?;
+    Ok(TensorRef::from_array_view(view).map(Into::into))
 }
 
 /// Reads an output with the shape and type it has, as declared ones can be wrong. A small one is copied, and so is one
@@ -70,31 +69,25 @@ fn read(value: &DynValue) -> Result<Value, String> {
 
 fn read_tensor(value: &DynValue, ty: TensorElementType) -> Result<Tensor, String> {
     macro_rules! copy {
-        ($variant:ident) => {{
-            let view = value.try_extract_array().map_err(|error| message(&error))?;
-            (view.shape().to_vec(), TensorData::$variant(view.iter().copied().collect()))
-        }};
+        ($($variant:ident $number:ty),*) => {
+            match element_type(ty) {
+                $(Some(ElementType::$variant) => {
+                    let view = value.try_extract_array().map_err(|error| message(&error))?;
+                    (view.shape().to_vec(), TensorData::$variant(view.iter().copied().collect()))
+                })*
+                Some(ElementType::Bool) => {
+                    let view = value.try_extract_array().map_err(|error| message(&error))?;
+                    (view.shape().to_vec(), TensorData::Bool(view.iter().copied().collect()))
+                }
+                Some(ElementType::String) => {
+                    let array = value.try_extract_string_array().map_err(|error| message(&error))?;
+                    (array.shape().to_vec(), TensorData::String(array.into_iter().collect()))
+                }
+                None => return Err(format!("its elements are of type {ty}, which cannot be read")),
+            }
+        };
     }
-    let (shape, data) = match ty {
-        TensorElementType::Float16 => copy!(F16),
-        TensorElementType::Bfloat16 => copy!(Bf16),
-        TensorElementType::Float32 => copy!(F32),
-        TensorElementType::Float64 => copy!(F64),
-        TensorElementType::Int8 => copy!(I8),
-        TensorElementType::Int16 => copy!(I16),
-        TensorElementType::Int32 => copy!(I32),
-        TensorElementType::Int64 => copy!(I64),
-        TensorElementType::Uint8 => copy!(U8),
-        TensorElementType::Uint16 => copy!(U16),
-        TensorElementType::Uint32 => copy!(U32),
-        TensorElementType::Uint64 => copy!(U64),
-        TensorElementType::Bool => copy!(Bool),
-        TensorElementType::String => {
-            let array = value.try_extract_string_array().map_err(|error| message(&error))?;
-            (array.shape().to_vec(), TensorData::String(array.into_iter().collect()))
-        }
-        other => return Err(format!("its elements are of type {other}, which cannot be read")),
-    };
+    let (shape, data) = element_types!(numbers => copy);
     Tensor::new(shape, data).map_err(|error| error.to_string())
 }
 

@@ -37,4 +37,7 @@ pub enum RuntimeError {
     /// The deadline passed before the request was run.
     #[error("the deadline passed while it waited")]
     TooLate,
+    /// The gateway broke a rule of its own: the model is not at fault.
+    #[error("internal error: {0}")]
+    Internal(&'static str),
 }

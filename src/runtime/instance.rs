@@ -2,12 +2,14 @@
 
 use std::path::Path;
 
-use ort::ep::CPU;
-use ort::session::{RunOptions, Session, builder::SessionBuilder};
+use ort::session::{RunOptions, Session};
 
 #[cfg(debug_assertions)]
 use super::failpoint::Failpoint;
-use super::{Runtime, RuntimeError, catch_panic::catch_panic, convert, refused::error_of_run, signature};
+use super::{
+    Runtime, RuntimeError, SessionOptions, catch_panic::catch_panic, convert, refused::error_of_run,
+    signature,
+};
 use crate::{
     auth::RunPermit,
     model::{Signature, Tensor, Value},
@@ -25,42 +27,15 @@ pub struct Instance {
 impl Instance {
     /// Loads a model file. The file must not change while the instance lives.
     ///
-    /// The session runs on the caller's thread and spawns none. Parallel instances use the CPUs better than threads
-    /// within one, and a waiting thread that spins takes a CPU from the others.
-    ///
     /// # Errors
     ///
-    /// [`RuntimeError::Load`] when ONNX Runtime refuses the file, [`RuntimeError::Unsupported`] when an input
-    /// cannot be fed or an output not be read.
-    pub fn load(runtime: Runtime, file: &Path) -> Result<Self, RuntimeError> {
-        Self::load_with_threads(runtime, file, 1)
-    }
-
-    /// Loads a model file for a session that runs on `threads` threads, the caller's included. Idle ones sleep: a run
-    /// begins a little later for it, but a spinning thread would take its CPU from the requests.
-    ///
-    /// # Errors
-    ///
-    /// As [`Instance::load`].
-    pub fn load_with_threads(runtime: Runtime, file: &Path, threads: usize) -> Result<Self, RuntimeError> {
+    /// [`RuntimeError::Load`] when ONNX Runtime refuses the file or cannot write the optimized one,
+    /// [`RuntimeError::Unsupported`] when an input cannot be fed or an output not be read.
+    pub fn load(runtime: Runtime, file: &Path, options: &SessionOptions) -> Result<Self, RuntimeError> {
         let session = catch_panic(|| {
-            builder(runtime, threads)
+            options
+                .builder(runtime)
                 .and_then(|mut builder| builder.commit_from_file(file))
-                .map_err(|error| RuntimeError::Load(without_folders(error.message())))
-        })?;
-        Self::of(session)
-    }
-
-    /// Loads a model file and writes it in ONNX Runtime's own format, which some models need less memory to load from.
-    /// The written file is only for this machine and this version of ONNX Runtime.
-    ///
-    /// # Errors
-    ///
-    /// As [`Instance::load`], or when the file cannot be written.
-    pub fn load_and_convert(runtime: Runtime, file: &Path, converted: &Path) -> Result<Self, RuntimeError> {
-        let session = catch_panic(|| {
-            builder(runtime, 1)
-                .and_then(|builder| builder.with_optimized_model_path(converted)?.commit_from_file(file))
                 .map_err(|error| RuntimeError::Load(without_folders(error.message())))
         })?;
         Self::of(session)
@@ -148,14 +123,6 @@ pub(super) fn without_folders(message: &str) -> String {
         }
     }
     cleaned
-}
-
-fn builder(runtime: Runtime, threads: usize) -> ort::Result<SessionBuilder> {
-    let builder = Session::builder(runtime.environment)?;
-    // Memory of a large run is freed when it ends: ONNX Runtime's own allocator would keep the most that it ever had.
-    let cpu = CPU::default().with_arena_allocator(false).build();
-    let builder = builder.with_execution_providers([cpu])?;
-    Ok(builder.with_intra_threads(threads.max(1))?.with_inter_threads(1)?.with_intra_op_spinning(false)?)
 }
 
 #[cfg(test)]

@@ -47,7 +47,7 @@ fn kind(declared: &ValueType) -> Option<ValueKind> {
     })
 }
 
-fn element_type(ty: TensorElementType) -> Option<ElementType> {
+pub(super) fn element_type(ty: TensorElementType) -> Option<ElementType> {
     Some(match ty {
         TensorElementType::Float16 => ElementType::F16,
         TensorElementType::Bfloat16 => ElementType::Bf16,

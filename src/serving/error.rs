@@ -66,6 +66,9 @@ pub enum ServingError {
     /// The model failed, or its outputs make no sense.
     #[error("the model failed")]
     ModelFailed(String),
+    /// The gateway broke a rule of its own: the model is not at fault.
+    #[error("the gateway failed; the log says why")]
+    Internal(&'static str),
 }
 
 impl From<RuntimeError> for ServingError {
@@ -74,6 +77,7 @@ impl From<RuntimeError> for ServingError {
             RuntimeError::Overloaded => Self::Overloaded,
             RuntimeError::TooLate => Self::TooLate,
             RuntimeError::Refused { reason, cause } => Self::InputsRefused { reason, input: None, cause },
+            RuntimeError::Internal(cause) => Self::Internal(cause),
             other => Self::ModelFailed(other.to_string()),
         }
     }

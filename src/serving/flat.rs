@@ -48,7 +48,8 @@ impl FlatPrediction {
             }
         }
         // The general path reports what is wrong, or writes a response that has no template.
-        let outputs = self.ran.take_outputs().unwrap_or_default();
+        let outputs =
+            self.ran.take_outputs().ok_or(ServingError::Internal("a batch does not hold its rows"))?;
         let layout = servable.layout_of_rows()?;
         let outputs = match RowOutputs::new(self.rows, outputs, signature, &layout.outputs) {
             Ok(outputs) => outputs,

@@ -41,7 +41,7 @@ impl Serving {
     ) -> Result<Prediction, ServingError> {
         let layout = Arc::clone(servable.layout_of_rows()?);
         let count = rows.count();
-        let gone = || ServingError::ModelFailed("internal: the rows were not read".to_owned());
+        let gone = || ServingError::Internal("rows were counted, not read, for a model that takes rows");
         let inputs = rows.into_inputs().ok_or_else(gone)?.map_err(ServingError::InvalidRows)?;
         self.run_rows(servable, layout, inputs, count, terms, begin).await
     }
@@ -148,12 +148,8 @@ impl Serving {
         let inputs = Inputs::Named(inputs);
         terms.reserve_run(servable, rows.unwrap_or(1), inputs.bytes()).await?;
         let mut ran = self.run_request(servable, inputs, rows, terms, begin, by).await?;
-        let outputs = ran.take_outputs();
-        let gone = || ServingError::ModelFailed("internal: outputs already taken".to_owned());
-        match outputs {
-            Some(outputs) => Ok((outputs, ran.inputs)),
-            None => Err(blamed(servable, by, gone(), Some(Box::new(ran.inputs)))),
-        }
+        let outputs = ran.take_outputs().ok_or(ServingError::Internal("a batch does not hold its rows"))?;
+        Ok((outputs, ran.inputs))
     }
 
     /// Runs checked inputs, and counts the run.

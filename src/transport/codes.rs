@@ -58,6 +58,7 @@ pub const PROBLEM_CODES: &[&str] = &[
 pub const FIELD_CODES: &[&str] = &[
     "does_not_fit",
     "duplicate",
+    "exactly_one_of",
     "inputs_refused",
     "invalid_text",
     "malformed_csv",
@@ -68,8 +69,6 @@ pub const FIELD_CODES: &[&str] = &[
     "no_rows",
     "not_a_number",
     "not_an_integer",
-    "one_of_all",
-    "one_of_both",
     "out_of_range",
     "too_large",
     "too_many",

@@ -148,6 +148,7 @@ impl IntoResponse for ApiError {
             // The client learns only that the token is not valid; the operator can find the reason in the log.
             Self::BadToken(error) => tracing::debug!(%error, "a token was refused"),
             Self::Serving(ServingError::ModelFailed(cause)) => tracing::error!(cause, "a model failed"),
+            Self::Serving(ServingError::Internal(cause)) => tracing::error!(cause, "the gateway failed"),
             Self::Serving(error @ ServingError::NonFiniteOutput(_)) => {
                 tracing::error!(%error, "a model failed");
             }
@@ -314,6 +315,7 @@ fn of_serving(error: ServingError) -> Problem {
         ServingError::NonFiniteInput(_) => problem(StatusCode::UNPROCESSABLE_ENTITY, "non_finite_input"),
         ServingError::NonFiniteOutput(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "non_finite_output"),
         ServingError::ModelFailed(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "model_failed"),
+        ServingError::Internal(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "internal_error"),
     }
 }
 

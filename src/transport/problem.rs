@@ -112,9 +112,10 @@ impl ProblemDocument {
 }
 
 impl IntoResponse for Problem {
+    #[expect(clippy::expect_used, reason = "a document of texts and numbers can always be written")]
     fn into_response(self) -> Response {
         let sentence = self.document.sentence();
-        let body = serde_json::to_vec(&self.document).unwrap_or_default();
+        let body = serde_json::to_vec(&self.document).expect("an error document is JSON");
         let mut response = Response::new(Body::from(body));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();

@@ -16,7 +16,9 @@ use serde::{
 
 use self::element::Element;
 pub(super) use self::shape::shape_of;
-use crate::model::{Cell, ElementType, TensorData, Token, Tokens, element_objection, number, unquoted};
+use crate::model::{
+    Cell, ElementType, TensorData, Token, Tokens, element_objection, element_types, number, unquoted,
+};
 
 /// An error in the elements.
 #[derive(Debug, PartialEq, Eq)]
@@ -55,27 +57,14 @@ pub(super) fn elements_of_items(
     texts: TextForm,
 ) -> Result<TensorData, (usize, ElementFault)> {
     macro_rules! read {
-        ($variant:ident) => {
-            read_items(items, element_type, shape, count, texts)
-                .map(|elements| TensorData::$variant(elements.into()))
+        ($($variant:ident $type:ty),*) => {
+            match element_type {
+                $(ElementType::$variant => read_items(items, element_type, shape, count, texts)
+                    .map(|elements| TensorData::$variant(elements.into())),)*
+            }
         };
     }
-    match element_type {
-        ElementType::F16 => read!(F16),
-        ElementType::Bf16 => read!(Bf16),
-        ElementType::F32 => read!(F32),
-        ElementType::F64 => read!(F64),
-        ElementType::I8 => read!(I8),
-        ElementType::I16 => read!(I16),
-        ElementType::I32 => read!(I32),
-        ElementType::I64 => read!(I64),
-        ElementType::U8 => read!(U8),
-        ElementType::U16 => read!(U16),
-        ElementType::U32 => read!(U32),
-        ElementType::U64 => read!(U64),
-        ElementType::Bool => read!(Bool),
-        ElementType::String => read!(String),
-    }
+    element_types!(all => read)
 }
 
 /// The arrangement of the elements.

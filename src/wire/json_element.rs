@@ -2,7 +2,7 @@
 
 use half::{bf16, f16};
 
-use crate::model::Scalar;
+use crate::model::{Scalar, non_finite_text};
 
 /// An element type that can be written as JSON.
 pub(super) trait JsonElement {
@@ -117,9 +117,5 @@ impl JsonElement for Scalar<'_> {
 
 #[cold]
 fn write_non_finite(number: f64, out: &mut Vec<u8>) {
-    out.extend_from_slice(match number {
-        _ if number.is_nan() => br#""NaN""#,
-        _ if number > 0.0 => br#""Infinity""#,
-        _ => br#""-Infinity""#,
-    });
+    non_finite_text(number).write(out);
 }

@@ -65,7 +65,7 @@ pub fn read_json(body: &[u8], model: Model<'_>) -> Result<MlflowRequest, BodyErr
         (None, None, None, Some(inputs)) => read_columns(inputs, model.signature).map(MlflowRequest::Columns),
         _ => {
             let message = "expected one of `dataframe_split`, `dataframe_records`, `instances` and `inputs`";
-            Err(BodyError::Invalid(vec![FieldError::new("", "one_of_all", message)]))
+            Err(BodyError::Invalid(vec![FieldError::new("", "exactly_one_of", message)]))
         }
     }
 }

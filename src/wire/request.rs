@@ -7,48 +7,43 @@ use serde::{
     de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor},
 };
 use utoipa::ToSchema;
-use validator::{Validate, ValidationError};
+use validator::{Validate, ValidationError, ValidationErrors};
 
 use super::{BodyError, RowBase, body::parse_valid_seed};
 use crate::model::{Contract, Layout, Row, Rows, RowsReader, TensorDocuments};
 
 /// One row as `features`, many as `instances`, or whole tensors as `inputs`. A row is a list of values in the order of
 /// the model's features, or an object of values by feature name. Every model takes tensors.
-#[derive(Debug, Validate, ToSchema)]
-#[validate(schema(function = "one_of_all"))]
-pub struct PredictRequest<'b> {
+#[derive(ToSchema)]
+#[schema(as = PredictRequest)]
+#[expect(dead_code, reason = "only its schema is used")]
+pub struct PredictRequestDocument {
     /// One row
-    #[schema(value_type = Option<RowDocument>)]
-    features: Option<RowsGiven>,
+    features: Option<RowDocument>,
     /// Many rows
-    #[schema(value_type = Option<Vec<RowDocument>>)]
-    instances: Option<RowsGiven>,
+    instances: Option<Vec<RowDocument>>,
     /// A tensor for each input, by name
-    #[schema(value_type = Option<BTreeMap<String, InputDocument>>)]
+    inputs: Option<BTreeMap<String, InputDocument>>,
+}
+
+/// A request, with its rows in the form that the caller sent ([`Row`]) or in the form that the model takes ([`Rows`]).
+#[derive(Debug)]
+pub struct PredictRequest<'b, R = Vec<Row>> {
+    features: Option<R>,
+    instances: Option<R>,
     inputs: Option<TensorDocuments<'b>>,
 }
 
-/// The rows that were read.
+/// The inputs of a request, in one of two forms.
 #[derive(Debug)]
-enum RowsGiven {
-    /// In the form that the caller sent.
-    Values(Vec<Row>),
-    /// In the form that the model takes.
-    Checked(Rows),
-}
-
-/// The inputs of a request, in one of three forms.
-#[derive(Debug)]
-pub enum RequestInputs<'b> {
+pub enum RequestInputs<'b, R = Vec<Row>> {
     /// Rows, and the form they were sent in.
-    Rows(Vec<Row>, RowBase),
-    /// Rows that were checked while they were read, and the form they were sent in.
-    Checked(Rows, RowBase),
+    Rows(R, RowBase),
     /// Whole tensors.
     Inputs(TensorDocuments<'b>),
 }
 
-impl<'b> PredictRequest<'b> {
+impl<'b> PredictRequest<'b, Rows> {
     /// Reads a request for a model whose rows have this layout. Rows become its inputs as they are read; without a
     /// layout they are only counted.
     ///
@@ -56,36 +51,107 @@ impl<'b> PredictRequest<'b> {
     ///
     /// As [`parse_valid`](super::parse_valid).
     pub fn read(body: &'b [u8], model: Option<(&Layout, &Contract)>) -> Result<Self, BodyError> {
-        parse_valid_seed(body, RequestSeed { rows: RowsAs::Inputs(model) })
+        parse_valid_seed(body, RequestSeed(AsInputs(model)))
     }
+}
 
+impl<'b, R> PredictRequest<'b, R> {
     /// Returns the only form of inputs in the request.
     #[must_use]
-    pub fn asked(self) -> RequestInputs<'b> {
-        let rows = |rows, base| match rows {
-            RowsGiven::Values(rows) => RequestInputs::Rows(rows, base),
-            RowsGiven::Checked(rows) => RequestInputs::Checked(rows, base),
-        };
+    pub fn asked(self) -> RequestInputs<'b, R> {
         match (self.features, self.instances, self.inputs) {
-            (Some(row), ..) => rows(row, RowBase::Features),
-            (None, Some(many), _) => rows(many, RowBase::Instances),
+            (Some(row), ..) => RequestInputs::Rows(row, RowBase::Features),
+            (None, Some(many), _) => RequestInputs::Rows(many, RowBase::Instances),
             (None, None, inputs) => RequestInputs::Inputs(inputs.unwrap_or_default()),
         }
     }
 }
 
-impl RowsGiven {
-    fn is_empty(&self) -> bool {
-        match self {
-            Self::Values(rows) => rows.is_empty(),
-            Self::Checked(rows) => rows.count() == 0,
-        }
+impl<R: CountRows> Validate for PredictRequest<'_, R> {
+    fn validate(&self) -> Result<(), ValidationErrors> {
+        exactly_one_of(self).map_err(|error| {
+            let mut errors = ValidationErrors::new();
+            errors.add("__all__", error);
+            errors
+        })
     }
 }
 
 impl<'de> Deserialize<'de> for PredictRequest<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        RequestSeed { rows: RowsAs::Values }.deserialize(deserializer)
+        RequestSeed(AsSent).deserialize(deserializer)
+    }
+}
+
+/// Rows that can be counted.
+pub trait CountRows {
+    /// Returns the number of rows.
+    fn count_rows(&self) -> usize;
+}
+
+impl CountRows for Vec<Row> {
+    fn count_rows(&self) -> usize {
+        self.len()
+    }
+}
+
+impl CountRows for Rows {
+    fn count_rows(&self) -> usize {
+        self.count()
+    }
+}
+
+/// A form that rows are read into.
+trait ReadRows: Copy {
+    type Rows;
+
+    fn read_one<'de, D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Rows, D::Error>;
+
+    fn read_many<'de, D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Rows, D::Error>;
+}
+
+/// The form that the caller sent.
+#[derive(Clone, Copy)]
+struct AsSent;
+
+impl ReadRows for AsSent {
+    type Rows = Vec<Row>;
+
+    fn read_one<'de, D: Deserializer<'de>>(self, deserializer: D) -> Result<Vec<Row>, D::Error> {
+        Ok(vec![Row::deserialize(deserializer)?])
+    }
+
+    fn read_many<'de, D: Deserializer<'de>>(self, deserializer: D) -> Result<Vec<Row>, D::Error> {
+        Vec::deserialize(deserializer)
+    }
+}
+
+/// The form that the model takes; `None` to count the rows.
+#[derive(Clone, Copy)]
+struct AsInputs<'l>(Option<(&'l Layout, &'l Contract)>);
+
+impl<'l> AsInputs<'l> {
+    fn reader(self) -> RowsReader<'l> {
+        match self.0 {
+            Some((layout, contract)) => RowsReader::new(Some(layout), contract),
+            None => RowsReader::counting(),
+        }
+    }
+}
+
+impl ReadRows for AsInputs<'_> {
+    type Rows = Rows;
+
+    fn read_one<'de, D: Deserializer<'de>>(self, deserializer: D) -> Result<Rows, D::Error> {
+        let mut reader = self.reader();
+        reader.push(Row::deserialize(deserializer)?);
+        Ok(reader.finish())
+    }
+
+    fn read_many<'de, D: Deserializer<'de>>(self, deserializer: D) -> Result<Rows, D::Error> {
+        let mut reader = self.reader();
+        ListOfRows(&mut reader).deserialize(deserializer)?;
+        Ok(reader.finish())
     }
 }
 
@@ -98,28 +164,19 @@ enum Member {
     Inputs,
 }
 
-/// The form that rows are read into.
 #[derive(Clone, Copy)]
-enum RowsAs<'l> {
-    Values,
-    Inputs(Option<(&'l Layout, &'l Contract)>),
-}
+struct RequestSeed<F>(F);
 
-#[derive(Clone, Copy)]
-struct RequestSeed<'l> {
-    rows: RowsAs<'l>,
-}
-
-impl<'de> DeserializeSeed<'de> for RequestSeed<'_> {
-    type Value = PredictRequest<'de>;
+impl<'de, F: ReadRows> DeserializeSeed<'de> for RequestSeed<F> {
+    type Value = PredictRequest<'de, F::Rows>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         deserializer.deserialize_struct("PredictRequest", &["features", "instances", "inputs"], self)
     }
 }
 
-impl<'de> Visitor<'de> for RequestSeed<'_> {
-    type Value = PredictRequest<'de>;
+impl<'de, F: ReadRows> Visitor<'de> for RequestSeed<F> {
+    type Value = PredictRequest<'de, F::Rows>;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("struct PredictRequest")
@@ -134,10 +191,10 @@ impl<'de> Visitor<'de> for RequestSeed<'_> {
                 Member::Instances if instances.is_some() => return duplicate("instances"),
                 Member::Inputs if inputs.is_some() => return duplicate("inputs"),
                 Member::Features => {
-                    features = Some(members.next_value_seed(RowsSeed { rows: self.rows, many: false })?);
+                    features = Some(members.next_value_seed(RowsSeed { form: self.0, many: false })?);
                 }
                 Member::Instances => {
-                    instances = Some(members.next_value_seed(RowsSeed { rows: self.rows, many: true })?);
+                    instances = Some(members.next_value_seed(RowsSeed { form: self.0, many: true })?);
                 }
                 Member::Inputs => inputs = Some(members.next_value()?),
             }
@@ -148,21 +205,21 @@ impl<'de> Visitor<'de> for RequestSeed<'_> {
 }
 
 /// Seed that reads one row or many, or null.
-struct RowsSeed<'l> {
-    rows: RowsAs<'l>,
+struct RowsSeed<F> {
+    form: F,
     many: bool,
 }
 
-impl<'de> DeserializeSeed<'de> for RowsSeed<'_> {
-    type Value = Option<RowsGiven>;
+impl<'de, F: ReadRows> DeserializeSeed<'de> for RowsSeed<F> {
+    type Value = Option<F::Rows>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         deserializer.deserialize_option(self)
     }
 }
 
-impl<'de> Visitor<'de> for RowsSeed<'_> {
-    type Value = Option<RowsGiven>;
+impl<'de, F: ReadRows> Visitor<'de> for RowsSeed<F> {
+    type Value = Option<F::Rows>;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("option")
@@ -177,25 +234,9 @@ impl<'de> Visitor<'de> for RowsSeed<'_> {
     }
 
     fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        let model = match self.rows {
-            RowsAs::Values if self.many => {
-                return Vec::deserialize(deserializer).map(RowsGiven::Values).map(Some);
-            }
-            RowsAs::Values => {
-                return Row::deserialize(deserializer).map(|row| Some(RowsGiven::Values(vec![row])));
-            }
-            RowsAs::Inputs(model) => model,
-        };
-        let mut reader = match model {
-            Some((layout, contract)) => RowsReader::new(Some(layout), contract),
-            None => RowsReader::counting(),
-        };
-        if self.many {
-            ListOfRows(&mut reader).deserialize(deserializer)?;
-        } else {
-            reader.push(Row::deserialize(deserializer)?);
-        }
-        Ok(Some(RowsGiven::Checked(reader.finish())))
+        let rows =
+            if self.many { self.form.read_many(deserializer) } else { self.form.read_one(deserializer) };
+        rows.map(Some)
     }
 }
 
@@ -225,13 +266,13 @@ impl<'de> Visitor<'de> for ListOfRows<'_, '_> {
     }
 }
 
-fn one_of_all(request: &PredictRequest<'_>) -> Result<(), ValidationError> {
+fn exactly_one_of<R: CountRows>(request: &PredictRequest<'_, R>) -> Result<(), ValidationError> {
     let given = [request.features.is_some(), request.instances.is_some(), request.inputs.is_some()];
     if given.into_iter().filter(|given| *given).count() != 1 {
         let message = "expected one of `features` (one row), `instances` (a list of rows) and `inputs` (tensors by name)";
-        return Err(ValidationError::new("one_of_both").with_message(message.into()));
+        return Err(ValidationError::new("exactly_one_of").with_message(message.into()));
     }
-    if request.instances.as_ref().is_some_and(RowsGiven::is_empty) {
+    if request.instances.as_ref().is_some_and(|rows| rows.count_rows() == 0) {
         return Err(
             ValidationError::new("no_rows").with_message("expected at least one row in `instances`".into())
         );

@@ -3,9 +3,8 @@
 //! bytes.
 
 use bytes::{BufMut, Bytes, BytesMut};
-use half::{bf16, f16};
 
-use crate::model::{Buffer, ElementType, TensorData};
+use crate::model::{Buffer, ElementType, TensorData, element_types};
 
 /// Size of the length before a text.
 const LENGTH_BYTES: usize = 4;
@@ -56,28 +55,19 @@ pub fn elements_from_bytes(
             return Err(BytesError::WrongLength { elements, element_type, expected, given });
         }
     }
-    macro_rules! numbers {
-        ($variant:ident, $number:ty) => {
-            Buffer::received(bytes, |bytes| <$number>::from_le_bytes(bytes.try_into().unwrap_or_default()))
-                .map(TensorData::$variant)
+    macro_rules! read {
+        ($($variant:ident $number:ty),*) => {
+            match element_type {
+                $(ElementType::$variant => {
+                    let number = |bytes: &[u8]| <$number>::from_le_bytes(bytes.try_into().unwrap_or_default());
+                    Buffer::received(bytes, number).map(TensorData::$variant)
+                })*
+                ElementType::Bool => return booleans(&bytes),
+                ElementType::String => return texts(elements, &bytes),
+            }
         };
     }
-    let read = match element_type {
-        ElementType::F16 => numbers!(F16, f16),
-        ElementType::Bf16 => numbers!(Bf16, bf16),
-        ElementType::F32 => numbers!(F32, f32),
-        ElementType::F64 => numbers!(F64, f64),
-        ElementType::I8 => numbers!(I8, i8),
-        ElementType::I16 => numbers!(I16, i16),
-        ElementType::I32 => numbers!(I32, i32),
-        ElementType::I64 => numbers!(I64, i64),
-        ElementType::U8 => numbers!(U8, u8),
-        ElementType::U16 => numbers!(U16, u16),
-        ElementType::U32 => numbers!(U32, u32),
-        ElementType::U64 => numbers!(U64, u64),
-        ElementType::Bool => return booleans(&bytes),
-        ElementType::String => return texts(elements, &bytes),
-    };
+    let read = element_types!(numbers => read);
     // The length was checked above, so this does not happen.
     read.ok_or(BytesError::WrongLength { elements, element_type, expected: given, given })
 }
@@ -107,47 +97,39 @@ fn texts(elements: usize, mut rest: &[u8]) -> Result<TensorData, BytesError> {
 /// Returns the elements as bytes. A text too long for its length field is cut, but no request is large enough for that.
 #[must_use]
 pub fn elements_to_bytes(data: &TensorData) -> Bytes {
-    macro_rules! numbers {
-        ($elements:expr) => {{
-            // On little-endian machines the elements are these bytes already.
-            if cfg!(target_endian = "little") {
-                $elements.to_bytes()
-            } else {
-                let mut bytes = BytesMut::with_capacity(size_of_val::<[_]>($elements));
-                $elements.iter().for_each(|element| bytes.extend_from_slice(&element.to_le_bytes()));
-                bytes.freeze()
+    macro_rules! write {
+        ($($variant:ident $number:ty),*) => {
+            match data {
+                // On little-endian machines the elements are these bytes already.
+                $(TensorData::$variant(elements) if cfg!(target_endian = "little") => elements.to_bytes(),)*
+                $(TensorData::$variant(elements) => {
+                    let mut bytes = BytesMut::with_capacity(size_of_val::<[_]>(elements));
+                    elements.iter().for_each(|element| bytes.extend_from_slice(&element.to_le_bytes()));
+                    bytes.freeze()
+                })*
+                TensorData::Bool(elements) => elements.iter().map(|element| u8::from(*element)).collect(),
+                TensorData::String(elements) => texts_to_bytes(elements),
             }
-        }};
+        };
     }
-    match data {
-        TensorData::F16(elements) => numbers!(elements),
-        TensorData::Bf16(elements) => numbers!(elements),
-        TensorData::F32(elements) => numbers!(elements),
-        TensorData::F64(elements) => numbers!(elements),
-        TensorData::I8(elements) => numbers!(elements),
-        TensorData::I16(elements) => numbers!(elements),
-        TensorData::I32(elements) => numbers!(elements),
-        TensorData::I64(elements) => numbers!(elements),
-        TensorData::U8(elements) => numbers!(elements),
-        TensorData::U16(elements) => numbers!(elements),
-        TensorData::U32(elements) => numbers!(elements),
-        TensorData::U64(elements) => numbers!(elements),
-        TensorData::Bool(elements) => elements.iter().map(|element| u8::from(*element)).collect(),
-        TensorData::String(elements) => {
-            let size = elements.iter().map(|text| LENGTH_BYTES + text.len()).sum();
-            let mut bytes = BytesMut::with_capacity(size);
-            for text in elements {
-                let length = u32::try_from(text.len()).unwrap_or(u32::MAX);
-                bytes.put_u32_le(length);
-                bytes.extend_from_slice(&text.as_bytes()[..length as usize]);
-            }
-            bytes.freeze()
-        }
+    element_types!(numbers => write)
+}
+
+fn texts_to_bytes(elements: &[String]) -> Bytes {
+    let size = elements.iter().map(|text| LENGTH_BYTES + text.len()).sum();
+    let mut bytes = BytesMut::with_capacity(size);
+    for text in elements {
+        let length = u32::try_from(text.len()).unwrap_or(u32::MAX);
+        bytes.put_u32_le(length);
+        bytes.extend_from_slice(&text.as_bytes()[..length as usize]);
     }
+    bytes.freeze()
 }
 
 #[cfg(test)]
 mod tests {
+    use half::{bf16, f16};
+
     use super::*;
 
     fn read(element_type: ElementType, elements: usize, bytes: &[u8]) -> Result<TensorData, BytesError> {

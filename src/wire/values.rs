@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use utoipa::ToSchema;
 
-use crate::model::{ModelVersion, Scalar, Signature, TensorData, Value, on_elements};
+use crate::model::{ModelVersion, Scalar, Signature, TensorData, Value, non_finite_text, on_elements};
 
 /// Serializer of a model's outputs for tensors.
 #[derive(Clone, Copy, Debug)]
@@ -129,11 +129,7 @@ impl Serialize for Scalar<'_> {
     /// Writes numbers that JSON does not have as texts.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if let Some(number) = self.as_float().filter(|number| !number.is_finite()) {
-            return serializer.serialize_str(match number {
-                _ if number.is_nan() => "NaN",
-                _ if number > 0.0 => "Infinity",
-                _ => "-Infinity",
-            });
+            return serializer.serialize_str(non_finite_text(number));
         }
         match *self {
             Scalar::Integer(value) => serializer.serialize_i64(value),

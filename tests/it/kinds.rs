@@ -210,7 +210,7 @@ async fn everything_that_is_wrong_with_inputs_is_said_with_its_place() {
         (r#"{"inputs":{"x":null}}"#, ("/inputs/x", "not_a_number")),
         (r#"{"inputs":{}}"#, ("/inputs/x", "missing")),
         (r#"{"inputs":[1]}"#, ("/inputs", "wrong_form")),
-        (r#"{"inputs":{"x":[[[1]]]},"features":[1]}"#, ("", "one_of_both")),
+        (r#"{"inputs":{"x":[[[1]]]},"features":[1]}"#, ("", "exactly_one_of")),
     ];
     table::each_async(cases, async |(body, expected)| {
         assert_eq!(faults(&bytes, body).await, errors(&[expected]), "{body}");

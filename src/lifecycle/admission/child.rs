@@ -81,8 +81,8 @@ pub(super) fn carry_out(job: &Job, mut output: impl Write) -> io::Result<()> {
     let runtime = Runtime::load_from(&job.library).map_err(io::Error::other)?;
     let locales = environment::locale_path();
     let readable: Vec<&Path> = std::iter::once(job.folder.as_path()).chain(locales.as_deref()).collect();
-    let writable = job.converted.as_deref().and_then(Path::parent);
-    sandbox::enter(&mut sandbox, &readable, writable, job.threads > 1);
+    let writable = job.session.optimized_path.as_deref().and_then(Path::parent);
+    sandbox::enter(&mut sandbox, &readable, writable, job.session.threads > 1);
     let shut_in = sandbox.landlock != "none" && sandbox.seccomp;
     let report = if job.require_sandbox && !shut_in {
         let detail = format!("the kernel cannot sandbox it: {}", sandbox.missing.join("; "));
@@ -147,7 +147,7 @@ fn report(findings: Findings, sandbox: Enforcement) -> Report {
 }
 
 fn try_model(runtime: Runtime, job: &Job, status: &mut File) -> Result<Findings, Refusal> {
-    if let Some(converted) = &job.converted {
+    if let Some(converted) = &job.session.optimized_path {
         return conversion::try_converted(runtime, job, converted, status);
     }
     if job.depth == JobKind::Threaded {
@@ -156,7 +156,7 @@ fn try_model(runtime: Runtime, job: &Job, status: &mut File) -> Result<Findings,
     let before = memory(status, "VmRSS:");
     let begin = Instant::now();
     let start = begin;
-    let mut instance = Instance::load(runtime, &job.file)?;
+    let mut instance = Instance::load(runtime, &job.file, &job.session)?;
     let load_us = micros(start.elapsed());
     let graph = graph(&job.file)?;
     let facts = GraphFacts::of(&graph, instance.signature());
@@ -210,7 +210,7 @@ fn second_session(runtime: Runtime, job: &Job, status: &mut File, load_us: u64) 
         return None;
     }
     let before = memory(status, "VmRSS:");
-    let second = Instance::load(runtime, &job.file).ok()?;
+    let second = Instance::load(runtime, &job.file, &job.session).ok()?;
     let bytes = memory(status, "VmRSS:").saturating_sub(before);
     drop(second);
     Some(bytes)

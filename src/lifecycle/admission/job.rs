@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Proof;
-use crate::{lifecycle::Refusal, system::sandbox::Limits};
+use crate::{lifecycle::Refusal, runtime::SessionOptions, system::sandbox::Limits};
 
 /// A request to try a model.
 #[derive(Debug, Serialize, Deserialize)]
@@ -19,16 +19,15 @@ pub(super) struct Job {
     pub(super) file: PathBuf,
     /// The only folder that the child may read from then on.
     pub(super) folder: PathBuf,
-    /// The file that the converted model is written to, alone in its folder.
-    pub(super) converted: Option<PathBuf>,
     /// Overrides of the contract in the model's metadata.
     pub(super) contract: Option<Value>,
     /// Limits of memory, CPU time and file size.
     pub(super) limits: Limits,
     /// The kind of work.
     pub(super) depth: JobKind,
-    /// Threads of a session, its caller's included. More than one only where threads are measured.
-    pub(super) threads: usize,
+    /// Options of the sessions. There is more than one thread only where threads are measured, and an optimized file,
+    /// alone in its folder, only where the model is converted.
+    pub(super) session: SessionOptions,
     /// True to refuse the model if the kernel cannot sandbox the child.
     pub(super) require_sandbox: bool,
 }

@@ -11,7 +11,8 @@ use super::{
 };
 use crate::{
     lifecycle::{
-        FailureMonitor, Flat, OutputSize, Proof, Reason, Refusal, SchedulerConfig, Servable, Snapshot, Stamp,
+        CopiedFile, FailureMonitor, Flat, OutputSize, Proof, Reason, Refusal, SchedulerConfig, Servable,
+        Snapshot, Stamp,
         admission::child::contract_of,
         fingerprint::Fingerprint,
         history::{Event, HistoryEntry, Timings},
@@ -20,7 +21,7 @@ use crate::{
         version_harness::{Admitted, Stage},
     },
     model::{Digest, FlatLayout, ModelName, ModelVersion, Schedule},
-    runtime::{Instance, Options, Runtime, Scheduler},
+    runtime::{Instance, Options, Runtime, Scheduler, SessionOptions},
     system::memory,
     telemetry::Seconds,
     wire::AnswerTemplate,
@@ -261,7 +262,8 @@ fn load_copy(
     (schedule, scheduled_by): (Schedule, SchedulerConfig),
 ) -> Result<Servable, Refusal> {
     let file = snapshot.file_to_load(proof.converted);
-    let load = || Instance::load_with_threads(runtime, &file, schedule.threads);
+    let session = SessionOptions::from(&schedule);
+    let load = || Instance::load(runtime, &file, &session);
     let first = load()?;
     let signature = first.signature().clone();
     // A compromised child could have reported anything about the model.
@@ -328,8 +330,9 @@ fn options(schedule: &Schedule, proof: &Proof) -> Options {
 fn is_half_of_loaded(model: &ManagedModel, version: ModelVersion, snapshot: &Snapshot) -> bool {
     model.loaded.get(&version).is_some_and(|servable| {
         let known = servable.snapshot.files();
-        let same = snapshot.files().iter().filter(|file| known.contains(file)).count();
-        same > 0 && same < snapshot.files().len()
+        let is_known = |file: &CopiedFile| known.iter().any(|known| known == file);
+        let same = snapshot.files().iter().filter(|file| is_known(file)).count();
+        same > 0 && same < snapshot.files().iter().count()
     })
 }
 

@@ -3,7 +3,7 @@
 use half::{bf16, f16};
 
 use super::{Inputs, known::Known};
-use crate::model::{Buffer, Contract, Scalar, Tensor, TensorData};
+use crate::model::{Buffer, Contract, Scalar, Tensor, TensorData, element_types};
 
 /// Numbers are drawn this far around those of a row that runs, as a multiple of the number, or of 1 if that is more.
 /// Further away, a model may behave differently or take longer.
@@ -137,28 +137,26 @@ impl Source<'_> {
             };
         }
         let half = |wide: f64| f16::from_f64(wide.clamp(f16::MIN.into(), f16::MAX.into()));
-        match data {
-            TensorData::F16(elements) => float!(F16, elements, f64::from, half),
-            TensorData::Bf16(elements) => float!(Bf16, elements, f64::from, bf16::from_f64),
-            #[expect(clippy::cast_possible_truncation, reason = "rounding to the model's precision is meant")]
-            TensorData::F32(elements) => float!(F32, elements, f64::from, |wide: f64| wide as f32),
-            TensorData::F64(elements) => float!(F64, elements, f64::from, f64::from),
-            TensorData::I8(elements) => integer!(I8, i8, elements),
-            TensorData::I16(elements) => integer!(I16, i16, elements),
-            TensorData::I32(elements) => integer!(I32, i32, elements),
-            TensorData::I64(elements) => integer!(I64, i64, elements),
-            TensorData::U8(elements) => integer!(U8, u8, elements),
-            TensorData::U16(elements) => integer!(U16, u16, elements),
-            TensorData::U32(elements) => integer!(U32, u32, elements),
-            TensorData::U64(elements) => integer!(U64, u64, elements),
-            TensorData::Bool(elements) => {
-                TensorData::Bool(elements.iter().map(|_| next(state) < 0.5).collect())
-            }
-            TensorData::String(elements) => {
-                let text = |(index, base): (usize, &String)| self.text(base, index, state);
-                TensorData::String(elements.iter().enumerate().map(text).collect())
-            }
+        macro_rules! by_type {
+            ($($variant:ident $type:ty),*) => {
+                match data {
+                    TensorData::F16(elements) => float!(F16, elements, f64::from, half),
+                    TensorData::Bf16(elements) => float!(Bf16, elements, f64::from, bf16::from_f64),
+                    #[expect(clippy::cast_possible_truncation, reason = "rounding to the model's precision is meant")]
+                    TensorData::F32(elements) => float!(F32, elements, f64::from, |wide: f64| wide as f32),
+                    TensorData::F64(elements) => float!(F64, elements, f64::from, f64::from),
+                    $(TensorData::$variant(elements) => integer!($variant, $type, elements),)*
+                    TensorData::Bool(elements) => {
+                        TensorData::Bool(elements.iter().map(|_| next(state) < 0.5).collect())
+                    }
+                    TensorData::String(elements) => {
+                        let text = |(index, base): (usize, &String)| self.text(base, index, state);
+                        TensorData::String(elements.iter().enumerate().map(text).collect())
+                    }
+                }
+            };
         }
+        element_types!(integers => by_type)
     }
 
     /// Draws a text: one that the graph lists, else one of a row that runs, else a synthetic one.

@@ -9,7 +9,7 @@ use crate::{
     lifecycle::{Reason, Refusal},
     model::{
         Cell, Contract, Dimension, ElementType, Layout, Row, RowInputs, Signature, Tensor, TensorData,
-        rows_to_tensors,
+        element_types, rows_to_tensors,
     },
 };
 
@@ -179,25 +179,23 @@ impl Source<'_> {
                 fill!($variant, |index| <$type>::try_from(self.integer(index)).unwrap_or_default())
             };
         }
-        match element_type {
-            ElementType::F16 => fill!(F16, |index| f16::from_f64(self.number(index))),
-            ElementType::Bf16 => fill!(Bf16, |index| bf16::from_f64(self.number(index))),
-            #[expect(clippy::cast_possible_truncation, reason = "rounding to the model's precision is meant")]
-            ElementType::F32 => fill!(F32, |index| self.number(index) as f32),
-            ElementType::F64 => fill!(F64, |index| self.number(index)),
-            ElementType::I8 => integers!(I8, i8),
-            ElementType::I16 => integers!(I16, i16),
-            ElementType::I32 => integers!(I32, i32),
-            ElementType::I64 => integers!(I64, i64),
-            ElementType::U8 => integers!(U8, u8),
-            ElementType::U16 => integers!(U16, u16),
-            ElementType::U32 => integers!(U32, u32),
-            ElementType::U64 => integers!(U64, u64),
-            ElementType::Bool => TensorData::Bool(vec![self.value == Fill::Ones; count]),
-            ElementType::String => {
-                TensorData::String(self.each(count, |index| text(self.known, self.input, index, self.value)))
-            }
+        macro_rules! by_type {
+            ($($variant:ident $type:ty),*) => {
+                match element_type {
+                    ElementType::F16 => fill!(F16, |index| f16::from_f64(self.number(index))),
+                    ElementType::Bf16 => fill!(Bf16, |index| bf16::from_f64(self.number(index))),
+                    #[expect(clippy::cast_possible_truncation, reason = "rounding to the model's precision is meant")]
+                    ElementType::F32 => fill!(F32, |index| self.number(index) as f32),
+                    ElementType::F64 => fill!(F64, |index| self.number(index)),
+                    $(ElementType::$variant => integers!($variant, $type),)*
+                    ElementType::Bool => TensorData::Bool(vec![self.value == Fill::Ones; count]),
+                    ElementType::String => {
+                        TensorData::String(self.each(count, |index| text(self.known, self.input, index, self.value)))
+                    }
+                }
+            };
         }
+        element_types!(integers => by_type)
     }
 
     /// Makes elements by repeating one line: knowledge is by column, the same in each line.

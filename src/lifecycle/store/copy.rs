@@ -9,9 +9,8 @@ use std::{
 
 use minisign_verify::{PublicKey, Signature};
 use serde_json::Value;
-use sha2::{Digest as _, Sha256};
 
-use super::{CopiedFile, Manifest};
+use super::{CopiedFile, CopiedFiles, Manifest};
 use crate::{
     lifecycle::{
         Candidate, Reason, Refusal,
@@ -19,7 +18,7 @@ use crate::{
         model_config::Pin,
         source::signature_of,
     },
-    model::Digest,
+    model::{Digest, Hasher},
 };
 
 /// Bytes that are read at a time.
@@ -36,20 +35,20 @@ pub(super) fn copy(
     folder: &Path,
 ) -> Result<Manifest, Refusal> {
     fs::DirBuilder::new().mode(0o700).create(folder).map_err(|error| unwritable(&error))?;
-    let sources = sources(candidate)?;
-    let mut files = Vec::new();
-    for source in &sources {
-        files.push(copy_file(candidate, source, &name_of(candidate, source), folder)?);
-    }
+    let sources = data_files(candidate)?;
+    let copied = |source: &PathBuf| copy_file(candidate, source, &name_of(candidate, source), folder);
+    let model = copied(&candidate.file)?;
+    let data = sources.iter().map(copied).collect::<Result<_, _>>()?;
+    let files = CopiedFiles { model, data };
     check_pin(candidate, pin, &sources, &files, folder)?;
     let content = content_of(&files, contract);
     Ok(Manifest { content, digest: shown_digest(&files), files, contract: contract.cloned() })
 }
 
 /// Returns true if the candidate's files are these, in name, order and every byte.
-pub(super) fn is_same(candidate: &Candidate, files: &[CopiedFile]) -> bool {
-    let Ok(sources) = sources(candidate) else { return false };
-    let is_file = |(source, file): (&PathBuf, &CopiedFile)| {
+pub(super) fn is_same(candidate: &Candidate, files: &CopiedFiles) -> bool {
+    let Ok(sources) = data_files(candidate) else { return false };
+    let is_file = |source: &PathBuf, file: &CopiedFile| {
         // The length rules out most others without reading them.
         name_of(candidate, source) == file.path
             && fs::metadata(source).is_ok_and(|metadata| metadata.len() == file.bytes)
@@ -57,7 +56,9 @@ pub(super) fn is_same(candidate: &Candidate, files: &[CopiedFile]) -> bool {
                 hash(&mut input, |_| Ok(())).is_ok_and(|(digest, _)| digest == file.digest)
             })
     };
-    sources.len() == files.len() && sources.iter().zip(files).all(is_file)
+    sources.len() == files.data.len()
+        && is_file(&candidate.file, &files.model)
+        && sources.iter().zip(&files.data).all(|(source, file)| is_file(source, file))
 }
 
 /// Returns the name of a file relative to the model's, as used in a copy.
@@ -66,16 +67,16 @@ fn name_of(candidate: &Candidate, source: &Path) -> String {
     source.strip_prefix(home).unwrap_or(source).to_string_lossy().into_owned()
 }
 
-/// Lists the candidate's files, the model's first, each once.
-fn sources(candidate: &Candidate) -> Result<Vec<PathBuf>, Refusal> {
-    let mut sources = vec![candidate.file.clone()];
+/// Lists the files that the candidate's model names, each once.
+fn data_files(candidate: &Candidate) -> Result<Vec<PathBuf>, Refusal> {
+    let mut sources = Vec::new();
     for name in &candidate.external {
         let source = confined_file::relative(&candidate.file, name).ok_or_else(|| {
             let detail = format!("it names `{}`, which leads out of its folder", name.escape_debug());
             Refusal::new(Reason::OutsideFolder, detail)
         })?;
         // A file may be named twice, and a model may keep weights in its own file.
-        if !sources.contains(&source) {
+        if source != candidate.file && !sources.contains(&source) {
             sources.push(source);
         }
     }
@@ -87,8 +88,7 @@ fn sources(candidate: &Candidate) -> Result<Vec<PathBuf>, Refusal> {
 /// With data files it is the SHA-256 of a list: the SHA-256 of each file in hex, one per line. The model's file comes
 /// first, the others are sorted by the bytes of their names. The name of the model's file does not matter. A shell
 /// computes the same: `sha256sum model.onnx a.data b.data | cut -d ' ' -f 1 | sha256sum`.
-pub(super) fn shown_digest(files: &[CopiedFile]) -> Digest {
-    let Some((model, data)) = files.split_first() else { return Digest::of(b"") };
+pub(super) fn shown_digest(CopiedFiles { model, data }: &CopiedFiles) -> Digest {
     if data.is_empty() {
         return model.digest;
     }
@@ -99,16 +99,18 @@ pub(super) fn shown_digest(files: &[CopiedFile]) -> Digest {
 }
 
 /// Computes the digest of everything that a deployment's outputs depend on.
-pub(super) fn content_of(files: &[CopiedFile], contract: Option<&Value>) -> Digest {
-    let mut hasher = Sha256::new();
-    for file in files {
+pub(super) fn content_of(files: &CopiedFiles, contract: Option<&Value>) -> Digest {
+    let mut hasher = Hasher::default();
+    for file in files.iter() {
         // Lengths come first, so that no two lists of files hash the same bytes.
         hasher.update((file.path.len() as u64).to_le_bytes());
         hasher.update(&file.path);
         hasher.update(file.digest.to_string());
     }
-    hasher.update(contract.map(ToString::to_string).unwrap_or_default());
-    Digest::from_hasher(hasher)
+    if let Some(contract) = contract {
+        hasher.update(contract.to_string());
+    }
+    hasher.finish()
 }
 
 fn copy_file(candidate: &Candidate, source: &Path, name: &str, folder: &Path) -> Result<CopiedFile, Refusal> {
@@ -147,13 +149,13 @@ fn make_folders(folder: &Path, name: &str) -> io::Result<()> {
 
 /// Computes the digest and size of `input`, and passes on each block.
 fn hash(input: &mut File, mut each: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<(Digest, u64)> {
-    let mut hasher = Sha256::new();
+    let mut hasher = Hasher::default();
     let mut block = vec![0; BLOCK_BYTES];
     let mut bytes = 0;
     loop {
         let read = input.read(&mut block)?;
         if read == 0 {
-            return Ok((Digest::from_hasher(hasher), bytes));
+            return Ok((hasher.finish(), bytes));
         }
         hasher.update(&block[..read]);
         each(&block[..read])?;
@@ -176,8 +178,8 @@ pub(in crate::lifecycle) fn digest_of(candidate: &Candidate) -> Result<Digest, R
 fn check_pin(
     candidate: &Candidate,
     pin: &Pin,
-    sources: &[PathBuf],
-    files: &[CopiedFile],
+    data: &[PathBuf],
+    files: &CopiedFiles,
     folder: &Path,
 ) -> Result<(), Refusal> {
     if let Some(file) = files.iter().find(|file| !pin.sha256.is_empty() && !pin.sha256.contains(&file.digest))
@@ -189,7 +191,7 @@ fn check_pin(
     let refused = |detail: String| Refusal::new(Reason::SignatureMismatch, detail);
     let key =
         PublicKey::from_base64(key).map_err(|error| refused(format!("pin.minisign_public_key: {error}")))?;
-    for (file, source) in files.iter().zip(sources) {
+    for (file, source) in files.iter().zip(std::iter::once(&candidate.file).chain(data)) {
         let signature_file = signature_of(source.clone());
         let mut text = String::new();
         confined_file::open(&candidate.root, &signature_file)

@@ -49,10 +49,48 @@ pub struct Manifest {
     pub content: Digest,
     /// Digest of the model's file and its data files, which responses show.
     pub digest: Digest,
-    /// Every file, the model's first.
-    pub files: Vec<CopiedFile>,
+    /// Every file.
+    pub files: CopiedFiles,
     /// Overrides of the contract in the model's metadata.
     pub contract: Option<Value>,
+}
+
+/// The files of a copy, written as a list, the model's first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Vec<CopiedFile>", into = "Vec<CopiedFile>")]
+pub struct CopiedFiles {
+    /// The model's file.
+    pub model: CopiedFile,
+    /// The data files that the model names.
+    pub data: Vec<CopiedFile>,
+}
+
+/// A list of files without a model's.
+#[derive(Debug, thiserror::Error)]
+#[error("a copy has at least one file, the model's")]
+pub struct NoFiles;
+
+impl CopiedFiles {
+    /// Iterates over every file, the model's first.
+    pub fn iter(&self) -> impl Iterator<Item = &CopiedFile> {
+        std::iter::once(&self.model).chain(&self.data)
+    }
+}
+
+impl TryFrom<Vec<CopiedFile>> for CopiedFiles {
+    type Error = NoFiles;
+
+    fn try_from(files: Vec<CopiedFile>) -> Result<Self, NoFiles> {
+        let mut files = files.into_iter();
+        let model = files.next().ok_or(NoFiles)?;
+        Ok(Self { model, data: files.collect() })
+    }
+}
+
+impl From<CopiedFiles> for Vec<CopiedFile> {
+    fn from(files: CopiedFiles) -> Self {
+        std::iter::once(files.model).chain(files.data).collect()
+    }
 }
 
 /// A file of a copy.
@@ -104,8 +142,7 @@ impl Snapshot {
     /// Returns the path of the model's file.
     #[must_use]
     pub fn file(&self) -> PathBuf {
-        let name = self.manifest.files.first().map_or("", |file| &file.path);
-        self.folder.join(FILES).join(name)
+        self.folder.join(FILES).join(&self.manifest.files.model.path)
     }
 
     /// Returns the folder that holds everything of the copy, and nothing else.
@@ -126,9 +163,9 @@ impl Snapshot {
         self.manifest.digest
     }
 
-    /// Returns every file with its digest, the model's first.
+    /// Returns every file with its digest.
     #[must_use]
-    pub fn files(&self) -> &[CopiedFile] {
+    pub fn files(&self) -> &CopiedFiles {
         &self.manifest.files
     }
 
@@ -152,8 +189,8 @@ impl Snapshot {
     /// Returns the bytes in the model's file, and in the others.
     #[must_use]
     pub fn sizes(&self) -> (u64, u64) {
-        let sizes: Vec<u64> = self.manifest.files.iter().map(|file| file.bytes).collect();
-        sizes.split_first().map_or((0, 0), |(model, others)| (*model, others.iter().sum()))
+        let CopiedFiles { model, data } = &self.manifest.files;
+        (model.bytes, data.iter().map(|file| file.bytes).sum())
     }
 
     /// Hashes every file again and compares the digests.
@@ -162,7 +199,7 @@ impl Snapshot {
     ///
     /// If a file cannot be read, or a byte of it changed.
     pub fn verify(&self) -> io::Result<()> {
-        for file in &self.manifest.files {
+        for file in self.manifest.files.iter() {
             if copy::digest_of_file(&self.folder.join(FILES).join(&file.path))? != file.digest {
                 return Err(io::Error::other(format!("{} has changed", file.path)));
             }
@@ -182,7 +219,7 @@ impl Snapshot {
     ///
     /// If synchronizing fails.
     pub fn sync(&self) -> io::Result<()> {
-        for file in &self.manifest.files {
+        for file in self.manifest.files.iter() {
             File::open(self.folder.join(FILES).join(&file.path))?.sync_all()?;
         }
         File::open(self.folder.join(MANIFEST))?.sync_all()?;

@@ -5,7 +5,7 @@ use std::ops::Range;
 use half::{bf16, f16};
 
 use super::Scalar;
-use crate::model::{Buffer, ElementType};
+use crate::model::{Buffer, ElementType, element_types};
 
 /// The elements of a tensor, row-major.
 #[derive(Clone, Debug, PartialEq)]
@@ -75,28 +75,18 @@ impl TensorData {
     /// Returns the type of the elements.
     #[must_use]
     pub fn element_type(&self) -> ElementType {
-        match self {
-            Self::F16(_) => ElementType::F16,
-            Self::Bf16(_) => ElementType::Bf16,
-            Self::F32(_) => ElementType::F32,
-            Self::F64(_) => ElementType::F64,
-            Self::I8(_) => ElementType::I8,
-            Self::I16(_) => ElementType::I16,
-            Self::I32(_) => ElementType::I32,
-            Self::I64(_) => ElementType::I64,
-            Self::U8(_) => ElementType::U8,
-            Self::U16(_) => ElementType::U16,
-            Self::U32(_) => ElementType::U32,
-            Self::U64(_) => ElementType::U64,
-            Self::Bool(_) => ElementType::Bool,
-            Self::String(_) => ElementType::String,
+        macro_rules! element_type {
+            ($($variant:ident $type:ty),*) => {
+                match self { $(Self::$variant(_) => ElementType::$variant,)* }
+            };
         }
+        element_types!(all => element_type)
     }
 
     /// Repeats the elements of this range `times` times; elements beyond the end are left out.
     pub(super) fn repeated(&self, range: Range<usize>, times: usize) -> Self {
         macro_rules! repeat {
-            ($($variant:ident),*) => {
+            ($($variant:ident $type:ty),*) => {
                 match self {
                     $(Self::$variant(elements) => {
                         let part = elements.get(range).unwrap_or_default();
@@ -105,26 +95,27 @@ impl TensorData {
                 }
             };
         }
-        repeat!(F16, Bf16, F32, F64, I8, I16, I32, I64, U8, U16, U32, U64, Bool, String)
+        element_types!(all => repeat)
     }
 
     /// Returns the elements of this range; `None` if it is out of bounds.
     pub(super) fn part(&self, range: Range<usize>) -> Option<Self> {
         macro_rules! part {
-            ([$($buffer:ident),*], [$($list:ident),*]) => {
+            ($($variant:ident $type:ty),*) => {
                 match self {
-                    $(Self::$buffer(elements) => Self::$buffer(elements.part(range)?),)*
-                    $(Self::$list(elements) => Self::$list(elements.get(range)?.to_vec()),)*
+                    $(Self::$variant(elements) => Self::$variant(elements.part(range)?),)*
+                    Self::Bool(elements) => Self::Bool(elements.get(range)?.to_vec()),
+                    Self::String(elements) => Self::String(elements.get(range)?.to_vec()),
                 }
             };
         }
-        Some(part!([F16, Bf16, F32, F64, I8, I16, I32, I64, U8, U16, U32, U64], [Bool, String]))
+        Some(element_types!(numbers => part))
     }
 
     /// Concatenates the elements of several; `None` if there are none or their types differ.
     pub(in crate::model) fn concatenated<'t>(parts: impl Iterator<Item = &'t Self> + Clone) -> Option<Self> {
         macro_rules! concatenate {
-            ($($variant:ident),*) => {
+            ($($variant:ident $type:ty),*) => {
                 match parts.clone().next()? {
                     $(Self::$variant(_) => {
                         let mut all = Vec::with_capacity(parts.clone().map(Self::len).sum());
@@ -137,21 +128,22 @@ impl TensorData {
                 }
             };
         }
-        Some(concatenate!(F16, Bf16, F32, F64, I8, I16, I32, I64, U8, U16, U32, U64, Bool, String))
+        Some(element_types!(all => concatenate))
     }
 
     /// Appends the elements of another one. Returns true if they have the same type.
     pub(in crate::model) fn append(&mut self, other: Self) -> bool {
         macro_rules! append {
-            ([$($buffer:ident),*], [$($list:ident),*]) => {
+            ($($variant:ident $type:ty),*) => {
                 match (self, other) {
-                    $((Self::$buffer(own), Self::$buffer(other)) => own.append(&other),)*
-                    $((Self::$list(own), Self::$list(other)) => own.extend(other),)*
+                    $((Self::$variant(own), Self::$variant(other)) => own.append(&other),)*
+                    (Self::Bool(own), Self::Bool(other)) => own.extend(other),
+                    (Self::String(own), Self::String(other)) => own.extend(other),
                     _ => return false,
                 }
             };
         }
-        append!([F16, Bf16, F32, F64, I8, I16, I32, I64, U8, U16, U32, U64], [Bool, String]);
+        element_types!(numbers => append);
         true
     }
 

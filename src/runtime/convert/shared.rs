@@ -4,11 +4,13 @@ use std::{marker::PhantomData, ops::Range};
 
 use bytemuck::{AnyBitPattern, NoUninit};
 use bytes::Bytes;
-use half::{bf16, f16};
-use ort::value::{DynValue, PrimitiveTensorElementType, TensorElementType, ValueType};
+use ort::value::{DynValue, PrimitiveTensorElementType, ValueType};
 
 use super::message;
-use crate::model::{Buffer, Tensor, TensorData, on_elements};
+use crate::{
+    model::{Buffer, ElementType, Tensor, TensorData, element_types, on_elements},
+    runtime::signature::element_type,
+};
 
 /// Outputs below this size are copied, so that nothing of a run remains when it is over.
 const SHARED_BYTES: usize = 1024 * 1024;
@@ -28,30 +30,20 @@ impl<T: PrimitiveTensorElementType + NoUninit> AsRef<[u8]> for Output<T> {
 
 /// Wraps a large tensor of numbers without a copy; any other value is returned unchanged.
 pub(super) fn large(value: DynValue, inputs: &[(&str, &Tensor)]) -> Result<Result<Tensor, String>, DynValue> {
+    let ValueType::Tensor { ty, .. } = value.dtype() else { return Err(value) };
     macro_rules! share {
-        ($variant:ident, $number:ty) => {
-            of_type::<$number>(value, inputs, |bytes| {
-                <$number>::from_ne_bytes(bytes.try_into().unwrap_or_default())
-            })
-            .map(|read| read.and_then(|(shape, elements)| tensor(shape, TensorData::$variant(elements))))
+        ($($variant:ident $number:ty),*) => {
+            match element_type(*ty) {
+                $(Some(ElementType::$variant) => {
+                    let number = |bytes: &[u8]| <$number>::from_ne_bytes(bytes.try_into().unwrap_or_default());
+                    of_type(value, inputs, number)
+                        .map(|read| read.and_then(|(shape, elements)| tensor(shape, TensorData::$variant(elements))))
+                })*
+                Some(ElementType::Bool | ElementType::String) | None => Err(value),
+            }
         };
     }
-    let ValueType::Tensor { ty, .. } = value.dtype() else { return Err(value) };
-    match ty {
-        TensorElementType::Float16 => share!(F16, f16),
-        TensorElementType::Bfloat16 => share!(Bf16, bf16),
-        TensorElementType::Float32 => share!(F32, f32),
-        TensorElementType::Float64 => share!(F64, f64),
-        TensorElementType::Int8 => share!(I8, i8),
-        TensorElementType::Int16 => share!(I16, i16),
-        TensorElementType::Int32 => share!(I32, i32),
-        TensorElementType::Int64 => share!(I64, i64),
-        TensorElementType::Uint8 => share!(U8, u8),
-        TensorElementType::Uint16 => share!(U16, u16),
-        TensorElementType::Uint32 => share!(U32, u32),
-        TensorElementType::Uint64 => share!(U64, u64),
-        _ => Err(value),
-    }
+    element_types!(numbers => share)
 }
 
 fn tensor(shape: Vec<usize>, data: TensorData) -> Result<Tensor, String> {

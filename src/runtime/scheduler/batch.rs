@@ -47,7 +47,7 @@ pub(super) fn run(instance: &mut Instance, jobs: Vec<Job>, options: &RunOptions,
     } else {
         match together(&jobs) {
             Some(inputs) => run_inputs(instance, &inputs, first.asked.permit, options, shared),
-            None => Err(RuntimeError::Run("internal: batched inputs differ in shape".to_owned())),
+            None => Err(RuntimeError::Internal("batched inputs differ in type or shape")),
         }
     };
     let ended = Instant::now();
@@ -98,8 +98,10 @@ fn run_inputs(
             instance.run(&named, options, permit)
         }
         Inputs::Only(only) => {
-            let name = shared.signature.inputs.first().map(|input| input.name.as_str()).unwrap_or_default();
-            instance.run(&[(name, only)], options, permit)
+            let Some(input) = shared.signature.inputs.first() else {
+                return Err(RuntimeError::Internal("a tensor came for a model without inputs"));
+            };
+            instance.run(&[(&input.name, only)], options, permit)
         }
     }
 }

@@ -85,7 +85,10 @@ impl InlineExecutor {
     /// Queues a job in the lane of this thread.
     pub(super) fn add(&self, job: Job) {
         let ThreadIndex { number, is_worker } = place();
-        let Some(lane) = self.0.get(number % self.0.len().max(1)) else { return };
+        let Some(lane) = self.0.get(number % self.0.len().max(1)) else {
+            let _ = job.answer.send(Err(RuntimeError::Internal("the model has no session").into()));
+            return;
+        };
         let mut waiting = lane.waiting();
         waiting.queue.push(job, &lane.shared.occupancy);
         if !mem::replace(&mut waiting.is_led, true) {

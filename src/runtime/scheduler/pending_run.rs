@@ -54,7 +54,8 @@ impl Future for Running<'_> {
             State::Whole(whole) => Pin::new(whole).poll(context),
             State::InParts(parts) => parts.as_mut().poll(context),
             State::Refused(refused) => {
-                Poll::Ready(Err(refused.take().unwrap_or(RuntimeError::Overloaded).into()))
+                let again = RuntimeError::Internal("a run was polled again after its result");
+                Poll::Ready(Err(refused.take().unwrap_or(again).into()))
             }
         }
     }

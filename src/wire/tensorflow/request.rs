@@ -48,7 +48,7 @@ pub fn read_request(body: &[u8], model: Model<'_>) -> Result<TensorFlowRequest, 
         _ => {
             let message =
                 "expected either `instances` (a list of rows) or `inputs` (a tensor for each input)";
-            Err(BodyError::invalid("", "one_of_both", message))
+            Err(BodyError::invalid("", "exactly_one_of", message))
         }
     }
 }

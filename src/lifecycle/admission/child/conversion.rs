@@ -10,7 +10,7 @@ use crate::{
         proof::{RowSampler, prove},
     },
     model::{Tensor, Value},
-    runtime::{Instance, RunOptions, Runtime},
+    runtime::{Instance, RunOptions, Runtime, SessionOptions},
 };
 
 /// Rows, drawn from what the contract allows, on which both models are compared.
@@ -23,11 +23,12 @@ pub(super) fn try_converted(
     converted: &Path,
     status: &mut File,
 ) -> Result<Findings, Refusal> {
-    let mut original = Instance::load_and_convert(runtime, &job.file, converted)?;
+    let mut original = Instance::load(runtime, &job.file, &job.session)?;
     let contract = contract_of(&original, job.contract.as_ref(), facts(&job.file, &original)?)?;
     let before = memory(status, "VmRSS:");
     let start = Instant::now();
-    let mut instance = Instance::load(runtime, converted)?;
+    let session = SessionOptions { optimized_path: None, ..job.session.clone() };
+    let mut instance = Instance::load(runtime, converted, &session)?;
     let load_us = micros(start.elapsed());
     let session_bytes = memory(status, "VmRSS:").saturating_sub(before);
     if instance.signature() != original.signature() {

@@ -8,7 +8,7 @@ use crate::{
 
 /// Proves the model with several threads too, and measures the duration of a run.
 pub(super) fn try_threaded(runtime: Runtime, job: &Job) -> Result<Findings, Refusal> {
-    let mut instance = Instance::load_with_threads(runtime, &job.file, job.threads)?;
+    let mut instance = Instance::load(runtime, &job.file, &job.session)?;
     let contract = contract_of(&instance, job.contract.as_ref(), facts(&job.file, &instance)?)?;
     let proven = prove(&mut instance, &contract)?;
     let one = first_row(instance.signature(), &proven.inputs, 1);
