@@ -139,8 +139,8 @@ impl Lifecycle {
         if store.begins_beside_another() {
             tracing::warn!(
                 repository = %settings.models.repository.display(),
-                "models.state_directory has the state of another repository, which is kept and not used: this one begins \
-                 without deployments to restore, in a folder of its own"
+                "models.state_directory holds the state of another repository, which is kept and not used: this \
+                 repository starts with a folder of its own and no deployments to restore"
             );
         }
         let history = History::default();
@@ -183,7 +183,7 @@ impl Lifecycle {
             .name("lifecycle".to_owned())
             .stack_size(crate::runtime::STACK_BYTES)
             .spawn(run)
-            .map_err(|error| StoreError::new("the manager's thread cannot be started", &error))?;
+            .map_err(|error| StoreError::new("the model manager's thread cannot be started", &error))?;
         Ok(Self {
             serving,
             status,
@@ -304,11 +304,13 @@ impl Drop for Lifecycle {
         let stopped =
             self.stopped.get_mut().unwrap_or_else(PoisonError::into_inner).recv_timeout(STOP_TIMEOUT);
         if stopped == Err(mpsc::RecvTimeoutError::Timeout) {
-            tracing::warn!("a model was still being loaded; its private copy is removed at the next start");
+            tracing::warn!(
+                "stopped while a model was loading; its private copy is removed at the next start"
+            );
         } else if let Some(manager) = self.manager.take()
             && manager.join().is_err()
         {
-            tracing::error!("the manager of the models panicked");
+            tracing::error!("the model manager panicked");
         }
     }
 }

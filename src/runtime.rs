@@ -82,7 +82,7 @@ impl Runtime {
         });
         match loaded {
             Ok((environment, path)) => {
-                tracing::debug!(library = %path.display(), "ONNX Runtime is loaded");
+                tracing::debug!(library = %path.display(), "loaded ONNX Runtime");
                 Ok(Self { environment })
             }
             Err(error) => Err(error.clone()),

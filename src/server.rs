@@ -79,7 +79,7 @@ pub struct Parts {
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The address of a listener is in use or does not belong to this machine.
-    #[error("{setting}: {address} cannot be listened on: {cause}")]
+    #[error("{setting}: failed to listen on {address}: {cause}")]
     Bind {
         /// The setting that names the address.
         setting: &'static str,
@@ -98,7 +98,7 @@ pub enum StartError {
     #[error("the limit of open files cannot be raised: {0}")]
     DescriptorLimit(std::io::Error),
     /// The threads for requests cannot be started.
-    #[error("no thread can be had to answer requests: {0}")]
+    #[error("the threads for requests cannot be started: {0}")]
     Threads(std::io::Error),
     /// The metrics cannot be set up.
     #[error("the metrics cannot be set up: {0}")]
@@ -144,7 +144,8 @@ impl Gateway {
 
         if !can_be_written(SystemTime::now()) {
             tracing::error!(
-                "the clock of this machine is before 1970 or after 9999: HTTP/1.1 is answered with 503 until it is set"
+                "the clock of this machine is before 1970 or after 9999: HTTP/1.1 requests get status 503 until it is \
+                 set"
             );
         }
         let metrics = Arc::new(Metrics::new(settings.metrics.enabled)?);
@@ -288,7 +289,7 @@ async fn release_idle(live: Arc<ReloadableState>) {
             authentication.verifier.as_ref().inspect(|verifier| verifier.forget_expired(now));
         });
         if let Err(error) = released.await {
-            tracing::error!(%error, "idle clients cannot be forgotten");
+            tracing::error!(%error, "failed to release the quotas of idle clients");
         }
     }
 }

@@ -132,7 +132,7 @@ pub(super) fn objection(hash: &str) -> Option<&'static str> {
         .ok()
         .filter(|hash| hash.algorithm.as_str() == "argon2id" && hash.hash.is_some());
     let Some(parameters) = parsed.and_then(|hash| Params::try_from(&hash).ok()) else {
-        return Some("is no argon2id hash: make one with `onnx-gateway hash-secret`");
+        return Some("is not an argon2id hash: make one with `onnx-gateway hash-secret`");
     };
     let fits = MEMORY_KIB.contains(&parameters.m_cost())
         && PASSES.contains(&parameters.t_cost())

@@ -61,7 +61,7 @@ impl TokenHeader {
     pub(super) fn of(token: &str) -> Result<Self, TokenError> {
         let malformed = |what: &str| TokenError::Malformed(what.to_owned());
         let first = token.split('.').next().unwrap_or_default();
-        let json = URL_SAFE_NO_PAD.decode(first).map_err(|_| malformed("its header is no base64url"))?;
+        let json = URL_SAFE_NO_PAD.decode(first).map_err(|_| malformed("its header is not base64url"))?;
         let parameters: Parameters = serde_json::from_slice(&json).map_err(|_| malformed("its header"))?;
         let refused = [
             ("crit", parameters.crit),

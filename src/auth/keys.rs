@@ -38,7 +38,7 @@ fn read_secret(settings: &KeySettings) -> Result<ReadKey, KeyProblem> {
         ("private_key", settings.private_key.is_some()),
     ] {
         if given {
-            return Err((name, "does not go with HS256, whose key is a `secret`".to_owned()));
+            return Err((name, "cannot be used with HS256, whose key is a `secret`".to_owned()));
         }
     }
     let (setting, secret) = match (&settings.secret, &settings.secret_base64) {
@@ -79,7 +79,10 @@ fn read_pair(kid: &str, algorithm: Algorithm, settings: &KeySettings) -> Result<
         [("secret", settings.secret.is_some()), ("secret_base64", settings.secret_base64.is_some())]
     {
         if given {
-            return Err((setting, format!("does not go with {name}, whose key is a `public_key` or `jwk`")));
+            return Err((
+                setting,
+                format!("cannot be used with {name}, whose key is a `public_key` or `jwk`"),
+            ));
         }
     }
     let (setting, verifies) = match (&settings.public_key, &settings.jwk) {
@@ -111,9 +114,11 @@ fn from_pem(algorithm: Algorithm, pem: &str) -> Result<DecodingKey, String> {
         Algorithm::RS256 => DecodingKey::from_rsa_pem(pem.as_bytes()),
         Algorithm::ES256 => DecodingKey::from_ec_pem(pem.as_bytes()),
         Algorithm::EdDSA => DecodingKey::from_ed_pem(pem.as_bytes()),
-        Algorithm::HS256 => return Err("does not go with HS256".to_owned()),
+        Algorithm::HS256 => return Err("is not for HS256".to_owned()),
     };
-    read.map_err(|error| format!("is no public key for {} in PEM form: {error}", algorithm::name(algorithm)))
+    read.map_err(|error| {
+        format!("is not a public key for {} in PEM form: {error}", algorithm::name(algorithm))
+    })
 }
 
 fn private_key(algorithm: Algorithm, pem: &str) -> Result<EncodingKey, String> {
@@ -121,16 +126,18 @@ fn private_key(algorithm: Algorithm, pem: &str) -> Result<EncodingKey, String> {
         Algorithm::RS256 => EncodingKey::from_rsa_pem(pem.as_bytes()),
         Algorithm::ES256 => EncodingKey::from_ec_pem(pem.as_bytes()),
         Algorithm::EdDSA => EncodingKey::from_ed_pem(pem.as_bytes()),
-        Algorithm::HS256 => return Err("does not go with HS256".to_owned()),
+        Algorithm::HS256 => return Err("is not for HS256".to_owned()),
     };
-    read.map_err(|error| format!("is no private key for {} in PEM form: {error}", algorithm::name(algorithm)))
+    read.map_err(|error| {
+        format!("is not a private key for {} in PEM form: {error}", algorithm::name(algorithm))
+    })
 }
 
 /// Reads a public key as RFC 7517 writes it. Checks what the library does not: `use`, `key_ops`, `alg`, `kid`, `crv`,
 /// and that no member is secret.
 fn from_jwk(kid: &str, algorithm: Algorithm, json: &str) -> Result<DecodingKey, String> {
     let value: serde_json::Value =
-        serde_json::from_str(json).map_err(|error| format!("is no JSON: {error}"))?;
+        serde_json::from_str(json).map_err(|error| format!("is not JSON: {error}"))?;
     if value.get("keys").is_some() {
         return Err("is a set of keys: give each its own section auth.keys.KID".to_owned());
     }
@@ -140,7 +147,7 @@ fn from_jwk(kid: &str, algorithm: Algorithm, json: &str) -> Result<DecodingKey, 
     if value.get("k").is_some() {
         return Err("holds a shared secret; use `secret` with HS256".to_owned());
     }
-    let jwk: Jwk = serde_json::from_value(value).map_err(|error| format!("is no JWK: {error}"))?;
+    let jwk: Jwk = serde_json::from_value(value).map_err(|error| format!("is not a JWK: {error}"))?;
     let name = algorithm::name(algorithm);
     if let Some(stated) = &jwk.common.key_algorithm
         && stated.to_string() != name
@@ -150,7 +157,7 @@ fn from_jwk(kid: &str, algorithm: Algorithm, json: &str) -> Result<DecodingKey, 
     if let Some(stated) = &jwk.common.key_id
         && stated != kid
     {
-        return Err(format!("has the kid `{stated}`, but stands under `{kid}`"));
+        return Err(format!("has the kid `{stated}`, but is configured as `{kid}`"));
     }
     if jwk.common.public_key_use.as_ref().is_some_and(|key_use| *key_use != PublicKeyUse::Signature) {
         return Err("is not for signatures (`use` is not `sig`)".to_owned());
@@ -172,12 +179,12 @@ fn from_jwk(kid: &str, algorithm: Algorithm, json: &str) -> Result<DecodingKey, 
     if !fits {
         return Err(format!("is of another type or curve than {name} needs"));
     }
-    DecodingKey::from_jwk(&jwk).map_err(|error| format!("is no key: {error}"))
+    DecodingKey::from_jwk(&jwk).map_err(|error| format!("is not a key: {error}"))
 }
 
 /// Refuses keys that the library would refuse at each token, or not at all.
 fn check_strength(algorithm: Algorithm, key: &DecodingKey) -> Result<(), String> {
-    let not_a_key = |what: &str| format!("is no {what} public key");
+    let not_a_key = |what: &str| format!("is not a public key for {what}");
     match (algorithm, key.kind()) {
         (Algorithm::RS256, DecodingKeyKind::SecretOrDer(der)) => {
             let (modulus, exponent) = rsa::numbers(der).ok_or_else(|| not_a_key("RSA"))?;

@@ -34,9 +34,9 @@ pub(super) fn weakness(modulus: &[u8], exponent: &[u8]) -> Option<String> {
     let bits = modulus.bits();
     // An even modulus or exponent, or the exponent 1, is not RSA.
     if !modulus.bit(0) || !exponent.bit(0) || exponent.bits() < 2 {
-        Some("is no RSA public key".to_owned())
+        Some("is not an RSA public key".to_owned())
     } else if bits > MAX_BITS {
-        Some(format!("has {bits} bits, more than {MAX_BITS} only take time"))
+        Some(format!("has {bits} bits, RS256 may have at most {MAX_BITS}"))
     } else if bits < MIN_BITS {
         Some(format!("has {bits} bits, RS256 needs at least {MIN_BITS}"))
     } else if is_roca(&modulus) {
@@ -165,10 +165,10 @@ mod tests {
     #[test]
     fn what_is_no_rsa_is_refused() {
         let modulus = large(1024, 1) * large(1100, 2);
-        assert!(said(&(&modulus + 1_u32)).unwrap().contains("is no RSA"));
+        assert!(said(&(&modulus + 1_u32)).unwrap().contains("is not an RSA"));
         for exponent in [&[][..], &[0], &[1], &[0, 1], &[2], &[1, 0, 0]] {
             assert!(
-                weakness(&modulus.to_bytes_be(), exponent).unwrap().contains("is no RSA"),
+                weakness(&modulus.to_bytes_be(), exponent).unwrap().contains("is not an RSA"),
                 "{exponent:?}"
             );
         }

@@ -34,7 +34,7 @@ pub struct Scope {
 
 /// A text that is not a scope.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no scope: use predict, read or manage, or one of them for one model as in predict:iris")]
+#[error("`{0}` is not a scope: use predict, read or manage, or one of them for one model as in predict:iris")]
 pub struct ScopeError(String);
 
 impl FromStr for Scope {

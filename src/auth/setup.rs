@@ -84,7 +84,7 @@ fn read_keys(
         Ok(Some((setting, secret))) => {
             let objection = if development::is_development_secret(secret.expose()) {
                 (!for_development(setting)).then(|| {
-                    "is the development key, which everyone knows: it is only for config/development.toml"
+                    "is the development key, which is public: it is only for config/development.toml"
                         .to_owned()
                 })
             } else {
@@ -157,7 +157,7 @@ fn signing_key(
         [only] => Some((*only).clone()),
         several if several.contains(&&None) => Some(None),
         _ => {
-            let message = "is missing: several keys could sign, say which one does";
+            let message = "is missing: several keys could sign, name one";
             problems.push(SettingsProblem::at("auth.signing_key", message));
             None
         }
@@ -180,7 +180,7 @@ fn read_clients(
             }
         };
         if client.scopes.is_empty() {
-            let message = "is empty: a client without scopes could do nothing";
+            let message = "is empty: give the client at least one scope";
             problems.push(SettingsProblem::at(format!("{key}.scopes"), message));
         }
         match &client.secret_hash {
@@ -192,7 +192,7 @@ fn read_clients(
                 if development::is_development_client(id, hash.expose())
                     && !for_development(&format!("{key}.secret_hash")) =>
             {
-                let message = "is the development client, whose secret everyone knows: it is only for \
+                let message = "is the development client, whose secret is public: it is only for \
                                config/development.toml";
                 problems.push(SettingsProblem::at(&key, message));
             }
@@ -218,7 +218,7 @@ fn try_pair(issuer: Option<&TokenIssuer>, verifier: &Verifier, problems: &mut Ve
     let verified =
         signed.and_then(|signed| verifier.verify(&signed.token, now).map_err(|error| error.to_string()));
     if let Err(error) = verified {
-        let message = format!("a token signed with the gateway's own key is not believed: {error}");
+        let message = format!("a token signed with the gateway's own key is not valid: {error}");
         problems.push(SettingsProblem::at("auth", message));
     }
 }

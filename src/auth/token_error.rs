@@ -10,7 +10,7 @@ pub enum TokenError {
     #[error("the token is malformed: {0}")]
     Malformed(String),
     /// A header parameter that is refused (RFC 8725 sections 3.1, 3.10, 3.11).
-    #[error("the header parameter `{0}` is refused")]
+    #[error("the header parameter `{0}` is not allowed")]
     Header(&'static str),
     /// No configured key has this id and algorithm.
     #[error("no key has this id and algorithm")]

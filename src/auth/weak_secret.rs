@@ -40,7 +40,7 @@ pub(super) fn weakness(secret: &[u8]) -> Option<String> {
     } else if WELL_KNOWN.contains(&lower.as_str()) || PLACEHOLDERS.iter().any(|word| lower.contains(word)) {
         Some("is well known, anyone could sign with it: openssl rand -hex 32".to_owned())
     } else if text.contains("-----BEGIN") {
-        Some("is a PEM file: a key pair goes into auth.keys, and a public key is no secret".to_owned())
+        Some("is a PEM file: a key pair goes into auth.keys, and a public key is not secret".to_owned())
     } else if is_repeated(secret) || is_run(secret) {
         Some("is a pattern that can be guessed: openssl rand -hex 32".to_owned())
     } else if different < MIN_DIFFERENT_BYTES {

@@ -72,7 +72,7 @@ fn check_model(
                 Versions::Exactly(versions) => versions.contains(&version),
             };
         if !wanted {
-            output::print(&format!("{name} version {version} would not serve and is not tried\n"))?;
+            output::print(&format!("{name} version {version} would not serve and is not proven\n"))?;
             continue;
         }
         output::progress(&format!("proving {}", candidate.file.display()));

@@ -38,8 +38,8 @@ pub(super) fn ask(
     let asked =
         runtime.block_on(async { time::timeout(timeout, exchange(address, method, path, token)).await });
     asked
-        .map_err(|_| format!("{address} did not answer within {} s", timeout.as_secs()))?
-        .map_err(|error| format!("{address} cannot be asked: {error}").into())
+        .map_err(|_| format!("{address} did not respond within {} s", timeout.as_secs()))?
+        .map_err(|error| format!("the request to {address} failed: {error}").into())
 }
 
 async fn exchange(

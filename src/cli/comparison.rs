@@ -56,7 +56,8 @@ impl Comparison {
     /// Returns the differences as text, one per line.
     pub(super) fn lines(&self) -> String {
         if self.changes.is_empty() {
-            return "callers notice nothing: the same inputs, outputs, features and classes\n".to_owned();
+            return "callers notice no difference: the same inputs, outputs, features and classes\n"
+                .to_owned();
         }
         let line = |Change { breaks, sentence }: &Change| {
             format!("{} {sentence}\n", if *breaks { "breaks  " } else { "harmless" })

@@ -79,7 +79,7 @@ impl Follower {
             Err(Problems(problems)) => {
                 gateway.count_refused_settings();
                 for problem in problems {
-                    tracing::error!(%problem, "the settings are not reloaded");
+                    tracing::error!(%problem, "failed to reload the settings");
                 }
             }
         }
@@ -92,7 +92,7 @@ impl Follower {
     fn apply(&self, gateway: &Gateway, loaded: Loaded, authentication: Authentication) {
         // The level was checked with the rest, so this does not fail on bad settings.
         if let Err(problem) = self.log.set_level(&loaded.settings.log) {
-            tracing::error!(%problem, "the level of the log stays");
+            tracing::error!(%problem, "failed to change the log level");
         }
         for warning in &loaded.warnings {
             tracing::warn!("{warning}");
@@ -102,7 +102,7 @@ impl Follower {
         for setting in needs_restart {
             tracing::warn!("{setting}");
         }
-        tracing::info!(applied = applied.join(", "), "the settings are reloaded");
+        tracing::info!(applied = applied.join(", "), "reloaded the settings");
     }
 }
 
@@ -112,7 +112,7 @@ fn look_at(paths: &[PathBuf]) -> Vec<SourceFile> {
 
 /// Returns a problem for each file that can be read only once, such as a pipe: reading it again could block for ever.
 fn read_once(files: &[SourceFile]) -> Vec<SettingsProblem> {
-    let message = "is no regular file and cannot be read again: restart the gateway";
+    let message = "is not a regular file and cannot be read again: restart the gateway";
     files
         .iter()
         .filter(|file| file.is_read_once())
@@ -126,7 +126,7 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
     match spawn_blocking(work).await {
         Ok(done) => done,
         Err(error) => {
-            tracing::error!(%error, "the settings are no longer followed");
+            tracing::error!(%error, "failed to check the settings for changes; they are no longer reloaded");
             pending().await
         }
     }

@@ -16,6 +16,6 @@ pub(super) fn health(files: &[PathBuf]) -> Result<(), Failure> {
     let address = client::reachable(loaded.settings.server.listen);
     match client::ask(address, "GET", "/health/ready", None, TIMEOUT)? {
         (StatusCode::OK, _) => Ok(output::print("ready\n")?),
-        (other, _) => Err(format!("{address} is not ready: it answered {other}").into()),
+        (other, _) => Err(format!("{address} is not ready: it responded with {other}").into()),
     }
 }

@@ -20,7 +20,7 @@ pub(super) fn inspect(files: &[PathBuf], arguments: &FileArguments) -> Result<()
     let says = OnnxFile::read(file).map_err(|error| named(&error))?;
     let examiner = Examiner::new(files)?;
     let config = config(arguments.model_toml.as_deref())?;
-    output::progress(&format!("trying {shown}"));
+    output::progress(&format!("proving {shown}"));
     let copied = examiner.copy(&candidate(&arguments.file)?, &config);
     let digest = copied.as_ref().ok().map(|copy| copy.digest().to_string());
     let proven = copied.and_then(|copy| {

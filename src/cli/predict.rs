@@ -76,7 +76,7 @@ pub(super) fn predict(files: &[PathBuf], arguments: PredictArguments) -> Result<
             options.terminate()?;
             // A run that ends in time frees everything; any other ends with the process.
             let _ = answered.recv_timeout(GRACE);
-            return Err(format!("there was no answer within {} s", arguments.timeout_seconds).into());
+            return Err(format!("there was no result within {} s", arguments.timeout_seconds).into());
         }
     };
     Ok(output::print(&answer)?)

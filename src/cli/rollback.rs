@@ -42,7 +42,7 @@ pub(super) fn rollback(files: &[PathBuf], arguments: RollbackArguments) -> Resul
         (None, None) if !loaded.settings.auth.enabled => None,
         (None, None) => {
             return Err(
-                "there is no key to sign a token with: give one with --token, of the scope manage".into()
+                "there is no key to sign a token with: give a token of the scope manage with --token".into(),
             );
         }
     };

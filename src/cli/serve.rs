@@ -86,7 +86,7 @@ async fn run(parts: Parts, mut follower: Follower) -> Result<(), Failure> {
         () = follower.run(&gateway) => Duration::ZERO,
         () = warn_of_scopes(&gateway, auth) => Duration::ZERO,
     };
-    tracing::info!("stopping: running requests are finished");
+    tracing::info!("stopping: waiting for requests in progress");
     tokio::select! {
         () = gateway.shut_down(delay) => tracing::info!("stopped"),
         _ = terminate.recv() => tracing::warn!("stopped at once by a second signal"),

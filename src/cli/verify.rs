@@ -114,10 +114,8 @@ pub(super) fn describe(proof: &Proof, schedule: &Schedule) -> String {
         };
     }
     for output in proof.constant_outputs() {
-        let _ = writeln!(
-            text,
-            "  rows     `{output}` is the same for all rows: it is answered whole beside each"
-        );
+        let _ =
+            writeln!(text, "  rows     `{output}` is the same for all rows: it is returned whole with each");
     }
     let labels = proof.contract.graph.labels.as_ref().map(Labels::names);
     match (proof.contract.classes.as_slice(), labels) {
@@ -140,9 +138,9 @@ pub(super) fn describe(proof: &Proof, schedule: &Schedule) -> String {
     }
     let costs = &proof.costs;
     let _ = match proof.golden_cases {
-        0 => writeln!(text, "  golden   no cases: it was tried with made-up inputs"),
-        1 => writeln!(text, "  golden   1 case answered as it must be"),
-        cases => writeln!(text, "  golden   {cases} cases answered as they must be"),
+        0 => writeln!(text, "  golden   no cases: it was run with synthetic inputs"),
+        1 => writeln!(text, "  golden   1 case passed"),
+        cases => writeln!(text, "  golden   {cases} cases passed"),
     };
     for assumption in &proof.assumptions {
         let _ = writeln!(text, "           with {assumption}");

@@ -239,7 +239,7 @@ fn read_secret(path: &Path, key: &str, reader: &mut Reader<'_>) -> Option<Conten
     let shown = path.display();
     let metadata = fs::metadata(path);
     if metadata.as_ref().is_ok_and(|metadata| metadata.len() > MAX_SECRET_BYTES) {
-        reader.problem(key, format!("{shown} is larger than {MAX_SECRET_BYTES} bytes: no secret is"));
+        reader.problem(key, format!("{shown} is larger than a secret may be ({MAX_SECRET_BYTES} bytes)"));
         return None;
     }
     let bytes = match fs::read(path) {
@@ -252,7 +252,7 @@ fn read_secret(path: &Path, key: &str, reader: &mut Reader<'_>) -> Option<Conten
     if let Ok(metadata) = metadata {
         use std::os::unix::fs::PermissionsExt;
         if !key.contains("public_key") && !key.contains("jwk") && metadata.permissions().mode() & 0o077 != 0 {
-            let warning = format!("{shown} holds a secret and others may read it: chmod 600 it");
+            let warning = format!("{shown} holds a secret and other users may read it: chmod 600 it");
             reader.findings.warnings.push(warning);
         }
     }

@@ -56,6 +56,8 @@ impl<U: Message + Default> Decoder for Reader<U> {
 
     fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<U>, Status> {
         let message = U::decode(buffer);
-        message.map(Some).map_err(|error| Status::invalid_argument(format!("the message is broken: {error}")))
+        message
+            .map(Some)
+            .map_err(|error| Status::invalid_argument(format!("the message is malformed: {error}")))
     }
 }

@@ -33,7 +33,7 @@ pub(super) fn elements(
 ) -> Result<TensorData, FieldError> {
     let TensorForm { element_type, ref shape, count } = *form;
     let field = field_of(element_type).ok_or_else(|| {
-        let message = format!("elements of {element_type} have no field: send raw_input_contents");
+        let message = format!("elements of {element_type} have no contents field: send raw_input_contents");
         FieldError::new(place, "wrong_form", message)
     })?;
     let place = format!("{place}/{field}");
@@ -43,7 +43,7 @@ pub(super) fn elements(
             return Err(FieldError::new(place, "wrong_count", message));
         }
         if other != field && given > 0 {
-            let message = format!("elements of {element_type} go here, not into {other}");
+            let message = format!("elements of {element_type} belong here, not in {other}");
             return Err(FieldError::new(place, "wrong_form", message));
         }
     }
@@ -63,7 +63,7 @@ pub(super) fn elements(
         ElementType::String | ElementType::F16 | ElementType::Bf16 => {
             let text = |(index, bytes): (usize, &bytes::Bytes)| {
                 str::from_utf8(bytes).map(str::to_owned).map_err(|_| {
-                    FieldError::new(format!("{place}/{index}"), "wrong_bytes", "this is no UTF-8")
+                    FieldError::new(format!("{place}/{index}"), "wrong_bytes", "this is not UTF-8")
                 })
             };
             let texts = contents.bytes_contents.iter().enumerate().map(text);

@@ -56,9 +56,9 @@ impl Health for HealthService {
         &self,
         request: Request<HealthCheckRequest>,
     ) -> Result<Response<Self::WatchStream>, Status> {
-        let place = WATCHES
-            .try_acquire()
-            .map_err(|_| Status::resource_exhausted("too many watch: ask again and again instead"))?;
+        let place = WATCHES.try_acquire().map_err(|_| {
+            Status::resource_exhausted("too many Watch streams are open: poll with Check instead")
+        })?;
         let (health, service) = (self.clone(), request.into_inner().service);
         let statuses = stream::unfold((place, None), move |(place, told)| {
             let (health, service) = (health.clone(), service.clone());

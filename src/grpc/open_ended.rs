@@ -31,7 +31,7 @@ pub(super) async fn end_with_gateway(request: Request, next: Next) -> Response {
             }
         };
         tokio::select! {
-            () = ending.begun() => Status::unavailable("the gateway is about to stop"),
+            () = ending.begun() => Status::unavailable("the gateway is shutting down"),
             () = deadline => status_of(ApiError::Timeout),
         }
     };

@@ -24,11 +24,11 @@ pub(super) fn routes() -> Router<TransportState> {
     // The descriptors come from the build, and a test reads them; without them only reflection would be missing.
     match builder().build_v1() {
         Ok(v1) => routes = routes.route_service(V1, v1.max_decoding_message_size(MAX_MESSAGE_BYTES)),
-        Err(error) => tracing::error!(%error, "there is no reflection"),
+        Err(error) => tracing::error!(%error, "failed to build the reflection service"),
     }
     match builder().build_v1alpha() {
         Ok(v1) => routes = routes.route_service(V1_ALPHA, v1.max_decoding_message_size(MAX_MESSAGE_BYTES)),
-        Err(error) => tracing::error!(%error, "there is no reflection"),
+        Err(error) => tracing::error!(%error, "failed to build the reflection service"),
     }
     routes
 }

@@ -74,7 +74,7 @@ fn tensor(index: usize, input: InferInputTensor, raw: Option<Bytes>) -> Result<(
             })?
         }
         (Some(_), Some(_)) => {
-            let message = "a request with raw_input_contents has none here";
+            let message = "a request with raw_input_contents must have no contents here";
             return Err(FieldError::new(format!("{place}/contents"), "wrong_form", message));
         }
         (None, contents) => elements(&format!("{place}/contents"), &form, contents.unwrap_or_default())?,

@@ -100,7 +100,7 @@ impl Session {
             // A message that arrived before the end still gets its response.
             message = self.messages.message() => message.map_err(unreadable)?,
             () = self.ending.begun() => {
-                return Err(Status::unavailable("the gateway is about to stop: open another stream"));
+                return Err(Status::unavailable("the gateway is shutting down: open another stream"));
             }
             () = expired(&self.caller, &self.state) => None,
         };

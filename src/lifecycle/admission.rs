@@ -263,7 +263,10 @@ impl Prover {
             Ok(converted) => Ok(converted),
             // The original serves; it only takes more memory.
             Err(refusal) => {
-                tracing::info!(model.digest = snapshot.digest().short(), "it is not converted: {refusal}");
+                tracing::info!(
+                    model.digest = snapshot.digest().short(),
+                    "the model was not converted: {refusal}"
+                );
                 Ok(proof)
             }
         }
@@ -283,7 +286,7 @@ impl Prover {
                 Err(refusal) => {
                     tracing::info!(
                         model.digest = snapshot.digest().short(),
-                        "threads are not measured: {refusal}"
+                        "failed to measure threads: {refusal}"
                     );
                 }
             }
@@ -352,14 +355,14 @@ impl Prover {
             require_sandbox: self.settings.require_sandbox,
         };
         let failed = |error: std::io::Error| {
-            Refusal::new(Reason::ProofFailed, format!("the proof could not be made: {error}"))
+            Refusal::new(Reason::ProofFailed, format!("the proof could not be run: {error}"))
         };
         let by_the_clock = Duration::from_secs(timeout.as_secs() * WALL_FACTOR);
         let warm = warm::try_job(|| self.command("admit-each"), &job, by_the_clock);
         let outcome = warm.map_or_else(|| self.start_child(&job, by_the_clock), Ok).map_err(failed)?;
         tracing::debug!(
             end = ?outcome.end, peak_bytes = outcome.peak_bytes, duration_ms = outcome.duration.as_millis(),
-            complaint = outcome.complaint, "a candidate was tried"
+            complaint = outcome.complaint, "a proof process ended"
         );
         let report = outcome.report.as_deref().and_then(|line| serde_json::from_str::<Report>(line).ok());
         match report {
@@ -394,7 +397,7 @@ impl Prover {
         }
         let available = memory::bytes_left(self.memory_limit_bytes, 0).unwrap_or(u64::MAX);
         if available < LEAST_BYTES {
-            let detail = format!("{} MiB are left; that is too little to prove any model", available >> 20);
+            let detail = format!("{} MiB of memory are left, too little to prove any model", available >> 20);
             return Err(Refusal::new(Reason::InsufficientMemory, detail));
         }
         // The limit is on address space, part of which is never used. A small model's proof therefore fits a small

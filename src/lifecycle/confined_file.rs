@@ -20,8 +20,8 @@ pub enum OpenError {
     Outside(String),
     /// Another name of the file may lie outside.
     #[error(
-        "{0} is a hard link of a file that also has a name outside of the model's folder, which could be anybody's: put \
-         a copy there instead"
+        "{0} is a hard link of a file that also has a name outside of the model's folder, which another user may own: \
+         put a copy there instead"
     )]
     Linked(String),
     /// The file cannot be opened.
@@ -46,7 +46,7 @@ pub fn open(root: &Path, path: &Path) -> Result<File, OpenError> {
         .open(path)
         .map_err(failed)?;
     if !file.metadata().map_err(failed)?.is_file() {
-        return Err(failed(io::Error::other("it is no regular file")));
+        return Err(failed(io::Error::other("it is not a regular file")));
     }
     // The location of the file that was opened: its path may lead elsewhere by now.
     let place = fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).map_err(failed)?;

@@ -160,9 +160,9 @@ impl History {
         let Some(path) = journal.path.clone() else { return };
         let outcome = self.follow(&mut journal, &path);
         match outcome {
-            Ok(()) if journal.is_failing => tracing::info!("the history of deployments is written again"),
+            Ok(()) if journal.is_failing => tracing::info!("resumed writing the history of deployments"),
             Err(error) if !journal.is_failing => {
-                tracing::error!(%error, "failed to write the history of deployments; it is kept and tried again");
+                tracing::error!(%error, "failed to write the history of deployments; it is kept in memory and retried");
                 journal.is_failing = true;
                 return;
             }

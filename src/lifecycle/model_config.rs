@@ -141,7 +141,7 @@ impl ModelConfig {
         let Some(golden) = contract.remove(GOLDEN_FILE) else { return Ok((config, None)) };
         let golden_name = golden.as_str().unwrap_or_default();
         let golden_file = confined_file::relative(file, golden_name).ok_or_else(|| {
-            format!("{name}: contract.{GOLDEN_FILE} is no name of a file in the model's folder")
+            format!("{name}: contract.{GOLDEN_FILE} is not the name of a file in the model's folder")
         })?;
         let cases: Value = serde_json::from_str(&read_text(root, &golden_file)?)
             .map_err(|error| format!("{golden_name}: {error}"))?;
@@ -224,7 +224,10 @@ mod tests {
             ("[labels]\nstable = \"1\"", "expected the number of a version, got \"1\""),
             ("[pin]\nsha256 = 5", "pin.sha256: expected a text or a list of texts, got 5"),
             ("[pin]\nsha256 = \"abc\"", "a sha256 has 64"),
-            ("[contract]\ngolden_file = \"../../golden.json\"", "no name of a file in the model's folder"),
+            (
+                "[contract]\ngolden_file = \"../../golden.json\"",
+                "not the name of a file in the model's folder",
+            ),
             ("[contract]\ngolden_file = \"gone.json\"", "gone.json"),
             ("[scheduler]\nmod = \"auto\"", "unknown field `mod`"),
             (

@@ -47,7 +47,7 @@ impl Notice {
             model: Some(name.clone()),
             version: String::new(),
             subject: "models.default".to_owned(),
-            text: format!("there is no model `{name}`, and /predict is answered with 404 until it comes"),
+            text: format!("there is no model `{name}`: /predict responds with 404 until there is one"),
             grace: Grace::None,
         }
     }
@@ -72,8 +72,8 @@ impl Notice {
             version: String::new(),
             subject: "models.repository".to_owned(),
             text: format!(
-                "{} lost all its models at once, as a mount that fails does; what serves goes on. Bring the files back. To \
-                 take the last model out of service, unload it by request or set models.when_emptied = \"unload\"",
+                "{} lost all its models at once, as a mount that fails does; models keep serving. Restore the files. \
+                 To take the last model out of service, unload it by request or set models.when_emptied = \"unload\"",
                 repository.display()
             ),
             grace: Grace::None,

@@ -37,7 +37,7 @@ pub enum OperationError {
     #[error("there is no model `{0}`")]
     ModelNotFound(ModelName),
     /// There is no previous deployment, or its copy is gone.
-    #[error("model `{0}` has no earlier deployment to go back to")]
+    #[error("model `{0}` has no earlier deployment to roll back to")]
     NothingBefore(ModelName),
     /// Another request unloaded it while it was being loaded.
     #[error("model `{0}` was unloaded meanwhile")]
@@ -46,6 +46,6 @@ pub enum OperationError {
     #[error("{0}")]
     Refused(Refusal),
     /// The gateway is shutting down.
-    #[error("the gateway is about to stop")]
+    #[error("the gateway is shutting down")]
     Stopping,
 }

@@ -69,7 +69,7 @@ pub fn assumptions(contract: &Contract, inputs: &[(String, Tensor)]) -> Vec<Stri
         let names: Vec<String> = named.map(|(name, _)| format!("`{name}`")).collect();
         (!names.is_empty()).then(|| format!("{words} {}", names.join(", ")))
     };
-    let texts = of_kind(true, "made-up texts for");
+    let texts = of_kind(true, "synthetic texts for");
     texts.into_iter().chain(of_kind(false, "whole numbers of unknown range for")).collect()
 }
 
@@ -127,9 +127,10 @@ fn try_out(instance: &mut Instance, contract: &Contract, options: &RunOptions) -
     }
     Err(not_finite.unwrap_or_else(|| {
         let cause =
-            failed.map_or_else(|| "its inputs are too large to make up".to_owned(), |failed| failed.detail);
-        let detail =
-            format!("{cause}; inputs were made up: a golden case in the contract says which ones it takes");
+            failed.map_or_else(|| "its inputs are too large to generate".to_owned(), |failed| failed.detail);
+        let detail = format!(
+            "{cause}; its inputs were synthetic: add a golden case to the contract with inputs that it takes"
+        );
         Refusal::new(Reason::RunFailed, detail)
     }))
 }

@@ -120,7 +120,7 @@ impl Refusal {
     /// are there.
     #[must_use]
     pub fn of_lost_copy(snapshot: &Snapshot) -> Option<Self> {
-        let detail = "its private copy was removed from models.state_directory while it was tried";
+        let detail = "its private copy was removed from models.state_directory while it was proven";
         (!snapshot.is_there()).then(|| Self::new(Reason::StorageUnavailable, detail))
     }
 
@@ -175,12 +175,12 @@ fn unknown_operator(message: &str) -> Option<String> {
     Some(match domain {
         "" => String::new(),
         EXTENSIONS => {
-            "; its operators are those of the package onnxruntime-extensions, which are not offered: \
+            "; its operators are those of the package onnxruntime-extensions, which is not supported: \
                        export the model without its pre- and post-processing"
                 .to_owned()
         }
         domain => format!(
-            "; operators of the domain `{domain}` come with a library of their own, which is not offered: \
+            "; operators of the domain `{domain}` come with a library of their own, which is not supported: \
              export the model without them"
         ),
     })

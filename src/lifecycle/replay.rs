@@ -44,7 +44,7 @@ impl Replay {
         let file = self.snapshot.file_to_load(self.proof.converted);
         let mut instance = Instance::load(self.runtime, &file, &SessionOptions::default())?;
         if instance.signature() != self.proof.declared() {
-            return Err(Refusal::new(Reason::ProofFailed, "the model is not what its proof says it is"));
+            return Err(Refusal::new(Reason::ProofFailed, "the model differs from its proof"));
         }
         Ok(samples.iter().map(|(_, sample)| self.ask(&mut instance, sample)).collect())
     }

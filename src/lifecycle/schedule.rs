@@ -35,8 +35,8 @@ pub fn decide(
 ) -> Result<Schedule, Refusal> {
     if config.batching == Some(true) && !proof.batchable {
         let detail = format!(
-            "model.toml: scheduler.batching is true, but the model is not proven to answer rows of several requests \
-             at once as it answers each alone: {}; leave it out or set it to false",
+            "model.toml: scheduler.batching is true, but the rows of several requests are not proven to be \
+             independent: {}; remove it or set it to false",
             proof.batching_reason
         );
         return Err(Refusal::new(Reason::InvalidConfig, detail));
@@ -87,15 +87,16 @@ fn mode(
     }
     let costs = &proof.costs;
     let batch_us = costs.run_32_rows_us.filter(|_| batching);
-    let too_long = "on the thread of a request it would hold up the other connections there";
+    let too_long = "on a request's thread it would delay the other connections there";
     if threads > 1 {
         let reason = format!("its sessions have {threads} threads, which wait for each other");
         (ScheduleMode::OwnThreads, reason)
     } else if !proof.is_steady {
-        let reason = "how long a run takes depends on what it is given, and a long one would hold up other connections";
+        let reason = "the time of a run depends on its inputs, and a long run would delay other connections";
         (ScheduleMode::OwnThreads, reason.to_owned())
     } else if !batching && proof.signature.takes_any_number_of_rows() {
-        let reason = "it takes any number of rows, which cannot be run in parts, and many would hold up other connections";
+        let reason = "it takes any number of rows, which cannot be run in parts, and many would delay other \
+            connections";
         (ScheduleMode::OwnThreads, reason.to_owned())
     } else if costs.run_us > LONGEST_RUN_US {
         (ScheduleMode::OwnThreads, format!("a run takes {} µs: {too_long}", costs.run_us))
@@ -187,7 +188,9 @@ mod tests {
         let refusal = decide(&settings, &demanded, &proof(false, 1, None), 2, None).unwrap_err();
         assert_eq!(refusal.reason, Reason::InvalidConfig);
         assert!(
-            refusal.detail.contains("scheduler.batching is true, but the model is not proven"),
+            refusal
+                .detail
+                .contains("scheduler.batching is true, but the rows of several requests are not proven"),
             "{refusal}"
         );
     }

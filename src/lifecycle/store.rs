@@ -291,7 +291,7 @@ mod tests {
         fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
         fs::write(&file, b"something else").unwrap();
         let error = store.reopen(content).unwrap().verify().unwrap_err();
-        assert!(error.to_string().contains("iris.onnx is not what it was"), "{error}");
+        assert!(error.to_string().contains("iris.onnx has changed"), "{error}");
     }
 
     #[test]
@@ -399,7 +399,7 @@ mod tests {
 
         let earlier = lock::Lock::alone(&state.join("lock")).unwrap();
         let store = Store::open(&state, folder.path()).unwrap();
-        assert!(store.problem().unwrap().to_string().contains("another gateway uses it alone"));
+        assert!(store.problem().unwrap().to_string().contains("another gateway holds its lock"));
         assert_eq!(store.deployments().unwrap()[&iris].as_ref().unwrap(), &taken_back(b"2"), "it is read");
         let mut own = taken_back(b"2");
         own.rolled_back.insert(Digest::of(b"3"));

@@ -232,11 +232,11 @@ impl VersionHarness {
     pub(super) fn waiting(&self) -> Option<String> {
         match (&self.stage, &self.candidate.defect) {
             (Stage::New | Stage::Hashed(_), None) if self.is_half_replaced => {
-                Some("only a part of its files changed; the rest is waited for".to_owned())
+                Some("only some of its files changed; waiting for the rest".to_owned())
             }
-            (Stage::New, Some(Defect::Incomplete(detail))) => Some(format!("{detail}; it is waited for")),
+            (Stage::New, Some(Defect::Incomplete(detail))) => Some(format!("{detail}; waiting for it")),
             (Stage::New | Stage::Hashing | Stage::Hashed(_), _) => {
-                Some("it may still be being written".to_owned())
+                Some("it may still be written to".to_owned())
             }
             (Stage::Copying, _) => Some("it is being copied".to_owned()),
             (Stage::Proving, _) => Some("it is being proven".to_owned()),

@@ -45,7 +45,7 @@ impl Watch {
         match watching {
             Ok(watcher) => Some(Self { _watcher: watcher }),
             Err(error) => {
-                tracing::info!(%error, "no file events can be had; the repository is looked at regularly");
+                tracing::info!(%error, "failed to subscribe to file events; the repository is scanned at intervals");
                 None
             }
         }

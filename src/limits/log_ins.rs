@@ -78,7 +78,7 @@ pub enum LogInError {
     #[error("too many log-ins from this address have failed")]
     Refused(Exceeded),
     /// The queue of verifications is full.
-    #[error("too many clients ask for tokens")]
+    #[error("too many log-ins are in progress")]
     Overloaded,
 }
 

@@ -76,7 +76,7 @@ pub enum ContractError {
     #[error("the contract cannot be read: {0}")]
     Malformed(String),
     /// The contract contradicts itself or the model.
-    #[error("the contract is wrong: {0}")]
+    #[error("the contract is not valid: {0}")]
     Invalid(String),
 }
 

@@ -9,7 +9,7 @@ pub enum OnnxFileError {
     #[error("the file ends too early: {0}")]
     Truncated(&'static str),
     /// The file has another format.
-    #[error("the file is no ONNX model: {0}")]
+    #[error("the file is not an ONNX model: {0}")]
     NotOnnx(&'static str),
     /// The file cannot be read.
     #[error("the file cannot be read: {0}")]

@@ -162,7 +162,7 @@ mod tests {
         ] {
             let said = said(&bytes);
             assert!(
-                said.starts_with("the file is no ONNX model: it is") && said.contains(part),
+                said.starts_with("the file is not an ONNX model: it is") && said.contains(part),
                 "{part}: {said}"
             );
         }

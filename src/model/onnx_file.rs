@@ -130,7 +130,7 @@ impl OnnxFile {
         walk.message(Message::Model, end, 0)?;
         let Walk { found, has_graph, .. } = walk;
         match (found.ir_version, has_graph) {
-            (0, _) => Err(NotOnnx("it names no version of the format")),
+            (0, _) => Err(NotOnnx("it does not state the version of the format")),
             (_, false) => Err(Truncated("its graph is missing")),
             (version, true) if version >= FIRST_VERSION_WITH_OPSETS && found.opsets.is_empty() => {
                 Err(Truncated("its operator sets are missing"))
@@ -161,7 +161,7 @@ impl<R: Read + Seek> Walk<R> {
                 (Message::Model, 1, Value::Varint(number)) => self.found.ir_version = number,
                 (Message::Model, 1 | 7, Value::Fixed32(_) | Value::Fixed64(_))
                 | (Message::Model, 1, Value::Bytes(_)) => {
-                    return Err(NotOnnx("its first field is not what it should be"));
+                    return Err(NotOnnx("its first field is not that of an ONNX model"));
                 }
                 (Message::Model, 2, Value::Bytes(length)) => {
                     self.found.producer = self.fields.text(length)?;

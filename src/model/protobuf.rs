@@ -63,7 +63,7 @@ impl<R: Read + Seek> Fields<R> {
     pub(super) fn next(&mut self, end: u64) -> Result<(u64, Value), OnnxFileError> {
         self.count += 1;
         if self.count > MAX_FIELDS {
-            return Err(NotOnnx("it has more parts than any model"));
+            return Err(NotOnnx("it has more fields than any model"));
         }
         let key = self.varint()?;
         let value = match key & 7 {
@@ -71,15 +71,15 @@ impl<R: Read + Seek> Fields<R> {
             1 => Value::Fixed64(self.fixed()?),
             2 => Value::Bytes(self.varint()?),
             5 => Value::Fixed32(self.fixed()?),
-            _ => return Err(NotOnnx("it is no protocol buffer")),
+            _ => return Err(NotOnnx("it is not a protocol buffer")),
         };
         let length = if let Value::Bytes(length) = value { length } else { 0 };
         match self.position.checked_add(length) {
-            _ if key >> 3 == 0 => Err(NotOnnx("it is no protocol buffer")),
+            _ if key >> 3 == 0 => Err(NotOnnx("it is not a protocol buffer")),
             Some(after) if after <= end => Ok((key >> 3, value)),
             // Only a field at the top level is cut short by the end of the file.
-            Some(_) if end == self.end => Err(Truncated("a part is shorter than it says")),
-            _ => Err(NotOnnx("a part is longer than what holds it")),
+            Some(_) if end == self.end => Err(Truncated("a field is shorter than its length says")),
+            _ => Err(NotOnnx("a field is longer than its message")),
         }
     }
 
@@ -88,7 +88,7 @@ impl<R: Read + Seek> Fields<R> {
         let mut number = 0_u64;
         for shift in (0..64).step_by(7) {
             let Some(byte) = self.input.fill_buf()?.first().copied() else {
-                return Err(Truncated("it breaks off within a number"));
+                return Err(Truncated("it ends within a number"));
             };
             self.input.consume(1);
             self.position += 1;
@@ -97,13 +97,13 @@ impl<R: Read + Seek> Fields<R> {
                 return Ok(number);
             }
         }
-        Err(NotOnnx("it is no protocol buffer"))
+        Err(NotOnnx("it is not a protocol buffer"))
     }
 
     fn fixed<const N: usize>(&mut self) -> Result<[u8; N], OnnxFileError> {
         let mut bytes = [0; N];
         self.input.read_exact(&mut bytes).map_err(|error| match error.kind() {
-            std::io::ErrorKind::UnexpectedEof => Truncated("it breaks off within a number"),
+            std::io::ErrorKind::UnexpectedEof => Truncated("it ends within a number"),
             _ => OnnxFileError::Io(error),
         })?;
         self.position += N as u64;
@@ -115,7 +115,7 @@ impl<R: Read + Seek> Fields<R> {
         if length > MAX_TEXT_BYTES {
             return Err(NotOnnx("a name is longer than any name"));
         }
-        String::from_utf8(self.bytes(length)?).map_err(|_| NotOnnx("a name is no text"))
+        String::from_utf8(self.bytes(length)?).map_err(|_| NotOnnx("a name is not text"))
     }
 
     /// Reads `length` bytes; the caller bounds their number.
@@ -128,10 +128,11 @@ impl<R: Read + Seek> Fields<R> {
 
     /// Skips `length` bytes.
     pub(super) fn skip(&mut self, length: u64) -> Result<(), OnnxFileError> {
-        let distance = i64::try_from(length).map_err(|_| NotOnnx("a part is longer than any file"))?;
-        self.position = self.position.checked_add(length).ok_or(NotOnnx("a part is longer than any file"))?;
+        let distance = i64::try_from(length).map_err(|_| NotOnnx("a field is longer than any file"))?;
+        self.position =
+            self.position.checked_add(length).ok_or(NotOnnx("a field is longer than any file"))?;
         if self.position > self.end {
-            return Err(Truncated("a part is shorter than it says"));
+            return Err(Truncated("a field is shorter than its length says"));
         }
         Ok(self.input.seek_relative(distance)?)
     }

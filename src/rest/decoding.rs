@@ -42,7 +42,7 @@ enum Coding {
 
 /// The error of a body that does not match its `Content-Encoding` from beginning to end.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
-#[error("the body is not {0} from beginning to end: it is cut short, altered, or something follows it")]
+#[error("the body is not {0} from beginning to end: it is truncated, altered, or followed by other bytes")]
 pub(super) struct NotDecoded(pub(super) &'static str);
 
 /// The error of an unsupported `Content-Encoding`, shortened to what an error repeats.
@@ -194,7 +194,7 @@ where
         if source(&mut decoder).fill_buf().await?.is_empty() {
             Ok(None)
         } else {
-            Err(io::Error::other("something follows the end"))
+            Err(io::Error::other("other bytes follow the end"))
         }
     };
     let parts = try_unfold((decoder, false), part);

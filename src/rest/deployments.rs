@@ -38,7 +38,7 @@ pub(super) struct RollbackAnswer {
             content_type = "application/problem+json"),
         (status = 404, description = "There is no such model", body = ProblemDocument,
             content_type = "application/problem+json"),
-        (status = 409, description = "There is nothing to go back to", body = ProblemDocument,
+        (status = 409, description = "There is no deployment to roll back to", body = ProblemDocument,
             content_type = "application/problem+json")))]
 pub(super) async fn rollback(
     State(state): State<TransportState>,
@@ -74,7 +74,7 @@ pub(super) struct HistoryAnswer {
         (status = 401, body = ProblemDocument, content_type = "application/problem+json"),
         (status = 403, description = "The token lacks the scope `read`", body = ProblemDocument,
             content_type = "application/problem+json"),
-        (status = 404, description = "Nothing is known of such a model", body = ProblemDocument,
+        (status = 404, description = "There is no such model", body = ProblemDocument,
             content_type = "application/problem+json")))]
 pub(super) async fn history(
     State(state): State<TransportState>,

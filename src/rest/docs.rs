@@ -34,19 +34,19 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; style-src 'self' 'uns
 #[openapi(
     info(
         title = "onnx-gateway",
-        description = "Predictions of ONNX models. Get a token at `/token`, then ask `/predict`.",
+        description = "Predictions with ONNX models. Get a token at `/token`, then call `/predict`.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
     tags(
-        (name = "predict", description = "Asking models"),
-        (name = "token", description = "Getting a token"),
-        (name = "models", description = "What models there are"),
-        (name = "deployments", description = "What was done to models, and taking it back"),
-        (name = "open inference", description = "Asking models as the Open Inference Protocol (v2) has it"),
-        (name = "repository", description = "Managing models, as the Open Inference Protocol has it"),
+        (name = "predict", description = "Predictions"),
+        (name = "token", description = "Access tokens"),
+        (name = "models", description = "Models and their metadata"),
+        (name = "deployments", description = "Deployment history and rollback"),
+        (name = "open inference", description = "Predictions and metadata by the Open Inference Protocol (v2)"),
+        (name = "repository", description = "Model repository of the Open Inference Protocol"),
         (name = "tensorflow", description = "KServe V1 and TensorFlow Serving"),
         (name = "platforms", description = "MLflow and SageMaker"),
-        (name = "health", description = "Probes; open to all"),
+        (name = "health", description = "Health probes, open to all clients"),
     ),
     // A derive names these and does not collect them.
     components(schemas(PredictAnswer, RowAnswer, ValueDocument, InferResponseDocument)),
@@ -61,9 +61,9 @@ struct Security;
 impl Modify for Security {
     fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
         let scopes = Scopes::from_iter([
-            ("predict", "Ask models"),
-            ("read", "Look at models"),
-            ("manage", "Change what serves"),
+            ("predict", "Predict with models"),
+            ("read", "Read model metadata"),
+            ("manage", "Load, unload and roll back models"),
         ]);
         let grant = Flow::ClientCredentials(ClientCredentials::new("/token", scopes));
         let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").build();

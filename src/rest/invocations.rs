@@ -82,8 +82,8 @@ pub(super) struct InvocationError {
 
 /// Check that the gateway accepts requests, for MLflow and SageMaker
 #[utoipa::path(get, path = "/ping", operation_id = "platform_ping", tag = "platforms", responses(
-    (status = 200, description = "They should; the body is empty", body = String, content_type = "text/plain"),
-    (status = 503, description = "Not now, and why", body = InvocationError)))]
+    (status = 200, description = "It does; the body is empty", body = String, content_type = "text/plain"),
+    (status = 503, description = "It does not, with the reason", body = InvocationError)))]
 pub(super) async fn ping(State(state): State<TransportState>) -> Result<Response, ApiError> {
     match state.serving.readiness() {
         Readiness::Ready => {
@@ -108,8 +108,8 @@ pub(super) async fn version() -> Response {
 #[utoipa::path(post, path = "/invocations", operation_id = "invocations", tag = "platforms", security(("bearer" = ["predict"])),
     request_body(content((describe::InvocationDocument = "application/json"), (String = "text/csv"))),
     responses(
-    (status = 200, description = "What the model says; which version said it stands in `x-model-version` and \
-        `x-model-digest`", body = describe::InvocationAnswer),
+    (status = 200, description = "The prediction; `x-model-version` and `x-model-digest` name the version that made \
+        it", body = describe::InvocationAnswer),
     InvocationErrors))]
 pub(super) async fn invocations(
     State(state): State<TransportState>,

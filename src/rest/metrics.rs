@@ -25,9 +25,13 @@ pub(super) async fn metrics(State(state): State<TransportState>) -> Response {
     match state.metrics.encode(servables.iter().map(in_service)) {
         Ok(text) => ([(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE))], text).into_response(),
         Err(error) => {
-            tracing::error!(%error, "the metrics cannot be written");
-            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "the metrics cannot be written")
-                .into_response()
+            tracing::error!(%error, "failed to write the metrics");
+            Problem::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "internal_error",
+                "the metrics could not be written",
+            )
+            .into_response()
         }
     }
 }

@@ -93,7 +93,7 @@ pub(super) struct SchedulerDocument {
     /// True if the rows of several requests are run together
     batching: bool,
     /// The reason for `batching`
-    #[schema(example = "each row is answered alone: the graph keeps rows apart")]
+    #[schema(example = "rows are independent: the graph keeps rows apart")]
     batching_reason: String,
     /// Number of sessions that run in parallel
     instances: usize,

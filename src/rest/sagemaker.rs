@@ -71,8 +71,8 @@ pub(super) fn routes(repository: Repository) -> OpenApiRouter<TransportState> {
 #[utoipa::path(post, path = "/models/{model}/invoke", operation_id = "sagemaker_invoke", tag = "platforms", security(("bearer" = ["predict"])),
     params(("model" = String, Path, description = "The model's name", example = "iris")),
     request_body(content = InvocationDocument), responses(
-    (status = 200, description = "What the model says; which version said it stands in `x-model-version` and \
-        `x-model-digest`", body = InvocationAnswer),
+    (status = 200, description = "The prediction; `x-model-version` and `x-model-digest` name the version that made \
+        it", body = InvocationAnswer),
     InvocationErrors))]
 pub(super) async fn invoke_model(
     State(state): State<TransportState>,
@@ -123,12 +123,12 @@ pub(super) struct Loaded {
 #[utoipa::path(post, path = "/models", operation_id = "sagemaker_load", tag = "platforms", security(("bearer" = ["manage"])),
     request_body = LoadRequest, responses(
     (status = 200, body = Loaded),
-    (status = 400, description = "It does not lie in the repository, or may not serve, and why", body = ErrorDocument),
+    (status = 400, description = "It is not in the repository, or was refused, with the reason", body = ErrorDocument),
     (status = 401, body = ErrorDocument),
     (status = 403, description = "The token lacks the scope `manage`", body = ErrorDocument),
     (status = 404, description = "There is no such model", body = ErrorDocument),
     (status = 409, description = "It is loaded already", body = ErrorDocument),
-    (status = 507, description = "There is no room for it", body = ErrorDocument)))]
+    (status = 507, description = "There is not enough memory for it", body = ErrorDocument)))]
 pub(super) async fn load(
     State(state): State<TransportState>,
     Extension(repository): Extension<Repository>,

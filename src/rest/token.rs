@@ -97,7 +97,7 @@ enum TokenFailure {
         (status = 401, description = "The client is unknown or its secret wrong", body = TokenErrorAnswer),
         (status = 404, description = "No client is configured", body = ProblemDocument,
             content_type = "application/problem+json"),
-        (status = 408, description = "The body did not come in time", body = ProblemDocument,
+        (status = 408, description = "The body did not arrive within server.body_timeout_ms", body = ProblemDocument,
             content_type = "application/problem+json"),
         (status = 413, description = "The body is too large", body = ProblemDocument,
             content_type = "application/problem+json"),
@@ -106,7 +106,7 @@ enum TokenFailure {
         (status = 429, body = ProblemDocument, content_type = "application/problem+json"),
         (status = 500, description = "The token cannot be signed", body = ProblemDocument,
             content_type = "application/problem+json"),
-        (status = 503, description = "Too many clients ask at once", body = ProblemDocument,
+        (status = 503, description = "Too many log-ins are in progress", body = ProblemDocument,
             content_type = "application/problem+json")))]
 pub(super) async fn token(State(state): State<TransportState>, request: Request) -> Response {
     match grant(&state, request).await {
@@ -127,7 +127,7 @@ async fn grant(state: &TransportState, request: Request) -> Result<TokenAnswer, 
     match asked.grant_type.as_deref() {
         Some(GRANT_TYPE) => {}
         None => {
-            return Err(TokenFailure::InvalidRequest("grant_type is missing: it is client_credentials"));
+            return Err(TokenFailure::InvalidRequest("grant_type is missing: it must be client_credentials"));
         }
         Some(_) => return Err(TokenFailure::UnsupportedGrantType),
     }
@@ -159,7 +159,7 @@ async fn grant(state: &TransportState, request: Request) -> Result<TokenAnswer, 
         }
     };
     let issued = issuer.issue(&id, scopes, state.clock.now(), None).map_err(|error| {
-        tracing::error!(%error, "a token cannot be signed");
+        tracing::error!(%error, "failed to sign a token");
         TokenFailure::Unsigned
     })?;
     tracing::info!(caller.subject = %id, scope = %issued.scopes, "a token was issued");
@@ -176,7 +176,7 @@ async fn read(request: Request) -> Result<TokenRequest, TokenFailure> {
     let bytes = json_body::read(request.into_body()).await.map_err(TokenFailure::Api)?;
     if json_body::is_json(&headers) {
         return json_body::parse(&bytes).map_err(|_| {
-            let form = "the body is not a JSON object with texts in it";
+            let form = "the body is not a JSON object of strings";
             TokenFailure::InvalidRequest(other_encoding(&bytes).unwrap_or(form))
         });
     }
@@ -199,7 +199,7 @@ fn basic_credentials(headers: &HeaderMap) -> Result<Option<(String, String)>, To
     if values.next().is_some() {
         return Err(TokenFailure::InvalidRequest("there is more than one Authorization header"));
     }
-    let malformed = TokenFailure::InvalidRequest("the Authorization header is no HTTP Basic authentication");
+    let malformed = TokenFailure::InvalidRequest("the Authorization header is not HTTP Basic authentication");
     let (scheme, encoded) = value.to_str().unwrap_or_default().split_once(' ').unwrap_or_default();
     let decoded = STANDARD.decode(encoded.trim()).ok().and_then(|bytes| String::from_utf8(bytes).ok());
     match decoded.as_deref().and_then(|text| text.split_once(':')) {
@@ -251,7 +251,7 @@ impl IntoResponse for TokenFailure {
                 (StatusCode::UNAUTHORIZED, "invalid_client", "unknown client or wrong secret")
             }
             Self::Overloaded => {
-                let detail = "too many clients ask for tokens";
+                let detail = "too many log-ins are in progress";
                 let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", detail);
                 return problem.with_retry_after(1).into_response();
             }

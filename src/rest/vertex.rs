@@ -88,7 +88,7 @@ async fn predict(
             rows_response(&state, servable, rows, Some("/instances"), permit.terms).await
         }
         TensorFlowRequest::Columns(_) => {
-            let message = "expected `instances`, a list of rows: Vertex AI knows nothing else";
+            let message = "expected `instances`, a list of rows: Vertex AI has no other form";
             Err(ApiError::InvalidBody(vec![FieldError::new("/inputs", "wrong_form", message)]))
         }
     }

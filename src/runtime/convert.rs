@@ -63,7 +63,7 @@ fn read(value: &DynValue) -> Result<Value, String> {
             items.iter().map(read).collect::<Result<_, _>>().map(Value::Sequence)
         }
         ValueType::Map { key, value: of } => read_map(value, *key, *of),
-        ValueType::Optional(_) => Err("it is an optional value that cannot be looked into".to_owned()),
+        ValueType::Optional(_) => Err("it is an optional value that cannot be read".to_owned()),
     }
 }
 

@@ -58,7 +58,7 @@ impl Connection {
     /// Serves requests until the client leaves, is too slow, or the gateway stops.
     pub(super) async fn run(self, stream: TcpStream) {
         if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "a connection delays small packets");
+            tracing::debug!(%error, "failed to set TCP_NODELAY");
         }
         match self.protocol {
             Protocol::Http1 => http1::run(self, stream).await,

@@ -68,7 +68,7 @@ impl Listener {
     /// Accepts connections until the shutdown, then waits for them to finish.
     pub(super) async fn run(self) {
         if let Err(error) = socket2::SockRef::from(&self.socket).set_tcp_notsent_lowat(UNSENT_BYTES) {
-            tracing::debug!(%error, "answers that are not read are kept by the system");
+            tracing::debug!(%error, "failed to set TCP_NOTSENT_LOWAT");
         }
         let mut waiting = Waiting::default();
         // New connections do not postpone the next attempt, so waiting ones cannot starve.
@@ -103,7 +103,7 @@ impl Listener {
             match self.socket.accept().await {
                 Ok(arrived) => return arrived,
                 Err(error) => {
-                    tracing::warn!(%error, "a connection cannot be accepted");
+                    tracing::warn!(%error, "failed to accept a connection");
                     time::sleep(ACCEPT_RETRY).await;
                 }
             }
@@ -149,7 +149,7 @@ impl Listener {
             Refusal::Full => ConnectionEnd::Full,
             Refusal::Share => ConnectionEnd::AddressShare,
         });
-        tracing::debug!(address = %peer.ip(), ?refusal, "a connection was closed: there is no room for it");
+        tracing::debug!(address = %peer.ip(), ?refusal, "closed a connection: a limit of connections is reached");
     }
 
     /// Admits waiting connections in their order, as far as there is room.
@@ -239,7 +239,7 @@ fn refuse_connection(socket: &TcpListener) {
         SockFilter::new(0x06, 0, 0, u32::MAX), // BPF_RET | BPF_K
     ];
     if let Err(error) = socket2::SockRef::from(socket).attach_filter(&NO_SYN) {
-        tracing::debug!(%error, "connection attempts cannot be turned away before the socket is closed");
+        tracing::debug!(%error, "failed to attach the filter that turns connection attempts away");
     }
 }
 

@@ -92,14 +92,14 @@ const CLASSES: &[(&str, Class)] = &[
     (
         "models.state_directory",
         Fixed {
-            reason: "the copies of what serves are there",
+            reason: "the copies of the versions in service are there",
             keep: |old, new| new.models.state_directory.clone_from(&old.models.state_directory),
         },
     ),
     (
         "models.repository",
         Fixed {
-            reason: "one folder is watched from the start on",
+            reason: "one folder is watched from the start",
             keep: |old, new| new.models.repository.clone_from(&old.models.repository),
         },
     ),
@@ -113,7 +113,7 @@ const CLASSES: &[(&str, Class)] = &[
     (
         "metrics.enabled",
         Fixed {
-            reason: "what was not counted cannot be made up for",
+            reason: "requests before the change are not counted",
             keep: |old, new| new.metrics.enabled = old.metrics.enabled,
         },
     ),
@@ -122,7 +122,7 @@ const CLASSES: &[(&str, Class)] = &[
     (
         "log.format",
         Fixed {
-            reason: "whoever reads the log expects one form",
+            reason: "readers of the log expect one format",
             keep: |old, new| new.log.format = old.log.format,
         },
     ),
@@ -161,7 +161,7 @@ impl Reloaded {
                     reloaded.needs_restart.push(NeedsRestart { change, reason });
                 }
                 None => {
-                    let reason = "nothing is known of how to change it";
+                    let reason = "it cannot be changed while the gateway runs";
                     reloaded.needs_restart.push(NeedsRestart { change, reason });
                 }
             }

@@ -103,7 +103,7 @@ async fn serve(mut arrived: mpsc::UnboundedReceiver<Arrival>, mut ended: watch::
                 connections.spawn(async move {
                     match TcpStream::from_std(stream) {
                         Ok(stream) => connection.run(stream).await,
-                        Err(error) => tracing::warn!(%error, "a connection cannot be answered"),
+                        Err(error) => tracing::warn!(%error, "failed to serve a connection"),
                     }
                     drop(held);
                 });

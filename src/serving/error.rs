@@ -21,7 +21,7 @@ pub enum ServingError {
         version: VersionSelector,
     },
     /// The request names no model, and none is the default.
-    #[error("no model is the default one: name a model, as in /models/NAME/predict, or set models.default")]
+    #[error("there is no default model: name a model, as in /models/NAME/predict, or set models.default")]
     NoDefaultModel,
     /// The repository has not been scanned yet.
     #[error("the models are being loaded")]
@@ -30,28 +30,28 @@ pub enum ServingError {
     #[error("model `{0}` is not in service")]
     ModelUnavailable(ModelName),
     /// The rows do not match the model's inputs.
-    #[error("the rows are not what the model takes")]
+    #[error("the rows do not match the model")]
     InvalidRows(Violations),
     /// The tensors do not match the model's inputs.
-    #[error("the inputs are not what the model takes")]
+    #[error("the inputs do not match the model")]
     InvalidInputs(Violations<InputViolation>),
     /// Rows were sent to a model that takes none.
     #[error("{}: {}", .0, .0.advice())]
     RowsNotSupported(#[from] NoRows),
     /// The queue of the model is full.
-    #[error("the model has more predictions to make than it can")]
+    #[error("the model is overloaded: its queue is full, or longer than the request may wait")]
     Overloaded,
     /// The memory budget for requests is used up.
     #[error(transparent)]
     OverBudget(#[from] OverBudget),
     /// The deadline passed before the run.
-    #[error("the answer took longer than the request may take")]
+    #[error("the request's deadline passed")]
     TooLate,
     /// The outputs hold NaN or infinity, as do the inputs.
     #[error("the inputs hold NaN or infinity, and output `{0}` that follows from them does too")]
     NonFiniteInput(String),
     /// The outputs hold NaN or infinity.
-    #[error("the model answered output `{0}` with NaN or infinity")]
+    #[error("the model returned NaN or infinity in output `{0}`")]
     NonFiniteOutput(String),
     /// The model fails on these inputs, though they match its signature.
     #[error("the model refuses these inputs: {reason}")]

@@ -48,7 +48,7 @@ pub enum ShareKey {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OverBudget {
     /// Too much is in flight at the moment.
-    #[error("the gateway holds as many bytes of requests as its memory allows: try again soon")]
+    #[error("the memory for requests in progress is used up: try again soon")]
     Now,
     /// A single request needs more than a client may ever have.
     #[error(

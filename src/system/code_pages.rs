@@ -9,13 +9,13 @@ pub fn release_code_pages() {
     let mappings = match fs::read_to_string("/proc/self/smaps") {
         Ok(smaps) => unchanged_code(&smaps),
         Err(error) => {
-            tracing::debug!(%error, "all code stays in memory");
+            tracing::debug!(%error, "failed to read the code mappings");
             return;
         }
     };
     for mapping in mappings {
         if let Err(error) = unmap_pages(&mapping) {
-            tracing::debug!(%error, "code stays in memory");
+            tracing::debug!(%error, "failed to release code pages");
         }
     }
 }

@@ -22,7 +22,7 @@ const SLICE_NANOSECONDS: u64 = 100_000;
 pub fn set_niceness(way: Niceness) {
     #[cfg(target_os = "linux")]
     if let Err(error) = set_attributes(way) {
-        tracing::debug!(%error, "the priority stays what it is");
+        tracing::debug!(%error, "failed to set the scheduling priority");
     }
 }
 

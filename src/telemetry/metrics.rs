@@ -101,67 +101,60 @@ impl Metrics {
             registry.register(Box::new(metric.clone()))?;
             Ok::<_, prometheus::Error>(metric)
         };
-        let settings_reloads = counter(
-            "gateway_settings_reloads_total",
-            "Times that the settings were read again while the gateway ran, by outcome.",
-            &["outcome"],
-        )?;
+        let settings_reloads =
+            counter("gateway_settings_reloads_total", "Reloads of the settings, by outcome.", &["outcome"])?;
         // Created at the start, so that the first refusal shows as an increase.
         for outcome in [APPLIED, REFUSED] {
             settings_reloads.with_label_values(&[outcome]).reset();
         }
         let memory_refusals = IntCounter::new(
             "gateway_requests_over_memory_total",
-            "Requests refused because bodies, tensors and responses in flight took the memory for them.",
+            "Requests refused because the memory for requests in flight was used up.",
         )?;
         registry.register(Box::new(memory_refusals.clone()))?;
         Ok(Self {
             memory_refusals,
             bytes_in_flight: gauge(
                 "gateway_bytes_in_flight",
-                "Bytes of request bodies, of tensors made of them, and of responses not yet taken.",
+                "Bytes of request bodies, tensors and responses in flight.",
             )?,
             bytes_in_flight_limit: gauge(
                 "gateway_bytes_in_flight_limit",
-                "The most bytes that may be in flight, by the memory that there is.",
+                "Limit of the bytes in flight, derived from the available memory.",
             )?,
             requests: counter(
                 "gateway_requests_total",
-                "Requests answered, by route and status.",
+                "Responses, by route and status.",
                 &["method", "route", "status"],
             )?,
             request_seconds: histogram(
                 "gateway_request_duration_seconds",
-                "Time from the headers of a request to those of its answer.",
+                "Time from the headers of a request to those of its response.",
                 &["route"],
             )?,
-            in_flight: gauge("gateway_requests_in_flight", "Requests that are being answered.")?,
-            connections: gauge("gateway_connections", "Connections that are open.")?,
+            in_flight: gauge("gateway_requests_in_flight", "Requests in progress.")?,
+            connections: gauge("gateway_connections", "Open connections.")?,
             connections_closed: counter(
                 "gateway_connections_closed_total",
-                "Connections that the gateway closed for the sake of others, by reason.",
+                "Connections that the gateway closed to protect others, by reason.",
                 &["reason"],
             )?,
             inference_seconds: histogram(
                 "gateway_inference_duration_seconds",
-                "Time of a run inside ONNX Runtime, without waiting.",
+                "Time of a run in ONNX Runtime, without queueing.",
                 &["model"],
             )?,
             swaps: counter(
                 "gateway_model_swaps_total",
-                "Versions put into service, the first of a model included.",
+                "Versions put into service, including the first of a model.",
                 &["model"],
             )?,
             refusals: counter(
                 "gateway_model_refusals_total",
-                "Candidates that were not put into service, by reason.",
+                "Refused candidates, by reason.",
                 &["model", "reason"],
             )?,
-            rollbacks: counter(
-                "gateway_model_rollbacks_total",
-                "Deployments taken back, by whether that was asked for or the share of failures demanded it.",
-                &["model", "cause"],
-            )?,
+            rollbacks: counter("gateway_model_rollbacks_total", "Rollbacks, by cause.", &["model", "cause"])?,
             settings_reloads,
             repository_available: gauge(
                 "gateway_repository_available",

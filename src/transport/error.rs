@@ -32,14 +32,14 @@ pub enum ApiError {
     #[error(transparent)]
     Serving(#[from] ServingError),
     /// Rows that the contract refuses, with their place in the body.
-    #[error("the body's rows are not what the model takes")]
+    #[error("the body's rows do not match the model")]
     InvalidRows { violations: Violations, base: RowBase },
     /// Rows that the model refuses, with their place in the body.
     #[error("{error}")]
     RefusedRows { error: ServingError, base: RowBase },
     #[error("the body is not JSON of the right form")]
     InvalidBody(Vec<FieldError>),
-    #[error("the body is no JSON")]
+    #[error("the body is not valid JSON")]
     MalformedJson(FieldError),
     #[error("the body's content type is not application/json")]
     UnsupportedMediaType,
@@ -49,20 +49,22 @@ pub enum ApiError {
     NotFormOrJson,
     #[error("the body's content type is neither application/json nor text/csv")]
     NotJsonOrCsv,
-    #[error("only gRPC is spoken here, with content-type: application/grpc")]
+    #[error("only gRPC is served here, with content-type: application/grpc")]
     NotGrpc,
     #[error(
-        "the body is larger than may be sent here: server.max_tensor_body_bytes for tensors, server.max_body_bytes for \
-         rows, 16 KiB for a few words"
+        "the body is larger than the limit: server.max_tensor_body_bytes for tensors, server.max_body_bytes for rows, \
+         16 KiB for other bodies"
     )]
     BodyTooLarge,
     #[error(transparent)]
     OverBudget(#[from] OverBudget),
-    #[error("the body did not come in time")]
+    #[error("the body did not arrive within server.body_timeout_ms")]
     BodyTimeout,
     #[error("the body could not be read")]
     BodyUnreadable,
-    #[error("the body is not {0} from beginning to end: it is cut short, altered, or something follows it")]
+    #[error(
+        "the body is not {0} from beginning to end: it is truncated, altered, or followed by other bytes"
+    )]
     BodyNotDecoded(&'static str),
     #[error(
         "the Content-Encoding `{0}` is not supported: send gzip or deflate, one of them, or the body as it is"
@@ -76,7 +78,7 @@ pub enum ApiError {
     NoToken,
     #[error("more than one token was given")]
     TwoTokens,
-    #[error("the token is not believed: {0}")]
+    #[error("the token is not valid: {0}")]
     BadToken(#[from] TokenError),
     #[error("the token does not permit this")]
     InsufficientScope { action: Action, model: Option<ModelName> },
@@ -108,15 +110,15 @@ pub enum ApiError {
     NotPredictions(#[from] NotPredictions),
     #[error(transparent)]
     NoResult(#[from] NoResult),
-    #[error("the answer took longer than the request's own timeout")]
+    #[error("the request took longer than its own timeout")]
     Timeout,
     #[error("{}", not_ready(*.0))]
     NotReady(Readiness),
-    #[error("the answer took longer than server.request_timeout_ms")]
+    #[error("the request took longer than server.request_timeout_ms")]
     TakesTooLong,
-    #[error("the answer could not be written")]
+    #[error("the response could not be written")]
     AnswerNotWritten,
-    #[error("a parameter is not known: this takes {known}")]
+    #[error("unknown parameter: this takes {known}")]
     UnknownParameter { known: &'static str },
 }
 
@@ -178,7 +180,7 @@ impl From<ApiError> for Problem {
                 invalid_body(errors, total)
             }
             ApiError::MalformedJson(error) => {
-                let detail = format!("the body is no JSON: {}", error.message);
+                let detail = format!("the body is not valid JSON: {}", error.message);
                 Self::new(StatusCode::BAD_REQUEST, "malformed_json", detail).with_errors(vec![error])
             }
             ApiError::UnsupportedMediaType
@@ -279,7 +281,7 @@ fn not_ready(readiness: Readiness) -> &'static str {
         Readiness::Starting => "the models are being loaded",
         Readiness::NoModel => "no model is in service: `onnx-gateway check` says why",
         Readiness::NoRepository => "the model repository cannot be read, or lost all its models",
-        Readiness::Draining => "the gateway is about to stop",
+        Readiness::Draining => "the gateway is shutting down",
     }
 }
 
@@ -319,7 +321,11 @@ fn of_serving(error: ServingError) -> Problem {
 
 /// Places a refusal at the inputs as a whole: one of the model's operators refused, so the exact value is unknown.
 fn refused_at(pointer: String) -> FieldError {
-    FieldError::new(pointer, "inputs_refused", "the model refuses this; the same values are refused again")
+    FieldError::new(
+        pointer,
+        "inputs_refused",
+        "the model refuses these values: change them before sending them again",
+    )
 }
 
 fn invalid_body(errors: Vec<FieldError>, total: usize) -> Problem {
@@ -328,9 +334,9 @@ fn invalid_body(errors: Vec<FieldError>, total: usize) -> Problem {
 
 fn summary(errors: usize) -> String {
     match errors {
-        1 => "1 thing is wrong with the body".to_owned(),
-        few if few <= MAX_LISTED => format!("{few} things are wrong with the body"),
-        many => format!("{many} things are wrong with the body; the first {MAX_LISTED} are listed"),
+        1 => "the body has 1 error".to_owned(),
+        few if few <= MAX_LISTED => format!("the body has {few} errors"),
+        many => format!("the body has {many} errors; the first {MAX_LISTED} are listed"),
     }
 }
 

@@ -63,7 +63,7 @@ pub(crate) async fn offload<T: Send + 'static>(
     let threads = match &*THREADS {
         Ok(threads) => threads,
         Err(error) => {
-            tracing::warn!(%error, "there are no threads for long requests: others wait for them");
+            tracing::warn!(%error, "failed to start threads for large requests; other requests wait for them");
             return Ok(work.await);
         }
     };

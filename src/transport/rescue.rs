@@ -31,16 +31,20 @@ pub(crate) fn sentence(response: &Response<Body>) -> String {
 pub(crate) fn problem_of(status: StatusCode) -> Problem {
     let (code, detail) = match status {
         StatusCode::NOT_FOUND => ("not_found", "there is no such path: see /docs"),
-        StatusCode::METHOD_NOT_ALLOWED => ("method_not_allowed", "this path has other methods: see `Allow`"),
-        StatusCode::REQUEST_TIMEOUT => ("body_timeout", "the body did not come in time"),
+        StatusCode::METHOD_NOT_ALLOWED => {
+            ("method_not_allowed", "this path does not take this method: see `Allow`")
+        }
+        StatusCode::REQUEST_TIMEOUT => {
+            ("body_timeout", "the body did not arrive within server.body_timeout_ms")
+        }
         StatusCode::PAYLOAD_TOO_LARGE => (
             "body_too_large",
-            "the body is larger than may be sent here: server.max_tensor_body_bytes for tensors, \
-             server.max_body_bytes for rows, 16 KiB for a few words",
+            "the body is larger than the limit: server.max_tensor_body_bytes for tensors, server.max_body_bytes for \
+             rows, 16 KiB for other bodies",
         ),
-        StatusCode::GATEWAY_TIMEOUT => ("timeout", "the answer took longer than server.request_timeout_ms"),
+        StatusCode::GATEWAY_TIMEOUT => ("timeout", "the request took longer than server.request_timeout_ms"),
         StatusCode::INTERNAL_SERVER_ERROR => ("internal_error", "the gateway failed; the log says why"),
-        _ => ("error", "the request cannot be answered"),
+        _ => ("error", "the request failed"),
     };
     Problem::new(status, code, detail)
 }

@@ -31,10 +31,10 @@ pub enum BytesError {
     #[error("{0} bytes are left over after the last element")]
     LeftOver(usize),
     /// A boolean byte is neither 0 nor 1.
-    #[error("element {0} is a boolean of another value than 0 and 1")]
+    #[error("element {0} is a boolean with a value other than 0 and 1")]
     NoBoolean(usize),
     /// A text is not UTF-8.
-    #[error("element {0} is no UTF-8")]
+    #[error("element {0} is not UTF-8")]
     NoUtf8(usize),
 }
 

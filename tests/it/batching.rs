@@ -62,7 +62,7 @@ async fn a_model_whose_scale_comes_from_all_rows_is_asked_row_by_row() {
 async fn a_softmax_with_the_greatest_value_of_all_rows_is_asked_row_by_row() {
     let cases = [
         ("softmax_by_hand", "ReduceMax takes all rows together"),
-        ("softmax_in_a_body", "If has a body, which is not looked into, so rows may influence each other"),
+        ("softmax_in_a_body", "If has a body, which is not analysed, so rows may influence each other"),
     ];
     table::each_async(cases, async |(model, beginning)| {
         let gateway = serving(model).await;
@@ -83,7 +83,7 @@ async fn a_softmax_with_the_greatest_value_of_all_rows_is_asked_row_by_row() {
 async fn a_classifier_whose_graph_keeps_rows_apart_is_run_for_many_at_once() {
     table::each_async(["classifier", "embedding", "encoders", "encoded_matrix"], async |model| {
         let gateway = serving(model).await;
-        let reason = "each row is answered alone: the graph keeps rows apart".to_owned();
+        let reason = "rows are independent: the graph keeps rows apart".to_owned();
         assert_eq!(found(&gateway).await, (true, reason), "{model}");
     })
     .await;

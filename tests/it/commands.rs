@@ -45,9 +45,9 @@ fn inspect_shows_what_a_file_is() {
         "input    features FP32 [?, 4]",
         "feature  sepal_length 0.1 to 15 cm",
         "classes  setosa, versicolor, virginica",
-        "golden   3 cases answered as they must be",
+        "golden   3 cases passed",
         "to load, ",
-        "batches  of several requests: each row is answered alone: the graph keeps rows apart",
+        "batches  of several requests: rows are independent: the graph keeps rows apart",
         "runs     on request thread (a run takes ",
     ] {
         assert!(shown.contains(part), "no `{part}` in\n{shown}");
@@ -60,7 +60,7 @@ fn inspect_shows_what_a_file_is() {
         "rows     none: output `h_n` [2, N, 4] does not hold one part for each row: send tensors as `inputs`";
     assert!(text(&states.stdout).contains(line), "{states:?}");
     let buffer = here(&["inspect", "tests/models/kinds/buffer.onnx"]);
-    let line = "rows     `classes` is the same for all rows: it is answered whole beside each";
+    let line = "rows     `classes` is the same for all rows: it is returned whole with each";
     assert!(text(&buffer.stdout).contains(line), "{buffer:?}");
 
     let output = here(&["inspect", IRIS, "--json"]);
@@ -92,7 +92,7 @@ fn inspect_shows_what_a_file_is() {
 #[test]
 fn verify_says_what_had_to_be_made_up() {
     let cases = [
-        ("kinds/texts", Some("with made-up texts for `x`")),
+        ("kinds/texts", Some("with synthetic texts for `x`")),
         ("batching/quantized_echo", Some("with whole numbers of unknown range for `id`")),
         // The graph lists what its encoders take.
         ("batching/encoders", None),
@@ -100,7 +100,7 @@ fn verify_says_what_had_to_be_made_up() {
     table::each(cases, |(model, made_up)| {
         let output = here(&["verify", &format!("tests/models/{model}.onnx")]);
         let shown = text(&output.stdout);
-        assert!(output.status.success() && shown.contains("it was tried with made-up inputs"), "{output:?}");
+        assert!(output.status.success() && shown.contains("it was run with synthetic inputs"), "{output:?}");
         let with = shown.lines().map(str::trim).find(|line| line.starts_with("with "));
         assert_eq!(with, made_up, "{model}: {shown}");
     });
@@ -116,7 +116,7 @@ fn inspect_shows_a_model_that_would_be_refused_and_why() {
         (&document["proof"], &document["refusal"]["reason"]),
         (&Value::Null, &json!("non_finite_output"))
     );
-    for (file, part) in [("README.md", "no ONNX model"), ("gone.onnx", "No such file")] {
+    for (file, part) in [("README.md", "not an ONNX model"), ("gone.onnx", "No such file")] {
         let output = here(&["inspect", file]);
         assert_eq!(output.status.code(), Some(1), "{output:?}");
         let said = text(&output.stderr);
@@ -140,7 +140,7 @@ fn diff_tells_what_breaks_callers_by_its_exit_status() {
 
     let output = here(&["diff", IRIS, IRIS]);
     assert!(output.status.success(), "{output:?}");
-    assert!(text(&output.stdout).starts_with("callers notice nothing"), "{output:?}");
+    assert!(text(&output.stdout).starts_with("callers notice no difference"), "{output:?}");
     let output = here(&["diff", IRIS, RETRAINED, "--json"]);
     assert!(output.status.success(), "{output:?}");
     assert_eq!(as_json(&output)["compatible"], true);
@@ -206,7 +206,7 @@ fn rollback_has_a_running_gateway_go_back() {
         |arguments: &[&str]| run(&[&["rollback"], arguments].concat(), repository.path(), &environment);
     let nobody = roll_back(&["iris"]);
     assert_eq!(nobody.status.code(), Some(1));
-    assert!(text(&nobody.stderr).contains("cannot be asked"), "{nobody:?}");
+    assert!(text(&nobody.stderr).contains("the request to "), "{nobody:?}");
 
     let mut command = command();
     command
@@ -257,7 +257,7 @@ fn check_proves_only_what_would_serve() {
     let output = check();
     assert!(output.status.success(), "{output:?}");
     let shown = text(&output.stdout);
-    for part in ["iris version 1 (", "iris version 2 (", "iris version 3 would not serve and is not tried"] {
+    for part in ["iris version 1 (", "iris version 2 (", "iris version 3 would not serve and is not proven"] {
         assert!(shown.contains(part), "no `{part}` in\n{shown}");
     }
     repository.put("iris/model.toml", b"versions = 3");
@@ -343,7 +343,7 @@ fn a_model_with_weights_beside_it_is_known_by_all_its_files() {
         text(&output.stdout),
         "harmless the weights differ, in `weights.bin`; the graph is the same\n"
     );
-    assert!(text(&here(&["diff", old, old]).stdout).starts_with("callers notice nothing"));
+    assert!(text(&here(&["diff", old, old]).stdout).starts_with("callers notice no difference"));
 }
 
 #[test]
@@ -352,7 +352,7 @@ fn an_operator_of_a_library_that_is_not_offered_is_named_with_its_domain() {
     assert_eq!(output.status.code(), Some(4), "{output:?}");
     let said = text(&output.stderr);
     for part in
-        ["load_failed: ", "ai.onnx.contrib:StringLower", "onnxruntime-extensions, which are not offered"]
+        ["load_failed: ", "ai.onnx.contrib:StringLower", "onnxruntime-extensions, which is not supported"]
     {
         assert!(said.contains(part), "no `{part}` in {said}");
     }

@@ -101,7 +101,7 @@ const PAIRS: &[Pair] = &[
     breaks("36-classes-renamed", "the classes [no, yes, perhaps] became [nein, ja, vielleicht]", THREE),
     breaks("37-labels-renamed", "the classes [no, yes] became [ja, nein]", TWO),
     breaks("38-labels-renumbered", "the classes [3, 4, 5, 6] became [0, 1, 2, 3]", TWO),
-    breaks("39-not-finite", "NaN and infinity are answered, were an error", TWO),
+    breaks("39-not-finite", "NaN and infinity are returned, were an error", TWO),
     breaks("40-category-gone", "`x` may not be [Oslo] any more", r#"{"features":["Oslo"]}"#),
     breaks("41-fewer-ids", "`x` may be -5 to 4, was -10 to 9", r#"{"features":[7]}"#),
 ];
@@ -126,7 +126,9 @@ impl Pair {
     /// The differences as they are printed for people.
     fn shown(&self) -> String {
         match (self.line, self.breaks) {
-            ("", _) => "callers notice nothing: the same inputs, outputs, features and classes\n".to_owned(),
+            ("", _) => {
+                "callers notice no difference: the same inputs, outputs, features and classes\n".to_owned()
+            }
             (line, true) => format!("breaks   {line}\n"),
             (line, false) => format!("harmless {line}\n"),
         }

@@ -23,10 +23,10 @@ use crate::support::{
 const OTHER_SECRET: &str = "0f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c4b5a6978";
 
 /// What is logged when a reload is done.
-const RELOADED: &str = "the settings are reloaded";
+const RELOADED: &str = "reloaded the settings";
 
 /// What is logged when it is not.
-const REFUSED: &str = "the settings are not reloaded";
+const REFUSED: &str = "failed to reload the settings";
 
 /// A gateway that reads `gateway.toml` in a folder of its own.
 struct Gateway {
@@ -222,7 +222,7 @@ fn what_can_be_read_only_once_is_not_read_again() {
     writer.join().unwrap();
     process.signal("HUP");
     let logged = process.wait_for_line(REFUSED);
-    assert!(logged.contains("pipe: is no regular file and cannot be read again"), "{logged}");
+    assert!(logged.contains("pipe: is not a regular file and cannot be read again"), "{logged}");
 }
 
 #[test]
@@ -241,7 +241,7 @@ def wait_for(part):
         said += os.read(terminal, 4096)
 wait_for(b"a version was put into service")
 os.kill(child, signal.SIGHUP)
-wait_for(b"the settings are reloaded")
+wait_for(b"reloaded the settings")
 os.close(terminal)
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 "#;

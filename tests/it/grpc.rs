@@ -360,7 +360,7 @@ async fn what_is_wrong_with_a_request_is_said_with_its_place() {
         (changed(&|request| request.inputs[0].contents = Some(fp32(&[1.0; 5]))), "holds 4 elements, not 5"),
         (
             changed(&|request| request.inputs[0].contents.as_mut().unwrap().int64_contents.push(1)),
-            "go here, not into int64_contents",
+            "belong here, not in int64_contents",
         ),
         (changed(&|request| request.inputs[0].shape = vec![1, -4]), "/inputs/0/shape/1: expected a size"),
         (
@@ -370,18 +370,18 @@ async fn what_is_wrong_with_a_request_is_said_with_its_place() {
         (changed(&|request| request.inputs[0].shape = vec![4]), "/inputs/features: expected FP32"),
         (
             changed(&|request| request.inputs[0].datatype = "fp32".to_owned()),
-            "/inputs/0/datatype: `fp32` is no datatype",
+            "/inputs/0/datatype: `fp32` is not a datatype",
         ),
         (
             changed(&|request| request.inputs[0].datatype = "FP64".to_owned()),
-            "go here, not into fp32_contents",
+            "belong here, not in fp32_contents",
         ),
         (changed(&|request| request.inputs[0].name = "feature".to_owned()), "did you mean `features`"),
         (changed(&|request| request.inputs.clear()), "`features` (FP32 [?, 4]) is required"),
         (changed(&|request| request.inputs.push(request.inputs[0].clone())), "given more than once"),
         (
             changed(&|request| request.inputs[0].parameters = with("shared_memory_region", region())),
-            "shared memory is not offered",
+            "shared memory is not supported",
         ),
         (
             of_type("INT8", InferTensorContents { int_contents: vec![0, 128], ..none() }),
@@ -404,7 +404,7 @@ async fn what_is_wrong_with_a_request_is_said_with_its_place() {
                 "BYTES",
                 InferTensorContents { bytes_contents: vec!["a".into(), vec![0xff].into()], ..none() },
             ),
-            "bytes_contents/1: this is no UTF-8",
+            "bytes_contents/1: this is not UTF-8",
         ),
         (
             of_type("BYTES", InferTensorContents { bytes_contents: vec!["a".into(), "\0".into()], ..none() }),
@@ -413,9 +413,9 @@ async fn what_is_wrong_with_a_request_is_said_with_its_place() {
         // Raw ones
         (
             raw(&|request| request.inputs[0].contents = Some(fp32(&[5.1, 3.5, 1.4, 0.2]))),
-            "/inputs/0/contents: a request with raw_input_contents has none here",
+            "/inputs/0/contents: a request with raw_input_contents must have no contents here",
         ),
-        (raw(&|request| request.inputs[0].contents = Some(none())), "has none here"),
+        (raw(&|request| request.inputs[0].contents = Some(none())), "must have no contents here"),
         (
             raw(&|request| request.raw_input_contents.push(bytes::Bytes::new())),
             "/raw_input_contents: expected 1 contents, one for each input, got 2",
@@ -432,7 +432,7 @@ async fn what_is_wrong_with_a_request_is_said_with_its_place() {
         ),
         (
             changed(&|request| request.outputs = vec![requested("label"), requested("label")]),
-            "asked for more than once",
+            "requested more than once",
         ),
         (
             changed(&|request| {
@@ -452,7 +452,7 @@ async fn what_is_wrong_with_a_request_is_said_with_its_place() {
         ),
         (
             changed(&|request| request.parameters = with("triton_x", ParameterChoice::BoolParam(true))),
-            "not a caller's to set",
+            "are reserved",
         ),
         (
             changed(&|request| {

@@ -187,7 +187,7 @@ async fn a_deadline_ends_the_run() {
     let status = client.model_infer(within(turns(LONG), Duration::from_millis(100))).await.unwrap_err();
     assert_eq!(
         (status.code(), status.message()),
-        (Code::DeadlineExceeded, "the answer took longer than the request's own timeout")
+        (Code::DeadlineExceeded, "the request took longer than its own timeout")
     );
     timeout(SOON, client.model_infer(turns(3.0))).await.expect("the one instance is free").unwrap();
 
@@ -216,7 +216,7 @@ async fn no_deadline_is_later_than_the_settings_allow() {
     let status = client.model_infer(within(turns(LONG), PATIENCE)).await.unwrap_err();
     assert_eq!(
         (status.code(), status.message()),
-        (Code::DeadlineExceeded, "the answer took longer than server.request_timeout_ms")
+        (Code::DeadlineExceeded, "the request took longer than server.request_timeout_ms")
     );
     // Of a stream, each answer.
     let requests = stream::iter([turns(LONG), turns(3.0)]);

@@ -130,8 +130,8 @@ fn bad_keys_are_refused_with_the_reason() {
         ("RSA of 1024 bits", pem(RS256, RSA_1024), "k.public_key: has 1024 bits, RS256 needs at least 2048"),
         ("RSA of 1024 bits as JWK", jwk(RS256, &rsa_1024), "k.jwk: has 10"),
         ("another curve", pem(ES256, P_384), "k.public_key: is no P-256 public key"),
-        ("another type", pem(EdDSA, &one.public_pem), "k.public_key: is no public key for EdDSA"),
-        ("no PEM", pem(RS256, "hello"), "k.public_key: is no public key for RS256"),
+        ("another type", pem(EdDSA, &one.public_pem), "k.public_key: is not a public key for EdDSA"),
+        ("no PEM", pem(RS256, "hello"), "k.public_key: is not a public key for RS256"),
         ("a private key as the public one", pem(ES256, &one.private_pem), "k.public_key: is a private key"),
         ("JWK that is no JSON", KeySettings { jwk: Some("{".to_owned()), ..key(ES256) }, "k.jwk: is no JSON"),
         ("a set of JWKs", jwk(ES256, &json!({"keys": []})), "k.jwk: is a set of keys"),
@@ -154,7 +154,7 @@ fn bad_keys_are_refused_with_the_reason() {
         (
             "an RSA exponent of 1",
             jwk(RS256, &with(rsa_1024.clone(), "e", json!("AQ"))),
-            "is no RSA public key",
+            "is not an RSA public key",
         ),
         ("a JWK of another curve", jwk(EdDSA, &with(ed25519_jwk(), "crv", json!("X25519"))), "k.jwk: is"),
         ("a JWK of another type", jwk(ES256, &ed25519_jwk()), "another type or curve than ES256"),
@@ -169,12 +169,12 @@ fn bad_keys_are_refused_with_the_reason() {
         (
             "the private key of another",
             KeySettings { private_key: Some(Secret::new(other.private_pem)), ..pem(ES256, &one.public_pem) },
-            "a token signed with the gateway's own key is not believed",
+            "a token signed with the gateway's own key is not valid",
         ),
         (
             "a secret with a key pair, as base64",
             KeySettings { secret_base64: Some(base64("AAAA")), ..pem(ES256, &one.public_pem) },
-            "k.secret_base64: does not go with ES256",
+            "k.secret_base64: cannot be used with ES256",
         ),
         (
             "a secret that is not base64",
@@ -206,7 +206,7 @@ fn bad_keys_are_refused_with_the_reason() {
         (
             "a secret with a key pair",
             KeySettings { secret: Some(Secret::new(SECRET.to_owned())), ..pem(ES256, &one.public_pem) },
-            "k.secret: does not go with ES256",
+            "k.secret: cannot be used with ES256",
         ),
     ];
     table::each(cases, |(name, key, said)| {
@@ -229,7 +229,7 @@ fn which_key_signs_must_be_clear() {
     };
     assert_eq!(
         said(&settings),
-        Err("auth.signing_key: is missing: several keys could sign, say which one does".to_owned())
+        Err("auth.signing_key: is missing: several keys could sign, name one".to_owned())
     );
     settings.signing_key = Some("nobody".to_owned());
     assert_eq!(said(&settings), Err("auth.signing_key: there is no auth.keys.nobody".to_owned()));

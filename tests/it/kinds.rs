@@ -279,7 +279,7 @@ async fn a_model_is_tried_with_inputs_of_several_sizes() {
     assert_eq!(gateway.version("large-image").await["state"], "READY");
     let (reason, detail) = refusal("picky").await;
     assert_eq!(reason, "run_failed");
-    assert!(detail.contains("a golden case in the contract says"), "{detail}");
+    assert!(detail.contains("add a golden case to the contract"), "{detail}");
     assert!(!detail.contains("onnxruntime_src"), "no path: {detail}");
 }
 

@@ -349,13 +349,13 @@ async fn whatever_is_wrong_is_named() {
         ),
         (
             with(|body| body["inputs"][0]["parameters"] = json!({"shared_memory_region": "r"})),
-            "shared memory is not offered",
+            "shared memory is not supported",
         ),
         (with(|body| body["id"] = json!(7)), "/id"),
         (two_rows().to_string().replace("0.2", "NaN"), r#"the texts "NaN""#),
         (two_rows().to_string().replace("0.2", "-Infinity"), r#"the texts "NaN""#),
         ("[]".to_owned(), "expected an object"),
-        (String::new(), "no JSON"),
+        (String::new(), "not valid JSON"),
         ("{}".to_owned(), "inputs"),
     ];
     table::each_async(cases, async |(body, place)| {
@@ -417,7 +417,7 @@ async fn a_request_says_how_long_it_waits() {
         "data": [2e7]}]});
     let answer = send(gateway.post("/v2/models/slow/infer").body(body.to_string())).await;
     assert_eq!(answer.status, 504, "{}", answer.json);
-    assert!(error(&answer).contains("the request's own timeout"), "{}", answer.json);
+    assert!(error(&answer).contains("the request took longer than its own timeout"), "{}", answer.json);
 }
 
 proptest! {

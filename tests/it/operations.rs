@@ -153,7 +153,7 @@ async fn errors_are_in_the_words_of_the_protocol() {
     let narrow = TokenBuilder::new().scope("manage:iris").build();
     let reader = TokenBuilder::new().scope("predict read").build();
     let long = format!(r#"{{"parameters":{{"a":"{}"}}}}"#, "x".repeat(2000));
-    let known = "a parameter is not known: this takes `allow_breaking_changes` (true or false)";
+    let known = "unknown parameter: this takes `allow_breaking_changes` (true or false)";
     let usual =
         Refused { token: &everything, method: Method::POST, path: LOAD, body: "", status: 400, part: known };
     let scope = "the token lacks the scope `manage`";
@@ -200,13 +200,18 @@ async fn errors_are_in_the_words_of_the_protocol() {
             method: Method::GET,
             path: INDEX,
             status: 405,
-            part: "this path has other methods",
+            part: "this path does not take this method",
             ..usual.clone()
         },
-        Refused { method: Method::DELETE, status: 405, part: "this path has other methods", ..usual.clone() },
+        Refused {
+            method: Method::DELETE,
+            status: 405,
+            part: "this path does not take this method",
+            ..usual.clone()
+        },
         Refused { body: &long, status: 413, part: "the body is larger than", ..usual.clone() },
-        Refused { body: "{", part: "the body is no JSON", ..usual.clone() },
-        Refused { path: INDEX, body: "ready", part: "the body is no JSON", ..usual.clone() },
+        Refused { body: "{", part: "the body is not valid JSON", ..usual.clone() },
+        Refused { path: INDEX, body: "ready", part: "the body is not valid JSON", ..usual.clone() },
         Refused { body: r#"{"parameters":{"config":"{}"}}"#, ..usual.clone() },
         Refused { body: r#"{"parameters":{"file:1/model.onnx":"AAAA"}}"#, ..usual.clone() },
         Refused { body: r#"{"parameters":{"allow_breaking_changes":"yes"}}"#, ..usual.clone() },
@@ -344,7 +349,7 @@ async fn rolls_back_in_place_as_often_as_there_is_something_before() {
     let entry = gateway.indexed("iris", "1").await;
     assert_eq!(entry["state"], "READY");
     assert!(
-        entry["reason"].as_str().unwrap().starts_with("rolled_back: it served and was taken back"),
+        entry["reason"].as_str().unwrap().starts_with("rolled_back: it served and was rolled back"),
         "{entry}"
     );
     assert_eq!(gateway.roll_back("iris").await.body["digest"], json!(short(&variant(1))));
@@ -482,7 +487,7 @@ async fn a_deployment_that_fails_in_service_is_taken_back_by_itself() {
     let newest = gateway.history("iris").await[0].clone();
     assert_eq!(told(&newest), ["rolled_back", "automatic", &short(&iris()), &short(&failing), ""]);
     let detail = newest["detail"].as_str().unwrap();
-    assert!(detail.contains(" answers failed; the deployment before answered "), "{detail}");
+    assert!(detail.contains(" requests failed; the previous deployment answered "), "{detail}");
     assert!(serves(&iris())(&gateway.predict(&setosa()).await), "it does not return");
     gateway.reason_until("iris", "1", "rolled_back").await;
 }

@@ -104,5 +104,5 @@ fn whatever_is_wrong_is_said_with_its_place() {
 fn a_run_that_takes_longer_than_it_may_is_given_up() {
     let half_a_minute = r#"{"features":[2e7]}"#;
     let output = predict(&[&model("slow"), "--timeout-seconds", "1", "--input", half_a_minute]);
-    assert!(failure(&output).contains("there was no answer within 1 s"), "{output:?}");
+    assert!(failure(&output).contains("there was no result within 1 s"), "{output:?}");
 }

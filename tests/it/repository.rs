@@ -380,7 +380,7 @@ async fn weights_beside_the_model_are_part_of_it() {
         ask().await.header("x-model-digest").to_owned()
     };
     gateway.repository.put("ext/1/model.onnx", &data("models/external/model.onnx"));
-    let entry = gateway.reason_until("ext", "1", "its file `weights.bin` is missing; it is waited for").await;
+    let entry = gateway.reason_until("ext", "1", "its file `weights.bin` is missing; waiting for it").await;
     assert_eq!(entry["state"], "LOADING");
     gateway.reload(|settings| settings.models.incomplete_grace_ms = 100);
     let entry = gateway.reason_until("ext", "1", "truncated: its file `weights.bin` is missing").await;
@@ -439,7 +439,7 @@ async fn files_of_one_model_are_replaced_together_in_either_order() {
         gateway.version_until("ext", |version| version["state"] == "READY").await;
         let (before, (path, _, new)) = (gateway.version("ext").await["digest"].clone(), &files[first]);
         gateway.repository.put(path, new);
-        gateway.reason_until("ext", "1", "only a part of its files changed; the rest is waited for").await;
+        gateway.reason_until("ext", "1", "only some of its files changed; waiting for the rest").await;
         gateway.everything_is_dealt_with().await;
         assert_eq!(gateway.version("ext").await["digest"], before, "half a retraining does not serve");
         assert_eq!(prediction_of(&gateway, "ext").await, 5.0);
@@ -479,7 +479,7 @@ async fn half_a_retraining_that_a_start_finds_is_waited_on_too() {
     let (path, _, new) = &files[0];
     stopped.repository.put(path, new);
     let gateway = stopped.start().await;
-    gateway.reason_until("ext", "1", "only a part of its files changed").await;
+    gateway.reason_until("ext", "1", "only some of its files changed").await;
     assert_eq!(prediction_of(&gateway, "ext").await, 5.0);
     let (path, _, new) = &files[1];
     gateway.repository.put(path, new);
@@ -642,7 +642,7 @@ async fn a_file_of_another_format_is_refused_by_its_name() {
     ];
     table::each_async(cases, async |(name, content, part)| {
         gateway.repository.put(&format!("{name}/1/model.onnx"), &content);
-        let entry = gateway.reason_until(name, "1", "not_onnx: the file is no ONNX model: it is ").await;
+        let entry = gateway.reason_until(name, "1", "not_onnx: the file is not an ONNX model: it is ").await;
         assert!(entry["reason"].as_str().unwrap().contains(part), "{entry}");
     })
     .await;

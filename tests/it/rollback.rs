@@ -64,7 +64,7 @@ async fn a_deployment_that_fails_where_the_one_before_answers_is_taken_back() {
         };
         tokio::time::timeout(PATIENCE, asking).await.expect("it is taken back");
         let detail = is_taken_back(&tester, &test_model("square_root")).await;
-        assert!(detail.contains(" answers failed; the deployment before answered "), "{detail}");
+        assert!(detail.contains(" requests failed; the previous deployment answered "), "{detail}");
         assert_eq!(tester.ask(&json!(-4.0)).await, StatusCode::OK, "{form:?}");
     })
     .await;

@@ -123,7 +123,9 @@ async fn batches_are_not_made_of_what_is_not_proven_to_bear_it() {
     assert_eq!(version["refusal"]["reason"], "invalid_config");
     let detail = version["refusal"]["detail"].as_str().unwrap();
     assert!(
-        detail.starts_with("model.toml: scheduler.batching is true, but the model is not proven"),
+        detail.starts_with(
+            "model.toml: scheduler.batching is true, but the rows of several requests are not proven"
+        ),
         "{detail}"
     );
     gateway.repository.put("centred/model.toml", b"[scheduler]\nbatching = false\n");
@@ -167,7 +169,7 @@ async fn the_gateway_has_settings_for_all_models() {
     let scheduler = gateway.version("iris").await["scheduler"].clone();
     let expected = json!({
         "mode": "own_threads", "batching": true,
-        "batching_reason": "each row is answered alone: the graph keeps rows apart", "instances": 1, "threads": 2, "max_batch_rows": 16,
+        "batching_reason": "rows are independent: the graph keeps rows apart", "instances": 1, "threads": 2, "max_batch_rows": 16,
         "max_delay_ms": 4, "queue_capacity": 1024, "reason": "runtime.scheduler asks for it"
     });
     assert_eq!(scheduler, expected);

@@ -155,7 +155,10 @@ fn the_start_is_refused_without_a_key_or_with_a_bad_one() {
                 Some(("my.toml", "[auth.clients.a]\nsecret_hash = 'plain'\nscopes = ['predict', 'fly']")),
                 &[KEY],
             ),
-            &["auth.clients.a.secret_hash: is no argon2id hash", "auth.clients.a.scopes: `fly` is no scope"],
+            &[
+                "auth.clients.a.secret_hash: is not an argon2id hash",
+                "auth.clients.a.scopes: `fly` is not a scope",
+            ],
         ),
     ];
     table::each(cases, |(name, refused, parts)| {

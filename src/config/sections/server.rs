@@ -80,7 +80,7 @@ impl Default for ServerSettings {
 fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpNet>, D::Error> {
     let parse = |text: String| {
         text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)).map_err(|_| {
-            D::Error::custom(format!("`{text}` is no address (10.1.2.3) and no network (10.0.0.0/8)"))
+            D::Error::custom(format!("`{text}` is neither an address (10.1.2.3) nor a network (10.0.0.0/8)"))
         })
     };
     super::comma_list(deserializer)?.into_iter().map(parse).collect()

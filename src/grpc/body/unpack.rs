@@ -188,7 +188,7 @@ impl Messages {
 
     fn broken(&self) -> axum::BoxError {
         let name = self.packing.name();
-        Box::new(Status::invalid_argument(format!("the message is not {name}, as grpc-encoding says")))
+        Box::new(Status::invalid_argument(format!("the message is not {name}, though grpc-encoding says so")))
     }
 }
 

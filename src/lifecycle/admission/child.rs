@@ -85,7 +85,7 @@ pub(super) fn carry_out(job: &Job, mut output: impl Write) -> io::Result<()> {
     sandbox::enter(&mut sandbox, &readable, writable, job.session.threads > 1);
     let shut_in = sandbox.landlock != "none" && sandbox.seccomp;
     let report = if job.require_sandbox && !shut_in {
-        let detail = format!("the kernel cannot shut it in: {}", sandbox.missing.join("; "));
+        let detail = format!("the kernel cannot sandbox it: {}", sandbox.missing.join("; "));
         Report::Refused(Refusal::new(Reason::SandboxUnavailable, detail))
     } else {
         match try_model(runtime, job, &mut status) {

@@ -33,29 +33,33 @@ pub(super) fn of_end(outcome: &Outcome, timeout: Duration, memory_bytes: u64, is
             Reason::TimedOut,
             format!("loading and running it did not end within {} s", timeout.as_secs() * WALL_FACTOR),
         ),
-        End::Signalled(SIGXCPU) => (Reason::TimedOut, format!("it took more than {seconds} s on a CPU")),
+        End::Signalled(SIGXCPU) => (Reason::TimedOut, format!("it used more than {seconds} s of CPU time")),
         End::Signalled(SIGKILL) if outcome.duration.as_secs() >= seconds => {
-            (Reason::TimedOut, format!("it took more than {seconds} s on a CPU"))
+            (Reason::TimedOut, format!("it used more than {seconds} s of CPU time"))
         }
         End::Signalled(SIGKILL) => (
             Reason::MemoryLimit,
             format!(
-                "the system ended its process at {} MiB, most likely for want of memory",
+                "the kernel killed its process at {} MiB (SIGKILL), most likely for lack of memory",
                 outcome.peak_bytes >> 20
             ),
         ),
-        End::Signalled(SIGXFSZ) => (Reason::SandboxViolation, "it tried to write a file".to_owned()),
-        End::Signalled(SIGSYS) => (Reason::SandboxViolation, "it tried what no model needs".to_owned()),
-        End::Signalled(signal) => (Reason::Crashed, format!("it ended its process by signal {signal}")),
+        End::Signalled(SIGXFSZ) => {
+            (Reason::SandboxViolation, "it tried to write a file (SIGXFSZ)".to_owned())
+        }
+        End::Signalled(SIGSYS) => {
+            (Reason::SandboxViolation, "it made a system call that the sandbox forbids (SIGSYS)".to_owned())
+        }
+        End::Signalled(signal) => (Reason::Crashed, format!("its process was killed by signal {signal}")),
         End::Exited(_) | End::TooMuchOutput
             if OUT_OF_MEMORY.iter().any(|words| outcome.complaint.contains(words)) =>
         {
             return memory_limit(memory_bytes, is_scarce);
         }
-        End::TooMuchOutput => (Reason::ProofFailed, "its report is longer than any report".to_owned()),
+        End::TooMuchOutput => (Reason::ProofFailed, "its report is longer than the limit".to_owned()),
         End::Exited(status) => {
             let complaint = outcome.complaint.lines().last().unwrap_or("nothing");
-            (Reason::ProofFailed, format!("the proof ended with status {status} and said: {complaint}"))
+            (Reason::ProofFailed, format!("the proof exited with status {status}: {complaint}"))
         }
     };
     Refusal::new(reason, detail)

@@ -56,7 +56,7 @@ fn a_comparison_is_asked_for_once_when_the_share_is_reached_after_enough_answers
     assert!(verdict.takes_back, "{verdict:?}");
     assert_eq!(
         verdict.detail(),
-        "5 of 5 answers failed; the deployment before answered 5 of 5 of these inputs"
+        "5 of 5 requests failed; the previous deployment answered 5 of 5 of these inputs"
     );
 }
 

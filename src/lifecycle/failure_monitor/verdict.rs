@@ -43,8 +43,8 @@ impl Verdict {
     pub fn detail(&self) -> String {
         let Self { failed, requests, compared, answered_before, .. } = self;
         format!(
-            "{failed} of {requests} answers failed; the deployment before answered {answered_before} of {compared} of \
-             these inputs"
+            "{failed} of {requests} requests failed; the previous deployment answered {answered_before} of {compared} \
+             of these inputs"
         )
     }
 }

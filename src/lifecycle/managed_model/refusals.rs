@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::ManagedModel;
 use crate::{
     lifecycle::{
-        Proof, Reason, Refusal, Snapshot,
+        CopiedFile, Proof, Reason, Refusal, Snapshot,
         version_harness::{Admitted, CopyVerdict, Moment, Outcome, VersionEvent},
     },
     model::{Digest, ModelVersion},
@@ -92,7 +92,7 @@ impl ManagedModel {
 
     /// Returns the refusal of a copy whose files were rolled back. `None` if they were not.
     pub(super) fn rolled_back_refusal(&self, snapshot: &Snapshot) -> Option<Refusal> {
-        let detail = "it served and was taken back; a request to load it tries it again";
+        let detail = "it served and was rolled back; a request to load it tries it again";
         let is_rolled_back = self.rolled_back.contains(&snapshot.files_digest());
         is_rolled_back.then(|| Refusal::new(Reason::RolledBack, detail))
     }
@@ -101,8 +101,9 @@ impl ManagedModel {
     fn is_part_of_loaded(&self, version: ModelVersion, snapshot: &Snapshot) -> bool {
         self.loaded.get(&version).is_some_and(|servable| {
             let known = servable.snapshot.files();
-            let same = snapshot.files().iter().filter(|file| known.contains(file)).count();
-            same > 0 && same < snapshot.files().len()
+            let is_known = |file: &CopiedFile| known.iter().any(|known| known == file);
+            let same = snapshot.files().iter().filter(|file| is_known(file)).count();
+            same > 0 && same < snapshot.files().iter().count()
         })
     }
 

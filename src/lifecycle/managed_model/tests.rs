@@ -12,7 +12,7 @@ use crate::lifecycle::{
 };
 
 const RULES: RemovalRules =
-    RemovalRules { grace: std::time::Duration::from_secs(60), keeps: false, may_return: false };
+    RemovalRules { grace: std::time::Duration::from_mins(1), keeps: false, may_return: false };
 
 fn one() -> ModelVersion {
     ModelVersion::new(1)

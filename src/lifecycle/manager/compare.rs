@@ -46,7 +46,7 @@ impl Drop for Comparison {
     fn drop(&mut self) {
         // Terminating a run that has already ended does no harm.
         if let Err(error) = self.options.terminate() {
-            tracing::warn!(error = error.message(), "a comparison could not be told to end");
+            tracing::warn!(error = error.message(), "failed to cancel a comparison");
         }
     }
 }
@@ -64,7 +64,7 @@ impl Manager {
             if Instant::now() >= running.deadline
                 && let Err(error) = running.options.terminate()
             {
-                tracing::warn!(error = error.message(), "a comparison could not be told to end");
+                tracing::warn!(error = error.message(), "failed to cancel a comparison");
             }
             return;
         }
@@ -80,7 +80,7 @@ impl Manager {
                 }
                 Ok(None) => trial.rest(Duration::ZERO),
                 Err(problem) => {
-                    tracing::error!(model.name = %on_trial.0, "too many answers fail, and {problem}");
+                    tracing::error!(model.name = %on_trial.0, "too many requests fail, and {problem}");
                     trial.rest(Duration::ZERO);
                 }
             }
@@ -109,13 +109,13 @@ impl Manager {
         trial: &FailureMonitor,
     ) -> Result<Option<Comparison>, String> {
         let previous = self.models.get(&on_trial.0).and_then(|model| model.previous().last());
-        let (deployment, snapshot) = previous.ok_or("there is no way back")?;
+        let (deployment, snapshot) = previous.ok_or("there is no deployment to roll back to")?;
         let needed = deployment.proof.costs.session_bytes.saturating_mul(LOAD_FACTOR);
         if memory::bytes_left(self.parts.settings.runtime.memory_limit_bytes, 0)
             .is_some_and(|left| left < needed)
         {
             return Err(format!(
-                "comparing with the deployment before takes {} MiB, which are not left",
+                "comparing with the previous deployment takes {} MiB, more than is left",
                 needed >> 20
             ));
         }
@@ -141,7 +141,7 @@ impl Manager {
             let _ = messages.send(Message::Compared(Box::new(Compared { taken, before, answered, took })));
         };
         let thread = thread::Builder::new().name("comparison".to_owned()).stack_size(STACK_BYTES);
-        thread.spawn(run).map_err(|error| format!("no thread can be had for a comparison: {error}"))?;
+        thread.spawn(run).map_err(|error| format!("no thread could be started for a comparison: {error}"))?;
         Ok(Some(Comparison { on_trial: on_trial.clone(), options, deadline }))
     }
 
@@ -174,7 +174,7 @@ impl Manager {
         let answered = match answered {
             Ok(answered) => answered,
             Err(refusal) => {
-                tracing::error!(model.name = %name, "it cannot be compared with the deployment before: {refusal}");
+                tracing::error!(model.name = %name, "it cannot be compared with the previous deployment: {refusal}");
                 return false;
             }
         };
@@ -191,7 +191,8 @@ impl Manager {
         match self.roll_back(name, "automatic", Some(detail)) {
             Ok(_) => true,
             Err(error) => {
-                tracing::error!(model.name = %name, %error, "too many answers fail, and there is no way back");
+                tracing::error!(model.name = %name, %error, "too many requests fail, and there is no deployment to \
+                    roll back to");
                 false
             }
         }
@@ -202,9 +203,9 @@ fn log_stay(name: &ModelName, verdict: &Verdict, detail: &str) {
     if verdict.is_one_caller {
         tracing::warn!(
             model.name = %name,
-            "the deployment stays, as the failures are of one caller and the others are answered: {detail}"
+            "kept the deployment, as only the requests of one caller fail: {detail}"
         );
     } else {
-        tracing::info!(model.name = %name, "the deployment stays: {detail}");
+        tracing::info!(model.name = %name, "kept the deployment: {detail}");
     }
 }

@@ -32,7 +32,7 @@ impl Manager {
                     self.queue(name, candidate, Work::Copy { contract, pin, hash });
                 }
                 Effect::Prove(candidate, snapshot) => {
-                    tracing::debug!(model.name = %name, model.version = %version, "a candidate is proven");
+                    tracing::debug!(model.name = %name, model.version = %version, "started to prove a candidate");
                     self.queue(name, candidate, Work::Prove { snapshot });
                 }
                 Effect::Load(admitted) => self.load(name, version, *admitted),

@@ -117,9 +117,9 @@ impl Manager {
     fn restore_availability(&mut self, name: &ModelName, snapshot: &Snapshot, refusal: &Refusal) {
         if let Some(model) = self.models.get_mut(name).filter(|model| model.is_evicted()) {
             model.block(snapshot.content(), refusal);
-            let detail = "the version for which it made room could not be loaded";
+            let detail = "the version for which it was evicted could not be loaded";
             if let Err(error) = self.roll_back(name, "automatic", Some(detail.to_owned())) {
-                tracing::error!(model.name = %name, %error, "what made room cannot be brought back");
+                tracing::error!(model.name = %name, %error, "failed to restore the evicted version");
             }
         }
     }
@@ -160,7 +160,7 @@ fn load_copy(
         && signature.is_alike_but_for_output_shapes(&proof.signature)
         && proof.output_forms.fit(signature.outputs.len());
     if !is_proven {
-        let detail = "the model is not what its proof says it is";
+        let detail = "the model differs from its proof";
         return Err(Refusal::new(Reason::ProofFailed, detail));
     }
     let contract = contract_of(&first, snapshot.contract(), proof.contract.graph.clone())?;

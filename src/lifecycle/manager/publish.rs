@@ -41,7 +41,7 @@ impl Manager {
 
     /// Reports that a version serves on without its files.
     pub(super) fn report_kept(&self, name: &ModelName, version: ModelVersion) {
-        tracing::warn!(model.name = %name, model.version = %version, "its file is gone; it serves on");
+        tracing::warn!(model.name = %name, model.version = %version, "its file is gone; the version keeps serving");
         let entry = HistoryEntry::of(name, version, Event::Kept, "repository".to_owned());
         self.parts.history.add(entry);
     }

@@ -39,7 +39,7 @@ impl Manager {
             batching = new.schedule.batching,
             instances = new.schedule.instances,
             threads = new.schedule.threads,
-            "a version is scheduled otherwise"
+            "the schedule of a version changed"
         );
         let Some(model) = self.models.get_mut(name) else { return };
         let out = model.reschedule(Arc::new(new), keep);

@@ -41,7 +41,7 @@ impl Manager {
         let remembered = match self.parts.store.deployments() {
             Ok(remembered) => remembered,
             Err(error) => {
-                tracing::error!(%error, "what served before cannot be read; the start begins with the repository");
+                tracing::error!(%error, "failed to read what served before; starting from the repository");
                 self.keeps_all_copies = true;
                 return;
             }
@@ -55,7 +55,7 @@ impl Manager {
                 Err(error) => {
                     tracing::error!(
                         model.name = %name, %error,
-                        "what served before cannot be read; the start begins with the repository"
+                        "failed to read what served before; starting from the repository"
                     );
                     // The copies stay, so that an operator can repair the file that names them.
                     self.keeps_all_copies = true;
@@ -100,7 +100,7 @@ impl Manager {
             self.restore_version(name, deployment, snapshot)
         });
         for ((name, (deployment, snapshot)), loaded) in tasks.into_iter().zip(loaded) {
-            let other = || Err(Refusal::new(Reason::LoadFailed, "the gateway could not try it"));
+            let other = || Err(Refusal::new(Reason::LoadFailed, "the gateway could not prove it"));
             self.restore_or_keep(name, deployment, snapshot, loaded.unwrap_or_else(other));
         }
         for name in names {
@@ -146,7 +146,8 @@ impl Manager {
             // An older gateway recorded the digest of the model's file alone.
             Ok(snapshot) => Some((Deployment { digest: snapshot.digest(), ..deployment }, snapshot)),
             Err(error) => {
-                tracing::error!(model.name = %name, %error, "a copy of what served before is lost");
+                tracing::error!(model.name = %name, %error, "failed to reopen the copy of a version that served \
+                    before");
                 None
             }
         };
@@ -183,7 +184,7 @@ impl Manager {
                     model.name = %name,
                     model.version = %deployment.version,
                     model.digest = deployment.digest.short(),
-                    "what served before cannot serve again: {refusal}"
+                    "failed to restore a version that served before: {refusal}"
                 );
                 let model = self.models.entry(name.clone()).or_default();
                 model.keep_unrestored(deployment, snapshot);
@@ -210,7 +211,7 @@ impl Manager {
             model.name = %name,
             model.version = %version,
             model.digest = digest.short(),
-            "a version was put into service as before"
+            "a version that served before was put into service"
         );
         self.parts.history.add(HistoryEntry {
             digest: Some(digest.to_string()),

@@ -54,7 +54,7 @@ impl Manager {
     fn rewrite(&mut self) {
         let unwritten = self.parts.store.unwritten();
         if unwritten.is_empty() && self.state.unwritten.take().is_some() {
-            tracing::info!("what serves is written down again");
+            tracing::info!("resumed writing the record of what serves");
         }
         let begin = Instant::now();
         for name in unwritten {
@@ -73,8 +73,8 @@ impl Manager {
         if self.state.unwritten.as_ref() != Some(&kind) {
             tracing::error!(
                 %error,
-                "failed to write down what serves; it serves on, and this is tried every second. A restart until then \
-                 begins with what was written before"
+                "failed to write the record of what serves; models keep serving, and the write is retried every \
+                 second. A restart until then restores the last record"
             );
             self.parts.metrics.set_state_available(false);
             self.state.unwritten = Some(kind);
@@ -131,7 +131,7 @@ impl Manager {
                     tracing::warn!(
                         model.name = %name,
                         model.digest = bad.digest().short(),
-                        "what another gateway took back serves on: {refusal}"
+                        "failed to roll back as another gateway did; the version keeps serving: {refusal}"
                     );
                     if let Some(model) = self.models.get_mut(&name) {
                         model.record_failed_rollback(Instant::now());
@@ -186,21 +186,21 @@ impl Manager {
         let is_joined = self.state.generation != self.parts.store.generation();
         match (&self.state.problem, &problem) {
             (known, Some(problem)) if known.as_ref() != Some(problem) => tracing::warn!(
-                "{problem}; what serves goes on; deployments, their history and the way back end with this process \
-                 unless it can be used later, which is tried every second"
+                "{problem}; models keep serving. Deployments, their history and the option to roll back end with this \
+                 process unless the folder becomes usable, which is checked every second"
             ),
-            (Some(_), None) => tracing::info!("models.state_directory is used again"),
+            (Some(_), None) => tracing::info!("models.state_directory is usable again"),
             (None, None) if is_joined && self.state.generation > 0 => tracing::warn!(
-                "models.state_directory was removed or exchanged, and is made and filled again; copies of what served \
-                 before are lost with it"
+                "models.state_directory was removed or replaced, and was created again; the copies of earlier \
+                 deployments are lost"
             ),
             _ => {}
         }
         let lacks_locks = self.parts.store.lacks_locks();
         if lacks_locks && !self.state.lacks_locks {
             tracing::warn!(
-                "the file system of models.state_directory has no locks: gateways that share it may overwrite what \
-                 another remembers, and copies that a killed one held are not removed"
+                "the file system of models.state_directory has no locks: gateways that share it may overwrite each \
+                 other's records, and copies held by a killed one are not removed"
             );
         }
         self.state.lacks_locks = lacks_locks;

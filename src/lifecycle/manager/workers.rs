@@ -116,7 +116,7 @@ impl Workers {
         let shared = Arc::clone(&self.shared);
         let thread = thread::Builder::new().name("admission".to_owned());
         if let Err(error) = thread.spawn(move || shared.work()) {
-            tracing::error!(%error, "no thread can be had for a candidate");
+            tracing::error!(%error, "failed to start a thread for a candidate");
             let mut queue = self.shared.queue();
             queue.running -= 1;
             // Another running thread will still take the jobs.
@@ -192,7 +192,7 @@ fn carry_out(store: &Store, prover: &Prover, candidate: &Candidate, work: Work) 
 
 /// Returns the result of a job that failed for a reason unrelated to the candidate.
 fn failed(work: &Work) -> WorkResult {
-    let refusal = Refusal::new(Reason::ProofFailed, "the gateway could not try it; the log says why");
+    let refusal = Refusal::new(Reason::ProofFailed, "the gateway could not prove it; the log says why");
     match work {
         Work::Hash => WorkResult::Hashed(Err(refusal)),
         Work::Copy { .. } => WorkResult::Copied(Err(refusal)),

@@ -95,7 +95,7 @@ pub fn find_batching(
         Ok(count) => count,
         Err(reason) => return BatchingFound::no(reason),
     };
-    let Ok(options) = RunOptions::new() else { return BatchingFound::no("no run could be begun") };
+    let Ok(options) = RunOptions::new() else { return BatchingFound::no("no run could be started") };
     let ends = Instant::now() + allowance;
     let soft_end =
         ends.min(Instant::now() + 2 * SOFT_BUDGET.max(Duration::from_micros(run_us.saturating_mul(2))));
@@ -109,7 +109,8 @@ pub fn find_batching(
         }
         if let Err(difference) = judge.judge(&pool, &batch) {
             return BatchingFound::no(format!(
-                "rows were answered otherwise together, though the graph seems to keep rows apart: {difference}"
+                "rows run together gave other results than alone, though the graph seems to keep rows apart: \
+                 {difference}"
             ));
         }
     }
@@ -117,9 +118,9 @@ pub fn find_batching(
         return BatchingFound::no("no row could be run alone");
     }
     let reason = if pool.len() < 2 {
-        format!("each row is answered alone: {dependence}; no two unlike rows are known that it takes")
+        format!("rows are independent: {dependence}; no two different rows are known that it takes")
     } else {
-        format!("each row is answered alone: {dependence}")
+        format!("rows are independent: {dependence}")
     };
     BatchingFound { batchable: true, reason }
 }
@@ -168,7 +169,7 @@ fn row_count(base: &Inputs, hints: BatchingHints<'_>) -> Result<usize, String> {
     let elements: usize = base.iter().map(|(_, tensor)| tensor.data().len()).sum();
     let fit = MAX_ELEMENTS / elements.max(1);
     if fit < 2 {
-        return Err("its rows are too large to try two at once".to_owned());
+        return Err("its rows are too large to run two at once".to_owned());
     }
     let in_time = usize::try_from(SOFT_BUDGET.as_micros() / u128::from(run_us.max(1))).unwrap_or(ROWS);
     // The limit for a pair differs, because batches gain most where runs are long.
@@ -190,9 +191,9 @@ impl Judge<'_> {
     fn judge(&mut self, pool: &Pool, batch: &[usize]) -> Result<(), String> {
         let rows: Vec<&pool::Row> = batch.iter().map(|index| pool.row(*index)).collect();
         let inputs: Vec<Inputs> = rows.iter().map(|row| row.inputs.clone()).collect();
-        let inputs = joined(&inputs).ok_or("they do not go together")?;
+        let inputs = joined(&inputs).ok_or("they cannot be batched")?;
         // Rows that run alone but not together must not share a batch.
-        let together = self.run(&inputs).ok_or("together they are not answered at all")?;
+        let together = self.run(&inputs).ok_or("run together, they fail")?;
         for (index, row) in rows.iter().enumerate() {
             // Far rows only have to leave the others unchanged.
             if row.is_far {

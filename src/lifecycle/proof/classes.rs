@@ -82,7 +82,7 @@ impl Check<'_> {
             && width != self.counts.len()
         {
             return Err(format!(
-                "`classes` has {} names, the model answers {width} probabilities",
+                "`classes` has {} names, the model returns {width} probabilities",
                 self.counts.len()
             ));
         }
@@ -96,7 +96,7 @@ impl Check<'_> {
             let Some(class) = class.filter(|class| *class < self.counts.len()) else {
                 let names = self.counts.len();
                 return Err(format!(
-                    "`classes` has {names} names, and none for the label {label} that is answered"
+                    "`classes` has {names} names, and none for the label {label} that the model returns"
                 ));
             };
             if let Some((probabilities, width)) = columns {

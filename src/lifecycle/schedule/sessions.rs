@@ -83,7 +83,7 @@ fn fitting(costs: &Costs, available_bytes: Option<u64>) -> Result<usize, Refusal
     if first > available {
         let detail = format!(
             "loading it takes {} MiB beside what serves, {} MiB are left; give the process more memory, or set \
-             models.preserve to \"resources\" to have the old one make room",
+             models.preserve to \"resources\" to evict the old version first",
             first >> 20,
             available >> 20
         );

@@ -102,7 +102,7 @@ impl Store {
         };
         let place = place.ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
         if let Some(Err(error)) = lasting.as_ref().map(|folder| folder.hold(content)) {
-            tracing::debug!(%error, "other gateways are not told that a copy is held");
+            tracing::debug!(%error, "failed to mark a copy as held");
         }
         let manifest = Manifest::read(&place, content).map_err(failed)?;
         let snapshot = Arc::new(match lasting {
@@ -119,7 +119,7 @@ impl Store {
         let live = self.live();
         for (content, _) in live.iter().filter(|(_, snapshot)| snapshot.strong_count() > 0) {
             if let Err(error) = folder.hold(*content) {
-                tracing::debug!(%error, "other gateways are not told that a copy is held");
+                tracing::debug!(%error, "failed to mark a copy as held");
             }
         }
     }
@@ -165,7 +165,7 @@ impl Store {
         drop((writing, remembered, live));
         for copy in removed {
             if let Err(error) = fs::remove_dir_all(copy) {
-                tracing::warn!(%error, "a private copy of a model cannot be removed");
+                tracing::warn!(%error, "failed to remove a private copy of a model");
             }
         }
         true
@@ -240,7 +240,7 @@ fn set_aside(folder: &Folder, copy: &Path) -> Option<PathBuf> {
     match fs::rename(copy, &aside) {
         Ok(()) => Some(aside),
         Err(error) => {
-            tracing::warn!(%error, "a private copy of a model cannot be removed");
+            tracing::warn!(%error, "failed to remove a private copy of a model");
             None
         }
     }

@@ -76,7 +76,7 @@ impl Folder {
     pub(super) fn temporary() -> Result<Self, StoreError> {
         let parent = temporary_directory();
         let failed = |error: io::Error| {
-            let what = format!("no folder for private copies can be made in {}", parent.display());
+            let what = format!("no folder for private copies can be created in {}", parent.display());
             StoreError::new(format!("{what} (set models.state_directory, or TMPDIR)"), &error)
         };
         remove_abandoned(&parent);
@@ -168,7 +168,7 @@ fn remove_abandoned(parent: &Path) {
         let lock = path.join(LOCK);
         let is_file = fs::symlink_metadata(&lock).is_ok_and(|metadata| metadata.is_file());
         if ours && is_file && !lock::is_held(&lock) && fs::remove_dir_all(&path).is_ok() {
-            tracing::info!(folder = %path.display(), "private copies of a gateway that was killed were removed");
+            tracing::info!(folder = %path.display(), "removed the private copies of a killed gateway");
         }
     }
 }

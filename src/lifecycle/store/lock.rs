@@ -30,7 +30,7 @@ impl Lock {
         match file.try_lock_shared() {
             Ok(()) => Ok(Self { file, is_held: true }),
             Err(TryLockError::WouldBlock) => {
-                Err(io::Error::other("another gateway uses it alone, as earlier releases do"))
+                Err(io::Error::other("another gateway holds its lock exclusively, as earlier releases do"))
             }
             Err(TryLockError::Error(_)) => Ok(Self { file, is_held: false }),
         }
@@ -56,7 +56,7 @@ impl Lock {
                 Err(TryLockError::Error(_)) => return Ok(Self { file, is_held: false }),
                 Err(TryLockError::WouldBlock) if start.elapsed() >= PATIENCE => {
                     let kind = io::ErrorKind::TimedOut;
-                    return Err(io::Error::new(kind, "another gateway did not let go of it"));
+                    return Err(io::Error::new(kind, "another gateway did not release its lock"));
                 }
                 Err(TryLockError::WouldBlock) => pause(),
             }

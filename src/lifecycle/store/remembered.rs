@@ -241,7 +241,7 @@ fn follow_one(
         Ok(Some(file)) => Some((model.clone(), known.note(FileSummary::of(&file), Some(stamp)))),
         Ok(None) => None,
         Err(error) => {
-            tracing::error!(model.name = %model, %error, "failed to read what another gateway remembered");
+            tracing::error!(model.name = %model, %error, "failed to read another gateway's record");
             known.stamp = Some(stamp);
             None
         }

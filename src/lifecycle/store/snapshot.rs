@@ -115,7 +115,7 @@ impl Manifest {
         let mut manifest: Self = serde_json::from_slice(&fs::read(folder.join(MANIFEST))?)?;
         let whole = copy::content_of(&manifest.files, manifest.contract.as_ref());
         if whole != content || manifest.content != content {
-            return Err(io::Error::other("its manifest is of another content"));
+            return Err(io::Error::other("its manifest describes other content"));
         }
         // An older gateway wrote the digest of the model's file alone.
         manifest.digest = copy::shown_digest(&manifest.files);
@@ -201,7 +201,7 @@ impl Snapshot {
     pub fn verify(&self) -> io::Result<()> {
         for file in self.manifest.files.iter() {
             if copy::digest_of_file(&self.folder.join(FILES).join(&file.path))? != file.digest {
-                return Err(io::Error::other(format!("{} is not what it was", file.path)));
+                return Err(io::Error::other(format!("{} has changed", file.path)));
             }
         }
         Ok(())

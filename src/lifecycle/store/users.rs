@@ -82,7 +82,7 @@ impl User {
                 others.count += 1;
                 others.held.extend(contents(&folder));
             } else if let Err(error) = fs::remove_dir_all(&folder) {
-                tracing::debug!(%error, "what a gateway left that was killed cannot be removed");
+                tracing::debug!(%error, "failed to remove the files of a killed gateway");
             }
         }
         others

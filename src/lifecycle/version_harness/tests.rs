@@ -4,14 +4,14 @@ use std::path::Path;
 
 use super::*;
 use crate::{
-    lifecycle::{CopiedFile, Manifest},
+    lifecycle::{CopiedFile, CopiedFiles, Manifest},
     model::ModelVersion,
 };
 
 const JOB: u64 = 7;
 
 const TIMES: SettleTimes =
-    SettleTimes { settle: Duration::from_secs(1), incomplete: Duration::from_secs(60) };
+    SettleTimes { settle: Duration::from_secs(1), incomplete: Duration::from_mins(1) };
 
 /// A file that was changed a moment ago, as far as `now` tells, and long ago as far as `later` does.
 pub(in crate::lifecycle) fn candidate() -> Candidate {
@@ -35,7 +35,12 @@ fn defective(defect: Defect) -> Candidate {
 pub(in crate::lifecycle) fn snapshot(content: &str) -> Arc<Snapshot> {
     let digest = Digest::of(content.as_bytes());
     let file = CopiedFile { path: "model.onnx".to_owned(), digest, bytes: 1 };
-    let manifest = Manifest { content: digest, digest, files: vec![file], contract: None };
+    let manifest = Manifest {
+        content: digest,
+        digest,
+        files: CopiedFiles { model: file, data: Vec::new() },
+        contract: None,
+    };
     Arc::new(Snapshot::found("/nowhere".into(), manifest))
 }
 
@@ -267,7 +272,7 @@ fn a_file_settles_before_it_is_tried() {
     let at = moment();
     let mut harness = in_stage(Stage::New, at);
     assert_eq!(harness.candidate_state(at), CandidateState::Unsettled);
-    let long_ago = Moment { wall: SystemTime::now() + Duration::from_secs(3600), ..at };
+    let long_ago = Moment { wall: SystemTime::now() + Duration::from_hours(1), ..at };
     assert_eq!(harness.candidate_state(long_ago), CandidateState::Untried, "its change time is proof enough");
     assert!(harness.on(VersionEvent::Scanned, long_ago).is_empty());
     harness.stage = Stage::Hashed(Digest::of(b"one"));

@@ -89,8 +89,8 @@ pub(super) fn compare_non_finite<'m>(
 ) {
     let sentence = match (old.contract.allows_non_finite(), new.contract.allows_non_finite()) {
         // Strings replace numbers, and an error becomes a valid response.
-        (false, true) => "NaN and infinity are answered, were an error",
-        (true, false) => "NaN and infinity are an error, were answered",
+        (false, true) => "NaN and infinity are returned, were an error",
+        (true, false) => "NaN and infinity are an error, were returned",
         _ => return,
     };
     if new.signature.outputs.iter().any(|output| holds_floats(&output.kind)) {

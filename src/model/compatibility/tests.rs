@@ -270,7 +270,7 @@ fn only_numbers_have_ranges_and_only_floats_are_not_finite() {
         contract.non_finite_outputs = non_finite_outputs;
         plain(contract)
     };
-    assert_eq!(changes(&floats(allow), &floats(refuse)), ["!NaN and infinity are an error, were answered"]);
+    assert_eq!(changes(&floats(allow), &floats(refuse)), ["!NaN and infinity are an error, were returned"]);
 }
 
 #[test]

@@ -78,7 +78,7 @@ fn value(json: &Json, kind: &ValueKind) -> Result<Value, String> {
             let entries = json.get("map").filter(|inner| inner.is_object()).unwrap_or(json);
             let entries = entries.as_object().ok_or("expected an object")?;
             let number = |text: &String| {
-                text.parse::<i64>().map_err(|_| format!("the key `{text}` is no whole number"))
+                text.parse::<i64>().map_err(|_| format!("the key `{text}` is not a whole number"))
             };
             let keys = match key {
                 ElementType::String => TensorData::String(entries.keys().cloned().collect()),
@@ -117,6 +117,6 @@ mod tests {
             assert_eq!(value(&serde_json::from_str(json).unwrap(), &kind).as_ref(), Ok(&expected), "{json}");
         }
         let message = value(&serde_json::json!([{"a": 1}]), &kind).unwrap_err();
-        assert_eq!(message, "the key `a` is no whole number");
+        assert_eq!(message, "the key `a` is not a whole number");
     }
 }

@@ -118,7 +118,7 @@ fn check_unique<'a>(kind: &str, names: impl Iterator<Item = &'a str>) -> Result<
             return invalid(format!("a {kind} has no name"));
         }
         if !seen.insert(name) {
-            return invalid(format!("the {kind} `{name}` is there twice"));
+            return invalid(format!("the {kind} `{name}` occurs twice"));
         }
     }
     Ok(())
@@ -172,7 +172,7 @@ mod tests {
         for (json, part) in [
             ("[]", "cannot be read"),
             (r#"{"feature":[]}"#, "unknown field `feature`"),
-            (r#"{"features":[{"name":"a"},{"name":"a"}]}"#, "the feature `a` is there twice"),
+            (r#"{"features":[{"name":"a"},{"name":"a"}]}"#, "the feature `a` occurs twice"),
             (r#"{"features":[{"name":""}]}"#, "a feature has no name"),
             (r#"{"features":[{"name":"a","minimum":2,"maximum":1}]}"#, "minimum 2 above its maximum 1"),
             (r#"{"tolerance":-1}"#, "`tolerance`"),

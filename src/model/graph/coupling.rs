@@ -65,7 +65,7 @@ impl RowDependence {
         }
         let incomplete = || Self::Unknown {
             operator: "The graph".to_owned(),
-            reason: "has more operators than are looked into".to_owned(),
+            reason: "has more operators than are analysed".to_owned(),
         };
         coupled_anywhere(graph)
             .unwrap_or_else(|| if graph.is_complete { walk.verdict() } else { incomplete() })
@@ -135,7 +135,7 @@ impl<'g> Walk<'g> {
         let outputs = operation.outputs();
         for (index, name) in node.outputs.iter().enumerate().filter(|(_, name)| !name.is_empty()) {
             let value = outputs.get(index).cloned().unwrap_or_else(|| {
-                Value::lost(Stop::Unknown("has an output that is not looked into".to_owned()), &node.operator)
+                Value::lost(Stop::Unknown("has an output that is not analysed".to_owned()), &node.operator)
             });
             self.values.insert(name, value);
         }
@@ -155,7 +155,7 @@ impl<'g> Walk<'g> {
                 Some(value) => value.not_by_row(name),
                 None => Some(Rc::new(value::Lost {
                     operator: name.clone(),
-                    stop: Stop::Unknown("is an output that no operator gives".to_owned()),
+                    stop: Stop::Unknown("is an output that no operator produces".to_owned()),
                 })),
             };
             let Some(found) = found else { continue };
@@ -194,13 +194,13 @@ impl Operation<'_> {
     fn not_understood(&self) -> Option<String> {
         let Node { domain, attributes, inputs, .. } = self.node;
         if attributes.iter().any(|attribute| attribute.value == AttributeValue::Body) {
-            return Some("has a body, which is not looked into".to_owned());
+            return Some("has a body, which is not analysed".to_owned());
         }
         if inputs.iter().zip(&self.inputs).any(|(name, value)| !name.is_empty() && value.is_none()) {
-            return Some("takes a value that no operator gives".to_owned());
+            return Some("takes a value that no operator produces".to_owned());
         }
         if self.graph.functions.contains(&(domain.clone(), self.node.operator.clone())) {
-            return Some("is a function of the file, which is not looked into".to_owned());
+            return Some("is a function of the file, which is not analysed".to_owned());
         }
         let is_known =
             self.node.is_standard() || domain == "com.microsoft" || domain == "com.ms.internal.nhwc";
@@ -212,9 +212,7 @@ impl Operation<'_> {
         let is_padded = self.inputs.iter().flatten().any(|value| value.is_padded());
         match self.node.operator.as_str() {
             "Identity" | "Flatten" | "Reshape" | "Squeeze" | "Unsqueeze" | "TfIdfVectorizer" => Ok(()),
-            _ if is_padded => {
-                Err(Stop::Coupled("takes rows that are filled up to the longest one".to_owned()))
-            }
+            _ if is_padded => Err(Stop::Coupled("takes rows that are padded to the longest one".to_owned())),
             _ => Ok(()),
         }
     }
@@ -252,7 +250,7 @@ impl Operation<'_> {
     fn first(&self) -> Result<&value::Rows, Stop> {
         match self.inputs.first() {
             Some(Some(Value::Rows(rows))) => Ok(rows),
-            _ => Err(Stop::Unknown("takes rows in another place than is looked into".to_owned())),
+            _ => Err(Stop::Unknown("takes rows in a place that is not analysed".to_owned())),
         }
     }
 
@@ -289,7 +287,7 @@ impl Operation<'_> {
     /// Returns an error unless all inputs from this position on are the same for all rows.
     fn fixed_from(&self, index: usize) -> Result<(), Stop> {
         if self.inputs.iter().skip(index).flatten().any(|value| value.has_rows()) {
-            return Err(Stop::Unknown("takes rows in another place than is looked into".to_owned()));
+            return Err(Stop::Unknown("takes rows in a place that is not analysed".to_owned()));
         }
         Ok(())
     }

@@ -62,7 +62,7 @@ impl RowOutputs {
         if outputs.len() != signature.outputs.len() {
             let output =
                 signature.outputs.get(outputs.len()).map(|spec| spec.name.clone()).unwrap_or_default();
-            return Err(NotByRow { output, found: "not there".to_owned(), rows });
+            return Err(NotByRow { output, found: "which is missing".to_owned(), rows });
         }
         let by_row = |(index, value): (usize, Value)| {
             if roles.get(index) == Some(&Output::Constant) {

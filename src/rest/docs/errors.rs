@@ -34,7 +34,7 @@ fn complete(operation: &mut Operation, path: &str, dialect: Dialect) {
     for (status, response) in &mut operation.responses.responses {
         let (RefOr::T(response), Ok(status)) = (response, status.parse::<StatusCode>()) else { continue };
         if response.description.is_empty() {
-            status.canonical_reason().unwrap_or("An answer").clone_into(&mut response.description);
+            status.canonical_reason().unwrap_or("Response").clone_into(&mut response.description);
         }
         // A broken rule of HTTP is also 400, beside an error of another form such as OAuth's.
         if status == StatusCode::BAD_REQUEST {
@@ -59,10 +59,10 @@ fn errors_of_layers(
     let is_charged = needs_token || takes_body;
     let errors = [
         (true, StatusCode::BAD_REQUEST, "The request breaks a rule of HTTP, or has two tokens"),
-        (needs_token, StatusCode::UNAUTHORIZED, "No token, or one that is not believed"),
+        (needs_token, StatusCode::UNAUTHORIZED, "No token, or one that is not valid"),
         (needs_scope, StatusCode::FORBIDDEN, "The token lacks the scope"),
-        (path.contains('{'), StatusCode::NOT_FOUND, "There is nothing of such a name"),
-        (takes_body, StatusCode::REQUEST_TIMEOUT, "The body did not come in time"),
+        (path.contains('{'), StatusCode::NOT_FOUND, "There is no resource of this name"),
+        (takes_body, StatusCode::REQUEST_TIMEOUT, "The body did not arrive within server.body_timeout_ms"),
         (takes_body, StatusCode::PAYLOAD_TOO_LARGE, "The body is too large"),
         (
             takes_body,
@@ -72,16 +72,16 @@ fn errors_of_layers(
         (
             is_charged,
             StatusCode::TOO_MANY_REQUESTS,
-            "A quota is used up; `Retry-After` says when to come back",
+            "A quota is used up; `Retry-After` says when to try again",
         ),
         (true, StatusCode::INTERNAL_SERVER_ERROR, "The gateway failed; the log says why"),
         (true, StatusCode::NOT_IMPLEMENTED, "The `Transfer-Encoding` is not `chunked`"),
         (
             is_charged,
             StatusCode::SERVICE_UNAVAILABLE,
-            "There is too much to do; `Retry-After` says when to come back",
+            "The gateway is overloaded; `Retry-After` says when to try again",
         ),
-        (true, StatusCode::GATEWAY_TIMEOUT, "It takes longer than server.request_timeout_ms"),
+        (true, StatusCode::GATEWAY_TIMEOUT, "The request took longer than server.request_timeout_ms"),
     ];
     errors.into_iter().filter_map(|(applies, status, text)| applies.then_some((status, text)))
 }

@@ -116,12 +116,12 @@ pub(super) async fn index(
     params(("model" = String, Path, description = "The model's name", example = "iris")),
     request_body(content = Option<LoadRequestDocument>, description = "May be empty"), responses(
     (status = 200, body = Done),
-    (status = 400, description = "A parameter that is not known", body = ErrorDocument),
+    (status = 400, description = "A parameter is unknown", body = ErrorDocument),
     (status = 401, body = ErrorDocument),
     (status = 403, description = "The token lacks the scope `manage`", body = ErrorDocument),
     (status = 404, description = "There is no such model", body = ErrorDocument),
-    (status = 409, description = "The newest version may not serve, and why", body = ErrorDocument),
-    (status = 504, description = "It takes longer than server.request_timeout_ms, and goes on", body = ErrorDocument)))]
+    (status = 409, description = "The newest version was refused, with the reason", body = ErrorDocument),
+    (status = 504, description = "It takes longer than server.request_timeout_ms, and continues", body = ErrorDocument)))]
 pub(super) async fn load(
     State(state): State<TransportState>,
     permit: Permit<MayManage>,
@@ -139,7 +139,7 @@ pub(super) async fn load(
     params(("model" = String, Path, description = "The model's name", example = "iris")),
     request_body(content = Option<UnloadRequestDocument>, description = "May be empty"), responses(
     (status = 200, body = Done),
-    (status = 400, description = "A parameter that is not known", body = ErrorDocument),
+    (status = 400, description = "A parameter is unknown", body = ErrorDocument),
     (status = 401, body = ErrorDocument),
     (status = 403, description = "The token lacks the scope `manage`", body = ErrorDocument),
     (status = 404, description = "There is no such model", body = ErrorDocument)))]

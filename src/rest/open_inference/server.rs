@@ -28,7 +28,7 @@ pub(super) async fn live() -> Json<LiveDocument> {
 /// Check that the server accepts requests
 #[utoipa::path(get, path = "/v2/health/ready", operation_id = "server_ready", tag = "open inference", responses(
     (status = 200, body = ReadyDocument),
-    (status = 503, description = "Not now, and why", body = ErrorDocument)))]
+    (status = 503, description = "It does not, with the reason", body = ErrorDocument)))]
 pub(super) async fn ready(State(state): State<TransportState>) -> Result<Json<ReadyDocument>, ApiError> {
     match state.serving.readiness() {
         Readiness::Ready => Ok(Json(ReadyDocument { ready: true })),

@@ -118,8 +118,8 @@ macro_rules! verb {
             #[utoipa::path(post, path = $path, operation_id = concat!("tensorflow_", stringify!($name)), tag = "tensorflow", security(("bearer" = ["predict"])),
                 params(("model" = String, Path, description = "The model's name", example = "iris") $($param)*),
                 request_body = $request, responses(
-                (status = 200, description = "What the model says; which version said it stands in `x-model-version` \
-                    and `x-model-digest`", body = $response),
+                (status = 200, description = "The prediction; `x-model-version` and `x-model-digest` name the version \
+                    that made it", body = $response),
                 Errors))]
             #[expect(dead_code, reason = "only its description is used")]
             fn $name() {}
@@ -128,30 +128,30 @@ macro_rules! verb {
 }
 
 verb! {
-    predict, "/v1/models/{model}:predict", "Ask the newest version of a model",
+    predict, "/v1/models/{model}:predict", "Predict with the latest version",
         PredictRequestDocument => PredictResponseDocument, ();
-    predict_version, "/v1/models/{model}/versions/{version}:predict", "Ask one version of a model",
+    predict_version, "/v1/models/{model}/versions/{version}:predict", "Predict with a version",
         PredictRequestDocument => PredictResponseDocument,
         (, ("version" = String, Path, description = "A version that is in service", example = "1"));
-    predict_label, "/v1/models/{model}/labels/{label}:predict", "Ask the version that a label points to",
+    predict_label, "/v1/models/{model}/labels/{label}:predict", "Predict with a labelled version",
         PredictRequestDocument => PredictResponseDocument,
         (, ("label" = String, Path, description = "A label of a version", example = "canary"));
-    classify, "/v1/models/{model}:classify", "Have the newest version of a model score classes",
+    classify, "/v1/models/{model}:classify", "Classify with the latest version",
         ExamplesDocument => ResultDocument, ();
-    classify_version, "/v1/models/{model}/versions/{version}:classify", "Have one version of a model score classes",
+    classify_version, "/v1/models/{model}/versions/{version}:classify", "Classify with a version",
         ExamplesDocument => ResultDocument,
         (, ("version" = String, Path, description = "A version that is in service", example = "1"));
     classify_label, "/v1/models/{model}/labels/{label}:classify",
-        "Have the version that a label points to score classes",
+        "Classify with a labelled version",
         ExamplesDocument => ResultDocument,
         (, ("label" = String, Path, description = "A label of a version", example = "canary"));
-    regress, "/v1/models/{model}:regress", "Have the newest version of a model estimate a number",
+    regress, "/v1/models/{model}:regress", "Regress with the latest version",
         ExamplesDocument => ResultDocument, ();
-    regress_version, "/v1/models/{model}/versions/{version}:regress", "Have one version of a model estimate a number",
+    regress_version, "/v1/models/{model}/versions/{version}:regress", "Regress with a version",
         ExamplesDocument => ResultDocument,
         (, ("version" = String, Path, description = "A version that is in service", example = "1"));
     regress_label, "/v1/models/{model}/labels/{label}:regress",
-        "Have the version that a label points to estimate a number",
+        "Regress with a labelled version",
         ExamplesDocument => ResultDocument,
         (, ("label" = String, Path, description = "A label of a version", example = "canary"));
 }

@@ -59,10 +59,10 @@ macro_rules! status {
 }
 
 status! {
-    status, "/v1/models/{model}", "Whether a model and which of its versions are in service", ();
-    version_status, "/v1/models/{model}/versions/{version}", "Whether a version of a model is in service",
+    status, "/v1/models/{model}", "Get the status of a model's versions", ();
+    version_status, "/v1/models/{model}/versions/{version}", "Get the status of a version",
         (, ("version" = String, Path, description = "A version", example = "1"));
-    label_status, "/v1/models/{model}/labels/{label}", "Whether the version that a label points to is in service",
+    label_status, "/v1/models/{model}/labels/{label}", "Get the status of a labelled version",
         (, ("label" = String, Path, description = "A label of a version", example = "canary"));
 }
 
@@ -90,11 +90,11 @@ macro_rules! metadata {
 }
 
 metadata! {
-    metadata, "/v1/models/{model}/metadata", "What a model takes and gives", ();
-    version_metadata, "/v1/models/{model}/versions/{version}/metadata", "What a version of a model takes and gives",
+    metadata, "/v1/models/{model}/metadata", "Get the signature of a model", ();
+    version_metadata, "/v1/models/{model}/versions/{version}/metadata", "Get the signature of a version",
         (, ("version" = String, Path, description = "A version that is in service", example = "1"));
     label_metadata, "/v1/models/{model}/labels/{label}/metadata",
-        "What the version that a label points to takes and gives",
+        "Get the signature of a labelled version",
         (, ("label" = String, Path, description = "A label of a version", example = "canary"));
 }
 

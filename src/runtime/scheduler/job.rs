@@ -237,7 +237,7 @@ impl Run {
         if self.waiting.fetch_sub(1, Ordering::AcqRel) == 1
             && let Err(error) = self.options.terminate()
         {
-            tracing::warn!(error = error.message(), "a run could not be told to end");
+            tracing::warn!(error = error.message(), "failed to terminate a run");
         }
     }
 }

@@ -64,7 +64,7 @@ impl Threads {
                 desk.serve(instance);
                 drop(alive);
             });
-            started.map_err(|error| RuntimeError::Load(format!("it gets no thread: {error}")))?;
+            started.map_err(|error| RuntimeError::Load(format!("its thread cannot be started: {error}")))?;
         }
         Ok(all)
     }
@@ -91,7 +91,9 @@ impl Drop for Threads {
         // The code that drops a model returns its memory to the system next, so the sessions must be gone by then.
         let ended = self.ended.get_mut().unwrap_or_else(PoisonError::into_inner);
         if ended.recv_timeout(END_TIMEOUT) == Err(RecvTimeoutError::Timeout) {
-            tracing::warn!("a model that was taken out of service still runs, though it was told to end");
+            tracing::warn!(
+                "a model that was taken out of service still runs, though its runs were terminated"
+            );
         }
     }
 }

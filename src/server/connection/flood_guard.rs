@@ -223,7 +223,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> FloodGuard<S> {
             }
             end.bytes = end.bytes.saturating_sub(buffer.filled().len());
         }
-        Poll::Ready(Err(io::Error::other("the client sent too many frames that ask for nothing")))
+        Poll::Ready(Err(io::Error::other("the client sent too many frames that carry no request")))
     }
 }
 

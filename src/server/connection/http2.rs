@@ -149,7 +149,8 @@ pub(super) async fn run(connection: Connection, mut stream: TcpStream) {
             _ = look.tick() => {
                 if answers.is_stalled() {
                     metrics.connection_closed(ConnectionEnd::SlowReader);
-                    return tracing::debug!(address = %peer.0, "a connection was closed: its answers are not taken");
+                    return tracing::debug!(address = %peer.0, "closed a connection: the client does not read its \
+                        responses");
                 }
                 if !is_ending && !is_proxy && answers.refused() >= MAX_REFUSED {
                     (is_ending, is_refused, has_grace) = (true, true, true);
@@ -184,7 +185,9 @@ async fn begins(connection: &Connection, stream: &mut TcpStream) -> bool {
             let _ = time::timeout(*write_timeout, stream.write_all(WRONG_PROTOCOL.as_bytes())).await;
             linger(stream).await;
         }
-        Ok(Err(_)) | Err(_) => tracing::debug!(address = %peer.0, "a connection never began"),
+        Ok(Err(_)) | Err(_) => {
+            tracing::debug!(address = %peer.0, "closed a connection: it sent no HTTP/2 preface in time");
+        }
     }
     false
 }

@@ -37,7 +37,7 @@ pub fn trim_heap_later(bytes: usize) {
     let started = thread::Builder::new().name("memory".to_owned()).spawn(rounds);
     if let Err(error) = started {
         IS_RUNNING.store(false, Ordering::Release);
-        tracing::warn!(%error, "failed to start the thread that gives memory back");
+        tracing::warn!(%error, "failed to start the thread that trims the heap");
     }
 }
 

@@ -19,16 +19,12 @@ pub struct ModelInService<'m> {
 
 /// Writes the series, with labels in alphabetical order, as the library writes all others.
 pub(super) fn write<'m>(models: impl Iterator<Item = ModelInService<'m>> + Clone, text: &mut String) {
-    head(text, "gateway_model_info", "Versions of models that serve; the value is always 1.");
+    head(text, "gateway_model_info", "Versions in service; the value is always 1.");
     for ModelInService { model, version, digest, .. } in models.clone() {
         let labels = [("{digest=\"", digest), ("\",model=\"", model), ("\",version=\"", version)];
         series(text, "gateway_model_info", &labels, 1);
     }
-    head(
-        text,
-        "gateway_model_schedule_info",
-        "How the runs of versions that serve are scheduled; the value is always 1.",
-    );
+    head(text, "gateway_model_schedule_info", "Schedules of versions in service; the value is always 1.");
     let (mut instances, mut threads) = (itoa::Buffer::new(), itoa::Buffer::new());
     for ModelInService { model, version, schedule, .. } in models.clone() {
         let labels = [
@@ -42,7 +38,7 @@ pub(super) fn write<'m>(models: impl Iterator<Item = ModelInService<'m>> + Clone
         series(text, "gateway_model_schedule_info", &labels, 1);
     }
     let name = "gateway_model_requests_waiting";
-    head(text, name, "Requests that wait for a run of the model, once it was asked.");
+    head(text, name, "Requests waiting for a run of the model.");
     for ModelInService { model, version, waiting, .. } in models {
         if let Some(waiting) = waiting {
             series(text, name, &[("{model=\"", model), ("\",version=\"", version)], waiting);

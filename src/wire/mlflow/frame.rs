@@ -77,7 +77,7 @@ impl Split<'_> {
                 return Err(BodyError::invalid(
                     &place,
                     "duplicate",
-                    format!("`{name}` is there more than once"),
+                    format!("`{name}` occurs more than once"),
                 ));
             }
         }

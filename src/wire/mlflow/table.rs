@@ -161,7 +161,7 @@ fn check_header(
     for (index, name) in header.iter().enumerate() {
         if !names.insert(name) {
             let place = format!("/header/{index}");
-            return Err(BodyError::invalid(&place, "duplicate", format!("`{name}` is there more than once")));
+            return Err(BodyError::invalid(&place, "duplicate", format!("`{name}` occurs more than once")));
         }
     }
     Ok(())

@@ -27,7 +27,7 @@ impl TensorForm {
             FieldError::new(format!("{place}{path}"), code, message)
         };
         let element_type = ElementType::of_name(datatype).ok_or_else(|| {
-            let message = format!("`{datatype}` is no datatype: one of {}", ElementType::names());
+            let message = format!("`{datatype}` is not a datatype: use one of {}", ElementType::names());
             wrong("/datatype".to_owned(), "unknown_datatype", message)
         })?;
         let shape = sizes(shape).map_err(|axis| {

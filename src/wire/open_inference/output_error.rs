@@ -10,12 +10,12 @@ pub(super) const MAX_ELEMENTS: usize = 1_000_000;
 pub enum OutputError {
     /// The output holds values that do not make one tensor.
     #[error(
-        "output `{0}` is a {1} that makes no one tensor, which this protocol cannot carry: ask for other outputs by \
-         name, or at /models/NAME/predict"
+        "output `{0}` is a {1} that does not make one tensor, which this protocol cannot carry: request other outputs \
+         by name, or use /models/NAME/predict"
     )]
     NotATensor(String, &'static str),
     /// Classes were requested of an output that is not numeric.
-    #[error("output `{name}` is of type {element_type}, of which there are no greatest elements")]
+    #[error("output `{name}` is of type {element_type}, whose elements cannot be ranked")]
     NotClassifiable {
         /// The name of the output.
         name: String,

@@ -62,7 +62,7 @@ pub fn check_requested(requested: &[RequestedOutput], signature: &Signature) -> 
             let known: Vec<&str> = signature.outputs.iter().map(|spec| spec.name.as_str()).collect();
             ("unknown_output", format!("the model has no output `{name}`; it has [{}]", known.join(", ")))
         } else if requested[..index].iter().any(|before| before.name == *name) {
-            ("duplicate", format!("`{name}` is asked for more than once"))
+            ("duplicate", format!("`{name}` is requested more than once"))
         } else {
             continue;
         };

@@ -39,7 +39,7 @@ impl Parameters {
                 return Err(fault(place, name, "expected a text, a number, true or false"));
             }
             if name.starts_with(Self::RESERVED) {
-                return Err(fault(place, name, "names that begin with `triton_` are not a caller's to set"));
+                return Err(fault(place, name, "names that begin with `triton_` are reserved"));
             }
         }
         Ok(())
@@ -55,7 +55,7 @@ impl Parameters {
         let region = "shared_memory_region";
         if self.0.contains_key(region) {
             let place = format!("{place}/parameters/{region}");
-            return Err(FieldError::new(place, "unsupported", "shared memory is not offered"));
+            return Err(FieldError::new(place, "unsupported", "shared memory is not supported"));
         }
         Ok(())
     }

@@ -121,12 +121,12 @@ pub fn read_raw_request(body: Bytes, signature: &Signature) -> Result<InferReque
         return Err(invalid("wrong_form", message));
     };
     let Some((element_type, declared)) = spec.as_tensor() else {
-        return Err(invalid("wrong_form", format!("input `{}` is no tensor", spec.name)));
+        return Err(invalid("wrong_form", format!("input `{}` is not a tensor", spec.name)));
     };
     let undecided = || {
         invalid(
             "wrong_shape",
-            format!("the shape of input `{}` cannot be told from the body: {}", spec.name, spec.kind),
+            format!("the shape of input `{}` cannot be derived from the body: {}", spec.name, spec.kind),
         )
     };
     let dynamic = declared.iter().filter(|dimension| matches!(dimension, Dimension::Dynamic(_))).count();

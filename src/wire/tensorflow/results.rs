@@ -4,7 +4,7 @@ use crate::model::{Contract, Layout, Output, RowOutputs, RowValue, Scalar};
 
 /// The error of a model whose outputs do not fit the verb.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the model does not {0}: ask it to `:predict`")]
+#[error("the model does not {0}: use `:predict`")]
 pub struct NoResult(&'static str);
 
 /// Returns the score of every class for each row: `[[["LABEL", 0.5], …], …]`.

@@ -98,12 +98,12 @@ async fn a_file_that_is_written_slowly_is_waited_for() {
         writing.tick().await;
         file.write_all(piece).unwrap();
         if number == pieces.len() / 2 {
-            let said = until("it is waited for", async || {
+            let said = until("waiting for it", async || {
                 let said = scene.server.reason_in_index("iris").await;
                 (!said.is_empty()).then_some(said)
             })
             .await;
-            assert!(said.contains("waited for") || said.contains("being written"), "{said}");
+            assert!(said.contains("waiting for it") || said.contains("written to"), "{said}");
         }
     }
     drop(file);

@@ -108,7 +108,7 @@ async fn killed_at_any_moment_it_serves_again_what_was_admitted() {
         if is_broken {
             assert_eq!(server.version("iris").await["digest"], serving[0].as_str(), "what was admitted last");
             let waited = server.reason_in_index("iris").await;
-            assert!(waited.contains("waited for") || waited.contains("being written"), "{waited}");
+            assert!(waited.contains("waiting for") || waited.contains("written to"), "{waited}");
             server.put(IRIS, &content);
         }
         server.until_serves("iris", &digest(&content)).await;

@@ -151,7 +151,7 @@ async fn what_is_wrong_is_said_with_its_place() {
     let gateway = TestGateway::builder().model("sum.onnx", "two_inputs").start().await;
     let sum = "/v1/models/sum:predict";
     let cases = [
-        (PREDICT, "", &["the body is no JSON"][..]),
+        (PREDICT, "", &["the body is not valid JSON"][..]),
         (PREDICT, "[]", &["expected an object"]),
         (PREDICT, r#"{"instances":[[NaN,1,1,1]]}"#, &["JSON has no NaN"]),
         (PREDICT, "{}", &["`instances`", "`inputs`"]),

@@ -75,7 +75,7 @@ async fn native_of_tensors(gateway: &TestGateway, taken: &str) -> (Vec<Value>, V
 async fn what_is_wrong_is_said_with_its_place() {
     let gateway = gateway("/up", "/ask").await;
     let cases = [
-        ("", "no JSON"),
+        ("", "not valid JSON"),
         ("{}", "`instances`"),
         (r#"{"inputs":[[1,1,1,1]]}"#, "/inputs"),
         (r#"{"instances":[[1,1,1,"x"]]}"#, "/instances/0/3"),

@@ -37,7 +37,7 @@ async fn a_state_directory_that_was_removed_is_made_and_filled_again() {
     gateway.until_serves(&digest(&variant(2))).await;
     assert_eq!(gateway.roll_back().await.status, 200);
     remove(&site.state());
-    gateway.process.wait_for_line("models.state_directory was removed or exchanged");
+    gateway.process.wait_for_line("models.state_directory was removed or replaced");
     until("what was taken back is written again", async || {
         let rolled_back = remembered(&site)["rolled_back"].as_array()?.len();
         (rolled_back == 1).then_some(())

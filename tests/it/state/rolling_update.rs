@@ -176,7 +176,7 @@ async fn a_state_directory_of_an_earlier_release_is_read_and_taken_over() {
     assert_eq!(b.roll_back().await.status, StatusCode::OK);
     drop(lock);
     b.until_metric("gateway_state_available", 1).await;
-    b.process.wait_for_line("models.state_directory is used again");
+    b.process.wait_for_line("models.state_directory is usable again");
     b.end();
     let c = site.start().await;
     assert_eq!(c.digest().await, first);

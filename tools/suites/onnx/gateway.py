@@ -60,7 +60,7 @@ def compared(expected: dict[str, Any], text: str | bytes) -> Result:
     try:
         document = json.loads(text)
     except ValueError:
-        return Result(WRONG, f"the answer is no JSON: {text[:80]!r}")
+        return Result(WRONG, f"the answer is not JSON: {text[:80]!r}")
     outputs = document.get("outputs") if isinstance(document, dict) else None
     if isinstance(outputs, list):
         # As the Open Inference Protocol has them.
@@ -129,7 +129,7 @@ def predict(binary: Path, model: Path, body: Path, expected: dict[str, Any], env
         return Result(CRASH, f"{signal.Signals(-done.returncode).name}: {complaint[-200:]}")
     if done.returncode == 0:
         return compared(expected, done.stdout)
-    if "no answer within" in complaint:
+    if "no result within" in complaint:
         return Result(HANG, complaint.splitlines()[-1])
     # A panic that was contained is a reason; a panic of the command itself is none.
     if done.returncode == PANIC_STATUS or "the prediction panicked" in complaint or not complaint:

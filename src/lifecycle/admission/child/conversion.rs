@@ -44,7 +44,7 @@ pub(super) fn try_converted(
     let edges = one.as_ref().and_then(|one| RowSampler::new(&contract, false).edges(one, MANY_ROWS));
     for inputs in std::iter::once(&proven.inputs).chain(&many).chain(&drawn).chain(&edges) {
         if run(&mut original, inputs)? != run(&mut instance, inputs)? {
-            return Err(differs("an answer differs"));
+            return Err(differs("an output differs"));
         }
     }
     let run_us = time_runs(&mut instance, one.as_ref().unwrap_or(&proven.inputs)).unwrap_or(load_us);
@@ -56,7 +56,7 @@ pub(super) fn try_converted(
 }
 
 fn differs(what: &str) -> Refusal {
-    Refusal::new(Reason::ProofFailed, format!("converted, it is another model: {what}"))
+    Refusal::new(Reason::ProofFailed, format!("the converted model differs: {what}"))
 }
 
 fn run(instance: &mut Instance, inputs: &[(String, Tensor)]) -> Result<Vec<Value>, Refusal> {

@@ -9,7 +9,7 @@ pub(super) fn arrange(operation: &Operation<'_>) -> Option<Result<Vec<Value>, St
     Some(match operation.node.operator.as_str() {
         "Transpose" => transposed(operation).map(|value| vec![value]),
         "Concat" => joined(operation).map(|value| vec![value]),
-        "QLinearConcat" => Err(Stop::Unknown("is not looked into".to_owned())),
+        "QLinearConcat" => Err(Stop::Unknown("is not analysed".to_owned())),
         "Split" => split(operation),
         "Pad" => padded(operation).map(|value| vec![value]),
         "SequenceConstruct" => sequence(operation).map(|value| vec![value]),
@@ -55,7 +55,7 @@ fn joined(operation: &Operation<'_>) -> Result<Value, Stop> {
             _ => true,
         };
         if other.axis != first.axis || !goes_together {
-            return Err(Stop::Coupled("sets rows against each other".to_owned()));
+            return Err(Stop::Coupled("combines rows with each other".to_owned()));
         }
         shape = shape.or_else(|| other.shape.clone());
     }
@@ -70,7 +70,7 @@ fn split(operation: &Operation<'_>) -> Result<Vec<Value>, Stop> {
     operation.fixed_from(1)?;
     let axis = rows.dimension(operation.node.integer("axis").unwrap_or(0))?;
     if axis == rows.axis {
-        return Err(Stop::Coupled("cuts the rows apart".to_owned()));
+        return Err(Stop::Coupled("splits the rows".to_owned()));
     }
     Ok(vec![Value::Rows(with_size(rows, axis, Size::Other)); operation.node.outputs.len()])
 }
@@ -145,7 +145,7 @@ fn reversed(operation: &Operation<'_>) -> Result<Value, Stop> {
         usize::try_from(axis).map_err(|_| Stop::Unknown("works along an unknown dimension".to_owned()))
     };
     if axis("time_axis", 0)? == rows.axis || axis("batch_axis", 1)? != rows.axis {
-        return Err(Stop::Coupled("turns the rows around".to_owned()));
+        return Err(Stop::Coupled("reverses the rows".to_owned()));
     }
     match operation.inputs.get(1).copied().flatten() {
         Some(Value::Rows(lengths)) if lengths.axis == 0 => Ok(Value::Rows(rows.clone())),

@@ -139,9 +139,7 @@ fn may_train(operation: &Operation<'_>) -> bool {
 
 fn several(operation: &Operation<'_>) -> Result<Value, Stop> {
     if operation.opset < FIRST_BROADCASTING_OPSET && operation.node.attribute("broadcast").is_some() {
-        return Err(Stop::Unknown(
-            "is of an operator set that says otherwise how shapes go together".to_owned(),
-        ));
+        return Err(Stop::Unknown("is of an operator set with other broadcasting rules".to_owned()));
     }
     let operands: Vec<&Value> = operation.inputs.iter().flatten().copied().collect();
     broadcast(&operands)
@@ -169,7 +167,7 @@ fn quantize(operation: &Operation<'_>) -> Result<Value, Stop> {
     let is_one = scale.is_some_and(|shape| shape.iter().all(|size| *size == Size::Known(1)));
     let axis = rows.dimension(operation.node.integer("axis").unwrap_or(1));
     if !is_one && axis? == rows.axis {
-        return Err(Stop::Coupled("has a scale for each place among the rows".to_owned()));
+        return Err(Stop::Coupled("has a scale for each position among the rows".to_owned()));
     }
     Ok(Value::Rows(rows.clone()))
 }
@@ -200,12 +198,14 @@ pub(super) fn broadcast(operands: &[&Value]) -> Result<Value, Stop> {
     let mut places = of_rows.iter().zip(&shapes).map(|(rows, shape)| shape.len() - rows.axis);
     let Some(place) = places.next() else { return Ok(Value::Fixed(None)) };
     if places.any(|other| other != place) {
-        return Err(Stop::Coupled("sets rows against each other".to_owned()));
+        return Err(Stop::Coupled("combines rows with each other".to_owned()));
     }
     let against = |shape: &Shape| shape.len().checked_sub(place).and_then(|index| shape.get(index).copied());
     match fixed.iter().filter_map(against).find(|size| *size != Size::Known(1)) {
-        Some(Size::Known(_)) => return Err(Stop::Coupled("sets the rows against a list".to_owned())),
-        Some(_) => return Err(Stop::Unknown("sets the rows against a constant of unknown shape".to_owned())),
+        Some(Size::Known(_)) => return Err(Stop::Coupled("combines the rows with a list".to_owned())),
+        Some(_) => {
+            return Err(Stop::Unknown("combines the rows with a constant of unknown shape".to_owned()));
+        }
         None => {}
     }
     let shapes: Vec<&Shape> = shapes.into_iter().chain(&fixed).collect();

@@ -51,7 +51,7 @@ fn outermost(rows: &Rows) -> Value {
 }
 
 fn not_outermost() -> Stop {
-    Stop::Coupled("takes the rows for something else than samples".to_owned())
+    Stop::Coupled("takes the rows for something other than samples".to_owned())
 }
 
 /// Handles operators whose first input holds samples along the outermost dimension; the others are weights.
@@ -60,7 +60,7 @@ fn samples(operation: &Operation<'_>) -> Result<Vec<Value>, Stop> {
     // The positions that a pool outputs are counted over all samples.
     for output in outputs.iter_mut().skip(1) {
         *output =
-            Value::lost(Stop::Coupled("gives places among all rows".to_owned()), &operation.node.operator);
+            Value::lost(Stop::Coupled("gives positions among all rows".to_owned()), &operation.node.operator);
     }
     Ok(outputs)
 }
@@ -186,7 +186,7 @@ fn attention(operation: &Operation<'_>) -> Result<Vec<Value>, Stop> {
         }
     }
     let mut outputs = vec![outermost(operation.first()?)];
-    let further = Stop::Unknown("gives more than is looked into".to_owned());
+    let further = Stop::Unknown("has more outputs than are analysed".to_owned());
     outputs.resize(operation.node.outputs.len().max(1), Value::lost(further, &operation.node.operator));
     Ok(outputs)
 }

@@ -30,7 +30,7 @@ pub(super) fn text(operation: &Operation<'_>) -> Option<Result<Vec<Value>, Stop>
         "StringNormalizer" => normalized(operation),
         "Tokenizer" => tokens(operation),
         "TfIdfVectorizer" => words(operation),
-        "StringSplit" => Err(Stop::Coupled("fills rows up to the longest one".to_owned())),
+        "StringSplit" => Err(Stop::Coupled("pads rows to the longest one".to_owned())),
         "RegexFullMatch" => each(operation),
         _ => return None,
     })
@@ -53,7 +53,7 @@ fn is_samples(rows: &Rows) -> Result<(), Stop> {
         (2, 0) => Ok(()),
         (1, _) => Err(Stop::Coupled("takes all rows for one sample".to_owned())),
         (2, _) => Err(Stop::Coupled("takes the rows for features".to_owned())),
-        _ => Err(Stop::Unknown("takes more dimensions than are looked into".to_owned())),
+        _ => Err(Stop::Unknown("takes more dimensions than are analysed".to_owned())),
     }
 }
 
@@ -93,7 +93,7 @@ fn extracted(operation: &Operation<'_>) -> Result<Value, Stop> {
         (Some(Value::Rows(rows)), Some(columns)) if !columns.has_rows() => {
             let last = rows.rank()? - 1;
             if rows.axis == last {
-                return Err(Stop::Coupled("takes rows by their place".to_owned()));
+                return Err(Stop::Coupled("takes rows by their position".to_owned()));
             }
             Ok(Value::Rows(with_size(rows, last, Size::Other)))
         }
@@ -107,7 +107,7 @@ fn extracted(operation: &Operation<'_>) -> Result<Value, Stop> {
             *shape.last_mut().ok_or_else(unknown)? = Size::Rows;
             Ok(Value::rows(shape.len() - 1, Some(shape)))
         }
-        _ => Err(Stop::Coupled("takes rows by their place".to_owned())),
+        _ => Err(Stop::Coupled("takes rows by their position".to_owned())),
     }
 }
 
@@ -119,7 +119,7 @@ fn normalized(operation: &Operation<'_>) -> Result<Vec<Value>, Stop> {
         Some(_) => true,
     };
     if drops {
-        return Err(Stop::Coupled("takes away the rows that are stop words".to_owned()));
+        return Err(Stop::Coupled("removes the rows that are stop words".to_owned()));
     }
     each(operation)
 }
@@ -128,7 +128,7 @@ fn normalized(operation: &Operation<'_>) -> Result<Vec<Value>, Stop> {
 fn tokens(operation: &Operation<'_>) -> Result<Vec<Value>, Stop> {
     let rows = operation.first()?;
     if operation.node.domain != "com.microsoft" || rows.axis != 0 {
-        return Err(Stop::Unknown("is not looked into".to_owned()));
+        return Err(Stop::Unknown("is not analysed".to_owned()));
     }
     let mut shape =
         rows.shape.clone().ok_or_else(|| Stop::Unknown("takes a value of unknown rank".to_owned()))?;
@@ -149,7 +149,7 @@ fn words(operation: &Operation<'_>) -> Result<Vec<Value>, Stop> {
             _ => false,
         };
         if !tokenizers().all(|node| is_apart(node.attribute("pad_value"))) {
-            return Err(Stop::Coupled("may count what fills rows up to the longest one".to_owned()));
+            return Err(Stop::Coupled("may count the padding of rows".to_owned()));
         }
     }
     Ok(vec![matrix()])

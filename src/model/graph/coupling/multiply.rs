@@ -38,7 +38,7 @@ fn summed() -> Stop {
 }
 
 fn against() -> Stop {
-    Stop::Coupled("sets rows against each other".to_owned())
+    Stop::Coupled("combines rows with each other".to_owned())
 }
 
 fn unknown_shape() -> Stop {
@@ -115,7 +115,7 @@ fn both(left: &Rows, right: &Rows) -> Result<Value, Stop> {
 fn transposed_product(operation: &Operation<'_>) -> Result<Value, Stop> {
     let is_set = |name: &str| operation.node.integer(name).unwrap_or(0) != 0;
     if is_set("transBatchA") || is_set("transBatchB") {
-        return Err(Stop::Unknown("turns its dimensions around".to_owned()));
+        return Err(Stop::Unknown("transposes its dimensions".to_owned()));
     }
     let input = |index: usize| operation.inputs.get(index).copied().flatten();
     let left = turned(input(0), is_set("transA"))?;
@@ -200,7 +200,7 @@ fn gemm(operation: &Operation<'_>) -> Result<Value, Stop> {
 /// Handles Einsum: rows are independent if their letter is the same in all values that hold them, and stays in the
 /// result.
 fn einsum(operation: &Operation<'_>) -> Result<Value, Stop> {
-    let unread = || Stop::Unknown("has an equation that is not looked into".to_owned());
+    let unread = || Stop::Unknown("has an equation that is not analysed".to_owned());
     let Some(super::AttributeValue::Text(equation)) = operation.node.attribute("equation") else {
         return Err(unread());
     };
@@ -228,7 +228,7 @@ fn einsum(operation: &Operation<'_>) -> Result<Value, Stop> {
     let fixed =
         terms.iter().zip(&operation.inputs).filter(|(_, value)| !matches!(value, Some(Value::Rows(_))));
     if fixed.into_iter().any(|(term, _)| term.contains(&letter)) {
-        return Err(Stop::Coupled("sets the rows against a list".to_owned()));
+        return Err(Stop::Coupled("combines the rows with a list".to_owned()));
     }
     let at = result.chars().position(|other| other == letter).ok_or_else(summed)?;
     let size = |other| if other == letter { Size::Rows } else { Size::Other };

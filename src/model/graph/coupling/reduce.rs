@@ -27,7 +27,7 @@ pub(super) fn reduce(operation: &Operation<'_>) -> Option<Result<Vec<Value>, Sto
         },
         "TopK" => top_k(operation),
         "NonZero" | "Unique" | "NonMaxSuppression" => {
-            Err(Stop::Coupled("makes a list of what it finds in all rows".to_owned()))
+            Err(Stop::Coupled("lists what it finds in all rows".to_owned()))
         }
         "MeanVarianceNormalization" => mean_variance(operation),
         _ => return None,
@@ -116,7 +116,7 @@ fn skip_layer_norm(operation: &Operation<'_>) -> Result<Vec<Value>, Stop> {
         {
             Ok(vec![Value::Rows(rows.clone()); operation.node.outputs.len().max(1)])
         }
-        _ => Err(Stop::Unknown("takes rows in another place than is looked into".to_owned())),
+        _ => Err(Stop::Unknown("takes rows in a place that is not analysed".to_owned())),
     }
 }
 

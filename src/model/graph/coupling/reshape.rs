@@ -107,11 +107,11 @@ fn product(sizes: &[Size]) -> Size {
 fn squeezed(operation: &Operation<'_>) -> Result<Value, Stop> {
     let rows = operation.first()?;
     let Some(axes) = operation.whole_numbers("axes", 1)? else {
-        return Err(Stop::Coupled("takes away the rows' dimension where there is one row".to_owned()));
+        return Err(Stop::Coupled("removes the rows' dimension where there is one row".to_owned()));
     };
     let axes: Vec<usize> = axes.iter().map(|axis| rows.dimension(*axis)).collect::<Result<_, _>>()?;
     if axes.contains(&rows.axis) {
-        return Err(Stop::Coupled("takes away the rows' dimension".to_owned()));
+        return Err(Stop::Coupled("removes the rows' dimension".to_owned()));
     }
     Ok(Value::Rows(without(rows, &axes)))
 }
@@ -148,7 +148,7 @@ fn expanded(operation: &Operation<'_>) -> Result<Value, Stop> {
         let kept = (place + own).checked_sub(rank).and_then(|index| rows.shape.as_ref()?.get(index).copied());
         match (place == at, wanted(place), kept) {
             (true, None | Some(Size::Rows | Size::Known(1)), _) => Ok(Size::Rows),
-            (true, _, _) => Err(Stop::Coupled("sets the rows against a list".to_owned())),
+            (true, _, _) => Err(Stop::Coupled("combines the rows with a list".to_owned())),
             (false, Some(Size::Rows | Size::Mixed), _) => {
                 Err(Stop::Coupled("repeats rows by their number".to_owned()))
             }

@@ -19,14 +19,16 @@ pub(super) fn select(operation: &Operation<'_>) -> Option<Result<Vec<Value>, Sto
         "ScatterElements" => elements(operation, 3),
         "GatherND" => by_tuples(operation),
         "Slice" => sliced(operation),
-        "Compress" | "ScatterND" | "Scatter" => Err(Stop::Coupled("takes places among all rows".to_owned())),
+        "Compress" | "ScatterND" | "Scatter" => {
+            Err(Stop::Coupled("takes positions among all rows".to_owned()))
+        }
         _ => return None,
     };
     Some(value.map(|value| vec![value]))
 }
 
 fn among_rows() -> Stop {
-    Stop::Coupled("takes rows by their place".to_owned())
+    Stop::Coupled("takes rows by their position".to_owned())
 }
 
 fn gathered(operation: &Operation<'_>) -> Result<Value, Stop> {
@@ -38,7 +40,7 @@ fn gathered(operation: &Operation<'_>) -> Result<Value, Stop> {
                 return Err(among_rows());
             }
             let indices = indices.fixed_shape();
-            let unknown = || Stop::Unknown("takes places of unknown shape".to_owned());
+            let unknown = || Stop::Unknown("takes positions of unknown shape".to_owned());
             let at = if axis < data.axis {
                 data.axis + indices.as_ref().ok_or_else(unknown)?.len() - 1
             } else {
@@ -63,7 +65,7 @@ fn gathered(operation: &Operation<'_>) -> Result<Value, Stop> {
                 table.zip(indices.shape.as_ref()).map(|(table, indices)| replaced(&table, axis, indices));
             Ok(Value::rows(axis + indices.axis, shape))
         }
-        _ => Err(Stop::Unknown("takes rows in another place than is looked into".to_owned())),
+        _ => Err(Stop::Unknown("takes rows in a place that is not analysed".to_owned())),
     }
 }
 
@@ -86,7 +88,7 @@ fn elements(operation: &Operation<'_>, count: usize) -> Result<Value, Stop> {
     let is_by_row =
         |value: Option<&Value>| matches!(value, Some(Value::Rows(rows)) if rows.axis == data.axis);
     if operation.inputs.len() != count || !operation.inputs.iter().copied().all(is_by_row) {
-        return Err(Stop::Unknown("takes places that are not by row".to_owned()));
+        return Err(Stop::Unknown("takes positions that are not by row".to_owned()));
     }
     // The result of GatherElements has the shape of the indices, that of ScatterElements the shape of the data.
     let size = if count == 2 { Size::Other } else { return Ok(Value::Rows(data.clone())) };
@@ -115,10 +117,10 @@ fn by_tuples(operation: &Operation<'_>) -> Result<Value, Stop> {
 fn sliced(operation: &Operation<'_>) -> Result<Value, Stop> {
     let rows = operation.first()?;
     if operation.inputs.iter().skip(1).flatten().any(|value| matches!(value, Value::Rows(_))) {
-        return Err(Stop::Coupled("cuts all rows at places that rows give".to_owned()));
+        return Err(Stop::Coupled("slices all rows at positions that rows give".to_owned()));
     }
     if operation.inputs.iter().skip(1).flatten().any(|value| value.has_rows()) {
-        return Err(Stop::Coupled("cuts rows by their number".to_owned()));
+        return Err(Stop::Coupled("splits rows by their number".to_owned()));
     }
     let by_inputs = operation.opset >= SLICE_BY_INPUTS;
     let list = |name: &str, input: usize| -> Result<Option<Vec<i64>>, Stop> {

@@ -487,8 +487,8 @@ fn bodies_are_not_looked_into() {
         let signature = Signature { inputs: build.inputs, outputs: Vec::new() };
         RowDependence::of(&build.graph, &signature).to_string()
     };
-    assert_eq!(body("Loop"), "Loop has a body, which is not looked into");
-    assert_eq!(body("Scan"), "Scan has a body, which is not looked into");
+    assert_eq!(body("Loop"), "Loop has a body, which is not analysed");
+    assert_eq!(body("Scan"), "Scan has a body, which is not analysed");
     let expanded = build(18).input("x", &[4]).weights("c", &[1, 4]).node("Shape", &["x"], &["s"]).node(
         "Expand",
         &["c", "s"],

@@ -103,7 +103,7 @@ pub(super) fn from_either_end(axis: i64, rank: usize) -> Result<usize, Stop> {
     usize::try_from(axis)
         .ok()
         .filter(|axis| *axis < rank)
-        .ok_or_else(|| Stop::Unknown("works along a dimension that is not there".to_owned()))
+        .ok_or_else(|| Stop::Unknown("works along a dimension that does not exist".to_owned()))
 }
 
 impl Value {
@@ -175,7 +175,7 @@ impl Value {
         };
         match self {
             Self::Lost(lost) => Some(Rc::clone(lost)),
-            value if value.is_padded() => coupled("is filled up to the longest row".to_owned()),
+            value if value.is_padded() => coupled("is padded to the longest row".to_owned()),
             Self::Rows(Rows { axis: 0, .. }) | Self::Fixed(_) => None,
             Self::Rows(Rows { axis, .. }) => coupled(format!("has the rows in dimension {axis}")),
             value if value.has_rows() => coupled("counts the rows".to_owned()),
