@@ -7,8 +7,7 @@ use prost::Message;
 use super::{
     answer,
     proto::{ModelInferRequest, ModelInferResponse},
-    request,
-    service::chosen_version,
+    request::{self, chosen_version},
 };
 use crate::{
     auth::Caller,

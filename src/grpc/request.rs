@@ -1,9 +1,10 @@
 //! The reader of inference requests. Errors give places in the message, as JSON pointers.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
 use serde_json::Value;
+use tonic::Request;
 
 use super::{
     contents::elements,
@@ -13,13 +14,25 @@ use super::{
     },
 };
 use crate::{
+    auth::Caller,
     model::Tensor,
+    transport::ApiError,
     wire::{
         FieldError,
         open_inference::{InferRequest, Parameters, RequestedOutput, TensorForm},
         tensor_bytes::elements_from_bytes,
     },
 };
+
+/// Returns the caller: an extension that only the authentication layer adds.
+pub(super) fn caller<T>(request: &Request<T>) -> Result<Arc<Caller>, ApiError> {
+    request.extensions().get::<Arc<Caller>>().map(Arc::clone).ok_or(ApiError::NoToken)
+}
+
+/// Returns the requested version; `None` if the latest is meant.
+pub(super) fn chosen_version(version: &str) -> Option<&str> {
+    (!version.is_empty()).then_some(version)
+}
 
 /// Reads a request. Outputs are raw if its inputs are.
 ///

@@ -1,7 +1,5 @@
 //! The methods of the service: authorization, then the logic shared with REST in `transport`, then the message.
 
-use std::sync::Arc;
-
 use tonic::{Request, Response, Status, Streaming, async_trait, codegen::BoxStream, metadata::MetadataMap};
 
 use super::{
@@ -15,11 +13,11 @@ use super::{
         ServerMetadataRequest, ServerMetadataResponse, ServerReadyRequest, ServerReadyResponse,
         grpc_inference_service_server::GrpcInferenceService, model_repository_parameter::ParameterChoice,
     },
+    request::{caller, chosen_version},
     status::status_of,
     stream::Session,
 };
 use crate::{
-    auth::Caller,
     serving::{Readiness, ServingError},
     transport::{self, AddressLimit, ApiError, MayManage, MayRead, Permit, TransportState, version_headers},
     wire::open_inference::{EXTENSIONS, SERVER_NAME},
@@ -30,16 +28,6 @@ use crate::{
 pub(super) struct Service {
     pub(super) state: TransportState,
     pub(super) address_limit: Option<AddressLimit>,
-}
-
-/// Returns the caller: an extension that only the authentication layer adds.
-pub(super) fn caller<T>(request: &Request<T>) -> Result<Arc<Caller>, ApiError> {
-    request.extensions().get::<Arc<Caller>>().map(Arc::clone).ok_or(ApiError::NoToken)
-}
-
-/// Returns the requested version; `None` if the latest is meant.
-pub(super) fn chosen_version(version: &str) -> Option<&str> {
-    (!version.is_empty()).then_some(version)
 }
 
 fn answered<T>(result: Result<T, ApiError>) -> Result<Response<T>, Status> {
@@ -193,7 +181,7 @@ impl GrpcInferenceService for Service {
         &self,
         request: Request<Streaming<ModelInferRequest>>,
     ) -> Result<Response<Self::ModelStreamInferStream>, Status> {
-        let session = Session::new(self, request).map_err(status_of)?;
+        let session = Session::new(&self.state, self.address_limit.as_ref(), request).map_err(status_of)?;
         Ok(Response::new(Box::pin(session.answers())))
     }
 

@@ -13,7 +13,7 @@ use super::{
     infer::infer,
     proto::{ModelInferRequest, ModelInferResponse, ModelStreamInferResponse},
     render::unreadable,
-    service::{Service, caller},
+    request::caller,
     status::status_of,
 };
 use crate::{
@@ -49,17 +49,17 @@ impl Session {
     ///
     /// If the caller may not predict with any model.
     pub(super) fn new(
-        service: &Service,
+        state: &TransportState,
+        address: Option<&AddressLimit>,
         request: Request<Streaming<ModelInferRequest>>,
     ) -> Result<Self, ApiError> {
         let caller = caller(&request)?;
         Permit::<MayPredict>::check_any(&caller)?;
         let (metadata, extensions, messages) = request.into_parts();
         let headers = metadata.into_headers();
-        let address = service.address_limit.as_ref();
         Ok(Self {
             messages,
-            state: service.state.clone(),
+            state: state.clone(),
             caller,
             address: address.map(|limit| (limit.clone(), limit.client(&extensions, &headers))),
             deadline: extensions.get().copied().unwrap_or(Deadline { call: None, answer: LONGEST_ANSWER }),

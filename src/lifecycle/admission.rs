@@ -126,6 +126,27 @@ pub struct Costs {
 }
 
 impl Proof {
+    /// Creates the proof of a model without inputs and outputs, for tests.
+    #[cfg(test)]
+    pub(super) fn of_nothing() -> Self {
+        Self {
+            by: String::new(),
+            signature: Signature { inputs: Vec::new(), outputs: Vec::new() },
+            declared: None,
+            output_forms: OutputForms::default(),
+            contract: Contract::empty(),
+            golden_cases: 0,
+            costs: Costs::default(),
+            sandbox: Enforcement::default(),
+            converted: None,
+            divides: false,
+            is_steady: true,
+            batchable: false,
+            batching_reason: "as in a test".to_owned(),
+            assumptions: Vec::new(),
+        }
+    }
+
     /// Returns true if the model can be called with rows.
     #[must_use]
     pub fn takes_rows(&self) -> bool {

@@ -1,7 +1,9 @@
 //! The manager: the one thread that decides, loads and drops. Requests never wait for it, and it never waits for a
-//! candidate: other threads hash, copy and prove files ([`work`]).
+//! candidate: other threads hash, copy and prove files ([`workers`]). What happens to a version becomes an event, and the
+//! manager carries out the effects ([`effects`]).
 
 mod compare;
+mod effects;
 mod load;
 mod operations;
 mod pending;
@@ -33,12 +35,12 @@ use super::{
     local_folder::watched_folder,
     managed_model::ManagedModel,
     operation::Operation,
-    policy::{Action, DesiredState, next_action},
-    version_harness::{SettleTimes, Stage, VersionHarness},
+    policy::Action,
+    version_harness::{Moment, SettleTimes, VersionEvent},
 };
 use crate::{
     config::Preserve,
-    model::{Digest, ModelName, ModelVersion},
+    model::{Digest, ModelName},
     runtime::Runtime,
     system::priority,
     telemetry::Metrics,
@@ -195,7 +197,7 @@ impl Manager {
             let poll = Duration::from_millis(self.parts.settings.models.poll_interval_ms);
             let needs_report = self.notices.len() > self.parts.notices.load().len();
             let between_looks =
-                if unsettled || needs_report { self.patience().settle.min(poll) } else { poll };
+                if unsettled || needs_report { self.moment().times.settle.min(poll) } else { poll };
             let between_looks = if self.is_quiet() { between_looks * QUIET_POLLS } else { between_looks };
             // Retired versions are dropped soon after their last request.
             let pause =
@@ -268,14 +270,14 @@ impl Manager {
         }
     }
 
-    /// Times to wait for files that may still change. Together with the poll interval, a new file serves within two
+    /// Returns this moment, with the times to wait for files that may still change. Together with the poll interval, a new file serves within two
     /// intervals.
-    fn patience(&self) -> SettleTimes {
+    fn moment(&self) -> Moment {
         let models = &self.parts.settings.models;
-        SettleTimes {
+        Moment::now(SettleTimes {
             settle: (Duration::from_millis(models.poll_interval_ms) * 3 / 4).min(MAX_SETTLE_TIME),
             incomplete: Duration::from_millis(models.incomplete_grace_ms),
-        }
+        })
     }
 
     /// Applies the policy to every model that changed. Returns true while a file is still settling.
@@ -295,7 +297,7 @@ impl Manager {
         self.drop_retired();
         self.publish_status(&names, None);
         for name in &names {
-            self.pending.reconcile(name, self.models.get(name), self.patience());
+            self.pending.reconcile(name, self.models.get(name), self.moment());
         }
         self.parts.history.keep_written();
         self.tidy();
@@ -305,10 +307,10 @@ impl Manager {
     fn act_on(&mut self, name: &ModelName) {
         while let Some(action) = self.next_action(name) {
             match action {
-                Action::Prove(version) => self.begin_proof(name, version),
+                Action::Prove(version) => self.transition(name, version, VersionEvent::ProofDue),
                 Action::Load(version) => {
                     self.publish_status(std::slice::from_ref(name), Some((version, State::Loading)));
-                    self.load(name, version);
+                    self.begin_load(name, version);
                 }
                 Action::Unload(version) => {
                     self.publish_status(std::slice::from_ref(name), Some((version, State::Unloading)));
@@ -339,34 +341,18 @@ impl Manager {
 
     /// Releases copies that were proven although the policy has meanwhile chosen another version.
     fn drop_unwanted(&mut self, name: &ModelName) {
-        let patience = self.patience();
-        let Some(model) = self.models.get_mut(name) else { return };
-        let relevant = model.relevant(patience);
-        let unwanted = |(version, aspired): &(&ModelVersion, &mut VersionHarness)| {
-            matches!(aspired.stage, Stage::Proven(_)) && !relevant.contains(version)
-        };
-        for (_, aspired) in model.aspired.iter_mut().filter(unwanted) {
-            aspired.stage = Stage::New;
-            self.needs_sweep = true;
+        let at = self.moment();
+        if let Some(model) = self.models.get_mut(name) {
+            let effects = model.drop_unwanted(at);
+            self.carry_out(name, effects);
         }
     }
 
     fn next_action(&self, name: &ModelName) -> Option<Action> {
         let model = self.models.get(name)?;
-        // An unreadable configuration changes nothing.
-        if model.config_problem.is_some() {
-            return None;
-        }
-        let aspired = model.standings(self.patience());
-        let loaded: Vec<_> = model.loaded.keys().copied().collect();
-        let wish = DesiredState {
-            versions: &model.config.versions,
-            labelled: &model.labelled(),
-            preserve: self.parts.settings.models.preserve,
-            unloaded: model.unloaded,
-        };
-        let action = next_action(wish, &aspired, &loaded)?;
-        let has_room_for = self.parts.settings.models.preserve == Preserve::Resources;
+        let preserve = self.parts.settings.models.preserve;
+        let action = model.next_action(preserve, self.moment())?;
+        let has_room_for = preserve == Preserve::Resources;
         // The memory of the evicted version must be free before the new one is loaded.
         let is_waited_for = || self.retired.iter().any(|servable| servable.name == *name);
         (!matches!(action, Action::Load(_)) || !has_room_for || !is_waited_for()).then_some(action)

@@ -111,28 +111,11 @@ fn mode(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        model::{Contract, Dimension, ElementType, OutputForms, Signature, ValueSpec},
-        system::sandbox::Enforcement,
-    };
+    use crate::model::{Dimension, ElementType, Signature, ValueSpec};
 
     fn proof(batchable: bool, run_us: u64, run_32_rows_us: Option<u64>) -> Proof {
-        Proof {
-            by: String::new(),
-            signature: Signature { inputs: Vec::new(), outputs: Vec::new() },
-            declared: None,
-            output_forms: OutputForms::default(),
-            contract: Contract::empty(),
-            golden_cases: 0,
-            costs: Costs { run_us, run_32_rows_us, ..Costs::default() },
-            sandbox: Enforcement::default(),
-            converted: None,
-            divides: false,
-            is_steady: true,
-            batchable,
-            batching_reason: "as in a test".to_owned(),
-            assumptions: Vec::new(),
-        }
+        let costs = Costs { run_us, run_32_rows_us, ..Costs::default() };
+        Proof { costs, batchable, ..Proof::of_nothing() }
     }
 
     fn decided(config: &SchedulerConfig, proof: &Proof) -> Schedule {

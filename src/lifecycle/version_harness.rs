@@ -1,5 +1,10 @@
 //! A file in the repository and its progress on the way into service.
 
+mod transitions;
+
+#[cfg(test)]
+pub(super) mod tests;
+
 use std::{
     sync::Arc,
     time::{Duration, Instant, SystemTime},
@@ -10,6 +15,7 @@ use super::{
     policy::CandidateState,
 };
 use crate::model::Digest;
+pub(super) use transitions::{CopyVerdict, Effect, Outcome, Output, VersionEvent, refusal_outputs};
 
 /// First pause before a refusal that says nothing about the bytes is reconsidered. The pause doubles each time.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
@@ -20,29 +26,31 @@ const MOST_DOUBLINGS: u32 = 7;
 /// Limit of doublings after a full disk: every ten seconds.
 const MOST_DOUBLINGS_OF_STORAGE: u32 = 1;
 
-/// A file in the repository and the state of its version.
+/// A file in the repository and the state of its version. Only [`VersionHarness::on`] changes it.
+#[derive(Debug)]
 pub(super) struct VersionHarness {
-    pub(super) candidate: Candidate,
-    pub(super) seen_since: Instant,
+    candidate: Candidate,
+    seen_since: Instant,
     /// Time at which the file disappeared. `None` while it is there.
-    pub(super) gone_since: Option<Instant>,
+    gone_since: Option<Instant>,
     /// True if it was reported that the version serves on without its file.
-    pub(super) kept: bool,
+    kept: bool,
     /// The last reason of a refusal that is retried, and the number of times in a row. A repetition is not reported
     /// again.
-    pub(super) passing: Option<(Reason, u32)>,
-    /// Number of the current piece of work for it; results of earlier ones are discarded.
-    pub(super) work: u64,
-    pub(super) timings: Timings,
+    passing: Option<(Reason, u32)>,
+    /// Number of the current job for it; results of earlier ones are discarded.
+    job: u64,
+    timings: Timings,
     /// The files of this version that were tried last.
-    pub(super) tried: Fingerprint,
+    tried: Fingerprint,
     /// True if some files are those that were tried last and others are not: the rest may still come.
-    pub(super) is_half_replaced: bool,
-    pub(super) stage: Stage,
+    is_half_replaced: bool,
+    stage: Stage,
 }
 
 /// Stages of a file.
-pub(super) enum Stage {
+#[derive(Clone, Debug, PartialEq)]
+enum Stage {
     /// Seen, not yet hashed.
     New,
     /// The first hash is being computed.
@@ -60,6 +68,7 @@ pub(super) enum Stage {
 }
 
 /// A copy that may serve.
+#[derive(Clone, Debug)]
 pub(super) struct Admitted {
     pub(super) snapshot: Arc<Snapshot>,
     pub(super) proof: Proof,
@@ -74,15 +83,42 @@ pub(super) struct SettleTimes {
     pub(super) incomplete: Duration,
 }
 
+/// The moment at which a state is judged. The state machine reads no clock, so that tests can move time.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Moment {
+    pub(super) now: Instant,
+    /// Time by the system's clock, to which the change times of files are compared.
+    pub(super) wall: SystemTime,
+    pub(super) times: SettleTimes,
+}
+
+impl PartialEq for Admitted {
+    fn eq(&self, other: &Self) -> bool {
+        (self.snapshot.content(), &self.proof) == (other.snapshot.content(), &other.proof)
+    }
+}
+
+impl Moment {
+    /// Reads both clocks.
+    pub(super) fn now(times: SettleTimes) -> Self {
+        Self { now: Instant::now(), wall: SystemTime::now(), times }
+    }
+
+    /// Returns the time that has passed since then.
+    pub(super) fn since(&self, then: Instant) -> Duration {
+        self.now.saturating_duration_since(then)
+    }
+}
+
 impl VersionHarness {
-    pub(super) fn new(candidate: Candidate) -> Self {
+    pub(super) fn new(candidate: Candidate, now: Instant) -> Self {
         Self {
             candidate,
-            seen_since: Instant::now(),
+            seen_since: now,
             gone_since: None,
             kept: false,
             passing: None,
-            work: 0,
+            job: 0,
             timings: Timings::default(),
             tried: Fingerprint::default(),
             is_half_replaced: false,
@@ -90,35 +126,67 @@ impl VersionHarness {
         }
     }
 
-    /// Returns the successor of this one for other files of the same version.
-    pub(super) fn replaced_by(&self, candidate: Candidate) -> Self {
-        let is_tried = self.candidate.defect.is_none()
-            && !matches!(self.stage, Stage::New | Stage::Hashing | Stage::Hashed(_));
-        let tried = if is_tried { &self.candidate.fingerprint } else { &self.tried };
-        let is_half_replaced = candidate.fingerprint.is_part_of(tried);
-        Self { tried: tried.clone(), is_half_replaced, ..Self::new(candidate) }
+    /// Creates the harness of a version that serves already.
+    pub(super) fn loaded(candidate: Candidate, now: Instant) -> Self {
+        Self { stage: Stage::Loaded, ..Self::new(candidate, now) }
+    }
+
+    /// Returns the time at which the file disappeared. `None` while it is there.
+    pub(super) fn gone_since(&self) -> Option<Instant> {
+        self.gone_since
+    }
+
+    /// Returns the durations of its way into service.
+    pub(super) fn timings(&self) -> Timings {
+        self.timings
+    }
+
+    /// Returns the copy that may serve. `None` unless it is proven and not loaded.
+    pub(super) fn admitted(&self) -> Option<&Admitted> {
+        match &self.stage {
+            Stage::Proven(admitted) => Some(admitted),
+            _ => None,
+        }
+    }
+
+    /// Returns the reason why the file does not serve. `None` if it was not refused.
+    pub(super) fn refusal(&self) -> Option<&Refusal> {
+        match &self.stage {
+            Stage::Refused(refusal, _) => Some(refusal),
+            _ => None,
+        }
+    }
+
+    /// Returns true if a scan that finds the same files needs no action.
+    pub(super) fn is_calm(&self, at: Moment) -> bool {
+        self.gone_since.is_none()
+            && match &self.stage {
+                Stage::New => self.is_old(at),
+                Stage::Refused(refusal, _) => !refusal.reason.is_passing(),
+                _ => true,
+            }
     }
 
     /// Returns true if no files of this version were tried since the start, except those restored then.
-    pub(super) fn is_first(&self) -> bool {
+    fn is_first(&self) -> bool {
         self.tried == Fingerprint::default()
     }
 
     /// Returns true if more files may follow those that changed.
-    pub(super) fn awaits_rest(&self, patience: SettleTimes) -> bool {
+    fn awaits_rest(&self, at: Moment) -> bool {
         self.is_half_replaced
-            && self.seen_since.elapsed() < patience.incomplete
-            && self.candidate.fingerprint.age(SystemTime::now()).is_none_or(|age| age < patience.incomplete)
+            && at.since(self.seen_since) < at.times.incomplete
+            && self.candidate.fingerprint.age(at.wall).is_none_or(|age| age < at.times.incomplete)
     }
 
     /// Returns the file's state from the policy's point of view.
-    pub(super) fn standing(&self, patience: SettleTimes) -> CandidateState {
+    pub(super) fn candidate_state(&self, at: Moment) -> CandidateState {
         match &self.stage {
             // It is listed only because it serves. If its file returns, it continues as it was.
             _ if self.gone_since.is_some() => CandidateState::Loaded,
-            Stage::New | Stage::Hashed(_) if self.awaits_rest(patience) => CandidateState::Unsettled,
-            Stage::New if self.is_old(patience) => CandidateState::Untried,
-            Stage::Hashed(_) if self.seen_since.elapsed() >= patience.settle => CandidateState::Untried,
+            Stage::New | Stage::Hashed(_) if self.awaits_rest(at) => CandidateState::Unsettled,
+            Stage::New if self.is_old(at) => CandidateState::Untried,
+            Stage::Hashed(_) if at.since(self.seen_since) >= at.times.settle => CandidateState::Untried,
             Stage::New | Stage::Hashing | Stage::Hashed(_) => CandidateState::Unsettled,
             Stage::Copying | Stage::Proving => CandidateState::Trying,
             Stage::Proven(_) => CandidateState::Proven,
@@ -129,35 +197,35 @@ impl VersionHarness {
 
     /// Returns true if the file system's change time alone proves that the file has settled, so that a second look
     /// would add nothing.
-    pub(super) fn is_old(&self, patience: SettleTimes) -> bool {
-        let age = self.candidate.fingerprint.age(SystemTime::now());
-        self.candidate.defect.is_none() && age.is_some_and(|age| age >= patience.settle)
+    fn is_old(&self, at: Moment) -> bool {
+        let age = self.candidate.fingerprint.age(at.wall);
+        self.candidate.defect.is_none() && age.is_some_and(|age| age >= at.times.settle)
     }
 
     /// Returns the reason why the file cannot be tried at all. `None` if there is none, or it may still change.
-    pub(super) fn defect(&self, patience: SettleTimes) -> Option<Refusal> {
+    fn defect(&self, at: Moment) -> Option<Refusal> {
         if !matches!(self.stage, Stage::New) {
             return None;
         }
-        let waited = self.seen_since.elapsed();
+        let waited = at.since(self.seen_since);
         match self.candidate.defect.as_ref()? {
-            Defect::Incomplete(detail) if waited >= patience.incomplete => {
+            Defect::Incomplete(detail) if waited >= at.times.incomplete => {
                 Some(Refusal::new(Reason::Truncated, detail.clone()))
             }
-            Defect::Unusable(refusal) if waited >= patience.settle => Some(refusal.clone()),
+            Defect::Unusable(refusal) if waited >= at.times.settle => Some(refusal.clone()),
             Defect::Incomplete(_) | Defect::Unusable(_) => None,
         }
     }
 
     /// Returns true if the last refusal said nothing about the content and its pause is over.
-    pub(super) fn needs_retry(&self) -> bool {
+    fn needs_retry(&self, at: Moment) -> bool {
         let most = |reason| match reason {
             Reason::StorageUnavailable => MOST_DOUBLINGS_OF_STORAGE,
             _ => MOST_DOUBLINGS,
         };
         let doublings = self.passing.map_or(0, |(reason, times)| times.saturating_sub(1).min(most(reason)));
         matches!(&self.stage, Stage::Refused(refusal, since)
-            if refusal.reason.is_passing() && since.elapsed() >= RETRY_AFTER * 2_u32.pow(doublings))
+            if refusal.reason.is_passing() && at.since(*since) >= RETRY_AFTER * 2_u32.pow(doublings))
     }
 
     /// Returns the event that the file waits for. `None` if it does not wait.

@@ -7,7 +7,10 @@ use ort::session::{RunOptions, Session};
 #[cfg(debug_assertions)]
 use super::failpoint::Failpoint;
 use super::{
-    Runtime, RuntimeError, SessionOptions, catch_panic::catch_panic, convert, refused::error_of_run,
+    Runtime, RuntimeError, SessionOptions,
+    catch_panic::catch_panic,
+    convert,
+    refused::{error_of_run, without_folders},
     signature,
 };
 use crate::{
@@ -106,45 +109,5 @@ impl Instance {
                 })
                 .collect()
         })
-    }
-}
-
-/// Shortens each path in a message to its last name. ONNX Runtime quotes the path of the private copy and other files
-/// of this machine, which clients must not see.
-pub(super) fn without_folders(message: &str) -> String {
-    let ends_path = |character: char| character.is_whitespace() || "\"'`,;()[]".contains(character);
-    // The one word with a slash that is not a path.
-    let message = message.replace("function/op", "function or operator");
-    let mut cleaned = String::with_capacity(message.len());
-    for word in message.split_inclusive(ends_path) {
-        match (word.find('/'), word.rfind('/')) {
-            (Some(first), Some(last)) => cleaned.extend([&word[..first], &word[last + 1..]]),
-            _ => cleaned.push_str(word),
-        }
-    }
-    cleaned
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn messages_name_files_without_their_folders() {
-        for (message, cleaned) in [
-            (
-                "Load model from /tmp/x-1/a.onnx failed:File is empty",
-                "Load model from a.onnx failed:File is empty",
-            ),
-            (
-                r#"allowed directory: "/tmp/x-1", got "/srv/w.bin""#,
-                r#"allowed directory: "x-1", got "w.bin""#,
-            ),
-            ("/onnxruntime_src/core/graph.cc:42 no such operator", "graph.cc:42 no such operator"),
-            ("nothing to hide", "nothing to hide"),
-            ("a:B(-1) is not a registered function/op", "a:B(-1) is not a registered function or operator"),
-        ] {
-            assert_eq!(without_folders(message), cleaned);
-        }
     }
 }

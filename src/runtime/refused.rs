@@ -2,7 +2,7 @@
 
 use ort::ErrorCode;
 
-use super::{RuntimeError, instance::without_folders};
+use super::RuntimeError;
 
 /// The most bytes of a reason in a response.
 const MOST_REASON_BYTES: usize = 200;
@@ -111,6 +111,22 @@ fn without_code(status: &str) -> &str {
     after_condition.or_else(after_function).filter(|said| !said.trim().is_empty()).unwrap_or(rest)
 }
 
+/// Shortens each path in a message to its last name. ONNX Runtime quotes the path of the private copy and other files
+/// of this machine, which clients must not see.
+pub(super) fn without_folders(message: &str) -> String {
+    let ends_path = |character: char| character.is_whitespace() || "\"'`,;()[]".contains(character);
+    // The one word with a slash that is not a path.
+    let message = message.replace("function/op", "function or operator");
+    let mut cleaned = String::with_capacity(message.len());
+    for word in message.split_inclusive(ends_path) {
+        match (word.find('/'), word.rfind('/')) {
+            (Some(first), Some(last)) => cleaned.extend([&word[..first], &word[last + 1..]]),
+            _ => cleaned.push_str(word),
+        }
+    }
+    cleaned
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -193,5 +209,24 @@ mod tests {
         let told = reason(ErrorCode::InvalidArgument, &long).unwrap();
         assert!(told.starts_with("Gather: in a.onnx: ß ß"), "{told}");
         assert!(told.len() <= MOST_REASON_BYTES + '…'.len_utf8(), "{told}");
+    }
+
+    #[test]
+    fn messages_name_files_without_their_folders() {
+        for (message, cleaned) in [
+            (
+                "Load model from /tmp/x-1/a.onnx failed:File is empty",
+                "Load model from a.onnx failed:File is empty",
+            ),
+            (
+                r#"allowed directory: "/tmp/x-1", got "/srv/w.bin""#,
+                r#"allowed directory: "x-1", got "w.bin""#,
+            ),
+            ("/onnxruntime_src/core/graph.cc:42 no such operator", "graph.cc:42 no such operator"),
+            ("nothing to hide", "nothing to hide"),
+            ("a:B(-1) is not a registered function/op", "a:B(-1) is not a registered function or operator"),
+        ] {
+            assert_eq!(without_folders(message), cleaned);
+        }
     }
 }

@@ -10,7 +10,7 @@ use axum::http::{HeaderName, HeaderValue, Response};
 use tracing::Span;
 
 use super::{
-    state::Peer,
+    peer::Peer,
     version::{MODEL_DIGEST, MODEL_VERSION},
 };
 use crate::auth::Caller;

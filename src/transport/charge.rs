@@ -16,11 +16,7 @@ use axum::{
 };
 use http_body::{Frame, SizeHint};
 
-use super::{
-    offload::offload_large,
-    rate_limit::peer,
-    state::{Peer, TransportState},
-};
+use super::{offload::offload_large, peer::Peer, peer::peer, state::TransportState};
 use crate::{
     auth::Caller,
     system::byte_budget::{ByteCharge, OverBudget, ShareKey, count},

@@ -7,7 +7,7 @@ use axum::{
 
 use super::{
     problem::Problem,
-    rate_limit::{FAILED_LOGINS, FAILED_TOKENS, PER_ADDRESS, PER_CALLER, refusal},
+    quota_refusal::{FAILED_LOGINS, FAILED_TOKENS, PER_ADDRESS, PER_CALLER, refusal},
 };
 use crate::{
     auth::{Action, TokenError},

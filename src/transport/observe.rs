@@ -11,9 +11,10 @@ use axum::{
 use super::{
     access::RequestRecord,
     labels::{method_label, route_label},
+    peer::Peer,
     pipeline::{Record, RouteMetrics, Transport},
     request_id::REQUEST_ID,
-    state::{Peer, TransportState},
+    state::TransportState,
 };
 use crate::auth::Caller;
 

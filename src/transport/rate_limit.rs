@@ -1,7 +1,6 @@
 //! Quota of each client address, charged before authentication: a guessed token costs as much as a valid one.
 
 use std::{
-    net::IpAddr,
     num::NonZeroU32,
     sync::{
         Arc,
@@ -10,7 +9,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::http::{Extensions, HeaderMap};
 use governor::{
     Quota, RateLimiter,
     clock::{Clock, DefaultClock},
@@ -18,14 +17,14 @@ use governor::{
 };
 use ipnet::IpNet;
 
-use super::{error::ApiError, problem::Problem, state::Peer};
+use super::{
+    error::ApiError,
+    peer::{Peer, client, peer},
+};
 use crate::{
     config::{QuotaSettings, ServerSettings},
-    limits::{AddressKey, Exceeded, client_address, replenish_interval, retry_after_seconds},
+    limits::{AddressKey, Exceeded, replenish_interval},
 };
-
-/// The header in which proxies name the client.
-pub(crate) const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// The quota of client addresses, shared by all clones.
 #[derive(Clone, Debug)]
@@ -117,84 +116,9 @@ impl AddressExtractor {
     }
 }
 
-/// Returns the address that the listener recorded; requests without one share one bucket.
-pub(super) fn peer(extensions: &Extensions) -> Peer {
-    extensions.get().copied().unwrap_or(Peer(IpAddr::from([0, 0, 0, 0])))
-}
-
-/// Returns the client behind a peer that sent these headers.
-pub(super) fn client(peer: Peer, headers: &HeaderMap, trusted: &[IpNet]) -> AddressKey {
-    // A header that is not text is not an address either. It must not be skipped: only the part after it is trusted.
-    let lines = headers.get_all(FORWARDED_FOR).iter();
-    let forwarded = lines.map(|line| line.to_str().unwrap_or_default());
-    client_address(peer.0, forwarded, trusted).into()
-}
-
-/// The texts of a quota in a refusal.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Policy {
-    /// The stable code for programs.
-    pub(super) code: &'static str,
-    /// The name in the fields of the response.
-    pub(super) name: &'static str,
-    /// The beginning of the sentence that states the quota: this may … in … s.
-    pub(super) may: &'static str,
-    /// The items that are counted.
-    pub(super) counted: &'static str,
-}
-
-pub(super) const PER_ADDRESS: Policy = Policy {
-    code: "address_quota_exceeded",
-    name: "address",
-    may: "this address may send",
-    counted: "requests",
-};
-
-pub(super) const PER_CALLER: Policy = Policy {
-    code: "caller_quota_exceeded",
-    name: "caller",
-    may: "this caller may send",
-    counted: "requests",
-};
-
-pub(super) const FAILED_TOKENS: Policy = Policy {
-    code: "failed_tokens_exceeded",
-    name: "failed-tokens",
-    may: "this address may send",
-    counted: "requests without a valid token",
-};
-
-pub(super) const FAILED_LOGINS: Policy = Policy {
-    code: "failed_logins_exceeded",
-    name: "failed-logins",
-    may: "this address may fail to log in with",
-    counted: "requests for a token",
-};
-
-/// Creates the response for a client whose quota is used up, with the fields of
-/// draft-ietf-httpapi-ratelimit-headers-11.
-pub(super) fn refusal(policy: Policy, exceeded: &Exceeded) -> Problem {
-    let Policy { code, name, may, counted } = policy;
-    let QuotaSettings { requests, period_seconds } = exceeded.quota;
-    let seconds = retry_after_seconds(exceeded.wait);
-    let detail = format!("{may} {requests} {counted} in {period_seconds} s; try again in {seconds} s");
-    let mut problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, code, detail)
-        .with_retry_after(seconds)
-        .with_violated_policy(name);
-    for (field, value) in [
-        ("ratelimit-policy", format!(r#""{name}";q={requests};w={period_seconds}"#)),
-        ("ratelimit", format!(r#""{name}";r=0;t={seconds}"#)),
-    ] {
-        if let Ok(value) = HeaderValue::from_str(&value) {
-            problem = problem.with_header(HeaderName::from_static(field), value);
-        }
-    }
-    problem
-}
-
 #[cfg(test)]
 mod tests {
-    use std::net::Ipv6Addr;
+    use std::net::{IpAddr, Ipv6Addr};
 
     use super::*;
 

@@ -1,12 +1,12 @@
 //! State shared by handlers and layers.
 
-use std::{fmt, future::pending, net::IpAddr, ops::Deref, sync::Arc, time::SystemTime};
+use std::{fmt, future::pending, ops::Deref, sync::Arc, time::SystemTime};
 
 use axum::http::{Extensions, HeaderMap};
 use ipnet::IpNet;
 use tokio::sync::watch;
 
-use super::rate_limit::{client, peer};
+use super::peer::{Peer, client, peer};
 use crate::{
     auth::Authentication,
     limits::{AddressKey, CallerQuota, FailedTokens, LogIns},
@@ -69,10 +69,6 @@ impl TransportParts {
         client(peer, headers, &self.trusted_proxies)
     }
 }
-
-/// The address that a connection comes from: an extension of each request, set by the listener.
-#[derive(Clone, Copy, Debug)]
-pub struct Peer(pub IpAddr);
 
 /// Signal that the gateway is stopping, for responses that would otherwise go on: an extension of each request, set by
 /// the listener.

@@ -87,13 +87,13 @@ const PLACES: &[(&str, &[&str], &str)] = &[
 ];
 
 #[derive(Debug)]
-struct SourceFile {
-    path: PathBuf,
-    module: String,
-    text: String,
+pub struct SourceFile {
+    pub path: PathBuf,
+    pub module: String,
+    pub text: String,
 }
 
-fn source_files() -> Vec<SourceFile> {
+pub fn source_files() -> Vec<SourceFile> {
     fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
@@ -117,7 +117,7 @@ fn source_files() -> Vec<SourceFile> {
 }
 
 /// The code without its comments.
-fn code(text: &str) -> String {
+pub fn code(text: &str) -> String {
     text.lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n")
 }
 
@@ -208,7 +208,7 @@ fn libraries_stay_at_home() {
 }
 
 /// The text before its tests.
-fn without_tests(text: &str) -> &str {
+pub fn without_tests(text: &str) -> &str {
     text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default()
 }
 

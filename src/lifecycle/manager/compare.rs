@@ -96,7 +96,7 @@ impl Manager {
     /// Rests the trial of a deployment that does not serve requests without a version now, so that it can be compared
     /// if it does later.
     fn rest_other_monitors(&self, (name, content): &OnTrial) {
-        let loaded = self.models.get(name).into_iter().flat_map(|model| model.loaded.values());
+        let loaded = self.models.get(name).into_iter().flat_map(|model| model.loaded().values());
         loaded
             .filter(|servable| servable.content() == *content)
             .for_each(|servable| servable.trial.rest(Duration::ZERO));
@@ -108,7 +108,7 @@ impl Manager {
         on_trial: &OnTrial,
         trial: &FailureMonitor,
     ) -> Result<Option<Comparison>, String> {
-        let previous = self.models.get(&on_trial.0).and_then(|model| model.previous.last());
+        let previous = self.models.get(&on_trial.0).and_then(|model| model.previous().last());
         let (deployment, snapshot) = previous.ok_or("there is no deployment to roll back to")?;
         let needed = deployment.proof.costs.session_bytes.saturating_mul(LOAD_FACTOR);
         if memory::bytes_left(self.parts.settings.runtime.memory_limit_bytes, 0)
@@ -178,7 +178,7 @@ impl Manager {
                 return false;
             }
         };
-        let previous = self.models.get(name).and_then(|model| model.previous.last());
+        let previous = self.models.get(name).and_then(|model| model.previous().last());
         if previous.is_none_or(|(deployment, _)| deployment.content != *before) {
             return false;
         }
@@ -191,8 +191,10 @@ impl Manager {
         match self.roll_back(name, "automatic", Some(detail)) {
             Ok(_) => true,
             Err(error) => {
-                tracing::error!(model.name = %name, %error, "too many requests fail, and there is no deployment to \
-                    roll back to");
+                tracing::error!(
+                    model.name = %name, %error,
+                    "too many requests fail, and there is no deployment to roll back to"
+                );
                 false
             }
         }

@@ -7,18 +7,16 @@ use std::{
 
 use super::{
     Manager, Message,
-    workers::{Done, Work, WorkResult},
+    workers::{Done, WorkResult},
 };
 use crate::{
     lifecycle::{
-        CopiedFile, FailureMonitor, Flat, OutputSize, Proof, Reason, Refusal, SchedulerConfig, Servable,
-        Snapshot, Stamp,
+        FailureMonitor, Flat, OutputSize, Proof, Reason, Refusal, SchedulerConfig, Servable, Snapshot, Stamp,
         admission::child::contract_of,
-        fingerprint::Fingerprint,
-        history::{Event, HistoryEntry, Timings},
+        history::{Event, HistoryEntry},
         managed_model::ManagedModel,
         schedule,
-        version_harness::{Admitted, Stage},
+        version_harness::{Admitted, Outcome, VersionEvent},
     },
     model::{Digest, FlatLayout, ModelName, ModelVersion, Schedule},
     runtime::{Instance, Options, Runtime, Scheduler, SessionOptions},
@@ -28,145 +26,40 @@ use crate::{
 };
 
 impl Manager {
-    /// Starts the copy of a candidate's files.
-    pub(super) fn begin_proof(&mut self, name: &ModelName, version: ModelVersion) {
-        let Some(model) = self.models.get_mut(name) else { return };
-        let (contract, pin) = (model.config.contract.clone(), model.config.pin.clone());
-        let Some(aspired) = model.aspired.get_mut(&version) else { return };
-        let hash = match aspired.stage {
-            Stage::Hashed(hash) => Some(hash),
-            _ => None,
-        };
-        aspired.stage = Stage::Copying;
-        aspired.work = self.workers.give(aspired.candidate.clone(), Work::Copy { contract, pin, hash });
-    }
-
     /// Continues with a candidate once a worker has finished a job for it.
     pub(super) fn finish(&mut self, done: Done) {
         let Done { candidate, number, result, duration_ms } = done;
         let (name, version) = (candidate.model, candidate.version);
         self.pending.change(&name);
-        let model = self.models.get_mut(&name);
-        let Some(aspired) = model.and_then(|model| model.aspired.get_mut(&version)) else { return };
-        // Results for another file, or for another configuration, are discarded.
-        let awaited = matches!(
-            (&result, &aspired.stage),
-            (WorkResult::Hashed(_), Stage::Hashing)
-                | (WorkResult::Copied(_), Stage::Copying)
-                | (WorkResult::Proven(..), Stage::Proving)
-        );
-        if aspired.work != number || !awaited {
-            return;
-        }
-        match result {
-            WorkResult::Hashed(Ok(Some(hash))) => aspired.stage = Stage::Hashed(hash),
-            WorkResult::Hashed(Ok(None)) | WorkResult::Copied(Ok(None)) => {
-                // It changed: the next scan finds it new, or gone.
-                aspired.stage = Stage::New;
-                aspired.seen_since = Instant::now();
-                aspired.candidate.fingerprint = Fingerprint::default();
-            }
+        let Some(model) = self.models.get(&name) else { return };
+        let outcome = match result {
+            WorkResult::Hashed(Ok(Some(hash))) => Outcome::Hashed(hash),
+            WorkResult::Hashed(Ok(None)) | WorkResult::Copied(Ok(None)) => Outcome::Changed,
+            WorkResult::Hashed(Err(refusal)) | WorkResult::Copied(Err(refusal)) => Outcome::Unusable(refusal),
             WorkResult::Copied(Ok(Some(snapshot))) => {
-                aspired.timings.copy_ms = duration_ms;
-                self.copied(&name, version, snapshot);
+                let content = snapshot.content();
+                model.copied(version, snapshot, || {
+                    let known = self.parts.store.deployment_of(&name, content);
+                    known.map(|deployment| deployment.proof).filter(Proof::is_of_this_gateway)
+                })
             }
-            WorkResult::Proven(snapshot, Ok(proof)) => {
-                aspired.timings.proof_ms = duration_ms;
-                self.proven(&name, version, snapshot, *proof);
-            }
-            WorkResult::Hashed(Err(refusal)) | WorkResult::Copied(Err(refusal)) => {
-                self.refuse(&name, version, None, &refusal);
-            }
-            WorkResult::Proven(snapshot, Err(refusal)) => {
-                self.refuse_content(&name, version, &snapshot, &refusal);
-            }
-        }
+            WorkResult::Proven(snapshot, Ok(proof)) => model.proven(version, snapshot, *proof),
+            WorkResult::Proven(snapshot, Err(refusal)) => Outcome::Disproven { snapshot, refusal },
+        };
+        self.transition(&name, version, VersionEvent::Finished { job: number, duration_ms, outcome });
     }
 
-    fn refuse_content(
-        &mut self,
-        name: &ModelName,
-        version: ModelVersion,
-        snapshot: &Snapshot,
-        refusal: &Refusal,
-    ) {
-        if let Some(model) = self.models.get_mut(name) {
-            model.record_refusal(version, snapshot.content(), refusal);
-        }
-        self.refuse(name, version, Some(snapshot.digest()), refusal);
-    }
-
-    /// Continues with a copy: proves it, unless its content is known already.
-    fn copied(&mut self, name: &ModelName, version: ModelVersion, snapshot: Arc<Snapshot>) {
-        let patience = self.patience();
-        let Some(model) = self.models.get_mut(name) else { return };
-        if is_half_of_loaded(model, version, &snapshot)
-            && let Some(aspired) = model.aspired.get_mut(&version).filter(|aspired| aspired.is_first())
-        {
-            aspired.is_half_replaced = true;
-            if aspired.awaits_rest(patience) {
-                aspired.stage = Stage::New;
-                self.needs_sweep = true;
-                return;
-            }
-        }
-        let content = snapshot.content();
-        let refusal = model.refusal_of(version, &snapshot);
-        let known = model.known_proof(content).or_else(|| {
-            // Another gateway may have proven it.
-            let known = self.parts.store.deployment_of(name, content);
-            known.map(|deployment| deployment.proof).filter(Proof::is_of_this_gateway)
-        });
-        let serves = model.loaded.get(&version).is_some_and(|servable| servable.content() == content);
-        let Some(aspired) = model.aspired.get_mut(&version) else { return };
-        match (serves, refusal, known) {
-            (true, ..) => {
-                aspired.stage = Stage::Loaded;
-                // Rescheduling may have failed before for lack of memory.
-                model.needs_reschedule = true;
-            }
-            // The refusal was logged when it was made.
-            (false, Some(refusal), _) => {
-                aspired.stage = Stage::Refused(refusal, Instant::now());
-                self.needs_sweep = true;
-            }
-            (false, None, Some(proof)) => self.proven(name, version, snapshot, proof),
-            (false, None, None) => {
-                tracing::debug!(model.name = %name, model.version = %version, "started to prove a candidate");
-                aspired.stage = Stage::Proving;
-                aspired.work = self.workers.give(aspired.candidate.clone(), Work::Prove { snapshot });
-            }
-        }
-    }
-
-    /// Continues with a proof: the child found no fault, and compatibility with callers is checked here.
-    fn proven(&mut self, name: &ModelName, version: ModelVersion, snapshot: Arc<Snapshot>, proof: Proof) {
-        let Some(model) = self.models.get_mut(name) else { return };
-        if let Some(refusal) = breaks_callers(model, version, &proof) {
-            return self.refuse_content(name, version, &snapshot, &refusal);
-        }
-        if let Some(aspired) = model.aspired.get_mut(&version) {
-            aspired.stage = Stage::Proven(Box::new(Admitted { snapshot, proof }));
-        }
-    }
-
-    /// Loads a proven version and puts it into service.
-    pub(super) fn load(&mut self, name: &ModelName, version: ModelVersion) {
-        // Another gateway may have rolled it back while it was proven here.
+    /// Loads a proven version and puts it into service, unless another gateway rolled it back meanwhile.
+    pub(super) fn begin_load(&mut self, name: &ModelName, version: ModelVersion) {
         self.follow();
+        self.transition(name, version, VersionEvent::LoadDue);
+    }
+
+    /// Loads a copy and puts it into service.
+    pub(super) fn load(&mut self, name: &ModelName, version: ModelVersion, admitted: Admitted) {
         let keep = self.parts.settings.models.keep_previous;
-        let Some(model) = self.models.get_mut(name) else { return };
-        let before = model.current().map(|old| (old.digest(), old.trial.failure_share()));
-        let replaced = before.or(model.evicted);
-        let Some(aspired) = model.aspired.get_mut(&version) else { return };
-        let Stage::Proven(admitted) = std::mem::replace(&mut aspired.stage, Stage::New) else { return };
-        let Admitted { snapshot, proof } = *admitted;
-        if model.unloaded {
-            return;
-        }
-        if let Some(refusal) = model.rolled_back_refusal(&snapshot) {
-            return self.refuse(name, version, Some(snapshot.digest()), &refusal);
-        }
+        let Admitted { snapshot, proof } = admitted;
+        let replaced = self.models.get(name).and_then(ManagedModel::replaced);
         let start = Instant::now();
         let trial = self.trial((name, snapshot.content()), replaced.map(|(_, share)| share));
         let loaded = self.servable((name, version), Arc::clone(&snapshot), proof, trial);
@@ -174,21 +67,18 @@ impl Manager {
             Ok(servable) => Arc::new(servable),
             Err(refusal) => {
                 let refusal = Refusal::of_lost_copy(&snapshot).unwrap_or(refusal);
-                self.refuse_content(name, version, &snapshot, &refusal);
+                let failed =
+                    VersionEvent::LoadFailed { snapshot: Arc::clone(&snapshot), refusal: refusal.clone() };
+                self.transition(name, version, failed);
                 return self.restore_availability(name, &snapshot, &refusal);
             }
         };
         let load_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
         let Some(model) = self.models.get_mut(name) else { return };
-        let out = model.exchange(Some(Arc::clone(&servable)), &[], None, keep);
-        model.evicted = None;
+        let out = model.put(Arc::clone(&servable), keep);
         let by = model.wanted_by();
-        let mut timings = Timings::default();
-        if let Some(aspired) = model.aspired.get_mut(&version) {
-            aspired.stage = Stage::Loaded;
-            (aspired.timings.load_ms, aspired.passing) = (load_ms, None);
-            timings = aspired.timings;
-        }
+        self.transition(name, version, VersionEvent::Loaded { load_ms });
+        let timings = self.models.get(name).map(|model| model.timings(version)).unwrap_or_default();
         self.publish_serving_map(name);
         self.retired.extend(out);
         self.parts.metrics.model_swapped(name.as_str());
@@ -225,8 +115,7 @@ impl Manager {
     /// Restores the version that was evicted for one that then failed to load. That content does not evict a version
     /// again.
     fn restore_availability(&mut self, name: &ModelName, snapshot: &Snapshot, refusal: &Refusal) {
-        let evicted = |model: &&mut ManagedModel| model.evicted.is_some() && model.loaded.is_empty();
-        if let Some(model) = self.models.get_mut(name).filter(evicted) {
+        if let Some(model) = self.models.get_mut(name).filter(|model| model.is_evicted()) {
             model.block(snapshot.content(), refusal);
             let detail = "the version for which it was evicted could not be loaded";
             if let Err(error) = self.roll_back(name, "automatic", Some(detail.to_owned())) {
@@ -244,7 +133,7 @@ impl Manager {
         trial: FailureMonitor,
     ) -> Result<Servable, Refusal> {
         let settings = &self.parts.settings.runtime;
-        let config = self.models.get(name).map(|model| model.config.scheduler.clone()).unwrap_or_default();
+        let config = self.models.get(name).map(|model| model.config().scheduler.clone()).unwrap_or_default();
         let available = memory::bytes_left(settings.memory_limit_bytes, 0);
         let schedule = schedule::decide(settings, &config, &proof, Runtime::cpus(), available)?;
         let inference_seconds = self.parts.metrics.inference_seconds(name.as_str());
@@ -324,25 +213,4 @@ fn options(schedule: &Schedule, proof: &Proof) -> Options {
         run: Duration::from_micros(run_us),
         run_32_rows: costs.run_32_rows_us.map(Duration::from_micros),
     }
-}
-
-/// Returns true if some files of the copy are those of the version in service, and others are not.
-fn is_half_of_loaded(model: &ManagedModel, version: ModelVersion, snapshot: &Snapshot) -> bool {
-    model.loaded.get(&version).is_some_and(|servable| {
-        let known = servable.snapshot.files();
-        let is_known = |file: &CopiedFile| known.iter().any(|known| known == file);
-        let same = snapshot.files().iter().filter(|file| is_known(file)).count();
-        same > 0 && same < snapshot.files().iter().count()
-    })
-}
-
-/// Returns the refusal of a version that would break callers of the one it replaces. `None` if there is none, or
-/// breaking changes are allowed.
-fn breaks_callers(model: &ManagedModel, version: ModelVersion, proof: &Proof) -> Option<Refusal> {
-    let requested = model.load_request.as_ref().is_some_and(|request| request.allow_breaking_changes);
-    let replaced = model.loaded.get(&version)?;
-    if model.config.allow_breaking_changes || requested {
-        return None;
-    }
-    Refusal::of_changes(&proof.interface().changes_from(&replaced.proof.interface()))
 }

@@ -1,17 +1,15 @@
 //! Operations requested by operators, and the automatic rollback.
 
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
 use super::Manager;
 use crate::{
     lifecycle::{
-        Deployment, FailureMonitor, OperationError, Reason, Refusal, RolledBack, Servable, Snapshot,
+        Deployment, FailureMonitor, OperationError, Refusal, RolledBack, Servable, Snapshot,
         history::{Event, HistoryEntry},
-        managed_model::LoadRequest,
         operation::Operation,
-        version_harness::Stage,
     },
-    model::{ModelName, ModelVersion},
+    model::ModelName,
 };
 
 impl Manager {
@@ -22,15 +20,9 @@ impl Manager {
         // A failed reply is ignored: a client that hung up does not miss it, and the status has the result.
         match operation {
             Operation::Load { allow_breaking_changes, reply } => {
+                let at = self.moment();
                 let model = self.models.entry(name.clone()).or_default();
-                model.forget_refusals();
-                let request = model.load_request.get_or_insert_with(|| LoadRequest {
-                    by: by.to_owned(),
-                    allow_breaking_changes,
-                    replies: Vec::new(),
-                });
-                request.allow_breaking_changes |= allow_breaking_changes;
-                request.replies.push(reply);
+                model.request_load(by, allow_breaking_changes, reply, at);
                 // However the load ends, a restart must not bring back the refusals that were forgotten.
                 self.remember(name);
                 // A model known only by the request would be forgotten before the next scan.
@@ -57,12 +49,10 @@ impl Manager {
 
     fn unload_by_request(&mut self, name: &ModelName, by: &str) -> Result<(), OperationError> {
         let keep = self.parts.settings.models.keep_previous;
+        let at = self.moment();
         let model = self.models.get_mut(name).ok_or_else(|| OperationError::ModelNotFound(name.clone()))?;
-        model.unloaded = true;
-        let versions: Vec<ModelVersion> = model.loaded.keys().copied().collect();
-        let out = model.exchange(None, &versions, None, keep);
-        model.try_again(|stage| matches!(stage, Stage::Loaded));
-        let replies = model.load_request.take().map(|request| request.replies).unwrap_or_default();
+        let out = model.unload_by_request(keep, at);
+        let replies = model.end_load_request();
         self.publish_serving_map(name);
         tracing::info!(model.name = %name, by, "a model was unloaded by request");
         for servable in out {
@@ -80,26 +70,10 @@ impl Manager {
 
     /// Replies to the clients that requested a load, once the version that serves is decided.
     pub(super) fn reply_to_load(&mut self, name: &ModelName) {
-        let patience = self.patience();
-        let Some(model) = self.models.get_mut(name).filter(|model| model.load_request.is_some()) else {
-            return;
-        };
-        let outcome = if model.aspired.is_empty() {
-            Err(OperationError::ModelNotFound(name.clone()))
-        } else if let Some(problem) = &model.config_problem {
-            Err(OperationError::Refused(Refusal::new(Reason::InvalidConfig, problem.clone())))
-        } else if model.coming_config.is_some() || model.is_in_progress(patience) {
-            return;
-        } else if let Some(missing) = model.wants_what_is_missing() {
-            Err(OperationError::Refused(Refusal::new(Reason::InvalidConfig, missing)))
-        } else {
-            let newest = model.relevant(patience).into_iter().next_back();
-            match newest.and_then(|version| model.aspired.get(&version)).map(|aspired| &aspired.stage) {
-                Some(Stage::Refused(refusal, _)) => Err(OperationError::Refused(refusal.clone())),
-                _ => Ok(()),
-            }
-        };
-        let replies = model.load_request.take().map(|request| request.replies).unwrap_or_default();
+        let at = self.moment();
+        let Some(model) = self.models.get_mut(name) else { return };
+        let Some(outcome) = model.load_outcome(name, at) else { return };
+        let replies = model.end_load_request();
         self.publish_status(std::slice::from_ref(name), None);
         self.parts.history.keep_written();
         for reply in replies {
@@ -115,19 +89,14 @@ impl Manager {
         detail: Option<String>,
     ) -> Result<RolledBack, OperationError> {
         let nothing = || OperationError::NothingBefore(name.clone());
-        let model = self.models.get_mut(name).ok_or_else(|| OperationError::ModelNotFound(name.clone()))?;
+        let model = self.models.get(name).ok_or_else(|| OperationError::ModelNotFound(name.clone()))?;
         // There is no current version if the last one was unloaded or could not be restored.
         let bad = model.current().cloned();
-        let (target, snapshot) = model.previous.pop().ok_or_else(nothing)?;
-        let good = match self.servable_before(name, &target, &snapshot) {
-            Ok(good) => good,
-            Err(refusal) => {
-                if let Some(model) = self.models.get_mut(name) {
-                    model.previous.push((target, snapshot));
-                }
-                return Err(OperationError::Refused(refusal));
-            }
-        };
+        let (target, snapshot) = model.previous().last().cloned().ok_or_else(nothing)?;
+        let good = self.servable_before(name, &target, &snapshot).map_err(OperationError::Refused)?;
+        if let Some(model) = self.models.get_mut(name) {
+            model.forget_last_previous();
+        }
         let digest = good.digest();
         self.put_before(name, &good, bad.as_ref());
         let replaces = bad.map(|bad| bad.digest());
@@ -161,7 +130,7 @@ impl Manager {
     ) -> Result<Arc<Servable>, Refusal> {
         let model = self.models.get(name);
         model.map_or(Ok(()), |model| model.check_copy(snapshot))?;
-        let loaded = model.and_then(|model| model.loaded.get(&target.version));
+        let loaded = model.and_then(|model| model.loaded().get(&target.version));
         if let Some(loaded) = loaded.filter(|one| one.content() == target.content) {
             return Ok(Arc::clone(loaded));
         }
@@ -173,22 +142,10 @@ impl Manager {
     /// Puts the previous deployment into service, and blocks the content that was rolled back.
     pub(super) fn put_before(&mut self, name: &ModelName, good: &Arc<Servable>, bad: Option<&Arc<Servable>>) {
         let keep = self.parts.settings.models.keep_previous;
+        let at = self.moment();
         let Some(model) = self.models.get_mut(name) else { return };
-        let taken: Vec<ModelVersion> =
-            bad.iter().map(|bad| bad.version).filter(|version| *version != good.version).collect();
-        let out = model.exchange(Some(Arc::clone(good)), &taken, bad.map(|bad| bad.content()), keep);
-        model.unloaded = false;
-        model.evicted = None;
-        if let Some(bad) = bad {
-            model.rolled_back.insert(bad.snapshot.files_digest());
-            let refusal = model.refusal_of(bad.version, &bad.snapshot);
-            let aspired =
-                model.aspired.get_mut(&bad.version).filter(|one| matches!(one.stage, Stage::Loaded));
-            if let (Some(aspired), Some(refusal)) = (aspired, refusal) {
-                aspired.stage = Stage::Refused(refusal, Instant::now());
-            }
-        }
+        let out = model.roll_back_to(good, bad, keep, at);
         self.publish_serving_map(name);
-        self.retired.extend(out.into_iter().filter(|servable| !Arc::ptr_eq(servable, good)));
+        self.retired.extend(out);
     }
 }

@@ -2,9 +2,8 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use super::SettleTimes;
 use crate::{
-    lifecycle::{managed_model::ManagedModel, policy::CandidateState},
+    lifecycle::{managed_model::ManagedModel, policy::CandidateState, version_harness::Moment},
     model::ModelName,
 };
 
@@ -68,16 +67,11 @@ impl Pending {
     }
 
     /// Records the state of a model after its evaluation. `model` is `None` if it was forgotten.
-    pub(super) fn reconcile(
-        &mut self,
-        name: &ModelName,
-        model: Option<&ManagedModel>,
-        patience: SettleTimes,
-    ) {
-        let is_tried = |standing| matches!(standing, CandidateState::Trying | CandidateState::Proven);
-        let is_busy = model.is_some_and(|model| model.decisive_standings(patience).any(is_tried));
-        let is_unsettled = model.is_some_and(|model| model.is_unsettled(patience));
-        let is_unrestored = model.is_some_and(|model| !model.unrestored.is_empty());
+    pub(super) fn reconcile(&mut self, name: &ModelName, model: Option<&ManagedModel>, at: Moment) {
+        let is_tried = |state| matches!(state, CandidateState::Trying | CandidateState::Proven);
+        let is_busy = model.is_some_and(|model| model.decisive_states(at).any(is_tried));
+        let is_unsettled = model.is_some_and(|model| model.is_unsettled(at));
+        let is_unrestored = model.is_some_and(|model| !model.unrestored().is_empty());
         for (set, belongs) in [
             (&mut self.busy, is_busy),
             (&mut self.unsettled, is_unsettled),

@@ -12,7 +12,7 @@ use crate::{config::WhenRemoved, lifecycle::RepositoryScan};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Presence {
     /// They were removed.
-    FastRequest,
+    Normal,
     /// All models vanished at once.
     Emptied,
     /// Files return after that, perhaps one after another.
@@ -32,7 +32,7 @@ impl Manager {
     pub(super) fn update_presence(&mut self, found: &RepositoryScan) -> Presence {
         let versions = found.models.values().map(|model| model.candidates.len()).sum();
         let models = &self.parts.settings.models;
-        let serves = || self.models.values().any(|model| !model.loaded.is_empty());
+        let serves = || self.models.values().any(|model| !model.loaded().is_empty());
         if versions == 0
             && found.unreadable.is_empty()
             && models.when_emptied == WhenRemoved::Keep
@@ -42,7 +42,7 @@ impl Manager {
             return Presence::Emptied;
         }
         let grace = Duration::from_millis(models.removal_grace_ms);
-        let Some(before) = self.returning else { return Presence::FastRequest };
+        let Some(before) = self.returning else { return Presence::Normal };
         if before.versions == 0 {
             tracing::info!("models.repository holds models again");
         }
@@ -51,7 +51,7 @@ impl Manager {
         // Copying takes time: what is still missing gets the same grace period as a file that vanishes.
         let is_over = !has_grown && since.elapsed() >= grace;
         self.returning = (!is_over).then_some(Return { versions, since });
-        if is_over { Presence::FastRequest } else { Presence::Returning }
+        if is_over { Presence::Normal } else { Presence::Returning }
     }
 
     /// Updates the metric and the readiness of the repository.

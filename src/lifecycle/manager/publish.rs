@@ -1,6 +1,6 @@
 //! Publication of state to the status, the metrics, the log and the history.
 
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
 use super::Manager;
 use crate::{
@@ -8,53 +8,42 @@ use crate::{
         Refusal, State, VersionStatus,
         history::{Event, HistoryEntry},
         managed_model::ManagedModel,
-        version_harness::Stage,
     },
     model::{Digest, ModelName, ModelVersion},
 };
 
 impl Manager {
-    /// Records and reports that a candidate was refused. A repetition of the same reason is not reported.
-    pub(super) fn refuse(
-        &mut self,
+    /// Reports that a version was refused.
+    pub(super) fn report_refusal(
+        &self,
         name: &ModelName,
         version: ModelVersion,
         digest: Option<Digest>,
         refusal: &Refusal,
     ) {
-        self.pending.change(name);
-        let passing = refusal.reason.is_passing();
-        let aspired = self.models.get_mut(name).and_then(|model| model.aspired.get_mut(&version));
-        // Compared by reason, because the sentence may hold a number that differs each time.
-        let mut news = true;
-        if let Some(aspired) = aspired {
-            let times =
-                aspired.passing.filter(|(reason, _)| *reason == refusal.reason).map_or(0, |(_, times)| times);
-            aspired.passing = passing.then_some((refusal.reason, times + 1));
-            news = times == 0;
-        }
-        self.needs_sweep = true;
-        if news {
-            tracing::warn!(
-                model.name = %name,
-                model.version = %version,
-                model.digest = digest.map(|digest| digest.short()),
-                reason = refusal.reason.code(),
-                "a version was refused: {}{}", refusal.detail,
-                if passing { "; it is tried again" } else { "" }
-            );
-            self.parts.metrics.model_refused(name.as_str(), refusal.reason.code());
-            let by = self.models.get(name).map(ManagedModel::wanted_by).unwrap_or_default();
-            self.parts.history.add(HistoryEntry {
-                digest: digest.map(|digest| digest.to_string()),
-                reason: Some(refusal.reason),
-                detail: Some(refusal.detail.clone()),
-                ..HistoryEntry::of(name, version, Event::Refused, by)
-            });
-        }
-        if let Some(aspired) = self.models.get_mut(name).and_then(|model| model.aspired.get_mut(&version)) {
-            aspired.stage = Stage::Refused(refusal.clone(), Instant::now());
-        }
+        tracing::warn!(
+            model.name = %name,
+            model.version = %version,
+            model.digest = digest.map(|digest| digest.short()),
+            reason = refusal.reason.code(),
+            "a version was refused: {}{}", refusal.detail,
+            if refusal.reason.is_passing() { "; it is tried again" } else { "" }
+        );
+        self.parts.metrics.model_refused(name.as_str(), refusal.reason.code());
+        let by = self.models.get(name).map(ManagedModel::wanted_by).unwrap_or_default();
+        self.parts.history.add(HistoryEntry {
+            digest: digest.map(|digest| digest.to_string()),
+            reason: Some(refusal.reason),
+            detail: Some(refusal.detail.clone()),
+            ..HistoryEntry::of(name, version, Event::Refused, by)
+        });
+    }
+
+    /// Reports that a version serves on without its files.
+    pub(super) fn report_kept(&self, name: &ModelName, version: ModelVersion) {
+        tracing::warn!(model.name = %name, model.version = %version, "its file is gone; the version keeps serving");
+        let entry = HistoryEntry::of(name, version, Event::Kept, "repository".to_owned());
+        self.parts.history.add(entry);
     }
 
     /// Logs a complaint that the last scan did not make.
@@ -67,11 +56,11 @@ impl Manager {
 
     /// Publishes the status of these models. `busy` is the operation in progress on one of their versions.
     pub(super) fn publish_status(&mut self, names: &[ModelName], busy: Option<(ModelVersion, State)>) {
-        let patience = self.patience();
+        let at = self.moment();
         let mut is_news = false;
         for name in names {
             let model = self.models.get(name);
-            let mut status = model.map(|model| model.status(name, patience)).unwrap_or_default();
+            let mut status = model.map(|model| model.status(name, at)).unwrap_or_default();
             if let Some((version, state)) = busy {
                 // A version in service stays ready while another file of the same number is loaded.
                 let concerned = |status: &&mut VersionStatus| {

@@ -6,15 +6,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Manager, presence::Presence, workers::Work};
+use super::{Manager, presence::Presence};
 use crate::{
     config::WhenRemoved,
     lifecycle::{
-        Candidate, Config, ModelConfig, Notice, Refusal, RepositoryScan, ScannedModel,
-        history::{Event, HistoryEntry},
-        managed_model::ManagedModel,
+        Candidate, Config, Notice, RepositoryScan, ScannedModel,
+        managed_model::{ManagedModel, RemovalRules},
         notice::Grace,
-        version_harness::{Stage, VersionHarness},
     },
     model::{ModelName, ModelVersion},
 };
@@ -49,11 +47,11 @@ impl Manager {
         for name in models.keys() {
             self.models.entry(name.clone()).or_default();
         }
-        let patience = self.patience();
+        let at = self.moment();
         // An unreadable entry says nothing about its files, and an unchanged one needs no work.
         let is_news = |(name, model): &(&ModelName, &ManagedModel)| {
             let is_same = models.get(*name).is_some_and(|found| found.is_same);
-            !(unreadable.contains(name.as_str()) || (is_same && model.is_calm(patience)))
+            !(unreadable.contains(name.as_str()) || (is_same && model.is_calm(at)))
         };
         let names: Vec<ModelName> =
             self.models.iter().filter(is_news).map(|(name, _)| name.clone()).collect();
@@ -66,10 +64,7 @@ impl Manager {
                 }
                 None => BTreeMap::new(),
             };
-            self.reconcile_candidates(&name, candidates);
-            self.reconcile_removals(&name, presence);
-            self.reconcile_defects(&name);
-            self.hash_new(&name);
+            self.reconcile_candidates(&name, candidates, presence);
             self.pending.change(&name);
         }
         notices.extend(self.ineffective_settings(&present));
@@ -77,7 +72,7 @@ impl Manager {
             notices.push(Notice::of_emptied_repository(self.parts.source.repository()));
         }
         self.reconcile_notices(notices);
-        let loaded = self.models.values().flat_map(|model| model.loaded.values());
+        let loaded = self.models.values().flat_map(|model| model.loaded().values());
         loaded.for_each(|servable| servable.trial.forget_when_over());
         presence != Presence::Emptied
     }
@@ -88,8 +83,8 @@ impl Manager {
         let of_model = |name: &ModelName| {
             let model = known(name)?;
             // A configuration that is about to change is not reported.
-            let is_settled = model.coming_config.is_none() && model.config_problem.is_none();
-            is_settled.then(|| Notice::of_config(name, &model.config, |version| model.has_version(version)))
+            let is_settled = model.has_settled_config();
+            is_settled.then(|| Notice::of_config(name, model.config(), |version| model.has_version(version)))
         };
         let default = self.parts.settings.models.default.as_ref().filter(|name| known(name).is_none());
         let is_empty = !self.models.values().any(ManagedModel::has_versions);
@@ -100,7 +95,7 @@ impl Manager {
 
     /// Reports files and settings without effect, each once and after its grace period.
     fn reconcile_notices(&mut self, notices: Vec<Notice>) {
-        let patience = self.patience();
+        let times = self.moment().times;
         let known: HashMap<Notice, Instant> = std::mem::take(&mut self.notices).into_iter().collect();
         let since = |notice: &Notice| known.get(notice).copied().unwrap_or_else(Instant::now);
         self.notices = notices.into_iter().map(|notice| (notice.clone(), since(&notice))).collect();
@@ -108,8 +103,8 @@ impl Manager {
             since.elapsed()
                 >= match notice.grace {
                     Grace::None => Duration::ZERO,
-                    Grace::Settling => patience.settle,
-                    Grace::Copying => patience.incomplete,
+                    Grace::Settling => times.settle,
+                    Grace::Copying => times.incomplete,
                 }
         };
         let mut due: Vec<Notice> =
@@ -123,114 +118,33 @@ impl Manager {
         }
     }
 
-    /// Applies a model's configuration once its file has settled. An editor may be writing it, so its absence counts
-    /// only after the removal grace period.
+    /// Applies a model's configuration, and reports once that it cannot be read.
     fn reconcile_config(&mut self, name: &ModelName, config: Config) {
-        let patience = self.patience();
+        let at = self.moment();
         let grace = Duration::from_millis(self.parts.settings.models.removal_grace_ms);
-        let Some(model) = self.models.get_mut(name) else { return };
-        let holds = match (&config, &model.config_problem) {
-            (Ok(config), None) => *config == model.config,
-            (Err(problem), Some(known)) => problem == known,
-            _ => false,
+        let model = self.models.get_mut(name);
+        if let Some(problem) = model.and_then(|model| model.reconcile_config(config, grace, at)) {
+            self.complain(format!("{name}: {problem}; nothing changes until it can be read"));
+        }
+    }
+
+    /// Reconciles the versions of a model with the files found, and starts the first hash of new ones.
+    fn reconcile_candidates(
+        &mut self,
+        name: &ModelName,
+        candidates: BTreeMap<ModelVersion, Candidate>,
+        presence: Presence,
+    ) {
+        let at = self.moment();
+        let settings = &self.parts.settings.models;
+        let rules = RemovalRules {
+            grace: Duration::from_millis(settings.removal_grace_ms),
+            keeps: settings.when_removed == WhenRemoved::Keep,
+            may_return: presence != Presence::Normal,
         };
-        if holds && model.is_configured {
-            model.coming_config = None;
-            return;
-        }
-        let is_absent = config.as_ref().is_ok_and(|config| **config == ModelConfig::default());
-        let needed = if is_absent { grace } else { patience.settle };
-        let since = match &model.coming_config {
-            Some((coming, since)) if *coming == config => *since,
-            _ => Instant::now(),
-        };
-        if model.is_configured && since.elapsed() < needed {
-            model.coming_config = Some((config, since));
-            return;
-        }
-        (model.coming_config, model.is_configured) = (None, true);
-        match config {
-            Ok(config) => model.configure(config),
-            Err(problem) => {
-                model.config_problem = Some(problem.clone());
-                self.complain(format!("{name}: {problem}; nothing changes until it can be read"));
-            }
-        }
-    }
-
-    fn reconcile_candidates(&mut self, name: &ModelName, candidates: BTreeMap<ModelVersion, Candidate>) {
-        let Some(model) = self.models.get_mut(name) else { return };
-        for aspired in model.aspired.values_mut() {
-            if !candidates.contains_key(&aspired.candidate.version) {
-                aspired.gone_since.get_or_insert_with(Instant::now);
-            }
-        }
-        for (version, candidate) in candidates {
-            match model.aspired.get_mut(&version) {
-                Some(same) if same.candidate == candidate => {
-                    (same.gone_since, same.kept) = (None, false);
-                    if same.needs_retry() {
-                        same.stage = Stage::New;
-                    }
-                }
-                Some(other) => *other = other.replaced_by(candidate),
-                None => {
-                    model.aspired.insert(version, VersionHarness::new(candidate));
-                }
-            }
-        }
-    }
-
-    /// Removes versions whose files are gone: at once if they do not serve, else after the grace period.
-    fn reconcile_removals(&mut self, name: &ModelName, presence: Presence) {
-        let grace = Duration::from_millis(self.parts.settings.models.removal_grace_ms);
-        let when_removed = self.parts.settings.models.when_removed;
-        let mut kept = Vec::new();
-        let Some(model) = self.models.get_mut(name) else { return };
-        let loaded = &model.loaded;
-        model.aspired.retain(|version, aspired| {
-            let Some(since) = aspired.gone_since else { return true };
-            let serves = loaded.contains_key(version);
-            if serves && since.elapsed() >= grace && when_removed == WhenRemoved::Keep {
-                if !aspired.kept {
-                    kept.push(*version);
-                }
-                aspired.kept = true;
-            }
-            let must_stay = presence != Presence::FastRequest || when_removed == WhenRemoved::Keep;
-            serves && (must_stay || since.elapsed() < grace)
-        });
-        for version in kept {
-            tracing::warn!(model.name = %name, model.version = %version, "its file is gone; the version keeps serving");
-            let entry = HistoryEntry::of(name, version, Event::Kept, "repository".to_owned());
-            self.parts.history.add(entry);
-        }
-    }
-
-    /// Refuses candidates that cannot even be tried.
-    fn reconcile_defects(&mut self, name: &ModelName) {
-        let patience = self.patience();
-        let Some(model) = self.models.get(name) else { return };
-        let defects: Vec<(ModelVersion, Refusal)> = model
-            .aspired
-            .iter()
-            .filter_map(|(version, aspired)| Some((*version, aspired.defect(patience)?)))
-            .collect();
-        for (version, refusal) in defects {
-            self.refuse(name, version, None, &refusal);
-        }
-    }
-
-    /// Starts the first hash of every new file that changed a moment ago.
-    fn hash_new(&mut self, name: &ModelName) {
-        let patience = self.patience();
-        let Some(model) = self.models.get_mut(name) else { return };
-        for aspired in model.aspired.values_mut() {
-            let new = matches!(aspired.stage, Stage::New) && aspired.candidate.defect.is_none();
-            if new && !aspired.is_old(patience) {
-                aspired.stage = Stage::Hashing;
-                aspired.work = self.workers.give(aspired.candidate.clone(), Work::Hash);
-            }
+        if let Some(model) = self.models.get_mut(name) {
+            let effects = model.reconcile(candidates, rules, at);
+            self.carry_out(name, effects);
         }
     }
 }

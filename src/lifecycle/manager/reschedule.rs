@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Manager;
 use crate::{
-    lifecycle::{FailureMonitor, Servable},
+    lifecycle::{FailureMonitor, Servable, managed_model::ManagedModel, version_harness::VersionEvent},
     model::ModelName,
 };
 
@@ -12,13 +12,7 @@ impl Manager {
     /// Reloads serving versions whose scheduler configuration has changed. Requests in flight finish in the sessions
     /// that they started in.
     pub(super) fn reschedule(&mut self, name: &ModelName) {
-        let Some(model) = self.models.get_mut(name) else { return };
-        if !std::mem::take(&mut model.needs_reschedule) {
-            return;
-        }
-        let config = &model.config.scheduler;
-        let differs = |servable: &&Arc<Servable>| servable.scheduled_by != *config;
-        let outdated: Vec<_> = model.loaded.values().filter(differs).cloned().collect();
+        let outdated = self.models.get_mut(name).map(ManagedModel::take_outdated).unwrap_or_default();
         for old in outdated {
             self.reschedule_version(name, &old);
         }
@@ -33,7 +27,10 @@ impl Manager {
             Ok(new) => {
                 Servable { trial: Arc::clone(&old.trial), statistics: Arc::clone(&old.statistics), ..new }
             }
-            Err(refusal) => return self.refuse(name, version, Some(old.digest()), &refusal),
+            Err(refusal) => {
+                let digest = Some(old.digest());
+                return self.transition(name, version, VersionEvent::Refused { digest, refusal });
+            }
         };
         tracing::info!(
             model.name = %name,
@@ -45,7 +42,7 @@ impl Manager {
             "the schedule of a version changed"
         );
         let Some(model) = self.models.get_mut(name) else { return };
-        let out = model.exchange(Some(Arc::new(new)), &[], None, keep);
+        let out = model.reschedule(Arc::new(new), keep);
         self.publish_serving_map(name);
         self.retired.extend(out);
         self.needs_trim = true;

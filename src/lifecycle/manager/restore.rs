@@ -8,7 +8,7 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
     thread,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use super::Manager;
@@ -18,8 +18,8 @@ use crate::{
         Servable, Snapshot,
         fingerprint::Fingerprint,
         history::{Event, HistoryEntry},
-        managed_model::ManagedModel,
-        version_harness::{Stage, VersionHarness},
+        managed_model::{ManagedModel, Restoration},
+        version_harness::VersionEvent,
     },
     model::ModelName,
     runtime::{Runtime, STACK_BYTES},
@@ -33,9 +33,6 @@ const SMALL_BYTES: u64 = 16 << 20;
 
 /// Upper limit of the memory of a small model's proof, ONNX Runtime's own included.
 const SMALL_PEAK_BYTES: u64 = 128 << 20;
-
-/// Pause before a failed restoration is retried.
-const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 impl Manager {
     /// Restores what served when the process ended, even if it was killed. The repository is scanned afterwards;
@@ -51,7 +48,7 @@ impl Manager {
         };
         // The configuration of the models defines default versions and labels.
         let found = self.parts.source.scan().map(|found| found.models).unwrap_or_default();
-        let mut names = Vec::new();
+        let (mut names, at) = (Vec::new(), self.moment());
         for (name, deployments) in remembered {
             let deployments = match deployments {
                 Ok(deployments) => deployments,
@@ -66,7 +63,7 @@ impl Manager {
                 }
             };
             if let Some(Ok(config)) = found.get(&name).map(|model| &model.config) {
-                self.models.entry(name.clone()).or_default().configure(Arc::clone(config));
+                self.models.entry(name.clone()).or_default().configure(Arc::clone(config), at);
             }
             self.reopen_model(&name, deployments);
             names.push(name);
@@ -88,7 +85,7 @@ impl Manager {
 
     /// Returns true if several models like this one can be loaded in parallel without a check of memory.
     fn is_small(&self, name: &ModelName) -> bool {
-        let mut deployments = self.models.get(name).into_iter().flat_map(|model| &model.unrestored);
+        let mut deployments = self.models.get(name).into_iter().flat_map(ManagedModel::unrestored);
         deployments.all(|(deployment, _)| deployment.proof.costs.peak_bytes <= SMALL_PEAK_BYTES)
     }
 
@@ -96,10 +93,8 @@ impl Manager {
     fn restore_together(&mut self, names: &[&ModelName]) {
         let mut tasks = Vec::new();
         for name in names {
-            let needs_load = |model: &&mut ManagedModel| !model.unloaded && !model.unrestored.is_empty();
-            let Some(model) = self.models.get_mut(*name).filter(needs_load) else { continue };
-            model.restored_at = Some(Instant::now());
-            tasks.extend(std::mem::take(&mut model.unrestored).into_iter().map(|task| (*name, task)));
+            let due = self.models.get_mut(*name).map(|model| model.begin_restoration(Instant::now()));
+            tasks.extend(due.unwrap_or_default().into_iter().map(|task| (*name, task)));
         }
         let loaded = side_by_side(&tasks, |(name, (deployment, snapshot))| {
             self.restore_version(name, deployment, snapshot)
@@ -109,7 +104,7 @@ impl Manager {
             self.restore_or_keep(name, deployment, snapshot, loaded.unwrap_or_else(other));
         }
         for name in names {
-            if self.models.get(*name).is_some_and(|model| !model.unloaded && model.restored_at.is_some()) {
+            if self.models.get(*name).is_some_and(ManagedModel::was_restored) {
                 self.publish_serving_map(name);
             } else {
                 // A model that was unloaded by request has nothing to restore.
@@ -124,32 +119,28 @@ impl Manager {
     fn recognize(&mut self, found: &BTreeMap<ModelName, ScannedModel>) {
         let mut tasks = Vec::new();
         for (name, found) in found {
-            let Some(model) = self.models.get(name).filter(|model| model.config_problem.is_none()) else {
+            let Some(model) = self.models.get(name).filter(|model| !model.has_unreadable_config()) else {
                 continue;
             };
             for (version, candidate) in &found.candidates {
-                let servable = model.loaded.get(version).filter(|servable| {
+                let servable = model.loaded().get(version).filter(|servable| {
                     let (model_bytes, data_bytes) = servable.snapshot.sizes();
                     model_bytes.saturating_add(data_bytes) <= SMALL_BYTES
-                        && servable.snapshot.contract() == model.config.contract.as_ref()
+                        && servable.snapshot.contract() == model.config().contract.as_ref()
                         // A signature lies beside the file and may be gone.
-                        && model.config.pin.minisign_public_key.is_none()
+                        && model.config().pin.minisign_public_key.is_none()
                 });
                 tasks.extend(servable.map(|servable| (candidate, Arc::clone(&servable.snapshot))));
             }
         }
         let same = side_by_side(&tasks, |(candidate, snapshot)| snapshot.is_of(candidate));
-        for ((candidate, _), is_same) in tasks.iter().zip(same) {
-            let model = self.models.get_mut(&candidate.model).filter(|_| is_same == Some(true));
-            let aspired = model.and_then(|model| model.aspired.get_mut(&candidate.version));
-            if let Some(aspired) = aspired.filter(|aspired| matches!(aspired.stage, Stage::Loaded)) {
-                aspired.candidate = (*candidate).clone();
-            }
+        for ((candidate, _), _) in tasks.iter().zip(same).filter(|(_, is_same)| *is_same == Some(true)) {
+            let event = VersionEvent::Recognized((*candidate).clone());
+            self.transition(&candidate.model, candidate.version, event);
         }
     }
 
     fn reopen_model(&mut self, name: &ModelName, deployments: ModelDeployments) {
-        let ModelDeployments { serving, previous, rolled_back, unloaded } = deployments;
         let store = Arc::clone(&self.parts.store);
         let reopened = |deployment: Deployment| match store.reopen(deployment.content) {
             // An older gateway recorded the digest of the model's file alone.
@@ -160,26 +151,19 @@ impl Manager {
                 None
             }
         };
-        let serving: Vec<_> = serving.into_iter().filter_map(reopened).collect();
-        let previous: Vec<_> = previous.into_iter().filter_map(reopened).collect();
-        let model = self.models.entry(name.clone()).or_default();
-        (model.previous, model.rolled_back, model.unloaded) = (previous, rolled_back, unloaded);
-        model.unrestored = serving;
+        self.models.entry(name.clone()).or_default().reopen(deployments, reopened);
     }
 
     /// Restores what served when the process ended, as far as possible now. The rest is retried until another version
     /// serves.
     pub(super) fn restore_versions(&mut self, name: &ModelName) {
         let Some(model) = self.models.get_mut(name) else { return };
-        if model.unrestored.is_empty() || model.restored_at.is_some_and(|at| at.elapsed() < RETRY_AFTER) {
-            return;
-        }
-        if model.unloaded || (model.restored_at.is_some() && !model.loaded.is_empty()) {
-            model.unrestored.clear();
-            return self.remember(name);
-        }
-        model.restored_at = Some(Instant::now());
-        for (deployment, snapshot) in std::mem::take(&mut model.unrestored) {
+        let due = match model.next_restoration(Instant::now()) {
+            Restoration::NotDue => return,
+            Restoration::GivenUp => return self.remember(name),
+            Restoration::Due(due) => due,
+        };
+        for (deployment, snapshot) in due {
             let loaded = self.restore_version(name, &deployment, &snapshot);
             self.restore_or_keep(name, deployment, snapshot, loaded);
         }
@@ -203,7 +187,7 @@ impl Manager {
                     "failed to restore a version that served before: {refusal}"
                 );
                 let model = self.models.entry(name.clone()).or_default();
-                model.unrestored.push((deployment, snapshot));
+                model.keep_unrestored(deployment, snapshot);
             }
         }
     }
@@ -222,9 +206,7 @@ impl Manager {
             signatures: Fingerprint::default(),
             defect: None,
         };
-        let aspired = VersionHarness { stage: Stage::Loaded, ..VersionHarness::new(candidate) };
-        model.aspired.entry(version).or_insert(aspired);
-        model.loaded.insert(version, Arc::new(servable));
+        model.restore(candidate, servable, Instant::now());
         tracing::info!(
             model.name = %name,
             model.version = %version,

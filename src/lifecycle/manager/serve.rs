@@ -6,8 +6,7 @@ use super::Manager;
 use crate::{
     lifecycle::{
         history::{Event, HistoryEntry},
-        managed_model::ManagedModel,
-        version_harness::Stage,
+        managed_model::{ManagedModel, Withdrawn},
     },
     model::{ModelName, ModelVersion},
     system::{code_pages, memory},
@@ -28,7 +27,7 @@ impl Manager {
     pub(super) fn relabel(&mut self, name: &ModelName) {
         let Some(model) = self.models.get_mut(name) else { return };
         let before =
-            (model.labels.clone(), self.parts.serving.model(name).and_then(|serving| serving.default));
+            (model.labels().clone(), self.parts.serving.model(name).and_then(|serving| serving.default));
         let serving = model.serving();
         if before != (serving.labels.clone(), serving.default) {
             self.parts.serving.set(name, serving);
@@ -86,25 +85,16 @@ impl Manager {
     /// Takes a version out of service.
     pub(super) fn unload(&mut self, name: &ModelName, version: ModelVersion) {
         let keep = self.parts.settings.models.keep_previous;
+        let at = self.moment();
         let Some(model) = self.models.get_mut(name) else { return };
-        let out = model.exchange(None, &[version], None, keep);
-        let Some(servable) = out.into_iter().next() else { return };
-        // The file is tried again if it returns, or if a newer version is removed.
-        if let Some(aspired) = model.aspired.get_mut(&version)
-            && matches!(aspired.stage, Stage::Loaded)
-        {
-            aspired.stage = Stage::New;
-        }
-        let removed = !model.aspired.contains_key(&version);
-        let superseded = !model.unloaded && !removed && model.current().is_some();
-        if !superseded {
-            model.evicted = Some((servable.digest(), servable.trial.failure_share()));
-        }
+        let Some(Withdrawn { servable, is_removed, is_superseded }) = model.unload(version, keep, at) else {
+            return;
+        };
         let by = model.wanted_by();
         self.publish_serving_map(name);
         tracing::info!(model.name = %name, model.version = %version, "a version was taken out of service");
-        if !superseded {
-            let event = if removed { Event::Removed } else { Event::Unloaded };
+        if !is_superseded {
+            let event = if is_removed { Event::Removed } else { Event::Unloaded };
             let digest = Some(servable.digest().to_string());
             self.parts.history.add(HistoryEntry { digest, ..HistoryEntry::of(name, version, event, by) });
         }

@@ -1,7 +1,6 @@
 //! The state directory: changes by other gateways are followed, and failed writes are retried.
 
 use std::{
-    collections::BTreeSet,
     io,
     sync::Arc,
     time::{Duration, Instant},
@@ -9,7 +8,7 @@ use std::{
 
 use super::Manager;
 use crate::{
-    lifecycle::{Deployment, Followed, Reason, Refusal, Servable, Snapshot, version_harness::Stage},
+    lifecycle::{Deployment, Followed, Reason, Refusal, Servable, Snapshot},
     model::{ModelName, ModelVersion},
 };
 
@@ -95,8 +94,9 @@ impl Manager {
             return;
         }
         self.pending.change(name);
+        let (keep, at) = (self.parts.settings.models.keep_previous, self.moment());
         let model = self.models.entry(name.clone()).or_default();
-        followed.apply(&mut model.rolled_back, &mut model.unloaded);
+        let out = model.follow(followed, keep, at);
         tracing::info!(
             model.name = %name,
             taken_back = followed.taken_back.len(),
@@ -104,14 +104,7 @@ impl Manager {
             unloaded = followed.unloaded,
             "another gateway changed what may serve"
         );
-        if !followed.allowed.is_empty() {
-            model.try_again(|stage| is_refused_for(stage, Reason::RolledBack));
-        }
         if followed.unloaded == Some(true) {
-            let keep = self.parts.settings.models.keep_previous;
-            let versions: Vec<ModelVersion> = model.loaded.keys().copied().collect();
-            let out = model.exchange(None, &versions, None, keep);
-            model.try_again(|stage| matches!(stage, Stage::Loaded));
             self.publish_serving_map(name);
             self.retired.extend(out);
         }
@@ -124,7 +117,7 @@ impl Manager {
         for name in names {
             let Some(bad) = self.bad_of(&name) else { continue };
             self.pending.change(&name);
-            if self.models.get(&name).is_some_and(|model| !model.may_retry_rollback()) {
+            if self.models.get(&name).is_some_and(|model| !model.may_retry_rollback(Instant::now())) {
                 continue;
             }
             match self.roll_back_from(&name, &bad) {
@@ -141,7 +134,7 @@ impl Manager {
                         "failed to roll back as another gateway did; the version keeps serving: {refusal}"
                     );
                     if let Some(model) = self.models.get_mut(&name) {
-                        model.failed_to_go_back_at = Some(Instant::now());
+                        model.record_failed_rollback(Instant::now());
                     }
                 }
             }
@@ -150,9 +143,7 @@ impl Manager {
 
     /// Returns the version in service, if another gateway rolled it back.
     fn bad_of(&self, name: &ModelName) -> Option<Arc<Servable>> {
-        let model = self.models.get(name).filter(|model| !model.rolled_back.is_empty())?;
-        let current = model.current()?;
-        model.rolled_back.contains(&current.snapshot.files_digest()).then(|| Arc::clone(current))
+        self.models.get(name)?.rolled_back_by_others().cloned()
     }
 
     fn roll_back_from(&mut self, name: &ModelName, bad: &Arc<Servable>) -> Result<ModelVersion, Refusal> {
@@ -172,22 +163,19 @@ impl Manager {
             let snapshot = self.parts.store.reopen(deployment.content).ok()?;
             Some((Deployment { digest: snapshot.digest(), ..deployment }, snapshot))
         });
-        let mut candidates = known.chain(model.previous.iter().rev().cloned());
-        candidates.find(|(_, snapshot)| !model.rolled_back.contains(&snapshot.files_digest()))
+        let mut candidates = known.chain(model.previous().iter().rev().cloned());
+        candidates.find(|(_, snapshot)| !model.has_rolled_back(snapshot))
     }
 
     /// Starts new copies of files whose copies were lost with the folder, or did not fit.
     fn copy_again(&mut self) {
-        for (name, model) in &mut self.models {
-            self.pending.change(name);
-            model.try_again(|stage| is_refused_for(stage, Reason::StorageUnavailable));
-            let is_lost = |servable: &Arc<Servable>| !servable.snapshot.is_there();
-            let lost: BTreeSet<ModelVersion> =
-                model.loaded.iter().filter(|(_, one)| is_lost(one)).map(|(version, _)| *version).collect();
-            for (_, aspired) in model.aspired.iter_mut().filter(|(version, _)| lost.contains(version)) {
-                if aspired.gone_since.is_none() && matches!(aspired.stage, Stage::Loaded) {
-                    aspired.stage = Stage::New;
-                }
+        let at = self.moment();
+        let names: Vec<ModelName> = self.models.keys().cloned().collect();
+        for name in names {
+            self.pending.change(&name);
+            if let Some(model) = self.models.get_mut(&name) {
+                let effects = model.copy_again(at);
+                self.carry_out(&name, effects);
             }
         }
     }
@@ -219,8 +207,4 @@ impl Manager {
         self.parts.metrics.set_state_available(problem.is_none() && self.state.unwritten.is_none());
         self.state.problem = problem;
     }
-}
-
-fn is_refused_for(stage: &Stage, reason: Reason) -> bool {
-    matches!(stage, Stage::Refused(refusal, _) if refusal.reason == reason)
 }

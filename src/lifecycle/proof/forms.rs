@@ -44,7 +44,7 @@ pub struct FoundOutputs {
 
 /// Runs a model on several numbers of rows, made from `inputs`, which are known to run.
 ///
-/// Blocks for the duration of the runs. Finds nothing if the inputs do not count rows.
+/// Blocks for the duration of the runs. No output is found by row unless the inputs count rows.
 pub fn find_outputs(
     instance: &mut Instance,
     contract: &Contract,

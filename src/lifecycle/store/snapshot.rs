@@ -129,7 +129,7 @@ impl Snapshot {
     }
 
     /// Creates a copy in a folder that this process only reads.
-    pub(super) fn found(folder: PathBuf, manifest: Manifest) -> Self {
+    pub(in crate::lifecycle) fn found(folder: PathBuf, manifest: Manifest) -> Self {
         Self { folder, manifest, _store: None }
     }
 
