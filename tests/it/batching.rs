@@ -121,7 +121,7 @@ async fn a_demand_for_batches_that_are_not_proven_is_refused_with_the_reason() {
     let version = gateway.version_until("it", |version| !version["refusal"].is_null()).await;
     let detail = version["refusal"]["detail"].as_str().unwrap();
     assert!(
-        detail.contains("as it answers each alone: DynamicQuantizeLinear takes its scale from all rows"),
+        detail.contains("not proven to be independent: DynamicQuantizeLinear takes its scale from all rows"),
         "{detail}"
     );
 }

@@ -191,8 +191,10 @@ impl Manager {
         match self.roll_back(name, "automatic", Some(detail)) {
             Ok(_) => true,
             Err(error) => {
-                tracing::error!(model.name = %name, %error, "too many requests fail, and there is no deployment to \
-                    roll back to");
+                tracing::error!(
+                    model.name = %name, %error,
+                    "too many requests fail, and there is no deployment to roll back to"
+                );
                 false
             }
         }
