@@ -28,7 +28,7 @@ for kind in (xgboost.XGBRFClassifier, xgboost.XGBClassifier):
     learned = json.loads(model.get_booster().save_raw("json"))["learner"]["gradient_booster"]["model"]["tree_info"]
     converted = convert_xgboost(model, initial_types=[("input", FloatTensorType([None, 4]))], target_opset=15)
     lists = {a.name: list(a.ints) for node in converted.graph.node for a in node.attribute}
-    written = list(dict(zip(lists["class_treeids"], lists["class_ids"])).values())
+    written = list(dict(zip(lists["class_treeids"], lists["class_ids"], strict=True)).values())
     session = onnxruntime.InferenceSession(converted.SerializeToString(), providers=["CPUExecutionProvider"])
     answered, probabilities = session.run(None, {"input": rows})
     other = int((answered != model.predict(rows)).sum())

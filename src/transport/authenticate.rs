@@ -1,4 +1,4 @@
-//! Middleware that charges and authenticates the caller, before anything else reads the request.
+//! Middleware that authenticates the caller and charges its quota, before anything else reads the request.
 //!
 //! Denies by default: every path needs a token except those of [`open_paths`](super::open_paths), even if no route
 //! matches the path.
@@ -15,46 +15,22 @@ use axum::{
 use super::{
     error::ApiError,
     open_paths::is_open,
-    pipeline::{bearer, charge_address, charge_caller},
-    rate_limit::AddressLimit,
+    pipeline::{bearer, charge_caller},
     state::TransportState,
 };
 use crate::auth::{Caller, TokenError};
 
-/// The state of the middleware.
-#[derive(Clone, Debug)]
-pub(super) struct Gate(Arc<(TransportState, Option<AddressLimit>)>);
-
-impl Gate {
-    pub(super) fn new(state: &TransportState, address_limit: Option<&AddressLimit>) -> Self {
-        Self(Arc::new((state.clone(), address_limit.cloned())))
-    }
-}
-
-/// Charges the quota of the client's address, as middleware.
-pub(super) async fn charge_client(
-    State(limit): State<AddressLimit>,
-    request: Request,
-    next: Next,
-) -> Result<Response, ApiError> {
-    charge_address(Some((&limit, limit.client(request.extensions(), request.headers()))))?;
-    Ok(next.run(request).await)
-}
-
-/// Charges both quotas and authenticates the caller, as middleware.
+/// Authenticates the caller and charges the quota of the caller, as middleware.
 pub(super) async fn authenticate(
-    State(Gate(gate)): State<Gate>,
+    State(state): State<TransportState>,
     mut request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
-    let (state, limit) = &*gate;
-    let address = limit.as_ref().map(|limit| (limit, limit.client(request.extensions(), request.headers())));
-    charge_address(address)?;
     if is_open(request.uri().path()) {
         return Ok(next.run(request).await);
     }
-    let caller = caller(state, request.headers(), request.uri().query())
-        .map_err(|error| counted(error, state, &request))?;
+    let caller = caller(&state, request.headers(), request.uri().query())
+        .map_err(|error| counted(error, &state, &request))?;
     tracing::Span::current().record("caller.subject", caller.subject.as_str());
     request.extensions_mut().insert(Arc::clone(&caller));
     let mut response = next.run(request).await;

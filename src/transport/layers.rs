@@ -13,7 +13,7 @@ use tracing::Level;
 
 use super::{
     access::RequestRecord,
-    authenticate::{Gate, authenticate, charge_client},
+    authenticate::authenticate,
     observe::observe,
     pipeline::{Transport, identify},
     rate_limit::AddressLimit,
@@ -57,8 +57,9 @@ pub(crate) fn authorized(
 ) -> Router<TransportState> {
     let layers = ServiceBuilder::new()
         .layer(SharedLayer)
-        // The quota of the address, then the caller, then the quota of the caller.
-        .layer(from_fn_with_state(Gate::new(state, address_limit), authenticate))
+        // Before any token is verified: a guess costs as much as a valid request.
+        .layer(option_layer(address_limit.map(AddressLimit::layer)))
+        .layer(from_fn_with_state(state.clone(), authenticate))
         .layer(SharedLayer);
     routes.layer(layers)
 }
@@ -72,7 +73,7 @@ pub(crate) fn authorized_by_platform(
     let layers = ServiceBuilder::new()
         .layer(SharedLayer)
         // The platform is a client like any other, so its requests must not overload the models.
-        .layer(option_layer(address_limit.map(|limit| from_fn_with_state(limit.clone(), charge_client))))
+        .layer(option_layer(address_limit.map(AddressLimit::layer)))
         .map_request(bypass_authorization);
     routes.layer(layers)
 }

@@ -1,21 +1,29 @@
 //! Quota of each client address, charged before authentication: a guessed token costs as much as a valid one.
 
 use std::{
-    num::NonZeroU32,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use arc_swap::ArcSwap;
-use axum::http::{Extensions, HeaderMap};
+use axum::{
+    body::Body,
+    http::{Extensions, HeaderMap, Request},
+    response::IntoResponse,
+};
 use governor::{
-    Quota, RateLimiter,
     clock::{Clock, DefaultClock},
-    state::keyed::DefaultKeyedStateStore,
+    middleware::NoOpMiddleware,
 };
 use ipnet::IpNet;
+use tower_governor::{
+    GovernorError, GovernorLayer,
+    governor::{GovernorConfig, GovernorConfigBuilder},
+    key_extractor::KeyExtractor,
+};
 
 use super::{
     error::ApiError,
@@ -29,7 +37,7 @@ use crate::{
 /// The quota of client addresses, shared by all clones.
 #[derive(Clone, Debug)]
 pub struct AddressLimit {
-    limiter: Arc<RateLimiter<AddressKey, DefaultKeyedStateStore<AddressKey>, DefaultClock>>,
+    config: Arc<GovernorConfig<AddressExtractor, NoOpMiddleware>>,
     settings: QuotaSettings,
     clients: AddressExtractor,
 }
@@ -39,14 +47,17 @@ pub struct AddressLimit {
 const MANY_ADDRESSES: usize = 250_000;
 
 impl AddressLimit {
-    /// Creates an unused quota; `None` if the number of requests is zero.
+    /// Creates an unused quota; `None` if the number of requests or the period is zero.
     #[must_use]
     pub fn new(settings: &QuotaSettings, server: &ServerSettings) -> Option<Self> {
         let trusted = Arc::new(ArcSwap::from_pointee(server.trusted_proxies.clone()));
         let clients = AddressExtractor { trusted, are_many: Arc::default() };
-        let burst = NonZeroU32::new(settings.requests)?;
-        let quota = Quota::with_period(replenish_interval(settings))?.allow_burst(burst);
-        Some(Self { limiter: Arc::new(RateLimiter::keyed(quota)), settings: settings.clone(), clients })
+        let config = GovernorConfigBuilder::default()
+            .period(replenish_interval(settings))
+            .burst_size(settings.requests)
+            .key_extractor(clients.clone())
+            .finish()?;
+        Some(Self { config: Arc::new(config), settings: settings.clone(), clients })
     }
 
     /// Applies new settings: keeps this quota, as far as it is used, unless the quota settings differ.
@@ -59,6 +70,15 @@ impl AddressLimit {
         Some(self.clone())
     }
 
+    /// Returns the layer that charges this quota.
+    pub(crate) fn layer(&self) -> GovernorLayer<AddressExtractor, NoOpMiddleware, Body> {
+        let quota = self.settings.clone();
+        let refused = move |error| {
+            ApiError::AddressQuota(Exceeded { wait: wait(&error), quota: quota.clone() }).into_response()
+        };
+        GovernorLayer::new(Arc::clone(&self.config)).error_handler(refused)
+    }
+
     /// Returns the client that a request with these extensions and headers is charged to.
     pub(crate) fn client(&self, extensions: &Extensions, headers: &HeaderMap) -> AddressKey {
         self.clients.key(peer(extensions), headers)
@@ -69,13 +89,13 @@ impl AddressLimit {
         self.clients.key(peer, headers)
     }
 
-    /// Charges one request.
+    /// Charges a request that does not pass the layer: one message of a stream, or one on the fast path.
     ///
     /// # Errors
     ///
     /// [`ApiError::AddressQuota`] if the quota is used up.
     pub(crate) fn charge(&self, client: &AddressKey) -> Result<(), ApiError> {
-        self.limiter.check_key(client).map_err(|refused| {
+        self.config.limiter().check_key(client).map_err(|refused| {
             let wait = refused.wait_time_from(DefaultClock::default().now());
             ApiError::AddressQuota(Exceeded { wait, quota: self.settings.clone() })
         })
@@ -83,27 +103,27 @@ impl AddressLimit {
 
     /// Drops addresses whose quota is full again.
     pub fn release_idle(&self) {
-        self.limiter.retain_recent();
-        self.limiter.shrink_to_fit();
+        self.config.limiter().retain_recent();
+        self.config.limiter().shrink_to_fit();
         self.clients.are_many.store(self.len() > MANY_ADDRESSES, Ordering::Relaxed);
     }
 
     /// Returns the number of tracked addresses.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.limiter.len()
+        self.config.limiter().len()
     }
 
     /// Returns true if no address is tracked.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.limiter.is_empty()
+        self.config.limiter().is_empty()
     }
 }
 
 /// Extractor of the client that a request is charged to.
 #[derive(Clone, Debug)]
-struct AddressExtractor {
+pub(crate) struct AddressExtractor {
     /// Trusted proxies, which may change while the quotas remain.
     trusted: Arc<ArcSwap<Vec<IpNet>>>,
     are_many: Arc<AtomicBool>,
@@ -113,6 +133,24 @@ impl AddressExtractor {
     fn key(&self, peer: Peer, headers: &HeaderMap) -> AddressKey {
         let key = client(peer, headers, &self.trusted.load());
         if self.are_many.load(Ordering::Relaxed) { key.of_site() } else { key }
+    }
+}
+
+impl KeyExtractor for AddressExtractor {
+    type Key = AddressKey;
+
+    fn extract<B>(&self, request: &Request<B>) -> Result<AddressKey, GovernorError> {
+        Ok(self.key(peer(request.extensions()), request.headers()))
+    }
+}
+
+fn wait(error: &GovernorError) -> Duration {
+    match error {
+        // The library rounds the wait down to whole seconds.
+        GovernorError::TooManyRequests { wait_time, .. } => {
+            Duration::from_secs(*wait_time) + Duration::from_millis(1)
+        }
+        GovernorError::UnableToExtractKey | GovernorError::Other { .. } => Duration::ZERO,
     }
 }
 
@@ -130,7 +168,7 @@ mod tests {
         };
         let charge = |limit: &AddressLimit, last: u8| {
             let address = AddressKey::from(IpAddr::from([192, 0, 2, last]));
-            limit.limiter.check_key(&address).unwrap();
+            limit.config.limiter().check_key(&address).unwrap();
         };
         // A quota that is full again a nanosecond later, and one that is not for an hour.
         let (short, long) = (limit(1_000_000_000, 1), limit(1, 3600));

@@ -234,7 +234,6 @@ fn the_fast_path_takes_the_same_steps_as_the_middleware() {
     let (authenticate, observe) = (text("transport/authenticate.rs"), text("transport/observe.rs"));
     for (step, paths) in [
         ("charge(", &[&fast, &stream][..]),
-        ("charge_address(", &[&authenticate]),
         ("charge_caller(", &[&authenticate]),
         ("bearer(", &[&fast, &authenticate]),
         ("authorize(", &[&fast, &text("transport/permit.rs")]),

@@ -15,7 +15,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// The next step of a model's restoration.
 pub(in crate::lifecycle) enum Restoration {
-    /// Nothing is due now.
+    /// No restoration is due now.
     NotDue,
     /// Another version serves, or none should: what served before is given up.
     GivenUp,

@@ -10,8 +10,7 @@ use crate::{
 
 const JOB: u64 = 7;
 
-const TIMES: SettleTimes =
-    SettleTimes { settle: Duration::from_secs(1), incomplete: Duration::from_mins(1) };
+const TIMES: SettleTimes = SettleTimes { settle: Duration::from_secs(1), incomplete: Duration::from_mins(1) };
 
 /// A file that was changed a moment ago, as far as `now` tells, and long ago as far as `later` does.
 pub(in crate::lifecycle) fn candidate() -> Candidate {

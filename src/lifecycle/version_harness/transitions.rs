@@ -18,11 +18,11 @@ pub(in crate::lifecycle) enum VersionEvent {
     Found(Candidate),
     /// A scan did not find its files.
     Missed,
-    /// Its files are gone for good, and by the settings it serves on.
+    /// The files are gone for good, and the settings keep the version in service.
     Kept,
     /// The scan that found its files is over.
     Scanned,
-    /// Its files are those of the copy that serves.
+    /// The files are those of the copy that serves.
     Recognized(Candidate),
     /// The policy chose it for the proof.
     ProofDue,
@@ -32,15 +32,15 @@ pub(in crate::lifecycle) enum VersionEvent {
     Finished { job: u64, duration_ms: u64, outcome: Outcome },
     /// The policy chose it for service.
     LoadDue,
-    /// It was put into service.
+    /// The version was put into service.
     Loaded { load_ms: u64 },
-    /// Its copy could not be loaded.
+    /// The copy could not be loaded.
     LoadFailed { snapshot: Arc<Snapshot>, refusal: Refusal },
-    /// It may not serve. The same content may serve as another version, or later.
+    /// The version may not serve. The same content may serve as another version, or later.
     Refused { digest: Option<Digest>, refusal: Refusal },
-    /// It was rolled back, which was reported as such.
+    /// The version was rolled back, which was reported as such.
     RolledBack(Refusal),
-    /// It was taken out of service.
+    /// The version was taken out of service.
     Unloaded,
     /// The private copy of what serves was lost.
     CopyLost,
@@ -69,16 +69,16 @@ pub(in crate::lifecycle) enum Outcome {
     Disproven { snapshot: Arc<Snapshot>, refusal: Refusal },
 }
 
-/// What is known about the content of a copy.
+/// Prior knowledge of the content of a copy.
 #[derive(Debug)]
 pub(in crate::lifecycle) enum CopyVerdict {
-    /// It serves as this version.
+    /// The content serves as this version.
     Serves,
-    /// It was refused before.
+    /// The content was refused before.
     Refused(Refusal),
-    /// It was proven before. The refusal is for callers of the version in service that would break.
+    /// The content was proven before. The refusal is for callers of the version in service that would break.
     Proven(Box<Proof>, Option<Refusal>),
-    /// Nothing is known.
+    /// The content is new.
     Unknown,
 }
 
