@@ -31,7 +31,8 @@ converted = convert_lightgbm(model, initial_types=[("input", FloatTensorType([No
 session = onnxruntime.InferenceSession(converted.SerializeToString(), providers=["CPUExecutionProvider"])
 answered, right = session.run(None, {"input": rows})[0].ravel(), model.predict(rows)
 trees = [constants(tree["tree_structure"]) for tree in model.booster_.dump_model()["tree_info"]]
-sums = [sum(tree[leaf] for tree, leaf in zip(trees, leaves)) for leaves in model.predict(rows, pred_leaf=True)]
+pairs = [zip(trees, leaves, strict=True) for leaves in model.predict(rows, pred_leaf=True)]
+sums = [sum(tree[leaf] for tree, leaf in pair) for pair in pairs]
 difference = np.abs(answered - right).max()
 print(f"different answers: LightGBM {len(set(right.tolist()))}, converted {len(set(answered.tolist()))}")
 print(f"answers differ by up to {difference:.2g}, from the sums of constants by {np.abs(answered - sums).max():.2g}")
