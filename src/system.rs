@@ -1,7 +1,7 @@
 //! The operating system: dates, memory, priorities, child processes and their sandbox.
 //!
-//! The only module with `unsafe` code: the few calls in [`code`], [`mod@fork`], [`memory`] and [`priority`] for which
-//! there is no safe form.
+//! The only module with `unsafe` code: the few calls in [`code_pages`], [`mod@fork`], [`memory`] and [`priority`] for
+//! which there is no safe form.
 
 pub mod byte_budget;
 pub mod clock;
