@@ -25,7 +25,8 @@ use crate::{
     telemetry::{InFlight, Route},
 };
 
-/// Charges a request to the quota of its client's address, and then to the quota of its caller.
+/// Charges a request that does not pass the layers to the quota of its client's address, and then to the quota of its
+/// caller.
 ///
 /// # Errors
 ///
@@ -36,14 +37,10 @@ pub(crate) fn charge(
     state: &TransportState,
     caller: &Caller,
 ) -> Result<(), ApiError> {
-    charge_address(address)?;
+    if let Some((limit, client)) = address {
+        limit.charge(&client)?;
+    }
     charge_caller(state, caller)
-}
-
-/// Charges a request to the quota of its client's address. The middleware does so before it verifies a token: a guess
-/// costs as much as a valid request.
-pub(super) fn charge_address(address: Option<(&AddressLimit, AddressKey)>) -> Result<(), ApiError> {
-    address.map_or(Ok(()), |(limit, client)| limit.charge(&client))
 }
 
 /// Charges a request to the quota of its caller.
