@@ -160,10 +160,10 @@ impl Gateway {
         let workers = Arc::new(Workers::start("requests", threads).map_err(StartError::Threads)?);
         // Operators have their own thread, so their requests do not wait for clients'.
         let for_operators = Arc::new(Workers::start("admin", 1).map_err(StartError::Threads)?);
-        // One roster for clients over both protocols, another for operators.
+        // One table for clients over both protocols, another for operators.
         let (of_clients, of_operators) = (ConnectionTable::default(), ConnectionTable::default());
         let mut listen = |socket, protocol, front: &SharedService, audience| {
-            let (roster, workers) = match audience {
+            let (table, workers) = match audience {
                 Audience::Clients => (&of_clients, &workers),
                 Audience::Operators => (&of_operators, &for_operators),
             };
@@ -174,7 +174,7 @@ impl Gateway {
                 front: Arc::clone(front),
                 limits: live.limits.subscribe(),
                 workers: Arc::clone(workers),
-                roster: roster.clone(),
+                table: table.clone(),
                 metrics: Arc::clone(&metrics),
                 shutdown: shutdown.clone(),
             };

@@ -41,9 +41,9 @@ async fn answered(
     let version = chosen_version(&message.model_version);
     let permit = Permit::<MayPredict>::check(state, caller, Some(&message.model_name), version)?;
     let servable = state.serving.permitted_servable(&permit.model, permit.version.as_ref())?;
-    let terms = RequestContext { charge: charge.cloned(), has_binary_answer: true, ..permit.terms };
+    let context = RequestContext { charge: charge.cloned(), has_binary_answer: true, ..permit.context };
     let mut asked = request::read(message).map_err(|error| ApiError::InvalidBody(vec![error]))?;
-    let inference = transport::infer(state, servable, &mut asked, terms).await?;
+    let inference = transport::infer(state, servable, &mut asked, context).await?;
     let outputs = transport::outputs(&inference, &asked)?;
     let id = mem::take(&mut asked.id);
     let answer = answer::write(&inference.servable, id, &outputs, asked.binary_outputs);

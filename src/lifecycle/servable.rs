@@ -61,7 +61,7 @@ pub struct Servable {
     /// Metric of run durations.
     pub inference_seconds: Seconds,
     /// Success and failure of responses since it was loaded.
-    pub trial: Arc<FailureMonitor>,
+    pub monitor: Arc<FailureMonitor>,
     /// Statistics of responses.
     pub statistics: Arc<Statistics>,
     /// The proof.

@@ -53,16 +53,16 @@ impl<'m> Interface<'m> {
     /// once, those that break callers first.
     #[must_use]
     pub fn changes_from(&self, old: &Interface<'_>) -> Vec<Change> {
-        let mut told = ReportedChanges::default();
-        inputs::compare(old, self, &mut told);
-        rows::compare(old, self, &mut told);
-        facts::compare(old, self, &mut told);
-        inputs::compare_order(old, self, &mut told);
-        outputs::compare(old, self, &mut told);
-        classes::compare(old, self, &mut told);
-        outputs::compare_roles(old, self, &mut told);
-        outputs::compare_non_finite(old, self, &mut told);
-        told.into_changes()
+        let mut reported = ReportedChanges::default();
+        inputs::compare(old, self, &mut reported);
+        rows::compare(old, self, &mut reported);
+        facts::compare(old, self, &mut reported);
+        inputs::compare_order(old, self, &mut reported);
+        outputs::compare(old, self, &mut reported);
+        classes::compare(old, self, &mut reported);
+        outputs::compare_roles(old, self, &mut reported);
+        outputs::compare_non_finite(old, self, &mut reported);
+        reported.into_changes()
     }
 
     /// Returns the names of the classes in responses, in the order of their probabilities; empty if there are none.

@@ -216,8 +216,8 @@ impl FastPath {
         let address = self.address_limit.as_ref().map(|limit| (limit, limit.client_of(*peer, headers)));
         charge(address, &self.state, caller)?;
         let input = input.take().ok_or(ApiError::AnswerNotWritten)?;
-        let terms = RequestContext { caller: caller.number(), ..RequestContext::default() };
-        let mut run = pin!(self.state.serving.predict_flat(servable, input, rows.rows, terms, *begin));
+        let context = RequestContext { caller: caller.number(), ..RequestContext::default() };
+        let mut run = pin!(self.state.serving.predict_flat(servable, input, rows.rows, context, *begin));
         let answered = if servable.scheduler.is_prompt() {
             run.await
         } else {

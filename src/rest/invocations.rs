@@ -145,12 +145,12 @@ pub(super) async fn invoke(
     let EnabledDialects { mlflow, sagemaker } = understood;
     let kind = declared.kind_of(&body, mlflow, sagemaker)?;
     if !matches!(kind, BodyKind::OpenInference { .. }) {
-        permit.terms.reserve_elements(&servable.signature, &body).await?;
+        permit.context.reserve_elements(&servable.signature, &body).await?;
     }
     match kind {
         BodyKind::OpenInference { json_bytes } => {
             let (mut response, json_bytes) =
-                infer_response(state, servable, body, json_bytes, permit.terms).await?;
+                infer_response(state, servable, body, json_bytes, permit.context).await?;
             if let Some(json_bytes) = json_bytes {
                 response.headers_mut().insert(header::CONTENT_TYPE, body::binary_media_type(json_bytes)?);
             }
@@ -159,16 +159,16 @@ pub(super) async fn invoke(
         BodyKind::Csv(header) => {
             let layout = servable.layout_of_rows().map_err(ServingError::from)?;
             let rows = read_and_drop(body, |body| read_csv(body, header, layout, model.contract))?;
-            rows_response(state, servable, rows, Some(CSV_ROWS), permit.terms).await
+            rows_response(state, servable, rows, Some(CSV_ROWS), permit.context).await
         }
         BodyKind::Json => {
             refuse_rows(&servable, &body)?;
             match read_and_drop(body, |body| read_json(body, model))? {
                 MlflowRequest::Rows(rows, place) => {
-                    rows_response(state, servable, rows, Some(place), permit.terms).await
+                    rows_response(state, servable, rows, Some(place), permit.context).await
                 }
                 MlflowRequest::Columns(given) => {
-                    let inference = run(state, servable, given, None, permit.terms).await?;
+                    let inference = run(state, servable, given, None, permit.context).await?;
                     let (signature, values) = (&inference.servable.signature, inference.outputs.as_slice());
                     json_response(
                         &inference.servable,

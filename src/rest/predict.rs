@@ -115,12 +115,12 @@ async fn predict(
     let body = read_json(request).await?;
     let servable = state.serving.permitted_servable(&permit.model, permit.version.as_ref());
     if let Ok(servable) = &servable {
-        permit.terms.reserve_elements(&servable.signature, &body).await?;
+        permit.context.reserve_elements(&servable.signature, &body).await?;
         let read = servable.flat.as_ref().and_then(|flat| read_numbers(flat, &body));
         if let Some((input, rows)) = read {
             drop(body);
-            permit.terms.reserve_run(servable, rows.rows, input.data().bytes()).await?;
-            let run = state.serving.predict_flat(servable, input, rows.rows, permit.terms, begin);
+            permit.context.reserve_run(servable, rows.rows, input.data().bytes()).await?;
+            let run = state.serving.predict_flat(servable, input, rows.rows, permit.context, begin);
             let predicted = run.await.and_then(|prediction| prediction.write(servable, rows.many));
             let base = RowBase::of(rows.many);
             return Ok(answer(servable, predicted.map_err(|error| ApiError::about_rows(error, base))?));
@@ -132,12 +132,12 @@ async fn predict(
     });
     let request = PredictRequest::read(&body, model)?;
     let servable = servable?;
-    let terms = permit.terms;
+    let context = permit.context;
     match request.asked() {
         RequestInputs::Rows(rows, base) => {
             // The tensors hold its contents now.
             drop(body);
-            let prediction = state.serving.predict(servable, rows, terms, begin).await;
+            let prediction = state.serving.predict(servable, rows, context, begin).await;
             let prediction = prediction.map_err(|error| ApiError::about_rows(error, base))?;
             let Servable { name, version, signature, contract, .. } = &*prediction.servable;
             let (model, version, layout, outputs) =
@@ -147,7 +147,7 @@ async fn predict(
             json_response(&prediction.servable, &body)
         }
         RequestInputs::Inputs(documents) => {
-            let run = state.serving.infer_documents(servable, &documents, terms);
+            let run = state.serving.infer_documents(servable, &documents, context);
             drop(documents);
             drop(body);
             let inference = run.await?;

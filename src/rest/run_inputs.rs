@@ -39,10 +39,10 @@ pub(super) async fn run(
     servable: PermittedServable,
     given: PredictInputs,
     list: ListOfRows,
-    terms: RequestContext,
+    context: RequestContext,
 ) -> Result<Inference, ApiError> {
     let inputs = inputs_of(&servable, given, list)?;
-    state.serving.infer(servable, inputs, terms).await.map_err(|error| placed(error, list))
+    state.serving.infer(servable, inputs, context).await.map_err(|error| placed(error, list))
 }
 
 /// Runs a version on a number of rows, for a response row by row. Dropping the future ends the run.
@@ -51,10 +51,10 @@ pub(super) async fn run_rows(
     servable: PermittedServable,
     (given, rows): (PredictInputs, usize),
     list: ListOfRows,
-    terms: RequestContext,
+    context: RequestContext,
 ) -> Result<Prediction, ApiError> {
     let inputs = inputs_of(&servable, given, list)?;
-    state.serving.infer_rows(servable, inputs, rows, terms).await.map_err(|error| placed(error, list))
+    state.serving.infer_rows(servable, inputs, rows, context).await.map_err(|error| placed(error, list))
 }
 
 fn inputs_of(

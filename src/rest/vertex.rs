@@ -81,11 +81,11 @@ async fn predict(
     let permit = Permit::<MayPredict>::check(&state, &caller, None, None)?.charged_to(request.extensions());
     let servable = state.serving.permitted_servable(&permit.model, None)?;
     let body = read(request.into_body()).await?;
-    permit.terms.reserve_elements(&servable.signature, &body).await?;
+    permit.context.reserve_elements(&servable.signature, &body).await?;
     refuse_rows(&servable, &body)?;
     match read_and_drop(body, |body| read_request(body, model_of(&servable)))? {
         TensorFlowRequest::Rows(rows) => {
-            rows_response(&state, servable, rows, Some("/instances"), permit.terms).await
+            rows_response(&state, servable, rows, Some("/instances"), permit.context).await
         }
         TensorFlowRequest::Columns(_) => {
             let message = "expected `instances`, a list of rows: Vertex AI has no other form";

@@ -45,7 +45,7 @@ pub(super) struct Connection {
     pub(super) peer: Peer,
     /// True if the peer is a trusted proxy, which stands for many clients.
     pub(super) is_proxy: bool,
-    pub(super) seat: Arc<ConnectionSlot>,
+    pub(super) slot: Arc<ConnectionSlot>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) header_timeout: Duration,
     pub(super) write_timeout: Duration,

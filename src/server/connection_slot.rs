@@ -26,7 +26,7 @@ pub(super) struct ConnectionSlot {
 }
 
 impl ConnectionSlot {
-    /// Creates a seat that is idle from now on.
+    /// Creates a slot that is idle from now on.
     pub(super) fn new() -> Arc<Self> {
         Arc::new(Self {
             is_busy: AtomicBool::new(false),
@@ -104,20 +104,20 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_seat_is_busy_from_its_request_until_the_answer_is_written() {
-        let seat = ConnectionSlot::new();
-        assert!(seat.idle_since().is_some());
-        seat.begin();
-        assert!(!seat.flushed(), "a part of the answer");
-        assert!(seat.is_busy() && seat.idle_since().is_none());
-        seat.answered();
-        assert!(seat.is_busy(), "the answer is not written yet");
-        assert!(seat.flushed());
-        assert!(!seat.is_busy() && !seat.flushed());
-        assert!(!seat.is_leaving());
+    async fn a_slot_is_busy_from_its_request_until_the_answer_is_written() {
+        let slot = ConnectionSlot::new();
+        assert!(slot.idle_since().is_some());
+        slot.begin();
+        assert!(!slot.flushed(), "a part of the answer");
+        assert!(slot.is_busy() && slot.idle_since().is_none());
+        slot.answered();
+        assert!(slot.is_busy(), "the answer is not written yet");
+        assert!(slot.flushed());
+        assert!(!slot.is_busy() && !slot.flushed());
+        assert!(!slot.is_leaving());
         let mut waker = None;
-        let leaving = poll_fn(|context| seat.poll_leaving(context, &mut waker));
-        tokio::join!(leaving, async { seat.give_way() });
-        assert!(seat.is_leaving());
+        let leaving = poll_fn(|context| slot.poll_leaving(context, &mut waker));
+        tokio::join!(leaving, async { slot.give_way() });
+        assert!(slot.is_leaving());
     }
 }

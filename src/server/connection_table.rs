@@ -33,7 +33,7 @@ pub(super) const FOR_THIS_HOST: usize = 16;
 pub(super) const PART_LEAVING: usize = 16;
 const LEAVING: RangeInclusive<usize> = 8..=128;
 
-/// The current limits of a roster.
+/// The current limits of a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Room {
     /// Most connections in total.
@@ -86,20 +86,20 @@ struct State {
 /// The connections of one address.
 #[derive(Debug, Default)]
 struct Held {
-    seats: Vec<Arc<ConnectionSlot>>,
+    slots: Vec<Arc<ConnectionSlot>>,
     is_proxy: bool,
 }
 
 impl Held {
     /// Returns the number of connections that these count as.
     fn weight(&self) -> usize {
-        if self.is_proxy { self.seats.len().div_ceil(PROXY_WEIGHT) } else { self.seats.len() }
+        if self.is_proxy { self.slots.len().div_ceil(PROXY_WEIGHT) } else { self.slots.len() }
     }
 
     /// Returns the connection that has been idle longest: the time since which it has been idle, and its index.
     fn longest_idle(&self) -> Option<(u64, usize)> {
-        let idle = self.seats.iter().enumerate();
-        idle.filter_map(|(index, seat)| Some((seat.idle_since()?, index))).min()
+        let idle = self.slots.iter().enumerate();
+        idle.filter_map(|(index, slot)| Some((slot.idle_since()?, index))).min()
     }
 }
 
@@ -109,14 +109,14 @@ impl ConnectionTable {
         let key = AddressKey::from(newcomer.address);
         let mut state = self.lock();
         state.make_room(key, newcomer, room)?;
-        let seat = ConnectionSlot::new();
+        let slot = ConnectionSlot::new();
         let held = state.addresses.entry(key).or_default();
         held.is_proxy = newcomer.is_proxy;
-        held.seats.push(Arc::clone(&seat));
+        held.slots.push(Arc::clone(&slot));
         state.total += 1;
         drop(state);
         self.open.send_modify(|open| *open += 1);
-        Ok(Admitted { roster: self.clone(), key, seat })
+        Ok(Admitted { table: self.clone(), key, slot })
     }
 
     /// Waits until no connection is open.
@@ -132,7 +132,7 @@ impl ConnectionTable {
 
 impl State {
     fn make_room(&mut self, key: AddressKey, newcomer: NewConnection, room: Room) -> Result<(), Refusal> {
-        let own = self.addresses.get(&key).map_or(0, |held| held.seats.len());
+        let own = self.addresses.get(&key).map_or(0, |held| held.slots.len());
         let free = room.most.saturating_sub(self.total);
         // The last free connection is for an address that has none.
         let free_for_more = free.saturating_sub(1);
@@ -192,8 +192,8 @@ impl State {
     fn dismiss_of(&mut self, key: AddressKey) -> bool {
         let Some(held) = self.addresses.get_mut(&key) else { return false };
         let Some((_, index)) = held.longest_idle() else { return false };
-        held.seats.swap_remove(index).give_way();
-        if held.seats.is_empty() {
+        held.slots.swap_remove(index).give_way();
+        if held.slots.is_empty() {
             self.addresses.remove(&key);
         }
         self.total -= 1;
@@ -202,17 +202,17 @@ impl State {
     }
 
     /// Removes a closed connection.
-    fn remove(&mut self, key: AddressKey, seat: &Arc<ConnectionSlot>) {
-        if seat.is_leaving() {
+    fn remove(&mut self, key: AddressKey, slot: &Arc<ConnectionSlot>) {
+        if slot.is_leaving() {
             self.leaving -= 1;
             return;
         }
         let Some(held) = self.addresses.get_mut(&key) else { return };
-        if let Some(index) = held.seats.iter().position(|held| Arc::ptr_eq(held, seat)) {
-            held.seats.swap_remove(index);
+        if let Some(index) = held.slots.iter().position(|held| Arc::ptr_eq(held, slot)) {
+            held.slots.swap_remove(index);
             self.total -= 1;
         }
-        if held.seats.is_empty() {
+        if held.slots.is_empty() {
             self.addresses.remove(&key);
         }
     }
@@ -221,15 +221,15 @@ impl State {
 /// An admitted connection; it is open until this is dropped.
 #[derive(Debug)]
 pub(super) struct Admitted {
-    roster: ConnectionTable,
+    table: ConnectionTable,
     key: AddressKey,
-    pub(super) seat: Arc<ConnectionSlot>,
+    pub(super) slot: Arc<ConnectionSlot>,
 }
 
 impl Drop for Admitted {
     fn drop(&mut self) {
-        self.roster.lock().remove(self.key, &self.seat);
-        self.roster.open.send_modify(|open| *open -= 1);
+        self.table.lock().remove(self.key, &self.slot);
+        self.table.open.send_modify(|open| *open -= 1);
     }
 }
 
@@ -244,89 +244,88 @@ mod tests {
     }
 
     /// Returns the numbers of connections that stay and that are leaving.
-    fn counts(roster: &ConnectionTable) -> (usize, usize) {
-        let state = roster.lock();
+    fn counts(table: &ConnectionTable) -> (usize, usize) {
+        let state = table.lock();
         (state.total, state.leaving)
     }
 
-    fn fill(roster: &ConnectionTable, newcomer: NewConnection, room: Room) -> Vec<Admitted> {
-        let admitted = std::iter::from_fn(|| roster.admit(newcomer, room).ok());
-        let busy = admitted.inspect(|admitted| admitted.seat.begin());
+    fn fill(table: &ConnectionTable, newcomer: NewConnection, room: Room) -> Vec<Admitted> {
+        let admitted = std::iter::from_fn(|| table.admit(newcomer, room).ok());
+        let busy = admitted.inspect(|admitted| admitted.slot.begin());
         busy.collect()
     }
 
     #[test]
     fn the_share_of_an_address_shrinks_as_the_total_fills() {
-        let roster = ConnectionTable::default();
-        let held: Vec<Vec<Admitted>> = (0..20).map(|one| fill(&roster, stranger(one), ROOM)).collect();
+        let table = ConnectionTable::default();
+        let held: Vec<Vec<Admitted>> = (0..20).map(|one| fill(&table, stranger(one), ROOM)).collect();
         let counts: Vec<usize> = held.iter().map(Vec::len).take_while(|count| *count > 0).collect();
         assert_eq!(
             counts,
             [10, 8, 1, 1],
             "busy ones are not cut, and the last free one is for a new address"
         );
-        assert_eq!(roster.admit(stranger(0), ROOM).unwrap_err(), Refusal::Share);
-        assert_eq!(roster.admit(stranger(30), ROOM).unwrap_err(), Refusal::Full);
+        assert_eq!(table.admit(stranger(0), ROOM).unwrap_err(), Refusal::Share);
+        assert_eq!(table.admit(stranger(30), ROOM).unwrap_err(), Refusal::Full);
         drop(held);
-        assert!(roster.lock().addresses.is_empty(), "an address without connections is forgotten");
-        assert_eq!(roster.lock().total, 0);
+        assert!(table.lock().addresses.is_empty(), "an address without connections is forgotten");
+        assert_eq!(table.lock().total, 0);
     }
 
     #[test]
     fn the_longest_idle_connection_of_the_address_with_most_gives_way() {
-        let roster = ConnectionTable::default();
+        let table = ConnectionTable::default();
         let room = Room { most: 6, most_per_address: 4 };
-        let most = fill(&roster, stranger(1), room);
-        let few = fill(&roster, stranger(2), room);
-        let last = roster.admit(stranger(3), room).unwrap();
+        let most = fill(&table, stranger(1), room);
+        let few = fill(&table, stranger(2), room);
+        let last = table.admit(stranger(3), room).unwrap();
         assert_eq!((most.len(), few.len()), (4, 1));
-        few[0].seat.rest();
-        most[2].seat.rest();
-        let newcomer = roster.admit(stranger(4), room).unwrap();
-        assert!(most[2].seat.is_leaving() && !few[0].seat.is_leaving() && !last.seat.is_leaving());
-        assert_eq!(counts(&roster), (6, 1));
+        few[0].slot.rest();
+        most[2].slot.rest();
+        let newcomer = table.admit(stranger(4), room).unwrap();
+        assert!(most[2].slot.is_leaving() && !few[0].slot.is_leaving() && !last.slot.is_leaving());
+        assert_eq!(counts(&table), (6, 1));
         drop(most);
-        assert_eq!(counts(&roster), (3, 0));
+        assert_eq!(counts(&table), (3, 0));
         drop((few, last, newcomer));
-        assert_eq!((counts(&roster), *roster.open.borrow()), ((0, 0), 0));
+        assert_eq!((counts(&table), *table.open.borrow()), ((0, 0), 0));
     }
 
     #[test]
     fn an_address_with_its_share_gets_more_from_its_own() {
-        let roster = ConnectionTable::default();
+        let table = ConnectionTable::default();
         let room = Room { most: 20, most_per_address: 2 };
-        let first = roster.admit(stranger(1), room).unwrap();
-        let second = roster.admit(stranger(1), room).unwrap();
-        let other = roster.admit(stranger(2), room).unwrap();
-        second.seat.begin();
-        let third = roster.admit(stranger(1), room).unwrap();
-        assert!(first.seat.is_leaving() && !other.seat.is_leaving());
-        third.seat.begin();
-        assert_eq!(roster.admit(stranger(1), room).unwrap_err(), Refusal::Share);
+        let first = table.admit(stranger(1), room).unwrap();
+        let second = table.admit(stranger(1), room).unwrap();
+        let other = table.admit(stranger(2), room).unwrap();
+        second.slot.begin();
+        let third = table.admit(stranger(1), room).unwrap();
+        assert!(first.slot.is_leaving() && !other.slot.is_leaving());
+        third.slot.begin();
+        assert_eq!(table.admit(stranger(1), room).unwrap_err(), Refusal::Share);
     }
 
     #[test]
     fn proxies_have_no_share_of_their_own_and_give_way_last() {
-        let roster = ConnectionTable::default();
+        let table = ConnectionTable::default();
         let proxy = NewConnection { is_proxy: true, ..stranger(1) };
-        let of_proxy: Vec<Admitted> = (0..16).map(|_| roster.admit(proxy, ROOM).unwrap()).collect();
-        let of_stranger: Vec<Admitted> =
-            (0..3).filter_map(|_| roster.admit(stranger(2), ROOM).ok()).collect();
-        let full = Room { most: roster.lock().total, ..ROOM };
+        let of_proxy: Vec<Admitted> = (0..16).map(|_| table.admit(proxy, ROOM).unwrap()).collect();
+        let of_stranger: Vec<Admitted> = (0..3).filter_map(|_| table.admit(stranger(2), ROOM).ok()).collect();
+        let full = Room { most: table.lock().total, ..ROOM };
         assert!(of_stranger.len() > 1);
-        let newcomer = roster.admit(stranger(3), full).unwrap();
-        assert!(of_stranger.iter().any(|admitted| admitted.seat.is_leaving()));
-        assert!(!of_proxy.iter().any(|admitted| admitted.seat.is_leaving()));
+        let newcomer = table.admit(stranger(3), full).unwrap();
+        assert!(of_stranger.iter().any(|admitted| admitted.slot.is_leaving()));
+        assert!(!of_proxy.iter().any(|admitted| admitted.slot.is_leaving()));
         drop((newcomer, of_stranger));
     }
 
     #[test]
     fn this_host_is_let_into_a_full_house() {
-        let roster = ConnectionTable::default();
+        let table = ConnectionTable::default();
         let room = Room { most: 1, most_per_address: 1 };
-        let _one = fill(&roster, stranger(1), room);
+        let _one = fill(&table, stranger(1), room);
         let host = NewConnection { is_this_host: true, ..stranger(2) };
-        assert_eq!(roster.admit(stranger(3), room).unwrap_err(), Refusal::Full);
-        assert!(roster.admit(host, room).is_ok());
+        assert_eq!(table.admit(stranger(3), room).unwrap_err(), Refusal::Full);
+        assert!(table.admit(host, room).is_ok());
     }
 }

@@ -41,7 +41,7 @@ pub struct TooFewDescriptors {
 impl Descriptors {
     /// Computes the descriptors of a process with this limit and this number of threads.
     ///
-    /// Reserved are those of both rosters and all three listeners, besides files.
+    /// Reserved are those of both tables and all three listeners, besides files.
     pub(super) fn new(limit: u64, threads: usize) -> Self {
         let beside = [2 * ADMIN_CONNECTIONS, 2 * FOR_THIS_HOST, 3 * MAX_WAITING];
         let beside = beside.into_iter().sum::<usize>() as u64;

@@ -56,7 +56,7 @@ pub(super) struct Listener {
     pub(super) limits: watch::Receiver<ListenerLimits>,
     pub(super) workers: Arc<Workers>,
     /// Shared by the listeners whose connections are counted together.
-    pub(super) roster: ConnectionTable,
+    pub(super) table: ConnectionTable,
     pub(super) metrics: Arc<Metrics>,
     pub(super) shutdown: Shutdown,
 }
@@ -94,7 +94,7 @@ impl Listener {
             time::sleep(ROOM_RETRY).await;
         }
         drop(self.socket);
-        self.roster.all_closed().await;
+        self.table.all_closed().await;
     }
 
     /// Returns the next connection.
@@ -176,7 +176,7 @@ impl Listener {
             Audience::Clients => limits.room,
             Audience::Operators => Room { most: ADMIN_CONNECTIONS, most_per_address: ADMIN_CONNECTIONS },
         };
-        let admitted = match self.roster.admit(newcomer, room) {
+        let admitted = match self.table.admit(newcomer, room) {
             Ok(admitted) => admitted,
             Err(refusal) => return Err(((stream, peer), refusal)),
         };
@@ -185,7 +185,7 @@ impl Listener {
             front: Arc::clone(&self.front),
             peer: Peer(address),
             is_proxy: newcomer.is_proxy,
-            seat: Arc::clone(&admitted.seat),
+            slot: Arc::clone(&admitted.slot),
             metrics: Arc::clone(&self.metrics),
             header_timeout: limits.header_timeout,
             write_timeout: limits.write_timeout,

@@ -34,9 +34,9 @@ pub(super) struct ResponseTracker {
     saw_request: AtomicBool,
     /// Refusals since the last response that was not one.
     refused: AtomicU32,
-    seat: Arc<ConnectionSlot>,
+    slot: Arc<ConnectionSlot>,
     /// The patience that each response begins with.
-    patience: StallLimit,
+    stall: StallLimit,
 }
 
 #[derive(Debug)]
@@ -55,15 +55,15 @@ struct Handed {
     /// Time at which the last part was sent; `None` while the client waits for the gateway.
     at: Option<Instant>,
     bytes: usize,
-    patience: StallLimit,
+    stall: StallLimit,
 }
 
 impl ResponseTracker {
     /// Creates the state of a connection without any request yet.
-    pub(super) fn new(seat: Arc<ConnectionSlot>, patience: StallLimit) -> Self {
+    pub(super) fn new(slot: Arc<ConnectionSlot>, stall: StallLimit) -> Self {
         let open = Open { handed: HashMap::new(), busy: 0, next: 0, idle_since: Instant::now() };
         let (saw_request, refused) = (AtomicBool::new(false), AtomicU32::new(0));
-        Self { open: Mutex::new(open), saw_request, refused, seat, patience }
+        Self { open: Mutex::new(open), saw_request, refused, slot, stall }
     }
 
     /// Registers a request; its response is open until the returned value is dropped.
@@ -72,9 +72,9 @@ impl ResponseTracker {
         let mut open = self.lock();
         let id = open.next;
         open.next += 1;
-        open.handed.insert(id, Handed { at: None, bytes: 0, patience: self.patience });
+        open.handed.insert(id, Handed { at: None, bytes: 0, stall: self.stall });
         open.busy += 1;
-        self.seat.begin();
+        self.slot.begin();
         drop(open);
         ResponseSlot { answers: self, id, is_busy: true }
     }
@@ -93,7 +93,7 @@ impl ResponseTracker {
     /// Returns true if the client reads a response too slowly.
     pub(super) fn is_stalled(&self) -> bool {
         let open = self.lock();
-        open.handed.values().any(|one| one.at.is_some_and(|at| at.elapsed() >= one.patience.left()))
+        open.handed.values().any(|one| one.at.is_some_and(|at| at.elapsed() >= one.stall.left()))
     }
 
     /// Returns the number of refusals since the last response that was not one.
@@ -141,7 +141,7 @@ impl ResponseSlot {
         if self.is_busy {
             open.busy -= 1;
             if open.busy == 0 {
-                self.answers.seat.rest();
+                self.answers.slot.rest();
             }
         }
     }
@@ -152,8 +152,8 @@ impl ResponseSlot {
         let sharing = u32::try_from(open.handed.len()).map_or(MAX_SHARING, |open| open.clamp(1, MAX_SHARING));
         let Some(handed) = open.handed.get_mut(&self.id) else { return };
         if let Some(at) = handed.at.take() {
-            handed.patience.waited(at.elapsed());
-            handed.patience.took(handed.bytes * sharing as usize);
+            handed.stall.waited(at.elapsed());
+            handed.stall.took(handed.bytes * sharing as usize);
         }
         if let Some(bytes) = bytes {
             (handed.at, handed.bytes) = (Some(Instant::now()), bytes);
@@ -232,8 +232,8 @@ mod tests {
         }
     }
 
-    fn answers(patience: Duration) -> Arc<ResponseTracker> {
-        Arc::new(ResponseTracker::new(ConnectionSlot::new(), StallLimit::new(patience, 1)))
+    fn answers(stall: Duration) -> Arc<ResponseTracker> {
+        Arc::new(ResponseTracker::new(ConnectionSlot::new(), StallLimit::new(stall, 1)))
     }
 
     #[tokio::test]
@@ -242,7 +242,7 @@ mod tests {
         assert!(!answers.saw_request());
         assert!(answers.are_not_asked_for(ALWAYS) && !answers.are_not_asked_for(NEVER));
         let place = Arc::clone(&answers).begin();
-        assert!(answers.saw_request() && !answers.are_not_asked_for(ALWAYS) && answers.seat.is_busy());
+        assert!(answers.saw_request() && !answers.are_not_asked_for(ALWAYS) && answers.slot.is_busy());
         later(&answers, 10);
         assert!(!answers.is_stalled(), "it waits for the gateway");
         let mut body = place.holding(Body::from(vec![7; PART_BYTES + 1]));
@@ -254,14 +254,14 @@ mod tests {
         assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), [7][..]);
         assert!(body.frame().await.is_none());
         drop(body);
-        assert!(answers.are_not_asked_for(ALWAYS) && !answers.is_stalled() && !answers.seat.is_busy());
+        assert!(answers.are_not_asked_for(ALWAYS) && !answers.is_stalled() && !answers.slot.is_busy());
     }
 
     #[tokio::test]
     async fn what_is_taken_too_slowly_uses_the_patience_up() {
         let rate = 1024;
-        let patience = StallLimit::new(Duration::from_secs(10), rate);
-        let answers = Arc::new(ResponseTracker::new(ConnectionSlot::new(), patience));
+        let stall = StallLimit::new(Duration::from_secs(10), rate);
+        let answers = Arc::new(ResponseTracker::new(ConnectionSlot::new(), stall));
         let mut body = Arc::clone(&answers).begin().holding(Body::from(vec![7; 40 * PART_BYTES]));
         for _ in 0..20 {
             body.frame().await.unwrap().unwrap();
@@ -278,7 +278,7 @@ mod tests {
         assert_eq!(answers.refused(), 0);
         body.frame().await.unwrap().unwrap();
         later(&answers, 10);
-        assert!(answers.is_stalled() && answers.seat.is_busy());
+        assert!(answers.is_stalled() && answers.slot.is_busy());
     }
 
     #[test]
@@ -286,13 +286,13 @@ mod tests {
         let answers = answers(ALWAYS);
         let mut watching = Arc::clone(&answers).begin();
         watching.only_waits();
-        assert!(!answers.seat.is_busy() && !answers.are_not_asked_for(ALWAYS));
+        assert!(!answers.slot.is_busy() && !answers.are_not_asked_for(ALWAYS));
         let asking = Arc::clone(&answers).begin();
-        assert!(answers.seat.is_busy());
+        assert!(answers.slot.is_busy());
         drop(watching);
-        assert!(answers.seat.is_busy());
+        assert!(answers.slot.is_busy());
         drop(asking);
-        assert!(!answers.seat.is_busy() && answers.are_not_asked_for(ALWAYS));
+        assert!(!answers.slot.is_busy() && answers.are_not_asked_for(ALWAYS));
     }
 
     #[tokio::test]

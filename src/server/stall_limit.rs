@@ -53,23 +53,23 @@ mod tests {
 
     #[test]
     fn what_is_taken_earns_time_at_the_least_rate_and_never_more_than_all() {
-        let mut patience = StallLimit::new(seconds(10), 1000);
-        patience.waited(seconds(6));
-        patience.took(2000);
-        assert_eq!(patience.left(), seconds(6));
-        patience.took(1_000_000);
-        assert_eq!(patience.left(), seconds(10));
-        patience.waited(seconds(11));
-        assert_eq!(patience.left(), Duration::ZERO);
-        patience.renew();
-        assert_eq!(patience.left(), seconds(10));
+        let mut stall = StallLimit::new(seconds(10), 1000);
+        stall.waited(seconds(6));
+        stall.took(2000);
+        assert_eq!(stall.left(), seconds(6));
+        stall.took(1_000_000);
+        assert_eq!(stall.left(), seconds(10));
+        stall.waited(seconds(11));
+        assert_eq!(stall.left(), Duration::ZERO);
+        stall.renew();
+        assert_eq!(stall.left(), seconds(10));
     }
 
     #[test]
     fn without_a_least_rate_any_byte_earns_all_of_it() {
-        let mut patience = StallLimit::new(seconds(10), 0);
-        patience.waited(seconds(9));
-        patience.took(1);
-        assert_eq!(patience.left(), seconds(10));
+        let mut stall = StallLimit::new(seconds(10), 0);
+        stall.waited(seconds(9));
+        stall.took(1);
+        assert_eq!(stall.left(), seconds(10));
     }
 }

@@ -34,6 +34,6 @@ pub(super) fn blamed(
         ServingError::ModelFailed(_) | ServingError::NonFiniteOutput(_) => (false, error),
         other => return other,
     };
-    servable.trial.failed(Suspect { caller, inputs, by_rows, is_refusal });
+    servable.monitor.failed(Suspect { caller, inputs, by_rows, is_refusal });
     error
 }

@@ -43,7 +43,7 @@ impl FlatPrediction {
             }
             if flat.answers.write(&mut body, self.ran.batch(), rows, total, many) {
                 trim_heap_later(body.len());
-                servable.trial.answered(self.by.caller);
+                servable.monitor.answered(self.by.caller);
                 return Ok(body);
             }
         }
@@ -57,7 +57,7 @@ impl FlatPrediction {
                 return Err(blamed(servable, self.by, error.into(), Some(Box::new(self.ran.inputs))));
             }
         };
-        servable.trial.answered(self.by.caller);
+        servable.monitor.answered(self.by.caller);
         let answer = RowsAnswer {
             model: name.as_str(),
             version: *version,

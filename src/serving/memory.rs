@@ -81,17 +81,17 @@ mod tests {
     async fn the_elements_of_a_text_are_charged_before_it_is_read() {
         let budget = Arc::new(ByteBudget::new(1 << 20));
         let charge = ByteCharge::new(&budget, ShareKey::Caller(1));
-        let terms = RequestContext { charge: Some(charge), ..RequestContext::default() };
+        let context = RequestContext { charge: Some(charge), ..RequestContext::default() };
         let signature = |element_type| {
             let inputs = vec![ValueSpec::tensor("x", element_type, vec![Dimension::Fixed(1)])];
             Signature { inputs, outputs: Vec::new() }
         };
         let text = "1,".repeat(20_000);
-        terms.reserve_elements(&signature(ElementType::F32), b"1,2").await.unwrap();
+        context.reserve_elements(&signature(ElementType::F32), b"1,2").await.unwrap();
         assert_eq!(budget.usage().taken, 0);
-        terms.reserve_elements(&signature(ElementType::F32), text.as_bytes()).await.unwrap();
+        context.reserve_elements(&signature(ElementType::F32), text.as_bytes()).await.unwrap();
         assert_eq!(budget.usage().taken, 8 * 20_001);
-        let refused = terms.reserve_elements(&signature(ElementType::String), text.as_bytes()).await;
+        let refused = context.reserve_elements(&signature(ElementType::String), text.as_bytes()).await;
         assert!(matches!(refused, Err(ServingError::OverBudget(_))), "{refused:?}");
     }
 }

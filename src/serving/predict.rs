@@ -36,14 +36,14 @@ impl Serving {
         &self,
         servable: PermittedServable,
         rows: Rows,
-        terms: RequestContext,
+        context: RequestContext,
         begin: Instant,
     ) -> Result<Prediction, ServingError> {
         let layout = Arc::clone(servable.layout_of_rows()?);
         let count = rows.count();
         let gone = || ServingError::Internal("rows were counted, not read, for a model that takes rows");
         let inputs = rows.into_inputs().ok_or_else(gone)?.map_err(ServingError::InvalidRows)?;
-        self.run_rows(servable, layout, inputs, count, terms, begin).await
+        self.run_rows(servable, layout, inputs, count, context, begin).await
     }
 
     /// Checks tensors that stand for a number of rows, and runs them as rows.
@@ -56,12 +56,12 @@ impl Serving {
         servable: PermittedServable,
         inputs: Vec<(String, Tensor)>,
         rows: usize,
-        terms: RequestContext,
+        context: RequestContext,
     ) -> Result<Prediction, ServingError> {
         let begin = Instant::now();
         let layout = Arc::clone(servable.layout_of_rows()?);
         check_inputs(&servable.signature, &inputs).map_err(ServingError::InvalidInputs)?;
-        self.run_rows(servable, layout, inputs, rows, terms, begin).await
+        self.run_rows(servable, layout, inputs, rows, context, begin).await
     }
 
     async fn run_rows(
@@ -70,14 +70,14 @@ impl Serving {
         layout: Arc<Layout>,
         inputs: Vec<(String, Tensor)>,
         rows: usize,
-        terms: RequestContext,
+        context: RequestContext,
         begin: Instant,
     ) -> Result<Prediction, ServingError> {
-        let by = Requester { caller: terms.caller, by_rows: true };
-        let (outputs, inputs) = self.run(&servable, inputs, terms, begin, by).await?;
+        let by = Requester { caller: context.caller, by_rows: true };
+        let (outputs, inputs) = self.run(&servable, inputs, context, begin, by).await?;
         match RowOutputs::new(rows, outputs, &servable.signature, &layout.outputs) {
             Ok(outputs) => {
-                servable.trial.answered(by.caller);
+                servable.monitor.answered(by.caller);
                 Ok(Prediction { servable: servable.into_inner(), layout, outputs })
             }
             Err(error) => Err(blamed(&servable, by, error.into(), Some(Box::new(inputs)))),
@@ -95,11 +95,11 @@ impl Serving {
         &self,
         servable: PermittedServable,
         inputs: Vec<(String, Tensor)>,
-        terms: RequestContext,
+        context: RequestContext,
     ) -> Result<Inference, ServingError> {
         let begin = Instant::now();
         check_inputs(&servable.signature, &inputs).map_err(ServingError::InvalidInputs)?;
-        self.run_tensors(servable, inputs, terms, begin).await
+        self.run_tensors(servable, inputs, context, begin).await
     }
 
     /// Runs tensors given as JSON, like [`Serving::infer`]. They are read at once; the future does not hold their text.
@@ -111,24 +111,24 @@ impl Serving {
         &'s self,
         servable: PermittedServable,
         documents: &TensorDocuments<'_>,
-        terms: RequestContext,
+        context: RequestContext,
     ) -> impl Future<Output = Result<Inference, ServingError>> + use<'s> {
         let begin = Instant::now();
         let inputs =
             documents_to_tensors(documents, &servable.signature).map_err(ServingError::InvalidInputs);
-        async move { self.run_tensors(servable, inputs?, terms, begin).await }
+        async move { self.run_tensors(servable, inputs?, context, begin).await }
     }
 
     async fn run_tensors(
         &self,
         servable: PermittedServable,
         inputs: Vec<(String, Tensor)>,
-        terms: RequestContext,
+        context: RequestContext,
         begin: Instant,
     ) -> Result<Inference, ServingError> {
-        let by = Requester { caller: terms.caller, by_rows: false };
-        let (outputs, _) = self.run(&servable, inputs, terms, begin, by).await?;
-        servable.trial.answered(by.caller);
+        let by = Requester { caller: context.caller, by_rows: false };
+        let (outputs, _) = self.run(&servable, inputs, context, begin, by).await?;
+        servable.monitor.answered(by.caller);
         Ok(Inference { servable: servable.into_inner(), outputs })
     }
 
@@ -137,7 +137,7 @@ impl Serving {
         &self,
         servable: &PermittedServable,
         inputs: Vec<(String, Tensor)>,
-        terms: RequestContext,
+        context: RequestContext,
         begin: Instant,
         by: Requester,
     ) -> Result<(Vec<Value>, Inputs), ServingError> {
@@ -146,8 +146,8 @@ impl Serving {
         }
         let rows = servable.signature.rows(&inputs);
         let inputs = Inputs::Named(inputs);
-        terms.reserve_run(servable, rows.unwrap_or(1), inputs.bytes()).await?;
-        let mut ran = self.run_request(servable, inputs, rows, terms, begin, by).await?;
+        context.reserve_run(servable, rows.unwrap_or(1), inputs.bytes()).await?;
+        let mut ran = self.run_request(servable, inputs, rows, context, begin, by).await?;
         let outputs = ran.take_outputs().ok_or(ServingError::Internal("a batch does not hold its rows"))?;
         Ok((outputs, ran.inputs))
     }
@@ -160,11 +160,11 @@ impl Serving {
         servable: &'s PermittedServable,
         inputs: Inputs,
         rows: Option<usize>,
-        terms: RequestContext,
+        context: RequestContext,
         begin: Instant,
         by: Requester,
     ) -> impl Future<Output = Result<RunResult, ServingError>> + use<'s> {
-        let RequestContext { caller, priority, deadline, charge, .. } = terms;
+        let RequestContext { caller, priority, deadline, charge, .. } = context;
         let deadline = self.deadline(begin, deadline);
         let since = Instant::now();
         let permit = servable.run_permit();
@@ -217,11 +217,11 @@ impl Serving {
         servable: &'s PermittedServable,
         input: Tensor,
         rows: usize,
-        terms: RequestContext,
+        context: RequestContext,
         begin: Instant,
     ) -> impl Future<Output = Result<FlatPrediction, ServingError>> {
-        let by = Requester { caller: terms.caller, by_rows: true };
-        self.run_request(servable, Inputs::Only(input), Some(rows), terms, begin, by)
+        let by = Requester { caller: context.caller, by_rows: true };
+        self.run_request(servable, Inputs::Only(input), Some(rows), context, begin, by)
             .map(move |ran| ran.map(|ran| FlatPrediction { ran, rows, by }))
     }
 

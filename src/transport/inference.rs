@@ -13,13 +13,13 @@ pub(crate) async fn infer(
     state: &TransportState,
     servable: PermittedServable,
     request: &mut InferRequest,
-    terms: RequestContext,
+    context: RequestContext,
 ) -> Result<Inference, ApiError> {
     check_requested(&request.outputs, &servable.signature).map_err(ApiError::InvalidBody)?;
     let deadline = request.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-    let has_binary_answer = terms.has_binary_answer || request.binary_outputs;
-    let terms = RequestContext { priority: request.priority, deadline, has_binary_answer, ..terms };
-    let run = state.serving.infer(servable, mem::take(&mut request.inputs), terms);
+    let has_binary_answer = context.has_binary_answer || request.binary_outputs;
+    let context = RequestContext { priority: request.priority, deadline, has_binary_answer, ..context };
+    let run = state.serving.infer(servable, mem::take(&mut request.inputs), context);
     match request.timeout {
         Some(timeout) => match tokio::time::timeout(timeout, run).await {
             Ok(Err(ServingError::TooLate)) | Err(_) => Err(ApiError::Timeout),

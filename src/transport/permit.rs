@@ -27,7 +27,7 @@ pub(crate) struct Permit<P> {
     /// The version of the path.
     pub(crate) version: Option<VersionSelector>,
     /// The terms of a run: caller, priority, deadline and memory charge.
-    pub(crate) terms: RequestContext,
+    pub(crate) context: RequestContext,
 }
 
 impl FromRequestParts<TransportState> for Caller {
@@ -70,15 +70,15 @@ impl<P: Permission> Permit<P> {
         };
         let model = authorize(caller, model)?;
         let version = version.map(|text| text.parse().map_err(|_| ApiError::NoSuchName)).transpose()?;
-        let terms = RequestContext { caller: caller.number(), ..RequestContext::default() };
-        Ok(Self { model, version, terms })
+        let context = RequestContext { caller: caller.number(), ..RequestContext::default() };
+        Ok(Self { model, version, context })
     }
 }
 
 impl<P> Permit<P> {
     /// Adds the charge for the memory of the request with these extensions.
     pub(crate) fn charged_to(mut self, extensions: &Extensions) -> Self {
-        self.terms.charge = extensions.get::<ByteCharge>().cloned();
+        self.context.charge = extensions.get::<ByteCharge>().cloned();
         self
     }
 }

@@ -50,7 +50,7 @@ impl ManagedModel {
     /// Returns the content that the next version replaces, with the share of its responses that failed: the version in
     /// service, or the one that was evicted for the next.
     pub(in crate::lifecycle) fn replaced(&self) -> Option<(Digest, f64)> {
-        let current = self.current().map(|servable| (servable.digest(), servable.trial.failure_share()));
+        let current = self.current().map(|servable| (servable.digest(), servable.monitor.failure_share()));
         current.or(self.evicted)
     }
 
@@ -87,7 +87,7 @@ impl ManagedModel {
         let is_removed = !self.aspired.contains_key(&version);
         let is_superseded = !self.unloaded && !is_removed && self.current().is_some();
         if !is_superseded {
-            self.evicted = Some((servable.digest(), servable.trial.failure_share()));
+            self.evicted = Some((servable.digest(), servable.monitor.failure_share()));
         }
         Some(Withdrawn { servable, is_removed, is_superseded })
     }

@@ -28,7 +28,7 @@ type OnTrial = (ModelName, Digest);
 
 /// A comparison in progress. Dropping it terminates the run in progress.
 pub(super) struct Comparison {
-    on_trial: OnTrial,
+    monitored: OnTrial,
     options: Arc<RunOptions>,
     deadline: Instant,
 }
@@ -68,29 +68,29 @@ impl Manager {
             }
             return;
         }
-        while let Some(on_trial) = self.to_compare.pop_front() {
-            let Some(trial) = self.trial_of(&on_trial) else {
-                self.rest_other_monitors(&on_trial);
+        while let Some(monitored) = self.to_compare.pop_front() {
+            let Some(monitor) = self.monitor_of(&monitored) else {
+                self.rest_other_monitors(&monitored);
                 continue;
             };
-            match self.start_comparison(&on_trial, &trial) {
+            match self.start_comparison(&monitored, &monitor) {
                 Ok(Some(comparison)) => {
                     self.comparison = Some(comparison);
                     return;
                 }
-                Ok(None) => trial.rest(Duration::ZERO),
+                Ok(None) => monitor.rest(Duration::ZERO),
                 Err(problem) => {
-                    tracing::error!(model.name = %on_trial.0, "too many requests fail, and {problem}");
-                    trial.rest(Duration::ZERO);
+                    tracing::error!(model.name = %monitored.0, "too many requests fail, and {problem}");
+                    monitor.rest(Duration::ZERO);
                 }
             }
         }
     }
 
     /// Returns the trial of a deployment. `None` if requests without a version get another one now.
-    fn trial_of(&self, (name, content): &OnTrial) -> Option<Arc<FailureMonitor>> {
+    fn monitor_of(&self, (name, content): &OnTrial) -> Option<Arc<FailureMonitor>> {
         let current = self.models.get(name)?.current()?;
-        (current.content() == *content).then(|| Arc::clone(&current.trial))
+        (current.content() == *content).then(|| Arc::clone(&current.monitor))
     }
 
     /// Rests the trial of a deployment that does not serve requests without a version now, so that it can be compared
@@ -99,16 +99,16 @@ impl Manager {
         let loaded = self.models.get(name).into_iter().flat_map(|model| model.loaded().values());
         loaded
             .filter(|servable| servable.content() == *content)
-            .for_each(|servable| servable.trial.rest(Duration::ZERO));
+            .for_each(|servable| servable.monitor.rest(Duration::ZERO));
     }
 
     /// Starts a comparison. `None` if there is nothing left to compare.
     fn start_comparison(
         &self,
-        on_trial: &OnTrial,
-        trial: &FailureMonitor,
+        monitored: &OnTrial,
+        monitor: &FailureMonitor,
     ) -> Result<Option<Comparison>, String> {
-        let previous = self.models.get(&on_trial.0).and_then(|model| model.previous().last());
+        let previous = self.models.get(&monitored.0).and_then(|model| model.previous().last());
         let (deployment, snapshot) = previous.ok_or("there is no deployment to roll back to")?;
         let needed = deployment.proof.costs.session_bytes.saturating_mul(LOAD_FACTOR);
         if memory::bytes_left(self.parts.settings.runtime.memory_limit_bytes, 0)
@@ -120,7 +120,7 @@ impl Manager {
             ));
         }
         let options = RunOptions::new().map_err(|error| error.message().to_owned())?;
-        let Some(taken) = trial.take() else { return Ok(None) };
+        let Some(taken) = monitor.take() else { return Ok(None) };
         let loading = Duration::from_micros(deployment.proof.costs.load_us) * LOADING_PATIENCE;
         let (options, deadline) = (Arc::new(options), Instant::now() + loading + TIME_LIMIT);
         let replay = Replay {
@@ -142,23 +142,23 @@ impl Manager {
         };
         let thread = thread::Builder::new().name("comparison".to_owned()).stack_size(STACK_BYTES);
         thread.spawn(run).map_err(|error| format!("no thread could be started for a comparison: {error}"))?;
-        Ok(Some(Comparison { on_trial: on_trial.clone(), options, deadline }))
+        Ok(Some(Comparison { monitored: monitored.clone(), options, deadline }))
     }
 
     /// Rolls back if the previous deployment answers what the one on trial does not.
     pub(super) fn finish_comparison(&mut self, compared: &Compared) {
-        let Some(on_trial) = self.comparison.take().map(|comparison| comparison.on_trial.clone()) else {
+        let Some(monitored) = self.comparison.take().map(|comparison| comparison.monitored.clone()) else {
             return;
         };
         // The sessions of the comparison are gone, so their memory can be returned.
         self.needs_trim = true;
-        match self.trial_of(&on_trial) {
-            Some(trial) => {
-                if !self.roll_back_failing(&on_trial, &trial, compared) {
-                    trial.rest(compared.took);
+        match self.monitor_of(&monitored) {
+            Some(monitor) => {
+                if !self.roll_back_failing(&monitored, &monitor, compared) {
+                    monitor.rest(compared.took);
                 }
             }
-            None => self.rest_other_monitors(&on_trial),
+            None => self.rest_other_monitors(&monitored),
         }
         self.begin_comparison();
     }
@@ -167,7 +167,7 @@ impl Manager {
     fn roll_back_failing(
         &mut self,
         (name, _): &OnTrial,
-        trial: &FailureMonitor,
+        monitor: &FailureMonitor,
         compared: &Compared,
     ) -> bool {
         let Compared { taken, before, answered, .. } = compared;
@@ -182,7 +182,7 @@ impl Manager {
         if previous.is_none_or(|(deployment, _)| deployment.content != *before) {
             return false;
         }
-        let verdict = trial.judge(taken, answered);
+        let verdict = monitor.judge(taken, answered);
         let detail = verdict.detail();
         if !verdict.takes_back {
             log_stay(name, &verdict, &detail);

@@ -61,8 +61,8 @@ impl Manager {
         let Admitted { snapshot, proof } = admitted;
         let replaced = self.models.get(name).and_then(ManagedModel::replaced);
         let start = Instant::now();
-        let trial = self.trial((name, snapshot.content()), replaced.map(|(_, share)| share));
-        let loaded = self.servable((name, version), Arc::clone(&snapshot), proof, trial);
+        let monitor = self.monitor((name, snapshot.content()), replaced.map(|(_, share)| share));
+        let loaded = self.servable((name, version), Arc::clone(&snapshot), proof, monitor);
         let servable = match loaded {
             Ok(servable) => Arc::new(servable),
             Err(refusal) => {
@@ -103,7 +103,7 @@ impl Manager {
     }
 
     /// Starts the trial of a content that replaces another. `before` is the share of failed responses of that one.
-    fn trial(&self, (name, content): (&ModelName, Digest), before: Option<f64>) -> FailureMonitor {
+    fn monitor(&self, (name, content): (&ModelName, Digest), before: Option<f64>) -> FailureMonitor {
         let (name, messages) = (name.clone(), self.parts.messages.clone());
         // The manager is gone only while the gateway shuts down.
         let alarm = move || drop(messages.send(Message::Failing(name.clone(), content)));
@@ -130,14 +130,14 @@ impl Manager {
         (name, version): (&ModelName, ModelVersion),
         snapshot: Arc<Snapshot>,
         proof: Proof,
-        trial: FailureMonitor,
+        monitor: FailureMonitor,
     ) -> Result<Servable, Refusal> {
         let settings = &self.parts.settings.runtime;
         let config = self.models.get(name).map(|model| model.config().scheduler.clone()).unwrap_or_default();
         let available = memory::bytes_left(settings.memory_limit_bytes, 0);
         let schedule = schedule::decide(settings, &config, &proof, Runtime::cpus(), available)?;
         let inference_seconds = self.parts.metrics.inference_seconds(name.as_str());
-        let watched = (trial, inference_seconds);
+        let watched = (monitor, inference_seconds);
         load_copy(self.parts.runtime, (name, version), snapshot, proof, watched, (schedule, config))
     }
 }
@@ -147,7 +147,7 @@ fn load_copy(
     (name, version): (&ModelName, ModelVersion),
     snapshot: Arc<Snapshot>,
     proof: Proof,
-    (trial, inference_seconds): (FailureMonitor, Seconds),
+    (monitor, inference_seconds): (FailureMonitor, Seconds),
     (schedule, scheduled_by): (Schedule, SchedulerConfig),
 ) -> Result<Servable, Refusal> {
     let file = snapshot.file_to_load(proof.converted);
@@ -192,7 +192,7 @@ fn load_copy(
         stamp,
         flat,
         inference_seconds,
-        trial: Arc::new(trial),
+        monitor: Arc::new(monitor),
         statistics: Arc::default(),
         proof,
         scheduled_by,

@@ -73,7 +73,7 @@ impl Manager {
         }
         self.reconcile_notices(notices);
         let loaded = self.models.values().flat_map(|model| model.loaded().values());
-        loaded.for_each(|servable| servable.trial.forget_when_over());
+        loaded.for_each(|servable| servable.monitor.forget_when_over());
         presence != Presence::Emptied
     }
 

@@ -25,7 +25,7 @@ impl Manager {
         let new = match loaded {
             // It is the same version: trial and statistics continue.
             Ok(new) => {
-                Servable { trial: Arc::clone(&old.trial), statistics: Arc::clone(&old.statistics), ..new }
+                Servable { monitor: Arc::clone(&old.monitor), statistics: Arc::clone(&old.statistics), ..new }
             }
             Err(refusal) => {
                 let digest = Some(old.digest());

@@ -235,8 +235,8 @@ impl Manager {
         } else {
             self.parts.prover.prove(snapshot)?
         };
-        let trial = FailureMonitor::without_comparison();
-        self.servable((name, deployment.version), Arc::clone(snapshot), proof, trial)
+        let monitor = FailureMonitor::without_comparison();
+        self.servable((name, deployment.version), Arc::clone(snapshot), proof, monitor)
     }
 }
 

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::model::Output;
 
-pub(super) fn compare<'m>(old: &Interface<'m>, new: &Interface<'m>, told: &mut ReportedChanges<'m>) {
+pub(super) fn compare<'m>(old: &Interface<'m>, new: &Interface<'m>, reported: &mut ReportedChanges<'m>) {
     let (before, now) = (old.class_keys(), new.class_keys());
     let labels = (old.labels(), new.labels());
     let sentence = match (before.as_slice(), now.as_slice()) {
@@ -27,7 +27,7 @@ pub(super) fn compare<'m>(old: &Interface<'m>, new: &Interface<'m>, told: &mut R
         outputs(old) || outputs(new)
     };
     let breaks = |subject| matches!(subject, Subject::Output(output) if holds_classes(output));
-    if !(told.any_breaks(breaks) && told.follows(breaks, &sentence)) {
-        told.breaks(Subject::Classes, sentence);
+    if !(reported.any_breaks(breaks) && reported.follows(breaks, &sentence)) {
+        reported.breaks(Subject::Classes, sentence);
     }
 }

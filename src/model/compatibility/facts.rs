@@ -8,7 +8,7 @@ use crate::model::{ColumnFacts, Elements};
 /// One column of an input, or `None` for all of them.
 type Place<'m> = (&'m str, Option<usize>);
 
-pub(super) fn compare<'m>(old: &Interface<'m>, new: &Interface<'m>, told: &mut ReportedChanges<'m>) {
+pub(super) fn compare<'m>(old: &Interface<'m>, new: &Interface<'m>, reported: &mut ReportedChanges<'m>) {
     let known = |interface: &Interface<'m>| interface.contract.graph.columns.iter();
     let places: BTreeSet<Place<'m>> =
         known(old).chain(known(new)).map(|(input, column, _)| (input, column)).collect();
@@ -34,9 +34,9 @@ pub(super) fn compare<'m>(old: &Interface<'m>, new: &Interface<'m>, told: &mut R
             several => format!("[{}] {rule}", listed(several)),
         };
         if breaks {
-            told.breaks(Subject::Other, sentence);
+            reported.breaks(Subject::Other, sentence);
         } else {
-            told.harmless(Subject::Other, sentence);
+            reported.harmless(Subject::Other, sentence);
         }
     }
 }

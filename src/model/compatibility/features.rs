@@ -25,7 +25,7 @@ pub(super) fn compare_names<'m>(
     old: &Interface<'m>,
     new: &Interface<'m>,
     columns_differ: bool,
-    told: &mut ReportedChanges<'m>,
+    reported: &mut ReportedChanges<'m>,
 ) -> bool {
     let (mut before, mut now) = (names(old), names(new));
     // The only column of a model has the name of its input, unless a feature names it.
@@ -46,7 +46,7 @@ pub(super) fn compare_names<'m>(
     }
     if before.is_empty() {
         if !columns_differ {
-            told.harmless(Subject::Features, format!("the features have names now: {}", listed(&now)));
+            reported.harmless(Subject::Features, format!("the features have names now: {}", listed(&now)));
         }
         return false;
     }
@@ -55,8 +55,8 @@ pub(super) fn compare_names<'m>(
     } else {
         became("features", &before, &now)
     };
-    if !(columns_differ && told.any_breaks(is_input) && told.follows(is_input, &sentence)) {
-        told.breaks(Subject::Features, sentence);
+    if !(columns_differ && reported.any_breaks(is_input) && reported.follows(is_input, &sentence)) {
+        reported.breaks(Subject::Features, sentence);
     }
     true
 }
@@ -67,7 +67,7 @@ pub(super) fn compare_each<'m>(
     old: &Interface<'m>,
     new: &Interface<'m>,
     layout: &Layout,
-    told: &mut ReportedChanges<'m>,
+    reported: &mut ReportedChanges<'m>,
 ) {
     for (column, now) in new.contract.features.iter().enumerate() {
         let before = if old.contract.features.is_empty() {
@@ -76,8 +76,8 @@ pub(super) fn compare_each<'m>(
             counterpart(old, new, column).and_then(|before| old.contract.features.get(before).cloned())
         };
         if let Some(before) = before {
-            compare_range(&before, now, layout.element_type(column), told);
-            compare_unit(&before, now, told);
+            compare_range(&before, now, layout.element_type(column), reported);
+            compare_unit(&before, now, reported);
         }
     }
 }
@@ -98,7 +98,7 @@ fn unnamed(interface: &Interface<'_>, layout: &Layout, column: usize) -> Feature
 pub(super) fn compare_missing<'m>(
     (old, before): (&Interface<'m>, &Layout),
     (new, now): (&Interface<'m>, &Layout),
-    told: &mut ReportedChanges<'m>,
+    reported: &mut ReportedChanges<'m>,
 ) {
     if !before.fills_any() && !now.fills_any() {
         return;
@@ -121,9 +121,9 @@ pub(super) fn compare_missing<'m>(
         };
         let sentence = format!("a missing value of {columns} is {is}, was {was}");
         if was == REFUSED {
-            told.harmless(Subject::Other, sentence);
+            reported.harmless(Subject::Other, sentence);
         } else {
-            told.breaks(Subject::Other, sentence);
+            reported.breaks(Subject::Other, sentence);
         }
     }
 }
@@ -144,7 +144,7 @@ fn compare_range(
     before: &Feature,
     now: &Feature,
     element_type: Option<ElementType>,
-    told: &mut ReportedChanges<'_>,
+    reported: &mut ReportedChanges<'_>,
 ) {
     // Only numbers have a range.
     if matches!(element_type, Some(ElementType::String | ElementType::Bool)) {
@@ -160,9 +160,9 @@ fn compare_range(
     }
     let sentence = format!("the feature `{}` may be {}, was {}", now.name, range(now), range(before));
     if low.is_gt() || high.is_lt() {
-        told.breaks(Subject::Other, sentence);
+        reported.breaks(Subject::Other, sentence);
     } else {
-        told.harmless(Subject::Other, sentence);
+        reported.harmless(Subject::Other, sentence);
     }
 }
 
@@ -177,17 +177,17 @@ fn range(feature: &Feature) -> String {
 
 /// Compares units. Another unit changes the meaning of a number; one that is added or removed only changes the
 /// documentation.
-fn compare_unit(before: &Feature, now: &Feature, told: &mut ReportedChanges<'_>) {
+fn compare_unit(before: &Feature, now: &Feature, reported: &mut ReportedChanges<'_>) {
     let name = &now.name;
     match (&before.unit, &now.unit) {
         (Some(was), Some(is)) if was != is => {
-            told.breaks(Subject::Other, format!("the feature `{name}` is in {is}, was in {was}"));
+            reported.breaks(Subject::Other, format!("the feature `{name}` is in {is}, was in {was}"));
         }
         (None, Some(is)) => {
-            told.harmless(Subject::Other, format!("the feature `{name}` is said to be in {is}"));
+            reported.harmless(Subject::Other, format!("the feature `{name}` is said to be in {is}"));
         }
         (Some(was), None) => {
-            told.harmless(
+            reported.harmless(
                 Subject::Other,
                 format!("the feature `{name}` is not said to be in {was} any more"),
             );

@@ -10,50 +10,54 @@ use super::{
 };
 use crate::model::{Dimension, Signature, ValueSpec};
 
-pub(super) fn compare<'m>(old: &Interface<'m>, new: &Interface<'m>, told: &mut ReportedChanges<'m>) {
+pub(super) fn compare<'m>(old: &Interface<'m>, new: &Interface<'m>, reported: &mut ReportedChanges<'m>) {
     let pairs = Pairs::of(&old.signature.inputs, &new.signature.inputs);
     let narrowed = tied(old.signature, new.signature);
     for (before, now) in &pairs.kept {
         let subject = Subject::Input(&now.name);
         let ValueSpec { name, kind: was } = before;
         if *name != now.name {
-            told.breaks(subject, format!("input `{name}` ({was}) is called `{}` now", now.name));
+            reported.breaks(subject, format!("input `{name}` ({was}) is called `{}` now", now.name));
             continue;
         }
         let sentence = format!("input `{name}` was {was} and is now {}", now.kind);
         match (takes(was, &now.kind), narrowed.get(name.as_str())) {
-            (Fit::Breaks, _) => told.breaks(subject, sentence),
+            (Fit::Breaks, _) => reported.breaks(subject, sentence),
             (_, Some(symbol)) => {
-                told.breaks(subject, format!("{sentence}: dimensions called `{symbol}` must be equal"));
+                reported.breaks(subject, format!("{sentence}: dimensions called `{symbol}` must be equal"));
             }
-            (Fit::Harmless, None) => told.harmless(subject, sentence),
+            (Fit::Harmless, None) => reported.harmless(subject, sentence),
             (Fit::Same, None) => {}
         }
     }
     for ValueSpec { name, kind } in pairs.gone {
-        told.breaks(Subject::Input(name), format!("input `{name}` ({kind}) is gone"));
+        reported.breaks(Subject::Input(name), format!("input `{name}` ({kind}) is gone"));
     }
     for spec @ ValueSpec { name, kind } in pairs.added {
         let subject = Subject::Input(name);
         if !spec.is_optional() {
-            told.breaks(subject, format!("input `{name}` ({kind}) is new and must be given"));
+            reported.breaks(subject, format!("input `{name}` ({kind}) is new and must be given"));
         } else if let [only] = old.signature.inputs.as_slice() {
             // Rows, and tensors without a name, need a model of one input.
             let sentence = format!("input `{name}` ({kind}) is new: `{}` must be named now", only.name);
-            told.breaks(subject, sentence);
+            reported.breaks(subject, sentence);
         } else {
-            told.harmless(subject, format!("input `{name}` ({kind}) is new and may be left out"));
+            reported.harmless(subject, format!("input `{name}` ({kind}) is new and may be left out"));
         }
     }
 }
 
 /// Compares the order of inputs. Requests name their inputs, so it matters only as the order of the features, which is
 /// reported there.
-pub(super) fn compare_order<'m>(old: &Interface<'m>, new: &Interface<'m>, told: &mut ReportedChanges<'m>) {
+pub(super) fn compare_order<'m>(
+    old: &Interface<'m>,
+    new: &Interface<'m>,
+    reported: &mut ReportedChanges<'m>,
+) {
     let pairs = Pairs::of(&old.signature.inputs, &new.signature.inputs);
-    if pairs.is_reordered && !told.any(|subject| subject == Subject::Features) {
+    if pairs.is_reordered && !reported.any(|subject| subject == Subject::Features) {
         let (before, now) = pairs.orders(&new.signature.inputs);
-        told.harmless(Subject::Other, became("inputs", &before, &now));
+        reported.harmless(Subject::Other, became("inputs", &before, &now));
     }
 }
 

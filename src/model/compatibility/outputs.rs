@@ -8,7 +8,7 @@ use super::{
 };
 use crate::model::{Output, Signature, ValueKind, ValueSpec};
 
-pub(super) fn compare<'m>(old: &Interface<'m>, new: &Interface<'m>, told: &mut ReportedChanges<'m>) {
+pub(super) fn compare<'m>(old: &Interface<'m>, new: &Interface<'m>, reported: &mut ReportedChanges<'m>) {
     let pairs = Pairs::of(&old.signature.outputs, &new.signature.outputs);
     let answers_rows = old.layout.is_some() && new.layout.is_some();
     for (before, now) in &pairs.kept {
@@ -16,7 +16,7 @@ pub(super) fn compare<'m>(old: &Interface<'m>, new: &Interface<'m>, told: &mut R
         let ValueSpec { name, kind: was } = before;
         if *name != now.name {
             let sentence = format!("output `{name}` ({was}) is called `{}` now", now.name);
-            told.breaks(Subject::OutputNames, sentence);
+            reported.breaks(Subject::OutputNames, sentence);
             continue;
         }
         let sentence = || format!("output `{name}` was {was} and is now {}", now.kind);
@@ -24,20 +24,20 @@ pub(super) fn compare<'m>(old: &Interface<'m>, new: &Interface<'m>, told: &mut R
         let is_whole = answers_rows && is_constant(old, name) && is_constant(new, name);
         match reads_as(was, &now.kind, answers_rows && !is_whole) {
             Fit::Same => {}
-            Fit::Harmless => told.harmless(subject, sentence()),
-            Fit::Breaks => told.breaks(subject, sentence()),
+            Fit::Harmless => reported.harmless(subject, sentence()),
+            Fit::Breaks => reported.breaks(subject, sentence()),
         }
     }
     for ValueSpec { name, kind } in &pairs.gone {
-        told.breaks(Subject::OutputNames, format!("output `{name}` ({kind}) is gone"));
+        reported.breaks(Subject::OutputNames, format!("output `{name}` ({kind}) is gone"));
     }
     for ValueSpec { name, kind } in &pairs.added {
-        told.breaks(Subject::OutputNames, format!("output `{name}` ({kind}) is new"));
+        reported.breaks(Subject::OutputNames, format!("output `{name}` ({kind}) is new"));
     }
     // Responses of the Open Inference Protocol and gRPC have this order, and the first output may be the prediction.
     if pairs.is_reordered {
         let (before, now) = pairs.orders(&new.signature.outputs);
-        told.breaks(Subject::OutputNames, became("outputs", &before, &now));
+        reported.breaks(Subject::OutputNames, became("outputs", &before, &now));
     }
 }
 
@@ -50,7 +50,11 @@ fn is_constant(interface: &Interface<'_>, name: &str) -> bool {
 
 /// Compares the outputs that are `prediction` and `probabilities` in responses to rows, unless the difference follows
 /// from one that was reported.
-pub(super) fn compare_roles<'m>(old: &Interface<'m>, new: &Interface<'m>, told: &mut ReportedChanges<'m>) {
+pub(super) fn compare_roles<'m>(
+    old: &Interface<'m>,
+    new: &Interface<'m>,
+    reported: &mut ReportedChanges<'m>,
+) {
     let (Some(before), Some(now)) = (&old.layout, &new.layout) else { return };
     for (spec, role) in old.signature.outputs.iter().zip(&before.outputs) {
         let Some(place) = new.signature.output_position(&spec.name) else { continue };
@@ -58,11 +62,11 @@ pub(super) fn compare_roles<'m>(old: &Interface<'m>, new: &Interface<'m>, told: 
         let is = now.outputs.get(place) == Some(&Output::Constant);
         if was != is {
             let how = if is { "is the same for all rows now" } else { "is by row now, was the same for all" };
-            told.breaks(Subject::Output(&spec.name), format!("the output `{}` {how}", spec.name));
+            reported.breaks(Subject::Output(&spec.name), format!("the output `{}` {how}", spec.name));
         }
     }
     let explains = |subject| matches!(subject, Subject::Output(_) | Subject::OutputNames | Subject::Classes);
-    if told.any_breaks(explains) {
+    if reported.any_breaks(explains) {
         return;
     }
     for (role, key) in [(Output::Prediction, "prediction"), (Output::Probabilities, "probabilities")] {
@@ -75,8 +79,8 @@ pub(super) fn compare_roles<'m>(old: &Interface<'m>, new: &Interface<'m>, told: 
             (None, Some(is)) => (format!("the output `{is}` is `{key}` now"), is),
             (None, None) => continue,
         };
-        if !told.follows(|subject| subject == Subject::Output(about), &sentence) {
-            told.breaks(Subject::Output(about), sentence);
+        if !reported.follows(|subject| subject == Subject::Output(about), &sentence) {
+            reported.breaks(Subject::Output(about), sentence);
         }
     }
 }
@@ -85,7 +89,7 @@ pub(super) fn compare_roles<'m>(old: &Interface<'m>, new: &Interface<'m>, told: 
 pub(super) fn compare_non_finite<'m>(
     old: &Interface<'m>,
     new: &Interface<'m>,
-    told: &mut ReportedChanges<'m>,
+    reported: &mut ReportedChanges<'m>,
 ) {
     let sentence = match (old.contract.allows_non_finite(), new.contract.allows_non_finite()) {
         // Strings replace numbers, and an error becomes a valid response.
@@ -94,7 +98,7 @@ pub(super) fn compare_non_finite<'m>(
         _ => return,
     };
     if new.signature.outputs.iter().any(|output| holds_floats(&output.kind)) {
-        told.breaks(Subject::Other, sentence.to_owned());
+        reported.breaks(Subject::Other, sentence.to_owned());
     }
 }
 

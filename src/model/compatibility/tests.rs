@@ -118,11 +118,11 @@ fn whether_rows_are_taken_is_told_with_what_it_follows_from() {
     assert_eq!(changes(&rows, &tensors), ["!input `x` was FP32 [N, 2] and is now FP32 [1, 2]"]);
     // A difference that only the proof shows.
     let refused = Interface { layout: None, ..interface(&rows) };
-    let told = refused.changes_from(&interface(&rows));
-    assert_eq!(told[0].sentence, "rows are refused: tensors must be given as `inputs`");
-    assert!(told[0].breaks && told.len() == 1);
-    let told = interface(&rows).changes_from(&refused);
-    assert_eq!(told, [Change { breaks: false, sentence: "rows are taken now".to_owned() }]);
+    let reported = refused.changes_from(&interface(&rows));
+    assert_eq!(reported[0].sentence, "rows are refused: tensors must be given as `inputs`");
+    assert!(reported[0].breaks && reported.len() == 1);
+    let reported = interface(&rows).changes_from(&refused);
+    assert_eq!(reported, [Change { breaks: false, sentence: "rows are taken now".to_owned() }]);
 }
 
 #[test]

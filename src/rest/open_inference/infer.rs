@@ -106,7 +106,8 @@ async fn run(
     let json_bytes = json_length(request.headers())?;
     let servable = state.serving.permitted_servable(&permit.model, permit.version.as_ref())?;
     let body = read_aligned(request.into_body(), json_bytes.unwrap_or_default()).await?;
-    let (mut response, json_bytes) = infer_response(&state, servable, body, json_bytes, permit.terms).await?;
+    let (mut response, json_bytes) =
+        infer_response(&state, servable, body, json_bytes, permit.context).await?;
     if let Some(json_bytes) = json_bytes {
         let headers = response.headers_mut();
         headers.insert(JSON_LENGTH, HeaderValue::from(json_bytes));
@@ -125,10 +126,10 @@ pub(in crate::rest) async fn infer_response(
     servable: PermittedServable,
     body: Bytes,
     json_bytes: Option<usize>,
-    terms: RequestContext,
+    context: RequestContext,
 ) -> Result<(Response, Option<usize>), ApiError> {
     let json = body.get(..json_bytes.unwrap_or(body.len())).unwrap_or_default();
-    terms.reserve_elements(&servable.signature, json).await?;
+    context.reserve_elements(&servable.signature, json).await?;
     let mut asked = if json_bytes == Some(0) {
         read_raw_request(body, &servable.signature)
     } else {
@@ -137,7 +138,7 @@ pub(in crate::rest) async fn infer_response(
         drop(body);
         asked
     }?;
-    match answered(state, servable, &mut asked, terms).await {
+    match answered(state, servable, &mut asked, context).await {
         Ok(answered) => Ok(answered),
         Err(error) => Ok((with_id(error.into_response(), asked.id), None)),
     }
@@ -147,9 +148,9 @@ async fn answered(
     state: &TransportState,
     servable: PermittedServable,
     asked: &mut InferRequest,
-    terms: RequestContext,
+    context: RequestContext,
 ) -> Result<(Response, Option<usize>), ApiError> {
-    let inference = transport::infer(state, servable, asked, terms).await?;
+    let inference = transport::infer(state, servable, asked, context).await?;
     // Kept for errors.
     let request = InferRequest { id: asked.id.clone(), ..mem::take(asked) };
     asked.id.clone_from(&request.id);

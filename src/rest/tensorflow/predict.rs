@@ -53,16 +53,16 @@ pub(super) async fn act(
     let permit = target.permit::<MayPredict>(&state, &caller)?.charged_to(request.extensions());
     let servable = state.serving.permitted_servable(&permit.model, permit.version.as_ref())?;
     let body = read(request.into_body()).await?;
-    permit.terms.reserve_elements(&servable.signature, &body).await?;
+    permit.context.reserve_elements(&servable.signature, &body).await?;
     refuse_rows(&servable, &body)?;
     let model = model_of(&servable);
     match verb {
         Verb::Predict => match read_and_drop(body, |body| read_request(body, model))? {
             TensorFlowRequest::Rows(rows) => {
-                rows_response(&state, servable, rows, Some("/instances"), permit.terms).await
+                rows_response(&state, servable, rows, Some("/instances"), permit.context).await
             }
             TensorFlowRequest::Columns(given) => {
-                let inference = run(&state, servable, given, None, permit.terms).await?;
+                let inference = run(&state, servable, given, None, permit.context).await?;
                 let (signature, values) = (&inference.servable.signature, inference.outputs.as_slice());
                 json_response(&inference.servable, &ByOutput { outputs: Columns { signature, values } })
             }
@@ -70,7 +70,7 @@ pub(super) async fn act(
         Verb::Classify | Verb::Regress => {
             let Instances { given, count } = read_and_drop(body, |body| read_examples(body, model))?;
             let prediction =
-                run_rows(&state, servable, (given, count), Some("/examples"), permit.terms).await?;
+                run_rows(&state, servable, (given, count), Some("/examples"), permit.context).await?;
             let Prediction { servable, layout, outputs } = prediction;
             if verb == Verb::Classify {
                 json_response(&servable, &Results { result: classes(&outputs, &layout, &servable.contract)? })
@@ -87,9 +87,9 @@ pub(in crate::rest) async fn rows_response(
     servable: PermittedServable,
     rows: Instances,
     list: ListOfRows,
-    terms: RequestContext,
+    context: RequestContext,
 ) -> Result<Response, ApiError> {
-    let inference = run(state, servable, rows.given, list, terms).await?;
+    let inference = run(state, servable, rows.given, list, context).await?;
     let Servable { signature, constants, .. } = &*inference.servable;
     let predictions = Predictions::new(rows.count, signature, constants, &inference.outputs)?;
     json_response(&inference.servable, &ByRow { predictions })

@@ -52,7 +52,7 @@ pub(super) async fn run(connection: Connection, stream: TcpStream) {
         front,
         peer,
         is_proxy,
-        seat,
+        slot,
         metrics,
         header_timeout,
         write_timeout,
@@ -63,18 +63,18 @@ pub(super) async fn run(connection: Connection, stream: TcpStream) {
     if !can_be_written(SystemTime::now()) {
         return unset_clock::refuse(stream, write_timeout).await;
     }
-    let patience = StallLimit::new(write_timeout, least_rate);
+    let stall = StallLimit::new(write_timeout, least_rate);
     let (stream, seen) =
-        HeadRecorder::new(PacedStream::new(CoalescingStream::new(stream), patience, Arc::clone(&seat)));
+        HeadRecorder::new(PacedStream::new(CoalescingStream::new(stream), stall, Arc::clone(&slot)));
     let used = AtomicBool::new(false);
     let unauthorized = AtomicU32::new(0);
     let service = service_fn(|mut request| {
         used.store(true, Ordering::Relaxed);
-        seat.begin();
+        slot.begin();
         if seen.begin(&request) {
             request.extensions_mut().insert(TwoLengths);
         }
-        let answered = ResponseGuard(Arc::clone(&seat));
+        let answered = ResponseGuard(Arc::clone(&slot));
         // The current service: a connection may outlive several reloads.
         let answer = front.load_full().respond(request, peer);
         let (shutdown, unauthorized) = (&shutdown, &unauthorized);
@@ -114,7 +114,7 @@ pub(super) async fn run(connection: Connection, stream: TcpStream) {
                 is_ending = true;
                 Pin::new(&mut connection).graceful_shutdown();
             }
-            () = poll_fn(|context| seat.poll_leaving(context, &mut waker)), if !is_leaving => {
+            () = poll_fn(|context| slot.poll_leaving(context, &mut waker)), if !is_leaving => {
                 (is_leaving, has_grace) = (true, true);
                 metrics.connection_closed(ConnectionEnd::GaveWay);
                 Pin::new(&mut connection).graceful_shutdown();
@@ -123,7 +123,7 @@ pub(super) async fn run(connection: Connection, stream: TcpStream) {
             // A request that has just arrived is served; an incomplete head is not waited for.
             () = &mut grace, if has_grace => {
                 has_grace = false;
-                if !seat.is_busy() {
+                if !slot.is_busy() {
                     return;
                 }
             }

@@ -80,16 +80,16 @@ pub(super) async fn run(connection: Connection, mut stream: TcpStream) {
     if !begins(&connection, &mut stream).await {
         return;
     }
-    let Connection { front, peer, is_proxy, seat, metrics, write_timeout, least_rate, shutdown, .. } =
+    let Connection { front, peer, is_proxy, slot, metrics, write_timeout, least_rate, shutdown, .. } =
         connection;
-    let patience = StallLimit::new(write_timeout, least_rate);
-    let answers = Arc::new(ResponseTracker::new(Arc::clone(&seat), patience));
+    let stall = StallLimit::new(write_timeout, least_rate);
+    let answers = Arc::new(ResponseTracker::new(Arc::clone(&slot), stall));
     let (given, ending) = (Arc::clone(&answers), shutdown.ending());
     let service = service_fn(move |request| {
         let router = front.load().router().clone();
         respond(router, request, peer, ending.clone(), Arc::clone(&given))
     });
-    let (stream, was_flooded) = FloodGuard::new(PacedStream::new(stream, patience, Arc::clone(&seat)));
+    let (stream, was_flooded) = FloodGuard::new(PacedStream::new(stream, stall, Arc::clone(&slot)));
     let io = TokioIo::new(stream);
     let mut connection = pin!(
         http2::Builder::new(TokioExecutor::new())
@@ -128,7 +128,7 @@ pub(super) async fn run(connection: Connection, mut stream: TcpStream) {
                 }
                 return;
             }
-            () = poll_fn(|context| seat.poll_leaving(context, &mut waker)), if !is_leaving => {
+            () = poll_fn(|context| slot.poll_leaving(context, &mut waker)), if !is_leaving => {
                 (is_ending, is_leaving, has_grace) = (true, true, true);
                 metrics.connection_closed(ConnectionEnd::GaveWay);
                 connection.as_mut().graceful_shutdown();
@@ -137,7 +137,7 @@ pub(super) async fn run(connection: Connection, mut stream: TcpStream) {
             // A request that has just arrived is served.
             () = &mut grace, if has_grace => {
                 has_grace = false;
-                if is_refused || !seat.is_busy() {
+                if is_refused || !slot.is_busy() {
                     return;
                 }
             }
@@ -168,7 +168,7 @@ pub(super) async fn run(connection: Connection, mut stream: TcpStream) {
 
 /// Waits for the preface. Returns true if the connection is HTTP/2 and should be served.
 async fn begins(connection: &Connection, stream: &mut TcpStream) -> bool {
-    let Connection { peer, seat, header_timeout, write_timeout, shutdown, .. } = connection;
+    let Connection { peer, slot, header_timeout, write_timeout, shutdown, .. } = connection;
     let stopped = async {
         shutdown.stopped().await;
         // As for HTTP/1.1: the first request may be on the way.
@@ -176,7 +176,7 @@ async fn begins(connection: &Connection, stream: &mut TcpStream) -> bool {
     };
     let greeted = tokio::select! {
         greeted = time::timeout(*header_timeout, speaks_http2(stream)) => greeted,
-        () = poll_fn(|context| seat.poll_leaving(context, &mut None)) => return false,
+        () = poll_fn(|context| slot.poll_leaving(context, &mut None)) => return false,
         () = stopped => return false,
     };
     match greeted {

@@ -18,17 +18,17 @@ use crate::server::{connection_slot::ConnectionSlot, stall_limit::StallLimit};
 #[derive(Debug)]
 pub(super) struct PacedStream<S> {
     stream: S,
-    patience: StallLimit,
+    stall: StallLimit,
     /// Time since which a write has been waiting.
     waiting_since: Option<Instant>,
     /// Created when a write waits for the first time.
     timer: Option<Pin<Box<Sleep>>>,
-    seat: Arc<ConnectionSlot>,
+    slot: Arc<ConnectionSlot>,
 }
 
 impl<S> PacedStream<S> {
-    pub(super) fn new(stream: S, patience: StallLimit, seat: Arc<ConnectionSlot>) -> Self {
-        Self { stream, patience, waiting_since: None, timer: None, seat }
+    pub(super) fn new(stream: S, stall: StallLimit, slot: Arc<ConnectionSlot>) -> Self {
+        Self { stream, stall, waiting_since: None, timer: None, slot }
     }
 
     /// Updates the patience with the outcome of a write.
@@ -40,9 +40,9 @@ impl<S> PacedStream<S> {
         match &written {
             Poll::Ready(Ok(bytes)) => {
                 if let Some(since) = self.waiting_since.take() {
-                    self.patience.waited(since.elapsed());
+                    self.stall.waited(since.elapsed());
                 }
-                self.patience.took(*bytes);
+                self.stall.took(*bytes);
                 written
             }
             Poll::Ready(Err(_)) => written,
@@ -58,7 +58,7 @@ impl<S> PacedStream<S> {
         if self.waiting_since.is_none() {
             let now = Instant::now();
             self.waiting_since = Some(now);
-            let end = now + self.patience.left();
+            let end = now + self.stall.left();
             match &mut self.timer {
                 Some(timer) => timer.as_mut().reset(end),
                 None => self.timer = Some(Box::pin(time::sleep_until(end))),
@@ -106,8 +106,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for PacedStream<S> {
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(Pin::new(&mut self.stream).poll_flush(context))?;
-        if self.seat.flushed() {
-            self.patience.renew();
+        if self.slot.flushed() {
+            self.stall.renew();
         }
         Poll::Ready(Ok(()))
     }
@@ -137,17 +137,17 @@ mod tests {
     #[tokio::test]
     async fn a_client_that_reads_is_waited_for() {
         let (near, mut far) = tokio::io::duplex(1000);
-        let seat = ConnectionSlot::new();
+        let slot = ConnectionSlot::new();
         let mut paced =
-            PacedStream::new(near, StallLimit::new(Duration::from_hours(1), u64::MAX), Arc::clone(&seat));
+            PacedStream::new(near, StallLimit::new(Duration::from_hours(1), u64::MAX), Arc::clone(&slot));
         let mut read = vec![0; 10_000];
-        seat.begin();
+        slot.begin();
         let (written, _) = tokio::join!(paced.write_all(&[7; 10_000]), far.read_exact(&mut read));
         written.unwrap();
-        assert!(paced.patience.left() < Duration::from_hours(1));
-        seat.answered();
+        assert!(paced.stall.left() < Duration::from_hours(1));
+        slot.answered();
         paced.flush().await.unwrap();
-        assert_eq!(paced.patience.left(), Duration::from_hours(1), "the next answer has all of it");
-        assert!(!seat.is_busy());
+        assert_eq!(paced.stall.left(), Duration::from_hours(1), "the next answer has all of it");
+        assert!(!slot.is_busy());
     }
 }
