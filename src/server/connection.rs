@@ -1,6 +1,7 @@
 //! A connection in the protocol of its listener, with the deadlines that `axum::serve` lacks.
 
 mod coalescing_stream;
+mod delegate;
 mod flood_guard;
 mod head_recorder;
 mod http1;

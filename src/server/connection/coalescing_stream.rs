@@ -7,7 +7,9 @@ use std::{
     task::{Context, Poll},
 };
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::delegate::delegate;
 
 /// Longest response that is joined.
 const MOST_BYTES: usize = 2048;
@@ -27,23 +29,11 @@ impl<S> CoalescingStream<S> {
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for CoalescingStream<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
-    }
+    delegate!(poll_read);
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for CoalescingStream<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
+    delegate!(poll_write, is_write_vectored, poll_flush, poll_shutdown);
 
     fn poll_write_vectored(
         mut self: Pin<&mut Self>,
@@ -60,18 +50,6 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for CoalescingStream<S> {
             joined.extend_from_slice(piece);
         }
         Pin::new(stream).poll_write(context, joined)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
 

@@ -21,6 +21,8 @@ use tokio::{
     time::{self, Instant, Sleep},
 };
 
+use super::delegate::delegate;
+
 /// Frames allowed at once, and per second after that.
 const BURST: u32 = 200;
 const PER_SECOND: f64 = 50.0;
@@ -248,6 +250,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for FloodGuard<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for FloodGuard<S> {
+    delegate!(is_write_vectored, poll_flush, poll_shutdown);
+
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -277,18 +281,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for FloodGuard<S> {
             self.note_sent(piece.get(..part).unwrap_or_default());
         }
         Poll::Ready(Ok(written))
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
 

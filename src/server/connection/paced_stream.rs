@@ -8,10 +8,11 @@ use std::{
 };
 
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncWrite},
     time::{self, Instant, Sleep},
 };
 
+use super::delegate::delegate;
 use crate::server::{connection_slot::ConnectionSlot, stall_limit::StallLimit};
 
 /// A stream with patience for each response.
@@ -47,14 +48,14 @@ impl<S> PacedStream<S> {
             }
             Poll::Ready(Err(_)) => written,
             Poll::Pending => {
-                ready!(self.poll_patience(context));
+                ready!(self.poll_stall(context));
                 Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
             }
         }
     }
 
-    /// Returns ready when the patience is used up.
-    fn poll_patience(&mut self, context: &mut Context<'_>) -> Poll<()> {
+    /// Returns ready once the client has stalled for too long.
+    fn poll_stall(&mut self, context: &mut Context<'_>) -> Poll<()> {
         if self.waiting_since.is_none() {
             let now = Instant::now();
             self.waiting_since = Some(now);
@@ -72,16 +73,12 @@ impl<S> PacedStream<S> {
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for PacedStream<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
-    }
+    delegate!(poll_read);
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for PacedStream<S> {
+    delegate!(is_write_vectored, poll_shutdown);
+
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -100,20 +97,12 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for PacedStream<S> {
         self.noted(context, written)
     }
 
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(Pin::new(&mut self.stream).poll_flush(context))?;
         if self.slot.flushed() {
             self.stall.renew();
         }
         Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
 
