@@ -196,10 +196,13 @@ impl ManagedModel {
         states.filter(move |(version, _)| relevant.contains(version)).map(|(_, state)| state)
     }
 
-    /// Returns true if files or configuration are still settling.
+    /// Returns true if files or configuration are still settling, or if a file that decides what serves has settled and
+    /// was not tried yet: it settled after the policy was last applied.
     pub(super) fn is_unsettled(&self, at: Moment) -> bool {
         let unsettled = |aspired: &VersionHarness| aspired.candidate_state(at) == CandidateState::Unsettled;
-        self.coming_config.is_some() || self.aspired.values().any(unsettled)
+        self.coming_config.is_some()
+            || self.aspired.values().any(unsettled)
+            || self.decisive_states(at).any(|state| state == CandidateState::Untried)
     }
 
     /// Returns true if a scan without changes needs no action.

@@ -41,6 +41,24 @@ fn proven(at: Moment) -> ManagedModel {
     model
 }
 
+/// The gateway is ready once no model is unsettled or busy. A file that settles between two evaluations counts.
+#[test]
+fn a_model_is_unsettled_until_its_file_is_tried() {
+    let at = moment();
+    let mut model = ManagedModel::default();
+    model.reconcile(found(), RULES, at);
+    let outcome = Outcome::Hashed(snapshot("one").files_digest());
+    assert!(finish(&mut model, outcome, at).is_empty());
+    let settled = Moment { now: at.now + at.times.settle, ..at };
+    for moment in [at, settled] {
+        assert!(model.is_unsettled(moment));
+    }
+    assert_eq!(model.next_action(Preserve::Availability, at), None);
+    assert_eq!(model.next_action(Preserve::Availability, settled), Some(Action::Prove(one())));
+    model.on(one(), VersionEvent::ProofDue, settled);
+    assert!(!model.is_unsettled(settled));
+}
+
 fn finish(model: &mut ManagedModel, outcome: Outcome, at: Moment) -> Effects {
     model.on(one(), VersionEvent::Queued(1), at);
     model.on(one(), VersionEvent::Finished { job: 1, duration_ms: 1, outcome }, at)
