@@ -15,7 +15,7 @@ COPY Cargo.toml Cargo.lock build.rs ./
 COPY .cargo .cargo
 # Named in Cargo.toml, so it has to be there, though it is not built.
 COPY benches benches
-COPY src/grpc/open_inference.proto src/grpc/
+COPY src/protocols/open_inference/grpc/open_inference.proto src/protocols/open_inference/grpc/
 RUN touch src/lib.rs \
     && echo 'fn main() {}' >src/main.rs \
     && cargo build --release --locked \

@@ -5,7 +5,7 @@ use std::{env, error::Error, fs, path::PathBuf};
 
 use prost::Message;
 
-const DIRECTORY: &str = "src/grpc";
+const DIRECTORY: &str = "src/protocols/open_inference/grpc";
 const DESCRIPTION: &str = "open_inference.proto";
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -20,7 +20,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .btree_map(".")
         .build_client(false)
         .build_transport(false)
-        .codec_path("crate::grpc::codec::Codec")
+        .codec_path("crate::edge::grpc::codec::Codec")
         .compile_fds(description.clone())?;
 
     // What tests ask it with, of the same messages.
@@ -28,7 +28,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     fs::create_dir_all(&client)?;
     tonic_prost_build::configure()
         .out_dir(client)
-        .extern_path(".inference", "::onnx_gateway::grpc::proto")
+        .extern_path(".inference", "::onnx_gateway::protocols::open_inference::grpc::proto")
         .build_server(false)
         .build_transport(false)
         .compile_fds(description.clone())?;

@@ -15,12 +15,14 @@ use std::{
 
 use onnx_gateway::{
     auth::{Authentication, Scopes, Verifier},
+    codec::parse_valid,
     config::{AuthSettings, Secret},
     model::{
         Contract, Dimension, ElementType, Feature, FlatLayout, Layout, ModelVersion, RowOutputs, Signature,
         Tensor, TensorData, Value, ValueSpec, rows_to_tensors,
     },
-    wire::{AnswerTemplate, PredictRequest, RequestInputs, RowsAnswer, parse_valid, read_flat_rows},
+    protocols::native::json::{AnswerTemplate, PredictRequest, RequestInputs, RowsAnswer, read_flat_rows},
+    serving::{ResponseParts, RowsWriter as _},
 };
 
 /// A benchmark that calls a function this number of times.
@@ -182,7 +184,8 @@ fn parse_long_way(body: &str, times: usize) {
 fn serialise(rows: u16, times: usize) {
     let (outputs, iris) = (outputs(rows), Iris::new());
     let Iris { signature, contract, layout } = &iris;
-    let template = AnswerTemplate::new("iris", ModelVersion::new(1), signature, contract, layout);
+    let (name, version) = (&"iris".parse().expect("it is a name"), ModelVersion::new(1));
+    let template = AnswerTemplate::new(ResponseParts { name, version, signature, contract, layout });
     let total = usize::from(rows);
     for _ in 0..times {
         let mut out = Vec::new();

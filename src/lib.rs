@@ -3,22 +3,22 @@
 //! The modules from the outside in; each uses only those below it:
 //!
 //! - [`cli`] parses the command line, [`server`] assembles the gateway and runs it
-//! - [`rest`] is the transport over HTTP and JSON, [`grpc`] the one over gRPC; [`transport`] is the part that they
-//!   share
+//! - [`protocols`] has a folder or a file for each protocol: routes, wire format and form of errors
+//! - [`edge`] is what every request passes: authentication, quotas, layers, errors
 //! - [`limits`] bounds the requests of each caller
-//! - [`serving`] is the interface for transports: predict, metadata, readiness
+//! - [`serving`] is the interface for protocols: predict, metadata, readiness
 //! - [`lifecycle`] takes files from the repository into service and out of it
 //! - [`runtime`] runs models with ONNX Runtime
 //! - [`auth`] identifies callers and proves what they may do
-//! - [`wire`] reads and writes requests and responses as JSON and bytes
+//! - [`codec`] is the part of the wire formats that protocols share
 //! - [`model`], [`config`], [`system`] and [`telemetry`] are used by all of them
 
 pub mod cli;
 pub mod server;
 
-pub mod grpc;
-pub mod rest;
-pub mod transport;
+pub mod protocols;
+
+pub mod edge;
 
 pub mod limits;
 
@@ -30,8 +30,8 @@ pub mod runtime;
 
 pub mod auth;
 
+pub mod codec;
 pub mod config;
 pub mod model;
 pub mod system;
 pub mod telemetry;
-pub mod wire;

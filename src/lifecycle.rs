@@ -61,7 +61,7 @@ pub use output_size::OutputSize;
 pub use proof::{FoundOutputs, find_outputs};
 pub use refusal::{Reason, Refusal};
 pub use schedule::decide as decide_schedule;
-pub use servable::{Flat, Servable, Stamp};
+pub use servable::{Flat, PrepareRows, ResponseParts, RowsWriter, Servable, Stamp};
 pub use serving_map::{ServingMap, ServingModel};
 pub use source::{Candidate, Config, Defect, RepositoryScan, ScannedModel, Source};
 pub use statistics::{BatchCounts, Counts, Phases, Statistics, Total};
@@ -134,6 +134,7 @@ impl Lifecycle {
         program: PathBuf,
         settings: LifecycleSettings,
         metrics: Arc<Metrics>,
+        prepare_rows: PrepareRows,
     ) -> Result<Self, StoreError> {
         let store = Store::open(&settings.models.state_directory, &settings.models.repository)?;
         if store.begins_beside_another() {
@@ -173,6 +174,7 @@ impl Lifecycle {
             notices: Arc::clone(&notices),
             lacks_repository: Arc::clone(&lacks_repository),
             metrics,
+            prepare_rows,
             messages: messages.clone(),
         };
         let run = move || {

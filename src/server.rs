@@ -30,23 +30,25 @@ pub use descriptors::TooFewDescriptors;
 pub use reload::{NeedsRestart, Reloaded};
 pub use shutdown::Shutdown;
 
+use self::{
+    connection::Protocol,
+    connection_table::ConnectionTable,
+    descriptors::Descriptors,
+    listener::{Audience, Listener},
+    reloadable::ReloadableState,
+    workers::Workers,
+};
 use crate::{
     auth::Authentication,
     config::{GrpcSettings, Settings},
+    edge::Clock,
     lifecycle::{Lifecycle, StoreError},
-    rest::SharedService,
+    protocols::{SharedService, native::prepare_rows},
     runtime::Runtime,
     serving::Serving,
     system::{date::can_be_written, descriptors as file_descriptors, memory},
     telemetry::{Metrics, MetricsError},
-    transport::Clock,
 };
-use connection::Protocol;
-use connection_table::ConnectionTable;
-use descriptors::Descriptors;
-use listener::{Audience, Listener};
-use reloadable::ReloadableState;
-use workers::Workers;
 
 /// Interval at which clients without recent requests are removed from the quotas.
 const RELEASE_INTERVAL: Duration = Duration::from_secs(10);
@@ -149,7 +151,8 @@ impl Gateway {
             );
         }
         let metrics = Arc::new(Metrics::new(settings.metrics.enabled)?);
-        let lifecycle = Lifecycle::start(runtime, program, (&settings).into(), Arc::clone(&metrics))?;
+        let lifecycle =
+            Lifecycle::start(runtime, program, (&settings).into(), Arc::clone(&metrics), prepare_rows)?;
         let serving = Arc::new(Serving::new(lifecycle, &settings));
         let (given, counted) = (Arc::clone(&serving), Arc::clone(&metrics));
         let live =

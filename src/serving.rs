@@ -21,8 +21,8 @@ pub use metadata::{ModelMetadata, VersionMetadata};
 pub use prediction::{Inference, Prediction, RequestContext};
 
 pub use crate::lifecycle::{
-    BatchCounts, Counts, Flat, HistoryEntry, Notice, OperationError, Reason, Refusal, RolledBack, Servable,
-    State as VersionState, Total, VersionStatus,
+    BatchCounts, Counts, Flat, HistoryEntry, Notice, OperationError, Reason, Refusal, ResponseParts,
+    RolledBack, RowsWriter, Servable, State as VersionState, Total, VersionStatus,
 };
 
 use crate::{
@@ -35,7 +35,7 @@ use crate::{
 /// The model that `/predict` uses if several serve and none is configured.
 const FALLBACK_MODEL: &str = "iris";
 
-/// The gateway's models, as transports see them.
+/// The gateway's models, as protocols see them.
 #[derive(Debug)]
 pub struct Serving {
     lifecycle: Lifecycle,

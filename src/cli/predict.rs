@@ -15,18 +15,16 @@ use serde::Serialize;
 use super::{Failure, load_settings, output};
 use crate::{
     auth::RunPermit,
+    codec::{BodyError, FieldError, RowBase, TensorsAnswer, input_errors, parse_valid, row_errors},
     config::Environment,
     lifecycle::find_outputs,
     model::{
         CONTRACT_KEY, Contract, ContractDocument, Graph, GraphFacts, Layout, ModelName, ModelVersion, NoRows,
         RowOutputs, Tensor, Value, documents_to_tensors, rows_to_tensors,
     },
+    protocols::native::json::{PredictRequest, RequestInputs, RowsAnswer},
     runtime::{Instance, RunOptions, Runtime, SessionOptions},
     serving::ServingError,
-    wire::{
-        BodyError, FieldError, PredictRequest, RequestInputs, RowBase, RowsAnswer, TensorsAnswer,
-        input_errors, parse_valid, row_errors,
-    },
 };
 
 #[derive(Debug, Args)]

@@ -12,11 +12,11 @@ use super::{
 };
 use crate::{
     config::{AuthSettings, Environment, Watch},
+    edge::Clock,
     runtime::{self, Runtime},
     server::{Gateway, Parts},
     system::memory,
     telemetry::logging,
-    transport::Clock,
 };
 
 /// Serves until SIGTERM or SIGINT.

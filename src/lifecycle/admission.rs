@@ -13,6 +13,7 @@ use std::{fs::File, path::PathBuf, process::Command, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
+use self::job::{Job, JobKind, Report};
 use super::{Reason, Refusal, Snapshot, schedule::sessions_may_share};
 use crate::{
     config::{AdmissionSettings, environment},
@@ -27,7 +28,6 @@ use crate::{
         supervise,
     },
 };
-use job::{Job, JobKind, Report};
 pub use warm::run_each;
 
 /// Address space that ONNX Runtime takes without a model, with a reserve.

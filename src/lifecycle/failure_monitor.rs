@@ -19,10 +19,9 @@ use std::{
 pub use suspects::{Sample, Suspect};
 pub use verdict::Verdict;
 
+use self::{suspects::SuspectInputs, verdict::Rule};
 use crate::config::RollbackSettings;
-use suspects::SuspectInputs;
 pub(super) use suspects::Taken;
-use verdict::Rule;
 
 /// Number of groups that callers are hashed into.
 const GROUPS: usize = 32;

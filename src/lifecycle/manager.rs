@@ -30,7 +30,8 @@ use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
 use super::{
-    LifecycleSettings, Notice, Prover, Servable, ServingMap, Source, State, Store, VersionStatus,
+    LifecycleSettings, Notice, PrepareRows, Prover, Servable, ServingMap, Source, State, Store,
+    VersionStatus,
     history::History,
     local_folder::watched_folder,
     managed_model::ManagedModel,
@@ -110,6 +111,7 @@ pub(super) struct Parts {
     /// True while the repository is missing and the settings demand it.
     pub(super) lacks_repository: Arc<AtomicBool>,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) prepare_rows: PrepareRows,
     pub(super) messages: Sender<Message>,
 }
 

@@ -1,6 +1,6 @@
 //! A loaded version. A request keeps it, with everything that it needs, until it is done.
 
-use std::sync::Arc;
+use std::{fmt, ops::Range, sync::Arc};
 
 use bytes::Bytes;
 
@@ -8,11 +8,11 @@ use super::{Deployment, FailureMonitor, OutputSize, Proof, SchedulerConfig, Snap
 use crate::{
     auth::OfModel,
     model::{
-        Constants, Contract, Digest, FlatLayout, Layout, ModelName, ModelVersion, NoRows, Schedule, Signature,
+        Constants, Contract, Digest, FlatLayout, Layout, ModelName, ModelVersion, NoRows, Schedule,
+        Signature, Value,
     },
     runtime::Scheduler,
     telemetry::Seconds,
-    wire::AnswerTemplate,
 };
 
 /// Data of the fast path: rows of numbers go straight into a tensor, and outputs straight into the response.
@@ -20,9 +20,44 @@ use crate::{
 pub struct Flat {
     /// Layout of rows of numbers.
     pub layout: FlatLayout,
-    /// Template of responses.
-    pub answers: AnswerTemplate,
+    /// Writer of responses.
+    pub writer: Box<dyn RowsWriter>,
 }
+
+/// Writes the response of one version to rows of numbers, in the form of the protocol that takes them.
+pub trait RowsWriter: fmt::Debug + Send + Sync {
+    /// Returns true if there are such rows, and each output holds what it has to; [`RowsWriter::write`] then writes.
+    fn can_write(&self, outputs: &[Value], rows: &Range<usize>, total: usize) -> bool;
+
+    /// Appends to `out` the response to some rows of a run on `total` rows: the list of them if `many`, else the first.
+    /// Returns true if it was written. Writes nothing and returns false if it cannot.
+    fn write(
+        &self,
+        out: &mut Vec<u8>,
+        outputs: &[Value],
+        rows: Range<usize>,
+        total: usize,
+        many: bool,
+    ) -> bool;
+}
+
+/// The parts of a version that its responses depend on.
+#[derive(Clone, Copy, Debug)]
+pub struct ResponseParts<'v> {
+    /// The model.
+    pub name: &'v ModelName,
+    /// The version.
+    pub version: ModelVersion,
+    /// The signature.
+    pub signature: &'v Signature,
+    /// The author's contract.
+    pub contract: &'v Contract,
+    /// The layout of rows.
+    pub layout: &'v Layout,
+}
+
+/// Prepares the writer of a version's responses when the version is loaded.
+pub type PrepareRows = fn(ResponseParts<'_>) -> Box<dyn RowsWriter>;
 
 /// Identification of the version in responses.
 #[derive(Clone, Debug)]

@@ -1,7 +1,7 @@
 //! Scheduling of requests: when each runs, on which session, and in which batch.
 //!
-//! A model with short runs is run by the thread that handles the request ([`lanes`]). Whatever else is ready on that
-//! thread joins the batch, and nothing waits. A model with long runs has threads of its own ([`threads`]), so that
+//! A model with short runs is run by the thread that handles the request ([`inline_executor`]). Whatever else is ready on that
+//! thread joins the batch, and nothing waits. A model with long runs has threads of its own ([`thread_pool`]), so that
 //! requests for other models go on. The mode is chosen when the model is loaded ([`Options::mode`]).
 
 mod batch;
@@ -28,14 +28,16 @@ pub use inline_executor::set_worker;
 pub use job::{Failed, Inputs, RunRequest, RunResult};
 pub use pending_run::Running;
 
+use self::{
+    cost_model::CostModel,
+    inline_executor::InlineExecutor,
+    job::{Job, QueueSlot},
+    occupancy::Occupancy,
+    pending_run::Whole,
+    thread_pool::Threads,
+};
 use super::{Instance, RuntimeError};
 use crate::model::{Constants, ScheduleMode, Signature, Value};
-use cost_model::CostModel;
-use inline_executor::InlineExecutor;
-use job::{Job, QueueSlot};
-use occupancy::Occupancy;
-use pending_run::Whole;
-use thread_pool::Threads;
 
 /// The longest run on a thread that handles other requests: a larger batch is run in parts, with the others between.
 const LONGEST_TURN: Duration = Duration::from_millis(2);

@@ -18,7 +18,7 @@ use tokio::{
 };
 
 use super::{connection_slot::ConnectionSlot, shutdown::Shutdown};
-use crate::{rest::SharedService, telemetry::Metrics, transport::Peer};
+use crate::{edge::Peer, protocols::SharedService, telemetry::Metrics};
 
 /// At shutdown, time that a newly opened connection has for its first request.
 const FIRST_REQUEST_GRACE: Duration = Duration::from_millis(500);

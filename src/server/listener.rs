@@ -17,9 +17,9 @@ use super::{
     workers::Workers,
 };
 use crate::{
-    rest::SharedService,
+    edge::Peer,
+    protocols::SharedService,
     telemetry::{ConnectionEnd, Metrics},
-    transport::Peer,
 };
 
 /// Time that handshakes in progress have before the socket is closed.

@@ -17,14 +17,13 @@ use super::{
 use crate::{
     auth::Authentication,
     config::{Settings, changes},
-    grpc,
+    edge::{AddressLimit, Clock, EdgeParts, EdgeState},
     limits::{CallerQuota, FailedTokens, LogIns},
-    rest::{HttpService, SharedService, admin_router},
+    protocols::{HttpService, SharedService, admin_router, grpc_router, open_paths},
     runtime::Runtime,
     serving::Serving,
     system::{byte_budget::ByteBudget, memory},
     telemetry::Metrics,
-    transport::{AddressLimit, Clock, TransportParts, TransportState},
 };
 
 /// Memory for requests if the system does not report how much is available.
@@ -200,7 +199,7 @@ impl ReloadableState {
         let InEffect { settings, authentication } = in_effect;
         let quotas = self.quotas();
         let limited = settings.rate_limit.enabled;
-        let state = TransportState::from(TransportParts {
+        let state = EdgeState::from(EdgeParts {
             serving: Arc::clone(&self.serving),
             authentication: Arc::clone(authentication),
             // Without authentication there is no per-caller quota: all clients would share one.
@@ -209,13 +208,14 @@ impl ReloadableState {
             failed_tokens: limited.then(|| Arc::clone(&quotas.failed_tokens)),
             log_ins: Arc::clone(&quotas.log_ins),
             trusted_proxies: settings.server.trusted_proxies.clone(),
+            open_paths: open_paths(),
             metrics: Arc::clone(&self.metrics),
             has_access_log: settings.log.access,
             clock: self.clock.clone(),
         });
         let address_limit = quotas.address.as_ref().filter(|_| limited);
-        self.public.store(Arc::new(HttpService::public(state.clone(), settings, address_limit)));
-        self.grpc.store(Arc::new(grpc::router(state.clone(), &settings.server, address_limit).into()));
+        self.public.store(Arc::new(HttpService::public(&state, settings, address_limit)));
+        self.grpc.store(Arc::new(grpc_router(state.clone(), &settings.server, address_limit).into()));
         self.admin.store(Arc::new(admin_router(state).into()));
     }
 

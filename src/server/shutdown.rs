@@ -7,7 +7,7 @@ use std::sync::{
 
 use tokio::sync::watch;
 
-use crate::transport::Ending;
+use crate::edge::Ending;
 
 /// The two steps of a shutdown: it is announced, then the gateway stops accepting connections.
 #[derive(Clone, Debug)]

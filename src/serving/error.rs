@@ -1,4 +1,4 @@
-//! Errors of a prediction, in terms that every transport can translate.
+//! Errors of a prediction, in terms that every protocol can translate.
 
 use crate::{
     model::{InputViolation, ModelName, NoRows, NotByRow, VersionSelector, Violations},

@@ -5,11 +5,10 @@ use super::{
     blame::{Requester, blamed},
 };
 use crate::{
-    lifecycle::Servable,
+    lifecycle::{Flat, Servable},
     model::RowOutputs,
     runtime::{Inputs, RunResult},
     system::memory::trim_heap_later,
-    wire::RowsAnswer,
 };
 
 /// Number of rows from which freeing the inputs before the response is written saves noticeable memory.
@@ -24,49 +23,42 @@ pub struct FlatPrediction {
 }
 
 impl FlatPrediction {
-    /// Writes the JSON response of this version: for the list of rows if `many`, else for the first.
-    ///
-    /// # Errors
-    ///
-    /// If the outputs do not hold one part for each row.
-    pub fn write(mut self, servable: &Servable, many: bool) -> Result<Vec<u8>, ServingError> {
-        let Servable { name, version, signature, contract, flat, .. } = servable;
+    /// Writes the response of this version: to the list of rows if `many`, else to the first. `None` if its writer
+    /// cannot: [`FlatPrediction::into_rows`] then says why, or has the rows for another writer.
+    pub fn write(&mut self, servable: &Servable, many: bool) -> Option<Vec<u8>> {
+        let Flat { writer, .. } = servable.flat.as_ref()?;
         let rows = self.ran.rows().unwrap_or(0..self.rows);
         let mut body = Vec::new();
         // A run that was not shared counts as one, whatever it holds.
         let total = if self.ran.rows().is_some() { self.ran.batch_rows } else { self.rows };
-        if let Some(flat) = flat {
-            if self.rows >= MANY_ROWS && flat.answers.can_write(self.ran.batch(), &rows, total) {
-                // The write below succeeds, so the inputs are not needed to explain a failure, and the response may be
-                // as large.
-                self.ran.inputs = Inputs::Named(Vec::new());
-            }
-            if flat.answers.write(&mut body, self.ran.batch(), rows, total, many) {
-                trim_heap_later(body.len());
-                servable.monitor.answered(self.by.caller);
-                return Ok(body);
-            }
+        if self.rows >= MANY_ROWS && writer.can_write(self.ran.batch(), &rows, total) {
+            // The write below succeeds, so the inputs are not needed to explain a failure, and the response may be as
+            // large.
+            self.ran.inputs = Inputs::Named(Vec::new());
         }
-        // The general path reports what is wrong, or writes a response that has no template.
+        if !writer.write(&mut body, self.ran.batch(), rows, total, many) {
+            return None;
+        }
+        trim_heap_later(body.len());
+        servable.monitor.answered(self.by.caller);
+        Some(body)
+    }
+
+    /// Returns the outputs row by row.
+    ///
+    /// # Errors
+    ///
+    /// If the outputs do not hold one part for each row.
+    pub fn into_rows(mut self, servable: &Servable) -> Result<RowOutputs, ServingError> {
         let outputs =
             self.ran.take_outputs().ok_or(ServingError::Internal("a batch does not hold its rows"))?;
         let layout = servable.layout_of_rows()?;
-        let outputs = match RowOutputs::new(self.rows, outputs, signature, &layout.outputs) {
-            Ok(outputs) => outputs,
-            Err(error) => {
-                return Err(blamed(servable, self.by, error.into(), Some(Box::new(self.ran.inputs))));
+        match RowOutputs::new(self.rows, outputs, &servable.signature, &layout.outputs) {
+            Ok(outputs) => {
+                servable.monitor.answered(self.by.caller);
+                Ok(outputs)
             }
-        };
-        servable.monitor.answered(self.by.caller);
-        let answer = RowsAnswer {
-            model: name.as_str(),
-            version: *version,
-            signature,
-            contract,
-            layout,
-            outputs: &outputs,
-            many,
-        };
-        serde_json::to_vec(&answer).map_err(|error| ServingError::ModelFailed(error.to_string()))
+            Err(error) => Err(blamed(servable, self.by, error.into(), Some(Box::new(self.ran.inputs)))),
+        }
     }
 }

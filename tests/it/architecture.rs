@@ -14,8 +14,8 @@ const LAYERS: &[&[&str]] = &[
     &["main"],
     &["cli"],
     &["server"],
-    &["rest", "grpc"],
-    &["transport"],
+    &["protocols"],
+    &["edge"],
     &["limits"],
     &["serving"],
     &["lifecycle"],
@@ -23,28 +23,28 @@ const LAYERS: &[&[&str]] = &[
     &["auth"],
     &["telemetry"],
     &["config"],
-    &["wire"],
+    &["codec"],
     &["model"],
     &["system"],
 ];
 
 /// Libraries that only some modules may name, with the reason.
 const HOMES: &[(&str, &[&str], &str)] = &[
-    ("axum", &["rest", "grpc", "transport", "server", "cli"], "HTTP is a matter of the transports"),
-    ("tower", &["rest", "grpc", "transport", "server"], "middleware is a matter of the transports"),
-    ("tower_http", &["rest", "grpc", "transport"], "middleware is a matter of the transports"),
-    ("tower_governor", &["transport"], "middleware is a matter of the transports"),
-    ("tonic", &["grpc"], "gRPC is a matter of its transport"),
-    ("tonic_health", &["grpc"], "gRPC is a matter of its transport"),
-    ("tonic_reflection", &["grpc"], "gRPC is a matter of its transport"),
-    ("prost", &["grpc"], "gRPC is a matter of its transport"),
+    ("axum", &["protocols", "edge", "server", "cli"], "HTTP is a matter of the edge and the protocols"),
+    ("tower", &["protocols", "edge", "server"], "middleware is a matter of the edge"),
+    ("tower_http", &["protocols", "edge"], "middleware is a matter of the edge"),
+    ("tower_governor", &["edge"], "middleware is a matter of the edge"),
+    ("tonic", &["protocols", "edge"], "gRPC is a matter of its transport"),
+    ("tonic_health", &["protocols"], "gRPC is a matter of its transport"),
+    ("tonic_reflection", &["protocols"], "gRPC is a matter of its transport"),
+    ("prost", &["protocols", "edge"], "gRPC is a matter of its transport"),
     ("hyper", &["server", "cli"], "connections are a matter of the server"),
-    ("utoipa", &["rest", "transport", "wire"], "the description is of what is sent"),
+    ("utoipa", &["protocols", "edge", "codec"], "the description is of what is sent"),
     ("ort", &["runtime"], "ONNX Runtime can be replaced in one place"),
     ("ndarray", &["runtime"], "it is the form that ONNX Runtime is fed with"),
     ("jsonwebtoken", &["auth"], "tokens are believed in one place"),
     ("argon2", &["auth"], "secrets are compared in one place"),
-    ("governor", &["limits", "transport"], "quotas are counted in one place"),
+    ("governor", &["limits", "edge"], "quotas are counted in one place"),
     ("prometheus", &["telemetry"], "metrics are counted in one place"),
     ("landlock", &["system"], "the sandbox is built in one place"),
     ("seccompiler", &["system"], "the sandbox is built in one place"),
@@ -56,7 +56,7 @@ const HOMES: &[(&str, &[&str], &str)] = &[
 
 /// Names that only some files may use outside of tests, with the reason.
 const PLACES: &[(&str, &[&str], &str)] = &[
-    ("Authorized::check", &["transport/pipeline.rs"], "permission is checked in one place"),
+    ("Authorized::check", &["edge/pipeline.rs"], "permission is checked in one place"),
     (
         "RunPermit(())",
         &["auth/authorized.rs"],
@@ -70,20 +70,16 @@ const PLACES: &[(&str, &[&str], &str)] = &[
         "no caller sees the outputs of a proof",
     ),
     ("RunPermit::of_comparison", &["lifecycle/replay.rs"], "no caller sees the outputs of a comparison"),
-    (".request_started()", &["transport/pipeline.rs"], "requests are recorded in one place"),
-    (".request_finished(", &["transport/pipeline.rs"], "requests are recorded in one place"),
-    ("X_CONTENT_TYPE_OPTIONS", &["transport/pipeline.rs"], "standard headers are added in one place"),
-    (
-        "ApiError::CallerQuota",
-        &["transport/error.rs", "transport/pipeline.rs"],
-        "callers are charged in one place",
-    ),
+    (".request_started()", &["edge/pipeline.rs"], "requests are recorded in one place"),
+    (".request_finished(", &["edge/pipeline.rs"], "requests are recorded in one place"),
+    ("X_CONTENT_TYPE_OPTIONS", &["edge/pipeline.rs"], "standard headers are added in one place"),
+    ("ApiError::CallerQuota", &["edge/error.rs", "edge/pipeline.rs"], "callers are charged in one place"),
     (
         "ApiError::AddressQuota",
-        &["transport/error.rs", "transport/rate_limit.rs"],
+        &["edge/error.rs", "edge/rate_limit.rs"],
         "addresses are charged in one place",
     ),
-    ("eq_ignore_ascii_case(\"bearer\")", &["transport/pipeline.rs"], "tokens are read in one place"),
+    ("eq_ignore_ascii_case(\"bearer\")", &["edge/pipeline.rs"], "tokens are read in one place"),
 ];
 
 #[derive(Debug)]
@@ -213,6 +209,17 @@ pub fn without_tests(text: &str) -> &str {
 }
 
 #[test]
+fn what_is_below_the_protocols_names_none_of_them() {
+    const NAMES: &[&str] = &["open_inference", "tensorflow", "kserve", "mlflow", "sagemaker", "vertex"];
+    let below = ["edge", "limits", "serving", "lifecycle", "runtime", "codec"];
+    table::each(source_files().iter().filter(|file| below.contains(&file.module.as_str())), |file| {
+        let code = code(without_tests(&file.text)).to_lowercase().replace([' ', '-'], "_");
+        let named: Vec<_> = NAMES.iter().filter(|name| code.contains(**name)).collect();
+        assert!(named.is_empty(), "{}: names {named:?}", file.path.display());
+    });
+}
+
+#[test]
 fn every_step_of_a_request_has_one_place() {
     for (name, places, reason) in PLACES {
         let files = source_files();
@@ -230,13 +237,14 @@ fn the_fast_path_takes_the_same_steps_as_the_middleware() {
         let file = files.iter().find(|file| file.path == Path::new(path));
         code(without_tests(&file.unwrap_or_else(|| panic!("there is no {path}")).text))
     };
-    let (fast, stream) = (text("rest/fast_path.rs"), text("grpc/stream.rs"));
-    let (authenticate, observe) = (text("transport/authenticate.rs"), text("transport/observe.rs"));
+    let (fast, stream) =
+        (text("protocols/native/fast_path.rs"), text("protocols/open_inference/grpc/stream.rs"));
+    let (authenticate, observe) = (text("edge/authenticate.rs"), text("edge/observe.rs"));
     for (step, paths) in [
         ("charge(", &[&fast, &stream][..]),
         ("charge_caller(", &[&authenticate]),
         ("bearer(", &[&fast, &authenticate]),
-        ("authorize(", &[&fast, &text("transport/permit.rs")]),
+        ("authorize(", &[&fast, &text("edge/permit.rs")]),
         ("Record::begin(", &[&fast, &observe]),
         ("record.finish(", &[&fast, &observe]),
     ] {
@@ -248,10 +256,10 @@ fn the_fast_path_takes_the_same_steps_as_the_middleware() {
 
 #[test]
 fn the_fast_path_does_not_depend_on_the_log_level() {
-    for file in source_files()
-        .iter()
-        .filter(|file| file.path.starts_with("rest/fast_path") || file.path == Path::new("rest/fast_path.rs"))
-    {
+    for file in source_files().iter().filter(|file| {
+        file.path.starts_with("protocols/native/fast_path")
+            || file.path == Path::new("protocols/native/fast_path.rs")
+    }) {
         for name in ["LevelFilter", "Level::", "enabled!"] {
             let found = code(&file.text).contains(name);
             assert!(!found, "{}: names `{name}`: logging must not decide the path", file.path.display());

@@ -10,10 +10,10 @@ use std::{
 
 use onnx_gateway::{
     config::Settings,
+    edge::{FIELD_CODES, OAUTH_CODES, PROBLEM_CODES},
     lifecycle::Reason,
     model::{Schedule, ScheduleMode},
     telemetry::{ConnectionEnd, Metrics, ModelInService},
-    transport::{FIELD_CODES, OAUTH_CODES, PROBLEM_CODES},
 };
 use serde_json::{Value, json};
 
@@ -221,7 +221,7 @@ fn no_document_names_a_metric_or_a_setting_that_does_not_exist() {
 
 /// Method, path and scope of each route: `none` without a token, `any` for a token of any scope.
 fn routes() -> BTreeSet<(String, String)> {
-    let description = serde_json::to_value(onnx_gateway::rest::openapi()).unwrap();
+    let description = serde_json::to_value(onnx_gateway::protocols::openapi()).unwrap();
     let mut routes = BTreeSet::new();
     for (path, methods) in description["paths"].as_object().unwrap() {
         for (method, operation) in methods.as_object().unwrap() {
@@ -248,7 +248,7 @@ fn every_route_is_documented_with_its_scope() {
 
 #[test]
 fn every_grpc_method_is_documented() {
-    let description = read("src/grpc/open_inference.proto");
+    let description = read("src/protocols/open_inference/grpc/open_inference.proto");
     let methods = description.lines().filter_map(|line| line.trim().strip_prefix("rpc ")?.split('(').next());
     let page = read("docs/protocols.md");
     assert_eq!(first_cells(section(&page, "### gRPC")), methods.collect());

@@ -1,11 +1,12 @@
 //! Rows of numbers are read alike on the short way and on the long one, to the bit.
 
 use onnx_gateway::{
+    codec::{RowBase, parse_valid},
     model::{
         Contract, Dimension, ElementType, Feature, FlatLayout, Layout, Signature, Tensor, TensorData,
         ValueSpec, rows_to_tensors,
     },
-    wire::{FlatRows, PredictRequest, RequestInputs, RowBase, parse_valid, read_flat_rows},
+    protocols::native::json::{FlatRows, PredictRequest, RequestInputs, read_flat_rows},
 };
 use proptest::prelude::*;
 

@@ -1,7 +1,7 @@
 //! The gRPC transport: every method, both forms of tensors, and that it refuses whom and what REST refuses.
 #![expect(clippy::too_many_lines, reason = "tables of cases are long")]
 
-use onnx_gateway::grpc::proto::{
+use onnx_gateway::protocols::open_inference::grpc::proto::{
     DataType, InferTensorContents, ModelConfigRequest, ModelInferRequest, ModelMetadataRequest,
     ModelReadyRequest, ModelRepositoryParameter, ModelStatisticsRequest, RepositoryIndexRequest,
     RepositoryModelLoadRequest, RepositoryModelUnloadRequest, ServerLiveRequest, ServerMetadataRequest,
@@ -51,7 +51,7 @@ async fn models_are_told_of_as_by_rest() {
     let request = ModelMetadataRequest { name: name(), ..Default::default() };
     let metadata = client.model_metadata(request).await.unwrap().into_inner();
     let rest = Answer::of(gateway.get("/v2/models/iris").send().await.unwrap()).await.body;
-    let tensor = |tensor: &onnx_gateway::grpc::proto::model_metadata_response::TensorMetadata| json!({"name": tensor.name, "datatype": tensor.datatype, "shape": tensor.shape});
+    let tensor = |tensor: &onnx_gateway::protocols::open_inference::grpc::proto::model_metadata_response::TensorMetadata| json!({"name": tensor.name, "datatype": tensor.datatype, "shape": tensor.shape});
     assert_eq!(metadata.inputs.iter().map(tensor).collect::<Value>(), rest["inputs"]);
     assert_eq!(metadata.outputs.iter().map(tensor).collect::<Value>(), rest["outputs"]);
     assert_eq!(
@@ -456,9 +456,10 @@ async fn what_is_wrong_with_a_request_is_said_with_its_place() {
         ),
         (
             changed(&|request| {
-                request
-                    .parameters
-                    .insert("x".to_owned(), onnx_gateway::grpc::proto::InferParameter::default());
+                request.parameters.insert(
+                    "x".to_owned(),
+                    onnx_gateway::protocols::open_inference::grpc::proto::InferParameter::default(),
+                );
             }),
             "/parameters/x: expected a text",
         ),

@@ -13,7 +13,7 @@ use std::{
 use bytes::Bytes;
 use futures_util::{Stream, stream};
 use http_body_util::{BodyExt, Full};
-use onnx_gateway::grpc::proto::{
+use onnx_gateway::protocols::open_inference::grpc::proto::{
     ModelInferRequest, ModelStreamInferResponse, RepositoryIndexRequest, ServerMetadataRequest,
 };
 use prost::Message;
@@ -388,7 +388,10 @@ async fn reflection_tells_everyone_of_the_service() {
 #[tokio::test]
 async fn every_method_of_the_description_is_there_and_no_other() {
     let gateway = TestGateway::start().await;
-    let files = prost_types::FileDescriptorSet::decode(onnx_gateway::grpc::proto::DESCRIPTION).unwrap();
+    let files = prost_types::FileDescriptorSet::decode(
+        onnx_gateway::protocols::open_inference::grpc::proto::DESCRIPTION,
+    )
+    .unwrap();
     let service = &files.file[0].service[0];
     assert_eq!(service.method.len(), 12);
     let cases = service.method.iter().map(|method| (method.name(), true)).chain([

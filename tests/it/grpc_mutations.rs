@@ -2,7 +2,9 @@
 
 use std::sync::LazyLock;
 
-use onnx_gateway::grpc::proto::{InferTensorContents, ModelInferRequest, infer_parameter::ParameterChoice};
+use onnx_gateway::protocols::open_inference::grpc::proto::{
+    InferTensorContents, ModelInferRequest, infer_parameter::ParameterChoice,
+};
 use proptest::prelude::*;
 use prost::Message;
 use tokio::runtime::Runtime;

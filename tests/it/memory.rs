@@ -144,10 +144,11 @@ async fn numbers_that_are_short_as_text_are_charged_as_what_they_become() {
     assert_eq!((answer.status.as_u16(), answer.problem_code()), (413, "needs_too_much_memory"));
     let mut message = grpc::setosa_raw();
     message.raw_input_contents.clear();
-    message.inputs[0].contents = Some(onnx_gateway::grpc::proto::InferTensorContents {
-        int64_contents: vec![1; 8 * MIB],
-        ..Default::default()
-    });
+    message.inputs[0].contents =
+        Some(onnx_gateway::protocols::open_inference::grpc::proto::InferTensorContents {
+            int64_contents: vec![1; 8 * MIB],
+            ..Default::default()
+        });
     let status = gateway.grpc().model_infer(message).await.unwrap_err();
     assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}");
 }

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::support::{Answer, TestGateway, table, tokens::TokenBuilder};
 
 fn description() -> Value {
-    serde_json::to_value(onnx_gateway::rest::openapi()).unwrap()
+    serde_json::to_value(onnx_gateway::protocols::openapi()).unwrap()
 }
 
 /// Every operation: method, path, and its description.
@@ -164,7 +164,7 @@ async fn every_path_needs_a_token_but_those_that_are_listed_as_open() {
         let concrete = path.replace("{model}", "iris").replace("{version}", "1").replace("{label}", "canary");
         let request = gateway.client.request(method.clone(), gateway.url(&concrete));
         let status = request.send().await.unwrap().status();
-        let open = onnx_gateway::transport::is_open(&path);
+        let open = onnx_gateway::protocols::open_paths().contain(&path);
         assert_eq!(status == StatusCode::UNAUTHORIZED, !open, "{method} {path}: {status}");
         assert_eq!(operation["security"].is_array(), !open, "{method} {path} is described otherwise");
     })

@@ -3,11 +3,11 @@
 use std::sync::LazyLock;
 
 use onnx_gateway::{
+    codec::TensorsAnswer,
     model::{
         Dimension, ElementType, ModelVersion, Signature, Tensor, TensorData, TensorDocuments, ValueSpec,
         documents_to_tensors,
     },
-    wire::TensorsAnswer,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};

@@ -7,7 +7,8 @@ use onnx_gateway::{
         Contract, Dimension, ElementType, Feature, Labels, Layout, ModelVersion, Output, RowOutputs,
         Signature, Tensor, TensorData, Value, ValueKind, ValueSpec,
     },
-    wire::{AnswerTemplate, RowsAnswer},
+    protocols::native::json::{AnswerTemplate, RowsAnswer},
+    serving::{ResponseParts, RowsWriter as _},
 };
 use proptest::prelude::*;
 
@@ -57,7 +58,8 @@ impl Model {
 
     fn by_template(&self, outputs: &[Value], rows: Range<usize>, total: usize, many: bool) -> Option<String> {
         let Self { signature, contract, layout } = self;
-        let template = AnswerTemplate::new("iris", ModelVersion::new(7), signature, contract, layout);
+        let (name, version) = (&"iris".parse().unwrap(), ModelVersion::new(7));
+        let template = AnswerTemplate::new(ResponseParts { name, version, signature, contract, layout });
         let mut out = b"before".to_vec();
         let is_written = template.write(&mut out, outputs, rows, total, many);
         let text = String::from_utf8(out).unwrap();

@@ -19,9 +19,9 @@ use std::{
 use onnx_gateway::{
     auth::Authentication,
     config::{ClientSettings, Environment, Secret, Settings},
+    edge::Clock,
     runtime::Runtime,
     server::{Gateway, Parts, Reloaded},
-    transport::Clock,
 };
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};

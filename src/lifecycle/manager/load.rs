@@ -11,7 +11,8 @@ use super::{
 };
 use crate::{
     lifecycle::{
-        FailureMonitor, Flat, OutputSize, Proof, Reason, Refusal, SchedulerConfig, Servable, Snapshot, Stamp,
+        FailureMonitor, Flat, OutputSize, PrepareRows, Proof, Reason, Refusal, ResponseParts,
+        SchedulerConfig, Servable, Snapshot, Stamp,
         admission::child::contract_of,
         history::{Event, HistoryEntry},
         managed_model::ManagedModel,
@@ -22,7 +23,6 @@ use crate::{
     runtime::{Instance, Options, Runtime, Scheduler, SessionOptions},
     system::memory,
     telemetry::Seconds,
-    wire::AnswerTemplate,
 };
 
 impl Manager {
@@ -137,67 +137,92 @@ impl Manager {
         let available = memory::bytes_left(settings.memory_limit_bytes, 0);
         let schedule = schedule::decide(settings, &config, &proof, Runtime::cpus(), available)?;
         let inference_seconds = self.parts.metrics.inference_seconds(name.as_str());
-        let watched = (monitor, inference_seconds);
-        load_copy(self.parts.runtime, (name, version), snapshot, proof, watched, (schedule, config))
+        let copy = Copy {
+            name,
+            version,
+            snapshot,
+            proof,
+            monitor,
+            inference_seconds,
+            schedule,
+            scheduled_by: config,
+        };
+        copy.load(self.parts.runtime, self.parts.prepare_rows)
     }
 }
 
-fn load_copy(
-    runtime: Runtime,
-    (name, version): (&ModelName, ModelVersion),
+/// A copy to load, and how.
+struct Copy<'n> {
+    name: &'n ModelName,
+    version: ModelVersion,
     snapshot: Arc<Snapshot>,
     proof: Proof,
-    (monitor, inference_seconds): (FailureMonitor, Seconds),
-    (schedule, scheduled_by): (Schedule, SchedulerConfig),
-) -> Result<Servable, Refusal> {
-    let file = snapshot.file_to_load(proof.converted);
-    let session = SessionOptions::from(&schedule);
-    let load = || Instance::load(runtime, &file, &session);
-    let first = load()?;
-    let signature = first.signature().clone();
-    // A compromised child could have reported anything about the model.
-    let is_proven = signature == *proof.declared()
-        && signature.is_alike_but_for_output_shapes(&proof.signature)
-        && proof.output_forms.fit(signature.outputs.len());
-    if !is_proven {
-        let detail = "the model differs from its proof";
-        return Err(Refusal::new(Reason::ProofFailed, detail));
-    }
-    let contract = contract_of(&first, snapshot.contract(), proof.contract.graph.clone())?;
-    let layout = proof
-        .layout_by(&contract)
-        .map_err(|error| Refusal::new(Reason::InvalidContract, error.to_string()))?;
-    let more = (1..schedule.instances).map(|_| load());
-    let instances = std::iter::once(Ok(first)).chain(more).collect::<Result<Vec<_>, _>>()?;
-    let constants = proof.output_forms.constants();
-    let scheduler = Scheduler::new(instances, options(&schedule, &proof), constants.clone())?;
-    let signature = proof.signature.clone();
-    let flat = layout.as_ref().filter(|_| !proof.divides).and_then(|layout| {
-        Some(Flat {
-            layout: FlatLayout::of(layout, &contract)?,
-            answers: AnswerTemplate::new(name.as_str(), version, &signature, &contract, layout),
+    monitor: FailureMonitor,
+    inference_seconds: Seconds,
+    schedule: Schedule,
+    /// The configuration that `schedule` was derived from.
+    scheduled_by: SchedulerConfig,
+}
+
+impl Copy<'_> {
+    fn load(self, runtime: Runtime, prepare_rows: PrepareRows) -> Result<Servable, Refusal> {
+        let Self { name, version, snapshot, proof, monitor, inference_seconds, schedule, scheduled_by } =
+            self;
+        let file = snapshot.file_to_load(proof.converted);
+        let session = SessionOptions::from(&schedule);
+        let load = || Instance::load(runtime, &file, &session);
+        let first = load()?;
+        let signature = first.signature().clone();
+        // A compromised child could have reported anything about the model.
+        let is_proven = signature == *proof.declared()
+            && signature.is_alike_but_for_output_shapes(&proof.signature)
+            && proof.output_forms.fit(signature.outputs.len());
+        if !is_proven {
+            let detail = "the model differs from its proof";
+            return Err(Refusal::new(Reason::ProofFailed, detail));
+        }
+        let contract = contract_of(&first, snapshot.contract(), proof.contract.graph.clone())?;
+        let layout = proof
+            .layout_by(&contract)
+            .map_err(|error| Refusal::new(Reason::InvalidContract, error.to_string()))?;
+        let more = (1..schedule.instances).map(|_| load());
+        let instances = std::iter::once(Ok(first)).chain(more).collect::<Result<Vec<_>, _>>()?;
+        let constants = proof.output_forms.constants();
+        let scheduler = Scheduler::new(instances, options(&schedule, &proof), constants.clone())?;
+        let signature = proof.signature.clone();
+        let flat = layout.as_ref().filter(|_| !proof.divides).and_then(|layout| {
+            Some(Flat {
+                layout: FlatLayout::of(layout, &contract)?,
+                writer: prepare_rows(ResponseParts {
+                    name,
+                    version,
+                    signature: &signature,
+                    contract: &contract,
+                    layout,
+                }),
+            })
+        });
+        let stamp = Stamp { version: version.to_string().into(), digest: snapshot.digest().short().into() };
+        Ok(Servable {
+            name: name.clone(),
+            version,
+            output_size: OutputSize::of(&signature, &proof.output_forms),
+            signature,
+            constants,
+            contract,
+            layout: layout.map(Arc::new),
+            scheduler,
+            schedule,
+            stamp,
+            flat,
+            inference_seconds,
+            monitor: Arc::new(monitor),
+            statistics: Arc::default(),
+            proof,
+            scheduled_by,
+            snapshot,
         })
-    });
-    let stamp = Stamp { version: version.to_string().into(), digest: snapshot.digest().short().into() };
-    Ok(Servable {
-        name: name.clone(),
-        version,
-        output_size: OutputSize::of(&signature, &proof.output_forms),
-        signature,
-        constants,
-        contract,
-        layout: layout.map(Arc::new),
-        scheduler,
-        schedule,
-        stamp,
-        flat,
-        inference_seconds,
-        monitor: Arc::new(monitor),
-        statistics: Arc::default(),
-        proof,
-        scheduled_by,
-        snapshot,
-    })
+    }
 }
 
 /// Derives the scheduler's options from schedule and measured costs.

@@ -314,9 +314,11 @@ fn tracks_missing(node: &Node) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Attribute, Constant};
     use super::*;
-    use crate::model::{ElementType, ValueSpec};
+    use crate::model::{
+        ElementType, ValueSpec,
+        graph::{Attribute, Constant},
+    };
 
     fn node(operator: &str, inputs: &[&str], output: &str, attributes: Vec<(&str, AttributeValue)>) -> Node {
         Node {

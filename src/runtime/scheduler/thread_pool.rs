@@ -1,4 +1,6 @@
 //! Long runs, on threads of the model's own: one for each session.
+//!
+//! The manager starts these threads, so they have its lower priority, and long runs give way to short requests.
 
 use std::{
     sync::{

@@ -32,7 +32,7 @@ use super::{
     head_recorder::HeadRecorder, is_too_slow, linger, paced_stream::PacedStream, unset_clock,
 };
 use crate::{
-    rest::TwoLengths,
+    edge::rest::TwoLengths,
     server::{connection_slot::ConnectionSlot, stall_limit::StallLimit},
     system::date::can_be_written,
     telemetry::ConnectionEnd,

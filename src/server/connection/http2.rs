@@ -28,10 +28,10 @@ use super::{
     paced_stream::PacedStream,
 };
 use crate::{
+    edge::{Ending, OpenEndedAnswer, Peer},
     server::{response_tracker::ResponseTracker, stall_limit::StallLimit},
     system::date::can_be_written,
     telemetry::ConnectionEnd,
-    transport::{Ending, OpenEndedAnswer, Peer},
 };
 
 /// Most concurrent requests on one connection: a client with more waits, or opens another.

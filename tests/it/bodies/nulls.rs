@@ -69,7 +69,7 @@ fn schema_of<'d>(description: &'d Value, path: &str) -> &'d Value {
 #[tokio::test]
 async fn every_field_that_the_description_says_may_be_null_is_taken_as_null() {
     let gateway = gateway().await;
-    let description = serde_json::to_value(onnx_gateway::rest::openapi()).unwrap();
+    let description = serde_json::to_value(onnx_gateway::protocols::openapi()).unwrap();
     let mut tried = 0;
     for (path, kind, body) in routes().into_iter().filter(|(_, kind, _)| *kind == JSON) {
         let mut body: Value = serde_json::from_str(&body).unwrap();

@@ -9,7 +9,7 @@ use std::{
 };
 
 use flate2::{Compression, write::GzEncoder};
-use onnx_gateway::{grpc::proto::ModelInferRequest, system::memory::status_bytes};
+use onnx_gateway::{protocols::open_inference::grpc::proto::ModelInferRequest, system::memory::status_bytes};
 use serde_json::json;
 
 use crate::support::{

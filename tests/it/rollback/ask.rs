@@ -1,8 +1,8 @@
 //! Asking one model with one value, in every form, and seeing what serves.
 
 use onnx_gateway::{
-    grpc::proto::{InferTensorContents, ModelInferRequest},
     model::Digest,
+    protocols::open_inference::grpc::proto::{InferTensorContents, ModelInferRequest},
 };
 use reqwest::StatusCode;
 use serde_json::{Value, json};

@@ -1,6 +1,6 @@
 //! A caller is told why a model refuses inputs, on every route, and that the same ones are refused again.
 
-use onnx_gateway::grpc::proto::{InferTensorContents, ModelInferRequest};
+use onnx_gateway::protocols::open_inference::grpc::proto::{InferTensorContents, ModelInferRequest};
 use serde_json::{Value, json};
 use tonic::Code;
 

@@ -1,0 +1,20 @@
+//! Codecs that protocols share: JSON text straight into tensors, tensors as bytes, and errors with their place.
+
+pub(crate) mod body;
+pub(crate) mod cursor;
+pub(crate) mod elements;
+pub(crate) mod field_error;
+pub(crate) mod json_element;
+mod list_of_rows;
+mod model;
+mod rows_asked;
+pub mod tensor_bytes;
+pub(crate) mod values;
+pub(crate) mod whole;
+
+pub use body::{BodyError, other_encoding, parse, parse_valid, without_mark};
+pub use field_error::{FieldError, RowBase, input_errors, input_pointer, row_errors};
+pub(crate) use list_of_rows::ListOfRows;
+pub use model::Model;
+pub use rows_asked::asks_by_row;
+pub use values::{TensorsAnswer, ValueDocument};

@@ -1,0 +1,52 @@
+//! The edge: what every request passes on its way to a protocol and back.
+//!
+//! One pipeline with authentication, quotas, the memory budget, the access log and the layers of REST and gRPC, and
+//! errors before a protocol gives them their form. The edge knows protocols only as [`Protocol`].
+//!
+//! gRPC is HTTP/2, and its services are an `axum` router like any other, so the same layers wrap both.
+
+mod access;
+mod authenticate;
+mod charge;
+mod codes;
+mod error;
+pub(crate) mod grpc;
+mod labels;
+mod layers;
+mod observe;
+mod offload;
+mod open_paths;
+mod peer;
+mod permit;
+mod pipeline;
+mod problem;
+mod protocol;
+mod quota_refusal;
+mod rate_limit;
+mod request_id;
+mod rescue;
+pub mod rest;
+mod shared;
+mod state;
+mod version;
+
+pub(crate) use crate::auth::{MayManage, MayPredict, MayRead, Permission};
+pub(crate) use access::RequestRecord;
+pub(crate) use charge::{ChargedBody, charge_bytes, charge_for, charge_of, charged_response, length_of};
+pub use codes::{FIELD_CODES, OAUTH_CODES, PROBLEM_CODES};
+pub(crate) use error::ApiError;
+pub(crate) use layers::{authorized, authorized_by_platform, observed};
+pub(crate) use offload::{is_large, offload};
+pub use open_paths::OpenPaths;
+pub(crate) use peer::FORWARDED_FOR;
+pub use peer::Peer;
+pub(crate) use permit::Permit;
+pub(crate) use pipeline::{Record, RouteMetrics, Transport, authorize, bearer, charge};
+pub(crate) use problem::{MEDIA_TYPE, Problem, ProblemDocument};
+pub(crate) use protocol::{Protocol, Protocols, Routes, is_below};
+pub use rate_limit::AddressLimit;
+pub(crate) use request_id::{REQUEST_ID, is_sound_request_id, new_request_id};
+pub(crate) use rescue::{cause_of, panicked, problem_of, sentence};
+pub(crate) use shared::SharedLayer;
+pub use state::{Clock, EdgeParts, EdgeState, Ending, OpenEndedAnswer};
+pub(crate) use version::version_headers;

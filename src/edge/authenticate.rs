@@ -1,0 +1,64 @@
+//! Middleware that authenticates the caller and charges its quota, before anything else reads the request.
+//!
+//! Denies by default: every path needs a token except those of [`OpenPaths`](super::OpenPaths), even if no route
+//! matches the path.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::{Request, State},
+    http::HeaderMap,
+    middleware::Next,
+    response::Response,
+};
+
+use super::{
+    error::ApiError,
+    pipeline::{bearer, charge_caller},
+    state::EdgeState,
+};
+use crate::auth::{Caller, TokenError};
+
+/// Authenticates the caller and charges the quota of the caller, as middleware.
+pub(super) async fn authenticate(
+    State(state): State<EdgeState>,
+    mut request: Request,
+    next: Next,
+) -> Result<Response, ApiError> {
+    if state.open_paths.contain(request.uri().path()) {
+        return Ok(next.run(request).await);
+    }
+    let caller = caller(&state, request.headers(), request.uri().query())
+        .map_err(|error| counted(error, &state, &request))?;
+    tracing::Span::current().record("caller.subject", caller.subject.as_str());
+    request.extensions_mut().insert(Arc::clone(&caller));
+    let mut response = next.run(request).await;
+    // For the access log, which is an outer layer.
+    response.extensions_mut().insert(caller);
+    Ok(response)
+}
+
+fn caller(state: &EdgeState, headers: &HeaderMap, query: Option<&str>) -> Result<Arc<Caller>, ApiError> {
+    let Some(verifier) = &state.authentication.verifier else {
+        return Ok(Arc::new(Caller::anonymous()));
+    };
+    let caller = verifier.verify(bearer(headers, query)?, state.clock.now())?;
+    charge_caller(state, &caller)?;
+    Ok(caller)
+}
+
+/// Charges the error of an unauthenticated request to its address. An address with too many of them gets 429 instead.
+///
+/// An expired token is exempt: it was signed for its caller, who has to learn each time that a new one is needed.
+fn counted(error: ApiError, state: &EdgeState, request: &Request) -> ApiError {
+    let is_guess = match &error {
+        ApiError::NoToken => true,
+        ApiError::BadToken(error) => *error != TokenError::Expired,
+        _ => false,
+    };
+    let Some(failed_tokens) = state.failed_tokens.as_ref().filter(|_| is_guess) else {
+        return error;
+    };
+    let address = state.address(request.extensions(), request.headers());
+    failed_tokens.charge(address).map_or_else(ApiError::FailedTokens, |()| error)
+}

@@ -1,0 +1,327 @@
+//! Errors of requests, over REST and gRPC. This is the only place that maps them to a status and a response.
+
+use axum::{
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+
+use super::{
+    problem::Problem,
+    quota_refusal::{FAILED_LOGINS, FAILED_TOKENS, PER_ADDRESS, PER_CALLER, refusal},
+};
+use crate::{
+    auth::{Action, TokenError},
+    codec::{BodyError, FieldError, RowBase, input_errors, input_pointer, row_errors},
+    limits::Exceeded,
+    model::{MAX_LISTED, ModelName, Violations},
+    serving::{OperationError, Readiness, ServingError},
+    system::byte_budget::OverBudget,
+};
+
+/// Seconds after which a client may retry if the gateway is overloaded or a model is not loaded yet.
+const RETRY_SOON_SECONDS: u64 = 1;
+
+/// An error of a request.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    #[error(transparent)]
+    Serving(#[from] ServingError),
+    /// Rows that the contract refuses, with their place in the body.
+    #[error("the body's rows do not match the model")]
+    InvalidRows { violations: Violations, base: RowBase },
+    /// Rows that the model refuses, with their place in the body.
+    #[error("{error}")]
+    RefusedRows { error: ServingError, base: RowBase },
+    #[error("the body is not JSON of the right form")]
+    InvalidBody(Vec<FieldError>),
+    #[error("the body is not valid JSON")]
+    MalformedJson(FieldError),
+    /// A body of another content type than the route takes.
+    #[error("the body's content type is {0}")]
+    UnsupportedMediaType(&'static str),
+    #[error("only gRPC is served here, with content-type: application/grpc")]
+    NotGrpc,
+    #[error(
+        "the body is larger than the limit: server.max_tensor_body_bytes for tensors, server.max_body_bytes for rows, \
+         16 KiB for other bodies"
+    )]
+    BodyTooLarge,
+    #[error(transparent)]
+    OverBudget(#[from] OverBudget),
+    #[error("the body did not arrive within server.body_timeout_ms")]
+    BodyTimeout,
+    #[error("the body could not be read")]
+    BodyUnreadable,
+    #[error(
+        "the body is not {0} from beginning to end: it is truncated, altered, or followed by other bytes"
+    )]
+    BodyNotDecoded(&'static str),
+    #[error(
+        "the Content-Encoding `{0}` is not supported: send gzip or deflate, one of them, or the body as it is"
+    )]
+    UnsupportedContentEncoding(String),
+    #[error("the request breaks a rule of HTTP: {0}")]
+    BadRequest(&'static str),
+    #[error("its Transfer-Encoding is not `chunked` (RFC 9112 section 6.1)")]
+    UnknownTransferCoding,
+    #[error("no token was given")]
+    NoToken,
+    #[error("more than one token was given")]
+    TwoTokens,
+    #[error("the token is not valid: {0}")]
+    BadToken(#[from] TokenError),
+    #[error("the token does not permit this")]
+    InsufficientScope { action: Action, model: Option<ModelName> },
+    #[error("the address's quota is used up")]
+    AddressQuota(Exceeded),
+    #[error("the caller's quota is used up")]
+    CallerQuota(Exceeded),
+    #[error("too many requests of this address had no valid token")]
+    FailedTokens(Exceeded),
+    #[error("too many log-ins of this address have failed")]
+    FailedLogIns(Exceeded),
+    #[error("there is no such path")]
+    NoSuchPath,
+    #[error("there is no such method")]
+    NoSuchMethod,
+    #[error("there is no model or version of such a name")]
+    NoSuchName,
+    #[error(transparent)]
+    Operation(#[from] OperationError),
+    /// An output that the protocol of the request cannot carry, with the reason.
+    #[error("{0}")]
+    OutputNotCarried(String),
+    /// An error that only one protocol has.
+    #[error("{}", .0.detail())]
+    OfProtocol(Box<Problem>),
+    #[error("the request took longer than its own timeout")]
+    Timeout,
+    #[error("{}", not_ready(*.0))]
+    NotReady(Readiness),
+    #[error("the request took longer than server.request_timeout_ms")]
+    TakesTooLong,
+    #[error("the response could not be written")]
+    AnswerNotWritten,
+    #[error("unknown parameter: this takes {known}")]
+    UnknownParameter { known: &'static str },
+}
+
+impl ApiError {
+    /// Creates an error that only one protocol has.
+    pub(crate) fn of_protocol(problem: Problem) -> Self {
+        Self::OfProtocol(Box::new(problem))
+    }
+
+    /// Creates the error of rows at this place in the body.
+    pub(crate) fn about_rows(error: ServingError, base: RowBase) -> Self {
+        match error {
+            ServingError::InvalidRows(violations) => Self::InvalidRows { violations, base },
+            error @ ServingError::InputsRefused { .. } => Self::RefusedRows { error, base },
+            other => Self::Serving(other),
+        }
+    }
+}
+
+impl From<BodyError> for ApiError {
+    fn from(error: BodyError) -> Self {
+        match error {
+            BodyError::Malformed(error) => Self::MalformedJson(error),
+            BodyError::Invalid(errors) => Self::InvalidBody(errors),
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        match &self {
+            // The client learns only that the token is not valid; the operator can find the reason in the log.
+            Self::BadToken(error) => tracing::debug!(%error, "a token was refused"),
+            Self::Serving(ServingError::ModelFailed(cause)) => tracing::error!(cause, "a model failed"),
+            Self::Serving(ServingError::Internal(cause)) => tracing::error!(cause, "the gateway failed"),
+            Self::Serving(error @ ServingError::NonFiniteOutput(_)) => {
+                tracing::error!(%error, "a model failed");
+            }
+            Self::Serving(ServingError::InputsRefused { cause, .. })
+            | Self::RefusedRows { error: ServingError::InputsRefused { cause, .. }, .. } => {
+                tracing::debug!(cause, "a model refused its inputs");
+            }
+            _ => {}
+        }
+        Problem::from(self).into_response()
+    }
+}
+
+impl From<ApiError> for Problem {
+    fn from(error: ApiError) -> Self {
+        let detail = error.to_string();
+        let problem = |status, code| Self::new(status, code, detail);
+        match error {
+            ApiError::Serving(error) => of_serving(error),
+            ApiError::InvalidRows { violations, base } => {
+                invalid_body(row_errors(&violations, base), violations.total)
+            }
+            ApiError::RefusedRows { error, base } => {
+                let problem = of_serving(error);
+                problem.with_errors(vec![refused_at(base.pointer().to_owned())])
+            }
+            ApiError::InvalidBody(errors) => {
+                let total = errors.len();
+                invalid_body(errors, total)
+            }
+            ApiError::MalformedJson(error) => {
+                let detail = format!("the body is not valid JSON: {}", error.message);
+                Self::new(StatusCode::BAD_REQUEST, "malformed_json", detail).with_errors(vec![error])
+            }
+            ApiError::UnsupportedMediaType(_) | ApiError::NotGrpc => {
+                problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type")
+            }
+            ApiError::BodyTooLarge => problem(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
+            ApiError::OverBudget(refused) => over_budget(refused),
+            ApiError::BodyTimeout => problem(StatusCode::REQUEST_TIMEOUT, "body_timeout"),
+            ApiError::BodyNotDecoded(_) => problem(StatusCode::BAD_REQUEST, "body_not_decoded"),
+            // RFC 9110 section 15.5.16: this header distinguishes a content coding from a media type.
+            ApiError::UnsupportedContentEncoding(_) => {
+                problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_content_encoding")
+                    .with_header(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip, deflate"))
+            }
+            ApiError::BodyUnreadable => problem(StatusCode::BAD_REQUEST, "body_unreadable"),
+            ApiError::BadRequest(_) => problem(StatusCode::BAD_REQUEST, "bad_request"),
+            ApiError::UnknownTransferCoding => {
+                problem(StatusCode::NOT_IMPLEMENTED, "unknown_transfer_coding")
+            }
+            ApiError::NoToken => {
+                let detail =
+                    "this needs a token: ask /token for one and send it as `Authorization: Bearer TOKEN`";
+                challenge(Self::new(StatusCode::UNAUTHORIZED, "no_token", detail), "")
+            }
+            ApiError::TwoTokens => challenge(
+                problem(StatusCode::BAD_REQUEST, "invalid_request"),
+                r#", error="invalid_request", error_description="more than one token was given""#,
+            ),
+            ApiError::BadToken(_) => {
+                let detail = "the token is expired, malformed, or not meant for this gateway";
+                challenge(
+                    Self::new(StatusCode::UNAUTHORIZED, "invalid_token", detail),
+                    r#", error="invalid_token", error_description="the token is not valid""#,
+                )
+            }
+            ApiError::InsufficientScope { action, model } => {
+                let narrow = model.map(|model| format!(" (or `{action}:{model}`)")).unwrap_or_default();
+                let detail = format!("the token lacks the scope `{action}`{narrow}");
+                let challenge_parameters = format!(r#", error="insufficient_scope", scope="{action}""#);
+                challenge(
+                    Self::new(StatusCode::FORBIDDEN, "insufficient_scope", detail),
+                    &challenge_parameters,
+                )
+            }
+            ApiError::AddressQuota(exceeded) => refusal(PER_ADDRESS, &exceeded),
+            ApiError::CallerQuota(exceeded) => refusal(PER_CALLER, &exceeded),
+            ApiError::FailedTokens(exceeded) => refusal(FAILED_TOKENS, &exceeded),
+            ApiError::FailedLogIns(exceeded) => refusal(FAILED_LOGINS, &exceeded),
+            ApiError::NoSuchMethod => problem(StatusCode::NOT_IMPLEMENTED, "unimplemented"),
+            ApiError::NoSuchPath | ApiError::NoSuchName => problem(StatusCode::NOT_FOUND, "not_found"),
+            ApiError::OutputNotCarried(_) => problem(StatusCode::UNPROCESSABLE_ENTITY, "output_not_carried"),
+            ApiError::OfProtocol(problem) => *problem,
+            ApiError::NotReady(_) => {
+                problem(StatusCode::SERVICE_UNAVAILABLE, "not_ready").with_retry_after(RETRY_SOON_SECONDS)
+            }
+            ApiError::AnswerNotWritten => problem(StatusCode::INTERNAL_SERVER_ERROR, "model_failed"),
+            ApiError::Timeout | ApiError::TakesTooLong => problem(StatusCode::GATEWAY_TIMEOUT, "timeout"),
+            ApiError::UnknownParameter { .. } => problem(StatusCode::BAD_REQUEST, "unknown_parameter"),
+            ApiError::Operation(error) => match error {
+                OperationError::ModelNotFound(_) => problem(StatusCode::NOT_FOUND, "model_not_found"),
+                OperationError::NothingBefore(_) => problem(StatusCode::CONFLICT, "nothing_before"),
+                OperationError::Unloaded(_) => problem(StatusCode::CONFLICT, "unloaded"),
+                OperationError::Refused(refusal) => problem(StatusCode::CONFLICT, refusal.reason.code()),
+                OperationError::Stopping => problem(StatusCode::SERVICE_UNAVAILABLE, "stopping"),
+            },
+        }
+    }
+}
+
+/// Maps a lack of memory to a problem: one that passes, or one that does not.
+fn over_budget(refused: OverBudget) -> Problem {
+    let detail = refused.to_string();
+    match refused {
+        OverBudget::Now => Problem::new(StatusCode::SERVICE_UNAVAILABLE, "memory_in_use", detail)
+            .with_retry_after(RETRY_SOON_SECONDS),
+        OverBudget::Ever { .. } => {
+            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "needs_too_much_memory", detail)
+        }
+    }
+}
+
+/// Returns the reason why the gateway does not accept requests.
+fn not_ready(readiness: Readiness) -> &'static str {
+    match readiness {
+        Readiness::Ready => "the gateway is ready",
+        Readiness::Starting => "the models are being loaded",
+        Readiness::NoModel => "no model is in service: `onnx-gateway check` says why",
+        Readiness::NoRepository => "the model repository cannot be read, or lost all its models",
+        Readiness::Draining => "the gateway is shutting down",
+    }
+}
+
+fn of_serving(error: ServingError) -> Problem {
+    let detail = error.to_string();
+    let problem = |status, code| Problem::new(status, code, detail);
+    match error {
+        ServingError::ModelNotFound(_) => problem(StatusCode::NOT_FOUND, "model_not_found"),
+        ServingError::VersionNotFound { .. } => problem(StatusCode::NOT_FOUND, "version_not_found"),
+        ServingError::NoDefaultModel => problem(StatusCode::NOT_FOUND, "no_default_model"),
+        ServingError::Starting => {
+            problem(StatusCode::SERVICE_UNAVAILABLE, "starting").with_retry_after(RETRY_SOON_SECONDS)
+        }
+        ServingError::ModelUnavailable(_) => {
+            problem(StatusCode::SERVICE_UNAVAILABLE, "model_unavailable").with_retry_after(RETRY_SOON_SECONDS)
+        }
+        ServingError::Overloaded => {
+            problem(StatusCode::SERVICE_UNAVAILABLE, "overloaded").with_retry_after(RETRY_SOON_SECONDS)
+        }
+        ServingError::OverBudget(refused) => over_budget(refused),
+        ServingError::TooLate => problem(StatusCode::GATEWAY_TIMEOUT, "timeout"),
+        ServingError::InvalidRows(violations) => {
+            invalid_body(row_errors(&violations, RowBase::Features), violations.total)
+        }
+        ServingError::InvalidInputs(violations) => invalid_body(input_errors(&violations), violations.total),
+        ServingError::RowsNotSupported(_) => problem(StatusCode::UNPROCESSABLE_ENTITY, "rows_not_supported"),
+        ServingError::InputsRefused { input, .. } => {
+            let errors = input.map(|input| vec![refused_at(input_pointer(&input))]).unwrap_or_default();
+            problem(StatusCode::UNPROCESSABLE_ENTITY, "inputs_refused").with_errors(errors)
+        }
+        ServingError::NonFiniteInput(_) => problem(StatusCode::UNPROCESSABLE_ENTITY, "non_finite_input"),
+        ServingError::NonFiniteOutput(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "non_finite_output"),
+        ServingError::ModelFailed(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "model_failed"),
+        ServingError::Internal(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "internal_error"),
+    }
+}
+
+/// Places a refusal at the inputs as a whole: one of the model's operators refused, so the exact value is unknown.
+fn refused_at(pointer: String) -> FieldError {
+    FieldError::new(
+        pointer,
+        "inputs_refused",
+        "the model refuses these values: change them before sending them again",
+    )
+}
+
+fn invalid_body(errors: Vec<FieldError>, total: usize) -> Problem {
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_body", summary(total)).with_errors(errors)
+}
+
+fn summary(errors: usize) -> String {
+    match errors {
+        1 => "the body has 1 error".to_owned(),
+        few if few <= MAX_LISTED => format!("the body has {few} errors"),
+        many => format!("the body has {many} errors; the first {MAX_LISTED} are listed"),
+    }
+}
+
+/// Adds the challenge of RFC 6750 section 3.
+fn challenge(problem: Problem, parameters: &str) -> Problem {
+    let value = format!(r#"Bearer realm="onnx-gateway"{parameters}"#);
+    match HeaderValue::from_str(&value) {
+        Ok(value) => problem.with_header(header::WWW_AUTHENTICATE, value),
+        Err(_) => problem,
+    }
+}

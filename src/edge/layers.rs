@@ -1,0 +1,95 @@
+//! Layers of every request of both transports, each with its reason. Layers of only one transport are in its own
+//! `layers`.
+
+use std::sync::Arc;
+
+use axum::{Router, extract::Request, http::header, middleware::from_fn_with_state};
+use tower::{ServiceBuilder, util::option_layer};
+use tower_http::{
+    sensitive_headers::SetSensitiveRequestHeadersLayer,
+    trace::{DefaultOnFailure, TraceLayer},
+};
+use tracing::Level;
+
+use super::{
+    access::RequestRecord,
+    authenticate::authenticate,
+    observe::observe,
+    pipeline::{Transport, identify},
+    rate_limit::AddressLimit,
+    request_id::REQUEST_ID,
+    shared::SharedLayer,
+    state::EdgeState,
+};
+use crate::auth::Caller;
+
+/// Adds the outermost layers: every request gets an id and is counted, even if it fails.
+pub(crate) fn observed(
+    routes: Router<EdgeState>,
+    state: &EdgeState,
+    transport: Transport,
+) -> Router<EdgeState> {
+    let layers = ServiceBuilder::new()
+        .layer(SharedLayer)
+        // An id for the log and the client.
+        .map_request(identify)
+        // No code that prints headers may print credentials.
+        .layer(SetSensitiveRequestHeadersLayer::new([header::AUTHORIZATION]))
+        // One span per request, which holds all its events.
+        .layer(
+            TraceLayer::new_for_http()
+                .make_span_with(span)
+                .on_request(())
+                .on_response(())
+                .on_failure(DefaultOnFailure::new().level(Level::DEBUG)),
+        )
+        // Every response is logged and counted, those of the layers below included, and gets the standard headers.
+        .layer(from_fn_with_state((state.clone(), transport), observe))
+        .layer(SharedLayer);
+    routes.layer(layers)
+}
+
+/// Adds the innermost layers: authentication and quotas.
+pub(crate) fn authorized(
+    routes: Router<EdgeState>,
+    state: &EdgeState,
+    address_limit: Option<&AddressLimit>,
+) -> Router<EdgeState> {
+    let layers = ServiceBuilder::new()
+        .layer(SharedLayer)
+        // Before any token is verified: a guess costs as much as a valid request.
+        .layer(option_layer(address_limit.map(AddressLimit::layer)))
+        .layer(from_fn_with_state(state.clone(), authenticate))
+        .layer(SharedLayer);
+    routes.layer(layers)
+}
+
+/// Adds the layers for routes behind a platform that authenticates callers: no token is needed, and only predictions
+/// are permitted.
+pub(crate) fn authorized_by_platform(
+    routes: Router<EdgeState>,
+    address_limit: Option<&AddressLimit>,
+) -> Router<EdgeState> {
+    let layers = ServiceBuilder::new()
+        .layer(SharedLayer)
+        // The platform is a client like any other, so its requests must not overload the models.
+        .layer(option_layer(address_limit.map(AddressLimit::layer)))
+        .map_request(bypass_authorization);
+    routes.layer(layers)
+}
+
+fn bypass_authorization(mut request: Request) -> Request {
+    request.extensions_mut().insert(Arc::new(Caller::of_platform()));
+    request
+}
+
+fn span(request: &Request<impl Sized>) -> tracing::Span {
+    let asked = RequestRecord {
+        id: request.headers().get(REQUEST_ID),
+        peer: request.extensions().get(),
+        method: request.method().as_str(),
+        path: request.uri().path(),
+        caller: None,
+    };
+    asked.span()
+}

@@ -1,0 +1,45 @@
+//! Access log, metrics and standard headers of every request.
+
+use std::{sync::Arc, time::Instant};
+
+use axum::{
+    extract::{MatchedPath, Request, State},
+    middleware::Next,
+    response::Response,
+};
+
+use super::{
+    access::RequestRecord,
+    labels::{method_label, route_label},
+    peer::Peer,
+    pipeline::{Record, RouteMetrics, Transport},
+    request_id::REQUEST_ID,
+    state::EdgeState,
+};
+use crate::auth::Caller;
+
+/// Records a request and its response, as middleware.
+pub(super) async fn observe(
+    State((state, transport)): State<(EdgeState, Transport)>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let record = Record::begin(&state, transport, Instant::now());
+    let (method, uri) = (request.method().clone(), request.uri().clone());
+    let id = request.headers().get(REQUEST_ID).cloned();
+    let peer = request.extensions().get::<Peer>().copied();
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let mut response = next.run(request).await;
+    let caller = response.extensions().get::<Arc<Caller>>().map(Arc::clone);
+    let request = RequestRecord {
+        id: id.as_ref(),
+        peer: peer.as_ref(),
+        method: method.as_str(),
+        path: uri.path(),
+        caller: caller.as_deref(),
+    };
+    let metrics =
+        RouteMetrics { method: method_label(&method), route: route_label(route.as_ref()), ok: None };
+    record.finish(&request, metrics, &mut response);
+    response
+}

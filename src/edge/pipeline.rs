@@ -1,0 +1,209 @@
+//! The steps that every request takes, as plain functions.
+//!
+//! The middleware, the fast path and the streams of gRPC all call these, so that none of them has a copy that could
+//! differ.
+
+use std::time::Instant;
+
+use axum::{
+    extract::Request,
+    http::{HeaderMap, HeaderValue, Response, StatusCode, header},
+};
+use tracing::Level;
+
+use super::{
+    access::RequestRecord,
+    error::ApiError,
+    labels::status_label,
+    rate_limit::AddressLimit,
+    request_id::{REQUEST_ID, has_sound_request_id, new_request_id},
+    state::EdgeState,
+};
+use crate::{
+    auth::{Authorized, Caller, OfModel, Permission},
+    limits::AddressKey,
+    telemetry::{InFlight, Route},
+};
+
+/// Charges a request that does not pass the layers to the quota of its client's address, and then to the quota of its
+/// caller.
+///
+/// # Errors
+///
+/// [`ApiError::AddressQuota`] or [`ApiError::CallerQuota`] if a quota is used up. A request that the first refuses does
+/// not charge the second.
+pub(crate) fn charge(
+    address: Option<(&AddressLimit, AddressKey)>,
+    state: &EdgeState,
+    caller: &Caller,
+) -> Result<(), ApiError> {
+    if let Some((limit, client)) = address {
+        limit.charge(&client)?;
+    }
+    charge_caller(state, caller)
+}
+
+/// Charges a request to the quota of its caller.
+pub(super) fn charge_caller(state: &EdgeState, caller: &Caller) -> Result<(), ApiError> {
+    let quota = state.caller_quota.as_ref();
+    quota.map_or(Ok(()), |quota| quota.charge(caller).map_err(ApiError::CallerQuota))
+}
+
+/// Returns the token of the only `Authorization` header (RFC 6750 section 2.1). A token in the query is not accepted,
+/// as every log on the way would store it. One beside the header is a second method (section 3.1).
+///
+/// # Errors
+///
+/// [`ApiError::NoToken`], or [`ApiError::TwoTokens`].
+pub(crate) fn bearer<'r>(headers: &'r HeaderMap, query: Option<&str>) -> Result<&'r str, ApiError> {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let value = values.next().ok_or(ApiError::NoToken)?;
+    let in_query = query.is_some_and(|query| query.split('&').any(|pair| pair.starts_with("access_token=")));
+    if values.next().is_some() || in_query {
+        return Err(ApiError::TwoTokens);
+    }
+    // The scheme's name is case-insensitive (RFC 9110 section 11.1). Another scheme counts as no token.
+    let (scheme, token) = value.to_str().unwrap_or_default().split_once(' ').unwrap_or_default();
+    if scheme.eq_ignore_ascii_case("bearer") {
+        Ok(token.trim_start_matches(' '))
+    } else {
+        Err(ApiError::NoToken)
+    }
+}
+
+/// Checks that a caller may do `P` with the model of this target, and returns the proof.
+///
+/// # Errors
+///
+/// [`ApiError::InsufficientScope`].
+pub(crate) fn authorize<P: Permission, T: OfModel>(
+    caller: &Caller,
+    target: T,
+) -> Result<Authorized<P, T>, ApiError> {
+    Authorized::check(caller, target).map_err(|target| ApiError::InsufficientScope {
+        action: P::ACTION,
+        model: Some(target.model().clone()),
+    })
+}
+
+/// Gives a request an id, for the log and the client. A client's own id is kept only if a log can hold it.
+pub(super) fn identify(mut request: Request) -> Request {
+    if !has_sound_request_id(request.headers()) {
+        request.headers_mut().insert(REQUEST_ID, new_request_id());
+    }
+    request
+}
+
+/// A transport, as far as the headers of its responses differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Transport {
+    /// Responses that a browser may show.
+    Rest,
+    /// Responses that only programs read.
+    Grpc,
+}
+
+/// The metrics of a request's route.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RouteMetrics<'r> {
+    /// The method as a label.
+    pub(crate) method: &'r str,
+    /// The route as a label.
+    pub(crate) route: &'r str,
+    /// The metrics of responses with status 200, if they were looked up before.
+    pub(crate) ok: Option<&'r Route>,
+}
+
+/// A request in progress, which is counted and logged once its response is ready.
+#[derive(Debug)]
+pub(crate) struct Record<'s> {
+    state: &'s EdgeState,
+    transport: Transport,
+    begin: Instant,
+    _in_flight: InFlight<'s>,
+}
+
+impl<'s> Record<'s> {
+    /// Counts a request that arrived at `begin` as in progress.
+    pub(crate) fn begin(state: &'s EdgeState, transport: Transport, begin: Instant) -> Self {
+        Self { state, transport, begin, _in_flight: state.metrics.request_started() }
+    }
+
+    /// Counts and logs the response, and adds the headers that every response has.
+    pub(crate) fn finish<B>(
+        self,
+        request: &RequestRecord<'_>,
+        metrics: RouteMetrics<'_>,
+        response: &mut Response<B>,
+    ) {
+        let Self { state, transport, begin, .. } = self;
+        let is_access = state.has_access_log;
+        if is_access || tracing::event_enabled!(target: "onnx_gateway::access", Level::DEBUG) {
+            request.answered(response, begin, is_access);
+        }
+        let RouteMetrics { method, route, ok } = metrics;
+        match ok {
+            Some(ok) if response.status() == StatusCode::OK => ok.answered(begin.elapsed()),
+            _ => {
+                let status = response.status();
+                let label = status_label(&status, response.headers());
+                state.metrics.request_finished(method, route, label, begin.elapsed());
+            }
+        }
+        let headers = response.headers_mut();
+        if transport == Transport::Rest {
+            // A browser must not guess that a response is a page.
+            headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        }
+        if let Some(id) = request.id {
+            headers.insert(REQUEST_ID, id.clone());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn token(values: &[&'static str], query: Option<&str>) -> Result<String, String> {
+        let value = |value: &&'static str| (header::AUTHORIZATION, HeaderValue::from_static(value));
+        let headers = values.iter().map(value).fold(HeaderMap::new(), |mut headers, (name, value)| {
+            headers.append(name, value);
+            headers
+        });
+        bearer(&headers, query).map(str::to_owned).map_err(|error| format!("{error:?}"))
+    }
+
+    #[test]
+    fn a_token_is_the_only_one_of_its_scheme() {
+        for value in ["Bearer a.b.c", "bearer a.b.c", "BEARER   a.b.c"] {
+            assert_eq!(token(&[value], Some("a=b")), Ok("a.b.c".to_owned()), "{value}");
+        }
+        assert_eq!(token(&["Bearer "], None), Ok(String::new()));
+        for values in [&[][..], &["Basic eDp5"], &["Bearer"], &["a.b.c"], &[""]] {
+            assert_eq!(token(values, None), Err("NoToken".to_owned()), "{values:?}");
+        }
+        assert_eq!(token(&["Bearer a", "Bearer a"], None), Err("TwoTokens".to_owned()));
+        assert_eq!(token(&["Bearer a"], Some("a=b&access_token=a")), Err("TwoTokens".to_owned()));
+    }
+
+    #[test]
+    fn a_request_keeps_one_sound_id_or_gets_a_new_one() {
+        let id = |values: &[&'static str]| {
+            let request = Request::get("/").body(axum::body::Body::empty()).unwrap();
+            let (mut parts, body) = request.into_parts();
+            for value in values {
+                parts.headers.append(REQUEST_ID, HeaderValue::from_static(value));
+            }
+            let request = identify(Request::from_parts(parts, body));
+            let ids: Vec<_> = request.headers().get_all(REQUEST_ID).iter().cloned().collect();
+            assert_eq!(ids.len(), 1, "{values:?}");
+            ids[0].to_str().unwrap().to_owned()
+        };
+        assert_eq!(id(&["order-4711"]), "order-4711");
+        for values in [&[][..], &[""], &["with space"], &["a", "b"], &["a", "a"]] {
+            let id = id(values);
+            assert!(id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()), "{values:?}: {id}");
+        }
+    }
+}

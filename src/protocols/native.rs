@@ -1,0 +1,80 @@
+//! The native API: rows in and out by name, tokens, model metadata, deployments, health and metrics.
+
+mod deployments;
+mod fast_path;
+mod health;
+pub mod json;
+mod metrics;
+mod models;
+mod predict;
+mod rows_response;
+mod token;
+
+use axum::{
+    Router,
+    http::{Method, StatusCode},
+    routing::get,
+};
+use serde_json::Value;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::{
+    config::Settings,
+    edge::{EdgeState, MEDIA_TYPE, Protocol, Routes},
+};
+
+pub(in crate::protocols) use fast_path::{FastPath, RequestPath};
+pub use json::prepare_rows;
+
+/// The native API.
+#[derive(Debug)]
+pub(super) struct Native;
+
+impl Protocol for Native {
+    fn claims(&self, _: &Method, _: &str) -> bool {
+        // It is the protocol of every request that no other claims.
+        false
+    }
+
+    fn open_paths(&self) -> &'static [&'static str] {
+        &["/", "/health", "/health/live", "/health/ready", "/token", "/openapi.json", "/docs", "/docs/*"]
+    }
+
+    fn routes(&self, _: &Settings) -> Routes {
+        Routes {
+            words: OpenApiRouter::new()
+                .routes(routes!(token::token))
+                .routes(routes!(models::list))
+                .routes(routes!(models::one))
+                .routes(routes!(deployments::history))
+                .routes(routes!(deployments::rollback)),
+            rows: OpenApiRouter::new()
+                .routes(routes!(predict::predict_default))
+                .routes(routes!(predict::predict_model))
+                .routes(routes!(predict::predict_version)),
+            probes: OpenApiRouter::new()
+                .routes(routes!(health::health))
+                .routes(routes!(health::live))
+                .routes(routes!(health::ready)),
+            ..Routes::default()
+        }
+    }
+
+    fn error_document(&self, _: StatusCode, _: &str) -> Option<Value> {
+        None
+    }
+
+    fn error_schema(&self) -> (&'static str, &'static str) {
+        (MEDIA_TYPE, "ProblemDocument")
+    }
+}
+
+/// Returns the routes of the operators' listener.
+pub(super) fn admin_routes(has_metrics: bool) -> Router<EdgeState> {
+    let counted =
+        if has_metrics { Router::new().route("/metrics", get(metrics::metrics)) } else { Router::new() };
+    counted
+        .route("/health", get(health::admin_health))
+        .route("/health/live", get(health::live))
+        .route("/health/ready", get(health::ready))
+}

@@ -1,0 +1,219 @@
+//! The request head, as far as the fast path accepts it.
+
+use axum::http::{HeaderName, HeaderValue, Method, Request, Version, header};
+
+use crate::{
+    edge::{FORWARDED_FOR, REQUEST_ID, is_sound_request_id},
+    model::ModelName,
+};
+
+/// The head of a request that qualifies for the fast path.
+pub(super) struct Head<'r> {
+    /// The model of the path; `None` for the default model.
+    pub(super) model: Option<ModelName>,
+    /// The index of its route.
+    pub(super) route: usize,
+    /// The caller's own request id.
+    pub(super) id: Option<&'r HeaderValue>,
+    pub(super) length: usize,
+}
+
+/// Returns true if neither path reads this header, so that both paths return the same response with it and without it.
+///
+/// This is an allow-list: a header that is not on it takes the slow path, where a layer may read it. `Origin` is not on
+/// it, so a browser's requests take the slow path.
+fn is_irrelevant(name: &HeaderName) -> bool {
+    match *name {
+        header::ACCEPT
+        | header::ACCEPT_CHARSET
+        | header::ACCEPT_ENCODING
+        | header::ACCEPT_LANGUAGE
+        | header::CACHE_CONTROL
+        | header::DNT
+        | header::PRAGMA
+        | header::USER_AGENT
+        | header::VIA => true,
+        _ => matches!(
+            name.as_str(),
+            "sec-fetch-mode" | "x-forwarded-host" | "x-forwarded-port" | "x-forwarded-proto" | "x-real-ip"
+        ),
+    }
+}
+
+/// Returns true if a `Connection` header only says whether the connection stays open, which the server library decides
+/// on both paths. Any other option names headers for this connection alone, or asks for another protocol.
+fn only_keeps_or_closes(connection: &HeaderValue) -> bool {
+    [&b"keep-alive"[..], b"close"].iter().any(|option| connection.as_bytes().eq_ignore_ascii_case(option))
+}
+
+impl<'r> Head<'r> {
+    /// Reads the head; `None` if anything in it is unusual: an unknown header, a significant header that is repeated, or
+    /// a value that is hard to read.
+    pub(super) fn of<B>(request: &'r Request<B>) -> Option<Self> {
+        let uri = request.uri();
+        let is_usual = request.method() == Method::POST
+            && request.version() == Version::HTTP_11
+            && uri.query().is_none()
+            && uri.authority().is_none();
+        if !is_usual {
+            return None;
+        }
+        let (model, route) = match uri.path() {
+            "/predict" => (None, 0),
+            path => {
+                let name = path.strip_prefix("/models/")?.strip_suffix("/predict")?;
+                (Some(name.parse::<ModelName>().ok()?), 1)
+            }
+        };
+        let (mut host, mut kind, mut length, mut id) = (None, None, None, None);
+        let set = |place: &mut Option<&'r HeaderValue>, value| place.replace(value).is_none();
+        for (name, value) in request.headers() {
+            let is_known = match *name {
+                header::HOST => set(&mut host, value),
+                header::CONTENT_TYPE => set(&mut kind, value),
+                header::CONTENT_LENGTH => set(&mut length, value),
+                // Read by the function that the middleware reads it with.
+                header::AUTHORIZATION => true,
+                header::CONNECTION => only_keeps_or_closes(value),
+                _ if *name == REQUEST_ID => is_sound_request_id(value) && set(&mut id, value),
+                // Decides whose quota is charged, on both paths by the same function.
+                _ if *name == FORWARDED_FOR => true,
+                _ => is_irrelevant(name),
+            };
+            if !is_known {
+                return None;
+            }
+        }
+        host?;
+        if kind?.as_bytes() != b"application/json" {
+            return None;
+        }
+        Some(Self { model, route, id, length: length?.to_str().ok()?.parse().ok()? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Default headers of clients for `POST` with a JSON body, beside `Host`, `Content-Type` and `Content-Length`.
+    const CLIENTS: &[(&str, &[(&str, &str)])] = &[
+        ("curl", &[("user-agent", "curl/8.14.1"), ("accept", "*/*")]),
+        (
+            "Python requests",
+            &[
+                ("user-agent", "python-requests/2.32.5"),
+                ("accept-encoding", "gzip, deflate, br, zstd"),
+                ("accept", "*/*"),
+                ("connection", "keep-alive"),
+            ],
+        ),
+        (
+            "Python httpx",
+            &[
+                ("accept", "*/*"),
+                ("accept-encoding", "gzip, deflate"),
+                ("connection", "keep-alive"),
+                ("user-agent", "python-httpx/0.28.1"),
+            ],
+        ),
+        (
+            "Python urllib",
+            &[("accept-encoding", "identity"), ("user-agent", "Python-urllib/3.13"), ("connection", "close")],
+        ),
+        (
+            "fetch of Node.js",
+            &[
+                ("connection", "keep-alive"),
+                ("accept", "*/*"),
+                ("accept-language", "*"),
+                ("sec-fetch-mode", "cors"),
+                ("user-agent", "node"),
+                ("accept-encoding", "gzip, deflate"),
+            ],
+        ),
+        (
+            "axios",
+            &[
+                ("accept", "application/json, text/plain, */*"),
+                ("user-agent", "axios/1.12.2"),
+                ("accept-encoding", "gzip, compress, deflate, br"),
+                ("connection", "keep-alive"),
+            ],
+        ),
+        ("Go net/http", &[("user-agent", "Go-http-client/1.1"), ("accept-encoding", "gzip")]),
+        ("Java HttpClient over HTTP/1.1", &[("user-agent", "Java-http-client/21.0.8")]),
+        (
+            "Java HttpURLConnection",
+            &[
+                ("cache-control", "no-cache"),
+                ("pragma", "no-cache"),
+                ("user-agent", "Java/21.0.8"),
+                ("accept", "*/*"),
+                ("connection", "keep-alive"),
+            ],
+        ),
+        (
+            "OkHttp",
+            &[("connection", "Keep-Alive"), ("accept-encoding", "gzip"), ("user-agent", "okhttp/4.12.0")],
+        ),
+        (".NET HttpClient", &[]),
+        ("Rust reqwest", &[("accept", "*/*")]),
+        (
+            "a proxy",
+            &[
+                ("via", "1.1 proxy"),
+                ("x-real-ip", "192.0.2.1"),
+                ("x-forwarded-for", "192.0.2.1"),
+                ("x-forwarded-for", "192.0.2.2"),
+                ("x-forwarded-host", "models.example"),
+                ("x-forwarded-port", "443"),
+                ("x-forwarded-proto", "https"),
+                ("x-request-id", "order-4711"),
+            ],
+        ),
+    ];
+
+    fn takes_fast_path(more: &[(&str, &str)]) -> bool {
+        let request = Request::post("/models/iris/predict").header("host", "gateway");
+        let request = request.header("content-type", "application/json").header("content-length", "2");
+        let request = request.header("authorization", "Bearer token");
+        let request = more.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        Head::of(&request.body(()).unwrap()).is_some()
+    }
+
+    #[test]
+    fn common_clients_take_the_fast_path() {
+        for (client, headers) in CLIENTS {
+            assert!(takes_fast_path(headers), "{client}");
+        }
+    }
+
+    #[test]
+    fn any_other_header_takes_the_slow_path() {
+        for (name, value) in [
+            ("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),
+            ("origin", "https://models.example"),
+            ("cookie", "session=1"),
+            ("forwarded", "for=192.0.2.1"),
+            ("x-tenant", "a"),
+            ("x-api-key", "a"),
+            ("x-forwarded-user", "a"),
+            ("x-new", "a"),
+            ("expect", "100-continue"),
+            ("te", "trailers"),
+            ("upgrade", "h2c"),
+            ("transfer-encoding", "chunked"),
+            ("content-encoding", "gzip"),
+            ("connection", "upgrade"),
+            ("connection", "keep-alive, x-tenant"),
+            ("connection", ""),
+            ("host", "another"),
+            ("content-length", "2"),
+            ("content-type", "application/json"),
+            ("x-request-id", "with space"),
+        ] {
+            assert!(!takes_fast_path(&[(name, value)]), "{name}: {value}");
+        }
+    }
+}

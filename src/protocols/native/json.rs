@@ -1,0 +1,11 @@
+//! Requests and responses of the native API as JSON.
+
+mod flat_rows;
+mod request;
+mod response;
+mod rows_writer;
+
+pub use flat_rows::{FlatRows, read_flat_rows};
+pub use request::{PredictRequest, PredictRequestDocument, RequestInputs};
+pub use response::{PredictAnswer, RowAnswer, RowsAnswer};
+pub use rows_writer::{AnswerTemplate, prepare_rows};

@@ -1,0 +1,19 @@
+//! The Open Inference Protocol over gRPC: its service, health and reflection.
+//!
+//! The methods are routes of an `axum` router, in the same layers of the edge as REST.
+
+mod body;
+mod contents;
+mod documents;
+mod health;
+mod infer;
+mod layers;
+pub mod proto;
+mod reflection;
+mod request;
+mod response;
+mod routes;
+mod service;
+mod stream;
+
+pub use routes::router;

@@ -1,0 +1,91 @@
+//! Every method, on one page. Any other is UNIMPLEMENTED.
+
+use axum::{Router, extract::Request, response::IntoResponse};
+use tonic::codec::CompressionEncoding::{Deflate, Gzip, Zstd};
+use tonic_health::pb::health_server::HealthServer;
+use tower::Service as TowerService;
+
+use super::{
+    body::SHORT_MESSAGE_BYTES, health::HealthService, layers,
+    proto::grpc_inference_service_server::GrpcInferenceServiceServer, reflection, service::Service,
+};
+use crate::{
+    config::ServerSettings,
+    edge::{AddressLimit, ApiError, EdgeState, MayManage, MayPredict, MayRead},
+};
+
+/// The method that every caller may use.
+const METADATA: &str = "/inference.GRPCInferenceService/ServerMetadata";
+
+/// Methods that describe models.
+const READ: &[&str] = &[
+    "/inference.GRPCInferenceService/ModelReady",
+    "/inference.GRPCInferenceService/ModelMetadata",
+    "/inference.GRPCInferenceService/ModelConfig",
+    "/inference.GRPCInferenceService/ModelStatistics",
+];
+
+/// Methods that change which models serve, or list the repository.
+const MANAGE: &[&str] = &[
+    "/inference.GRPCInferenceService/RepositoryIndex",
+    "/inference.GRPCInferenceService/RepositoryModelLoad",
+    "/inference.GRPCInferenceService/RepositoryModelUnload",
+];
+
+/// Methods that take tensors.
+const INFER: &str = "/inference.GRPCInferenceService/ModelInfer";
+const STREAM_INFER: &str = "/inference.GRPCInferenceService/ModelStreamInfer";
+
+/// Methods for orchestrators and load balancers.
+const PROBES: &[&str] =
+    &["/inference.GRPCInferenceService/ServerLive", "/inference.GRPCInferenceService/ServerReady"];
+const HEALTH_CHECK: &str = "/grpc.health.v1.Health/Check";
+const HEALTH_WATCH: &str = "/grpc.health.v1.Health/Watch";
+
+/// Returns the listener's methods in all their layers.
+pub fn router(state: EdgeState, settings: &ServerSettings, address_limit: Option<&AddressLimit>) -> Router {
+    let service = Service { state: state.clone(), address_limit: address_limit.cloned() };
+    let limited = |max_bytes: u64| {
+        GrpcInferenceServiceServer::new(service.clone())
+            .max_decoding_message_size(usize::try_from(max_bytes).unwrap_or(usize::MAX))
+            .accept_compressed(Deflate)
+            .accept_compressed(Gzip)
+            .accept_compressed(Zstd)
+            .send_compressed(Deflate)
+            .send_compressed(Gzip)
+            .send_compressed(Zstd)
+    };
+    let short_bytes = settings.max_body_bytes.min(SHORT_MESSAGE_BYTES);
+    let small = limited(short_bytes);
+    let large_bytes = settings.max_tensor_body_bytes;
+    let large = limited(large_bytes);
+    let health = HealthServer::new(HealthService { state: state.clone() })
+        .max_decoding_message_size(usize::try_from(short_bytes).unwrap_or(usize::MAX));
+
+    let infer = layers::permitted::<MayPredict>(Router::new().route_service(INFER, large.clone()));
+    let short = layers::permitted::<MayRead>(methods(READ, &small))
+        .merge(layers::permitted::<MayManage>(methods(MANAGE, &small)))
+        .route_service(METADATA, small.clone());
+    // Available without a token, so calls are limited in time and size.
+    let reflection = layers::unary(reflection::routes(), &state, settings, short_bytes);
+    let watched = Router::new().route_service(HEALTH_WATCH, health.clone());
+    let open_ended = reflection.merge(layers::charged(watched, &state, short_bytes));
+    let streamed = Router::new().route_service(STREAM_INFER, large);
+    let routes = layers::unary(infer, &state, settings, large_bytes)
+        .merge(layers::unary(short, &state, settings, short_bytes))
+        .merge(layers::charged(streamed, &state, large_bytes))
+        .merge(layers::open_ended(open_ended))
+        .fallback(|| async { ApiError::NoSuchMethod });
+    let probes = methods(PROBES, &small).route_service(HEALTH_CHECK, health);
+    let probes = layers::unary(probes, &state, settings, short_bytes);
+    layers::public(routes, probes, &state, settings, address_limit).with_state(state)
+}
+
+fn methods<S>(paths: &[&str], service: &S) -> Router<EdgeState>
+where
+    S: TowerService<Request, Error = std::convert::Infallible> + Clone + Send + Sync + 'static,
+    S::Response: IntoResponse,
+    S::Future: Send + 'static,
+{
+    paths.iter().fold(Router::new(), |routes, path| routes.route_service(path, service.clone()))
+}

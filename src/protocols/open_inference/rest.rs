@@ -1,0 +1,56 @@
+//! The Open Inference Protocol (v2) over REST, with the extensions that `EXTENSIONS` lists.
+
+mod infer;
+mod models;
+mod repository;
+mod schema;
+mod server;
+mod statistics;
+
+pub(in crate::protocols) use schema::InferResponseDocument;
+
+use axum::routing::get;
+pub(in crate::protocols) use infer::infer_response;
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::edge::EdgeState;
+
+/// Returns the routes of metadata and of the model repository.
+pub(super) fn routes() -> OpenApiRouter<EdgeState> {
+    OpenApiRouter::new()
+        .routes(routes!(server::metadata))
+        .routes(routes!(models::names))
+        .routes(routes!(models::metadata))
+        .routes(routes!(models::version_metadata))
+        .routes(routes!(models::ready))
+        .routes(routes!(models::version_ready))
+        .routes(routes!(models::config))
+        .routes(routes!(models::version_config))
+        .routes(routes!(statistics::all))
+        .routes(routes!(statistics::model))
+        .routes(routes!(statistics::version))
+        .routes(routes!(repository::index))
+        .routes(routes!(repository::load))
+        .routes(routes!(repository::unload))
+        // The specification has both spellings.
+        .route("/v2/", get(server::metadata))
+}
+
+/// Returns the routes that run models, with bodies of any encoding.
+pub(super) fn inference() -> OpenApiRouter<EdgeState> {
+    OpenApiRouter::new().routes(routes!(infer::infer)).routes(routes!(infer::version_infer))
+}
+
+/// Returns the routes that orchestrators probe.
+pub(super) fn probes() -> OpenApiRouter<EdgeState> {
+    OpenApiRouter::new().routes(routes!(server::live)).routes(routes!(server::ready))
+}
+
+/// An error.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::protocols) struct ErrorDocument {
+    /// A sentence for people
+    error: String,
+}

@@ -1,0 +1,91 @@
+//! The HTTP service of a listener: a router, with the fast path in front of it on the public one.
+
+use std::{convert::Infallible, sync::Arc};
+
+use arc_swap::ArcSwap;
+use axum::{
+    BoxError, Router,
+    body::{Body, Bytes},
+    http::{Request, Response},
+};
+use http_body::Body as HttpBody;
+use tower::ServiceExt;
+
+use super::{
+    PROTOCOLS,
+    native::{FastPath, RequestPath},
+    routes::public_router,
+};
+use crate::{
+    config::Settings,
+    edge::{AddressLimit, EdgeState, Peer, rest::undrained_body::UndrainedBody},
+};
+
+/// The service that handles the next request of a listener: a change of settings replaces it.
+pub type SharedService = Arc<ArcSwap<HttpService>>;
+
+/// The HTTP service of a listener.
+#[derive(Debug)]
+pub struct HttpService {
+    router: Router,
+    fast_path: Option<FastPath>,
+}
+
+impl From<Router> for HttpService {
+    fn from(router: Router) -> Self {
+        Self { router, fast_path: None }
+    }
+}
+
+impl HttpService {
+    /// Creates the service of the public listener.
+    #[must_use]
+    pub fn public(state: &EdgeState, settings: &Settings, address_limit: Option<&AddressLimit>) -> Self {
+        let chosen = PROTOCOLS.iter().flat_map(|protocol| protocol.chosen_paths(settings));
+        let chosen = chosen.map(str::to_owned).collect();
+        let fast_path = FastPath::new(state.clone(), settings, address_limit, chosen);
+        Self { router: public_router(state, settings, address_limit), fast_path: Some(fast_path) }
+    }
+
+    /// Returns the router alone.
+    pub fn router(&self) -> &Router {
+        &self.router
+    }
+
+    /// Handles a request from this address.
+    ///
+    /// # Errors
+    ///
+    /// Never fails: every error becomes a response.
+    pub async fn respond<B>(
+        self: Arc<Self>,
+        request: Request<B>,
+        peer: Peer,
+    ) -> Result<Response<Body>, Infallible>
+    where
+        B: HttpBody<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let Some(fast_path) = &self.fast_path else {
+            return Box::pin(self.routed(request.map(Body::new), peer)).await;
+        };
+        let mut path = fast_path.classify(request, peer);
+        match path {
+            // Borrowed in place, so that the request exists only once in the future.
+            RequestPath::Fast(ref mut fast) => Ok(fast_path.respond(fast).await),
+            // Boxed, since this future is large and few requests need it.
+            RequestPath::Slow(request) => Box::pin(self.routed(request, peer)).await,
+        }
+    }
+
+    async fn routed(&self, request: Request<Body>, peer: Peer) -> Result<Response<Body>, Infallible> {
+        let (mut parts, body) = request.into_parts();
+        parts.extensions.insert(peer);
+        let (body, unread) = UndrainedBody::of(&parts.headers, body);
+        let mut response = self.router.clone().oneshot(Request::from_parts(parts, body)).await?;
+        if let Some(unread) = unread {
+            unread.drain_or_close(&mut response).await;
+        }
+        Ok(response)
+    }
+}
