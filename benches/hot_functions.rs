@@ -14,7 +14,7 @@ use std::{
 };
 
 use onnx_gateway::{
-    auth::{Authentication, Scopes, Verifier},
+    auth::{Authentication, Scopes},
     codec::parse_valid,
     config::{AuthSettings, Secret},
     model::{
@@ -116,34 +116,33 @@ fn outputs(rows: u16) -> Vec<Value> {
     ]
 }
 
-/// Returns a verifier, a valid token signed with HS256, and the time.
-fn believed() -> (Verifier, String, SystemTime) {
+/// Returns the authentication, a valid token signed with HS256, and the time.
+fn believed() -> (Authentication, String, SystemTime) {
     let secret = Secret::new("nothing but a benchmark is kept by this secret".to_owned());
     let settings = AuthSettings { signing_secret: Some(secret), ..AuthSettings::default() };
-    let Authentication { verifier, issuer, .. } = Authentication::new(&settings, &|_| false).unwrap();
+    let authentication = Authentication::new(&settings, &|_| false).unwrap();
     let now = SystemTime::now();
     let scopes = Scopes::of_claim("predict read");
-    let token = issuer.unwrap().issue("benchmark", scopes, now, None).unwrap().token;
-    let verifier = verifier.unwrap();
-    verifier.verify(&token, now).unwrap();
-    (verifier, token, now)
+    let token = authentication.issuer.as_ref().unwrap().issue("benchmark", scopes, now, None).unwrap().token;
+    authentication.verify(&token, now).unwrap();
+    (authentication, token, now)
 }
 
 /// Looks up a token that was verified before.
 fn token(times: usize) {
-    let (verifier, token, now) = believed();
+    let (authentication, token, now) = believed();
     for _ in 0..times {
-        black_box(verifier.known(black_box(&token), now).unwrap());
+        black_box(authentication.known(black_box(&token), now).unwrap());
     }
 }
 
 /// Verifies a token.
 fn token_long_way(times: usize) {
-    let (verifier, token, now) = believed();
+    let (authentication, token, now) = believed();
     for time in 1..=times {
         // A cached token is valid only from its first verification on, and these times are before it.
         let before = now - Duration::from_nanos(u64::try_from(time).unwrap());
-        black_box(verifier.verify(black_box(&token), before).unwrap());
+        black_box(authentication.verify(black_box(&token), before).unwrap());
     }
 }
 

@@ -27,4 +27,3 @@ pub use issuer::{IssuedToken, TokenIssuer};
 pub use scope::{Action, Scope, ScopeError, Scopes};
 pub use setup::Authentication;
 pub use token_error::TokenError;
-pub use verifier::Verifier;

@@ -289,7 +289,7 @@ async fn release_idle(live: Arc<ReloadableState>) {
         // Millions of addresses take longer than a request should wait.
         let released = tokio::task::spawn_blocking(move || {
             quotas.release_idle();
-            authentication.verifier.as_ref().inspect(|verifier| verifier.forget_expired(now));
+            authentication.forget_expired(now);
         });
         if let Err(error) = released.await {
             tracing::error!(%error, "failed to release the quotas of idle clients");

@@ -3,21 +3,21 @@
 use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
 
 use super::{
-    Clients, Scopes, TokenIssuer, Verifier,
+    Caller, Clients, Scopes, TokenError, TokenIssuer,
     clients::{self, Client},
     development,
     header::is_key_id,
     keys::{self, ReadKey},
-    verifier::VerificationKey,
+    verifier::{VerificationKey, Verifier},
     weak_secret,
 };
 use crate::config::{AuthSettings, SecretBytes, SettingsProblem};
 
-/// The verifier, the issuer and the clients.
+/// The one place that knows how callers authenticate: verification, issued tokens and clients.
 #[derive(Debug)]
 pub struct Authentication {
     /// The verifier of tokens; `None` if authentication is off.
-    pub verifier: Option<Verifier>,
+    verifier: Option<Verifier>,
     /// The signer of tokens for clients; `None` if there is no key to sign with.
     pub issuer: Option<TokenIssuer>,
     /// The clients that may request tokens.
@@ -69,6 +69,37 @@ impl Authentication {
         }
         let verifier = settings.enabled.then_some(verifier);
         Ok(Self { verifier, issuer, clients: Arc::new(Clients::new(clients)) })
+    }
+
+    /// Returns true if requests need a token. If not, every caller is [`Caller::anonymous`].
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        self.verifier.is_some()
+    }
+
+    /// Returns the caller of this token. If authentication is off, no token is read.
+    ///
+    /// # Errors
+    ///
+    /// The reason why the token is refused.
+    pub fn verify(&self, token: &str, now: SystemTime) -> Result<Arc<Caller>, TokenError> {
+        match &self.verifier {
+            Some(verifier) => verifier.verify(token, now),
+            None => Ok(Arc::new(Caller::anonymous())),
+        }
+    }
+
+    /// Returns the caller of a token that was verified before and is still valid; costs next to nothing.
+    #[must_use]
+    pub fn known(&self, token: &str, now: SystemTime) -> Option<Arc<Caller>> {
+        self.verifier.as_ref()?.known(token, now)
+    }
+
+    /// Removes tokens that have expired at this time.
+    pub fn forget_expired(&self, now: SystemTime) {
+        if let Some(verifier) = &self.verifier {
+            verifier.forget_expired(now);
+        }
     }
 }
 

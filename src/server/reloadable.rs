@@ -203,7 +203,7 @@ impl ReloadableState {
             serving: Arc::clone(&self.serving),
             authentication: Arc::clone(authentication),
             // Without authentication there is no per-caller quota: all clients would share one.
-            caller_quota: (limited && authentication.verifier.is_some()).then(|| Arc::clone(&quotas.caller)),
+            caller_quota: (limited && authentication.is_on()).then(|| Arc::clone(&quotas.caller)),
             byte_budget: Arc::clone(&self.byte_budget),
             failed_tokens: limited.then(|| Arc::clone(&quotas.failed_tokens)),
             log_ins: Arc::clone(&quotas.log_ins),

@@ -296,7 +296,8 @@ fn a_secret_need_not_be_text_and_a_kid_may_hold_whatever_can_be_printed() {
     let verified = |settings: &AuthSettings, kid: Option<&str>| {
         let token = TokenBuilder::new().header("kid", kid.map_or(Value::Null, |kid| json!(kid)));
         let authentication = Authentication::new(settings, &|_| false).unwrap();
-        authentication.verifier.unwrap().verify(&token.build_with(&key), SystemTime::now()).map(drop)
+        assert!(authentication.is_on());
+        authentication.verify(&token.build_with(&key), SystemTime::now()).map(drop)
     };
     for setting in ["signing_secret_file = 'key.bin'", "signing_secret_base64_file = 'key.base64'"] {
         assert_eq!(verified(&loaded(&format!("[auth]\n{setting}")), None), Ok(()), "{setting}");

@@ -168,9 +168,11 @@ impl FastPath {
         let is_taken = self.chosen.iter().any(|path| path == request.uri().path());
         let head = Head::of(request).filter(|head| !is_taken && head.length <= self.most_body_bytes)?;
         let state = &self.state;
-        let caller = match &state.authentication.verifier {
-            Some(verifier) => verifier.known(bearer(request.headers(), None).ok()?, state.clock.now())?,
-            None => Arc::clone(&self.anonymous),
+        let authentication = &state.authentication;
+        let caller = if authentication.is_on() {
+            authentication.known(bearer(request.headers(), None).ok()?, state.clock.now())?
+        } else {
+            Arc::clone(&self.anonymous)
         };
         let servable = match &head.model {
             Some(model) => state.serving.servable(model, None),
