@@ -12,7 +12,7 @@ use super::{
     output,
 };
 use crate::{
-    lifecycle::{Proof, Refusal},
+    lifecycle::{Costs, Proof, Refusal},
     model::{ColumnFacts, Elements, Labels, Schedule},
 };
 
@@ -117,16 +117,7 @@ pub(super) fn describe(proof: &Proof, schedule: &Schedule) -> String {
         let _ =
             writeln!(text, "  rows     `{output}` is the same for all rows: it is returned whole with each");
     }
-    let labels = proof.contract.graph.labels.as_ref().map(Labels::names);
-    match (proof.contract.classes.as_slice(), labels) {
-        ([], Some(labels)) => {
-            let _ = writeln!(text, "  classes  {} (from the graph)", labels.join(", "));
-        }
-        ([], None) => {}
-        (names, _) => {
-            let _ = writeln!(text, "  classes  {}", names.join(", "));
-        }
-    }
+    describe_classes(&mut text, proof);
     let columns = &proof.contract.graph.columns;
     for (input, column, facts) in columns.iter().take(MAX_LISTED) {
         let place = column.map_or_else(|| "every element".to_owned(), |column| format!("column {column}"));
@@ -145,14 +136,7 @@ pub(super) fn describe(proof: &Proof, schedule: &Schedule) -> String {
     for assumption in &proof.assumptions {
         let _ = writeln!(text, "           with {assumption}");
     }
-    let _ = write!(text, "  time     {} to load, {} a run", time(costs.load_us), time(costs.run_us));
-    let _ = match costs.run_32_rows_us {
-        Some(run) => writeln!(text, ", {} of 32 rows", time(run)),
-        None => writeln!(text),
-    };
-    if let Some(run) = costs.run_threads_us {
-        let _ = writeln!(text, "           {} with a thread for each CPU", time(run));
-    }
+    describe_times(&mut text, costs);
     let batches = match (proof.batchable, schedule.batching) {
         (false, _) => "none",
         (true, true) => "of several requests",
@@ -177,6 +161,28 @@ pub(super) fn describe(proof: &Proof, schedule: &Schedule) -> String {
         let _ = writeln!(text, "           without {missing}");
     }
     text
+}
+
+/// Appends the classes: those of the author, else those of the graph.
+fn describe_classes(text: &mut String, proof: &Proof) {
+    let labels = proof.contract.graph.labels.as_ref().map(Labels::names);
+    let _ = match (proof.contract.classes.as_slice(), labels) {
+        ([], Some(labels)) => writeln!(text, "  classes  {} (from the graph)", labels.join(", ")),
+        ([], None) => Ok(()),
+        (names, _) => writeln!(text, "  classes  {}", names.join(", ")),
+    };
+}
+
+/// Appends the durations that the proof measured.
+fn describe_times(text: &mut String, costs: &Costs) {
+    let _ = write!(text, "  time     {} to load, {} a run", time(costs.load_us), time(costs.run_us));
+    let _ = match costs.run_32_rows_us {
+        Some(run) => writeln!(text, ", {} of 32 rows", time(run)),
+        None => writeln!(text),
+    };
+    if let Some(run) = costs.run_threads_us {
+        let _ = writeln!(text, "           {} with a thread for each CPU", time(run));
+    }
 }
 
 /// Describes what is known of a column.

@@ -18,7 +18,11 @@ use tokio::{
 };
 
 use super::{connection_slot::ConnectionSlot, shutdown::Shutdown};
-use crate::{edge::Peer, protocols::SharedService, telemetry::Metrics};
+use crate::{
+    edge::Peer,
+    protocols::SharedService,
+    telemetry::{ConnectionEnd, Metrics},
+};
 
 /// At shutdown, time that a newly opened connection has for its first request.
 const FIRST_REQUEST_GRACE: Duration = Duration::from_millis(500);
@@ -75,6 +79,26 @@ async fn linger(mut stream: impl AsyncReadExt + AsyncWriteExt + Unpin) {
         let mut rest = stream.take(LINGER_BYTES);
         let _ = time::timeout(LINGER_TIME, copy(&mut rest, &mut sink())).await;
     }
+}
+
+/// Waits for the end of the gateway. A connection without a request waits a little longer: it would be closed at once,
+/// though its first request may be on the way.
+async fn stopped(shutdown: &Shutdown, saw_request: impl Fn() -> bool) {
+    shutdown.stopped().await;
+    if !saw_request() {
+        time::sleep(FIRST_REQUEST_GRACE).await;
+    }
+}
+
+/// Reports the error that ended a connection, and counts the client's fault if there is one. Clients that leave or are
+/// slow are normal.
+fn report_early_end(error: &hyper::Error, peer: Peer, metrics: &Metrics, was_flooded: bool) {
+    if was_flooded {
+        metrics.connection_closed(ConnectionEnd::FrameFlood);
+    } else if is_too_slow(error) {
+        metrics.connection_closed(ConnectionEnd::SlowReader);
+    }
+    tracing::debug!(%error, address = %peer.0, "a connection ended early");
 }
 
 /// Returns true if a connection ended because its client did not read its responses.

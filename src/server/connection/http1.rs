@@ -28,8 +28,8 @@ use tokio::{
 };
 
 use super::{
-    Connection, FIRST_REQUEST_GRACE, LEAVING_GRACE, coalescing_stream::CoalescingStream,
-    head_recorder::HeadRecorder, is_too_slow, linger, paced_stream::PacedStream, unset_clock,
+    Connection, LEAVING_GRACE, coalescing_stream::CoalescingStream, head_recorder::HeadRecorder, linger,
+    paced_stream::PacedStream, report_early_end, stopped, unset_clock,
 };
 use crate::{
     edge::rest::TwoLengths,
@@ -94,14 +94,7 @@ pub(super) async fn run(connection: Connection, stream: TcpStream) {
         .max_buf_size(MAX_HEADER_BYTES)
         .max_headers(MAX_HEADERS)
         .serve_connection(TokioIo::new(stream), service);
-    let stopped = async {
-        shutdown.stopped().await;
-        // A connection without a request would be closed at once, though its first one may be on the way.
-        if !used.load(Ordering::Relaxed) {
-            time::sleep(FIRST_REQUEST_GRACE).await;
-        }
-    };
-    let mut stopped = pin!(stopped);
+    let mut stopped = pin!(stopped(&shutdown, || used.load(Ordering::Relaxed)));
     let mut grace = pin!(time::sleep(LEAVING_GRACE));
     let (mut is_ending, mut is_leaving, mut has_grace) = (false, false, false);
     let mut waker = None;
@@ -133,13 +126,7 @@ pub(super) async fn run(connection: Connection, stream: TcpStream) {
         // A dismissed connection has no unread request.
         Ok(()) if is_leaving => {}
         Ok(()) => linger(connection.into_parts().io.into_inner()).await,
-        // Clients that leave or are slow are normal.
-        Err(error) => {
-            if is_too_slow(&error) {
-                metrics.connection_closed(ConnectionEnd::SlowReader);
-            }
-            tracing::debug!(%error, address = %peer.0, "a connection ended early");
-        }
+        Err(error) => report_early_end(&error, peer, &metrics, false),
     }
 }
 

@@ -24,8 +24,8 @@ use tokio::{
 use tower::ServiceExt;
 
 use super::{
-    Connection, FIRST_REQUEST_GRACE, LEAVING_GRACE, flood_guard::FloodGuard, is_too_slow, linger,
-    paced_stream::PacedStream,
+    Connection, LEAVING_GRACE, flood_guard::FloodGuard, linger, paced_stream::PacedStream, report_early_end,
+    stopped,
 };
 use crate::{
     edge::{Ending, OpenEndedAnswer, Peer},
@@ -104,12 +104,7 @@ pub(super) async fn run(connection: Connection, mut stream: TcpStream) {
             .initial_connection_window_size(if is_proxy { PROXY_WINDOW_BYTES } else { WINDOW_BYTES })
             .serve_connection(io, service)
     );
-    let mut stopped = pin!(async {
-        shutdown.stopped().await;
-        if !answers.saw_request() {
-            time::sleep(FIRST_REQUEST_GRACE).await;
-        }
-    });
+    let mut stopped = pin!(stopped(&shutdown, || answers.saw_request()));
     let mut look = time::interval(LOOK_INTERVAL);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut grace = pin!(time::sleep(LEAVING_GRACE));
@@ -119,12 +114,7 @@ pub(super) async fn run(connection: Connection, mut stream: TcpStream) {
         tokio::select! {
             ended = &mut connection => {
                 if let Err(error) = ended {
-                    if was_flooded.load(Ordering::Relaxed) {
-                        metrics.connection_closed(ConnectionEnd::FrameFlood);
-                    } else if is_too_slow(&error) {
-                        metrics.connection_closed(ConnectionEnd::SlowReader);
-                    }
-                    tracing::debug!(%error, address = %peer.0, "a connection ended early");
+                    report_early_end(&error, peer, &metrics, was_flooded.load(Ordering::Relaxed));
                 }
                 return;
             }
@@ -169,15 +159,10 @@ pub(super) async fn run(connection: Connection, mut stream: TcpStream) {
 /// Waits for the preface. Returns true if the connection is HTTP/2 and should be served.
 async fn begins(connection: &Connection, stream: &mut TcpStream) -> bool {
     let Connection { peer, slot, header_timeout, write_timeout, shutdown, .. } = connection;
-    let stopped = async {
-        shutdown.stopped().await;
-        // As for HTTP/1.1: the first request may be on the way.
-        time::sleep(FIRST_REQUEST_GRACE).await;
-    };
     let greeted = tokio::select! {
         greeted = time::timeout(*header_timeout, speaks_http2(stream)) => greeted,
         () = poll_fn(|context| slot.poll_leaving(context, &mut None)) => return false,
-        () = stopped => return false,
+        () = stopped(shutdown, || false) => return false,
     };
     match greeted {
         Ok(Ok(true)) => return true,
