@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
 from collections import Counter
@@ -14,7 +15,11 @@ import pytest
 
 PASSED, FAILED, SKIPPED, EXPECTED = "passed", "failed", "skipped", "xfailed"
 SOMETHING_LEFT_OUT = 3
+MARKS = {PASSED: "ok", FAILED: "FAIL", SKIPPED: "left out"}
 PROGRESS_SECONDS = 5
+# A failure in one line.
+SHOWN_CHARACTERS = 400
+LOG_LINES = 40
 # No plugins but these: environments have some of which a suite knows nothing.
 ARGUMENTS = (
     "--disable-plugin-autoload",
@@ -101,7 +106,7 @@ class Recorder:
 
 
 def name_of(item: pytest.Item) -> str:
-    return item.callspec.id if hasattr(item, "callspec") else item.name
+    return item.callspec.id if hasattr(item, "callspec") else item.name.removeprefix("test_").replace("_", " ")
 
 
 def detail_of(call: pytest.CallInfo[None]) -> str:
@@ -112,12 +117,43 @@ def detail_of(call: pytest.CallInfo[None]) -> str:
     return str(value.msg if told else f"{type(value).__name__}: {value}")  # type: ignore[attr-defined]
 
 
+def expect(right: bool, came: object) -> None:
+    """Fails the test that calls it unless this is right."""
+    if not right:
+        pytest.fail(str(came), pytrace=False)
+
+
+def show(outcome: Outcome) -> None:
+    """Prints the outcome of a test in one line, with what it recorded as `seen` or as a `figure`."""
+    seen = outcome.detail or outcome.recorded.get("seen") or outcome.recorded.get("figure", "")
+    detail = f": {' '.join(str(seen).split())[:SHOWN_CHARACTERS]}" if seen else ""
+    print(f"{MARKS[outcome.outcome]:<8}  {outcome.name}{detail}", flush=True)
+
+
 def run(recorder: Recorder, tests: Path, arguments: Iterable[str] = (), plugins: Sequence[object] = ()) -> bool:
     """Runs the tests of a file. Returns true if all could be run and none failed; says what prevented others."""
+    # As Ctrl-C does, so that all that fixtures started is ended.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     status = pytest.main([str(tests), *ARGUMENTS, *arguments], plugins=[recorder, *plugins])
     for fault in recorder.faults:
         recorder.say(fault)
     return status == pytest.ExitCode.OK and bool(recorder.outcomes)
+
+
+def conclude(recorder: Recorder, passed: bool, log: Path) -> int:
+    """Prints the end of the log if a test failed, then what was left out, and the figures. Returns the exit status."""
+    counts = recorder.counts()
+    if not passed and log.exists():
+        recorder.say(f"the end of {log}:")
+        print(*log.read_text(errors="replace").splitlines()[-LOG_LINES:], sep="\n", file=sys.stderr, flush=True)
+    left_out = dict.fromkeys(one.detail for one in recorder.outcomes if one.outcome == SKIPPED)
+    for reason in left_out:
+        recorder.say(f"left out: {reason}")
+    figures = [str(one.recorded["figure"]) for one in recorder.outcomes if "figure" in one.recorded]
+    recorder.say(", ".join([f"{counts[PASSED]} passed", f"{counts[FAILED]} failed", *figures]))
+    if not passed:
+        return 1
+    return SOMETHING_LEFT_OUT if left_out else 0
 
 
 def table(lines: Sequence[Sequence[str]]) -> str:

@@ -12,13 +12,10 @@ from typing import Any
 
 import pytest
 
-from lib.suite import Outcome, Recorder, run
+from lib.suite import Recorder, run, show
 
 from . import test_checks
 from .gateway import Gateway
-
-MOST_LETTERS = 400
-MARKS = {"passed": "ok", "failed": "FAIL", "skipped": "left out"}
 
 
 class Part:
@@ -30,11 +27,6 @@ class Part:
     def pytest_configure(self, config: pytest.Config) -> None:
         config.stash[test_checks.PART] = self.name
         config.stash[test_checks.GATEWAY] = self.gateway
-
-
-def show(outcome: Outcome) -> None:
-    detail = f": {' '.join(outcome.detail.split())[:MOST_LETTERS]}" if outcome.detail else ""
-    print(f"{MARKS[outcome.outcome]:<8}  {outcome.name}{detail}", flush=True)
 
 
 def main() -> None:

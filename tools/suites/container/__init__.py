@@ -1,0 +1,1 @@
+"""The image, built and run as it is meant to be: what `tools/container-test` consists of."""
