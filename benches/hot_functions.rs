@@ -18,10 +18,10 @@ use onnx_gateway::{
     codec::parse_valid,
     config::{AuthSettings, Secret},
     model::{
-        Contract, Dimension, ElementType, Feature, FlatLayout, Layout, ModelVersion, RowOutputs, Signature,
-        Tensor, TensorData, Value, ValueSpec, rows_to_tensors,
+        Contract, Dimension, ElementType, Feature, FlatLayout, Layout, ModelVersion, Signature, Tensor,
+        TensorData, Value, ValueSpec, rows_to_tensors,
     },
-    protocols::native::json::{AnswerTemplate, PredictRequest, RequestInputs, RowsAnswer, read_flat_rows},
+    protocols::native::json::{AnswerTemplate, PredictRequest, RequestInputs, read_flat_rows},
     serving::{ResponseParts, RowsWriter as _},
 };
 
@@ -40,9 +40,7 @@ const FUNCTIONS: &[(&str, Run)] = &[
     ("batch_8", |times| batch(8, times)),
     ("batch_64", |times| batch(64, times)),
     ("serialise_row", |times| serialise(1, times)),
-    ("serialise_row_long_way", |times| serialise_long_way(1, times)),
     ("serialise_1024", |times| serialise(1024, times)),
-    ("serialise_1024_long_way", |times| serialise_long_way(1024, times)),
 ];
 
 fn main() -> ExitCode {
@@ -183,23 +181,12 @@ fn parse_long_way(body: &str, times: usize) {
 fn serialise(rows: u16, times: usize) {
     let (outputs, iris) = (outputs(rows), Iris::new());
     let Iris { signature, contract, layout } = &iris;
-    let (name, version) = (&"iris".parse().expect("it is a name"), ModelVersion::new(1));
+    let (name, version) = ("iris", ModelVersion::new(1));
     let template = AnswerTemplate::new(ResponseParts { name, version, signature, contract, layout });
     let total = usize::from(rows);
     for _ in 0..times {
         let mut out = Vec::new();
         assert!(template.write(&mut out, black_box(&outputs), 0..total, total, rows > 1));
         black_box(out);
-    }
-}
-
-fn serialise_long_way(rows: u16, times: usize) {
-    let Iris { signature, contract, layout } = &Iris::new();
-    let outputs = &RowOutputs::new(usize::from(rows), outputs(rows), signature, &layout.outputs).unwrap();
-    for _ in 0..times {
-        let version = ModelVersion::new(1);
-        let answer =
-            RowsAnswer { model: "iris", version, signature, contract, layout, outputs, many: rows > 1 };
-        black_box(serde_json::to_vec(black_box(&answer)).unwrap());
     }
 }

@@ -61,7 +61,7 @@ pub use output_size::OutputSize;
 pub use proof::{FoundOutputs, find_outputs};
 pub use refusal::{Reason, Refusal};
 pub use schedule::decide as decide_schedule;
-pub use servable::{Flat, PrepareRows, ResponseParts, RowsWriter, Servable, Stamp};
+pub use servable::{PrepareRows, ResponseParts, RowsWriter, Servable, Stamp};
 pub use serving_map::{ServingMap, ServingModel};
 pub use source::{Candidate, Config, Defect, RepositoryScan, ScannedModel, Source};
 pub use statistics::{BatchCounts, Counts, Phases, Statistics, Total};

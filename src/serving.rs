@@ -21,8 +21,8 @@ pub use metadata::{ModelMetadata, VersionMetadata};
 pub use prediction::{Inference, Prediction, RequestContext};
 
 pub use crate::lifecycle::{
-    BatchCounts, Counts, Flat, HistoryEntry, Notice, OperationError, Reason, Refusal, ResponseParts,
-    RolledBack, RowsWriter, Servable, State as VersionState, Total, VersionStatus,
+    BatchCounts, Counts, HistoryEntry, Notice, OperationError, Reason, Refusal, ResponseParts, RolledBack,
+    RowsWriter, Servable, State as VersionState, Total, VersionStatus,
 };
 
 use crate::{

@@ -10,7 +10,6 @@ use std::{
 };
 
 use clap::Args;
-use serde::Serialize;
 
 use super::{Failure, load_settings, output};
 use crate::{
@@ -22,9 +21,9 @@ use crate::{
         CONTRACT_KEY, Contract, ContractDocument, Graph, GraphFacts, Layout, ModelName, ModelVersion, NoRows,
         RowOutputs, Tensor, Value, documents_to_tensors, rows_to_tensors,
     },
-    protocols::native::json::{PredictRequest, RequestInputs, RowsAnswer},
+    protocols::native::json::{AnswerTemplate, PredictRequest, RequestInputs},
     runtime::{Instance, RunOptions, Runtime, SessionOptions},
-    serving::ServingError,
+    serving::{ResponseParts, RowsWriter as _, ServingError},
 };
 
 #[derive(Debug, Args)]
@@ -132,13 +131,20 @@ fn answer(
             let outputs = &RowOutputs::new(rows.len(), outputs, &signature, &layout.outputs)
                 .map_err(|error| in_model(error.to_string()))?;
             let (signature, contract, many) = (&signature, &contract, base == RowBase::Instances);
-            written(&RowsAnswer { model, version, signature, contract, layout, outputs, many }, json)
+            let writer =
+                AnswerTemplate::new(ResponseParts { name: model, version, signature, contract, layout });
+            let (rows, mut body) = (outputs.rows(), Vec::new());
+            if !writer.write(&mut body, outputs.values(), 0..rows, rows, many) {
+                return Err(in_model("its outputs cannot be written".to_owned()));
+            }
+            written(body, json)
         }
         RequestInputs::Inputs(documents) => {
             let inputs = documents_to_tensors(&documents, &signature)
                 .map_err(|violations| listed(&input_errors(&violations)))?;
             let outputs = &run(&mut instance, &inputs, options).map_err(in_model)?;
-            written(&TensorsAnswer { model, version, signature: &signature, outputs }, json)
+            let answer = TensorsAnswer { model, version, signature: &signature, outputs };
+            written(serde_json::to_vec(&answer).map_err(|error| error.to_string())?, json)
         }
     }
 }
@@ -162,9 +168,18 @@ fn run(
     instance.run(&inputs, options, RunPermit::of_command_line()).map_err(|error| error.to_string())
 }
 
-fn written(answer: &impl Serialize, json: bool) -> Result<String, String> {
-    let text = if json { serde_json::to_string(answer) } else { serde_json::to_string_pretty(answer) };
-    text.map(|text| text + "\n").map_err(|error| error.to_string())
+/// Returns a response as the text that is printed: as it is, or with a line for each member.
+fn written(body: Vec<u8>, json: bool) -> Result<String, String> {
+    let mut text = Vec::new();
+    if json {
+        text = body;
+    } else {
+        let mut pretty = serde_json::Serializer::pretty(&mut text);
+        serde_transcode::transcode(&mut serde_json::Deserializer::from_slice(&body), &mut pretty)
+            .map_err(|error| error.to_string())?;
+    }
+    text.push(b'\n');
+    String::from_utf8(text).map_err(|error| error.to_string())
 }
 
 fn listed(errors: &[FieldError]) -> String {

@@ -15,16 +15,7 @@ use crate::{
     telemetry::Seconds,
 };
 
-/// Data of the fast path: rows of numbers go straight into a tensor, and outputs straight into the response.
-#[derive(Debug)]
-pub struct Flat {
-    /// Layout of rows of numbers.
-    pub layout: FlatLayout,
-    /// Writer of responses.
-    pub writer: Box<dyn RowsWriter>,
-}
-
-/// Writes the response of one version to rows of numbers, in the form of the protocol that takes them.
+/// Writes the response of one version to rows, in the form of the protocol that takes them.
 pub trait RowsWriter: fmt::Debug + Send + Sync {
     /// Returns true if there are such rows, and each output holds what it has to; [`RowsWriter::write`] then writes.
     fn can_write(&self, outputs: &[Value], rows: &Range<usize>, total: usize) -> bool;
@@ -45,7 +36,7 @@ pub trait RowsWriter: fmt::Debug + Send + Sync {
 #[derive(Clone, Copy, Debug)]
 pub struct ResponseParts<'v> {
     /// The model.
-    pub name: &'v ModelName,
+    pub name: &'v str,
     /// The version.
     pub version: ModelVersion,
     /// The signature.
@@ -89,8 +80,10 @@ pub struct Servable {
     pub schedule: Schedule,
     /// Identification in responses.
     pub stamp: Stamp,
-    /// Data of the fast path. `None` if the model does not support it.
-    pub flat: Option<Flat>,
+    /// Layout of rows of numbers, which go straight into a tensor. `None` if the model takes other rows, or none.
+    pub flat: Option<FlatLayout>,
+    /// Writer of responses to rows. `None` if the model does not take rows.
+    pub rows_writer: Option<Box<dyn RowsWriter>>,
     /// Memory of the outputs.
     pub output_size: OutputSize,
     /// Metric of run durations.
@@ -133,6 +126,15 @@ impl Servable {
     /// The reason why the model does not take rows.
     pub fn layout_of_rows(&self) -> Result<&Arc<Layout>, NoRows> {
         self.layout.as_ref().ok_or_else(|| self.proof.against_rows().unwrap_or(NoRows::Inputs))
+    }
+
+    /// Returns the writer of responses to rows.
+    ///
+    /// # Errors
+    ///
+    /// The reason why the model does not take rows.
+    pub fn rows_writer(&self) -> Result<&dyn RowsWriter, NoRows> {
+        self.rows_writer.as_deref().ok_or_else(|| self.proof.against_rows().unwrap_or(NoRows::Inputs))
     }
 
     /// Returns the record that survives a restart.

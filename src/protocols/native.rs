@@ -7,7 +7,6 @@ pub mod json;
 mod metrics;
 mod models;
 mod predict;
-mod rows_response;
 mod token;
 
 use axum::{

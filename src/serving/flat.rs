@@ -5,7 +5,7 @@ use super::{
     blame::{Requester, blamed},
 };
 use crate::{
-    lifecycle::{Flat, Servable},
+    lifecycle::Servable,
     model::RowOutputs,
     runtime::{Inputs, RunResult},
     system::memory::trim_heap_later,
@@ -23,10 +23,13 @@ pub struct FlatPrediction {
 }
 
 impl FlatPrediction {
-    /// Writes the response of this version: to the list of rows if `many`, else to the first. `None` if its writer
-    /// cannot: [`FlatPrediction::into_rows`] then says why, or has the rows for another writer.
-    pub fn write(&mut self, servable: &Servable, many: bool) -> Option<Vec<u8>> {
-        let Flat { writer, .. } = servable.flat.as_ref()?;
+    /// Writes the response of this version: to the list of rows if `many`, else to the first.
+    ///
+    /// # Errors
+    ///
+    /// If the outputs do not hold one part for each row.
+    pub fn write(mut self, servable: &Servable, many: bool) -> Result<Vec<u8>, ServingError> {
+        let writer = servable.rows_writer()?;
         let rows = self.ran.rows().unwrap_or(0..self.rows);
         let mut body = Vec::new();
         // A run that was not shared counts as one, whatever it holds.
@@ -37,28 +40,21 @@ impl FlatPrediction {
             self.ran.inputs = Inputs::Named(Vec::new());
         }
         if !writer.write(&mut body, self.ran.batch(), rows, total, many) {
-            return None;
+            return Err(self.objection(servable)?);
         }
         trim_heap_later(body.len());
         servable.monitor.answered(self.by.caller);
-        Some(body)
+        Ok(body)
     }
 
-    /// Returns the outputs row by row.
-    ///
-    /// # Errors
-    ///
-    /// If the outputs do not hold one part for each row.
-    pub fn into_rows(mut self, servable: &Servable) -> Result<RowOutputs, ServingError> {
+    /// Finds out which output does not hold one part for each row.
+    fn objection(mut self, servable: &Servable) -> Result<ServingError, ServingError> {
         let outputs =
             self.ran.take_outputs().ok_or(ServingError::Internal("a batch does not hold its rows"))?;
         let layout = servable.layout_of_rows()?;
         match RowOutputs::new(self.rows, outputs, &servable.signature, &layout.outputs) {
-            Ok(outputs) => {
-                servable.monitor.answered(self.by.caller);
-                Ok(outputs)
-            }
-            Err(error) => Err(blamed(servable, self.by, error.into(), Some(Box::new(self.ran.inputs)))),
+            Ok(_) => Err(ServingError::Internal("outputs that hold rows could not be written")),
+            Err(error) => Ok(blamed(servable, self.by, error.into(), Some(Box::new(self.ran.inputs)))),
         }
     }
 }

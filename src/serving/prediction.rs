@@ -7,7 +7,7 @@ use crate::{
     lifecycle::Servable,
     model::{Layout, RowOutputs, Value},
     runtime::RunResult,
-    system::byte_budget::ByteCharge,
+    system::{byte_budget::ByteCharge, memory::trim_heap_later},
 };
 
 /// The caller and the urgency of a request.
@@ -34,6 +34,23 @@ pub struct Prediction {
     pub layout: Arc<Layout>,
     /// The outputs of each row.
     pub outputs: RowOutputs,
+}
+
+impl Prediction {
+    /// Writes the response of the version: to the list of rows if `many`, else to the first.
+    ///
+    /// # Errors
+    ///
+    /// [`ServingError::Internal`] if the outputs hold rows and cannot be written, which does not happen.
+    pub fn write(&self, many: bool) -> Result<Vec<u8>, ServingError> {
+        let Self { servable, outputs, .. } = self;
+        let (rows, mut body) = (outputs.rows(), Vec::new());
+        if !servable.rows_writer()?.write(&mut body, outputs.values(), 0..rows, rows, many) {
+            return Err(ServingError::Internal("outputs that hold rows could not be written"));
+        }
+        trim_heap_later(body.len());
+        Ok(body)
+    }
 }
 
 /// The result for tensors.

@@ -1,5 +1,7 @@
 //! Answers to rows are the same bytes, whoever writes them.
 
+mod by_serde;
+
 use std::ops::Range;
 
 use onnx_gateway::{
@@ -7,11 +9,12 @@ use onnx_gateway::{
         Contract, Dimension, ElementType, Feature, Labels, Layout, ModelVersion, Output, RowOutputs,
         Signature, Tensor, TensorData, Value, ValueKind, ValueSpec,
     },
-    protocols::native::json::{AnswerTemplate, RowsAnswer},
+    protocols::native::json::AnswerTemplate,
     serving::{ResponseParts, RowsWriter as _},
 };
 use proptest::prelude::*;
 
+use self::by_serde::RowsAnswer;
 use crate::support::table;
 
 /// A model with these outputs, of which the first is the prediction.
@@ -58,7 +61,7 @@ impl Model {
 
     fn by_template(&self, outputs: &[Value], rows: Range<usize>, total: usize, many: bool) -> Option<String> {
         let Self { signature, contract, layout } = self;
-        let (name, version) = (&"iris".parse().unwrap(), ModelVersion::new(7));
+        let (name, version) = ("iris", ModelVersion::new(7));
         let template = AnswerTemplate::new(ResponseParts { name, version, signature, contract, layout });
         let mut out = b"before".to_vec();
         let is_written = template.write(&mut out, outputs, rows, total, many);

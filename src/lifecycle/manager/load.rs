@@ -11,8 +11,8 @@ use super::{
 };
 use crate::{
     lifecycle::{
-        FailureMonitor, Flat, OutputSize, PrepareRows, Proof, Reason, Refusal, ResponseParts,
-        SchedulerConfig, Servable, Snapshot, Stamp,
+        FailureMonitor, OutputSize, PrepareRows, Proof, Reason, Refusal, ResponseParts, SchedulerConfig,
+        Servable, Snapshot, Stamp,
         admission::child::contract_of,
         history::{Event, HistoryEntry},
         managed_model::ManagedModel,
@@ -190,17 +190,11 @@ impl Copy<'_> {
         let constants = proof.output_forms.constants();
         let scheduler = Scheduler::new(instances, options(&schedule, &proof), constants.clone())?;
         let signature = proof.signature.clone();
-        let flat = layout.as_ref().filter(|_| !proof.divides).and_then(|layout| {
-            Some(Flat {
-                layout: FlatLayout::of(layout, &contract)?,
-                writer: prepare_rows(ResponseParts {
-                    name,
-                    version,
-                    signature: &signature,
-                    contract: &contract,
-                    layout,
-                }),
-            })
+        let flat = layout.as_ref().filter(|_| !proof.divides);
+        let flat = flat.and_then(|layout| FlatLayout::of(layout, &contract));
+        let rows_writer = layout.as_ref().map(|layout| {
+            let (signature, contract) = (&signature, &contract);
+            prepare_rows(ResponseParts { name: name.as_str(), version, signature, contract, layout })
         });
         let stamp = Stamp { version: version.to_string().into(), digest: snapshot.digest().short().into() };
         Ok(Servable {
@@ -215,6 +209,7 @@ impl Copy<'_> {
             schedule,
             stamp,
             flat,
+            rows_writer,
             inference_seconds,
             monitor: Arc::new(monitor),
             statistics: Arc::default(),

@@ -6,20 +6,9 @@ use crate::model::{Output, Scalar, Signature, Tensor, TensorData, Value};
 #[derive(Debug)]
 pub struct RowOutputs {
     rows: usize,
-    outputs: Vec<ByRow>,
-}
-
-/// An output that holds rows.
-#[derive(Debug)]
-enum ByRow {
-    /// One tensor, and the number of elements in a row.
-    Tensor(Tensor, usize),
-    /// Several tensors, as of a model with several targets.
-    Tensors(Vec<(Tensor, usize)>),
-    /// A map for each row: classifiers output their probabilities so.
-    Maps(Vec<(TensorData, TensorData)>),
-    /// One value for all rows.
-    Constant(Value),
+    values: Vec<Value>,
+    /// True for each output that is the same for all rows.
+    is_constant: Vec<bool>,
 }
 
 /// The part of an output for one row.
@@ -64,16 +53,20 @@ impl RowOutputs {
                 signature.outputs.get(outputs.len()).map(|spec| spec.name.clone()).unwrap_or_default();
             return Err(NotByRow { output, found: "which is missing".to_owned(), rows });
         }
-        let by_row = |(index, value): (usize, Value)| {
-            if roles.get(index) == Some(&Output::Constant) {
-                return Ok(ByRow::Constant(value));
+        let is_constant: Vec<bool> =
+            (0..outputs.len()).map(|index| roles.get(index) == Some(&Output::Constant)).collect();
+        for ((spec, value), is_constant) in signature.outputs.iter().zip(&outputs).zip(&is_constant) {
+            if let Some(found) = (!is_constant).then(|| objection(value, rows)).flatten() {
+                return Err(NotByRow { output: spec.name.clone(), found, rows });
             }
-            by_row(value, rows).map_err(|found| {
-                let output = signature.outputs.get(index).map(|spec| spec.name.clone()).unwrap_or_default();
-                NotByRow { output, found, rows }
-            })
-        };
-        Ok(Self { rows, outputs: outputs.into_iter().enumerate().map(by_row).collect::<Result<_, _>>()? })
+        }
+        Ok(Self { rows, values: outputs, is_constant })
+    }
+
+    /// Returns the outputs, in the order of the signature.
+    #[must_use]
+    pub fn values(&self) -> &[Value] {
+        &self.values
     }
 
     /// Returns the number of rows in the request.
@@ -84,54 +77,49 @@ impl RowOutputs {
 
     /// Iterates over the part of each output for a row, in the order of the signature.
     pub fn row(&self, row: usize) -> impl Iterator<Item = RowValue<'_>> {
-        self.outputs.iter().map(move |output| match output {
-            ByRow::Tensor(tensor, width) => RowValue::Elements(slice(tensor, row, *width)),
-            ByRow::Tensors(tensors) => {
-                RowValue::Parts(tensors.iter().map(|(tensor, width)| slice(tensor, row, *width)).collect())
-            }
-            ByRow::Maps(maps) => RowValue::ByKey(maps.get(row).map(entries).unwrap_or_default()),
-            ByRow::Constant(value) => RowValue::Whole(value),
+        self.values.iter().zip(&self.is_constant).map(move |(value, is_constant)| match value {
+            whole if *is_constant => RowValue::Whole(whole),
+            Value::Tensor(tensor) => RowValue::Elements(slice(tensor, row, self.rows)),
+            Value::Sequence(items) => match items.get(row) {
+                Some(Value::Map { keys, values }) => RowValue::ByKey(entries(keys, values)),
+                _ => RowValue::Parts(items.iter().filter_map(|item| part(item, row, self.rows)).collect()),
+            },
+            Value::Map { .. } | Value::Absent => RowValue::Parts(Vec::new()),
         })
     }
 }
 
-/// Splits a value by row; the error describes a value that does not hold `rows` rows.
-fn by_row(value: Value, rows: usize) -> Result<ByRow, String> {
+/// Describes a value that does not hold `rows` rows; `None` if it does.
+fn objection(value: &Value, rows: usize) -> Option<String> {
+    let of_tensor =
+        |tensor: &Tensor| tensor.row_width(rows).is_none().then(|| format!("of shape {:?}", tensor.shape()));
     match value {
-        Value::Tensor(tensor) => with_width(tensor, rows).map(|(tensor, width)| ByRow::Tensor(tensor, width)),
+        Value::Tensor(tensor) => of_tensor(tensor),
         Value::Sequence(items) if items.iter().all(|item| matches!(item, Value::Map { .. })) => {
-            let count = items.len();
-            let map = |item| match item {
-                Value::Map { keys, values } => Some((keys, values)),
-                _ => None,
-            };
-            let maps: Vec<_> = items.into_iter().filter_map(map).collect();
-            if count == rows { Ok(ByRow::Maps(maps)) } else { Err(format!("a sequence of {count} maps")) }
+            (items.len() != rows).then(|| format!("a sequence of {} maps", items.len()))
         }
         Value::Sequence(items) => {
-            let tensor = |item| match item {
-                Value::Tensor(tensor) => with_width(tensor, rows),
-                other => Err(other.kind().to_owned()),
+            let of_item = |item: &Value| match item {
+                Value::Tensor(tensor) => of_tensor(tensor),
+                other => Some(other.kind().to_owned()),
             };
-            let tensors = items.into_iter().map(tensor).collect::<Result<_, _>>();
-            tensors.map(ByRow::Tensors).map_err(|found| format!("a sequence with {found} in it"))
+            items.iter().find_map(of_item).map(|found| format!("a sequence with {found} in it"))
         }
-        other => Err(other.kind().to_owned()),
+        other => Some(other.kind().to_owned()),
     }
 }
 
-fn with_width(tensor: Tensor, rows: usize) -> Result<(Tensor, usize), String> {
-    match tensor.row_width(rows) {
-        Some(width) => Ok((tensor, width)),
-        None => Err(format!("of shape {:?}", tensor.shape())),
-    }
+/// Returns the elements of a row of one of several tensors.
+fn part(item: &Value, row: usize, rows: usize) -> Option<Vec<Scalar<'_>>> {
+    if let Value::Tensor(tensor) = item { Some(slice(tensor, row, rows)) } else { None }
 }
 
-fn slice(tensor: &Tensor, row: usize, width: usize) -> Vec<Scalar<'_>> {
+fn slice(tensor: &Tensor, row: usize, rows: usize) -> Vec<Scalar<'_>> {
+    let width = tensor.row_width(rows).unwrap_or_default();
     (row * width..(row + 1) * width).filter_map(|index| tensor.data().get(index)).collect()
 }
 
-fn entries((keys, values): &(TensorData, TensorData)) -> Vec<(Scalar<'_>, Scalar<'_>)> {
+fn entries<'v>(keys: &'v TensorData, values: &'v TensorData) -> Vec<(Scalar<'v>, Scalar<'v>)> {
     (0..keys.len()).filter_map(|index| Some((keys.get(index)?, values.get(index)?))).collect()
 }
 

@@ -24,10 +24,7 @@ use http_body::Body as HttpBody;
 use tokio::time::timeout;
 
 use self::head::Head;
-use super::{
-    json::{FlatRows, read_flat_rows},
-    rows_response::write_rows,
-};
+use super::json::{FlatRows, read_flat_rows};
 use crate::{
     auth::Caller,
     codec::RowBase,
@@ -40,8 +37,8 @@ use crate::{
             response::response_with,
         },
     },
-    model::{FlatElement, Tensor},
-    serving::{Flat, PermittedServable, RequestContext, Servable},
+    model::{FlatElement, FlatLayout, Tensor},
+    serving::{PermittedServable, RequestContext, Servable},
     system::byte_budget::{ByteCharge, count},
     telemetry::Route,
 };
@@ -232,7 +229,7 @@ impl FastPath {
         } else {
             timeout(self.request_timeout, run.as_mut()).await.map_err(|_| ApiError::TakesTooLong)?
         };
-        let body = answered.and_then(|prediction| write_rows(prediction, servable, rows.many));
+        let body = answered.and_then(|prediction| prediction.write(servable, rows.many));
         let body = body.map_err(|error| ApiError::about_rows(error, RowBase::of(rows.many)))?;
         Ok(response_with(mem::take(headers), servable, body))
     }
@@ -251,11 +248,11 @@ impl FastRequest {
 }
 
 /// Reads the rows of a body; `None` if it is invalid or holds anything else.
-pub(super) fn read_numbers(flat: &Flat, body: &[u8]) -> Option<(Tensor, FlatRows)> {
-    fn read_as<T: FlatElement>(flat: &Flat, body: &[u8]) -> Option<(Tensor, FlatRows)> {
+pub(super) fn read_numbers(flat: &FlatLayout, body: &[u8]) -> Option<(Tensor, FlatRows)> {
+    fn read_as<T: FlatElement>(flat: &FlatLayout, body: &[u8]) -> Option<(Tensor, FlatRows)> {
         let mut elements = Vec::<T>::new();
-        let rows = read_flat_rows(body, &flat.layout, &mut elements)?;
-        Some((flat.layout.tensor(rows.rows, elements)?, rows))
+        let rows = read_flat_rows(body, flat, &mut elements)?;
+        Some((flat.tensor(rows.rows, elements)?, rows))
     }
     read_as::<f32>(flat, body).or_else(|| read_as::<f64>(flat, body))
 }

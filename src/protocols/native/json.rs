@@ -7,5 +7,5 @@ mod rows_writer;
 
 pub use flat_rows::{FlatRows, read_flat_rows};
 pub use request::{PredictRequest, PredictRequestDocument, RequestInputs};
-pub use response::{PredictAnswer, RowAnswer, RowsAnswer};
+pub use response::{PredictAnswer, RowAnswer};
 pub use rows_writer::{AnswerTemplate, prepare_rows};

@@ -9,8 +9,7 @@ use axum::{
 
 use super::{
     fast_path::read_numbers,
-    json::{PredictAnswer, PredictRequest, PredictRequestDocument, RequestInputs, RowsAnswer},
-    rows_response::write_rows,
+    json::{PredictAnswer, PredictRequest, PredictRequestDocument, RequestInputs},
 };
 use crate::{
     codec::{RowBase, TensorsAnswer},
@@ -124,7 +123,7 @@ async fn predict(
             drop(body);
             permit.context.reserve_run(servable, rows.rows, input.data().bytes()).await?;
             let run = state.serving.predict_flat(servable, input, rows.rows, permit.context, begin);
-            let predicted = run.await.and_then(|prediction| write_rows(prediction, servable, rows.many));
+            let predicted = run.await.and_then(|prediction| prediction.write(servable, rows.many));
             let base = RowBase::of(rows.many);
             return Ok(answer(servable, predicted.map_err(|error| ApiError::about_rows(error, base))?));
         }
@@ -142,12 +141,8 @@ async fn predict(
             drop(body);
             let prediction = state.serving.predict(servable, rows, context, begin).await;
             let prediction = prediction.map_err(|error| ApiError::about_rows(error, base))?;
-            let Servable { name, version, signature, contract, .. } = &*prediction.servable;
-            let (model, version, layout, outputs) =
-                (name.as_str(), *version, &prediction.layout, &prediction.outputs);
-            let many = base == RowBase::Instances;
-            let body = RowsAnswer { model, version, signature, contract, layout, outputs, many };
-            json_response(&prediction.servable, &body)
+            let body = prediction.write(base == RowBase::Instances)?;
+            Ok(answer(&prediction.servable, body))
         }
         RequestInputs::Inputs(documents) => {
             let run = state.serving.infer_documents(servable, &documents, context);

@@ -1,5 +1,5 @@
-//! Direct writer of the response to rows. It writes the same bytes that [`RowsAnswer`](super::RowsAnswer) serializes
-//! to, from parts prepared when the version was loaded.
+//! Writer of the response to rows, straight from the outputs of a run, with the parts that were prepared when the
+//! version was loaded.
 
 mod row_value;
 
@@ -99,7 +99,7 @@ impl AnswerTemplate {
     #[must_use]
     pub fn new(parts: ResponseParts<'_>) -> Self {
         let ResponseParts { name, version, signature, contract, layout } = parts;
-        let [model, version] = [name.as_str(), &version.to_string()].map(written);
+        let [model, version] = [name, &version.to_string()].map(written);
         let head = [br#"{"model":"#, model.as_slice(), br#","version":"#, &version].concat();
         let mut members = Vec::new();
         let mut others = Vec::new();
