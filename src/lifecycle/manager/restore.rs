@@ -14,9 +14,8 @@ use std::{
 use super::Manager;
 use crate::{
     lifecycle::{
-        Candidate, Deployment, FailureMonitor, ModelDeployments, Prover, Reason, Refusal, ScannedModel,
-        Servable, Snapshot,
-        fingerprint::Fingerprint,
+        Deployment, FailureMonitor, ModelDeployments, Prover, Reason, Refusal, ScannedModel, Servable,
+        Snapshot,
         history::{Event, HistoryEntry},
         managed_model::{ManagedModel, Restoration},
         version_harness::VersionEvent,
@@ -195,18 +194,7 @@ impl Manager {
     fn restore_servable(&mut self, name: &ModelName, servable: Servable) {
         let (version, digest) = (servable.version, servable.digest());
         let model = self.models.entry(name.clone()).or_default();
-        // No file has this fingerprint, so that any file there is examined. If there is none, it counts as removed.
-        let candidate = Candidate {
-            model: name.clone(),
-            version,
-            file: servable.snapshot.file(),
-            root: servable.snapshot.folder().to_path_buf(),
-            external: Vec::new(),
-            fingerprint: Fingerprint::default(),
-            signatures: Fingerprint::default(),
-            defect: None,
-        };
-        model.restore(candidate, servable, Instant::now());
+        model.restore(servable, Instant::now());
         tracing::info!(
             model.name = %name,
             model.version = %version,

@@ -17,26 +17,26 @@ use crate::{
         Candidate, LifecycleSettings, Proof, Prover, Reason, Refusal, Snapshot, Store, digest_of,
         model_config::Pin, source::fingerprint,
     },
-    model::Digest,
+    model::{Digest, ModelName, ModelVersion},
 };
 
 /// Most candidates that are hashed, copied or proven at a time.
 const MAX_RUNNING: usize = 4;
 
-/// A job for a candidate.
+/// A job for a version.
 pub(super) enum Work {
-    /// Hashes its files.
-    Hash,
-    /// Copies its files, which must still have this hash.
-    Copy { contract: Option<Value>, pin: Pin, hash: Option<Digest> },
-    /// Proves its copy.
-    Prove { snapshot: Arc<Snapshot> },
+    /// Hashes these files.
+    Hash(Candidate),
+    /// Copies these files, which must still have this hash.
+    Copy { candidate: Candidate, contract: Option<Value>, pin: Pin, hash: Option<Digest> },
+    /// Proves this copy, whatever has become of the files.
+    Prove(Arc<Snapshot>),
 }
 
 /// The result of a job.
 pub(in crate::lifecycle) struct Done {
-    /// The candidate as it was when the job was queued.
-    pub(super) candidate: Candidate,
+    pub(super) model: ModelName,
+    pub(super) version: ModelVersion,
     /// The number of the job.
     pub(super) number: u64,
     pub(super) result: WorkResult,
@@ -71,7 +71,8 @@ struct Queue {
 }
 
 struct Job {
-    candidate: Candidate,
+    model: ModelName,
+    version: ModelVersion,
     number: u64,
     work: Work,
 }
@@ -90,17 +91,16 @@ impl Workers {
 
     /// Queues a job, and discards older jobs of the same version. Returns the number that the [`Message::Done`] of this
     /// job will carry.
-    pub(super) fn give(&mut self, candidate: Candidate, work: Work) -> u64 {
+    pub(super) fn give(&mut self, model: ModelName, version: ModelVersion, work: Work) -> u64 {
         self.given += 1;
         let number = self.given;
         let mut queue = self.shared.queue();
-        let same =
-            |job: &Job| job.candidate.model == candidate.model && job.candidate.version == candidate.version;
-        queue.waiting.retain(|job| !same(job));
+        queue.waiting.retain(|job| (&job.model, job.version) != (&model, version));
+        let job = Job { model, version, number, work };
         // A copied candidate is close to serving, so its proof comes first.
-        match work {
-            Work::Prove { .. } => queue.waiting.push_front(Job { candidate, number, work }),
-            Work::Hash | Work::Copy { .. } => queue.waiting.push_back(Job { candidate, number, work }),
+        match job.work {
+            Work::Prove(_) => queue.waiting.push_front(job),
+            Work::Hash(_) | Work::Copy { .. } => queue.waiting.push_back(job),
         }
         if queue.running < MAX_RUNNING {
             queue.running += 1;
@@ -122,8 +122,9 @@ impl Workers {
             // Another running thread will still take the jobs.
             let stuck = if queue.running == 0 { std::mem::take(&mut queue.waiting) } else { VecDeque::new() };
             drop(queue);
-            for Job { candidate, number, work } in stuck {
-                self.shared.send(Done { result: failed(&work), candidate, number, duration_ms: 0 });
+            for Job { model, version, number, work } in stuck {
+                let result = failed(&work);
+                self.shared.send(Done { model, version, number, result, duration_ms: 0 });
             }
         }
     }
@@ -132,11 +133,11 @@ impl Workers {
 impl Shared {
     /// Runs jobs until the queue is empty.
     fn work(&self) {
-        while let Some((Job { candidate, number, work }, prover)) = self.next() {
+        while let Some((Job { model, version, number, work }, prover)) = self.next() {
             let start = Instant::now();
-            let result = carry_out(&self.store, &prover, &candidate, work);
+            let result = carry_out(&self.store, &prover, work);
             let duration_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
-            self.send(Done { candidate, number, result, duration_ms });
+            self.send(Done { model, version, number, result, duration_ms });
         }
     }
 
@@ -162,18 +163,18 @@ impl Shared {
     }
 }
 
-fn carry_out(store: &Store, prover: &Prover, candidate: &Candidate, work: Work) -> WorkResult {
+fn carry_out(store: &Store, prover: &Prover, work: Work) -> WorkResult {
     let otherwise = failed(&work);
     let done = catch_unwind(AssertUnwindSafe(|| match work {
-        Work::Hash if has_changed(candidate) => WorkResult::Hashed(Ok(None)),
-        Work::Hash => {
-            let room = store.check_room(candidate);
-            WorkResult::Hashed(room.and_then(|()| digest_of(candidate)).map(Some))
+        Work::Hash(candidate) if has_changed(&candidate) => WorkResult::Hashed(Ok(None)),
+        Work::Hash(candidate) => {
+            let room = store.check_room(&candidate);
+            WorkResult::Hashed(room.and_then(|()| digest_of(&candidate)).map(Some))
         }
-        Work::Copy { contract, pin, hash } => {
-            WorkResult::Copied(copy(store, candidate, contract.as_ref(), &pin, hash))
+        Work::Copy { candidate, contract, pin, hash } => {
+            WorkResult::Copied(copy(store, &candidate, contract.as_ref(), &pin, hash))
         }
-        Work::Prove { snapshot } => {
+        Work::Prove(snapshot) => {
             let proven = prover.prove(&snapshot);
             let proven = proven.map_err(|refusal| Refusal::of_lost_copy(&snapshot).unwrap_or(refusal));
             let proven = proven.and_then(|proof| {
@@ -194,9 +195,9 @@ fn carry_out(store: &Store, prover: &Prover, candidate: &Candidate, work: Work) 
 fn failed(work: &Work) -> WorkResult {
     let refusal = Refusal::new(Reason::ProofFailed, "the gateway could not prove it; the log says why");
     match work {
-        Work::Hash => WorkResult::Hashed(Err(refusal)),
+        Work::Hash(_) => WorkResult::Hashed(Err(refusal)),
         Work::Copy { .. } => WorkResult::Copied(Err(refusal)),
-        Work::Prove { snapshot } => WorkResult::Proven(Arc::clone(snapshot), Err(refusal)),
+        Work::Prove(snapshot) => WorkResult::Proven(Arc::clone(snapshot), Err(refusal)),
     }
 }
 
