@@ -14,8 +14,8 @@ use std::{
 use super::Manager;
 use crate::{
     lifecycle::{
-        Deployment, FailureMonitor, ModelDeployments, Prover, Reason, Refusal, ScannedModel, Servable,
-        Snapshot,
+        CandidateFiles, Deployment, FailureMonitor, ModelDeployments, Prover, Reason, Refusal, ScannedModel,
+        Servable, Snapshot,
         history::{Event, HistoryEntry},
         managed_model::{ManagedModel, Restoration},
         version_harness::VersionEvent,
@@ -132,7 +132,9 @@ impl Manager {
                 tasks.extend(servable.map(|servable| (candidate, Arc::clone(&servable.snapshot))));
             }
         }
-        let same = side_by_side(&tasks, |(candidate, snapshot)| snapshot.is_of(candidate));
+        let source = self.parts.source.as_ref();
+        let is_same = |candidate, snapshot: &Snapshot| snapshot.is_of(CandidateFiles::new(source, candidate));
+        let same = side_by_side(&tasks, |(candidate, snapshot)| is_same(candidate, snapshot));
         for ((candidate, _), _) in tasks.iter().zip(same).filter(|(_, is_same)| *is_same == Some(true)) {
             let event = VersionEvent::Recognized((*candidate).clone());
             self.transition(&candidate.model, candidate.version, event);

@@ -14,8 +14,8 @@ use serde_json::Value;
 use super::Message;
 use crate::{
     lifecycle::{
-        Candidate, LifecycleSettings, Proof, Prover, Reason, Refusal, Snapshot, Store, digest_of,
-        model_config::Pin, source::fingerprint,
+        Candidate, CandidateFiles, LifecycleSettings, ModelSource, Proof, Prover, Reason, Refusal, Snapshot,
+        Store, digest_of, model_config::Pin,
     },
     model::{Digest, ModelName, ModelVersion},
 };
@@ -59,6 +59,7 @@ pub(super) struct Workers {
 
 /// State shared by the threads.
 struct Shared {
+    source: Arc<dyn ModelSource>,
     store: Arc<Store>,
     messages: Sender<Message>,
     queue: Mutex<Queue>,
@@ -78,9 +79,14 @@ struct Job {
 }
 
 impl Workers {
-    pub(super) fn new(store: Arc<Store>, prover: Prover, messages: Sender<Message>) -> Self {
+    pub(super) fn new(
+        source: Arc<dyn ModelSource>,
+        store: Arc<Store>,
+        prover: Prover,
+        messages: Sender<Message>,
+    ) -> Self {
         let queue = Mutex::new(Queue { prover, running: 0, waiting: VecDeque::new() });
-        Self { shared: Arc::new(Shared { store, messages, queue }), given: 0 }
+        Self { shared: Arc::new(Shared { source, store, messages, queue }), given: 0 }
     }
 
     pub(super) fn change_settings(&mut self, settings: &LifecycleSettings) {
@@ -135,7 +141,7 @@ impl Shared {
     fn work(&self) {
         while let Some((Job { model, version, number, work }, prover)) = self.next() {
             let start = Instant::now();
-            let result = carry_out(&self.store, &prover, work);
+            let result = self.carry_out(&prover, work);
             let duration_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
             self.send(Done { model, version, number, result, duration_ms });
         }
@@ -161,34 +167,64 @@ impl Shared {
     fn queue(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Carries out a job. A panic fails that job only.
+    fn carry_out(&self, prover: &Prover, work: Work) -> WorkResult {
+        let otherwise = failed(&work);
+        let done = catch_unwind(AssertUnwindSafe(|| match work {
+            Work::Hash(candidate) => WorkResult::Hashed(self.hash(&candidate)),
+            Work::Copy { candidate, contract, pin, hash } => {
+                WorkResult::Copied(self.copy(&candidate, contract.as_ref(), &pin, hash))
+            }
+            Work::Prove(snapshot) => {
+                let proven = prove(prover, &snapshot);
+                WorkResult::Proven(snapshot, proven)
+            }
+        }));
+        done.unwrap_or(otherwise)
+    }
+
+    /// Hashes a candidate's model file. `None` if its files changed since the scan.
+    fn hash(&self, candidate: &Candidate) -> Result<Option<Digest>, Refusal> {
+        let files = CandidateFiles::new(self.source.as_ref(), candidate);
+        if files.have_changed() {
+            return Ok(None);
+        }
+        self.store.check_room(files)?;
+        digest_of(files).map(Some)
+    }
+
+    /// Copies files with the hash seen before. `None` if they changed since, or while they were copied.
+    fn copy(
+        &self,
+        candidate: &Candidate,
+        contract: Option<&Value>,
+        pin: &Pin,
+        hash: Option<Digest>,
+    ) -> Result<Option<Arc<Snapshot>>, Refusal> {
+        let files = CandidateFiles::new(self.source.as_ref(), candidate);
+        if files.have_changed() {
+            return Ok(None);
+        }
+        let taken = self.store.take(files, contract, pin);
+        if files.have_changed() {
+            return Ok(None);
+        }
+        let snapshot = taken?;
+        Ok(hash.is_none_or(|hash| snapshot.digests().next() == Some(hash)).then_some(snapshot))
+    }
 }
 
-fn carry_out(store: &Store, prover: &Prover, work: Work) -> WorkResult {
-    let otherwise = failed(&work);
-    let done = catch_unwind(AssertUnwindSafe(|| match work {
-        Work::Hash(candidate) if has_changed(&candidate) => WorkResult::Hashed(Ok(None)),
-        Work::Hash(candidate) => {
-            let room = store.check_room(&candidate);
-            WorkResult::Hashed(room.and_then(|()| digest_of(&candidate)).map(Some))
-        }
-        Work::Copy { candidate, contract, pin, hash } => {
-            WorkResult::Copied(copy(store, &candidate, contract.as_ref(), &pin, hash))
-        }
-        Work::Prove(snapshot) => {
-            let proven = prover.prove(&snapshot);
-            let proven = proven.map_err(|refusal| Refusal::of_lost_copy(&snapshot).unwrap_or(refusal));
-            let proven = proven.and_then(|proof| {
-                // Synchronized by the worker, not by the manager: it takes seconds for a large model.
-                snapshot.sync().map_err(|error| {
-                    let detail = format!("the private copy cannot be kept: {}", error.kind());
-                    Refusal::new(Reason::StorageUnavailable, detail)
-                })?;
-                Ok(Box::new(proof))
-            });
-            WorkResult::Proven(snapshot, proven)
-        }
-    }));
-    done.unwrap_or(otherwise)
+/// Proves a copy, and synchronizes it to the disk.
+fn prove(prover: &Prover, snapshot: &Snapshot) -> Result<Box<Proof>, Refusal> {
+    let proven = prover.prove(snapshot);
+    let proof = proven.map_err(|refusal| Refusal::of_lost_copy(snapshot).unwrap_or(refusal))?;
+    // Synchronized by the worker, not by the manager: it takes seconds for a large model.
+    snapshot.sync().map_err(|error| {
+        let detail = format!("the private copy cannot be kept: {}", error.kind());
+        Refusal::new(Reason::StorageUnavailable, detail)
+    })?;
+    Ok(Box::new(proof))
 }
 
 /// Returns the result of a job that failed for a reason unrelated to the candidate.
@@ -199,28 +235,4 @@ fn failed(work: &Work) -> WorkResult {
         Work::Copy { .. } => WorkResult::Copied(Err(refusal)),
         Work::Prove(snapshot) => WorkResult::Proven(Arc::clone(snapshot), Err(refusal)),
     }
-}
-
-/// Copies files with the hash seen before. `None` if they changed since, or while they were copied.
-fn copy(
-    store: &Store,
-    candidate: &Candidate,
-    contract: Option<&Value>,
-    pin: &Pin,
-    hash: Option<Digest>,
-) -> Result<Option<Arc<Snapshot>>, Refusal> {
-    if has_changed(candidate) {
-        return Ok(None);
-    }
-    let taken = store.take(candidate, contract, pin);
-    if has_changed(candidate) {
-        return Ok(None);
-    }
-    let snapshot = taken?;
-    Ok(hash.is_none_or(|hash| snapshot.digests().next() == Some(hash)).then_some(snapshot))
-}
-
-/// Returns true if the files have changed since the job was queued.
-fn has_changed(candidate: &Candidate) -> bool {
-    fingerprint(&candidate.file, &candidate.external) != candidate.fingerprint
 }

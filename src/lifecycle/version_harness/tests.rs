@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::*;
 use crate::{
-    lifecycle::{CopiedFile, CopiedFiles, Manifest},
+    lifecycle::{CopiedFile, CopiedFiles, Manifest, source::FilesHandle},
     model::ModelVersion,
 };
 
@@ -18,9 +18,8 @@ pub(in crate::lifecycle) fn candidate() -> Candidate {
     Candidate {
         model: "iris".parse().unwrap(),
         version: ModelVersion::new(1),
+        files: FilesHandle::of_nothing(),
         fingerprint: Fingerprint::of([file.as_path()]),
-        file,
-        root: env!("CARGO_MANIFEST_DIR").into(),
         external: Vec::new(),
         signatures: Fingerprint::default(),
         defect: None,
