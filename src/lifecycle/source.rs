@@ -6,6 +6,11 @@
 mod candidate;
 mod folder;
 
+#[cfg(test)]
+pub(super) mod memory;
+#[cfg(test)]
+mod tests;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,

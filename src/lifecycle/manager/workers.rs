@@ -1,6 +1,9 @@
 //! Worker threads that hash, copy and prove candidates. A slow candidate occupies one of `MAX_RUNNING` threads and does
 //! not delay other models.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     collections::VecDeque,
     panic::{AssertUnwindSafe, catch_unwind},
