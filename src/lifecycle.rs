@@ -1,6 +1,6 @@
 //! The path of a file from the repository into service, and back out.
 //!
-//! * source scans the repository
+//! * source scans the repository and opens its files
 //! * store keeps a private copy
 //! * admission proves the copy
 //! * policy decides the next action
@@ -12,7 +12,6 @@ mod confined_file;
 mod failure_monitor;
 mod fingerprint;
 mod history;
-mod local_folder;
 mod managed_model;
 mod manager;
 mod model_config;
@@ -31,7 +30,6 @@ mod statistics;
 mod status;
 mod store;
 mod version_harness;
-mod watch;
 
 use std::{
     path::PathBuf,
@@ -63,7 +61,10 @@ pub use refusal::{Reason, Refusal};
 pub use schedule::decide as decide_schedule;
 pub use servable::{PrepareRows, ResponseParts, RowsWriter, Servable, Stamp};
 pub use serving_map::{ServingMap, ServingModel};
-pub use source::{Candidate, Config, Defect, RepositoryScan, ScannedModel, Source};
+pub use source::{
+    Candidate, CandidateFiles, Config, Defect, FileName, FolderSource, ModelSource, RepositoryScan,
+    ScannedModel,
+};
 pub use statistics::{BatchCounts, Counts, Phases, Statistics, Total};
 pub use status::{State, VersionStatus};
 pub use store::{
@@ -118,7 +119,6 @@ pub struct Lifecycle {
     /// Closed when the manager has stopped.
     stopped: Mutex<mpsc::Receiver<()>>,
     manager: Option<JoinHandle<()>>,
-    _watch: Option<watch::Watch>,
 }
 
 impl Lifecycle {
@@ -153,12 +153,13 @@ impl Lifecycle {
         let (first_pass_done, first_pass) = async_watch::channel(false);
         let (messages, received) = mpsc::channel();
         let (running, stopped) = mpsc::channel::<()>();
-        let watch = watch::Watch::start(&settings.models.repository, messages.clone());
-        let heard = watch.as_ref().and_then(|_| local_folder::watched_folder(&settings.models.repository));
+        let source: Arc<dyn ModelSource> = Arc::new(FolderSource::new(settings.models.repository.clone()));
+        let changes = messages.clone();
+        // The manager is gone only while the gateway shuts down.
+        source.watch(Box::new(move |name| drop(changes.send(Message::Changed(name)))));
         let library = runtime.library().to_path_buf();
         let parts = Parts {
-            source: Source::new(settings.models.repository.clone()),
-            heard,
+            source,
             store: Arc::new(store),
             history: Arc::clone(&history),
             runtime,
@@ -196,7 +197,6 @@ impl Lifecycle {
             messages,
             stopped: Mutex::new(stopped),
             manager: Some(manager),
-            _watch: watch,
         })
     }
 

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use super::{Failure, examine::Examiner, load_settings, output, verify, warnings::scopes_without_model};
 use crate::{
     config::{Environment, Settings},
-    lifecycle::{Candidate, ModelConfig, Notice, ScannedModel, Source, Versions},
+    lifecycle::{
+        Candidate, CandidateFiles, FolderSource, ModelConfig, ModelSource, Notice, ScannedModel, Versions,
+    },
     model::ModelName,
 };
 
@@ -24,10 +26,10 @@ pub(super) fn check(files: &[PathBuf]) -> Result<(), Failure> {
 /// Prints what would serve; returns what would not.
 fn check_models(settings: &Settings, environment: &Environment) -> Result<Vec<String>, Failure> {
     let examiner = Examiner::with(settings, environment)?;
-    let repository = settings.models.repository.display();
-    let found = Source::new(settings.models.repository.clone())
-        .scan()
-        .map_err(|error| format!("models.repository: {repository} cannot be read: {error}"))?;
+    let source = FolderSource::new(settings.models.repository.clone());
+    let repository = source.location();
+    let found =
+        source.scan().map_err(|error| format!("models.repository: {repository} cannot be read: {error}"))?;
     let mut problems: Vec<String> =
         found.notices.iter().map(|notice| format!("{repository}/{notice}")).collect();
     let is_there = |name: &ModelName| found.models.contains_key(name);
@@ -38,7 +40,7 @@ fn check_models(settings: &Settings, environment: &Environment) -> Result<Vec<St
     let default = settings.models.default.as_ref().filter(|name| !is_there(name));
     problems.extend(default.map(|name| Notice::of_default(name).to_string()));
     if found.models.is_empty() {
-        problems.push(Notice::of_empty_repository(&settings.models.repository).to_string());
+        problems.push(Notice::of_empty_repository(&repository).to_string());
     }
     for (name, ScannedModel { config, candidates, .. }) in found.models {
         match config {
@@ -46,7 +48,7 @@ fn check_models(settings: &Settings, environment: &Environment) -> Result<Vec<St
                 let missing = Notice::of_config(&name, &config, |version| candidates.contains_key(&version));
                 problems.extend(missing.iter().map(ToString::to_string));
                 let candidates: Vec<Candidate> = candidates.into_values().collect();
-                check_model(&examiner, &name, &config, candidates, &mut problems)?;
+                check_model((&examiner, &source), &name, &config, candidates, &mut problems)?;
             }
             Err(problem) => problems.push(format!("{name}: {problem}")),
         }
@@ -56,7 +58,7 @@ fn check_models(settings: &Settings, environment: &Environment) -> Result<Vec<St
 
 /// Proves the versions of a model that would serve.
 fn check_model(
-    examiner: &Examiner,
+    (examiner, source): (&Examiner, &dyn ModelSource),
     name: &ModelName,
     config: &ModelConfig,
     candidates: Vec<Candidate>,
@@ -75,8 +77,8 @@ fn check_model(
             output::print(&format!("{name} version {version} would not serve and is not proven\n"))?;
             continue;
         }
-        output::progress(&format!("proving {}", candidate.file.display()));
-        let copied = examiner.copy(&candidate, config);
+        output::progress(&format!("proving {}", candidate.files));
+        let copied = examiner.copy(CandidateFiles::new(source, &candidate), config);
         let proven = copied.and_then(|copy| {
             let proof = examiner.prove(&copy)?;
             Ok((copy.digest(), examiner.schedule(config, &proof)?, proof))
@@ -90,7 +92,7 @@ fn check_model(
                 ))?;
                 newest_serves = true;
             }
-            Err(refusal) => problems.push(format!("{}: {refusal}", candidate.file.display())),
+            Err(refusal) => problems.push(format!("{}: {refusal}", candidate.files)),
         }
     }
     Ok(())

@@ -11,7 +11,8 @@ use super::{Failure, THIS_PROGRAM, load_settings};
 use crate::{
     config::{Environment, RuntimeSettings, Settings},
     lifecycle::{
-        Candidate, Defect, ModelConfig, Proof, Prover, Refusal, Snapshot, Source, Store, decide_schedule,
+        Candidate, CandidateFiles, Defect, FolderSource, ModelConfig, Proof, Prover, Refusal, Snapshot,
+        Store, decide_schedule,
     },
     model::Schedule,
     runtime::Runtime,
@@ -58,11 +59,15 @@ impl Examiner {
     }
 
     /// Takes a private copy of a file and all it needs, with the `model.toml` that applies to it.
-    pub(super) fn copy(&self, candidate: &Candidate, config: &ModelConfig) -> Result<Arc<Snapshot>, Refusal> {
-        match &candidate.defect {
+    pub(super) fn copy(
+        &self,
+        files: CandidateFiles<'_>,
+        config: &ModelConfig,
+    ) -> Result<Arc<Snapshot>, Refusal> {
+        match files.defect() {
             Some(Defect::Unusable(refusal)) => Err(refusal.clone()),
             Some(defect @ Defect::Incomplete(_)) => Err(defect.clone().into_refusal()),
-            None => self.store.take(candidate, config.contract.as_ref(), &config.pin),
+            None => self.store.take(files, config.contract.as_ref(), &config.pin),
         }
     }
 
@@ -103,15 +108,16 @@ impl Examiner {
         find: impl FnOnce(&Snapshot) -> Result<Proof, Refusal>,
     ) -> Result<(Arc<Snapshot>, Proof), Failure> {
         let config = ModelConfig { contract: config.contract.clone(), ..ModelConfig::default() };
-        let copied = self.copy(&candidate(file)?, &config);
+        let (source, candidate) = candidate(file)?;
+        let copied = self.copy(CandidateFiles::new(&source, &candidate), &config);
         let found = copied.and_then(|copy| find(&copy).map(|proof| (copy, proof)));
         Ok(found.map_err(|refusal| format!("{}: {refusal}", file.display()))?)
     }
 }
 
-/// Returns a single file as a candidate, as if it lay in a repository.
-pub(super) fn candidate(file: &Path) -> Result<Candidate, Failure> {
-    Source::candidate(file).map_err(|error| format!("{}: {error}", file.display()).into())
+/// Returns a single file as a candidate, as if it lay in a repository, with its source.
+pub(super) fn candidate(file: &Path) -> Result<(FolderSource, Candidate), Failure> {
+    FolderSource::of_file(file).map_err(|error| format!("{}: {error}", file.display()).into())
 }
 
 /// Reads the `model.toml` for a file, as if it lay beside it in a repository.

@@ -9,7 +9,7 @@ use super::{
     examine::{Examiner, FileArguments, candidate, config},
     output, verify,
 };
-use crate::model::OnnxFile;
+use crate::{lifecycle::CandidateFiles, model::OnnxFile};
 
 /// Shows what a file declares, and the outcome of its proof.
 pub(super) fn inspect(files: &[PathBuf], arguments: &FileArguments) -> Result<(), Failure> {
@@ -21,7 +21,8 @@ pub(super) fn inspect(files: &[PathBuf], arguments: &FileArguments) -> Result<()
     let examiner = Examiner::new(files)?;
     let config = config(arguments.model_toml.as_deref())?;
     output::progress(&format!("proving {shown}"));
-    let copied = examiner.copy(&candidate(&arguments.file)?, &config);
+    let (source, candidate) = candidate(&arguments.file)?;
+    let copied = examiner.copy(CandidateFiles::new(&source, &candidate), &config);
     let digest = copied.as_ref().ok().map(|copy| copy.digest().to_string());
     let proven = copied.and_then(|copy| {
         let proof = examiner.prove(&copy)?;

@@ -12,7 +12,7 @@ use super::{
     output,
 };
 use crate::{
-    lifecycle::{Costs, Proof, Refusal},
+    lifecycle::{CandidateFiles, Costs, Proof, Refusal},
     model::{ColumnFacts, Elements, Labels, Schedule},
 };
 
@@ -34,10 +34,10 @@ pub(super) fn verify(files: &[PathBuf], arguments: &VerifyArguments) -> Result<(
     let examiner = Examiner::new(files)?;
     let config = config(model_toml.as_deref())?;
     let old = against.as_ref().map(|old| examiner.compared(old, &config)).transpose()?;
-    let candidate = candidate(file)?;
+    let (source, candidate) = candidate(file)?;
     let file = file.display();
     output::progress(&format!("proving {file}"));
-    let copied = examiner.copy(&candidate, &config);
+    let copied = examiner.copy(CandidateFiles::new(&source, &candidate), &config);
     let files = copied.as_ref().ok().map(|copy| copy.files().clone());
     let proven = copied.and_then(|copy| {
         let proof = examiner.prove(&copy)?;

@@ -62,11 +62,16 @@ pub fn open(root: &Path, path: &Path) -> Result<File, OpenError> {
 /// Resolves the path of a file that a model names relative to itself. `None` if the name leads out of the model's
 /// folder.
 pub fn relative(model_file: &Path, name: &str) -> Option<PathBuf> {
+    Some(model_file.with_file_name(within(name)?))
+}
+
+/// Normalizes the name of a file in the model's folder. `None` if the name leads out of it.
+pub fn within(name: &str) -> Option<PathBuf> {
     let name = Path::new(name);
     let plain = name.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
     // `./w.bin` and `w.bin` are one file.
     let name: PathBuf = name.components().filter(|part| *part != Component::CurDir).collect();
-    (plain && name.file_name().is_some()).then(|| model_file.with_file_name(name))
+    (plain && name.file_name().is_some()).then_some(name)
 }
 
 /// Shortens a path for messages: without the folders above the model's.

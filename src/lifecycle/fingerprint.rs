@@ -11,20 +11,26 @@ use std::{
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fingerprint(Vec<Option<Stamp>>);
 
-/// Identity, size and change time of one file. Unlike the modification time, a copying tool cannot set the change time
-/// back.
+/// Identity, size and change time of one file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stamp {
-    device: u64,
-    inode: u64,
-    size: u64,
-    changed: (i64, i64),
+pub(super) struct Stamp {
+    /// Another one for each content that replaces a file. On disks, device and inode.
+    pub(super) identity: (u64, u64),
+    pub(super) size: u64,
+    /// Seconds and nanoseconds since 1970. On disks, the change time: unlike the modification time, a copying tool
+    /// cannot set it back.
+    pub(super) changed: (i64, i64),
 }
 
 impl Fingerprint {
     /// Takes the fingerprint of these files, links followed. A missing file is part of the fingerprint, too.
     pub fn of<'f>(files: impl IntoIterator<Item = &'f Path>) -> Self {
-        Self(files.into_iter().map(|file| Stamp::of(file).ok()).collect())
+        Self::new(files.into_iter().map(|file| Stamp::of(file).ok()))
+    }
+
+    /// Creates the fingerprint of files with these stamps, `None` for each that is missing.
+    pub(super) fn new(stamps: impl IntoIterator<Item = Option<Stamp>>) -> Self {
+        Self(stamps.into_iter().collect())
     }
 
     /// Returns true if every file is there.
@@ -69,8 +75,7 @@ impl Stamp {
     fn of(file: &Path) -> io::Result<Self> {
         let metadata = fs::metadata(file)?;
         Ok(Self {
-            device: metadata.dev(),
-            inode: metadata.ino(),
+            identity: (metadata.dev(), metadata.ino()),
             size: metadata.size(),
             changed: (metadata.ctime(), metadata.ctime_nsec()),
         })
@@ -116,7 +121,7 @@ mod tests {
     #[test]
     fn every_time_that_a_file_system_may_know_has_an_age() {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1000);
-        let age = |changed| Stamp { device: 0, inode: 0, size: 0, changed }.age(now);
+        let age = |changed| Stamp { identity: (0, 0), size: 0, changed }.age(now);
         assert_eq!(age((999, 500_000_000)), Some(Duration::from_millis(500)));
         assert_eq!(age((-1, 500_000_000)), Some(Duration::from_millis(1_000_500)), "before 1970");
         assert_eq!(age((1001, 0)), None, "ahead of ours");
@@ -125,7 +130,7 @@ mod tests {
             let _ = age(extreme);
         }
         assert_eq!(
-            Stamp { device: 0, inode: 0, size: 0, changed: (0, 0) }.age(now - Duration::from_secs(5000)),
+            Stamp { identity: (0, 0), size: 0, changed: (0, 0) }.age(now - Duration::from_secs(5000)),
             None,
             "our own clock was never set"
         );

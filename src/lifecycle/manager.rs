@@ -30,10 +30,9 @@ use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
 use super::{
-    LifecycleSettings, Notice, PrepareRows, Prover, Servable, ServingMap, Source, State, Store,
+    LifecycleSettings, ModelSource, Notice, PrepareRows, Prover, Servable, ServingMap, State, Store,
     VersionStatus,
     history::History,
-    local_folder::watched_folder,
     managed_model::ManagedModel,
     operation::Operation,
     policy::Action,
@@ -97,9 +96,7 @@ pub(super) enum Message {
 
 /// The manager's collaborators.
 pub(super) struct Parts {
-    pub(super) source: Source,
-    /// The folder whose changes the system reports. `None` if it does not report them.
-    pub(super) heard: Option<(u64, u64)>,
+    pub(super) source: Arc<dyn ModelSource>,
     pub(super) store: Arc<Store>,
     pub(super) history: Arc<History>,
     pub(super) runtime: Runtime,
@@ -150,7 +147,8 @@ pub(super) struct Manager {
 
 impl Manager {
     pub(super) fn new(parts: Parts) -> Self {
-        let workers = Workers::new(Arc::clone(&parts.store), parts.prover.clone(), parts.messages.clone());
+        let (source, store) = (Arc::clone(&parts.source), Arc::clone(&parts.store));
+        let workers = Workers::new(source, store, parts.prover.clone(), parts.messages.clone());
         let state = ReportedState::new(parts.store.generation());
         Self {
             parts,
@@ -230,13 +228,7 @@ impl Manager {
 
     /// Returns true if the last scan found no change, nothing is due, and no change goes unnoticed.
     fn is_quiet(&self) -> bool {
-        // Another folder may have taken its place.
-        let is_heard = || {
-            self.parts
-                .heard
-                .is_some_and(|heard| watched_folder(self.parts.source.repository()) == Some(heard))
-        };
-        self.notices.is_empty() && self.pending.is_quiet() && is_heard()
+        self.notices.is_empty() && self.pending.is_quiet() && self.parts.source.reports_every_change()
     }
 
     /// Handles a message. Returns true if the repository needs a scan.

@@ -1,6 +1,6 @@
 //! Notices of files and settings that have no effect, with what was expected.
 
-use std::{fmt, path::Path};
+use std::fmt;
 
 use super::model_config::{ModelConfig, Versions};
 use crate::model::{ModelName, ModelVersion};
@@ -54,27 +54,26 @@ impl Notice {
 
     /// Reports that the repository is empty.
     #[must_use]
-    pub fn of_empty_repository(repository: &Path) -> Self {
+    pub fn of_empty_repository(repository: &str) -> Self {
         Self {
             model: None,
             version: String::new(),
             subject: "models.repository".to_owned(),
-            text: format!("{} holds no model (NAME/1/model.onnx or NAME.onnx)", repository.display()),
+            text: format!("{repository} holds no model (NAME/1/model.onnx or NAME.onnx)"),
             grace: Grace::Copying,
         }
     }
 
     /// Reports that all models vanished at once.
     #[must_use]
-    pub fn of_emptied_repository(repository: &Path) -> Self {
+    pub fn of_emptied_repository(repository: &str) -> Self {
         Self {
             model: None,
             version: String::new(),
             subject: "models.repository".to_owned(),
             text: format!(
-                "{} lost all its models at once, as a mount that fails does; models keep serving. Restore the files. \
-                 To take the last model out of service, unload it by request or set models.when_emptied = \"unload\"",
-                repository.display()
+                "{repository} lost all its models at once, as a mount that fails does; models keep serving. Restore \
+                 the files. To take the last model out of service, unload it by request or set models.when_emptied = \"unload\""
             ),
             grace: Grace::None,
         }

@@ -232,7 +232,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        lifecycle::{Candidate, Reason, Source, model_config::Pin},
+        lifecycle::{CandidateFiles, FolderSource, ModelSource, Reason, Refusal, model_config::Pin},
         model::ModelName,
     };
 
@@ -250,9 +250,17 @@ mod tests {
         fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/models/iris/1/model.onnx")).unwrap()
     }
 
-    fn candidate(repository: &TempDir) -> Candidate {
-        let found = Source::new(repository.path().to_path_buf()).scan().unwrap();
-        found.models.into_values().next().unwrap().candidates.into_values().next().unwrap()
+    /// Copies the only candidate of the repository.
+    fn take(
+        store: &Store,
+        repository: &TempDir,
+        contract: Option<&Value>,
+        pin: &Pin,
+    ) -> Result<Arc<Snapshot>, Refusal> {
+        let source = FolderSource::new(repository.path().to_path_buf());
+        let mut models = source.scan().unwrap().models.into_values();
+        let candidate = models.next().unwrap().candidates.into_values().next().unwrap();
+        store.take(CandidateFiles::new(&source, &candidate), contract, pin)
     }
 
     #[test]
@@ -260,7 +268,7 @@ mod tests {
         let repository = repository(&[("iris/1/model.onnx", &iris())]);
         let store = Store::open(&repository.path().join(".state"), repository.path()).unwrap();
         assert_eq!((store.problem(), store.follow().len()), (None, 0));
-        let snapshot = store.take(&candidate(&repository), None, &Pin::default()).unwrap();
+        let snapshot = take(&store, &repository, None, &Pin::default()).unwrap();
         fs::write(repository.path().join("iris/1/model.onnx"), b"other").unwrap();
 
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
@@ -283,7 +291,7 @@ mod tests {
         let repository = repository(&[("iris.onnx", &iris())]);
         let state = repository.path().join(".state");
         let store = Store::open(&state, repository.path()).unwrap();
-        let snapshot = store.take(&candidate(&repository), None, &Pin::default()).unwrap();
+        let snapshot = take(&store, &repository, None, &Pin::default()).unwrap();
         let (content, file) = (snapshot.content(), snapshot.file());
         drop((snapshot, store));
         let store = Store::open(&state, repository.path()).unwrap();
@@ -302,7 +310,7 @@ mod tests {
         let (model, weights) = (read("model.onnx"), read("weights.bin"));
         let repository = repository(&[("ext/1/model.onnx", &model), ("ext/1/weights.bin", &weights)]);
         let store = Store::open(&repository.path().join(".state"), repository.path()).unwrap();
-        let snapshot = store.take(&candidate(&repository), None, &Pin::default()).unwrap();
+        let snapshot = take(&store, &repository, None, &Pin::default()).unwrap();
         let lines = format!("{}\n{}\n", Digest::of(&model), Digest::of(&weights));
         let (content, digest) = (snapshot.content(), Digest::of(lines.as_bytes()));
         assert_eq!(snapshot.digest(), digest);
@@ -320,12 +328,11 @@ mod tests {
     fn the_identity_is_of_everything_that_answers_depend_on() {
         let repository = repository(&[("iris.onnx", &iris())]);
         let store = Store::temporary().unwrap();
-        let take = |contract: Option<Value>| {
-            store.take(&candidate(&repository), contract.as_ref(), &Pin::default()).unwrap()
-        };
-        let plain = take(None);
-        assert!(Arc::ptr_eq(&plain, &take(None)), "one copy of one content");
-        let overridden = take(Some(serde_json::json!({"classes": ["a"]})));
+        let with =
+            |contract: Option<Value>| take(&store, &repository, contract.as_ref(), &Pin::default()).unwrap();
+        let plain = with(None);
+        assert!(Arc::ptr_eq(&plain, &with(None)), "one copy of one content");
+        let overridden = with(Some(serde_json::json!({"classes": ["a"]})));
         assert_ne!(overridden.content(), plain.content());
         assert_eq!(overridden.digest(), plain.digest());
     }
@@ -335,8 +342,8 @@ mod tests {
         let repository = repository(&[("iris.onnx", &iris())]);
         let store = Store::temporary().unwrap();
         let pinned = |digest| Pin { sha256: vec![digest], minisign_public_key: None };
-        assert!(store.take(&candidate(&repository), None, &pinned(Digest::of(&iris()))).is_ok());
-        let refusal = store.take(&candidate(&repository), None, &pinned(Digest::of(b"other"))).unwrap_err();
+        assert!(take(&store, &repository, None, &pinned(Digest::of(&iris()))).is_ok());
+        let refusal = take(&store, &repository, None, &pinned(Digest::of(b"other"))).unwrap_err();
         assert_eq!(refusal.reason, Reason::DigestMismatch);
     }
 
@@ -347,8 +354,8 @@ mod tests {
         let open = || Store::open(&state, repository.path()).unwrap();
         let (first, second) = (open(), open());
         assert!(first.follow().is_empty() && second.follow().is_empty());
-        let take = |store: &Store| store.take(&candidate(&repository), None, &Pin::default()).unwrap();
-        let (one, two) = (take(&first), take(&second));
+        let taken = |store: &Store| take(store, &repository, None, &Pin::default()).unwrap();
+        let (one, two) = (taken(&first), taken(&second));
         assert_eq!((one.file(), one.content()), (two.file(), two.content()), "one copy on the disk");
         let file = one.file();
         drop(one);

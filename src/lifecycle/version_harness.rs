@@ -29,7 +29,7 @@ const MOST_DOUBLINGS_OF_STORAGE: u32 = 1;
 /// A file in the repository and the state of its version. Only [`VersionHarness::on`] changes it.
 #[derive(Debug)]
 pub(super) struct VersionHarness {
-    candidate: Candidate,
+    files: RepositoryFiles,
     seen_since: Instant,
     /// Time at which the file disappeared. `None` while it is there.
     gone_since: Option<Instant>,
@@ -46,6 +46,16 @@ pub(super) struct VersionHarness {
     /// True if some files are those that were tried last and others are not: the rest may still come.
     is_half_replaced: bool,
     stage: Stage,
+}
+
+/// The files of a version in the repository.
+#[derive(Debug)]
+enum RepositoryFiles {
+    /// A scan found these.
+    Found(Candidate),
+    /// No scan has seen them as they are now, if there are any: the version was restored from its copy, or they changed
+    /// while a worker read them.
+    Unseen,
 }
 
 /// Stages of a file.
@@ -110,10 +120,41 @@ impl Moment {
     }
 }
 
+impl RepositoryFiles {
+    /// Returns the files that a scan found. `None` if no scan has seen them as they are now.
+    fn found(&self) -> Option<&Candidate> {
+        match self {
+            Self::Found(candidate) => Some(candidate),
+            Self::Unseen => None,
+        }
+    }
+
+    /// Returns the time since their last change. `None` if it is not known.
+    fn age(&self, wall: SystemTime) -> Option<Duration> {
+        self.found()?.fingerprint.age(wall)
+    }
+
+    /// Returns the defect that is visible without copying them. `None` if there is none.
+    fn defect(&self) -> Option<&Defect> {
+        self.found()?.defect.as_ref()
+    }
+}
+
 impl VersionHarness {
+    /// Creates the harness of a version whose files a scan found.
     pub(super) fn new(candidate: Candidate, now: Instant) -> Self {
+        Self::of(RepositoryFiles::Found(candidate), Stage::New, now)
+    }
+
+    /// Creates the harness of a version that serves from its copy. Any files that a scan finds are examined. If it finds
+    /// none, they count as removed.
+    pub(super) fn restored(now: Instant) -> Self {
+        Self::of(RepositoryFiles::Unseen, Stage::Loaded, now)
+    }
+
+    fn of(files: RepositoryFiles, stage: Stage, now: Instant) -> Self {
         Self {
-            candidate,
+            files,
             seen_since: now,
             gone_since: None,
             kept: false,
@@ -122,13 +163,8 @@ impl VersionHarness {
             timings: Timings::default(),
             tried: Fingerprint::default(),
             is_half_replaced: false,
-            stage: Stage::New,
+            stage,
         }
-    }
-
-    /// Creates the harness of a version that serves already.
-    pub(super) fn loaded(candidate: Candidate, now: Instant) -> Self {
-        Self { stage: Stage::Loaded, ..Self::new(candidate, now) }
     }
 
     /// Returns the time at which the file disappeared. `None` while it is there.
@@ -176,7 +212,7 @@ impl VersionHarness {
     fn awaits_rest(&self, at: Moment) -> bool {
         self.is_half_replaced
             && at.since(self.seen_since) < at.times.incomplete
-            && self.candidate.fingerprint.age(at.wall).is_none_or(|age| age < at.times.incomplete)
+            && self.files.age(at.wall).is_none_or(|age| age < at.times.incomplete)
     }
 
     /// Returns the file's state from the policy's point of view.
@@ -198,8 +234,8 @@ impl VersionHarness {
     /// Returns true if the file system's change time alone proves that the file has settled, so that a second look
     /// would add nothing.
     fn is_old(&self, at: Moment) -> bool {
-        let age = self.candidate.fingerprint.age(at.wall);
-        self.candidate.defect.is_none() && age.is_some_and(|age| age >= at.times.settle)
+        let age = self.files.age(at.wall);
+        self.files.defect().is_none() && age.is_some_and(|age| age >= at.times.settle)
     }
 
     /// Returns the reason why the file cannot be tried at all. `None` if there is none, or it may still change.
@@ -208,7 +244,7 @@ impl VersionHarness {
             return None;
         }
         let waited = at.since(self.seen_since);
-        match self.candidate.defect.as_ref()? {
+        match self.files.defect()? {
             Defect::Incomplete(detail) if waited >= at.times.incomplete => {
                 Some(Refusal::new(Reason::Truncated, detail.clone()))
             }
@@ -230,7 +266,7 @@ impl VersionHarness {
 
     /// Returns the event that the file waits for. `None` if it does not wait.
     pub(super) fn waiting(&self) -> Option<String> {
-        match (&self.stage, &self.candidate.defect) {
+        match (&self.stage, self.files.defect()) {
             (Stage::New | Stage::Hashed(_), None) if self.is_half_replaced => {
                 Some("only some of its files changed; waiting for the rest".to_owned())
             }

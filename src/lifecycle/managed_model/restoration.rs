@@ -6,9 +6,7 @@ use std::{
 };
 
 use super::ManagedModel;
-use crate::lifecycle::{
-    Candidate, Deployment, ModelDeployments, Servable, Snapshot, version_harness::VersionHarness,
-};
+use crate::lifecycle::{Deployment, ModelDeployments, Servable, Snapshot, version_harness::VersionHarness};
 
 /// Pause before a failed restoration is retried.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
@@ -77,9 +75,9 @@ impl ManagedModel {
     }
 
     /// Puts a restored version into service.
-    pub(in crate::lifecycle) fn restore(&mut self, candidate: Candidate, servable: Servable, now: Instant) {
+    pub(in crate::lifecycle) fn restore(&mut self, servable: Servable, now: Instant) {
         let version = servable.version;
-        self.aspired.entry(version).or_insert_with(|| VersionHarness::loaded(candidate, now));
+        self.aspired.entry(version).or_insert_with(|| VersionHarness::restored(now));
         self.loaded.insert(version, Arc::new(servable));
     }
 }

@@ -3,7 +3,6 @@
 use super::{Manager, workers::Work};
 use crate::{
     lifecycle::{
-        Candidate,
         managed_model::Effects,
         version_harness::{Effect, VersionEvent},
     },
@@ -24,16 +23,16 @@ impl Manager {
     pub(super) fn carry_out(&mut self, name: &ModelName, effects: Effects) {
         for (version, effect) in effects {
             match effect {
-                Effect::Hash(candidate) => self.queue(name, candidate, Work::Hash),
+                Effect::Hash(candidate) => self.queue(name, version, Work::Hash(candidate)),
                 Effect::Copy(candidate, hash) => {
                     let config =
                         self.models.get(name).map(|model| model.config().clone()).unwrap_or_default();
                     let (contract, pin) = (config.contract, config.pin);
-                    self.queue(name, candidate, Work::Copy { contract, pin, hash });
+                    self.queue(name, version, Work::Copy { candidate, contract, pin, hash });
                 }
-                Effect::Prove(candidate, snapshot) => {
+                Effect::Prove(snapshot) => {
                     tracing::debug!(model.name = %name, model.version = %version, "started to prove a candidate");
-                    self.queue(name, candidate, Work::Prove { snapshot });
+                    self.queue(name, version, Work::Prove(snapshot));
                 }
                 Effect::Load(admitted) => self.load(name, version, *admitted),
                 Effect::ReportRefusal { digest, refusal } => {
@@ -46,10 +45,9 @@ impl Manager {
         }
     }
 
-    /// Queues a job for a candidate, whose result the version awaits from now on.
-    fn queue(&mut self, name: &ModelName, candidate: Candidate, work: Work) {
-        let version = candidate.version;
-        let job = self.workers.give(candidate, work);
+    /// Queues a job, whose result the version awaits from now on.
+    fn queue(&mut self, name: &ModelName, version: ModelVersion, work: Work) {
+        let job = self.workers.give(name.clone(), version, work);
         self.transition(name, version, VersionEvent::Queued(job));
     }
 }

@@ -28,8 +28,7 @@ use crate::{
 impl Manager {
     /// Continues with a candidate once a worker has finished a job for it.
     pub(super) fn finish(&mut self, done: Done) {
-        let Done { candidate, number, result, duration_ms } = done;
-        let (name, version) = (candidate.model, candidate.version);
+        let Done { model: name, version, number, result, duration_ms } = done;
         self.pending.change(&name);
         let Some(model) = self.models.get(&name) else { return };
         let outcome = match result {

@@ -28,7 +28,7 @@ impl Manager {
             // An unreadable repository says nothing about its models: what serves goes on serving.
             Err(error) => {
                 self.pending.record_scan(false);
-                let repository = self.parts.source.repository().display().to_string();
+                let repository = self.parts.source.location();
                 self.complain(format!("models.repository: {repository} cannot be read: {error}"));
                 // Known notices are not logged again once the repository is readable.
                 let told: Vec<String> = self.parts.notices.load().iter().map(ToString::to_string).collect();
@@ -69,7 +69,7 @@ impl Manager {
         }
         notices.extend(self.ineffective_settings(&present));
         if presence == Presence::Emptied {
-            notices.push(Notice::of_emptied_repository(self.parts.source.repository()));
+            notices.push(Notice::of_emptied_repository(&self.parts.source.location()));
         }
         self.reconcile_notices(notices);
         let loaded = self.models.values().flat_map(|model| model.loaded().values());
@@ -88,7 +88,7 @@ impl Manager {
         };
         let default = self.parts.settings.models.default.as_ref().filter(|name| known(name).is_none());
         let is_empty = !self.models.values().any(ManagedModel::has_versions);
-        let repository = is_empty.then(|| Notice::of_empty_repository(self.parts.source.repository()));
+        let repository = is_empty.then(|| Notice::of_empty_repository(&self.parts.source.location()));
         let of_models = present.iter().filter_map(of_model).flatten();
         of_models.chain(default.map(Notice::of_default)).chain(repository).collect()
     }

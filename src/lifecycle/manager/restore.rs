@@ -14,9 +14,8 @@ use std::{
 use super::Manager;
 use crate::{
     lifecycle::{
-        Candidate, Deployment, FailureMonitor, ModelDeployments, Prover, Reason, Refusal, ScannedModel,
+        CandidateFiles, Deployment, FailureMonitor, ModelDeployments, Prover, Reason, Refusal, ScannedModel,
         Servable, Snapshot,
-        fingerprint::Fingerprint,
         history::{Event, HistoryEntry},
         managed_model::{ManagedModel, Restoration},
         version_harness::VersionEvent,
@@ -133,7 +132,9 @@ impl Manager {
                 tasks.extend(servable.map(|servable| (candidate, Arc::clone(&servable.snapshot))));
             }
         }
-        let same = side_by_side(&tasks, |(candidate, snapshot)| snapshot.is_of(candidate));
+        let source = self.parts.source.as_ref();
+        let is_same = |candidate, snapshot: &Snapshot| snapshot.is_of(CandidateFiles::new(source, candidate));
+        let same = side_by_side(&tasks, |(candidate, snapshot)| is_same(candidate, snapshot));
         for ((candidate, _), _) in tasks.iter().zip(same).filter(|(_, is_same)| *is_same == Some(true)) {
             let event = VersionEvent::Recognized((*candidate).clone());
             self.transition(&candidate.model, candidate.version, event);
@@ -195,18 +196,7 @@ impl Manager {
     fn restore_servable(&mut self, name: &ModelName, servable: Servable) {
         let (version, digest) = (servable.version, servable.digest());
         let model = self.models.entry(name.clone()).or_default();
-        // No file has this fingerprint, so that any file there is examined. If there is none, it counts as removed.
-        let candidate = Candidate {
-            model: name.clone(),
-            version,
-            file: servable.snapshot.file(),
-            root: servable.snapshot.folder().to_path_buf(),
-            external: Vec::new(),
-            fingerprint: Fingerprint::default(),
-            signatures: Fingerprint::default(),
-            defect: None,
-        };
-        model.restore(candidate, servable, Instant::now());
+        model.restore(servable, Instant::now());
         tracing::info!(
             model.name = %name,
             model.version = %version,

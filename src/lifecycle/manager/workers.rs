@@ -1,6 +1,9 @@
 //! Worker threads that hash, copy and prove candidates. A slow candidate occupies one of `MAX_RUNNING` threads and does
 //! not delay other models.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     collections::VecDeque,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -14,29 +17,29 @@ use serde_json::Value;
 use super::Message;
 use crate::{
     lifecycle::{
-        Candidate, LifecycleSettings, Proof, Prover, Reason, Refusal, Snapshot, Store, digest_of,
-        model_config::Pin, source::fingerprint,
+        Candidate, CandidateFiles, LifecycleSettings, ModelSource, Proof, Prover, Reason, Refusal, Snapshot,
+        Store, digest_of, model_config::Pin,
     },
-    model::Digest,
+    model::{Digest, ModelName, ModelVersion},
 };
 
 /// Most candidates that are hashed, copied or proven at a time.
 const MAX_RUNNING: usize = 4;
 
-/// A job for a candidate.
+/// A job for a version.
 pub(super) enum Work {
-    /// Hashes its files.
-    Hash,
-    /// Copies its files, which must still have this hash.
-    Copy { contract: Option<Value>, pin: Pin, hash: Option<Digest> },
-    /// Proves its copy.
-    Prove { snapshot: Arc<Snapshot> },
+    /// Hashes these files.
+    Hash(Candidate),
+    /// Copies these files, which must still have this hash.
+    Copy { candidate: Candidate, contract: Option<Value>, pin: Pin, hash: Option<Digest> },
+    /// Proves this copy, whatever has become of the files.
+    Prove(Arc<Snapshot>),
 }
 
 /// The result of a job.
 pub(in crate::lifecycle) struct Done {
-    /// The candidate as it was when the job was queued.
-    pub(super) candidate: Candidate,
+    pub(super) model: ModelName,
+    pub(super) version: ModelVersion,
     /// The number of the job.
     pub(super) number: u64,
     pub(super) result: WorkResult,
@@ -59,6 +62,7 @@ pub(super) struct Workers {
 
 /// State shared by the threads.
 struct Shared {
+    source: Arc<dyn ModelSource>,
     store: Arc<Store>,
     messages: Sender<Message>,
     queue: Mutex<Queue>,
@@ -71,15 +75,21 @@ struct Queue {
 }
 
 struct Job {
-    candidate: Candidate,
+    model: ModelName,
+    version: ModelVersion,
     number: u64,
     work: Work,
 }
 
 impl Workers {
-    pub(super) fn new(store: Arc<Store>, prover: Prover, messages: Sender<Message>) -> Self {
+    pub(super) fn new(
+        source: Arc<dyn ModelSource>,
+        store: Arc<Store>,
+        prover: Prover,
+        messages: Sender<Message>,
+    ) -> Self {
         let queue = Mutex::new(Queue { prover, running: 0, waiting: VecDeque::new() });
-        Self { shared: Arc::new(Shared { store, messages, queue }), given: 0 }
+        Self { shared: Arc::new(Shared { source, store, messages, queue }), given: 0 }
     }
 
     pub(super) fn change_settings(&mut self, settings: &LifecycleSettings) {
@@ -90,17 +100,16 @@ impl Workers {
 
     /// Queues a job, and discards older jobs of the same version. Returns the number that the [`Message::Done`] of this
     /// job will carry.
-    pub(super) fn give(&mut self, candidate: Candidate, work: Work) -> u64 {
+    pub(super) fn give(&mut self, model: ModelName, version: ModelVersion, work: Work) -> u64 {
         self.given += 1;
         let number = self.given;
         let mut queue = self.shared.queue();
-        let same =
-            |job: &Job| job.candidate.model == candidate.model && job.candidate.version == candidate.version;
-        queue.waiting.retain(|job| !same(job));
+        queue.waiting.retain(|job| (&job.model, job.version) != (&model, version));
+        let job = Job { model, version, number, work };
         // A copied candidate is close to serving, so its proof comes first.
-        match work {
-            Work::Prove { .. } => queue.waiting.push_front(Job { candidate, number, work }),
-            Work::Hash | Work::Copy { .. } => queue.waiting.push_back(Job { candidate, number, work }),
+        match job.work {
+            Work::Prove(_) => queue.waiting.push_front(job),
+            Work::Hash(_) | Work::Copy { .. } => queue.waiting.push_back(job),
         }
         if queue.running < MAX_RUNNING {
             queue.running += 1;
@@ -122,8 +131,9 @@ impl Workers {
             // Another running thread will still take the jobs.
             let stuck = if queue.running == 0 { std::mem::take(&mut queue.waiting) } else { VecDeque::new() };
             drop(queue);
-            for Job { candidate, number, work } in stuck {
-                self.shared.send(Done { result: failed(&work), candidate, number, duration_ms: 0 });
+            for Job { model, version, number, work } in stuck {
+                let result = failed(&work);
+                self.shared.send(Done { model, version, number, result, duration_ms: 0 });
             }
         }
     }
@@ -132,11 +142,11 @@ impl Workers {
 impl Shared {
     /// Runs jobs until the queue is empty.
     fn work(&self) {
-        while let Some((Job { candidate, number, work }, prover)) = self.next() {
+        while let Some((Job { model, version, number, work }, prover)) = self.next() {
             let start = Instant::now();
-            let result = carry_out(&self.store, &prover, &candidate, work);
+            let result = self.carry_out(&prover, work);
             let duration_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
-            self.send(Done { candidate, number, result, duration_ms });
+            self.send(Done { model, version, number, result, duration_ms });
         }
     }
 
@@ -160,66 +170,72 @@ impl Shared {
     fn queue(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Carries out a job. A panic fails that job only.
+    fn carry_out(&self, prover: &Prover, work: Work) -> WorkResult {
+        let otherwise = failed(&work);
+        let done = catch_unwind(AssertUnwindSafe(|| match work {
+            Work::Hash(candidate) => WorkResult::Hashed(self.hash(&candidate)),
+            Work::Copy { candidate, contract, pin, hash } => {
+                WorkResult::Copied(self.copy(&candidate, contract.as_ref(), &pin, hash))
+            }
+            Work::Prove(snapshot) => {
+                let proven = prove(prover, &snapshot);
+                WorkResult::Proven(snapshot, proven)
+            }
+        }));
+        done.unwrap_or(otherwise)
+    }
+
+    /// Hashes a candidate's model file. `None` if its files changed since the scan.
+    fn hash(&self, candidate: &Candidate) -> Result<Option<Digest>, Refusal> {
+        let files = CandidateFiles::new(self.source.as_ref(), candidate);
+        if files.have_changed() {
+            return Ok(None);
+        }
+        self.store.check_room(files)?;
+        digest_of(files).map(Some)
+    }
+
+    /// Copies files with the hash seen before. `None` if they changed since, or while they were copied.
+    fn copy(
+        &self,
+        candidate: &Candidate,
+        contract: Option<&Value>,
+        pin: &Pin,
+        hash: Option<Digest>,
+    ) -> Result<Option<Arc<Snapshot>>, Refusal> {
+        let files = CandidateFiles::new(self.source.as_ref(), candidate);
+        if files.have_changed() {
+            return Ok(None);
+        }
+        let taken = self.store.take(files, contract, pin);
+        if files.have_changed() {
+            return Ok(None);
+        }
+        let snapshot = taken?;
+        Ok(hash.is_none_or(|hash| snapshot.digests().next() == Some(hash)).then_some(snapshot))
+    }
 }
 
-fn carry_out(store: &Store, prover: &Prover, candidate: &Candidate, work: Work) -> WorkResult {
-    let otherwise = failed(&work);
-    let done = catch_unwind(AssertUnwindSafe(|| match work {
-        Work::Hash if has_changed(candidate) => WorkResult::Hashed(Ok(None)),
-        Work::Hash => {
-            let room = store.check_room(candidate);
-            WorkResult::Hashed(room.and_then(|()| digest_of(candidate)).map(Some))
-        }
-        Work::Copy { contract, pin, hash } => {
-            WorkResult::Copied(copy(store, candidate, contract.as_ref(), &pin, hash))
-        }
-        Work::Prove { snapshot } => {
-            let proven = prover.prove(&snapshot);
-            let proven = proven.map_err(|refusal| Refusal::of_lost_copy(&snapshot).unwrap_or(refusal));
-            let proven = proven.and_then(|proof| {
-                // Synchronized by the worker, not by the manager: it takes seconds for a large model.
-                snapshot.sync().map_err(|error| {
-                    let detail = format!("the private copy cannot be kept: {}", error.kind());
-                    Refusal::new(Reason::StorageUnavailable, detail)
-                })?;
-                Ok(Box::new(proof))
-            });
-            WorkResult::Proven(snapshot, proven)
-        }
-    }));
-    done.unwrap_or(otherwise)
+/// Proves a copy, and synchronizes it to the disk.
+fn prove(prover: &Prover, snapshot: &Snapshot) -> Result<Box<Proof>, Refusal> {
+    let proven = prover.prove(snapshot);
+    let proof = proven.map_err(|refusal| Refusal::of_lost_copy(snapshot).unwrap_or(refusal))?;
+    // Synchronized by the worker, not by the manager: it takes seconds for a large model.
+    snapshot.sync().map_err(|error| {
+        let detail = format!("the private copy cannot be kept: {}", error.kind());
+        Refusal::new(Reason::StorageUnavailable, detail)
+    })?;
+    Ok(Box::new(proof))
 }
 
 /// Returns the result of a job that failed for a reason unrelated to the candidate.
 fn failed(work: &Work) -> WorkResult {
     let refusal = Refusal::new(Reason::ProofFailed, "the gateway could not prove it; the log says why");
     match work {
-        Work::Hash => WorkResult::Hashed(Err(refusal)),
+        Work::Hash(_) => WorkResult::Hashed(Err(refusal)),
         Work::Copy { .. } => WorkResult::Copied(Err(refusal)),
-        Work::Prove { snapshot } => WorkResult::Proven(Arc::clone(snapshot), Err(refusal)),
+        Work::Prove(snapshot) => WorkResult::Proven(Arc::clone(snapshot), Err(refusal)),
     }
-}
-
-/// Copies files with the hash seen before. `None` if they changed since, or while they were copied.
-fn copy(
-    store: &Store,
-    candidate: &Candidate,
-    contract: Option<&Value>,
-    pin: &Pin,
-    hash: Option<Digest>,
-) -> Result<Option<Arc<Snapshot>>, Refusal> {
-    if has_changed(candidate) {
-        return Ok(None);
-    }
-    let taken = store.take(candidate, contract, pin);
-    if has_changed(candidate) {
-        return Ok(None);
-    }
-    let snapshot = taken?;
-    Ok(hash.is_none_or(|hash| snapshot.digests().next() == Some(hash)).then_some(snapshot))
-}
-
-/// Returns true if the files have changed since the job was queued.
-fn has_changed(candidate: &Candidate) -> bool {
-    fingerprint(&candidate.file, &candidate.external) != candidate.fingerprint
 }

@@ -18,7 +18,7 @@ use super::{
     snapshot,
 };
 use crate::{
-    lifecycle::{Candidate, Reason, Refusal, model_config::Pin},
+    lifecycle::{CandidateFiles, Reason, Refusal, model_config::Pin},
     model::Digest,
 };
 
@@ -30,15 +30,15 @@ impl Store {
     /// If a file cannot be read or copied, lies outside of the model's folder, or violates the pin.
     pub fn take(
         &self,
-        candidate: &Candidate,
+        files: CandidateFiles<'_>,
         contract: Option<&Value>,
         pin: &Pin,
     ) -> Result<Arc<Snapshot>, Refusal> {
         let unwritable = |error: io::Error| copy::unwritable(&error);
         let folder = self.folder_to_write()?;
         let incoming = incoming(&folder).map_err(unwritable)?;
-        room_for(candidate, &folder)?;
-        let manifest = copy::copy(candidate, contract, pin, &incoming.path().join(snapshot::FILES))?;
+        room_for(files, &folder)?;
+        let manifest = copy::copy(files, contract, pin, &incoming.path().join(snapshot::FILES))?;
         manifest.write(incoming.path()).map_err(unwritable)?;
         let content = manifest.content;
         if let Some(same) = self.held(content) {
@@ -75,8 +75,8 @@ impl Store {
     /// # Errors
     ///
     /// If there is less room than they take.
-    pub fn check_room(&self, candidate: &Candidate) -> Result<(), Refusal> {
-        room_for(candidate, &*self.folder_to_write()?)
+    pub fn check_room(&self, files: CandidateFiles<'_>) -> Result<(), Refusal> {
+        room_for(files, &*self.folder_to_write()?)
     }
 
     /// Opens a copy made before, here or by another gateway. It is not verified: [`Snapshot::verify`] may take long,
@@ -198,8 +198,8 @@ fn incoming(folder: &Folder) -> io::Result<TempDir> {
     builder.tempdir_in(folder.path.join(COPIES))
 }
 
-fn room_for(candidate: &Candidate, folder: &Folder) -> Result<(), Refusal> {
-    let bytes = candidate.bytes();
+fn room_for(files: CandidateFiles<'_>, folder: &Folder) -> Result<(), Refusal> {
+    let bytes = files.bytes();
     let room = statvfs(&folder.path)
         .map(|volume| volume.f_bavail.saturating_mul(volume.f_frsize))
         .map_err(|error| copy::unwritable(&error.into()))?;

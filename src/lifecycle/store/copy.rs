@@ -4,7 +4,7 @@ use std::{
     fs::{self, File},
     io::{self, Read, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use minisign_verify::{PublicKey, Signature};
@@ -12,12 +12,7 @@ use serde_json::Value;
 
 use super::{CopiedFile, CopiedFiles, Manifest};
 use crate::{
-    lifecycle::{
-        Candidate, Reason, Refusal,
-        confined_file::{self, OpenError},
-        model_config::Pin,
-        source::signature_of,
-    },
+    lifecycle::{CandidateFiles, FileName, Reason, Refusal, confined_file::OpenError, model_config::Pin},
     model::{Digest, Hasher},
 };
 
@@ -29,58 +24,35 @@ const MAX_SIGNATURE_BYTES: u64 = 16 << 10;
 
 /// Copies every file of the candidate into `folder`, which is created.
 pub(super) fn copy(
-    candidate: &Candidate,
+    files: CandidateFiles<'_>,
     contract: Option<&Value>,
     pin: &Pin,
     folder: &Path,
 ) -> Result<Manifest, Refusal> {
     fs::DirBuilder::new().mode(0o700).create(folder).map_err(|error| unwritable(&error))?;
-    let sources = data_files(candidate)?;
-    let copied = |source: &PathBuf| copy_file(candidate, source, &name_of(candidate, source), folder);
-    let model = copied(&candidate.file)?;
-    let data = sources.iter().map(copied).collect::<Result<_, _>>()?;
-    let files = CopiedFiles { model, data };
-    check_pin(candidate, pin, &sources, &files, folder)?;
-    let content = content_of(&files, contract);
-    Ok(Manifest { content, digest: shown_digest(&files), files, contract: contract.cloned() })
+    let names = files.data_names()?;
+    let model = copy_file(files, FileName::Model, &files.model_name(), folder)?;
+    let copied = |name: &String| copy_file(files, FileName::Data(name), name, folder);
+    let copied = CopiedFiles { model, data: names.iter().map(copied).collect::<Result<_, _>>()? };
+    check_pin(files, pin, &copied, folder)?;
+    let content = content_of(&copied, contract);
+    Ok(Manifest { content, digest: shown_digest(&copied), files: copied, contract: contract.cloned() })
 }
 
 /// Returns true if the candidate's files are these, in name, order and every byte.
-pub(super) fn is_same(candidate: &Candidate, files: &CopiedFiles) -> bool {
-    let Ok(sources) = data_files(candidate) else { return false };
-    let is_file = |source: &PathBuf, file: &CopiedFile| {
+pub(super) fn is_same(files: CandidateFiles<'_>, copied: &CopiedFiles) -> bool {
+    let Ok(names) = files.data_names() else { return false };
+    let is_file = |name: FileName<'_>, path: &str, file: &CopiedFile| {
         // The length rules out most others without reading them.
-        name_of(candidate, source) == file.path
-            && fs::metadata(source).is_ok_and(|metadata| metadata.len() == file.bytes)
-            && confined_file::open(&candidate.root, source).is_ok_and(|mut input| {
+        path == file.path
+            && files.size(name) == Some(file.bytes)
+            && files.open(name).is_ok_and(|mut input| {
                 hash(&mut input, |_| Ok(())).is_ok_and(|(digest, _)| digest == file.digest)
             })
     };
-    sources.len() == files.data.len()
-        && is_file(&candidate.file, &files.model)
-        && sources.iter().zip(&files.data).all(|(source, file)| is_file(source, file))
-}
-
-/// Returns the name of a file relative to the model's, as used in a copy.
-fn name_of(candidate: &Candidate, source: &Path) -> String {
-    let home = candidate.file.parent().unwrap_or(&candidate.root);
-    source.strip_prefix(home).unwrap_or(source).to_string_lossy().into_owned()
-}
-
-/// Lists the files that the candidate's model names, each once.
-fn data_files(candidate: &Candidate) -> Result<Vec<PathBuf>, Refusal> {
-    let mut sources = Vec::new();
-    for name in &candidate.external {
-        let source = confined_file::relative(&candidate.file, name).ok_or_else(|| {
-            let detail = format!("it names `{}`, which leads out of its folder", name.escape_debug());
-            Refusal::new(Reason::OutsideFolder, detail)
-        })?;
-        // A file may be named twice, and a model may keep weights in its own file.
-        if source != candidate.file && !sources.contains(&source) {
-            sources.push(source);
-        }
-    }
-    Ok(sources)
+    names.len() == copied.data.len()
+        && is_file(FileName::Model, &files.model_name(), &copied.model)
+        && names.iter().zip(&copied.data).all(|(name, file)| is_file(FileName::Data(name), name, file))
 }
 
 /// Computes the digest for responses: the SHA-256 of the model's file if it has no data files.
@@ -113,10 +85,16 @@ pub(super) fn content_of(files: &CopiedFiles, contract: Option<&Value>) -> Diges
     hasher.finish()
 }
 
-fn copy_file(candidate: &Candidate, source: &Path, name: &str, folder: &Path) -> Result<CopiedFile, Refusal> {
-    let mut input = confined_file::open(&candidate.root, source).map_err(|error| of_open(&error))?;
-    let target = folder.join(name);
-    make_folders(folder, name).map_err(|error| unwritable(&error))?;
+/// Copies a file to this path below `folder`.
+fn copy_file(
+    files: CandidateFiles<'_>,
+    name: FileName<'_>,
+    path: &str,
+    folder: &Path,
+) -> Result<CopiedFile, Refusal> {
+    let mut input = files.open(name).map_err(|error| of_open(&error))?;
+    let target = folder.join(path);
+    make_folders(folder, path).map_err(|error| unwritable(&error))?;
     let mut output = fs::OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -129,7 +107,7 @@ fn copy_file(candidate: &Candidate, source: &Path, name: &str, folder: &Path) ->
     });
     let (digest, bytes) = copied.map_err(|error| unwritten.unwrap_or_else(|| unreadable(&error)))?;
     output.set_permissions(fs::Permissions::from_mode(0o400)).map_err(|error| unwritable(&error))?;
-    Ok(CopiedFile { path: name.to_owned(), digest, bytes })
+    Ok(CopiedFile { path: path.to_owned(), digest, bytes })
 }
 
 /// Makes the folders of a copied file below `folder`.
@@ -148,7 +126,7 @@ fn make_folders(folder: &Path, name: &str) -> io::Result<()> {
 }
 
 /// Computes the digest and size of `input`, and passes on each block.
-fn hash(input: &mut File, mut each: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<(Digest, u64)> {
+fn hash(input: &mut dyn Read, mut each: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<(Digest, u64)> {
     let mut hasher = Hasher::default();
     let mut block = vec![0; BLOCK_BYTES];
     let mut bytes = 0;
@@ -168,22 +146,21 @@ pub(super) fn digest_of_file(path: &Path) -> io::Result<Digest> {
     hash(&mut File::open(path)?, |_| Ok(())).map(|(digest, _)| digest)
 }
 
-/// Computes the digest of a file in the repository, as it is now.
-pub(in crate::lifecycle) fn digest_of(candidate: &Candidate) -> Result<Digest, Refusal> {
-    let mut input = confined_file::open(&candidate.root, &candidate.file).map_err(|error| of_open(&error))?;
+/// Computes the digest of a candidate's model file, as it is now.
+pub(in crate::lifecycle) fn digest_of(files: CandidateFiles<'_>) -> Result<Digest, Refusal> {
+    let mut input = files.open(FileName::Model).map_err(|error| of_open(&error))?;
     hash(&mut input, |_| Ok(())).map(|(digest, _)| digest).map_err(|error| unreadable(&error))
 }
 
 /// Checks the pin on the copy, not on the repository, whose files may change in between.
 fn check_pin(
-    candidate: &Candidate,
+    files: CandidateFiles<'_>,
     pin: &Pin,
-    data: &[PathBuf],
-    files: &CopiedFiles,
+    copied: &CopiedFiles,
     folder: &Path,
 ) -> Result<(), Refusal> {
-    if let Some(file) = files.iter().find(|file| !pin.sha256.is_empty() && !pin.sha256.contains(&file.digest))
-    {
+    let is_other = |file: &&CopiedFile| !pin.sha256.is_empty() && !pin.sha256.contains(&file.digest);
+    if let Some(file) = copied.iter().find(is_other) {
         let detail = format!("{} has the sha256 {}, which is not one of pin.sha256", file.path, file.digest);
         return Err(Refusal::new(Reason::DigestMismatch, detail));
     }
@@ -191,10 +168,11 @@ fn check_pin(
     let refused = |detail: String| Refusal::new(Reason::SignatureMismatch, detail);
     let key =
         PublicKey::from_base64(key).map_err(|error| refused(format!("pin.minisign_public_key: {error}")))?;
-    for (file, source) in files.iter().zip(std::iter::once(&candidate.file).chain(data)) {
-        let signature_file = signature_of(source.clone());
+    let data = copied.data.iter().map(|file| (file, FileName::Data(&file.path)));
+    for (file, name) in std::iter::once((&copied.model, FileName::Model)).chain(data) {
         let mut text = String::new();
-        confined_file::open(&candidate.root, &signature_file)
+        files
+            .open_signature(name)
             .map_err(|error| refused(error.to_string()))?
             .take(MAX_SIGNATURE_BYTES)
             .read_to_string(&mut text)

@@ -19,7 +19,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::{Folder, copy};
-use crate::{lifecycle::Candidate, model::Digest};
+use crate::{lifecycle::CandidateFiles, model::Digest};
 
 /// The folder of the files, which contains nothing else: a model may name its weights as it likes.
 pub(super) const FILES: &str = "files";
@@ -209,8 +209,8 @@ impl Snapshot {
 
     /// Returns true if the files of a candidate equal those of the copy, byte for byte.
     #[must_use]
-    pub fn is_of(&self, candidate: &Candidate) -> bool {
-        copy::is_same(candidate, &self.manifest.files)
+    pub fn is_of(&self, files: CandidateFiles<'_>) -> bool {
+        copy::is_same(files, &self.manifest.files)
     }
 
     /// Synchronizes the copy to the disk.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::*;
 use crate::{
-    lifecycle::{CopiedFile, CopiedFiles, Manifest},
+    lifecycle::{CopiedFile, CopiedFiles, Manifest, source::FilesHandle},
     model::ModelVersion,
 };
 
@@ -18,9 +18,8 @@ pub(in crate::lifecycle) fn candidate() -> Candidate {
     Candidate {
         model: "iris".parse().unwrap(),
         version: ModelVersion::new(1),
+        files: FilesHandle::of_nothing(),
         fingerprint: Fingerprint::of([file.as_path()]),
-        file,
-        root: env!("CARGO_MANIFEST_DIR").into(),
         external: Vec::new(),
         signatures: Fingerprint::default(),
         defect: None,
@@ -85,7 +84,7 @@ fn named(outputs: &[Output]) -> Vec<&'static str> {
             Effect::Hash(_) => "hash",
             Effect::Copy(_, None) => "copy",
             Effect::Copy(_, Some(_)) => "copy what was hashed",
-            Effect::Prove(..) => "prove",
+            Effect::Prove(_) => "prove",
             Effect::Load(_) => "load",
             Effect::ReportRefusal { .. } => "report refusal",
             Effect::ReportKept => "report kept",
@@ -337,6 +336,44 @@ fn a_version_in_service_survives_its_file_and_its_return() {
 }
 
 #[test]
+fn files_that_no_scan_has_seen_are_neither_hashed_nor_copied() {
+    let at = moment();
+    for stage in stages() {
+        let before = stage_of(&in_stage(stage.clone(), at));
+        for event in [VersionEvent::Scanned, VersionEvent::ProofDue] {
+            let name = format!("{before}, {event:?}");
+            let mut harness = VersionHarness::of(RepositoryFiles::Unseen, stage.clone(), at.now);
+            assert!(harness.on(event, later(at, 3600)).is_empty(), "{name}");
+            assert_eq!(stage_of(&harness), before, "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_restored_version_serves_whatever_a_scan_finds_and_other_files_start_over() {
+    let at = moment();
+    let restored = || VersionHarness::restored(at.now);
+    assert_eq!(restored().candidate_state(at), CandidateState::Loaded);
+
+    let mut recognized = restored();
+    recognized.on(VersionEvent::Recognized(candidate()), at);
+    recognized.on(VersionEvent::Found(candidate()), at);
+    assert_eq!(stage_of(&recognized), "loaded", "the scan found the files of its copy");
+
+    let mut other = restored();
+    other.on(VersionEvent::Found(candidate()), at);
+    assert_eq!((stage_of(&other), other.is_first()), ("new", true), "any file is examined");
+
+    let mut gone = restored();
+    gone.on(VersionEvent::Missed, at);
+    assert_eq!((gone.gone_since(), stage_of(&gone)), (Some(at.now), "loaded"), "none counts as removed");
+
+    let mut lost = restored();
+    lost.on(VersionEvent::CopyLost, at);
+    assert_eq!(lost.candidate_state(later(at, 3600)), CandidateState::Unsettled, "a scan comes first");
+}
+
+#[test]
 fn other_files_of_a_version_start_over_and_a_part_of_them_waits_for_the_rest() {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
     let of = |names: [&str; 2]| {
@@ -348,7 +385,7 @@ fn other_files_of_a_version_start_over_and_a_part_of_them_waits_for_the_rest() {
     };
     let (both, half) = (of(["Cargo.toml", "Cargo.lock"]), of(["Cargo.toml", "README.md"]));
     let at = moment();
-    let loaded = || VersionHarness::loaded(both.clone(), at.now);
+    let loaded = || VersionHarness { stage: Stage::Loaded, ..VersionHarness::new(both.clone(), at.now) };
     let mut harness = loaded();
     harness.on(VersionEvent::Found(candidate()), at);
     assert_eq!((stage_of(&harness), harness.is_half_replaced), ("new", false));

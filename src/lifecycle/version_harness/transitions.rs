@@ -5,9 +5,9 @@
 
 use std::sync::Arc;
 
-use super::{Admitted, Moment, Stage, VersionHarness};
+use super::{Admitted, Moment, RepositoryFiles, Stage, VersionHarness};
 use crate::{
-    lifecycle::{Candidate, Proof, Reason, Refusal, Snapshot, fingerprint::Fingerprint},
+    lifecycle::{Candidate, Proof, Reason, Refusal, Snapshot},
     model::Digest,
 };
 
@@ -101,7 +101,7 @@ pub(in crate::lifecycle) enum Effect {
     /// Copy these files, which must still have this hash.
     Copy(Candidate, Option<Digest>),
     /// Prove this copy.
-    Prove(Candidate, Arc<Snapshot>),
+    Prove(Arc<Snapshot>),
     /// Load this copy and put it into service.
     Load(Box<Admitted>),
     /// Report that it was refused.
@@ -137,12 +137,10 @@ impl VersionHarness {
                 return vec![Output::Effect(Effect::ReportKept)];
             }
             VersionEvent::Scanned => return self.scanned(at),
-            VersionEvent::Recognized(candidate) if self.stage == Stage::Loaded => self.candidate = candidate,
-            VersionEvent::ProofDue => {
-                let hash = if let Stage::Hashed(hash) = self.stage { Some(hash) } else { None };
-                self.stage = Stage::Copying;
-                return vec![Output::Effect(Effect::Copy(self.candidate.clone(), hash))];
+            VersionEvent::Recognized(candidate) if self.stage == Stage::Loaded => {
+                self.files = RepositoryFiles::Found(candidate);
             }
+            VersionEvent::ProofDue => return self.proof_due(),
             VersionEvent::Queued(job) => self.job = job,
             VersionEvent::Finished { job, duration_ms, outcome } if self.awaits(job, &outcome) => {
                 return self.finished(outcome, duration_ms, at);
@@ -183,7 +181,7 @@ impl VersionHarness {
     }
 
     fn found(&mut self, candidate: Candidate, at: Moment) {
-        if self.candidate != candidate {
+        if self.files.found() != Some(&candidate) {
             *self = self.replaced_by(candidate, at);
             return;
         }
@@ -195,9 +193,9 @@ impl VersionHarness {
 
     /// Returns the successor of this one for other files of the same version.
     fn replaced_by(&self, candidate: Candidate, at: Moment) -> Self {
-        let is_tried = self.candidate.defect.is_none()
-            && !matches!(self.stage, Stage::New | Stage::Hashing | Stage::Hashed(_));
-        let tried = if is_tried { &self.candidate.fingerprint } else { &self.tried };
+        let is_tried = !matches!(self.stage, Stage::New | Stage::Hashing | Stage::Hashed(_));
+        let last = self.files.found().filter(|last| is_tried && last.defect.is_none());
+        let tried = last.map_or(&self.tried, |last| &last.fingerprint);
         let is_half_replaced = candidate.fingerprint.is_part_of(tried);
         Self { tried: tried.clone(), is_half_replaced, ..Self::new(candidate, at.now) }
     }
@@ -207,11 +205,21 @@ impl VersionHarness {
         if let Some(refusal) = self.defect(at) {
             return self.refuse(None, refusal, at);
         }
-        if self.stage != Stage::New || self.candidate.defect.is_some() || self.is_old(at) {
+        let is_due = self.stage == Stage::New && self.files.defect().is_none() && !self.is_old(at);
+        let RepositoryFiles::Found(candidate) = &self.files else { return Vec::new() };
+        if !is_due {
             return Vec::new();
         }
         self.stage = Stage::Hashing;
-        vec![Output::Effect(Effect::Hash(self.candidate.clone()))]
+        vec![Output::Effect(Effect::Hash(candidate.clone()))]
+    }
+
+    /// Starts the copy of files that a scan found. There is nothing to copy if none did.
+    fn proof_due(&mut self) -> Vec<Output> {
+        let RepositoryFiles::Found(candidate) = &self.files else { return Vec::new() };
+        let hash = if let Stage::Hashed(hash) = self.stage { Some(hash) } else { None };
+        self.stage = Stage::Copying;
+        vec![Output::Effect(Effect::Copy(candidate.clone(), hash))]
     }
 
     /// Returns true unless the outcome is for other files, or for another configuration.
@@ -235,7 +243,7 @@ impl VersionHarness {
                 // The next scan finds the files new, or gone.
                 self.stage = Stage::New;
                 self.seen_since = at.now;
-                self.candidate.fingerprint = Fingerprint::default();
+                self.files = RepositoryFiles::Unseen;
                 Vec::new()
             }
             Outcome::Copied { snapshot, is_part_of_loaded, verdict } => {
@@ -282,7 +290,7 @@ impl VersionHarness {
             }
             CopyVerdict::Unknown => {
                 self.stage = Stage::Proving;
-                vec![Output::Effect(Effect::Prove(self.candidate.clone(), snapshot))]
+                vec![Output::Effect(Effect::Prove(snapshot))]
             }
         }
     }

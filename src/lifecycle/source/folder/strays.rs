@@ -5,7 +5,11 @@
 
 use std::{collections::HashSet, path::Path};
 
-use super::{CONFIG_FILE, Entry, MODEL_FILE, data::is_data, visible_entries};
+use super::{
+    CONFIG_FILE, MODEL_FILE,
+    data::is_data,
+    entries::{Entry, visible_entries},
+};
 use crate::{
     lifecycle::notice::{Grace, Notice},
     model::{ModelName, ModelVersion},

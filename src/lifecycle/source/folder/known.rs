@@ -5,9 +5,9 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use super::{RepositoryScan, ScannedModel, signature_of};
+use super::{CONFIG_FILE, model_file, signature_of};
 use crate::{
-    lifecycle::{confined_file, fingerprint::Fingerprint},
+    lifecycle::{RepositoryScan, ScannedModel, confined_file, fingerprint::Fingerprint},
     model::ModelName,
 };
 
@@ -44,14 +44,14 @@ impl Known {
         if !found.notices.is_empty() || !found.unreadable.is_empty() || !is_whole || model.config.is_err() {
             return None;
         }
-        let config = folder.join(super::CONFIG_FILE);
+        let config = folder.join(CONFIG_FILE);
         let mut paths = vec![folder.to_path_buf()];
         paths.extend(golden(&config));
         paths.push(config);
         for candidate in model.candidates.values() {
-            let external =
-                candidate.external.iter().filter_map(|name| confined_file::relative(&candidate.file, name));
-            for file in std::iter::once(candidate.file.clone()).chain(external) {
+            let model = model_file(&candidate.files);
+            let external = candidate.external.iter().filter_map(|name| confined_file::relative(model, name));
+            for file in std::iter::once(model.to_path_buf()).chain(external) {
                 paths.extend(file.parent().map(Path::to_path_buf));
                 paths.push(signature_of(file.clone()));
                 paths.push(file);
@@ -84,7 +84,7 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::lifecycle::Source;
+    use crate::lifecycle::{FolderSource, ModelSource};
 
     #[test]
     fn a_folder_is_known_once_it_rests_and_until_anything_in_it_changes() {
@@ -95,7 +95,7 @@ mod tests {
         let model = concat!(env!("CARGO_MANIFEST_DIR"), "/models/iris/1/model.onnx");
         fs::copy(model, folder.join("1/model.onnx")).unwrap();
         let known = |age: Duration| {
-            let found = Source::new(root.to_path_buf()).scan().unwrap();
+            let found = FolderSource::new(root.to_path_buf()).scan().unwrap();
             Known::of(&folder, false, &found, |_| None, SystemTime::now() + age)
         };
         assert!(known(Duration::ZERO).is_none(), "it may change once more at the same time");

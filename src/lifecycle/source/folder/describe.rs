@@ -6,39 +6,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::data;
+use super::{data, signature_of};
 use crate::{
     lifecycle::{
-        Reason, Refusal,
+        Defect, Reason,
         confined_file::{self, OpenError},
         fingerprint::Fingerprint,
     },
     model::{OnnxFile, OnnxFileError},
 };
-
-/// A defect that is visible before a file is copied.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Defect {
-    /// A part is missing that may still come.
-    Incomplete(String),
-    /// The file will not serve as it is.
-    Unusable(Refusal),
-}
-
-impl Defect {
-    /// Returns the refusal of the file, for the case that a missing part does not come.
-    #[must_use]
-    pub fn into_refusal(self) -> Refusal {
-        match self {
-            Self::Incomplete(detail) => Refusal::new(Reason::Truncated, detail),
-            Self::Unusable(refusal) => refusal,
-        }
-    }
-
-    fn unusable(reason: Reason, error: &dyn std::error::Error) -> Self {
-        Self::Unusable(Refusal::new(reason, error.to_string()))
-    }
-}
 
 /// The description of a file, valid for this fingerprint.
 #[derive(Clone, Debug)]
@@ -102,7 +78,7 @@ fn describe(opened: File) -> (OnnxFile, Option<Defect>) {
 
 /// Takes the fingerprint of a model's file and the files it names. A name that leads out of the folder counts as
 /// missing.
-pub(in crate::lifecycle) fn fingerprint(file: &Path, external: &[String]) -> Fingerprint {
+pub(super) fn fingerprint(file: &Path, external: &[String]) -> Fingerprint {
     let external: Vec<PathBuf> =
         external.iter().map(|name| confined_file::relative(file, name).unwrap_or_default()).collect();
     Fingerprint::of(std::iter::once(file).chain(external.iter().map(PathBuf::as_path)))
@@ -113,11 +89,4 @@ pub(super) fn signatures(file: &Path, external: &[String]) -> Fingerprint {
     let external = external.iter().filter_map(|name| confined_file::relative(file, name));
     let files: Vec<PathBuf> = std::iter::once(file.to_path_buf()).chain(external).map(signature_of).collect();
     Fingerprint::of(files.iter().map(PathBuf::as_path))
-}
-
-/// Returns the path of a file's signature.
-pub(in crate::lifecycle) fn signature_of(file: PathBuf) -> PathBuf {
-    let mut name = file.into_os_string();
-    name.push(".minisig");
-    name.into()
 }

@@ -2,8 +2,11 @@
 
 use std::path::Path;
 
-use super::{Defect, Entry, MODEL_FILE, visible_entries};
-use crate::lifecycle::{Reason, Refusal, confined_file};
+use super::{
+    MODEL_FILE,
+    entries::{Entry, visible_entries},
+};
+use crate::lifecycle::{Defect, Reason, Refusal, confined_file};
 
 /// Usual endings of data files.
 const DATA_ENDINGS: [&str; 4] = [".data", "_data", ".bin", ".weights"];

@@ -1,19 +1,16 @@
 //! File events: hints that the repository changed. Scans find what they miss (network file systems, a full queue, links
 //! that are switched).
 
-use std::{
-    path::{Component, Path},
-    sync::mpsc::Sender,
-};
+use std::path::{Component, Path};
 
 use notify::{
     Config, Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher,
     event::{AccessKind, AccessMode},
 };
 
-use super::manager::Message;
+use crate::lifecycle::source::ChangeListener;
 
-/// A watcher that reports changes to the manager until it is dropped.
+/// A watcher that reports changes until it is dropped.
 #[derive(Debug)]
 pub(super) struct Watch {
     _watcher: RecommendedWatcher,
@@ -21,20 +18,16 @@ pub(super) struct Watch {
 
 impl Watch {
     /// Watches the folder and everything below it. `None` if the system cannot.
-    pub(super) fn start(repository: &Path, messages: Sender<Message>) -> Option<Self> {
+    pub(super) fn start(repository: &Path, changed: ChangeListener) -> Option<Self> {
         // An absolute path, as in the events.
         let folder = std::path::absolute(repository).unwrap_or_else(|_| repository.to_path_buf());
         let tell = move |event: notify::Result<Event>| match event {
             Ok(event) if is_change(&event) => {
-                for name in changed(&folder, &event) {
-                    let _ = messages.send(Message::Changed(name));
-                }
+                entries_of(&folder, &event).into_iter().for_each(&changed);
             }
             Ok(_) => {}
             // The queue may have overflowed: anything may have changed.
-            Err(_) => {
-                let _ = messages.send(Message::Changed(None));
-            }
+            Err(_) => changed(None),
         };
         // Links are not followed, as one may lead to the whole machine. Scans cover their targets.
         let config = Config::default().with_follow_symlinks(false);
@@ -53,7 +46,7 @@ impl Watch {
 }
 
 /// Lists the repository entries that an event concerns; `None` stands for all of them.
-fn changed(repository: &Path, event: &Event) -> Vec<Option<String>> {
+fn entries_of(repository: &Path, event: &Event) -> Vec<Option<String>> {
     if event.need_rescan() || event.paths.is_empty() {
         return vec![None];
     }
