@@ -63,7 +63,7 @@ pub use servable::{PrepareRows, ResponseParts, RowsWriter, Servable, Stamp};
 pub use serving_map::{ServingMap, ServingModel};
 pub use source::{
     Candidate, CandidateFiles, Config, Defect, FileName, FolderSource, ModelSource, RepositoryScan,
-    ScannedModel,
+    ScannedModel, source_of,
 };
 pub use statistics::{BatchCounts, Counts, Phases, Statistics, Total};
 pub use status::{State, VersionStatus};
@@ -153,7 +153,7 @@ impl Lifecycle {
         let (first_pass_done, first_pass) = async_watch::channel(false);
         let (messages, received) = mpsc::channel();
         let (running, stopped) = mpsc::channel::<()>();
-        let source: Arc<dyn ModelSource> = Arc::new(FolderSource::new(settings.models.repository.clone()));
+        let source = source_of(&settings.models);
         let changes = messages.clone();
         // The manager is gone only while the gateway shuts down.
         source.watch(Box::new(move |name| drop(changes.send(Message::Changed(name)))));

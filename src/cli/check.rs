@@ -6,7 +6,7 @@ use super::{Failure, examine::Examiner, load_settings, output, verify, warnings:
 use crate::{
     config::{Environment, Settings},
     lifecycle::{
-        Candidate, CandidateFiles, FolderSource, ModelConfig, ModelSource, Notice, ScannedModel, Versions,
+        Candidate, CandidateFiles, ModelConfig, ModelSource, Notice, ScannedModel, Versions, source_of,
     },
     model::ModelName,
 };
@@ -26,7 +26,7 @@ pub(super) fn check(files: &[PathBuf]) -> Result<(), Failure> {
 /// Prints what would serve; returns what would not.
 fn check_models(settings: &Settings, environment: &Environment) -> Result<Vec<String>, Failure> {
     let examiner = Examiner::with(settings, environment)?;
-    let source = FolderSource::new(settings.models.repository.clone());
+    let source = source_of(&settings.models);
     let repository = source.location();
     let found =
         source.scan().map_err(|error| format!("models.repository: {repository} cannot be read: {error}"))?;
@@ -48,7 +48,7 @@ fn check_models(settings: &Settings, environment: &Environment) -> Result<Vec<St
                 let missing = Notice::of_config(&name, &config, |version| candidates.contains_key(&version));
                 problems.extend(missing.iter().map(ToString::to_string));
                 let candidates: Vec<Candidate> = candidates.into_values().collect();
-                check_model((&examiner, &source), &name, &config, candidates, &mut problems)?;
+                check_model((&examiner, &*source), &name, &config, candidates, &mut problems)?;
             }
             Err(problem) => problems.push(format!("{name}: {problem}")),
         }

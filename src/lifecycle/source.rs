@@ -19,7 +19,10 @@ use std::{
 };
 
 use super::{confined_file::OpenError, fingerprint::Fingerprint, model_config::ModelConfig, notice::Notice};
-use crate::model::{ModelName, ModelVersion};
+use crate::{
+    config::ModelsSettings,
+    model::{ModelName, ModelVersion},
+};
 pub use candidate::{Candidate, CandidateFiles, Defect, FileName, FilesHandle};
 pub use folder::FolderSource;
 
@@ -66,6 +69,12 @@ pub trait ModelSource: fmt::Debug + Send + Sync {
 
     /// Takes the fingerprint of a candidate's files as they are now. `data` are the data files, as the model names them.
     fn fingerprint(&self, files: &FilesHandle, data: &[String]) -> Fingerprint;
+}
+
+/// Returns the source of the repository that the settings name.
+#[must_use]
+pub fn source_of(settings: &ModelsSettings) -> Arc<dyn ModelSource> {
+    Arc::new(FolderSource::new(settings.repository.clone()))
 }
 
 /// The content of a file that a source opened.
