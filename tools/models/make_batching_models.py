@@ -108,7 +108,7 @@ def slow() -> onnx.ModelProto:
         helper.make_node("Unsqueeze", ["x", "inner"], ["cell"]),
         helper.make_node("Add", ["cell", "matrix"], ["m0"]),
     ]
-    turns = 40
+    turns = 20
     nodes += [helper.make_node("MatMul", [f"m{turn}", "matrix"], [f"m{turn + 1}"]) for turn in range(turns)]
     nodes.append(helper.make_node("ReduceMean", [f"m{turns}", "inner"], ["lines"], keepdims=0))
     nodes.append(helper.make_node("ReduceMean", ["lines", "line"], ["y"], keepdims=1))
