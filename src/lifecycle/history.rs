@@ -375,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn two_gateways_tell_of_each_other_and_a_file_that_was_removed_is_written_again() {
+    fn two_gateways_see_each_other_and_restore_a_removed_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state/history.jsonl");
         let (one, two) = (of_file(&path), of_file(&path));

@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn where_resources_are_dearer_the_old_one_makes_room_for_one_that_is_proven() {
+    fn a_proven_version_takes_the_place_of_the_old_one_to_save_resources() {
         let scarce = Case { preserve: Preserve::Resources, ..LATEST };
         assert_eq!(scarce.next(&[(1, Loaded), (2, Untried)], &[1]), Some(prove(2)));
         assert_eq!(scarce.next(&[(1, Loaded), (2, Proven)], &[1]), Some(unload(1)));

@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn many_rows_that_cannot_be_run_in_parts_are_not_run_on_the_thread_of_a_request() {
+    fn many_indivisible_rows_do_not_run_on_the_thread_of_a_request() {
         let rows = vec![Dimension::Dynamic(String::new()), Dimension::Fixed(2)];
         let inputs = vec![ValueSpec::tensor("x", ElementType::F32, rows)];
         let of_rows = |batchable| Proof {

@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_forgotten_when_their_bucket_is_full_and_never_are_there_more_than_the_most() {
+    fn keys_with_a_full_bucket_are_forgotten_and_their_number_is_bounded() {
         let (mut buckets, now) = (three_in_three_seconds(), Instant::now());
         buckets.max_keys = 10;
         for key in 0..25 {

@@ -45,7 +45,7 @@ fn compared(monitor: &FailureMonitor) -> Verdict {
 }
 
 #[test]
-fn a_comparison_is_asked_for_once_when_the_share_is_reached_after_enough_answers() {
+fn a_comparison_begins_once_when_the_share_is_reached() {
     let (monitor, alarms) = monitor(&settings(), 0.0);
     (0..3).for_each(|_| monitor.failed(suspect(1, 1.0)));
     assert_eq!(alarms.load(Ordering::Relaxed), 0, "too few");
@@ -144,7 +144,7 @@ fn samples_are_bounded_and_each_caller_has_its_part_of_them() {
 }
 
 #[test]
-fn what_replaced_nothing_is_not_compared_nor_when_that_is_switched_off_or_over() {
+fn nothing_is_compared_without_a_predecessor_or_when_switched_off() {
     let first = FailureMonitor::without_comparison();
     (0..100).for_each(|_| first.failed(suspect(1, 1.0)));
     assert!((first.failure_share() - 1.0).abs() < f64::EPSILON);

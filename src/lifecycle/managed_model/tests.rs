@@ -70,7 +70,7 @@ fn is_refused(model: &ManagedModel, content: &str) -> bool {
 }
 
 #[test]
-fn a_content_that_failed_is_not_proven_again_until_its_refusal_is_forgotten() {
+fn a_failed_content_is_not_proven_again_until_it_is_forgotten() {
     let at = moment();
     let mut model = being_proven(at);
     let refusal = Refusal::new(Reason::RunFailed, "as in a test");
@@ -101,7 +101,7 @@ fn a_proof_of_another_gateway_saves_one() {
 }
 
 #[test]
-fn a_proven_version_is_loaded_unless_another_gateway_rolled_it_back_or_unloaded_the_model() {
+fn a_proven_version_is_loaded_unless_another_gateway_decided_otherwise() {
     let at = moment();
     let mut model = proven(at);
     assert!(matches!(model.on(one(), VersionEvent::LoadDue, at)[..], [(_, Effect::Load(_))]));
@@ -122,7 +122,7 @@ fn a_proven_version_is_loaded_unless_another_gateway_rolled_it_back_or_unloaded_
 }
 
 #[test]
-fn a_version_that_does_not_serve_goes_with_its_file_and_its_results_with_it() {
+fn a_version_out_of_service_goes_with_its_file() {
     let at = moment();
     let mut model = being_proven(at);
     assert!(model.reconcile(BTreeMap::new(), RULES, at).is_empty());

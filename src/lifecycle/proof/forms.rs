@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn what_follows_the_number_of_rows_in_its_outermost_dimension_alone_is_by_row() {
+    fn an_output_is_by_row_if_only_its_outermost_dimension_follows_the_rows() {
         use OutputForm::{ByRow, Constant, Whole};
         for (outputs, expected) in [
             ([(&[1, 3][..], 0.5), (&[2, 3], 0.5), (&[2, 3], 0.5)], ByRow),

@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn whole_numbers_of_which_nothing_is_known_lie_between_zero_and_one_that_runs() {
+    fn unknown_whole_numbers_lie_between_zero_and_one_that_runs() {
         let contract = Contract::empty();
         let base = inputs("ids", vec![1, 3], TensorData::I64(vec![7, 0, -3].into()));
         let rows = RowSampler::new(&contract, false).rows(&[base], 64).unwrap();

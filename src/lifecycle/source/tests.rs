@@ -139,7 +139,7 @@ fn a_fingerprint_changes_with_each_of_the_files() {
 }
 
 #[test]
-fn a_file_that_is_named_twice_counts_once_and_one_outside_refuses_the_candidate() {
+fn a_file_named_twice_counts_once_and_one_outside_is_refused() {
     each_source(|Case { source, .. }| {
         let named = |names: &[&str]| Candidate {
             external: names.iter().map(ToString::to_string).collect(),

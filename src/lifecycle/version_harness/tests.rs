@@ -295,7 +295,7 @@ fn files_that_cannot_be_tried_are_refused_after_their_time() {
 }
 
 #[test]
-fn a_refusal_that_says_nothing_about_the_bytes_is_retried_ever_more_rarely_and_reported_once() {
+fn a_passing_refusal_is_retried_ever_more_rarely_and_reported_once() {
     let cases =
         [(Reason::InsufficientMemory, [5, 10, 20, 40]), (Reason::StorageUnavailable, [5, 10, 10, 10])];
     for (reason, pauses) in cases {
@@ -350,7 +350,7 @@ fn files_that_no_scan_has_seen_are_neither_hashed_nor_copied() {
 }
 
 #[test]
-fn a_restored_version_serves_whatever_a_scan_finds_and_other_files_start_over() {
+fn a_restored_version_serves_and_other_files_start_over() {
     let at = moment();
     let restored = || VersionHarness::restored(at.now);
     assert_eq!(restored().candidate_state(at), CandidateState::Loaded);
@@ -374,7 +374,7 @@ fn a_restored_version_serves_whatever_a_scan_finds_and_other_files_start_over() 
 }
 
 #[test]
-fn other_files_of_a_version_start_over_and_a_part_of_them_waits_for_the_rest() {
+fn other_files_of_a_version_start_over_and_wait_to_be_complete() {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
     let of = |names: [&str; 2]| {
         let files = names.map(|name| manifest.join(name));

@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_waits_behind_others_once_it_failed_and_is_refused_once_it_failed_too_often() {
+    fn an_address_that_failed_waits_behind_others_and_is_refused_in_the_end() {
         let (mut failures, now) = (failures(), Instant::now());
         let (shop, other) = (failures.key("shop"), failures.key("other"));
         assert_eq!(failures.standing(address(1), shop, now), FailureRecord::Waits(Class::Unsuspected));
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_that_logged_in_from_an_address_is_not_refused_because_of_its_neighbours() {
+    fn a_client_with_a_good_log_in_does_not_suffer_for_its_neighbours() {
         let (mut failures, now) = (failures(), Instant::now());
         let (shop, other) = (failures.key("shop"), failures.key("other"));
         failures.succeeded(address(1), shop, now);

@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_asks_on_and_on_does_not_keep_others_waiting_nor_is_it_kept_waiting() {
+    fn an_address_with_many_log_ins_neither_blocks_others_nor_starves() {
         let mut queue = Queue::new();
         (0..4).for_each(|_| assert!(queue.push(waiting(1, 0, Unsuspected), of).is_none()));
         let mut served = Vec::new();
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn when_too_many_wait_the_last_class_gives_way_and_in_it_the_address_with_most() {
+    fn the_last_class_gives_way_first_and_in_it_the_busiest_address() {
         let mut queue = Queue::new();
         for number in 0..40 {
             queue.push(waiting(number, 0, FailedAddress), of);

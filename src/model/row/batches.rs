@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_row_is_named_wherever_it_stands_and_rows_without_a_layout_are_counted() {
+    fn a_wrong_row_is_named_and_rows_without_a_layout_are_counted() {
         let contract = Contract::new(Vec::new(), Vec::new());
         let layout = layout(&contract);
         let mut reader = RowsReader::new(Some(&layout), &contract);

@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_caller_with_nothing_in_a_full_queue_gets_the_last_place_of_the_one_that_fills_it() {
+    fn a_full_queue_has_a_place_for_a_caller_that_has_none() {
         for queues in [1, 3] {
             let mut model = Model::new(queues, 4);
             assert!((0..4).all(|_| model.ask(1)), "{queues}");
