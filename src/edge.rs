@@ -43,7 +43,7 @@ pub use peer::Peer;
 pub(crate) use permit::Permit;
 pub(crate) use pipeline::{Record, RouteMetrics, Transport, authorize, bearer, charge};
 pub(crate) use problem::{MEDIA_TYPE, Problem, ProblemDocument};
-pub(crate) use protocol::{Protocol, Protocols, Routes, is_below};
+pub(crate) use protocol::{ErrorDocument, Protocol, Protocols, Routes, is_below};
 pub use rate_limit::AddressLimit;
 pub(crate) use request_id::{REQUEST_ID, is_sound_request_id, new_request_id};
 pub(crate) use rescue::{cause_of, panicked, problem_of, sentence};

@@ -3,7 +3,9 @@
 use std::fmt;
 
 use axum::http::{Method, StatusCode};
-use serde_json::Value;
+use serde::Serialize;
+use serde_json::{Value, json};
+use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 
 use super::{problem::MEDIA_TYPE, state::EdgeState};
@@ -27,8 +29,11 @@ pub(crate) trait Protocol: fmt::Debug + Sync {
     /// Returns its routes with these settings: none if it is off.
     fn routes(&self, settings: &Settings) -> Routes;
 
-    /// Returns the body of an error; `None` if it uses problem documents.
-    fn error_document(&self, status: StatusCode, sentence: &str) -> Option<Value>;
+    /// Returns the body of an error, an [`ErrorDocument`] if it has no form of its own. `None` if it uses problem
+    /// documents.
+    fn error_document(&self, _: StatusCode, sentence: &str) -> Option<Value> {
+        Some(json!({"error": sentence}))
+    }
 
     /// Returns the media type and the schema of an error, for the API description.
     fn error_schema(&self) -> (&'static str, &'static str) {
@@ -40,6 +45,15 @@ pub(crate) trait Protocol: fmt::Debug + Sync {
     fn has_problem_documents(&self) -> bool {
         self.error_schema().0 == MEDIA_TYPE
     }
+}
+
+/// An error.
+//
+// Open Inference Protocol, "Response JSON Error Object"; TensorFlow Serving RESTful API, "Errors".
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ErrorDocument {
+    /// A sentence for people
+    error: String,
 }
 
 /// The routes of a protocol, by their bodies.

@@ -5,8 +5,7 @@ mod operations;
 pub(in crate::protocols) mod rest;
 pub(in crate::protocols) mod wire;
 
-use axum::http::{Method, StatusCode};
-use serde_json::{Value, json};
+use axum::http::Method;
 
 use crate::{
     config::Settings,
@@ -43,10 +42,5 @@ impl Protocol for OpenInference {
             probes: rest::probes(),
             ..Routes::default()
         }
-    }
-
-    fn error_document(&self, _: StatusCode, sentence: &str) -> Option<Value> {
-        // Open Inference Protocol, "Response JSON Error Object".
-        Some(json!({"error": sentence}))
     }
 }

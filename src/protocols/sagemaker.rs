@@ -12,26 +12,23 @@ use axum::{
     response::Response,
 };
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use validator::Validate;
 
-use super::{
-    invocations::{
-        EnabledDialects,
-        describe::{InvocationAnswer, InvocationDocument, InvocationErrors},
-        invoke,
-        target_model::target_model,
-    },
-    open_inference::rest::ErrorDocument,
+use super::invocations::{
+    EnabledDialects,
+    describe::{InvocationAnswer, InvocationDocument, InvocationErrors},
+    invoke,
+    target_model::target_model,
 };
 use crate::{
     auth::Caller,
     codec::{FieldError, parse_valid},
     config::{DialectName, Settings},
     edge::{
-        ApiError, EdgeState, MayManage, MayPredict, Permit, Problem, Protocol, Routes, rest::body::read_json,
+        ApiError, EdgeState, ErrorDocument, MayManage, MayPredict, Permit, Problem, Protocol, Routes,
+        rest::body::read_json,
     },
     model::ModelName,
     serving::{OperationError, Reason, Refusal},
@@ -61,10 +58,6 @@ impl Protocol for SageMaker {
             platform_authenticates: dialects.authenticates(DialectName::Sagemaker),
             ..Routes::default()
         }
-    }
-
-    fn error_document(&self, _: StatusCode, sentence: &str) -> Option<Value> {
-        Some(json!({"error": sentence}))
     }
 }
 

@@ -11,12 +11,7 @@ pub(in crate::protocols) mod run_inputs;
 mod target;
 pub(in crate::protocols) mod wire;
 
-use axum::{
-    Router,
-    http::{Method, StatusCode},
-    routing::post,
-};
-use serde_json::{Value, json};
+use axum::{Router, http::Method, routing::post};
 use utoipa::OpenApi;
 use utoipa_axum::{
     router::{OpenApiRouter, UtoipaMethodRouter},
@@ -51,11 +46,6 @@ impl Protocol for TensorFlow {
             platform_authenticates: dialects.authenticates(DialectName::KserveV1),
             ..Routes::default()
         }
-    }
-
-    fn error_document(&self, _: StatusCode, sentence: &str) -> Option<Value> {
-        // TensorFlow Serving RESTful API, "Errors".
-        Some(json!({"error": sentence}))
     }
 }
 

@@ -5,11 +5,10 @@
 
 use axum::{
     extract::{Request, State},
-    http::{Method, StatusCode},
+    http::Method,
     response::Response,
     routing::{get, post},
 };
-use serde_json::{Value, json};
 
 use super::{
     invocations,
@@ -58,10 +57,6 @@ impl Protocol for Vertex {
             routes.probes = routes.probes.route(route, get(invocations::ping));
         }
         routes
-    }
-
-    fn error_document(&self, _: StatusCode, sentence: &str) -> Option<Value> {
-        Some(json!({"error": sentence}))
     }
 }
 

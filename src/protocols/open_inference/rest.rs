@@ -11,8 +11,6 @@ pub(in crate::protocols) use schema::InferResponseDocument;
 
 use axum::routing::get;
 pub(in crate::protocols) use infer::infer_response;
-use serde::Serialize;
-use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::edge::EdgeState;
@@ -46,11 +44,4 @@ pub(super) fn inference() -> OpenApiRouter<EdgeState> {
 /// Returns the routes that orchestrators probe.
 pub(super) fn probes() -> OpenApiRouter<EdgeState> {
     OpenApiRouter::new().routes(routes!(server::live)).routes(routes!(server::ready))
-}
-
-/// An error.
-#[derive(Debug, Serialize, ToSchema)]
-pub(in crate::protocols) struct ErrorDocument {
-    /// A sentence for people
-    error: String,
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use utoipa::{OpenApi, ToSchema};
 
-use crate::protocols::open_inference::rest::ErrorDocument;
+use crate::edge::ErrorDocument;
 
 /// Every verb for a model, a version and a label.
 #[derive(OpenApi)]

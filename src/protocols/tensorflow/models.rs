@@ -12,9 +12,9 @@ use super::{
 };
 use crate::{
     auth::{Action, Caller},
-    edge::{ApiError, EdgeState, MayRead},
+    edge::{ApiError, EdgeState, ErrorDocument, MayRead},
     model::VersionSelector,
-    protocols::open_inference::{rest::ErrorDocument, wire::ModelNames},
+    protocols::open_inference::wire::ModelNames,
     serving::{VersionState, VersionStatus},
 };
 

@@ -9,13 +9,10 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use super::{
-    ErrorDocument,
-    schema::{InferRequestDocument, InferResponseDocument},
-};
+use super::schema::{InferRequestDocument, InferResponseDocument};
 use crate::{
     edge::{
-        ApiError, EdgeState, MayPredict, Permit, offload,
+        ApiError, EdgeState, ErrorDocument, MayPredict, Permit, offload,
         rest::{body::read_aligned, body_parts::body_of, render::with_id, response::answer},
     },
     model::Value,

@@ -2,10 +2,9 @@
 
 use axum::{Json, extract::State};
 
-use super::ErrorDocument;
 use crate::{
     auth::{Action, Caller},
-    edge::{ApiError, EdgeState, MayRead, Permit},
+    edge::{ApiError, EdgeState, ErrorDocument, MayRead, Permit},
     protocols::open_inference::operations,
     protocols::open_inference::wire::{
         ModelConfigDocument, ModelMetadataDocument, ModelNames, ModelReadyDocument,

@@ -13,11 +13,10 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 use validator::Validate;
 
-use super::ErrorDocument;
 use crate::{
     auth::Caller,
     codec,
-    edge::{ApiError, EdgeState, MayManage, Permit, rest::body::read},
+    edge::{ApiError, EdgeState, ErrorDocument, MayManage, Permit, rest::body::read},
     protocols::open_inference::operations::{self, Indexed},
 };
 

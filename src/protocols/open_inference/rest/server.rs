@@ -2,10 +2,9 @@
 
 use axum::{Json, extract::State};
 
-use super::ErrorDocument;
 use crate::{
     auth::Caller,
-    edge::{ApiError, EdgeState},
+    edge::{ApiError, EdgeState, ErrorDocument},
     protocols::open_inference::wire::{LiveDocument, ReadyDocument, ServerMetadata},
     serving::Readiness,
 };
