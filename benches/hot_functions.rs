@@ -21,7 +21,7 @@ use onnx_gateway::{
         Contract, Dimension, ElementType, Feature, FlatLayout, Layout, ModelVersion, Signature, Tensor,
         TensorData, Value, ValueSpec, rows_to_tensors,
     },
-    protocols::native::json::{AnswerTemplate, PredictRequest, RequestInputs, read_flat_rows},
+    protocols::native::json::{PredictRequest, RequestInputs, ResponseTemplate, read_flat_rows},
     serving::{ResponseParts, RowsWriter as _},
 };
 
@@ -182,7 +182,7 @@ fn serialise(rows: u16, times: usize) {
     let (outputs, iris) = (outputs(rows), Iris::new());
     let Iris { signature, contract, layout } = &iris;
     let (name, version) = ("iris", ModelVersion::new(1));
-    let template = AnswerTemplate::new(ResponseParts { name, version, signature, contract, layout });
+    let template = ResponseTemplate::new(ResponseParts { name, version, signature, contract, layout });
     let total = usize::from(rows);
     for _ in 0..times {
         let mut out = Vec::new();

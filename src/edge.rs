@@ -48,5 +48,5 @@ pub use rate_limit::AddressLimit;
 pub(crate) use request_id::{REQUEST_ID, is_sound_request_id, new_request_id};
 pub(crate) use rescue::{cause_of, panicked, problem_of, sentence};
 pub(crate) use shared::SharedLayer;
-pub use state::{Clock, EdgeParts, EdgeState, Ending, OpenEndedAnswer};
+pub use state::{Clock, EdgeParts, EdgeState, Ending, OpenEndedResponse};
 pub(crate) use version::version_headers;

@@ -286,9 +286,9 @@ impl Lifecycle {
         by: &str,
         operation: impl FnOnce(oneshot::Sender<Result<T, OperationError>>) -> Operation,
     ) -> Result<T, OperationError> {
-        let (reply, answer) = oneshot::channel();
+        let (reply, response) = oneshot::channel();
         self.send(Message::Operate(model.clone(), operation(reply), by.to_owned()));
-        answer.await.unwrap_or(Err(OperationError::Stopping))
+        response.await.unwrap_or(Err(OperationError::Stopping))
     }
 
     fn send(&self, message: Message) {

@@ -56,11 +56,11 @@ async fn exchange(
     }
     let request = request.body(Body::empty())?;
     let asked = async move {
-        let answer = sender.send_request(request).await?;
-        let status = answer.status();
-        let body = answer.into_body().collect().await?.to_bytes();
+        let response = sender.send_request(request).await?;
+        let status = response.status();
+        let body = response.into_body().collect().await?.to_bytes();
         Ok::<_, hyper::Error>((status, String::from_utf8_lossy(&body).into_owned()))
     };
-    let (answer, _connection) = tokio::join!(asked, connection);
-    Ok(answer?)
+    let (response, _connection) = tokio::join!(asked, connection);
+    Ok(response?)
 }

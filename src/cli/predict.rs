@@ -14,14 +14,14 @@ use clap::Args;
 use super::{Failure, load_settings, output};
 use crate::{
     auth::RunPermit,
-    codec::{BodyError, FieldError, RowBase, TensorsAnswer, input_errors, parse_valid, row_errors},
+    codec::{BodyError, FieldError, RowBase, TensorsResponse, input_errors, parse_valid, row_errors},
     config::Environment,
     lifecycle::find_outputs,
     model::{
         CONTRACT_KEY, Contract, ContractDocument, Graph, GraphFacts, Layout, ModelName, ModelVersion, NoRows,
         RowOutputs, Tensor, Value, documents_to_tensors, rows_to_tensors,
     },
-    protocols::native::json::{AnswerTemplate, PredictRequest, RequestInputs},
+    protocols::native::json::{PredictRequest, RequestInputs, ResponseTemplate},
     runtime::{Instance, RunOptions, Runtime, SessionOptions},
     serving::{ResponseParts, RowsWriter as _, ServingError},
 };
@@ -132,7 +132,7 @@ fn answer(
                 .map_err(|error| in_model(error.to_string()))?;
             let (signature, contract, many) = (&signature, &contract, base == RowBase::Instances);
             let writer =
-                AnswerTemplate::new(ResponseParts { name: model, version, signature, contract, layout });
+                ResponseTemplate::new(ResponseParts { name: model, version, signature, contract, layout });
             let (rows, mut body) = (outputs.rows(), Vec::new());
             if !writer.write(&mut body, outputs.values(), 0..rows, rows, many) {
                 return Err(in_model("its outputs cannot be written".to_owned()));
@@ -143,7 +143,7 @@ fn answer(
             let inputs = documents_to_tensors(&documents, &signature)
                 .map_err(|violations| listed(&input_errors(&violations)))?;
             let outputs = &run(&mut instance, &inputs, options).map_err(in_model)?;
-            let answer = TensorsAnswer { model, version, signature: &signature, outputs };
+            let answer = TensorsResponse { model, version, signature: &signature, outputs };
             written(serde_json::to_vec(&answer).map_err(|error| error.to_string())?, json)
         }
     }

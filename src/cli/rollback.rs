@@ -48,8 +48,8 @@ pub(super) fn rollback(files: &[PathBuf], arguments: RollbackArguments) -> Resul
     };
     let address = client::reachable(loaded.settings.server.listen);
     let path = format!("/models/{model}/rollback");
-    let (status, answer) = client::ask(address, "POST", &path, token.as_deref(), TIMEOUT)?;
-    let document: serde_json::Value = serde_json::from_str(&answer).unwrap_or_default();
+    let (status, response) = client::ask(address, "POST", &path, token.as_deref(), TIMEOUT)?;
+    let document: serde_json::Value = serde_json::from_str(&response).unwrap_or_default();
     if status.is_success() {
         let text = |key: &str| document[key].as_str().unwrap_or_default().to_owned();
         let (version, digest, replaces) = (text("version"), text("digest"), text("replaces"));

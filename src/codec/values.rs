@@ -9,7 +9,7 @@ use crate::model::{ModelVersion, Scalar, Signature, TensorData, Value, non_finit
 
 /// Serializer of a model's outputs for tensors.
 #[derive(Clone, Copy, Debug)]
-pub struct TensorsAnswer<'a> {
+pub struct TensorsResponse<'a> {
     /// The model that ran.
     pub model: &'a str,
     /// The version that ran.
@@ -20,7 +20,7 @@ pub struct TensorsAnswer<'a> {
     pub outputs: &'a [Value],
 }
 
-impl Serialize for TensorsAnswer<'_> {
+impl Serialize for TensorsResponse<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(3))?;
         map.serialize_entry("model", self.model)?;
@@ -30,7 +30,7 @@ impl Serialize for TensorsAnswer<'_> {
     }
 }
 
-struct Outputs<'a>(&'a TensorsAnswer<'a>);
+struct Outputs<'a>(&'a TensorsResponse<'a>);
 
 impl Serialize for Outputs<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

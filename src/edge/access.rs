@@ -48,7 +48,7 @@ impl RequestRecord<'_> {
     pub(crate) fn answered<B>(&self, response: &Response<B>, begin: Instant, is_access: bool) {
         let Self { id, peer, method, path, caller } = *self;
         let headers = response.headers();
-        let of_answer = |name| headers.get(name).and_then(text);
+        let of_response = |name| headers.get(name).and_then(text);
         macro_rules! line {
             ($level:ident) => {
                 tracing::$level!(
@@ -58,12 +58,12 @@ impl RequestRecord<'_> {
                     path,
                     status = response.status().as_u16(),
                     // In a response without a body, gRPC reports the result of a call in a header.
-                    grpc.status = of_answer(GRPC_STATUS),
+                    grpc.status = of_response(GRPC_STATUS),
                     duration_us = u64::try_from(begin.elapsed().as_micros()).unwrap_or(u64::MAX),
                     peer = peer.map(|Peer(address)| tracing::field::display(address)),
                     caller.subject = caller.map(|caller| caller.subject.as_str()),
-                    model.version = of_answer(MODEL_VERSION),
-                    model.digest = of_answer(MODEL_DIGEST),
+                    model.version = of_response(MODEL_VERSION),
+                    model.digest = of_response(MODEL_DIGEST),
                     request.id = id.and_then(text),
                     "answered"
                 )

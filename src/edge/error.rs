@@ -101,7 +101,7 @@ pub enum ApiError {
     #[error("the request took longer than server.request_timeout_ms")]
     TakesTooLong,
     #[error("the response could not be written")]
-    AnswerNotWritten,
+    ResponseNotWritten,
     #[error("unknown parameter: this takes {known}")]
     UnknownParameter { known: &'static str },
 }
@@ -225,7 +225,7 @@ impl From<ApiError> for Problem {
             ApiError::NotReady(_) => {
                 problem(StatusCode::SERVICE_UNAVAILABLE, "not_ready").with_retry_after(RETRY_SOON_SECONDS)
             }
-            ApiError::AnswerNotWritten => problem(StatusCode::INTERNAL_SERVER_ERROR, "model_failed"),
+            ApiError::ResponseNotWritten => problem(StatusCode::INTERNAL_SERVER_ERROR, "model_failed"),
             ApiError::Timeout | ApiError::TakesTooLong => problem(StatusCode::GATEWAY_TIMEOUT, "timeout"),
             ApiError::UnknownParameter { .. } => problem(StatusCode::BAD_REQUEST, "unknown_parameter"),
             ApiError::Operation(error) => match error {

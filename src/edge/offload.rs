@@ -74,9 +74,9 @@ pub(crate) async fn offload<T: Send + 'static>(
         // A panic continues where it would have been without the other thread.
         Some(Err(error)) => match error.try_into_panic() {
             Ok(panic) => resume_unwind(panic),
-            Err(_) => Err(ApiError::AnswerNotWritten),
+            Err(_) => Err(ApiError::ResponseNotWritten),
         },
-        None => Err(ApiError::AnswerNotWritten),
+        None => Err(ApiError::ResponseNotWritten),
     }
 }
 
@@ -113,8 +113,8 @@ mod tests {
             (body::Body::from_stream(in_parts), "2 false"),
         ] {
             let request = axum::http::Request::post("/").body(body).unwrap();
-            let answer = router.clone().oneshot(request).await.unwrap();
-            assert_eq!(body::to_bytes(answer.into_body(), usize::MAX).await.unwrap(), expected);
+            let response = router.clone().oneshot(request).await.unwrap();
+            assert_eq!(body::to_bytes(response.into_body(), usize::MAX).await.unwrap(), expected);
         }
     }
 

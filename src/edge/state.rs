@@ -102,7 +102,7 @@ impl Ending {
 
 /// Marks a response that does not end by itself and mostly waits, so it does not count as work in progress.
 #[derive(Clone, Copy, Debug)]
-pub struct OpenEndedAnswer;
+pub struct OpenEndedResponse;
 
 /// The time, which tests can move.
 #[derive(Clone)]

@@ -65,7 +65,7 @@ struct LogInRequest {
     clients: Arc<Clients>,
     client_id: String,
     secret: Secret,
-    answer: oneshot::Sender<Result<Scopes, LogInError>>,
+    response: oneshot::Sender<Result<Scopes, LogInError>>,
 }
 
 /// A reason to refuse a log-in.
@@ -134,7 +134,7 @@ impl LogIns {
         secret: Secret,
         address: AddressKey,
     ) -> Result<Scopes, LogInError> {
-        let answer = {
+        let response = {
             let (mut state, now) = (self.shared.lock(), Instant::now());
             let client = state.failures.key(client_id);
             if let Some(exceeded) = state.refusal(address, client, now) {
@@ -146,14 +146,14 @@ impl LogIns {
                 return Ok(scopes);
             }
             let memory_kib = clients.memory_kib(client_id).ok_or(LogInError::Invalid)?;
-            let (sender, answer) = oneshot::channel();
+            let (sender, response) = oneshot::channel();
             let (clients, client_id) = (Arc::clone(clients), client_id.to_owned());
-            let asked = LogInRequest { clients, client_id, secret, answer: sender };
+            let asked = LogInRequest { clients, client_id, secret, response: sender };
             state.push(Waiting { address, client, memory_kib, asked }, now);
-            answer
+            response
         };
         self.shared.changed.notify_one();
-        answer.await.unwrap_or(Err(LogInError::Overloaded))
+        response.await.unwrap_or(Err(LogInError::Overloaded))
     }
 
     /// Removes failures that no longer matter.
@@ -182,14 +182,14 @@ impl State {
         let Self { queue, failures, .. } = self;
         let class = |waiting: &Waiting<LogInRequest>| class(failures, waiting, now);
         if let Some(gives_way) = queue.push(waiting, class) {
-            let _ = gives_way.asked.answer.send(Err(LogInError::Overloaded));
+            let _ = gives_way.asked.response.send(Err(LogInError::Overloaded));
         }
     }
 
     /// Takes the next log-in to verify. Drops those that need no verification: their address has failed too often
     /// meanwhile, or their client has disconnected.
     fn next(&mut self, threads: usize, now: Instant) -> Option<(Class, Waiting<LogInRequest>)> {
-        self.queue.take(|waiting| waiting.asked.answer.is_closed());
+        self.queue.take(|waiting| waiting.asked.response.is_closed());
         if let Some(quota) = &self.quota {
             let failures = &self.failures;
             let refused = |waiting: &Waiting<LogInRequest>| match failures.standing(
@@ -203,7 +203,7 @@ impl State {
             for waiting in self.queue.take(|waiting| refused(waiting).is_some()) {
                 let wait = refused(&waiting).unwrap_or_default();
                 let exceeded = Exceeded { wait, quota: quota.clone() };
-                let _ = waiting.asked.answer.send(Err(LogInError::Refused(exceeded)));
+                let _ = waiting.asked.response.send(Err(LogInError::Refused(exceeded)));
             }
         }
         let Self { queue, failures, in_progress, failed_in_progress, memory_kib, .. } = self;
@@ -247,7 +247,7 @@ impl Shared {
                 self.changed.notify_one();
             }
             drop(state);
-            let LogInRequest { clients, client_id, secret, answer } = asked;
+            let LogInRequest { clients, client_id, secret, response } = asked;
             let scopes = clients.verify(&client_id, &secret);
             let now = Instant::now();
             state = self.lock();
@@ -260,7 +260,7 @@ impl Shared {
                 state.failures.failed(address, client, now);
             }
             // The client may have disconnected.
-            let _ = answer.send(scopes.ok_or(LogInError::Invalid));
+            let _ = response.send(scopes.ok_or(LogInError::Invalid));
         }
     }
 }

@@ -189,14 +189,14 @@ impl Scheduler {
     /// Queues a request, which releases its place when it has its result.
     fn wait<'s>(&'s self, asked: RunRequest, place: Option<QueueSlot<'s>>) -> Whole<'s> {
         let deadline = asked.deadline;
-        let (answer, answered) = oneshot::channel();
+        let (response, answered) = oneshot::channel();
         let waiting = match &self.inner {
             Inner::InlineExecutor(lanes) => {
-                lanes.add(Job::short(asked, answer));
+                lanes.add(Job::short(asked, response));
                 None
             }
             Inner::Threads(threads) => {
-                let (job, waiting) = Job::long(asked, answer);
+                let (job, waiting) = Job::long(asked, response);
                 threads.add(job);
                 Some(waiting)
             }

@@ -261,24 +261,24 @@ mod tests {
     async fn what_is_taken_too_slowly_uses_the_patience_up() {
         let rate = 1024;
         let stall = StallLimit::new(Duration::from_secs(10), rate);
-        let answers = Arc::new(ResponseTracker::new(ConnectionSlot::new(), stall));
-        let mut body = Arc::clone(&answers).begin().holding(Body::from(vec![7; 40 * PART_BYTES]));
+        let responses = Arc::new(ResponseTracker::new(ConnectionSlot::new(), stall));
+        let mut body = Arc::clone(&responses).begin().holding(Body::from(vec![7; 40 * PART_BYTES]));
         for _ in 0..20 {
             body.frame().await.unwrap().unwrap();
             // A part is worth 16 s.
-            later(&answers, 9);
-            assert!(!answers.is_stalled());
+            later(&responses, 9);
+            assert!(!responses.is_stalled());
         }
-        let _other = Arc::clone(&answers).begin();
-        let mut refusal = Arc::clone(&answers).begin();
+        let _other = Arc::clone(&responses).begin();
+        let mut refusal = Arc::clone(&responses).begin();
         refusal.only_waits();
         refusal.answered(true);
-        assert_eq!(answers.refused(), 1);
+        assert_eq!(responses.refused(), 1);
         refusal.answered(false);
-        assert_eq!(answers.refused(), 0);
+        assert_eq!(responses.refused(), 0);
         body.frame().await.unwrap().unwrap();
-        later(&answers, 10);
-        assert!(answers.is_stalled() && answers.slot.is_busy());
+        later(&responses, 10);
+        assert!(responses.is_stalled() && responses.slot.is_busy());
     }
 
     #[test]

@@ -52,7 +52,7 @@ impl RequestContext {
         // The text of the inputs is freed by now, or is their memory.
         charge.settle(count(inputs));
         let outputs = servable.output_size.expected(rows);
-        let copies = if self.has_binary_answer { BINARY_COPIES } else { TEXT_COPIES };
+        let copies = if self.has_binary_response { BINARY_COPIES } else { TEXT_COPIES };
         // Reserved only: the outputs do not exist before the run.
         Ok(charge.reserve(outputs.saturating_mul(copies)).await?)
     }

@@ -20,7 +20,7 @@ pub struct RequestContext {
     /// The client's deadline, if it is before `server.request_timeout_ms`.
     pub deadline: Option<Instant>,
     /// True if outputs are sent as bytes, not as text.
-    pub has_binary_answer: bool,
+    pub has_binary_response: bool,
     /// The memory charged to the request; `None` for a request too small to count.
     pub charge: Option<ByteCharge>,
 }

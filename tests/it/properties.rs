@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use onnx_gateway::{
-    codec::TensorsAnswer,
+    codec::TensorsResponse,
     model::{
         Dimension, ElementType, ModelVersion, Signature, Tensor, TensorData, TensorDocuments, ValueSpec,
         documents_to_tensors,
@@ -110,7 +110,7 @@ fn written(tensor: &Tensor) -> Value {
     let signature = one_tensor(tensor.data().element_type());
     let outputs = [tensor.clone().into()];
     let version = ModelVersion::new(1);
-    let answer = TensorsAnswer { model: "m", version, signature: &signature, outputs: &outputs };
+    let answer = TensorsResponse { model: "m", version, signature: &signature, outputs: &outputs };
     serde_json::to_value(answer).unwrap()["outputs"]["x"].clone()
 }
 

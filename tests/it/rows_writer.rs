@@ -9,7 +9,7 @@ use onnx_gateway::{
         Contract, Dimension, ElementType, Feature, Labels, Layout, ModelVersion, Output, RowOutputs,
         Signature, Tensor, TensorData, Value, ValueKind, ValueSpec,
     },
-    protocols::native::json::AnswerTemplate,
+    protocols::native::json::ResponseTemplate,
     serving::{ResponseParts, RowsWriter as _},
 };
 use proptest::prelude::*;
@@ -62,7 +62,7 @@ impl Model {
     fn by_template(&self, outputs: &[Value], rows: Range<usize>, total: usize, many: bool) -> Option<String> {
         let Self { signature, contract, layout } = self;
         let (name, version) = ("iris", ModelVersion::new(7));
-        let template = AnswerTemplate::new(ResponseParts { name, version, signature, contract, layout });
+        let template = ResponseTemplate::new(ResponseParts { name, version, signature, contract, layout });
         let mut out = b"before".to_vec();
         let is_written = template.write(&mut out, outputs, rows, total, many);
         let text = String::from_utf8(out).unwrap();

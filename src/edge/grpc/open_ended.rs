@@ -17,7 +17,7 @@ use tokio::time::sleep_until;
 use tonic::{Status, codegen::http::HeaderMap};
 
 use super::{deadline::Deadline, status::status_of};
-use crate::edge::{ApiError, Ending, OpenEndedAnswer};
+use crate::edge::{ApiError, Ending, OpenEndedResponse};
 
 /// Ends the responses of methods that wait for events.
 pub(crate) async fn end_with_gateway(request: Request, next: Next) -> Response {
@@ -36,7 +36,7 @@ pub(crate) async fn end_with_gateway(request: Request, next: Next) -> Response {
         }
     };
     let mut response = next.run(request).await;
-    response.extensions_mut().insert(OpenEndedAnswer);
+    response.extensions_mut().insert(OpenEndedResponse);
     response.map(|body| Body::new(OpenEnded { body, end: Some(end.boxed()) }))
 }
 

@@ -18,7 +18,7 @@ const HEADERS: usize = 8;
 
 /// Returns a response of a version, with the body serialized as JSON.
 pub(crate) fn json_response(servable: &Servable, body: &impl Serialize) -> Result<Response, ApiError> {
-    let body = serde_json::to_vec(body).map_err(|_| ApiError::AnswerNotWritten)?;
+    let body = serde_json::to_vec(body).map_err(|_| ApiError::ResponseNotWritten)?;
     trim_heap_later(body.len());
     Ok(answer(servable, body))
 }

@@ -35,12 +35,12 @@ fn suspect(caller: u64, value: f32) -> Suspect {
 /// Compares with a previous deployment that answers positive inputs only.
 fn compared(monitor: &FailureMonitor) -> Verdict {
     let taken = monitor.take().unwrap();
-    let answer = |(_, sample): &(usize, Sample)| {
+    let response = |(_, sample): &(usize, Sample)| {
         let Inputs::Only(tensor) = &sample.inputs else { return None };
         let TensorData::F32(numbers) = tensor.data() else { return None };
         numbers.first().map(|number| *number > 0.0)
     };
-    let answered: Vec<Option<bool>> = taken.samples.iter().map(answer).collect();
+    let answered: Vec<Option<bool>> = taken.samples.iter().map(response).collect();
     monitor.judge(&taken, &answered)
 }
 

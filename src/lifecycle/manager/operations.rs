@@ -100,25 +100,25 @@ impl Manager {
         let digest = good.digest();
         self.put_before(name, &good, bad.as_ref());
         let replaces = bad.map(|bad| bad.digest());
-        let answer = RolledBack { version: target.version, digest, replaces };
+        let response = RolledBack { version: target.version, digest, replaces };
         self.parts
             .metrics
             .model_rolled_back(name.as_str(), if by == "automatic" { "automatic" } else { "request" });
         tracing::warn!(
             model.name = %name,
-            model.version = %answer.version,
-            model.digest = answer.digest.short(),
+            model.version = %response.version,
+            model.digest = response.digest.short(),
             model.replaces = replaces.map(|digest| digest.short()),
             by,
             "rolled back{}", detail.as_ref().map(|detail| format!(": {detail}")).unwrap_or_default()
         );
         self.parts.history.add(HistoryEntry {
-            digest: Some(answer.digest.to_string()),
+            digest: Some(response.digest.to_string()),
             replaces: replaces.map(|digest| digest.to_string()),
             detail,
-            ..HistoryEntry::of(name, answer.version, Event::RolledBack, by.to_owned())
+            ..HistoryEntry::of(name, response.version, Event::RolledBack, by.to_owned())
         });
-        Ok(answer)
+        Ok(response)
     }
 
     /// Loads the previous deployment, unless it is still loaded.

@@ -103,7 +103,7 @@ impl Declared {
 /// Returns the media type of a response with binary tensors.
 pub(super) fn binary_media_type(json_bytes: usize) -> Result<HeaderValue, ApiError> {
     HeaderValue::from_str(&format!("{BINARY};{JSON_LENGTH}={json_bytes}"))
-        .map_err(|_| ApiError::AnswerNotWritten)
+        .map_err(|_| ApiError::ResponseNotWritten)
 }
 
 /// Returns true if `inputs` begins with a tensor of the Open Inference Protocol. The rest is not checked here.

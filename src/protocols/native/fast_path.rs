@@ -221,7 +221,7 @@ impl FastPath {
         let FastRequest { servable, input, rows, caller, headers, peer, begin, .. } = fast;
         let address = self.address_limit.as_ref().map(|limit| (limit, limit.client_of(*peer, headers)));
         charge(address, &self.state, caller)?;
-        let input = input.take().ok_or(ApiError::AnswerNotWritten)?;
+        let input = input.take().ok_or(ApiError::ResponseNotWritten)?;
         let context = RequestContext { caller: caller.number(), ..RequestContext::default() };
         let mut run = pin!(self.state.serving.predict_flat(servable, input, rows.rows, context, *begin));
         let answered = if servable.scheduler.is_prompt() {

@@ -8,4 +8,4 @@ mod rows_writer;
 pub use flat_rows::{FlatRows, read_flat_rows};
 pub use request::{PredictRequest, PredictRequestDocument, RequestInputs};
 pub use response::{PredictAnswer, RowAnswer};
-pub use rows_writer::{AnswerTemplate, prepare_rows};
+pub use rows_writer::{ResponseTemplate, prepare_rows};

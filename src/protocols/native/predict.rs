@@ -12,7 +12,7 @@ use super::{
     json::{PredictAnswer, PredictRequest, PredictRequestDocument, RequestInputs},
 };
 use crate::{
-    codec::{RowBase, TensorsAnswer},
+    codec::{RowBase, TensorsResponse},
     edge::{
         ApiError, EdgeState, MayPredict, Permit, ProblemDocument,
         rest::{
@@ -151,7 +151,7 @@ async fn predict(
             let inference = run.await?;
             let Servable { name, version, signature, .. } = &*inference.servable;
             let (model, version, outputs) = (name.as_str(), *version, inference.outputs.as_slice());
-            json_response(&inference.servable, &TensorsAnswer { model, version, signature, outputs })
+            json_response(&inference.servable, &TensorsResponse { model, version, signature, outputs })
         }
     }
 }

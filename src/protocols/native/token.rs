@@ -109,7 +109,7 @@ enum TokenFailure {
             content_type = "application/problem+json")))]
 pub(super) async fn token(State(state): State<EdgeState>, request: Request) -> Response {
     match grant(&state, request).await {
-        Ok(answer) => (no_store(), Json(answer)).into_response(),
+        Ok(response) => (no_store(), Json(response)).into_response(),
         Err(failure) => failure.into_response(),
     }
 }

@@ -63,17 +63,17 @@ pub(super) fn run(instance: &mut Instance, jobs: Vec<Job>, options: &RunOptions,
                 let part = (!is_alone).then_some(begin..end);
                 // The first of them counts the run.
                 let runs = u64::from(index == 0);
-                let Job { asked, answer, .. } = job;
+                let Job { asked, response, .. } = job;
                 let times = (start, ended);
                 let ran = RunResult::new(outputs.clone(), part, asked.inputs, times, asked.since, rows, runs);
                 // A caller that stopped waiting needs no result.
-                let _ = answer.send(Ok(ran));
+                let _ = response.send(Ok(ran));
                 begin = end;
             }
         }
         Err(error) if is_alone => {
-            for Job { asked, answer, .. } in jobs {
-                let _ = answer.send(Err(Failed::on(error.clone(), asked.inputs)));
+            for Job { asked, response, .. } in jobs {
+                let _ = response.send(Err(Failed::on(error.clone(), asked.inputs)));
             }
         }
         Ok(_) | Err(_) => {

@@ -150,10 +150,10 @@ mod tests {
         fn asks(&mut self, asked: RunRequest) -> bool {
             let is_in = self.has_room_for(&asked);
             if is_in {
-                let (answer, answered) = oneshot::channel();
+                let (response, answered) = oneshot::channel();
                 let next = self.waiting.len() % self.queues.len();
                 self.waiting.push((asked.caller, answered));
-                self.queues[next].push(Job::short(asked, answer), &self.occupancy);
+                self.queues[next].push(Job::short(asked, response), &self.occupancy);
             }
             is_in
         }
@@ -181,7 +181,7 @@ mod tests {
         /// Returns the positions, in the order they came, of the requests that were refused since.
         fn refused(&mut self) -> Vec<usize> {
             let all = self.waiting.iter_mut().enumerate();
-            all.filter_map(|(place, (_, answer))| answer.try_recv().is_ok().then_some(place)).collect()
+            all.filter_map(|(place, (_, response))| response.try_recv().is_ok().then_some(place)).collect()
         }
     }
 
@@ -211,7 +211,7 @@ mod tests {
         let mut waiting: Vec<u64> = model
             .waiting
             .iter()
-            .filter(|(_, answer)| !answer.is_terminated())
+            .filter(|(_, response)| !response.is_terminated())
             .map(|(caller, _)| *caller)
             .collect();
         waiting.sort_unstable();

@@ -86,7 +86,7 @@ impl InlineExecutor {
     pub(super) fn add(&self, job: Job) {
         let ThreadIndex { number, is_worker } = place();
         let Some(lane) = self.0.get(number % self.0.len().max(1)) else {
-            let _ = job.answer.send(Err(RuntimeError::Internal("the model has no session").into()));
+            let _ = job.response.send(Err(RuntimeError::Internal("the model has no session").into()));
             return;
         };
         let mut waiting = lane.waiting();

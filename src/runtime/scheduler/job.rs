@@ -193,7 +193,7 @@ pub(super) type ResultSender = oneshot::Sender<Result<RunResult, Failed>>;
 #[derive(Debug)]
 pub(super) struct Job {
     pub(super) asked: RunRequest,
-    pub(super) answer: ResultSender,
+    pub(super) response: ResultSender,
     /// `None` if the run is too short to be cancelled.
     state: Option<Arc<Mutex<State>>>,
 }
@@ -244,20 +244,20 @@ impl Run {
 
 impl Job {
     /// Creates a job whose run is too short to be cancelled.
-    pub(super) fn short(asked: RunRequest, answer: ResultSender) -> Self {
-        Self { asked, answer, state: None }
+    pub(super) fn short(asked: RunRequest, response: ResultSender) -> Self {
+        Self { asked, response, state: None }
     }
 
     /// Creates a job, and the guard that its caller holds while it waits.
-    pub(super) fn long(asked: RunRequest, answer: ResultSender) -> (Self, Waiting) {
+    pub(super) fn long(asked: RunRequest, response: ResultSender) -> (Self, Waiting) {
         let state = Arc::new(Mutex::new(State::Waits));
         let waiting = Waiting(Arc::clone(&state));
-        (Self { state: Some(state), ..Self::short(asked, answer) }, waiting)
+        (Self { state: Some(state), ..Self::short(asked, response) }, waiting)
     }
 
     /// Returns true if the request is abandoned: its caller has left or its deadline has passed.
     pub(super) fn is_abandoned(&self, now: Instant) -> bool {
-        self.answer.is_closed() || self.asked.deadline.is_some_and(|deadline| deadline <= now)
+        self.response.is_closed() || self.asked.deadline.is_some_and(|deadline| deadline <= now)
     }
 
     fn runs(&self, run: &Arc<Run>) {

@@ -129,7 +129,7 @@ impl Queue {
         if let Some(mut counts) = occupancy.counted() {
             counts.remove(&job.asked);
         }
-        let _ = job.answer.send(Err(RuntimeError::Overloaded.into()));
+        let _ = job.response.send(Err(RuntimeError::Overloaded.into()));
     }
 
     fn goes_together(&self, max_rows: usize) -> bool {
@@ -183,9 +183,9 @@ mod tests {
         }
 
         fn ask_of(&mut self, queue: &mut Queue, asked: RunRequest) {
-            let (answer, answered) = oneshot::channel();
+            let (response, answered) = oneshot::channel();
             self.0.push(answered);
-            queue.push(Job::short(asked, answer), &Occupancy::default());
+            queue.push(Job::short(asked, response), &Occupancy::default());
         }
     }
 

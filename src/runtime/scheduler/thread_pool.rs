@@ -113,7 +113,7 @@ impl WorkQueue {
                 Ok(run) => batch::run(&mut instance, jobs, &run.options, &self.shared),
                 Err(error) => {
                     for job in jobs {
-                        let _ = job.answer.send(Err(error.clone().into()));
+                        let _ = job.response.send(Err(error.clone().into()));
                     }
                 }
             }

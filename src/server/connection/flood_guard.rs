@@ -340,15 +340,15 @@ mod tests {
         far.write_all(&frame(PING, 0, 8).repeat(1000)).await.unwrap();
         calm.write_all(&frame(PING, 1, 8)).await.unwrap();
         let mut read = vec![0; 1 << 16];
-        let mut answer = Vec::new();
+        let mut response = Vec::new();
         let ended = async { while calm.read(&mut read).await.is_ok() {} };
         let told = async {
             // Learns the reason, and disconnects.
-            far.read_to_end(&mut answer).await.unwrap();
+            far.read_to_end(&mut response).await.unwrap();
             drop(far);
         };
         tokio::join!(ended, told);
         assert!(was_flooded.load(Ordering::Relaxed));
-        assert_eq!(answer, [frame(PING, 1, 8), GOAWAY.to_vec()].concat());
+        assert_eq!(response, [frame(PING, 1, 8), GOAWAY.to_vec()].concat());
     }
 }

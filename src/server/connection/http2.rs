@@ -28,7 +28,7 @@ use super::{
     stopped,
 };
 use crate::{
-    edge::{Ending, OpenEndedAnswer, Peer},
+    edge::{Ending, OpenEndedResponse, Peer},
     server::{response_tracker::ResponseTracker, stall_limit::StallLimit},
     system::date::can_be_written,
     telemetry::ConnectionEnd,
@@ -83,8 +83,8 @@ pub(super) async fn run(connection: Connection, mut stream: TcpStream) {
     let Connection { front, peer, is_proxy, slot, metrics, write_timeout, least_rate, shutdown, .. } =
         connection;
     let stall = StallLimit::new(write_timeout, least_rate);
-    let answers = Arc::new(ResponseTracker::new(Arc::clone(&slot), stall));
-    let (given, ending) = (Arc::clone(&answers), shutdown.ending());
+    let responses = Arc::new(ResponseTracker::new(Arc::clone(&slot), stall));
+    let (given, ending) = (Arc::clone(&responses), shutdown.ending());
     let service = service_fn(move |request| {
         let router = front.load().router().clone();
         respond(router, request, peer, ending.clone(), Arc::clone(&given))
@@ -104,7 +104,7 @@ pub(super) async fn run(connection: Connection, mut stream: TcpStream) {
             .initial_connection_window_size(if is_proxy { PROXY_WINDOW_BYTES } else { WINDOW_BYTES })
             .serve_connection(io, service)
     );
-    let mut stopped = pin!(stopped(&shutdown, || answers.saw_request()));
+    let mut stopped = pin!(stopped(&shutdown, || responses.saw_request()));
     let mut look = time::interval(LOOK_INTERVAL);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut grace = pin!(time::sleep(LEAVING_GRACE));
@@ -137,17 +137,17 @@ pub(super) async fn run(connection: Connection, mut stream: TcpStream) {
                 connection.as_mut().graceful_shutdown();
             }
             _ = look.tick() => {
-                if answers.is_stalled() {
+                if responses.is_stalled() {
                     metrics.connection_closed(ConnectionEnd::SlowReader);
                     return tracing::debug!(address = %peer.0, "closed a connection: the client does not read its \
                         responses");
                 }
-                if !is_ending && !is_proxy && answers.refused() >= MAX_REFUSED {
+                if !is_ending && !is_proxy && responses.refused() >= MAX_REFUSED {
                     (is_ending, is_refused, has_grace) = (true, true, true);
                     connection.as_mut().graceful_shutdown();
                     grace.as_mut().reset(Instant::now() + REFUSED_GRACE);
                 }
-                if !is_ending && answers.are_not_asked_for(IDLE_TIMEOUT) {
+                if !is_ending && responses.are_not_asked_for(IDLE_TIMEOUT) {
                     is_ending = true;
                     connection.as_mut().graceful_shutdown();
                 }
@@ -204,7 +204,7 @@ async fn respond(
     request.extensions_mut().insert(ending);
     let response = router.oneshot(request).await?;
     place.answered(is_refused(&response));
-    if response.extensions().get::<OpenEndedAnswer>().is_some() {
+    if response.extensions().get::<OpenEndedResponse>().is_some() {
         place.only_waits();
     }
     Ok(response.map(|body| Body::new(place.holding(body))))

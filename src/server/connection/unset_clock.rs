@@ -39,9 +39,9 @@ mod tests {
         client.shutdown().await.unwrap();
         let (stream, _) = listener.accept().await.unwrap();
         refuse(stream, Duration::from_secs(10)).await;
-        let mut answer = String::new();
-        client.read_to_string(&mut answer).await.unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let mut response = String::new();
+        client.read_to_string(&mut response).await.unwrap();
+        let (head, body) = response.split_once("\r\n\r\n").unwrap();
         assert!(head.starts_with("HTTP/1.1 503 "), "{head}");
         assert!(head.contains(&format!("content-length: {}", body.len())), "{head}");
         let body: serde_json::Value = serde_json::from_str(body).unwrap();

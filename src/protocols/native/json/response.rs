@@ -9,7 +9,7 @@ use crate::codec::values::ValueDocument;
 
 /// The response to one row (`prediction` and its companions), to many (`predictions`), or to tensors (`outputs` alone).
 //
-// [`AnswerTemplate`](super::AnswerTemplate) writes responses straight from the outputs.
+// [`ResponseTemplate`](super::ResponseTemplate) writes responses straight from the outputs.
 #[derive(Serialize, ToSchema)]
 pub struct PredictAnswer {
     /// The model that ran

@@ -17,7 +17,7 @@ const NUMBER_BYTES: usize = 12;
 
 /// The parts that all responses of a version to rows share.
 #[derive(Clone, Debug)]
-pub struct AnswerTemplate {
+pub struct ResponseTemplate {
     /// From the first brace up to the outputs.
     head: Vec<u8>,
     /// Members of the response itself, in the order of the signature.
@@ -50,7 +50,7 @@ struct Classes {
     keys: Vec<Vec<u8>>,
 }
 
-impl RowsWriter for AnswerTemplate {
+impl RowsWriter for ResponseTemplate {
     fn write(
         &self,
         out: &mut Vec<u8>,
@@ -91,10 +91,10 @@ impl RowsWriter for AnswerTemplate {
 /// Prepares the writer of a version's responses.
 #[must_use]
 pub fn prepare_rows(parts: ResponseParts<'_>) -> Box<dyn RowsWriter> {
-    Box::new(AnswerTemplate::new(parts))
+    Box::new(ResponseTemplate::new(parts))
 }
 
-impl AnswerTemplate {
+impl ResponseTemplate {
     /// Prepares the parts that all responses of this version share.
     #[must_use]
     pub fn new(parts: ResponseParts<'_>) -> Self {

@@ -42,7 +42,7 @@ async fn answered(
     let version = chosen_version(&message.model_version);
     let permit = Permit::<MayPredict>::check(state, caller, Some(&message.model_name), version)?;
     let servable = state.serving.permitted_servable(&permit.model, permit.version.as_ref())?;
-    let context = RequestContext { charge: charge.cloned(), has_binary_answer: true, ..permit.context };
+    let context = RequestContext { charge: charge.cloned(), has_binary_response: true, ..permit.context };
     let mut asked = request::read(message).map_err(|error| ApiError::InvalidBody(vec![error]))?;
     let inference = operations::infer(state, servable, &mut asked, context).await?;
     let outputs = operations::outputs(&inference, &asked)?;

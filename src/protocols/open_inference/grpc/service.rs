@@ -21,8 +21,10 @@ use crate::{
         AddressLimit, ApiError, EdgeState, MayManage, MayRead, Permit, grpc::status::status_of,
         version_headers,
     },
-    protocols::open_inference::operations,
-    protocols::open_inference::wire::{EXTENSIONS, SERVER_NAME},
+    protocols::open_inference::{
+        operations,
+        wire::{EXTENSIONS, SERVER_NAME},
+    },
     serving::{Readiness, ServingError},
 };
 

@@ -75,7 +75,7 @@ impl Session {
         stream::unfold(Some(self), |session| async {
             let mut session = session?;
             match session.next().await {
-                Ok(Some(answer)) => Some((Ok(answer), Some(session))),
+                Ok(Some(response)) => Some((Ok(response), Some(session))),
                 Ok(None) => None,
                 Err(status) => Some((Err(status), None)),
             }
@@ -86,7 +86,7 @@ impl Session {
     async fn next(&mut self) -> Result<Option<ModelStreamInferResponse>, Status> {
         let call = self.deadline.call;
         tokio::select! {
-            answer = self.next_in_time() => answer,
+            response = self.next_in_time() => response,
             () = passed(call) => Err(status_of(ApiError::Timeout)),
         }
     }

@@ -25,8 +25,8 @@ pub(in crate::protocols::open_inference) async fn infer(
 ) -> Result<Inference, ApiError> {
     check_requested(&request.outputs, &servable.signature).map_err(ApiError::InvalidBody)?;
     let deadline = request.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-    let has_binary_answer = context.has_binary_answer || request.binary_outputs;
-    let context = RequestContext { priority: request.priority, deadline, has_binary_answer, ..context };
+    let has_binary_response = context.has_binary_response || request.binary_outputs;
+    let context = RequestContext { priority: request.priority, deadline, has_binary_response, ..context };
     let run = state.serving.infer(servable, mem::take(&mut request.inputs), context);
     match request.timeout {
         Some(timeout) => match tokio::time::timeout(timeout, run).await {

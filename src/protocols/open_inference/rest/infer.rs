@@ -16,9 +16,9 @@ use crate::{
         rest::{body::read_aligned, body_parts::body_of, render::with_id, response::answer},
     },
     model::Value,
-    protocols::open_inference::operations,
-    protocols::open_inference::wire::{
-        InferRequest, read_infer_request, read_raw_request, write_infer_response,
+    protocols::open_inference::{
+        operations,
+        wire::{InferRequest, read_infer_request, read_raw_request, write_infer_response},
     },
     serving::{PermittedServable, RequestContext},
 };
@@ -161,7 +161,7 @@ async fn answered(
         let outputs = operations::outputs(&inference, &request)?;
         let (model, version) = (&inference.servable.name, inference.servable.version);
         let written = write_infer_response(model, version, request.id.as_deref(), &outputs)
-            .map_err(|_| ApiError::AnswerNotWritten)?;
+            .map_err(|_| ApiError::ResponseNotWritten)?;
         Ok((answer(&inference.servable, body_of(written.parts)), written.json_bytes))
     };
     // A small request may have a large response.

@@ -5,9 +5,9 @@ use axum::{Json, extract::State};
 use crate::{
     auth::{Action, Caller},
     edge::{ApiError, EdgeState, ErrorDocument, MayRead, Permit},
-    protocols::open_inference::operations,
-    protocols::open_inference::wire::{
-        ModelConfigDocument, ModelMetadataDocument, ModelNames, ModelReadyDocument,
+    protocols::open_inference::{
+        operations,
+        wire::{ModelConfigDocument, ModelMetadataDocument, ModelNames, ModelReadyDocument},
     },
 };
 

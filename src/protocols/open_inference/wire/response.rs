@@ -15,7 +15,7 @@ const APART_BYTES: usize = 1024 * 1024;
 
 /// A written response.
 #[derive(Debug)]
-pub struct InferAnswer {
+pub struct InferResponse {
     /// The parts of the body, in order.
     pub parts: Vec<Bytes>,
     /// Number of bytes that are JSON; `None` if only JSON is sent.
@@ -32,7 +32,7 @@ pub fn write_infer_response(
     version: ModelVersion,
     id: Option<&str>,
     outputs: &[OutputTensor<'_>],
-) -> serde_json::Result<InferAnswer> {
+) -> serde_json::Result<InferResponse> {
     let written: Vec<Written> = outputs
         .iter()
         .map(|output| Written {
@@ -49,19 +49,19 @@ pub fn write_infer_response(
     let binary: Vec<Bytes> = written.into_iter().filter_map(|output| output.bytes).collect();
     let total: usize = binary.iter().map(Bytes::len).sum();
     if total == 0 {
-        return Ok(InferAnswer { parts: vec![json.into()], json_bytes: None });
+        return Ok(InferResponse { parts: vec![json.into()], json_bytes: None });
     }
     let json_bytes = Some(json.len());
     if total >= APART_BYTES {
         let parts = std::iter::once(json.into()).chain(binary).collect();
-        return Ok(InferAnswer { parts, json_bytes });
+        return Ok(InferResponse { parts, json_bytes });
     }
     let mut body = BytesMut::from(Bytes::from(json));
     body.reserve(total);
     for part in &binary {
         body.extend_from_slice(part);
     }
-    Ok(InferAnswer { parts: vec![body.freeze()], json_bytes })
+    Ok(InferResponse { parts: vec![body.freeze()], json_bytes })
 }
 
 #[derive(Serialize)]
