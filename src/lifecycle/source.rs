@@ -1,7 +1,7 @@
 //! Sources of models: repositories, wherever their files lie.
 //!
-//! The manager and its workers know a repository only as a [`ModelSource`], and a candidate's files only by a handle that
-//! its source made. [`FolderSource`] is a folder of this machine.
+//! The manager and its workers know a repository only as a [`ModelSource`], and a candidate's files only by a handle
+//! that its source made. [`FolderSource`] is a folder of this machine.
 
 mod candidate;
 mod folder;
@@ -29,7 +29,8 @@ pub use folder::FolderSource;
 /// A repository of models.
 ///
 /// One thread scans it, while others open candidates of earlier scans. A candidate may be opened long after the scan
-/// that found it: a source opens what its files are by then, and [`ModelSource::fingerprint`] says whether they changed.
+/// that found it: a source opens what its files are by then, and [`ModelSource::fingerprint`] says whether they
+/// changed.
 pub trait ModelSource: fmt::Debug + Send + Sync {
     /// Returns the place of the repository, for messages.
     fn location(&self) -> String;
@@ -67,7 +68,8 @@ pub trait ModelSource: fmt::Debug + Send + Sync {
     /// Returns the size of a candidate's file, in bytes. `None` if it is not there.
     fn size(&self, files: &FilesHandle, name: FileName<'_>) -> Option<u64>;
 
-    /// Takes the fingerprint of a candidate's files as they are now. `data` are the data files, as the model names them.
+    /// Takes the fingerprint of a candidate's files as they are now. `data` are the data files, as the model names
+    /// them.
     fn fingerprint(&self, files: &FilesHandle, data: &[String]) -> Fingerprint;
 }
 

@@ -146,8 +146,8 @@ impl VersionHarness {
         Self::of(RepositoryFiles::Found(candidate), Stage::New, now)
     }
 
-    /// Creates the harness of a version that serves from its copy. Any files that a scan finds are examined. If it finds
-    /// none, they count as removed.
+    /// Creates the harness of a version that serves from its copy. Any files that a scan finds are examined. If it
+    /// finds none, they count as removed.
     pub(super) fn restored(now: Instant) -> Self {
         Self::of(RepositoryFiles::Unseen, Stage::Loaded, now)
     }

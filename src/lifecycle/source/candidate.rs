@@ -71,7 +71,7 @@ pub enum Defect {
 }
 
 impl FilesHandle {
-    /// Creates the handle of a source. `model` is the place of the model's file, `scope` that of everything it may need.
+    /// Creates a handle. `model` is the place of the model's file, `scope` that of everything it may need.
     pub(super) fn new(scope: impl Into<OsString>, model: impl Into<OsString>) -> Self {
         Self { scope: scope.into(), model: model.into() }
     }
