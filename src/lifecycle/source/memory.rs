@@ -25,7 +25,7 @@ pub(in crate::lifecycle) struct MemorySource(Mutex<Files>);
 
 #[derive(Default)]
 struct Files {
-    files: BTreeMap<String, Arc<Stored>>,
+    by_name: BTreeMap<String, Arc<Stored>>,
     /// Number of files that were ever written.
     written: u64,
     listener: Option<ChangeListener>,
@@ -40,7 +40,7 @@ struct Stored {
 
 impl std::fmt::Debug for Files {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_set().entries(self.files.keys()).finish()
+        formatter.debug_set().entries(self.by_name.keys()).finish()
     }
 }
 
@@ -48,14 +48,14 @@ impl Files {
     fn put(&mut self, name: &str, bytes: &[u8]) {
         self.written += 1;
         let stored = Stored { revision: self.written, bytes: bytes.to_vec() };
-        self.files.insert(name.to_owned(), Arc::new(stored));
+        self.by_name.insert(name.to_owned(), Arc::new(stored));
         if let Some(listener) = &self.listener {
             listener(name.split('/').next().map(str::to_owned));
         }
     }
 
     fn stamp(&self, name: &str) -> Option<Stamp> {
-        let Stored { revision, bytes } = &**self.files.get(name)?;
+        let Stored { revision, bytes } = &**self.by_name.get(name)?;
         Some(Stamp { identity: (0, *revision), size: bytes.len() as u64, changed: (0, 0) })
     }
 }
@@ -64,7 +64,9 @@ impl MemorySource {
     /// Creates a source with these files.
     pub(in crate::lifecycle) fn of(files: &[(&str, &[u8])]) -> Arc<Self> {
         let source = Self::default();
-        files.iter().for_each(|(name, bytes)| source.put(name, bytes));
+        for (name, bytes) in files {
+            source.put(name, bytes);
+        }
         Arc::new(source)
     }
 
@@ -73,7 +75,7 @@ impl MemorySource {
     }
 
     pub(in crate::lifecycle) fn remove(&self, name: &str) {
-        self.files().files.remove(name);
+        self.files().by_name.remove(name);
     }
 
     /// Writes a file as soon as the next one was opened.
@@ -94,7 +96,7 @@ impl MemorySource {
     /// Describes the model's file of this name. All it names must lie below `scope`.
     fn describe(&self, model: ModelName, version: ModelVersion, scope: &str, file: &str) -> Candidate {
         let files = FilesHandle::new(scope, file);
-        let stored = Arc::clone(&self.files().files[file]);
+        let stored = Arc::clone(&self.files().by_name[file]);
         let (external, defect) = match OnnxFile::read(Cursor::new(&stored.bytes)) {
             Ok(found) => (found.external_files.into_iter().collect(), None),
             Err(error) => (Vec::new(), Some(Defect::unusable(Reason::NotOnnx, &error))),
@@ -106,7 +108,7 @@ impl MemorySource {
     fn open_named(&self, name: &str) -> Result<OpenedFile, OpenError> {
         let missing = || OpenError::Io(name.to_owned(), io::ErrorKind::NotFound.into());
         let mut files = self.files();
-        let stored = files.files.get(name).cloned().ok_or_else(missing)?;
+        let stored = files.by_name.get(name).cloned().ok_or_else(missing)?;
         if let Some((name, bytes)) = files.after_open.take() {
             files.put(&name, &bytes);
         }
@@ -121,7 +123,7 @@ impl ModelSource for MemorySource {
 
     fn scan(&self) -> io::Result<RepositoryScan> {
         let mut found = RepositoryScan::default();
-        let names: Vec<String> = self.files().files.keys().cloned().collect();
+        let names: Vec<String> = self.files().by_name.keys().cloned().collect();
         for name in names {
             let [model, version, "model.onnx"] = name.split('/').collect::<Vec<_>>()[..] else { continue };
             let (model, version): (ModelName, ModelVersion) =
@@ -155,7 +157,7 @@ impl ModelSource for MemorySource {
     }
 
     fn size(&self, files: &FilesHandle, name: FileName<'_>) -> Option<u64> {
-        let stored = self.files().files.get(&name_of(files, name).ok()?).cloned()?;
+        let stored = self.files().by_name.get(&name_of(files, name).ok()?).cloned()?;
         Some(stored.bytes.len() as u64)
     }
 

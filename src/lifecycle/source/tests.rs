@@ -9,10 +9,12 @@ use std::{
 use super::{memory::MemorySource, *};
 use crate::lifecycle::{Reason, confined_file::OpenError};
 
+type Put = Box<dyn Fn(&str, &[u8])>;
+
 /// A source and a way to change its files.
 struct Case {
     source: Arc<dyn ModelSource>,
-    put: Box<dyn Fn(&str, &[u8])>,
+    put: Put,
     remove: Box<dyn Fn(&str)>,
     /// Keeps the files of the source.
     _folder: Option<tempfile::TempDir>,
