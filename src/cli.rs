@@ -112,9 +112,6 @@ pub fn fail(reason: &str) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// This program, independent of the path and the working directory it was started with.
-const THIS_PROGRAM: &str = "/proc/self/exe";
-
 /// The exit status of `diff` for a change that breaks callers.
 const BREAKING: u8 = 3;
 

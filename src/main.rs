@@ -13,7 +13,7 @@ fn main() -> ExitCode {
     let missing = environment::missing_variables();
     if !missing.is_empty() {
         let mut arguments = environment::arguments();
-        let mut again = Command::new("/proc/self/exe");
+        let mut again = Command::new(environment::this_program());
         if let Some(name) = arguments.next() {
             again.arg0(name);
         }

@@ -7,9 +7,9 @@ use std::{
 
 use clap::Args;
 
-use super::{Failure, THIS_PROGRAM, load_settings};
+use super::{Failure, load_settings};
 use crate::{
-    config::{Environment, RuntimeSettings, Settings},
+    config::{Environment, RuntimeSettings, Settings, environment},
     lifecycle::{
         Candidate, CandidateFiles, Defect, FolderSource, ModelConfig, Proof, Prover, Refusal, Snapshot,
         Store, decide_schedule,
@@ -50,7 +50,7 @@ impl Examiner {
     pub(super) fn with(settings: &Settings, environment: &Environment) -> Result<Self, Failure> {
         let runtime = Runtime::load(&settings.runtime, environment)?;
         let prover = Prover {
-            program: THIS_PROGRAM.into(),
+            program: environment::this_program(),
             library: environment.working_directory.join(runtime.library()),
             settings: settings.admission.clone(),
             memory_limit_bytes: settings.runtime.memory_limit_bytes,

@@ -5,13 +5,13 @@ use std::{future::pending, path::PathBuf, time::Duration};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{
-    Failure, THIS_PROGRAM,
+    Failure,
     config_reload::Follower,
     load_settings::Attempt,
     warnings::{scopes_without_model, warn_of_danger},
 };
 use crate::{
-    config::{AuthSettings, Environment, Watch},
+    config::{AuthSettings, Environment, Watch, environment},
     edge::Clock,
     runtime::{self, Runtime},
     server::{Gateway, Parts},
@@ -35,7 +35,7 @@ pub(super) fn serve(files: &[PathBuf]) -> Result<(), Failure> {
         settings: loaded.settings,
         authentication,
         runtime: onnx_runtime,
-        program: THIS_PROGRAM.into(),
+        program: environment::this_program(),
         clock: Clock::system(),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()

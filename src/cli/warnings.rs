@@ -3,6 +3,7 @@
 use crate::{
     config::{AuthSettings, Loaded},
     model::ModelName,
+    system::sandbox,
 };
 
 /// Returns a warning for each client scope of an unknown model: it permits nothing until the model is added.
@@ -47,6 +48,12 @@ pub(super) fn warn_of_danger(loaded: &Loaded) {
     if development && !settings.server.listen.ip().is_loopback() {
         let address = settings.server.listen;
         tracing::warn!(%address, "the development settings, whose secrets are public, are reachable from outside");
+    }
+    if !sandbox::IS_SUPPORTED && !settings.admission.require_sandbox {
+        tracing::warn!(
+            "admission.require_sandbox is false: this system has no sandbox, so a malicious model file can do whatever \
+             the gateway can"
+        );
     }
     if !settings.admin.listen.ip().is_loopback() {
         tracing::info!(address = %settings.admin.listen, "the admin listener, which asks for no token, is reachable");

@@ -97,6 +97,13 @@ pub fn locale_path() -> Option<PathBuf> {
     env::var_os(LOCALE_PATH).filter(|value| !value.is_empty()).map(PathBuf::from)
 }
 
+/// Returns this program's file. On Linux it is independent of the path that the program was started with, and stays the
+/// same program if that path gets another.
+#[must_use]
+pub fn this_program() -> PathBuf {
+    if cfg!(target_os = "linux") { "/proc/self/exe".into() } else { env::current_exe().unwrap_or_default() }
+}
+
 /// Returns the arguments of this process, its own name first.
 pub fn arguments() -> impl Iterator<Item = OsString> {
     env::args_os()

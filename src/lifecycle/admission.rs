@@ -254,6 +254,14 @@ impl Prover {
     pub fn prove(&self, snapshot: &Snapshot) -> Result<Proof, Refusal> {
         let file = describe(snapshot)?;
         let proof = self.examine(snapshot, JobKind::Proven, None)?;
+        if !proof.sandbox.is_sandboxed() {
+            let missing = proof.sandbox.missing.join("; ");
+            tracing::warn!(
+                model.digest = snapshot.digest().short(),
+                missing,
+                "a model was proven without a sandbox"
+            );
+        }
         let is_steady = !file.is_unsteady && proof.signature.has_rows_of_one_size();
         let proof = Proof { divides: file.divides, is_steady, ..proof };
         if !is_worth_converting(snapshot, &file) {

@@ -6,9 +6,9 @@
 mod links;
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{File, OpenOptions},
     io,
-    os::{fd::AsRawFd, unix::fs::OpenOptionsExt},
+    os::unix::fs::OpenOptionsExt,
     path::{Component, Path, PathBuf},
 };
 
@@ -49,7 +49,7 @@ pub fn open(root: &Path, path: &Path) -> Result<File, OpenError> {
         return Err(failed(io::Error::other("it is not a regular file")));
     }
     // The location of the file that was opened: its path may lead elsewhere by now.
-    let place = fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).map_err(failed)?;
+    let place = place_of(&file).map_err(failed)?;
     if !place.starts_with(root) {
         return Err(OpenError::Outside(shown()));
     }
@@ -57,6 +57,18 @@ pub fn open(root: &Path, path: &Path) -> Result<File, OpenError> {
         return Err(OpenError::Linked(shown()));
     }
     Ok(file)
+}
+
+#[cfg(target_os = "linux")]
+fn place_of(file: &File) -> io::Result<PathBuf> {
+    std::fs::read_link(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(file)))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn place_of(file: &File) -> io::Result<PathBuf> {
+    use std::os::unix::ffi::OsStringExt;
+    let path = rustix::fs::getpath(file)?;
+    Ok(std::ffi::OsString::from_vec(path.into_bytes()).into())
 }
 
 /// Resolves the path of a file that a model names relative to itself. `None` if the name leads out of the model's
@@ -83,7 +95,7 @@ fn shown(root: &Path, path: &Path) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::symlink;
+    use std::{fs, os::unix::fs::symlink};
 
     use super::*;
 

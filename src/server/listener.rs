@@ -36,6 +36,7 @@ const SHARE_PATIENCE: Duration = Duration::from_millis(50);
 
 /// Unsent bytes above which the system accepts no more. Without this limit it would buffer megabytes of an unread
 /// response, and a slow client would seem to stall for minutes.
+#[cfg(target_os = "linux")]
 const UNSENT_BYTES: u32 = 256 * 1024;
 
 /// The audience of a listener.
@@ -67,9 +68,7 @@ type Arrived = (TcpStream, SocketAddr);
 impl Listener {
     /// Accepts connections until the shutdown, then waits for them to finish.
     pub(super) async fn run(self) {
-        if let Err(error) = socket2::SockRef::from(&self.socket).set_tcp_notsent_lowat(UNSENT_BYTES) {
-            tracing::debug!(%error, "failed to set TCP_NOTSENT_LOWAT");
-        }
+        bound_unsent(&self.socket);
         let mut waiting = Waiting::default();
         // New connections do not postpone the next attempt, so waiting ones cannot starve.
         let mut retry_at = Instant::now();
@@ -224,6 +223,18 @@ impl Waiting {
         std::mem::take(&mut self.0)
     }
 }
+
+/// Bounds what the system holds of a response that was not sent yet, for each connection that is accepted.
+#[cfg(target_os = "linux")]
+fn bound_unsent(socket: &TcpListener) {
+    if let Err(error) = socket2::SockRef::from(socket).set_tcp_notsent_lowat(UNSENT_BYTES) {
+        tracing::debug!(%error, "failed to set TCP_NOTSENT_LOWAT");
+    }
+}
+
+/// Does nothing: the option of other systems is not one of `socket2`.
+#[cfg(not(target_os = "linux"))]
+fn bound_unsent(_socket: &TcpListener) {}
 
 /// Makes the system drop further connection attempts, so that the queue can be emptied before the socket is closed.
 /// Closing it resets the connections in the queue, whose requests may have been sent but never read.

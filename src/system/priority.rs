@@ -13,18 +13,23 @@ pub enum Niceness {
 
 /// Slice of a thread with lower priority. Without it, an arriving request waits for milliseconds, until the usual slice
 /// of the thread on its CPU is over.
+#[cfg(target_os = "linux")]
 const SLICE_NANOSECONDS: u64 = 100_000;
 
 /// Lowers the priority of this thread, and of those that it starts, within this process and on the machine. On kernels
 /// without slices for ordinary threads (before Linux 6.12) only the weight counts.
 ///
 /// Linux keeps the priority per thread, contrary to POSIX.
+#[cfg(target_os = "linux")]
 pub fn set_niceness(way: Niceness) {
-    #[cfg(target_os = "linux")]
     if let Err(error) = set_attributes(way) {
         tracing::debug!(%error, "failed to set the scheduling priority");
     }
 }
+
+/// Does nothing: other systems have one priority for all threads of a process.
+#[cfg(not(target_os = "linux"))]
+pub fn set_niceness(_way: Niceness) {}
 
 #[cfg(target_os = "linux")]
 #[expect(unsafe_code, reason = "the C library has no function for this system call")]

@@ -4,27 +4,31 @@
 //! then [`enter`]. After that the process can read its model, compute and write its report. It cannot use the network,
 //! another file, another program or another process.
 //!
+//! Only Linux has the sandbox ([`IS_SUPPORTED`]). Elsewhere [`enter`] reports each restriction as missing, and a model is
+//! proven without them only where the settings say so.
+//!
 //! The sandbox prevents accidental harm by a bad model and limits the reach of an exploit. It does not prove that there
 //! is no exploit: an attacker who controls the child can still forge its report.
 
-mod filter;
+#[cfg(target_os = "linux")]
+mod linux;
+#[cfg(not(target_os = "linux"))]
+mod unsupported;
 
 use std::{io, path::Path};
 
-use landlock::{
-    ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, Ruleset, RulesetAttr, RulesetCreatedAttr,
-    RulesetStatus, Scope, path_beneath_rules,
-};
-use rustix::process::{
-    DumpableBehavior, Resource, Rlimit, Signal, getppid, getrlimit, set_dumpable_behavior,
-    set_parent_process_death_signal, setrlimit,
-};
+use rustix::process::{Resource, Rlimit, getppid, getrlimit, setrlimit};
 use serde::{Deserialize, Serialize};
+
+#[cfg(target_os = "linux")]
+use linux as platform;
+#[cfg(not(target_os = "linux"))]
+use unsupported as platform;
 
 use super::priority;
 
-/// Locales, which text operators read; without them the sandbox would make such a model fail.
-const LOCALES: [&str; 2] = ["/usr/lib/locale", "/usr/share/i18n"];
+/// True if this system can have the sandbox; its kernel may still lack parts of it.
+pub const IS_SUPPORTED: bool = cfg!(target_os = "linux");
 
 /// Most open files; ONNX Runtime needs five.
 const MAX_FILES: u64 = 64;
@@ -54,13 +58,21 @@ pub struct Enforcement {
     pub missing: Vec<String>,
 }
 
+impl Enforcement {
+    /// Returns true if files, sockets and system calls are restricted.
+    #[must_use]
+    pub fn is_sandboxed(&self) -> bool {
+        self.landlock != "none" && self.seccomp
+    }
+}
+
 /// Makes this process end with the thread of `parent` that started it, and lowers its priority below all others.
 ///
 /// # Errors
 ///
 /// If `parent` has already ended.
 pub fn depend_on(parent: u32) -> io::Result<()> {
-    set_parent_process_death_signal(Some(Signal::KILL))?;
+    platform::end_with_parent()?;
     priority::set_niceness(priority::Niceness::Idle);
     check_parent(parent)
 }
@@ -85,16 +97,21 @@ pub fn limit(limits: Limits, parent: u32) -> io::Result<Enforcement> {
             missing.push(format!("{what}: {error}"));
         }
     };
-    try_to("no_new_privs", rustix::thread::set_no_new_privs(true));
-    try_to("death with the parent", set_parent_process_death_signal(Some(Signal::KILL)));
+    try_to("no_new_privs", platform::renounce_privileges());
+    try_to("death with the parent", platform::end_with_parent());
     check_parent(parent)?;
-    // If memory runs out nevertheless, the kernel should kill this process and not the server.
-    try_to("oom_score_adj", std::fs::write("/proc/self/oom_score_adj", "1000").map_err(errno));
+    try_to("oom_score_adj", platform::be_killed_first());
     priority::set_niceness(priority::Niceness::Idle);
     let set = |resource, soft: u64, hard: u64| {
         setrlimit(resource, Rlimit { current: Some(soft), maximum: Some(hard) })
     };
-    set(Resource::As, limits.memory_bytes, limits.memory_bytes)?;
+    let memory = set(Resource::As, limits.memory_bytes, limits.memory_bytes);
+    if IS_SUPPORTED {
+        memory?;
+    } else {
+        // Other systems may refuse a limit that Linux accepts.
+        try_to("limit of the address space", memory);
+    }
     set(Resource::Cpu, limits.cpu_seconds, limits.cpu_seconds + 1)?;
     set(Resource::Fsize, limits.file_bytes, limits.file_bytes)?;
     // The new limit must not exceed the current hard limit.
@@ -103,8 +120,7 @@ pub fn limit(limits: Limits, parent: u32) -> io::Result<Enforcement> {
     let stack = getrlimit(Resource::Stack).maximum.map_or(STACK_BYTES, |most| most.min(STACK_BYTES));
     set(Resource::Stack, stack, stack)?;
     set(Resource::Core, 0, 0)?;
-    // A core dump that is piped to a program ignores the limit.
-    try_to("not dumpable", set_dumpable_behavior(DumpableBehavior::NotDumpable));
+    try_to("not dumpable", platform::forbid_dumps());
     Ok(Enforcement { landlock: "none".to_owned(), seccomp: false, missing })
 }
 
@@ -114,41 +130,14 @@ pub fn limit(limits: Limits, parent: u32) -> io::Result<Enforcement> {
 /// A restriction that the kernel lacks is recorded in `enforcement` and is not an error: the limits of [`limit`] always
 /// hold.
 pub fn enter(enforcement: &mut Enforcement, readable: &[&Path], writable: Option<&Path>, may_thread: bool) {
-    match restrict_files(readable, writable) {
-        Ok(RulesetStatus::FullyEnforced) => "full".clone_into(&mut enforcement.landlock),
-        Ok(RulesetStatus::PartiallyEnforced) => "partial".clone_into(&mut enforcement.landlock),
-        Ok(RulesetStatus::NotEnforced) => enforcement.missing.push("this kernel has no Landlock".to_owned()),
-        Err(error) => enforcement.missing.push(format!("Landlock: {error}")),
+    match platform::restrict_files(readable, writable) {
+        Ok(degree) => degree.clone_into(&mut enforcement.landlock),
+        Err(reason) => enforcement.missing.push(reason),
     }
     // Without Landlock nothing else would restrict where it writes.
     let may_write = writable.is_some() && enforcement.landlock != "none";
-    match filter::apply(may_write, may_thread) {
+    match platform::restrict_calls(may_write, may_thread) {
         Ok(()) => enforcement.seccomp = true,
-        Err(error) => enforcement.missing.push(format!("seccomp: {error}")),
+        Err(reason) => enforcement.missing.push(reason),
     }
-}
-
-fn restrict_files(
-    readable: &[&Path],
-    writable: Option<&Path>,
-) -> Result<RulesetStatus, landlock::RulesetError> {
-    let abi = ABI::V7;
-    let reading = AccessFs::ReadFile | AccessFs::ReadDir;
-    let writing = AccessFs::MakeReg | AccessFs::WriteFile | AccessFs::Truncate | AccessFs::ReadFile;
-    let locales = LOCALES.iter().map(Path::new);
-    let restricted = Ruleset::default()
-        .set_compatibility(CompatLevel::BestEffort)
-        .handle_access(AccessFs::from_all(abi))?
-        .handle_access(AccessNet::from_all(abi))?
-        .scope(Scope::from_all(abi))?
-        .create()?
-        .add_rules(path_beneath_rules(locales.chain(readable.iter().copied()), reading))?
-        .add_rules(path_beneath_rules(writable, writing))?
-        .restrict_self()?;
-    Ok(restricted.ruleset)
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "it is handed over by map_err")]
-fn errno(error: io::Error) -> rustix::io::Errno {
-    rustix::io::Errno::from_io_error(&error).unwrap_or(rustix::io::Errno::IO)
 }

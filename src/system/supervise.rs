@@ -14,12 +14,7 @@ use std::{
 
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
-    fs::{MemfdFlags, memfd_create},
-    pipe::{PipeFlags, pipe_with},
-    process::{
-        Pid, PidfdFlags, Signal, WaitOptions, WaitStatus, kill_process, kill_process_group, pidfd_open,
-        setpgid, waitpid,
-    },
+    process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, kill_process_group, setpgid, waitpid},
     stdio::{dup2_stderr, dup2_stdin, dup2_stdout},
 };
 use serde::{Deserialize, Serialize};
@@ -73,8 +68,8 @@ pub struct Outcome {
 /// If the child cannot be started or watched.
 pub fn run(mut command: Command, input: &[u8], timeout: Duration) -> io::Result<Outcome> {
     let start = Instant::now();
-    // Not a pipe, which a thread would have to fill, nor a file, for which there may be no space.
-    let mut stdin = File::from(memfd_create("input", MemfdFlags::CLOEXEC)?);
+    // Not a pipe, which a thread would have to fill.
+    let mut stdin = nameless_file()?;
     stdin.write_all(input)?;
     stdin.rewind()?;
     let mut child = command
@@ -99,8 +94,8 @@ pub fn run(mut command: Command, input: &[u8], timeout: Duration) -> io::Result<
 /// If the copy cannot be started or watched.
 pub fn run_copy(job: impl FnOnce() -> io::Result<()>, timeout: Duration) -> io::Result<Outcome> {
     let start = Instant::now();
-    let (stdout, stdout_end) = pipe_with(PipeFlags::CLOEXEC)?;
-    let (stderr, stderr_end) = pipe_with(PipeFlags::CLOEXEC)?;
+    let (stdout, stdout_end) = io::pipe()?;
+    let (stderr, stderr_end) = io::pipe()?;
     let stdin = File::open("/dev/null")?;
     let Some(pid) = fork()? else {
         drop((stdout, stderr));
@@ -126,7 +121,7 @@ pub fn run_copy(job: impl FnOnce() -> io::Result<()>, timeout: Duration) -> io::
     drop((stdin, stdout_end, stderr_end));
     // The child does this as well: whichever comes first.
     let _ = setpgid(Some(pid), Some(pid));
-    supervise(pid, File::from(stdout), File::from(stderr), start, timeout)
+    supervise(pid, File::from(OwnedFd::from(stdout)), File::from(OwnedFd::from(stderr)), start, timeout)
 }
 
 fn supervise(pid: Pid, stdout: File, stderr: File, start: Instant, timeout: Duration) -> io::Result<Outcome> {
@@ -248,17 +243,45 @@ fn wait_readable(first: &File, second: Option<&File>, timeout: Duration) -> io::
     Ok((ready(0), ready(1)))
 }
 
+/// Creates a file in memory, for which a disk needs no space.
+#[cfg(target_os = "linux")]
+fn nameless_file() -> io::Result<File> {
+    Ok(File::from(rustix::fs::memfd_create("input", rustix::fs::MemfdFlags::CLOEXEC)?))
+}
+
+/// Creates a temporary file, as this system has none in memory.
+#[cfg(not(target_os = "linux"))]
+fn nameless_file() -> io::Result<File> {
+    tempfile::tempfile()
+}
+
 /// Returns the child's status; `None` if it does not end within `patience`.
 fn wait_for(pid: Pid, patience: Duration) -> io::Result<Option<WaitStatus>> {
     let deadline = Instant::now() + patience;
-    let ended = File::from(pidfd_open(pid, PidfdFlags::empty())?);
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
         match waitpid(Some(pid), WaitOptions::NOHANG)? {
             Some((_, status)) => return Ok(Some(status)),
             None if left.is_zero() => return Ok(None),
-            None => wait_readable(&ended, None, left)?,
-        };
+            None => await_end(pid, left)?,
+        }
+    }
+}
+
+/// Waits until a child that was not waited for has ended, for at most `left`.
+#[cfg(target_os = "linux")]
+fn await_end(pid: Pid, left: Duration) -> io::Result<()> {
+    let ended = File::from(rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty())?);
+    wait_readable(&ended, None, left).map(|_| ())
+}
+
+/// Waits for a moment, as this system has no file that tells of a child's end.
+#[cfg(not(target_os = "linux"))]
+fn await_end(_pid: Pid, left: Duration) -> io::Result<()> {
+    let moment = Timespec::try_from(left.min(SAMPLE_INTERVAL)).map_err(io::Error::other)?;
+    match poll(&mut [], Some(&moment)) {
+        Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+        Err(error) => Err(error.into()),
     }
 }
 

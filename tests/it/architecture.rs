@@ -283,6 +283,77 @@ fn unsafe_code_is_where_the_operating_system_is_talked_to() {
     });
 }
 
+/// Names that only Linux has.
+const LINUX_ONLY: &[&str] = &[
+    "landlock::",
+    "seccompiler::",
+    "memfd_create",
+    "pidfd_open",
+    "set_no_new_privs",
+    "set_parent_process_death_signal",
+    "set_dumpable_behavior",
+    "sched_setattr",
+    "malloc_trim",
+    "mallopt",
+    "attach_filter",
+    "set_tcp_notsent_lowat",
+    "MonotonicCoarse",
+    "FsWord",
+    "pipe_with",
+    "/proc/self/exe",
+    "/proc/self/fd",
+];
+
+/// The parts of a file: each item with its attributes, imports one by one.
+fn items(text: &str) -> Vec<String> {
+    let mut items = vec![String::new()];
+    let mut lines = text.lines().peekable();
+    while let Some(line) = lines.next() {
+        let item = items.last_mut().unwrap();
+        item.push_str(line);
+        item.push('\n');
+        let ends = matches!(line, "}" | "};" | "];") || (!line.starts_with(' ') && line.ends_with(';'));
+        if ends || (line.is_empty() && lines.peek().is_some_and(|next| !next.starts_with(' '))) {
+            items.push(String::new());
+        }
+    }
+    items
+}
+
+#[test]
+fn other_systems_compile_nothing_that_only_linux_has() {
+    let files = source_files();
+    // A module of Linux alone is declared behind the condition.
+    let is_of_linux = |file: &SourceFile| {
+        file.path.starts_with("system/sandbox/linux") || file.path == Path::new("system/sandbox/linux.rs")
+    };
+    assert!(files.iter().any(is_of_linux));
+    table::each(files.iter().filter(|file| !is_of_linux(file)), |file| {
+        for item in items(&code(without_tests(&file.text))) {
+            for name in LINUX_ONLY.iter().filter(|name| item.contains(**name)) {
+                assert!(
+                    item.contains("target_os = \"linux\""),
+                    "{}: `{name}` needs #[cfg(target_os = \"linux\")]:\n{item}",
+                    file.path.display()
+                );
+            }
+        }
+    });
+    let declared = files.iter().find(|file| file.path == Path::new("system/sandbox.rs")).unwrap();
+    assert!(declared.text.contains("#[cfg(target_os = \"linux\")]\nmod linux;"));
+}
+
+#[test]
+fn other_systems_depend_on_no_library_that_only_linux_has() {
+    let manifest = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml")).unwrap();
+    let (_, rest) = manifest.split_once("[target.'cfg(target_os = \"linux\")'.dependencies]\n").unwrap();
+    let of_linux = rest.split("\n[").next().unwrap();
+    for library in ["landlock", "seccompiler"] {
+        let of = |text: &str| text.lines().filter(|line| line.starts_with(&format!("{library} = "))).count();
+        assert_eq!((of(&manifest), of(of_linux)), (1, 1), "{library} is of Linux alone");
+    }
+}
+
 #[test]
 fn a_folder_has_its_file_beside_it_and_nothing_is_called_utils() {
     table::each(source_files(), |file| {

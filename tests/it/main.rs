@@ -27,6 +27,7 @@ mod grpc;
 mod grpc_calls;
 mod grpc_mutations;
 mod http;
+mod installation;
 mod keys;
 mod kinds;
 mod large_requests;

@@ -87,6 +87,20 @@ fn the_sample_files_are_good() {
     assert_eq!(container.models.repository, Path::new("/models"));
 }
 
+#[test]
+fn the_settings_of_the_service_are_good_once_it_has_a_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let (key, file) = (folder.path().join("signing-secret"), folder.path().join("gateway.toml"));
+    fs::write(&key, SECRET).unwrap();
+    let shipped = fs::read_to_string(source_tree().join("config/package.toml")).unwrap();
+    let with_key = shipped.replace("= \"/etc/onnx-gateway/signing-secret", &format!("= \"{}", key.display()));
+    assert_ne!(with_key, shipped);
+    fs::write(&file, with_key).unwrap();
+    let service = load_files(&[file.to_str().unwrap()]);
+    assert_eq!(service.models.repository, Path::new("/var/lib/onnx-gateway/models"));
+    assert!(service.server.listen.ip().is_loopback());
+}
+
 /// What `check` says in an empty folder with these settings; it must fail.
 fn refusal(file: Option<(&str, &str)>, environment: &[(&str, &str)]) -> String {
     let folder = tempfile::tempdir().unwrap();

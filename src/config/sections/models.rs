@@ -109,13 +109,14 @@ pub struct AdmissionSettings {
     pub timeout_seconds: u64,
     /// Memory limit; 0: half of what the process may still use, and at most a multiple of the file's size.
     pub max_memory_bytes: u64,
-    /// True if a candidate is refused where the kernel cannot sandbox it (Landlock and seccomp).
+    /// True if a candidate is refused where the kernel cannot sandbox it (Landlock and seccomp). By default only on
+    /// systems other than Linux, which never can.
     pub require_sandbox: bool,
 }
 
 impl Default for AdmissionSettings {
     fn default() -> Self {
-        Self { timeout_seconds: 10, max_memory_bytes: 0, require_sandbox: false }
+        Self { timeout_seconds: 10, max_memory_bytes: 0, require_sandbox: !cfg!(target_os = "linux") }
     }
 }
 

@@ -5,7 +5,7 @@ mod threads;
 
 use std::{
     fs::File,
-    io::{self, Read, Seek, Write},
+    io::{self, Read, Write},
     path::Path,
     time::{Duration, Instant},
 };
@@ -31,7 +31,7 @@ use crate::{
     },
     runtime::{Instance, RunOptions, Runtime},
     system::{
-        memory::status_bytes,
+        memory::MemoryStatus,
         sandbox::{self, Enforcement},
     },
 };
@@ -77,15 +77,17 @@ pub fn run(mut input: impl Read, output: impl Write) -> io::Result<()> {
 pub(super) fn carry_out(job: &Job, mut output: impl Write) -> io::Result<()> {
     let mut sandbox = sandbox::limit(job.limits, job.parent)?;
     // The sandbox would not let it be opened later.
-    let mut status = File::open("/proc/self/status")?;
+    let mut status = MemoryStatus::open()?;
     let runtime = Runtime::load_from(&job.library).map_err(io::Error::other)?;
     let locales = environment::locale_path();
     let readable: Vec<&Path> = std::iter::once(job.folder.as_path()).chain(locales.as_deref()).collect();
     let writable = job.session.optimized_path.as_deref().and_then(Path::parent);
     sandbox::enter(&mut sandbox, &readable, writable, job.session.threads > 1);
-    let shut_in = sandbox.landlock != "none" && sandbox.seccomp;
-    let report = if job.require_sandbox && !shut_in {
-        let detail = format!("the kernel cannot sandbox it: {}", sandbox.missing.join("; "));
+    let report = if job.require_sandbox && !sandbox.is_sandboxed() {
+        let detail = format!(
+            "it cannot be sandboxed here, which admission.require_sandbox demands: {}",
+            sandbox.missing.join("; ")
+        );
         Report::Refused(Refusal::new(Reason::SandboxUnavailable, detail))
     } else {
         match try_model(runtime, job, &mut status) {
@@ -146,14 +148,14 @@ fn report(findings: Findings, sandbox: Enforcement) -> Report {
     }
 }
 
-fn try_model(runtime: Runtime, job: &Job, status: &mut File) -> Result<Findings, Refusal> {
+fn try_model(runtime: Runtime, job: &Job, status: &mut MemoryStatus) -> Result<Findings, Refusal> {
     if let Some(converted) = &job.session.optimized_path {
         return conversion::try_converted(runtime, job, converted, status);
     }
     if job.depth == JobKind::Threaded {
         return threads::try_threaded(runtime, job);
     }
-    let before = memory(status, "VmRSS:");
+    let before = status.bytes("VmRSS:");
     let begin = Instant::now();
     let start = begin;
     let mut instance = Instance::load(runtime, &job.file, &job.session)?;
@@ -162,15 +164,15 @@ fn try_model(runtime: Runtime, job: &Job, status: &mut File) -> Result<Findings,
     let facts = GraphFacts::of(&graph, instance.signature());
     let contract = contract_of(&instance, job.contract.as_ref(), facts)?;
     if job.depth == JobKind::Declared {
-        let session_bytes = memory(status, "VmRSS:").saturating_sub(before);
-        let peak_bytes = memory(status, "VmHWM:");
+        let session_bytes = status.bytes("VmRSS:").saturating_sub(before);
+        let peak_bytes = status.bytes("VmHWM:");
         let costs = Costs { load_us, session_bytes, peak_bytes, ..Costs::default() };
         return Ok(Findings::of(&instance, contract, costs));
     }
     let proven = prove(&mut instance, &contract)?;
     let session_bytes = match second_session(runtime, job, status, load_us) {
         Some(bytes) => bytes,
-        None => memory(status, "VmRSS:").saturating_sub(before),
+        None => status.bytes("VmRSS:").saturating_sub(before),
     };
     let one = first_row(instance.signature(), &proven.inputs, 1);
     let many = first_row(instance.signature(), &proven.inputs, MANY_ROWS);
@@ -191,7 +193,7 @@ fn try_model(runtime: Runtime, job: &Job, status: &mut File) -> Result<Findings,
     let hints = BatchingHints { dependence: &dependence, run_us, allowance, constants: &constants };
     let batching = find_batching(&mut instance, &contract, &proven.inputs, hints);
     let assumptions = assumptions(&contract, &proven.inputs);
-    let peak_bytes = memory(status, "VmHWM:");
+    let peak_bytes = status.bytes("VmHWM:");
     let costs = Costs { load_us, run_us, run_32_rows_us, run_threads_us: None, session_bytes, peak_bytes };
     Ok(Findings { outputs, batching, assumptions, ..Findings::of(&instance, contract, costs) })
 }
@@ -204,14 +206,14 @@ fn allowance(job: &Job, begin: Instant) -> Duration {
 
 /// Measures the memory of a second session: the growth by the first is partly ONNX Runtime's own. `None` for a small
 /// model, or one that takes long to load.
-fn second_session(runtime: Runtime, job: &Job, status: &mut File, load_us: u64) -> Option<u64> {
+fn second_session(runtime: Runtime, job: &Job, status: &mut MemoryStatus, load_us: u64) -> Option<u64> {
     let bytes = std::fs::metadata(&job.file).map_or(0, |metadata| metadata.len());
     if load_us > MOST_LOAD_US || bytes < LEAST_BYTES {
         return None;
     }
-    let before = memory(status, "VmRSS:");
+    let before = status.bytes("VmRSS:");
     let second = Instance::load(runtime, &job.file, &job.session).ok()?;
-    let bytes = memory(status, "VmRSS:").saturating_sub(before);
+    let bytes = status.bytes("VmRSS:").saturating_sub(before);
     drop(second);
     Some(bytes)
 }
@@ -276,12 +278,6 @@ fn time_runs(instance: &mut Instance, inputs: &[(String, Tensor)]) -> Option<u64
     }
     times.sort_unstable();
     times.get(times.len() / 2).copied()
-}
-
-fn memory(status: &mut File, field: &str) -> u64 {
-    let mut text = String::new();
-    let read = status.rewind().and_then(|()| status.read_to_string(&mut text));
-    read.ok().and_then(|_| status_bytes(&text, field)).unwrap_or(0)
 }
 
 fn micros(duration: Duration) -> u64 {

@@ -1,8 +1,8 @@
 //! Trial of a model in ONNX Runtime's own format: its outputs must equal the original's exactly.
 
-use std::{fs::File, path::Path, time::Instant};
+use std::{path::Path, time::Instant};
 
-use super::{Costs, Findings, Job, MANY_ROWS, contract_of, facts, first_row, memory, micros, time_runs};
+use super::{Costs, Findings, Job, MANY_ROWS, contract_of, facts, first_row, micros, time_runs};
 use crate::{
     auth::RunPermit,
     lifecycle::{
@@ -11,6 +11,7 @@ use crate::{
     },
     model::{Tensor, Value},
     runtime::{Instance, RunOptions, Runtime, SessionOptions},
+    system::memory::MemoryStatus,
 };
 
 /// Rows, drawn from what the contract allows, on which both models are compared.
@@ -21,16 +22,16 @@ pub(super) fn try_converted(
     runtime: Runtime,
     job: &Job,
     converted: &Path,
-    status: &mut File,
+    status: &mut MemoryStatus,
 ) -> Result<Findings, Refusal> {
     let mut original = Instance::load(runtime, &job.file, &job.session)?;
     let contract = contract_of(&original, job.contract.as_ref(), facts(&job.file, &original)?)?;
-    let before = memory(status, "VmRSS:");
+    let before = status.bytes("VmRSS:");
     let start = Instant::now();
     let session = SessionOptions { optimized_path: None, ..job.session.clone() };
     let mut instance = Instance::load(runtime, converted, &session)?;
     let load_us = micros(start.elapsed());
-    let session_bytes = memory(status, "VmRSS:").saturating_sub(before);
+    let session_bytes = status.bytes("VmRSS:").saturating_sub(before);
     if instance.signature() != original.signature() {
         return Err(differs("the signature differs"));
     }
@@ -49,7 +50,7 @@ pub(super) fn try_converted(
     }
     let run_us = time_runs(&mut instance, one.as_ref().unwrap_or(&proven.inputs)).unwrap_or(load_us);
     let run_32_rows_us = many.and_then(|inputs| time_runs(&mut instance, &inputs));
-    let peak_bytes = memory(status, "VmHWM:");
+    let peak_bytes = status.bytes("VmHWM:");
     let costs = Costs { load_us, run_us, run_32_rows_us, run_threads_us: None, session_bytes, peak_bytes };
     // Its outputs equal the original's, whose proof already says the rest.
     Ok(Findings::of(&instance, contract, costs))

@@ -1,0 +1,131 @@
+"""Checks of what packages are made of, which need no package. tools/test runs them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import tarfile
+import tomllib
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lib.gateway import REPOSITORY
+from packages import build
+from packages.check import pinned_version
+from packages.root import KEY, STATE, UNIT, is_bookkeeping, is_kept, service_of
+
+SERVICE = REPOSITORY / "deploy" / "systemd" / "onnx-gateway.service"
+
+
+def toml(path: str) -> dict[str, Any]:
+    return tomllib.loads((REPOSITORY / path).read_text())
+
+
+def test_the_wheel_depends_on_the_pinned_onnx_runtime() -> None:
+    project = toml("pyproject.toml")["project"]
+    assert project["dependencies"] == [f"onnxruntime=={pinned_version()}"]
+    assert project["description"] == toml("Cargo.toml")["package"]["description"]
+
+
+def test_the_same_archive_is_written_twice(tmp_path: Path) -> None:
+    (tmp_path / "program").write_text("runs")
+    (tmp_path / "text").write_text("is read")
+    files = {"share/text": tmp_path / "text", "bin/program": tmp_path / "program"}
+    for name in ("one.tar.gz", "other.tar.gz"):
+        build.write_tar(tmp_path / name, "gateway-1", files)
+        os.utime(tmp_path / "text", (1, 1))
+    assert (tmp_path / "one.tar.gz").read_bytes() == (tmp_path / "other.tar.gz").read_bytes()
+    with tarfile.open(tmp_path / "one.tar.gz") as tar:
+        modes = {entry.name: entry.mode for entry in tar.getmembers()}
+    assert modes == {"gateway-1/bin/program": 0o755, "gateway-1/share/text": 0o644}
+
+
+def test_a_folder_of_this_machine_is_found_and_kept_out() -> None:
+    assert build.found_paths(b"built from nothing") == []
+    named = b"panicked at " + os.fsencode(REPOSITORY) + b"/src/main.rs"
+    assert build.found_paths(named) == [str(REPOSITORY)]
+    flags = build.compiler_flags()["RUSTFLAGS"]
+    assert f"--remap-path-prefix={REPOSITORY}=onnx-gateway" in flags
+
+
+def test_a_wheel_that_names_a_folder_of_this_machine_is_refused(tmp_path: Path) -> None:
+    wheel = tmp_path / "gateway.whl"
+    for path, is_refused in ((REPOSITORY, True), (Path("/usr/lib"), False)):
+        with zipfile.ZipFile(wheel, "w") as archive:
+            archive.writestr("METADATA", f"Home: {path}/docs")
+        with pytest.raises(build.NotBuilt) if is_refused else contextlib.nullcontext():
+            build.expect_no_paths(wheel)
+
+
+def test_the_innermost_folder_is_replaced() -> None:
+    lengths = [len(flag.split("=")[1]) for flag in build.compiler_flags()["RUSTFLAGS"].split()]
+    assert lengths == sorted(lengths)
+
+
+def installed_files(metadata: dict[str, Any]) -> tuple[dict[str, str], dict[str, str]]:
+    """The files of the deb and of the rpm: where each is installed, and from where."""
+    deb, rpm = {}, {}
+    for source, target, _ in metadata["deb"]["assets"]:
+        deb["/" + (target + Path(source).name if target.endswith("/") else target)] = source
+    for asset in metadata["generate-rpm"]["assets"]:
+        rpm[asset["dest"]] = asset["source"]
+    return deb, rpm
+
+
+def test_deb_and_rpm_install_the_same_files() -> None:
+    deb, rpm = installed_files(toml("Cargo.toml")["package"]["metadata"])
+    # cargo-deb adds these by itself.
+    assert rpm.pop(f"/{UNIT}") == str(SERVICE.relative_to(REPOSITORY))
+    assert rpm.pop("/usr/share/doc/onnx-gateway/LICENSE") == "LICENSE"
+    assert deb == rpm
+    for source in deb.values():
+        if not source.startswith(("target/", ".onnxruntime/")):
+            assert (REPOSITORY / source).is_file(), source
+
+
+def test_every_package_has_the_licences_of_what_it_contains() -> None:
+    deb, _ = installed_files(toml("Cargo.toml")["package"]["metadata"])
+    for name in ("LICENSE", "ThirdPartyNotices.txt"):
+        assert f"/usr/share/doc/onnx-gateway/onnxruntime/{name}" in deb
+        assert f"share/doc/onnx-gateway/onnxruntime/{name}" in build.TAR_FILES
+
+
+def test_the_unit_starts_what_is_installed() -> None:
+    deb, _ = installed_files(toml("Cargo.toml")["package"]["metadata"])
+    service = service_of(SERVICE.read_text())
+    binary, _, settings, _ = service["ExecStart"].split()
+    assert {binary, settings} <= set(deb)
+    package = toml("config/package.toml")
+    assert package["auth"]["signing_secret_file"] == f"/{KEY}"
+    assert package["models"]["state_directory"].startswith(f"/{STATE}/")
+    assert service["StateDirectory"] == Path(STATE).name
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="there is no systemd-analyze")
+def test_systemd_finds_no_fault_with_the_unit(tmp_path: Path) -> None:
+    unit = tmp_path / SERVICE.name
+    # The program is not installed here.
+    unit.write_text(SERVICE.read_text().replace("ExecStart=/usr/bin/onnx-gateway", "ExecStart=/bin/true"))
+    done = subprocess.run(["systemd-analyze", "verify", unit], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("name", "bookkeeping", "kept"),
+    [
+        ("var/lib/dpkg/status", True, False),
+        ("etc/passwd-", True, False),
+        ("etc/passwd.old", False, False),
+        ("etc/onnx-gateway/gateway.toml", False, True),
+        ("var/lib/onnx-gateway", False, True),
+        ("var/lib/onnx-gateways", False, False),
+        ("usr/bin/onnx-gateway", False, False),
+    ],
+)
+def test_what_a_removal_may_leave(name: str, bookkeeping: bool, kept: bool) -> None:
+    assert (is_bookkeeping(name), is_kept(name)) == (bookkeeping, kept)
