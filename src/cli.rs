@@ -11,6 +11,7 @@ mod hash_secret;
 mod health;
 mod inspect;
 mod load_settings;
+mod named_models;
 mod output;
 mod predict;
 mod rollback;
@@ -39,8 +40,8 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve the models (the default)
-    Serve,
+    /// Serve the models of the repository (the default), or the given files
+    Serve(serve::ServeArguments),
     /// Show what would be served, or every problem with settings and models
     Check,
     /// Describe a model file: inputs, outputs, contract, costs
@@ -79,8 +80,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     let files = arguments.config;
-    let done = match arguments.command.unwrap_or(Command::Serve) {
-        Command::Serve => serve::serve(&files),
+    let done = match arguments.command.unwrap_or_else(|| Command::Serve(serve::ServeArguments::default())) {
+        Command::Serve(arguments) => serve::serve(&files, &arguments),
         Command::Check => check::check(&files),
         Command::Inspect(arguments) => inspect::inspect(&files, &arguments),
         Command::Diff(arguments) => diff::diff(&files, &arguments),

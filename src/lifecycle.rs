@@ -58,7 +58,7 @@ pub use model_config::{ModelConfig, Pin, SchedulerConfig, Versions};
 pub use notice::Notice;
 pub use operation::{OperationError, RolledBack};
 pub use output_size::OutputSize;
-pub use proof::{FoundOutputs, find_outputs};
+pub use proof::{FoundOutputs, example_inputs, find_outputs};
 pub use refusal::{Reason, Refusal};
 pub use schedule::decide as decide_schedule;
 pub use servable::{Flat, Servable, Stamp};
@@ -135,7 +135,7 @@ impl Lifecycle {
         settings: LifecycleSettings,
         metrics: Arc<Metrics>,
     ) -> Result<Self, StoreError> {
-        let store = Store::open(&settings.models.state_directory, &settings.models.repository)?;
+        let store = Store::open(&settings.models.state_directory, settings.models.folder())?;
         if store.begins_beside_another() {
             tracing::warn!(
                 repository = %settings.models.repository.display(),
@@ -152,11 +152,14 @@ impl Lifecycle {
         let (first_pass_done, first_pass) = async_watch::channel(false);
         let (messages, received) = mpsc::channel();
         let (running, stopped) = mpsc::channel::<()>();
-        let watch = watch::Watch::start(&settings.models.repository, messages.clone());
+        // The folder of a single file may be large, such as a home directory: single files are only polled.
+        let is_folder = settings.models.files.is_empty();
+        let watch =
+            is_folder.then(|| watch::Watch::start(&settings.models.repository, messages.clone())).flatten();
         let heard = watch.as_ref().and_then(|_| local_folder::watched_folder(&settings.models.repository));
         let library = runtime.library().to_path_buf();
         let parts = Parts {
-            source: Source::new(settings.models.repository.clone()),
+            source: Source::of(&settings.models),
             heard,
             store: Arc::new(store),
             history: Arc::clone(&history),

@@ -24,8 +24,8 @@ pub(super) fn check(files: &[PathBuf]) -> Result<(), Failure> {
 /// Prints what would serve; returns what would not.
 fn check_models(settings: &Settings, environment: &Environment) -> Result<Vec<String>, Failure> {
     let examiner = Examiner::with(settings, environment)?;
-    let repository = settings.models.repository.display();
-    let found = Source::new(settings.models.repository.clone())
+    let repository = settings.models.folder().display();
+    let found = Source::of(&settings.models)
         .scan()
         .map_err(|error| format!("models.repository: {repository} cannot be read: {error}"))?;
     let mut problems: Vec<String> =
@@ -38,7 +38,7 @@ fn check_models(settings: &Settings, environment: &Environment) -> Result<Vec<St
     let default = settings.models.default.as_ref().filter(|name| !is_there(name));
     problems.extend(default.map(|name| Notice::of_default(name).to_string()));
     if found.models.is_empty() {
-        problems.push(Notice::of_empty_repository(&settings.models.repository).to_string());
+        problems.push(Notice::of_empty_repository(settings.models.folder()).to_string());
     }
     for (name, ScannedModel { config, candidates, .. }) in found.models {
         match config {

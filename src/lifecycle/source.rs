@@ -10,6 +10,7 @@
 mod data;
 mod describe;
 mod known;
+mod named_files;
 mod strays;
 
 use std::{
@@ -26,7 +27,10 @@ use super::{
     model_config::ModelConfig,
     notice::{Grace, Notice},
 };
-use crate::model::{ModelName, ModelVersion};
+use crate::{
+    config::ModelsSettings,
+    model::{ModelName, ModelVersion},
+};
 pub use describe::Defect;
 use describe::{Described, signatures};
 pub(super) use describe::{fingerprint, signature_of};
@@ -48,6 +52,8 @@ const FILE_MODEL: &str = "model";
 #[derive(Debug)]
 pub struct Source {
     repository: PathBuf,
+    /// Files that are served in place of the repository; empty to serve the repository.
+    files: Vec<PathBuf>,
     described: HashMap<PathBuf, Described>,
     configs: HashMap<PathBuf, KnownConfig>,
     /// Model folders as the last scan found them.
@@ -137,7 +143,19 @@ impl Source {
     /// Creates a scanner for this folder.
     #[must_use]
     pub fn new(repository: PathBuf) -> Self {
-        Self { repository, described: HashMap::new(), configs: HashMap::new(), known: HashMap::new() }
+        Self {
+            repository,
+            files: Vec::new(),
+            described: HashMap::new(),
+            configs: HashMap::new(),
+            known: HashMap::new(),
+        }
+    }
+
+    /// Creates a scanner for the repository or the files that the settings name.
+    #[must_use]
+    pub fn of(settings: &ModelsSettings) -> Self {
+        Self { files: settings.files.clone(), ..Self::new(settings.folder().to_path_buf()) }
     }
 
     /// Makes the next scan read a model's folder again, even if its fingerprint is unchanged. `None` for all folders.
@@ -160,6 +178,9 @@ impl Source {
     ///
     /// If the folder cannot be read. Problems inside it become notices.
     pub fn scan(&mut self) -> io::Result<RepositoryScan> {
+        if !self.files.is_empty() {
+            return Ok(self.scan_files());
+        }
         let mut found = RepositoryScan::default();
         let root = self.repository.canonicalize()?;
         let entries = visible_entries(&self.repository)?;
@@ -195,6 +216,12 @@ impl Source {
             // A model may be a link to such a file.
             found.notices.retain(|notice| !used.contains(&root.join(&notice.subject)));
         }
+        self.forget_removed(&found);
+        Ok(found)
+    }
+
+    /// Forgets files that the scan did not find.
+    fn forget_removed(&mut self, found: &RepositoryScan) {
         let current: HashSet<&Path> = found
             .models
             .values()
@@ -204,7 +231,6 @@ impl Source {
         self.described.retain(|path, _| current.contains(path.as_path()));
         // Configurations that were not read in this scan belong to removed models.
         self.configs.retain(|path, _| path.exists());
-        Ok(found)
     }
 
     /// Returns the notice of a configuration file whose model is missing, or that is in the wrong place.

@@ -47,6 +47,7 @@ mod rows_writer;
 mod sandbox;
 mod schedule;
 mod scheduling;
+mod serve_files;
 mod settings;
 mod state;
 mod support;

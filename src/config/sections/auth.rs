@@ -61,6 +61,14 @@ impl Default for AuthSettings {
     }
 }
 
+impl AuthSettings {
+    /// Returns true if there is a key that tokens are verified with.
+    #[must_use]
+    pub fn has_keys(&self) -> bool {
+        self.signing_secret.is_some() || self.signing_secret_base64.is_some() || !self.keys.is_empty()
+    }
+}
+
 /// A signature algorithm. A key is bound to one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String")]
