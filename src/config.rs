@@ -9,6 +9,7 @@
 
 mod changes;
 pub mod environment;
+mod excerpt;
 mod known_keys;
 mod layer;
 mod load;
@@ -20,6 +21,7 @@ mod watch;
 
 pub use changes::{Change, changes, known_settings};
 pub use environment::Environment;
+pub use excerpt::Excerpt;
 pub use load::{Loaded, Reading, load, read};
 pub use problem::{Problems, SettingsProblem};
 pub use secret::{Secret, SecretBytes};

@@ -82,7 +82,7 @@ impl Follower {
             Err(Problems(problems)) => {
                 gateway.count_refused_settings();
                 for problem in problems {
-                    tracing::error!(%problem, "failed to reload the settings");
+                    tracing::error!(%problem, line = problem.line(), "failed to reload the settings");
                 }
             }
         }

@@ -29,6 +29,11 @@ pub(super) fn progress(line: &str) {
 fn mark(mark: &str, lines: &str) {
     let mut stderr = io::stderr().lock();
     for line in lines.lines() {
-        let _ = writeln!(stderr, "{mark}: {line}");
+        // An excerpt of a file belongs to the line above.
+        let _ = if line.starts_with(' ') {
+            writeln!(stderr, "{line}")
+        } else {
+            writeln!(stderr, "{mark}: {line}")
+        };
     }
 }

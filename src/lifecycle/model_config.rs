@@ -21,6 +21,7 @@
 //! max_delay_ms = 2
 //! ```
 
+mod mistake;
 mod scheduler;
 
 use std::{
@@ -47,7 +48,7 @@ const GOLDEN_FILE: &str = "golden_file";
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ModelConfig {
-    /// Versions that serve.
+    /// Versions that serve: `"latest"`, a number, or a list of numbers.
     pub versions: Versions,
     /// Labels of versions; each of these versions serves in addition.
     pub labels: BTreeMap<VersionLabel, VersionNumber>,
@@ -135,8 +136,8 @@ impl ModelConfig {
     pub fn read(root: &Path, file: &Path) -> Result<(Self, Option<PathBuf>), String> {
         let name = file.file_name().unwrap_or_default().to_string_lossy();
         let text = read_text(root, file)?;
-        let mut config: Self =
-            toml::from_str(&text).map_err(|error| format!("{name}: {}", one_line(&error)))?;
+        let mut config: Self = toml::from_str(&text)
+            .map_err(|error| format!("{name}: {}", mistake::described(&error, &text)))?;
         let Some(Value::Object(contract)) = &mut config.contract else { return Ok((config, None)) };
         let Some(golden) = contract.remove(GOLDEN_FILE) else { return Ok((config, None)) };
         let golden_name = golden.as_str().unwrap_or_default();
@@ -160,11 +161,6 @@ fn read_text(root: &Path, file: &Path) -> Result<String, String> {
         return Err(format!("{name} is larger than {} MiB", MAX_BYTES >> 20));
     }
     Ok(text)
-}
-
-/// Formats the message on one line, without the multi-line excerpt.
-fn one_line(error: &toml::de::Error) -> String {
-    error.message().lines().collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
@@ -215,6 +211,8 @@ mod tests {
     fn says_what_is_wrong() {
         for (text, part) in [
             ("version = 1", "unknown field `version`"),
+            ("[pin]\nsha526 = []", "did you mean `sha256`? (line 2: `sha526 = []`)"),
+            ("\n\nversions = \"newest\"", "(line 3: `versions = \"newest\"`)"),
             ("versions = \"newest\"", "expected \"latest\", a number, or a list"),
             ("versions = []", "expected \"latest\""),
             ("versions = [\"1\"]", "or a list of numbers, got [\"1\"]"),
