@@ -5,6 +5,7 @@ mod check;
 mod client;
 mod comparison;
 mod config_reload;
+mod config_schema;
 mod diff;
 mod examine;
 mod hash_secret;
@@ -58,6 +59,8 @@ enum Command {
     Token(token::TokenArguments),
     /// Hash a client's secret, read from standard input, for `auth.clients.ID.secret_hash`
     HashSecret,
+    /// Print the JSON schema of the settings, with which editors complete and check settings files
+    ConfigSchema(config_schema::SchemaArguments),
     /// Check whether the gateway with these settings is ready; for container health checks
     Health,
     /// Prove the model named on standard input; started by the server, for each candidate
@@ -92,6 +95,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Predict(arguments) => predict::predict(&files, arguments),
         Command::Token(arguments) => token::token(&files, &arguments),
         Command::HashSecret => hash_secret::hash_secret(),
+        Command::ConfigSchema(arguments) => config_schema::config_schema(&arguments),
         Command::Health => health::health(&files),
     };
     match done {

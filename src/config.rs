@@ -14,6 +14,7 @@ mod known_keys;
 mod layer;
 mod load;
 mod problem;
+mod schema;
 mod secret;
 mod sections;
 mod vertex;
@@ -24,6 +25,8 @@ pub use environment::Environment;
 pub use excerpt::Excerpt;
 pub use load::{Loaded, Reading, load, read};
 pub use problem::{Problems, SettingsProblem};
+pub(crate) use schema::complete as complete_schema;
+pub use schema::schema;
 pub use secret::{Secret, SecretBytes};
 pub use sections::{
     AdminSettings, AdmissionSettings, Algorithm, AuthSettings, ClientSettings, DialectName, DialectSettings,

@@ -54,7 +54,7 @@ pub use admission::{
 };
 pub use failure_monitor::{FailureMonitor, Suspect, Verdict};
 pub use history::{Event, HistoryEntry, Timings};
-pub use model_config::{ModelConfig, Pin, SchedulerConfig, Versions};
+pub use model_config::{ModelConfig, Pin, SchedulerConfig, Versions, model_config_schema};
 pub use notice::Notice;
 pub use operation::{OperationError, RolledBack};
 pub use output_size::OutputSize;

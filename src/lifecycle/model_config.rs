@@ -23,6 +23,7 @@
 
 mod mistake;
 mod scheduler;
+mod schema;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -30,10 +31,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
 pub use scheduler::SchedulerConfig;
+pub use schema::schema as model_config_schema;
 
 use super::confined_file;
 use crate::model::{Digest, ModelVersion, VersionLabel};
@@ -45,18 +48,21 @@ const MAX_BYTES: u64 = 8 << 20;
 const GOLDEN_FILE: &str = "golden_file";
 
 /// An operator's configuration of one model.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ModelConfig {
     /// Versions that serve: `"latest"`, a number, or a list of numbers.
+    #[schemars(schema_with = "schema::versions")]
     pub versions: Versions,
     /// Labels of versions; each of these versions serves in addition.
+    #[schemars(with = "BTreeMap<String, u64>")]
     pub labels: BTreeMap<VersionLabel, VersionNumber>,
     /// True if a file may break the callers of the one that it replaces.
     pub allow_breaking_changes: bool,
     /// Files that may serve at all.
     pub pin: Pin,
     /// Overrides of the contract in the model's metadata, with the golden cases of the file included.
+    #[schemars(schema_with = "schema::contract")]
     pub contract: Option<Value>,
     /// Overrides of the scheduler settings.
     pub scheduler: SchedulerConfig,
@@ -105,11 +111,12 @@ impl TryFrom<Value> for Versions {
 }
 
 /// Restriction of the files that may serve.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Pin {
     /// The digests that files may have; empty for any.
     #[serde(deserialize_with = "one_or_many")]
+    #[schemars(schema_with = "schema::digests")]
     pub sha256: Vec<Digest>,
     /// The key that every file must be signed with.
     pub minisign_public_key: Option<String>,

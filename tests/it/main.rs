@@ -14,6 +14,7 @@ mod circles;
 mod classes;
 mod commands;
 mod compatibility;
+mod config_schema;
 mod connections;
 mod contained;
 mod dialects;

@@ -5,13 +5,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 use validator::{Validate, ValidationError};
 
 use crate::model::ModelName;
 
 /// The model repository.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Validate)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, Validate)]
 pub struct ModelsSettings {
     /// The folder that holds the models.
     pub repository: PathBuf,
@@ -20,6 +21,7 @@ pub struct ModelsSettings {
     #[validate(custom(function = "are_models"))]
     pub files: Vec<PathBuf>,
     /// The model that `/predict` uses; unset: the only one, or `iris`.
+    #[schemars(with = "Option<String>")]
     pub default: Option<ModelName>,
     /// Longest time between two scans of the repository; file system notifications trigger a scan earlier.
     #[validate(range(min = 50, max = 3_600_000, message = "must be from 50 to 3600000 (an hour)"))]
@@ -127,8 +129,9 @@ fn paths<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<PathBuf>, D::
 }
 
 /// Treatment of a version whose file was removed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase", try_from = "String")]
+#[schemars(!try_from)]
 pub enum WhenRemoved {
     /// The version is unloaded.
     Unload,
@@ -149,8 +152,9 @@ impl TryFrom<String> for WhenRemoved {
 }
 
 /// Priority of a swap.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase", try_from = "String")]
+#[schemars(!try_from)]
 pub enum Preserve {
     /// No request finds the model missing; old and new are in memory together for a moment.
     Availability,
@@ -171,7 +175,7 @@ impl TryFrom<String> for Preserve {
 }
 
 /// The proof of a candidate, in a separate process.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Validate)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, Validate)]
 pub struct AdmissionSettings {
     /// CPU time limit; the limit of elapsed time is four times as long. Every 100 MB of the file add a second.
     #[validate(range(min = 1, max = 86_400, message = "must be from 1 to 86400 (a day)"))]
@@ -189,7 +193,7 @@ impl Default for AdmissionSettings {
 }
 
 /// Automatic rollback to the previous deployment.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Validate)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, Validate)]
 pub struct RollbackSettings {
     /// True if automatic rollback is on.
     pub automatic: bool,
