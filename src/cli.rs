@@ -10,6 +10,7 @@ mod diff;
 mod examine;
 mod hash_secret;
 mod health;
+mod init;
 mod inspect;
 mod load_settings;
 mod named_models;
@@ -43,6 +44,8 @@ struct Arguments {
 enum Command {
     /// Serve the models of the repository (the default), or the given files
     Serve(serve::ServeArguments),
+    /// Write commented settings with fresh secrets, and the `model.toml` of a model
+    Init(init::InitArguments),
     /// Show what would be served, or every problem with settings and models
     Check,
     /// Describe a model file: inputs, outputs, contract, costs
@@ -85,6 +88,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let files = arguments.config;
     let done = match arguments.command.unwrap_or_else(|| Command::Serve(serve::ServeArguments::default())) {
         Command::Serve(arguments) => serve::serve(&files, &arguments),
+        Command::Init(arguments) => init::init(&files, &arguments),
         Command::Check => check::check(&files),
         Command::Inspect(arguments) => inspect::inspect(&files, &arguments),
         Command::Diff(arguments) => diff::diff(&files, &arguments),

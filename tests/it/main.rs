@@ -28,6 +28,7 @@ mod grpc;
 mod grpc_calls;
 mod grpc_mutations;
 mod http;
+mod init;
 mod keys;
 mod kinds;
 mod large_requests;
