@@ -20,13 +20,14 @@ pub(super) fn inspect(files: &[PathBuf], arguments: &FileArguments) -> Result<()
     let says = OnnxFile::read(file).map_err(|error| named(&error))?;
     let examiner = Examiner::new(files)?;
     let config = config(arguments.model_toml.as_deref())?;
-    output::progress(&format!("proving {shown}"));
+    let progress = output::Progress::start(&format!("proving {shown}"));
     let copied = examiner.copy(&candidate(&arguments.file)?, &config);
     let digest = copied.as_ref().ok().map(|copy| copy.digest().to_string());
     let proven = copied.and_then(|copy| {
         let proof = examiner.prove(&copy)?;
         Ok((examiner.schedule(&config, &proof)?, proof))
     });
+    drop(progress);
     if arguments.json {
         let document = json!({
             "file": arguments.file,

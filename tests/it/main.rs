@@ -12,6 +12,7 @@ mod bodies;
 mod chaos;
 mod circles;
 mod classes;
+mod command_line;
 mod commands;
 mod compatibility;
 mod config_schema;
