@@ -4,13 +4,18 @@ mod admit;
 mod check;
 mod client;
 mod comparison;
+mod completions;
 mod config_reload;
+mod config_schema;
 mod diff;
 mod examine;
+mod examples;
 mod hash_secret;
 mod health;
+mod init;
 mod inspect;
 mod load_settings;
+mod named_models;
 mod output;
 mod predict;
 mod rollback;
@@ -21,14 +26,14 @@ mod warnings;
 
 use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
-use clap::{Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
 /// Serves ONNX models behind a secure, fast API.
 ///
 /// Settings come from the embedded defaults, config/default.toml if it exists, each --config FILE, and environment
 /// variables such as `GATEWAY__SERVER__LISTEN`; later sources override earlier ones.
 #[derive(Debug, Parser)]
-#[command(name = "onnx-gateway", version, max_term_width = 100)]
+#[command(name = "onnx-gateway", version, max_term_width = 100, after_help = examples::PROGRAM)]
 struct Arguments {
     /// A settings file; may be given several times, later ones win
     #[arg(long = "config", value_name = "FILE", global = true)]
@@ -39,32 +44,62 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve the models (the default)
-    Serve,
+    /// Serve the models of the repository (the default), or the given files
+    #[command(after_help = examples::SERVE)]
+    Serve(serve::ServeArguments),
+    /// Write commented settings with fresh secrets, and the `model.toml` of a model
+    #[command(after_help = examples::INIT)]
+    Init(init::InitArguments),
     /// Show what would be served, or every problem with settings and models
-    Check,
+    #[command(after_help = examples::CHECK)]
+    Check(JsonArguments),
     /// Describe a model file: inputs, outputs, contract, costs
+    #[command(after_help = examples::INSPECT)]
     Inspect(examine::FileArguments),
     /// Compare two model files; exit status 3 if the change would break callers
+    #[command(after_help = examples::DIFF)]
     Diff(diff::DiffArguments),
     /// Prove a model file as the server would; exit status 4 if it would be refused
+    #[command(after_help = examples::VERIFY)]
     Verify(verify::VerifyArguments),
     /// Roll back a model on a running gateway to its previous deployment
+    #[command(after_help = examples::ROLLBACK)]
     Rollback(rollback::RollbackArguments),
     /// Predict once with a model file, without a server, and print the response
+    #[command(after_help = examples::PREDICT)]
     Predict(predict::PredictArguments),
     /// Sign a token with the gateway's key and print it
+    #[command(after_help = examples::TOKEN)]
     Token(token::TokenArguments),
     /// Hash a client's secret, read from standard input, for `auth.clients.ID.secret_hash`
-    HashSecret,
+    #[command(after_help = examples::HASH_SECRET)]
+    HashSecret(JsonArguments),
+    /// Print the JSON schema of the settings, with which editors complete and check settings files
+    #[command(after_help = examples::CONFIG_SCHEMA)]
+    ConfigSchema(config_schema::SchemaArguments),
     /// Check whether the gateway with these settings is ready; for container health checks
-    Health,
+    #[command(after_help = examples::HEALTH)]
+    Health(JsonArguments),
+    /// Print a script that completes commands and options in a shell
+    #[command(after_help = examples::COMPLETIONS)]
+    Completions(completions::CompletionsArguments),
+    /// Print a manual page
+    #[command(after_help = examples::MAN)]
+    Man(completions::ManArguments),
     /// Prove the model named on standard input; started by the server, for each candidate
     #[command(hide = true)]
     Admit,
     /// Prove each model named on standard input; started by the server, for several candidates
     #[command(hide = true)]
     AdmitEach,
+}
+
+/// The form of the output.
+#[derive(Debug, Args)]
+struct JsonArguments {
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
 }
 
 /// Runs the command that the arguments name. The exit status is 0 for success, 1 for failure, 2 for wrong usage; `diff`
@@ -79,9 +114,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     let files = arguments.config;
-    let done = match arguments.command.unwrap_or(Command::Serve) {
-        Command::Serve => serve::serve(&files),
-        Command::Check => check::check(&files),
+    let done = match arguments.command.unwrap_or_else(|| Command::Serve(serve::ServeArguments::default())) {
+        Command::Serve(arguments) => serve::serve(&files, &arguments),
+        Command::Init(arguments) => init::init(&files, &arguments),
+        Command::Check(JsonArguments { json }) => check::check(&files, json),
         Command::Inspect(arguments) => inspect::inspect(&files, &arguments),
         Command::Diff(arguments) => diff::diff(&files, &arguments),
         Command::Verify(arguments) => verify::verify(&files, &arguments),
@@ -90,8 +126,11 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::AdmitEach => admit::admit_each(),
         Command::Predict(arguments) => predict::predict(&files, arguments),
         Command::Token(arguments) => token::token(&files, &arguments),
-        Command::HashSecret => hash_secret::hash_secret(),
-        Command::Health => health::health(&files),
+        Command::HashSecret(JsonArguments { json }) => hash_secret::hash_secret(json),
+        Command::ConfigSchema(arguments) => config_schema::config_schema(&arguments),
+        Command::Completions(arguments) => completions::completions(Arguments::command(), &arguments),
+        Command::Man(arguments) => completions::man(Arguments::command(), &arguments),
+        Command::Health(JsonArguments { json }) => health::health(&files, json),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -9,10 +9,12 @@
 
 mod changes;
 pub mod environment;
+mod excerpt;
 mod known_keys;
 mod layer;
 mod load;
 mod problem;
+mod schema;
 mod secret;
 mod sections;
 mod vertex;
@@ -20,8 +22,11 @@ mod watch;
 
 pub use changes::{Change, changes, known_settings};
 pub use environment::Environment;
+pub use excerpt::Excerpt;
 pub use load::{Loaded, Reading, load, read};
 pub use problem::{Problems, SettingsProblem};
+pub(crate) use schema::complete as complete_schema;
+pub use schema::schema;
 pub use secret::{Secret, SecretBytes};
 pub use sections::{
     AdminSettings, AdmissionSettings, Algorithm, AuthSettings, ClientSettings, DialectName, DialectSettings,

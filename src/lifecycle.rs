@@ -52,11 +52,11 @@ pub use admission::{
 };
 pub use failure_monitor::{FailureMonitor, Suspect, Verdict};
 pub use history::{Event, HistoryEntry, Timings};
-pub use model_config::{ModelConfig, Pin, SchedulerConfig, Versions};
+pub use model_config::{ModelConfig, Pin, SchedulerConfig, Versions, model_config_schema};
 pub use notice::Notice;
 pub use operation::{OperationError, RolledBack};
 pub use output_size::OutputSize;
-pub use proof::{FoundOutputs, find_outputs};
+pub use proof::{FoundOutputs, example_inputs, find_outputs};
 pub use refusal::{Reason, Refusal};
 pub use schedule::decide as decide_schedule;
 pub use servable::{PrepareRows, ResponseParts, RowsWriter, Servable, Stamp};
@@ -136,7 +136,7 @@ impl Lifecycle {
         metrics: Arc<Metrics>,
         prepare_rows: PrepareRows,
     ) -> Result<Self, StoreError> {
-        let store = Store::open(&settings.models.state_directory, &settings.models.repository)?;
+        let store = Store::open(&settings.models.state_directory, settings.models.folder())?;
         if store.begins_beside_another() {
             tracing::warn!(
                 repository = %settings.models.repository.display(),

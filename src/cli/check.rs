@@ -2,67 +2,119 @@
 
 use std::path::PathBuf;
 
-use super::{Failure, examine::Examiner, load_settings, output, verify, warnings::scopes_without_model};
+use serde_json::{Value, json};
+
+use super::{
+    Failure, examine::Examiner, load_settings::Attempt, output, verify, warnings::scopes_without_model,
+};
 use crate::{
-    config::{Environment, Settings},
+    config::{Environment, Problems, Settings, SettingsProblem},
     lifecycle::{
-        Candidate, CandidateFiles, ModelConfig, ModelSource, Notice, ScannedModel, Versions, source_of,
+        Candidate, CandidateFiles, ModelConfig, ModelSource, Notice, Proof, Refusal, ScannedModel, Versions,
+        source_of,
     },
-    model::ModelName,
+    model::{Digest, ModelName, Schedule},
 };
 
+/// The findings of a check; as text, they are printed as they come.
+struct Report {
+    as_json: bool,
+    models: Vec<Value>,
+    warnings: Vec<String>,
+    problems: Vec<String>,
+}
+
+/// A version that would serve.
+type Admitted = (Digest, Schedule, Proof);
+
 /// Shows the settings and proves each model as the server would; fails with every problem found.
-pub(super) fn check(files: &[PathBuf]) -> Result<(), Failure> {
+pub(super) fn check(files: &[PathBuf], as_json: bool) -> Result<(), Failure> {
     let environment = Environment::of_process();
-    let (loaded, _) = load_settings::prepare(files, &environment)?;
+    let loaded = match Attempt::new(files, &environment).prepared {
+        Ok((loaded, _)) => loaded,
+        Err(Problems(problems)) => {
+            if as_json {
+                let problems: Vec<Value> = problems.iter().map(document).collect();
+                output::print(&format!("{}\n", json!({"problems": problems})))?;
+            }
+            return Err(Problems(problems).into());
+        }
+    };
+    let mut report =
+        Report { as_json, models: Vec::new(), warnings: loaded.warnings.clone(), problems: Vec::new() };
     if !loaded.warnings.is_empty() {
         output::warnings(&loaded.warnings.join("\n"));
     }
-    output::print(&format!("# settings\n\n{}\n# models\n\n", toml::to_string(&loaded.settings)?))?;
-    let problems = check_models(&loaded.settings, &environment)?;
+    if !as_json {
+        let settings = toml::to_string(&loaded.settings)?;
+        output::print(&format!("# settings\n\n{settings}\n# models\n\n"))?;
+    }
+    check_models(&loaded.settings, &environment, &mut report)?;
+    let Report { models, warnings, problems, .. } = report;
+    if as_json {
+        let listed: Vec<Value> = problems.iter().map(|message| json!({"message": message})).collect();
+        let document = json!({
+            "settings": loaded.settings,
+            "models": models,
+            "warnings": warnings,
+            "problems": listed,
+        });
+        output::print(&format!("{document}\n"))?;
+    }
     if problems.is_empty() { Ok(()) } else { Err(problems.join("\n").into()) }
 }
 
-/// Prints what would serve; returns what would not.
-fn check_models(settings: &Settings, environment: &Environment) -> Result<Vec<String>, Failure> {
+/// Returns a problem as JSON.
+fn document(problem: &SettingsProblem) -> Value {
+    let SettingsProblem { origin, key, message, excerpt } = problem;
+    json!({
+        "origin": origin,
+        "setting": Some(key).filter(|key| !key.is_empty()),
+        "message": message,
+        "line": problem.line(),
+        "text": excerpt.as_ref().map(|excerpt| &excerpt.text),
+    })
+}
+
+/// Examines every model of the repository.
+fn check_models(settings: &Settings, environment: &Environment, report: &mut Report) -> Result<(), Failure> {
     let examiner = Examiner::with(settings, environment)?;
     let source = source_of(&settings.models);
     let repository = source.location();
     let found =
         source.scan().map_err(|error| format!("models.repository: {repository} cannot be read: {error}"))?;
-    let mut problems: Vec<String> =
-        found.notices.iter().map(|notice| format!("{repository}/{notice}")).collect();
+    report.problems.extend(found.notices.iter().map(|notice| format!("{repository}/{notice}")));
     let is_there = |name: &ModelName| found.models.contains_key(name);
     let warnings = scopes_without_model(&settings.auth, is_there);
     if !warnings.is_empty() {
         output::warnings(&warnings.join("\n"));
+        report.warnings.extend(warnings);
     }
     let default = settings.models.default.as_ref().filter(|name| !is_there(name));
-    problems.extend(default.map(|name| Notice::of_default(name).to_string()));
+    report.problems.extend(default.map(|name| Notice::of_default(name).to_string()));
     if found.models.is_empty() {
-        problems.push(Notice::of_empty_repository(&repository).to_string());
+        report.problems.push(Notice::of_empty_repository(&repository).to_string());
     }
     for (name, ScannedModel { config, candidates, .. }) in found.models {
         match config {
             Ok(config) => {
                 let missing = Notice::of_config(&name, &config, |version| candidates.contains_key(&version));
-                problems.extend(missing.iter().map(ToString::to_string));
+                report.problems.extend(missing.iter().map(ToString::to_string));
                 let candidates: Vec<Candidate> = candidates.into_values().collect();
-                check_model((&examiner, &*source), &name, &config, candidates, &mut problems)?;
+                check_model((&examiner, &*source), &config, candidates, report)?;
             }
-            Err(problem) => problems.push(format!("{name}: {problem}")),
+            Err(problem) => report.problems.push(format!("{name}: {problem}")),
         }
     }
-    Ok(problems)
+    Ok(())
 }
 
 /// Proves the versions of a model that would serve.
 fn check_model(
     (examiner, source): (&Examiner, &dyn ModelSource),
-    name: &ModelName,
     config: &ModelConfig,
     candidates: Vec<Candidate>,
-    problems: &mut Vec<String>,
+    report: &mut Report,
 ) -> Result<(), Failure> {
     let mut newest_serves = false;
     for candidate in candidates.into_iter().rev() {
@@ -74,26 +126,56 @@ fn check_model(
                 Versions::Exactly(versions) => versions.contains(&version),
             };
         if !wanted {
-            output::print(&format!("{name} version {version} would not serve and is not proven\n"))?;
+            report.add_unwanted(&candidate)?;
             continue;
         }
-        output::progress(&format!("proving {}", candidate.files));
+        let progress = output::Progress::start(&format!("proving {}", candidate.files));
         let copied = examiner.copy(CandidateFiles::new(source, &candidate), config);
         let proven = copied.and_then(|copy| {
             let proof = examiner.prove(&copy)?;
             Ok((copy.digest(), examiner.schedule(config, &proof)?, proof))
         });
-        match proven {
-            Ok((digest, schedule, proof)) => {
-                let digest = digest.short();
-                output::print(&format!(
-                    "{name} version {version} ({digest}) serves\n{}",
-                    verify::describe(&proof, &schedule)
-                ))?;
-                newest_serves = true;
-            }
-            Err(refusal) => problems.push(format!("{}: {refusal}", candidate.files)),
-        }
+        drop(progress);
+        newest_serves |= proven.is_ok();
+        report.add(&candidate, proven)?;
     }
     Ok(())
+}
+
+impl Report {
+    /// Adds a version that the configuration does not select.
+    fn add_unwanted(&mut self, candidate: &Candidate) -> Result<(), Failure> {
+        let Candidate { model, version, .. } = candidate;
+        if self.as_json {
+            self.models.push(json!({"model": model, "version": version, "serves": false}));
+            return Ok(());
+        }
+        Ok(output::print(&format!("{model} version {version} would not serve and is not proven\n"))?)
+    }
+
+    /// Adds a version that was proven, or refused.
+    fn add(&mut self, candidate: &Candidate, proven: Result<Admitted, Refusal>) -> Result<(), Failure> {
+        let Candidate { model, version, files, .. } = candidate;
+        match proven {
+            Ok((digest, schedule, proof)) if self.as_json => self.models.push(json!({
+                "model": model,
+                "version": version,
+                "serves": true,
+                "digest": digest.short(),
+                "proof": proof,
+                "scheduler": schedule,
+            })),
+            Ok((digest, schedule, proof)) => {
+                let (digest, proof) = (digest.short(), verify::describe(&proof, &schedule));
+                output::print(&format!("{model} version {version} ({digest}) serves\n{proof}"))?;
+            }
+            Err(refusal) => {
+                self.problems.push(format!("{files}: {refusal}"));
+                let refused =
+                    json!({"model": model, "version": version, "serves": false, "refusal": refusal});
+                self.models.push(refused);
+            }
+        }
+        Ok(())
+    }
 }

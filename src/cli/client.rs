@@ -35,18 +35,20 @@ pub(super) fn ask(
     timeout: Duration,
 ) -> Result<(StatusCode, String), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let asked =
-        runtime.block_on(async { time::timeout(timeout, exchange(address, method, path, token)).await });
+    let sent = exchange(address, method, path, token, None);
+    let asked = runtime.block_on(async { time::timeout(timeout, sent).await });
     asked
         .map_err(|_| format!("{address} did not respond within {} s", timeout.as_secs()))?
         .map_err(|error| format!("the request to {address} failed: {error}").into())
 }
 
-async fn exchange(
+/// Sends a request, with a token and a JSON body if there are any, and returns the status and body of the response.
+pub(super) async fn exchange(
     address: SocketAddr,
     method: &str,
     path: &str,
     token: Option<&str>,
+    json: Option<String>,
 ) -> Result<(StatusCode, String), Failure> {
     let stream = TcpStream::connect(address).await?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
@@ -54,7 +56,10 @@ async fn exchange(
     if let Some(token) = token {
         request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
     }
-    let request = request.body(Body::empty())?;
+    let request = match json {
+        Some(json) => request.header(header::CONTENT_TYPE, "application/json").body(Body::from(json))?,
+        None => request.body(Body::empty())?,
+    };
     let asked = async move {
         let response = sender.send_request(request).await?;
         let status = response.status();

@@ -13,7 +13,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::{load_settings::Attempt, warnings::warn_of_danger};
+use super::{load_settings::Attempt, named_models::NamedModels, warnings::warn_of_danger};
 use crate::{
     auth::Authentication,
     config::{Environment, Loaded, Problems, SettingsProblem, SourceFile, Watch},
@@ -28,6 +28,8 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 pub(super) struct Follower {
     pub(super) files: Vec<PathBuf>,
     pub(super) environment: Environment,
+    /// The models that the command line names.
+    pub(super) named: Option<NamedModels>,
     /// The files as they were read last.
     pub(super) watch: Watch,
     pub(super) hang_up: Signal,
@@ -66,8 +68,9 @@ impl Follower {
 
     async fn reload(&mut self, gateway: &Gateway) {
         let (files, environment, paths) = (self.files.clone(), self.environment.clone(), self.paths());
+        let named = self.named.clone();
         let attempt = blocking(move || match read_once(&look_at(&paths)) {
-            problems if problems.is_empty() => Ok(Attempt::new(&files, &environment)),
+            problems if problems.is_empty() => Ok(Attempt::of_named(&files, &environment, named.as_ref())),
             problems => Err(Problems(problems)),
         });
         let prepared = attempt.await.and_then(|attempt| {
@@ -79,7 +82,7 @@ impl Follower {
             Err(Problems(problems)) => {
                 gateway.count_refused_settings();
                 for problem in problems {
-                    tracing::error!(%problem, "failed to reload the settings");
+                    tracing::error!(%problem, line = problem.line(), "failed to reload the settings");
                 }
             }
         }

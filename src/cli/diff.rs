@@ -8,7 +8,7 @@ use super::{
     BREAKING, Exit, Failure,
     comparison::Comparison,
     examine::{Examiner, config},
-    output,
+    output::{self, Progress},
 };
 
 #[derive(Debug, Args)]
@@ -31,7 +31,10 @@ pub(super) struct DiffArguments {
 pub(super) fn diff(files: &[PathBuf], arguments: &DiffArguments) -> Result<(), Failure> {
     let examiner = Examiner::new(files)?;
     let config = config(arguments.model_toml.as_deref())?;
-    let proven = |file: &PathBuf| examiner.compared(file, &config);
+    let proven = |file: &PathBuf| {
+        let _progress = Progress::on_terminal(&format!("proving {}", file.display()));
+        examiner.compared(file, &config)
+    };
     let (old, new) = match (proven(&arguments.old), proven(&arguments.new)) {
         (Ok(old), Ok(new)) => (old, new),
         // Predictions are comparable only if both files were proven; otherwise compare their declarations.

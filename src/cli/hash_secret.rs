@@ -2,6 +2,8 @@
 
 use std::io::{self, IsTerminal, Read};
 
+use serde_json::json;
+
 use super::{Failure, output};
 use crate::auth;
 
@@ -12,7 +14,7 @@ const MIN_BYTES: usize = 12;
 const MAX_BYTES: u64 = 1024;
 
 /// Reads a secret (not shown when typed) and prints its hash.
-pub(super) fn hash_secret() -> Result<(), Failure> {
+pub(super) fn hash_secret(as_json: bool) -> Result<(), Failure> {
     let secret = if io::stdin().is_terminal() {
         rpassword::prompt_password("secret (not shown): ")?
     } else {
@@ -35,5 +37,6 @@ pub(super) fn hash_secret() -> Result<(), Failure> {
         ));
     }
     let hash = auth::hash_secret(secret).map_err(|error| format!("the secret cannot be hashed: {error}"))?;
-    Ok(output::print(&format!("{hash}\n"))?)
+    let shown = if as_json { json!({"secret_hash": hash}).to_string() } else { hash };
+    Ok(output::print(&format!("{shown}\n"))?)
 }

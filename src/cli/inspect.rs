@@ -20,7 +20,7 @@ pub(super) fn inspect(files: &[PathBuf], arguments: &FileArguments) -> Result<()
     let says = OnnxFile::read(file).map_err(|error| named(&error))?;
     let examiner = Examiner::new(files)?;
     let config = config(arguments.model_toml.as_deref())?;
-    output::progress(&format!("proving {shown}"));
+    let progress = output::Progress::start(&format!("proving {shown}"));
     let (source, candidate) = candidate(&arguments.file)?;
     let copied = examiner.copy(CandidateFiles::new(&source, &candidate), &config);
     let digest = copied.as_ref().ok().map(|copy| copy.digest().to_string());
@@ -28,6 +28,7 @@ pub(super) fn inspect(files: &[PathBuf], arguments: &FileArguments) -> Result<()
         let proof = examiner.prove(&copy)?;
         Ok((examiner.schedule(&config, &proof)?, proof))
     });
+    drop(progress);
     if arguments.json {
         let document = json!({
             "file": arguments.file,

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::Failure;
+use super::{Failure, named_models::NamedModels};
 use crate::{
     auth::Authentication,
     config::{Environment, Loaded, Problems, Reading, SettingsProblem, SourceFile, load, read},
@@ -20,22 +20,33 @@ pub(super) struct Attempt {
 impl Attempt {
     /// Reads the settings and checks that they are safe to serve with.
     pub(super) fn new(files: &[PathBuf], environment: &Environment) -> Self {
+        Self::of_named(files, environment, None)
+    }
+
+    /// Reads the settings as [`Attempt::new`] does, for models that the command line names.
+    pub(super) fn of_named(
+        files: &[PathBuf],
+        environment: &Environment,
+        named: Option<&NamedModels>,
+    ) -> Self {
         let Reading { loaded, problems, files } = read(files, environment);
-        Self { files, prepared: authenticated(loaded, problems) }
+        Self { files, prepared: authenticated(loaded, problems, named) }
     }
 }
 
 fn authenticated(
     loaded: Option<Loaded>,
     mut problems: Vec<SettingsProblem>,
+    named: Option<&NamedModels>,
 ) -> Result<(Loaded, Authentication), Problems> {
     // An unreadable file could have defined keys and clients, so authentication is not checked without it.
     let unread = problems.iter().any(|problem| problem.key.is_empty());
-    let Some(loaded) = loaded.filter(|_| !unread) else { return Err(Problems(problems)) };
+    let Some(mut loaded) = loaded.filter(|_| !unread) else { return Err(Problems(problems)) };
+    let exposed = named.map(|named| named.apply(&mut loaded)).unwrap_or_default();
     let authentication = Authentication::new(&loaded.settings.auth, &|key| loaded.is_for_development(key));
     let level = logging::filter(&loaded.settings.log).err();
     let unsafe_settings = authentication.as_ref().err().cloned().unwrap_or_default();
-    let found: Vec<SettingsProblem> = unsafe_settings.into_iter().chain(level).collect();
+    let found: Vec<SettingsProblem> = unsafe_settings.into_iter().chain(level).chain(exposed).collect();
     problems.extend(loaded.with_origins(found).0);
     match authentication {
         Ok(authentication) if problems.is_empty() => Ok((loaded, authentication)),

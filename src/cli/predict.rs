@@ -59,6 +59,7 @@ pub(super) fn predict(files: &[PathBuf], arguments: PredictArguments) -> Result<
     read_request(&request)?;
     let runtime = Runtime::load(&settings.runtime, &environment)?;
     let options = Arc::new(RunOptions::new()?);
+    let progress = output::Progress::on_terminal(&format!("running {}", arguments.model.display()));
     let (send, answered) = mpsc::channel();
     let worker_options = Arc::clone(&options);
     thread::spawn(move || {
@@ -76,6 +77,7 @@ pub(super) fn predict(files: &[PathBuf], arguments: PredictArguments) -> Result<
             return Err(format!("there was no result within {} s", arguments.timeout_seconds).into());
         }
     };
+    drop(progress);
     Ok(output::print(&answer)?)
 }
 

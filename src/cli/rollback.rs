@@ -18,6 +18,9 @@ pub(super) struct RollbackArguments {
     /// A token with the scope `manage`; without one, the gateway's own key signs one
     #[arg(long)]
     token: Option<String>,
+    /// Print the gateway's response as JSON
+    #[arg(long)]
+    json: bool,
 }
 
 /// Time limit of the rollback: loading the previous deployment takes as long as loading any model.
@@ -29,7 +32,7 @@ const TOKEN_LIFETIME: Duration = Duration::from_mins(1);
 /// Sends the rollback to the gateway at `server.listen`.
 pub(super) fn rollback(files: &[PathBuf], arguments: RollbackArguments) -> Result<(), Failure> {
     let environment = Environment::of_process();
-    let RollbackArguments { model, token } = arguments;
+    let RollbackArguments { model, token, json: as_json } = arguments;
     let (loaded, authentication) = load_settings::prepare(files, &environment)?;
     let token = match (token, authentication.issuer) {
         (Some(token), _) => Some(token),
@@ -50,7 +53,13 @@ pub(super) fn rollback(files: &[PathBuf], arguments: RollbackArguments) -> Resul
     let path = format!("/models/{model}/rollback");
     let (status, response) = client::ask(address, "POST", &path, token.as_deref(), TIMEOUT)?;
     let document: serde_json::Value = serde_json::from_str(&response).unwrap_or_default();
+    if as_json {
+        output::print(&format!("{document}\n"))?;
+    }
     if status.is_success() {
+        if as_json {
+            return Ok(());
+        }
         let text = |key: &str| document[key].as_str().unwrap_or_default().to_owned();
         let (version, digest, replaces) = (text("version"), text("digest"), text("replaces"));
         return Ok(output::print(&format!(

@@ -1,13 +1,19 @@
 //! `onnx-gateway serve`
 
+mod announcement;
+mod example;
+
 use std::{future::pending, path::PathBuf, time::Duration};
 
+use clap::Args;
+use tempfile::TempDir;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{
     Failure,
     config_reload::Follower,
     load_settings::Attempt,
+    named_models::NamedModels,
     warnings::{scopes_without_model, warn_of_danger},
 };
 use crate::{
@@ -18,13 +24,52 @@ use crate::{
     system::memory,
     telemetry::logging,
 };
+use announcement::Announcement;
+
+#[derive(Debug, Default, Args)]
+pub(super) struct ServeArguments {
+    /// Models to serve instead of `models.repository`: .onnx files, or one folder. Without keys in the settings, this is
+    /// for development: on loopback addresses only, with a generated token that is printed
+    #[arg(value_name = "FILE|FOLDER")]
+    models: Vec<PathBuf>,
+    /// Print the addresses and the request of each named model as JSON, on one line
+    #[arg(long, requires = "models")]
+    json: bool,
+}
+
+/// Models that the command line names, with the folder for what is needed only while they are served.
+struct Named {
+    models: NamedModels,
+    folder: TempDir,
+}
+
+impl Named {
+    /// Checks the named models; `None` if there are none.
+    fn new(paths: &[PathBuf]) -> Result<Option<Self>, Failure> {
+        if paths.is_empty() {
+            return Ok(None);
+        }
+        let folder =
+            tempfile::Builder::new().prefix("onnx-gateway-").tempdir_in(environment::temporary_directory())?;
+        let models = NamedModels::new(paths, folder.path().join("state"))?;
+        Ok(Some(Self { models, folder }))
+    }
+}
 
 /// Serves until SIGTERM or SIGINT.
-pub(super) fn serve(files: &[PathBuf]) -> Result<(), Failure> {
+pub(super) fn serve(files: &[PathBuf], arguments: &ServeArguments) -> Result<(), Failure> {
     memory::return_large_blocks();
     let environment = Environment::of_process();
-    let Attempt { files: read, prepared } = Attempt::new(files, &environment);
+    let named = Named::new(&arguments.models)?;
+    let models = named.as_ref().map(|named| named.models.clone());
+    let Attempt { files: read, prepared } = Attempt::of_named(files, &environment, models.as_ref());
     let (loaded, authentication) = prepared?;
+    let announcement = named.as_ref().map(|Named { models, folder }| {
+        let shows_token = models.is_for_development(&loaded);
+        let parts = (&loaded.settings, &authentication);
+        Announcement::new(models.files(), folder.path(), parts, shows_token, arguments.json)
+    });
+    let announcement = announcement.transpose()?;
     let log = logging::start(&loaded.settings.log).map_err(|problem| loaded.with_origins(vec![problem]))?;
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
@@ -48,7 +93,8 @@ pub(super) fn serve(files: &[PathBuf]) -> Result<(), Failure> {
         // Registered before any slow step: an unhandled SIGHUP would end the process.
         let hang_up = signal(SignalKind::hangup())?;
         let watch = Watch::new(read);
-        run(parts, Follower { files: files.to_vec(), environment, watch, hang_up, log }).await
+        let follower = Follower { files: files.to_vec(), environment, named: models, watch, hang_up, log };
+        run(parts, follower, announcement).await
     });
     // A run that ignores its cancellation must not keep the process alive.
     runtime.shutdown_background();
@@ -67,7 +113,19 @@ async fn warn_of_scopes(gateway: &Gateway, auth: AuthSettings) {
     pending::<()>().await;
 }
 
-async fn run(parts: Parts, mut follower: Follower) -> Result<(), Failure> {
+/// Announces named models; waits for ever.
+async fn announce(announcement: Option<Announcement>, gateway: &Gateway) {
+    if let Some(mut announcement) = announcement {
+        announcement.run(gateway).await;
+    }
+    pending::<()>().await;
+}
+
+async fn run(
+    parts: Parts,
+    mut follower: Follower,
+    announcement: Option<Announcement>,
+) -> Result<(), Failure> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let auth = parts.settings.auth.clone();
@@ -85,6 +143,7 @@ async fn run(parts: Parts, mut follower: Follower) -> Result<(), Failure> {
         _ = interrupt.recv() => Duration::ZERO,
         () = follower.run(&gateway) => Duration::ZERO,
         () = warn_of_scopes(&gateway, auth) => Duration::ZERO,
+        () = announce(announcement, &gateway) => Duration::ZERO,
     };
     tracing::info!("stopping: waiting for requests in progress");
     tokio::select! {

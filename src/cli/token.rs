@@ -6,6 +6,7 @@ use std::{
 };
 
 use clap::Args;
+use serde_json::json;
 
 use super::{Failure, load_settings, output};
 use crate::{auth::Scopes, config::Environment};
@@ -21,6 +22,9 @@ pub(super) struct TokenArguments {
     /// The lifetime; the default is `auth.token_lifetime_seconds`
     #[arg(long, value_name = "SECONDS")]
     lifetime_seconds: Option<u64>,
+    /// Print the token with its lifetime and scopes as JSON
+    #[arg(long)]
+    json: bool,
 }
 
 /// Signs a token and prints it.
@@ -39,5 +43,15 @@ pub(super) fn token(files: &[PathBuf], arguments: &TokenArguments) -> Result<(),
     }
     let lifetime = arguments.lifetime_seconds.map(Duration::from_secs);
     let issued = issuer.issue(&arguments.subject, scopes, SystemTime::now(), lifetime)?;
+    if arguments.json {
+        // The names are those of a response of /token (RFC 6749, section 5.1).
+        let document = json!({
+            "access_token": issued.token,
+            "token_type": "Bearer",
+            "expires_in": issued.expires_in,
+            "scope": issued.scopes.to_string(),
+        });
+        return Ok(output::print(&format!("{document}\n"))?);
+    }
     Ok(output::print(&format!("{}\n", issued.token))?)
 }

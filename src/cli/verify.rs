@@ -36,13 +36,14 @@ pub(super) fn verify(files: &[PathBuf], arguments: &VerifyArguments) -> Result<(
     let old = against.as_ref().map(|old| examiner.compared(old, &config)).transpose()?;
     let (source, candidate) = candidate(file)?;
     let file = file.display();
-    output::progress(&format!("proving {file}"));
+    let progress = output::Progress::start(&format!("proving {file}"));
     let copied = examiner.copy(CandidateFiles::new(&source, &candidate), &config);
     let files = copied.as_ref().ok().map(|copy| copy.files().clone());
     let proven = copied.and_then(|copy| {
         let proof = examiner.prove(&copy)?;
         Ok((examiner.schedule(&config, &proof)?, proof))
     });
+    drop(progress);
     let compared = match (&old, &proven, &files) {
         (Some((copy, old)), Ok((_, proof)), Some(files)) => {
             Some(Comparison::of(old, proof).with_weights(copy.files(), files))

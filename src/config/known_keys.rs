@@ -10,7 +10,7 @@ use super::{ClientSettings, KeySettings, Settings};
 const ANY: &str = "*";
 
 /// Keys that may also be given as the path of a file, with `_file` appended.
-const FROM_FILE: &[&str] = &[
+pub(super) const FROM_FILE: &[&str] = &[
     "auth.signing_secret",
     "auth.signing_secret_base64",
     "auth.keys.*.secret",
@@ -22,7 +22,7 @@ const FROM_FILE: &[&str] = &[
 ];
 
 /// The suffix that turns a key into the path of a file.
-const FILE_SUFFIX: &str = "_file";
+pub(super) const FILE_SUFFIX: &str = "_file";
 
 /// The kind of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]

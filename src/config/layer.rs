@@ -10,6 +10,7 @@ use config::{Map, Source, Value, ValueKind};
 
 use super::{
     environment::PREFIX,
+    excerpt::{self, Excerpts},
     known_keys::{Kind, KnownKeys},
     problem::SettingsProblem,
     vertex::{self, VertexSetting},
@@ -45,6 +46,8 @@ pub(super) struct Findings {
     pub(super) warnings: Vec<String>,
     /// Every file that was read or looked for.
     pub(super) files: Vec<SourceFile>,
+    /// The lines of the settings in each file.
+    pub(super) excerpts: Vec<Excerpts>,
 }
 
 impl Findings {
@@ -74,13 +77,15 @@ pub(super) fn from_file(path: &Path, keys: &KnownKeys, findings: &mut Findings) 
     let table: toml::Table = match toml::from_str(&text) {
         Ok(table) => table,
         Err(error) => {
-            // Only the position: the line itself may hold a secret.
-            let line = error.span().map_or(0, |span| text[..span.start].matches('\n').count() + 1);
+            let excerpt = error.span().map(|span| Box::new(excerpt::of_syntax_error(&origin, &text, span)));
+            let line = excerpt.as_ref().map_or(0, |excerpt| excerpt.line);
             let message = format!("line {line}: {}", error.message());
-            findings.problems.push(SettingsProblem::in_origin(&origin, "", message));
+            let problem = SettingsProblem::in_origin(&origin, "", message);
+            findings.problems.push(SettingsProblem { excerpt, ..problem });
             return None;
         }
     };
+    findings.excerpts.push(Excerpts::of(&origin, &text));
     let base = path.parent().map(Path::to_path_buf).unwrap_or_default();
     let values = from_table(table, &mut Reader { origin: &origin, base, keys, findings }, &[]);
     Some(Layer { values })
@@ -161,6 +166,27 @@ impl Reader<'_> {
     fn problem(&mut self, key: &str, message: String) {
         self.findings.problems.push(SettingsProblem::in_origin(self.origin, key, message));
     }
+
+    /// Records a key that does not exist, with the nearest that does.
+    fn unknown(&mut self, key: &str, nearest: Option<&str>) {
+        let meant = nearest.map(|nearest| format!("; did you mean `{nearest}`?")).unwrap_or_default();
+        let problem =
+            SettingsProblem::in_origin(self.origin, key, format!("there is no such setting{meant}"));
+        let excerpt = self.findings.excerpts.iter().find_map(|file| file.find(self.origin, key));
+        let excerpt = excerpt.map(|excerpt| {
+            let hint = nearest.map(|nearest| format!("did you mean `{}`?", within_section(key, nearest)));
+            Box::new(excerpt.with_hint(hint))
+        });
+        self.findings.problems.push(SettingsProblem { excerpt, ..problem });
+    }
+}
+
+/// Returns the last part of a key if the rest is the section that is written already.
+fn within_section<'n>(key: &str, nearest: &'n str) -> &'n str {
+    match (key.rsplit_once('.'), nearest.rsplit_once('.')) {
+        (Some((section, _)), Some((other, name))) if section == other => name,
+        _ => nearest,
+    }
 }
 
 fn from_table(table: toml::Table, reader: &mut Reader<'_>, section: &[&str]) -> Map<String, Value> {
@@ -202,8 +228,7 @@ fn from_table(table: toml::Table, reader: &mut Reader<'_>, section: &[&str]) -> 
             }
             (Kind::FileOf(_), _) => reader.problem(&key, "must be the path of a file".to_owned()),
             (Kind::Unknown { nearest }, _) => {
-                let hint = nearest.map(|nearest| format!("; did you mean `{nearest}`?")).unwrap_or_default();
-                reader.problem(&key, format!("there is no such setting{hint}"));
+                reader.unknown(&key, nearest.as_deref());
             }
         }
     }

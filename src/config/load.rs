@@ -7,6 +7,7 @@ use validator::{Validate, ValidationErrors, ValidationErrorsKind};
 
 use super::{
     Environment, Problems, Settings, SettingsProblem,
+    excerpt::Excerpts,
     known_keys::KnownKeys,
     layer::{self, Findings},
     watch::SourceFile,
@@ -29,6 +30,7 @@ pub struct Loaded {
     /// Warnings for the operator, which do not prevent the start.
     pub warnings: Vec<String>,
     merged: Config,
+    excerpts: Vec<Excerpts>,
 }
 
 /// The outcome of reading all layers.
@@ -51,7 +53,8 @@ impl Loaded {
     /// Adds to each problem the file or variable that its setting comes from.
     #[must_use]
     pub fn with_origins(&self, problems: Vec<SettingsProblem>) -> Problems {
-        Problems(problems.into_iter().map(|problem| with_origin(problem, &self.merged)).collect())
+        let of = |problem| with_excerpt(with_origin(problem, &self.merged), &self.excerpts);
+        Problems(problems.into_iter().map(of).collect())
     }
 }
 
@@ -85,17 +88,16 @@ pub fn read(files: &[PathBuf], environment: &Environment) -> Reading {
     layers.extend(layer::from_environment(&environment.settings, directory, &keys, &mut findings));
     layer::warn_of_similar(&environment.similar, &keys, &mut findings);
 
-    let Findings { mut problems, warnings, files } = findings;
+    let Findings { mut problems, warnings, files, excerpts } = findings;
     let loaded = match merge(layers) {
-        Ok(merged) => {
-            let settings = deserialize(&merged, &mut problems);
-            settings.map(|settings| Loaded { settings, warnings, merged })
-        }
+        Ok(merged) => deserialize(&merged, &mut problems).map(|settings| (settings, merged)),
         Err(error) => {
             problems.push(problem_of(error));
             None
         }
     };
+    let problems = problems.into_iter().map(|problem| with_excerpt(problem, &excerpts)).collect();
+    let loaded = loaded.map(|(settings, merged)| Loaded { settings, warnings, merged, excerpts });
     Reading { loaded, problems, files }
 }
 
@@ -144,6 +146,14 @@ fn with_origin(mut problem: SettingsProblem, merged: &Config) -> SettingsProblem
     problem
 }
 
+/// Adds the line of the setting in the file that it comes from.
+fn with_excerpt(mut problem: SettingsProblem, excerpts: &[Excerpts]) -> SettingsProblem {
+    if let (None, Some(origin)) = (&problem.excerpt, &problem.origin) {
+        problem.excerpt = excerpts.iter().find_map(|file| file.find(origin, &problem.key)).map(Box::new);
+    }
+    problem
+}
+
 /// Returns the file or variable that set a key. The library's own look-up by key loses the origin.
 fn origin_of(key: &str, merged: &Config) -> Option<String> {
     let mut table = merged.collect().ok()?;
@@ -165,15 +175,12 @@ fn problem_of(error: ConfigError) -> SettingsProblem {
             // The value in the wrong place may be a secret.
             let secret = key.starts_with("auth.");
             let got = if secret { "another type".to_owned() } else { unexpected.to_string() };
-            SettingsProblem { origin, key, message: format!("expected {expected}, got {got}") }
+            let problem = SettingsProblem::at(key, format!("expected {expected}, got {got}"));
+            SettingsProblem { origin, ..problem }
         }
         ConfigError::At { error, origin, key } => {
             let inner = problem_of(*error);
-            SettingsProblem {
-                origin: origin.or(inner.origin),
-                key: key.unwrap_or(inner.key),
-                message: inner.message,
-            }
+            SettingsProblem { origin: origin.or(inner.origin), key: key.unwrap_or(inner.key), ..inner }
         }
         ConfigError::NotFound(key) => SettingsProblem::at(key, "is missing"),
         other => SettingsProblem::at("", other.to_string()),

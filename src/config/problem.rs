@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::Excerpt;
+
 /// A single problem of the settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SettingsProblem {
@@ -11,19 +13,27 @@ pub struct SettingsProblem {
     pub key: String,
     /// The problem, and how to solve it.
     pub message: String,
+    /// The line of the file; `None` if the setting comes from elsewhere.
+    pub excerpt: Option<Box<Excerpt>>,
 }
 
 impl SettingsProblem {
     /// Creates a problem of a setting that is missing everywhere, or whose origin is looked up later.
     #[must_use]
     pub fn at(key: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { origin: None, key: key.into(), message: message.into() }
+        Self { origin: None, key: key.into(), message: message.into(), excerpt: None }
     }
 
     /// Creates a problem of this file or variable.
     #[must_use]
     pub fn in_origin(origin: &str, key: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { origin: Some(origin.to_owned()), key: key.into(), message: message.into() }
+        Self { origin: Some(origin.to_owned()), ..Self::at(key, message) }
+    }
+
+    /// Returns the number of the line in the file; `None` if the setting comes from elsewhere.
+    #[must_use]
+    pub fn line(&self) -> Option<usize> {
+        self.excerpt.as_ref().map(|excerpt| excerpt.line)
     }
 }
 
@@ -50,6 +60,9 @@ impl fmt::Display for Problems {
                 formatter.write_str("\n")?;
             }
             problem.fmt(formatter)?;
+            if let Some(excerpt) = &problem.excerpt {
+                write!(formatter, "\n{excerpt}")?;
+            }
         }
         Ok(())
     }

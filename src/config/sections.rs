@@ -7,6 +7,7 @@ mod server;
 
 use std::{net::SocketAddr, path::PathBuf};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use validator::Validate;
 
@@ -18,7 +19,7 @@ pub use server::ServerSettings;
 use crate::model::WantedMode;
 
 /// All settings.
-#[derive(Clone, Debug, Default, Serialize, Deserialize, Validate)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema, Validate)]
 pub struct Settings {
     /// The public listener.
     #[validate(nested)]
@@ -59,7 +60,7 @@ pub struct Settings {
 }
 
 /// The gRPC listener. Section `server` holds the limits of both listeners.
-#[derive(Clone, Debug, Serialize, Deserialize, Validate)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema, Validate)]
 pub struct GrpcSettings {
     /// True if gRPC is served.
     pub enabled: bool,
@@ -74,7 +75,7 @@ impl Default for GrpcSettings {
 }
 
 /// The operators' listener: `/metrics` and health, without authentication.
-#[derive(Clone, Debug, Serialize, Deserialize, Validate)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema, Validate)]
 pub struct AdminSettings {
     /// Address and port.
     pub listen: SocketAddr,
@@ -87,7 +88,7 @@ impl Default for AdminSettings {
 }
 
 /// Rate limits.
-#[derive(Clone, Debug, Serialize, Deserialize, Validate)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema, Validate)]
 pub struct RateLimitSettings {
     /// True if requests are limited at all.
     pub enabled: bool,
@@ -118,7 +119,7 @@ impl Default for RateLimitSettings {
 }
 
 /// A quota: `requests` in a burst, replenished evenly over `period_seconds`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Validate)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Validate)]
 pub struct QuotaSettings {
     /// Requests per period.
     #[validate(range(min = 1, max = 1_000_000_000, message = "must be from 1 to 1000000000"))]
@@ -129,7 +130,7 @@ pub struct QuotaSettings {
 }
 
 /// ONNX Runtime.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Validate)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, Validate)]
 pub struct RuntimeSettings {
     /// The shared library; unset: beside the binary, then where `tools/setup` puts it.
     pub library: Option<PathBuf>,
@@ -170,7 +171,7 @@ impl Default for RuntimeSettings {
 }
 
 /// Metrics, for operators.
-#[derive(Clone, Debug, Serialize, Deserialize, Validate)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema, Validate)]
 pub struct MetricsSettings {
     /// True if requests are counted and `/metrics` is served.
     pub enabled: bool,
@@ -183,7 +184,7 @@ impl Default for MetricsSettings {
 }
 
 /// Logging, to standard error.
-#[derive(Clone, Debug, Serialize, Deserialize, Validate)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema, Validate)]
 pub struct LogSettings {
     /// A level (`error`, `warn`, `info`, `debug`, `trace`) or directives such as `info,onnx_gateway=debug`.
     #[validate(length(min = 1, message = "must be a level: error, warn, info, debug or trace"))]
@@ -201,8 +202,9 @@ impl Default for LogSettings {
 }
 
 /// The form of a log line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase", try_from = "String")]
+#[schemars(!try_from)]
 pub enum LogFormat {
     /// Text, for people.
     Text,

@@ -21,7 +21,9 @@
 //! max_delay_ms = 2
 //! ```
 
+mod mistake;
 mod scheduler;
+mod schema;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -29,10 +31,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
 pub use scheduler::SchedulerConfig;
+pub use schema::schema as model_config_schema;
 
 use super::confined_file;
 use crate::model::{Digest, ModelVersion, VersionLabel};
@@ -44,18 +48,21 @@ const MAX_BYTES: u64 = 8 << 20;
 const GOLDEN_FILE: &str = "golden_file";
 
 /// An operator's configuration of one model.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ModelConfig {
-    /// Versions that serve.
+    /// Versions that serve: `"latest"`, a number, or a list of numbers.
+    #[schemars(schema_with = "schema::versions")]
     pub versions: Versions,
     /// Labels of versions; each of these versions serves in addition.
+    #[schemars(with = "BTreeMap<String, u64>")]
     pub labels: BTreeMap<VersionLabel, VersionNumber>,
     /// True if a file may break the callers of the one that it replaces.
     pub allow_breaking_changes: bool,
     /// Files that may serve at all.
     pub pin: Pin,
     /// Overrides of the contract in the model's metadata, with the golden cases of the file included.
+    #[schemars(schema_with = "schema::contract")]
     pub contract: Option<Value>,
     /// Overrides of the scheduler settings.
     pub scheduler: SchedulerConfig,
@@ -104,11 +111,12 @@ impl TryFrom<Value> for Versions {
 }
 
 /// Restriction of the files that may serve.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Pin {
     /// The digests that files may have; empty for any.
     #[serde(deserialize_with = "one_or_many")]
+    #[schemars(schema_with = "schema::digests")]
     pub sha256: Vec<Digest>,
     /// The key that every file must be signed with.
     pub minisign_public_key: Option<String>,
@@ -135,8 +143,8 @@ impl ModelConfig {
     pub fn read(root: &Path, file: &Path) -> Result<(Self, Option<PathBuf>), String> {
         let name = file.file_name().unwrap_or_default().to_string_lossy();
         let text = read_text(root, file)?;
-        let mut config: Self =
-            toml::from_str(&text).map_err(|error| format!("{name}: {}", one_line(&error)))?;
+        let mut config: Self = toml::from_str(&text)
+            .map_err(|error| format!("{name}: {}", mistake::described(&error, &text)))?;
         let Some(Value::Object(contract)) = &mut config.contract else { return Ok((config, None)) };
         let Some(golden) = contract.remove(GOLDEN_FILE) else { return Ok((config, None)) };
         let golden_name = golden.as_str().unwrap_or_default();
@@ -160,11 +168,6 @@ fn read_text(root: &Path, file: &Path) -> Result<String, String> {
         return Err(format!("{name} is larger than {} MiB", MAX_BYTES >> 20));
     }
     Ok(text)
-}
-
-/// Formats the message on one line, without the multi-line excerpt.
-fn one_line(error: &toml::de::Error) -> String {
-    error.message().lines().collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
@@ -215,6 +218,8 @@ mod tests {
     fn says_what_is_wrong() {
         for (text, part) in [
             ("version = 1", "unknown field `version`"),
+            ("[pin]\nsha526 = []", "did you mean `sha256`? (line 2: `sha526 = []`)"),
+            ("\n\nversions = \"newest\"", "(line 3: `versions = \"newest\"`)"),
             ("versions = \"newest\"", "expected \"latest\", a number, or a list"),
             ("versions = []", "expected \"latest\""),
             ("versions = [\"1\"]", "or a list of numbers, got [\"1\"]"),

@@ -73,10 +73,11 @@ pub trait ModelSource: fmt::Debug + Send + Sync {
     fn fingerprint(&self, files: &FilesHandle, data: &[String]) -> Fingerprint;
 }
 
-/// Returns the source of the repository that the settings name.
+/// Returns the source of the repository, or of the files, that the settings name.
 #[must_use]
 pub fn source_of(settings: &ModelsSettings) -> Arc<dyn ModelSource> {
-    Arc::new(FolderSource::new(settings.repository.clone()))
+    let folder = settings.folder().to_path_buf();
+    Arc::new(FolderSource::of_files(settings.files.clone(), folder))
 }
 
 /// The content of a file that a source opened.

@@ -22,6 +22,7 @@ mod resolve;
 
 use std::{borrow::Cow, collections::HashMap};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{GraphFacts, Labels, Scalar};
@@ -59,7 +60,7 @@ pub struct Contract {
 }
 
 /// Treatment of an output that holds NaN or infinity.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum NonFiniteOutputs {
     /// An error of the model.

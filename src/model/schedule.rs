@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 
 /// The schedule of a version's runs.
@@ -64,8 +65,9 @@ impl ScheduleMode {
 }
 
 /// The mode that a user configured.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", try_from = "String")]
+#[schemars(!try_from)]
 pub enum WantedMode {
     /// The mode that suits the measurements.
     #[default]

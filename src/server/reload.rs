@@ -104,6 +104,13 @@ const CLASSES: &[(&str, Class)] = &[
         },
     ),
     (
+        "models.files",
+        Fixed {
+            reason: "these files are watched from the start",
+            keep: |old, new| new.models.files.clone_from(&old.models.files),
+        },
+    ),
+    (
         "runtime.library",
         Fixed {
             reason: "a library is loaded once",

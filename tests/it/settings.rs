@@ -271,6 +271,33 @@ fn files_that_cannot_be_read_are_named_and_their_lines_are_not_shown() {
 }
 
 #[test]
+fn a_mistake_is_shown_with_its_line_and_the_key_that_was_meant() {
+    let file = "# shop\n[server]\nlisen = '127.0.0.1:1'\n[log]\nformat = 'xml'\n\n[auth.clients.shop]\nscopes = ['fly']\n\
+                secret_hash = 'plain-secret'\npasword = 'my-secret'\n";
+    let refused = refusal(Some(("my.toml", file)), &[KEY]);
+    for part in [
+        "did you mean `server.listen`?\n  --> my.toml:3\n   |\n 3 | lisen = '127.0.0.1:1'\n   | ^^^^^ did you mean `listen`?\n",
+        "  --> my.toml:5\n   |\n 5 | format = 'xml'\n   | ^^^^^^\n",
+        "`fly` is not a scope",
+        " 8 | scopes = ['fly']\n",
+        " 9 | secret_hash = …\n",
+        "  --> my.toml:10\n    |\n 10 | pasword = …\n",
+    ] {
+        assert!(refused.contains(part), "no\n{part}\nin\n{refused}");
+    }
+    assert!(!refused.contains("plain-secret") && !refused.contains("my-secret"), "{refused}");
+    // The file that is read if it is there is a layer like the others.
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("config")).unwrap();
+    fs::write(folder.path().join("config/default.toml"), "[models]\npreserve = 'both'\n").unwrap();
+    let output = run(&["check"], folder.path(), &[KEY]);
+    assert!(
+        text(&output.stderr).contains("config/default.toml:2\n   |\n 2 | preserve = 'both'\n"),
+        "{output:?}"
+    );
+}
+
+#[test]
 fn secrets_come_from_files_too_but_not_twice() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("secret");

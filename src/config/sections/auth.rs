@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use validator::Validate;
 
 use crate::config::Secret;
 
 /// Authentication.
-#[derive(Clone, Debug, Serialize, Deserialize, Validate)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema, Validate)]
 pub struct AuthSettings {
     /// True if requests need a token.
     pub enabled: bool,
@@ -28,8 +29,10 @@ pub struct AuthSettings {
     #[validate(range(min = 1, max = 31_536_000, message = "must be from 1 to 31536000 (a year)"))]
     pub max_token_lifetime_seconds: u64,
     /// An HS256 key, the text's bytes, with which the gateway signs and verifies.
+    #[schemars(with = "Option<String>")]
     pub signing_secret: Option<Secret>,
     /// An HS256 key that is not text, as base64 or base64url.
+    #[schemars(with = "Option<String>")]
     pub signing_secret_base64: Option<Secret>,
     /// The `kid` of the key that signs; unset: `signing_secret`, or the only key that has a private part.
     pub signing_key: Option<String>,
@@ -61,9 +64,18 @@ impl Default for AuthSettings {
     }
 }
 
+impl AuthSettings {
+    /// Returns true if there is a key that tokens are verified with.
+    #[must_use]
+    pub fn has_keys(&self) -> bool {
+        self.signing_secret.is_some() || self.signing_secret_base64.is_some() || !self.keys.is_empty()
+    }
+}
+
 /// A signature algorithm. A key is bound to one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String")]
+#[schemars(!try_from)]
 #[expect(missing_docs, reason = "the names are those of RFC 7518 section 3.1 and RFC 8037")]
 pub enum Algorithm {
     HS256,
@@ -87,26 +99,30 @@ impl TryFrom<String> for Algorithm {
 }
 
 /// One key.
-#[derive(Clone, Debug, Default, Serialize, Deserialize, Validate)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema, Validate)]
 pub struct KeySettings {
     /// The only algorithm that the key is used with.
     pub algorithm: Option<Algorithm>,
     /// HS256: the text's bytes.
+    #[schemars(with = "Option<String>")]
     pub secret: Option<Secret>,
     /// HS256: a key that is not text, as base64 or base64url.
+    #[schemars(with = "Option<String>")]
     pub secret_base64: Option<Secret>,
     /// RS256, ES256, `EdDSA`: the public key as PEM.
     pub public_key: Option<String>,
     /// RS256, ES256, `EdDSA`: the public key as a JWK.
     pub jwk: Option<String>,
     /// The private key as PEM, for a key that the gateway signs with.
+    #[schemars(with = "Option<String>")]
     pub private_key: Option<Secret>,
 }
 
 /// One client of `/token`.
-#[derive(Clone, Debug, Default, Serialize, Deserialize, Validate)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema, Validate)]
 pub struct ClientSettings {
     /// The argon2id hash of the client's secret, as `onnx-gateway hash-secret` prints it.
+    #[schemars(with = "Option<String>")]
     pub secret_hash: Option<Secret>,
     /// The scopes of the client's tokens: `predict`, `read`, `manage`, each for all models or one (`predict:iris`).
     #[serde(default, deserialize_with = "super::comma_list")]

@@ -2,12 +2,13 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de::Error};
 use validator::{Validate, ValidationError};
 
 /// Switches and routes of the dialects. Their routes need a token like all others, unless the platform in front of them
 /// authenticates.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Validate)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Validate)]
 #[expect(clippy::struct_excessive_bools, reason = "each is the switch of one dialect")]
 pub struct DialectSettings {
     /// KServe V1 and TensorFlow Serving, under `/v1`.
@@ -52,7 +53,7 @@ impl DialectSettings {
 }
 
 /// A dialect.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DialectName {
     /// KServe V1 and TensorFlow Serving.

@@ -1,18 +1,27 @@
 //! Sections `models`, `admission` and `rollback`: the repository, the proof of candidates, and automatic rollback.
 
-use std::path::PathBuf;
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
-use serde::{Deserialize, Serialize};
-use validator::Validate;
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer, Serialize};
+use validator::{Validate, ValidationError};
 
 use crate::model::ModelName;
 
 /// The model repository.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Validate)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, Validate)]
 pub struct ModelsSettings {
     /// The folder that holds the models.
     pub repository: PathBuf,
+    /// Model files that are served in place of the repository, each as the model that its name says.
+    #[serde(default, deserialize_with = "paths")]
+    #[validate(custom(function = "are_models"))]
+    pub files: Vec<PathBuf>,
     /// The model that `/predict` uses; unset: the only one, or `iris`.
+    #[schemars(with = "Option<String>")]
     pub default: Option<ModelName>,
     /// Longest time between two scans of the repository; file system notifications trigger a scan earlier.
     #[validate(range(min = 50, max = 3_600_000, message = "must be from 50 to 3600000 (an hour)"))]
@@ -43,6 +52,7 @@ impl Default for ModelsSettings {
     fn default() -> Self {
         Self {
             repository: "models".into(),
+            files: Vec::new(),
             default: None,
             poll_interval_ms: 1000,
             state_directory: "state".into(),
@@ -57,9 +67,71 @@ impl Default for ModelsSettings {
     }
 }
 
+/// The ending of a model's file.
+const MODEL_ENDING: &str = "onnx";
+
+impl ModelsSettings {
+    /// Returns the folder that the state belongs to: the repository, or that of the first file.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        match self.files.first().and_then(|file| file.parent()) {
+            Some(folder) if folder.as_os_str().is_empty() => Path::new("."),
+            Some(folder) => folder,
+            None => &self.repository,
+        }
+    }
+
+    /// Returns the model that a file is served as.
+    ///
+    /// # Errors
+    ///
+    /// If its name is not that of a model: a sentence for people.
+    pub fn model_of(file: &Path) -> Result<ModelName, String> {
+        let shown = file.display();
+        let stem = file.file_stem().unwrap_or_default().to_string_lossy();
+        if file.extension().is_none_or(|ending| ending != MODEL_ENDING) {
+            return Err(format!(
+                "{shown} is not named like a model's file: expected a name that ends in .onnx"
+            ));
+        }
+        stem.parse::<ModelName>().map_err(|error| format!("{shown}: {error}: rename the file"))
+    }
+
+    /// Returns the reason why these files cannot be served beside each other; `None` if they can.
+    #[must_use]
+    pub fn objection_to_files(files: &[PathBuf]) -> Option<String> {
+        let mut models = BTreeMap::new();
+        for file in files {
+            match Self::model_of(file) {
+                Err(objection) => return Some(objection),
+                Ok(model) => {
+                    if let Some(other) = models.insert(model.clone(), file) {
+                        let (file, other) = (file.display(), other.display());
+                        let both = format!("{other} and {file} would both be the model `{model}`");
+                        return Some(format!("{both}: rename one of them, or serve one of them"));
+                    }
+                }
+            }
+        }
+        None
+    }
+}
+
+fn are_models(files: &[PathBuf]) -> Result<(), ValidationError> {
+    match ModelsSettings::objection_to_files(files) {
+        None => Ok(()),
+        Some(objection) => Err(ValidationError::new("files").with_message(objection.into())),
+    }
+}
+
+fn paths<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<PathBuf>, D::Error> {
+    Ok(super::comma_list(deserializer)?.into_iter().map(PathBuf::from).collect())
+}
+
 /// Treatment of a version whose file was removed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase", try_from = "String")]
+#[schemars(!try_from)]
 pub enum WhenRemoved {
     /// The version is unloaded.
     Unload,
@@ -80,8 +152,9 @@ impl TryFrom<String> for WhenRemoved {
 }
 
 /// Priority of a swap.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase", try_from = "String")]
+#[schemars(!try_from)]
 pub enum Preserve {
     /// No request finds the model missing; old and new are in memory together for a moment.
     Availability,
@@ -102,7 +175,7 @@ impl TryFrom<String> for Preserve {
 }
 
 /// The proof of a candidate, in a separate process.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Validate)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, Validate)]
 pub struct AdmissionSettings {
     /// CPU time limit; the limit of elapsed time is four times as long. Every 100 MB of the file add a second.
     #[validate(range(min = 1, max = 86_400, message = "must be from 1 to 86400 (a day)"))]
@@ -121,7 +194,7 @@ impl Default for AdmissionSettings {
 }
 
 /// Automatic rollback to the previous deployment.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Validate)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, Validate)]
 pub struct RollbackSettings {
     /// True if automatic rollback is on.
     pub automatic: bool,

@@ -3,11 +3,12 @@
 use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de::Error};
 use validator::Validate;
 
 /// The public listener.
-#[derive(Clone, Debug, Serialize, Deserialize, Validate)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema, Validate)]
 pub struct ServerSettings {
     /// Address and port.
     pub listen: SocketAddr,
@@ -16,6 +17,7 @@ pub struct ServerSettings {
     pub threads: usize,
     /// Networks whose `X-Forwarded-For` is trusted.
     #[serde(default, deserialize_with = "networks")]
+    #[schemars(with = "Vec<String>")]
     pub trusted_proxies: Vec<IpNet>,
     /// Most client connections at a time, over REST and gRPC together. When all are in use, a new one replaces an idle
     /// one: of the address with the most connections, the one that has been idle longest.

@@ -1,27 +1,34 @@
 //! Section `[scheduler]` of `model.toml`: overrides of the gateway's settings for this model.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::model::WantedMode;
 
 /// Scheduling of a model's runs; `None` in a field keeps the gateway's setting.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(try_from = "Form")]
+#[schemars(!try_from, deny_unknown_fields)]
 pub struct SchedulerConfig {
     /// Threads that run the model.
     pub mode: Option<WantedMode>,
     /// True to run the rows of several requests at once. `None` to do so where it is proven not to change outputs.
     pub batching: Option<bool>,
     /// Most rows of a batch.
+    #[schemars(range(min = 1, max = 1_000_000))]
     pub max_batch_rows: Option<usize>,
     /// Longest wait of a batch that is not full.
+    #[schemars(range(min = 0, max = 1000))]
     pub max_delay_ms: Option<u64>,
     /// Most requests in the queue.
+    #[schemars(range(min = 0, max = 1_000_000))]
     pub queue_capacity: Option<usize>,
     /// Number of sessions; 0 to choose it automatically.
+    #[schemars(range(min = 0, max = 1024))]
     pub instances: Option<usize>,
     /// Threads of each session; 0 to choose it automatically.
+    #[schemars(range(min = 0, max = 1024))]
     pub threads: Option<usize>,
 }
 

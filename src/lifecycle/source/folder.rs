@@ -13,6 +13,7 @@ mod describe;
 mod entries;
 mod known;
 mod local_folder;
+mod named_files;
 mod scanner;
 mod strays;
 mod watch;
@@ -54,6 +55,8 @@ const FILE_MODEL: &str = "model";
 #[derive(Debug)]
 pub struct FolderSource {
     repository: PathBuf,
+    /// Files that are served in place of the folder. Empty to serve the folder.
+    files: Vec<PathBuf>,
     scanner: Mutex<Scanner>,
     /// The subscription to changes. Empty if none was asked for, or the system has none.
     hearing: OnceLock<Hearing>,
@@ -72,7 +75,13 @@ impl FolderSource {
     #[must_use]
     pub fn new(repository: PathBuf) -> Self {
         let scanner = Mutex::new(Scanner::new(repository.clone()));
-        Self { repository, scanner, hearing: OnceLock::new() }
+        Self { repository, files: Vec::new(), scanner, hearing: OnceLock::new() }
+    }
+
+    /// Creates the source of these files alone, of which the first lies in this folder.
+    #[must_use]
+    pub fn of_files(files: Vec<PathBuf>, folder: PathBuf) -> Self {
+        Self { files, ..Self::new(folder) }
     }
 
     /// Describes a single file as if it were the only version of a model in its folder. Returns it with its source.
@@ -101,7 +110,7 @@ impl ModelSource for FolderSource {
     }
 
     fn scan(&self) -> io::Result<RepositoryScan> {
-        self.scanner().scan()
+        if self.files.is_empty() { self.scanner().scan() } else { Ok(self.scanner().scan_files(&self.files)) }
     }
 
     fn doubt(&self, name: Option<&str>) {
@@ -109,6 +118,10 @@ impl ModelSource for FolderSource {
     }
 
     fn watch(&self, changed: ChangeListener) {
+        // The folder of a single file may be large, such as a home directory: single files are only scanned.
+        if !self.files.is_empty() {
+            return;
+        }
         if let Some(watch) = Watch::start(&self.repository, changed) {
             let folder = local_folder::watched_folder(&self.repository);
             self.hearing.get_or_init(|| Hearing { _watch: watch, folder });

@@ -1,12 +1,13 @@
 //! The contract as its author writes it: in the model's metadata or beside the model.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{ContractError, Feature, NonFiniteOutputs, golden::GoldenDocument};
 
 /// A contract as it is written. An absent field states nothing.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ContractDocument {
     /// The columns of the rows that the model takes, in order.

@@ -1,10 +1,11 @@
 //! Features: meaning and range of the values of one column.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// Meaning and range of the values of one column.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Feature {
     /// The name of the column in requests.
@@ -18,7 +19,8 @@ pub struct Feature {
     /// The greatest accepted value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub maximum: Option<f64>,
-    /// Treatment of a value that is null or absent.
+    /// Treatment of a value that is null or absent: `"refuse"`, `"nan"`, or its replacement.
+    #[schemars(with = "Value")]
     #[serde(default, skip_serializing_if = "Missing::is_unspecified")]
     pub missing: Missing,
 }

@@ -82,6 +82,18 @@ impl Process {
         Self { child, lines }
     }
 
+    /// Starts `command` and returns the lines of its standard output as they come, too.
+    pub fn start_and_read(mut command: Command) -> (Self, mpsc::Receiver<String>) {
+        let mut process = Self::start({
+            command.stdout(Stdio::piped());
+            command
+        });
+        let stdout = BufReader::new(process.child.stdout.take().unwrap());
+        let (send, lines) = mpsc::channel();
+        thread::spawn(move || stdout.lines().map_while(Result::ok).try_for_each(|line| send.send(line)));
+        (process, lines)
+    }
+
     /// Waits for a line of the log that holds `part`.
     pub fn wait_for_line(&self, part: &str) -> String {
         self.lines_until(part).pop().unwrap_or_default()

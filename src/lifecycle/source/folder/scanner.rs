@@ -28,7 +28,7 @@ use crate::{
 pub(super) struct Scanner {
     repository: PathBuf,
     described: HashMap<PathBuf, Described>,
-    configs: Configs,
+    pub(super) configs: Configs,
     /// Model folders as the last scan found them.
     known: HashMap<String, Known>,
 }
@@ -78,12 +78,17 @@ impl Scanner {
             // A model may be a link to such a file.
             found.notices.retain(|notice| !used.contains(&root.join(&notice.subject)));
         }
+        self.forget_removed(&found);
+        Ok(found)
+    }
+
+    /// Forgets files that the scan did not find.
+    pub(super) fn forget_removed(&mut self, found: &RepositoryScan) {
         let current: HashSet<&Path> =
-            candidates(&found).map(|candidate| model_file(&candidate.files)).collect();
+            candidates(found).map(|candidate| model_file(&candidate.files)).collect();
         self.described.retain(|path, _| current.contains(path.as_path()));
         // Configurations that were not read in this scan belong to removed models.
         self.configs.forget_removed();
-        Ok(found)
     }
 
     /// Scans a flat file. A folder named like one is reported as a model that cannot be read.
@@ -252,7 +257,7 @@ impl Scanner {
 }
 
 /// Creates a notice that is reported at once.
-fn notice(model: Option<ModelName>, subject: &str, text: String) -> Notice {
+pub(super) fn notice(model: Option<ModelName>, subject: &str, text: String) -> Notice {
     Notice { model, version: String::new(), subject: subject.to_owned(), text, grace: Grace::None }
 }
 

@@ -1,0 +1,51 @@
+//! `onnx-gateway completions` and `onnx-gateway man`
+
+use clap::Args;
+use clap_complete::Shell;
+use clap_mangen::Man;
+
+use super::{Failure, output};
+
+/// The name of this program.
+const PROGRAM: &str = "onnx-gateway";
+
+#[derive(Debug, Args)]
+pub(super) struct CompletionsArguments {
+    /// The shell
+    #[arg(value_name = "SHELL")]
+    shell: Shell,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ManArguments {
+    /// The command to describe; without one, the page is about all of them
+    #[arg(value_name = "COMMAND")]
+    command: Option<String>,
+}
+
+/// Prints a script that completes commands and options in a shell.
+pub(super) fn completions(
+    mut program: clap::Command,
+    arguments: &CompletionsArguments,
+) -> Result<(), Failure> {
+    let mut script = Vec::new();
+    clap_complete::generate(arguments.shell, &mut program, PROGRAM, &mut script);
+    Ok(output::print(&String::from_utf8(script)?)?)
+}
+
+/// Prints a manual page.
+pub(super) fn man(mut program: clap::Command, arguments: &ManArguments) -> Result<(), Failure> {
+    program.build();
+    let page = match &arguments.command {
+        None => program.disable_help_subcommand(true),
+        Some(name) => {
+            let found = program.find_subcommand(name).filter(|command| !command.is_hide_set());
+            let found =
+                found.ok_or_else(|| format!("there is no command `{name}`: {PROGRAM} --help lists all"))?;
+            found.clone()
+        }
+    };
+    let mut text = Vec::new();
+    Man::new(page).render(&mut text)?;
+    Ok(output::print(&String::from_utf8(text)?)?)
+}

@@ -1,0 +1,105 @@
+//! Models that the command line names, and the settings that follow from them.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use super::Failure;
+use crate::{
+    auth::generate_secret,
+    config::{Loaded, ModelsSettings, Secret, SettingsProblem},
+};
+
+/// Model files or a folder to serve instead of `models.repository`.
+#[derive(Clone, Debug)]
+pub(super) struct NamedModels {
+    files: Vec<PathBuf>,
+    repository: Option<PathBuf>,
+    /// The key of a gateway that has none of its own.
+    secret: Secret,
+    /// The state directory of such a gateway, whose deployments end with it.
+    state: PathBuf,
+}
+
+impl NamedModels {
+    /// Checks the paths that `serve` was given; there is at least one.
+    pub(super) fn new(paths: &[PathBuf], state: PathBuf) -> Result<Self, Failure> {
+        let mut named = Self { files: Vec::new(), repository: None, secret: generate_secret(), state };
+        if let [folder] = paths
+            && folder.is_dir()
+        {
+            named.repository = Some(absolute(folder)?);
+            return Ok(named);
+        }
+        for path in paths {
+            named.files.push(model_file(path)?);
+        }
+        match ModelsSettings::objection_to_files(paths) {
+            Some(objection) => Err(objection.into()),
+            None => Ok(named),
+        }
+    }
+
+    /// Returns the files; none if a folder is served.
+    pub(super) fn files(&self) -> &[PathBuf] {
+        &self.files
+    }
+
+    /// Changes the settings so that these models are served. Without keys for real callers, a generated key signs
+    /// tokens, the state is temporary, and every listener must be on a loopback address.
+    pub(super) fn apply(&self, loaded: &mut Loaded) -> Vec<SettingsProblem> {
+        let is_for_development = !Self::has_real_keys(loaded);
+        let settings = &mut loaded.settings;
+        settings.models.files.clone_from(&self.files);
+        if let Some(repository) = &self.repository {
+            settings.models.repository.clone_from(repository);
+        }
+        if !is_for_development {
+            return Vec::new();
+        }
+        settings.models.state_directory.clone_from(&self.state);
+        if settings.auth.enabled && !settings.auth.has_keys() {
+            settings.auth.signing_secret = Some(self.secret.clone());
+        }
+        let grpc = settings.grpc.enabled.then_some(("grpc.listen", settings.grpc.listen));
+        let listeners = [("server.listen", settings.server.listen), ("admin.listen", settings.admin.listen)];
+        let exposed = listeners.into_iter().chain(grpc).filter(|(_, address)| !address.ip().is_loopback());
+        let problem = |(setting, address)| {
+            let message = format!(
+                "other machines can reach {address}, and there is no key but one for development: write a \
+                 configuration with keys by `onnx-gateway init`, then add --config gateway.toml"
+            );
+            SettingsProblem::at(setting, message)
+        };
+        exposed.map(problem).collect()
+    }
+
+    /// Returns true if tokens are signed with the generated key, or with one that everyone knows.
+    pub(super) fn is_for_development(&self, loaded: &Loaded) -> bool {
+        let secret = loaded.settings.auth.signing_secret.as_ref();
+        let is_generated = secret.is_some_and(|secret| secret.expose() == self.secret.expose());
+        is_generated || !Self::has_real_keys(loaded)
+    }
+
+    /// Returns true if callers need tokens that are not signed with a key that everyone knows.
+    fn has_real_keys(loaded: &Loaded) -> bool {
+        let auth = &loaded.settings.auth;
+        auth.enabled && auth.has_keys() && !loaded.is_for_development("auth.signing_secret")
+    }
+}
+
+/// Checks that a file is there and named like a model's, and returns its path independent of the working directory.
+fn model_file(path: &Path) -> Result<PathBuf, Failure> {
+    let shown = path.display();
+    let metadata = fs::metadata(path).map_err(|error| format!("{shown} cannot be served: {error}"))?;
+    if metadata.is_dir() {
+        return Err(format!("{shown} is a folder: give one folder alone, or files that end in .onnx").into());
+    }
+    ModelsSettings::model_of(path)?;
+    absolute(path)
+}
+
+fn absolute(path: &Path) -> Result<PathBuf, Failure> {
+    std::path::absolute(path).map_err(|error| format!("{}: {error}", path.display()).into())
+}

@@ -1,0 +1,53 @@
+//! Inputs for examples of requests: those of a golden case, or synthetic ones.
+
+use super::{
+    Inputs,
+    row_sampler::split,
+    synthetic_inputs::{ATTEMPTS, synthetic_inputs},
+};
+use crate::model::{Contract, Layout, Signature};
+
+/// Returns inputs that the model should accept, the best first: the first golden case, then synthetic inputs in the
+/// order in which a proof tries them. If the model takes rows, each is one row.
+#[must_use]
+pub fn example_inputs(signature: &Signature, layout: Option<&Layout>, contract: &Contract) -> Vec<Inputs> {
+    let golden = contract.golden.first().map(|case| case.inputs.clone());
+    let synthetic = ATTEMPTS
+        .iter()
+        .filter_map(|attempt| synthetic_inputs(signature, layout, contract, *attempt).ok().flatten());
+    let mut found: Vec<Inputs> = Vec::new();
+    for inputs in golden.into_iter().chain(synthetic) {
+        let row = layout.and_then(|_| split(&inputs)?.into_iter().next());
+        let example = row.unwrap_or(inputs);
+        if !found.contains(&example) {
+            found.push(example);
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Dimension, ElementType, TensorData, ValueSpec};
+
+    #[test]
+    fn a_golden_case_comes_first_and_each_row_once() {
+        let shape = vec![Dimension::Dynamic("N".to_owned()), Dimension::Fixed(2)];
+        let signature = Signature {
+            inputs: vec![ValueSpec::tensor("x", ElementType::F32, shape.clone())],
+            outputs: vec![ValueSpec::tensor("y", ElementType::F32, shape)],
+        };
+        let json = r#"{"golden":[{"inputs":{"x":[[5,6],[7,8]]},"outputs":{"y":[[5,6],[7,8]]}}]}"#;
+        let contract = Contract::parse(json, &signature).unwrap();
+        let layout = Layout::of(&signature, &contract).unwrap();
+        let rows: Vec<TensorData> = example_inputs(&signature, layout.as_ref(), &contract)
+            .into_iter()
+            .map(|inputs| inputs[0].1.data().clone())
+            .collect();
+        assert_eq!(
+            rows,
+            [[5.0, 6.0], [1.0, 1.0], [0.0, 0.0]].map(|row| TensorData::F32(row.to_vec().into()))
+        );
+    }
+}
