@@ -205,7 +205,7 @@ fn libraries_stay_at_home() {
 
 /// The text before its tests.
 pub fn without_tests(text: &str) -> &str {
-    text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default()
+    text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default()
 }
 
 #[test]
