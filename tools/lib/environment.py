@@ -64,10 +64,11 @@ class Environment:
 TOOLS = Environment("tools", "180 MB")
 CLIENTS = Environment("clients", "550 MB", ["@bufbuild/buf@1.75.0"])
 BENCH = Environment("bench", "700 MB")
+SCORE = Environment("score", "350 MB")
 
 
 def main() -> None:
-    (environment,) = (one for one in (TOOLS, CLIENTS, BENCH) if one.folder.name == f".venv-{sys.argv[1]}")
+    (environment,) = (one for one in (TOOLS, CLIENTS, BENCH, SCORE) if one.folder.name == f".venv-{sys.argv[1]}")
     environment.make(lambda text: print(text, file=sys.stderr))
     print(environment.python)
 
