@@ -14,6 +14,7 @@ mod load_settings;
 mod output;
 mod predict;
 mod rollback;
+mod score;
 mod serve;
 mod token;
 mod verify;
@@ -53,6 +54,8 @@ enum Command {
     Rollback(rollback::RollbackArguments),
     /// Predict once with a model file, without a server, and print the response
     Predict(predict::PredictArguments),
+    /// Score the rows of a CSV, JSON lines or Parquet file; exit status 5 if some rows were rejected
+    Score(Box<score::ScoreArguments>),
     /// Sign a token with the gateway's key and print it
     Token(token::TokenArguments),
     /// Hash a client's secret, read from standard input, for `auth.clients.ID.secret_hash`
@@ -67,8 +70,8 @@ enum Command {
     AdmitEach,
 }
 
-/// Runs the command that the arguments name. The exit status is 0 for success, 1 for failure, 2 for wrong usage; `diff`
-/// and `verify` also use 3 and 4.
+/// Runs the command that the arguments name. The exit status is 0 for success, 1 for failure, 2 for wrong usage; `diff`,
+/// `verify` and `score` also use 3, 4 and 5.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments,
@@ -89,6 +92,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Admit => admit::admit(),
         Command::AdmitEach => admit::admit_each(),
         Command::Predict(arguments) => predict::predict(&files, arguments),
+        Command::Score(arguments) => score::score(&files, *arguments),
         Command::Token(arguments) => token::token(&files, &arguments),
         Command::HashSecret => hash_secret::hash_secret(),
         Command::Health => health::health(&files),
@@ -120,6 +124,9 @@ const BREAKING: u8 = 3;
 
 /// The exit status of `verify` for a model that would be refused.
 const REFUSED: u8 = 4;
+
+/// The exit status of `score` if some rows were rejected.
+const REJECTED: u8 = 5;
 
 /// A failure with its own exit status, for scripts.
 #[derive(Debug, thiserror::Error)]

@@ -47,6 +47,7 @@ mod rows_writer;
 mod sandbox;
 mod schedule;
 mod scheduling;
+mod score_command;
 mod settings;
 mod state;
 mod support;
