@@ -19,6 +19,7 @@ mod named_models;
 mod output;
 mod predict;
 mod rollback;
+mod score;
 mod serve;
 mod token;
 mod verify;
@@ -68,6 +69,9 @@ enum Command {
     /// Predict once with a model file, without a server, and print the response
     #[command(after_help = examples::PREDICT)]
     Predict(predict::PredictArguments),
+    /// Score the rows of a CSV, JSON lines or Parquet file; exit status 5 if some rows were rejected
+    #[command(after_help = examples::SCORE)]
+    Score(Box<score::ScoreArguments>),
     /// Sign a token with the gateway's key and print it
     #[command(after_help = examples::TOKEN)]
     Token(token::TokenArguments),
@@ -102,8 +106,8 @@ struct JsonArguments {
     json: bool,
 }
 
-/// Runs the command that the arguments name. The exit status is 0 for success, 1 for failure, 2 for wrong usage; `diff`
-/// and `verify` also use 3 and 4.
+/// Runs the command that the arguments name. The exit status is 0 for success, 1 for failure, 2 for wrong usage; `diff`,
+/// `verify` and `score` also use 3, 4 and 5.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments,
@@ -125,6 +129,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Admit => admit::admit(),
         Command::AdmitEach => admit::admit_each(),
         Command::Predict(arguments) => predict::predict(&files, arguments),
+        Command::Score(arguments) => score::score(&files, *arguments),
         Command::Token(arguments) => token::token(&files, &arguments),
         Command::HashSecret(JsonArguments { json }) => hash_secret::hash_secret(json),
         Command::ConfigSchema(arguments) => config_schema::config_schema(&arguments),
@@ -156,6 +161,9 @@ const BREAKING: u8 = 3;
 
 /// The exit status of `verify` for a model that would be refused.
 const REFUSED: u8 = 4;
+
+/// The exit status of `score` if some rows were rejected.
+const REJECTED: u8 = 5;
 
 /// A failure with its own exit status, for scripts.
 #[derive(Debug, thiserror::Error)]

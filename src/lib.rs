@@ -3,6 +3,7 @@
 //! The modules from the outside in; each uses only those below it:
 //!
 //! - [`cli`] parses the command line, [`server`] assembles the gateway and runs it
+//! - [`scoring`] scores the rows of a file, with a model or through a running gateway
 //! - [`protocols`] has a folder or a file for each protocol: routes, wire format and form of errors
 //! - [`edge`] is what every request passes: authentication, quotas, layers, errors
 //! - [`limits`] bounds the requests of each caller
@@ -14,6 +15,7 @@
 //! - [`model`], [`config`], [`system`] and [`telemetry`] are used by all of them
 
 pub mod cli;
+pub mod scoring;
 pub mod server;
 
 pub mod protocols;

@@ -12,6 +12,7 @@ mod confined_file;
 mod failure_monitor;
 mod fingerprint;
 mod history;
+mod loaded_copy;
 mod managed_model;
 mod manager;
 mod model_config;
@@ -52,6 +53,7 @@ pub use admission::{
 };
 pub use failure_monitor::{FailureMonitor, Suspect, Verdict};
 pub use history::{Event, HistoryEntry, Timings};
+pub use loaded_copy::LoadedCopy;
 pub use model_config::{ModelConfig, Pin, SchedulerConfig, Versions, model_config_schema};
 pub use notice::Notice;
 pub use operation::{OperationError, RolledBack};

@@ -103,3 +103,10 @@ pub(super) const HEALTH: &str = "\
 Examples:
   onnx-gateway health --config gateway.toml
   HEALTHCHECK CMD [\"onnx-gateway\", \"health\"]    in a Dockerfile";
+
+/// Examples of `score`.
+pub(super) const SCORE: &str = "\
+Examples:
+  onnx-gateway score wine.onnx --input rows.csv --output scores.csv
+  onnx-gateway score wine.onnx --input rows.parquet --output scores.parquet
+  onnx-gateway score wine --url http://127.0.0.1:8000 --token \"$TOKEN\" --input rows.csv --output scores.csv";

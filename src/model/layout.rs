@@ -189,7 +189,8 @@ impl Layout {
     }
 
     /// Returns the replacement for missing values of a column; `None` if it has none.
-    pub(super) fn fill(&self, column: usize) -> Option<&Cell> {
+    #[must_use]
+    pub fn fill(&self, column: usize) -> Option<&Cell> {
         self.fills.get(column)?.as_ref()
     }
 }

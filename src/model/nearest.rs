@@ -4,7 +4,7 @@
 const MAX_COMPARED_BYTES: usize = 64;
 
 /// Returns the name in `known` that is most similar to `name`; `None` if none is similar enough.
-pub(super) fn nearest<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+pub(crate) fn nearest<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> Option<&'n str> {
     if name.len() > MAX_COMPARED_BYTES {
         return None;
     }

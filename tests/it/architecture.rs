@@ -13,7 +13,7 @@ use crate::support::table;
 const LAYERS: &[&[&str]] = &[
     &["main"],
     &["cli"],
-    &["server"],
+    &["server", "scoring"],
     &["protocols"],
     &["edge"],
     &["limits"],
@@ -38,7 +38,9 @@ const HOMES: &[(&str, &[&str], &str)] = &[
     ("tonic_health", &["protocols"], "gRPC is a matter of its transport"),
     ("tonic_reflection", &["protocols"], "gRPC is a matter of its transport"),
     ("prost", &["protocols", "edge"], "gRPC is a matter of its transport"),
-    ("hyper", &["server", "cli"], "connections are a matter of the server"),
+    ("hyper", &["server", "cli", "scoring"], "connections are a matter of the server"),
+    ("parquet", &["scoring"], "files of rows are read and written in one place"),
+    ("indicatif", &["cli"], "what people see is a matter of the command line"),
     ("utoipa", &["protocols", "edge", "codec"], "the description is of what is sent"),
     ("ort", &["runtime"], "ONNX Runtime can be replaced in one place"),
     ("ndarray", &["runtime"], "it is the form that ONNX Runtime is fed with"),
@@ -63,7 +65,7 @@ const PLACES: &[(&str, &[&str], &str)] = &[
         "a permit comes from a proof or from a constructor that names its reason",
     ),
     (".run_permit()", &["serving/predict.rs"], "requests run models in one place"),
-    ("RunPermit::of_command_line", &["cli/predict.rs"], "it is the operator's own run"),
+    ("RunPermit::of_command_line", &["cli/predict.rs", "scoring/local.rs"], "it is the operator's own run"),
     (
         "RunPermit::of_proof",
         &["lifecycle/admission/child.rs", "lifecycle/admission/child/conversion.rs", "lifecycle/proof.rs"],

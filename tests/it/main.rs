@@ -51,6 +51,7 @@ mod rows_writer;
 mod sandbox;
 mod schedule;
 mod scheduling;
+mod score_command;
 mod serve_files;
 mod settings;
 mod state;

@@ -65,10 +65,12 @@ TOOLS = Environment("tools", "180 MB")
 CLIENTS = Environment("clients", "550 MB", ["@bufbuild/buf@1.75.0"])
 BENCH = Environment("bench", "700 MB")
 PACKAGE = Environment("package", "460 MB")
+SCORE = Environment("score", "350 MB")
 
 
 def main() -> None:
-    (environment,) = (one for one in (TOOLS, CLIENTS, BENCH, PACKAGE) if one.folder.name == f".venv-{sys.argv[1]}")
+    known = (TOOLS, CLIENTS, BENCH, PACKAGE, SCORE)
+    (environment,) = (one for one in known if one.folder.name == f".venv-{sys.argv[1]}")
     environment.make(lambda text: print(text, file=sys.stderr))
     print(environment.python)
 

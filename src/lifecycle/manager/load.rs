@@ -11,16 +11,15 @@ use super::{
 };
 use crate::{
     lifecycle::{
-        FailureMonitor, OutputSize, PrepareRows, Proof, Reason, Refusal, ResponseParts, SchedulerConfig,
+        FailureMonitor, LoadedCopy, OutputSize, PrepareRows, Proof, Refusal, ResponseParts, SchedulerConfig,
         Servable, Snapshot, Stamp,
-        admission::child::contract_of,
         history::{Event, HistoryEntry},
         managed_model::ManagedModel,
         schedule,
         version_harness::{Admitted, Outcome, VersionEvent},
     },
     model::{Digest, FlatLayout, ModelName, ModelVersion, Schedule},
-    runtime::{Instance, Options, Runtime, Scheduler, SessionOptions},
+    runtime::{Options, Runtime, Scheduler},
     system::memory,
     telemetry::Seconds,
 };
@@ -167,25 +166,8 @@ impl Copy<'_> {
     fn load(self, runtime: Runtime, prepare_rows: PrepareRows) -> Result<Servable, Refusal> {
         let Self { name, version, snapshot, proof, monitor, inference_seconds, schedule, scheduled_by } =
             self;
-        let file = snapshot.file_to_load(proof.converted);
-        let session = SessionOptions::from(&schedule);
-        let load = || Instance::load(runtime, &file, &session);
-        let first = load()?;
-        let signature = first.signature().clone();
-        // A compromised child could have reported anything about the model.
-        let is_proven = signature == *proof.declared()
-            && signature.is_alike_but_for_output_shapes(&proof.signature)
-            && proof.output_forms.fit(signature.outputs.len());
-        if !is_proven {
-            let detail = "the model differs from its proof";
-            return Err(Refusal::new(Reason::ProofFailed, detail));
-        }
-        let contract = contract_of(&first, snapshot.contract(), proof.contract.graph.clone())?;
-        let layout = proof
-            .layout_by(&contract)
-            .map_err(|error| Refusal::new(Reason::InvalidContract, error.to_string()))?;
-        let more = (1..schedule.instances).map(|_| load());
-        let instances = std::iter::once(Ok(first)).chain(more).collect::<Result<Vec<_>, _>>()?;
+        let LoadedCopy { instances, contract, layout } =
+            LoadedCopy::load(runtime, &snapshot, &proof, &schedule)?;
         let constants = proof.output_forms.constants();
         let scheduler = Scheduler::new(instances, options(&schedule, &proof), constants.clone())?;
         let signature = proof.signature.clone();
