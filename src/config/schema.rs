@@ -43,7 +43,12 @@ pub(crate) fn complete(schema: &mut Value, default: Option<&Value>) {
         return;
     }
     if let Some(items) = object.get_mut("items") {
+        // An entry of a list has no defaults: what it requires stays required.
+        let required = items.get("required").cloned();
         complete(items, None);
+        if let (Some(required), Some(items)) = (required, items.as_object_mut()) {
+            items.insert("required".to_owned(), required);
+        }
     }
     if let Some(default) = default.filter(|default| !default.is_null()) {
         object.insert("default".to_owned(), default.clone());

@@ -3,11 +3,12 @@
 mod directives;
 
 use std::{
-    io::{self, BufWriter, IsTerminal, Write},
+    io::{self, BufWriter, Write},
     thread,
     time::Duration,
 };
 
+use anstream::{AutoStream, ColorChoice};
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::{EnvFilter, Registry, fmt, layer::SubscriberExt, reload, util::SubscriberInitExt};
 
@@ -75,12 +76,17 @@ pub fn start(settings: &LogSettings) -> Result<Log, SettingsProblem> {
     let layer = fmt::layer().with_writer(writer);
     let started = match settings.format {
         LogFormat::Json => registry.with(layer.json().flatten_event(true)).try_init(),
-        LogFormat::Text => registry.with(layer.with_ansi(io::stderr().is_terminal())).try_init(),
+        LogFormat::Text => registry.with(layer.with_ansi(shows_colours())).try_init(),
     };
     if started.is_err() {
         tracing::debug!("logging was started before");
     }
     Ok(Log { level, _writer: guard })
+}
+
+/// Returns true if standard error is a terminal and `NO_COLOR` is not set (<https://no-color.org>).
+fn shows_colours() -> bool {
+    AutoStream::choice(&io::stderr()) != ColorChoice::Never
 }
 
 /// A writer that collects the lines of a moment: waking the writing thread for each of many lines would cost requests

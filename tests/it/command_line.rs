@@ -117,6 +117,17 @@ fn colours_are_for_terminals() {
     assert!(text(&plain.stderr).starts_with("error: "), "{plain:?}");
     let forced = run(&["check"], folder.path(), &[("CLICOLOR_FORCE", "1")]);
     assert!(text(&forced.stderr).starts_with("\u{1b}["), "{forced:?}");
+    let folder = tempfile::tempdir().unwrap();
+    let logged = run(
+        &["serve"],
+        folder.path(),
+        &[
+            ("GATEWAY__AUTH__ENABLED", "false"),
+            ("CLICOLOR_FORCE", "1"),
+            ("GATEWAY__SERVER__LISTEN", "192.0.2.1:1"),
+        ],
+    );
+    assert!(text(&logged.stderr).contains("\u{1b}[33m WARN"), "the log, too: {logged:?}");
     let without = run(&["check"], folder.path(), &[("CLICOLOR_FORCE", "1"), ("NO_COLOR", "1")]);
     assert!(text(&without.stderr).starts_with("error: "), "{without:?}");
 }

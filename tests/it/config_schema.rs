@@ -170,6 +170,8 @@ fn the_schema_of_a_model_has_what_its_file_may_hold() {
         let known: Vec<&str> = table["properties"].as_object().unwrap().keys().map(String::as_str).collect();
         assert_eq!(known, expected, "{section}");
     }
+    let feature = &schema["properties"]["contract"]["properties"]["features"]["items"];
+    assert_eq!(feature["required"], serde_json::json!(["name"]), "{feature}");
     for (text, is_good) in [
         ("versions = 'latest'\nlabels = {canary = 2}", true),
         ("versions = [1, 2]", true),

@@ -14,6 +14,10 @@ pub struct SchedulerConfig {
     /// Threads that run the model.
     pub mode: Option<WantedMode>,
     /// True to run the rows of several requests at once. `None` to do so where it is proven not to change outputs.
+    #[schemars(
+        description = "True to run the rows of several requests at once; unset: where it is proven not to \
+                               change outputs."
+    )]
     pub batching: Option<bool>,
     /// Most rows of a batch.
     #[schemars(range(min = 1, max = 1_000_000))]
