@@ -93,26 +93,25 @@ pub(super) struct ScoreArguments {
 }
 
 /// Scores a file and says how many rows were scored and rejected.
-pub(super) fn score(files: &[PathBuf], arguments: ScoreArguments) -> Result<(), Failure> {
+pub(super) fn score(files: &[PathBuf], arguments: &ScoreArguments) -> Result<(), Failure> {
     let job = arguments.job()?;
     listen_for_signals(Arc::clone(&job.interrupted))?;
     let begin = Instant::now();
     let environment = Environment::of_process();
     let threads = arguments.threads.map(usize::from);
     // The copies of a model in this process are kept as long as its sessions.
-    let (target, _copies) = match &arguments.url {
-        Some(address) => (through_gateway(files, &environment, address, &arguments)?, None),
-        None => {
-            let settings = load_settings::settings(files, &environment)?.settings;
-            let found = find::find(
-                &arguments.model,
-                arguments.model_version.as_ref(),
-                arguments.model_toml.as_deref(),
-                &settings,
-            )?;
-            let (model, copies) = find::load(&found, &settings, &environment, threads)?;
-            (Target::Local(Box::new(model)), Some(copies))
-        }
+    let (target, _copies) = if let Some(address) = &arguments.url {
+        (through_gateway(files, &environment, address, arguments)?, None)
+    } else {
+        let settings = load_settings::settings(files, &environment)?.settings;
+        let found = find::find(
+            &arguments.model,
+            arguments.model_version.as_ref(),
+            arguments.model_toml.as_deref(),
+            &settings,
+        )?;
+        let (model, copies) = find::load(&found, &settings, &environment, threads)?;
+        (Target::Local(Box::new(model)), Some(copies))
     };
     let mut bar = Bar::new();
     let scored =

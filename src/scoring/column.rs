@@ -212,7 +212,9 @@ mod tests {
 
     fn texts(list: &[&str]) -> Texts {
         let mut texts = Texts::default();
-        list.iter().for_each(|text| texts.push(text.as_bytes()));
+        for text in list {
+            texts.push(text.as_bytes());
+        }
         texts
     }
 

@@ -153,6 +153,9 @@ fn push_numbers<T: FlatElement>(
     Some(())
 }
 
+/// Rows with faults, by their place in the block.
+type Rejected = Vec<(usize, Vec<RowError>)>;
+
 /// The faults of a row.
 type Violations = Vec<crate::model::Violation>;
 
@@ -196,7 +199,7 @@ fn checked_rows(
     mut rows: Vec<Row>,
     places: &[usize],
     names: &[String],
-) -> (Vec<(String, Tensor)>, Vec<(usize, Vec<RowError>)>) {
+) -> (Vec<(String, Tensor)>, Rejected) {
     let RowModel { layout, contract, .. } = model;
     let mut rejected = Vec::new();
     if let Ok(inputs) = rows_to_tensors(&rows, layout, contract) {

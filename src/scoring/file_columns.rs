@@ -158,13 +158,11 @@ fn by_position(
 }
 
 fn missing(name: &str, near: Option<&str>, file: &[String]) -> String {
-    match near {
-        Some(near) => format!("there is no column `{name}`, which the model takes: did you mean `{near}`?"),
-        None => {
-            let file = listed(file.iter().map(String::as_str));
-            format!("there is no column `{name}`, which the model takes: the columns are {file}")
-        }
+    if let Some(near) = near {
+        return format!("there is no column `{name}`, which the model takes: did you mean `{near}`?");
     }
+    let file = listed(file.iter().map(String::as_str));
+    format!("there is no column `{name}`, which the model takes: the columns are {file}")
 }
 
 /// Selects the columns that are passed through, in the order of the file.

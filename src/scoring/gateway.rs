@@ -6,7 +6,6 @@ use std::{
     collections::BTreeMap,
     fmt,
     sync::{Arc, OnceLock},
-    thread,
     time::{Duration, Instant},
 };
 
@@ -269,7 +268,7 @@ impl GatewayScorer {
         let list: Vec<&[u8]> = part.iter().map(|row| rows.get(*row)).collect();
         let body = [br#"{"instances":["#.as_slice(), &list.join(&b','), b"]}"].concat();
         let path = self.path.clone();
-        let response = self.request(&path, Some(body.into()))?;
+        let response = self.request(&path, Some(&body.into()))?;
         let status = response.status;
         if status == StatusCode::OK {
             answers.push(response.body, part.len());
@@ -301,13 +300,13 @@ impl GatewayScorer {
     }
 
     /// Sends a request until the gateway takes it.
-    fn request(&mut self, path: &str, body: Option<Bytes>) -> Result<Response, ScoringError> {
+    fn request(&mut self, path: &str, body: Option<&Bytes>) -> Result<Response, ScoringError> {
         let begin = Instant::now();
         let mut pause = Duration::from_millis(250);
         loop {
             let token = self.options.token.as_ref().map(|token| (token.0)()).transpose();
             let token = token.map_err(ScoringError::Gateway)?;
-            let sent = self.connection.send(path, token.as_deref(), body.clone());
+            let sent = self.connection.send(path, token.as_deref(), body.cloned());
             let wait = match &sent {
                 Ok(Response { status, retry_after, .. })
                     if [StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE].contains(status) =>
@@ -325,7 +324,7 @@ impl GatewayScorer {
                     Err(error) => error,
                 }));
             }
-            thread::sleep(wait);
+            self.connection.wait(wait);
             pause = (pause * 2).min(MAX_WAIT);
         }
     }

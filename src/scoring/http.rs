@@ -87,6 +87,11 @@ impl Connection {
         Ok(Self { runtime, address, sender: None })
     }
 
+    /// Waits before the next request.
+    pub(super) fn wait(&self, pause: Duration) {
+        self.runtime.block_on(async { time::sleep(pause).await });
+    }
+
     /// Sends a request and returns the response; a body makes it a POST of JSON.
     pub(super) fn send(
         &mut self,

@@ -103,7 +103,9 @@ impl JsonRows {
                     Ok(row) => self.add(&row, &mut encoder, &mut kept),
                     Err(error) => {
                         encoder.reject(vec![RowError::of_row("malformed_json", malformed(&error))]);
-                        kept.iter_mut().for_each(|texts| texts.push(b""));
+                        for texts in &mut kept {
+                            texts.push(b"");
+                        }
                     }
                 }
                 places.push((begin, end));
@@ -131,12 +133,16 @@ impl JsonRows {
         match row {
             JsonRow::List(values) if values.len() == columns => {
                 encoder.push(&JsonCells(&values.iter().map(|value| Some(*value)).collect::<Vec<_>>()));
-                kept.iter_mut().for_each(|texts| texts.push(b""));
+                for texts in kept.iter_mut() {
+                    texts.push(b"");
+                }
             }
             JsonRow::List(values) => {
                 let message = format!("expected {columns} values, got {}", values.len());
                 encoder.reject(vec![RowError::of_row("wrong_count", message)]);
-                kept.iter_mut().for_each(|texts| texts.push(b""));
+                for texts in kept.iter_mut() {
+                    texts.push(b"");
+                }
             }
             JsonRow::Members(members) => {
                 let mut values = vec![None; columns];

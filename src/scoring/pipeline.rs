@@ -131,7 +131,7 @@ pub fn score(
         while !gateway.is_planned()
             && let Some(block) = reader.next()?
         {
-            let scored = context.score(scorer, block)?;
+            let scored = context.score(scorer, &block)?;
             run.check_signal()?;
             if gateway.is_planned() {
                 first = Some(scored);
@@ -147,8 +147,8 @@ pub fn score(
     };
     let kept = context.rows.kept_names();
     let layout = Arc::new(Layout::new(job.output.format, job.csv.delimiter, kept, paths, &job.selection)?);
-    let all = context.rows.kept_columns(job.output.format).into_iter().chain(empty).collect();
-    let mut writer = Writer::create(&job.output, &layout, all)?;
+    let all: Vec<Column> = context.rows.kept_columns(job.output.format).into_iter().chain(empty).collect();
+    let mut writer = Writer::create(&job.output, &layout, &all)?;
     if let Some(block) = first {
         let finished = block.finished(&layout);
         run.write(&mut writer, &finished.1)?;
@@ -186,9 +186,9 @@ fn scorers(
 
 impl Context {
     /// Reads, checks and scores the rows of a block.
-    fn score(&self, scorer: &mut Scorer, block: Block) -> Result<ScoredBlock, ScoringError> {
+    fn score(&self, scorer: &mut Scorer, block: &Block) -> Result<ScoredBlock, ScoringError> {
         let model = self.local.as_ref().map_or(Checker::Gateway, |local| Checker::Local(&local.rows));
-        let Parsed { places, encoded, mut kept } = self.rows.parse(&block, model);
+        let Parsed { places, encoded, mut kept } = self.rows.parse(block, model);
         let (rows, valid) = (encoded.rows, encoded.valid());
         let Scored { outputs, failed } = scorer.score(encoded.inputs, valid, self.rows.names())?;
         let mut rejected: Rejected = encoded.rejected;
@@ -202,10 +202,12 @@ impl Context {
                 rejected.sort_by_key(|(row, _)| *row);
                 mark(&mut is_kept, &rejected);
             }
-            kept.iter_mut().for_each(|column| column.retain(&is_kept));
+            for column in &mut kept {
+                column.retain(&is_kept);
+            }
         }
         let counts = (rows - rejected.len(), rejected.len());
-        let rejected = self.rejected_lines(&block, &places, &rejected);
+        let rejected = self.rejected_lines(block, &places, &rejected);
         Ok(ScoredBlock { index: block.index, kept, outputs, rejected, counts, done: block.done })
     }
 
@@ -319,7 +321,7 @@ fn score_all(
     loop {
         let block = blocks.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(block) = block else { return };
-        let message = match context.score(&mut scorer, block) {
+        let message = match context.score(&mut scorer, &block) {
             Ok(scored) => {
                 let (index, finished) = scored.finished(layout);
                 Message::Finished(index, finished)

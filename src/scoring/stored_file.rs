@@ -94,7 +94,7 @@ impl StoredReader {
     }
 
     /// Selects the columns to be read, by their place among [`StoredReader::names`], and returns them without rows.
-    pub(super) fn select(&mut self, selected: Vec<usize>) -> Result<Vec<StoredColumn>, ScoringError> {
+    pub(super) fn select(&mut self, selected: Vec<usize>) -> Vec<StoredColumn> {
         self.selected = selected;
         let empty = |place: &usize| {
             let descriptor = self.descriptor(self.flat.get(*place).copied().unwrap_or_default());
@@ -110,7 +110,7 @@ impl StoredReader {
             };
             StoredColumn { descriptor, values, has_value: Vec::new() }
         };
-        Ok(self.selected.iter().map(empty).collect())
+        self.selected.iter().map(empty).collect()
     }
 
     /// Returns the next block; `None` at the end.

@@ -253,7 +253,7 @@ fn write_csv(out: &mut Vec<u8>, column: &Column, row: usize, delimiter: u8) {
         }
         Column::Singles(list) => match list.get(row) {
             Some(number) if !number.is_finite() => {
-                out.extend_from_slice(non_finite_text((*number).into()).as_bytes())
+                out.extend_from_slice(non_finite_text((*number).into()).as_bytes());
             }
             _ => write_number!(out, list, row, zmij),
         },
@@ -303,7 +303,7 @@ impl Writer {
     pub(super) fn create(
         endpoint: &Endpoint,
         layout: &Layout,
-        columns: Vec<Column>,
+        columns: &[Column],
     ) -> Result<Self, ScoringError> {
         let (file, mut output) = OutputFile::create(&endpoint.stream)?;
         let kind = match endpoint.format {
@@ -357,7 +357,9 @@ mod tests {
 
     fn texts(list: &[&str]) -> Texts {
         let mut texts = Texts::default();
-        list.iter().for_each(|text| texts.push(text.as_bytes()));
+        for text in list {
+            texts.push(text.as_bytes());
+        }
         texts
     }
 

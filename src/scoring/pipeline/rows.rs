@@ -247,7 +247,7 @@ impl StoredRows {
             *source = place(*source).unwrap_or_default();
         }
         let names = selected.iter().filter_map(|index| file.get(*index).cloned()).collect();
-        let empty = reader.select(selected)?;
+        let empty = reader.select(selected);
         Ok(Self { columns, names, empty })
     }
 
