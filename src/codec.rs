@@ -1,6 +1,7 @@
 //! Codecs that protocols share: JSON text straight into tensors, tensors as bytes, and errors with their place.
 
 pub(crate) mod body;
+mod csv_field;
 pub(crate) mod cursor;
 pub(crate) mod elements;
 pub(crate) mod field_error;
@@ -13,6 +14,7 @@ pub(crate) mod values;
 pub(crate) mod whole;
 
 pub use body::{BodyError, other_encoding, parse, parse_valid, without_mark};
+pub(crate) use csv_field::csv_cell;
 pub use field_error::{FieldError, RowBase, input_errors, input_pointer, row_errors};
 pub(crate) use list_of_rows::ListOfRows;
 pub use model::Model;

@@ -1,7 +1,7 @@
 //! The edge: what every request passes on its way to a protocol and back.
 //!
 //! One pipeline with authentication, quotas, the memory budget, the access log and the layers of REST and gRPC, and
-//! errors before a protocol gives them their form. The edge knows protocols only as [`Protocol`].
+//! errors before a protocol gives them their form. The edge knows protocols only as `Protocol`.
 //!
 //! gRPC is HTTP/2, and its services are an `axum` router like any other, so the same layers wrap both.
 

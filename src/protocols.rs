@@ -1,6 +1,6 @@
 //! The protocols: a folder or a file for each, with its routes, wire format, error form and open paths, and one list.
 //!
-//! To add a protocol, write its module here, implement [`Protocol`] and add it to [`PROTOCOLS`].
+//! To add a protocol, write its module here, implement `Protocol` and add it to `PROTOCOLS`.
 
 mod docs;
 mod invocations;

@@ -1,7 +1,7 @@
 //! REST, whatever the protocol: bodies, headers, layers and responses.
 //!
-//! Every error of a handler or a layer goes through [`Problem`](super::Problem). Errors that the framework produces by
-//! itself are rewritten by [`render`].
+//! Every error of a handler or a layer goes through `Problem`. Errors that the framework produces by
+//! itself are rewritten by `render`.
 
 pub(crate) mod body;
 pub(crate) mod body_parts;

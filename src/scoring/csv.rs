@@ -13,7 +13,7 @@ use super::{
     row_error::{RowError, raw, raw_object},
     text_reader::{TextReader, trimmed},
 };
-use crate::model::{Cell, ElementType, number};
+use crate::{codec::csv_cell, model::Cell};
 
 /// The most digits that a 64-bit float holds exactly as a whole number.
 const EXACT_DIGITS: usize = 15;
@@ -164,7 +164,7 @@ impl CellSource for CsvRow<'_> {
     fn cell(&self, column: usize) -> Cell {
         let text = self.field(column).map(|field| std::str::from_utf8(field).unwrap_or_default());
         let element_type = self.columns.types.get(column).copied();
-        text.zip(element_type).map_or(Cell::Null, |(text, element_type)| cell(text, element_type))
+        text.zip(element_type).map_or(Cell::Null, |(text, of)| csv_cell(text, Some(of)))
     }
 }
 
@@ -198,28 +198,12 @@ pub(super) fn plain_number(text: &[u8]) -> Option<f64> {
     Some(if is_negative { -number } else { number })
 }
 
-/// Reads a field. An empty field is a missing value, as for pandas, and so is NaN among numbers.
-fn cell(text: &str, element_type: ElementType) -> Cell {
-    let as_text = || Cell::Text(text.to_owned());
-    match (element_type, text.trim()) {
-        (_, "") => Cell::Null,
-        (ElementType::Bool, "true" | "True" | "TRUE") => Cell::Bool(true),
-        (ElementType::Bool, "false" | "False" | "FALSE") => Cell::Bool(false),
-        (ElementType::String | ElementType::Bool, _) => as_text(),
-        (_, "NaN" | "nan") => Cell::Null,
-        (_, digits) => {
-            let is_number = digits.bytes().all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte));
-            let is_number = is_number && digits.parse::<f64>().is_ok();
-            if is_number { number(digits) } else { as_text() }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::model::ElementType;
 
     #[test]
     fn a_plain_number_is_read_exactly() {
@@ -253,7 +237,7 @@ mod tests {
             ("True", ElementType::Bool, Cell::Bool(true)),
             ("1", ElementType::Bool, Cell::Text("1".to_owned())),
         ] {
-            assert_eq!(cell(text, element_type), expected, "{text}");
+            assert_eq!(csv_cell(text, Some(element_type)), expected, "{text}");
         }
     }
 }

@@ -6,8 +6,8 @@ use csv::{ReaderBuilder, StringRecord};
 
 use super::frame::{instances, takes_no_names};
 use crate::{
-    codec::BodyError,
-    model::{self, Cell, Contract, ElementType, Layout, Row, RowsReader},
+    codec::{BodyError, csv_cell},
+    model::{Contract, ElementType, Layout, Row, RowsReader},
     protocols::tensorflow::wire::{Instances, MAX_ROWS_BYTES, MAX_VALUES, PredictInputs, too_many},
 };
 
@@ -70,7 +70,7 @@ pub fn read_csv(
         if rows.count().saturating_mul(columns.len()) > MAX_VALUES {
             return Err(too_many(ROWS));
         }
-        let cells = columns.iter().zip(&record).map(|(column, text)| cell(text, column.element_type));
+        let cells = columns.iter().zip(&record).map(|(column, text)| csv_cell(text, column.element_type));
         rows.push(if by_position {
             Row::Positional(cells.collect())
         } else {
@@ -179,26 +179,10 @@ impl<'h> Column<'h> {
     }
 }
 
-/// Reads a field. An empty field is a missing value, as for pandas, and so is NaN among numbers.
-fn cell(text: &str, element_type: Option<ElementType>) -> Cell {
-    let as_text = || Cell::Text(text.to_owned());
-    match (element_type, text.trim()) {
-        (Some(_), "") => Cell::Null,
-        (Some(ElementType::Bool), "true" | "True" | "TRUE") => Cell::Bool(true),
-        (Some(ElementType::Bool), "false" | "False" | "FALSE") => Cell::Bool(false),
-        (None | Some(ElementType::String | ElementType::Bool), _) => as_text(),
-        (Some(_), "NaN" | "nan") => Cell::Null,
-        (Some(_), number) => {
-            let is_number = number.bytes().all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte));
-            let is_number = is_number && number.parse::<f64>().is_ok();
-            if is_number { model::number(number) } else { as_text() }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Cell;
 
     #[test]
     fn the_type_of_the_column_says_what_a_field_is() {
@@ -221,7 +205,7 @@ mod tests {
             ("1", Some(ElementType::Bool), Cell::Text("1".to_owned())),
             ("1", None, Cell::Text("1".to_owned())),
         ] {
-            assert_eq!(cell(text, element_type), expected, "{text}");
+            assert_eq!(csv_cell(text, element_type), expected, "{text}");
         }
     }
 }

@@ -51,7 +51,7 @@ impl<'b> PredictRequest<'b, Rows> {
     ///
     /// # Errors
     ///
-    /// As [`parse_valid`](super::parse_valid).
+    /// As [`parse_valid`](crate::codec::parse_valid).
     pub fn read(body: &'b [u8], model: Option<(&Layout, &Contract)>) -> Result<Self, BodyError> {
         parse_valid_seed(body, RequestSeed(AsInputs(model)))
     }
