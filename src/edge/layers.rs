@@ -1,5 +1,5 @@
-//! Layers of every request of both transports, each with its reason. Layers of only one transport are in its own
-//! `layers`.
+//! Layers of every request, over REST and gRPC, each with its reason. Layers of REST alone are in `rest/layers.rs`, those
+//! of gRPC in the `layers.rs` of its protocol.
 
 use std::sync::Arc;
 

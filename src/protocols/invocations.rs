@@ -2,7 +2,7 @@
 //! apart.
 //!
 //! A body of Triton's media type for SageMaker is a request of the Open Inference Protocol. So is JSON whose `inputs`
-//! are a list of named tensors. Any other JSON, and CSV, is MLflow's. If one of the two dialects is off, every request
+//! are a list of named tensors. Any other JSON, and CSV, is MLflow's. If one of the two protocols is off, every request
 //! belongs to the other. Errors have the fields of both.
 
 mod body;
@@ -99,7 +99,7 @@ fn mlflow_error_code(status: StatusCode) -> &'static str {
     }
 }
 
-/// The dialects that are on.
+/// The protocols that are on.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct EnabledDialects {
     mlflow: bool,
@@ -107,7 +107,7 @@ pub(super) struct EnabledDialects {
 }
 
 impl EnabledDialects {
-    /// Reads the dialects from the settings.
+    /// Reads the protocols that are on from the settings.
     pub(super) fn new(dialects: &DialectSettings) -> Self {
         Self { mlflow: dialects.mlflow, sagemaker: dialects.sagemaker }
     }

@@ -320,7 +320,7 @@ impl GatewayScorer {
             };
             if begin.elapsed() + wait > PATIENCE {
                 return Err(ScoringError::Gateway(match sent {
-                    Ok(response) => refusal(&response, "a plan with a larger quota"),
+                    Ok(response) => refusal(&response, "the scope predict"),
                     Err(error) => error,
                 }));
             }

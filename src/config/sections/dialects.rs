@@ -6,8 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de::Error};
 use validator::{Validate, ValidationError};
 
-/// Switches and routes of the dialects. Their routes need a token like all others, unless the platform in front of them
-/// authenticates.
+/// Switches and routes of the protocols of other servers. Their routes need a token like all others, unless the platform
+/// in front of them authenticates.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Validate)]
 #[expect(clippy::struct_excessive_bools, reason = "each is the switch of one dialect")]
 pub struct DialectSettings {
@@ -45,14 +45,14 @@ impl Default for DialectSettings {
 }
 
 impl DialectSettings {
-    /// Returns true if the platform in front of a dialect authenticates.
+    /// Returns true if the platform in front of a protocol authenticates.
     #[must_use]
     pub fn authenticates(&self, dialect: DialectName) -> bool {
         self.platform_authenticates.contains(&dialect)
     }
 }
 
-/// A dialect.
+/// A protocol that has a switch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DialectName {

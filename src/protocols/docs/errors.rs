@@ -7,14 +7,15 @@ use utoipa::openapi::{
 };
 
 use super::super::{PROTOCOLS, open_paths};
-use crate::edge::Protocol;
+use crate::edge::{OpenPaths, Protocol};
 
 /// Adds every error of every operation, and a text for each response. OpenAPI 3.1 requires the text, and client
 /// generators insist on it.
 pub(super) fn completed(mut description: OpenApi) -> OpenApi {
+    let open = open_paths();
     for (path, item) in &mut description.paths.paths {
         for (method, operation) in operations(item) {
-            complete(operation, path, PROTOCOLS.of(&method, path));
+            complete(operation, path, PROTOCOLS.of(&method, path), &open);
         }
     }
     description
@@ -26,8 +27,8 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = (Method, &mut Operati
     operations.into_iter().filter_map(|(method, operation)| Some((method, operation.as_mut()?)))
 }
 
-fn complete(operation: &mut Operation, path: &str, protocol: &dyn Protocol) {
-    for (status, text) in errors_of_layers(operation, path) {
+fn complete(operation: &mut Operation, path: &str, protocol: &dyn Protocol, open: &OpenPaths) {
+    for (status, text) in errors_of_layers(operation, path, open) {
         let entry = operation.responses.responses.entry(status.as_str().to_owned());
         entry.or_insert_with(|| RefOr::T(error(protocol, text)));
     }
@@ -51,8 +52,9 @@ fn complete(operation: &mut Operation, path: &str, protocol: &dyn Protocol) {
 fn errors_of_layers(
     operation: &Operation,
     path: &str,
+    open: &OpenPaths,
 ) -> impl Iterator<Item = (StatusCode, &'static str)> + use<> {
-    let needs_token = !open_paths().contain(path);
+    let needs_token = !open.contain(path);
     let needs_scope = needs_scope(operation);
     let takes_body = operation.request_body.is_some();
     // Probes are exempt from the quotas.

@@ -1,4 +1,4 @@
-//! Runs a version on the inputs of other servers' dialects: tensors, or rows of features.
+//! Runs a version on the inputs of other servers' protocols: tensors, or rows of features.
 
 use axum::body::Bytes;
 

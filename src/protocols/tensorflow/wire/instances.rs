@@ -276,7 +276,7 @@ fn tensor(shape: Vec<usize>, data: TensorData, place: &str) -> Result<Tensor, Bo
 
 fn element_type(spec: &ValueSpec, place: &str) -> Result<ElementType, BodyError> {
     let no_tensor = || {
-        let message = format!("input `{}` is a {}, which this dialect cannot carry", spec.name, spec.kind);
+        let message = format!("input `{}` is a {}, which this protocol cannot carry", spec.name, spec.kind);
         BodyError::invalid(place, "unsupported", message)
     };
     spec.as_tensor().map(|(element_type, _)| element_type).ok_or_else(no_tensor)
