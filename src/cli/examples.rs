@@ -109,4 +109,4 @@ pub(super) const SCORE: &str = "\
 Examples:
   onnx-gateway score wine.onnx --input rows.csv --output scores.csv
   onnx-gateway score wine.onnx --input rows.parquet --output scores.parquet
-  onnx-gateway score wine --url http://127.0.0.1:8000 --token \"$TOKEN\" --input rows.csv --output scores.csv";
+  onnx-gateway score wine --url http://127.0.0.1:8000 --token-file token --input rows.csv --output scores.csv";
