@@ -231,6 +231,21 @@ fn results_for_other_files_or_another_configuration_are_discarded() {
     }
 }
 
+/// A job that found the copy in place before it was lost would count as done.
+#[test]
+fn a_lost_copy_is_made_again_whether_it_serves_or_was_just_found() {
+    for stage in stages() {
+        let before = stage_of(&in_stage(stage.clone(), moment()));
+        let next = if matches!(before, "copying" | "loaded") { "new" } else { before };
+        assert_eq!(after(stage, VersionEvent::CopyLost), (next, vec![]));
+    }
+    let at = moment();
+    let mut harness = in_stage(Stage::Copying, at);
+    harness.on(VersionEvent::CopyLost, at);
+    assert!(harness.on(copied(CopyVerdict::Serves), at).is_empty());
+    assert_eq!(stage_of(&harness), "new");
+}
+
 #[test]
 fn each_of_these_events_concerns_one_stage_only() {
     let rolled_back = || VersionEvent::RolledBack(refusal(Reason::RolledBack));
@@ -239,7 +254,6 @@ fn each_of_these_events_concerns_one_stage_only() {
         let unless = |concerned: &str, next: &'static str| if before == concerned { next } else { before };
         let next = |event| after(stage.clone(), event);
         assert_eq!(next(VersionEvent::Unloaded), (unless("loaded", "new"), vec![]));
-        assert_eq!(next(VersionEvent::CopyLost), (unless("loaded", "new"), vec![]));
         assert_eq!(next(rolled_back()), (unless("loaded", "refused"), vec![]), "it was reported as such");
         let sweep = if before == "proven" { vec!["sweep"] } else { vec![] };
         assert_eq!(next(VersionEvent::NotNeeded), (unless("proven", "new"), sweep));

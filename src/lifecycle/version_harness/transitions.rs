@@ -159,7 +159,10 @@ impl VersionHarness {
             }
             // The file is tried again if it returns, or if a newer version is removed.
             VersionEvent::Unloaded if self.stage == Stage::Loaded => self.stage = Stage::New,
-            VersionEvent::CopyLost if self.stage == Stage::Loaded && self.gone_since.is_none() => {
+            // A job under way may have found the copy just before it was lost, so its result does not count either.
+            VersionEvent::CopyLost
+                if matches!(self.stage, Stage::Copying | Stage::Loaded) && self.gone_since.is_none() =>
+            {
                 self.stage = Stage::New;
             }
             VersionEvent::NotNeeded if self.admitted().is_some() => {
