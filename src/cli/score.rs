@@ -15,6 +15,7 @@ use std::{
 };
 
 use clap::Args;
+use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::bar::Bar;
@@ -90,6 +91,9 @@ pub(super) struct ScoreArguments {
     /// A file with the token, which is read again for each request
     #[arg(long, value_name = "FILE", requires = "url")]
     token_file: Option<PathBuf>,
+    /// Print the counts and files as JSON on standard output; not with --output -
+    #[arg(long)]
+    json: bool,
 }
 
 /// Scores a file and says how many rows were scored and rejected.
@@ -121,11 +125,15 @@ pub(super) fn score(files: &[PathBuf], arguments: &ScoreArguments) -> Result<(),
     for name in &summary.nested {
         output::warnings(&format!("the column `{name}` is a list or a structure and was not passed through"));
     }
-    output::progress(&line(&summary, &job, begin));
+    if arguments.json {
+        output::print(&format!("{}\n", document(&summary, &job, begin)))?;
+    } else {
+        output::progress(&line(&summary, &job, begin));
+    }
     if summary.rejected == 0 {
         return Ok(());
     }
-    // The line above has the reason.
+    // What was printed has the reason.
     Err(Exit { status: REJECTED, reason: String::new() }.into())
 }
 
@@ -152,6 +160,9 @@ impl ScoreArguments {
                 );
             }
         };
+        if self.json && output.stream == Stream::Standard {
+            return Err("--json: standard output has the predictions; name a file with --output".into());
+        }
         if output.stream == Stream::File(rejected.clone()) {
             return Err("--rejected and --output name the same file".into());
         }
@@ -222,6 +233,23 @@ fn listen_for_signals(interrupted: Arc<AtomicBool>) -> Result<(), Failure> {
     };
     thread::Builder::new().name("signals".to_owned()).spawn(work)?;
     Ok(())
+}
+
+/// Returns the document that ends a scoring.
+fn document(summary: &Summary, job: &Job, begin: Instant) -> Value {
+    let Summary { rows, rejected, nested } = summary;
+    let output = match &job.output.stream {
+        Stream::Standard => None,
+        Stream::File(path) => Some(path.display().to_string()),
+    };
+    json!({
+        "rows": rows,
+        "rejected": rejected,
+        "seconds": begin.elapsed().as_secs_f64(),
+        "output": output,
+        "rejected_file": (*rejected > 0).then(|| job.rejected.display().to_string()),
+        "columns_left_out": nested,
+    })
 }
 
 /// Returns the line that ends a scoring.

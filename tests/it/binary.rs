@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 use crate::support::{
     PATIENCE,
     binary::{Process, command, free_port, run, run_with_input, text},
+    pause,
     repository::{Repository, iris, source_tree, test_model},
     setosa, table,
     tokens::{SECRET, TokenBuilder},
@@ -74,7 +75,7 @@ async fn sigterm_under_load_loses_no_answer() {
 
     let loaded = async {
         while answered.load(Ordering::SeqCst) < 50 * CLIENTS {
-            tokio::task::yield_now().await;
+            crate::support::pause().await;
         }
     };
     tokio::time::timeout(PATIENCE, loaded).await.expect("the gateway is under load");
@@ -176,6 +177,7 @@ async fn digest_served(port: u16) -> String {
             if answer.status() != StatusCode::SERVICE_UNAVAILABLE {
                 return answer;
             }
+            pause().await;
         }
     };
     let answer = tokio::time::timeout(PATIENCE, answered).await.expect("iris is served");

@@ -293,7 +293,7 @@ async fn no_request_fails_while_the_settings_change() {
         gateway.process.wait_for_line(RELOADED);
         let more = async {
             while answered.load(Ordering::SeqCst) < before + CLIENTS {
-                tokio::task::yield_now().await;
+                crate::support::pause().await;
             }
         };
         tokio::time::timeout(PATIENCE, more).await.expect("requests are answered");

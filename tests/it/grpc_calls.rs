@@ -472,7 +472,7 @@ async fn the_end_under_load_loses_no_answer() {
         .collect();
     let loaded = async {
         while answered.load(Ordering::SeqCst) < 50 * CLIENTS {
-            tokio::task::yield_now().await;
+            crate::support::pause().await;
         }
     };
     timeout(PATIENCE, loaded).await.expect("the gateway is under load");

@@ -10,7 +10,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::support::{Answer, PATIENCE, TestGateway, setosa, table, tokens::TokenBuilder};
+use crate::support::{Answer, PATIENCE, TestGateway, pause, setosa, table, tokens::TokenBuilder};
 
 /// Sends bytes as they are and reads until the connection is closed.
 async fn exchange(gateway: &TestGateway, bytes: &[u8]) -> String {
@@ -300,6 +300,7 @@ async fn at_a_stop_readiness_goes_down_first_and_running_requests_finish() {
             if answer.status == StatusCode::SERVICE_UNAVAILABLE {
                 return answer;
             }
+            pause().await;
         }
     };
     let down = timeout(PATIENCE, down).await.expect("readiness goes down");

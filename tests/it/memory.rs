@@ -13,7 +13,7 @@ use reqwest::{Body, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use tonic::{Code, codec::CompressionEncoding};
 
-use crate::support::{Answer, PATIENCE, TestGateway, grpc, setosa, table, tokens::TokenBuilder};
+use crate::support::{Answer, PATIENCE, TestGateway, grpc, pause, setosa, table, tokens::TokenBuilder};
 
 const MIB: usize = 1 << 20;
 
@@ -30,7 +30,7 @@ async fn with_memory_for_requests(bytes: usize) -> TestGateway {
     assert_eq!(reloaded.applied, ["runtime.memory_limit_bytes"]);
     let waiting = async {
         while memory(&gateway).await["bytes_in_flight_limit"].as_u64().unwrap() > limit {
-            tokio::task::yield_now().await;
+            pause().await;
         }
     };
     tokio::time::timeout(PATIENCE, waiting).await.expect("the limit is in effect");
@@ -50,7 +50,7 @@ async fn memory_until(gateway: &TestGateway, condition: impl Fn(u64) -> bool) {
             if condition(memory["bytes_in_flight"].as_u64().unwrap()) {
                 return;
             }
-            tokio::task::yield_now().await;
+            pause().await;
         }
     };
     tokio::time::timeout(PATIENCE, waiting).await.expect("so many bytes in flight");

@@ -5,7 +5,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::support::{
-    Answer, TestGateway,
+    Answer, TestGateway, pause,
     repository::{iris, test_model},
     setosa, table,
     tokens::TokenBuilder,
@@ -441,7 +441,7 @@ async fn how_many_deployments_are_kept_is_a_setting() {
         // One that was just taken out of service is held for a moment.
         let waiting = async {
             while std::fs::read_dir(&folder).unwrap().count() != count {
-                gateway.metrics().await;
+                pause().await;
             }
         };
         tokio::time::timeout(crate::support::PATIENCE, waiting).await.expect("so many copies are kept");

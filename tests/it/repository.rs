@@ -11,7 +11,7 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 use crate::support::{
-    Answer, TestGateway,
+    Answer, TestGateway, pause,
     processes::{Child, children},
     repository::{iris, source_tree, test_model},
     setosa, table,
@@ -41,7 +41,11 @@ async fn ready_until(gateway: &TestGateway, versions: &[&str]) {
         let entries = index.as_array().unwrap().iter().filter(of_iris);
         entries.map(|entry| entry["version"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
-    let waiting = async { while ready().await != versions {} };
+    let waiting = async {
+        while ready().await != versions {
+            pause().await;
+        }
+    };
     let waited = tokio::time::timeout(crate::support::PATIENCE, waiting).await;
     assert!(waited.is_ok(), "{:?} are ready, not {versions:?}", ready().await);
 }
@@ -61,7 +65,11 @@ async fn events_until(gateway: &TestGateway, model: &str, expected: &[&str]) {
         let history = gateway.history(model).await;
         history.iter().map(|entry| entry["event"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
-    let waiting = async { while events().await != expected {} };
+    let waiting = async {
+        while events().await != expected {
+            pause().await;
+        }
+    };
     let waited = tokio::time::timeout(crate::support::PATIENCE, waiting).await;
     assert!(waited.is_ok(), "{:?} is what was done, not {expected:?}", events().await);
 }
@@ -191,7 +199,11 @@ async fn model_toml_overrides_the_contract_and_has_the_model_proven_anew() {
     let allowed = format!("allow_breaking_changes = true\n{narrower}");
     gateway.repository.put("line/model.toml", allowed.as_bytes());
     let by_name = async |status: StatusCode| {
-        let waiting = async { while gateway.predict_at(path, &named).await.status != status {} };
+        let waiting = async {
+            while gateway.predict_at(path, &named).await.status != status {
+                pause().await;
+            }
+        };
         tokio::time::timeout(crate::support::PATIENCE, waiting).await.expect("the other contract holds");
     };
     by_name(StatusCode::OK).await;
@@ -375,7 +387,11 @@ async fn weights_beside_the_model_are_part_of_it() {
     };
     let answers = async |expected: f64| {
         let ask = async || gateway.predict_at("/models/ext/predict", &json!({"features": [1, 1]})).await;
-        let waiting = async { while ask().await.body["prediction"] != expected {} };
+        let waiting = async {
+            while ask().await.body["prediction"] != expected {
+                pause().await;
+            }
+        };
         tokio::time::timeout(crate::support::PATIENCE, waiting).await.expect("these weights serve");
         ask().await.header("x-model-digest").to_owned()
     };
@@ -461,7 +477,11 @@ async fn a_file_that_stays_the_only_one_to_change_serves_after_the_grace() {
     gateway.version_until("ext", |version| version["state"] == "READY").await;
     let (path, _, new) = &files[1];
     gateway.repository.put(path, new);
-    let answered = async { while prediction_of(&gateway, "ext").await != 9.0 {} };
+    let answered = async {
+        while prediction_of(&gateway, "ext").await != 9.0 {
+            pause().await;
+        }
+    };
     tokio::time::timeout(crate::support::PATIENCE, answered).await.expect("the retrained weights serve");
 }
 
@@ -483,7 +503,11 @@ async fn half_a_retraining_that_a_start_finds_is_waited_on_too() {
     assert_eq!(prediction_of(&gateway, "ext").await, 5.0);
     let (path, _, new) = &files[1];
     gateway.repository.put(path, new);
-    let answered = async { while prediction_of(&gateway, "ext").await != 9.0 {} };
+    let answered = async {
+        while prediction_of(&gateway, "ext").await != 9.0 {
+            pause().await;
+        }
+    };
     tokio::time::timeout(crate::support::PATIENCE, answered).await.expect("the whole retraining serves");
     events_until(&gateway, "ext", &["deployed", "restored", "deployed"]).await;
 }
@@ -729,7 +753,11 @@ async fn where_resources_are_dearer_the_old_one_makes_room_first() {
     gateway.repository.put_test_model("iris/4/model.onnx", "iris_nan_on_large");
     gateway.answer_until("/predict", serves(&test_model("iris_nan_on_large"))).await;
     let large = json!({"features": [15, 3.5, 1.4, 0.2]});
-    let waiting = async { while gateway.predict(&large).await.status != StatusCode::OK {} };
+    let waiting = async {
+        while gateway.predict(&large).await.status != StatusCode::OK {
+            pause().await;
+        }
+    };
     tokio::time::timeout(crate::support::PATIENCE, waiting).await.expect("what fails is taken back here too");
     assert!(serves(&variant(1))(&gateway.predict(&setosa()).await));
 }
@@ -823,7 +851,7 @@ async fn many_candidates_are_judged_one_by_one_and_leave_no_process() {
     assert_eq!(gateway.indexed("renamed", "1").await["state"], "READY");
     let waiting = async {
         while children(std::process::id()).iter().any(Child::is_proof) {
-            tokio::task::yield_now().await;
+            pause().await;
         }
     };
     assert!(

@@ -4,7 +4,7 @@ use onnx_gateway::model::WantedMode;
 use reqwest::StatusCode;
 use serde_json::json;
 
-use crate::support::{TestGateway, setosa, table};
+use crate::support::{TestGateway, pause, setosa, table};
 
 #[tokio::test]
 async fn what_was_measured_and_what_follows_is_shown() {
@@ -91,6 +91,7 @@ async fn what_stands_beside_a_model_is_followed_without_a_restart() {
             if changed(&version) {
                 return version;
             }
+            pause().await;
         }
     };
     let version = tokio::time::timeout(crate::support::PATIENCE, waiting).await.unwrap();

@@ -210,6 +210,20 @@ fn rejected_rows_are_named_with_every_fault_and_the_others_are_scored() {
     assert_eq!(first["input"]["sepal_width"], "wide");
     assert_eq!(first["errors"][0]["message"], "expected a number from 0.1 to 15 (cm), got 51");
 
+    let printed = folder.score(&iris(), "--input rows.csv --output out.csv --json");
+    assert_eq!(status(&printed, 5), "");
+    let mut document: Value = serde_json::from_slice(&printed.stdout).unwrap();
+    assert!(document["seconds"].take().is_f64());
+    assert_eq!(
+        document,
+        json!({
+            "rows": 3, "rejected": 4, "seconds": null, "output": "out.csv",
+            "rejected_file": "out.csv.rejected.jsonl", "columns_left_out": [],
+        })
+    );
+    let both = folder.score(&iris(), "--input rows.csv --output - --output-format csv --rejected bad --json");
+    assert!(status(&both, 1).contains("--json: standard output has the predictions"));
+
     // Once all is well, the old file of rejected rows is gone.
     fs::write(folder.path().join("rows.csv"), format!("{HEADER}\n5.1,3.5,1.4,0.2\n")).unwrap();
     status(&folder.score(&iris(), "--input rows.csv --output out.csv"), 0);

@@ -7,7 +7,7 @@ use reqwest::StatusCode;
 use serde_json::json;
 
 use crate::support::{
-    Answer, TestGateway,
+    Answer, TestGateway, pause,
     repository::{iris, test_model},
     setosa, table,
 };
@@ -117,6 +117,7 @@ async fn a_broken_version_does_not_take_the_place_of_a_good_one() {
             if refused(&answer) {
                 return answer;
             }
+            pause().await;
         }
     };
     let answer = tokio::time::timeout(crate::support::PATIENCE, waiting).await.expect("it is refused");

@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-BINARY = REPOSITORY / "target" / "release" / "onnx-gateway"
+# The binary that the suites try, unless they are told otherwise.
+BINARY = Path(os.environ.get("GATEWAY_BINARY") or REPOSITORY / "target" / "release" / "onnx-gateway").resolve()
 LIBRARY = REPOSITORY / ".onnxruntime" / "libonnxruntime.so"
 LOCALES = REPOSITORY / ".onnxruntime" / "locale"
 HOST = "127.0.0.1"

@@ -13,6 +13,7 @@ from lib.gateway import REPOSITORY
 CANDIDATES = ("docker", "podman")
 # The program of the image.
 PROGRAM = "onnx-gateway"
+PROGRAM_FILE = f"/usr/local/bin/{PROGRAM}"
 # How the image is meant to be run; what CONTAINER_RUN names adds these by itself.
 RESTRICTIONS = (
     "--rm",
@@ -55,6 +56,19 @@ class Engine:
         # Nothing can follow the image's name here, but podman takes a whole command as its entry point.
         whole = ["--entrypoint", json.dumps([PROGRAM, *words])] if words else []
         return [self.runner, tag, *options, *whole]
+
+    def copy_program(self, tag: str, target: Path) -> str:
+        """Copies the program of the image to a file. Returns what went wrong, or an empty text."""
+        created = self.ask("create", tag)
+        if created.returncode != 0:
+            return created.stderr
+        container = created.stdout.split()[-1]
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            copied = self.ask("cp", f"{container}:{PROGRAM_FILE}", str(target))
+            return copied.stderr if copied.returncode != 0 else ""
+        finally:
+            self.ask("rm", "--force", container)
 
     def ask(self, *words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run([self.program, *words], capture_output=True, text=True, check=False)
