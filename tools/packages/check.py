@@ -15,7 +15,7 @@ from pathlib import Path
 from lib.gateway import REPOSITORY
 
 from .build import COMPATIBILITY, Say
-from .serving import Installed, check_serving, prepare
+from .serving import MODEL, Installed, check_serving, first_response, prepare
 
 # The library comes in a wheel of its own.
 WHEEL_LIMIT_BYTES = 12_000_000
@@ -52,6 +52,11 @@ def check_wheel(wheel: Path, say: Say) -> None:
         binary = environment / "bin" / "onnx-gateway"
         library = f"/site-packages/onnxruntime/capi/libonnxruntime.so.{pinned_version()}"
         check_serving(Installed(str(binary), str(settings), library, environment=more, folder=place))
+        empty = folder / "empty"
+        empty.mkdir()
+        shutil.copy(MODEL, empty / "iris.onnx")
+        seconds = first_response(binary, empty / "iris.onnx", empty)
+        say(f"served iris.onnx; the printed curl line got a prediction {seconds:.2f} s after the start")
         subprocess.run([*pip, "uninstall", "--yes", "onnx-gateway", "onnxruntime"], check=True)
         if left := left_over(environment):
             raise Wrong(f"the wheel leaves files behind: {', '.join(left)}")

@@ -108,6 +108,34 @@ def check_serving(installed: Installed) -> None:
         raise NotServing(f"{fault}; its log:\n{log}") from None
 
 
+def first_response(binary: Path, model: Path, place: Path) -> float:
+    """Serves a model file and nothing else, and runs the curl line that is printed.
+
+    Returns the seconds from the start to the response. Raises `NotServing` if the response is not a prediction.
+    """
+    listeners = {f"GATEWAY__{name}__LISTEN": f"{HOST}:{free_port()}" for name in ("SERVER", "GRPC", "ADMIN")}
+    environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": str(place)} | listeners
+    begin = time.monotonic()
+    process = subprocess.Popen(
+        [binary, "serve", model.name, "--json"], env=environment, cwd=place, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        if process.stdout is None:
+            raise NotServing("it has no output")
+        printed = process.stdout.readline()
+        if not printed:
+            raise NotServing(f"it printed nothing and ended with status {process.wait(STOP_SECONDS)}")
+        command = json.loads(printed)["curl"]
+        response = subprocess.run(["sh", "-c", command], env=environment, capture_output=True, text=True, check=False)
+        seconds = time.monotonic() - begin
+        if response.returncode != 0 or "prediction" not in json.loads(response.stdout):
+            raise NotServing(f"{command} prints {response.stdout!r} {response.stderr}")
+        return seconds
+    finally:
+        process.terminate()
+        process.wait(STOP_SECONDS)
+
+
 def predict(installed: Installed, process: subprocess.Popen[str], url: str, environment: dict[str, str]) -> None:
     end = time.monotonic() + START_SECONDS
     while ask(f"{url}/health/ready") is None:
