@@ -191,7 +191,12 @@ fn problem_of(error: ConfigError) -> SettingsProblem {
 fn flatten(path: &str, errors: &ValidationErrors) -> Vec<SettingsProblem> {
     let mut problems = Vec::new();
     for (name, kind) in errors.errors() {
-        let key = if path.is_empty() { name.to_string() } else { format!("{path}.{name}") };
+        let key = match (path, name.as_ref()) {
+            // A rule for a whole section.
+            (path, "__all__") => path.to_owned(),
+            ("", name) => name.to_owned(),
+            (path, name) => format!("{path}.{name}"),
+        };
         match kind {
             ValidationErrorsKind::Struct(inner) => problems.extend(flatten(&key, inner)),
             ValidationErrorsKind::List(items) => {

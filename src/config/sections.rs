@@ -1,6 +1,7 @@
 //! The settings, one struct per section. Defaults are defined here; a test compares `config/default.toml` with them.
 
 mod auth;
+mod cors;
 mod dialects;
 mod models;
 mod server;
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use validator::Validate;
 
 pub use auth::{Algorithm, AuthSettings, ClientSettings, KeySettings};
+pub use cors::CorsSettings;
 pub use dialects::{DialectName, DialectSettings};
 pub use models::{AdmissionSettings, ModelsSettings, Preserve, RollbackSettings, WhenRemoved};
 pub use server::ServerSettings;
@@ -33,6 +35,9 @@ pub struct Settings {
     /// Authentication.
     #[validate(nested)]
     pub auth: AuthSettings,
+    /// Pages of other origins that may use the gateway.
+    #[validate(nested)]
+    pub cors: CorsSettings,
     /// Protocols of other servers and platforms.
     #[validate(nested)]
     pub dialects: DialectSettings,

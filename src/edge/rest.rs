@@ -5,6 +5,7 @@
 
 pub(crate) mod body;
 pub(crate) mod body_parts;
+mod cors;
 mod decoding;
 pub(crate) mod header_rules;
 pub(crate) mod layers;

@@ -34,7 +34,7 @@ pub(super) fn public_router(
     let (chosen, shared): (Vec<_>, Vec<_>) = PROTOCOLS.iter().partition(is_chosen);
     let others = docs::router(docs::description(settings)).fallback(|| async { ApiError::NoSuchPath });
     let routes = layered(&shared, others, state, settings, address_limit);
-    let routes = layers::public(routes, state, &settings.server, PROTOCOLS).with_state(state.clone());
+    let routes = layers::public(routes, state, settings, PROTOCOLS).with_state(state.clone());
     chosen.into_iter().fold(routes, |others, protocol| {
         mounted_before(others, protocol, state.clone(), settings, address_limit)
     })
@@ -89,7 +89,7 @@ fn mounted_before(
         async move { others.oneshot(request).await.into_response() }
     };
     let routes = layered(&[protocol], Router::new(), &state, settings, address_limit);
-    layers::public(routes, &state, &settings.server, Protocols::new(protocol, &[]))
+    layers::public(routes, &state, settings, Protocols::new(protocol, &[]))
         .with_state(state)
         .method_not_allowed_fallback(passed_on.clone())
         .fallback(passed_on)

@@ -81,6 +81,7 @@ const CLASSES: &[(&str, Class)] = &[
     ),
     // Keys, clients and rules are always rebuilt, all of them at once.
     ("auth", Applied),
+    ("cors", Applied),
     ("dialects", Applied),
     ("rate_limit", Applied),
     ("models.default", Applied),

@@ -18,6 +18,7 @@ mod compatibility;
 mod config_schema;
 mod connections;
 mod contained;
+mod cors;
 mod dialects;
 mod doc_lines;
 mod documents;

@@ -18,11 +18,12 @@ use tower_http::{
 };
 
 use super::{
+    cors,
     decoding::{DecodingLayer, limited},
     render::render_errors,
 };
 use crate::{
-    config::ServerSettings,
+    config::{ServerSettings, Settings},
     edge::{EdgeState, Protocols, SharedLayer, Transport, charge_bytes, observed, panicked},
 };
 
@@ -79,9 +80,10 @@ fn bytes(setting: u64) -> usize {
 pub(crate) fn public(
     routes: Router<EdgeState>,
     state: &EdgeState,
-    settings: &ServerSettings,
+    settings: &Settings,
     protocols: Protocols,
 ) -> Router<EdgeState> {
+    let server = &settings.server;
     let bounded = ServiceBuilder::new()
         .layer(SharedLayer)
         // Refuses what another reader on the way could take for a different request. Any error is then rendered in the
@@ -93,11 +95,17 @@ pub(crate) fn public(
         // No request may hold resources for ever.
         .layer(TimeoutLayer::with_status_code(
             StatusCode::GATEWAY_TIMEOUT,
-            Duration::from_millis(settings.request_timeout_ms),
+            Duration::from_millis(server.request_timeout_ms),
         ))
         // Nor may a body trickle in.
-        .layer(RequestBodyDeadlineLayer::new(Duration::from_millis(settings.body_timeout_ms)))
+        .layer(RequestBodyDeadlineLayer::new(Duration::from_millis(server.body_timeout_ms)))
         .layer(MapRequestBodyLayer::new(Body::new))
         .layer(SharedLayer);
-    observed(routes.layer(bounded), state, Transport::Rest)
+    let routes = routes.layer(bounded);
+    // Outside of all that refuses, so that a page can read errors too. A preflight request ends here.
+    let routes = match cors::layer(&settings.cors) {
+        Some(cors) => routes.layer(cors),
+        None => routes,
+    };
+    observed(routes, state, Transport::Rest)
 }
