@@ -5,6 +5,7 @@
 mod docs;
 mod invocations;
 mod mlflow;
+mod model_example;
 pub mod native;
 pub mod open_inference;
 mod routes;

@@ -22,7 +22,7 @@ pub use prediction::{Inference, Prediction, RequestContext};
 
 pub use crate::lifecycle::{
     BatchCounts, Counts, HistoryEntry, Notice, OperationError, Reason, Refusal, ResponseParts, RolledBack,
-    RowsWriter, Servable, State as VersionState, Total, VersionStatus,
+    RowsWriter, Servable, State as VersionState, Total, VersionStatus, short_example_inputs,
 };
 
 use crate::{
@@ -219,6 +219,18 @@ impl Serving {
     #[must_use]
     pub fn servables(&self) -> Vec<Arc<Servable>> {
         self.lifecycle.serving().all()
+    }
+
+    /// Returns a number that changes with the versions in service. What is read after it is at least as new.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.lifecycle.serving().generation()
+    }
+
+    /// Returns the version of each model for requests that name none, sorted by name.
+    #[must_use]
+    pub fn default_versions(&self) -> Vec<Arc<Servable>> {
+        self.lifecycle.serving().defaults()
     }
 
     /// Returns the names of the models in service, sorted.

@@ -1,9 +1,16 @@
 //! The API description (OpenAPI 3.1) and its viewer, which needs no network.
 
+mod document;
 mod errors;
+mod identifiers;
+mod model_documents;
+mod template;
+
+use std::sync::Arc;
 
 use axum::{
-    Json, Router,
+    Extension, Json, Router,
+    extract::State,
     http::{HeaderMap, HeaderValue, header},
     middleware::map_response,
     response::{IntoResponse, Redirect, Response},
@@ -18,7 +25,7 @@ use utoipa::{
 };
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
-use self::errors::completed;
+use self::{errors::completed, model_documents::ModelDocuments};
 use super::{
     PROTOCOLS,
     native::json::{PredictAnswer, RowAnswer},
@@ -27,7 +34,7 @@ use super::{
 use crate::{
     codec::ValueDocument,
     config::Settings,
-    edge::{EdgeState, Routes},
+    edge::{ApiError, EdgeState, MaybeCaller, Routes},
 };
 
 /// Policy for the viewer: it has its own scripts and styles, and writes styles into the page.
@@ -90,17 +97,32 @@ pub(super) fn description(settings: &Settings) -> utoipa::openapi::OpenApi {
 }
 
 /// Returns the routes `/openapi.json`, `/docs`, and the redirect from `/`.
-#[expect(clippy::expect_used, reason = "the description is fixed, and a test reads it")]
 pub(super) fn router(description: utoipa::openapi::OpenApi) -> Router<EdgeState> {
-    let description = serde_json::to_value(description).expect("the description is JSON");
+    let documents = ModelDocuments::new(description);
     let config = Config::new(["../openapi.json"]).validator_url("none").persist_authorization(false);
     let policy = HeaderValue::from_static(CONTENT_SECURITY_POLICY);
     Router::new()
         .merge(SwaggerUi::new("/docs").config(config))
         .layer(map_response(below_a_prefix))
         .layer(SetResponseHeaderLayer::overriding(header::CONTENT_SECURITY_POLICY, policy))
-        .route("/openapi.json", get(move || async move { Json(description.clone()).into_response() }))
+        .route("/openapi.json", get(openapi_json))
+        .layer(Extension(documents))
         .route("/", get(root))
+}
+
+/// Returns the description of the API. Callers with a token get one with the models that they may read, each with its
+/// own schemas; without a token it says nothing of models.
+async fn openapi_json(
+    State(state): State<EdgeState>,
+    Extension(documents): Extension<Arc<ModelDocuments>>,
+    MaybeCaller(caller): MaybeCaller,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let Some(caller) = caller else { return Ok(documents.generic().response(&headers, true)) };
+    let mut response = documents.of(&state, &caller).await?.response(&headers, false);
+    // For the access log, which is an outer layer.
+    response.extensions_mut().insert(caller);
+    Ok(response)
 }
 
 /// Makes a redirect relative, since a proxy in front may serve the gateway below a prefix.

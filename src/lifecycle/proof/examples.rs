@@ -5,7 +5,7 @@ use super::{
     row_sampler::split,
     synthetic_inputs::{ATTEMPTS, synthetic_inputs},
 };
-use crate::model::{Contract, Layout, Signature};
+use crate::model::{Contract, Dimension, Layout, Signature, ValueSpec};
 
 /// Returns inputs that the model should accept, the best first: the first golden case, then synthetic inputs in the
 /// order in which a proof tries them. If the model takes rows, each is one row.
@@ -26,10 +26,43 @@ pub fn example_inputs(signature: &Signature, layout: Option<&Layout>, contract: 
     found
 }
 
+/// Returns the first of [`example_inputs`], without making the others; `None` if it has more than `most` elements.
+#[must_use]
+pub fn short_example_inputs(
+    signature: &Signature,
+    layout: Option<&Layout>,
+    contract: &Contract,
+    most: usize,
+) -> Option<Inputs> {
+    let first_row = |inputs: Inputs| match layout.and_then(|_| split(&inputs)?.into_iter().next()) {
+        Some(row) => row,
+        None => inputs,
+    };
+    let count = |inputs: &Inputs| inputs.iter().map(|(_, tensor)| tensor.data().len()).sum::<usize>();
+    let inputs = match contract.golden.first() {
+        Some(case) if layout.is_some() || count(&case.inputs) <= most => case.inputs.clone(),
+        _ if least_elements(signature) > most => return None,
+        _ => synthetic_inputs(signature, layout, contract, *ATTEMPTS.first()?).ok().flatten()?,
+    };
+    Some(first_row(inputs)).filter(|inputs| count(inputs) <= most)
+}
+
+/// Returns the number of elements if every open dimension is one.
+fn least_elements(signature: &Signature) -> usize {
+    let elements = |spec: &ValueSpec| {
+        let sizes = spec.as_tensor().into_iter().flat_map(|(_, shape)| shape);
+        sizes.fold(1_usize, |product, dimension| match dimension {
+            Dimension::Fixed(size) => product.saturating_mul(*size),
+            Dimension::Dynamic(_) => product,
+        })
+    };
+    signature.inputs.iter().map(elements).fold(0, usize::saturating_add)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Dimension, ElementType, TensorData, ValueSpec};
+    use crate::model::{ElementType, TensorData};
 
     #[test]
     fn a_golden_case_comes_first_and_each_row_once() {
