@@ -5,6 +5,7 @@ mod fast_path;
 mod health;
 pub mod json;
 mod metrics;
+mod model_schema;
 mod models;
 mod predict;
 mod schema;
@@ -50,6 +51,7 @@ impl Protocol for Native {
                 .routes(routes!(token::token))
                 .routes(routes!(models::list))
                 .routes(routes!(models::one))
+                .routes(routes!(model_schema::schema))
                 .routes(routes!(deployments::history))
                 .routes(routes!(deployments::rollback)),
             rows: OpenApiRouter::new()

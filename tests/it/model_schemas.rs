@@ -222,3 +222,40 @@ async fn many_models_are_described_and_no_name_takes_that_of_another() {
     }
 }
 
+#[tokio::test]
+async fn a_model_has_a_schema_of_its_own_with_a_request_to_paste() {
+    let gateway = with_kinds().await;
+    table::each_async(KINDS.iter().map(|(name, _)| *name).chain(["iris"]), async |model| {
+        let request = gateway.get(&format!("/models/{model}/schema"));
+        let answer = Answer::of(request.send().await.unwrap()).await;
+        assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+        let takes_rows = gateway.version(model).await["takes_rows"].as_bool().unwrap();
+        assert_eq!(answer.body["row"].is_object(), takes_rows);
+        let example = &answer.body["example"];
+        assert_eq!(fault(&answer.body["request"], "", example), None, "{example}");
+        let predicted = gateway.predict_at(&format!("/models/{model}/predict"), example).await;
+        assert_eq!(predicted.status, StatusCode::OK, "{predicted:?}");
+        assert_eq!(fault(&answer.body["response"], "", &predicted.body), None, "{predicted:?}");
+        let curl = answer.body["curl"].as_str().unwrap();
+        assert!(curl.contains(&gateway.url(&format!("/models/{model}/predict"))), "{curl}");
+        if takes_rows {
+            assert_eq!(fault(&answer.body["row"], "", &example["features"]), None, "{example}");
+            assert!(fault(&answer.body["row"], "", &json!("x")).is_some());
+        }
+    })
+    .await;
+    let row = Answer::of(gateway.get("/models/iris/schema").send().await.unwrap()).await.body["row"].clone();
+    let width = &row["$defs"]["Features"]["properties"]["petal_width"];
+    assert_eq!(
+        (&width["minimum"], &width["maximum"], &width["x-unit"]),
+        (&json!(0.1), &json!(10), &json!("cm"))
+    );
+
+    let statuses = [("read:iris", "towns", 403), ("read", "nothing", 404), ("predict", "iris", 403)];
+    table::each_async(statuses, async |(scope, model, status)| {
+        let token = TokenBuilder::new().scope(scope).build();
+        let request = gateway.client.get(gateway.url(&format!("/models/{model}/schema"))).bearer_auth(token);
+        assert_eq!(request.send().await.unwrap().status().as_u16(), status);
+    })
+    .await;
+}
