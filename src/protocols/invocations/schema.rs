@@ -37,13 +37,8 @@ fn requests(model: DescribedModel<'_>, place: SchemaPlace<'_>) -> Schemas {
     let mut requests = Schemas::new();
     let names = model.model.layout.map(|layout| feature_names(layout, model.model.contract));
     if let Some(names) = names.filter(|names| !names.is_empty() && names.len() <= MAX_COLUMNS) {
-        let columns: Vec<Value> = names.iter().map(|name| json!({"const": name})).collect();
-        let columns = json!({
-            "type": "array",
-            "prefixItems": columns,
-            "minItems": names.len(),
-            "maxItems": names.len(),
-        });
+        // The names of columns are not read if the contract names no features.
+        let columns = if model.model.contract.features.is_empty() { json!({}) } else { columns(&names) };
         let frame = [("columns", columns), ("data", list(place.reference(VALUES)))];
         let frame = frame.map(|(name, schema)| (name.to_owned(), schema)).into_iter().collect();
         requests.push(("SplitRequest", only("dataframe_split", object(frame, &["data"]))));
@@ -53,6 +48,17 @@ fn requests(model: DescribedModel<'_>, place: SchemaPlace<'_>) -> Schemas {
     let forms: Vec<Value> = requests.iter().map(|(name, _)| place.reference(name)).collect();
     requests.push((REQUEST, json!({"oneOf": forms})));
     requests
+}
+
+/// Returns the schema of the names of all columns, in the order of the model.
+fn columns(names: &[&str]) -> Value {
+    let each: Vec<Value> = names.iter().map(|name| json!({"const": name})).collect();
+    json!({
+        "type": ["array", "null"],
+        "prefixItems": each,
+        "minItems": names.len(),
+        "maxItems": names.len(),
+    })
 }
 
 fn only(name: &str, schema: Value) -> Value {

@@ -47,9 +47,14 @@ pub(super) fn schemas(name: &str, model: Model<'_>) -> Schemas {
         ("outputs".to_owned(), outputs),
     ];
     vec![
-        (REQUEST, object(request.into_iter().collect(), &["inputs"])),
+        (REQUEST, open_object(request.into_iter().collect(), &["inputs"])),
         (RESPONSE, object(response.into_iter().collect(), &["model_name", "model_version", "outputs"])),
     ]
+}
+
+/// Returns the schema of an object with these properties, and perhaps others, which are ignored.
+fn open_object(properties: Map<String, Value>, required: &[&str]) -> Value {
+    json!({"type": "object", "properties": properties, "required": required})
 }
 
 /// Returns a reference to the schema that all models share.
@@ -117,7 +122,7 @@ fn tensor(
     ]
     .into_iter()
     .collect();
-    let mut schema = object(properties, required);
+    let mut schema = open_object(properties, required);
     schema["description"] = spec.kind.to_string().into();
     schema
 }
