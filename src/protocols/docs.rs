@@ -23,7 +23,7 @@ use utoipa::{
         ClientCredentials, Flow, HttpAuthScheme, HttpBuilder, OAuth2, Scopes, SecurityScheme,
     },
 };
-use utoipa_swagger_ui::{Config, SwaggerUi};
+use utoipa_swagger_ui::SwaggerUi;
 
 use self::{errors::completed, model_documents::ModelDocuments};
 use super::{
@@ -40,6 +40,9 @@ use crate::{
 /// Policy for the viewer: it has its own scripts and styles, and writes styles into the page.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
                                        frame-ancestors 'none'; base-uri 'none'; form-action 'self'";
+
+/// The script that starts the viewer with the description, and again once there is a token.
+const INITIALIZER: &str = include_str!("docs/swagger-initializer.js");
 
 #[derive(OpenApi)]
 #[openapi(
@@ -99,10 +102,10 @@ pub(super) fn description(settings: &Settings) -> utoipa::openapi::OpenApi {
 /// Returns the routes `/openapi.json`, `/docs`, and the redirect from `/`.
 pub(super) fn router(description: utoipa::openapi::OpenApi) -> Router<EdgeState> {
     let documents = ModelDocuments::new(description);
-    let config = Config::new(["../openapi.json"]).validator_url("none").persist_authorization(false);
     let policy = HeaderValue::from_static(CONTENT_SECURITY_POLICY);
     Router::new()
-        .merge(SwaggerUi::new("/docs").config(config))
+        .merge(SwaggerUi::new("/docs"))
+        .route("/docs/swagger-initializer.js", get(initializer))
         .layer(map_response(below_a_prefix))
         .layer(SetResponseHeaderLayer::overriding(header::CONTENT_SECURITY_POLICY, policy))
         .route("/openapi.json", get(openapi_json))
@@ -123,6 +126,11 @@ async fn openapi_json(
     // For the access log, which is an outer layer.
     response.extensions_mut().insert(caller);
     Ok(response)
+}
+
+/// Returns the script that starts the viewer, in place of the one that comes with it.
+async fn initializer() -> Response {
+    ([(header::CONTENT_TYPE, "text/javascript")], INITIALIZER).into_response()
 }
 
 /// Makes a redirect relative, since a proxy in front may serve the gateway below a prefix.
