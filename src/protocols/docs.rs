@@ -4,6 +4,7 @@ mod document;
 mod errors;
 mod identifiers;
 mod model_documents;
+mod offline;
 mod template;
 
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use utoipa::{
 };
 use utoipa_swagger_ui::SwaggerUi;
 
+pub use self::offline::{OfflineModel, openapi_of};
 use self::{errors::completed, model_documents::ModelDocuments};
 use super::{
     PROTOCOLS,

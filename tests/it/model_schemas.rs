@@ -5,7 +5,13 @@ use std::collections::BTreeSet;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
-use crate::support::{Answer, TestGateway, json_schema::fault, setosa, table, tokens::TokenBuilder};
+use crate::support::{
+    Answer, TestGateway,
+    binary::{run, text},
+    json_schema::fault,
+    setosa, table,
+    tokens::TokenBuilder,
+};
 
 /// Models of different kinds, by name, with their files in `tests/models`.
 const KINDS: [(&str, &str); 9] = [
@@ -258,4 +264,34 @@ async fn a_model_has_a_schema_of_its_own_with_a_request_to_paste() {
         assert_eq!(request.send().await.unwrap().status().as_u16(), status);
     })
     .await;
+}
+
+#[tokio::test]
+async fn the_command_prints_the_document_of_the_server() {
+    let gateway = TestGateway::builder().model("towns.onnx", "towns").start().await;
+    let served = description(&gateway, Some("read")).await.body;
+    let folder = gateway.repository.path();
+    let repository = [("GATEWAY__MODELS__REPOSITORY", folder.to_str().unwrap())];
+    let here = |arguments: &[&str], environment: &[(&str, &str)]| {
+        run(&[&["openapi"], arguments].concat(), folder, environment)
+    };
+    let offline: Value = serde_json::from_slice(&here(&["--json"], &repository).stdout).unwrap();
+    assert_eq!(offline, served);
+    let pretty = text(&here(&["."], &[]).stdout);
+    assert_eq!(
+        (serde_json::from_str::<Value>(&pretty).unwrap(), pretty.lines().count() > 1000),
+        (served, true)
+    );
+
+    let one = here(&["towns.onnx", "--json"], &[]);
+    assert_eq!(text(&one.stdout).lines().count(), 1);
+    let document: Value = serde_json::from_slice(&one.stdout).unwrap();
+    assert_eq!(described(&document), BTreeSet::from(["towns".to_owned()]));
+
+    gateway.repository.put_test_model("bad.onnx", "iris_golden_mismatch");
+    let partial = here(&["towns.onnx", "bad.onnx", "--json"], &[]);
+    assert_eq!((partial.status.code(), &partial.stdout), (Some(1), &one.stdout), "{partial:?}");
+    assert!(text(&partial.stderr).contains("golden_mismatch"), "{partial:?}");
+    let missing = here(&["nothing.onnx"], &[]);
+    assert_eq!((missing.status.code(), missing.stdout.len()), (Some(1), 0), "{missing:?}");
 }
