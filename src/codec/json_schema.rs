@@ -189,6 +189,17 @@ pub(crate) fn input(spec: &ValueSpec, contract: &Contract) -> Value {
     schema
 }
 
+/// Returns the schema of a value of exactly one of these forms, and the forms. An only form has the name of the whole.
+pub(crate) fn one_of(name: &'static str, mut forms: Schemas, place: SchemaPlace<'_>) -> Schemas {
+    if let [(only, _)] = forms.as_mut_slice() {
+        *only = name;
+        return forms;
+    }
+    let references: Vec<Value> = forms.iter().map(|(form, _)| place.reference(form)).collect();
+    forms.push((name, json!({"oneOf": references})));
+    forms
+}
+
 /// Returns the schema of an object with these properties and no others.
 pub(crate) fn object(properties: Map<String, Value>, required: &[&str]) -> Value {
     json!({

@@ -1,7 +1,7 @@
 //! Inputs for examples of requests: those of a golden case, or synthetic ones.
 
 use super::{
-    Inputs,
+    Inputs, first_rows,
     row_sampler::split,
     synthetic_inputs::{ATTEMPTS, synthetic_inputs},
 };
@@ -34,17 +34,14 @@ pub fn short_example_inputs(
     contract: &Contract,
     most: usize,
 ) -> Option<Inputs> {
-    let first_row = |inputs: Inputs| match layout.and_then(|_| split(&inputs)?.into_iter().next()) {
-        Some(row) => row,
-        None => inputs,
-    };
     let count = |inputs: &Inputs| inputs.iter().map(|(_, tensor)| tensor.data().len()).sum::<usize>();
     let inputs = match contract.golden.first() {
-        Some(case) if layout.is_some() || count(&case.inputs) <= most => case.inputs.clone(),
+        Some(case) if layout.is_some() => first_rows(&case.inputs),
+        Some(case) if count(&case.inputs) <= most => case.inputs.clone(),
         _ if least_elements(signature) > most => return None,
         _ => synthetic_inputs(signature, layout, contract, *ATTEMPTS.first()?).ok().flatten()?,
     };
-    Some(first_row(inputs)).filter(|inputs| count(inputs) <= most)
+    Some(inputs).filter(|inputs| count(inputs) <= most)
 }
 
 /// Returns the number of elements if every open dimension is one.

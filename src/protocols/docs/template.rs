@@ -38,16 +38,9 @@ impl Template {
     #[expect(clippy::expect_used, reason = "the description is fixed, and a test reads it")]
     pub(super) fn new(description: utoipa::openapi::OpenApi) -> Self {
         let document = serde_json::to_value(description).expect("the description is JSON");
-        let Value::Object(mut head) = document else { unreachable!("a description is an object") };
-        let mut taken = |name: &str| match head.remove(name) {
-            Some(Value::Object(members)) => members,
-            _ => Map::new(),
-        };
-        let (paths, mut components) = (taken("paths"), taken("components"));
-        let schemas = match components.remove("schemas") {
-            Some(Value::Object(schemas)) => schemas,
-            _ => Map::new(),
-        };
+        let mut head = members(Some(document));
+        let (paths, mut components) = (members(head.remove("paths")), members(head.remove("components")));
+        let schemas = members(components.remove("schemas"));
         let tags = match head.remove("tags") {
             Some(Value::Array(tags)) => tags,
             _ => Vec::new(),
@@ -77,6 +70,14 @@ impl Template {
             writer.add(*model, &identifier);
         }
         writer.finish(models.len())
+    }
+}
+
+/// Returns the members of an object; none if it is anything else.
+fn members(value: Option<Value>) -> Map<String, Value> {
+    match value {
+        Some(Value::Object(members)) => members,
+        _ => Map::new(),
     }
 }
 

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     codec::json_schema::{
-        FEATURES, MAX_COLUMNS, SchemaPlace, Schemas, VALUES, feature_names, object, row_schemas,
+        FEATURES, MAX_COLUMNS, SchemaPlace, Schemas, VALUES, feature_names, object, one_of, row_schemas,
     },
     edge::{DescribedModel, ModelDescription, OperationPaths, OperationSchemas},
     protocols::tensorflow::schema::{INSTANCES, RESPONSE, carries, schemas},
@@ -45,9 +45,7 @@ fn requests(model: DescribedModel<'_>, place: SchemaPlace<'_>) -> Schemas {
         requests.push(("RecordsRequest", only("dataframe_records", list(place.reference(FEATURES)))));
     }
     requests.push(("ListRequest", only("instances", place.reference(INSTANCES))));
-    let forms: Vec<Value> = requests.iter().map(|(name, _)| place.reference(name)).collect();
-    requests.push((REQUEST, json!({"oneOf": forms})));
-    requests
+    one_of(REQUEST, requests, place)
 }
 
 /// Returns the schema of the names of all columns, in the order of the model.

@@ -7,7 +7,7 @@ use crate::{
         Model,
         json_schema::{
             MAX_COLUMNS, ROW, SchemaPlace, Schemas, allowed_texts, have_distinct_names, inputs, list_or_bare,
-            object, output_element, outputs, row_schemas, row_width, type_name,
+            object, one_of, output_element, outputs, row_schemas, row_width, type_name,
         },
     },
     model::{Contract, Labels, Layout, Output, ValueKind, ValueSpec},
@@ -39,15 +39,9 @@ pub(super) fn schemas(name: &str, model: Model<'_>, place: SchemaPlace<'_>) -> S
         responses.insert(0, ("RowsResponse", object(many, &["model", "version", "predictions"])));
         responses.insert(0, ("RowResponse", result(model, layout, head)));
     }
-    for (name, forms) in [(REQUEST, &requests), (RESPONSE, &responses)] {
-        let mut references: Vec<Value> = forms.iter().map(|(form, _)| place.reference(form)).collect();
-        let schema = match references.len() {
-            1 => references.remove(0),
-            _ => json!({"oneOf": references}),
-        };
-        parts.push((name, schema));
-    }
-    parts.into_iter().chain(requests).chain(responses).collect()
+    parts.extend(one_of(REQUEST, requests, place));
+    parts.extend(one_of(RESPONSE, responses, place));
+    parts
 }
 
 fn head(name: &str) -> Map<String, Value> {
