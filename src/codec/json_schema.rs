@@ -47,7 +47,7 @@ pub(crate) fn element(element_type: ElementType) -> Value {
 }
 
 /// Returns the schema of an element of an input with this number of columns. If the graph lists the only values that all
-/// columns take, an element is one of these.
+/// columns take, an element is one of these. `NaN` stands for a value that is missing, if the graph handles such values.
 pub(crate) fn input_element(
     input: &str,
     element_type: ElementType,
@@ -63,6 +63,10 @@ pub(crate) fn input_element(
     };
     if let Some(values) = facts.and_then(|facts| closed_categories(facts, element_type)) {
         schema["enum"] = values;
+    }
+    let mut known = contract.graph.columns.iter();
+    if element_type.is_float() && known.any(|(name, _, facts)| name == input && facts.missing) {
+        return json!({"anyOf": [schema, {"const": "NaN"}]});
     }
     schema
 }
@@ -202,12 +206,16 @@ pub(crate) fn one_of(name: &'static str, mut forms: Schemas, place: SchemaPlace<
 
 /// Returns the schema of an object with these properties and no others.
 pub(crate) fn object(properties: Map<String, Value>, required: &[&str]) -> Value {
-    json!({
-        "type": "object",
-        "properties": properties,
-        "required": required,
-        "additionalProperties": false,
-    })
+    let mut schema = open_object(properties, required);
+    schema["additionalProperties"] = false.into();
+    schema
+}
+
+/// Returns the schema of an object with these properties, and perhaps others, which are ignored.
+pub(crate) fn open_object(properties: Map<String, Value>, required: &[&str]) -> Value {
+    let mut schema = json!({"type": "object", "required": required});
+    schema["properties"] = Value::Object(properties);
+    schema
 }
 
 /// Returns the schema of an output in the response to tensors.
@@ -368,4 +376,90 @@ fn short(text: &str) -> &str {
         end -= 1;
     }
     &text[..end]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Cell, element_objection};
+
+    /// Returns true if numbers within the schema's limits are exactly those that the gateway accepts.
+    fn accepts(schema: &Value, number: f64) -> bool {
+        let limit = |keyword: &str| schema.get(keyword).and_then(Value::as_f64);
+        limit("minimum").is_none_or(|limit| number >= limit)
+            && limit("maximum").is_none_or(|limit| number <= limit)
+            && limit("exclusiveMinimum").is_none_or(|limit| number > limit)
+            && limit("exclusiveMaximum").is_none_or(|limit| number < limit)
+    }
+
+    #[test]
+    fn the_limits_of_floats_are_those_of_the_gateway() {
+        let contracts =
+            [(None, None), (Some(0.1), Some(15.0)), (Some(-1e39), Some(1e39)), (Some(-1e5), None)];
+        for element_type in [ElementType::F16, ElementType::Bf16, ElementType::F32, ElementType::F64] {
+            for (minimum, maximum) in contracts {
+                let feature = Feature { minimum, maximum, ..Feature::new("x") };
+                let schema = bounded(element_type, minimum, maximum);
+                // Halves are rounded from 32-bit floats, so their limit is not that of the last 64-bit one.
+                let of_type = first_too_large(element_type);
+                let of_type = of_type.into_iter().flat_map(|edge| [edge, edge * (1.0 - 1e-7)]);
+                let of_contract = [minimum, maximum, Some(0.0)].into_iter().flatten();
+                let of_contract = of_contract.flat_map(|edge| [edge, edge.next_down(), edge.next_up()]);
+                let numbers = of_type.chain(of_contract).flat_map(|number| [number, -number]);
+                for number in numbers {
+                    let objection = element_objection(&Cell::Float(number), element_type, Some(&feature));
+                    assert_eq!(
+                        accepts(&schema, number),
+                        objection.is_none(),
+                        "{element_type} {number} {schema}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_limits_of_whole_numbers_are_those_of_the_gateway() {
+        for element_type in [ElementType::I8, ElementType::U8, ElementType::I32, ElementType::U32] {
+            for (minimum, maximum) in [(None, None), (Some(-3.0), Some(3.5)), (Some(-1e12), Some(1e12))] {
+                let feature = Feature { minimum, maximum, ..Feature::new("x") };
+                let schema = bounded(element_type, minimum, maximum);
+                for number in
+                    [-2_147_483_649, -129, -128, -4, -3, -1, 0, 3, 4, 127, 255, 256, 4_294_967_296_i64]
+                {
+                    let cell = Cell::Integer(number.into());
+                    let objection = element_objection(&cell, element_type, Some(&feature));
+                    #[expect(clippy::cast_precision_loss, reason = "they are small")]
+                    let accepted = accepts(&schema, number as f64);
+                    assert_eq!(accepted, objection.is_none(), "{element_type} {number} {schema}");
+                }
+            }
+        }
+        let schema = element(ElementType::U64);
+        assert_eq!(schema["maximum"], json!(u64::MAX), "every digit is kept");
+    }
+
+    #[test]
+    fn tensors_are_lists_as_deep_as_their_shape() {
+        let shape =
+            [Dimension::Dynamic("N".to_owned()), Dimension::Fixed(2), Dimension::Dynamic(String::new())];
+        let schema = nested(json!(true), &shape);
+        let innermost = json!({"type": "array", "items": true});
+        let pair = json!({"type": "array", "items": innermost, "minItems": 2, "maxItems": 2});
+        assert_eq!(schema, json!({"type": "array", "items": pair, "minItems": 1}));
+        assert_eq!(nested(json!(true), &[]), json!(true));
+    }
+
+    #[test]
+    fn values_are_listed_if_names_can_be_made_of_them() {
+        let listed = |texts: &[&str]| {
+            let texts: Vec<String> = texts.iter().map(|text| (*text).to_owned()).collect();
+            allowed_texts(&texts).is_some()
+        };
+        assert!(listed(&["no", "yes", "Zürich"]));
+        for unlisted in [&["a b", "a-b"][..], &["1", "-1"], &["+"], &[]] {
+            assert!(!listed(unlisted), "{unlisted:?}");
+        }
+        assert!(!listed(&[&*"x".repeat(2000)]));
+    }
 }

@@ -3,7 +3,7 @@
 use super::{
     Inputs, first_rows,
     row_sampler::split,
-    synthetic_inputs::{ATTEMPTS, synthetic_inputs},
+    synthetic_inputs::{ATTEMPTS, RANK_WITH_BATCHES, synthetic_inputs},
 };
 use crate::model::{Contract, Dimension, Layout, Signature, ValueSpec};
 
@@ -26,7 +26,8 @@ pub fn example_inputs(signature: &Signature, layout: Option<&Layout>, contract: 
     found
 }
 
-/// Returns the first of [`example_inputs`], without making the others; `None` if it has more than `most` elements.
+/// Returns the first of [`example_inputs`], without making the others. `None` if it has more than `most` elements, or is
+/// synthetic and as small as models of images or sounds do not take.
 #[must_use]
 pub fn short_example_inputs(
     signature: &Signature,
@@ -38,10 +39,17 @@ pub fn short_example_inputs(
     let inputs = match contract.golden.first() {
         Some(case) if layout.is_some() => first_rows(&case.inputs),
         Some(case) if count(&case.inputs) <= most => case.inputs.clone(),
-        _ if least_elements(signature) > most => return None,
+        _ if least_elements(signature) > most || takes_sizes(signature) => return None,
         _ => synthetic_inputs(signature, layout, contract, *ATTEMPTS.first()?).ok().flatten()?,
     };
     Some(inputs).filter(|inputs| count(inputs) <= most)
+}
+
+/// Returns true if an input has an open dimension beside those of rows and columns, as an image of any size.
+fn takes_sizes(signature: &Signature) -> bool {
+    let is_open = |dimension: &Dimension| matches!(dimension, Dimension::Dynamic(_));
+    let mut shapes = signature.inputs.iter().filter_map(|spec| spec.as_tensor()).map(|(_, shape)| shape);
+    shapes.any(|shape| shape.len() >= RANK_WITH_BATCHES && shape.iter().skip(1).any(is_open))
 }
 
 /// Returns the number of elements if every open dimension is one.

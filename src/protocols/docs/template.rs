@@ -233,12 +233,12 @@ fn note<'v>(name: &str, value: &'v Value, models: usize, described: usize) -> Co
     let left_out = if left_out == 0 {
         String::new()
     } else {
-        format!(" {left_out} more have no room here: `GET /models/{{model}}/schema` has their schemas.")
+        format!(" Models without room here: {left_out}. `GET /models/{{model}}/schema` has their schemas.")
     };
     let text = value["description"].as_str().unwrap_or_default();
     let mut info = value.clone();
     info["description"] =
-        format!("{text}\n\nDescribes {described} models in service by their own schemas.{left_out}").into();
+        format!("{text}\n\nModels in service with schemas of their own: {described}.{left_out}").into();
     Cow::Owned(info)
 }
 
@@ -258,4 +258,61 @@ fn end(out: &mut Vec<u8>, members: &[u8]) {
         out.pop();
     }
     out.push(b'}');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        codec::Model,
+        config::Settings,
+        model::{
+            Constants, Contract, Dimension, ElementType, Feature, Layout, ModelName, Signature, ValueSpec,
+        },
+    };
+
+    #[test]
+    fn a_model_without_room_is_left_out_and_the_others_stay() {
+        let shape = |columns| vec![Dimension::Dynamic(String::new()), Dimension::Fixed(columns)];
+        let signature = |columns| Signature {
+            inputs: vec![ValueSpec::tensor("x", ElementType::F32, shape(columns))],
+            outputs: vec![ValueSpec::tensor("y", ElementType::F32, shape(1))],
+        };
+        let features = |count, length: usize| {
+            let name = |index: usize| Feature::new(format!("{index}{}", "x".repeat(length)));
+            Contract::new((0..count).map(name).collect(), Vec::new())
+        };
+        let models = [("large", 200, 2000), ("small", 3, 1)].map(|(name, count, length)| {
+            let (signature, contract) = (signature(count), features(count, length));
+            let layout = Layout::of(&signature, &contract).unwrap().unwrap();
+            (name.parse::<ModelName>().unwrap(), signature, contract, layout)
+        });
+        let constants = Constants::default();
+        let described: Vec<DescribedModel<'_>> = models
+            .iter()
+            .map(|(name, signature, contract, layout)| DescribedModel {
+                name,
+                version: "1".parse().unwrap(),
+                digest: "0123",
+                model: Model { signature, layout: Some(layout), contract },
+                constants: &constants,
+                takes_instances: true,
+                is_default: true,
+                example: None,
+            })
+            .collect();
+        let template = Template::new(super::super::description(&Settings::default()));
+        let document: Value = serde_json::from_slice(&template.write(&described)).unwrap();
+        let schemas = document["components"]["schemas"].as_object().unwrap();
+        assert!(schemas.keys().any(|name| name.starts_with("small.")));
+        assert!(!schemas.keys().any(|name| name.starts_with("large.")));
+        assert!(document["paths"]["/models/large/predict"].is_null());
+        let says = document["info"]["description"].as_str().unwrap();
+        assert!(says.contains("of their own: 1.") && says.contains("without room here: 1."), "{says}");
+        let tags = document["tags"].as_array().unwrap();
+        assert!(tags.iter().any(|tag| tag["name"] == "model small"));
+        let generic: Value = serde_json::from_slice(&template.generic()).unwrap();
+        let expected = serde_json::to_value(super::super::description(&Settings::default())).unwrap();
+        assert_eq!(generic, expected, "nothing is lost in between");
+    }
 }

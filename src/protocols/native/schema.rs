@@ -84,10 +84,7 @@ fn prediction(spec: &ValueSpec, contract: &Contract) -> Value {
     let label = match (&contract.classes, &contract.graph.labels) {
         (classes, _) if is_label && !classes.is_empty() => Some(classes_schema(classes)),
         (_, Some(Labels::Texts(texts))) if type_name(element_type) == "string" => Some(classes_schema(texts)),
-        (_, Some(Labels::Integers(numbers))) if type_name(element_type) == "integer" => {
-            let numbers: Vec<i64> = numbers.iter().take(MAX_COLUMNS + 1).copied().collect();
-            (numbers.len() <= MAX_COLUMNS).then(|| json!({"type": "integer", "enum": numbers}))
-        }
+        // Some exporters write positions in the list of labels, so whole numbers need not be labels.
         _ => None,
     };
     let label = label.unwrap_or_else(|| output_element(element_type, contract));

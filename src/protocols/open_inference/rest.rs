@@ -55,11 +55,13 @@ pub(super) fn describe(model: DescribedModel<'_>, place: SchemaPlace<'_>) -> Mod
     if model.model.signature.inputs.iter().any(|spec| spec.as_tensor().is_none()) {
         return ModelDescription::default();
     }
+    // Not every sequence or map can be carried.
+    let has_tensors = model.model.signature.outputs.iter().all(|spec| spec.as_tensor().is_some());
     let infer = OperationSchemas {
         action: "infer",
         request: model_schema::REQUEST,
         response: model_schema::RESPONSE,
-        example: model.example.map(|example| example.tensors.clone()),
+        example: model.example.filter(|_| has_tensors).map(|example| example.tensors.clone()),
     };
     let paths = OperationPaths { of_model: Some("/v2/models/{model}/infer"), of_default: None };
     ModelDescription {

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     codec::{
         Model,
-        json_schema::{Schemas, input_element, object, output_element, row_width},
+        json_schema::{Schemas, input_element, object, open_object, output_element, row_width},
     },
     model::{Contract, Dimension, ElementType, ValueSpec},
 };
@@ -50,11 +50,6 @@ pub(super) fn schemas(name: &str, model: Model<'_>) -> Schemas {
         (REQUEST, open_object(request.into_iter().collect(), &["inputs"])),
         (RESPONSE, object(response.into_iter().collect(), &["model_name", "model_version", "outputs"])),
     ]
-}
-
-/// Returns the schema of an object with these properties, and perhaps others, which are ignored.
-fn open_object(properties: Map<String, Value>, required: &[&str]) -> Value {
-    json!({"type": "object", "properties": properties, "required": required})
 }
 
 /// Returns a reference to the schema that all models share.
