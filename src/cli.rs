@@ -16,6 +16,7 @@ mod init;
 mod inspect;
 mod load_settings;
 mod named_models;
+mod openapi;
 mod output;
 mod predict;
 mod rollback;
@@ -72,6 +73,9 @@ enum Command {
     /// Score the rows of a CSV, JSON lines or Parquet file; exit status 5 if some rows were rejected
     #[command(after_help = examples::SCORE)]
     Score(Box<score::ScoreArguments>),
+    /// Print the API description (OpenAPI 3.1) of the repository's models, or of the given files, without a server
+    #[command(after_help = examples::OPENAPI)]
+    Openapi(openapi::OpenapiArguments),
     /// Sign a token with the gateway's key and print it
     #[command(after_help = examples::TOKEN)]
     Token(token::TokenArguments),
@@ -130,6 +134,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::AdmitEach => admit::admit_each(),
         Command::Predict(arguments) => predict::predict(&files, arguments),
         Command::Score(arguments) => score::score(&files, &arguments),
+        Command::Openapi(arguments) => openapi::openapi(&files, &arguments),
         Command::Token(arguments) => token::token(&files, &arguments),
         Command::HashSecret(JsonArguments { json }) => hash_secret::hash_secret(json),
         Command::ConfigSchema(arguments) => config_schema::config_schema(&arguments),

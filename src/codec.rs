@@ -4,8 +4,10 @@ pub(crate) mod body;
 mod csv_field;
 pub(crate) mod cursor;
 pub(crate) mod elements;
+mod example;
 pub(crate) mod field_error;
 pub(crate) mod json_element;
+pub(crate) mod json_schema;
 mod list_of_rows;
 mod model;
 mod rows_requested;
@@ -15,6 +17,7 @@ pub(crate) mod whole;
 
 pub use body::{BodyError, other_encoding, parse, parse_valid, without_mark};
 pub(crate) use csv_field::csv_cell;
+pub use example::{infer_example, row_example, tensors_example};
 pub use field_error::{FieldError, RowBase, input_errors, input_pointer, row_errors};
 pub(crate) use list_of_rows::ListOfRows;
 pub use model::Model;

@@ -13,6 +13,7 @@ mod error;
 pub(crate) mod grpc;
 mod labels;
 mod layers;
+mod model_description;
 mod observe;
 mod offload;
 mod open_paths;
@@ -32,10 +33,14 @@ mod version;
 
 pub(crate) use crate::auth::{MayManage, MayPredict, MayRead, Permission};
 pub(crate) use access::RequestRecord;
+pub(crate) use authenticate::MaybeCaller;
 pub(crate) use charge::{ChargedBody, charge_bytes, charge_for, charge_of, charged_response, length_of};
 pub use codes::{FIELD_CODES, OAUTH_CODES, PROBLEM_CODES};
 pub(crate) use error::ApiError;
 pub(crate) use layers::{authorized, authorized_by_platform, observed};
+pub(crate) use model_description::{
+    DescribedModel, ModelDescription, ModelExample, ModelOperation, OperationPaths, OperationSchemas,
+};
 pub(crate) use offload::{is_large, offload};
 pub use open_paths::OpenPaths;
 pub(crate) use peer::FORWARDED_FOR;

@@ -58,7 +58,7 @@ pub use model_config::{ModelConfig, Pin, SchedulerConfig, Versions, model_config
 pub use notice::Notice;
 pub use operation::{OperationError, RolledBack};
 pub use output_size::OutputSize;
-pub use proof::{FoundOutputs, example_inputs, find_outputs};
+pub use proof::{FoundOutputs, example_inputs, find_outputs, short_example_inputs};
 pub use refusal::{Reason, Refusal};
 pub use schedule::decide as decide_schedule;
 pub use servable::{PrepareRows, ResponseParts, RowsWriter, Servable, Stamp};

@@ -5,6 +5,7 @@
 mod docs;
 mod invocations;
 mod mlflow;
+mod model_example;
 pub mod native;
 pub mod open_inference;
 mod routes;
@@ -15,6 +16,7 @@ mod vertex;
 
 use crate::edge::{OpenPaths, Protocol, Protocols};
 
+pub use docs::{OfflineModel, openapi_of};
 pub use open_inference::grpc::router as grpc_router;
 pub use routes::{admin_router, openapi};
 pub use service::{HttpService, SharedService};

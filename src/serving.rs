@@ -22,7 +22,7 @@ pub use prediction::{Inference, Prediction, RequestContext};
 
 pub use crate::lifecycle::{
     BatchCounts, Counts, HistoryEntry, Notice, OperationError, Reason, Refusal, ResponseParts, RolledBack,
-    RowsWriter, Servable, State as VersionState, Total, VersionStatus,
+    RowsWriter, Servable, State as VersionState, Total, VersionStatus, short_example_inputs,
 };
 
 use crate::{
@@ -62,6 +62,17 @@ pub enum Readiness {
     Draining,
 }
 
+/// Returns the model for requests that name none, if no setting names it: the only one, else `iris`. The names are
+/// sorted, and may be there several times.
+pub fn default_among<'n>(
+    mut names: impl DoubleEndedIterator<Item = &'n ModelName> + Clone,
+) -> Option<&'n ModelName> {
+    let mut ends = names.clone();
+    let first = ends.next();
+    let only = first.filter(|first| ends.next_back().is_none_or(|last| last == *first));
+    only.or_else(|| names.find(|name| name.as_str() == FALLBACK_MODEL))
+}
+
 impl Serving {
     /// Serves the models of this lifecycle.
     #[must_use]
@@ -90,11 +101,8 @@ impl Serving {
             return Ok(name.clone());
         }
         let status = self.lifecycle.status();
-        // Sorted by name: if the last is the first, there is one.
-        let only = status.first().filter(|first| status.last().is_some_and(|last| last.model == first.model));
-        let fallback = || status.iter().find(|status| status.model.as_str() == FALLBACK_MODEL);
-        match only.or_else(fallback) {
-            Some(status) => Ok(status.model.clone()),
+        match default_among(status.iter().map(|status| &status.model)) {
+            Some(name) => Ok(name.clone()),
             None if self.lifecycle.first_pass_is_done() => Err(ServingError::NoDefaultModel),
             None => Err(ServingError::Starting),
         }
@@ -219,6 +227,18 @@ impl Serving {
     #[must_use]
     pub fn servables(&self) -> Vec<Arc<Servable>> {
         self.lifecycle.serving().all()
+    }
+
+    /// Returns a number that changes with the versions in service. What is read after it is at least as new.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.lifecycle.serving().generation()
+    }
+
+    /// Returns the version of each model for requests that name none, sorted by name.
+    #[must_use]
+    pub fn default_versions(&self) -> Vec<Arc<Servable>> {
+        self.lifecycle.serving().defaults()
     }
 
     /// Returns the names of the models in service, sorted.

@@ -1,6 +1,6 @@
 //! Scopes: `predict`, `read`, `manage`, each for all models or for one.
 
-use std::{fmt, str::FromStr};
+use std::{collections::BTreeSet, fmt, str::FromStr};
 
 use crate::model::ModelName;
 
@@ -115,6 +115,12 @@ impl Scopes {
         })
     }
 
+    /// Returns the models with which the action is permitted, sorted; `None` if it is with all.
+    #[must_use]
+    pub fn models(&self, action: Action) -> Option<BTreeSet<&ModelName>> {
+        self.0.iter().filter(|scope| scope.action == action).map(|scope| scope.model.as_ref()).collect()
+    }
+
     /// Returns true if these scopes permit everything that `other` permits.
     #[must_use]
     pub fn cover(&self, other: &Self) -> bool {
@@ -151,6 +157,16 @@ mod tests {
         assert!(scopes.permit(Action::Read, Some(&model("wine"))));
         assert!(!scopes.permit(Action::Manage, Some(&model("iris"))));
         assert_eq!(scopes.to_string(), "predict:iris read");
+    }
+
+    #[test]
+    fn models_are_listed_unless_the_action_is_permitted_with_all() {
+        let models = |claim| {
+            let scopes = Scopes::of_claim(claim);
+            scopes.models(Action::Read).map(|models| models.into_iter().cloned().collect::<Vec<_>>())
+        };
+        assert_eq!(models("read:wine predict read:iris"), Some(vec![model("iris"), model("wine")]));
+        assert_eq!((models("read:wine read"), models("predict")), (None, Some(Vec::new())));
     }
 
     #[test]

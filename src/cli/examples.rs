@@ -64,6 +64,13 @@ Examples:
   onnx-gateway predict iris.onnx --input @request.json --json
   echo '{\"inputs\": {\"x\": [[1, 2]]}}' | onnx-gateway predict model.onnx --input -";
 
+/// Examples of `openapi`.
+pub(super) const OPENAPI: &str = "\
+Examples:
+  onnx-gateway openapi --config gateway.toml > openapi.json
+  onnx-gateway openapi wine.onnx                 of one model, before it is served
+  onnx-gateway openapi models/ --json | jq '.components.schemas[\"iris.Features\"]'";
+
 /// Examples of `token`.
 pub(super) const TOKEN: &str = "\
 Examples:

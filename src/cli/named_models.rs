@@ -46,15 +46,20 @@ impl NamedModels {
         &self.files
     }
 
+    /// Changes the settings of models so that these are served.
+    pub(super) fn select(&self, settings: &mut ModelsSettings) {
+        settings.files.clone_from(&self.files);
+        if let Some(repository) = &self.repository {
+            settings.repository.clone_from(repository);
+        }
+    }
+
     /// Changes the settings so that these models are served. Without keys for real callers, a generated key signs
     /// tokens, the state is temporary, and every listener must be on a loopback address.
     pub(super) fn apply(&self, loaded: &mut Loaded) -> Vec<SettingsProblem> {
         let is_for_development = !Self::has_real_keys(loaded);
         let settings = &mut loaded.settings;
-        settings.models.files.clone_from(&self.files);
-        if let Some(repository) = &self.repository {
-            settings.models.repository.clone_from(repository);
-        }
+        self.select(&mut settings.models);
         if !is_for_development {
             return Vec::new();
         }

@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use axum::{
-    extract::{Request, State},
-    http::HeaderMap,
+    extract::{FromRequestParts, Request, State},
+    http::{Extensions, HeaderMap, header, request::Parts},
     middleware::Next,
     response::Response,
 };
@@ -29,13 +29,32 @@ pub(super) async fn authenticate(
         return Ok(next.run(request).await);
     }
     let caller = caller(&state, request.headers(), request.uri().query())
-        .map_err(|error| counted(error, &state, &request))?;
+        .map_err(|error| counted(error, &state, request.extensions(), request.headers()))?;
     tracing::Span::current().record("caller.subject", caller.subject.as_str());
     request.extensions_mut().insert(Arc::clone(&caller));
     let mut response = next.run(request).await;
     // For the access log, which is an outer layer.
     response.extensions_mut().insert(caller);
     Ok(response)
+}
+
+/// The caller of a path that needs no token; `None` if the request has none. Authenticated and charged like any other.
+#[derive(Clone, Debug)]
+pub(crate) struct MaybeCaller(pub(crate) Option<Arc<Caller>>);
+
+impl FromRequestParts<EdgeState> for MaybeCaller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &EdgeState) -> Result<Self, ApiError> {
+        let Parts { headers, uri, extensions, .. } = parts;
+        if state.authentication.is_on() && !headers.contains_key(header::AUTHORIZATION) {
+            return Ok(Self(None));
+        }
+        let caller = caller(state, headers, uri.query());
+        let caller = caller.map_err(|error| counted(error, state, extensions, headers))?;
+        tracing::Span::current().record("caller.subject", caller.subject.as_str());
+        Ok(Self(Some(caller)))
+    }
 }
 
 fn caller(state: &EdgeState, headers: &HeaderMap, query: Option<&str>) -> Result<Arc<Caller>, ApiError> {
@@ -51,7 +70,7 @@ fn caller(state: &EdgeState, headers: &HeaderMap, query: Option<&str>) -> Result
 /// Charges the error of an unauthenticated request to its address. An address with too many of them gets 429 instead.
 ///
 /// An expired token is exempt: it was signed for its caller, who has to learn each time that a new one is needed.
-fn counted(error: ApiError, state: &EdgeState, request: &Request) -> ApiError {
+fn counted(error: ApiError, state: &EdgeState, extensions: &Extensions, headers: &HeaderMap) -> ApiError {
     let is_guess = match &error {
         ApiError::NoToken => true,
         ApiError::BadToken(error) => *error != TokenError::Expired,
@@ -60,6 +79,6 @@ fn counted(error: ApiError, state: &EdgeState, request: &Request) -> ApiError {
     let Some(failed_tokens) = state.failed_tokens.as_ref().filter(|_| is_guess) else {
         return error;
     };
-    let address = state.address(request.extensions(), request.headers());
+    let address = state.address(extensions, headers);
     failed_tokens.charge(address).map_or_else(ApiError::FailedTokens, |()| error)
 }

@@ -8,8 +8,12 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 
-use super::{problem::MEDIA_TYPE, state::EdgeState};
-use crate::config::Settings;
+use super::{
+    model_description::{DescribedModel, ModelDescription},
+    problem::MEDIA_TYPE,
+    state::EdgeState,
+};
+use crate::{codec::json_schema::SchemaPlace, config::Settings};
 
 /// A protocol that requests and responses follow.
 pub(crate) trait Protocol: fmt::Debug + Sync {
@@ -28,6 +32,12 @@ pub(crate) trait Protocol: fmt::Debug + Sync {
 
     /// Returns its routes with these settings: none if it is off.
     fn routes(&self, settings: &Settings) -> Routes;
+
+    /// Returns its operations on one model, with schemas at this place. It may describe operations that settings switch
+    /// off.
+    fn describe(&self, _: DescribedModel<'_>, _: SchemaPlace<'_>) -> ModelDescription {
+        ModelDescription::default()
+    }
 
     /// Returns the body of an error, an [`ErrorDocument`] if it has no form of its own. `None` if it uses problem
     /// documents.

@@ -11,7 +11,7 @@ mod synthetic_inputs;
 
 pub use batchable::{BatchingFound, BatchingHints, find_batching};
 pub use classes::check_classes;
-pub use examples::example_inputs;
+pub use examples::{example_inputs, short_example_inputs};
 pub use forms::{FoundOutputs, find_outputs};
 pub(super) use row_sampler::RowSampler;
 use synthetic_inputs::{ATTEMPTS, synthetic_inputs};

@@ -2,7 +2,10 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use arc_swap::ArcSwap;
@@ -25,6 +28,8 @@ pub struct ServingModel {
 #[derive(Debug, Default)]
 pub struct ServingMap {
     models: ArcSwap<HashMap<ModelName, ServingModel>>,
+    /// Number of replacements.
+    generation: AtomicU64,
 }
 
 impl ServingMap {
@@ -65,6 +70,22 @@ impl ServingMap {
         all
     }
 
+    /// Returns a number that changes with every replacement. What is read after it is at least as new.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// Returns the version of each model for requests that name none, sorted by name.
+    #[must_use]
+    pub fn defaults(&self) -> Vec<Arc<Servable>> {
+        let models = self.models.load();
+        let default = |model: &ServingModel| model.versions.get(&model.default?).cloned();
+        let mut defaults: Vec<Arc<Servable>> = models.values().filter_map(default).collect();
+        defaults.sort_by(|left, right| left.name.cmp(&right.name));
+        defaults
+    }
+
     /// Replaces the serving versions of a model in one atomic store.
     pub(super) fn set(&self, name: &ModelName, serving: ServingModel) {
         let mut models = HashMap::clone(&self.models.load());
@@ -74,5 +95,6 @@ impl ServingMap {
             models.insert(name.clone(), serving);
         }
         self.models.store(Arc::new(models));
+        self.generation.fetch_add(1, Ordering::Release);
     }
 }

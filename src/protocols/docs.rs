@@ -1,9 +1,17 @@
 //! The API description (OpenAPI 3.1) and its viewer, which needs no network.
 
+mod document;
 mod errors;
+mod identifiers;
+mod model_documents;
+mod offline;
+mod template;
+
+use std::sync::Arc;
 
 use axum::{
-    Json, Router,
+    Extension, Json, Router,
+    extract::State,
     http::{HeaderMap, HeaderValue, header},
     middleware::map_response,
     response::{IntoResponse, Redirect, Response},
@@ -16,9 +24,10 @@ use utoipa::{
         ClientCredentials, Flow, HttpAuthScheme, HttpBuilder, OAuth2, Scopes, SecurityScheme,
     },
 };
-use utoipa_swagger_ui::{Config, SwaggerUi};
+use utoipa_swagger_ui::SwaggerUi;
 
-use self::errors::completed;
+pub use self::offline::{OfflineModel, openapi_of};
+use self::{errors::completed, model_documents::ModelDocuments};
 use super::{
     PROTOCOLS,
     native::json::{PredictAnswer, RowAnswer},
@@ -27,12 +36,15 @@ use super::{
 use crate::{
     codec::ValueDocument,
     config::Settings,
-    edge::{EdgeState, Routes},
+    edge::{ApiError, EdgeState, MaybeCaller, Routes},
 };
 
 /// Policy for the viewer: it has its own scripts and styles, and writes styles into the page.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
                                        frame-ancestors 'none'; base-uri 'none'; form-action 'self'";
+
+/// The script that starts the viewer with the description, and again once there is a token.
+const INITIALIZER: &str = include_str!("docs/swagger-initializer.js");
 
 #[derive(OpenApi)]
 #[openapi(
@@ -90,17 +102,37 @@ pub(super) fn description(settings: &Settings) -> utoipa::openapi::OpenApi {
 }
 
 /// Returns the routes `/openapi.json`, `/docs`, and the redirect from `/`.
-#[expect(clippy::expect_used, reason = "the description is fixed, and a test reads it")]
 pub(super) fn router(description: utoipa::openapi::OpenApi) -> Router<EdgeState> {
-    let description = serde_json::to_value(description).expect("the description is JSON");
-    let config = Config::new(["../openapi.json"]).validator_url("none").persist_authorization(false);
+    let documents = ModelDocuments::new(description);
     let policy = HeaderValue::from_static(CONTENT_SECURITY_POLICY);
     Router::new()
-        .merge(SwaggerUi::new("/docs").config(config))
+        .merge(SwaggerUi::new("/docs"))
+        .route("/docs/swagger-initializer.js", get(initializer))
         .layer(map_response(below_a_prefix))
         .layer(SetResponseHeaderLayer::overriding(header::CONTENT_SECURITY_POLICY, policy))
-        .route("/openapi.json", get(move || async move { Json(description.clone()).into_response() }))
+        .route("/openapi.json", get(openapi_json))
+        .layer(Extension(documents))
         .route("/", get(root))
+}
+
+/// Returns the description of the API. Callers with a token get one with the models that they may read, each with its
+/// own schemas; without a token it says nothing of models.
+async fn openapi_json(
+    State(state): State<EdgeState>,
+    Extension(documents): Extension<Arc<ModelDocuments>>,
+    MaybeCaller(caller): MaybeCaller,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let Some(caller) = caller else { return Ok(documents.generic().response(&headers, true)) };
+    let mut response = documents.of(&state, &caller).await?.response(&headers, false);
+    // For the access log, which is an outer layer.
+    response.extensions_mut().insert(caller);
+    Ok(response)
+}
+
+/// Returns the script that starts the viewer, in place of the one that comes with it.
+async fn initializer() -> Response {
+    ([(header::CONTENT_TYPE, "text/javascript")], INITIALIZER).into_response()
 }
 
 /// Makes a redirect relative, since a proxy in front may serve the gateway below a prefix.

@@ -7,6 +7,7 @@
 
 mod body;
 pub(super) mod describe;
+pub(super) mod schema;
 pub(super) mod target_model;
 
 use axum::{
@@ -37,9 +38,11 @@ use super::{
 };
 use crate::{
     auth::Caller,
+    codec::json_schema::SchemaPlace,
     config::{DialectName, DialectSettings, Settings},
     edge::{
-        ApiError, EdgeState, MayPredict, Permit, Protocol, Routes,
+        ApiError, DescribedModel, EdgeState, MayPredict, ModelDescription, OperationPaths, Permit, Protocol,
+        Routes,
         rest::{body::read_aligned, response::json_response},
     },
     model::ModelName,
@@ -74,6 +77,11 @@ impl Protocol for Invocations {
             probes: probes(understood),
             ..Routes::default()
         }
+    }
+
+    fn describe(&self, model: DescribedModel<'_>, place: SchemaPlace<'_>) -> ModelDescription {
+        let paths = OperationPaths { of_model: None, of_default: Some("/invocations") };
+        schema::describe(model, paths, place)
     }
 
     fn error_document(&self, status: StatusCode, sentence: &str) -> Option<Value> {

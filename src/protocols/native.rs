@@ -5,8 +5,10 @@ mod fast_path;
 mod health;
 pub mod json;
 mod metrics;
+mod model_schema;
 mod models;
 mod predict;
+mod schema;
 mod token;
 
 use axum::{
@@ -18,8 +20,12 @@ use serde_json::Value;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
+    codec::json_schema::SchemaPlace,
     config::Settings,
-    edge::{EdgeState, MEDIA_TYPE, Protocol, Routes},
+    edge::{
+        DescribedModel, EdgeState, MEDIA_TYPE, ModelDescription, OperationPaths, OperationSchemas, Protocol,
+        Routes,
+    },
 };
 
 pub(in crate::protocols) use fast_path::{FastPath, RequestPath};
@@ -45,6 +51,7 @@ impl Protocol for Native {
                 .routes(routes!(token::token))
                 .routes(routes!(models::list))
                 .routes(routes!(models::one))
+                .routes(routes!(model_schema::schema))
                 .routes(routes!(deployments::history))
                 .routes(routes!(deployments::rollback)),
             rows: OpenApiRouter::new()
@@ -56,6 +63,21 @@ impl Protocol for Native {
                 .routes(routes!(health::live))
                 .routes(routes!(health::ready)),
             ..Routes::default()
+        }
+    }
+
+    fn describe(&self, model: DescribedModel<'_>, place: SchemaPlace<'_>) -> ModelDescription {
+        let predict = OperationSchemas {
+            action: "predict",
+            request: schema::REQUEST,
+            response: schema::RESPONSE,
+            example: model.example.map(|example| example.native.clone()),
+        };
+        let paths =
+            OperationPaths { of_model: Some("/models/{model}/predict"), of_default: Some("/predict") };
+        ModelDescription {
+            operations: predict.at(paths, model, place),
+            schemas: schema::schemas(model.name.as_str(), model.model, place),
         }
     }
 

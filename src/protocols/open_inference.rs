@@ -8,8 +8,9 @@ pub(in crate::protocols) mod wire;
 use axum::http::Method;
 
 use crate::{
+    codec::json_schema::SchemaPlace,
     config::Settings,
-    edge::{Protocol, Routes, is_below},
+    edge::{DescribedModel, ModelDescription, Protocol, Routes, is_below},
 };
 
 /// The Open Inference Protocol.
@@ -42,5 +43,9 @@ impl Protocol for OpenInference {
             probes: rest::probes(),
             ..Routes::default()
         }
+    }
+
+    fn describe(&self, model: DescribedModel<'_>, place: SchemaPlace<'_>) -> ModelDescription {
+        rest::describe(model, place)
     }
 }

@@ -19,16 +19,16 @@ use validator::Validate;
 use super::invocations::{
     EnabledDialects,
     describe::{InvocationAnswer, InvocationDocument, InvocationErrors},
-    invoke,
+    invoke, schema,
     target_model::target_model,
 };
 use crate::{
     auth::Caller,
-    codec::{FieldError, parse_valid},
+    codec::{FieldError, json_schema::SchemaPlace, parse_valid},
     config::{DialectName, Settings},
     edge::{
-        ApiError, EdgeState, ErrorDocument, MayManage, MayPredict, Permit, Problem, Protocol, Routes,
-        rest::body::read_json,
+        ApiError, DescribedModel, EdgeState, ErrorDocument, MayManage, MayPredict, ModelDescription,
+        OperationPaths, Permit, Problem, Protocol, Routes, rest::body::read_json,
     },
     model::ModelName,
     serving::{OperationError, Reason, Refusal},
@@ -58,6 +58,11 @@ impl Protocol for SageMaker {
             platform_authenticates: dialects.authenticates(DialectName::Sagemaker),
             ..Routes::default()
         }
+    }
+
+    fn describe(&self, model: DescribedModel<'_>, place: SchemaPlace<'_>) -> ModelDescription {
+        let paths = OperationPaths { of_model: Some("/models/{model}/invoke"), of_default: None };
+        schema::describe(model, paths, place)
     }
 }
 

@@ -8,6 +8,7 @@ mod describe;
 mod models;
 mod predict;
 pub(in crate::protocols) mod run_inputs;
+pub(in crate::protocols) mod schema;
 mod target;
 pub(in crate::protocols) mod wire;
 
@@ -20,8 +21,12 @@ use utoipa_axum::{
 
 use self::target::Target;
 use crate::{
+    codec::json_schema::SchemaPlace,
     config::{DialectName, Settings},
-    edge::{EdgeState, Protocol, Routes, is_below},
+    edge::{
+        DescribedModel, EdgeState, ModelDescription, OperationPaths, OperationSchemas, Protocol, Routes,
+        is_below,
+    },
 };
 
 pub(super) use predict::rows_response;
@@ -45,6 +50,23 @@ impl Protocol for TensorFlow {
             tensors: inference(),
             platform_authenticates: dialects.authenticates(DialectName::KserveV1),
             ..Routes::default()
+        }
+    }
+
+    fn describe(&self, model: DescribedModel<'_>, place: SchemaPlace<'_>) -> ModelDescription {
+        if !schema::carries(model) {
+            return ModelDescription::default();
+        }
+        let predict = OperationSchemas {
+            action: "serving_predict",
+            request: schema::REQUEST,
+            response: schema::RESPONSE,
+            example: schema::example(model),
+        };
+        let paths = OperationPaths { of_model: Some("/v1/models/{model}:predict"), of_default: None };
+        ModelDescription {
+            operations: predict.at(paths, model, place),
+            schemas: schema::schemas(model.model, model.constants, place),
         }
     }
 }

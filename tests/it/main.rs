@@ -37,6 +37,7 @@ mod kinds;
 mod large_requests;
 mod limits;
 mod memory;
+mod model_schemas;
 mod mutations;
 mod open_inference;
 mod openapi;

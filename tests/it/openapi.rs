@@ -321,6 +321,10 @@ async fn the_documentation_comes_from_the_gateway_itself() {
     for file in ["/docs/swagger-ui-bundle.js", "/docs/swagger-ui.css", "/docs/swagger-initializer.js"] {
         assert_eq!(get(file).await.status, StatusCode::OK, "{file}");
     }
+    let script = get("/docs/swagger-initializer.js").await;
+    assert_eq!(script.header("content-type"), "text/javascript");
+    // With a token it loads the description again, which then has the models.
+    assert!(script.text.contains("request.headers.Authorization = `Bearer ${token}`"), "{}", script.text);
     assert!(!page.text.contains("https://"), "the page fetches nothing from elsewhere: {}", page.text);
     assert!(page.header("content-security-policy").starts_with("default-src 'self'"));
     // Clients of KServe's V1 protocol ask there whether the server is alive.

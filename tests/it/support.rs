@@ -3,6 +3,7 @@
 pub mod bad_tokens;
 pub mod binary;
 pub mod grpc;
+pub mod json_schema;
 pub mod processes;
 pub mod repository;
 pub mod table;

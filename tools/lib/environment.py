@@ -62,7 +62,7 @@ class Environment:
 
 
 TOOLS = Environment("tools", "180 MB")
-CLIENTS = Environment("clients", "550 MB", ["@bufbuild/buf@1.75.0"])
+CLIENTS = Environment("clients", "600 MB", ["@bufbuild/buf@1.75.0"])
 BENCH = Environment("bench", "700 MB")
 PACKAGE = Environment("package", "460 MB")
 SCORE = Environment("score", "350 MB")

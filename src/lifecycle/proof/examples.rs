@@ -1,11 +1,11 @@
 //! Inputs for examples of requests: those of a golden case, or synthetic ones.
 
 use super::{
-    Inputs,
+    Inputs, first_rows,
     row_sampler::split,
-    synthetic_inputs::{ATTEMPTS, synthetic_inputs},
+    synthetic_inputs::{ATTEMPTS, RANK_WITH_BATCHES, synthetic_inputs},
 };
-use crate::model::{Contract, Layout, Signature};
+use crate::model::{Contract, Dimension, Layout, Signature, ValueSpec};
 
 /// Returns inputs that the model should accept, the best first: the first golden case, then synthetic inputs in the
 /// order in which a proof tries them. If the model takes rows, each is one row.
@@ -26,10 +26,48 @@ pub fn example_inputs(signature: &Signature, layout: Option<&Layout>, contract: 
     found
 }
 
+/// Returns the first of [`example_inputs`], without making the others. `None` if it has more than `most` elements, or is
+/// synthetic and as small as models of images or sounds do not take.
+#[must_use]
+pub fn short_example_inputs(
+    signature: &Signature,
+    layout: Option<&Layout>,
+    contract: &Contract,
+    most: usize,
+) -> Option<Inputs> {
+    let count = |inputs: &Inputs| inputs.iter().map(|(_, tensor)| tensor.data().len()).sum::<usize>();
+    let inputs = match contract.golden.first() {
+        Some(case) if layout.is_some() => first_rows(&case.inputs),
+        Some(case) if count(&case.inputs) <= most => case.inputs.clone(),
+        _ if least_elements(signature) > most || takes_sizes(signature) => return None,
+        _ => synthetic_inputs(signature, layout, contract, *ATTEMPTS.first()?).ok().flatten()?,
+    };
+    Some(inputs).filter(|inputs| count(inputs) <= most)
+}
+
+/// Returns true if an input has an open dimension beside those of rows and columns, as an image of any size.
+fn takes_sizes(signature: &Signature) -> bool {
+    let is_open = |dimension: &Dimension| matches!(dimension, Dimension::Dynamic(_));
+    let mut shapes = signature.inputs.iter().filter_map(|spec| spec.as_tensor()).map(|(_, shape)| shape);
+    shapes.any(|shape| shape.len() >= RANK_WITH_BATCHES && shape.iter().skip(1).any(is_open))
+}
+
+/// Returns the number of elements if every open dimension is one.
+fn least_elements(signature: &Signature) -> usize {
+    let elements = |spec: &ValueSpec| {
+        let sizes = spec.as_tensor().into_iter().flat_map(|(_, shape)| shape);
+        sizes.fold(1_usize, |product, dimension| match dimension {
+            Dimension::Fixed(size) => product.saturating_mul(*size),
+            Dimension::Dynamic(_) => product,
+        })
+    };
+    signature.inputs.iter().map(elements).fold(0, usize::saturating_add)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Dimension, ElementType, TensorData, ValueSpec};
+    use crate::model::{ElementType, TensorData};
 
     #[test]
     fn a_golden_case_comes_first_and_each_row_once() {

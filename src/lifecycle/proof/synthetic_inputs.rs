@@ -44,7 +44,7 @@ const MAX_ELEMENTS: usize = 1 << 24;
 const MAX_VALUES: usize = 1 << 20;
 
 /// Rank from which the first dimension is a batch, as of images: it stays 1 while the others grow.
-const RANK_WITH_BATCHES: usize = 3;
+pub(super) const RANK_WITH_BATCHES: usize = 3;
 
 /// Makes the inputs of an attempt. `None` if they would be too large. If the model takes rows, they are within the
 /// contract's limits.

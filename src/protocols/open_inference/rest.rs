@@ -1,6 +1,7 @@
 //! The Open Inference Protocol (v2) over REST, with the extensions that `EXTENSIONS` lists.
 
 mod infer;
+mod model_schema;
 mod models;
 mod repository;
 mod schema;
@@ -13,7 +14,10 @@ use axum::routing::get;
 pub(in crate::protocols) use infer::infer_response;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::edge::EdgeState;
+use crate::{
+    codec::json_schema::SchemaPlace,
+    edge::{DescribedModel, EdgeState, ModelDescription, OperationPaths, OperationSchemas},
+};
 
 /// Returns the routes of metadata and of the model repository.
 pub(super) fn routes() -> OpenApiRouter<EdgeState> {
@@ -44,4 +48,24 @@ pub(super) fn inference() -> OpenApiRouter<EdgeState> {
 /// Returns the routes that orchestrators probe.
 pub(super) fn probes() -> OpenApiRouter<EdgeState> {
     OpenApiRouter::new().routes(routes!(server::live)).routes(routes!(server::ready))
+}
+
+/// Describes inference with one model. A model whose inputs the protocol cannot carry has no operations.
+pub(super) fn describe(model: DescribedModel<'_>, place: SchemaPlace<'_>) -> ModelDescription {
+    if model.model.signature.inputs.iter().any(|spec| spec.as_tensor().is_none()) {
+        return ModelDescription::default();
+    }
+    // Not every sequence or map can be carried.
+    let has_tensors = model.model.signature.outputs.iter().all(|spec| spec.as_tensor().is_some());
+    let infer = OperationSchemas {
+        action: "infer",
+        request: model_schema::REQUEST,
+        response: model_schema::RESPONSE,
+        example: model.example.filter(|_| has_tensors).map(|example| example.tensors.clone()),
+    };
+    let paths = OperationPaths { of_model: Some("/v2/models/{model}/infer"), of_default: None };
+    ModelDescription {
+        operations: infer.at(paths, model, place),
+        schemas: model_schema::schemas(model.name.as_str(), model.model),
+    }
 }

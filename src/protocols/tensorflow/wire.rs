@@ -22,6 +22,7 @@ pub use examples::read_examples;
 pub use instances::{Instances, PredictInputs, read_columns, read_instances};
 pub use metadata::MetadataDocument;
 pub use request::{TensorFlowRequest, read_request};
+pub(super) use response::BYTES_SUFFIX;
 pub use response::{Columns, NotPredictions, Predictions};
 pub use results::{NoResult, classes, numbers};
 pub use status::{ModelStatusDocument, VersionStatusDocument};

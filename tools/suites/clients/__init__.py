@@ -9,6 +9,7 @@ PARTS = (
     "triton_grpc_async",
     "kserve_rest",
     "kserve_grpc",
+    "described",
     "generated",
     "reflection",
     "buf_curl",

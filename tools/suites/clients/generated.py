@@ -81,6 +81,48 @@ class Calls:
         ):
             equal((answer.model, answer.version, answer.prediction), ("iris", "1", "setosa"))
 
+    def typed(self, model: str, form: str, **members: Any) -> Any:
+        """The answer of a model to a request of its own form, made of its own types."""
+        body = getattr(self.module("models"), form)(**members)
+        return self.call(f"model_{model}.predict_{model}", body=body)
+
+    def part(self, name: str, **members: Any) -> Any:
+        return getattr(self.module("models"), name)(**members)
+
+    def rows(self) -> None:
+        lengths = {"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2}
+        row = self.part("IrisFeatures", **lengths)
+        answer = self.typed("iris", "IrisRowRequest", features=row)
+        expect(answer.prediction is self.module("models").IrisRowResponsePrediction.SETOSA, answer)
+        expect(answer.probabilities.setosa > 0.9, answer)
+        many = self.typed("iris", "IrisRowsRequest", instances=[row, [6.7, 3.0, 5.2, 2.3]])
+        equal([one.prediction for one in many.predictions], ["setosa", "virginica"])
+
+    def texts(self) -> None:
+        models = self.module("models")
+        city, colour = models.OneHotFeaturesCity.BERN, models.OneHotFeaturesColour.RED
+        # The ages and fares may be missing.
+        row = self.part("OneHotFeatures", city=city, colour=colour, visits=3, age=41.5)
+        answer = self.typed("one_hot", "OneHotRowRequest", features=row)
+        expect(answer.prediction in (0, 1), answer)
+
+    def picture(self) -> None:
+        pixels = [[[[0.5]] * 6] * 6]
+        inputs = self.part("PicturePredictRequestInputs", picture=pixels)
+        answer = self.typed("picture", "PicturePredictRequest", inputs=inputs)
+        scores = answer.outputs.identity_0
+        equal((scores.datatype, scores.shape), ("FP32", [1, 2]))
+
+    def sequence(self) -> None:
+        inputs = self.part("SequencePredictRequestInputs", x=[[1.0, 2.0], [3.0, 4.0]])
+        answer = self.typed("sequence", "SequencePredictRequest", inputs=inputs)
+        expect(all(part.datatype == "FP32" for part in answer.outputs.parts.sequence), answer)
+
+    def tensors(self) -> None:
+        inputs = self.part("SameSymbolPredictRequestInputs", a=[[1.0, 2.0]], b=[[3.0, 4.0]])
+        answer = self.typed("same_symbol", "SameSymbolPredictRequest", inputs=inputs)
+        equal(answer.outputs.y.shape, [1, 2])
+
     def infer(self) -> None:
         entry = {"name": "features", "shape": [1, 4], "datatype": "FP32", "data": ROW.ravel().tolist()}
         answer = self.call(
@@ -101,6 +143,11 @@ def checks(gateway: Gateway) -> Iterator[Check]:
     yield f"{name}: a client is generated without a warning", partial(generate, gateway)
     yield f"{name}: models", calls.models
     yield f"{name}: predict", calls.predict
+    yield f"{name}: rows by feature name, and a class", calls.rows
+    yield f"{name}: texts of a list, and a missing value", calls.texts
+    yield f"{name}: a picture", calls.picture
+    yield f"{name}: a sequence as output", calls.sequence
+    yield f"{name}: tensors without a contract", calls.tensors
     yield f"{name}: infer", calls.infer
     yield f"{name}: metadata", calls.metadata
     yield f"{name}: the status of TensorFlow Serving", calls.serving

@@ -27,6 +27,12 @@ KINDS = (
     "every_type",
     "vector",
 )
+# Models that the description of the API types, by name; with `iris` and `same_symbol` they are as unlike as can be.
+DESCRIBED = {
+    "one_hot": "exporters/sk_columns_one_hot",
+    "picture": "exporters/keras_picture",
+    "sequence": "kinds/sequence_output",
+}
 CLIENT = {"grant_type": "client_credentials", "client_id": "demo", "client_secret": "demo-secret"}
 
 
@@ -62,14 +68,17 @@ class Launched:
         except OSError:
             return False
         ready = {(entry["name"], entry.get("version")) for entry in index if entry.get("state") == "READY"}
-        return {(name, "1") for name in (*KINDS, "iris", "versions")} | {("versions", "2")} <= ready
+        return {(name, "1") for name in (*KINDS, *DESCRIBED, "iris", "versions")} | {("versions", "2")} <= ready
 
 
 def fill_repository(repository: Path) -> None:
     shutil.copytree(REPOSITORY / "models", repository)
-    kinds = REPOSITORY / "tests" / "models" / "kinds"
+    models = REPOSITORY / "tests" / "models"
+    kinds = models / "kinds"
     for kind in KINDS:
         shutil.copy(kinds / f"{kind}.onnx", repository)
+    for name, model in DESCRIBED.items():
+        shutil.copy(models / f"{model}.onnx", repository / f"{name}.onnx")
     # Two versions that both serve, for what asks for one by its number.
     for version in ("1", "2"):
         folder = repository / "versions" / version

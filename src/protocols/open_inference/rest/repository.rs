@@ -94,6 +94,7 @@ pub(in crate::protocols) struct Done {}
 #[utoipa::path(post, path = "/v2/repository/index", operation_id = "repository_index", tag = "repository", security(("bearer" = ["manage"])),
     request_body(content = Option<IndexRequest>, description = "May be empty"), responses(
     (status = 200, body = Vec<IndexEntry>),
+    (status = 400, description = "The filter is not JSON, or has an unknown member", body = ErrorDocument),
     (status = 401, body = ErrorDocument),
     (status = 403, description = "The token lacks the scope `manage`", body = ErrorDocument)))]
 pub(in crate::protocols) async fn index(

@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::model::{Constants, ElementType, Scalar, Signature, Tensor, TensorData, Value};
 
 /// Suffix of outputs that hold bytes: their texts are written in base64.
-const BYTES_SUFFIX: &str = "_bytes";
+pub(in crate::protocols::tensorflow) const BYTES_SUFFIX: &str = "_bytes";
 
 /// The error of an output that does not hold one row for each row that was sent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
