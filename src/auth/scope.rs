@@ -115,6 +115,12 @@ impl Scopes {
         })
     }
 
+    /// Returns true if the action is permitted with every model.
+    #[must_use]
+    pub fn permit_all(&self, action: Action) -> bool {
+        self.0.iter().any(|scope| scope.action == action && scope.model.is_none())
+    }
+
     /// Returns true if these scopes permit everything that `other` permits.
     #[must_use]
     pub fn cover(&self, other: &Self) -> bool {
@@ -150,6 +156,7 @@ mod tests {
         assert!(scopes.permit(Action::Predict, None), "there is a model it may predict with");
         assert!(scopes.permit(Action::Read, Some(&model("wine"))));
         assert!(!scopes.permit(Action::Manage, Some(&model("iris"))));
+        assert!(scopes.permit_all(Action::Read) && !scopes.permit_all(Action::Predict));
         assert_eq!(scopes.to_string(), "predict:iris read");
     }
 

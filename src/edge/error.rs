@@ -6,6 +6,7 @@ use axum::{
 };
 
 use super::{
+    activity::StreamRefusal,
     problem::Problem,
     quota_refusal::{FAILED_LOGINS, FAILED_TOKENS, PER_ADDRESS, PER_CALLER, refusal},
 };
@@ -20,6 +21,9 @@ use crate::{
 
 /// Seconds after which a client may retry if the gateway is overloaded or a model is not loaded yet.
 const RETRY_SOON_SECONDS: u64 = 1;
+
+/// Seconds after which a client may try again to open a stream: others must end first.
+const RETRY_STREAM_SECONDS: u64 = 10;
 
 /// An error of a request.
 #[derive(Debug, thiserror::Error)]
@@ -80,6 +84,8 @@ pub enum ApiError {
     FailedTokens(Exceeded),
     #[error("too many log-ins of this address have failed")]
     FailedLogIns(Exceeded),
+    #[error("{}", no_stream(*.0))]
+    NoStream(StreamRefusal),
     #[error("there is no such path")]
     NoSuchPath,
     #[error("there is no such method")]
@@ -218,6 +224,17 @@ impl From<ApiError> for Problem {
             ApiError::CallerQuota(exceeded) => refusal(PER_CALLER, &exceeded),
             ApiError::FailedTokens(exceeded) => refusal(FAILED_TOKENS, &exceeded),
             ApiError::FailedLogIns(exceeded) => refusal(FAILED_LOGINS, &exceeded),
+            ApiError::NoStream(refusal) => match refusal {
+                StreamRefusal::OfClient => problem(StatusCode::TOO_MANY_REQUESTS, "too_many_streams")
+                    .with_retry_after(RETRY_STREAM_SECONDS),
+                StreamRefusal::All | StreamRefusal::NoThread => {
+                    problem(StatusCode::SERVICE_UNAVAILABLE, "too_many_streams")
+                        .with_retry_after(RETRY_STREAM_SECONDS)
+                }
+                StreamRefusal::Stopping => {
+                    problem(StatusCode::SERVICE_UNAVAILABLE, "stopping").with_retry_after(RETRY_SOON_SECONDS)
+                }
+            },
             ApiError::NoSuchMethod => problem(StatusCode::NOT_IMPLEMENTED, "unimplemented"),
             ApiError::NoSuchPath | ApiError::NoSuchName => problem(StatusCode::NOT_FOUND, "not_found"),
             ApiError::OutputNotCarried(_) => problem(StatusCode::UNPROCESSABLE_ENTITY, "output_not_carried"),
@@ -248,6 +265,16 @@ fn over_budget(refused: OverBudget) -> Problem {
         OverBudget::Ever { .. } => {
             Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "needs_too_much_memory", detail)
         }
+    }
+}
+
+/// Returns the reason why a stream of events is not opened.
+fn no_stream(refusal: StreamRefusal) -> &'static str {
+    match refusal {
+        StreamRefusal::OfClient => "the client has 4 streams of events open: close one of them first",
+        StreamRefusal::All => "256 streams of events are open, which is the limit of the gateway",
+        StreamRefusal::Stopping => "the gateway is shutting down",
+        StreamRefusal::NoThread => "the system has no thread for a stream of events",
     }
 }
 

@@ -21,6 +21,7 @@ mod contained;
 mod dialects;
 mod doc_lines;
 mod documents;
+mod events;
 mod fast_path;
 mod flat_rows;
 mod follow;
