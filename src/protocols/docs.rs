@@ -4,9 +4,9 @@ mod errors;
 
 use axum::{
     Json, Router,
-    http::{HeaderMap, HeaderValue, header},
+    http::{HeaderValue, header},
     middleware::map_response,
-    response::{IntoResponse, Redirect, Response},
+    response::{IntoResponse, Response},
     routing::get,
 };
 use tower_http::set_header::SetResponseHeaderLayer;
@@ -89,7 +89,7 @@ pub(super) fn description(settings: &Settings) -> utoipa::openapi::OpenApi {
     completed(description)
 }
 
-/// Returns the routes `/openapi.json`, `/docs`, and the redirect from `/`.
+/// Returns the routes `/openapi.json` and `/docs`.
 #[expect(clippy::expect_used, reason = "the description is fixed, and a test reads it")]
 pub(super) fn router(description: utoipa::openapi::OpenApi) -> Router<EdgeState> {
     let description = serde_json::to_value(description).expect("the description is JSON");
@@ -100,7 +100,6 @@ pub(super) fn router(description: utoipa::openapi::OpenApi) -> Router<EdgeState>
         .layer(map_response(below_a_prefix))
         .layer(SetResponseHeaderLayer::overriding(header::CONTENT_SECURITY_POLICY, policy))
         .route("/openapi.json", get(move || async move { Json(description.clone()).into_response() }))
-        .route("/", get(root))
 }
 
 /// Makes a redirect relative, since a proxy in front may serve the gateway below a prefix.
@@ -111,20 +110,5 @@ async fn below_a_prefix(mut response: Response) -> Response {
     {
         *location = relative;
     }
-    response
-}
-
-/// Redirects a browser to the viewer. Other clients get a liveness response, since KServe's V1 protocol checks liveness
-/// at this path.
-async fn root(headers: HeaderMap) -> Response {
-    let accepted = headers.get_all(header::ACCEPT).into_iter().filter_map(|value| value.to_str().ok());
-    let for_browser =
-        accepted.flat_map(|value| value.split(',')).any(|kind| kind.trim().starts_with("text/html"));
-    let mut response = if for_browser {
-        Redirect::temporary("docs").into_response()
-    } else {
-        Json(serde_json::json!({"status": "alive"})).into_response()
-    };
-    response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept"));
     response
 }

@@ -17,6 +17,7 @@ mod commands;
 mod compatibility;
 mod config_schema;
 mod connections;
+mod console;
 mod contained;
 mod dialects;
 mod doc_lines;
