@@ -84,7 +84,7 @@ pub enum ApiError {
     FailedTokens(Exceeded),
     #[error("too many log-ins of this address have failed")]
     FailedLogIns(Exceeded),
-    #[error("{}", no_stream(*.0))]
+    #[error("no stream of events is opened")]
     NoStream(StreamRefusal),
     #[error("there is no such path")]
     NoSuchPath,
@@ -224,17 +224,7 @@ impl From<ApiError> for Problem {
             ApiError::CallerQuota(exceeded) => refusal(PER_CALLER, &exceeded),
             ApiError::FailedTokens(exceeded) => refusal(FAILED_TOKENS, &exceeded),
             ApiError::FailedLogIns(exceeded) => refusal(FAILED_LOGINS, &exceeded),
-            ApiError::NoStream(refusal) => match refusal {
-                StreamRefusal::OfClient => problem(StatusCode::TOO_MANY_REQUESTS, "too_many_streams")
-                    .with_retry_after(RETRY_STREAM_SECONDS),
-                StreamRefusal::All | StreamRefusal::NoThread => {
-                    problem(StatusCode::SERVICE_UNAVAILABLE, "too_many_streams")
-                        .with_retry_after(RETRY_STREAM_SECONDS)
-                }
-                StreamRefusal::Stopping => {
-                    problem(StatusCode::SERVICE_UNAVAILABLE, "stopping").with_retry_after(RETRY_SOON_SECONDS)
-                }
-            },
+            ApiError::NoStream(refusal) => refused_stream(refusal),
             ApiError::NoSuchMethod => problem(StatusCode::NOT_IMPLEMENTED, "unimplemented"),
             ApiError::NoSuchPath | ApiError::NoSuchName => problem(StatusCode::NOT_FOUND, "not_found"),
             ApiError::OutputNotCarried(_) => problem(StatusCode::UNPROCESSABLE_ENTITY, "output_not_carried"),
@@ -268,14 +258,32 @@ fn over_budget(refused: OverBudget) -> Problem {
     }
 }
 
-/// Returns the reason why a stream of events is not opened.
-fn no_stream(refusal: StreamRefusal) -> &'static str {
-    match refusal {
-        StreamRefusal::OfClient => "the client has 4 streams of events open: close one of them first",
-        StreamRefusal::All => "256 streams of events are open, which is the limit of the gateway",
-        StreamRefusal::Stopping => "the gateway is shutting down",
-        StreamRefusal::NoThread => "the system has no thread for a stream of events",
-    }
+/// Maps the refusal to open a stream of events to a problem.
+fn refused_stream(refusal: StreamRefusal) -> Problem {
+    let (status, code, detail, seconds) = match refusal {
+        StreamRefusal::OfClient => (
+            StatusCode::TOO_MANY_REQUESTS,
+            "too_many_streams",
+            "the client has 4 streams of events open: close one of them first",
+            RETRY_STREAM_SECONDS,
+        ),
+        StreamRefusal::All => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "too_many_streams",
+            "256 streams of events are open, which is the limit of the gateway",
+            RETRY_STREAM_SECONDS,
+        ),
+        StreamRefusal::NoThread => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "too_many_streams",
+            "the system has no thread for a stream of events",
+            RETRY_STREAM_SECONDS,
+        ),
+        StreamRefusal::Stopping => {
+            (StatusCode::SERVICE_UNAVAILABLE, "stopping", "the gateway is shutting down", RETRY_SOON_SECONDS)
+        }
+    };
+    Problem::new(status, code, detail).with_retry_after(seconds)
 }
 
 /// Returns the reason why the gateway does not accept requests.

@@ -282,8 +282,7 @@ impl Metrics {
     pub fn traffic(&self, counts: impl Fn(&str) -> bool) -> Option<Traffic> {
         self.is_on.then(|| {
             let mut traffic = Traffic { in_flight: self.in_flight.get(), ..Traffic::default() };
-            let of_route =
-                |series: &&proto::Metric| label(series, "route").is_some_and(|route| counts(route));
+            let of_route = |series: &&proto::Metric| label(series, "route").is_some_and(&counts);
             for family in self.requests.collect() {
                 for series in family.get_metric().iter().filter(of_route) {
                     let status = label(series, "status").unwrap_or_default().to_owned();

@@ -18,12 +18,12 @@ struct Events {
 }
 
 impl Events {
-    fn request(gateway: &TestGateway, token: TokenBuilder) -> RequestBuilder {
+    fn request(gateway: &TestGateway, token: &TokenBuilder) -> RequestBuilder {
         gateway.client.get(gateway.url("/events")).bearer_auth(token.build())
     }
 
     /// Opens a stream, and waits for its first event.
-    async fn open(gateway: &TestGateway, token: TokenBuilder) -> Self {
+    async fn open(gateway: &TestGateway, token: &TokenBuilder) -> Self {
         let response = Self::request(gateway, token).send().await.unwrap();
         assert_eq!(response.status(), StatusCode::OK, "{response:?}");
         assert_eq!(response.headers()["content-type"], "text/event-stream");
@@ -84,7 +84,7 @@ fn names(data: &Value) -> Vec<&str> {
 async fn samples_count_what_happens_while_the_stream_is_open() {
     let gateway = TestGateway::start().await;
     gateway.predict(&setosa()).await;
-    let mut events = Events::open(&gateway, all()).await;
+    let mut events = Events::open(&gateway, &all()).await;
     for _ in 0..3 {
         gateway.predict(&setosa()).await;
     }
@@ -115,8 +115,8 @@ async fn samples_count_what_happens_while_the_stream_is_open() {
 #[tokio::test]
 async fn a_change_of_a_model_is_reported_to_callers_that_may_read_it() {
     let gateway = TestGateway::builder().model("wine/1/model.onnx", "regressor").start().await;
-    let mut of_all = Events::open(&gateway, all()).await;
-    let mut of_iris = Events::open(&gateway, TokenBuilder::new().scope("read:iris")).await;
+    let mut of_all = Events::open(&gateway, &all()).await;
+    let mut of_iris = Events::open(&gateway, &TokenBuilder::new().scope("read:iris")).await;
     gateway.repository.put_test_model("wine/2/model.onnx", "regressor");
     of_all.until("changed", |data| names(data) == ["wine"]).await;
     gateway.repository.put_test_model("iris/2/model.onnx", "iris_retrained");
@@ -127,7 +127,7 @@ async fn a_change_of_a_model_is_reported_to_callers_that_may_read_it() {
     let sample = of_iris.until("sample", |sample| sample["models"][0]["name"] == "iris").await;
     assert!(sample.get("gateway").is_none(), "it counts requests to all models: {sample}");
     // What changed before is told with the next sample.
-    let mut later = Events::open(&gateway, TokenBuilder::new().scope("read:iris")).await;
+    let mut later = Events::open(&gateway, &TokenBuilder::new().scope("read:iris")).await;
     later.until("sample", |_| true).await;
     gateway.roll_back("iris").await;
     later.until("changed", |data| names(data) == ["iris"]).await;
@@ -139,7 +139,7 @@ async fn a_stream_needs_a_token_that_may_read() {
     let open = Answer::of(gateway.client.get(gateway.url("/events")).send().await.unwrap()).await;
     assert_eq!((open.status, open.problem_code()), (StatusCode::UNAUTHORIZED, "no_token"));
     let token = TokenBuilder::new().scope("predict manage");
-    let refused = Answer::of(Events::request(&gateway, token).send().await.unwrap()).await;
+    let refused = Answer::of(Events::request(&gateway, &token).send().await.unwrap()).await;
     assert_eq!((refused.status, refused.problem_code()), (StatusCode::FORBIDDEN, "insufficient_scope"));
 }
 
@@ -148,16 +148,16 @@ async fn a_caller_has_few_streams_and_takes_none_from_others() {
     let gateway = TestGateway::start().await;
     let mut streams = Vec::new();
     for _ in 0..MAX_STREAMS_OF_CLIENT {
-        streams.push(Events::open(&gateway, all()).await);
+        streams.push(Events::open(&gateway, &all()).await);
     }
-    let refused = Answer::of(Events::request(&gateway, all()).send().await.unwrap()).await;
+    let refused = Answer::of(Events::request(&gateway, &all()).send().await.unwrap()).await;
     assert_eq!((refused.status, refused.problem_code()), (StatusCode::TOO_MANY_REQUESTS, "too_many_streams"));
     assert_eq!(refused.header("retry-after"), "10");
-    drop(Events::open(&gateway, TokenBuilder::new().claim("sub", json!("another"))).await);
+    drop(Events::open(&gateway, &TokenBuilder::new().claim("sub", json!("another"))).await);
     streams.pop();
     let waiting = async {
         loop {
-            let response = Events::request(&gateway, all()).send().await.unwrap();
+            let response = Events::request(&gateway, &all()).send().await.unwrap();
             if response.status() == StatusCode::OK {
                 return response;
             }
@@ -170,7 +170,7 @@ async fn a_caller_has_few_streams_and_takes_none_from_others() {
 async fn streams_end_when_the_gateway_stops() {
     let gateway =
         TestGateway::builder().settings(|settings| settings.server.drain_timeout_ms = 600_000).start().await;
-    let mut events = Events::open(&gateway, all()).await;
+    let mut events = Events::open(&gateway, &all()).await;
     let stopping = gateway.begin_shut_down(Duration::ZERO);
     assert_eq!(events.end().await, "stopping");
     timeout(PATIENCE, stopping).await.expect("no stream is waited for").unwrap();
@@ -179,13 +179,14 @@ async fn streams_end_when_the_gateway_stops() {
 #[tokio::test]
 async fn a_stream_ends_with_its_token_and_when_keys_or_clients_change() {
     let gateway = TestGateway::start().await;
-    let (mut first, mut second) = (Events::open(&gateway, all()).await, Events::open(&gateway, all()).await);
+    let (mut first, mut second) =
+        (Events::open(&gateway, &all()).await, Events::open(&gateway, &all()).await);
     let _ = gateway.reload(|settings| settings.rate_limit.per_caller.requests += 1);
     second.until("sample", |_| true).await;
     let _ = gateway.reload(|settings| settings.auth.leeway_seconds += 1);
     assert_eq!(first.end().await, "authentication_changed");
     assert_eq!(second.end().await, "authentication_changed");
-    let mut third = Events::open(&gateway, all()).await;
+    let mut third = Events::open(&gateway, &all()).await;
     gateway.clock.advance(86_400);
     assert_eq!(third.end().await, "token_expired");
 }
@@ -193,7 +194,7 @@ async fn a_stream_ends_with_its_token_and_when_keys_or_clients_change() {
 #[tokio::test]
 async fn without_metrics_samples_still_count_the_requests_of_models() {
     let gateway = TestGateway::builder().settings(|settings| settings.metrics.enabled = false).start().await;
-    let mut events = Events::open(&gateway, all()).await;
+    let mut events = Events::open(&gateway, &all()).await;
     gateway.predict(&setosa()).await;
     let sample = events.until("sample", |sample| sample["models"][0]["succeeded"] == 1).await;
     assert!(sample["models"][0].get("run_ms").is_none() && sample["gateway"].get("responses").is_none());
@@ -214,7 +215,7 @@ async fn samples_are_taken_only_while_a_stream_is_open() {
     let gateway = TestGateway::start().await;
     assert!(!has_thread("events"));
     for _ in 0..2 {
-        let mut events = Events::open(&gateway, all()).await;
+        let mut events = Events::open(&gateway, &all()).await;
         events.until("sample", |_| true).await;
         assert!(has_thread("events"));
         drop(events);

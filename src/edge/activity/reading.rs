@@ -53,6 +53,12 @@ impl VersionReading {
         }
     }
 
+    /// Returns the activity before the first reading. `None` if there was none.
+    fn since_it_was_loaded(&self, model: (ModelName, ModelVersion)) -> Option<ModelSample> {
+        let sample = ModelSample::between(model, (&Counts::default(), &self.counts), None, 0);
+        (sample.requests() > 0).then_some(sample)
+    }
+
     /// Reads the counters of a version that is not in service any more. `None` if nothing has happened.
     fn last(&self, model: (ModelName, ModelVersion)) -> Option<ModelSample> {
         let counts = self.statistics.counts_after(&self.counts)?;
@@ -72,7 +78,7 @@ impl VersionReading {
         };
         let runs = servable.inference_seconds.buckets();
         let recent = runs.as_ref().map(|runs| runs.since(&self.runs));
-        let sample = ModelSample::between(model, (&self.counts, &counts), recent, waiting);
+        let sample = ModelSample::between(model, (&self.counts, &counts), recent.as_ref(), waiting);
         (self.counts, self.runs) = (counts, runs.unwrap_or_default());
         Some(sample)
     }
@@ -119,19 +125,16 @@ impl Reading {
         for servable in servables {
             let key = (servable.name.clone(), servable.version);
             let is_same = |known: &VersionReading| Arc::ptr_eq(&known.statistics, &servable.statistics);
-            let reading = match before.get(&key).is_some_and(is_same).then(|| before.remove(&key)).flatten() {
-                Some(mut known) => {
-                    samples.extend(known.advance(servable));
-                    known
-                }
-                None => {
-                    changed.insert(servable.name.clone());
-                    let first = VersionReading::of(servable);
-                    let counts = (&Counts::default(), &first.counts);
-                    let sample = ModelSample::between(key.clone(), counts, None, 0);
-                    samples.extend(Some(sample).filter(|sample| sample.requests() > 0));
-                    first
-                }
+            let is_known = before.get(&key).is_some_and(is_same);
+            let known = if is_known { before.remove(&key) } else { None };
+            let reading = if let Some(mut known) = known {
+                samples.extend(known.advance(servable));
+                known
+            } else {
+                changed.insert(servable.name.clone());
+                let first = VersionReading::of(servable);
+                samples.extend(first.since_it_was_loaded(key.clone()));
+                first
             };
             self.versions.insert(key, reading);
         }

@@ -93,7 +93,7 @@ impl ModelSample {
     pub(super) fn between(
         (name, version): (ModelName, ModelVersion),
         (before, now): (&Counts, &Counts),
-        runs: Option<Buckets>,
+        runs: Option<&Buckets>,
         waiting: usize,
     ) -> Self {
         let sizes = now.batches.iter().map(|(rows, batch)| {
@@ -119,7 +119,7 @@ impl ModelSample {
             runs: now.executions.saturating_sub(before.executions),
             batches: sizes.filter(|(_, runs)| *runs > 0).collect(),
             mean_ms: (succeeded > 0).then(times),
-            run_ms: runs.as_ref().and_then(Quantiles::of),
+            run_ms: runs.and_then(Quantiles::of),
             waiting,
         }
     }
@@ -176,7 +176,7 @@ mod tests {
         let numbers = ["succeeded", "failed", "rows", "runs", "waiting"].map(|name| json[name].clone());
         assert_eq!(numbers, [4, 0, 12, 4, 2].map(serde_json::Value::from));
         assert!((json["mean_ms"]["total"].as_f64().unwrap() - 2.0).abs() < 1e-9, "{json}");
-        let idle = ModelSample::between(model(), (&now, &now), Some(Buckets::default()), 0);
+        let idle = ModelSample::between(model(), (&now, &now), Some(&Buckets::default()), 0);
         let json = serde_json::to_value(&idle).unwrap();
         assert!(json.get("mean_ms").is_none() && json.get("run_ms").is_none(), "{json}");
     }
