@@ -6,6 +6,7 @@
 //! gRPC is HTTP/2, and its services are an `axum` router like any other, so the same layers wrap both.
 
 mod access;
+mod activity;
 mod authenticate;
 mod charge;
 mod codes;
@@ -33,8 +34,12 @@ mod version;
 
 pub(crate) use crate::auth::{MayManage, MayPredict, MayRead, Permission};
 pub(crate) use access::RequestRecord;
+pub use activity::{Activity, Sources, StreamRefusal};
+pub(crate) use activity::{ModelSample, Sample, StreamEnd, Update, Watch};
 pub(crate) use authenticate::MaybeCaller;
-pub(crate) use charge::{ChargedBody, charge_bytes, charge_for, charge_of, charged_response, length_of};
+pub(crate) use charge::{
+    ChargedBody, charge_bytes, charge_for, charge_of, charged_response, length_of, share_key,
+};
 pub use codes::{FIELD_CODES, OAUTH_CODES, PROBLEM_CODES};
 pub(crate) use error::ApiError;
 pub(crate) use layers::{authorized, authorized_by_platform, observed};

@@ -226,6 +226,12 @@ impl Lifecycle {
         self.history.of(model)
     }
 
+    /// Returns the current revision of the history, and the models with entries added after an earlier revision.
+    #[must_use]
+    pub fn history_since(&self, revision: u64) -> (u64, Vec<ModelName>) {
+        self.history.changed_since(revision)
+    }
+
     /// Returns true while the repository is unreadable or lost all its models, if the settings demand its presence.
     #[must_use]
     pub fn lacks_repository(&self) -> bool {

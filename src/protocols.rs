@@ -2,6 +2,7 @@
 //!
 //! To add a protocol, write its module here, implement `Protocol` and add it to `PROTOCOLS`.
 
+mod console;
 mod docs;
 mod invocations;
 mod mlflow;

@@ -256,6 +256,9 @@ impl Gateway {
         time::sleep(delay).await;
         self.shutdown.stop_accepting();
         let Self { serving, live, mut listeners, housekeeping, .. } = self;
+        let streams = Arc::clone(&live);
+        // It waits for a thread, though not for long.
+        let _ = tokio::task::spawn_blocking(move || streams.stop_streams()).await;
         let drained =
             time::timeout(live.drain_timeout(), async { while listeners.join_next().await.is_some() {} });
         if drained.await.is_err() {

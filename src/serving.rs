@@ -22,7 +22,7 @@ pub use prediction::{Inference, Prediction, RequestContext};
 
 pub use crate::lifecycle::{
     BatchCounts, Counts, HistoryEntry, Notice, OperationError, Reason, Refusal, ResponseParts, RolledBack,
-    RowsWriter, Servable, State as VersionState, Total, VersionStatus, short_example_inputs,
+    RowsWriter, Servable, State as VersionState, Statistics, Total, VersionStatus, short_example_inputs,
 };
 
 use crate::{
@@ -189,6 +189,12 @@ impl Serving {
             return Err(ServingError::ModelNotFound(model.clone()));
         }
         Ok(history)
+    }
+
+    /// Returns the current revision of the history, and the models with entries added after an earlier revision.
+    #[must_use]
+    pub fn history_since(&self, revision: u64) -> (u64, Vec<ModelName>) {
+        self.lifecycle.history_since(revision)
     }
 
     /// Loads the files of a model in the repository, even if they were refused before ([`Lifecycle::load`]).

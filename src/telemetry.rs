@@ -3,4 +3,6 @@
 pub mod logging;
 mod metrics;
 
-pub use metrics::{ConnectionEnd, InFlight, Metrics, MetricsError, ModelInService, Route, Seconds};
+pub use metrics::{
+    Buckets, ConnectionEnd, InFlight, Metrics, MetricsError, ModelInService, Route, Seconds, Traffic,
+};

@@ -84,6 +84,12 @@ impl Caller {
         format!("caller:{}", self.subject)
     }
 
+    /// Returns true if the caller may do this with every model.
+    #[must_use]
+    pub fn may_all(&self, action: Action) -> bool {
+        self.scopes.permit_all(action)
+    }
+
     /// Returns true if the caller may do this with this model; without a model, with at least one.
     #[must_use]
     pub fn may(&self, action: Action, model: Option<&ModelName>) -> bool {

@@ -121,6 +121,12 @@ impl Scopes {
         self.0.iter().filter(|scope| scope.action == action).map(|scope| scope.model.as_ref()).collect()
     }
 
+    /// Returns true if the action is permitted with every model.
+    #[must_use]
+    pub fn permit_all(&self, action: Action) -> bool {
+        self.0.iter().any(|scope| scope.action == action && scope.model.is_none())
+    }
+
     /// Returns true if these scopes permit everything that `other` permits.
     #[must_use]
     pub fn cover(&self, other: &Self) -> bool {
@@ -156,6 +162,7 @@ mod tests {
         assert!(scopes.permit(Action::Predict, None), "there is a model it may predict with");
         assert!(scopes.permit(Action::Read, Some(&model("wine"))));
         assert!(!scopes.permit(Action::Manage, Some(&model("iris"))));
+        assert!(scopes.permit_all(Action::Read) && !scopes.permit_all(Action::Predict));
         assert_eq!(scopes.to_string(), "predict:iris read");
     }
 

@@ -56,6 +56,9 @@ pub struct Settings {
     /// ONNX Runtime and scheduling.
     #[validate(nested)]
     pub runtime: RuntimeSettings,
+    /// The console.
+    #[validate(nested)]
+    pub console: ConsoleSettings,
     /// Metrics.
     #[validate(nested)]
     pub metrics: MetricsSettings,
@@ -172,6 +175,19 @@ impl Default for RuntimeSettings {
             max_batch_rows: 1024,
             max_delay_ms: 0,
         }
+    }
+}
+
+/// The console: the page for browsers at `/`.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema, Validate)]
+pub struct ConsoleSettings {
+    /// True if the page is served; otherwise `/` leads browsers to `/docs`.
+    pub enabled: bool,
+}
+
+impl Default for ConsoleSettings {
+    fn default() -> Self {
+        Self { enabled: true }
     }
 }
 

@@ -39,11 +39,25 @@ pub(crate) fn charge_for(
     peer: Peer,
     headers: &HeaderMap,
 ) -> ByteCharge {
-    let client = match caller.filter(|caller| caller.is_authenticated()) {
+    ByteCharge::new(&state.byte_budget, share_key_of(state, caller, peer, headers))
+}
+
+/// Returns the client of a request with these extensions and headers: the caller, or the address of one that is not
+/// authenticated.
+pub(crate) fn share_key(
+    state: &EdgeState,
+    caller: Option<&Caller>,
+    extensions: &Extensions,
+    headers: &HeaderMap,
+) -> ShareKey {
+    share_key_of(state, caller, peer(extensions), headers)
+}
+
+fn share_key_of(state: &EdgeState, caller: Option<&Caller>, peer: Peer, headers: &HeaderMap) -> ShareKey {
+    match caller.filter(|caller| caller.is_authenticated()) {
         Some(caller) => ShareKey::Caller(caller.key()),
         None => ShareKey::Address(state.address_of(peer, headers).ip()),
-    };
-    ByteCharge::new(&state.byte_budget, client)
+    }
 }
 
 /// Creates a charge for the request with these extensions and headers.

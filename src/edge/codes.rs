@@ -45,6 +45,7 @@ pub const PROBLEM_CODES: &[&str] = &[
     "stopping",
     "timeout",
     "token_disabled",
+    "too_many_streams",
     "unimplemented",
     "unknown_parameter",
     "unknown_transfer_coding",

@@ -6,6 +6,7 @@ use axum::{
 };
 
 use super::{
+    activity::StreamRefusal,
     problem::Problem,
     quota_refusal::{FAILED_LOGINS, FAILED_TOKENS, PER_ADDRESS, PER_CALLER, refusal},
 };
@@ -20,6 +21,9 @@ use crate::{
 
 /// Seconds after which a client may retry if the gateway is overloaded or a model is not loaded yet.
 const RETRY_SOON_SECONDS: u64 = 1;
+
+/// Seconds after which a client may try again to open a stream: others must end first.
+const RETRY_STREAM_SECONDS: u64 = 10;
 
 /// An error of a request.
 #[derive(Debug, thiserror::Error)]
@@ -80,6 +84,8 @@ pub enum ApiError {
     FailedTokens(Exceeded),
     #[error("too many log-ins of this address have failed")]
     FailedLogIns(Exceeded),
+    #[error("no stream of events is opened")]
+    NoStream(StreamRefusal),
     #[error("there is no such path")]
     NoSuchPath,
     #[error("there is no such method")]
@@ -218,6 +224,7 @@ impl From<ApiError> for Problem {
             ApiError::CallerQuota(exceeded) => refusal(PER_CALLER, &exceeded),
             ApiError::FailedTokens(exceeded) => refusal(FAILED_TOKENS, &exceeded),
             ApiError::FailedLogIns(exceeded) => refusal(FAILED_LOGINS, &exceeded),
+            ApiError::NoStream(refusal) => refused_stream(refusal),
             ApiError::NoSuchMethod => problem(StatusCode::NOT_IMPLEMENTED, "unimplemented"),
             ApiError::NoSuchPath | ApiError::NoSuchName => problem(StatusCode::NOT_FOUND, "not_found"),
             ApiError::OutputNotCarried(_) => problem(StatusCode::UNPROCESSABLE_ENTITY, "output_not_carried"),
@@ -249,6 +256,34 @@ fn over_budget(refused: OverBudget) -> Problem {
             Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "needs_too_much_memory", detail)
         }
     }
+}
+
+/// Maps the refusal to open a stream of events to a problem.
+fn refused_stream(refusal: StreamRefusal) -> Problem {
+    let (status, code, detail, seconds) = match refusal {
+        StreamRefusal::OfClient => (
+            StatusCode::TOO_MANY_REQUESTS,
+            "too_many_streams",
+            "the client has 4 streams of events open: close one of them first",
+            RETRY_STREAM_SECONDS,
+        ),
+        StreamRefusal::All => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "too_many_streams",
+            "256 streams of events are open, which is the limit of the gateway",
+            RETRY_STREAM_SECONDS,
+        ),
+        StreamRefusal::NoThread => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "too_many_streams",
+            "the system has no thread for a stream of events",
+            RETRY_STREAM_SECONDS,
+        ),
+        StreamRefusal::Stopping => {
+            (StatusCode::SERVICE_UNAVAILABLE, "stopping", "the gateway is shutting down", RETRY_SOON_SECONDS)
+        }
+    };
+    Problem::new(status, code, detail).with_retry_after(seconds)
 }
 
 /// Returns the reason why the gateway does not accept requests.

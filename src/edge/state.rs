@@ -7,6 +7,7 @@ use ipnet::IpNet;
 use tokio::sync::watch;
 
 use super::{
+    activity::Activity,
     open_paths::OpenPaths,
     peer::{Peer, client, peer},
 };
@@ -43,6 +44,8 @@ pub struct EdgeParts {
     pub open_paths: OpenPaths,
     /// Counters and gauges.
     pub metrics: Arc<Metrics>,
+    /// The activity of the gateway, for streams of events.
+    pub activity: Arc<Activity>,
     /// True if every response is logged in the access log.
     pub has_access_log: bool,
     /// The clock.

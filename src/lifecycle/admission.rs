@@ -59,7 +59,7 @@ const WALL_FACTOR: u64 = 4;
 const BYTES_PER_SECOND: u64 = 100_000_000;
 
 /// Version of what a proof determines; proofs of an older format are made again.
-const PROOF_FORMAT: u32 = 3;
+const PROOF_FORMAT: u32 = 4;
 
 /// Address space of a thread: its stack and the allocator's arena.
 const THREAD_BYTES: u64 = 80 << 20;
@@ -77,7 +77,7 @@ pub struct Proof {
     /// Forms of the outputs: by row, constant, or whole.
     #[serde(default)]
     pub output_forms: OutputForms,
-    /// The author's contract, without the golden cases.
+    /// The author's contract, with its golden cases only as examples.
     pub contract: Contract,
     /// Number of golden cases that passed.
     pub golden_cases: usize,

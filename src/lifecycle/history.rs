@@ -121,6 +121,10 @@ struct Entries {
     written: HashMap<ModelName, VecDeque<HistoryEntry>>,
     /// Entries that could not be written yet.
     unwritten: VecDeque<HistoryEntry>,
+    /// Number of entries that were ever added.
+    revision: u64,
+    /// The revision at the last entry of each model.
+    changed: HashMap<ModelName, u64>,
 }
 
 /// The file. Other gateways may append to it, too.
@@ -226,12 +230,24 @@ impl History {
         entry.time = rfc3339(SystemTime::now());
         {
             let mut entries = lock(&self.entries);
+            entries.mark(&entry.model);
             entries.unwritten.push_back(entry);
             if entries.unwritten.len() > MAX_UNWRITTEN {
                 entries.unwritten.pop_front();
             }
         }
         self.refresh();
+    }
+
+    /// Returns the current revision, and the models with entries that were added after an earlier one.
+    #[must_use]
+    pub fn changed_since(&self, revision: u64) -> (u64, Vec<ModelName>) {
+        let entries = lock(&self.entries);
+        if entries.revision == revision {
+            return (revision, Vec::new());
+        }
+        let later = entries.changed.iter().filter(|(_, changed)| **changed > revision);
+        (entries.revision, later.map(|(model, _)| model.clone()).collect())
     }
 
     /// Returns the last entries of a model, newest first.
@@ -262,9 +278,20 @@ impl Entries {
         if entries.iter().rev().take_while(|known| known.time >= entry.time).any(|known| *known == entry) {
             return;
         }
+        let model = entry.model.clone();
         entries.push_back(entry);
         if entries.len() > KEPT_ENTRIES {
             entries.pop_front();
+        }
+        self.mark(&model);
+    }
+
+    /// Records that a model has another entry.
+    fn mark(&mut self, model: &ModelName) {
+        self.revision += 1;
+        match self.changed.get_mut(model) {
+            Some(revision) => *revision = self.revision,
+            None => drop(self.changed.insert(model.clone(), self.revision)),
         }
     }
 }
@@ -372,6 +399,20 @@ mod tests {
         let time = &history.of(&"iris".parse().unwrap())[0].time;
         assert!(time.ends_with('Z') && time.len() == 24, "{time}");
         assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 4);
+    }
+
+    #[test]
+    fn a_revision_tells_which_models_have_new_entries() {
+        let history = History::default();
+        assert_eq!(history.changed_since(0), (0, Vec::new()));
+        history.add(entry(1));
+        let (revision, models) = history.changed_since(0);
+        assert_eq!(models, ["iris".parse().unwrap()]);
+        assert_eq!(history.changed_since(revision), (revision, Vec::new()));
+        let wine = "wine".parse().unwrap();
+        history.add(HistoryEntry::of(&wine, ModelVersion::new(1), Event::Deployed, String::new()));
+        let (later, models) = history.changed_since(revision);
+        assert_eq!((later > revision, models), (true, vec![wine]));
     }
 
     #[test]

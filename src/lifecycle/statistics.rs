@@ -128,6 +128,14 @@ impl Statistics {
         self.lock().clone()
     }
 
+    /// Copies the counters if a request was answered or failed since these were copied.
+    #[must_use]
+    pub fn counts_after(&self, known: &Counts) -> Option<Counts> {
+        let counts = self.lock();
+        let is_same = counts.success.count == known.success.count && counts.fail.count == known.fail.count;
+        (!is_same).then(|| counts.clone())
+    }
+
     /// Locks the counters for a few additions: one lock is cheaper than separate atomics, and readers see consistent
     /// numbers.
     fn lock(&self) -> MutexGuard<'_, Counts> {
@@ -155,6 +163,18 @@ mod tests {
         assert_eq!(counts.fail, Total { count: 1, duration: ms(7) });
         assert_eq!(counts.batches[&5].infer, Total { count: 2, duration: ms(6) });
         assert!(counts.last_milliseconds() > 1_700_000_000_000);
+    }
+
+    #[test]
+    fn counters_are_copied_again_only_after_a_request() {
+        let statistics = Statistics::default();
+        assert_eq!(statistics.counts_after(&Counts::default()), None);
+        statistics.failed(Duration::from_millis(7));
+        let counts = statistics.counts_after(&Counts::default()).unwrap();
+        assert_eq!(counts.fail.count, 1);
+        assert_eq!(statistics.counts_after(&counts), None);
+        statistics.answered(Instant::now(), 1, 1, 1, &Phases::default());
+        assert_eq!(statistics.counts_after(&counts).unwrap().success.count, 1);
     }
 
     #[test]

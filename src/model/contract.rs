@@ -37,7 +37,7 @@ pub const CONTRACT_KEY: &str = "onnx_gateway.contract";
 const DEFAULT_TOLERANCE: f64 = 1e-4;
 
 /// The contract of a model; empty if its author wrote none. Its JSON leaves out the golden cases, which are not needed
-/// after they were run.
+/// after they were run; some of them remain as examples.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(from = "Written", into = "Written")]
 pub struct Contract {
@@ -47,6 +47,8 @@ pub struct Contract {
     pub classes: Vec<String>,
     /// Cases that are run before the model serves.
     pub golden: Vec<GoldenCase>,
+    /// The first golden cases as their author wrote them, for people to try: small ones, few of them.
+    pub examples: Vec<GoldenDocument>,
     /// The largest allowed absolute difference of a golden output.
     pub tolerance: f64,
     /// The largest allowed relative difference of a golden output, in addition to the absolute one.
@@ -92,13 +94,23 @@ struct Written {
     non_finite_outputs: NonFiniteOutputs,
     #[serde(default, skip_serializing_if = "GraphFacts::is_empty")]
     graph: GraphFacts,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    examples: Vec<GoldenDocument>,
 }
 
 impl From<Contract> for Written {
     fn from(contract: Contract) -> Self {
-        let Contract { features, classes, tolerance, relative_tolerance, non_finite_outputs, graph, .. } =
-            contract;
-        Self { features, classes, tolerance, relative_tolerance, non_finite_outputs, graph }
+        let Contract {
+            features,
+            classes,
+            tolerance,
+            relative_tolerance,
+            non_finite_outputs,
+            graph,
+            examples,
+            ..
+        } = contract;
+        Self { features, classes, tolerance, relative_tolerance, non_finite_outputs, graph, examples }
     }
 }
 
@@ -109,6 +121,8 @@ impl From<Written> for Contract {
             relative_tolerance: written.relative_tolerance,
             non_finite_outputs: written.non_finite_outputs,
             graph: written.graph,
+            // A proof comes from another process, which may have run anything.
+            examples: golden::examples(&written.examples),
             ..Self::new(written.features, written.classes)
         }
     }
@@ -124,6 +138,7 @@ impl Contract {
             features,
             classes,
             golden: Vec::new(),
+            examples: Vec::new(),
             tolerance: DEFAULT_TOLERANCE,
             relative_tolerance: 0.0,
             non_finite_outputs: NonFiniteOutputs::Refuse,

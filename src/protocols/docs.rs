@@ -10,11 +10,11 @@ mod template;
 use std::sync::Arc;
 
 use axum::{
-    Extension, Json, Router,
+    Extension, Router,
     extract::State,
     http::{HeaderMap, HeaderValue, header},
     middleware::map_response,
-    response::{IntoResponse, Redirect, Response},
+    response::{IntoResponse, Response},
     routing::get,
 };
 use tower_http::set_header::SetResponseHeaderLayer;
@@ -101,7 +101,7 @@ pub(super) fn description(settings: &Settings) -> utoipa::openapi::OpenApi {
     completed(description)
 }
 
-/// Returns the routes `/openapi.json`, `/docs`, and the redirect from `/`.
+/// Returns the routes `/openapi.json` and `/docs`.
 pub(super) fn router(description: utoipa::openapi::OpenApi) -> Router<EdgeState> {
     let documents = ModelDocuments::new(description);
     let policy = HeaderValue::from_static(CONTENT_SECURITY_POLICY);
@@ -112,7 +112,6 @@ pub(super) fn router(description: utoipa::openapi::OpenApi) -> Router<EdgeState>
         .layer(SetResponseHeaderLayer::overriding(header::CONTENT_SECURITY_POLICY, policy))
         .route("/openapi.json", get(openapi_json))
         .layer(Extension(documents))
-        .route("/", get(root))
 }
 
 /// Returns the description of the API. Callers with a token get one with the models that they may read, each with its
@@ -143,20 +142,5 @@ async fn below_a_prefix(mut response: Response) -> Response {
     {
         *location = relative;
     }
-    response
-}
-
-/// Redirects a browser to the viewer. Other clients get a liveness response, since KServe's V1 protocol checks liveness
-/// at this path.
-async fn root(headers: HeaderMap) -> Response {
-    let accepted = headers.get_all(header::ACCEPT).into_iter().filter_map(|value| value.to_str().ok());
-    let for_browser =
-        accepted.flat_map(|value| value.split(',')).any(|kind| kind.trim().starts_with("text/html"));
-    let mut response = if for_browser {
-        Redirect::temporary("docs").into_response()
-    } else {
-        Json(serde_json::json!({"status": "alive"})).into_response()
-    };
-    response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept"));
     response
 }

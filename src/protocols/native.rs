@@ -1,6 +1,7 @@
 //! The native API: rows in and out by name, tokens, model metadata, deployments, health and metrics.
 
 mod deployments;
+mod events;
 mod fast_path;
 mod health;
 pub mod json;
@@ -42,7 +43,17 @@ impl Protocol for Native {
     }
 
     fn open_paths(&self) -> &'static [&'static str] {
-        &["/", "/health", "/health/live", "/health/ready", "/token", "/openapi.json", "/docs", "/docs/*"]
+        &[
+            "/",
+            "/console/*",
+            "/health",
+            "/health/live",
+            "/health/ready",
+            "/token",
+            "/openapi.json",
+            "/docs",
+            "/docs/*",
+        ]
     }
 
     fn routes(&self, _: &Settings) -> Routes {
@@ -52,6 +63,7 @@ impl Protocol for Native {
                 .routes(routes!(models::list))
                 .routes(routes!(models::one))
                 .routes(routes!(model_schema::schema))
+                .routes(routes!(events::events))
                 .routes(routes!(deployments::history))
                 .routes(routes!(deployments::rollback)),
             rows: OpenApiRouter::new()

@@ -9,7 +9,7 @@ use axum::{
 };
 use tower::ServiceExt;
 
-use super::{PROTOCOLS, docs, native};
+use super::{PROTOCOLS, console, docs, native};
 use crate::{
     config::Settings,
     edge::{
@@ -32,7 +32,8 @@ pub(super) fn public_router(
 ) -> Router {
     let is_chosen = |protocol: &&'static dyn Protocol| !protocol.chosen_paths(settings).is_empty();
     let (chosen, shared): (Vec<_>, Vec<_>) = PROTOCOLS.iter().partition(is_chosen);
-    let others = docs::router(docs::description(settings)).fallback(|| async { ApiError::NoSuchPath });
+    let others = docs::router(docs::description(settings)).merge(console::router(settings));
+    let others = others.fallback(|| async { ApiError::NoSuchPath });
     let routes = layered(&shared, others, state, settings, address_limit);
     let routes = layers::public(routes, state, settings, PROTOCOLS).with_state(state.clone());
     chosen.into_iter().fold(routes, |others, protocol| {

@@ -118,6 +118,7 @@ const CLASSES: &[(&str, Class)] = &[
             keep: |old, new| new.runtime.library.clone_from(&old.runtime.library),
         },
     ),
+    ("console", Applied),
     (
         "metrics.enabled",
         Fixed {

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     auth::Authentication,
     config::{Settings, changes},
-    edge::{AddressLimit, Clock, EdgeParts, EdgeState},
+    edge::{Activity, AddressLimit, Clock, EdgeParts, EdgeState, Sources},
     limits::{CallerQuota, FailedTokens, LogIns},
     protocols::{HttpService, SharedService, admin_router, grpc_router, open_paths},
     runtime::Runtime,
@@ -48,6 +48,7 @@ pub(super) struct ReloadableState {
     serving: Arc<Serving>,
     byte_budget: Arc<ByteBudget>,
     metrics: Arc<Metrics>,
+    activity: Arc<Activity>,
     clock: Clock,
     descriptors: Descriptors,
 }
@@ -125,6 +126,12 @@ impl ReloadableState {
         let (public, grpc, admin) = (front(), front(), front());
         let in_effect = Mutex::new(in_effect);
         let byte_budget = Arc::new(ByteBudget::new(0));
+        let activity = Arc::new(Activity::new(Sources {
+            serving: Arc::clone(&serving),
+            metrics: Arc::clone(&metrics),
+            byte_budget: Arc::clone(&byte_budget),
+            open_paths: open_paths(),
+        }));
         let live = Self {
             in_effect,
             quotas,
@@ -135,6 +142,7 @@ impl ReloadableState {
             serving,
             byte_budget,
             metrics,
+            activity,
             clock,
             descriptors,
         };
@@ -157,8 +165,16 @@ impl ReloadableState {
         self.limits.send_replace(ListenerLimits::of(&settings.server, self.descriptors));
         in_effect.settings = settings;
         self.store_fronts(&in_effect);
+        if changes.iter().any(|change| change.key.starts_with("auth.")) {
+            self.activity.end_streams();
+        }
         self.metrics.settings_applied();
         Reloaded::of(changes)
+    }
+
+    /// Ends the streams of events, which do not end by themselves.
+    pub(super) fn stop_streams(&self) {
+        self.activity.stop();
     }
 
     /// Sets the memory budget of requests: the memory that they hold, and most of what the process may still use.
@@ -210,6 +226,7 @@ impl ReloadableState {
             trusted_proxies: settings.server.trusted_proxies.clone(),
             open_paths: open_paths(),
             metrics: Arc::clone(&self.metrics),
+            activity: Arc::clone(&self.activity),
             has_access_log: settings.log.access,
             clock: self.clock.clone(),
         });

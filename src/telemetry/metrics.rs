@@ -2,17 +2,22 @@
 //!
 //! Names and units follow the Prometheus conventions: base units, `_total` for counters.
 
+mod buckets;
 mod models;
 
 use std::{
+    collections::BTreeMap,
     sync::{Arc, OnceLock},
     time::Duration,
 };
 
 use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
+    core::{Collector, Metric},
+    proto,
 };
 
+pub use buckets::Buckets;
 pub use models::ModelInService;
 
 /// Upper bounds in seconds: from the run of a small forest to the slowest model that a request waits for.
@@ -49,6 +54,17 @@ pub struct Metrics {
     memory_refusals: IntCounter,
     repository_available: IntGauge,
     state_available: IntGauge,
+}
+
+/// Responses since the start.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Traffic {
+    /// Responses by status.
+    pub responses: BTreeMap<String, u64>,
+    /// Durations of all of them.
+    pub seconds: Buckets,
+    /// Requests in progress.
+    pub in_flight: i64,
 }
 
 /// The reason why the gateway closed a connection.
@@ -261,6 +277,30 @@ impl Metrics {
         self.rollbacks.with_label_values(&[model, cause]).inc();
     }
 
+    /// Reads the responses of some routes. `None` if metrics are off.
+    #[must_use]
+    pub fn traffic(&self, counts: impl Fn(&str) -> bool) -> Option<Traffic> {
+        self.is_on.then(|| {
+            let mut traffic = Traffic { in_flight: self.in_flight.get(), ..Traffic::default() };
+            let of_route = |series: &&proto::Metric| label(series, "route").is_some_and(&counts);
+            for family in self.requests.collect() {
+                for series in family.get_metric().iter().filter(of_route) {
+                    let status = label(series, "status").unwrap_or_default().to_owned();
+                    // Counters are floats on the wire, and whole here.
+                    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count")]
+                    let count = series.get_counter().get_value() as u64;
+                    *traffic.responses.entry(status).or_default() += count;
+                }
+            }
+            for family in self.request_seconds.collect() {
+                for series in family.get_metric().iter().filter(of_route) {
+                    traffic.seconds.add(&Buckets::of(series));
+                }
+            }
+            traffic
+        })
+    }
+
     /// Returns true if metrics are on.
     #[must_use]
     pub fn is_on(&self) -> bool {
@@ -284,6 +324,12 @@ impl Metrics {
     }
 }
 
+/// Returns the value of a label of a series.
+fn label<'s>(series: &'s proto::Metric, name: &str) -> Option<&'s str> {
+    let mut labels = series.get_label().iter();
+    labels.find(|label| label.name() == name).map(proto::LabelPair::value)
+}
+
 /// Durations of the runs of one model.
 #[derive(Clone, Debug)]
 pub struct Seconds(Option<Arc<Series>>);
@@ -303,6 +349,13 @@ impl Seconds {
             let find = || series.of_all.with_label_values(&[&series.label]);
             series.found.get_or_init(find).observe(duration.as_secs_f64());
         }
+    }
+
+    /// Reads the buckets. `None` if metrics are off or the model has not run.
+    #[must_use]
+    pub fn buckets(&self) -> Option<Buckets> {
+        let series = self.0.as_ref()?;
+        series.found.get().map(|histogram| Buckets::of(&histogram.metric()))
     }
 }
 

@@ -388,9 +388,16 @@ pub struct Answer {
 
 impl Answer {
     /// Reads an answer.
-    pub async fn of(response: Response) -> Self {
+    pub async fn of(mut response: Response) -> Self {
         let (status, headers) = (response.status(), response.headers().clone());
-        let text = response.text().await.unwrap();
+        let is_endless = headers.get("content-type").is_some_and(|value| value == "text/event-stream");
+        let text = if is_endless {
+            // The first event is enough.
+            let first = response.chunk().await.unwrap().unwrap_or_default();
+            String::from_utf8_lossy(&first).into_owned()
+        } else {
+            response.text().await.unwrap()
+        };
         let body = serde_json::from_str(&text).unwrap_or_default();
         Self { status, headers, body, text }
     }

@@ -66,10 +66,11 @@ CLIENTS = Environment("clients", "600 MB", ["@bufbuild/buf@1.75.0"])
 BENCH = Environment("bench", "700 MB")
 PACKAGE = Environment("package", "460 MB")
 SCORE = Environment("score", "350 MB")
+CONSOLE = Environment("console", "190 MB", ["axe-core@4.14.1"])
 
 
 def main() -> None:
-    known = (TOOLS, CLIENTS, BENCH, PACKAGE, SCORE)
+    known = (TOOLS, CLIENTS, BENCH, PACKAGE, SCORE, CONSOLE)
     (environment,) = (one for one in known if one.folder.name == f".venv-{sys.argv[1]}")
     environment.make(lambda text: print(text, file=sys.stderr))
     print(environment.python)

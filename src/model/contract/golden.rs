@@ -11,6 +11,12 @@ use crate::model::{
     Violations, documents_to_tensors,
 };
 
+/// Most golden cases that remain as examples.
+const MAX_EXAMPLES: usize = 8;
+
+/// Most bytes of all examples together, as JSON: metadata of a model should stay small.
+const MAX_EXAMPLE_BYTES: usize = 16 * 1024;
+
 /// Inputs and the outputs expected for them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GoldenCase {
@@ -28,6 +34,19 @@ pub struct GoldenDocument {
     pub inputs: BTreeMap<String, Json>,
     /// The outputs that are compared, by name. A sequence is a list, a map an object.
     pub outputs: BTreeMap<String, Json>,
+}
+
+/// Returns the first cases, at most [`MAX_EXAMPLES`] and together at most [`MAX_EXAMPLE_BYTES`]. Larger ones are left
+/// out.
+pub(super) fn examples(cases: &[GoldenDocument]) -> Vec<GoldenDocument> {
+    let mut left = MAX_EXAMPLE_BYTES;
+    let fits = |case: &&GoldenDocument| {
+        let bytes = serde_json::to_string(case).map_or(usize::MAX, |json| json.len());
+        let rest = left.checked_sub(bytes);
+        left = rest.unwrap_or(left);
+        rest.is_some()
+    };
+    cases.iter().filter(fits).take(MAX_EXAMPLES).cloned().collect()
 }
 
 impl GoldenDocument {
@@ -105,6 +124,19 @@ fn tensor(json: &Json, element_type: ElementType) -> Result<Tensor, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn few_and_small_cases_remain_as_examples() {
+        let case = |values: usize| GoldenDocument {
+            inputs: BTreeMap::from([("x".to_owned(), vec![0; values].into())]),
+            outputs: BTreeMap::new(),
+        };
+        assert_eq!(examples(&vec![case(1); 20]).len(), MAX_EXAMPLES);
+        let sizes = |cases: &[GoldenDocument]| -> Vec<usize> {
+            cases.iter().map(|case| case.inputs["x"].as_array().unwrap().len()).collect()
+        };
+        assert_eq!(sizes(&examples(&[case(3000), case(9000), case(4000), case(4)])), [3000, 4000, 4]);
+    }
 
     #[test]
     fn sequences_and_maps_are_read_in_full_and_in_short() {

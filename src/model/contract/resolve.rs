@@ -2,7 +2,9 @@
 
 use std::collections::HashSet;
 
-use super::{Contract, ContractDocument, ContractError, DEFAULT_TOLERANCE, Feature, Missing, classes};
+use super::{
+    Contract, ContractDocument, ContractError, DEFAULT_TOLERANCE, Feature, Missing, classes, golden,
+};
 use crate::model::{ElementType, GraphFacts, Layout, RowInputs, Signature};
 
 impl Contract {
@@ -23,15 +25,16 @@ impl Contract {
         check_unique("class", classes.iter().map(String::as_str))?;
         let tolerance = tolerance("tolerance", document.tolerance, DEFAULT_TOLERANCE)?;
         let relative_tolerance = self::tolerance("relative_tolerance", document.relative_tolerance, 0.0)?;
-        let golden = document
-            .golden
-            .unwrap_or_default()
+        let golden = document.golden.unwrap_or_default();
+        let examples = golden::examples(&golden);
+        let golden = golden
             .into_iter()
             .enumerate()
             .map(|(index, case)| case.read(index, signature).map_err(ContractError::Invalid))
             .collect::<Result<_, _>>()?;
         let mut contract = Self {
             golden,
+            examples,
             tolerance,
             relative_tolerance,
             non_finite_outputs: document.non_finite_outputs.unwrap_or_default(),

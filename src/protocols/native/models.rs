@@ -7,9 +7,12 @@ use utoipa::ToSchema;
 use crate::{
     auth::{Action, Caller},
     edge::{ApiError, EdgeState, MayRead, Permit, ProblemDocument},
-    model::{Schedule, ValueKind, ValueSpec},
+    model::{ElementType, Elements, Feature, GoldenDocument, Schedule, ValueKind, ValueSpec},
     serving::{ModelMetadata, Servable, ServingError, VersionMetadata},
 };
+
+/// Most categories of a feature that are listed.
+const MAX_CATEGORIES: usize = 256;
 
 /// All models that the caller may read.
 #[derive(Serialize, ToSchema)]
@@ -73,6 +76,10 @@ pub(super) struct VersionDocument {
         example = "the model does not take rows, as output `h_n` [2, N, 4] does not hold one part for each row"
     )]
     rows_reason: Option<String>,
+    /// Golden cases of the contract, for people to try: at most 8, and 16 KiB together. Not in the list of models
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<ExampleDocument>)]
+    examples: Vec<GoldenDocument>,
     /// The names of the classes: those of the contract, else the labels that the graph lists
     #[serde(skip_serializing_if = "Vec::is_empty")]
     classes: Vec<String>,
@@ -82,6 +89,18 @@ pub(super) struct VersionDocument {
     /// The costs measured before the version was in service
     #[serde(skip_serializing_if = "Option::is_none")]
     costs: Option<CostsDocument>,
+}
+
+/// A golden case of the contract.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it only describes the form")]
+struct ExampleDocument {
+    /// Tensors by input name, in the form of `inputs` in a prediction
+    #[schema(value_type = Object, example = json!({"features": [[5.1, 3.5, 1.4, 0.2]]}))]
+    inputs: (),
+    /// Tensors by output name, which the model gives for them
+    #[schema(value_type = Object, example = json!({"label": [0]}))]
+    outputs: (),
 }
 
 /// The scheduling of a version's runs.
@@ -259,6 +278,14 @@ pub(super) struct FeatureDocument {
     /// Handling of a null or absent value: `refuse`, `nan`, or the value that replaces it
     #[schema(value_type = Value, example = "refuse")]
     missing: serde_json::Value,
+    /// The element type of its column, as the Open Inference Protocol names it
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "FP32")]
+    datatype: Option<&'static str>,
+    /// The values that the model's encoder lists, at most 256 of them
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<Value>)]
+    categories: Vec<serde_json::Value>,
 }
 
 /// List the models
@@ -277,7 +304,8 @@ pub(super) async fn list(
     }
     let models =
         state.serving.models().into_iter().filter(|model| caller.may(Action::Read, Some(&model.name)));
-    Ok(Json(ModelList { models: models.map(document).collect() }))
+    // Examples take more room than all the rest, and the list may be long.
+    Ok(Json(ModelList { models: models.map(|model| document(model, false)).collect() }))
 }
 
 /// Get one model
@@ -297,20 +325,19 @@ pub(super) async fn one(
 ) -> Result<Json<ModelDocument>, ApiError> {
     let model = state.serving.models().into_iter().find(|model| model.name == *permit.model);
     model
-        .map(|model| Json(document(model)))
+        .map(|model| Json(document(model, true)))
         .ok_or(ServingError::ModelNotFound(permit.model.into_inner()).into())
 }
 
-fn document(model: ModelMetadata) -> ModelDocument {
-    ModelDocument {
-        name: model.name.to_string(),
-        versions: model.versions.into_iter().map(version_document).collect(),
-        problems: model.problems,
-    }
+fn document(model: ModelMetadata, with_examples: bool) -> ModelDocument {
+    let versions = model.versions.into_iter().map(|version| version_document(version, with_examples));
+    ModelDocument { name: model.name.to_string(), versions: versions.collect(), problems: model.problems }
 }
 
-fn version_document(VersionMetadata { status, servable }: VersionMetadata) -> VersionDocument {
+fn version_document(version: VersionMetadata, with_examples: bool) -> VersionDocument {
+    let VersionMetadata { status, servable } = version;
     let servable = servable.as_deref();
+    let examples = servable.filter(|_| with_examples).map(|servable| servable.contract.examples.clone());
     VersionDocument {
         version: status.version.to_string(),
         state: status.state.to_string(),
@@ -328,6 +355,7 @@ fn version_document(VersionMetadata { status, servable }: VersionMetadata) -> Ve
         rows_reason: servable
             .and_then(|servable| servable.proof.against_rows())
             .map(|reason| format!("{reason}: {}", reason.advice())),
+        examples: examples.unwrap_or_default(),
         classes: servable.map(|servable| servable.contract.all_class_names()).unwrap_or_default(),
         scheduler: servable.map(Into::into),
         costs: servable.map(Into::into),
@@ -342,12 +370,29 @@ fn values(specs: &[ValueSpec]) -> Vec<ValueSpecDocument> {
 }
 
 fn features(servable: &Servable) -> Vec<FeatureDocument> {
-    let document = |feature: &crate::model::Feature| FeatureDocument {
-        name: feature.name.clone(),
-        unit: feature.unit.clone(),
-        minimum: feature.minimum,
-        maximum: feature.maximum,
-        missing: feature.missing.clone().into(),
+    let contract = &servable.contract;
+    let document = |(column, feature): (usize, &Feature)| {
+        let layout = servable.layout.as_ref();
+        let place = layout.and_then(|layout| layout.place(column));
+        let facts = place.and_then(|(input, place)| contract.graph.columns.get(input, place));
+        FeatureDocument {
+            name: feature.name.clone(),
+            unit: feature.unit.clone(),
+            minimum: feature.minimum,
+            maximum: feature.maximum,
+            missing: feature.missing.clone().into(),
+            datatype: layout.and_then(|layout| layout.element_type(column)).map(ElementType::name),
+            categories: facts.and_then(|facts| facts.categories.as_ref()).map(listed).unwrap_or_default(),
+        }
     };
-    servable.contract.features.iter().map(document).collect()
+    contract.features.iter().enumerate().map(document).collect()
+}
+
+/// Returns the first categories of a column.
+fn listed(categories: &Elements) -> Vec<serde_json::Value> {
+    match categories {
+        Elements::Integers(values) => values.iter().copied().take(MAX_CATEGORIES).map(Into::into).collect(),
+        Elements::Numbers(values) => values.iter().copied().take(MAX_CATEGORIES).map(Into::into).collect(),
+        Elements::Texts(values) => values.iter().take(MAX_CATEGORIES).cloned().map(Into::into).collect(),
+    }
 }
