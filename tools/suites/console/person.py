@@ -110,7 +110,7 @@ class Person:
         return path
 
     def barriers(self) -> list[str]:
-        """What axe-core finds that is serious or critical, with the elements."""
+        """Returns the serious and critical findings of axe-core, with their elements."""
         self.page.evaluate(AXE.read_text())
         found = self.page.evaluate("axe.run(document, {resultTypes: ['violations']})")
         serious = [one for one in found["violations"] if one["impact"] in ("serious", "critical")]
