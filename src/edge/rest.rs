@@ -7,6 +7,7 @@ pub(crate) mod body;
 pub(crate) mod body_parts;
 mod cors;
 mod decoding;
+pub(crate) mod entity_tag;
 pub(crate) mod header_rules;
 pub(crate) mod layers;
 pub(crate) mod prefixed_body;

@@ -3,7 +3,7 @@
 //! The page and its files are open, as they hold no data. The scripts call the same routes as any other client, with a
 //! token that the person signs in for.
 
-use std::{fmt::Write, sync::LazyLock};
+use std::sync::LazyLock;
 
 use axum::{
     Json, Router,
@@ -16,8 +16,8 @@ use axum::{
 
 use crate::{
     config::Settings,
-    edge::{ApiError, EdgeState},
-    model::{Digest, Hasher},
+    edge::{ApiError, EdgeState, rest::entity_tag::EntityTag},
+    model::Hasher,
 };
 
 /// Policy of the page: its own files and routes, and nothing inline.
@@ -90,7 +90,7 @@ pub(super) fn router(settings: &Settings) -> Router<EdgeState> {
     let page = PAGE
         .replace("{{assets}}", &format!("console/{}", *VERSION))
         .replace("{{authentication}}", authentication);
-    let tag = entity_tag(page.as_bytes());
+    let tag = EntityTag::of(page.as_bytes());
     Router::new()
         .route("/", get(move |headers: HeaderMap| async move { root(&headers, page, &tag) }))
         .route("/console/{version}/{file}", get(asset))
@@ -98,11 +98,11 @@ pub(super) fn router(settings: &Settings) -> Router<EdgeState> {
 
 /// Returns the page to a browser. Other clients get a liveness response, since KServe's V1 protocol checks liveness at
 /// this path.
-fn root(headers: &HeaderMap, page: String, tag: &HeaderValue) -> Response {
+fn root(headers: &HeaderMap, page: String, tag: &EntityTag) -> Response {
     if !accepts_html(headers) {
         return alive();
     }
-    let mut response = if is_known(headers, tag) {
+    let mut response = if tag.is_known_to(headers) {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
         ([(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"))], page).into_response()
@@ -116,7 +116,7 @@ fn root(headers: &HeaderMap, page: String, tag: &HeaderValue) -> Response {
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }
-    headers.insert(header::ETAG, tag.clone());
+    headers.insert(header::ETAG, tag.header());
     negotiated(response)
 }
 
@@ -154,8 +154,8 @@ async fn asset(
     let known = ASSETS.iter().find(|asset| asset.name == file).filter(|_| version == *VERSION);
     // Files of another version do not go together with these.
     let asset = known.ok_or(ApiError::NoSuchPath)?;
-    let tag = entity_tag(asset.content);
-    let mut response = if is_known(&headers, &tag) {
+    let tag = EntityTag::of(asset.content);
+    let mut response = if tag.is_known_to(&headers) {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
         let media_type = HeaderValue::from_static(asset.media_type);
@@ -163,23 +163,8 @@ async fn asset(
     };
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(NEVER_CHANGES));
-    headers.insert(header::ETAG, tag);
+    headers.insert(header::ETAG, tag.header());
     Ok(response)
-}
-
-/// Returns a strong entity tag for these bytes.
-fn entity_tag(content: &[u8]) -> HeaderValue {
-    let mut tag = String::from('"');
-    // Writing to a string cannot fail.
-    let _ = write!(tag, "{}\"", Digest::of(content).short());
-    HeaderValue::try_from(tag).unwrap_or_else(|_| HeaderValue::from_static("\"\""))
-}
-
-/// Returns true if the client has this content already (RFC 9110 section 13.1.2).
-fn is_known(headers: &HeaderMap, tag: &HeaderValue) -> bool {
-    let values = headers.get_all(header::IF_NONE_MATCH).into_iter();
-    let tags = values.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
-    tags.map(|known| known.trim().trim_start_matches("W/")).any(|known| known == "*" || known == *tag)
 }
 
 #[cfg(test)]
