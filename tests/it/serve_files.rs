@@ -78,6 +78,7 @@ fn a_file_serves_without_settings_and_the_printed_lines_work() {
     // A neighbour is not served.
     folder.put_test_model("other.onnx", "regressor");
     let mut served = Served::start(&["flower.onnx"], folder.path(), &[]);
+    let page = served.value("page");
     let (docs, admin) = (served.value("docs"), served.value("admin"));
     let token = served.value("token");
     let origin = served.line("# flower");
@@ -88,7 +89,7 @@ fn a_file_serves_without_settings_and_the_printed_lines_work() {
     assert_eq!((&*status, &body["model"]), ("200", &Value::from("flower")), "{curl}\n{body}");
     let without = curl.replace(&token, "x");
     assert_eq!(paste(&without, folder.path()).0, "401", "the token is needed");
-    for address in [&docs, admin.trim_end_matches(',')] {
+    for address in [page.trim_end_matches(','), &docs, admin.trim_end_matches(',')] {
         assert_eq!(paste(&format!("curl -sL {address}"), folder.path()).0, "200", "{address}");
     }
     let models = format!("curl -s {} -H 'Authorization: Bearer {token}'", docs.replace("/docs", "/models"));
@@ -208,7 +209,7 @@ fn a_folder_is_the_repository_and_configuration_lies_beside_files() {
     let (_, body) = paste(document["curl"].as_str().unwrap(), folder.path());
     assert!(["red", "white", "rose"].contains(&body["prediction"].as_str().unwrap()), "{body}");
     assert_eq!(document["model"], "wine");
-    for key in ["file", "url", "docs", "admin", "grpc", "token"] {
+    for key in ["file", "url", "console", "docs", "admin", "grpc", "token"] {
         assert!(document[key].is_string(), "{key}: {document}");
     }
 }

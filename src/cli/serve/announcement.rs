@@ -50,6 +50,8 @@ pub(super) struct Announcement {
     /// The folder for bodies that are too long to print.
     folder: PathBuf,
     access: Access,
+    /// True if `/` is a page for browsers.
+    has_console: bool,
     as_json: bool,
     /// Models that have been announced, or reported as refused.
     announced: BTreeSet<ModelName>,
@@ -80,7 +82,8 @@ impl Announcement {
         let files = files.iter().map(named).collect::<Result<_, String>>()?;
         let access = Access::new(settings, authentication, shows_token)?;
         let (announced, refused) = Default::default();
-        Ok(Self { files, folder: folder.to_path_buf(), access, as_json, announced, refused })
+        let has_console = settings.console.enabled;
+        Ok(Self { files, folder: folder.to_path_buf(), access, has_console, as_json, announced, refused })
     }
 
     /// Prints the lines of each model once it is ready; then waits for ever.
@@ -165,8 +168,13 @@ impl Announcement {
                 "TOKEN=$(onnx-gateway token --config FILE --subject NAME --scope predict)".to_owned()
             }
         };
+        let console = if self.has_console {
+            format!("  page   {public}/, to try the models in a browser: paste the token\n")
+        } else {
+            String::new()
+        };
         format!(
-            "\nserving on {public}\n\n  docs   {public}/docs\n  admin  {admin}/metrics, {admin}/health, for operators \
+            "\nserving on {public}\n\n{console}  docs   {public}/docs\n  admin  {admin}/metrics, {admin}/health, for operators \
              and without a token\n{grpc}  token  {token}\n\n"
         )
     }
@@ -185,6 +193,7 @@ impl Announcement {
                 "model": model.as_str(),
                 "file": self.files.iter().find(|(name, _)| name == model).map(|(_, file)| file),
                 "url": url(address),
+                "console": self.has_console.then(|| format!("{}/", url(address))),
                 "docs": format!("{}/docs", url(address)),
                 "admin": url(gateway.admin_address()),
                 "grpc": gateway.grpc_address(),
