@@ -81,7 +81,7 @@ pub struct Parts {
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The address of a listener is in use or does not belong to this machine.
-    #[error("{setting}: failed to listen on {address}: {cause}")]
+    #[error("{setting}: failed to listen on {address}: {cause}{}", other_address(setting, cause))]
     Bind {
         /// The setting that names the address.
         setting: &'static str,
@@ -273,6 +273,15 @@ impl Gateway {
         // Dropping the models may wait for one that is loading; a second signal must still be handled meanwhile.
         let _ = tokio::task::spawn_blocking(move || drop(serving)).await;
     }
+}
+
+/// Returns what to do about an address that another process has. Empty for other errors.
+fn other_address(setting: &str, cause: &std::io::Error) -> String {
+    if cause.kind() != std::io::ErrorKind::AddrInUse {
+        return String::new();
+    }
+    let variable = setting.to_uppercase().replace('.', "__");
+    format!("; end the process that listens there, or set GATEWAY__{variable} to another address")
 }
 
 /// Binds a listener. Returns the socket and its address, with the port that the system chose for port 0.

@@ -50,7 +50,7 @@ pub(super) struct InitArguments {
     /// The folder to write gateway.toml and secrets/ to
     #[arg(long, value_name = "FOLDER", default_value = ".")]
     directory: PathBuf,
-    /// Overwrite files that exist
+    /// Overwrite files that exist: the settings, the secrets and the model's model.toml with all that was added to it
     #[arg(long)]
     force: bool,
     /// Print the written files and the client's secret as JSON

@@ -103,10 +103,14 @@ pub(super) fn describe(proof: &Proof, schedule: &Schedule) -> String {
         let _ = writeln!(text, "  output   {output}");
     }
     for feature in &proof.contract.features {
-        let bound = |bound: Option<f64>| bound.map_or_else(|| "any".to_owned(), |bound| bound.to_string());
-        let unit = feature.unit.as_deref().unwrap_or_default();
-        let (minimum, maximum) = (bound(feature.minimum), bound(feature.maximum));
-        let _ = writeln!(text, "  feature  {} {minimum} to {maximum} {unit}", feature.name);
+        let range = match (feature.minimum, feature.maximum) {
+            (None, None) => String::new(),
+            (Some(minimum), None) => format!(" from {minimum}"),
+            (None, Some(maximum)) => format!(" up to {maximum}"),
+            (Some(minimum), Some(maximum)) => format!(" {minimum} to {maximum}"),
+        };
+        let unit = feature.unit.as_ref().map(|unit| format!(" {unit}")).unwrap_or_default();
+        let _ = writeln!(text, "  feature  {}{range}{unit}", feature.name);
     }
     if !proof.takes_rows() {
         let _ = match proof.whole_output() {

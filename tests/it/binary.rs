@@ -307,6 +307,7 @@ fn a_taken_address_is_named() {
     assert_eq!(output.status.code(), Some(1));
     let said = text(&output.stderr);
     assert!(said.contains(&format!("error: server.listen: failed to listen on 127.0.0.1:{port}")), "{said}");
+    assert!(said.contains("or set GATEWAY__SERVER__LISTEN to another address"), "{said}");
 }
 
 /// The command in a process that may have so many files open, and no more.
