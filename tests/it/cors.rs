@@ -47,7 +47,7 @@ async fn a_page_of_an_allowed_origin_predicts_and_reads_what_it_needs() {
             let permitted = preflight(&gateway, path, PAGE).await;
             assert_eq!(permitted.status, StatusCode::OK, "{path}: no token, and no quota");
             assert_eq!(permitted.header("access-control-allow-origin"), PAGE);
-            assert_eq!(permitted.header("access-control-allow-methods"), "GET,HEAD,POST");
+            assert_eq!(permitted.header("access-control-allow-methods"), "GET,HEAD,POST,DELETE");
             assert!(permitted.header("access-control-allow-headers").contains("authorization"));
             assert_eq!(permitted.header("access-control-max-age"), "3600");
             assert!(!permitted.header("x-request-id").is_empty());

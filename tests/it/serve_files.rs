@@ -89,7 +89,7 @@ fn a_file_serves_without_settings_and_the_printed_lines_work() {
     assert_eq!((&*status, &body["model"]), ("200", &Value::from("flower")), "{curl}\n{body}");
     let without = curl.replace(&token, "x");
     assert_eq!(paste(&without, folder.path()).0, "401", "the token is needed");
-    for address in [page.trim_end_matches(','), &docs, admin.trim_end_matches(',')] {
+    for address in [&page, &docs, admin.trim_end_matches(',')] {
         assert_eq!(paste(&format!("curl -sL {address}"), folder.path()).0, "200", "{address}");
     }
     let models = format!("curl -s {} -H 'Authorization: Bearer {token}'", docs.replace("/docs", "/models"));

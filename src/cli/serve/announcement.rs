@@ -169,7 +169,7 @@ impl Announcement {
             }
         };
         let console = if self.has_console {
-            format!("  page   {public}/, to try the models in a browser: paste the token\n")
+            format!("  page   {public}/ (to try the models in a browser)\n")
         } else {
             String::new()
         };

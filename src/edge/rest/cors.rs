@@ -33,7 +33,7 @@ pub(super) fn layer(settings: &CorsSettings) -> Option<CorsLayer> {
     Some(
         CorsLayer::new()
             .allow_origin(if is_any { AllowOrigin::any() } else { AllowOrigin::list(origins) })
-            .allow_methods([Method::GET, Method::HEAD, Method::POST])
+            .allow_methods([Method::GET, Method::HEAD, Method::POST, Method::DELETE])
             .allow_headers(headers)
             .allow_credentials(settings.allow_credentials)
             .expose_headers(EXPOSED)
