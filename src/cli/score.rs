@@ -235,18 +235,21 @@ fn listen_for_signals(interrupted: Arc<AtomicBool>) -> Result<(), Failure> {
     Ok(())
 }
 
+fn shown(stream: &Stream) -> String {
+    match stream {
+        Stream::Standard => "standard output".to_owned(),
+        Stream::File(path) => path.display().to_string(),
+    }
+}
+
 /// Returns the document that ends a scoring.
 fn document(summary: &Summary, job: &Job, begin: Instant) -> Value {
     let Summary { rows, rejected, nested } = summary;
-    let output = match &job.output.stream {
-        Stream::Standard => None,
-        Stream::File(path) => Some(path.display().to_string()),
-    };
     json!({
         "rows": rows,
         "rejected": rejected,
         "seconds": begin.elapsed().as_secs_f64(),
-        "output": output,
+        "output": shown(&job.output.stream),
         "rejected_file": (*rejected > 0).then(|| job.rejected.display().to_string()),
         "columns_left_out": nested,
     })
@@ -256,10 +259,7 @@ fn document(summary: &Summary, job: &Job, begin: Instant) -> Value {
 fn line(summary: &Summary, job: &Job, begin: Instant) -> String {
     let Summary { rows, rejected, .. } = summary;
     let seconds = begin.elapsed().as_secs_f64();
-    let output = match &job.output.stream {
-        Stream::Standard => "standard output".to_owned(),
-        Stream::File(path) => path.display().to_string(),
-    };
+    let output = shown(&job.output.stream);
     let scored = format!("scored {rows} rows in {seconds:.1} s: {output}");
     if *rejected == 0 {
         return scored;
