@@ -4,6 +4,7 @@
 
 mod console;
 mod docs;
+mod fast_path;
 mod invocations;
 mod mlflow;
 mod model_example;

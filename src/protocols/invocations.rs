@@ -213,8 +213,11 @@ pub(super) async fn invoke(
     }
     match kind {
         BodyKind::OpenInference { json_bytes } => {
-            let (mut response, json_bytes) =
-                infer_response(state, servable, body, json_bytes, permit.context).await?;
+            let answered = infer_response(state, servable, body, json_bytes, permit.context).await;
+            let (mut response, json_bytes) = match answered {
+                Ok(answered) => answered,
+                Err(failed) => return Ok(failed.into_response()),
+            };
             if let Some(json_bytes) = json_bytes {
                 response.headers_mut().insert(header::CONTENT_TYPE, body::binary_media_type(json_bytes)?);
             }

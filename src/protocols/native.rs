@@ -2,7 +2,6 @@
 
 mod deployments;
 mod events;
-mod fast_path;
 mod health;
 pub mod json;
 mod metrics;
@@ -29,7 +28,6 @@ use crate::{
     },
 };
 
-pub(in crate::protocols) use fast_path::{FastPath, RequestPath};
 pub use json::prepare_rows;
 
 /// The native API.

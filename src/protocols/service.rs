@@ -13,7 +13,7 @@ use tower::ServiceExt;
 
 use super::{
     PROTOCOLS,
-    native::{FastPath, RequestPath},
+    fast_path::{FastPath, RequestPath},
     routes::public_router,
 };
 use crate::{

@@ -239,8 +239,7 @@ fn the_fast_path_takes_the_same_steps_as_the_middleware() {
         let file = files.iter().find(|file| file.path == Path::new(path));
         code(without_tests(&file.unwrap_or_else(|| panic!("there is no {path}")).text))
     };
-    let (fast, stream) =
-        (text("protocols/native/fast_path.rs"), text("protocols/open_inference/grpc/stream.rs"));
+    let (fast, stream) = (text("protocols/fast_path.rs"), text("protocols/open_inference/grpc/stream.rs"));
     let (authenticate, observe) = (text("edge/authenticate.rs"), text("edge/observe.rs"));
     for (step, paths) in [
         ("charge(", &[&fast, &stream][..]),
@@ -259,8 +258,7 @@ fn the_fast_path_takes_the_same_steps_as_the_middleware() {
 #[test]
 fn the_fast_path_does_not_depend_on_the_log_level() {
     for file in source_files().iter().filter(|file| {
-        file.path.starts_with("protocols/native/fast_path")
-            || file.path == Path::new("protocols/native/fast_path.rs")
+        file.path.starts_with("protocols/fast_path") || file.path == Path::new("protocols/fast_path.rs")
     }) {
         for name in ["LevelFilter", "Level::", "enabled!"] {
             let found = code(&file.text).contains(name);

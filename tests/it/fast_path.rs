@@ -94,7 +94,14 @@ async fn exchange(gateway: &TestGateway, parts: &[&[u8]]) -> String {
 }
 
 /// Asks with these further headers, each a line.
-async fn ask(gateway: &TestGateway, way: RequestPath, path: &str, further: &str, body: &str) -> Raw {
+async fn ask(
+    gateway: &TestGateway,
+    way: RequestPath,
+    path: &str,
+    further: &str,
+    body: impl AsRef<[u8]>,
+) -> Raw {
+    let body = body.as_ref();
     let query = if way == RequestPath::Query { "?a=b" } else { "" };
     let charset = if way == RequestPath::Charset { "; charset=utf-8" } else { "" };
     let length = if way == RequestPath::Chunked {
@@ -107,16 +114,17 @@ async fn ask(gateway: &TestGateway, way: RequestPath, path: &str, further: &str,
         "POST {path}{query} HTTP/1.1\r\nhost: gateway\r\nconnection: close\r\n\
          content-type: application/json{charset}\r\n{length}\r\n{unknown}{further}\r\n"
     );
+    let head = head.as_bytes();
     let answer = match way {
         RequestPath::Chunked => {
-            let body = format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
-            exchange(gateway, &[format!("{head}{body}").as_bytes()]).await
+            let size = format!("{:x}\r\n", body.len());
+            exchange(gateway, &[&[head, size.as_bytes(), body, b"\r\n0\r\n\r\n"].concat()]).await
         }
         RequestPath::Halves => {
-            let (first, second) = body.as_bytes().split_at(body.len() / 2);
-            exchange(gateway, &[head.as_bytes(), first, second]).await
+            let (first, second) = body.split_at(body.len() / 2);
+            exchange(gateway, &[head, first, second]).await
         }
-        _ => exchange(gateway, &[format!("{head}{body}").as_bytes()]).await,
+        _ => exchange(gateway, &[&[head, body].concat()]).await,
     };
     Raw::of(&answer)
 }
@@ -126,11 +134,13 @@ fn bearer(token: &str) -> String {
 }
 
 /// Asks by every way, and answers what all of them were answered.
-async fn compare(gateway: &TestGateway, path: &str, further: &str, body: &str) -> Raw {
+async fn compare(gateway: &TestGateway, path: &str, further: &str, body: impl AsRef<[u8]>) -> Raw {
+    let body = body.as_ref();
     let expected = ask(gateway, RequestPath::Short, path, further, body).await;
     for way in LONG {
         let answer = ask(gateway, way, path, further, body).await;
-        assert_eq!(answer.comparable(), expected.clone().comparable(), "{way:?} {path} {body:.80}");
+        let text = String::from_utf8_lossy(body);
+        assert_eq!(answer.comparable(), expected.clone().comparable(), "{way:?} {path} {text:.80}");
     }
     expected
 }
@@ -194,6 +204,142 @@ async fn every_body_is_answered_alike() {
         assert_eq!(answer.status, status, "{path}: {answer:?}");
     })
     .await;
+}
+
+/// A body of tensors whose first bytes are JSON, and the header that says how many.
+fn in_bytes(document: &Value, rows: &[[f32; 4]]) -> (String, Vec<u8>) {
+    let json = document.to_string().into_bytes();
+    let header = format!("inference-header-content-length: {}\r\n", json.len());
+    let elements = rows.iter().flatten().flat_map(|element| element.to_le_bytes());
+    (header, json.into_iter().chain(elements).collect())
+}
+
+fn tensor(rows: usize) -> Value {
+    let data = [5.1, 3.5, 1.4, 0.2].repeat(rows);
+    json!({"name": "features", "datatype": "FP32", "shape": [rows, 4], "data": data})
+}
+
+#[tokio::test]
+async fn tensors_are_answered_alike() {
+    let gateway = TestGateway::builder().model("square_root.onnx", "square_root").start().await;
+    let token = bearer(&TokenBuilder::new().build());
+    let root = |number: f32| json!({"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 1], "data": [number]}]});
+    let changed = |name: &str, value: Value| {
+        let mut body = json!({"id": "one", "inputs": [tensor(1)]});
+        body[name] = value;
+        body
+    };
+    let infer = "/v2/models/iris/infer";
+    let cases = [
+        (infer, json!({"inputs": [tensor(1)]}), 200),
+        ("/v2/models/iris/versions/1/infer", json!({"inputs": [tensor(2)]}), 200),
+        (infer, json!({"inputs": [tensor(300)]}), 200),
+        (infer, json!({"inputs": [tensor(2000)]}), 200),
+        (infer, changed("outputs", json!([{"name": "probabilities"}])), 200),
+        (
+            infer,
+            changed("outputs", json!([{"name": "probabilities", "parameters": {"classification": 2}}])),
+            200,
+        ),
+        (infer, changed("parameters", json!({"binary_data_output": true})), 200),
+        (infer, changed("parameters", json!({"priority": 3, "timeout": 5_000_000})), 200),
+        (infer, changed("parameters", json!({"timeout": 1.5})), 400),
+        (infer, changed("outputs", json!([{"name": "rose"}])), 400),
+        (infer, changed("inputs", json!([])), 400),
+        (infer, changed("inputs", json!([tensor(1), tensor(1)])), 400),
+        (
+            infer,
+            changed(
+                "inputs",
+                json!([{"name": "features", "datatype": "FP32", "shape": [2, 4], "data": [1]}]),
+            ),
+            400,
+        ),
+        (
+            infer,
+            changed(
+                "inputs",
+                json!([{"name": "features", "datatype": "INT64", "shape": [1, 4], "data": [1, 2, 3, 4]}]),
+            ),
+            400,
+        ),
+        (infer, json!({}), 400),
+        (infer, json!([]), 400),
+        ("/v2/models/rose/infer", json!({"inputs": [tensor(1)]}), 404),
+        ("/v2/models/iris/versions/9/infer", json!({"inputs": [tensor(1)]}), 404),
+        ("/v2/models/square_root/infer", root(9.0), 200),
+        ("/v2/models/square_root/infer", root(-1.0), 500),
+    ];
+    table::each_async(cases, async |(path, body, status)| {
+        let answer = compare(&gateway, path, &token, body.to_string()).await;
+        assert_eq!(answer.status, status, "{path} {body}: {answer:?}");
+    })
+    .await;
+    for further in
+        ["", "accept-encoding: identity\r\n", "accept-encoding: gzip\r\n", "accept-encoding: *;q=0\r\n"]
+    {
+        let further = format!("{token}{further}");
+        for body in [json!({"inputs": [tensor(300)]}), json!({"id": "one"})] {
+            compare(&gateway, infer, &further, body.to_string()).await;
+        }
+    }
+    assert_eq!(compare(&gateway, infer, &token, "no JSON").await.status, 400);
+    assert_eq!(compare(&gateway, infer, "", json!({"inputs": [tensor(1)]}).to_string()).await.status, 401);
+}
+
+#[tokio::test]
+async fn tensors_in_bytes_are_answered_alike() {
+    let gateway = TestGateway::start().await;
+    let token = bearer(&TokenBuilder::new().build());
+    let document = |shape: usize, size: usize, output: bool| {
+        let parameters = json!({"binary_data_size": size});
+        let tensor =
+            json!({"name": "features", "datatype": "FP32", "shape": [shape, 4], "parameters": parameters});
+        json!({"id": "one", "inputs": [tensor], "parameters": {"binary_data_output": output}})
+    };
+    let rows = [[5.1, 3.5, 1.4, 0.2], [6.7, 3.0, 5.2, 2.3]];
+    let infer = "/v2/models/iris/infer";
+    for (shape, size, output, status) in
+        [(2, 32, false, 200), (2, 32, true, 200), (2, 28, true, 400), (3, 32, true, 400), (2, 36, true, 400)]
+    {
+        let (header, body) = in_bytes(&document(shape, size, output), &rows);
+        let answer = compare(&gateway, infer, &format!("{token}{header}"), &body).await;
+        assert_eq!(answer.status, status, "{shape} {size}: {answer:?}");
+        // A length of the JSON that is not one.
+        for wrong in ["inference-header-content-length: x\r\n", "inference-header-content-length: 99999\r\n"]
+        {
+            assert_eq!(compare(&gateway, infer, &format!("{token}{wrong}"), &body).await.status, 400);
+        }
+    }
+    let raw: Vec<u8> = rows[0].into_iter().flat_map(f32::to_le_bytes).collect();
+    let header = format!("{token}inference-header-content-length: 0\r\n");
+    assert_eq!(compare(&gateway, infer, &header, &raw).await.status, 200);
+    assert_eq!(compare(&gateway, infer, &header, &raw[1..]).await.status, 400);
+}
+
+#[tokio::test]
+async fn tensors_charge_quotas_once_and_are_counted() {
+    for (address, caller) in [(6, 1000), (1000, 6)] {
+        let gateway = TestGateway::builder().settings(quotas(address, caller)).start().await;
+        let token = bearer(&TokenBuilder::new().build());
+        let (infer, body) = ("/v2/models/iris/infer", json!({"inputs": [tensor(1)]}).to_string());
+        for way in [RequestPath::Query, RequestPath::Short, RequestPath::Short, RequestPath::Chunked] {
+            assert_eq!(ask(&gateway, way, infer, &token, &body).await.status, 200);
+        }
+        for _ in 0..2 {
+            assert_eq!(ask(&gateway, RequestPath::Short, infer, &token, "{}").await.status, 400);
+        }
+        let answer = compare(&gateway, infer, &token, &body).await;
+        assert_eq!(answer.status, 429, "{answer:?}");
+        let metrics =
+            gateway.metrics_until(|metrics| metrics.contains("gateway_requests_in_flight 0\n")).await;
+        for (status, count) in [(200, 4), (400, 2), (429, 6)] {
+            let line = format!(
+                r#"gateway_requests_total{{method="POST",route="/v2/models/{{model}}/infer",status="{status}"}} {count}"#
+            );
+            assert!(metrics.lines().any(|found| found == line), "{line} in\n{metrics}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -1,18 +1,19 @@
 //! Layers of a REST request before its handler, each with its reason. `edge::observed` goes around these, and
 //! `edge::authorized`, which probes skip, inside them.
 
-use std::time::Duration;
+use std::{convert::Infallible, future::ready, time::Duration};
 
 use axum::{
     Router,
     body::Body,
-    http::StatusCode,
+    http::{HeaderMap, Request, StatusCode, header},
     middleware::{from_fn, from_fn_with_state},
+    response::Response,
 };
-use tower::ServiceBuilder;
+use tower::{Layer, ServiceBuilder, ServiceExt, service_fn};
 use tower_http::{
     catch_panic::CatchPanicLayer,
-    compression::CompressionLayer,
+    compression::{CompressionLayer, DefaultPredicate, Predicate},
     map_request_body::MapRequestBodyLayer,
     timeout::{RequestBodyDeadlineLayer, TimeoutLayer},
 };
@@ -56,6 +57,25 @@ pub(crate) fn large(
 ) -> Router<EdgeState> {
     let routes = with_bodies_up_to(settings.max_tensor_body_bytes, routes, state);
     routes.layer(ServiceBuilder::new().layer(SharedLayer).layer(CompressionLayer::new()).layer(SharedLayer))
+}
+
+/// Compresses a response as the layer of [`large`] does, if a request with these headers accepts it.
+pub(crate) async fn compressed(request: &HeaderMap, mut response: Response) -> Response {
+    if !request.contains_key(header::ACCEPT_ENCODING) {
+        // The layer would pass it on, and only say that others are compressed.
+        if DefaultPredicate::new().should_compress(&response) {
+            response.headers_mut().append(header::VARY, header::ACCEPT_ENCODING.into());
+        }
+        return response;
+    }
+    let mut asked = Request::new(response);
+    for coding in request.get_all(header::ACCEPT_ENCODING) {
+        asked.headers_mut().append(header::ACCEPT_ENCODING, coding.clone());
+    }
+    let respond = service_fn(|asked: Request<Response>| ready(Ok::<_, Infallible>(asked.into_body())));
+    match CompressionLayer::new().layer(respond).oneshot(asked).await {
+        Ok(response) => response.map(Body::new),
+    }
 }
 
 fn with_bodies_up_to(max_bytes: u64, routes: Router<EdgeState>, state: &EdgeState) -> Router<EdgeState> {

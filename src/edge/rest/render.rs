@@ -9,16 +9,21 @@ use axum::{
 };
 
 use super::header_rules;
-use crate::edge::{MEDIA_TYPE, Protocols, problem_of, sentence};
+use crate::edge::{MEDIA_TYPE, Protocol, Protocols, problem_of, sentence};
 
 /// Refuses requests that break the rules of headers, and renders errors. Responses that are documents of their protocol
 /// already are kept, and so are headers such as `Allow`.
 pub(crate) async fn render_errors(protocols: Protocols, request: Request, next: Next) -> Response {
     let protocol = protocols.of(request.method(), request.uri().path());
-    let mut response = match header_rules::refused(&request) {
+    let response = match header_rules::refused(&request) {
         Some(refused) => refused,
         None => next.run(request).await,
     };
+    rendered(protocol, response)
+}
+
+/// Gives an error the form of its protocol, and returns every other response unchanged.
+pub(crate) fn rendered(protocol: &dyn Protocol, mut response: Response) -> Response {
     let status = response.status();
     if !(status.is_client_error() || status.is_server_error()) {
         return response;

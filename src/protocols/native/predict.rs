@@ -7,10 +7,7 @@ use axum::{
     response::Response,
 };
 
-use super::{
-    fast_path::read_numbers,
-    json::{PredictAnswer, PredictRequest, PredictRequestDocument, RequestInputs},
-};
+use super::json::{PredictAnswer, PredictRequest, PredictRequestDocument, RequestInputs, read_numbers};
 use crate::{
     codec::{RowBase, TensorsResponse},
     edge::{

@@ -11,7 +11,7 @@ mod statistics;
 pub(in crate::protocols) use schema::InferResponseDocument;
 
 use axum::routing::get;
-pub(in crate::protocols) use infer::infer_response;
+pub(in crate::protocols) use infer::{JSON_LENGTH, infer_body, infer_response, json_length};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{

@@ -3,7 +3,7 @@
 
 use crate::{
     codec::cursor::Cursor,
-    model::{FlatElement, FlatLayout},
+    model::{FlatElement, FlatLayout, Tensor},
 };
 
 /// The rows that were read from a request.
@@ -13,6 +13,17 @@ pub struct FlatRows {
     pub rows: usize,
     /// True if they were sent as `instances`.
     pub many: bool,
+}
+
+/// Reads the rows of a body into the model's one input; `None` if the body is invalid or holds anything else.
+#[must_use]
+pub fn read_numbers(layout: &FlatLayout, body: &[u8]) -> Option<(Tensor, FlatRows)> {
+    fn read_as<T: FlatElement>(layout: &FlatLayout, body: &[u8]) -> Option<(Tensor, FlatRows)> {
+        let mut elements = Vec::<T>::new();
+        let rows = read_flat_rows(body, layout, &mut elements)?;
+        Some((layout.tensor(rows.rows, elements)?, rows))
+    }
+    read_as::<f32>(layout, body).or_else(|| read_as::<f64>(layout, body))
 }
 
 /// Reads rows of numbers, checked against the contract, and appends them to `elements`.

@@ -24,7 +24,8 @@ use crate::{
 };
 
 /// Number of bytes of a body that are JSON; binary tensors follow (extension `binary_tensor_data`).
-const JSON_LENGTH: HeaderName = HeaderName::from_static("inference-header-content-length");
+pub(in crate::protocols) const JSON_LENGTH: HeaderName =
+    HeaderName::from_static("inference-header-content-length");
 
 /// The media type of a response with binary tensors.
 const BINARY: HeaderValue = HeaderValue::from_static("application/octet-stream");
@@ -40,7 +41,7 @@ pub(in crate::protocols) async fn infer(
     state: State<EdgeState>,
     permit: Permit<MayPredict>,
     request: Request,
-) -> Result<Response, ApiError> {
+) -> Result<Response, FailedInference> {
     run(state, permit, request).await
 }
 
@@ -54,7 +55,7 @@ pub(in crate::protocols) async fn version_infer(
     state: State<EdgeState>,
     permit: Permit<MayPredict>,
     request: Request,
-) -> Result<Response, ApiError> {
+) -> Result<Response, FailedInference> {
     run(state, permit, request).await
 }
 
@@ -100,16 +101,45 @@ enum InferResponses {
     GatewayTimeout(ErrorDocument),
 }
 
+/// An inference that failed, and the id that its caller gave it.
+#[derive(Debug)]
+pub(in crate::protocols) struct FailedInference {
+    error: ApiError,
+    id: Option<String>,
+}
+
+impl<E: Into<ApiError>> From<E> for FailedInference {
+    fn from(error: E) -> Self {
+        Self { error: error.into(), id: None }
+    }
+}
+
+impl IntoResponse for FailedInference {
+    fn into_response(self) -> Response {
+        with_id(self.error.into_response(), self.id)
+    }
+}
+
 async fn run(
     State(state): State<EdgeState>,
     permit: Permit<MayPredict>,
     request: Request,
-) -> Result<Response, ApiError> {
+) -> Result<Response, FailedInference> {
     let json_bytes = json_length(request.headers())?;
     let servable = state.serving.permitted_servable(&permit.model, permit.version.as_ref())?;
     let body = read_aligned(request.into_body(), json_bytes.unwrap_or_default()).await?;
-    let (mut response, json_bytes) =
-        infer_response(&state, servable, body, json_bytes, permit.context).await?;
+    infer_body(&state, servable, body, json_bytes, permit.context).await
+}
+
+/// Responds to a body whose first `json_bytes` are JSON, or all of it if `None`.
+pub(in crate::protocols) async fn infer_body(
+    state: &EdgeState,
+    servable: PermittedServable,
+    body: Bytes,
+    json_bytes: Option<usize>,
+    context: RequestContext,
+) -> Result<Response, FailedInference> {
+    let (mut response, json_bytes) = infer_response(state, servable, body, json_bytes, context).await?;
     if let Some(json_bytes) = json_bytes {
         let headers = response.headers_mut();
         headers.insert(JSON_LENGTH, HeaderValue::from(json_bytes));
@@ -129,7 +159,7 @@ pub(in crate::protocols) async fn infer_response(
     body: Bytes,
     json_bytes: Option<usize>,
     context: RequestContext,
-) -> Result<(Response, Option<usize>), ApiError> {
+) -> Result<(Response, Option<usize>), FailedInference> {
     let json = body.get(..json_bytes.unwrap_or(body.len())).unwrap_or_default();
     context.reserve_elements(&servable.signature, json).await?;
     let mut asked = if json_bytes == Some(0) {
@@ -140,10 +170,8 @@ pub(in crate::protocols) async fn infer_response(
         drop(body);
         asked
     }?;
-    match answered(state, servable, &mut asked, context).await {
-        Ok(answered) => Ok(answered),
-        Err(error) => Ok((with_id(error.into_response(), asked.id), None)),
-    }
+    let answered = answered(state, servable, &mut asked, context).await;
+    answered.map_err(|error| FailedInference { error, id: asked.id })
 }
 
 async fn answered(
@@ -169,7 +197,7 @@ async fn answered(
 }
 
 /// Reads the header; `None` if it is absent.
-fn json_length(headers: &HeaderMap) -> Result<Option<usize>, ApiError> {
+pub(in crate::protocols) fn json_length(headers: &HeaderMap) -> Result<Option<usize>, ApiError> {
     let mut values = headers.get_all(JSON_LENGTH).iter();
     let Some(value) = values.next() else { return Ok(None) };
     let digits = value.to_str().ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));

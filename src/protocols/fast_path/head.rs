@@ -2,20 +2,49 @@
 
 use axum::http::{HeaderName, HeaderValue, Method, Request, Version, header};
 
+use super::FastRoute;
 use crate::{
     edge::{FORWARDED_FOR, REQUEST_ID, is_sound_request_id},
-    model::ModelName,
+    model::{ModelName, VersionSelector},
+    protocols::open_inference::rest::JSON_LENGTH,
 };
 
 /// The head of a request that qualifies for the fast path.
 pub(super) struct Head<'r> {
-    /// The model of the path; `None` for the default model.
-    pub(super) model: Option<ModelName>,
-    /// The index of its route.
-    pub(super) route: usize,
+    pub(super) target: Target,
     /// The caller's own request id.
     pub(super) id: Option<&'r HeaderValue>,
     pub(super) length: usize,
+}
+
+/// The target of a path.
+#[derive(Debug, PartialEq)]
+pub(super) struct Target {
+    pub(super) route: FastRoute,
+    /// The model of the path; `None` for the default model.
+    pub(super) model: Option<ModelName>,
+    pub(super) version: Option<VersionSelector>,
+}
+
+impl Target {
+    /// Reads a path; `None` if it is of no fast route, or names no model or version.
+    fn of(path: &str) -> Option<Self> {
+        let at = |route, model: &str| Some(Self { route, model: Some(model.parse().ok()?), version: None });
+        if path == FastRoute::Predict.pattern() {
+            return Some(Self { route: FastRoute::Predict, model: None, version: None });
+        }
+        if let Some(path) = path.strip_prefix("/models/") {
+            return at(FastRoute::ModelPredict, path.strip_suffix("/predict")?);
+        }
+        let target = path.strip_prefix("/v2/models/")?.strip_suffix("/infer")?;
+        match target.split_once("/versions/") {
+            None => at(FastRoute::Infer, target),
+            Some((model, version)) => {
+                let version = Some(version.parse().ok()?);
+                Some(Self { version, ..at(FastRoute::VersionInfer, model)? })
+            }
+        }
+    }
 }
 
 /// Returns true if neither path reads this header, so that both paths return the same response with it and without it.
@@ -58,13 +87,8 @@ impl<'r> Head<'r> {
         if !is_usual {
             return None;
         }
-        let (model, route) = match uri.path() {
-            "/predict" => (None, 0),
-            path => {
-                let name = path.strip_prefix("/models/")?.strip_suffix("/predict")?;
-                (Some(name.parse::<ModelName>().ok()?), 1)
-            }
-        };
+        let target = Target::of(uri.path())?;
+        let takes_rows = target.route.takes_rows();
         let (mut host, mut kind, mut length, mut id) = (None, None, None, None);
         let set = |place: &mut Option<&'r HeaderValue>, value| place.replace(value).is_none();
         for (name, value) in request.headers() {
@@ -78,6 +102,8 @@ impl<'r> Head<'r> {
                 _ if *name == REQUEST_ID => is_sound_request_id(value) && set(&mut id, value),
                 // Decides whose quota is charged, on both paths by the same function.
                 _ if *name == FORWARDED_FOR => true,
+                // Read by the function that the handler reads it with.
+                _ if *name == JSON_LENGTH => !takes_rows,
                 _ => is_irrelevant(name),
             };
             if !is_known {
@@ -85,10 +111,11 @@ impl<'r> Head<'r> {
             }
         }
         host?;
-        if kind?.as_bytes() != b"application/json" {
+        // Routes of tensors take a body of any type.
+        if takes_rows && kind?.as_bytes() != b"application/json" {
             return None;
         }
-        Some(Self { model, route, id, length: length?.to_str().ok()?.parse().ok()? })
+        Some(Self { target, id, length: length?.to_str().ok()?.parse().ok()? })
     }
 }
 
@@ -174,8 +201,13 @@ mod tests {
         ),
     ];
 
-    fn takes_fast_path(more: &[(&str, &str)]) -> bool {
-        let request = Request::post("/models/iris/predict").header("host", "gateway");
+    /// For a route of rows, and for one of tensors.
+    fn takes_fast_path(more: &[(&str, &str)]) -> [bool; 2] {
+        ["/models/iris/predict", "/v2/models/iris/infer"].map(|path| is_fast(path, more))
+    }
+
+    fn is_fast(path: &str, more: &[(&str, &str)]) -> bool {
+        let request = Request::post(path).header("host", "gateway");
         let request = request.header("content-type", "application/json").header("content-length", "2");
         let request = request.header("authorization", "Bearer token");
         let request = more.iter().fold(request, |request, (name, value)| request.header(*name, *value));
@@ -185,7 +217,32 @@ mod tests {
     #[test]
     fn common_clients_take_the_fast_path() {
         for (client, headers) in CLIENTS {
-            assert!(takes_fast_path(headers), "{client}");
+            assert_eq!(takes_fast_path(headers), [true; 2], "{client}");
+        }
+    }
+
+    #[test]
+    fn a_path_names_a_route_a_model_and_a_version() {
+        let target = |route, model: Option<&str>, version: Option<&str>| {
+            let model = model.map(|model| model.parse().unwrap());
+            Some(Target { route, model, version: version.map(|version| version.parse().unwrap()) })
+        };
+        for (path, expected) in [
+            ("/predict", target(FastRoute::Predict, None, None)),
+            ("/models/iris/predict", target(FastRoute::ModelPredict, Some("iris"), None)),
+            ("/v2/models/iris/infer", target(FastRoute::Infer, Some("iris"), None)),
+            ("/v2/models/iris/versions/2/infer", target(FastRoute::VersionInfer, Some("iris"), Some("2"))),
+            ("/models/iris/versions/2/predict", None),
+            ("/models//predict", None),
+            ("/models/a%20b/predict", None),
+            ("/v2/models/iris/infer/", None),
+            ("/v2/models/versions/2/infer", None),
+            ("/v2/models/iris/versions//infer", None),
+            ("/v2/models/iris/versions/2/versions/3/infer", None),
+            ("/v2/models/iris/ready", None),
+            ("/", None),
+        ] {
+            assert_eq!(Target::of(path), expected, "{path}");
         }
     }
 
@@ -213,7 +270,12 @@ mod tests {
             ("content-type", "application/json"),
             ("x-request-id", "with space"),
         ] {
-            assert!(!takes_fast_path(&[(name, value)]), "{name}: {value}");
+            assert_eq!(takes_fast_path(&[(name, value)]), [false; 2], "{name}: {value}");
         }
+    }
+
+    #[test]
+    fn only_bodies_of_tensors_have_a_length_of_their_json() {
+        assert_eq!(takes_fast_path(&[("inference-header-content-length", "2")]), [false, true]);
     }
 }

@@ -1,0 +1,351 @@
+//! Fast path for common requests with a known token: rows of numbers as JSON for a model that takes one matrix, and
+//! tensors of the Open Inference Protocol.
+//!
+//! The fast path makes the same checks as the router and returns the same bytes, without the layers in between. Any
+//! unusual request takes the slow path through the router, before it is charged or counted. So do invalid rows; invalid
+//! tensors are refused by the same function on both paths. `tests/it/fast_path.rs` sends requests both ways and
+//! compares the responses.
+
+mod head;
+
+use std::{
+    mem,
+    panic::AssertUnwindSafe,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use axum::{
+    body::{Body, Bytes},
+    http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, uri::PathAndQuery},
+    response::IntoResponse,
+};
+use futures_util::FutureExt;
+use http_body::Body as HttpBody;
+use tokio::time::timeout;
+
+use self::head::{Head, Target};
+use super::{
+    PROTOCOLS,
+    native::json::{FlatRows, read_numbers},
+    open_inference::rest::{infer_body, json_length},
+};
+use crate::{
+    auth::Caller,
+    codec::RowBase,
+    config::Settings,
+    edge::{
+        AddressLimit, ApiError, EdgeState, Peer, Record, RequestRecord, RouteMetrics, Transport, authorize,
+        bearer, charge, charge_for, charged_response, new_request_id, panicked,
+        rest::{
+            layers::compressed,
+            prefixed_body::{self, PrefixedBody},
+            render::rendered,
+            response::response_with,
+        },
+    },
+    model::Tensor,
+    serving::{PermittedServable, RequestContext, Servable},
+    system::byte_budget::{ByteCharge, count},
+    telemetry::Route,
+};
+
+/// Larger bodies take the slow path: reading them takes long enough to be worth another thread.
+const MOST_BODY_BYTES: usize = 64 * 1024;
+
+/// A body and its outputs up to this size are not charged: they cost no more than their connection.
+const SMALL_BYTES: u64 = 16 * 1024;
+
+/// Factor for the charge: numbers are held as text and as tensors.
+const COPIES: u64 = 2;
+
+/// A route that has a fast path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum FastRoute {
+    Predict,
+    ModelPredict,
+    Infer,
+    VersionInfer,
+}
+
+impl FastRoute {
+    const ALL: [Self; 4] = [Self::Predict, Self::ModelPredict, Self::Infer, Self::VersionInfer];
+
+    /// Returns the route as the router knows it.
+    fn pattern(self) -> &'static str {
+        match self {
+            Self::Predict => "/predict",
+            Self::ModelPredict => "/models/{model}/predict",
+            Self::Infer => "/v2/models/{model}/infer",
+            Self::VersionInfer => "/v2/models/{model}/versions/{version}/infer",
+        }
+    }
+
+    /// Returns true if its bodies are rows of the native API, and not tensors.
+    fn takes_rows(self) -> bool {
+        matches!(self, Self::Predict | Self::ModelPredict)
+    }
+}
+
+/// State of the fast path.
+#[derive(Debug)]
+pub(super) struct FastPath {
+    state: EdgeState,
+    address_limit: Option<AddressLimit>,
+    anonymous: Arc<Caller>,
+    most_row_bytes: usize,
+    most_tensor_bytes: usize,
+    request_timeout: Duration,
+    /// The metrics of each route, in the order of `FastRoute::ALL`.
+    routes: [Route; 4],
+    /// Paths that the operator chose for other protocols, which may be among those of `FastRoute`.
+    chosen: Vec<String>,
+}
+
+/// The path of a request through the gateway.
+pub(super) enum RequestPath {
+    Fast(FastRequest),
+    /// The request, unchanged.
+    Slow(Request<Body>),
+}
+
+/// A request that can take the fast path.
+pub(super) struct FastRequest {
+    /// The version and the work for it; `None` once it runs.
+    work: Option<(PermittedServable, Work)>,
+    caller: Arc<Caller>,
+    id: HeaderValue,
+    route: FastRoute,
+    /// The path, for the log.
+    path: PathAndQuery,
+    /// The headers of the request, whose memory the response reuses.
+    headers: HeaderMap,
+    peer: Peer,
+    begin: Instant,
+    /// The charge for its memory; `None` if it is small.
+    charge: Option<ByteCharge>,
+}
+
+/// The work of a request.
+enum Work {
+    /// Rows of the native API, as the model's one input.
+    Rows(Tensor, FlatRows),
+    /// A body of the Open Inference Protocol, and how much of it is JSON.
+    Tensors(Bytes, Option<usize>),
+}
+
+impl FastPath {
+    pub(super) fn new(
+        state: EdgeState,
+        settings: &Settings,
+        address_limit: Option<&AddressLimit>,
+        chosen: Vec<String>,
+    ) -> Self {
+        let server = &settings.server;
+        let most = |setting: u64| usize::try_from(setting).unwrap_or(usize::MAX).min(MOST_BODY_BYTES);
+        let ok = StatusCode::OK;
+        Self {
+            address_limit: address_limit.cloned(),
+            anonymous: Arc::new(Caller::anonymous()),
+            most_row_bytes: most(server.max_body_bytes),
+            most_tensor_bytes: most(server.max_tensor_body_bytes),
+            request_timeout: Duration::from_millis(server.request_timeout_ms),
+            routes: FastRoute::ALL.map(|route| state.metrics.route("POST", route.pattern(), ok.as_str())),
+            chosen,
+            state,
+        }
+    }
+
+    /// Decides which path a request takes.
+    ///
+    /// This function does not wait, so the future of the response holds only what the response needs.
+    pub(super) fn classify<B>(&self, request: Request<B>, peer: Peer) -> RequestPath
+    where
+        B: HttpBody<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<axum::BoxError>,
+    {
+        let begin = Instant::now();
+        let Some((servable, caller, head)) = self.resolve(&request) else {
+            return RequestPath::Slow(request.map(Body::new));
+        };
+        let Head { id, target, length } = head;
+        let (id, route) = (id.cloned(), target.route);
+        let (mut parts, mut body) = request.into_parts();
+        let first = prefixed_body::first(&mut body);
+        let whole = first.as_ref().filter(|first| first.len() == length);
+        let work = whole.and_then(|whole| {
+            let work = Work::of(route, &servable, &parts.headers, whole)?;
+            let charge = self.charge(&work, &servable, &caller, &parts.headers, peer, length)?;
+            Some((work, charge))
+        });
+        let Some((work, charge)) = work else {
+            return RequestPath::Slow(Request::from_parts(parts, PrefixedBody::new(first, body).into()));
+        };
+        let id = id.unwrap_or_else(new_request_id);
+        let path = mem::take(&mut parts.uri).into_parts().path_and_query;
+        let path = path.unwrap_or_else(|| PathAndQuery::from_static("/"));
+        let (work, headers) = (Some((servable, work)), parts.headers);
+        RequestPath::Fast(FastRequest { work, caller, id, route, path, headers, peer, begin, charge })
+    }
+
+    /// Resolves the model and the caller; `None` if either is unknown or the caller may not predict with the model.
+    fn resolve<'r, B>(&self, request: &'r Request<B>) -> Option<(PermittedServable, Arc<Caller>, Head<'r>)> {
+        let is_taken = self.chosen.iter().any(|path| path == request.uri().path());
+        let head = Head::of(request).filter(|head| !is_taken && head.length <= self.most_bytes(head))?;
+        let Target { route, model, version } = &head.target;
+        let state = &self.state;
+        let authentication = &state.authentication;
+        let caller = if authentication.is_on() {
+            authentication.known(bearer(request.headers(), None).ok()?, state.clock.now())?
+        } else {
+            Arc::clone(&self.anonymous)
+        };
+        let servable = match model {
+            Some(model) => state.serving.servable(model, version.as_ref()),
+            None => state.serving.default_servable(),
+        };
+        let servable = servable.ok().filter(|servable| !route.takes_rows() || servable.flat.is_some())?;
+        Some((authorize(&caller, servable).ok()?, caller, head))
+    }
+
+    fn most_bytes(&self, head: &Head<'_>) -> usize {
+        if head.target.route.takes_rows() { self.most_row_bytes } else { self.most_tensor_bytes }
+    }
+
+    /// Charges a body and what is made of it: `Some(None)` if that is too small to charge, `None` if there is no room.
+    /// The layers then refuse the request.
+    #[expect(clippy::option_option, reason = "want of room is not the same as nothing to charge")]
+    fn charge(
+        &self,
+        work: &Work,
+        servable: &Servable,
+        caller: &Caller,
+        headers: &HeaderMap,
+        peer: Peer,
+        body: usize,
+    ) -> Option<Option<ByteCharge>> {
+        let bytes = match work {
+            Work::Rows(_, rows) => {
+                let bytes = servable.output_size.expected(rows.rows).saturating_add(count(body));
+                if bytes <= SMALL_BYTES {
+                    return Some(None);
+                }
+                bytes.saturating_mul(COPIES)
+            }
+            // The handler charges the rest, once it knows the tensors.
+            Work::Tensors(..) => count(body),
+        };
+        let charge = charge_for(&self.state, Some(caller), peer, headers);
+        charge.try_grow(bytes).ok().map(|()| Some(charge))
+    }
+
+    /// Counts and charges the request, and returns its response.
+    pub(super) async fn respond(&self, fast: &mut FastRequest) -> Response<Body> {
+        let record = Record::begin(&self.state, Transport::Rest, fast.begin);
+        let answered = AssertUnwindSafe(self.run(fast)).catch_unwind().await;
+        // As in the layers, but the span is created only for an error.
+        let response = match answered {
+            Ok(Ok(response)) => response,
+            Ok(Err(error)) => fast.record().span().in_scope(|| error.into_response()),
+            Err(panic) => fast.record().span().in_scope(|| panicked(panic)),
+        };
+        let mut response = if response.status() == StatusCode::OK {
+            response
+        } else {
+            rendered(PROTOCOLS.of(&Method::POST, fast.path.path()), response)
+        };
+        let (route, ok) = (fast.route.pattern(), self.routes.get(fast.route as usize));
+        record.finish(&fast.record(), RouteMetrics { method: "POST", route, ok }, &mut response);
+        match fast.charge.take() {
+            Some(charge) => charged_response(response, charge),
+            None => response,
+        }
+    }
+
+    async fn run(&self, fast: &mut FastRequest) -> Result<Response<Body>, ApiError> {
+        let address = self.address_limit.as_ref();
+        let address = address.map(|limit| (limit, limit.client_of(fast.peer, &fast.headers)));
+        charge(address, &self.state, &fast.caller)?;
+        match fast.work.take() {
+            Some((servable, Work::Rows(input, rows))) => self.predict(fast, &servable, input, rows).await,
+            // Boxed, since this future is larger than the other.
+            Some((servable, Work::Tensors(body, json_bytes))) => {
+                Box::pin(self.infer(fast, servable, body, json_bytes)).await
+            }
+            None => Err(ApiError::ResponseNotWritten),
+        }
+    }
+
+    async fn predict(
+        &self,
+        fast: &mut FastRequest,
+        servable: &PermittedServable,
+        input: Tensor,
+        rows: FlatRows,
+    ) -> Result<Response<Body>, ApiError> {
+        let FastRequest { caller, headers, begin, .. } = fast;
+        let context = RequestContext { caller: caller.number(), ..RequestContext::default() };
+        let run = self.state.serving.predict_flat(servable, input, rows.rows, context, *begin);
+        let answered = self.in_time(servable.scheduler.is_prompt(), run).await?;
+        let body = answered.and_then(|prediction| prediction.write(servable, rows.many));
+        let body = body.map_err(|error| ApiError::about_rows(error, RowBase::of(rows.many)))?;
+        Ok(response_with(mem::take(headers), servable, body))
+    }
+
+    async fn infer(
+        &self,
+        fast: &mut FastRequest,
+        servable: PermittedServable,
+        body: Bytes,
+        json_bytes: Option<usize>,
+    ) -> Result<Response<Body>, ApiError> {
+        let charge = fast.charge.take();
+        let context = RequestContext {
+            caller: fast.caller.number(),
+            charge: charge.clone(),
+            ..RequestContext::default()
+        };
+        let is_prompt = servable.scheduler.is_prompt();
+        let run = infer_body(&self.state, servable, body, json_bytes, context);
+        let response = match self.in_time(is_prompt, run).await? {
+            Ok(response) => response,
+            Err(failed) => fast.record().span().in_scope(|| failed.into_response()),
+        };
+        let response = match charge {
+            Some(charge) => charged_response(response, charge),
+            None => response,
+        };
+        Ok(compressed(&fast.headers, response).await)
+    }
+
+    /// Waits for a run within the time limit of a request. A prompt one is too short for a limit.
+    async fn in_time<T>(&self, is_prompt: bool, run: impl Future<Output = T>) -> Result<T, ApiError> {
+        if is_prompt {
+            return Ok(run.await);
+        }
+        timeout(self.request_timeout, run).await.map_err(|_| ApiError::TakesTooLong)
+    }
+}
+
+impl Work {
+    /// Reads the work of a request; `None` if only the slow path can tell.
+    fn of(route: FastRoute, servable: &Servable, headers: &HeaderMap, body: &Bytes) -> Option<Self> {
+        if route.takes_rows() {
+            let (input, rows) = read_numbers(servable.flat.as_ref()?, body)?;
+            return Some(Self::Rows(input, rows));
+        }
+        Some(Self::Tensors(body.clone(), json_length(headers).ok()?))
+    }
+}
+
+impl FastRequest {
+    fn record(&self) -> RequestRecord<'_> {
+        RequestRecord {
+            id: Some(&self.id),
+            peer: Some(&self.peer),
+            method: "POST",
+            path: self.path.path(),
+            caller: Some(&self.caller),
+        }
+    }
+}
