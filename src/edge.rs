@@ -38,7 +38,8 @@ pub use activity::{Activity, Sources, StreamRefusal};
 pub(crate) use activity::{ModelSample, Sample, StreamEnd, Update, Watch};
 pub(crate) use authenticate::MaybeCaller;
 pub(crate) use charge::{
-    ChargedBody, charge_bytes, charge_for, charge_of, charged_response, length_of, share_key,
+    ChargedBody, charge_bytes, charge_for, charge_of, charged_response, charged_response_of, length_of,
+    share_key,
 };
 pub use codes::{FIELD_CODES, OAUTH_CODES, PROBLEM_CODES};
 pub(crate) use error::ApiError;
@@ -51,7 +52,7 @@ pub use open_paths::OpenPaths;
 pub(crate) use peer::FORWARDED_FOR;
 pub use peer::Peer;
 pub(crate) use permit::Permit;
-pub(crate) use pipeline::{Record, RouteMetrics, Transport, authorize, bearer, charge};
+pub(crate) use pipeline::{Record, RouteMetrics, Transport, authorize, charge, known_caller};
 pub(crate) use problem::{MEDIA_TYPE, Problem, ProblemDocument};
 pub(crate) use protocol::{ErrorDocument, Protocol, Protocols, Routes, is_below};
 pub use rate_limit::AddressLimit;

@@ -19,7 +19,6 @@ mod vertex;
 use crate::edge::{OpenPaths, Protocol, Protocols};
 
 pub use docs::{OfflineModel, openapi_of};
-pub use open_inference::grpc::router as grpc_router;
 pub use routes::{admin_router, openapi};
 pub use service::{HttpService, SharedService};
 

@@ -6,16 +6,15 @@
 
 use std::time::Instant;
 
-use axum::http::{HeaderName, HeaderValue, Response};
+use axum::http::{HeaderValue, Response};
 use tracing::Span;
 
 use super::{
+    grpc::status::GRPC_STATUS,
     peer::Peer,
     version::{MODEL_DIGEST, MODEL_VERSION},
 };
 use crate::auth::Caller;
-
-const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
 /// The fields of a request that the access log names.
 #[derive(Clone, Copy, Debug)]

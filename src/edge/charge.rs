@@ -97,7 +97,13 @@ pub(crate) fn length_of(data: &Bytes) -> u64 {
 
 /// Wraps a response so that it stays charged until its bytes are sent.
 pub(crate) fn charged_response(response: Response, charge: ByteCharge) -> Response {
-    match response.body().size_hint().exact() {
+    let bytes = response.body().size_hint().exact();
+    charged_response_of(response, charge, bytes)
+}
+
+/// Wraps a response of this length, which its body need not know; `None` if it has not been written yet.
+pub(crate) fn charged_response_of(response: Response, charge: ByteCharge, bytes: Option<u64>) -> Response {
+    match bytes {
         Some(bytes) if bytes <= SMALL_RESPONSE_BYTES => response,
         bytes => {
             // The memory of the request is free by now.

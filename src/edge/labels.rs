@@ -2,17 +2,16 @@
 
 use axum::{
     extract::MatchedPath,
-    http::{HeaderMap, HeaderName, Method, StatusCode, header},
+    http::{HeaderMap, Method, StatusCode, header},
 };
+
+use super::grpc::status::GRPC_STATUS;
 
 /// Label of every path without a route, so that a scan by a client creates no new series.
 const NO_ROUTE: &str = "none";
 
 /// The media type of gRPC responses.
 const GRPC: &str = "application/grpc";
-
-/// The status header of gRPC responses without a body.
-const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
 /// gRPC's statuses by number.
 const GRPC_CODES: [&str; 17] = [

@@ -3,7 +3,7 @@
 //! The middleware, the fast path and the streams of gRPC all call these, so that none of them has a copy that could
 //! differ.
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 use axum::{
     extract::Request,
@@ -68,6 +68,16 @@ pub(crate) fn bearer<'r>(headers: &'r HeaderMap, query: Option<&str>) -> Result<
         Ok(token.trim_start_matches(' '))
     } else {
         Err(ApiError::NoToken)
+    }
+}
+
+/// Returns the caller of a request without an effort: `None` if its token was not verified before, or it has none.
+pub(crate) fn known_caller(state: &EdgeState, headers: &HeaderMap) -> Option<Arc<Caller>> {
+    let authentication = &state.authentication;
+    if authentication.is_on() {
+        authentication.known(bearer(headers, None).ok()?, state.clock.now())
+    } else {
+        Some(Arc::new(Caller::anonymous()))
     }
 }
 
@@ -156,7 +166,10 @@ impl<'s> Record<'s> {
             headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         }
         if let Some(id) = request.id {
-            headers.insert(REQUEST_ID, id.clone());
+            let mut id = id.clone();
+            // HTTP/2 would remember each as if it came again (RFC 7541 section 6.2.3).
+            id.set_sensitive(transport == Transport::Grpc);
+            headers.insert(REQUEST_ID, id);
         }
     }
 }

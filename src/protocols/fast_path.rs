@@ -36,7 +36,7 @@ use crate::{
     config::Settings,
     edge::{
         AddressLimit, ApiError, EdgeState, Peer, Record, RequestRecord, RouteMetrics, Transport, authorize,
-        bearer, charge, charge_for, charged_response, new_request_id, panicked,
+        charge, charge_for, charged_response, known_caller, new_request_id, panicked,
         rest::{
             layers::compressed,
             prefixed_body::{self, PrefixedBody},
@@ -92,7 +92,6 @@ impl FastRoute {
 pub(super) struct FastPath {
     state: EdgeState,
     address_limit: Option<AddressLimit>,
-    anonymous: Arc<Caller>,
     most_row_bytes: usize,
     most_tensor_bytes: usize,
     request_timeout: Duration,
@@ -146,7 +145,6 @@ impl FastPath {
         let ok = StatusCode::OK;
         Self {
             address_limit: address_limit.cloned(),
-            anonymous: Arc::new(Caller::anonymous()),
             most_row_bytes: most(server.max_body_bytes),
             most_tensor_bytes: most(server.max_tensor_body_bytes),
             request_timeout: Duration::from_millis(server.request_timeout_ms),
@@ -194,12 +192,7 @@ impl FastPath {
         let head = Head::of(request).filter(|head| !is_taken && head.length <= self.most_bytes(head))?;
         let Target { route, model, version } = &head.target;
         let state = &self.state;
-        let authentication = &state.authentication;
-        let caller = if authentication.is_on() {
-            authentication.known(bearer(request.headers(), None).ok()?, state.clock.now())?
-        } else {
-            Arc::clone(&self.anonymous)
-        };
+        let caller = known_caller(state, request.headers())?;
         let servable = match model {
             Some(model) => state.serving.servable(model, version.as_ref()),
             None => state.serving.default_servable(),

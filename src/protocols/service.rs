@@ -14,11 +14,12 @@ use tower::ServiceExt;
 use super::{
     PROTOCOLS,
     fast_path::{FastPath, RequestPath},
+    open_inference::grpc::{self, CallPath},
     routes::public_router,
 };
 use crate::{
-    config::Settings,
-    edge::{AddressLimit, EdgeState, Peer, rest::undrained_body::UndrainedBody},
+    config::{ServerSettings, Settings},
+    edge::{AddressLimit, EdgeState, Ending, Peer, rest::undrained_body::UndrainedBody},
 };
 
 /// The service that handles the next request of a listener: a change of settings replaces it.
@@ -29,11 +30,12 @@ pub type SharedService = Arc<ArcSwap<HttpService>>;
 pub struct HttpService {
     router: Router,
     fast_path: Option<FastPath>,
+    grpc_fast_path: Option<grpc::FastPath>,
 }
 
 impl From<Router> for HttpService {
     fn from(router: Router) -> Self {
-        Self { router, fast_path: None }
+        Self { router, fast_path: None, grpc_fast_path: None }
     }
 }
 
@@ -44,12 +46,16 @@ impl HttpService {
         let chosen = PROTOCOLS.iter().flat_map(|protocol| protocol.chosen_paths(settings));
         let chosen = chosen.map(str::to_owned).collect();
         let fast_path = FastPath::new(state.clone(), settings, address_limit, chosen);
-        Self { router: public_router(state, settings, address_limit), fast_path: Some(fast_path) }
+        let router = public_router(state, settings, address_limit);
+        Self { router, fast_path: Some(fast_path), grpc_fast_path: None }
     }
 
-    /// Returns the router alone.
-    pub fn router(&self) -> &Router {
-        &self.router
+    /// Creates the service of the gRPC listener.
+    #[must_use]
+    pub fn grpc(state: &EdgeState, settings: &ServerSettings, address_limit: Option<&AddressLimit>) -> Self {
+        let fast_path = grpc::FastPath::new(state.clone(), settings, address_limit);
+        let router = grpc::router(state.clone(), settings, address_limit);
+        Self { router, fast_path: None, grpc_fast_path: Some(fast_path) }
     }
 
     /// Handles a request from this address.
@@ -76,6 +82,33 @@ impl HttpService {
             // Boxed, since this future is large and few requests need it.
             RequestPath::Slow(request) => Box::pin(self.routed(request, peer)).await,
         }
+    }
+
+    /// Handles a call from this address, over HTTP/2.
+    ///
+    /// # Errors
+    ///
+    /// Never fails: every error becomes a response.
+    pub async fn respond_to_call<B>(
+        self: Arc<Self>,
+        request: Request<B>,
+        peer: Peer,
+        ending: Ending,
+    ) -> Result<Response<Body>, Infallible>
+    where
+        B: HttpBody<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let mut request = match &self.grpc_fast_path {
+            Some(fast_path) => match fast_path.classify(request, peer) {
+                CallPath::Fast(fast) => return Ok(fast_path.respond(fast).await),
+                CallPath::Slow(request) => request,
+            },
+            None => request.map(Body::new),
+        };
+        request.extensions_mut().insert(peer);
+        request.extensions_mut().insert(ending);
+        Box::pin(self.router.clone().oneshot(request)).await
     }
 
     async fn routed(&self, request: Request<Body>, peer: Peer) -> Result<Response<Body>, Infallible> {

@@ -19,7 +19,7 @@ use crate::{
     config::{Settings, changes},
     edge::{Activity, AddressLimit, Clock, EdgeParts, EdgeState, Sources},
     limits::{CallerQuota, FailedTokens, LogIns},
-    protocols::{HttpService, SharedService, admin_router, grpc_router, open_paths},
+    protocols::{HttpService, SharedService, admin_router, open_paths},
     runtime::Runtime,
     serving::Serving,
     system::{byte_budget::ByteBudget, memory},
@@ -232,7 +232,7 @@ impl ReloadableState {
         });
         let address_limit = quotas.address.as_ref().filter(|_| limited);
         self.public.store(Arc::new(HttpService::public(&state, settings, address_limit)));
-        self.grpc.store(Arc::new(grpc_router(state.clone(), &settings.server, address_limit).into()));
+        self.grpc.store(Arc::new(HttpService::grpc(&state, &settings.server, address_limit)));
         self.admin.store(Arc::new(admin_router(state).into()));
     }
 

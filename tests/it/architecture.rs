@@ -239,15 +239,18 @@ fn the_fast_path_takes_the_same_steps_as_the_middleware() {
         let file = files.iter().find(|file| file.path == Path::new(path));
         code(without_tests(&file.unwrap_or_else(|| panic!("there is no {path}")).text))
     };
-    let (fast, stream) = (text("protocols/fast_path.rs"), text("protocols/open_inference/grpc/stream.rs"));
+    let fast = text("protocols/fast_path.rs");
+    let fast_call = text("protocols/open_inference/grpc/fast_path.rs");
+    let stream = text("protocols/open_inference/grpc/stream.rs");
     let (authenticate, observe) = (text("edge/authenticate.rs"), text("edge/observe.rs"));
     for (step, paths) in [
-        ("charge(", &[&fast, &stream][..]),
+        ("charge(", &[&fast, &fast_call, &stream][..]),
         ("charge_caller(", &[&authenticate]),
-        ("bearer(", &[&fast, &authenticate]),
+        ("bearer(", &[&text("edge/pipeline.rs"), &authenticate]),
+        ("known_caller(", &[&fast, &fast_call]),
         ("authorize(", &[&fast, &text("edge/permit.rs")]),
-        ("Record::begin(", &[&fast, &observe]),
-        ("record.finish(", &[&fast, &observe]),
+        ("Record::begin(", &[&fast, &fast_call, &observe]),
+        ("record.finish(", &[&fast, &fast_call, &observe]),
     ] {
         for path in paths {
             assert!(path.contains(step), "`{step}` is missing in:\n{path}");
@@ -257,9 +260,10 @@ fn the_fast_path_takes_the_same_steps_as_the_middleware() {
 
 #[test]
 fn the_fast_path_does_not_depend_on_the_log_level() {
-    for file in source_files().iter().filter(|file| {
-        file.path.starts_with("protocols/fast_path") || file.path == Path::new("protocols/fast_path.rs")
-    }) {
+    for file in source_files()
+        .iter()
+        .filter(|file| file.path.starts_with("protocols/fast_path") || file.path.ends_with("fast_path.rs"))
+    {
         for name in ["LevelFilter", "Level::", "enabled!"] {
             let found = code(&file.text).contains(name);
             assert!(!found, "{}: names `{name}`: logging must not decide the path", file.path.display());

@@ -30,6 +30,7 @@ mod follow;
 mod graph_facts;
 mod grpc;
 mod grpc_calls;
+mod grpc_fast_path;
 mod grpc_mutations;
 mod http;
 mod init;

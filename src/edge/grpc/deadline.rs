@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::edge::ApiError;
 
-const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
+pub(crate) const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 
 /// Most digits of a timeout.
 const MAX_DIGITS: usize = 8;
@@ -44,7 +44,7 @@ pub(crate) async fn deadline(
 }
 
 /// Reads `grpc-timeout` ("gRPC over HTTP2", Requests).
-fn timeout_of(headers: &HeaderMap) -> Result<Option<Duration>, ApiError> {
+pub(crate) fn timeout_of(headers: &HeaderMap) -> Result<Option<Duration>, ApiError> {
     let mut values = headers.get_all(GRPC_TIMEOUT).iter();
     let Some(value) = values.next() else { return Ok(None) };
     let parsed = value.to_str().ok().filter(|_| values.next().is_none()).and_then(parse);

@@ -3,13 +3,11 @@
 use axum::{extract::Request, http::StatusCode, middleware::Next, response::Response};
 use tonic::{
     Code, Status,
-    codegen::http::{HeaderName, HeaderValue, header},
+    codegen::http::{HeaderValue, header},
 };
 
-use super::status::status_of;
+use super::status::{GRPC_STATUS, status_of};
 use crate::edge::ApiError;
-
-const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
 /// Media types of gRPC with messages of Protocol Buffers.
 const MEDIA_TYPES: &[&str] = &["application/grpc", "application/grpc+proto"];

@@ -1,12 +1,15 @@
 //! Errors as gRPC statuses: the one place that decides on codes.
 
 use axum::{
-    http::{StatusCode, header},
+    http::{HeaderName, StatusCode, header},
     response::IntoResponse,
 };
 use tonic::{Code, Status, metadata::MetadataMap};
 
 use crate::edge::sentence;
+
+/// The header, or the trailer, with the code of a status.
+pub(crate) const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
 /// Longest message of a status. It goes in a header, of which clients read a limited length.
 const MAX_MESSAGE_BYTES: usize = 2048;

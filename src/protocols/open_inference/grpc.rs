@@ -5,6 +5,7 @@
 mod body;
 mod contents;
 mod documents;
+mod fast_path;
 mod health;
 mod infer;
 mod layers;
@@ -16,4 +17,5 @@ mod routes;
 mod service;
 mod stream;
 
+pub(in crate::protocols) use fast_path::{CallPath, FastPath};
 pub use routes::router;

@@ -10,7 +10,6 @@ use std::{
 };
 
 use axum::{
-    Router,
     body::Body,
     http::{Request, Response},
 };
@@ -21,7 +20,6 @@ use tokio::{
     net::TcpStream,
     time::{self, Instant, MissedTickBehavior},
 };
-use tower::ServiceExt;
 
 use super::{
     Connection, LEAVING_GRACE, flood_guard::FloodGuard, linger, paced_stream::PacedStream, report_early_end,
@@ -29,6 +27,7 @@ use super::{
 };
 use crate::{
     edge::{Ending, OpenEndedResponse, Peer},
+    protocols::HttpService,
     server::{response_tracker::ResponseTracker, stall_limit::StallLimit},
     system::date::can_be_written,
     telemetry::ConnectionEnd,
@@ -86,8 +85,7 @@ pub(super) async fn run(connection: Connection, mut stream: TcpStream) {
     let responses = Arc::new(ResponseTracker::new(Arc::clone(&slot), stall));
     let (given, ending) = (Arc::clone(&responses), shutdown.ending());
     let service = service_fn(move |request| {
-        let router = front.load().router().clone();
-        respond(router, request, peer, ending.clone(), Arc::clone(&given))
+        respond(front.load_full(), request, peer, ending.clone(), Arc::clone(&given))
     });
     let (stream, was_flooded) = FloodGuard::new(PacedStream::new(stream, stall, Arc::clone(&slot)));
     let io = TokioIo::new(stream);
@@ -192,17 +190,14 @@ async fn speaks_http2(stream: &TcpStream) -> io::Result<bool> {
 }
 
 async fn respond(
-    router: Router,
+    service: Arc<HttpService>,
     request: Request<Incoming>,
     peer: Peer,
     ending: Ending,
     answers: Arc<ResponseTracker>,
 ) -> Result<Response<Body>, Infallible> {
     let mut place = answers.begin();
-    let mut request = request.map(Body::new);
-    request.extensions_mut().insert(peer);
-    request.extensions_mut().insert(ending);
-    let response = router.oneshot(request).await?;
+    let response = service.respond_to_call(request, peer, ending).await?;
     place.answered(is_refused(&response));
     if response.extensions().get::<OpenEndedResponse>().is_some() {
         place.only_waits();

@@ -19,6 +19,9 @@ use crate::edge::{ChargedBody, EdgeState, charge_of, charged_response, length_of
 
 pub(super) const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 
+/// Length of the prefix of a message: a flag, and the message's length.
+pub(super) const PREFIX_BYTES: usize = 5;
+
 /// Most bytes of a message without tensors.
 pub(super) const SHORT_MESSAGE_BYTES: u64 = 16 * 1024;
 
@@ -27,6 +30,11 @@ pub(super) const SHORT_MESSAGE_BYTES: u64 = 16 * 1024;
 pub(super) struct ChargedMessages {
     pub(super) state: EdgeState,
     pub(super) max_bytes: u64,
+}
+
+/// Returns the memory that a message with its prefix takes once decoded, beyond its bytes.
+pub(super) fn message_cost(message: &Bytes) -> u64 {
+    MessageCost::default().of(message)
 }
 
 /// Charges the messages of a call and its response. Methods find the charge among the extensions.

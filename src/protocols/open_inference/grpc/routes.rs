@@ -33,7 +33,7 @@ const MANAGE: &[&str] = &[
 ];
 
 /// Methods that take tensors.
-const INFER: &str = "/inference.GRPCInferenceService/ModelInfer";
+pub(super) const INFER: &str = "/inference.GRPCInferenceService/ModelInfer";
 const STREAM_INFER: &str = "/inference.GRPCInferenceService/ModelStreamInfer";
 
 /// Methods for orchestrators and load balancers.

@@ -13,14 +13,11 @@ use tokio::{
 use tokio_util::bytes::{Buf, BufMut, BytesMut};
 use tonic::{Status, codegen::http::HeaderValue};
 
-use super::cost::MessageCost;
+use super::{PREFIX_BYTES, cost::MessageCost};
 use crate::{
     edge::{ApiError, grpc::status::status_of},
     system::byte_budget::{ByteCharge, OverBudget, count},
 };
-
-/// Length of the prefix of a message.
-const PREFIX_BYTES: usize = 5;
 
 /// Bytes that are decompressed at a time.
 const PART_BYTES: usize = 64 * 1024;
