@@ -145,7 +145,7 @@ impl IntoResponse for ApiError {
             Self::Serving(ServingError::ModelFailed(cause)) => tracing::error!(cause, "a model failed"),
             Self::Serving(ServingError::Internal(cause)) => tracing::error!(cause, "the gateway failed"),
             Self::Serving(error @ ServingError::NonFiniteOutput(_)) => {
-                tracing::error!(%error, "a model failed");
+                tracing::warn!(%error, "a model has no usable response");
             }
             Self::Serving(ServingError::InputsRefused { cause, .. })
             | Self::RefusedRows { error: ServingError::InputsRefused { cause, .. }, .. } => {
@@ -325,7 +325,8 @@ fn of_serving(error: ServingError) -> Problem {
             problem(StatusCode::UNPROCESSABLE_ENTITY, "inputs_refused").with_errors(errors)
         }
         ServingError::NonFiniteInput(_) => problem(StatusCode::UNPROCESSABLE_ENTITY, "non_finite_input"),
-        ServingError::NonFiniteOutput(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "non_finite_output"),
+        // As for values that a model refuses: the same values fail again, and a model that fails for many is rolled back.
+        ServingError::NonFiniteOutput(_) => problem(StatusCode::UNPROCESSABLE_ENTITY, "non_finite_output"),
         ServingError::ModelFailed(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "model_failed"),
         ServingError::Internal(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "internal_error"),
     }

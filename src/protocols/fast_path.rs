@@ -1,9 +1,9 @@
-//! Fast path for common requests with a known token: rows of numbers as JSON for a model that takes one matrix, and
-//! tensors of the Open Inference Protocol.
+//! Fast path for common requests with a known token: native rows of numbers for a model that takes one matrix, tensors
+//! of the Open Inference Protocol, and `predict` of KServe V1 and TensorFlow Serving.
 //!
 //! The fast path makes the same checks as the router and returns the same bytes, without the layers in between. Any
-//! unusual request takes the slow path through the router, before it is charged or counted. So do invalid rows; invalid
-//! tensors are refused by the same function on both paths. `tests/it/fast_path.rs` sends requests both ways and
+//! unusual request takes the slow path through the router, before it is charged or counted. So do invalid native rows.
+//! All other bodies are read by the function that the handler calls. `tests/it/fast_path.rs` sends requests both ways and
 //! compares the responses.
 
 mod head;
@@ -29,11 +29,12 @@ use super::{
     PROTOCOLS,
     native::json::{FlatRows, read_numbers},
     open_inference::rest::{infer_body, json_length},
+    tensorflow::predict_body,
 };
 use crate::{
     auth::Caller,
     codec::RowBase,
-    config::Settings,
+    config::{DialectName, Settings},
     edge::{
         AddressLimit, ApiError, EdgeState, Peer, Record, RequestRecord, RouteMetrics, Transport, authorize,
         charge, charge_for, charged_response, known_caller, new_request_id, panicked,
@@ -66,10 +67,12 @@ enum FastRoute {
     ModelPredict,
     Infer,
     VersionInfer,
+    TensorFlowPredict,
 }
 
 impl FastRoute {
-    const ALL: [Self; 4] = [Self::Predict, Self::ModelPredict, Self::Infer, Self::VersionInfer];
+    const ALL: [Self; 5] =
+        [Self::Predict, Self::ModelPredict, Self::Infer, Self::VersionInfer, Self::TensorFlowPredict];
 
     /// Returns the route as the router knows it.
     fn pattern(self) -> &'static str {
@@ -78,10 +81,11 @@ impl FastRoute {
             Self::ModelPredict => "/models/{model}/predict",
             Self::Infer => "/v2/models/{model}/infer",
             Self::VersionInfer => "/v2/models/{model}/versions/{version}/infer",
+            Self::TensorFlowPredict => "/v1/models/{model}",
         }
     }
 
-    /// Returns true if its bodies are rows of the native API, and not tensors.
+    /// Returns true if its bodies are rows of the native API.
     fn takes_rows(self) -> bool {
         matches!(self, Self::Predict | Self::ModelPredict)
     }
@@ -96,7 +100,9 @@ pub(super) struct FastPath {
     most_tensor_bytes: usize,
     request_timeout: Duration,
     /// The metrics of each route, in the order of `FastRoute::ALL`.
-    routes: [Route; 4],
+    routes: [Route; 5],
+    /// True if KServe V1 is on and its callers are authenticated here.
+    has_tensorflow: bool,
     /// Paths that the operator chose for other protocols, which may be among those of `FastRoute`.
     chosen: Vec<String>,
 }
@@ -131,6 +137,8 @@ enum Work {
     Rows(Tensor, FlatRows),
     /// A body of the Open Inference Protocol, and how much of it is JSON.
     Tensors(Bytes, Option<usize>),
+    /// A body of the verb `predict`.
+    Instances(Bytes),
 }
 
 impl FastPath {
@@ -149,6 +157,8 @@ impl FastPath {
             most_tensor_bytes: most(server.max_tensor_body_bytes),
             request_timeout: Duration::from_millis(server.request_timeout_ms),
             routes: FastRoute::ALL.map(|route| state.metrics.route("POST", route.pattern(), ok.as_str())),
+            has_tensorflow: settings.dialects.kserve_v1
+                && !settings.dialects.authenticates(DialectName::KserveV1),
             chosen,
             state,
         }
@@ -191,6 +201,9 @@ impl FastPath {
         let is_taken = self.chosen.iter().any(|path| path == request.uri().path());
         let head = Head::of(request).filter(|head| !is_taken && head.length <= self.most_bytes(head))?;
         let Target { route, model, version } = &head.target;
+        if *route == FastRoute::TensorFlowPredict && !self.has_tensorflow {
+            return None;
+        }
         let state = &self.state;
         let caller = known_caller(state, request.headers())?;
         let servable = match model {
@@ -226,7 +239,7 @@ impl FastPath {
                 bytes.saturating_mul(COPIES)
             }
             // The handler charges the rest, once it knows the tensors.
-            Work::Tensors(..) => count(body),
+            Work::Tensors(..) | Work::Instances(_) => count(body),
         };
         let charge = charge_for(&self.state, Some(caller), peer, headers);
         charge.try_grow(bytes).ok().map(|()| Some(charge))
@@ -262,9 +275,7 @@ impl FastPath {
         match fast.work.take() {
             Some((servable, Work::Rows(input, rows))) => self.predict(fast, &servable, input, rows).await,
             // Boxed, since this future is larger than the other.
-            Some((servable, Work::Tensors(body, json_bytes))) => {
-                Box::pin(self.infer(fast, servable, body, json_bytes)).await
-            }
+            Some((servable, work)) => Box::pin(self.respond_to_body(fast, servable, work)).await,
             None => Err(ApiError::ResponseNotWritten),
         }
     }
@@ -285,12 +296,11 @@ impl FastPath {
         Ok(response_with(mem::take(headers), servable, body))
     }
 
-    async fn infer(
+    async fn respond_to_body(
         &self,
         fast: &mut FastRequest,
         servable: PermittedServable,
-        body: Bytes,
-        json_bytes: Option<usize>,
+        work: Work,
     ) -> Result<Response<Body>, ApiError> {
         let charge = fast.charge.take();
         let context = RequestContext {
@@ -299,7 +309,15 @@ impl FastPath {
             ..RequestContext::default()
         };
         let is_prompt = servable.scheduler.is_prompt();
-        let run = infer_body(&self.state, servable, body, json_bytes, context);
+        let run = async {
+            match work {
+                Work::Tensors(body, json_bytes) => {
+                    infer_body(&self.state, servable, body, json_bytes, context).await
+                }
+                Work::Instances(body) => Ok(predict_body(&self.state, servable, body, context).await?),
+                Work::Rows(..) => Err(ApiError::ResponseNotWritten.into()),
+            }
+        };
         let response = match self.in_time(is_prompt, run).await? {
             Ok(response) => response,
             Err(failed) => fast.record().span().in_scope(|| failed.into_response()),
@@ -327,7 +345,11 @@ impl Work {
             let (input, rows) = read_numbers(servable.flat.as_ref()?, body)?;
             return Some(Self::Rows(input, rows));
         }
-        Some(Self::Tensors(body.clone(), json_length(headers).ok()?))
+        let body = body.clone();
+        match route {
+            FastRoute::TensorFlowPredict => Some(Self::Instances(body)),
+            _ => Some(Self::Tensors(body, json_length(headers).ok()?)),
+        }
     }
 }
 

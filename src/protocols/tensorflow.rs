@@ -29,7 +29,7 @@ use crate::{
     },
 };
 
-pub(super) use predict::rows_response;
+pub(super) use predict::{predict_body, rows_response};
 
 /// KServe's V1 protocol and TensorFlow Serving's REST API.
 #[derive(Debug)]

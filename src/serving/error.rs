@@ -50,8 +50,8 @@ pub enum ServingError {
     /// The outputs hold NaN or infinity, as do the inputs.
     #[error("the inputs hold NaN or infinity, and output `{0}` that follows from them does too")]
     NonFiniteInput(String),
-    /// The outputs hold NaN or infinity.
-    #[error("the model returned NaN or infinity in output `{0}`")]
+    /// The outputs hold NaN or infinity, the inputs do not.
+    #[error("for these values the model returns NaN or infinity in output `{0}`: send others")]
     NonFiniteOutput(String),
     /// The model fails on these inputs, though they match its signature.
     #[error("the model refuses these inputs: {reason}")]

@@ -195,7 +195,7 @@ async fn every_body_is_answered_alike() {
         ("/models/scalar/predict", r#"{"features":[1]}"#, 422),
         ("/models/rose/predict", r#"{"features":[1]}"#, 404),
         ("/models/square_root/predict", r#"{"features":[9]}"#, 200),
-        ("/models/square_root/predict", r#"{"features":[-1]}"#, 500),
+        ("/models/square_root/predict", r#"{"features":[-1]}"#, 422),
         ("/models/quotient/predict", r#"{"features":[7,2]}"#, 200),
         ("/models/quotient/predict", r#"{"features":[-9223372036854775808,2]}"#, 422),
     ];
@@ -268,7 +268,7 @@ async fn tensors_are_answered_alike() {
         ("/v2/models/rose/infer", json!({"inputs": [tensor(1)]}), 404),
         ("/v2/models/iris/versions/9/infer", json!({"inputs": [tensor(1)]}), 404),
         ("/v2/models/square_root/infer", root(9.0), 200),
-        ("/v2/models/square_root/infer", root(-1.0), 500),
+        ("/v2/models/square_root/infer", root(-1.0), 400),
     ];
     table::each_async(cases, async |(path, body, status)| {
         let answer = compare(&gateway, path, &token, body.to_string()).await;
@@ -285,6 +285,37 @@ async fn tensors_are_answered_alike() {
     }
     assert_eq!(compare(&gateway, infer, &token, "no JSON").await.status, 400);
     assert_eq!(compare(&gateway, infer, "", json!({"inputs": [tensor(1)]}).to_string()).await.status, 401);
+}
+
+#[tokio::test]
+async fn bodies_of_kserve_v1_are_answered_alike() {
+    let gateway = TestGateway::start().await;
+    let token = bearer(&TokenBuilder::new().build());
+    let predict = "/v1/models/iris:predict";
+    let row = json!([5.1, 3.5, 1.4, 0.2]);
+    let cases = [
+        (predict, json!({"instances": [row]}), 200),
+        (predict, json!({"instances": vec![row.clone(); 300]}), 200),
+        (predict, json!({"inputs": {"features": [row]}}), 200),
+        (predict, json!({"instances": [{"sepal_length": 5.1}]}), 400),
+        (predict, json!({"instances": [[5.1, 3.5, 1.4]]}), 400),
+        (predict, json!({"instances": []}), 400),
+        (predict, json!({"instances": [row], "inputs": [row]}), 400),
+        (predict, json!([]), 400),
+        ("/v1/models/rose:predict", json!({"instances": [row]}), 404),
+        ("/v1/models/iris:guess", json!({"instances": [row]}), 404),
+    ];
+    table::each_async(cases, async |(path, body, status)| {
+        for further in ["", "accept-encoding: gzip\r\n"] {
+            let answer = compare(&gateway, path, &format!("{token}{further}"), body.to_string()).await;
+            assert_eq!(answer.status, status, "{path} {body}: {answer:?}");
+        }
+    })
+    .await;
+    let builder = TestGateway::builder().settings(|settings| settings.dialects.kserve_v1 = false);
+    let gateway = builder.start().await;
+    let body = json!({"instances": [row]}).to_string();
+    assert_eq!(compare(&gateway, predict, &token, &body).await.status, 404);
 }
 
 #[tokio::test]

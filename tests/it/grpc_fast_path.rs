@@ -127,7 +127,7 @@ async fn every_message_is_answered_alike() {
             Code::InvalidArgument,
         ),
         (root(9.0), Code::Ok),
-        (root(-1.0), Code::Internal),
+        (root(-1.0), Code::InvalidArgument),
     ];
     table::each_async(cases, async |(request, expected)| {
         let answer = compare(&gateway, &headers, &message(&request)).await;

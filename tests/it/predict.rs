@@ -237,7 +237,7 @@ async fn an_answer_that_json_cannot_carry_is_an_error() {
     let gateway = TestGateway::builder_without_models().model("root.onnx", "square_root").start().await;
     assert_eq!(gateway.predict(&json!({"features": [9]})).await.body["prediction"], 3.0);
     let answer = gateway.predict(&json!({"features": [-1]})).await;
-    assert_eq!((answer.status.as_u16(), answer.problem_code()), (500, "non_finite_output"));
+    assert_eq!((answer.status.as_u16(), answer.problem_code()), (422, "non_finite_output"));
 }
 
 #[tokio::test]

@@ -143,7 +143,7 @@ async fn an_answer_that_fails_fails_alone() {
     }
     for (number, answer) in all.join_all().await {
         if number == 7 {
-            assert_eq!((answer.status.as_u16(), answer.problem_code()), (500, "non_finite_output"));
+            assert_eq!((answer.status.as_u16(), answer.problem_code()), (422, "non_finite_output"));
         } else {
             assert_eq!(answer.body["prediction"], json!(f64::from(number)), "{answer:?}");
         }

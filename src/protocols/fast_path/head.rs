@@ -36,6 +36,9 @@ impl Target {
         if let Some(path) = path.strip_prefix("/models/") {
             return at(FastRoute::ModelPredict, path.strip_suffix("/predict")?);
         }
+        if let Some(path) = path.strip_prefix("/v1/models/") {
+            return at(FastRoute::TensorFlowPredict, path.strip_suffix(":predict")?);
+        }
         let target = path.strip_prefix("/v2/models/")?.strip_suffix("/infer")?;
         match target.split_once("/versions/") {
             None => at(FastRoute::Infer, target),
@@ -89,6 +92,7 @@ impl<'r> Head<'r> {
         }
         let target = Target::of(uri.path())?;
         let takes_rows = target.route.takes_rows();
+        let takes_tensors = matches!(target.route, FastRoute::Infer | FastRoute::VersionInfer);
         let (mut host, mut kind, mut length, mut id) = (None, None, None, None);
         let set = |place: &mut Option<&'r HeaderValue>, value| place.replace(value).is_none();
         for (name, value) in request.headers() {
@@ -103,7 +107,7 @@ impl<'r> Head<'r> {
                 // Decides whose quota is charged, on both paths by the same function.
                 _ if *name == FORWARDED_FOR => true,
                 // Read by the function that the handler reads it with.
-                _ if *name == JSON_LENGTH => !takes_rows,
+                _ if *name == JSON_LENGTH => takes_tensors,
                 _ => is_irrelevant(name),
             };
             if !is_known {
@@ -232,6 +236,10 @@ mod tests {
             ("/models/iris/predict", target(FastRoute::ModelPredict, Some("iris"), None)),
             ("/v2/models/iris/infer", target(FastRoute::Infer, Some("iris"), None)),
             ("/v2/models/iris/versions/2/infer", target(FastRoute::VersionInfer, Some("iris"), Some("2"))),
+            ("/v1/models/iris:predict", target(FastRoute::TensorFlowPredict, Some("iris"), None)),
+            ("/v1/models/iris", None),
+            ("/v1/models/iris:classify", None),
+            ("/v1/models/iris/versions/2:predict", None),
             ("/models/iris/versions/2/predict", None),
             ("/models//predict", None),
             ("/models/a%20b/predict", None),

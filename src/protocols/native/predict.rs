@@ -88,7 +88,7 @@ enum PredictResponses {
     #[response(status = 415, content_type = "application/problem+json")]
     UnsupportedMediaType(ProblemDocument),
     /// The rows or inputs are not what the model takes: `errors` lists everything that is wrong. Or the model refuses
-    /// their values (`inputs_refused`), and would refuse the same values again
+    /// their values (`inputs_refused`) or has no number for them (`non_finite_output`), and would again
     #[response(status = 422, content_type = "application/problem+json")]
     UnprocessableEntity(ProblemDocument),
     /// A quota is used up; `Retry-After` says when to retry

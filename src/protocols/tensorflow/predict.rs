@@ -1,6 +1,7 @@
 //! The verbs of the path: predict, classify, regress.
 
 use axum::{
+    body::Bytes,
     extract::{Request, State},
     response::Response,
 };
@@ -67,30 +68,40 @@ pub(super) async fn act(
     let permit = target.permit::<MayPredict>(&state, &caller)?.charged_to(request.extensions());
     let servable = state.serving.permitted_servable(&permit.model, permit.version.as_ref())?;
     let body = read(request.into_body()).await?;
+    if verb == Verb::Predict {
+        return predict_body(&state, servable, body, permit.context).await;
+    }
     permit.context.reserve_elements(&servable.signature, &body).await?;
     refuse_rows(&servable, &body)?;
     let model = model_of(&servable);
-    match verb {
-        Verb::Predict => match read_and_drop(body, |body| read_request(body, model))? {
-            TensorFlowRequest::Rows(rows) => {
-                rows_response(&state, servable, rows, Some("/instances"), permit.context).await
-            }
-            TensorFlowRequest::Columns(given) => {
-                let inference = run(&state, servable, given, None, permit.context).await?;
-                let (signature, values) = (&inference.servable.signature, inference.outputs.as_slice());
-                json_response(&inference.servable, &ByOutput { outputs: Columns { signature, values } })
-            }
-        },
-        Verb::Classify | Verb::Regress => {
-            let Instances { given, count } = read_and_drop(body, |body| read_examples(body, model))?;
-            let prediction =
-                run_rows(&state, servable, (given, count), Some("/examples"), permit.context).await?;
-            let Prediction { servable, layout, outputs } = prediction;
-            if verb == Verb::Classify {
-                json_response(&servable, &Results { result: classes(&outputs, &layout, &servable.contract)? })
-            } else {
-                json_response(&servable, &Results { result: numbers(&outputs, &layout)? })
-            }
+    let Instances { given, count } = read_and_drop(body, |body| read_examples(body, model))?;
+    let prediction = run_rows(&state, servable, (given, count), Some("/examples"), permit.context).await?;
+    let Prediction { servable, layout, outputs } = prediction;
+    if verb == Verb::Classify {
+        json_response(&servable, &Results { result: classes(&outputs, &layout, &servable.contract)? })
+    } else {
+        json_response(&servable, &Results { result: numbers(&outputs, &layout)? })
+    }
+}
+
+/// Responds to a body of the verb `predict`.
+pub(in crate::protocols) async fn predict_body(
+    state: &EdgeState,
+    servable: PermittedServable,
+    body: Bytes,
+    context: RequestContext,
+) -> Result<Response, ApiError> {
+    context.reserve_elements(&servable.signature, &body).await?;
+    refuse_rows(&servable, &body)?;
+    let model = model_of(&servable);
+    match read_and_drop(body, |body| read_request(body, model))? {
+        TensorFlowRequest::Rows(rows) => {
+            rows_response(state, servable, rows, Some("/instances"), context).await
+        }
+        TensorFlowRequest::Columns(given) => {
+            let inference = run(state, servable, given, None, context).await?;
+            let (signature, values) = (&inference.servable.signature, inference.outputs.as_slice());
+            json_response(&inference.servable, &ByOutput { outputs: Columns { signature, values } })
         }
     }
 }
