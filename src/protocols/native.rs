@@ -31,6 +31,7 @@ use crate::{
 
 pub(in crate::protocols) use fast_path::{FastPath, RequestPath};
 pub use json::prepare_rows;
+pub(in crate::protocols) use schema::{row_response, tensors_response};
 
 /// The native API.
 #[derive(Debug)]
