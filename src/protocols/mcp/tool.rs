@@ -58,7 +58,10 @@ impl<'m> Arguments<'m> {
 
 /// Writes a version as a tool; `None` if that fails, which does not happen.
 pub(super) fn tool(servable: &Servable) -> Option<Box<RawValue>> {
-    let mut tool = described(servable);
+    written(described(servable))
+}
+
+fn written(mut tool: Tool) -> Option<Box<RawValue>> {
     let written = to_raw_value(&tool).ok()?;
     if written.get().len() <= MAX_TOOL_BYTES {
         return Some(written);
@@ -156,4 +159,25 @@ fn results(layout: &Layout, model: Model<'_>) -> String {
         results.push("`outputs` by name".to_owned());
     }
     results.join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tool_that_is_too_long_keeps_its_name_and_an_open_schema() {
+        let of = |bytes: usize| -> Value {
+            let input = json!({"type": "object", "description": "x".repeat(bytes)});
+            let mut tool = Tool::new("iris", "Predicts", members(input));
+            tool.output_schema = Some(Arc::new(JsonObject::new()));
+            serde_json::from_str(written(tool).unwrap().get()).unwrap()
+        };
+        assert!(of(1000)["outputSchema"].is_object());
+        let cut = of(MAX_TOOL_BYTES);
+        assert_eq!(
+            cut,
+            json!({"name": "iris", "description": "Predicts", "inputSchema": {"type": "object"}})
+        );
+    }
 }
