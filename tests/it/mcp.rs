@@ -2,6 +2,7 @@
 
 mod limits;
 mod messages;
+mod mutations;
 mod origins;
 mod revisions;
 mod tools;
