@@ -6,6 +6,7 @@ mod console;
 mod docs;
 mod fast_path;
 mod invocations;
+mod mcp;
 mod mlflow;
 mod model_example;
 pub mod native;
@@ -16,23 +17,40 @@ mod service;
 mod tensorflow;
 mod vertex;
 
-use crate::edge::{OpenPaths, Protocol, Protocols};
+use crate::{
+    config::Settings,
+    edge::{OpenPaths, Protocol, Protocols},
+};
 
 pub use docs::{OfflineModel, openapi_of};
 pub use routes::{admin_router, openapi};
 pub use service::{HttpService, SharedService};
 
 /// Every protocol. A request that none of them claims is of the native one.
-static PROTOCOLS: Protocols = Protocols::new(
+static PROTOCOLS: Protocols = Protocols::new(&native::Native, OTHERS);
+
+const OTHERS: &[&dyn Protocol] = &[
+    &open_inference::OpenInference,
+    &tensorflow::TensorFlow,
+    &invocations::Invocations,
+    &sagemaker::SageMaker,
+    &vertex::Vertex,
+    &mcp::Mcp,
+];
+
+/// Every protocol but MCP, the last.
+static WITHOUT_MCP: Protocols = Protocols::new(
     &native::Native,
-    &[
-        &open_inference::OpenInference,
-        &tensorflow::TensorFlow,
-        &invocations::Invocations,
-        &sagemaker::SageMaker,
-        &vertex::Vertex,
-    ],
+    match OTHERS.split_last() {
+        Some((_, others)) => others,
+        None => OTHERS,
+    },
 );
+
+/// Returns the protocols that claim requests. While MCP is off, its path is one that does not exist.
+fn claimants(settings: &Settings) -> Protocols {
+    if settings.mcp.enabled { PROTOCOLS } else { WITHOUT_MCP }
+}
 
 /// Returns the paths that need no token.
 #[must_use]

@@ -42,7 +42,14 @@ pub fn parse<'b, T: Deserialize<'b>>(bytes: &'b [u8]) -> Result<T, BodyError> {
 }
 
 /// Parses a JSON object with the seed.
-fn parse_seed<'b, S: DeserializeSeed<'b>>(bytes: &'b [u8], seed: S) -> Result<S::Value, BodyError> {
+///
+/// # Errors
+///
+/// As [`parse`].
+pub(crate) fn parse_seed<'b, S: DeserializeSeed<'b>>(
+    bytes: &'b [u8],
+    seed: S,
+) -> Result<S::Value, BodyError> {
     let bytes = without_mark(bytes);
     if let Some(message) = other_encoding(bytes) {
         return Err(BodyError::Malformed(FieldError::new("", "malformed_json", message)));

@@ -39,6 +39,8 @@ pub enum RowBase {
     Instances,
     /// One of many, in the list at this place.
     List(&'static str),
+    /// The one row, which is the whole body.
+    Body,
 }
 
 impl RowBase {
@@ -55,6 +57,7 @@ impl RowBase {
             Self::Features => "/features",
             Self::Instances => "/instances",
             Self::List(list) => list,
+            Self::Body => "",
         }
     }
 }
@@ -92,6 +95,7 @@ fn row_pointer(violation: &Violation, base: RowBase) -> String {
         RowBase::Features => "/features".to_owned(),
         RowBase::Instances => format!("/instances/{}", violation.row),
         RowBase::List(place) => format!("{place}/{}", violation.row),
+        RowBase::Body => String::new(),
     };
     match &violation.place {
         Location::Row => row,

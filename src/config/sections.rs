@@ -3,6 +3,7 @@
 mod auth;
 mod cors;
 mod dialects;
+mod mcp;
 mod models;
 mod server;
 
@@ -15,6 +16,7 @@ use validator::Validate;
 pub use auth::{Algorithm, AuthSettings, ClientSettings, KeySettings};
 pub use cors::CorsSettings;
 pub use dialects::{DialectName, DialectSettings};
+pub use mcp::McpSettings;
 pub use models::{AdmissionSettings, ModelsSettings, Preserve, RollbackSettings, WhenRemoved};
 pub use server::ServerSettings;
 
@@ -41,6 +43,9 @@ pub struct Settings {
     /// Protocols of other servers and platforms.
     #[validate(nested)]
     pub dialects: DialectSettings,
+    /// Models as tools for agents.
+    #[validate(nested)]
+    pub mcp: McpSettings,
     /// Rate limits.
     #[validate(nested)]
     pub rate_limit: RateLimitSettings,

@@ -29,6 +29,7 @@ use crate::{
 };
 
 pub use json::prepare_rows;
+pub(in crate::protocols) use schema::{row_response, tensors_response};
 
 /// The native API.
 #[derive(Debug)]

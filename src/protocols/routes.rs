@@ -9,7 +9,7 @@ use axum::{
 };
 use tower::ServiceExt;
 
-use super::{PROTOCOLS, console, docs, native};
+use super::{PROTOCOLS, claimants, console, docs, native};
 use crate::{
     config::Settings,
     edge::{
@@ -35,7 +35,7 @@ pub(super) fn public_router(
     let others = docs::router(docs::description(settings)).merge(console::router(settings));
     let others = others.fallback(|| async { ApiError::NoSuchPath });
     let routes = layered(&shared, others, state, settings, address_limit);
-    let routes = layers::public(routes, state, settings, PROTOCOLS).with_state(state.clone());
+    let routes = layers::public(routes, state, settings, claimants(settings)).with_state(state.clone());
     chosen.into_iter().fold(routes, |others, protocol| {
         mounted_before(others, protocol, state.clone(), settings, address_limit)
     })

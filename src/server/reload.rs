@@ -83,6 +83,7 @@ const CLASSES: &[(&str, Class)] = &[
     ("auth", Applied),
     ("cors", Applied),
     ("dialects", Applied),
+    ("mcp", Applied),
     ("rate_limit", Applied),
     ("models.default", Applied),
     // Passed on by `Serving::apply_settings`.

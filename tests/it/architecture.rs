@@ -42,6 +42,7 @@ const HOMES: &[(&str, &[&str], &str)] = &[
     ("parquet", &["scoring"], "files of rows are read and written in one place"),
     ("indicatif", &["cli"], "what people see is a matter of the command line"),
     ("utoipa", &["protocols", "edge", "codec"], "the description is of what is sent"),
+    ("rmcp", &["protocols"], "messages of agents are a matter of the protocol that speaks to them"),
     ("ort", &["runtime"], "ONNX Runtime can be replaced in one place"),
     ("ndarray", &["runtime"], "it is the form that ONNX Runtime is fed with"),
     ("jsonwebtoken", &["auth"], "tokens are believed in one place"),

@@ -42,6 +42,24 @@ fn serve(repository: &Repository) -> (Command, u16) {
     (command, port)
 }
 
+#[tokio::test]
+async fn a_variable_offers_models_to_agents_and_the_log_names_their_calls() {
+    let repository = Repository::new();
+    let (mut command, port) = serve(&repository);
+    command.env("GATEWAY__MCP__ENABLED", "true").env("GATEWAY__LOG__ACCESS", "true");
+    let gateway = Process::serve(command);
+    let row = json!({"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2});
+    let call = json!({"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": {"name": "iris", "arguments": row}});
+    let request = reqwest::Client::new().post(format!("http://127.0.0.1:{port}/mcp"));
+    let request = request.bearer_auth(TokenBuilder::new().scope("predict:iris").build()).json(&call);
+    let answer: Value = request.send().await.unwrap().json().await.unwrap();
+    assert_eq!(answer["result"]["structuredContent"]["prediction"], "setosa", "{answer}");
+    let line = gateway.wait_for_line("path=\"/mcp\"");
+    for part in ["status=200", "caller.subject=\"tester\"", "model.version=\"1\""] {
+        assert!(line.contains(part), "{part} in {line}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn sigterm_under_load_loses_no_answer() {
     const CLIENTS: usize = 16;

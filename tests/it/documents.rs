@@ -221,7 +221,10 @@ fn no_document_names_a_metric_or_a_setting_that_does_not_exist() {
 
 /// Method, path and scope of each route: `none` without a token, `any` for a token of any scope.
 fn routes() -> BTreeSet<(String, String)> {
-    let description = serde_json::to_value(onnx_gateway::protocols::openapi()).unwrap();
+    let mut settings = Settings::default();
+    settings.mcp.enabled = true;
+    let description: Value =
+        serde_json::from_slice(&onnx_gateway::protocols::openapi_of(&settings, &[])).unwrap();
     let mut routes = BTreeSet::new();
     for (path, methods) in description["paths"].as_object().unwrap() {
         for (method, operation) in methods.as_object().unwrap() {

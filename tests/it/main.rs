@@ -39,6 +39,7 @@ mod keys;
 mod kinds;
 mod large_requests;
 mod limits;
+mod mcp;
 mod memory;
 mod model_schemas;
 mod mutations;

@@ -28,6 +28,9 @@ pub(crate) fn rendered(protocol: &dyn Protocol, mut response: Response) -> Respo
     if !(status.is_client_error() || status.is_server_error()) {
         return response;
     }
+    if response.extensions().get::<OwnErrorBody>().is_some() {
+        return response;
+    }
     if let Some(mut document) = protocol.error_document(status, &sentence(&response)) {
         if let Some(RequestedId(id)) = response.extensions().get() {
             document["id"] = id.as_str().into();
@@ -41,6 +44,10 @@ pub(crate) fn rendered(protocol: &dyn Protocol, mut response: Response) -> Respo
     }
     if is_document(&response) { response } else { with_body_of(response, problem_of(status).into_response()) }
 }
+
+/// Marks an error whose handler wrote the body in the form of its protocol.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OwnErrorBody;
 
 /// The id that a caller gave its request, repeated in its error.
 #[derive(Clone, Debug)]

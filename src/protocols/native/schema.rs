@@ -21,11 +21,8 @@ pub(super) const RESPONSE: &str = "PredictResponse";
 /// Returns the schemas of requests and responses, and those that they refer to.
 pub(super) fn schemas(name: &str, model: Model<'_>, place: SchemaPlace<'_>) -> Schemas {
     let Model { signature, contract, .. } = model;
-    let head = head(name);
     let mut requests = vec![("TensorsRequest", one_member("inputs", inputs(signature, contract)))];
-    let mut tensors = head.clone();
-    tensors.insert("outputs".to_owned(), outputs(signature, contract));
-    let mut responses = vec![("TensorsResponse", object(tensors, &["model", "version", "outputs"]))];
+    let mut responses = vec![("TensorsResponse", tensors_response(name, model))];
     let mut parts = Schemas::new();
     if let Some(layout) = model.layout {
         parts.extend(row_schemas(layout, contract, place));
@@ -34,14 +31,26 @@ pub(super) fn schemas(name: &str, model: Model<'_>, place: SchemaPlace<'_>) -> S
         requests.insert(0, ("RowsRequest", one_member("instances", rows)));
         requests.insert(0, ("RowRequest", one_member("features", row())));
         parts.push(("Result", result(model, layout, Map::new())));
-        let mut many = head.clone();
+        let mut many = head(name);
         many.insert("predictions".to_owned(), json!({"type": "array", "items": place.reference("Result")}));
         responses.insert(0, ("RowsResponse", object(many, &["model", "version", "predictions"])));
-        responses.insert(0, ("RowResponse", result(model, layout, head)));
+        responses.insert(0, ("RowResponse", row_response(name, model, layout)));
     }
     parts.extend(one_of(REQUEST, requests, place));
     parts.extend(one_of(RESPONSE, responses, place));
     parts
+}
+
+/// Returns the schema of the response to one row, which refers to no other.
+pub(in crate::protocols) fn row_response(name: &str, model: Model<'_>, layout: &Layout) -> Value {
+    result(model, layout, head(name))
+}
+
+/// Returns the schema of the response to tensors, which refers to no other.
+pub(in crate::protocols) fn tensors_response(name: &str, model: Model<'_>) -> Value {
+    let mut members = head(name);
+    members.insert("outputs".to_owned(), outputs(model.signature, model.contract));
+    object(members, &["model", "version", "outputs"])
 }
 
 fn head(name: &str) -> Map<String, Value> {

@@ -14,6 +14,7 @@ PARTS = (
     "reflection",
     "buf_curl",
     "dialects",
+    "mcp",
     "same_numbers",
     "same_numbers_kserve",
     "documents",

@@ -47,6 +47,7 @@ class Launched:
             "models": {"repository": str(repository), "default": "iris"},
             "runtime": {"instances": 1},
             # Vertex AI names these in the environment, where it would also name the port.
+            "mcp": {"enabled": True},
             "dialects": {"vertex_predict_route": VERTEX_PREDICT_ROUTE, "vertex_health_route": VERTEX_HEALTH_ROUTE},
         }
         self.process = Process(binary, scratch, settings, development=True)
