@@ -17,7 +17,8 @@ use super::{Failure, output};
 use crate::{
     auth::{generate_secret, hash_secret},
     config::{ModelsSettings, Secret},
-    model::{ModelName, ModelVersion},
+    lifecycle::{VersionedFile, model_toml_of},
+    model::ModelName,
 };
 
 /// The settings file, with marks in place of what differs.
@@ -112,13 +113,14 @@ impl Models {
         };
         fs::metadata(model).map_err(|error| format!("{}: {error}", model.display()))?;
         let file = std::path::absolute(model)?;
-        if let Some((name, repository)) = numbered(&file) {
+        if let Some(versioned) = VersionedFile::of(&file) {
+            let model_toml = Some(versioned.model_toml());
+            let VersionedFile { repository, name, .. } = versioned;
             let setting = format!(
                 "# The folder of the models, in which this one is {name}/1/model.onnx or another version.\n\
                  repository = {}",
                 quoted(repository)
             );
-            let model_toml = Some(repository.join(name.as_str()).join("model.toml"));
             return Ok(Self { setting, name: Some(name), model_toml });
         }
         let name = ModelsSettings::model_of(&file)?;
@@ -127,17 +129,8 @@ impl Models {
              # one is proven and takes its place. For a folder of models, set `repository` instead.\nfiles = [{}]",
             quoted(&file)
         );
-        Ok(Self { setting, name: Some(name), model_toml: Some(file.with_extension("toml")) })
+        Ok(Self { setting, name: Some(name), model_toml: Some(model_toml_of(&file)) })
     }
-}
-
-/// Returns the name and the repository of a file `NAME/VERSION/model.onnx`; `None` for another file.
-fn numbered(file: &Path) -> Option<(ModelName, &Path)> {
-    let version = file.parent()?;
-    let model = version.parent()?;
-    version.file_name()?.to_str()?.parse::<ModelVersion>().ok()?;
-    let is_named = file.file_name().is_some_and(|name| name == "model.onnx");
-    is_named.then(|| Some((model.file_name()?.to_str()?.parse().ok()?, model.parent()?)))?
 }
 
 fn secrets(folder: &Path, client_secret: &Secret) -> Result<Vec<NewFile>, Failure> {
@@ -220,21 +213,4 @@ fn next_steps(written: &[&PathBuf], folder: &Path, models: &Models, client_secre
          -H \"Authorization: Bearer $TOKEN\"\n"
     );
     text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_versioned_file_belongs_to_its_repository() {
-        let name = |file: &'static str| {
-            numbered(Path::new(file)).map(|(name, repository)| format!("{name} in {}", repository.display()))
-        };
-        assert_eq!(name("/srv/models/iris/3/model.onnx").as_deref(), Some("iris in /srv/models"));
-        for flat in ["/srv/iris.onnx", "/srv/iris/latest/model.onnx", "/srv/iris/3/iris.onnx", "/model.onnx"]
-        {
-            assert_eq!(name(flat), None, "{flat}");
-        }
-    }
 }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::{
     Exit, Failure, REFUSED,
     comparison::Comparison,
-    examine::{Examiner, FileArguments, candidate, config},
+    examine::{Examiner, FileArguments, candidate},
     output,
 };
 use crate::{
@@ -32,8 +32,13 @@ const MAX_LISTED: usize = 8;
 pub(super) fn verify(files: &[PathBuf], arguments: &VerifyArguments) -> Result<(), Failure> {
     let VerifyArguments { file: FileArguments { file, model_toml, json: as_json }, against } = arguments;
     let examiner = Examiner::new(files)?;
-    let config = config(model_toml.as_deref())?;
-    let old = against.as_ref().map(|old| examiner.compared(old, &config)).transpose()?;
+    let (config, old) = match against {
+        Some(old) => {
+            let (old_config, config) = model_toml.read_both(old, file)?;
+            (config, Some(examiner.compared(old, &old_config)?))
+        }
+        None => (model_toml.read(file)?, None),
+    };
     let (source, candidate) = candidate(file)?;
     let file = file.display();
     let progress = output::Progress::start(&format!("proving {file}"));

@@ -369,14 +369,9 @@ fn a_model_of_a_repository_has_its_model_toml_and_versions() {
     );
     status(&named, 5);
     // The file alone has no names: its columns count by position.
-    status(&folder.score(&format!("{sums}/1/model.onnx"), "--input rows.csv --output out.csv"), 0);
-    status(
-        &folder.score(
-            &format!("{sums}/1/model.onnx"),
-            "--input rows.csv --output out.csv --columns a,b --keep a",
-        ),
-        0,
-    );
+    status(&folder.score(&file, "--input rows.csv --output out.csv --no-model-toml"), 0);
+    let columns = "--input rows.csv --output out.csv --no-model-toml --columns a,b --keep a";
+    status(&folder.score(&file, columns), 0);
     assert_eq!(folder.read("out.csv").lines().nth(1), Some("10,320.0"));
 }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::super::{
     Failure,
-    examine::{Examiner, candidate, config},
+    examine::{Examiner, ModelToml, candidate},
 };
 use crate::{
     config::{Environment, Settings},
@@ -31,7 +31,7 @@ pub(super) struct Found {
 pub(super) fn find(
     model: &str,
     version: Option<&VersionSelector>,
-    model_toml: Option<&Path>,
+    model_toml: &ModelToml,
     settings: &Settings,
 ) -> Result<Found, Failure> {
     let path = Path::new(model);
@@ -40,10 +40,12 @@ pub(super) fn find(
             return Err("--model-version: the model is a file, which is one version".into());
         }
         let (source, candidate) = candidate(path)?;
-        return Ok(Found { source, candidate, config: config(model_toml)? });
+        return Ok(Found { source, candidate, config: model_toml.read(path)? });
     }
-    if model_toml.is_some() {
-        return Err("--model-toml: the model is not a file, and has the model.toml of its repository".into());
+    if let Some(option) = model_toml.option() {
+        return Err(
+            format!("{option}: the model is not a file, and has the model.toml of its repository").into()
+        );
     }
     let (repository, name, own) = if path.is_dir() {
         in_folder(path)?
