@@ -139,3 +139,23 @@ fn nothing_is_overwritten_without_force() {
         assert!(text(&refused.stderr).contains(part), "{refused:?}");
     }
 }
+#[test]
+fn a_column_is_offered_only_what_its_type_can_have() {
+    let folder = Repository::new();
+    folder.put_test_model("shop.onnx", "kinds/columns");
+    assert!(init(folder.path(), &["shop.onnx"]).status.success());
+    let written = fs::read_to_string(folder.path().join("shop.toml")).unwrap();
+    let sections: Vec<&str> = written.split("[[contract.features]]").skip(1).collect();
+    let of_type = |name: &str| *sections.iter().find(|section| section.contains(name)).unwrap();
+    let (text, number) = (of_type("# BYTES"), of_type("# FP32"));
+    for key in ["unit", "minimum", "maximum"] {
+        assert!(!text.contains(key) && number.contains(key), "{key}\n{written}");
+    }
+    assert!(text.contains("missing = "), "{written}");
+    // Each comment is a setting that passes.
+    let all = written.replace("# unit", "unit").replace("# m", "m");
+    fs::write(folder.path().join("shop.toml"), &all).unwrap();
+    let checked = check(folder.path());
+    assert!(checked.status.success(), "{checked:?}\n{all}");
+}
+

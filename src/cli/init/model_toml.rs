@@ -100,38 +100,47 @@ fn features(layout: &Layout, contract: &Contract) -> String {
         return format!("# A row has {count} values; a contract names all of them or none.\n");
     }
     let mut text = String::from(
-        "\n# The columns of a row, in order. A name makes rows by name possible; minimum and maximum refuse other values,\n\
+        "\n# The columns of a row, in order. A name makes rows by name possible; minimum and maximum refuse other numbers,\n\
          # and missing says what stands in for a value that is null or absent.\n",
     );
     for column in 0..count {
         let place_holder = Feature::new(format!("column_{}", column + 1));
         let feature = contract.features.get(column).filter(|_| are_named).unwrap_or(&place_holder);
-        let element_type = layout.element_type(column).map(ElementType::name).unwrap_or_default();
-        let section = section(feature, element_type);
+        let section = section(feature, layout.element_type(column).unwrap_or(ElementType::F32));
         text.push_str(&if are_named { section } else { commented(&section) });
     }
     text
 }
 
-fn section(feature: &Feature, element_type: &str) -> String {
+/// Writes a column, with the keys that its type can have.
+fn section(feature: &Feature, element_type: ElementType) -> String {
     let Feature { name, unit, minimum, maximum, missing } = feature;
-    let mut text = format!("[[contract.features]]  # {element_type}\nname = {}\n", quoted(name));
+    let mut text = format!("[[contract.features]]  # {}\nname = {}\n", element_type.name(), quoted(name));
     let mut add = |key: &str, value: Option<String>, example: &str| {
         let _ = match value {
             Some(value) => writeln!(text, "{key} = {value}"),
             None => writeln!(text, "# {key} = {example}"),
         };
     };
-    add("unit", unit.as_deref().map(quoted), "\"cm\"");
-    add("minimum", minimum.map(number), "0.0");
-    add("maximum", maximum.map(number), "100.0");
+    let are_numbers = !matches!(element_type, ElementType::String | ElementType::Bool);
+    if are_numbers {
+        add("unit", unit.as_deref().map(quoted), "\"cm\"");
+        add("minimum", minimum.map(number), "0.0");
+        add("maximum", maximum.map(number), "100.0");
+    }
     let missing = match missing {
         Missing::Nan => Some(quoted("nan")),
         Missing::Default(serde_json::Value::String(text)) => Some(quoted(text)),
         Missing::Default(serde_json::Value::Number(value)) => Some(value.to_string()),
         Missing::Unspecified | Missing::Refuse | Missing::Default(_) => None,
     };
-    add("missing", missing, "\"nan\"");
+    let example = match element_type {
+        ElementType::String => "\"unknown\"",
+        ElementType::Bool => "false",
+        float if float.is_float() => "\"nan\"",
+        _ => "0",
+    };
+    add("missing", missing, example);
     text
 }
 
@@ -148,6 +157,7 @@ fn commented(text: &str) -> String {
     let lines = text.lines().map(|line| if line.is_empty() { line.to_owned() } else { format!("# {line}") });
     lines.map(|line| line + "\n").collect()
 }
+        Missing::Default(serde_json::Value::Bool(value)) => Some(value.to_string()),
 
 /// Keeps a name of the model on its line.
 fn line(text: &str) -> String {
