@@ -13,6 +13,7 @@ use std::{
 use clap::Args;
 use serde_json::json;
 
+use self::model_toml::Described;
 use super::{Failure, output};
 use crate::{
     auth::{generate_secret, hash_secret},
@@ -83,9 +84,11 @@ pub(super) fn init(files: &[PathBuf], arguments: &InitArguments) -> Result<(), F
     let client_secret = generate_secret();
     let mut new = secrets(&folder, &client_secret)?;
     new.insert(0, settings(&folder, &models));
+    let mut example = None;
     if let (Some(model), Some(path)) = (&arguments.model, &models.model_toml) {
-        let content = model_toml::describe(files, model)?;
+        let Described { text: content, example: found } = model_toml::describe(files, model)?;
         new.push(NewFile { path: path.clone(), content, mode: FILE_MODE });
+        example = found;
     }
     refuse_existing(&new, arguments.force)?;
     for file in &new {
@@ -97,7 +100,8 @@ pub(super) fn init(files: &[PathBuf], arguments: &InitArguments) -> Result<(), F
             json!({"written": written, "client_id": CLIENT, "client_secret": client_secret.expose()});
         return Ok(output::print(&format!("{document}\n"))?);
     }
-    Ok(output::print(&next_steps(&written, &folder, &models, &client_secret))?)
+    let client = (&client_secret, example.as_deref());
+    Ok(output::print(&next_steps(&written, &folder, &models, client))?)
 }
 
 impl Models {
@@ -189,7 +193,13 @@ fn write(file: &NewFile) -> io::Result<()> {
     opened.write_all(file.content.as_bytes())
 }
 
-fn next_steps(written: &[&PathBuf], folder: &Path, models: &Models, client_secret: &Secret) -> String {
+/// Says what to do next, up to a prediction by the client, whose secret is followed by the body of a request.
+fn next_steps(
+    written: &[&PathBuf],
+    folder: &Path,
+    models: &Models,
+    (client_secret, example): (&Secret, Option<&str>),
+) -> String {
     let mut text = String::new();
     // Writing to a string cannot fail.
     for path in written {
@@ -202,14 +212,24 @@ fn next_steps(written: &[&PathBuf], folder: &Path, models: &Models, client_secre
         Some(_) => String::new(),
         None => format!("  put a model into {}/, as NAME.onnx\n", folder.join("models").display()),
     };
-    let route = models.name.as_ref().map_or_else(|| "NAME".to_owned(), ToString::to_string);
+    let name = models.name.as_ref().map(ToString::to_string);
+    let (of, model) = (name.as_ref().map(|name| format!(":{name}")).unwrap_or_default(), name.as_deref());
+    let route = model.unwrap_or("NAME");
+    let request = match example {
+        Some(body) => {
+            format!("models/{route}/predict -H 'Content-Type: application/json' -d {}", output::quoted(body))
+        }
+        // It shows a request to paste.
+        None => format!("models/{route}/schema"),
+    };
     let _ = write!(
         text,
-        "\nThe client `{CLIENT}` has this secret, which is shown only now:\n\n  CLIENT_SECRET={secret}\n\nNext:\n\n\
+        "\nThe client `{CLIENT}` has the scopes predict{of} and read{of}; for load, unload and rollback it needs \
+         manage{of}.\nIts secret is shown only now:\n\n  CLIENT_SECRET={secret}\n\nNext:\n\n\
          {first}  onnx-gateway check --config {config}\n  onnx-gateway serve --config {config}\n\n\
          Then, in another terminal:\n\n  TOKEN=$(curl -s http://127.0.0.1:8000/token -d grant_type=client_credentials \
          -d client_id={CLIENT} -d client_secret=$CLIENT_SECRET | python3 -c 'import json, sys; \
-         print(json.load(sys.stdin)[\"access_token\"])')\n  curl -s http://127.0.0.1:8000/models/{route} \
+         print(json.load(sys.stdin)[\"access_token\"])')\n  curl -s http://127.0.0.1:8000/{request} \
          -H \"Authorization: Bearer $TOKEN\"\n"
     );
     text

@@ -7,15 +7,26 @@ use std::{
 
 use crate::{
     cli::{Failure, examine::Examiner, output},
-    lifecycle::{ModelConfig, Proof},
+    codec::{row_example, tensors_example},
+    lifecycle::{ModelConfig, Proof, short_example_inputs},
     model::{Contract, ElementType, Feature, Labels, Layout, Missing},
 };
 
 /// Most columns that are listed: a contract names all of them or none.
 const MAX_LISTED: usize = 100;
 
+/// Most elements of a request to paste.
+const MAX_ELEMENTS: usize = 64;
+
+/// A `model.toml`, and a request that the model should accept.
+pub(super) struct Described {
+    pub(super) text: String,
+    /// The body; `None` if it would be long.
+    pub(super) example: Option<String>,
+}
+
 /// Describes a model in a `model.toml`. The contract is left as a comment if the model would be refused with it.
-pub(super) fn describe(files: &[PathBuf], model: &Path) -> Result<String, Failure> {
+pub(super) fn describe(files: &[PathBuf], model: &Path) -> Result<Described, Failure> {
     let examiner = Examiner::new(files)?;
     let _progress = output::Progress::start(&format!("proving {}", model.display()));
     let alone = ModelConfig::default();
@@ -26,20 +37,28 @@ pub(super) fn describe(files: &[PathBuf], model: &Path) -> Result<String, Failur
             examiner.declared(model, &alone)?
         }
     };
+    let example = example(&proof);
     let contract = contract(&proof);
     let text = format!("{}{contract}", head(&proof));
     let config: ModelConfig = toml::from_str(&text)?;
     if config.contract.is_none() {
-        return Ok(text);
+        return Ok(Described { text, example });
     }
-    match examiner.compared(model, &config) {
-        Ok(_) => Ok(text),
-        Err(refusal) => {
-            let reason = refusal.to_string();
-            output::warnings(&format!("the contract is left as a comment: with it, {reason}"));
-            Ok(format!("{}{}", head(&proof), commented(&contract)))
-        }
+    if let Err(refusal) = examiner.compared(model, &config) {
+        let reason = refusal.to_string();
+        output::warnings(&format!("the contract is left as a comment: with it, {reason}"));
+        return Ok(Described { text: format!("{}{}", head(&proof), commented(&contract)), example });
     }
+    Ok(Described { text, example })
+}
+
+/// Returns the body of a request that the model should accept; `None` if it would be long.
+fn example(proof: &Proof) -> Option<String> {
+    let Proof { signature, contract, .. } = proof;
+    let layout = Layout::of(signature, contract).ok().flatten().filter(|_| proof.takes_rows());
+    let inputs = short_example_inputs(signature, layout.as_ref(), contract, MAX_ELEMENTS)?;
+    let row = layout.and_then(|layout| row_example(&layout, contract, &inputs));
+    Some(row.unwrap_or_else(|| tensors_example(&inputs)))
 }
 
 /// Writes the settings that are no contract, as comments, and the signature.
@@ -132,6 +151,7 @@ fn section(feature: &Feature, element_type: ElementType) -> String {
         Missing::Nan => Some(quoted("nan")),
         Missing::Default(serde_json::Value::String(text)) => Some(quoted(text)),
         Missing::Default(serde_json::Value::Number(value)) => Some(value.to_string()),
+        Missing::Default(serde_json::Value::Bool(value)) => Some(value.to_string()),
         Missing::Unspecified | Missing::Refuse | Missing::Default(_) => None,
     };
     let example = match element_type {
@@ -157,7 +177,6 @@ fn commented(text: &str) -> String {
     let lines = text.lines().map(|line| if line.is_empty() { line.to_owned() } else { format!("# {line}") });
     lines.map(|line| line + "\n").collect()
 }
-        Missing::Default(serde_json::Value::Bool(value)) => Some(value.to_string()),
 
 /// Keeps a name of the model on its line.
 fn line(text: &str) -> String {
