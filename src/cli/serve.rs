@@ -14,7 +14,7 @@ use super::{
     config_reload::Follower,
     load_settings::Attempt,
     named_models::NamedModels,
-    warnings::{scopes_without_model, warn_of_danger},
+    warnings::{scopes_without_model, warn_of_danger, warn_of_no_client},
 };
 use crate::{
     config::{AuthSettings, Environment, Watch, environment},
@@ -64,8 +64,8 @@ pub(super) fn serve(files: &[PathBuf], arguments: &ServeArguments) -> Result<(),
     let models = named.as_ref().map(|named| named.models.clone());
     let Attempt { files: read, prepared } = Attempt::of_named(files, &environment, models.as_ref());
     let (loaded, authentication) = prepared?;
+    let shows_token = models.as_ref().is_some_and(|models| models.is_for_development(&loaded));
     let announcement = named.as_ref().map(|Named { models, folder }| {
-        let shows_token = models.is_for_development(&loaded);
         let parts = (&loaded.settings, &authentication);
         Announcement::new(models.files(), folder.path(), parts, shows_token, arguments.json)
     });
@@ -75,6 +75,7 @@ pub(super) fn serve(files: &[PathBuf], arguments: &ServeArguments) -> Result<(),
         tracing::warn!("{warning}");
     }
     warn_of_danger(&loaded);
+    warn_of_no_client(&loaded.settings.auth, authentication.issuer.is_some() && !shows_token);
     let onnx_runtime = Runtime::load(&loaded.settings.runtime, &environment)?;
     let parts = Parts {
         settings: loaded.settings,

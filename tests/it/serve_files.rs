@@ -231,6 +231,8 @@ fn with_keys_of_its_own_no_token_is_printed_and_the_state_is_kept() {
         folder.path(),
         &[("GATEWAY__AUTH__SIGNING_SECRET", SECRET)],
     );
+    let warning = served.process.wait_for_line("there is no client, so POST /token issues no token");
+    assert!(warning.contains("WARN") && warning.contains("set auth.clients.ID.secret_hash"), "{warning}");
     let line = format!("TOKEN={}; {curl}", text(&signed.stdout).trim());
     assert_eq!(paste(&line, folder.path()).0, "200");
     assert!(folder.path().join("kept/repository").is_file(), "the state belongs to the folder of the file");
