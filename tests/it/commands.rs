@@ -190,16 +190,16 @@ fn verify_heeds_a_model_toml() {
     assert_eq!((wrong.status.code(), &as_json(&wrong)["reason"]), (Some(4), &json!("invalid_contract")));
     let renamed = verify("[contract]\nclasses = [\"a\", \"b\", \"c\"]");
     assert_eq!(as_json(&renamed)["proof"]["contract"]["classes"], json!(["a", "b", "c"]), "{renamed:?}");
+    let mistyped = text(&verify("[contract]\nclases = []").stdout);
+    assert!(
+        mistyped.contains("unknown field `clases`") && mistyped.contains("did you mean `classes`?"),
+        "{mistyped}"
+    );
     let broken = verify("nonsense = 1");
     assert_eq!(broken.status.code(), Some(1), "{broken:?}");
     assert!(text(&broken.stderr).contains("model.toml: unknown field `nonsense`"), "{broken:?}");
 }
 
-#[test]
-fn rollback_has_a_running_gateway_go_back() {
-    let repository = Repository::new();
-    repository.put_iris("iris/1/model.onnx");
-    let listen = format!("127.0.0.1:{}", free_port());
 /// Arguments of each command that applies a model.toml, on `wine.onnx` in a folder with `rows.csv`.
 const WITH_MODEL_TOML: [&str; 5] = [
     "inspect wine.onnx --json",
@@ -298,6 +298,11 @@ fn what_only_numbers_have_is_refused_for_a_column_of_texts() {
     });
 }
 
+#[test]
+fn rollback_has_a_running_gateway_go_back() {
+    let repository = Repository::new();
+    repository.put_iris("iris/1/model.onnx");
+    let listen = format!("127.0.0.1:{}", free_port());
     let environment =
         [("GATEWAY__SERVER__LISTEN", listen.as_str()), ("GATEWAY__AUTH__SIGNING_SECRET", SECRET)];
     let roll_back =

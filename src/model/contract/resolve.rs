@@ -227,7 +227,7 @@ mod tests {
     fn names_what_is_wrong() {
         for (json, part) in [
             ("[]", "cannot be read"),
-            (r#"{"feature":[]}"#, "unknown field `feature`"),
+            (r#"{"feature":[]}"#, "did you mean `features`?"),
             (r#"{"features":[{"name":"a"},{"name":"a"}]}"#, "the feature `a` occurs twice"),
             (r#"{"features":[{"name":""}]}"#, "a feature has no name"),
             (r#"{"features":[{"name":"a","minimum":2,"maximum":1}]}"#, "minimum 2 above its maximum 1"),
