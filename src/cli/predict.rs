@@ -58,7 +58,9 @@ pub(super) fn predict(files: &[PathBuf], arguments: PredictArguments) -> Result<
     let environment = Environment::of_process();
     let settings = load_settings::settings(files, &environment)?.settings;
     let request = read_input(&arguments.input)?;
-    read_request(&request)?;
+    if let Err(error @ BodyError::Malformed(_)) = parse_valid::<PredictRequest<'_>>(&request) {
+        return Err(described(error).into());
+    }
     let config = arguments.model_toml.read(&arguments.model)?;
     let runtime = Runtime::load(&settings.runtime, &environment)?;
     let options = Arc::new(RunOptions::new()?);
@@ -84,12 +86,12 @@ pub(super) fn predict(files: &[PathBuf], arguments: PredictArguments) -> Result<
     Ok(output::print(&answer)?)
 }
 
-/// Parses the request; the error lists what is wrong with it.
-fn read_request(body: &[u8]) -> Result<PredictRequest<'_>, String> {
-    parse_valid(body).map_err(|error| match error {
+/// Lists what is wrong with a body.
+fn described(error: BodyError) -> String {
+    match error {
         BodyError::Malformed(error) => listed(&[error]),
         BodyError::Invalid(errors) => listed(&errors),
-    })
+    }
 }
 
 fn read_input(input: &str) -> Result<Vec<u8>, Failure> {
@@ -119,9 +121,11 @@ fn answer(
     let contract = contract(file, &instance, config).map_err(in_model)?;
     let (model, version) = &identity(file);
     let (model, version) = (model.as_str(), *version);
-    match read_request(request)?.asked() {
+    let layout = Layout::of(&signature, &contract).map_err(|error| in_model(error.to_string()))?;
+    let request: PredictRequest<'_> = parse_valid(request)
+        .map_err(|error| described(error.with_outline(&signature, layout.as_ref(), &contract)))?;
+    match request.asked() {
         RequestInputs::Rows(rows, base) => {
-            let layout = Layout::of(&signature, &contract).map_err(|error| in_model(error.to_string()))?;
             let not_supported = |reason| in_model(ServingError::RowsNotSupported(reason).to_string());
             let layout = layout.ok_or_else(|| not_supported(NoRows::Inputs))?;
             let inputs = rows_to_tensors(&rows, &layout, &contract)

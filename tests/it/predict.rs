@@ -249,6 +249,33 @@ async fn without_a_default_the_models_that_the_caller_may_use_are_named() {
 }
 
 #[tokio::test]
+async fn a_body_of_another_form_is_told_of_with_one_that_the_model_takes() {
+    let builder = TestGateway::builder().model("shop.onnx", "kinds/columns").model("line.onnx", "regressor");
+    let gateway = builder.model("states.onnx", "kinds/states").start().await;
+    let cases = [
+        ("iris", "{}"),
+        ("iris", r#"{"rows": [[5.1, 3.5, 1.4, 0.2]]}"#),
+        ("iris", "[[5.1, 3.5, 1.4, 0.2]]"),
+        ("shop", "{}"),
+        ("line", r#"{"data": [1, 2]}"#),
+    ];
+    table::each_async(cases, async |(model, body)| {
+        let path = format!("/models/{model}/predict");
+        let wrong = gateway.post(&path).header("content-type", "application/json").body(body);
+        let answer = Answer::of(wrong.send().await.unwrap()).await;
+        assert_eq!(answer.status.as_u16(), 422, "{body}: {answer:?}");
+        let message = answer.body["errors"][0]["message"].as_str().unwrap();
+        let (_, right) = message.split_once("; this model takes ").expect(message);
+        let answer = gateway.predict_at(&path, &serde_json::from_str(right).unwrap()).await;
+        assert_eq!(answer.status.as_u16(), 200, "{right}: {answer:?}");
+    })
+    .await;
+    let answer = gateway.predict_at("/models/states/predict", &json!({})).await;
+    let message = answer.body["errors"][0]["message"].as_str().unwrap();
+    assert!(message.contains(r#"this model takes {"inputs": {"#), "{message}");
+}
+
+#[tokio::test]
 async fn a_model_without_a_contract_is_asked_by_position() {
     let gateway = TestGateway::builder_without_models().model("line.onnx", "regressor").start().await;
     let answer = gateway.predict(&json!({"features": [10, 100]})).await;
