@@ -20,6 +20,10 @@ use crate::{
 /// The file in a version's folder.
 const MODEL_FILE: &str = "model.onnx";
 
+/// The ways to name a model.
+const HOW_TO_NAME: &str = "give an .onnx file or a model's folder; for a name, the folder of models by \
+                           GATEWAY__MODELS__REPOSITORY=FOLDER or --config FILE, or a running gateway by --url URL";
+
 /// A model file with the configuration that applies to it.
 pub(super) struct Found {
     source: FolderSource,
@@ -58,14 +62,17 @@ pub(super) fn find(
     let shown = repository.display().to_string();
     let source = FolderSource::new(repository);
     let mut found = source.scan().map_err(|error| {
-        format!("{model}: there is no such file or folder, and no repository in {shown}: {error}")
+        format!(
+            "{model}: there is no such file or folder, and no repository in {shown}: {error}: {HOW_TO_NAME}"
+        )
     })?;
     let Some(scanned) = found.models.remove(&name) else {
         let near = nearest(name.as_str(), found.models.keys().map(ModelName::as_str));
-        let near = near.map(|near| format!(": did you mean {near}?")).unwrap_or_default();
-        return Err(
-            format!("{model}: there is no such file or folder, and no such model in {shown}{near}").into()
-        );
+        let near = near.map(|near| format!(" (did you mean {near}?)")).unwrap_or_default();
+        return Err(format!(
+            "{model}: there is no such file or folder, and no such model in {shown}{near}: {HOW_TO_NAME}"
+        )
+        .into());
     };
     of_version(&name, source, scanned, own.as_ref().or(version))
 }
