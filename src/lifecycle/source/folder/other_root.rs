@@ -37,12 +37,11 @@ fn of_one_model(repository: &Path, root: &Path, entries: &[Entry]) -> Option<Oth
     let version = entries.iter().find(|entry| is_version(entry))?;
     let above = root.parent().filter(|above| above.file_name().is_some());
     let name = root.file_name().and_then(|name| name.to_str()?.parse::<ModelName>().ok());
-    let give = match (above, name) {
-        (Some(above), Some(name)) => format!("{} as the repository, for the model `{name}`", above.display()),
-        _ => {
-            let shown = repository.display();
-            format!("the folder above it as the repository; in a container, mount that one as {shown}")
-        }
+    let give = if let (Some(above), Some(name)) = (above, name) {
+        format!("{} as the repository, for the model `{name}`", above.display())
+    } else {
+        let shown = repository.display();
+        format!("the folder above it as the repository; in a container, mount that one as {shown}")
     };
     let version = &version.name;
     let advice =

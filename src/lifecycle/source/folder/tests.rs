@@ -167,7 +167,9 @@ fn every_file_in_a_wrong_place_is_told_of_with_the_right_one() {
 fn a_repository_one_folder_too_high_or_too_low_is_told_of_with_the_right_one() {
     let scan = |files: &[&str], repository: &str| {
         let folder = tempfile::tempdir().unwrap();
-        files.iter().for_each(|file| write(&folder.path().join(file), &iris()));
+        for file in files {
+            write(&folder.path().join(file), &iris());
+        }
         let found = FolderSource::new(folder.path().join(repository)).scan().unwrap();
         let advice = found.advice.map(|advice| advice.replace(folder.path().to_str().unwrap(), "R"));
         (advice.unwrap_or_default(), found.notices.len())
