@@ -19,6 +19,7 @@ use super::{
 use crate::{
     config::{AuthSettings, Environment, Watch, environment},
     edge::Clock,
+    lifecycle::model_toml_of,
     runtime::{self, Runtime},
     server::{Gateway, Parts},
     system::memory,
@@ -74,6 +75,7 @@ pub(super) fn serve(files: &[PathBuf], arguments: &ServeArguments) -> Result<(),
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
+    report_model_tomls(models.as_ref().map(NamedModels::files).unwrap_or_default());
     warn_of_danger(&loaded);
     warn_of_no_client(&loaded.settings.auth, authentication.issuer.is_some() && !shows_token);
     let onnx_runtime = Runtime::load(&loaded.settings.runtime, &environment)?;
@@ -100,6 +102,17 @@ pub(super) fn serve(files: &[PathBuf], arguments: &ServeArguments) -> Result<(),
     // A run that ignores its cancellation must not keep the process alive.
     runtime.shutdown_background();
     served
+}
+
+/// Logs which of the named files have a `model.toml`.
+fn report_model_tomls(files: &[PathBuf]) {
+    for file in files {
+        let model_toml = model_toml_of(file);
+        if model_toml.is_file() {
+            let (file, model_toml) = (file.display(), model_toml.display());
+            tracing::info!(%file, %model_toml, "found the model.toml of a file");
+        }
+    }
 }
 
 /// Warns of scopes for unknown models once all models are known; then waits for ever.

@@ -210,6 +210,8 @@ fn a_folder_is_the_repository_and_configuration_lies_beside_files() {
     assert_eq!((&*status, &body["version"]), ("200", &Value::from("3")), "{body}");
 
     let mut served = Served::start(&["wine.onnx", "--json"], folder.path(), &[]);
+    let found = served.process.wait_for_line("found the model.toml of a file");
+    assert!(found.contains("/wine.toml"), "{found}");
     let document: Value = serde_json::from_str(&served.line("{")).unwrap();
     let (_, body) = paste(document["curl"].as_str().unwrap(), folder.path());
     assert!(["red", "white", "rose"].contains(&body["prediction"].as_str().unwrap()), "{body}");
