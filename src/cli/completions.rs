@@ -43,8 +43,8 @@ pub(super) fn man(mut program: clap::Command, arguments: &ManArguments) -> Resul
             let shown = || program.get_subcommands().filter(|command| !command.is_hide_set());
             let missing = || {
                 let near = nearest(name, shown().map(clap::Command::get_name));
-                let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
-                format!("there is no command `{name}`{near}: {PROGRAM} --help lists all")
+                let near = near.map_or(":".to_owned(), |near| format!("; did you mean `{near}`?"));
+                format!("there is no command `{name}`{near} {PROGRAM} --help lists all")
             };
             shown().find(|command| command.get_name() == name).ok_or_else(missing)?.clone()
         }
