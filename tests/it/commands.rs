@@ -465,6 +465,8 @@ fn an_operator_of_a_library_that_is_not_offered_is_named_with_its_domain() {
 fn every_command_says_what_it_takes() {
     let cases = [
         ("inspect", ["<FILE>", "--json", "--model-toml"]),
+        ("predict", ["<FILE>", "--model-toml", "--no-model-toml"]),
+        ("score", ["<MODEL>", "--model-toml", "--no-model-toml"]),
         ("verify", ["<FILE>", "--model-toml", "--against <FILE>"]),
         ("diff", ["<OLD>", "<NEW>", "--model-toml"]),
         ("rollback", ["<MODEL>", "--token", "--config"]),

@@ -5,9 +5,7 @@ use std::fs;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
-use crate::support::{
-    Answer, TestGateway, repository::source_tree, setosa, table, tokens::TokenBuilder,
-};
+use crate::support::{Answer, TestGateway, repository::source_tree, setosa, table, tokens::TokenBuilder};
 
 #[tokio::test]
 async fn the_iris_forest_knows_its_flowers() {
