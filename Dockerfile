@@ -25,6 +25,8 @@ RUN touch src/lib.rs \
 # that, would take the empty program for up to date.
 COPY src src
 RUN touch src/lib.rs src/main.rs && cargo build --release --locked
+COPY tools/third-party tools/
+RUN python3 tools/third-party
 
 # --- ONNX Runtime ------------------------------------------------------------------------------------------------
 # The same pinned library that tools/setup fetches for a source tree; it needs Python only to get it.
@@ -65,6 +67,7 @@ COPY --from=locale /usr/lib/locale/en_US.UTF-8 /usr/lib/locale/en_US.UTF-8
 COPY --from=onnxruntime /setup/.onnxruntime/LICENSE /setup/.onnxruntime/ThirdPartyNotices.txt \
     /usr/share/doc/onnxruntime/
 COPY --chmod=0644 LICENSE /usr/share/doc/onnx-gateway/
+COPY --from=build /build/target/THIRD-PARTY.txt /usr/share/doc/onnx-gateway/
 COPY --from=onnxruntime /setup/.onnxruntime/libonnxruntime.so /usr/local/bin/
 # Readable for the gateway's user whatever the umask of the source tree was.
 COPY --chmod=0644 models/iris/1/model.onnx /models/iris/1/

@@ -1,6 +1,7 @@
 //! Codecs that protocols share: JSON text straight into tensors, tensors as bytes, and errors with their place.
 
 pub(crate) mod body;
+mod body_outline;
 mod csv_field;
 pub(crate) mod cursor;
 pub(crate) mod elements;

@@ -54,7 +54,9 @@ pub use admission::{
 pub use failure_monitor::{FailureMonitor, Suspect, Verdict};
 pub use history::{Event, HistoryEntry, Timings};
 pub use loaded_copy::LoadedCopy;
-pub use model_config::{ModelConfig, Pin, SchedulerConfig, Versions, model_config_schema};
+pub use model_config::{
+    ModelConfig, Pin, SchedulerConfig, VersionedFile, Versions, model_config_schema, model_toml_of,
+};
 pub use notice::Notice;
 pub use operation::{OperationError, RolledBack};
 pub use output_size::OutputSize;

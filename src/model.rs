@@ -46,7 +46,7 @@ pub use input_check::{InputViolation, check_inputs, documents_to_tensors};
 pub(crate) use json_text::{Token, Tokens, number, unquoted};
 pub use layout::{ColumnInput, Layout, LayoutError, Output, RowInputs};
 pub use name::{ModelName, ModelVersion, NameError, VersionLabel, VersionSelector};
-pub(crate) use nearest::nearest;
+pub(crate) use nearest::{meant_key, nearest};
 pub use onnx_file::OnnxFile;
 pub use output_form::{Constants, NoRows, OutputForm, OutputForms, WholeOutput};
 pub(crate) use row::OUT_OF_RANGE;

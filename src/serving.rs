@@ -26,14 +26,17 @@ pub use crate::lifecycle::{
 };
 
 use crate::{
-    auth::{Authorized, MayPredict},
+    auth::{Authorized, MayPredict, Permission},
     config::Settings,
     lifecycle::Lifecycle,
-    model::{ModelName, ModelVersion, VersionSelector},
+    model::{ModelName, ModelVersion, VersionSelector, nearest},
 };
 
 /// The model that `/predict` uses if several serve and none is configured.
 const FALLBACK_MODEL: &str = "iris";
+
+/// Most names that an unknown one is compared with, so that a request costs little.
+const MAX_COMPARED: usize = 1000;
 
 /// The gateway's models, as protocols see them.
 #[derive(Debug)]
@@ -103,7 +106,7 @@ impl Serving {
         let status = self.lifecycle.status();
         match default_among(status.iter().map(|status| &status.model)) {
             Some(name) => Ok(name.clone()),
-            None if self.lifecycle.first_pass_is_done() => Err(ServingError::NoDefaultModel),
+            None if self.lifecycle.first_pass_is_done() => Err(ServingError::NoDefaultModel(Vec::new())),
             None => Err(ServingError::Starting),
         }
     }
@@ -138,7 +141,7 @@ impl Serving {
         if !status.iter().any(|status| status.model == *model) {
             let done = self.lifecycle.first_pass_is_done();
             return Err(if done {
-                ServingError::ModelNotFound(model.clone())
+                ServingError::ModelNotFound { model: model.clone(), nearest: None }
             } else {
                 ServingError::Starting
             });
@@ -161,8 +164,21 @@ impl Serving {
         model: &Authorized<MayPredict>,
         version: Option<&VersionSelector>,
     ) -> Result<PermittedServable, ServingError> {
-        let servable = self.servable(model, version)?;
-        model.transfer(servable).ok_or_else(|| ServingError::ModelNotFound(ModelName::clone(model)))
+        let servable = self.servable(model, version).map_err(|error| match error {
+            ServingError::ModelNotFound { .. } => self.model_not_found(model),
+            error => error,
+        })?;
+        model.transfer(servable).ok_or_else(|| self.model_not_found(model))
+    }
+
+    /// Returns the error of a model that is not in the repository, with the most similar name that is. Callers with a
+    /// scope for single models must not learn which others exist.
+    pub fn model_not_found<P: Permission>(&self, model: &Authorized<P>) -> ServingError {
+        let status = self.lifecycle.status();
+        let names = status.iter().map(|status| status.model.as_str()).take(MAX_COMPARED);
+        let nearest = if model.is_for_all() { nearest(model.as_str(), names) } else { None };
+        let nearest = nearest.and_then(|name| name.parse().ok());
+        ServingError::ModelNotFound { model: ModelName::clone(model), nearest }
     }
 
     /// Returns every version in the repository, sorted, with its state.
@@ -186,7 +202,7 @@ impl Serving {
         let history = self.lifecycle.history(model);
         // A removed model still has a history.
         if history.is_empty() && !self.status().iter().any(|status| status.model == *model) {
-            return Err(ServingError::ModelNotFound(model.clone()));
+            return Err(ServingError::ModelNotFound { model: model.clone(), nearest: None });
         }
         Ok(history)
     }

@@ -60,6 +60,8 @@ impl<T: OfModel> OfModel for Arc<T> {
 #[derive(Debug)]
 pub struct Authorized<P, T = ModelName> {
     target: T,
+    /// True if the scope that permits it is for all models.
+    is_for_all: bool,
     permission: PhantomData<fn() -> P>,
 }
 
@@ -78,17 +80,23 @@ impl<P: Permission, T: OfModel> Authorized<P, T> {
     ///
     /// The target, if they do not.
     pub fn check(caller: &Caller, target: T) -> Result<Self, T> {
-        if caller.may(P::ACTION, Some(target.model())) {
-            Ok(Self { target, permission: PhantomData })
-        } else {
-            Err(target)
+        match caller.scopes.permitting(P::ACTION, target.model()) {
+            Some(scope) => Ok(Self { target, is_for_all: scope.is_for_all(), permission: PhantomData }),
+            None => Err(target),
         }
+    }
+
+    /// Returns true if the scope that permits this is for all models.
+    #[must_use]
+    pub fn is_for_all(&self) -> bool {
+        self.is_for_all
     }
 
     /// Returns the proof for something else of the same model; `None` if it belongs to another model.
     #[must_use]
     pub fn transfer<U: OfModel>(&self, target: U) -> Option<Authorized<P, U>> {
-        (target.model() == self.model()).then_some(Authorized { target, permission: PhantomData })
+        let is_for_all = self.is_for_all;
+        (target.model() == self.model()).then_some(Authorized { target, is_for_all, permission: PhantomData })
     }
 
     /// Returns the target without the proof.

@@ -66,6 +66,11 @@ impl fmt::Display for Scope {
 }
 
 impl Scope {
+    /// Returns true if the scope is for all models.
+    pub(super) fn is_for_all(&self) -> bool {
+        self.model.is_none()
+    }
+
     /// Returns true if this scope permits everything that `other` permits.
     fn covers(&self, other: &Self) -> bool {
         self.action == other.action && (self.model.is_none() || self.model == other.model)
@@ -113,6 +118,15 @@ impl Scopes {
             scope.action == action
                 && (model.is_none() || scope.model.is_none() || scope.model.as_ref() == model)
         })
+    }
+
+    /// Returns the first scope that permits the action with this model; `None` if none does.
+    #[must_use]
+    pub fn permitting(&self, action: Action, model: &ModelName) -> Option<&Scope> {
+        let permits = |scope: &&Scope| {
+            scope.action == action && scope.model.as_ref().is_none_or(|permitted| permitted == model)
+        };
+        self.0.iter().find(permits)
     }
 
     /// Returns the models with which the action is permitted, sorted; `None` if it is with all.

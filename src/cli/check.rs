@@ -93,7 +93,7 @@ fn check_models(settings: &Settings, environment: &Environment, report: &mut Rep
     let default = settings.models.default.as_ref().filter(|name| !is_there(name));
     report.problems.extend(default.map(|name| Notice::of_default(name).to_string()));
     if found.models.is_empty() {
-        report.problems.push(Notice::of_empty_repository(&repository).to_string());
+        report.problems.push(Notice::of_empty_repository(&repository, found.advice.as_deref()).to_string());
     }
     for (name, ScannedModel { config, candidates, .. }) in found.models {
         match config {

@@ -5,6 +5,7 @@ use clap_complete::Shell;
 use clap_mangen::Man;
 
 use super::{Failure, output};
+use crate::model::nearest;
 
 /// The name of this program.
 const PROGRAM: &str = "onnx-gateway";
@@ -39,10 +40,13 @@ pub(super) fn man(mut program: clap::Command, arguments: &ManArguments) -> Resul
     let page = match &arguments.command {
         None => program.disable_help_subcommand(true),
         Some(name) => {
-            let found = program.find_subcommand(name).filter(|command| !command.is_hide_set());
-            let found =
-                found.ok_or_else(|| format!("there is no command `{name}`: {PROGRAM} --help lists all"))?;
-            found.clone()
+            let shown = || program.get_subcommands().filter(|command| !command.is_hide_set());
+            let missing = || {
+                let near = nearest(name, shown().map(clap::Command::get_name));
+                let near = near.map_or(":".to_owned(), |near| format!("; did you mean `{near}`?"));
+                format!("there is no command `{name}`{near} {PROGRAM} --help lists all")
+            };
+            shown().find(|command| command.get_name() == name).ok_or_else(missing)?.clone()
         }
     };
     let mut text = Vec::new();

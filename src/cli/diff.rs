@@ -7,7 +7,7 @@ use clap::Args;
 use super::{
     BREAKING, Exit, Failure,
     comparison::Comparison,
-    examine::{Examiner, config},
+    examine::{Examiner, ModelToml},
     output::{self, Progress},
 };
 
@@ -19,9 +19,8 @@ pub(super) struct DiffArguments {
     /// The model that would replace it
     #[arg(value_name = "NEW")]
     new: PathBuf,
-    /// The model.toml to apply to both: their contract
-    #[arg(long, value_name = "FILE")]
-    model_toml: Option<PathBuf>,
+    #[command(flatten)]
+    model_toml: ModelToml,
     /// Print the differences as JSON
     #[arg(long)]
     json: bool,
@@ -30,15 +29,16 @@ pub(super) struct DiffArguments {
 /// Shows the differences that callers would notice between two models.
 pub(super) fn diff(files: &[PathBuf], arguments: &DiffArguments) -> Result<(), Failure> {
     let examiner = Examiner::new(files)?;
-    let config = config(arguments.model_toml.as_deref())?;
-    let proven = |file: &PathBuf| {
+    let DiffArguments { old, new, model_toml, .. } = arguments;
+    let (old_config, new_config) = model_toml.read_both(old, new)?;
+    let proven = |file: &PathBuf, config| {
         let _progress = Progress::on_terminal(&format!("proving {}", file.display()));
-        examiner.compared(file, &config)
+        examiner.compared(file, config)
     };
-    let (old, new) = match (proven(&arguments.old), proven(&arguments.new)) {
+    let (old, new) = match (proven(old, &old_config), proven(new, &new_config)) {
         (Ok(old), Ok(new)) => (old, new),
         // Predictions are comparable only if both files were proven; otherwise compare their declarations.
-        _ => (examiner.declared(&arguments.old, &config)?, examiner.declared(&arguments.new, &config)?),
+        _ => (examiner.declared(old, &old_config)?, examiner.declared(new, &new_config)?),
     };
     let ((old_copy, old), (new_copy, new)) = (old, new);
     let comparison = Comparison::of(&old, &new).with_weights(old_copy.files(), new_copy.files());

@@ -1,18 +1,19 @@
 //! Inspection of model files as by the server, in a separate process, without a server.
 
 use std::{
+    fs, io,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use clap::Args;
 
-use super::{Failure, load_settings};
+use super::{Failure, load_settings, output};
 use crate::{
     config::{Environment, RuntimeSettings, Settings, environment},
     lifecycle::{
         Candidate, CandidateFiles, Defect, FolderSource, ModelConfig, Proof, Prover, Refusal, Snapshot,
-        Store, decide_schedule,
+        Store, decide_schedule, model_toml_of,
     },
     model::Schedule,
     runtime::Runtime,
@@ -24,12 +25,75 @@ pub(super) struct FileArguments {
     /// The model, an .onnx file; external data files are read from the folder that it is in
     #[arg(value_name = "FILE")]
     pub(super) file: PathBuf,
-    /// The model.toml to apply: contract and pins
-    #[arg(long, value_name = "FILE")]
-    pub(super) model_toml: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) model_toml: ModelToml,
     /// Print the result as JSON
     #[arg(long)]
     pub(super) json: bool,
+}
+
+/// The choice of the `model.toml` for a model file. Without one, it is the file that `serve` would use.
+#[derive(Debug, Default, Args)]
+pub(super) struct ModelToml {
+    /// The model.toml to apply, in place of the one that belongs to the file: NAME.toml beside NAME.onnx, or
+    /// NAME/model.toml for NAME/VERSION/model.onnx
+    #[arg(long, value_name = "FILE")]
+    model_toml: Option<PathBuf>,
+    /// Apply no model.toml
+    #[arg(long, conflicts_with = "model_toml")]
+    no_model_toml: bool,
+}
+
+impl ModelToml {
+    /// Returns the option that was given; `None` without one.
+    pub(super) fn option(&self) -> Option<&'static str> {
+        match (&self.model_toml, self.no_model_toml) {
+            (Some(_), _) => Some("--model-toml"),
+            (None, true) => Some("--no-model-toml"),
+            (None, false) => None,
+        }
+    }
+
+    /// Reads the configuration that applies to a model's file, and says on standard error which file has it unless the
+    /// command line names it.
+    pub(super) fn read(&self, model: &Path) -> Result<ModelConfig, Failure> {
+        Ok(self.read_own(model)?.unwrap_or_default())
+    }
+
+    /// Reads the configurations for a file and the one that takes its place, which has that of the old one if none of
+    /// its own.
+    pub(super) fn read_both(&self, old: &Path, new: &Path) -> Result<(ModelConfig, ModelConfig), Failure> {
+        if self.option().is_some() {
+            let config = self.read(new)?;
+            return Ok((config.clone(), config));
+        }
+        let old_config = self.read(old)?;
+        let new_config = match self.read_own(new)? {
+            Some(config) => config,
+            None => old_config.clone(),
+        };
+        Ok((old_config, new_config))
+    }
+
+    /// Reads the configuration; `None` if none applies.
+    fn read_own(&self, model: &Path) -> Result<Option<ModelConfig>, Failure> {
+        if self.no_model_toml {
+            return Ok(None);
+        }
+        if let Some(file) = &self.model_toml {
+            return Ok(Some(read(file)?));
+        }
+        let file = model_toml_of(model);
+        if fs::symlink_metadata(&file).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+            return Ok(None);
+        }
+        let shown = file.display();
+        let config = read(&file).map_err(|error| {
+            format!("{error}\n{shown} belongs to {}; --no-model-toml ignores it", model.display())
+        })?;
+        output::progress(&format!("applying {shown}; --no-model-toml ignores it"));
+        Ok(Some(config))
+    }
 }
 
 /// An examiner that copies and proves single files.
@@ -120,9 +184,8 @@ pub(super) fn candidate(file: &Path) -> Result<(FolderSource, Candidate), Failur
     FolderSource::of_file(file).map_err(|error| format!("{}: {error}", file.display()).into())
 }
 
-/// Reads the `model.toml` for a file, as if it lay beside it in a repository.
-pub(super) fn config(file: Option<&Path>) -> Result<ModelConfig, Failure> {
-    let Some(file) = file else { return Ok(ModelConfig::default()) };
+/// Reads a `model.toml`, as if it lay in a repository.
+fn read(file: &Path) -> Result<ModelConfig, String> {
     let root = file.canonicalize().ok().and_then(|file| file.parent().map(Path::to_path_buf));
     Ok(ModelConfig::read(&root.unwrap_or_default(), file)?.0)
 }

@@ -13,11 +13,13 @@ use std::{
 use clap::Args;
 use serde_json::json;
 
+use self::model_toml::Described;
 use super::{Failure, output};
 use crate::{
     auth::{generate_secret, hash_secret},
     config::{ModelsSettings, Secret},
-    model::{ModelName, ModelVersion},
+    lifecycle::{VersionedFile, model_toml_of},
+    model::ModelName,
 };
 
 /// The settings file, with marks in place of what differs.
@@ -82,9 +84,11 @@ pub(super) fn init(files: &[PathBuf], arguments: &InitArguments) -> Result<(), F
     let client_secret = generate_secret();
     let mut new = secrets(&folder, &client_secret)?;
     new.insert(0, settings(&folder, &models));
+    let mut example = None;
     if let (Some(model), Some(path)) = (&arguments.model, &models.model_toml) {
-        let content = model_toml::describe(files, model)?;
+        let Described { text: content, example: found } = model_toml::describe(files, model)?;
         new.push(NewFile { path: path.clone(), content, mode: FILE_MODE });
+        example = found;
     }
     refuse_existing(&new, arguments.force)?;
     for file in &new {
@@ -96,7 +100,8 @@ pub(super) fn init(files: &[PathBuf], arguments: &InitArguments) -> Result<(), F
             json!({"written": written, "client_id": CLIENT, "client_secret": client_secret.expose()});
         return Ok(output::print(&format!("{document}\n"))?);
     }
-    Ok(output::print(&next_steps(&written, &folder, &models, &client_secret))?)
+    let client = (&client_secret, example.as_deref());
+    Ok(output::print(&next_steps(&written, &folder, &models, client))?)
 }
 
 impl Models {
@@ -112,13 +117,14 @@ impl Models {
         };
         fs::metadata(model).map_err(|error| format!("{}: {error}", model.display()))?;
         let file = std::path::absolute(model)?;
-        if let Some((name, repository)) = numbered(&file) {
+        if let Some(versioned) = VersionedFile::of(&file) {
+            let model_toml = Some(versioned.model_toml());
+            let VersionedFile { repository, name, .. } = versioned;
             let setting = format!(
                 "# The folder of the models, in which this one is {name}/1/model.onnx or another version.\n\
                  repository = {}",
                 quoted(repository)
             );
-            let model_toml = Some(repository.join(name.as_str()).join("model.toml"));
             return Ok(Self { setting, name: Some(name), model_toml });
         }
         let name = ModelsSettings::model_of(&file)?;
@@ -127,17 +133,8 @@ impl Models {
              # one is proven and takes its place. For a folder of models, set `repository` instead.\nfiles = [{}]",
             quoted(&file)
         );
-        Ok(Self { setting, name: Some(name), model_toml: Some(file.with_extension("toml")) })
+        Ok(Self { setting, name: Some(name), model_toml: Some(model_toml_of(&file)) })
     }
-}
-
-/// Returns the name and the repository of a file `NAME/VERSION/model.onnx`; `None` for another file.
-fn numbered(file: &Path) -> Option<(ModelName, &Path)> {
-    let version = file.parent()?;
-    let model = version.parent()?;
-    version.file_name()?.to_str()?.parse::<ModelVersion>().ok()?;
-    let is_named = file.file_name().is_some_and(|name| name == "model.onnx");
-    is_named.then(|| Some((model.file_name()?.to_str()?.parse().ok()?, model.parent()?)))?
 }
 
 fn secrets(folder: &Path, client_secret: &Secret) -> Result<Vec<NewFile>, Failure> {
@@ -196,7 +193,13 @@ fn write(file: &NewFile) -> io::Result<()> {
     opened.write_all(file.content.as_bytes())
 }
 
-fn next_steps(written: &[&PathBuf], folder: &Path, models: &Models, client_secret: &Secret) -> String {
+/// Says what to do next, up to a prediction by the client, whose secret is followed by the body of a request.
+fn next_steps(
+    written: &[&PathBuf],
+    folder: &Path,
+    models: &Models,
+    (client_secret, example): (&Secret, Option<&str>),
+) -> String {
     let mut text = String::new();
     // Writing to a string cannot fail.
     for path in written {
@@ -209,32 +212,25 @@ fn next_steps(written: &[&PathBuf], folder: &Path, models: &Models, client_secre
         Some(_) => String::new(),
         None => format!("  put a model into {}/, as NAME.onnx\n", folder.join("models").display()),
     };
-    let route = models.name.as_ref().map_or_else(|| "NAME".to_owned(), ToString::to_string);
+    let name = models.name.as_ref().map(ToString::to_string);
+    let (of, model) = (name.as_ref().map(|name| format!(":{name}")).unwrap_or_default(), name.as_deref());
+    let route = model.unwrap_or("NAME");
+    let request = match example {
+        Some(body) => {
+            format!("models/{route}/predict -H 'Content-Type: application/json' -d {}", output::quoted(body))
+        }
+        // It shows a request to paste.
+        None => format!("models/{route}/schema"),
+    };
     let _ = write!(
         text,
-        "\nThe client `{CLIENT}` has this secret, which is shown only now:\n\n  CLIENT_SECRET={secret}\n\nNext:\n\n\
+        "\nThe client `{CLIENT}` has the scopes predict{of} and read{of}; for load, unload and rollback it needs \
+         manage{of}.\nIts secret is shown only now:\n\n  CLIENT_SECRET={secret}\n\nNext:\n\n\
          {first}  onnx-gateway check --config {config}\n  onnx-gateway serve --config {config}\n\n\
          Then, in another terminal:\n\n  TOKEN=$(curl -s http://127.0.0.1:8000/token -d grant_type=client_credentials \
          -d client_id={CLIENT} -d client_secret=$CLIENT_SECRET | python3 -c 'import json, sys; \
-         print(json.load(sys.stdin)[\"access_token\"])')\n  curl -s http://127.0.0.1:8000/models/{route} \
+         print(json.load(sys.stdin)[\"access_token\"])')\n  curl -s http://127.0.0.1:8000/{request} \
          -H \"Authorization: Bearer $TOKEN\"\n"
     );
     text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_versioned_file_belongs_to_its_repository() {
-        let name = |file: &'static str| {
-            numbered(Path::new(file)).map(|(name, repository)| format!("{name} in {}", repository.display()))
-        };
-        assert_eq!(name("/srv/models/iris/3/model.onnx").as_deref(), Some("iris in /srv/models"));
-        for flat in ["/srv/iris.onnx", "/srv/iris/latest/model.onnx", "/srv/iris/3/iris.onnx", "/model.onnx"]
-        {
-            assert_eq!(name(flat), None, "{flat}");
-        }
-    }
 }

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{
     Failure,
-    examine::{Examiner, FileArguments, candidate, config},
+    examine::{Examiner, FileArguments, candidate},
     output, verify,
 };
 use crate::{lifecycle::CandidateFiles, model::OnnxFile};
@@ -19,7 +19,7 @@ pub(super) fn inspect(files: &[PathBuf], arguments: &FileArguments) -> Result<()
     let bytes = file.metadata()?.len();
     let says = OnnxFile::read(file).map_err(|error| named(&error))?;
     let examiner = Examiner::new(files)?;
-    let config = config(arguments.model_toml.as_deref())?;
+    let config = arguments.model_toml.read(&arguments.file)?;
     let progress = output::Progress::start(&format!("proving {shown}"));
     let (source, candidate) = candidate(&arguments.file)?;
     let copied = examiner.copy(CandidateFiles::new(&source, &candidate), &config);

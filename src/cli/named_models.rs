@@ -1,7 +1,7 @@
 //! Models that the command line names, and the settings that follow from them.
 
 use std::{
-    fs,
+    fs::{self, File},
     path::{Path, PathBuf},
 };
 
@@ -9,6 +9,8 @@ use super::Failure;
 use crate::{
     auth::generate_secret,
     config::{Loaded, ModelsSettings, Secret, SettingsProblem},
+    model::{OnnxFile, OnnxFileError},
+    scoring::Format,
 };
 
 /// Model files or a folder to serve instead of `models.repository`.
@@ -101,8 +103,26 @@ fn model_file(path: &Path) -> Result<PathBuf, Failure> {
     if metadata.is_dir() {
         return Err(format!("{shown} is a folder: give one folder alone, or files that end in .onnx").into());
     }
-    ModelsSettings::model_of(path)?;
+    if let Err(objection) = ModelsSettings::model_of(path) {
+        return Err(format!("{objection}{}", kind_of(path)).into());
+    }
     absolute(path)
+}
+
+/// Says what a file is that is not named like a model's; empty if that is unknown.
+fn kind_of(path: &Path) -> String {
+    let shown = path.display();
+    if Format::of_file(path).is_some() {
+        return format!(
+            "; it holds rows, which `onnx-gateway score MODEL.onnx --input {shown} --output FILE` scores"
+        );
+    }
+    match File::open(path).map(OnnxFile::read) {
+        // Files of other formats may pass for one that is cut short.
+        Ok(Ok(_)) => "; it is an ONNX model: rename it".to_owned(),
+        Ok(Err(OnnxFileError::NotOnnx(reason))) => format!("; {reason}"),
+        Ok(Err(OnnxFileError::Truncated(_) | OnnxFileError::Io(_))) | Err(_) => String::new(),
+    }
 }
 
 fn absolute(path: &Path) -> Result<PathBuf, Failure> {

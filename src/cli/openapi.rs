@@ -1,11 +1,17 @@
 //! `onnx-gateway openapi`
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 use clap::Args;
 use serde_json::Value;
 
-use super::{Failure, examine::Examiner, load_settings, named_models::NamedModels, output};
+use super::{
+    Failure,
+    examine::{Examiner, ModelToml},
+    load_settings,
+    named_models::NamedModels,
+    output,
+};
 use crate::{
     config::{Environment, Settings},
     lifecycle::{
@@ -23,6 +29,8 @@ pub(super) struct OpenapiArguments {
     /// Model files, or one folder of models, in place of `models.repository`
     #[arg(value_name = "MODEL")]
     models: Vec<PathBuf>,
+    #[command(flatten)]
+    model_toml: ModelToml,
     /// Print the document on one line
     #[arg(long)]
     json: bool,
@@ -36,7 +44,8 @@ pub(super) fn openapi(files: &[PathBuf], arguments: &OpenapiArguments) -> Result
     if !arguments.models.is_empty() {
         NamedModels::new(&arguments.models, PathBuf::new())?.select(&mut settings.models);
     }
-    let Found { models, problems } = find(&settings, &environment)?;
+    let config = config_of_file(arguments, &settings.models.files)?;
+    let Found { models, problems } = find(&settings, config.as_ref(), &environment)?;
     let document = openapi_of(&settings, &models);
     let text = if arguments.json {
         String::from_utf8(document)?
@@ -54,7 +63,23 @@ struct Found {
     problems: Vec<String>,
 }
 
-fn find(settings: &Settings, environment: &Environment) -> Result<Found, Failure> {
+/// Returns the configuration of the only file; `None` if each model has the one that its source finds.
+fn config_of_file(arguments: &OpenapiArguments, files: &[PathBuf]) -> Result<Option<ModelConfig>, Failure> {
+    let OpenapiArguments { models: named, model_toml, .. } = arguments;
+    match (files, model_toml.option()) {
+        // As the command line names it, for messages.
+        ([file], _) => Ok(Some(model_toml.read(named.first().unwrap_or(file))?.of_one_version())),
+        (_, Some(option)) => Err(format!("{option}: give one model file, to which it applies").into()),
+        (_, None) => Ok(None),
+    }
+}
+
+/// Finds the models that would serve, with `only_config` in place of the configuration that the source finds.
+fn find(
+    settings: &Settings,
+    only_config: Option<&ModelConfig>,
+    environment: &Environment,
+) -> Result<Found, Failure> {
     let examiner = Examiner::with(settings, environment)?;
     let runtime = Runtime::load(&settings.runtime, environment)?;
     let source = source_of(&settings.models);
@@ -63,7 +88,7 @@ fn find(settings: &Settings, environment: &Environment) -> Result<Found, Failure
         source.scan().map_err(|error| format!("models.repository: {repository} cannot be read: {error}"))?;
     let mut found = Found::default();
     for (name, ScannedModel { config, candidates, .. }) in scan.models {
-        let config = match config {
+        let config = match only_config.map_or(config, |config| Ok(Arc::new(config.clone()))) {
             Ok(config) => config,
             Err(problem) => {
                 found.problems.push(format!("{name}: {problem}"));

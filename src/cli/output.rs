@@ -26,6 +26,11 @@ pub(super) fn print(text: &str) -> io::Result<()> {
     }
 }
 
+/// Quotes a text for a shell.
+pub(super) fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
 /// Writes each line to standard error, marked as an error.
 pub(super) fn errors(lines: &str) {
     mark("error", ERROR, lines);

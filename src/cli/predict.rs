@@ -11,15 +11,15 @@ use std::{
 
 use clap::Args;
 
-use super::{Failure, load_settings, output};
+use super::{Failure, examine::ModelToml, load_settings, output};
 use crate::{
     auth::RunPermit,
     codec::{BodyError, FieldError, RowBase, TensorsResponse, input_errors, parse_valid, row_errors},
     config::Environment,
-    lifecycle::find_outputs,
+    lifecycle::{ModelConfig, VersionedFile, contract_of, find_outputs},
     model::{
-        CONTRACT_KEY, Contract, ContractDocument, Graph, GraphFacts, Layout, ModelName, ModelVersion, NoRows,
-        RowOutputs, Tensor, Value, documents_to_tensors, rows_to_tensors,
+        Contract, Graph, GraphFacts, Layout, ModelName, ModelVersion, NoRows, RowOutputs, Tensor, Value,
+        documents_to_tensors, rows_to_tensors,
     },
     protocols::native::json::{PredictRequest, RequestInputs, ResponseTemplate},
     runtime::{Instance, RunOptions, Runtime, SessionOptions},
@@ -34,6 +34,8 @@ pub(super) struct PredictArguments {
     /// The body of a request to /predict: JSON, @FILE, or - for standard input
     #[arg(long, value_name = "JSON")]
     input: String,
+    #[command(flatten)]
+    model_toml: ModelToml,
     /// Print the response as the server writes it, in one line
     #[arg(long)]
     json: bool,
@@ -56,7 +58,10 @@ pub(super) fn predict(files: &[PathBuf], arguments: PredictArguments) -> Result<
     let environment = Environment::of_process();
     let settings = load_settings::settings(files, &environment)?.settings;
     let request = read_input(&arguments.input)?;
-    read_request(&request)?;
+    if let Err(error @ BodyError::Malformed(_)) = parse_valid::<PredictRequest<'_>>(&request) {
+        return Err(described(error).into());
+    }
+    let config = arguments.model_toml.read(&arguments.model)?;
     let runtime = Runtime::load(&settings.runtime, &environment)?;
     let options = Arc::new(RunOptions::new()?);
     let progress = output::Progress::on_terminal(&format!("running {}", arguments.model.display()));
@@ -65,7 +70,7 @@ pub(super) fn predict(files: &[PathBuf], arguments: PredictArguments) -> Result<
     thread::spawn(move || {
         let PredictArguments { model, json, .. } = arguments;
         // After a timeout the receiver is gone.
-        let _ = send.send(answer(runtime, &model, &request, json, &worker_options));
+        let _ = send.send(answer(runtime, (&model, &config), &request, json, &worker_options));
     });
     let answer = match answered.recv_timeout(Duration::from_secs(arguments.timeout_seconds)) {
         Ok(answer) => answer?,
@@ -81,12 +86,12 @@ pub(super) fn predict(files: &[PathBuf], arguments: PredictArguments) -> Result<
     Ok(output::print(&answer)?)
 }
 
-/// Parses the request; the error lists what is wrong with it.
-fn read_request(body: &[u8]) -> Result<PredictRequest<'_>, String> {
-    parse_valid(body).map_err(|error| match error {
+/// Lists what is wrong with a body.
+fn described(error: BodyError) -> String {
+    match error {
         BodyError::Malformed(error) => listed(&[error]),
         BodyError::Invalid(errors) => listed(&errors),
-    })
+    }
 }
 
 fn read_input(input: &str) -> Result<Vec<u8>, Failure> {
@@ -104,7 +109,7 @@ fn read_input(input: &str) -> Result<Vec<u8>, Failure> {
 /// Returns the response as text; the error says why there is none.
 fn answer(
     runtime: Runtime,
-    file: &Path,
+    (file, config): (&Path, &ModelConfig),
     request: &[u8],
     json: bool,
     options: &RunOptions,
@@ -113,12 +118,14 @@ fn answer(
     let mut instance = Instance::load(runtime, file, &SessionOptions::default())
         .map_err(|error| in_model(error.to_string()))?;
     let signature = instance.signature().clone();
-    let contract = contract(file, &instance).map_err(in_model)?;
+    let contract = contract(file, &instance, config).map_err(in_model)?;
     let (model, version) = &identity(file);
     let (model, version) = (model.as_str(), *version);
-    match read_request(request)?.asked() {
+    let layout = Layout::of(&signature, &contract).map_err(|error| in_model(error.to_string()))?;
+    let request: PredictRequest<'_> = parse_valid(request)
+        .map_err(|error| described(error.with_outline(&signature, layout.as_ref(), &contract)))?;
+    match request.asked() {
         RequestInputs::Rows(rows, base) => {
-            let layout = Layout::of(&signature, &contract).map_err(|error| in_model(error.to_string()))?;
             let not_supported = |reason| in_model(ServingError::RowsNotSupported(reason).to_string());
             let layout = layout.ok_or_else(|| not_supported(NoRows::Inputs))?;
             let inputs = rows_to_tensors(&rows, &layout, &contract)
@@ -151,14 +158,9 @@ fn answer(
     }
 }
 
-fn contract(file: &Path, instance: &Instance) -> Result<Contract, String> {
+fn contract(file: &Path, instance: &Instance, config: &ModelConfig) -> Result<Contract, String> {
     let graph = GraphFacts::read(file, instance.signature()).map_err(|error| error.to_string())?;
-    let json = instance.metadata(CONTRACT_KEY).map_err(|error| error.to_string())?;
-    let document =
-        json.map_or_else(|| Ok(ContractDocument::default()), |json| ContractDocument::parse_json(&json));
-    document
-        .and_then(|document| Contract::resolve(document, instance.signature(), graph))
-        .map_err(|error| format!("metadata, key {CONTRACT_KEY}: {error}"))
+    contract_of(instance, config.contract.as_ref(), graph).map_err(|refusal| refusal.detail)
 }
 
 fn run(
@@ -194,14 +196,11 @@ fn listed(errors: &[FieldError]) -> String {
 
 /// Returns the name and version that a file would have in a repository: `NAME/VERSION/model.onnx`, or `NAME.onnx`.
 fn identity(file: &Path) -> (String, ModelVersion) {
-    let named = |path: Option<&Path>| path?.file_stem()?.to_str()?.parse::<ModelName>().ok();
-    let folder = file.parent();
-    let version = folder.and_then(Path::file_name).and_then(|name| name.to_str()?.parse().ok());
-    let numbered = version.and_then(|version| Some((named(folder.and_then(Path::parent))?, version)));
-    match numbered.or_else(|| Some((named(Some(file))?, ModelVersion::new(FLAT_VERSION)))) {
-        Some((name, version)) => (name.to_string(), version),
-        None => (UNNAMED.to_owned(), ModelVersion::new(FLAT_VERSION)),
+    if let Some(VersionedFile { name, version, .. }) = VersionedFile::of(file) {
+        return (name.to_string(), version);
     }
+    let name = file.file_stem().and_then(|stem| stem.to_str()?.parse::<ModelName>().ok());
+    (name.map_or_else(|| UNNAMED.to_owned(), |name| name.to_string()), ModelVersion::new(FLAT_VERSION))
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::bar::Bar;
-use super::{Exit, Failure, REJECTED, load_settings, output};
+use super::{Exit, Failure, REJECTED, examine::ModelToml, load_settings, output};
 use crate::{
     config::Environment,
     model::{ModelName, VersionSelector},
@@ -76,9 +76,8 @@ pub(super) struct ScoreArguments {
     /// The version or label of a model in a repository; the default is the one that the server would serve
     #[arg(long, value_name = "VERSION")]
     model_version: Option<VersionSelector>,
-    /// The model.toml to apply to an .onnx file: contract and pins
-    #[arg(long, value_name = "FILE", conflicts_with = "url")]
-    model_toml: Option<PathBuf>,
+    #[command(flatten)]
+    model_toml: ModelToml,
     /// The sessions that run in parallel, or the connections to a gateway
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: Option<u16>,
@@ -108,12 +107,8 @@ pub(super) fn score(files: &[PathBuf], arguments: &ScoreArguments) -> Result<(),
         (through_gateway(files, &environment, address, arguments)?, None)
     } else {
         let settings = load_settings::settings(files, &environment)?.settings;
-        let found = find::find(
-            &arguments.model,
-            arguments.model_version.as_ref(),
-            arguments.model_toml.as_deref(),
-            &settings,
-        )?;
+        let found =
+            find::find(&arguments.model, arguments.model_version.as_ref(), &arguments.model_toml, &settings)?;
         let (model, copies) = find::load(&found, &settings, &environment, threads)?;
         (Target::Local(Box::new(model)), Some(copies))
     };
@@ -198,6 +193,9 @@ fn through_gateway(
     address: &Address,
     arguments: &ScoreArguments,
 ) -> Result<Target, Failure> {
+    if let Some(option) = arguments.model_toml.option() {
+        return Err(format!("{option}: with --url, the model has the model.toml of the gateway").into());
+    }
     let model: ModelName = arguments
         .model
         .parse::<ModelName>()

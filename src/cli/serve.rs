@@ -14,11 +14,12 @@ use super::{
     config_reload::Follower,
     load_settings::Attempt,
     named_models::NamedModels,
-    warnings::{scopes_without_model, warn_of_danger},
+    warnings::{scopes_without_model, warn_of_danger, warn_of_no_client},
 };
 use crate::{
     config::{AuthSettings, Environment, Watch, environment},
     edge::Clock,
+    lifecycle::model_toml_of,
     runtime::{self, Runtime},
     server::{Gateway, Parts},
     system::memory,
@@ -64,8 +65,8 @@ pub(super) fn serve(files: &[PathBuf], arguments: &ServeArguments) -> Result<(),
     let models = named.as_ref().map(|named| named.models.clone());
     let Attempt { files: read, prepared } = Attempt::of_named(files, &environment, models.as_ref());
     let (loaded, authentication) = prepared?;
+    let shows_token = models.as_ref().is_some_and(|models| models.is_for_development(&loaded));
     let announcement = named.as_ref().map(|Named { models, folder }| {
-        let shows_token = models.is_for_development(&loaded);
         let parts = (&loaded.settings, &authentication);
         Announcement::new(models.files(), folder.path(), parts, shows_token, arguments.json)
     });
@@ -74,7 +75,9 @@ pub(super) fn serve(files: &[PathBuf], arguments: &ServeArguments) -> Result<(),
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
+    report_model_tomls(models.as_ref().map(NamedModels::files).unwrap_or_default());
     warn_of_danger(&loaded);
+    warn_of_no_client(&loaded.settings.auth, authentication.issuer.is_some() && !shows_token);
     let onnx_runtime = Runtime::load(&loaded.settings.runtime, &environment)?;
     let parts = Parts {
         settings: loaded.settings,
@@ -99,6 +102,17 @@ pub(super) fn serve(files: &[PathBuf], arguments: &ServeArguments) -> Result<(),
     // A run that ignores its cancellation must not keep the process alive.
     runtime.shutdown_background();
     served
+}
+
+/// Logs which of the named files have a `model.toml`.
+fn report_model_tomls(files: &[PathBuf]) {
+    for file in files {
+        let model_toml = model_toml_of(file);
+        if model_toml.is_file() {
+            let (file, model_toml) = (file.display(), model_toml.display());
+            tracing::info!(%file, %model_toml, "found the model.toml of a file");
+        }
+    }
 }
 
 /// Warns of scopes for unknown models once all models are known; then waits for ever.

@@ -8,12 +8,12 @@ use serde_json::{Map, Value, json};
 use super::{
     Exit, Failure, REFUSED,
     comparison::Comparison,
-    examine::{Examiner, FileArguments, candidate, config},
+    examine::{Examiner, FileArguments, candidate},
     output,
 };
 use crate::{
     lifecycle::{CandidateFiles, Costs, Proof, Refusal},
-    model::{ColumnFacts, Elements, Labels, Schedule},
+    model::{ColumnFacts, Dimension, Elements, Labels, Schedule},
 };
 
 #[derive(Debug, Args)]
@@ -32,8 +32,13 @@ const MAX_LISTED: usize = 8;
 pub(super) fn verify(files: &[PathBuf], arguments: &VerifyArguments) -> Result<(), Failure> {
     let VerifyArguments { file: FileArguments { file, model_toml, json: as_json }, against } = arguments;
     let examiner = Examiner::new(files)?;
-    let config = config(model_toml.as_deref())?;
-    let old = against.as_ref().map(|old| examiner.compared(old, &config)).transpose()?;
+    let (config, old) = match against {
+        Some(old) => {
+            let (old_config, config) = model_toml.read_both(old, file)?;
+            (config, Some(examiner.compared(old, &old_config)?))
+        }
+        None => (model_toml.read(file)?, None),
+    };
     let (source, candidate) = candidate(file)?;
     let file = file.display();
     let progress = output::Progress::start(&format!("proving {file}"));
@@ -125,8 +130,12 @@ pub(super) fn describe(proof: &Proof, schedule: &Schedule) -> String {
     describe_classes(&mut text, proof);
     let columns = &proof.contract.graph.columns;
     for (input, column, facts) in columns.iter().take(MAX_LISTED) {
-        let place = column.map_or_else(|| "every element".to_owned(), |column| format!("column {column}"));
-        let _ = writeln!(text, "  column   {input}, {place}: {} (from the graph)", described(facts));
+        let place = match column {
+            None => ", every element".to_owned(),
+            Some(_) if is_one_column(proof, input) => String::new(),
+            Some(column) => format!(", column {column}"),
+        };
+        let _ = writeln!(text, "  column   {input}{place}: {} (from the graph)", described(facts));
     }
     let more = columns.iter().count().saturating_sub(MAX_LISTED);
     if more > 0 {
@@ -168,6 +177,14 @@ pub(super) fn describe(proof: &Proof, schedule: &Schedule) -> String {
     text
 }
 
+/// Returns true if an input has one value for each row.
+fn is_one_column(proof: &Proof, input: &str) -> bool {
+    let mut inputs = proof.signature.inputs.iter();
+    let shape =
+        inputs.find(|spec| spec.name == input).and_then(|spec| spec.as_tensor()).map(|(_, shape)| shape);
+    shape.is_some_and(|shape| matches!(shape, [_] | [_, Dimension::Fixed(1)]))
+}
+
 /// Appends the classes: those of the author, else those of the graph.
 fn describe_classes(text: &mut String, proof: &Proof) {
     let labels = proof.contract.graph.labels.as_ref().map(Labels::names);
@@ -201,7 +218,12 @@ fn described(facts: &ColumnFacts) -> String {
         let texts: Vec<String> = texts;
         let more = categories.len() - texts.len();
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        format!("one of {}{more}", texts.join(", "))
+        let texts = texts.join(", ");
+        if facts.is_closed {
+            format!("one of {texts}{more}")
+        } else {
+            format!("encodes {texts}{more}; any other value is accepted and ignored")
+        }
     });
     let range = facts.range.map(|(least, most)| format!("{least} to {most}"));
     let missing = facts.missing.then(|| "may be missing".to_owned());

@@ -24,6 +24,16 @@ pub(super) fn scopes_without_model(
     warnings
 }
 
+/// Warns of a gateway that signs tokens of which no client can get one.
+pub(super) fn warn_of_no_client(auth: &AuthSettings, signs: bool) {
+    if auth.enabled && signs && auth.clients.is_empty() {
+        tracing::warn!(
+            "there is no client, so POST /token issues no token: set auth.clients.ID.secret_hash, by `onnx-gateway \
+             hash-secret`, and auth.clients.ID.scopes, or sign tokens by `onnx-gateway token`"
+        );
+    }
+}
+
 /// Warns of settings that weaken security.
 pub(super) fn warn_of_danger(loaded: &Loaded) {
     let settings = &loaded.settings;

@@ -1,7 +1,7 @@
 //! One layer of settings: a file or the environment, checked key by key before the layers are merged.
 
 use std::{
-    fs,
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -69,7 +69,7 @@ pub(super) fn from_file(path: &Path, keys: &KnownKeys, findings: &mut Findings) 
             findings.problems.push(SettingsProblem::in_origin(
                 &origin,
                 "",
-                format!("cannot be read: {error}"),
+                format!("cannot be read: {}", described(&error)),
             ));
             return None;
         }
@@ -259,6 +259,18 @@ enum Content {
     Bytes(Vec<u8>),
 }
 
+/// Describes an error of reading a file, with the user who may not read it.
+fn described(error: &io::Error) -> String {
+    if error.kind() != io::ErrorKind::PermissionDenied {
+        return error.to_string();
+    }
+    let user = rustix::process::geteuid().as_raw();
+    format!(
+        "{error}: onnx-gateway runs as user id {user}; let that user own the file (chown {user}), or start it as the \
+         owner (in a container, --user)"
+    )
+}
+
 fn read_secret(path: &Path, key: &str, reader: &mut Reader<'_>) -> Option<Content> {
     reader.findings.note(path);
     let shown = path.display();
@@ -270,7 +282,7 @@ fn read_secret(path: &Path, key: &str, reader: &mut Reader<'_>) -> Option<Conten
     let bytes = match fs::read(path) {
         Ok(bytes) => bytes,
         Err(error) => {
-            reader.problem(key, format!("{shown} cannot be read: {error}"));
+            reader.problem(key, format!("{shown} cannot be read: {}", described(&error)));
             return None;
         }
     };
@@ -294,5 +306,19 @@ fn read_secret(path: &Path, key: &str, reader: &mut Reader<'_>) -> Option<Conten
             reader.problem(key, format!("{shown} is not text"));
             None
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_of_another_user_is_told_of_with_this_user() {
+        let user = rustix::process::geteuid().as_raw();
+        let said = described(&io::Error::from(io::ErrorKind::PermissionDenied));
+        assert!(said.contains(&format!("runs as user id {user}; let that user own the file")), "{said}");
+        let other = io::Error::from(io::ErrorKind::NotFound);
+        assert_eq!(described(&other), other.to_string());
     }
 }

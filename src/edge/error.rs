@@ -301,9 +301,9 @@ fn of_serving(error: ServingError) -> Problem {
     let detail = error.to_string();
     let problem = |status, code| Problem::new(status, code, detail);
     match error {
-        ServingError::ModelNotFound(_) => problem(StatusCode::NOT_FOUND, "model_not_found"),
+        ServingError::ModelNotFound { .. } => problem(StatusCode::NOT_FOUND, "model_not_found"),
         ServingError::VersionNotFound { .. } => problem(StatusCode::NOT_FOUND, "version_not_found"),
-        ServingError::NoDefaultModel => problem(StatusCode::NOT_FOUND, "no_default_model"),
+        ServingError::NoDefaultModel(_) => problem(StatusCode::NOT_FOUND, "no_default_model"),
         ServingError::Starting => {
             problem(StatusCode::SERVICE_UNAVAILABLE, "starting").with_retry_after(RETRY_SOON_SECONDS)
         }

@@ -15,7 +15,7 @@ use super::{error::ApiError, pipeline::authorize, state::EdgeState};
 use crate::{
     auth::{Authorized, Caller, Permission},
     model::{ModelName, VersionSelector},
-    serving::RequestContext,
+    serving::{RequestContext, ServingError},
     system::byte_budget::ByteCharge,
 };
 
@@ -66,7 +66,13 @@ impl<P: Permission> Permit<P> {
         Self::check_any(caller)?;
         let model = match model {
             Some(text) => text.parse::<ModelName>().map_err(|_| ApiError::NoSuchName)?,
-            None => state.serving.default_model()?,
+            None => state.serving.default_model().map_err(|error| match error {
+                ServingError::NoDefaultModel(_) => {
+                    let may = |name: &ModelName| caller.may(P::ACTION, Some(name));
+                    ServingError::NoDefaultModel(state.serving.names().into_iter().filter(may).collect())
+                }
+                error => error,
+            })?,
         };
         let model = authorize(caller, model)?;
         let version = version.map(|text| text.parse().map_err(|_| ApiError::NoSuchName)).transpose()?;

@@ -22,6 +22,7 @@
 //! ```
 
 mod mistake;
+mod place;
 mod scheduler;
 mod schema;
 
@@ -35,6 +36,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
+pub use place::{VersionedFile, model_toml_of};
 pub use scheduler::SchedulerConfig;
 pub use schema::schema as model_config_schema;
 
@@ -155,6 +157,12 @@ impl ModelConfig {
             .map_err(|error| format!("{golden_name}: {error}"))?;
         contract.insert("golden".to_owned(), cases);
         Ok((config, Some(golden_file)))
+    }
+
+    /// Returns the configuration for a file that is the only version of its model.
+    #[must_use]
+    pub fn of_one_version(&self) -> Self {
+        Self { versions: Versions::Latest, labels: BTreeMap::new(), ..self.clone() }
     }
 }
 

@@ -52,14 +52,15 @@ impl Notice {
         }
     }
 
-    /// Reports that the repository is empty.
+    /// Reports that the repository is empty, with the source's advice.
     #[must_use]
-    pub fn of_empty_repository(repository: &str) -> Self {
+    pub fn of_empty_repository(repository: &str, advice: Option<&str>) -> Self {
+        let advice = advice.unwrap_or("holds no model (NAME/1/model.onnx or NAME.onnx)");
         Self {
             model: None,
             version: String::new(),
             subject: "models.repository".to_owned(),
-            text: format!("{repository} holds no model (NAME/1/model.onnx or NAME.onnx)"),
+            text: format!("{repository} {advice}"),
             grace: Grace::Copying,
         }
     }

@@ -109,4 +109,6 @@ pub struct RepositoryScan {
     pub unreadable: BTreeSet<String>,
     /// Files that seem intended to be served but have no effect, with the reason.
     pub notices: Vec<Notice>,
+    /// The folder that was probably meant in place of a repository without models, as a sentence about the latter.
+    pub advice: Option<String>,
 }

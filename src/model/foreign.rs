@@ -19,7 +19,7 @@ pub(super) fn named(error: OnnxFileError, file: &mut (impl Read + Seek)) -> Onnx
 }
 
 /// Formats recognized by bytes at a fixed offset.
-const MAGIC: [(usize, &[u8], &str); 23] = [
+const MAGIC: [(usize, &[u8], &str); 29] = [
     (
         4,
         b"ORTM",
@@ -40,7 +40,10 @@ const MAGIC: [(usize, &[u8], &str); 23] = [
     (0, b"\xfd7zXZ\0", COMPRESSED),
     (0, b"\x28\xb5\x2f\xfd", COMPRESSED),
     (0, b"\x04\x22\x4d\x18", COMPRESSED),
+    (0, b"\x78\x01", COMPRESSED),
+    (0, b"\x78\x5e", COMPRESSED),
     (0, b"\x78\x9c", COMPRESSED),
+    (0, b"\x78\xda", COMPRESSED),
     (0, b"7z\xbc\xaf\x27\x1c", COMPRESSED),
     (257, b"ustar", "it is a tar archive: unpack it"),
     (0, b"\x93NUMPY", "it is a NumPy array, and not a model"),
@@ -51,6 +54,9 @@ const MAGIC: [(usize, &[u8], &str); 23] = [
     (0, b"GGUF", "it is in the format GGUF of llama.cpp: export the model to ONNX"),
     (0, b"PAR1", "it is a Parquet file, and not a model"),
     (0, b"\x7fELF", "it is a program or a library, and not a model"),
+    (0, b"%PDF", "it is a PDF document, and not a model"),
+    (0, b"\xff\xfe", TEXT),
+    (0, b"\xfe\xff", TEXT),
 ];
 
 const PICKLE: &str = "it is a Python pickle (.pkl, .joblib, or an old .pt): convert the model to ONNX, for example with \
@@ -58,6 +64,9 @@ const PICKLE: &str = "it is a Python pickle (.pkl, .joblib, or an old .pt): conv
 
 const COMPRESSED: &str =
     "it is compressed: unpack it; if it is a model that joblib wrote, convert that to ONNX";
+
+const TEXT: &str = "it is a text, as rows of data, a script or the message of a failed download: look at its first lines, and \
+                    give the .onnx file that the export or the download should have written";
 
 fn format_of(start: &[u8]) -> Option<&'static str> {
     let has = |at: usize, magic: &[u8]| start.get(at..).is_some_and(|rest| rest.starts_with(magic));
@@ -99,8 +108,23 @@ fn text(start: &[u8]) -> Option<&'static str> {
     } else if begins(b"{\"") || begins(b"[{") {
         Some("it is a JSON text, as of XGBoost or of an error: export the model to ONNX")
     } else {
-        None
+        is_text(start).then_some(TEXT)
     }
+}
+
+/// Returns true if there are only characters that texts have. An ONNX file begins with a control character.
+fn is_text(start: &[u8]) -> bool {
+    // The last character may be cut.
+    let text = match str::from_utf8(start) {
+        Ok(text) => text,
+        Err(error) if error.error_len().is_none() => {
+            start.get(..error.valid_up_to()).and_then(|whole| str::from_utf8(whole).ok()).unwrap_or_default()
+        }
+        Err(_) => return false,
+    };
+    let is_of_text =
+        |character: char| !character.is_control() || matches!(character, '\t' | '\r' | '\n' | '\u{c}');
+    !text.is_empty() && text.chars().all(is_of_text)
 }
 
 /// Returns true if a JSON object follows its length in eight bytes.
@@ -159,6 +183,11 @@ mod tests {
             (padded(b"<!doctype HTML><title>Sign in</title>"), "HTML page"),
             (padded(b"{\"error\": 404}"), "JSON text"),
             (padded(b"tree\nversion=v4\n"), "LightGBM"),
+            (padded(b"\x78\x5e\xec\xbd"), "if it is a model that joblib wrote"),
+            (b"\xff\xfea\0,\0b\0\n\0".to_vec(), "it is a text"),
+            (b"age,city\n41,Z\xc3\xbcrich\n".repeat(2000), "it is a text, as rows of data"),
+            ("é".repeat(8000).into_bytes(), "first lines"),
+            (b"404: Not Found".to_vec(), "the message of a failed download"),
         ] {
             let said = said(&bytes);
             assert!(

@@ -247,7 +247,14 @@ fn fill(feature: &Feature, element_type: Option<ElementType>) -> Result<Option<C
     match &feature.missing {
         Missing::Unspecified | Missing::Refuse => Ok(None),
         Missing::Nan if element_type.is_float() => Ok(Some(Cell::Float(f64::NAN))),
-        Missing::Nan => Err(wrong(format!("{element_type} has no NaN"))),
+        Missing::Nan => Err(wrong(match element_type {
+            ElementType::String => {
+                r#"texts have no NaN: write "refuse", or a text in its place ({"default": "nan"} is the text nan)"#
+                    .to_owned()
+            }
+            ElementType::Bool => r#"true and false have no NaN: write "refuse", true or false"#.to_owned(),
+            _ => format!(r#"{element_type} has no NaN: write "refuse", or a whole number in its place"#),
+        })),
         Missing::Default(value) => {
             let cell = Cell::of_json(value).map_err(|error| wrong(error.to_string()))?;
             match objection(&cell, element_type, Some(feature)) {

@@ -10,8 +10,13 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ServingError {
     /// The repository has no such model.
-    #[error("there is no model `{0}`")]
-    ModelNotFound(ModelName),
+    #[error("there is no model `{model}`{}", meant(.nearest.as_ref()))]
+    ModelNotFound {
+        /// The requested model.
+        model: ModelName,
+        /// The model of the most similar name; `None` if none is similar, or the caller may not learn which models exist.
+        nearest: Option<ModelName>,
+    },
     /// The model serves, but not in this version.
     #[error("version {version} of model `{model}` is not in service")]
     VersionNotFound {
@@ -20,9 +25,9 @@ pub enum ServingError {
         /// The requested version.
         version: VersionSelector,
     },
-    /// The request names no model, and none is the default.
-    #[error("there is no default model: name a model, as in /models/NAME/predict, or set models.default")]
-    NoDefaultModel,
+    /// The request names no model, and none is the default. The models that the caller may name follow.
+    #[error("there is no default model: {}", named(.0))]
+    NoDefaultModel(Vec<ModelName>),
     /// The repository has not been scanned yet.
     #[error("the models are being loaded")]
     Starting,
@@ -69,6 +74,27 @@ pub enum ServingError {
     /// The gateway broke a rule of its own: the model is not at fault.
     #[error("the gateway failed; the log says why")]
     Internal(&'static str),
+}
+
+/// Most models that a sentence lists.
+const MAX_NAMED: usize = 10;
+
+fn meant(nearest: Option<&ModelName>) -> String {
+    nearest.map(|nearest| format!(": did you mean `{nearest}`?")).unwrap_or_default()
+}
+
+/// Says which models a request could name.
+fn named(models: &[ModelName]) -> String {
+    let Some(first) = models.first() else {
+        return "name a model, as in /models/NAME/predict, or set models.default".to_owned();
+    };
+    let listed: Vec<&str> = models.iter().take(MAX_NAMED).map(ModelName::as_str).collect();
+    let more = models.len() - listed.len();
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!(
+        "name one, as in /models/{first}/predict, or set models.default; in service are {}{more}",
+        listed.join(", ")
+    )
 }
 
 impl From<RuntimeError> for ServingError {

@@ -67,6 +67,8 @@ fn shells_complete_and_man_describes_every_command() {
     });
     let unknown = run(&["man", "admit"], Path::new("/"), &[]);
     assert_eq!(unknown.status.code(), Some(1), "{unknown:?}");
+    let mistyped = text(&run(&["man", "serv"], Path::new("/"), &[]).stderr);
+    assert!(mistyped.contains("there is no command `serv`; did you mean `serve`?"), "{mistyped}");
 }
 
 fn as_json(output: &Output) -> Value {

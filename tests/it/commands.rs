@@ -190,9 +190,112 @@ fn verify_heeds_a_model_toml() {
     assert_eq!((wrong.status.code(), &as_json(&wrong)["reason"]), (Some(4), &json!("invalid_contract")));
     let renamed = verify("[contract]\nclasses = [\"a\", \"b\", \"c\"]");
     assert_eq!(as_json(&renamed)["proof"]["contract"]["classes"], json!(["a", "b", "c"]), "{renamed:?}");
+    let mistyped = text(&verify("[contract]\nclases = []").stdout);
+    assert!(
+        mistyped.contains("unknown field `clases`") && mistyped.contains("did you mean `classes`?"),
+        "{mistyped}"
+    );
     let broken = verify("nonsense = 1");
     assert_eq!(broken.status.code(), Some(1), "{broken:?}");
     assert!(text(&broken.stderr).contains("model.toml: unknown field `nonsense`"), "{broken:?}");
+}
+
+/// Arguments of each command that applies a model.toml, on `wine.onnx` in a folder with `rows.csv`.
+const WITH_MODEL_TOML: [&str; 5] = [
+    "inspect wine.onnx --json",
+    "verify wine.onnx --json",
+    "predict wine.onnx --json --input {\"features\":[5.1,3.5,1.4,0.2]}",
+    "score wine.onnx --input rows.csv --output - --output-format csv --rejected rejected.jsonl",
+    "openapi wine.onnx --json",
+];
+
+#[test]
+fn the_model_toml_of_a_file_applies_in_every_command() {
+    let folder = Repository::new();
+    folder.put_iris("wine.onnx");
+    let classes = |first: &str| format!("[contract]\nclasses = [\"{first}\", \"beta\", \"gamma\"]");
+    folder.put("wine.toml", classes("alpha").as_bytes());
+    folder.put("other.toml", classes("omega").as_bytes());
+    folder.put("rows.csv", b"sepal_length,sepal_width,petal_length,petal_width\n5.1,3.5,1.4,0.2\n");
+    table::each(WITH_MODEL_TOML, |command| {
+        let run = |option: &str| {
+            let arguments: Vec<&str> = command.split(' ').chain(option.split_whitespace()).collect();
+            let output = run(&arguments, folder.path(), &[]);
+            assert!(output.status.success(), "{command} {option}: {output:?}");
+            let shown = text(&output.stdout);
+            let classes = ["alpha", "omega"].map(|class| shown.contains(class));
+            (classes, text(&output.stderr).contains("applying wine.toml; --no-model-toml ignores it"))
+        };
+        assert_eq!(run(""), ([true, false], true), "{command}");
+        assert_eq!(run("--model-toml other.toml"), ([false, true], false), "{command}");
+        assert_eq!(run("--no-model-toml"), ([false, false], false), "{command}");
+        let (command, both) = (command.split(' '), ["--no-model-toml", "--model-toml", "other.toml"]);
+        let arguments: Vec<&str> = command.chain(both).collect();
+        assert_eq!(self::run(&arguments, folder.path(), &[]).status.code(), Some(2));
+    });
+
+    folder.put("wine.toml", b"nonsense = 1");
+    let broken = run(&["inspect", "wine.onnx"], folder.path(), &[]);
+    assert_eq!(broken.status.code(), Some(1), "{broken:?}");
+    let said = text(&broken.stderr);
+    for part in ["unknown field `nonsense`", "wine.toml belongs to wine.onnx; --no-model-toml ignores it"] {
+        assert!(said.contains(part), "no `{part}` in {said}");
+    }
+    folder.put_iris("wine/2/model.onnx");
+    folder.put("wine/model.toml", classes("delta").as_bytes());
+    let versioned = run(&["inspect", "wine/2/model.onnx", "--json"], folder.path(), &[]);
+    assert!(text(&versioned.stderr).contains("applying wine/model.toml;"), "{versioned:?}");
+    assert_eq!(as_json(&versioned)["proof"]["contract"]["classes"][0], "delta");
+    for (arguments, part) in [
+        (
+            "score wine --input rows.csv --output out.csv --no-model-toml",
+            "--no-model-toml: the model is not a file",
+        ),
+        ("openapi wine.onnx other.onnx --model-toml wine.toml", "--model-toml: give one model file"),
+    ] {
+        folder.put_iris("other.onnx");
+        let arguments: Vec<&str> = arguments.split(' ').collect();
+        let output = run(&arguments, folder.path(), &[]);
+        assert!(text(&output.stderr).contains(part), "{output:?}");
+    }
+}
+
+#[test]
+fn a_new_file_is_compared_with_the_model_toml_of_the_old_one() {
+    let folder = Repository::new();
+    folder.put_iris("old.onnx");
+    folder.put_iris("new.onnx");
+    folder.put("old.toml", b"[contract]\nclasses = [\"a\", \"b\", \"c\"]");
+    let status = |arguments: &[&str]| {
+        let output = run(arguments, folder.path(), &[]);
+        (output.status.code(), text(&output.stderr).matches("applying ").count())
+    };
+    let (diff, verify) = (["diff", "old.onnx", "new.onnx"], ["verify", "new.onnx", "--against", "old.onnx"]);
+    assert_eq!((status(&diff), status(&verify)), ((Some(0), 1), (Some(0), 1)));
+    folder.put("new.toml", b"[contract]\nclasses = [\"a\", \"b\", \"d\"]");
+    assert_eq!((status(&diff), status(&verify)), ((Some(3), 2), (Some(4), 2)), "it has one of its own");
+    let none = [&diff[..], &["--no-model-toml"]].concat();
+    assert_eq!(status(&none), (Some(0), 0));
+}
+
+#[test]
+fn what_only_numbers_have_is_refused_for_a_column_of_texts() {
+    let folder = Repository::new();
+    folder.put_test_model("shop.onnx", "kinds/columns");
+    let cases = [
+        ("minimum = 1", "feature `city`: `minimum` is for numbers, and its column takes texts: remove it"),
+        ("unit = \"cm\"\nmaximum = 2", "`maximum` and `unit` are for numbers, and its column takes texts"),
+        ("missing = \"nan\"", "feature `city`: `missing`: texts have no NaN: write \"refuse\", or a text"),
+    ];
+    table::each(cases, |(keys, part)| {
+        let features =
+            ["visits", "age", "city"].map(|name| format!("[[contract.features]]\nname = \"{name}\"\n"));
+        folder.put("shop.toml", format!("{}{keys}\n", features.concat()).as_bytes());
+        let output = run(&["verify", "shop.onnx"], folder.path(), &[]);
+        assert_eq!(output.status.code(), Some(4), "{output:?}");
+        let said = text(&output.stderr);
+        assert!(said.contains("invalid_contract") && said.contains(part), "{said}");
+    });
 }
 
 #[test]
@@ -362,6 +465,8 @@ fn an_operator_of_a_library_that_is_not_offered_is_named_with_its_domain() {
 fn every_command_says_what_it_takes() {
     let cases = [
         ("inspect", ["<FILE>", "--json", "--model-toml"]),
+        ("predict", ["<FILE>", "--model-toml", "--no-model-toml"]),
+        ("score", ["<MODEL>", "--model-toml", "--no-model-toml"]),
         ("verify", ["<FILE>", "--model-toml", "--against <FILE>"]),
         ("diff", ["<OLD>", "<NEW>", "--model-toml"]),
         ("rollback", ["<MODEL>", "--token", "--config"]),

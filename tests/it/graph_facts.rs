@@ -70,7 +70,14 @@ async fn ids_beyond_the_table_of_an_embedding_are_refused_by_name() {
 fn inspect_says_what_is_from_the_graph() {
     let cases = [
         ("tests/models/classes/quality.onnx", &["classes  3, 4, 5 (from the graph)"][..]),
-        ("tests/models/facts/encoder.onnx", &["town, column 0: one of \"Bern\", \"Zug\" (from the graph)"]),
+        ("tests/models/facts/encoder.onnx", &["column   town: one of \"Bern\", \"Zug\" (from the graph)"]),
+        (
+            "tests/models/exporters/sk_columns_one_hot_lenient.onnx",
+            &[
+                "column   city: encodes \"Basel\", \"Bern\", ",
+                "; any other value is accepted and ignored (from the graph)",
+            ],
+        ),
         ("tests/models/facts/embedding.onnx", &["ids, column 0: -10 to 9 (from the graph)"]),
         ("tests/models/facts/tracked.onnx", &["x, column 1: may be missing (from the graph)"]),
     ];

@@ -65,6 +65,35 @@ fn a_model_gets_settings_that_pass_the_check_and_serve() {
 }
 
 #[test]
+fn the_printed_steps_end_in_a_prediction() {
+    let cases = [("iris.onnx", "iris"), ("shop.onnx", "kinds/columns"), ("states.onnx", "kinds/states")];
+    table::each(cases, |(file, model)| {
+        let folder = Repository::new();
+        match model {
+            "iris" => folder.put_iris(file),
+            model => folder.put_test_model(file, model),
+        }
+        let printed = text(&init(folder.path(), &[file]).stdout);
+        let name = file.strip_suffix(".onnx").unwrap();
+        let scopes =
+            format!("has the scopes predict:{name} and read:{name}; for load, unload and rollback it needs");
+        assert!(printed.contains(&scopes), "{printed}");
+        let mut command = command();
+        command.args(["serve", "--config", "gateway.toml"]).current_dir(folder.path()).envs(FREE_PORTS);
+        let (_process, lines) = Process::serve_and_log(command);
+        let listening = lines.iter().find(|line| line.contains("listening")).unwrap();
+        let address = listening.split("address=").nth(1).unwrap().split_whitespace().next().unwrap();
+        let is_step =
+            |line: &&str| ["CLIENT_SECRET=", "TOKEN=", "curl "].iter().any(|begin| line.starts_with(begin));
+        let steps: Vec<&str> = printed.lines().map(str::trim).filter(is_step).collect();
+        let script = steps.join("\n").replace("127.0.0.1:8000", address);
+        let output = std::process::Command::new("bash").args(["-c", &script]).output().unwrap();
+        let answer: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        assert_eq!(answer["model"], name, "{script}\n{output:?}");
+    });
+}
+
+#[test]
 fn every_setting_that_is_written_is_explained() {
     let folder = Repository::new();
     assert!(init(folder.path(), &[]).status.success());
@@ -113,6 +142,26 @@ fn the_contract_is_what_the_file_says() {
         assert!(checked.status.success(), "{checked:?}\n{written}");
         assert!(text(&checked.stdout).contains("wine version 2"), "{checked:?}");
     });
+}
+
+#[test]
+fn a_column_is_offered_only_what_its_type_can_have() {
+    let folder = Repository::new();
+    folder.put_test_model("shop.onnx", "kinds/columns");
+    assert!(init(folder.path(), &["shop.onnx"]).status.success());
+    let written = fs::read_to_string(folder.path().join("shop.toml")).unwrap();
+    let sections: Vec<&str> = written.split("[[contract.features]]").skip(1).collect();
+    let of_type = |name: &str| *sections.iter().find(|section| section.contains(name)).unwrap();
+    let (text, number) = (of_type("# BYTES"), of_type("# FP32"));
+    for key in ["unit", "minimum", "maximum"] {
+        assert!(!text.contains(key) && number.contains(key), "{key}\n{written}");
+    }
+    assert!(text.contains("missing = "), "{written}");
+    // Each comment is a setting that passes.
+    let all = written.replace("# unit", "unit").replace("# m", "m");
+    fs::write(folder.path().join("shop.toml"), &all).unwrap();
+    let checked = check(folder.path());
+    assert!(checked.status.success(), "{checked:?}\n{all}");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::fs;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
-use crate::support::{Answer, TestGateway, repository::source_tree, setosa, table};
+use crate::support::{Answer, TestGateway, repository::source_tree, setosa, table, tokens::TokenBuilder};
 
 #[tokio::test]
 async fn the_iris_forest_knows_its_flowers() {
@@ -208,6 +208,69 @@ async fn models_and_versions_are_found_by_their_paths() {
     let answer = Answer::of(gateway.get("/predict").send().await.unwrap()).await;
     assert_eq!((answer.status.as_u16(), answer.problem_code()), (405, "method_not_allowed"));
     assert_eq!(answer.header("allow"), "POST");
+}
+
+/// The sentence of a refused request, with a token for these scopes.
+async fn said_to(gateway: &TestGateway, scopes: &str, path: &str) -> String {
+    let token = TokenBuilder::new().scope(scopes).build();
+    let request = gateway.client.post(gateway.url(path)).bearer_auth(token).json(&setosa());
+    let answer = Answer::of(request.send().await.unwrap()).await;
+    assert_eq!(answer.status.as_u16(), 404, "{answer:?}");
+    answer.body["detail"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_mistyped_model_is_told_of_with_the_nearest_one() {
+    let gateway = TestGateway::builder().model("line.onnx", "regressor").start().await;
+    let meant = "there is no model `irsi`: did you mean `iris`?";
+    assert_eq!(said_to(&gateway, "predict", "/models/irsi/predict").await, meant);
+    let answer = Answer::of(gateway.get("/models/irsi").send().await.unwrap()).await;
+    assert_eq!((answer.status.as_u16(), &answer.body["detail"]), (404, &json!(meant)));
+    let unknown = said_to(&gateway, "predict", "/models/churn/predict").await;
+    assert_eq!(unknown, "there is no model `churn`");
+    // A caller with one model must not learn which others there are.
+    let narrow = said_to(&gateway, "predict:irsi", "/models/irsi/predict").await;
+    assert_eq!(narrow, "there is no model `irsi`");
+}
+
+#[tokio::test]
+async fn without_a_default_the_models_that_the_caller_may_use_are_named() {
+    let builder = TestGateway::builder_without_models().model("line.onnx", "regressor");
+    let gateway = builder.model("wine.onnx", "regressor").start().await;
+    let all = said_to(&gateway, "predict", "/predict").await;
+    assert!(
+        all.contains("as in /models/line/predict") && all.ends_with("in service are line, wine"),
+        "{all}"
+    );
+    let one = said_to(&gateway, "predict:wine", "/predict").await;
+    assert!(one.ends_with("in service are wine") && !one.contains("line"), "{one}");
+}
+
+#[tokio::test]
+async fn a_body_of_another_form_is_told_of_with_one_that_the_model_takes() {
+    let builder = TestGateway::builder().model("shop.onnx", "kinds/columns").model("line.onnx", "regressor");
+    let gateway = builder.model("states.onnx", "kinds/states").start().await;
+    let cases = [
+        ("iris", "{}"),
+        ("iris", r#"{"rows": [[5.1, 3.5, 1.4, 0.2]]}"#),
+        ("iris", "[[5.1, 3.5, 1.4, 0.2]]"),
+        ("shop", "{}"),
+        ("line", r#"{"data": [1, 2]}"#),
+    ];
+    table::each_async(cases, async |(model, body)| {
+        let path = format!("/models/{model}/predict");
+        let wrong = gateway.post(&path).header("content-type", "application/json").body(body);
+        let answer = Answer::of(wrong.send().await.unwrap()).await;
+        assert_eq!(answer.status.as_u16(), 422, "{body}: {answer:?}");
+        let message = answer.body["errors"][0]["message"].as_str().unwrap();
+        let (_, right) = message.split_once("; this model takes ").expect(message);
+        let answer = gateway.predict_at(&path, &serde_json::from_str(right).unwrap()).await;
+        assert_eq!(answer.status.as_u16(), 200, "{right}: {answer:?}");
+    })
+    .await;
+    let answer = gateway.predict_at("/models/states/predict", &json!({})).await;
+    let message = answer.body["errors"][0]["message"].as_str().unwrap();
+    assert!(message.contains(r#"this model takes {"inputs": {"#), "{message}");
 }
 
 #[tokio::test]

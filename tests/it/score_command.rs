@@ -368,16 +368,28 @@ fn a_model_of_a_repository_has_its_model_toml_and_versions() {
         &[("GATEWAY__MODELS__REPOSITORY", repository.path().to_str().unwrap())],
     );
     status(&named, 5);
+    let file = format!("{sums}/1/model.onnx");
+    status(&folder.score(&file, "--input rows.csv --output out.csv"), 5);
     // The file alone has no names: its columns count by position.
-    status(&folder.score(&format!("{sums}/1/model.onnx"), "--input rows.csv --output out.csv"), 0);
-    status(
-        &folder.score(
-            &format!("{sums}/1/model.onnx"),
-            "--input rows.csv --output out.csv --columns a,b --keep a",
-        ),
-        0,
-    );
+    status(&folder.score(&file, "--input rows.csv --output out.csv --no-model-toml"), 0);
+    let columns = "--input rows.csv --output out.csv --no-model-toml --columns a,b --keep a";
+    status(&folder.score(&file, columns), 0);
     assert_eq!(folder.read("out.csv").lines().nth(1), Some("10,320.0"));
+}
+
+#[test]
+fn a_name_without_a_repository_is_told_of_with_the_ways_to_give_one() {
+    let folder = Folder::with("rows.csv", "a\n1\n");
+    let ways = "GATEWAY__MODELS__REPOSITORY=FOLDER or --config FILE, or a running gateway by --url URL";
+    let said = status(&folder.score("churn", "--input rows.csv --output out.csv"), 1);
+    assert!(
+        said.contains("churn: there is no such file or folder, and no repository in") && said.contains(ways),
+        "{said}"
+    );
+    let environment = [("GATEWAY__MODELS__REPOSITORY", "models")];
+    let arguments = ["score", "irsi", "--input", "rows.csv", "--output", "out.csv"];
+    let said = status(&run(&arguments, &source_tree(), &environment), 1);
+    assert!(said.contains("no such model in models (did you mean iris?)") && said.contains(ways), "{said}");
 }
 
 #[test]

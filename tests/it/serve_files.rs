@@ -151,11 +151,13 @@ fn the_printed_line_works_for_every_kind_of_model() {
 #[test]
 fn what_cannot_be_served_is_refused_with_the_reason() {
     let folder = Repository::new();
-    for file in ["one/wine.onnx", "two/wine.onnx", "rose.onnx", "a b.onnx", "model.pkl"] {
+    for file in ["one/wine.onnx", "two/wine.onnx", "rose.onnx", "a b.onnx", "model.bin"] {
         folder.put_iris(file);
     }
+    folder.put("model.pkl", b"\x80\x04\x95\0\0");
+    folder.put("rows.csv", b"a,b\n1,2\n");
     let exposed = [("GATEWAY__SERVER__LISTEN", "0.0.0.0:0")];
-    let cases: [(&[&str], Variables<'_>, &str); 9] = [
+    let cases: [(&[&str], Variables<'_>, &str); 12] = [
         (
             &["one/wine.onnx", "two/wine.onnx"],
             &[],
@@ -168,6 +170,9 @@ fn what_cannot_be_served_is_refused_with_the_reason() {
             &[],
             "error: model.pkl is not named like a model's file: expected a name that ends in .onnx",
         ),
+        (&["model.pkl"], &[], "a name that ends in .onnx; it is a Python pickle (.pkl, .joblib"),
+        (&["model.bin"], &[], "a name that ends in .onnx; it is an ONNX model: rename it"),
+        (&["rows.csv"], &[], "onnx; it holds rows, which `onnx-gateway score MODEL.onnx --input rows.csv"),
         (&["a b.onnx"], &[], "error: a b.onnx: a model name has"),
         (&["one", "rose.onnx"], &[], "error: one is a folder: give one folder alone, or files"),
         (&["rose.onnx"], &exposed, "server.listen: other machines can reach 0.0.0.0:0"),
@@ -205,6 +210,8 @@ fn a_folder_is_the_repository_and_configuration_lies_beside_files() {
     assert_eq!((&*status, &body["version"]), ("200", &Value::from("3")), "{body}");
 
     let mut served = Served::start(&["wine.onnx", "--json"], folder.path(), &[]);
+    let found = served.process.wait_for_line("found the model.toml of a file");
+    assert!(found.contains("/wine.toml"), "{found}");
     let document: Value = serde_json::from_str(&served.line("{")).unwrap();
     let (_, body) = paste(document["curl"].as_str().unwrap(), folder.path());
     assert!(["red", "white", "rose"].contains(&body["prediction"].as_str().unwrap()), "{body}");
@@ -226,6 +233,8 @@ fn with_keys_of_its_own_no_token_is_printed_and_the_state_is_kept() {
     let mut served = Served::start(&["wine.onnx"], folder.path(), &environment);
     let curl = served.line("curl");
     assert!(curl.contains("Bearer $TOKEN\"") && !served.printed.join("").contains("eyJ"), "{curl}");
+    let warning = served.process.wait_for_line("there is no client, so POST /token issues no token");
+    assert!(warning.contains("WARN") && warning.contains("set auth.clients.ID.secret_hash"), "{warning}");
     let signed = run(
         &["token", "--subject", "me", "--scope", "predict"],
         folder.path(),

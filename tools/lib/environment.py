@@ -14,12 +14,30 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 import venv
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+# Seconds between two words about work that takes long.
+TICK = 15
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 Say = Callable[[str], None]
+
+
+def patiently(command: Sequence[str | Path], say: Say) -> None:
+    """Runs a command, and says now and then that it is still at work."""
+    begin = time.monotonic()
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as work:
+        while True:
+            try:
+                status = work.wait(timeout=TICK)
+                break
+            except subprocess.TimeoutExpired:
+                say(f"still at work: {time.monotonic() - begin:.0f} s")
+    if status != 0:
+        raise subprocess.CalledProcessError(status, command)
 
 
 class Environment:
@@ -40,17 +58,17 @@ class Environment:
         stamp_file = self.folder / "stamp"
         if stamp_file.exists() and stamp_file.read_text() == stamp:
             return
-        say(f"installing {self.requirements.name} in {self.folder.name} (about {self.size})")
+        say(f"installing {self.requirements.name} in {self.folder.name} (about {self.size}): some minutes")
         shutil.rmtree(self.folder, ignore_errors=True)
         venv.create(self.folder, with_pip=True)
         pip: list[str | Path] = [self.python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*pip, "--requirement", self.requirements], check=True)
+        patiently([*pip, "--requirement", self.requirements], say)
         if self.npm and shutil.which("npm"):
             folder = self.folder / "node"
             folder.mkdir()
             say(f"installing {' '.join(self.npm)}")
             npm: list[str | Path] = ["npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", folder]
-            subprocess.run([*npm, *self.npm], check=True, stdout=subprocess.DEVNULL)
+            patiently([*npm, *self.npm], say)
         stamp_file.write_text(stamp)
 
     def enter(self, say: Say, needed: Sequence[str] = ()) -> None:

@@ -24,6 +24,8 @@ COMPATIBILITY = "manylinux_2_28"
 OUTPUT = REPOSITORY / "target" / "packages"
 BINARY = REPOSITORY / "target" / TARGET / PROFILE / "onnx-gateway"
 RUNTIME = REPOSITORY / ".onnxruntime"
+# The licences of the crates in the binary, by tools/third-party.
+THIRD_PARTY = REPOSITORY / "target" / "THIRD-PARTY.txt"
 CARGO_TOOLS = REPOSITORY / "target" / "package-tools"
 # With these versions.
 CARGO_DEB, CARGO_GENERATE_RPM = "cargo-deb@3.8.0", "cargo-generate-rpm@0.21.1"
@@ -76,6 +78,13 @@ def expect_no_paths(wheel: Path) -> None:
                 raise NotBuilt(f"{name} in the wheel names folders of this machine: {', '.join(named)}")
 
 
+def expect_licences(wheel: Path) -> None:
+    """A wheel is built without the licences of the crates if their file is not there."""
+    with zipfile.ZipFile(wheel) as archive:
+        if not any(name.endswith(f"/{THIRD_PARTY.name}") for name in archive.namelist()):
+            raise NotBuilt(f"the wheel lacks {THIRD_PARTY.name}, which tools/third-party writes")
+
+
 def build_wheel(say: Say) -> Path:
     """Builds the binary and the wheel around it."""
     PACKAGE.make(say)
@@ -86,6 +95,7 @@ def build_wheel(say: Say) -> Path:
     maturin: list[str | Path] = [programs / "maturin", "build", "--locked", "--zig", "--compatibility", COMPATIBILITY]
     run([*maturin, "--target", TARGET, "--profile", PROFILE, "--out", OUTPUT], environment)
     expect_no_paths(built("wheel"))
+    expect_licences(built("wheel"))
     return built("wheel")
 
 
@@ -120,6 +130,7 @@ TAR_FILES = {
     "bin/onnx-gateway": BINARY,
     "lib/onnx-gateway/libonnxruntime.so": RUNTIME / "libonnxruntime.so",
     "share/doc/onnx-gateway/LICENSE": REPOSITORY / "LICENSE",
+    "share/doc/onnx-gateway/THIRD-PARTY.txt": THIRD_PARTY,
     "share/doc/onnx-gateway/CHANGELOG.md": REPOSITORY / "CHANGELOG.md",
     "share/doc/onnx-gateway/installation.md": REPOSITORY / "docs" / "installation.md",
     "share/doc/onnx-gateway/onnxruntime/LICENSE": RUNTIME / "LICENSE",
@@ -176,7 +187,8 @@ def build(kind: str, say: Say) -> Path:
 
 
 def prepare(kinds: list[str], say: Say, *, rebuild: bool) -> None:
-    """Gets what packages are made of: ONNX Runtime, and the binary unless the wheel brings it."""
+    """Gets what packages are made of: ONNX Runtime, licences, and the binary unless the wheel brings it."""
     run([REPOSITORY / "tools" / "setup"])
+    run([REPOSITORY / "tools" / "third-party", "--target", TARGET, "--output", THIRD_PARTY])
     if "wheel" not in kinds and (rebuild or not BINARY.exists()):
         build("wheel", say)

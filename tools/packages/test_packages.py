@@ -93,6 +93,32 @@ def test_every_package_has_the_licences_of_what_it_contains() -> None:
     for name in ("LICENSE", "ThirdPartyNotices.txt"):
         assert f"/usr/share/doc/onnx-gateway/onnxruntime/{name}" in deb
         assert f"share/doc/onnx-gateway/onnxruntime/{name}" in build.TAR_FILES
+    assert "/usr/share/doc/onnx-gateway/THIRD-PARTY.txt" in deb
+    assert "share/doc/onnx-gateway/THIRD-PARTY.txt" in build.TAR_FILES
+    assert str(build.THIRD_PARTY.relative_to(REPOSITORY)) in toml("pyproject.toml")["project"]["license-files"]
+
+
+def test_a_wheel_without_the_licences_of_its_crates_is_refused(tmp_path: Path) -> None:
+    wheel = tmp_path / "gateway.whl"
+    for name, is_refused in (("licenses/LICENSE", True), ("licenses/target/THIRD-PARTY.txt", False)):
+        with zipfile.ZipFile(wheel, "w") as archive:
+            archive.writestr(f"onnx_gateway-0.1.0.dist-info/{name}", "MIT")
+        with pytest.raises(build.NotBuilt) if is_refused else contextlib.nullcontext():
+            build.expect_licences(wheel)
+
+
+def test_the_licences_name_each_crate_with_its_text(tmp_path: Path) -> None:
+    output = tmp_path / "THIRD-PARTY.txt"
+    subprocess.run([REPOSITORY / "tools" / "third-party", "--output", output], check=True)
+    text = output.read_text()
+    overview, _, texts = text.partition("=" * 100)
+    for crate in ("axum", "tokio", "aws-lc-sys", "ort", "zstd-sys"):
+        assert f"\n  {crate} " in overview, crate
+        assert f"{crate} " in texts, crate
+    # These run in the compiler, in the build and in tests alone.
+    for crate in ("syn", "protox", "proptest"):
+        assert f"\n  {crate} " not in overview, crate
+    assert build.found_paths(text.encode()) == []
 
 
 def test_the_unit_starts_what_is_installed() -> None:

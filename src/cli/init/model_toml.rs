@@ -7,15 +7,26 @@ use std::{
 
 use crate::{
     cli::{Failure, examine::Examiner, output},
-    lifecycle::{ModelConfig, Proof},
+    codec::{row_example, tensors_example},
+    lifecycle::{ModelConfig, Proof, short_example_inputs},
     model::{Contract, ElementType, Feature, Labels, Layout, Missing},
 };
 
 /// Most columns that are listed: a contract names all of them or none.
 const MAX_LISTED: usize = 100;
 
+/// Most elements of a request to paste.
+const MAX_ELEMENTS: usize = 64;
+
+/// A `model.toml`, and a request that the model should accept.
+pub(super) struct Described {
+    pub(super) text: String,
+    /// The body; `None` if it would be long.
+    pub(super) example: Option<String>,
+}
+
 /// Describes a model in a `model.toml`. The contract is left as a comment if the model would be refused with it.
-pub(super) fn describe(files: &[PathBuf], model: &Path) -> Result<String, Failure> {
+pub(super) fn describe(files: &[PathBuf], model: &Path) -> Result<Described, Failure> {
     let examiner = Examiner::new(files)?;
     let _progress = output::Progress::start(&format!("proving {}", model.display()));
     let alone = ModelConfig::default();
@@ -26,20 +37,28 @@ pub(super) fn describe(files: &[PathBuf], model: &Path) -> Result<String, Failur
             examiner.declared(model, &alone)?
         }
     };
+    let example = example(&proof);
     let contract = contract(&proof);
     let text = format!("{}{contract}", head(&proof));
     let config: ModelConfig = toml::from_str(&text)?;
     if config.contract.is_none() {
-        return Ok(text);
+        return Ok(Described { text, example });
     }
-    match examiner.compared(model, &config) {
-        Ok(_) => Ok(text),
-        Err(refusal) => {
-            let reason = refusal.to_string();
-            output::warnings(&format!("the contract is left as a comment: with it, {reason}"));
-            Ok(format!("{}{}", head(&proof), commented(&contract)))
-        }
+    if let Err(refusal) = examiner.compared(model, &config) {
+        let reason = refusal.to_string();
+        output::warnings(&format!("the contract is left as a comment: with it, {reason}"));
+        return Ok(Described { text: format!("{}{}", head(&proof), commented(&contract)), example });
     }
+    Ok(Described { text, example })
+}
+
+/// Returns the body of a request that the model should accept; `None` if it would be long.
+fn example(proof: &Proof) -> Option<String> {
+    let Proof { signature, contract, .. } = proof;
+    let layout = Layout::of(signature, contract).ok().flatten().filter(|_| proof.takes_rows());
+    let inputs = short_example_inputs(signature, layout.as_ref(), contract, MAX_ELEMENTS)?;
+    let row = layout.and_then(|layout| row_example(&layout, contract, &inputs));
+    Some(row.unwrap_or_else(|| tensors_example(&inputs)))
 }
 
 /// Writes the settings that are no contract, as comments, and the signature.
@@ -100,38 +119,48 @@ fn features(layout: &Layout, contract: &Contract) -> String {
         return format!("# A row has {count} values; a contract names all of them or none.\n");
     }
     let mut text = String::from(
-        "\n# The columns of a row, in order. A name makes rows by name possible; minimum and maximum refuse other values,\n\
+        "\n# The columns of a row, in order. A name makes rows by name possible; minimum and maximum refuse other numbers,\n\
          # and missing says what stands in for a value that is null or absent.\n",
     );
     for column in 0..count {
         let place_holder = Feature::new(format!("column_{}", column + 1));
         let feature = contract.features.get(column).filter(|_| are_named).unwrap_or(&place_holder);
-        let element_type = layout.element_type(column).map(ElementType::name).unwrap_or_default();
-        let section = section(feature, element_type);
+        let section = section(feature, layout.element_type(column).unwrap_or(ElementType::F32));
         text.push_str(&if are_named { section } else { commented(&section) });
     }
     text
 }
 
-fn section(feature: &Feature, element_type: &str) -> String {
+/// Writes a column, with the keys that its type can have.
+fn section(feature: &Feature, element_type: ElementType) -> String {
     let Feature { name, unit, minimum, maximum, missing } = feature;
-    let mut text = format!("[[contract.features]]  # {element_type}\nname = {}\n", quoted(name));
+    let mut text = format!("[[contract.features]]  # {}\nname = {}\n", element_type.name(), quoted(name));
     let mut add = |key: &str, value: Option<String>, example: &str| {
         let _ = match value {
             Some(value) => writeln!(text, "{key} = {value}"),
             None => writeln!(text, "# {key} = {example}"),
         };
     };
-    add("unit", unit.as_deref().map(quoted), "\"cm\"");
-    add("minimum", minimum.map(number), "0.0");
-    add("maximum", maximum.map(number), "100.0");
+    let are_numbers = !matches!(element_type, ElementType::String | ElementType::Bool);
+    if are_numbers {
+        add("unit", unit.as_deref().map(quoted), "\"cm\"");
+        add("minimum", minimum.map(number), "0.0");
+        add("maximum", maximum.map(number), "100.0");
+    }
     let missing = match missing {
         Missing::Nan => Some(quoted("nan")),
         Missing::Default(serde_json::Value::String(text)) => Some(quoted(text)),
         Missing::Default(serde_json::Value::Number(value)) => Some(value.to_string()),
+        Missing::Default(serde_json::Value::Bool(value)) => Some(value.to_string()),
         Missing::Unspecified | Missing::Refuse | Missing::Default(_) => None,
     };
-    add("missing", missing, "\"nan\"");
+    let example = match element_type {
+        ElementType::String => "\"unknown\"",
+        ElementType::Bool => "false",
+        float if float.is_float() => "\"nan\"",
+        _ => "0",
+    };
+    add("missing", missing, example);
     text
 }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::super::{
     Failure,
-    examine::{Examiner, candidate, config},
+    examine::{Examiner, ModelToml, candidate},
 };
 use crate::{
     config::{Environment, Settings},
@@ -20,6 +20,10 @@ use crate::{
 /// The file in a version's folder.
 const MODEL_FILE: &str = "model.onnx";
 
+/// The ways to name a model.
+const HOW_TO_NAME: &str = "give an .onnx file or a model's folder; for a name, the folder of models by \
+                           GATEWAY__MODELS__REPOSITORY=FOLDER or --config FILE, or a running gateway by --url URL";
+
 /// A model file with the configuration that applies to it.
 pub(super) struct Found {
     source: FolderSource,
@@ -31,7 +35,7 @@ pub(super) struct Found {
 pub(super) fn find(
     model: &str,
     version: Option<&VersionSelector>,
-    model_toml: Option<&Path>,
+    model_toml: &ModelToml,
     settings: &Settings,
 ) -> Result<Found, Failure> {
     let path = Path::new(model);
@@ -40,10 +44,12 @@ pub(super) fn find(
             return Err("--model-version: the model is a file, which is one version".into());
         }
         let (source, candidate) = candidate(path)?;
-        return Ok(Found { source, candidate, config: config(model_toml)? });
+        return Ok(Found { source, candidate, config: model_toml.read(path)? });
     }
-    if model_toml.is_some() {
-        return Err("--model-toml: the model is not a file, and has the model.toml of its repository".into());
+    if let Some(option) = model_toml.option() {
+        return Err(
+            format!("{option}: the model is not a file, and has the model.toml of its repository").into()
+        );
     }
     let (repository, name, own) = if path.is_dir() {
         in_folder(path)?
@@ -56,14 +62,17 @@ pub(super) fn find(
     let shown = repository.display().to_string();
     let source = FolderSource::new(repository);
     let mut found = source.scan().map_err(|error| {
-        format!("{model}: there is no such file or folder, and no repository in {shown}: {error}")
+        format!(
+            "{model}: there is no such file or folder, and no repository in {shown}: {error}: {HOW_TO_NAME}"
+        )
     })?;
     let Some(scanned) = found.models.remove(&name) else {
         let near = nearest(name.as_str(), found.models.keys().map(ModelName::as_str));
-        let near = near.map(|near| format!(": did you mean {near}?")).unwrap_or_default();
-        return Err(
-            format!("{model}: there is no such file or folder, and no such model in {shown}{near}").into()
-        );
+        let near = near.map(|near| format!(" (did you mean {near}?)")).unwrap_or_default();
+        return Err(format!(
+            "{model}: there is no such file or folder, and no such model in {shown}{near}: {HOW_TO_NAME}"
+        )
+        .into());
     };
     of_version(&name, source, scanned, own.as_ref().or(version))
 }

@@ -230,7 +230,7 @@ impl Announcement {
     fn curl(&self, address: SocketAddr, model: &ModelName, example: &Example) -> io::Result<String> {
         let Example { path, body, .. } = example;
         let data = data(&self.folder, model, body)?;
-        let request = format!(" -H 'Content-Type: application/json' -d {}", quoted(&data));
+        let request = format!(" -H 'Content-Type: application/json' -d {}", output::quoted(&data));
         Ok(self.command(&format!("{}{path}", url(address)), &request))
     }
 
@@ -275,11 +275,6 @@ fn url(address: SocketAddr) -> String {
     format!("http://{}", client::reachable(address))
 }
 
-/// Quotes a text for a shell.
-fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', r"'\''"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -296,6 +291,6 @@ mod tests {
 
     #[test]
     fn quotes_stay_what_they_are_in_a_shell() {
-        assert_eq!(quoted(r#"{"a": "it's"}"#), r#"'{"a": "it'\''s"}'"#);
+        assert_eq!(output::quoted(r#"{"a": "it's"}"#), r#"'{"a": "it'\''s"}'"#);
     }
 }

@@ -42,7 +42,7 @@ impl Manager {
     /// Reconciles the models with a scan. Returns false if the repository is empty although models serve.
     fn reconcile(&mut self, found: RepositoryScan) -> bool {
         let presence = self.update_presence(&found);
-        let RepositoryScan { mut models, unreadable, mut notices } = found;
+        let RepositoryScan { mut models, unreadable, mut notices, advice } = found;
         let present: Vec<ModelName> = models.keys().cloned().collect();
         for name in models.keys() {
             self.models.entry(name.clone()).or_default();
@@ -67,7 +67,7 @@ impl Manager {
             self.reconcile_candidates(&name, candidates, presence);
             self.pending.change(&name);
         }
-        notices.extend(self.ineffective_settings(&present));
+        notices.extend(self.ineffective_settings(&present, advice.as_deref()));
         if presence == Presence::Emptied {
             notices.push(Notice::of_emptied_repository(&self.parts.source.location()));
         }
@@ -77,8 +77,9 @@ impl Manager {
         presence != Presence::Emptied
     }
 
-    /// Collects notices of versions, labels and a default model that are configured but missing.
-    fn ineffective_settings(&self, present: &[ModelName]) -> Vec<Notice> {
+    /// Collects notices of versions, labels and a default model that are configured but missing, and of a repository
+    /// without models.
+    fn ineffective_settings(&self, present: &[ModelName], advice: Option<&str>) -> Vec<Notice> {
         let known = |name: &ModelName| self.models.get(name).filter(|model| model.has_versions());
         let of_model = |name: &ModelName| {
             let model = known(name)?;
@@ -88,7 +89,7 @@ impl Manager {
         };
         let default = self.parts.settings.models.default.as_ref().filter(|name| known(name).is_none());
         let is_empty = !self.models.values().any(ManagedModel::has_versions);
-        let repository = is_empty.then(|| Notice::of_empty_repository(&self.parts.source.location()));
+        let repository = is_empty.then(|| Notice::of_empty_repository(&self.parts.source.location(), advice));
         let of_models = present.iter().filter_map(of_model).flatten();
         of_models.chain(default.map(Notice::of_default)).chain(repository).collect()
     }

@@ -14,6 +14,7 @@ mod entries;
 mod known;
 mod local_folder;
 mod named_files;
+mod other_root;
 mod scanner;
 mod strays;
 mod watch;

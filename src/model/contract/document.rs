@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{ContractError, Feature, NonFiniteOutputs, golden::GoldenDocument};
+use crate::model::meant_key;
 
 /// A contract as it is written. An absent field states nothing.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -37,7 +38,12 @@ impl ContractDocument {
     ///
     /// [`ContractError::Malformed`] when it is not a JSON object of this form.
     pub fn parse_json(json: &str) -> Result<Self, ContractError> {
-        let malformed = |error: serde_json::Error| ContractError::Malformed(error.to_string());
+        let malformed = |error: serde_json::Error| {
+            let message = error.to_string();
+            let meant =
+                meant_key(&message).map(|name| format!("; did you mean `{name}`?")).unwrap_or_default();
+            ContractError::Malformed(format!("{message}{meant}"))
+        };
         // Read as a map first, because a derived `Deserialize` would also accept a list of the struct's fields.
         let entries: serde_json::Map<String, Value> = serde_json::from_str(json).map_err(malformed)?;
         Self::deserialize(Value::Object(entries)).map_err(malformed)

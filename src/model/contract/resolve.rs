@@ -51,6 +51,7 @@ impl Contract {
             (contract.features, contract.columns) = (features, columns);
         }
         if let Some(layout) = &layout {
+            check_keys(&contract.features, layout)?;
             contract.take_defaults(layout);
             classes::check(&contract, signature, layout)?;
         }
@@ -114,6 +115,29 @@ fn check_features(features: &[Feature]) -> Result<(), ContractError> {
     Ok(())
 }
 
+/// Refuses what only numbers can have in columns of texts and truth values.
+fn check_keys(features: &[Feature], layout: &Layout) -> Result<(), ContractError> {
+    for (column, feature) in features.iter().enumerate() {
+        let kind = match layout.element_type(column) {
+            Some(ElementType::String) => "texts",
+            Some(ElementType::Bool) => "true and false",
+            _ => continue,
+        };
+        let Feature { name, unit, minimum, maximum, .. } = feature;
+        let keys = [("minimum", minimum.is_some()), ("maximum", maximum.is_some()), ("unit", unit.is_some())];
+        let given: Vec<String> =
+            keys.iter().filter(|(_, is_given)| *is_given).map(|(key, _)| format!("`{key}`")).collect();
+        let (are, them) = if given.len() == 1 { ("is", "it") } else { ("are", "them") };
+        if !given.is_empty() {
+            let given = given.join(" and ");
+            return invalid(format!(
+                "feature `{name}`: {given} {are} for numbers, and its column takes {kind}: remove {them}"
+            ));
+        }
+    }
+    Ok(())
+}
+
 fn check_unique<'a>(kind: &str, names: impl Iterator<Item = &'a str>) -> Result<(), ContractError> {
     let mut seen = HashSet::new();
     for name in names {
@@ -171,10 +195,39 @@ mod tests {
     }
 
     #[test]
+    fn what_only_numbers_have_is_refused_for_texts_and_truth_values() {
+        let problem = |element_type, keys: &str| {
+            let shape = vec![Dimension::Dynamic("N".to_owned()), Dimension::Fixed(2)];
+            let inputs = vec![ValueSpec::tensor("x", element_type, shape)];
+            let signature = Signature { inputs, outputs: Vec::new() };
+            let json = format!(r#"{{"features":[{{"name":"a"}},{{"name":"b",{keys}}}]}}"#);
+            Contract::parse(&json, &signature).map(drop).map_err(|error| error.to_string())
+        };
+        let (text, truth) = (ElementType::String, ElementType::Bool);
+        for (element_type, keys, part) in [
+            (text, r#""minimum":1"#, "`b`: `minimum` is for numbers, and its column takes texts: remove it"),
+            (text, r#""maximum":1,"unit":"cm""#, "`maximum` and `unit` are for numbers, and its column"),
+            (truth, r#""unit":"cm""#, "its column takes true and false: remove it"),
+            (
+                text,
+                r#""missing":"nan""#,
+                "`missing`: texts have no NaN: write \"refuse\", or a text in its place",
+            ),
+            (truth, r#""missing":"nan""#, "write \"refuse\", true or false"),
+            (ElementType::I64, r#""missing":"nan""#, "INT64 has no NaN: write \"refuse\", or a whole number"),
+        ] {
+            let message = problem(element_type, keys).unwrap_err();
+            assert!(message.contains(part), "{keys}: {message}");
+        }
+        assert_eq!(problem(text, r#""missing":{"default":"nan"}"#), Ok(()));
+        assert_eq!(problem(ElementType::I64, r#""unit":"cm","minimum":0"#), Ok(()));
+    }
+
+    #[test]
     fn names_what_is_wrong() {
         for (json, part) in [
             ("[]", "cannot be read"),
-            (r#"{"feature":[]}"#, "unknown field `feature`"),
+            (r#"{"feature":[]}"#, "did you mean `features`?"),
             (r#"{"features":[{"name":"a"},{"name":"a"}]}"#, "the feature `a` occurs twice"),
             (r#"{"features":[{"name":""}]}"#, "a feature has no name"),
             (r#"{"features":[{"name":"a","minimum":2,"maximum":1}]}"#, "minimum 2 above its maximum 1"),

@@ -8,7 +8,7 @@ use crate::{
     auth::{Action, Caller},
     edge::{ApiError, EdgeState, MayRead, Permit, ProblemDocument},
     model::{ElementType, Elements, Feature, GoldenDocument, Schedule, ValueKind, ValueSpec},
-    serving::{ModelMetadata, Servable, ServingError, VersionMetadata},
+    serving::{ModelMetadata, Servable, VersionMetadata},
 };
 
 /// Most categories of a feature that are listed.
@@ -326,7 +326,7 @@ pub(super) async fn one(
     let model = state.serving.models().into_iter().find(|model| model.name == *permit.model);
     model
         .map(|model| Json(document(model, true)))
-        .ok_or(ServingError::ModelNotFound(permit.model.into_inner()).into())
+        .ok_or_else(|| state.serving.model_not_found(&permit.model).into())
 }
 
 fn document(model: ModelMetadata, with_examples: bool) -> ModelDocument {

@@ -129,7 +129,12 @@ async fn predict(
         let layout = servable.layout_of_rows().ok()?;
         Some((&**layout, &servable.contract))
     });
-    let request = PredictRequest::read(&body, model)?;
+    let request = PredictRequest::read(&body, model).map_err(|error| match &servable {
+        Ok(servable) => {
+            error.with_outline(&servable.signature, model.map(|(layout, _)| layout), &servable.contract)
+        }
+        Err(_) => error,
+    })?;
     let servable = servable?;
     let context = permit.context;
     match request.asked() {

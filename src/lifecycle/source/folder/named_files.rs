@@ -1,9 +1,10 @@
-//! Single files in place of a repository, each with the configuration beside it, as a flat file has.
+//! Single files in place of a repository, each with the configuration that belongs to it.
 
 use std::{
     collections::BTreeMap,
     io,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use super::{
@@ -13,7 +14,7 @@ use super::{
 use crate::{
     config::ModelsSettings,
     lifecycle::{
-        Config, RepositoryScan, ScannedModel,
+        Config, RepositoryScan, ScannedModel, VersionedFile, model_toml_of,
         notice::{Grace, Notice},
     },
     model::{ModelName, ModelVersion},
@@ -50,19 +51,21 @@ impl Scanner {
         };
         let version = ModelVersion::new(FLAT_VERSION);
         let candidate = self.candidate(model.clone(), version, &root, &file);
-        let config = self.config_beside(path);
+        let config = self.config_of_file(path);
         let candidates = BTreeMap::from([(version, candidate)]);
         found.models.insert(model, ScannedModel { config, candidates, is_same: false });
     }
 
-    /// Reads the configuration beside a named file, which may be a link to elsewhere.
-    fn config_beside(&mut self, path: &Path) -> Config {
-        let config = path.with_extension("toml");
+    /// Reads the configuration of a named file, which may be a link to elsewhere.
+    fn config_of_file(&mut self, path: &Path) -> Config {
+        let config = model_toml_of(path);
         let (file, root) = match config.canonicalize() {
             Ok(resolved) => with_folder(resolved),
             Err(_) => with_folder(config),
         };
-        self.configs.read(&root, &file)
+        let config = self.configs.read(&root, &file)?;
+        // The configuration of a folder with several versions says which of them serve.
+        if VersionedFile::of(path).is_some() { Ok(Arc::new(config.of_one_version())) } else { Ok(config) }
     }
 }
 
@@ -74,7 +77,7 @@ fn with_folder(file: PathBuf) -> (PathBuf, PathBuf) {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, os::unix::fs::symlink, sync::Arc};
+    use std::{fs, os::unix::fs::symlink};
 
     use super::*;
     use crate::lifecycle::{ModelConfig, source_of};
@@ -104,6 +107,20 @@ mod tests {
         let expected = ModelConfig { allow_breaking_changes: true, ..ModelConfig::default() };
         assert_eq!(config("wine"), Ok(Arc::new(expected)));
         assert!(config("rose").unwrap_err().starts_with("rose.toml: unknown field `nonsense`"));
+    }
+
+    #[test]
+    fn a_version_in_a_repository_has_the_configuration_of_its_model() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("wine/2/model.onnx");
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(&file, iris()).unwrap();
+        let config = "allow_breaking_changes = true\nversions = 2\n[labels]\nstable = 2";
+        fs::write(folder.path().join("wine/model.toml"), config).unwrap();
+        let found = scan(&[file]);
+        let model = found.models.values().next().unwrap();
+        let expected = ModelConfig { allow_breaking_changes: true, ..ModelConfig::default() };
+        assert_eq!(model.config, Ok(Arc::new(expected)));
     }
 
     #[test]

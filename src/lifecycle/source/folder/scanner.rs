@@ -13,7 +13,7 @@ use super::{
     describe::{Described, signatures},
     entries::{Entry, visible_entries},
     known::Known,
-    model_file, strays,
+    model_file, other_root, strays,
 };
 use crate::{
     lifecycle::{
@@ -77,6 +77,15 @@ impl Scanner {
             let used = used_files(&found);
             // A model may be a link to such a file.
             found.notices.retain(|notice| !used.contains(&root.join(&notice.subject)));
+        }
+        if found.models.is_empty()
+            && let Some(other) = other_root::find(&self.repository, &root, &entries)
+        {
+            if other.is_certain {
+                // They would say to move files that lie where they should.
+                found.notices.clear();
+            }
+            found.advice = Some(other.advice);
         }
         self.forget_removed(&found);
         Ok(found)

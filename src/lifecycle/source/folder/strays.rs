@@ -9,6 +9,7 @@ use super::{
     CONFIG_FILE, MODEL_FILE,
     data::is_data,
     entries::{Entry, visible_entries},
+    other_root,
 };
 use crate::{
     lifecycle::notice::{Grace, Notice},
@@ -215,8 +216,15 @@ pub(super) fn in_model(
     notices.extend(folders.into_iter().filter_map(|Entry { name: number, path, .. }| {
         let error = number.parse::<ModelVersion>().err()?;
         let shown = format!("{name}/{number}");
-        let found = found_instead(path, &shown, &expected, MAX_DEPTH);
-        let text = found.map_or_else(|| error.to_string(), |found| format!("{error}: {found}"));
+        let text = if other_root::holds_versions(path) {
+            format!(
+                "holds versions, as a model does: move it up into the repository, or give the folder {name} as the \
+                 repository"
+            )
+        } else {
+            let found = found_instead(path, &shown, &expected, MAX_DEPTH);
+            found.map_or_else(|| error.to_string(), |found| format!("{error}: {found}"))
+        };
         Some(Notice { grace: Grace::None, ..about(number, shown, text) })
     }));
     notices

@@ -150,8 +150,8 @@ fn every_file_in_a_wrong_place_is_told_of_with_the_right_one() {
             "a/v1: a version is a whole number from 0 to 18446744073709551615 without leading zeros: expected a/1/model.onnx, found a/v1/model.onnx: move it there",
         ),
         (
-            &["group/a/1/model.onnx"],
-            "group/a: a version is a whole number from 0 to 18446744073709551615 without leading zeros: expected group/1/model.onnx, found group/a/1/model.onnx: move it there",
+            &["b.onnx", "group/a/1/model.onnx"],
+            "group/a: holds versions, as a model does: move it up into the repository, or give the folder group as the repository",
         ),
     ] {
         assert_eq!(said_of(files), [expected], "{files:?}");
@@ -161,6 +161,53 @@ fn every_file_in_a_wrong_place_is_told_of_with_the_right_one() {
         unnamed.len() == 1 && unnamed[0].starts_with("a b/1/model.onnx: a model name has"),
         "{unnamed:?}"
     );
+}
+
+#[test]
+fn a_repository_one_folder_too_high_or_too_low_is_told_of_with_the_right_one() {
+    let scan = |files: &[&str], repository: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        for file in files {
+            write(&folder.path().join(file), &iris());
+        }
+        let found = FolderSource::new(folder.path().join(repository)).scan().unwrap();
+        let advice = found.advice.map(|advice| advice.replace(folder.path().to_str().unwrap(), "R"));
+        (advice.unwrap_or_default(), found.notices.len())
+    };
+    let versions = &["models/iris/1/model.onnx", "models/wine/2/model.onnx", "models/a.onnx"][..];
+    for (files, repository, expected) in [
+        (
+            versions,
+            "",
+            ("holds no model, but R/models does (iris, wine): give that folder as the repository", 0),
+        ),
+        (
+            &["deploy/models/iris/1/model.onnx"],
+            "",
+            ("holds no model, but R/deploy/models does (iris): give that folder as the repository", 0),
+        ),
+        (
+            versions,
+            "models/iris",
+            (
+                "is the folder of one model, with its versions (1/model.onnx): give R/models as the repository, for the model `iris`",
+                0,
+            ),
+        ),
+        (
+            &["a/1/x.txt", "models/iris.onnx", "models/wine.onnx"],
+            "",
+            ("holds no model, but R/models does (iris, wine): give that folder as the repository", 2),
+        ),
+        // These lie in wrong places, each with a notice.
+        (&["churn/churn.onnx"], "", ("", 1)),
+        (&["churn/model.onnx"], "", ("", 1)),
+        (&["churn/forest.onnx", "wine/forest.onnx"], "", ("", 2)),
+        (versions, "models", ("", 0)),
+    ] {
+        let (advice, notices) = scan(files, repository);
+        assert_eq!((advice.as_str(), notices), expected, "{files:?} {repository}");
+    }
 }
 
 #[test]

@@ -39,6 +39,12 @@ export function number(value) {
   return String(Number(value.toPrecision(4)));
 }
 
+/** Formats a number a second, as people say it: a second of samples is never exactly one. */
+export function rate(value) {
+  if (value > 0 && value < 0.05) return '< 0.1';
+  return String(Number(value.toFixed(value < 10 ? 1 : 0)));
+}
+
 /** Formats a share from 0 to 1. */
 export function percent(share) {
   const value = share * 100;

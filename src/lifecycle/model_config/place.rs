@@ -1,0 +1,81 @@
+//! Place of a model's file in a repository, and of the `model.toml` that belongs to it.
+
+use std::path::{Path, PathBuf};
+
+use crate::model::{ModelName, ModelVersion};
+
+/// The name of a model's file in a version's folder.
+const MODEL_FILE: &str = "model.onnx";
+
+/// The name of a model's configuration in its folder.
+const CONFIG_FILE: &str = "model.toml";
+
+/// The parts of a path `REPOSITORY/NAME/VERSION/model.onnx`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VersionedFile<'p> {
+    /// The folder of the repository.
+    pub repository: &'p Path,
+    /// The model.
+    pub name: ModelName,
+    /// The version.
+    pub version: ModelVersion,
+}
+
+impl<'p> VersionedFile<'p> {
+    /// Takes a path apart; `None` if it is not of this form.
+    #[must_use]
+    pub fn of(file: &'p Path) -> Option<Self> {
+        let version = file.parent()?;
+        let model = version.parent()?;
+        let (name, number) = (model.file_name()?.to_str()?, version.file_name()?.to_str()?);
+        let is_named = file.file_name().is_some_and(|name| name == MODEL_FILE);
+        let parts = || {
+            Some(Self {
+                repository: model.parent()?,
+                name: name.parse().ok()?,
+                version: number.parse().ok()?,
+            })
+        };
+        if is_named { parts() } else { None }
+    }
+
+    /// Returns the place of the model's configuration.
+    #[must_use]
+    pub fn model_toml(&self) -> PathBuf {
+        self.repository.join(self.name.as_str()).join(CONFIG_FILE)
+    }
+}
+
+/// Returns the place of the configuration that belongs to a model's file: `NAME/model.toml` for
+/// `NAME/VERSION/model.onnx`, and `NAME.toml` for `NAME.onnx`.
+#[must_use]
+pub fn model_toml_of(file: &Path) -> PathBuf {
+    // A path such as `1/model.onnx` shows the model's name only as an absolute one.
+    let absolute = std::path::absolute(file).unwrap_or_default();
+    let versioned = VersionedFile::of(file).or_else(|| VersionedFile::of(&absolute));
+    versioned.map_or_else(|| file.with_extension("toml"), |versioned| versioned.model_toml())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_versioned_file_has_the_configuration_of_its_model() {
+        for (file, expected) in [
+            ("/srv/models/iris/3/model.onnx", "/srv/models/iris/model.toml"),
+            ("models/iris/3/model.onnx", "models/iris/model.toml"),
+            ("iris/3/model.onnx", "iris/model.toml"),
+            ("/srv/iris.onnx", "/srv/iris.toml"),
+            ("iris.onnx", "iris.toml"),
+            ("/srv/iris/latest/model.onnx", "/srv/iris/latest/model.toml"),
+            ("/srv/iris/3/iris.onnx", "/srv/iris/3/iris.toml"),
+            ("/model.onnx", "/model.toml"),
+        ] {
+            assert_eq!(model_toml_of(Path::new(file)), Path::new(expected), "{file}");
+        }
+        // The model's name is that of the working directory.
+        let here = std::path::absolute("model.toml").unwrap();
+        assert_eq!(model_toml_of(Path::new("3/model.onnx")), here);
+    }
+}
