@@ -26,6 +26,9 @@ impl BodyError {
     }
 }
 
+/// Longest body that is first read without the place of every value.
+const MAX_UNTRACKED_BYTES: usize = 16 * 1024;
+
 /// Returns true if the text can only be an object. A derived `Deserialize` would also read a struct's fields from a
 /// list.
 fn is_object(bytes: &[u8]) -> bool {
@@ -38,6 +41,14 @@ fn is_object(bytes: &[u8]) -> bool {
 ///
 /// If the text is not JSON, or of another form, both with the place.
 pub fn parse<'b, T: Deserialize<'b>>(bytes: &'b [u8]) -> Result<T, BodyError> {
+    // Most bodies are valid, and places are for errors. A long body is not read twice for one.
+    let text = without_mark(bytes);
+    if text.len() <= MAX_UNTRACKED_BYTES
+        && is_object(text)
+        && let Ok(value) = serde_json::from_slice(text)
+    {
+        return Ok(value);
+    }
     parse_seed(bytes, PhantomData)
 }
 

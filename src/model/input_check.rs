@@ -66,9 +66,12 @@ pub fn documents_to_tensors(
 
 fn check_names<'n>(
     signature: &Signature,
-    names: impl Iterator<Item = &'n str>,
+    names: impl Iterator<Item = &'n str> + Clone,
     violations: &mut Violations<InputViolation>,
 ) {
+    if names.clone().eq(signature.inputs.iter().map(|spec| spec.name.as_str())) {
+        return;
+    }
     let mut given = HashSet::new();
     for name in names {
         if signature.input(name).is_none() {

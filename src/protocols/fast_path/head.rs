@@ -40,10 +40,10 @@ impl Target {
             return at(FastRoute::TensorFlowPredict, path.strip_suffix(":predict")?);
         }
         let target = path.strip_prefix("/v2/models/")?.strip_suffix("/infer")?;
-        match target.split_once("/versions/") {
+        match target.split_once('/') {
             None => at(FastRoute::Infer, target),
             Some((model, version)) => {
-                let version = Some(version.parse().ok()?);
+                let version = Some(version.strip_prefix("versions/")?.parse().ok()?);
                 Some(Self { version, ..at(FastRoute::VersionInfer, model)? })
             }
         }

@@ -124,7 +124,7 @@ impl Request<'_> {
         drop(message);
         match self.called(&name, arguments.unwrap_or_default(), &id).await {
             Ok(response) => Ok(response),
-            Err(ApiError::NoSuchName | ApiError::Serving(ServingError::ModelNotFound(_))) => {
+            Err(ApiError::NoSuchName | ApiError::Serving(ServingError::ModelNotFound { .. })) => {
                 let message = "there is no such tool: `tools/list` has their names";
                 Err(RpcError::of_message(ErrorData::invalid_params(message, None)))
             }

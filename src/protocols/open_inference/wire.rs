@@ -8,6 +8,7 @@ mod metadata;
 mod output_error;
 mod outputs;
 mod parameters;
+mod place;
 mod request;
 mod response;
 mod statistics;
@@ -21,6 +22,7 @@ pub use metadata::{
 pub use output_error::OutputError;
 pub use outputs::{OutputTensor, RequestedOutput, check_requested, output_tensors};
 pub use parameters::Parameters;
+pub use place::Place;
 pub use request::{InferRequest, read_infer_request, read_raw_request};
 pub use response::write_infer_response;
 pub use statistics::{

@@ -68,7 +68,7 @@ async fn a_model_that_fails_in_service_is_taken_back() {
     let own_failures: Arc<Mutex<Vec<Instant>>> = Arc::default();
     let (bad_digest, failed) = (digest(&bad), Arc::clone(&own_failures));
     let check = move |seen: &Seen| {
-        if seen.status == 500 && seen.index == failing && seen.body["code"] == "non_finite_output" {
+        if seen.status == 422 && seen.index == failing && seen.body["code"] == "non_finite_output" {
             failed.lock().unwrap().push(Instant::now());
             return Ok(());
         }

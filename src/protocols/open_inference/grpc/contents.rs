@@ -4,7 +4,7 @@ use super::proto::InferTensorContents;
 use crate::{
     codec::FieldError,
     model::{ElementType, TensorData},
-    protocols::open_inference::wire::TensorForm,
+    protocols::open_inference::wire::{Place, TensorForm},
 };
 
 /// Returns the field for elements of a type; `None` for 16-bit floats, which have none.
@@ -28,35 +28,34 @@ fn field_of(element_type: ElementType) -> Option<&'static str> {
 ///
 /// If they are in another field, too many, too few, or do not fit their type.
 pub(super) fn elements(
-    place: &str,
+    place: Place,
     form: &TensorForm,
     contents: InferTensorContents,
 ) -> Result<TensorData, FieldError> {
     let TensorForm { element_type, ref shape, count } = *form;
     let field = field_of(element_type).ok_or_else(|| {
         let message = format!("elements of {element_type} have no contents field: send raw_input_contents");
-        FieldError::new(place, "wrong_form", message)
+        FieldError::new(format!("{place}/contents"), "wrong_form", message)
     })?;
-    let place = format!("{place}/{field}");
+    let place = || format!("{place}/contents/{field}");
     for (other, given) in counts(&contents) {
         if other == field && given != count {
             let message = format!("the shape {shape:?} holds {count} elements, not {given}");
-            return Err(FieldError::new(place, "wrong_count", message));
+            return Err(FieldError::new(place(), "wrong_count", message));
         }
         if other != field && given > 0 {
             let message = format!("elements of {element_type} belong here, not in {other}");
-            return Err(FieldError::new(place, "wrong_form", message));
+            return Err(FieldError::new(place(), "wrong_form", message));
         }
     }
-    let place = place.as_str();
     Ok(match element_type {
         ElementType::Bool => TensorData::Bool(contents.bool_contents),
-        ElementType::I8 => TensorData::I8(narrowed(place, element_type, contents.int_contents)?.into()),
-        ElementType::I16 => TensorData::I16(narrowed(place, element_type, contents.int_contents)?.into()),
+        ElementType::I8 => TensorData::I8(narrowed(&place, element_type, contents.int_contents)?.into()),
+        ElementType::I16 => TensorData::I16(narrowed(&place, element_type, contents.int_contents)?.into()),
         ElementType::I32 => TensorData::I32(contents.int_contents.into()),
         ElementType::I64 => TensorData::I64(contents.int64_contents.into()),
-        ElementType::U8 => TensorData::U8(narrowed(place, element_type, contents.uint_contents)?.into()),
-        ElementType::U16 => TensorData::U16(narrowed(place, element_type, contents.uint_contents)?.into()),
+        ElementType::U8 => TensorData::U8(narrowed(&place, element_type, contents.uint_contents)?.into()),
+        ElementType::U16 => TensorData::U16(narrowed(&place, element_type, contents.uint_contents)?.into()),
         ElementType::U32 => TensorData::U32(contents.uint_contents.into()),
         ElementType::U64 => TensorData::U64(contents.uint64_contents.into()),
         ElementType::F32 => TensorData::F32(contents.fp32_contents.into()),
@@ -64,7 +63,7 @@ pub(super) fn elements(
         ElementType::String | ElementType::F16 | ElementType::Bf16 => {
             let text = |(index, bytes): (usize, &bytes::Bytes)| {
                 str::from_utf8(bytes).map(str::to_owned).map_err(|_| {
-                    FieldError::new(format!("{place}/{index}"), "wrong_bytes", "this is not UTF-8")
+                    FieldError::new(format!("{}/{index}", place()), "wrong_bytes", "this is not UTF-8")
                 })
             };
             let texts = contents.bytes_contents.iter().enumerate().map(text);
@@ -87,14 +86,14 @@ fn counts(contents: &InferTensorContents) -> [(&'static str, usize); 8] {
 }
 
 fn narrowed<W: Copy + std::fmt::Display, N: TryFrom<W>>(
-    place: &str,
+    place: &impl Fn() -> String,
     element_type: ElementType,
     wide: Vec<W>,
 ) -> Result<Vec<N>, FieldError> {
     let narrow = |(index, number): (usize, W)| {
         N::try_from(number).map_err(|_| {
             let message = format!("{number} does not fit {element_type}");
-            FieldError::new(format!("{place}/{index}"), "does_not_fit", message)
+            FieldError::new(format!("{}/{index}", place()), "does_not_fit", message)
         })
     };
     wide.into_iter().enumerate().map(narrow).collect()
@@ -153,7 +152,7 @@ mod tests {
             TensorData::String(vec![String::new(), "größer".to_owned()]),
         ] {
             let written = contents(&data).unwrap();
-            assert_eq!(elements("", &form(data.element_type(), 2), written), Ok(data));
+            assert_eq!(elements(Place::Input(0), &form(data.element_type(), 2), written), Ok(data));
         }
         assert!(contents(&TensorData::F16(vec![f16::ONE].into())).is_none());
     }
@@ -162,7 +161,7 @@ mod tests {
     fn elements_that_are_something_else_are_refused_with_their_place() {
         let read = |element_type, count, contents| {
             let FieldError { pointer, code, .. } =
-                elements("/contents", &form(element_type, count), contents).unwrap_err();
+                elements(Place::Input(0), &form(element_type, count), contents).unwrap_err();
             (pointer, code.into_owned())
         };
         let int_contents = |numbers: &[i32]| InferTensorContents {
@@ -171,21 +170,30 @@ mod tests {
         };
         let error = |pointer: &str, code: &str| (pointer.to_owned(), code.to_owned());
         let read_int = |element_type, numbers: &[i32]| read(element_type, 2, int_contents(numbers));
-        assert_eq!(read_int(ElementType::I8, &[0, 128]), error("/contents/int_contents/1", "does_not_fit"));
-        assert_eq!(read_int(ElementType::I16, &[0]), error("/contents/int_contents", "wrong_count"));
-        assert_eq!(read_int(ElementType::I64, &[0, 0]), error("/contents/int64_contents", "wrong_form"));
-        assert_eq!(read_int(ElementType::F16, &[0, 0]), error("/contents", "wrong_form"));
+        assert_eq!(
+            read_int(ElementType::I8, &[0, 128]),
+            error("/inputs/0/contents/int_contents/1", "does_not_fit")
+        );
+        assert_eq!(read_int(ElementType::I16, &[0]), error("/inputs/0/contents/int_contents", "wrong_count"));
+        assert_eq!(
+            read_int(ElementType::I64, &[0, 0]),
+            error("/inputs/0/contents/int64_contents", "wrong_form")
+        );
+        assert_eq!(read_int(ElementType::F16, &[0, 0]), error("/inputs/0/contents", "wrong_form"));
         let unsigned = InferTensorContents { uint_contents: vec![300], ..InferTensorContents::default() };
         assert_eq!(
             read(ElementType::U8, 1, unsigned.clone()),
-            error("/contents/uint_contents/0", "does_not_fit")
+            error("/inputs/0/contents/uint_contents/0", "does_not_fit")
         );
         let both = InferTensorContents { int_contents: vec![1], ..unsigned };
-        assert_eq!(read(ElementType::U8, 1, both), error("/contents/uint_contents", "wrong_form"));
+        assert_eq!(read(ElementType::U8, 1, both), error("/inputs/0/contents/uint_contents", "wrong_form"));
         let no_text = InferTensorContents {
             bytes_contents: vec![bytes::Bytes::from_static(b"\xff")],
             ..InferTensorContents::default()
         };
-        assert_eq!(read(ElementType::String, 1, no_text), error("/contents/bytes_contents/0", "wrong_bytes"));
+        assert_eq!(
+            read(ElementType::String, 1, no_text),
+            error("/inputs/0/contents/bytes_contents/0", "wrong_bytes")
+        );
     }
 }

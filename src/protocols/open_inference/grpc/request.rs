@@ -18,7 +18,7 @@ use crate::{
     codec::{FieldError, tensor_bytes::elements_from_bytes},
     edge::ApiError,
     model::Tensor,
-    protocols::open_inference::wire::{InferRequest, Parameters, RequestedOutput, TensorForm},
+    protocols::open_inference::wire::{InferRequest, Parameters, Place, RequestedOutput, TensorForm},
 };
 
 /// Returns the caller: an extension that only the authentication layer adds.
@@ -39,12 +39,12 @@ pub(super) fn chosen_version(version: &str) -> Option<&str> {
 pub(super) fn read(message: ModelInferRequest) -> Result<InferRequest, FieldError> {
     let ModelInferRequest { id, parameters, inputs, outputs, raw_input_contents: raw, .. } = message;
     let parameters = read_parameters(parameters);
-    parameters.check("")?;
-    let (timeout, priority) = (parameters.timeout("")?, parameters.priority("")?);
+    parameters.check(Place::Request)?;
+    let (timeout, priority) = (parameters.timeout(Place::Request)?, parameters.priority(Place::Request)?);
     let is_raw = !raw.is_empty();
     let requested = outputs.into_iter().enumerate().map(|(index, output)| {
         let parameters = read_parameters(output.parameters);
-        RequestedOutput::read(&format!("/outputs/{index}"), output.name, &parameters, is_raw)
+        RequestedOutput::read(Place::Output(index), output.name, &parameters, is_raw)
     });
     let outputs = requested.collect::<Result<_, _>>()?;
     if is_raw && raw.len() != inputs.len() {
@@ -60,10 +60,10 @@ pub(super) fn read(message: ModelInferRequest) -> Result<InferRequest, FieldErro
 
 /// Reads an input with its name; `raw` are its elements if the message holds them separately.
 fn tensor(index: usize, input: InferInputTensor, raw: Option<Bytes>) -> Result<(String, Tensor), FieldError> {
-    let place = format!("/inputs/{index}");
+    let place = Place::Input(index);
     let InferInputTensor { name, datatype, shape, parameters, contents } = input;
-    read_parameters(parameters).check_tensor(&place)?;
-    let form = TensorForm::read(&place, &datatype, &shape)?;
+    read_parameters(parameters).check_tensor(place)?;
+    let form = TensorForm::read(place, &datatype, &shape)?;
     let data = match (raw, contents) {
         (Some(bytes), None) => {
             elements_from_bytes(form.element_type, form.count, bytes).map_err(|error| {
@@ -74,9 +74,9 @@ fn tensor(index: usize, input: InferInputTensor, raw: Option<Bytes>) -> Result<(
             let message = "a request with raw_input_contents must have no contents here";
             return Err(FieldError::new(format!("{place}/contents"), "wrong_form", message));
         }
-        (None, contents) => elements(&format!("{place}/contents"), &form, contents.unwrap_or_default())?,
+        (None, contents) => elements(place, &form, contents.unwrap_or_default())?,
     };
-    Ok((name, form.tensor(&place, data)?))
+    Ok((name, form.tensor(place, data)?))
 }
 
 fn read_parameters(parameters: BTreeMap<String, InferParameter>) -> Parameters {

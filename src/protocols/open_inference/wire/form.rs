@@ -1,5 +1,6 @@
 //! The declared form of a tensor: element type and shape.
 
+use super::Place;
 use crate::{
     codec::FieldError,
     model::{ElementType, Tensor, TensorData},
@@ -17,12 +18,12 @@ pub struct TensorForm {
 }
 
 impl TensorForm {
-    /// Reads the form declared at `place`, a JSON pointer. Sizes are signed, so that an error can name a negative one.
+    /// Reads the form declared at a place. Sizes are signed, so that an error can name a negative one.
     ///
     /// # Errors
     ///
     /// If the type is unknown, a size is negative, or the number of elements overflows.
-    pub fn read(place: &str, datatype: &str, shape: &[i64]) -> Result<Self, FieldError> {
+    pub fn read(place: Place, datatype: &str, shape: &[i64]) -> Result<Self, FieldError> {
         let wrong = |path: String, code: &'static str, message: String| {
             FieldError::new(format!("{place}{path}"), code, message)
         };
@@ -45,9 +46,9 @@ impl TensorForm {
     /// # Errors
     ///
     /// If their number does not match the shape.
-    pub fn tensor(self, place: &str, data: TensorData) -> Result<Tensor, FieldError> {
+    pub fn tensor(self, place: Place, data: TensorData) -> Result<Tensor, FieldError> {
         Tensor::new(self.shape, data)
-            .map_err(|error| FieldError::new(place, "wrong_shape", error.to_string()))
+            .map_err(|error| FieldError::new(place.to_string(), "wrong_shape", error.to_string()))
     }
 }
 

@@ -9,7 +9,7 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use super::{form::TensorForm, parameters::Parameters};
+use super::{Place, form::TensorForm, parameters::Parameters};
 use crate::{
     codec::{
         FieldError,
@@ -71,7 +71,7 @@ impl Visitor<'_> for SizeVisitor {
 
 impl InputDocument<'_> {
     /// Returns the tensor and takes its bytes from `binary`, the part of the body that no input has taken yet.
-    pub(super) fn tensor(&self, place: &str, binary: &mut Bytes) -> Result<Tensor, FieldError> {
+    pub(super) fn tensor(&self, place: Place, binary: &mut Bytes) -> Result<Tensor, FieldError> {
         let wrong = |path: String, code: &'static str, message: String| {
             FieldError::new(format!("{place}{path}"), code, message)
         };

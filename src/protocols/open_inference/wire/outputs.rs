@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{classification, output_error::OutputError, parameters::Parameters};
+use super::{Place, classification, output_error::OutputError, parameters::Parameters};
 use crate::{
     codec::FieldError,
     model::{Contract, Signature, Tensor, Value},
@@ -20,13 +20,13 @@ pub struct RequestedOutput {
 }
 
 impl RequestedOutput {
-    /// Reads the output requested at `place`, a JSON pointer; `binary_outputs` is the default for its form.
+    /// Reads the output requested at a place; `binary_outputs` is the default for its form.
     ///
     /// # Errors
     ///
     /// If a parameter is not valid.
     pub fn read(
-        place: &str,
+        place: Place,
         name: String,
         parameters: &Parameters,
         binary_outputs: bool,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
+use super::Place;
 use crate::{
     codec::{FieldError, field_error::escape},
     model::{Cell, number},
@@ -28,12 +29,12 @@ impl Parameters {
     /// The priority of requests that can wait.
     const LEAST_URGENT: u8 = 10;
 
-    /// Checks the values and names of all parameters; `place`, a JSON pointer, is their place.
+    /// Checks the values and names of all parameters at a place.
     ///
     /// # Errors
     ///
     /// If a value is not a text, a number or a boolean, or a name is reserved.
-    pub fn check(&self, place: &str) -> Result<(), FieldError> {
+    pub fn check(&self, place: Place) -> Result<(), FieldError> {
         for (name, value) in &self.0 {
             if value.is_null() || value.is_array() || value.is_object() {
                 return Err(fault(place, name, "expected a text, a number, true or false"));
@@ -50,7 +51,7 @@ impl Parameters {
     /// # Errors
     ///
     /// As [`Parameters::check`], and if they name shared memory.
-    pub fn check_tensor(&self, place: &str) -> Result<(), FieldError> {
+    pub fn check_tensor(&self, place: Place) -> Result<(), FieldError> {
         self.check(place)?;
         let region = "shared_memory_region";
         if self.0.contains_key(region) {
@@ -60,13 +61,13 @@ impl Parameters {
         Ok(())
     }
 
-    pub(super) fn truth(&self, place: &str, name: &str) -> Result<Option<bool>, FieldError> {
+    pub(super) fn truth(&self, place: Place, name: &str) -> Result<Option<bool>, FieldError> {
         let truth =
             |value: &Value| value.as_bool().ok_or_else(|| fault(place, name, "expected true or false"));
         self.0.get(name).map(truth).transpose()
     }
 
-    pub(super) fn count(&self, place: &str, name: &str) -> Result<Option<usize>, FieldError> {
+    pub(super) fn count(&self, place: Place, name: &str) -> Result<Option<usize>, FieldError> {
         let count = |value: &Value| {
             let number = value.as_number().and_then(|written| match number(&written.to_string()) {
                 Cell::Integer(number) => usize::try_from(number).ok(),
@@ -77,7 +78,7 @@ impl Parameters {
         self.0.get(name).map(count).transpose()
     }
 
-    pub(super) fn positive_count(&self, place: &str, name: &str) -> Result<Option<usize>, FieldError> {
+    pub(super) fn positive_count(&self, place: Place, name: &str) -> Result<Option<usize>, FieldError> {
         match self.count(place, name)? {
             Some(0) => Err(fault(place, name, "expected a whole number from 1")),
             other => Ok(other),
@@ -89,7 +90,7 @@ impl Parameters {
     /// # Errors
     ///
     /// If it is not a whole number from 0.
-    pub fn timeout(&self, place: &str) -> Result<Option<Duration>, FieldError> {
+    pub fn timeout(&self, place: Place) -> Result<Option<Duration>, FieldError> {
         let microseconds = self.count(place, "timeout")?.filter(|microseconds| *microseconds > 0);
         Ok(microseconds
             .map(|microseconds| Duration::from_micros(u64::try_from(microseconds).unwrap_or(u64::MAX))))
@@ -101,7 +102,7 @@ impl Parameters {
     /// # Errors
     ///
     /// If it is not a whole number from 0 to 10.
-    pub fn priority(&self, place: &str) -> Result<u8, FieldError> {
+    pub fn priority(&self, place: Place) -> Result<u8, FieldError> {
         let priority = self.count(place, "priority")?.unwrap_or_default().saturating_sub(1);
         match u8::try_from(priority) {
             Ok(priority) if priority < Self::LEAST_URGENT => Ok(priority),
@@ -116,6 +117,6 @@ impl FromIterator<(String, Value)> for Parameters {
     }
 }
 
-fn fault(place: &str, name: &str, message: &str) -> FieldError {
+fn fault(place: Place, name: &str, message: &str) -> FieldError {
     FieldError::new(format!("{place}/parameters/{}", escape(name)), "wrong_parameter", message)
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::Deserialize;
 
-use super::{form::count, input::InputDocument, outputs::RequestedOutput, parameters::Parameters};
+use super::{Place, form::count, input::InputDocument, outputs::RequestedOutput, parameters::Parameters};
 use crate::{
     codec::{BodyError, FieldError, body::parse, tensor_bytes::elements_from_bytes},
     model::{Dimension, ElementType, Signature, Tensor, TensorData},
@@ -74,19 +74,19 @@ pub fn read_infer_request(body: &Bytes, json_bytes: Option<usize>) -> Result<Inf
         (error, _) => error,
     })?;
     let (id, inputs) = (document.id, document.inputs);
-    document.parameters.check("").map_err(invalid)?;
-    let timeout = document.parameters.timeout("").map_err(invalid)?;
-    let priority = document.parameters.priority("").map_err(invalid)?;
+    document.parameters.check(Place::Request).map_err(invalid)?;
+    let timeout = document.parameters.timeout(Place::Request).map_err(invalid)?;
+    let priority = document.parameters.priority(Place::Request).map_err(invalid)?;
     let binary_outputs =
-        document.parameters.truth("", "binary_data_output").map_err(invalid)?.unwrap_or_default();
+        document.parameters.truth(Place::Request, "binary_data_output").map_err(invalid)?.unwrap_or_default();
     let requested = |(index, OutputDocument { name, parameters }): (usize, OutputDocument)| {
-        RequestedOutput::read(&format!("/outputs/{index}"), name, &parameters, binary_outputs)
+        RequestedOutput::read(Place::Output(index), name, &parameters, binary_outputs)
     };
     let outputs = document.outputs.unwrap_or_default().into_iter().enumerate().map(requested);
     let outputs = outputs.collect::<Result<_, _>>().map_err(invalid)?;
     let mut tensors = Vec::with_capacity(inputs.len());
     for (index, input) in inputs.into_iter().enumerate() {
-        let tensor = input.tensor(&format!("/inputs/{index}"), &mut binary).map_err(invalid)?;
+        let tensor = input.tensor(Place::Input(index), &mut binary).map_err(invalid)?;
         tensors.push((input.name, tensor));
     }
     if !binary.is_empty() {

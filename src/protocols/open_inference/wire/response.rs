@@ -13,6 +13,9 @@ use crate::{
 /// Minimum total size at which tensors are sent without copying; smaller ones are joined with the JSON.
 const APART_BYTES: usize = 1024 * 1024;
 
+/// Length of the JSON of a short response: of one row.
+const SHORT_BYTES: usize = 512;
+
 /// A written response.
 #[derive(Debug)]
 pub struct InferResponse {
@@ -40,12 +43,9 @@ pub fn write_infer_response(
             bytes: output.binary.then(|| elements_to_bytes(output.tensor.data())),
         })
         .collect();
-    let json = serde_json::to_vec(&Document {
-        model_name: model.as_str(),
-        model_version: version,
-        id,
-        outputs: &written,
-    })?;
+    let mut json = Vec::with_capacity(SHORT_BYTES);
+    let document = Document { model_name: model.as_str(), model_version: version, id, outputs: &written };
+    serde_json::to_writer(&mut json, &document)?;
     let binary: Vec<Bytes> = written.into_iter().filter_map(|output| output.bytes).collect();
     let total: usize = binary.iter().map(Bytes::len).sum();
     if total == 0 {
