@@ -404,7 +404,7 @@ async fn tokens_are_believed_no_longer_by_the_short_way() {
 }
 
 /// Few requests, which no test gets back.
-fn quotas(address: u32, caller: u32) -> impl FnOnce(&mut Settings) {
+pub fn quotas(address: u32, caller: u32) -> impl FnOnce(&mut Settings) {
     move |settings| {
         let limit = &mut settings.rate_limit;
         limit.enabled = true;

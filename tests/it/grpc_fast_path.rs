@@ -4,19 +4,21 @@
 use axum::http::{HeaderMap, Request};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
-use onnx_gateway::{
-    config::Settings,
-    protocols::open_inference::grpc::proto::{ModelInferRequest, infer_parameter::ParameterChoice},
+use onnx_gateway::protocols::open_inference::grpc::proto::{
+    ModelInferRequest, infer_parameter::ParameterChoice,
 };
 use prost::Message;
 use serde_json::{Value, json};
 use tonic::{Code, body::Body};
 
-use crate::support::{
-    TestGateway,
-    grpc::{GRPC, Http, code, fp32, framed, http, input, parameter, requested, setosa_raw, setosa_typed},
-    table,
-    tokens::{TokenBuilder, now},
+use crate::{
+    fast_path::quotas,
+    support::{
+        TestGateway,
+        grpc::{GRPC, Http, code, fp32, framed, http, input, parameter, requested, setosa_raw, setosa_typed},
+        table,
+        tokens::{TokenBuilder, now},
+    },
 };
 
 /// A header that no layer reads today and another version may.
@@ -180,16 +182,6 @@ async fn every_header_is_heeded_alike() {
     let id = [GRPC, authorized, ("x-request-id", "order-4711")];
     let answer = ask(&http(), &gateway, &id, &body).await;
     assert_eq!(answer.headers["x-request-id"], "order-4711");
-}
-
-/// Few requests, which no test gets back.
-fn quotas(address: u32, caller: u32) -> impl FnOnce(&mut Settings) {
-    move |settings| {
-        let limit = &mut settings.rate_limit;
-        limit.enabled = true;
-        (limit.per_address.requests, limit.per_address.period_seconds) = (address, 86_400);
-        (limit.per_caller.requests, limit.per_caller.period_seconds) = (caller, 86_400);
-    }
 }
 
 #[tokio::test]
