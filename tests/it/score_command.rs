@@ -421,6 +421,51 @@ fn options_choose_columns_and_forms() {
 }
 
 #[test]
+fn an_output_never_takes_the_place_of_a_file_that_is_read() {
+    let rows = format!("{HEADER}\n5.1,3.5,1.4,0.2\n");
+    let folder = Folder::with("rows.csv", &rows);
+    fs::write(folder.path().join("other.csv"), "before").unwrap();
+    fs::copy(model("iris_retrained"), folder.path().join("m.onnx")).unwrap();
+    std::os::unix::fs::symlink("rows.csv", folder.path().join("link.csv")).unwrap();
+    fs::hard_link(folder.path().join("rows.csv"), folder.path().join("hard.csv")).unwrap();
+    let before = folder.files();
+    let cases = [
+        ("--input rows.csv --output rows.csv", "--output rows.csv would overwrite --input rows.csv"),
+        ("--input rows.csv --output ./rows.csv", "--output ./rows.csv would overwrite --input rows.csv"),
+        ("--input rows.csv --output link.csv", "--output link.csv would overwrite --input rows.csv"),
+        ("--input link.csv --output rows.csv", "--output rows.csv would overwrite --input link.csv"),
+        ("--input hard.csv --output rows.csv", "--output rows.csv would overwrite --input hard.csv"),
+        (
+            "--input rows.csv --output out.csv --rejected rows.csv",
+            "--rejected rows.csv would overwrite --input",
+        ),
+        ("--input rows.csv --output - --rejected link.csv", "--rejected link.csv would overwrite --input"),
+        (
+            "--input rows.csv --output out.csv --rejected ./out.csv",
+            "--output out.csv and --rejected ./out.csv name",
+        ),
+        (
+            "--input rows.csv --output m.onnx --output-format csv",
+            "--output m.onnx would overwrite MODEL m.onnx",
+        ),
+    ];
+    table::each(&cases, |(arguments, expected)| {
+        let said = status(&folder.score("m.onnx", arguments), 1);
+        assert!(said.contains(expected) && said.contains("nothing was written"), "{said}");
+        assert_eq!((folder.read("rows.csv"), folder.files()), (rows.clone(), before.clone()));
+    });
+    // Rows from standard input are those of a file, too.
+    let input = File::open(folder.path().join("rows.csv")).unwrap();
+    let arguments = ["score", "m.onnx", "--input", "-", "--input-format", "csv", "--output", "rows.csv"];
+    let said = command().args(arguments).current_dir(folder.path()).stdin(input).output().unwrap();
+    assert!(status(&said, 1).contains("--output rows.csv would overwrite --input -"), "{said:?}");
+    // Another file is replaced once the output is complete.
+    status(&folder.score("m.onnx", "--input rows.csv --output other.csv"), 0);
+    assert!(folder.read("other.csv").starts_with("prediction"), "{}", folder.read("other.csv"));
+    assert_eq!(folder.read("rows.csv"), rows);
+}
+
+#[test]
 fn standard_input_and_output_are_streams() {
     let arguments =
         ["score", &iris(), "--input", "-", "--input-format", "csv", "--output", "-", "--output-format"];
@@ -430,6 +475,17 @@ fn standard_input_and_output_are_streams() {
     assert!(said.contains("scored 1 rows") && said.contains("/dev/null"), "{said}");
     assert!(text(&output.stdout).starts_with("{\"prediction\":\"setosa\""), "{output:?}");
     assert_eq!(text(&output.stdout).lines().count(), 1);
+
+    // Without a name for it, the format of standard output is that of the input.
+    for (name, rows, begin) in [
+        ("rows.csv", format!("{HEADER}\n5.1,3.5,1.4,0.2\n"), "prediction,probabilities.setosa,"),
+        ("rows.jsonl", "[5.1,3.5,1.4,0.2]\n".to_owned(), "{\"prediction\":\"setosa\""),
+    ] {
+        let folder = Folder::with(name, &rows);
+        let output = folder.score(&iris(), &format!("--input {name} --output - --rejected bad.jsonl"));
+        status(&output, 0);
+        assert!(text(&output.stdout).starts_with(begin), "{name}: {output:?}");
+    }
 }
 
 #[test]
