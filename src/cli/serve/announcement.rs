@@ -19,7 +19,7 @@ use super::example::{Example, examples};
 use crate::{
     auth::{Authentication, Scopes},
     cli::{Failure, client, output},
-    config::{ModelsSettings, Settings},
+    config::{ModelsSettings, QuotaSettings, RateLimitSettings, Settings},
     model::ModelName,
     server::Gateway,
     serving::{Servable, VersionStatus},
@@ -52,6 +52,8 @@ pub(super) struct Announcement {
     access: Access,
     /// True if `/` is a page for browsers.
     has_console: bool,
+    /// The line about quotas, if they are those of development.
+    quota: String,
     as_json: bool,
     /// Models that have been announced, or reported as refused.
     announced: BTreeSet<ModelName>,
@@ -83,7 +85,17 @@ impl Announcement {
         let access = Access::new(settings, authentication, shows_token)?;
         let (announced, refused) = Default::default();
         let has_console = settings.console.enabled;
-        Ok(Self { files, folder: folder.to_path_buf(), access, has_console, as_json, announced, refused })
+        let quota = quota_line(&settings.rate_limit).filter(|_| shows_token).unwrap_or_default();
+        Ok(Self {
+            files,
+            folder: folder.to_path_buf(),
+            access,
+            has_console,
+            quota,
+            as_json,
+            announced,
+            refused,
+        })
     }
 
     /// Prints the lines of each model once it is ready; then waits for ever.
@@ -175,7 +187,8 @@ impl Announcement {
         };
         format!(
             "\nserving on {public}\n\n{console}  docs   {public}/docs\n  admin  {admin}/metrics, {admin}/health, for operators \
-             and without a token\n{grpc}  token  {token}\n\n"
+             and without a token\n{grpc}{}  token  {token}\n\n",
+            self.quota
         )
     }
 
@@ -269,6 +282,15 @@ fn data(folder: &Path, model: &ModelName, body: &str) -> io::Result<String> {
     let file = folder.join(format!("{model}.json"));
     fs::write(&file, body)?;
     Ok(format!("@{}", file.display()))
+}
+
+/// Returns the line about the quota of an address; `None` if there is no quota.
+fn quota_line(settings: &RateLimitSettings) -> Option<String> {
+    let QuotaSettings { requests, period_seconds } = settings.per_address;
+    let line = format!(
+        "  quota  {requests} requests in {period_seconds} s for each address (rate_limit.per_address), for development\n"
+    );
+    settings.enabled.then_some(line)
 }
 
 fn url(address: SocketAddr) -> String {
