@@ -78,6 +78,12 @@ impl Authentication {
         self.verifier.is_some()
     }
 
+    /// Returns true if clients can request tokens.
+    #[must_use]
+    pub fn gives_tokens(&self) -> bool {
+        self.issuer.is_some() && !self.clients.is_empty()
+    }
+
     /// Returns the caller of this token. If authentication is off, no token is read.
     ///
     /// # Errors

@@ -68,8 +68,14 @@ pub enum ApiError {
     BadRequest(&'static str),
     #[error("its Transfer-Encoding is not `chunked` (RFC 9112 section 6.1)")]
     UnknownTransferCoding,
-    #[error("no token was given")]
+    #[error("this needs a token: ask /token for one and send it as `Authorization: Bearer TOKEN`")]
     NoToken,
+    /// As `NoToken`, of a gateway whose `/token` gives none.
+    #[error(
+        "this needs a token, sent as `Authorization: Bearer TOKEN`: the one that `onnx-gateway serve FILE` printed, or one \
+         of `onnx-gateway token` (/token gives none, as no client is configured)"
+    )]
+    NoTokenNorClients,
     #[error("more than one token was given")]
     TwoTokens,
     #[error("the token is not valid: {0}")]
@@ -195,10 +201,8 @@ impl From<ApiError> for Problem {
             ApiError::UnknownTransferCoding => {
                 problem(StatusCode::NOT_IMPLEMENTED, "unknown_transfer_coding")
             }
-            ApiError::NoToken => {
-                let detail =
-                    "this needs a token: ask /token for one and send it as `Authorization: Bearer TOKEN`";
-                challenge(Self::new(StatusCode::UNAUTHORIZED, "no_token", detail), "")
+            ApiError::NoToken | ApiError::NoTokenNorClients => {
+                challenge(problem(StatusCode::UNAUTHORIZED, "no_token"), "")
             }
             ApiError::TwoTokens => challenge(
                 problem(StatusCode::BAD_REQUEST, "invalid_request"),

@@ -262,7 +262,8 @@ impl IntoResponse for TokenFailure {
                     .into_response();
             }
             Self::Disabled => {
-                let detail = "the gateway issues no tokens: no client is configured";
+                let detail = "the gateway issues no tokens, as no client is configured: send the token that \
+                              `onnx-gateway serve FILE` printed, or one of `onnx-gateway token`";
                 return Problem::new(StatusCode::NOT_FOUND, "token_disabled", detail).into_response();
             }
             Self::Api(error) => return error.into_response(),
