@@ -6,10 +6,11 @@ import json
 import os
 import subprocess
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 
-from lib.gateway import REPOSITORY
+from lib.gateway import REPOSITORY, fetch
 from lib.suite import expect
 from suites.endtoend.launch import CLIENT, SECRET
 
@@ -61,6 +62,21 @@ def test_a_token_can_be_pasted_and_nothing_is_stored(gateway: Watched, new_perso
     expect(left == 0, f"{left} elements are left after signing out")
 
 
+def test_a_token_without_manage_is_told_why_buttons_are_missing(gateway: Watched, new_person: NewPerson) -> None:
+    form = {"grant_type": "client_credentials", "client_id": CLIENT, "client_secret": SECRET, "scope": "read"}
+    token = json.loads(fetch(f"{gateway.url}/token", urlencode(form).encode()).content)["access_token"]
+    person = new_person(gateway)
+    person.open()
+    person.page.check("input[name=way][value=token]")
+    person.page.fill("#token", token)
+    person.page.click("#sign-in-button")
+    person.wait_for_text("#model .head", "lacks the scope manage")
+    expect(person.page.locator("button:has-text('Roll back')").count() == 0, "the button is not there")
+    expect(not person.faults, person.faults)
+    # A caller may have four streams of events.
+    person.leave()
+
+
 def test_after_serve_file_the_printed_token_signs_in_and_values_may_miss(binary: Path, new_person: NewPerson) -> None:
     with served_file(binary, "exporters/sk_histograms_gaps") as (gateway, token):
         person = new_person(gateway)
@@ -73,7 +89,7 @@ def test_after_serve_file_the_printed_token_signs_in_and_values_may_miss(binary:
         person.page.wait_for_selector("#model .prediction .field")
         fields = person.page.locator("#model .field input[type=number]")
         typed = [field.input_value() for field in fields.all()]
-        expect(typed and not any(typed), f"the fields begin empty: {typed}")
+        expect(len(typed) > 0 and not any(typed), f"the fields begin empty: {typed}")
         person.predict()
         person.page.wait_for_selector(".result .facts")
         sent = person.page.locator(".curl").text_content() or ""
@@ -123,6 +139,8 @@ def test_a_value_out_of_range_is_told_at_its_field(person: Person) -> None:
     person.predict()
     person.wait_for_text("#model .fault", "0.1 to 15")
     expect(field.get_attribute("aria-invalid") == "true", "the field is marked")
+    listed = person.text(".result .notice li")
+    expect(listed.startswith("sepal_length expected"), f"a field is known by its name: {listed}")
     field.fill("5.1")
 
 
@@ -138,6 +156,8 @@ def test_the_charts_show_the_requests(person: Person) -> None:
 def test_categories_are_a_list_and_other_models_take_json(person: Person) -> None:
     person.choose("towns")
     person.field("town").select_option(label="Zug")
+    for number in person.page.locator("#model .field input[type=number]").all():
+        number.fill("1")
     person.predict()
     person.page.wait_for_selector(".result .facts")
     person.choose("square")

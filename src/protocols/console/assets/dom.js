@@ -39,6 +39,11 @@ export function number(value) {
   return String(Number(value.toPrecision(4)));
 }
 
+/** Formats a measured number with two significant digits, or three from 10 on: a second is never quite one. */
+export function measured(value) {
+  return number(Number(value.toPrecision(Math.abs(value) < 9.95 ? 2 : 3)));
+}
+
 /** Formats a share from 0 to 1. */
 export function percent(share) {
   const value = share * 100;
