@@ -297,6 +297,33 @@ fn lines_that_are_not_rows_are_rejected() {
 }
 
 #[test]
+fn a_quote_that_is_not_closed_rejects_its_row_alone() {
+    let good = "5.1,3.5,1.4,0.2\n";
+    let rows = format!("{HEADER}\n{good}\"5.1,3.5,1.4,0.2\n{}5.1,\"3.5,1.4,0.2\n{good}", good.repeat(2000));
+    let folder = Folder::with("rows.csv", &rows.replacen('"', "", 1));
+    let said = status(&folder.score(&iris(), "--input rows.csv --output out.csv"), 5);
+    assert!(said.contains("scored 2003 rows") && said.contains("rejected 1 rows"), "{said}");
+    let expected = [(json!(2003), json!(2004), vec![(Value::Null, json!("malformed_csv"))])];
+    assert_eq!(folder.rejected("out.csv.rejected.jsonl"), expected);
+
+    // A later quote closes it: what lies between is one record, and the message says so.
+    fs::write(folder.path().join("rows.csv"), &rows).unwrap();
+    status(&folder.score(&iris(), "--input rows.csv --output out.csv"), 5);
+    let rejected = folder.read("out.csv.rejected.jsonl");
+    assert_eq!(folder.read("out.csv").lines().count(), 3, "the first and the last row, and the header");
+    assert!(
+        rejected.contains("a quote holds 2002 lines together: is it not closed?"),
+        "{}",
+        &rejected[..300]
+    );
+
+    // A file of nothing else ends soon.
+    fs::write(folder.path().join("rows.csv"), format!("{HEADER}\n{}", "a\",\"\n".repeat(5000))).unwrap();
+    let said = status(&folder.score(&iris(), "--input rows.csv --output gone.csv"), 1);
+    assert!(said.contains("line 102: a quote is not closed") && said.contains("100 rows before"), "{said}");
+}
+
+#[test]
 fn columns_that_do_not_fit_are_one_error_for_the_file() {
     let cases = [
         ("sepal_lenght,sepal_width,petal_length,petal_width\n1,1,1,1\n", "", "did you mean `sepal_lenght`?"),
@@ -308,10 +335,13 @@ fn columns_that_do_not_fit_are_one_error_for_the_file() {
         ("a,b,c,d\n1,2,3,4\n", "--columns a,b,c,d --keep e", "--keep: there is no column `e`"),
         ("sepal_length,sepal_width,petal_length,petal_width,prediction\n", "", "use --prefix or --drop"),
         (
-            "sepal_length,sepal_width,petal_length,petal_width\n\"1,1,1,1\n",
+            "sepal_length;sepal_width;petal_length;petal_width\n1;1;1;1\n",
             "",
-            "line 2: a quote is not closed",
+            "rows.csv: the first line is one column",
         ),
+        ("sepal_length;sepal_width;petal_length;petal_width\n1;1;1;1\n", "", "use --delimiter ';'"),
+        ("a\tb\tc\td\n1\t1\t1\t1\n", "--columns a,b,c,d", "use --delimiter $'\\t'"),
+        ("\"sepal_length,sepal_width\n1,1,1,1\n", "", "line 1: a quote is not closed"),
     ];
     table::each(cases, |(rows, options, part)| {
         let folder = Folder::with("rows.csv", rows);
