@@ -197,9 +197,22 @@ fn a_file_that_is_refused_is_waited_for() {
     let mut served = Served::start(&["wine.onnx"], folder.path(), &[]);
     let refused = served.process.wait_for_line("wine.onnx is not served: ");
     assert!(refused.contains("golden_mismatch"), "{refused}");
+    served.process.wait_for_line("the gateway goes on watching it");
     folder.put_iris("wine.onnx");
     let curl = served.line("curl");
     assert_eq!(paste(&curl, folder.path()).0, "200");
+}
+
+#[test]
+fn what_takes_more_than_a_second_is_named() {
+    let folder = Repository::new();
+    let whole = test_model("iris_retrained");
+    folder.put("wine.onnx", &whole[..whole.len() / 2]);
+    let served = Served::start(&["wine.onnx"], folder.path(), &[]);
+    let line = served.process.wait_for_line("wine.onnx is not ready yet: ");
+    assert!(line.contains("waiting for it"), "{line}");
+    let refused = served.process.wait_for_line("wine.onnx is not served: ");
+    assert!(refused.contains("truncated"), "{refused}");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeSet,
     fs,
     future::pending,
-    io::{self, IsTerminal},
+    io,
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
@@ -28,7 +28,7 @@ use crate::{
 /// Time between two checks for models that have become ready.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Time after which a person at a terminal is told what takes so long.
+/// Time after which the caller is told what takes so long.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Longest body that is printed: a longer one is written to a file.
@@ -103,9 +103,7 @@ impl Announcement {
         let started = gateway.serving().started();
         tokio::pin!(started);
         if time::timeout(PATIENCE, &mut started).await.is_err() {
-            if io::stderr().is_terminal() {
-                output::progress("proving the models before they serve");
-            }
+            self.report_waiting(gateway);
             started.await;
         }
         loop {
@@ -141,6 +139,15 @@ impl Announcement {
         Ok(())
     }
 
+    /// Says what the models wait for that are not ready yet.
+    fn report_waiting(&self, gateway: &Gateway) {
+        let status = gateway.serving().status();
+        let waiting = status.iter().filter_map(|status| Some((&status.model, status.waiting.as_deref()?)));
+        for (model, waiting) in waiting.take(MAX_SHOWN) {
+            output::progress(&format!("{} is not ready yet: {waiting}", self.shown(model)));
+        }
+    }
+
     fn report_refused(&mut self, status: &[VersionStatus]) {
         for status in status.iter().filter(|status| !self.announced.contains(&status.model)) {
             if let Some(refusal) = &status.refusal
@@ -148,9 +155,8 @@ impl Announcement {
             {
                 let shown = self.shown(&status.model);
                 output::errors(&format!("{shown} is not served: {refusal}"));
-                output::progress(
-                    "the gateway goes on and serves the next file that is written there and works",
-                );
+                let goes_on = "the gateway goes on watching it, and serves the next file that is written there and works";
+                output::progress(&format!("{goes_on}; Ctrl-C ends it"));
             }
         }
         for (model, file) in &self.files {
