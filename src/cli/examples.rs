@@ -30,6 +30,7 @@ Examples:
 pub(super) const CHECK: &str = "\
 Examples:
   onnx-gateway check --config gateway.toml
+  onnx-gateway check --config gateway.toml --verbose
   onnx-gateway check --config gateway.toml --json | jq .problems";
 
 /// Examples of `inspect`.
