@@ -52,9 +52,9 @@ enum Command {
     /// Write commented settings with fresh secrets, and the `model.toml` of a model
     #[command(after_help = examples::INIT)]
     Init(init::InitArguments),
-    /// Show what would be served, or every problem with settings and models
+    /// Prove every model that would serve, or show every problem with settings and models
     #[command(after_help = examples::CHECK)]
-    Check(JsonArguments),
+    Check(check::CheckArguments),
     /// Describe a model file: inputs, outputs, contract, costs
     #[command(after_help = examples::INSPECT)]
     Inspect(examine::FileArguments),
@@ -125,7 +125,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let done = match arguments.command.unwrap_or_else(|| Command::Serve(serve::ServeArguments::default())) {
         Command::Serve(arguments) => serve::serve(&files, &arguments),
         Command::Init(arguments) => init::init(&files, &arguments),
-        Command::Check(JsonArguments { json }) => check::check(&files, json),
+        Command::Check(arguments) => check::check(&files, &arguments),
         Command::Inspect(arguments) => inspect::inspect(&files, &arguments),
         Command::Diff(arguments) => diff::diff(&files, &arguments),
         Command::Verify(arguments) => verify::verify(&files, &arguments),

@@ -77,19 +77,24 @@ pub struct Parts {
     pub clock: Clock,
 }
 
+/// A listener whose address cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("{setting}: failed to listen on {address}: {cause}{}", other_address(setting, cause))]
+pub struct BindError {
+    /// The setting that names the address.
+    setting: &'static str,
+    /// The address.
+    address: SocketAddr,
+    /// The error of the system.
+    cause: std::io::Error,
+}
+
 /// A reason why a gateway does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The address of a listener is in use or does not belong to this machine.
-    #[error("{setting}: failed to listen on {address}: {cause}{}", other_address(setting, cause))]
-    Bind {
-        /// The setting that names the address.
-        setting: &'static str,
-        /// The address.
-        address: SocketAddr,
-        /// The error of the system.
-        cause: std::io::Error,
-    },
+    /// Addresses of listeners are in use or do not belong to this machine.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Bind(Vec<BindError>),
     /// The folder for private copies cannot be used.
     #[error(transparent)]
     Snapshots(#[from] StoreError),
@@ -136,12 +141,8 @@ impl Gateway {
         let limit = file_descriptors::raise().map_err(StartError::DescriptorLimit)?;
         let descriptors = Descriptors::new(limit, threads);
         descriptors.check(settings.server.max_connections)?;
-        let (public_socket, public_address) = bind("server.listen", settings.server.listen).await?;
-        let (admin_socket, admin_address) = bind("admin.listen", settings.admin.listen).await?;
-        let grpc = match &settings.grpc {
-            GrpcSettings { enabled: true, listen } => Some(bind("grpc.listen", *listen).await?),
-            GrpcSettings { enabled: false, .. } => None,
-        };
+        let Sockets { public, admin, grpc } = bind_all(&settings).await?;
+        let ((public_socket, public_address), (admin_socket, admin_address)) = (public, admin);
         let grpc_address = grpc.as_ref().map(|(_, address)| *address);
 
         if !can_be_written(SystemTime::now()) {
@@ -284,10 +285,36 @@ fn other_address(setting: &str, cause: &std::io::Error) -> String {
     format!("; end the process that listens there, or set GATEWAY__{variable} to another address")
 }
 
-/// Binds a listener. Returns the socket and its address, with the port that the system chose for port 0.
-async fn bind(setting: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
-    let socket =
-        TcpListener::bind(address).await.map_err(|cause| StartError::Bind { setting, address, cause })?;
+/// A socket with its address, which has the port that the system chose for port 0.
+type Bound = (TcpListener, SocketAddr);
+
+/// The sockets of all listeners.
+struct Sockets {
+    public: Bound,
+    admin: Bound,
+    /// `None` if gRPC is off.
+    grpc: Option<Bound>,
+}
+
+/// Binds all listeners, or names every address that cannot be used.
+async fn bind_all(settings: &Settings) -> Result<Sockets, StartError> {
+    let public = bind("server.listen", settings.server.listen).await;
+    let admin = bind("admin.listen", settings.admin.listen).await;
+    let grpc = match &settings.grpc {
+        GrpcSettings { enabled: true, listen } => bind("grpc.listen", *listen).await.map(Some),
+        GrpcSettings { enabled: false, .. } => Ok(None),
+    };
+    match (public, admin, grpc) {
+        (Ok(public), Ok(admin), Ok(grpc)) => Ok(Sockets { public, admin, grpc }),
+        (public, admin, grpc) => {
+            let failed = [public.err(), admin.err(), grpc.err()];
+            Err(StartError::Bind(failed.into_iter().flatten().collect()))
+        }
+    }
+}
+
+async fn bind(setting: &'static str, address: SocketAddr) -> Result<Bound, BindError> {
+    let socket = TcpListener::bind(address).await.map_err(|cause| BindError { setting, address, cause })?;
     let bound = socket.local_addr().unwrap_or(address);
     Ok((socket, bound))
 }

@@ -44,7 +44,7 @@ impl Authentication {
             let message = "no key is configured, so no token could be verified: set \
                            GATEWAY__AUTH__SIGNING_SECRET (openssl rand -hex 32) or auth.keys, or write a configuration \
                            with keys by `onnx-gateway init`, or, to try things out, start with `onnx-gateway serve \
-                           MODEL.onnx`, or with --config config/development.toml of the source tree";
+                           MODEL.onnx`";
             problems.push(SettingsProblem::at("auth.signing_secret", message));
         }
         if settings.enabled && !clients.is_empty() && signing.is_none() && problems.is_empty() {
@@ -76,6 +76,12 @@ impl Authentication {
     #[must_use]
     pub fn is_on(&self) -> bool {
         self.verifier.is_some()
+    }
+
+    /// Returns true if clients can request tokens.
+    #[must_use]
+    pub fn gives_tokens(&self) -> bool {
+        self.issuer.is_some() && !self.clients.is_empty()
     }
 
     /// Returns the caller of this token. If authentication is off, no token is read.

@@ -1,7 +1,8 @@
 //! `onnx-gateway check`
 
-use std::path::PathBuf;
+use std::{collections::BTreeSet, path::PathBuf};
 
+use clap::Args;
 use serde_json::{Value, json};
 
 use super::{
@@ -16,6 +17,16 @@ use crate::{
     model::{Digest, ModelName, Schedule},
 };
 
+#[derive(Debug, Args)]
+pub(super) struct CheckArguments {
+    /// Show every setting, too, with secrets left out
+    #[arg(long, short)]
+    verbose: bool,
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
+}
+
 /// The findings of a check; as text, they are printed as they come.
 struct Report {
     as_json: bool,
@@ -27,8 +38,9 @@ struct Report {
 /// A version that would serve.
 type Admitted = (Digest, Schedule, Proof);
 
-/// Shows the settings and proves each model as the server would; fails with every problem found.
-pub(super) fn check(files: &[PathBuf], as_json: bool) -> Result<(), Failure> {
+/// Proves each model as the server would; fails with every problem found.
+pub(super) fn check(files: &[PathBuf], arguments: &CheckArguments) -> Result<(), Failure> {
+    let as_json = arguments.json;
     let environment = Environment::of_process();
     let loaded = match Attempt::new(files, &environment).prepared {
         Ok((loaded, _)) => loaded,
@@ -45,7 +57,7 @@ pub(super) fn check(files: &[PathBuf], as_json: bool) -> Result<(), Failure> {
     if !loaded.warnings.is_empty() {
         output::warnings(&loaded.warnings.join("\n"));
     }
-    if !as_json {
+    if arguments.verbose && !as_json {
         let settings = toml::to_string(&loaded.settings)?;
         output::print(&format!("# settings\n\n{settings}\n# models\n\n"))?;
     }
@@ -61,7 +73,26 @@ pub(super) fn check(files: &[PathBuf], as_json: bool) -> Result<(), Failure> {
         });
         output::print(&format!("{document}\n"))?;
     }
-    if problems.is_empty() { Ok(()) } else { Err(problems.join("\n").into()) }
+    if !problems.is_empty() {
+        return Err(problems.join("\n").into());
+    }
+    if as_json { Ok(()) } else { Ok(output::print(&conclusion(&models, &warnings))?) }
+}
+
+/// Returns the line that ends a check without problems.
+fn conclusion(models: &[Value], warnings: &[String]) -> String {
+    let serving: Vec<&Value> = models.iter().filter(|model| model["serves"] == true).collect();
+    let names: BTreeSet<&str> = serving.iter().filter_map(|model| model["model"].as_str()).collect();
+    let plural = |count: usize, word: &str| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
+    let versions = plural(serving.len(), "version");
+    let but = match warnings.len() {
+        0 => String::new(),
+        count => format!(", with {}", plural(count, "warning")),
+    };
+    format!(
+        "ok: the settings are valid, and {versions} of {} would serve{but}\n",
+        plural(names.len(), "model")
+    )
 }
 
 /// Returns a problem as JSON.
@@ -146,8 +177,8 @@ impl Report {
     /// Adds a version that the configuration does not select.
     fn add_unwanted(&mut self, candidate: &Candidate) -> Result<(), Failure> {
         let Candidate { model, version, .. } = candidate;
+        self.models.push(json!({"model": model, "version": version, "serves": false}));
         if self.as_json {
-            self.models.push(json!({"model": model, "version": version, "serves": false}));
             return Ok(());
         }
         Ok(output::print(&format!("{model} version {version} would not serve and is not proven\n"))?)
@@ -157,17 +188,20 @@ impl Report {
     fn add(&mut self, candidate: &Candidate, proven: Result<Admitted, Refusal>) -> Result<(), Failure> {
         let Candidate { model, version, files, .. } = candidate;
         match proven {
-            Ok((digest, schedule, proof)) if self.as_json => self.models.push(json!({
-                "model": model,
-                "version": version,
-                "serves": true,
-                "digest": digest.short(),
-                "proof": proof,
-                "scheduler": schedule,
-            })),
             Ok((digest, schedule, proof)) => {
-                let (digest, proof) = (digest.short(), verify::describe(&proof, &schedule));
-                output::print(&format!("{model} version {version} ({digest}) serves\n{proof}"))?;
+                let digest = digest.short();
+                if !self.as_json {
+                    let shown = verify::describe(&proof, &schedule);
+                    output::print(&format!("{model} version {version} ({digest}) serves\n{shown}"))?;
+                }
+                self.models.push(json!({
+                    "model": model,
+                    "version": version,
+                    "serves": true,
+                    "digest": digest,
+                    "proof": proof,
+                    "scheduler": schedule,
+                }));
             }
             Err(refusal) => {
                 self.problems.push(format!("{files}: {refusal}"));

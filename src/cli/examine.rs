@@ -75,17 +75,24 @@ impl ModelToml {
         Ok((old_config, new_config))
     }
 
+    /// Returns the file that applies to a model's file; `None` if none does.
+    pub(super) fn file(&self, model: &Path) -> Option<PathBuf> {
+        if self.no_model_toml {
+            return None;
+        }
+        self.model_toml.clone().or_else(|| {
+            let file = model_toml_of(model);
+            let found = fs::symlink_metadata(&file);
+            let is_missing = found.is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+            (!is_missing).then_some(file)
+        })
+    }
+
     /// Reads the configuration; `None` if none applies.
     fn read_own(&self, model: &Path) -> Result<Option<ModelConfig>, Failure> {
-        if self.no_model_toml {
-            return Ok(None);
-        }
-        if let Some(file) = &self.model_toml {
-            return Ok(Some(read(file)?));
-        }
-        let file = model_toml_of(model);
-        if fs::symlink_metadata(&file).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
-            return Ok(None);
+        let Some(file) = self.file(model) else { return Ok(None) };
+        if self.model_toml.is_some() {
+            return Ok(Some(read(&file)?));
         }
         let shown = file.display();
         let config = read(&file).map_err(|error| {

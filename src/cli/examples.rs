@@ -30,6 +30,7 @@ Examples:
 pub(super) const CHECK: &str = "\
 Examples:
   onnx-gateway check --config gateway.toml
+  onnx-gateway check --config gateway.toml --verbose
   onnx-gateway check --config gateway.toml --json | jq .problems";
 
 /// Examples of `inspect`.
@@ -55,7 +56,7 @@ Examples:
 pub(super) const ROLLBACK: &str = "\
 Examples:
   onnx-gateway rollback iris --config gateway.toml
-  onnx-gateway rollback iris --token \"$TOKEN\"";
+  onnx-gateway rollback iris --url http://127.0.0.1:8000 --token \"$TOKEN\"";
 
 /// Examples of `predict`.
 pub(super) const PREDICT: &str = "\

@@ -29,9 +29,35 @@ impl Attempt {
         environment: &Environment,
         named: Option<&NamedModels>,
     ) -> Self {
-        let Reading { loaded, problems, files } = read(files, environment);
-        Self { files, prepared: authenticated(loaded, problems, named) }
+        let Reading { loaded, problems, files: found } = read(files, environment);
+        let has_keys = loaded.as_ref().is_none_or(|loaded| loaded.settings.auth.has_keys());
+        let prepared = authenticated(loaded, problems, named).map_err(|Problems(mut problems)| {
+            let without_key = problems.iter_mut().filter(|problem| !has_keys && problem.key == KEY_SETTING);
+            if let Some(hint) = unread_file(files, environment) {
+                without_key.for_each(|problem| problem.message.push_str(&hint));
+            }
+            Problems(problems)
+        });
+        Self { files: found, prepared }
     }
+}
+
+/// The setting that a problem names if there is no key.
+const KEY_SETTING: &str = "auth.signing_secret";
+
+/// Files that a key is likely to be in: that of `init`, and that of a source tree.
+const LIKELY_FILES: [&str; 2] = ["gateway.toml", "config/development.toml"];
+
+/// Returns a hint at a settings file in the working directory that was not read. `None` if there is none.
+fn unread_file(files: &[PathBuf], environment: &Environment) -> Option<String> {
+    let folder = &environment.working_directory;
+    let is_read = |name: &str| {
+        let place = folder.join(name).canonicalize().ok();
+        files.iter().any(|file| folder.join(file).canonicalize().ok() == place)
+    };
+    let is_unread = |name: &&str| folder.join(name).is_file() && !is_read(name);
+    let name = LIKELY_FILES.into_iter().find(is_unread)?;
+    Some(format!("; {name} is here and was not read: add --config {name}"))
 }
 
 fn authenticated(

@@ -8,10 +8,13 @@ use std::{
 use super::Failure;
 use crate::{
     auth::generate_secret,
-    config::{Loaded, ModelsSettings, Secret, SettingsProblem},
+    config::{Loaded, ModelsSettings, QuotaSettings, RateLimitSettings, Secret, SettingsProblem},
     model::{OnnxFile, OnnxFileError},
     scoring::Format,
 };
+
+/// The quotas of a gateway for development: more than a person or a script on the same machine sends by accident.
+const DEVELOPMENT_QUOTA: QuotaSettings = QuotaSettings { requests: 60_000, period_seconds: 60 };
 
 /// Model files or a folder to serve instead of `models.repository`.
 #[derive(Clone, Debug)]
@@ -71,7 +74,11 @@ impl NamedModels {
         }
         let grpc = settings.grpc.enabled.then_some(("grpc.listen", settings.grpc.listen));
         let listeners = [("server.listen", settings.server.listen), ("admin.listen", settings.admin.listen)];
-        let exposed = listeners.into_iter().chain(grpc).filter(|(_, address)| !address.ip().is_loopback());
+        let exposed: Vec<_> =
+            listeners.into_iter().chain(grpc).filter(|(_, address)| !address.ip().is_loopback()).collect();
+        if exposed.is_empty() {
+            raise_quotas(&mut settings.rate_limit);
+        }
         let problem = |(setting, address)| {
             let message = format!(
                 "other machines can reach {address}, and there is no key but one for development: write a \
@@ -79,7 +86,7 @@ impl NamedModels {
             );
             SettingsProblem::at(setting, message)
         };
-        exposed.map(problem).collect()
+        exposed.into_iter().map(problem).collect()
     }
 
     /// Returns true if tokens are signed with the generated key, or with one that everyone knows.
@@ -93,6 +100,18 @@ impl NamedModels {
     fn has_real_keys(loaded: &Loaded) -> bool {
         let auth = &loaded.settings.auth;
         auth.enabled && auth.has_keys() && !loaded.is_for_development("auth.signing_secret")
+    }
+}
+
+/// Raises the quotas that the settings leave at their defaults, which would hinder the only person who is there.
+fn raise_quotas(quotas: &mut RateLimitSettings) {
+    let usual = RateLimitSettings::default();
+    for (quota, usual) in
+        [(&mut quotas.per_address, usual.per_address), (&mut quotas.per_caller, usual.per_caller)]
+    {
+        if *quota == usual {
+            *quota = DEVELOPMENT_QUOTA;
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! `onnx-gateway rollback`
 
 use std::{
+    net::{SocketAddr, ToSocketAddrs},
     path::PathBuf,
     time::{Duration, SystemTime},
 };
@@ -8,13 +9,21 @@ use std::{
 use clap::Args;
 
 use super::{Failure, client, load_settings, output};
-use crate::{auth::Scopes, config::Environment, model::ModelName};
+use crate::{
+    auth::{Authentication, Scopes},
+    config::{Environment, Loaded},
+    model::ModelName,
+    scoring::Address,
+};
 
 #[derive(Debug, Args)]
 pub(super) struct RollbackArguments {
     /// The model to roll back to its previous deployment
     #[arg(value_name = "MODEL")]
     model: ModelName,
+    /// The gateway, http://HOST:PORT; the default is `server.listen` on this machine
+    #[arg(long, value_name = "URL", requires = "token")]
+    url: Option<Address>,
     /// A token with the scope `manage`; without one, the gateway's own key signs one
     #[arg(long)]
     token: Option<String>,
@@ -29,28 +38,18 @@ const TIMEOUT: Duration = Duration::from_mins(1);
 /// Lifetime of the token that is signed for this request.
 const TOKEN_LIFETIME: Duration = Duration::from_mins(1);
 
-/// Sends the rollback to the gateway at `server.listen`.
+/// Sends the rollback to the gateway at `--url`, or else at `server.listen`.
 pub(super) fn rollback(files: &[PathBuf], arguments: RollbackArguments) -> Result<(), Failure> {
-    let environment = Environment::of_process();
-    let RollbackArguments { model, token, json: as_json } = arguments;
-    let (loaded, authentication) = load_settings::prepare(files, &environment)?;
-    let token = match (token, authentication.issuer) {
-        (Some(token), _) => Some(token),
-        (None, Some(issuer)) => {
-            let scopes = Scopes::parse([format!("manage:{model}").as_str()])?;
-            Some(
-                issuer.issue("onnx-gateway rollback", scopes, SystemTime::now(), Some(TOKEN_LIFETIME))?.token,
-            )
-        }
-        (None, None) if !loaded.settings.auth.enabled => None,
-        (None, None) => {
-            return Err(
-                "there is no key to sign a token with: give a token of the scope manage with --token".into(),
-            );
-        }
+    let RollbackArguments { model, url, token, json: as_json } = arguments;
+    let (address, prefix, token) = if let Some(url) = url {
+        (resolved(&url)?, url.path().to_owned(), token)
+    } else {
+        // Keys are read only to sign: with a token, the gateway's own settings need not be here.
+        let loaded = load_settings::settings(files, &Environment::of_process())?;
+        let token = token.map_or_else(|| signed(&loaded, &model), |token| Ok(Some(token)))?;
+        (client::reachable(loaded.settings.server.listen), String::new(), token)
     };
-    let address = client::reachable(loaded.settings.server.listen);
-    let path = format!("/models/{model}/rollback");
+    let path = format!("{prefix}/models/{model}/rollback");
     let (status, response) = client::ask(address, "POST", &path, token.as_deref(), TIMEOUT)?;
     let document: serde_json::Value = serde_json::from_str(&response).unwrap_or_default();
     if as_json {
@@ -68,4 +67,30 @@ pub(super) fn rollback(files: &[PathBuf], arguments: RollbackArguments) -> Resul
     }
     let detail = document["detail"].as_str().map_or_else(|| status.to_string(), str::to_owned);
     Err(format!("{model} was not rolled back: {detail}").into())
+}
+
+/// Signs a token with the key of the settings. `None` if the gateway needs none.
+fn signed(loaded: &Loaded, model: &ModelName) -> Result<Option<String>, Failure> {
+    let auth = &loaded.settings.auth;
+    if !auth.enabled {
+        return Ok(None);
+    }
+    let no_key = "there is no key to sign a token with: give a token of the scope manage with --token, or the settings of \
+                  the gateway with --config FILE";
+    if !auth.has_keys() {
+        return Err(no_key.into());
+    }
+    let authentication = Authentication::new(auth, &|key| loaded.is_for_development(key))
+        .map_err(|problems| loaded.with_origins(problems))?;
+    let issuer = authentication.issuer.ok_or(no_key)?;
+    let scopes = Scopes::parse([format!("manage:{model}").as_str()])?;
+    Ok(Some(issuer.issue("onnx-gateway rollback", scopes, SystemTime::now(), Some(TOKEN_LIFETIME))?.token))
+}
+
+/// Returns the first address of the host.
+fn resolved(url: &Address) -> Result<SocketAddr, Failure> {
+    let host = url.authority();
+    let found =
+        host.to_socket_addrs().map_err(|error| format!("--url: {host} cannot be resolved: {error}"))?;
+    found.into_iter().next().ok_or_else(|| format!("--url: {host} has no address").into())
 }

@@ -2,6 +2,7 @@
 
 mod bar;
 mod find;
+mod same_file;
 mod token;
 
 use std::{
@@ -18,7 +19,10 @@ use clap::Args;
 use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 
-use self::bar::Bar;
+use self::{
+    bar::Bar,
+    same_file::{Named, refuse_same},
+};
 use super::{Exit, Failure, REJECTED, examine::ModelToml, load_settings, output};
 use crate::{
     config::Environment,
@@ -43,23 +47,23 @@ pub(super) struct ScoreArguments {
     /// The rows: a .csv, .tsv, .jsonl, .ndjson or .parquet file, or - for standard input
     #[arg(long, value_name = "FILE")]
     input: PathBuf,
-    /// The predictions: a file with one of these endings, or - for standard output
+    /// The predictions: a file with one of these endings, which is replaced if it exists, or - for standard output
     #[arg(long, value_name = "FILE")]
     output: PathBuf,
     /// The format of the input (csv, jsonl, parquet), if its ending does not name it
     #[arg(long, value_name = "FORMAT")]
     input_format: Option<Format>,
-    /// The format of the output, if its ending does not name it
+    /// The format of the output, if its ending does not name it; that of the input for -
     #[arg(long, value_name = "FORMAT")]
     output_format: Option<Format>,
     /// The file for rows that cannot be scored; the default is OUTPUT.rejected.jsonl
     #[arg(long, value_name = "FILE")]
     rejected: Option<PathBuf>,
-    /// The columns that go into the model, in its order, if they do not have its names
-    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    /// The columns that go into the model, in its order, if they do not have its names; comma-separated, or repeated
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
     columns: Vec<String>,
-    /// Columns to pass through that the model takes, or in spite of --drop
-    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    /// Columns to pass through that the model takes, or in spite of --drop; comma-separated, or repeated
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
     keep: Vec<String>,
     /// Do not pass through the columns that the model does not take
     #[arg(long)]
@@ -134,8 +138,8 @@ pub(super) fn score(files: &[PathBuf], arguments: &ScoreArguments) -> Result<(),
 
 impl ScoreArguments {
     fn job(&self) -> Result<Job, Failure> {
-        let input = endpoint("--input", &self.input, self.input_format)?;
-        let output = endpoint("--output", &self.output, self.output_format)?;
+        let input = endpoint("--input", &self.input, self.input_format, None)?;
+        let output = endpoint("--output", &self.output, self.output_format, Some(input.format))?;
         let is_tabbed = |file: &Path| file.extension().is_some_and(|ending| ending == "tsv");
         let default = if is_tabbed(&self.input) { '\t' } else { ',' };
         let delimiter = u8::try_from(self.delimiter.unwrap_or(default)).ok().filter(u8::is_ascii);
@@ -158,9 +162,7 @@ impl ScoreArguments {
         if self.json && output.stream == Stream::Standard {
             return Err("--json: standard output has the predictions; name a file with --output".into());
         }
-        if output.stream == Stream::File(rejected.clone()) {
-            return Err("--rejected and --output name the same file".into());
-        }
+        self.refuse_same_files(&rejected)?;
         let selection = Selection {
             columns: self.columns.clone(),
             keep: self.keep.clone(),
@@ -170,11 +172,31 @@ impl ScoreArguments {
         let csv = CsvForm { delimiter, has_header: !self.no_header };
         Ok(Job { input, output, rejected, selection, csv, interrupted: Arc::new(AtomicBool::new(false)) })
     }
+
+    /// Refuses outputs that would take the place of a file that is read, or of each other.
+    fn refuse_same_files(&self, rejected: &Path) -> Result<(), Failure> {
+        let mut read = vec![Named { option: "--input", path: &self.input }];
+        if self.url.is_none() {
+            read.push(Named { option: "MODEL", path: Path::new(&self.model) });
+        }
+        let model_toml = self.model_toml.file(Path::new(&self.model));
+        for (option, path) in [("--model-toml", &model_toml), ("--token-file", &self.token_file)] {
+            read.extend(path.as_deref().map(|path| Named { option, path }));
+        }
+        let output = Named { option: "--output", path: &self.output };
+        refuse_same(&read, &[output, Named { option: "--rejected", path: rejected }])
+    }
 }
 
-/// Returns a file or standard stream with its format.
-fn endpoint(option: &str, file: &Path, format: Option<Format>) -> Result<Endpoint, Failure> {
-    let stream = if file == Path::new("-") { Stream::Standard } else { Stream::File(file.to_path_buf()) };
+/// Returns a file or standard stream with its format. A stream has the format `of_stream` if no option names one.
+fn endpoint(
+    option: &str,
+    file: &Path,
+    format: Option<Format>,
+    of_stream: Option<Format>,
+) -> Result<Endpoint, Failure> {
+    let is_stream = file == Path::new("-");
+    let stream = if is_stream { Stream::Standard } else { Stream::File(file.to_path_buf()) };
     let unknown = || {
         let file = file.display();
         format!(
@@ -182,7 +204,8 @@ fn endpoint(option: &str, file: &Path, format: Option<Format>) -> Result<Endpoin
              {option}-format csv, jsonl or parquet"
         )
     };
-    let format = format.or_else(|| Format::of_file(file)).ok_or_else(unknown)?;
+    let format = format.or_else(|| Format::of_file(file)).or(of_stream.filter(|_| is_stream));
+    let format = format.ok_or_else(unknown)?;
     Ok(Endpoint { stream, format })
 }
 

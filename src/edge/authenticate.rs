@@ -62,7 +62,11 @@ fn caller(state: &EdgeState, headers: &HeaderMap, query: Option<&str>) -> Result
     if !authentication.is_on() {
         return Ok(Arc::new(Caller::anonymous()));
     }
-    let caller = authentication.verify(bearer(headers, query)?, state.clock.now())?;
+    let token = bearer(headers, query).map_err(|error| match error {
+        ApiError::NoToken if !authentication.gives_tokens() => ApiError::NoTokenNorClients,
+        error => error,
+    })?;
+    let caller = authentication.verify(token, state.clock.now())?;
     charge_caller(state, &caller)?;
     Ok(caller)
 }
@@ -72,7 +76,7 @@ fn caller(state: &EdgeState, headers: &HeaderMap, query: Option<&str>) -> Result
 /// An expired token is exempt: it was signed for its caller, who has to learn each time that a new one is needed.
 fn counted(error: ApiError, state: &EdgeState, extensions: &Extensions, headers: &HeaderMap) -> ApiError {
     let is_guess = match &error {
-        ApiError::NoToken => true,
+        ApiError::NoToken | ApiError::NoTokenNorClients => true,
         ApiError::BadToken(error) => *error != TokenError::Expired,
         _ => false,
     };

@@ -25,6 +25,9 @@ const RETRY_SOON_SECONDS: u64 = 1;
 /// Seconds after which a client may try again to open a stream: others must end first.
 const RETRY_STREAM_SECONDS: u64 = 10;
 
+/// Characters of a content type that an error repeats.
+const MAX_SHOWN_TYPE: usize = 100;
+
 /// An error of a request.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
@@ -41,8 +44,8 @@ pub enum ApiError {
     #[error("the body is not valid JSON")]
     MalformedJson(FieldError),
     /// A body of another content type than the route takes.
-    #[error("the body's content type is {0}")]
-    UnsupportedMediaType(&'static str),
+    #[error("{}, and this takes {expected}: send the header `Content-Type: {send}`", type_words(received.as_deref()))]
+    UnsupportedMediaType { received: Option<String>, expected: &'static str, send: &'static str },
     #[error("only gRPC is served here, with content-type: application/grpc")]
     NotGrpc,
     #[error(
@@ -68,8 +71,14 @@ pub enum ApiError {
     BadRequest(&'static str),
     #[error("its Transfer-Encoding is not `chunked` (RFC 9112 section 6.1)")]
     UnknownTransferCoding,
-    #[error("no token was given")]
+    #[error("this needs a token: ask /token for one and send it as `Authorization: Bearer TOKEN`")]
     NoToken,
+    /// As `NoToken`, of a gateway whose `/token` gives none.
+    #[error(
+        "this needs a token, sent as `Authorization: Bearer TOKEN`: the one that `onnx-gateway serve FILE` printed, or one \
+         of `onnx-gateway token` (/token gives none, as no client is configured)"
+    )]
+    NoTokenNorClients,
     #[error("more than one token was given")]
     TwoTokens,
     #[error("the token is not valid: {0}")]
@@ -116,6 +125,17 @@ impl ApiError {
     /// Creates an error that only one protocol has.
     pub(crate) fn of_protocol(problem: Problem) -> Self {
         Self::OfProtocol(Box::new(problem))
+    }
+
+    /// Creates the error of a body of this content type: `expected` names the media types that the route takes.
+    pub(crate) fn unsupported_media_type(
+        received: Option<&str>,
+        expected: &'static str,
+        send: &'static str,
+    ) -> Self {
+        let shown = |text: &str| text.chars().take(MAX_SHOWN_TYPE).collect();
+        let received = received.map(str::trim).filter(|text| !text.is_empty()).map(shown);
+        Self::UnsupportedMediaType { received, expected, send }
     }
 
     /// Creates the error of rows at this place in the body.
@@ -178,7 +198,7 @@ impl From<ApiError> for Problem {
                 let detail = format!("the body is not valid JSON: {}", error.message);
                 Self::new(StatusCode::BAD_REQUEST, "malformed_json", detail).with_errors(vec![error])
             }
-            ApiError::UnsupportedMediaType(_) | ApiError::NotGrpc => {
+            ApiError::UnsupportedMediaType { .. } | ApiError::NotGrpc => {
                 problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type")
             }
             ApiError::BodyTooLarge => problem(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
@@ -195,10 +215,8 @@ impl From<ApiError> for Problem {
             ApiError::UnknownTransferCoding => {
                 problem(StatusCode::NOT_IMPLEMENTED, "unknown_transfer_coding")
             }
-            ApiError::NoToken => {
-                let detail =
-                    "this needs a token: ask /token for one and send it as `Authorization: Bearer TOKEN`";
-                challenge(Self::new(StatusCode::UNAUTHORIZED, "no_token", detail), "")
+            ApiError::NoToken | ApiError::NoTokenNorClients => {
+                challenge(problem(StatusCode::UNAUTHORIZED, "no_token"), "")
             }
             ApiError::TwoTokens => challenge(
                 problem(StatusCode::BAD_REQUEST, "invalid_request"),
@@ -284,6 +302,14 @@ fn refused_stream(refusal: StreamRefusal) -> Problem {
         }
     };
     Problem::new(status, code, detail).with_retry_after(seconds)
+}
+
+/// Names the content type of a body.
+fn type_words(received: Option<&str>) -> String {
+    received.map_or_else(
+        || "the body has no content type".to_owned(),
+        |received| format!("the body's content type is {received}"),
+    )
 }
 
 /// Returns the reason why the gateway does not accept requests.

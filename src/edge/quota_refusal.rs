@@ -19,6 +19,8 @@ pub(super) struct Policy {
     pub(super) may: &'static str,
     /// The items that are counted.
     pub(super) counted: &'static str,
+    /// The setting of the quota.
+    pub(super) setting: &'static str,
 }
 
 pub(super) const PER_ADDRESS: Policy = Policy {
@@ -26,6 +28,7 @@ pub(super) const PER_ADDRESS: Policy = Policy {
     name: "address",
     may: "this address may send",
     counted: "requests",
+    setting: "rate_limit.per_address",
 };
 
 pub(super) const PER_CALLER: Policy = Policy {
@@ -33,6 +36,7 @@ pub(super) const PER_CALLER: Policy = Policy {
     name: "caller",
     may: "this caller may send",
     counted: "requests",
+    setting: "rate_limit.per_caller",
 };
 
 pub(super) const FAILED_TOKENS: Policy = Policy {
@@ -40,6 +44,7 @@ pub(super) const FAILED_TOKENS: Policy = Policy {
     name: "failed-tokens",
     may: "this address may send",
     counted: "requests without a valid token",
+    setting: "rate_limit.failed_tokens",
 };
 
 pub(super) const FAILED_LOGINS: Policy = Policy {
@@ -47,15 +52,19 @@ pub(super) const FAILED_LOGINS: Policy = Policy {
     name: "failed-logins",
     may: "this address may fail to log in with",
     counted: "requests for a token",
+    setting: "rate_limit.failed_logins",
 };
 
 /// Creates the response for a client whose quota is used up, with the fields of
 /// draft-ietf-httpapi-ratelimit-headers-11.
 pub(super) fn refusal(policy: Policy, exceeded: &Exceeded) -> Problem {
-    let Policy { code, name, may, counted } = policy;
+    let Policy { code, name, may, counted, setting } = policy;
     let QuotaSettings { requests, period_seconds } = exceeded.quota;
     let seconds = retry_after_seconds(exceeded.wait);
-    let detail = format!("{may} {requests} {counted} in {period_seconds} s; try again in {seconds} s");
+    let detail = format!(
+        "{may} {requests} {counted} in {period_seconds} s; try again in {seconds} s. The gateway's {setting} sets this \
+         quota: see {code} in docs/errors.md"
+    );
     let mut problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, code, detail)
         .with_retry_after(seconds)
         .with_violated_policy(name);

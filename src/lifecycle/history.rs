@@ -40,8 +40,9 @@ pub struct HistoryEntry {
     pub event: Event,
     /// Origin of the operation: `repository`, `start`, `automatic`, or a caller as `caller:SUBJECT`.
     pub by: String,
-    /// SHA-256 of the model's file; with data files, that of the list of all digests.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// SHA-256 of the model's file; with data files, that of the list of all digests. `None` (`null` in JSON) if the
+    /// files were refused before they could be hashed.
+    #[serde(default)]
     pub digest: Option<String>,
     /// Digest of the files that served before.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -38,7 +38,8 @@ const CSS: &str = "text/css; charset=utf-8";
 const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
 const SVG: &str = "image/svg+xml";
 
-/// The page. `{{assets}}` stands for the address of its files, `{{authentication}}` for `on` or `off`.
+/// The page. `{{assets}}` stands for the address of its files, `{{authentication}}` for `on` or `off`, and `{{clients}}`
+/// for `some` or `none`, which strangers also learn from the status of `/token`.
 const PAGE: &str = include_str!("console/assets/index.html");
 
 /// A file of the page.
@@ -89,7 +90,8 @@ pub(super) fn router(settings: &Settings) -> Router<EdgeState> {
     let authentication = if settings.auth.enabled { "on" } else { "off" };
     let page = PAGE
         .replace("{{assets}}", &format!("console/{}", *VERSION))
-        .replace("{{authentication}}", authentication);
+        .replace("{{authentication}}", authentication)
+        .replace("{{clients}}", if settings.auth.clients.is_empty() { "none" } else { "some" });
     let tag = EntityTag::of(page.as_bytes());
     Router::new()
         .route("/", get(move |headers: HeaderMap| async move { root(&headers, page, &tag) }))

@@ -42,7 +42,7 @@ use crate::{
     config::Settings,
     edge::{
         ApiError, EdgeState, Problem, Protocol, Routes, is_below,
-        rest::body::{is_json, read},
+        rest::body::{declares_json, read},
     },
 };
 
@@ -102,9 +102,7 @@ async fn post(
             detail,
         )));
     }
-    if !is_json(request.headers()) {
-        return Err(ApiError::UnsupportedMediaType("not application/json"));
-    }
+    declares_json(request.headers())?;
     let (parts, body) = request.into_parts();
     let body = read(body).await?;
     let message = match Message::read(&body) {

@@ -102,7 +102,7 @@ impl HttpService {
         let mut request = match &self.grpc_fast_path {
             Some(fast_path) => match fast_path.classify(request, peer) {
                 CallPath::Fast(fast) => return Ok(fast_path.respond(fast).await),
-                CallPath::Slow(request) => request,
+                CallPath::Slow(request) => *request,
             },
             None => request.map(Body::new),
         };

@@ -6,12 +6,12 @@ use super::{
     CsvForm,
     block::Parsed,
     column::{Column, Texts},
-    delimited::{Fields, record_end},
+    delimited::{Fields, leaves_open, record_end},
     encode::{CellSource, Checker, Encoder},
     error::ScoringError,
     file_columns::{FileColumns, ModelColumns, Selection},
     row_error::{RowError, raw, raw_object},
-    text_reader::{TextReader, trimmed},
+    text_reader::{NOT_CLOSED, TextReader, lines, trimmed},
 };
 use crate::{codec::csv_cell, model::Cell};
 
@@ -51,8 +51,13 @@ impl CsvRows {
             count = header.len();
         }
         let named = form.has_header.then_some(header.as_slice());
-        let columns = FileColumns::of(named, count, model, selection)
-            .map_err(|faults| ScoringError::Columns { faults })?;
+        let columns =
+            FileColumns::of(named, count, model, selection).map_err(|faults| {
+                match other_delimiter(&header, form.delimiter, model) {
+                    Some(hint) => ScoringError::input(file, hint),
+                    None => ScoringError::Columns { faults },
+                }
+            })?;
         reader.empty_is_row = count == 1;
         Ok(Some(Self { form, count, header, columns }))
     }
@@ -70,7 +75,10 @@ impl CsvRows {
             let record = trimmed(text.get(begin..end).unwrap_or_default());
             if !record.is_empty() || self.count == 1 {
                 fields.split(record, self.form.delimiter);
-                match self.fault(record, &fields, is_text) {
+                // Only the last record of a block may have no end.
+                let is_open = end == text.len() && leaves_open(record, self.form.delimiter);
+                let fault = is_open.then(|| RowError::of_row("malformed_csv", NOT_CLOSED));
+                match fault.or_else(|| self.fault(record, &fields, is_text)) {
                     Some(fault) => encoder.reject(vec![fault]),
                     None => encoder.push(&CsvRow { record, fields: &fields, columns: &self.columns }),
                 }
@@ -92,7 +100,11 @@ impl CsvRows {
         }
         if fields.len() != self.count {
             let (expected, got) = (self.count, fields.len());
-            let message = format!("expected {expected} values, one a column, got {got}");
+            let together = match lines(record) {
+                0 => String::new(),
+                feeds => format!("; a quote holds {} lines together: is it not closed?", feeds + 1),
+            };
+            let message = format!("expected {expected} values, one a column, got {got}{together}");
             return Some(RowError::of_row("wrong_count", message));
         }
         if !is_text && std::str::from_utf8(record).is_err() {
@@ -128,6 +140,23 @@ fn names(record: &[u8], delimiter: u8) -> Result<Vec<String>, String> {
                 .map_err(|_| "it is not UTF-8: convert it, for instance with `iconv -t UTF-8`".to_owned())
         })
         .collect()
+}
+
+/// Returns a hint at the delimiter that separates a header of one name into those of the model; `None` if none does.
+fn other_delimiter(header: &[String], delimiter: u8, model: &ModelColumns) -> Option<String> {
+    let [only] = header else { return None };
+    let is_header = |(other, _): &(char, &str)| {
+        let names: Vec<&str> = only.split(*other).map(|name| name.trim().trim_matches('"')).collect();
+        let is_known = model.names().any(|own| names.contains(&own));
+        names.len() > 1 && (is_known || (!model.are_named && names.len() == model.columns.len()))
+    };
+    let candidates = [(';', "';'"), ('\t', "$'\\t'"), ('|', "'|'"), (',', "','")];
+    let (_, shown) =
+        candidates.into_iter().filter(|(other, _)| *other != char::from(delimiter)).find(is_header)?;
+    Some(format!(
+        "the first line is one column, as `{}` is not what separates its names: use --delimiter {shown}",
+        char::from(delimiter)
+    ))
 }
 
 /// Refuses a first record of numbers: as a header, it would be missing from the output.

@@ -56,6 +56,18 @@ impl FromStr for Address {
 }
 
 impl Address {
+    /// Returns host and port, as in a URL.
+    #[must_use]
+    pub fn authority(&self) -> &str {
+        &self.authority
+    }
+
+    /// Returns the path before those of the gateway, without a slash at its end.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
     /// Returns true if the host is this machine by its name or address.
     #[must_use]
     pub fn is_loopback(&self) -> bool {

@@ -20,6 +20,20 @@ const BLOCK_BYTES: usize = 4 << 20;
 /// The longest record. A longer one is most likely a quote that is not closed.
 const MAX_RECORD_BYTES: usize = 16 << 20;
 
+/// The fault of a quote that is still open at the end of the file.
+pub(super) const NOT_CLOSED: &str = "a quote is not closed: write each `\"` within a quoted field twice";
+
+/// The most rows with a quote that is not closed: the rest of the file is looked through for each.
+const MAX_OPEN_QUOTES: u32 = 100;
+
+/// The end of a record, its line feed included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct RecordEnd {
+    end: usize,
+    /// True if a quote of its line is not closed before the end of the file. The line alone is then the record.
+    is_open: bool,
+}
+
 /// The form of records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Records {
@@ -45,6 +59,8 @@ pub(super) struct TextReader {
     row: u64,
     line: u64,
     read: u64,
+    /// The rows that were handed on with a quote that is not closed.
+    open_quotes: u32,
 }
 
 impl TextReader {
@@ -66,6 +82,7 @@ impl TextReader {
             row: 1,
             line: 1,
             read: 0,
+            open_quotes: 0,
         };
         reader.fill()?;
         if reader.buffer.starts_with(b"\xef\xbb\xbf") {
@@ -77,7 +94,10 @@ impl TextReader {
     /// Takes the first record that is not empty; `None` if there is none.
     pub(super) fn header(&mut self) -> Result<Option<Vec<u8>>, ScoringError> {
         loop {
-            let Some(end) = self.end_of_record(self.begin)? else { return Ok(None) };
+            let Some(RecordEnd { end, is_open }) = self.end_of_record(self.begin)? else { return Ok(None) };
+            if is_open {
+                return Err(self.wrong(self.begin, NOT_CLOSED));
+            }
             let record = self.buffer.get(self.begin..end).unwrap_or_default();
             self.line += lines(record);
             self.begin = end;
@@ -93,10 +113,18 @@ impl TextReader {
         let (mut size, mut rows) = (0, 0);
         while rows < BLOCK_ROWS && size < BLOCK_BYTES {
             // The buffer may move while it is filled.
-            let Some(end) = self.end_of_record(self.begin + size)? else { break };
+            let Some(RecordEnd { end, is_open }) = self.end_of_record(self.begin + size)? else { break };
+            // Such a record is the last of its block, which does not know what follows.
+            if is_open && size > 0 {
+                break;
+            }
             let record = self.buffer.get(self.begin + size..end).unwrap_or_default();
             rows += usize::from(self.empty_is_row || !trimmed(record).is_empty());
             size = end - self.begin;
+            if is_open {
+                self.count_open_quote()?;
+                break;
+            }
         }
         if size == 0 {
             return Ok(None);
@@ -120,8 +148,17 @@ impl TextReader {
         Ok(Some(block))
     }
 
-    /// Returns the end of the record at `begin`, its line feed included; `None` at the end of the input.
-    fn end_of_record(&mut self, mut begin: usize) -> Result<Option<usize>, ScoringError> {
+    fn count_open_quote(&mut self) -> Result<(), ScoringError> {
+        self.open_quotes += 1;
+        if self.open_quotes <= MAX_OPEN_QUOTES {
+            return Ok(());
+        }
+        let problem = format!("{NOT_CLOSED}; {MAX_OPEN_QUOTES} rows before have such a quote, too");
+        Err(self.wrong(self.begin, &problem))
+    }
+
+    /// Returns the end of the record at `begin`; `None` at the end of the input.
+    fn end_of_record(&mut self, mut begin: usize) -> Result<Option<RecordEnd>, ScoringError> {
         loop {
             let end = match self.records {
                 Records::Lines => {
@@ -130,14 +167,18 @@ impl TextReader {
                 Records::Csv(delimiter) => record_end(&self.buffer, begin, delimiter),
             };
             if let Some(end) = end {
-                return Ok(Some(end + 1));
+                return Ok(Some(RecordEnd { end: end + 1, is_open: false }));
             }
             let rest = self.buffer.len() - begin;
             if self.is_at_end {
-                self.check_end(begin)?;
-                return Ok((rest > 0).then_some(self.buffer.len()));
+                let last = RecordEnd { end: self.buffer.len(), is_open: false };
+                return Ok(self.open_line(begin).or((rest > 0).then_some(last)));
             }
             if rest > MAX_RECORD_BYTES {
+                let is_whole = |line: &RecordEnd| self.buffer.get(line.end - 1) == Some(&b'\n');
+                if let Some(line) = self.open_line(begin).filter(is_whole) {
+                    return Ok(Some(line));
+                }
                 let limit = MAX_RECORD_BYTES >> 20;
                 return Err(
                     self.wrong(begin, &format!("a record of more than {limit} MiB: is a quote not closed?"))
@@ -149,16 +190,15 @@ impl TextReader {
         }
     }
 
-    /// Refuses an end within a quoted field.
-    fn check_end(&self, begin: usize) -> Result<(), ScoringError> {
-        match self.records {
-            Records::Csv(delimiter)
-                if leaves_open(self.buffer.get(begin..).unwrap_or_default(), delimiter) =>
-            {
-                Err(self.wrong(begin, "a quote is not closed: write each `\"` within a quoted field twice"))
-            }
-            _ => Ok(()),
+    /// Returns the line at `begin` if it opens a quote that is still open at the end of what was read.
+    fn open_line(&self, begin: usize) -> Option<RecordEnd> {
+        let Records::Csv(delimiter) = self.records else { return None };
+        let rest = self.buffer.get(begin..)?;
+        if !leaves_open(rest, delimiter) {
+            return None;
         }
+        let line = memchr(b'\n', rest).map_or(rest.len(), |feed| feed + 1);
+        Some(RecordEnd { end: begin + line, is_open: true })
     }
 
     fn wrong(&self, begin: usize, problem: &str) -> ScoringError {
@@ -235,13 +275,18 @@ mod tests {
     }
 
     #[test]
-    fn the_last_record_needs_no_line_feed_and_closes_its_quote() {
+    fn the_last_record_needs_no_line_feed_and_an_open_quote_ends_with_its_line() {
         let mut lines = reader("{}\n\n[]", Records::Lines);
         let block = lines.next().unwrap().unwrap();
         assert_eq!((block.rows, text(&block)), (2, b"{}\n\n[]".as_slice()));
         assert!(lines.next().unwrap().is_none());
         let mut open = reader("a\n1\n2,\"3\n4\n", Records::Csv(b','));
-        let error = open.next().unwrap_err().to_string();
-        assert!(error.starts_with("rows: line 3: a quote is not closed"), "{error}");
+        let blocks: Vec<Block> = std::iter::from_fn(|| open.next().unwrap()).collect();
+        let of = |block: &Block| (block.first_row, block.first_line, text(block).to_vec());
+        let expected = [(1, 1, b"a\n1\n".to_vec()), (3, 3, b"2,\"3\n".to_vec()), (4, 4, b"4\n".to_vec())];
+        assert_eq!(blocks.iter().map(of).collect::<Vec<_>>(), expected);
+        let mut header = reader("\"a\n1\n", Records::Csv(b','));
+        let error = header.header().unwrap_err().to_string();
+        assert!(error.starts_with("rows: line 1: a quote is not closed"), "{error}");
     }
 }

@@ -326,6 +326,17 @@ fn a_taken_address_is_named() {
     let said = text(&output.stderr);
     assert!(said.contains(&format!("error: server.listen: failed to listen on 127.0.0.1:{port}")), "{said}");
     assert!(said.contains("or set GATEWAY__SERVER__LISTEN to another address"), "{said}");
+    // All that are taken are named at once.
+    let taken: Vec<_> = (0..3).map(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+    let (mut command, _) = serve(&repository);
+    for (listener, part) in taken.iter().zip(["SERVER", "ADMIN", "GRPC"]) {
+        command.env(format!("GATEWAY__{part}__LISTEN"), listener.local_addr().unwrap().to_string());
+    }
+    let said = text(&command.output().unwrap().stderr);
+    for (listener, setting) in taken.iter().zip(["server", "admin", "grpc"]) {
+        let address = listener.local_addr().unwrap();
+        assert!(said.contains(&format!("error: {setting}.listen: failed to listen on {address}")), "{said}");
+    }
 }
 
 /// The command in a process that may have so many files open, and no more.
@@ -431,7 +442,14 @@ async fn the_access_log_has_a_line_for_each_answer() {
 
 #[test]
 fn check_shows_what_would_serve() {
-    let output = run(&["check", "--config", "config/development.toml"], &source_tree(), &[]);
+    let check = ["check", "--config", "config/development.toml"];
+    let short = text(&run(&check, &source_tree(), &[]).stdout);
+    assert!(
+        short.ends_with("\nok: the settings are valid, and 1 version of 1 model would serve\n"),
+        "{short}"
+    );
+    assert!(short.starts_with("iris version 1 (") && !short.contains("signing_secret"), "{short}");
+    let output = run(&[&check[..], &["--verbose"]].concat(), &source_tree(), &[]);
     assert!(output.status.success(), "{output:?}");
     let shown = text(&output.stdout);
     for part in [

@@ -333,6 +333,23 @@ fn rollback_has_a_running_gateway_go_back() {
     let forbidden = roll_back(&["iris", "--token", &TokenBuilder::new().scope("read").build()]);
     assert_eq!(forbidden.status.code(), Some(1));
     assert!(text(&forbidden.stderr).contains("the token lacks the scope `manage`"), "{forbidden:?}");
+    // With a token, the address is enough: neither key nor settings of the gateway are needed.
+    let may_read = TokenBuilder::new().scope("read").build();
+    let url = format!("http://{listen}");
+    let cases = [
+        (
+            &["--url", url.as_str(), "--token", may_read.as_str()][..],
+            &environment[..0],
+            "the token lacks the scope `manage`",
+        ),
+        (&["--token", &may_read], &environment[..1], "the token lacks the scope `manage`"),
+        (&[], &environment[..1], "there is no key to sign a token with: give a token of the scope manage"),
+    ];
+    table::each(cases, |(arguments, environment, part)| {
+        let output = run(&[&["rollback", "iris"], arguments].concat(), repository.path(), environment);
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        assert!(text(&output.stderr).contains(part), "{output:?}");
+    });
     let done = roll_back(&["iris"]);
     assert!(done.status.success(), "{done:?}");
     let said = text(&done.stdout);

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use reqwest::{StatusCode, header};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::{Answer, TestGateway, table};
 
@@ -36,6 +36,10 @@ async fn a_browser_gets_the_page_and_others_hear_that_the_gateway_lives() {
         assert_eq!((other.status, &other.body), (StatusCode::OK, &json!({"status": "alive"})), "{accept}");
         assert_eq!(other.header("vary"), "accept");
     }
+    assert!(page.text.contains("data-clients=\"some\""), "the form offers the client first");
+    let builder = TestGateway::builder().settings(|settings| settings.auth.clients.clear());
+    let other = self::page(&builder.start().await).await;
+    assert!(other.text.contains("data-clients=\"none\""), "the form offers the token alone");
     let head = gateway.client.head(gateway.url("/")).header(header::ACCEPT, BROWSER).send().await.unwrap();
     assert_eq!((head.status(), &head.headers()["etag"]), (StatusCode::OK, &page.headers["etag"]));
 }
@@ -136,7 +140,8 @@ async fn the_page_knows_whether_a_token_is_needed() {
 
 #[tokio::test]
 async fn a_model_shows_its_golden_cases_and_its_features_as_a_form_needs_them() {
-    let gateway = TestGateway::builder().model("towns.onnx", "facts/encoder").start().await;
+    let builder = TestGateway::builder().model("towns.onnx", "facts/encoder");
+    let gateway = builder.model("gaps.onnx", "exporters/sk_histograms_gaps").start().await;
     let iris = gateway.version("iris").await;
     let examples = iris["examples"].as_array().unwrap();
     assert!((1..=8).contains(&examples.len()), "{examples:?}");
@@ -152,4 +157,11 @@ async fn a_model_shows_its_golden_cases_and_its_features_as_a_form_needs_them() 
     assert_eq!(towns["features"][0]["datatype"], "BYTES");
     assert_eq!(towns["features"][0]["categories"], json!(["Bern", "Zug"]));
     assert!(towns["features"][1].get("categories").is_none(), "{towns}");
+    assert!(iris.get("nullable").is_none(), "all values of iris are needed: {iris}");
+    let gaps = gateway.version("gaps").await;
+    let nullable = gaps["nullable"].as_array().unwrap();
+    assert!(!nullable.is_empty() && !list.text.contains("nullable"), "{gaps}");
+    let row = vec![Value::Null; nullable.len()];
+    let answer = gateway.predict_at("/models/gaps/predict", &json!({"features": row})).await;
+    assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
 }

@@ -175,6 +175,27 @@ async fn every_error_is_a_problem_document() {
 }
 
 #[tokio::test]
+async fn a_wrong_content_type_is_named_with_the_header_to_send() {
+    let gateway = TestGateway::start().await;
+    let send = "and this takes application/json: send the header `Content-Type: application/json`";
+    let long = "x".repeat(300);
+    let cases = [
+        (None, format!("the body has no content type, {send}")),
+        (Some("text/plain"), format!("the body's content type is text/plain, {send}")),
+        (Some(long.as_str()), format!("the body's content type is {}, {send}", &long[..100])),
+    ];
+    table::each_async(cases, async |(sent, expected)| {
+        let mut request = gateway.post("/predict").body("{\"features\": [5.1, 3.5, 1.4, 0.2]}");
+        if let Some(sent) = sent {
+            request = request.header("content-type", sent);
+        }
+        let answer = Answer::of(request.send().await.unwrap()).await;
+        assert_eq!((answer.status.as_u16(), answer.body["detail"].as_str()), (415, Some(expected.as_str())));
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn health_is_open_to_all_on_both_listeners() {
     let gateway = TestGateway::start().await;
     let cases = [("/health", "ok"), ("/health/live", "alive"), ("/health/ready", "ready")];

@@ -64,6 +64,9 @@ async fn by_default_it_is_60_a_minute() {
     assert!(number > 60, "the {number}th was refused");
     assert_eq!((answer.status.as_u16(), answer.header("retry-after")), (429, "1"));
     assert_eq!(answer.header("ratelimit-policy"), r#""address";q=60;w=60"#);
+    let told = answer.body["detail"].as_str().unwrap();
+    let said = "this address may send 60 requests in 60 s; try again in 1 s. The gateway's rate_limit.per_address sets";
+    assert!(told.starts_with(said) && told.ends_with("address_quota_exceeded in docs/errors.md"), "{told}");
 }
 
 /// A quota that no test outlives.

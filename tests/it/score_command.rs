@@ -297,6 +297,33 @@ fn lines_that_are_not_rows_are_rejected() {
 }
 
 #[test]
+fn a_quote_that_is_not_closed_rejects_its_row_alone() {
+    let good = "5.1,3.5,1.4,0.2\n";
+    let rows = format!("{HEADER}\n{good}\"5.1,3.5,1.4,0.2\n{}5.1,\"3.5,1.4,0.2\n{good}", good.repeat(2000));
+    let folder = Folder::with("rows.csv", &rows.replacen('"', "", 1));
+    let said = status(&folder.score(&iris(), "--input rows.csv --output out.csv"), 5);
+    assert!(said.contains("scored 2003 rows") && said.contains("rejected 1 rows"), "{said}");
+    let expected = [(json!(2003), json!(2004), vec![(Value::Null, json!("malformed_csv"))])];
+    assert_eq!(folder.rejected("out.csv.rejected.jsonl"), expected);
+
+    // A later quote closes it: what lies between is one record, and the message says so.
+    fs::write(folder.path().join("rows.csv"), &rows).unwrap();
+    status(&folder.score(&iris(), "--input rows.csv --output out.csv"), 5);
+    let rejected = folder.read("out.csv.rejected.jsonl");
+    assert_eq!(folder.read("out.csv").lines().count(), 3, "the first and the last row, and the header");
+    assert!(
+        rejected.contains("a quote holds 2002 lines together: is it not closed?"),
+        "{}",
+        &rejected[..300]
+    );
+
+    // A file of nothing else ends soon.
+    fs::write(folder.path().join("rows.csv"), format!("{HEADER}\n{}", "a\",\"\n".repeat(5000))).unwrap();
+    let said = status(&folder.score(&iris(), "--input rows.csv --output gone.csv"), 1);
+    assert!(said.contains("line 102: a quote is not closed") && said.contains("100 rows before"), "{said}");
+}
+
+#[test]
 fn columns_that_do_not_fit_are_one_error_for_the_file() {
     let cases = [
         ("sepal_lenght,sepal_width,petal_length,petal_width\n1,1,1,1\n", "", "did you mean `sepal_lenght`?"),
@@ -308,10 +335,13 @@ fn columns_that_do_not_fit_are_one_error_for_the_file() {
         ("a,b,c,d\n1,2,3,4\n", "--columns a,b,c,d --keep e", "--keep: there is no column `e`"),
         ("sepal_length,sepal_width,petal_length,petal_width,prediction\n", "", "use --prefix or --drop"),
         (
-            "sepal_length,sepal_width,petal_length,petal_width\n\"1,1,1,1\n",
+            "sepal_length;sepal_width;petal_length;petal_width\n1;1;1;1\n",
             "",
-            "line 2: a quote is not closed",
+            "rows.csv: the first line is one column",
         ),
+        ("sepal_length;sepal_width;petal_length;petal_width\n1;1;1;1\n", "", "use --delimiter ';'"),
+        ("a\tb\tc\td\n1\t1\t1\t1\n", "--columns a,b,c,d", "use --delimiter $'\\t'"),
+        ("\"sepal_length,sepal_width\n1,1,1,1\n", "", "line 1: a quote is not closed"),
     ];
     table::each(cases, |(rows, options, part)| {
         let folder = Folder::with("rows.csv", rows);
@@ -433,6 +463,51 @@ fn options_choose_columns_and_forms() {
 }
 
 #[test]
+fn an_output_never_takes_the_place_of_a_file_that_is_read() {
+    let rows = format!("{HEADER}\n5.1,3.5,1.4,0.2\n");
+    let folder = Folder::with("rows.csv", &rows);
+    fs::write(folder.path().join("other.csv"), "before").unwrap();
+    fs::copy(model("iris_retrained"), folder.path().join("m.onnx")).unwrap();
+    std::os::unix::fs::symlink("rows.csv", folder.path().join("link.csv")).unwrap();
+    fs::hard_link(folder.path().join("rows.csv"), folder.path().join("hard.csv")).unwrap();
+    let before = folder.files();
+    let cases = [
+        ("--input rows.csv --output rows.csv", "--output rows.csv would overwrite --input rows.csv"),
+        ("--input rows.csv --output ./rows.csv", "--output ./rows.csv would overwrite --input rows.csv"),
+        ("--input rows.csv --output link.csv", "--output link.csv would overwrite --input rows.csv"),
+        ("--input link.csv --output rows.csv", "--output rows.csv would overwrite --input link.csv"),
+        ("--input hard.csv --output rows.csv", "--output rows.csv would overwrite --input hard.csv"),
+        (
+            "--input rows.csv --output out.csv --rejected rows.csv",
+            "--rejected rows.csv would overwrite --input",
+        ),
+        ("--input rows.csv --output - --rejected link.csv", "--rejected link.csv would overwrite --input"),
+        (
+            "--input rows.csv --output out.csv --rejected ./out.csv",
+            "--output out.csv and --rejected ./out.csv name",
+        ),
+        (
+            "--input rows.csv --output m.onnx --output-format csv",
+            "--output m.onnx would overwrite MODEL m.onnx",
+        ),
+    ];
+    table::each(&cases, |(arguments, expected)| {
+        let said = status(&folder.score("m.onnx", arguments), 1);
+        assert!(said.contains(expected) && said.contains("nothing was written"), "{said}");
+        assert_eq!((folder.read("rows.csv"), folder.files()), (rows.clone(), before.clone()));
+    });
+    // Rows from standard input are those of a file, too.
+    let input = File::open(folder.path().join("rows.csv")).unwrap();
+    let arguments = ["score", "m.onnx", "--input", "-", "--input-format", "csv", "--output", "rows.csv"];
+    let said = command().args(arguments).current_dir(folder.path()).stdin(input).output().unwrap();
+    assert!(status(&said, 1).contains("--output rows.csv would overwrite --input -"), "{said:?}");
+    // Another file is replaced once the output is complete.
+    status(&folder.score("m.onnx", "--input rows.csv --output other.csv"), 0);
+    assert!(folder.read("other.csv").starts_with("prediction"), "{}", folder.read("other.csv"));
+    assert_eq!(folder.read("rows.csv"), rows);
+}
+
+#[test]
 fn standard_input_and_output_are_streams() {
     let arguments =
         ["score", &iris(), "--input", "-", "--input-format", "csv", "--output", "-", "--output-format"];
@@ -442,6 +517,17 @@ fn standard_input_and_output_are_streams() {
     assert!(said.contains("scored 1 rows") && said.contains("/dev/null"), "{said}");
     assert!(text(&output.stdout).starts_with("{\"prediction\":\"setosa\""), "{output:?}");
     assert_eq!(text(&output.stdout).lines().count(), 1);
+
+    // Without a name for it, the format of standard output is that of the input.
+    for (name, rows, begin) in [
+        ("rows.csv", format!("{HEADER}\n5.1,3.5,1.4,0.2\n"), "prediction,probabilities.setosa,"),
+        ("rows.jsonl", "[5.1,3.5,1.4,0.2]\n".to_owned(), "{\"prediction\":\"setosa\""),
+    ] {
+        let folder = Folder::with(name, &rows);
+        let output = folder.score(&iris(), &format!("--input {name} --output - --rejected bad.jsonl"));
+        status(&output, 0);
+        assert!(text(&output.stdout).starts_with(begin), "{name}: {output:?}");
+    }
 }
 
 #[test]

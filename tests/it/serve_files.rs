@@ -80,6 +80,7 @@ fn a_file_serves_without_settings_and_the_printed_lines_work() {
     let mut served = Served::start(&["flower.onnx"], folder.path(), &[]);
     let page = served.value("page");
     let (docs, admin) = (served.value("docs"), served.value("admin"));
+    assert_eq!(served.value("quota"), "60000");
     let token = served.value("token");
     let origin = served.line("# flower");
     let curl = served.line("curl");
@@ -95,6 +96,13 @@ fn a_file_serves_without_settings_and_the_printed_lines_work() {
     let models = format!("curl -s {} -H 'Authorization: Bearer {token}'", docs.replace("/docs", "/models"));
     let (_, body) = paste(&models, folder.path());
     assert_eq!(body["models"].as_array().map(Vec::len), Some(1), "{body}");
+
+    // The person at the keyboard has a quota that a loop on this machine does not use up.
+    let many = format!(
+        "for _ in $(seq 100); do {models} -o /dev/null -w '%{{http_code}}\\n'; done | sort | uniq -c"
+    );
+    let counted = Command::new("bash").args(["-c", &many]).output().unwrap();
+    assert_eq!(text(&counted.stdout).trim(), "100 200");
 
     // A retrained file takes its place.
     folder.put_test_model("flower.onnx", "iris_retrained");
@@ -194,9 +202,22 @@ fn a_file_that_is_refused_is_waited_for() {
     let mut served = Served::start(&["wine.onnx"], folder.path(), &[]);
     let refused = served.process.wait_for_line("wine.onnx is not served: ");
     assert!(refused.contains("golden_mismatch"), "{refused}");
+    served.process.wait_for_line("the gateway goes on watching it");
     folder.put_iris("wine.onnx");
     let curl = served.line("curl");
     assert_eq!(paste(&curl, folder.path()).0, "200");
+}
+
+#[test]
+fn what_takes_more_than_a_second_is_named() {
+    let folder = Repository::new();
+    let whole = test_model("iris_retrained");
+    folder.put("wine.onnx", &whole[..whole.len() / 2]);
+    let served = Served::start(&["wine.onnx"], folder.path(), &[]);
+    let line = served.process.wait_for_line("wine.onnx is not ready yet: ");
+    assert!(line.contains("waiting for it"), "{line}");
+    let refused = served.process.wait_for_line("wine.onnx is not served: ");
+    assert!(refused.contains("truncated"), "{refused}");
 }
 
 #[test]
@@ -232,6 +253,7 @@ fn with_keys_of_its_own_no_token_is_printed_and_the_state_is_kept() {
     ];
     let mut served = Served::start(&["wine.onnx"], folder.path(), &environment);
     let curl = served.line("curl");
+    assert!(!served.printed.iter().any(|line| line.contains("quota")), "quotas are those of any gateway");
     assert!(curl.contains("Bearer $TOKEN\"") && !served.printed.join("").contains("eyJ"), "{curl}");
     let warning = served.process.wait_for_line("there is no client, so POST /token issues no token");
     assert!(warning.contains("WARN") && warning.contains("set auth.clients.ID.secret_hash"), "{warning}");

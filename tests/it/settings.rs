@@ -117,6 +117,24 @@ fn refusal(file: Option<(&str, &str)>, environment: &[(&str, &str)]) -> String {
 const KEY: (&str, &str) = ("GATEWAY__AUTH__SIGNING_SECRET", SECRET);
 
 #[test]
+fn without_a_key_the_settings_that_are_there_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let said = |arguments: &[&str]| text(&run(arguments, folder.path(), &[]).stderr);
+    for arguments in [&["serve"][..], &["check"], &["token", "--subject", "a", "--scope", "read"]] {
+        let told = said(arguments);
+        assert!(told.contains("no key is configured"), "{told}");
+        assert!(!told.contains("development.toml") && !told.contains("--config"), "nothing is there: {told}");
+    }
+    fs::write(folder.path().join("gateway.toml"), "").unwrap();
+    for arguments in [&["serve"][..], &["check"]] {
+        let told = said(arguments);
+        assert!(told.contains("gateway.toml is here and was not read: add --config gateway.toml"), "{told}");
+    }
+    let told = said(&["check", "--config", "gateway.toml"]);
+    assert!(told.contains("no key is configured") && !told.contains("was not read"), "{told}");
+}
+
+#[test]
 fn the_start_is_refused_without_a_key_or_with_a_bad_one() {
     let development = fs::read_to_string(source_tree().join("config/development.toml")).unwrap();
     let client_only = development.split("[auth.clients.demo]").nth(1).unwrap();

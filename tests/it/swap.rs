@@ -91,6 +91,15 @@ async fn a_broken_file_is_refused_with_its_reason_and_the_old_one_serves_on() {
         assert!(!detail.contains("/tmp") && !detail.contains("model.onnx"), "no path: {version}");
         assert!(serves(&before)(&gateway.predict(&setosa()).await), "{reason}");
     }
+    // Each refusal has a digest, which is null for files that were never hashed.
+    for entry in gateway.history("iris").await.iter().filter(|entry| entry["event"] == "refused") {
+        let digest = entry.as_object().unwrap().get("digest").expect("it is there");
+        assert_eq!(
+            digest.is_null(),
+            matches!(entry["reason"].as_str(), Some("truncated" | "not_onnx")),
+            "{entry}"
+        );
+    }
     let text = gateway.metrics().await;
     for line in [
         r#"gateway_model_refusals_total{model="iris",reason="truncated"} 2"#,

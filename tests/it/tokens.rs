@@ -366,6 +366,16 @@ async fn without_clients_there_are_no_tokens() {
     let gateway = TestGateway::builder().settings(|settings| settings.auth.clients.clear()).start().await;
     let answer = ask_token(&gateway, &[("grant_type", "client_credentials")]).await;
     assert_eq!((answer.status.as_u16(), answer.problem_code()), (404, "token_disabled"));
+    // No response leads there either.
+    let without = async |gateway: &TestGateway| {
+        let answer = Answer::of(gateway.client.get(gateway.url("/models")).send().await.unwrap()).await;
+        assert_eq!((answer.status.as_u16(), answer.problem_code()), (401, "no_token"));
+        answer.body["detail"].as_str().unwrap().to_owned()
+    };
+    let told = without(&gateway).await;
+    assert!(told.contains("`onnx-gateway serve FILE` printed") && !told.contains("ask /token"), "{told}");
+    let told = without(&TestGateway::start().await).await;
+    assert!(told.contains("ask /token for one"), "{told}");
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeSet,
     fs,
     future::pending,
-    io::{self, IsTerminal},
+    io,
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
@@ -19,7 +19,7 @@ use super::example::{Example, examples};
 use crate::{
     auth::{Authentication, Scopes},
     cli::{Failure, client, output},
-    config::{ModelsSettings, Settings},
+    config::{ModelsSettings, QuotaSettings, RateLimitSettings, Settings},
     model::ModelName,
     server::Gateway,
     serving::{Servable, VersionStatus},
@@ -28,7 +28,7 @@ use crate::{
 /// Time between two checks for models that have become ready.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Time after which a person at a terminal is told what takes so long.
+/// Time after which the caller is told what takes so long.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Longest body that is printed: a longer one is written to a file.
@@ -52,6 +52,8 @@ pub(super) struct Announcement {
     access: Access,
     /// True if `/` is a page for browsers.
     has_console: bool,
+    /// The line about quotas, if they are those of development.
+    quota: String,
     as_json: bool,
     /// Models that have been announced, or reported as refused.
     announced: BTreeSet<ModelName>,
@@ -83,7 +85,17 @@ impl Announcement {
         let access = Access::new(settings, authentication, shows_token)?;
         let (announced, refused) = Default::default();
         let has_console = settings.console.enabled;
-        Ok(Self { files, folder: folder.to_path_buf(), access, has_console, as_json, announced, refused })
+        let quota = quota_line(&settings.rate_limit).filter(|_| shows_token).unwrap_or_default();
+        Ok(Self {
+            files,
+            folder: folder.to_path_buf(),
+            access,
+            has_console,
+            quota,
+            as_json,
+            announced,
+            refused,
+        })
     }
 
     /// Prints the lines of each model once it is ready; then waits for ever.
@@ -91,9 +103,7 @@ impl Announcement {
         let started = gateway.serving().started();
         tokio::pin!(started);
         if time::timeout(PATIENCE, &mut started).await.is_err() {
-            if io::stderr().is_terminal() {
-                output::progress("proving the models before they serve");
-            }
+            self.report_waiting(gateway);
             started.await;
         }
         loop {
@@ -129,6 +139,15 @@ impl Announcement {
         Ok(())
     }
 
+    /// Says what the models wait for that are not ready yet.
+    fn report_waiting(&self, gateway: &Gateway) {
+        let status = gateway.serving().status();
+        let waiting = status.iter().filter_map(|status| Some((&status.model, status.waiting.as_deref()?)));
+        for (model, waiting) in waiting.take(MAX_SHOWN) {
+            output::progress(&format!("{} is not ready yet: {waiting}", self.shown(model)));
+        }
+    }
+
     fn report_refused(&mut self, status: &[VersionStatus]) {
         for status in status.iter().filter(|status| !self.announced.contains(&status.model)) {
             if let Some(refusal) = &status.refusal
@@ -136,9 +155,8 @@ impl Announcement {
             {
                 let shown = self.shown(&status.model);
                 output::errors(&format!("{shown} is not served: {refusal}"));
-                output::progress(
-                    "the gateway goes on and serves the next file that is written there and works",
-                );
+                let goes_on = "the gateway goes on watching it, and serves the next file that is written there and works";
+                output::progress(&format!("{goes_on}; Ctrl-C ends it"));
             }
         }
         for (model, file) in &self.files {
@@ -175,7 +193,8 @@ impl Announcement {
         };
         format!(
             "\nserving on {public}\n\n{console}  docs   {public}/docs\n  admin  {admin}/metrics, {admin}/health, for operators \
-             and without a token\n{grpc}  token  {token}\n\n"
+             and without a token\n{grpc}{}  token  {token}\n\n",
+            self.quota
         )
     }
 
@@ -269,6 +288,15 @@ fn data(folder: &Path, model: &ModelName, body: &str) -> io::Result<String> {
     let file = folder.join(format!("{model}.json"));
     fs::write(&file, body)?;
     Ok(format!("@{}", file.display()))
+}
+
+/// Returns the line about the quota of an address; `None` if there is no quota.
+fn quota_line(settings: &RateLimitSettings) -> Option<String> {
+    let QuotaSettings { requests, period_seconds } = settings.per_address;
+    let line = format!(
+        "  quota  {requests} requests in {period_seconds} s for each address (rate_limit.per_address), for development\n"
+    );
+    settings.enabled.then_some(line)
 }
 
 fn url(address: SocketAddr) -> String {

@@ -16,26 +16,43 @@ use crate::{
     system::{byte_budget::OverBudget, memory::trim_heap_later},
 };
 
+/// The media type of JSON.
+const JSON: &str = "application/json";
+
 /// Reads the whole body of a request that declares it as JSON.
 ///
 /// # Errors
 ///
 /// If it is not declared as JSON, or as [`read`].
 pub(crate) async fn read_json(request: Request) -> Result<Bytes, ApiError> {
-    if is_json(request.headers()) {
-        read(request.into_body()).await
-    } else {
-        Err(ApiError::UnsupportedMediaType("not application/json"))
-    }
+    declares_json(request.headers())?;
+    read(request.into_body()).await
+}
+
+/// Checks that a body is declared as JSON.
+///
+/// # Errors
+///
+/// [`ApiError::UnsupportedMediaType`] if it is not.
+pub(crate) fn declares_json(headers: &HeaderMap) -> Result<(), ApiError> {
+    let unsupported = || ApiError::unsupported_media_type(declared(headers), JSON, JSON);
+    is_json(headers).then_some(()).ok_or_else(unsupported)
+}
+
+fn declared(headers: &HeaderMap) -> Option<&str> {
+    headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok())
 }
 
 /// Returns true for `application/json` and for any type that ends in `+json`; parameters are ignored.
 pub(crate) fn is_json(headers: &HeaderMap) -> bool {
-    let content_type =
-        headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let media_type = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    media_type == "application/json"
-        || (media_type.starts_with("application/") && media_type.ends_with("+json"))
+    let media_type = declared(headers)
+        .unwrap_or_default()
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .to_ascii_lowercase();
+    media_type == JSON || (media_type.starts_with("application/") && media_type.ends_with("+json"))
 }
 
 /// Reads the whole body.

@@ -12,8 +12,9 @@ const BINARY: &str = "application/vnd.sagemaker-triton.binary+json";
 /// The parameter with the length of the JSON.
 const JSON_LENGTH: &str = "json-header-size";
 
-/// The content type of a refused body, as an error names it.
-const NOT_JSON_OR_CSV: &str = "neither application/json nor text/csv";
+/// The content types that are taken, as an error names them.
+const JSON_OR_CSV: &str = "application/json or text/csv";
+const JSON: &str = "application/json";
 
 /// The declared type of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,9 +55,9 @@ pub(super) fn content_type(headers: &HeaderMap) -> Result<Declared, ApiError> {
             ))?;
             Ok(Declared::Binary { json_bytes })
         }
-        "application/json" => Ok(Declared::Json),
+        JSON => Ok(Declared::Json),
         "text/csv" => header_of(parts).map(Declared::Csv),
-        _ => Err(ApiError::UnsupportedMediaType(NOT_JSON_OR_CSV)),
+        _ => Err(ApiError::unsupported_media_type(declared, JSON_OR_CSV, JSON)),
     }
 }
 
@@ -95,7 +96,8 @@ impl Declared {
             }
             Self::Json => Ok(BodyKind::Json),
             Self::Csv(header) if mlflow => Ok(BodyKind::Csv(header)),
-            Self::Binary { .. } | Self::Csv(_) => Err(ApiError::UnsupportedMediaType(NOT_JSON_OR_CSV)),
+            Self::Binary { .. } => Err(ApiError::unsupported_media_type(Some(BINARY), JSON_OR_CSV, JSON)),
+            Self::Csv(_) => Err(ApiError::unsupported_media_type(Some("text/csv"), JSON, JSON)),
         }
     }
 }

@@ -62,7 +62,8 @@ pub(super) struct HistoryAnswer {
     #[schema(example = "iris")]
     model: String,
     /// The entries, newest first: `time`, `version`, `event` (`deployed`, `restored`, `refused`, `rolled_back`,
-    /// `unloaded`, `removed`, `kept`), `by`, and where they apply `digest`, `replaces`, `reason`, `detail`, `timings`
+    /// `unloaded`, `removed`, `kept`), `by`, `digest` (null for files that were refused before they were hashed, such as
+    /// truncated ones), and where they apply `replaces`, `reason`, `detail`, `timings`
     #[schema(value_type = Vec<Object>)]
     history: Vec<HistoryEntry>,
 }

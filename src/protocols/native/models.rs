@@ -14,6 +14,9 @@ use crate::{
 /// Most categories of a feature that are listed.
 const MAX_CATEGORIES: usize = 256;
 
+/// Columns that are looked at for `nullable`.
+const MAX_NULLABLE: usize = 256;
+
 /// All models that the caller may read.
 #[derive(Serialize, ToSchema)]
 pub(super) struct ModelList {
@@ -67,6 +70,10 @@ pub(super) struct VersionDocument {
     /// The columns of the input, with their meaning and limits
     #[serde(skip_serializing_if = "Vec::is_empty")]
     features: Vec<FeatureDocument>,
+    /// The columns of a row, from 0, whose value may be null or absent: of the first 256. Not in the list of models
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(example = json!([1, 3]))]
+    nullable: Vec<usize>,
     /// True if the version takes rows (`features`, `instances`); every version in service takes `inputs`
     #[serde(skip_serializing_if = "Option::is_none")]
     takes_rows: Option<bool>,
@@ -351,6 +358,7 @@ fn version_document(version: VersionMetadata, with_examples: bool) -> VersionDoc
         inputs: servable.map(|servable| values(&servable.signature.inputs)).unwrap_or_default(),
         outputs: servable.map(|servable| values(&servable.signature.outputs)).unwrap_or_default(),
         features: servable.filter(|servable| servable.layout.is_some()).map(features).unwrap_or_default(),
+        nullable: servable.filter(|_| with_examples).map(nullable).unwrap_or_default(),
         takes_rows: servable.map(|servable| servable.layout.is_some()),
         rows_reason: servable
             .and_then(|servable| servable.proof.against_rows())
@@ -386,6 +394,12 @@ fn features(servable: &Servable) -> Vec<FeatureDocument> {
         }
     };
     contract.features.iter().enumerate().map(document).collect()
+}
+
+/// Returns the first columns for whose missing values something stands in.
+fn nullable(servable: &Servable) -> Vec<usize> {
+    let Some(layout) = &servable.layout else { return Vec::new() };
+    (0..layout.columns().min(MAX_NULLABLE)).filter(|column| layout.fill(*column).is_some()).collect()
 }
 
 /// Returns the first categories of a column.

@@ -185,8 +185,10 @@ async fn read(request: Request) -> Result<TokenRequest, TokenFailure> {
         return serde_urlencoded::from_bytes(&bytes)
             .map_err(|_| TokenFailure::InvalidRequest("the form is malformed or has a field twice"));
     }
-    Err(TokenFailure::Api(ApiError::UnsupportedMediaType(
-        "neither application/x-www-form-urlencoded (a form) nor application/json (JSON)",
+    Err(TokenFailure::Api(ApiError::unsupported_media_type(
+        Some(content_type),
+        "application/x-www-form-urlencoded (a form) or application/json",
+        "application/x-www-form-urlencoded",
     )))
 }
 
@@ -262,7 +264,8 @@ impl IntoResponse for TokenFailure {
                     .into_response();
             }
             Self::Disabled => {
-                let detail = "the gateway issues no tokens: no client is configured";
+                let detail = "the gateway issues no tokens, as no client is configured: send the token that \
+                              `onnx-gateway serve FILE` printed, or one of `onnx-gateway token`";
                 return Problem::new(StatusCode::NOT_FOUND, "token_disabled", detail).into_response();
             }
             Self::Api(error) => return error.into_response(),

@@ -59,6 +59,19 @@ def served(binary: Path, **settings: object) -> Iterator[Watched]:
                 gateway.stop()
 
 
+@contextmanager
+def served_file(binary: Path, model: str) -> Iterator[tuple[Watched, str]]:
+    """A gateway of one file, without settings, and the token that it prints."""
+    with tempfile.TemporaryDirectory(prefix="console-") as folder:
+        gateway = Watched(binary, Path(folder))
+        shutil.copy(TEST_MODELS / f"{model}.onnx", Path(folder) / "model.onnx")
+        token = gateway.start_with_file(Path(folder) / "model.onnx")
+        try:
+            yield gateway, token
+        finally:
+            gateway.stop()
+
+
 @pytest.fixture(scope="session")
 def binary(pytestconfig: pytest.Config) -> Path:
     return pytestconfig.getoption("binary")

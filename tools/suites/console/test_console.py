@@ -6,14 +6,15 @@ import json
 import os
 import subprocess
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 
-from lib.gateway import REPOSITORY
+from lib.gateway import REPOSITORY, fetch
 from lib.suite import expect
 from suites.endtoend.launch import CLIENT, SECRET
 
-from .conftest import TEST_MODELS, NewPerson, served
+from .conftest import TEST_MODELS, NewPerson, served, served_file
 from .launch import Watched
 from .person import AXE, Person
 
@@ -35,7 +36,13 @@ def test_a_wrong_secret_is_told_in_words(gateway: Watched, new_person: NewPerson
     person.page.check("input[name=way][value=token]")
     person.page.fill("#token", "not.a.token")
     person.page.click("#sign-in-button")
-    person.wait_for_text("#sign-in-notice", "expired, malformed")
+    person.wait_for_text("#sign-in-notice", "does not accept the token. It is not a whole token")
+    reason = person.text("#sign-in-reason")
+    expect("any more" not in reason, f"it was never accepted: {reason}")
+    # Only the end of it is wrong.
+    person.page.fill("#token", f"{gateway.log_in(CLIENT, SECRET)[:-9]}wrong_one")
+    person.page.click("#sign-in-button")
+    person.wait_for_text("#sign-in-notice", "It is mistyped, or from another gateway")
     expect(not person.faults, person.faults)
 
 
@@ -53,6 +60,42 @@ def test_a_token_can_be_pasted_and_nothing_is_stored(gateway: Watched, new_perso
     person.page.wait_for_selector("#sign-in[open]")
     left = person.page.evaluate("document.querySelectorAll('#models a, #model *').length")
     expect(left == 0, f"{left} elements are left after signing out")
+
+
+def test_a_token_without_manage_is_told_why_buttons_are_missing(gateway: Watched, new_person: NewPerson) -> None:
+    form = {"grant_type": "client_credentials", "client_id": CLIENT, "client_secret": SECRET, "scope": "read"}
+    token = json.loads(fetch(f"{gateway.url}/token", urlencode(form).encode()).content)["access_token"]
+    person = new_person(gateway)
+    person.open()
+    person.page.check("input[name=way][value=token]")
+    person.page.fill("#token", token)
+    person.page.click("#sign-in-button")
+    person.wait_for_text("#model .head", "lacks the scope manage")
+    expect(person.page.locator("button:has-text('Roll back')").count() == 0, "the button is not there")
+    expect(not person.faults, person.faults)
+    # A caller may have four streams of events.
+    person.leave()
+
+
+def test_after_serve_file_the_printed_token_signs_in_and_values_may_miss(binary: Path, new_person: NewPerson) -> None:
+    with served_file(binary, "exporters/sk_histograms_gaps") as (gateway, token):
+        person = new_person(gateway)
+        person.open()
+        client = person.page.locator("#by-client:visible, #sign-in-ways:visible")
+        expect(client.count() == 0, "there is no client to sign in as")
+        expect("the token that it printed" in person.text("#by-token"), person.text("#by-token"))
+        person.page.fill("#token", token)
+        person.page.click("#sign-in-button")
+        person.page.wait_for_selector("#model .prediction .field")
+        fields = person.page.locator("#model .field input[type=number]")
+        typed = [field.input_value() for field in fields.all()]
+        expect(len(typed) > 0 and not any(typed), f"the fields begin empty: {typed}")
+        person.predict()
+        person.page.wait_for_selector(".result .facts")
+        sent = person.page.locator(".curl").text_content() or ""
+        expect('"features":[null,' in sent, sent)
+        expect(not person.faults, person.faults)
+        person.leave()
 
 
 def test_iris_is_predicted_by_sliders(person: Person) -> None:
@@ -96,6 +139,8 @@ def test_a_value_out_of_range_is_told_at_its_field(person: Person) -> None:
     person.predict()
     person.wait_for_text("#model .fault", "0.1 to 15")
     expect(field.get_attribute("aria-invalid") == "true", "the field is marked")
+    listed = person.text(".result .notice li")
+    expect(listed.startswith("sepal_length expected"), f"a field is known by its name: {listed}")
     field.fill("5.1")
 
 
@@ -111,6 +156,8 @@ def test_the_charts_show_the_requests(person: Person) -> None:
 def test_categories_are_a_list_and_other_models_take_json(person: Person) -> None:
     person.choose("towns")
     person.field("town").select_option(label="Zug")
+    for number in person.page.locator("#model .field input[type=number]").all():
+        number.fill("1")
     person.predict()
     person.page.wait_for_selector(".result .facts")
     person.choose("square")
@@ -118,6 +165,11 @@ def test_categories_are_a_list_and_other_models_take_json(person: Person) -> Non
     person.page.fill("#body", "{")
     person.predict()
     person.wait_for_text("#body-fault", "not JSON")
+    person.choose("wine")
+    field = person.page.locator("#model .field input[type=number]").first
+    expect(field.input_value() == "", "a field without an example begins empty")
+    person.predict()
+    person.wait_for_text("#model .fault", "Type a number")
     person.choose("iris")
 
 
@@ -225,6 +277,8 @@ def test_a_used_up_quota_is_counted_down(binary: Path, new_person: NewPerson) ->
             person.predict()
             person.page.wait_for_selector(".result:not([aria-busy])")
         person.wait_for_text(".result", "Try again in")
+        told = person.text(".result .notice")
+        expect(told.lower().count("try again in") == 1 and "rate_limit.per_caller" in told, told)
         again = person.page.get_by_role("button", name="Try again")
         expect(again.is_disabled(), "it can be sent again only after the time is over")
         person.wait_for_text(".result", "You can try again now")

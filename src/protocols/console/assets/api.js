@@ -7,6 +7,9 @@ const base = new URL('.', document.baseURI);
 
 export const needsToken = document.documentElement.dataset.authentication !== 'off';
 
+/** True if the gateway has clients, which sign in with a secret. */
+export const hasClients = document.documentElement.dataset.clients !== 'none';
+
 let token = null;
 let refused = () => {};
 
@@ -63,17 +66,19 @@ export async function failureOf(response) {
     retryAfter: Number(response.headers.get('retry-after')) || 0,
     requestId: response.headers.get('x-request-id') ?? '',
   };
-  return new Failure(`${words[0].toUpperCase()}${words.slice(1)}${/[.?!]$/.test(words) ? '' : '.'}`, details);
+  // The page counts down itself, so the sentence need not say it too.
+  const rest = details.retryAfter > 0 ? words.replace(/[;:,] try again in \d+ s/, '') : words;
+  return new Failure(`${rest[0].toUpperCase()}${rest.slice(1)}${/[.?!]$/.test(rest) ? '' : '.'}`, details);
 }
 
-/** Sends a request. Returns the body, or throws the failure. */
+/** Sends a request. Returns the body, or throws the failure. A trial tells nobody that its token is refused. */
 export async function call(path, options = {}) {
   const used = token;
   const response = await send(path, options);
   if (!response.ok) {
     const failure = await failureOf(response);
     // Another request may have been answered with 401 before, and the person may have signed in since.
-    if (failure.status === 401 && !options.form && used === token) refused(failure);
+    if (failure.status === 401 && !options.form && !options.isTrial && used === token) refused(failure);
     throw failure;
   }
   try {
@@ -84,9 +89,13 @@ export async function call(path, options = {}) {
   }
 }
 
-/** Shows a failure in an element. Counts down until a refused request may be sent again. */
-export function showFailure(place, failure, again) {
-  const listed = failure.errors.map((error) => h('li', {}, error.pointer ? h('code', {}, error.pointer) : '', ` ${error.message}`));
+/**
+ * Shows a failure in an element. Counts down until a refused request may be sent again. `nameOf` gives the name of the
+ * field at a pointer, if it has one.
+ */
+export function showFailure(place, failure, again, nameOf = () => null) {
+  const listed = failure.errors.map((error) => h('li', {},
+    nameOf(error.pointer ?? '') ? h('strong', {}, nameOf(error.pointer)) : error.pointer ? h('code', {}, error.pointer) : '', ` ${error.message}`));
   const wait = h('span', { 'aria-hidden': 'true' });
   const button = again && h('button', { type: 'button', onclick: () => { place.replaceChildren(); again(); } }, 'Try again');
   const notice = h('div', { className: 'notice bad' },

@@ -1,6 +1,6 @@
 // Charts of the last two minutes, as SVG.
 
-import { h, number, rate, svg } from './dom.js';
+import { h, measured, number, svg } from './dom.js';
 
 const SECONDS = 120;
 /** The width of a picture that is not shown yet. */
@@ -74,9 +74,8 @@ function drawTime(picture, values, { keys, kind, unit, width }) {
   const last = values.at(-1);
   // Of lines, the first is the one to name.
   const all = kind === 'stack' ? (last ? total(last) : 0) : last?.[keys[0]] ?? null;
-  const said = unit === '/ s' ? rate : number;
-  const words = all === null ? 'no values now' : `${said(all)} ${unit}`;
-  return { now: all === null ? '' : words, all: `now ${words}, at most ${said(peak)} ${unit} in two minutes` };
+  const words = all === null ? 'no values now' : `${measured(all)} ${unit}`;
+  return { now: all === null ? '' : words, all: `now ${words}, at most ${measured(peak)} ${unit} in two minutes` };
 }
 
 function stack(values, keys, { x, y, step }) {

@@ -39,10 +39,9 @@ export function number(value) {
   return String(Number(value.toPrecision(4)));
 }
 
-/** Formats a number a second, as people say it: a second of samples is never exactly one. */
-export function rate(value) {
-  if (value > 0 && value < 0.05) return '< 0.1';
-  return String(Number(value.toFixed(value < 10 ? 1 : 0)));
+/** Formats a measured number with two significant digits, or three from 10 on: a second is never quite one. */
+export function measured(value) {
+  return number(Number(value.toPrecision(Math.abs(value) < 9.95 ? 2 : 3)));
 }
 
 /** Formats a share from 0 to 1. */

@@ -7,6 +7,8 @@ const SLIDER_STEPS = 200;
 /** A model with more features is typed as JSON. */
 const MAX_FIELDS = 200;
 const MAX_ZEROS = 256;
+/** What a field shows that may be left empty. */
+const MAY_BE_EMPTY = 'empty: missing';
 
 /** Returns a round step with which a slider has about 200 positions. */
 function stepOf(minimum, maximum) {
@@ -28,8 +30,9 @@ let count = 0;
 function field(feature) {
   count += 1;
   const id = `field-${count}`;
-  const allowsMissing = feature.missing !== 'refuse';
+  const allowsMissing = Boolean(feature.isNullable);
   const input = inputOf(feature, id);
+  if (allowsMissing && 'placeholder' in input.main) input.main.placeholder = MAY_BE_EMPTY;
   const missing = allowsMissing && h('input', { type: 'checkbox', id: `${id}-missing` });
   const fault = h('p', { className: 'fault', id: `${id}-fault` });
   const stands = feature.missing === 'nan' ? '' : ` (${JSON.stringify(feature.missing?.default ?? feature.missing)} in its place)`;
@@ -48,10 +51,14 @@ function field(feature) {
   return {
     element,
     name: feature.name,
-    value: () => (missing && missing.checked ? null : input.value()),
+    value() {
+      if (missing && missing.checked) return null;
+      const value = input.value();
+      return allowsMissing && (value === undefined || value === '') ? null : value;
+    },
     fill(value) {
       if (missing) missing.checked = value === null || value === 'NaN';
-      if (value !== null && value !== undefined) input.fill(value);
+      if (value !== null && value !== undefined && value !== 'NaN') input.fill(value);
       follow();
     },
     complain(words) {
@@ -84,7 +91,7 @@ function choiceInput({ categories, isClosed, datatype }, id) {
   return {
     element: h('div', { className: 'pair' }, main, other),
     main,
-    value: () => (main.value === 'other' ? (datatype === 'BYTES' ? other.value : Number(other.value)) : categories[Number(main.value)]),
+    value: () => (main.value === 'other' ? (datatype === 'BYTES' ? other.value : other.value === '' ? undefined : Number(other.value)) : categories[Number(main.value)]),
     fill(value) {
       const index = categories.indexOf(value);
       main.value = index >= 0 ? String(index) : isClosed ? '0' : 'other';
@@ -100,7 +107,6 @@ function numberInput({ minimum, maximum, datatype, name }, id) {
   const main = h('input', { id, type: 'number', step: isWhole ? '1' : 'any', inputMode: 'decimal', required: true, autocomplete: 'off' });
   const value = () => (main.value === '' ? undefined : Number(main.value));
   if (minimum === undefined || maximum === undefined || maximum - minimum > 1e9) {
-    main.value = '0';
     return { element: main, main, value, fill: (to) => { main.value = to; }, disable: (is) => { main.disabled = is; } };
   }
   const step = isWhole ? Math.max(1, Math.round((maximum - minimum) / SLIDER_STEPS)) : stepOf(minimum, maximum);
@@ -123,12 +129,17 @@ function numberInput({ minimum, maximum, datatype, name }, id) {
 /** Returns the elements of a tensor in a golden case, in order: nested lists, or an object with `data`. */
 const flat = (tensor) => (Array.isArray(tensor) ? tensor : [tensor?.data ?? tensor]).flat(Infinity);
 
-/** Returns the features of rows. Columns without names are numbered. */
+/** Returns the features of rows, each with `isNullable`. Columns without names are numbered. */
 function featuresOf(version) {
+  const nullable = new Set(version.nullable ?? []);
+  return columnsOf(version).map((column, index) => ({ ...column, isNullable: nullable.has(index) }));
+}
+
+function columnsOf(version) {
   if (!version.takes_rows || version.features?.length > 0) return version.features ?? [];
   const [{ shape, datatype }, ...others] = version.inputs;
   const columns = others.length === 0 && shape?.length === 2 ? Number(shape[1]) : 0;
-  return columns > 0 ? Array.from({ length: columns }, (_, index) => ({ name: `column ${index + 1}`, datatype, missing: 'refuse' })) : [];
+  return columns > 0 ? Array.from({ length: columns }, (_, index) => ({ name: `column ${index + 1}`, datatype, missing: 'nan' })) : [];
 }
 
 /** Returns the first row of a golden case as values by feature. `null` if it cannot be one. */
@@ -168,8 +179,8 @@ function startOf(version) {
 }
 
 /** Returns the parts of a version that decide the form. */
-export const contractOf = ({ features, inputs, takes_rows: takesRows, examples, classes }) =>
-  JSON.stringify([features, inputs, takesRows, examples, classes]);
+export const contractOf = ({ features, nullable, inputs, takes_rows: takesRows, examples, classes }) =>
+  JSON.stringify([features, nullable, inputs, takesRows, examples, classes]);
 
 /** Creates the form of a version. `predict(body)` is called with the text of a body. */
 export function predictionForm(version, predict) {
@@ -278,6 +289,8 @@ export function predictionForm(version, predict) {
         if (part === 'features' && fields[Number(index)] && !isText) fields[Number(index)].complain(message);
       }
     },
+    /** Returns the name of the feature at a pointer into the body. `null` if it has none. */
+    nameOf: (pointer) => features[Number(/^\/features\/(\d+)$/.exec(pointer)?.[1] ?? -1)]?.name ?? null,
     busy(is) { button.disabled = is; },
     /** Takes over what was typed into another form, as far as the fields have the same names. */
     takeOver(other) {

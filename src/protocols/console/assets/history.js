@@ -34,7 +34,8 @@ function detailOf(detail) {
 
 function timingsOf(timings) {
   if (!timings) return '';
-  return ['copy', 'proof', 'load'].map((part) => `${part} ${milliseconds(timings[`${part}_ms`])}`).join(', ');
+  const parts = { copy: 'copied', proof: 'proven', load: 'loaded' };
+  return Object.entries(parts).map(([part, words]) => `${words} in ${milliseconds(timings[`${part}_ms`])}`).join(', ');
 }
 
 function rowOf(entry) {

@@ -76,7 +76,9 @@ export class ModelPage {
   /** Shows the actions that the token permits. */
   showActions() {
     const { actions, notice } = this.#parts;
-    actions.replaceChildren(may('manage', this.#name) ? actionButtons(this.#name, notice, this.#on.changed) : '');
+    const words = 'The token lacks the scope manage, so the buttons to load, unload and roll back are not here.';
+    actions.replaceChildren(may('manage', this.#name)
+      ? actionButtons(this.#name, notice, this.#on.changed) : h('p', { className: 'hint' }, words));
   }
 
   showActivity(seconds) {
@@ -146,7 +148,7 @@ export class ModelPage {
       announce(wordsOf(response));
     } catch (failure) {
       if (!(failure instanceof Failure)) throw failure;
-      showFailure(result, failure, failure.retryAfter > 0 || failure.code === 'lost' ? () => this.#predict(body) : null);
+      showFailure(result, failure, failure.retryAfter > 0 || failure.code === 'lost' ? () => this.#predict(body) : null, form.nameOf);
       form.complain(failure.errors);
       result.append(curl(path, body));
       if (failure.status === 404) this.#on.changed();

@@ -1,6 +1,6 @@
 // Signing in and out. The token is in the memory of this page only.
 
-import { Failure, call, needsToken, onRefusedToken, setToken, showFailure } from './api.js';
+import { Failure, call, hasClients, needsToken, onRefusedToken, setToken, showFailure } from './api.js';
 import { byId } from './dom.js';
 
 const dialog = byId('sign-in');
@@ -28,6 +28,8 @@ export function start({ signedIn, signedOut }) {
   }
   onRefusedToken(() => expire('Your token is not accepted any more: it has expired, or its key was removed. Sign in again; what you typed is kept.'));
   form.addEventListener('submit', signIn);
+  byId('sign-in-ways').hidden = !hasClients;
+  preferredWay();
   form.elements.way.forEach((choice) => choice.addEventListener('change', chooseWay));
   // There is nothing to do without a token.
   dialog.addEventListener('cancel', (event) => event.preventDefault());
@@ -48,7 +50,7 @@ function signOut() {
   setToken(null);
   byId('who').hidden = true;
   form.reset();
-  chooseWay();
+  preferredWay();
   end(true);
   ask('You have signed out.');
 }
@@ -60,6 +62,12 @@ function ask(words) {
   const isClient = form.elements.way.value === 'client';
   const field = isClient ? (form.elements.client_id.value ? form.elements.client_secret : form.elements.client_id) : form.elements.token;
   field.focus();
+}
+
+/** Chooses the client, or the token of a gateway that has no client. */
+function preferredWay() {
+  form.elements.way.value = hasClients ? 'client' : 'token';
+  chooseWay();
 }
 
 function chooseWay() {
@@ -101,9 +109,10 @@ async function byToken() {
   setToken(text);
   try {
     // Tells at once whether it is valid.
-    await call('models');
+    await call('models', { isTrial: true });
   } catch (failure) {
     setToken(null);
+    if (failure.status === 401) throw new Failure(`This gateway does not accept the token. ${reasonOf(claims)} Paste the whole of another one.`);
     if (failure.status === 403) throw new Failure('The token is valid but lacks the scope read, which the console needs.');
     throw failure;
   }
@@ -111,11 +120,18 @@ async function byToken() {
   use(text, { name: claims.sub ?? 'token', granted: claims.scope, seconds });
 }
 
+/** Returns the likely reason why a token is refused that was never accepted here. */
+function reasonOf(claims) {
+  if (Object.keys(claims).length === 0) return 'It is not a whole token: it may be cut off, or have other characters in it.';
+  if (claims.exp && claims.exp * 1000 < Date.now()) return 'It has expired.';
+  return 'It is mistyped, or from another gateway, or from before this one was started again.';
+}
+
 /** Reads the claims of a JWT, to show them; the gateway verifies it. */
 function claimsOf(text) {
   try {
     const payload = text.split('.')[1].replace(/-/g, '+').replace(/_/g, '/');
-    return JSON.parse(new TextDecoder().decode(Uint8Array.from(atob(payload), (character) => character.charCodeAt(0))));
+    return Object(JSON.parse(new TextDecoder().decode(Uint8Array.from(atob(payload), (character) => character.charCodeAt(0)))));
   } catch {
     return {};
   }

@@ -72,7 +72,7 @@ pub(in crate::protocols) struct FastPath {
 pub(in crate::protocols) enum CallPath {
     Fast(Box<FastCall>),
     /// The call, unchanged.
-    Slow(Request<Body>),
+    Slow(Box<Request<Body>>),
 }
 
 /// A call that can take the fast path.
@@ -114,7 +114,7 @@ impl FastPath {
         let (parts, mut body) = request.into_parts();
         let resolved = is_usual(&parts).then(|| known_caller(&self.state, &parts.headers)).flatten();
         let Some((caller, Ok(wanted))) = resolved.map(|caller| (caller, timeout_of(&parts.headers))) else {
-            return CallPath::Slow(Request::from_parts(parts, Body::new(body)));
+            return CallPath::Slow(Box::new(Request::from_parts(parts, Body::new(body))));
         };
         let first = prefixed_body::first(&mut body);
         let whole = first.as_ref().filter(|_| body.is_end_stream());
@@ -125,7 +125,8 @@ impl FastPath {
             charge.try_grow(bytes).ok().map(|()| (message, charge))
         });
         let Some((message, charge)) = read else {
-            return CallPath::Slow(Request::from_parts(parts, PrefixedBody::new(first, body).into()));
+            let body = PrefixedBody::new(first, body).into();
+            return CallPath::Slow(Box::new(Request::from_parts(parts, body)));
         };
         let headers = parts.headers;
         let id = headers.get(REQUEST_ID).cloned().unwrap_or_else(new_request_id);
