@@ -47,7 +47,7 @@ pub(crate) use layers::{authorized, authorized_by_platform, observed};
 pub(crate) use model_description::{
     DescribedModel, ModelDescription, ModelExample, ModelOperation, OperationPaths, OperationSchemas,
 };
-pub(crate) use offload::{is_large, offload};
+pub(crate) use offload::{MOST_FAST_BYTES, is_large, offload};
 pub use open_paths::OpenPaths;
 pub(crate) use peer::FORWARDED_FOR;
 pub use peer::Peer;

@@ -30,18 +30,18 @@ pub use service::{HttpService, SharedService};
 static PROTOCOLS: Protocols = Protocols::new(&native::Native, OTHERS);
 
 const OTHERS: &[&dyn Protocol] = &[
+    &mcp::Mcp,
     &open_inference::OpenInference,
     &tensorflow::TensorFlow,
     &invocations::Invocations,
     &sagemaker::SageMaker,
     &vertex::Vertex,
-    &mcp::Mcp,
 ];
 
-/// Every protocol but MCP, the last.
+/// Every protocol but MCP, the first of the others.
 static WITHOUT_MCP: Protocols = Protocols::new(
     &native::Native,
-    match OTHERS.split_last() {
+    match OTHERS.split_first() {
         Some((_, others)) => others,
         None => OTHERS,
     },

@@ -114,10 +114,10 @@ impl Scopes {
     /// Returns true if the action is permitted with this model; without a model, with at least one.
     #[must_use]
     pub fn permit(&self, action: Action, model: Option<&ModelName>) -> bool {
-        self.0.iter().any(|scope| {
-            scope.action == action
-                && (model.is_none() || scope.model.is_none() || scope.model.as_ref() == model)
-        })
+        match model {
+            Some(model) => self.permitting(action, model).is_some(),
+            None => self.0.iter().any(|scope| scope.action == action),
+        }
     }
 
     /// Returns the first scope that permits the action with this model; `None` if none does.

@@ -26,9 +26,10 @@ pub(super) fn reachable(listen: SocketAddr) -> SocketAddr {
     SocketAddr::new(address, listen.port())
 }
 
-/// Sends a request without a body, with a token if there is one, and returns the status and body of the response.
+/// Sends a request without a body to HOST:PORT, with a token if there is one, and returns the status and body of the
+/// response. Each address of the host is tried.
 pub(super) fn ask(
-    address: SocketAddr,
+    address: &str,
     method: &str,
     path: &str,
     token: Option<&str>,
@@ -42,9 +43,9 @@ pub(super) fn ask(
         .map_err(|error| format!("the request to {address} failed: {error}").into())
 }
 
-/// Sends a request, with a token and a JSON body if there are any, and returns the status and body of the response.
+/// Sends a request to HOST:PORT, with a token and a JSON body if there are any, and returns the status and body of the response.
 pub(super) async fn exchange(
-    address: SocketAddr,
+    address: &str,
     method: &str,
     path: &str,
     token: Option<&str>,
@@ -52,7 +53,7 @@ pub(super) async fn exchange(
 ) -> Result<(StatusCode, String), Failure> {
     let stream = TcpStream::connect(address).await?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    let mut request = Request::builder().method(method).uri(path).header(header::HOST, address.to_string());
+    let mut request = Request::builder().method(method).uri(path).header(header::HOST, address);
     if let Some(token) = token {
         request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
     }

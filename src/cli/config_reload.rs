@@ -13,7 +13,11 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::{load_settings::Attempt, named_models::NamedModels, warnings::warn_of_danger};
+use super::{
+    load_settings::Attempt,
+    named_models::NamedModels,
+    warnings::{warn_of_danger, warn_of_no_client},
+};
 use crate::{
     auth::Authentication,
     config::{Environment, Loaded, Problems, SettingsProblem, SourceFile, Watch},
@@ -101,6 +105,8 @@ impl Follower {
             tracing::warn!("{warning}");
         }
         warn_of_danger(&loaded);
+        let signs = authentication.issuer.is_some() && !loaded.is_for_development("auth.signing_secret");
+        warn_of_no_client(&loaded.settings.auth, signs);
         let Reloaded { applied, needs_restart } = gateway.reload(loaded.settings, authentication);
         for setting in needs_restart {
             tracing::warn!("{setting}");

@@ -15,7 +15,7 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 pub(super) fn health(files: &[PathBuf], as_json: bool) -> Result<(), Failure> {
     let loaded = load_settings::settings(files, &Environment::of_process())?;
     let address = client::reachable(loaded.settings.server.listen);
-    let (status, _) = client::ask(address, "GET", "/health/ready", None, TIMEOUT)?;
+    let (status, _) = client::ask(&address.to_string(), "GET", "/health/ready", None, TIMEOUT)?;
     let is_ready = status == StatusCode::OK;
     if as_json {
         let document = json!({"ready": is_ready, "address": address, "status": status.as_u16()});

@@ -1,7 +1,6 @@
 //! `onnx-gateway rollback`
 
 use std::{
-    net::{SocketAddr, ToSocketAddrs},
     path::PathBuf,
     time::{Duration, SystemTime},
 };
@@ -42,15 +41,15 @@ const TOKEN_LIFETIME: Duration = Duration::from_mins(1);
 pub(super) fn rollback(files: &[PathBuf], arguments: RollbackArguments) -> Result<(), Failure> {
     let RollbackArguments { model, url, token, json: as_json } = arguments;
     let (address, prefix, token) = if let Some(url) = url {
-        (resolved(&url)?, url.path().to_owned(), token)
+        (url.authority().to_owned(), url.path().to_owned(), token)
     } else {
         // Keys are read only to sign: with a token, the gateway's own settings need not be here.
         let loaded = load_settings::settings(files, &Environment::of_process())?;
         let token = token.map_or_else(|| signed(&loaded, &model), |token| Ok(Some(token)))?;
-        (client::reachable(loaded.settings.server.listen), String::new(), token)
+        (client::reachable(loaded.settings.server.listen).to_string(), String::new(), token)
     };
     let path = format!("{prefix}/models/{model}/rollback");
-    let (status, response) = client::ask(address, "POST", &path, token.as_deref(), TIMEOUT)?;
+    let (status, response) = client::ask(&address, "POST", &path, token.as_deref(), TIMEOUT)?;
     let document: serde_json::Value = serde_json::from_str(&response).unwrap_or_default();
     if as_json {
         output::print(&format!("{document}\n"))?;
@@ -85,12 +84,4 @@ fn signed(loaded: &Loaded, model: &ModelName) -> Result<Option<String>, Failure>
     let issuer = authentication.issuer.ok_or(no_key)?;
     let scopes = Scopes::parse([format!("manage:{model}").as_str()])?;
     Ok(Some(issuer.issue("onnx-gateway rollback", scopes, SystemTime::now(), Some(TOKEN_LIFETIME))?.token))
-}
-
-/// Returns the first address of the host.
-fn resolved(url: &Address) -> Result<SocketAddr, Failure> {
-    let host = url.authority();
-    let found =
-        host.to_socket_addrs().map_err(|error| format!("--url: {host} cannot be resolved: {error}"))?;
-    found.into_iter().next().ok_or_else(|| format!("--url: {host} has no address").into())
 }

@@ -7,6 +7,9 @@ use crate::model::{ColumnFacts, Contract, ElementType, Elements, Feature, Layout
 /// Most columns that are written out.
 const MAX_COLUMNS: usize = 12;
 
+/// Longest category that is shown.
+const MAX_TEXT_BYTES: usize = 64;
+
 /// Most inputs that are written out.
 const MAX_INPUTS: usize = 4;
 
@@ -72,7 +75,9 @@ fn value(layout: &Layout, contract: &Contract, column: usize) -> String {
 /// Returns the first category of an encoder, as JSON.
 fn category(facts: &ColumnFacts) -> Option<String> {
     match facts.categories.as_ref()? {
-        Elements::Texts(texts) => texts.first().map(|text| quoted(text)),
+        Elements::Texts(texts) => {
+            texts.first().filter(|text| text.len() <= MAX_TEXT_BYTES).map(|text| quoted(text))
+        }
         Elements::Integers(numbers) => numbers.first().map(ToString::to_string),
         Elements::Numbers(numbers) => {
             numbers.first().filter(|number| number.is_finite()).map(ToString::to_string)

@@ -60,10 +60,10 @@ impl FromRequestParts<EdgeState> for MaybeCaller {
 fn caller(state: &EdgeState, headers: &HeaderMap, query: Option<&str>) -> Result<Arc<Caller>, ApiError> {
     let authentication = &state.authentication;
     if !authentication.is_on() {
-        return Ok(Arc::new(Caller::anonymous()));
+        return Ok(Arc::clone(&state.anonymous));
     }
     let token = bearer(headers, query).map_err(|error| match error {
-        ApiError::NoToken if !authentication.gives_tokens() => ApiError::NoTokenNorClients,
+        ApiError::NoToken if !authentication.gives_tokens() => ApiError::NoTokenIssuer,
         error => error,
     })?;
     let caller = authentication.verify(token, state.clock.now())?;
@@ -76,7 +76,7 @@ fn caller(state: &EdgeState, headers: &HeaderMap, query: Option<&str>) -> Result
 /// An expired token is exempt: it was signed for its caller, who has to learn each time that a new one is needed.
 fn counted(error: ApiError, state: &EdgeState, extensions: &Extensions, headers: &HeaderMap) -> ApiError {
     let is_guess = match &error {
-        ApiError::NoToken | ApiError::NoTokenNorClients => true,
+        ApiError::NoToken | ApiError::NoTokenIssuer => true,
         ApiError::BadToken(error) => *error != TokenError::Expired,
         _ => false,
     };

@@ -75,10 +75,10 @@ pub enum ApiError {
     NoToken,
     /// As `NoToken`, of a gateway whose `/token` gives none.
     #[error(
-        "this needs a token, sent as `Authorization: Bearer TOKEN`: the one that `onnx-gateway serve FILE` printed, or one \
-         of `onnx-gateway token` (/token gives none, as no client is configured)"
+        "this needs a token, sent as `Authorization: Bearer TOKEN`: of the gateway's operator (`onnx-gateway token`), of the \
+         output of `serve FILE`, or of the identity provider (/token gives none, as no client is configured)"
     )]
-    NoTokenNorClients,
+    NoTokenIssuer,
     #[error("more than one token was given")]
     TwoTokens,
     #[error("the token is not valid: {0}")]
@@ -215,7 +215,7 @@ impl From<ApiError> for Problem {
             ApiError::UnknownTransferCoding => {
                 problem(StatusCode::NOT_IMPLEMENTED, "unknown_transfer_coding")
             }
-            ApiError::NoToken | ApiError::NoTokenNorClients => {
+            ApiError::NoToken | ApiError::NoTokenIssuer => {
                 challenge(problem(StatusCode::UNAUTHORIZED, "no_token"), "")
             }
             ApiError::TwoTokens => challenge(

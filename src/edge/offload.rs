@@ -31,6 +31,9 @@ use crate::{
 /// Minimum size of a large request: it takes longer than the way to another thread and back.
 const LONG_BYTES: usize = 64 * 1024;
 
+/// Largest body that a fast path takes: all of its requests stay on their thread.
+pub(crate) const MOST_FAST_BYTES: usize = LONG_BYTES - 1;
+
 /// One thread per CPU: more would only take turns, and hold more memory meanwhile.
 static THREADS: LazyLock<io::Result<Threads>> = LazyLock::new(|| {
     static STARTED: AtomicUsize = AtomicUsize::new(0);

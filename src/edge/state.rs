@@ -12,7 +12,7 @@ use super::{
     peer::{Peer, client, peer},
 };
 use crate::{
-    auth::Authentication,
+    auth::{Authentication, Caller},
     limits::{AddressKey, CallerQuota, FailedTokens, LogIns},
     serving::Serving,
     system::byte_budget::ByteBudget,
@@ -28,6 +28,8 @@ pub struct EdgeState(Arc<EdgeParts>);
 pub struct EdgeParts {
     /// The models.
     pub serving: Arc<Serving>,
+    /// The caller of every request without authentication.
+    pub anonymous: Arc<Caller>,
     /// Authentication of callers.
     pub authentication: Arc<Authentication>,
     /// Quota of each caller; `None` if rate limits are off.

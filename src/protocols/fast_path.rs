@@ -36,8 +36,8 @@ use crate::{
     codec::RowBase,
     config::{DialectName, Settings},
     edge::{
-        AddressLimit, ApiError, EdgeState, Peer, Record, RequestRecord, RouteMetrics, Transport, authorize,
-        charge, charge_for, charged_response, known_caller, new_request_id, panicked,
+        AddressLimit, ApiError, EdgeState, MOST_FAST_BYTES, Peer, Record, RequestRecord, RouteMetrics,
+        Transport, authorize, charge, charge_for, charged_response, known_caller, new_request_id, panicked,
         rest::{
             layers::compressed,
             prefixed_body::{self, PrefixedBody},
@@ -50,9 +50,6 @@ use crate::{
     system::byte_budget::{ByteCharge, count},
     telemetry::Route,
 };
-
-/// Larger bodies take the slow path: reading them takes long enough to be worth another thread.
-const MOST_BODY_BYTES: usize = 64 * 1024;
 
 /// A body and its outputs up to this size are not charged: they cost no more than their connection.
 const SMALL_BYTES: u64 = 16 * 1024;
@@ -149,7 +146,7 @@ impl FastPath {
         chosen: Vec<String>,
     ) -> Self {
         let server = &settings.server;
-        let most = |setting: u64| usize::try_from(setting).unwrap_or(usize::MAX).min(MOST_BODY_BYTES);
+        let most = |setting: u64| usize::try_from(setting).unwrap_or(usize::MAX).min(MOST_FAST_BYTES);
         let ok = StatusCode::OK;
         Self {
             address_limit: address_limit.cloned(),
@@ -290,7 +287,8 @@ impl FastPath {
         let FastRequest { caller, headers, begin, .. } = fast;
         let context = RequestContext { caller: caller.number(), ..RequestContext::default() };
         let run = self.state.serving.predict_flat(servable, input, rows.rows, context, *begin);
-        let answered = self.in_time(servable.scheduler.is_prompt(), run).await?;
+        // A prompt run is too short for a limit, and nothing else is awaited here.
+        let answered = if servable.scheduler.is_prompt() { run.await } else { self.in_time(run).await? };
         let body = answered.and_then(|prediction| prediction.write(servable, rows.many));
         let body = body.map_err(|error| ApiError::about_rows(error, RowBase::of(rows.many)))?;
         Ok(response_with(mem::take(headers), servable, body))
@@ -308,7 +306,6 @@ impl FastPath {
             charge: charge.clone(),
             ..RequestContext::default()
         };
-        let is_prompt = servable.scheduler.is_prompt();
         let run = async {
             match work {
                 Work::Tensors(body, json_bytes) => {
@@ -318,7 +315,8 @@ impl FastPath {
                 Work::Rows(..) => Err(ApiError::ResponseNotWritten.into()),
             }
         };
-        let response = match self.in_time(is_prompt, run).await? {
+        // Even a prompt run may wait for memory, and its outputs for another thread.
+        let response = match self.in_time(run).await? {
             Ok(response) => response,
             Err(failed) => fast.record().span().in_scope(|| failed.into_response()),
         };
@@ -329,11 +327,8 @@ impl FastPath {
         Ok(compressed(&fast.headers, response).await)
     }
 
-    /// Waits for a run within the time limit of a request. A prompt one is too short for a limit.
-    async fn in_time<T>(&self, is_prompt: bool, run: impl Future<Output = T>) -> Result<T, ApiError> {
-        if is_prompt {
-            return Ok(run.await);
-        }
+    /// Waits within the time limit of a request.
+    async fn in_time<T>(&self, run: impl Future<Output = T>) -> Result<T, ApiError> {
         timeout(self.request_timeout, run).await.map_err(|_| ApiError::TakesTooLong)
     }
 }

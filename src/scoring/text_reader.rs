@@ -175,10 +175,6 @@ impl TextReader {
                 return Ok(self.open_line(begin).or((rest > 0).then_some(last)));
             }
             if rest > MAX_RECORD_BYTES {
-                let is_whole = |line: &RecordEnd| self.buffer.get(line.end - 1) == Some(&b'\n');
-                if let Some(line) = self.open_line(begin).filter(is_whole) {
-                    return Ok(Some(line));
-                }
                 let limit = MAX_RECORD_BYTES >> 20;
                 return Err(
                     self.wrong(begin, &format!("a record of more than {limit} MiB: is a quote not closed?"))
@@ -190,7 +186,7 @@ impl TextReader {
         }
     }
 
-    /// Returns the line at `begin` if it opens a quote that is still open at the end of what was read.
+    /// Returns the line at `begin` if it opens a quote that is still open at the end of the input.
     fn open_line(&self, begin: usize) -> Option<RecordEnd> {
         let Records::Csv(delimiter) = self.records else { return None };
         let rest = self.buffer.get(begin..)?;

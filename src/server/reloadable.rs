@@ -15,7 +15,7 @@ use super::{
     reload::{self, Reloaded},
 };
 use crate::{
-    auth::Authentication,
+    auth::{Authentication, Caller},
     config::{Settings, changes},
     edge::{Activity, AddressLimit, Clock, EdgeParts, EdgeState, Sources},
     limits::{CallerQuota, FailedTokens, LogIns},
@@ -217,6 +217,7 @@ impl ReloadableState {
         let limited = settings.rate_limit.enabled;
         let state = EdgeState::from(EdgeParts {
             serving: Arc::clone(&self.serving),
+            anonymous: Arc::new(Caller::anonymous()),
             authentication: Arc::clone(authentication),
             // Without authentication there is no per-caller quota: all clients would share one.
             caller_quota: (limited && authentication.is_on()).then(|| Arc::clone(&quotas.caller)),

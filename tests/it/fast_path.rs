@@ -1,4 +1,4 @@
-//! Usual requests go a short way past the layers. Each is asked by both ways here, and everything that is answered is
+//! Common requests take a fast path past the layers. Each is sent along both paths here, and all of the responses is
 //! compared.
 
 use onnx_gateway::config::{Secret, Settings};

@@ -1,5 +1,5 @@
-//! Usual calls over gRPC go past the layers. Each is asked by both ways here, and everything that is answered is
-//! compared.
+//! Common calls over gRPC take a fast path past the layers. Each is sent along both paths here, and all of the responses
+//! is compared.
 
 use axum::http::{HeaderMap, Request};
 use bytes::Bytes;
@@ -62,7 +62,7 @@ async fn ask(http: &Http, gateway: &TestGateway, headers: &[(&str, &str)], body:
     Raw { headers: parts.headers, body: body.to_bytes(), trailers }
 }
 
-/// Asks by both ways, and answers what both were answered.
+/// Sends a call along both paths, and returns the response that both gave.
 async fn compare(gateway: &TestGateway, headers: &[(&str, &str)], body: &[u8]) -> Raw {
     let http = http();
     let fast = ask(&http, gateway, headers, body).await;

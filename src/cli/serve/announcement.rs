@@ -237,7 +237,7 @@ impl Announcement {
         for example in examples {
             let token = self.access.tried.as_deref();
             let body = Some(example.body.clone());
-            let response = client::exchange(address, "POST", &example.path, token, body).await;
+            let response = client::exchange(&address.to_string(), "POST", &example.path, token, body).await;
             if response.is_ok_and(|(status, _)| status == StatusCode::OK) {
                 return Some(example);
             }
@@ -294,7 +294,7 @@ fn data(folder: &Path, model: &ModelName, body: &str) -> io::Result<String> {
 fn quota_line(settings: &RateLimitSettings) -> Option<String> {
     let QuotaSettings { requests, period_seconds } = settings.per_address;
     let line = format!(
-        "  quota  {requests} requests in {period_seconds} s for each address (rate_limit.per_address), for development\n"
+        "  quota  {requests} requests in {period_seconds} s for each address (rate_limit.per_address)\n"
     );
     settings.enabled.then_some(line)
 }

@@ -62,18 +62,18 @@ pub(crate) fn large(
 /// Compresses a response as the layer of [`large`] does, if a request with these headers accepts it.
 pub(crate) async fn compressed(request: &HeaderMap, mut response: Response) -> Response {
     if !request.contains_key(header::ACCEPT_ENCODING) {
-        // The layer would pass it on, and only say that others are compressed.
+        // The layer would pass it on, and only say that others are compressed. `tests/it/fast_path.rs` compares both.
         if DefaultPredicate::new().should_compress(&response) {
             response.headers_mut().append(header::VARY, header::ACCEPT_ENCODING.into());
         }
         return response;
     }
-    let mut asked = Request::new(response);
+    let mut wrapped = Request::new(response);
     for coding in request.get_all(header::ACCEPT_ENCODING) {
-        asked.headers_mut().append(header::ACCEPT_ENCODING, coding.clone());
+        wrapped.headers_mut().append(header::ACCEPT_ENCODING, coding.clone());
     }
-    let respond = service_fn(|asked: Request<Response>| ready(Ok::<_, Infallible>(asked.into_body())));
-    match CompressionLayer::new().layer(respond).oneshot(asked).await {
+    let respond = service_fn(|wrapped: Request<Response>| ready(Ok::<_, Infallible>(wrapped.into_body())));
+    match CompressionLayer::new().layer(respond).oneshot(wrapped).await {
         Ok(response) => response.map(Body::new),
     }
 }

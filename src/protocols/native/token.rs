@@ -264,8 +264,8 @@ impl IntoResponse for TokenFailure {
                     .into_response();
             }
             Self::Disabled => {
-                let detail = "the gateway issues no tokens, as no client is configured: send the token that \
-                              `onnx-gateway serve FILE` printed, or one of `onnx-gateway token`";
+                let detail = "the gateway issues no tokens, as no client is configured: send one of its operator \
+                              (`onnx-gateway token`), of the output of `serve FILE`, or of the identity provider";
                 return Problem::new(StatusCode::NOT_FOUND, "token_disabled", detail).into_response();
             }
             Self::Api(error) => return error.into_response(),

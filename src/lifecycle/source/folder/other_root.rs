@@ -11,8 +11,8 @@ use crate::model::{ModelName, ModelVersion};
 /// Depth of the search for a folder of models.
 const MAX_DEPTH: usize = 2;
 
-/// Most folders that the search reads.
-const MAX_FOLDERS: usize = 200;
+/// Most folders that the search reads: it runs with each scan as long as there is no model.
+const MAX_FOLDERS: usize = 100;
 
 /// Most models that a sentence lists.
 const MAX_LISTED: usize = 3;
@@ -58,8 +58,13 @@ fn versions_below(repository: &Path) -> Option<OtherRoot> {
         for Entry { path, .. } in level {
             left = left.checked_sub(1)?;
             let inside = folders(&path);
-            let is_model = |entry: &&Entry| is_name(&entry.name) && holds_versions(&entry.path);
-            let models: Vec<&str> = inside.iter().filter(is_model).map(|entry| entry.name.as_str()).collect();
+            let mut models: Vec<&str> = Vec::new();
+            for entry in inside.iter().filter(|entry| is_name(&entry.name)) {
+                left = left.checked_sub(1)?;
+                if holds_versions(&entry.path) {
+                    models.push(&entry.name);
+                }
+            }
             if !models.is_empty() {
                 return Some(OtherRoot { advice: advice(&path, &models), is_certain: true });
             }

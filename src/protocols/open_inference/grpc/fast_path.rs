@@ -15,7 +15,6 @@ use std::{
 use axum::{
     body::{Body, Bytes},
     http::{HeaderMap, HeaderValue, Method, Request, Response, Version, header, request::Parts},
-    response::IntoResponse,
 };
 use futures_util::FutureExt;
 use http_body::{Body as HttpBody, Frame};
@@ -34,8 +33,8 @@ use crate::{
     auth::Caller,
     config::ServerSettings,
     edge::{
-        AddressLimit, ApiError, EdgeState, FORWARDED_FOR, Peer, REQUEST_ID, Record, RequestRecord,
-        RouteMetrics, Transport, charge, charge_for, charged_response_of,
+        AddressLimit, ApiError, EdgeState, FORWARDED_FOR, MOST_FAST_BYTES, Peer, REQUEST_ID, Record,
+        RequestRecord, RouteMetrics, Transport, charge, charge_for, charged_response_of,
         grpc::{
             deadline::{GRPC_TIMEOUT, timeout_of},
             status::{GRPC_STATUS, status_of},
@@ -48,9 +47,6 @@ use crate::{
     system::byte_budget::{ByteCharge, count},
     telemetry::Route,
 };
-
-/// Larger messages take the slow path: reading them takes long enough to be worth another thread.
-const MOST_MESSAGE_BYTES: usize = 64 * 1024;
 
 /// The status of a call that succeeded, in its trailers.
 const OK: HeaderValue = HeaderValue::from_static("0");
@@ -97,7 +93,7 @@ impl FastPath {
         let most = usize::try_from(settings.max_tensor_body_bytes).unwrap_or(usize::MAX);
         Self {
             address_limit: address_limit.cloned(),
-            most_bytes: most.min(MOST_MESSAGE_BYTES),
+            most_bytes: most.min(MOST_FAST_BYTES),
             request_timeout: Duration::from_millis(settings.request_timeout_ms),
             route: state.metrics.route("POST", INFER, "OK"),
             state,
@@ -119,10 +115,11 @@ impl FastPath {
         let first = prefixed_body::first(&mut body);
         let whole = first.as_ref().filter(|_| body.is_end_stream());
         let read = whole.and_then(|whole| {
-            let message = self.read(whole)?;
+            let message = self.only_message(whole)?;
             let charge = charge_for(&self.state, Some(&caller), peer, &parts.headers);
-            let bytes = count(whole.len()).saturating_add(message_cost(whole));
-            charge.try_grow(bytes).ok().map(|()| (message, charge))
+            // Before it is decoded, which takes more memory.
+            charge.try_grow(count(whole.len()).saturating_add(message_cost(whole))).ok()?;
+            Some((ModelInferRequest::decode(message).ok()?, charge))
         });
         let Some((message, charge)) = read else {
             let body = PrefixedBody::new(first, body).into();
@@ -133,15 +130,12 @@ impl FastPath {
         CallPath::Fast(Box::new(FastCall { message, caller, id, headers, wanted, peer, begin, charge }))
     }
 
-    /// Reads a body that is one message, not compressed; `None` if it is anything else.
-    fn read(&self, body: &Bytes) -> Option<ModelInferRequest> {
+    /// Returns the message of a body that is one, not compressed; `None` if it is anything else.
+    fn only_message(&self, body: &Bytes) -> Option<Bytes> {
         let (prefix, message) = body.split_at_checked(PREFIX_BYTES)?;
         let length = u32::from_be_bytes(*prefix.last_chunk()?);
         let is_whole = prefix.first() == Some(&0) && usize::try_from(length) == Ok(message.len());
-        if !is_whole || message.len() > self.most_bytes {
-            return None;
-        }
-        ModelInferRequest::decode(body.slice(PREFIX_BYTES..)).ok()
+        (is_whole && message.len() <= self.most_bytes).then(|| body.slice(PREFIX_BYTES..))
     }
 
     /// Counts and charges the call, and returns its response.
@@ -173,7 +167,7 @@ impl FastPath {
             None => timeout(self.request_timeout, run).await.map_err(|_| ApiError::TakesTooLong)?,
         }?;
         let headers = std::mem::take(&mut fast.headers);
-        Ok(response(headers, &servable, &answer, fast.charge.clone()))
+        response(headers, &servable, &answer, fast.charge.clone())
     }
 }
 
@@ -225,10 +219,9 @@ fn response(
     servable: &Servable,
     answer: &ModelInferResponse,
     charge: ByteCharge,
-) -> Response<Body> {
+) -> Result<Response<Body>, ApiError> {
     let length = answer.encoded_len();
-    // A longer message cannot be in the limits of memory.
-    let Ok(prefix) = u32::try_from(length) else { return ApiError::ResponseNotWritten.into_response() };
+    let prefix = u32::try_from(length).map_err(|_| ApiError::ResponseNotWritten)?;
     let mut data = BytesMut::with_capacity(PREFIX_BYTES + length);
     data.put_u8(0);
     data.put_u32(prefix);
@@ -241,7 +234,7 @@ fn response(
     let bytes = count(data.len());
     let mut response = Response::new(Body::new(UnaryBody { data: Some(data.freeze()), has_ended: false }));
     *response.headers_mut() = headers;
-    charged_response_of(response, charge, Some(bytes))
+    Ok(charged_response_of(response, charge, Some(bytes)))
 }
 
 /// One message, and the trailers of a call that succeeded.
