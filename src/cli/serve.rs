@@ -3,11 +3,15 @@
 mod announcement;
 mod example;
 
-use std::{future::pending, path::PathBuf, time::Duration};
+use std::{
+    future::pending,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 use clap::Args;
 use tempfile::TempDir;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{
     Failure,
@@ -160,10 +164,20 @@ async fn run(
         () = announce(announcement, &gateway) => Duration::ZERO,
     };
     tracing::info!("stopping: waiting for requests in progress");
+    let begin = Instant::now();
     tokio::select! {
         () = gateway.shut_down(delay) => tracing::info!("stopped"),
-        _ = terminate.recv() => tracing::warn!("stopped at once by a second signal"),
-        _ = interrupt.recv() => tracing::warn!("stopped at once by a second signal"),
+        () = repeated(&mut terminate, begin) => tracing::warn!("stopped at once by a second signal"),
+        () = repeated(&mut interrupt, begin) => tracing::warn!("stopped at once by a second signal"),
     }
     Ok(())
+}
+
+/// Time after the first signal in which another is taken for the same: some programs, such as `timeout`, signal the
+/// process and then its group.
+const SAME_SIGNAL: Duration = Duration::from_millis(100);
+
+/// Waits for a signal that was sent again.
+async fn repeated(signal: &mut Signal, begin: Instant) {
+    while signal.recv().await.is_some() && begin.elapsed() < SAME_SIGNAL {}
 }

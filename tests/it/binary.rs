@@ -106,14 +106,22 @@ async fn sigterm_under_load_loses_no_answer() {
     assert!(answered.load(Ordering::SeqCst) > before, "requests are still answered after the signal");
 }
 
-#[test]
-fn a_second_signal_stops_at_once() {
+#[tokio::test]
+async fn a_second_signal_stops_at_once() {
     let repository = Repository::new();
-    let (mut command, _) = serve(&repository);
+    let (mut command, port) = serve(&repository);
     command.env("GATEWAY__SERVER__SHUTDOWN_DELAY_MS", "3600000");
     let gateway = Process::serve(command);
+    // As `timeout` does: to the process, and at once to its group. That is one signal.
+    gateway.signal("TERM");
     gateway.signal("TERM");
     gateway.wait_for_line("stopping");
+    let begin = Instant::now();
+    while begin.elapsed().as_millis() < 300 {
+        pause().await;
+    }
+    let alive = reqwest::get(format!("http://127.0.0.1:{port}/health/live")).await.unwrap();
+    assert_eq!(alive.status(), StatusCode::OK);
     gateway.signal("TERM");
     gateway.wait_for_line("stopped at once");
     assert!(gateway.wait().success());

@@ -139,7 +139,7 @@ function columnsOf(version) {
   if (!version.takes_rows || version.features?.length > 0) return version.features ?? [];
   const [{ shape, datatype }, ...others] = version.inputs;
   const columns = others.length === 0 && shape?.length === 2 ? Number(shape[1]) : 0;
-  return columns > 0 ? Array.from({ length: columns }, (_, index) => ({ name: `column ${index + 1}`, datatype, missing: 'nan' })) : [];
+  return columns > 0 ? Array.from({ length: columns }, (_, index) => ({ name: `column ${index}`, datatype, missing: 'nan' })) : [];
 }
 
 /** Returns the first row of a golden case as values by feature. `null` if it cannot be one. */
