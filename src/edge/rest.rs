@@ -5,7 +5,7 @@
 
 pub(crate) mod body;
 pub(crate) mod body_parts;
-mod cors;
+pub(crate) mod cors;
 mod decoding;
 pub(crate) mod entity_tag;
 pub(crate) mod header_rules;

@@ -39,6 +39,7 @@ use crate::{
         AddressLimit, ApiError, EdgeState, MOST_FAST_BYTES, Peer, Record, RequestRecord, RouteMetrics,
         Transport, authorize, charge, charge_for, charged_response, known_caller, new_request_id, panicked,
         rest::{
+            cors::CorsHeaders,
             layers::compressed,
             prefixed_body::{self, PrefixedBody},
             render::rendered,
@@ -100,6 +101,8 @@ pub(super) struct FastPath {
     routes: [Route; 5],
     /// True if KServe V1 is on and its callers are authenticated here.
     has_tensorflow: bool,
+    /// The headers for pages of other origins; `None` if no origin is allowed.
+    cors: Option<CorsHeaders>,
     /// Paths that the operator chose for other protocols, which may be among those of `FastRoute`.
     chosen: Vec<String>,
 }
@@ -132,10 +135,16 @@ pub(super) struct FastRequest {
 enum Work {
     /// Rows of the native API, as the model's one input.
     Rows(Tensor, FlatRows),
+    /// A body that its handler reads.
+    Body(HandlerBody),
+}
+
+/// A body by its handler.
+enum HandlerBody {
     /// A body of the Open Inference Protocol, and how much of it is JSON.
-    Tensors(Bytes, Option<usize>),
+    OpenInference(Bytes, Option<usize>),
     /// A body of the verb `predict`.
-    Instances(Bytes),
+    TensorFlow(Bytes),
 }
 
 impl FastPath {
@@ -156,6 +165,7 @@ impl FastPath {
             routes: FastRoute::ALL.map(|route| state.metrics.route("POST", route.pattern(), ok.as_str())),
             has_tensorflow: settings.dialects.kserve_v1
                 && !settings.dialects.authenticates(DialectName::KserveV1),
+            cors: CorsHeaders::new(&settings.cors),
             chosen,
             state,
         }
@@ -236,7 +246,7 @@ impl FastPath {
                 bytes.saturating_mul(COPIES)
             }
             // The handler charges the rest, once it knows the tensors.
-            Work::Tensors(..) | Work::Instances(_) => count(body),
+            Work::Body(_) => count(body),
         };
         let charge = charge_for(&self.state, Some(caller), peer, headers);
         charge.try_grow(bytes).ok().map(|()| Some(charge))
@@ -257,6 +267,9 @@ impl FastPath {
         } else {
             rendered(PROTOCOLS.of(&Method::POST, fast.path.path()), response)
         };
+        if let Some(cors) = &self.cors {
+            response = Box::pin(cors.add(response)).await;
+        }
         let (route, ok) = (fast.route.pattern(), self.routes.get(fast.route as usize));
         record.finish(&fast.record(), RouteMetrics { method: "POST", route, ok }, &mut response);
         match fast.charge.take() {
@@ -272,7 +285,7 @@ impl FastPath {
         match fast.work.take() {
             Some((servable, Work::Rows(input, rows))) => self.predict(fast, &servable, input, rows).await,
             // Boxed, since this future is larger than the other.
-            Some((servable, work)) => Box::pin(self.respond_to_body(fast, servable, work)).await,
+            Some((servable, Work::Body(body))) => Box::pin(self.respond_to_body(fast, servable, body)).await,
             None => Err(ApiError::ResponseNotWritten),
         }
     }
@@ -298,7 +311,7 @@ impl FastPath {
         &self,
         fast: &mut FastRequest,
         servable: PermittedServable,
-        work: Work,
+        body: HandlerBody,
     ) -> Result<Response<Body>, ApiError> {
         let charge = fast.charge.take();
         let context = RequestContext {
@@ -307,12 +320,13 @@ impl FastPath {
             ..RequestContext::default()
         };
         let run = async {
-            match work {
-                Work::Tensors(body, json_bytes) => {
+            match body {
+                HandlerBody::OpenInference(body, json_bytes) => {
                     infer_body(&self.state, servable, body, json_bytes, context).await
                 }
-                Work::Instances(body) => Ok(predict_body(&self.state, servable, body, context).await?),
-                Work::Rows(..) => Err(ApiError::ResponseNotWritten.into()),
+                HandlerBody::TensorFlow(body) => {
+                    Ok(predict_body(&self.state, servable, body, context).await?)
+                }
             }
         };
         // Even a prompt run may wait for memory, and its outputs for another thread.
@@ -336,15 +350,16 @@ impl FastPath {
 impl Work {
     /// Reads the work of a request; `None` if only the slow path can tell.
     fn of(route: FastRoute, servable: &Servable, headers: &HeaderMap, body: &Bytes) -> Option<Self> {
-        if route.takes_rows() {
-            let (input, rows) = read_numbers(servable.flat.as_ref()?, body)?;
-            return Some(Self::Rows(input, rows));
-        }
-        let body = body.clone();
-        match route {
-            FastRoute::TensorFlowPredict => Some(Self::Instances(body)),
-            _ => Some(Self::Tensors(body, json_length(headers).ok()?)),
-        }
+        Some(match route {
+            FastRoute::Predict | FastRoute::ModelPredict => {
+                let (input, rows) = read_numbers(servable.flat.as_ref()?, body)?;
+                Self::Rows(input, rows)
+            }
+            FastRoute::Infer | FastRoute::VersionInfer => {
+                Self::Body(HandlerBody::OpenInference(body.clone(), json_length(headers).ok()?))
+            }
+            FastRoute::TensorFlowPredict => Self::Body(HandlerBody::TensorFlow(body.clone())),
+        })
     }
 }
 

@@ -319,6 +319,22 @@ async fn bodies_of_kserve_v1_are_answered_alike() {
 }
 
 #[tokio::test]
+async fn pages_of_other_origins_change_no_response_to_programs() {
+    let token = bearer(&TokenBuilder::new().build());
+    for origin in ["https://app.example.com", "*"] {
+        let builder = TestGateway::builder();
+        let gateway = builder.settings(|settings| settings.cors.allowed_origins = vec![origin.to_owned()]);
+        let gateway = gateway.start().await;
+        let (row, tensors) = (setosa().to_string(), json!({"inputs": [tensor(1)]}).to_string());
+        for (path, body) in [("/predict", row), ("/v2/models/iris/infer", tensors)] {
+            let answer = compare(&gateway, path, &token, &body).await;
+            assert_eq!(answer.status, 200);
+            assert!(answer.header("access-control-expose-headers").is_some(), "{answer:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn tensors_in_bytes_are_answered_alike() {
     let gateway = TestGateway::start().await;
     let token = bearer(&TokenBuilder::new().build());

@@ -1,8 +1,12 @@
 //! Cross-origin requests of browsers: which pages may read responses (Fetch standard, section 3.2).
 
-use std::time::Duration;
+use std::{convert::Infallible, future::ready, time::Duration};
 
-use axum::http::{HeaderName, HeaderValue, Method, header};
+use axum::{
+    http::{HeaderName, HeaderValue, Method, Request, header},
+    response::Response,
+};
+use tower::{Layer, ServiceExt, service_fn};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use crate::{config::CorsSettings, edge::REQUEST_ID};
@@ -39,4 +43,24 @@ pub(super) fn layer(settings: &CorsSettings) -> Option<CorsLayer> {
             .expose_headers(EXPOSED)
             .max_age(Duration::from_secs(settings.max_age_seconds)),
     )
+}
+
+/// The layer, for responses that do not pass it.
+#[derive(Clone, Debug)]
+pub(crate) struct CorsHeaders(CorsLayer);
+
+impl CorsHeaders {
+    /// Returns the layer of these settings. `None` while no origin is allowed.
+    pub(crate) fn new(settings: &CorsSettings) -> Option<Self> {
+        layer(settings).map(Self)
+    }
+
+    /// Adds the headers that the layer adds to the response to a request without `Origin`.
+    pub(crate) async fn add(&self, response: Response) -> Response {
+        let respond =
+            service_fn(|wrapped: Request<Response>| ready(Ok::<_, Infallible>(wrapped.into_body())));
+        match self.0.layer(respond).oneshot(Request::new(response)).await {
+            Ok(response) => response,
+        }
+    }
 }
