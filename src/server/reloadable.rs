@@ -163,6 +163,10 @@ impl ReloadableState {
         self.quotas.store(Arc::new(quotas));
         self.serving.apply_settings(&settings);
         self.limits.send_replace(ListenerLimits::of(&settings.server, self.descriptors));
+        if in_effect.settings.runtime.memory_limit_bytes != settings.runtime.memory_limit_bytes {
+            self.byte_budget.forget_usual();
+            self.fit_byte_budget_to(&settings);
+        }
         in_effect.settings = settings;
         self.store_fronts(&in_effect);
         if changes.iter().any(|change| change.key.starts_with("auth.")) {
@@ -179,7 +183,11 @@ impl ReloadableState {
 
     /// Sets the memory budget of requests: the memory that they hold, and most of what the process may still use.
     pub(super) fn fit_byte_budget(&self) {
-        let limit = self.lock().settings.runtime.memory_limit_bytes;
+        self.fit_byte_budget_to(&self.lock().settings);
+    }
+
+    fn fit_byte_budget_to(&self, settings: &Settings) {
+        let limit = settings.runtime.memory_limit_bytes;
         // Reserved memory is not allocated yet, so it is part of what is left.
         let held = self.byte_budget.allocated();
         let bytes = memory::bytes_left(limit, held).unwrap_or(UNKNOWN_BYTES_LEFT);

@@ -44,6 +44,9 @@ pub enum ShareKey {
     Address(IpAddr),
 }
 
+/// Part of the usual size that is given up each second while the budget is smaller: half of it within 45 seconds.
+const FORGOTTEN: u64 = 64;
+
 /// A refusal to charge more bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OverBudget {
@@ -64,6 +67,8 @@ pub enum OverBudget {
 #[derive(Debug)]
 pub struct ByteBudget {
     total: AtomicU64,
+    /// The largest size of late.
+    usual: AtomicU64,
     unshared: AtomicU64,
     shares: Mutex<Shares>,
     /// Bytes that are charged and not allocated yet.
@@ -95,6 +100,7 @@ impl ByteBudget {
     pub fn new(total: u64) -> Self {
         Self {
             total: AtomicU64::new(total),
+            usual: AtomicU64::new(total),
             unshared: AtomicU64::new(0),
             shares: Mutex::default(),
             reserved: AtomicU64::new(0),
@@ -103,11 +109,18 @@ impl ByteBudget {
         }
     }
 
-    /// Changes the most bytes that may be in flight. Bytes already in flight stay.
+    /// Sets the most bytes that may be in flight, as measured each second. Bytes already in flight stay.
     pub fn set_total(&self, total: u64) {
+        let before = self.usual.load(Ordering::Relaxed);
+        self.usual.store(total.max(before - before / FORGOTTEN), Ordering::Relaxed);
         if self.total.swap(total, Ordering::Relaxed) < total {
             self.freed.notify_waiters();
         }
+    }
+
+    /// Forgets the sizes before the present one: other limits apply from now on.
+    pub fn forget_usual(&self) {
+        self.usual.store(0, Ordering::Relaxed);
     }
 
     /// Returns a snapshot of the budget.
@@ -130,6 +143,13 @@ impl ByteBudget {
     #[must_use]
     pub fn most_for_one(&self) -> u64 {
         self.total.load(Ordering::Relaxed) / (SHARE_OF_FREE + 1) * SHARE_OF_FREE
+    }
+
+    /// Returns the refusal of more bytes than a client can have: while the budget is much smaller than it usually is,
+    /// they may fit again soon.
+    fn too_many_for_one(&self, limit: u64) -> OverBudget {
+        let is_short = self.total.load(Ordering::Relaxed) < self.usual.load(Ordering::Relaxed) / 2;
+        if is_short { OverBudget::Now } else { OverBudget::Ever { limit } }
     }
 
     fn take_unshared(&self, bytes: u64) -> Result<(), OverBudget> {
@@ -239,6 +259,23 @@ mod tests {
         drop((second, again));
         assert_eq!(budget.usage(), BudgetUse { total: 400 * MIB, taken: 0, refused: 0 });
         assert!(budget.lock().by_client.is_empty(), "nobody is remembered who has nothing");
+    }
+
+    #[test]
+    fn what_does_not_fit_while_the_budget_is_small_may_fit_again() {
+        let budget = Arc::new(ByteBudget::new(400 * MIB));
+        let grow = |bytes| ByteCharge::new(&budget, caller(1)).try_grow(bytes);
+        budget.set_total(8 * MIB);
+        assert_eq!(grow(100 * MIB), Err(OverBudget::Now));
+        for _ in 0..500 {
+            budget.set_total(8 * MIB);
+        }
+        assert_eq!(grow(100 * MIB), Err(OverBudget::Ever { limit: 6 * MIB }), "it has stayed small");
+        budget.set_total(400 * MIB);
+        grow(100 * MIB).unwrap();
+        budget.forget_usual();
+        budget.set_total(8 * MIB);
+        assert_eq!(grow(100 * MIB), Err(OverBudget::Ever { limit: 6 * MIB }), "the settings are others");
     }
 
     #[test]

@@ -51,7 +51,7 @@ impl ByteCharge {
         let wanted = held.bytes.saturating_add(bytes);
         let limit = budget.most_for_one();
         if wanted > limit.max(UNSHARED_BYTES) {
-            return Err(OverBudget::Ever { limit });
+            return Err(budget.too_many_for_one(limit));
         }
         let unshared = unshared_of(wanted) - unshared_of(held.bytes);
         let shared = shared_of(wanted) - shared_of(held.bytes);
