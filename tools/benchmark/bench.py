@@ -11,7 +11,7 @@ from . import generator, rounds
 from .contestants import Contestant
 from .generator import Load, Loop
 from .place import say
-from .rounds import Figures
+from .rounds import BASELINE, Figures
 from .samples import Request
 
 
@@ -29,6 +29,8 @@ class Bench:
     # Reasons, each behind the name of its item.
     left_out: list[str]
     item: str = ""
+    # Another build of the gateway, measured beside it.
+    baseline: Path | None = None
 
     def folder(self, name: str) -> Path:
         made = self.scratch / name
@@ -46,6 +48,10 @@ class Bench:
     def leave_out(self, reason: str) -> None:
         say(f"left out: {reason}")
         self.left_out.append(f"{self.item}: {reason}")
+
+    def builds(self) -> dict[str, Path]:
+        """The builds of the gateway that are measured, by name."""
+        return {"gateway": self.gateway} | ({BASELINE: self.baseline} if self.baseline else {})
 
     def load(self, connections: int, rate: float | None = None) -> Load:
         return Load(connections, self.seconds, self.warmup_seconds, rate)

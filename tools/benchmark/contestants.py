@@ -13,7 +13,7 @@ from . import python_stack
 from .gateway import Gateway
 from .place import IRIS, LOGS, PROGRAMS
 from .processes import Server
-from .samples import JSON, Request, Row, one_row, one_tensor
+from .samples import JSON, Request, Row, as_floats, one_row, one_tensor
 
 # Forests add floats in an order of their own, and scikit-learn's are twice as long.
 TOLERANCE = 1e-5
@@ -50,6 +50,16 @@ def program(name: str, *arguments: str | Path) -> Server:
 
 def echo(_: Path) -> Contestant:
     return Contestant("echo", program("echo"), Request("/predict", JSON, one_row), None)
+
+
+def bytes_echo(_: Path) -> Contestant:
+    return Contestant("echo, bytes", program("echo"), Request("/bytes", {}, as_floats), None)
+
+
+def grpc_echo() -> Contestant:
+    """Starts the yardstick of gRPC, which answers nothing over HTTP/1.1."""
+    server = program("grpc_echo")
+    return Contestant("echo, gRPC", server, Request("/", {}, as_floats), None, server.port)
 
 
 def plain(_: Path) -> Contestant:

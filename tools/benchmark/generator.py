@@ -26,6 +26,8 @@ class Load:
     rate: float | None = None
     # With one, over gRPC, on this port of the server.
     grpc_port: int | None = None
+    # Requests at a time on each connection, over gRPC.
+    streams: int = 1
 
 
 def run(server: Server, request: Request, bodies: list[bytes], load: Load, scratch: Path) -> dict[str, Any]:
@@ -54,7 +56,7 @@ def run(server: Server, request: Request, bodies: list[bytes], load: Load, scrat
     if load.rate is not None:
         command += ["--rate", f"{load.rate:.3f}"]
     if load.grpc_port:
-        command.append("--grpc")
+        command += ["--grpc", "--streams", str(load.streams)]
     try:
         return figures(command, load)
     except NotServing as error:

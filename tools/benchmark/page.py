@@ -17,7 +17,7 @@ tools/setup --train                # ONNX Runtime, and what makes the model of t
 tools/bench                        # everything; prints these tables
 tools/bench --only iris-1          # one item
 tools/bench --record               # everything, and writes this page anew
-tools/bench --quick                # in about half a minute: is it still what is written here?
+tools/bench --quick                # in about a minute: is it still what is written here?
 ```
 
 What is measured is the gateway as one would run it: tokens are verified, quotas are counted (so large that none ends),
@@ -33,6 +33,7 @@ SERVERS = """\
 | --- | --- | --- | --- |
 | gateway | this binary: `POST /predict`, validated, unless another route is named | JWT, HS256 | by address and caller |
 | echo | axum, which reads one row of JSON and writes it back; no model. The yardstick | no | no |
+| echo, bytes; echo, gRPC | axum, which writes bytes back; tonic, which reads a message and writes it back | no | no |
 | plain | axum and ONNX Runtime, as one writes it by hand | no | no |
 | furnace | furnace-server with ONNX Runtime under it, `/v2/models/iris/infer` | one API key | by key |
 | fastapi-onnx | FastAPI, PyJWT and ONNX Runtime; uvicorn with uvloop and httptools, a worker for each CPU | JWT, HS256 | no |
@@ -64,6 +65,10 @@ REMARKS = """\
 
 ITEMS = {
     "iris-1": "One row a request over REST, as many requests as are answered.",
+    "protocols": (
+        "One row a request over each protocol, with 32 connections; `gRPC, streams`: 1 connection with 32 calls at a "
+        "time. The yardstick: what axum needs to write a body back, or tonic a message."
+    ),
     "iris-1024-json": "1024 rows a request as JSON: `instances` on `/predict`, one tensor on `/v2/models/iris/infer`.",
     "iris-1024-binary": "1024 rows a request as bytes, on `/v2/models/iris/infer`; the answer too.",
     "mlp": (

@@ -14,6 +14,9 @@ Runs = dict[str, Callable[[], Figures]]
 # Of these there are ratios to the yardstick, a row against a row, made within each round.
 RATIOS = {"rows_per_second": "rows_ratio", "cpu_per_row_us": "cpu_ratio"}
 YARDSTICK = "echo"
+# The build that the gateway is compared with, and the ratio of a request's CPU time to that build's.
+BASELINE = "baseline"
+BASELINE_RATIO = "cpu_to_baseline"
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,10 @@ def compare(this_round: dict[str, Figures], yardstick: str) -> None:
         for name, ratio in RATIOS.items():
             if name in figures and standard.get(name):
                 figures[ratio] = figures[name] / standard[name]
+    for name, figures in this_round.items():
+        baseline = this_round.get(name.replace("gateway", BASELINE, 1), figures)
+        if baseline is not figures:
+            figures[BASELINE_RATIO] = figures["cpu_us"] / baseline["cpu_us"]
 
 
 def summary(figures: Figures) -> str:

@@ -11,6 +11,7 @@ COLUMNS = {
     "rows_ratio": ("rows ×", "{:.3g}"),
     "cpu_us": ("CPU µs/request", "{:,.1f}"),
     "cpu_ratio": ("CPU ×", "{:.3g}"),
+    "cpu_to_baseline": ("CPU × baseline", "{:.3f}"),
     "p50_us": ("p50 µs", "{:,.0f}"),
     "p99_us": ("p99 µs", "{:,.0f}"),
     "p99_over_bare_us": ("p99 − bare µs", "{:,.0f}"),

@@ -6,11 +6,12 @@ from collections.abc import Callable
 
 from ..bench import Bench
 from ..rounds import Result
-from . import grpc, half_load, iris_1, iris_1024, mlp, start, variants
+from . import grpc, half_load, iris_1, iris_1024, mlp, protocols, start, variants
 
 # In the order in which they are measured.
 ITEMS: dict[str, Callable[[Bench], list[Result]]] = {
     "iris-1": iris_1.measure,
+    "protocols": protocols.measure,
     "iris-1024-json": iris_1024.measure_json,
     "iris-1024-binary": iris_1024.measure_binary,
     "mlp": mlp.measure,

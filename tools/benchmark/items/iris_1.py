@@ -34,9 +34,13 @@ def measure(bench: Bench, connections: tuple[int, ...] = CONNECTIONS) -> list[Re
 def started(bench: Bench, others: list[str]) -> list[Contestant]:
     """All that run here and answer what the gateway answers; who does not is left out, with the reason."""
     rows = iris_rows(COMPARED_ROWS)
-    gateway = bench.keep(contestants.gateway(bench.gateway, bench.folder("gateway")))
-    wanted = [contestants.answer_of(gateway, row) for row in rows]
-    everyone = [gateway]
+    everyone = [
+        bench.keep(contestants.gateway(binary, bench.folder(name), name=name))
+        for name, binary in bench.builds().items()
+    ]
+    wanted = [contestants.answer_of(everyone[0], row) for row in rows]
+    for baseline in everyone[1:]:
+        contestants.same_answers(baseline, wanted, rows)
     for name in others:
         try:
             other = bench.keep(contestants.OTHERS[name](bench.folder(name)))

@@ -1,4 +1,4 @@
-//! Load over gRPC: encoded messages, on HTTP/2 connections with one stream at a time each.
+//! Load over gRPC: encoded messages, on HTTP/2 connections with so many streams at a time each.
 
 use std::{
     cell::RefCell,
@@ -38,7 +38,7 @@ async fn carry_out(plan: &Plan) -> Result<Report, Box<dyn Error>> {
         stream.set_nodelay(true)?;
         let (client, connection) = h2::client::handshake(stream).await?;
         tokio::task::spawn_local(connection);
-        clients.push(client);
+        clients.extend(std::iter::repeat_n(client, plan.streams));
     }
     let mut window = Window::after(plan.warmup, plan.measured, plan.process);
     let head = head(plan)?;

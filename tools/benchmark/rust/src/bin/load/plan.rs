@@ -5,7 +5,8 @@ use std::{io, net::SocketAddr, path::PathBuf, time::Duration};
 use benchmark::bodies;
 use clap::Parser;
 
-/// Asks a server, over HTTP/1.1 or gRPC, with connections that stay open, each with one request at a time.
+/// Asks a server, over HTTP/1.1 or gRPC, with connections that stay open, each with one request at a time, over gRPC
+/// with as many as there are streams.
 #[derive(Parser)]
 pub struct Arguments {
     /// Where the server listens.
@@ -34,6 +35,9 @@ pub struct Arguments {
     /// Bodies are messages of gRPC, with their prefix.
     #[arg(long)]
     grpc: bool,
+    /// Requests at a time on each connection, over gRPC.
+    #[arg(long, default_value_t = 1)]
+    streams: usize,
     /// The server's process, whose time on CPUs is reported.
     #[arg(long)]
     process: Option<u32>,
@@ -48,6 +52,8 @@ pub struct Plan {
     pub requests: Vec<Vec<u8>>,
     pub grpc: bool,
     pub connections: usize,
+    /// Requests at a time on each connection, over gRPC.
+    pub streams: usize,
     pub warmup: Duration,
     pub measured: Duration,
     pub rate: Option<f64>,
@@ -70,6 +76,7 @@ impl Plan {
             requests,
             grpc: arguments.grpc,
             connections: arguments.connections.max(1),
+            streams: arguments.streams.max(1),
             warmup: Duration::from_secs_f64(arguments.warmup_seconds),
             measured: Duration::from_secs_f64(arguments.seconds),
             rate: arguments.rate,
