@@ -82,6 +82,11 @@ ITEMS = {
     "access-log": "With a line logged for each answer (`log.access = true`).",
     "start": "From the start of the process to the first answer. The gateway has admitted the model's bytes before, or "
     "starts with an empty folder for its state (`new files`).",
+    "profile": (
+        "Where the CPU time of one request goes. Instructions outside the kernel are counted by valgrind, 8 "
+        "connections; the kernel's share is of its CPU time without valgrind. An instruction is taken for as long as "
+        "any other, which makes the forest's and the hash's share too large: this processor hashes in hardware."
+    ),
 }
 
 

@@ -17,6 +17,8 @@ COLUMNS = {
     "p99_over_bare_us": ("p99 − bare µs", "{:,.0f}"),
     "p999_us": ("p99.9 µs", "{:,.0f}"),
     "memory_mb": ("MB", "{:,.0f}"),
+    "instructions": ("instructions/request", "{:,.0f}"),
+    "cpu_share": ("CPU share", "{:.1%}"),
     "errors": ("errors", "{:,.0f}"),
 }
 

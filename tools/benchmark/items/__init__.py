@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from ..bench import Bench
 from ..rounds import Result
-from . import grpc, half_load, iris_1, iris_1024, mlp, protocols, start, variants
+from . import grpc, half_load, iris_1, iris_1024, mlp, profile, protocols, start, variants
 
 # In the order in which they are measured.
 ITEMS: dict[str, Callable[[Bench], list[Result]]] = {
@@ -21,4 +21,5 @@ ITEMS: dict[str, Callable[[Bench], list[Result]]] = {
     "metrics-off": variants.measure_without_metrics,
     "access-log": variants.measure_with_access_log,
     "start": start.measure,
+    "profile": profile.measure,
 }
