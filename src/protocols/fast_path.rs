@@ -1,5 +1,6 @@
 //! Fast path for common requests with a known token: native rows of numbers for a model that takes one matrix, tensors
-//! of the Open Inference Protocol, and `predict` of KServe V1 and TensorFlow Serving.
+//! of the Open Inference Protocol, `predict` of KServe V1 and TensorFlow Serving, and the invocations of MLflow and
+//! SageMaker.
 //!
 //! The fast path makes the same checks as the router and returns the same bytes, without the layers in between. Any
 //! unusual request takes the slow path through the router, before it is charged or counted. So do invalid native rows.
@@ -27,6 +28,7 @@ use tokio::time::timeout;
 use self::head::{Head, Target};
 use super::{
     PROTOCOLS,
+    invocations::{self, Declared, EnabledDialects, invoke_body},
     native::json::{FlatRows, read_numbers},
     open_inference::rest::{infer_body, json_length},
     tensorflow::predict_body,
@@ -66,11 +68,18 @@ enum FastRoute {
     Infer,
     VersionInfer,
     TensorFlowPredict,
+    Invocations,
 }
 
 impl FastRoute {
-    const ALL: [Self; 5] =
-        [Self::Predict, Self::ModelPredict, Self::Infer, Self::VersionInfer, Self::TensorFlowPredict];
+    const ALL: [Self; 6] = [
+        Self::Predict,
+        Self::ModelPredict,
+        Self::Infer,
+        Self::VersionInfer,
+        Self::TensorFlowPredict,
+        Self::Invocations,
+    ];
 
     /// Returns the route as the router knows it.
     fn pattern(self) -> &'static str {
@@ -80,6 +89,7 @@ impl FastRoute {
             Self::Infer => "/v2/models/{model}/infer",
             Self::VersionInfer => "/v2/models/{model}/versions/{version}/infer",
             Self::TensorFlowPredict => "/v1/models/{model}",
+            Self::Invocations => "/invocations",
         }
     }
 
@@ -98,9 +108,12 @@ pub(super) struct FastPath {
     most_tensor_bytes: usize,
     request_timeout: Duration,
     /// The metrics of each route, in the order of `FastRoute::ALL`.
-    routes: [Route; 5],
+    routes: [Route; 6],
     /// True if KServe V1 is on and its callers are authenticated here.
     has_tensorflow: bool,
+    /// True if MLflow or SageMaker is on and callers are authenticated here.
+    has_invocations: bool,
+    dialects: EnabledDialects,
     /// The headers for pages of other origins; `None` if no origin is allowed.
     cors: Option<CorsHeaders>,
     /// Paths that the operator chose for other protocols, which may be among those of `FastRoute`.
@@ -145,6 +158,8 @@ enum HandlerBody {
     OpenInference(Bytes, Option<usize>),
     /// A body of the verb `predict`.
     TensorFlow(Bytes),
+    /// A body of MLflow or SageMaker, and its type.
+    Invocation(Bytes, Declared),
 }
 
 impl FastPath {
@@ -157,6 +172,7 @@ impl FastPath {
         let server = &settings.server;
         let most = |setting: u64| usize::try_from(setting).unwrap_or(usize::MAX).min(MOST_FAST_BYTES);
         let ok = StatusCode::OK;
+        let dialects = EnabledDialects::new(&settings.dialects);
         Self {
             address_limit: address_limit.cloned(),
             most_row_bytes: most(server.max_body_bytes),
@@ -165,6 +181,8 @@ impl FastPath {
             routes: FastRoute::ALL.map(|route| state.metrics.route("POST", route.pattern(), ok.as_str())),
             has_tensorflow: settings.dialects.kserve_v1
                 && !settings.dialects.authenticates(DialectName::KserveV1),
+            has_invocations: dialects.any() && !invocations::platform_authenticates(&settings.dialects),
+            dialects,
             cors: CorsHeaders::new(&settings.cors),
             chosen,
             state,
@@ -208,7 +226,12 @@ impl FastPath {
         let is_taken = self.chosen.iter().any(|path| path == request.uri().path());
         let head = Head::of(request).filter(|head| !is_taken && head.length <= self.most_bytes(head))?;
         let Target { route, model, version } = &head.target;
-        if *route == FastRoute::TensorFlowPredict && !self.has_tensorflow {
+        let is_on = match route {
+            FastRoute::TensorFlowPredict => self.has_tensorflow,
+            FastRoute::Invocations => self.has_invocations,
+            _ => true,
+        };
+        if !is_on {
             return None;
         }
         let state = &self.state;
@@ -327,6 +350,9 @@ impl FastPath {
                 HandlerBody::TensorFlow(body) => {
                     Ok(predict_body(&self.state, servable, body, context).await?)
                 }
+                HandlerBody::Invocation(body, declared) => {
+                    Ok(invoke_body(&self.state, self.dialects, servable, declared, body, context).await?)
+                }
             }
         };
         // Even a prompt run may wait for memory, and its outputs for another thread.
@@ -359,6 +385,12 @@ impl Work {
                 Self::Body(HandlerBody::OpenInference(body.clone(), json_length(headers).ok()?))
             }
             FastRoute::TensorFlowPredict => Self::Body(HandlerBody::TensorFlow(body.clone())),
+            FastRoute::Invocations => {
+                let declared = invocations::content_type(headers).ok()?;
+                // The handler aligns the tensors behind the JSON.
+                let is_text = declared.json_bytes() == 0;
+                Self::Body(is_text.then(|| HandlerBody::Invocation(body.clone(), declared))?)
+            }
         })
     }
 }

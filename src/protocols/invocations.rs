@@ -12,7 +12,7 @@ pub(super) mod target_model;
 
 use axum::{
     Extension,
-    body::Body,
+    body::{Body, Bytes},
     extract::{Request, State},
     http::{HeaderValue, Method, StatusCode, header},
     response::{IntoResponse, Response},
@@ -22,11 +22,8 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use self::{
-    body::{BodyKind, content_type},
-    describe::InvocationErrors,
-    target_model::target_model,
-};
+pub(super) use self::body::{Declared, content_type};
+use self::{body::BodyKind, describe::InvocationErrors, target_model::target_model};
 use super::{
     mlflow::wire::{CSV_ROWS, MlflowRequest, read_csv, read_json},
     open_inference::rest::infer_response,
@@ -46,7 +43,7 @@ use crate::{
         rest::{body::read_aligned, response::json_response},
     },
     model::ModelName,
-    serving::{Readiness, ServingError},
+    serving::{PermittedServable, Readiness, RequestContext, ServingError},
 };
 
 /// The paths that MLflow and SageMaker share.
@@ -65,15 +62,12 @@ impl Protocol for Invocations {
     fn routes(&self, settings: &Settings) -> Routes {
         let dialects = &settings.dialects;
         let understood = EnabledDialects::new(dialects);
-        let EnabledDialects { mlflow, sagemaker } = understood;
-        if !mlflow && !sagemaker {
+        if !understood.any() {
             return Routes::default();
         }
         Routes {
             tensors: inference(understood),
-            // A caller that one of the platforms authenticates is accepted for both, as they share one path.
-            platform_authenticates: (mlflow && dialects.authenticates(DialectName::Mlflow))
-                || (sagemaker && dialects.authenticates(DialectName::Sagemaker)),
+            platform_authenticates: platform_authenticates(dialects),
             probes: probes(understood),
             ..Routes::default()
         }
@@ -119,6 +113,17 @@ impl EnabledDialects {
     pub(super) fn new(dialects: &DialectSettings) -> Self {
         Self { mlflow: dialects.mlflow, sagemaker: dialects.sagemaker }
     }
+
+    /// Returns true if one of them is on.
+    pub(super) fn any(self) -> bool {
+        self.mlflow || self.sagemaker
+    }
+}
+
+/// Returns true if a platform authenticates callers of `/invocations`: one of them for both, as they share the path.
+pub(super) fn platform_authenticates(dialects: &DialectSettings) -> bool {
+    (dialects.mlflow && dialects.authenticates(DialectName::Mlflow))
+        || (dialects.sagemaker && dialects.authenticates(DialectName::Sagemaker))
 }
 
 /// Returns the routes that run the default model.
@@ -204,16 +209,28 @@ pub(super) async fn invoke(
         .charged_to(request.extensions());
     let declared = content_type(request.headers())?;
     let servable = state.serving.permitted_servable(&permit.model, None)?;
-    let model = model_of(&servable);
     let body = read_aligned(request.into_body(), declared.json_bytes()).await?;
+    invoke_body(state, understood, servable, declared, body, permit.context).await
+}
+
+/// Runs a version on a body, whose binary tensors are aligned.
+pub(super) async fn invoke_body(
+    state: &EdgeState,
+    understood: EnabledDialects,
+    servable: PermittedServable,
+    declared: Declared,
+    body: Bytes,
+    context: RequestContext,
+) -> Result<Response, ApiError> {
+    let model = model_of(&servable);
     let EnabledDialects { mlflow, sagemaker } = understood;
     let kind = declared.kind_of(&body, mlflow, sagemaker)?;
     if !matches!(kind, BodyKind::OpenInference { .. }) {
-        permit.context.reserve_elements(&servable.signature, &body).await?;
+        context.reserve_elements(&servable.signature, &body).await?;
     }
     match kind {
         BodyKind::OpenInference { json_bytes } => {
-            let answered = infer_response(state, servable, body, json_bytes, permit.context).await;
+            let answered = infer_response(state, servable, body, json_bytes, context).await;
             let (mut response, json_bytes) = match answered {
                 Ok(answered) => answered,
                 Err(failed) => return Ok(failed.into_response()),
@@ -226,16 +243,16 @@ pub(super) async fn invoke(
         BodyKind::Csv(header) => {
             let layout = servable.layout_of_rows().map_err(ServingError::from)?;
             let rows = read_and_drop(body, |body| read_csv(body, header, layout, model.contract))?;
-            rows_response(state, servable, rows, Some(CSV_ROWS), permit.context).await
+            rows_response(state, servable, rows, Some(CSV_ROWS), context).await
         }
         BodyKind::Json => {
             refuse_rows(&servable, &body)?;
             match read_and_drop(body, |body| read_json(body, model))? {
                 MlflowRequest::Rows(rows, place) => {
-                    rows_response(state, servable, rows, Some(place), permit.context).await
+                    rows_response(state, servable, rows, Some(place), context).await
                 }
                 MlflowRequest::Columns(given) => {
-                    let inference = run(state, servable, given, None, permit.context).await?;
+                    let inference = run(state, servable, given, None, context).await?;
                     let (signature, values) = (&inference.servable.signature, inference.outputs.as_slice());
                     json_response(
                         &inference.servable,

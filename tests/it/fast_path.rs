@@ -26,6 +26,8 @@ enum RequestPath {
     Chunked,
     /// With headers that the fast path does not know.
     Unknown,
+    /// As CSV, and no more unusual than `Short`.
+    Csv,
 }
 
 const LONG: [RequestPath; 5] = [
@@ -109,10 +111,11 @@ async fn ask(
     } else {
         format!("content-length: {}", body.len())
     };
+    let kind = if way == RequestPath::Csv { "text/csv" } else { "application/json" };
     let unknown = if way == RequestPath::Unknown { UNKNOWN } else { "" };
     let head = format!(
         "POST {path}{query} HTTP/1.1\r\nhost: gateway\r\nconnection: close\r\n\
-         content-type: application/json{charset}\r\n{length}\r\n{unknown}{further}\r\n"
+         content-type: {kind}{charset}\r\n{length}\r\n{unknown}{further}\r\n"
     );
     let head = head.as_bytes();
     let answer = match way {
@@ -316,6 +319,48 @@ async fn bodies_of_kserve_v1_are_answered_alike() {
     let gateway = builder.start().await;
     let body = json!({"instances": [row]}).to_string();
     assert_eq!(compare(&gateway, predict, &token, &body).await.status, 404);
+}
+
+#[tokio::test]
+async fn bodies_of_mlflow_and_sagemaker_are_answered_alike() {
+    let gateway = TestGateway::start().await;
+    let token = bearer(&TokenBuilder::new().build());
+    let (path, row) = ("/invocations", json!([5.1, 3.5, 1.4, 0.2]));
+    let columns = json!(["sepal_length", "sepal_width", "petal_length", "petal_width"]);
+    let cases = [
+        (json!({"dataframe_split": {"columns": columns, "data": [row]}}), 200),
+        (json!({"dataframe_split": {"columns": columns, "data": vec![row.clone(); 300]}}), 200),
+        (json!({"instances": [row]}), 200),
+        (json!({"inputs": {"features": [row]}}), 200),
+        (json!({"inputs": [tensor(1)]}), 200),
+        (json!({"inputs": [tensor(300)]}), 200),
+        (json!({"dataframe_split": {"columns": columns, "data": [[5.1]]}}), 400),
+        (json!({"dataframe_records": []}), 400),
+        (json!({"inputs": [tensor(1), tensor(1)]}), 400),
+        (json!({}), 400),
+    ];
+    table::each_async(cases, async |(body, status)| {
+        for further in ["", "accept-encoding: gzip\r\n", "x-amzn-sagemaker-target-model: iris\r\n"] {
+            let answer = compare(&gateway, path, &format!("{token}{further}"), body.to_string()).await;
+            assert_eq!(answer.status, status, "{body}: {answer:?}");
+        }
+    })
+    .await;
+    let csv = RequestPath::Csv;
+    let text = "sepal_length,sepal_width,petal_length,petal_width\n5.1,3.5,1.4,0.2\n";
+    let answer = ask(&gateway, csv, path, &token, text).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let slow = ask(&gateway, csv, path, &format!("{token}{UNKNOWN}"), text).await;
+    assert_eq!(answer.comparable(), slow.comparable());
+    let body = json!({"instances": [row]}).to_string();
+    for (mlflow, sagemaker, status) in [(false, true, 400), (true, false, 200), (false, false, 404)] {
+        let builder = TestGateway::builder().settings(|settings| {
+            settings.dialects.mlflow = mlflow;
+            settings.dialects.sagemaker = sagemaker;
+        });
+        let gateway = builder.start().await;
+        assert_eq!(compare(&gateway, path, &token, &body).await.status, status, "{mlflow} {sagemaker}");
+    }
 }
 
 #[tokio::test]

@@ -30,8 +30,10 @@ impl Target {
     /// Reads a path; `None` if it is of no fast route, or names no model or version.
     fn of(path: &str) -> Option<Self> {
         let at = |route, model: &str| Some(Self { route, model: Some(model.parse().ok()?), version: None });
-        if path == FastRoute::Predict.pattern() {
-            return Some(Self { route: FastRoute::Predict, model: None, version: None });
+        for route in [FastRoute::Predict, FastRoute::Invocations] {
+            if path == route.pattern() {
+                return Some(Self { route, model: None, version: None });
+            }
         }
         if let Some(path) = path.strip_prefix("/models/") {
             return at(FastRoute::ModelPredict, path.strip_suffix("/predict")?);
@@ -115,7 +117,7 @@ impl<'r> Head<'r> {
             }
         }
         host?;
-        // Routes of tensors take a body of any type.
+        // Routes of tensors take a body of any type, and a handler reads that of the others.
         if takes_rows && kind?.as_bytes() != b"application/json" {
             return None;
         }
@@ -237,6 +239,8 @@ mod tests {
             ("/v2/models/iris/infer", target(FastRoute::Infer, Some("iris"), None)),
             ("/v2/models/iris/versions/2/infer", target(FastRoute::VersionInfer, Some("iris"), Some("2"))),
             ("/v1/models/iris:predict", target(FastRoute::TensorFlowPredict, Some("iris"), None)),
+            ("/invocations", target(FastRoute::Invocations, None, None)),
+            ("/invocations/", None),
             ("/v1/models/iris", None),
             ("/v1/models/iris:classify", None),
             ("/v1/models/iris/versions/2:predict", None),

@@ -18,7 +18,7 @@ const JSON: &str = "application/json";
 
 /// The declared type of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Declared {
+pub(in crate::protocols) enum Declared {
     /// `json_bytes` of JSON, then binary tensors.
     Binary {
         json_bytes: usize,
@@ -39,7 +39,7 @@ pub(super) enum BodyKind {
 }
 
 /// Reads the declared type of a body.
-pub(super) fn content_type(headers: &HeaderMap) -> Result<Declared, ApiError> {
+pub(in crate::protocols) fn content_type(headers: &HeaderMap) -> Result<Declared, ApiError> {
     let declared = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let mut parts = declared.unwrap_or_default().split(';').map(str::trim);
     let media_type = parts.next().unwrap_or_default().to_ascii_lowercase();
@@ -79,7 +79,7 @@ fn header_of<'p>(mut parameters: impl Iterator<Item = &'p str>) -> Result<Header
 
 impl Declared {
     /// Returns the offset in the body at which binary tensors begin; 0 if there are none.
-    pub(super) fn json_bytes(self) -> usize {
+    pub(in crate::protocols) fn json_bytes(self) -> usize {
         match self {
             Self::Binary { json_bytes } => json_bytes,
             Self::Json | Self::Csv(_) => 0,
