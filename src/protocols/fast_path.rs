@@ -8,6 +8,8 @@
 //! compares the responses.
 
 mod head;
+mod route;
+mod work;
 
 use std::{
     mem,
@@ -25,12 +27,16 @@ use futures_util::FutureExt;
 use http_body::Body as HttpBody;
 use tokio::time::timeout;
 
-use self::head::{Head, Target};
+use self::{
+    head::{Head, Target},
+    route::FastRoute,
+    work::{HandlerBody, Work},
+};
 use super::{
     PROTOCOLS,
-    invocations::{self, Declared, EnabledDialects, invoke_body},
-    native::json::{FlatRows, read_numbers},
-    open_inference::rest::{infer_body, json_length},
+    invocations::{self, EnabledDialects, invoke_body},
+    native::json::FlatRows,
+    open_inference::rest::infer_body,
     tensorflow::predict_body,
 };
 use crate::{
@@ -60,45 +66,6 @@ const SMALL_BYTES: u64 = 16 * 1024;
 /// Factor for the charge: numbers are held as text and as tensors.
 const COPIES: u64 = 2;
 
-/// A route that has a fast path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum FastRoute {
-    Predict,
-    ModelPredict,
-    Infer,
-    VersionInfer,
-    TensorFlowPredict,
-    Invocations,
-}
-
-impl FastRoute {
-    const ALL: [Self; 6] = [
-        Self::Predict,
-        Self::ModelPredict,
-        Self::Infer,
-        Self::VersionInfer,
-        Self::TensorFlowPredict,
-        Self::Invocations,
-    ];
-
-    /// Returns the route as the router knows it.
-    fn pattern(self) -> &'static str {
-        match self {
-            Self::Predict => "/predict",
-            Self::ModelPredict => "/models/{model}/predict",
-            Self::Infer => "/v2/models/{model}/infer",
-            Self::VersionInfer => "/v2/models/{model}/versions/{version}/infer",
-            Self::TensorFlowPredict => "/v1/models/{model}",
-            Self::Invocations => "/invocations",
-        }
-    }
-
-    /// Returns true if its bodies are rows of the native API.
-    fn takes_rows(self) -> bool {
-        matches!(self, Self::Predict | Self::ModelPredict)
-    }
-}
-
 /// State of the fast path.
 #[derive(Debug)]
 pub(super) struct FastPath {
@@ -108,7 +75,7 @@ pub(super) struct FastPath {
     most_tensor_bytes: usize,
     request_timeout: Duration,
     /// The metrics of each route, in the order of `FastRoute::ALL`.
-    routes: [Route; 6],
+    routes: [Route; FastRoute::ALL.len()],
     /// True if KServe V1 is on and its callers are authenticated here.
     has_tensorflow: bool,
     /// True if MLflow or SageMaker is on and callers are authenticated here.
@@ -142,24 +109,6 @@ pub(super) struct FastRequest {
     begin: Instant,
     /// The charge for its memory; `None` if it is small.
     charge: Option<ByteCharge>,
-}
-
-/// The work of a request.
-enum Work {
-    /// Rows of the native API, as the model's one input.
-    Rows(Tensor, FlatRows),
-    /// A body that its handler reads.
-    Body(HandlerBody),
-}
-
-/// A body by its handler.
-enum HandlerBody {
-    /// A body of the Open Inference Protocol, and how much of it is JSON.
-    OpenInference(Bytes, Option<usize>),
-    /// A body of the verb `predict`.
-    TensorFlow(Bytes),
-    /// A body of MLflow or SageMaker, and its type.
-    Invocation(Bytes, Declared),
 }
 
 impl FastPath {
@@ -370,28 +319,6 @@ impl FastPath {
     /// Waits within the time limit of a request.
     async fn in_time<T>(&self, run: impl Future<Output = T>) -> Result<T, ApiError> {
         timeout(self.request_timeout, run).await.map_err(|_| ApiError::TakesTooLong)
-    }
-}
-
-impl Work {
-    /// Reads the work of a request; `None` if only the slow path can tell.
-    fn of(route: FastRoute, servable: &Servable, headers: &HeaderMap, body: &Bytes) -> Option<Self> {
-        Some(match route {
-            FastRoute::Predict | FastRoute::ModelPredict => {
-                let (input, rows) = read_numbers(servable.flat.as_ref()?, body)?;
-                Self::Rows(input, rows)
-            }
-            FastRoute::Infer | FastRoute::VersionInfer => {
-                Self::Body(HandlerBody::OpenInference(body.clone(), json_length(headers).ok()?))
-            }
-            FastRoute::TensorFlowPredict => Self::Body(HandlerBody::TensorFlow(body.clone())),
-            FastRoute::Invocations => {
-                let declared = invocations::content_type(headers).ok()?;
-                // The handler aligns the tensors behind the JSON.
-                let is_text = declared.json_bytes() == 0;
-                Self::Body(is_text.then(|| HandlerBody::Invocation(body.clone(), declared))?)
-            }
-        })
     }
 }
 

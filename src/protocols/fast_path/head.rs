@@ -2,7 +2,7 @@
 
 use axum::http::{HeaderName, HeaderValue, Method, Request, Version, header};
 
-use super::FastRoute;
+use super::route::FastRoute;
 use crate::{
     edge::{FORWARDED_FOR, REQUEST_ID, is_sound_request_id},
     model::{ModelName, VersionSelector},
