@@ -12,7 +12,7 @@ pub fn generate_secret() -> Secret {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::auth::weak_secret;
+    use crate::{auth::weak_secret, config::Algorithm};
 
     #[test]
     fn a_generated_secret_is_strong_and_used_once() {
@@ -20,7 +20,7 @@ mod tests {
         assert_ne!(one.expose(), other.expose());
         for secret in [one, other] {
             assert_eq!(secret.expose().len(), 64);
-            assert_eq!(weak_secret::weakness(secret.expose().as_bytes()), None);
+            assert_eq!(weak_secret::weakness(Algorithm::HS512, secret.expose().as_bytes()), None);
         }
     }
 }

@@ -1,12 +1,15 @@
 //! Keys from the settings: read, checked, and refused with a reason if they are not valid.
 
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, ED25519, ParsedPublicKey};
+use aws_lc_rs::signature::ParsedPublicKey;
 use jsonwebtoken::{
     DecodingKey, DecodingKeyKind, EncodingKey,
-    jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyOperations, PublicKeyUse},
+    jwk::{Jwk, KeyOperations, PublicKeyUse},
 };
 
-use super::{algorithm, rsa, weak_secret};
+use super::{
+    algorithm::{KeyKind, key_kind},
+    rsa, weak_secret,
+};
 use crate::config::{Algorithm, KeySettings, SecretBytes};
 
 /// A key that can be used.
@@ -23,22 +26,22 @@ pub(super) type KeyProblem = (&'static str, String);
 /// Reads a key of `auth.keys`.
 pub(super) fn read(kid: &str, settings: &KeySettings) -> Result<ReadKey, KeyProblem> {
     let Some(algorithm) = settings.algorithm else {
-        return Err(("algorithm", "is missing: HS256, RS256, ES256 or EdDSA".to_owned()));
+        return Err(("algorithm", format!("is missing: {}", Algorithm::names())));
     };
-    match algorithm {
-        Algorithm::HS256 => read_secret(settings),
-        Algorithm::RS256 | Algorithm::ES256 | Algorithm::EdDSA => read_pair(kid, algorithm, settings),
+    match key_kind(algorithm) {
+        KeyKind::Secret { .. } => read_secret(algorithm, settings),
+        KeyKind::Rsa | KeyKind::Curve(_) | KeyKind::Ed25519 => read_pair(kid, algorithm, settings),
     }
 }
 
-fn read_secret(settings: &KeySettings) -> Result<ReadKey, KeyProblem> {
+fn read_secret(algorithm: Algorithm, settings: &KeySettings) -> Result<ReadKey, KeyProblem> {
     for (name, given) in [
         ("public_key", settings.public_key.is_some()),
         ("jwk", settings.jwk.is_some()),
         ("private_key", settings.private_key.is_some()),
     ] {
         if given {
-            return Err((name, "cannot be used with HS256, whose key is a `secret`".to_owned()));
+            return Err((name, format!("cannot be used with {}, whose key is a `secret`", algorithm.name())));
         }
     }
     let (setting, secret) = match (&settings.secret, &settings.secret_base64) {
@@ -51,30 +54,31 @@ fn read_secret(settings: &KeySettings) -> Result<ReadKey, KeyProblem> {
             return Err(("secret_base64", "and `secret` are both set; remove one".to_owned()));
         }
         (None, None) => {
-            let message = "is missing: HS256 needs one, or `secret_base64` if it is not text";
-            return Err(("secret", message.to_owned()));
+            let name = algorithm.name();
+            let message = format!("is missing: {name} needs one, or `secret_base64` if it is not text");
+            return Err(("secret", message));
         }
     };
-    match weak_secret::weakness(secret.expose()) {
+    match weak_secret::weakness(algorithm, secret.expose()) {
         Some(weakness) => Err((setting, weakness)),
-        None => Ok(from_secret(&secret)),
+        None => Ok(from_secret(algorithm, &secret)),
     }
 }
 
 /// Message for a setting that should be base64.
 pub(super) const NOT_BASE64: &str = "is not base64 or base64url";
 
-/// Returns the HS256 key of a secret that has passed the strength check.
-pub(super) fn from_secret(secret: &SecretBytes) -> ReadKey {
+/// Returns the key of a secret that has passed the strength check.
+pub(super) fn from_secret(algorithm: Algorithm, secret: &SecretBytes) -> ReadKey {
     ReadKey {
-        algorithm: Algorithm::HS256,
+        algorithm,
         verifies: DecodingKey::from_secret(secret.expose()),
         signs: Some(EncodingKey::from_secret(secret.expose())),
     }
 }
 
 fn read_pair(kid: &str, algorithm: Algorithm, settings: &KeySettings) -> Result<ReadKey, KeyProblem> {
-    let name = algorithm::name(algorithm);
+    let name = algorithm.name();
     for (setting, given) in
         [("secret", settings.secret.is_some()), ("secret_base64", settings.secret_base64.is_some())]
     {
@@ -110,27 +114,23 @@ fn from_pem(algorithm: Algorithm, pem: &str) -> Result<DecodingKey, String> {
     if pem.contains("PRIVATE KEY") {
         return Err("is a private key: it belongs in `private_key`, and its public half here".to_owned());
     }
-    let read = match algorithm {
-        Algorithm::RS256 => DecodingKey::from_rsa_pem(pem.as_bytes()),
-        Algorithm::ES256 => DecodingKey::from_ec_pem(pem.as_bytes()),
-        Algorithm::EdDSA => DecodingKey::from_ed_pem(pem.as_bytes()),
-        Algorithm::HS256 => return Err("is not for HS256".to_owned()),
+    let read = match key_kind(algorithm) {
+        KeyKind::Rsa => DecodingKey::from_rsa_pem(pem.as_bytes()),
+        KeyKind::Curve(_) => DecodingKey::from_ec_pem(pem.as_bytes()),
+        KeyKind::Ed25519 => DecodingKey::from_ed_pem(pem.as_bytes()),
+        KeyKind::Secret { .. } => return Err(format!("is not for {}", algorithm.name())),
     };
-    read.map_err(|error| {
-        format!("is not a public key for {} in PEM form: {error}", algorithm::name(algorithm))
-    })
+    read.map_err(|error| format!("is not a public key for {} in PEM form: {error}", algorithm.name()))
 }
 
 fn private_key(algorithm: Algorithm, pem: &str) -> Result<EncodingKey, String> {
-    let read = match algorithm {
-        Algorithm::RS256 => EncodingKey::from_rsa_pem(pem.as_bytes()),
-        Algorithm::ES256 => EncodingKey::from_ec_pem(pem.as_bytes()),
-        Algorithm::EdDSA => EncodingKey::from_ed_pem(pem.as_bytes()),
-        Algorithm::HS256 => return Err("is not for HS256".to_owned()),
+    let read = match key_kind(algorithm) {
+        KeyKind::Rsa => EncodingKey::from_rsa_pem(pem.as_bytes()),
+        KeyKind::Curve(_) => EncodingKey::from_ec_pem(pem.as_bytes()),
+        KeyKind::Ed25519 => EncodingKey::from_ed_pem(pem.as_bytes()),
+        KeyKind::Secret { .. } => return Err(format!("is not for {}", algorithm.name())),
     };
-    read.map_err(|error| {
-        format!("is not a private key for {} in PEM form: {error}", algorithm::name(algorithm))
-    })
+    read.map_err(|error| format!("is not a private key for {} in PEM form: {error}", algorithm.name()))
 }
 
 /// Reads a public key as RFC 7517 writes it. Checks what the library does not: `use`, `key_ops`, `alg`, `kid`, `crv`,
@@ -145,10 +145,10 @@ fn from_jwk(kid: &str, algorithm: Algorithm, json: &str) -> Result<DecodingKey, 
         return Err("holds a private key; it must hold the public half only".to_owned());
     }
     if value.get("k").is_some() {
-        return Err("holds a shared secret; use `secret` with HS256".to_owned());
+        return Err("holds a shared secret; use `secret` with HS256, HS384 or HS512".to_owned());
     }
     let jwk: Jwk = serde_json::from_value(value).map_err(|error| format!("is not a JWK: {error}"))?;
-    let name = algorithm::name(algorithm);
+    let name = algorithm.name();
     if let Some(stated) = &jwk.common.key_algorithm
         && stated.to_string() != name
     {
@@ -170,13 +170,7 @@ fn from_jwk(kid: &str, algorithm: Algorithm, json: &str) -> Result<DecodingKey, 
     {
         return Err("is not for verification (`key_ops` lacks `verify`)".to_owned());
     }
-    let fits = match (&jwk.algorithm, algorithm) {
-        (AlgorithmParameters::RSA(_), Algorithm::RS256) => true,
-        (AlgorithmParameters::EllipticCurve(curve), Algorithm::ES256) => curve.curve == EllipticCurve::P256,
-        (AlgorithmParameters::OctetKeyPair(pair), Algorithm::EdDSA) => pair.curve == EllipticCurve::Ed25519,
-        _ => false,
-    };
-    if !fits {
+    if !key_kind(algorithm).fits(&jwk.algorithm) {
         return Err(format!("is of another type or curve than {name} needs"));
     }
     DecodingKey::from_jwk(&jwk).map_err(|error| format!("is not a key: {error}"))
@@ -185,24 +179,23 @@ fn from_jwk(kid: &str, algorithm: Algorithm, json: &str) -> Result<DecodingKey, 
 /// Refuses keys that the library would refuse at each token, or not at all.
 fn check_strength(algorithm: Algorithm, key: &DecodingKey) -> Result<(), String> {
     let not_a_key = |what: &str| format!("is not a public key for {what}");
-    match (algorithm, key.kind()) {
-        (Algorithm::RS256, DecodingKeyKind::SecretOrDer(der)) => {
+    let kind = key_kind(algorithm);
+    match (kind, key.kind()) {
+        (KeyKind::Rsa, DecodingKeyKind::SecretOrDer(der)) => {
             let (modulus, exponent) = rsa::numbers(der).ok_or_else(|| not_a_key("RSA"))?;
             rsa::weakness(modulus, exponent).map_or(Ok(()), Err)
         }
-        (Algorithm::RS256, DecodingKeyKind::RsaModulusExponent { n, e }) => {
+        (KeyKind::Rsa, DecodingKeyKind::RsaModulusExponent { n, e }) => {
             rsa::weakness(n, e).map_or(Ok(()), Err)
         }
-        (Algorithm::ES256, DecodingKeyKind::SecretOrDer(point)) => {
-            ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point).map(drop).map_err(|_| not_a_key("P-256"))
-        }
-        (Algorithm::EdDSA, DecodingKeyKind::SecretOrDer(point)) if is_small_order(point) => {
+        (KeyKind::Ed25519, DecodingKeyKind::SecretOrDer(point)) if is_small_order(point) => {
             Err("is a point of small order, with which anyone could sign".to_owned())
         }
-        (Algorithm::EdDSA, DecodingKeyKind::SecretOrDer(point)) => {
-            ParsedPublicKey::new(&ED25519, point).map(drop).map_err(|_| not_a_key("Ed25519"))
+        (KeyKind::Curve(_) | KeyKind::Ed25519, DecodingKeyKind::SecretOrDer(point)) => {
+            let (curve, parser) = kind.curve().ok_or_else(|| not_a_key(algorithm.name()))?;
+            ParsedPublicKey::new(parser, point).map(drop).map_err(|_| not_a_key(curve))
         }
-        _ => Err(not_a_key(algorithm::name(algorithm))),
+        _ => Err(not_a_key(algorithm.name())),
     }
 }
 

@@ -36,9 +36,9 @@ pub(super) fn weakness(modulus: &[u8], exponent: &[u8]) -> Option<String> {
     if !modulus.bit(0) || !exponent.bit(0) || exponent.bits() < 2 {
         Some("is not an RSA public key".to_owned())
     } else if bits > MAX_BITS {
-        Some(format!("has {bits} bits, RS256 may have at most {MAX_BITS}"))
+        Some(format!("has {bits} bits, RSA keys may have at most {MAX_BITS}"))
     } else if bits < MIN_BITS {
-        Some(format!("has {bits} bits, RS256 needs at least {MIN_BITS}"))
+        Some(format!("has {bits} bits, RSA keys need at least {MIN_BITS}"))
     } else if is_roca(&modulus) {
         Some("can be broken: its modulus is of the ROCA kind (CVE-2017-15361), make another key".to_owned())
     } else if let Some(factor) = small_factor(&modulus) {

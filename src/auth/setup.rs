@@ -11,7 +11,7 @@ use super::{
     verifier::{VerificationKey, Verifier},
     weak_secret,
 };
-use crate::config::{AuthSettings, SecretBytes, SettingsProblem};
+use crate::config::{Algorithm, AuthSettings, SecretBytes, SettingsProblem};
 
 /// The one place that knows how callers authenticate: verification, issued tokens and clients.
 #[derive(Debug)]
@@ -126,11 +126,11 @@ fn read_keys(
                         .to_owned()
                 })
             } else {
-                weak_secret::weakness(secret.expose())
+                weak_secret::weakness(Algorithm::HS256, secret.expose())
             };
             match objection {
                 Some(objection) => problems.push(SettingsProblem::at(setting, objection)),
-                None => keys.push((None, keys::from_secret(&secret))),
+                None => keys.push((None, keys::from_secret(Algorithm::HS256, &secret))),
             }
         }
         Ok(None) => {}

@@ -62,7 +62,7 @@ impl VerificationKey {
     /// algorithm.
     fn is_named_by(&self, header: &TokenHeader) -> bool {
         let id_fits = header.kid.is_none() || header.kid == self.kid;
-        id_fits && header.algorithm == algorithm::name(self.algorithm)
+        id_fits && header.algorithm == self.algorithm.name()
     }
 }
 

@@ -1,7 +1,7 @@
 //! Detection of shared secrets that can be guessed or looked up.
 
-/// RFC 7518 section 3.2: an HS256 key has at least the 256 bits of its hash.
-const MIN_BYTES: usize = 32;
+use super::algorithm::{KeyKind, key_kind};
+use crate::config::Algorithm;
 
 /// Fewest distinct bytes of a random secret: 32 random hex digits have 8 or fewer once in many millions.
 const MIN_DIFFERENT_BYTES: usize = 8;
@@ -23,8 +23,12 @@ const WELL_KNOWN: &[&str] = &[
 const PLACEHOLDERS: &[&str] =
     &["changeme", "change-me", "change_me", "changethis", "change-this", "change_this"];
 
-/// Returns the reason why a secret must not sign tokens; `None` if there is none.
-pub(super) fn weakness(secret: &[u8]) -> Option<String> {
+/// Returns the reason why a secret must not sign tokens by this algorithm; `None` if there is none.
+pub(super) fn weakness(algorithm: Algorithm, secret: &[u8]) -> Option<String> {
+    let min_bytes = match key_kind(algorithm) {
+        KeyKind::Secret { min_bytes } => min_bytes,
+        KeyKind::Rsa | KeyKind::Curve(_) | KeyKind::Ed25519 => 0,
+    };
     let text = String::from_utf8_lossy(secret);
     let lower = text.to_ascii_lowercase();
     let mut seen = [false; 256];
@@ -32,10 +36,10 @@ pub(super) fn weakness(secret: &[u8]) -> Option<String> {
         seen[usize::from(*byte)] = true;
     }
     let different = seen.iter().filter(|seen| **seen).count();
-    if secret.len() < MIN_BYTES {
+    if secret.len() < min_bytes {
+        let (bytes, name) = (secret.len(), algorithm.name());
         Some(format!(
-            "has {} bytes, an HS256 key needs at least {MIN_BYTES}: openssl rand -hex 32",
-            secret.len()
+            "has {bytes} bytes, an {name} key needs at least {min_bytes}: openssl rand -hex {min_bytes}"
         ))
     } else if WELL_KNOWN.contains(&lower.as_str()) || PLACEHOLDERS.iter().any(|word| lower.contains(word)) {
         Some("is well known, anyone could sign with it: openssl rand -hex 32".to_owned())
@@ -81,17 +85,34 @@ mod tests {
             ("abcdefghijklmnopqrstuvwxyz0123456789", "a pattern"),
             ("-----BEGIN PUBLIC KEY-----MIGfMA0GCSqGSIb3DQEBAQUAA4GN", "a PEM file"),
         ] {
-            assert!(weakness(secret.as_bytes()).unwrap().contains(part), "{secret}");
+            assert!(weakness(Algorithm::HS256, secret.as_bytes()).unwrap().contains(part), "{secret}");
+        }
+    }
+
+    #[test]
+    fn a_secret_is_at_least_as_long_as_the_hash() {
+        let random = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
+        for (algorithm, min_bytes) in [(Algorithm::HS256, 32), (Algorithm::HS384, 48), (Algorithm::HS512, 64)]
+        {
+            assert_eq!(weakness(algorithm, &random.as_bytes()[..min_bytes]), None);
+            let said = weakness(algorithm, &random.as_bytes()[..min_bytes - 1]).unwrap();
+            assert!(
+                said.ends_with(&format!("at least {min_bytes}: openssl rand -hex {min_bytes}")),
+                "{said}"
+            );
         }
     }
 
     #[test]
     fn bytes_that_are_no_text_are_judged_alike() {
-        assert!(weakness(&[0xff; 32]).unwrap().contains("a pattern"));
-        assert!(weakness(&[0xff; 31]).unwrap().contains("has 31 bytes"));
+        assert!(weakness(Algorithm::HS256, &[0xff; 32]).unwrap().contains("a pattern"));
+        assert!(weakness(Algorithm::HS256, &[0xff; 31]).unwrap().contains("has 31 bytes"));
         let random =
             [0x8f, 0x1e, 0xc2, 0x00, 0xa7, 0x3d, 0x99, 0xfe, 0x5b, 0x10, 0xe4, 0x77, 0x0a, 0xd3, 0x6c, 0x81];
-        assert_eq!(weakness(&[random, random.map(|byte: u8| byte.rotate_left(3))].concat()), None);
+        assert_eq!(
+            weakness(Algorithm::HS256, &[random, random.map(|byte: u8| byte.rotate_left(3))].concat()),
+            None
+        );
     }
 
     #[test]
@@ -101,7 +122,7 @@ mod tests {
             "0c1f2e9f4a7b6c3d8e5f0a1d2c3b4e9f",
             "correct horse battery staple, and then some",
         ] {
-            assert_eq!(weakness(secret.as_bytes()), None, "{secret}");
+            assert_eq!(weakness(Algorithm::HS256, secret.as_bytes()), None, "{secret}");
         }
     }
 }

@@ -100,6 +100,8 @@ fn good_keys_are_accepted() {
         ("ES256", pem(Algorithm::ES256, &es256.public_pem)),
         ("EdDSA", pem(Algorithm::EdDSA, &SigningKey::eddsa().public_pem)),
         ("RS256", pem(Algorithm::RS256, &SigningKey::rs256().public_pem)),
+        ("PS384", pem(Algorithm::PS384, &SigningKey::rs256().public_pem)),
+        ("ES384", pem(Algorithm::ES384, &SigningKey::es384().public_pem)),
         ("JWK", jwk(Algorithm::EdDSA, &ed25519_jwk())),
         ("JWK with all it may say", jwk(Algorithm::EdDSA, &named)),
         ("HS256", KeySettings { secret: Some(Secret::new(SECRET.to_owned())), ..key(Algorithm::HS256) }),
@@ -118,7 +120,7 @@ fn good_keys_are_accepted() {
 
 #[test]
 fn bad_keys_are_refused_with_the_reason() {
-    use Algorithm::{ES256, EdDSA, HS256, RS256};
+    use Algorithm::{ES256, ES384, EdDSA, HS256, HS512, RS256};
     let (one, other) = (SigningKey::es256(), SigningKey::es256());
     let rsa_1024 = json!({"kty": "RSA", "e": "AQAB", "n": "AL".to_owned() + &"x".repeat(170)});
     let secret = |text: &str| KeySettings { secret: Some(Secret::new(text.to_owned())), ..key(HS256) };
@@ -127,8 +129,18 @@ fn bad_keys_are_refused_with_the_reason() {
         ("no key", key(ES256), "k.public_key: is missing"),
         ("no secret", key(HS256), "k.secret: is missing"),
         ("a weak secret", secret("short"), "k.secret: has 5 bytes"),
-        ("RSA of 1024 bits", pem(RS256, RSA_1024), "k.public_key: has 1024 bits, RS256 needs at least 2048"),
+        (
+            "a secret shorter than its hash",
+            KeySettings { algorithm: Some(HS512), ..secret(SECRET) },
+            "k.secret: has 48 bytes, an HS512 key needs at least 64: openssl rand -hex 64",
+        ),
+        (
+            "RSA of 1024 bits",
+            pem(RS256, RSA_1024),
+            "k.public_key: has 1024 bits, RSA keys need at least 2048",
+        ),
         ("RSA of 1024 bits as JWK", jwk(RS256, &rsa_1024), "k.jwk: has 10"),
+        ("the other curve", pem(ES384, &one.public_pem), "k.public_key: is not a public key for P-384"),
         ("another curve", pem(ES256, P_384), "k.public_key: is not a public key for P-256"),
         ("another type", pem(EdDSA, &one.public_pem), "k.public_key: is not a public key for EdDSA"),
         ("no PEM", pem(RS256, "hello"), "k.public_key: is not a public key for RS256"),

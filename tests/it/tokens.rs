@@ -23,22 +23,20 @@ async fn ask(gateway: &TestGateway, token: &str) -> Answer {
 
 /// A gateway that believes this key only.
 async fn gateway_with(key: &SigningKey) -> TestGateway {
-    let (algorithm, public, private) = (key.algorithm, key.public_pem.clone(), key.private_pem.clone());
+    let (public, private, secret) = (key.public_pem.clone(), key.private_pem.clone(), key.secret.clone());
+    let name = key.name.to_owned();
     let builder = TestGateway::builder();
     let builder = builder.settings(|settings| {
-        let algorithm = match algorithm {
-            jsonwebtoken::Algorithm::HS256 => return,
-            jsonwebtoken::Algorithm::RS256 => Algorithm::RS256,
-            jsonwebtoken::Algorithm::ES256 => Algorithm::ES256,
-            _ => Algorithm::EdDSA,
-        };
+        if name == "HS256" {
+            return;
+        }
         settings.auth.signing_secret = None;
-        let private_key = Some(Secret::new(private));
-        let key = KeySettings {
-            algorithm: Some(algorithm),
-            public_key: Some(public),
-            private_key,
-            ..Default::default()
+        let algorithm = Some(Algorithm::try_from(name).unwrap());
+        let key = if secret.is_empty() {
+            let private_key = Some(Secret::new(private));
+            KeySettings { algorithm, public_key: Some(public), private_key, ..Default::default() }
+        } else {
+            KeySettings { algorithm, secret: Some(Secret::new(secret)), ..Default::default() }
         };
         settings.auth.keys.insert("2026-11".to_owned(), key);
     });
@@ -77,6 +75,25 @@ async fn bad_tokens_are_refused_with_a_shared_secret() {
 #[tokio::test]
 async fn bad_tokens_are_refused_with_es256() {
     every_bad_token_is_refused_by(&SigningKey::es256()).await;
+}
+
+#[tokio::test]
+async fn bad_tokens_are_refused_with_longer_hashes() {
+    use jsonwebtoken::Algorithm as Jwt;
+    let secret = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
+    let secrets = [(Jwt::HS384, "HS384"), (Jwt::HS512, "HS512")];
+    let rsa = [
+        (Jwt::RS384, "RS384"),
+        (Jwt::RS512, "RS512"),
+        (Jwt::PS256, "PS256"),
+        (Jwt::PS384, "PS384"),
+        (Jwt::PS512, "PS512"),
+    ];
+    let secrets = secrets.map(|(algorithm, name)| SigningKey::long_secret(algorithm, name, secret));
+    let rsa = rsa.map(|(algorithm, name)| SigningKey::rsa(algorithm, name));
+    for key in secrets.into_iter().chain(rsa).chain([SigningKey::es384()]) {
+        every_bad_token_is_refused_by(&key).await;
+    }
 }
 
 #[tokio::test]

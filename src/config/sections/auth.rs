@@ -79,22 +79,59 @@ impl AuthSettings {
 #[expect(missing_docs, reason = "the names are those of RFC 7518 section 3.1 and RFC 8037")]
 pub enum Algorithm {
     HS256,
+    HS384,
+    HS512,
     RS256,
+    RS384,
+    RS512,
+    PS256,
+    PS384,
+    PS512,
     ES256,
+    ES384,
     EdDSA,
+}
+
+impl Algorithm {
+    /// All algorithms, with the name in a token's header, compared letter for letter (RFC 7515 section 4.1.1).
+    const NAMES: [(Self, &'static str); 12] = [
+        (Self::HS256, "HS256"),
+        (Self::HS384, "HS384"),
+        (Self::HS512, "HS512"),
+        (Self::RS256, "RS256"),
+        (Self::RS384, "RS384"),
+        (Self::RS512, "RS512"),
+        (Self::PS256, "PS256"),
+        (Self::PS384, "PS384"),
+        (Self::PS512, "PS512"),
+        (Self::ES256, "ES256"),
+        (Self::ES384, "ES384"),
+        (Self::EdDSA, "EdDSA"),
+    ];
+
+    /// Returns the name in a token's header.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        Self::NAMES.iter().find(|(algorithm, _)| *algorithm == self).map_or("", |(_, name)| name)
+    }
+
+    /// Returns the names of all algorithms, for people.
+    #[must_use]
+    pub fn names() -> String {
+        let names = Self::NAMES.map(|(_, name)| name);
+        let [most @ .., last] = &names;
+        format!("{} or {last}", most.join(", "))
+    }
 }
 
 impl TryFrom<String> for Algorithm {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        match text.as_str() {
-            "HS256" => Ok(Self::HS256),
-            "RS256" => Ok(Self::RS256),
-            "ES256" => Ok(Self::ES256),
-            "EdDSA" => Ok(Self::EdDSA),
-            _ => Err(format!("expected HS256, RS256, ES256 or EdDSA, got `{text}`")),
-        }
+        let found = Self::NAMES.iter().find(|(_, name)| *name == text);
+        found
+            .map(|(algorithm, _)| *algorithm)
+            .ok_or_else(|| format!("expected {}, got `{text}`", Self::names()))
     }
 }
 
@@ -103,15 +140,15 @@ impl TryFrom<String> for Algorithm {
 pub struct KeySettings {
     /// The only algorithm that the key is used with.
     pub algorithm: Option<Algorithm>,
-    /// HS256: the text's bytes.
+    /// HS256, HS384, HS512: the text's bytes.
     #[schemars(with = "Option<String>")]
     pub secret: Option<Secret>,
-    /// HS256: a key that is not text, as base64 or base64url.
+    /// HS256, HS384, HS512: a key that is not text, as base64 or base64url.
     #[schemars(with = "Option<String>")]
     pub secret_base64: Option<Secret>,
-    /// RS256, ES256, `EdDSA`: the public key as PEM.
+    /// The other algorithms: the public key as PEM.
     pub public_key: Option<String>,
-    /// RS256, ES256, `EdDSA`: the public key as a JWK.
+    /// The other algorithms: the public key as a JWK.
     pub jwk: Option<String>,
     /// The private key as PEM, for a key that the gateway signs with.
     #[schemars(with = "Option<String>")]

@@ -34,6 +34,8 @@ impl BadTokens<'_> {
 fn headers(bad: &mut BadTokens<'_>) {
     for algorithm in
         ["none", "None", "NONE", "nOnE", "hs256", "", "HS384", "HS512", "RS512", "PS256", "ES384"]
+            .into_iter()
+            .filter(|algorithm| *algorithm != bad.key.name)
     {
         let unsigned = bad.good.clone().header("alg", json!(algorithm));
         bad.add(&format!("alg {algorithm:?}, signed"), unsigned.build_with(bad.key));
@@ -158,9 +160,14 @@ fn signatures(bad: &mut BadTokens<'_>) {
     bad.add("claims of another", format!("{header}.{other_claims}.{signature}"));
     let stranger = match bad.key.name {
         "HS256" => SigningKey::secret("another-secret-of-more-than-32-bytes-7f1a2b3c4d5e6f"),
-        "RS256" => SigningKey::rs256(),
+        name @ ("HS384" | "HS512") => {
+            let other = "0a1b2c3d4e5f60718293a4b5c6d7e8f90a2b4c6d8e0f1a3b5c7d9e1f2a4b6c8d";
+            SigningKey::long_secret(bad.key.algorithm, name, other)
+        }
         "ES256" => SigningKey::es256(),
-        _ => SigningKey::eddsa(),
+        "ES384" => SigningKey::es384(),
+        "EdDSA" => SigningKey::eddsa(),
+        name => SigningKey::rsa(bad.key.algorithm, name),
     };
     bad.add("signed by another key", bad.good.build_with(&stranger));
     if !bad.key.public_pem.is_empty() {

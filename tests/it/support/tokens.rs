@@ -5,7 +5,10 @@ use std::time::SystemTime;
 use aws_lc_rs::{
     encoding::{AsDer, PublicKeyX509Der},
     rsa::KeySize,
-    signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RsaKeyPair},
+    signature::{
+        ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair,
+        EcdsaSigningAlgorithm, Ed25519KeyPair, KeyPair, RsaKeyPair,
+    },
 };
 use base64::{
     Engine,
@@ -83,6 +86,8 @@ pub struct SigningKey {
     encoding: EncodingKey,
     pub public_pem: String,
     pub private_pem: String,
+    /// The shared secret; empty for a pair.
+    pub secret: String,
 }
 
 impl SigningKey {
@@ -101,14 +106,28 @@ impl SigningKey {
             encoding: EncodingKey::from_secret(secret),
             public_pem: String::new(),
             private_pem: String::new(),
+            secret: String::new(),
         }
     }
 
+    /// A shared secret of another hash.
+    pub fn long_secret(algorithm: Algorithm, name: &'static str, secret: &str) -> Self {
+        Self { algorithm, name, secret: secret.to_owned(), ..Self::secret(secret) }
+    }
+
     pub fn es256() -> Self {
-        let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
+        Self::ecdsa(Algorithm::ES256, "ES256", &ECDSA_P256_SHA256_FIXED_SIGNING)
+    }
+
+    pub fn es384() -> Self {
+        Self::ecdsa(Algorithm::ES384, "ES384", &ECDSA_P384_SHA384_FIXED_SIGNING)
+    }
+
+    fn ecdsa(algorithm: Algorithm, name: &'static str, curve: &'static EcdsaSigningAlgorithm) -> Self {
+        let pair = EcdsaKeyPair::generate(curve).unwrap();
         let private = pair.to_pkcs8v1().unwrap();
         let public: PublicKeyX509Der<'_> = pair.public_key().as_der().unwrap();
-        Self::pair(Algorithm::ES256, "ES256", private.as_ref(), public.as_ref())
+        Self::pair(algorithm, name, private.as_ref(), public.as_ref())
     }
 
     pub fn eddsa() -> Self {
@@ -119,18 +138,23 @@ impl SigningKey {
     }
 
     pub fn rs256() -> Self {
+        Self::rsa(Algorithm::RS256, "RS256")
+    }
+
+    /// A key for one of the algorithms of RSA.
+    pub fn rsa(algorithm: Algorithm, name: &'static str) -> Self {
         let pair = RsaKeyPair::generate(KeySize::Rsa2048).unwrap();
         let private =
             aws_lc_rs::encoding::AsDer::<aws_lc_rs::encoding::Pkcs8V1Der<'_>>::as_der(&pair).unwrap();
         let public: PublicKeyX509Der<'_> = pair.public_key().as_der().unwrap();
-        Self::pair(Algorithm::RS256, "RS256", private.as_ref(), public.as_ref())
+        Self::pair(algorithm, name, private.as_ref(), public.as_ref())
     }
 
     fn pair(algorithm: Algorithm, name: &'static str, private: &[u8], public: &[u8]) -> Self {
         let private_pem = pem("PRIVATE KEY", private);
         let bytes = private_pem.as_bytes();
         let encoding = match algorithm {
-            Algorithm::ES256 => EncodingKey::from_ec_pem(bytes),
+            Algorithm::ES256 | Algorithm::ES384 => EncodingKey::from_ec_pem(bytes),
             Algorithm::EdDSA => EncodingKey::from_ed_pem(bytes),
             _ => EncodingKey::from_rsa_pem(bytes),
         };
@@ -140,6 +164,7 @@ impl SigningKey {
             encoding: encoding.unwrap(),
             public_pem: pem("PUBLIC KEY", public),
             private_pem,
+            secret: String::new(),
         }
     }
 
