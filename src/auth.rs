@@ -12,6 +12,7 @@ mod development;
 mod generate;
 mod header;
 mod issuer;
+mod key_set;
 mod keys;
 mod known_tokens;
 mod rsa;

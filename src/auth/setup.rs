@@ -2,11 +2,14 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
 
+use jsonwebtoken::jwk::JwkSet;
+
 use super::{
     Caller, Clients, Scopes, TokenError, TokenIssuer,
     clients::{self, Client},
     development,
     header::is_key_id,
+    key_set::key_set,
     keys::{self, ReadKey},
     verifier::{VerificationKey, Verifier},
     weak_secret,
@@ -22,6 +25,8 @@ pub struct Authentication {
     pub issuer: Option<TokenIssuer>,
     /// The clients that may request tokens.
     pub clients: Arc<Clients>,
+    /// The public keys of the tokens that the gateway signs.
+    published: JwkSet,
 }
 
 impl Authentication {
@@ -57,6 +62,9 @@ impl Authentication {
             let encoding = key.signs.clone()?;
             Some(TokenIssuer::new(signing.as_deref(), key.algorithm, encoding, settings))
         });
+        let published = key_set(keys.iter().filter_map(|(kid, key)| {
+            key.signs.is_some().then_some((kid.as_deref()?, key.algorithm, &key.verifies))
+        }));
         let verification: Vec<VerificationKey> = keys
             .into_iter()
             .map(|(kid, key)| VerificationKey::new(kid.as_deref(), key.algorithm, key.verifies, settings))
@@ -69,13 +77,20 @@ impl Authentication {
             return Err(problems);
         }
         let verifier = settings.enabled.then_some(verifier);
-        Ok(Self { verifier, issuer, clients: Arc::new(Clients::new(clients)) })
+        Ok(Self { verifier, issuer, clients: Arc::new(Clients::new(clients)), published })
     }
 
     /// Returns true if requests need a token. If not, every caller is [`Caller::anonymous`].
     #[must_use]
     pub fn is_on(&self) -> bool {
         self.verifier.is_some()
+    }
+
+    /// Returns the public keys of the tokens that the gateway signs. Every key with a private half is among them, so
+    /// that the next one is known before it signs.
+    #[must_use]
+    pub fn published_keys(&self) -> &JwkSet {
+        &self.published
     }
 
     /// Returns true if clients can request tokens.

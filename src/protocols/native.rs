@@ -4,6 +4,7 @@ mod deployments;
 mod events;
 mod health;
 pub mod json;
+mod key_set;
 mod metrics;
 mod model_schema;
 mod models;
@@ -49,6 +50,7 @@ impl Protocol for Native {
             "/health/live",
             "/health/ready",
             "/token",
+            "/.well-known/jwks.json",
             "/openapi.json",
             "/docs",
             "/docs/*",
@@ -59,6 +61,7 @@ impl Protocol for Native {
         Routes {
             words: OpenApiRouter::new()
                 .routes(routes!(token::token))
+                .routes(routes!(key_set::key_set))
                 .routes(routes!(models::list))
                 .routes(routes!(models::one))
                 .routes(routes!(model_schema::schema))

@@ -1,6 +1,7 @@
 //! Keys that are not what they claim to be are refused at the start, by their setting and with the reason.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use jsonwebtoken::{DecodingKey, Validation, decode, decode_header, jwk::JwkSet};
 use num_bigint::BigUint;
 use onnx_gateway::{
     auth::Authentication,
@@ -9,7 +10,7 @@ use onnx_gateway::{
 use serde_json::{Value, json};
 
 use crate::support::{
-    table,
+    Answer, CLIENT_ID, CLIENT_SECRET, TestGateway, table,
     tokens::{SECRET, SigningKey},
 };
 
@@ -251,4 +252,49 @@ fn which_key_signs_must_be_clear() {
     assert_eq!(said(&settings), Err("auth.signing_key: there is no auth.keys.nobody".to_owned()));
     settings.signing_key = Some("other".to_owned());
     assert_eq!(said(&settings), Ok(()));
+}
+
+#[tokio::test]
+async fn public_keys_are_published_and_secrets_are_not() {
+    let pairs = [SigningKey::eddsa(), SigningKey::es384(), SigningKey::rs256()];
+    let foreign = SigningKey::es256();
+    let builder = TestGateway::builder().settings(|settings| {
+        for pair in &pairs {
+            let algorithm = Some(Algorithm::try_from(pair.name.to_owned()).unwrap());
+            let private_key = Some(Secret::new(pair.private_pem.clone()));
+            let public_key = Some(pair.public_pem.clone());
+            let key = KeySettings { algorithm, public_key, private_key, ..Default::default() };
+            settings.auth.keys.insert(pair.name.to_owned(), key);
+        }
+        settings.auth.keys.insert("foreign".to_owned(), pem(Algorithm::ES256, &foreign.public_pem));
+        settings.auth.signing_key = Some("EdDSA".to_owned());
+    });
+    let gateway = builder.start().await;
+    let request = gateway.client.get(gateway.url("/.well-known/jwks.json"));
+    let answer = Answer::of(request.send().await.unwrap()).await;
+    assert_eq!(answer.header("content-type"), "application/jwk-set+json");
+    let set: JwkSet = serde_json::from_str(&answer.text).unwrap();
+    let kids: Vec<_> = set.keys.iter().map(|key| key.common.key_id.as_deref().unwrap()).collect();
+    assert_eq!(kids, ["ES384", "EdDSA", "RS256"], "neither the secret nor another's key");
+    for private in ["\"d\"", "\"k\"", "\"p\"", "PRIVATE"] {
+        assert!(!answer.text.contains(private), "{private}: {}", answer.text);
+    }
+    let grant =
+        [("grant_type", "client_credentials"), ("client_id", CLIENT_ID), ("client_secret", CLIENT_SECRET)];
+    let request = gateway.client.post(gateway.url("/token")).form(&grant);
+    let token = Answer::of(request.send().await.unwrap()).await.body["access_token"].clone();
+    let token = token.as_str().unwrap();
+    let kid = decode_header(token).unwrap().kid.unwrap();
+    let key = DecodingKey::from_jwk(set.find(&kid).unwrap()).unwrap();
+    let mut validation = Validation::new(jsonwebtoken::Algorithm::EdDSA);
+    validation.set_audience(&["onnx-gateway"]);
+    decode::<Value>(token, &key, &validation).expect("a service verifies the token by the set alone");
+}
+
+#[tokio::test]
+async fn a_gateway_with_a_shared_secret_publishes_nothing() {
+    let gateway = TestGateway::start().await;
+    let request = gateway.client.get(gateway.url("/.well-known/jwks.json"));
+    let answer = Answer::of(request.send().await.unwrap()).await;
+    assert_eq!(answer.body, json!({"keys": []}));
 }
