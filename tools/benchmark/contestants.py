@@ -35,10 +35,13 @@ class Contestant:
     grpc_port: int = 0
 
 
-def gateway(binary: Path, folder: Path, changes: Settings | None = None, name: str = "gateway") -> Contestant:
+def gateway(
+    binary: Path, folder: Path, changes: Settings | None = None, name: str = "gateway", log: Path | None = None
+) -> Contestant:
+    """The gateway; its log is a file of its own unless `log` names another."""
     made = Gateway(binary, folder, changes)
     headers = JSON | {"authorization": f"Bearer {made.token()}"}
-    server = made.serve(name, LOGS / f"{name}.log")
+    server = made.serve(name, log or LOGS / f"{name}.log")
     return Contestant(name, server, Request("/predict", headers, one_row), read_native, made.grpc)
 
 

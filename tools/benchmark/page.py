@@ -53,7 +53,8 @@ REMARKS = """\
   does with both; **CPU time per request** is the server's alone (of all its processes, from the kernel's scheduler),
   and the better figure to compare.
 - × is the ratio to the yardstick of the same round, row by row: to `echo`, or to `bare` where that is in the table.
-  Servers take turns in rounds, and every figure is the median of the rounds, the ratios too.
+  Servers take turns in rounds, and every figure is the median of the rounds, the ratios too. `× gateway` is the same
+  ratio to the gateway as it usually is.
 - Latencies are the load generator's. With as many requests as are answered (all but `half-load`), connections wait for
   each other's requests, and a latency says little more than the throughput does. `half-load` sends requests when they
   are due and counts from then, so that a server that stalls is charged for all whom it keeps waiting. Where other
@@ -79,7 +80,8 @@ ITEMS = {
     "grpc": "One row a request over gRPC, beside REST with JSON and with bytes.",
     "rs256": "Tokens signed with an RSA key of 2048 bits in place of HS256.",
     "metrics-off": "Without metrics (`metrics.enabled = false`).",
-    "access-log": "With a line logged for each answer (`log.access = true`).",
+    "access-log": "With a line logged for each answer (`log.access = true`), to a file and to `/dev/null`. Without, the "
+    "log is a file too.",
     "start": "From the start of the process to the first answer. The gateway has admitted the model's bytes before, or "
     "starts with an empty folder for its state (`new files`).",
 }

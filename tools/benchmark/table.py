@@ -11,6 +11,8 @@ COLUMNS = {
     "rows_ratio": ("rows ×", "{:.3g}"),
     "cpu_us": ("CPU µs/request", "{:,.1f}"),
     "cpu_ratio": ("CPU ×", "{:.3g}"),
+    "rows_to_gateway": ("rows × gateway", "{:.3g}"),
+    "cpu_to_gateway": ("CPU × gateway", "{:.3g}"),
     "cpu_to_baseline": ("CPU × baseline", "{:.3f}"),
     "p50_us": ("p50 µs", "{:,.0f}"),
     "p99_us": ("p99 µs", "{:,.0f}"),
