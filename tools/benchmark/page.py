@@ -38,10 +38,15 @@ SERVERS = """\
 | furnace | furnace-server with ONNX Runtime under it, `/v2/models/iris/infer` | one API key | by key |
 | fastapi-onnx | FastAPI, PyJWT and ONNX Runtime; uvicorn with uvloop and httptools, a worker for each CPU | JWT, HS256 | no |
 | tutorial | FastAPI, PyJWT, slowapi and scikit-learn itself; uvicorn likewise | JWT, HS256 | by address |
-| mlserver | MLServer with ONNX Runtime in a runtime of its own, without worker processes, `/v2/models/iris/infer` | no | no |
+| mlserver | MLServer with ONNX Runtime in a runtime of its own, in one process, `/v2/models/iris/infer` | no | no |
+| mlserver-workers | as mlserver, with a process for each CPU that runs the model | no | no |
+| bentoml | BentoML with ONNX Runtime, a worker for each CPU | no | no |
+| litserve | LitServe with ONNX Runtime, a worker and an API server for each CPU, its fast queue | no | no |
+| mosec | mosec with ONNX Runtime, a worker for each CPU, `/inference` | no | no |
 | bare | no server: `session.run` again and again, a session for each thread | no | no |
 
-MLServer runs in one process, as its workers do not start with these versions: it uses one CPU where others use all.
+mlserver uses one CPU where others use all; with workers, its one HTTP process hands each request on. BentoML, LitServe
+and mosec run one row a request, without the batching that they offer.
 
 All answer the same rows of the same model, and their answers are compared with the gateway's before anything is timed.
 """
