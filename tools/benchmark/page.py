@@ -73,7 +73,8 @@ ITEMS = {
     "iris-1": "One row a request over REST, as many requests as are answered.",
     "protocols": (
         "One row a request over each protocol, with 32 connections; `gRPC, streams`: 1 connection with 32 calls at a "
-        "time. The yardstick: what axum needs to write a body back, or tonic a message."
+        "time. The yardstick: what axum needs to write a body back, or tonic a message. furnace and MLServer take the very "
+        "bodies of `/v2 JSON`."
     ),
     "iris-1024-json": "1024 rows a request as JSON: `instances` on `/predict`, one tensor on `/v2/models/iris/infer`.",
     "iris-1024-binary": "1024 rows a request as bytes, on `/v2/models/iris/infer`; the answer too.",
