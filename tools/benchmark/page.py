@@ -60,10 +60,10 @@ REMARKS = """\
 - × is the ratio to the yardstick of the same round, row by row: to `echo`, or to `bare` where that is in the table.
   Servers take turns in rounds, and every figure is the median of the rounds, the ratios too. `× gateway` is the same
   ratio to the gateway as it usually is.
-- Latencies are the load generator's. With as many requests as are answered (all but `half-load`), connections wait for
-  each other's requests, and a latency says little more than the throughput does. `half-load` sends requests when they
-  are due and counts from then, so that a server that stalls is charged for all whom it keeps waiting. Where other
-  programs run on the machine, the highest percentiles are theirs.
+- Latencies are the load generator's. With as many requests as are answered (all but `p99` and `half-load`), connections
+  wait for each other's requests, and a latency says little more than the throughput does. `p99` and `half-load` send
+  requests when they are due and count from then, so that a server that stalls is charged for all whom it keeps waiting.
+  Where other programs run on the machine, the highest percentiles are theirs.
 - MB is resident memory after the load, of all processes of a server; pages of files that they share count once.
 - The Iris forest takes ONNX Runtime some microseconds a row: what is measured is what a server adds to a model. With
   slow models all servers are alike.
@@ -83,6 +83,9 @@ ITEMS = {
         "of the gateway's rate, one row a run."
     ),
     "half-load": "Requests at half of the rate that the gateway reached at most with 32 connections.",
+    "p99": "The most requests per second with a 99th percentile of at most 1 ms, with 32 connections: found by bisection "
+    "between none and as many as are answered, each rate tried twice if need be; also per CPU of the machine. 0: not even "
+    "the lowest rate that was tried.",
     "grpc": "One row a request over gRPC, beside REST with JSON and with bytes.",
     "rs256": "Tokens signed with an RSA key of 2048 bits in place of HS256.",
     "metrics-off": "Without metrics (`metrics.enabled = false`).",

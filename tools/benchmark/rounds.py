@@ -81,7 +81,7 @@ def compare(this_round: dict[str, Figures], yardstick: str) -> None:
     add_ratios(this_round, yardstick, RATIOS)
     for name, figures in this_round.items():
         baseline = this_round.get(name.replace("gateway", BASELINE, 1), figures)
-        if baseline is not figures:
+        if baseline is not figures and "cpu_us" in figures:
             figures[BASELINE_RATIO] = figures["cpu_us"] / baseline["cpu_us"]
 
 

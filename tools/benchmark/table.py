@@ -7,6 +7,7 @@ from .rounds import Result
 COLUMNS = {
     "ready_ms": ("ready after ms", "{:,.0f}"),
     "requests_per_second": ("requests/s", "{:,.0f}"),
+    "per_core": ("requests/s per CPU", "{:,.0f}"),
     "rows_per_second": ("rows/s", "{:,.0f}"),
     "rows_ratio": ("rows ×", "{:.3g}"),
     "cpu_us": ("CPU µs/request", "{:,.1f}"),
