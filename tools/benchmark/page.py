@@ -13,7 +13,7 @@ HEAD = """\
 Made by `tools/bench --record`; the figures with all digits are in [benchmarks.json](benchmarks.json). To measure again:
 
 ```sh
-tools/setup --train                # ONNX Runtime, and what makes the model of the item `mlp`
+tools/setup --train                # ONNX Runtime, and what makes the models of `mlp` and `instances`
 tools/bench                        # everything; prints these tables
 tools/bench --only iris-1          # one item
 tools/bench --record               # everything, and writes this page anew
@@ -57,7 +57,8 @@ REMARKS = """\
 - The load generator, one thread, has to share the CPUs with the server. So requests per second say what this machine
   does with both; **CPU time per request** is the server's alone (of all its processes, from the kernel's scheduler),
   and the better figure to compare.
-- × is the ratio to the yardstick of the same round, row by row: to `echo`, or to `bare` where that is in the table.
+- × is the ratio to the yardstick of the same round, row by row: to `echo`, or to `bare` where that is in the table, or
+  to what the item names.
   Servers take turns in rounds, and every figure is the median of the rounds, the ratios too. `× gateway` is the same
   ratio to the gateway as it usually is.
 - Latencies are the load generator's. With as many requests as are answered (all but `p99` and `half-load`), connections
@@ -82,10 +83,14 @@ ITEMS = {
         "A network 64 → 512 → 512 → 512 → 10, one row a request. The yardstick: the model alone, 64 rows a run; at half "
         "of the gateway's rate, one row a run."
     ),
-    "half-load": "Requests at half of the rate that the gateway reached at most with 32 connections.",
     "p99": "The most requests per second with a 99th percentile of at most 1 ms, with 32 connections: found by bisection "
     "between none and as many as are answered, each rate tried twice if need be; also per CPU of the machine. 0: not even "
     "the lowest rate that was tried.",
+    "half-load": "Requests at half of the rate that the gateway reached at most with 32 connections.",
+    "instances": (
+        "One session of a model and four (`runtime.instances`): a dense network of 100 MB and a forest of 25 MB, one row a "
+        "request as bytes, with 8 connections. The yardstick: one session. `MB loaded` is resident memory before the load."
+    ),
     "grpc": "One row a request over gRPC, beside REST with JSON and with bytes.",
     "rs256": "Tokens signed with an RSA key of 2048 bits in place of HS256.",
     "metrics-off": "Without metrics (`metrics.enabled = false`).",

@@ -19,6 +19,7 @@ COLUMNS = {
     "p99_us": ("p99 µs", "{:,.0f}"),
     "p99_over_bare_us": ("p99 − bare µs", "{:,.0f}"),
     "p999_us": ("p99.9 µs", "{:,.0f}"),
+    "loaded_mb": ("MB loaded", "{:,.0f}"),
     "memory_mb": ("MB", "{:,.0f}"),
     "errors": ("errors", "{:,.0f}"),
 }
