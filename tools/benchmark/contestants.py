@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,10 +36,13 @@ class Contestant:
     grpc_port: int = 0
 
 
-def gateway(binary: Path, folder: Path, changes: Settings | None = None, name: str = "gateway") -> Contestant:
+def gateway(
+    binary: Path, folder: Path, changes: Settings | None = None, name: str = "gateway", log: Path | None = None
+) -> Contestant:
+    """The gateway; its log is a file of its own unless `log` names another."""
     made = Gateway(binary, folder, changes)
     headers = JSON | {"authorization": f"Bearer {made.token()}"}
-    server = made.serve(name, LOGS / f"{name}.log")
+    server = made.serve(name, log or LOGS / f"{name}.log")
     return Contestant(name, server, Request("/predict", headers, one_row), read_native, made.grpc)
 
 
@@ -83,8 +87,27 @@ def fastapi_onnx(folder: Path) -> Contestant:
 
 
 def mlserver(folder: Path) -> Contestant:
-    server = python_stack.mlserver("mlserver", folder)
+    server = python_stack.mlserver("mlserver", folder, 0)
     return Contestant("mlserver", server, Request("/v2/models/iris/infer", JSON, one_tensor), read_tensors)
+
+
+def mlserver_workers(folder: Path) -> Contestant:
+    server = python_stack.mlserver("mlserver-workers", folder, os.cpu_count() or 1)
+    return Contestant("mlserver-workers", server, Request("/v2/models/iris/infer", JSON, one_tensor), read_tensors)
+
+
+def bentoml(folder: Path) -> Contestant:
+    server = python_stack.bentoml("bentoml", folder)
+    return Contestant("bentoml", server, Request("/predict", JSON, one_row), read_native)
+
+
+def litserve(_: Path) -> Contestant:
+    return Contestant("litserve", python_stack.litserve("litserve"), Request("/predict", JSON, one_row), read_native)
+
+
+def mosec(folder: Path) -> Contestant:
+    server = python_stack.mosec("mosec", folder)
+    return Contestant("mosec", server, Request("/inference", JSON, one_row), read_native)
 
 
 # All but the gateway; each takes a folder for its files.
@@ -95,6 +118,10 @@ OTHERS: dict[str, Callable[[Path], Contestant]] = {
     "fastapi-onnx": fastapi_onnx,
     "tutorial": tutorial,
     "mlserver": mlserver,
+    "mlserver-workers": mlserver_workers,
+    "bentoml": bentoml,
+    "litserve": litserve,
+    "mosec": mosec,
 }
 
 

@@ -9,13 +9,18 @@ import subprocess
 import tomllib
 from pathlib import Path
 
-from lib.environment import BENCH
+from lib.environment import BENCH, BENTOML, LITSERVE, MOSEC
 from lib.gateway import REPOSITORY
 
 from .place import WORKSPACE
 
 CRATES = ("axum", "hyper", "tokio", "ort", "furnace-server")
-PACKAGES = ("fastapi", "uvicorn", "slowapi", "PyJWT", "scikit-learn", "onnxruntime", "mlserver")
+PACKAGES = {
+    BENCH: ("fastapi", "uvicorn", "slowapi", "PyJWT", "scikit-learn", "onnxruntime", "mlserver"),
+    BENTOML: ("bentoml",),
+    LITSERVE: ("litserve",),
+    MOSEC: ("mosec",),
+}
 
 
 def described() -> str:
@@ -43,8 +48,10 @@ def versions(gateway: Path) -> dict[str, str]:
     pinned = re.search(r"onnxruntime==([\d.]+)", (REPOSITORY / "tools" / "onnxruntime.txt").read_text())
     found["ONNX Runtime"] = pinned[1] if pinned else "unknown"
     found |= {name: locked[name] for name in CRATES}
-    pins = dict(line.split("==") for line in BENCH.requirements.read_text().splitlines() if "==" in line)
-    return found | {name: pins[name] for name in PACKAGES}
+    for environment, names in PACKAGES.items():
+        pins = dict(line.split("==") for line in environment.requirements.read_text().splitlines() if "==" in line)
+        found |= {name: pins[name] for name in names}
+    return found
 
 
 def lock() -> list[dict[str, str]]:

@@ -1,4 +1,7 @@
-"""Writes a small neural network, from `x` (N, 64) to `y` (N, 10), all float. Run in .venv."""
+"""Writes a neural network, from `x` (N, 64) to `y` (N, 10), all float. Run in .venv.
+
+make_mlp.py FILE [WIDTH ...]   the widths of the hidden layers, 512 512 512 by default
+"""
 
 import sys
 from itertools import pairwise
@@ -8,7 +11,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-WIDTHS = (64, 512, 512, 512, 10)
+HIDDEN = [int(width) for width in sys.argv[2:]] or [512, 512, 512]
+WIDTHS = (64, *HIDDEN, 10)
 SEED = 0
 
 chance = np.random.default_rng(SEED)

@@ -13,7 +13,7 @@ HEAD = """\
 Made by `tools/bench --record`; the figures with all digits are in [benchmarks.json](benchmarks.json). To measure again:
 
 ```sh
-tools/setup --train                # ONNX Runtime, and what makes the model of the item `mlp`
+tools/setup --train                # ONNX Runtime, and what makes the models of `mlp` and `instances`
 tools/bench                        # everything; prints these tables
 tools/bench --only iris-1          # one item
 tools/bench --record               # everything, and writes this page anew
@@ -38,10 +38,15 @@ SERVERS = """\
 | furnace | furnace-server with ONNX Runtime under it, `/v2/models/iris/infer` | one API key | by key |
 | fastapi-onnx | FastAPI, PyJWT and ONNX Runtime; uvicorn with uvloop and httptools, a worker for each CPU | JWT, HS256 | no |
 | tutorial | FastAPI, PyJWT, slowapi and scikit-learn itself; uvicorn likewise | JWT, HS256 | by address |
-| mlserver | MLServer with ONNX Runtime in a runtime of its own, without worker processes, `/v2/models/iris/infer` | no | no |
+| mlserver | MLServer with ONNX Runtime in a runtime of its own, in one process, `/v2/models/iris/infer` | no | no |
+| mlserver-workers | as mlserver, with a process for each CPU that runs the model | no | no |
+| bentoml | BentoML with ONNX Runtime, a worker for each CPU | no | no |
+| litserve | LitServe with ONNX Runtime, a worker and an API server for each CPU, its fast queue | no | no |
+| mosec | mosec with ONNX Runtime, a worker for each CPU, `/inference` | no | no |
 | bare | no server: `session.run` again and again, a session for each thread | no | no |
 
-MLServer runs in one process, as its workers do not start with these versions: it uses one CPU where others use all.
+mlserver uses one CPU where others use all; with workers, its one HTTP process hands each request on. BentoML, LitServe
+and mosec run one row a request, without the batching that they offer.
 
 All answer the same rows of the same model, and their answers are compared with the gateway's before anything is timed.
 """
@@ -52,12 +57,14 @@ REMARKS = """\
 - The load generator, one thread, has to share the CPUs with the server. So requests per second say what this machine
   does with both; **CPU time per request** is the server's alone (of all its processes, from the kernel's scheduler),
   and the better figure to compare.
-- × is the ratio to the yardstick of the same round, row by row: to `echo`, or to `bare` where that is in the table.
-  Servers take turns in rounds, and every figure is the median of the rounds, the ratios too.
-- Latencies are the load generator's. With as many requests as are answered (all but `half-load`), connections wait for
-  each other's requests, and a latency says little more than the throughput does. `half-load` sends requests when they
-  are due and counts from then, so that a server that stalls is charged for all whom it keeps waiting. Where other
-  programs run on the machine, the highest percentiles are theirs.
+- × is the ratio to the yardstick of the same round, row by row: to `echo`, or to `bare` where that is in the table, or
+  to what the item names.
+  Servers take turns in rounds, and every figure is the median of the rounds, the ratios too. `× gateway` is the same
+  ratio to the gateway as it usually is.
+- Latencies are the load generator's. With as many requests as are answered (all but `p99` and `half-load`), connections
+  wait for each other's requests, and a latency says little more than the throughput does. `p99` and `half-load` send
+  requests when they are due and count from then, so that a server that stalls is charged for all whom it keeps waiting.
+  Where other programs run on the machine, the highest percentiles are theirs.
 - MB is resident memory after the load, of all processes of a server; pages of files that they share count once.
 - The Iris forest takes ONNX Runtime some microseconds a row: what is measured is what a server adds to a model. With
   slow models all servers are alike.
@@ -67,7 +74,8 @@ ITEMS = {
     "iris-1": "One row a request over REST, as many requests as are answered.",
     "protocols": (
         "One row a request over each protocol, with 32 connections; `gRPC, streams`: 1 connection with 32 calls at a "
-        "time. The yardstick: what axum needs to write a body back, or tonic a message."
+        "time. The yardstick: what axum needs to write a body back, or tonic a message. furnace and MLServer take the very "
+        "bodies of `/v2 JSON`."
     ),
     "iris-1024-json": "1024 rows a request as JSON: `instances` on `/predict`, one tensor on `/v2/models/iris/infer`.",
     "iris-1024-binary": "1024 rows a request as bytes, on `/v2/models/iris/infer`; the answer too.",
@@ -75,11 +83,19 @@ ITEMS = {
         "A network 64 → 512 → 512 → 512 → 10, one row a request. The yardstick: the model alone, 64 rows a run; at half "
         "of the gateway's rate, one row a run."
     ),
+    "p99": "The most requests per second with a 99th percentile of at most 1 ms, with 32 connections: found by bisection "
+    "between none and as many as are answered, each rate tried twice if need be; also per CPU of the machine. 0: not even "
+    "the lowest rate that was tried.",
     "half-load": "Requests at half of the rate that the gateway reached at most with 32 connections.",
+    "instances": (
+        "One session of a model and four (`runtime.instances`): a dense network of 100 MB and a forest of 25 MB, one row a "
+        "request as bytes, with 8 connections. The yardstick: one session. `MB loaded` is resident memory before the load."
+    ),
     "grpc": "One row a request over gRPC, beside REST with JSON and with bytes.",
     "rs256": "Tokens signed with an RSA key of 2048 bits in place of HS256.",
     "metrics-off": "Without metrics (`metrics.enabled = false`).",
-    "access-log": "With a line logged for each answer (`log.access = true`).",
+    "access-log": "With a line logged for each answer (`log.access = true`), to a file and to `/dev/null`. Without, the "
+    "log is a file too.",
     "start": "From the start of the process to the first answer. The gateway has admitted the model's bytes before, or "
     "starts with an empty folder for its state (`new files`).",
     "profile": (

@@ -11,7 +11,7 @@ PANELS = {
     "requests_per_second": "requests per second (more is better)",
     "p99_us": "p99 latency, µs (less is better)",
 }
-NAMES_WIDTH, PANEL_WIDTH, GAP, BAR, STEP, TOP, BOTTOM = 100, 250, 50, 18, 28, 64, 34
+NAMES_WIDTH, PANEL_WIDTH, GAP, BAR, STEP, TOP, BOTTOM = 125, 250, 50, 18, 28, 64, 34
 # Room behind the longest bar for its number.
 NUMBER_WIDTH = 50
 COLOURS = {"gateway": "#0b6e4f", "echo": "#9aa5b1"}

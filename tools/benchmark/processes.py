@@ -13,6 +13,8 @@ from typing import Self
 
 from lib.gateway import NotServing
 
+from .place import LOGS
+
 START_SECONDS = 60
 STOP_SECONDS = 20
 REQUEST_SECONDS = 30
@@ -41,7 +43,7 @@ class Server:
             self.process = subprocess.Popen(
                 command,
                 env=environment,
-                cwd=log.parent,
+                cwd=LOGS,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

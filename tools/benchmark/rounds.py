@@ -14,6 +14,9 @@ Runs = dict[str, Callable[[], Figures]]
 # Of these there are ratios to the yardstick, a row against a row, made within each round.
 RATIOS = {"rows_per_second": "rows_ratio", "cpu_per_row_us": "cpu_ratio"}
 YARDSTICK = "echo"
+# The same two ratios to the gateway as it usually is, where that says more.
+GATEWAY = "gateway"
+GATEWAY_RATIOS = {"rows_per_second": "rows_to_gateway", "cpu_per_row_us": "cpu_to_gateway"}
 # The build that the gateway is compared with, and the ratio of a request's CPU time to that build's.
 BASELINE = "baseline"
 BASELINE_RATIO = "cpu_to_baseline"
@@ -52,14 +55,21 @@ def per_request(raw: dict[str, Any], rows: int) -> Figures:
     return found
 
 
-def alternate(item: str, setting: str, runs: Runs, rounds: int, yardstick: str = YARDSTICK) -> list[Result]:
-    """Runs all of them in each round, the order turned by one from round to round."""
+def alternate(
+    item: str, setting: str, runs: Runs, rounds: int, yardstick: str = YARDSTICK, *, to_gateway: bool = False
+) -> list[Result]:
+    """Runs all of them in each round, the order turned by one from round to round.
+
+    `to_gateway` adds the ratios to the gateway to those to the yardstick.
+    """
     seen: dict[str, list[Figures]] = {name: [] for name in runs}
     names = list(runs)
     for number in range(rounds):
         turn = number % len(names)
         this_round = {name: runs[name]() for name in names[turn:] + names[:turn]}
         compare(this_round, yardstick)
+        if to_gateway:
+            add_ratios(this_round, GATEWAY, GATEWAY_RATIOS)
         for name, figures in this_round.items():
             seen[name].append(figures)
         shown = ", ".join(f"{name} {summary(this_round[name])}" for name in names)
@@ -68,15 +78,19 @@ def alternate(item: str, setting: str, runs: Runs, rounds: int, yardstick: str =
 
 
 def compare(this_round: dict[str, Figures], yardstick: str) -> None:
-    standard = this_round.get(yardstick, {})
-    for figures in this_round.values():
-        for name, ratio in RATIOS.items():
-            if name in figures and standard.get(name):
-                figures[ratio] = figures[name] / standard[name]
+    add_ratios(this_round, yardstick, RATIOS)
     for name, figures in this_round.items():
         baseline = this_round.get(name.replace("gateway", BASELINE, 1), figures)
-        if baseline is not figures:
+        if baseline is not figures and "cpu_us" in figures:
             figures[BASELINE_RATIO] = figures["cpu_us"] / baseline["cpu_us"]
+
+
+def add_ratios(this_round: dict[str, Figures], standard_name: str, ratios: dict[str, str]) -> None:
+    standard = this_round.get(standard_name, {})
+    for figures in this_round.values():
+        for name, ratio in ratios.items():
+            if name in figures and standard.get(name):
+                figures[ratio] = figures[name] / standard[name]
 
 
 def summary(figures: Figures) -> str:

@@ -82,13 +82,17 @@ class Environment:
 TOOLS = Environment("tools", "180 MB")
 CLIENTS = Environment("clients", "600 MB", ["@bufbuild/buf@1.75.0"])
 BENCH = Environment("bench", "700 MB")
+# Peers whose pins do not fit those of the others.
+BENTOML = Environment("bentoml", "270 MB")
+LITSERVE = Environment("litserve", "230 MB")
+MOSEC = Environment("mosec", "200 MB")
 PACKAGE = Environment("package", "460 MB")
 SCORE = Environment("score", "350 MB")
 CONSOLE = Environment("console", "190 MB", ["axe-core@4.14.1"])
 
 
 def main() -> None:
-    known = (TOOLS, CLIENTS, BENCH, PACKAGE, SCORE, CONSOLE)
+    known = (TOOLS, CLIENTS, BENCH, BENTOML, LITSERVE, MOSEC, PACKAGE, SCORE, CONSOLE)
     (environment,) = (one for one in known if one.folder.name == f".venv-{sys.argv[1]}")
     environment.make(lambda text: print(text, file=sys.stderr))
     print(environment.python)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from ..bench import Bench
 from ..rounds import Result
-from . import grpc, half_load, iris_1, iris_1024, mlp, profile, protocols, start, variants
+from . import grpc, half_load, instances, iris_1, iris_1024, mlp, p99, profile, protocols, start, variants
 
 # In the order in which they are measured.
 ITEMS: dict[str, Callable[[Bench], list[Result]]] = {
@@ -15,6 +15,8 @@ ITEMS: dict[str, Callable[[Bench], list[Result]]] = {
     "iris-1024-json": iris_1024.measure_json,
     "iris-1024-binary": iris_1024.measure_binary,
     "mlp": mlp.measure,
+    "instances": instances.measure,
+    "p99": p99.measure,
     "half-load": half_load.measure,
     "grpc": grpc.measure,
     "rs256": variants.measure_rs256,

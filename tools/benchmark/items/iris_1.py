@@ -33,14 +33,20 @@ def measure(bench: Bench, connections: tuple[int, ...] = CONNECTIONS) -> list[Re
 
 def started(bench: Bench, others: list[str]) -> list[Contestant]:
     """All that run here and answer what the gateway answers; who does not is left out, with the reason."""
-    rows = iris_rows(COMPARED_ROWS)
-    everyone = [
+    gateways = [
         bench.keep(contestants.gateway(binary, bench.folder(name), name=name))
         for name, binary in bench.builds().items()
     ]
-    wanted = [contestants.answer_of(everyone[0], row) for row in rows]
-    for baseline in everyone[1:]:
+    return [*gateways, *comparable(bench, gateways, others)]
+
+
+def comparable(bench: Bench, gateways: list[Contestant], others: list[str]) -> list[Contestant]:
+    """Starts those of the others that run here and answer what the gateways answer."""
+    rows = iris_rows(COMPARED_ROWS)
+    wanted = [contestants.answer_of(gateways[0], row) for row in rows]
+    for baseline in gateways[1:]:
         contestants.same_answers(baseline, wanted, rows)
+    found = []
     for name in others:
         try:
             other = bench.keep(contestants.OTHERS[name](bench.folder(name)))
@@ -48,5 +54,5 @@ def started(bench: Bench, others: list[str]) -> list[Contestant]:
         except NotServing as error:
             bench.leave_out(f"{name}: {error}")
         else:
-            everyone.append(other)
-    return everyone
+            found.append(other)
+    return found

@@ -12,6 +12,7 @@ from ..contestants import Contestant
 from ..generator import Load
 from ..rounds import YARDSTICK, Result, Runs, alternate
 from ..samples import JSON, ONE_ROW_BODIES, Request, Row, binary_request, compact, iris_rows, one_row, one_tensor
+from . import iris_1
 from .grpc import METHOD, message
 
 CONNECTIONS = 32
@@ -27,6 +28,8 @@ class Protocol:
     connections: int = CONNECTIONS
     # Requests at a time on each connection, over gRPC only.
     streams: int = 0
+    # Others that take the same bodies at the same path.
+    others: tuple[str, ...] = ()
 
 
 def instances(rows: list[Row]) -> bytes:
@@ -44,7 +47,10 @@ def tensors(headers: Headers) -> Request:
 COLUMNS = ("sepal_length", "sepal_width", "petal_length", "petal_width")
 PROTOCOLS = {
     "native": Protocol(lambda headers: Request("/predict", headers | JSON, one_row)),
-    "/v2 JSON": Protocol(lambda headers: Request("/v2/models/iris/infer", headers | JSON, one_tensor)),
+    "/v2 JSON": Protocol(
+        lambda headers: Request("/v2/models/iris/infer", headers | JSON, one_tensor),
+        others=("furnace", "mlserver", "mlserver-workers"),
+    ),
     "/v2 bytes": Protocol(tensors, "echo, bytes"),
     "KServe V1": Protocol(lambda headers: Request("/v1/models/iris:predict", headers | JSON, instances)),
     "MLflow": Protocol(lambda headers: Request("/invocations", headers | JSON, split_frame)),
@@ -70,7 +76,11 @@ def measure(bench: Bench, names: tuple[str, ...] = tuple(PROTOCOLS)) -> list[Res
         protocol = PROTOCOLS[name]
         runs: Runs = {one.name: asked(bench, protocol, one) for one in gateways}
         runs[protocol.yardstick] = asked(bench, protocol, echoes[protocol.yardstick])
-        results += alternate("protocols", name, runs, bench.rounds, protocol.yardstick)
+        others = iris_1.comparable(bench, gateways, [other for other in protocol.others if other in bench.others])
+        runs |= {one.name: asked_its_way(bench, protocol, one) for one in others}
+        results += alternate(
+            "protocols", name, runs, bench.rounds, protocol.yardstick, to_gateway=bool(protocol.others)
+        )
     return results
 
 
@@ -97,9 +107,16 @@ def authorization(one: Contestant) -> Headers:
 
 
 def asked(bench: Bench, protocol: Protocol, one: Contestant) -> partial:
-    is_echo = one.name == protocol.yardstick
-    request = one.request if is_echo and not protocol.streams else protocol.request(authorization(one))
+    if one.name == protocol.yardstick and not protocol.streams:
+        return asked_its_way(bench, protocol, one)
+    request = protocol.request(authorization(one))
     load: Load = bench.load(protocol.connections)
     if protocol.streams:
         load = replace(load, grpc_port=one.grpc_port, streams=protocol.streams)
     return partial(bench.run, one, request, [request.body([row]) for row in iris_rows(ONE_ROW_BODIES)], load)
+
+
+def asked_its_way(bench: Bench, protocol: Protocol, one: Contestant) -> partial:
+    """Asks one that is no gateway by its own request."""
+    bodies = [one.request.body([row]) for row in iris_rows(ONE_ROW_BODIES)]
+    return partial(bench.run, one, one.request, bodies, bench.load(protocol.connections))
