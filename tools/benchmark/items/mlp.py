@@ -13,6 +13,7 @@ from lib.gateway import REPOSITORY
 
 from .. import contestants
 from ..bench import Bench
+from ..contestants import Contestant
 from ..generator import Loop
 from ..rounds import Result, Runs, alternate
 from ..samples import ONE_ROW_BODIES, SEED, Request, as_floats, binary_request, one_row
@@ -37,13 +38,13 @@ def measure(bench: Bench) -> list[Result]:
     file.write_bytes(as_floats(rows))
 
     changes = {"models": {"repository": str(models), "default": "mlp"}}
-    gateway = bench.keep(contestants.gateway(bench.gateway, bench.folder("gateway"), changes))
-    headers = gateway.request.headers
-    requests = {
-        "gateway, row": Request("/predict", headers, one_row),
-        "gateway, bytes": binary_request("/v2/models/mlp/infer", "x", rows[:1], headers),
-    }
-    for request in requests.values():
+    asked: dict[str, tuple[Contestant, Request]] = {}
+    for name, binary in bench.builds().items():
+        gateway = bench.keep(contestants.gateway(binary, bench.folder(name), changes, name))
+        headers = gateway.request.headers
+        asked[f"{name}, row"] = gateway, Request("/predict", headers, one_row)
+        asked[f"{name}, bytes"] = gateway, binary_request("/v2/models/mlp/infer", "x", rows[:1], headers)
+    for gateway, request in asked.values():
         gateway.server.wait(request.path, request.headers, request.body(rows[:1]))
     threads = os.cpu_count() or 1
     loops = {
@@ -55,17 +56,18 @@ def measure(bench: Bench) -> list[Result]:
     for number in CONNECTIONS:
         runs: Runs = {
             name: partial(bench.run, gateway, request, [request.body([row]) for row in rows], bench.load(number))
-            for name, request in requests.items()
+            for name, (gateway, request) in asked.items()
         }
         runs |= {name: partial(bench.run_bare, loop) for name, loop in loops.items()}
         setting = f"{number} connections" if number > 1 else "1 connection"
         results += alternate("mlp", setting, runs, bench.rounds, next(iter(loops)))
-    row = next(iter(requests))
+    row = next(iter(asked))
+    gateway, request = asked[row]
     most = next(result for result in reversed(results) if result.contestant == row).figures["requests_per_second"]
     load = bench.load(CONNECTIONS[-1], rate=most / 2)
-    bodies = [requests[row].body([values]) for values in rows]
+    bodies = [request.body([values]) for values in rows]
     runs = {
-        row: partial(bench.run, gateway, requests[row], bodies, load),
+        row: partial(bench.run, gateway, request, bodies, load),
         "bare, 1 row": partial(bench.run_bare, loops["bare, 1 row"], load.rate),
     }
     return results + alternate("mlp", f"{most / 2:,.0f} requests/s", runs, bench.rounds, "bare, 1 row")
