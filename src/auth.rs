@@ -1,9 +1,10 @@
-//! Authentication and authorization: tokens, keys, clients, scopes.
+//! Authentication and authorization: tokens, API keys, keys, clients, scopes.
 //!
 //! A token is verified by one of the configured keys, each bound to one algorithm. Its claims are those of RFC 7519 and
 //! RFC 9068. Key material in a token is never trusted or fetched (RFC 8725 section 3.8).
 
 mod algorithm;
+mod api_keys;
 mod authorized;
 mod caller;
 mod claims;
@@ -22,6 +23,7 @@ mod token_error;
 mod verifier;
 mod weak_secret;
 
+pub use api_keys::{API_KEY_PREFIX, NewApiKey};
 pub use authorized::{Authorized, MayManage, MayPredict, MayRead, OfModel, Permission, RunPermit};
 pub use caller::Caller;
 pub use clients::{Clients, hash_secret};

@@ -1,6 +1,7 @@
 //! The command line: parses arguments and dispatches to a command.
 
 mod admit;
+mod api_key;
 mod check;
 mod client;
 mod comparison;
@@ -79,6 +80,9 @@ enum Command {
     /// Sign a token with the gateway's key and print it
     #[command(after_help = examples::TOKEN)]
     Token(token::TokenArguments),
+    /// Make an API key: the key itself, and the settings with its hash
+    #[command(after_help = examples::API_KEY)]
+    ApiKey(api_key::ApiKeyArguments),
     /// Hash a client's secret, read from standard input, for `auth.clients.ID.secret_hash`
     #[command(after_help = examples::HASH_SECRET)]
     HashSecret(JsonArguments),
@@ -136,6 +140,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Score(arguments) => score::score(&files, &arguments),
         Command::Openapi(arguments) => openapi::openapi(&files, &arguments),
         Command::Token(arguments) => token::token(&files, &arguments),
+        Command::ApiKey(arguments) => api_key::api_key(&arguments),
         Command::HashSecret(JsonArguments { json }) => hash_secret::hash_secret(json),
         Command::ConfigSchema(arguments) => config_schema::config_schema(&arguments),
         Command::Completions(arguments) => completions::completions(Arguments::command(), &arguments),

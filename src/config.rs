@@ -29,9 +29,9 @@ pub(crate) use schema::complete as complete_schema;
 pub use schema::schema;
 pub use secret::{Secret, SecretBytes};
 pub use sections::{
-    AdminSettings, AdmissionSettings, Algorithm, AuthSettings, ClientSettings, ConsoleSettings, CorsSettings,
-    DialectName, DialectSettings, GrpcSettings, KeySettings, LogFormat, LogSettings, MetricsSettings,
-    ModelsSettings, Preserve, QuotaSettings, RateLimitSettings, RollbackSettings, RuntimeSettings,
-    ServerSettings, Settings, WhenRemoved,
+    AdminSettings, AdmissionSettings, Algorithm, ApiKeySettings, AuthSettings, ClientSettings,
+    ConsoleSettings, CorsSettings, DialectName, DialectSettings, GrpcSettings, KeySettings, LogFormat,
+    LogSettings, MetricsSettings, ModelsSettings, Preserve, QuotaSettings, RateLimitSettings,
+    RollbackSettings, RuntimeSettings, ServerSettings, Settings, WhenRemoved,
 };
 pub use watch::{SourceFile, Watch};

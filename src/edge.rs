@@ -10,6 +10,7 @@ mod activity;
 mod authenticate;
 mod charge;
 mod codes;
+mod credentials;
 mod error;
 pub(crate) mod grpc;
 mod labels;
@@ -42,6 +43,7 @@ pub(crate) use charge::{
     share_key,
 };
 pub use codes::{FIELD_CODES, OAUTH_CODES, PROBLEM_CODES};
+pub(crate) use credentials::API_KEY;
 pub(crate) use error::ApiError;
 pub(crate) use layers::{authorized, authorized_by_platform, observed};
 pub(crate) use model_description::{

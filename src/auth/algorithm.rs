@@ -1,4 +1,4 @@
-//! What each algorithm of the settings means to the library, and what keys it needs.
+//! The library's equivalents of the algorithms in the settings, and the keys that they need.
 
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, VerificationAlgorithm,
@@ -13,7 +13,7 @@ use crate::config::Algorithm;
 /// The kind of key that an algorithm needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum KeyKind {
-    /// A shared secret of at least so many bytes: those of its hash (RFC 7518 section 3.2).
+    /// A shared secret, at least as long as the hash (RFC 7518 section 3.2).
     Secret { min_bytes: usize },
     /// An RSA key, for PKCS #1 v1.5 or PSS.
     Rsa,

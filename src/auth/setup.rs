@@ -6,6 +6,7 @@ use jsonwebtoken::jwk::JwkSet;
 
 use super::{
     Caller, Clients, Scopes, TokenError, TokenIssuer,
+    api_keys::{self, ApiKeys},
     clients::{self, Client},
     development,
     header::is_key_id,
@@ -30,7 +31,7 @@ pub struct Authentication {
 }
 
 impl Authentication {
-    /// Reads and checks all keys and clients.
+    /// Reads and checks all keys, API keys and clients.
     ///
     /// `for_development` returns true if a setting comes from a file that may hold well-known credentials.
     ///
@@ -44,8 +45,12 @@ impl Authentication {
         let mut problems = Vec::new();
         let clients = read_clients(settings, for_development, &mut problems);
         let keys = read_keys(settings, for_development, &mut problems);
+        let api_keys = ApiKeys::read(&settings.api_keys, &mut problems);
+        if settings.issuer == api_keys::ISSUER {
+            problems.push(SettingsProblem::at("auth.issuer", "is the name for API keys: choose another"));
+        }
         let signing = signing_key(settings, &keys, &mut problems);
-        if settings.enabled && keys.is_empty() && problems.is_empty() {
+        if settings.enabled && keys.is_empty() && api_keys.is_empty() && problems.is_empty() {
             let message = "no key is configured, so no token could be verified: set \
                            GATEWAY__AUTH__SIGNING_SECRET (openssl rand -hex 32) or auth.keys, or write a configuration \
                            with keys by `onnx-gateway init`, or, to try things out, start with `onnx-gateway serve \
@@ -69,7 +74,7 @@ impl Authentication {
             .into_iter()
             .map(|(kid, key)| VerificationKey::new(kid.as_deref(), key.algorithm, key.verifies, settings))
             .collect();
-        let verifier = Verifier::new(verification, settings);
+        let verifier = Verifier::new(verification, api_keys, settings);
         if problems.is_empty() {
             try_pair(issuer.as_ref(), &verifier, &mut problems);
         }

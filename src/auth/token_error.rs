@@ -15,6 +15,9 @@ pub enum TokenError {
     /// No configured key has this id and algorithm.
     #[error("no key has this id and algorithm")]
     UnknownKey,
+    /// An API key that is not configured.
+    #[error("the API key is unknown")]
+    ApiKey,
     /// The signature is not the key's.
     #[error("the signature is wrong")]
     Signature,

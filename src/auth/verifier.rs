@@ -9,6 +9,7 @@ use jsonwebtoken::{
 
 use super::{
     Caller, TokenError, algorithm,
+    api_keys::{API_KEY_PREFIX, ApiKeys},
     claims::{Claims, ClaimsPolicy},
     header::TokenHeader,
     known_tokens::{KnownTokens, fingerprint},
@@ -18,10 +19,11 @@ use crate::config::{Algorithm, AuthSettings};
 /// Longest token in bytes.
 const MAX_TOKEN_BYTES: usize = 8 * 1024;
 
-/// A verifier of tokens with the configured keys.
+/// A verifier of tokens with the configured keys, and of API keys.
 #[derive(Debug)]
 pub struct Verifier {
     keys: Vec<VerificationKey>,
+    api_keys: ApiKeys,
     policy: ClaimsPolicy,
     known: KnownTokens,
 }
@@ -67,11 +69,11 @@ impl VerificationKey {
 }
 
 impl Verifier {
-    pub(super) fn new(keys: Vec<VerificationKey>, settings: &AuthSettings) -> Self {
-        Self { keys, policy: ClaimsPolicy::new(settings), known: KnownTokens::default() }
+    pub(super) fn new(keys: Vec<VerificationKey>, api_keys: ApiKeys, settings: &AuthSettings) -> Self {
+        Self { keys, api_keys, policy: ClaimsPolicy::new(settings), known: KnownTokens::default() }
     }
 
-    /// Returns the caller of this token.
+    /// Returns the caller of this token or API key.
     ///
     /// A token that names no key is tried with each key of its algorithm, so that a shared secret can be rotated.
     ///
@@ -103,6 +105,9 @@ impl Verifier {
     }
 
     fn judge(&self, token: &str, now: SystemTime) -> Result<Caller, TokenError> {
+        if token.starts_with(API_KEY_PREFIX) {
+            return self.api_keys.caller(token, now);
+        }
         let header = TokenHeader::of(token)?;
         let mut error = TokenError::UnknownKey;
         for key in self.keys.iter().filter(|key| key.is_named_by(&header)) {

@@ -78,6 +78,12 @@ Examples:
   onnx-gateway token --config gateway.toml --subject alice --scope 'predict:iris read'
   TOKEN=$(onnx-gateway token --config gateway.toml --subject ci --scope manage --lifetime-seconds 600)";
 
+/// Examples of `api-key`.
+pub(super) const API_KEY: &str = "\
+Examples:
+  onnx-gateway api-key shop --scope 'predict:iris read' >> gateway.toml      the key is on the terminal only
+  onnx-gateway api-key ci --scope manage --expires 2027-12-31 --json";
+
 /// Examples of `hash-secret`.
 pub(super) const HASH_SECRET: &str = "\
 Examples:

@@ -7,14 +7,15 @@ use std::sync::Arc;
 
 use axum::{
     extract::{FromRequestParts, Request, State},
-    http::{Extensions, HeaderMap, header, request::Parts},
+    http::{Extensions, HeaderMap, request::Parts},
     middleware::Next,
     response::Response,
 };
 
 use super::{
+    credentials::{bearer, has_credentials},
     error::ApiError,
-    pipeline::{bearer, charge_caller},
+    pipeline::charge_caller,
     state::EdgeState,
 };
 use crate::auth::{Caller, TokenError};
@@ -47,7 +48,7 @@ impl FromRequestParts<EdgeState> for MaybeCaller {
 
     async fn from_request_parts(parts: &mut Parts, state: &EdgeState) -> Result<Self, ApiError> {
         let Parts { headers, uri, extensions, .. } = parts;
-        if state.authentication.is_on() && !headers.contains_key(header::AUTHORIZATION) {
+        if state.authentication.is_on() && !has_credentials(headers) {
             return Ok(Self(None));
         }
         let caller = caller(state, headers, uri.query());

@@ -14,6 +14,7 @@ use tracing::Level;
 use super::{
     access::RequestRecord,
     authenticate::authenticate,
+    credentials::API_KEY,
     observe::observe,
     pipeline::{Transport, identify},
     rate_limit::AddressLimit,
@@ -34,7 +35,7 @@ pub(crate) fn observed(
         // An id for the log and the client.
         .map_request(identify)
         // No code that prints headers may print credentials.
-        .layer(SetSensitiveRequestHeadersLayer::new([header::AUTHORIZATION]))
+        .layer(SetSensitiveRequestHeadersLayer::new([header::AUTHORIZATION, API_KEY]))
         // One span per request, which holds all its events.
         .layer(
             TraceLayer::new_for_http()

@@ -13,6 +13,7 @@ use tracing::Level;
 
 use super::{
     access::RequestRecord,
+    credentials::bearer,
     error::ApiError,
     labels::status_label,
     rate_limit::AddressLimit,
@@ -47,28 +48,6 @@ pub(crate) fn charge(
 pub(super) fn charge_caller(state: &EdgeState, caller: &Caller) -> Result<(), ApiError> {
     let quota = state.caller_quota.as_ref();
     quota.map_or(Ok(()), |quota| quota.charge(caller).map_err(ApiError::CallerQuota))
-}
-
-/// Returns the token of the only `Authorization` header (RFC 6750 section 2.1). A token in the query is not accepted,
-/// as every log on the way would store it. One beside the header is a second method (section 3.1).
-///
-/// # Errors
-///
-/// [`ApiError::NoToken`], or [`ApiError::TwoTokens`].
-pub(crate) fn bearer<'r>(headers: &'r HeaderMap, query: Option<&str>) -> Result<&'r str, ApiError> {
-    let mut values = headers.get_all(header::AUTHORIZATION).iter();
-    let value = values.next().ok_or(ApiError::NoToken)?;
-    let in_query = query.is_some_and(|query| query.split('&').any(|pair| pair.starts_with("access_token=")));
-    if values.next().is_some() || in_query {
-        return Err(ApiError::TwoTokens);
-    }
-    // The scheme's name is case-insensitive (RFC 9110 section 11.1). Another scheme counts as no token.
-    let (scheme, token) = value.to_str().unwrap_or_default().split_once(' ').unwrap_or_default();
-    if scheme.eq_ignore_ascii_case("bearer") {
-        Ok(token.trim_start_matches(' '))
-    } else {
-        Err(ApiError::NoToken)
-    }
 }
 
 /// Returns the caller of a request if its token was verified before; without authentication, the anonymous one.
@@ -177,28 +156,6 @@ impl<'s> Record<'s> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn token(values: &[&'static str], query: Option<&str>) -> Result<String, String> {
-        let value = |value: &&'static str| (header::AUTHORIZATION, HeaderValue::from_static(value));
-        let headers = values.iter().map(value).fold(HeaderMap::new(), |mut headers, (name, value)| {
-            headers.append(name, value);
-            headers
-        });
-        bearer(&headers, query).map(str::to_owned).map_err(|error| format!("{error:?}"))
-    }
-
-    #[test]
-    fn a_token_is_the_only_one_of_its_scheme() {
-        for value in ["Bearer a.b.c", "bearer a.b.c", "BEARER   a.b.c"] {
-            assert_eq!(token(&[value], Some("a=b")), Ok("a.b.c".to_owned()), "{value}");
-        }
-        assert_eq!(token(&["Bearer "], None), Ok(String::new()));
-        for values in [&[][..], &["Basic eDp5"], &["Bearer"], &["a.b.c"], &[""]] {
-            assert_eq!(token(values, None), Err("NoToken".to_owned()), "{values:?}");
-        }
-        assert_eq!(token(&["Bearer a", "Bearer a"], None), Err("TwoTokens".to_owned()));
-        assert_eq!(token(&["Bearer a"], Some("a=b&access_token=a")), Err("TwoTokens".to_owned()));
-    }
 
     #[test]
     fn a_request_keeps_one_sound_id_or_gets_a_new_one() {

@@ -82,7 +82,7 @@ const PLACES: &[(&str, &[&str], &str)] = &[
         &["edge/error.rs", "edge/rate_limit.rs"],
         "addresses are charged in one place",
     ),
-    ("eq_ignore_ascii_case(\"bearer\")", &["edge/pipeline.rs"], "tokens are read in one place"),
+    ("eq_ignore_ascii_case(\"bearer\")", &["edge/credentials.rs"], "tokens are read in one place"),
 ];
 
 #[derive(Debug)]

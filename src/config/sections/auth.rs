@@ -44,6 +44,10 @@ pub struct AuthSettings {
     #[serde(default)]
     #[validate(nested)]
     pub clients: BTreeMap<String, ClientSettings>,
+    /// API keys by name, for callers that cannot request tokens.
+    #[serde(default)]
+    #[validate(nested)]
+    pub api_keys: BTreeMap<String, ApiKeySettings>,
 }
 
 impl Default for AuthSettings {
@@ -60,15 +64,19 @@ impl Default for AuthSettings {
             signing_key: None,
             keys: BTreeMap::new(),
             clients: BTreeMap::new(),
+            api_keys: BTreeMap::new(),
         }
     }
 }
 
 impl AuthSettings {
-    /// Returns true if there is a key that tokens are verified with.
+    /// Returns true if there is a key that tokens are verified with, or an API key.
     #[must_use]
     pub fn has_keys(&self) -> bool {
-        self.signing_secret.is_some() || self.signing_secret_base64.is_some() || !self.keys.is_empty()
+        self.signing_secret.is_some()
+            || self.signing_secret_base64.is_some()
+            || !self.keys.is_empty()
+            || !self.api_keys.is_empty()
     }
 }
 
@@ -164,4 +172,16 @@ pub struct ClientSettings {
     /// The scopes of the client's tokens: `predict`, `read`, `manage`, each for all models or one (`predict:iris`).
     #[serde(default, deserialize_with = "super::comma_list")]
     pub scopes: Vec<String>,
+}
+
+/// One API key.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema, Validate)]
+pub struct ApiKeySettings {
+    /// The SHA-256 of the key, as `onnx-gateway api-key` prints it.
+    pub hash: Option<String>,
+    /// The scopes of the key: `predict`, `read`, `manage`, each for all models or one (`predict:iris`).
+    #[serde(default, deserialize_with = "super::comma_list")]
+    pub scopes: Vec<String>,
+    /// The last day of the key (`2027-12-31`), or a time (`2027-12-31T12:00:00Z`); unset: it does not expire.
+    pub expires: Option<String>,
 }

@@ -4,7 +4,7 @@ use axum::http::{HeaderName, HeaderValue, Method, Request, Version, header};
 
 use super::route::FastRoute;
 use crate::{
-    edge::{FORWARDED_FOR, REQUEST_ID, is_sound_request_id},
+    edge::{API_KEY, FORWARDED_FOR, REQUEST_ID, is_sound_request_id},
     model::{ModelName, VersionSelector},
     protocols::open_inference::rest::JSON_LENGTH,
 };
@@ -104,6 +104,7 @@ impl<'r> Head<'r> {
                 header::CONTENT_LENGTH => set(&mut length, value),
                 // Read by the function that the middleware reads it with.
                 header::AUTHORIZATION => true,
+                _ if *name == API_KEY => true,
                 header::CONNECTION => only_keeps_or_closes(value),
                 _ if *name == REQUEST_ID => is_sound_request_id(value) && set(&mut id, value),
                 // Decides whose quota is charged, on both paths by the same function.
@@ -266,7 +267,7 @@ mod tests {
             ("cookie", "session=1"),
             ("forwarded", "for=192.0.2.1"),
             ("x-tenant", "a"),
-            ("x-api-key", "a"),
+            ("x-api-token", "a"),
             ("x-forwarded-user", "a"),
             ("x-new", "a"),
             ("expect", "100-continue"),

@@ -33,7 +33,7 @@ use crate::{
     auth::Caller,
     config::ServerSettings,
     edge::{
-        AddressLimit, ApiError, EdgeState, FORWARDED_FOR, MOST_FAST_BYTES, Peer, REQUEST_ID, Record,
+        API_KEY, AddressLimit, ApiError, EdgeState, FORWARDED_FOR, MOST_FAST_BYTES, Peer, REQUEST_ID, Record,
         RequestRecord, RouteMetrics, Transport, charge, charge_for, charged_response_of,
         grpc::{
             deadline::{GRPC_TIMEOUT, timeout_of},
@@ -200,7 +200,7 @@ fn is_usual(parts: &Parts) -> bool {
         }
         // Read by the functions that the layers read them with.
         header::AUTHORIZATION => true,
-        _ if *name == GRPC_TIMEOUT || *name == FORWARDED_FOR => true,
+        _ if *name == API_KEY || *name == GRPC_TIMEOUT || *name == FORWARDED_FOR => true,
         _ if *name == REQUEST_ID => {
             ids += 1;
             is_sound_request_id(value)
