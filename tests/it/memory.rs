@@ -1,6 +1,6 @@
 //! The memory that requests may take together, whoever sends them and by whichever protocol.
 
-use std::io::Write;
+use std::{io::Write, net::SocketAddr};
 
 use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
@@ -13,7 +13,14 @@ use reqwest::{Body, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use tonic::{Code, codec::CompressionEncoding};
 
-use crate::support::{Answer, PATIENCE, TestGateway, grpc, pause, setosa, table, tokens::TokenBuilder};
+use crate::support::{
+    Answer, PATIENCE, TestGateway,
+    binary::{Process, command, free_port},
+    grpc, pause,
+    repository::Repository,
+    setosa, table,
+    tokens::{SECRET, TokenBuilder},
+};
 
 const MIB: usize = 1 << 20;
 
@@ -104,16 +111,86 @@ async fn bodies_that_do_not_come_to_an_end_leave_room_for_others() {
     memory_until(&gateway, |bytes| bytes == 0).await;
 }
 
+/// A gateway in a process of its own, whose memory is not that of the test, with 192 MiB for everything.
+struct Separate {
+    _process: Process,
+    _repository: Repository,
+    http: SocketAddr,
+    grpc: SocketAddr,
+    admin: SocketAddr,
+    client: reqwest::Client,
+    /// Its budget for requests at the start, in bytes.
+    limit: f64,
+}
+
+impl Separate {
+    async fn start() -> Self {
+        let repository = Repository::new();
+        repository.put_iris("iris/1/model.onnx");
+        let [http, grpc, admin] =
+            [free_port(), free_port(), free_port()].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+        let mut command = command();
+        command
+            .current_dir(repository.path())
+            .env("GATEWAY__SERVER__LISTEN", http.to_string())
+            .env("GATEWAY__SERVER__MAX_BODY_BYTES", (256 * MIB).to_string())
+            .env("GATEWAY__SERVER__MAX_TENSOR_BODY_BYTES", (256 * MIB).to_string())
+            .env("GATEWAY__GRPC__LISTEN", grpc.to_string())
+            .env("GATEWAY__ADMIN__LISTEN", admin.to_string())
+            .env("GATEWAY__AUTH__SIGNING_SECRET", SECRET)
+            .env("GATEWAY__RATE_LIMIT__ENABLED", "false")
+            .env("GATEWAY__RUNTIME__MEMORY_LIMIT_BYTES", (192 * MIB).to_string())
+            .env("GATEWAY__MODELS__DEFAULT", "iris")
+            .env("GATEWAY__MODELS__REPOSITORY", repository.path())
+            .env("GATEWAY__MODELS__STATE_DIRECTORY", repository.state());
+        let process = Process::serve(command);
+        let client = reqwest::Client::new();
+        let mut gateway =
+            Self { _process: process, _repository: repository, http, grpc, admin, client, limit: 0.0 };
+        gateway.limit = gateway.limit().await;
+        gateway
+    }
+
+    async fn post(&self, path: &str, encoding: Option<&str>, body: impl Into<Body>) -> Answer {
+        let request = self.client.post(format!("http://{}{path}", self.http));
+        let request =
+            request.bearer_auth(TokenBuilder::new().build()).header("content-type", "application/json");
+        let request =
+            encoding.into_iter().fold(request, |request, name| request.header("content-encoding", name));
+        Answer::of(request.body(body).send().await.unwrap()).await
+    }
+
+    /// Waits until memory that requests freed is the system's again, and so the gateway's budget is what it was.
+    async fn settled(&self) {
+        let waiting = async {
+            while self.limit().await < self.limit * 0.75 {
+                pause().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, waiting).await.expect("memory is given back");
+    }
+
+    async fn limit(&self) -> f64 {
+        let metrics = self.metrics().await;
+        let line = metrics.lines().find_map(|line| line.strip_prefix("gateway_bytes_in_flight_limit "));
+        line.unwrap().parse().unwrap()
+    }
+
+    async fn metrics(&self) -> String {
+        let request = self.client.get(format!("http://{}/metrics", self.admin));
+        request.send().await.unwrap().text().await.unwrap()
+    }
+}
+
 #[tokio::test]
 async fn what_a_body_unpacks_to_is_charged_and_refused_where_it_can_never_fit() {
-    let gateway = with_memory_for_requests(24 * MIB).await;
+    let gateway = Separate::start().await;
     let body = zipped(&vec![b' '; 100 * MIB]);
     assert!(body.len() < MIB);
     let cases = [("/predict", "detail"), ("/v2/models/iris/infer", "error"), ("/invocations", "message")];
     table::each_async(cases, async |(path, member)| {
-        let request = gateway.post(path).header("content-type", "application/json");
-        let request = request.header("content-encoding", "gzip").body(body.clone());
-        let answer = Answer::of(request.send().await.unwrap()).await;
+        gateway.settled().await;
+        let answer = gateway.post(path, Some("gzip"), body.clone()).await;
         assert_eq!(answer.status, StatusCode::PAYLOAD_TOO_LARGE, "{path}: {answer:?}");
         let said = answer.body[member].as_str().unwrap_or_default();
         assert!(said.contains("bytes that the requests of one client may take"), "{answer:?}");
@@ -125,33 +202,40 @@ async fn what_a_body_unpacks_to_is_charged_and_refused_where_it_can_never_fit() 
     let mut message = grpc::setosa_raw();
     message.raw_input_contents = vec![vec![0; 100 * MIB].into()];
     for encoding in [CompressionEncoding::Gzip, CompressionEncoding::Deflate, CompressionEncoding::Zstd] {
-        let mut client = gateway.grpc().send_compressed(encoding);
+        let token = TokenBuilder::new().build();
+        let mut client = grpc::client_at(gateway.grpc, Some(token)).send_compressed(encoding);
+        gateway.settled().await;
         let status = client.model_infer(message.clone()).await.unwrap_err();
         assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}");
         assert!(status.message().contains("one client may take"), "{status:?}");
     }
-    memory_until(&gateway, |bytes| bytes == 0).await;
-    assert_eq!(memory(&gateway).await["refused_requests"], 6);
+    let waiting = async {
+        while !gateway.metrics().await.contains("\ngateway_bytes_in_flight 0\n") {
+            pause().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, waiting).await.expect("nothing stays charged");
     let metrics = gateway.metrics().await;
     assert!(metrics.contains("\ngateway_requests_over_memory_total 6\n"), "{metrics}");
-    assert!(metrics.contains("\ngateway_bytes_in_flight 0\n"), "{metrics}");
 }
 
 #[tokio::test]
 async fn numbers_that_are_short_as_text_are_charged_as_what_they_become() {
-    let gateway = with_memory_for_requests(24 * MIB).await;
+    let gateway = Separate::start().await;
     // Two bytes each, and eight in a tensor.
-    let body = format!(r#"{{"features": [{}]}}"#, vec!["1"; 4 * MIB].join(","));
-    let answer = gateway.predict_raw(body).await;
+    let body = format!(r#"{{"features": [{}]}}"#, vec!["1"; 16 * MIB].join(","));
+    let answer = gateway.post("/predict", None, body).await;
     assert_eq!((answer.status.as_u16(), answer.problem_code()), (413, "needs_too_much_memory"));
     let mut message = grpc::setosa_raw();
     message.raw_input_contents.clear();
     message.inputs[0].contents =
         Some(onnx_gateway::protocols::open_inference::grpc::proto::InferTensorContents {
-            int64_contents: vec![1; 8 * MIB],
+            int64_contents: vec![1; 16 * MIB],
             ..Default::default()
         });
-    let status = gateway.grpc().model_infer(message).await.unwrap_err();
+    gateway.settled().await;
+    let mut client = grpc::client_at(gateway.grpc, Some(TokenBuilder::new().build()));
+    let status = client.model_infer(message).await.unwrap_err();
     assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}");
 }
 
