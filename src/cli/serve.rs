@@ -75,7 +75,9 @@ pub(super) fn serve(files: &[PathBuf], arguments: &ServeArguments) -> Result<(),
         Announcement::new(models.files(), folder.path(), parts, shows_token, arguments.json)
     });
     let announcement = announcement.transpose()?;
-    let log = logging::start(&loaded.settings.log).map_err(|problem| loaded.with_origins(vec![problem]))?;
+    let filter = logging::filter(&loaded.settings.log);
+    let filter = filter.map_err(|problem| loaded.with_origins(vec![problem]))?;
+    let log = logging::start(filter, loaded.settings.log.format)?;
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }

@@ -1,10 +1,10 @@
 //! The access log: one line per response, if it is on.
 //!
 //! The lines have their own target, `onnx_gateway::access`, so that `log.level` can set their level apart from the
-//! rest, or turn them off. They are outside the span of their request and repeat its fields. Keeping and writing a span
-//! would cost more than everything else in a small request.
+//! rest, or turn them off. They repeat the fields of their request's span. Keeping and writing a span would cost more than
+//! everything else in a small request, so the fast path has none.
 
-use std::time::Instant;
+use std::time::Duration;
 
 use axum::http::{HeaderValue, Response};
 use tracing::Span;
@@ -14,7 +14,10 @@ use super::{
     peer::Peer,
     version::{MODEL_DIGEST, MODEL_VERSION},
 };
-use crate::auth::Caller;
+use crate::{
+    auth::Caller,
+    telemetry::logging::{AccessLevel, AccessLine, log_access},
+};
 
 /// The fields of a request that the access log names.
 #[derive(Clone, Copy, Debug)]
@@ -43,36 +46,25 @@ impl RequestRecord<'_> {
         )
     }
 
-    /// Logs a response whose head is about to be sent: at info level for the access log, else at debug level.
-    pub(crate) fn answered<B>(&self, response: &Response<B>, begin: Instant, is_access: bool) {
+    /// Logs a response whose head is about to be sent.
+    pub(crate) fn log<B>(&self, response: &Response<B>, duration: Duration, level: AccessLevel) {
         let Self { id, peer, method, path, caller } = *self;
         let headers = response.headers();
         let of_response = |name| headers.get(name).and_then(text);
-        macro_rules! line {
-            ($level:ident) => {
-                tracing::$level!(
-                    target: "onnx_gateway::access",
-                    parent: None,
-                    method,
-                    path,
-                    status = response.status().as_u16(),
-                    // In a response without a body, gRPC reports the result of a call in a header.
-                    grpc.status = of_response(GRPC_STATUS),
-                    duration_us = u64::try_from(begin.elapsed().as_micros()).unwrap_or(u64::MAX),
-                    peer = peer.map(|Peer(address)| tracing::field::display(address)),
-                    caller.subject = caller.map(|caller| caller.subject.as_str()),
-                    model.version = of_response(MODEL_VERSION),
-                    model.digest = of_response(MODEL_DIGEST),
-                    request.id = id.and_then(text),
-                    "answered"
-                )
-            };
-        }
-        if is_access {
-            line!(info);
-        } else {
-            line!(debug);
-        }
+        let line = AccessLine {
+            method,
+            path,
+            status: response.status().as_u16(),
+            // In a response without a body, gRPC reports the result of a call in a header.
+            grpc_status: of_response(GRPC_STATUS),
+            duration,
+            peer: peer.map(|Peer(address)| *address),
+            caller_subject: caller.map(|caller| caller.subject.as_str()),
+            model_version: of_response(MODEL_VERSION),
+            model_digest: of_response(MODEL_DIGEST),
+            request_id: id.and_then(text),
+        };
+        log_access(level, &line);
     }
 }
 

@@ -9,7 +9,6 @@ use axum::{
     extract::Request,
     http::{HeaderMap, HeaderValue, Response, StatusCode, header},
 };
-use tracing::Level;
 
 use super::{
     access::RequestRecord,
@@ -23,7 +22,7 @@ use super::{
 use crate::{
     auth::{Authorized, Caller, OfModel, Permission},
     limits::AddressKey,
-    telemetry::{InFlight, Route},
+    telemetry::{InFlight, Route, logging::AccessLevel},
 };
 
 /// Charges a request that does not pass the layers to the quota of its client's address, and then to the quota of its
@@ -126,17 +125,18 @@ impl<'s> Record<'s> {
         response: &mut Response<B>,
     ) {
         let Self { state, transport, begin, .. } = self;
-        let is_access = state.has_access_log;
-        if is_access || tracing::event_enabled!(target: "onnx_gateway::access", Level::DEBUG) {
-            request.answered(response, begin, is_access);
+        let duration = begin.elapsed();
+        let level = if state.has_access_log { AccessLevel::Info } else { AccessLevel::Debug };
+        if level.is_enabled() {
+            request.log(response, duration, level);
         }
         let RouteMetrics { method, route, ok } = metrics;
         match ok {
-            Some(ok) if response.status() == StatusCode::OK => ok.answered(begin.elapsed()),
+            Some(ok) if response.status() == StatusCode::OK => ok.answered(duration),
             _ => {
                 let status = response.status();
                 let label = status_label(&status, response.headers());
-                state.metrics.request_finished(method, route, label, begin.elapsed());
+                state.metrics.request_finished(method, route, label, duration);
             }
         }
         let headers = response.headers_mut();

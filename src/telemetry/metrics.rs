@@ -17,6 +17,7 @@ use prometheus::{
     proto,
 };
 
+use super::logging;
 pub use buckets::Buckets;
 pub use models::ModelInService;
 
@@ -52,6 +53,7 @@ pub struct Metrics {
     bytes_in_flight: IntGauge,
     bytes_in_flight_limit: IntGauge,
     memory_refusals: IntCounter,
+    log_lines_dropped: IntCounter,
     repository_available: IntGauge,
     state_available: IntGauge,
 }
@@ -128,8 +130,14 @@ impl Metrics {
             "Requests refused because the memory for requests in flight was used up.",
         )?;
         registry.register(Box::new(memory_refusals.clone()))?;
+        let log_lines_dropped = IntCounter::new(
+            "gateway_log_lines_dropped_total",
+            "Lines of the log that were not written, since their reader was too slow or failed.",
+        )?;
+        registry.register(Box::new(log_lines_dropped.clone()))?;
         Ok(Self {
             memory_refusals,
+            log_lines_dropped,
             bytes_in_flight: gauge(
                 "gateway_bytes_in_flight",
                 "Bytes of request bodies, tensors and responses in flight.",
@@ -317,6 +325,9 @@ impl Metrics {
         &self,
         models: impl Iterator<Item = ModelInService<'m>> + Clone,
     ) -> Result<String, prometheus::Error> {
+        // Counted by the log itself, which is there before any metric.
+        let dropped = logging::dropped_lines();
+        self.log_lines_dropped.inc_by(dropped.saturating_sub(self.log_lines_dropped.get()));
         let mut text = String::new();
         TextEncoder::new().encode_utf8(&self.registry.gather(), &mut text)?;
         models::write(models, &mut text);

@@ -5,6 +5,7 @@
 //! `repository` looks at its children.
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
 
+mod access_log;
 mod api_keys;
 mod architecture;
 mod batching;

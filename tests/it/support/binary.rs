@@ -6,7 +6,7 @@ use std::{
     net::TcpListener,
     path::Path,
     process::{Child, ChildStdin, Command, ExitStatus, Output, Stdio},
-    sync::mpsc,
+    sync::mpsc::{self, RecvTimeoutError},
     thread,
     time::{Duration, Instant},
 };
@@ -113,6 +113,19 @@ impl Process {
                     }
                 }
                 Err(error) => panic!("no line with `{part}` in the log ({error}):\n{}", seen.join("\n")),
+            }
+        }
+    }
+
+    /// The lines of the log up to the end of the process.
+    pub fn lines_to_end(&self) -> Vec<String> {
+        let deadline = Instant::now() + PATIENCE;
+        let mut seen = Vec::new();
+        loop {
+            match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(line) => seen.push(line),
+                Err(RecvTimeoutError::Disconnected) => return seen,
+                Err(RecvTimeoutError::Timeout) => panic!("the log did not end:\n{}", seen.join("\n")),
             }
         }
     }
