@@ -2,10 +2,7 @@
 
 use std::{path::Path, sync::Arc};
 
-use ort::{
-    memory::{AllocationDevice, Allocator, AllocatorType, MemoryInfo, MemoryType},
-    session::{RunOptions, Session},
-};
+use ort::session::{RunOptions, Session};
 
 #[cfg(debug_assertions)]
 use super::failpoint::Failpoint;
@@ -25,9 +22,7 @@ use crate::{
 /// A loaded model that runs one request at a time. Instances may share a session ([`Instance::another`]).
 #[derive(Debug)]
 pub struct Instance {
-    session: Arc<SharedSession>,
-    /// The memory of outputs. Each instance has its own, since `ort` shares none between threads.
-    allocator: Allocator,
+    session: SharedSession,
     signature: Arc<Signature>,
     #[cfg(debug_assertions)]
     failpoint: Option<Failpoint>,
@@ -55,8 +50,7 @@ impl Instance {
         #[cfg(debug_assertions)]
         let failpoint = Failpoint::of(&session).inspect(|failpoint| failpoint.in_load());
         Ok(Self {
-            allocator: allocator_of(&session)?,
-            session: Arc::new(SharedSession::new(session)?),
+            session: SharedSession::new(session)?,
             signature: Arc::new(signature),
             #[cfg(debug_assertions)]
             failpoint,
@@ -71,8 +65,7 @@ impl Instance {
     /// [`RuntimeError::Load`] when ONNX Runtime gives no allocator.
     pub fn another(&self) -> Result<Self, RuntimeError> {
         Ok(Self {
-            session: Arc::clone(&self.session),
-            allocator: allocator_of(self.session.session())?,
+            session: self.session.another()?,
             signature: Arc::clone(&self.signature),
             #[cfg(debug_assertions)]
             failpoint: self.failpoint,
@@ -121,17 +114,10 @@ impl Instance {
                 .collect::<Result<Vec<_>, RuntimeError>>()?;
             let outputs = self
                 .session
-                .run(&values, &self.allocator, options)
+                .run(&values, options)
                 .map_err(|error| error_of_run(error.code(), error.message()))?;
             let named = self.signature.outputs.iter().zip(outputs);
             named.map(|(spec, value)| convert::output_value(&spec.name, value, inputs)).collect()
         })
     }
-}
-
-/// Returns the session's allocator for the memory of the CPU.
-fn allocator_of(session: &Session) -> Result<Allocator, RuntimeError> {
-    MemoryInfo::new(AllocationDevice::CPU, 0, AllocatorType::Device, MemoryType::Default)
-        .and_then(|info| Allocator::new(session, info))
-        .map_err(|error| RuntimeError::Load(error.message().to_owned()))
 }
