@@ -1,7 +1,7 @@
 //! Running of models: the only module that uses ONNX Runtime.
 //!
 //! The shared library is found and loaded once for the process ([`Runtime`]). A model is a [`Scheduler`] over
-//! independent sessions, because a session runs one batch at a time.
+//! instances, each of which runs one batch at a time. Those of a large model share a session, and with it the weights.
 
 mod catch_panic;
 mod convert;
@@ -13,6 +13,7 @@ mod library;
 mod refused;
 mod scheduler;
 mod session_options;
+mod shared_session;
 mod signature;
 
 use std::{

@@ -82,7 +82,7 @@ pub(super) struct ScoreArguments {
     model_version: Option<VersionSelector>,
     #[command(flatten)]
     model_toml: ModelToml,
-    /// The sessions that run in parallel, or the connections to a gateway
+    /// The runs at the same time, or the connections to a gateway
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: Option<u16>,
     /// Score through a running gateway, which has a model of the name MODEL: http://HOST:PORT
@@ -106,7 +106,7 @@ pub(super) fn score(files: &[PathBuf], arguments: &ScoreArguments) -> Result<(),
     let begin = Instant::now();
     let environment = Environment::of_process();
     let threads = arguments.threads.map(usize::from);
-    // The copies of a model in this process are kept as long as its sessions.
+    // The copies of a model in this process are kept as long as its session.
     let (target, _copies) = if let Some(address) = &arguments.url {
         (through_gateway(files, &environment, address, arguments)?, None)
     } else {

@@ -159,9 +159,9 @@ pub(super) fn describe(proof: &Proof, schedule: &Schedule) -> String {
     let _ = writeln!(text, "  batches  {batches}: {}", proof.batching_reason);
     let Schedule { mode, instances, threads, reason, .. } = schedule;
     let count = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
-    let (sessions, threads) = (count(*instances, "session"), count(*threads, "thread"));
+    let (instances, threads) = (count(*instances, "instance"), count(*threads, "thread"));
     let _ = writeln!(text, "  runs     on {} ({reason})", mode.name().replace('_', " "));
-    let _ = writeln!(text, "           in {sessions} of {threads}");
+    let _ = writeln!(text, "           in {instances} of {threads}");
     let mebibytes = |bytes: u64| bytes.div_ceil(1 << 20);
     let _ = writeln!(
         text,

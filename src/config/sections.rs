@@ -147,17 +147,17 @@ pub struct QuotaSettings {
 pub struct RuntimeSettings {
     /// The shared library; unset: beside the binary, then where `tools/setup` puts it.
     pub library: Option<PathBuf>,
-    /// Sessions of each model; 0: one per CPU that the process may use, or one with all their threads.
+    /// Runs of each model at the same time; 0: one per CPU that the process may use, or one with a thread for each.
     #[validate(range(max = 1024, message = "must be from 0 to 1024"))]
     pub instances: usize,
-    /// Predictions of one model that may wait for a session; more are refused with 503.
+    /// Predictions of one model that may wait for an instance; more are refused with 503.
     #[validate(range(max = 1_000_000, message = "must be from 0 to 1000000"))]
     pub queue_capacity: usize,
     /// Memory that the process may use in total; 0: what the system and its control group allow.
     pub memory_limit_bytes: u64,
     /// The threads that models run on: `auto`, `request_thread` or `own_threads`.
     pub scheduler: WantedMode,
-    /// Threads of each session; 0: the number that was measured as worthwhile.
+    /// Threads of each instance; 0: the number that was measured as worthwhile.
     #[validate(range(max = 1024, message = "must be from 0 to 1024"))]
     pub threads: usize,
     /// Most rows of several requests in one batch, for models proven to give the same outputs in batches.

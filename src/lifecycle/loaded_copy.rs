@@ -1,4 +1,4 @@
-//! Sessions of a proven copy, and what its rows look like.
+//! Instances of a proven copy, and what its rows look like.
 
 use super::{Proof, Reason, Refusal, Snapshot, admission::child::contract_of};
 use crate::{
@@ -9,7 +9,7 @@ use crate::{
 /// A copy that was loaded.
 #[derive(Debug)]
 pub struct LoadedCopy {
-    /// The sessions; at least one.
+    /// The instances; at least one.
     pub instances: Vec<Instance>,
     /// The author's contract.
     pub contract: Contract,
@@ -18,7 +18,7 @@ pub struct LoadedCopy {
 }
 
 impl LoadedCopy {
-    /// Loads as many sessions as the schedule has.
+    /// Loads as many instances as the schedule has, of one session or with a session each.
     ///
     /// # Errors
     ///
@@ -46,8 +46,9 @@ impl LoadedCopy {
         let layout = proof
             .layout_by(&contract)
             .map_err(|error| Refusal::new(Reason::InvalidContract, error.to_string()))?;
-        let more = (1..schedule.instances).map(|_| load());
-        let instances = std::iter::once(Ok(first)).chain(more).collect::<Result<Vec<_>, _>>()?;
+        let next = || if schedule.shares_session { first.another() } else { load() };
+        let more = (1..schedule.instances).map(|_| next()).collect::<Result<Vec<_>, _>>()?;
+        let instances = std::iter::once(first).chain(more).collect();
         Ok(Self { instances, contract, layout })
     }
 }

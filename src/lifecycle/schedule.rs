@@ -45,9 +45,11 @@ pub fn decide(
         instances: config.instances.unwrap_or(settings.instances),
         threads: config.threads.unwrap_or(settings.threads),
     };
-    let Sessions { instances, threads } = sessions::decide(wanted, &proof.costs, cpus, available_bytes)?;
+    let fitting = sessions::fitting(&proof.costs, available_bytes)?;
+    let Sessions { instances, threads } = sessions::decide(wanted, &proof.costs, cpus);
     let batching = config.batching.unwrap_or(proof.batchable);
     let (mode, reason) = mode(settings, config, proof, batching, threads);
+    let shares_session = sessions::are_shared(threads, mode, &proof.costs);
     let max_delay_ms = match mode {
         ScheduleMode::RequestThread => 0,
         ScheduleMode::OwnThreads => config.max_delay_ms.unwrap_or(settings.max_delay_ms),
@@ -58,8 +60,9 @@ pub fn decide(
         max_batch_rows: config.max_batch_rows.unwrap_or(settings.max_batch_rows),
         max_delay: Duration::from_millis(max_delay_ms),
         queue_capacity: config.queue_capacity.unwrap_or(settings.queue_capacity),
-        instances,
+        instances: if shares_session { instances } else { instances.min(fitting) },
         threads,
+        shares_session,
         reason,
     })
 }
@@ -89,7 +92,7 @@ fn mode(
     let batch_us = costs.run_32_rows_us.filter(|_| batching);
     let too_long = "on a request's thread it would delay the other connections there";
     if threads > 1 {
-        let reason = format!("its sessions have {threads} threads, which wait for each other");
+        let reason = format!("its instances have {threads} threads, which wait for each other");
         (ScheduleMode::OwnThreads, reason)
     } else if !proof.is_steady {
         let reason = "the time of a run depends on its inputs, and a long run would delay other connections";
@@ -193,6 +196,21 @@ mod tests {
                 .contains("scheduler.batching is true, but the rows of several requests are not proven"),
             "{refusal}"
         );
+    }
+
+    #[test]
+    fn scarce_memory_leaves_fewer_sessions_and_as_many_runs_of_one() {
+        let costs =
+            Costs { run_us: 6000, session_bytes: 100 << 20, peak_bytes: 300 << 20, ..Costs::default() };
+        let large = Proof { costs, ..proof(true, 6000, None) };
+        let decided = |threads| {
+            let config = SchedulerConfig { threads: Some(threads), ..SchedulerConfig::default() };
+            let room = Some((336 + 2 * 120) << 20);
+            let schedule = decide(&RuntimeSettings::default(), &config, &large, 8, room).unwrap();
+            (schedule.instances, schedule.threads, schedule.shares_session)
+        };
+        assert_eq!(decided(1), (8, 1, true));
+        assert_eq!(decided(2), (3, 2, false), "four do not fit");
     }
 
     #[test]

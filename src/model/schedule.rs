@@ -1,4 +1,4 @@
-//! The schedule of a model's runs: threads, batches, parallel sessions.
+//! The schedule of a model's runs: threads, batches, instances.
 
 use std::time::Duration;
 
@@ -19,10 +19,12 @@ pub struct Schedule {
     pub max_delay: Duration,
     /// The most requests that may wait.
     pub queue_capacity: usize,
-    /// The number of sessions that run in parallel.
+    /// The number of runs at the same time.
     pub instances: usize,
-    /// Threads of each session, the caller's included.
+    /// Threads of each run, the caller's included.
     pub threads: usize,
+    /// True if all instances run one session, so that the weights are in memory once.
+    pub shares_session: bool,
     /// The reason for this mode, in a sentence for people.
     pub reason: String,
 }

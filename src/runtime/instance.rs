@@ -1,6 +1,6 @@
-//! One ONNX Runtime session.
+//! An instance of a loaded model.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use ort::session::{RunOptions, Session};
 
@@ -11,6 +11,7 @@ use super::{
     catch_panic::catch_panic,
     convert,
     refused::{error_of_run, without_folders},
+    shared_session::SharedSession,
     signature,
 };
 use crate::{
@@ -18,11 +19,11 @@ use crate::{
     model::{Signature, Tensor, Value},
 };
 
-/// A session: a loaded model that runs one request at a time.
+/// A loaded model that runs one request at a time. Instances may share a session ([`Instance::another`]).
 #[derive(Debug)]
 pub struct Instance {
-    session: Session,
-    signature: Signature,
+    session: SharedSession,
+    signature: Arc<Signature>,
     #[cfg(debug_assertions)]
     failpoint: Option<Failpoint>,
 }
@@ -49,10 +50,25 @@ impl Instance {
         #[cfg(debug_assertions)]
         let failpoint = Failpoint::of(&session).inspect(|failpoint| failpoint.in_load());
         Ok(Self {
-            session,
-            signature,
+            session: SharedSession::new(session)?,
+            signature: Arc::new(signature),
             #[cfg(debug_assertions)]
             failpoint,
+        })
+    }
+
+    /// Returns one more instance of the same session. Both can run at the same time, and take hardly more memory than
+    /// one: the session holds the weights. If the session has threads, they share those too.
+    ///
+    /// # Errors
+    ///
+    /// [`RuntimeError::Load`] when ONNX Runtime gives no allocator.
+    pub fn another(&self) -> Result<Self, RuntimeError> {
+        Ok(Self {
+            session: self.session.another()?,
+            signature: Arc::clone(&self.signature),
+            #[cfg(debug_assertions)]
+            failpoint: self.failpoint,
         })
     }
 
@@ -68,8 +84,8 @@ impl Instance {
     ///
     /// [`RuntimeError::Load`] when the metadata cannot be read.
     pub fn metadata(&self, key: &str) -> Result<Option<String>, RuntimeError> {
-        let metadata =
-            self.session.metadata().map_err(|error| RuntimeError::Load(error.message().to_owned()))?;
+        let metadata = self.session.session().metadata();
+        let metadata = metadata.map_err(|error| RuntimeError::Load(error.message().to_owned()))?;
         Ok(metadata.custom(key))
     }
 
@@ -87,7 +103,6 @@ impl Instance {
         options: &RunOptions,
         _: RunPermit,
     ) -> Result<Vec<Value>, RuntimeError> {
-        let Self { session, signature, .. } = self;
         catch_panic(|| {
             #[cfg(debug_assertions)]
             if let Some(failpoint) = self.failpoint {
@@ -97,17 +112,12 @@ impl Instance {
                 .iter()
                 .map(|(name, tensor)| Ok((*name, convert::input_value(tensor)?)))
                 .collect::<Result<Vec<_>, RuntimeError>>()?;
-            let mut outputs = session
-                .run_with_options(values, options)
+            let outputs = self
+                .session
+                .run(&values, options)
                 .map_err(|error| error_of_run(error.code(), error.message()))?;
-            signature
-                .outputs
-                .iter()
-                .map(|spec| match outputs.remove(&spec.name) {
-                    Some(value) => convert::output_value(&spec.name, value, inputs),
-                    None => Err(RuntimeError::Run(format!("output `{}` was not given", spec.name))),
-                })
-                .collect()
+            let named = self.signature.outputs.iter().zip(outputs);
+            named.map(|(spec, value)| convert::output_value(&spec.name, value, inputs)).collect()
         })
     }
 }

@@ -1,4 +1,4 @@
-//! Scheduling of requests: when each runs, on which session, and in which batch.
+//! Scheduling of requests: when each runs, on which instance, and in which batch.
 //!
 //! A model with short runs is run by the thread that handles the request ([`inline_executor`]). Whatever else is ready on that
 //! thread joins the batch, and nothing waits. A model with long runs has threads of its own ([`thread_pool`]), so that
@@ -61,7 +61,7 @@ pub struct Options {
     pub run_32_rows: Option<Duration>,
 }
 
-/// The sessions of a model, and the requests that wait for them.
+/// The instances of a model, and the requests that wait for them.
 #[derive(Debug)]
 pub struct Scheduler {
     inner: Inner,
@@ -105,7 +105,7 @@ impl Scheduler {
         options: Options,
         constants: Constants,
     ) -> Result<Self, RuntimeError> {
-        let none = || RuntimeError::Load("there is no session of it".to_owned());
+        let none = || RuntimeError::Load("there is no instance of it".to_owned());
         let signature = instances.first().ok_or_else(none)?.signature().clone();
         let pace = CostModel::new(options.run, options.run_32_rows);
         let most = options.max_batch_rows.max(1);
@@ -136,7 +136,7 @@ impl Scheduler {
         matches!(self.inner, Inner::InlineExecutor(_))
     }
 
-    /// Returns the number of sessions.
+    /// Returns the number of instances.
     #[must_use]
     pub fn instances(&self) -> usize {
         self.instances

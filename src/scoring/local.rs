@@ -20,7 +20,7 @@ pub struct LocalModel {
     pub(super) instances: Vec<Instance>,
 }
 
-/// The part of a model that all its sessions share.
+/// The part of a model that all its instances share.
 #[derive(Debug)]
 pub(super) struct LocalShared {
     pub(super) rows: RowModel,
@@ -64,7 +64,7 @@ impl LocalModel {
     }
 }
 
-/// A session that scores.
+/// An instance that scores.
 pub(super) struct LocalScorer {
     shared: Arc<LocalShared>,
     instance: Instance,

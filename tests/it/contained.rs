@@ -1,8 +1,11 @@
 //! Failures of a library while it loads or runs a model, as failpoints of a test build cause them: each is contained.
 #![cfg(debug_assertions)]
 
+use std::sync::Arc;
+
 use onnx_gateway::model::WantedMode;
 use serde_json::json;
+use tokio::task::JoinSet;
 
 use crate::support::{
     Answer, TestGateway,
@@ -26,6 +29,30 @@ async fn a_panic_is_an_error_of_its_request_and_the_session_serves_on() {
             assert!(!answer.body.to_string().contains("failpoint"), "the cause is in the log: {answer:?}");
             let answer = gateway.predict(&json!({"features": [1, 1]})).await;
             assert_eq!(answer.body["prediction"], 5.0, "{scheduler:?}: {answer:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_panic_in_one_run_leaves_those_beside_it() {
+    let builder = TestGateway::builder_without_models().model("line.onnx", "panics_at_13");
+    let builder = builder.settings(|settings| {
+        settings.runtime.scheduler = WantedMode::OwnThreads;
+        settings.runtime.instances = 4;
+        settings.runtime.max_batch_rows = 1;
+    });
+    let gateway = Arc::new(builder.start().await);
+    let mut all = JoinSet::new();
+    for number in 0..64_u32 {
+        let gateway = Arc::clone(&gateway);
+        let first = if number % 4 == 0 { 13 } else { number + 20 };
+        all.spawn(async move { (first, gateway.predict(&json!({"features": [first, 1]})).await) });
+    }
+    for (first, answer) in all.join_all().await {
+        if first == 13 {
+            assert_eq!((answer.status.as_u16(), answer.problem_code()), (500, "model_failed"), "{answer:?}");
+        } else {
+            assert_eq!(answer.body["prediction"], f64::from(2 * first + 3), "{answer:?}");
         }
     }
 }

@@ -137,6 +137,7 @@ fn exported() -> BTreeMap<String, (String, BTreeSet<String>)> {
         queue_capacity: 1,
         instances: 1,
         threads: 1,
+        shares_session: true,
         reason: String::new(),
     };
     let model =

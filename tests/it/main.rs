@@ -37,6 +37,7 @@ mod grpc_mutations;
 mod http;
 mod init;
 mod installation;
+mod instances;
 mod keys;
 mod kinds;
 mod large_requests;

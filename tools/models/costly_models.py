@@ -18,6 +18,8 @@ from model_parts import constant, graph, rows, save
 WIDTH = 3072
 PRODUCTS = 5
 MEGABYTES = 256
+# Rows and columns of weights of 64 MiB.
+DENSE = (2048, 8192)
 
 
 def filled(name: str, shape: list[int], value: float) -> tuple[onnx.NodeProto, onnx.TensorProto]:
@@ -74,8 +76,24 @@ def megabytes_to_run() -> onnx.ModelProto:
     return with_cost("megabytes_to_run", nodes, "many", [constant("size", np.array([MEGABYTES << 18], np.int64))])
 
 
+def megabytes_of_weights() -> onnx.ModelProto:
+    """y = x, by way of weights that take 64 MiB as long as the model is loaded."""
+    spread, spread_shape = filled("spread", [1, DENSE[0]], 1.0)
+    weights, shape = filled("weights", list(DENSE), 1 / DENSE[0])
+    nodes = [
+        spread,
+        weights,
+        helper.make_node("MatMul", ["x", "spread"], ["hidden"]),
+        helper.make_node("MatMul", ["hidden", "weights"], ["many"]),
+        helper.make_node("ReduceMean", ["many", "axes"], ["y"], keepdims=1),
+    ]
+    constants = [spread_shape, shape, constant("axes", np.array([1], np.int64))]
+    return graph("megabytes_of_weights", nodes, [rows("x", 1)], [rows("y", 1)], constants)
+
+
 def write_costly_models() -> None:
-    for make in (seconds_to_load, seconds_to_run, megabytes_to_load, megabytes_to_run):
+    makers = (seconds_to_load, seconds_to_run, megabytes_to_load, megabytes_to_run, megabytes_of_weights)
+    for make in makers:
         model = make()
         onnx.checker.check_model(model)
         save(make.__name__, model)

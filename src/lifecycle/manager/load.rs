@@ -122,7 +122,7 @@ impl Manager {
         }
     }
 
-    /// Loads a copy, with the sessions and threads that the scheduler configuration now asks for.
+    /// Loads a copy, with the instances and threads that the scheduler configuration now asks for.
     pub(super) fn servable(
         &self,
         (name, version): (&ModelName, ModelVersion),

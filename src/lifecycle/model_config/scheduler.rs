@@ -28,10 +28,10 @@ pub struct SchedulerConfig {
     /// Most requests in the queue.
     #[schemars(range(min = 0, max = 1_000_000))]
     pub queue_capacity: Option<usize>,
-    /// Number of sessions; 0 to choose it automatically.
+    /// Number of runs at the same time; 0 to choose it automatically.
     #[schemars(range(min = 0, max = 1024))]
     pub instances: Option<usize>,
-    /// Threads of each session; 0 to choose it automatically.
+    /// Threads of each instance; 0 to choose it automatically.
     #[schemars(range(min = 0, max = 1024))]
     pub threads: Option<usize>,
 }

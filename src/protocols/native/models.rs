@@ -121,9 +121,9 @@ pub(super) struct SchedulerDocument {
     /// The reason for `batching`
     #[schema(example = "rows are independent: the graph keeps rows apart")]
     batching_reason: String,
-    /// Number of sessions that run in parallel
+    /// Number of runs at the same time
     instances: usize,
-    /// Threads of each session
+    /// Threads of each instance
     threads: usize,
     /// Maximum number of rows that are run together
     max_batch_rows: usize,

@@ -1,6 +1,6 @@
 //! Short runs, on the threads of the requests.
 //!
-//! Each thread has a lane with a session of its own, so that nothing is shared between them. The first request begins a
+//! Each thread has a lane with an instance of its own, so that no thread waits for another. The first request begins a
 //! task that runs the batch. That task stands last in the thread's queue, so every request that is ready by then joins.
 //! A lone request waits for nothing; under load, batches grow with the load.
 
@@ -34,7 +34,7 @@ struct ThreadIndex {
     is_worker: bool,
 }
 
-/// Numbers this thread among those that handle requests, so that they share the sessions evenly.
+/// Numbers this thread among those that handle requests, so that they share the instances evenly.
 pub fn set_worker(number: usize) {
     PLACE.set(Some(ThreadIndex { number, is_worker: true }));
 }
@@ -47,7 +47,7 @@ fn place() -> ThreadIndex {
     })
 }
 
-/// A lane for each session.
+/// A lane for each instance.
 #[derive(Debug)]
 pub(super) struct InlineExecutor(Vec<Arc<InlineThread>>);
 
@@ -86,7 +86,7 @@ impl InlineExecutor {
     pub(super) fn add(&self, job: Job) {
         let ThreadIndex { number, is_worker } = place();
         let Some(lane) = self.0.get(number % self.0.len().max(1)) else {
-            let _ = job.response.send(Err(RuntimeError::Internal("the model has no session").into()));
+            let _ = job.response.send(Err(RuntimeError::Internal("the model has no instance").into()));
             return;
         };
         let mut waiting = lane.waiting();

@@ -1,4 +1,4 @@
-//! Long runs, on threads of the model's own: one for each session.
+//! Long runs, on threads of the model's own: one for each instance.
 //!
 //! The manager starts these threads, so they have its lower priority, and long runs give way to short requests.
 
@@ -25,7 +25,7 @@ const END_TIMEOUT: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(super) struct Threads {
     desk: Arc<WorkQueue>,
-    /// Disconnects when all threads have ended with their sessions, as each holds a sender.
+    /// Disconnects when all threads have ended with their instances, as each holds a sender.
     ended: Mutex<Receiver<()>>,
 }
 
@@ -90,7 +90,7 @@ impl Drop for Threads {
     fn drop(&mut self) {
         self.desk.waiting().is_closed = true;
         self.desk.changed.notify_all();
-        // The code that drops a model returns its memory to the system next, so the sessions must be gone by then.
+        // The code that drops a model returns its memory to the system next, so its session must be gone by then.
         let ended = self.ended.get_mut().unwrap_or_else(PoisonError::into_inner);
         if ended.recv_timeout(END_TIMEOUT) == Err(RecvTimeoutError::Timeout) {
             tracing::warn!(

@@ -203,7 +203,7 @@ function factsOf(version) {
     version.takes_rows === false && version.rows_reason && list('Rows', version.rows_reason),
     scheduler && list('Scheduling', [
       h('p', {}, `${scheduler.mode === 'request_thread' ? 'on the thread of the request' : 'on threads of its own'}: ${scheduler.reason}`),
-      h('p', {}, `${plural(scheduler.instances, 'session')} of ${plural(scheduler.threads, 'thread')}, at most ${scheduler.max_batch_rows} rows in a run, `
+      h('p', {}, `${plural(scheduler.instances, 'instance')} of ${plural(scheduler.threads, 'thread')}, at most ${scheduler.max_batch_rows} rows in a run, `
         + `${scheduler.max_delay_ms} ms of delay, ${scheduler.queue_capacity} requests may wait`),
       h('p', {}, `${scheduler.batching ? 'Batches' : 'No batches'}: ${scheduler.batching_reason}`),
     ]),

@@ -123,7 +123,7 @@ pub struct ModelConfigDocument {
     pub input: Vec<ConfiguredTensor>,
     /// The outputs of the model
     pub output: Vec<ConfiguredTensor>,
-    /// The sessions of the model
+    /// The instances of the model
     pub instance_group: Vec<InstanceGroup>,
     /// The file name of a version
     #[schema(example = "model.onnx")]
@@ -146,20 +146,20 @@ pub struct ConfiguredTensor {
     pub optional: bool,
 }
 
-/// The sessions of a model.
+/// The instances of a model.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct InstanceGroup {
     /// The name of the group
     pub name: String,
-    /// The device that the sessions run on
+    /// The device that the instances run on
     #[schema(example = "KIND_CPU")]
     pub kind: &'static str,
-    /// Number of sessions
+    /// Number of runs at the same time
     pub count: usize,
 }
 
 impl ModelConfigDocument {
-    /// Returns the configuration of a model with this signature and `instances` sessions.
+    /// Returns the configuration of a model with this signature and this number of instances.
     #[must_use]
     pub fn new(name: &str, signature: &Signature, instances: usize) -> Self {
         let configured = |spec| {

@@ -53,7 +53,7 @@ pub struct InferenceStatistics {
     pub success: DurationStatistics,
     /// Valid requests that failed
     pub fail: DurationStatistics,
-    /// Waiting for a session
+    /// Waiting for an instance
     pub queue: DurationStatistics,
     /// Checking the inputs
     pub compute_input: DurationStatistics,
