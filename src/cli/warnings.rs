@@ -1,7 +1,7 @@
 //! Warnings about settings that are allowed but may surprise.
 
 use crate::{
-    config::{AuthSettings, Loaded},
+    config::{AuthSettings, Loaded, Settings},
     model::ModelName,
     system::sandbox,
 };
@@ -34,6 +34,23 @@ pub(super) fn warn_of_no_client(auth: &AuthSettings, signs: bool) {
     }
 }
 
+/// Warns of listeners for clients that are reachable from outside without TLS, in one line.
+fn warn_of_plain_text(settings: &Settings) {
+    let Settings { server, grpc, .. } = settings;
+    let rest = (!server.tls.is_on()).then_some(server.listen);
+    let is_grpc_plain = grpc.enabled && !server.tls.is_on() && !grpc.tls.is_on();
+    let plain = rest.into_iter().chain(is_grpc_plain.then_some(grpc.listen));
+    let outside: Vec<String> =
+        plain.filter(|listen| !listen.ip().is_loopback()).map(|listen| listen.to_string()).collect();
+    if !outside.is_empty() {
+        tracing::warn!(
+            addresses = outside.join(", "),
+            "connections from outside are not encrypted: set server.tls.certificate_file and private_key_file, or let \
+             only a proxy that terminates TLS reach these addresses"
+        );
+    }
+}
+
 /// Warns of settings that weaken security.
 pub(super) fn warn_of_danger(loaded: &Loaded) {
     let settings = &loaded.settings;
@@ -59,6 +76,7 @@ pub(super) fn warn_of_danger(loaded: &Loaded) {
         let address = settings.server.listen;
         tracing::warn!(%address, "the development settings, whose secrets are public, are reachable from outside");
     }
+    warn_of_plain_text(settings);
     if !sandbox::IS_SUPPORTED && !settings.admission.require_sandbox {
         tracing::warn!(
             "admission.require_sandbox is false: this system has no sandbox, so a malicious model file can do whatever \

@@ -63,4 +63,5 @@ mod settings;
 mod state;
 mod support;
 mod swap;
+mod tls;
 mod tokens;
