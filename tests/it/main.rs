@@ -64,4 +64,5 @@ mod state;
 mod support;
 mod swap;
 mod tls;
+mod tls_commands;
 mod tokens;
