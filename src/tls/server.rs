@@ -1,7 +1,7 @@
 //! The TLS configuration of one listener.
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -204,9 +204,9 @@ fn certified(
     key: PrivateKeyDer<'static>,
     section: &TlsSettings,
 ) -> Result<CertifiedKey, Fault> {
-    let shown =
-        |file: &Option<std::path::PathBuf>| file.as_deref().unwrap_or(Path::new("")).display().to_string();
-    let (certificate_file, key_file) = (shown(&section.certificate_file), shown(&section.private_key_file));
+    let shown = |file: Option<&PathBuf>| file.map(|file| file.display().to_string()).unwrap_or_default();
+    let certificate_file = shown(section.certificate_file.as_ref());
+    let key_file = shown(section.private_key_file.as_ref());
     let key = provider().key_provider.load_private_key(key).map_err(|_| {
         let message = format!(
             "{key_file} has a key that cannot be used: expected RSA with 2048 to 8192 bits, ECDSA on P-256, P-384 or \
