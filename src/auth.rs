@@ -6,6 +6,7 @@
 mod algorithm;
 mod authorized;
 mod caller;
+mod certificates;
 mod claims;
 mod clients;
 mod development;

@@ -30,9 +30,9 @@ pub(crate) use schema::complete as complete_schema;
 pub use schema::schema;
 pub use secret::{Secret, SecretBytes};
 pub use sections::{
-    AdminSettings, AdmissionSettings, Algorithm, AuthSettings, ClientCertificates, ClientSettings,
-    ConsoleSettings, CorsSettings, DialectName, DialectSettings, GrpcSettings, KeySettings, LogFormat,
-    LogSettings, MetricsSettings, ModelsSettings, Preserve, QuotaSettings, RateLimitSettings,
+    AdminSettings, AdmissionSettings, Algorithm, AuthSettings, CertificateSettings, ClientCertificates,
+    ClientSettings, ConsoleSettings, CorsSettings, DialectName, DialectSettings, GrpcSettings, KeySettings,
+    LogFormat, LogSettings, MetricsSettings, ModelsSettings, Preserve, QuotaSettings, RateLimitSettings,
     RollbackSettings, RuntimeSettings, ServerSettings, Settings, TlsSettings, WhenRemoved,
 };
 pub use watch::{SourceFile, Watch};

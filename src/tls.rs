@@ -9,7 +9,7 @@ mod handshake;
 mod listeners;
 mod server;
 
-pub use certificate::ClientCertificate;
+pub use certificate::{ClientCertificate, Encrypted, canonical_subject};
 pub use client::{ClientConnection, ClientTls, ClientTlsError, Trust, connect};
 pub use handshake::{Accepted, FailedHandshake, HandshakeFailure, ServerStream};
 pub use listeners::{ListenerTls, LoadedTls};

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
 
 use super::{
     Caller, Clients, Scopes, TokenError, TokenIssuer,
+    certificates::Certificates,
     clients::{self, Client},
     development,
     header::is_key_id,
@@ -11,7 +12,10 @@ use super::{
     verifier::{VerificationKey, Verifier},
     weak_secret,
 };
-use crate::config::{AuthSettings, SecretBytes, SettingsProblem};
+use crate::{
+    config::{AuthSettings, SecretBytes, SettingsProblem},
+    tls::ClientCertificate,
+};
 
 /// The one place that knows how callers authenticate: verification, issued tokens and clients.
 #[derive(Debug)]
@@ -22,6 +26,7 @@ pub struct Authentication {
     pub issuer: Option<TokenIssuer>,
     /// The clients that may request tokens.
     pub clients: Arc<Clients>,
+    certificates: Certificates,
 }
 
 impl Authentication {
@@ -38,9 +43,10 @@ impl Authentication {
     ) -> Result<Self, Vec<SettingsProblem>> {
         let mut problems = Vec::new();
         let clients = read_clients(settings, for_development, &mut problems);
+        let certificates = Certificates::read(settings, &mut problems);
         let keys = read_keys(settings, for_development, &mut problems);
         let signing = signing_key(settings, &keys, &mut problems);
-        if settings.enabled && keys.is_empty() && problems.is_empty() {
+        if settings.enabled && keys.is_empty() && certificates.is_empty() && problems.is_empty() {
             let message = "no key is configured, so no token could be verified: set \
                            GATEWAY__AUTH__SIGNING_SECRET (openssl rand -hex 32) or auth.keys, or write a configuration \
                            with keys by `onnx-gateway init`, or, to try things out, start with `onnx-gateway serve \
@@ -69,7 +75,7 @@ impl Authentication {
             return Err(problems);
         }
         let verifier = settings.enabled.then_some(verifier);
-        Ok(Self { verifier, issuer, clients: Arc::new(Clients::new(clients)) })
+        Ok(Self { verifier, issuer, clients: Arc::new(Clients::new(clients)), certificates })
     }
 
     /// Returns true if requests need a token. If not, every caller is [`Caller::anonymous`].
@@ -100,6 +106,13 @@ impl Authentication {
     #[must_use]
     pub fn known(&self, token: &str, now: SystemTime) -> Option<Arc<Caller>> {
         self.verifier.as_ref()?.known(token, now)
+    }
+
+    /// Returns the caller that the certificate of a connection identifies. `None` if it identifies none at this time, or
+    /// authentication is off.
+    #[must_use]
+    pub fn by_certificate(&self, certificate: &ClientCertificate, now: SystemTime) -> Option<Arc<Caller>> {
+        self.verifier.as_ref().and_then(|_| self.certificates.caller(certificate, now))
     }
 
     /// Removes tokens that have expired at this time.

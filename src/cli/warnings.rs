@@ -1,7 +1,7 @@
 //! Warnings about settings that are allowed but may surprise.
 
 use crate::{
-    config::{AuthSettings, Loaded, Settings},
+    config::{AuthSettings, ClientCertificates, Loaded, Settings, TlsSettings},
     model::ModelName,
     system::sandbox,
 };
@@ -12,14 +12,19 @@ pub(super) fn scopes_without_model(
     is_known: impl Fn(&ModelName) -> bool,
 ) -> Vec<String> {
     let mut warnings = Vec::new();
-    for (id, client) in auth.clients.iter().filter(|_| auth.enabled) {
+    let clients = auth.clients.iter().map(|(id, client)| (format!("auth.clients.{id}"), &client.scopes));
+    let certificates = auth.certificates.iter();
+    let certificates = certificates.map(|(name, entry)| (format!("auth.certificates.{name}"), &entry.scopes));
+    for (key, scopes) in clients.chain(certificates).filter(|_| auth.enabled) {
         let unknown = |scope: &&String| {
             let model = scope.split_once(':').and_then(|(_, model)| model.parse().ok());
             model.is_some_and(|model| !is_known(&model))
         };
-        warnings.extend(client.scopes.iter().filter(unknown).map(|scope| {
-            format!("auth.clients.{id}.scopes: `{scope}` names a model that is not in models.repository")
-        }));
+        warnings.extend(
+            scopes.iter().filter(unknown).map(|scope| {
+                format!("{key}.scopes: `{scope}` names a model that is not in models.repository")
+            }),
+        );
     }
     warnings
 }
@@ -51,6 +56,18 @@ fn warn_of_plain_text(settings: &Settings) {
     }
 }
 
+/// Warns of callers that no connection can identify.
+fn warn_of_unasked_certificates(settings: &Settings) {
+    let asks = |tls: &TlsSettings| tls.client_certificates != ClientCertificates::None;
+    let is_asked = asks(&settings.server.tls) || asks(&settings.grpc.tls);
+    if !settings.auth.certificates.is_empty() && !is_asked {
+        tracing::warn!(
+            "auth.certificates has no effect: no listener asks for certificates; set server.tls.client_certificates to \
+             optional or required"
+        );
+    }
+}
+
 /// Warns of settings that weaken security.
 pub(super) fn warn_of_danger(loaded: &Loaded) {
     let settings = &loaded.settings;
@@ -77,6 +94,7 @@ pub(super) fn warn_of_danger(loaded: &Loaded) {
         tracing::warn!(%address, "the development settings, whose secrets are public, are reachable from outside");
     }
     warn_of_plain_text(settings);
+    warn_of_unasked_certificates(settings);
     if !sandbox::IS_SUPPORTED && !settings.admission.require_sandbox {
         tracing::warn!(
             "admission.require_sandbox is false: this system has no sandbox, so a malicious model file can do whatever \

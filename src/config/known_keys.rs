@@ -4,7 +4,7 @@
 
 use serde_json::Value;
 
-use super::{ClientSettings, KeySettings, Settings};
+use super::{CertificateSettings, ClientSettings, KeySettings, Settings};
 
 /// Placeholder for a name that the user chooses.
 const ANY: &str = "*";
@@ -49,6 +49,7 @@ impl KnownKeys {
         keys.add("", &to_value(&Settings::default()));
         keys.add("auth.keys.*", &to_value(&KeySettings::default()));
         keys.add("auth.clients.*", &to_value(&ClientSettings::default()));
+        keys.add("auth.certificates.*", &to_value(&CertificateSettings::default()));
         keys
     }
 

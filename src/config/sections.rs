@@ -14,7 +14,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use validator::Validate;
 
-pub use auth::{Algorithm, AuthSettings, ClientSettings, KeySettings};
+pub use auth::{Algorithm, AuthSettings, CertificateSettings, ClientSettings, KeySettings};
 pub use cors::CorsSettings;
 pub use dialects::{DialectName, DialectSettings};
 pub use mcp::McpSettings;

@@ -25,7 +25,7 @@ use crate::{
     edge::Peer,
     protocols::SharedService,
     telemetry::{ConnectionEnd, Metrics},
-    tls::{Accepted, ClientCertificate, ServerTls},
+    tls::{Accepted, Encrypted, ServerTls},
 };
 
 /// At shutdown, time that a newly opened connection has for its first request.
@@ -56,8 +56,8 @@ pub(super) struct Connection {
     pub(super) is_proxy: bool,
     /// TLS of the listener when the connection was accepted; `None` without TLS.
     pub(super) tls: Option<Arc<ServerTls>>,
-    /// The verified certificate of the client; `None` before the handshake, and if the client showed none.
-    pub(super) certificate: Option<Arc<ClientCertificate>>,
+    /// The mark of requests over TLS; `None` before the handshake, and without TLS.
+    pub(super) encrypted: Option<Encrypted>,
     pub(super) slot: Arc<ConnectionSlot>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) header_timeout: Duration,
@@ -96,8 +96,8 @@ impl Connection {
     /// Serves requests after a TLS handshake. TLS joins small pieces itself, as it makes one record of them.
     async fn run_encrypted(mut self, stream: TcpStream, tls: &ServerTls) {
         let Some(accepted) = handshake::accept(&self, stream, tls).await else { return };
-        let Accepted { stream, is_http2, certificate } = accepted;
-        self.certificate = certificate;
+        let Accepted { stream, is_http2, encrypted } = accepted;
+        self.encrypted = Some(encrypted);
         match self.application {
             Application::Rest if !is_http2 => http1::run(self, stream).await,
             Application::Rest | Application::Grpc => http2::run(self, stream).await,

@@ -187,7 +187,7 @@ impl Listener {
             peer: Peer(address),
             is_proxy: newcomer.is_proxy,
             tls: self.tls(),
-            certificate: None,
+            encrypted: None,
             slot: Arc::clone(&admitted.slot),
             metrics: Arc::clone(&self.metrics),
             header_timeout: limits.header_timeout,

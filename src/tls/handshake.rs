@@ -6,7 +6,11 @@ use rustls::{CertificateError, Error, ServerConnection};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsAcceptor;
 
-use super::{certificate::ClientCertificate, listeners::HTTP_2, server::ServerTls};
+use super::{
+    certificate::{ClientCertificate, Encrypted},
+    listeners::HTTP_2,
+    server::ServerTls,
+};
 
 /// The encrypted stream of a client.
 pub type ServerStream<S> = tokio_rustls::server::TlsStream<S>;
@@ -18,8 +22,8 @@ pub struct Accepted<S> {
     pub stream: ServerStream<S>,
     /// True if the client has chosen HTTP/2 by ALPN.
     pub is_http2: bool,
-    /// The verified certificate of the client; `None` if it showed none.
-    pub certificate: Option<Arc<ClientCertificate>>,
+    /// The mark of its requests, with the client's certificate.
+    pub encrypted: Encrypted,
 }
 
 /// The kind of reason for which a handshake failed.
@@ -99,7 +103,7 @@ impl ServerTls {
         let session = stream.get_ref().1;
         let is_http2 = session.alpn_protocol() == Some(HTTP_2);
         match certificate(session) {
-            Ok(certificate) => Ok(Accepted { stream, is_http2, certificate }),
+            Ok(certificate) => Ok(Accepted { stream, is_http2, encrypted: Encrypted { certificate } }),
             Err(cause) => {
                 let kind = HandshakeFailure::ClientCertificate;
                 Err(FailedHandshake { kind, cause, stream: None })

@@ -13,7 +13,7 @@ use axum::http::{Request, StatusCode, Version};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use onnx_gateway::{
-    config::{ClientCertificates, Settings},
+    config::{CertificateSettings, ClientCertificates, Settings},
     tls::LoadedTls,
 };
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -41,15 +41,27 @@ struct Read {
     body: Value,
 }
 
-/// Sends a request to a listener; `None` if there is no response.
+/// Sends a request with a token to a listener; `None` if there is no response.
 async fn ask(
     client: &Https<Full<Bytes>>,
     address: SocketAddr,
     path: &str,
     body: Option<&Value>,
 ) -> Option<Read> {
+    let token = format!("Bearer {}", TokenBuilder::new().build());
+    ask_with(client, address, &[("authorization", &token)], path, body).await
+}
+
+/// Sends a request with these headers.
+async fn ask_with(
+    client: &Https<Full<Bytes>>,
+    address: SocketAddr,
+    headers: &[(&str, &str)],
+    path: &str,
+    body: Option<&Value>,
+) -> Option<Read> {
     let request = Request::builder().uri(format!("https://localhost:{}{path}", address.port()));
-    let request = request.header("authorization", format!("Bearer {}", TokenBuilder::new().build()));
+    let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
     let request = match body {
         Some(body) => {
             let request = request.method("POST").header("content-type", "application/json");
@@ -58,7 +70,8 @@ async fn ask(
         None => request.body(Full::default()),
     };
     let response = timeout(PATIENCE, client.request(request.unwrap())).await.expect("an end").ok()?;
-    assert!(!response.headers().contains_key("connection"), "{response:?}");
+    let closes = response.headers().contains_key("connection");
+    assert!(!closes || response.version() == Version::HTTP_11, "{response:?}");
     let (status, version) = (response.status(), response.version());
     let body = response.into_body().collect().await.ok()?.to_bytes();
     Some(Read { status, version, body: serde_json::from_slice(&body).unwrap_or_default() })
@@ -100,6 +113,9 @@ async fn a_client_chooses_the_version_of_http_and_the_models_respond_alike() {
         let many =
             ask(&client, gateway.address(), "/predict", Some(&json!({"instances": rows}))).await.unwrap();
         assert_eq!(many.body["predictions"].as_array().map(Vec::len), Some(rows.len()), "{offers:?}");
+        let schema = ask(&client, gateway.address(), "/models/iris/schema", None).await.unwrap();
+        let pasted = format!("curl -s https://localhost:{}/models/iris/predict ", gateway.address().port());
+        assert!(schema.body["curl"].as_str().unwrap().starts_with(&pasted), "{}", schema.body["curl"]);
         let missing = ask(&client, gateway.address(), "/nothing", None).await.unwrap();
         assert_eq!((missing.status, &missing.body["code"]), (StatusCode::NOT_FOUND, &json!("not_found")));
     }
@@ -206,6 +222,29 @@ async fn a_handshake_that_never_ends_is_closed_and_gives_its_place_back() {
 }
 
 #[tokio::test]
+async fn a_client_that_does_not_read_its_response_over_tls_is_closed() {
+    let authority = Authority::new("authority");
+    let gateway = gateway_with(&Files::of(&authority.gateway()))
+        .settings(|settings| settings.server.write_timeout_ms = 200)
+        .start()
+        .await;
+    // The response is longer than what the system and TLS buffer.
+    let rows: Vec<Value> = (0..20_000).map(|_| setosa()["features"].clone()).collect();
+    let (body, token) = (json!({"instances": rows}).to_string(), TokenBuilder::new().build());
+    let head = format!(
+        "POST /predict HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\nContent-Type: \
+         application/json\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    let mut stream = connect(&authority, gateway.address()).await;
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream.write_all(body.as_bytes()).await.unwrap();
+    stream.flush().await.unwrap();
+    let line = "gateway_connections_closed_total{reason=\"slow_reader\"} 1\n";
+    gateway.metrics_until(|metrics| metrics.contains(line)).await;
+}
+
+#[tokio::test]
 async fn clients_are_let_in_by_the_certificates_that_the_settings_ask_for() {
     let (authority, of_clients) = (Authority::new("authority"), Authority::new("authority of clients"));
     let known = of_clients.client("shop", "spiffe://example/shop");
@@ -233,6 +272,60 @@ async fn clients_are_let_in_by_the_certificates_that_the_settings_ask_for() {
         .await;
         failures(&gateway, "client_certificate", if none_is_let_in { 2 } else { 4 }).await;
     }
+}
+
+#[tokio::test]
+async fn a_certificate_identifies_a_caller_with_scopes_if_there_is_no_token() {
+    let (authority, of_clients) = (Authority::new("authority"), Authority::new("authority of clients"));
+    let files = Files::of(&authority.gateway());
+    files.write("clients.crt", &of_clients.pem);
+    let entry = |subject: Option<&str>, san: Option<&str>, scope: &str| CertificateSettings {
+        subject: subject.map(str::to_owned),
+        san: san.map(str::to_owned),
+        scopes: vec![scope.to_owned()],
+    };
+    let gateway = gateway_with(&files)
+        .settings(|settings| {
+            settings.server.tls.client_ca_file = Some(files.path("clients.crt"));
+            settings.server.tls.client_certificates = ClientCertificates::Optional;
+            let certificates = &mut settings.auth.certificates;
+            certificates.insert("shop".to_owned(), entry(Some("CN=shop"), None, "predict:iris"));
+            certificates.insert("watch".to_owned(), entry(None, Some("spiffe://example/watch"), "read"));
+        })
+        .start()
+        .await;
+    let shop = of_clients.client("shop", "spiffe://example/shop");
+    let watch = of_clients.client("any", "spiffe://example/watch");
+    let other = of_clients.client("other", "spiffe://example/other");
+    let page = ("origin", "https://localhost");
+    let bad_token = ("authorization", "Bearer x.y.z");
+    let cases = [
+        (Some(&shop), None, "/predict", 200),
+        (Some(&shop), None, "/models/iris", 403),
+        (Some(&watch), None, "/models/iris", 200),
+        (Some(&watch), None, "/predict", 403),
+        (Some(&other), None, "/predict", 401),
+        (None, None, "/predict", 401),
+        (Some(&shop), Some(page), "/predict", 401),
+        (Some(&shop), Some(bad_token), "/predict", 401),
+    ];
+    for offers in [Offers::Http1, Offers::Http2] {
+        table::each_async(cases, async |(own, header, path, status)| {
+            let client = https(client_config(&authority, own), offers);
+            let body = (path == "/predict").then(setosa);
+            let headers: Vec<_> = header.into_iter().collect();
+            let read = ask_with(&client, gateway.address(), &headers, path, body.as_ref()).await.unwrap();
+            assert_eq!(read.status.as_u16(), status, "{offers:?}: {}", read.body);
+        })
+        .await;
+    }
+    let client = https(client_config(&authority, Some(&shop)), Offers::Http2);
+    let origin = format!("https://localhost:{}", gateway.grpc_address().port());
+    let service = InterceptedService::new(client, Bearer(None));
+    let mut client = GrpcInferenceServiceClient::with_origin(service, origin.parse().unwrap());
+    assert_eq!(client.model_infer(setosa_raw()).await.unwrap().into_inner().model_name, "iris");
+    gateway.reload(|settings| settings.auth.certificates.clear());
+    assert_eq!(client.model_infer(setosa_raw()).await.unwrap_err().code(), tonic::Code::Unauthenticated);
 }
 
 #[tokio::test]

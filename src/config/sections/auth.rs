@@ -44,6 +44,10 @@ pub struct AuthSettings {
     #[serde(default)]
     #[validate(nested)]
     pub clients: BTreeMap<String, ClientSettings>,
+    /// Callers that are identified by the certificate of their connection, by name.
+    #[serde(default)]
+    #[validate(nested)]
+    pub certificates: BTreeMap<String, CertificateSettings>,
 }
 
 impl Default for AuthSettings {
@@ -60,6 +64,7 @@ impl Default for AuthSettings {
             signing_key: None,
             keys: BTreeMap::new(),
             clients: BTreeMap::new(),
+            certificates: BTreeMap::new(),
         }
     }
 }
@@ -125,6 +130,18 @@ pub struct ClientSettings {
     #[schemars(with = "Option<String>")]
     pub secret_hash: Option<Secret>,
     /// The scopes of the client's tokens: `predict`, `read`, `manage`, each for all models or one (`predict:iris`).
+    #[serde(default, deserialize_with = "super::comma_list")]
+    pub scopes: Vec<String>,
+}
+
+/// One caller that a client certificate identifies. If both names are set, the certificate must have both.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema, Validate)]
+pub struct CertificateSettings {
+    /// The subject of the certificate as RFC 4514 writes it, for example `CN=shop,O=Example`.
+    pub subject: Option<String>,
+    /// One of its alternative names: a DNS name, an address of mail, a URI or an IP address.
+    pub san: Option<String>,
+    /// The scopes of the caller: `predict`, `read`, `manage`, each for all models or one (`predict:iris`).
     #[serde(default, deserialize_with = "super::comma_list")]
     pub scopes: Vec<String>,
 }

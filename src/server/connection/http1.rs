@@ -52,7 +52,7 @@ pub(super) async fn run(
         front,
         peer,
         is_proxy,
-        certificate,
+        encrypted,
         slot,
         metrics,
         header_timeout,
@@ -72,8 +72,8 @@ pub(super) async fn run(
         if seen.begin(&request) {
             request.extensions_mut().insert(TwoLengths);
         }
-        if let Some(certificate) = &certificate {
-            request.extensions_mut().insert(Arc::clone(certificate));
+        if let Some(encrypted) = &encrypted {
+            request.extensions_mut().insert(encrypted.clone());
         }
         let answered = ResponseGuard(Arc::clone(&slot));
         // The current service: a connection may outlive several reloads.

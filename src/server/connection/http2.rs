@@ -31,7 +31,7 @@ use crate::{
     server::{response_tracker::ResponseTracker, stall_limit::StallLimit},
     system::date::can_be_written,
     telemetry::ConnectionEnd,
-    tls::ClientCertificate,
+    tls::Encrypted,
 };
 
 /// Most concurrent requests on one connection: a client with more waits, or opens another.
@@ -80,7 +80,7 @@ pub(super) async fn run(
     if !begins(&connection, &mut stream).await {
         return;
     }
-    let Connection { application, front, peer, is_proxy, certificate, slot, metrics, shutdown, .. } =
+    let Connection { application, front, peer, is_proxy, encrypted, slot, metrics, shutdown, .. } =
         connection;
     let stall = StallLimit::new(connection.write_timeout, connection.least_rate);
     let responses = Arc::new(ResponseTracker::new(Arc::clone(&slot), stall));
@@ -88,7 +88,7 @@ pub(super) async fn run(
         application,
         front,
         peer,
-        certificate,
+        encrypted,
         ending: shutdown.ending(),
         responses: Arc::clone(&responses),
     });
@@ -201,7 +201,7 @@ struct Requests {
     application: Application,
     front: SharedService,
     peer: Peer,
-    certificate: Option<Arc<ClientCertificate>>,
+    encrypted: Option<Encrypted>,
     ending: Ending,
     responses: Arc<ResponseTracker>,
 }
@@ -209,8 +209,8 @@ struct Requests {
 impl Requests {
     async fn respond(self: Arc<Self>, mut request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
         let mut place = Arc::clone(&self.responses).begin();
-        if let Some(certificate) = &self.certificate {
-            request.extensions_mut().insert(Arc::clone(certificate));
+        if let Some(encrypted) = &self.encrypted {
+            request.extensions_mut().insert(encrypted.clone());
         }
         // The current service: a connection may outlive several reloads.
         let service = self.front.load_full();
