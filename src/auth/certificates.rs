@@ -1,10 +1,10 @@
 //! Callers that are identified by the certificate of their connection.
 
-use std::{cmp::Reverse, collections::BTreeSet, sync::Arc, time::SystemTime};
+use std::{cmp::Reverse, sync::Arc, time::SystemTime};
 
 use super::{Caller, Scopes};
 use crate::{
-    config::{AuthSettings, SettingsProblem},
+    config::{AuthSettings, CertificateSettings, SettingsProblem},
     tls::{ClientCertificate, canonical_subject},
 };
 
@@ -35,42 +35,16 @@ impl Entry {
 impl Certificates {
     /// Reads the callers of the settings.
     pub(super) fn read(settings: &AuthSettings, problems: &mut Vec<SettingsProblem>) -> Self {
-        let mut entries = Vec::new();
-        let mut known = BTreeSet::new();
+        let mut entries: Vec<Entry> = Vec::new();
         for (name, certificate) in &settings.certificates {
-            let key = format!("auth.certificates.{name}");
             let mut add = |setting: &str, message: String| {
-                let key = if setting.is_empty() { key.clone() } else { format!("{key}.{setting}") };
-                problems.push(SettingsProblem::at(key, message));
+                problems.push(SettingsProblem::at(format!("auth.certificates.{name}{setting}"), message));
             };
-            if name.is_empty() || name.len() > MAX_NAME_BYTES || name.chars().any(char::is_control) {
-                add(
-                    "",
-                    format!("is not a name of a caller: 1 to {MAX_NAME_BYTES} bytes that can be printed"),
-                );
-            }
-            let subject = certificate.subject.as_deref().map(canonical_subject).transpose();
-            let subject = subject.unwrap_or_else(|error| {
-                add("subject", error);
-                None
-            });
-            if certificate.subject.is_none() && certificate.san.is_none() {
-                add("", "has neither subject nor san: set at least one".to_owned());
-            } else if !known.insert((subject.clone(), certificate.san.clone())) {
+            let Some(entry) = read_one(name, certificate, &mut add) else { continue };
+            if entries.iter().any(|other| (&other.subject, &other.san) == (&entry.subject, &entry.san)) {
                 add("", "has the names of another entry".to_owned());
             }
-            if certificate.scopes.is_empty() {
-                add("scopes", "is empty: give the caller at least one scope".to_owned());
-            }
-            match Scopes::parse(certificate.scopes.iter().map(String::as_str)) {
-                // Without a name the entry would be of every certificate.
-                Ok(_) if subject.is_none() && certificate.san.is_none() => {}
-                Ok(scopes) => {
-                    let caller = Caller::new(ISSUER.to_owned(), name.clone(), scopes, None);
-                    entries.push(Entry { subject, san: certificate.san.clone(), caller });
-                }
-                Err(error) => add("scopes", error.to_string()),
-            }
+            entries.push(entry);
         }
         // A stable sort: with as many names, the order is that of the callers' names.
         entries.sort_by_key(|entry| {
@@ -96,12 +70,37 @@ impl Certificates {
     }
 }
 
+/// Reads one caller; `None` if it cannot be used. `add` gets the setting below the entry, and the problem.
+fn read_one(
+    name: &str,
+    certificate: &CertificateSettings,
+    add: &mut impl FnMut(&str, String),
+) -> Option<Entry> {
+    let CertificateSettings { subject, san, scopes } = certificate;
+    if name.is_empty() || name.len() > MAX_NAME_BYTES || name.chars().any(char::is_control) {
+        add("", format!("is not a name of a caller: 1 to {MAX_NAME_BYTES} bytes that can be printed"));
+    }
+    if scopes.is_empty() {
+        add(".scopes", "is empty: give the caller at least one scope".to_owned());
+    }
+    let scopes = Scopes::parse(scopes.iter().map(String::as_str));
+    let scopes = scopes.map_err(|error| add(".scopes", error.to_string())).ok();
+    // Without a name the entry would be of every certificate.
+    if subject.is_none() && san.is_none() {
+        add("", "has neither subject nor san: set at least one".to_owned());
+        return None;
+    }
+    let subject = subject.as_deref().map(canonical_subject).transpose();
+    let subject = subject.map_err(|error| add(".subject", error)).ok()?;
+    let caller = Caller::new(ISSUER.to_owned(), name.to_owned(), scopes?, None);
+    Some(Entry { subject, san: san.clone(), caller })
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::config::CertificateSettings;
 
     fn settings(entries: &[(&str, Option<&str>, Option<&str>)]) -> AuthSettings {
         let mut settings = AuthSettings::default();
