@@ -7,7 +7,7 @@ use std::{
 };
 
 use rustls::{
-    RootCertStore, ServerConfig,
+    Error, RootCertStore, ServerConfig,
     crypto::aws_lc_rs::Ticketer,
     pki_types::{CertificateDer, PrivateKeyDer},
     server::{NoServerSessionStorage, WebPkiClientVerifier, danger::ClientCertVerifier},
@@ -88,7 +88,7 @@ impl Identity {
     /// # Errors
     ///
     /// If the system has no random numbers for the keys of sessions.
-    pub(super) fn listener(&self, protocols: &[&[u8]]) -> Result<ServerTls, rustls::Error> {
+    pub(super) fn listener(&self, protocols: &[&[u8]]) -> Result<ServerTls, Error> {
         let builder =
             ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
         let key = Arc::clone(&self.key);
@@ -215,12 +215,21 @@ fn certified(
         ("private_key_file", message)
     })?;
     let certified = CertifiedKey::new(chain, key);
-    certified.keys_match().map_err(|_| {
-        let message = format!(
-            "{key_file} is not the key of the first certificate in {certificate_file}: replace both together; the \
-             server's own certificate comes first, those of its authorities after it"
-        );
-        ("private_key_file", message)
+    certified.keys_match().map_err(|error| match error {
+        Error::InconsistentKeys(_) => {
+            let message = format!(
+                "{key_file} is not the key of the first certificate in {certificate_file}: replace both together; the \
+                 server's own certificate comes first, those of its authorities after it"
+            );
+            ("private_key_file", message)
+        }
+        error => {
+            let message = format!(
+                "{certificate_file} has a certificate that cannot be used ({error}): expected X.509 version 3, which \
+                 openssl x509 makes with -extfile"
+            );
+            ("certificate_file", message)
+        }
     })?;
     Ok(certified)
 }

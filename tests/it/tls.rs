@@ -1,6 +1,7 @@
 //! TLS on every listener: who may connect, which version of HTTP is spoken, and how certificates change.
 
 use std::{
+    fs,
     net::SocketAddr,
     sync::{
         Arc,
@@ -30,6 +31,7 @@ use crate::support::{
     Builder, PATIENCE, TestGateway,
     certificates::{Authority, Files, Https, Issued, Offers, client_config, client_config_with, https},
     grpc::{Bearer, GrpcInferenceServiceClient, setosa_raw},
+    repository::source_tree,
     setosa, table,
     tokens::TokenBuilder,
 };
@@ -410,6 +412,7 @@ fn files_and_settings_that_cannot_be_used_are_named_with_what_to_do() {
     let encrypted = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
     let short = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n";
     let expired = authority.expired();
+    let old = fs::read_to_string(source_tree().join("tests/data/tls/version_1.crt")).unwrap();
     let cases = [
         (files(&one.certificate, &one.key), None),
         (files(&one.certificate, &other.key), Some("is not the key of the first certificate in ")),
@@ -422,6 +425,7 @@ fn files_and_settings_that_cannot_be_used_are_named_with_what_to_do() {
         (files(&one.certificate, encrypted), Some("openssl pkey -in FILE")),
         (files(&one.certificate, short), Some("expected RSA with 2048 to 8192 bits")),
         (files("", &one.key), Some("has no certificate: expected PEM")),
+        (files(&old, &one.key), Some("expected X.509 version 3")),
         (files(&expired.certificate, &expired.key), Some("the certificate expired at 2001-02-03T00:00:00Z")),
     ];
     table::each(cases, |(files, part)| {
