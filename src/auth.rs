@@ -7,6 +7,7 @@ mod algorithm;
 mod api_keys;
 mod authorized;
 mod caller;
+mod certificates;
 mod claims;
 mod clients;
 mod development;

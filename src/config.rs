@@ -23,15 +23,17 @@ mod watch;
 pub use changes::{Change, changes, known_settings};
 pub use environment::Environment;
 pub use excerpt::Excerpt;
+pub(crate) use layer::describe_read_error;
 pub use load::{Loaded, Reading, load, read};
 pub use problem::{Problems, SettingsProblem};
 pub(crate) use schema::complete as complete_schema;
 pub use schema::schema;
 pub use secret::{Secret, SecretBytes};
 pub use sections::{
-    AdminSettings, AdmissionSettings, Algorithm, ApiKeySettings, AuthSettings, ClientSettings,
-    ConsoleSettings, CorsSettings, DialectName, DialectSettings, GrpcSettings, KeySettings, LogFormat,
-    LogSettings, MetricsSettings, ModelsSettings, Preserve, QuotaSettings, RateLimitSettings,
-    RollbackSettings, RuntimeSettings, ServerSettings, Settings, WhenRemoved,
+    AdminSettings, AdmissionSettings, Algorithm, ApiKeySettings, AuthSettings, CertificateSettings,
+    ClientCertificates, ClientSettings, ConsoleSettings, CorsSettings, DialectName, DialectSettings,
+    GrpcSettings, KeySettings, LogFormat, LogSettings, MetricsSettings, ModelsSettings, Preserve,
+    QuotaSettings, RateLimitSettings, RollbackSettings, RuntimeSettings, ServerSettings, Settings,
+    TlsSettings, WhenRemoved,
 };
 pub use watch::{SourceFile, Watch};

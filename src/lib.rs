@@ -12,6 +12,7 @@
 //! - [`runtime`] runs models with ONNX Runtime
 //! - [`auth`] identifies callers and proves what they may do
 //! - [`codec`] is the part of the wire formats that protocols share
+//! - [`tls`] encrypts connections and identifies clients by certificate
 //! - [`model`], [`config`], [`system`] and [`telemetry`] are used by all of them
 
 pub mod cli;
@@ -37,3 +38,4 @@ pub mod config;
 pub mod model;
 pub mod system;
 pub mod telemetry;
+pub mod tls;

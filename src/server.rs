@@ -31,7 +31,7 @@ pub use reload::{NeedsRestart, Reloaded};
 pub use shutdown::Shutdown;
 
 use self::{
-    connection::Protocol,
+    connection::Application,
     connection_table::ConnectionTable,
     descriptors::Descriptors,
     listener::{Audience, Listener},
@@ -48,6 +48,7 @@ use crate::{
     serving::Serving,
     system::{date::can_be_written, descriptors as file_descriptors, memory},
     telemetry::{Metrics, MetricsError},
+    tls::ListenerTls,
 };
 
 /// Interval at which clients without recent requests are removed from the quotas.
@@ -69,6 +70,8 @@ pub struct Parts {
     pub settings: Settings,
     /// The verifier, the issuer and the clients.
     pub authentication: Authentication,
+    /// The certificates of the listeners.
+    pub tls: ListenerTls,
     /// The runtime for models.
     pub runtime: Runtime,
     /// This gateway's binary, which is started again to prove candidates.
@@ -133,7 +136,7 @@ impl Gateway {
     ///
     /// If an address cannot be bound or the folder for private copies of models cannot be used.
     pub async fn start(parts: Parts) -> Result<Self, StartError> {
-        let Parts { settings, authentication, runtime, program, clock } = parts;
+        let Parts { settings, authentication, tls, runtime, program, clock } = parts;
         let threads = match settings.server.threads {
             0 => Runtime::cpus(),
             threads => threads,
@@ -157,7 +160,7 @@ impl Gateway {
         let serving = Arc::new(Serving::new(lifecycle, &settings));
         let (given, counted) = (Arc::clone(&serving), Arc::clone(&metrics));
         let live =
-            Arc::new(ReloadableState::new(settings, authentication, given, counted, clock, descriptors));
+            Arc::new(ReloadableState::new(settings, authentication, tls, given, counted, clock, descriptors));
 
         let shutdown = Shutdown::new();
         let mut listeners = JoinSet::new();
@@ -166,17 +169,18 @@ impl Gateway {
         let for_operators = Arc::new(Workers::start("admin", 1).map_err(StartError::Threads)?);
         // One table for clients over both protocols, another for operators.
         let (of_clients, of_operators) = (ConnectionTable::default(), ConnectionTable::default());
-        let mut listen = |socket, protocol, front: &SharedService, audience| {
+        let mut listen = |socket, application, front: &SharedService, audience| {
             let (table, workers) = match audience {
                 Audience::Clients => (&of_clients, &workers),
                 Audience::Operators => (&of_operators, &for_operators),
             };
             let listener = Listener {
                 socket,
-                protocol,
+                application,
                 audience,
                 front: Arc::clone(front),
                 limits: live.limits.subscribe(),
+                tls: live.tls.subscribe(),
                 workers: Arc::clone(workers),
                 table: table.clone(),
                 metrics: Arc::clone(&metrics),
@@ -184,10 +188,10 @@ impl Gateway {
             };
             listeners.spawn(listener.run());
         };
-        listen(public_socket, Protocol::Http1, &live.public, Audience::Clients);
-        listen(admin_socket, Protocol::Http1, &live.admin, Audience::Operators);
+        listen(public_socket, Application::Rest, &live.public, Audience::Clients);
+        listen(admin_socket, Application::Rest, &live.admin, Audience::Operators);
         if let Some((socket, _)) = grpc {
-            listen(socket, Protocol::Http2, &live.grpc, Audience::Clients);
+            listen(socket, Application::Grpc, &live.grpc, Audience::Clients);
         }
         Ok(Self {
             public_address,
@@ -230,11 +234,11 @@ impl Gateway {
     }
 
     /// Applies changed settings and returns those that need a restart. Each request ends with the settings that it
-    /// began with. Open connections keep their timeouts; an unchanged quota keeps its charges. The log level is applied
+    /// began with. Open connections keep their timeouts and certificates; an unchanged quota keeps its charges. The log level is applied
     /// separately: [`Log::set_level`](crate::telemetry::logging::Log::set_level).
     #[must_use = "someone has to say what needs a restart"]
-    pub fn reload(&self, settings: Settings, authentication: Authentication) -> Reloaded {
-        self.live.reload(settings, authentication)
+    pub fn reload(&self, settings: Settings, authentication: Authentication, tls: ListenerTls) -> Reloaded {
+        self.live.reload(settings, authentication, tls)
     }
 
     /// Counts settings that were read again and refused; nothing else changes.
@@ -301,7 +305,7 @@ async fn bind_all(settings: &Settings) -> Result<Sockets, StartError> {
     let public = bind("server.listen", settings.server.listen).await;
     let admin = bind("admin.listen", settings.admin.listen).await;
     let grpc = match &settings.grpc {
-        GrpcSettings { enabled: true, listen } => bind("grpc.listen", *listen).await.map(Some),
+        GrpcSettings { enabled: true, listen, .. } => bind("grpc.listen", *listen).await.map(Some),
         GrpcSettings { enabled: false, .. } => Ok(None),
     };
     match (public, admin, grpc) {

@@ -7,6 +7,7 @@ use jsonwebtoken::jwk::JwkSet;
 use super::{
     Caller, Clients, Scopes, TokenError, TokenIssuer,
     api_keys::{self, ApiKeys},
+    certificates::Certificates,
     clients::{self, Client},
     development,
     header::is_key_id,
@@ -15,7 +16,10 @@ use super::{
     verifier::{VerificationKey, Verifier},
     weak_secret,
 };
-use crate::config::{Algorithm, AuthSettings, SecretBytes, SettingsProblem};
+use crate::{
+    config::{Algorithm, AuthSettings, SecretBytes, SettingsProblem},
+    tls::ClientCertificate,
+};
 
 /// The one place that knows how callers authenticate: verification, issued tokens and clients.
 #[derive(Debug)]
@@ -28,6 +32,7 @@ pub struct Authentication {
     pub clients: Arc<Clients>,
     /// The public keys of the tokens that the gateway signs.
     published: JwkSet,
+    certificates: Certificates,
 }
 
 impl Authentication {
@@ -44,13 +49,15 @@ impl Authentication {
     ) -> Result<Self, Vec<SettingsProblem>> {
         let mut problems = Vec::new();
         let clients = read_clients(settings, for_development, &mut problems);
+        let certificates = Certificates::read(settings, &mut problems);
         let keys = read_keys(settings, for_development, &mut problems);
         let api_keys = ApiKeys::read(&settings.api_keys, &mut problems);
         if settings.issuer == api_keys::ISSUER {
             problems.push(SettingsProblem::at("auth.issuer", "is the name for API keys: choose another"));
         }
         let signing = signing_key(settings, &keys, &mut problems);
-        if settings.enabled && keys.is_empty() && api_keys.is_empty() && problems.is_empty() {
+        let has_others = !api_keys.is_empty() || !certificates.is_empty();
+        if settings.enabled && keys.is_empty() && !has_others && problems.is_empty() {
             let message = "no key is configured, so no token could be verified: set \
                            GATEWAY__AUTH__SIGNING_SECRET (openssl rand -hex 32) or auth.keys, or write a configuration \
                            with keys by `onnx-gateway init`, or, to try things out, start with `onnx-gateway serve \
@@ -82,7 +89,7 @@ impl Authentication {
             return Err(problems);
         }
         let verifier = settings.enabled.then_some(verifier);
-        Ok(Self { verifier, issuer, clients: Arc::new(Clients::new(clients)), published })
+        Ok(Self { verifier, issuer, clients: Arc::new(Clients::new(clients)), published, certificates })
     }
 
     /// Returns true if requests need a token. If not, every caller is [`Caller::anonymous`].
@@ -120,6 +127,13 @@ impl Authentication {
     #[must_use]
     pub fn known(&self, token: &str, now: SystemTime) -> Option<Arc<Caller>> {
         self.verifier.as_ref()?.known(token, now)
+    }
+
+    /// Returns the caller that the certificate of a connection identifies. `None` if it identifies none at this time, or
+    /// authentication is off.
+    #[must_use]
+    pub fn by_certificate(&self, certificate: &ClientCertificate, now: SystemTime) -> Option<Arc<Caller>> {
+        self.verifier.as_ref().and_then(|_| self.certificates.caller(certificate, now))
     }
 
     /// Removes tokens that have expired at this time.

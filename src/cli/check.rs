@@ -6,7 +6,11 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::{
-    Failure, examine::Examiner, load_settings::Attempt, output, verify, warnings::scopes_without_model,
+    Failure,
+    examine::Examiner,
+    load_settings::{Attempt, Prepared},
+    output, verify,
+    warnings::scopes_without_model,
 };
 use crate::{
     config::{Environment, Problems, Settings, SettingsProblem},
@@ -43,7 +47,7 @@ pub(super) fn check(files: &[PathBuf], arguments: &CheckArguments) -> Result<(),
     let as_json = arguments.json;
     let environment = Environment::of_process();
     let loaded = match Attempt::new(files, &environment).prepared {
-        Ok((loaded, _)) => loaded,
+        Ok(Prepared { loaded, .. }) => loaded,
         Err(Problems(problems)) => {
             if as_json {
                 let problems: Vec<Value> = problems.iter().map(document).collect();

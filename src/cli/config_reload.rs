@@ -14,13 +14,12 @@ use tokio::{
 };
 
 use super::{
-    load_settings::Attempt,
+    load_settings::{Attempt, Prepared},
     named_models::NamedModels,
     warnings::{warn_of_danger, warn_of_no_client},
 };
 use crate::{
-    auth::Authentication,
-    config::{Environment, Loaded, Problems, SettingsProblem, SourceFile, Watch},
+    config::{Environment, Problems, SettingsProblem, SourceFile, Watch},
     server::{Gateway, Reloaded},
     telemetry::logging::Log,
 };
@@ -82,7 +81,7 @@ impl Follower {
             attempt.prepared
         });
         match prepared {
-            Ok((loaded, authentication)) => self.apply(gateway, loaded, authentication),
+            Ok(prepared) => self.apply(gateway, prepared),
             Err(Problems(problems)) => {
                 gateway.count_refused_settings();
                 for problem in problems {
@@ -96,7 +95,8 @@ impl Follower {
         self.watch.files().iter().map(|file| file.path().to_path_buf()).collect()
     }
 
-    fn apply(&self, gateway: &Gateway, loaded: Loaded, authentication: Authentication) {
+    fn apply(&self, gateway: &Gateway, prepared: Prepared) {
+        let Prepared { loaded, authentication, tls } = prepared;
         // The level was checked with the rest, so this does not fail on bad settings.
         if let Err(problem) = self.log.set_level(&loaded.settings.log) {
             tracing::error!(%problem, "failed to change the log level");
@@ -107,7 +107,7 @@ impl Follower {
         warn_of_danger(&loaded);
         let signs = authentication.issuer.is_some() && !loaded.is_for_development("auth.signing_secret");
         warn_of_no_client(&loaded.settings.auth, signs);
-        let Reloaded { applied, needs_restart } = gateway.reload(loaded.settings, authentication);
+        let Reloaded { applied, needs_restart } = gateway.reload(loaded.settings, authentication, tls);
         for setting in needs_restart {
             tracing::warn!("{setting}");
         }

@@ -1,21 +1,24 @@
 //! `onnx-gateway health`
 
-use std::{path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use axum::http::StatusCode;
 use serde_json::json;
 
-use super::{Failure, client, load_settings, output};
-use crate::config::Environment;
+use super::{Failure, client, client::Target, load_settings, output};
+use crate::config::{ClientCertificates, Environment, Settings, TlsSettings};
 
 /// A gateway that takes longer is not healthy.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Requests `/health/ready` at `server.listen`.
+/// Requests `/health/ready` at `server.listen`. The request carries no secret, so a certificate is not verified: the
+/// gateway's own may be of any name, and be renewed at this moment.
 pub(super) fn health(files: &[PathBuf], as_json: bool) -> Result<(), Failure> {
     let loaded = load_settings::settings(files, &Environment::of_process())?;
-    let address = client::reachable(loaded.settings.server.listen);
-    let (status, _) = client::ask(&address.to_string(), "GET", "/health/ready", None, TIMEOUT)?;
+    let (listen, tls) = listener(&loaded.settings);
+    let address = client::reachable(listen);
+    let target = Target::unproven(listen, tls)?;
+    let (status, _) = client::ask(&target, "GET", "/health/ready", None, TIMEOUT)?;
     let is_ready = status == StatusCode::OK;
     if as_json {
         let document = json!({"ready": is_ready, "address": address, "status": status.as_u16()});
@@ -25,5 +28,15 @@ pub(super) fn health(files: &[PathBuf], as_json: bool) -> Result<(), Failure> {
         true if as_json => Ok(()),
         true => Ok(output::print("ready\n")?),
         false => Err(format!("{address} is not ready: it responded with {status}").into()),
+    }
+}
+
+/// Returns the listener to ask: that of the operators if the public one wants a certificate, which this command lacks.
+fn listener(settings: &Settings) -> (SocketAddr, &TlsSettings) {
+    let Settings { server, admin, .. } = settings;
+    if server.tls.client_certificates == ClientCertificates::Required {
+        (admin.listen, &admin.tls)
+    } else {
+        (server.listen, &server.tls)
     }
 }

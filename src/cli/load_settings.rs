@@ -1,20 +1,28 @@
 //! Preparation shared by several commands: settings, and the authentication built from them.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::SystemTime};
 
 use super::{Failure, named_models::NamedModels};
 use crate::{
     auth::Authentication,
     config::{Environment, Loaded, Problems, Reading, SettingsProblem, SourceFile, load, read},
     telemetry::logging,
+    tls::{ListenerTls, LoadedTls},
 };
 
 /// The outcome of reading the settings.
 pub(super) struct Attempt {
     /// Every file that was read or looked for.
     pub(super) files: Vec<SourceFile>,
-    /// The settings and their authentication, or every problem with either.
-    pub(super) prepared: Result<(Loaded, Authentication), Problems>,
+    /// Everything to serve with, or every problem with it.
+    pub(super) prepared: Result<Prepared, Problems>,
+}
+
+/// The settings, with what was built from them.
+pub(super) struct Prepared {
+    pub(super) loaded: Loaded,
+    pub(super) authentication: Authentication,
+    pub(super) tls: ListenerTls,
 }
 
 impl Attempt {
@@ -29,17 +37,41 @@ impl Attempt {
         environment: &Environment,
         named: Option<&NamedModels>,
     ) -> Self {
-        let Reading { loaded, problems, files: found } = read(files, environment);
-        let has_keys = loaded.as_ref().is_none_or(|loaded| loaded.settings.auth.has_keys());
-        let prepared = authenticated(loaded, problems, named).map_err(|Problems(mut problems)| {
-            let without_key = problems.iter_mut().filter(|problem| !has_keys && problem.key == KEY_SETTING);
-            if let Some(hint) = unread_file(files, environment) {
-                without_key.for_each(|problem| problem.message.push_str(&hint));
+        let Reading { loaded, mut problems, files: found } = read(files, environment);
+        let tls = loaded.as_ref().map(|loaded| {
+            LoadedTls::new(&loaded.settings, SystemTime::now()).map_err(|found| loaded.with_origins(found))
+        });
+        let tls = match tls.transpose() {
+            Ok(tls) => tls,
+            Err(Problems(found)) => {
+                problems.extend(found);
+                None
             }
-            Problems(problems)
+        };
+        let has_keys = loaded.as_ref().is_none_or(|loaded| loaded.settings.auth.has_keys());
+        let prepared = authenticated(loaded, problems, named);
+        let prepared = prepared.map_err(|problems| with_hint(problems, has_keys, files, environment));
+        let prepared = prepared.map(|(mut loaded, authentication)| {
+            let LoadedTls { listeners: tls, warnings } = tls.unwrap_or_default();
+            loaded.warnings.extend(warnings);
+            Prepared { loaded, authentication, tls }
         });
         Self { files: found, prepared }
     }
+}
+
+/// Adds to the problem of a missing key a settings file that may have one.
+fn with_hint(
+    Problems(mut problems): Problems,
+    has_keys: bool,
+    files: &[PathBuf],
+    environment: &Environment,
+) -> Problems {
+    let without_key = problems.iter_mut().filter(|problem| !has_keys && problem.key == KEY_SETTING);
+    if let Some(hint) = unread_file(files, environment) {
+        without_key.for_each(|problem| problem.message.push_str(&hint));
+    }
+    Problems(problems)
 }
 
 /// The setting that a problem names if there is no key.
@@ -80,12 +112,16 @@ fn authenticated(
     }
 }
 
-/// Returns the settings and their authentication, or every problem with either.
+/// Returns the settings and their authentication, or every problem with either. Certificates are not read: only a server
+/// has to be able to.
 pub(super) fn prepare(
     files: &[PathBuf],
     environment: &Environment,
 ) -> Result<(Loaded, Authentication), Failure> {
-    Ok(Attempt::new(files, environment).prepared?)
+    let Reading { loaded, problems, .. } = read(files, environment);
+    let has_keys = loaded.as_ref().is_none_or(|loaded| loaded.settings.auth.has_keys());
+    Ok(authenticated(loaded, problems, None)
+        .map_err(|problems| with_hint(problems, has_keys, files, environment))?)
 }
 
 /// Returns the settings, or every problem with them.

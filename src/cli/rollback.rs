@@ -7,10 +7,14 @@ use std::{
 
 use clap::Args;
 
-use super::{Failure, client, load_settings, output};
+use super::{
+    Failure,
+    client::{self, Target, TlsOptions},
+    load_settings, output,
+};
 use crate::{
     auth::{Authentication, Scopes},
-    config::{Environment, Loaded},
+    config::{ClientCertificates, Environment, Loaded},
     model::ModelName,
     scoring::Address,
 };
@@ -20,9 +24,11 @@ pub(super) struct RollbackArguments {
     /// The model to roll back to its previous deployment
     #[arg(value_name = "MODEL")]
     model: ModelName,
-    /// The gateway, http://HOST:PORT; the default is `server.listen` on this machine
+    /// The gateway, http://HOST:PORT or https://HOST:PORT; the default is `server.listen` on this machine
     #[arg(long, value_name = "URL", requires = "token")]
     url: Option<Address>,
+    #[command(flatten)]
+    tls: TlsOptions,
     /// A token with the scope `manage`; without one, the gateway's own key signs one
     #[arg(long)]
     token: Option<String>,
@@ -39,17 +45,17 @@ const TOKEN_LIFETIME: Duration = Duration::from_mins(1);
 
 /// Sends the rollback to the gateway at `--url`, or else at `server.listen`.
 pub(super) fn rollback(files: &[PathBuf], arguments: RollbackArguments) -> Result<(), Failure> {
-    let RollbackArguments { model, url, token, json: as_json } = arguments;
-    let (address, prefix, token) = if let Some(url) = url {
-        (url.authority().to_owned(), url.path().to_owned(), token)
+    let RollbackArguments { model, url, tls, token, json: as_json } = arguments;
+    let (target, prefix, token) = if let Some(url) = url {
+        (Target::at(&url, &tls)?, url.path().to_owned(), token)
     } else {
         // Keys are read only to sign: with a token, the gateway's own settings need not be here.
         let loaded = load_settings::settings(files, &Environment::of_process())?;
         let token = token.map_or_else(|| signed(&loaded, &model), |token| Ok(Some(token)))?;
-        (client::reachable(loaded.settings.server.listen).to_string(), String::new(), token)
+        (own(&loaded)?, String::new(), token)
     };
     let path = format!("{prefix}/models/{model}/rollback");
-    let (status, response) = client::ask(&address, "POST", &path, token.as_deref(), TIMEOUT)?;
+    let (status, response) = client::ask(&target, "POST", &path, token.as_deref(), TIMEOUT)?;
     let document: serde_json::Value = serde_json::from_str(&response).unwrap_or_default();
     if as_json {
         output::print(&format!("{document}\n"))?;
@@ -66,6 +72,17 @@ pub(super) fn rollback(files: &[PathBuf], arguments: RollbackArguments) -> Resul
     }
     let detail = document["detail"].as_str().map_or_else(|| status.to_string(), str::to_owned);
     Err(format!("{model} was not rolled back: {detail}").into())
+}
+
+/// Returns the gateway of the settings, which is on this machine.
+fn own(loaded: &Loaded) -> Result<Target, Failure> {
+    let server = &loaded.settings.server;
+    if server.tls.client_certificates == ClientCertificates::Required {
+        return Err("server.tls.client_certificates is required: name the gateway with --url, a token with --token, and a \
+                    certificate with --certificate-file and --private-key-file"
+            .into());
+    }
+    Target::own(server.listen, &server.tls)
 }
 
 /// Signs a token with the key of the settings. `None` if the gateway needs none.

@@ -23,7 +23,7 @@ use self::{
     bar::Bar,
     same_file::{Named, refuse_same},
 };
-use super::{Exit, Failure, REJECTED, examine::ModelToml, load_settings, output};
+use super::{Exit, Failure, REJECTED, client::TlsOptions, examine::ModelToml, load_settings, output};
 use crate::{
     config::Environment,
     model::{ModelName, VersionSelector},
@@ -85,9 +85,11 @@ pub(super) struct ScoreArguments {
     /// The runs at the same time, or the connections to a gateway
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: Option<u16>,
-    /// Score through a running gateway, which has a model of the name MODEL: http://HOST:PORT
+    /// Score through a running gateway, which has a model of the name MODEL: http://HOST:PORT or https://HOST:PORT
     #[arg(long, value_name = "URL")]
     url: Option<Address>,
+    #[command(flatten)]
+    tls: TlsOptions,
     /// A token with the scopes predict and read; without one, this machine's own gateway gets one of its own key
     #[arg(long, requires = "url", conflicts_with = "token_file")]
     token: Option<String>,
@@ -229,7 +231,9 @@ fn through_gateway(
         (None, None) => token::of_own_key(files, environment, address, &model),
     };
     let version = arguments.model_version.clone();
-    Ok(Target::Gateway(Gateway::connect(GatewayOptions { address: address.clone(), model, version, token })?))
+    let tls = arguments.tls.prepare(address)?;
+    let options = GatewayOptions { address: address.clone(), tls, model, version, token };
+    Ok(Target::Gateway(Gateway::connect(options)?))
 }
 
 /// Ends the scoring at SIGINT and SIGTERM, so that no temporary file stays. A second signal ends the process.

@@ -16,7 +16,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::{
     Failure,
     config_reload::Follower,
-    load_settings::Attempt,
+    load_settings::{Attempt, Prepared},
     named_models::NamedModels,
     warnings::{scopes_without_model, warn_of_danger, warn_of_no_client},
 };
@@ -68,7 +68,7 @@ pub(super) fn serve(files: &[PathBuf], arguments: &ServeArguments) -> Result<(),
     let named = Named::new(&arguments.models)?;
     let models = named.as_ref().map(|named| named.models.clone());
     let Attempt { files: read, prepared } = Attempt::of_named(files, &environment, models.as_ref());
-    let (loaded, authentication) = prepared?;
+    let Prepared { loaded, authentication, tls } = prepared?;
     let shows_token = models.as_ref().is_some_and(|models| models.is_for_development(&loaded));
     let announcement = named.as_ref().map(|Named { models, folder }| {
         let parts = (&loaded.settings, &authentication);
@@ -88,6 +88,7 @@ pub(super) fn serve(files: &[PathBuf], arguments: &ServeArguments) -> Result<(),
     let parts = Parts {
         settings: loaded.settings,
         authentication,
+        tls,
         runtime: onnx_runtime,
         program: environment::this_program(),
         clock: Clock::system(),

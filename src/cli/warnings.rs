@@ -1,7 +1,7 @@
 //! Warnings about settings that are allowed but may surprise.
 
 use crate::{
-    config::{AuthSettings, Loaded},
+    config::{AuthSettings, ClientCertificates, Loaded, Settings, TlsSettings},
     model::ModelName,
     system::sandbox,
 };
@@ -12,14 +12,19 @@ pub(super) fn scopes_without_model(
     is_known: impl Fn(&ModelName) -> bool,
 ) -> Vec<String> {
     let mut warnings = Vec::new();
-    for (id, client) in auth.clients.iter().filter(|_| auth.enabled) {
+    let clients = auth.clients.iter().map(|(id, client)| (format!("auth.clients.{id}"), &client.scopes));
+    let certificates = auth.certificates.iter();
+    let certificates = certificates.map(|(name, entry)| (format!("auth.certificates.{name}"), &entry.scopes));
+    for (key, scopes) in clients.chain(certificates).filter(|_| auth.enabled) {
         let unknown = |scope: &&String| {
             let model = scope.split_once(':').and_then(|(_, model)| model.parse().ok());
             model.is_some_and(|model| !is_known(&model))
         };
-        warnings.extend(client.scopes.iter().filter(unknown).map(|scope| {
-            format!("auth.clients.{id}.scopes: `{scope}` names a model that is not in models.repository")
-        }));
+        warnings.extend(
+            scopes.iter().filter(unknown).map(|scope| {
+                format!("{key}.scopes: `{scope}` names a model that is not in models.repository")
+            }),
+        );
     }
     warnings
 }
@@ -30,6 +35,35 @@ pub(super) fn warn_of_no_client(auth: &AuthSettings, signs: bool) {
         tracing::warn!(
             "there is no client, so POST /token issues no token: set auth.clients.ID.secret_hash, by `onnx-gateway \
              hash-secret`, and auth.clients.ID.scopes, or sign tokens by `onnx-gateway token`"
+        );
+    }
+}
+
+/// Warns of listeners for clients that are reachable from outside without TLS, in one line.
+fn warn_of_plain_text(settings: &Settings) {
+    let Settings { server, grpc, .. } = settings;
+    let rest = (!server.tls.is_on()).then_some(server.listen);
+    let is_grpc_plain = grpc.enabled && !server.tls.is_on() && !grpc.tls.is_on();
+    let plain = rest.into_iter().chain(is_grpc_plain.then_some(grpc.listen));
+    let outside: Vec<String> =
+        plain.filter(|listen| !listen.ip().is_loopback()).map(|listen| listen.to_string()).collect();
+    if !outside.is_empty() {
+        tracing::warn!(
+            addresses = outside.join(", "),
+            "connections from outside are not encrypted: set server.tls.certificate_file and private_key_file, or let \
+             only a proxy that terminates TLS reach these addresses"
+        );
+    }
+}
+
+/// Warns of callers that no connection can identify.
+fn warn_of_unasked_certificates(settings: &Settings) {
+    let asks = |tls: &TlsSettings| tls.client_certificates != ClientCertificates::None;
+    let is_asked = asks(&settings.server.tls) || asks(&settings.grpc.tls);
+    if !settings.auth.certificates.is_empty() && !is_asked {
+        tracing::warn!(
+            "auth.certificates has no effect: no listener asks for certificates; set server.tls.client_certificates to \
+             optional or required"
         );
     }
 }
@@ -59,6 +93,8 @@ pub(super) fn warn_of_danger(loaded: &Loaded) {
         let address = settings.server.listen;
         tracing::warn!(%address, "the development settings, whose secrets are public, are reachable from outside");
     }
+    warn_of_plain_text(settings);
+    warn_of_unasked_certificates(settings);
     if !sandbox::IS_SUPPORTED && !settings.admission.require_sandbox {
         tracing::warn!(
             "admission.require_sandbox is false: this system has no sandbox, so a malicious model file can do whatever \

@@ -4,7 +4,7 @@
 
 use serde_json::Value;
 
-use super::{ApiKeySettings, ClientSettings, KeySettings, Settings};
+use super::{ApiKeySettings, CertificateSettings, ClientSettings, KeySettings, Settings};
 
 /// Placeholder for a name that the user chooses.
 const ANY: &str = "*";
@@ -50,6 +50,7 @@ impl KnownKeys {
         keys.add("auth.keys.*", &to_value(&KeySettings::default()));
         keys.add("auth.clients.*", &to_value(&ClientSettings::default()));
         keys.add("auth.api_keys.*", &to_value(&ApiKeySettings::default()));
+        keys.add("auth.certificates.*", &to_value(&CertificateSettings::default()));
         keys
     }
 

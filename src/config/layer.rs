@@ -13,6 +13,7 @@ use super::{
     excerpt::{self, Excerpts},
     known_keys::{Kind, KnownKeys},
     problem::SettingsProblem,
+    sections::TLS_FILES,
     vertex::{self, VertexSetting},
     watch::SourceFile,
 };
@@ -69,7 +70,7 @@ pub(super) fn from_file(path: &Path, keys: &KnownKeys, findings: &mut Findings) 
             findings.problems.push(SettingsProblem::in_origin(
                 &origin,
                 "",
-                format!("cannot be read: {}", described(&error)),
+                format!("cannot be read: {}", describe_read_error(&error)),
             ));
             return None;
         }
@@ -202,7 +203,7 @@ fn from_table(table: toml::Table, reader: &mut Reader<'_>, section: &[&str]) -> 
             }
             (Kind::Table, _) => reader.problem(&key, "is a section, not a setting".to_owned()),
             (Kind::Setting, value) => {
-                if let Some(kind) = plain(value, reader.origin) {
+                if let Some(kind) = plain(within_folder(value, &path, &reader.base), reader.origin) {
                     values.insert(name.clone(), Value::new(Some(&reader.origin.to_owned()), kind));
                 } else {
                     reader.problem(&key, "is a setting, not a section".to_owned());
@@ -235,6 +236,16 @@ fn from_table(table: toml::Table, reader: &mut Reader<'_>, section: &[&str]) -> 
     values
 }
 
+/// Returns the path of a certificate or its key from the folder of the settings file; other values are unchanged.
+fn within_folder(value: toml::Value, path: &[&str], base: &Path) -> toml::Value {
+    match (path, value) {
+        ([_, "tls", name], toml::Value::String(file)) if TLS_FILES.contains(name) => {
+            toml::Value::String(base.join(file).display().to_string())
+        }
+        (_, value) => value,
+    }
+}
+
 /// Returns a value that is not a table; `None` if it is one.
 fn plain(value: toml::Value, origin: &str) -> Option<ValueKind> {
     Some(match value {
@@ -260,7 +271,7 @@ enum Content {
 }
 
 /// Describes an error of reading a file, with the user who may not read it.
-fn described(error: &io::Error) -> String {
+pub(crate) fn describe_read_error(error: &io::Error) -> String {
     if error.kind() != io::ErrorKind::PermissionDenied {
         return error.to_string();
     }
@@ -282,7 +293,7 @@ fn read_secret(path: &Path, key: &str, reader: &mut Reader<'_>) -> Option<Conten
     let bytes = match fs::read(path) {
         Ok(bytes) => bytes,
         Err(error) => {
-            reader.problem(key, format!("{shown} cannot be read: {}", described(&error)));
+            reader.problem(key, format!("{shown} cannot be read: {}", describe_read_error(&error)));
             return None;
         }
     };
@@ -316,9 +327,9 @@ mod tests {
     #[test]
     fn a_file_of_another_user_is_told_of_with_this_user() {
         let user = rustix::process::geteuid().as_raw();
-        let said = described(&io::Error::from(io::ErrorKind::PermissionDenied));
+        let said = describe_read_error(&io::Error::from(io::ErrorKind::PermissionDenied));
         assert!(said.contains(&format!("runs as user id {user}; let that user own the file")), "{said}");
         let other = io::Error::from(io::ErrorKind::NotFound);
-        assert_eq!(described(&other), other.to_string());
+        assert_eq!(describe_read_error(&other), other.to_string());
     }
 }

@@ -6,6 +6,7 @@ mod dialects;
 mod mcp;
 mod models;
 mod server;
+mod tls;
 
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -13,12 +14,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use validator::Validate;
 
-pub use auth::{Algorithm, ApiKeySettings, AuthSettings, ClientSettings, KeySettings};
+pub use auth::{Algorithm, ApiKeySettings, AuthSettings, CertificateSettings, ClientSettings, KeySettings};
 pub use cors::CorsSettings;
 pub use dialects::{DialectName, DialectSettings};
 pub use mcp::McpSettings;
 pub use models::{AdmissionSettings, ModelsSettings, Preserve, RollbackSettings, WhenRemoved};
 pub use server::ServerSettings;
+pub(super) use tls::TLS_FILES;
+pub use tls::{ClientCertificates, TlsSettings};
 
 use crate::model::WantedMode;
 
@@ -72,6 +75,13 @@ pub struct Settings {
     pub log: LogSettings,
 }
 
+impl Settings {
+    /// Returns the sections of TLS with their names.
+    pub(crate) fn tls_sections(&self) -> [(&'static str, &TlsSettings); 3] {
+        [("server.tls", &self.server.tls), ("grpc.tls", &self.grpc.tls), ("admin.tls", &self.admin.tls)]
+    }
+}
+
 /// The gRPC listener. Section `server` holds the limits of both listeners.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema, Validate)]
 pub struct GrpcSettings {
@@ -79,11 +89,15 @@ pub struct GrpcSettings {
     pub enabled: bool,
     /// Address and port.
     pub listen: SocketAddr,
+    /// TLS; without a certificate of its own, the listener has that of `server.tls`.
+    #[validate(nested)]
+    pub tls: TlsSettings,
 }
 
 impl Default for GrpcSettings {
     fn default() -> Self {
-        Self { enabled: true, listen: SocketAddr::from(([127, 0, 0, 1], 8001)) }
+        let listen = SocketAddr::from(([127, 0, 0, 1], 8001));
+        Self { enabled: true, listen, tls: TlsSettings::default() }
     }
 }
 
@@ -92,11 +106,14 @@ impl Default for GrpcSettings {
 pub struct AdminSettings {
     /// Address and port.
     pub listen: SocketAddr,
+    /// TLS.
+    #[validate(nested)]
+    pub tls: TlsSettings,
 }
 
 impl Default for AdminSettings {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8002)) }
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8002)), tls: TlsSettings::default() }
     }
 }
 

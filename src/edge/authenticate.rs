@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use axum::{
     extract::{FromRequestParts, Request, State},
-    http::{Extensions, HeaderMap, request::Parts},
+    http::{Extensions, HeaderMap, header, request::Parts},
     middleware::Next,
     response::Response,
 };
@@ -18,7 +18,10 @@ use super::{
     pipeline::charge_caller,
     state::EdgeState,
 };
-use crate::auth::{Caller, TokenError};
+use crate::{
+    auth::{Caller, TokenError},
+    tls::Encrypted,
+};
 
 /// Authenticates the caller and charges the quota of the caller, as middleware.
 pub(super) async fn authenticate(
@@ -29,7 +32,7 @@ pub(super) async fn authenticate(
     if state.open_paths.contain(request.uri().path()) {
         return Ok(next.run(request).await);
     }
-    let caller = caller(&state, request.headers(), request.uri().query())
+    let caller = caller(&state, request.headers(), request.uri().query(), request.extensions())
         .map_err(|error| counted(error, &state, request.extensions(), request.headers()))?;
     tracing::Span::current().record("caller.subject", caller.subject.as_str());
     request.extensions_mut().insert(Arc::clone(&caller));
@@ -48,20 +51,30 @@ impl FromRequestParts<EdgeState> for MaybeCaller {
 
     async fn from_request_parts(parts: &mut Parts, state: &EdgeState) -> Result<Self, ApiError> {
         let Parts { headers, uri, extensions, .. } = parts;
-        if state.authentication.is_on() && !has_credentials(headers) {
+        let is_unknown = || certified(state, headers, extensions).is_none();
+        if state.authentication.is_on() && !has_credentials(headers) && is_unknown() {
             return Ok(Self(None));
         }
-        let caller = caller(state, headers, uri.query());
+        let caller = caller(state, headers, uri.query(), extensions);
         let caller = caller.map_err(|error| counted(error, state, extensions, headers))?;
         tracing::Span::current().record("caller.subject", caller.subject.as_str());
         Ok(Self(Some(caller)))
     }
 }
 
-fn caller(state: &EdgeState, headers: &HeaderMap, query: Option<&str>) -> Result<Arc<Caller>, ApiError> {
+fn caller(
+    state: &EdgeState,
+    headers: &HeaderMap,
+    query: Option<&str>,
+    extensions: &Extensions,
+) -> Result<Arc<Caller>, ApiError> {
     let authentication = &state.authentication;
     if !authentication.is_on() {
         return Ok(Arc::clone(&state.anonymous));
+    }
+    if let Some(caller) = certified(state, headers, extensions) {
+        charge_caller(state, &caller)?;
+        return Ok(caller);
     }
     let token = bearer(headers, query).map_err(|error| match error {
         ApiError::NoToken if !authentication.gives_tokens() => ApiError::NoTokenIssuer,
@@ -70,6 +83,22 @@ fn caller(state: &EdgeState, headers: &HeaderMap, query: Option<&str>) -> Result
     let caller = authentication.verify(token, state.clock.now())?;
     charge_caller(state, &caller)?;
     Ok(caller)
+}
+
+/// Returns the caller that the connection's certificate identifies; `None` if there is none, or the request has a token.
+///
+/// Requests of web pages need a token: a browser adds its certificate to the requests of any page, wanted or not.
+fn certified(state: &EdgeState, headers: &HeaderMap, extensions: &Extensions) -> Option<Arc<Caller>> {
+    let certificate = extensions.get::<Encrypted>()?.certificate.as_ref()?;
+    if has_credentials(headers) || headers.contains_key(header::ORIGIN) {
+        return None;
+    }
+    let caller = state.authentication.by_certificate(certificate, state.clock.now());
+    if caller.is_none() {
+        let (subject, names) = (&certificate.subject, certificate.names.join(", "));
+        tracing::debug!(subject, names, "a client certificate is of no caller in auth.certificates");
+    }
+    caller
 }
 
 /// Charges the error of an unauthenticated request to its address. An address with too many of them gets 429 instead.

@@ -46,6 +46,7 @@ pub const PROBLEM_CODES: &[&str] = &[
     "starting",
     "stopping",
     "timeout",
+    "tls_required",
     "token_disabled",
     "too_many_streams",
     "unimplemented",

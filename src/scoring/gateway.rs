@@ -23,7 +23,10 @@ use super::{
     outputs::OutputPath,
     row_error::RowError,
 };
-use crate::model::{ElementType, ModelName, VersionSelector};
+use crate::{
+    model::{ElementType, ModelName, VersionSelector},
+    tls::ClientTls,
+};
 
 /// The longest time for which one request is sent again.
 const PATIENCE: Duration = Duration::from_mins(5);
@@ -36,6 +39,8 @@ const MAX_WAIT: Duration = Duration::from_secs(30);
 pub struct GatewayOptions {
     /// The gateway.
     pub address: Address,
+    /// TLS of the connections; `None` without.
+    pub tls: Option<ClientTls>,
     /// The model.
     pub model: ModelName,
     /// The version; `None` for the one that requests without a version get.
@@ -227,7 +232,7 @@ struct Fault {
 
 impl GatewayScorer {
     fn open(options: &Arc<GatewayOptions>, plan: &Arc<OnceLock<AnswerPlan>>) -> Result<Self, ScoringError> {
-        let connection = Connection::new(options.address.clone());
+        let connection = Connection::new(options.address.clone(), options.tls.clone());
         let connection = connection.map_err(|error| ScoringError::Gateway(error.to_string()))?;
         let version =
             options.version.as_ref().map(|version| format!("/versions/{version}")).unwrap_or_default();

@@ -10,7 +10,9 @@ use hyper::{
     header,
 };
 use hyper_util::rt::TokioIo;
-use tokio::{net::TcpStream, runtime::Runtime, time};
+use tokio::{runtime::Runtime, time};
+
+use crate::tls::{self, ClientTls};
 
 /// Time limit of one request, with its connection.
 const TIMEOUT: Duration = Duration::from_mins(5);
@@ -22,36 +24,33 @@ pub struct Address {
     authority: String,
     /// The path before those of the gateway, without a slash at its end.
     path: String,
+    is_encrypted: bool,
 }
 
 /// A URL that names no gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum AddressError {
-    /// The scheme is `https`.
-    #[error("https is not supported: use the gateway's address without TLS, or a local proxy that adds TLS")]
-    Encrypted,
-    /// The text is not a URL of the form that is supported.
-    #[error("expected http://HOST:PORT")]
-    Malformed,
-}
+#[error("expected http://HOST:PORT or https://HOST:PORT")]
+pub struct AddressError;
 
 impl FromStr for Address {
     type Err = AddressError;
 
     fn from_str(url: &str) -> Result<Self, AddressError> {
-        if url.starts_with("https://") {
-            return Err(AddressError::Encrypted);
-        }
-        let rest = url.strip_prefix("http://").ok_or(AddressError::Malformed)?;
+        let (scheme, rest) = url.split_once("://").ok_or(AddressError)?;
+        let (is_encrypted, port) = match scheme {
+            "http" => (false, 80),
+            "https" => (true, 443),
+            _ => return Err(AddressError),
+        };
         let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
         let has_port = host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
         let is_plain =
             |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic() && !b"?#@".contains(&byte));
         if host.is_empty() || !is_plain(rest) {
-            return Err(AddressError::Malformed);
+            return Err(AddressError);
         }
-        let authority = if has_port { host.to_owned() } else { format!("{host}:80") };
-        Ok(Self { authority, path: path.trim_end_matches('/').to_owned() })
+        let authority = if has_port { host.to_owned() } else { format!("{host}:{port}") };
+        Ok(Self { authority, path: path.trim_end_matches('/').to_owned(), is_encrypted })
     }
 }
 
@@ -66,6 +65,12 @@ impl Address {
     #[must_use]
     pub fn path(&self) -> &str {
         &self.path
+    }
+
+    /// Returns true if the gateway is reached with TLS.
+    #[must_use]
+    pub fn is_encrypted(&self) -> bool {
+        self.is_encrypted
     }
 
     /// Returns true if the host is this machine by its name or address.
@@ -90,13 +95,14 @@ pub(super) struct Response {
 pub(super) struct Connection {
     runtime: Runtime,
     address: Address,
+    tls: Option<ClientTls>,
     sender: Option<SendRequest<Full<Bytes>>>,
 }
 
 impl Connection {
-    pub(super) fn new(address: Address) -> std::io::Result<Self> {
+    pub(super) fn new(address: Address, tls: Option<ClientTls>) -> std::io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        Ok(Self { runtime, address, sender: None })
+        Ok(Self { runtime, address, tls, sender: None })
     }
 
     /// Waits before the next request.
@@ -111,8 +117,8 @@ impl Connection {
         token: Option<&str>,
         body: Option<Bytes>,
     ) -> Result<Response, String> {
-        let Self { runtime, address, sender } = self;
-        let exchange = exchange(address, sender, path, token, body);
+        let Self { runtime, address, tls, sender } = self;
+        let exchange = exchange((address, tls.as_ref()), sender, path, token, body);
         let sent = runtime.block_on(async { time::timeout(TIMEOUT, exchange).await });
         let sent = sent.unwrap_or_else(|_| Err(format!("no response within {} s", TIMEOUT.as_secs())));
         if sent.is_err() {
@@ -123,14 +129,14 @@ impl Connection {
 }
 
 async fn exchange(
-    address: &Address,
+    (address, tls): (&Address, Option<&ClientTls>),
     sender: &mut Option<SendRequest<Full<Bytes>>>,
     path: &str,
     token: Option<&str>,
     body: Option<Bytes>,
 ) -> Result<Response, String> {
     if sender.as_ref().is_none_or(SendRequest::is_closed) {
-        *sender = Some(connect(address).await?);
+        *sender = Some(connect(address, tls).await?);
     }
     let open = sender.as_mut().ok_or("there is no connection")?;
     open.ready().await.map_err(|error| error.to_string())?;
@@ -153,10 +159,8 @@ async fn exchange(
     Ok(Response { status, retry_after, body })
 }
 
-async fn connect(address: &Address) -> Result<SendRequest<Full<Bytes>>, String> {
-    let stream = TcpStream::connect(&address.authority).await.map_err(|error| error.to_string())?;
-    // A request is one write, which should not wait for the next.
-    stream.set_nodelay(true).map_err(|error| error.to_string())?;
+async fn connect(address: &Address, tls: Option<&ClientTls>) -> Result<SendRequest<Full<Bytes>>, String> {
+    let stream = tls::connect(tls, &address.authority).await.map_err(|error| error.to_string())?;
     let (sender, connection) =
         http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
     // It ends with the sender; its errors are those of the requests.
@@ -169,18 +173,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_gateway_is_named_by_a_url_without_tls() {
-        let of = |authority: &str, path: &str| {
-            Ok(Address { authority: authority.to_owned(), path: path.to_owned() })
+    fn a_gateway_is_named_by_a_url() {
+        let of = |authority: &str, path: &str, is_encrypted| {
+            Ok(Address { authority: authority.to_owned(), path: path.to_owned(), is_encrypted })
         };
         for (url, expected) in [
-            ("http://127.0.0.1:8000", of("127.0.0.1:8000", "")),
-            ("http://gateway/", of("gateway:80", "")),
-            ("http://[::1]:8000/models/", of("[::1]:8000", "/models")),
-            ("https://gateway", Err(AddressError::Encrypted)),
-            ("gateway:8000", Err(AddressError::Malformed)),
-            ("http://", Err(AddressError::Malformed)),
-            ("http://a b", Err(AddressError::Malformed)),
+            ("http://127.0.0.1:8000", of("127.0.0.1:8000", "", false)),
+            ("http://gateway/", of("gateway:80", "", false)),
+            ("http://[::1]:8000/models/", of("[::1]:8000", "/models", false)),
+            ("https://gateway/ml", of("gateway:443", "/ml", true)),
+            ("https://gateway:8443", of("gateway:8443", "", true)),
+            ("ftp://gateway", Err(AddressError)),
+            ("gateway:8000", Err(AddressError)),
+            ("http://", Err(AddressError)),
+            ("http://a b", Err(AddressError)),
         ] {
             assert_eq!(url.parse::<Address>(), expected, "{url}");
         }

@@ -3,10 +3,12 @@
 mod coalescing_stream;
 mod delegate;
 mod flood_guard;
+mod handshake;
 mod head_recorder;
 mod http1;
 mod http2;
 mod paced_stream;
+mod prefixed_stream;
 mod unset_clock;
 
 use std::{error::Error, io, sync::Arc, time::Duration};
@@ -17,11 +19,13 @@ use tokio::{
     time,
 };
 
-use super::{connection_slot::ConnectionSlot, shutdown::Shutdown};
+use self::{coalescing_stream::CoalescingStream, paced_stream::PacedStream};
+use super::{connection_slot::ConnectionSlot, shutdown::Shutdown, stall_limit::StallLimit};
 use crate::{
     edge::Peer,
     protocols::SharedService,
     telemetry::{ConnectionEnd, Metrics},
+    tls::{Accepted, Encrypted, ServerTls},
 };
 
 /// At shutdown, time that a newly opened connection has for its first request.
@@ -34,22 +38,26 @@ const LEAVING_GRACE: Duration = Duration::from_millis(250);
 const LINGER_TIME: Duration = Duration::from_secs(2);
 const LINGER_BYTES: u64 = 64 * 1024 * 1024;
 
-/// The protocol of a connection.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Protocol {
-    /// HTTP/1.1.
-    Http1,
-    /// HTTP/2 without TLS and with prior knowledge, as gRPC uses it.
-    Http2,
+/// The application behind a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Application {
+    /// REST: HTTP/1.1, or with TLS HTTP/2 if the client chooses it.
+    Rest,
+    /// gRPC: HTTP/2, without TLS with prior knowledge.
+    Grpc,
 }
 
 /// A connection and the service behind it.
 pub(super) struct Connection {
-    pub(super) protocol: Protocol,
+    pub(super) application: Application,
     pub(super) front: SharedService,
     pub(super) peer: Peer,
     /// True if the peer is a trusted proxy, which stands for many clients.
     pub(super) is_proxy: bool,
+    /// TLS of the listener when the connection was accepted; `None` without TLS.
+    pub(super) tls: Option<Arc<ServerTls>>,
+    /// The mark of requests over TLS; `None` before the handshake, and without TLS.
+    pub(super) encrypted: Option<Encrypted>,
     pub(super) slot: Arc<ConnectionSlot>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) header_timeout: Duration,
@@ -61,14 +69,46 @@ pub(super) struct Connection {
 
 impl Connection {
     /// Serves requests until the client leaves, is too slow, or the gateway stops.
-    pub(super) async fn run(self, stream: TcpStream) {
+    pub(super) async fn run(mut self, stream: TcpStream) {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "failed to set TCP_NODELAY");
         }
-        match self.protocol {
-            Protocol::Http1 => http1::run(self, stream).await,
-            Protocol::Http2 => http2::run(self, stream).await,
+        match self.tls.take() {
+            None => self.run_plain(stream).await,
+            // Boxed, so that connections without TLS do not take the memory of those with it.
+            Some(tls) => Box::pin(self.run_encrypted(stream, &tls)).await,
         }
+    }
+
+    async fn run_plain(self, stream: TcpStream) {
+        match self.application {
+            Application::Rest => {
+                let stream = self.paced(CoalescingStream::new(stream));
+                http1::run(self, stream).await;
+            }
+            Application::Grpc => {
+                let stream = self.paced(stream);
+                http2::run(self, stream).await;
+            }
+        }
+    }
+
+    /// Serves requests after a TLS handshake. TLS joins small pieces itself, as it makes one record of them.
+    async fn run_encrypted(mut self, stream: TcpStream, tls: &ServerTls) {
+        let Some(accepted) = handshake::accept(&self, stream, tls).await else { return };
+        let Accepted { stream, is_http2, encrypted } = accepted;
+        self.encrypted = Some(encrypted);
+        match self.application {
+            Application::Rest if !is_http2 => http1::run(self, stream).await,
+            Application::Rest | Application::Grpc => http2::run(self, stream).await,
+        }
+    }
+
+    /// Returns the stream with the time limits for what its client does not read. With TLS it is below it: what TLS has
+    /// taken is not sent yet.
+    fn paced<S>(&self, stream: S) -> PacedStream<S> {
+        let stall = StallLimit::new(self.write_timeout, self.least_rate);
+        PacedStream::new(stream, stall, Arc::clone(&self.slot))
     }
 }
 

@@ -9,7 +9,7 @@ use tokio::{
 };
 
 use super::{
-    connection::{Connection, Protocol},
+    connection::{Application, Connection},
     connection_table::{ConnectionTable, NewConnection, Refusal, Room},
     descriptors::{ADMIN_CONNECTIONS, MAX_WAITING},
     limits::ListenerLimits,
@@ -20,6 +20,7 @@ use crate::{
     edge::Peer,
     protocols::SharedService,
     telemetry::{ConnectionEnd, Metrics},
+    tls::{ListenerTls, ServerTls},
 };
 
 /// Time that handshakes in progress have before the socket is closed.
@@ -51,10 +52,11 @@ pub(super) enum Audience {
 /// A bound listener and the service behind it.
 pub(super) struct Listener {
     pub(super) socket: TcpListener,
-    pub(super) protocol: Protocol,
+    pub(super) application: Application,
     pub(super) audience: Audience,
     pub(super) front: SharedService,
     pub(super) limits: watch::Receiver<ListenerLimits>,
+    pub(super) tls: watch::Receiver<ListenerTls>,
     pub(super) workers: Arc<Workers>,
     /// Shared by the listeners whose connections are counted together.
     pub(super) table: ConnectionTable,
@@ -180,10 +182,12 @@ impl Listener {
             Err(refusal) => return Err(((stream, peer), refusal)),
         };
         let connection = Connection {
-            protocol: self.protocol,
+            application: self.application,
             front: Arc::clone(&self.front),
             peer: Peer(address),
             is_proxy: newcomer.is_proxy,
+            tls: self.tls(),
+            encrypted: None,
             slot: Arc::clone(&admitted.slot),
             metrics: Arc::clone(&self.metrics),
             header_timeout: limits.header_timeout,
@@ -194,6 +198,17 @@ impl Listener {
         let open = self.metrics.connection_opened();
         self.workers.give(stream, connection, (admitted, open));
         Ok(())
+    }
+
+    /// Returns the current TLS of this listener; `None` without TLS.
+    fn tls(&self) -> Option<Arc<ServerTls>> {
+        let tls = self.tls.borrow();
+        let of_listener = match (self.application, self.audience) {
+            (Application::Grpc, _) => &tls.grpc,
+            (Application::Rest, Audience::Clients) => &tls.rest,
+            (Application::Rest, Audience::Operators) => &tls.admin,
+        };
+        of_listener.clone()
     }
 }
 

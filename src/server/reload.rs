@@ -67,6 +67,10 @@ const CLASSES: &[(&str, Class)] = &[
     ("server.max_tensor_body_bytes", Applied),
     ("server.shutdown_delay_ms", Applied),
     ("server.drain_timeout_ms", Applied),
+    // New handshakes use the new certificates.
+    ("server.tls", Applied),
+    ("grpc.tls", Applied),
+    ("admin.tls", Applied),
     (
         "grpc.enabled",
         Fixed { reason: "the socket is bound once", keep: |old, new| new.grpc.enabled = old.grpc.enabled },
@@ -161,6 +165,17 @@ pub(super) fn without_fixed(mut wanted: Settings, old: &Settings) -> Settings {
 }
 
 impl Reloaded {
+    /// Adds sections whose files have changed, unless one of their settings is listed already.
+    pub(super) fn with_sections(mut self, sections: &[&str]) -> Self {
+        for section in sections {
+            let is_listed = self.applied.iter().any(|key| key.starts_with(section));
+            if !is_listed {
+                self.applied.push((*section).to_owned());
+            }
+        }
+        self
+    }
+
     /// Classifies these changes.
     pub(super) fn of(changes: Vec<Change>) -> Self {
         let mut reloaded = Self::default();

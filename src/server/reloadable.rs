@@ -24,6 +24,7 @@ use crate::{
     serving::Serving,
     system::{byte_budget::ByteBudget, memory},
     telemetry::Metrics,
+    tls::{ListenerTls, ServerTls},
 };
 
 /// Memory for requests if the system does not report how much is available.
@@ -45,6 +46,7 @@ pub(super) struct ReloadableState {
     pub(super) grpc: SharedService,
     pub(super) admin: SharedService,
     pub(super) limits: watch::Sender<ListenerLimits>,
+    pub(super) tls: watch::Sender<ListenerTls>,
     serving: Arc<Serving>,
     byte_budget: Arc<ByteBudget>,
     metrics: Arc<Metrics>,
@@ -114,6 +116,7 @@ impl ReloadableState {
     pub(super) fn new(
         settings: Settings,
         authentication: Authentication,
+        tls: ListenerTls,
         serving: Arc<Serving>,
         metrics: Arc<Metrics>,
         clock: Clock,
@@ -139,6 +142,7 @@ impl ReloadableState {
             grpc,
             admin,
             limits,
+            tls: watch::Sender::new(tls),
             serving,
             byte_budget,
             metrics,
@@ -148,11 +152,17 @@ impl ReloadableState {
         };
         live.fit_byte_budget();
         live.store_fronts(&live.lock());
+        live.show_certificates();
         live
     }
 
     /// Applies changed settings, except those that need a restart.
-    pub(super) fn reload(&self, wanted: Settings, authentication: Authentication) -> Reloaded {
+    pub(super) fn reload(
+        &self,
+        wanted: Settings,
+        authentication: Authentication,
+        mut tls: ListenerTls,
+    ) -> Reloaded {
         let mut in_effect = self.lock();
         let changes = changes(&in_effect.settings, &wanted);
         let settings = reload::without_fixed(wanted, &in_effect.settings);
@@ -163,6 +173,9 @@ impl ReloadableState {
         self.quotas.store(Arc::new(quotas));
         self.serving.apply_settings(&settings);
         self.limits.send_replace(ListenerLimits::of(&settings.server, self.descriptors));
+        let sections = tls.keep_unchanged(&self.tls.borrow());
+        self.tls.send_replace(tls);
+        self.show_certificates();
         if in_effect.settings.runtime.memory_limit_bytes != settings.runtime.memory_limit_bytes {
             self.byte_budget.forget_usual();
             self.fit_byte_budget_to(&settings);
@@ -173,7 +186,14 @@ impl ReloadableState {
             self.activity.end_streams();
         }
         self.metrics.settings_applied();
-        Reloaded::of(changes)
+        Reloaded::of(changes).with_sections(&sections)
+    }
+
+    /// Shows in the metrics until when the certificates are valid.
+    fn show_certificates(&self) {
+        for (listener, tls) in self.tls.borrow().by_name() {
+            self.metrics.set_certificate_end(listener, tls.map(ServerTls::not_after_seconds));
+        }
     }
 
     /// Ends the streams of events, which do not end by themselves.

@@ -12,7 +12,8 @@ use std::{
 };
 
 use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
     core::{Collector, Metric},
     proto,
 };
@@ -45,6 +46,8 @@ pub struct Metrics {
     in_flight: IntGauge,
     connections: IntGauge,
     connections_closed: IntCounterVec,
+    handshake_failures: IntCounterVec,
+    certificate_ends: IntGaugeVec,
     inference_seconds: HistogramVec,
     swaps: IntCounterVec,
     refusals: IntCounterVec,
@@ -125,6 +128,14 @@ impl Metrics {
         for outcome in [APPLIED, REFUSED] {
             settings_reloads.with_label_values(&[outcome]).reset();
         }
+        let certificate_ends = IntGaugeVec::new(
+            Opts::new(
+                "gateway_tls_certificate_end_seconds",
+                "End of the certificate's validity, in seconds since 1970, by listener.",
+            ),
+            &["listener"],
+        )?;
+        registry.register(Box::new(certificate_ends.clone()))?;
         let memory_refusals = IntCounter::new(
             "gateway_requests_over_memory_total",
             "Requests refused because the memory for requests in flight was used up.",
@@ -163,6 +174,12 @@ impl Metrics {
                 "Connections that the gateway closed to protect others, by reason.",
                 &["reason"],
             )?,
+            handshake_failures: counter(
+                "gateway_tls_handshake_failures_total",
+                "TLS handshakes that failed, by reason.",
+                &["reason"],
+            )?,
+            certificate_ends,
             inference_seconds: histogram(
                 "gateway_inference_duration_seconds",
                 "Time of a run in ONNX Runtime, without queueing.",
@@ -228,6 +245,23 @@ impl Metrics {
     /// Counts a connection that the gateway closed.
     pub fn connection_closed(&self, reason: ConnectionEnd) {
         self.connections_closed.with_label_values(&[reason.label()]).inc();
+    }
+
+    /// Counts a TLS handshake that failed.
+    pub fn handshake_failed(&self, reason: &str) {
+        self.handshake_failures.with_label_values(&[reason]).inc();
+    }
+
+    /// Sets the end of a listener's certificate, in seconds since 1970; `None` removes the series.
+    pub fn set_certificate_end(&self, listener: &str, seconds: Option<u64>) {
+        match seconds {
+            Some(seconds) => {
+                let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
+                self.certificate_ends.with_label_values(&[listener]).set(seconds);
+            }
+            // Fails if there is no such series, which is what is wanted.
+            None => drop(self.certificate_ends.remove_label_values(&[listener])),
+        }
     }
 
     /// Returns the histogram of a model's runs, for repeated use. The series appears with the first run.

@@ -66,4 +66,6 @@ mod settings;
 mod state;
 mod support;
 mod swap;
+mod tls;
+mod tls_commands;
 mod tokens;

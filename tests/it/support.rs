@@ -2,6 +2,7 @@
 
 pub mod bad_tokens;
 pub mod binary;
+pub mod certificates;
 pub mod grpc;
 pub mod json_schema;
 pub mod processes;
@@ -23,6 +24,7 @@ use onnx_gateway::{
     edge::Clock,
     runtime::Runtime,
     server::{Gateway, Parts, Reloaded},
+    tls::LoadedTls,
 };
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
@@ -106,7 +108,8 @@ impl Builder {
         let runtime = Runtime::load(&settings.runtime, &Environment::of_process()).unwrap();
         let kept = std::sync::Mutex::new(settings.clone());
         let program = env!("CARGO_BIN_EXE_onnx-gateway").into();
-        let parts = Parts { settings, authentication, runtime, program, clock: clock.as_clock() };
+        let tls = LoadedTls::new(&settings, SystemTime::now()).unwrap().listeners;
+        let parts = Parts { settings, authentication, tls, runtime, program, clock: clock.as_clock() };
         let gateway = Gateway::start(parts).await.unwrap();
         tokio::time::timeout(PATIENCE, gateway.serving().started()).await.expect("the models are tried");
         // For whoever reads why a test failed.
@@ -342,8 +345,9 @@ impl TestGateway {
         let mut settings = self.settings.lock().unwrap();
         change(&mut settings);
         let authentication = Authentication::new(&settings.auth, &|_| false).unwrap();
+        let tls = LoadedTls::new(&settings, SystemTime::now()).unwrap().listeners;
         let gateway = self.gateway.lock().unwrap();
-        gateway.as_ref().expect("it was not ended").reload(settings.clone(), authentication)
+        gateway.as_ref().expect("it was not ended").reload(settings.clone(), authentication, tls)
     }
 
     /// Ends the gateway; what is answered starts another one on the same repository and state.

@@ -18,8 +18,12 @@ use tokio::time;
 use super::example::{Example, examples};
 use crate::{
     auth::{Authentication, Scopes},
-    cli::{Failure, client, output},
-    config::{ModelsSettings, QuotaSettings, RateLimitSettings, Settings},
+    cli::{
+        Failure,
+        client::{self, Target},
+        output,
+    },
+    config::{ModelsSettings, QuotaSettings, RateLimitSettings, Settings, TlsSettings},
     model::ModelName,
     server::Gateway,
     serving::{Servable, VersionStatus},
@@ -50,6 +54,8 @@ pub(super) struct Announcement {
     /// The folder for bodies that are too long to print.
     folder: PathBuf,
     access: Access,
+    /// TLS of the public listener, and of the operators'.
+    tls: (TlsSettings, TlsSettings),
     /// True if `/` is a page for browsers.
     has_console: bool,
     /// The line about quotas, if they are those of development.
@@ -90,6 +96,7 @@ impl Announcement {
             files,
             folder: folder.to_path_buf(),
             access,
+            tls: (settings.server.tls.clone(), settings.admin.tls.clone()),
             has_console,
             quota,
             as_json,
@@ -173,7 +180,7 @@ impl Announcement {
 
     /// Returns the lines that concern all models.
     fn addresses(&self, gateway: &Gateway) -> String {
-        let (public, admin) = (url(gateway.public_address()), url(gateway.admin_address()));
+        let (public, admin) = (self.public_url(gateway.public_address()), self.admin_url(gateway));
         let grpc = gateway.grpc_address().map(client::reachable);
         let grpc = grpc.map(|address| format!("  grpc   {address}\n")).unwrap_or_default();
         let token = match &self.access {
@@ -204,17 +211,17 @@ impl Announcement {
         let example = self.accepted(address, servable).await;
         let curl = match &example {
             Some(example) => self.curl(address, model, example)?,
-            None => self.command(&format!("{}/models/{model}", url(address)), ""),
+            None => self.command(&format!("{}/models/{model}", self.public_url(address)), ""),
         };
         self.announced.insert(model.clone());
         if self.as_json {
             let document = json!({
                 "model": model.as_str(),
                 "file": self.files.iter().find(|(name, _)| name == model).map(|(_, file)| file),
-                "url": url(address),
-                "console": self.has_console.then(|| format!("{}/", url(address))),
-                "docs": format!("{}/docs", url(address)),
-                "admin": url(gateway.admin_address()),
+                "url": self.public_url(address),
+                "console": self.has_console.then(|| format!("{}/", self.public_url(address))),
+                "docs": format!("{}/docs", self.public_url(address)),
+                "admin": self.admin_url(gateway),
                 "grpc": gateway.grpc_address(),
                 "token": self.access.shown.as_ref().filter(|_| self.access.is_known),
                 "curl": curl,
@@ -234,10 +241,11 @@ impl Announcement {
         if self.access.tried.is_none() && self.access.shown.is_some() {
             return examples.into_iter().next();
         }
+        let target = Target::own(address, &self.tls.0).ok()?;
         for example in examples {
             let token = self.access.tried.as_deref();
             let body = Some(example.body.clone());
-            let response = client::exchange(&address.to_string(), "POST", &example.path, token, body).await;
+            let response = client::exchange(&target, "POST", &example.path, token, body).await;
             if response.is_ok_and(|(status, _)| status == StatusCode::OK) {
                 return Some(example);
             }
@@ -250,7 +258,15 @@ impl Announcement {
         let Example { path, body, .. } = example;
         let data = data(&self.folder, model, body)?;
         let request = format!(" -H 'Content-Type: application/json' -d {}", output::quoted(&data));
-        Ok(self.command(&format!("{}{path}", url(address)), &request))
+        Ok(self.command(&format!("{}{path}", self.public_url(address)), &request))
+    }
+
+    fn public_url(&self, address: SocketAddr) -> String {
+        url(address, &self.tls.0)
+    }
+
+    fn admin_url(&self, gateway: &Gateway) -> String {
+        url(gateway.admin_address(), &self.tls.1)
     }
 
     fn command(&self, url: &str, request: &str) -> String {
@@ -299,8 +315,9 @@ fn quota_line(settings: &RateLimitSettings) -> Option<String> {
     settings.enabled.then_some(line)
 }
 
-fn url(address: SocketAddr) -> String {
-    format!("http://{}", client::reachable(address))
+fn url(address: SocketAddr, tls: &TlsSettings) -> String {
+    let scheme = if tls.is_on() { "https" } else { "http" };
+    format!("{scheme}://{}", client::reachable(address))
 }
 
 #[cfg(test)]

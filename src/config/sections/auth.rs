@@ -48,6 +48,10 @@ pub struct AuthSettings {
     #[serde(default)]
     #[validate(nested)]
     pub api_keys: BTreeMap<String, ApiKeySettings>,
+    /// Callers that are identified by the certificate of their connection, by name.
+    #[serde(default)]
+    #[validate(nested)]
+    pub certificates: BTreeMap<String, CertificateSettings>,
 }
 
 impl Default for AuthSettings {
@@ -65,6 +69,7 @@ impl Default for AuthSettings {
             keys: BTreeMap::new(),
             clients: BTreeMap::new(),
             api_keys: BTreeMap::new(),
+            certificates: BTreeMap::new(),
         }
     }
 }
@@ -184,4 +189,16 @@ pub struct ApiKeySettings {
     pub scopes: Vec<String>,
     /// The last day of the key (`2027-12-31`), or a time (`2027-12-31T12:00:00Z`); unset: it does not expire.
     pub expires: Option<String>,
+}
+
+/// One caller that a client certificate identifies. If both names are set, the certificate must have both.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema, Validate)]
+pub struct CertificateSettings {
+    /// The subject of the certificate as RFC 4514 writes it, for example `CN=shop,O=Example`.
+    pub subject: Option<String>,
+    /// One of its alternative names: a DNS name, an address of mail, a URI or an IP address.
+    pub san: Option<String>,
+    /// The scopes of the caller: `predict`, `read`, `manage`, each for all models or one (`predict:iris`).
+    #[serde(default, deserialize_with = "super::comma_list")]
+    pub scopes: Vec<String>,
 }

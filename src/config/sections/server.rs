@@ -7,6 +7,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de::Error};
 use validator::Validate;
 
+use super::TlsSettings;
+
 /// The public listener.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema, Validate)]
 pub struct ServerSettings {
@@ -55,6 +57,9 @@ pub struct ServerSettings {
     /// After `shutdown_delay_ms`: time that running requests have before they are cut off.
     #[validate(range(max = 3_600_000, message = "must be from 0 to 3600000 (an hour)"))]
     pub drain_timeout_ms: u64,
+    /// TLS.
+    #[validate(nested)]
+    pub tls: TlsSettings,
 }
 
 impl Default for ServerSettings {
@@ -74,6 +79,7 @@ impl Default for ServerSettings {
             max_tensor_body_bytes: 64 * 1024 * 1024,
             shutdown_delay_ms: 1000,
             drain_timeout_ms: 20_000,
+            tls: TlsSettings::default(),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use axum::{
-    Json,
+    Extension, Json,
     extract::State,
     http::{HeaderMap, header},
 };
@@ -17,6 +17,7 @@ use crate::{
     edge::{ApiError, EdgeState, MayRead, Permit, ProblemDocument},
     protocols::{model_example::model_example, tensorflow::run_inputs::model_of},
     serving::Servable,
+    tls::Encrypted,
 };
 
 /// The dialect of the schemas.
@@ -75,6 +76,7 @@ pub(super) struct SchemaDocument {
 pub(super) async fn schema(
     State(state): State<EdgeState>,
     permit: Permit<MayRead>,
+    encrypted: Option<Extension<Encrypted>>,
     headers: HeaderMap,
 ) -> Result<Json<SchemaDocument>, ApiError> {
     let servable = state.serving.servable(&permit.model, None)?;
@@ -84,7 +86,8 @@ pub(super) async fn schema(
         schema::schemas(name.as_str(), model, SchemaPlace(DEFINITIONS)).into_iter().collect();
     let example = model_example(model).map(|example| example.native);
     let needs_token = state.authentication.is_on();
-    let curl = example.as_ref().map(|body| command(&headers, name.as_str(), body, needs_token));
+    let scheme = scheme(&headers, encrypted.is_some());
+    let curl = example.as_ref().map(|body| command((scheme, &headers), name.as_str(), body, needs_token));
     Ok(Json(SchemaDocument {
         model: name.to_string(),
         version: version.to_string(),
@@ -122,16 +125,21 @@ fn references<'s>(schema: &'s Value, found: &mut Vec<&'s str>) {
     }
 }
 
+/// Returns the scheme that the client used. A proxy that terminates TLS says so; the value changes only this client's own
+/// response.
+fn scheme(headers: &HeaderMap, is_encrypted: bool) -> &'static str {
+    let is_https = headers.get("x-forwarded-proto").map_or(is_encrypted, |scheme| scheme == "https");
+    if is_https { "https" } else { "http" }
+}
+
 /// Returns a command that sends this body to the address that the client used.
-fn command(headers: &HeaderMap, model: &str, body: &Value, needs_token: bool) -> String {
+fn command((scheme, headers): (&str, &HeaderMap), model: &str, body: &Value, needs_token: bool) -> String {
     let is_plain = |host: &&str| {
         let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b".:-[]".contains(&byte);
         !host.is_empty() && host.bytes().all(is_allowed)
     };
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let host = text(header::HOST.as_str()).filter(is_plain).unwrap_or(UNKNOWN_HOST);
-    // A proxy that ends TLS says so; the value changes only this client's own response.
-    let scheme = if text("x-forwarded-proto") == Some("https") { "https" } else { "http" };
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    let host = host.filter(is_plain).unwrap_or(UNKNOWN_HOST);
     let token = if needs_token { " -H \"Authorization: Bearer $TOKEN\"" } else { "" };
     let body = body.to_string().replace('\'', r"'\''");
     format!(
@@ -160,7 +168,7 @@ mod tests {
     fn a_command_is_safe_to_paste() {
         let shown = |host: &str| {
             let headers = HeaderMap::from_iter([(header::HOST, host.parse().unwrap())]);
-            command(&headers, "iris", &json!({"features": ["it's"]}), true)
+            command((scheme(&headers, false), &headers), "iris", &json!({"features": ["it's"]}), true)
         };
         assert_eq!(
             shown("models.example:8443"),
@@ -168,5 +176,16 @@ mod tests {
              -H 'Content-Type: application/json' -d '{\"features\":[\"it'\\''s\"]}'"
         );
         assert!(shown("a$(reboot)").starts_with("curl -s http://127.0.0.1:8000/"));
+    }
+
+    #[test]
+    fn the_scheme_is_that_of_the_client() {
+        let of = |forwarded: Option<&'static str>, is_encrypted| {
+            let forwarded =
+                forwarded.map(|scheme| ("x-forwarded-proto".parse().unwrap(), scheme.parse().unwrap()));
+            scheme(&forwarded.into_iter().collect(), is_encrypted)
+        };
+        assert_eq!([of(None, false), of(None, true)], ["http", "https"]);
+        assert_eq!([of(Some("https"), false), of(Some("http"), true)], ["https", "http"]);
     }
 }

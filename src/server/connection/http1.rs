@@ -23,18 +23,15 @@ use hyper::{
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
-    net::TcpStream,
+    io::{AsyncRead, AsyncWrite},
     time::{self, Instant},
 };
 
 use super::{
-    Connection, LEAVING_GRACE, coalescing_stream::CoalescingStream, head_recorder::HeadRecorder, linger,
-    paced_stream::PacedStream, report_early_end, stopped, unset_clock,
+    Connection, LEAVING_GRACE, head_recorder::HeadRecorder, linger, report_early_end, stopped, unset_clock,
 };
 use crate::{
-    edge::rest::TwoLengths,
-    server::{connection_slot::ConnectionSlot, stall_limit::StallLimit},
-    system::date::can_be_written,
+    edge::rest::TwoLengths, server::connection_slot::ConnectionSlot, system::date::can_be_written,
     telemetry::ConnectionEnd,
 };
 
@@ -47,25 +44,26 @@ const MAX_HEADERS: usize = 100;
 /// Number of successive requests without a valid token after which a connection is closed.
 const MAX_UNAUTHORIZED: u32 = 3;
 
-pub(super) async fn run(connection: Connection, stream: TcpStream) {
+pub(super) async fn run(
+    connection: Connection,
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+) {
     let Connection {
         front,
         peer,
         is_proxy,
+        encrypted,
         slot,
         metrics,
         header_timeout,
         write_timeout,
-        least_rate,
         shutdown,
         ..
     } = connection;
     if !can_be_written(SystemTime::now()) {
         return unset_clock::refuse(stream, write_timeout).await;
     }
-    let stall = StallLimit::new(write_timeout, least_rate);
-    let (stream, seen) =
-        HeadRecorder::new(PacedStream::new(CoalescingStream::new(stream), stall, Arc::clone(&slot)));
+    let (stream, seen) = HeadRecorder::new(stream);
     let used = AtomicBool::new(false);
     let unauthorized = AtomicU32::new(0);
     let service = service_fn(|mut request| {
@@ -73,6 +71,9 @@ pub(super) async fn run(connection: Connection, stream: TcpStream) {
         slot.begin();
         if seen.begin(&request) {
             request.extensions_mut().insert(TwoLengths);
+        }
+        if let Some(encrypted) = &encrypted {
+            request.extensions_mut().insert(encrypted.clone());
         }
         let answered = ResponseGuard(Arc::clone(&slot));
         // The current service: a connection may outlive several reloads.

@@ -1,4 +1,5 @@
-//! HTTP/2 without TLS, as gRPC uses it: concurrent requests over one connection, within limits.
+//! HTTP/2: concurrent requests over one connection, within limits. gRPC uses it, and with TLS also clients of REST that
+//! choose it.
 
 use std::{
     convert::Infallible,
@@ -11,26 +12,26 @@ use std::{
 
 use axum::{
     body::Body,
-    http::{Request, Response},
+    http::{HeaderValue, Request, Response, StatusCode, Uri, Version, header},
 };
 use hyper::{body::Incoming, server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::{
-    io::AsyncWriteExt,
-    net::TcpStream,
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     time::{self, Instant, MissedTickBehavior},
 };
 
 use super::{
-    Connection, LEAVING_GRACE, flood_guard::FloodGuard, linger, paced_stream::PacedStream, report_early_end,
-    stopped,
+    Application, Connection, LEAVING_GRACE, flood_guard::FloodGuard, linger, prefixed_stream::PrefixedStream,
+    report_early_end, stopped,
 };
 use crate::{
     edge::{Ending, OpenEndedResponse, Peer},
-    protocols::HttpService,
+    protocols::SharedService,
     server::{response_tracker::ResponseTracker, stall_limit::StallLimit},
     system::date::can_be_written,
     telemetry::ConnectionEnd,
+    tls::Encrypted,
 };
 
 /// Most concurrent requests on one connection: a client with more waits, or opens another.
@@ -68,26 +69,31 @@ const REFUSED_GRACE: Duration = Duration::from_secs(5);
 /// The preface of every client (RFC 9113 section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// Pause before an incomplete preface is read again.
-const PREFACE_RETRY: Duration = Duration::from_millis(10);
-
 /// Response to clients that use HTTP/1.1 instead.
 const WRONG_PROTOCOL: &str =
     "HTTP/1.1 505 HTTP Version Not Supported\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 
-pub(super) async fn run(connection: Connection, mut stream: TcpStream) {
+pub(super) async fn run(
+    connection: Connection,
+    mut stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+) {
     if !begins(&connection, &mut stream).await {
         return;
     }
-    let Connection { front, peer, is_proxy, slot, metrics, write_timeout, least_rate, shutdown, .. } =
+    let Connection { application, front, peer, is_proxy, encrypted, slot, metrics, shutdown, .. } =
         connection;
-    let stall = StallLimit::new(write_timeout, least_rate);
+    let stall = StallLimit::new(connection.write_timeout, connection.least_rate);
     let responses = Arc::new(ResponseTracker::new(Arc::clone(&slot), stall));
-    let (given, ending) = (Arc::clone(&responses), shutdown.ending());
-    let service = service_fn(move |request| {
-        respond(front.load_full(), request, peer, ending.clone(), Arc::clone(&given))
+    let requests = Arc::new(Requests {
+        application,
+        front,
+        peer,
+        encrypted,
+        ending: shutdown.ending(),
+        responses: Arc::clone(&responses),
     });
-    let (stream, was_flooded) = FloodGuard::new(PacedStream::new(stream, stall, Arc::clone(&slot)));
+    let service = service_fn(move |request| Arc::clone(&requests).respond(request));
+    let (stream, was_flooded) = FloodGuard::new(PrefixedStream::new(PREFACE, stream));
     let io = TokioIo::new(stream);
     let mut connection = pin!(
         http2::Builder::new(TokioExecutor::new())
@@ -155,7 +161,7 @@ pub(super) async fn run(connection: Connection, mut stream: TcpStream) {
 }
 
 /// Waits for the preface. Returns true if the connection is HTTP/2 and should be served.
-async fn begins(connection: &Connection, stream: &mut TcpStream) -> bool {
+async fn begins(connection: &Connection, stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> bool {
     let Connection { peer, slot, header_timeout, write_timeout, shutdown, .. } = connection;
     let greeted = tokio::select! {
         greeted = time::timeout(*header_timeout, speaks_http2(stream)) => greeted,
@@ -175,39 +181,115 @@ async fn begins(connection: &Connection, stream: &mut TcpStream) -> bool {
     false
 }
 
-/// Returns true if a client begins with the HTTP/2 preface, which stays unread.
-async fn speaks_http2(stream: &TcpStream) -> io::Result<bool> {
-    let mut received = [0; PREFACE.len()];
-    loop {
-        let count = stream.peek(&mut received).await?;
-        match received.get(..count) {
-            Some(PREFACE) => return Ok(true),
-            Some(part) if count > 0 && PREFACE.starts_with(part) => time::sleep(PREFACE_RETRY).await,
-            _ if count == 0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-            _ => return Ok(false),
+/// Reads the HTTP/2 preface. Returns false at the first byte that is not part of it.
+async fn speaks_http2(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<bool> {
+    let mut received = Vec::with_capacity(PREFACE.len());
+    while received.len() < PREFACE.len() {
+        let mut rest = (&mut *stream).take((PREFACE.len() - received.len()) as u64);
+        if rest.read_buf(&mut received).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
         }
+        if !PREFACE.starts_with(&received) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// The requests of a connection, and what they need of it.
+struct Requests {
+    application: Application,
+    front: SharedService,
+    peer: Peer,
+    encrypted: Option<Encrypted>,
+    ending: Ending,
+    responses: Arc<ResponseTracker>,
+}
+
+impl Requests {
+    async fn respond(self: Arc<Self>, mut request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+        let mut place = Arc::clone(&self.responses).begin();
+        if let Some(encrypted) = &self.encrypted {
+            request.extensions_mut().insert(encrypted.clone());
+        }
+        // The current service: a connection may outlive several reloads.
+        let service = self.front.load_full();
+        let response = match self.application {
+            Application::Grpc => service.respond_to_call(request, self.peer, self.ending.clone()).await?,
+            // Boxed, so that calls do not take the memory of its future.
+            Application::Rest => {
+                let mut response = Box::pin(service.respond(as_http1(request), self.peer)).await?;
+                // RFC 9113 section 8.2.2: a connection with several requests is not closed by one of them.
+                response.headers_mut().remove(header::CONNECTION);
+                response
+            }
+        };
+        place.answered(is_refused(&response));
+        if response.extensions().get::<OpenEndedResponse>().is_some() {
+            place.only_waits();
+        }
+        Ok(response.map(|body| Body::new(place.holding(body))))
     }
 }
 
-async fn respond(
-    service: Arc<HttpService>,
-    request: Request<Incoming>,
-    peer: Peer,
-    ending: Ending,
-    answers: Arc<ResponseTracker>,
-) -> Result<Response<Body>, Infallible> {
-    let mut place = answers.begin();
-    let response = service.respond_to_call(request, peer, ending).await?;
-    place.answered(is_refused(&response));
-    if response.extensions().get::<OpenEndedResponse>().is_some() {
-        place.only_waits();
+/// Returns the request as HTTP/1.1 has it, which is the only form that the layers of REST know: the authority in `Host`
+/// and not in the URI (RFC 9113 section 8.3.1). If both are there and differ, there are two hosts, which the layers refuse.
+fn as_http1<B>(mut request: Request<B>) -> Request<B> {
+    *request.version_mut() = Version::HTTP_11;
+    let uri = std::mem::take(request.uri_mut()).into_parts();
+    let authority = uri.authority.and_then(|authority| HeaderValue::try_from(authority.as_str()).ok());
+    if let Some(authority) = authority
+        && request.headers().get(header::HOST) != Some(&authority)
+    {
+        request.headers_mut().append(header::HOST, authority);
     }
-    Ok(response.map(|body| Body::new(place.holding(body))))
+    *request.uri_mut() = uri.path_and_query.map(Uri::from).unwrap_or_default();
+    request
 }
 
 /// Returns true if a request was refused for want of a valid token or for too many requests.
 fn is_refused(response: &Response<Body>) -> bool {
     /// `UNAUTHENTICATED` and `RESOURCE_EXHAUSTED` in the form of the `grpc-status` header.
     const REFUSED: [&[u8]; 2] = [b"16", b"8"];
-    response.headers().get("grpc-status").is_some_and(|status| REFUSED.contains(&status.as_bytes()))
+    matches!(response.status(), StatusCode::UNAUTHORIZED | StatusCode::TOO_MANY_REQUESTS)
+        || response.headers().get("grpc-status").is_some_and(|status| REFUSED.contains(&status.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_of_http2_becomes_one_of_http1() {
+        let request = |host: Option<&str>| {
+            let request = Request::get("https://gateway:8000/models/iris?a=b").version(Version::HTTP_2);
+            let request = host.into_iter().fold(request, |request, host| request.header(header::HOST, host));
+            as_http1(request.body(()).unwrap())
+        };
+        for host in [None, Some("gateway:8000")] {
+            let request = request(host);
+            assert_eq!(
+                (request.uri().to_string(), request.version()),
+                ("/models/iris?a=b".to_owned(), Version::HTTP_11)
+            );
+            let hosts: Vec<_> = request.headers().get_all(header::HOST).iter().collect();
+            assert_eq!(hosts, ["gateway:8000"]);
+        }
+        assert_eq!(request(Some("another")).headers().get_all(header::HOST).iter().count(), 2);
+    }
+
+    #[tokio::test]
+    async fn the_preface_is_known_in_pieces() {
+        for (sent, is_known) in [(PREFACE, Some(true)), (b"PRI * HTTP/1.1", Some(false)), (b"PRI * ", None)] {
+            let mut pieces = in_pieces(sent);
+            assert_eq!(speaks_http2(&mut pieces).await.ok(), is_known, "{sent:?}");
+        }
+    }
+
+    /// A stream that has one byte at a time, and then ends.
+    fn in_pieces(bytes: &'static [u8]) -> impl AsyncRead + Unpin {
+        let (near, mut far) = tokio::io::duplex(1);
+        tokio::spawn(async move { far.write_all(bytes).await });
+        near
+    }
 }

@@ -2,14 +2,17 @@
 
 use std::time::Duration;
 
-use tokio::{io::AsyncWriteExt, net::TcpStream, time};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    time,
+};
 
 use super::linger;
 
 const BODY: &str = r#"{"type":"about:blank","title":"Service Unavailable","status":503,"code":"clock_not_set","detail":"the clock of the gateway's machine is before 1970 or after 9999: set it"}"#;
 
 /// Responds 503 to the first request of a connection.
-pub(super) async fn refuse(mut stream: TcpStream, write_timeout: Duration) {
+pub(super) async fn refuse(mut stream: impl AsyncRead + AsyncWrite + Unpin, write_timeout: Duration) {
     let length = BODY.len();
     let head = format!(
         "HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 1\r\ncache-control: no-store\r\n\
@@ -17,8 +20,9 @@ pub(super) async fn refuse(mut stream: TcpStream, write_timeout: Duration) {
     );
     // Only once a request arrives: before that, there is nothing to respond to.
     let answered = async {
-        stream.readable().await?;
-        stream.write_all(format!("{head}{BODY}").as_bytes()).await
+        stream.read_u8().await?;
+        stream.write_all(format!("{head}{BODY}").as_bytes()).await?;
+        stream.flush().await
     };
     if let Ok(Ok(())) = time::timeout(write_timeout, answered).await {
         linger(stream).await;
@@ -27,7 +31,7 @@ pub(super) async fn refuse(mut stream: TcpStream, write_timeout: Duration) {
 
 #[cfg(test)]
 mod tests {
-    use tokio::{io::AsyncReadExt, net::TcpListener};
+    use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
 

@@ -1,0 +1,25 @@
+//! TLS of listeners, and of connections to a gateway. Only this module names `rustls`.
+//!
+//! One implementation of cryptography is linked: aws-lc, which tokens use, too. Versions are TLS 1.2 and 1.3.
+
+mod certificate;
+mod client;
+mod files;
+mod handshake;
+mod listeners;
+mod server;
+
+pub use certificate::{ClientCertificate, Encrypted, canonical_subject};
+pub use client::{ClientConnection, ClientTls, ClientTlsError, Trust, connect};
+pub use handshake::{Accepted, FailedHandshake, HandshakeFailure, ServerStream};
+pub use listeners::{ListenerTls, LoadedTls};
+pub use server::ServerTls;
+
+use std::sync::Arc;
+
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+
+/// Returns the implementation of cryptography.
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(aws_lc_rs::default_provider())
+}

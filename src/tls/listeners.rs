@@ -1,0 +1,132 @@
+//! TLS of all listeners, from the settings and their files.
+
+use std::{sync::Arc, time::SystemTime};
+
+use super::{
+    files::warning_of_readers,
+    server::{Identity, ServerTls},
+};
+use crate::config::{Settings, SettingsProblem, TlsSettings};
+
+/// HTTP/2 and HTTP/1.1, as ALPN names them (RFC 7301 section 6, RFC 9113 section 3.2).
+pub(super) const HTTP_2: &[u8] = b"h2";
+const HTTP_1_1: &[u8] = b"http/1.1";
+
+/// Protocols of REST and of gRPC, the preferred one first.
+const REST: &[&[u8]] = &[HTTP_2, HTTP_1_1];
+const GRPC: &[&[u8]] = &[HTTP_2];
+
+/// TLS of each listener; `None` where connections are not encrypted.
+#[derive(Clone, Debug, Default)]
+pub struct ListenerTls {
+    /// The public listener.
+    pub rest: Option<Arc<ServerTls>>,
+    /// The gRPC listener.
+    pub grpc: Option<Arc<ServerTls>>,
+    /// The operators' listener.
+    pub admin: Option<Arc<ServerTls>>,
+}
+
+/// TLS that was read from files.
+#[derive(Debug, Default)]
+pub struct LoadedTls {
+    /// TLS of each listener.
+    pub listeners: ListenerTls,
+    /// Warnings for the operator, which do not prevent the start.
+    pub warnings: Vec<String>,
+}
+
+impl LoadedTls {
+    /// Reads the files that the settings name. Warns of certificates that are not valid at `now`, and of keys that other
+    /// users may read.
+    ///
+    /// # Errors
+    ///
+    /// Every file or setting that cannot be used.
+    pub fn new(settings: &Settings, now: SystemTime) -> Result<Self, Vec<SettingsProblem>> {
+        let mut loading = Loading { now, warnings: Vec::new(), problems: Vec::new() };
+        let [rest, grpc, admin] = settings.tls_sections();
+        let of_rest = loading.read(rest);
+        let of_grpc = loading.read(grpc);
+        let of_admin = loading.read(admin);
+        // A section that is set and cannot be used is a problem: its listener never falls back to another.
+        let for_grpc = of_grpc.as_ref().or(of_rest.as_ref());
+        let listeners = ListenerTls {
+            rest: loading.listener("server.tls", of_rest.as_ref(), REST),
+            grpc: loading.listener("grpc.tls", for_grpc, GRPC),
+            admin: loading.listener("admin.tls", of_admin.as_ref(), REST),
+        };
+        let Loading { warnings, problems, .. } = loading;
+        if problems.is_empty() { Ok(Self { listeners, warnings }) } else { Err(problems) }
+    }
+}
+
+struct Loading {
+    now: SystemTime,
+    warnings: Vec<String>,
+    problems: Vec<SettingsProblem>,
+}
+
+impl Loading {
+    /// Reads the files of a section; `None` if nothing of it is set, or if it has a problem.
+    fn read(&mut self, (name, section): (&str, &TlsSettings)) -> Option<Identity> {
+        if *section == TlsSettings::default() {
+            return None;
+        }
+        match Identity::read(section) {
+            Ok(identity) => {
+                let validity = identity.warning_of_validity(self.now);
+                self.warnings.extend(validity.map(|warning| format!("{name}.certificate_file: {warning}")));
+                let key_file = section.private_key_file.as_deref();
+                self.warnings.extend(key_file.and_then(warning_of_readers));
+                Some(identity)
+            }
+            Err(faults) => {
+                let problem = |(setting, message)| SettingsProblem::at(format!("{name}.{setting}"), message);
+                self.problems.extend(faults.into_iter().map(problem));
+                None
+            }
+        }
+    }
+
+    /// Returns the configuration of a listener; `None` without an identity, or if there is a problem.
+    fn listener(
+        &mut self,
+        name: &str,
+        identity: Option<&Identity>,
+        protocols: &[&[u8]],
+    ) -> Option<Arc<ServerTls>> {
+        match identity?.listener(protocols) {
+            Ok(tls) => Some(Arc::new(tls)),
+            Err(error) => {
+                self.problems.push(SettingsProblem::at(name, format!("TLS cannot be set up: {error}")));
+                None
+            }
+        }
+    }
+}
+
+impl ListenerTls {
+    /// Keeps what did not change, so that its sessions can be resumed. Returns the sections that did.
+    pub(crate) fn keep_unchanged(&mut self, old: &Self) -> Vec<&'static str> {
+        let pairs = [
+            ("server.tls", &mut self.rest, &old.rest),
+            ("grpc.tls", &mut self.grpc, &old.grpc),
+            ("admin.tls", &mut self.admin, &old.admin),
+        ];
+        let mut changed = Vec::new();
+        for (section, new, old) in pairs {
+            match (&*new, old) {
+                (Some(one), Some(other)) if one.is_same(other) => new.clone_from(old),
+                (None, None) => {}
+                _ => changed.push(section),
+            }
+        }
+        changed
+    }
+
+    /// Returns the name of each listener with its TLS.
+    pub(crate) fn by_name(&self) -> [(&'static str, Option<&ServerTls>); 3] {
+        [("rest", self.rest.as_deref()), ("grpc", self.grpc.as_deref()), ("admin", self.admin.as_deref())]
+    }
+}
