@@ -136,19 +136,20 @@ impl Metrics {
             &["listener"],
         )?;
         registry.register(Box::new(certificate_ends.clone()))?;
-        let memory_refusals = IntCounter::new(
-            "gateway_requests_over_memory_total",
-            "Requests refused because the memory for requests in flight was used up.",
-        )?;
-        registry.register(Box::new(memory_refusals.clone()))?;
-        let log_lines_dropped = IntCounter::new(
-            "gateway_log_lines_dropped_total",
-            "Lines of the log that were not written, since their reader was too slow or failed.",
-        )?;
-        registry.register(Box::new(log_lines_dropped.clone()))?;
+        let total = |name: &str, help: &str| {
+            let metric = IntCounter::new(name, help)?;
+            registry.register(Box::new(metric.clone()))?;
+            Ok::<_, prometheus::Error>(metric)
+        };
         Ok(Self {
-            memory_refusals,
-            log_lines_dropped,
+            memory_refusals: total(
+                "gateway_requests_over_memory_total",
+                "Requests refused because the memory for requests in flight was used up.",
+            )?,
+            log_lines_dropped: total(
+                "gateway_log_lines_dropped_total",
+                "Lines of the log that were not written, since their reader was too slow or failed.",
+            )?,
             bytes_in_flight: gauge(
                 "gateway_bytes_in_flight",
                 "Bytes of request bodies, tensors and responses in flight.",
