@@ -99,6 +99,12 @@ impl ConnectionEnd {
     }
 }
 
+/// Registers a metric.
+fn registered<M: Collector + Clone + 'static>(registry: &Registry, metric: M) -> prometheus::Result<M> {
+    registry.register(Box::new(metric.clone()))?;
+    Ok(metric)
+}
+
 impl Metrics {
     /// Creates metrics that start at zero. If they are off, requests are not counted, which saves time.
     ///
@@ -108,39 +114,25 @@ impl Metrics {
     pub fn new(is_on: bool) -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
         let counter = |name: &str, help: &str, labels: &[&str]| {
-            let metric = IntCounterVec::new(Opts::new(name, help), labels)?;
-            registry.register(Box::new(metric.clone()))?;
-            Ok::<_, prometheus::Error>(metric)
+            registered(&registry, IntCounterVec::new(Opts::new(name, help), labels)?)
         };
         let histogram = |name: &str, help: &str, labels: &[&str]| {
-            let metric = HistogramVec::new(HistogramOpts::new(name, help).buckets(SECONDS.to_vec()), labels)?;
-            registry.register(Box::new(metric.clone()))?;
-            Ok::<_, prometheus::Error>(metric)
+            let options = HistogramOpts::new(name, help).buckets(SECONDS.to_vec());
+            registered(&registry, HistogramVec::new(options, labels)?)
         };
-        let gauge = |name: &str, help: &str| {
-            let metric = IntGauge::new(name, help)?;
-            registry.register(Box::new(metric.clone()))?;
-            Ok::<_, prometheus::Error>(metric)
-        };
+        let gauge = |name: &str, help: &str| registered(&registry, IntGauge::new(name, help)?);
+        let total = |name: &str, help: &str| registered(&registry, IntCounter::new(name, help)?);
         let settings_reloads =
             counter("gateway_settings_reloads_total", "Reloads of the settings, by outcome.", &["outcome"])?;
         // Created at the start, so that the first refusal shows as an increase.
         for outcome in [APPLIED, REFUSED] {
             settings_reloads.with_label_values(&[outcome]).reset();
         }
-        let certificate_ends = IntGaugeVec::new(
-            Opts::new(
-                "gateway_tls_certificate_end_seconds",
-                "End of the certificate's validity, in seconds since 1970, by listener.",
-            ),
-            &["listener"],
-        )?;
-        registry.register(Box::new(certificate_ends.clone()))?;
-        let total = |name: &str, help: &str| {
-            let metric = IntCounter::new(name, help)?;
-            registry.register(Box::new(metric.clone()))?;
-            Ok::<_, prometheus::Error>(metric)
-        };
+        let certificate_ends = Opts::new(
+            "gateway_tls_certificate_end_seconds",
+            "End of the certificate's validity, in seconds since 1970, by listener.",
+        );
+        let certificate_ends = registered(&registry, IntGaugeVec::new(certificate_ends, &["listener"])?)?;
         Ok(Self {
             memory_refusals: total(
                 "gateway_requests_over_memory_total",
