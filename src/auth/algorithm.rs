@@ -31,7 +31,7 @@ pub(super) enum NistCurve {
 }
 
 /// Returns the library's equivalent of an algorithm.
-pub(super) fn of_library(algorithm: Algorithm) -> JwtAlgorithm {
+pub(super) fn library_algorithm(algorithm: Algorithm) -> JwtAlgorithm {
     match algorithm {
         Algorithm::HS256 => JwtAlgorithm::HS256,
         Algorithm::HS384 => JwtAlgorithm::HS384,

@@ -6,7 +6,7 @@ use std::{
     time::SystemTime,
 };
 
-use super::{Action, Scopes};
+use super::{Action, Scopes, api_keys::ISSUER as API_KEYS};
 use crate::model::ModelName;
 
 /// Random hashers for the caller's key: without their seeds no client can construct two callers with the same key.
@@ -81,7 +81,8 @@ impl Caller {
     /// Returns the caller's name in the deployment history.
     #[must_use]
     pub fn for_history(&self) -> String {
-        format!("caller:{}", self.subject)
+        let kind = if self.issuer == API_KEYS { "api-key" } else { "caller" };
+        format!("{kind}:{}", self.subject)
     }
 
     /// Returns true if the caller may do this with every model.

@@ -54,7 +54,7 @@ impl TokenIssuer {
         key: EncodingKey,
         settings: &AuthSettings,
     ) -> Self {
-        let mut header = Header::new(algorithm::of_library(algorithm));
+        let mut header = Header::new(algorithm::library_algorithm(algorithm));
         header.typ = Some("at+jwt".to_owned());
         header.kid = kid.map(str::to_owned);
         Self {

@@ -77,6 +77,10 @@ impl Authentication {
         let published = key_set(keys.iter().filter_map(|(kid, key)| {
             key.signs.is_some().then_some((kid.as_deref()?, key.algorithm, &key.verifies))
         }));
+        let published = published.map_err(|kid| {
+            let key = format!("auth.keys.{kid}");
+            vec![SettingsProblem::at(key, "cannot be published as a JWK at /.well-known/jwks.json")]
+        })?;
         let verification: Vec<VerificationKey> = keys
             .into_iter()
             .map(|(kid, key)| VerificationKey::new(kid.as_deref(), key.algorithm, key.verifies, settings))

@@ -45,7 +45,7 @@ impl VerificationKey {
         key: DecodingKey,
         settings: &AuthSettings,
     ) -> Self {
-        let mut validation = Validation::new(algorithm::of_library(algorithm));
+        let mut validation = Validation::new(algorithm::library_algorithm(algorithm));
         validation.set_issuer(&[&settings.issuer]);
         validation.set_audience(&[&settings.audience]);
         validation.set_required_spec_claims(&["exp", "aud", "iss", "sub"]);

@@ -1,5 +1,7 @@
 //! `onnx-gateway api-key`
 
+use std::io::{self, Write};
+
 use clap::Args;
 use serde_json::json;
 
@@ -42,7 +44,7 @@ pub(super) fn api_key(arguments: &ApiKeyArguments) -> Result<(), Failure> {
         let shown = json!({"key": key.expose(), "hash": hash, "scopes": scopes, "expires": expires});
         return Ok(output::print(&format!("{shown}\n"))?);
     }
-    output::print(&lines)?;
-    output::progress(&format!("the key, which is shown only now: {}", key.expose()));
-    Ok(())
+    // First, since settings without their key are of no use.
+    writeln!(io::stderr(), "the key, which is shown only now: {}", key.expose())?;
+    Ok(output::print(&lines)?)
 }

@@ -6,7 +6,7 @@ use crate::{
     system::sandbox,
 };
 
-/// Returns a warning for each client scope of an unknown model: it permits nothing until the model is added.
+/// Returns a warning for each scope of an unknown model: it permits nothing until the model is added.
 pub(super) fn scopes_without_model(
     auth: &AuthSettings,
     is_known: impl Fn(&ModelName) -> bool,
@@ -15,7 +15,9 @@ pub(super) fn scopes_without_model(
     let clients = auth.clients.iter().map(|(id, client)| (format!("auth.clients.{id}"), &client.scopes));
     let certificates = auth.certificates.iter();
     let certificates = certificates.map(|(name, entry)| (format!("auth.certificates.{name}"), &entry.scopes));
-    for (key, scopes) in clients.chain(certificates).filter(|_| auth.enabled) {
+    let api_keys = auth.api_keys.iter();
+    let api_keys = api_keys.map(|(name, entry)| (format!("auth.api_keys.{name}"), &entry.scopes));
+    for (key, scopes) in clients.chain(certificates).chain(api_keys).filter(|_| auth.enabled) {
         let unknown = |scope: &&String| {
             let model = scope.split_once(':').and_then(|(_, model)| model.parse().ok());
             model.is_some_and(|model| !is_known(&model))

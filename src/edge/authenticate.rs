@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use axum::{
     extract::{FromRequestParts, Request, State},
-    http::{Extensions, HeaderMap, header, request::Parts},
+    http::{Extensions, HeaderMap, HeaderValue, Method, header, request::Parts},
     middleware::Next,
     response::Response,
 };
@@ -36,7 +36,14 @@ pub(super) async fn authenticate(
         .map_err(|error| counted(error, &state, request.extensions(), request.headers()))?;
     tracing::Span::current().record("caller.subject", caller.subject.as_str());
     request.extensions_mut().insert(Arc::clone(&caller));
+    let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
     let mut response = next.run(request).await;
+    if is_read {
+        // A shared cache knows that responses to `Authorization` are of one caller, and not that those to other
+        // credentials are (RFC 9111 section 3.5).
+        let private = HeaderValue::from_static("private, no-cache");
+        response.headers_mut().entry(header::CACHE_CONTROL).or_insert(private);
+    }
     // For the access log, which is an outer layer.
     response.extensions_mut().insert(caller);
     Ok(response)

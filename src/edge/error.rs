@@ -75,8 +75,9 @@ pub enum ApiError {
     NoToken,
     /// As `NoToken`, of a gateway whose `/token` gives none.
     #[error(
-        "this needs a token, sent as `Authorization: Bearer TOKEN`: of the gateway's operator (`onnx-gateway token`), of the \
-         output of `serve FILE`, or of the identity provider (/token gives none, as no client is configured)"
+        "this needs a token or an API key, sent as `Authorization: Bearer TOKEN`: of the gateway's operator (`onnx-gateway \
+         token` or `api-key`), of the output of `serve FILE`, or of the identity provider (/token gives none, as no client \
+         is configured)"
     )]
     NoTokenIssuer,
     #[error("more than one token was given")]

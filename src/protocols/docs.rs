@@ -21,7 +21,8 @@ use tower_http::set_header::SetResponseHeaderLayer;
 use utoipa::{
     Modify, OpenApi,
     openapi::security::{
-        ClientCredentials, Flow, HttpAuthScheme, HttpBuilder, OAuth2, Scopes, SecurityScheme,
+        ApiKey, ApiKeyValue, ClientCredentials, Flow, HttpAuthScheme, HttpBuilder, OAuth2, Scopes,
+        SecurityScheme,
     },
 };
 use utoipa_swagger_ui::SwaggerUi;
@@ -36,7 +37,7 @@ use super::{
 use crate::{
     codec::ValueDocument,
     config::Settings,
-    edge::{ApiError, EdgeState, MaybeCaller, Routes},
+    edge::{API_KEY, ApiError, EdgeState, MaybeCaller, Routes},
 };
 
 /// Policy for the viewer: it has its own scripts and styles, and writes styles into the page.
@@ -85,6 +86,8 @@ impl Modify for Security {
         let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").build();
         let components = openapi.components.get_or_insert_default();
         components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
+        let api_key = ApiKeyValue::new(API_KEY.as_str());
+        components.add_security_scheme("api_key", SecurityScheme::ApiKey(ApiKey::Header(api_key)));
         components.add_security_scheme("client", SecurityScheme::OAuth2(OAuth2::new([grant])));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{path::Path, sync::Arc};
 
-use ort::session::{RunOptions, Session};
+use ort::session::RunOptions;
 
 #[cfg(debug_assertions)]
 use super::failpoint::Failpoint;
@@ -11,6 +11,7 @@ use super::{
     catch_panic::catch_panic,
     convert,
     refused::{error_of_run, without_folders},
+    session_options::CpuSession,
     shared_session::SharedSession,
     signature,
 };
@@ -39,16 +40,16 @@ impl Instance {
         let session = catch_panic(|| {
             options
                 .builder(runtime)
-                .and_then(|mut builder| builder.commit_from_file(file))
+                .and_then(|builder| builder.load(file))
                 .map_err(|error| RuntimeError::Load(without_folders(error.message())))
         })?;
         Self::of(session)
     }
 
-    fn of(session: Session) -> Result<Self, RuntimeError> {
-        let signature = signature::signature(session.inputs(), session.outputs())?;
+    fn of(session: CpuSession) -> Result<Self, RuntimeError> {
+        let signature = signature::signature(session.get().inputs(), session.get().outputs())?;
         #[cfg(debug_assertions)]
-        let failpoint = Failpoint::of(&session).inspect(|failpoint| failpoint.in_load());
+        let failpoint = Failpoint::of(session.get()).inspect(|failpoint| failpoint.in_load());
         Ok(Self {
             session: SharedSession::new(session)?,
             signature: Arc::new(signature),

@@ -1,6 +1,6 @@
 //! Options of a session.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use ort::{
     ep::CPU,
@@ -38,7 +38,7 @@ impl From<&Schedule> for SessionOptions {
 
 impl SessionOptions {
     /// Applies the options, and the execution provider that every session has.
-    pub(super) fn builder(&self, runtime: Runtime) -> ort::Result<SessionBuilder> {
+    pub(super) fn builder(&self, runtime: Runtime) -> ort::Result<CpuSessionBuilder> {
         let builder = Session::builder(runtime.environment)?;
         // Memory of a large run is freed when it ends: ONNX Runtime's own allocator would keep the most that it ever had.
         let cpu = CPU::default().with_arena_allocator(false).build();
@@ -47,9 +47,35 @@ impl SessionOptions {
             .with_intra_threads(self.threads.max(1))?
             .with_inter_threads(1)?
             .with_intra_op_spinning(false)?;
-        match &self.optimized_path {
-            Some(path) => Ok(builder.with_optimized_model_path(path)?),
-            None => Ok(builder),
-        }
+        let builder = match &self.optimized_path {
+            Some(path) => builder.with_optimized_model_path(path)?,
+            None => builder,
+        };
+        Ok(CpuSessionBuilder(builder))
+    }
+}
+
+/// A builder of sessions that have no execution provider but the CPU's. Only [`SessionOptions::builder`] makes it.
+pub(super) struct CpuSessionBuilder(SessionBuilder);
+
+impl CpuSessionBuilder {
+    /// Loads a model file.
+    ///
+    /// # Errors
+    ///
+    /// When ONNX Runtime refuses the file.
+    pub(super) fn load(mut self, file: &Path) -> ort::Result<CpuSession> {
+        self.0.commit_from_file(file).map(CpuSession)
+    }
+}
+
+/// A session that has no execution provider but the CPU's.
+#[derive(Debug)]
+pub(super) struct CpuSession(Session);
+
+impl CpuSession {
+    /// Returns the session, for reading.
+    pub(super) fn get(&self) -> &Session {
+        &self.0
     }
 }

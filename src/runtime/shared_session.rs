@@ -1,8 +1,7 @@
 //! One ONNX Runtime session that several threads run at once.
 //!
 //! `ort` gives a run only to `&mut Session`, because some execution providers do not bear two runs of a session at once.
-//! The provider of the CPU does, and sessions have no other ([`SessionOptions`](super::SessionOptions)). So instances of
-//! a model can share a session: its weights, and the form that its operators made of them, are in memory once.
+//! The provider of the CPU does, and a [`CpuSession`] has no other. So instances of a model can share a session: its weights, and the form that its operators made of them, are in memory once.
 
 use std::{
     ffi::{CStr, CString, NulError, c_char},
@@ -19,7 +18,7 @@ use ort::{
 };
 use smallvec::{SmallVec, smallvec};
 
-use super::RuntimeError;
+use super::{RuntimeError, session_options::CpuSession};
 
 /// The most inputs or outputs that are listed without an allocation.
 const LISTED_INLINE: usize = 6;
@@ -37,7 +36,7 @@ pub(super) struct SharedSession {
 
 #[derive(Debug)]
 struct Inner {
-    session: Session,
+    session: CpuSession,
     /// Names of the inputs in the order of the signature.
     inputs: Vec<CString>,
     /// Names of the outputs in the order of the signature.
@@ -45,13 +44,13 @@ struct Inner {
 }
 
 impl SharedSession {
-    /// Takes a session. It must have no execution provider but the CPU's.
+    /// Takes a session.
     ///
     /// # Errors
     ///
     /// [`RuntimeError::Load`] when a name holds a NUL byte, or ONNX Runtime gives no allocator.
-    pub(super) fn new(session: Session) -> Result<Self, RuntimeError> {
-        let (inputs, outputs) = (names(session.inputs())?, names(session.outputs())?);
+    pub(super) fn new(session: CpuSession) -> Result<Self, RuntimeError> {
+        let (inputs, outputs) = (names(session.get().inputs())?, names(session.get().outputs())?);
         Self::of(Arc::new(Inner { session, inputs, outputs }))
     }
 
@@ -66,14 +65,14 @@ impl SharedSession {
 
     fn of(inner: Arc<Inner>) -> Result<Self, RuntimeError> {
         let allocator = MemoryInfo::new(AllocationDevice::CPU, 0, AllocatorType::Device, MemoryType::Default)
-            .and_then(|info| Allocator::new(&inner.session, info))
+            .and_then(|info| Allocator::new(inner.session.get(), info))
             .map_err(|error| RuntimeError::Load(error.message().to_owned()))?;
         Ok(Self { inner, allocator })
     }
 
     /// Returns the session, for reading.
     pub(super) fn session(&self) -> &Session {
-        &self.inner.session
+        self.inner.session.get()
     }
 
     /// Runs the session on inputs by name. Returns every output in the order of the signature.
@@ -116,11 +115,11 @@ impl SharedSession {
         // Runtime to allocate it. Several threads may be here with one session: ONNX Runtime allows `Run` from any
         // number of threads (`InferenceSession::Run` in its inference_session.h: "Multiple threads are allowed to run
         // this function; hence its thread-safe"). It keeps the state of a run in the run, and locks what runs share.
-        // Providers for which that does not hold are of other devices. Everything else that is done with the session
+        // Providers for which that does not hold are of other devices, which a `CpuSession` has not. Everything else that is done with the session
         // reads it.
         let status = unsafe {
             (ort::api().Run)(
-                self.inner.session.ptr().cast_mut(),
+                self.inner.session.get().ptr().cast_mut(),
                 options.ptr(),
                 names.as_ptr(),
                 values.as_ptr(),

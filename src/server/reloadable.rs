@@ -177,7 +177,7 @@ impl ReloadableState {
         self.tls.send_replace(tls);
         self.show_certificates();
         if in_effect.settings.runtime.memory_limit_bytes != settings.runtime.memory_limit_bytes {
-            self.byte_budget.forget_usual();
+            self.byte_budget.reset_recent_peak();
             self.fit_byte_budget_to(&settings);
         }
         in_effect.settings = settings;

@@ -44,8 +44,8 @@ pub enum ShareKey {
     Address(IpAddr),
 }
 
-/// Part of the usual size that is given up each second while the budget is smaller: half of it within 45 seconds.
-const FORGOTTEN: u64 = 64;
+/// Divisor for the part of the recent peak that is given up each second: half of it within 45 seconds.
+const DECAY_DIVISOR: u64 = 64;
 
 /// A refusal to charge more bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -67,8 +67,8 @@ pub enum OverBudget {
 #[derive(Debug)]
 pub struct ByteBudget {
     total: AtomicU64,
-    /// The largest size of late.
-    usual: AtomicU64,
+    /// The largest size of the last minute or so.
+    recent_peak: AtomicU64,
     unshared: AtomicU64,
     shares: Mutex<Shares>,
     /// Bytes that are charged and not allocated yet.
@@ -100,7 +100,7 @@ impl ByteBudget {
     pub fn new(total: u64) -> Self {
         Self {
             total: AtomicU64::new(total),
-            usual: AtomicU64::new(total),
+            recent_peak: AtomicU64::new(total),
             unshared: AtomicU64::new(0),
             shares: Mutex::default(),
             reserved: AtomicU64::new(0),
@@ -111,16 +111,16 @@ impl ByteBudget {
 
     /// Sets the most bytes that may be in flight, as measured each second. Bytes already in flight stay.
     pub fn set_total(&self, total: u64) {
-        let before = self.usual.load(Ordering::Relaxed);
-        self.usual.store(total.max(before - before / FORGOTTEN), Ordering::Relaxed);
+        let before = self.recent_peak.load(Ordering::Relaxed);
+        self.recent_peak.store(total.max(before - before / DECAY_DIVISOR), Ordering::Relaxed);
         if self.total.swap(total, Ordering::Relaxed) < total {
             self.freed.notify_waiters();
         }
     }
 
     /// Forgets the sizes before the present one: other limits apply from now on.
-    pub fn forget_usual(&self) {
-        self.usual.store(0, Ordering::Relaxed);
+    pub fn reset_recent_peak(&self) {
+        self.recent_peak.store(0, Ordering::Relaxed);
     }
 
     /// Returns a snapshot of the budget.
@@ -145,10 +145,10 @@ impl ByteBudget {
         self.total.load(Ordering::Relaxed) / (SHARE_OF_FREE + 1) * SHARE_OF_FREE
     }
 
-    /// Returns the refusal of more bytes than a client can have: while the budget is much smaller than it usually is,
+    /// Returns the refusal of more bytes than a client can have: while the budget is much smaller than it just was,
     /// they may fit again soon.
     fn too_many_for_one(&self, limit: u64) -> OverBudget {
-        let is_short = self.total.load(Ordering::Relaxed) < self.usual.load(Ordering::Relaxed) / 2;
+        let is_short = self.total.load(Ordering::Relaxed) < self.recent_peak.load(Ordering::Relaxed) / 2;
         if is_short { OverBudget::Now } else { OverBudget::Ever { limit } }
     }
 
@@ -273,7 +273,7 @@ mod tests {
         assert_eq!(grow(100 * MIB), Err(OverBudget::Ever { limit: 6 * MIB }), "it has stayed small");
         budget.set_total(400 * MIB);
         grow(100 * MIB).unwrap();
-        budget.forget_usual();
+        budget.reset_recent_peak();
         budget.set_total(8 * MIB);
         assert_eq!(grow(100 * MIB), Err(OverBudget::Ever { limit: 6 * MIB }), "the settings are others");
     }

@@ -3,17 +3,18 @@
 use std::{path::Path, time::Duration};
 
 use onnx_gateway::{
-    auth::NewApiKey,
-    config::{ApiKeySettings, Settings},
+    auth::{Authentication, NewApiKey},
+    config::{ApiKeySettings, AuthSettings, Secret, Settings},
 };
 use reqwest::{RequestBuilder, StatusCode};
+use serde_json::json;
 use tonic::{Code, Request};
 
 use crate::support::{
     Answer, TestGateway,
     binary::{run, text},
     grpc, setosa, table,
-    tokens::TokenBuilder,
+    tokens::{SECRET, TokenBuilder},
 };
 
 /// A key of this name and scope, and its settings.
@@ -144,6 +145,32 @@ async fn each_key_is_a_caller_with_a_quota_of_its_own() {
     assert_eq!([ask(&one).await, ask(&one).await], [StatusCode::OK; 2]);
     assert_eq!(ask(&one).await, StatusCode::TOO_MANY_REQUESTS);
     assert_eq!(ask(&other).await, StatusCode::OK);
+    let of_its_name = TokenBuilder::new().claim("sub", json!("one")).build();
+    assert_eq!(ask(&of_its_name).await, StatusCode::OK, "a token of the same name is another caller's");
+}
+
+#[tokio::test]
+async fn what_a_caller_reads_is_kept_by_no_shared_cache() {
+    let (key, settings) = api_key("shop", "read");
+    let gateway = gateway_with("shop", &settings).await;
+    for path in ["/models", "/models/iris", "/v2/models/iris", "/v1/models/iris", "/models/iris/history"] {
+        let request = gateway.client.get(gateway.url(path)).header("x-api-key", &key);
+        let answered = Answer::of(request.send().await.unwrap()).await;
+        assert_eq!(answered.status, StatusCode::OK, "{path}: {answered:?}");
+        let cache = answered.header("cache-control");
+        assert!(cache.contains("private") || cache.contains("no-store"), "{path}: {cache}");
+    }
+}
+
+#[test]
+fn no_token_can_be_taken_for_a_key() {
+    let settings = AuthSettings {
+        signing_secret: Some(Secret::new(SECRET.to_owned())),
+        issuer: "onnx-gateway/api-keys".to_owned(),
+        ..AuthSettings::default()
+    };
+    let problems = Authentication::new(&settings, &|_| false).unwrap_err();
+    assert_eq!(problems[0].key, "auth.issuer", "{problems:?}");
 }
 
 #[test]

@@ -88,8 +88,8 @@ ITEMS = {
     "the lowest rate that was tried.",
     "half-load": "Requests at half of the rate that the gateway reached at most with 32 connections.",
     "instances": (
-        "One session of a model and four (`runtime.instances`): a dense network of 100 MB and a forest of 25 MB, one row a "
-        "request as bytes, with 8 connections. The yardstick: one session. `MB loaded` is resident memory before the load."
+        "One instance of a model and four (`runtime.instances`): a dense network of 100 MB and a forest of 25 MB, one row a "
+        "request as bytes, with 8 connections. The yardstick: one instance. `MB loaded` is resident memory before the load."
     ),
     "grpc": "One row a request over gRPC, beside REST with JSON and with bytes.",
     "rs256": "Tokens signed with an RSA key of 2048 bits in place of HS256.",

@@ -106,32 +106,44 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
-    /// All algorithms, with the name in a token's header, compared letter for letter (RFC 7515 section 4.1.1).
-    const NAMES: [(Self, &'static str); 12] = [
-        (Self::HS256, "HS256"),
-        (Self::HS384, "HS384"),
-        (Self::HS512, "HS512"),
-        (Self::RS256, "RS256"),
-        (Self::RS384, "RS384"),
-        (Self::RS512, "RS512"),
-        (Self::PS256, "PS256"),
-        (Self::PS384, "PS384"),
-        (Self::PS512, "PS512"),
-        (Self::ES256, "ES256"),
-        (Self::ES384, "ES384"),
-        (Self::EdDSA, "EdDSA"),
+    const ALL: [Self; 12] = [
+        Self::HS256,
+        Self::HS384,
+        Self::HS512,
+        Self::RS256,
+        Self::RS384,
+        Self::RS512,
+        Self::PS256,
+        Self::PS384,
+        Self::PS512,
+        Self::ES256,
+        Self::ES384,
+        Self::EdDSA,
     ];
 
-    /// Returns the name in a token's header.
+    /// Returns the name in a token's header, compared letter for letter (RFC 7515 section 4.1.1).
     #[must_use]
     pub fn name(self) -> &'static str {
-        Self::NAMES.iter().find(|(algorithm, _)| *algorithm == self).map_or("", |(_, name)| name)
+        match self {
+            Self::HS256 => "HS256",
+            Self::HS384 => "HS384",
+            Self::HS512 => "HS512",
+            Self::RS256 => "RS256",
+            Self::RS384 => "RS384",
+            Self::RS512 => "RS512",
+            Self::PS256 => "PS256",
+            Self::PS384 => "PS384",
+            Self::PS512 => "PS512",
+            Self::ES256 => "ES256",
+            Self::ES384 => "ES384",
+            Self::EdDSA => "EdDSA",
+        }
     }
 
     /// Returns the names of all algorithms, for people.
     #[must_use]
     pub fn names() -> String {
-        let names = Self::NAMES.map(|(_, name)| name);
+        let names = Self::ALL.map(Self::name);
         let [most @ .., last] = &names;
         format!("{} or {last}", most.join(", "))
     }
@@ -141,10 +153,8 @@ impl TryFrom<String> for Algorithm {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        let found = Self::NAMES.iter().find(|(_, name)| *name == text);
-        found
-            .map(|(algorithm, _)| *algorithm)
-            .ok_or_else(|| format!("expected {}, got `{text}`", Self::names()))
+        let found = Self::ALL.into_iter().find(|algorithm| algorithm.name() == text);
+        found.ok_or_else(|| format!("expected {}, got `{text}`", Self::names()))
     }
 }
 

@@ -33,8 +33,8 @@ impl Document {
         let headers = [
             (header::ETAG, self.tag.header()),
             (header::CACHE_CONTROL, HeaderValue::from_static(cache)),
-            // A token decides which models are described.
-            (header::VARY, HeaderValue::from_static("authorization")),
+            // A token or an API key decides which models are described.
+            (header::VARY, HeaderValue::from_static("authorization, x-api-key")),
         ];
         if self.tag.is_known_to(request) {
             return (StatusCode::NOT_MODIFIED, headers).into_response();

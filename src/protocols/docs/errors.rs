@@ -4,6 +4,7 @@ use axum::http::{Method, StatusCode};
 use utoipa::openapi::{
     ContentBuilder, OpenApi, Ref, RefOr, Response, ResponseBuilder,
     path::{Operation, PathItem},
+    security::SecurityRequirement,
 };
 
 use super::super::{PROTOCOLS, open_paths};
@@ -16,6 +17,7 @@ pub(super) fn completed(mut description: OpenApi) -> OpenApi {
     for (path, item) in &mut description.paths.paths {
         for (method, operation) in operations(item) {
             complete(operation, path, PROTOCOLS.of(&method, path), &open);
+            accept_api_keys(operation);
         }
     }
     description
@@ -25,6 +27,15 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = (Method, &mut Operati
     let PathItem { get, post, delete, .. } = item;
     let operations = [(Method::GET, get), (Method::POST, post), (Method::DELETE, delete)];
     operations.into_iter().filter_map(|(method, operation)| Some((method, operation.as_mut()?)))
+}
+
+/// Adds an API key as the alternative to each token.
+fn accept_api_keys(operation: &mut Operation) {
+    if needs_scope(operation)
+        && let Some(security) = &mut operation.security
+    {
+        security.push(SecurityRequirement::new("api_key", Vec::<String>::new()));
+    }
 }
 
 fn complete(operation: &mut Operation, path: &str, protocol: &dyn Protocol, open: &OpenPaths) {

@@ -106,7 +106,8 @@ impl LineQueue {
         }
         waiting.append(line);
         drop(waiting);
-        self.wake_if_asleep();
+        // At once: if the process is about to die, this line may say why.
+        self.wake();
     }
 
     /// Returns how many lines were dropped or could not be written.

@@ -1,4 +1,4 @@
-"""The memory and the throughput of one session and of four, for a large network and a large forest."""
+"""The memory and the throughput of one instance and of four, for a large network and a large forest."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def measure(bench: Bench) -> list[Result]:
 
 
 def compare(bench: Bench, setting: str, model: str, repository: Path, rows: list[Row]) -> list[Result]:
-    """A model with few and with many sessions, in each build."""
+    """A model with few and with many instances, in each build."""
     everyone: dict[str, tuple[Contestant, Request]] = {}
     loaded: Figures = {}
     for build, binary in bench.builds().items():
@@ -87,7 +87,7 @@ def settled_bytes(server: Server) -> int:
 
 
 def named(build: str, number: int) -> str:
-    return f"{build}, {number} session{'s' if number > 1 else ''}"
+    return f"{build}, {number} instance{'s' if number > 1 else ''}"
 
 
 def run(bench: Bench, started: Contestant, request: Request, rows: list[Row]) -> Figures:

@@ -1,7 +1,7 @@
 """Where the instructions of a request go, by part of the program: counted by valgrind, so that a busy machine makes no
 difference. What the kernel does is not among them; its share of the CPU time is measured beside.
 
-The binary needs its symbols, and ONNX Runtime's processes no other program around them:
+The binary needs its symbols, and has to find its CPU's features without asking the kernel, which valgrind hides:
 
     CARGO_PROFILE_RELEASE_DEBUG=line-tables-only CARGO_PROFILE_RELEASE_STRIP=none \\
         cargo build --release --bin onnx-gateway --features rustix/use-libc-auxv
