@@ -6,12 +6,14 @@ use std::{
     io::{BufRead, BufReader, Read, Write},
     net::TcpStream,
     process::{Command, Stdio},
+    sync::{Arc, Mutex},
 };
 
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 use crate::support::{
+    PATIENCE,
     binary::{Process, command, free_port},
     pause,
     repository::Repository,
@@ -270,9 +272,24 @@ async fn a_stalled_reader_of_the_log_costs_counted_lines_and_no_request() {
 
     // The reader goes on.
     let stderr = BufReader::new(gateway.stderr.take().unwrap());
-    let read = tokio::task::spawn_blocking(|| stderr.lines().map(Result::unwrap).collect::<Vec<_>>());
+    let lines = Arc::new(Mutex::new(Vec::new()));
+    let read = tokio::task::spawn_blocking({
+        let lines = Arc::clone(&lines);
+        move || stderr.lines().map(Result::unwrap).for_each(|line| lines.lock().unwrap().push(line))
+    });
+    let is_read = |part: &str| lines.lock().unwrap().iter().rev().take(100).any(|line| line.contains(part));
+    let waiting = async {
+        // Behind all that was kept, once there is room for it.
+        while !is_read(r#""last""#) {
+            let get = client.get(&long).header("x-request-id", "last");
+            assert_eq!(get.send().await.unwrap().status(), StatusCode::UNAUTHORIZED);
+            pause().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, waiting).await.expect("what was kept is written");
     Command::new("kill").arg(gateway.id().to_string()).status().unwrap();
-    let lines = read.await.unwrap();
+    read.await.unwrap();
+    let lines = lines.lock().unwrap().clone();
     assert!(gateway.wait().unwrap().success());
     let ids = access_ids(&lines);
     let kept = ids.iter().filter(|id| id.starts_with("long-")).count();

@@ -159,7 +159,7 @@ async fn only_those_who_may_read_a_model_see_its_schemas() {
         }
         let digest = gateway.version("towns").await["digest"].as_str().unwrap().to_owned();
         assert_eq!(answer.text.contains(&digest), models.contains(&"towns"));
-        assert_eq!(answer.header("vary"), "authorization");
+        assert_eq!(answer.header("vary"), "authorization, x-api-key");
         assert_eq!(answer.header("cache-control").contains("private"), scopes.is_some());
     })
     .await;
