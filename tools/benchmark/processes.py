@@ -57,9 +57,10 @@ class Server:
         self.stop()
 
     def wait(self, path: str, headers: dict[str, str], body: bytes) -> bytes:
-        """The first answer that is a good one, waited for from the start on."""
+        """The first answer that is a good one, waited for from the start on, or from now on if there was one before."""
         last = "nothing"
-        while time.monotonic() - self.began < START_SECONDS:
+        begin = time.monotonic() if self.ready_seconds else self.began
+        while time.monotonic() - begin < START_SECONDS:
             if self.process.poll() is not None:
                 raise NotServing(f"{self.name} ended with {self.process.returncode}: {self.last_words()}")
             try:
@@ -68,7 +69,7 @@ class Server:
                 last = str(error)
             else:
                 if status == OK:
-                    self.ready_seconds = time.monotonic() - self.began
+                    self.ready_seconds = self.ready_seconds or time.monotonic() - self.began
                     return answer
                 last = f"{status} {answer[:200]!r}"
             time.sleep(POLL_SECONDS)
