@@ -7,12 +7,14 @@ mod client;
 mod files;
 mod handshake;
 mod listeners;
+mod sections;
 mod server;
 
 pub use certificate::{ClientCertificate, Encrypted, canonical_subject};
 pub use client::{ClientConnection, ClientTls, ClientTlsError, Trust, connect};
 pub use handshake::{Accepted, FailedHandshake, HandshakeFailure, ServerStream};
 pub use listeners::{ListenerTls, LoadedTls};
+pub use sections::incomplete_tls;
 pub use server::ServerTls;
 
 use std::sync::Arc;

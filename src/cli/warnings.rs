@@ -58,8 +58,8 @@ fn warn_of_plain_text(settings: &Settings) {
 
 /// Warns of callers that no connection can identify.
 fn warn_of_unasked_certificates(settings: &Settings) {
-    let asks = |tls: &TlsSettings| tls.client_certificates != ClientCertificates::None;
-    let is_asked = asks(&settings.server.tls) || asks(&settings.grpc.tls);
+    let asks = |tls: &TlsSettings| tls.clients() != ClientCertificates::None;
+    let is_asked = asks(&settings.server.tls) || asks(&settings.grpc_tls());
     if !settings.auth.certificates.is_empty() && !is_asked {
         tracing::warn!(
             "auth.certificates has no effect: no listener asks for certificates; set server.tls.client_certificates to \

@@ -4,9 +4,10 @@ use std::{sync::Arc, time::SystemTime};
 
 use super::{
     files::warning_of_readers,
+    sections::{Section, sections},
     server::{Identity, ServerTls},
 };
-use crate::config::{Settings, SettingsProblem, TlsSettings};
+use crate::config::{Settings, SettingsProblem};
 
 /// HTTP/2 and HTTP/1.1, as ALPN names them (RFC 7301 section 6, RFC 9113 section 3.2).
 pub(super) const HTTP_2: &[u8] = b"h2";
@@ -45,16 +46,18 @@ impl LoadedTls {
     /// Every file or setting that cannot be used.
     pub fn new(settings: &Settings, now: SystemTime) -> Result<Self, Vec<SettingsProblem>> {
         let mut loading = Loading { now, warnings: Vec::new(), problems: Vec::new() };
-        let [rest, grpc, admin] = settings.tls_sections();
-        let of_rest = loading.read(rest);
-        let of_grpc = loading.read(grpc);
-        let of_admin = loading.read(admin);
-        // A section that is set and cannot be used is a problem: its listener never falls back to another.
-        let for_grpc = of_grpc.as_ref().or(of_rest.as_ref());
+        let [rest, grpc, admin] = sections(settings);
+        let of_rest = loading.read(&rest);
+        // Of the same settings, the files are read once.
+        let has_own = grpc.settings != rest.settings;
+        let of_grpc = if has_own { loading.read(&grpc) } else { None };
+        let of_admin = loading.read(&admin);
+        // A section that cannot be used is a problem: its listener never falls back to another, nor to plain text.
+        let for_grpc = if has_own { &of_grpc } else { &of_rest };
         let listeners = ListenerTls {
-            rest: loading.listener("server.tls", of_rest.as_ref(), REST),
-            grpc: loading.listener("grpc.tls", for_grpc, GRPC),
-            admin: loading.listener("admin.tls", of_admin.as_ref(), REST),
+            rest: loading.listener(rest.name, of_rest.as_ref(), REST),
+            grpc: loading.listener(grpc.name, for_grpc.as_ref(), GRPC),
+            admin: loading.listener(admin.name, of_admin.as_ref(), REST),
         };
         let Loading { warnings, problems, .. } = loading;
         if problems.is_empty() { Ok(Self { listeners, warnings }) } else { Err(problems) }
@@ -68,22 +71,22 @@ struct Loading {
 }
 
 impl Loading {
-    /// Reads the files of a section; `None` if nothing of it is set, or if it has a problem.
-    fn read(&mut self, (name, section): (&str, &TlsSettings)) -> Option<Identity> {
-        if *section == TlsSettings::default() {
+    /// Reads the files of a section; `None` if nothing of it has an effect, or if it has a problem.
+    fn read(&mut self, section: &Section) -> Option<Identity> {
+        if !section.settings.is_set() {
             return None;
         }
-        match Identity::read(section) {
+        match Identity::read(&section.settings) {
             Ok(identity) => {
-                let validity = identity.warning_of_validity(self.now);
-                self.warnings.extend(validity.map(|warning| format!("{name}.certificate_file: {warning}")));
-                let key_file = section.private_key_file.as_deref();
-                self.warnings.extend(key_file.and_then(warning_of_readers));
+                let expiry = identity.warning_of_validity(self.now);
+                let expiry = expiry.map(|warning| section.problem(("certificate_file", warning)).to_string());
+                let key_file = section.settings.private_key_file.as_deref();
+                let found = expiry.into_iter().chain(key_file.and_then(warning_of_readers));
+                add_new(&mut self.warnings, found);
                 Some(identity)
             }
             Err(faults) => {
-                let problem = |(setting, message)| SettingsProblem::at(format!("{name}.{setting}"), message);
-                self.problems.extend(faults.into_iter().map(problem));
+                add_new(&mut self.problems, faults.into_iter().map(|fault| section.problem(fault)));
                 None
             }
         }
@@ -102,6 +105,15 @@ impl Loading {
                 self.problems.push(SettingsProblem::at(name, format!("TLS cannot be set up: {error}")));
                 None
             }
+        }
+    }
+}
+
+/// Adds what is not in a list yet: two sections may have the same files.
+fn add_new<T: PartialEq>(list: &mut Vec<T>, found: impl Iterator<Item = T>) {
+    for new in found {
+        if !list.contains(&new) {
+            list.push(new);
         }
     }
 }

@@ -55,7 +55,7 @@ impl Identity {
     /// Every file or setting that cannot be used.
     pub(super) fn read(section: &TlsSettings) -> Result<Self, Vec<Fault>> {
         let content = Content::read(section)?;
-        let fingerprint = content.fingerprint(section.client_certificates);
+        let fingerprint = content.fingerprint(section.clients());
         let Content { chain, key, authorities } = content;
         let validity = validity(&chain, section).map_err(|fault| vec![fault])?;
         let key = certified(chain, key, section).map_err(|fault| vec![fault])?;
@@ -162,9 +162,9 @@ impl Content {
 }
 
 /// Returns a fault for each setting without which another has no effect.
-fn missing(section: &TlsSettings) -> Vec<Fault> {
+pub(super) fn missing(section: &TlsSettings) -> Vec<Fault> {
     let mut faults = Vec::new();
-    let TlsSettings { certificate_file, private_key_file, client_ca_file, client_certificates } = section;
+    let TlsSettings { certificate_file, private_key_file, client_ca_file, .. } = section;
     if certificate_file.is_none() {
         faults
             .push(("certificate_file", "is not set, and TLS needs it: set it, or unset the rest".to_owned()));
@@ -172,7 +172,7 @@ fn missing(section: &TlsSettings) -> Vec<Fault> {
     if private_key_file.is_none() {
         faults.push(("private_key_file", "is not set, and the certificate needs its key".to_owned()));
     }
-    match (client_certificates, client_ca_file) {
+    match (section.clients(), client_ca_file) {
         (ClientCertificates::None, Some(_)) => faults.push((
             "client_certificates",
             "is none, so client_ca_file has no effect: set it to optional or required, or unset client_ca_file"
@@ -239,7 +239,7 @@ fn verifier(
     authorities: Vec<CertificateDer<'static>>,
     section: &TlsSettings,
 ) -> Result<Option<Arc<dyn ClientCertVerifier>>, String> {
-    if section.client_certificates == ClientCertificates::None {
+    if section.clients() == ClientCertificates::None {
         return Ok(None);
     }
     let shown = section.client_ca_file.as_deref().unwrap_or(Path::new("")).display();
@@ -250,7 +250,7 @@ fn verifier(
             .map_err(|error| format!("{shown} has a certificate that is not valid: {error}"))?;
     }
     let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider());
-    let builder = match section.client_certificates {
+    let builder = match section.clients() {
         ClientCertificates::Required => builder,
         ClientCertificates::Optional | ClientCertificates::None => builder.allow_unauthenticated(),
     };

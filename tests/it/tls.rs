@@ -259,7 +259,7 @@ async fn clients_are_let_in_by_the_certificates_that_the_settings_ask_for() {
         let gateway = gateway_with(&files)
             .settings(|settings| {
                 settings.server.tls.client_ca_file = Some(files.path("clients.crt"));
-                settings.server.tls.client_certificates = wanted;
+                settings.server.tls.client_certificates = Some(wanted);
             })
             .start()
             .await;
@@ -289,7 +289,7 @@ async fn a_certificate_identifies_a_caller_with_scopes_if_there_is_no_token() {
     let gateway = gateway_with(&files)
         .settings(|settings| {
             settings.server.tls.client_ca_file = Some(files.path("clients.crt"));
-            settings.server.tls.client_certificates = ClientCertificates::Optional;
+            settings.server.tls.client_certificates = Some(ClientCertificates::Optional);
             let certificates = &mut settings.auth.certificates;
             certificates.insert("shop".to_owned(), entry(Some("CN=shop"), None, "predict:iris"));
             certificates.insert("watch".to_owned(), entry(None, Some("spiffe://example/watch"), "read"));
@@ -443,7 +443,7 @@ fn half_a_section_is_a_problem_and_never_no_tls() {
     let said = said_of(|settings| {
         settings.server.tls = files.settings();
         settings.grpc.tls.private_key_file = Some(files.path("tls.key"));
-        settings.admin.tls.client_certificates = ClientCertificates::Required;
+        settings.admin.tls.client_certificates = Some(ClientCertificates::Required);
     });
     let keys: Vec<&str> = said.iter().map(|said| said.split(": ").next().unwrap()).collect();
     let expected = [
