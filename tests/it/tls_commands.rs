@@ -194,3 +194,36 @@ fn public_addresses_without_tls_are_warned_of_in_one_line() {
     let local = [("GATEWAY__SERVER__LISTEN", "127.0.0.1:0"), ("GATEWAY__GRPC__LISTEN", "127.0.0.1:0")];
     assert_eq!(lines(&local), [""; 0]);
 }
+
+#[test]
+fn half_a_section_is_an_error_of_every_command() {
+    let authority = Authority::new("authority");
+    let files = Files::of(&authority.gateway());
+    let settings = files.path("gateway.toml");
+    let port = free_port();
+    let cases = [
+        ("private_key_file = \"tls.key\"", "certificate_file"),
+        ("certificate_file = \"tls.crt\"", "private_key_file"),
+    ];
+    for (line, missing) in cases {
+        let text_of = format!(
+            "[auth]\nsigning_secret = \"{SECRET}\"\n[server]\nlisten = \"127.0.0.1:{port}\"\n[server.tls]\n{line}\n"
+        );
+        files.write("gateway.toml", &text_of);
+        let part = format!("server.tls.{missing}: is not set");
+        let commands: [&[&str]; 6] = [
+            &["rollback", "iris"],
+            &["rollback", "iris", "--token", "x"],
+            &["health"],
+            &["check"],
+            &["token", "--subject", "a", "--scope", "read"],
+            &["openapi"],
+        ];
+        table::each(commands, |arguments| {
+            let with_settings = [&["--config", settings.to_str().unwrap()], arguments].concat();
+            let output = run(&with_settings, settings.parent().unwrap(), &[]);
+            let said = text(&output.stdout) + &text(&output.stderr);
+            assert!(!output.status.success() && said.contains(&part), "{said}");
+        });
+    }
+}
