@@ -128,11 +128,17 @@ fn commands_reach_a_gateway_with_tls() {
         assert_eq!(output.status.code(), Some(status), "{said}");
         assert!(said.contains(part), "{said}");
     });
-    // Another key in the file of the settings: the gateway that answers is not the one of the settings.
-    gateway.files.put(&gateway.authority.gateway());
-    let said = text(&gateway.run(&["rollback", "iris"]).stderr);
+    // Another key in the settings: the gateway that answers is not the one of the settings.
+    // In a folder of their own, as the gateway would follow its files.
+    let others = Files::of(&gateway.authority.gateway());
+    others.write("gateway.toml", &std::fs::read_to_string(gateway.files.path("gateway.toml")).unwrap());
+    let with_others = |arguments: &[&str]| {
+        let settings = others.path("gateway.toml");
+        run(&[&["--config", settings.to_str().unwrap()], arguments].concat(), gateway.folder.path(), &[])
+    };
+    let said = text(&with_others(&["rollback", "iris"]).stderr);
     assert!(said.contains(unknown), "{said}");
-    assert!(gateway.run(&["health"]).status.success(), "a certificate may be renewed at any moment");
+    assert!(with_others(&["health"]).status.success(), "a certificate may be renewed at any moment");
 }
 
 #[test]
