@@ -1,7 +1,7 @@
 //! Warnings about settings that are allowed but may surprise.
 
 use crate::{
-    config::{AuthSettings, ClientCertificates, Loaded, Settings, TlsSettings},
+    config::{AdminSettings, AuthSettings, ClientCertificates, Loaded, Settings, TlsSettings},
     model::ModelName,
     system::sandbox,
 };
@@ -68,6 +68,27 @@ fn warn_of_unasked_certificates(settings: &Settings) {
     }
 }
 
+/// Warns of an operators' listener that is less protected than it may seem.
+fn warn_of_reachable_operators(admin: &AdminSettings) {
+    let address = admin.listen;
+    let is_outside = !address.ip().is_loopback();
+    if is_outside && !admin.tls.is_on() {
+        tracing::warn!(
+            %address,
+            "admin.listen asks for no token and is reachable from outside without TLS: let only operators reach it, or set \
+             admin.tls with client_certificates = \"required\""
+        );
+    } else if is_outside && admin.tls.clients() != ClientCertificates::Required {
+        tracing::info!(%address, "the admin listener, which asks for no token, is reachable");
+    }
+    if admin.tls.clients() == ClientCertificates::Optional {
+        tracing::warn!(
+            "admin.tls.client_certificates is optional, which protects nothing: clients without a certificate may do the \
+             same; set it to required"
+        );
+    }
+}
+
 /// Warns of settings that weaken security.
 pub(super) fn warn_of_danger(loaded: &Loaded) {
     let settings = &loaded.settings;
@@ -101,7 +122,5 @@ pub(super) fn warn_of_danger(loaded: &Loaded) {
              the gateway can"
         );
     }
-    if !settings.admin.listen.ip().is_loopback() {
-        tracing::info!(address = %settings.admin.listen, "the admin listener, which asks for no token, is reachable");
-    }
+    warn_of_reachable_operators(&settings.admin);
 }

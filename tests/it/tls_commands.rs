@@ -168,23 +168,27 @@ fn commands_reach_a_gateway_that_requires_certificates() {
     });
 }
 
+/// Starts a gateway with these variables, and returns the lines of its log that have this part.
+fn warnings(environment: &[(&str, &str)], part: &str) -> Vec<String> {
+    let folder = Repository::new();
+    folder.put_iris("iris/1/model.onnx");
+    let mut command = command();
+    command
+        .current_dir(folder.path())
+        .env("GATEWAY__AUTH__SIGNING_SECRET", SECRET)
+        .env("GATEWAY__MODELS__REPOSITORY", folder.path())
+        .env("GATEWAY__MODELS__STATE_DIRECTORY", folder.state())
+        .env("GATEWAY__ADMIN__LISTEN", "127.0.0.1:0")
+        .envs(environment.iter().copied());
+    let (_process, lines) = Process::serve_and_log(command);
+    lines.into_iter().filter(|line| line.contains(part)).collect()
+}
+
 #[test]
 fn public_addresses_without_tls_are_warned_of_in_one_line() {
     let authority = Authority::new("authority");
     let files = Files::of(&authority.gateway());
-    let lines = |environment: &[(&str, &str)]| {
-        let folder = Repository::new();
-        folder.put_iris("iris/1/model.onnx");
-        let mut command = command();
-        command.current_dir(folder.path()).envs(environment.iter().copied());
-        command
-            .env("GATEWAY__AUTH__SIGNING_SECRET", SECRET)
-            .env("GATEWAY__MODELS__REPOSITORY", folder.path())
-            .env("GATEWAY__MODELS__STATE_DIRECTORY", folder.state())
-            .env("GATEWAY__ADMIN__LISTEN", "127.0.0.1:0");
-        let (_process, lines) = Process::serve_and_log(command);
-        lines.into_iter().filter(|line| line.contains("not encrypted")).collect::<Vec<_>>()
-    };
+    let lines = |environment: &[(&str, &str)]| warnings(environment, "not encrypted");
     let outside = [("GATEWAY__SERVER__LISTEN", "0.0.0.0:0"), ("GATEWAY__GRPC__LISTEN", "0.0.0.0:0")];
     let said = lines(&outside);
     assert!(
@@ -199,6 +203,33 @@ fn public_addresses_without_tls_are_warned_of_in_one_line() {
     assert_eq!(lines(&[&outside[..], &encrypted].concat()), [""; 0]);
     let local = [("GATEWAY__SERVER__LISTEN", "127.0.0.1:0"), ("GATEWAY__GRPC__LISTEN", "127.0.0.1:0")];
     assert_eq!(lines(&local), [""; 0]);
+}
+
+#[test]
+fn an_operators_listener_that_is_not_protected_is_warned_of() {
+    let authority = Authority::new("authority");
+    let files = Files::of(&authority.gateway());
+    files.write("ca.crt", &authority.pem);
+    let local = [("GATEWAY__SERVER__LISTEN", "127.0.0.1:0"), ("GATEWAY__GRPC__LISTEN", "127.0.0.1:0")];
+    let outside = ("GATEWAY__ADMIN__LISTEN", "0.0.0.0:0");
+    let plain = warnings(&[&local[..], &[outside]].concat(), "admin.listen");
+    assert!(plain.len() == 1 && plain[0].contains("WARN") && plain[0].contains("without TLS"), "{plain:?}");
+    let (certificate, key, authorities) =
+        (files.path("tls.crt"), files.path("tls.key"), files.path("ca.crt"));
+    for (clients, expected) in [("optional", 1), ("required", 0)] {
+        let encrypted = [
+            outside,
+            ("GATEWAY__ADMIN__TLS__CERTIFICATE_FILE", certificate.to_str().unwrap()),
+            ("GATEWAY__ADMIN__TLS__PRIVATE_KEY_FILE", key.to_str().unwrap()),
+            ("GATEWAY__ADMIN__TLS__CLIENT_CA_FILE", authorities.to_str().unwrap()),
+            ("GATEWAY__ADMIN__TLS__CLIENT_CERTIFICATES", clients),
+        ];
+        let said = warnings(&[&local[..], &encrypted].concat(), "WARN");
+        assert!(!said.iter().any(|line| line.contains("without TLS")), "{said:?}");
+        let of_clients =
+            said.iter().filter(|line| line.contains("admin.tls.client_certificates is optional"));
+        assert_eq!(of_clients.count(), expected, "{clients}: {said:?}");
+    }
 }
 
 #[test]
