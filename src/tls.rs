@@ -4,6 +4,7 @@
 
 mod certificate;
 mod client;
+mod client_trust;
 mod files;
 mod handshake;
 mod listeners;
@@ -13,6 +14,7 @@ mod server;
 pub use certificate::{ClientCertificate, Encrypted, canonical_subject};
 pub use client::{ClientConnection, ClientTls, ClientTlsError, Trust, connect};
 pub use handshake::{Accepted, FailedHandshake, HandshakeFailure, ServerStream};
+pub(crate) use listeners::TlsChanges;
 pub use listeners::{ListenerTls, LoadedTls};
 pub use sections::incomplete_tls;
 pub use server::ServerTls;

@@ -89,7 +89,7 @@ fn caller(
 ///
 /// Requests of web pages need a token: a browser adds its certificate to the requests of any page, wanted or not.
 fn certified(state: &EdgeState, headers: &HeaderMap, extensions: &Extensions) -> Option<Arc<Caller>> {
-    let certificate = extensions.get::<Encrypted>()?.certificate.as_ref()?;
+    let certificate = extensions.get::<Encrypted>()?.certificate()?;
     if has_credentials(headers) || headers.contains_key(header::ORIGIN) {
         return None;
     }

@@ -109,6 +109,15 @@ impl Loading {
     }
 }
 
+/// The difference between the TLS of two settings.
+#[derive(Debug, Default)]
+pub(crate) struct TlsChanges {
+    /// Sections of which the settings or files have changed.
+    pub(crate) sections: Vec<&'static str>,
+    /// True if certificates that clients have shown on a listener identify nobody any more.
+    pub(crate) ended_trust: bool,
+}
+
 /// Adds what is not in a list yet: two sections may have the same files.
 fn add_new<T: PartialEq>(list: &mut Vec<T>, found: impl Iterator<Item = T>) {
     for new in found {
@@ -119,26 +128,43 @@ fn add_new<T: PartialEq>(list: &mut Vec<T>, found: impl Iterator<Item = T>) {
 }
 
 impl ListenerTls {
-    /// Keeps what did not change, so that its sessions can be resumed. Returns the sections that did.
-    pub(crate) fn keep_unchanged(&mut self, old: &Self) -> Vec<&'static str> {
+    /// Keeps what did not change, so that its sessions can be resumed, and ends the trust in clients where it did.
+    pub(crate) fn take_over(&mut self, old: &Self) -> TlsChanges {
         let pairs = [
             ("server.tls", &mut self.rest, &old.rest),
             ("grpc.tls", &mut self.grpc, &old.grpc),
             ("admin.tls", &mut self.admin, &old.admin),
         ];
-        let mut changed = Vec::new();
+        let mut changes = TlsChanges::default();
         for (section, new, old) in pairs {
             match (&*new, old) {
                 (Some(one), Some(other)) if one.is_same(other) => new.clone_from(old),
                 (None, None) => {}
-                _ => changed.push(section),
+                _ => {
+                    changes.sections.push(section);
+                    changes.ended_trust |= !keeps_trust(new.as_mut(), old.as_deref());
+                }
             }
         }
-        changed
+        changes
     }
 
     /// Returns the name of each listener with its TLS.
     pub(crate) fn by_name(&self) -> [(&'static str, Option<&ServerTls>); 3] {
         [("rest", self.rest.as_deref()), ("grpc", self.grpc.as_deref()), ("admin", self.admin.as_deref())]
     }
+}
+
+/// Keeps the trust in clients if it is the same as before, and ends it otherwise. Returns false if it ended.
+fn keeps_trust(new: Option<&mut Arc<ServerTls>>, old: Option<&ServerTls>) -> bool {
+    let Some(trust) = old.and_then(|old| old.trust.as_ref()) else { return true };
+    // It has just been read, so nothing shares it yet.
+    if let Some(new) = new.and_then(Arc::get_mut)
+        && new.trust.as_ref().is_some_and(|other| other.is_same(trust))
+    {
+        new.trust = Some(Arc::clone(trust));
+        return true;
+    }
+    trust.end();
+    false
 }

@@ -14,7 +14,7 @@ use rustls::{
     sign::{CertifiedKey, SingleCertAndKey},
 };
 
-use super::{certificate::Validity, files, provider};
+use super::{certificate::Validity, client_trust::ClientTrust, files, provider};
 use crate::{
     config::{ClientCertificates, TlsSettings},
     model::{Digest, Hasher},
@@ -30,6 +30,8 @@ pub struct ServerTls {
     /// Everything that the configuration was made of.
     fingerprint: Digest,
     validity: Validity,
+    /// The trust by which clients are verified; `None` if they are not.
+    pub(super) trust: Option<Arc<ClientTrust>>,
 }
 
 /// The certificate of a section, with the verification of clients. It may serve several listeners.
@@ -38,6 +40,8 @@ pub(super) struct Identity {
     verifier: Option<Arc<dyn ClientCertVerifier>>,
     fingerprint: Digest,
     validity: Validity,
+    /// The content of the authorities, and the mode.
+    trust: Digest,
 }
 
 /// The content of the files of a section.
@@ -55,12 +59,12 @@ impl Identity {
     /// Every file or setting that cannot be used.
     pub(super) fn read(section: &TlsSettings) -> Result<Self, Vec<Fault>> {
         let content = Content::read(section)?;
-        let fingerprint = content.fingerprint(section.clients());
+        let (fingerprint, trust) = content.fingerprints(section.clients());
         let Content { chain, key, authorities } = content;
         let validity = validity(&chain, section).map_err(|fault| vec![fault])?;
         let key = certified(chain, key, section).map_err(|fault| vec![fault])?;
         let verifier = verifier(authorities, section).map_err(|message| vec![("client_ca_file", message)])?;
-        Ok(Self { key: Arc::new(SingleCertAndKey::from(key)), verifier, fingerprint, validity })
+        Ok(Self { key: Arc::new(SingleCertAndKey::from(key)), verifier, fingerprint, validity, trust })
     }
 
     /// Returns a warning if the certificate is not valid now. `None` if it is.
@@ -109,8 +113,9 @@ impl Identity {
             }
         };
         config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
-        let Self { fingerprint, validity, .. } = *self;
-        Ok(ServerTls { config: Arc::new(config), fingerprint, validity })
+        let Self { fingerprint, validity, trust, .. } = *self;
+        let trust = self.verifier.as_ref().map(|_| Arc::new(ClientTrust::new(trust)));
+        Ok(ServerTls { config: Arc::new(config), fingerprint, validity, trust })
     }
 }
 
@@ -148,16 +153,22 @@ impl Content {
         }
     }
 
-    fn fingerprint(&self, client_certificates: ClientCertificates) -> Digest {
-        let mut hasher = Hasher::default();
-        let key = [self.key.secret_der()];
-        let parts = self.chain.iter().map(AsRef::as_ref).chain(key);
-        for part in parts.chain(self.authorities.iter().map(AsRef::as_ref)) {
-            // The digest of each, so that no two lists of parts are joined to the same bytes.
-            hasher.update(Digest::of(part).to_string());
+    /// Returns the digest of everything, and that of the trust in clients.
+    fn fingerprints(&self, client_certificates: ClientCertificates) -> (Digest, Digest) {
+        // The digest of each part, so that no two lists of parts are joined to the same bytes.
+        let mut trust = Hasher::default();
+        for authority in &self.authorities {
+            trust.update(Digest::of(authority).to_string());
         }
-        hasher.update(format!("{client_certificates:?} {}", self.authorities.len()));
-        hasher.finish()
+        trust.update(format!("{client_certificates:?}"));
+        let trust = trust.finish();
+        let mut all = Hasher::default();
+        let key = [self.key.secret_der()];
+        for part in self.chain.iter().map(AsRef::as_ref).chain(key) {
+            all.update(Digest::of(part).to_string());
+        }
+        all.update(trust.to_string());
+        (all.finish(), trust)
     }
 }
 

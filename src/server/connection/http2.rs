@@ -84,6 +84,7 @@ pub(super) async fn run(
         connection;
     let stall = StallLimit::new(connection.write_timeout, connection.least_rate);
     let responses = Arc::new(ResponseTracker::new(Arc::clone(&slot), stall));
+    let certified = encrypted.clone();
     let requests = Arc::new(Requests {
         application,
         front,
@@ -151,7 +152,10 @@ pub(super) async fn run(
                     connection.as_mut().graceful_shutdown();
                     grace.as_mut().reset(Instant::now() + REFUSED_GRACE);
                 }
-                if !is_ending && responses.are_not_asked_for(IDLE_TIMEOUT) {
+                // The client may show its certificate again on another connection.
+                let is_outdated = || certified.as_ref().is_some_and(Encrypted::is_outdated);
+                let has_to_return = || responses.refused() > 0 && is_outdated();
+                if !is_ending && (responses.are_not_asked_for(IDLE_TIMEOUT) || has_to_return()) {
                     is_ending = true;
                     connection.as_mut().graceful_shutdown();
                 }
