@@ -7,13 +7,13 @@ use std::sync::Arc;
 
 use axum::{
     extract::{FromRequestParts, Request, State},
-    http::{Extensions, HeaderMap, header, request::Parts},
+    http::{Extensions, HeaderMap, HeaderName, HeaderValue, header, request::Parts},
     middleware::Next,
     response::Response,
 };
 
 use super::{
-    credentials::{bearer, has_credentials},
+    credentials::{bearer, has_credentials, has_query_token},
     error::ApiError,
     pipeline::charge_caller,
     state::EdgeState,
@@ -73,6 +73,10 @@ fn caller(
         return Ok(Arc::clone(&state.anonymous));
     }
     if let Some(caller) = certified(state, headers, extensions) {
+        // RFC 6750 section 2: one method of authentication for each request.
+        if has_query_token(query) {
+            return Err(ApiError::TwoTokens);
+        }
         charge_caller(state, &caller)?;
         return Ok(caller);
     }
@@ -90,7 +94,7 @@ fn caller(
 /// Requests of web pages need a token: a browser adds its certificate to the requests of any page, wanted or not.
 fn certified(state: &EdgeState, headers: &HeaderMap, extensions: &Extensions) -> Option<Arc<Caller>> {
     let certificate = extensions.get::<Encrypted>()?.certificate()?;
-    if has_credentials(headers) || headers.contains_key(header::ORIGIN) {
+    if has_credentials(headers) || is_of_page(headers) {
         return None;
     }
     let caller = state.authentication.by_certificate(certificate, state.clock.now());
@@ -99,6 +103,20 @@ fn certified(state: &EdgeState, headers: &HeaderMap, extensions: &Extensions) ->
         tracing::debug!(subject, names, "a client certificate is of no caller in auth.certificates");
     }
     caller
+}
+
+/// The beginning of the headers by which browsers describe a request (Fetch Metadata), and the one of them that says
+/// whether a page has caused it.
+const FETCH_METADATA: &str = "sec-fetch-";
+const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// Returns true if a page in a browser may have caused the request. Requests of other pages do not all have `Origin`:
+/// images and links have none.
+fn is_of_page(headers: &HeaderMap) -> bool {
+    let is_caused = |(name, value): (&HeaderName, &HeaderValue)| {
+        name.as_str().starts_with(FETCH_METADATA) && (name != FETCH_SITE || value != "none")
+    };
+    headers.contains_key(header::ORIGIN) || headers.iter().any(is_caused)
 }
 
 /// Charges the error of an unauthenticated request to its address. An address with too many of them gets 429 instead.

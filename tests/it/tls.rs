@@ -302,6 +302,8 @@ async fn a_certificate_identifies_a_caller_with_scopes_if_there_is_no_token() {
     let watch = of_clients.client("any", "spiffe://example/watch");
     let other = of_clients.client("other", "spiffe://example/other");
     let page = ("origin", "https://localhost");
+    let (of_page, typed) = (("sec-fetch-site", "cross-site"), ("sec-fetch-site", "none"));
+    let image = ("sec-fetch-dest", "image");
     let bad_token = ("authorization", "Bearer x.y.z");
     let cases = [
         (Some(&shop), None, "/predict", 200),
@@ -311,6 +313,11 @@ async fn a_certificate_identifies_a_caller_with_scopes_if_there_is_no_token() {
         (Some(&other), None, "/predict", 401),
         (None, None, "/predict", 401),
         (Some(&shop), Some(page), "/predict", 401),
+        (Some(&shop), Some(of_page), "/predict", 401),
+        (Some(&shop), Some(image), "/predict", 401),
+        (Some(&shop), Some(typed), "/predict", 200),
+        (Some(&shop), None, "/models/iris?access_token=x", 400),
+        (None, None, "/models/iris?access_token=x", 401),
         (Some(&shop), Some(bad_token), "/predict", 401),
     ];
     for offers in [Offers::Http1, Offers::Http2] {
