@@ -1,6 +1,7 @@
 //! TLS on every listener: who may connect, which version of HTTP is spoken, and how certificates change.
 
 mod trust;
+mod windows;
 
 use std::{
     fs,
