@@ -3,6 +3,7 @@
 mod connection;
 mod connection_slot;
 mod connection_table;
+mod current_tls;
 mod descriptors;
 mod limits;
 mod listener;
@@ -33,6 +34,7 @@ pub use shutdown::Shutdown;
 use self::{
     connection::Application,
     connection_table::ConnectionTable,
+    current_tls::CurrentTls,
     descriptors::Descriptors,
     listener::{Audience, Listener},
     reloadable::ReloadableState,
@@ -180,7 +182,7 @@ impl Gateway {
                 audience,
                 front: Arc::clone(front),
                 limits: live.limits.subscribe(),
-                tls: live.tls.subscribe(),
+                tls: Arc::new(CurrentTls::new(live.tls.subscribe(), application, audience)),
                 workers: Arc::clone(workers),
                 table: table.clone(),
                 metrics: Arc::clone(&metrics),
@@ -234,8 +236,9 @@ impl Gateway {
     }
 
     /// Applies changed settings and returns those that need a restart. Each request ends with the settings that it
-    /// began with. Open connections keep their timeouts and certificates; an unchanged quota keeps its charges. The log level is applied
-    /// separately: [`Log::set_level`](crate::telemetry::logging::Log::set_level).
+    /// began with. Open connections keep their timeouts and encryption, but certificates of clients identify nobody once
+    /// their authorities have changed. An unchanged quota keeps its charges. The log level is applied separately:
+    /// [`Log::set_level`](crate::telemetry::logging::Log::set_level).
     #[must_use = "someone has to say what needs a restart"]
     pub fn reload(&self, settings: Settings, authentication: Authentication, tls: ListenerTls) -> Reloaded {
         self.live.reload(settings, authentication, tls)

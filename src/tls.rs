@@ -4,15 +4,19 @@
 
 mod certificate;
 mod client;
+mod client_trust;
 mod files;
 mod handshake;
 mod listeners;
+mod sections;
 mod server;
 
 pub use certificate::{ClientCertificate, Encrypted, canonical_subject};
 pub use client::{ClientConnection, ClientTls, ClientTlsError, Trust, connect};
 pub use handshake::{Accepted, FailedHandshake, HandshakeFailure, ServerStream};
+pub(crate) use listeners::TlsChanges;
 pub use listeners::{ListenerTls, LoadedTls};
+pub use sections::incomplete_tls;
 pub use server::ServerTls;
 
 use std::sync::Arc;

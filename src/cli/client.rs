@@ -71,7 +71,16 @@ impl Target {
 
     /// Names a listener of a gateway on this machine, of which the certificate is in the settings.
     pub(super) fn own(listen: SocketAddr, section: &TlsSettings) -> Result<Self, Failure> {
-        Self::here(listen, section.certificate_file.clone().map(Trust::Own).as_ref())
+        let trust = match &section.certificate_file {
+            Some(file) => Some(Trust::Own(file.clone())),
+            None if section.is_on() => {
+                return Err(
+                    "certificate_file is not set, so the gateway with the private key cannot be known".into(),
+                );
+            }
+            None => None,
+        };
+        Self::here(listen, trust.as_ref())
     }
 
     /// Names a listener of a gateway on this machine without proof of its identity, for requests without a secret.

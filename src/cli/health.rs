@@ -34,7 +34,7 @@ pub(super) fn health(files: &[PathBuf], as_json: bool) -> Result<(), Failure> {
 /// Returns the listener to ask: that of the operators if the public one wants a certificate, which this command lacks.
 fn listener(settings: &Settings) -> (SocketAddr, &TlsSettings) {
     let Settings { server, admin, .. } = settings;
-    if server.tls.client_certificates == ClientCertificates::Required {
+    if server.tls.clients() == ClientCertificates::Required {
         (admin.listen, &admin.tls)
     } else {
         (server.listen, &server.tls)

@@ -7,7 +7,7 @@ use crate::{
     auth::Authentication,
     config::{Environment, Loaded, Problems, Reading, SettingsProblem, SourceFile, load, read},
     telemetry::logging,
-    tls::{ListenerTls, LoadedTls},
+    tls::{ListenerTls, LoadedTls, incomplete_tls},
 };
 
 /// The outcome of reading the settings.
@@ -118,7 +118,8 @@ pub(super) fn prepare(
     files: &[PathBuf],
     environment: &Environment,
 ) -> Result<(Loaded, Authentication), Failure> {
-    let Reading { loaded, problems, .. } = read(files, environment);
+    let Reading { loaded, mut problems, .. } = read(files, environment);
+    problems.extend(loaded.as_ref().map(incomplete).unwrap_or_default());
     let has_keys = loaded.as_ref().is_none_or(|loaded| loaded.settings.auth.has_keys());
     Ok(authenticated(loaded, problems, None)
         .map_err(|problems| with_hint(problems, has_keys, files, environment))?)
@@ -126,5 +127,12 @@ pub(super) fn prepare(
 
 /// Returns the settings, or every problem with them.
 pub(super) fn settings(files: &[PathBuf], environment: &Environment) -> Result<Loaded, Failure> {
-    Ok(load(files, environment)?)
+    let loaded = load(files, environment)?;
+    let problems = incomplete(&loaded);
+    if problems.is_empty() { Ok(loaded) } else { Err(Problems(problems).into()) }
+}
+
+/// Returns the problems of sections of TLS of which a part is missing.
+fn incomplete(loaded: &Loaded) -> Vec<SettingsProblem> {
+    loaded.with_origins(incomplete_tls(&loaded.settings)).0
 }

@@ -77,7 +77,7 @@ pub(super) fn rollback(files: &[PathBuf], arguments: RollbackArguments) -> Resul
 /// Returns the gateway of the settings, which is on this machine.
 fn own(loaded: &Loaded) -> Result<Target, Failure> {
     let server = &loaded.settings.server;
-    if server.tls.client_certificates == ClientCertificates::Required {
+    if server.tls.clients() == ClientCertificates::Required {
         return Err("server.tls.client_certificates is required: name the gateway with --url, a token with --token, and a \
                     certificate with --certificate-file and --private-key-file"
             .into());

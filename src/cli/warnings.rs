@@ -1,7 +1,7 @@
 //! Warnings about settings that are allowed but may surprise.
 
 use crate::{
-    config::{AuthSettings, ClientCertificates, Loaded, Settings, TlsSettings},
+    config::{AdminSettings, AuthSettings, ClientCertificates, Loaded, Settings, TlsSettings},
     model::ModelName,
     system::sandbox,
 };
@@ -60,12 +60,33 @@ fn warn_of_plain_text(settings: &Settings) {
 
 /// Warns of callers that no connection can identify.
 fn warn_of_unasked_certificates(settings: &Settings) {
-    let asks = |tls: &TlsSettings| tls.client_certificates != ClientCertificates::None;
-    let is_asked = asks(&settings.server.tls) || asks(&settings.grpc.tls);
+    let asks = |tls: &TlsSettings| tls.clients() != ClientCertificates::None;
+    let is_asked = asks(&settings.server.tls) || asks(&settings.grpc_tls());
     if !settings.auth.certificates.is_empty() && !is_asked {
         tracing::warn!(
             "auth.certificates has no effect: no listener asks for certificates; set server.tls.client_certificates to \
              optional or required"
+        );
+    }
+}
+
+/// Warns of an operators' listener that is less protected than it may seem.
+fn warn_of_reachable_operators(admin: &AdminSettings) {
+    let address = admin.listen;
+    let is_outside = !address.ip().is_loopback();
+    if is_outside && !admin.tls.is_on() {
+        tracing::warn!(
+            %address,
+            "admin.listen asks for no token and is reachable from outside without TLS: let only operators reach it, or set \
+             admin.tls with client_certificates = \"required\""
+        );
+    } else if is_outside && admin.tls.clients() != ClientCertificates::Required {
+        tracing::info!(%address, "the admin listener, which asks for no token, is reachable");
+    }
+    if admin.tls.clients() == ClientCertificates::Optional {
+        tracing::warn!(
+            "admin.tls.client_certificates is optional, which protects nothing: clients without a certificate may do the \
+             same; set it to required"
         );
     }
 }
@@ -103,7 +124,5 @@ pub(super) fn warn_of_danger(loaded: &Loaded) {
              the gateway can"
         );
     }
-    if !settings.admin.listen.ip().is_loopback() {
-        tracing::info!(address = %settings.admin.listen, "the admin listener, which asks for no token, is reachable");
-    }
+    warn_of_reachable_operators(&settings.admin);
 }

@@ -80,6 +80,11 @@ impl Settings {
     pub(crate) fn tls_sections(&self) -> [(&'static str, &TlsSettings); 3] {
         [("server.tls", &self.server.tls), ("grpc.tls", &self.grpc.tls), ("admin.tls", &self.admin.tls)]
     }
+
+    /// Returns the TLS of the gRPC listener: what its section does not set is as in `server.tls`.
+    pub(crate) fn grpc_tls(&self) -> TlsSettings {
+        self.grpc.tls.or(&self.server.tls)
+    }
 }
 
 /// The gRPC listener. Section `server` holds the limits of both listeners.
@@ -89,7 +94,7 @@ pub struct GrpcSettings {
     pub enabled: bool,
     /// Address and port.
     pub listen: SocketAddr,
-    /// TLS; without a certificate of its own, the listener has that of `server.tls`.
+    /// TLS; what is not set is as in `server.tls`: the certificate with its key, and the certificates of clients.
     #[validate(nested)]
     pub tls: TlsSettings,
 }

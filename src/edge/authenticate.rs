@@ -7,13 +7,13 @@ use std::sync::Arc;
 
 use axum::{
     extract::{FromRequestParts, Request, State},
-    http::{Extensions, HeaderMap, HeaderValue, Method, header, request::Parts},
+    http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, header, request::Parts},
     middleware::Next,
     response::Response,
 };
 
 use super::{
-    credentials::{bearer, has_credentials},
+    credentials::{bearer, has_credentials, has_query_token},
     error::ApiError,
     pipeline::charge_caller,
     state::EdgeState,
@@ -80,6 +80,10 @@ fn caller(
         return Ok(Arc::clone(&state.anonymous));
     }
     if let Some(caller) = certified(state, headers, extensions) {
+        // RFC 6750 section 2: one method of authentication for each request.
+        if has_query_token(query) {
+            return Err(ApiError::TwoTokens);
+        }
         charge_caller(state, &caller)?;
         return Ok(caller);
     }
@@ -96,8 +100,8 @@ fn caller(
 ///
 /// Requests of web pages need a token: a browser adds its certificate to the requests of any page, wanted or not.
 fn certified(state: &EdgeState, headers: &HeaderMap, extensions: &Extensions) -> Option<Arc<Caller>> {
-    let certificate = extensions.get::<Encrypted>()?.certificate.as_ref()?;
-    if has_credentials(headers) || headers.contains_key(header::ORIGIN) {
+    let certificate = extensions.get::<Encrypted>()?.certificate()?;
+    if has_credentials(headers) || is_of_page(headers) {
         return None;
     }
     let caller = state.authentication.by_certificate(certificate, state.clock.now());
@@ -106,6 +110,15 @@ fn certified(state: &EdgeState, headers: &HeaderMap, extensions: &Extensions) ->
         tracing::debug!(subject, names, "a client certificate is of no caller in auth.certificates");
     }
     caller
+}
+
+/// The header by which a browser says whose page has caused a request, `none` for the user (Fetch Metadata).
+const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// Returns true if a page in a browser may have caused the request. Requests of other pages do not all have `Origin`:
+/// images and links have none.
+fn is_of_page(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::ORIGIN) || headers.get_all(FETCH_SITE).iter().any(|site| site != "none")
 }
 
 /// Charges the error of an unauthenticated request to its address. An address with too many of them gets 429 instead.

@@ -19,7 +19,7 @@ pub(crate) fn bearer<'r>(headers: &'r HeaderMap, query: Option<&str>) -> Result<
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let mut api_keys = api_keys(headers);
     let (value, api_key) = (values.next(), api_keys.next());
-    let in_query = query.is_some_and(|query| query.split('&').any(|pair| pair.starts_with("access_token=")));
+    let in_query = has_query_token(query);
     let is_one = value.is_some() ^ api_key.is_some();
     let has_more = values.next().is_some() || api_keys.next().is_some() || in_query;
     match (value, api_key) {
@@ -38,6 +38,11 @@ fn of_scheme(value: &HeaderValue) -> Result<&str, ApiError> {
     } else {
         Err(ApiError::NoToken)
     }
+}
+
+/// Returns true if the query has a token.
+pub(super) fn has_query_token(query: Option<&str>) -> bool {
+    query.is_some_and(|query| query.split('&').any(|pair| pair.starts_with("access_token=")))
 }
 
 /// Returns true if a request has a token or an API key, whether it is a good one or not.

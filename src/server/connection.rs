@@ -20,7 +20,9 @@ use tokio::{
 };
 
 use self::{coalescing_stream::CoalescingStream, paced_stream::PacedStream};
-use super::{connection_slot::ConnectionSlot, shutdown::Shutdown, stall_limit::StallLimit};
+use super::{
+    connection_slot::ConnectionSlot, current_tls::CurrentTls, shutdown::Shutdown, stall_limit::StallLimit,
+};
 use crate::{
     edge::Peer,
     protocols::SharedService,
@@ -54,8 +56,8 @@ pub(super) struct Connection {
     pub(super) peer: Peer,
     /// True if the peer is a trusted proxy, which stands for many clients.
     pub(super) is_proxy: bool,
-    /// TLS of the listener when the connection was accepted; `None` without TLS.
-    pub(super) tls: Option<Arc<ServerTls>>,
+    /// TLS of the listener.
+    pub(super) tls: Arc<CurrentTls>,
     /// The mark of requests over TLS; `None` before the handshake, and without TLS.
     pub(super) encrypted: Option<Encrypted>,
     pub(super) slot: Arc<ConnectionSlot>,
@@ -69,14 +71,14 @@ pub(super) struct Connection {
 
 impl Connection {
     /// Serves requests until the client leaves, is too slow, or the gateway stops.
-    pub(super) async fn run(mut self, stream: TcpStream) {
+    pub(super) async fn run(self, stream: TcpStream) {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "failed to set TCP_NODELAY");
         }
-        match self.tls.take() {
+        match self.tls.get() {
             None => self.run_plain(stream).await,
             // Boxed, so that connections without TLS do not take the memory of those with it.
-            Some(tls) => Box::pin(self.run_encrypted(stream, &tls)).await,
+            Some(tls) => Box::pin(self.run_encrypted(stream, tls)).await,
         }
     }
 
@@ -94,7 +96,7 @@ impl Connection {
     }
 
     /// Serves requests after a TLS handshake. TLS joins small pieces itself, as it makes one record of them.
-    async fn run_encrypted(mut self, stream: TcpStream, tls: &ServerTls) {
+    async fn run_encrypted(mut self, stream: TcpStream, tls: Arc<ServerTls>) {
         let Some(accepted) = handshake::accept(&self, stream, tls).await else { return };
         let Accepted { stream, is_http2, encrypted } = accepted;
         self.encrypted = Some(encrypted);

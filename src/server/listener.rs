@@ -11,6 +11,7 @@ use tokio::{
 use super::{
     connection::{Application, Connection},
     connection_table::{ConnectionTable, NewConnection, Refusal, Room},
+    current_tls::CurrentTls,
     descriptors::{ADMIN_CONNECTIONS, MAX_WAITING},
     limits::ListenerLimits,
     shutdown::Shutdown,
@@ -20,7 +21,6 @@ use crate::{
     edge::Peer,
     protocols::SharedService,
     telemetry::{ConnectionEnd, Metrics},
-    tls::{ListenerTls, ServerTls},
 };
 
 /// Time that handshakes in progress have before the socket is closed.
@@ -56,7 +56,7 @@ pub(super) struct Listener {
     pub(super) audience: Audience,
     pub(super) front: SharedService,
     pub(super) limits: watch::Receiver<ListenerLimits>,
-    pub(super) tls: watch::Receiver<ListenerTls>,
+    pub(super) tls: Arc<CurrentTls>,
     pub(super) workers: Arc<Workers>,
     /// Shared by the listeners whose connections are counted together.
     pub(super) table: ConnectionTable,
@@ -186,7 +186,7 @@ impl Listener {
             front: Arc::clone(&self.front),
             peer: Peer(address),
             is_proxy: newcomer.is_proxy,
-            tls: self.tls(),
+            tls: Arc::clone(&self.tls),
             encrypted: None,
             slot: Arc::clone(&admitted.slot),
             metrics: Arc::clone(&self.metrics),
@@ -198,17 +198,6 @@ impl Listener {
         let open = self.metrics.connection_opened();
         self.workers.give(stream, connection, (admitted, open));
         Ok(())
-    }
-
-    /// Returns the current TLS of this listener; `None` without TLS.
-    fn tls(&self) -> Option<Arc<ServerTls>> {
-        let tls = self.tls.borrow();
-        let of_listener = match (self.application, self.audience) {
-            (Application::Grpc, _) => &tls.grpc,
-            (Application::Rest, Audience::Clients) => &tls.rest,
-            (Application::Rest, Audience::Operators) => &tls.admin,
-        };
-        of_listener.clone()
     }
 }
 

@@ -24,7 +24,7 @@ use crate::{
     serving::Serving,
     system::{byte_budget::ByteBudget, memory},
     telemetry::Metrics,
-    tls::{ListenerTls, ServerTls},
+    tls::{ListenerTls, ServerTls, TlsChanges},
 };
 
 /// Memory for requests if the system does not report how much is available.
@@ -173,7 +173,7 @@ impl ReloadableState {
         self.quotas.store(Arc::new(quotas));
         self.serving.apply_settings(&settings);
         self.limits.send_replace(ListenerLimits::of(&settings.server, self.descriptors));
-        let sections = tls.keep_unchanged(&self.tls.borrow());
+        let TlsChanges { sections, ended_trust } = tls.take_over(&self.tls.borrow());
         self.tls.send_replace(tls);
         self.show_certificates();
         if in_effect.settings.runtime.memory_limit_bytes != settings.runtime.memory_limit_bytes {
@@ -182,7 +182,7 @@ impl ReloadableState {
         }
         in_effect.settings = settings;
         self.store_fronts(&in_effect);
-        if changes.iter().any(|change| change.key.starts_with("auth.")) {
+        if ended_trust || changes.iter().any(|change| change.key.starts_with("auth.")) {
             self.activity.end_streams();
         }
         self.metrics.settings_applied();

@@ -10,11 +10,44 @@ use x509_cert::{
     name::Name,
 };
 
+use super::client_trust::ClientTrust;
+
 /// The mark of a request that came over TLS.
 #[derive(Clone, Debug)]
 pub struct Encrypted {
-    /// The verified certificate of the client; `None` if it showed none.
-    pub certificate: Option<Arc<ClientCertificate>>,
+    /// The certificate of the client; `None` if it showed none.
+    shown: Option<Arc<Shown>>,
+}
+
+/// A verified certificate, with the trust by which it was.
+#[derive(Debug)]
+struct Shown {
+    certificate: ClientCertificate,
+    trust: Arc<ClientTrust>,
+}
+
+impl Encrypted {
+    pub(super) fn without_certificate() -> Self {
+        Self { shown: None }
+    }
+
+    pub(super) fn with_certificate(certificate: ClientCertificate, trust: Arc<ClientTrust>) -> Self {
+        Self { shown: Some(Arc::new(Shown { certificate, trust })) }
+    }
+
+    /// Returns the verified certificate of the client. `None` if it showed none, or if the listener has verified clients
+    /// by other settings since.
+    #[must_use]
+    pub fn certificate(&self) -> Option<&ClientCertificate> {
+        let shown = self.shown.as_deref().filter(|shown| shown.trust.is_current());
+        shown.map(|shown| &shown.certificate)
+    }
+
+    /// Returns true if the client showed a certificate that identifies it no more: it has to connect again.
+    #[must_use]
+    pub fn is_outdated(&self) -> bool {
+        self.shown.as_deref().is_some_and(|shown| !shown.trust.is_current())
+    }
 }
 
 /// The names in a client's certificate, which a trusted authority has issued.

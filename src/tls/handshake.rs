@@ -102,27 +102,29 @@ impl ServerTls {
         })?;
         let session = stream.get_ref().1;
         let is_http2 = session.alpn_protocol() == Some(HTTP_2);
-        match certificate(session) {
-            Ok(certificate) => Ok(Accepted { stream, is_http2, encrypted: Encrypted { certificate } }),
+        match self.mark(session) {
+            Ok(encrypted) => Ok(Accepted { stream, is_http2, encrypted }),
             Err(cause) => {
                 let kind = HandshakeFailure::ClientCertificate;
                 Err(FailedHandshake { kind, cause, stream: None })
             }
         }
     }
-}
 
-/// Returns the names in the client's certificate; `None` if it showed none.
-fn certificate(session: &ServerConnection) -> io::Result<Option<Arc<ClientCertificate>>> {
-    let Some(certificate) = session.peer_certificates().and_then(|chain| chain.first()) else {
-        return Ok(None);
-    };
-    match ClientCertificate::of(certificate) {
-        Ok(certificate) => Ok(Some(Arc::new(certificate))),
-        // Verified, but its names cannot be read: nobody could be identified by it.
-        Err(_) => Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            Error::InvalidCertificate(CertificateError::BadEncoding),
-        )),
+    /// Returns the mark of the requests of a session, with the names in the client's certificate if it showed one.
+    fn mark(&self, session: &ServerConnection) -> io::Result<Encrypted> {
+        let shown = session.peer_certificates().and_then(|chain| chain.first());
+        // Without trust in any authority, none is asked for.
+        let Some((certificate, trust)) = shown.zip(self.trust.as_ref()) else {
+            return Ok(Encrypted::without_certificate());
+        };
+        match ClientCertificate::of(certificate) {
+            Ok(certificate) => Ok(Encrypted::with_certificate(certificate, Arc::clone(trust))),
+            // Verified, but its names cannot be read: nobody could be identified by it.
+            Err(_) => Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                Error::InvalidCertificate(CertificateError::BadEncoding),
+            )),
+        }
     }
 }

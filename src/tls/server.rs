@@ -14,7 +14,7 @@ use rustls::{
     sign::{CertifiedKey, SingleCertAndKey},
 };
 
-use super::{certificate::Validity, files, provider};
+use super::{certificate::Validity, client_trust::ClientTrust, files, provider};
 use crate::{
     config::{ClientCertificates, TlsSettings},
     model::{Digest, Hasher},
@@ -30,6 +30,8 @@ pub struct ServerTls {
     /// Everything that the configuration was made of.
     fingerprint: Digest,
     validity: Validity,
+    /// The trust by which clients are verified; `None` if they are not.
+    pub(super) trust: Option<Arc<ClientTrust>>,
 }
 
 /// The certificate of a section, with the verification of clients. It may serve several listeners.
@@ -38,6 +40,8 @@ pub(super) struct Identity {
     verifier: Option<Arc<dyn ClientCertVerifier>>,
     fingerprint: Digest,
     validity: Validity,
+    /// The content of the authorities, and the mode.
+    trust: Digest,
 }
 
 /// The content of the files of a section.
@@ -55,12 +59,12 @@ impl Identity {
     /// Every file or setting that cannot be used.
     pub(super) fn read(section: &TlsSettings) -> Result<Self, Vec<Fault>> {
         let content = Content::read(section)?;
-        let fingerprint = content.fingerprint(section.client_certificates);
+        let (fingerprint, trust) = content.fingerprints(section.clients());
         let Content { chain, key, authorities } = content;
         let validity = validity(&chain, section).map_err(|fault| vec![fault])?;
         let key = certified(chain, key, section).map_err(|fault| vec![fault])?;
         let verifier = verifier(authorities, section).map_err(|message| vec![("client_ca_file", message)])?;
-        Ok(Self { key: Arc::new(SingleCertAndKey::from(key)), verifier, fingerprint, validity })
+        Ok(Self { key: Arc::new(SingleCertAndKey::from(key)), verifier, fingerprint, validity, trust })
     }
 
     /// Returns a warning if the certificate is not valid now. `None` if it is.
@@ -109,8 +113,9 @@ impl Identity {
             }
         };
         config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
-        let Self { fingerprint, validity, .. } = *self;
-        Ok(ServerTls { config: Arc::new(config), fingerprint, validity })
+        let Self { fingerprint, validity, trust, .. } = *self;
+        let trust = self.verifier.as_ref().map(|_| Arc::new(ClientTrust::new(trust)));
+        Ok(ServerTls { config: Arc::new(config), fingerprint, validity, trust })
     }
 }
 
@@ -148,23 +153,29 @@ impl Content {
         }
     }
 
-    fn fingerprint(&self, client_certificates: ClientCertificates) -> Digest {
-        let mut hasher = Hasher::default();
-        let key = [self.key.secret_der()];
-        let parts = self.chain.iter().map(AsRef::as_ref).chain(key);
-        for part in parts.chain(self.authorities.iter().map(AsRef::as_ref)) {
-            // The digest of each, so that no two lists of parts are joined to the same bytes.
-            hasher.update(Digest::of(part).to_string());
+    /// Returns the digest of everything, and that of the trust in clients.
+    fn fingerprints(&self, client_certificates: ClientCertificates) -> (Digest, Digest) {
+        // The digest of each part, so that no two lists of parts are joined to the same bytes.
+        let mut trust = Hasher::default();
+        for authority in &self.authorities {
+            trust.update(Digest::of(authority).to_string());
         }
-        hasher.update(format!("{client_certificates:?} {}", self.authorities.len()));
-        hasher.finish()
+        trust.update(format!("{client_certificates:?}"));
+        let trust = trust.finish();
+        let mut all = Hasher::default();
+        let key = [self.key.secret_der()];
+        for part in self.chain.iter().map(AsRef::as_ref).chain(key) {
+            all.update(Digest::of(part).to_string());
+        }
+        all.update(trust.to_string());
+        (all.finish(), trust)
     }
 }
 
 /// Returns a fault for each setting without which another has no effect.
-fn missing(section: &TlsSettings) -> Vec<Fault> {
+pub(super) fn missing(section: &TlsSettings) -> Vec<Fault> {
     let mut faults = Vec::new();
-    let TlsSettings { certificate_file, private_key_file, client_ca_file, client_certificates } = section;
+    let TlsSettings { certificate_file, private_key_file, client_ca_file, .. } = section;
     if certificate_file.is_none() {
         faults
             .push(("certificate_file", "is not set, and TLS needs it: set it, or unset the rest".to_owned()));
@@ -172,7 +183,7 @@ fn missing(section: &TlsSettings) -> Vec<Fault> {
     if private_key_file.is_none() {
         faults.push(("private_key_file", "is not set, and the certificate needs its key".to_owned()));
     }
-    match (client_certificates, client_ca_file) {
+    match (section.clients(), client_ca_file) {
         (ClientCertificates::None, Some(_)) => faults.push((
             "client_certificates",
             "is none, so client_ca_file has no effect: set it to optional or required, or unset client_ca_file"
@@ -239,7 +250,7 @@ fn verifier(
     authorities: Vec<CertificateDer<'static>>,
     section: &TlsSettings,
 ) -> Result<Option<Arc<dyn ClientCertVerifier>>, String> {
-    if section.client_certificates == ClientCertificates::None {
+    if section.clients() == ClientCertificates::None {
         return Ok(None);
     }
     let shown = section.client_ca_file.as_deref().unwrap_or(Path::new("")).display();
@@ -250,7 +261,7 @@ fn verifier(
             .map_err(|error| format!("{shown} has a certificate that is not valid: {error}"))?;
     }
     let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider());
-    let builder = match section.client_certificates {
+    let builder = match section.clients() {
         ClientCertificates::Required => builder,
         ClientCertificates::Optional | ClientCertificates::None => builder.allow_unauthenticated(),
     };

@@ -128,11 +128,17 @@ fn commands_reach_a_gateway_with_tls() {
         assert_eq!(output.status.code(), Some(status), "{said}");
         assert!(said.contains(part), "{said}");
     });
-    // Another key in the file of the settings: the gateway that answers is not the one of the settings.
-    gateway.files.put(&gateway.authority.gateway());
-    let said = text(&gateway.run(&["rollback", "iris"]).stderr);
+    // Another key in the settings: the gateway that answers is not the one of the settings.
+    // In a folder of their own, as the gateway would follow its files.
+    let others = Files::of(&gateway.authority.gateway());
+    others.write("gateway.toml", &std::fs::read_to_string(gateway.files.path("gateway.toml")).unwrap());
+    let with_others = |arguments: &[&str]| {
+        let settings = others.path("gateway.toml");
+        run(&[&["--config", settings.to_str().unwrap()], arguments].concat(), gateway.folder.path(), &[])
+    };
+    let said = text(&with_others(&["rollback", "iris"]).stderr);
     assert!(said.contains(unknown), "{said}");
-    assert!(gateway.run(&["health"]).status.success(), "a certificate may be renewed at any moment");
+    assert!(with_others(&["health"]).status.success(), "a certificate may be renewed at any moment");
 }
 
 #[test]
@@ -162,23 +168,27 @@ fn commands_reach_a_gateway_that_requires_certificates() {
     });
 }
 
+/// Starts a gateway with these variables, and returns the lines of its log that have this part.
+fn warnings(environment: &[(&str, &str)], part: &str) -> Vec<String> {
+    let folder = Repository::new();
+    folder.put_iris("iris/1/model.onnx");
+    let mut command = command();
+    command
+        .current_dir(folder.path())
+        .env("GATEWAY__AUTH__SIGNING_SECRET", SECRET)
+        .env("GATEWAY__MODELS__REPOSITORY", folder.path())
+        .env("GATEWAY__MODELS__STATE_DIRECTORY", folder.state())
+        .env("GATEWAY__ADMIN__LISTEN", "127.0.0.1:0")
+        .envs(environment.iter().copied());
+    let (_process, lines) = Process::serve_and_log(command);
+    lines.into_iter().filter(|line| line.contains(part)).collect()
+}
+
 #[test]
 fn public_addresses_without_tls_are_warned_of_in_one_line() {
     let authority = Authority::new("authority");
     let files = Files::of(&authority.gateway());
-    let lines = |environment: &[(&str, &str)]| {
-        let folder = Repository::new();
-        folder.put_iris("iris/1/model.onnx");
-        let mut command = command();
-        command.current_dir(folder.path()).envs(environment.iter().copied());
-        command
-            .env("GATEWAY__AUTH__SIGNING_SECRET", SECRET)
-            .env("GATEWAY__MODELS__REPOSITORY", folder.path())
-            .env("GATEWAY__MODELS__STATE_DIRECTORY", folder.state())
-            .env("GATEWAY__ADMIN__LISTEN", "127.0.0.1:0");
-        let (_process, lines) = Process::serve_and_log(command);
-        lines.into_iter().filter(|line| line.contains("not encrypted")).collect::<Vec<_>>()
-    };
+    let lines = |environment: &[(&str, &str)]| warnings(environment, "not encrypted");
     let outside = [("GATEWAY__SERVER__LISTEN", "0.0.0.0:0"), ("GATEWAY__GRPC__LISTEN", "0.0.0.0:0")];
     let said = lines(&outside);
     assert!(
@@ -193,4 +203,64 @@ fn public_addresses_without_tls_are_warned_of_in_one_line() {
     assert_eq!(lines(&[&outside[..], &encrypted].concat()), [""; 0]);
     let local = [("GATEWAY__SERVER__LISTEN", "127.0.0.1:0"), ("GATEWAY__GRPC__LISTEN", "127.0.0.1:0")];
     assert_eq!(lines(&local), [""; 0]);
+}
+
+#[test]
+fn an_operators_listener_that_is_not_protected_is_warned_of() {
+    let authority = Authority::new("authority");
+    let files = Files::of(&authority.gateway());
+    files.write("ca.crt", &authority.pem);
+    let local = [("GATEWAY__SERVER__LISTEN", "127.0.0.1:0"), ("GATEWAY__GRPC__LISTEN", "127.0.0.1:0")];
+    let outside = ("GATEWAY__ADMIN__LISTEN", "0.0.0.0:0");
+    let plain = warnings(&[&local[..], &[outside]].concat(), "admin.listen");
+    assert!(plain.len() == 1 && plain[0].contains("WARN") && plain[0].contains("without TLS"), "{plain:?}");
+    let (certificate, key, authorities) =
+        (files.path("tls.crt"), files.path("tls.key"), files.path("ca.crt"));
+    for (clients, expected) in [("optional", 1), ("required", 0)] {
+        let encrypted = [
+            outside,
+            ("GATEWAY__ADMIN__TLS__CERTIFICATE_FILE", certificate.to_str().unwrap()),
+            ("GATEWAY__ADMIN__TLS__PRIVATE_KEY_FILE", key.to_str().unwrap()),
+            ("GATEWAY__ADMIN__TLS__CLIENT_CA_FILE", authorities.to_str().unwrap()),
+            ("GATEWAY__ADMIN__TLS__CLIENT_CERTIFICATES", clients),
+        ];
+        let said = warnings(&[&local[..], &encrypted].concat(), "WARN");
+        assert!(!said.iter().any(|line| line.contains("without TLS")), "{said:?}");
+        let of_clients =
+            said.iter().filter(|line| line.contains("admin.tls.client_certificates is optional"));
+        assert_eq!(of_clients.count(), expected, "{clients}: {said:?}");
+    }
+}
+
+#[test]
+fn half_a_section_is_an_error_of_every_command() {
+    let authority = Authority::new("authority");
+    let files = Files::of(&authority.gateway());
+    let settings = files.path("gateway.toml");
+    let port = free_port();
+    let cases = [
+        ("private_key_file = \"tls.key\"", "certificate_file"),
+        ("certificate_file = \"tls.crt\"", "private_key_file"),
+    ];
+    for (line, missing) in cases {
+        let text_of = format!(
+            "[auth]\nsigning_secret = \"{SECRET}\"\n[server]\nlisten = \"127.0.0.1:{port}\"\n[server.tls]\n{line}\n"
+        );
+        files.write("gateway.toml", &text_of);
+        let part = format!("server.tls.{missing}: is not set");
+        let commands: [&[&str]; 6] = [
+            &["rollback", "iris"],
+            &["rollback", "iris", "--token", "x"],
+            &["health"],
+            &["check"],
+            &["token", "--subject", "a", "--scope", "read"],
+            &["openapi"],
+        ];
+        table::each(commands, |arguments| {
+            let with_settings = [&["--config", settings.to_str().unwrap()], arguments].concat();
+            let output = run(&with_settings, settings.parent().unwrap(), &[]);
+            let said = text(&output.stdout) + &text(&output.stderr);
+            assert!(!output.status.success() && said.contains(&part), "{said}");
+        });
+    }
 }

@@ -16,8 +16,8 @@ pub struct TlsSettings {
     pub private_key_file: Option<PathBuf>,
     /// The certificates as PEM of the authorities that issue certificates to clients.
     pub client_ca_file: Option<PathBuf>,
-    /// The certificates that clients show: `none`, `optional` or `required`.
-    pub client_certificates: ClientCertificates,
+    /// The certificates that clients show: `none`, `optional` or `required`; unset: `none`, for gRPC that of `server.tls`.
+    pub client_certificates: Option<ClientCertificates>,
 }
 
 impl TlsSettings {
@@ -25,6 +25,38 @@ impl TlsSettings {
     #[must_use]
     pub fn is_on(&self) -> bool {
         self.certificate_file.is_some() || self.private_key_file.is_some()
+    }
+
+    /// Returns true if anything is set that has an effect: without a certificate, `none` has none.
+    #[must_use]
+    pub fn is_set(&self) -> bool {
+        self.is_on() || self.client_ca_file.is_some() || self.clients() != ClientCertificates::None
+    }
+
+    /// Returns the certificates that clients show.
+    #[must_use]
+    pub fn clients(&self) -> ClientCertificates {
+        self.client_certificates.unwrap_or_default()
+    }
+
+    /// Returns true if anything is said of certificates of clients.
+    #[must_use]
+    pub fn has_clients(&self) -> bool {
+        self.client_ca_file.is_some() || self.client_certificates.is_some()
+    }
+
+    /// Returns the section with what it does not set of another: the certificate with its key, and the certificates of
+    /// clients with their authorities. Neither is mixed.
+    #[must_use]
+    pub fn or(&self, other: &Self) -> Self {
+        let of_certificate = if self.is_on() { self } else { other };
+        let of_clients = if self.has_clients() { self } else { other };
+        Self {
+            certificate_file: of_certificate.certificate_file.clone(),
+            private_key_file: of_certificate.private_key_file.clone(),
+            client_ca_file: of_clients.client_ca_file.clone(),
+            client_certificates: of_clients.client_certificates,
+        }
     }
 
     /// Returns the names and paths of the files that are set.

@@ -1,6 +1,6 @@
 //! The TLS handshake of a connection, which has its slot already and must finish within the time limit of headers.
 
-use std::{future::poll_fn, io};
+use std::{future::poll_fn, io, sync::Arc};
 
 use tokio::{
     io::AsyncWriteExt,
@@ -21,7 +21,7 @@ const BODY: &str = r#"{"type":"about:blank","title":"Bad Request","status":400,"
 pub(super) async fn accept(
     connection: &Connection,
     stream: TcpStream,
-    tls: &ServerTls,
+    tls: Arc<ServerTls>,
 ) -> Option<Accepted<PacedStream<TcpStream>>> {
     let Connection { slot, header_timeout, shutdown, metrics, .. } = connection;
     let deadline = Instant::now() + *header_timeout;
@@ -54,12 +54,13 @@ pub(super) async fn accept(
 async fn shake_hands(
     connection: &Connection,
     stream: TcpStream,
-    tls: &ServerTls,
+    tls: Arc<ServerTls>,
 ) -> Result<Accepted<PacedStream<TcpStream>>, FailedHandshake<PacedStream<TcpStream>>> {
     let is_plain = is_plain_http(&stream).await;
     let mut stream = connection.paced(stream);
     match is_plain {
-        Ok(false) => tls.accept(stream).await,
+        // The settings may have changed before the first byte arrived. If TLS is off since, the client still expects it.
+        Ok(false) => connection.tls.get().unwrap_or(tls).accept(stream).await,
         Ok(true) => {
             let length = BODY.len();
             let head = format!(

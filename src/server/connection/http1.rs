@@ -32,7 +32,7 @@ use super::{
 };
 use crate::{
     edge::rest::TwoLengths, server::connection_slot::ConnectionSlot, system::date::can_be_written,
-    telemetry::ConnectionEnd,
+    telemetry::ConnectionEnd, tls::Encrypted,
 };
 
 /// Approximate maximum size of a request's headers.
@@ -78,12 +78,13 @@ pub(super) async fn run(
         let answered = ResponseGuard(Arc::clone(&slot));
         // The current service: a connection may outlive several reloads.
         let answer = front.load_full().respond(request, peer);
-        let (shutdown, unauthorized) = (&shutdown, &unauthorized);
+        let (shutdown, unauthorized, encrypted) = (&shutdown, &unauthorized, &encrypted);
         Box::pin(async move {
             let mut response = answer.await?;
             // The connection of a proxy carries requests of other clients, too.
             let is_refused = !is_proxy && is_refused_for_good(response.status(), unauthorized);
-            if shutdown.is_announced() || answered.0.is_leaving() || is_refused {
+            let is_outdated = encrypted.as_ref().is_some_and(Encrypted::is_outdated);
+            if shutdown.is_announced() || answered.0.is_leaving() || is_refused || is_outdated {
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
             Ok::<_, Infallible>(response.map(|body| TrackedBody { body, _answered: answered }))

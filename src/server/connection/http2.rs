@@ -51,13 +51,16 @@ const IDLE_TIMEOUT: Duration = Duration::from_mins(5);
 /// Interval at which a connection is checked.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Receive window of a connection, for all its requests together: bytes that a client may send before they are read. It
-/// is replenished as handlers read, so a large request is as fast as its handler.
+/// Receive window of a call, and of a connection with all its calls together: bytes that a client may send before they
+/// are read. It is replenished as handlers read, so a large request is as fast as its handler.
 const WINDOW_BYTES: u32 = 64 * 1024;
 
-/// Receive window of a trusted proxy, whose connection carries the calls of many clients: an unread call must not block
-/// the others.
-const PROXY_WINDOW_BYTES: u32 = 1024 * 1024;
+/// Receive window of a connection with calls of many clients of a trusted proxy, of which an unread one must not block
+/// the others, or with uploads of REST.
+const LARGE_WINDOW_BYTES: u32 = 1024 * 1024;
+
+/// Receive window of a request of REST. Each round trip moves one window, and uploads may come from far away.
+const UPLOAD_WINDOW_BYTES: u32 = 512 * 1024;
 
 /// Number of successive refusals, for want of a valid token or for too many requests, after which a connection is
 /// closed. The first ones may have been sent at once.
@@ -84,6 +87,7 @@ pub(super) async fn run(
         connection;
     let stall = StallLimit::new(connection.write_timeout, connection.least_rate);
     let responses = Arc::new(ResponseTracker::new(Arc::clone(&slot), stall));
+    let certified = encrypted.clone();
     let requests = Arc::new(Requests {
         application,
         front,
@@ -95,6 +99,7 @@ pub(super) async fn run(
     let service = service_fn(move |request| Arc::clone(&requests).respond(request));
     let (stream, was_flooded) = FloodGuard::new(PrefixedStream::new(PREFACE, stream));
     let io = TokioIo::new(stream);
+    let (of_request, of_connection) = windows(application, is_proxy);
     let mut connection = pin!(
         http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
@@ -104,8 +109,8 @@ pub(super) async fn run(
             .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
             .max_concurrent_streams(MAX_STREAMS)
             .max_header_list_size(MAX_HEADER_BYTES)
-            .initial_stream_window_size(WINDOW_BYTES)
-            .initial_connection_window_size(if is_proxy { PROXY_WINDOW_BYTES } else { WINDOW_BYTES })
+            .initial_stream_window_size(of_request)
+            .initial_connection_window_size(of_connection)
             .serve_connection(io, service)
     );
     let mut stopped = pin!(stopped(&shutdown, || responses.saw_request()));
@@ -151,12 +156,24 @@ pub(super) async fn run(
                     connection.as_mut().graceful_shutdown();
                     grace.as_mut().reset(Instant::now() + REFUSED_GRACE);
                 }
-                if !is_ending && responses.are_not_asked_for(IDLE_TIMEOUT) {
+                // The client may show its certificate again on another connection.
+                let is_outdated = || certified.as_ref().is_some_and(Encrypted::is_outdated);
+                let has_to_return = || responses.refused() > 0 && is_outdated();
+                if !is_ending && (responses.are_not_asked_for(IDLE_TIMEOUT) || has_to_return()) {
                     is_ending = true;
                     connection.as_mut().graceful_shutdown();
                 }
             }
         }
+    }
+}
+
+/// Returns the receive windows of one request and of the connection, in bytes.
+fn windows(application: Application, is_proxy: bool) -> (u32, u32) {
+    match (application, is_proxy) {
+        (Application::Rest, false) => (UPLOAD_WINDOW_BYTES, LARGE_WINDOW_BYTES),
+        (Application::Rest | Application::Grpc, true) => (WINDOW_BYTES, LARGE_WINDOW_BYTES),
+        (Application::Grpc, false) => (WINDOW_BYTES, WINDOW_BYTES),
     }
 }
 
