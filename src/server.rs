@@ -34,7 +34,7 @@ pub use shutdown::Shutdown;
 use self::{
     connection::Application,
     connection_table::ConnectionTable,
-    current_tls::CurrentTls,
+    current_tls::{CurrentTls, OfListener},
     descriptors::Descriptors,
     listener::{Audience, Listener},
     reloadable::ReloadableState,
@@ -182,7 +182,7 @@ impl Gateway {
                 audience,
                 front: Arc::clone(front),
                 limits: live.limits.subscribe(),
-                tls: Arc::new(CurrentTls::new(live.tls.subscribe(), application, audience)),
+                tls: Arc::new(CurrentTls::new(live.tls.subscribe(), tls_of(application, audience))),
                 workers: Arc::clone(workers),
                 table: table.clone(),
                 metrics: Arc::clone(&metrics),
@@ -236,8 +236,8 @@ impl Gateway {
     }
 
     /// Applies changed settings and returns those that need a restart. Each request ends with the settings that it
-    /// began with. Open connections keep their timeouts and encryption, but certificates of clients identify nobody once
-    /// their authorities have changed. An unchanged quota keeps its charges. The log level is applied separately:
+    /// began with. Open connections keep their timeouts and encryption, but certificates of clients identify no caller
+    /// once their authorities have changed. An unchanged quota keeps its charges. The log level is applied separately:
     /// [`Log::set_level`](crate::telemetry::logging::Log::set_level).
     #[must_use = "someone has to say what needs a restart"]
     pub fn reload(&self, settings: Settings, authentication: Authentication, tls: ListenerTls) -> Reloaded {
@@ -340,6 +340,15 @@ async fn release_idle(live: Arc<ReloadableState>) {
         if let Err(error) = released.await {
             tracing::error!(%error, "failed to release the quotas of idle clients");
         }
+    }
+}
+
+/// Returns where the TLS of a listener is found among that of all.
+fn tls_of(application: Application, audience: Audience) -> OfListener {
+    match (application, audience) {
+        (Application::Grpc, _) => |tls| tls.grpc.as_ref(),
+        (Application::Rest, Audience::Clients) => |tls| tls.rest.as_ref(),
+        (Application::Rest, Audience::Operators) => |tls| tls.admin.as_ref(),
     }
 }
 

@@ -4,33 +4,24 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::{connection::Application, listener::Audience};
 use crate::tls::{ListenerTls, ServerTls};
+
+/// Returns the TLS of one listener among that of all.
+pub(super) type OfListener = fn(&ListenerTls) -> Option<&Arc<ServerTls>>;
 
 /// The TLS of one listener, as it is now.
 pub(super) struct CurrentTls {
     tls: watch::Receiver<ListenerTls>,
-    application: Application,
-    audience: Audience,
+    of_listener: OfListener,
 }
 
 impl CurrentTls {
-    pub(super) fn new(
-        tls: watch::Receiver<ListenerTls>,
-        application: Application,
-        audience: Audience,
-    ) -> Self {
-        Self { tls, application, audience }
+    pub(super) fn new(tls: watch::Receiver<ListenerTls>, of_listener: OfListener) -> Self {
+        Self { tls, of_listener }
     }
 
     /// Returns the configuration for a handshake that begins now; `None` without TLS.
     pub(super) fn get(&self) -> Option<Arc<ServerTls>> {
-        let tls = self.tls.borrow();
-        let of_listener = match (self.application, self.audience) {
-            (Application::Grpc, _) => &tls.grpc,
-            (Application::Rest, Audience::Clients) => &tls.rest,
-            (Application::Rest, Audience::Operators) => &tls.admin,
-        };
-        of_listener.clone()
+        (self.of_listener)(&self.tls.borrow()).cloned()
     }
 }

@@ -114,7 +114,7 @@ impl Loading {
 pub(crate) struct TlsChanges {
     /// Sections of which the settings or files have changed.
     pub(crate) sections: Vec<&'static str>,
-    /// True if certificates that clients have shown on a listener identify nobody any more.
+    /// True if certificates that clients have shown on a listener identify no caller any more.
     pub(crate) ended_trust: bool,
 }
 

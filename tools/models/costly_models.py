@@ -14,9 +14,9 @@ from onnx import helper
 
 from model_parts import constant, graph, rows, save
 
-# Rows and columns of a square matrix of which one product is about a second of work.
+# Rows and columns of a square matrix of which one product is a third of a second of work, or a whole one.
 WIDTH = 3072
-PRODUCTS = 5
+PRODUCTS = 15
 MEGABYTES = 256
 # Rows and columns of weights of 64 MiB.
 DENSE = (2048, 8192)
