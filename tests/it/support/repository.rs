@@ -50,9 +50,15 @@ impl Repository {
         names.filter(|name| name.to_string_lossy().starts_with("marker")).count()
     }
 
+    /// Removes a file or a folder at once: a gateway never sees a part of it.
     pub fn remove(&self, path: &str) {
-        let path = self.path().join(path);
-        if path.is_dir() { fs::remove_dir_all(path).unwrap() } else { fs::remove_file(path).unwrap() }
+        let removed = self.path().join(".removed");
+        fs::rename(self.path().join(path), &removed).unwrap();
+        if removed.is_dir() {
+            fs::remove_dir_all(removed).unwrap();
+        } else {
+            fs::remove_file(removed).unwrap();
+        }
     }
 }
 
