@@ -11,19 +11,20 @@ from typing import Any
 from .crowd import connect, read_head
 from .frames import PREFACE, frame
 from .gateway import ROW, Gateway, mint
-from .http1 import ask, head, read, request
+from .http1 import Listener, ask, head, read, request
 from .http1 import connect as connect_now
-from .registry import Run, case, expect
+from .registry import Encrypted, Run, case, expect
 
 FILL_SECONDS = 3
 ASK = head("GET", "/health", {"Host": "127.0.0.1"})
 
 
-async def hold(port: int, source: str, first: bytes, ended: asyncio.Event) -> None:
+async def hold(listener: Listener, source: str, first: bytes, ended: asyncio.Event) -> None:
     """Keeps a connection busy with something cheap; one that is closed is opened again."""
+    protocol = "http/1.1" if first == ASK else "h2"
     while not ended.is_set():
         try:
-            reader, writer = await asyncio.wait_for(connect(port, source), 5)
+            reader, writer = await asyncio.wait_for(connect(listener, source, protocol), 5)
             try:
                 writer.write(first)
                 while not ended.is_set():
@@ -41,15 +42,15 @@ async def hold(port: int, source: str, first: bytes, ended: asyncio.Event) -> No
 async def filled(gateway: Gateway, each: int, health: list[str]) -> str:
     ended = asyncio.Event()
     holders = [
-        asyncio.ensure_future(hold(port, f"127.0.0.{address}", first, ended))
-        for port, first in ((gateway.http, ASK), (gateway.grpc, PREFACE))
+        asyncio.ensure_future(hold(listener, f"127.0.0.{address}", first, ended))
+        for listener, first in ((gateway.rest, ASK), (gateway.calls, PREFACE))
         for address in range(11, 15)
         for _ in range(each)
     ]
     await asyncio.sleep(FILL_SECONDS)
     try:
         begin = time.monotonic()
-        answer = await asyncio.to_thread(ask, gateway.http, "GET", "/health", None, None, "127.0.0.15", 5)
+        answer = await asyncio.to_thread(ask, gateway.rest, "GET", "/health", None, None, "127.0.0.15", 5)
         fifth = time.monotonic() - begin
         begin = time.monotonic()
         done = await asyncio.to_thread(subprocess.run, health, capture_output=True, text=True, timeout=20)
@@ -69,6 +70,7 @@ async def filled(gateway: Gateway, each: int, health: list[str]) -> str:
     "all connections of four addresses",
     "four addresses hold as many connections as there are, on both listeners",
     "a fifth address is answered within 1 s, `onnx-gateway health` within 2 s",
+    encrypted=Encrypted.FULL,
 )
 def held(run: Run) -> str:
     most = run.pick(128, 1024)
@@ -82,7 +84,7 @@ def held(run: Run) -> str:
 
 def apart(gateway: Gateway, name: str, method: str, path: str, headers: dict[str, str], body: bytes) -> str:
     """Head and body in packets of their own, then another request; says what is wrong."""
-    with connect_now(gateway.http, "127.0.0.21", 10) as connection:
+    with connect_now(gateway.rest, "127.0.0.21", 10) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection.sendall(head(method, path, {"Host": "127.0.0.1", "Content-Length": str(len(body))} | headers))
         time.sleep(0.05)
@@ -101,6 +103,7 @@ def apart(gateway: Gateway, name: str, method: str, path: str, headers: dict[str
     "head and body apart",
     "a body in a later packet than its head, behind each status that refuses",
     "the next request on the connection is answered, or the answer said that it closes",
+    encrypted=Encrypted.FULL,
 )
 def in_two_packets(run: Run) -> str:
     settings: dict[str, Any] = {

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 from collections import Counter
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from .http1 import Answer
+from .http1 import HOST, Answer, Listener, from_here
 
 READ_BYTES = 65536
 
 
-async def connect(port: int, source: str = "127.0.0.1") -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    if not ipaddress.ip_address(source).is_loopback:
-        raise ValueError(f"{source} is not an address of loopback")
-    return await asyncio.open_connection("127.0.0.1", port, local_addr=(source, 0), limit=READ_BYTES)
+async def connect_plain(listener: Listener, source: str = HOST) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A connection before TLS."""
+    return await asyncio.open_connection(HOST, listener.port, local_addr=(from_here(source), 0), limit=READ_BYTES)
+
+
+async def connect(
+    listener: Listener, source: str = HOST, protocol: str = "http/1.1"
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A connection, with a TLS handshake where the listener has TLS."""
+    tls = listener.tls(protocol)
+    name = HOST if tls else None
+    return await asyncio.open_connection(
+        HOST, listener.port, local_addr=(from_here(source), 0), limit=READ_BYTES, ssl=tls, server_hostname=name
+    )
 
 
 async def read_head(reader: asyncio.StreamReader) -> Answer:

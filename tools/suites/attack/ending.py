@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from .gateway import ROW, TESTED, Gateway
 from .http1 import ask, connect, read, request
-from .registry import Run, case, expect
+from .registry import Encrypted, Run, case, expect
 
 CLIENTS = 8
 
@@ -22,7 +22,7 @@ def until_told(gateway: Gateway, ended: threading.Event, outcomes: Counter[str])
     sent, connection = request("POST", "/predict", ROW, headers), None
     while not ended.is_set():
         try:
-            connection = connection or connect(gateway.http)
+            connection = connection or connect(gateway.rest)
             connection.sendall(sent)
             answer = read(connection)
             outcomes[str(answer.status)] += 1
@@ -38,6 +38,7 @@ def until_told(gateway: Gateway, ended: threading.Event, outcomes: Counter[str])
     "SIGTERM under load",
     "the signal while 8 clients ask, one of them for a second",
     "readiness is 503 first, no request is lost, it ends with status 0 in time",
+    encrypted=Encrypted.ALWAYS,
 )
 def terminated(run: Run) -> str:
     models = {"slow/1/model.onnx": TESTED / "slow.onnx"}
@@ -49,7 +50,7 @@ def terminated(run: Run) -> str:
             body = json.dumps({"features": {"turns": 300_000}}).encode()
             gateway.process.send_signal(signal.SIGTERM)
             time.sleep(0.2)
-            ready = ask(gateway.http, "GET", "/health/ready").status
+            ready = ask(gateway.rest, "GET", "/health/ready").status
             # Asked while it ends, and answered later.
             slow = pool.submit(gateway.ask, "POST", "/models/slow/predict", body)
             time.sleep(0.8)

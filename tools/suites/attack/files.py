@@ -44,7 +44,7 @@ def undisturbed(watcher: Watcher) -> str:
 )
 def emptied(run: Run) -> str:
     with Gateway(run) as gateway:
-        watcher = Watcher(gateway.http, gateway.token)
+        watcher = Watcher(gateway.rest, gateway.token)
         aside = gateway.folder / "aside"
         aside.mkdir()
         for entry in gateway.repository.iterdir():
@@ -73,7 +73,7 @@ def removed(folder: Path) -> bool:
 )
 def stateless(run: Run) -> str:
     with Gateway(run) as gateway:
-        watcher = Watcher(gateway.http, gateway.token)
+        watcher = Watcher(gateway.rest, gateway.token)
         until(lambda: removed(gateway.state), 5, "the state directory removed")
         swapped(gateway, RETRAINED, "a swap without a restart", run.pick(12, 40))
         seen = undisturbed(watcher)
@@ -88,7 +88,7 @@ def stateless(run: Run) -> str:
 )
 def overwritten(run: Run) -> str:
     with Gateway(run) as gateway:
-        watcher = Watcher(gateway.http, gateway.token)
+        watcher = Watcher(gateway.rest, gateway.token)
         before, path = served(gateway), gateway.repository / "iris/1/model.onnx"
         whole = IRIS.read_bytes()
         for content in (whole[: len(whole) // 2], b"", b"<html><body>404 Not Found</body></html>", os.urandom(5000)):
@@ -109,7 +109,7 @@ def overwritten(run: Run) -> str:
 )
 def slowly(run: Run) -> str:
     with Gateway(run) as gateway:
-        watcher = Watcher(gateway.http, gateway.token)
+        watcher = Watcher(gateway.rest, gateway.token)
         before, content = served(gateway), RETRAINED.read_bytes()
         pause = run.pick(2, 20) / (len(content) / 1024)
         digests = set()

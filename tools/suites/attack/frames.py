@@ -1,14 +1,15 @@
-"""Frames of HTTP/2 by hand, on the listener of gRPC."""
+"""Frames of HTTP/2 by hand, on the listener of gRPC, and with TLS on that of REST."""
 
 from __future__ import annotations
 
 import socket
+import ssl
 import struct
 import time
 
 from .gateway import Gateway
-from .http1 import connect
-from .registry import Run, case, expect
+from .http1 import Listener, connect
+from .registry import Encrypted, Run, case, expect
 
 SETTINGS, PING, PRIORITY, RST_STREAM, HEADERS, GOAWAY = 4, 6, 2, 3, 1, 7
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\x04\0\0\0\0\0"
@@ -38,10 +39,10 @@ HEAD = b"".join(
 )
 
 
-def flooded(port: int, frames: list[bytes]) -> tuple[int, str]:
+def flooded(listener: Listener, frames: list[bytes]) -> tuple[int, str]:
     """The number of frames that could be sent before the end, and how the end came."""
     received = b""
-    with connect(port, timeout=10) as connection:
+    with connect(listener, timeout=10, protocol="h2") as connection:
         connection.sendall(PREFACE)
         sent = 0
         connection.setblocking(False)
@@ -73,7 +74,7 @@ def drained(connection: socket.socket) -> bytes:
     try:
         while part := connection.recv(65536):
             received += part
-    except BlockingIOError:
+    except (BlockingIOError, ssl.SSLWantReadError):
         pass
     return received
 
@@ -93,6 +94,7 @@ def reason(received: bytes) -> int | None:
     "floods of control frames",
     "some thousand SETTINGS, PING or PRIORITY frames, and streams that are reset at once",
     "the connection is ended, with ENHANCE_YOUR_CALM",
+    encrypted=Encrypted.ALWAYS,
 )
 def control(run: Run) -> str:
     stream = range(1, 2 * 400, 2)
@@ -105,7 +107,12 @@ def control(run: Run) -> str:
         ],
     }
     with Gateway(run) as gateway:
-        seen = {name: flooded(gateway.grpc, frames) for name, frames in floods.items()}
+        listeners = {"gRPC": gateway.calls} | ({"REST": gateway.rest} if run.tls else {})
+        seen = {
+            f"{listener}, {name}": flooded(where, frames)
+            for listener, where in listeners.items()
+            for name, frames in floods.items()
+        }
         text = ", ".join(f"{name}: {how} after {count}" for name, (count, how) in seen.items())
         expect(all(how in (f"GOAWAY {ENHANCE_YOUR_CALM}", "closed") for _, how in seen.values()), text)
         gateway.good()

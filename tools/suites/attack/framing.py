@@ -6,7 +6,7 @@ import socket
 
 from .gateway import ROW, Gateway
 from .http1 import connect, read
-from .registry import Run, case, expect
+from .registry import Encrypted, Run, case, expect
 
 LENGTH = f"Content-Length: {len(ROW)}"
 CHUNKED = f"{len(ROW):x}\r\n".encode() + ROW + b"\r\n0\r\n\r\n"
@@ -38,6 +38,7 @@ BROKEN: tuple[tuple[str, tuple[str, ...], bytes, tuple[int, ...]], ...] = (
     "broken framing",
     "lengths and codings that contradict each other, and heads beyond the limits",
     "400 (431, 501 where they say more), and the connection is closed",
+    encrypted=Encrypted.ALWAYS,
 )
 def framing(run: Run) -> str:
     with Gateway(run) as gateway:
@@ -50,7 +51,7 @@ def framing(run: Run) -> str:
                 f"Authorization: Bearer {gateway.token}",
                 *lines,
             ]
-            with connect(gateway.http, timeout=10) as connection:
+            with connect(gateway.rest, timeout=10) as connection:
                 try:
                     connection.sendall("\r\n".join(top).encode("latin-1") + b"\r\n\r\n" + body)
                     answer = read(connection)

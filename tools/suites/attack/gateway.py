@@ -18,7 +18,7 @@ from typing import Any, Self
 import lib.gateway
 from lib.gateway import REPOSITORY, Settings, merged
 
-from .http1 import Answer, ask
+from .http1 import Answer, Headers, Listener, ask, pairs
 from .registry import Run, Wrong, expect
 
 SECRET = "of-these-cases-alone-" + os.urandom(16).hex()
@@ -76,7 +76,12 @@ class Gateway(lib.gateway.Gateway):
         folder = run.scratch / f"gateway-{time.monotonic_ns()}"
         self.repository, self.state = folder / "models", folder / "state"
         self.descriptors, self.log_path = descriptors, folder / "log"
+        tls = run.certificates if run.tls else None
+        # gRPC takes the certificate of REST.
+        changed |= {f"server.tls__{name}": value for name, value in (tls.settings if tls else {}).items()}
         super().__init__(run.binary, folder, self.attacked(run.binary, changed))
+        self.rest = Listener(self.http, tls.authority if tls else None)
+        self.calls = Listener(self.grpc, tls.authority if tls else None)
         for path, source in ({"iris/1/model.onnx": REPOSITORY / "models/iris/1/model.onnx"} | (models or {})).items():
             self.put(path, source)
         self.expected_status = 0
@@ -135,7 +140,7 @@ class Gateway(lib.gateway.Gateway):
     def is_ready(self) -> bool:
         expect(self.process.poll() is None, f"it ended while it started: {self.last_line()}")
         try:
-            return ask(self.http, "GET", "/health/ready", timeout=2).status == 200
+            return ask(self.rest, "GET", "/health/ready", timeout=2).status == 200
         except OSError:
             return False
 
@@ -149,7 +154,7 @@ class Gateway(lib.gateway.Gateway):
         method: str,
         path: str,
         body: bytes | None = None,
-        headers: dict[str, str] | None = None,
+        headers: Headers | None = None,
         token: str | None = None,
         source: str = "127.0.0.1",
         timeout: float = 30,
@@ -157,7 +162,7 @@ class Gateway(lib.gateway.Gateway):
         mine = {"Authorization": f"Bearer {token or self.token}"}
         if body is not None:
             mine["Content-Type"] = "application/json"
-        return ask(self.http, method, path, body, mine | (headers or {}), source, timeout)
+        return ask(self.rest, method, path, body, mine | dict(pairs(headers or {})), source, timeout)
 
     def good(self) -> None:
         """The oracle behind every case: it lives, answers, and said nothing of panics and secrets."""

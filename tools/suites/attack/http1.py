@@ -5,8 +5,15 @@ from __future__ import annotations
 import ipaddress
 import json
 import socket
+import ssl
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import Any
+
+HOST = "127.0.0.1"
+Headers = dict[str, str] | list[tuple[str, str]]
 
 
 @dataclass
@@ -23,23 +30,63 @@ class Answer:
         return self.headers.get("connection", "").lower() == "close"
 
 
-def connect(port: int, source: str = "127.0.0.1", timeout: float = 30) -> socket.socket:
-    """A connection to this machine from one of its own addresses: nothing here ever aims at another."""
+@cache
+def context(authority: Path, protocol: str) -> ssl.SSLContext:
+    """Trust in one authority, with one protocol to choose (ALPN)."""
+    found = ssl.create_default_context(cafile=authority)
+    found.set_alpn_protocols([protocol])
+    return found
+
+
+@dataclass(frozen=True)
+class Listener:
+    """A listener of a gateway on this machine: its port, and the authority of its certificate; `None` without TLS."""
+
+    port: int
+    authority: Path | None = None
+
+    def tls(self, protocol: str = "http/1.1") -> ssl.SSLContext | None:
+        return context(self.authority, protocol) if self.authority else None
+
+
+def from_here(source: str) -> str:
+    """Returns the address if it is this machine's: nothing here aims at another, or comes from one."""
     if not ipaddress.ip_address(source).is_loopback:
         raise ValueError(f"{source} is not an address of loopback")
-    return socket.create_connection(("127.0.0.1", port), timeout, (source, 0))
+    return source
 
 
-def head(method: str, path: str, headers: dict[str, str]) -> bytes:
-    lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
+def connect_plain(listener: Listener, source: str = HOST, timeout: float = 30) -> socket.socket:
+    """A connection before TLS."""
+    return socket.create_connection((HOST, listener.port), timeout, (from_here(source), 0))
+
+
+def connect(listener: Listener, source: str = HOST, timeout: float = 30, protocol: str = "http/1.1") -> socket.socket:
+    """A connection to this machine from one of its own addresses, with a TLS handshake where the listener has TLS."""
+    plain, tls = connect_plain(listener, source, timeout), listener.tls(protocol)
+    if tls is None:
+        return plain
+    try:
+        return tls.wrap_socket(plain, server_hostname=HOST)
+    except BaseException:
+        plain.close()
+        raise
+
+
+def pairs(headers: Headers) -> Iterable[tuple[str, str]]:
+    return headers.items() if isinstance(headers, dict) else headers
+
+
+def head(method: str, path: str, headers: Headers) -> bytes:
+    lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in pairs(headers))]
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
 
 
-def request(method: str, path: str, body: bytes | None, headers: dict[str, str]) -> bytes:
-    headers = {"Host": "127.0.0.1"} | headers
-    if body is not None:
-        headers.setdefault("Content-Length", str(len(body)))
-    return head(method, path, headers) + (body or b"")
+def request(method: str, path: str, body: bytes | None, headers: Headers) -> bytes:
+    lines = [("Host", HOST), *pairs(headers)]
+    if body is not None and all(name.lower() != "content-length" for name, _ in lines):
+        lines.append(("Content-Length", str(len(body))))
+    return head(method, path, lines) + (body or b"")
 
 
 def read(connection: socket.socket, is_head: bool = False) -> Answer:
@@ -89,16 +136,16 @@ def more(connection: socket.socket) -> bytes:
 
 
 def ask(
-    port: int,
+    listener: Listener,
     method: str,
     path: str,
     body: bytes | None = None,
-    headers: dict[str, str] | None = None,
-    source: str = "127.0.0.1",
+    headers: Headers | None = None,
+    source: str = HOST,
     timeout: float = 30,
 ) -> Answer:
-    with connect(port, source, timeout) as connection:
-        connection.sendall(request(method, path, body, {"Connection": "close"} | (headers or {})))
+    with connect(listener, source, timeout) as connection:
+        connection.sendall(request(method, path, body, [("Connection", "close"), *pairs(headers or {})]))
         return read(connection, method == "HEAD")
 
 

@@ -14,8 +14,8 @@ from typing import Any
 
 from .crowd import connect, crowd, read_head, send_all, shown
 from .gateway import MIB, TESTED, Gateway, mint
-from .http1 import head, refusal
-from .registry import Run, case, expect
+from .http1 import Listener, head, refusal
+from .registry import Encrypted, Run, case, expect
 from .watcher import Watcher, watched
 
 KINDS = TESTED / "kinds"
@@ -65,9 +65,9 @@ def besieged(run: Run, limit: int, attack: Callable[[Gateway], Counter[str]], **
     }
     with Gateway(run, models, **changed) as gateway:
         token = mint("another")
-        idle = watched(gateway.http, token, run.pick(1, 5))
+        idle = watched(gateway.rest, token, run.pick(1, 5))
         before = gateway.memory()
-        watcher = Watcher(gateway.http, token)
+        watcher = Watcher(gateway.rest, token)
         with Peak(gateway) as peak:
             counts = attack(gateway)
         gateway_lives = gateway.process.poll() is None
@@ -106,6 +106,7 @@ async def answered(reader: asyncio.StreamReader) -> str:
     "slow bodies without a token",
     "bodies of 2 MB to /token from 12 addresses, the last byte kept back",
     "it lives, others are answered, memory below the limit, refusals are 413, 408, or 503 with Retry-After",
+    encrypted=Encrypted.FULL,
 )
 def slow_bodies(run: Run) -> str:
     body = b"a" * (2_000_000 - 1)
@@ -120,17 +121,17 @@ def slow_bodies(run: Run) -> str:
     )
 
     async def client(number: int) -> str:
-        reader, writer = await connect(gateway_port[0], f"127.0.0.{2 + number % 12}")
+        reader, writer = await connect(gateway_listener[0], f"127.0.0.{2 + number % 12}")
         try:
             await send_all(writer, top + body)
             return await answered(reader)
         finally:
             writer.close()
 
-    gateway_port: list[int] = []
+    gateway_listener: list[Listener] = []
 
     def attack(gateway: Gateway) -> Counter[str]:
-        gateway_port.append(gateway.http)
+        gateway_listener.append(gateway.rest)
         return crowd(run.pick(100, 600), client, run.pick(8, 20))
 
     return besieged(run, run.pick(192, 512) * MIB, attack)
@@ -161,7 +162,7 @@ def packed(run: Run) -> str:
         )
 
         async def client(_: int) -> str:
-            reader, writer = await connect(gateway.http)
+            reader, writer = await connect(gateway.rest)
             try:
                 await send_all(writer, top + body)
                 return await answered(reader)
@@ -177,6 +178,7 @@ def packed(run: Run) -> str:
     "slow readers",
     "answers of 20 MB (9 MB in the short form), taken at 2 kB/s",
     "it lives, others are answered, memory below the limit, and they are ended within a minute",
+    encrypted=Encrypted.FULL,
 )
 def slow_readers(run: Run) -> str:
     rows = run.pick(1000, 1450)
@@ -196,7 +198,7 @@ def slow_readers(run: Run) -> str:
         )
 
         async def client(_: int) -> str:
-            reader, writer = await connect(gateway.http)
+            reader, writer = await connect(gateway.rest)
             try:
                 await send_all(writer, top + body)
                 answer = await read_head(reader)
@@ -231,7 +233,7 @@ def large_bodies(run: Run) -> str:
         headers = top | {"Authorization": f"Bearer {gateway.token}"}
 
         async def client(_: int) -> str:
-            reader, writer = await connect(gateway.http)
+            reader, writer = await connect(gateway.rest)
             try:
                 writer.write(head("POST", "/v2/models/regressor/infer", headers))
                 await send_all(writer, body)

@@ -8,7 +8,7 @@ import time
 from .crowd import connect, crowd, read_head, shown
 from .gateway import Gateway
 from .http1 import head
-from .registry import Run, case, expect
+from .registry import Encrypted, Run, case, expect
 from .watcher import Watcher
 
 TIMEOUT_MS = 2000
@@ -16,13 +16,18 @@ TIMEOUT_MS = 2000
 GRACE_SECONDS = 2.5
 
 
-@case("slow heads", "heads of no byte, one byte, and a byte a second", "closed at the deadline, others are answered")
+@case(
+    "slow heads",
+    "heads of no byte, one byte, and a byte a second",
+    "closed at the deadline, others are answered",
+    encrypted=Encrypted.ALWAYS,
+)
 def heads(run: Run) -> str:
     with Gateway(run, server__header_timeout_ms=TIMEOUT_MS) as gateway:
-        watcher = Watcher(gateway.http, gateway.token)
+        watcher = Watcher(gateway.rest, gateway.token)
 
         async def client(number: int) -> str:
-            reader, writer = await connect(gateway.http, f"127.0.0.{31 + number % 4}")
+            reader, writer = await connect(gateway.rest, f"127.0.0.{31 + number % 4}")
             begin = time.monotonic()
             try:
                 ended = asyncio.ensure_future(reader.read())
@@ -47,12 +52,12 @@ def heads(run: Run) -> str:
         return seen
 
 
-@case("slow bodies of a caller", "a body of one byte a second", "408 at the deadline")
+@case("slow bodies of a caller", "a body of one byte a second", "408 at the deadline", encrypted=Encrypted.ALWAYS)
 def bodies(run: Run) -> str:
     with Gateway(run, server__body_timeout_ms=TIMEOUT_MS) as gateway:
 
         async def client(_: int) -> str:
-            reader, writer = await connect(gateway.http)
+            reader, writer = await connect(gateway.rest)
             begin = time.monotonic()
             headers = {
                 "Host": "127.0.0.1",

@@ -62,7 +62,7 @@ class Soak:
 
     def grpc(self, _: int) -> None:
         received = b""
-        with connect_now(self.gateway.grpc, timeout=10) as connection:
+        with connect_now(self.gateway.calls, timeout=10, protocol="h2") as connection:
             connection.sendall(PREFACE + frame(HEADERS, 4, 1, HEAD) + frame(0, 1, 1, struct.pack(">BI", 0, 0)))
             while b"\x0a\x02\x08\x01" not in received and b"\x08\x01" not in received:
                 part = connection.recv(65536)
@@ -72,7 +72,7 @@ class Soak:
     def log_in(self, number: int) -> None:
         right = number % 4 != 0
         answer = ask(
-            self.gateway.http,
+            self.gateway.rest,
             "POST",
             "/token",
             form(CLIENT_SECRET if right else "wrong one"),
@@ -95,7 +95,7 @@ class Soak:
 
     def slow_clients(self, number: int) -> None:
         async def client() -> None:
-            _, writer = await connect(self.gateway.http, "127.0.0.54")
+            _, writer = await connect(self.gateway.rest, "127.0.0.54")
             try:
                 top = head("POST", "/token", {"Host": "127.0.0.1", "Content-Length": "1000"})
                 for byte in (top if number % 2 else top[:-4])[:40]:
@@ -116,7 +116,7 @@ class Soak:
 def soak(run: Run, seconds: int) -> str:
     with Gateway(run, {"regressor.onnx": TESTED / "regressor.onnx"}, server__header_timeout_ms=3000) as gateway:
         mixed = Soak(gateway)
-        watcher = Watcher(gateway.http, gateway.token)
+        watcher = Watcher(gateway.rest, gateway.token)
         threads = [
             mixed.again(step.__name__, step)
             for step in (mixed.protocols, mixed.grpc, mixed.log_in, mixed.bad_token, mixed.swap, mixed.slow_clients)

@@ -12,7 +12,7 @@ from functools import partial
 from .files import IRIS, RETRAINED, served
 from .gateway import ROW, TESTED, Gateway, until
 from .http1 import connect, read, request
-from .registry import Run, case, expect
+from .registry import Encrypted, Run, case, expect
 
 LOAD = 2
 
@@ -23,7 +23,7 @@ def asked_until(
     """Asks over one connection, and collects the answers of each version by its digest."""
     headers = {"Authorization": f"Bearer {gateway.token}", "Content-Type": "application/json"}
     sent = request("POST", "/predict", ROW, headers)
-    with connect(gateway.http) as connection:
+    with connect(gateway.rest) as connection:
         while not ended.is_set():
             connection.sendall(sent)
             answer = read(connection)
@@ -39,6 +39,7 @@ def differs(gateway: Gateway, before: str) -> bool:
     "swaps under load",
     "100 swaps between two models (10 in the short form) while others ask",
     "every answer is 200, and is what the version in its header answers",
+    encrypted=Encrypted.FULL,
 )
 def swaps(run: Run) -> str:
     with Gateway(run) as gateway:
@@ -66,6 +67,7 @@ def swaps(run: Run) -> str:
     "inferences past their deadline",
     "runs of half a minute, with half a second for an answer",
     "504 in time; the runs are ended: the next short one is answered",
+    encrypted=Encrypted.FULL,
 )
 def deadline(run: Run) -> str:
     models = {"slow/1/model.onnx": TESTED / "slow.onnx"}

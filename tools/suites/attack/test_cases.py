@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -51,7 +52,10 @@ def progress(case: Case, pytestconfig: pytest.Config) -> Iterator[None]:
 def test_case(case: Case, pytestconfig: pytest.Config, record_property: Callable[[str, object], None]) -> None:
     begin = time.monotonic()
     try:
-        record_property("seen", case.try_it(pytestconfig.stash[OPTIONS].run))
+        program, package = case.needs
+        if program and not shutil.which(program):
+            pytest.fail(f"{program} is missing: apt-get install {package}", pytrace=False)
+        record_property("seen", case.try_it(replace(pytestconfig.stash[OPTIONS].run, tls=case.tls)))
     except Wrong as wrong:
         pytest.fail(str(wrong), pytrace=False)
     except (OSError, EOFError, RuntimeError, ValueError, KeyError, TimeoutError) as error:

@@ -1,6 +1,8 @@
 """Another caller, in a process of its own: asks again and again, until its input ends, and says how it went.
 
-python -m suites.attack.watcher PORT TOKEN SOURCE
+python -m suites.attack.watcher PORT AUTHORITY TOKEN SOURCE
+
+AUTHORITY is the file with the authority of the gateway's certificate, empty without TLS.
 """
 
 from __future__ import annotations
@@ -11,11 +13,12 @@ import sys
 import threading
 import time
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from lib.gateway import REPOSITORY
 
-from .http1 import connect, read, request
+from .http1 import Listener, connect, read, request
 
 PAUSE_SECONDS = 0.01
 LEAST_REQUESTS = 10
@@ -26,8 +29,9 @@ ROW = json.dumps({"features": [5.1, 3.5, 1.4, 0.2]}).encode()
 class Watcher:
     """That process. Its figures: requests, lost, statuses, and latencies in milliseconds."""
 
-    def __init__(self, port: int, token: str, source: str = "127.0.0.201") -> None:
-        command = [sys.executable, "-m", "suites.attack.watcher", str(port), token, source]
+    def __init__(self, listener: Listener, token: str, source: str = "127.0.0.201") -> None:
+        module = [sys.executable, "-m", "suites.attack.watcher"]
+        command = [*module, str(listener.port), str(listener.authority or ""), token, source]
         folder = REPOSITORY / "tools"
         self.process = subprocess.Popen(command, cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
@@ -36,9 +40,9 @@ class Watcher:
         return json.loads(out)
 
 
-def watched(port: int, token: str, seconds: float) -> dict[str, Any]:
+def watched(listener: Listener, token: str, seconds: float) -> dict[str, Any]:
     """Figures where nothing else happens."""
-    watcher = Watcher(port, token)
+    watcher = Watcher(listener, token)
     time.sleep(seconds)
     return watcher.end()
 
@@ -49,7 +53,8 @@ def percentile(latencies: list[float], share: float) -> float:
 
 def main() -> None:
     """Asks until the input ends; one whose starter failed has nobody to tell."""
-    port, token, source = int(sys.argv[1]), sys.argv[2], sys.argv[3]
+    port, authority, token, source = sys.argv[1:]
+    listener = Listener(int(port), Path(authority) if authority else None)
     ended = threading.Event()
 
     def end_with_input() -> None:
@@ -67,7 +72,7 @@ def main() -> None:
     while not ended.is_set() or len(latencies) < LEAST_REQUESTS:
         begin = time.monotonic()
         try:
-            connection = connection or connect(port, source, TIMEOUT_SECONDS)
+            connection = connection or connect(listener, source, TIMEOUT_SECONDS)
             connection.sendall(asked)
             answer = read(connection)
             statuses[answer.status] = statuses.get(answer.status, 0) + 1
