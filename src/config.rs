@@ -13,6 +13,7 @@ mod excerpt;
 mod known_keys;
 mod layer;
 mod load;
+mod plans;
 mod problem;
 mod schema;
 mod secret;
@@ -32,8 +33,8 @@ pub use secret::{Secret, SecretBytes};
 pub use sections::{
     AdminSettings, AdmissionSettings, Algorithm, ApiKeySettings, AuthSettings, CertificateSettings,
     ClientCertificates, ClientSettings, ConsoleSettings, CorsSettings, DialectName, DialectSettings,
-    GrpcSettings, KeySettings, LogFormat, LogSettings, MetricsSettings, ModelsSettings, Preserve,
-    QuotaSettings, RateLimitSettings, RollbackSettings, RuntimeSettings, ServerSettings, Settings,
+    GrpcSettings, KeySettings, LogFormat, LogSettings, MetricsSettings, ModelsSettings, PlanSettings,
+    Preserve, QuotaSettings, RateLimitSettings, RollbackSettings, RuntimeSettings, ServerSettings, Settings,
     TlsSettings, WhenRemoved,
 };
 pub use watch::{SourceFile, Watch};

@@ -15,7 +15,7 @@ use aws_lc_rs::{
     digest::{SHA256, digest},
 };
 
-use super::{Caller, Scopes, TokenError, generate_secret};
+use super::{Caller, PlanName, Scopes, TokenError, generate_secret};
 use crate::config::{ApiKeySettings, Secret, SettingsProblem};
 
 /// The beginning of every API key.
@@ -43,6 +43,7 @@ struct ApiKey {
     hash: Hash,
     scopes: Scopes,
     expires: Option<SystemTime>,
+    plan: Option<PlanName>,
 }
 
 /// A new API key.
@@ -66,7 +67,7 @@ impl NewApiKey {
     ) -> Result<Self, Vec<SettingsProblem>> {
         let key = format!("{API_KEY_PREFIX}{id}_{}", generate_secret().expose());
         let hash = format!("{HASH_PREFIX}{}", Hexadecimal(&hash_of(&key)));
-        let settings = ApiKeySettings { hash: Some(hash), scopes, expires };
+        let settings = ApiKeySettings { hash: Some(hash), scopes, plan: None, expires };
         let mut problems = Vec::new();
         ApiKeys::read(&BTreeMap::from([(id.to_owned(), settings.clone())]), &mut problems);
         if problems.is_empty() { Ok(Self { key: Secret::new(key), settings }) } else { Err(problems) }
@@ -112,7 +113,8 @@ impl ApiKeys {
         let found = named.and_then(|(id, _)| self.by_id.get_key_value(id));
         let (id, known) = found.ok_or(TokenError::ApiKey)?;
         verify_slices_are_equal(&known.hash, &hash_of(key)).map_err(|_| TokenError::ApiKey)?;
-        let caller = Caller::new(ISSUER.to_owned(), id.clone(), known.scopes.clone(), known.expires);
+        let caller = Caller::new(ISSUER.to_owned(), id.clone(), known.scopes.clone(), known.expires)
+            .with_plan(known.plan.clone());
         if caller.is_expired(now) { Err(TokenError::Expired) } else { Ok(caller) }
     }
 }
@@ -138,7 +140,8 @@ impl ApiKey {
                 ("expires", message)
             })?),
         };
-        Ok(Self { hash, scopes, expires })
+        let plan = settings.plan.as_deref().map(PlanName::from);
+        Ok(Self { hash, scopes, expires, plan })
     }
 }
 

@@ -6,7 +6,7 @@ use std::{
     time::SystemTime,
 };
 
-use super::{Action, Scopes, api_keys::ISSUER as API_KEYS};
+use super::{Action, PlanName, Scopes, api_keys::ISSUER as API_KEYS};
 use crate::model::ModelName;
 
 /// Random hashers for the caller's key: without their seeds no client can construct two callers with the same key.
@@ -23,6 +23,8 @@ pub struct Caller {
     pub scopes: Scopes,
     /// Expiry of the token; `None` for a caller without one.
     pub valid_until: Option<SystemTime>,
+    /// The plan of the caller; `None` for the default one.
+    plan: Option<PlanName>,
     /// A number for issuer and subject, constant during the life of the process.
     key: u128,
 }
@@ -33,7 +35,19 @@ impl Caller {
     pub fn new(issuer: String, subject: String, scopes: Scopes, valid_until: Option<SystemTime>) -> Self {
         let [low, high] = HASHERS.each_ref().map(|hasher| hasher.hash_one((&issuer, &subject)));
         let key = u128::from(high) << u64::BITS | u128::from(low);
-        Self { issuer, subject, scopes, valid_until, key }
+        Self { issuer, subject, scopes, valid_until, plan: None, key }
+    }
+
+    /// Returns the caller with this plan.
+    #[must_use]
+    pub fn with_plan(self, plan: Option<PlanName>) -> Self {
+        Self { plan, ..self }
+    }
+
+    /// Returns the name of the caller's plan; `None` for the default one.
+    #[must_use]
+    pub fn plan(&self) -> Option<&PlanName> {
+        self.plan.as_ref()
     }
 
     /// Creates the caller of every request, for use while authentication is off.
@@ -44,7 +58,8 @@ impl Caller {
 
     /// Returns the approximate memory in bytes.
     pub(super) fn bytes(&self) -> usize {
-        size_of::<Self>() + self.issuer.len() + self.subject.len() + self.scopes.bytes()
+        let plan = self.plan.as_ref().map_or(0, |plan| plan.as_str().len());
+        size_of::<Self>() + self.issuer.len() + self.subject.len() + self.scopes.bytes() + plan
     }
 
     /// Returns a number for issuer and subject, constant during the life of the process.

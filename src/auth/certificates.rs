@@ -2,7 +2,7 @@
 
 use std::{cmp::Reverse, sync::Arc, time::SystemTime};
 
-use super::{Caller, Scopes};
+use super::{Caller, PlanName, Scopes};
 use crate::{
     config::{AuthSettings, CertificateSettings, SettingsProblem},
     tls::{ClientCertificate, canonical_subject},
@@ -76,7 +76,7 @@ fn read_one(
     certificate: &CertificateSettings,
     add: &mut impl FnMut(&str, String),
 ) -> Option<Entry> {
-    let CertificateSettings { subject, san, scopes } = certificate;
+    let CertificateSettings { subject, san, scopes, plan } = certificate;
     if name.is_empty() || name.len() > MAX_NAME_BYTES || name.chars().any(char::is_control) {
         add("", format!("is not a name of a caller: 1 to {MAX_NAME_BYTES} bytes that can be printed"));
     }
@@ -92,7 +92,8 @@ fn read_one(
     }
     let subject = subject.as_deref().map(canonical_subject).transpose();
     let subject = subject.map_err(|error| add(".subject", error)).ok()?;
-    let caller = Caller::new(ISSUER.to_owned(), name.to_owned(), scopes?, None);
+    let caller = Caller::new(ISSUER.to_owned(), name.to_owned(), scopes?, None)
+        .with_plan(plan.as_deref().map(PlanName::from));
     Some(Entry { subject, san: san.clone(), caller })
 }
 
@@ -106,7 +107,7 @@ mod tests {
         let mut settings = AuthSettings::default();
         for (name, subject, san) in entries {
             let (subject, san) = (subject.map(str::to_owned), san.map(str::to_owned));
-            let entry = CertificateSettings { subject, san, scopes: vec!["predict".to_owned()] };
+            let entry = CertificateSettings { subject, san, scopes: vec!["predict".to_owned()], plan: None };
             settings.certificates.insert((*name).to_owned(), entry);
         }
         settings

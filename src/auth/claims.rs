@@ -1,11 +1,14 @@
 //! The claims of a token and the rules for them (RFC 7519 section 4.1).
 
-use std::time::{Duration, SystemTime};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, SystemTime},
+};
 
 use serde::Deserialize;
 
-use super::{Caller, Scopes, TokenError};
-use crate::config::AuthSettings;
+use super::{Caller, PlanName, Scopes, TokenError};
+use crate::config::{AuthSettings, ClientSettings};
 
 /// Longest subject in bytes: it is a key of rate limits and a field of the log.
 const MAX_SUBJECT_BYTES: usize = 256;
@@ -30,14 +33,19 @@ pub(super) struct Claims {
 pub(super) struct ClaimsPolicy {
     leeway: f64,
     max_lifetime: f64,
+    /// The plans of clients, which are the subjects of the gateway's own tokens.
+    plans: BTreeMap<String, PlanName>,
 }
 
 impl ClaimsPolicy {
     pub(super) fn new(settings: &AuthSettings) -> Self {
+        let plan = |client: &ClientSettings| client.plan.as_deref().map(PlanName::from);
+        let plans = settings.clients.iter().filter_map(|(id, client)| Some((id.clone(), plan(client)?)));
         let seconds = |seconds| Duration::from_secs(seconds).as_secs_f64();
         Self {
             leeway: seconds(settings.leeway_seconds),
             max_lifetime: seconds(settings.max_token_lifetime_seconds),
+            plans: plans.collect(),
         }
     }
 
@@ -65,7 +73,9 @@ impl ClaimsPolicy {
         }
         let lifetime = Duration::try_from_secs_f64(exp + self.leeway).ok();
         let valid_until = lifetime.and_then(|lifetime| SystemTime::UNIX_EPOCH.checked_add(lifetime));
-        Ok(Caller::new(claims.iss, claims.sub, Scopes::of_claim(&claims.scope), valid_until))
+        let plan = self.plans.get(sub).cloned();
+        let scopes = Scopes::of_claim(&claims.scope);
+        Ok(Caller::new(claims.iss, claims.sub, scopes, valid_until).with_plan(plan))
     }
 }
 

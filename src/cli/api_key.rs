@@ -31,7 +31,7 @@ pub(super) fn api_key(arguments: &ApiKeyArguments) -> Result<(), Failure> {
     let ApiKeyArguments { id, scope, expires, json } = arguments;
     let scopes = scope.split_whitespace().map(str::to_owned).collect();
     let NewApiKey { key, settings } = NewApiKey::generate(id, scopes, expires.clone()).map_err(Problems)?;
-    let ApiKeySettings { hash, scopes, expires } = settings;
+    let ApiKeySettings { hash, scopes, expires, plan: _ } = settings;
     let end = expires.as_ref().map(|expires| format!("expires = {}\n", json!(expires)));
     // A name with a dot would be two parts without the quotes.
     let lines = format!(

@@ -78,7 +78,7 @@ mod tests {
         let mut settings = Settings::default();
         settings.auth.signing_secret = Some(Secret::new("the first".to_owned()));
         let hash = Some(Secret::new("a hash".to_owned()));
-        let client = ClientSettings { secret_hash: hash, scopes: vec!["read".to_owned()] };
+        let client = ClientSettings { secret_hash: hash, scopes: vec!["read".to_owned()], plan: None };
         settings.auth.clients.insert("shop".to_owned(), client);
         settings
     }
@@ -111,6 +111,9 @@ mod tests {
     fn notices_a_client_that_is_gone() {
         let said = changed(|settings| settings.auth.clients.clear());
         let keys: Vec<_> = said.iter().map(|change| change.key.as_str()).collect();
-        assert_eq!(keys, ["auth.clients.shop.scopes", "auth.clients.shop.secret_hash"]);
+        assert_eq!(
+            keys,
+            ["auth.clients.shop.plan", "auth.clients.shop.scopes", "auth.clients.shop.secret_hash"]
+        );
     }
 }

@@ -15,6 +15,7 @@ const PUBLIC_IN_AUTH: &[&str] = &[
     "signing_key",
     "algorithm",
     "scopes",
+    "plan",
 ];
 
 /// Parts of names whose values may be secret in any section.

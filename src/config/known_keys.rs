@@ -4,7 +4,7 @@
 
 use serde_json::Value;
 
-use super::{ApiKeySettings, CertificateSettings, ClientSettings, KeySettings, Settings};
+use super::{ApiKeySettings, CertificateSettings, ClientSettings, KeySettings, PlanSettings, Settings};
 
 /// Placeholder for a name that the user chooses.
 const ANY: &str = "*";
@@ -51,6 +51,7 @@ impl KnownKeys {
         keys.add("auth.clients.*", &to_value(&ClientSettings::default()));
         keys.add("auth.api_keys.*", &to_value(&ApiKeySettings::default()));
         keys.add("auth.certificates.*", &to_value(&CertificateSettings::default()));
+        keys.add("rate_limit.plans.*", &to_value(&PlanSettings::default()));
         keys
     }
 
@@ -111,9 +112,22 @@ impl KnownKeys {
             .map(|candidate| name_as_in(&candidate, path))
             .map(|candidate| (distance(&candidate, path), candidate))
             .min()
-            .filter(|(distance, candidate)| *distance <= (candidate.len() / 3).max(2))
+            .filter(|(distance, candidate)| is_near(*distance, candidate))
             .map(|(_, candidate)| candidate)
     }
+}
+
+/// Returns the name with the fewest edits; `None` if none is close enough to have been meant.
+pub(super) fn nearest_name<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+    known
+        .map(|candidate| (strsim::damerau_levenshtein(candidate, name), candidate))
+        .min()
+        .filter(|(distance, candidate)| is_near(*distance, candidate))
+        .map(|(_, candidate)| candidate)
+}
+
+fn is_near(distance: usize, candidate: &str) -> bool {
+    distance <= (candidate.len() / 3).max(2)
 }
 
 /// Returns the edit distance of two keys. In one section, a key that starts with the other counts as nearest.

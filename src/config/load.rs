@@ -6,10 +6,11 @@ use config::{Config, ConfigBuilder, ConfigError, Source, builder::DefaultState};
 use validator::{Validate, ValidationErrors, ValidationErrorsKind};
 
 use super::{
-    Environment, Problems, Settings, SettingsProblem,
+    Environment, PlanSettings, Problems, Settings, SettingsProblem,
     excerpt::Excerpts,
     known_keys::KnownKeys,
     layer::{self, Findings},
+    plans,
     watch::SourceFile,
 };
 
@@ -136,6 +137,8 @@ fn deserialize(merged: &Config, problems: &mut Vec<SettingsProblem>) -> Option<S
                     let found = flatten("", &errors);
                     problems.extend(found.into_iter().map(|problem| with_origin(problem, merged)));
                 }
+                let of_plans = problems_of_plans(&settings);
+                problems.extend(of_plans.into_iter().map(|problem| with_origin(problem, merged)));
                 return Some(settings);
             }
             Err(error) => {
@@ -149,6 +152,16 @@ fn deserialize(merged: &Config, problems: &mut Vec<SettingsProblem>) -> Option<S
         }
     }
     None
+}
+
+/// Returns the problems of plans. Their names stand in the keys, which the rules for sections do not know.
+fn problems_of_plans(settings: &Settings) -> Vec<SettingsProblem> {
+    let of_plan = |(name, plan): (&String, &PlanSettings)| {
+        let errors = plan.validate().err();
+        errors.map(|errors| flatten(&format!("rate_limit.plans.{name}"), &errors)).unwrap_or_default()
+    };
+    let of_values = settings.rate_limit.plans.iter().flat_map(of_plan);
+    of_values.chain(plans::problems(settings)).collect()
 }
 
 fn with_origin(mut problem: SettingsProblem, merged: &Config) -> SettingsProblem {

@@ -5,6 +5,7 @@ mod cors;
 mod dialects;
 mod mcp;
 mod models;
+mod rate_limit;
 mod server;
 mod tls;
 
@@ -19,6 +20,7 @@ pub use cors::CorsSettings;
 pub use dialects::{DialectName, DialectSettings};
 pub use mcp::McpSettings;
 pub use models::{AdmissionSettings, ModelsSettings, Preserve, RollbackSettings, WhenRemoved};
+pub use rate_limit::{PlanSettings, QuotaSettings, RateLimitSettings};
 pub use server::ServerSettings;
 pub(super) use tls::TLS_FILES;
 pub use tls::{ClientCertificates, TlsSettings};
@@ -120,48 +122,6 @@ impl Default for AdminSettings {
     fn default() -> Self {
         Self { listen: SocketAddr::from(([127, 0, 0, 1], 8002)), tls: TlsSettings::default() }
     }
-}
-
-/// Rate limits.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema, Validate)]
-pub struct RateLimitSettings {
-    /// True if requests are limited at all.
-    pub enabled: bool,
-    /// Quota of each client address (IPv6: each /64), before authentication.
-    #[validate(nested)]
-    pub per_address: QuotaSettings,
-    /// Quota of each caller, after authentication.
-    #[validate(nested)]
-    pub per_caller: QuotaSettings,
-    /// Quota of requests without a valid token, of each client address.
-    #[validate(nested)]
-    pub failed_tokens: QuotaSettings,
-    /// Quota of token requests with an unknown client or a wrong secret, of each client address.
-    #[validate(nested)]
-    pub failed_logins: QuotaSettings,
-}
-
-impl Default for RateLimitSettings {
-    fn default() -> Self {
-        Self {
-            enabled: true,
-            per_address: QuotaSettings { requests: 60, period_seconds: 60 },
-            per_caller: QuotaSettings { requests: 600, period_seconds: 60 },
-            failed_tokens: QuotaSettings { requests: 30, period_seconds: 60 },
-            failed_logins: QuotaSettings { requests: 10, period_seconds: 300 },
-        }
-    }
-}
-
-/// A quota: `requests` in a burst, replenished evenly over `period_seconds`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Validate)]
-pub struct QuotaSettings {
-    /// Requests per period.
-    #[validate(range(min = 1, max = 1_000_000_000, message = "must be from 1 to 1000000000"))]
-    pub requests: u32,
-    /// Length of the period.
-    #[validate(range(min = 1, max = 86_400, message = "must be from 1 to 86400 (a day)"))]
-    pub period_seconds: u64,
 }
 
 /// ONNX Runtime.

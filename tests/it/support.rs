@@ -372,7 +372,7 @@ impl TestGateway {
 pub fn client(scopes: &[&str]) -> ClientSettings {
     let hash = onnx_gateway::auth::hash_secret(CLIENT_SECRET).unwrap();
     let scopes = scopes.iter().map(|scope| (*scope).to_owned()).collect();
-    ClientSettings { secret_hash: Some(Secret::new(hash)), scopes }
+    ClientSettings { secret_hash: Some(Secret::new(hash)), scopes, plan: None }
 }
 
 /// A body that asks for the class of a setosa.

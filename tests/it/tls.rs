@@ -288,6 +288,7 @@ async fn a_certificate_identifies_a_caller_with_scopes_if_there_is_no_token() {
         subject: subject.map(str::to_owned),
         san: san.map(str::to_owned),
         scopes: vec![scope.to_owned()],
+        plan: None,
     };
     let gateway = gateway_with(&files)
         .settings(|settings| {

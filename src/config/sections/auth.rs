@@ -187,6 +187,8 @@ pub struct ClientSettings {
     /// The scopes of the client's tokens: `predict`, `read`, `manage`, each for all models or one (`predict:iris`).
     #[serde(default, deserialize_with = "super::comma_list")]
     pub scopes: Vec<String>,
+    /// The name of the client's plan in `rate_limit.plans`; unset: `rate_limit.default_plan`.
+    pub plan: Option<String>,
 }
 
 /// One API key.
@@ -197,6 +199,8 @@ pub struct ApiKeySettings {
     /// The scopes of the key: `predict`, `read`, `manage`, each for all models or one (`predict:iris`).
     #[serde(default, deserialize_with = "super::comma_list")]
     pub scopes: Vec<String>,
+    /// The name of the key's plan in `rate_limit.plans`; unset: `rate_limit.default_plan`.
+    pub plan: Option<String>,
     /// The last day of the key (`2027-12-31`), or a time (`2027-12-31T12:00:00Z`); unset: it does not expire.
     pub expires: Option<String>,
 }
@@ -211,4 +215,6 @@ pub struct CertificateSettings {
     /// The scopes of the caller: `predict`, `read`, `manage`, each for all models or one (`predict:iris`).
     #[serde(default, deserialize_with = "super::comma_list")]
     pub scopes: Vec<String>,
+    /// The name of the caller's plan in `rate_limit.plans`; unset: `rate_limit.default_plan`.
+    pub plan: Option<String>,
 }

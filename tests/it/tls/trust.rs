@@ -11,7 +11,8 @@ async fn asking_gateway(files: &Files) -> TestGateway {
             settings.server.tls.client_ca_file = Some(files.path("clients.crt"));
             settings.server.tls.client_certificates = Some(ClientCertificates::Optional);
             let scopes = vec!["predict:iris".to_owned(), "read".to_owned()];
-            let shop = CertificateSettings { subject: Some("CN=shop".to_owned()), san: None, scopes };
+            let shop =
+                CertificateSettings { subject: Some("CN=shop".to_owned()), san: None, scopes, plan: None };
             settings.auth.certificates.insert("shop".to_owned(), shop);
         })
         .start()

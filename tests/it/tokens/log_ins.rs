@@ -31,7 +31,7 @@ fn quick_client() -> ClientSettings {
     let parameters = Params::new(4096, 1, 1, None).unwrap();
     let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, parameters);
     let hash = argon2.hash_password(CLIENT_SECRET.as_bytes()).unwrap().to_string();
-    ClientSettings { secret_hash: Some(Secret::new(hash)), scopes: vec!["read".to_owned()] }
+    ClientSettings { secret_hash: Some(Secret::new(hash)), scopes: vec!["read".to_owned()], plan: None }
 }
 
 async fn answer(request: RequestBuilder) -> Answer {
