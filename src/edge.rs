@@ -29,6 +29,7 @@ mod rate_limit;
 mod request_id;
 mod rescue;
 pub mod rest;
+mod route_set;
 mod shared;
 mod state;
 mod version;
@@ -45,7 +46,7 @@ pub(crate) use charge::{
 pub use codes::{FIELD_CODES, OAUTH_CODES, PROBLEM_CODES};
 pub(crate) use credentials::API_KEY;
 pub(crate) use error::ApiError;
-pub(crate) use layers::{authorized, authorized_by_platform, observed};
+pub(crate) use layers::{authorized, authorized_by_platform, observed, served_by_admin};
 pub(crate) use model_description::{
     DescribedModel, ModelDescription, ModelExample, ModelOperation, OperationPaths, OperationSchemas,
 };
@@ -60,6 +61,8 @@ pub(crate) use protocol::{ErrorDocument, Protocol, Protocols, Routes, is_below};
 pub use rate_limit::AddressLimit;
 pub(crate) use request_id::{REQUEST_ID, is_sound_request_id, new_request_id};
 pub(crate) use rescue::{cause_of, panicked, problem_of, sentence};
+pub use route_set::ListedRoute;
+pub(crate) use route_set::RouteSet;
 pub(crate) use shared::SharedLayer;
 pub use state::{Clock, EdgeParts, EdgeState, Ending, OpenEndedResponse};
 pub(crate) use version::version_headers;

@@ -23,7 +23,7 @@ use crate::{
 };
 
 pub use docs::{OfflineModel, openapi_of};
-pub use routes::{admin_router, openapi};
+pub use routes::openapi;
 pub use service::{HttpService, SharedService};
 
 /// Every protocol. A request that none of them claims is of the native one.

@@ -43,7 +43,7 @@ use self::{
 use crate::{
     auth::Authentication,
     config::{GrpcSettings, Settings},
-    edge::Clock,
+    edge::{Clock, ListedRoute},
     lifecycle::{Lifecycle, StoreError},
     protocols::{SharedService, native::prepare_rows},
     runtime::Runtime,
@@ -227,6 +227,18 @@ impl Gateway {
     #[must_use]
     pub fn admin_address(&self) -> SocketAddr {
         self.admin_address
+    }
+
+    /// Returns every route of each listener: `rest`, `grpc` and `admin`.
+    #[must_use]
+    pub fn listed_routes(&self) -> Vec<(&'static str, ListedRoute)> {
+        let ReloadableState { public, grpc, admin, .. } = &*self.live;
+        let by_listener = [("rest", public), ("grpc", grpc), ("admin", admin)];
+        let routes = by_listener.map(|(listener, front)| {
+            let front = front.load();
+            front.listed_routes().iter().map(|route| (listener, route.clone())).collect::<Vec<_>>()
+        });
+        routes.concat()
     }
 
     /// Returns the models.

@@ -9,6 +9,7 @@ use super::{Scopes, algorithm};
 use crate::config::{Algorithm, AuthSettings};
 
 /// A signer of tokens with the gateway's key.
+#[derive(Clone)]
 pub struct TokenIssuer {
     key: EncodingKey,
     header: Header,
@@ -64,6 +65,12 @@ impl TokenIssuer {
             audience: settings.audience.clone(),
             lifetime: Duration::from_secs(settings.token_lifetime_seconds),
         }
+    }
+
+    /// Returns a signer of tokens for another audience.
+    #[must_use]
+    pub fn for_audience(&self, audience: &str) -> Self {
+        Self { audience: audience.to_owned(), ..self.clone() }
     }
 
     /// Signs a token for a subject. The lifetime is the configured one unless another is given.

@@ -32,7 +32,7 @@ pub struct Authentication {
     pub clients: Arc<Clients>,
     /// The public keys of the tokens that the gateway signs.
     published: JwkSet,
-    certificates: Certificates,
+    certificates: Arc<Certificates>,
 }
 
 impl Authentication {
@@ -93,7 +93,20 @@ impl Authentication {
             return Err(problems);
         }
         let verifier = settings.enabled.then_some(verifier);
-        Ok(Self { verifier, issuer, clients: Arc::new(Clients::new(clients)), published, certificates })
+        let (clients, certificates) = (Arc::new(Clients::new(clients)), Arc::new(certificates));
+        Ok(Self { verifier, issuer, clients, published, certificates })
+    }
+
+    /// Returns the same authentication for tokens of another audience.
+    #[must_use]
+    pub fn for_audience(&self, audience: &str) -> Self {
+        Self {
+            verifier: self.verifier.as_ref().map(|verifier| verifier.for_audience(audience)),
+            issuer: self.issuer.as_ref().map(|issuer| issuer.for_audience(audience)),
+            clients: Arc::clone(&self.clients),
+            published: self.published.clone(),
+            certificates: Arc::clone(&self.certificates),
+        }
     }
 
     /// Returns true if requests need a token. If not, every caller is [`Caller::anonymous`].

@@ -23,13 +23,13 @@ const MAX_TOKEN_BYTES: usize = 8 * 1024;
 #[derive(Debug)]
 pub struct Verifier {
     keys: Vec<VerificationKey>,
-    api_keys: ApiKeys,
+    api_keys: Arc<ApiKeys>,
     policy: ClaimsPolicy,
     known: KnownTokens,
 }
 
 /// A key and the one algorithm it verifies.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct VerificationKey {
     /// The id by which a token names it; `None` for the shared signing secret.
     kid: Option<String>,
@@ -55,6 +55,12 @@ impl VerificationKey {
         Self { kid: kid.map(str::to_owned), algorithm, key, validation }
     }
 
+    fn for_audience(&self, audience: &str) -> Self {
+        let mut key = self.clone();
+        key.validation.set_audience(&[audience]);
+        key
+    }
+
     /// Checks the signature, issuer and audience.
     pub(super) fn decode(&self, token: &str) -> Result<Claims, Error> {
         decode::<Claims>(token, &self.key, &self.validation).map(|data| data.claims)
@@ -70,7 +76,15 @@ impl VerificationKey {
 
 impl Verifier {
     pub(super) fn new(keys: Vec<VerificationKey>, api_keys: ApiKeys, settings: &AuthSettings) -> Self {
-        Self { keys, api_keys, policy: ClaimsPolicy::new(settings), known: KnownTokens::default() }
+        let (api_keys, policy) = (Arc::new(api_keys), ClaimsPolicy::new(settings));
+        Self { keys, api_keys, policy, known: KnownTokens::default() }
+    }
+
+    /// Returns a verifier of tokens for another audience, with the same keys and rules.
+    pub(super) fn for_audience(&self, audience: &str) -> Self {
+        let keys = self.keys.iter().map(|key| key.for_audience(audience)).collect();
+        let (api_keys, policy) = (Arc::clone(&self.api_keys), self.policy.clone());
+        Self { keys, api_keys, policy, known: KnownTokens::default() }
     }
 
     /// Returns the caller of this token or API key.

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     auth::{Authentication, Scopes},
-    config::{ClientCertificates, Environment, Loaded},
+    config::{ClientCertificates, Environment, Loaded, Settings},
     model::ModelName,
     scoring::Address,
 };
@@ -24,7 +24,8 @@ pub(super) struct RollbackArguments {
     /// The model to roll back to its previous deployment
     #[arg(value_name = "MODEL")]
     model: ModelName,
-    /// The gateway, http://HOST:PORT or https://HOST:PORT; the default is `server.listen` on this machine
+    /// The gateway, http://HOST:PORT or https://HOST:PORT; the default is `server.listen` on this machine, or
+    /// `admin.listen` if `server.management` is `admin`
     #[arg(long, value_name = "URL", requires = "token")]
     url: Option<Address>,
     #[command(flatten)]
@@ -43,7 +44,7 @@ const TIMEOUT: Duration = Duration::from_mins(1);
 /// Lifetime of the token that is signed for this request.
 const TOKEN_LIFETIME: Duration = Duration::from_mins(1);
 
-/// Sends the rollback to the gateway at `--url`, or else at `server.listen`.
+/// Sends the rollback to the gateway at `--url`, or else at the listener of the settings that serves it.
 pub(super) fn rollback(files: &[PathBuf], arguments: RollbackArguments) -> Result<(), Failure> {
     let RollbackArguments { model, url, tls, token, json: as_json } = arguments;
     let (target, prefix, token) = if let Some(url) = url {
@@ -76,13 +77,20 @@ pub(super) fn rollback(files: &[PathBuf], arguments: RollbackArguments) -> Resul
 
 /// Returns the gateway of the settings, which is on this machine.
 fn own(loaded: &Loaded) -> Result<Target, Failure> {
-    let server = &loaded.settings.server;
-    if server.tls.clients() == ClientCertificates::Required {
-        return Err("server.tls.client_certificates is required: name the gateway with --url, a token with --token, and a \
-                    certificate with --certificate-file and --private-key-file"
-            .into());
+    let Settings { server, admin, .. } = &loaded.settings;
+    let (section, listen, tls) = if loaded.settings.management_is_public() {
+        ("server", server.listen, &server.tls)
+    } else {
+        ("admin", admin.listen, &admin.tls)
+    };
+    if tls.clients() == ClientCertificates::Required {
+        return Err(format!(
+            "{section}.tls.client_certificates is required: name the gateway with --url, a token with --token, and a \
+             certificate with --certificate-file and --private-key-file"
+        )
+        .into());
     }
-    Target::own(server.listen, &server.tls)
+    Target::own(listen, tls)
 }
 
 /// Signs a token with the key of the settings. `None` if the gateway needs none.
@@ -99,6 +107,11 @@ fn signed(loaded: &Loaded, model: &ModelName) -> Result<Option<String>, Failure>
     let authentication = Authentication::new(auth, &|key| loaded.is_for_development(key))
         .map_err(|problems| loaded.with_origins(problems))?;
     let issuer = authentication.issuer.ok_or(no_key)?;
+    let issuer = if loaded.settings.management_is_public() {
+        issuer
+    } else {
+        issuer.for_audience(loaded.settings.admin_audience())
+    };
     let scopes = Scopes::parse([format!("manage:{model}").as_str()])?;
     Ok(Some(issuer.issue("onnx-gateway rollback", scopes, SystemTime::now(), Some(TOKEN_LIFETIME))?.token))
 }

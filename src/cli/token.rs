@@ -22,6 +22,9 @@ pub(super) struct TokenArguments {
     /// The lifetime; the default is `auth.token_lifetime_seconds`
     #[arg(long, value_name = "SECONDS")]
     lifetime_seconds: Option<u64>,
+    /// The audience: the `aud` claim; the default is `auth.audience`. The admin listener takes that of `admin.audience`
+    #[arg(long, value_name = "AUDIENCE")]
+    audience: Option<String>,
     /// Print the token with its lifetime and scopes as JSON
     #[arg(long)]
     json: bool,
@@ -42,6 +45,10 @@ pub(super) fn token(files: &[PathBuf], arguments: &TokenArguments) -> Result<(),
         .into());
     }
     let lifetime = arguments.lifetime_seconds.map(Duration::from_secs);
+    let issuer = match &arguments.audience {
+        Some(audience) => issuer.for_audience(audience),
+        None => issuer,
+    };
     let issued = issuer.issue(&arguments.subject, scopes, SystemTime::now(), lifetime)?;
     if arguments.json {
         // The names are those of a response of /token (RFC 6749, section 5.1).

@@ -21,7 +21,7 @@ pub use dialects::{DialectName, DialectSettings};
 pub use mcp::McpSettings;
 pub use models::{AdmissionSettings, ModelsSettings, Preserve, RollbackSettings, WhenRemoved};
 pub use rate_limit::{PlanSettings, QuotaSettings, RateLimitSettings};
-pub use server::ServerSettings;
+pub use server::{Management, ServerSettings};
 pub(super) use tls::TLS_FILES;
 pub use tls::{ClientCertificates, TlsSettings};
 
@@ -78,6 +78,18 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// Returns true if the public listeners serve everything that needs the scope `manage`.
+    #[must_use]
+    pub fn management_is_public(&self) -> bool {
+        self.server.management == Management::Public
+    }
+
+    /// Returns the `aud` that tokens need on the operators' listener.
+    #[must_use]
+    pub fn admin_audience(&self) -> &str {
+        self.admin.audience.as_deref().unwrap_or(&self.auth.audience)
+    }
+
     /// Returns the sections of TLS with their names.
     pub(crate) fn tls_sections(&self) -> [(&'static str, &TlsSettings); 3] {
         [("server.tls", &self.server.tls), ("grpc.tls", &self.grpc.tls), ("admin.tls", &self.admin.tls)]
@@ -108,11 +120,14 @@ impl Default for GrpcSettings {
     }
 }
 
-/// The operators' listener: `/metrics` and health, without authentication.
+/// The operators' listener: `/metrics` and health without authentication, and what `server.management` moves here.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema, Validate)]
 pub struct AdminSettings {
     /// Address and port.
     pub listen: SocketAddr,
+    /// The required `aud` of tokens here; unset: `auth.audience`.
+    #[validate(length(min = 1, max = 256, message = "must have 1 to 256 bytes"))]
+    pub audience: Option<String>,
     /// TLS.
     #[validate(nested)]
     pub tls: TlsSettings,
@@ -120,7 +135,8 @@ pub struct AdminSettings {
 
 impl Default for AdminSettings {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8002)), tls: TlsSettings::default() }
+        let listen = SocketAddr::from(([127, 0, 0, 1], 8002));
+        Self { listen, audience: None, tls: TlsSettings::default() }
     }
 }
 

@@ -43,6 +43,7 @@ pub const PROBLEM_CODES: &[&str] = &[
     "output_not_carried",
     "overloaded",
     "rows_not_supported",
+    "served_by_admin",
     "starting",
     "stopping",
     "timeout",

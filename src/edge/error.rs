@@ -86,6 +86,11 @@ pub enum ApiError {
     BadToken(#[from] TokenError),
     #[error("the token does not permit this")]
     InsufficientScope { action: Action, model: Option<ModelName> },
+    /// A route that needs `manage`, on a listener that does not serve it.
+    #[error(
+        "the gateway serves this on its admin listener only, as server.management is `admin`: send the request there"
+    )]
+    ServedByAdmin,
     #[error("the address's quota is used up")]
     AddressQuota(Exceeded),
     #[error("the caller's quota is used up")]
@@ -239,6 +244,7 @@ impl From<ApiError> for Problem {
                     &challenge_parameters,
                 )
             }
+            ApiError::ServedByAdmin => problem(StatusCode::FORBIDDEN, "served_by_admin"),
             ApiError::AddressQuota(exceeded) => refusal(PER_ADDRESS, &exceeded),
             ApiError::CallerQuota(exceeded) => refusal(PER_CALLER, &exceeded),
             ApiError::FailedTokens(exceeded) => refusal(FAILED_TOKENS, &exceeded),

@@ -3,7 +3,12 @@
 
 use std::sync::Arc;
 
-use axum::{Router, extract::Request, http::header, middleware::from_fn_with_state};
+use axum::{
+    Router,
+    extract::Request,
+    http::header,
+    middleware::{Next, from_fn, from_fn_with_state},
+};
 use tower::{ServiceBuilder, util::option_layer};
 use tower_http::{
     sensitive_headers::SetSensitiveRequestHeadersLayer,
@@ -15,6 +20,7 @@ use super::{
     access::RequestRecord,
     authenticate::authenticate,
     credentials::API_KEY,
+    error::ApiError,
     observe::observe,
     pipeline::{Transport, identify},
     rate_limit::AddressLimit,
@@ -77,6 +83,15 @@ pub(crate) fn authorized_by_platform(
         .layer(option_layer(address_limit.map(AddressLimit::layer)))
         .map_request(bypass_authorization);
     routes.layer(layers)
+}
+
+/// Refuses every request of these routes if another listener serves them.
+pub(crate) fn served_by_admin(routes: Router<EdgeState>, is_moved: bool) -> Router<EdgeState> {
+    if is_moved { routes.layer(from_fn(refuse_moved)) } else { routes }
+}
+
+async fn refuse_moved(_: Request, _: Next) -> ApiError {
+    ApiError::ServedByAdmin
 }
 
 fn bypass_authorization(mut request: Request) -> Request {

@@ -6,12 +6,11 @@ use axum::http::{Method, StatusCode};
 use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
-use utoipa_axum::router::OpenApiRouter;
 
 use super::{
     model_description::{DescribedModel, ModelDescription},
     problem::MEDIA_TYPE,
-    state::EdgeState,
+    route_set::RouteSet,
 };
 use crate::{codec::json_schema::SchemaPlace, config::Settings};
 
@@ -70,15 +69,17 @@ pub(crate) struct ErrorDocument {
 #[derive(Default)]
 pub(crate) struct Routes {
     /// Bodies of a few words: a grant, a name, a parameter.
-    pub(crate) words: OpenApiRouter<EdgeState>,
+    pub(crate) words: RouteSet,
     /// Bodies of rows.
-    pub(crate) rows: OpenApiRouter<EdgeState>,
+    pub(crate) rows: RouteSet,
     /// Bodies of tensors, whose responses may be compressed.
-    pub(crate) tensors: OpenApiRouter<EdgeState>,
+    pub(crate) tensors: RouteSet,
     /// True if a platform in front authenticates the callers of `tensors`.
     pub(crate) platform_authenticates: bool,
+    /// Routes that need `manage`, with bodies of a few words: a setting can move them to the operators' listener.
+    pub(crate) management: RouteSet,
     /// Probes of orchestrators and load balancers, exempt from the quota of their address.
-    pub(crate) probes: OpenApiRouter<EdgeState>,
+    pub(crate) probes: RouteSet,
 }
 
 /// Several protocols.

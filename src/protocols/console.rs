@@ -6,7 +6,7 @@
 use std::sync::LazyLock;
 
 use axum::{
-    Json, Router,
+    Json,
     body::Body,
     extract::Path,
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
@@ -16,7 +16,7 @@ use axum::{
 
 use crate::{
     config::Settings,
-    edge::{ApiError, EdgeState, rest::entity_tag::EntityTag},
+    edge::{ApiError, RouteSet, rest::entity_tag::EntityTag},
     model::Hasher,
 };
 
@@ -39,7 +39,8 @@ const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
 const SVG: &str = "image/svg+xml";
 
 /// The page. `{{assets}}` stands for the address of its files, `{{authentication}}` for `on` or `off`, and `{{clients}}`
-/// for `some` or `none`, which strangers also learn from the status of `/token`.
+/// for `some` or `none`, which strangers also learn from the status of `/token`. `{{management}}` stands for `public` or
+/// `admin`.
 const PAGE: &str = include_str!("console/assets/index.html");
 
 /// A file of the page.
@@ -83,19 +84,20 @@ static VERSION: LazyLock<String> = LazyLock::new(|| {
 });
 
 /// Returns the routes of the console. While it is off, `/` leads browsers to the API description.
-pub(super) fn router(settings: &Settings) -> Router<EdgeState> {
+pub(super) fn router(settings: &Settings) -> RouteSet {
     if !settings.console.enabled {
-        return Router::new().route("/", get(root_without_console));
+        return RouteSet::new().route("GET", "/", get(root_without_console));
     }
     let authentication = if settings.auth.enabled { "on" } else { "off" };
     let page = PAGE
         .replace("{{assets}}", &format!("console/{}", *VERSION))
         .replace("{{authentication}}", authentication)
-        .replace("{{clients}}", if settings.auth.clients.is_empty() { "none" } else { "some" });
+        .replace("{{clients}}", if settings.auth.clients.is_empty() { "none" } else { "some" })
+        .replace("{{management}}", if settings.management_is_public() { "public" } else { "admin" });
     let tag = EntityTag::of(page.as_bytes());
-    Router::new()
-        .route("/", get(move |headers: HeaderMap| async move { root(&headers, page, &tag) }))
-        .route("/console/{version}/{file}", get(asset))
+    RouteSet::new()
+        .route("GET", "/", get(move |headers: HeaderMap| async move { root(&headers, page, &tag) }))
+        .route("GET", "/console/{version}/{file}", get(asset))
 }
 
 /// Returns the page to a browser. Other clients get a liveness response, since KServe's V1 protocol checks liveness at

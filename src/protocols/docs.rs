@@ -10,7 +10,7 @@ mod template;
 use std::sync::Arc;
 
 use axum::{
-    Extension, Router,
+    Extension,
     extract::State,
     http::{HeaderMap, HeaderValue, header},
     middleware::map_response,
@@ -37,7 +37,7 @@ use super::{
 use crate::{
     codec::ValueDocument,
     config::Settings,
-    edge::{API_KEY, ApiError, EdgeState, MaybeCaller, Routes},
+    edge::{API_KEY, ApiError, EdgeState, MaybeCaller, RouteSet, Routes},
 };
 
 /// Policy for the viewer: it has its own scripts and styles, and writes styles into the page.
@@ -96,8 +96,9 @@ impl Modify for Security {
 pub(super) fn description(settings: &Settings) -> utoipa::openapi::OpenApi {
     let mut description = Description::openapi();
     for protocol in PROTOCOLS.iter() {
-        let Routes { words, rows, tensors, probes, .. } = protocol.routes(settings);
-        for routes in [words, rows, tensors, probes] {
+        let Routes { words, rows, tensors, management, probes, .. } = protocol.routes(settings);
+        let management = if settings.management_is_public() { management } else { RouteSet::new() };
+        for routes in [words, rows, tensors, management, probes] {
             description.merge(routes.into_openapi());
         }
     }
@@ -105,15 +106,15 @@ pub(super) fn description(settings: &Settings) -> utoipa::openapi::OpenApi {
 }
 
 /// Returns the routes `/openapi.json` and `/docs`.
-pub(super) fn router(description: utoipa::openapi::OpenApi) -> Router<EdgeState> {
+pub(super) fn router(description: utoipa::openapi::OpenApi) -> RouteSet {
     let documents = ModelDocuments::new(description);
     let policy = HeaderValue::from_static(CONTENT_SECURITY_POLICY);
-    Router::new()
-        .merge(SwaggerUi::new("/docs"))
-        .route("/docs/swagger-initializer.js", get(initializer))
+    RouteSet::new()
+        .of_library(SwaggerUi::new("/docs").into(), &["/docs", "/docs/", "/docs/{*rest}"])
+        .route("GET", "/docs/swagger-initializer.js", get(initializer))
         .layer(map_response(below_a_prefix))
         .layer(SetResponseHeaderLayer::overriding(header::CONTENT_SECURITY_POLICY, policy))
-        .route("/openapi.json", get(openapi_json))
+        .route("GET", "/openapi.json", get(openapi_json))
         .layer(Extension(documents))
 }
 

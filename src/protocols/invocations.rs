@@ -20,7 +20,7 @@ use axum::{
 use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
-use utoipa_axum::{router::OpenApiRouter, routes};
+use utoipa_axum::routes;
 
 pub(super) use self::body::{Declared, content_type};
 use self::{body::BodyKind, describe::InvocationErrors, target_model::target_model};
@@ -39,7 +39,7 @@ use crate::{
     config::{DialectName, DialectSettings, Settings},
     edge::{
         ApiError, DescribedModel, EdgeState, MayPredict, ModelDescription, OperationPaths, Permit, Protocol,
-        Routes,
+        RouteSet, Routes,
         rest::{body::read_aligned, response::json_response},
     },
     model::ModelName,
@@ -127,13 +127,13 @@ pub(super) fn platform_authenticates(dialects: &DialectSettings) -> bool {
 }
 
 /// Returns the routes that run the default model.
-fn inference(understood: EnabledDialects) -> OpenApiRouter<EdgeState> {
-    OpenApiRouter::new().routes(routes!(invocations)).layer(Extension(understood))
+fn inference(understood: EnabledDialects) -> RouteSet {
+    RouteSet::new().routes(routes!(invocations)).layer(Extension(understood))
 }
 
 /// Returns the routes that the platform polls.
-fn probes(understood: EnabledDialects) -> OpenApiRouter<EdgeState> {
-    let routes = OpenApiRouter::new().routes(routes!(ping));
+fn probes(understood: EnabledDialects) -> RouteSet {
+    let routes = RouteSet::new().routes(routes!(ping));
     if understood.mlflow { routes.routes(routes!(version)) } else { routes }
 }
 

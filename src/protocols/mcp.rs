@@ -27,7 +27,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde_json::Value;
-use utoipa_axum::{router::OpenApiRouter, routes};
+use utoipa_axum::routes;
 
 use self::{
     headers::accepts_json,
@@ -41,7 +41,7 @@ use crate::{
     auth::Caller,
     config::Settings,
     edge::{
-        ApiError, EdgeState, Problem, Protocol, Routes, is_below,
+        ApiError, EdgeState, Problem, Protocol, RouteSet, Routes, is_below,
         rest::body::{declares_json, read},
     },
 };
@@ -60,7 +60,7 @@ impl Protocol for Mcp {
             return Routes::default();
         }
         let origins = Origins::new(&settings.cors);
-        let rows = OpenApiRouter::new()
+        let rows = RouteSet::new()
             .routes(routes!(post))
             .layer(Extension(Arc::<Tools>::default()))
             .layer(from_fn(move |request, next| origin::check(origins.clone(), request, next)));

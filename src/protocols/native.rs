@@ -13,18 +13,17 @@ mod schema;
 mod token;
 
 use axum::{
-    Router,
     http::{Method, StatusCode},
     routing::get,
 };
 use serde_json::Value;
-use utoipa_axum::{router::OpenApiRouter, routes};
+use utoipa_axum::routes;
 
 use crate::{
     codec::json_schema::SchemaPlace,
     config::Settings,
     edge::{
-        DescribedModel, EdgeState, MEDIA_TYPE, ModelDescription, OperationPaths, OperationSchemas, Protocol,
+        DescribedModel, MEDIA_TYPE, ModelDescription, OperationPaths, OperationSchemas, Protocol, RouteSet,
         Routes,
     },
 };
@@ -59,20 +58,19 @@ impl Protocol for Native {
 
     fn routes(&self, _: &Settings) -> Routes {
         Routes {
-            words: OpenApiRouter::new()
-                .routes(routes!(token::token))
+            words: token_routes()
                 .routes(routes!(key_set::key_set))
                 .routes(routes!(models::list))
                 .routes(routes!(models::one))
                 .routes(routes!(model_schema::schema))
                 .routes(routes!(events::events))
-                .routes(routes!(deployments::history))
-                .routes(routes!(deployments::rollback)),
-            rows: OpenApiRouter::new()
+                .routes(routes!(deployments::history)),
+            management: RouteSet::new().routes(routes!(deployments::rollback)),
+            rows: RouteSet::new()
                 .routes(routes!(predict::predict_default))
                 .routes(routes!(predict::predict_model))
                 .routes(routes!(predict::predict_version)),
-            probes: OpenApiRouter::new()
+            probes: RouteSet::new()
                 .routes(routes!(health::health))
                 .routes(routes!(health::live))
                 .routes(routes!(health::ready)),
@@ -104,12 +102,16 @@ impl Protocol for Native {
     }
 }
 
-/// Returns the routes of the operators' listener.
-pub(super) fn admin_routes(has_metrics: bool) -> Router<EdgeState> {
-    let counted =
-        if has_metrics { Router::new().route("/metrics", get(metrics::metrics)) } else { Router::new() };
-    counted
-        .route("/health", get(health::admin_health))
-        .route("/health/live", get(health::live))
-        .route("/health/ready", get(health::ready))
+/// Returns the routes by which clients get tokens.
+pub(super) fn token_routes() -> RouteSet {
+    RouteSet::new().routes(routes!(token::token))
+}
+
+/// Returns the routes of the operators' listener that need no token.
+pub(super) fn admin_routes(has_metrics: bool) -> RouteSet {
+    let probes = RouteSet::new()
+        .route("GET", "/health", get(health::admin_health))
+        .route("GET", "/health/live", get(health::live))
+        .route("GET", "/health/ready", get(health::ready));
+    if has_metrics { probes.route("GET", "/metrics", get(metrics::metrics)) } else { probes }
 }

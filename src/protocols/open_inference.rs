@@ -39,6 +39,7 @@ impl Protocol for OpenInference {
     fn routes(&self, _: &Settings) -> Routes {
         Routes {
             words: rest::routes(),
+            management: rest::management(),
             tensors: rest::inference(),
             probes: rest::probes(),
             ..Routes::default()

@@ -13,7 +13,7 @@ use axum::{
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use utoipa_axum::{router::OpenApiRouter, routes};
+use utoipa_axum::routes;
 use validator::Validate;
 
 use super::invocations::{
@@ -28,7 +28,7 @@ use crate::{
     config::{DialectName, Settings},
     edge::{
         ApiError, DescribedModel, EdgeState, ErrorDocument, MayManage, MayPredict, ModelDescription,
-        OperationPaths, Permit, Problem, Protocol, Routes, rest::body::read_json,
+        OperationPaths, Permit, Problem, Protocol, RouteSet, Routes, rest::body::read_json,
     },
     model::ModelName,
     serving::{OperationError, Reason, Refusal},
@@ -53,7 +53,7 @@ impl Protocol for SageMaker {
             return Routes::default();
         }
         Routes {
-            words: routes(Repository::new(&settings.models.repository)),
+            management: management(Repository::new(&settings.models.repository)),
             tensors: inference(EnabledDialects::new(dialects)),
             platform_authenticates: dialects.authenticates(DialectName::Sagemaker),
             ..Routes::default()
@@ -89,13 +89,13 @@ impl Repository {
 }
 
 /// Returns the routes that run one of several models.
-fn inference(understood: EnabledDialects) -> OpenApiRouter<EdgeState> {
-    OpenApiRouter::new().routes(routes!(invoke_model)).layer(Extension(understood))
+fn inference(understood: EnabledDialects) -> RouteSet {
+    RouteSet::new().routes(routes!(invoke_model)).layer(Extension(understood))
 }
 
 /// Returns the routes that load and unload models.
-fn routes(repository: Repository) -> OpenApiRouter<EdgeState> {
-    OpenApiRouter::new().routes(routes!(load)).routes(routes!(unload)).layer(Extension(repository))
+fn management(repository: Repository) -> RouteSet {
+    RouteSet::new().routes(routes!(load)).routes(routes!(unload)).layer(Extension(repository))
 }
 
 /// Predict with one of several models, in the form of MLflow or SageMaker

@@ -15,28 +15,23 @@ use super::{
     PROTOCOLS,
     fast_path::{FastPath, RequestPath},
     open_inference::grpc::{self, CallPath},
-    routes::public_router,
+    routes::{admin_router, public_router},
 };
 use crate::{
     config::{ServerSettings, Settings},
-    edge::{AddressLimit, EdgeState, Ending, Peer, rest::undrained_body::UndrainedBody},
+    edge::{AddressLimit, EdgeState, Ending, ListedRoute, Peer, rest::undrained_body::UndrainedBody},
 };
 
 /// The service that handles the next request of a listener: a change of settings replaces it.
 pub type SharedService = Arc<ArcSwap<HttpService>>;
 
 /// The HTTP service of a listener.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct HttpService {
     router: Router,
+    listed: Vec<ListedRoute>,
     fast_path: Option<FastPath>,
     grpc_fast_path: Option<grpc::FastPath>,
-}
-
-impl From<Router> for HttpService {
-    fn from(router: Router) -> Self {
-        Self { router, fast_path: None, grpc_fast_path: None }
-    }
 }
 
 impl HttpService {
@@ -46,16 +41,29 @@ impl HttpService {
         let chosen = PROTOCOLS.iter().flat_map(|protocol| protocol.chosen_paths(settings));
         let chosen = chosen.map(str::to_owned).collect();
         let fast_path = FastPath::new(state.clone(), settings, address_limit, chosen);
-        let router = public_router(state, settings, address_limit);
-        Self { router, fast_path: Some(fast_path), grpc_fast_path: None }
+        let (router, listed) = public_router(state, settings, address_limit);
+        Self { router, listed, fast_path: Some(fast_path), grpc_fast_path: None }
     }
 
     /// Creates the service of the gRPC listener.
     #[must_use]
     pub fn grpc(state: &EdgeState, settings: &ServerSettings, address_limit: Option<&AddressLimit>) -> Self {
         let fast_path = grpc::FastPath::new(state.clone(), settings, address_limit);
-        let router = grpc::router(state.clone(), settings, address_limit);
-        Self { router, fast_path: None, grpc_fast_path: Some(fast_path) }
+        let (router, listed) = grpc::router(state.clone(), settings, address_limit);
+        Self { router, listed, fast_path: None, grpc_fast_path: Some(fast_path) }
+    }
+
+    /// Creates the service of the operators' listener.
+    #[must_use]
+    pub fn admin(state: &EdgeState, settings: &Settings) -> Self {
+        let (router, listed) = admin_router(state, settings);
+        Self { router, listed, fast_path: None, grpc_fast_path: None }
+    }
+
+    /// Returns every route.
+    #[must_use]
+    pub fn listed_routes(&self) -> &[ListedRoute] {
+        &self.listed
     }
 
     /// Handles a request from this address.

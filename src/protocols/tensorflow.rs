@@ -12,20 +12,17 @@ pub(in crate::protocols) mod schema;
 mod target;
 pub(in crate::protocols) mod wire;
 
-use axum::{Router, http::Method, routing::post};
+use axum::{http::Method, routing::post};
 use utoipa::OpenApi;
-use utoipa_axum::{
-    router::{OpenApiRouter, UtoipaMethodRouter},
-    routes,
-};
+use utoipa_axum::{router::UtoipaMethodRouter, routes};
 
 use self::target::Target;
 use crate::{
     codec::json_schema::SchemaPlace,
     config::{DialectName, Settings},
     edge::{
-        DescribedModel, EdgeState, ModelDescription, OperationPaths, OperationSchemas, Protocol, Routes,
-        is_below,
+        DescribedModel, EdgeState, ModelDescription, OperationPaths, OperationSchemas, Protocol, RouteSet,
+        Routes, is_below,
     },
 };
 
@@ -72,8 +69,8 @@ impl Protocol for TensorFlow {
 }
 
 /// Returns the routes of model status and metadata.
-fn routes() -> OpenApiRouter<EdgeState> {
-    OpenApiRouter::new()
+fn routes() -> RouteSet {
+    RouteSet::new()
         .routes(routes!(models::names))
         .routes(with_verbs(routes!(models::status)))
         .routes(with_verbs(routes!(models::version_status)))
@@ -89,10 +86,10 @@ fn with_verbs((schemas, paths, methods): UtoipaMethodRouter<EdgeState>) -> Utoip
 }
 
 /// Returns the routes that run models.
-fn inference() -> OpenApiRouter<EdgeState> {
-    let verbs = Router::new()
-        .route("/v1/models/{model}", post(predict::act))
-        .route("/v1/models/{model}/versions/{version}", post(predict::act))
-        .route("/v1/models/{model}/labels/{label}", post(predict::act));
-    OpenApiRouter::with_openapi(describe::Verbs::openapi()).merge(verbs.into())
+fn inference() -> RouteSet {
+    RouteSet::new()
+        .route("POST", "/v1/models/{model}", post(predict::act))
+        .route("POST", "/v1/models/{model}/versions/{version}", post(predict::act))
+        .route("POST", "/v1/models/{model}/labels/{label}", post(predict::act))
+        .described_by(describe::Verbs::openapi())
 }

@@ -51,10 +51,10 @@ impl Protocol for Vertex {
             return routes;
         }
         if let Some(route) = &dialects.vertex_predict_route {
-            routes.tensors = routes.tensors.route(route, post(predict));
+            routes.tensors = routes.tensors.route("POST", route, post(predict));
         }
         if let Some(route) = &dialects.vertex_health_route {
-            routes.probes = routes.probes.route(route, get(invocations::ping));
+            routes.probes = routes.probes.route("GET", route, get(invocations::ping));
         }
         routes
     }

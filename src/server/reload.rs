@@ -55,6 +55,7 @@ const CLASSES: &[(&str, Class)] = &[
             keep: |old, new| new.server.threads = old.server.threads,
         },
     ),
+    ("server.management", Applied),
     ("server.trusted_proxies", Applied),
     ("server.max_connections", Applied),
     ("server.max_connections_per_address", Applied),
@@ -71,6 +72,7 @@ const CLASSES: &[(&str, Class)] = &[
     ("server.tls", Applied),
     ("grpc.tls", Applied),
     ("admin.tls", Applied),
+    ("admin.audience", Applied),
     (
         "grpc.enabled",
         Fixed { reason: "the socket is bound once", keep: |old, new| new.grpc.enabled = old.grpc.enabled },

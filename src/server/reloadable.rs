@@ -6,7 +6,6 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use axum::Router;
 use tokio::sync::watch;
 
 use super::{
@@ -19,7 +18,7 @@ use crate::{
     config::{Settings, changes},
     edge::{Activity, AddressLimit, Clock, EdgeParts, EdgeState, Sources},
     limits::{CallerQuota, FailedTokens, LogIns},
-    protocols::{HttpService, SharedService, admin_router, open_paths},
+    protocols::{HttpService, SharedService, open_paths},
     runtime::Runtime,
     serving::Serving,
     system::{byte_budget::ByteBudget, memory},
@@ -125,7 +124,7 @@ impl ReloadableState {
         let quotas = ArcSwap::from_pointee(Quotas::new(&settings));
         let limits = watch::Sender::new(ListenerLimits::of(&settings.server, descriptors));
         let in_effect = InEffect { settings, authentication: Arc::new(authentication) };
-        let front = || Arc::new(ArcSwap::from_pointee(HttpService::from(Router::new())));
+        let front = || Arc::new(ArcSwap::from_pointee(HttpService::default()));
         let (public, grpc, admin) = (front(), front(), front());
         let in_effect = Mutex::new(in_effect);
         let byte_budget = Arc::new(ByteBudget::new(0));
@@ -243,7 +242,27 @@ impl ReloadableState {
         let InEffect { settings, authentication } = in_effect;
         let quotas = self.quotas();
         let limited = settings.rate_limit.enabled;
-        let state = EdgeState::from(EdgeParts {
+        let address_limit = quotas.address.as_ref().filter(|_| limited);
+        let state = self.edge_state(settings, authentication, &quotas);
+        self.public.store(Arc::new(HttpService::public(&state, settings, address_limit)));
+        self.grpc.store(Arc::new(HttpService::grpc(&state, &settings.server, address_limit)));
+        let state = match &settings.admin.audience {
+            Some(audience) => {
+                self.edge_state(settings, &Arc::new(authentication.for_audience(audience)), &quotas)
+            }
+            None => state,
+        };
+        self.admin.store(Arc::new(HttpService::admin(&state, settings)));
+    }
+
+    fn edge_state(
+        &self,
+        settings: &Settings,
+        authentication: &Arc<Authentication>,
+        quotas: &Quotas,
+    ) -> EdgeState {
+        let limited = settings.rate_limit.enabled;
+        EdgeState::from(EdgeParts {
             serving: Arc::clone(&self.serving),
             anonymous: Arc::new(Caller::anonymous()),
             authentication: Arc::clone(authentication),
@@ -258,11 +277,7 @@ impl ReloadableState {
             activity: Arc::clone(&self.activity),
             has_access_log: settings.log.access,
             clock: self.clock.clone(),
-        });
-        let address_limit = quotas.address.as_ref().filter(|_| limited);
-        self.public.store(Arc::new(HttpService::public(&state, settings, address_limit)));
-        self.grpc.store(Arc::new(HttpService::grpc(&state, &settings.server, address_limit)));
-        self.admin.store(Arc::new(admin_router(state).into()));
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, InEffect> {

@@ -78,6 +78,8 @@ const PLACES: &[(&str, &[&str], &str)] = &[
         "no caller sees the outputs of a proof",
     ),
     ("RunPermit::of_comparison", &["lifecycle/replay.rs"], "no caller sees the outputs of a comparison"),
+    ("Router::new()", &[], "a router is made of a set of routes, which lists them"),
+    (".route_service(", &["edge/route_set.rs"], "a route enters a router through a set, which lists it"),
     (".request_started()", &["edge/pipeline.rs"], "requests are recorded in one place"),
     (".request_finished(", &["edge/pipeline.rs"], "requests are recorded in one place"),
     ("X_CONTENT_TYPE_OPTIONS", &["edge/pipeline.rs"], "standard headers are added in one place"),

@@ -49,6 +49,7 @@ mod mutations;
 mod open_inference;
 mod openapi;
 mod operations;
+mod permissions;
 mod predict;
 mod predict_command;
 mod properties;

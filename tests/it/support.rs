@@ -21,7 +21,7 @@ use std::{
 use onnx_gateway::{
     auth::Authentication,
     config::{ClientSettings, Environment, Secret, Settings},
-    edge::Clock,
+    edge::{Clock, ListedRoute},
     runtime::Runtime,
     server::{Gateway, Parts, Reloaded},
     tls::LoadedTls,
@@ -184,6 +184,12 @@ impl TestGateway {
     /// `host:port` of the listener of gRPC.
     pub fn grpc_address(&self) -> std::net::SocketAddr {
         self.grpc_address.expect("gRPC is switched on")
+    }
+
+    /// Every route of each listener.
+    pub fn listed_routes(&self) -> Vec<(&'static str, ListedRoute)> {
+        let gateway = self.gateway.lock().unwrap();
+        gateway.as_ref().expect("it was not ended").listed_routes()
     }
 
     /// A request with a token that has every scope.

@@ -17,6 +17,8 @@ pub struct ServerSettings {
     /// Threads that handle requests; 0 for one per CPU.
     #[validate(range(max = 1024, message = "must be from 0 to 1024"))]
     pub threads: usize,
+    /// The listener of everything that needs the scope `manage`: `public` or `admin`.
+    pub management: Management,
     /// Networks whose `X-Forwarded-For` is trusted.
     #[serde(default, deserialize_with = "networks")]
     #[schemars(with = "Vec<String>")]
@@ -67,6 +69,7 @@ impl Default for ServerSettings {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8000)),
             threads: 0,
+            management: Management::Public,
             trusted_proxies: Vec::new(),
             max_connections: 4096,
             max_connections_per_address: 512,
@@ -80,6 +83,30 @@ impl Default for ServerSettings {
             shutdown_delay_ms: 1000,
             drain_timeout_ms: 20_000,
             tls: TlsSettings::default(),
+        }
+    }
+}
+
+/// The listener of everything that needs the scope `manage`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase", try_from = "String")]
+#[schemars(!try_from)]
+pub enum Management {
+    /// The public listeners, over REST and gRPC.
+    #[default]
+    Public,
+    /// The operators' listener.
+    Admin,
+}
+
+impl TryFrom<String> for Management {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match text.as_str() {
+            "public" => Ok(Self::Public),
+            "admin" => Ok(Self::Admin),
+            _ => Err(format!("expected public or admin, got `{text}`")),
         }
     }
 }

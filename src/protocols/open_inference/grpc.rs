@@ -18,4 +18,4 @@ mod service;
 mod stream;
 
 pub(in crate::protocols) use fast_path::{CallPath, FastPath};
-pub use routes::router;
+pub(in crate::protocols) use routes::router;

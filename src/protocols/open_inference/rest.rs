@@ -12,16 +12,16 @@ pub(in crate::protocols) use schema::InferResponseDocument;
 
 use axum::routing::get;
 pub(in crate::protocols) use infer::{JSON_LENGTH, infer_body, infer_response, json_length};
-use utoipa_axum::{router::OpenApiRouter, routes};
+use utoipa_axum::routes;
 
 use crate::{
     codec::json_schema::SchemaPlace,
-    edge::{DescribedModel, EdgeState, ModelDescription, OperationPaths, OperationSchemas},
+    edge::{DescribedModel, ModelDescription, OperationPaths, OperationSchemas, RouteSet},
 };
 
-/// Returns the routes of metadata and of the model repository.
-pub(super) fn routes() -> OpenApiRouter<EdgeState> {
-    OpenApiRouter::new()
+/// Returns the routes of metadata.
+pub(super) fn routes() -> RouteSet {
+    RouteSet::new()
         .routes(routes!(server::metadata))
         .routes(routes!(models::names))
         .routes(routes!(models::metadata))
@@ -33,21 +33,26 @@ pub(super) fn routes() -> OpenApiRouter<EdgeState> {
         .routes(routes!(statistics::all))
         .routes(routes!(statistics::model))
         .routes(routes!(statistics::version))
+        // The specification has both spellings.
+        .route("GET", "/v2/", get(server::metadata))
+}
+
+/// Returns the routes of the model repository.
+pub(super) fn management() -> RouteSet {
+    RouteSet::new()
         .routes(routes!(repository::index))
         .routes(routes!(repository::load))
         .routes(routes!(repository::unload))
-        // The specification has both spellings.
-        .route("/v2/", get(server::metadata))
 }
 
 /// Returns the routes that run models, with bodies of any encoding.
-pub(super) fn inference() -> OpenApiRouter<EdgeState> {
-    OpenApiRouter::new().routes(routes!(infer::infer)).routes(routes!(infer::version_infer))
+pub(super) fn inference() -> RouteSet {
+    RouteSet::new().routes(routes!(infer::infer)).routes(routes!(infer::version_infer))
 }
 
 /// Returns the routes that orchestrators probe.
-pub(super) fn probes() -> OpenApiRouter<EdgeState> {
-    OpenApiRouter::new().routes(routes!(server::live)).routes(routes!(server::ready))
+pub(super) fn probes() -> RouteSet {
+    RouteSet::new().routes(routes!(server::live)).routes(routes!(server::ready))
 }
 
 /// Describes inference with one model. A model whose inputs the protocol cannot carry has no operations.

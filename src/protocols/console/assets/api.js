@@ -10,6 +10,9 @@ export const needsToken = document.documentElement.dataset.authentication !== 'o
 /** True if the gateway has clients, which sign in with a secret. */
 export const hasClients = document.documentElement.dataset.clients !== 'none';
 
+/** False if only the admin listener loads, unloads and rolls back. */
+export const hasManagement = document.documentElement.dataset.management !== 'admin';
+
 let token = null;
 let refused = () => {};
 

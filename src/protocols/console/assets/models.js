@@ -1,6 +1,6 @@
 // The list of models, and the page of one.
 
-import { Failure, call, modelPath, showFailure } from './api.js';
+import { Failure, call, hasManagement, modelPath, showFailure } from './api.js';
 import { actionButtons } from './actions.js';
 import { modelCharts } from './charts.js';
 import { announce, bytes, h } from './dom.js';
@@ -76,8 +76,10 @@ export class ModelPage {
   /** Shows the actions that the token permits. */
   showActions() {
     const { actions, notice } = this.#parts;
-    const words = 'The token lacks the scope manage, so the buttons to load, unload and roll back are not here.';
-    actions.replaceChildren(may('manage', this.#name)
+    const words = hasManagement
+      ? 'The token lacks the scope manage, so the buttons to load, unload and roll back are not here.'
+      : 'The admin listener alone loads, unloads and rolls back, so there are no buttons for that here.';
+    actions.replaceChildren(hasManagement && may('manage', this.#name)
       ? actionButtons(this.#name, notice, this.#on.changed) : h('p', { className: 'hint' }, words));
   }
 

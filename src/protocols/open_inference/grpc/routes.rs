@@ -1,17 +1,19 @@
 //! Every method, on one page. Any other is UNIMPLEMENTED.
 
-use axum::{Router, extract::Request, response::IntoResponse};
+use axum::Router;
 use tonic::codec::CompressionEncoding::{Deflate, Gzip, Zstd};
 use tonic_health::pb::health_server::HealthServer;
-use tower::Service as TowerService;
 
 use super::{
     body::SHORT_MESSAGE_BYTES, health::HealthService, layers,
     proto::grpc_inference_service_server::GrpcInferenceServiceServer, reflection, service::Service,
 };
 use crate::{
-    config::ServerSettings,
-    edge::{AddressLimit, ApiError, EdgeState, MayManage, MayPredict, MayRead},
+    config::{Management, ServerSettings},
+    edge::{
+        AddressLimit, ApiError, EdgeState, ListedRoute, MayManage, MayPredict, MayRead, RouteSet,
+        served_by_admin,
+    },
 };
 
 /// The method that every caller may use.
@@ -42,8 +44,14 @@ const PROBES: &[&str] =
 const HEALTH_CHECK: &str = "/grpc.health.v1.Health/Check";
 const HEALTH_WATCH: &str = "/grpc.health.v1.Health/Watch";
 
-/// Returns the listener's methods in all their layers.
-pub fn router(state: EdgeState, settings: &ServerSettings, address_limit: Option<&AddressLimit>) -> Router {
+/// Returns the listener's methods in all their layers, and the list of them.
+pub(in crate::protocols) fn router(
+    state: EdgeState,
+    settings: &ServerSettings,
+    address_limit: Option<&AddressLimit>,
+) -> (Router, Vec<ListedRoute>) {
+    let mut listed = Vec::new();
+    let mut list = |methods: RouteSet| methods.listed_in(&mut listed);
     let service = Service { state: state.clone(), address_limit: address_limit.cloned() };
     let limited = |max_bytes: u64| {
         GrpcInferenceServiceServer::new(service.clone())
@@ -62,30 +70,22 @@ pub fn router(state: EdgeState, settings: &ServerSettings, address_limit: Option
     let health = HealthServer::new(HealthService { state: state.clone() })
         .max_decoding_message_size(usize::try_from(short_bytes).unwrap_or(usize::MAX));
 
-    let infer = layers::permitted::<MayPredict>(Router::new().route_service(INFER, large.clone()));
-    let short = layers::permitted::<MayRead>(methods(READ, &small))
-        .merge(layers::permitted::<MayManage>(methods(MANAGE, &small)))
-        .route_service(METADATA, small.clone());
+    let infer = layers::permitted::<MayPredict>(list(RouteSet::new().calls(&[INFER], &large)));
+    let management = layers::permitted::<MayManage>(list(RouteSet::new().calls(MANAGE, &small)));
+    let short = layers::permitted::<MayRead>(list(RouteSet::new().calls(READ, &small)))
+        .merge(served_by_admin(management, settings.management == Management::Admin))
+        .merge(list(RouteSet::new().calls(&[METADATA], &small)));
     // Available without a token, so calls are limited in time and size.
-    let reflection = layers::unary(reflection::routes(), &state, settings, short_bytes);
-    let watched = Router::new().route_service(HEALTH_WATCH, health.clone());
+    let reflection = layers::unary(list(reflection::routes()), &state, settings, short_bytes);
+    let watched = list(RouteSet::new().calls(&[HEALTH_WATCH], &health));
     let open_ended = reflection.merge(layers::charged(watched, &state, short_bytes));
-    let streamed = Router::new().route_service(STREAM_INFER, large);
+    let streamed = list(RouteSet::new().calls(&[STREAM_INFER], &large));
     let routes = layers::unary(infer, &state, settings, large_bytes)
         .merge(layers::unary(short, &state, settings, short_bytes))
         .merge(layers::charged(streamed, &state, large_bytes))
         .merge(layers::open_ended(open_ended))
         .fallback(|| async { ApiError::NoSuchMethod });
-    let probes = methods(PROBES, &small).route_service(HEALTH_CHECK, health);
+    let probes = list(RouteSet::new().calls(PROBES, &small).calls(&[HEALTH_CHECK], &health));
     let probes = layers::unary(probes, &state, settings, short_bytes);
-    layers::public(routes, probes, &state, settings, address_limit).with_state(state)
-}
-
-fn methods<S>(paths: &[&str], service: &S) -> Router<EdgeState>
-where
-    S: TowerService<Request, Error = std::convert::Infallible> + Clone + Send + Sync + 'static,
-    S::Response: IntoResponse,
-    S::Future: Send + 'static,
-{
-    paths.iter().fold(Router::new(), |routes, path| routes.route_service(path, service.clone()))
+    (layers::public(routes, probes, &state, settings, address_limit).with_state(state), listed)
 }
