@@ -9,6 +9,8 @@
 # --- The binary --------------------------------------------------------------------------------------------------
 FROM rust:1.95-bookworm AS build
 WORKDIR /build
+# The binary names its crates, so that scanners can find those with a vulnerability.
+RUN cargo install --locked cargo-auditable@0.7.7
 
 # The dependencies in a layer of their own, which stands until they change: an empty program compiles them.
 COPY Cargo.toml Cargo.lock build.rs ./
@@ -18,14 +20,15 @@ COPY benches benches
 COPY src/protocols/open_inference/grpc/open_inference.proto src/protocols/open_inference/grpc/
 RUN touch src/lib.rs \
     && echo 'fn main() {}' >src/main.rs \
-    && cargo build --release --locked \
+    && cargo auditable build --release --locked \
     && rm -r src
 
 # A copied file keeps its age, so it may be older than what was built from the empty program: cargo, which goes by
 # that, would take the empty program for up to date.
 COPY src src
-RUN touch src/lib.rs src/main.rs && cargo build --release --locked
-COPY tools/third-party tools/
+RUN touch src/lib.rs src/main.rs && cargo auditable build --release --locked
+COPY tools/third-party tools/sbom tools/onnxruntime.txt tools/
+COPY tools/packages/__init__.py tools/packages/crates.py tools/packages/audit.py tools/packages/bill.py tools/packages/
 RUN python3 tools/third-party
 
 # --- ONNX Runtime ------------------------------------------------------------------------------------------------
@@ -44,11 +47,11 @@ RUN apt-get update \
     && localedef --no-archive --inputfile en_US --charmap UTF-8 /usr/lib/locale/en_US.UTF-8 \
     && rm -rf /var/lib/apt/lists/*
 
-# --- The image ---------------------------------------------------------------------------------------------------
+# --- The base of the image -----------------------------------------------------------------------------------------
 # Debian, as ONNX Runtime is built against glibc and libstdc++: both are in this base already, where Alpine has musl
 # in place of the one and a distroless base would have to be taught locales. bookworm, like the stages above, so that
 # the binary meets the glibc it was linked with.
-FROM debian:bookworm-slim
+FROM debian:bookworm-slim AS base
 LABEL org.opencontainers.image.title="onnx-gateway" \
       org.opencontainers.image.description="Serves any ONNX model behind a secure, fast API" \
       org.opencontainers.image.licenses="Apache-2.0"
@@ -62,12 +65,22 @@ RUN groupadd --gid 65532 gateway \
 # Where a volume is mounted, which takes over the owner; without one the gateway says that it remembers nothing.
 RUN install --directory --mode=0700 --owner=gateway --group=gateway /var/lib/onnx-gateway
 
+# --- The bill of materials -----------------------------------------------------------------------------------------
+FROM build AS bill
+COPY --from=base /var/lib/dpkg/status /usr/lib/os-release base/
+COPY --from=onnxruntime /setup/.onnxruntime/libonnxruntime.so .onnxruntime/
+RUN python3 tools/sbom --image base/status base/os-release --binary target/release/onnx-gateway \
+        --output target/image.cdx.json
+
+# --- The image ---------------------------------------------------------------------------------------------------
+FROM base
 # What changes least comes first. The binary looks for the library beside itself.
 COPY --from=locale /usr/lib/locale/en_US.UTF-8 /usr/lib/locale/en_US.UTF-8
 COPY --from=onnxruntime /setup/.onnxruntime/LICENSE /setup/.onnxruntime/ThirdPartyNotices.txt \
     /usr/share/doc/onnxruntime/
 COPY --chmod=0644 LICENSE /usr/share/doc/onnx-gateway/
 COPY --from=build /build/target/THIRD-PARTY.txt /usr/share/doc/onnx-gateway/
+COPY --from=bill /build/target/image.cdx.json /usr/share/doc/onnx-gateway/onnx-gateway.cdx.json
 COPY --from=onnxruntime /setup/.onnxruntime/libonnxruntime.so /usr/local/bin/
 # Readable for the gateway's user whatever the umask of the source tree was.
 COPY --chmod=0644 models/iris/1/model.onnx /models/iris/1/

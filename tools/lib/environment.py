@@ -88,11 +88,12 @@ LITSERVE = Environment("litserve", "230 MB")
 MOSEC = Environment("mosec", "200 MB")
 PACKAGE = Environment("package", "460 MB")
 SCORE = Environment("score", "350 MB")
+SBOM = Environment("sbom", "40 MB")
 CONSOLE = Environment("console", "190 MB", ["axe-core@4.14.1"])
 
 
 def main() -> None:
-    known = (TOOLS, CLIENTS, BENCH, BENTOML, LITSERVE, MOSEC, PACKAGE, SCORE, CONSOLE)
+    known = (TOOLS, CLIENTS, BENCH, BENTOML, LITSERVE, MOSEC, PACKAGE, SCORE, SBOM, CONSOLE)
     (environment,) = (one for one in known if one.folder.name == f".venv-{sys.argv[1]}")
     environment.make(lambda text: print(text, file=sys.stderr))
     print(environment.python)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -17,6 +19,9 @@ from pathlib import Path
 from lib.environment import PACKAGE
 from lib.gateway import REPOSITORY
 
+from .audit import NotAuditable, crates
+from .bill import crates_of
+
 TARGET = f"{platform.machine()}-unknown-linux-gnu"
 PROFILE = "dist"
 # The oldest C library that ONNX Runtime's own wheels work with.
@@ -26,9 +31,12 @@ BINARY = REPOSITORY / "target" / TARGET / PROFILE / "onnx-gateway"
 RUNTIME = REPOSITORY / ".onnxruntime"
 # The licences of the crates in the binary, by tools/third-party.
 THIRD_PARTY = REPOSITORY / "target" / "THIRD-PARTY.txt"
+# The bill of materials, by tools/sbom.
+BILL = REPOSITORY / "target" / "onnx-gateway.cdx.json"
 CARGO_TOOLS = REPOSITORY / "target" / "package-tools"
 # With these versions.
 CARGO_DEB, CARGO_GENERATE_RPM = "cargo-deb@3.8.0", "cargo-generate-rpm@0.21.1"
+CARGO_AUDITABLE = "cargo-auditable@0.7.7"
 
 Say = Callable[[str], None]
 
@@ -85,6 +93,33 @@ def expect_licences(wheel: Path) -> None:
             raise NotBuilt(f"the wheel lacks {THIRD_PARTY.name}, which tools/third-party writes")
 
 
+def expect_bill(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        if not any(name.endswith(f"/sboms/{BILL.name}") for name in archive.namelist()):
+            raise NotBuilt(f"the wheel lacks {BILL.name}, which tools/sbom writes")
+
+
+def expect_auditable(binary: Path, bill: Path = BILL) -> None:
+    """A binary has to name its crates, which are those of the bill."""
+    try:
+        linked = crates(binary)
+    except NotAuditable as fault:
+        raise NotBuilt(f"{binary.name} does not name its crates: {fault}") from None
+    if differences := linked ^ crates_of(json.loads(bill.read_text())):
+        names = ", ".join(f"{name} {crate}" for name, crate in sorted(differences))
+        raise NotBuilt(f"{bill.name} and {binary.name} differ in these crates: {names}")
+
+
+def auditing_cargo(say: Say) -> Path:
+    """A program that stands for cargo, and has the crates named in what it builds."""
+    auditable = cargo_tool(CARGO_AUDITABLE, say)
+    program = CARGO_TOOLS / "bin" / "cargo-that-audits"
+    cargo = shutil.which("cargo")
+    program.write_text(f'#!/bin/sh\nCARGO="{cargo}" exec "{auditable}" auditable "$@"\n')
+    program.chmod(0o755)
+    return program
+
+
 def build_wheel(say: Say) -> Path:
     """Builds the binary and the wheel around it."""
     PACKAGE.make(say)
@@ -92,10 +127,14 @@ def build_wheel(say: Say) -> Path:
     programs = PACKAGE.folder / "bin"
     # maturin starts the Zig of its own environment.
     environment = compiler_flags() | {"PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"}
+    environment |= {"CARGO": str(auditing_cargo(say))}
     maturin: list[str | Path] = [programs / "maturin", "build", "--locked", "--zig", "--compatibility", COMPATIBILITY]
-    run([*maturin, "--target", TARGET, "--profile", PROFILE, "--out", OUTPUT], environment)
+    options: list[str | Path] = ["--target", TARGET, "--profile", PROFILE, "--sbom-include", BILL, "--out", OUTPUT]
+    run([*maturin, *options], environment)
+    expect_auditable(BINARY)
     expect_no_paths(built("wheel"))
     expect_licences(built("wheel"))
+    expect_bill(built("wheel"))
     return built("wheel")
 
 
@@ -131,6 +170,7 @@ TAR_FILES = {
     "lib/onnx-gateway/libonnxruntime.so": RUNTIME / "libonnxruntime.so",
     "share/doc/onnx-gateway/LICENSE": REPOSITORY / "LICENSE",
     "share/doc/onnx-gateway/THIRD-PARTY.txt": THIRD_PARTY,
+    "share/doc/onnx-gateway/onnx-gateway.cdx.json": BILL,
     "share/doc/onnx-gateway/CHANGELOG.md": REPOSITORY / "CHANGELOG.md",
     "share/doc/onnx-gateway/installation.md": REPOSITORY / "docs" / "installation.md",
     "share/doc/onnx-gateway/onnxruntime/LICENSE": RUNTIME / "LICENSE",
@@ -187,8 +227,11 @@ def build(kind: str, say: Say) -> Path:
 
 
 def prepare(kinds: list[str], say: Say, *, rebuild: bool) -> None:
-    """Gets what packages are made of: ONNX Runtime, licences, and the binary unless the wheel brings it."""
+    """Gets what packages are made of: ONNX Runtime, licences, bill, and the binary unless the wheel brings it."""
     run([REPOSITORY / "tools" / "setup"])
     run([REPOSITORY / "tools" / "third-party", "--target", TARGET, "--output", THIRD_PARTY])
+    run([REPOSITORY / "tools" / "sbom", "--target", TARGET, "--validate", "--output", BILL])
+    OUTPUT.mkdir(parents=True, exist_ok=True)
+    shutil.copy(BILL, OUTPUT)
     if "wheel" not in kinds and (rebuild or not BINARY.exists()):
         build("wheel", say)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from lib.gateway import REPOSITORY
 
-from .build import COMPATIBILITY, Say
+from .build import BILL, COMPATIBILITY, Say, expect_auditable
 from .serving import MODEL, Installed, check_serving, first_response, prepare
 
 # The library comes in a wheel of its own.
@@ -77,6 +77,7 @@ def check_tar(archive: Path, say: Say) -> None:
         with tarfile.open(archive) as tar:
             tar.extractall(folder, filter="data")
         (prefix,) = folder.iterdir()
+        expect_auditable(prefix / "bin" / "onnx-gateway", prefix / "share" / "doc" / "onnx-gateway" / BILL.name)
         place = folder / "place"
         place.mkdir()
         settings, more = prepare(place)

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
+import struct
 import subprocess
 import tarfile
 import tomllib
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lib.gateway import REPOSITORY
-from packages import build
+from packages import audit, build
 from packages.check import pinned_version
 from packages.root import KEY, STATE, UNIT, is_bookkeeping, is_kept, service_of
 
@@ -95,6 +98,8 @@ def test_every_package_has_the_licences_of_what_it_contains() -> None:
         assert f"share/doc/onnx-gateway/onnxruntime/{name}" in build.TAR_FILES
     assert "/usr/share/doc/onnx-gateway/THIRD-PARTY.txt" in deb
     assert "share/doc/onnx-gateway/THIRD-PARTY.txt" in build.TAR_FILES
+    for folder in ("share/doc/onnx-gateway", "/usr/share/doc/onnx-gateway"):
+        assert f"{folder}/{build.BILL.name}" in {**build.TAR_FILES, **deb}
     assert str(build.THIRD_PARTY.relative_to(REPOSITORY)) in toml("pyproject.toml")["project"]["license-files"]
 
 
@@ -119,6 +124,75 @@ def test_the_licences_name_each_crate_with_its_text(tmp_path: Path) -> None:
     for crate in ("syn", "protox", "proptest"):
         assert f"\n  {crate} " not in overview, crate
     assert build.found_paths(text.encode()) == []
+
+
+def elf(sections: dict[bytes, bytes]) -> bytes:
+    """A file with the head of ELF and these sections, and nothing to run."""
+    names = b"\0" + b"\0".join([*sections, b".shstrtab"]) + b"\0"
+    contents = {**sections, b".shstrtab": names}
+    body, table = bytearray(64), []
+    for name, content in contents.items():
+        table.append(struct.pack("<IIQQQQIIQQ", names.index(name), 1, 0, 0, len(body), len(content), 0, 0, 1, 0))
+        body += content
+    body[:6] = b"\x7fELF\x02\x01"
+    struct.pack_into("<Q", body, 0x28, len(body))
+    struct.pack_into("<HHH", body, 0x3A, 64, len(table), len(table) - 1)
+    return bytes(body) + b"".join(table)
+
+
+def test_the_crates_in_a_binary_are_compared_with_the_bill(tmp_path: Path) -> None:
+    listed = [
+        {"name": "onnx-gateway", "version": "1.0.0", "root": True},
+        {"name": "ort", "version": "2.0.0", "kind": "runtime"},
+        {"name": "cc", "version": "1.2.3", "kind": "build"},
+    ]
+    section = zlib.compress(json.dumps({"packages": listed}).encode())
+    binary, bill = tmp_path / "onnx-gateway", tmp_path / "bill.json"
+    binary.write_bytes(elf({b".text": b"code", audit.SECTION: section}))
+    assert audit.crates(binary) == {("onnx-gateway", "1.0.0"), ("ort", "2.0.0")}
+
+    def write(version: str) -> None:
+        root = {"name": "onnx-gateway", "version": "1.0.0", "purl": "pkg:cargo/onnx-gateway@1.0.0"}
+        parts = [{"name": "ort", "version": version, "purl": f"pkg:cargo/ort@{version}"}]
+        bill.write_text(json.dumps({"metadata": {"component": root}, "components": parts}))
+
+    write("2.0.0")
+    build.expect_auditable(binary, bill)
+    write("2.0.1")
+    with pytest.raises(build.NotBuilt, match=r"ort 2\.0\.0, ort 2\.0\.1"):
+        build.expect_auditable(binary, bill)
+    binary.write_bytes(elf({b".text": b"code"}))
+    with pytest.raises(build.NotBuilt, match="build it by cargo auditable"):
+        build.expect_auditable(binary, bill)
+
+
+def test_the_bill_of_the_image_follows_the_schema_and_lists_all_that_is_in_it(tmp_path: Path) -> None:
+    status, release, output = tmp_path / "status", tmp_path / "os-release", tmp_path / "bill.json"
+    status.write_text(
+        "Package: libc6\nStatus: install ok installed\nSource: glibc\nVersion: 2.36-9+deb12u10\nArchitecture: amd64\n"
+        "Description: library\n more text\n\n"
+        "Package: gone\nStatus: deinstall ok config-files\nVersion: 1\nArchitecture: amd64\n"
+    )
+    release.write_text('ID=debian\nVERSION_ID="12"\n')
+    command: list[str | Path] = [
+        REPOSITORY / "tools" / "sbom",
+        "--validate",
+        "--image",
+        status,
+        release,
+        "--output",
+        output,
+    ]
+    subprocess.run(command, check=True)
+    found = json.loads(output.read_text())
+    names = {one["name"] for one in found["components"]}
+    # Of the program, of ONNX Runtime, and of Debian.
+    assert {"onnx-gateway", "rustls", "aws-lc-sys", "onnxruntime", "debian", "libc6"} <= names
+    # These are removed, or run in the compiler and in tests alone.
+    assert not {"gone", "syn", "proptest"} & names
+    (libc,) = (one["purl"] for one in found["components"] if one["name"] == "libc6")
+    assert libc == "pkg:deb/debian/libc6@2.36-9%2Bdeb12u10?arch=amd64&distro=debian-12&upstream=glibc"
+    assert build.found_paths(output.read_bytes()) == []
 
 
 def test_the_unit_starts_what_is_installed() -> None:
