@@ -55,6 +55,8 @@ def run(server: Server, request: Request, bodies: list[bytes], load: Load, scrat
         command += ["--header", f"{name}: {value}"]
     if load.rate is not None:
         command += ["--rate", f"{load.rate:.3f}"]
+    if server.certificate:
+        command += ["--tls-certificate", server.certificate]
     if load.grpc_port:
         command += ["--grpc", "--streams", str(load.streams)]
     try:

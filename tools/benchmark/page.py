@@ -92,6 +92,10 @@ ITEMS = {
         "request as bytes, with 8 connections. The yardstick: one instance. `MB loaded` is resident memory before the load."
     ),
     "grpc": "One row a request over gRPC, beside REST with JSON and with bytes.",
+    "auth": "Tokens signed with RSA of 2048 bits and with ECDSA on P-256, and API keys, in place of HS256. Each is verified at "
+    "its first use, and known after that.",
+    "tls": "TLS 1.3 over connections that stay open; handshakes are not part of it.",
+    # Of records before there was `auth`.
     "rs256": "Tokens signed with an RSA key of 2048 bits in place of HS256.",
     "metrics-off": "Without metrics (`metrics.enabled = false`).",
     "access-log": "With a line logged for each answer (`log.access = true`), to a file and to `/dev/null`. Without, the "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import os
 import signal
+import ssl
 import subprocess
 import time
 from contextlib import suppress
@@ -22,8 +23,17 @@ POLL_SECONDS = 0.001
 OK = 200
 
 
-def ask(port: int, path: str, headers: dict[str, str], body: bytes) -> tuple[int, bytes]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=REQUEST_SECONDS)
+def connect(port: int, certificate: Path | None) -> http.client.HTTPConnection:
+    if certificate is None:
+        return http.client.HTTPConnection("127.0.0.1", port, timeout=REQUEST_SECONDS)
+    trusting = ssl.create_default_context(cafile=certificate)
+    return http.client.HTTPSConnection("127.0.0.1", port, timeout=REQUEST_SECONDS, context=trusting)
+
+
+def ask(
+    port: int, path: str, headers: dict[str, str], body: bytes, certificate: Path | None = None
+) -> tuple[int, bytes]:
+    connection = connect(port, certificate)
     try:
         connection.request("POST", path, body, headers)
         answer = connection.getresponse()
@@ -38,6 +48,8 @@ class Server:
     def __init__(self, name: str, port: int, command: list[str | Path], environment: dict[str, str], log: Path) -> None:
         self.name, self.port, self.log = name, port, log
         self.ready_seconds = 0.0
+        # Of a server that speaks TLS.
+        self.certificate: Path | None = None
         self.began = time.monotonic()
         with log.open("ab") as output:
             self.process = subprocess.Popen(
@@ -64,7 +76,7 @@ class Server:
             if self.process.poll() is not None:
                 raise NotServing(f"{self.name} ended with {self.process.returncode}: {self.last_words()}")
             try:
-                status, answer = ask(self.port, path, headers, body)
+                status, answer = ask(self.port, path, headers, body, self.certificate)
             except OSError as error:
                 last = str(error)
             else:

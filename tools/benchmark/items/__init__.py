@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from ..bench import Bench
 from ..rounds import Result
-from . import grpc, half_load, instances, iris_1, iris_1024, mlp, p99, profile, protocols, start, variants
+from . import credentials, grpc, half_load, instances, iris_1, iris_1024, mlp, p99, profile, protocols, start, variants
 
 # In the order in which they are measured.
 ITEMS: dict[str, Callable[[Bench], list[Result]]] = {
@@ -19,7 +19,8 @@ ITEMS: dict[str, Callable[[Bench], list[Result]]] = {
     "p99": p99.measure,
     "half-load": half_load.measure,
     "grpc": grpc.measure,
-    "rs256": variants.measure_rs256,
+    "auth": credentials.measure,
+    "tls": credentials.measure_tls,
     "metrics-off": variants.measure_without_metrics,
     "access-log": variants.measure_with_access_log,
     "start": start.measure,

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,6 +14,7 @@ from .. import contestants
 from ..bench import Bench
 from ..contestants import Contestant
 from ..gateway import Settings
+from ..place import say
 from ..rounds import Result, Runs, alternate
 from ..samples import ONE_ROW_BODIES, iris_rows
 from . import iris_1
@@ -24,36 +24,16 @@ CONNECTIONS = 32
 
 @dataclass(frozen=True)
 class Variant:
-    """Changes to the settings of the gateway, and the file of its log if it is not the usual one."""
+    """Changes to the settings of the gateway, and to how it is asked."""
 
     name: str
     changes: Settings
+    # The file of its log, if it is not the usual one.
     log: Path | None = None
-
-
-def measure_rs256(bench: Bench) -> list[Result]:
-    """Tokens signed with a key of RSA, in place of a secret."""
-    if not shutil.which("openssl"):
-        bench.leave_out("openssl is not there, with which the key is made")
-        return []
-    folder = bench.folder("keys")
-    private, public = folder / "private.pem", folder / "public.pem"
-    make: list[str | Path] = [
-        "openssl",
-        "genpkey",
-        "-quiet",
-        "-algorithm",
-        "RSA",
-        "-pkeyopt",
-        "rsa_keygen_bits:2048",
-        "-out",
-        private,
-    ]
-    subprocess.run(make, check=True)
-    subprocess.run(["openssl", "pkey", "-in", private, "-pubout", "-out", public], check=True)
-    key = {"algorithm": "RS256", "private_key_file": str(private), "public_key_file": str(public)}
-    changes = {"auth": {"signing_key": "bench"}, "auth.keys.bench": key}
-    return compare(bench, "rs256", Variant("RS256", changes))
+    # Credentials in place of a token that it signs.
+    credentials: str | None = None
+    # The certificate by which it is known, if it speaks TLS.
+    certificate: Path | None = None
 
 
 def measure_without_metrics(bench: Bench) -> list[Result]:
@@ -84,8 +64,22 @@ def compare(bench: Bench, item: str, *variants: Variant) -> list[Result]:
 
 def started(bench: Bench, name: str, binary: Path, variant: Variant) -> Contestant:
     made = contestants.gateway(binary, bench.folder(name), variant.changes, name, variant.log)
+    made.server.certificate = variant.certificate
+    if variant.credentials:
+        made.request.headers["authorization"] = f"Bearer {variant.credentials}"
     contestants.answer_of(bench.keep(made), iris_rows(1)[0])
     return made
+
+
+def judge(results: list[Result], limits: Mapping[str, float]) -> list[Result]:
+    """Says how much CPU a request of each variant takes beside the gateway as it usually is, and how much it may."""
+    for result in results:
+        ratio = result.figures.get("cpu_to_gateway")
+        limit = next((limit for name, limit in limits.items() if result.contestant.endswith(name)), None)
+        if ratio is not None and limit is not None:
+            verdict = "ok" if ratio <= limit else "TOO MUCH"
+            say(f"{result.contestant}: {ratio:.3f} times the CPU time of a request, at most {limit}: {verdict}")
+    return results
 
 
 def run(bench: Bench, one: Contestant) -> partial:

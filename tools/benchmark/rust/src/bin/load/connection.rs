@@ -8,12 +8,15 @@ use std::{
 
 use mio::{Interest, Registry, Token, net::TcpStream};
 
-use crate::answer::{self, Answer};
+use crate::{
+    answer::{self, Answer},
+    transport::{Stream, Tls, encrypted},
+};
 
 const BUFFER_BYTES: usize = 64 * 1024;
 
 pub struct Connection {
-    stream: TcpStream,
+    stream: Box<dyn Stream>,
     unsent: usize,
     received: Vec<u8>,
     filled: usize,
@@ -22,13 +25,20 @@ pub struct Connection {
 }
 
 impl Connection {
-    pub fn open(address: SocketAddr, registry: &Registry, token: Token) -> io::Result<Self> {
+    pub fn open(
+        address: SocketAddr,
+        tls: Option<&Tls>,
+        registry: &Registry,
+        token: Token,
+    ) -> io::Result<Self> {
         // Opened before it is made non-blocking: how long that takes is not measured.
-        let stream = std::net::TcpStream::connect(address)?;
+        let mut stream = std::net::TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
+        let connection = tls.map(|tls| tls.connect(&mut stream, address)).transpose()?;
         stream.set_nonblocking(true)?;
         let mut stream = TcpStream::from_std(stream);
         registry.register(&mut stream, token, Interest::READABLE | Interest::WRITABLE)?;
+        let stream = encrypted(stream, connection);
         Ok(Self { stream, unsent: 0, received: vec![0; BUFFER_BYTES], filled: 0, waiting: None })
     }
 
@@ -49,7 +59,11 @@ impl Connection {
                 Err(error) => return Err(error),
             }
         }
-        Ok(())
+        // What was encrypted may still wait for the kernel.
+        match self.stream.flush() {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
+            outcome => outcome,
+        }
     }
 
     /// Reads what is there; the answer, once it is whole.

@@ -64,7 +64,7 @@ impl Arrivals {
 pub fn run(plan: &Plan) -> Result<Report, Box<dyn std::error::Error>> {
     let poll = Poll::new()?;
     let connections = (0..plan.connections)
-        .map(|index| Connection::open(plan.address, poll.registry(), Token(index)))
+        .map(|index| Connection::open(plan.address, plan.tls.as_ref(), poll.registry(), Token(index)))
         .collect::<io::Result<Vec<_>>>()?;
     let mut state = Loop {
         plan,
@@ -169,7 +169,8 @@ impl Loop<'_> {
             }
             Err(_) => {
                 self.tally.failed(1);
-                *connection = Connection::open(self.plan.address, self.poll.registry(), Token(index))?;
+                let Plan { address, tls, .. } = self.plan;
+                *connection = Connection::open(*address, tls.as_ref(), self.poll.registry(), Token(index))?;
             }
         }
         self.idle.push(index);
@@ -198,8 +199,9 @@ impl Loop<'_> {
             self.next = (self.next + 1) % self.plan.requests.len();
             if self.connections[index].begin(number, &self.plan.requests[number], since).is_err() {
                 self.tally.failed(1);
+                let Plan { address, tls, .. } = self.plan;
                 self.connections[index] =
-                    Connection::open(self.plan.address, self.poll.registry(), Token(index))?;
+                    Connection::open(*address, tls.as_ref(), self.poll.registry(), Token(index))?;
                 self.idle.push(index);
                 if self.tally.failures() > MOST_FAILURES {
                     return Err(io::Error::other(format!("{MOST_FAILURES} requests failed")));

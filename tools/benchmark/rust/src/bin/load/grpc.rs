@@ -25,6 +25,9 @@ pub fn run(plan: &Plan) -> Result<Report, Box<dyn Error>> {
     if plan.rate.is_some() {
         return Err("gRPC has no rate".into());
     }
+    if plan.tls.is_some() {
+        return Err("gRPC is measured without TLS".into());
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     LocalSet::new().block_on(&runtime, carry_out(plan))
 }

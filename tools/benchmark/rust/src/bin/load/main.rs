@@ -7,6 +7,7 @@ mod connection;
 mod event_loop;
 mod grpc;
 mod plan;
+mod transport;
 mod window;
 
 use std::{error::Error, io::Write};

@@ -5,6 +5,8 @@ use std::{io, net::SocketAddr, path::PathBuf, time::Duration};
 use benchmark::bodies;
 use clap::Parser;
 
+use crate::transport::Tls;
+
 /// Asks a server, over HTTP/1.1 or gRPC, with connections that stay open, each with one request at a time, over gRPC
 /// with as many as there are streams.
 #[derive(Parser)]
@@ -32,6 +34,9 @@ pub struct Arguments {
     /// Requests per second, sent when they are due whatever became of those before; without: as fast as answers come.
     #[arg(long)]
     rate: Option<f64>,
+    /// The certificate of a server that speaks TLS, as PEM.
+    #[arg(long)]
+    tls_certificate: Option<PathBuf>,
     /// Bodies are messages of gRPC, with their prefix.
     #[arg(long)]
     grpc: bool,
@@ -50,6 +55,8 @@ pub struct Plan {
     pub headers: Vec<String>,
     /// Over HTTP/1.1 with their heads, over gRPC messages.
     pub requests: Vec<Vec<u8>>,
+    /// `None` if the server speaks no TLS.
+    pub tls: Option<Tls>,
     pub grpc: bool,
     pub connections: usize,
     /// Requests at a time on each connection, over gRPC.
@@ -74,6 +81,7 @@ impl Plan {
             path: arguments.path.clone(),
             headers: arguments.header.clone(),
             requests,
+            tls: arguments.tls_certificate.as_deref().map(Tls::new).transpose()?,
             grpc: arguments.grpc,
             connections: arguments.connections.max(1),
             streams: arguments.streams.max(1),
