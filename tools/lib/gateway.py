@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import socket
+import ssl
 import subprocess
 import time
 import urllib.error
@@ -96,11 +97,14 @@ class Response:
         return self.content.decode(errors="replace")
 
 
-def fetch(url: str, body: bytes | None = None, headers: Mapping[str, str] | None = None) -> Response:
-    """Sends a request: POST if there is a body, else GET."""
+def fetch(
+    url: str, body: bytes | None = None, headers: Mapping[str, str] | None = None, authority: Path | None = None
+) -> Response:
+    """Sends a request: POST if there is a body, else GET. With https, an authority may be trusted besides."""
     request = urllib.request.Request(url, body, dict(headers or {}))
+    context = ssl.create_default_context(cafile=authority) if authority else None
     try:
-        with urllib.request.urlopen(request, timeout=REQUEST_SECONDS) as answer:
+        with urllib.request.urlopen(request, timeout=REQUEST_SECONDS, context=context) as answer:
             return Response(answer.status, answer.headers, answer.read())
     except urllib.error.HTTPError as error:
         with error:
@@ -111,6 +115,8 @@ class Server:
     """A process that serves a gateway on free ports of loopback."""
 
     process: subprocess.Popen[bytes]
+    # The authority of its certificate. `None` without TLS.
+    authority: Path | None = None
 
     def __init__(self) -> None:
         self.http, self.grpc, self.admin = free_ports(3)
@@ -118,7 +124,7 @@ class Server:
 
     @property
     def url(self) -> str:
-        return f"http://{HOST}:{self.http}"
+        return f"{'https' if self.authority else 'http'}://{HOST}:{self.http}"
 
     def launch(
         self,
@@ -142,7 +148,7 @@ class Server:
 
     def is_ready(self) -> bool:
         try:
-            return fetch(f"{self.url}/health/ready").status == http.client.OK
+            return fetch(f"{self.url}/health/ready", authority=self.authority).status == http.client.OK
         except OSError:
             return False
 
@@ -154,7 +160,7 @@ class Server:
     def log_in(self, client: str, secret: str) -> str:
         """A token for this client."""
         form = {"grant_type": "client_credentials", "client_id": client, "client_secret": secret}
-        response = fetch(f"{self.url}/token", urllib.parse.urlencode(form).encode())
+        response = fetch(f"{self.url}/token", urllib.parse.urlencode(form).encode(), authority=self.authority)
         if response.status != http.client.OK:
             raise NotServing(f"/token responds with {response.status}: {response.text}")
         token = json.loads(response.content).get("access_token")
@@ -167,7 +173,7 @@ class Server:
         headers = {"Content-Type": "application/json"}
         if token:
             headers["Authorization"] = f"Bearer {token}"
-        return fetch(f"{self.url}/predict", json.dumps({"features": row}).encode(), headers)
+        return fetch(f"{self.url}/predict", json.dumps({"features": row}).encode(), headers, self.authority)
 
     def expect_alive(self) -> None:
         status = self.process.poll()

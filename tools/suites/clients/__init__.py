@@ -17,6 +17,8 @@ PARTS = (
     "mcp",
     "same_numbers",
     "same_numbers_kserve",
+    "encrypted",
+    "encrypted_kserve",
     "documents",
     "protocol",
 )

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
+from lib.certificates import Certificates, made_in
 from lib.gateway import BINARY, REPOSITORY
 from suites.endtoend import browser as installed
 
@@ -41,6 +42,11 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
+def certificates_beside(certificate: Path) -> Certificates:
+    """The certificates of a folder that has them already."""
+    return made_in(certificate.parent)
+
+
 @contextmanager
 def served(binary: Path, **settings: object) -> Iterator[Watched]:
     """A gateway with the example and a few test models, and the settings `SECTION__KEY`."""
@@ -48,6 +54,8 @@ def served(binary: Path, **settings: object) -> Iterator[Watched]:
         gateway = Watched(binary, Path(folder))
         for name, model in (("towns", "facts/encoder"), ("square", "kinds/sequence_output"), ("wine", "regressor")):
             shutil.copy(TEST_MODELS / f"{model}.onnx", gateway.repository / f"{name}.onnx")
+        if certificate := settings.get("server__tls__certificate_file"):
+            gateway.authority = certificates_beside(Path(str(certificate))).authority
         given = {f"GATEWAY__{key.upper()}": str(value) for key, value in settings.items()}
         # The checks of a minute are more than one person's requests.
         gateway.variables |= {"GATEWAY__RATE_LIMIT__PER_ADDRESS__REQUESTS": "6000"} | given
