@@ -12,6 +12,7 @@
 //! - [`runtime`] runs models with ONNX Runtime
 //! - [`auth`] identifies callers and proves what they may do
 //! - [`codec`] is the part of the wire formats that protocols share
+//! - [`outbound`] sends requests to servers that settings or arguments name
 //! - [`tls`] encrypts connections and identifies clients by certificate
 //! - [`model`], [`config`], [`system`] and [`telemetry`] are used by all of them
 
@@ -36,6 +37,7 @@ pub mod auth;
 pub mod codec;
 pub mod config;
 pub mod model;
+pub mod outbound;
 pub mod system;
 pub mod telemetry;
 pub mod tls;

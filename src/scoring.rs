@@ -35,7 +35,6 @@ pub use error::ScoringError;
 pub use file_columns::Selection;
 pub use format::Format;
 pub use gateway::{Gateway, GatewayOptions, Token};
-pub use http::{Address, AddressError};
 pub use local::LocalModel;
 pub use pipeline::{Progress, Summary, score};
 

@@ -19,7 +19,7 @@ use tokio::time;
 use super::Failure;
 use crate::{
     config::TlsSettings,
-    scoring::Address,
+    outbound::Address,
     tls::{ClientTls, Trust, connect},
 };
 

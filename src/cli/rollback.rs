@@ -16,7 +16,7 @@ use crate::{
     auth::{Authentication, Scopes},
     config::{ClientCertificates, Environment, Loaded, Settings},
     model::ModelName,
-    scoring::Address,
+    outbound::Address,
 };
 
 #[derive(Debug, Args)]

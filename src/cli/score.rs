@@ -27,9 +27,9 @@ use super::{Exit, Failure, REJECTED, client::TlsOptions, examine::ModelToml, loa
 use crate::{
     config::Environment,
     model::{ModelName, VersionSelector},
+    outbound::Address,
     scoring::{
-        self, Address, CsvForm, Endpoint, Format, Gateway, GatewayOptions, Job, Selection, Stream, Summary,
-        Target,
+        self, CsvForm, Endpoint, Format, Gateway, GatewayOptions, Job, Selection, Stream, Summary, Target,
     },
 };
 

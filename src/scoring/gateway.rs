@@ -19,12 +19,13 @@ use super::{
     column::{Column, Texts},
     error::ScoringError,
     file_columns::{ModelColumn, ModelColumns},
-    http::{Address, Connection, Response},
+    http::{Connection, Response},
     outputs::OutputPath,
     row_error::RowError,
 };
 use crate::{
     model::{ElementType, ModelName, VersionSelector},
+    outbound::Address,
     tls::ClientTls,
 };
 

@@ -8,11 +8,8 @@ use std::{
 };
 
 use crate::{
-    auth::Scopes,
-    cli::load_settings,
-    config::Environment,
-    model::ModelName,
-    scoring::{Address, Token},
+    auth::Scopes, cli::load_settings, config::Environment, model::ModelName, outbound::Address,
+    scoring::Token,
 };
 
 /// Lifetime of a token that is signed here.

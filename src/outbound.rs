@@ -1,0 +1,9 @@
+//! Requests that this program sends itself, to addresses that settings or arguments name.
+
+mod address;
+mod connection;
+mod fetch;
+
+pub use address::{Address, AddressError};
+pub use connection::open;
+pub use fetch::{FetchError, Fetched, SourceUrl, SourceUrlError, fetch};
