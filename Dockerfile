@@ -81,6 +81,8 @@ COPY --from=onnxruntime /setup/.onnxruntime/LICENSE /setup/.onnxruntime/ThirdPar
 COPY --chmod=0644 LICENSE /usr/share/doc/onnx-gateway/
 COPY --from=build /build/target/THIRD-PARTY.txt /usr/share/doc/onnx-gateway/
 COPY --from=bill /build/target/image.cdx.json /usr/share/doc/onnx-gateway/onnx-gateway.cdx.json
+# The authorities that certificates of identity providers are verified by.
+COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
 COPY --from=onnxruntime /setup/.onnxruntime/libonnxruntime.so /usr/local/bin/
 # Readable for the gateway's user whatever the umask of the source tree was.
 COPY --chmod=0644 models/iris/1/model.onnx /models/iris/1/

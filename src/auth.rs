@@ -1,7 +1,8 @@
 //! Authentication and authorization: tokens, API keys, keys, clients, scopes.
 //!
-//! A token is verified by one of the configured keys, each bound to one algorithm. Its claims are those of RFC 7519 and
-//! RFC 9068. Key material in a token is never trusted or fetched (RFC 8725 section 3.8).
+//! A token is verified by one of the configured keys, or by one that its issuer publishes, each bound to one algorithm.
+//! Its claims are those of RFC 7519 and RFC 9068. Key material in a token is never trusted or fetched (RFC 8725 section
+//! 3.8).
 
 mod algorithm;
 mod api_keys;
@@ -14,7 +15,9 @@ mod development;
 mod generate;
 mod header;
 mod issuer;
+mod issuers;
 mod key_set;
+mod key_trust;
 mod keys;
 mod known_tokens;
 mod plan;

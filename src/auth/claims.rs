@@ -49,8 +49,21 @@ impl ClaimsPolicy {
         }
     }
 
+    /// Creates the limits for tokens of another issuer, with its own leeway if it has one. Its subjects are not clients
+    /// of the gateway.
+    pub(super) fn of_issuer(settings: &AuthSettings, leeway_seconds: Option<u64>) -> Self {
+        let own = Self::new(settings);
+        let leeway = leeway_seconds.map(|seconds| Duration::from_secs(seconds).as_secs_f64());
+        Self { leeway: leeway.unwrap_or(own.leeway), plans: BTreeMap::new(), ..own }
+    }
+
     /// Judges the times and the form of the subject. The signature's verification has compared issuer and audience.
-    pub(super) fn judge(&self, claims: Claims, now: SystemTime) -> Result<Caller, TokenError> {
+    pub(super) fn judge(
+        &self,
+        claims: Claims,
+        scopes: Scopes,
+        now: SystemTime,
+    ) -> Result<Caller, TokenError> {
         // A clock before 1970 makes every token too long-lived and thus refused, which is the safe side.
         let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64();
         let Claims { exp, nbf, iat, .. } = claims;
@@ -74,7 +87,6 @@ impl ClaimsPolicy {
         let lifetime = Duration::try_from_secs_f64(exp + self.leeway).ok();
         let valid_until = lifetime.and_then(|lifetime| SystemTime::UNIX_EPOCH.checked_add(lifetime));
         let plan = self.plans.get(sub).cloned();
-        let scopes = Scopes::of_claim(&claims.scope);
         Ok(Caller::new(claims.iss, claims.sub, scopes, valid_until).with_plan(plan))
     }
 }
@@ -96,7 +108,8 @@ mod tests {
             scope: "predict".to_owned(),
         };
         change(&mut claims);
-        ClaimsPolicy::new(&AuthSettings::default()).judge(claims, now)
+        let scopes = Scopes::of_claim(&claims.scope);
+        ClaimsPolicy::new(&AuthSettings::default()).judge(claims, scopes, now)
     }
 
     #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 fit 52 bits")]

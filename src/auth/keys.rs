@@ -133,14 +133,29 @@ fn private_key(algorithm: Algorithm, pem: &str) -> Result<EncodingKey, String> {
     read.map_err(|error| format!("is not a private key for {} in PEM form: {error}", algorithm.name()))
 }
 
-/// Reads a public key as RFC 7517 writes it. Checks what the library does not: `use`, `key_ops`, `alg`, `kid`, `crv`,
-/// and that no member is secret.
+/// Reads a public key that a setting has as a JWK (RFC 7517).
 fn from_jwk(kid: &str, algorithm: Algorithm, json: &str) -> Result<DecodingKey, String> {
     let value: serde_json::Value =
         serde_json::from_str(json).map_err(|error| format!("is not JSON: {error}"))?;
     if value.get("keys").is_some() {
         return Err("is a set of keys: give each its own section auth.keys.KID".to_owned());
     }
+    of_jwk(Some(kid), algorithm, value)
+}
+
+/// Reads a public key as RFC 7517 writes it, if it is as strong as it has to be. The id is checked if there is one.
+pub(super) fn public_jwk(
+    kid: Option<&str>,
+    algorithm: Algorithm,
+    value: serde_json::Value,
+) -> Result<DecodingKey, String> {
+    let key = of_jwk(kid, algorithm, value)?;
+    check_strength(algorithm, &key)?;
+    Ok(key)
+}
+
+/// Checks what the library does not: `use`, `key_ops`, `alg`, `kid`, `crv`, and that no member is secret.
+fn of_jwk(kid: Option<&str>, algorithm: Algorithm, value: serde_json::Value) -> Result<DecodingKey, String> {
     if ["d", "p", "q", "dp", "dq", "qi"].iter().any(|part| value.get(part).is_some()) {
         return Err("holds a private key; it must hold the public half only".to_owned());
     }
@@ -154,7 +169,7 @@ fn from_jwk(kid: &str, algorithm: Algorithm, json: &str) -> Result<DecodingKey, 
     {
         return Err(format!("is for the algorithm {stated}, not {name}"));
     }
-    if let Some(stated) = &jwk.common.key_id
+    if let (Some(stated), Some(kid)) = (&jwk.common.key_id, kid)
         && stated != kid
     {
         return Err(format!("has the kid `{stated}`, but is configured as `{kid}`"));

@@ -1,8 +1,8 @@
 //! Cache of verified tokens: verifying a token takes longer than the rest of a small request.
 //!
 //! Only accepted tokens are stored, by their SHA-256, so that no token is kept in memory. A token's times are checked
-//! at each use. The other rules cannot change under an entry: a verifier with other keys or rules starts with an empty
-//! cache.
+//! at each use, and so is the trust in the key of an issuer, which may withdraw it. The other rules cannot change under
+//! an entry: a verifier with other keys or rules starts with an empty cache.
 
 use std::{
     collections::HashMap,
@@ -12,7 +12,7 @@ use std::{
 
 use aws_lc_rs::digest::{SHA256, digest};
 
-use super::Caller;
+use super::{Caller, key_trust::KeyTrust};
 
 /// Number of parts, each with its own lock.
 const PARTS: usize = 16;
@@ -39,6 +39,8 @@ struct Part {
 #[derive(Debug)]
 struct Known {
     caller: Arc<Caller>,
+    /// Trust in the key that verified the token; `None` if it lasts as long as this cache.
+    trust: Option<KeyTrust>,
     /// Time of acceptance. If the clock is set back before it, the token may not have been valid yet.
     since: SystemTime,
 }
@@ -55,15 +57,22 @@ impl KnownTokens {
     pub(super) fn caller(&self, fingerprint: &Fingerprint, now: SystemTime) -> Option<Arc<Caller>> {
         let part = self.part(fingerprint);
         let known = part.by_fingerprint.get(fingerprint)?;
-        (known.since <= now && !known.caller.is_expired(now)).then(|| Arc::clone(&known.caller))
+        let is_trusted = known.trust.as_ref().is_none_or(KeyTrust::holds);
+        (is_trusted && known.since <= now && !known.caller.is_expired(now)).then(|| Arc::clone(&known.caller))
     }
 
     /// Stores a token that was accepted at this time.
-    pub(super) fn remember(&self, fingerprint: Fingerprint, caller: &Arc<Caller>, now: SystemTime) {
-        self.part(&fingerprint).insert(fingerprint, Known { caller: Arc::clone(caller), since: now });
+    pub(super) fn remember(
+        &self,
+        fingerprint: Fingerprint,
+        caller: &Arc<Caller>,
+        trust: Option<KeyTrust>,
+        now: SystemTime,
+    ) {
+        self.part(&fingerprint).insert(fingerprint, Known { caller: Arc::clone(caller), trust, since: now });
     }
 
-    /// Removes expired tokens, and frees their memory.
+    /// Removes tokens that have expired or whose key is not trusted any more, and frees their memory.
     pub(super) fn forget_expired(&self, now: SystemTime) {
         for part in &self.parts {
             // One part at a time, so that no request waits long.
@@ -100,7 +109,9 @@ impl Part {
     }
 
     fn forget_expired(&mut self, now: SystemTime) {
-        self.by_fingerprint.retain(|_, known| !known.caller.is_expired(now));
+        self.by_fingerprint.retain(|_, known| {
+            !known.caller.is_expired(now) && known.trust.as_ref().is_none_or(KeyTrust::holds)
+        });
         self.bytes = self.by_fingerprint.values().map(Known::bytes).sum();
         // Keeps some capacity: it fills up again soon.
         if self.by_fingerprint.capacity() > 4 * self.by_fingerprint.len() {
@@ -133,7 +144,7 @@ mod tests {
         let second = Duration::from_secs(1);
         let key = fingerprint("a");
         assert_eq!(known.caller(&key, now), None);
-        known.remember(key, &caller(now + second), now);
+        known.remember(key, &caller(now + second), None, now);
         assert!(known.caller(&key, now).is_some());
         assert_eq!(known.caller(&key, now + second), None, "expired");
         assert_eq!(known.caller(&key, now - second), None, "not valid yet, for all we know");
@@ -141,11 +152,23 @@ mod tests {
     }
 
     #[test]
+    fn a_token_is_forgotten_once_its_key_is_not_trusted() {
+        let (known, now) = (KnownTokens::default(), SystemTime::now());
+        let (key, trust) = (fingerprint("a"), KeyTrust::new());
+        known.remember(key, &caller(now + Duration::from_secs(9)), Some(trust.clone()), now);
+        assert!(known.caller(&key, now).is_some());
+        trust.end();
+        assert_eq!(known.caller(&key, now), None);
+        known.forget_expired(now);
+        assert!(known.part(&key).by_fingerprint.is_empty());
+    }
+
+    #[test]
     fn what_is_remembered_has_a_bound() {
         let (known, now) = (KnownTokens::default(), SystemTime::now());
         let caller = caller(now + Duration::from_hours(1));
         for number in 0..PARTS * MOST_IN_PART * 2 {
-            known.remember(fingerprint(&number.to_string()), &caller, now);
+            known.remember(fingerprint(&number.to_string()), &caller, None, now);
         }
         let within = |part: &Mutex<Part>| {
             let part = part.lock().unwrap();
@@ -163,7 +186,7 @@ mod tests {
         let long = Caller::new("i".repeat(7000), "someone".to_owned(), Scopes::default(), until);
         let long = Arc::new(long);
         for number in 0..PARTS * 1000 {
-            known.remember(fingerprint(&number.to_string()), &long, now);
+            known.remember(fingerprint(&number.to_string()), &long, None, now);
         }
         assert!(known.parts.iter().all(|part| part.lock().unwrap().by_fingerprint.len() < 150));
     }
@@ -174,7 +197,7 @@ mod tests {
         let (short, long) = (now + Duration::from_secs(1), now + Duration::from_hours(1));
         for number in 0..2000 {
             let until = if number % 100 == 0 { long } else { short };
-            known.remember(fingerprint(&number.to_string()), &caller(until), now);
+            known.remember(fingerprint(&number.to_string()), &caller(until), None, now);
         }
         known.forget_expired(short);
         let parts: Vec<_> = known.parts.iter().map(|part| part.lock().unwrap()).collect();

@@ -3,14 +3,16 @@
 use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
 
 use jsonwebtoken::jwk::JwkSet;
+use tokio::runtime::Handle;
 
 use super::{
     Caller, Clients, Scopes, TokenError, TokenIssuer,
     api_keys::{self, ApiKeys},
-    certificates::Certificates,
+    certificates::{self, Certificates},
     clients::{self, Client},
     development,
     header::is_key_id,
+    issuers::{Issuers, Refusal},
     key_set::key_set,
     keys::{self, ReadKey},
     verifier::{VerificationKey, Verifier},
@@ -18,6 +20,7 @@ use super::{
 };
 use crate::{
     config::{Algorithm, AuthSettings, SecretBytes, SettingsProblem},
+    telemetry::Metrics,
     tls::ClientCertificate,
 };
 
@@ -55,8 +58,10 @@ impl Authentication {
         if settings.issuer == api_keys::ISSUER {
             problems.push(SettingsProblem::at("auth.issuer", "is the name for API keys: choose another"));
         }
+        let taken = [settings.issuer.as_str(), api_keys::ISSUER, certificates::ISSUER];
+        let issuers = Issuers::read(settings, &taken, &mut problems);
         let signing = signing_key(settings, &keys, &mut problems);
-        let has_others = !api_keys.is_empty() || !certificates.is_empty();
+        let has_others = !api_keys.is_empty() || !certificates.is_empty() || !issuers.is_empty();
         if settings.enabled && keys.is_empty() && !has_others && problems.is_empty() {
             let message = "no key is configured, so no token could be verified: set \
                            GATEWAY__AUTH__SIGNING_SECRET (openssl rand -hex 32) or auth.keys, or write a configuration \
@@ -85,7 +90,7 @@ impl Authentication {
             .into_iter()
             .map(|(kid, key)| VerificationKey::new(kid.as_deref(), key.algorithm, key.verifies, settings))
             .collect();
-        let verifier = Verifier::new(verification, api_keys, settings);
+        let verifier = Verifier::new(verification, issuers, api_keys, settings);
         if problems.is_empty() {
             try_pair(issuer.as_ref(), &verifier, &mut problems);
         }
@@ -128,14 +133,35 @@ impl Authentication {
         self.issuer.is_some() && !self.clients.is_empty()
     }
 
-    /// Returns the caller of this token. If authentication is off, no token is read.
+    /// Keeps the keys that have been fetched with older settings, from issuers that are the same.
+    pub fn take_over(&mut self, old: &Self) {
+        if let (Some(verifier), Some(old)) = (&mut self.verifier, &old.verifier) {
+            verifier.issuers.take_over(&old.issuers);
+        }
+    }
+
+    /// Starts to fetch the keys of other issuers on this runtime, and to show them in the metrics.
+    pub fn start(&self, runtime: &Handle, metrics: &Arc<Metrics>) {
+        if let Some(verifier) = &self.verifier {
+            verifier.issuers.report_left_out();
+            verifier.issuers.start(runtime, metrics);
+        }
+    }
+
+    /// Returns the identifiers of the other issuers whose tokens are accepted.
+    pub fn issuers(&self) -> impl Iterator<Item = &str> {
+        self.verifier.iter().flat_map(|verifier| verifier.issuers.identifiers())
+    }
+
+    /// Returns the caller of this token. If authentication is off, no token is read. May wait up to two seconds for new
+    /// keys of the token's issuer.
     ///
     /// # Errors
     ///
     /// The reason why the token is refused.
-    pub fn verify(&self, token: &str, now: SystemTime) -> Result<Arc<Caller>, TokenError> {
+    pub async fn verify(&self, token: &str, now: SystemTime) -> Result<Arc<Caller>, TokenError> {
         match &self.verifier {
-            Some(verifier) => verifier.verify(token, now),
+            Some(verifier) => verifier.verify(token, now).await,
             None => Ok(Arc::new(Caller::anonymous())),
         }
     }
@@ -304,8 +330,11 @@ fn try_pair(issuer: Option<&TokenIssuer>, verifier: &Verifier, problems: &mut Ve
     let Some(issuer) = issuer else { return };
     let now = SystemTime::now();
     let signed = issuer.issue("self-test", Scopes::default(), now, None).map_err(|error| error.to_string());
-    let verified =
-        signed.and_then(|signed| verifier.verify(&signed.token, now).map_err(|error| error.to_string()));
+    let verified = signed.and_then(|signed| match verifier.try_verify(&signed.token, now) {
+        Ok(_) => Ok(()),
+        Err(Refusal::Token(error)) => Err(error.to_string()),
+        Err(Refusal::UnknownKey(_)) => Err(TokenError::UnknownKey.to_string()),
+    });
     if let Err(error) = verified {
         let message = format!("a token signed with the gateway's own key is not valid: {error}");
         problems.push(SettingsProblem::at("auth", message));

@@ -1,5 +1,7 @@
 //! Reasons to refuse a token. For the log only: the client learns no more than that the token is invalid.
 
+use jsonwebtoken::errors::{Error, ErrorKind};
+
 /// A reason to refuse a token.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
@@ -15,6 +17,12 @@ pub enum TokenError {
     /// No configured key has this id and algorithm.
     #[error("no key has this id and algorithm")]
     UnknownKey,
+    /// The issuer's keys cannot be fetched, so the token cannot be judged now.
+    #[error("the issuer's keys cannot be fetched now")]
+    KeysUnavailable {
+        /// Seconds after which they may be there.
+        retry_after_seconds: u64,
+    },
     /// An API key that is not configured.
     #[error("the API key is unknown")]
     ApiKey,
@@ -33,4 +41,20 @@ pub enum TokenError {
     /// Valid for longer than the gateway allows.
     #[error("the token is valid for longer than auth.max_token_lifetime_seconds")]
     LivesTooLong,
+}
+
+impl From<&Error> for TokenError {
+    fn from(error: &Error) -> Self {
+        match error.kind() {
+            ErrorKind::InvalidSignature => Self::Signature,
+            ErrorKind::InvalidIssuer => Self::Claim("iss"),
+            ErrorKind::InvalidAudience => Self::Claim("aud"),
+            ErrorKind::MissingRequiredClaim(_) => Self::Claim("exp, aud, iss or sub"),
+            ErrorKind::InvalidAlgorithm | ErrorKind::InvalidAlgorithmName => Self::UnknownKey,
+            other => {
+                let name = format!("{other:?}");
+                Self::Malformed(name.split(['(', ' ']).next().unwrap_or_default().to_owned())
+            }
+        }
+    }
 }

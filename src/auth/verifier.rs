@@ -2,16 +2,15 @@
 
 use std::{sync::Arc, time::SystemTime};
 
-use jsonwebtoken::{
-    DecodingKey, Validation, decode,
-    errors::{Error, ErrorKind},
-};
+use jsonwebtoken::{DecodingKey, Validation, decode, errors::Error};
 
 use super::{
-    Caller, TokenError, algorithm,
+    Caller, Scopes, TokenError, algorithm,
     api_keys::{API_KEY_PREFIX, ApiKeys},
     claims::{Claims, ClaimsPolicy},
     header::TokenHeader,
+    issuers::{Issuers, PendingKeys, Refusal},
+    key_trust::KeyTrust,
     known_tokens::{KnownTokens, fingerprint},
 };
 use crate::config::{Algorithm, AuthSettings};
@@ -19,10 +18,11 @@ use crate::config::{Algorithm, AuthSettings};
 /// Longest token in bytes.
 const MAX_TOKEN_BYTES: usize = 8 * 1024;
 
-/// A verifier of tokens with the configured keys, and of API keys.
+/// A verifier of tokens with the configured keys or those of their issuers, and of API keys.
 #[derive(Debug)]
 pub struct Verifier {
     keys: Vec<VerificationKey>,
+    pub(super) issuers: Issuers,
     api_keys: Arc<ApiKeys>,
     policy: ClaimsPolicy,
     known: KnownTokens,
@@ -75,35 +75,58 @@ impl VerificationKey {
 }
 
 impl Verifier {
-    pub(super) fn new(keys: Vec<VerificationKey>, api_keys: ApiKeys, settings: &AuthSettings) -> Self {
+    pub(super) fn new(
+        keys: Vec<VerificationKey>,
+        issuers: Issuers,
+        api_keys: ApiKeys,
+        settings: &AuthSettings,
+    ) -> Self {
         let (api_keys, policy) = (Arc::new(api_keys), ClaimsPolicy::new(settings));
-        Self { keys, api_keys, policy, known: KnownTokens::default() }
+        Self { keys, issuers, api_keys, policy, known: KnownTokens::default() }
     }
 
     /// Returns a verifier of tokens for another audience, with the same keys and rules.
     pub(super) fn for_audience(&self, audience: &str) -> Self {
         let keys = self.keys.iter().map(|key| key.for_audience(audience)).collect();
         let (api_keys, policy) = (Arc::clone(&self.api_keys), self.policy.clone());
-        Self { keys, api_keys, policy, known: KnownTokens::default() }
+        let issuers = self.issuers.for_audience(audience);
+        Self { keys, issuers, api_keys, policy, known: KnownTokens::default() }
     }
 
     /// Returns the caller of this token or API key.
     ///
-    /// A token that names no key is tried with each key of its algorithm, so that a shared secret can be rotated.
+    /// A token that names no key is tried with each key of its algorithm, so that a shared secret can be rotated. One of
+    /// a key that its issuer may have published since waits up to two seconds until the keys are fetched.
     ///
     /// # Errors
     ///
     /// The reason why the token is refused.
-    pub fn verify(&self, token: &str, now: SystemTime) -> Result<Arc<Caller>, TokenError> {
+    pub async fn verify(&self, token: &str, now: SystemTime) -> Result<Arc<Caller>, TokenError> {
+        let mut deadline = None;
+        loop {
+            match self.try_verify(token, now) {
+                Ok(caller) => return Ok(caller),
+                Err(Refusal::Token(error)) => return Err(error),
+                // Ends: after a fetch for an unknown key, no other is due for longer than the deadline.
+                Err(Refusal::UnknownKey(keys)) => {
+                    keys.renewed(*deadline.get_or_insert_with(PendingKeys::deadline)).await?;
+                }
+            }
+        }
+    }
+
+    /// Verifies with the keys that are known.
+    pub(super) fn try_verify(&self, token: &str, now: SystemTime) -> Result<Arc<Caller>, Refusal> {
         if token.len() > MAX_TOKEN_BYTES {
-            return Err(TokenError::TooLong(MAX_TOKEN_BYTES));
+            return Err(TokenError::TooLong(MAX_TOKEN_BYTES).into());
         }
         let fingerprint = fingerprint(token);
         if let Some(caller) = self.known.caller(&fingerprint, now) {
             return Ok(caller);
         }
-        let caller = Arc::new(self.judge(token, now)?);
-        self.known.remember(fingerprint, &caller, now);
+        let (caller, trust) = self.judge(token, now)?;
+        let caller = Arc::new(caller);
+        self.known.remember(fingerprint, &caller, trust, now);
         Ok(caller)
     }
 
@@ -118,34 +141,33 @@ impl Verifier {
         self.known.forget_expired(now);
     }
 
-    fn judge(&self, token: &str, now: SystemTime) -> Result<Caller, TokenError> {
+    /// Judges a token or API key, with the trust in its key if that may end.
+    fn judge(&self, token: &str, now: SystemTime) -> Result<(Caller, Option<KeyTrust>), Refusal> {
         if token.starts_with(API_KEY_PREFIX) {
-            return self.api_keys.caller(token, now);
+            return Ok((self.api_keys.caller(token, now)?, None));
         }
         let header = TokenHeader::of(token)?;
+        match self.issuers.of(token) {
+            Some(issuer) => issuer.judge(token, &header, now).map(|(caller, trust)| (caller, Some(trust))),
+            None => Ok((self.judge_own(token, &header, now)?, None)),
+        }
+    }
+
+    /// Judges a token by the configured keys.
+    fn judge_own(&self, token: &str, header: &TokenHeader, now: SystemTime) -> Result<Caller, TokenError> {
         let mut error = TokenError::UnknownKey;
-        for key in self.keys.iter().filter(|key| key.is_named_by(&header)) {
+        for key in self.keys.iter().filter(|key| key.is_named_by(header)) {
             match key.decode(token) {
-                Ok(claims) => return self.policy.judge(claims, now),
-                Err(failure) => error = translate(&failure),
+                Ok(claims) => {
+                    let scopes = Scopes::of_claim(&claims.scope);
+                    return self.policy.judge(claims, scopes, now);
+                }
+                Err(failure) => error = (&failure).into(),
             }
             if error != TokenError::Signature {
                 break;
             }
         }
         Err(error)
-    }
-}
-
-fn translate(error: &Error) -> TokenError {
-    match error.kind() {
-        ErrorKind::InvalidSignature => TokenError::Signature,
-        ErrorKind::InvalidIssuer => TokenError::Claim("iss"),
-        ErrorKind::InvalidAudience => TokenError::Claim("aud"),
-        ErrorKind::MissingRequiredClaim(_) => TokenError::Claim("exp, aud, iss or sub"),
-        ErrorKind::InvalidAlgorithm | ErrorKind::InvalidAlgorithmName => TokenError::UnknownKey,
-        other => TokenError::Malformed(
-            format!("{other:?}").split(['(', ' ']).next().unwrap_or_default().to_owned(),
-        ),
     }
 }

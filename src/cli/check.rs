@@ -13,7 +13,7 @@ use super::{
     warnings::scopes_without_model,
 };
 use crate::{
-    config::{Environment, Problems, Settings, SettingsProblem},
+    config::{AuthSettings, Environment, Problems, Settings, SettingsProblem},
     lifecycle::{
         Candidate, CandidateFiles, ModelConfig, ModelSource, Notice, Proof, Refusal, ScannedModel, Versions,
         source_of,
@@ -65,6 +65,10 @@ pub(super) fn check(files: &[PathBuf], arguments: &CheckArguments) -> Result<(),
         let settings = toml::to_string(&loaded.settings)?;
         output::print(&format!("# settings\n\n{settings}\n# models\n\n"))?;
     }
+    let unchecked = unchecked(&loaded.settings.auth);
+    if !unchecked.is_empty() && !as_json {
+        output::print(&format!("{}\n", unchecked.join("\n")))?;
+    }
     check_models(&loaded.settings, &environment, &mut report)?;
     let Report { models, warnings, problems, .. } = report;
     if as_json {
@@ -74,6 +78,7 @@ pub(super) fn check(files: &[PathBuf], arguments: &CheckArguments) -> Result<(),
             "models": models,
             "warnings": warnings,
             "problems": listed,
+            "unchecked": unchecked,
         });
         output::print(&format!("{document}\n"))?;
     }
@@ -81,6 +86,16 @@ pub(super) fn check(files: &[PathBuf], arguments: &CheckArguments) -> Result<(),
         return Err(problems.join("\n").into());
     }
     if as_json { Ok(()) } else { Ok(output::print(&conclusion(&models, &warnings))?) }
+}
+
+/// Returns what a check cannot know: the keys that only a running gateway fetches.
+fn unchecked(auth: &AuthSettings) -> Vec<String> {
+    let fetched = auth.issuers.iter().filter_map(|(name, issuer)| Some((name, issuer.source()?)));
+    fetched
+        .map(|(name, url)| {
+            format!("auth.issuers.{name}: its keys come from {url}, which a check does not fetch")
+        })
+        .collect()
 }
 
 /// Returns the line that ends a check without problems.

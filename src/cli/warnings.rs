@@ -12,20 +12,29 @@ pub(super) fn scopes_without_model(
     is_known: impl Fn(&ModelName) -> bool,
 ) -> Vec<String> {
     let mut warnings = Vec::new();
-    let clients = auth.clients.iter().map(|(id, client)| (format!("auth.clients.{id}"), &client.scopes));
+    let clients =
+        auth.clients.iter().map(|(id, client)| (format!("auth.clients.{id}.scopes"), &client.scopes));
     let certificates = auth.certificates.iter();
-    let certificates = certificates.map(|(name, entry)| (format!("auth.certificates.{name}"), &entry.scopes));
+    let certificates =
+        certificates.map(|(name, entry)| (format!("auth.certificates.{name}.scopes"), &entry.scopes));
     let api_keys = auth.api_keys.iter();
-    let api_keys = api_keys.map(|(name, entry)| (format!("auth.api_keys.{name}"), &entry.scopes));
-    for (key, scopes) in clients.chain(certificates).chain(api_keys).filter(|_| auth.enabled) {
+    let api_keys = api_keys.map(|(name, entry)| (format!("auth.api_keys.{name}.scopes"), &entry.scopes));
+    let issuers = auth.issuers.iter().flat_map(|(name, issuer)| {
+        issuer
+            .scopes
+            .iter()
+            .map(move |(value, scopes)| (format!("auth.issuers.{name}.scopes.{value}"), &scopes.0))
+    });
+    for (key, scopes) in clients.chain(certificates).chain(api_keys).chain(issuers).filter(|_| auth.enabled) {
         let unknown = |scope: &&String| {
             let model = scope.split_once(':').and_then(|(_, model)| model.parse().ok());
             model.is_some_and(|model| !is_known(&model))
         };
         warnings.extend(
-            scopes.iter().filter(unknown).map(|scope| {
-                format!("{key}.scopes: `{scope}` names a model that is not in models.repository")
-            }),
+            scopes
+                .iter()
+                .filter(unknown)
+                .map(|scope| format!("{key}: `{scope}` names a model that is not in models.repository")),
         );
     }
     warnings

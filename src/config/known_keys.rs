@@ -4,7 +4,9 @@
 
 use serde_json::Value;
 
-use super::{ApiKeySettings, CertificateSettings, ClientSettings, KeySettings, PlanSettings, Settings};
+use super::{
+    ApiKeySettings, CertificateSettings, ClientSettings, IssuerSettings, KeySettings, PlanSettings, Settings,
+};
 
 /// Placeholder for a name that the user chooses.
 const ANY: &str = "*";
@@ -19,6 +21,7 @@ pub(super) const FROM_FILE: &[&str] = &[
     "auth.keys.*.jwk",
     "auth.keys.*.private_key",
     "auth.clients.*.secret_hash",
+    "auth.issuers.*.jwks",
 ];
 
 /// The suffix that turns a key into the path of a file.
@@ -50,6 +53,10 @@ impl KnownKeys {
         keys.add("auth.keys.*", &to_value(&KeySettings::default()));
         keys.add("auth.clients.*", &to_value(&ClientSettings::default()));
         keys.add("auth.api_keys.*", &to_value(&ApiKeySettings::default()));
+        keys.add("auth.issuers.*", &to_value(&IssuerSettings::default()));
+        // Values and claims that the issuer chooses.
+        keys.add("auth.issuers.*.scopes.*", &Value::Null);
+        keys.add("auth.issuers.*.required_claims.*", &Value::Null);
         keys.add("auth.certificates.*", &to_value(&CertificateSettings::default()));
         keys.add("rate_limit.plans.*", &to_value(&PlanSettings::default()));
         keys

@@ -1,12 +1,15 @@
 //! Loading of the settings: all layers are read and merged, and every problem is collected.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use config::{Config, ConfigBuilder, ConfigError, Source, builder::DefaultState};
 use validator::{Validate, ValidationErrors, ValidationErrorsKind};
 
 use super::{
-    Environment, PlanSettings, Problems, Settings, SettingsProblem,
+    Environment, Problems, Settings, SettingsProblem,
     excerpt::Excerpts,
     known_keys::KnownKeys,
     layer::{self, Findings},
@@ -137,8 +140,9 @@ fn deserialize(merged: &Config, problems: &mut Vec<SettingsProblem>) -> Option<S
                     let found = flatten("", &errors);
                     problems.extend(found.into_iter().map(|problem| with_origin(problem, merged)));
                 }
-                let of_plans = problems_of_plans(&settings);
-                problems.extend(of_plans.into_iter().map(|problem| with_origin(problem, merged)));
+                let of_issuers = problems_of_named("auth.issuers", &settings.auth.issuers);
+                let of_named = problems_of_plans(&settings).into_iter().chain(of_issuers);
+                problems.extend(of_named.map(|problem| with_origin(problem, merged)));
                 return Some(settings);
             }
             Err(error) => {
@@ -154,14 +158,19 @@ fn deserialize(merged: &Config, problems: &mut Vec<SettingsProblem>) -> Option<S
     None
 }
 
-/// Returns the problems of plans. Their names stand in the keys, which the rules for sections do not know.
+/// Returns the problems of plans.
 fn problems_of_plans(settings: &Settings) -> Vec<SettingsProblem> {
-    let of_plan = |(name, plan): (&String, &PlanSettings)| {
-        let errors = plan.validate().err();
-        errors.map(|errors| flatten(&format!("rate_limit.plans.{name}"), &errors)).unwrap_or_default()
+    let of_values = problems_of_named("rate_limit.plans", &settings.rate_limit.plans);
+    of_values.into_iter().chain(plans::problems(settings)).collect()
+}
+
+/// Returns the problems of entries whose names stand in the keys, which the rules for sections do not know.
+fn problems_of_named<E: Validate>(section: &str, entries: &BTreeMap<String, E>) -> Vec<SettingsProblem> {
+    let of_entry = |(name, entry): (&String, &E)| {
+        let errors = entry.validate().err();
+        errors.map(|errors| flatten(&format!("{section}.{name}"), &errors)).unwrap_or_default()
     };
-    let of_values = settings.rate_limit.plans.iter().flat_map(of_plan);
-    of_values.chain(plans::problems(settings)).collect()
+    entries.iter().flat_map(of_entry).collect()
 }
 
 fn with_origin(mut problem: SettingsProblem, merged: &Config) -> SettingsProblem {

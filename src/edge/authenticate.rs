@@ -9,7 +9,7 @@ use axum::{
     extract::{FromRequestParts, Request, State},
     http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, header, request::Parts},
     middleware::Next,
-    response::Response,
+    response::{IntoResponse, Response},
 };
 
 use super::{
@@ -24,16 +24,21 @@ use crate::{
 };
 
 /// Authenticates the caller and charges the quota of the caller, as middleware.
-pub(super) async fn authenticate(
-    State(state): State<EdgeState>,
-    mut request: Request,
-    next: Next,
-) -> Result<Response, ApiError> {
+pub(super) async fn authenticate(State(state): State<EdgeState>, request: Request, next: Next) -> Response {
+    let mut response = authenticated(&state, request, next).await.into_response();
+    if let Some(resource) = &state.protected_resource {
+        resource.complete_challenge(&mut response);
+    }
+    response
+}
+
+async fn authenticated(state: &EdgeState, mut request: Request, next: Next) -> Result<Response, ApiError> {
     if state.open_paths.contain(request.uri().path()) {
         return Ok(next.run(request).await);
     }
-    let caller = caller(&state, request.headers(), request.uri().query(), request.extensions())
-        .map_err(|error| counted(error, &state, request.extensions(), request.headers()))?;
+    let caller = caller(state, request.headers(), request.uri().query(), request.extensions())
+        .await
+        .map_err(|error| counted(error, state, request.extensions(), request.headers()))?;
     tracing::Span::current().record("caller.subject", caller.subject.as_str());
     request.extensions_mut().insert(Arc::clone(&caller));
     let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
@@ -62,14 +67,14 @@ impl FromRequestParts<EdgeState> for MaybeCaller {
         if state.authentication.is_on() && !has_credentials(headers) && is_unknown() {
             return Ok(Self(None));
         }
-        let caller = caller(state, headers, uri.query(), extensions);
+        let caller = caller(state, headers, uri.query(), extensions).await;
         let caller = caller.map_err(|error| counted(error, state, extensions, headers))?;
         tracing::Span::current().record("caller.subject", caller.subject.as_str());
         Ok(Self(Some(caller)))
     }
 }
 
-fn caller(
+async fn caller(
     state: &EdgeState,
     headers: &HeaderMap,
     query: Option<&str>,
@@ -91,7 +96,7 @@ fn caller(
         ApiError::NoToken if !authentication.gives_tokens() => ApiError::NoTokenIssuer,
         error => error,
     })?;
-    let caller = authentication.verify(token, state.clock.now())?;
+    let caller = authentication.verify(token, state.clock.now()).await?;
     charge_caller(state, &caller)?;
     Ok(caller)
 }
@@ -123,11 +128,14 @@ fn is_of_page(headers: &HeaderMap) -> bool {
 
 /// Charges the error of an unauthenticated request to its address. An address with too many of them gets 429 instead.
 ///
-/// An expired token is exempt: it was signed for its caller, who has to learn each time that a new one is needed.
+/// An expired token is exempt: it was signed for its caller, who has to learn each time that a new one is needed. One
+/// that cannot be judged is not bad.
 fn counted(error: ApiError, state: &EdgeState, extensions: &Extensions, headers: &HeaderMap) -> ApiError {
     let is_guess = match &error {
         ApiError::NoToken | ApiError::NoTokenIssuer => true,
-        ApiError::BadToken(error) => *error != TokenError::Expired,
+        ApiError::BadToken(error) => {
+            !matches!(error, TokenError::Expired | TokenError::KeysUnavailable { .. })
+        }
         _ => false,
     };
     let Some(failed_tokens) = state.failed_tokens.as_ref().filter(|_| is_guess) else {

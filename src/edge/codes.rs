@@ -24,6 +24,7 @@ pub const PROBLEM_CODES: &[&str] = &[
     "invalid_body",
     "invalid_request",
     "invalid_token",
+    "issuer_keys_unavailable",
     "malformed_json",
     "memory_in_use",
     "method_not_allowed",

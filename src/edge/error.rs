@@ -228,6 +228,11 @@ impl From<ApiError> for Problem {
                 problem(StatusCode::BAD_REQUEST, "invalid_request"),
                 r#", error="invalid_request", error_description="more than one token was given""#,
             ),
+            ApiError::BadToken(TokenError::KeysUnavailable { retry_after_seconds }) => {
+                let detail = "the keys of the token's issuer cannot be fetched now: try again later";
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "issuer_keys_unavailable", detail)
+                    .with_retry_after(retry_after_seconds)
+            }
             ApiError::BadToken(_) => {
                 let detail = "the token is expired, malformed, or not meant for this gateway";
                 challenge(

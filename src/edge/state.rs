@@ -10,6 +10,7 @@ use super::{
     activity::Activity,
     open_paths::OpenPaths,
     peer::{Peer, client, peer},
+    protected_resource::ProtectedResource,
 };
 use crate::{
     auth::{Authentication, Caller},
@@ -44,6 +45,8 @@ pub struct EdgeParts {
     pub trusted_proxies: Vec<IpNet>,
     /// The paths that need no token.
     pub open_paths: OpenPaths,
+    /// The gateway by its URL for clients; `None` if it is not set.
+    pub protected_resource: Option<ProtectedResource>,
     /// Counters and gauges.
     pub metrics: Arc<Metrics>,
     /// The activity of the gateway, for streams of events.

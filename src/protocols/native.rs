@@ -9,6 +9,7 @@ mod metrics;
 mod model_schema;
 mod models;
 mod predict;
+mod protected_resource;
 mod schema;
 mod token;
 
@@ -50,6 +51,7 @@ impl Protocol for Native {
             "/health/ready",
             "/token",
             "/.well-known/jwks.json",
+            "/.well-known/oauth-protected-resource",
             "/openapi.json",
             "/docs",
             "/docs/*",
@@ -60,6 +62,7 @@ impl Protocol for Native {
         Routes {
             words: token_routes()
                 .routes(routes!(key_set::key_set))
+                .routes(routes!(protected_resource::protected_resource))
                 .routes(routes!(models::list))
                 .routes(routes!(models::one))
                 .routes(routes!(model_schema::schema))

@@ -68,6 +68,7 @@ const CLASSES: &[(&str, Class)] = &[
     ("server.max_tensor_body_bytes", Applied),
     ("server.shutdown_delay_ms", Applied),
     ("server.drain_timeout_ms", Applied),
+    ("server.public_url", Applied),
     // New handshakes use the new certificates.
     ("server.tls", Applied),
     ("grpc.tls", Applied),

@@ -6,7 +6,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use tokio::sync::watch;
+use tokio::{runtime::Handle, sync::watch};
 
 use super::{
     descriptors::Descriptors,
@@ -16,7 +16,7 @@ use super::{
 use crate::{
     auth::{Authentication, Caller},
     config::{Settings, changes},
-    edge::{Activity, AddressLimit, Clock, EdgeParts, EdgeState, Sources},
+    edge::{Activity, AddressLimit, Clock, EdgeParts, EdgeState, ProtectedResource, Sources},
     limits::{CallerQuota, FailedTokens, LogIns},
     protocols::{HttpService, SharedService, open_paths},
     runtime::Runtime,
@@ -52,6 +52,8 @@ pub(super) struct ReloadableState {
     activity: Arc<Activity>,
     clock: Clock,
     descriptors: Descriptors,
+    /// The runtime on which keys of issuers are fetched.
+    runtime: Handle,
 }
 
 /// The settings in effect, and their authentication.
@@ -148,7 +150,9 @@ impl ReloadableState {
             activity,
             clock,
             descriptors,
+            runtime: Handle::current(),
         };
+        live.lock().authentication.start(&live.runtime, &live.metrics);
         live.fit_byte_budget();
         live.store_fronts(&live.lock());
         live.show_certificates();
@@ -159,13 +163,15 @@ impl ReloadableState {
     pub(super) fn reload(
         &self,
         wanted: Settings,
-        authentication: Authentication,
+        mut authentication: Authentication,
         mut tls: ListenerTls,
     ) -> Reloaded {
         let mut in_effect = self.lock();
         let changes = changes(&in_effect.settings, &wanted);
         let settings = reload::without_fixed(wanted, &in_effect.settings);
         if changes.iter().any(|change| change.key.starts_with("auth.")) {
+            authentication.take_over(&in_effect.authentication);
+            authentication.start(&self.runtime, &self.metrics);
             in_effect.authentication = Arc::new(authentication);
         }
         let quotas = self.quotas.load().with_settings(&in_effect.settings, &settings);
@@ -273,6 +279,7 @@ impl ReloadableState {
             log_ins: Arc::clone(&quotas.log_ins),
             trusted_proxies: settings.server.trusted_proxies.clone(),
             open_paths: open_paths(),
+            protected_resource: settings.server.public_url.as_deref().map(ProtectedResource::new),
             metrics: Arc::clone(&self.metrics),
             activity: Arc::clone(&self.activity),
             has_access_log: settings.log.access,

@@ -8,7 +8,7 @@ mod models;
 use std::{
     collections::BTreeMap,
     sync::{Arc, OnceLock},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use prometheus::{
@@ -48,6 +48,8 @@ pub struct Metrics {
     connections_closed: IntCounterVec,
     handshake_failures: IntCounterVec,
     certificate_ends: IntGaugeVec,
+    issuer_keys_times: IntGaugeVec,
+    issuer_fetches: IntCounterVec,
     inference_seconds: HistogramVec,
     swaps: IntCounterVec,
     refusals: IntCounterVec,
@@ -133,6 +135,11 @@ impl Metrics {
             "End of the certificate's validity, in seconds since 1970, by listener.",
         );
         let certificate_ends = registered(&registry, IntGaugeVec::new(certificate_ends, &["listener"])?)?;
+        let issuer_keys_times = Opts::new(
+            "gateway_issuer_keys_time_seconds",
+            "Time when the keys of an issuer were fetched last, in seconds since 1970.",
+        );
+        let issuer_keys_times = registered(&registry, IntGaugeVec::new(issuer_keys_times, &["issuer"])?)?;
         Ok(Self {
             memory_refusals: total(
                 "gateway_requests_over_memory_total",
@@ -173,6 +180,12 @@ impl Metrics {
                 &["reason"],
             )?,
             certificate_ends,
+            issuer_keys_times,
+            issuer_fetches: counter(
+                "gateway_issuer_fetches_total",
+                "Fetches of the keys of an issuer, by outcome.",
+                &["issuer", "outcome"],
+            )?,
             inference_seconds: histogram(
                 "gateway_inference_duration_seconds",
                 "Time of a run in ONNX Runtime, without queueing.",
@@ -254,6 +267,30 @@ impl Metrics {
             }
             // Fails if there is no such series, which is what is wanted.
             None => drop(self.certificate_ends.remove_label_values(&[listener])),
+        }
+    }
+
+    /// Counts a fetch of an issuer's keys.
+    pub fn issuer_fetched(&self, issuer: &str, outcome: &str) {
+        self.issuer_fetches.with_label_values(&[issuer, outcome]).inc();
+    }
+
+    /// Sets the time when the keys of an issuer were fetched.
+    pub fn set_issuer_keys_time(&self, issuer: &str, time: SystemTime) {
+        let seconds = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+        let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
+        self.issuer_keys_times.with_label_values(&[issuer]).set(seconds);
+    }
+
+    /// Removes the times of issuers that are not among these.
+    pub fn retain_issuers(&self, issuers: &[&str]) {
+        for family in self.issuer_keys_times.collect() {
+            for series in family.get_metric() {
+                let name = label(series, "issuer").unwrap_or_default();
+                if !issuers.contains(&name) {
+                    drop(self.issuer_keys_times.remove_label_values(&[name]));
+                }
+            }
         }
     }
 

@@ -5,7 +5,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs, iter,
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use onnx_gateway::{
@@ -128,6 +128,8 @@ fn exported() -> BTreeMap<String, (String, BTreeSet<String>)> {
     metrics.connection_closed(ConnectionEnd::Full);
     metrics.handshake_failed("left");
     metrics.set_certificate_end("rest", Some(1));
+    metrics.issuer_fetched("login", "fetched");
+    metrics.set_issuer_keys_time("login", SystemTime::now());
     metrics.model_swapped("iris");
     metrics.model_refused("iris", "not_onnx");
     metrics.model_rolled_back("iris", "request");
@@ -197,7 +199,14 @@ fn no_document_names_a_metric_or_a_setting_that_does_not_exist() {
     let sections: Vec<&str> = settings.as_object().unwrap().keys().map(String::as_str).collect();
     // Keys and clients have names of their own; gRPC's service and the status in the access log are no settings.
     let is_other = |name: &str| {
-        let others = ["auth.keys.", "auth.clients.", "auth.certificates.", "grpc.health.", "grpc.status"];
+        let others = [
+            "auth.keys.",
+            "auth.clients.",
+            "auth.certificates.",
+            "auth.issuers.",
+            "grpc.health.",
+            "grpc.status",
+        ];
         others.iter().any(|other| name.starts_with(other))
     };
     let mut wrong = Vec::new();

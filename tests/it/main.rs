@@ -38,6 +38,7 @@ mod http;
 mod init;
 mod installation;
 mod instances;
+mod issuers;
 mod keys;
 mod kinds;
 mod large_requests;

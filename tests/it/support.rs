@@ -4,6 +4,7 @@ pub mod bad_tokens;
 pub mod binary;
 pub mod certificates;
 pub mod grpc;
+pub mod issuer;
 pub mod json_schema;
 pub mod processes;
 pub mod repository;

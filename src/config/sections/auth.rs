@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use validator::Validate;
 
+use super::IssuerSettings;
 use crate::config::Secret;
 
 /// Authentication.
@@ -48,6 +49,9 @@ pub struct AuthSettings {
     #[serde(default)]
     #[validate(nested)]
     pub api_keys: BTreeMap<String, ApiKeySettings>,
+    /// Other issuers whose tokens are accepted, by name.
+    #[serde(default)]
+    pub issuers: BTreeMap<String, IssuerSettings>,
     /// Callers that are identified by the certificate of their connection, by name.
     #[serde(default)]
     #[validate(nested)]
@@ -69,19 +73,21 @@ impl Default for AuthSettings {
             keys: BTreeMap::new(),
             clients: BTreeMap::new(),
             api_keys: BTreeMap::new(),
+            issuers: BTreeMap::new(),
             certificates: BTreeMap::new(),
         }
     }
 }
 
 impl AuthSettings {
-    /// Returns true if there is a key that tokens are verified with, or an API key.
+    /// Returns true if there is a key that tokens are verified with, an issuer that has some, or an API key.
     #[must_use]
     pub fn has_keys(&self) -> bool {
         self.signing_secret.is_some()
             || self.signing_secret_base64.is_some()
             || !self.keys.is_empty()
             || !self.api_keys.is_empty()
+            || !self.issuers.is_empty()
     }
 }
 

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de::Error};
-use validator::Validate;
+use validator::{Validate, ValidationError};
 
 use super::TlsSettings;
 
@@ -59,6 +59,10 @@ pub struct ServerSettings {
     /// After `shutdown_delay_ms`: time that running requests have before they are cut off.
     #[validate(range(max = 3_600_000, message = "must be from 0 to 3600000 (an hour)"))]
     pub drain_timeout_ms: u64,
+    /// The URL by which clients reach the gateway, such as `https://models.example.com`; unset: they are not told where
+    /// tokens come from.
+    #[validate(custom(function = "is_public_url"))]
+    pub public_url: Option<String>,
     /// TLS.
     #[validate(nested)]
     pub tls: TlsSettings,
@@ -82,6 +86,7 @@ impl Default for ServerSettings {
             max_tensor_body_bytes: 64 * 1024 * 1024,
             shutdown_delay_ms: 1000,
             drain_timeout_ms: 20_000,
+            public_url: None,
             tls: TlsSettings::default(),
         }
     }
@@ -109,6 +114,16 @@ impl TryFrom<String> for Management {
             _ => Err(format!("expected public or admin, got `{text}`")),
         }
     }
+}
+
+/// Checks the URL for clients: it is part of a header, and paths are added to it.
+fn is_public_url(url: &str) -> Result<(), ValidationError> {
+    let host = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    let is_plain = |byte: u8| byte.is_ascii_graphic() && !b"?#@\"\\".contains(&byte);
+    let fits =
+        host.is_some_and(|host| !host.is_empty() && !host.starts_with('/') && host.bytes().all(is_plain));
+    let message = "is not a URL such as https://models.example.com, without a query";
+    if fits { Ok(()) } else { Err(ValidationError::new("url").with_message(message.into())) }
 }
 
 /// Reads networks such as `10.0.0.0/8` and single addresses such as `10.1.2.3`.

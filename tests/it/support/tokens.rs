@@ -150,6 +150,18 @@ impl SigningKey {
         Self::pair(algorithm, name, private.as_ref(), public.as_ref())
     }
 
+    /// The same key, used by another algorithm.
+    pub fn by(&self, algorithm: Algorithm, name: &'static str) -> Self {
+        Self {
+            algorithm,
+            name,
+            encoding: self.encoding.clone(),
+            public_pem: self.public_pem.clone(),
+            private_pem: self.private_pem.clone(),
+            secret: self.secret.clone(),
+        }
+    }
+
     fn pair(algorithm: Algorithm, name: &'static str, private: &[u8], public: &[u8]) -> Self {
         let private_pem = pem("PRIVATE KEY", private);
         let bytes = private_pem.as_bytes();
