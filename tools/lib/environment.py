@@ -79,7 +79,7 @@ class Environment:
             os.execv(self.python, [str(self.python), *sys.argv])
 
 
-TOOLS = Environment("tools", "180 MB")
+TOOLS = Environment("tools", "220 MB")
 CLIENTS = Environment("clients", "600 MB", ["@bufbuild/buf@1.75.0"])
 BENCH = Environment("bench", "700 MB")
 # Peers whose pins do not fit those of the others.

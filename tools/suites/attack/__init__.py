@@ -9,6 +9,7 @@ CASES = (
     "overload",
     "tokens",
     "secrets",
+    "issuers",
     "framing",
     "frames",
     "numbers",
