@@ -41,7 +41,7 @@ use self::{
     workers::Workers,
 };
 use crate::{
-    auth::Authentication,
+    auth::{Authentication, Revocations, RevocationsError},
     config::{GrpcSettings, Settings},
     edge::{Clock, ListedRoute},
     lifecycle::{Lifecycle, StoreError},
@@ -55,6 +55,12 @@ use crate::{
 
 /// Interval at which clients without recent requests are removed from the quotas.
 const RELEASE_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Interval at which revocations by other gateways are read.
+const REVOCATIONS_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The file of revocations in the state directory.
+const REVOCATIONS_FILE: &str = "revocations.json";
 
 /// Interval at which the memory budget for requests is adjusted to the memory available.
 const BUDGET_INTERVAL: Duration = Duration::from_secs(1);
@@ -103,6 +109,9 @@ pub enum StartError {
     /// The folder for private copies cannot be used.
     #[error(transparent)]
     Snapshots(#[from] StoreError),
+    /// The revocations of tokens cannot be read.
+    #[error(transparent)]
+    Revocations(#[from] RevocationsError),
     /// The limit of open files is too low.
     #[error(transparent)]
     Descriptors(#[from] TooFewDescriptors),
@@ -128,7 +137,7 @@ pub struct Gateway {
     metrics: Arc<Metrics>,
     shutdown: Shutdown,
     listeners: JoinSet<()>,
-    housekeeping: [JoinHandle<()>; 2],
+    housekeeping: [JoinHandle<()>; 3],
 }
 
 impl Gateway {
@@ -156,11 +165,14 @@ impl Gateway {
                  set"
             );
         }
+        let revocations = settings.models.state_directory.join(REVOCATIONS_FILE);
+        let revocations = Arc::new(Revocations::open(revocations)?);
         let metrics = Arc::new(Metrics::new(settings.metrics.enabled)?);
         let lifecycle =
             Lifecycle::start(runtime, program, (&settings).into(), Arc::clone(&metrics), prepare_rows)?;
         let serving = Arc::new(Serving::new(lifecycle, &settings));
         let (given, counted) = (Arc::clone(&serving), Arc::clone(&metrics));
+        let authentication = authentication.with_revocations(&revocations);
         let live =
             Arc::new(ReloadableState::new(settings, authentication, tls, given, counted, clock, descriptors));
 
@@ -206,6 +218,7 @@ impl Gateway {
             housekeeping: [
                 tokio::spawn(release_idle(Arc::clone(&live))),
                 tokio::spawn(fit_byte_budget(Arc::clone(&live))),
+                tokio::spawn(follow_revocations(Arc::clone(&live))),
             ],
             live,
         })
@@ -351,6 +364,17 @@ async fn release_idle(live: Arc<ReloadableState>) {
         });
         if let Err(error) = released.await {
             tracing::error!(%error, "failed to release the quotas of idle clients");
+        }
+    }
+}
+
+async fn follow_revocations(live: Arc<ReloadableState>) {
+    let mut interval = time::interval(REVOCATIONS_INTERVAL);
+    loop {
+        interval.tick().await;
+        let (revocations, now) = (live.revocations(), live.now());
+        if let Err(error) = tokio::task::spawn_blocking(move || revocations.follow(now)).await {
+            tracing::error!(%error, "failed to follow revocations");
         }
     }
 }

@@ -1,11 +1,15 @@
 //! Authentication built from the settings, or the list of everything that makes it unsafe.
 
-use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use jsonwebtoken::jwk::JwkSet;
 
 use super::{
-    Caller, Clients, Scopes, TokenError, TokenIssuer,
+    Caller, Clients, Revocations, Scopes, TokenError, TokenIssuer,
     api_keys::{self, ApiKeys},
     certificates::Certificates,
     clients::{self, Client},
@@ -33,6 +37,8 @@ pub struct Authentication {
     /// The public keys of the tokens that the gateway signs.
     published: JwkSet,
     certificates: Arc<Certificates>,
+    own_issuer: String,
+    revocations: Arc<Revocations>,
 }
 
 impl Authentication {
@@ -94,7 +100,8 @@ impl Authentication {
         }
         let verifier = settings.enabled.then_some(verifier);
         let (clients, certificates) = (Arc::new(Clients::new(clients)), Arc::new(certificates));
-        Ok(Self { verifier, issuer, clients, published, certificates })
+        let (own_issuer, revocations) = (settings.issuer.clone(), Arc::default());
+        Ok(Self { verifier, issuer, clients, published, certificates, own_issuer, revocations })
     }
 
     /// Returns the same authentication for tokens of another audience.
@@ -106,7 +113,40 @@ impl Authentication {
             clients: Arc::clone(&self.clients),
             published: self.published.clone(),
             certificates: Arc::clone(&self.certificates),
+            own_issuer: self.own_issuer.clone(),
+            revocations: Arc::clone(&self.revocations),
         }
+    }
+
+    /// Returns the authentication with these revocations: it refuses their tokens.
+    #[must_use]
+    pub fn with_revocations(self, revocations: &Arc<Revocations>) -> Self {
+        let verifier = self.verifier.map(|verifier| verifier.with_revocations(Arc::clone(revocations)));
+        Self { verifier, revocations: Arc::clone(revocations), ..self }
+    }
+
+    /// Returns the revocations.
+    #[must_use]
+    pub fn revocations(&self) -> &Arc<Revocations> {
+        &self.revocations
+    }
+
+    /// Returns true if the token of this caller was revoked after it was verified.
+    #[must_use]
+    pub fn has_revoked(&self, caller: &Caller) -> bool {
+        self.revocations.cover(caller)
+    }
+
+    /// Returns the longest time for which a token may still be accepted after it was issued.
+    #[must_use]
+    pub fn longest_token_validity(&self) -> Duration {
+        self.verifier.as_ref().map(Verifier::longest_validity).unwrap_or_default()
+    }
+
+    /// Returns the issuer of the gateway's own tokens.
+    #[must_use]
+    pub fn own_issuer(&self) -> &str {
+        &self.own_issuer
     }
 
     /// Returns true if requests need a token. If not, every caller is [`Caller::anonymous`].

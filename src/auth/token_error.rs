@@ -27,6 +27,9 @@ pub enum TokenError {
     /// Beyond `exp`.
     #[error("the token has expired")]
     Expired,
+    /// Revoked by its client or an operator.
+    #[error("the token was revoked")]
+    Revoked,
     /// Before `nbf`, or issued in the future.
     #[error("the token is not valid yet")]
     NotYetValid,

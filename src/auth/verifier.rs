@@ -1,6 +1,9 @@
 //! JWT verification.
 
-use std::{sync::Arc, time::SystemTime};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use jsonwebtoken::{
     DecodingKey, Validation, decode,
@@ -8,7 +11,7 @@ use jsonwebtoken::{
 };
 
 use super::{
-    Caller, TokenError, algorithm,
+    Caller, Revocations, TokenError, algorithm,
     api_keys::{API_KEY_PREFIX, ApiKeys},
     claims::{Claims, ClaimsPolicy},
     header::TokenHeader,
@@ -25,7 +28,8 @@ pub struct Verifier {
     keys: Vec<VerificationKey>,
     api_keys: Arc<ApiKeys>,
     policy: ClaimsPolicy,
-    known: KnownTokens,
+    known: Arc<KnownTokens>,
+    revocations: Arc<Revocations>,
 }
 
 /// A key and the one algorithm it verifies.
@@ -77,14 +81,26 @@ impl VerificationKey {
 impl Verifier {
     pub(super) fn new(keys: Vec<VerificationKey>, api_keys: ApiKeys, settings: &AuthSettings) -> Self {
         let (api_keys, policy) = (Arc::new(api_keys), ClaimsPolicy::new(settings));
-        Self { keys, api_keys, policy, known: KnownTokens::default() }
+        Self { keys, api_keys, policy, known: Arc::default(), revocations: Arc::default() }
+    }
+
+    /// Returns the verifier with these revocations. It refuses their tokens, cached or not.
+    pub(super) fn with_revocations(self, revocations: Arc<Revocations>) -> Self {
+        revocations.watch(Arc::downgrade(&self.known));
+        Self { revocations, ..self }
+    }
+
+    /// Returns the longest time for which a token may still be accepted after it was issued.
+    pub(super) fn longest_validity(&self) -> Duration {
+        self.policy.longest_validity()
     }
 
     /// Returns a verifier of tokens for another audience, with the same keys and rules.
     pub(super) fn for_audience(&self, audience: &str) -> Self {
         let keys = self.keys.iter().map(|key| key.for_audience(audience)).collect();
         let (api_keys, policy) = (Arc::clone(&self.api_keys), self.policy.clone());
-        Self { keys, api_keys, policy, known: KnownTokens::default() }
+        let verifier = Self { keys, api_keys, policy, known: Arc::default(), revocations: Arc::default() };
+        verifier.with_revocations(Arc::clone(&self.revocations))
     }
 
     /// Returns the caller of this token or API key.
@@ -102,8 +118,17 @@ impl Verifier {
         if let Some(caller) = self.known.caller(&fingerprint, now) {
             return Ok(caller);
         }
+        let generation = self.revocations.generation();
         let caller = Arc::new(self.judge(token, now)?);
+        if self.revocations.cover(&caller) {
+            return Err(TokenError::Revoked);
+        }
         self.known.remember(fingerprint, &caller, now);
+        // A revocation in the meantime may have searched the cache before this token was in it.
+        if self.revocations.generation() != generation && self.revocations.cover(&caller) {
+            self.known.forget_if(|known| *known == *caller);
+            return Err(TokenError::Revoked);
+        }
         Ok(caller)
     }
 

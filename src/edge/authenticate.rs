@@ -123,11 +123,11 @@ fn is_of_page(headers: &HeaderMap) -> bool {
 
 /// Charges the error of an unauthenticated request to its address. An address with too many of them gets 429 instead.
 ///
-/// An expired token is exempt: it was signed for its caller, who has to learn each time that a new one is needed.
+/// An expired or revoked token is exempt: it was signed for its caller, who has to learn each time that a new one is needed.
 fn counted(error: ApiError, state: &EdgeState, extensions: &Extensions, headers: &HeaderMap) -> ApiError {
     let is_guess = match &error {
         ApiError::NoToken | ApiError::NoTokenIssuer => true,
-        ApiError::BadToken(error) => *error != TokenError::Expired,
+        ApiError::BadToken(error) => !matches!(error, TokenError::Expired | TokenError::Revoked),
         _ => false,
     };
     let Some(failed_tokens) = state.failed_tokens.as_ref().filter(|_| is_guess) else {

@@ -21,7 +21,6 @@ mod copies;
 mod copy;
 mod deployments;
 mod folder;
-mod lock;
 mod merge;
 mod owner;
 mod remembered;

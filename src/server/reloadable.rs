@@ -14,7 +14,7 @@ use super::{
     reload::{self, Reloaded},
 };
 use crate::{
-    auth::{Authentication, Caller},
+    auth::{Authentication, Caller, Revocations},
     config::{Settings, changes},
     edge::{Activity, AddressLimit, Clock, EdgeParts, EdgeState, Sources},
     limits::{CallerQuota, FailedTokens, LogIns},
@@ -52,6 +52,7 @@ pub(super) struct ReloadableState {
     activity: Arc<Activity>,
     clock: Clock,
     descriptors: Descriptors,
+    revocations: Arc<Revocations>,
 }
 
 /// The settings in effect, and their authentication.
@@ -121,6 +122,7 @@ impl ReloadableState {
         clock: Clock,
         descriptors: Descriptors,
     ) -> Self {
+        let revocations = Arc::clone(authentication.revocations());
         let quotas = ArcSwap::from_pointee(Quotas::new(&settings));
         let limits = watch::Sender::new(ListenerLimits::of(&settings.server, descriptors));
         let in_effect = InEffect { settings, authentication: Arc::new(authentication) };
@@ -148,6 +150,7 @@ impl ReloadableState {
             activity,
             clock,
             descriptors,
+            revocations,
         };
         live.fit_byte_budget();
         live.store_fronts(&live.lock());
@@ -166,7 +169,7 @@ impl ReloadableState {
         let changes = changes(&in_effect.settings, &wanted);
         let settings = reload::without_fixed(wanted, &in_effect.settings);
         if changes.iter().any(|change| change.key.starts_with("auth.")) {
-            in_effect.authentication = Arc::new(authentication);
+            in_effect.authentication = Arc::new(authentication.with_revocations(&self.revocations));
         }
         let quotas = self.quotas.load().with_settings(&in_effect.settings, &settings);
         self.quotas.store(Arc::new(quotas));
@@ -224,6 +227,10 @@ impl ReloadableState {
 
     pub(super) fn authentication(&self) -> Arc<Authentication> {
         Arc::clone(&self.lock().authentication)
+    }
+
+    pub(super) fn revocations(&self) -> Arc<Revocations> {
+        Arc::clone(&self.revocations)
     }
 
     pub(super) fn now(&self) -> SystemTime {

@@ -55,6 +55,7 @@ mod predict_command;
 mod properties;
 mod reload;
 mod repository;
+mod revocation;
 mod rollback;
 mod row_outputs;
 mod rows_writer;

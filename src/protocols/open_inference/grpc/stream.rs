@@ -27,7 +27,7 @@ use crate::{
 /// Time limit of one response if no layer sets another.
 const LONGEST_ANSWER: Duration = Duration::from_secs(30);
 
-/// Interval at which an idle stream checks whether its token has expired: that clock is not the runtime's.
+/// Interval at which an idle stream checks whether its token has expired or was revoked: that clock is not the runtime's.
 const TOKEN_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A stream in progress.
@@ -105,6 +105,9 @@ impl Session {
             }
             () = expired(&self.caller, &self.state) => None,
         };
+        if self.state.authentication.has_revoked(&self.caller) {
+            return Err(status_of(ApiError::BadToken(TokenError::Revoked)));
+        }
         if self.caller.is_expired(self.state.clock.now()) {
             return Err(status_of(ApiError::BadToken(TokenError::Expired)));
         }
@@ -149,7 +152,7 @@ async fn passed(deadline: Option<Instant>) {
 }
 
 async fn expired(caller: &Caller, state: &EdgeState) {
-    while !caller.is_expired(state.clock.now()) {
+    while !caller.is_expired(state.clock.now()) && !state.authentication.has_revoked(caller) {
         sleep(TOKEN_CHECK_INTERVAL).await;
     }
 }
