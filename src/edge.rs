@@ -7,6 +7,7 @@
 
 mod access;
 mod activity;
+mod audit;
 mod authenticate;
 mod charge;
 mod codes;
@@ -35,9 +36,10 @@ mod state;
 mod version;
 
 pub(crate) use crate::auth::{MayManage, MayPredict, MayRead, Permission};
-pub(crate) use access::RequestRecord;
+pub(crate) use access::{Forwarded, RequestRecord};
 pub use activity::{Activity, Sources, StreamRefusal};
 pub(crate) use activity::{ModelSample, Sample, StreamEnd, Update, Watch};
+pub(crate) use audit::Audited;
 pub(crate) use authenticate::MaybeCaller;
 pub(crate) use charge::{
     ChargedBody, charge_bytes, charge_for, charge_of, charged_response, charged_response_of, length_of,

@@ -49,7 +49,7 @@ use crate::{
     runtime::Runtime,
     serving::Serving,
     system::{date::can_be_written, descriptors as file_descriptors, memory},
-    telemetry::{Metrics, MetricsError},
+    telemetry::{AuditError, AuditLog, Metrics, MetricsError},
     tls::ListenerTls,
 };
 
@@ -112,6 +112,9 @@ pub enum StartError {
     /// The revocations of tokens cannot be read.
     #[error(transparent)]
     Revocations(#[from] RevocationsError),
+    /// The audit log cannot be written.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
     /// The limit of open files is too low.
     #[error(transparent)]
     Descriptors(#[from] TooFewDescriptors),
@@ -168,13 +171,14 @@ impl Gateway {
         let revocations = settings.models.state_directory.join(REVOCATIONS_FILE);
         let revocations = Arc::new(Revocations::open(revocations)?);
         let metrics = Arc::new(Metrics::new(settings.metrics.enabled)?);
-        let lifecycle =
-            Lifecycle::start(runtime, program, (&settings).into(), Arc::clone(&metrics), prepare_rows)?;
+        let audit = Arc::new(AuditLog::open(&settings.audit, Arc::clone(&metrics))?);
+        let told = (Arc::clone(&metrics), Arc::clone(&audit));
+        let lifecycle = Lifecycle::start(runtime, program, (&settings).into(), told, prepare_rows)?;
         let serving = Arc::new(Serving::new(lifecycle, &settings));
-        let (given, counted) = (Arc::clone(&serving), Arc::clone(&metrics));
+        let (given, told) = (Arc::clone(&serving), (Arc::clone(&metrics), audit));
         let authentication = authentication.with_revocations(&revocations);
         let live =
-            Arc::new(ReloadableState::new(settings, authentication, tls, given, counted, clock, descriptors));
+            Arc::new(ReloadableState::new(settings, authentication, tls, given, told, clock, descriptors));
 
         let shutdown = Shutdown::new();
         let mut listeners = JoinSet::new();
@@ -272,6 +276,7 @@ impl Gateway {
     /// Counts settings that were read again and refused; nothing else changes.
     pub fn count_refused_settings(&self) {
         self.metrics.settings_refused();
+        self.live.audit_refused_settings();
     }
 
     /// Returns the time for which requests are still accepted after the shutdown was announced, by the current
@@ -302,9 +307,14 @@ impl Gateway {
             task.abort();
             let _ = task.await;
         }
+        let audit = live.audit();
         drop(live);
         // Dropping the models may wait for one that is loading; a second signal must still be handled meanwhile.
-        let _ = tokio::task::spawn_blocking(move || drop(serving)).await;
+        let _ = tokio::task::spawn_blocking(move || {
+            drop(serving);
+            audit.close();
+        })
+        .await;
     }
 }
 

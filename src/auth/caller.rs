@@ -6,7 +6,7 @@ use std::{
     time::SystemTime,
 };
 
-use super::{Action, PlanName, Scopes, api_keys::ISSUER as API_KEYS};
+use super::{Action, PlanName, Scopes, api_keys::ISSUER as API_KEYS, certificates::ISSUER as CERTIFICATES};
 use crate::model::ModelName;
 
 /// Random hashers for the caller's key: without their seeds no client can construct two callers with the same key.
@@ -114,6 +114,17 @@ impl Caller {
     #[must_use]
     pub fn of_platform() -> Self {
         Self { scopes: Scopes::of_claim("predict"), ..Self::anonymous() }
+    }
+
+    /// Returns the kind of the caller's credentials: `token`, `api_key` or `certificate`; `None` without any.
+    #[must_use]
+    pub fn credentials(&self) -> Option<&'static str> {
+        match self.issuer.as_str() {
+            "" => None,
+            API_KEYS => Some("api_key"),
+            CERTIFICATES => Some("certificate"),
+            _ => Some("token"),
+        }
     }
 
     /// Returns the caller's name in the deployment history.

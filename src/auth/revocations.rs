@@ -32,7 +32,7 @@ const MAX_OF_CLIENTS: usize = MAX_REVOCATIONS / 2;
 pub struct RevokedTokens {
     /// Their issuer (`iss`).
     pub issuer: String,
-    /// Those of them that are revoked.
+    /// The part of its tokens that is revoked.
     pub which: Which,
 }
 

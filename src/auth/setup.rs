@@ -29,7 +29,9 @@ use crate::{
 #[derive(Debug)]
 pub struct Authentication {
     /// The verifier of tokens; `None` if authentication is off.
-    verifier: Option<Verifier>,
+    verifier: Option<Arc<Verifier>>,
+    /// The verifier of tokens for other listeners, which can be revoked here; `None` if they are the same.
+    of_others: Option<Arc<Verifier>>,
     /// The signer of tokens for clients; `None` if there is no key to sign with.
     pub issuer: Option<TokenIssuer>,
     /// The clients that may request tokens.
@@ -98,17 +100,27 @@ impl Authentication {
         if !problems.is_empty() {
             return Err(problems);
         }
-        let verifier = settings.enabled.then_some(verifier);
+        let verifier = settings.enabled.then(|| Arc::new(verifier));
         let (clients, certificates) = (Arc::new(Clients::new(clients)), Arc::new(certificates));
         let (own_issuer, revocations) = (settings.issuer.clone(), Arc::default());
-        Ok(Self { verifier, issuer, clients, published, certificates, own_issuer, revocations })
+        Ok(Self {
+            verifier,
+            of_others: None,
+            issuer,
+            clients,
+            published,
+            certificates,
+            own_issuer,
+            revocations,
+        })
     }
 
     /// Returns the same authentication for tokens of another audience.
     #[must_use]
     pub fn for_audience(&self, audience: &str) -> Self {
         Self {
-            verifier: self.verifier.as_ref().map(|verifier| verifier.for_audience(audience)),
+            verifier: self.verifier.as_ref().map(|verifier| Arc::new(verifier.for_audience(audience))),
+            of_others: self.verifier.clone(),
             issuer: self.issuer.as_ref().map(|issuer| issuer.for_audience(audience)),
             clients: Arc::clone(&self.clients),
             published: self.published.clone(),
@@ -122,6 +134,7 @@ impl Authentication {
     #[must_use]
     pub fn with_revocations(self, revocations: &Arc<Revocations>) -> Self {
         let verifier = self.verifier.map(|verifier| verifier.with_revocations(Arc::clone(revocations)));
+        let verifier = verifier.map(Arc::new);
         Self { verifier, revocations: Arc::clone(revocations), ..self }
     }
 
@@ -140,7 +153,7 @@ impl Authentication {
     /// Returns the longest time for which a token may still be accepted after it was issued.
     #[must_use]
     pub fn longest_token_validity(&self) -> Duration {
-        self.verifier.as_ref().map(Verifier::longest_validity).unwrap_or_default()
+        self.verifier.as_ref().map(|verifier| verifier.longest_validity()).unwrap_or_default()
     }
 
     /// Returns the issuer of the gateway's own tokens.
@@ -178,6 +191,16 @@ impl Authentication {
             Some(verifier) => verifier.verify(token, now),
             None => Ok(Arc::new(Caller::anonymous())),
         }
+    }
+
+    /// Returns the caller of this token, even if it is for another listener of the gateway.
+    ///
+    /// # Errors
+    ///
+    /// The reason why no listener takes it.
+    pub fn verify_any(&self, token: &str, now: SystemTime) -> Result<Arc<Caller>, TokenError> {
+        let others = |error| self.of_others.as_ref().map_or(Err(error), |others| others.verify(token, now));
+        self.verify(token, now).or_else(others)
     }
 
     /// Returns the caller of a token that was verified before and is still valid; costs next to nothing.

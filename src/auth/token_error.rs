@@ -37,3 +37,23 @@ pub enum TokenError {
     #[error("the token is valid for longer than auth.max_token_lifetime_seconds")]
     LivesTooLong,
 }
+
+impl TokenError {
+    /// Returns the reason as a code, for the audit log.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::TooLong(_) => "too_long",
+            Self::Malformed(_) => "malformed",
+            Self::Header(_) => "header",
+            Self::UnknownKey => "unknown_key",
+            Self::ApiKey => "unknown_api_key",
+            Self::Signature => "signature",
+            Self::Claim(_) => "claim",
+            Self::Expired => "expired",
+            Self::Revoked => "revoked",
+            Self::NotYetValid => "not_yet_valid",
+            Self::LivesTooLong => "lives_too_long",
+        }
+    }
+}

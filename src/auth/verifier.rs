@@ -84,10 +84,12 @@ impl Verifier {
         Self { keys, api_keys, policy, known: Arc::default(), revocations: Arc::default() }
     }
 
-    /// Returns the verifier with these revocations. It refuses their tokens, cached or not.
-    pub(super) fn with_revocations(self, revocations: Arc<Revocations>) -> Self {
-        revocations.watch(Arc::downgrade(&self.known));
-        Self { revocations, ..self }
+    /// Returns the verifier with these revocations and an empty cache. It refuses their tokens, cached or not.
+    pub(super) fn with_revocations(&self, revocations: Arc<Revocations>) -> Self {
+        let known = Arc::default();
+        revocations.watch(Arc::downgrade(&known));
+        let (keys, api_keys, policy) = (self.keys.clone(), Arc::clone(&self.api_keys), self.policy.clone());
+        Self { keys, api_keys, policy, known, revocations }
     }
 
     /// Returns the longest time for which a token may still be accepted after it was issued.
@@ -95,12 +97,11 @@ impl Verifier {
         self.policy.longest_validity()
     }
 
-    /// Returns a verifier of tokens for another audience, with the same keys and rules.
+    /// Returns a verifier of tokens for another audience, with the same keys, rules and revocations.
     pub(super) fn for_audience(&self, audience: &str) -> Self {
-        let keys = self.keys.iter().map(|key| key.for_audience(audience)).collect();
-        let (api_keys, policy) = (Arc::clone(&self.api_keys), self.policy.clone());
-        let verifier = Self { keys, api_keys, policy, known: Arc::default(), revocations: Arc::default() };
-        verifier.with_revocations(Arc::clone(&self.revocations))
+        let mut verifier = self.with_revocations(Arc::clone(&self.revocations));
+        verifier.keys = self.keys.iter().map(|key| key.for_audience(audience)).collect();
+        verifier
     }
 
     /// Returns the caller of this token or API key.

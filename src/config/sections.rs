@@ -1,5 +1,6 @@
 //! The settings, one struct per section. Defaults are defined here; a test compares `config/default.toml` with them.
 
+mod audit;
 mod auth;
 mod cors;
 mod dialects;
@@ -15,6 +16,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use validator::Validate;
 
+pub use audit::AuditSettings;
 pub use auth::{Algorithm, ApiKeySettings, AuthSettings, CertificateSettings, ClientSettings, KeySettings};
 pub use cors::CorsSettings;
 pub use dialects::{DialectName, DialectSettings};
@@ -75,6 +77,9 @@ pub struct Settings {
     /// Logging.
     #[validate(nested)]
     pub log: LogSettings,
+    /// The audit log.
+    #[validate(nested)]
+    pub audit: AuditSettings,
 }
 
 impl Settings {

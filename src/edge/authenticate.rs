@@ -9,7 +9,7 @@ use axum::{
     extract::{FromRequestParts, Request, State},
     http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, header, request::Parts},
     middleware::Next,
-    response::Response,
+    response::{IntoResponse, Response},
 };
 
 use super::{
@@ -34,6 +34,12 @@ pub(super) async fn authenticate(
     }
     let caller = caller(&state, request.headers(), request.uri().query(), request.extensions())
         .map_err(|error| counted(error, &state, request.extensions(), request.headers()))?;
+    if let Err(error) = charge_caller(&state, &caller) {
+        let mut response = error.into_response();
+        // For the access log and the audit log, which are outer layers.
+        response.extensions_mut().insert(caller);
+        return Ok(response);
+    }
     tracing::Span::current().record("caller.subject", caller.subject.as_str());
     request.extensions_mut().insert(Arc::clone(&caller));
     let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
@@ -64,11 +70,13 @@ impl FromRequestParts<EdgeState> for MaybeCaller {
         }
         let caller = caller(state, headers, uri.query(), extensions);
         let caller = caller.map_err(|error| counted(error, state, extensions, headers))?;
+        charge_caller(state, &caller)?;
         tracing::Span::current().record("caller.subject", caller.subject.as_str());
         Ok(Self(Some(caller)))
     }
 }
 
+/// Returns the caller that the credentials of a request identify.
 fn caller(
     state: &EdgeState,
     headers: &HeaderMap,
@@ -84,16 +92,13 @@ fn caller(
         if has_query_token(query) {
             return Err(ApiError::TwoTokens);
         }
-        charge_caller(state, &caller)?;
         return Ok(caller);
     }
     let token = bearer(headers, query).map_err(|error| match error {
         ApiError::NoToken if !authentication.gives_tokens() => ApiError::NoTokenIssuer,
         error => error,
     })?;
-    let caller = authentication.verify(token, state.clock.now())?;
-    charge_caller(state, &caller)?;
-    Ok(caller)
+    Ok(authentication.verify(token, state.clock.now())?)
 }
 
 /// Returns the caller that the connection's certificate identifies; `None` if there is none, or the request has a token.

@@ -9,7 +9,7 @@ use axum::{
 };
 
 use super::{
-    access::RequestRecord,
+    access::{Forwarded, RequestRecord},
     labels::{method_label, route_label},
     peer::Peer,
     pipeline::{Record, RouteMetrics, Transport},
@@ -29,6 +29,8 @@ pub(super) async fn observe(
     let id = request.headers().get(REQUEST_ID).cloned();
     let peer = request.extensions().get::<Peer>().copied();
     let route = request.extensions().get::<MatchedPath>().cloned();
+    let is_behind_proxy = !state.trusted_proxies.is_empty();
+    let client = peer.filter(|_| is_behind_proxy).map(|peer| state.client_of(peer, request.headers()));
     let mut response = next.run(request).await;
     let caller = response.extensions().get::<Arc<Caller>>().map(Arc::clone);
     let request = RequestRecord {
@@ -37,6 +39,7 @@ pub(super) async fn observe(
         method: method.as_str(),
         path: uri.path(),
         caller: caller.as_deref(),
+        forwarded: Forwarded::Read(client),
     };
     let metrics =
         RouteMetrics { method: method_label(&method), route: route_label(route.as_ref()), ok: None };

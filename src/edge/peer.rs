@@ -21,8 +21,13 @@ pub(super) fn peer(extensions: &Extensions) -> Peer {
 
 /// Returns the client behind a peer that sent these headers.
 pub(super) fn client(peer: Peer, headers: &HeaderMap, trusted: &[IpNet]) -> AddressKey {
+    client_ip(peer, headers, trusted).into()
+}
+
+/// Returns the address of the client behind a peer that sent these headers.
+pub(super) fn client_ip(peer: Peer, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
     // A header that is not text is not an address either. It must not be skipped: only the part after it is trusted.
     let lines = headers.get_all(FORWARDED_FOR).iter();
     let forwarded = lines.map(|line| line.to_str().unwrap_or_default());
-    client_address(peer.0, forwarded, trusted).into()
+    client_address(peer.0, forwarded, trusted)
 }

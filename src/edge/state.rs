@@ -1,6 +1,6 @@
 //! State shared by handlers and layers.
 
-use std::{fmt, future::pending, ops::Deref, sync::Arc, time::SystemTime};
+use std::{fmt, future::pending, net::IpAddr, ops::Deref, sync::Arc, time::SystemTime};
 
 use axum::http::{Extensions, HeaderMap};
 use ipnet::IpNet;
@@ -9,14 +9,14 @@ use tokio::sync::watch;
 use super::{
     activity::Activity,
     open_paths::OpenPaths,
-    peer::{Peer, client, peer},
+    peer::{Peer, client, client_ip, peer},
 };
 use crate::{
     auth::{Authentication, Caller},
     limits::{AddressKey, CallerQuota, FailedTokens, LogIns},
     serving::Serving,
     system::byte_budget::ByteBudget,
-    telemetry::Metrics,
+    telemetry::{AuditLog, Metrics},
 };
 
 /// Shared by all requests; cheap to clone, as each layer has one.
@@ -46,6 +46,8 @@ pub struct EdgeParts {
     pub open_paths: OpenPaths,
     /// Counters and gauges.
     pub metrics: Arc<Metrics>,
+    /// The audit log.
+    pub audit: Arc<AuditLog>,
     /// The activity of the gateway, for streams of events.
     pub activity: Arc<Activity>,
     /// True if every response is logged in the access log.
@@ -72,6 +74,11 @@ impl EdgeParts {
     /// Returns the client that sent a request with these extensions and headers.
     pub(crate) fn address(&self, extensions: &Extensions, headers: &HeaderMap) -> AddressKey {
         self.address_of(peer(extensions), headers)
+    }
+
+    /// Returns the address of the client of a request from this peer with these headers.
+    pub(crate) fn client_of(&self, peer: Peer, headers: &HeaderMap) -> IpAddr {
+        client_ip(peer, headers, &self.trusted_proxies)
     }
 
     /// Returns the client of a request from this address with these headers.

@@ -133,6 +133,7 @@ const CLASSES: &[(&str, Class)] = &[
             keep: |old, new| new.metrics.enabled = old.metrics.enabled,
         },
     ),
+    ("audit", Applied),
     ("log.level", Applied),
     ("log.access", Applied),
     (

@@ -22,7 +22,7 @@ use crate::{
     runtime::Runtime,
     serving::Serving,
     system::{byte_budget::ByteBudget, memory},
-    telemetry::Metrics,
+    telemetry::{AuditEvent, AuditKind, AuditLog, AuditOutcome, Metrics},
     tls::{ListenerTls, ServerTls, TlsChanges},
 };
 
@@ -49,6 +49,7 @@ pub(super) struct ReloadableState {
     serving: Arc<Serving>,
     byte_budget: Arc<ByteBudget>,
     metrics: Arc<Metrics>,
+    audit: Arc<AuditLog>,
     activity: Arc<Activity>,
     clock: Clock,
     descriptors: Descriptors,
@@ -118,7 +119,7 @@ impl ReloadableState {
         authentication: Authentication,
         tls: ListenerTls,
         serving: Arc<Serving>,
-        metrics: Arc<Metrics>,
+        (metrics, audit): (Arc<Metrics>, Arc<AuditLog>),
         clock: Clock,
         descriptors: Descriptors,
     ) -> Self {
@@ -147,6 +148,7 @@ impl ReloadableState {
             serving,
             byte_budget,
             metrics,
+            audit,
             activity,
             clock,
             descriptors,
@@ -188,7 +190,28 @@ impl ReloadableState {
             self.activity.end_streams();
         }
         self.metrics.settings_applied();
-        Reloaded::of(changes).with_sections(&sections)
+        self.audit.apply(&in_effect.settings.audit);
+        let certificates: Vec<String> = sections.iter().map(|section| (*section).to_owned()).collect();
+        let reloaded = Reloaded::of(changes).with_sections(&sections);
+        self.audit_changes(AuditKind::CertificatesReloaded, &certificates);
+        self.audit_changes(AuditKind::SettingsChanged, &reloaded.applied);
+        reloaded
+    }
+
+    /// Records that settings with these names have changed.
+    fn audit_changes(&self, kind: AuditKind, settings: &[String]) {
+        if !settings.is_empty() {
+            self.audit.record(&AuditEvent { settings, ..AuditEvent::of(kind, AuditOutcome::Ok) });
+        }
+    }
+
+    /// Records that changed settings were refused.
+    pub(super) fn audit_refused_settings(&self) {
+        self.audit.record(&AuditEvent::of(AuditKind::SettingsRefused, AuditOutcome::Refused));
+    }
+
+    pub(super) fn audit(&self) -> Arc<AuditLog> {
+        Arc::clone(&self.audit)
     }
 
     /// Shows in the metrics until when the certificates are valid.
@@ -281,6 +304,7 @@ impl ReloadableState {
             trusted_proxies: settings.server.trusted_proxies.clone(),
             open_paths: open_paths(),
             metrics: Arc::clone(&self.metrics),
+            audit: Arc::clone(&self.audit),
             activity: Arc::clone(&self.activity),
             has_access_log: settings.log.access,
             clock: self.clock.clone(),

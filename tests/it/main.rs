@@ -8,6 +8,7 @@
 mod access_log;
 mod api_keys;
 mod architecture;
+mod audit;
 mod batching;
 mod binary;
 mod bodies;

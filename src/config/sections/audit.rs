@@ -12,7 +12,11 @@ pub struct AuditSettings {
     /// The file; unset: no audit log. Its folder must exist.
     pub file: Option<PathBuf>,
     /// Size at which the file is put aside and begun again.
-    #[validate(range(min = 4096, max = 1_099_511_627_776_u64, message = "must be from 4096 to 1099511627776 (1 TiB)"))]
+    #[validate(range(
+        min = 4096,
+        max = 1_099_511_627_776_u64,
+        message = "must be from 4096 to 1099511627776 (1 TiB)"
+    ))]
     pub max_bytes: u64,
     /// Files that were put aside and are kept, as `FILE.1` (the newest), `FILE.2` and so on.
     #[validate(range(max = 1000, message = "must be from 0 to 1000"))]

@@ -21,7 +21,7 @@ use crate::{
     auth::{API_KEY_PREFIX, Action, Caller, RevokedBy, RevokedTokens, Which},
     codec::{FieldError, parse_valid},
     edge::{
-        ApiError, EdgeState, MaybeCaller, Problem, ProblemDocument,
+        ApiError, Audited, EdgeState, MaybeCaller, Problem, ProblemDocument,
         rest::body::{is_json, read_json},
     },
 };
@@ -59,13 +59,13 @@ pub(super) struct Revocation {
     /// The token
     token: Option<String>,
     /// The id of the token
-    #[validate(length(min = 1, max = MAX_NAME_BYTES, message = "must have 1 to 1024 bytes"))]
+    #[validate(length(min = 1, max = MAX_NAME_BYTES, code = "wrong_length", message = "must have 1 to 1024 bytes"))]
     jti: Option<String>,
     /// The subject, all of whose tokens are revoked that were issued until now
-    #[validate(length(min = 1, max = MAX_NAME_BYTES, message = "must have 1 to 1024 bytes"))]
+    #[validate(length(min = 1, max = MAX_NAME_BYTES, code = "wrong_length", message = "must have 1 to 1024 bytes"))]
     subject: Option<String>,
     /// The issuer of `jti` or `subject`; absent: `auth.issuer`
-    #[validate(length(min = 1, max = MAX_NAME_BYTES, message = "must have 1 to 1024 bytes"))]
+    #[validate(length(min = 1, max = MAX_NAME_BYTES, code = "wrong_length", message = "must have 1 to 1024 bytes"))]
     issuer: Option<String>,
 }
 
@@ -99,6 +99,7 @@ pub(super) struct RevocationAnswer {
         (status = 503, description = "Too many revocations are in effect, or too many log-ins in progress",
             body = ProblemDocument, content_type = "application/problem+json")))]
 pub(super) async fn revoke(State(state): State<EdgeState>, request: Request) -> Response {
+    let mut client = None;
     let outcome = if !state.authentication.is_on() {
         let detail = "authentication is off (auth.enabled), so there is no token to revoke";
         let problem = Problem::new(StatusCode::NOT_FOUND, "token_disabled", detail);
@@ -106,15 +107,51 @@ pub(super) async fn revoke(State(state): State<EdgeState>, request: Request) -> 
     } else if is_json(request.headers()) {
         by_operator(&state, request).await.map_err(TokenFailure::Api)
     } else {
-        by_client(&state, request).await
+        by_client(&state, request, &mut client).await
     };
     match outcome {
-        Ok(answer) => (no_store(), Json(answer)).into_response(),
+        Ok(Done { answer, audited, caller }) => {
+            let mut response = (no_store(), Json(answer)).into_response();
+            if let Some(caller) = caller {
+                // For the access log, which is an outer layer.
+                response.extensions_mut().insert(caller);
+            }
+            if let Some(audited) = audited {
+                response.extensions_mut().insert(audited);
+            }
+            response
+        }
+        Err(TokenFailure::InvalidClient) => {
+            let failure = TokenFailure::InvalidClient;
+            let audited = Audited::log_in(client, Some(failure.code()));
+            let mut response = failure.into_response();
+            response.extensions_mut().insert(audited);
+            response
+        }
         Err(failure) => failure.into_response(),
     }
 }
 
-async fn by_client(state: &EdgeState, request: Request) -> Result<RevocationAnswer, TokenFailure> {
+/// A revocation that was carried out, or was not necessary.
+struct Done {
+    answer: RevocationAnswer,
+    audited: Option<Audited>,
+    /// The operator.
+    caller: Option<Arc<Caller>>,
+}
+
+impl Done {
+    fn not_valid() -> Self {
+        Self { answer: RevocationAnswer { revoked: false, recorded: true }, audited: None, caller: None }
+    }
+}
+
+/// Revokes the token of a client, and tells which client it is as soon as that is known.
+async fn by_client(
+    state: &EdgeState,
+    request: Request,
+    client: &mut Option<String>,
+) -> Result<Done, TokenFailure> {
     let authentication = &state.authentication;
     if !authentication.gives_tokens() {
         return Err(TokenFailure::Disabled);
@@ -124,6 +161,7 @@ async fn by_client(state: &EdgeState, request: Request) -> Result<RevocationAnsw
     let asked: ClientRevocation = read(request).await?;
     asked.validate().map_err(|_| TokenFailure::InvalidRequest("a field is longer than 1024 bytes"))?;
     let (id, secret) = client_of(basic, asked.client_id, asked.client_secret)?;
+    *client = Some(id.clone());
     state.log_ins.authenticate(&authentication.clients, &id, secret, address).await?;
     let token = asked.token.ok_or(TokenFailure::InvalidRequest("token is missing"))?;
     if token.starts_with(API_KEY_PREFIX) {
@@ -131,8 +169,8 @@ async fn by_client(state: &EdgeState, request: Request) -> Result<RevocationAnsw
         return Err(TokenFailure::NotOfClient("unsupported_token_type", what));
     }
     // A token that is not valid needs no revocation, and its client nothing but to forget it (RFC 7009 section 2.2).
-    let Ok(of_token) = authentication.verify(&token, state.clock.now()) else {
-        return Ok(RevocationAnswer { revoked: false, recorded: true });
+    let Ok(of_token) = authentication.verify_any(&token, state.clock.now()) else {
+        return Ok(Done::not_valid());
     };
     if of_token.issuer != authentication.own_issuer() || of_token.subject != id {
         let what = "the token was issued to another client";
@@ -143,12 +181,13 @@ async fn by_client(state: &EdgeState, request: Request) -> Result<RevocationAnsw
         return Err(TokenFailure::NotOfClient("unsupported_token_type", what));
     };
     let expires = of_token.valid_until;
+    let revoked = named(&tokens.which);
     let answer = in_effect(state, tokens, RevokedBy::Client, expires).await.map_err(TokenFailure::Api)?;
-    tracing::info!(caller.subject = %id, "a client revoked its token");
-    Ok(answer)
+    tracing::info!(caller.subject = %id, revoked, "a client revoked its token");
+    Ok(Done { answer, audited: Some(Audited::revocation(Some(id), revoked)), caller: None })
 }
 
-async fn by_operator(state: &EdgeState, request: Request) -> Result<RevocationAnswer, ApiError> {
+async fn by_operator(state: &EdgeState, request: Request) -> Result<Done, ApiError> {
     let (mut parts, body) = request.into_parts();
     let MaybeCaller(caller) = MaybeCaller::from_request_parts(&mut parts, state).await?;
     let caller = caller.ok_or(ApiError::NoToken)?;
@@ -159,14 +198,14 @@ async fn by_operator(state: &EdgeState, request: Request) -> Result<RevocationAn
     let authentication = &state.authentication;
     let issuer = || asked.issuer.clone().unwrap_or_else(|| authentication.own_issuer().to_owned());
     let (tokens, expires) = match (asked.token, asked.jti, asked.subject) {
-        (Some(token), None, None) => match authentication.verify(&token, state.clock.now()) {
+        (Some(token), None, None) => match authentication.verify_any(&token, state.clock.now()) {
             Ok(of_token) => {
                 let tokens = id_of(&of_token).ok_or_else(|| {
                     wrong("/token", "the token has no jti: revoke all tokens of its subject with `subject`")
                 })?;
                 (tokens, of_token.valid_until)
             }
-            Err(_) => return Ok(RevocationAnswer { revoked: false, recorded: true }),
+            Err(_) => return Ok(Done::not_valid()),
         },
         (None, Some(id), None) => (RevokedTokens { issuer: issuer(), which: Which::Id(id) }, None),
         (None, None, Some(subject)) => {
@@ -177,18 +216,17 @@ async fn by_operator(state: &EdgeState, request: Request) -> Result<RevocationAn
             return Err(ApiError::InvalidBody(vec![FieldError::new("", "exactly_one_of", message)]));
         }
     };
-    let (jti, subject) = match &tokens.which {
-        Which::Id(id) => (Some(id.clone()), None),
-        Which::Subject(subject) => (None, Some(subject.clone())),
-    };
+    let revoked = named(&tokens.which);
     let answer = in_effect(state, tokens, RevokedBy::Operator, expires).await?;
-    tracing::warn!(
-        caller.subject = caller.subject,
-        revoked.jti = jti,
-        revoked.subject = subject,
-        "revoked tokens"
-    );
-    Ok(answer)
+    tracing::warn!(caller.subject = caller.subject, revoked, "revoked tokens");
+    Ok(Done { answer, audited: Some(Audited::revocation(None, revoked)), caller: Some(caller) })
+}
+
+fn named(which: &Which) -> String {
+    match which {
+        Which::Id(id) => format!("jti:{id}"),
+        Which::Subject(subject) => format!("subject:{subject}"),
+    }
 }
 
 /// Revokes tokens until they have expired, at the latest that any token does if their end is not known.

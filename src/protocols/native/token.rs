@@ -15,7 +15,7 @@ use crate::{
     auth::Scopes,
     codec::other_encoding,
     config::Secret,
-    edge::{ApiError, EdgeState, OAUTH_CODES, Problem, ProblemDocument, rest::body},
+    edge::{ApiError, Audited, EdgeState, OAUTH_CODES, Problem, ProblemDocument, rest::body},
     limits::LogInError,
 };
 
@@ -110,13 +110,26 @@ pub(super) enum TokenFailure {
         (status = 503, description = "Too many log-ins are in progress", body = ProblemDocument,
             content_type = "application/problem+json")))]
 pub(super) async fn token(State(state): State<EdgeState>, request: Request) -> Response {
-    match grant(&state, request).await {
+    let mut client = None;
+    let outcome = grant(&state, request, &mut client).await;
+    let refused = outcome.as_ref().err().map(TokenFailure::code);
+    let mut response = match outcome {
         Ok(response) => (no_store(), Json(response)).into_response(),
         Err(failure) => failure.into_response(),
+    };
+    // Without a client, this was no log-in. A quota marks its own refusal.
+    if client.is_some() && response.extensions().get::<Audited>().is_none() {
+        response.extensions_mut().insert(Audited::log_in(client, refused));
     }
+    response
 }
 
-async fn grant(state: &EdgeState, request: Request) -> Result<TokenAnswer, TokenFailure> {
+/// Grants a token, and tells the client that asks for it as soon as it is known.
+async fn grant(
+    state: &EdgeState,
+    request: Request,
+    client: &mut Option<String>,
+) -> Result<TokenAnswer, TokenFailure> {
     let authentication = &state.authentication;
     let Some(issuer) = authentication.issuer.as_ref().filter(|_| !authentication.clients.is_empty()) else {
         return Err(TokenFailure::Disabled);
@@ -133,6 +146,7 @@ async fn grant(state: &EdgeState, request: Request) -> Result<TokenAnswer, Token
         Some(_) => return Err(TokenFailure::UnsupportedGrantType),
     }
     let (id, secret) = client_of(basic, asked.client_id, asked.client_secret)?;
+    *client = Some(id.clone());
     let allowed = state.log_ins.authenticate(&authentication.clients, &id, secret, address).await?;
     let scopes = match asked.scope.as_deref().map(str::trim).filter(|scope| !scope.is_empty()) {
         None => allowed,
@@ -238,6 +252,23 @@ pub(super) fn no_store() -> [(header::HeaderName, HeaderValue); 2] {
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
         (header::PRAGMA, HeaderValue::from_static("no-cache")),
     ]
+}
+
+impl TokenFailure {
+    /// Returns the failure as a code, for the audit log.
+    pub(super) fn code(&self) -> &'static str {
+        match self {
+            Self::InvalidRequest(_) => "invalid_request",
+            Self::UnsupportedGrantType => "unsupported_grant_type",
+            Self::InvalidClient => "invalid_client",
+            Self::InvalidScope => "invalid_scope",
+            Self::NotOfClient(code, _) => code,
+            Self::Overloaded => "overloaded",
+            Self::Unsigned => "internal_error",
+            Self::Disabled => "token_disabled",
+            Self::Api(_) => "refused",
+        }
+    }
 }
 
 impl From<LogInError> for TokenFailure {

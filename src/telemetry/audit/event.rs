@@ -75,9 +75,9 @@ impl AuditKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AuditOutcome {
-    /// It was done.
+    /// Done.
     Ok,
-    /// It was refused.
+    /// Refused, for the reason in the event.
     Refused,
 }
 
@@ -155,7 +155,7 @@ fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
-impl<'e> AuditEvent<'e> {
+impl AuditEvent<'_> {
     /// Creates an event; the caller fills in the optional fields.
     #[must_use]
     pub fn of(event: AuditKind, outcome: AuditOutcome) -> Self {

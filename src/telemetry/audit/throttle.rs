@@ -28,8 +28,9 @@ struct Window {
 /// The decision about an event.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// It is written, with the number of events like it that were not.
+    /// Write it, with the number of events like it that were left out.
     Write { suppressed: u64 },
+    /// Leave it out, and count it.
     Suppress,
 }
 

@@ -4,6 +4,7 @@
 
 use std::{mem, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
+use axum::http::HeaderMap;
 use futures_util::{FutureExt, stream};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tonic::{Request, Status, Streaming, codegen::tokio_stream::Stream};
@@ -16,13 +17,17 @@ use super::{
 use crate::{
     auth::{Caller, TokenError},
     edge::{
-        AddressLimit, ApiError, EdgeState, Ending, MayPredict, Permit, charge,
+        AddressLimit, ApiError, Audited, EdgeState, Ending, Forwarded, MayPredict, Peer, Permit,
+        RequestRecord, charge,
         grpc::{deadline::Deadline, render::unreadable, status::status_of},
         panicked,
     },
     limits::AddressKey,
     system::byte_budget::ByteCharge,
 };
+
+/// The method.
+pub(super) const STREAM_INFER: &str = "/inference.GRPCInferenceService/ModelStreamInfer";
 
 /// Time limit of one response if no layer sets another.
 const LONGEST_ANSWER: Duration = Duration::from_secs(30);
@@ -35,6 +40,9 @@ pub(super) struct Session {
     messages: Streaming<ModelInferRequest>,
     state: EdgeState,
     caller: Arc<Caller>,
+    peer: Option<Peer>,
+    /// The headers of the call.
+    headers: HeaderMap,
     address: Option<(AddressLimit, AddressKey)>,
     deadline: Deadline,
     ending: Ending,
@@ -62,11 +70,13 @@ impl Session {
             messages,
             state: state.clone(),
             caller,
+            peer: extensions.get().copied(),
             address: address.map(|limit| (limit.clone(), limit.client(&extensions, &headers))),
             deadline: extensions.get().copied().unwrap_or(Deadline { call: None, answer: LONGEST_ANSWER }),
             ending: Ending::of(&extensions),
             charge: extensions.get().cloned(),
             is_charged: true,
+            headers,
         })
     }
 
@@ -122,11 +132,29 @@ impl Session {
             Ok(answer) => {
                 ModelStreamInferResponse { error_message: String::new(), infer_response: Some(answer) }
             }
-            Err(status) => ModelStreamInferResponse {
-                error_message: status.message().to_owned(),
-                infer_response: Some(refused),
-            },
+            Err(status) => {
+                self.audit(&status);
+                ModelStreamInferResponse {
+                    error_message: status.message().to_owned(),
+                    infer_response: Some(refused),
+                }
+            }
         }))
+    }
+
+    /// Records the refusal of a message, whose status is in no header.
+    fn audit(&self, status: &Status) {
+        if let Some(audited) = Audited::of_status(status) {
+            let request = RequestRecord {
+                id: None,
+                peer: self.peer.as_ref(),
+                method: "POST",
+                path: STREAM_INFER,
+                caller: Some(&self.caller),
+                forwarded: Forwarded::In(&self.headers),
+            };
+            audited.record(&self.state, &request, STREAM_INFER);
+        }
     }
 
     async fn answer(&mut self, message: ModelInferRequest) -> Result<ModelInferResponse, Status> {
