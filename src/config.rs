@@ -33,8 +33,8 @@ pub use secret::{Secret, SecretBytes};
 pub use sections::{
     AdminSettings, AdmissionSettings, Algorithm, ApiKeySettings, AuthSettings, CertificateSettings,
     ClientCertificates, ClientSettings, ConsoleSettings, CorsSettings, DialectName, DialectSettings,
-    GrpcSettings, KeySettings, LogFormat, LogSettings, Management, MetricsSettings, ModelsSettings,
-    PlanSettings, Preserve, QuotaSettings, RateLimitSettings, RollbackSettings, RuntimeSettings,
-    ServerSettings, Settings, TlsSettings, WhenRemoved,
+    GrpcSettings, KeySettings, ListenAddress, ListenAddressError, LogFormat, LogSettings, Management,
+    MetricsSettings, ModelsSettings, PlanSettings, Preserve, QuotaSettings, RateLimitSettings,
+    RollbackSettings, RuntimeSettings, ServerSettings, Settings, TlsSettings, TrustedProxy, WhenRemoved,
 };
 pub use watch::{SourceFile, Watch};

@@ -35,6 +35,7 @@ mod state;
 mod version;
 
 pub(crate) use crate::auth::{MayManage, MayPredict, MayRead, Permission};
+pub use crate::limits::Peer;
 pub(crate) use access::RequestRecord;
 pub use activity::{Activity, Sources, StreamRefusal};
 pub(crate) use activity::{ModelSample, Sample, StreamEnd, Update, Watch};
@@ -53,7 +54,6 @@ pub(crate) use model_description::{
 pub(crate) use offload::{MOST_FAST_BYTES, is_large, offload};
 pub use open_paths::OpenPaths;
 pub(crate) use peer::FORWARDED_FOR;
-pub use peer::Peer;
 pub(crate) use permit::Permit;
 pub(crate) use pipeline::{Record, RouteMetrics, Transport, authorize, charge, known_caller};
 pub(crate) use problem::{MEDIA_TYPE, Problem, ProblemDocument};

@@ -1,5 +1,6 @@
 //! The assembled gateway and its life: listeners, housekeeping, shutdown.
 
+mod client_stream;
 mod connection;
 mod connection_slot;
 mod connection_table;
@@ -11,18 +12,17 @@ mod reload;
 mod reloadable;
 mod response_tracker;
 mod shutdown;
+mod socket;
 mod stall_limit;
 mod workers;
 
 use std::{
-    net::SocketAddr,
     path::PathBuf,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
 
 use tokio::{
-    net::TcpListener,
     task::{JoinHandle, JoinSet},
     time,
 };
@@ -38,11 +38,12 @@ use self::{
     descriptors::Descriptors,
     listener::{Audience, Listener},
     reloadable::ReloadableState,
+    socket::Socket,
     workers::Workers,
 };
 use crate::{
     auth::Authentication,
-    config::{GrpcSettings, Settings},
+    config::{GrpcSettings, ListenAddress, Settings},
     edge::{Clock, ListedRoute},
     lifecycle::{Lifecycle, StoreError},
     protocols::{SharedService, native::prepare_rows},
@@ -89,7 +90,7 @@ pub struct BindError {
     /// The setting that names the address.
     setting: &'static str,
     /// The address.
-    address: SocketAddr,
+    address: ListenAddress,
     /// The error of the system.
     cause: std::io::Error,
 }
@@ -120,9 +121,9 @@ pub enum StartError {
 /// A running gateway.
 #[derive(Debug)]
 pub struct Gateway {
-    public_address: SocketAddr,
-    grpc_address: Option<SocketAddr>,
-    admin_address: SocketAddr,
+    public_address: ListenAddress,
+    grpc_address: Option<ListenAddress>,
+    admin_address: ListenAddress,
     serving: Arc<Serving>,
     live: Arc<ReloadableState>,
     metrics: Arc<Metrics>,
@@ -148,7 +149,7 @@ impl Gateway {
         descriptors.check(settings.server.max_connections)?;
         let Sockets { public, admin, grpc } = bind_all(&settings).await?;
         let ((public_socket, public_address), (admin_socket, admin_address)) = (public, admin);
-        let grpc_address = grpc.as_ref().map(|(_, address)| *address);
+        let grpc_address = grpc.as_ref().map(|(_, address)| address.clone());
 
         if !can_be_written(SystemTime::now()) {
             tracing::error!(
@@ -213,20 +214,20 @@ impl Gateway {
 
     /// Returns the address of the public listener, with the port that the system chose for port 0.
     #[must_use]
-    pub fn public_address(&self) -> SocketAddr {
-        self.public_address
+    pub fn public_address(&self) -> &ListenAddress {
+        &self.public_address
     }
 
     /// Returns the address of the gRPC listener; `None` if it is off.
     #[must_use]
-    pub fn grpc_address(&self) -> Option<SocketAddr> {
-        self.grpc_address
+    pub fn grpc_address(&self) -> Option<&ListenAddress> {
+        self.grpc_address.as_ref()
     }
 
     /// Returns the address of the operators' listener.
     #[must_use]
-    pub fn admin_address(&self) -> SocketAddr {
-        self.admin_address
+    pub fn admin_address(&self) -> &ListenAddress {
+        &self.admin_address
     }
 
     /// Returns every route of each listener: `rest`, `grpc` and `admin`.
@@ -305,7 +306,7 @@ fn other_address(setting: &str, cause: &std::io::Error) -> String {
 }
 
 /// A socket with its address, which has the port that the system chose for port 0.
-type Bound = (TcpListener, SocketAddr);
+type Bound = (Socket, ListenAddress);
 
 /// The sockets of all listeners.
 struct Sockets {
@@ -317,10 +318,10 @@ struct Sockets {
 
 /// Binds all listeners, or names every address that cannot be used.
 async fn bind_all(settings: &Settings) -> Result<Sockets, StartError> {
-    let public = bind("server.listen", settings.server.listen).await;
-    let admin = bind("admin.listen", settings.admin.listen).await;
+    let public = bind("server.listen", &settings.server.listen).await;
+    let admin = bind("admin.listen", &settings.admin.listen).await;
     let grpc = match &settings.grpc {
-        GrpcSettings { enabled: true, listen, .. } => bind("grpc.listen", *listen).await.map(Some),
+        GrpcSettings { enabled: true, listen, .. } => bind("grpc.listen", listen).await.map(Some),
         GrpcSettings { enabled: false, .. } => Ok(None),
     };
     match (public, admin, grpc) {
@@ -332,10 +333,9 @@ async fn bind_all(settings: &Settings) -> Result<Sockets, StartError> {
     }
 }
 
-async fn bind(setting: &'static str, address: SocketAddr) -> Result<Bound, BindError> {
-    let socket = TcpListener::bind(address).await.map_err(|cause| BindError { setting, address, cause })?;
-    let bound = socket.local_addr().unwrap_or(address);
-    Ok((socket, bound))
+async fn bind(setting: &'static str, address: &ListenAddress) -> Result<Bound, BindError> {
+    let bound = Socket::bind(address).await;
+    bound.map_err(|cause| BindError { setting, address: address.clone(), cause })
 }
 
 async fn release_idle(live: Arc<ReloadableState>) {

@@ -3,6 +3,7 @@
 mod auth;
 mod cors;
 mod dialects;
+mod listen;
 mod mcp;
 mod models;
 mod rate_limit;
@@ -18,6 +19,7 @@ use validator::Validate;
 pub use auth::{Algorithm, ApiKeySettings, AuthSettings, CertificateSettings, ClientSettings, KeySettings};
 pub use cors::CorsSettings;
 pub use dialects::{DialectName, DialectSettings};
+pub use listen::{ListenAddress, ListenAddressError, TrustedProxy};
 pub use mcp::McpSettings;
 pub use models::{AdmissionSettings, ModelsSettings, Preserve, RollbackSettings, WhenRemoved};
 pub use rate_limit::{PlanSettings, QuotaSettings, RateLimitSettings};
@@ -106,8 +108,8 @@ impl Settings {
 pub struct GrpcSettings {
     /// True if gRPC is served.
     pub enabled: bool,
-    /// Address and port.
-    pub listen: SocketAddr,
+    /// Address and port, or `unix:/PATH`.
+    pub listen: ListenAddress,
     /// TLS; what is not set is as in `server.tls`: the certificate with its key, and the certificates of clients.
     #[validate(nested)]
     pub tls: TlsSettings,
@@ -115,7 +117,7 @@ pub struct GrpcSettings {
 
 impl Default for GrpcSettings {
     fn default() -> Self {
-        let listen = SocketAddr::from(([127, 0, 0, 1], 8001));
+        let listen = SocketAddr::from(([127, 0, 0, 1], 8001)).into();
         Self { enabled: true, listen, tls: TlsSettings::default() }
     }
 }
@@ -123,8 +125,8 @@ impl Default for GrpcSettings {
 /// The operators' listener: `/metrics` and health without authentication, and what `server.management` moves here.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema, Validate)]
 pub struct AdminSettings {
-    /// Address and port.
-    pub listen: SocketAddr,
+    /// Address and port, or `unix:/PATH`.
+    pub listen: ListenAddress,
     /// The required `aud` of tokens here; unset: `auth.audience`.
     #[validate(length(min = 1, max = 256, message = "must have 1 to 256 bytes"))]
     pub audience: Option<String>,
@@ -135,7 +137,7 @@ pub struct AdminSettings {
 
 impl Default for AdminSettings {
     fn default() -> Self {
-        let listen = SocketAddr::from(([127, 0, 0, 1], 8002));
+        let listen = SocketAddr::from(([127, 0, 0, 1], 8002)).into();
         Self { listen, audience: None, tls: TlsSettings::default() }
     }
 }

@@ -11,11 +11,11 @@ use tracing::Span;
 
 use super::{
     grpc::status::GRPC_STATUS,
-    peer::Peer,
     version::{MODEL_DIGEST, MODEL_VERSION},
 };
 use crate::{
     auth::Caller,
+    limits::Peer,
     telemetry::logging::{AccessLevel, AccessLine, log_access},
 };
 
@@ -39,7 +39,7 @@ impl RequestRecord<'_> {
         tracing::error_span!(
             "request",
             id = id.and_then(text),
-            peer = peer.map(|Peer(address)| tracing::field::display(address)),
+            peer = peer.map(|peer| tracing::field::display(peer.address)),
             method,
             path,
             caller.subject = caller.map(|caller| caller.subject.as_str()),
@@ -58,7 +58,7 @@ impl RequestRecord<'_> {
             // In a response without a body, gRPC reports the result of a call in a header.
             grpc_status: of_response(GRPC_STATUS),
             duration,
-            peer: peer.map(|Peer(address)| *address),
+            peer: peer.map(|peer| peer.address),
             caller_subject: caller.map(|caller| caller.subject.as_str()),
             model_version: of_response(MODEL_VERSION),
             model_digest: of_response(MODEL_DIGEST),

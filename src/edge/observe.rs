@@ -11,12 +11,11 @@ use axum::{
 use super::{
     access::RequestRecord,
     labels::{method_label, route_label},
-    peer::Peer,
     pipeline::{Record, RouteMetrics, Transport},
     request_id::REQUEST_ID,
     state::EdgeState,
 };
-use crate::auth::Caller;
+use crate::{auth::Caller, limits::Peer};
 
 /// Records a request and its response, as middleware.
 pub(super) async fn observe(

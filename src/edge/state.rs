@@ -3,17 +3,17 @@
 use std::{fmt, future::pending, ops::Deref, sync::Arc, time::SystemTime};
 
 use axum::http::{Extensions, HeaderMap};
-use ipnet::IpNet;
 use tokio::sync::watch;
 
 use super::{
     activity::Activity,
     open_paths::OpenPaths,
-    peer::{Peer, client, peer},
+    peer::{client, peer},
 };
 use crate::{
     auth::{Authentication, Caller},
-    limits::{AddressKey, CallerQuota, FailedTokens, LogIns},
+    config::TrustedProxy,
+    limits::{AddressKey, CallerQuota, FailedTokens, LogIns, Peer},
     serving::Serving,
     system::byte_budget::ByteBudget,
     telemetry::Metrics,
@@ -41,7 +41,7 @@ pub struct EdgeParts {
     /// Verifies clients that request tokens.
     pub log_ins: Arc<LogIns>,
     /// Networks whose `X-Forwarded-For` is trusted.
-    pub trusted_proxies: Vec<IpNet>,
+    pub trusted_proxies: Vec<TrustedProxy>,
     /// The paths that need no token.
     pub open_paths: OpenPaths,
     /// Counters and gauges.

@@ -17,7 +17,7 @@ use crate::{
     auth::{Authentication, Caller},
     config::{Settings, changes},
     edge::{Activity, AddressLimit, Clock, EdgeParts, EdgeState, Sources},
-    limits::{CallerQuota, FailedTokens, LogIns},
+    limits::{CallerQuota, FailedTokens, Handshakes, LogIns},
     protocols::{HttpService, SharedService, open_paths},
     runtime::Runtime,
     serving::Serving,
@@ -67,6 +67,7 @@ pub(super) struct Quotas {
     address: Option<AddressLimit>,
     caller: Arc<CallerQuota>,
     failed_tokens: Arc<FailedTokens>,
+    handshakes: Arc<Handshakes>,
     log_ins: Arc<LogIns>,
 }
 
@@ -77,6 +78,7 @@ impl Quotas {
             address: AddressLimit::new(&rate_limit.per_address, &settings.server),
             caller: Arc::new(CallerQuota::new(&rate_limit.per_caller)),
             failed_tokens: Arc::new(FailedTokens::new(&rate_limit.failed_tokens)),
+            handshakes: Arc::new(Handshakes::new(&rate_limit.handshakes)),
             log_ins: Arc::new(LogIns::new(&rate_limit.failed_logins, rate_limit.enabled, Runtime::cpus())),
         }
     }
@@ -98,8 +100,18 @@ impl Quotas {
         } else {
             Arc::new(FailedTokens::new(&limit.failed_tokens))
         };
+        let handshakes = if old.rate_limit.handshakes == limit.handshakes {
+            Arc::clone(&self.handshakes)
+        } else {
+            Arc::new(Handshakes::new(&limit.handshakes))
+        };
         self.log_ins.set_quota(&limit.failed_logins, limit.enabled);
-        Self { address, caller, failed_tokens, log_ins: Arc::clone(&self.log_ins) }
+        Self { address, caller, failed_tokens, handshakes, log_ins: Arc::clone(&self.log_ins) }
+    }
+
+    /// Returns the quota of handshakes if quotas are on.
+    fn handshakes_if(&self, is_on: bool) -> Option<Arc<Handshakes>> {
+        is_on.then(|| Arc::clone(&self.handshakes))
     }
 
     /// Removes clients whose quota is full again.
@@ -107,6 +119,7 @@ impl Quotas {
         self.address.as_ref().inspect(|limit| limit.release_idle());
         self.caller.release_idle();
         self.failed_tokens.release_idle();
+        self.handshakes.release_idle();
         self.log_ins.release_idle();
     }
 }
@@ -121,8 +134,10 @@ impl ReloadableState {
         clock: Clock,
         descriptors: Descriptors,
     ) -> Self {
-        let quotas = ArcSwap::from_pointee(Quotas::new(&settings));
-        let limits = watch::Sender::new(ListenerLimits::of(&settings.server, descriptors));
+        let quotas = Quotas::new(&settings);
+        let handshakes = quotas.handshakes_if(settings.rate_limit.enabled);
+        let limits = watch::Sender::new(ListenerLimits::of(&settings.server, descriptors, handshakes));
+        let quotas = ArcSwap::from_pointee(quotas);
         let in_effect = InEffect { settings, authentication: Arc::new(authentication) };
         let front = || Arc::new(ArcSwap::from_pointee(HttpService::default()));
         let (public, grpc, admin) = (front(), front(), front());
@@ -169,9 +184,10 @@ impl ReloadableState {
             in_effect.authentication = Arc::new(authentication);
         }
         let quotas = self.quotas.load().with_settings(&in_effect.settings, &settings);
+        let handshakes = quotas.handshakes_if(settings.rate_limit.enabled);
         self.quotas.store(Arc::new(quotas));
         self.serving.apply_settings(&settings);
-        self.limits.send_replace(ListenerLimits::of(&settings.server, self.descriptors));
+        self.limits.send_replace(ListenerLimits::of(&settings.server, self.descriptors, handshakes));
         let TlsChanges { sections, ended_trust } = tls.take_over(&self.tls.borrow());
         self.tls.send_replace(tls);
         self.show_certificates();

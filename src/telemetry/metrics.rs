@@ -85,6 +85,10 @@ pub enum ConnectionEnd {
     SlowReader,
     /// The client sends too many frames without a request.
     FrameFlood,
+    /// The address has used up its TLS handshakes.
+    HandshakeQuota,
+    /// A trusted proxy did not begin the connection with a header of the PROXY protocol.
+    ProxyHeader,
 }
 
 impl ConnectionEnd {
@@ -95,6 +99,8 @@ impl ConnectionEnd {
             Self::Full => "full",
             Self::SlowReader => "slow_reader",
             Self::FrameFlood => "frame_flood",
+            Self::HandshakeQuota => "handshake_quota",
+            Self::ProxyHeader => "proxy_header",
         }
     }
 }

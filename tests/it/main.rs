@@ -70,3 +70,4 @@ mod swap;
 mod tls;
 mod tls_commands;
 mod tokens;
+mod unix_sockets;

@@ -9,6 +9,7 @@ CASES = (
     "overload",
     "tokens",
     "secrets",
+    "encryption",
     "framing",
     "frames",
     "numbers",
