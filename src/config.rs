@@ -31,10 +31,11 @@ pub(crate) use schema::complete as complete_schema;
 pub use schema::schema;
 pub use secret::{Secret, SecretBytes};
 pub use sections::{
-    AdminSettings, AdmissionSettings, Algorithm, ApiKeySettings, AuthSettings, CertificateSettings,
-    ClientCertificates, ClientSettings, ConsoleSettings, CorsSettings, DialectName, DialectSettings,
-    GrantedScopes, GrpcSettings, IssuerSettings, KeySettings, LogFormat, LogSettings, Management,
-    MetricsSettings, ModelsSettings, OneOrMore, PlanSettings, Preserve, QuotaSettings, RateLimitSettings,
-    RollbackSettings, RuntimeSettings, ServerSettings, Settings, TlsSettings, WhenRemoved,
+    AdminSettings, AdmissionSettings, Algorithm, ApiKeySettings, AuditSettings, AuthSettings,
+    CertificateSettings, ClientCertificates, ClientSettings, ConsoleSettings, CorsSettings, DialectName,
+    DialectSettings, GrantedScopes, GrpcSettings, IssuerSettings, KeySettings, ListenAddress,
+    ListenAddressError, LogFormat, LogSettings, Management, MetricsSettings, ModelsSettings, OneOrMore,
+    PlanSettings, Preserve, QuotaSettings, RateLimitSettings, RollbackSettings, RuntimeSettings,
+    ServerSettings, Settings, TlsSettings, TrustedProxy, WhenRemoved,
 };
 pub use watch::{SourceFile, Watch};

@@ -7,6 +7,7 @@
 
 mod access;
 mod activity;
+mod audit;
 mod authenticate;
 mod charge;
 mod codes;
@@ -36,9 +37,11 @@ mod state;
 mod version;
 
 pub(crate) use crate::auth::{MayManage, MayPredict, MayRead, Permission};
-pub(crate) use access::RequestRecord;
+pub use crate::limits::Peer;
+pub(crate) use access::{Forwarded, RequestRecord};
 pub use activity::{Activity, Sources, StreamRefusal};
 pub(crate) use activity::{ModelSample, Sample, StreamEnd, Update, Watch};
+pub(crate) use audit::Audited;
 pub(crate) use authenticate::MaybeCaller;
 pub(crate) use charge::{
     ChargedBody, charge_bytes, charge_for, charge_of, charged_response, charged_response_of, length_of,
@@ -54,7 +57,6 @@ pub(crate) use model_description::{
 pub(crate) use offload::{MOST_FAST_BYTES, is_large, offload};
 pub use open_paths::OpenPaths;
 pub(crate) use peer::FORWARDED_FOR;
-pub use peer::Peer;
 pub(crate) use permit::Permit;
 pub(crate) use pipeline::{Record, RouteMetrics, Transport, authorize, charge, known_caller};
 pub(crate) use problem::{MEDIA_TYPE, Problem, ProblemDocument};

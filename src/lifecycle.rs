@@ -79,7 +79,7 @@ use crate::{
     config::{AdmissionSettings, ModelsSettings, RollbackSettings, RuntimeSettings, Settings},
     model::ModelName,
     runtime::Runtime,
-    telemetry::Metrics,
+    telemetry::{AuditLog, Metrics},
 };
 use history::History;
 use manager::{Manager, Message, Parts};
@@ -137,7 +137,7 @@ impl Lifecycle {
         runtime: Runtime,
         program: PathBuf,
         settings: LifecycleSettings,
-        metrics: Arc<Metrics>,
+        (metrics, audit): (Arc<Metrics>, Arc<AuditLog>),
         prepare_rows: PrepareRows,
     ) -> Result<Self, StoreError> {
         let store = Store::open(&settings.models.state_directory, settings.models.folder())?;
@@ -148,7 +148,7 @@ impl Lifecycle {
                  repository starts with a folder of its own and no deployments to restore"
             );
         }
-        let history = History::default();
+        let history = History::audited(audit);
         history.use_file(store.history_file());
         let (serving, status) = (Arc::new(ServingMap::default()), Arc::new(ArcSwap::default()));
         let notices = Arc::new(ArcSwap::default());

@@ -4,11 +4,13 @@ mod address;
 mod buckets;
 mod caller_quota;
 mod failed_tokens;
+mod handshakes;
 mod log_ins;
 
-pub use address::{AddressKey, client_address};
+pub use address::{AddressKey, Peer, client_address};
 pub use caller_quota::CallerQuota;
 pub use failed_tokens::FailedTokens;
+pub use handshakes::Handshakes;
 pub use log_ins::{LogInError, LogIns};
 
 use std::{num::NonZeroU32, time::Duration};

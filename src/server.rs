@@ -1,5 +1,6 @@
 //! The assembled gateway and its life: listeners, housekeeping, shutdown.
 
+mod client_stream;
 mod connection;
 mod connection_slot;
 mod connection_table;
@@ -11,18 +12,17 @@ mod reload;
 mod reloadable;
 mod response_tracker;
 mod shutdown;
+mod socket;
 mod stall_limit;
 mod workers;
 
 use std::{
-    net::SocketAddr,
     path::PathBuf,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
 
 use tokio::{
-    net::TcpListener,
     task::{JoinHandle, JoinSet},
     time,
 };
@@ -38,23 +38,30 @@ use self::{
     descriptors::Descriptors,
     listener::{Audience, Listener},
     reloadable::ReloadableState,
+    socket::Socket,
     workers::Workers,
 };
 use crate::{
-    auth::Authentication,
-    config::{GrpcSettings, Settings},
+    auth::{Authentication, Revocations, RevocationsError},
+    config::{GrpcSettings, ListenAddress, Settings},
     edge::{Clock, ListedRoute},
     lifecycle::{Lifecycle, StoreError},
     protocols::{SharedService, native::prepare_rows},
     runtime::Runtime,
     serving::Serving,
     system::{date::can_be_written, descriptors as file_descriptors, memory},
-    telemetry::{Metrics, MetricsError},
+    telemetry::{AuditError, AuditLog, Metrics, MetricsError},
     tls::ListenerTls,
 };
 
 /// Interval at which clients without recent requests are removed from the quotas.
 const RELEASE_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Interval at which revocations by other gateways are read.
+const REVOCATIONS_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The file of revocations in the state directory.
+const REVOCATIONS_FILE: &str = "revocations.json";
 
 /// Interval at which the memory budget for requests is adjusted to the memory available.
 const BUDGET_INTERVAL: Duration = Duration::from_secs(1);
@@ -89,7 +96,7 @@ pub struct BindError {
     /// The setting that names the address.
     setting: &'static str,
     /// The address.
-    address: SocketAddr,
+    address: ListenAddress,
     /// The error of the system.
     cause: std::io::Error,
 }
@@ -103,6 +110,12 @@ pub enum StartError {
     /// The folder for private copies cannot be used.
     #[error(transparent)]
     Snapshots(#[from] StoreError),
+    /// The revocations of tokens cannot be read.
+    #[error(transparent)]
+    Revocations(#[from] RevocationsError),
+    /// The audit log cannot be written.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
     /// The limit of open files is too low.
     #[error(transparent)]
     Descriptors(#[from] TooFewDescriptors),
@@ -120,15 +133,15 @@ pub enum StartError {
 /// A running gateway.
 #[derive(Debug)]
 pub struct Gateway {
-    public_address: SocketAddr,
-    grpc_address: Option<SocketAddr>,
-    admin_address: SocketAddr,
+    public_address: ListenAddress,
+    grpc_address: Option<ListenAddress>,
+    admin_address: ListenAddress,
     serving: Arc<Serving>,
     live: Arc<ReloadableState>,
     metrics: Arc<Metrics>,
     shutdown: Shutdown,
     listeners: JoinSet<()>,
-    housekeeping: [JoinHandle<()>; 2],
+    housekeeping: [JoinHandle<()>; 3],
 }
 
 impl Gateway {
@@ -148,7 +161,7 @@ impl Gateway {
         descriptors.check(settings.server.max_connections)?;
         let Sockets { public, admin, grpc } = bind_all(&settings).await?;
         let ((public_socket, public_address), (admin_socket, admin_address)) = (public, admin);
-        let grpc_address = grpc.as_ref().map(|(_, address)| *address);
+        let grpc_address = grpc.as_ref().map(|(_, address)| address.clone());
 
         if !can_be_written(SystemTime::now()) {
             tracing::error!(
@@ -156,13 +169,17 @@ impl Gateway {
                  set"
             );
         }
+        let revocations = settings.models.state_directory.join(REVOCATIONS_FILE);
+        let revocations = Arc::new(Revocations::open(revocations)?);
         let metrics = Arc::new(Metrics::new(settings.metrics.enabled)?);
-        let lifecycle =
-            Lifecycle::start(runtime, program, (&settings).into(), Arc::clone(&metrics), prepare_rows)?;
+        let audit = Arc::new(AuditLog::open(&settings.audit, Arc::clone(&metrics))?);
+        let told = (Arc::clone(&metrics), Arc::clone(&audit));
+        let lifecycle = Lifecycle::start(runtime, program, (&settings).into(), told, prepare_rows)?;
         let serving = Arc::new(Serving::new(lifecycle, &settings));
-        let (given, counted) = (Arc::clone(&serving), Arc::clone(&metrics));
+        let (given, told) = (Arc::clone(&serving), (Arc::clone(&metrics), audit));
+        let authentication = authentication.with_revocations(&revocations);
         let live =
-            Arc::new(ReloadableState::new(settings, authentication, tls, given, counted, clock, descriptors));
+            Arc::new(ReloadableState::new(settings, authentication, tls, given, told, clock, descriptors));
 
         let shutdown = Shutdown::new();
         let mut listeners = JoinSet::new();
@@ -206,6 +223,7 @@ impl Gateway {
             housekeeping: [
                 tokio::spawn(release_idle(Arc::clone(&live))),
                 tokio::spawn(fit_byte_budget(Arc::clone(&live))),
+                tokio::spawn(follow_revocations(Arc::clone(&live))),
             ],
             live,
         })
@@ -213,20 +231,20 @@ impl Gateway {
 
     /// Returns the address of the public listener, with the port that the system chose for port 0.
     #[must_use]
-    pub fn public_address(&self) -> SocketAddr {
-        self.public_address
+    pub fn public_address(&self) -> &ListenAddress {
+        &self.public_address
     }
 
     /// Returns the address of the gRPC listener; `None` if it is off.
     #[must_use]
-    pub fn grpc_address(&self) -> Option<SocketAddr> {
-        self.grpc_address
+    pub fn grpc_address(&self) -> Option<&ListenAddress> {
+        self.grpc_address.as_ref()
     }
 
     /// Returns the address of the operators' listener.
     #[must_use]
-    pub fn admin_address(&self) -> SocketAddr {
-        self.admin_address
+    pub fn admin_address(&self) -> &ListenAddress {
+        &self.admin_address
     }
 
     /// Returns every route of each listener: `rest`, `grpc` and `admin`.
@@ -259,6 +277,7 @@ impl Gateway {
     /// Counts settings that were read again and refused; nothing else changes.
     pub fn count_refused_settings(&self) {
         self.metrics.settings_refused();
+        self.live.audit_refused_settings();
     }
 
     /// Returns the time for which requests are still accepted after the shutdown was announced, by the current
@@ -289,9 +308,14 @@ impl Gateway {
             task.abort();
             let _ = task.await;
         }
+        let audit = live.audit();
         drop(live);
         // Dropping the models may wait for one that is loading; a second signal must still be handled meanwhile.
-        let _ = tokio::task::spawn_blocking(move || drop(serving)).await;
+        let _ = tokio::task::spawn_blocking(move || {
+            drop(serving);
+            audit.close();
+        })
+        .await;
     }
 }
 
@@ -305,7 +329,7 @@ fn other_address(setting: &str, cause: &std::io::Error) -> String {
 }
 
 /// A socket with its address, which has the port that the system chose for port 0.
-type Bound = (TcpListener, SocketAddr);
+type Bound = (Socket, ListenAddress);
 
 /// The sockets of all listeners.
 struct Sockets {
@@ -317,10 +341,10 @@ struct Sockets {
 
 /// Binds all listeners, or names every address that cannot be used.
 async fn bind_all(settings: &Settings) -> Result<Sockets, StartError> {
-    let public = bind("server.listen", settings.server.listen).await;
-    let admin = bind("admin.listen", settings.admin.listen).await;
+    let public = bind("server.listen", &settings.server.listen).await;
+    let admin = bind("admin.listen", &settings.admin.listen).await;
     let grpc = match &settings.grpc {
-        GrpcSettings { enabled: true, listen, .. } => bind("grpc.listen", *listen).await.map(Some),
+        GrpcSettings { enabled: true, listen, .. } => bind("grpc.listen", listen).await.map(Some),
         GrpcSettings { enabled: false, .. } => Ok(None),
     };
     match (public, admin, grpc) {
@@ -332,10 +356,9 @@ async fn bind_all(settings: &Settings) -> Result<Sockets, StartError> {
     }
 }
 
-async fn bind(setting: &'static str, address: SocketAddr) -> Result<Bound, BindError> {
-    let socket = TcpListener::bind(address).await.map_err(|cause| BindError { setting, address, cause })?;
-    let bound = socket.local_addr().unwrap_or(address);
-    Ok((socket, bound))
+async fn bind(setting: &'static str, address: &ListenAddress) -> Result<Bound, BindError> {
+    let bound = Socket::bind(address).await;
+    bound.map_err(|cause| BindError { setting, address: address.clone(), cause })
 }
 
 async fn release_idle(live: Arc<ReloadableState>) {
@@ -351,6 +374,17 @@ async fn release_idle(live: Arc<ReloadableState>) {
         });
         if let Err(error) = released.await {
             tracing::error!(%error, "failed to release the quotas of idle clients");
+        }
+    }
+}
+
+async fn follow_revocations(live: Arc<ReloadableState>) {
+    let mut interval = time::interval(REVOCATIONS_INTERVAL);
+    loop {
+        interval.tick().await;
+        let (revocations, now) = (live.revocations(), live.now());
+        if let Err(error) = tokio::task::spawn_blocking(move || revocations.follow(now)).await {
+            tracing::error!(%error, "failed to follow revocations");
         }
     }
 }

@@ -8,6 +8,7 @@ pub mod clock;
 pub mod code_pages;
 pub mod date;
 pub mod descriptors;
+pub mod file_lock;
 pub mod fork;
 pub mod memory;
 pub mod priority;

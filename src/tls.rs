@@ -12,7 +12,7 @@ mod sections;
 mod server;
 
 pub use certificate::{ClientCertificate, Encrypted, canonical_subject};
-pub use client::{ClientConnection, ClientTls, ClientTlsError, Trust, connect};
+pub use client::{ClientConnection, ClientTls, ClientTlsError, Trust, connect, secure};
 pub use handshake::{Accepted, FailedHandshake, HandshakeFailure, ServerStream};
 pub(crate) use listeners::TlsChanges;
 pub use listeners::{ListenerTls, LoadedTls};

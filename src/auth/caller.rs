@@ -2,11 +2,11 @@
 
 use std::{
     hash::{BuildHasher, RandomState},
-    sync::LazyLock,
+    sync::{Arc, LazyLock},
     time::SystemTime,
 };
 
-use super::{Action, PlanName, Scopes, api_keys::ISSUER as API_KEYS};
+use super::{Action, PlanName, Scopes, api_keys::ISSUER as API_KEYS, certificates::ISSUER as CERTIFICATES};
 use crate::model::ModelName;
 
 /// Random hashers for the caller's key: without their seeds no client can construct two callers with the same key.
@@ -25,6 +25,10 @@ pub struct Caller {
     pub valid_until: Option<SystemTime>,
     /// The plan of the caller; `None` for the default one.
     plan: Option<PlanName>,
+    /// The id of the token (`jti`); `None` if it has none, or the caller has no token.
+    token_id: Option<Arc<str>>,
+    /// The second since 1970 in which the token was issued (`iat`), if it says so.
+    issued: Option<u64>,
     /// A number for issuer and subject, constant during the life of the process.
     key: u128,
 }
@@ -35,13 +39,31 @@ impl Caller {
     pub fn new(issuer: String, subject: String, scopes: Scopes, valid_until: Option<SystemTime>) -> Self {
         let [low, high] = HASHERS.each_ref().map(|hasher| hasher.hash_one((&issuer, &subject)));
         let key = u128::from(high) << u64::BITS | u128::from(low);
-        Self { issuer, subject, scopes, valid_until, plan: None, key }
+        Self { issuer, subject, scopes, valid_until, plan: None, token_id: None, issued: None, key }
     }
 
     /// Returns the caller with this plan.
     #[must_use]
     pub fn with_plan(self, plan: Option<PlanName>) -> Self {
         Self { plan, ..self }
+    }
+
+    /// Returns the caller with a token of this id (`jti`) and second of issue (`iat`).
+    #[must_use]
+    pub fn of_token(self, token_id: Option<Arc<str>>, issued: Option<u64>) -> Self {
+        Self { token_id, issued, ..self }
+    }
+
+    /// Returns the id of the caller's token (`jti`); `None` if it has none, or the caller has no token.
+    #[must_use]
+    pub fn token_id(&self) -> Option<&str> {
+        self.token_id.as_deref()
+    }
+
+    /// Returns the second since 1970 in which the caller's token was issued; `None` if it does not say so.
+    #[must_use]
+    pub fn issued(&self) -> Option<u64> {
+        self.issued
     }
 
     /// Returns the name of the caller's plan; `None` for the default one.
@@ -59,7 +81,8 @@ impl Caller {
     /// Returns the approximate memory in bytes.
     pub(super) fn bytes(&self) -> usize {
         let plan = self.plan.as_ref().map_or(0, |plan| plan.as_str().len());
-        size_of::<Self>() + self.issuer.len() + self.subject.len() + self.scopes.bytes() + plan
+        let token_id = self.token_id.as_ref().map_or(0, |id| id.len());
+        size_of::<Self>() + token_id + self.issuer.len() + self.subject.len() + self.scopes.bytes() + plan
     }
 
     /// Returns a number for issuer and subject, constant during the life of the process.
@@ -91,6 +114,17 @@ impl Caller {
     #[must_use]
     pub fn of_platform() -> Self {
         Self { scopes: Scopes::of_claim("predict"), ..Self::anonymous() }
+    }
+
+    /// Returns the kind of the caller's credentials: `token`, `api_key` or `certificate`; `None` without any.
+    #[must_use]
+    pub fn credentials(&self) -> Option<&'static str> {
+        match self.issuer.as_str() {
+            "" => None,
+            API_KEYS => Some("api_key"),
+            CERTIFICATES => Some("certificate"),
+            _ => Some("token"),
+        }
     }
 
     /// Returns the caller's name in the deployment history.

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
@@ -24,6 +25,8 @@ pub(super) struct Claims {
     pub(super) nbf: Option<f64>,
     #[serde(default)]
     pub(super) iat: Option<f64>,
+    #[serde(default)]
+    pub(super) jti: Option<String>,
     #[serde(default)]
     pub(super) scope: String,
 }
@@ -87,7 +90,14 @@ impl ClaimsPolicy {
         let lifetime = Duration::try_from_secs_f64(exp + self.leeway).ok();
         let valid_until = lifetime.and_then(|lifetime| SystemTime::UNIX_EPOCH.checked_add(lifetime));
         let plan = self.plans.get(sub).cloned();
-        Ok(Caller::new(claims.iss, claims.sub, scopes, valid_until).with_plan(plan))
+        let caller = Caller::new(claims.iss, claims.sub, scopes, valid_until).with_plan(plan);
+        let issued = iat.and_then(|iat| Duration::try_from_secs_f64(iat).ok()).map(|since| since.as_secs());
+        Ok(caller.of_token(claims.jti.map(Arc::from), issued))
+    }
+
+    /// Returns the longest time for which a token may still be accepted after it was issued.
+    pub(super) fn longest_validity(&self) -> Duration {
+        Duration::try_from_secs_f64(self.max_lifetime + 2.0 * self.leeway).unwrap_or_default()
     }
 }
 
@@ -105,6 +115,7 @@ mod tests {
             exp: at(600),
             nbf: None,
             iat: None,
+            jti: None,
             scope: "predict".to_owned(),
         };
         change(&mut claims);

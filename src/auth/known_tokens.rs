@@ -1,8 +1,8 @@
 //! Cache of verified tokens: verifying a token takes longer than the rest of a small request.
 //!
 //! Only accepted tokens are stored, by their SHA-256, so that no token is kept in memory. A token's times are checked
-//! at each use, and so is the trust in the key of an issuer, which may withdraw it. The other rules cannot change under
-//! an entry: a verifier with other keys or rules starts with an empty cache.
+//! at each use, and so is the trust in the key of an issuer, which may withdraw it. A revocation removes its tokens. The
+//! other rules cannot change under an entry: a verifier with other keys or rules starts with an empty cache.
 
 use std::{
     collections::HashMap,
@@ -72,6 +72,13 @@ impl KnownTokens {
         self.part(&fingerprint).insert(fingerprint, Known { caller: Arc::clone(caller), trust, since: now });
     }
 
+    /// Removes the tokens of these callers.
+    pub(super) fn forget_if(&self, mut is_forgotten: impl FnMut(&Caller) -> bool) {
+        for part in &self.parts {
+            lock(part).forget_if(|known| is_forgotten(&known.caller));
+        }
+    }
+
     /// Removes tokens that have expired or whose key is not trusted any more, and frees their memory.
     pub(super) fn forget_expired(&self, now: SystemTime) {
         for part in &self.parts {
@@ -109,14 +116,18 @@ impl Part {
     }
 
     fn forget_expired(&mut self, now: SystemTime) {
-        self.by_fingerprint.retain(|_, known| {
-            !known.caller.is_expired(now) && known.trust.as_ref().is_none_or(KeyTrust::holds)
+        self.forget_if(|known| {
+            known.caller.is_expired(now) || known.trust.as_ref().is_some_and(|trust| !trust.holds())
         });
-        self.bytes = self.by_fingerprint.values().map(Known::bytes).sum();
         // Keeps some capacity: it fills up again soon.
         if self.by_fingerprint.capacity() > 4 * self.by_fingerprint.len() {
             self.by_fingerprint.shrink_to_fit();
         }
+    }
+
+    fn forget_if(&mut self, mut is_forgotten: impl FnMut(&Known) -> bool) {
+        self.by_fingerprint.retain(|_, known| !is_forgotten(known));
+        self.bytes = self.by_fingerprint.values().map(Known::bytes).sum();
     }
 }
 

@@ -1,12 +1,16 @@
 //! Authentication built from the settings, or the list of everything that makes it unsafe.
 
-use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use jsonwebtoken::jwk::JwkSet;
 use tokio::runtime::Handle;
 
 use super::{
-    Caller, Clients, Scopes, TokenError, TokenIssuer,
+    Caller, Clients, Revocations, Scopes, TokenError, TokenIssuer,
     api_keys::{self, ApiKeys},
     certificates::{self, Certificates},
     clients::{self, Client},
@@ -28,7 +32,9 @@ use crate::{
 #[derive(Debug)]
 pub struct Authentication {
     /// The verifier of tokens; `None` if authentication is off.
-    verifier: Option<Verifier>,
+    verifier: Option<Arc<Verifier>>,
+    /// The verifier of tokens for other listeners, which can be revoked here; `None` if they are the same.
+    of_others: Option<Arc<Verifier>>,
     /// The signer of tokens for clients; `None` if there is no key to sign with.
     pub issuer: Option<TokenIssuer>,
     /// The clients that may request tokens.
@@ -36,6 +42,8 @@ pub struct Authentication {
     /// The public keys of the tokens that the gateway signs.
     published: JwkSet,
     certificates: Arc<Certificates>,
+    own_issuer: String,
+    revocations: Arc<Revocations>,
 }
 
 impl Authentication {
@@ -97,21 +105,66 @@ impl Authentication {
         if !problems.is_empty() {
             return Err(problems);
         }
-        let verifier = settings.enabled.then_some(verifier);
+        let verifier = settings.enabled.then(|| Arc::new(verifier));
         let (clients, certificates) = (Arc::new(Clients::new(clients)), Arc::new(certificates));
-        Ok(Self { verifier, issuer, clients, published, certificates })
+        let (own_issuer, revocations) = (settings.issuer.clone(), Arc::default());
+        Ok(Self {
+            verifier,
+            of_others: None,
+            issuer,
+            clients,
+            published,
+            certificates,
+            own_issuer,
+            revocations,
+        })
     }
 
     /// Returns the same authentication for tokens of another audience.
     #[must_use]
     pub fn for_audience(&self, audience: &str) -> Self {
         Self {
-            verifier: self.verifier.as_ref().map(|verifier| verifier.for_audience(audience)),
+            verifier: self.verifier.as_ref().map(|verifier| Arc::new(verifier.for_audience(audience))),
+            of_others: self.verifier.clone(),
             issuer: self.issuer.as_ref().map(|issuer| issuer.for_audience(audience)),
             clients: Arc::clone(&self.clients),
             published: self.published.clone(),
             certificates: Arc::clone(&self.certificates),
+            own_issuer: self.own_issuer.clone(),
+            revocations: Arc::clone(&self.revocations),
         }
+    }
+
+    /// Returns the authentication with these revocations: it refuses their tokens.
+    #[must_use]
+    pub fn with_revocations(self, revocations: &Arc<Revocations>) -> Self {
+        let verifier = self.verifier.map(|verifier| verifier.with_revocations(Arc::clone(revocations)));
+        let verifier = verifier.map(Arc::new);
+        Self { verifier, revocations: Arc::clone(revocations), ..self }
+    }
+
+    /// Returns the revocations.
+    #[must_use]
+    pub fn revocations(&self) -> &Arc<Revocations> {
+        &self.revocations
+    }
+
+    /// Returns true if the token of this caller was revoked after it was verified.
+    #[must_use]
+    pub fn has_revoked(&self, caller: &Caller) -> bool {
+        self.revocations.cover(caller)
+    }
+
+    /// Returns the longest time for which a token may still be accepted after it was issued.
+    #[must_use]
+    pub fn longest_token_validity(&self) -> Duration {
+        self.verifier.as_ref().map(|verifier| verifier.longest_validity()).unwrap_or_default()
+    }
+
+    /// Returns the issuer of the gateway's own tokens.
+    #[must_use]
+    pub fn own_issuer(&self) -> &str {
+        &self.own_issuer
     }
 
     /// Returns true if requests need a token. If not, every caller is [`Caller::anonymous`].
@@ -133,11 +186,14 @@ impl Authentication {
         self.issuer.is_some() && !self.clients.is_empty()
     }
 
-    /// Keeps the keys that have been fetched with older settings, from issuers that are the same.
-    pub fn take_over(&mut self, old: &Self) {
-        if let (Some(verifier), Some(old)) = (&mut self.verifier, &old.verifier) {
-            verifier.issuers.take_over(&old.issuers);
-        }
+    /// Returns the authentication with the keys that were fetched under older settings, from issuers that are the same.
+    #[must_use]
+    pub fn with_fetched_keys(self, old: &Self) -> Self {
+        let verifier = match (self.verifier, &old.verifier) {
+            (Some(verifier), Some(old)) => Some(Arc::new(verifier.with_fetched_keys(old))),
+            (verifier, _) => verifier,
+        };
+        Self { verifier, ..self }
     }
 
     /// Starts to fetch the keys of other issuers on this runtime, and to show them in the metrics.
@@ -164,6 +220,16 @@ impl Authentication {
             Some(verifier) => verifier.verify(token, now).await,
             None => Ok(Arc::new(Caller::anonymous())),
         }
+    }
+
+    /// Returns the caller of this token, even if it is for another listener of the gateway.
+    ///
+    /// # Errors
+    ///
+    /// The reason why no listener takes it.
+    pub fn verify_any(&self, token: &str, now: SystemTime) -> Result<Arc<Caller>, TokenError> {
+        let others = |error| self.of_others.as_ref().map_or(Err(error), |others| others.verify(token, now));
+        self.verify(token, now).or_else(others)
     }
 
     /// Returns the caller of a token that was verified before and is still valid; costs next to nothing.

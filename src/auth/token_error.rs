@@ -35,6 +35,9 @@ pub enum TokenError {
     /// Beyond `exp`.
     #[error("the token has expired")]
     Expired,
+    /// Revoked by its client or an operator.
+    #[error("the token was revoked")]
+    Revoked,
     /// Before `nbf`, or issued in the future.
     #[error("the token is not valid yet")]
     NotYetValid,
@@ -55,6 +58,27 @@ impl From<&Error> for TokenError {
                 let name = format!("{other:?}");
                 Self::Malformed(name.split(['(', ' ']).next().unwrap_or_default().to_owned())
             }
+        }
+    }
+}
+
+impl TokenError {
+    /// Returns the reason as a code, for the audit log.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::TooLong(_) => "too_long",
+            Self::Malformed(_) => "malformed",
+            Self::Header(_) => "header",
+            Self::UnknownKey => "unknown_key",
+            Self::KeysUnavailable { .. } => "keys_unavailable",
+            Self::ApiKey => "unknown_api_key",
+            Self::Signature => "signature",
+            Self::Claim(_) => "claim",
+            Self::Expired => "expired",
+            Self::Revoked => "revoked",
+            Self::NotYetValid => "not_yet_valid",
+            Self::LivesTooLong => "lives_too_long",
         }
     }
 }

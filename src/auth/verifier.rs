@@ -1,11 +1,14 @@
 //! JWT verification.
 
-use std::{sync::Arc, time::SystemTime};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use jsonwebtoken::{DecodingKey, Validation, decode, errors::Error};
 
 use super::{
-    Caller, Scopes, TokenError, algorithm,
+    Caller, Revocations, Scopes, TokenError, algorithm,
     api_keys::{API_KEY_PREFIX, ApiKeys},
     claims::{Claims, ClaimsPolicy},
     header::TokenHeader,
@@ -19,13 +22,14 @@ use crate::config::{Algorithm, AuthSettings};
 const MAX_TOKEN_BYTES: usize = 8 * 1024;
 
 /// A verifier of tokens with the configured keys or those of their issuers, and of API keys.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Verifier {
     keys: Vec<VerificationKey>,
     pub(super) issuers: Issuers,
     api_keys: Arc<ApiKeys>,
     policy: ClaimsPolicy,
-    known: KnownTokens,
+    known: Arc<KnownTokens>,
+    revocations: Arc<Revocations>,
 }
 
 /// A key and the one algorithm it verifies.
@@ -82,15 +86,34 @@ impl Verifier {
         settings: &AuthSettings,
     ) -> Self {
         let (api_keys, policy) = (Arc::new(api_keys), ClaimsPolicy::new(settings));
-        Self { keys, issuers, api_keys, policy, known: KnownTokens::default() }
+        Self { keys, issuers, api_keys, policy, known: Arc::default(), revocations: Arc::default() }
     }
 
-    /// Returns a verifier of tokens for another audience, with the same keys and rules.
+    /// Returns the verifier with these revocations and an empty cache. It refuses their tokens, cached or not.
+    pub(super) fn with_revocations(&self, revocations: Arc<Revocations>) -> Self {
+        let known = Arc::default();
+        revocations.watch(Arc::downgrade(&known));
+        Self { known, revocations, ..self.clone() }
+    }
+
+    /// Returns the verifier with the keys that an older one has fetched from the same issuers.
+    pub(super) fn with_fetched_keys(&self, old: &Self) -> Self {
+        let mut verifier = self.clone();
+        verifier.issuers.take_over(&old.issuers);
+        verifier
+    }
+
+    /// Returns the longest time for which a token may still be accepted after it was issued.
+    pub(super) fn longest_validity(&self) -> Duration {
+        self.policy.longest_validity()
+    }
+
+    /// Returns a verifier of tokens for another audience, with the same keys, rules and revocations.
     pub(super) fn for_audience(&self, audience: &str) -> Self {
-        let keys = self.keys.iter().map(|key| key.for_audience(audience)).collect();
-        let (api_keys, policy) = (Arc::clone(&self.api_keys), self.policy.clone());
-        let issuers = self.issuers.for_audience(audience);
-        Self { keys, issuers, api_keys, policy, known: KnownTokens::default() }
+        let mut verifier = self.with_revocations(Arc::clone(&self.revocations));
+        verifier.keys = self.keys.iter().map(|key| key.for_audience(audience)).collect();
+        verifier.issuers = self.issuers.for_audience(audience);
+        verifier
     }
 
     /// Returns the caller of this token or API key.
@@ -124,9 +147,18 @@ impl Verifier {
         if let Some(caller) = self.known.caller(&fingerprint, now) {
             return Ok(caller);
         }
+        let generation = self.revocations.generation();
         let (caller, trust) = self.judge(token, now)?;
         let caller = Arc::new(caller);
+        if self.revocations.cover(&caller) {
+            return Err(TokenError::Revoked.into());
+        }
         self.known.remember(fingerprint, &caller, trust, now);
+        // A revocation in the meantime may have searched the cache before this token was in it.
+        if self.revocations.generation() != generation && self.revocations.cover(&caller) {
+            self.known.forget_if(|known| *known == *caller);
+            return Err(TokenError::Revoked.into());
+        }
         Ok(caller)
     }
 

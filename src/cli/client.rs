@@ -1,6 +1,7 @@
 //! A small HTTP client for a running gateway.
 
 use std::{
+    fmt, io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::PathBuf,
     time::Duration,
@@ -14,13 +15,18 @@ use clap::Args;
 use http_body_util::BodyExt;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use tokio::time;
+use tokio::{
+    io::AsyncWriteExt,
+    net::{TcpStream, UnixStream},
+    time,
+};
 
 use super::Failure;
 use crate::{
-    config::TlsSettings,
+    config::{AdminSettings, ListenAddress, ServerSettings, TlsSettings, TrustedProxy},
+    limits::Peer,
     outbound::Address,
-    tls::{ClientTls, Trust, connect},
+    tls::{ClientConnection, ClientTls, Trust, secure},
 };
 
 /// Options for a gateway whose URL begins with `https`.
@@ -55,47 +61,141 @@ impl TlsOptions {
     }
 }
 
+/// The header of the PROXY protocol, version 2, of a proxy's own connection.
+const LOCAL_HEADER: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0";
+
 /// A gateway to send requests to.
 pub(super) struct Target {
-    /// HOST:PORT.
-    authority: String,
+    place: Place,
     /// `None` without TLS.
     tls: Option<ClientTls>,
+    /// True if the gateway takes this host for a proxy that begins connections with a header.
+    sends_header: bool,
+}
+
+/// The place of a gateway.
+enum Place {
+    /// HOST:PORT.
+    Network(String),
+    /// The path of a Unix socket.
+    Unix(PathBuf),
+}
+
+impl Place {
+    /// Returns the value of the header `Host`.
+    fn host(&self) -> &str {
+        match self {
+            Self::Network(authority) => authority,
+            Self::Unix(_) => "localhost",
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Network(authority) => formatter.write_str(authority),
+            Self::Unix(path) => write!(formatter, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// A listener of a gateway on this machine.
+#[derive(Clone, Copy)]
+pub(super) struct OwnListener<'s> {
+    pub(super) listen: &'s ListenAddress,
+    pub(super) tls: &'s TlsSettings,
+    /// True if the gateway takes this host for a proxy that begins connections with a header.
+    pub(super) sends_header: bool,
+}
+
+impl<'s> OwnListener<'s> {
+    /// Returns the public listener at this address, which may differ from that of the settings by its port.
+    pub(super) fn public(server: &'s ServerSettings, listen: &'s ListenAddress) -> Self {
+        let is_trusted = match listen {
+            ListenAddress::Unix(_) => Peer::UNIX.is_trusted(&server.trusted_proxies),
+            ListenAddress::Tcp(address) => {
+                TrustedProxy::any_has(&server.trusted_proxies, &local(*address).ip())
+            }
+        };
+        Self { listen, tls: &server.tls, sends_header: server.proxy_protocol && is_trusted }
+    }
+
+    /// Returns the operators' listener, which expects no header.
+    pub(super) fn operators(admin: &'s AdminSettings) -> Self {
+        Self { listen: &admin.listen, tls: &admin.tls, sends_header: false }
+    }
 }
 
 impl Target {
     /// Names a gateway by its URL.
     pub(super) fn at(address: &Address, options: &TlsOptions) -> Result<Self, Failure> {
-        Ok(Self { authority: address.authority().to_owned(), tls: options.prepare(address)? })
+        let place = Place::Network(address.authority().to_owned());
+        Ok(Self { place, tls: options.prepare(address)?, sends_header: false })
     }
 
     /// Names a listener of a gateway on this machine, of which the certificate is in the settings.
-    pub(super) fn own(listen: SocketAddr, section: &TlsSettings) -> Result<Self, Failure> {
-        let trust = match &section.certificate_file {
+    pub(super) fn own(listener: OwnListener<'_>) -> Result<Self, Failure> {
+        let trust = match &listener.tls.certificate_file {
             Some(file) => Some(Trust::Own(file.clone())),
-            None if section.is_on() => {
+            None if listener.tls.is_on() => {
                 return Err(
                     "certificate_file is not set, so the gateway with the private key cannot be known".into(),
                 );
             }
             None => None,
         };
-        Self::here(listen, trust.as_ref())
+        Self::here(listener, trust.as_ref())
     }
 
     /// Names a listener of a gateway on this machine without proof of its identity, for requests without a secret.
-    pub(super) fn unproven(listen: SocketAddr, section: &TlsSettings) -> Result<Self, Failure> {
-        Self::here(listen, section.is_on().then_some(&Trust::Anyone))
+    pub(super) fn unproven(listener: OwnListener<'_>) -> Result<Self, Failure> {
+        Self::here(listener, listener.tls.is_on().then_some(&Trust::Anyone))
     }
 
-    fn here(listen: SocketAddr, trust: Option<&Trust>) -> Result<Self, Failure> {
+    fn here(listener: OwnListener<'_>, trust: Option<&Trust>) -> Result<Self, Failure> {
         let tls = trust.map(|trust| ClientTls::new(trust, None)).transpose()?;
-        Ok(Self { authority: reachable(listen).to_string(), tls })
+        let place = match listener.listen {
+            ListenAddress::Tcp(address) => Place::Network(local(*address).to_string()),
+            ListenAddress::Unix(path) => Place::Unix(path.clone()),
+        };
+        Ok(Self { place, tls, sends_header: listener.sends_header })
+    }
+
+    /// Connects to the gateway.
+    async fn connect(&self) -> io::Result<Box<dyn ClientConnection>> {
+        let tls = self.tls.as_ref();
+        match &self.place {
+            Place::Network(authority) => {
+                let mut stream = TcpStream::connect(authority).await?;
+                // A request is one write, which should not wait for the next.
+                stream.set_nodelay(true)?;
+                self.begin(&mut stream).await?;
+                let host = authority.rsplit_once(':').map_or(authority.as_str(), |(host, _)| host);
+                secure(tls, stream, host).await
+            }
+            Place::Unix(path) => {
+                let mut stream = UnixStream::connect(path).await?;
+                self.begin(&mut stream).await?;
+                secure(tls, stream, self.place.host()).await
+            }
+        }
+    }
+
+    async fn begin(&self, stream: &mut (impl ClientConnection + ?Sized)) -> io::Result<()> {
+        if self.sends_header { stream.write_all(LOCAL_HEADER).await } else { Ok(()) }
     }
 }
 
 /// Returns the address by which a listener can be reached from the same machine.
-pub(super) fn reachable(listen: SocketAddr) -> SocketAddr {
+pub(super) fn reachable(listen: &ListenAddress) -> ListenAddress {
+    match listen {
+        ListenAddress::Tcp(address) => local(*address).into(),
+        ListenAddress::Unix(_) => listen.clone(),
+    }
+}
+
+fn local(listen: SocketAddr) -> SocketAddr {
     let address = match listen.ip() {
         IpAddr::V4(address) if address.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(address) if address.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
@@ -116,7 +216,7 @@ pub(super) fn ask(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let sent = exchange(target, method, path, token, None);
     let asked = runtime.block_on(async { time::timeout(timeout, sent).await });
-    let address = &target.authority;
+    let address = &target.place;
     asked
         .map_err(|_| format!("{address} did not respond within {} s", timeout.as_secs()))?
         .map_err(|error| format!("the request to {address} failed: {error}").into())
@@ -130,9 +230,9 @@ pub(super) async fn exchange(
     token: Option<&str>,
     json: Option<String>,
 ) -> Result<(StatusCode, String), Failure> {
-    let stream = connect(target.tls.as_ref(), &target.authority).await?;
+    let stream = target.connect().await?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    let mut request = Request::builder().method(method).uri(path).header(header::HOST, &target.authority);
+    let mut request = Request::builder().method(method).uri(path).header(header::HOST, target.place.host());
     if let Some(token) = token {
         request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
     }

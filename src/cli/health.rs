@@ -1,12 +1,16 @@
 //! `onnx-gateway health`
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 use axum::http::StatusCode;
 use serde_json::json;
 
-use super::{Failure, client, client::Target, load_settings, output};
-use crate::config::{ClientCertificates, Environment, Settings, TlsSettings};
+use super::{
+    Failure, client,
+    client::{OwnListener, Target},
+    load_settings, output,
+};
+use crate::config::{ClientCertificates, Environment, Settings};
 
 /// A gateway that takes longer is not healthy.
 const TIMEOUT: Duration = Duration::from_secs(2);
@@ -15,13 +19,13 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 /// gateway's own may be of any name, and be renewed at this moment.
 pub(super) fn health(files: &[PathBuf], as_json: bool) -> Result<(), Failure> {
     let loaded = load_settings::settings(files, &Environment::of_process())?;
-    let (listen, tls) = listener(&loaded.settings);
-    let address = client::reachable(listen);
-    let target = Target::unproven(listen, tls)?;
+    let listener = listener(&loaded.settings);
+    let address = client::reachable(listener.listen);
+    let target = Target::unproven(listener)?;
     let (status, _) = client::ask(&target, "GET", "/health/ready", None, TIMEOUT)?;
     let is_ready = status == StatusCode::OK;
     if as_json {
-        let document = json!({"ready": is_ready, "address": address, "status": status.as_u16()});
+        let document = json!({"ready": is_ready, "address": address.to_string(), "status": status.as_u16()});
         output::print(&format!("{document}\n"))?;
     }
     match is_ready {
@@ -32,11 +36,11 @@ pub(super) fn health(files: &[PathBuf], as_json: bool) -> Result<(), Failure> {
 }
 
 /// Returns the listener to ask: that of the operators if the public one wants a certificate, which this command lacks.
-fn listener(settings: &Settings) -> (SocketAddr, &TlsSettings) {
+fn listener(settings: &Settings) -> OwnListener<'_> {
     let Settings { server, admin, .. } = settings;
     if server.tls.clients() == ClientCertificates::Required {
-        (admin.listen, &admin.tls)
+        OwnListener::operators(admin)
     } else {
-        (server.listen, &server.tls)
+        OwnListener::public(server, &server.listen)
     }
 }

@@ -72,10 +72,15 @@ impl NamedModels {
         if settings.auth.enabled && !settings.auth.has_keys() {
             settings.auth.signing_secret = Some(self.secret.clone());
         }
-        let grpc = settings.grpc.enabled.then_some(("grpc.listen", settings.grpc.listen));
-        let listeners = [("server.listen", settings.server.listen), ("admin.listen", settings.admin.listen)];
-        let exposed: Vec<_> =
-            listeners.into_iter().chain(grpc).filter(|(_, address)| !address.ip().is_loopback()).collect();
+        let grpc = settings.grpc.enabled.then_some(("grpc.listen", &settings.grpc.listen));
+        let listeners =
+            [("server.listen", &settings.server.listen), ("admin.listen", &settings.admin.listen)];
+        let exposed: Vec<_> = listeners
+            .into_iter()
+            .chain(grpc)
+            .filter(|(_, address)| !address.is_local())
+            .map(|(setting, address)| (setting, address.clone()))
+            .collect();
         if exposed.is_empty() {
             raise_quotas(&mut settings.rate_limit);
         }

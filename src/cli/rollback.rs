@@ -9,7 +9,7 @@ use clap::Args;
 
 use super::{
     Failure,
-    client::{self, Target, TlsOptions},
+    client::{self, OwnListener, Target, TlsOptions},
     load_settings, output,
 };
 use crate::{
@@ -78,19 +78,19 @@ pub(super) fn rollback(files: &[PathBuf], arguments: RollbackArguments) -> Resul
 /// Returns the gateway of the settings, which is on this machine.
 fn own(loaded: &Loaded) -> Result<Target, Failure> {
     let Settings { server, admin, .. } = &loaded.settings;
-    let (section, listen, tls) = if loaded.settings.management_is_public() {
-        ("server", server.listen, &server.tls)
+    let (section, listener) = if loaded.settings.management_is_public() {
+        ("server", OwnListener::public(server, &server.listen))
     } else {
-        ("admin", admin.listen, &admin.tls)
+        ("admin", OwnListener::operators(admin))
     };
-    if tls.clients() == ClientCertificates::Required {
+    if listener.tls.clients() == ClientCertificates::Required {
         return Err(format!(
             "{section}.tls.client_certificates is required: name the gateway with --url, a token with --token, and a \
              certificate with --certificate-file and --private-key-file"
         )
         .into());
     }
-    Target::own(listen, tls)
+    Target::own(listener)
 }
 
 /// Signs a token with the key of the settings. `None` if the gateway needs none.

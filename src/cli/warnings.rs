@@ -53,11 +53,10 @@ pub(super) fn warn_of_no_client(auth: &AuthSettings, signs: bool) {
 /// Warns of listeners for clients that are reachable from outside without TLS, in one line.
 fn warn_of_plain_text(settings: &Settings) {
     let Settings { server, grpc, .. } = settings;
-    let rest = (!server.tls.is_on()).then_some(server.listen);
+    let rest = (!server.tls.is_on()).then_some(&server.listen);
     let is_grpc_plain = grpc.enabled && !server.tls.is_on() && !grpc.tls.is_on();
-    let plain = rest.into_iter().chain(is_grpc_plain.then_some(grpc.listen));
-    let outside: Vec<String> =
-        plain.filter(|listen| !listen.ip().is_loopback()).map(|listen| listen.to_string()).collect();
+    let plain = rest.into_iter().chain(is_grpc_plain.then_some(&grpc.listen));
+    let outside: Vec<String> = plain.filter(|listen| !listen.is_local()).map(ToString::to_string).collect();
     if !outside.is_empty() {
         tracing::warn!(
             addresses = outside.join(", "),
@@ -81,8 +80,8 @@ fn warn_of_unasked_certificates(settings: &Settings) {
 
 /// Warns of an operators' listener that is less protected than it may seem.
 fn warn_of_reachable_operators(admin: &AdminSettings) {
-    let address = admin.listen;
-    let is_outside = !address.ip().is_loopback();
+    let address = &admin.listen;
+    let is_outside = !address.is_local();
     if is_outside && !admin.tls.is_on() {
         tracing::warn!(
             %address,
@@ -121,8 +120,8 @@ pub(super) fn warn_of_danger(loaded: &Loaded) {
             );
         }
     }
-    if development && !settings.server.listen.ip().is_loopback() {
-        let address = settings.server.listen;
+    if development && !settings.server.listen.is_local() {
+        let address = &settings.server.listen;
         tracing::warn!(%address, "the development settings, whose secrets are public, are reachable from outside");
     }
     warn_of_plain_text(settings);

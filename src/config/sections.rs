@@ -1,9 +1,11 @@
 //! The settings, one struct per section. Defaults are defined here; a test compares `config/default.toml` with them.
 
+mod audit;
 mod auth;
 mod cors;
 mod dialects;
 mod issuers;
+mod listen;
 mod mcp;
 mod models;
 mod one_or_more;
@@ -17,10 +19,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use validator::Validate;
 
+pub use audit::AuditSettings;
 pub use auth::{Algorithm, ApiKeySettings, AuthSettings, CertificateSettings, ClientSettings, KeySettings};
 pub use cors::CorsSettings;
 pub use dialects::{DialectName, DialectSettings};
 pub use issuers::{GrantedScopes, IssuerSettings};
+pub use listen::{ListenAddress, ListenAddressError, TrustedProxy};
 pub use mcp::McpSettings;
 pub use models::{AdmissionSettings, ModelsSettings, Preserve, RollbackSettings, WhenRemoved};
 pub use one_or_more::OneOrMore;
@@ -79,6 +83,9 @@ pub struct Settings {
     /// Logging.
     #[validate(nested)]
     pub log: LogSettings,
+    /// The audit log.
+    #[validate(nested)]
+    pub audit: AuditSettings,
 }
 
 impl Settings {
@@ -110,8 +117,8 @@ impl Settings {
 pub struct GrpcSettings {
     /// True if gRPC is served.
     pub enabled: bool,
-    /// Address and port.
-    pub listen: SocketAddr,
+    /// Address and port, or `unix:/PATH`.
+    pub listen: ListenAddress,
     /// TLS; what is not set is as in `server.tls`: the certificate with its key, and the certificates of clients.
     #[validate(nested)]
     pub tls: TlsSettings,
@@ -119,7 +126,7 @@ pub struct GrpcSettings {
 
 impl Default for GrpcSettings {
     fn default() -> Self {
-        let listen = SocketAddr::from(([127, 0, 0, 1], 8001));
+        let listen = SocketAddr::from(([127, 0, 0, 1], 8001)).into();
         Self { enabled: true, listen, tls: TlsSettings::default() }
     }
 }
@@ -127,8 +134,8 @@ impl Default for GrpcSettings {
 /// The operators' listener: `/metrics` and health without authentication, and what `server.management` moves here.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema, Validate)]
 pub struct AdminSettings {
-    /// Address and port.
-    pub listen: SocketAddr,
+    /// Address and port, or `unix:/PATH`.
+    pub listen: ListenAddress,
     /// The required `aud` of tokens here; unset: `auth.audience`.
     #[validate(length(min = 1, max = 256, message = "must have 1 to 256 bytes"))]
     pub audience: Option<String>,
@@ -139,7 +146,7 @@ pub struct AdminSettings {
 
 impl Default for AdminSettings {
     fn default() -> Self {
-        let listen = SocketAddr::from(([127, 0, 0, 1], 8002));
+        let listen = SocketAddr::from(([127, 0, 0, 1], 8002)).into();
         Self { listen, audience: None, tls: TlsSettings::default() }
     }
 }

@@ -39,6 +39,12 @@ async fn authenticated(state: &EdgeState, mut request: Request, next: Next) -> R
     let caller = caller(state, request.headers(), request.uri().query(), request.extensions())
         .await
         .map_err(|error| counted(error, state, request.extensions(), request.headers()))?;
+    if let Err(error) = charge_caller(state, &caller) {
+        let mut response = error.into_response();
+        // For the access log and the audit log, which are outer layers.
+        response.extensions_mut().insert(caller);
+        return Ok(response);
+    }
     tracing::Span::current().record("caller.subject", caller.subject.as_str());
     request.extensions_mut().insert(Arc::clone(&caller));
     let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
@@ -69,11 +75,13 @@ impl FromRequestParts<EdgeState> for MaybeCaller {
         }
         let caller = caller(state, headers, uri.query(), extensions).await;
         let caller = caller.map_err(|error| counted(error, state, extensions, headers))?;
+        charge_caller(state, &caller)?;
         tracing::Span::current().record("caller.subject", caller.subject.as_str());
         Ok(Self(Some(caller)))
     }
 }
 
+/// Returns the caller that the credentials of a request identify.
 async fn caller(
     state: &EdgeState,
     headers: &HeaderMap,
@@ -89,16 +97,13 @@ async fn caller(
         if has_query_token(query) {
             return Err(ApiError::TwoTokens);
         }
-        charge_caller(state, &caller)?;
         return Ok(caller);
     }
     let token = bearer(headers, query).map_err(|error| match error {
         ApiError::NoToken if !authentication.gives_tokens() => ApiError::NoTokenIssuer,
         error => error,
     })?;
-    let caller = authentication.verify(token, state.clock.now()).await?;
-    charge_caller(state, &caller)?;
-    Ok(caller)
+    Ok(authentication.verify(token, state.clock.now()).await?)
 }
 
 /// Returns the caller that the connection's certificate identifies; `None` if there is none, or the request has a token.
@@ -128,13 +133,13 @@ fn is_of_page(headers: &HeaderMap) -> bool {
 
 /// Charges the error of an unauthenticated request to its address. An address with too many of them gets 429 instead.
 ///
-/// An expired token is exempt: it was signed for its caller, who has to learn each time that a new one is needed. One
-/// that cannot be judged is not bad.
+/// An expired or revoked token is exempt: it was signed for its caller, who has to learn each time that a new one is
+/// needed. One that cannot be judged is not bad.
 fn counted(error: ApiError, state: &EdgeState, extensions: &Extensions, headers: &HeaderMap) -> ApiError {
     let is_guess = match &error {
         ApiError::NoToken | ApiError::NoTokenIssuer => true,
         ApiError::BadToken(error) => {
-            !matches!(error, TokenError::Expired | TokenError::KeysUnavailable { .. })
+            !matches!(error, TokenError::Expired | TokenError::Revoked | TokenError::KeysUnavailable { .. })
         }
         _ => false,
     };

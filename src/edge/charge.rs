@@ -16,13 +16,10 @@ use axum::{
 };
 use http_body::{Frame, SizeHint};
 
-use super::{
-    offload::offload_large,
-    peer::{Peer, peer},
-    state::EdgeState,
-};
+use super::{offload::offload_large, peer::peer, state::EdgeState};
 use crate::{
     auth::Caller,
+    limits::Peer,
     system::byte_budget::{ByteCharge, OverBudget, ShareKey, count},
 };
 

@@ -50,6 +50,7 @@ pub const PROBLEM_CODES: &[&str] = &[
     "timeout",
     "tls_required",
     "token_disabled",
+    "too_many_revocations",
     "too_many_streams",
     "unimplemented",
     "unknown_parameter",
@@ -97,9 +98,15 @@ pub const FIELD_CODES: &[&str] = &[
     "wrong_value",
 ];
 
-/// Codes of `/token` (RFC 6749 section 5.2).
-pub const OAUTH_CODES: &[&str] =
-    &["invalid_client", "invalid_request", "invalid_scope", "unsupported_grant_type"];
+/// Codes of `/token` (RFC 6749 section 5.2) and of the form of `/revoke` (RFC 7009 section 2.2.1).
+pub const OAUTH_CODES: &[&str] = &[
+    "invalid_client",
+    "invalid_grant",
+    "invalid_request",
+    "invalid_scope",
+    "unsupported_grant_type",
+    "unsupported_token_type",
+];
 
 /// Returns true if this is a code of a problem document.
 pub(super) fn is_problem_code(code: &str) -> bool {

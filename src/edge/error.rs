@@ -7,6 +7,7 @@ use axum::{
 
 use super::{
     activity::StreamRefusal,
+    audit::Audited,
     problem::Problem,
     quota_refusal::{FAILED_LOGINS, FAILED_TOKENS, PER_ADDRESS, PER_CALLER, refusal},
 };
@@ -179,7 +180,27 @@ impl IntoResponse for ApiError {
             }
             _ => {}
         }
-        Problem::from(self).into_response()
+        let (audited, problem) = (audited(&self), Problem::from(self));
+        let audited = audited.or_else(|| problem.is_quota().then(|| Audited::quota(problem.code())));
+        let mut response = problem.into_response();
+        if let Some(audited) = audited {
+            response.extensions_mut().insert(audited);
+        }
+        response
+    }
+}
+
+/// Returns the security event of an error that is not of a quota; `None` if it is none.
+fn audited(error: &ApiError) -> Option<Audited> {
+    match error {
+        ApiError::BadToken(error) => Some(Audited::refused_credentials(error.code())),
+        ApiError::NoToken | ApiError::NoTokenIssuer => Some(Audited::refused_credentials("no_token")),
+        ApiError::TwoTokens => Some(Audited::refused_credentials("invalid_request")),
+        ApiError::InsufficientScope { model, .. } => {
+            Some(Audited::refused_scope("insufficient_scope", model.as_ref()))
+        }
+        ApiError::ServedByAdmin => Some(Audited::refused_scope("served_by_admin", None)),
+        _ => None,
     }
 }
 

@@ -17,7 +17,7 @@ use tower_http::{
 use tracing::Level;
 
 use super::{
-    access::RequestRecord,
+    access::{Forwarded, RequestRecord},
     authenticate::authenticate,
     credentials::API_KEY,
     error::ApiError,
@@ -106,6 +106,7 @@ fn span(request: &Request<impl Sized>) -> tracing::Span {
         method: request.method().as_str(),
         path: request.uri().path(),
         caller: None,
+        forwarded: Forwarded::Read(None),
     };
     asked.span()
 }

@@ -9,14 +9,13 @@ use axum::{
 };
 
 use super::{
-    access::RequestRecord,
+    access::{Forwarded, RequestRecord},
     labels::{method_label, route_label},
-    peer::Peer,
     pipeline::{Record, RouteMetrics, Transport},
     request_id::REQUEST_ID,
     state::EdgeState,
 };
-use crate::auth::Caller;
+use crate::{auth::Caller, limits::Peer};
 
 /// Records a request and its response, as middleware.
 pub(super) async fn observe(
@@ -29,6 +28,8 @@ pub(super) async fn observe(
     let id = request.headers().get(REQUEST_ID).cloned();
     let peer = request.extensions().get::<Peer>().copied();
     let route = request.extensions().get::<MatchedPath>().cloned();
+    let is_behind_proxy = !state.trusted_proxies.is_empty();
+    let client = peer.filter(|_| is_behind_proxy).map(|peer| state.client_of(peer, request.headers()));
     let mut response = next.run(request).await;
     let caller = response.extensions().get::<Arc<Caller>>().map(Arc::clone);
     let request = RequestRecord {
@@ -37,6 +38,7 @@ pub(super) async fn observe(
         method: method.as_str(),
         path: uri.path(),
         caller: caller.as_deref(),
+        forwarded: Forwarded::Read(client),
     };
     let metrics =
         RouteMetrics { method: method_label(&method), route: route_label(route.as_ref()), ok: None };

@@ -12,6 +12,7 @@ use axum::{
 
 use super::{
     access::RequestRecord,
+    audit::Audited,
     credentials::bearer,
     error::ApiError,
     labels::status_label,
@@ -131,6 +132,9 @@ impl<'s> Record<'s> {
             request.log(response, duration, level);
         }
         let RouteMetrics { method, route, ok } = metrics;
+        if let Some(audited) = Audited::of_response(response) {
+            audited.record(state, request, route);
+        }
         match ok {
             Some(ok) if response.status() == StatusCode::OK => ok.answered(duration),
             _ => {

@@ -62,6 +62,16 @@ impl Problem {
         Self { status, document, headers: Vec::new() }
     }
 
+    /// Returns the stable code.
+    pub(super) fn code(&self) -> &'static str {
+        self.document.code
+    }
+
+    /// Returns true if a quota is used up.
+    pub(super) fn is_quota(&self) -> bool {
+        !self.document.violated_policies.is_empty()
+    }
+
     /// Returns the sentence for people.
     pub(crate) fn detail(&self) -> &str {
         &self.document.detail

@@ -18,7 +18,6 @@ use governor::{
     clock::{Clock, DefaultClock},
     middleware::NoOpMiddleware,
 };
-use ipnet::IpNet;
 use tower_governor::{
     GovernorError, GovernorLayer,
     governor::{GovernorConfig, GovernorConfigBuilder},
@@ -27,11 +26,11 @@ use tower_governor::{
 
 use super::{
     error::ApiError,
-    peer::{Peer, client, peer},
+    peer::{client, peer},
 };
 use crate::{
-    config::{QuotaSettings, ServerSettings},
-    limits::{AddressKey, Exceeded, replenish_interval},
+    config::{QuotaSettings, ServerSettings, TrustedProxy},
+    limits::{AddressKey, Exceeded, Peer, replenish_interval},
 };
 
 /// The quota of client addresses, shared by all clones.
@@ -125,7 +124,7 @@ impl AddressLimit {
 #[derive(Clone, Debug)]
 pub(crate) struct AddressExtractor {
     /// Trusted proxies, which may change while the quotas remain.
-    trusted: Arc<ArcSwap<Vec<IpNet>>>,
+    trusted: Arc<ArcSwap<Vec<TrustedProxy>>>,
     are_many: Arc<AtomicBool>,
 }
 
@@ -188,7 +187,7 @@ mod tests {
         let quota = QuotaSettings { requests: 1, period_seconds: 3600 };
         let limit = AddressLimit::new(&quota, &ServerSettings::default()).unwrap();
         let key = |network: u16| {
-            let peer = Peer(IpAddr::from([0x2001, 0xdb8, 0, network, 0, 0, 0, 1]));
+            let peer = IpAddr::from([0x2001, 0xdb8, 0, network, 0, 0, 0, 1]).into();
             limit.client_of(peer, &HeaderMap::new())
         };
         assert_ne!(key(1), key(2));

@@ -1,23 +1,23 @@
 //! State shared by handlers and layers.
 
-use std::{fmt, future::pending, ops::Deref, sync::Arc, time::SystemTime};
+use std::{fmt, future::pending, net::IpAddr, ops::Deref, sync::Arc, time::SystemTime};
 
 use axum::http::{Extensions, HeaderMap};
-use ipnet::IpNet;
 use tokio::sync::watch;
 
 use super::{
     activity::Activity,
     open_paths::OpenPaths,
-    peer::{Peer, client, peer},
+    peer::{client, client_ip, peer},
     protected_resource::ProtectedResource,
 };
 use crate::{
     auth::{Authentication, Caller},
-    limits::{AddressKey, CallerQuota, FailedTokens, LogIns},
+    config::TrustedProxy,
+    limits::{AddressKey, CallerQuota, FailedTokens, LogIns, Peer},
     serving::Serving,
     system::byte_budget::ByteBudget,
-    telemetry::Metrics,
+    telemetry::{AuditLog, Metrics},
 };
 
 /// Shared by all requests; cheap to clone, as each layer has one.
@@ -42,13 +42,15 @@ pub struct EdgeParts {
     /// Verifies clients that request tokens.
     pub log_ins: Arc<LogIns>,
     /// Networks whose `X-Forwarded-For` is trusted.
-    pub trusted_proxies: Vec<IpNet>,
+    pub trusted_proxies: Vec<TrustedProxy>,
     /// The paths that need no token.
     pub open_paths: OpenPaths,
     /// The gateway by its URL for clients; `None` if it is not set.
     pub protected_resource: Option<ProtectedResource>,
     /// Counters and gauges.
     pub metrics: Arc<Metrics>,
+    /// The audit log.
+    pub audit: Arc<AuditLog>,
     /// The activity of the gateway, for streams of events.
     pub activity: Arc<Activity>,
     /// True if every response is logged in the access log.
@@ -75,6 +77,11 @@ impl EdgeParts {
     /// Returns the client that sent a request with these extensions and headers.
     pub(crate) fn address(&self, extensions: &Extensions, headers: &HeaderMap) -> AddressKey {
         self.address_of(peer(extensions), headers)
+    }
+
+    /// Returns the address of the client of a request from this peer with these headers.
+    pub(crate) fn client_of(&self, peer: Peer, headers: &HeaderMap) -> IpAddr {
+        client_ip(peer, headers, &self.trusted_proxies)
     }
 
     /// Returns the client of a request from this address with these headers.

@@ -6,7 +6,7 @@ use std::{
     io::{BufRead, BufReader, Read, Seek, SeekFrom, Write},
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::SystemTime,
 };
 
@@ -16,6 +16,7 @@ use super::Reason;
 use crate::{
     model::{ModelName, ModelVersion},
     system::date::rfc3339,
+    telemetry::{AuditEvent, AuditKind, AuditLog, AuditOutcome},
 };
 
 /// Most entries of a model that are kept in memory and returned.
@@ -77,6 +78,29 @@ impl HistoryEntry {
     }
 }
 
+impl HistoryEntry {
+    fn audit_event(&self) -> AuditEvent<'_> {
+        let kind = match self.event {
+            Event::Deployed => AuditKind::ModelDeployed,
+            Event::Restored => AuditKind::ModelRestored,
+            Event::Refused => AuditKind::ModelRefused,
+            Event::RolledBack => AuditKind::ModelRolledBack,
+            Event::Unloaded => AuditKind::ModelUnloaded,
+            Event::Removed => AuditKind::ModelRemoved,
+            Event::Kept => AuditKind::ModelKept,
+        };
+        let is_refused = self.event == Event::Refused;
+        AuditEvent {
+            reason: self.reason.map(Reason::code),
+            by: Some(&self.by),
+            model: Some(self.model.as_str()),
+            version: Some(self.version.to_string()),
+            digest: self.digest.as_deref(),
+            ..AuditEvent::of(kind, if is_refused { AuditOutcome::Refused } else { AuditOutcome::Ok })
+        }
+    }
+}
+
 /// Operations in the history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -111,6 +135,8 @@ pub struct Timings {
 /// The entries of all models.
 #[derive(Debug, Default)]
 pub struct History {
+    /// The audit log, which has the entries of this process, too.
+    audit: Option<Arc<AuditLog>>,
     file: Mutex<Journal>,
     entries: Mutex<Entries>,
 }
@@ -148,6 +174,11 @@ struct Opened {
 }
 
 impl History {
+    /// Creates an empty history, whose entries are recorded in this audit log, too.
+    pub fn audited(audit: Arc<AuditLog>) -> Self {
+        Self { audit: Some(audit), ..Self::default() }
+    }
+
     /// Continues this file, or creates it. Entries are kept in memory while it cannot be used.
     pub fn use_file(&self, path: Option<PathBuf>) {
         let mut journal = lock(&self.file);
@@ -229,6 +260,9 @@ impl History {
     /// [`keep_written`](Self::keep_written) on.
     pub fn add(&self, mut entry: HistoryEntry) {
         entry.time = rfc3339(SystemTime::now());
+        if let Some(audit) = &self.audit {
+            audit.record(&entry.audit_event());
+        }
         {
             let mut entries = lock(&self.entries);
             entries.mark(&entry.model);

@@ -21,7 +21,6 @@ mod copies;
 mod copy;
 mod deployments;
 mod folder;
-mod lock;
 mod merge;
 mod owner;
 mod remembered;
@@ -404,7 +403,7 @@ mod tests {
         assert!(store.unwritten().is_empty());
         drop(store);
 
-        let earlier = lock::Lock::alone(&state.join("lock")).unwrap();
+        let earlier = crate::system::file_lock::FileLock::alone(&state.join("lock")).unwrap();
         let store = Store::open(&state, folder.path()).unwrap();
         assert!(store.problem().unwrap().to_string().contains("another gateway holds its lock"));
         assert_eq!(store.deployments().unwrap()[&iris].as_ref().unwrap(), &taken_back(b"2"), "it is read");

@@ -1,14 +1,44 @@
 //! The client's address behind proxies, and the grouping of addresses into clients.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use ipnet::IpNet;
+use crate::config::TrustedProxy;
 
 /// The prefix of an IPv6 address that a provider assigns to one customer, who chooses the rest.
 const IPV6_PREFIX_BITS: u32 = 64;
 
 /// The prefix of an IPv6 address that a provider assigns to one site, with 65,536 networks of `IPV6_PREFIX_BITS`.
 const IPV6_SITE_BITS: u32 = 48;
+
+/// The other end of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// The address; for peers on Unix sockets that of this host.
+    pub address: IpAddr,
+    /// True if the peer is on a Unix socket.
+    pub is_unix: bool,
+}
+
+impl Peer {
+    /// All peers on Unix sockets.
+    pub const UNIX: Self = Self { address: IpAddr::V4(Ipv4Addr::LOCALHOST), is_unix: true };
+
+    /// Returns true if the peer is a trusted proxy.
+    #[must_use]
+    pub fn is_trusted(&self, proxies: &[TrustedProxy]) -> bool {
+        if self.is_unix {
+            proxies.contains(&TrustedProxy::Unix)
+        } else {
+            TrustedProxy::any_has(proxies, &self.address)
+        }
+    }
+}
+
+impl From<IpAddr> for Peer {
+    fn from(address: IpAddr) -> Self {
+        Self { address: address.to_canonical(), is_unix: false }
+    }
+}
 
 /// The client that an address belongs to: the IPv4 address, or the IPv6 /64.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -50,21 +80,20 @@ fn network(address: IpAddr, bits: u32) -> IpAddr {
 /// `forwarded` are the values of all `X-Forwarded-For` headers in their order. They are read from the right, up to the
 /// first address that is not a trusted proxy. Everything left of that may have been written by the client itself.
 pub fn client_address<'h>(
-    peer: IpAddr,
+    peer: Peer,
     forwarded: impl DoubleEndedIterator<Item = &'h str>,
-    trusted: &[IpNet],
+    trusted: &[TrustedProxy],
 ) -> IpAddr {
-    let is_trusted = |address: &IpAddr| trusted.iter().any(|network| network.contains(address));
-    let mut nearest = peer.to_canonical();
+    let mut nearest = peer;
     for value in forwarded.rev().flat_map(|header| header.rsplit(',')) {
-        if !is_trusted(&nearest) {
+        if !nearest.is_trusted(trusted) {
             break;
         }
         // If a proxy wrote something that is not an address, the proxy itself is the last known one.
         let Some(address) = parse(value.trim()) else { break };
-        nearest = address;
+        nearest = address.into();
     }
-    nearest
+    nearest.address
 }
 
 /// Parses an address as proxies write it: alone, with a port, or in brackets.
@@ -81,7 +110,18 @@ mod tests {
 
     fn address(peer: &str, headers: &[&str]) -> String {
         let trusted = ["10.0.0.0/8".parse().unwrap(), "fd00::/8".parse().unwrap()];
-        client_address(peer.parse().unwrap(), headers.iter().copied(), &trusted).to_string()
+        client_address(peer.parse::<IpAddr>().unwrap().into(), headers.iter().copied(), &trusted).to_string()
+    }
+
+    #[test]
+    fn a_peer_on_a_unix_socket_is_trusted_by_its_own_name() {
+        let of = |trusted: &[TrustedProxy]| {
+            client_address(Peer::UNIX, ["198.51.100.9"].into_iter(), trusted).to_string()
+        };
+        assert_eq!(of(&[TrustedProxy::Unix]), "198.51.100.9");
+        assert_eq!(of(&["127.0.0.0/8".parse().unwrap()]), "127.0.0.1", "an address does not name it");
+        let loopback = Peer::from(Peer::UNIX.address);
+        assert!(!loopback.is_trusted(&[TrustedProxy::Unix]), "nor does the name a connection over TCP");
     }
 
     #[test]

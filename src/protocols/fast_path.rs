@@ -44,8 +44,9 @@ use crate::{
     codec::RowBase,
     config::{DialectName, Settings},
     edge::{
-        AddressLimit, ApiError, EdgeState, MOST_FAST_BYTES, Peer, Record, RequestRecord, RouteMetrics,
-        Transport, authorize, charge, charge_for, charged_response, known_caller, new_request_id, panicked,
+        AddressLimit, ApiError, EdgeState, Forwarded, MOST_FAST_BYTES, Peer, Record, RequestRecord,
+        RouteMetrics, Transport, authorize, charge, charge_for, charged_response, known_caller,
+        new_request_id, panicked,
         rest::{
             cors::CorsHeaders,
             layers::compressed,
@@ -330,6 +331,7 @@ impl FastRequest {
             method: "POST",
             path: self.path.path(),
             caller: Some(&self.caller),
+            forwarded: Forwarded::In(&self.headers),
         }
     }
 }

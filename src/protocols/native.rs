@@ -10,6 +10,7 @@ mod model_schema;
 mod models;
 mod predict;
 mod protected_resource;
+mod revoke;
 mod schema;
 mod token;
 
@@ -50,6 +51,8 @@ impl Protocol for Native {
             "/health/live",
             "/health/ready",
             "/token",
+            // A form has the client's secret, JSON needs a token.
+            "/revoke",
             "/.well-known/jwks.json",
             "/.well-known/oauth-protected-resource",
             "/openapi.json",
@@ -68,7 +71,9 @@ impl Protocol for Native {
                 .routes(routes!(model_schema::schema))
                 .routes(routes!(events::events))
                 .routes(routes!(deployments::history)),
-            management: RouteSet::new().routes(routes!(deployments::rollback)),
+            management: RouteSet::new()
+                .routes(routes!(deployments::rollback))
+                .routes(routes!(revoke::revoke)),
             rows: RouteSet::new()
                 .routes(routes!(predict::predict_default))
                 .routes(routes!(predict::predict_model))

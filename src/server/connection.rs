@@ -9,22 +9,25 @@ mod http1;
 mod http2;
 mod paced_stream;
 mod prefixed_stream;
+mod proxy_header;
 mod unset_clock;
 
-use std::{error::Error, io, sync::Arc, time::Duration};
+use std::{error::Error, future::poll_fn, io, sync::Arc, time::Duration};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, copy, sink},
-    net::TcpStream,
     time,
 };
 
 use self::{coalescing_stream::CoalescingStream, paced_stream::PacedStream};
 use super::{
-    connection_slot::ConnectionSlot, current_tls::CurrentTls, shutdown::Shutdown, stall_limit::StallLimit,
+    client_stream::ClientStream, connection_slot::ConnectionSlot, current_tls::CurrentTls,
+    shutdown::Shutdown, stall_limit::StallLimit,
 };
 use crate::{
+    config::TrustedProxy,
     edge::Peer,
+    limits::Handshakes,
     protocols::SharedService,
     telemetry::{ConnectionEnd, Metrics},
     tls::{Accepted, Encrypted, ServerTls},
@@ -56,6 +59,10 @@ pub(super) struct Connection {
     pub(super) peer: Peer,
     /// True if the peer is a trusted proxy, which stands for many clients.
     pub(super) is_proxy: bool,
+    /// The trusted proxies if the peer is one of them and begins with a header of the PROXY protocol.
+    pub(super) proxies: Option<Arc<[TrustedProxy]>>,
+    /// The quota of TLS handshakes; `None` without one.
+    pub(super) handshakes: Option<Arc<Handshakes>>,
     /// TLS of the listener.
     pub(super) tls: Arc<CurrentTls>,
     /// The mark of requests over TLS; `None` before the handshake, and without TLS.
@@ -71,9 +78,14 @@ pub(super) struct Connection {
 
 impl Connection {
     /// Serves requests until the client leaves, is too slow, or the gateway stops.
-    pub(super) async fn run(self, stream: TcpStream) {
-        if let Err(error) = stream.set_nodelay(true) {
+    pub(super) async fn run(mut self, mut stream: ClientStream) {
+        if let Err(error) = stream.set_nodelay() {
             tracing::debug!(%error, "failed to set TCP_NODELAY");
+        }
+        if let Some(proxies) = self.proxies.take()
+            && !Box::pin(self.learn_client(&mut stream, &proxies)).await
+        {
+            return;
         }
         match self.tls.get() {
             None => self.run_plain(stream).await,
@@ -82,7 +94,46 @@ impl Connection {
         }
     }
 
-    async fn run_plain(self, stream: TcpStream) {
+    /// Reads the header of the PROXY protocol, and takes the client that it names for the peer. Returns false if the
+    /// connection has to be closed.
+    async fn learn_client(&mut self, stream: &mut ClientStream, proxies: &[TrustedProxy]) -> bool {
+        let read = tokio::select! {
+            read = time::timeout(self.header_timeout, proxy_header::read(stream)) => read,
+            () = poll_fn(|context| self.slot.poll_leaving(context, &mut None)) => {
+                self.metrics.connection_closed(ConnectionEnd::GaveWay);
+                return false;
+            }
+            () = stopped(&self.shutdown, || false) => return false,
+        };
+        let address = self.peer.address;
+        match read {
+            Ok(Ok(None)) => return true,
+            Ok(Ok(Some(client))) => {
+                self.peer = client.into();
+                self.is_proxy = self.peer.is_trusted(proxies);
+                return true;
+            }
+            Ok(Err(error)) => tracing::debug!(%address, %error, "closed a connection of a trusted proxy"),
+            Err(_) => {
+                tracing::debug!(%address, "closed a connection of a trusted proxy: it sent no header in time")
+            }
+        }
+        self.metrics.connection_closed(ConnectionEnd::ProxyHeader);
+        false
+    }
+
+    /// Charges a handshake to the address. Returns false if it has used up its quota. Trusted proxies have none.
+    fn may_shake_hands(&self) -> bool {
+        let quota = self.handshakes.as_ref().filter(|_| !self.is_proxy);
+        if quota.is_none_or(|quota| quota.charge(self.peer.address.into())) {
+            return true;
+        }
+        self.metrics.connection_closed(ConnectionEnd::HandshakeQuota);
+        tracing::debug!(address = %self.peer.address, "closed a connection: rate_limit.handshakes is used up");
+        false
+    }
+
+    async fn run_plain(self, stream: ClientStream) {
         match self.application {
             Application::Rest => {
                 let stream = self.paced(CoalescingStream::new(stream));
@@ -96,7 +147,10 @@ impl Connection {
     }
 
     /// Serves requests after a TLS handshake. TLS joins small pieces itself, as it makes one record of them.
-    async fn run_encrypted(mut self, stream: TcpStream, tls: Arc<ServerTls>) {
+    async fn run_encrypted(mut self, stream: ClientStream, tls: Arc<ServerTls>) {
+        if !self.may_shake_hands() {
+            return;
+        }
         let Some(accepted) = handshake::accept(&self, stream, tls).await else { return };
         let Accepted { stream, is_http2, encrypted } = accepted;
         self.encrypted = Some(encrypted);
@@ -140,7 +194,7 @@ fn report_early_end(error: &hyper::Error, peer: Peer, metrics: &Metrics, was_flo
     } else if is_too_slow(error) {
         metrics.connection_closed(ConnectionEnd::SlowReader);
     }
-    tracing::debug!(%error, address = %peer.0, "a connection ended early");
+    tracing::debug!(%error, address = %peer.address, "a connection ended early");
 }
 
 /// Returns true if a connection ended because its client did not read its responses.

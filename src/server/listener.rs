@@ -1,9 +1,8 @@
 //! The accept loop: every connection is accepted, admitted or closed, and none is lost at shutdown.
 
-use std::{collections::VecDeque, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::VecDeque, io, sync::Arc, time::Duration};
 
 use tokio::{
-    net::{TcpListener, TcpStream},
     sync::watch,
     time::{self, Instant},
 };
@@ -15,10 +14,10 @@ use super::{
     descriptors::{ADMIN_CONNECTIONS, MAX_WAITING},
     limits::ListenerLimits,
     shutdown::Shutdown,
+    socket::{Arrived, Socket},
     workers::Workers,
 };
 use crate::{
-    edge::Peer,
     protocols::SharedService,
     telemetry::{ConnectionEnd, Metrics},
 };
@@ -35,11 +34,6 @@ const ROOM_RETRY: Duration = Duration::from_millis(10);
 /// Longest wait of a connection whose address has its share: a response of that address may be nearly finished.
 const SHARE_PATIENCE: Duration = Duration::from_millis(50);
 
-/// Unsent bytes above which the system accepts no more. Without this limit it would buffer megabytes of an unread
-/// response, and a slow client would seem to stall for minutes.
-#[cfg(target_os = "linux")]
-const UNSENT_BYTES: u32 = 256 * 1024;
-
 /// The audience of a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Audience {
@@ -51,7 +45,7 @@ pub(super) enum Audience {
 
 /// A bound listener and the service behind it.
 pub(super) struct Listener {
-    pub(super) socket: TcpListener,
+    pub(super) socket: Socket,
     pub(super) application: Application,
     pub(super) audience: Audience,
     pub(super) front: SharedService,
@@ -64,13 +58,9 @@ pub(super) struct Listener {
     pub(super) shutdown: Shutdown,
 }
 
-/// An accepted connection.
-type Arrived = (TcpStream, SocketAddr);
-
 impl Listener {
     /// Accepts connections until the shutdown, then waits for them to finish.
     pub(super) async fn run(self) {
-        bound_unsent(&self.socket);
         let mut waiting = Waiting::default();
         // New connections do not postpone the next attempt, so waiting ones cannot starve.
         let mut retry_at = Instant::now();
@@ -84,7 +74,7 @@ impl Listener {
                 () = self.shutdown.stopped() => break,
             }
         }
-        refuse_connection(&self.socket);
+        self.socket.refuse_connections();
         // Clients may have a handshake in progress, or may already have sent a request.
         time::sleep(HANDSHAKE_GRACE).await;
         while let Some(arrived) = self.accept_now() {
@@ -111,16 +101,10 @@ impl Listener {
         }
     }
 
-    /// Returns a connection from the system's queue; `None` if it is empty. Queries the system directly: the runtime
-    /// knows only connections that it was notified of.
+    /// Returns a connection from the system's queue; `None` if it is empty.
     fn accept_now(&self) -> Option<Arrived> {
         loop {
-            let accepted = socket2::SockRef::from(&self.socket).accept().and_then(|(socket, peer)| {
-                socket.set_nonblocking(true)?;
-                let peer = peer.as_socket().ok_or(io::ErrorKind::AddrNotAvailable)?;
-                Ok((TcpStream::from_std(socket.into())?, peer))
-            });
-            match accepted {
+            match self.socket.accept_now() {
                 Ok(arrived) => return Some(arrived),
                 // A connection that was aborted in the queue does not affect the others.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
@@ -150,7 +134,7 @@ impl Listener {
             Refusal::Full => ConnectionEnd::Full,
             Refusal::Share => ConnectionEnd::AddressShare,
         });
-        tracing::debug!(address = %peer.ip(), ?refusal, "closed a connection: a limit of connections is reached");
+        tracing::debug!(address = %peer.address, ?refusal, "closed a connection: a limit of connections is reached");
     }
 
     /// Admits waiting connections in their order, as far as there is room.
@@ -165,13 +149,13 @@ impl Listener {
     }
 
     fn admit_connection(&self, (stream, peer): Arrived) -> Result<(), (Arrived, Refusal)> {
-        let address = peer.ip().to_canonical();
         let limits = self.limits.borrow().clone();
-        let is_own = stream.local_addr().is_ok_and(|local| local.ip().to_canonical() == address);
+        let is_proxy = peer.is_trusted(&limits.proxies);
         let newcomer = NewConnection {
-            address,
-            is_proxy: limits.proxies.iter().any(|network| network.contains(&address)),
-            is_this_host: is_own || address.is_loopback(),
+            address: peer.address,
+            // The quota of connections by address is none of those on Unix sockets, which have none.
+            is_proxy: is_proxy || peer.is_unix,
+            is_this_host: peer.address.is_loopback() || stream.is_to(peer.address),
         };
         let room = match self.audience {
             Audience::Clients => limits.room,
@@ -184,8 +168,11 @@ impl Listener {
         let connection = Connection {
             application: self.application,
             front: Arc::clone(&self.front),
-            peer: Peer(address),
-            is_proxy: newcomer.is_proxy,
+            peer,
+            is_proxy,
+            proxies: (is_proxy && limits.proxy_protocol && self.audience == Audience::Clients)
+                .then(|| Arc::clone(&limits.proxies)),
+            handshakes: limits.handshakes.filter(|_| self.audience == Audience::Clients),
             tls: Arc::clone(&self.tls),
             encrypted: None,
             slot: Arc::clone(&admitted.slot),
@@ -227,37 +214,3 @@ impl Waiting {
         std::mem::take(&mut self.0)
     }
 }
-
-/// Bounds what the system holds of a response that was not sent yet, for each connection that is accepted.
-#[cfg(target_os = "linux")]
-fn bound_unsent(socket: &TcpListener) {
-    if let Err(error) = socket2::SockRef::from(socket).set_tcp_notsent_lowat(UNSENT_BYTES) {
-        tracing::debug!(%error, "failed to set TCP_NOTSENT_LOWAT");
-    }
-}
-
-/// Does nothing: the option of other systems is not one of `socket2`.
-#[cfg(not(target_os = "linux"))]
-fn bound_unsent(_socket: &TcpListener) {}
-
-/// Makes the system drop further connection attempts, so that the queue can be emptied before the socket is closed.
-/// Closing it resets the connections in the queue, whose requests may have been sent but never read.
-#[cfg(target_os = "linux")]
-fn refuse_connection(socket: &TcpListener) {
-    use socket2::SockFilter;
-    /// A filter that drops packets with the SYN flag, which only the first packet of a connection has. Byte 13 of a TCP
-    /// header holds the flags, and 0x02 is SYN. Other packets pass, as they belong to handshakes in progress.
-    const NO_SYN: [SockFilter; 4] = [
-        SockFilter::new(0x30, 0, 0, 13),       // BPF_LD | BPF_B | BPF_ABS
-        SockFilter::new(0x45, 0, 1, 0x02),     // BPF_JMP | BPF_JSET | BPF_K
-        SockFilter::new(0x06, 0, 0, 0),        // BPF_RET | BPF_K
-        SockFilter::new(0x06, 0, 0, u32::MAX), // BPF_RET | BPF_K
-    ];
-    if let Err(error) = socket2::SockRef::from(socket).attach_filter(&NO_SYN) {
-        tracing::debug!(%error, "failed to attach the filter that turns connection attempts away");
-    }
-}
-
-/// Does nothing: other systems have no such filter, and a connection that arrives at this moment is reset.
-#[cfg(not(target_os = "linux"))]
-fn refuse_connection(_socket: &TcpListener) {}

@@ -46,7 +46,10 @@ use Class::{Applied, GivenToLifecycle, NeedsRestart as Fixed};
 const CLASSES: &[(&str, Class)] = &[
     (
         "server.listen",
-        Fixed { reason: "the socket is bound once", keep: |old, new| new.server.listen = old.server.listen },
+        Fixed {
+            reason: "the socket is bound once",
+            keep: |old, new| new.server.listen.clone_from(&old.server.listen),
+        },
     ),
     (
         "server.threads",
@@ -57,6 +60,7 @@ const CLASSES: &[(&str, Class)] = &[
     ),
     ("server.management", Applied),
     ("server.trusted_proxies", Applied),
+    ("server.proxy_protocol", Applied),
     ("server.max_connections", Applied),
     ("server.max_connections_per_address", Applied),
     ("server.header_timeout_ms", Applied),
@@ -80,11 +84,17 @@ const CLASSES: &[(&str, Class)] = &[
     ),
     (
         "grpc.listen",
-        Fixed { reason: "the socket is bound once", keep: |old, new| new.grpc.listen = old.grpc.listen },
+        Fixed {
+            reason: "the socket is bound once",
+            keep: |old, new| new.grpc.listen.clone_from(&old.grpc.listen),
+        },
     ),
     (
         "admin.listen",
-        Fixed { reason: "the socket is bound once", keep: |old, new| new.admin.listen = old.admin.listen },
+        Fixed {
+            reason: "the socket is bound once",
+            keep: |old, new| new.admin.listen.clone_from(&old.admin.listen),
+        },
     ),
     // Keys, clients and rules are always rebuilt, all of them at once.
     ("auth", Applied),
@@ -134,6 +144,7 @@ const CLASSES: &[(&str, Class)] = &[
             keep: |old, new| new.metrics.enabled = old.metrics.enabled,
         },
     ),
+    ("audit", Applied),
     ("log.level", Applied),
     ("log.access", Applied),
     (

@@ -14,15 +14,15 @@ use super::{
     reload::{self, Reloaded},
 };
 use crate::{
-    auth::{Authentication, Caller},
+    auth::{Authentication, Caller, Revocations},
     config::{Settings, changes},
     edge::{Activity, AddressLimit, Clock, EdgeParts, EdgeState, ProtectedResource, Sources},
-    limits::{CallerQuota, FailedTokens, LogIns},
+    limits::{CallerQuota, FailedTokens, Handshakes, LogIns},
     protocols::{HttpService, SharedService, open_paths},
     runtime::Runtime,
     serving::Serving,
     system::{byte_budget::ByteBudget, memory},
-    telemetry::Metrics,
+    telemetry::{AuditEvent, AuditKind, AuditLog, AuditOutcome, Metrics},
     tls::{ListenerTls, ServerTls, TlsChanges},
 };
 
@@ -49,11 +49,13 @@ pub(super) struct ReloadableState {
     serving: Arc<Serving>,
     byte_budget: Arc<ByteBudget>,
     metrics: Arc<Metrics>,
+    audit: Arc<AuditLog>,
     activity: Arc<Activity>,
     clock: Clock,
     descriptors: Descriptors,
     /// The runtime on which keys of issuers are fetched.
     runtime: Handle,
+    revocations: Arc<Revocations>,
 }
 
 /// The settings in effect, and their authentication.
@@ -69,6 +71,7 @@ pub(super) struct Quotas {
     address: Option<AddressLimit>,
     caller: Arc<CallerQuota>,
     failed_tokens: Arc<FailedTokens>,
+    handshakes: Arc<Handshakes>,
     log_ins: Arc<LogIns>,
 }
 
@@ -79,6 +82,7 @@ impl Quotas {
             address: AddressLimit::new(&rate_limit.per_address, &settings.server),
             caller: Arc::new(CallerQuota::new(&rate_limit.per_caller)),
             failed_tokens: Arc::new(FailedTokens::new(&rate_limit.failed_tokens)),
+            handshakes: Arc::new(Handshakes::new(&rate_limit.handshakes)),
             log_ins: Arc::new(LogIns::new(&rate_limit.failed_logins, rate_limit.enabled, Runtime::cpus())),
         }
     }
@@ -100,8 +104,18 @@ impl Quotas {
         } else {
             Arc::new(FailedTokens::new(&limit.failed_tokens))
         };
+        let handshakes = if old.rate_limit.handshakes == limit.handshakes {
+            Arc::clone(&self.handshakes)
+        } else {
+            Arc::new(Handshakes::new(&limit.handshakes))
+        };
         self.log_ins.set_quota(&limit.failed_logins, limit.enabled);
-        Self { address, caller, failed_tokens, log_ins: Arc::clone(&self.log_ins) }
+        Self { address, caller, failed_tokens, handshakes, log_ins: Arc::clone(&self.log_ins) }
+    }
+
+    /// Returns the quota of handshakes if quotas are on.
+    fn handshakes_if(&self, is_on: bool) -> Option<Arc<Handshakes>> {
+        is_on.then(|| Arc::clone(&self.handshakes))
     }
 
     /// Removes clients whose quota is full again.
@@ -109,6 +123,7 @@ impl Quotas {
         self.address.as_ref().inspect(|limit| limit.release_idle());
         self.caller.release_idle();
         self.failed_tokens.release_idle();
+        self.handshakes.release_idle();
         self.log_ins.release_idle();
     }
 }
@@ -119,12 +134,15 @@ impl ReloadableState {
         authentication: Authentication,
         tls: ListenerTls,
         serving: Arc<Serving>,
-        metrics: Arc<Metrics>,
+        (metrics, audit): (Arc<Metrics>, Arc<AuditLog>),
         clock: Clock,
         descriptors: Descriptors,
     ) -> Self {
-        let quotas = ArcSwap::from_pointee(Quotas::new(&settings));
-        let limits = watch::Sender::new(ListenerLimits::of(&settings.server, descriptors));
+        let revocations = Arc::clone(authentication.revocations());
+        let quotas = Quotas::new(&settings);
+        let handshakes = quotas.handshakes_if(settings.rate_limit.enabled);
+        let limits = watch::Sender::new(ListenerLimits::of(&settings.server, descriptors, handshakes));
+        let quotas = ArcSwap::from_pointee(quotas);
         let in_effect = InEffect { settings, authentication: Arc::new(authentication) };
         let front = || Arc::new(ArcSwap::from_pointee(HttpService::default()));
         let (public, grpc, admin) = (front(), front(), front());
@@ -147,10 +165,12 @@ impl ReloadableState {
             serving,
             byte_budget,
             metrics,
+            audit,
             activity,
             clock,
             descriptors,
             runtime: Handle::current(),
+            revocations,
         };
         live.lock().authentication.start(&live.runtime, &live.metrics);
         live.fit_byte_budget();
@@ -170,14 +190,17 @@ impl ReloadableState {
         let changes = changes(&in_effect.settings, &wanted);
         let settings = reload::without_fixed(wanted, &in_effect.settings);
         if changes.iter().any(|change| change.key.starts_with("auth.")) {
-            authentication.take_over(&in_effect.authentication);
+            authentication = authentication
+                .with_fetched_keys(&in_effect.authentication)
+                .with_revocations(&self.revocations);
             authentication.start(&self.runtime, &self.metrics);
             in_effect.authentication = Arc::new(authentication);
         }
         let quotas = self.quotas.load().with_settings(&in_effect.settings, &settings);
+        let handshakes = quotas.handshakes_if(settings.rate_limit.enabled);
         self.quotas.store(Arc::new(quotas));
         self.serving.apply_settings(&settings);
-        self.limits.send_replace(ListenerLimits::of(&settings.server, self.descriptors));
+        self.limits.send_replace(ListenerLimits::of(&settings.server, self.descriptors, handshakes));
         let TlsChanges { sections, ended_trust } = tls.take_over(&self.tls.borrow());
         self.tls.send_replace(tls);
         self.show_certificates();
@@ -191,7 +214,28 @@ impl ReloadableState {
             self.activity.end_streams();
         }
         self.metrics.settings_applied();
-        Reloaded::of(changes).with_sections(&sections)
+        self.audit.apply(&in_effect.settings.audit);
+        let certificates: Vec<String> = sections.iter().map(|section| (*section).to_owned()).collect();
+        let reloaded = Reloaded::of(changes).with_sections(&sections);
+        self.audit_changes(AuditKind::CertificatesReloaded, &certificates);
+        self.audit_changes(AuditKind::SettingsChanged, &reloaded.applied);
+        reloaded
+    }
+
+    /// Records that settings with these names have changed.
+    fn audit_changes(&self, kind: AuditKind, settings: &[String]) {
+        if !settings.is_empty() {
+            self.audit.record(&AuditEvent { settings, ..AuditEvent::of(kind, AuditOutcome::Ok) });
+        }
+    }
+
+    /// Records that changed settings were refused.
+    pub(super) fn audit_refused_settings(&self) {
+        self.audit.record(&AuditEvent::of(AuditKind::SettingsRefused, AuditOutcome::Refused));
+    }
+
+    pub(super) fn audit(&self) -> Arc<AuditLog> {
+        Arc::clone(&self.audit)
     }
 
     /// Shows in the metrics until when the certificates are valid.
@@ -230,6 +274,10 @@ impl ReloadableState {
 
     pub(super) fn authentication(&self) -> Arc<Authentication> {
         Arc::clone(&self.lock().authentication)
+    }
+
+    pub(super) fn revocations(&self) -> Arc<Revocations> {
+        Arc::clone(&self.revocations)
     }
 
     pub(super) fn now(&self) -> SystemTime {
@@ -281,6 +329,7 @@ impl ReloadableState {
             open_paths: open_paths(),
             protected_resource: settings.server.public_url.as_deref().map(ProtectedResource::new),
             metrics: Arc::clone(&self.metrics),
+            audit: Arc::clone(&self.audit),
             activity: Arc::clone(&self.activity),
             has_access_log: settings.log.access,
             clock: self.clock.clone(),

@@ -6,7 +6,6 @@
 
 use std::{
     io,
-    net::TcpStream as StdTcpStream,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -15,13 +14,15 @@ use std::{
 };
 
 use tokio::{
-    net::TcpStream,
     runtime,
     sync::{mpsc, watch},
     task::JoinSet,
 };
 
-use super::connection::Connection;
+use super::{
+    client_stream::{ClientStream, StdClientStream},
+    connection::Connection,
+};
 use crate::runtime::{STACK_BYTES, set_worker};
 
 /// A group of threads. They end when this is dropped, and cut off their requests.
@@ -40,7 +41,7 @@ struct Worker {
 
 /// An accepted connection, and the resources to release when it ends.
 struct Arrival {
-    stream: StdTcpStream,
+    stream: StdClientStream,
     connection: Connection,
     held: Box<dyn Send>,
 }
@@ -75,7 +76,7 @@ impl Workers {
     }
 
     /// Assigns a connection to the thread with the fewest; `held` is dropped when the connection ends.
-    pub(super) fn give(&self, stream: TcpStream, connection: Connection, held: impl Send + 'static) {
+    pub(super) fn give(&self, stream: ClientStream, connection: Connection, held: impl Send + 'static) {
         let fewest = self.workers.iter().min_by_key(|worker| worker.connections.load(Ordering::Relaxed));
         let (Some(worker), Ok(stream)) = (fewest, stream.into_std()) else { return };
         worker.connections.fetch_add(1, Ordering::Relaxed);
@@ -101,7 +102,7 @@ async fn serve(mut arrived: mpsc::UnboundedReceiver<Arrival>, mut ended: watch::
         tokio::select! {
             Some(Arrival { stream, connection, held }) = arrived.recv() => {
                 connections.spawn(async move {
-                    match TcpStream::from_std(stream) {
+                    match ClientStream::from_std(stream) {
                         Ok(stream) => connection.run(stream).await,
                         Err(error) => tracing::warn!(%error, "failed to serve a connection"),
                     }

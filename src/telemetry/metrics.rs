@@ -59,6 +59,8 @@ pub struct Metrics {
     bytes_in_flight_limit: IntGauge,
     memory_refusals: IntCounter,
     log_lines_dropped: IntCounter,
+    audit_lines_dropped: IntCounter,
+    audit_events_suppressed: IntCounter,
     repository_available: IntGauge,
     state_available: IntGauge,
 }
@@ -87,6 +89,10 @@ pub enum ConnectionEnd {
     SlowReader,
     /// The client sends too many frames without a request.
     FrameFlood,
+    /// The address has used up its TLS handshakes.
+    HandshakeQuota,
+    /// A trusted proxy did not begin the connection with a header of the PROXY protocol.
+    ProxyHeader,
 }
 
 impl ConnectionEnd {
@@ -97,6 +103,8 @@ impl ConnectionEnd {
             Self::Full => "full",
             Self::SlowReader => "slow_reader",
             Self::FrameFlood => "frame_flood",
+            Self::HandshakeQuota => "handshake_quota",
+            Self::ProxyHeader => "proxy_header",
         }
     }
 }
@@ -148,6 +156,14 @@ impl Metrics {
             log_lines_dropped: total(
                 "gateway_log_lines_dropped_total",
                 "Lines of the log that were not written, since their reader was too slow or failed.",
+            )?,
+            audit_lines_dropped: total(
+                "gateway_audit_lines_dropped_total",
+                "Lines of the audit log that were not written: the queue was full, or the file failed.",
+            )?,
+            audit_events_suppressed: total(
+                "gateway_audit_events_suppressed_total",
+                "Refusals that the audit log left out, like one in the last minute.",
             )?,
             bytes_in_flight: gauge(
                 "gateway_bytes_in_flight",
@@ -251,6 +267,16 @@ impl Metrics {
     /// Counts a connection that the gateway closed.
     pub fn connection_closed(&self, reason: ConnectionEnd) {
         self.connections_closed.with_label_values(&[reason.label()]).inc();
+    }
+
+    /// Counts a line of the audit log that was not written.
+    pub fn audit_line_dropped(&self) {
+        self.audit_lines_dropped.inc();
+    }
+
+    /// Counts an event that the audit log left out.
+    pub fn audit_event_suppressed(&self) {
+        self.audit_events_suppressed.inc();
     }
 
     /// Counts a TLS handshake that failed.

@@ -93,8 +93,21 @@ pub async fn connect(tls: Option<&ClientTls>, authority: &str) -> io::Result<Box
     let stream = TcpStream::connect(authority).await?;
     // A request is one write, which should not wait for the next.
     stream.set_nodelay(true)?;
-    let Some(tls) = tls else { return Ok(Box::new(stream)) };
     let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
+    secure(tls, stream, host).await
+}
+
+/// Shakes hands on a connection to this host, if there is TLS.
+///
+/// # Errors
+///
+/// If the host is not accepted.
+pub async fn secure(
+    tls: Option<&ClientTls>,
+    stream: impl ClientConnection + 'static,
+    host: &str,
+) -> io::Result<Box<dyn ClientConnection>> {
+    let Some(tls) = tls else { return Ok(Box::new(stream)) };
     let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned());
     let name = name.map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
     let encrypted = TlsConnector::from(Arc::clone(&tls.config)).connect(name, stream).await;

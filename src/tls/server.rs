@@ -112,6 +112,8 @@ impl Identity {
                 config
             }
         };
+        // A client may be old, or of an attacker who prefers something weak.
+        config.ignore_client_order = true;
         config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
         let Self { fingerprint, validity, trust, .. } = *self;
         let trust = self.verifier.as_ref().map(|_| Arc::new(ClientTrust::new(trust)));

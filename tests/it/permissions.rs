@@ -1,4 +1,4 @@
-//! Who may use which route: a table of every route of every listener and every kind of caller, held against a gateway.
+//! Permissions: a table of every route of every listener and every kind of caller, held against a gateway.
 //!
 //! The routes come from the routers, so one that is missing in the table fails, and so does one that no router has.
 
@@ -237,10 +237,10 @@ async fn what_has_moved_is_done_on_the_admin_listener_with_its_own_tokens() {
         Answer::of(request.send().await.unwrap()).await
     };
     // A token of the public listeners is none here, and the other way round.
-    let public = TokenBuilder::new().build();
+    let public = TokenBuilder::new().claim("jti", json!("public")).build();
     let refused = at_admin(path, &public).await;
     assert_eq!(refused.status, StatusCode::UNAUTHORIZED, "{refused:?}");
-    let own = TokenBuilder::new().claim("aud", json!("operators")).build();
+    let own = TokenBuilder::new().claim("aud", json!("operators")).claim("jti", json!("own")).build();
     let index = at_admin(path, &own).await;
     assert_eq!((index.status, &index.body[0]["name"]), (StatusCode::OK, &json!("iris")), "{index:?}");
     let refused = gateway.client.get(gateway.url("/models")).bearer_auth(&own).send().await.unwrap();
@@ -254,6 +254,16 @@ async fn what_has_moved_is_done_on_the_admin_listener_with_its_own_tokens() {
     let unloaded =
         at_admin("/v2/repository/models/iris/unload", granted.body["access_token"].as_str().unwrap()).await;
     assert_eq!(unloaded.status, StatusCode::OK, "{unloaded:?}");
+    // It revokes tokens of both audiences.
+    for token in [&public, &own] {
+        let token = json!({"token": token});
+        let request = gateway.client.post(gateway.admin_url("/revoke")).json(&token);
+        let own = TokenBuilder::new().claim("aud", json!("operators")).claim("sub", json!("ops")).build();
+        let revoked = Answer::of(request.bearer_auth(own).send().await.unwrap()).await;
+        assert_eq!(revoked.body["revoked"], true, "{revoked:?}");
+    }
+    let refused = gateway.client.get(gateway.url("/models")).bearer_auth(&public).send().await.unwrap();
+    assert_eq!(refused.status(), StatusCode::UNAUTHORIZED);
     // What is not served is not offered.
     let description = gateway.client.get(gateway.url("/openapi.json")).send().await.unwrap();
     let description = Answer::of(description).await;

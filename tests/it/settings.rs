@@ -82,7 +82,7 @@ fn the_default_file_shows_the_defaults_and_every_setting() {
 fn the_sample_files_are_good() {
     let development = load_files(&["config/default.toml", "config/development.toml"]);
     assert!(development.auth.clients.contains_key("demo"));
-    assert!(development.server.listen.ip().is_loopback());
+    assert!(development.server.listen.is_local());
     let container = load_files(&["config/container.toml"]);
     assert_eq!(container.server.listen.to_string(), "0.0.0.0:8000");
     assert_eq!(container.models.repository, Path::new("/models"));
@@ -99,7 +99,7 @@ fn the_settings_of_the_service_are_good_once_it_has_a_key() {
     fs::write(&file, with_key).unwrap();
     let service = load_files(&[file.to_str().unwrap()]);
     assert_eq!(service.models.repository, Path::new("/var/lib/onnx-gateway/models"));
-    assert!(service.server.listen.ip().is_loopback());
+    assert!(service.server.listen.is_local());
 }
 
 /// What `check` says in an empty folder with these settings; it must fail.
@@ -215,7 +215,7 @@ fn every_mistake_is_said_at_once_with_its_place() {
     );
     for line in [
         "error: my.toml: server.lisen: there is no such setting; did you mean `server.listen`?",
-        "error: my.toml: server.listen: invalid socket address syntax",
+        "error: my.toml: server.listen: `here` is neither an address with a port (127.0.0.1:8000) nor a Unix socket (unix:/PATH)",
         "error: my.toml: server.max_body_bytes: must be from 1 to 1073741824 (1 GiB)",
         "error: my.toml: models.poll_interval_ms: expected an integer, got string \"often\"",
         "error: my.toml: rate_limit.per_address: is a section, not a setting",

@@ -21,7 +21,7 @@ use std::{
 
 use onnx_gateway::{
     auth::Authentication,
-    config::{ClientSettings, Environment, Secret, Settings},
+    config::{ClientSettings, Environment, ListenAddress, Secret, Settings},
     edge::{Clock, ListedRoute},
     runtime::Runtime,
     server::{Gateway, Parts, Reloaded},
@@ -119,8 +119,9 @@ impl Builder {
                 eprintln!("{} {} does not serve: {reason}", version.model, version.version);
             }
         }
-        let (public_address, admin_address) = (gateway.public_address(), gateway.admin_address());
-        let grpc_address = gateway.grpc_address();
+        let tcp = |address: &ListenAddress| address.tcp().unwrap_or_else(|| ([0, 0, 0, 0], 0).into());
+        let (public_address, admin_address) = (tcp(gateway.public_address()), tcp(gateway.admin_address()));
+        let grpc_address = gateway.grpc_address().map(tcp);
         let gateway = std::sync::Mutex::new(Some(gateway));
         let client = Client::new();
         let markers = AtomicUsize::new(repository.markers());
@@ -180,6 +181,11 @@ impl TestGateway {
     /// `host:port` of the public listener.
     pub fn address(&self) -> std::net::SocketAddr {
         self.public_address
+    }
+
+    /// `host:port` of the operators' listener.
+    pub fn operators(&self) -> std::net::SocketAddr {
+        self.admin_address
     }
 
     /// `host:port` of the listener of gRPC.

@@ -137,6 +137,7 @@ impl IssuerRules {
             exp,
             nbf: time("nbf")?,
             iat: time("iat")?,
+            jti: claims.get("jti").map(|_| text("jti")).transpose()?,
             scope: String::new(),
         })
     }

@@ -5,7 +5,6 @@ use std::{
     fs,
     future::pending,
     io,
-    net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, SystemTime},
@@ -20,10 +19,13 @@ use crate::{
     auth::{Authentication, Scopes},
     cli::{
         Failure,
-        client::{self, Target},
+        client::{self, OwnListener, Target},
         output,
     },
-    config::{ModelsSettings, QuotaSettings, RateLimitSettings, Settings, TlsSettings},
+    config::{
+        ListenAddress, ModelsSettings, QuotaSettings, RateLimitSettings, ServerSettings, Settings,
+        TlsSettings,
+    },
     model::ModelName,
     server::Gateway,
     serving::{Servable, VersionStatus},
@@ -54,8 +56,8 @@ pub(super) struct Announcement {
     /// The folder for bodies that are too long to print.
     folder: PathBuf,
     access: Access,
-    /// TLS of the public listener, and of the operators'.
-    tls: (TlsSettings, TlsSettings),
+    /// The public listener, and TLS of the operators'.
+    listeners: (ServerSettings, TlsSettings),
     /// True if `/` is a page for browsers.
     has_console: bool,
     /// The line about quotas, if they are those of development.
@@ -96,7 +98,7 @@ impl Announcement {
             files,
             folder: folder.to_path_buf(),
             access,
-            tls: (settings.server.tls.clone(), settings.admin.tls.clone()),
+            listeners: (settings.server.clone(), settings.admin.tls.clone()),
             has_console,
             quota,
             as_json,
@@ -181,6 +183,8 @@ impl Announcement {
     /// Returns the lines that concern all models.
     fn addresses(&self, gateway: &Gateway) -> String {
         let (public, admin) = (self.public_url(gateway.public_address()), self.admin_url(gateway));
+        let socket = gateway.public_address().path().map(|path| format!(" (unix:{})", path.display()));
+        let socket = socket.unwrap_or_default();
         let grpc = gateway.grpc_address().map(client::reachable);
         let grpc = grpc.map(|address| format!("  grpc   {address}\n")).unwrap_or_default();
         let token = match &self.access {
@@ -199,7 +203,7 @@ impl Announcement {
             String::new()
         };
         format!(
-            "\nserving on {public}\n\n{console}  docs   {public}/docs\n  admin  {admin}/metrics, {admin}/health, for operators \
+            "\nserving on {public}{socket}\n\n{console}  docs   {public}/docs\n  admin  {admin}/metrics, {admin}/health, for operators \
              and without a token\n{grpc}{}  token  {token}\n\n",
             self.quota
         )
@@ -208,21 +212,21 @@ impl Announcement {
     async fn announce(&mut self, gateway: &Gateway, servable: &Arc<Servable>) -> Result<(), Failure> {
         let model = &servable.name;
         let address = client::reachable(gateway.public_address());
-        let example = self.accepted(address, servable).await;
+        let example = self.accepted(&address, servable).await;
         let curl = match &example {
-            Some(example) => self.curl(address, model, example)?,
-            None => self.command(&format!("{}/models/{model}", self.public_url(address)), ""),
+            Some(example) => self.curl(&address, model, example)?,
+            None => self.command(&address, &format!("{}/models/{model}", self.public_url(&address)), ""),
         };
         self.announced.insert(model.clone());
         if self.as_json {
             let document = json!({
                 "model": model.as_str(),
                 "file": self.files.iter().find(|(name, _)| name == model).map(|(_, file)| file),
-                "url": self.public_url(address),
-                "console": self.has_console.then(|| format!("{}/", self.public_url(address))),
-                "docs": format!("{}/docs", self.public_url(address)),
+                "url": self.public_url(&address),
+                "console": self.has_console.then(|| format!("{}/", self.public_url(&address))),
+                "docs": format!("{}/docs", self.public_url(&address)),
                 "admin": self.admin_url(gateway),
-                "grpc": gateway.grpc_address(),
+                "grpc": gateway.grpc_address().map(ToString::to_string),
                 "token": self.access.shown.as_ref().filter(|_| self.access.is_known),
                 "curl": curl,
             });
@@ -236,12 +240,12 @@ impl Announcement {
     }
 
     /// Returns the first example that the model answers; the first of all if none can be tried.
-    async fn accepted(&self, address: SocketAddr, servable: &Arc<Servable>) -> Option<Example> {
+    async fn accepted(&self, address: &ListenAddress, servable: &Arc<Servable>) -> Option<Example> {
         let examples = examples(servable);
         if self.access.tried.is_none() && self.access.shown.is_some() {
             return examples.into_iter().next();
         }
-        let target = Target::own(address, &self.tls.0).ok()?;
+        let target = Target::own(OwnListener::public(&self.listeners.0, address)).ok()?;
         for example in examples {
             let token = self.access.tried.as_deref();
             let body = Some(example.body.clone());
@@ -254,27 +258,29 @@ impl Announcement {
     }
 
     /// Writes a request as a line for a shell. A long body goes into a file.
-    fn curl(&self, address: SocketAddr, model: &ModelName, example: &Example) -> io::Result<String> {
+    fn curl(&self, address: &ListenAddress, model: &ModelName, example: &Example) -> io::Result<String> {
         let Example { path, body, .. } = example;
         let data = data(&self.folder, model, body)?;
         let request = format!(" -H 'Content-Type: application/json' -d {}", output::quoted(&data));
-        Ok(self.command(&format!("{}{path}", self.public_url(address)), &request))
+        Ok(self.command(address, &format!("{}{path}", self.public_url(address)), &request))
     }
 
-    fn public_url(&self, address: SocketAddr) -> String {
-        url(address, &self.tls.0)
+    fn public_url(&self, address: &ListenAddress) -> String {
+        url(address, &self.listeners.0.tls)
     }
 
     fn admin_url(&self, gateway: &Gateway) -> String {
-        url(gateway.admin_address(), &self.tls.1)
+        url(gateway.admin_address(), &self.listeners.1)
     }
 
-    fn command(&self, url: &str, request: &str) -> String {
+    fn command(&self, address: &ListenAddress, url: &str, request: &str) -> String {
         let token = match &self.access.shown {
             None => String::new(),
             Some(token) => format!(" -H \"Authorization: Bearer {token}\""),
         };
-        format!("curl -s -w '\\n' {url}{request}{token}")
+        let socket =
+            address.path().map(|path| format!(" --unix-socket {}", output::quoted(&path.to_string_lossy())));
+        format!("curl -s -w '\\n'{} {url}{request}{token}", socket.unwrap_or_default())
     }
 }
 
@@ -315,9 +321,13 @@ fn quota_line(settings: &RateLimitSettings) -> Option<String> {
     settings.enabled.then_some(line)
 }
 
-fn url(address: SocketAddr, tls: &TlsSettings) -> String {
+/// Returns the URL of a listener. The name of a Unix socket is not part of it.
+fn url(address: &ListenAddress, tls: &TlsSettings) -> String {
     let scheme = if tls.is_on() { "https" } else { "http" };
-    format!("{scheme}://{}", client::reachable(address))
+    match address {
+        ListenAddress::Tcp(_) => format!("{scheme}://{}", client::reachable(address)),
+        ListenAddress::Unix(_) => format!("{scheme}://localhost"),
+    }
 }
 
 #[cfg(test)]

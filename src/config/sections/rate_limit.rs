@@ -14,6 +14,9 @@ pub struct RateLimitSettings {
     /// Quota of each client address (IPv6: each /64), before authentication.
     #[validate(nested)]
     pub per_address: QuotaSettings,
+    /// Quota of TLS handshakes of each client address, before each of them.
+    #[validate(nested)]
+    pub handshakes: QuotaSettings,
     /// Quota of each caller without a plan, after authentication.
     #[validate(nested)]
     pub per_caller: QuotaSettings,
@@ -35,6 +38,7 @@ impl Default for RateLimitSettings {
         Self {
             enabled: true,
             per_address: QuotaSettings { requests: 60, period_seconds: 60 },
+            handshakes: QuotaSettings { requests: 600, period_seconds: 60 },
             per_caller: QuotaSettings { requests: 600, period_seconds: 60 },
             failed_tokens: QuotaSettings { requests: 30, period_seconds: 60 },
             failed_logins: QuotaSettings { requests: 10, period_seconds: 300 },

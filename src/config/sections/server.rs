@@ -1,28 +1,30 @@
 //! Section `server`: the public listener and its limits.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
-use ipnet::IpNet;
 use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer, Serialize, de::Error};
+use serde::{Deserialize, Serialize};
 use validator::{Validate, ValidationError};
 
-use super::TlsSettings;
+use super::{ListenAddress, TlsSettings, TrustedProxy, listen};
 
 /// The public listener.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema, Validate)]
+#[validate(schema(function = "has_proxies_that_send_headers"))]
 pub struct ServerSettings {
-    /// Address and port.
-    pub listen: SocketAddr,
+    /// Address and port, or `unix:/PATH`.
+    pub listen: ListenAddress,
     /// Threads that handle requests; 0 for one per CPU.
     #[validate(range(max = 1024, message = "must be from 0 to 1024"))]
     pub threads: usize,
     /// The listener of everything that needs the scope `manage`: `public` or `admin`.
     pub management: Management,
-    /// Networks whose `X-Forwarded-For` is trusted.
-    #[serde(default, deserialize_with = "networks")]
+    /// Networks whose `X-Forwarded-For` is trusted; `unix` for all peers on Unix sockets.
+    #[serde(default, deserialize_with = "listen::proxies")]
     #[schemars(with = "Vec<String>")]
-    pub trusted_proxies: Vec<IpNet>,
+    pub trusted_proxies: Vec<TrustedProxy>,
+    /// True if the trusted proxies begin each connection with a header of the PROXY protocol, version 2.
+    pub proxy_protocol: bool,
     /// Most client connections at a time, over REST and gRPC together. When all are in use, a new one replaces an idle
     /// one: of the address with the most connections, the one that has been idle longest.
     #[validate(range(min = 1, max = 1_000_000, message = "must be from 1 to 1000000"))]
@@ -71,10 +73,11 @@ pub struct ServerSettings {
 impl Default for ServerSettings {
     fn default() -> Self {
         Self {
-            listen: SocketAddr::from(([127, 0, 0, 1], 8000)),
+            listen: SocketAddr::from(([127, 0, 0, 1], 8000)).into(),
             threads: 0,
             management: Management::Public,
             trusted_proxies: Vec::new(),
+            proxy_protocol: false,
             max_connections: 4096,
             max_connections_per_address: 512,
             header_timeout_ms: 5000,
@@ -126,12 +129,11 @@ fn is_public_url(url: &str) -> Result<(), ValidationError> {
     if fits { Ok(()) } else { Err(ValidationError::new("url").with_message(message.into())) }
 }
 
-/// Reads networks such as `10.0.0.0/8` and single addresses such as `10.1.2.3`.
-fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpNet>, D::Error> {
-    let parse = |text: String| {
-        text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)).map_err(|_| {
-            D::Error::custom(format!("`{text}` is neither an address (10.1.2.3) nor a network (10.0.0.0/8)"))
-        })
-    };
-    super::comma_list(deserializer)?.into_iter().map(parse).collect()
+/// Checks that a peer is named that may send headers of the PROXY protocol.
+fn has_proxies_that_send_headers(settings: &ServerSettings) -> Result<(), ValidationError> {
+    if settings.proxy_protocol && settings.trusted_proxies.is_empty() {
+        let message = "proxy_protocol is true, and server.trusted_proxies is empty: name the proxies that send the header";
+        return Err(ValidationError::new("proxy_protocol").with_message(message.into()));
+    }
+    Ok(())
 }

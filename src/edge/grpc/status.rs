@@ -1,12 +1,14 @@
 //! Errors as gRPC statuses: the one place that decides on codes.
 
+use std::sync::Arc;
+
 use axum::{
     http::{HeaderName, StatusCode, header},
     response::IntoResponse,
 };
 use tonic::{Code, Status, metadata::MetadataMap};
 
-use crate::edge::sentence;
+use crate::edge::{Audited, sentence};
 
 /// The header, or the trailer, with the code of a status.
 pub(crate) const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
@@ -20,11 +22,16 @@ pub(crate) fn status_of(error: impl IntoResponse) -> Status {
     let code = code_of(response.status());
     let message = shortened(sentence(&response));
     let (mut parts, _) = response.into_parts();
+    let audited = parts.extensions.remove::<Audited>();
     // These describe a body that is not sent.
     for name in [header::CONTENT_TYPE, header::CONTENT_LENGTH, header::CACHE_CONTROL] {
         parts.headers.remove(name);
     }
-    Status::with_metadata(code, message, MetadataMap::from_headers(parts.headers))
+    let mut status = Status::with_metadata(code, message, MetadataMap::from_headers(parts.headers));
+    if let Some(audited) = audited {
+        status.set_source(Arc::new(audited));
+    }
+    status
 }
 
 fn code_of(status: StatusCode) -> Code {

@@ -10,12 +10,14 @@ use std::{
 use tempfile::TempDir;
 
 use super::{
-    StoreError,
-    lock::{self, Lock},
-    owner,
+    StoreError, owner,
     users::{Others, User},
 };
-use crate::{config::environment::temporary_directory, model::Digest};
+use crate::{
+    config::environment::temporary_directory,
+    model::Digest,
+    system::file_lock::{self, FileLock},
+};
 
 /// Prefix of temporary folders.
 const PREFIX: &str = "onnx-gateway-";
@@ -46,7 +48,7 @@ pub(super) struct Folder {
     pub(super) begins: bool,
     /// The state directory, which contains the folder or is the folder.
     root: PathBuf,
-    lock: Lock,
+    lock: FileLock,
     /// `None` if the folder is private to this process.
     user: Option<User>,
     /// Removes a temporary folder when it is dropped.
@@ -60,8 +62,8 @@ impl Folder {
     pub(super) fn lasting(root: &Path, repository: &Path, is_first: bool) -> io::Result<Self> {
         DirBuilder::new().recursive(true).mode(0o700).create(root)?;
         let root = root.canonicalize()?;
-        let lock = Lock::share(&root.join(LOCK))?;
-        let writing = Lock::wait(&root.join(WRITE_LOCK))?;
+        let lock = FileLock::share(&root.join(LOCK))?;
+        let writing = FileLock::wait(&root.join(WRITE_LOCK))?;
         let (path, begins) = owner::folder_of(root.clone(), repository)?;
         make_parts(&path)?;
         let user = User::join(&path)?;
@@ -84,7 +86,7 @@ impl Folder {
         builder.prefix(PREFIX).permissions(fs::Permissions::from_mode(0o700));
         let directory = builder.tempdir_in(&parent).map_err(failed)?;
         let path = directory.path().to_path_buf();
-        let lock = Lock::alone(&path.join(LOCK)).map_err(failed)?;
+        let lock = FileLock::alone(&path.join(LOCK)).map_err(failed)?;
         make_parts(&path).map_err(failed)?;
         let root = path.clone();
         Ok(Self { path, begins: false, root, lock, user: None, temporary: Some(directory) })
@@ -112,8 +114,8 @@ impl Folder {
     }
 
     /// Takes the write lock, which gateways hold for a moment each.
-    pub(super) fn lock_to_write(&self) -> io::Result<Option<Lock>> {
-        self.user.as_ref().map(|_| Lock::wait(&self.root.join(WRITE_LOCK))).transpose()
+    pub(super) fn lock_to_write(&self) -> io::Result<Option<FileLock>> {
+        self.user.as_ref().map(|_| FileLock::wait(&self.root.join(WRITE_LOCK))).transpose()
     }
 
     /// Lists the other gateways that use the folder. The caller holds the write lock.
@@ -167,7 +169,7 @@ fn remove_abandoned(parent: &Path) {
         // would block.
         let lock = path.join(LOCK);
         let is_file = fs::symlink_metadata(&lock).is_ok_and(|metadata| metadata.is_file());
-        if ours && is_file && !lock::is_held(&lock) && fs::remove_dir_all(&path).is_ok() {
+        if ours && is_file && !file_lock::is_held(&lock) && fs::remove_dir_all(&path).is_ok() {
             tracing::info!(folder = %path.display(), "removed the private copies of a killed gateway");
         }
     }

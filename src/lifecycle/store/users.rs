@@ -13,8 +13,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::lock::{self, Lock};
-use crate::model::Digest;
+use crate::{
+    model::Digest,
+    system::file_lock::{self, FileLock},
+};
 
 /// The folder of all users.
 const USERS: &str = "users";
@@ -26,7 +28,7 @@ const LOCK: &str = "lock";
 #[derive(Debug)]
 pub(super) struct User {
     folder: PathBuf,
-    _lock: Lock,
+    _lock: FileLock,
 }
 
 /// Other users that are alive.
@@ -46,7 +48,7 @@ impl User {
         let mut builder = tempfile::Builder::new();
         builder.prefix("gateway-").permissions(fs::Permissions::from_mode(0o700));
         let own = builder.tempdir_in(&users)?;
-        let lock = Lock::alone(&own.path().join(LOCK))?;
+        let lock = FileLock::alone(&own.path().join(LOCK))?;
         Ok(Self { folder: own.keep(), _lock: lock })
     }
 
@@ -78,7 +80,7 @@ impl User {
             if folder == self.folder {
                 continue;
             }
-            if lock::is_held(&folder.join(LOCK)) {
+            if file_lock::is_held(&folder.join(LOCK)) {
                 others.count += 1;
                 others.held.extend(contents(&folder));
             } else if let Err(error) = fs::remove_dir_all(&folder) {

@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
-    edge::{ApiError, rest::render::OwnErrorBody, sentence},
+    edge::{ApiError, Audited, rest::render::OwnErrorBody, sentence},
     system::memory::trim_heap_later,
 };
 
@@ -20,6 +20,8 @@ use crate::{
 pub(super) struct RpcError {
     status: StatusCode,
     headers: HeaderMap,
+    /// The security event, if it is one.
+    audited: Option<Box<Audited>>,
     error: Box<ErrorData>,
 }
 
@@ -48,7 +50,7 @@ impl RpcError {
     }
 
     fn new(status: StatusCode, error: ErrorData) -> Self {
-        Self { status, headers: HeaderMap::new(), error: Box::new(error) }
+        Self { status, headers: HeaderMap::new(), audited: None, error: Box::new(error) }
     }
 
     /// Returns the body for a request whose id is not known: it is null (JSON-RPC 2.0, section 5).
@@ -68,11 +70,14 @@ impl RpcError {
 
     /// Returns the response to the request with this id; `None` if it has none that could be read.
     pub(super) fn respond(self, id: Option<RequestId>) -> Response {
-        let Self { status, headers, error } = self;
+        let Self { status, headers, audited, error } = self;
         let mut response = json(Self::body(id, *error).to_string().into_bytes());
         *response.status_mut() = status;
         response.headers_mut().extend(headers);
         response.extensions_mut().insert(OwnErrorBody);
+        if let Some(audited) = audited {
+            response.extensions_mut().insert(*audited);
+        }
         response
     }
 }
@@ -82,6 +87,7 @@ impl RpcError {
 pub(super) struct Refused {
     status: StatusCode,
     headers: HeaderMap,
+    audited: Option<Box<Audited>>,
     sentence: String,
     /// The problem document.
     document: String,
@@ -98,7 +104,8 @@ impl Refused {
             parts.headers.remove(name);
         }
         let document = String::from_utf8(document).unwrap_or_default();
-        Self { status: parts.status, headers: parts.headers, sentence, document }
+        let audited = parts.extensions.remove().map(Box::new);
+        Self { status: parts.status, headers: parts.headers, audited, sentence, document }
     }
 
     /// Returns the problem document if the request was refused because of its content.
@@ -117,10 +124,10 @@ impl Refused {
 
 impl From<Refused> for RpcError {
     fn from(refused: Refused) -> Self {
-        let Refused { status, headers, sentence, document } = refused;
+        let Refused { status, headers, audited, sentence, document } = refused;
         let mut error = Self::of_status(status, &sentence);
         error.error.data = serde_json::from_str(&document).ok();
-        Self { headers, ..error }
+        Self { headers, audited, ..error }
     }
 }
 

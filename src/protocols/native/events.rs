@@ -40,7 +40,7 @@ struct Session {
 /// `batches` (runs by their number of rows), `mean_ms` (`queue`, `run`, `total`), `run_ms` (`p50`, `p95`, `p99`) and
 /// `waiting`. Callers that may read all models also get `gateway`: `responses` (by status), `duration_ms`, `in_flight`
 /// and `memory`. `changed` names in `models` those whose state, versions, problems or history have changed. `end` comes
-/// last, with a `reason`: `token_expired`, `authentication_changed`, `too_slow` or `stopping`.
+/// last, with a `reason`: `token_expired`, `token_revoked`, `authentication_changed`, `too_slow` or `stopping`.
 #[utoipa::path(get, path = "/events", tag = "models", security(("bearer" = ["read"])), responses(
     (status = 200, description = "Events, until the token expires or the gateway stops", body = String,
         content_type = "text/event-stream",
@@ -77,6 +77,9 @@ impl Session {
         let update = self.watch.next().await;
         if self.caller.is_expired(self.state.clock.now()) {
             return end("token_expired");
+        }
+        if self.state.authentication.has_revoked(&self.caller) {
+            return end("token_revoked");
         }
         match update {
             Update::Begun => (event("open", &serde_json::json!({})), false),

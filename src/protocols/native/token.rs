@@ -7,7 +7,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use utoipa::ToSchema;
 use validator::Validate;
 
@@ -15,14 +15,14 @@ use crate::{
     auth::Scopes,
     codec::other_encoding,
     config::Secret,
-    edge::{ApiError, EdgeState, OAUTH_CODES, Problem, ProblemDocument, rest::body},
+    edge::{ApiError, Audited, EdgeState, OAUTH_CODES, Problem, ProblemDocument, rest::body},
     limits::LogInError,
 };
 
 const GRANT_TYPE: &str = "client_credentials";
 
 /// Maximum size of a field in bytes: an id, a secret, a list of scopes.
-const MAX_FIELD_BYTES: u64 = 1024;
+pub(super) const MAX_FIELD_BYTES: u64 = 1024;
 
 /// The request for a token, as a form or as JSON. HTTP Basic authentication may carry the id and secret instead.
 #[derive(Default, Deserialize, Validate, ToSchema)]
@@ -72,11 +72,13 @@ pub(super) struct TokenErrorAnswer {
 }
 
 /// An error of the token endpoint.
-enum TokenFailure {
+pub(super) enum TokenFailure {
     InvalidRequest(&'static str),
     UnsupportedGrantType,
     InvalidClient,
     InvalidScope,
+    /// A token of another client, or of another kind.
+    NotOfClient(&'static str, &'static str),
     Overloaded,
     Unsigned,
     Disabled,
@@ -108,20 +110,33 @@ enum TokenFailure {
         (status = 503, description = "Too many log-ins are in progress", body = ProblemDocument,
             content_type = "application/problem+json")))]
 pub(super) async fn token(State(state): State<EdgeState>, request: Request) -> Response {
-    match grant(&state, request).await {
+    let mut client = None;
+    let outcome = grant(&state, request, &mut client).await;
+    let refused = outcome.as_ref().err().map(TokenFailure::code);
+    let mut response = match outcome {
         Ok(response) => (no_store(), Json(response)).into_response(),
         Err(failure) => failure.into_response(),
+    };
+    // Without a client, this was no log-in. A quota marks its own refusal.
+    if client.is_some() && response.extensions().get::<Audited>().is_none() {
+        response.extensions_mut().insert(Audited::log_in(client, refused));
     }
+    response
 }
 
-async fn grant(state: &EdgeState, request: Request) -> Result<TokenAnswer, TokenFailure> {
+/// Grants a token, and tells the client that asks for it as soon as it is known.
+async fn grant(
+    state: &EdgeState,
+    request: Request,
+    client: &mut Option<String>,
+) -> Result<TokenAnswer, TokenFailure> {
     let authentication = &state.authentication;
     let Some(issuer) = authentication.issuer.as_ref().filter(|_| !authentication.clients.is_empty()) else {
         return Err(TokenFailure::Disabled);
     };
     let basic = basic_credentials(request.headers())?;
     let address = state.address(request.extensions(), request.headers());
-    let asked = read(request).await?;
+    let asked: TokenRequest = read(request).await?;
     asked.validate().map_err(|_| TokenFailure::InvalidRequest("a field is longer than 1024 bytes"))?;
     match asked.grant_type.as_deref() {
         Some(GRANT_TYPE) => {}
@@ -130,22 +145,8 @@ async fn grant(state: &EdgeState, request: Request) -> Result<TokenAnswer, Token
         }
         Some(_) => return Err(TokenFailure::UnsupportedGrantType),
     }
-    let (id, secret) = match (basic, asked.client_id, asked.client_secret) {
-        (Some(_), _, Some(_)) => {
-            return Err(TokenFailure::InvalidRequest(
-                "the secret is given both in the header and in the body",
-            ));
-        }
-        (Some((id, _)), Some(other), None) if id != other => {
-            return Err(TokenFailure::InvalidRequest("client_id differs from the id in the header"));
-        }
-        (Some(credentials), _, None) => credentials,
-        (None, Some(id), Some(secret)) => (id, secret),
-        (None, _, _) => {
-            return Err(TokenFailure::InvalidRequest("client_id and client_secret are required"));
-        }
-    };
-    let secret = Secret::new(secret);
+    let (id, secret) = client_of(basic, asked.client_id, asked.client_secret)?;
+    *client = Some(id.clone());
     let allowed = state.log_ins.authenticate(&authentication.clients, &id, secret, address).await?;
     let scopes = match asked.scope.as_deref().map(str::trim).filter(|scope| !scope.is_empty()) {
         None => allowed,
@@ -170,7 +171,32 @@ async fn grant(state: &EdgeState, request: Request) -> Result<TokenAnswer, Token
     })
 }
 
-async fn read(request: Request) -> Result<TokenRequest, TokenFailure> {
+/// Returns the id and the secret of the client, from the header or from the body.
+pub(super) fn client_of(
+    basic: Option<(String, String)>,
+    id: Option<String>,
+    secret: Option<String>,
+) -> Result<(String, Secret), TokenFailure> {
+    let (id, secret) = match (basic, id, secret) {
+        (Some(_), _, Some(_)) => {
+            return Err(TokenFailure::InvalidRequest(
+                "the secret is given both in the header and in the body",
+            ));
+        }
+        (Some((id, _)), Some(other), None) if id != other => {
+            return Err(TokenFailure::InvalidRequest("client_id differs from the id in the header"));
+        }
+        (Some(credentials), _, None) => credentials,
+        (None, Some(id), Some(secret)) => (id, secret),
+        (None, _, _) => {
+            return Err(TokenFailure::InvalidRequest("client_id and client_secret are required"));
+        }
+    };
+    Ok((id, Secret::new(secret)))
+}
+
+/// Reads a form or JSON.
+pub(super) async fn read<T: DeserializeOwned>(request: Request) -> Result<T, TokenFailure> {
     let headers = request.headers().clone();
     let bytes = body::read(request.into_body()).await.map_err(TokenFailure::Api)?;
     if body::is_json(&headers) {
@@ -194,7 +220,7 @@ async fn read(request: Request) -> Result<TokenRequest, TokenFailure> {
 
 /// Reads id and secret from `Authorization: Basic`; each is form-encoded before they are joined (RFC 6749 section
 /// 2.3.1).
-fn basic_credentials(headers: &HeaderMap) -> Result<Option<(String, String)>, TokenFailure> {
+pub(super) fn basic_credentials(headers: &HeaderMap) -> Result<Option<(String, String)>, TokenFailure> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let Some(value) = values.next() else {
         return Ok(None);
@@ -221,11 +247,28 @@ fn form_decode(text: &str) -> String {
     decoded.and_then(|mut pairs| pairs.pop()).map_or_else(|| text.to_owned(), |(_, decoded)| decoded)
 }
 
-fn no_store() -> [(header::HeaderName, HeaderValue); 2] {
+pub(super) fn no_store() -> [(header::HeaderName, HeaderValue); 2] {
     [
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
         (header::PRAGMA, HeaderValue::from_static("no-cache")),
     ]
+}
+
+impl TokenFailure {
+    /// Returns the failure as a code, for the audit log.
+    pub(super) fn code(&self) -> &'static str {
+        match self {
+            Self::InvalidRequest(_) => "invalid_request",
+            Self::UnsupportedGrantType => "unsupported_grant_type",
+            Self::InvalidClient => "invalid_client",
+            Self::InvalidScope => "invalid_scope",
+            Self::NotOfClient(code, _) => code,
+            Self::Overloaded => "overloaded",
+            Self::Unsigned => "internal_error",
+            Self::Disabled => "token_disabled",
+            Self::Api(_) => "refused",
+        }
+    }
 }
 
 impl From<LogInError> for TokenFailure {
@@ -250,6 +293,7 @@ impl IntoResponse for TokenFailure {
                 "invalid_scope",
                 "the client may not have a scope that was asked for",
             ),
+            Self::NotOfClient(error, what) => (StatusCode::BAD_REQUEST, error, what),
             Self::InvalidClient => {
                 (StatusCode::UNAUTHORIZED, "invalid_client", "unknown client or wrong secret")
             }

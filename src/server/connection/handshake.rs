@@ -4,12 +4,12 @@ use std::{future::poll_fn, io, sync::Arc};
 
 use tokio::{
     io::AsyncWriteExt,
-    net::TcpStream,
     time::{self, Instant},
 };
 
 use super::{Connection, linger, paced_stream::PacedStream, stopped};
 use crate::{
+    server::client_stream::ClientStream,
     telemetry::ConnectionEnd,
     tls::{Accepted, FailedHandshake, HandshakeFailure, ServerTls},
 };
@@ -20,9 +20,9 @@ const BODY: &str = r#"{"type":"about:blank","title":"Bad Request","status":400,"
 /// Shakes hands with the client. `None` if that fails, or if the connection has to leave.
 pub(super) async fn accept(
     connection: &Connection,
-    stream: TcpStream,
+    stream: ClientStream,
     tls: Arc<ServerTls>,
-) -> Option<Accepted<PacedStream<TcpStream>>> {
+) -> Option<Accepted<PacedStream<ClientStream>>> {
     let Connection { slot, header_timeout, shutdown, metrics, .. } = connection;
     let deadline = Instant::now() + *header_timeout;
     let failed = tokio::select! {
@@ -42,7 +42,7 @@ pub(super) async fn accept(
     };
     let FailedHandshake { kind, cause, stream } = failed;
     metrics.handshake_failed(kind.label());
-    let (address, reason) = (connection.peer.0, kind.label());
+    let (address, reason) = (connection.peer.address, kind.label());
     tracing::debug!(%address, reason, error = %cause, "a TLS handshake failed");
     // Closing at once would reset the connection, and the client would not learn the reason.
     if let Some(stream) = stream.filter(|_| kind != HandshakeFailure::Left) {
@@ -53,9 +53,9 @@ pub(super) async fn accept(
 
 async fn shake_hands(
     connection: &Connection,
-    stream: TcpStream,
+    stream: ClientStream,
     tls: Arc<ServerTls>,
-) -> Result<Accepted<PacedStream<TcpStream>>, FailedHandshake<PacedStream<TcpStream>>> {
+) -> Result<Accepted<PacedStream<ClientStream>>, FailedHandshake<PacedStream<ClientStream>>> {
     let is_plain = is_plain_http(&stream).await;
     let mut stream = connection.paced(stream);
     match is_plain {
@@ -77,10 +77,7 @@ async fn shake_hands(
 }
 
 /// Returns true if the first byte is that of a method of HTTP: a handshake begins with byte 22 (RFC 8446 section 5.1).
-async fn is_plain_http(stream: &TcpStream) -> io::Result<bool> {
-    let mut first = [0];
-    match stream.peek(&mut first).await? {
-        0 => Err(io::ErrorKind::UnexpectedEof.into()),
-        _ => Ok(first[0].is_ascii_uppercase()),
-    }
+async fn is_plain_http(stream: &ClientStream) -> io::Result<bool> {
+    let first = stream.peek().await?.ok_or(io::ErrorKind::UnexpectedEof)?;
+    Ok(first.is_ascii_uppercase())
 }

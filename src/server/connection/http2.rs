@@ -148,7 +148,7 @@ pub(super) async fn run(
             _ = look.tick() => {
                 if responses.is_stalled() {
                     metrics.connection_closed(ConnectionEnd::SlowReader);
-                    return tracing::debug!(address = %peer.0, "closed a connection: the client does not read its \
+                    return tracing::debug!(address = %peer.address, "closed a connection: the client does not read its \
                         responses");
                 }
                 if !is_ending && !is_proxy && responses.refused() >= MAX_REFUSED {
@@ -192,7 +192,7 @@ async fn begins(connection: &Connection, stream: &mut (impl AsyncRead + AsyncWri
             linger(stream).await;
         }
         Ok(Err(_)) | Err(_) => {
-            tracing::debug!(address = %peer.0, "closed a connection: it sent no HTTP/2 preface in time");
+            tracing::debug!(address = %peer.address, "closed a connection: it sent no HTTP/2 preface in time");
         }
     }
     false

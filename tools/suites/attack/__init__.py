@@ -10,6 +10,7 @@ CASES = (
     "tokens",
     "secrets",
     "issuers",
+    "encryption",
     "framing",
     "frames",
     "numbers",

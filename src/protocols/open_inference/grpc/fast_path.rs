@@ -33,8 +33,8 @@ use crate::{
     auth::Caller,
     config::ServerSettings,
     edge::{
-        API_KEY, AddressLimit, ApiError, EdgeState, FORWARDED_FOR, MOST_FAST_BYTES, Peer, REQUEST_ID, Record,
-        RequestRecord, RouteMetrics, Transport, charge, charge_for, charged_response_of,
+        API_KEY, AddressLimit, ApiError, EdgeState, FORWARDED_FOR, Forwarded, MOST_FAST_BYTES, Peer,
+        REQUEST_ID, Record, RequestRecord, RouteMetrics, Transport, charge, charge_for, charged_response_of,
         grpc::{
             deadline::{GRPC_TIMEOUT, timeout_of},
             status::{GRPC_STATUS, status_of},
@@ -179,6 +179,7 @@ impl FastCall {
             method: "POST",
             path: INFER,
             caller: Some(&self.caller),
+            forwarded: Forwarded::In(&self.headers),
         }
     }
 }

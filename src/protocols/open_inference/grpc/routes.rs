@@ -7,6 +7,7 @@ use tonic_health::pb::health_server::HealthServer;
 use super::{
     body::SHORT_MESSAGE_BYTES, health::HealthService, layers,
     proto::grpc_inference_service_server::GrpcInferenceServiceServer, reflection, service::Service,
+    stream::STREAM_INFER,
 };
 use crate::{
     config::{Management, ServerSettings},
@@ -36,7 +37,6 @@ const MANAGE: &[&str] = &[
 
 /// Methods that take tensors.
 pub(super) const INFER: &str = "/inference.GRPCInferenceService/ModelInfer";
-const STREAM_INFER: &str = "/inference.GRPCInferenceService/ModelStreamInfer";
 
 /// Methods for orchestrators and load balancers.
 const PROBES: &[&str] =

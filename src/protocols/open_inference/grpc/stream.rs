@@ -4,6 +4,7 @@
 
 use std::{mem, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
+use axum::http::HeaderMap;
 use futures_util::{FutureExt, stream};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tonic::{Request, Status, Streaming, codegen::tokio_stream::Stream};
@@ -16,7 +17,8 @@ use super::{
 use crate::{
     auth::{Caller, TokenError},
     edge::{
-        AddressLimit, ApiError, EdgeState, Ending, MayPredict, Permit, charge,
+        AddressLimit, ApiError, Audited, EdgeState, Ending, Forwarded, MayPredict, Peer, Permit,
+        RequestRecord, charge,
         grpc::{deadline::Deadline, render::unreadable, status::status_of},
         panicked,
     },
@@ -24,10 +26,13 @@ use crate::{
     system::byte_budget::ByteCharge,
 };
 
+/// The method.
+pub(super) const STREAM_INFER: &str = "/inference.GRPCInferenceService/ModelStreamInfer";
+
 /// Time limit of one response if no layer sets another.
 const LONGEST_ANSWER: Duration = Duration::from_secs(30);
 
-/// Interval at which an idle stream checks whether its token has expired: that clock is not the runtime's.
+/// Interval at which an idle stream checks whether its token has expired or was revoked: that clock is not the runtime's.
 const TOKEN_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A stream in progress.
@@ -35,6 +40,9 @@ pub(super) struct Session {
     messages: Streaming<ModelInferRequest>,
     state: EdgeState,
     caller: Arc<Caller>,
+    peer: Option<Peer>,
+    /// The headers of the call.
+    headers: HeaderMap,
     address: Option<(AddressLimit, AddressKey)>,
     deadline: Deadline,
     ending: Ending,
@@ -62,11 +70,13 @@ impl Session {
             messages,
             state: state.clone(),
             caller,
+            peer: extensions.get().copied(),
             address: address.map(|limit| (limit.clone(), limit.client(&extensions, &headers))),
             deadline: extensions.get().copied().unwrap_or(Deadline { call: None, answer: LONGEST_ANSWER }),
             ending: Ending::of(&extensions),
             charge: extensions.get().cloned(),
             is_charged: true,
+            headers,
         })
     }
 
@@ -105,6 +115,9 @@ impl Session {
             }
             () = expired(&self.caller, &self.state) => None,
         };
+        if self.state.authentication.has_revoked(&self.caller) {
+            return Err(status_of(ApiError::BadToken(TokenError::Revoked)));
+        }
         if self.caller.is_expired(self.state.clock.now()) {
             return Err(status_of(ApiError::BadToken(TokenError::Expired)));
         }
@@ -119,11 +132,29 @@ impl Session {
             Ok(answer) => {
                 ModelStreamInferResponse { error_message: String::new(), infer_response: Some(answer) }
             }
-            Err(status) => ModelStreamInferResponse {
-                error_message: status.message().to_owned(),
-                infer_response: Some(refused),
-            },
+            Err(status) => {
+                self.audit(&status);
+                ModelStreamInferResponse {
+                    error_message: status.message().to_owned(),
+                    infer_response: Some(refused),
+                }
+            }
         }))
+    }
+
+    /// Records the refusal of a message, whose status is in no header.
+    fn audit(&self, status: &Status) {
+        if let Some(audited) = Audited::of_status(status) {
+            let request = RequestRecord {
+                id: None,
+                peer: self.peer.as_ref(),
+                method: "POST",
+                path: STREAM_INFER,
+                caller: Some(&self.caller),
+                forwarded: Forwarded::In(&self.headers),
+            };
+            audited.record(&self.state, &request, STREAM_INFER);
+        }
     }
 
     async fn answer(&mut self, message: ModelInferRequest) -> Result<ModelInferResponse, Status> {
@@ -149,7 +180,7 @@ async fn passed(deadline: Option<Instant>) {
 }
 
 async fn expired(caller: &Caller, state: &EdgeState) {
-    while !caller.is_expired(state.clock.now()) {
+    while !caller.is_expired(state.clock.now()) && !state.authentication.has_revoked(caller) {
         sleep(TOKEN_CHECK_INTERVAL).await;
     }
 }

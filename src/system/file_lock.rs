@@ -1,4 +1,4 @@
-//! Locks on files of a state directory. The system releases them when a process ends, even if it is killed.
+//! Locks on files. The system releases them when a process ends, even if it is killed.
 
 use std::{
     fs::{File, OpenOptions, TryLockError},
@@ -17,15 +17,20 @@ const PAUSE: Duration = Duration::from_millis(5);
 
 /// A locked file, if its file system has locks.
 #[derive(Debug)]
-pub(super) struct Lock {
-    pub(super) file: File,
+pub struct FileLock {
+    /// The file.
+    pub file: File,
     /// False if the file system has no locks.
-    pub(super) is_held: bool,
+    pub is_held: bool,
 }
 
-impl Lock {
-    /// Locks a file, shared. Fails if another process holds it exclusively.
-    pub(super) fn share(path: &Path) -> io::Result<Self> {
+impl FileLock {
+    /// Locks a file, shared.
+    ///
+    /// # Errors
+    ///
+    /// If another process holds it exclusively, or the file cannot be opened.
+    pub fn share(path: &Path) -> io::Result<Self> {
         let file = open(path)?;
         match file.try_lock_shared() {
             Ok(()) => Ok(Self { file, is_held: true }),
@@ -36,8 +41,12 @@ impl Lock {
         }
     }
 
-    /// Locks a file exclusively. Fails if another process holds it.
-    pub(super) fn alone(path: &Path) -> io::Result<Self> {
+    /// Locks a file exclusively.
+    ///
+    /// # Errors
+    ///
+    /// If another process holds it, or the file cannot be opened.
+    pub fn alone(path: &Path) -> io::Result<Self> {
         let file = open(path)?;
         match file.try_lock() {
             Ok(()) => Ok(Self { file, is_held: true }),
@@ -47,7 +56,11 @@ impl Lock {
     }
 
     /// Locks a file exclusively, and waits for other processes, which hold it only for a moment.
-    pub(super) fn wait(path: &Path) -> io::Result<Self> {
+    ///
+    /// # Errors
+    ///
+    /// If they hold it for longer, or the file cannot be opened.
+    pub fn wait(path: &Path) -> io::Result<Self> {
         let file = open(path)?;
         let start = Instant::now();
         loop {
@@ -73,7 +86,8 @@ fn pause() {
 }
 
 /// Returns true if a living process holds the lock of a file, or if that cannot be determined.
-pub(super) fn is_held(path: &Path) -> bool {
+#[must_use]
+pub fn is_held(path: &Path) -> bool {
     match File::open(path) {
         Ok(file) => file.try_lock().is_err(),
         Err(error) => error.kind() != io::ErrorKind::NotFound,
@@ -94,13 +108,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("lock");
         assert!(!is_held(&path));
-        let (one, two) = (Lock::share(&path).unwrap(), Lock::share(&path).unwrap());
+        let (one, two) = (FileLock::share(&path).unwrap(), FileLock::share(&path).unwrap());
         assert!(one.is_held && two.is_held && is_held(&path));
-        assert!(Lock::alone(&path).unwrap_err().to_string().contains("another gateway uses it"));
+        assert!(FileLock::alone(&path).unwrap_err().to_string().contains("another gateway uses it"));
         drop((one, two));
-        let alone = Lock::alone(&path).unwrap();
-        assert!(Lock::share(&path).unwrap_err().to_string().contains("earlier releases"));
+        let alone = FileLock::alone(&path).unwrap();
+        assert!(FileLock::share(&path).unwrap_err().to_string().contains("earlier releases"));
         drop(alone);
-        assert!(Lock::wait(&path).unwrap().is_held);
+        assert!(FileLock::wait(&path).unwrap().is_held);
     }
 }
