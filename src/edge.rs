@@ -14,6 +14,7 @@ mod codes;
 mod credentials;
 mod error;
 pub(crate) mod grpc;
+mod held_place;
 mod labels;
 mod layers;
 mod model_description;
@@ -26,6 +27,7 @@ mod pipeline;
 mod problem;
 mod protected_resource;
 mod protocol;
+mod quota_fields;
 mod quota_refusal;
 mod rate_limit;
 mod request_id;
@@ -34,6 +36,7 @@ pub mod rest;
 mod route_set;
 mod shared;
 mod state;
+mod tell_quotas;
 mod version;
 
 pub(crate) use crate::auth::{MayManage, MayPredict, MayRead, Permission};
@@ -50,6 +53,7 @@ pub(crate) use charge::{
 pub use codes::{FIELD_CODES, OAUTH_CODES, PROBLEM_CODES};
 pub(crate) use credentials::API_KEY;
 pub(crate) use error::ApiError;
+pub(crate) use held_place::holding;
 pub(crate) use layers::{authorized, authorized_by_platform, observed, served_by_admin};
 pub(crate) use model_description::{
     DescribedModel, ModelDescription, ModelExample, ModelOperation, OperationPaths, OperationSchemas,
@@ -58,10 +62,14 @@ pub(crate) use offload::{MOST_FAST_BYTES, is_large, offload};
 pub use open_paths::OpenPaths;
 pub(crate) use peer::FORWARDED_FOR;
 pub(crate) use permit::Permit;
-pub(crate) use pipeline::{Record, RouteMetrics, Transport, authorize, charge, known_caller};
+pub(crate) use pipeline::{
+    Record, RouteMetrics, Transport, authorize, charge, charge_message, known_caller, request_charge,
+};
 pub(crate) use problem::{MEDIA_TYPE, Problem, ProblemDocument};
 pub use protected_resource::ProtectedResource;
 pub(crate) use protocol::{ErrorDocument, Protocol, Protocols, Routes, is_below};
+pub(crate) use quota_fields::Charged;
+pub use quota_fields::QuotaFields;
 pub use rate_limit::AddressLimit;
 pub(crate) use request_id::{REQUEST_ID, is_sound_request_id, new_request_id};
 pub(crate) use rescue::{cause_of, panicked, problem_of, sentence};

@@ -24,13 +24,13 @@ pub mod protocols;
 
 pub mod edge;
 
-pub mod limits;
-
 pub mod serving;
 
 pub mod lifecycle;
 
 pub mod runtime;
+
+pub mod limits;
 
 pub mod auth;
 

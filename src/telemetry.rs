@@ -6,5 +6,6 @@ mod metrics;
 
 pub use audit::{AuditCaller, AuditError, AuditEvent, AuditKind, AuditLog, AuditOutcome};
 pub use metrics::{
-    Buckets, ConnectionEnd, InFlight, Metrics, MetricsError, ModelInService, Route, Seconds, Traffic,
+    Buckets, ConnectionEnd, InFlight, Metrics, MetricsError, ModelInService, QuotaStoreFailure, Route,
+    Seconds, Traffic,
 };

@@ -13,8 +13,10 @@ use crate::{
     scoring::Format,
 };
 
-/// The quotas of a gateway for development: more than a person or a script on the same machine sends by accident.
-const DEVELOPMENT_QUOTA: QuotaSettings = QuotaSettings { requests: 60_000, period_seconds: 60 };
+/// The quotas of a gateway for development: more than a person or a script on the same machine sends by accident. That of
+/// callers counts rows.
+const DEVELOPMENT_REQUESTS: QuotaSettings = QuotaSettings { requests: 60_000, period_seconds: 60 };
+const DEVELOPMENT_ROWS: QuotaSettings = QuotaSettings { requests: 100_000_000, period_seconds: 60 };
 
 /// Model files or a folder to serve instead of `models.repository`.
 #[derive(Clone, Debug)]
@@ -111,11 +113,12 @@ impl NamedModels {
 /// Raises the quotas that the settings leave at their defaults, which would hinder the only person who is there.
 fn raise_quotas(quotas: &mut RateLimitSettings) {
     let usual = RateLimitSettings::default();
-    for (quota, usual) in
-        [(&mut quotas.per_address, usual.per_address), (&mut quotas.per_caller, usual.per_caller)]
-    {
+    for (quota, usual, raised) in [
+        (&mut quotas.per_address, usual.per_address, DEVELOPMENT_REQUESTS),
+        (&mut quotas.per_caller, usual.per_caller, DEVELOPMENT_ROWS),
+    ] {
         if *quota == usual {
-            *quota = DEVELOPMENT_QUOTA;
+            *quota = raised;
         }
     }
 }

@@ -20,7 +20,7 @@ const PUBLIC_IN_AUTH: &[&str] = &[
 
 /// Parts of names whose values may be secret in any section.
 const SECRET_WORDS: &[&str] =
-    &["secret", "hash", "token", "passw", "private", "jwk", "credential", "api_key"];
+    &["secret", "hash", "token", "passw", "private", "jwk", "credential", "api_key", "store"];
 
 /// The section of keys and clients.
 const AUTH: &str = "auth";

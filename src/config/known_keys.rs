@@ -5,7 +5,8 @@
 use serde_json::Value;
 
 use super::{
-    ApiKeySettings, CertificateSettings, ClientSettings, IssuerSettings, KeySettings, PlanSettings, Settings,
+    ApiKeySettings, CertificateSettings, ClientSettings, IssuerSettings, KeySettings, PlanSettings,
+    RateLimitSettings, Settings,
 };
 
 /// Placeholder for a name that the user chooses.
@@ -22,6 +23,7 @@ pub(super) const FROM_FILE: &[&str] = &[
     "auth.keys.*.private_key",
     "auth.clients.*.secret_hash",
     "auth.issuers.*.jwks",
+    "rate_limit.store",
 ];
 
 /// The suffix that turns a key into the path of a file.
@@ -59,6 +61,7 @@ impl KnownKeys {
         keys.add("auth.issuers.*.required_claims.*", &Value::Null);
         keys.add("auth.certificates.*", &to_value(&CertificateSettings::default()));
         keys.add("rate_limit.plans.*", &to_value(&PlanSettings::default()));
+        keys.add("rate_limit.per_model.*", &to_value(&RateLimitSettings::default().per_caller));
         keys
     }
 

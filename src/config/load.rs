@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    fmt,
     path::{Path, PathBuf},
 };
 
@@ -16,6 +17,7 @@ use super::{
     plans,
     watch::SourceFile,
 };
+use crate::model::ModelName;
 
 /// Name of the settings file that may hold well-known credentials.
 const DEVELOPMENT_FILE: &str = "development.toml";
@@ -141,7 +143,7 @@ fn deserialize(merged: &Config, problems: &mut Vec<SettingsProblem>) -> Option<S
                     problems.extend(found.into_iter().map(|problem| with_origin(problem, merged)));
                 }
                 let of_issuers = problems_of_named("auth.issuers", &settings.auth.issuers);
-                let of_named = problems_of_plans(&settings).into_iter().chain(of_issuers);
+                let of_named = problems_of_quotas(&settings).into_iter().chain(of_issuers);
                 problems.extend(of_named.map(|problem| with_origin(problem, merged)));
                 return Some(settings);
             }
@@ -158,15 +160,19 @@ fn deserialize(merged: &Config, problems: &mut Vec<SettingsProblem>) -> Option<S
     None
 }
 
-/// Returns the problems of plans.
-fn problems_of_plans(settings: &Settings) -> Vec<SettingsProblem> {
-    let of_values = problems_of_named("rate_limit.plans", &settings.rate_limit.plans);
-    of_values.into_iter().chain(plans::problems(settings)).collect()
+/// Returns the problems of plans and of the quotas of models.
+fn problems_of_quotas(settings: &Settings) -> Vec<SettingsProblem> {
+    let of_plans = problems_of_named("rate_limit.plans", &settings.rate_limit.plans);
+    let of_models = problems_of_named("rate_limit.per_model", &settings.rate_limit.per_model);
+    of_plans.into_iter().chain(of_models).chain(plans::problems(settings)).collect()
 }
 
 /// Returns the problems of entries whose names stand in the keys, which the rules for sections do not know.
-fn problems_of_named<E: Validate>(section: &str, entries: &BTreeMap<String, E>) -> Vec<SettingsProblem> {
-    let of_entry = |(name, entry): (&String, &E)| {
+fn problems_of_named<N: fmt::Display, E: Validate>(
+    section: &str,
+    entries: &BTreeMap<N, E>,
+) -> Vec<SettingsProblem> {
+    let of_entry = |(name, entry): (&N, &E)| {
         let errors = entry.validate().err();
         errors.map(|errors| flatten(&format!("{section}.{name}"), &errors)).unwrap_or_default()
     };

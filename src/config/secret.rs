@@ -100,6 +100,11 @@ pub(super) fn comparable<T>(serialize: impl FnOnce() -> T) -> T {
     serialize()
 }
 
+/// Returns true while secrets serialize for comparison.
+pub(super) fn is_comparable() -> bool {
+    COMPARABLE.get()
+}
+
 impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer).map(Self::new)

@@ -15,11 +15,14 @@ use axum::{
 use super::{
     credentials::{bearer, has_credentials, has_query_token},
     error::ApiError,
-    pipeline::charge_caller,
+    held_place::holding,
+    pipeline::{charge_caller, enter, request_charge},
     state::EdgeState,
+    tell_quotas::ChargeOfCaller,
 };
 use crate::{
     auth::{Caller, TokenError},
+    limits::{Place, RequestCharge, Standing},
     tls::Encrypted,
 };
 
@@ -39,16 +42,20 @@ async fn authenticated(state: &EdgeState, mut request: Request, next: Next) -> R
     let caller = caller(state, request.headers(), request.uri().query(), request.extensions())
         .await
         .map_err(|error| counted(error, state, request.extensions(), request.headers()))?;
-    if let Err(error) = charge_caller(state, &caller) {
-        let mut response = error.into_response();
-        // For the access log and the audit log, which are outer layers.
-        response.extensions_mut().insert(caller);
-        return Ok(response);
-    }
+    let Admission { standing, place } = match admit(state, &caller).await {
+        Ok(admission) => admission,
+        Err(error) => {
+            let mut response = error.into_response();
+            // For the access log and the audit log, which are outer layers.
+            response.extensions_mut().insert(caller);
+            return Ok(response);
+        }
+    };
     tracing::Span::current().record("caller.subject", caller.subject.as_str());
     request.extensions_mut().insert(Arc::clone(&caller));
     let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
-    let mut response = next.run(request).await;
+    let charge = request_charge(state, &caller, standing);
+    let mut response = holding(charged_run(charge, request, next).await, place);
     if is_read {
         // A shared cache knows that responses to `Authorization` are of one caller, and not that those to other
         // credentials are (RFC 9111 section 3.5).
@@ -58,6 +65,19 @@ async fn authenticated(state: &EdgeState, mut request: Request, next: Next) -> R
     // For the access log, which is an outer layer.
     response.extensions_mut().insert(caller);
     Ok(response)
+}
+
+/// Runs a request whose rows are charged once they are known. The response has the charge, for the fields that tell of it.
+pub(super) async fn charged_run(
+    charge: Option<Arc<RequestCharge>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let Some(charge) = charge else { return next.run(request).await };
+    request.extensions_mut().insert(Arc::clone(&charge));
+    let mut response = next.run(request).await;
+    response.extensions_mut().insert(ChargeOfCaller(charge));
+    response
 }
 
 /// The caller of a path that needs no token; `None` if the request has none. Authenticated and charged like any other.
@@ -75,10 +95,25 @@ impl FromRequestParts<EdgeState> for MaybeCaller {
         }
         let caller = caller(state, headers, uri.query(), extensions).await;
         let caller = caller.map_err(|error| counted(error, state, extensions, headers))?;
-        charge_caller(state, &caller)?;
+        // Its place is free again at once: such a path does no work worth counting.
+        admit(state, &caller).await?;
         tracing::Span::current().record("caller.subject", caller.subject.as_str());
         Ok(Self(Some(caller)))
     }
+}
+
+/// The charge of a request that may go on.
+struct Admission {
+    standing: Standing,
+    /// The place of the request among those in progress; `None` if any number may be.
+    place: Option<Place>,
+}
+
+/// Charges a request to its caller.
+async fn admit(state: &EdgeState, caller: &Caller) -> Result<Admission, ApiError> {
+    let place = enter(state, caller)?;
+    let standing = charge_caller(state, caller).await?;
+    Ok(Admission { standing, place })
 }
 
 /// Returns the caller that the credentials of a request identify.

@@ -9,12 +9,12 @@ use super::{
     activity::StreamRefusal,
     audit::Audited,
     problem::Problem,
-    quota_refusal::{FAILED_LOGINS, FAILED_TOKENS, PER_ADDRESS, PER_CALLER, refusal},
+    quota_refusal::{FAILED_LOGINS, FAILED_TOKENS, PER_ADDRESS, over_limit, refusal},
 };
 use crate::{
     auth::{Action, TokenError},
     codec::{BodyError, FieldError, RowBase, input_errors, input_pointer, row_errors},
-    limits::Exceeded,
+    limits::{Exceeded, OverLimit},
     model::{MAX_LISTED, ModelName, Violations},
     serving::{OperationError, Readiness, ServingError},
     system::byte_budget::OverBudget,
@@ -94,8 +94,8 @@ pub enum ApiError {
     ServedByAdmin,
     #[error("the address's quota is used up")]
     AddressQuota(Exceeded),
-    #[error("the caller's quota is used up")]
-    CallerQuota(Exceeded),
+    #[error(transparent)]
+    OverLimit(#[from] OverLimit),
     #[error("too many requests of this address had no valid token")]
     FailedTokens(Exceeded),
     #[error("too many log-ins of this address have failed")]
@@ -272,7 +272,7 @@ impl From<ApiError> for Problem {
             }
             ApiError::ServedByAdmin => problem(StatusCode::FORBIDDEN, "served_by_admin"),
             ApiError::AddressQuota(exceeded) => refusal(PER_ADDRESS, &exceeded),
-            ApiError::CallerQuota(exceeded) => refusal(PER_CALLER, &exceeded),
+            ApiError::OverLimit(refused) => over_limit(refused),
             ApiError::FailedTokens(exceeded) => refusal(FAILED_TOKENS, &exceeded),
             ApiError::FailedLogIns(exceeded) => refusal(FAILED_LOGINS, &exceeded),
             ApiError::NoStream(refusal) => refused_stream(refusal),
@@ -372,6 +372,7 @@ fn of_serving(error: ServingError) -> Problem {
         ServingError::Overloaded => {
             problem(StatusCode::SERVICE_UNAVAILABLE, "overloaded").with_retry_after(RETRY_SOON_SECONDS)
         }
+        ServingError::OverLimit(refused) => over_limit(*refused),
         ServingError::OverBudget(refused) => over_budget(refused),
         ServingError::TooLate => problem(StatusCode::GATEWAY_TIMEOUT, "timeout"),
         ServingError::InvalidRows(violations) => {

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use axum::{
     Router,
-    extract::Request,
+    extract::{Request, State},
     http::header,
     middleware::{Next, from_fn, from_fn_with_state},
+    response::Response,
 };
 use tower::{ServiceBuilder, util::option_layer};
 use tower_http::{
@@ -18,17 +19,18 @@ use tracing::Level;
 
 use super::{
     access::{Forwarded, RequestRecord},
-    authenticate::authenticate,
+    authenticate::{authenticate, charged_run},
     credentials::API_KEY,
     error::ApiError,
     observe::observe,
-    pipeline::{Transport, identify},
-    rate_limit::AddressLimit,
+    pipeline::{Transport, identify, request_charge},
+    rate_limit::{AddressLimit, charge_in_server},
     request_id::REQUEST_ID,
     shared::SharedLayer,
     state::EdgeState,
+    tell_quotas::tell_quotas,
 };
-use crate::auth::Caller;
+use crate::{auth::Caller, limits::Standing};
 
 /// Adds the outermost layers: every request gets an id and is counted, even if it fails.
 pub(crate) fn observed(
@@ -64,8 +66,16 @@ pub(crate) fn authorized(
 ) -> Router<EdgeState> {
     let layers = ServiceBuilder::new()
         .layer(SharedLayer)
+        // Every response tells what is left of the quotas, whether or not the layers below refuse it.
+        .layer(from_fn_with_state(state.clone(), tell_quotas))
+        .layer(SharedLayer)
         // Before any token is verified: a guess costs as much as a valid request.
-        .layer(option_layer(address_limit.map(AddressLimit::layer)))
+        .layer(option_layer(address_limit.and_then(AddressLimit::in_memory).map(AddressLimit::layer)))
+        .layer(option_layer(
+            address_limit
+                .and_then(AddressLimit::in_server)
+                .map(|limit| from_fn_with_state(limit, charge_in_server)),
+        ))
         .layer(from_fn_with_state(state.clone(), authenticate))
         .layer(SharedLayer);
     routes.layer(layers)
@@ -75,13 +85,21 @@ pub(crate) fn authorized(
 /// are permitted.
 pub(crate) fn authorized_by_platform(
     routes: Router<EdgeState>,
+    state: &EdgeState,
     address_limit: Option<&AddressLimit>,
 ) -> Router<EdgeState> {
     let layers = ServiceBuilder::new()
         .layer(SharedLayer)
+        .layer(from_fn_with_state(state.clone(), tell_quotas))
+        .layer(SharedLayer)
         // The platform is a client like any other, so its requests must not overload the models.
-        .layer(option_layer(address_limit.map(AddressLimit::layer)))
-        .map_request(bypass_authorization);
+        .layer(option_layer(address_limit.and_then(AddressLimit::in_memory).map(AddressLimit::layer)))
+        .layer(option_layer(
+            address_limit
+                .and_then(AddressLimit::in_server)
+                .map(|limit| from_fn_with_state(limit, charge_in_server)),
+        ))
+        .layer(from_fn_with_state(state.clone(), bypass_authorization));
     routes.layer(layers)
 }
 
@@ -94,9 +112,11 @@ async fn refuse_moved(_: Request, _: Next) -> ApiError {
     ApiError::ServedByAdmin
 }
 
-fn bypass_authorization(mut request: Request) -> Request {
-    request.extensions_mut().insert(Arc::new(Caller::of_platform()));
-    request
+async fn bypass_authorization(State(state): State<EdgeState>, mut request: Request, next: Next) -> Response {
+    let caller = Arc::new(Caller::of_platform());
+    let charge = request_charge(&state, &caller, Standing::default());
+    request.extensions_mut().insert(caller);
+    charged_run(charge, request, next).await
 }
 
 fn span(request: &Request<impl Sized>) -> tracing::Span {

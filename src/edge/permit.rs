@@ -14,6 +14,7 @@ use axum::{
 use super::{error::ApiError, pipeline::authorize, state::EdgeState};
 use crate::{
     auth::{Authorized, Caller, Permission},
+    limits::RequestCharge,
     model::{ModelName, VersionSelector},
     serving::{RequestContext, ServingError},
     system::byte_budget::ByteCharge,
@@ -82,9 +83,10 @@ impl<P: Permission> Permit<P> {
 }
 
 impl<P> Permit<P> {
-    /// Adds the charge for the memory of the request with these extensions.
+    /// Adds the charges for the memory and the rows of the request with these extensions.
     pub(crate) fn charged_to(mut self, extensions: &Extensions) -> Self {
         self.context.charge = extensions.get::<ByteCharge>().cloned();
+        self.context.quota = extensions.get::<Arc<RequestCharge>>().cloned();
         self
     }
 }

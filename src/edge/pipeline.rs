@@ -16,38 +16,77 @@ use super::{
     credentials::bearer,
     error::ApiError,
     labels::status_label,
+    quota_fields::Charged,
     rate_limit::AddressLimit,
     request_id::{REQUEST_ID, has_sound_request_id, new_request_id},
     state::EdgeState,
 };
 use crate::{
     auth::{Authorized, Caller, OfModel, Permission},
-    limits::AddressKey,
+    limits::{AddressKey, Place, RequestCharge, Standing},
     telemetry::{InFlight, Route, logging::AccessLevel},
 };
 
-/// Charges a request that does not pass the layers to the quota of its client's address, and then to the quota of its
-/// caller.
+/// Charges a request on the fast path, in memory, to the quota of its client's address, and then to the quota of its
+/// caller. Returns its place among the caller's requests in progress, if the plan limits these.
 ///
 /// # Errors
 ///
-/// [`ApiError::AddressQuota`] or [`ApiError::CallerQuota`] if a quota is used up. A request that the first refuses does
-/// not charge the second.
+/// [`ApiError::AddressQuota`] or [`ApiError::OverLimit`] if a quota is used up. A request that the first refuses does
+/// not charge the second. `charged` has what was charged in any case.
 pub(crate) fn charge(
     address: Option<(&AddressLimit, AddressKey)>,
     state: &EdgeState,
     caller: &Caller,
-) -> Result<(), ApiError> {
+    charged: &mut Charged,
+) -> Result<Option<Place>, ApiError> {
     if let Some((limit, client)) = address {
-        limit.charge(&client)?;
+        charged.address = Some(limit.charge_now(&client)?);
     }
-    charge_caller(state, caller)
+    let place = enter(state, caller)?;
+    if let Some(quotas) = &state.quotas {
+        charged.standing = quotas.charge_now(caller)?;
+    }
+    Ok(place)
+}
+
+/// Charges one message of a stream, which has its place already.
+///
+/// # Errors
+///
+/// As [`charge`].
+pub(crate) async fn charge_message(
+    address: Option<(&AddressLimit, AddressKey)>,
+    state: &EdgeState,
+    caller: &Caller,
+) -> Result<Standing, ApiError> {
+    if let Some((limit, client)) = address {
+        limit.charge(&client).await?;
+    }
+    charge_caller(state, caller).await
+}
+
+/// Gives a request a place among those of its caller in progress; `None` if any number may be.
+pub(super) fn enter(state: &EdgeState, caller: &Caller) -> Result<Option<Place>, ApiError> {
+    state.quotas.as_ref().map_or(Ok(None), |quotas| Ok(quotas.enter(caller)?))
 }
 
 /// Charges a request to the quota of its caller.
-pub(super) fn charge_caller(state: &EdgeState, caller: &Caller) -> Result<(), ApiError> {
-    let quota = state.caller_quota.as_ref();
-    quota.map_or(Ok(()), |quota| quota.charge(caller).map_err(ApiError::CallerQuota))
+pub(super) async fn charge_caller(state: &EdgeState, caller: &Caller) -> Result<Standing, ApiError> {
+    match &state.quotas {
+        Some(quotas) => Ok(quotas.charge(caller).await?),
+        None => Ok(Standing::default()),
+    }
+}
+
+/// Returns the charge of a request whose rows are not known yet; `None` if rate limits are off.
+pub(crate) fn request_charge(
+    state: &EdgeState,
+    caller: &Arc<Caller>,
+    standing: Standing,
+) -> Option<Arc<RequestCharge>> {
+    let quotas = state.quotas.as_ref()?;
+    Some(Arc::new(RequestCharge::new(Arc::clone(quotas), Arc::clone(caller), standing)))
 }
 
 /// Returns the caller of a request if its token was verified before; without authentication, the anonymous one.

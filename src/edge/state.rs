@@ -10,11 +10,12 @@ use super::{
     open_paths::OpenPaths,
     peer::{client, client_ip, peer},
     protected_resource::ProtectedResource,
+    quota_fields::QuotaFields,
 };
 use crate::{
     auth::{Authentication, Caller},
     config::TrustedProxy,
-    limits::{AddressKey, CallerQuota, FailedTokens, LogIns, Peer},
+    limits::{AddressKey, FailedTokens, LogIns, Peer, RequestQuotas},
     serving::Serving,
     system::byte_budget::ByteBudget,
     telemetry::{AuditLog, Metrics},
@@ -33,8 +34,10 @@ pub struct EdgeParts {
     pub anonymous: Arc<Caller>,
     /// Authentication of callers.
     pub authentication: Arc<Authentication>,
-    /// Quota of each caller; `None` if rate limits are off.
-    pub caller_quota: Option<Arc<CallerQuota>>,
+    /// Quotas of callers and models; `None` if rate limits are off.
+    pub quotas: Option<Arc<RequestQuotas>>,
+    /// The fields by which responses tell the quotas.
+    pub quota_fields: QuotaFields,
     /// The memory that all requests may take together.
     pub byte_budget: Arc<ByteBudget>,
     /// The quota of bad tokens by address; `None` if rate limits are off.

@@ -44,9 +44,9 @@ use crate::{
     codec::RowBase,
     config::{DialectName, Settings},
     edge::{
-        AddressLimit, ApiError, EdgeState, Forwarded, MOST_FAST_BYTES, Peer, Record, RequestRecord,
-        RouteMetrics, Transport, authorize, charge, charge_for, charged_response, known_caller,
-        new_request_id, panicked,
+        AddressLimit, ApiError, Charged, EdgeState, Forwarded, MOST_FAST_BYTES, Peer, Record, RequestRecord,
+        RouteMetrics, Transport, authorize, charge, charge_for, charged_response, holding, known_caller,
+        new_request_id, panicked, request_charge,
         rest::{
             cors::CorsHeaders,
             layers::compressed,
@@ -110,6 +110,8 @@ pub(super) struct FastRequest {
     begin: Instant,
     /// The charge for its memory; `None` if it is small.
     charge: Option<ByteCharge>,
+    /// The rest of its quotas.
+    charged: Charged,
 }
 
 impl FastPath {
@@ -168,7 +170,19 @@ impl FastPath {
         let path = mem::take(&mut parts.uri).into_parts().path_and_query;
         let path = path.unwrap_or_else(|| PathAndQuery::from_static("/"));
         let (work, headers) = (Some((servable, work)), parts.headers);
-        RequestPath::Fast(FastRequest { work, caller, id, route, path, headers, peer, begin, charge })
+        let charged = Charged::default();
+        RequestPath::Fast(FastRequest {
+            work,
+            caller,
+            id,
+            route,
+            path,
+            headers,
+            peer,
+            begin,
+            charge,
+            charged,
+        })
     }
 
     /// Resolves the model and the caller; `None` if either is unknown or the caller may not predict with the model.
@@ -240,6 +254,7 @@ impl FastPath {
         } else {
             rendered(PROTOCOLS.of(&Method::POST, fast.path.path()), response)
         };
+        self.state.quota_fields.add(response.headers_mut(), &fast.charged, self.state.quotas.as_deref());
         if let Some(cors) = &self.cors {
             response = Box::pin(cors.add(response)).await;
         }
@@ -254,13 +269,14 @@ impl FastPath {
     async fn run(&self, fast: &mut FastRequest) -> Result<Response<Body>, ApiError> {
         let address = self.address_limit.as_ref();
         let address = address.map(|limit| (limit, limit.client_of(fast.peer, &fast.headers)));
-        charge(address, &self.state, &fast.caller)?;
-        match fast.work.take() {
+        let place = charge(address, &self.state, &fast.caller, &mut fast.charged)?;
+        let response = match fast.work.take() {
             Some((servable, Work::Rows(input, rows))) => self.predict(fast, &servable, input, rows).await,
             // Boxed, since this future is larger than the other.
             Some((servable, Work::Body(body))) => Box::pin(self.respond_to_body(fast, servable, body)).await,
             None => Err(ApiError::ResponseNotWritten),
-        }
+        };
+        Ok(holding(response?, place))
     }
 
     async fn predict(
@@ -270,7 +286,10 @@ impl FastPath {
         input: Tensor,
         rows: FlatRows,
     ) -> Result<Response<Body>, ApiError> {
-        let FastRequest { caller, headers, begin, .. } = fast;
+        let FastRequest { caller, headers, begin, charged, .. } = fast;
+        if let Some(quotas) = &self.state.quotas {
+            quotas.charge_rows_now(caller, &servable.name, rows.rows, &mut charged.standing)?;
+        }
         let context = RequestContext { caller: caller.number(), ..RequestContext::default() };
         let run = self.state.serving.predict_flat(servable, input, rows.rows, context, *begin);
         // A prompt run is too short for a limit, and nothing else is awaited here.
@@ -287,9 +306,11 @@ impl FastPath {
         body: HandlerBody,
     ) -> Result<Response<Body>, ApiError> {
         let charge = fast.charge.take();
+        let quota = request_charge(&self.state, &fast.caller, fast.charged.standing);
         let context = RequestContext {
             caller: fast.caller.number(),
             charge: charge.clone(),
+            quota: quota.clone(),
             ..RequestContext::default()
         };
         let run = async {
@@ -306,7 +327,11 @@ impl FastPath {
             }
         };
         // Even a prompt run may wait for memory, and its outputs for another thread.
-        let response = match self.in_time(run).await? {
+        let ran = self.in_time(run).await;
+        if let Some(quota) = quota {
+            fast.charged.standing = quota.standing();
+        }
+        let response = match ran? {
             Ok(response) => response,
             Err(failed) => fast.record().span().in_scope(|| failed.into_response()),
         };

@@ -78,7 +78,7 @@ impl Build<'_> {
             open = open.merge(probes.listed_in(listed));
         }
         authorized(closed, state, *address_limit)
-            .merge(authorized_by_platform(bypassing, *address_limit))
+            .merge(authorized_by_platform(bypassing, state, *address_limit))
             // Exempt from the address quota: a load balancer must not take the gateway for dead because other clients
             // behind the same address send too much.
             .merge(open)

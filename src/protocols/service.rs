@@ -34,23 +34,30 @@ pub struct HttpService {
     grpc_fast_path: Option<grpc::FastPath>,
 }
 
+/// Returns true if the quotas are charged at once. The fast path does not wait for a server.
+fn is_prompt(state: &EdgeState) -> bool {
+    !state.quotas.as_ref().is_some_and(|quotas| quotas.are_shared())
+}
+
 impl HttpService {
     /// Creates the service of the public listener.
     #[must_use]
     pub fn public(state: &EdgeState, settings: &Settings, address_limit: Option<&AddressLimit>) -> Self {
         let chosen = PROTOCOLS.iter().flat_map(|protocol| protocol.chosen_paths(settings));
         let chosen = chosen.map(str::to_owned).collect();
-        let fast_path = FastPath::new(state.clone(), settings, address_limit, chosen);
+        let fast_path =
+            is_prompt(state).then(|| FastPath::new(state.clone(), settings, address_limit, chosen));
         let (router, listed) = public_router(state, settings, address_limit);
-        Self { router, listed, fast_path: Some(fast_path), grpc_fast_path: None }
+        Self { router, listed, fast_path, grpc_fast_path: None }
     }
 
     /// Creates the service of the gRPC listener.
     #[must_use]
     pub fn grpc(state: &EdgeState, settings: &ServerSettings, address_limit: Option<&AddressLimit>) -> Self {
-        let fast_path = grpc::FastPath::new(state.clone(), settings, address_limit);
+        let grpc_fast_path =
+            is_prompt(state).then(|| grpc::FastPath::new(state.clone(), settings, address_limit));
         let (router, listed) = grpc::router(state.clone(), settings, address_limit);
-        Self { router, listed, fast_path: None, grpc_fast_path: Some(fast_path) }
+        Self { router, listed, fast_path: None, grpc_fast_path }
     }
 
     /// Creates the service of the operators' listener.

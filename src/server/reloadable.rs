@@ -15,9 +15,9 @@ use super::{
 };
 use crate::{
     auth::{Authentication, Caller, Revocations},
-    config::{Settings, changes},
-    edge::{Activity, AddressLimit, Clock, EdgeParts, EdgeState, ProtectedResource, Sources},
-    limits::{CallerQuota, FailedTokens, Handshakes, LogIns},
+    config::{RateLimitSettings, Settings, changes},
+    edge::{Activity, AddressLimit, Clock, EdgeParts, EdgeState, ProtectedResource, QuotaFields, Sources},
+    limits::{FailedTokens, Handshakes, LogIns, RequestQuotas, SharedStore},
     protocols::{HttpService, SharedService, open_paths},
     runtime::Runtime,
     serving::Serving,
@@ -69,18 +69,22 @@ struct InEffect {
 #[derive(Debug)]
 pub(super) struct Quotas {
     address: Option<AddressLimit>,
-    caller: Arc<CallerQuota>,
+    requests: Arc<RequestQuotas>,
     failed_tokens: Arc<FailedTokens>,
     handshakes: Arc<Handshakes>,
     log_ins: Arc<LogIns>,
+    /// The server that gateways share; `None` if quotas are kept in memory.
+    store: Option<SharedStore>,
 }
 
 impl Quotas {
-    fn new(settings: &Settings) -> Self {
+    fn new(settings: &Settings, metrics: &Arc<Metrics>) -> Self {
         let rate_limit = &settings.rate_limit;
+        let store = connected(rate_limit, None, metrics);
         Self {
-            address: AddressLimit::new(&rate_limit.per_address, &settings.server),
-            caller: Arc::new(CallerQuota::new(&rate_limit.per_caller)),
+            address: AddressLimit::new(rate_limit, &settings.server, store.clone()),
+            requests: Arc::new(RequestQuotas::new(rate_limit, store.clone())),
+            store,
             failed_tokens: Arc::new(FailedTokens::new(&rate_limit.failed_tokens)),
             handshakes: Arc::new(Handshakes::new(&rate_limit.handshakes)),
             log_ins: Arc::new(LogIns::new(&rate_limit.failed_logins, rate_limit.enabled, Runtime::cpus())),
@@ -88,17 +92,14 @@ impl Quotas {
     }
 
     /// Returns the quotas for changed settings; an unchanged quota keeps its charges.
-    fn with_settings(&self, old: &Settings, new: &Settings) -> Self {
+    fn with_settings(&self, old: &Settings, new: &Settings, metrics: &Arc<Metrics>) -> Self {
         let limit = &new.rate_limit;
+        let store = connected(limit, self.store.as_ref(), metrics);
         let address = match &self.address {
-            Some(address) => address.with_settings(&limit.per_address, &new.server),
-            None => AddressLimit::new(&limit.per_address, &new.server),
+            Some(address) => address.with_settings(limit, &new.server, store.clone()),
+            None => AddressLimit::new(limit, &new.server, store.clone()),
         };
-        let caller = if old.rate_limit.per_caller == limit.per_caller {
-            Arc::clone(&self.caller)
-        } else {
-            Arc::new(CallerQuota::new(&limit.per_caller))
-        };
+        let requests = Arc::new(self.requests.with_settings(limit, store.clone()));
         let failed_tokens = if old.rate_limit.failed_tokens == limit.failed_tokens {
             Arc::clone(&self.failed_tokens)
         } else {
@@ -110,7 +111,7 @@ impl Quotas {
             Arc::new(Handshakes::new(&limit.handshakes))
         };
         self.log_ins.set_quota(&limit.failed_logins, limit.enabled);
-        Self { address, caller, failed_tokens, handshakes, log_ins: Arc::clone(&self.log_ins) }
+        Self { address, requests, failed_tokens, handshakes, log_ins: Arc::clone(&self.log_ins), store }
     }
 
     /// Returns the quota of handshakes if quotas are on.
@@ -121,11 +122,31 @@ impl Quotas {
     /// Removes clients whose quota is full again.
     pub(super) fn release_idle(&self) {
         self.address.as_ref().inspect(|limit| limit.release_idle());
-        self.caller.release_idle();
+        self.requests.release_idle();
         self.failed_tokens.release_idle();
         self.handshakes.release_idle();
         self.log_ins.release_idle();
     }
+}
+
+/// Returns the server of the settings, which need not answer yet: the current one if it is the same. `None` if quotas are
+/// kept in memory.
+fn connected(
+    settings: &RateLimitSettings,
+    current: Option<&SharedStore>,
+    metrics: &Arc<Metrics>,
+) -> Option<SharedStore> {
+    let timeout = Duration::from_millis(settings.store_timeout_ms);
+    if let Some(current) = current.filter(|current| current.is_of(&settings.store, timeout)) {
+        return Some(current.clone());
+    }
+    metrics.set_quota_store_up(true);
+    SharedStore::connect(&settings.store, timeout, metrics).unwrap_or_else(|error| {
+        let store = settings.store.shown();
+        tracing::error!(store, %error, "failed to use rate_limit.store: each gateway counts all quotas alone");
+        metrics.set_quota_store_up(false);
+        None
+    })
 }
 
 impl ReloadableState {
@@ -139,7 +160,7 @@ impl ReloadableState {
         descriptors: Descriptors,
     ) -> Self {
         let revocations = Arc::clone(authentication.revocations());
-        let quotas = Quotas::new(&settings);
+        let quotas = Quotas::new(&settings, &metrics);
         let handshakes = quotas.handshakes_if(settings.rate_limit.enabled);
         let limits = watch::Sender::new(ListenerLimits::of(&settings.server, descriptors, handshakes));
         let quotas = ArcSwap::from_pointee(quotas);
@@ -196,7 +217,7 @@ impl ReloadableState {
             authentication.start(&self.runtime, &self.metrics);
             in_effect.authentication = Arc::new(authentication);
         }
-        let quotas = self.quotas.load().with_settings(&in_effect.settings, &settings);
+        let quotas = self.quotas.load().with_settings(&in_effect.settings, &settings, &self.metrics);
         let handshakes = quotas.handshakes_if(settings.rate_limit.enabled);
         self.quotas.store(Arc::new(quotas));
         self.serving.apply_settings(&settings);
@@ -316,12 +337,17 @@ impl ReloadableState {
         quotas: &Quotas,
     ) -> EdgeState {
         let limited = settings.rate_limit.enabled;
+        let address_limit = quotas.address.as_ref().filter(|_| limited);
+        let requests = limited.then(|| Arc::clone(&quotas.requests));
         EdgeState::from(EdgeParts {
             serving: Arc::clone(&self.serving),
             anonymous: Arc::new(Caller::anonymous()),
             authentication: Arc::clone(authentication),
-            // Without authentication there is no per-caller quota: all clients would share one.
-            caller_quota: (limited && authentication.is_on()).then(|| Arc::clone(&quotas.caller)),
+            quota_fields: QuotaFields::new(
+                address_limit.map(AddressLimit::settings),
+                requests.as_deref().filter(|_| authentication.is_on()),
+            ),
+            quotas: requests,
             byte_budget: Arc::clone(&self.byte_budget),
             failed_tokens: limited.then(|| Arc::clone(&quotas.failed_tokens)),
             log_ins: Arc::clone(&quotas.log_ins),

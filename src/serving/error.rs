@@ -1,6 +1,7 @@
 //! Errors of a prediction, in terms that every protocol can translate.
 
 use crate::{
+    limits::OverLimit,
     model::{InputViolation, ModelName, NoRows, NotByRow, VersionSelector, Violations},
     runtime::RuntimeError,
     system::byte_budget::OverBudget,
@@ -46,6 +47,9 @@ pub enum ServingError {
     /// The queue of the model is full.
     #[error("the model is overloaded: its queue is full, or longer than the request may wait")]
     Overloaded,
+    /// A quota of the caller or of the model is too small for the rows.
+    #[error(transparent)]
+    OverLimit(Box<OverLimit>),
     /// The memory budget for requests is used up.
     #[error(transparent)]
     OverBudget(#[from] OverBudget),
@@ -95,6 +99,12 @@ fn named(models: &[ModelName]) -> String {
         "name one, as in /models/{first}/predict, or set models.default; in service are {}{more}",
         listed.join(", ")
     )
+}
+
+impl From<OverLimit> for ServingError {
+    fn from(refused: OverLimit) -> Self {
+        Self::OverLimit(Box::new(refused))
+    }
 }
 
 impl From<RuntimeError> for ServingError {

@@ -1,4 +1,4 @@
-//! The memory of a request, charged before it is allocated.
+//! The memory of a request, charged before it is allocated, and its rows, charged before they run.
 
 use super::{RequestContext, Servable, ServingError};
 use crate::{
@@ -37,17 +37,21 @@ impl RequestContext {
         }
     }
 
-    /// Charges a run on inputs of this size, with the expected outputs and their text.
+    /// Charges a run on inputs of this size: its rows to the quotas, and the expected outputs and their text to the
+    /// budget.
     ///
     /// # Errors
     ///
-    /// [`ServingError::OverBudget`] if there is no room for them.
+    /// [`ServingError::OverLimit`] if a quota is used up, [`ServingError::OverBudget`] if there is no room for the outputs.
     pub async fn reserve_run(
         &self,
         servable: &Servable,
         rows: usize,
         inputs: usize,
     ) -> Result<(), ServingError> {
+        if let Some(quota) = &self.quota {
+            quota.charge_rows(&servable.name, rows).await?;
+        }
         let Some(charge) = &self.charge else { return Ok(()) };
         // The text of the inputs is freed by now, or is their memory.
         charge.settle(count(inputs));

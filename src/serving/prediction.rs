@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Instant};
 use super::ServingError;
 use crate::{
     lifecycle::Servable,
+    limits::RequestCharge,
     model::{Layout, RowOutputs, Value},
     runtime::RunResult,
     system::{byte_budget::ByteCharge, memory::trim_heap_later},
@@ -23,6 +24,8 @@ pub struct RequestContext {
     pub has_binary_response: bool,
     /// The memory charged to the request; `None` for a request too small to count.
     pub charge: Option<ByteCharge>,
+    /// The quotas that the rows are charged to; `None` if there are none, or the rows are charged already.
+    pub quota: Option<Arc<RequestCharge>>,
 }
 
 /// The result for rows.

@@ -63,6 +63,8 @@ pub struct Metrics {
     audit_events_suppressed: IntCounter,
     repository_available: IntGauge,
     state_available: IntGauge,
+    quota_store_up: IntGauge,
+    quota_store_failures: IntCounterVec,
 }
 
 /// Responses since the start.
@@ -93,6 +95,27 @@ pub enum ConnectionEnd {
     HandshakeQuota,
     /// A trusted proxy did not begin the connection with a header of the PROXY protocol.
     ProxyHeader,
+}
+
+/// The reason why a charge in the store of quotas failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QuotaStoreFailure {
+    /// The server took too long.
+    Timeout,
+    /// No connection to the server.
+    Connection,
+    /// The server refused it.
+    Refused,
+}
+
+impl QuotaStoreFailure {
+    fn label(self) -> &'static str {
+        match self {
+            Self::Timeout => "timeout",
+            Self::Connection => "connection",
+            Self::Refused => "refused",
+        }
+    }
 }
 
 impl ConnectionEnd {
@@ -223,6 +246,15 @@ impl Metrics {
                 "gateway_repository_available",
                 "1 if the model repository can be read and did not lose all its models at once, else 0.",
             )?,
+            quota_store_up: gauge(
+                "gateway_quota_store_up",
+                "1 if quotas are counted where rate_limit.store says, 0 while each gateway counts its own share.",
+            )?,
+            quota_store_failures: counter(
+                "gateway_quota_store_failures_total",
+                "Charges that the Redis server of the quotas did not answer, by reason.",
+                &["reason"],
+            )?,
             state_available: gauge(
                 "gateway_state_available",
                 "1 if what serves is written to the state directory, else 0.",
@@ -282,6 +314,16 @@ impl Metrics {
     /// Counts a TLS handshake that failed.
     pub fn handshake_failed(&self, reason: &str) {
         self.handshake_failures.with_label_values(&[reason]).inc();
+    }
+
+    /// Sets whether quotas are counted where the settings say.
+    pub fn set_quota_store_up(&self, is_up: bool) {
+        self.quota_store_up.set(is_up.into());
+    }
+
+    /// Counts a charge that the store of quotas did not answer.
+    pub fn quota_store_failed(&self, reason: QuotaStoreFailure) {
+        self.quota_store_failures.with_label_values(&[reason.label()]).inc();
     }
 
     /// Sets the end of a listener's certificate, in seconds since 1970; `None` removes the series.

@@ -13,7 +13,7 @@ use onnx_gateway::{
     edge::{FIELD_CODES, OAUTH_CODES, PROBLEM_CODES},
     lifecycle::Reason,
     model::{Schedule, ScheduleMode},
-    telemetry::{ConnectionEnd, Metrics, ModelInService},
+    telemetry::{ConnectionEnd, Metrics, ModelInService, QuotaStoreFailure},
 };
 use serde_json::{Value, json};
 
@@ -127,6 +127,7 @@ fn exported() -> BTreeMap<String, (String, BTreeSet<String>)> {
     metrics.inference_seconds("iris").observe(Duration::from_millis(1));
     metrics.connection_closed(ConnectionEnd::Full);
     metrics.handshake_failed("left");
+    metrics.quota_store_failed(QuotaStoreFailure::Timeout);
     metrics.set_certificate_end("rest", Some(1));
     metrics.issuer_fetched("login", "fetched");
     metrics.set_issuer_keys_time("login", SystemTime::now());

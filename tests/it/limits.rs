@@ -40,7 +40,8 @@ async fn the_61st_request_within_the_period_is_refused() {
     assert_eq!((answer.status.as_u16(), answer.problem_code()), (429, "address_quota_exceeded"));
     assert_eq!(answer.header("ratelimit-policy"), r#""address";q=60;w=86400"#);
     let seconds: u64 = answer.header("retry-after").parse().unwrap();
-    assert!((1..=86_400 / 60).contains(&seconds), "{seconds}");
+    // A tenth of the wait, at most 10 s, is added at random.
+    assert!((1..=86_400 / 60 + 10).contains(&seconds), "{seconds}");
     assert_eq!(answer.header("ratelimit"), format!(r#""address";r=0;t={seconds}"#));
     assert_eq!(answer.body["type"], "https://iana.org/assignments/http-problem-types#quota-exceeded");
     assert_eq!(answer.body["violated-policies"], json!(["address"]));
@@ -189,7 +190,7 @@ async fn each_caller_has_a_quota_whatever_the_address() {
 fn assert_fields(answer: &Answer, policy: &str, place: &str) {
     assert_eq!(answer.status, StatusCode::TOO_MANY_REQUESTS, "{place}: {answer:?}");
     let seconds: u64 = answer.header("retry-after").parse().unwrap();
-    assert!((1..=1200).contains(&seconds), "{place}: {seconds}");
+    assert!((1..=1210).contains(&seconds), "{place}: {seconds}");
     assert_eq!(answer.header("ratelimit-policy"), format!(r#""{policy}";q=3;w=3600"#), "{place}");
     assert_eq!(answer.header("ratelimit"), format!(r#""{policy}";r=0;t={seconds}"#), "{place}");
 }

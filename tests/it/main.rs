@@ -55,6 +55,7 @@ mod permissions;
 mod predict;
 mod predict_command;
 mod properties;
+mod quotas;
 mod reload;
 mod repository;
 mod revocation;

@@ -6,6 +6,7 @@ CASES = (
     "slow",
     "logins",
     "limits",
+    "shared_quotas",
     "overload",
     "tokens",
     "secrets",

@@ -25,7 +25,7 @@ use tonic::Status;
 
 use super::{
     body::{GRPC_ENCODING, PREFIX_BYTES, message_cost},
-    infer::infer,
+    infer::{Charges, infer},
     proto::{ModelInferRequest, ModelInferResponse},
     routes::INFER,
 };
@@ -33,13 +33,13 @@ use crate::{
     auth::Caller,
     config::ServerSettings,
     edge::{
-        API_KEY, AddressLimit, ApiError, EdgeState, FORWARDED_FOR, Forwarded, MOST_FAST_BYTES, Peer,
+        API_KEY, AddressLimit, ApiError, Charged, EdgeState, FORWARDED_FOR, Forwarded, MOST_FAST_BYTES, Peer,
         REQUEST_ID, Record, RequestRecord, RouteMetrics, Transport, charge, charge_for, charged_response_of,
         grpc::{
             deadline::{GRPC_TIMEOUT, timeout_of},
             status::{GRPC_STATUS, status_of},
         },
-        is_sound_request_id, known_caller, new_request_id, panicked,
+        holding, is_sound_request_id, known_caller, new_request_id, panicked, request_charge,
         rest::prefixed_body::{self, PrefixedBody},
         version_headers,
     },
@@ -82,6 +82,8 @@ pub(in crate::protocols) struct FastCall {
     peer: Peer,
     begin: Instant,
     charge: ByteCharge,
+    /// The rest of its quotas.
+    charged: Charged,
 }
 
 impl FastPath {
@@ -127,7 +129,9 @@ impl FastPath {
         };
         let headers = parts.headers;
         let id = headers.get(REQUEST_ID).cloned().unwrap_or_else(new_request_id);
-        CallPath::Fast(Box::new(FastCall { message, caller, id, headers, wanted, peer, begin, charge }))
+        let charged = Charged::default();
+        let call = FastCall { message, caller, id, headers, wanted, peer, begin, charge, charged };
+        CallPath::Fast(Box::new(call))
     }
 
     /// Returns the message of a body that is one, not compressed; `None` if it is anything else.
@@ -150,6 +154,7 @@ impl FastPath {
             Ok(Err(error)) => request.span().in_scope(|| failed(status_of(error))),
             Err(panic) => request.span().in_scope(|| failed(status_of(panicked(panic)))),
         };
+        self.state.quota_fields.add(response.headers_mut(), &fast.charged, self.state.quotas.as_deref());
         // The status of a call is in its headers only if it failed.
         let ok = (!response.headers().contains_key(GRPC_STATUS)).then_some(&self.route);
         record.finish(&request, RouteMetrics { method: "POST", route: INFER, ok }, &mut response);
@@ -159,15 +164,21 @@ impl FastPath {
     async fn run(&self, fast: &mut FastCall) -> Result<Response<Body>, ApiError> {
         let address = self.address_limit.as_ref();
         let address = address.map(|limit| (limit, limit.client_of(fast.peer, &fast.headers)));
-        charge(address, &self.state, &fast.caller)?;
+        let place = charge(address, &self.state, &fast.caller, &mut fast.charged)?;
         let message = std::mem::take(&mut fast.message);
-        let run = infer(&self.state, &fast.caller, Some(&fast.charge), message);
-        let (servable, answer) = match fast.wanted.filter(|wanted| *wanted < self.request_timeout) {
-            Some(wanted) => timeout(wanted, run).await.map_err(|_| ApiError::Timeout)?,
-            None => timeout(self.request_timeout, run).await.map_err(|_| ApiError::TakesTooLong)?,
-        }?;
+        let quota = request_charge(&self.state, &fast.caller, fast.charged.standing);
+        let charges = Charges { bytes: Some(&fast.charge), rows: quota.as_ref() };
+        let run = infer(&self.state, &fast.caller, charges, message);
+        let ran = match fast.wanted.filter(|wanted| *wanted < self.request_timeout) {
+            Some(wanted) => timeout(wanted, run).await.map_err(|_| ApiError::Timeout),
+            None => timeout(self.request_timeout, run).await.map_err(|_| ApiError::TakesTooLong),
+        };
+        if let Some(quota) = quota {
+            fast.charged.standing = quota.standing();
+        }
+        let (servable, answer) = ran??;
         let headers = std::mem::take(&mut fast.headers);
-        response(headers, &servable, &answer, fast.charge.clone())
+        Ok(holding(response(headers, &servable, &answer, fast.charge.clone())?, place))
     }
 }
 

@@ -12,37 +12,52 @@ use super::{
 use crate::{
     auth::Caller,
     edge::{ApiError, EdgeState, MayPredict, Permit, is_large, offload},
+    limits::RequestCharge,
     protocols::open_inference::operations,
     serving::{RequestContext, Servable},
     system::{byte_budget::ByteCharge, memory::trim_heap_later},
 };
 
+/// The charges of a call; `None` for what is not limited.
+#[derive(Clone, Copy)]
+pub(super) struct Charges<'c> {
+    pub(super) bytes: Option<&'c ByteCharge>,
+    pub(super) rows: Option<&'c Arc<RequestCharge>>,
+}
+
 /// Runs a model. Dropping the future ends the run.
 pub(super) async fn infer(
     state: &EdgeState,
     caller: &Arc<Caller>,
-    charge: Option<&ByteCharge>,
+    charges: Charges<'_>,
     message: ModelInferRequest,
 ) -> Result<(Arc<Servable>, ModelInferResponse), ApiError> {
     let bytes = Some(message.encoded_len());
     if !is_large(bytes) {
-        return answered(state, caller, charge, message).await;
+        return answered(state, caller, charges, message).await;
     }
     trim_heap_later(message.encoded_len());
-    let (state, caller, charge) = (state.clone(), Arc::clone(caller), charge.cloned());
-    offload(bytes, async move { answered(&state, &caller, charge.as_ref(), message).await }).await?
+    let (state, caller) = (state.clone(), Arc::clone(caller));
+    let (of_bytes, of_rows) = (charges.bytes.cloned(), charges.rows.cloned());
+    let run = async move {
+        let charges = Charges { bytes: of_bytes.as_ref(), rows: of_rows.as_ref() };
+        answered(&state, &caller, charges, message).await
+    };
+    offload(bytes, run).await?
 }
 
 async fn answered(
     state: &EdgeState,
     caller: &Caller,
-    charge: Option<&ByteCharge>,
+    charges: Charges<'_>,
     message: ModelInferRequest,
 ) -> Result<(Arc<Servable>, ModelInferResponse), ApiError> {
     let version = chosen_version(&message.model_version);
     let permit = Permit::<MayPredict>::check(state, caller, Some(&message.model_name), version)?;
     let servable = state.serving.permitted_servable(&permit.model, permit.version.as_ref())?;
-    let context = RequestContext { charge: charge.cloned(), has_binary_response: true, ..permit.context };
+    let Charges { bytes, rows } = charges;
+    let (charge, quota) = (bytes.cloned(), rows.cloned());
+    let context = RequestContext { charge, quota, has_binary_response: true, ..permit.context };
     let mut asked = request::read(message).map_err(|error| ApiError::InvalidBody(vec![error]))?;
     let inference = operations::infer(state, servable, &mut asked, context).await?;
     let outputs = operations::outputs(&inference, &asked)?;

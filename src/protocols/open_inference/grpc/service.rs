@@ -3,7 +3,7 @@
 use tonic::{Request, Response, Status, Streaming, async_trait, codegen::BoxStream, metadata::MetadataMap};
 
 use super::{
-    infer::infer,
+    infer::{Charges, infer},
     proto::{
         ModelConfigRequest, ModelConfigResponse, ModelInferRequest, ModelInferResponse, ModelMetadataRequest,
         ModelMetadataResponse, ModelReadyRequest, ModelReadyResponse, ModelRepositoryParameter,
@@ -175,7 +175,8 @@ impl GrpcInferenceService for Service {
     ) -> Result<Response<ModelInferResponse>, Status> {
         let caller = caller(&request).map_err(status_of)?;
         let (_, extensions, message) = request.into_parts();
-        let run = infer(&self.state, &caller, extensions.get(), message);
+        let charges = Charges { bytes: extensions.get(), rows: extensions.get() };
+        let run = infer(&self.state, &caller, charges, message);
         let (servable, answer) = run.await.map_err(status_of)?;
         let mut response = Response::new(answer);
         *response.metadata_mut() = MetadataMap::from_headers(version_headers(&servable).collect());

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tonic::{Request, Status, Streaming, codegen::tokio_stream::Stream};
 
 use super::{
-    infer::infer,
+    infer::{Charges, infer},
     proto::{ModelInferRequest, ModelInferResponse, ModelStreamInferResponse},
     request::caller,
 };
@@ -18,11 +18,11 @@ use crate::{
     auth::{Caller, TokenError},
     edge::{
         AddressLimit, ApiError, Audited, EdgeState, Ending, Forwarded, MayPredict, Peer, Permit,
-        RequestRecord, charge,
+        RequestRecord, charge_message,
         grpc::{deadline::Deadline, render::unreadable, status::status_of},
-        panicked,
+        panicked, request_charge,
     },
-    limits::AddressKey,
+    limits::{AddressKey, RequestCharge},
     system::byte_budget::ByteCharge,
 };
 
@@ -47,7 +47,9 @@ pub(super) struct Session {
     deadline: Deadline,
     ending: Ending,
     charge: Option<ByteCharge>,
-    /// True if the layers have charged the first message, when the stream was opened.
+    /// The charge of the first message, by the layers when the stream was opened.
+    first: Option<Arc<RequestCharge>>,
+    /// True if the layers have charged the first message.
     is_charged: bool,
 }
 
@@ -75,6 +77,7 @@ impl Session {
             deadline: extensions.get().copied().unwrap_or(Deadline { call: None, answer: LONGEST_ANSWER }),
             ending: Ending::of(&extensions),
             charge: extensions.get().cloned(),
+            first: extensions.get().cloned(),
             is_charged: true,
             headers,
         })
@@ -158,12 +161,15 @@ impl Session {
     }
 
     async fn answer(&mut self, message: ModelInferRequest) -> Result<ModelInferResponse, Status> {
-        if !mem::take(&mut self.is_charged) {
+        let quota = if mem::take(&mut self.is_charged) {
+            self.first.take()
+        } else {
             let address = self.address.as_ref().map(|(limit, client)| (limit, *client));
-            charge(address, &self.state, &self.caller).map_err(status_of)?;
-        }
-        let run =
-            AssertUnwindSafe(infer(&self.state, &self.caller, self.charge.as_ref(), message)).catch_unwind();
+            let standing = charge_message(address, &self.state, &self.caller).await.map_err(status_of)?;
+            request_charge(&self.state, &self.caller, standing)
+        };
+        let charges = Charges { bytes: self.charge.as_ref(), rows: quota.as_ref() };
+        let run = AssertUnwindSafe(infer(&self.state, &self.caller, charges, message)).catch_unwind();
         match timeout(self.deadline.answer, run).await {
             Ok(Ok(answered)) => answered.map(|(_, answer)| answer).map_err(status_of),
             Ok(Err(panic)) => Err(status_of(panicked(panic))),
