@@ -40,7 +40,7 @@ use crate::{
 };
 
 /// The issuers, by the names in the settings.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Issuers(Vec<Issuer>);
 
 /// An issuer.

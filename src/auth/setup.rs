@@ -227,9 +227,11 @@ impl Authentication {
     /// # Errors
     ///
     /// The reason why no listener takes it.
-    pub fn verify_any(&self, token: &str, now: SystemTime) -> Result<Arc<Caller>, TokenError> {
-        let others = |error| self.of_others.as_ref().map_or(Err(error), |others| others.verify(token, now));
-        self.verify(token, now).or_else(others)
+    pub async fn verify_any(&self, token: &str, now: SystemTime) -> Result<Arc<Caller>, TokenError> {
+        match (self.verify(token, now).await, &self.of_others) {
+            (Err(_), Some(others)) => others.verify(token, now).await,
+            (verified, _) => verified,
+        }
     }
 
     /// Returns the caller of a token that was verified before and is still valid; costs next to nothing.

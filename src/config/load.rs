@@ -17,7 +17,6 @@ use super::{
     plans,
     watch::SourceFile,
 };
-use crate::model::ModelName;
 
 /// Name of the settings file that may hold well-known credentials.
 const DEVELOPMENT_FILE: &str = "development.toml";

@@ -169,7 +169,7 @@ async fn by_client(
         return Err(TokenFailure::NotOfClient("unsupported_token_type", what));
     }
     // A token that is not valid needs no revocation, and its client nothing but to forget it (RFC 7009 section 2.2).
-    let Ok(of_token) = authentication.verify_any(&token, state.clock.now()) else {
+    let Ok(of_token) = authentication.verify_any(&token, state.clock.now()).await else {
         return Ok(Done::not_valid());
     };
     if of_token.issuer != authentication.own_issuer() || of_token.subject != id {
@@ -198,7 +198,7 @@ async fn by_operator(state: &EdgeState, request: Request) -> Result<Done, ApiErr
     let authentication = &state.authentication;
     let issuer = || asked.issuer.clone().unwrap_or_else(|| authentication.own_issuer().to_owned());
     let (tokens, expires) = match (asked.token, asked.jti, asked.subject) {
-        (Some(token), None, None) => match authentication.verify_any(&token, state.clock.now()) {
+        (Some(token), None, None) => match authentication.verify_any(&token, state.clock.now()).await {
             Ok(of_token) => {
                 let tokens = id_of(&of_token).ok_or_else(|| {
                     wrong("/token", "the token has no jti: revoke all tokens of its subject with `subject`")
