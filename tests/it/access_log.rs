@@ -194,6 +194,52 @@ async fn a_line_has_the_bytes_of_its_fields_in_every_form() {
     .await;
 }
 
+/// Returns true if the line of a request has the span that only the slow path makes.
+async fn has_span(gateway: &Process, url: &str, body: &Value, id: &str, header: Option<&str>) -> bool {
+    let request = reqwest::Client::new().post(url).bearer_auth(TokenBuilder::new().build());
+    let request = header.into_iter().fold(request, |request, name| request.header(name, "a"));
+    let response = request.header("x-request-id", id).json(body).send().await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK, "{url}");
+    let line = loop {
+        let line: Value = serde_json::from_str(&gateway.wait_for_line(&format!("\"{id}\""))).unwrap();
+        if line["target"] == "onnx_gateway::access" {
+            break line;
+        }
+    };
+    line["spans"].is_array()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn common_requests_take_the_fast_path_in_every_protocol() {
+    let Prepared { mut command, port, folder: _folder, .. } = prepare();
+    command.env("GATEWAY__LOG__FORMAT", "json");
+    let gateway = Process::serve(command);
+    let row = json!([5.1, 3.5, 1.4, 0.2]);
+    let tensor = json!({"name": "features", "datatype": "FP32", "shape": [1, 4], "data": row});
+    let columns = json!(["sepal_length", "sepal_width", "petal_length", "petal_width"]);
+    let cases = [
+        ("/predict", json!({"features": row})),
+        ("/models/iris/predict", json!({"features": row})),
+        ("/v2/models/iris/infer", json!({"inputs": [tensor]})),
+        ("/v2/models/iris/versions/1/infer", json!({"inputs": [tensor]})),
+        ("/v1/models/iris:predict", json!({"instances": [row]})),
+        // Of MLflow, and of SageMaker.
+        ("/invocations", json!({"dataframe_split": {"columns": columns, "data": [row]}})),
+        ("/invocations", json!({"instances": [row]})),
+        ("/invocations", json!({"features": row})),
+    ];
+    let first = format!("http://127.0.0.1:{port}/predict");
+    assert!(has_span(&gateway, &first, &cases[0].1, "unknown", None).await, "its token is not known yet");
+    let cases = cases.into_iter().enumerate();
+    table::each_async(cases, async |(number, (path, body))| {
+        let url = format!("http://127.0.0.1:{port}{path}");
+        let slow = has_span(&gateway, &url, &body, &format!("slow-{number}"), Some("x-tenant")).await;
+        let fast = !has_span(&gateway, &url, &body, &format!("fast-{number}"), None).await;
+        assert!(slow && fast, "{path} {body}: slow {slow}, fast {fast}");
+    })
+    .await;
+}
+
 /// The ids of the access lines among the lines of a log in JSON.
 fn access_ids(lines: &[String]) -> Vec<String> {
     let line = |line: &String| -> Value {
