@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// The issuer of these callers, which no token has: it keeps their quotas apart from those of tokens.
-const ISSUER: &str = "urn:onnx-gateway:client-certificate";
+pub(super) const ISSUER: &str = "urn:onnx-gateway:client-certificate";
 
 /// Longest name of a caller, in bytes: that of a token's `sub`.
 const MAX_NAME_BYTES: usize = 256;

@@ -34,7 +34,7 @@ pub(super) async fn authenticate(
     }
     let caller = caller(&state, request.headers(), request.uri().query(), request.extensions())
         .map_err(|error| counted(error, &state, request.extensions(), request.headers()))?;
-    tracing::Span::current().record("caller.subject", caller.subject.as_str());
+    record(&caller);
     request.extensions_mut().insert(Arc::clone(&caller));
     let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
     let mut response = next.run(request).await;
@@ -64,9 +64,16 @@ impl FromRequestParts<EdgeState> for MaybeCaller {
         }
         let caller = caller(state, headers, uri.query(), extensions);
         let caller = caller.map_err(|error| counted(error, state, extensions, headers))?;
-        tracing::Span::current().record("caller.subject", caller.subject.as_str());
+        record(&caller);
         Ok(Self(Some(caller)))
     }
+}
+
+/// Names the caller in the span of the request.
+fn record(caller: &Caller) {
+    let span = tracing::Span::current();
+    span.record("caller.subject", caller.subject.as_str());
+    span.record("caller.kind", caller.kind.name());
 }
 
 fn caller(

@@ -159,13 +159,14 @@ impl ReloadableState {
     pub(super) fn reload(
         &self,
         wanted: Settings,
-        authentication: Authentication,
+        mut authentication: Authentication,
         mut tls: ListenerTls,
     ) -> Reloaded {
         let mut in_effect = self.lock();
         let changes = changes(&in_effect.settings, &wanted);
         let settings = reload::without_fixed(wanted, &in_effect.settings);
         if changes.iter().any(|change| change.key.starts_with("auth.")) {
+            authentication.take_over(&in_effect.authentication);
             in_effect.authentication = Arc::new(authentication);
         }
         let quotas = self.quotas.load().with_settings(&in_effect.settings, &settings);

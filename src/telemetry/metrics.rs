@@ -2,13 +2,14 @@
 //!
 //! Names and units follow the Prometheus conventions: base units, `_total` for counters.
 
+mod api_keys;
 mod buckets;
 mod models;
 
 use std::{
     collections::BTreeMap,
     sync::{Arc, OnceLock},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use prometheus::{
@@ -18,6 +19,7 @@ use prometheus::{
     proto,
 };
 
+use self::api_keys::ApiKeyMetrics;
 use super::logging;
 pub use buckets::Buckets;
 pub use models::ModelInService;
@@ -48,6 +50,7 @@ pub struct Metrics {
     connections_closed: IntCounterVec,
     handshake_failures: IntCounterVec,
     certificate_ends: IntGaugeVec,
+    api_keys: ApiKeyMetrics,
     inference_seconds: HistogramVec,
     swaps: IntCounterVec,
     refusals: IntCounterVec,
@@ -173,6 +176,7 @@ impl Metrics {
                 &["reason"],
             )?,
             certificate_ends,
+            api_keys: ApiKeyMetrics::new(&registry)?,
             inference_seconds: histogram(
                 "gateway_inference_duration_seconds",
                 "Time of a run in ONNX Runtime, without queueing.",
@@ -255,6 +259,14 @@ impl Metrics {
             // Fails if there is no such series, which is what is wanted.
             None => drop(self.certificate_ends.remove_label_values(&[listener])),
         }
+    }
+
+    /// Sets the series of API keys: the name, the last use and the end of each. There is one reader at a time.
+    pub fn set_api_keys<'k>(
+        &self,
+        keys: impl Iterator<Item = (&'k str, Option<SystemTime>, Option<SystemTime>)>,
+    ) {
+        self.api_keys.set(keys);
     }
 
     /// Returns the histogram of a model's runs, for repeated use. The series appears with the first run.

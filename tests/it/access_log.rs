@@ -177,11 +177,13 @@ async fn a_line_has_the_bytes_of_its_fields_in_every_form() {
                 ("duration_us", json!("DURATION")),
                 ("peer", json!("127.0.0.1")),
                 ("caller.subject", json!(subject)),
+                ("caller.kind", json!("token")),
                 ("model.version", json!("1")),
                 ("model.digest", json!(digest)),
                 ("request.id", json!(id)),
             ];
             let span = [
+                ("caller.kind", json!("token")),
                 ("caller.subject", json!(subject)),
                 ("id", json!(id)),
                 ("method", json!("POST")),

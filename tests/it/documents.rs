@@ -5,7 +5,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs, iter,
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use onnx_gateway::{
@@ -128,6 +128,8 @@ fn exported() -> BTreeMap<String, (String, BTreeSet<String>)> {
     metrics.connection_closed(ConnectionEnd::Full);
     metrics.handshake_failed("left");
     metrics.set_certificate_end("rest", Some(1));
+    let time = Some(SystemTime::now());
+    metrics.set_api_keys(iter::once(("shop", time, time)));
     metrics.model_swapped("iris");
     metrics.model_refused("iris", "not_onnx");
     metrics.model_rolled_back("iris", "request");
