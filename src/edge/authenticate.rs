@@ -113,7 +113,8 @@ fn certified(state: &EdgeState, headers: &HeaderMap, extensions: &Extensions) ->
     }
     let caller = state.authentication.by_certificate(certificate, state.clock.now());
     if caller.is_none() {
-        let (subject, names) = (&certificate.subject, certificate.names.join(", "));
+        let names: Vec<String> = certificate.names.iter().map(ToString::to_string).collect();
+        let (subject, names) = (&certificate.subject, names.join(", "));
         tracing::debug!(subject, names, "a client certificate is of no caller in auth.certificates");
     }
     caller
