@@ -15,7 +15,7 @@ mod validity;
 
 pub use alternative_name::AlternativeName;
 pub use certificate::{ClientCertificate, Encrypted, canonical_subject};
-pub use client::{ClientConnection, ClientTls, ClientTlsError, Trust, connect};
+pub use client::{ClientConnection, ClientTls, ClientTlsError, OwnFiles, Trust, connect};
 pub use handshake::{Accepted, FailedHandshake, HandshakeFailure, ServerStream};
 pub(crate) use listeners::TlsChanges;
 pub use listeners::{ListenerTls, LoadedTls};

@@ -20,7 +20,7 @@ use super::Failure;
 use crate::{
     config::TlsSettings,
     scoring::Address,
-    tls::{ClientTls, Trust, connect},
+    tls::{ClientTls, OwnFiles, Trust, connect},
 };
 
 /// Options for a gateway whose URL begins with `https`.
@@ -80,16 +80,21 @@ impl Target {
             }
             None => None,
         };
-        Self::here(listen, trust.as_ref())
+        Self::here(listen, trust.as_ref(), None)
     }
 
-    /// Names a listener of a gateway on this machine without proof of its identity, for requests without a secret.
-    pub(super) fn unproven(listen: SocketAddr, section: &TlsSettings) -> Result<Self, Failure> {
-        Self::here(listen, section.is_on().then_some(&Trust::Anyone))
+    /// Names a listener of a gateway on this machine without proof of its identity, for requests without a secret. The
+    /// certificate, if there is one, is shown to it.
+    pub(super) fn unproven(
+        listen: SocketAddr,
+        section: &TlsSettings,
+        own: Option<&OwnFiles>,
+    ) -> Result<Self, Failure> {
+        Self::here(listen, section.is_on().then_some(&Trust::Anyone), own)
     }
 
-    fn here(listen: SocketAddr, trust: Option<&Trust>) -> Result<Self, Failure> {
-        let tls = trust.map(|trust| ClientTls::new(trust, None)).transpose()?;
+    fn here(listen: SocketAddr, trust: Option<&Trust>, own: Option<&OwnFiles>) -> Result<Self, Failure> {
+        let tls = trust.map(|trust| ClientTls::new(trust, own)).transpose()?;
         Ok(Self { authority: reachable(listen).to_string(), tls })
     }
 }

@@ -160,7 +160,7 @@ impl ReloadableState {
         &self,
         wanted: Settings,
         mut authentication: Authentication,
-        mut tls: ListenerTls,
+        tls: ListenerTls,
     ) -> Reloaded {
         let mut in_effect = self.lock();
         let changes = changes(&in_effect.settings, &wanted);
@@ -173,9 +173,7 @@ impl ReloadableState {
         self.quotas.store(Arc::new(quotas));
         self.serving.apply_settings(&settings);
         self.limits.send_replace(ListenerLimits::of(&settings.server, self.descriptors));
-        let TlsChanges { sections, ended_trust } = tls.take_over(&self.tls.borrow());
-        self.tls.send_replace(tls);
-        self.show_certificates();
+        let TlsChanges { sections, ended_trust } = self.store_tls(tls);
         if in_effect.settings.runtime.memory_limit_bytes != settings.runtime.memory_limit_bytes {
             self.byte_budget.reset_recent_peak();
             self.fit_byte_budget_to(&settings);
@@ -187,6 +185,24 @@ impl ReloadableState {
         }
         self.metrics.settings_applied();
         Reloaded::of(changes).with_sections(&sections)
+    }
+
+    /// Applies certificates that were read again for the settings in effect. Returns the sections that have changed.
+    pub(super) fn reload_tls(&self, tls: ListenerTls) -> Vec<&'static str> {
+        // One at a time with reloads of the settings.
+        let _in_effect = self.lock();
+        let TlsChanges { sections, ended_trust } = self.store_tls(tls);
+        if ended_trust {
+            self.activity.end_streams();
+        }
+        sections
+    }
+
+    fn store_tls(&self, mut tls: ListenerTls) -> TlsChanges {
+        let changes = tls.take_over(&self.tls.borrow());
+        self.tls.send_replace(tls);
+        self.show_certificates();
+        changes
     }
 
     /// Shows in the metrics until when the certificates are valid.
@@ -225,6 +241,10 @@ impl ReloadableState {
 
     pub(super) fn authentication(&self) -> Arc<Authentication> {
         Arc::clone(&self.lock().authentication)
+    }
+
+    pub(super) fn settings(&self) -> Settings {
+        self.lock().settings.clone()
     }
 
     pub(super) fn now(&self) -> SystemTime {
