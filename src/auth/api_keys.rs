@@ -125,10 +125,10 @@ impl ApiKeys {
     }
 
     /// Takes over the last uses of the keys that were there before, when the settings change.
-    pub(super) fn take_over(&mut self, old: &Self) {
-        for (id, key) in &mut self.by_id {
+    pub(super) fn take_over(&self, old: &Self) {
+        for (id, key) in &self.by_id {
             if let Some(same) = old.by_id.get(id).filter(|other| other.hash == key.hash) {
-                key.last_use = Arc::clone(&same.last_use);
+                key.last_use.take_over(&same.last_use);
             }
         }
     }
@@ -306,10 +306,10 @@ mod tests {
         let hash = format!("{HASH_PREFIX}{}", Hexadecimal(&hash_of(&key)));
         let scopes = vec!["predict".to_owned()];
         let settings = ApiKeySettings { hash: Some(hash), scopes, plan: None, expires: None };
-        let mut same = read(settings).unwrap();
+        let same = read(settings).unwrap();
         same.take_over(&old);
         assert_eq!(last_use(&same), Some(now));
-        let mut other = generate(None).1;
+        let other = generate(None).1;
         other.take_over(&old);
         assert_eq!(last_use(&other), None, "another key of the same name");
     }

@@ -22,6 +22,11 @@ impl LastUse {
         }
     }
 
+    /// Takes over a use that was later.
+    pub(super) fn take_over(&self, other: &Self) {
+        self.seconds.fetch_max(other.seconds.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+
     /// Returns the time of the last use; `None` if there was none.
     pub(super) fn time(&self) -> Option<SystemTime> {
         let seconds = Some(self.seconds.load(Ordering::Relaxed)).filter(|seconds| *seconds > 0)?;

@@ -156,8 +156,8 @@ impl Authentication {
     }
 
     /// Takes over what was learnt under the settings before: the last uses of API keys.
-    pub fn take_over(&mut self, old: &Self) {
-        if let (Some(verifier), Some(old)) = (&mut self.verifier, &old.verifier) {
+    pub fn take_over(&self, old: &Self) {
+        if let (Some(verifier), Some(old)) = (&self.verifier, &old.verifier) {
             verifier.take_over(old);
         }
     }

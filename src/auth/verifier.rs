@@ -118,7 +118,7 @@ impl Verifier {
     }
 
     /// Takes over the last uses of the API keys of another verifier.
-    pub(super) fn take_over(&mut self, old: &Self) {
+    pub(super) fn take_over(&self, old: &Self) {
         self.api_keys.take_over(&old.api_keys);
     }
 

@@ -159,7 +159,7 @@ impl ReloadableState {
     pub(super) fn reload(
         &self,
         wanted: Settings,
-        mut authentication: Authentication,
+        authentication: Authentication,
         tls: ListenerTls,
     ) -> Reloaded {
         let mut in_effect = self.lock();

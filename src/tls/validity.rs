@@ -8,8 +8,6 @@ use x509_cert::{
     der::{self, Decode},
 };
 
-use super::server::Fault;
-
 /// The time in which a certificate is valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Validity {
@@ -68,8 +66,8 @@ impl Validities {
         Self { own, chain: read(chain.get(1..).unwrap_or_default()), authorities: read(authorities) }
     }
 
-    /// Returns a warning, with its setting, for each certificate that is not valid at this time or ends too early.
-    pub(super) fn warnings(&self, now: SystemTime) -> Vec<Fault> {
+    /// Returns the setting and a warning for each certificate that is not valid at this time or ends too early.
+    pub(super) fn warnings(&self, now: SystemTime) -> Vec<(&'static str, String)> {
         let own = self.warning_of_own(now).map(|warning| ("certificate_file", warning));
         let chain = self.chain.iter().filter_map(|one| self.warning_of_chain(one, now));
         let chain = chain.map(|warning| ("certificate_file", warning));
