@@ -257,6 +257,7 @@ impl Gateway {
     }
 
     /// Applies certificates that were read again for the settings in effect. Returns the sections that have changed.
+    #[must_use]
     pub fn reload_tls(&self, tls: ListenerTls) -> Vec<&'static str> {
         self.live.reload_tls(tls)
     }

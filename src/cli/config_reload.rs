@@ -88,7 +88,8 @@ impl Follower {
                 for problem in &problems {
                     tracing::error!(%problem, line = problem.line(), "failed to reload the settings");
                 }
-                self.reload_certificates(gateway, &problems).await;
+                // Boxed, since it holds all settings, and is rare.
+                Box::pin(self.reload_certificates(gateway, &problems)).await;
             }
         }
     }

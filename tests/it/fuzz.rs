@@ -50,9 +50,10 @@ fn change() -> impl Strategy<Value = Change> {
 fn changed(mut data: Vec<u8>, change: &Change, seeds: &[Vec<u8>]) -> Vec<u8> {
     let place = |at: &Index, data: &[u8]| at.index(data.len() + 1);
     let end = |begin: usize, count: usize, data: &[u8]| (begin + count).min(data.len());
+    let size = data.len();
     match change {
-        Change::Set(at, byte) if !data.is_empty() => data[at.index(data.len())] = *byte,
-        Change::Flip(at, bit) if !data.is_empty() => data[at.index(data.len())] ^= 1 << bit,
+        Change::Set(at, byte) if size > 0 => data[at.index(size)] = *byte,
+        Change::Flip(at, bit) if size > 0 => data[at.index(size)] ^= 1 << bit,
         Change::Set(..) | Change::Flip(..) => {}
         Change::Insert(at, bytes) => {
             let at = place(at, &data);
