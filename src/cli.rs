@@ -91,7 +91,7 @@ enum Command {
     ConfigSchema(config_schema::SchemaArguments),
     /// Check whether the gateway with these settings is ready; for container health checks
     #[command(after_help = examples::HEALTH)]
-    Health(JsonArguments),
+    Health(health::HealthArguments),
     /// Print a script that completes commands and options in a shell
     #[command(after_help = examples::COMPLETIONS)]
     Completions(completions::CompletionsArguments),
@@ -145,7 +145,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::ConfigSchema(arguments) => config_schema::config_schema(&arguments),
         Command::Completions(arguments) => completions::completions(Arguments::command(), &arguments),
         Command::Man(arguments) => completions::man(Arguments::command(), &arguments),
-        Command::Health(JsonArguments { json }) => health::health(&files, json),
+        Command::Health(arguments) => health::health(&files, arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -26,7 +26,7 @@ pub use changes::{Change, changes, known_settings};
 pub use environment::Environment;
 pub use excerpt::Excerpt;
 pub(crate) use layer::describe_read_error;
-pub use load::{Loaded, Reading, load, read};
+pub use load::{Loaded, Reading, load, read, with_tls_files};
 pub use problem::{Problems, SettingsProblem};
 pub use quota_store::QuotaStore;
 pub(crate) use schema::complete as complete_schema;

@@ -23,6 +23,7 @@ use crate::{
 };
 
 pub use docs::{OfflineModel, openapi_of};
+pub use fast_path::has_fast_head;
 pub use routes::openapi;
 pub use service::{HttpService, SharedService};
 

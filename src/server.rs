@@ -274,6 +274,18 @@ impl Gateway {
         self.live.reload(settings, authentication, tls)
     }
 
+    /// Applies certificates that were read again for the settings in effect. Returns the sections that have changed.
+    #[must_use]
+    pub fn reload_tls(&self, tls: ListenerTls) -> Vec<&'static str> {
+        self.live.reload_tls(tls)
+    }
+
+    /// Returns the settings in effect.
+    #[must_use]
+    pub fn settings(&self) -> Settings {
+        self.live.settings()
+    }
+
     /// Counts settings that were read again and refused; nothing else changes.
     pub fn count_refused_settings(&self) {
         self.metrics.settings_refused();

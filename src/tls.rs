@@ -2,6 +2,7 @@
 //!
 //! One implementation of cryptography is linked: aws-lc, which tokens use, too. Versions are TLS 1.2 and 1.3.
 
+mod alternative_name;
 mod certificate;
 mod client;
 mod client_trust;
@@ -10,9 +11,11 @@ mod handshake;
 mod listeners;
 mod sections;
 mod server;
+mod validity;
 
+pub use alternative_name::AlternativeName;
 pub use certificate::{ClientCertificate, Encrypted, canonical_subject};
-pub use client::{ClientConnection, ClientTls, ClientTlsError, Trust, connect, secure};
+pub use client::{ClientConnection, ClientTls, ClientTlsError, OwnFiles, Trust, connect, secure};
 pub use handshake::{Accepted, FailedHandshake, HandshakeFailure, ServerStream};
 pub(crate) use listeners::TlsChanges;
 pub use listeners::{ListenerTls, LoadedTls};

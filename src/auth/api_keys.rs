@@ -7,6 +7,10 @@
 use std::{
     collections::BTreeMap,
     fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, SystemTime},
 };
 
@@ -15,7 +19,7 @@ use aws_lc_rs::{
     digest::{SHA256, digest},
 };
 
-use super::{Caller, PlanName, Scopes, TokenError, generate_secret};
+use super::{Caller, PlanName, Scopes, TokenError, generate_secret, last_use::LastUse};
 use crate::config::{ApiKeySettings, Secret, SettingsProblem};
 
 /// The beginning of every API key.
@@ -29,6 +33,9 @@ pub(super) const ISSUER: &str = "onnx-gateway/api-keys";
 
 /// Longest name of a key in bytes.
 const MAX_ID_BYTES: usize = 64;
+
+/// Time before the end of a key from which on the operator is warned of it.
+const WARNED_BEFORE: Duration = Duration::from_hours(24 * 14);
 
 type Hash = [u8; 32];
 
@@ -44,6 +51,20 @@ struct ApiKey {
     scopes: Scopes,
     expires: Option<SystemTime>,
     plan: Option<PlanName>,
+    last_use: Arc<LastUse>,
+    /// True once the log has said that it has expired.
+    is_reported: AtomicBool,
+}
+
+/// The state of an API key, for operators.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiKeyState<'k> {
+    /// The name of the key.
+    pub id: &'k str,
+    /// The time of its last use, to the second; `None` if it was not used since the start.
+    pub last_use: Option<SystemTime>,
+    /// The end of its validity; `None` if it does not expire.
+    pub expires: Option<SystemTime>,
 }
 
 /// A new API key.
@@ -103,6 +124,51 @@ impl ApiKeys {
         self.by_id.is_empty()
     }
 
+    /// Takes over the last uses of the keys that were there before, when the settings change.
+    pub(super) fn take_over(&self, old: &Self) {
+        for (id, key) in &self.by_id {
+            if let Some(same) = old.by_id.get(id).filter(|other| other.hash == key.hash) {
+                key.last_use.take_over(&same.last_use);
+            }
+        }
+    }
+
+    /// Returns the state of each key.
+    pub(super) fn states(&self) -> impl Iterator<Item = ApiKeyState<'_>> {
+        self.by_id.iter().map(|(id, key)| ApiKeyState {
+            id,
+            last_use: key.last_use.time(),
+            expires: key.expires,
+        })
+    }
+
+    /// Returns a warning for each key that has expired or soon will.
+    pub(super) fn warnings(&self, now: SystemTime) -> impl Iterator<Item = String> {
+        let expiring = self.by_id.iter().filter_map(|(id, key)| Some((id, key.expires?)));
+        expiring.filter(move |(_, end)| *end <= now + WARNED_BEFORE).map(move |(id, end)| {
+            let date = humantime::format_rfc3339_seconds(end);
+            if end <= now {
+                format!(
+                    "auth.api_keys.{id}: the key expired at {date}, and its requests are refused: remove it"
+                )
+            } else {
+                format!(
+                    "auth.api_keys.{id}: the key expires at {date}: give its users another, by `onnx-gateway \
+                     api-key`, or set a later `expires`"
+                )
+            }
+        })
+    }
+
+    /// Logs each key that has expired since it was read, once.
+    pub(super) fn report_expired(&self, now: SystemTime) {
+        for (id, key) in &self.by_id {
+            if key.expires.is_some_and(|end| end <= now) && !key.is_reported.swap(true, Ordering::Relaxed) {
+                tracing::warn!(key = %id, "an API key has expired: its requests are refused");
+            }
+        }
+    }
+
     /// Returns the caller of a key.
     ///
     /// # Errors
@@ -114,7 +180,8 @@ impl ApiKeys {
         let (id, known) = found.ok_or(TokenError::ApiKey)?;
         verify_slices_are_equal(&known.hash, &hash_of(key)).map_err(|_| TokenError::ApiKey)?;
         let caller = Caller::new(ISSUER.to_owned(), id.clone(), known.scopes.clone(), known.expires)
-            .with_plan(known.plan.clone());
+            .with_plan(known.plan.clone())
+            .with_last_use(Arc::clone(&known.last_use));
         if caller.is_expired(now) { Err(TokenError::Expired) } else { Ok(caller) }
     }
 }
@@ -141,7 +208,10 @@ impl ApiKey {
             })?),
         };
         let plan = settings.plan.as_deref().map(PlanName::from);
-        Ok(Self { hash, scopes, expires, plan })
+        // The settings' warnings have said so.
+        let is_expired = expires.is_some_and(|end| end <= SystemTime::now());
+        let is_reported = AtomicBool::new(is_expired);
+        Ok(Self { hash, scopes, expires, plan, last_use: Arc::default(), is_reported })
     }
 }
 
@@ -213,6 +283,35 @@ mod tests {
         assert_eq!((caller.subject.as_str(), caller.valid_until), ("a_shop", Some(end)));
         assert_eq!(caller.scopes, Scopes::of_claim("predict:iris"));
         assert_eq!(keys.caller(&key, end), Err(TokenError::Expired));
+    }
+
+    #[test]
+    fn keys_that_end_soon_or_have_ended_are_warned_of() {
+        let (_, keys) = generate(Some("2027-12-31"));
+        let end = humantime::parse_rfc3339("2028-01-01T00:00:00Z").unwrap();
+        let warning = |now: SystemTime| keys.warnings(now).collect::<Vec<_>>().join("\n");
+        assert_eq!(warning(end - WARNED_BEFORE - Duration::from_secs(1)), "");
+        assert!(warning(end - WARNED_BEFORE).contains("auth.api_keys.a_shop: the key expires at 2028-01-01"));
+        assert!(warning(end).contains("auth.api_keys.a_shop: the key expired at 2028-01-01T00:00:00Z"));
+        assert_eq!(generate(None).1.warnings(end).count(), 0);
+    }
+
+    #[test]
+    fn a_last_use_stays_with_its_key_when_the_settings_change() {
+        let ((key, old), now) = (generate(None), SystemTime::UNIX_EPOCH + Duration::from_secs(7));
+        let last_use = |keys: &ApiKeys| keys.states().next().unwrap().last_use;
+        assert_eq!(last_use(&old), None);
+        old.caller(&key, now).unwrap().note_use(now);
+        assert_eq!(last_use(&old), Some(now));
+        let hash = format!("{HASH_PREFIX}{}", Hexadecimal(&hash_of(&key)));
+        let scopes = vec!["predict".to_owned()];
+        let settings = ApiKeySettings { hash: Some(hash), scopes, plan: None, expires: None };
+        let same = read(settings).unwrap();
+        same.take_over(&old);
+        assert_eq!(last_use(&same), Some(now));
+        let other = generate(None).1;
+        other.take_over(&old);
+        assert_eq!(last_use(&other), None, "another key of the same name");
     }
 
     #[test]

@@ -6,11 +6,50 @@ use std::{
     time::SystemTime,
 };
 
-use super::{Action, PlanName, Scopes, api_keys::ISSUER as API_KEYS, certificates::ISSUER as CERTIFICATES};
+use super::{
+    Action, PlanName, Scopes, api_keys::ISSUER as API_KEYS, certificates::ISSUER as CERTIFICATES,
+    last_use::LastUse,
+};
 use crate::model::ModelName;
 
 /// Random hashers for the caller's key: without their seeds no client can construct two callers with the same key.
 static HASHERS: LazyLock<[RandomState; 2]> = LazyLock::new(|| [RandomState::new(), RandomState::new()]);
+
+/// The kind of credentials that identify a caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallerKind {
+    /// No credentials: authentication is off, or that of a platform.
+    Anonymous,
+    /// A JWT.
+    Token,
+    /// An API key.
+    ApiKey,
+    /// The certificate of the connection.
+    Certificate,
+}
+
+impl CallerKind {
+    /// Returns the name in the log. `None` without credentials.
+    #[must_use]
+    pub fn name(self) -> Option<&'static str> {
+        match self {
+            Self::Anonymous => None,
+            Self::Token => Some("token"),
+            Self::ApiKey => Some("api_key"),
+            Self::Certificate => Some("certificate"),
+        }
+    }
+
+    /// Returns the kind of callers with this issuer: those without tokens have issuers that no token can name.
+    fn of_issuer(issuer: &str) -> Self {
+        match issuer {
+            "" => Self::Anonymous,
+            API_KEYS => Self::ApiKey,
+            CERTIFICATES => Self::Certificate,
+            _ => Self::Token,
+        }
+    }
+}
 
 /// An authenticated caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +68,10 @@ pub struct Caller {
     token_id: Option<Arc<str>>,
     /// The second since 1970 in which the token was issued (`iat`), if it says so.
     issued: Option<u64>,
+    /// The kind of its credentials.
+    pub kind: CallerKind,
+    /// The last use of its API key; `None` for other kinds.
+    last_use: Option<Arc<LastUse>>,
     /// A number for issuer and subject, constant during the life of the process.
     key: u128,
 }
@@ -39,7 +82,19 @@ impl Caller {
     pub fn new(issuer: String, subject: String, scopes: Scopes, valid_until: Option<SystemTime>) -> Self {
         let [low, high] = HASHERS.each_ref().map(|hasher| hasher.hash_one((&issuer, &subject)));
         let key = u128::from(high) << u64::BITS | u128::from(low);
-        Self { issuer, subject, scopes, valid_until, plan: None, token_id: None, issued: None, key }
+        let kind = CallerKind::of_issuer(&issuer);
+        Self {
+            issuer,
+            subject,
+            scopes,
+            valid_until,
+            plan: None,
+            token_id: None,
+            issued: None,
+            kind,
+            last_use: None,
+            key,
+        }
     }
 
     /// Returns the caller with this plan.
@@ -78,6 +133,18 @@ impl Caller {
         Self::new(String::new(), "anonymous".to_owned(), Scopes::all(), None)
     }
 
+    /// Returns the caller of a key whose last use is noted here.
+    pub(super) fn with_last_use(self, last_use: Arc<LastUse>) -> Self {
+        Self { last_use: Some(last_use), ..self }
+    }
+
+    /// Notes a use of its API key.
+    pub(super) fn note_use(&self, now: SystemTime) {
+        if let Some(last_use) = &self.last_use {
+            last_use.note(now);
+        }
+    }
+
     /// Returns the approximate memory in bytes.
     pub(super) fn bytes(&self) -> usize {
         let plan = self.plan.as_ref().map_or(0, |plan| plan.as_str().len());
@@ -101,7 +168,7 @@ impl Caller {
     /// Returns true if a token identifies the caller.
     #[must_use]
     pub fn is_authenticated(&self) -> bool {
-        !self.issuer.is_empty()
+        self.kind != CallerKind::Anonymous
     }
 
     /// Returns true if the token has expired at this time.
@@ -130,7 +197,7 @@ impl Caller {
     /// Returns the caller's name in the deployment history.
     #[must_use]
     pub fn for_history(&self) -> String {
-        let kind = if self.issuer == API_KEYS { "api-key" } else { "caller" };
+        let kind = if self.kind == CallerKind::ApiKey { "api-key" } else { "caller" };
         format!("{kind}:{}", self.subject)
     }
 

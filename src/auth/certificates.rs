@@ -5,7 +5,7 @@ use std::{cmp::Reverse, sync::Arc, time::SystemTime};
 use super::{Caller, PlanName, Scopes};
 use crate::{
     config::{AuthSettings, CertificateSettings, SettingsProblem},
-    tls::{ClientCertificate, canonical_subject},
+    tls::{AlternativeName, ClientCertificate, canonical_subject},
 };
 
 /// The issuer of these callers, which no token has: it keeps their quotas apart from those of tokens.
@@ -21,7 +21,7 @@ pub(super) struct Certificates(Vec<Entry>);
 #[derive(Debug)]
 struct Entry {
     subject: Option<String>,
-    san: Option<String>,
+    san: Option<AlternativeName>,
     caller: Caller,
 }
 
@@ -92,9 +92,11 @@ fn read_one(
     }
     let subject = subject.as_deref().map(canonical_subject).transpose();
     let subject = subject.map_err(|error| add(".subject", error)).ok()?;
+    let san = san.as_deref().map(AlternativeName::read).transpose();
+    let san = san.map_err(|error| add(".san", error)).ok()?;
     let caller = Caller::new(ISSUER.to_owned(), name.to_owned(), scopes?, None)
         .with_plan(plan.as_deref().map(PlanName::from));
-    Some(Entry { subject, san: san.clone(), caller })
+    Some(Entry { subject, san, caller })
 }
 
 #[cfg(test)]
@@ -124,13 +126,13 @@ mod tests {
         let entries = [
             ("by-subject", Some("CN=shop"), None),
             ("by-san", None, Some("shop.example")),
-            ("by-both", Some("CN=shop"), Some("shop.example")),
+            ("by-both", Some("CN=shop"), Some("dns:shop.example")),
         ];
         let (certificates, problems) = read(&entries);
         assert_eq!(problems, [""; 0]);
         let now = SystemTime::UNIX_EPOCH;
         let of = |subject: &str, name: &str, end: Duration| {
-            let names = vec![name.to_owned(), "other".to_owned()];
+            let names = [name, "dns:other"].map(|name| AlternativeName::read(name).unwrap()).to_vec();
             let certificate = ClientCertificate { subject: subject.to_owned(), names, not_after: now + end };
             certificates
                 .caller(&certificate, now + Duration::from_secs(5))
@@ -140,7 +142,9 @@ mod tests {
         assert_eq!(of("CN=shop", "shop.example", long).as_deref(), Some("by-both"));
         assert_eq!(of("CN=another", "shop.example", long).as_deref(), Some("by-san"));
         assert_eq!(of("CN=shop", "another.example", long).as_deref(), Some("by-subject"));
-        assert_eq!(of("CN=shop,O=Example", "SHOP.example", long), None);
+        assert_eq!(of("CN=another", "SHOP.example", long).as_deref(), Some("by-san"));
+        assert_eq!(of("CN=another", "uri:shop.example", long), None, "a name of another kind");
+        assert_eq!(of("CN=shop,O=Example", "dns:a.shop.example", long), None);
         assert_eq!(of("CN=shop", "shop.example", Duration::from_secs(4)), None, "it has expired");
     }
 
@@ -150,12 +154,14 @@ mod tests {
             ("a", None, None),
             ("b", Some("shop"), None),
             ("c", None, Some("x")),
-            ("d", None, Some("x")),
+            ("d", None, Some("dns:x")),
+            ("e", None, Some("urn:example:x")),
         ]);
         let parts = [
             "auth.certificates.a: has neither",
             "auth.certificates.b.subject: ",
             "auth.certificates.d: has the names",
+            "auth.certificates.e.san: `urn:example:x` is not an alternative name",
         ];
         assert_eq!(problems.len(), parts.len(), "{problems:?}");
         for (problem, part) in problems.iter().zip(parts) {

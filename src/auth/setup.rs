@@ -11,14 +11,15 @@ use tokio::runtime::Handle;
 
 use super::{
     Caller, Clients, Revocations, Scopes, TokenError, TokenIssuer,
-    api_keys::{self, ApiKeys},
+    api_keys::{self, ApiKeyState, ApiKeys},
     certificates::{self, Certificates},
     clients::{self, Client},
     development,
     header::is_key_id,
-    issuers::{Issuers, Refusal},
+    issuers::Issuers,
     key_set::key_set,
     keys::{self, ReadKey},
+    self_test,
     verifier::{VerificationKey, Verifier},
     weak_secret,
 };
@@ -94,13 +95,14 @@ impl Authentication {
             let key = format!("auth.keys.{kid}");
             vec![SettingsProblem::at(key, "cannot be published as a JWK at /.well-known/jwks.json")]
         })?;
+        let pairs = self_test::pairs(&keys, settings);
         let verification: Vec<VerificationKey> = keys
             .into_iter()
             .map(|(kid, key)| VerificationKey::new(kid.as_deref(), key.algorithm, key.verifies, settings))
             .collect();
         let verifier = Verifier::new(verification, issuers, api_keys, settings);
         if problems.is_empty() {
-            try_pair(issuer.as_ref(), &verifier, &mut problems);
+            self_test::try_pairs(&pairs, &verifier, &mut problems);
         }
         if !problems.is_empty() {
             return Err(problems);
@@ -217,7 +219,7 @@ impl Authentication {
     /// The reason why the token is refused.
     pub async fn verify(&self, token: &str, now: SystemTime) -> Result<Arc<Caller>, TokenError> {
         match &self.verifier {
-            Some(verifier) => verifier.verify(token, now).await,
+            Some(verifier) => verifier.verify(token, now).await.inspect(|caller| caller.note_use(now)),
             None => Ok(Arc::new(Caller::anonymous())),
         }
     }
@@ -237,7 +239,7 @@ impl Authentication {
     /// Returns the caller of a token that was verified before and is still valid; costs next to nothing.
     #[must_use]
     pub fn known(&self, token: &str, now: SystemTime) -> Option<Arc<Caller>> {
-        self.verifier.as_ref()?.known(token, now)
+        self.verifier.as_ref()?.known(token, now).inspect(|caller| caller.note_use(now))
     }
 
     /// Returns the caller that the certificate of a connection identifies. `None` if it identifies none at this time, or
@@ -247,10 +249,29 @@ impl Authentication {
         self.verifier.as_ref().and_then(|_| self.certificates.caller(certificate, now))
     }
 
-    /// Removes tokens that have expired at this time.
+    /// Takes over what was learnt under the settings before: the last uses of API keys.
+    pub fn take_over(&self, old: &Self) {
+        if let (Some(verifier), Some(old)) = (&self.verifier, &old.verifier) {
+            verifier.take_over(old);
+        }
+    }
+
+    /// Returns the state of each API key.
+    pub fn api_keys(&self) -> impl Iterator<Item = ApiKeyState<'_>> {
+        self.verifier.iter().flat_map(|verifier| verifier.api_keys().states())
+    }
+
+    /// Returns a warning for each credential that has expired or soon will.
+    #[must_use]
+    pub fn warnings(&self, now: SystemTime) -> Vec<String> {
+        self.verifier.iter().flat_map(|verifier| verifier.api_keys().warnings(now)).collect()
+    }
+
+    /// Removes tokens that have expired at this time, and logs API keys that have.
     pub fn forget_expired(&self, now: SystemTime) {
         if let Some(verifier) = &self.verifier {
             verifier.forget_expired(now);
+            verifier.api_keys().report_expired(now);
         }
     }
 }
@@ -391,20 +412,4 @@ fn read_clients(
         }
     }
     clients
-}
-
-/// Signs a token and verifies it, so that a private key that does not match the public one fails the start.
-fn try_pair(issuer: Option<&TokenIssuer>, verifier: &Verifier, problems: &mut Vec<SettingsProblem>) {
-    let Some(issuer) = issuer else { return };
-    let now = SystemTime::now();
-    let signed = issuer.issue("self-test", Scopes::default(), now, None).map_err(|error| error.to_string());
-    let verified = signed.and_then(|signed| match verifier.try_verify(&signed.token, now) {
-        Ok(_) => Ok(()),
-        Err(Refusal::Token(error)) => Err(error.to_string()),
-        Err(Refusal::UnknownKey(_)) => Err(TokenError::UnknownKey.to_string()),
-    });
-    if let Err(error) = verified {
-        let message = format!("a token signed with the gateway's own key is not valid: {error}");
-        problems.push(SettingsProblem::at("auth", message));
-    }
 }

@@ -168,6 +168,15 @@ impl Verifier {
         (token.len() <= MAX_TOKEN_BYTES).then(|| self.known.caller(&fingerprint(token), now))?
     }
 
+    pub(super) fn api_keys(&self) -> &ApiKeys {
+        &self.api_keys
+    }
+
+    /// Takes over the last uses of the API keys of another verifier.
+    pub(super) fn take_over(&self, old: &Self) {
+        self.api_keys.take_over(&old.api_keys);
+    }
+
     /// Removes tokens that have expired at this time.
     pub fn forget_expired(&self, now: SystemTime) {
         self.known.forget_expired(now);

@@ -26,7 +26,7 @@ use crate::{
     config::{AdminSettings, ListenAddress, ServerSettings, TlsSettings, TrustedProxy},
     limits::Peer,
     outbound::Address,
-    tls::{ClientConnection, ClientTls, Trust, secure},
+    tls::{ClientConnection, ClientTls, OwnFiles, Trust, secure},
 };
 
 /// Options for a gateway whose URL begins with `https`.
@@ -145,16 +145,21 @@ impl Target {
             }
             None => None,
         };
-        Self::here(listener, trust.as_ref())
+        Self::here(listener, trust.as_ref(), None)
     }
 
-    /// Names a listener of a gateway on this machine without proof of its identity, for requests without a secret.
-    pub(super) fn unproven(listener: OwnListener<'_>) -> Result<Self, Failure> {
-        Self::here(listener, listener.tls.is_on().then_some(&Trust::Anyone))
+    /// Names a listener of a gateway on this machine without proof of its identity, for requests without a secret. The
+    /// certificate, if there is one, is shown to it.
+    pub(super) fn unproven(listener: OwnListener<'_>, own: Option<&OwnFiles>) -> Result<Self, Failure> {
+        Self::here(listener, listener.tls.is_on().then_some(&Trust::Anyone), own)
     }
 
-    fn here(listener: OwnListener<'_>, trust: Option<&Trust>) -> Result<Self, Failure> {
-        let tls = trust.map(|trust| ClientTls::new(trust, None)).transpose()?;
+    fn here(
+        listener: OwnListener<'_>,
+        trust: Option<&Trust>,
+        own: Option<&OwnFiles>,
+    ) -> Result<Self, Failure> {
+        let tls = trust.map(|trust| ClientTls::new(trust, own)).transpose()?;
         let place = match listener.listen {
             ListenAddress::Tcp(address) => Place::Network(local(*address).to_string()),
             ListenAddress::Unix(path) => Place::Unix(path.clone()),

@@ -4,7 +4,7 @@ use std::{
     future::pending,
     io::{self, IsTerminal},
     path::PathBuf,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use tokio::{
@@ -19,9 +19,10 @@ use super::{
     warnings::{warn_of_danger, warn_of_no_client},
 };
 use crate::{
-    config::{Environment, Problems, SettingsProblem, SourceFile, Watch},
+    config::{Environment, Problems, SettingsProblem, SourceFile, Watch, with_tls_files},
     server::{Gateway, Reloaded},
     telemetry::logging::Log,
+    tls::LoadedTls,
 };
 
 /// Time between two checks of the files. A change is applied once two checks in a row find the same content.
@@ -84,8 +85,43 @@ impl Follower {
             Ok(prepared) => self.apply(gateway, prepared),
             Err(Problems(problems)) => {
                 gateway.count_refused_settings();
-                for problem in problems {
+                for problem in &problems {
                     tracing::error!(%problem, line = problem.line(), "failed to reload the settings");
+                }
+                // Boxed, since it holds all settings, and is rare.
+                Box::pin(self.reload_certificates(gateway, &problems)).await;
+            }
+        }
+    }
+
+    /// Reads the files of the certificates in use again, while the settings cannot be read or are refused. Problems
+    /// with them that are known already are not logged again.
+    async fn reload_certificates(&mut self, gateway: &Gateway, known: &[SettingsProblem]) {
+        let settings = gateway.settings();
+        // The refused settings may have named others, or none.
+        let files = self.watch.files().to_vec();
+        let (files, read) = blocking(move || {
+            let files = with_tls_files(files, &settings);
+            (files, LoadedTls::new(&settings, SystemTime::now()))
+        })
+        .await;
+        self.watch = Watch::new(files);
+        match read {
+            Ok(LoadedTls { listeners, warnings }) => {
+                let sections = gateway.reload_tls(listeners);
+                if !sections.is_empty() {
+                    for warning in warnings {
+                        tracing::warn!("{warning}");
+                    }
+                    tracing::info!(applied = sections.join(", "), "reloaded the certificates");
+                }
+            }
+            Err(problems) => {
+                let is_known = |problem: &SettingsProblem| {
+                    known.iter().any(|known| (&known.key, &known.message) == (&problem.key, &problem.message))
+                };
+                for problem in problems.iter().filter(|problem| !is_known(problem)) {
+                    tracing::error!(%problem, "failed to reload the certificates");
                 }
             }
         }

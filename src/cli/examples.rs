@@ -116,6 +116,7 @@ Examples:
 pub(super) const HEALTH: &str = "\
 Examples:
   onnx-gateway health --config gateway.toml
+  onnx-gateway health --certificate-file probe.crt --private-key-file probe.key
   HEALTHCHECK CMD [\"onnx-gateway\", \"health\"]    in a Dockerfile";
 
 /// Examples of `score`.

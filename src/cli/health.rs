@@ -3,6 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use axum::http::StatusCode;
+use clap::Args;
 use serde_json::json;
 
 use super::{
@@ -10,18 +11,33 @@ use super::{
     client::{OwnListener, Target},
     load_settings, output,
 };
-use crate::config::{ClientCertificates, Environment, Settings};
+use crate::config::{ClientCertificates, Environment, Settings, TlsSettings};
+
+#[derive(Debug, Args)]
+pub(super) struct HealthArguments {
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
+    /// The certificate as PEM to show to listeners that require one of clients
+    #[arg(long = "certificate-file", value_name = "FILE", requires = "private_key")]
+    certificate: Option<PathBuf>,
+    /// The private key as PEM of --certificate-file
+    #[arg(long = "private-key-file", value_name = "FILE", requires = "certificate")]
+    private_key: Option<PathBuf>,
+}
 
 /// A gateway that takes longer is not healthy.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Requests `/health/ready` at `server.listen`. The request carries no secret, so a certificate is not verified: the
 /// gateway's own may be of any name, and be renewed at this moment.
-pub(super) fn health(files: &[PathBuf], as_json: bool) -> Result<(), Failure> {
+pub(super) fn health(files: &[PathBuf], arguments: HealthArguments) -> Result<(), Failure> {
+    let HealthArguments { json: as_json, certificate, private_key } = arguments;
+    let own = certificate.zip(private_key);
     let loaded = load_settings::settings(files, &Environment::of_process())?;
-    let listener = listener(&loaded.settings);
+    let listener = listener(&loaded.settings, own.is_some())?;
     let address = client::reachable(listener.listen);
-    let target = Target::unproven(listener)?;
+    let target = Target::unproven(listener, own.as_ref())?;
     let (status, _) = client::ask(&target, "GET", "/health/ready", None, TIMEOUT)?;
     let is_ready = status == StatusCode::OK;
     if as_json {
@@ -35,12 +51,17 @@ pub(super) fn health(files: &[PathBuf], as_json: bool) -> Result<(), Failure> {
     }
 }
 
-/// Returns the listener to ask: that of the operators if the public one wants a certificate, which this command lacks.
-fn listener(settings: &Settings) -> OwnListener<'_> {
+/// Returns the listener to ask: that of the operators if only the public one requires a certificate that there is not.
+fn listener(settings: &Settings, has_certificate: bool) -> Result<OwnListener<'_>, Failure> {
     let Settings { server, admin, .. } = settings;
-    if server.tls.clients() == ClientCertificates::Required {
-        OwnListener::operators(admin)
+    let is_open = |tls: &TlsSettings| has_certificate || tls.clients() != ClientCertificates::Required;
+    if is_open(&server.tls) {
+        Ok(OwnListener::public(server, &server.listen))
+    } else if is_open(&admin.tls) {
+        Ok(OwnListener::operators(admin))
     } else {
-        OwnListener::public(server, &server.listen)
+        Err("server.tls and admin.tls both require certificates of clients: name one to show with --certificate-file \
+             and --private-key-file"
+            .into())
     }
 }

@@ -54,6 +54,7 @@ impl Attempt {
         let prepared = prepared.map(|(mut loaded, authentication)| {
             let LoadedTls { listeners: tls, warnings } = tls.unwrap_or_default();
             loaded.warnings.extend(warnings);
+            loaded.warnings.extend(authentication.warnings(SystemTime::now()));
             Prepared { loaded, authentication, tls }
         });
         Self { files: found, prepared }

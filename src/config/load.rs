@@ -103,14 +103,17 @@ pub fn read(files: &[PathBuf], environment: &Environment) -> Reading {
     };
     let problems = problems.into_iter().map(|problem| with_excerpt(problem, &excerpts)).collect();
     let loaded = loaded.map(|(settings, merged)| Loaded { settings, warnings, merged, excerpts });
-    let files = with_tls_files(files, loaded.as_ref());
+    let files = match &loaded {
+        Some(loaded) => with_tls_files(files, &loaded.settings),
+        None => files,
+    };
     Reading { loaded, problems, files }
 }
 
 /// Adds the files of certificates and keys: they change while the gateway runs, and the settings do not.
-fn with_tls_files(mut files: Vec<SourceFile>, loaded: Option<&Loaded>) -> Vec<SourceFile> {
-    let sections = loaded.into_iter().flat_map(|loaded| loaded.settings.tls_sections());
-    for (_, path) in sections.flat_map(|(_, section)| section.files()) {
+#[must_use]
+pub fn with_tls_files(mut files: Vec<SourceFile>, settings: &Settings) -> Vec<SourceFile> {
+    for (_, path) in settings.tls_sections().into_iter().flat_map(|(_, section)| section.files()) {
         if files.iter().all(|file| file.path() != path) {
             files.push(SourceFile::look(path));
         }

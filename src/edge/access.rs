@@ -64,6 +64,7 @@ impl RequestRecord<'_> {
             method,
             path,
             caller.subject = caller.map(|caller| caller.subject.as_str()),
+            caller.kind = caller.and_then(|caller| caller.kind.name()),
         )
     }
 
@@ -81,6 +82,7 @@ impl RequestRecord<'_> {
             duration,
             peer: peer.map(|peer| peer.address),
             caller_subject: caller.map(|caller| caller.subject.as_str()),
+            caller_kind: caller.and_then(|caller| caller.kind.name()),
             model_version: of_response(MODEL_VERSION),
             model_digest: of_response(MODEL_DIGEST),
             request_id: id.and_then(text),

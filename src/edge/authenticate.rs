@@ -51,7 +51,7 @@ async fn authenticated(state: &EdgeState, mut request: Request, next: Next) -> R
             return Ok(response);
         }
     };
-    tracing::Span::current().record("caller.subject", caller.subject.as_str());
+    record(&caller);
     request.extensions_mut().insert(Arc::clone(&caller));
     let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
     let charge = request_charge(state, &caller, standing);
@@ -97,9 +97,16 @@ impl FromRequestParts<EdgeState> for MaybeCaller {
         let caller = caller.map_err(|error| counted(error, state, extensions, headers))?;
         // Its place is free again at once: such a path does no work worth counting.
         admit(state, &caller).await?;
-        tracing::Span::current().record("caller.subject", caller.subject.as_str());
+        record(&caller);
         Ok(Self(Some(caller)))
     }
+}
+
+/// Names the caller in the span of the request.
+fn record(caller: &Caller) {
+    let span = tracing::Span::current();
+    span.record("caller.subject", caller.subject.as_str());
+    span.record("caller.kind", caller.kind.name());
 }
 
 /// The charge of a request that may go on.
@@ -151,7 +158,8 @@ fn certified(state: &EdgeState, headers: &HeaderMap, extensions: &Extensions) ->
     }
     let caller = state.authentication.by_certificate(certificate, state.clock.now());
     if caller.is_none() {
-        let (subject, names) = (&certificate.subject, certificate.names.join(", "));
+        let names: Vec<String> = certificate.names.iter().map(ToString::to_string).collect();
+        let (subject, names) = (&certificate.subject, names.join(", "));
         tracing::debug!(subject, names, "a client certificate is of no caller in auth.certificates");
     }
     caller

@@ -10,7 +10,7 @@ pub(crate) const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 /// Returns the token of the only `Authorization` header (RFC 6750 section 2.1), or the gateway's API key in `X-API-Key`.
 /// A token in the query is not accepted, as every log on the way would store it. One beside the header is a second
-/// method (section 3.1).
+/// method (section 3.1). Credentials of another scheme are for a proxy, and count as no token.
 ///
 /// # Errors
 ///
@@ -18,26 +18,25 @@ pub(crate) const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 pub(crate) fn bearer<'r>(headers: &'r HeaderMap, query: Option<&str>) -> Result<&'r str, ApiError> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let mut api_keys = api_keys(headers);
-    let (value, api_key) = (values.next(), api_keys.next());
-    let in_query = has_query_token(query);
-    let is_one = value.is_some() ^ api_key.is_some();
-    let has_more = values.next().is_some() || api_keys.next().is_some() || in_query;
-    match (value, api_key) {
-        (None, None) => Err(ApiError::NoToken),
-        _ if !is_one || has_more => Err(ApiError::TwoTokens),
-        (_, Some(api_key)) => Ok(api_key),
-        (Some(value), None) => of_scheme(value),
+    let of_scheme = values.next().and_then(of_scheme);
+    // A request has one `Authorization` at most (RFC 9110 section 11.6.2).
+    let has_more = values.next().is_some();
+    match (of_scheme, api_keys.next()) {
+        (None, None) if !has_more => Err(ApiError::NoToken),
+        (Some(token), None) | (None, Some(token))
+            if !has_more && api_keys.next().is_none() && !has_query_token(query) =>
+        {
+            Ok(token)
+        }
+        _ => Err(ApiError::TwoTokens),
     }
 }
 
-fn of_scheme(value: &HeaderValue) -> Result<&str, ApiError> {
-    // The scheme's name is case-insensitive (RFC 9110 section 11.1). Another scheme counts as no token.
-    let (scheme, token) = value.to_str().unwrap_or_default().split_once(' ').unwrap_or_default();
-    if scheme.eq_ignore_ascii_case("bearer") {
-        Ok(token.trim_start_matches(' '))
-    } else {
-        Err(ApiError::NoToken)
-    }
+/// Returns the token of a value. `None` if it is of another scheme, whose name is case-insensitive (RFC 9110 section
+/// 11.1).
+fn of_scheme(value: &HeaderValue) -> Option<&str> {
+    let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim_start_matches(' '))
 }
 
 /// Returns true if the query has a token.
@@ -45,9 +44,12 @@ pub(super) fn has_query_token(query: Option<&str>) -> bool {
     query.is_some_and(|query| query.split('&').any(|pair| pair.starts_with("access_token=")))
 }
 
-/// Returns true if a request has a token or an API key, whether it is a good one or not.
+/// Returns true if a request has a token or an API key, whether it is a good one or not. A value without a scheme may
+/// have been meant as a token.
 pub(super) fn has_credentials(headers: &HeaderMap) -> bool {
-    headers.contains_key(header::AUTHORIZATION) || api_keys(headers).next().is_some()
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let is_meant = |value: &HeaderValue| of_scheme(value).is_some() || !value.as_bytes().contains(&b' ');
+    values.next().is_some_and(is_meant) || values.next().is_some() || api_keys(headers).next().is_some()
 }
 
 /// Returns the gateway's API keys among the headers. Others may be for a proxy in front of it.
@@ -99,7 +101,26 @@ mod tests {
         assert_eq!(with_keys(&[], &["of a proxy"], None), Err("NoToken".to_owned()));
         assert_eq!(with_keys(&[], &["of a proxy", "ogk_a_1"], None), Ok("ogk_a_1".to_owned()));
         assert_eq!(with_keys(&["Bearer t"], &["ogk_a_1"], None), two);
+        assert_eq!(with_keys(&["Basic eDp5"], &["ogk_a_1"], None), Ok("ogk_a_1".to_owned()));
+        assert_eq!(with_keys(&["Basic eDp5", "Bearer t"], &[], None), two);
+        assert_eq!(with_keys(&["Basic eDp5", "Basic eDp5"], &["ogk_a_1"], None), two);
         assert_eq!(with_keys(&[], &["ogk_a_1", "ogk_a_1"], None), two);
         assert_eq!(with_keys(&[], &["ogk_a_1"], Some("access_token=t")), two);
+    }
+    #[test]
+    fn credentials_of_another_scheme_are_of_a_proxy() {
+        let has = |values: &[&'static str]| {
+            let values = values.iter().map(|value| (header::AUTHORIZATION, HeaderValue::from_static(value)));
+            has_credentials(&values.fold(HeaderMap::new(), |mut headers, (name, value)| {
+                headers.append(name, value);
+                headers
+            }))
+        };
+        for values in [&[][..], &["Basic eDp5"], &["Negotiate eDp5"]] {
+            assert!(!has(values), "{values:?}");
+        }
+        for values in [&["Bearer t"][..], &["bearer "], &["Bearer"], &["a.b.c"], &["Basic a", "Basic b"]] {
+            assert!(has(values), "{values:?}");
+        }
     }
 }

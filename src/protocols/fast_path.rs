@@ -61,6 +61,12 @@ use crate::{
     telemetry::Route,
 };
 
+/// Returns true if the head of a request lets it take the fast path. Its caller, model and body decide, too.
+#[must_use]
+pub fn has_fast_head<B>(request: &Request<B>) -> bool {
+    Head::of(request).is_some()
+}
+
 /// A body and its outputs up to this size are not charged: they cost no more than their connection.
 const SMALL_BYTES: u64 = 16 * 1024;
 

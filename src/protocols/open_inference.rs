@@ -7,6 +7,8 @@ pub(in crate::protocols) mod wire;
 
 use axum::http::Method;
 
+pub use self::wire::{InferRequest, read_infer_request};
+
 use crate::{
     codec::json_schema::SchemaPlace,
     config::Settings,

@@ -205,12 +205,13 @@ impl ReloadableState {
         &self,
         wanted: Settings,
         mut authentication: Authentication,
-        mut tls: ListenerTls,
+        tls: ListenerTls,
     ) -> Reloaded {
         let mut in_effect = self.lock();
         let changes = changes(&in_effect.settings, &wanted);
         let settings = reload::without_fixed(wanted, &in_effect.settings);
         if changes.iter().any(|change| change.key.starts_with("auth.")) {
+            authentication.take_over(&in_effect.authentication);
             authentication = authentication
                 .with_fetched_keys(&in_effect.authentication)
                 .with_revocations(&self.revocations);
@@ -222,9 +223,7 @@ impl ReloadableState {
         self.quotas.store(Arc::new(quotas));
         self.serving.apply_settings(&settings);
         self.limits.send_replace(ListenerLimits::of(&settings.server, self.descriptors, handshakes));
-        let TlsChanges { sections, ended_trust } = tls.take_over(&self.tls.borrow());
-        self.tls.send_replace(tls);
-        self.show_certificates();
+        let TlsChanges { sections, ended_trust } = self.store_tls(tls);
         if in_effect.settings.runtime.memory_limit_bytes != settings.runtime.memory_limit_bytes {
             self.byte_budget.reset_recent_peak();
             self.fit_byte_budget_to(&settings);
@@ -257,6 +256,24 @@ impl ReloadableState {
 
     pub(super) fn audit(&self) -> Arc<AuditLog> {
         Arc::clone(&self.audit)
+    }
+
+    /// Applies certificates that were read again for the settings in effect. Returns the sections that have changed.
+    pub(super) fn reload_tls(&self, tls: ListenerTls) -> Vec<&'static str> {
+        // One at a time with reloads of the settings.
+        let _in_effect = self.lock();
+        let TlsChanges { sections, ended_trust } = self.store_tls(tls);
+        if ended_trust {
+            self.activity.end_streams();
+        }
+        sections
+    }
+
+    fn store_tls(&self, mut tls: ListenerTls) -> TlsChanges {
+        let changes = tls.take_over(&self.tls.borrow());
+        self.tls.send_replace(tls);
+        self.show_certificates();
+        changes
     }
 
     /// Shows in the metrics until when the certificates are valid.
@@ -299,6 +316,10 @@ impl ReloadableState {
 
     pub(super) fn revocations(&self) -> Arc<Revocations> {
         Arc::clone(&self.revocations)
+    }
+
+    pub(super) fn settings(&self) -> Settings {
+        self.lock().settings.clone()
     }
 
     pub(super) fn now(&self) -> SystemTime {

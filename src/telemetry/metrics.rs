@@ -2,6 +2,7 @@
 //!
 //! Names and units follow the Prometheus conventions: base units, `_total` for counters.
 
+mod api_keys;
 mod buckets;
 mod models;
 
@@ -18,6 +19,7 @@ use prometheus::{
     proto,
 };
 
+use self::api_keys::ApiKeyMetrics;
 use super::logging;
 pub use buckets::Buckets;
 pub use models::ModelInService;
@@ -50,6 +52,7 @@ pub struct Metrics {
     certificate_ends: IntGaugeVec,
     issuer_keys_times: IntGaugeVec,
     issuer_fetches: IntCounterVec,
+    api_keys: ApiKeyMetrics,
     inference_seconds: HistogramVec,
     swaps: IntCounterVec,
     refusals: IntCounterVec,
@@ -225,6 +228,7 @@ impl Metrics {
                 "Fetches of the keys of an issuer, by outcome.",
                 &["issuer", "outcome"],
             )?,
+            api_keys: ApiKeyMetrics::new(&registry)?,
             inference_seconds: histogram(
                 "gateway_inference_duration_seconds",
                 "Time of a run in ONNX Runtime, without queueing.",
@@ -360,6 +364,14 @@ impl Metrics {
                 }
             }
         }
+    }
+
+    /// Sets the series of API keys: the name, the last use and the end of each. There is one reader at a time.
+    pub fn set_api_keys<'k>(
+        &self,
+        keys: impl Iterator<Item = (&'k str, Option<SystemTime>, Option<SystemTime>)>,
+    ) {
+        self.api_keys.set(keys);
     }
 
     /// Returns the histogram of a model's runs, for repeated use. The series appears with the first run.

@@ -1,16 +1,16 @@
-//! The content of certificates: validity of the gateway's own, names of a client's.
+//! The certificates that clients show.
 
-use std::{net::IpAddr, str::FromStr, sync::Arc, time::SystemTime};
+use std::{str::FromStr, sync::Arc, time::SystemTime};
 
 use rustls::pki_types::CertificateDer;
 use x509_cert::{
     Certificate,
     der::{self, Decode},
-    ext::pkix::{SubjectAltName, name::GeneralName},
+    ext::pkix::SubjectAltName,
     name::Name,
 };
 
-use super::client_trust::ClientTrust;
+use super::{alternative_name::AlternativeName, client_trust::ClientTrust};
 
 /// The mark of a request that came over TLS.
 #[derive(Clone, Debug)]
@@ -56,7 +56,7 @@ pub struct ClientCertificate {
     /// The subject as a distinguished name (RFC 4514), such as `CN=shop,O=Example`.
     pub subject: String,
     /// The alternative names: DNS names, addresses of mail, URIs and IP addresses.
-    pub names: Vec<String>,
+    pub names: Vec<AlternativeName>,
     /// The end of its validity: a connection may last longer.
     pub not_after: SystemTime,
 }
@@ -71,7 +71,8 @@ impl ClientCertificate {
         let certificate = Certificate::from_der(certificate)?;
         let content = certificate.tbs_certificate();
         let names = content.get_extension::<SubjectAltName>()?;
-        let names = names.map(|(_, SubjectAltName(names))| names.iter().filter_map(text).collect());
+        let names =
+            names.map(|(_, SubjectAltName(names))| names.iter().filter_map(AlternativeName::of).collect());
         let not_after = content.validity().not_after.to_system_time();
         Ok(Self { subject: content.subject().to_string(), names: names.unwrap_or_default(), not_after })
     }
@@ -89,47 +90,6 @@ pub fn canonical_subject(text: &str) -> Result<String, String> {
              -subject -nameopt RFC2253 prints that of a certificate"
         )
     })
-}
-
-/// Returns a name as text; `None` for kinds without a usual text.
-fn text(name: &GeneralName) -> Option<String> {
-    match name {
-        GeneralName::DnsName(name)
-        | GeneralName::Rfc822Name(name)
-        | GeneralName::UniformResourceIdentifier(name) => Some(name.to_string()),
-        GeneralName::IpAddress(bytes) => {
-            let bytes = bytes.as_bytes();
-            let address = <[u8; 4]>::try_from(bytes).map(IpAddr::from);
-            address
-                .or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from))
-                .ok()
-                .map(|address| address.to_string())
-        }
-        _ => None,
-    }
-}
-
-/// The time in which a certificate is valid.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Validity {
-    pub(super) not_before: SystemTime,
-    pub(super) not_after: SystemTime,
-}
-
-impl Validity {
-    /// Reads the validity of a certificate.
-    ///
-    /// # Errors
-    ///
-    /// If the certificate does not follow RFC 5280.
-    pub(super) fn of(certificate: &CertificateDer<'_>) -> Result<Self, der::Error> {
-        let certificate = Certificate::from_der(certificate)?;
-        let validity = certificate.tbs_certificate().validity();
-        Ok(Self {
-            not_before: validity.not_before.to_system_time(),
-            not_after: validity.not_after.to_system_time(),
-        })
-    }
 }
 
 #[cfg(test)]
@@ -164,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn alternative_names_are_texts() {
+    fn alternative_names_have_kinds() {
         let san = vec![
             SanType::DnsName("shop.example".try_into().unwrap()),
             SanType::URI("spiffe://example/shop".try_into().unwrap()),
@@ -172,6 +132,9 @@ mod tests {
             SanType::Rfc822Name("shop@example.com".try_into().unwrap()),
         ];
         let names = certificate(&[(DnType::CommonName, "shop")], san).names;
-        assert_eq!(names, ["shop.example", "spiffe://example/shop", "192.0.2.1", "shop@example.com"]);
+        let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+        let expected =
+            ["dns:shop.example", "uri:spiffe://example/shop", "ip:192.0.2.1", "email:shop@example.com"];
+        assert_eq!(names, expected);
     }
 }

@@ -78,10 +78,10 @@ impl Loading {
         }
         match Identity::read(&section.settings) {
             Ok(identity) => {
-                let expiry = identity.warning_of_validity(self.now);
-                let expiry = expiry.map(|warning| section.problem(("certificate_file", warning)).to_string());
+                let validity = identity.warnings(self.now).into_iter();
+                let validity = validity.map(|warning| section.problem(warning).to_string());
                 let key_file = section.settings.private_key_file.as_deref();
-                let found = expiry.into_iter().chain(key_file.and_then(warning_of_readers));
+                let found = validity.chain(key_file.and_then(warning_of_readers));
                 add_new(&mut self.warnings, found);
                 Some(identity)
             }

@@ -14,7 +14,11 @@ use rustls::{
     sign::{CertifiedKey, SingleCertAndKey},
 };
 
-use super::{certificate::Validity, client_trust::ClientTrust, files, provider};
+use super::{
+    client_trust::ClientTrust,
+    files, provider,
+    validity::{Validities, Validity},
+};
 use crate::{
     config::{ClientCertificates, TlsSettings},
     model::{Digest, Hasher},
@@ -39,7 +43,7 @@ pub(super) struct Identity {
     key: Arc<SingleCertAndKey>,
     verifier: Option<Arc<dyn ClientCertVerifier>>,
     fingerprint: Digest,
-    validity: Validity,
+    validities: Validities,
     /// The content of the authorities, and the mode.
     trust: Digest,
 }
@@ -61,29 +65,16 @@ impl Identity {
         let content = Content::read(section)?;
         let (fingerprint, trust) = content.fingerprints(section.clients());
         let Content { chain, key, authorities } = content;
-        let validity = validity(&chain, section).map_err(|fault| vec![fault])?;
+        let own = validity(&chain, section).map_err(|fault| vec![fault])?;
+        let validities = Validities::new(own, &chain, &authorities);
         let key = certified(chain, key, section).map_err(|fault| vec![fault])?;
         let verifier = verifier(authorities, section).map_err(|message| vec![("client_ca_file", message)])?;
-        Ok(Self { key: Arc::new(SingleCertAndKey::from(key)), verifier, fingerprint, validity, trust })
+        Ok(Self { key: Arc::new(SingleCertAndKey::from(key)), verifier, fingerprint, validities, trust })
     }
 
-    /// Returns a warning if the certificate is not valid now. `None` if it is.
-    pub(super) fn warning_of_validity(&self, now: SystemTime) -> Option<String> {
-        let Validity { not_before, not_after } = self.validity;
-        let date = humantime::format_rfc3339_seconds;
-        if now > not_after {
-            Some(format!(
-                "the certificate expired at {}: clients refuse it until it is renewed",
-                date(not_after)
-            ))
-        } else if now < not_before {
-            let starts = date(not_before);
-            Some(format!(
-                "the certificate is valid from {starts} on: check the clock, clients refuse it until then"
-            ))
-        } else {
-            None
-        }
+    /// Returns a warning, with its setting, for each certificate that is not valid now or ends too early.
+    pub(super) fn warnings(&self, now: SystemTime) -> Vec<Fault> {
+        self.validities.warnings(now)
     }
 
     /// Returns the configuration of a listener. `protocols` are those that a client may choose by ALPN, the preferred
@@ -115,7 +106,8 @@ impl Identity {
         // A client may be old, or of an attacker who prefers something weak.
         config.ignore_client_order = true;
         config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
-        let Self { fingerprint, validity, trust, .. } = *self;
+        let Self { fingerprint, trust, .. } = *self;
+        let validity = self.validities.own;
         let trust = self.verifier.as_ref().map(|_| Arc::new(ClientTrust::new(trust)));
         Ok(ServerTls { config: Arc::new(config), fingerprint, validity, trust })
     }

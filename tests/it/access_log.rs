@@ -9,7 +9,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use reqwest::StatusCode;
+use reqwest::{RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 
 use crate::support::{
@@ -177,11 +177,13 @@ async fn a_line_has_the_bytes_of_its_fields_in_every_form() {
                 ("duration_us", json!("DURATION")),
                 ("peer", json!("127.0.0.1")),
                 ("caller.subject", json!(subject)),
+                ("caller.kind", json!("token")),
                 ("model.version", json!("1")),
                 ("model.digest", json!(digest)),
                 ("request.id", json!(id)),
             ];
             let span = [
+                ("caller.kind", json!("token")),
                 ("caller.subject", json!(subject)),
                 ("id", json!(id)),
                 ("method", json!("POST")),
@@ -190,6 +192,52 @@ async fn a_line_has_the_bytes_of_its_fields_in_every_form() {
             ];
             assert_eq!(line_of(id), expected(form, &line, (id == "slow").then_some(&span)));
         }
+    })
+    .await;
+}
+
+/// Returns true if the line of a request with this id has the span that only the slow path makes.
+async fn has_span(gateway: &Process, request: RequestBuilder, id: &str) -> bool {
+    let response = request.header("x-request-id", id).send().await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    let line = loop {
+        let line: Value = serde_json::from_str(&gateway.wait_for_line(&format!("\"{id}\""))).unwrap();
+        if line["target"] == "onnx_gateway::access" {
+            break line;
+        }
+    };
+    line["spans"].is_array()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn common_requests_take_the_fast_path_in_every_protocol() {
+    let Prepared { mut command, port, folder: _folder, .. } = prepare();
+    command.env("GATEWAY__LOG__FORMAT", "json");
+    let gateway = Process::serve(command);
+    let row = json!([5.1, 3.5, 1.4, 0.2]);
+    let tensor = json!({"name": "features", "datatype": "FP32", "shape": [1, 4], "data": row});
+    let columns = json!(["sepal_length", "sepal_width", "petal_length", "petal_width"]);
+    let cases = [
+        ("/predict", json!({"features": row})),
+        ("/models/iris/predict", json!({"features": row})),
+        ("/v2/models/iris/infer", json!({"inputs": [tensor]})),
+        ("/v2/models/iris/versions/1/infer", json!({"inputs": [tensor]})),
+        ("/v1/models/iris:predict", json!({"instances": [row]})),
+        ("/invocations", json!({"dataframe_split": {"columns": columns, "data": [row]}})),
+        ("/invocations", json!({"instances": [row]})),
+        ("/invocations", json!({"inputs": [tensor]})),
+    ];
+    let (client, token) = (reqwest::Client::new(), TokenBuilder::new().build());
+    let post = |path: &str, body: &Value| {
+        client.post(format!("http://127.0.0.1:{port}{path}")).bearer_auth(&token).json(body)
+    };
+    let first = post("/predict", &cases[0].1);
+    assert!(has_span(&gateway, first, "unknown").await, "its token is not known yet");
+    let cases = cases.into_iter().enumerate();
+    table::each_async(cases, async |(number, (path, body))| {
+        let slow = post(path, &body).header("x-tenant", "a");
+        assert!(has_span(&gateway, slow, &format!("slow-{number}")).await, "a header that a layer may read");
+        assert!(!has_span(&gateway, post(path, &body), &format!("fast-{number}")).await, "{path} {body}");
     })
     .await;
 }

@@ -94,6 +94,11 @@ async fn there_is_one_way_to_say_who_one_is() {
     let token = TokenBuilder::new().build();
     let both = answer(post(&gateway, "/predict").bearer_auth(&token).header("x-api-key", &key)).await;
     assert_eq!(both.status, StatusCode::BAD_REQUEST, "{both:?}");
+    // Twice, since the second may take the fast path.
+    for _ in 0..2 {
+        let of_a_proxy = post(&gateway, "/predict").basic_auth("proxy", Some("p")).header("x-api-key", &key);
+        assert_eq!(answer(of_a_proxy).await.status, StatusCode::OK);
+    }
     let of_a_proxy = post(&gateway, "/predict").bearer_auth(&token).header("x-api-key", "of a proxy");
     assert_eq!(answer(of_a_proxy).await.status, StatusCode::OK);
     let alone = answer(post(&gateway, "/predict").header("x-api-key", "of a proxy")).await;
@@ -114,6 +119,35 @@ async fn a_key_ends_with_its_day_or_its_setting() {
     assert_eq!(ask().await, StatusCode::OK);
     gateway.reload(|settings| settings.auth.api_keys.clear());
     assert_eq!(ask().await, StatusCode::UNAUTHORIZED, "it is revoked at once");
+}
+
+/// The value of a series of the key `shop`; `None` if there is none.
+fn of_shop(metrics: &str, name: &str) -> Option<i64> {
+    let series = format!("{name}{{key=\"shop\"}} ");
+    metrics.lines().find_map(|line| line.strip_prefix(&series)).map(|value| value.parse().unwrap())
+}
+
+#[tokio::test]
+async fn the_metrics_show_when_a_key_was_used_last_and_when_it_ends() {
+    let (key, mut settings) = api_key("shop", "predict");
+    settings.expires = Some("2035-06-30T00:00:00Z".to_owned());
+    let gateway = gateway_with("shop", &settings).await;
+    let last_used = async || of_shop(&gateway.metrics().await, "gateway_api_key_last_used_seconds");
+    assert_eq!(last_used().await, None);
+    assert_eq!(of_shop(&gateway.metrics().await, "gateway_api_key_end_seconds"), Some(2_066_774_400));
+    let use_key = async || answer(post(&gateway, "/predict").header("x-api-key", &key)).await.status;
+    assert_eq!(use_key().await, StatusCode::OK);
+    let first = last_used().await.expect("it was used");
+    // Now it is known, so this takes the fast path.
+    gateway.clock.advance(600);
+    assert_eq!(use_key().await, StatusCode::OK);
+    let second = last_used().await.expect("it was used");
+    assert!((600..700).contains(&(second - first)), "{first} {second}");
+    gateway
+        .reload(|settings| settings.auth.api_keys.get_mut("shop").unwrap().scopes = vec!["read".to_owned()]);
+    assert_eq!(last_used().await, Some(second), "a reload keeps it");
+    gateway.reload(|settings| settings.auth.api_keys.clear());
+    assert_eq!(last_used().await, None, "the key is gone");
 }
 
 #[tokio::test]

@@ -443,6 +443,7 @@ async fn the_access_log_has_a_line_for_each_answer() {
         assert!(line["duration_us"].as_u64().unwrap() > 0, "{line}");
         let caller = if token.is_some() { json!("robin") } else { Value::Null };
         assert_eq!(line["caller.subject"], caller, "{line}");
+        assert_eq!(line["caller.kind"], if token.is_some() { json!("token") } else { Value::Null }, "{line}");
         let version = if status == 200 { json!("1") } else { Value::Null };
         assert_eq!(line["model.version"], version, "{line}");
         assert_eq!(line["model.digest"].is_string(), status == 200, "{line}");

@@ -48,7 +48,10 @@ async fn a_page_of_an_allowed_origin_predicts_and_reads_what_it_needs() {
             assert_eq!(permitted.status, StatusCode::OK, "{path}: no token, and no quota");
             assert_eq!(permitted.header("access-control-allow-origin"), PAGE);
             assert_eq!(permitted.header("access-control-allow-methods"), "GET,HEAD,POST,DELETE");
-            assert!(permitted.header("access-control-allow-headers").contains("authorization"));
+            let headers = permitted.header("access-control-allow-headers");
+            for name in ["authorization", "content-type", "x-api-key"] {
+                assert!(headers.split(',').any(|found| found == name), "{name} in {headers}");
+            }
             assert_eq!(permitted.header("access-control-max-age"), "3600");
             assert!(!permitted.header("x-request-id").is_empty());
         },
@@ -59,7 +62,9 @@ async fn a_page_of_an_allowed_origin_predicts_and_reads_what_it_needs() {
     assert_eq!((answer.status, answer.header("access-control-allow-origin")), (StatusCode::OK, PAGE));
     assert!(answer.header("vary").contains("origin"), "{answer:?}");
     let exposed = answer.header("access-control-expose-headers");
-    for name in ["x-model-version", "x-model-digest", "x-request-id", "ratelimit", "retry-after"] {
+    for name in
+        ["x-model-version", "x-model-digest", "x-request-id", "ratelimit", "retry-after", "www-authenticate"]
+    {
         assert!(exposed.split(',').any(|found| found == name), "{name} in {exposed}");
     }
     let request = gateway.client.post(gateway.url("/predict")).header("origin", PAGE).json(&setosa());

@@ -112,6 +112,47 @@ fn sources() -> String {
     text
 }
 
+/// The files of Rust and Python below a folder.
+fn test_files(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let files = entries.flat_map(|path| if path.is_dir() { test_files(&path) } else { vec![path] });
+    files.filter(|path| path.extension().is_some_and(|ending| ending == "rs" || ending == "py")).collect()
+}
+
+#[test]
+fn every_threat_names_tests_that_exist() {
+    let page = read("SECURITY.md");
+    let files: Vec<PathBuf> = ["tests/it", "tools/suites", "tools/packages"]
+        .iter()
+        .flat_map(|folder| test_files(&source_tree().join(folder)))
+        .collect();
+    let exists = |module: &str, test: &str| {
+        let is_of_module = |file: &&PathBuf| {
+            file.file_stem().is_some_and(|stem| stem == module)
+                || file.parent().is_some_and(|folder| folder.ends_with(module))
+        };
+        let mut texts = files.iter().filter(is_of_module).map(|file| fs::read_to_string(file).unwrap());
+        texts.any(|text| ["fn", "def"].iter().any(|keyword| text.contains(&format!("{keyword} {test}("))))
+    };
+    let threats = section(&page, "## Threat model").lines().filter(|line| line.starts_with("| "));
+    let threats: Vec<&str> = threats.skip(2).collect();
+    assert!(threats.len() > 15, "{threats:?}");
+    for threat in threats {
+        let cells: Vec<&str> = threat.trim_matches('|').split('|').map(str::trim).collect();
+        let [.., shown_by] = cells.as_slice() else { panic!("{threat}") };
+        let named: Vec<&str> = shown_by.split('`').skip(1).step_by(2).collect();
+        assert!(
+            cells.len() == 5 && cells.iter().all(|cell| !cell.is_empty()) && !named.is_empty(),
+            "{threat}"
+        );
+        for name in named {
+            let (module, test) =
+                name.split_once("::").unwrap_or_else(|| panic!("{name} is not MODULE::TEST"));
+            assert!(exists(module, test), "there is no test {name}");
+        }
+    }
+}
+
 #[test]
 fn every_listed_error_code_is_used() {
     let sources = sources();
@@ -131,6 +172,8 @@ fn exported() -> BTreeMap<String, (String, BTreeSet<String>)> {
     metrics.set_certificate_end("rest", Some(1));
     metrics.issuer_fetched("login", "fetched");
     metrics.set_issuer_keys_time("login", SystemTime::now());
+    let time = Some(SystemTime::now());
+    metrics.set_api_keys(iter::once(("shop", time, time)));
     metrics.model_swapped("iris");
     metrics.model_refused("iris", "not_onnx");
     metrics.model_rolled_back("iris", "request");

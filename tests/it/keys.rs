@@ -253,6 +253,11 @@ fn which_key_signs_must_be_clear() {
     assert_eq!(said(&settings), Err("auth.signing_key: there is no auth.keys.nobody".to_owned()));
     settings.signing_key = Some("other".to_owned());
     assert_eq!(said(&settings), Ok(()));
+    // A pair that is only published is to sign later.
+    let next = settings.keys.get_mut("one").unwrap();
+    next.public_key = Some(SigningKey::es256().public_pem);
+    let refused = said(&settings).unwrap_err();
+    assert!(refused.starts_with("auth.keys.one: a token signed with the gateway's own key"), "{refused}");
 }
 
 #[tokio::test]

@@ -30,6 +30,7 @@ mod events;
 mod fast_path;
 mod flat_rows;
 mod follow;
+mod fuzz;
 mod graph_facts;
 mod grpc;
 mod grpc_calls;

@@ -306,7 +306,7 @@ async fn a_certificate_identifies_a_caller_with_scopes_if_there_is_no_token() {
     let page = ("origin", "https://localhost");
     let (of_page, typed) = (("sec-fetch-site", "cross-site"), ("sec-fetch-site", "none"));
     let of_node = ("sec-fetch-mode", "cors");
-    let bad_token = ("authorization", "Bearer x.y.z");
+    let (bad_token, of_a_proxy) = (("authorization", "Bearer x.y.z"), ("authorization", "Basic eDp5"));
     let cases = [
         (Some(&shop), None, "/predict", 200),
         (Some(&shop), None, "/models/iris", 403),
@@ -321,6 +321,8 @@ async fn a_certificate_identifies_a_caller_with_scopes_if_there_is_no_token() {
         (Some(&shop), None, "/models/iris?access_token=x", 400),
         (None, None, "/models/iris?access_token=x", 401),
         (Some(&shop), Some(bad_token), "/predict", 401),
+        (Some(&shop), Some(of_a_proxy), "/predict", 200),
+        (None, Some(of_a_proxy), "/predict", 401),
     ];
     for offers in [Offers::Http1, Offers::Http2] {
         table::each_async(cases, async |(own, header, path, status)| {

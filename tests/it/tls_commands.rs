@@ -57,11 +57,11 @@ impl Gateway {
         run(&arguments, self.folder.path(), &[])
     }
 
-    /// Runs `health` until it succeeds.
-    fn is_ready_in_time(&self) {
+    /// Runs `health`, with these arguments, until it succeeds.
+    fn is_ready_in_time(&self, health: &[&str]) {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let output = self.run(&["health"]);
+            let output = self.run(health);
             if output.status.success() {
                 assert_eq!(text(&output.stdout), "ready\n");
                 return;
@@ -97,10 +97,47 @@ async fn files_that_change_are_followed_and_half_a_pair_is_kept_out() {
     assert_eq!(gateway.shown().await, Issued { certificate, key }.der());
 }
 
+#[tokio::test]
+async fn certificates_are_followed_while_the_settings_are_refused() {
+    let gateway = Gateway::start("");
+    let settings = std::fs::read_to_string(gateway.files.path("gateway.toml")).unwrap();
+    // Of the second, nothing can be read, so it names no certificate.
+    for refused in [format!("{settings}no_such_setting = 1\n"), "[server\n".to_owned()] {
+        gateway.files.write("gateway.toml", &refused);
+        gateway.process.lines_until("failed to reload the settings");
+        let next = gateway.authority.gateway();
+        gateway.files.put(&next);
+        let lines = gateway.process.lines_until("reloaded the certificates");
+        assert!(lines.last().unwrap().contains("server.tls, grpc.tls"), "{lines:?}");
+        assert_eq!(gateway.shown().await, next.der());
+    }
+    gateway.files.write("gateway.toml", &settings);
+    gateway.process.lines_until("reloaded the settings");
+}
+
+#[test]
+fn health_shows_a_certificate_where_every_listener_requires_one() {
+    let clients = "client_ca_file = \"ca.crt\"\nclient_certificates = \"required\"\n";
+    let files = "certificate_file = \"tls.crt\"\nprivate_key_file = \"tls.key\"\n";
+    let gateway = Gateway::start(&format!("{clients}[admin.tls]\n{files}{clients}"));
+    let own = gateway.authority.client("probe", "spiffe://example/probe");
+    gateway.files.write("own.crt", &own.certificate);
+    gateway.files.write("own.key", &own.key);
+    let file = |name: &str| gateway.files.path(name).display().to_string();
+    let (certificate, key) = (file("own.crt"), file("own.key"));
+    let refused = gateway.run(&["health"]);
+    let said = text(&refused.stderr);
+    assert!(
+        !refused.status.success() && said.contains("--certificate-file and --private-key-file"),
+        "{said}"
+    );
+    gateway.is_ready_in_time(&["health", "--certificate-file", &certificate, "--private-key-file", &key]);
+}
+
 #[test]
 fn commands_reach_a_gateway_with_tls() {
     let gateway = Gateway::start("");
-    gateway.is_ready_in_time();
+    gateway.is_ready_in_time(&["health"]);
     let token = TokenBuilder::new().build();
     gateway.files.write("rows.csv", "sepal_length,sepal_width,petal_length,petal_width\n5.1,3.5,1.4,0.2\n");
     let file = |name: &str| gateway.files.path(name).display().to_string();
@@ -144,7 +181,7 @@ fn commands_reach_a_gateway_with_tls() {
 #[test]
 fn commands_reach_a_gateway_that_requires_certificates() {
     let gateway = Gateway::start("client_ca_file = \"ca.crt\"\nclient_certificates = \"required\"");
-    gateway.is_ready_in_time();
+    gateway.is_ready_in_time(&["health"]);
     let token = TokenBuilder::new().build();
     let own = gateway.authority.client("operator", "spiffe://example/operator");
     gateway.files.write("own.crt", &own.certificate);

@@ -216,7 +216,8 @@ pub struct ApiKeySettings {
 pub struct CertificateSettings {
     /// The subject of the certificate as RFC 4514 writes it, for example `CN=shop,O=Example`.
     pub subject: Option<String>,
-    /// One of its alternative names: a DNS name, an address of mail, a URI or an IP address.
+    /// One of its alternative names with its kind: `dns:shop.example`, `uri:spiffe://example/shop`, `email:…` or `ip:…`.
+    /// The kind may be left out where the name can only be of one.
     pub san: Option<String>,
     /// The scopes of the caller: `predict`, `read`, `manage`, each for all models or one (`predict:iris`).
     #[serde(default, deserialize_with = "super::comma_list")]

@@ -30,7 +30,8 @@ impl CorsSettings {
 
 impl Default for CorsSettings {
     fn default() -> Self {
-        let headers = ["authorization", "content-type", "inference-header-content-length", "x-request-id"];
+        let headers =
+            ["authorization", "content-type", "inference-header-content-length", "x-api-key", "x-request-id"];
         Self {
             allowed_origins: Vec::new(),
             allowed_headers: headers.map(str::to_owned).to_vec(),

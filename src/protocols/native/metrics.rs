@@ -21,6 +21,8 @@ const MEDIA_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 pub(super) async fn metrics(State(state): State<EdgeState>) -> Response {
     let BudgetUse { total, taken, refused } = state.byte_budget.usage();
     state.metrics.set_bytes_in_flight(taken, total, refused);
+    let keys = state.authentication.api_keys().map(|key| (key.id, key.last_use, key.expires));
+    state.metrics.set_api_keys(keys);
     let servables = state.serving.servables();
     match state.metrics.encode(servables.iter().map(in_service)) {
         Ok(text) => ([(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE))], text).into_response(),

@@ -22,6 +22,7 @@ const GRPC_STATUS: FieldName = field_name!("grpc.status");
 const DURATION_US: FieldName = field_name!("duration_us");
 const PEER: FieldName = field_name!("peer");
 const CALLER_SUBJECT: FieldName = field_name!("caller.subject");
+const CALLER_KIND: FieldName = field_name!("caller.kind");
 const MODEL_VERSION: FieldName = field_name!("model.version");
 const MODEL_DIGEST: FieldName = field_name!("model.digest");
 const REQUEST_ID: FieldName = field_name!("request.id");
@@ -41,8 +42,10 @@ pub struct AccessLine<'l> {
     pub duration: Duration,
     /// The address of the connection.
     pub peer: Option<IpAddr>,
-    /// The `sub` of the token.
+    /// The `sub` of the token, or the name of the API key or certificate.
     pub caller_subject: Option<&'l str>,
+    /// The kind of the caller's credentials.
+    pub caller_kind: Option<&'l str>,
     /// The version that responded.
     pub model_version: Option<&'l str>,
     /// The digest of its file.
@@ -66,6 +69,7 @@ impl AccessLine<'_> {
         fields.number(&DURATION_US, u64::try_from(self.duration.as_micros()).unwrap_or(u64::MAX));
         fields.address(&PEER, self.peer);
         fields.text(&CALLER_SUBJECT, self.caller_subject);
+        fields.text(&CALLER_KIND, self.caller_kind);
         fields.text(&MODEL_VERSION, self.model_version);
         fields.text(&MODEL_DIGEST, self.model_digest);
         fields.text(&REQUEST_ID, self.request_id);

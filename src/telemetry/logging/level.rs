@@ -22,6 +22,7 @@ const FIELDS: &[&str] = &[
     "duration_us",
     "peer",
     "caller.subject",
+    "caller.kind",
     "model.version",
     "model.digest",
     "request.id",

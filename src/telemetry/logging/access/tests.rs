@@ -56,6 +56,7 @@ fn log_by_tracing(line: &AccessLine<'_>, level: AccessLevel) {
                 duration_us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX),
                 peer = line.peer.map(tracing::field::display),
                 caller.subject = line.caller_subject,
+                caller.kind = line.caller_kind,
                 model.version = line.model_version,
                 model.digest = line.model_digest,
                 request.id = line.request_id,
@@ -100,6 +101,7 @@ const LINE: AccessLine<'static> = AccessLine {
     duration: Duration::from_micros(1234),
     peer: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
     caller_subject: Some("robin"),
+    caller_kind: Some("token"),
     model_version: Some("1"),
     model_digest: Some("0123456789ab"),
     request_id: Some("id-1"),
@@ -113,7 +115,7 @@ fn each_form_is_known_by_heart() {
         concat!(
             r#"{"timestamp":"","level":"INFO","message":"answered","method":"POST","path":"/predict","#,
             r#""status":200,"duration_us":1234,"peer":"127.0.0.1","caller.subject":"robin","#,
-            r#""model.version":"1","model.digest":"0123456789ab","request.id":"id-1","#,
+            r#""caller.kind":"token","model.version":"1","model.digest":"0123456789ab","request.id":"id-1","#,
             r#""target":"onnx_gateway::access"}"#,
             "\n"
         )
@@ -122,8 +124,8 @@ fn each_form_is_known_by_heart() {
         line(Form::Text),
         concat!(
             r#"  INFO onnx_gateway::access: answered method="POST" path="/predict" status=200 duration_us=1234 "#,
-            r#"peer=127.0.0.1 caller.subject="robin" model.version="1" model.digest="0123456789ab" "#,
-            r#"request.id="id-1""#,
+            r#"peer=127.0.0.1 caller.subject="robin" caller.kind="token" model.version="1" "#,
+            r#"model.digest="0123456789ab" request.id="id-1""#,
             "\n"
         )
     );
@@ -172,7 +174,7 @@ proptest! {
     fn lines_have_the_bytes_of_those_of_tracing(
         (method, path, status, duration) in (text(), text(), any::<u16>(), any::<u64>()),
         (grpc_status, caller, version) in (option::of(text()), option::of(text()), option::of(text())),
-        (digest, id) in (option::of(text()), option::of(text())),
+        (kind, digest, id) in (option::of(text()), option::of(text()), option::of(text())),
         (v4, v6) in (option::of(any::<Ipv4Addr>()), option::of(any::<Ipv6Addr>())),
     ) {
         let line = AccessLine {
@@ -183,6 +185,7 @@ proptest! {
             duration: Duration::from_micros(duration),
             peer: v4.map(IpAddr::V4).or(v6.map(IpAddr::V6)),
             caller_subject: caller.as_deref(),
+            caller_kind: kind.as_deref(),
             model_version: version.as_deref(),
             model_digest: digest.as_deref(),
             request_id: id.as_deref(),

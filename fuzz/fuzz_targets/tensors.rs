@@ -1,0 +1,4 @@
+//! See the target of this name.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| onnx_gateway_fuzz::tensors::run(data));
