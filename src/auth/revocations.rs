@@ -291,7 +291,7 @@ mod tests {
         revocations.watch(Arc::downgrade(&cache));
         for id in [1, 2] {
             let caller = Arc::new(caller(Some(&id.to_string()), Some(1)));
-            cache.remember([id; 32], &caller, at(1));
+            cache.remember([id; 32], &caller, None, at(1));
         }
         revoke(&revocations, Which::Id("1".to_owned()), 200);
         assert!(cache.caller(&[1; 32], at(2)).is_none() && cache.caller(&[2; 32], at(2)).is_some());

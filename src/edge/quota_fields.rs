@@ -237,7 +237,9 @@ mod tests {
             standing: Standing { caller: Some(Left { place: 1, units: 4 }), model: None },
         };
         let plan = PlanSettings { requests: 5, period_seconds: 60, concurrent: 2 };
-        let told = fields(&charged, |settings| drop(settings.plans.insert("gold".to_owned(), plan.clone())));
+        let told = fields(&charged, |settings| {
+            settings.plans.insert("gold".to_owned(), plan.clone());
+        });
         let policy = r#""caller";q=5;w=60, "concurrent";q=2;qu="concurrent-requests""#;
         assert_eq!(told, expected(policy, r#""caller";r=4;t=12"#));
     }

@@ -115,7 +115,7 @@ impl Connection {
             }
             Ok(Err(error)) => tracing::debug!(%address, %error, "closed a connection of a trusted proxy"),
             Err(_) => {
-                tracing::debug!(%address, "closed a connection of a trusted proxy: it sent no header in time")
+                tracing::debug!(%address, "closed a connection of a trusted proxy: it sent no header in time");
             }
         }
         self.metrics.connection_closed(ConnectionEnd::ProxyHeader);

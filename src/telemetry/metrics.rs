@@ -4,7 +4,9 @@
 
 mod api_keys;
 mod buckets;
+mod issuers;
 mod models;
+mod quota_store;
 
 use std::{
     collections::BTreeMap,
@@ -19,10 +21,11 @@ use prometheus::{
     proto,
 };
 
-use self::api_keys::ApiKeyMetrics;
+use self::{api_keys::ApiKeyMetrics, issuers::IssuerMetrics, quota_store::QuotaStoreMetrics};
 use super::logging;
 pub use buckets::Buckets;
 pub use models::ModelInService;
+pub use quota_store::QuotaStoreFailure;
 
 /// Upper bounds in seconds: from the run of a small forest to the slowest model that a request waits for.
 const SECONDS: &[f64] = &[
@@ -50,8 +53,7 @@ pub struct Metrics {
     connections_closed: IntCounterVec,
     handshake_failures: IntCounterVec,
     certificate_ends: IntGaugeVec,
-    issuer_keys_times: IntGaugeVec,
-    issuer_fetches: IntCounterVec,
+    issuers: IssuerMetrics,
     api_keys: ApiKeyMetrics,
     inference_seconds: HistogramVec,
     swaps: IntCounterVec,
@@ -66,8 +68,7 @@ pub struct Metrics {
     audit_events_suppressed: IntCounter,
     repository_available: IntGauge,
     state_available: IntGauge,
-    quota_store_up: IntGauge,
-    quota_store_failures: IntCounterVec,
+    quota_store: QuotaStoreMetrics,
 }
 
 /// Responses since the start.
@@ -98,27 +99,6 @@ pub enum ConnectionEnd {
     HandshakeQuota,
     /// A trusted proxy did not begin the connection with a header of the PROXY protocol.
     ProxyHeader,
-}
-
-/// The reason why a charge in the store of quotas failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum QuotaStoreFailure {
-    /// The server took too long.
-    Timeout,
-    /// No connection to the server.
-    Connection,
-    /// The server refused it.
-    Refused,
-}
-
-impl QuotaStoreFailure {
-    fn label(self) -> &'static str {
-        match self {
-            Self::Timeout => "timeout",
-            Self::Connection => "connection",
-            Self::Refused => "refused",
-        }
-    }
 }
 
 impl ConnectionEnd {
@@ -169,11 +149,6 @@ impl Metrics {
             "End of the certificate's validity, in seconds since 1970, by listener.",
         );
         let certificate_ends = registered(&registry, IntGaugeVec::new(certificate_ends, &["listener"])?)?;
-        let issuer_keys_times = Opts::new(
-            "gateway_issuer_keys_time_seconds",
-            "Time when the keys of an issuer were fetched last, in seconds since 1970.",
-        );
-        let issuer_keys_times = registered(&registry, IntGaugeVec::new(issuer_keys_times, &["issuer"])?)?;
         Ok(Self {
             memory_refusals: total(
                 "gateway_requests_over_memory_total",
@@ -222,12 +197,7 @@ impl Metrics {
                 &["reason"],
             )?,
             certificate_ends,
-            issuer_keys_times,
-            issuer_fetches: counter(
-                "gateway_issuer_fetches_total",
-                "Fetches of the keys of an issuer, by outcome.",
-                &["issuer", "outcome"],
-            )?,
+            issuers: IssuerMetrics::new(&registry)?,
             api_keys: ApiKeyMetrics::new(&registry)?,
             inference_seconds: histogram(
                 "gateway_inference_duration_seconds",
@@ -250,15 +220,7 @@ impl Metrics {
                 "gateway_repository_available",
                 "1 if the model repository can be read and did not lose all its models at once, else 0.",
             )?,
-            quota_store_up: gauge(
-                "gateway_quota_store_up",
-                "1 if quotas are counted where rate_limit.store says, 0 while each gateway counts its own share.",
-            )?,
-            quota_store_failures: counter(
-                "gateway_quota_store_failures_total",
-                "Charges that the Redis server of the quotas did not answer, by reason.",
-                &["reason"],
-            )?,
+            quota_store: QuotaStoreMetrics::new(&registry)?,
             state_available: gauge(
                 "gateway_state_available",
                 "1 if what serves is written to the state directory, else 0.",
@@ -320,16 +282,6 @@ impl Metrics {
         self.handshake_failures.with_label_values(&[reason]).inc();
     }
 
-    /// Sets whether quotas are counted where the settings say.
-    pub fn set_quota_store_up(&self, is_up: bool) {
-        self.quota_store_up.set(is_up.into());
-    }
-
-    /// Counts a charge that the store of quotas did not answer.
-    pub fn quota_store_failed(&self, reason: QuotaStoreFailure) {
-        self.quota_store_failures.with_label_values(&[reason.label()]).inc();
-    }
-
     /// Sets the end of a listener's certificate, in seconds since 1970; `None` removes the series.
     pub fn set_certificate_end(&self, listener: &str, seconds: Option<u64>) {
         match seconds {
@@ -339,30 +291,6 @@ impl Metrics {
             }
             // Fails if there is no such series, which is what is wanted.
             None => drop(self.certificate_ends.remove_label_values(&[listener])),
-        }
-    }
-
-    /// Counts a fetch of an issuer's keys.
-    pub fn issuer_fetched(&self, issuer: &str, outcome: &str) {
-        self.issuer_fetches.with_label_values(&[issuer, outcome]).inc();
-    }
-
-    /// Sets the time when the keys of an issuer were fetched.
-    pub fn set_issuer_keys_time(&self, issuer: &str, time: SystemTime) {
-        let seconds = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
-        let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
-        self.issuer_keys_times.with_label_values(&[issuer]).set(seconds);
-    }
-
-    /// Removes the times of issuers that are not among these.
-    pub fn retain_issuers(&self, issuers: &[&str]) {
-        for family in self.issuer_keys_times.collect() {
-            for series in family.get_metric() {
-                let name = label(series, "issuer").unwrap_or_default();
-                if !issuers.contains(&name) {
-                    drop(self.issuer_keys_times.remove_label_values(&[name]));
-                }
-            }
         }
     }
 

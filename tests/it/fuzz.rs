@@ -93,7 +93,9 @@ fn no_input_breaks_the_promise_of_a_reader() {
     let cases = env::var("FUZZ_CASES").ok().map_or(CASES, |cases| cases.parse().unwrap());
     table::each(TARGETS, |(name, run, seeds)| {
         let seeds = seeds();
-        seeds.iter().for_each(|seed| run(seed));
+        for seed in &seeds {
+            run(seed);
+        }
         let config = Config { cases, failure_persistence: None, max_shrink_iters: 2000, ..Config::default() };
         let outcome = TestRunner::new(config).run(&inputs(seeds), |data| {
             let caught = std::panic::catch_unwind(|| run(&data));

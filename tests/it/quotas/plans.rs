@@ -54,7 +54,9 @@ async fn a_plan_that_changes_applies_at_the_next_reload_and_others_keep_their_ch
         settings.auth.clients.get_mut(CLIENT_ID).unwrap().plan = Some("silver".to_owned());
     });
     assert_eq!((of(&client).await, of(&other).await), (49, 8), "another plan, with the same token");
-    gateway.reload(|settings| drop(settings.rate_limit.plans.insert("gold".to_owned(), plan(200))));
+    gateway.reload(|settings| {
+        settings.rate_limit.plans.insert("gold".to_owned(), plan(200));
+    });
     assert_eq!((of(&client).await, of(&other).await), (48, 7), "their quotas are the same");
     gateway.reload(|settings| settings.rate_limit.default_plan = Some("gold".to_owned()));
     assert_eq!((of(&client).await, of(&other).await), (47, 199));
@@ -66,7 +68,9 @@ async fn a_plan_that_changes_applies_at_the_next_reload_and_others_keep_their_ch
 async fn a_plan_names_itself_where_it_is_used_up() {
     let gateway = TestGateway::builder()
         .settings(with_gold)
-        .settings(|settings| drop(settings.rate_limit.plans.insert("gold".to_owned(), plan(1))))
+        .settings(|settings| {
+            settings.rate_limit.plans.insert("gold".to_owned(), plan(1));
+        })
         .start()
         .await;
     let client = token_of(CLIENT_ID).build();

@@ -10,12 +10,12 @@ use crate::support::{
     setosa, table,
 };
 
-const ROW: [f64; 4] = [5.1, 3.5, 1.4, 0.2];
+const ROW: [f32; 4] = [5.1, 3.5, 1.4, 0.2];
 
 /// A path of each protocol with a body of this number of rows, and its content type.
 fn every_protocol(rows: usize) -> Vec<(&'static str, &'static str, Vec<u8>)> {
     let instances = vec![ROW; rows];
-    let flat: Vec<f64> = instances.concat();
+    let flat: Vec<f32> = instances.concat();
     let tensor = json!({"name": "features", "datatype": "FP32", "shape": [rows, 4], "data": flat});
     let native = json!({"instances": instances});
     let csv = instances.iter().map(|_| "5.1,3.5,1.4,0.2\n").collect::<String>();
@@ -37,7 +37,7 @@ fn every_protocol(rows: usize) -> Vec<(&'static str, &'static str, Vec<u8>)> {
 
 /// The same as bytes of the Open Inference Protocol, with the length of its JSON.
 fn binary(rows: usize) -> (usize, Vec<u8>) {
-    let bytes: Vec<u8> = ROW.repeat(rows).iter().flat_map(|number| (*number as f32).to_le_bytes()).collect();
+    let bytes: Vec<u8> = ROW.repeat(rows).iter().flat_map(|number| number.to_le_bytes()).collect();
     let parameters = json!({"binary_data_size": bytes.len()});
     let tensor =
         json!({"name": "features", "datatype": "FP32", "shape": [rows, 4], "parameters": parameters});
