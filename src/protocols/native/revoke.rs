@@ -16,7 +16,9 @@ use tokio::task::spawn_blocking;
 use utoipa::ToSchema;
 use validator::Validate;
 
-use super::token::{MAX_FIELD_BYTES, TokenFailure, basic_credentials, client_of, no_store, read};
+use super::token::{
+    MAX_FIELD_BYTES, TokenErrorAnswer, TokenFailure, basic_credentials, client_of, no_store, read,
+};
 use crate::{
     auth::{API_KEY_PREFIX, Action, Caller, RevokedBy, RevokedTokens, Which},
     codec::{FieldError, parse_valid},
@@ -87,13 +89,19 @@ pub(super) struct RevocationAnswer {
     responses(
         (status = 200, description = "It is revoked, or was not valid", body = RevocationAnswer),
         (status = 400, description = "The request is malformed, or the token is not of the client",
-            body = ProblemDocument, content_type = "application/problem+json"),
+            content((TokenErrorAnswer = "application/json"), (ProblemDocument = "application/problem+json"))),
         (status = 401, description = "The client is unknown or its secret wrong, or the token is not valid",
-            body = ProblemDocument, content_type = "application/problem+json"),
+            content((TokenErrorAnswer = "application/json"), (ProblemDocument = "application/problem+json"))),
         (status = 403, description = "The token lacks the scope `manage`", body = ProblemDocument,
             content_type = "application/problem+json"),
         (status = 404, description = "Authentication is off, or no client is configured", body = ProblemDocument,
             content_type = "application/problem+json"),
+        (status = 408, description = "The body did not arrive within server.body_timeout_ms", body = ProblemDocument,
+            content_type = "application/problem+json"),
+        (status = 413, description = "The body is too large", body = ProblemDocument,
+            content_type = "application/problem+json"),
+        (status = 415, description = "The body is neither a form nor JSON, or its encoding neither gzip nor deflate",
+            body = ProblemDocument, content_type = "application/problem+json"),
         (status = 422, body = ProblemDocument, content_type = "application/problem+json"),
         (status = 429, body = ProblemDocument, content_type = "application/problem+json"),
         (status = 503, description = "Too many revocations are in effect, or too many log-ins in progress",
