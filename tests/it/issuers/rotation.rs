@@ -7,6 +7,7 @@ use std::sync::{
 
 use reqwest::StatusCode;
 use serde_json::json;
+use tokio::task::JoinHandle;
 
 use super::{ask, started, status};
 use crate::support::{
@@ -103,7 +104,7 @@ async fn a_rotation_under_load_refuses_no_good_token() {
     let gateway = Arc::new(started(&issuer).await);
     let (newest, is_over, sent) =
         (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
-    let clients: Vec<_> = (0..8)
+    let clients: Vec<JoinHandle<()>> = (0..8)
         .map(|_| {
             let (keys, issuer, gateway) = (Arc::clone(&keys), Arc::clone(&issuer), Arc::clone(&gateway));
             let (newest, is_over, sent) = (Arc::clone(&newest), Arc::clone(&is_over), Arc::clone(&sent));
@@ -111,7 +112,8 @@ async fn a_rotation_under_load_refuses_no_good_token() {
                 while !is_over.load(Ordering::SeqCst) {
                     let at = newest.load(Ordering::SeqCst);
                     let count = sent.fetch_add(1, Ordering::SeqCst);
-                    let token = issuer.token(&at.to_string(), &keys[at]).claim("jti", json!(count));
+                    let token =
+                        issuer.token(&at.to_string(), &keys[at]).claim("jti", json!(count.to_string()));
                     assert_eq!(status(&gateway, &token.build_with(&keys[at])).await, StatusCode::OK);
                 }
             })
@@ -120,6 +122,7 @@ async fn a_rotation_under_load_refuses_no_good_token() {
     let until = async |more: usize| {
         let goal = sent.load(Ordering::SeqCst) + more;
         while sent.load(Ordering::SeqCst) < goal {
+            assert!(!clients.iter().any(JoinHandle::is_finished), "a client has seen a refusal");
             pause().await;
         }
     };
