@@ -100,7 +100,7 @@ def up(gateway: Gateway) -> bool:
 
 
 def load(gateways: list[Gateway], token: str, number: int, threads: int = 4) -> tuple[Counter[int], list[float]]:
-    """So many requests over all gateways by turns; their statuses and times."""
+    """Sends requests to all gateways in turn; returns the status and the time of each."""
 
     def one(place: int) -> tuple[int, float]:
         begin = time.monotonic()
