@@ -227,10 +227,10 @@ def slow_readers(run: Run) -> str:
 )
 def large_bodies(run: Run) -> str:
     size = run.pick(16, 64) * 1_000_000
-    top, body = binary_request("regressor", size)
+    top, body = binary_request(size)
 
     def attack(gateway: Gateway) -> Counter[str]:
-        headers = top | {"Authorization": f"Bearer {gateway.token}"}
+        headers = {"Host": "127.0.0.1", "Authorization": f"Bearer {gateway.token}"} | top
 
         async def client(_: int) -> str:
             reader, writer = await connect(gateway.rest)
@@ -246,7 +246,7 @@ def large_bodies(run: Run) -> str:
     return besieged(run, run.pick(192, 512) * MIB, attack)
 
 
-def binary_request(model: str, size: int) -> tuple[dict[str, str], bytes]:
+def binary_request(size: int) -> tuple[dict[str, str], bytes]:
     """Head and body of rows for `regressor` as a binary tensor, answered in binary."""
     columns = REGRESSOR_COLUMNS
     rows = size // (4 * columns)
@@ -259,7 +259,6 @@ def binary_request(model: str, size: int) -> tuple[dict[str, str], bytes]:
     prefix = json.dumps({"inputs": [tensor], "parameters": {"binary_data_output": True}}).encode()
     body = prefix + struct.pack("<f", 0.5) * (rows * columns)
     return {
-        "Host": "127.0.0.1",
         "Inference-Header-Content-Length": str(len(prefix)),
         "Content-Length": str(len(body)),
     }, body
@@ -286,7 +285,7 @@ def multiple(run: Run, name: str, headers: dict[str, str], body: bytes, most: fl
     "one large binary request", "a binary tensor of 64 MB (16 MB in the short form)", "below 2 x its size at the peak"
 )
 def one_binary(run: Run) -> str:
-    headers, body = binary_request("regressor", run.pick(16, 64) * 1_000_000)
+    headers, body = binary_request(run.pick(16, 64) * 1_000_000)
     return multiple(run, "binary", headers, body, 2)
 
 
