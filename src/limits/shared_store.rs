@@ -151,8 +151,7 @@ impl SharedStore {
         if !self.0.is_up.load(Ordering::Relaxed) {
             return None;
         }
-        // Boxed: requests that are charged in memory must not carry the large future of the client of Redis.
-        Box::pin(self.0.charge(bucket, quota, units)).await.inspect_err(|failure| self.0.fail(failure)).ok()
+        self.0.charge(bucket, quota, units).await.inspect_err(|failure| self.0.fail(failure)).ok()
     }
 }
 
