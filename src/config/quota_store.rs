@@ -26,7 +26,7 @@ impl QuotaStore {
     ///
     /// # Errors
     ///
-    /// What is allowed. The text is not repeated, as it may hold a password.
+    /// The forms that are allowed. The text is not repeated, as it may hold a password.
     pub fn parse(text: &str) -> Result<Self, String> {
         if text == MEMORY {
             return Ok(Self(None));

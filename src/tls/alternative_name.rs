@@ -23,7 +23,7 @@ impl AlternativeName {
     ///
     /// # Errors
     ///
-    /// What is wrong with the name, and what is allowed.
+    /// The fault of the name, and the names that are allowed.
     pub fn read(text: &str) -> Result<Self, String> {
         let (kind, name) = text.split_once(':').unwrap_or(("", text));
         let found = match kind {
