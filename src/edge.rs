@@ -14,7 +14,7 @@ mod codes;
 mod credentials;
 mod error;
 pub(crate) mod grpc;
-mod held_place;
+mod guarded_body;
 mod labels;
 mod layers;
 mod model_description;
@@ -53,7 +53,7 @@ pub(crate) use charge::{
 pub use codes::{FIELD_CODES, OAUTH_CODES, PROBLEM_CODES};
 pub(crate) use credentials::API_KEY;
 pub(crate) use error::ApiError;
-pub(crate) use held_place::holding;
+pub(crate) use guarded_body::{GuardedBody, holding};
 pub(crate) use layers::{authorized, authorized_by_platform, observed, served_by_admin};
 pub(crate) use model_description::{
     DescribedModel, ModelDescription, ModelExample, ModelOperation, OperationPaths, OperationSchemas,

@@ -15,7 +15,7 @@ use axum::{
 use super::{
     credentials::{bearer, has_credentials, has_query_token},
     error::ApiError,
-    held_place::holding,
+    guarded_body::holding,
     pipeline::{charge_caller, enter, request_charge},
     state::EdgeState,
     tell_quotas::ChargeOfCaller,

@@ -3,24 +3,16 @@
 use std::{
     convert::Infallible,
     future::poll_fn,
-    pin::{Pin, pin},
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU32, Ordering},
     },
-    task::{Context, Poll},
     time::SystemTime,
 };
 
-use axum::{
-    body::{Body, Bytes},
-    http::{HeaderValue, StatusCode, header},
-};
-use hyper::{
-    body::{Body as HttpBody, Frame, SizeHint},
-    server::conn::http1,
-    service::service_fn,
-};
+use axum::http::{HeaderValue, StatusCode, header};
+use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -31,8 +23,11 @@ use super::{
     Connection, LEAVING_GRACE, head_recorder::HeadRecorder, linger, report_early_end, stopped, unset_clock,
 };
 use crate::{
-    edge::rest::TwoLengths, server::connection_slot::ConnectionSlot, system::date::can_be_written,
-    telemetry::ConnectionEnd, tls::Encrypted,
+    edge::{GuardedBody, rest::TwoLengths},
+    server::connection_slot::ConnectionSlot,
+    system::date::can_be_written,
+    telemetry::ConnectionEnd,
+    tls::Encrypted,
 };
 
 /// Approximate maximum size of a request's headers.
@@ -87,7 +82,7 @@ pub(super) async fn run(
             if shutdown.is_announced() || answered.0.is_leaving() || is_refused || is_outdated {
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
-            Ok::<_, Infallible>(response.map(|body| TrackedBody { body, _answered: answered }))
+            Ok::<_, Infallible>(response.map(|body| GuardedBody::new(body, answered)))
         })
     });
     let mut connection = http1::Builder::new()
@@ -107,12 +102,12 @@ pub(super) async fn run(
             ended = poll_fn(|context| connection.poll_without_shutdown(context)) => break ended,
             () = &mut stopped, if !is_ending => {
                 is_ending = true;
-                Pin::new(&mut connection).graceful_shutdown();
+                std::pin::Pin::new(&mut connection).graceful_shutdown();
             }
             () = poll_fn(|context| slot.poll_leaving(context, &mut waker)), if !is_leaving => {
                 (is_leaving, has_grace) = (true, true);
                 metrics.connection_closed(ConnectionEnd::GaveWay);
-                Pin::new(&mut connection).graceful_shutdown();
+                std::pin::Pin::new(&mut connection).graceful_shutdown();
                 grace.as_mut().reset(Instant::now() + LEAVING_GRACE);
             }
             // A request that has just arrived is served; an incomplete head is not waited for.
@@ -145,38 +140,12 @@ fn is_refused_for_good(status: StatusCode, unauthorized: &AtomicU32) -> bool {
     }
 }
 
-/// The body of a response, which reports when it was handed over.
-struct TrackedBody {
-    body: Body,
-    _answered: ResponseGuard,
-}
-
 /// A guard whose drop marks the end of a response, or of a request whose client has gone.
 struct ResponseGuard(Arc<ConnectionSlot>);
 
 impl Drop for ResponseGuard {
     fn drop(&mut self) {
         self.0.answered();
-    }
-}
-
-impl HttpBody for TrackedBody {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }
 

@@ -1,4 +1,4 @@
-//! Responses that keep the place of their request among those in progress.
+//! Responses that keep something until they were sent or given up.
 
 use std::{
     pin::Pin,
@@ -11,22 +11,27 @@ use axum::{
 };
 use http_body::{Frame, SizeHint};
 
-use crate::limits::Place;
-
-/// Keeps a place until the response was sent or given up; `None` if no place is needed.
-pub(crate) fn holding(response: Response, place: Option<Place>) -> Response {
-    match place {
-        Some(place) => response.map(|body| Body::new(HeldPlace { body, _place: place })),
+/// Keeps a guard until the response was sent or given up, if there is one.
+pub(crate) fn holding<G: Send + Unpin + 'static>(response: Response, guard: Option<G>) -> Response {
+    match guard {
+        Some(guard) => response.map(|body| Body::new(GuardedBody::new(body, guard))),
         None => response,
     }
 }
 
-struct HeldPlace {
+/// A body with a guard, which is dropped with it.
+pub(crate) struct GuardedBody<G> {
     body: Body,
-    _place: Place,
+    _guard: G,
 }
 
-impl HttpBody for HeldPlace {
+impl<G> GuardedBody<G> {
+    pub(crate) fn new(body: Body, guard: G) -> Self {
+        Self { body, _guard: guard }
+    }
+}
+
+impl<G: Unpin> HttpBody for GuardedBody<G> {
     type Data = Bytes;
     type Error = axum::Error;
 
