@@ -1,12 +1,11 @@
 //! Rate limits: of requests and rows, by address, caller and model, and of failures.
 
 mod address;
+mod address_buckets;
 mod buckets;
 mod caller_quota;
 mod capped_store;
 mod concurrency;
-mod failed_tokens;
-mod handshakes;
 mod log_ins;
 mod model_quotas;
 mod over_limit;
@@ -15,9 +14,8 @@ mod request_quotas;
 mod shared_store;
 
 pub use address::{AddressKey, Peer, client_address};
+pub use address_buckets::AddressBuckets;
 pub use concurrency::Place;
-pub use failed_tokens::FailedTokens;
-pub use handshakes::Handshakes;
 pub use log_ins::{LogInError, LogIns};
 pub use over_limit::{Exceeded, OverLimit, QuotaName, retry_after_seconds};
 pub use request_quotas::{CallerPolicy, Left, RequestCharge, RequestQuotas, Standing};

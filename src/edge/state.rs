@@ -15,7 +15,7 @@ use super::{
 use crate::{
     auth::{Authentication, Caller},
     config::TrustedProxy,
-    limits::{AddressKey, FailedTokens, LogIns, Peer, RequestQuotas},
+    limits::{AddressBuckets, AddressKey, LogIns, Peer, RequestQuotas},
     serving::Serving,
     system::byte_budget::ByteBudget,
     telemetry::{AuditLog, Metrics},
@@ -41,7 +41,7 @@ pub struct EdgeParts {
     /// The memory that all requests may take together.
     pub byte_budget: Arc<ByteBudget>,
     /// The quota of bad tokens by address; `None` if rate limits are off.
-    pub failed_tokens: Option<Arc<FailedTokens>>,
+    pub failed_tokens: Option<Arc<AddressBuckets>>,
     /// Verifies clients that request tokens.
     pub log_ins: Arc<LogIns>,
     /// Networks whose `X-Forwarded-For` is trusted.

@@ -27,7 +27,7 @@ use super::{
 use crate::{
     config::TrustedProxy,
     edge::Peer,
-    limits::Handshakes,
+    limits::AddressBuckets,
     protocols::SharedService,
     telemetry::{ConnectionEnd, Metrics},
     tls::{Accepted, Encrypted, ServerTls},
@@ -62,7 +62,7 @@ pub(super) struct Connection {
     /// The trusted proxies if the peer is one of them and begins with a header of the PROXY protocol.
     pub(super) proxies: Option<Arc<[TrustedProxy]>>,
     /// The quota of TLS handshakes; `None` without one.
-    pub(super) handshakes: Option<Arc<Handshakes>>,
+    pub(super) handshakes: Option<Arc<AddressBuckets>>,
     /// TLS of the listener.
     pub(super) tls: Arc<CurrentTls>,
     /// The mark of requests over TLS; `None` before the handshake, and without TLS.
@@ -125,7 +125,7 @@ impl Connection {
     /// Charges a handshake to the address. Returns false if it has used up its quota. Trusted proxies have none.
     fn may_shake_hands(&self) -> bool {
         let quota = self.handshakes.as_ref().filter(|_| !self.is_proxy);
-        if quota.is_none_or(|quota| quota.charge(self.peer.address.into())) {
+        if quota.is_none_or(|quota| quota.charge(self.peer.address.into()).is_ok()) {
             return true;
         }
         self.metrics.connection_closed(ConnectionEnd::HandshakeQuota);

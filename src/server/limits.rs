@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use super::{connection_table::Room, descriptors::Descriptors};
 use crate::{
     config::{ServerSettings, TrustedProxy},
-    limits::Handshakes,
+    limits::AddressBuckets,
 };
 
 /// The limits of connections.
@@ -16,7 +16,7 @@ pub(super) struct ListenerLimits {
     /// True if the proxies begin connections with a header of the PROXY protocol.
     pub(super) proxy_protocol: bool,
     /// The quota of TLS handshakes; `None` without one.
-    pub(super) handshakes: Option<Arc<Handshakes>>,
+    pub(super) handshakes: Option<Arc<AddressBuckets>>,
     pub(super) header_timeout: Duration,
     pub(super) write_timeout: Duration,
     pub(super) least_rate: u64,
@@ -26,7 +26,7 @@ impl ListenerLimits {
     pub(super) fn of(
         settings: &ServerSettings,
         descriptors: Descriptors,
-        handshakes: Option<Arc<Handshakes>>,
+        handshakes: Option<Arc<AddressBuckets>>,
     ) -> Self {
         Self {
             room: Room {

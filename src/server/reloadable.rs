@@ -17,7 +17,7 @@ use crate::{
     auth::{Authentication, Caller, Revocations},
     config::{RateLimitSettings, Settings, changes},
     edge::{Activity, AddressLimit, Clock, EdgeParts, EdgeState, ProtectedResource, QuotaFields, Sources},
-    limits::{FailedTokens, Handshakes, LogIns, RequestQuotas, SharedStore},
+    limits::{AddressBuckets, LogIns, RequestQuotas, SharedStore},
     protocols::{HttpService, SharedService, open_paths},
     runtime::Runtime,
     serving::Serving,
@@ -70,8 +70,8 @@ struct InEffect {
 pub(super) struct Quotas {
     address: Option<AddressLimit>,
     requests: Arc<RequestQuotas>,
-    failed_tokens: Arc<FailedTokens>,
-    handshakes: Arc<Handshakes>,
+    failed_tokens: Arc<AddressBuckets>,
+    handshakes: Arc<AddressBuckets>,
     log_ins: Arc<LogIns>,
     /// The server that gateways share; `None` if quotas are kept in memory.
     store: Option<SharedStore>,
@@ -85,8 +85,8 @@ impl Quotas {
             address: AddressLimit::new(rate_limit, &settings.server, store.clone()),
             requests: Arc::new(RequestQuotas::new(rate_limit, store.clone())),
             store,
-            failed_tokens: Arc::new(FailedTokens::new(&rate_limit.failed_tokens)),
-            handshakes: Arc::new(Handshakes::new(&rate_limit.handshakes)),
+            failed_tokens: Arc::new(AddressBuckets::new(&rate_limit.failed_tokens)),
+            handshakes: Arc::new(AddressBuckets::new(&rate_limit.handshakes)),
             log_ins: Arc::new(LogIns::new(&rate_limit.failed_logins, rate_limit.enabled, Runtime::cpus())),
         }
     }
@@ -103,19 +103,19 @@ impl Quotas {
         let failed_tokens = if old.rate_limit.failed_tokens == limit.failed_tokens {
             Arc::clone(&self.failed_tokens)
         } else {
-            Arc::new(FailedTokens::new(&limit.failed_tokens))
+            Arc::new(AddressBuckets::new(&limit.failed_tokens))
         };
         let handshakes = if old.rate_limit.handshakes == limit.handshakes {
             Arc::clone(&self.handshakes)
         } else {
-            Arc::new(Handshakes::new(&limit.handshakes))
+            Arc::new(AddressBuckets::new(&limit.handshakes))
         };
         self.log_ins.set_quota(&limit.failed_logins, limit.enabled);
         Self { address, requests, failed_tokens, handshakes, log_ins: Arc::clone(&self.log_ins), store }
     }
 
     /// Returns the quota of handshakes if quotas are on.
-    fn handshakes_if(&self, is_on: bool) -> Option<Arc<Handshakes>> {
+    fn handshakes_if(&self, is_on: bool) -> Option<Arc<AddressBuckets>> {
         is_on.then(|| Arc::clone(&self.handshakes))
     }
 
