@@ -18,8 +18,10 @@ mod inspect;
 mod load_settings;
 mod named_models;
 mod openapi;
+mod operator;
 mod output;
 mod predict;
+mod revoke;
 mod rollback;
 mod score;
 mod serve;
@@ -68,6 +70,9 @@ enum Command {
     /// Roll back a model on a running gateway to its previous deployment
     #[command(after_help = examples::ROLLBACK)]
     Rollback(rollback::RollbackArguments),
+    /// Revoke tokens on a running gateway
+    #[command(after_help = examples::REVOKE)]
+    Revoke(revoke::RevokeArguments),
     /// Predict once with a model file, without a server, and print the response
     #[command(after_help = examples::PREDICT)]
     Predict(predict::PredictArguments),
@@ -134,6 +139,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Diff(arguments) => diff::diff(&files, &arguments),
         Command::Verify(arguments) => verify::verify(&files, &arguments),
         Command::Rollback(arguments) => rollback::rollback(&files, arguments),
+        Command::Revoke(arguments) => revoke::revoke(&files, arguments),
         Command::Admit => admit::admit(),
         Command::AdmitEach => admit::admit_each(),
         Command::Predict(arguments) => predict::predict(&files, arguments),

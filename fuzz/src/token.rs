@@ -18,7 +18,7 @@ pub(super) const SECRET: &str = "b1946ac92492d2347c6235b4d2611184e07b3c1a9d55f60
 /// A gateway's authentication, and the credentials that are good.
 static GATEWAY: LazyLock<(Authentication, Vec<String>)> = LazyLock::new(|| {
     let scopes = vec!["predict".to_owned()];
-    let NewApiKey { key, settings } = NewApiKey::generate("shop", scopes, None).expect("a key");
+    let NewApiKey { key, settings } = NewApiKey::generate("shop", scopes, None, None).expect("a key");
     let settings = AuthSettings {
         signing_secret: Some(Secret::new(SECRET.to_owned())),
         api_keys: [("shop".to_owned(), settings)].into(),

@@ -85,10 +85,11 @@ impl NewApiKey {
         id: &str,
         scopes: Vec<String>,
         expires: Option<String>,
+        plan: Option<String>,
     ) -> Result<Self, Vec<SettingsProblem>> {
         let key = format!("{API_KEY_PREFIX}{id}_{}", generate_secret().expose());
         let hash = format!("{HASH_PREFIX}{}", Hexadecimal(&hash_of(&key)));
-        let settings = ApiKeySettings { hash: Some(hash), scopes, plan: None, expires };
+        let settings = ApiKeySettings { hash: Some(hash), scopes, plan, expires };
         let mut problems = Vec::new();
         ApiKeys::read(&BTreeMap::from([(id.to_owned(), settings.clone())]), &mut problems);
         if problems.is_empty() { Ok(Self { key: Secret::new(key), settings }) } else { Err(problems) }
@@ -265,7 +266,7 @@ mod tests {
     fn generate(expires: Option<&str>) -> (String, ApiKeys) {
         let scopes = vec!["predict:iris".to_owned()];
         let NewApiKey { key, settings } =
-            NewApiKey::generate("a_shop", scopes, expires.map(str::to_owned)).unwrap();
+            NewApiKey::generate("a_shop", scopes, expires.map(str::to_owned), None).unwrap();
         (key.expose().to_owned(), read(settings).unwrap())
     }
 
@@ -326,7 +327,8 @@ mod tests {
 
     #[test]
     fn what_is_wrong_with_a_setting_is_said() {
-        let NewApiKey { settings, .. } = NewApiKey::generate("x", vec!["predict".to_owned()], None).unwrap();
+        let NewApiKey { settings, .. } =
+            NewApiKey::generate("x", vec!["predict".to_owned()], None, None).unwrap();
         let hash = settings.hash.clone().unwrap();
         let with = |change: &dyn Fn(&mut ApiKeySettings)| {
             let mut settings = settings.clone();
@@ -345,7 +347,7 @@ mod tests {
             assert_eq!(said, "auth.api_keys.a_shop.expires", "{bad}");
         }
         for bad in ["", "a b", "a\"b", "ä", &"x".repeat(65)] {
-            assert!(NewApiKey::generate(bad, vec!["read".to_owned()], None).is_err(), "{bad}");
+            assert!(NewApiKey::generate(bad, vec!["read".to_owned()], None, None).is_err(), "{bad}");
         }
     }
 }

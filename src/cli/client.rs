@@ -209,17 +209,18 @@ fn local(listen: SocketAddr) -> SocketAddr {
     SocketAddr::new(address, listen.port())
 }
 
-/// Sends a request without a body, with a token if there is one, and returns the status and body of the response. Each
+/// Sends a request, with a token and a JSON body if there are any, and returns the status and body of the response. Each
 /// address of the host is tried.
 pub(super) fn ask(
     target: &Target,
     method: &str,
     path: &str,
     token: Option<&str>,
+    json: Option<String>,
     timeout: Duration,
 ) -> Result<(StatusCode, String), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let sent = exchange(target, method, path, token, None);
+    let sent = exchange(target, method, path, token, json);
     let asked = runtime.block_on(async { time::timeout(timeout, sent).await });
     let address = &target.place;
     asked

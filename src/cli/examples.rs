@@ -58,6 +58,12 @@ Examples:
   onnx-gateway rollback iris --config gateway.toml
   onnx-gateway rollback iris --url http://127.0.0.1:8000 --token \"$TOKEN\"";
 
+/// Examples of `revoke`.
+pub(super) const REVOKE: &str = "\
+Examples:
+  onnx-gateway revoke --subject shop --config gateway.toml
+  onnx-gateway revoke --stdin --url https://models.example.org --token \"$TOKEN\" < leaked.jwt";
+
 /// Examples of `predict`.
 pub(super) const PREDICT: &str = "\
 Examples:

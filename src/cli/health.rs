@@ -38,7 +38,7 @@ pub(super) fn health(files: &[PathBuf], arguments: HealthArguments) -> Result<()
     let listener = listener(&loaded.settings, own.is_some())?;
     let address = client::reachable(listener.listen);
     let target = Target::unproven(listener, own.as_ref())?;
-    let (status, _) = client::ask(&target, "GET", "/health/ready", None, TIMEOUT)?;
+    let (status, _) = client::ask(&target, "GET", "/health/ready", None, None, TIMEOUT)?;
     let is_ready = status == StatusCode::OK;
     if as_json {
         let document = json!({"ready": is_ready, "address": address.to_string(), "status": status.as_u16()});

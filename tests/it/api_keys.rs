@@ -20,7 +20,7 @@ use crate::support::{
 /// A key of this name and scope, and its settings.
 fn api_key(name: &str, scope: &str) -> (String, ApiKeySettings) {
     let scopes = scope.split(' ').map(str::to_owned).collect();
-    let NewApiKey { key, settings } = NewApiKey::generate(name, scopes, None).unwrap();
+    let NewApiKey { key, settings } = NewApiKey::generate(name, scopes, None, None).unwrap();
     (key.expose().to_owned(), settings)
 }
 
@@ -209,12 +209,14 @@ fn no_token_can_be_taken_for_a_key() {
 
 #[test]
 fn the_command_prints_settings_and_shows_the_key_once() {
-    let made = run(&["api-key", "ci.main", "--scope", "predict:iris read"], Path::new("."), &[]);
+    let made =
+        run(&["api-key", "ci.main", "--scope", "predict:iris read", "--plan", "gold"], Path::new("."), &[]);
     assert!(made.status.success(), "{made:?}");
     let settings: toml::Table = text(&made.stdout).parse().unwrap();
     let key = &settings["auth"]["api_keys"]["ci.main"];
     assert!(key["hash"].as_str().unwrap().starts_with("sha256:"), "{key}");
     assert_eq!(key["scopes"].as_array().unwrap().len(), 2);
+    assert_eq!(key["plan"].as_str(), Some("gold"));
     assert!(text(&made.stderr).contains("ogk_ci.main_") && !text(&made.stdout).contains("ogk_"), "{made:?}");
     for (arguments, part) in [
         (&["api-key", "a b"][..], "is not a name for an API key"),

@@ -544,6 +544,7 @@ fn every_command_has_help_and_wrong_usage_is_2() {
         "diff",
         "verify",
         "rollback",
+        "revoke",
         "predict",
         "token",
         "hash-secret",

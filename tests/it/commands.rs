@@ -1,12 +1,12 @@
 //! What the commands say of model files, to people and to programs, and what scripts see of it: the exit status.
 
-use std::process::Output;
+use std::{fs, process::Output};
 
 use onnx_gateway::model::Digest;
 use serde_json::{Value, json};
 
 use crate::support::{
-    binary::{Process, command, free_port, run, text},
+    binary::{Process, command, free_port, run, run_with_input, text},
     repository::{Repository, iris, source_tree, test_model},
     table,
     tokens::{SECRET, TokenBuilder},
@@ -361,6 +361,57 @@ fn rollback_has_a_running_gateway_go_back() {
 }
 
 #[test]
+fn operators_commands_find_the_admin_listener() {
+    let repository = Repository::new();
+    repository.put_iris("iris/1/model.onnx");
+    let [listen, admin] = [(); 2].map(|()| format!("127.0.0.1:{}", free_port()));
+    let folder = tempfile::tempdir().unwrap();
+    let settings = folder.path().join("gateway.toml");
+    let lines = [
+        format!("server = {{ listen = \"{listen}\", management = \"admin\" }}"),
+        format!("admin = {{ listen = \"{admin}\", audience = \"operators\" }}"),
+        format!("auth.signing_secret = \"{SECRET}\""),
+    ];
+    fs::write(&settings, lines.join("\n")).unwrap();
+    let settings = settings.to_str().unwrap();
+    let ask = |arguments: &[&str]| run(&[arguments, &["--config", settings]].concat(), folder.path(), &[]);
+    let mut command = command();
+    command
+        .args(["--config", settings])
+        .current_dir(folder.path())
+        .env("GATEWAY__GRPC__LISTEN", "127.0.0.1:0")
+        .env("GATEWAY__MODELS__REPOSITORY", repository.path())
+        .env("GATEWAY__MODELS__STATE_DIRECTORY", repository.state())
+        .env("GATEWAY__MODELS__POLL_INTERVAL_MS", "100");
+    let gateway = Process::serve(command);
+    repository.put_test_model("iris/1/model.onnx", "iris_retrained");
+    gateway.wait_for_line("a version was put into service");
+    let done = ask(&["rollback", "iris"]);
+    assert!(done.status.success() && text(&done.stdout).contains("serves in place of"), "{done:?}");
+
+    let token = ask(&["token", "--subject", "shop", "--scope", "read"]);
+    let token = text(&token.stdout).trim().to_owned();
+    let url = format!("http://{listen}");
+    let may_read = || ask(&["rollback", "iris", "--url", &url, "--token", &token]);
+    let said = text(&may_read().stderr);
+    assert!(said.contains("server.management"), "the token is valid: {said}");
+    let done = ask(&["revoke", "--subject", "shop"]);
+    assert_eq!(text(&done.stdout), "the tokens of shop: revoked\n", "{done:?}");
+    let said = text(&may_read().stderr);
+    assert!(said.contains("the token is expired, malformed, or not meant"), "{said}");
+    let done = ask(&["revoke", "--jti", "4711", "--issuer", "https://login.example.com/", "--json"]);
+    assert_eq!(text(&done.stdout), "{\"recorded\":true,\"revoked\":true}\n", "{done:?}");
+    let wrong = run_with_input(&["revoke", "--stdin", "--config", settings], "no token\n");
+    assert_eq!(text(&wrong.stdout), "the token was not valid, so nothing had to be revoked\n", "{wrong:?}");
+    let forbidden = ask(&["revoke", "--subject", "shop", "--url", &url, "--token", &token]);
+    assert_eq!(forbidden.status.code(), Some(1));
+    assert!(text(&forbidden.stderr).contains("the tokens of shop: not revoked: "), "{forbidden:?}");
+    for none in [&["revoke"][..], &["revoke", "--jti", "1", "--subject", "shop"]] {
+        assert_eq!(ask(none).status.code(), Some(2), "{none:?}");
+    }
+}
+
+#[test]
 fn check_proves_only_what_would_serve() {
     let repository = Repository::new();
     repository.put_iris("iris/1/model.onnx");
@@ -487,6 +538,7 @@ fn every_command_says_what_it_takes() {
         ("verify", ["<FILE>", "--model-toml", "--against <FILE>"]),
         ("diff", ["<OLD>", "<NEW>", "--model-toml"]),
         ("rollback", ["<MODEL>", "--token", "--config"]),
+        ("revoke", ["--subject", "--jti", "--stdin"]),
     ];
     table::each(cases, |(command, parts)| {
         let output = here(&[command, "--help"]);

@@ -67,7 +67,7 @@ const KEY: &str = "table";
 /// A gateway with every route that settings can switch on, and an API key for `predict:iris`.
 async fn gateway(change: impl FnOnce(&mut Settings)) -> (TestGateway, String) {
     let NewApiKey { key, settings: of_key } =
-        NewApiKey::generate(KEY, vec!["predict:iris".to_owned()], None).unwrap();
+        NewApiKey::generate(KEY, vec!["predict:iris".to_owned()], None, None).unwrap();
     let everything = |settings: &mut Settings| {
         settings.mcp.enabled = true;
         settings.models.default = Some("iris".parse().unwrap());

@@ -65,6 +65,28 @@ async fn a_call_costs_a_request_of_the_address_and_of_the_caller() {
 }
 
 #[tokio::test]
+async fn the_rows_of_a_call_are_charged() {
+    let builder = builder().model("states.onnx", "kinds/states").settings(|settings| {
+        settings.rate_limit.enabled = true;
+        settings.rate_limit.per_caller = QuotaSettings { requests: 1000, period_seconds: 86_400 };
+    });
+    let gateway = builder.start().await;
+    let of_rows = async |rows: usize| {
+        let params = json!({"name": "states", "arguments": {"inputs": {"x": vec![[0.5; 4]; rows]}}});
+        ask(&gateway, "read predict", "tools/call", &params).await
+    };
+    let answer = of_rows(300).await;
+    assert_eq!(answer.body["result"]["isError"], false, "{answer:?}");
+    assert!(answer.header("ratelimit").contains(r#""caller";r=700;"#), "{answer:?}");
+    for (rows, code) in [(800, "caller_quota_exceeded"), (1001, "rows_exceed_quota")] {
+        let refused = of_rows(rows).await;
+        assert!(refused.body.to_string().contains(code), "{rows}: {refused:?}");
+    }
+    let answer = of_rows(698).await;
+    assert_eq!(answer.body["result"]["isError"], false, "two were charged on arrival: {answer:?}");
+}
+
+#[tokio::test]
 async fn calls_are_counted_as_predictions_of_the_model() {
     let gateway = builder().start().await;
     for _ in 0..3 {

@@ -22,8 +22,8 @@ fn with_gold(settings: &mut Settings) {
 
 #[tokio::test]
 async fn clients_and_api_keys_have_the_plans_of_their_settings() {
-    let mut key = NewApiKey::generate("batch", vec!["predict".to_owned()], None).unwrap();
-    key.settings.plan = Some("gold".to_owned());
+    let (scopes, plan) = (vec!["predict".to_owned()], Some("gold".to_owned()));
+    let key = NewApiKey::generate("batch", scopes, None, plan).unwrap();
     let settings = key.settings;
     let builder = TestGateway::builder().settings(with_gold).settings(|all| {
         all.auth.api_keys.insert("batch".to_owned(), settings);
