@@ -4,20 +4,26 @@
 
 use std::{collections::BTreeSet, fmt::Write, fs};
 
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, Request};
 use bytes::Bytes;
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::TokioExecutor,
+};
 use onnx_gateway::{
     auth::NewApiKey,
-    config::{DialectSettings, Management, Settings},
+    config::{CertificateSettings, ClientCertificates, DialectSettings, Management, Settings, TlsSettings},
 };
-use reqwest::{Method, StatusCode};
+use reqwest::StatusCode;
 use serde_json::json;
-use tonic::body::Body;
 
 use crate::support::{
-    Answer, CLIENT_ID, CLIENT_SECRET, TestGateway, client,
-    grpc::{GRPC, Http, framed, http},
+    Answer, CLIENT_ID, CLIENT_SECRET, TestGateway,
+    certificates::{Authority, Files, client_config},
+    client,
+    grpc::{GRPC, framed},
     repository::source_tree,
     setosa,
     tokens::TokenBuilder,
@@ -62,12 +68,65 @@ fn read(name: &str) -> (Vec<String>, Vec<Row>) {
     (callers, rows)
 }
 
-const KEY: &str = "table";
+/// The name of the API key and of the certificate.
+const NAME: &str = "table";
+
+/// A client of every listener.
+type Sender = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
+
+/// The transport of a walk, with what identifies a client by its certificate.
+enum Transport {
+    Plain,
+    Tls { authority: Authority, files: Files },
+}
+
+impl Transport {
+    fn tls() -> Self {
+        let authority = Authority::new("authority");
+        let files = Files::of(&authority.gateway());
+        files.write("clients.crt", &authority.pem);
+        Self::Tls { authority, files }
+    }
+
+    fn apply(&self, settings: &mut Settings) {
+        let Self::Tls { files, .. } = self else { return };
+        let tls = TlsSettings {
+            client_ca_file: Some(files.path("clients.crt")),
+            client_certificates: Some(ClientCertificates::Optional),
+            ..files.settings()
+        };
+        (settings.server.tls, settings.admin.tls) = (tls.clone(), tls);
+        let (subject, scopes) = (Some(format!("CN={NAME}")), vec!["predict:iris".to_owned()]);
+        let caller = CertificateSettings { subject, san: None, scopes, plan: None };
+        settings.auth.certificates.insert(NAME.to_owned(), caller);
+    }
+
+    fn scheme(&self) -> &'static str {
+        match self {
+            Self::Plain => "http",
+            Self::Tls { .. } => "https",
+        }
+    }
+
+    /// A client that shows its certificate, or has none.
+    fn sender(&self, shows_certificate: bool, http2: bool) -> Sender {
+        let config = match self {
+            Self::Plain => client_config(&Authority::new("nobody"), None),
+            Self::Tls { authority, .. } => {
+                let own = shows_certificate.then(|| authority.client(NAME, "spiffe://table"));
+                client_config(authority, own.as_ref())
+            }
+        };
+        let builder = HttpsConnectorBuilder::new().with_tls_config(config).https_or_http();
+        let connector = if http2 { builder.enable_http2().build() } else { builder.enable_http1().build() };
+        Client::builder(TokioExecutor::new()).http2_only(http2).build(connector)
+    }
+}
 
 /// A gateway with every route that settings can switch on, and an API key for `predict:iris`.
-async fn gateway(change: impl FnOnce(&mut Settings)) -> (TestGateway, String) {
-    let NewApiKey { key, settings: of_key } =
-        NewApiKey::generate(KEY, vec!["predict:iris".to_owned()], None, None).unwrap();
+async fn gateway(transport: &Transport, change: impl FnOnce(&mut Settings)) -> (TestGateway, String) {
+    let scopes = vec!["predict:iris".to_owned()];
+    let NewApiKey { key, settings: of_key } = NewApiKey::generate(NAME, scopes, None, None).unwrap();
     let everything = |settings: &mut Settings| {
         settings.mcp.enabled = true;
         settings.models.default = Some("iris".parse().unwrap());
@@ -76,7 +135,8 @@ async fn gateway(change: impl FnOnce(&mut Settings)) -> (TestGateway, String) {
             vertex_health_route: Some("/vertex/health".to_owned()),
             ..DialectSettings::default()
         };
-        settings.auth.api_keys.insert(KEY.to_owned(), of_key);
+        settings.auth.api_keys.insert(NAME.to_owned(), of_key);
+        transport.apply(settings);
         change(settings);
     };
     (TestGateway::builder().settings(everything).start().await, key.expose().to_owned())
@@ -89,7 +149,7 @@ fn credentials(caller: &str, key: &str) -> Option<(&'static str, String)> {
         Some(("authorization", format!("Bearer {token}")))
     };
     match caller {
-        "none" => None,
+        "none" | CERTIFICATE => None,
         "bad" => Some(("authorization", "Bearer a.b.c".to_owned())),
         "key" => Some(("x-api-key", key.to_owned())),
         "empty" => token(""),
@@ -97,24 +157,43 @@ fn credentials(caller: &str, key: &str) -> Option<(&'static str, String)> {
     }
 }
 
+/// The caller with a certificate, whom only TLS knows.
+const CERTIFICATE: &str = "cert";
+
+/// The clients of a caller.
+struct Senders {
+    rest: Sender,
+    grpc: Sender,
+}
+
+impl Senders {
+    fn new(transport: &Transport, shows_certificate: bool) -> Self {
+        let [rest, grpc] = [false, true].map(|http2| transport.sender(shows_certificate, http2));
+        Self { rest, grpc }
+    }
+}
+
 /// A walk through the table.
 struct Walk<'g> {
     gateway: &'g TestGateway,
-    http: Http,
+    scheme: &'static str,
+    anonymous: Senders,
+    identified: Senders,
     key: &'g str,
 }
 
 impl Walk<'_> {
     async fn seen(&self, row: &Row, caller: &str) -> String {
         let credentials = credentials(caller, self.key);
+        let senders = if caller == CERTIFICATE { &self.identified } else { &self.anonymous };
         let status = match row.listener.as_str() {
-            "grpc" => self.call(&row.path, credentials).await,
-            listener => self.request(listener, row, credentials).await,
+            "grpc" => self.call(&senders.grpc, &row.path, credentials).await,
+            _ => self.request(&senders.rest, row, credentials).await,
         };
         if [401, 403].contains(&status) { status.to_string() } else { "ok".to_owned() }
     }
 
-    async fn request(&self, listener: &str, row: &Row, credentials: Option<(&str, String)>) -> u16 {
+    async fn request(&self, sender: &Sender, row: &Row, credentials: Option<(&str, String)>) -> u16 {
         let (method, pattern) = (row.method.as_str(), row.path.as_str());
         let names = [("{model}", "iris"), ("{version}", "1"), ("{label}", "stable"), ("{file}", "icon.svg")];
         let path = names.iter().fold(pattern.to_owned(), |path, (name, value)| path.replace(name, value));
@@ -123,9 +202,9 @@ impl Walk<'_> {
             ("POST", verb) if verb.starts_with("/v1/models/") => format!("{verb}:predict"),
             _ => path,
         };
-        let url = match listener {
-            "admin" => self.gateway.admin_url(&path),
-            _ => self.gateway.url(&path),
+        let address = match row.listener.as_str() {
+            "admin" => self.gateway.operators(),
+            _ => self.gateway.address(),
         };
         let body = match (method, pattern) {
             ("POST", "/models") => {
@@ -135,30 +214,40 @@ impl Walk<'_> {
             (_, path) if path.starts_with("/v2/repository") => json!({}),
             _ => setosa(),
         };
-        let mut request = self.gateway.client.request(Method::try_from(method).unwrap(), url);
+        let url = format!("{}://{address}{path}", self.scheme);
+        let mut request = Request::builder().method(method).uri(url);
         if let Some((name, value)) = credentials {
             request = request.header(name, value);
         }
-        if method == "POST" {
-            request = request.json(&body);
+        let body = if method == "POST" {
+            request = request.header("content-type", "application/json");
+            body.to_string()
+        } else {
+            String::new()
+        };
+        let response = sender.request(request.body(Full::from(body)).unwrap()).await.unwrap();
+        let status = response.status().as_u16();
+        // Streams of events have no end; all other bodies are read, so that their connections serve again.
+        if pattern != "/events" {
+            response.into_body().collect().await.unwrap();
         }
-        request.send().await.unwrap().status().as_u16()
+        status
     }
 
-    async fn call(&self, path: &str, credentials: Option<(&str, String)>) -> u16 {
+    async fn call(&self, sender: &Sender, path: &str, credentials: Option<(&str, String)>) -> u16 {
         let named = |field: u8| [&[field, 4][..], b"iris"].concat();
         let message = match path.rsplit('/').next().unwrap() {
             "RepositoryIndex" => Vec::new(),
             "RepositoryModelLoad" | "RepositoryModelUnload" => named(0x12),
             _ => named(0x0a),
         };
-        let mut request = axum::http::Request::post(format!("http://{}{path}", self.gateway.grpc_address()))
-            .header(GRPC.0, GRPC.1);
+        let url = format!("{}://{}{path}", self.scheme, self.gateway.grpc_address());
+        let mut request = Request::post(url).header(GRPC.0, GRPC.1);
         if let Some((name, value)) = credentials {
             request = request.header(name, value);
         }
-        let body = Body::new(Full::new(Bytes::from(framed(0, &message))));
-        let response = self.http.request(request.body(body).unwrap()).await.unwrap();
+        let request = request.body(Full::from(framed(0, &message))).unwrap();
+        let response = sender.request(request).await.unwrap();
         // A refusal has no message, so its status is among the headers.
         match grpc_status(response.headers()) {
             Some(b"16") => 401,
@@ -173,7 +262,8 @@ fn grpc_status(headers: &HeaderMap) -> Option<&[u8]> {
 }
 
 /// Holds a table against a gateway: first its routes, then what each caller gets.
-async fn hold(callers: &[String], rows: &[Row], gateway: &TestGateway, key: &str) {
+async fn hold(callers: &[String], rows: &[Row], transport: &Transport, change: impl FnOnce(&mut Settings)) {
+    let (gateway, key) = gateway(transport, change).await;
     let listed = gateway.listed_routes().into_iter();
     let listed: BTreeSet<String> =
         listed.map(|(listener, route)| format!("{listener} {} {}", route.method, route.path)).collect();
@@ -182,11 +272,20 @@ async fn hold(callers: &[String], rows: &[Row], gateway: &TestGateway, key: &str
     let missing: Vec<_> = listed.difference(&in_table).collect();
     let gone: Vec<_> = in_table.difference(&listed).collect();
     assert!(missing.is_empty() && gone.is_empty(), "not in the table: {missing:#?}\nof no router: {gone:#?}");
-    let walk = Walk { gateway, http: http(), key };
+    let walk = Walk {
+        gateway: &gateway,
+        scheme: transport.scheme(),
+        anonymous: Senders::new(transport, false),
+        identified: Senders::new(transport, true),
+        key: &key,
+    };
     let (mut wrong, mut table) = (Vec::new(), String::new());
     for row in rows {
         write!(table, "\n{:<5} {:<6} {:<68}", row.listener, row.method, row.path).unwrap();
         for (caller, expected) in callers.iter().zip(&row.expected) {
+            if caller == CERTIFICATE && matches!(transport, Transport::Plain) {
+                continue;
+            }
             let seen = walk.seen(row, caller).await;
             write!(table, " {seen:<3}").unwrap();
             if seen != *expected {
@@ -199,21 +298,26 @@ async fn hold(callers: &[String], rows: &[Row], gateway: &TestGateway, key: &str
 
 #[tokio::test]
 async fn every_route_gives_every_caller_what_the_table_says() {
-    let (gateway, key) = gateway(|_| {}).await;
     let (callers, rows) = read(TABLE);
-    hold(&callers, &rows, &gateway, &key).await;
+    hold(&callers, &rows, &Transport::Plain, |_| {}).await;
+}
+
+#[tokio::test]
+async fn over_tls_every_route_gives_every_caller_the_same() {
+    let (callers, rows) = read(TABLE);
+    hold(&callers, &rows, &Transport::tls(), |_| {}).await;
 }
 
 #[tokio::test]
 async fn with_management_on_the_admin_listener_the_public_ones_refuse_it() {
-    let (gateway, key) = gateway(|settings| settings.server.management = Management::Admin).await;
     let (callers, mut rows) = read(TABLE);
     let (same_callers, different) = read(ADMIN_TABLE);
     assert_eq!(callers, same_callers);
     let names: BTreeSet<String> = different.iter().map(Row::name).collect();
     rows.retain(|row| !names.contains(&row.name()));
     rows.extend(different);
-    hold(&callers, &rows, &gateway, &key).await;
+    let change = |settings: &mut Settings| settings.server.management = Management::Admin;
+    hold(&callers, &rows, &Transport::tls(), change).await;
 }
 
 #[tokio::test]
