@@ -6,6 +6,7 @@
 
 use std::{
     collections::HashMap,
+    hash::{BuildHasherDefault, Hasher},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::SystemTime,
 };
@@ -32,7 +33,7 @@ pub(super) struct KnownTokens {
 
 #[derive(Debug, Default)]
 struct Part {
-    by_fingerprint: HashMap<Fingerprint, Known>,
+    by_fingerprint: HashMap<Fingerprint, Known, BuildHasherDefault<FingerprintHasher>>,
     bytes: usize,
 }
 
@@ -43,6 +44,25 @@ struct Known {
     trust: Option<KeyTrust>,
     /// Time of acceptance. If the clock is set back before it, the token may not have been valid yet.
     since: SystemTime,
+}
+
+/// Hasher for fingerprints, which are hashes already. No client can have many tokens signed whose fingerprints end alike.
+#[derive(Debug, Default)]
+struct FingerprintHasher(u64);
+
+impl Hasher for FingerprintHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        // Its first byte chooses the part, so the last ones tell the fingerprints of a part apart.
+        if let Some(last) = bytes.last_chunk() {
+            self.0 = u64::from_le_bytes(*last);
+        }
+    }
+
+    fn write_usize(&mut self, _length: usize) {}
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }
 
 /// Returns the key under which a token is cached.

@@ -88,9 +88,18 @@ impl QuotaFields {
 
     /// Adds the fields to a response, unless it has those of a quota that is used up.
     pub(crate) fn add(&self, headers: &mut HeaderMap, charged: &Charged, quotas: Option<&RequestQuotas>) {
-        if headers.contains_key(&LIMIT) {
-            return;
+        if !headers.contains_key(&LIMIT) {
+            self.add_to_success(headers, charged, quotas);
         }
+    }
+
+    /// Adds the fields to a response that is no refusal, and so has none yet.
+    pub(crate) fn add_to_success(
+        &self,
+        headers: &mut HeaderMap,
+        charged: &Charged,
+        quotas: Option<&RequestQuotas>,
+    ) {
         let Charged { address, standing: Standing { caller, model } } = charged;
         let caller = caller.and_then(|Left { place, units }| Some((self.callers.get(place)?, units)));
         let policy = match (caller, address) {

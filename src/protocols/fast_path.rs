@@ -44,9 +44,9 @@ use crate::{
     codec::RowBase,
     config::{DialectName, Settings},
     edge::{
-        AddressLimit, ApiError, Charged, EdgeState, Forwarded, MOST_FAST_BYTES, Peer, Record, RequestRecord,
-        RouteMetrics, Transport, authorize, charge, charge_for, charged_response, holding, known_caller,
-        new_request_id, panicked, request_charge,
+        AddressLimit, ApiError, Charged, EdgeParts, EdgeState, Forwarded, MOST_FAST_BYTES, Peer, Record,
+        RequestRecord, RouteMetrics, Transport, authorize, charge, charge_for, charged_response, holding,
+        known_caller, new_request_id, panicked, request_charge,
         rest::{
             cors::CorsHeaders,
             layers::compressed,
@@ -250,17 +250,18 @@ impl FastPath {
         let record = Record::begin(&self.state, Transport::Rest, fast.begin);
         let answered = AssertUnwindSafe(self.run(fast)).catch_unwind().await;
         // As in the layers, but the span is created only for an error.
-        let response = match answered {
+        let mut response = match answered {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => fast.record().span().in_scope(|| error.into_response()),
             Err(panic) => fast.record().span().in_scope(|| panicked(panic)),
         };
-        let mut response = if response.status() == StatusCode::OK {
-            response
+        let EdgeParts { quota_fields, quotas, .. } = &*self.state;
+        if response.status() == StatusCode::OK {
+            quota_fields.add_to_success(response.headers_mut(), &fast.charged, quotas.as_deref());
         } else {
-            rendered(PROTOCOLS.of(&Method::POST, fast.path.path()), response)
-        };
-        self.state.quota_fields.add(response.headers_mut(), &fast.charged, self.state.quotas.as_deref());
+            response = rendered(PROTOCOLS.of(&Method::POST, fast.path.path()), response);
+            quota_fields.add(response.headers_mut(), &fast.charged, quotas.as_deref());
+        }
         if let Some(cors) = &self.cors {
             response = Box::pin(cors.add(response)).await;
         }

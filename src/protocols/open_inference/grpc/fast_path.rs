@@ -33,8 +33,9 @@ use crate::{
     auth::Caller,
     config::ServerSettings,
     edge::{
-        API_KEY, AddressLimit, ApiError, Charged, EdgeState, FORWARDED_FOR, Forwarded, MOST_FAST_BYTES, Peer,
-        REQUEST_ID, Record, RequestRecord, RouteMetrics, Transport, charge, charge_for, charged_response_of,
+        API_KEY, AddressLimit, ApiError, Charged, EdgeParts, EdgeState, FORWARDED_FOR, Forwarded,
+        MOST_FAST_BYTES, Peer, REQUEST_ID, Record, RequestRecord, RouteMetrics, Transport, charge,
+        charge_for, charged_response_of,
         grpc::{
             deadline::{GRPC_TIMEOUT, timeout_of},
             status::{GRPC_STATUS, status_of},
@@ -154,9 +155,14 @@ impl FastPath {
             Ok(Err(error)) => request.span().in_scope(|| failed(status_of(error))),
             Err(panic) => request.span().in_scope(|| failed(status_of(panicked(panic)))),
         };
-        self.state.quota_fields.add(response.headers_mut(), &fast.charged, self.state.quotas.as_deref());
+        let EdgeParts { quota_fields, quotas, .. } = &*self.state;
         // The status of a call is in its headers only if it failed.
         let ok = (!response.headers().contains_key(GRPC_STATUS)).then_some(&self.route);
+        if ok.is_some() {
+            quota_fields.add_to_success(response.headers_mut(), &fast.charged, quotas.as_deref());
+        } else {
+            quota_fields.add(response.headers_mut(), &fast.charged, quotas.as_deref());
+        }
         record.finish(&request, RouteMetrics { method: "POST", route: INFER, ok }, &mut response);
         response
     }
