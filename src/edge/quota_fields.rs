@@ -93,7 +93,7 @@ impl QuotaFields {
         }
     }
 
-    /// Adds the fields to a response that is no refusal, and so has none yet.
+    /// Adds the fields to a response that does not have them yet, since it is not a refusal.
     pub(crate) fn add_to_success(
         &self,
         headers: &mut HeaderMap,

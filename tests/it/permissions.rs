@@ -77,7 +77,7 @@ type Sender = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 /// The transport of a walk, with what identifies a client by its certificate.
 enum Transport {
     Plain,
-    Tls { authority: Authority, files: Files },
+    Tls { authority: Box<Authority>, files: Files },
 }
 
 impl Transport {
@@ -85,7 +85,7 @@ impl Transport {
         let authority = Authority::new("authority");
         let files = Files::of(&authority.gateway());
         files.write("clients.crt", &authority.pem);
-        Self::Tls { authority, files }
+        Self::Tls { authority: Box::new(authority), files }
     }
 
     fn apply(&self, settings: &mut Settings) {
