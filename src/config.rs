@@ -37,7 +37,7 @@ pub use sections::{
     CertificateSettings, ClientCertificates, ClientSettings, ConsoleSettings, CorsSettings, DialectName,
     DialectSettings, GrantedScopes, GrpcSettings, IssuerSettings, KeySettings, ListenAddress,
     ListenAddressError, LogFormat, LogSettings, Management, MetricsSettings, ModelsSettings, OneOrMore,
-    PlanSettings, Preserve, QuotaSettings, RateLimitSettings, RollbackSettings, RuntimeSettings,
-    ServerSettings, Settings, TlsSettings, TrustedProxy, WhenRemoved,
+    OtlpSettings, PlanSettings, Preserve, QuotaSettings, RateLimitSettings, RollbackSettings,
+    RuntimeSettings, ServerSettings, Settings, TelemetrySettings, TlsSettings, TrustedProxy, WhenRemoved,
 };
 pub use watch::{SourceFile, Watch};

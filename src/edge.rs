@@ -37,6 +37,7 @@ mod route_set;
 mod shared;
 mod state;
 mod tell_quotas;
+mod traced;
 mod version;
 
 pub(crate) use crate::auth::{MayManage, MayPredict, MayRead, Permission};
@@ -77,4 +78,5 @@ pub use route_set::ListedRoute;
 pub(crate) use route_set::RouteSet;
 pub(crate) use shared::SharedLayer;
 pub use state::{Clock, EdgeParts, EdgeState, Ending, OpenEndedResponse};
+pub(crate) use traced::{TRACE_PARENT, TRACE_STATE, WANTS_TIMING, trace_headers};
 pub(crate) use version::version_headers;

@@ -321,6 +321,9 @@ impl Gateway {
             let _ = task.await;
         }
         let audit = live.audit();
+        let traces = Arc::clone(&live);
+        // While the runtime still runs, on which they are sent.
+        let _ = tokio::task::spawn_blocking(move || traces.close_traces()).await;
         drop(live);
         // Dropping the models may wait for one that is loading; a second signal must still be handled meanwhile.
         let _ = tokio::task::spawn_blocking(move || {

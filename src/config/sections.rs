@@ -11,6 +11,7 @@ mod models;
 mod one_or_more;
 mod rate_limit;
 mod server;
+mod telemetry;
 mod tls;
 
 use std::{net::SocketAddr, path::PathBuf};
@@ -30,6 +31,7 @@ pub use models::{AdmissionSettings, ModelsSettings, Preserve, RollbackSettings, 
 pub use one_or_more::OneOrMore;
 pub use rate_limit::{PlanSettings, QuotaSettings, RateLimitSettings};
 pub use server::{Management, ServerSettings};
+pub use telemetry::{OtlpSettings, TelemetrySettings};
 pub(super) use tls::TLS_FILES;
 pub use tls::{ClientCertificates, TlsSettings};
 
@@ -80,6 +82,9 @@ pub struct Settings {
     /// Metrics.
     #[validate(nested)]
     pub metrics: MetricsSettings,
+    /// Traces.
+    #[validate(nested)]
+    pub telemetry: TelemetrySettings,
     /// Logging.
     #[validate(nested)]
     pub log: LogSettings,

@@ -3,7 +3,7 @@
 //! Denies by default: every path needs a token except those of [`OpenPaths`](super::OpenPaths), even if no route
 //! matches the path.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use axum::{
     extract::{FromRequestParts, Request, State},
@@ -23,6 +23,7 @@ use super::{
 use crate::{
     auth::{Caller, TokenError},
     limits::{Place, RequestCharge, Standing},
+    telemetry::{StepKind, Timeline},
     tls::Encrypted,
 };
 
@@ -39,10 +40,14 @@ async fn authenticated(state: &EdgeState, mut request: Request, next: Next) -> R
     if state.open_paths.contain(request.uri().path()) {
         return Ok(next.run(request).await);
     }
+    let timed = Timed::of(request.extensions());
     let caller = caller(state, request.headers(), request.uri().query(), request.extensions())
         .await
         .map_err(|error| counted(error, state, request.extensions(), request.headers()))?;
-    let Admission { standing, place } = match admit(state, &caller).await {
+    let timed = timed.end(StepKind::Authentication);
+    let admitted = admit(state, &caller).await;
+    timed.end(StepKind::Quota);
+    let Admission { standing, place } = match admitted {
         Ok(admission) => admission,
         Err(error) => {
             let mut response = error.into_response();
@@ -65,6 +70,23 @@ async fn authenticated(state: &EdgeState, mut request: Request, next: Next) -> R
     // For the access log, which is an outer layer.
     response.extensions_mut().insert(caller);
     Ok(response)
+}
+
+/// A part of the time of a request, if it is kept.
+struct Timed(Option<(Arc<Timeline>, Instant)>);
+
+impl Timed {
+    fn of(extensions: &Extensions) -> Self {
+        Self(extensions.get::<Arc<Timeline>>().map(|timeline| (Arc::clone(timeline), Instant::now())))
+    }
+
+    /// Ends a part, and begins the next.
+    fn end(self, kind: StepKind) -> Self {
+        Self(self.0.map(|(timeline, begin)| {
+            timeline.step(kind, begin);
+            (timeline, Instant::now())
+        }))
+    }
 }
 
 /// Runs a request whose rows are charged once they are known. The response has the charge, for the fields that tell of it.

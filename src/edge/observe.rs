@@ -14,16 +14,22 @@ use super::{
     pipeline::{Record, RouteMetrics, Transport},
     request_id::REQUEST_ID,
     state::EdgeState,
+    traced::trace_headers,
 };
-use crate::{auth::Caller, limits::Peer};
+use crate::{auth::Caller, limits::Peer, telemetry::Timeline};
 
 /// Records a request and its response, as middleware.
 pub(super) async fn observe(
     State((state, transport)): State<(EdgeState, Transport)>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Response {
-    let record = Record::begin(&state, transport, Instant::now());
+    let begin = Instant::now();
+    let timeline = Timeline::begin(state.traces.as_deref(), &trace_headers(request.headers()), begin);
+    if let Some(timeline) = &timeline {
+        request.extensions_mut().insert(Arc::clone(timeline));
+    }
+    let record = Record::begin(&state, transport, begin, timeline);
     let (method, uri) = (request.method().clone(), request.uri().clone());
     let id = request.headers().get(REQUEST_ID).cloned();
     let peer = request.extensions().get::<Peer>().copied();

@@ -18,6 +18,7 @@ use crate::{
     model::{ModelName, VersionSelector},
     serving::{RequestContext, ServingError},
     system::byte_budget::ByteCharge,
+    telemetry::Timeline,
 };
 
 /// Proof that the caller may do what the handler does, and the target and terms of the request.
@@ -83,10 +84,11 @@ impl<P: Permission> Permit<P> {
 }
 
 impl<P> Permit<P> {
-    /// Adds the charges for the memory and the rows of the request with these extensions.
+    /// Adds the charges for the memory and the rows of the request with these extensions, and its times.
     pub(crate) fn charged_to(mut self, extensions: &Extensions) -> Self {
         self.context.charge = extensions.get::<ByteCharge>().cloned();
         self.context.quota = extensions.get::<Arc<RequestCharge>>().cloned();
+        self.context.timeline = extensions.get::<Arc<Timeline>>().cloned();
         self
     }
 }

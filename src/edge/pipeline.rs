@@ -20,11 +20,12 @@ use super::{
     rate_limit::AddressLimit,
     request_id::{REQUEST_ID, has_sound_request_id, new_request_id},
     state::EdgeState,
+    traced::traced,
 };
 use crate::{
     auth::{Authorized, Caller, OfModel, Permission},
     limits::{AddressKey, Place, RequestCharge, Standing},
-    telemetry::{InFlight, Route, logging::AccessLevel},
+    telemetry::{InFlight, Route, Timeline, logging::AccessLevel},
 };
 
 /// Charges a request on the fast path, in memory, to the quota of its client's address, and then to the quota of its
@@ -148,13 +149,19 @@ pub(crate) struct Record<'s> {
     state: &'s EdgeState,
     transport: Transport,
     begin: Instant,
+    timeline: Option<Arc<Timeline>>,
     _in_flight: InFlight<'s>,
 }
 
 impl<'s> Record<'s> {
     /// Counts a request that arrived at `begin` as in progress.
-    pub(crate) fn begin(state: &'s EdgeState, transport: Transport, begin: Instant) -> Self {
-        Self { state, transport, begin, _in_flight: state.metrics.request_started() }
+    pub(crate) fn begin(
+        state: &'s EdgeState,
+        transport: Transport,
+        begin: Instant,
+        timeline: Option<Arc<Timeline>>,
+    ) -> Self {
+        Self { state, transport, begin, timeline, _in_flight: state.metrics.request_started() }
     }
 
     /// Counts and logs the response, and adds the headers that every response has.
@@ -164,8 +171,13 @@ impl<'s> Record<'s> {
         metrics: RouteMetrics<'_>,
         response: &mut Response<B>,
     ) {
-        let Self { state, transport, begin, .. } = self;
+        let Self { state, transport, begin, timeline, .. } = self;
         let duration = begin.elapsed();
+        if let Some(timeline) = timeline {
+            let grpc_status = (transport == Transport::Grpc)
+                .then(|| status_label(&response.status(), response.headers()).to_owned());
+            traced(state, &timeline, request, (metrics.route, grpc_status.as_deref()), duration, response);
+        }
         let level = if state.has_access_log { AccessLevel::Info } else { AccessLevel::Debug };
         if level.is_enabled() {
             request.log(response, duration, level);

@@ -18,7 +18,7 @@ use crate::{
     limits::{AddressBuckets, AddressKey, LogIns, Peer, RequestQuotas},
     serving::Serving,
     system::byte_budget::ByteBudget,
-    telemetry::{AuditLog, Metrics},
+    telemetry::{AuditLog, Metrics, Traces},
 };
 
 /// Shared by all requests; cheap to clone, as each layer has one.
@@ -52,6 +52,8 @@ pub struct EdgeParts {
     pub protected_resource: Option<ProtectedResource>,
     /// Counters and gauges.
     pub metrics: Arc<Metrics>,
+    /// Traces of requests; `None` without a collector.
+    pub traces: Option<Arc<Traces>>,
     /// The audit log.
     pub audit: Arc<AuditLog>,
     /// The activity of the gateway, for streams of events.

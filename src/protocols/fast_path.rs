@@ -54,11 +54,12 @@ use crate::{
             render::rendered,
             response::response_with,
         },
+        trace_headers,
     },
     model::Tensor,
     serving::{PermittedServable, RequestContext, Servable},
     system::byte_budget::{ByteCharge, count},
-    telemetry::Route,
+    telemetry::{Route, StepKind, Timeline, TraceHeaders},
 };
 
 /// Returns true if the head of a request lets it take the fast path. Its caller, model and body decide, too.
@@ -118,6 +119,8 @@ pub(super) struct FastRequest {
     charge: Option<ByteCharge>,
     /// The rest of its quotas.
     charged: Charged,
+    /// The times of the request; `None` for most.
+    timeline: Option<Arc<Timeline>>,
 }
 
 impl FastPath {
@@ -159,8 +162,9 @@ impl FastPath {
         let Some((servable, caller, head)) = self.resolve(&request) else {
             return RequestPath::Slow(request.map(Body::new));
         };
-        let Head { id, target, length } = head;
+        let Head { id, target, length, is_observed } = head;
         let (id, route) = (id.cloned(), target.route);
+        let timeline = self.timeline(request.headers(), is_observed, begin);
         let (mut parts, mut body) = request.into_parts();
         let first = prefixed_body::first(&mut body);
         let whole = first.as_ref().filter(|first| first.len() == length);
@@ -188,7 +192,21 @@ impl FastPath {
             begin,
             charge,
             charged,
+            timeline,
         })
+    }
+
+    /// Begins the times of a request, if they are kept.
+    fn timeline(&self, headers: &HeaderMap, is_observed: bool, begin: Instant) -> Option<Arc<Timeline>> {
+        let traces = self.state.traces.as_deref();
+        if traces.is_none() && !is_observed {
+            return None;
+        }
+        let headers = if is_observed { trace_headers(headers) } else { TraceHeaders::default() };
+        let timeline = Timeline::begin(traces, &headers, begin)?;
+        // The caller is known by now.
+        timeline.step(StepKind::Authentication, begin);
+        Some(timeline)
     }
 
     /// Resolves the model and the caller; `None` if either is unknown or the caller may not predict with the model.
@@ -247,7 +265,7 @@ impl FastPath {
 
     /// Counts and charges the request, and returns its response.
     pub(super) async fn respond(&self, fast: &mut FastRequest) -> Response<Body> {
-        let record = Record::begin(&self.state, Transport::Rest, fast.begin);
+        let record = Record::begin(&self.state, Transport::Rest, fast.begin, fast.timeline.clone());
         let answered = AssertUnwindSafe(self.run(fast)).catch_unwind().await;
         // As in the layers, but the span is created only for an error.
         let mut response = match answered {
@@ -276,7 +294,11 @@ impl FastPath {
     async fn run(&self, fast: &mut FastRequest) -> Result<Response<Body>, ApiError> {
         let address = self.address_limit.as_ref();
         let address = address.map(|limit| (limit, limit.client_of(fast.peer, &fast.headers)));
+        let since = fast.timeline.as_ref().map(|_| Instant::now());
         let place = charge(address, &self.state, &fast.caller, &mut fast.charged)?;
+        if let (Some(timeline), Some(since)) = (&fast.timeline, since) {
+            timeline.step(StepKind::Quota, since);
+        }
         let response = match fast.work.take() {
             Some((servable, Work::Rows(input, rows))) => self.predict(fast, &servable, input, rows).await,
             // Boxed, since this future is larger than the other.
@@ -293,11 +315,15 @@ impl FastPath {
         input: Tensor,
         rows: FlatRows,
     ) -> Result<Response<Body>, ApiError> {
-        let FastRequest { caller, headers, begin, charged, .. } = fast;
+        let FastRequest { caller, headers, begin, charged, timeline, .. } = fast;
         if let Some(quotas) = &self.state.quotas {
             quotas.charge_rows_now(caller, &servable.name, rows.rows, &mut charged.standing)?;
         }
-        let context = RequestContext { caller: caller.number(), ..RequestContext::default() };
+        let context = RequestContext {
+            caller: caller.number(),
+            timeline: timeline.clone(),
+            ..RequestContext::default()
+        };
         let run = self.state.serving.predict_flat(servable, input, rows.rows, context, *begin);
         // A prompt run is too short for a limit, and nothing else is awaited here.
         let answered = if servable.scheduler.is_prompt() { run.await } else { self.in_time(run).await? };
@@ -318,6 +344,7 @@ impl FastPath {
             caller: fast.caller.number(),
             charge: charge.clone(),
             quota: quota.clone(),
+            timeline: fast.timeline.clone(),
             ..RequestContext::default()
         };
         let run = async {

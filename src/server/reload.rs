@@ -144,6 +144,7 @@ const CLASSES: &[(&str, Class)] = &[
             keep: |old, new| new.metrics.enabled = old.metrics.enabled,
         },
     ),
+    ("telemetry", Applied),
     ("audit", Applied),
     ("log.level", Applied),
     ("log.access", Applied),

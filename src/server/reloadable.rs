@@ -5,7 +5,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::{runtime::Handle, sync::watch};
 
 use super::{
@@ -22,7 +22,7 @@ use crate::{
     runtime::Runtime,
     serving::Serving,
     system::{byte_budget::ByteBudget, memory},
-    telemetry::{AuditEvent, AuditKind, AuditLog, AuditOutcome, Metrics},
+    telemetry::{AuditEvent, AuditKind, AuditLog, AuditOutcome, Metrics, Traces},
     tls::{ListenerTls, ServerTls, TlsChanges},
 };
 
@@ -49,6 +49,7 @@ pub(super) struct ReloadableState {
     serving: Arc<Serving>,
     byte_budget: Arc<ByteBudget>,
     metrics: Arc<Metrics>,
+    traces: ArcSwapOption<Traces>,
     audit: Arc<AuditLog>,
     activity: Arc<Activity>,
     clock: Clock,
@@ -149,6 +150,16 @@ fn connected(
     })
 }
 
+/// Begins to export traces, if the settings name a collector.
+fn traces_of(settings: &Settings, metrics: &Arc<Metrics>) -> Option<Arc<Traces>> {
+    let traces = Traces::new(&settings.telemetry.otlp, metrics);
+    let traces = traces.unwrap_or_else(|error| {
+        tracing::error!(%error, "failed to begin the export of traces: there are none");
+        None
+    });
+    traces.map(Arc::new)
+}
+
 impl ReloadableState {
     pub(super) fn new(
         settings: Settings,
@@ -164,6 +175,7 @@ impl ReloadableState {
         let handshakes = quotas.handshakes_if(settings.rate_limit.enabled);
         let limits = watch::Sender::new(ListenerLimits::of(&settings.server, descriptors, handshakes));
         let quotas = ArcSwap::from_pointee(quotas);
+        let traces = ArcSwapOption::new(traces_of(&settings, &metrics));
         let in_effect = InEffect { settings, authentication: Arc::new(authentication) };
         let front = || Arc::new(ArcSwap::from_pointee(HttpService::default()));
         let (public, grpc, admin) = (front(), front(), front());
@@ -186,6 +198,7 @@ impl ReloadableState {
             serving,
             byte_budget,
             metrics,
+            traces,
             audit,
             activity,
             clock,
@@ -228,6 +241,14 @@ impl ReloadableState {
             self.byte_budget.reset_recent_peak();
             self.fit_byte_budget_to(&settings);
         }
+        if in_effect.settings.telemetry != settings.telemetry {
+            // The exporter connects on it.
+            let _runtime = self.runtime.enter();
+            let ended = self.traces.swap(traces_of(&settings, &self.metrics));
+            if let Some(ended) = ended {
+                self.runtime.spawn_blocking(move || ended.close());
+            }
+        }
         in_effect.settings = settings;
         self.store_fronts(&in_effect);
         if ended_trust || changes.iter().any(|change| change.key.starts_with("auth.")) {
@@ -256,6 +277,13 @@ impl ReloadableState {
 
     pub(super) fn audit(&self) -> Arc<AuditLog> {
         Arc::clone(&self.audit)
+    }
+
+    /// Exports the traces of all requests so far. Blocks.
+    pub(super) fn close_traces(&self) {
+        if let Some(traces) = self.traces.swap(None) {
+            traces.close();
+        }
     }
 
     /// Applies certificates that were read again for the settings in effect. Returns the sections that have changed.
@@ -376,6 +404,7 @@ impl ReloadableState {
             open_paths: open_paths(),
             protected_resource: settings.server.public_url.as_deref().map(ProtectedResource::new),
             metrics: Arc::clone(&self.metrics),
+            traces: self.traces.load_full(),
             audit: Arc::clone(&self.audit),
             activity: Arc::clone(&self.activity),
             has_access_log: settings.log.access,

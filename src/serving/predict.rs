@@ -21,7 +21,22 @@ use crate::{
     },
     runtime::{Failed, Inputs, RunRequest, RunResult},
     system::byte_budget::count,
+    telemetry::TimedRun,
 };
+
+/// Returns the times of a run, for a timeline.
+#[cold]
+fn timed<'r>(servable: &'r Servable, ran: &RunResult, since: Instant) -> TimedRun<'r> {
+    TimedRun {
+        model: servable.name.as_str(),
+        version: servable.version,
+        since,
+        queued: ran.queued,
+        duration: ran.duration,
+        ended: ran.ended,
+        batch_rows: ran.batch_rows,
+    }
+}
 
 impl Serving {
     /// Runs rows for a version.
@@ -164,7 +179,7 @@ impl Serving {
         begin: Instant,
         by: Requester,
     ) -> impl Future<Output = Result<RunResult, ServingError>> + use<'s> {
-        let RequestContext { caller, priority, deadline, charge, .. } = context;
+        let RequestContext { caller, priority, deadline, charge, timeline, .. } = context;
         let deadline = self.deadline(begin, deadline);
         let since = Instant::now();
         let permit = servable.run_permit();
@@ -184,6 +199,9 @@ impl Serving {
                 let rows = rows.unwrap_or(1).min(ran.batch_rows);
                 let part = outputs / count(ran.batch_rows.max(1)) * count(rows);
                 charge.at_least(count(ran.inputs.bytes()).saturating_add(part));
+            }
+            if let Some(timeline) = timeline {
+                timeline.ran(&timed(servable, &ran, since));
             }
             if ran.runs > 0 {
                 servable.inference_seconds.observe(ran.duration);

@@ -9,6 +9,7 @@ use crate::{
     model::{Layout, RowOutputs, Value},
     runtime::RunResult,
     system::{byte_budget::ByteCharge, memory::trim_heap_later},
+    telemetry::Timeline,
 };
 
 /// The caller and the urgency of a request.
@@ -26,6 +27,8 @@ pub struct RequestContext {
     pub charge: Option<ByteCharge>,
     /// The quotas that the rows are charged to; `None` if there are none, or the rows are charged already.
     pub quota: Option<Arc<RequestCharge>>,
+    /// The times of the request; `None` for most.
+    pub timeline: Option<Arc<Timeline>>,
 }
 
 /// The result for rows.

@@ -7,6 +7,7 @@ mod buckets;
 mod issuers;
 mod models;
 mod quota_store;
+mod traces;
 
 use std::{
     collections::BTreeMap,
@@ -21,7 +22,9 @@ use prometheus::{
     proto,
 };
 
-use self::{api_keys::ApiKeyMetrics, issuers::IssuerMetrics, quota_store::QuotaStoreMetrics};
+use self::{
+    api_keys::ApiKeyMetrics, issuers::IssuerMetrics, quota_store::QuotaStoreMetrics, traces::TraceMetrics,
+};
 use super::logging;
 pub use buckets::Buckets;
 pub use models::ModelInService;
@@ -69,6 +72,7 @@ pub struct Metrics {
     repository_available: IntGauge,
     state_available: IntGauge,
     quota_store: QuotaStoreMetrics,
+    traces: TraceMetrics,
 }
 
 /// Responses since the start.
@@ -221,6 +225,7 @@ impl Metrics {
                 "1 if the model repository can be read and did not lose all its models at once, else 0.",
             )?,
             quota_store: QuotaStoreMetrics::new(&registry)?,
+            traces: TraceMetrics::new(&registry)?,
             state_available: gauge(
                 "gateway_state_available",
                 "1 if what serves is written to the state directory, else 0.",

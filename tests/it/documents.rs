@@ -170,6 +170,7 @@ fn exported() -> BTreeMap<String, (String, BTreeSet<String>)> {
     metrics.handshake_failed("left");
     metrics.quota_store_failed(QuotaStoreFailure::Timeout);
     metrics.set_certificate_end("rest", Some(1));
+    assert!(!metrics.trace_span_waits(0));
     metrics.issuer_fetched("login", "fetched");
     metrics.set_issuer_keys_time("login", SystemTime::now());
     let time = Some(SystemTime::now());

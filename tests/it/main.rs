@@ -75,4 +75,5 @@ mod swap;
 mod tls;
 mod tls_commands;
 mod tokens;
+mod traces;
 mod unix_sockets;

@@ -3,6 +3,7 @@
 pub mod bad_tokens;
 pub mod binary;
 pub mod certificates;
+pub mod collector;
 pub mod grpc;
 pub mod issuer;
 pub mod json_schema;

@@ -4,7 +4,9 @@ use axum::http::{HeaderName, HeaderValue, Method, Request, Version, header};
 
 use super::route::FastRoute;
 use crate::{
-    edge::{API_KEY, FORWARDED_FOR, REQUEST_ID, is_sound_request_id},
+    edge::{
+        API_KEY, FORWARDED_FOR, REQUEST_ID, TRACE_PARENT, TRACE_STATE, WANTS_TIMING, is_sound_request_id,
+    },
     model::{ModelName, VersionSelector},
     protocols::open_inference::rest::JSON_LENGTH,
 };
@@ -15,6 +17,8 @@ pub(super) struct Head<'r> {
     /// The caller's own request id.
     pub(super) id: Option<&'r HeaderValue>,
     pub(super) length: usize,
+    /// True if the client has a trace, or asks for the times of its request.
+    pub(super) is_observed: bool,
 }
 
 /// The target of a path.
@@ -96,6 +100,7 @@ impl<'r> Head<'r> {
         let takes_rows = target.route.takes_rows();
         let takes_tensors = matches!(target.route, FastRoute::Infer | FastRoute::VersionInfer);
         let (mut host, mut kind, mut length, mut id) = (None, None, None, None);
+        let mut is_observed = false;
         let set = |place: &mut Option<&'r HeaderValue>, value| place.replace(value).is_none();
         for (name, value) in request.headers() {
             let is_known = match *name {
@@ -111,6 +116,12 @@ impl<'r> Head<'r> {
                 _ if *name == FORWARDED_FOR => true,
                 // Read by the function that the handler reads it with.
                 _ if *name == JSON_LENGTH => takes_tensors,
+                // Read by the function that the middleware reads them with.
+                _ if *name == TRACE_PARENT || *name == WANTS_TIMING => {
+                    is_observed = true;
+                    true
+                }
+                _ if *name == TRACE_STATE => true,
                 _ => is_irrelevant(name),
             };
             if !is_known {
@@ -122,7 +133,7 @@ impl<'r> Head<'r> {
         if takes_rows && kind?.as_bytes() != b"application/json" {
             return None;
         }
-        Some(Self { target, id, length: length?.to_str().ok()?.parse().ok()? })
+        Some(Self { target, id, length: length?.to_str().ok()?.parse().ok()?, is_observed })
     }
 }
 
@@ -191,6 +202,14 @@ mod tests {
             "OkHttp",
             &[("connection", "Keep-Alive"), ("accept-encoding", "gzip"), ("user-agent", "okhttp/4.12.0")],
         ),
+        (
+            ".NET HttpClient with a trace",
+            &[
+                ("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),
+                ("tracestate", "vendor=1"),
+            ],
+        ),
+        ("curl that asks for times", &[("x-server-timing", "1")]),
         (".NET HttpClient", &[]),
         ("Rust reqwest", &[("accept", "*/*")]),
         (
@@ -262,7 +281,6 @@ mod tests {
     #[test]
     fn any_other_header_takes_the_slow_path() {
         for (name, value) in [
-            ("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),
             ("origin", "https://models.example"),
             ("cookie", "session=1"),
             ("forwarded", "for=192.0.2.1"),

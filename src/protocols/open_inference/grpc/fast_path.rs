@@ -34,19 +34,19 @@ use crate::{
     config::ServerSettings,
     edge::{
         API_KEY, AddressLimit, ApiError, Charged, EdgeParts, EdgeState, FORWARDED_FOR, Forwarded,
-        MOST_FAST_BYTES, Peer, REQUEST_ID, Record, RequestRecord, RouteMetrics, Transport, charge,
-        charge_for, charged_response_of,
+        MOST_FAST_BYTES, Peer, REQUEST_ID, Record, RequestRecord, RouteMetrics, TRACE_PARENT, TRACE_STATE,
+        Transport, WANTS_TIMING, charge, charge_for, charged_response_of,
         grpc::{
             deadline::{GRPC_TIMEOUT, timeout_of},
             status::{GRPC_STATUS, status_of},
         },
         holding, is_sound_request_id, known_caller, new_request_id, panicked, request_charge,
         rest::prefixed_body::{self, PrefixedBody},
-        version_headers,
+        trace_headers, version_headers,
     },
     serving::Servable,
     system::byte_budget::{ByteCharge, count},
-    telemetry::Route,
+    telemetry::{Route, StepKind, Timeline, TraceHeaders},
 };
 
 /// The status of a call that succeeded, in its trailers.
@@ -85,6 +85,8 @@ pub(in crate::protocols) struct FastCall {
     charge: ByteCharge,
     /// The rest of its quotas.
     charged: Charged,
+    /// The times of the call; `None` for most.
+    timeline: Option<Arc<Timeline>>,
 }
 
 impl FastPath {
@@ -111,8 +113,11 @@ impl FastPath {
     {
         let begin = Instant::now();
         let (parts, mut body) = request.into_parts();
-        let resolved = is_usual(&parts).then(|| known_caller(&self.state, &parts.headers)).flatten();
-        let Some((caller, Ok(wanted))) = resolved.map(|caller| (caller, timeout_of(&parts.headers))) else {
+        let resolved = usual(&parts).and_then(|is_observed| {
+            let caller = known_caller(&self.state, &parts.headers)?;
+            Some((is_observed, caller, timeout_of(&parts.headers).ok()?))
+        });
+        let Some((is_observed, caller, wanted)) = resolved else {
             return CallPath::Slow(Box::new(Request::from_parts(parts, Body::new(body))));
         };
         let first = prefixed_body::first(&mut body);
@@ -131,7 +136,13 @@ impl FastPath {
         let headers = parts.headers;
         let id = headers.get(REQUEST_ID).cloned().unwrap_or_else(new_request_id);
         let charged = Charged::default();
-        let call = FastCall { message, caller, id, headers, wanted, peer, begin, charge, charged };
+        let traces = self.state.traces.as_deref();
+        let observed = if is_observed { trace_headers(&headers) } else { TraceHeaders::default() };
+        let timeline = Timeline::begin(traces, &observed, begin);
+        if let Some(timeline) = &timeline {
+            timeline.step(StepKind::Authentication, begin);
+        }
+        let call = FastCall { message, caller, id, headers, wanted, peer, begin, charge, charged, timeline };
         CallPath::Fast(Box::new(call))
     }
 
@@ -145,7 +156,7 @@ impl FastPath {
 
     /// Counts and charges the call, and returns its response.
     pub(in crate::protocols) async fn respond(&self, mut fast: Box<FastCall>) -> Response<Body> {
-        let record = Record::begin(&self.state, Transport::Grpc, fast.begin);
+        let record = Record::begin(&self.state, Transport::Grpc, fast.begin, fast.timeline.clone());
         let answered = AssertUnwindSafe(self.run(&mut fast)).catch_unwind().await;
         let request = fast.record();
         // The span is created only for an error.
@@ -170,10 +181,15 @@ impl FastPath {
     async fn run(&self, fast: &mut FastCall) -> Result<Response<Body>, ApiError> {
         let address = self.address_limit.as_ref();
         let address = address.map(|limit| (limit, limit.client_of(fast.peer, &fast.headers)));
+        let since = fast.timeline.as_ref().map(|_| Instant::now());
         let place = charge(address, &self.state, &fast.caller, &mut fast.charged)?;
+        if let (Some(timeline), Some(since)) = (&fast.timeline, since) {
+            timeline.step(StepKind::Quota, since);
+        }
         let message = std::mem::take(&mut fast.message);
         let quota = request_charge(&self.state, &fast.caller, fast.charged.standing);
-        let charges = Charges { bytes: Some(&fast.charge), rows: quota.as_ref() };
+        let charges =
+            Charges { bytes: Some(&fast.charge), rows: quota.as_ref(), timeline: fast.timeline.as_ref() };
         let run = infer(&self.state, &fast.caller, charges, message);
         let ran = match fast.wanted.filter(|wanted| *wanted < self.request_timeout) {
             Some(wanted) => timeout(wanted, run).await.map_err(|_| ApiError::Timeout),
@@ -201,16 +217,17 @@ impl FastCall {
     }
 }
 
-/// Returns true if a call is to `ModelInfer`, and neither path reads more of its headers than the fast path does.
+/// Returns whether a call has a trace or asks for its times, if it is to `ModelInfer`, and neither path reads more of its
+/// headers than the fast path does. `None` for any other.
 ///
 /// This is an allow-list: a header that is not on it takes the slow path, where a layer may read it.
-fn is_usual(parts: &Parts) -> bool {
+fn usual(parts: &Parts) -> Option<bool> {
     let Parts { method, uri, version, headers, .. } = parts;
     if uri.path() != INFER || uri.query().is_some() || *method != Method::POST || *version != Version::HTTP_2
     {
-        return false;
+        return None;
     }
-    let (mut kinds, mut ids) = (0, 0);
+    let (mut kinds, mut ids, mut is_observed) = (0, 0, false);
     let are_known = headers.iter().all(|(name, value)| match *name {
         header::CONTENT_TYPE => {
             kinds += 1;
@@ -219,6 +236,11 @@ fn is_usual(parts: &Parts) -> bool {
         // Read by the functions that the layers read them with.
         header::AUTHORIZATION => true,
         _ if *name == API_KEY || *name == GRPC_TIMEOUT || *name == FORWARDED_FOR => true,
+        _ if *name == TRACE_PARENT || *name == WANTS_TIMING => {
+            is_observed = true;
+            true
+        }
+        _ if *name == TRACE_STATE => true,
         _ if *name == REQUEST_ID => {
             ids += 1;
             is_sound_request_id(value)
@@ -228,7 +250,7 @@ fn is_usual(parts: &Parts) -> bool {
         header::TE | header::USER_AGENT | header::CONTENT_LENGTH | header::ACCEPT_ENCODING => true,
         _ => name == "grpc-accept-encoding",
     });
-    are_known && kinds == 1 && ids <= 1
+    (are_known && kinds == 1 && ids <= 1).then_some(is_observed)
 }
 
 /// Returns the response of a call that succeeded, charged until it is sent.

@@ -16,13 +16,15 @@ use crate::{
     protocols::open_inference::operations,
     serving::{RequestContext, Servable},
     system::{byte_budget::ByteCharge, memory::trim_heap_later},
+    telemetry::Timeline,
 };
 
-/// The charges of a call; `None` for what is not limited.
+/// The charges and the times of a call; `None` for what is not limited, and for times that are not kept.
 #[derive(Clone, Copy)]
 pub(super) struct Charges<'c> {
     pub(super) bytes: Option<&'c ByteCharge>,
     pub(super) rows: Option<&'c Arc<RequestCharge>>,
+    pub(super) timeline: Option<&'c Arc<Timeline>>,
 }
 
 /// Runs a model. Dropping the future ends the run.
@@ -39,8 +41,10 @@ pub(super) async fn infer(
     trim_heap_later(message.encoded_len());
     let (state, caller) = (state.clone(), Arc::clone(caller));
     let (of_bytes, of_rows) = (charges.bytes.cloned(), charges.rows.cloned());
+    let timeline = charges.timeline.cloned();
     let run = async move {
-        let charges = Charges { bytes: of_bytes.as_ref(), rows: of_rows.as_ref() };
+        let charges =
+            Charges { bytes: of_bytes.as_ref(), rows: of_rows.as_ref(), timeline: timeline.as_ref() };
         answered(&state, &caller, charges, message).await
     };
     offload(bytes, run).await?
@@ -55,9 +59,9 @@ async fn answered(
     let version = chosen_version(&message.model_version);
     let permit = Permit::<MayPredict>::check(state, caller, Some(&message.model_name), version)?;
     let servable = state.serving.permitted_servable(&permit.model, permit.version.as_ref())?;
-    let Charges { bytes, rows } = charges;
-    let (charge, quota) = (bytes.cloned(), rows.cloned());
-    let context = RequestContext { charge, quota, has_binary_response: true, ..permit.context };
+    let Charges { bytes, rows, timeline } = charges;
+    let (charge, quota, timeline) = (bytes.cloned(), rows.cloned(), timeline.cloned());
+    let context = RequestContext { charge, quota, timeline, has_binary_response: true, ..permit.context };
     let mut asked = request::read(message).map_err(|error| ApiError::InvalidBody(vec![error]))?;
     let inference = operations::infer(state, servable, &mut asked, context).await?;
     let outputs = operations::outputs(&inference, &asked)?;

@@ -175,7 +175,7 @@ impl GrpcInferenceService for Service {
     ) -> Result<Response<ModelInferResponse>, Status> {
         let caller = caller(&request).map_err(status_of)?;
         let (_, extensions, message) = request.into_parts();
-        let charges = Charges { bytes: extensions.get(), rows: extensions.get() };
+        let charges = Charges { bytes: extensions.get(), rows: extensions.get(), timeline: extensions.get() };
         let run = infer(&self.state, &caller, charges, message);
         let (servable, answer) = run.await.map_err(status_of)?;
         let mut response = Response::new(answer);

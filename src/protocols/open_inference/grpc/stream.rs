@@ -168,7 +168,7 @@ impl Session {
             let standing = charge_message(address, &self.state, &self.caller).await.map_err(status_of)?;
             request_charge(&self.state, &self.caller, standing)
         };
-        let charges = Charges { bytes: self.charge.as_ref(), rows: quota.as_ref() };
+        let charges = Charges { bytes: self.charge.as_ref(), rows: quota.as_ref(), timeline: None };
         let run = AssertUnwindSafe(infer(&self.state, &self.caller, charges, message)).catch_unwind();
         match timeout(self.deadline.answer, run).await {
             Ok(Ok(answered)) => answered.map(|(_, answer)| answer).map_err(status_of),
