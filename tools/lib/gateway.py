@@ -232,7 +232,13 @@ class Gateway(Server):
     def command(self, *words: str) -> list[str | Path]:
         return [self.binary, *self.arguments, *words]
 
-    def start(self, log: Path, locales: Path | None = None, limit: Callable[[], None] | None = None) -> None:
-        """Starts the process; `limit` runs in it before the gateway does."""
+    def start(
+        self,
+        log: Path,
+        locales: Path | None = None,
+        limit: Callable[[], None] | None = None,
+        variables: Mapping[str, str] | None = None,
+    ) -> None:
+        """Starts the process; `limit` runs in it before the gateway does. It gets these variables besides its own."""
         # In a folder of its own it reads no settings of the source tree, and leaves nothing there.
-        self.launch(self.command("serve"), log, environment(locales), self.folder, limit)
+        self.launch(self.command("serve"), log, environment(locales) | dict(variables or {}), self.folder, limit)

@@ -9,9 +9,10 @@ import json
 import os
 import resource
 import shutil
+import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import count
 from pathlib import Path
 from typing import Any, Self
@@ -25,6 +26,7 @@ from .registry import Run, Wrong, expect
 SECRET = "of-these-cases-alone-" + os.urandom(16).hex()
 CLIENT, CLIENT_SECRET = "shop", "a secret of the shop"
 START_SECONDS = 60
+RELOAD_SECONDS = 20
 SOFT_LIMIT = 1024
 MIB = 1 << 20
 ROW = json.dumps({"features": [5.1, 3.5, 1.4, 0.2]}).encode()
@@ -73,17 +75,25 @@ def signed(header: Any, payload: Any, secret: str = SECRET) -> str:
 class Gateway(lib.gateway.Gateway):
     """The process, as a context: it is asked to end behind it, and has to with status 0."""
 
-    def __init__(self, run: Run, models: dict[str, Path] | None = None, descriptors: int = 0, **changed: Any) -> None:
+    def __init__(
+        self,
+        run: Run,
+        models: Mapping[str, Path | bytes] | None = None,
+        descriptors: int = 0,
+        variables: dict[str, str] | None = None,
+        **changed: Any,
+    ) -> None:
         folder = run.scratch / f"gateway-{time.monotonic_ns()}"
         self.repository, self.state = folder / "models", folder / "state"
-        self.descriptors, self.log_path = descriptors, folder / "log"
+        self.descriptors, self.variables, self.log_path = descriptors, variables, folder / "log"
         tls = run.certificates if run.tls else None
         # gRPC takes the certificate of REST.
         changed |= {f"server.tls__{name}": value for name, value in (tls.settings if tls else {}).items()}
         super().__init__(run.binary, folder, self.attacked(run.binary, changed))
         self.rest = Listener(self.http, tls.authority if tls else None)
         self.calls = Listener(self.grpc, tls.authority if tls else None)
-        for path, source in ({"iris/1/model.onnx": REPOSITORY / "models/iris/1/model.onnx"} | (models or {})).items():
+        self.put("iris/1/model.onnx", REPOSITORY / "models/iris/1/model.onnx")
+        for path, source in (models or {}).items():
             self.put(path, source)
         self.expected_status, self.looks = 0, count()
         self.token = mint()
@@ -127,7 +137,7 @@ class Gateway(lib.gateway.Gateway):
         return self
 
     def begin(self) -> None:
-        self.start(self.log_path, limit=self.limit)
+        self.start(self.log_path, limit=self.limit, variables=self.variables)
 
     def limit(self) -> None:
         """As many descriptors as a service has by default, or as few as wanted; in the child alone."""
@@ -170,6 +180,14 @@ class Gateway(lib.gateway.Gateway):
         if body is not None:
             mine["Content-Type"] = "application/json"
         return ask(self.rest, method, path, body, mine | dict(pairs(headers or {})), source, timeout)
+
+    def reload(self, old: str, new: str, applied: str) -> None:
+        """Changes the text of the settings, and waits until the log names the setting that was applied."""
+        text = self.settings.read_text()
+        expect(old in text, f"the settings lack {old!r}")
+        self.settings.write_text(text.replace(old, new))
+        self.process.send_signal(signal.SIGHUP)
+        until(lambda: applied in self.log(), RELOAD_SECONDS, f"the change of {applied} is applied")
 
     def good(self) -> None:
         """The oracle behind every case: it lives, answers, and said nothing of panics and secrets."""

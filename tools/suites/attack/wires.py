@@ -29,14 +29,16 @@ def field(number: int, content: bytes) -> bytes:
 
 
 @cache
-def message(rows: int = 1, model: str = "iris") -> bytes:
+def message(
+    rows: int = 1, model: str = "iris", features: str = "features", row: tuple[float, ...] = (5.1, 3.5, 1.4, 0.2)
+) -> bytes:
     """A ModelInferRequest with rows of four numbers. Its fields: model_name 1, inputs 5.
 
     Those of an input: name 1, datatype 2, shape 3, contents 5, which has fp32_contents 6.
     """
-    values = struct.pack("<4f", 5.1, 3.5, 1.4, 0.2) * rows
+    values = struct.pack("<4f", *row) * rows
     shape = varint(rows) + varint(4)
-    tensor = field(1, b"features") + field(2, b"FP32") + field(3, shape) + field(5, field(6, values))
+    tensor = field(1, features.encode()) + field(2, b"FP32") + field(3, shape) + field(5, field(6, values))
     return field(1, model.encode()) + field(5, tensor)
 
 
@@ -53,13 +55,19 @@ class Wire:
 
     def send(self, *headers: tuple[str, str], source: str = HOST, rows: int = 1, timeout: float = 30) -> Answer:
         """Sends a prediction with these headers alone: none of them is a token unless it is given."""
-        row = [5.1, 3.5, 1.4, 0.2]
-        body = ROW if rows == 1 else json.dumps({"instances": [row] * rows}).encode()
         if self.is_grpc:
             return http2.call(self.gateway.calls, "ModelInfer", message(rows), list(headers), source, timeout)
-        if "HTTP/2" in self.name:
-            return http2.ask(self.gateway.rest, "POST", "/predict", body, [JSON, *headers], source, timeout)
-        return ask(self.gateway.rest, "POST", "/predict", body, [JSON, *headers], source, timeout)
+        row = [5.1, 3.5, 1.4, 0.2]
+        body = ROW if rows == 1 else json.dumps({"instances": [row] * rows}).encode()
+        return self.post("/predict", body, JSON, *headers, source=source, timeout=timeout)
+
+    def post(
+        self, path: str, body: bytes, *headers: tuple[str, str], source: str = HOST, timeout: float = 30
+    ) -> Answer:
+        """Sends a body to a path of REST, with these headers alone."""
+        expect(not self.is_grpc, f"{self.name} has no {path}")
+        send = http2.ask if "HTTP/2" in self.name else ask
+        return send(self.gateway.rest, "POST", path, body, list(headers), source, timeout)
 
     def predict(self, token: str | None = None, headers: Headers | None = None, **how: Any) -> Answer:
         """Sends a prediction with a token: by default the gateway's own."""
