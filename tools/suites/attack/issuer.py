@@ -14,9 +14,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 from urllib.parse import parse_qs, urlencode, urlsplit
 
-from joserfc import jwt
-from joserfc.jwk import ECKey, KeySet
+from joserfc import jws
+from joserfc.jwk import ECKey, Key, KeySet
 
+from .gateway import encoded
 from .http1 import HOST
 from .registry import expect
 
@@ -24,6 +25,15 @@ AUDIENCE = "https://models.example.com"
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 LARGE = 100 << 20
 BLOCK = b" " * (64 << 10)
+
+
+def signed_by(key: Key, algorithm: str, kid: str, claims: dict[str, Any], **header: Any) -> str:
+    """A token with more in its header, if wanted."""
+    message = f"{encoded({'alg': algorithm, 'typ': 'at+jwt', 'kid': kid} | header)}.{encoded(claims)}"
+    # The library signs no header that it would refuse.
+    return (
+        f"{message}.{encoded(jws.JWSRegistry(algorithms=[algorithm]).get_alg(algorithm).sign(message.encode(), key))}"
+    )
 
 
 class Issuer:
@@ -52,11 +62,14 @@ class Issuer:
         self.keys = [self.keys[-1], key]
         self.published = self.public()
 
-    def token(self, key: ECKey | None = None, **changed: Any) -> str:
-        key = key or self.keys[-1]
+    def claims(self, **changed: Any) -> dict[str, Any]:
         now = int(time.time())
         claims = {"iss": self.url, "aud": AUDIENCE, "sub": "caller", "iat": now, "exp": now + 600, "scope": "predict"}
-        return jwt.encode({"alg": "ES256", "typ": "at+jwt", "kid": key.kid}, claims | changed, key)
+        return claims | changed
+
+    def token(self, key: ECKey | None = None, **changed: Any) -> str:
+        key = key or self.keys[-1]
+        return signed_by(key, "ES256", str(key.kid), self.claims(**changed))
 
     def settings(self, name: str) -> dict[str, Any]:
         """Settings of a gateway that accepts its tokens, as its tests name them."""
