@@ -9,8 +9,9 @@ from typing import Any
 from lib.certificates import openssl
 from lib.gateway import environment, toml
 
-from .gateway import SECRET, Gateway
-from .registry import Run, case, expect
+from .gateway import SECRET, Gateway, signed
+from .registry import Encrypted, Run, case, expect
+from .tokens import HEADER, claims
 from .wires import bearer, on_each, wires
 
 CHECK_SECONDS = 30
@@ -52,10 +53,14 @@ def weak(folder: Path) -> dict[str, tuple[dict[str, Any], dict[str, str]]]:
     "the start is refused, and the error names the setting",
 )
 def weak_keys(run: Run) -> str:
+    return refused_starts(run, weak(run.scratch / "keys"))
+
+
+def refused_starts(run: Run, cases: dict[str, tuple[dict[str, Any], dict[str, str]]], named: str = "auth.") -> str:
+    """Checks settings that are each wrong, with their variables: each is refused by a text that has this name."""
     accepted = []
-    cases = weak(run.scratch / "keys")
     for number, (what, (settings, variables)) in enumerate(cases.items()):
-        file = run.scratch / f"weak-{number}.toml"
+        file = run.scratch / f"refused-{number}.toml"
         file.write_text(toml(settings))
         done = subprocess.run(
             [run.binary, "--config", file, "check"],
@@ -66,21 +71,52 @@ def weak_keys(run: Run) -> str:
             timeout=CHECK_SECONDS,
             check=False,
         )
-        if done.returncode == 0 or "auth." not in done.stderr + done.stdout:
+        if done.returncode == 0 or named not in done.stderr + done.stdout:
             accepted.append(f"{what}: {done.returncode} {(done.stderr or done.stdout)[-100:]}")
         expect(SECRET not in done.stdout + done.stderr, f"{what}: the secret is printed")
     expect(not accepted, "; ".join(accepted))
     return f"{len(cases)} refused"
 
 
+SECRETS = {kid: f"{kid}-secret-{SECRET}" for kid in ("old", "new")}
+
+
+@case(
+    "rotation of the gateway's keys",
+    "tokens of an old and of a new key; the old key is then removed from the settings",
+    "200 for both; after it 401 for the old one, also where it was accepted before, and 200 for the new one",
+    encrypted=Encrypted.FULL,
+)
+def rotation(run: Run) -> str:
+    keys: dict[str, Any] = {
+        f"auth.keys.{kid}__{key}": value
+        for kid, secret in SECRETS.items()
+        for key, value in (("algorithm", "HS256"), ("secret", secret))
+    }
+    with Gateway(run, auth__signing_key="new", **keys) as gateway:
+        tokens = [signed(HEADER | {"kid": kid}, claims(), secret) for kid, secret in SECRETS.items()]
+        crossed = signed(HEADER | {"kid": "new"}, claims(), SECRETS["old"])
+        tried = list(wires(gateway))
+        before = {wire.name: [wire.send(bearer(token)).status for token in tokens] for wire in tried}
+        old = toml({"auth.keys.old": {"algorithm": "HS256", "secret": SECRETS["old"]}})
+        gateway.reload(old, "", "auth.keys.old")
+        seen = {}
+        for wire in tried:
+            after = [wire.send(bearer(token)).status for token in (*tokens, crossed)]
+            seen[wire.name] = f"{before[wire.name]}, then {after}"
+            expect(before[wire.name] == [200, 200] and after == [401, 200, 401], f"{wire.name}: {seen[wire.name]}")
+        expect(not any(secret in gateway.log() for secret in SECRETS.values()), "the log has a secret")
+        gateway.good()
+        return on_each(gateway, seen)
+
+
 @case(
     "a public key as a secret",
     "tokens signed by HMAC with the public key of RS256, under its kid and without one",
     "401 on each wire",
+    encrypted=Encrypted.FULL,
 )
 def confused(run: Run) -> str:
-    from .tokens import claims, signed
-
     folder = run.scratch / "confused"
     file = public_key(folder, "rsa", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048")
     key: dict[str, Any] = {"auth.keys.rsa__algorithm": "RS256", "auth.keys.rsa__public_key_file": str(file)}
