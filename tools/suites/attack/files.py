@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import threading
 import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
 from lib.gateway import REPOSITORY
 
-from .gateway import TESTED, Gateway, until
+from .gateway import ROW, TESTED, Gateway, until
+from .http1 import connect, read, request
 from .registry import Run, case, expect
 from .watcher import Watcher
 
 IRIS = REPOSITORY / "models/iris/1/model.onnx"
 RETRAINED = TESTED / "iris_retrained.onnx"
 SWAP_SECONDS = 30
+LOAD = 2
 
 
 def served(gateway: Gateway) -> str:
     return gateway.ask("POST", "/predict", b'{"features": [5.1, 3.5, 1.4, 0.2]}').headers.get("x-model-digest", "")
 
 
-def swapped(gateway: Gateway, source: Path, what: str, seconds: float = SWAP_SECONDS) -> None:
+def swapped(gateway: Gateway, source: Path | bytes, what: str, seconds: float = SWAP_SECONDS) -> None:
     """A new file is served after this, without a restart."""
     before = served(gateway)
     gateway.put("iris/1/model.onnx", source)
@@ -35,6 +41,25 @@ def undisturbed(watcher: Watcher) -> str:
     seen = f"{during['requests']} requests, {during['statuses']}, {during['lost']} lost"
     expect(during["lost"] == 0 and set(during["statuses"]) == {"200"}, seen)
     return seen
+
+
+def asked_until(
+    gateway: Gateway,
+    ended: threading.Event,
+    answers: dict[str, set[bytes]],
+    statuses: Counter[int],
+    path: str = "/predict",
+    body: bytes = ROW,
+) -> None:
+    """Asks over one connection, and collects the answers of each version by its digest."""
+    headers = {"Authorization": f"Bearer {gateway.token}", "Content-Type": "application/json"}
+    sent = request("POST", path, body, headers)
+    with connect(gateway.rest) as connection:
+        while not ended.is_set():
+            connection.sendall(sent)
+            answer = read(connection)
+            statuses[answer.status] += 1
+            answers.setdefault(answer.headers.get("x-model-digest", ""), set()).add(answer.body)
 
 
 @case(
@@ -98,6 +123,42 @@ def overwritten(run: Run) -> str:
             expect(served(gateway) == before, f"{served(gateway)} serves in place of {before}")
         seen = undisturbed(watcher)
         swapped(gateway, RETRAINED, "a swap after the broken files")
+        gateway.good()
+        return seen
+
+
+@case(
+    "weights that are overwritten",
+    "the weights of a model in a file beside it, overwritten in place, then truncated, while others ask for it",
+    "every answer is right, by the weights that its digest names",
+)
+def weights(run: Run) -> str:
+    folder = TESTED / "external"
+    models = {f"external/1/{name}": folder / name for name in ("model.onnx", "weights.bin")}
+    with Gateway(run, models) as gateway:
+        until(lambda: gateway.serves("external"), SWAP_SECONDS, "it serves")
+        answers: dict[str, set[bytes]] = {}
+        path, ended, statuses = gateway.repository / "external/1/weights.bin", threading.Event(), Counter[int]()
+        whole, other = path.read_bytes(), (TESTED / "external_retrained/weights.bin").read_bytes()
+        body = b'{"features": [1.0, 1.0]}'
+        with ThreadPoolExecutor(LOAD) as pool:
+            arguments = (gateway, ended, answers, statuses, "/models/external/predict", body)
+            load = [pool.submit(asked_until, *arguments) for _ in range(LOAD)]
+            try:
+                for content in (whole[:4] + other[4:], b"", whole[:4], other):
+                    # In place: a mapping of the file would see it at once.
+                    path.write_bytes(content)
+                    time.sleep(run.pick(1, 6) / 4)
+                until(lambda: len(answers) > 1, SWAP_SECONDS, "other weights serve")
+            finally:
+                ended.set()
+            for one in load:
+                one.result()
+        predicted = {json.loads(one)["prediction"] for bodies in answers.values() for one in bodies}
+        seen = f"{sum(statuses.values())} answers, {dict(statuses)}, {sorted(predicted)}"
+        expect(set(statuses) == {200} and all(len(bodies) == 1 for bodies in answers.values()), seen)
+        # 2 a + 3 b, 4 a + 5 b, and what lay there for a while.
+        expect(predicted <= {5.0, 9.0, 7.0} and {5.0, 9.0} <= predicted, seen)
         gateway.good()
         return seen
 

@@ -9,26 +9,9 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-from .files import IRIS, RETRAINED, served
-from .gateway import ROW, TESTED, Gateway, until
-from .http1 import connect, read, request
+from .files import IRIS, LOAD, RETRAINED, asked_until, served
+from .gateway import TESTED, Gateway, until
 from .registry import Encrypted, Run, case, expect
-
-LOAD = 2
-
-
-def asked_until(
-    gateway: Gateway, ended: threading.Event, answers: dict[str, set[bytes]], statuses: Counter[int]
-) -> None:
-    """Asks over one connection, and collects the answers of each version by its digest."""
-    headers = {"Authorization": f"Bearer {gateway.token}", "Content-Type": "application/json"}
-    sent = request("POST", "/predict", ROW, headers)
-    with connect(gateway.rest) as connection:
-        while not ended.is_set():
-            connection.sendall(sent)
-            answer = read(connection)
-            statuses[answer.status] += 1
-            answers.setdefault(answer.headers.get("x-model-digest", ""), set()).add(answer.body)
 
 
 def differs(gateway: Gateway, before: str) -> bool:
