@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import json
+import math
+import struct
 
+from . import http2
 from .gateway import TESTED, Gateway
-from .registry import Run, case, expect
+from .http1 import Answer
+from .registry import Encrypted, Run, case, expect
+from .wires import bearer, message
 
-DEPTH = 10_000
+DEPTH = 100_000
+# Of 32 bits. Twice as much is infinite.
+LARGEST = 3.4e38
 # In place of the first number of a row.
 VALUES = (
     "1e39",
@@ -41,11 +48,13 @@ BODIES = (
 
 @case(
     "numbers out of range",
-    "numbers beyond their type, NaN, lone surrogates, depth, members twice",
+    "numbers beyond their type, NaN (also as bytes, and over gRPC), lone surrogates, depth, members twice",
     "400 or 422 that names the place, in every dialect; never a 5xx",
+    encrypted=Encrypted.FULL,
 )
 def out_of_range(run: Run) -> str:
-    with Gateway(run, {"integers.onnx": TESTED / "integers.onnx"}) as gateway:
+    models = {"integers.onnx": TESTED / "integers.onnx", "total.onnx": TESTED / "kinds" / "total.onnx"}
+    with Gateway(run, models) as gateway:
         wrong, count = [], 0
         for value in VALUES:
             row = f"[{value}, 3.5, 1.4, 0.2]"
@@ -74,9 +83,29 @@ def out_of_range(run: Run) -> str:
             count += 1
             if answer.status not in (400, 422):
                 wrong.append(f"{body[:20]}: {answer.status}")
+        # Bytes carry every number, so the model gets it, and its answer is refused.
+        for number in (math.nan, math.inf, -math.inf, LARGEST):
+            numbers = (number, number, 1.4, 0.2)
+            call = message(1, "total", "x", numbers)
+            for what, answer in {
+                "gRPC": http2.call(gateway.calls, "ModelInfer", call, [bearer(gateway.token)]),
+                "binary": binary(gateway, numbers),
+            }.items():
+                count += 1
+                if answer.status not in (400, 422):
+                    wrong.append(f"{what} {number}: {answer.status}")
         expect(not wrong, "; ".join(wrong))
         gateway.good()
         return f"{count} bodies, each refused"
+
+
+def binary(gateway: Gateway, row: tuple[float, ...]) -> Answer:
+    """Sends a row as a binary tensor over REST."""
+    tensor = {"name": "x", "shape": [1, 4], "datatype": "FP32", "parameters": {"binary_data_size": 16}}
+    top = json.dumps({"inputs": [tensor]}).encode()
+    body = top + struct.pack("<4f", *row)
+    length = {"Inference-Header-Content-Length": str(len(top)), "Content-Type": "application/octet-stream"}
+    return gateway.ask("POST", "/v2/models/total/infer", body, length)
 
 
 def named(document: dict) -> list[bool]:
