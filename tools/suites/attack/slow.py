@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 from .crowd import connect, crowd, read_head, shown
 from .gateway import Gateway
-from .http1 import head
+from .http1 import Listener, head
+from .http2 import SERVICE, STATUSES, Stream
 from .registry import Encrypted, Run, case, expect
 from .watcher import Watcher
+from .wires import JSON, bearer
 
 TIMEOUT_MS = 2000
 # Behind the deadline, for a machine that is busy.
@@ -79,5 +83,49 @@ def bodies(run: Run) -> str:
 
         counts = crowd(run.pick(20, 200), client, 20)
         expect(set(counts) == {"408 in time"}, shown(counts))
+        gateway.good()
+        return shown(counts)
+
+
+def trickled(gateway: Gateway, listener: Listener) -> str:
+    """Sends a body of one byte a second over HTTP/2. Returns the status, and if it came in time."""
+    stream = Stream(listener)
+    is_grpc = listener is gateway.calls
+    path = f"{SERVICE}/ModelInfer" if is_grpc else "/predict"
+    headers = [("content-type", "application/grpc"), ("te", "trailers")] if is_grpc else [JSON]
+    begin = time.monotonic()
+    with stream.socket:
+        stream.begin("POST", path, [*headers, bearer(gateway.token)])
+        stream.socket.settimeout(1)
+        try:
+            while not stream.is_ended:
+                stream.state.send_data(1, b"\0")
+                stream.flush()
+                try:
+                    stream.receive()
+                except TimeoutError:
+                    continue
+            code = stream.answer.headers.get("grpc-status")
+            what = str(stream.answer.status if code is None else STATUSES.get(int(code)))
+        except (OSError, EOFError):
+            what = "closed"
+    took = time.monotonic() - begin
+    return f"{what} in time" if took < TIMEOUT_MS / 1000 + GRACE_SECONDS else f"{what} after {took:.0f} s"
+
+
+@case(
+    "slow bodies over HTTP/2",
+    "calls of gRPC, and with TLS requests of REST, whose body comes at one byte a second",
+    "408, DEADLINE_EXCEEDED or an end of the connection at the deadline",
+    encrypted=Encrypted.ALWAYS,
+)
+def bodies_2(run: Run) -> str:
+    with Gateway(run, server__body_timeout_ms=TIMEOUT_MS) as gateway:
+        listeners = [gateway.calls, *([gateway.rest] if run.tls else [])]
+        count = run.pick(8, 80)
+        with ThreadPoolExecutor(count) as pool:
+            asked = [pool.submit(trickled, gateway, listeners[number % len(listeners)]) for number in range(count)]
+            counts = Counter(one.result() for one in asked)
+        expect(set(counts) <= {"408 in time", "504 in time", "closed in time"}, shown(counts))
         gateway.good()
         return shown(counts)

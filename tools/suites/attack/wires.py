@@ -32,12 +32,12 @@ def field(number: int, content: bytes) -> bytes:
 def message(
     rows: int = 1, model: str = "iris", features: str = "features", row: tuple[float, ...] = (5.1, 3.5, 1.4, 0.2)
 ) -> bytes:
-    """A ModelInferRequest with rows of four numbers. Its fields: model_name 1, inputs 5.
+    """A ModelInferRequest with rows of numbers. Its fields: model_name 1, inputs 5.
 
     Those of an input: name 1, datatype 2, shape 3, contents 5, which has fp32_contents 6.
     """
-    values = struct.pack("<4f", *row) * rows
-    shape = varint(rows) + varint(4)
+    values = struct.pack(f"<{len(row)}f", *row) * rows
+    shape = varint(rows) + varint(len(row))
     tensor = field(1, features.encode()) + field(2, b"FP32") + field(3, shape) + field(5, field(6, values))
     return field(1, model.encode()) + field(5, tensor)
 
