@@ -122,7 +122,7 @@ def trickled(gateway: Gateway, listener: Listener) -> str:
 def bodies_2(run: Run) -> str:
     with Gateway(run, server__body_timeout_ms=TIMEOUT_MS) as gateway:
         listeners = [gateway.calls, *([gateway.rest] if run.tls else [])]
-        count = run.pick(8, 80)
+        count = run.pick(8, 40)
         with ThreadPoolExecutor(count) as pool:
             asked = [pool.submit(trickled, gateway, listeners[number % len(listeners)]) for number in range(count)]
             counts = Counter(one.result() for one in asked)
