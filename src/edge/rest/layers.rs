@@ -103,7 +103,21 @@ pub(crate) fn public(
     settings: &Settings,
     protocols: Protocols,
 ) -> Router<EdgeState> {
-    let server = &settings.server;
+    let routes = bounded(routes, &settings.server, protocols);
+    // Outside of all that refuses, so that a page can read errors too. A preflight request ends here.
+    let routes = match cors::layer(&settings.cors) {
+        Some(cors) => routes.layer(cors),
+        None => routes,
+    };
+    observed(routes, state, Transport::Rest)
+}
+
+/// Wraps routes in the layers that need no state.
+fn bounded<S: Clone + Send + Sync + 'static>(
+    routes: Router<S>,
+    server: &ServerSettings,
+    protocols: Protocols,
+) -> Router<S> {
     let bounded = ServiceBuilder::new()
         .layer(SharedLayer)
         // Refuses what another reader on the way could take for a different request. Any error is then rendered in the
@@ -121,11 +135,76 @@ pub(crate) fn public(
         .layer(RequestBodyDeadlineLayer::new(Duration::from_millis(server.body_timeout_ms)))
         .layer(MapRequestBodyLayer::new(Body::new))
         .layer(SharedLayer);
-    let routes = routes.layer(bounded);
-    // Outside of all that refuses, so that a page can read errors too. A preflight request ends here.
-    let routes = match cors::layer(&settings.cors) {
-        Some(cors) => routes.layer(cors),
-        None => routes,
+    routes.layer(bounded)
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::{
+        http::Method,
+        routing::{get, post},
     };
-    observed(routes, state, Transport::Rest)
+    use http_body_util::BodyExt;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::edge::{MEDIA_TYPE, Protocol, Routes};
+
+    /// A protocol with problem documents, or with the errors of most others.
+    #[derive(Debug)]
+    struct Spoken {
+        has_problems: bool,
+    }
+
+    impl Protocol for Spoken {
+        fn claims(&self, _: &Method, _: &str) -> bool {
+            true
+        }
+
+        fn routes(&self, _: &Settings) -> Routes {
+            Routes::default()
+        }
+
+        fn error_document(&self, _: StatusCode, sentence: &str) -> Option<Value> {
+            (!self.has_problems).then(|| json!({"error": sentence}))
+        }
+    }
+
+    async fn ask(protocol: &'static Spoken, path: &str) -> (StatusCode, String, Value) {
+        let routes = Router::new()
+            .route("/panic", get(async || -> () { panic!("on purpose") }))
+            .route("/never", get(async || std::future::pending::<()>().await))
+            .route("/post", post(async || ()));
+        let server = ServerSettings { request_timeout_ms: 50, ..ServerSettings::default() };
+        let routes = bounded(routes, &server, Protocols::new(protocol, &[]));
+        let request = Request::get(path).header("host", "localhost").body(Body::empty()).unwrap();
+        let response = routes.oneshot(request).await.unwrap();
+        let (status, kind) =
+            (response.status(), response.headers()["content-type"].to_str().unwrap().to_owned());
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        (status, kind, serde_json::from_slice(&body).unwrap())
+    }
+
+    #[tokio::test]
+    async fn whatever_goes_wrong_is_a_document_of_the_protocol() {
+        static PROBLEMS: Spoken = Spoken { has_problems: true };
+        static SENTENCES: Spoken = Spoken { has_problems: false };
+        for (path, status, code) in [
+            ("/panic", 500, "internal_error"),
+            ("/never", 504, "timeout"),
+            ("/post", 405, "method_not_allowed"),
+            ("/nothing", 404, "not_found"),
+        ] {
+            let (came, kind, body) = ask(&PROBLEMS, path).await;
+            assert_eq!(
+                (came.as_u16(), kind.as_str(), &body["code"]),
+                (status, MEDIA_TYPE, &json!(code)),
+                "{path}"
+            );
+            assert!(!body.to_string().contains("on purpose"), "the cause is in the log: {body}");
+            let (came, kind, body) = ask(&SENTENCES, path).await;
+            assert_eq!((came.as_u16(), kind.as_str()), (status, "application/json"), "{path}");
+            assert!(body["error"].is_string() && !body.to_string().contains("on purpose"), "{path}: {body}");
+        }
+    }
 }
