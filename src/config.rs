@@ -16,6 +16,7 @@ mod load;
 mod plans;
 mod problem;
 mod quota_store;
+mod repository;
 mod schema;
 mod secret;
 mod sections;
@@ -29,6 +30,7 @@ pub(crate) use layer::describe_read_error;
 pub use load::{Loaded, Reading, load, read, with_tls_files};
 pub use problem::{Problems, SettingsProblem};
 pub use quota_store::QuotaStore;
+pub use repository::{StoreKind, StoreUrl, StoreUrlError};
 pub(crate) use schema::complete as complete_schema;
 pub use schema::schema;
 pub use secret::{Secret, SecretBytes};
@@ -38,6 +40,6 @@ pub use sections::{
     DialectSettings, GrantedScopes, GrpcSettings, IssuerSettings, KeySettings, ListenAddress,
     ListenAddressError, LogFormat, LogSettings, Management, MetricsSettings, ModelsSettings, OneOrMore,
     OtlpSettings, PlanSettings, Preserve, QuotaSettings, RateLimitSettings, RollbackSettings,
-    RuntimeSettings, ServerSettings, Settings, TelemetrySettings, TlsSettings, TrustedProxy, WhenRemoved,
+    RuntimeSettings, ServerSettings, Settings, StoreSettings, TelemetrySettings, TlsSettings, TrustedProxy, WhenRemoved,
 };
 pub use watch::{SourceFile, Watch};

@@ -11,6 +11,7 @@ mod models;
 mod one_or_more;
 mod rate_limit;
 mod server;
+mod store;
 mod telemetry;
 mod tls;
 
@@ -31,6 +32,7 @@ pub use models::{AdmissionSettings, ModelsSettings, Preserve, RollbackSettings, 
 pub use one_or_more::OneOrMore;
 pub use rate_limit::{PlanSettings, QuotaSettings, RateLimitSettings};
 pub use server::{Management, ServerSettings};
+pub use store::StoreSettings;
 pub use telemetry::{OtlpSettings, TelemetrySettings};
 pub(super) use tls::TLS_FILES;
 pub use tls::{ClientCertificates, TlsSettings};

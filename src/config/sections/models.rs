@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    net::IpAddr,
     path::{Path, PathBuf},
 };
 
@@ -9,13 +10,19 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 use validator::{Validate, ValidationError};
 
-use crate::model::ModelName;
+use super::StoreSettings;
+use crate::{config::StoreUrl, model::ModelName};
 
 /// The model repository.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, Validate)]
+#[validate(schema(function = "may_reach_its_store"))]
 pub struct ModelsSettings {
-    /// The folder that holds the models.
+    /// The folder that holds the models, or the URL of an object store: `s3://`, `gs://`, `az://` or `https://`.
+    #[validate(custom(function = "is_repository"))]
     pub repository: PathBuf,
+    /// A repository in an object store.
+    #[validate(nested)]
+    pub store: StoreSettings,
     /// Model files that are served in place of the repository, each as the model that its name says.
     #[serde(default, deserialize_with = "paths")]
     #[validate(custom(function = "are_models"))]
@@ -52,6 +59,7 @@ impl Default for ModelsSettings {
     fn default() -> Self {
         Self {
             repository: "models".into(),
+            store: StoreSettings::default(),
             files: Vec::new(),
             default: None,
             poll_interval_ms: 1000,
@@ -79,6 +87,13 @@ impl ModelsSettings {
             Some(folder) => folder,
             None => &self.repository,
         }
+    }
+
+    /// Returns the URL of the object store that holds the models. `None` if they lie in a folder.
+    #[must_use]
+    pub fn store_url(&self) -> Option<StoreUrl> {
+        let of_repository = || StoreUrl::of_repository(&self.repository)?.ok();
+        if self.files.is_empty() { of_repository() } else { None }
     }
 
     /// Returns the model that a file is served as.
@@ -115,6 +130,46 @@ impl ModelsSettings {
         }
         None
     }
+}
+
+fn is_repository(repository: &Path) -> Result<(), ValidationError> {
+    match StoreUrl::of_repository(repository) {
+        None | Some(Ok(_)) => Ok(()),
+        Some(Err(error)) => Err(ValidationError::new("repository").with_message(error.to_string().into())),
+    }
+}
+
+fn may_reach_its_store(settings: &ModelsSettings) -> Result<(), ValidationError> {
+    let endpoint = settings.store.endpoint.as_deref();
+    let urls = settings.store_url().into_iter().filter(StoreUrl::is_plain).map(|url| ("repository", url.place));
+    let endpoints = endpoint.into_iter().map(|endpoint| ("store.endpoint", endpoint.to_owned()));
+    for (key, url) in urls.chain(endpoints) {
+        let is_plain = url.starts_with("http://");
+        if !is_plain && !url.starts_with("https://") {
+            let message = format!("{key} must begin with https:// or http://");
+            return Err(ValidationError::new("store").with_message(message.into()));
+        }
+        if is_plain && !settings.store.allow_http && !is_this_machine(&url) {
+            let message = format!(
+                "{key} begins with http://, which is for addresses of this machine: use https://, or set \
+                 models.store.allow_http"
+            );
+            return Err(ValidationError::new("store").with_message(message.into()));
+        }
+    }
+    Ok(())
+}
+
+/// Returns true if a URL names this machine by its name or a loopback address.
+fn is_this_machine(url: &str) -> bool {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let authority = rest.split('/').next().unwrap_or_default();
+    let host = match authority.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => host,
+        _ => authority,
+    };
+    let is_loopback = |address: IpAddr| address.is_loopback();
+    host == "localhost" || host.trim_matches(['[', ']']).parse().is_ok_and(is_loopback)
 }
 
 fn are_models(files: &[PathBuf]) -> Result<(), ValidationError> {
