@@ -40,6 +40,7 @@ pub use sections::{
     DialectSettings, GrantedScopes, GrpcSettings, IssuerSettings, KeySettings, ListenAddress,
     ListenAddressError, LogFormat, LogSettings, Management, MetricsSettings, ModelsSettings, OneOrMore,
     OtlpSettings, PlanSettings, Preserve, QuotaSettings, RateLimitSettings, RollbackSettings,
-    RuntimeSettings, ServerSettings, Settings, StoreSettings, TelemetrySettings, TlsSettings, TrustedProxy, WhenRemoved,
+    RuntimeSettings, ServerSettings, Settings, StoreSettings, TelemetrySettings, TlsSettings, TrustedProxy,
+    WhenRemoved,
 };
 pub use watch::{SourceFile, Watch};

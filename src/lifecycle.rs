@@ -67,7 +67,7 @@ pub use servable::{PrepareRows, ResponseParts, RowsWriter, Servable, Stamp};
 pub use serving_map::{ServingMap, ServingModel};
 pub use source::{
     Candidate, CandidateFiles, Config, Defect, FileName, FolderSource, ModelSource, RepositoryScan,
-    ScannedModel, source_of,
+    ScannedModel, source_for_command, source_of,
 };
 pub use statistics::{BatchCounts, Counts, Phases, Statistics, Total};
 pub use status::{State, VersionStatus};
@@ -157,7 +157,8 @@ impl Lifecycle {
         let (first_pass_done, first_pass) = async_watch::channel(false);
         let (messages, received) = mpsc::channel();
         let (running, stopped) = mpsc::channel::<()>();
-        let source = source_of(&settings.models);
+        let source = source_of(&settings.models, &metrics)
+            .map_err(|error| StoreError::new("the mirror of models.repository cannot be made", &error))?;
         let changes = messages.clone();
         // The manager is gone only while the gateway shuts down.
         source.watch(Box::new(move |name| drop(changes.send(Message::Changed(name)))));

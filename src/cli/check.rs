@@ -16,7 +16,7 @@ use crate::{
     config::{AuthSettings, Environment, Problems, Settings, SettingsProblem},
     lifecycle::{
         Candidate, CandidateFiles, ModelConfig, ModelSource, Notice, Proof, Refusal, ScannedModel, Versions,
-        source_of,
+        source_for_command,
     },
     model::{Digest, ModelName, Schedule},
 };
@@ -129,10 +129,10 @@ fn document(problem: &SettingsProblem) -> Value {
 /// Examines every model of the repository.
 fn check_models(settings: &Settings, environment: &Environment, report: &mut Report) -> Result<(), Failure> {
     let examiner = Examiner::with(settings, environment)?;
-    let source = source_of(&settings.models);
-    let repository = source.location();
-    let found =
-        source.scan().map_err(|error| format!("models.repository: {repository} cannot be read: {error}"))?;
+    let repository = settings.models.folder().display().to_string();
+    let failed = |error| format!("models.repository: {repository} cannot be read: {error}");
+    let source = source_for_command(&settings.models).map_err(failed)?;
+    let found = source.scan().map_err(failed)?;
     report.problems.extend(found.notices.iter().map(|notice| format!("{repository}/{notice}")));
     let is_there = |name: &ModelName| found.models.contains_key(name);
     let warnings = scopes_without_model(&settings.auth, is_there);

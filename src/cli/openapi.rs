@@ -16,7 +16,7 @@ use crate::{
     config::{Environment, Settings},
     lifecycle::{
         Candidate, CandidateFiles, LoadedCopy, ModelConfig, ModelSource, Refusal, ScannedModel, Versions,
-        source_of,
+        source_for_command,
     },
     model::Schedule,
     protocols::{OfflineModel, openapi_of},
@@ -82,10 +82,10 @@ fn find(
 ) -> Result<Found, Failure> {
     let examiner = Examiner::with(settings, environment)?;
     let runtime = Runtime::load(&settings.runtime, environment)?;
-    let source = source_of(&settings.models);
-    let repository = source.location();
-    let scan =
-        source.scan().map_err(|error| format!("models.repository: {repository} cannot be read: {error}"))?;
+    let repository = settings.models.folder().display().to_string();
+    let failed = |error| format!("models.repository: {repository} cannot be read: {error}");
+    let source = source_for_command(&settings.models).map_err(failed)?;
+    let scan = source.scan().map_err(failed)?;
     let mut found = Found::default();
     for (name, ScannedModel { config, candidates, .. }) in scan.models {
         let config = match only_config.map_or(config, |config| Ok(Arc::new(config.clone()))) {

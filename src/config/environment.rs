@@ -109,6 +109,14 @@ pub fn arguments() -> impl Iterator<Item = OsString> {
     env::args_os()
 }
 
+/// Returns the variables whose names begin with a prefix, such as those with credentials of an object store.
+#[must_use]
+pub fn variables_of(prefix: &str) -> Vec<(String, String)> {
+    let as_text =
+        |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
+    env::vars_os().filter_map(as_text).filter(|(name, _)| name.starts_with(prefix)).collect()
+}
+
 /// Returns the system's folder for temporary files (`TMPDIR`, else `/tmp`).
 #[must_use]
 pub fn temporary_directory() -> PathBuf {

@@ -91,8 +91,7 @@ impl FromStr for StoreUrl {
             let place = if kind == StoreKind::WebDav { "host" } else { "bucket" };
             return Err(StoreUrlError::Prefix(place));
         }
-        let place =
-            if kind == StoreKind::WebDav { format!("{scheme}://{place}") } else { place.to_owned() };
+        let place = if kind == StoreKind::WebDav { format!("{scheme}://{place}") } else { place.to_owned() };
         Ok(Self { kind, place, prefix: prefix.to_owned() })
     }
 }

@@ -191,7 +191,8 @@ impl Manager {
             }
             let unsettled = self.apply_policies();
             // A file that is written all the time must not keep the other models from being reported ready.
-            if !self.pending.is_busy() && (!unsettled || start.elapsed() >= SETTLING_PATIENCE) {
+            let is_busy = self.pending.is_busy() || self.parts.source.is_starting();
+            if !is_busy && (!unsettled || start.elapsed() >= SETTLING_PATIENCE) {
                 first_pass_done.send_replace(true);
             }
             let poll = Duration::from_millis(self.parts.settings.models.poll_interval_ms);

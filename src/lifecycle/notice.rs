@@ -80,6 +80,20 @@ impl Notice {
         }
     }
 
+    /// Reports that the repository cannot be read now, although its files of an earlier time are here.
+    #[must_use]
+    pub fn of_away(repository: &str, reason: &str) -> Self {
+        Self {
+            model: None,
+            version: String::new(),
+            subject: "models.repository".to_owned(),
+            text: format!(
+                "{repository} cannot be read: {reason}; models keep serving, and nothing changes until it can be read"
+            ),
+            grace: Grace::None,
+        }
+    }
+
     /// Reports every version that a `model.toml` names and that is missing.
     pub fn of_config(
         name: &ModelName,

@@ -1,10 +1,11 @@
 //! Sources of models: repositories, wherever their files lie.
 //!
 //! The manager and its workers know a repository only as a [`ModelSource`], and a candidate's files only by a handle
-//! that its source made. [`FolderSource`] is a folder of this machine.
+//! that its source made. [`FolderSource`] is a folder of this machine, [`RemoteSource`] an object store.
 
 mod candidate;
 mod folder;
+mod remote;
 
 #[cfg(test)]
 pub(super) mod memory;
@@ -22,9 +23,11 @@ use super::{confined_file::OpenError, fingerprint::Fingerprint, model_config::Mo
 use crate::{
     config::ModelsSettings,
     model::{ModelName, ModelVersion},
+    telemetry::Metrics,
 };
 pub use candidate::{Candidate, CandidateFiles, Defect, FileName, FilesHandle};
 pub use folder::FolderSource;
+pub use remote::RemoteSource;
 
 /// A repository of models.
 ///
@@ -41,6 +44,11 @@ pub trait ModelSource: fmt::Debug + Send + Sync {
     ///
     /// If the repository cannot be read. Problems inside it become notices.
     fn scan(&self) -> io::Result<RepositoryScan>;
+
+    /// Returns true until the first files of the repository are there, or it is known that they cannot be read.
+    fn is_starting(&self) -> bool {
+        false
+    }
 
     /// Makes the next scan read the entry of this name again, even if it seems unchanged. `None` for all entries.
     fn doubt(&self, name: Option<&str>);
@@ -74,10 +82,31 @@ pub trait ModelSource: fmt::Debug + Send + Sync {
 }
 
 /// Returns the source of the repository, or of the files, that the settings name.
-#[must_use]
-pub fn source_of(settings: &ModelsSettings) -> Arc<dyn ModelSource> {
-    let folder = settings.folder().to_path_buf();
-    Arc::new(FolderSource::of_files(settings.files.clone(), folder))
+///
+/// # Errors
+///
+/// If there is no folder for the mirror of an object store.
+pub fn source_of(settings: &ModelsSettings, metrics: &Arc<Metrics>) -> io::Result<Arc<dyn ModelSource>> {
+    match settings.store_url() {
+        Some(url) => Ok(Arc::new(RemoteSource::new(url, settings, Some(Arc::clone(metrics)))?)),
+        None => Ok(folder_of(settings)),
+    }
+}
+
+/// Returns the same source for a command, which scans once. An object store is downloaded first.
+///
+/// # Errors
+///
+/// If an object store cannot be read.
+pub fn source_for_command(settings: &ModelsSettings) -> io::Result<Arc<dyn ModelSource>> {
+    match settings.store_url() {
+        Some(url) => Ok(Arc::new(RemoteSource::downloaded(url, settings)?)),
+        None => Ok(folder_of(settings)),
+    }
+}
+
+fn folder_of(settings: &ModelsSettings) -> Arc<dyn ModelSource> {
+    Arc::new(FolderSource::of_files(settings.files.clone(), settings.folder().to_path_buf()))
 }
 
 /// The content of a file that a source opened.
@@ -111,4 +140,6 @@ pub struct RepositoryScan {
     pub notices: Vec<Notice>,
     /// The folder that was probably meant in place of a repository without models, as a sentence about the latter.
     pub advice: Option<String>,
+    /// The reason why the repository cannot be read now; its files are those of an earlier time. `None` if it can.
+    pub away: Option<String>,
 }

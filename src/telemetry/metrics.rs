@@ -7,6 +7,7 @@ mod buckets;
 mod issuers;
 mod models;
 mod quota_store;
+mod repository;
 mod traces;
 
 use std::{
@@ -23,7 +24,8 @@ use prometheus::{
 };
 
 use self::{
-    api_keys::ApiKeyMetrics, issuers::IssuerMetrics, quota_store::QuotaStoreMetrics, traces::TraceMetrics,
+    api_keys::ApiKeyMetrics, issuers::IssuerMetrics, quota_store::QuotaStoreMetrics,
+    repository::RepositoryMetrics, traces::TraceMetrics,
 };
 use super::logging;
 pub use buckets::Buckets;
@@ -72,6 +74,7 @@ pub struct Metrics {
     repository_available: IntGauge,
     state_available: IntGauge,
     quota_store: QuotaStoreMetrics,
+    repository: RepositoryMetrics,
     traces: TraceMetrics,
 }
 
@@ -225,6 +228,7 @@ impl Metrics {
                 "1 if the model repository can be read and did not lose all its models at once, else 0.",
             )?,
             quota_store: QuotaStoreMetrics::new(&registry)?,
+            repository: RepositoryMetrics::new(&registry)?,
             traces: TraceMetrics::new(&registry)?,
             state_available: gauge(
                 "gateway_state_available",

@@ -141,7 +141,8 @@ fn is_repository(repository: &Path) -> Result<(), ValidationError> {
 
 fn may_reach_its_store(settings: &ModelsSettings) -> Result<(), ValidationError> {
     let endpoint = settings.store.endpoint.as_deref();
-    let urls = settings.store_url().into_iter().filter(StoreUrl::is_plain).map(|url| ("repository", url.place));
+    let urls =
+        settings.store_url().into_iter().filter(StoreUrl::is_plain).map(|url| ("repository", url.place));
     let endpoints = endpoint.into_iter().map(|endpoint| ("store.endpoint", endpoint.to_owned()));
     for (key, url) in urls.chain(endpoints) {
         let is_plain = url.starts_with("http://");

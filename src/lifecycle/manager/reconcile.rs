@@ -39,10 +39,11 @@ impl Manager {
         self.complaints = std::mem::take(&mut self.fresh_complaints);
     }
 
-    /// Reconciles the models with a scan. Returns false if the repository is empty although models serve.
+    /// Reconciles the models with a scan. Returns false if the repository is empty although models serve, or the scan is
+    /// of an earlier time.
     fn reconcile(&mut self, found: RepositoryScan) -> bool {
         let presence = self.update_presence(&found);
-        let RepositoryScan { mut models, unreadable, mut notices, advice } = found;
+        let RepositoryScan { mut models, unreadable, mut notices, advice, away } = found;
         let present: Vec<ModelName> = models.keys().cloned().collect();
         for name in models.keys() {
             self.models.entry(name.clone()).or_default();
@@ -71,10 +72,11 @@ impl Manager {
         if presence == Presence::Emptied {
             notices.push(Notice::of_emptied_repository(&self.parts.source.location()));
         }
+        notices.extend(away.as_ref().map(|reason| Notice::of_away(&self.parts.source.location(), reason)));
         self.reconcile_notices(notices);
         let loaded = self.models.values().flat_map(|model| model.loaded().values());
         loaded.for_each(|servable| servable.monitor.forget_when_over());
-        presence != Presence::Emptied
+        presence != Presence::Emptied && away.is_none()
     }
 
     /// Collects notices of versions, labels and a default model that are configured but missing, and of a repository

@@ -80,7 +80,7 @@ mod tests {
     use std::{fs, os::unix::fs::symlink};
 
     use super::*;
-    use crate::lifecycle::{ModelConfig, source_of};
+    use crate::lifecycle::{ModelConfig, source_for_command};
 
     fn iris() -> Vec<u8> {
         fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/models/iris/1/model.onnx")).unwrap()
@@ -88,7 +88,7 @@ mod tests {
 
     fn scan(files: &[PathBuf]) -> RepositoryScan {
         let settings = ModelsSettings { files: files.to_vec(), ..ModelsSettings::default() };
-        source_of(&settings).scan().unwrap()
+        source_for_command(&settings).unwrap().scan().unwrap()
     }
 
     #[test]
